@@ -1,0 +1,39 @@
+"""exoabm simulates how cells talk through extracellular vesicles.
+
+    import exoabm as xo
+    model = xo.ExosomeModel("signaling", seed=1)
+    model.run(hours=24)
+    model.communication      # networkx.DiGraph, donor -> recipient
+
+Names are loaded when first used, so that importing the package costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from exoabm.errors import ExoError as ExoError
+    from exoabm.model import ExosomeModel as ExosomeModel
+    from exoabm.scenario.loader import load as load
+
+_HOME = {
+    "ExosomeModel": "exoabm.model",
+    "ExoError": "exoabm.errors",
+    "load": "exoabm.scenario.loader",
+}
+
+__all__ = ["ExoError", "ExosomeModel", "__version__", "load"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'exoabm' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

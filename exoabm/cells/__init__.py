@@ -1,0 +1,1 @@
+"""What cells do: secrete vesicles, take them up, handle their waste."""

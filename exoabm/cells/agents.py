@@ -1,0 +1,63 @@
+"""Mesa agents as thin views on rows of the cell arrays, for set-up, rare events and users' extensions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from exoabm._mesa import Agent
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+class Cell(Agent):
+    """One cell. Its data live in the arrays of the model's state, in row ``row``."""
+
+    def __init__(self, model: Any, row: int) -> None:
+        self.row = row
+        super().__init__(model)
+        self.birth_id = int(model.state.cells.birth_id[row])
+
+    @property
+    def position(self) -> np.ndarray:
+        """Center (x, y, z) in um."""
+        position: np.ndarray = self.model.state.cells.position[self.row]
+        return position
+
+    @property
+    def pos(self) -> tuple[float, ...]:
+        """Center as a tuple in um, under the name that Mesa's own tools look for."""
+        return tuple(float(x) for x in self.position)
+
+    @pos.setter
+    def pos(self, value: object) -> None:
+        """Mesa sets ``pos`` to None when an agent is made; the arrays stay the only truth."""
+        if value is not None:
+            raise AttributeError("a cell is moved through the model's state, not through its agent")
+
+    @property
+    def cell_type(self) -> str:
+        """Name of the cell type."""
+        state = self.model.state
+        name: str = state.types[state.cells.type[self.row]].name
+        return name
+
+    @property
+    def waste(self) -> float:
+        """Waste held, units."""
+        return float(self.model.state.cells.waste[self.row])
+
+    @property
+    def internalized(self) -> float:
+        """Vesicles taken up so far, all kinds and origins."""
+        return float(self.model.state.trafficking.internalized[self.row].sum())
+
+    @property
+    def delivered(self) -> float:
+        """Vesicles whose cargo reached the cytosol so far."""
+        return float(self.model.state.trafficking.delivered[self.row].sum())
+
+    @property
+    def released(self) -> float:
+        """Vesicles released so far."""
+        return float(self.model.state.released[self.row].sum())

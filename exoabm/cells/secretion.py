@@ -1,0 +1,112 @@
+"""Donor cells release vesicles by fusion of multivesicular bodies (MVBs) with the plasma membrane."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from exoabm.state import CellType, Emissions, SecretionMode
+from exoabm.streams import Purpose
+
+if TYPE_CHECKING:
+    from exoabm.state import State, WasteMetabolism
+
+
+def secrete(state: State, dt: float) -> Emissions:
+    """Vesicles that cells release during a step of ``dt`` seconds, one row per cell and pathway."""
+    rows = [_nothing()]
+    for index, cell_type in enumerate(state.types):
+        members = np.flatnonzero(state.cells.type == index)
+        if cell_type.releases is not None:
+            expected = np.full(len(members), cell_type.release_rate * dt)
+            count = _burst(state, cell_type, members, expected, Purpose.FUSION, Purpose.ILVS)
+            rows.append(_rows(state, members, cell_type.releases, count))
+        if cell_type.waste is not None:
+            count = _export_waste(state, cell_type, cell_type.waste, members, dt)
+            rows.append(_rows(state, members, cell_type.waste.vesicle, count))
+    return Emissions.join(*rows)
+
+
+def unbind(state: State) -> Emissions:
+    """Vesicles that left a cell's surface in the last step; they keep the label of their donor."""
+    returning = state.trafficking.returning
+    cell, kind, label = np.nonzero(returning)
+    return Emissions(cell, kind, label, returning[cell, kind, label])
+
+
+def _burst(
+    state: State,
+    cell_type: CellType,
+    members: np.ndarray,
+    expected: np.ndarray,
+    fusion: Purpose,
+    ilvs: Purpose,
+) -> np.ndarray:
+    """Fusions ~ Poisson(expected / ILVs per MVB), each releasing Poisson(ILVs per MVB); or their mean.
+
+    Mean ``expected`` and, over many steps, a Fano factor of 1 + ILVs per MVB.
+    """
+    if cell_type.secretion is SecretionMode.MEAN:
+        return expected
+    who = state.cells.birth_id[members]
+    fusions = state.streams.poisson(fusion, who, state.step, expected / cell_type.ilvs_per_mvb)
+    released = state.streams.poisson(ilvs, who, state.step, fusions * cell_type.ilvs_per_mvb)
+    return released.astype(float)
+
+
+def _export_waste(
+    state: State, cell_type: CellType, metabolism: WasteMetabolism, members: np.ndarray, dt: float
+) -> np.ndarray:
+    """dw/dt = p - (k_lys + k_exo) w, exactly over the step; what k_exo takes leaves in vesicles.
+
+    With Poisson secretion whole vesicles leave, at most as many as the pool fills; production and
+    lysosomal degradation then act on what is left.
+    """
+    p, k_lys, k_exo = metabolism.production, metabolism.lysosomal_rate, metabolism.export_rate
+    start = state.cells.waste[members]
+    ledger = state.waste_ledger
+    if cell_type.secretion is SecretionMode.MEAN:
+        rest, integral = _relax(start, p, k_lys + k_exo, dt)
+        exported = k_exo * integral
+        vesicles = exported / metabolism.copies
+    else:
+        _, intended = _relax(start, p, k_lys + k_exo, dt)
+        drawn = _burst(
+            state,
+            cell_type,
+            members,
+            k_exo * intended / metabolism.copies,
+            Purpose.WASTE_FUSION,
+            Purpose.WASTE_ILVS,
+        )
+        vesicles = np.minimum(drawn, np.floor(start / metabolism.copies))
+        exported = vesicles * metabolism.copies
+        rest, integral = _relax(start - exported, p, k_lys, dt)
+    state.cells.waste[members] = rest
+    ledger.produced += p * dt * len(members)
+    ledger.degraded += float((k_lys * integral).sum())
+    ledger.exported += float(exported.sum())
+    return vesicles
+
+
+def _relax(
+    start: np.ndarray, source: float, rate: float, dt: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """End value and time integral of w' = source - rate*w over ``dt``."""
+    if rate == 0.0:
+        return start + source * dt, start * dt + 0.5 * source * dt * dt
+    steady = source / rate
+    end = steady + (start - steady) * np.exp(-rate * dt)
+    return end, (start + source * dt - end) / rate
+
+
+def _rows(state: State, members: np.ndarray, kind: int, count: np.ndarray) -> Emissions:
+    sent = count > 0
+    members, count = members[sent], count[sent]
+    return Emissions(members, np.full(len(members), kind), state.labels.of_cell[members], count)
+
+
+def _nothing() -> Emissions:
+    empty = np.empty(0, dtype=np.int64)
+    return Emissions(empty, empty, empty, np.empty(0))

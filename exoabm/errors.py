@@ -1,0 +1,59 @@
+"""Every error that a user may meet, each with the exit code that the command line returns for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class ExoError(Exception):
+    """An error meant for the user: its message stands alone, without a traceback."""
+
+    exit_code = 1
+
+
+class RunFailed(ExoError):
+    """A run did not finish, for instance because the disk filled."""
+
+    exit_code = 1
+
+
+class InputError(ExoError):
+    """The input is wrong; nothing was computed and nothing was written."""
+
+    exit_code = 2
+
+
+class ResourceError(ExoError):
+    """The run would need more memory than allowed; refused before anything is allocated."""
+
+    exit_code = 3
+
+
+class NumericalError(ExoError):
+    """A balance broke or a value stopped being finite."""
+
+    exit_code = 4
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One fault in an input file: where it stands, what was found, and what would be right."""
+
+    where: str
+    value: str
+    expected: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        found = f" = {self.value}" if self.value else ""
+        hint = f" ({self.hint})" if self.hint else ""
+        return f"{self.where}{found}: {self.expected}{hint}"
+
+
+class ScenarioError(InputError):
+    """A scenario that cannot be run, with every problem found in it."""
+
+    def __init__(self, file: str, problems: list[Problem]) -> None:
+        self.file = file
+        self.problems = problems
+        super().__init__("\n".join([f"{file}:", *(f"  {problem}" for problem in problems)]))

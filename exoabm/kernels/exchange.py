@@ -1,0 +1,243 @@
+"""Where cells meet the field: occupied voxels, release and uptake in place, and the membrane law.
+
+An occupied voxel is a *slot*. One cell may reach over several slots and one slot may serve several
+cells; an *entry* is one such pair with the weight w of the cell in that voxel. The weights of a
+cell sum to one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+_JIT: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+
+class Slots(NamedTuple):
+    """Occupied voxels, grouped by row of the grid (a row is a (z, y) pair)."""
+
+    row_ptr: Integers
+    """(rows + 1): the slots of row i are row_ptr[i] to row_ptr[i + 1]."""
+    column: Integers
+    """(slots): x index of the voxel."""
+
+
+class Entries(NamedTuple):
+    """Pairs of slot and cell, ordered by slot, and the same pairs ordered by cell (`member_*`)."""
+
+    slot_ptr: Integers
+    """(slots + 1): the entries of slot q are slot_ptr[q] to slot_ptr[q + 1]."""
+    cell: Integers
+    """(entries)"""
+    weight: Floats
+    """(entries)"""
+    member_ptr: Integers
+    """(cells + 1): the members of cell i are member_ptr[i] to member_ptr[i + 1]."""
+    member_slot: Integers
+    """(entries)"""
+    member_weight: Floats
+    """(entries)"""
+
+
+class UptakeLaw(NamedTuple):
+    """Uptake of each cell: Q = k_a c_s / (1 + s c_s), c_s the concentration at its membrane."""
+
+    rate: Floats
+    """(cells) k_a, um^3/s: uptake rate constant at low concentration."""
+    lattice_rate: Floats
+    """(cells) kappa, um^3/s: the rate that acts on the cell's mean voxel concentration."""
+    saturation: Floats
+    """(cells) s = 1 / Km, um^3; 0 makes the uptake linear."""
+
+
+def index_slots(voxel: Integers, shape: Sequence[int]) -> Slots:
+    """Group occupied voxels by grid row.
+
+    Parameters
+    ----------
+    voxel
+        (slots) flat indices of the occupied voxels in C order, strictly increasing.
+    shape
+        (ny, nx) or (nz, ny, nx).
+
+    Raises
+    ------
+    ValueError
+        If the indices are not strictly increasing or lie outside the grid.
+    """
+    voxel = np.asarray(voxel, dtype=np.int64)
+    *rows, width = shape
+    if voxel.size and (voxel[0] < 0 or voxel[-1] >= np.prod(shape) or np.any(np.diff(voxel) <= 0)):
+        raise ValueError("slots must be strictly increasing voxel indices inside the grid")
+    row_start = np.arange(np.prod(rows) + 1, dtype=np.int64) * width
+    return Slots(np.searchsorted(voxel, row_start).astype(np.int64), voxel % width)
+
+
+def index_entries(
+    slot: Integers, cell: Integers, weight: Floats, n_slots: int, n_cells: int
+) -> Entries:
+    """Order the pairs of slot and cell by slot and by cell.
+
+    Parameters
+    ----------
+    slot, cell, weight
+        (entries) in non-decreasing order of `slot`.
+
+    Raises
+    ------
+    ValueError
+        If the slots are not sorted, or an index is out of range.
+    """
+    slot = np.asarray(slot, dtype=np.int64)
+    cell = np.ascontiguousarray(cell, dtype=np.int64)
+    weight = np.ascontiguousarray(weight, dtype=np.float64)
+    if not slot.shape == cell.shape == weight.shape:
+        raise ValueError("slot, cell and weight must have one value for each entry")
+    if slot.size and (slot[0] < 0 or slot[-1] >= n_slots or np.any(np.diff(slot) < 0)):
+        raise ValueError("slots of entries must be sorted and inside the table of slots")
+    if slot.size and (cell.min() < 0 or cell.max() >= n_cells):
+        raise ValueError("cells of entries must lie inside the table of cells")
+    order = np.argsort(cell, kind="stable")
+    return Entries(
+        np.searchsorted(slot, np.arange(n_slots + 1)).astype(np.int64),
+        cell,
+        weight,
+        np.searchsorted(cell[order], np.arange(n_cells + 1)).astype(np.int64),
+        slot[order],
+        weight[order],
+    )
+
+
+@njit(**_JIT)
+def collect(entry_slot, entry_cell, entry_rate, exposure, taken):
+    """Uptake of each cell: taken_i += sum_q (dt kappa_i w_iq / V) exposure_q, in entry order.
+
+    Parameters
+    ----------
+    entry_slot, entry_cell
+        (entries) int64.
+    entry_rate
+        (entries) dt kappa_i w_iq / V.
+    exposure
+        (slots) sum of u' over the sub-steps, as `advance_linear` leaves it.
+    taken
+        (cells) vesicles, added to in place.
+    """
+    for e in range(entry_slot.size):
+        taken[entry_cell[e]] += entry_rate[e] * exposure[entry_slot[e]]
+
+
+@njit(**_JIT)
+def membrane_rate(mean, rate, resistance, saturation):
+    """Effective uptake rate g, um^3/s, such that Q = g cbar.
+
+    With c_s = cbar + (1/k_a - 1/kappa) Q and Q = k_a c_s / (1 + s c_s),
+    c_s/cbar = 2 / (b + sqrt(b^2 + 4 s cbar)), b = beta - s cbar, beta = k_a / kappa.
+
+    Parameters
+    ----------
+    mean
+        cbar, vesicles / um^3: mean concentration of the voxels of the cell.
+    rate, resistance, saturation
+        k_a in um^3/s, beta without unit, s in um^3.
+    """
+    load = saturation * mean
+    b = resistance - load
+    root = np.sqrt(b * b + 4.0 * load)
+    # c_s/cbar = top/bottom. For b < 0 the same root is written so that nothing cancels.
+    top = 2.0 if b > 0.0 else root - b
+    bottom = b + root if b > 0.0 else 2.0 * load
+    return rate * top / (bottom + load * top)
+
+
+@njit(**_JIT)
+def refresh_rates(rate, slot_total, entries, law, resistance, volume, first, last):
+    """Set the effective uptake rate of the cells `first` to `last` from the field at their slots.
+
+    Parameters
+    ----------
+    rate
+        (cells) um^3/s, written.
+    slot_total
+        (slots) vesicles in the voxel, all labels together.
+    entries, law
+        `Entries` and `UptakeLaw`; resistance is beta = k_a / kappa of each cell.
+    volume
+        Voxel volume, um^3.
+    """
+    for i in range(first, last):
+        total = 0.0
+        for k in range(entries.member_ptr[i], entries.member_ptr[i + 1]):
+            total += entries.member_weight[k] * slot_total[entries.member_slot[k]]
+        rate[i] = total / volume
+    for i in range(first, last):
+        rate[i] = membrane_rate(rate[i], law.rate[i], resistance[i], law.saturation[i])
+
+
+@njit(**_JIT)
+def exchange_linear(field, row, slots, source, sink, exposure):
+    """Set u' = (u* + A) / (1 + B) in the slots of one row; return the sum of B u'.
+
+    Parameters
+    ----------
+    field
+        (rows, nx) after diffusion, changed in place.
+    source, sink, exposure
+        (slots) A, B, and the running sum of u'.
+    """
+    taken = 0.0
+    for q in range(slots.row_ptr[row], slots.row_ptr[row + 1]):
+        amount = (field[row, slots.column[q]] + source[q]) / (1.0 + sink[q])
+        field[row, slots.column[q]] = amount
+        exposure[q] += amount
+        taken += sink[q] * amount
+    return taken
+
+
+@njit(**_JIT)
+def exchange_shared(
+    field, row, slots, entries, source, rate, step, slot_total, entry_taken, row_taken
+):
+    """Set u' = (u* + A) / (1 + B) in one row, B = (dt/V) sum_e w_e g_e alike for every label.
+
+    Parameters
+    ----------
+    field
+        (labels, rows, nx) after diffusion, changed in place.
+    source
+        (labels, slots) A.
+    rate
+        (cells) g, um^3/s.
+    step
+        dt / V, s / um^3.
+    slot_total
+        (slots) sum of u' over the labels, written for the next sub-step.
+    entry_taken
+        (labels, entries) vesicles taken up, added to in place.
+    row_taken
+        (labels, rows) sum of B u', written.
+    """
+    labels = field.shape[0]
+    row_taken[:, row] = 0.0
+    for q in range(slots.row_ptr[row], slots.row_ptr[row + 1]):
+        first, last = entries.slot_ptr[q], entries.slot_ptr[q + 1]
+        sink = 0.0
+        for e in range(first, last):
+            sink += step * entries.weight[e] * rate[entries.cell[e]]
+        total = 0.0
+        for label in range(labels):
+            amount = (field[label, row, slots.column[q]] + source[label, q]) / (1.0 + sink)
+            field[label, row, slots.column[q]] = amount
+            total += amount
+            row_taken[label, row] += sink * amount
+            for e in range(first, last):
+                uptake = step * entries.weight[e] * rate[entries.cell[e]]
+                entry_taken[label, e] += uptake * amount
+        slot_total[q] = total

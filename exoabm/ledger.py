@@ -1,0 +1,102 @@
+"""The balance of vesicles.
+
+    emitted = free + bound + internalized + lysosomal + recycled out + delivered + cleared + escaped
+
+It is checked after every step, for each vesicle kind and each origin. A run that breaks it stops.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from exoabm.errors import NumericalError
+
+PLACES = (
+    "free",
+    "bound",
+    "internalized",
+    "lysosomal",
+    "recycled_out",
+    "delivered",
+    "cleared",
+    "escaped",
+)
+
+
+@dataclass
+class Ledger:
+    """Where the emitted vesicles are, per vesicle kind and origin; every account is (K, L), float64.
+
+    ``internalized`` counts vesicles inside endosomes now; how many were ever taken up is the sum of
+    ``internalized``, ``lysosomal``, ``delivered`` and ``recycled_out``. Vesicles that come in through a
+    face held at a concentration count as emitted by the reservoir.
+    """
+
+    kinds: tuple[str, ...]
+    labels: tuple[str, ...]
+    tolerance: float = 1e-9
+    emitted: np.ndarray = field(init=False)
+    accounts: dict[str, np.ndarray] = field(init=False)
+
+    def __post_init__(self) -> None:
+        shape = (len(self.kinds), len(self.labels))
+        self.emitted = np.zeros(shape)
+        self.accounts = {place: np.zeros(shape) for place in PLACES}
+
+    def __getitem__(self, place: str) -> np.ndarray:
+        return self.accounts[place]
+
+    def residual(self) -> np.ndarray:
+        """Emitted minus the sum over all places, relative to emitted (at least 1), (K, L)."""
+        held = np.sum([self.accounts[place] for place in PLACES], axis=0)
+        return (self.emitted - held) / np.maximum(self.emitted, 1.0)
+
+    def check(self, time: float) -> None:
+        """Stop the run where the balance is broken or no longer finite.
+
+        Raises
+        ------
+        NumericalError
+            Naming the vesicle kind, the origin and the size of the gap.
+        """
+        residual = self.residual()
+        broken = ~(np.abs(residual) <= self.tolerance)
+        if broken.any():
+            k, label = (int(i) for i in np.argwhere(broken)[0])
+            raise NumericalError(
+                f"the ledger does not balance at {time / 3600:.6g} h: {self.kinds[k]} from "
+                f"{self.labels[label]} is off by {residual[k, label]:.3g} of {self.emitted[k, label]:.6g} "
+                f"emitted (tolerance {self.tolerance:g})"
+            )
+
+    def totals(self) -> dict[str, dict[str, float]]:
+        """Emitted and every place per vesicle kind, summed over the origins."""
+        columns = {"emitted": self.emitted, **self.accounts}
+        return {
+            kind: {name: float(array[k].sum()) for name, array in columns.items()}
+            for k, kind in enumerate(self.kinds)
+        }
+
+
+@dataclass
+class WasteLedger:
+    """initial + produced + recaptured = held + degraded + exported, in waste units."""
+
+    initial: float = 0.0
+    produced: float = 0.0
+    recaptured: float = 0.0
+    degraded: float = 0.0
+    exported: float = 0.0
+    held: float = 0.0
+    tolerance: float = 1e-9
+
+    def check(self, time: float) -> None:
+        """Stop the run where the balance is broken; see ``Ledger.check``."""
+        incoming = self.initial + self.produced + self.recaptured
+        gap = incoming - self.held - self.degraded - self.exported
+        if not abs(gap) <= self.tolerance * max(incoming, 1.0):
+            raise NumericalError(
+                f"the waste balance is off by {gap:.3g} of {incoming:.6g} at {time / 3600:.6g} h"
+            )

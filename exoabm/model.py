@@ -1,0 +1,139 @@
+"""The model: owns the state, runs the stages of the schedule. Nothing else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from exoabm._mesa import Model
+from exoabm.cells.agents import Cell
+from exoabm.observe import communication as talk
+from exoabm.observe.metrics import Metrics
+from exoabm.observe.recorder import Recorder
+from exoabm.scenario.builder import blueprint, build_state
+from exoabm.scenario.loader import LoadedScenario, load
+from exoabm.schedule import Step, advance
+from exoabm.streams import Streams
+from exoabm.transport.continuum import Continuum
+from exoabm.transport.expected import TransferMatrix, transfer_matrix
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    import networkx as nx
+    import pandas as pd
+    import pyarrow as pa
+
+    from exoabm.observe.recorder import Observer
+
+ROUNDING = 1e-9
+
+
+class ExosomeModel(Model):  # type: ignore[misc]
+    """Cells that exchange extracellular vesicles, built from a scenario.
+
+    Parameters
+    ----------
+    scenario : str, Path or LoadedScenario
+        A shipped name such as ``"signaling"``, a path, or a scenario that was loaded before.
+    seed : int, optional
+        0 to 2^63 - 1; drawn from the operating system (and kept in ``streams.seed``) if not given.
+    overrides : mapping, optional
+        Dotted keys and values, e.g. ``{"cell_type.donor.release_rate": "10 / h"}``.
+    threads : int
+        Threads for large grids; the result does not depend on it.
+
+    Raises
+    ------
+    InputError, ResourceError
+        If the scenario is wrong, or needs more memory than there is.
+
+    Examples
+    --------
+    >>> model = ExosomeModel("two_cells", seed=1)
+    >>> model.run(hours=1)
+    >>> model.communication.graph["resolution"]
+    'cell'
+    """
+
+    def __init__(
+        self,
+        scenario: str | Path | LoadedScenario = "signaling",
+        *,
+        seed: int | None = None,
+        overrides: Mapping[str, str] | None = None,
+        threads: int = 1,
+    ) -> None:
+        self.streams = Streams.from_entropy(seed)
+        super().__init__(rng=self.streams.seed)
+        if not isinstance(scenario, LoadedScenario):
+            scenario = load(scenario, {k: str(v) for k, v in (overrides or {}).items()})
+        self.loaded = scenario
+        self.scenario = scenario.scenario
+        plan = blueprint(scenario, self.streams.seed)
+        self.estimate = plan.estimate
+        self.state = build_state(scenario, plan, self.streams)
+        self.engine = Continuum(
+            self.state, courant=self.scenario.transport.courant, threads=threads
+        )
+        self.history = Metrics(float(self.scenario.record.metrics))
+        self.recorder = Recorder()
+        self.recorder.add(self.history, self.state)
+        for row in range(len(self.state.cells)):
+            Cell(self, row)
+
+    def observe(self, observer: Observer) -> None:
+        """Add an observer; it looks at once, then by its own clock."""
+        self.recorder.add(observer, self.state)
+
+    def step(self, dt: float | None = None) -> None:
+        """Advance by one coupling step of the scenario's clock, or by ``dt`` seconds."""
+        dt = float(self.scenario.clock.step) if dt is None else dt
+        advance(Step(self.state, self.engine, self.recorder, dt))
+
+    def run(
+        self, hours: float | None = None, *, progress: Callable[[float], Any] | None = None
+    ) -> None:
+        """Run for ``hours`` of model time, or for the scenario's duration.
+
+        The last step is shortened where the time is not a whole number of steps. ``progress`` is called
+        after every step with the share done.
+        """
+        duration = float(self.scenario.clock.duration) if hours is None else hours * 3600.0
+        step = float(self.scenario.clock.step)
+        start, end = self.state.time, self.state.time + duration
+        while end - self.state.time > ROUNDING * step:
+            rest = end - self.state.time
+            self.step(step if rest > step * (1 - ROUNDING) else rest)
+            if progress is not None:
+                progress((self.state.time - start) / duration)
+
+    @property
+    def hours(self) -> float:
+        """Model time in hours."""
+        return self.state.time / 3600
+
+    @property
+    def metrics(self) -> pd.DataFrame:
+        """A row per recorded time; units in the column names."""
+        return self.history.frame()
+
+    @property
+    def communication(self) -> nx.DiGraph:
+        """Donor -> recipient, as counted until now; see ``observe.communication.graph``."""
+        return talk.graph(self.state)
+
+    @property
+    def edges(self) -> pa.Table:
+        """The edge table behind ``communication``; see ``observe.communication.edge_table``."""
+        return talk.edge_table(self.state)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a reader of the result should know."""
+        return self.state.warnings
+
+    def transfer_matrix(self, vesicle: str | None = None) -> TransferMatrix:
+        """The exact expected donor -> recipient matrix; see ``transport.expected.transfer_matrix``."""
+        names = [kind.name for kind in self.state.kinds]
+        return transfer_matrix(self.state, 0 if vesicle is None else names.index(vesicle))

@@ -1,0 +1,350 @@
+"""Who reached whom: edges, graph and measures. Rows are senders, columns receivers, everywhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from exoabm.errors import InputError
+from exoabm.state import RESERVOIR, Resolution
+
+if TYPE_CHECKING:
+    import networkx as nx
+    import pyarrow as pa
+
+    from exoabm.state import State
+
+PER_ML = 1e12
+"""Vesicles/um^3 to vesicles/mL."""
+
+COUNTS = ("encountered", "bound", "internalized", "lysosomal", "delivered")
+
+EDGE_COLUMNS = {
+    "donor": "birth id of the sending cell; null where only its type is known",
+    "recipient": "birth id of the receiving cell",
+    "donor_type": "cell type that the vesicles were released by",
+    "recipient_type": "cell type of the recipient",
+    "vesicle_kind": "kind of vesicle",
+    "cargo": "names of the cargo that this kind carries",
+    "encountered": "vesicles captured by the recipient's surface until now",
+    "bound": "vesicles on the recipient's surface now",
+    "internalized": "vesicles taken up by the recipient until now (uptake is not delivery)",
+    "lysosomal": "of these, vesicles degraded in a lysosome until now",
+    "delivered": "of these, vesicles whose cargo reached the cytosol until now",
+    "first_time_s": "time by which a first encounter was as likely as not; null if later than the run",
+    "last_time_s": "time of the last encounter",
+}
+
+
+def edge_table(state: State) -> pa.Table:
+    """One row per origin, recipient and vesicle kind that met; see ``EDGE_COLUMNS``.
+
+    Counts are vesicles. ``copies_delivered_<cargo>`` says how many copies of each cargo that is. At
+    resolution ``cell_type`` the origin is a type and ``donor`` is null.
+    """
+    import pyarrow as pa
+
+    way = state.trafficking
+    recipient, kind, label = np.nonzero(way.encountered)
+    names = state.type_names()
+    by_cell = state.labels.resolution is Resolution.CELL
+    donor_names = np.array(state.labels.names)[label]
+    known = (donor_names != RESERVOIR) & by_cell
+    donor = np.where(known, donor_names, "-1").astype(np.int64)
+    carried = [", ".join(c.name for c in k.cargo) for k in state.kinds]
+    columns: dict[str, pa.Array] = {
+        "donor": pa.array(donor, mask=~known),
+        "recipient": pa.array(state.cells.birth_id[recipient]),
+        "donor_type": _words(state.labels.types, label),
+        "recipient_type": pa.array(names[recipient]).dictionary_encode(),
+        "vesicle_kind": _words([k.name for k in state.kinds], kind),
+        "cargo": _words(carried, kind),
+    }
+    rows = (recipient, kind, label)
+    for name in ("encountered", "bound", "internalized", "lysosomal", "delivered"):
+        columns[name] = pa.array(getattr(way, name)[rows])
+    for cargo in sorted({c.name for k in state.kinds for c in k.cargo}):
+        copies = np.array([sum(c.copies for c in k.cargo if c.name == cargo) for k in state.kinds])
+        columns[f"copies_delivered_{cargo}"] = pa.array(way.delivered[rows] * copies[kind])
+    for name, times in (("first_time_s", way.first_contact), ("last_time_s", way.last_contact)):
+        values = times[rows]
+        columns[name] = pa.array(values, mask=np.isnan(values))
+    table = pa.table(columns)
+    fields = [
+        f.with_metadata(
+            {"description": EDGE_COLUMNS.get(f.name, "copies that reached the cytosol")}
+        )
+        for f in table.schema
+    ]
+    meta = {
+        "resolution": state.labels.resolution.value,
+        "orientation": "rows send, columns receive",
+    }
+    return table.cast(pa.schema(fields, metadata=meta))
+
+
+def graph(state: State) -> nx.DiGraph:
+    """The communication graph, donor -> recipient.
+
+    Nodes are cells (by birth id) at resolution ``cell`` and cell types at resolution ``cell_type``;
+    ``graph.graph["resolution"]`` says which. Edges carry the counts of ``edge_table`` summed over vesicle
+    kinds, the types at both ends, and ``weight`` = internalized vesicles.
+    """
+    import networkx as nx
+
+    result = nx.DiGraph(
+        resolution=state.labels.resolution.value,
+        time_h=state.time / 3600,
+        weight="internalized vesicles",
+        orientation="edges point from donor to recipient",
+    )
+    by_cell = state.labels.resolution is Resolution.CELL
+    names, way = state.type_names(), state.trafficking
+    if by_cell:
+        for row, birth_id in enumerate(state.cells.birth_id):
+            x, y, z = (float(v) for v in state.cells.position[row])
+            result.add_node(int(birth_id), cell_type=str(names[row]), x_um=x, y_um=y, z_um=z)
+    else:
+        for index, cell_type in enumerate(state.types):
+            members = int((state.cells.type == index).sum())
+            if members:
+                result.add_node(cell_type.name, cell_type=cell_type.name, cells=members)
+    kinds = ", ".join(k.name for k in state.kinds)
+    cargo = ", ".join(sorted({c.name for k in state.kinds for c in k.cargo}))
+    for end in _edge_ends(state):
+        sender, receiver, donor_type, recipient_type, members, label = end
+        flows = {c: float(getattr(way, c)[members][:, :, label].sum()) for c in COUNTS}
+        if flows["encountered"] <= 0:
+            continue
+        edge = {
+            "donor_type": donor_type,
+            "recipient_type": recipient_type,
+            "vesicle_kind": kinds,
+            "cargo": cargo,
+            **flows,
+            "weight": flows["internalized"],
+        }
+        for key, fold, times in (
+            ("first_time_s", np.fmin, way.first_contact),
+            ("last_time_s", np.fmax, way.last_contact),
+        ):
+            value = float(fold.reduce(times[members][:, :, label], axis=None))
+            if np.isfinite(value):
+                edge[key] = value
+        result.add_edge(sender, receiver, **edge)
+    for node, data in result.nodes(data=True):
+        data["out_strength"] = float(result.out_degree(node, weight="weight"))
+        data["in_strength"] = float(result.in_degree(node, weight="weight"))
+    return result
+
+
+def _edge_ends(state: State) -> list[tuple[Any, Any, str, str, np.ndarray, int]]:
+    """Every possible edge: sender, receiver, their types, the receiving rows, the label."""
+    names = state.type_names()
+    ends: list[tuple[Any, Any, str, str, np.ndarray, int]] = []
+    for label, (origin, origin_type) in enumerate(
+        zip(state.labels.names, state.labels.types, strict=True)
+    ):
+        if state.labels.resolution is Resolution.CELL:
+            sender: Any = origin if origin == RESERVOIR else int(origin)
+            met = np.flatnonzero(state.trafficking.encountered[:, :, label].any(axis=1))
+            ends += [
+                (
+                    sender,
+                    int(state.cells.birth_id[i]),
+                    origin_type,
+                    str(names[i]),
+                    np.array([i]),
+                    label,
+                )
+                for i in met
+            ]
+        else:
+            for index, cell_type in enumerate(state.types):
+                members = np.flatnonzero(state.cells.type == index)
+                if len(members):
+                    ends.append((origin, cell_type.name, origin, cell_type.name, members, label))
+    return ends
+
+
+@dataclass(frozen=True)
+class TypeMatrix:
+    """A quantity exchanged between types: ``values[i, j]`` from ``donors[i]`` to ``recipients[j]``."""
+
+    donors: tuple[str, ...]
+    recipients: tuple[str, ...]
+    values: np.ndarray
+
+    def shares(self) -> np.ndarray:
+        """Each row as shares of its sum: how a donor type's vesicles divide among recipient types."""
+        total = self.values.sum(axis=1, keepdims=True)
+        return np.divide(self.values, total, out=np.zeros_like(self.values), where=total > 0)
+
+
+def type_matrix(state: State, count: str = "internalized") -> TypeMatrix:
+    """Vesicles by donor type and recipient type; ``count`` is one of ``COUNTS``."""
+    if count not in COUNTS:
+        raise InputError(f"unknown count {count!r}; one of {', '.join(COUNTS)}")
+    array = getattr(state.trafficking, count).sum(axis=1)
+    donors = tuple(dict.fromkeys(state.labels.types))
+    present = [i for i in range(len(state.types)) if (state.cells.type == i).any()]
+    values = np.zeros((len(donors), len(present)))
+    for label, origin in enumerate(state.labels.types):
+        for column, index in enumerate(present):
+            rows = state.cells.type == index
+            values[donors.index(origin), column] += array[rows, label].sum()
+    return TypeMatrix(donors, tuple(state.types[i].name for i in present), values)
+
+
+def reach(state: State) -> dict[str, dict[str, Any]]:
+    """How far each donor type's vesicles got, in um, weighted by internalized vesicles.
+
+    At resolution ``cell`` distances are those between a donor and another cell, and ``autocrine_share``
+    is what donors took up of their own. At resolution ``cell_type`` the donor cell is not known; the
+    distance is that to the *nearest* donor of the type, a lower bound, and ``basis`` says so.
+    """
+    by_cell = state.labels.resolution is Resolution.CELL
+    result: dict[str, dict[str, Any]] = {}
+    for origin in dict.fromkeys(state.labels.types):
+        if origin == RESERVOIR:
+            continue
+        labels = [i for i, t in enumerate(state.labels.types) if t == origin]
+        taken = state.trafficking.internalized.sum(axis=1)[:, labels]
+        if not taken.sum() > 0:
+            continue
+        found: dict[str, Any] = {}
+        if by_cell:
+            donors = np.array([int(state.labels.names[i]) for i in labels])
+            rows = np.searchsorted(state.cells.birth_id, donors)
+            distance = np.stack([_distance_from(state, row) for row in rows], axis=1)
+            own = float(taken[rows, np.arange(len(rows))].sum())
+            found["autocrine_share"] = own / float(taken.sum())
+            taken[rows, np.arange(len(rows))] = 0.0
+            found["basis"] = "donor cell to another cell"
+        else:
+            distance = nearest_donor_distance(state, origin)[:, None]
+            found["basis"] = "nearest donor of the type (lower bound)"
+        if taken.sum() > 0:
+            found["mean_um"] = float(np.average(distance, weights=taken))
+            found["median_um"] = _quantile(distance.ravel(), taken.ravel(), 0.5)
+            found["q90_um"] = _quantile(distance.ravel(), taken.ravel(), 0.9)
+        result[origin] = found
+    return result
+
+
+def nearest_donor_distance(state: State, donor_type: str | None = None) -> np.ndarray:
+    """Distance in um from each cell to the nearest donor (of a type, if given), shape (n,)."""
+    donors = state.labels.of_cell >= 0
+    if donor_type is not None:
+        donors &= state.type_names() == donor_type
+    return _nearest(state, state.cells.position, state.cells.position[donors])
+
+
+def communication_distance(state: State, kind: int, threshold: float) -> float:
+    """Distance in um from the nearest donor out to which the concentration reaches ``threshold``.
+
+    The mean concentration in shells one voxel wide around the donors is followed outward; the distance
+    is interpolated in the logarithm of the concentration where it first falls below ``threshold``
+    (vesicles/um^3). 0 if it never reaches it, inf if it never falls below.
+    """
+    domain = state.domain
+    donors = state.cells.position[state.labels.of_cell >= 0]
+    if not len(donors):
+        return 0.0
+    distance, profile = distance_profile(state, kind)
+    below = np.flatnonzero(profile < threshold)
+    if not len(below):
+        return float("inf")
+    first = int(below[0])
+    if first == 0:
+        return 0.0
+    inner, outer = np.log(profile[first - 1]), np.log(max(profile[first], 1e-300))
+    share = (inner - np.log(threshold)) / (inner - outer)
+    return float(distance[first - 1] + share * domain.voxel)
+
+
+def distance_profile(state: State, kind: int) -> tuple[np.ndarray, np.ndarray]:
+    """Mean concentration (vesicles/um^3) in shells around the nearest donor, and their radii in um."""
+    domain = state.domain
+    donors = state.cells.position[state.labels.of_cell >= 0]
+    axes = np.meshgrid(*(domain.centers(a) for a in reversed(range(domain.dim))), indexing="ij")
+    centers = np.zeros((domain.n_voxels, 3))
+    for axis, values in enumerate(reversed(axes)):
+        centers[:, axis] = values.ravel()
+    if domain.dim == 2:
+        centers[:, 2] = donors[0, 2]
+    distance = _nearest(state, centers, donors)
+    shell = (distance / domain.voxel).astype(np.int64)
+    weight = np.ones(domain.n_voxels)
+    if domain.obstacle is not None:
+        weight[domain.obstacle.ravel()] = 0.0
+    free = state.fields[kind].sum(axis=0, dtype=float).ravel()
+    count = np.bincount(shell, weights=weight)
+    total = np.bincount(shell, weights=free * weight)
+    mean_distance = np.bincount(shell, weights=distance * weight)
+    full = count > 0
+    return mean_distance[full] / count[full], total[full] / count[full] / domain.voxel_volume
+
+
+def summary(state: State, threshold: float) -> dict[str, Any]:
+    """The measures of a run in plain data, for ``summary.json`` and the command line."""
+    matrix = type_matrix(state)
+    return {
+        "resolution": state.labels.resolution.value,
+        "orientation": "rows send, columns receive",
+        "internalized_by_type": _nested(matrix, matrix.values),
+        "share_by_type": _nested(matrix, matrix.shares()),
+        "delivered_by_type": _nested(matrix, type_matrix(state, "delivered").values),
+        "reach": reach(state),
+        "communication_distance_um": {
+            kind.name: _finite(communication_distance(state, k, threshold))
+            for k, kind in enumerate(state.kinds)
+        },
+        "threshold_per_mL": threshold * PER_ML,
+    }
+
+
+def _nested(matrix: TypeMatrix, values: np.ndarray) -> dict[str, dict[str, float]]:
+    return {
+        donor: dict(zip(matrix.recipients, map(float, row), strict=True))
+        for donor, row in zip(matrix.donors, values, strict=True)
+    }
+
+
+def _finite(value: float) -> float | None:
+    return value if np.isfinite(value) else None
+
+
+def _words(names: Any, index: np.ndarray) -> pa.DictionaryArray:
+    import pyarrow as pa
+
+    return pa.DictionaryArray.from_arrays(pa.array(index, pa.int32()), pa.array(list(names)))
+
+
+def _nearest(state: State, points: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Distance from points to the nearest target, around periodic faces too; inf without targets."""
+    if not len(targets):
+        return np.full(len(points), np.inf)
+    domain = state.domain
+    images = targets
+    for axis in range(domain.dim):
+        if domain.faces[2 * axis] == 1:
+            shift = np.zeros(3)
+            shift[axis] = domain.extent[axis]
+            images = np.concatenate([images, images + shift, images - shift])
+    distance, _ = cKDTree(images).query(points)
+    return np.asarray(distance)
+
+
+def _distance_from(state: State, row: int) -> np.ndarray:
+    delta = state.domain.displacement(state.cells.position[row], state.cells.position)
+    return np.asarray(np.linalg.norm(delta, axis=1))
+
+
+def _quantile(values: np.ndarray, weight: np.ndarray, q: float) -> float:
+    order = np.argsort(values, kind="stable")
+    cumulative = np.cumsum(weight[order])
+    return float(values[order][np.searchsorted(cumulative, q * cumulative[-1])])

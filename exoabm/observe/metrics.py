@@ -1,0 +1,73 @@
+"""The time series of a run: one row per recorded time, units in the column names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from exoabm.ledger import PLACES
+from exoabm.observe.communication import PER_ML
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from exoabm.state import State
+
+
+@dataclass
+class Metrics:
+    """Collects a row of scalars per recorded time; small enough to keep in memory."""
+
+    interval: float
+    rows: list[dict[str, float]] = field(default_factory=list)
+
+    def record(self, state: State) -> None:
+        """Append the row of this moment."""
+        self.rows.append(measure(state))
+
+    def close(self) -> None:
+        """Nothing is pending."""
+
+    def frame(self) -> pd.DataFrame:
+        """The rows as a DataFrame."""
+        import pandas as pd
+
+        return pd.DataFrame(self.rows)
+
+
+def measure(state: State) -> dict[str, float]:
+    """Scalars of one moment: the ledger per vesicle kind, what cells of each type hold, concentrations."""
+    row = {"time_h": state.time / 3600}
+    domain, way = state.domain, state.trafficking
+    open_volume = domain.voxel_volume * domain.n_voxels
+    if domain.obstacle is not None:
+        open_volume -= domain.voxel_volume * int(domain.obstacle.sum())
+    for k, kind in enumerate(state.kinds):
+        row[f"{kind.name}_emitted_EV"] = float(state.ledger.emitted[k].sum())
+        for place in PLACES:
+            row[f"{kind.name}_{place}_EV"] = float(state.ledger[place][k].sum())
+        row[f"{kind.name}_taken_up_EV"] = float(way.internalized[:, k].sum())
+        field_total = state.fields[k].sum(axis=0)
+        row[f"{kind.name}_mean_concentration_per_mL"] = (
+            float(field_total.sum(dtype=float)) / open_volume * PER_ML
+        )
+        row[f"{kind.name}_max_concentration_per_mL"] = (
+            float(field_total.max()) / domain.voxel_volume * PER_ML
+        )
+    metabolize = any(t.waste is not None for t in state.types)
+    for index, cell_type in enumerate(state.types):
+        members = state.cells.type == index
+        n = int(members.sum())
+        if n == 0:
+            continue
+        row[f"{cell_type.name}_cells"] = n
+        row[f"{cell_type.name}_released_EV_per_cell"] = float(state.released[members].sum()) / n
+        row[f"{cell_type.name}_taken_up_EV_per_cell"] = float(way.internalized[members].sum()) / n
+        row[f"{cell_type.name}_delivered_EV_per_cell"] = float(way.delivered[members].sum()) / n
+        if metabolize:
+            row[f"{cell_type.name}_waste_units_per_cell"] = float(
+                np.mean(state.cells.waste[members])
+            )
+    return row

@@ -1,0 +1,137 @@
+"""The colors, shapes and words of every picture of a model, in one place.
+
+Two cues stand for every distinction, so that no picture rests on hue alone:
+
+* *Cell types* have a hue of Okabe and Ito's set [1]_, told apart under protanopia, deuteranopia and
+  tritanopia. Warm hues go to types that send vesicles, cool ones to types that only take them up. Their
+  yellow is left out: on white its contrast is 1.3 : 1. Thin marks are drawn in ``outline``, a darker
+  shade of the same hue with a contrast of at least 3 : 1 on white, which WCAG 2.2 (1.4.11) asks of
+  graphics.
+* *Roles* have a shape: a triangle sends, a circle takes up, a square does both, a diamond neither.
+* *Amounts* have lightness alone: ``FIELD`` and ``tint`` darken steadily, so they read the same in gray.
+* *Places* of a vesicle keep together: slate in the medium, greens on and in cells from pale to dark,
+  grays for what is gone, and one warm accent for delivery, the smallest share and the one that matters.
+
+References
+----------
+.. [1] M. Okabe, K. Ito, Color Universal Design, jfly.uni-koeln.de/color, 2008.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from exoabm.state import RESERVOIR
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from exoabm.state import CellType
+
+WARM = ("#D55E00", "#E69F00", "#CC79A7")
+COOL = ("#0072B2", "#009E73", "#56B4E9", "#333333")
+OTHER = "#8C939B"
+"""The gray of types that take no part, of those too small for a hue of their own, and of the reservoir."""
+
+INK = "#1F2A33"
+MUTED = "#66717B"
+RULE = "#D5DADF"
+PAPER = "#FFFFFF"
+
+FIELD = ("#FFFFFF", "#E9EEF2", "#CBD7DF", "#A5B8C5", "#7B95A7", "#527389", "#2F536A")
+"""Concentration, from none to most; it ends short of black so that cells stand out on it."""
+
+PLACES = {
+    "delivered": ("delivered", "#D55E00"),
+    "lysosomal": ("degraded in lysosomes", "#1B6E5A"),
+    "internalized": ("in endosomes", "#55A68C"),
+    "bound": ("bound to cells", "#A9D6C5"),
+    "free": ("free in the medium", "#7B95A7"),
+    "recycled_out": ("recycled", "#B9AFCB"),
+    "cleared": ("cleared", "#D3D6D9"),
+    "escaped": ("escaped", "#B4B8BC"),
+}
+"""Words and color for each account of the ledger, from the inside of a cell outward."""
+
+
+class Role(Enum):
+    """What a cell type does with vesicles, and the shape it is drawn in (Matplotlib's and the web's)."""
+
+    SENDS = ("sends", "^", 3)
+    TAKES_UP = ("takes up", "o", 64)
+    BOTH = ("sends and takes up", "s", 4)
+    NEITHER = ("neither", "D", 4)
+
+    def __init__(self, words: str, marker: str, corners: int) -> None:
+        self.words, self.marker, self.corners = words, marker, corners
+
+    def polygon(self) -> np.ndarray:
+        """Corners (m, 2) of the shape with the area of a disc of diameter 1, centered at 0."""
+        turn = np.pi / 4 if self is Role.BOTH else np.pi / 2
+        angle = turn + 2 * np.pi * np.arange(self.corners) / self.corners
+        radius = np.sqrt(np.pi / (2 * self.corners * np.sin(2 * np.pi / self.corners)))
+        return radius * np.column_stack([np.cos(angle), np.sin(angle)])
+
+    @classmethod
+    def of(cls, cell_type: CellType) -> Role:
+        """The role that a type's mechanisms give it."""
+        takes_up = bool(np.any(cell_type.uptake_rate > 0))
+        if cell_type.donates:
+            return cls.BOTH if takes_up else cls.SENDS
+        return cls.TAKES_UP if takes_up else cls.NEITHER
+
+
+@dataclass(frozen=True)
+class Style:
+    """How cells of a type are drawn; ``named`` is False where the type shares the gray of the others."""
+
+    name: str
+    role: Role
+    color: str
+    named: bool
+
+    @property
+    def outline(self) -> str:
+        """A darker shade of the color, for thin lines and text on white."""
+        return to_hex(0.75 * rgb(self.color))
+
+
+def cell_styles(types: Sequence[CellType], counts: Sequence[int]) -> list[Style]:
+    """A style per cell type; ``counts`` are the cells of each.
+
+    Types that send come first, then the most numerous. A hue goes to as many as there are hues; types
+    without cells or without a part in the exchange get none.
+    """
+    roles = [Role.of(t) for t in types]
+    taking_part = [i for i, r in enumerate(roles) if r is not Role.NEITHER and counts[i] > 0]
+    taking_part.sort(key=lambda i: (not types[i].donates, -counts[i]))
+    hues: dict[int, str] = {}
+    left = [*WARM, *reversed(COOL)]
+    for i in taking_part[: len(left)]:
+        hues[i] = left.pop(0 if types[i].donates else -1)
+    return [Style(t.name, roles[i], hues.get(i, OTHER), i in hues) for i, t in enumerate(types)]
+
+
+def origin_color(origin: str, styles: Sequence[Style]) -> str:
+    """The color of vesicles by the type they come from, gray for those of the reservoir."""
+    colors = {s.name: s.color for s in styles}
+    return OTHER if origin == RESERVOIR else colors[origin]
+
+
+def rgb(color: str) -> np.ndarray:
+    """Red, green and blue of ``"#RRGGBB"``, each 0 to 1, shape (3,)."""
+    return np.array([int(color[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+
+
+def to_hex(color: np.ndarray) -> str:
+    """``"#RRGGBB"`` of red, green and blue, each 0 to 1."""
+    return "#" + "".join(f"{round(255 * float(c)):02X}" for c in color)
+
+
+def tint(color: str, share: np.ndarray) -> np.ndarray:
+    """white + share (color - white): colors (n, 3) that deepen as ``share`` (n,) goes from 0 to 1."""
+    return 1.0 + np.clip(share, 0.0, 1.0)[:, None] * (rgb(color) - 1.0)

@@ -1,0 +1,243 @@
+"""Observers that stream tables and fields to disk while a run goes on, so that memory stays flat."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from exoabm.observe.communication import PER_ML
+from exoabm.state import RESERVOIR, Resolution
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from exoabm.state import State
+
+ROWS_PER_GROUP = 1 << 20
+
+
+class TableWriter:
+    """A Parquet file that grows by whole tables of one schema."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._writer: pq.ParquetWriter | None = None
+
+    def append(self, table: pa.Table) -> None:
+        """Append rows; the first call fixes the schema."""
+        if self._writer is None:
+            self._writer = pq.ParquetWriter(self._path, table.schema, compression="zstd")
+        self._writer.write_table(table, row_group_size=ROWS_PER_GROUP)
+
+    def close(self) -> None:
+        """Write the footer."""
+        if self._writer is not None:
+            self._writer.close()
+
+
+class CellWriter:
+    """``cells.parquet``: a row per cell and recorded time."""
+
+    def __init__(self, path: Path, interval: float) -> None:
+        self.interval = interval
+        self._table = TableWriter(path)
+
+    def record(self, state: State) -> None:
+        """Append a row for every cell."""
+        self._table.append(cell_table(state))
+
+    def close(self) -> None:
+        """Finish the file."""
+        self._table.close()
+
+
+def cell_table(state: State) -> pa.Table:
+    """Every cell now: who, where, and per vesicle kind what it sent and met."""
+    cells, way, n = state.cells, state.trafficking, len(state.cells)
+    columns: dict[str, Any] = {
+        "time_s": np.full(n, state.time),
+        "cell": cells.birth_id,
+        "cell_type": _pick([t.name for t in state.types], cells.type),
+        "x_um": cells.position[:, 0],
+        "y_um": cells.position[:, 1],
+        "z_um": cells.position[:, 2],
+        "waste_units": cells.waste,
+    }
+    for k, kind in enumerate(state.kinds):
+        columns[f"{kind.name}_released"] = state.released[:, k]
+        for count in (
+            "encountered",
+            "bound",
+            "internalized",
+            "endosomal",
+            "lysosomal",
+            "delivered",
+        ):
+            columns[f"{kind.name}_{count}"] = getattr(way, count)[:, k].sum(axis=1)
+    return pa.table(columns)
+
+
+class FieldWriter:
+    """``fields.zarr``: free vesicles per mL, an array (time, label, [z,] y, x) per vesicle kind."""
+
+    def __init__(self, path: Path, interval: float) -> None:
+        self.interval = interval
+        self._path = path
+        self._group: Any = None
+
+    def record(self, state: State) -> None:
+        """Append the fields of this moment."""
+        scale = PER_ML / state.domain.voxel_volume
+        group = self._open(state)
+        group["time_s"].append(np.array([state.time]))
+        for kind, field in zip(state.kinds, state.fields, strict=True):
+            group[kind.name].append((field * scale).astype(np.float32)[None])
+
+    def close(self) -> None:
+        """Every chunk is on disk already."""
+
+    def _open(self, state: State) -> Any:
+        if self._group is None:
+            import zarr
+
+            domain = state.domain
+            group = zarr.open_group(self._path, mode="w")
+            group.attrs.update(
+                {
+                    "unit": "vesicles/mL",
+                    "axes": ["time", "label", *"zyx"[-domain.dim :]],
+                    "labels": list(state.labels.names),
+                    "voxel_um": domain.voxel,
+                    "origin_um": list(domain.origin),
+                }
+            )
+            group.create_array("time_s", shape=(0,), chunks=(1024,), dtype="f8")
+            shape = (len(state.labels), *domain.shape)
+            for kind in state.kinds:
+                chunks = (1, 1, *(min(n, 256) for n in domain.shape))
+                group.create_array(kind.name, shape=(0, *shape), chunks=chunks, dtype="f4")
+            self._group = group
+        return self._group
+
+
+class EventWriter:
+    """``events.parquet``: the ledger as rows, each what happened in one interval between two parties.
+
+    The continuum engine knows expected numbers, so a row stands for all events of a kind between an
+    origin and a cell in ``interval_s`` before ``time_s``, and ``vesicle`` is null. Summed over all rows, the
+    counts are the ledger's.
+    """
+
+    def __init__(self, path: Path, interval: float) -> None:
+        self.interval = interval
+        self._table = TableWriter(path)
+        self._before: dict[str, np.ndarray] = {}
+        self._time = 0.0
+
+    def record(self, state: State) -> None:
+        """Append what happened since the last record."""
+        now = _cumulative(state)
+        if self._before:
+            new = {name: now[name] - self._before[name] for name in now}
+            self._table.append(_event_rows(state, new, state.time - self._time))
+        else:
+            nothing = {name: np.zeros_like(array) for name, array in now.items()}
+            self._table.append(_event_rows(state, nothing, 0.0))
+        self._before, self._time = now, state.time
+
+    def close(self) -> None:
+        """Finish the file."""
+        self._table.close()
+
+
+UPTAKE_EVENTS = {
+    "encounter": "encountered",
+    "uptake": "internalized",
+    "degradation": "lysosomal",
+    "delivery": "delivered",
+}
+
+
+def _cumulative(state: State) -> dict[str, np.ndarray]:
+    """Everything that only grows, by the name of its event."""
+    way, ledger = state.trafficking, state.ledger
+    return {
+        "release": state.released.copy(),
+        **{event: getattr(way, count).copy() for event, count in UPTAKE_EVENTS.items()},
+        "clearance": ledger["cleared"].copy(),
+        "escape": ledger["escaped"].copy(),
+        "entry": _entered(state),
+    }
+
+
+def _entered(state: State) -> np.ndarray:
+    """Vesicles that came in through faces, (K, L): emitted by no cell."""
+    entered = state.ledger.emitted.copy()
+    donors = np.flatnonzero(state.labels.of_cell >= 0)
+    for k in range(len(state.kinds)):
+        np.subtract.at(entered[k], state.labels.of_cell[donors], state.released[donors, k])
+    reservoir = np.array([name == RESERVOIR for name in state.labels.names])
+    return np.where(reservoir, entered, 0.0)
+
+
+def _event_rows(state: State, new: dict[str, np.ndarray], interval: float) -> pa.Table:
+    parts = []
+    for event, amount in new.items():
+        if event == "release":
+            cell, kind = np.nonzero(amount > 0)
+            label = state.labels.of_cell[cell]
+            parts.append((event, kind, label, cell, np.full(len(cell), -1), amount[cell, kind]))
+        elif amount.ndim == 3:
+            cell, kind, label = np.nonzero(amount > 0)
+            parts.append(
+                (event, kind, label, np.full(len(cell), -1), cell, amount[cell, kind, label])
+            )
+        else:
+            kind, label = np.nonzero(amount > 0)
+            nobody = np.full(len(kind), -1)
+            parts.append((event, kind, label, nobody, nobody, amount[kind, label]))
+    events = np.repeat(np.arange(len(parts)), [len(p[1]) for p in parts])
+    kind, label, sender, receiver, count = (
+        np.concatenate([p[i] for p in parts]) for i in range(1, 6)
+    )
+    by_cell = state.labels.resolution is Resolution.CELL
+    donor = np.where(sender >= 0, sender, -1)
+    if by_cell:
+        numbers = [-1 if n == RESERVOIR else int(n) for n in state.labels.names]
+        donor = np.array(numbers, dtype=np.int64)[label]
+    place = np.where(sender >= 0, sender, receiver)
+    position = np.where(place[:, None] >= 0, state.cells.position[place], np.nan)
+    cells = state.cells
+    carried = [", ".join(c.name for c in k.cargo) for k in state.kinds]
+    n = len(count)
+    return pa.table(
+        {
+            "event": _pick([p[0] for p in parts], events),
+            "time_s": np.full(n, state.time),
+            "interval_s": np.full(n, interval),
+            "vesicle": pa.nulls(n, pa.int64()),
+            "vesicle_kind": _pick([k.name for k in state.kinds], kind),
+            "cargo": _pick(carried, kind),
+            "donor": pa.array(cells.birth_id[donor], mask=donor < 0),
+            "donor_type": _pick(list(state.labels.types), label),
+            "recipient": pa.array(cells.birth_id[receiver], mask=receiver < 0),
+            "recipient_type": _pick(
+                [t.name for t in state.types], np.where(receiver >= 0, cells.type[receiver], -1)
+            ),
+            "count": count,
+            **{f"{axis}_um": _nullable(position[:, i]) for i, axis in enumerate("xyz")},
+        }
+    )
+
+
+def _pick(names: list[str], index: np.ndarray) -> pa.Array:
+    """Names by index as a dictionary column, null below zero."""
+    codes = pa.array(index.astype(np.int32), mask=index < 0)
+    return pa.DictionaryArray.from_arrays(codes, pa.array(names, pa.string()))
+
+
+def _nullable(values: np.ndarray) -> pa.Array:
+    return pa.array(values, mask=np.isnan(values))

@@ -1,0 +1,20 @@
+"""Parameters with their units, ranges and sources."""
+
+from exoabm.parameters.catalog import CATALOG, mean_diffusivity, stokes_einstein
+from exoabm.parameters.citations import cite, format_citation, references
+from exoabm.parameters.parameter import Parameter, Quantity
+from exoabm.parameters.units import QuantityError, factor, to_internal
+
+__all__ = [
+    "CATALOG",
+    "Parameter",
+    "Quantity",
+    "QuantityError",
+    "cite",
+    "factor",
+    "format_citation",
+    "mean_diffusivity",
+    "references",
+    "stokes_einstein",
+    "to_internal",
+]

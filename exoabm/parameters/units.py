@@ -1,0 +1,184 @@
+"""The only place that reads units. Inside the program a number is in µm, s, µg, K and counts.
+
+Arithmetic is exact (fractions) up to one final rounding, so the same text always gives the same
+float, and ``"100 nm"``, ``"0.1 um"`` and a bare 0.1 read in um all give the same one. A mole is a
+number of entities and so is a vesicle, a cell or a copy: 10 pM is 6.022e-3 vesicles per µm³.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from fractions import Fraction
+from functools import cache, lru_cache
+from numbers import Real
+from typing import TYPE_CHECKING, Any, cast
+
+from exoabm.errors import InputError
+
+if TYPE_CHECKING:
+    from pint import UnitRegistry
+
+_DEFINITIONS = """
+femto- = 1e-15 = f-
+pico- = 1e-12 = p-
+nano- = 1e-9 = n-
+micro- = 1e-6 = u- = \N{MICRO SIGN}- = \N{GREEK SMALL LETTER MU}-
+milli- = 1e-3 = m-
+centi- = 1e-2 = c-
+kilo- = 1e3 = k-
+meter = [length] = m = metre
+second = [time] = s = sec
+gram = [mass] = g
+kelvin = [temperature] = K
+minute = 60 * second = min
+hour = 3600 * second = h = hr
+day = 86400 * second = d
+week = 604800 * second
+liter = 1e-3 * meter ** 3 = L = l = litre
+pascal = 1e3 * gram / meter / second ** 2 = Pa
+one = []
+copy = one = _ = copies
+vesicle = one = EV
+cell = one
+particle = one
+mole = 602214076000000000000000 * one = mol
+molar = mole / liter = M
+"""
+
+# One base unit of the definitions, in the program's own unit of that dimension.
+_INTERNAL = {
+    "[length]": Fraction(10**6),
+    "[time]": Fraction(1),
+    "[mass]": Fraction(10**6),
+    "[temperature]": Fraction(1),
+}
+
+_MICRO = "\N{MICRO SIGN}\N{GREEK SMALL LETTER MU}"
+_SUPERSCRIPT = "⁻¹²³"
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|inf\b")
+# Only products and quotients of names with powers up to 9: nothing here can take long to expand.
+_FACTOR = rf"[A-Za-z{_MICRO}]+(?:(?:\^|\*\*)-?[1-9]|⁻?[{_SUPERSCRIPT[1:]}])?"
+_UNIT = re.compile(rf"(?:1|{_FACTOR})?(?:\s*[*/·]\s*{_FACTOR}|\s+{_FACTOR})*")
+_LONGEST = 80
+
+
+class QuantityError(InputError, ValueError):
+    """A number, unit or text that cannot be read as the quantity that is wanted."""
+
+
+@cache
+def _registry() -> UnitRegistry[Any]:
+    # pint takes about 0.1 s to import, so it waits for the first unit. Its full list of a thousand
+    # units takes as long again, and would read a slip such as "pH" as picohenry.
+    from pint import UnitRegistry
+
+    registry: UnitRegistry[Any] = UnitRegistry(None, non_int_type=Fraction)
+    registry.load_definitions(_DEFINITIONS.strip().splitlines())
+    return registry
+
+
+@lru_cache(maxsize=1024)
+def _parse(unit: str) -> tuple[Fraction, dict[str, int]]:
+    """Return the exact internal value of one ``unit``, and its dimension as powers."""
+    text = unit.strip()
+    if len(text) > _LONGEST or not _UNIT.fullmatch(text):
+        raise QuantityError(f"{_shorten(unit)!r} is not a unit")
+    if text in ("", "1"):
+        return Fraction(1), {}
+    registry = _registry()
+    try:
+        text = "1" + text if text.startswith("/") else text
+        parsed = registry.parse_units(text.replace("·", "*"))
+        exact, base = registry.get_base_units(parsed)
+    except Exception as error:  # pint has no common base for what it raises here
+        raise QuantityError(f"{unit.strip()!r} is not a known unit") from error
+    dimension = {name: int(cast(int, power)) for name, power in base.dimensionality.items()}
+    value = Fraction(cast(Fraction, exact))
+    for name, power in dimension.items():
+        value *= _INTERNAL[name] ** power
+    return value, dimension
+
+
+def _shorten(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
+
+
+def _describe(dimension: dict[str, int]) -> str:
+    """Return a dimension in words, e.g. ``length^2 / time``."""
+
+    def product(sign: int) -> str:
+        powers = {name.strip("[]"): sign * power for name, power in dimension.items()}
+        return " ".join(
+            name if power == 1 else f"{name}^{power}" for name, power in powers.items() if power > 0
+        )
+
+    above, below = product(1), product(-1)
+    return f"{above or '1'} / {below}" if below else above or "none"
+
+
+def factor(unit: str) -> float:
+    """Return the internal value (µm, s, µg, K, counts) of one ``unit``.
+
+    Raises
+    ------
+    QuantityError
+        If ``unit`` is not a known unit.
+
+    Examples
+    --------
+    >>> factor("mm"), factor("h"), factor("1/mL")
+    (1000.0, 3600.0, 1e-12)
+    """
+    return float(_parse(unit)[0])
+
+
+def to_internal(value: object, unit: str) -> tuple[float, float]:
+    """Return ``value`` as a magnitude in ``unit``, and in internal units.
+
+    Both are the exact value rounded once: ``"2 min"`` in h is 0.0333... h, and 120 s all the same.
+
+    Parameters
+    ----------
+    value
+        A bare number, read in ``unit``; or a text such as ``"60 EV/cell/h"``, ``"6 h"``, ``"inf"``
+        or ``"5e9/mL"``; a text without a unit is a bare number.
+    unit
+        The unit of the magnitude, which also says what dimension is wanted.
+
+    Raises
+    ------
+    QuantityError
+        If ``value`` is not a number, is not finite other than plus infinity, has an unknown unit
+        or another dimension than ``unit``.
+    """
+    scale, wanted = _parse(unit)
+    if isinstance(value, bool) or not isinstance(value, Real | str):
+        raise QuantityError(f"{_shorten(value)!r} is not a number")
+    shown = _shorten(value)
+    number: Real | str = value
+    given = unit
+    if isinstance(value, str):
+        found = _NUMBER.match(text := value.strip())
+        if not found:
+            raise QuantityError(f"{shown!r} does not start with a number")
+        number, given = found.group(), text[found.end() :].strip() or unit
+    ratio, dimension = _parse(given)
+    if dimension != wanted:
+        raise QuantityError(
+            f"{shown!r} has dimension {_describe(dimension)}, not {_describe(wanted)}"
+        )
+    try:
+        decimal = float(number) + 0.0  # no negative zero
+        if math.isnan(decimal) or decimal == -math.inf:
+            raise QuantityError(f"{shown} is not a number that can be used")
+        if math.isinf(decimal):
+            if number in ("inf", math.inf):
+                return math.inf, math.inf
+            raise OverflowError
+        # repr gives the shortest decimal of the float: what was written, not its binary neighbor.
+        exact = Fraction(repr(decimal)) * ratio
+        return float(exact / scale), float(exact)
+    except OverflowError:
+        raise QuantityError(f"{shown!r} is too large") from None

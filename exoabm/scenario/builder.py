@@ -1,0 +1,319 @@
+"""From a checked scenario to a model's state: the domain, the cells in it, what they carry and do."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from exoabm.cargo import Cargo, CargoClass
+from exoabm.domain import SIDES, Domain, Face, grid_shape
+from exoabm.errors import Problem, ScenarioError
+from exoabm.ledger import Ledger, WasteLedger
+from exoabm.parameters.catalog import mean_diffusivity
+from exoabm.scenario import layouts
+from exoabm.scenario.estimate import Estimate, estimate_run
+from exoabm.scenario.loader import cautions
+from exoabm.scenario.placement import arrange_groups, check_positions, from_table
+from exoabm.state import (
+    RESERVOIR,
+    Cells,
+    CellType,
+    Labels,
+    Resolution,
+    SecretionMode,
+    State,
+    Trafficking,
+    WasteMetabolism,
+)
+from exoabm.vesicle import VesicleKind
+
+if TYPE_CHECKING:
+    from exoabm.scenario.loader import LoadedScenario
+    from exoabm.scenario.schema import DomainTable, Scenario, Zone
+    from exoabm.streams import Streams
+
+BYSTANDER = "bystander"
+LEDGER_TOLERANCE = {"float64": 1e-9, "float32": 1e-3}
+"""A field in single precision drifts by some 1e-4 of its mass over 1e5 sub-steps."""
+
+
+@dataclass(frozen=True)
+class Blueprint:
+    """Everything about a run that is known before its large arrays are made."""
+
+    domain: Domain
+    kinds: tuple[VesicleKind, ...]
+    types: tuple[CellType, ...]
+    position: np.ndarray
+    type_index: np.ndarray
+    labels: Labels
+    estimate: Estimate
+    warnings: tuple[str, ...]
+
+
+def blueprint(loaded: LoadedScenario, seed: int) -> Blueprint:
+    """Resolve a scenario down to cells and grid, and estimate what running it takes.
+
+    Raises
+    ------
+    InputError
+        If the scenario contradicts itself.
+    ResourceError
+        If the grid alone is beyond this machine; nothing large has been allocated by then.
+    """
+    scenario = loaded.scenario
+    kinds = _kinds(scenario)
+    types = _types(scenario, kinds)
+    warnings = list(cautions(scenario))
+    if scenario.domain.size != "fit":
+        domain = _domain(loaded, None)
+        estimate_run(scenario, domain, 0, len(types)).refuse()
+    if scenario.layout.table is not None:
+        position, names = from_table(loaded, types)
+    elif scenario.domain.size != "fit":
+        position, names = arrange_groups(loaded, domain, types, seed)
+    else:
+        problem = Problem("domain.size", "'fit'", "only a layout with a table can be fitted")
+        raise ScenarioError(loaded.name, [problem])
+    if scenario.domain.size == "fit":
+        domain = _domain(loaded, position)
+        estimate_run(scenario, domain, 0, len(types)).refuse()
+    check_positions(loaded, domain, position)
+    if domain.dim == 2:
+        position[:, 2] = domain.low[2] + domain.thickness / 2
+    if BYSTANDER in names and BYSTANDER not in {t.name for t in types}:
+        types = (*types, _bystander(len(kinds)))
+    index_of = {t.name: i for i, t in enumerate(types)}
+    type_index = np.array([index_of[name] for name in names], dtype=np.int16)
+    radii = np.array([t.diameter / 2 for t in types])[type_index]
+    overlap = layouts.overlaps(position, radii)
+    if overlap.cells:
+        warnings.append(
+            f"{overlap.cells} of {len(position)} cells stand closer to a neighbor than their diameters "
+            f"allow (least distance {overlap.least_distance:.3g} um); they are kept where they are"
+        )
+    warnings.extend(_interval_warnings(scenario))
+    labels = _labels(scenario, domain, types, type_index)
+    estimate = estimate_run(scenario, domain, len(position), len(labels))
+    estimate.refuse()
+    return Blueprint(domain, kinds, types, position, type_index, labels, estimate, tuple(warnings))
+
+
+def build_state(loaded: LoadedScenario, plan: Blueprint, streams: Streams) -> State:
+    """Allocate the state of a run from its blueprint."""
+    scenario, domain = loaded.scenario, plan.domain
+    n, k, size = len(plan.position), len(plan.kinds), len(plan.labels)
+    dtype = np.dtype(scenario.transport.precision)
+    ledger = Ledger(
+        tuple(kind.name for kind in plan.kinds),
+        plan.labels.names,
+        LEDGER_TOLERANCE[scenario.transport.precision],
+    )
+    return State(
+        domain=domain,
+        kinds=plan.kinds,
+        types=plan.types,
+        cells=Cells(
+            birth_id=np.arange(n, dtype=np.int64),
+            type=plan.type_index,
+            position=plan.position,
+            waste=np.zeros(n),
+        ),
+        labels=plan.labels,
+        streams=streams,
+        fields=[np.zeros((size, *domain.shape), dtype) for _ in range(k)],
+        trafficking=Trafficking.empty(n, k, size),
+        ledger=ledger,
+        waste_ledger=WasteLedger(),
+        released=np.zeros((n, k)),
+        warnings=list(plan.warnings),
+    )
+
+
+def _kinds(scenario: Scenario) -> tuple[VesicleKind, ...]:
+    cargo = {c.name: Cargo(c.name, CargoClass(c.role), c.copies) for c in scenario.cargo}
+    medium = scenario.transport
+    kinds = []
+    for v in scenario.vesicle:
+        free = v.diffusivity
+        if free is None:
+            free = mean_diffusivity(
+                v.diameter, v.diameter_gsd, medium.viscosity, medium.temperature
+            )
+        kinds.append(
+            VesicleKind(
+                name=v.name,
+                diameter=float(v.diameter),
+                diameter_gsd=float(v.diameter_gsd),
+                diffusivity=float(free),
+                decay_rate=math.log(2) / v.half_life,
+                unbinding_rate=float(v.unbinding_rate),
+                internalization_rate=float(v.internalization_rate),
+                processing_rate=float(v.processing_rate),
+                delivery_probability=float(v.delivery_probability),
+                cargo=tuple(cargo[name] for name in v.cargo),
+            )
+        )
+    return tuple(kinds)
+
+
+def _types(scenario: Scenario, kinds: tuple[VesicleKind, ...]) -> tuple[CellType, ...]:
+    names = [kind.name for kind in kinds]
+    types = []
+    for t in scenario.cell_type:
+        taken = np.array([name in t.takes_up for name in names])
+        waste = None
+        if t.waste is not None:
+            carrier = names.index(t.waste.vesicle)
+            copies = sum(c.copies for c in kinds[carrier].cargo if c.role is CargoClass.WASTE)
+            waste = WasteMetabolism(
+                float(t.waste.production),
+                float(t.waste.lysosomal_rate),
+                float(t.waste.export_rate),
+                carrier,
+                copies,
+            )
+        types.append(
+            CellType(
+                name=t.name,
+                diameter=float(t.diameter),
+                secretion=SecretionMode(t.secretion),
+                releases=None if t.releases is None else names.index(t.releases),
+                release_rate=float(t.release_rate),
+                ilvs_per_mvb=float(t.ilvs_per_mvb),
+                uptake_rate=np.where(taken, float(t.uptake_rate), 0.0),
+                saturation=np.where(taken, float(t.saturation), np.inf),
+                waste=waste,
+            )
+        )
+    return tuple(types)
+
+
+def _bystander(kinds: int) -> CellType:
+    """A cell that stands in the tissue and neither releases nor takes up."""
+    nothing, never = np.zeros(kinds), np.full(kinds, np.inf)
+    return CellType(BYSTANDER, 15.0, SecretionMode.MEAN, None, 0.0, 1.0, nothing, never)
+
+
+def _domain(loaded: LoadedScenario, position: np.ndarray | None) -> Domain:
+    table = loaded.scenario.domain
+    voxel, thickness = float(table.voxel), float(table.thickness)
+    if table.size == "fit":
+        assert position is not None
+        dim = 3 if np.ptp(position[:, 2]) > 0 else 2
+        low = position.min(axis=0) - table.margin
+        high = position.max(axis=0) + table.margin
+        counts = np.ceil((high - low)[:dim] / voxel - 1e-9).astype(int)
+        shape = tuple(int(c) for c in reversed(counts))
+        origin = (float(low[0]), float(low[1]), float(low[2]) if dim == 3 else 0.0)
+    else:
+        try:
+            shape = grid_shape([float(s) for s in table.size], voxel)
+        except ValueError as error:
+            raise ScenarioError(loaded.name, [Problem("domain.size", "", str(error))]) from None
+        origin = (0.0, 0.0, 0.0)
+    faces, held = _faces(table)
+    empty = Domain(shape, voxel, thickness, origin, faces, held)
+    if not table.zone:
+        return Domain(
+            shape, voxel, thickness, origin, faces, held, float(loaded.scenario.transport.hindrance)
+        )
+    estimate_run(loaded.scenario, empty, 0, 1).refuse()
+    hindrance, obstacle = _zones(loaded, empty)
+    return Domain(shape, voxel, thickness, origin, faces, held, hindrance, obstacle)
+
+
+def _faces(table: DomainTable) -> tuple[tuple[Face, ...], tuple[float, ...]]:
+    faces, held = [], []
+    for side in SIDES:
+        rule = table.faces.side(side)
+        if isinstance(rule, str):
+            faces.append(
+                {"no-flux": Face.NO_FLUX, "periodic": Face.PERIODIC, "open": Face.FIXED}[rule]
+            )
+            held.append(0.0)
+        else:
+            faces.append(Face.FIXED)
+            held.append(float(rule.concentration))
+    return tuple(faces), tuple(held)
+
+
+def _zones(loaded: LoadedScenario, domain: Domain) -> tuple[np.ndarray | float, np.ndarray | None]:
+    """Hindrance and obstacles per voxel; later zones lie over earlier ones."""
+    scenario = loaded.scenario
+    hindrance = np.full(domain.shape, float(scenario.transport.hindrance))
+    obstacle = np.zeros(domain.shape, bool)
+    axes = np.meshgrid(*(domain.centers(a) for a in reversed(range(domain.dim))), indexing="ij")
+    centers = np.stack(list(reversed(axes)), axis=-1)
+    for zone in scenario.domain.zone:
+        inside = _inside(zone, centers, loaded.name)
+        obstacle[inside] = zone.obstacle
+        if zone.hindrance is not None:
+            hindrance[inside] = float(zone.hindrance)
+    uniform = bool((hindrance == hindrance.flat[0]).all())
+    return (
+        float(hindrance.flat[0]) if uniform else hindrance,
+        obstacle if obstacle.any() else None,
+    )
+
+
+def _inside(zone: Zone, centers: np.ndarray, file: str) -> np.ndarray:
+    dim = centers.shape[-1]
+    for key in ("low", "high", "center"):
+        point = getattr(zone, key)
+        if point is not None and len(point) != dim:
+            where = f"domain.zone.{zone.name}.{key}"
+            raise ScenarioError(file, [Problem(where, "", f"needs {dim} coordinates")])
+    if zone.center is not None and zone.radius is not None:
+        distance = np.linalg.norm(centers - np.array(zone.center, float), axis=-1)
+        inside = distance <= float(zone.radius)
+    else:
+        low, high = np.array(zone.low, float), np.array(zone.high, float)
+        inside = ((centers >= low) & (centers < high)).all(axis=-1)
+    if not inside.any():
+        raise ScenarioError(
+            file, [Problem(f"domain.zone.{zone.name}", "", "covers no voxel of the domain")]
+        )
+    return np.asarray(inside)
+
+
+def _labels(
+    scenario: Scenario, domain: Domain, types: tuple[CellType, ...], type_index: np.ndarray
+) -> Labels:
+    """Which origins are told apart; types or cells that release nothing get no label."""
+    donates = np.array([t.donates for t in types])
+    resolution = Resolution(scenario.transport.provenance)
+    of_cell = np.full(len(type_index), -1, dtype=np.int64)
+    if resolution is Resolution.CELL:
+        donors = np.flatnonzero(donates[type_index])
+        of_cell[donors] = np.arange(len(donors))
+        names = [str(i) for i in donors]
+        origin = [types[type_index[i]].name for i in donors]
+    else:
+        present = [i for i in np.flatnonzero(donates) if (type_index == i).any()]
+        for label, i in enumerate(present):
+            of_cell[type_index == i] = label
+        names = origin = [types[i].name for i in present]
+    if domain.opens_to_reservoir or not names:
+        names, origin = [*names, RESERVOIR], [*origin, RESERVOIR]
+    return Labels(resolution, tuple(names), tuple(origin), of_cell)
+
+
+def _interval_warnings(scenario: Scenario) -> list[str]:
+    record, step = scenario.record, float(scenario.clock.step)
+    return [
+        f"record.{name} = {getattr(record, name)} is shorter than clock.step = {scenario.clock.step}; "
+        "it is recorded at every step"
+        for name in ("metrics", "cells", "events", "fields")
+        if float(getattr(record, name)) < step * (1 - 1e-9)
+    ]
+
+
+def census(types: tuple[CellType, ...], type_index: np.ndarray) -> dict[str, int]:
+    """Number of cells per type name, in the order of the types."""
+    count = Counter(type_index.tolist())
+    return {t.name: count[i] for i, t in enumerate(types) if count[i]}

@@ -1,0 +1,104 @@
+"""What a run will take, before anything large is allocated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from exoabm.errors import ResourceError
+
+if TYPE_CHECKING:
+    from exoabm.domain import Domain
+    from exoabm.scenario.schema import Scenario
+
+MEMORY_SHARE = 0.8
+"""Share of the free memory that a run may plan to use."""
+BASE_BYTES = 250e6
+"""The interpreter with its libraries loaded, measured."""
+BYTES_PER_CONTACT = 8 * 16
+"""Trafficking arrays, their increments and copies at recording, per cell, kind and label."""
+VOXEL_UPDATES_PER_SECOND = 4e8
+CONTACTS_PER_SECOND = 2.5e7
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Memory and work of a run; the time is a rough figure from the speed of a typical machine.
+
+    Attributes
+    ----------
+    voxels, cells, labels, kinds : int
+    steps : int
+        Coupling steps.
+    substeps : int
+        Sub-steps of the field in each coupling step, for the fastest vesicle kind.
+    memory_bytes : float
+    allowed_bytes : float
+    seconds : float
+    """
+
+    voxels: int
+    cells: int
+    labels: int
+    kinds: int
+    steps: int
+    substeps: int
+    memory_bytes: float
+    allowed_bytes: float
+    seconds: float
+
+    def refuse(self) -> None:
+        """Refuse a run that would not fit into memory.
+
+        Raises
+        ------
+        ResourceError
+            Naming what it would take and what there is.
+        """
+        if self.memory_bytes > self.allowed_bytes:
+            raise ResourceError(
+                f"this run would need about {gib(self.memory_bytes)} of memory, "
+                f"{gib(self.allowed_bytes)} may be used: {self.voxels:,} voxels x {self.labels} labels "
+                f"x {self.kinds} vesicle kinds, {self.cells:,} cells; use larger voxels, a smaller "
+                "domain, or transport.provenance = 'cell_type'"
+            )
+
+
+def estimate_run(scenario: Scenario, domain: Domain, cells: int, labels: int) -> Estimate:
+    """Estimate a run of a scenario on a domain with this many cells and labels."""
+    import psutil
+
+    itemsize = np.dtype(scenario.transport.precision).itemsize
+    kinds = len(scenario.vesicle)
+    voxels = domain.n_voxels
+    steps = int(np.ceil(scenario.clock.duration / scenario.clock.step))
+    field_bytes = float(voxels) * itemsize * labels * (kinds + 1)
+    zone_bytes = float(voxels) * (9 + 8 * (domain.dim + 2)) if scenario.domain.zone else 0.0
+    contacts = float(cells) * labels * kinds
+    memory = BASE_BYTES + field_bytes + zone_bytes + contacts * BYTES_PER_CONTACT + cells * 2000.0
+    substeps = max(
+        1, int(np.ceil(_fastest(scenario) * scenario.clock.step / (0.2 * domain.voxel**2)))
+    )
+    seconds = 1.5 + steps * (
+        substeps * voxels * labels * kinds / VOXEL_UPDATES_PER_SECOND
+        + contacts / CONTACTS_PER_SECOND
+        + 2e-4
+    )
+    free = psutil.virtual_memory().available
+    return Estimate(
+        voxels, cells, labels, kinds, steps, substeps, memory, MEMORY_SHARE * free, seconds
+    )
+
+
+def _fastest(scenario: Scenario) -> float:
+    """An upper guess of the largest diffusivity, um^2/s, from the smallest diameter."""
+    given = [float(v.diffusivity) for v in scenario.vesicle if v.diffusivity is not None]
+    derived = [0.66 / float(v.diameter) for v in scenario.vesicle if v.diffusivity is None]
+    return max(given + derived) * float(scenario.transport.hindrance)
+
+
+def gib(size: float) -> str:
+    """A number of bytes for people."""
+    return f"{size / 2**30:.3g} GiB" if size >= 2**29 else f"{size / 2**20:.3g} MiB"

@@ -1,0 +1,361 @@
+"""Reading a scenario: by shipped name or path, with overrides, every fault named."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import re
+import tomllib
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from exoabm.errors import InputError, Problem, ScenarioError
+from exoabm.parameters.parameter import Quantity
+from exoabm.scenario.schema import Scenario, parameter_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+MAX_BYTES = 1 << 20
+PATH_KEY = "layout.table"
+
+
+@dataclass(frozen=True)
+class LoadedScenario:
+    """A checked scenario and where it came from.
+
+    ``folder`` is what relative table paths start from. An untrusted scenario (an upload, a URL) may
+    read nothing outside it.
+    """
+
+    name: str
+    scenario: Scenario
+    folder: Path
+    trusted: bool = True
+    overrides: tuple[tuple[str, str], ...] = ()
+
+    def table_path(self) -> Path | None:
+        """Path of the layout's table, if it has one.
+
+        Raises
+        ------
+        InputError
+            If an untrusted scenario names a file outside its folder.
+        """
+        if self.scenario.layout.table is None:
+            return None
+        path = Path(self.scenario.layout.table)
+        resolved = (self.folder / path).resolve()
+        if not self.trusted and not (
+            resolved.is_relative_to(self.folder.resolve()) and not path.is_absolute()
+        ):
+            raise InputError(
+                f"{self.name}: {PATH_KEY} = {str(path)!r} leads out of the scenario's folder; "
+                "a scenario from an upload or a URL may only name files beside it"
+            )
+        return resolved
+
+    def table_sha256(self) -> str | None:
+        """SHA-256 of the layout's table, if it has one."""
+        path = self.table_path()
+        return None if path is None else hashlib.sha256(path.read_bytes()).hexdigest()
+
+    def resolved(self) -> dict[str, Any]:
+        """The scenario with every default filled in, as plain data that TOML and JSON can hold."""
+        plain = plain_data(self.scenario)
+        assert isinstance(plain, dict)
+        return plain
+
+    def sha256(self) -> str:
+        """SHA-256 of the resolved scenario as canonical JSON."""
+        text = json.dumps(self.resolved(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def shipped() -> dict[str, Path]:
+    """The scenarios that come with exoabm, by name."""
+    folder = Path(str(resources.files("exoabm.scenarios")))
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+
+
+def load(
+    source: str | Path, overrides: Mapping[str, str] | None = None, *, trusted: bool = True
+) -> LoadedScenario:
+    """Read a shipped scenario by name, or any scenario file by path.
+
+    Parameters
+    ----------
+    source
+        A name such as ``"signaling"`` or a path. An untrusted source must be a name.
+    overrides
+        Dotted keys and values as text, e.g. ``{"cell_type.donor.release_rate": "10"}``.
+    trusted
+        False for what comes from an upload or a URL.
+
+    Raises
+    ------
+    ScenarioError, InputError
+        With file, key, value and what is allowed.
+    """
+    names = shipped()
+    text = str(source)
+    if text in names:
+        path = names[text]
+    elif trusted and (text.endswith(".toml") or "/" in text or Path(text).is_file()):
+        path = Path(text)
+        if not path.is_file():
+            raise InputError(f"no scenario file at {path}")
+    else:
+        raise InputError(
+            f"unknown scenario {text!r}{did_you_mean(text, names)}; `exoabm list` shows all"
+        )
+    with path.open("rb") as file:
+        data = file.read(MAX_BYTES + 1)
+    name = path.stem if text in names else str(path)
+    return parse(data, name=name, folder=path.parent, overrides=overrides, trusted=trusted)
+
+
+def parse(
+    data: bytes,
+    *,
+    name: str,
+    folder: Path,
+    overrides: Mapping[str, str] | None = None,
+    trusted: bool = True,
+) -> LoadedScenario:
+    """Check the bytes of a scenario file; see ``load``."""
+    raw = _toml(data, name)
+    given = dict(overrides or {})
+    for key, value in given.items():
+        if key == PATH_KEY and trusted:
+            value = str(Path(value).resolve())
+        _override(raw, key, value, name)
+    try:
+        scenario = Scenario.model_validate(raw)
+    except ValidationError as error:
+        raise ScenarioError(name, list(_problems(error, raw))) from None
+    problems = list(_dangling(scenario))
+    if problems:
+        raise ScenarioError(name, problems)
+    return LoadedScenario(name, scenario, folder, trusted, tuple(given.items()))
+
+
+def cautions(scenario: Scenario) -> list[str]:
+    """A sentence for every value outside its published range."""
+    return [f"{key}: {q.caution}" for key, q in quantities(scenario) if q.caution]
+
+
+def quantities(table: BaseModel, prefix: str = "") -> Iterator[tuple[str, Quantity]]:
+    """Every number of a scenario with its dotted key."""
+    for key, value in entries(table, prefix):
+        if isinstance(value, Quantity):
+            yield key, value
+
+
+def entries(table: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value of a scenario with its dotted key, lists of tables by the names in them."""
+    for key in type(table).model_fields:
+        yield from _entries(f"{prefix}{key}", getattr(table, key))
+
+
+def _entries(key: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, BaseModel):
+        yield from entries(value, f"{key}.")
+    elif isinstance(value, list) and value and isinstance(value[0], BaseModel):
+        for position, item in enumerate(value):
+            yield from _entries(f"{key}.{_name_of(item.__dict__, position)}", item)
+    else:
+        yield key, value
+
+
+def plain_data(value: Any) -> Any:
+    """A scenario as plain data: tables as dicts, quantities as {value, source, note}."""
+    if isinstance(value, BaseModel):
+        pairs = ((key, getattr(value, key)) for key in type(value).model_fields)
+        return {key: plain_data(v) for key, v in pairs if v is not None}
+    if isinstance(value, Quantity):
+        words = {"source": value.source, "note": value.note}
+        return {"value": _given(value), **{k: v for k, v in words.items() if v}}
+    if isinstance(value, list):
+        return [plain_data(item) for item in value]
+    return value
+
+
+def _given(value: Quantity) -> str | float:
+    """A quantity as it was given, so that reading it again gives the same bits; units always shown."""
+    unit = value.parameter.unit
+    if isinstance(value.given, str) or unit == "1":
+        return value.given
+    return f"{value.given!r} {unit}"
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """``; did you mean 'x'?`` where something close is known, else nothing."""
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def _toml(data: bytes, name: str) -> dict[str, Any]:
+    if len(data) > MAX_BYTES:
+        raise InputError(f"{name}: a scenario file may have at most {MAX_BYTES} bytes")
+    try:
+        return tomllib.loads(data.decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        raise InputError(f"{name}: not a text file (UTF-8 is expected)") from None
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{name}: not valid TOML: {error}") from None
+    except RecursionError:
+        raise InputError(f"{name}: nested too deep to be a scenario") from None
+
+
+def _override(raw: dict[str, Any], dotted: str, value: str, name: str) -> None:
+    """Set one dotted key in the raw tables; elements of a list are found by their names."""
+    parts = dotted.split(".")
+    node: Any = raw
+    for depth, part in enumerate(parts[:-1]):
+        if isinstance(node, list):
+            names = [_name_of(item, i) for i, item in enumerate(node)]
+            if part not in names:
+                where = ".".join(parts[:depth])
+                raise InputError(
+                    f"{name}: --set {dotted}: there is no {where} named {part!r}"
+                    f"{did_you_mean(part, names)} (there are: {', '.join(names)})"
+                )
+            node = node[names.index(part)]
+        elif isinstance(node, dict):
+            node = node.setdefault(part, {})
+        else:
+            raise InputError(f"{name}: --set {dotted}: {'.'.join(parts[:depth])} is not a table")
+    if not isinstance(node, dict):
+        raise InputError(f"{name}: --set {dotted}: name the element and the key to set in it")
+    node[parts[-1]] = _literal(value)
+
+
+def _literal(text: str) -> Any:
+    """A value as TOML would read it, or the text itself."""
+    if len(text) < 4096:
+        try:
+            return tomllib.loads(f"value = {text}")["value"]
+        except (tomllib.TOMLDecodeError, RecursionError):
+            pass
+    return text
+
+
+def _name_of(item: Any, position: int) -> str:
+    """How an element of a list is called in dotted keys."""
+    if isinstance(item, dict):
+        for key in ("name", "cell_type"):
+            if isinstance(item.get(key), str):
+                return str(item[key])
+    return str(position)
+
+
+def _problems(error: ValidationError, raw: dict[str, Any]) -> Iterator[Problem]:
+    for fault in error.errors(include_url=False):
+        where, table = _locate(fault["loc"], raw)
+        key = str(fault["loc"][-1]) if fault["loc"] else ""
+        found = _short(fault.get("input"))
+        kind = fault["type"]
+        if kind == "extra_forbidden":
+            known = list(table.model_fields) if table else []
+            hint = did_you_mean(key, known).lstrip("; ") or f"known keys: {', '.join(known)}"
+            yield Problem(where, found, "unknown key", hint)
+        elif kind == "missing":
+            yield Problem(where, "", "this key is required")
+        else:
+            message = fault["msg"].removeprefix("Value error, ")
+            message = re.sub(r"^Input should be", "must be", message)
+            yield Problem(where, found, message, _declared(table, key))
+
+
+def _declared(table: type[BaseModel] | None, key: str) -> str:
+    if table is None or key not in table.model_fields:
+        return ""
+    parameter = parameter_of(table, key)
+    return parameter.meaning if parameter else (table.model_fields[key].description or "")
+
+
+def _locate(loc: tuple[int | str, ...], raw: Any) -> tuple[str, type[BaseModel] | None]:
+    """The dotted key of a pydantic location, and the table that its last key stands in."""
+    table: type[BaseModel] | None = Scenario
+    holder, parts, node = table, [], raw
+    for step in loc:
+        inside = node[step] if _has(node, step) else None
+        if isinstance(step, int):
+            parts.append(_name_of(inside, step))
+        elif table is not None and step not in table.model_fields and inside is None:
+            continue  # pydantic's own word for a branch of a union
+        else:
+            parts.append(step)
+            holder, table = table, _subtable(table, step)
+        node = inside
+    return ".".join(parts), holder
+
+
+def _has(node: Any, step: int | str) -> bool:
+    if isinstance(step, int):
+        return isinstance(node, list) and step < len(node)
+    return isinstance(node, dict) and step in node
+
+
+def _subtable(table: type[BaseModel] | None, key: str) -> type[BaseModel] | None:
+    """The table that a key of a table holds, alone, optional or in a list."""
+    if table is None or key not in table.model_fields:
+        return None
+    pending = [table.model_fields[key].annotation]
+    while pending:
+        annotation = pending.pop()
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            return annotation
+        pending.extend(get_args(annotation))
+    return None
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, dict | list):
+        return ""
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _dangling(scenario: Scenario) -> Iterator[Problem]:
+    """Names that stand twice, or that name nothing."""
+    tables = {"vesicle": scenario.vesicle, "cargo": scenario.cargo, "cell_type": scenario.cell_type}
+    names = {key: [table.name for table in rows] for key, rows in tables.items()}
+    names["layout.group"] = [group.key for group in scenario.layout.group]
+    for key, known in names.items():
+        for name in sorted({n for n in known if known.count(n) > 1}):
+            hint = "give each group a name of its own" if key == "layout.group" else ""
+            yield Problem(key, repr(name), "this name stands twice", hint)
+
+    def unknown(where: str, name: str | None, kind: str) -> Iterator[Problem]:
+        if name is not None and name not in names[kind]:
+            hint = (
+                did_you_mean(name, names[kind]).lstrip("; ") or f"known: {', '.join(names[kind])}"
+            )
+            yield Problem(where, repr(name), f"no {kind.replace('_', ' ')} of this name", hint)
+
+    for vesicle in scenario.vesicle:
+        for cargo in vesicle.cargo:
+            yield from unknown(f"vesicle.{vesicle.name}.cargo", cargo, "cargo")
+    waste = {cargo.name for cargo in scenario.cargo if cargo.role == "waste"}
+    for cell in scenario.cell_type:
+        yield from unknown(f"cell_type.{cell.name}.releases", cell.releases, "vesicle")
+        for vesicle_name in cell.takes_up:
+            yield from unknown(f"cell_type.{cell.name}.takes_up", vesicle_name, "vesicle")
+        if cell.waste is not None:
+            key = f"cell_type.{cell.name}.waste.vesicle"
+            yield from unknown(key, cell.waste.vesicle, "vesicle")
+            for vesicle in scenario.vesicle:
+                if vesicle.name == cell.waste.vesicle and not waste & set(vesicle.cargo):
+                    yield Problem(key, repr(vesicle.name), "this vesicle carries no waste cargo")
+    for group in scenario.layout.group:
+        yield from unknown(f"layout.group.{group.key}.cell_type", group.cell_type, "cell_type")
+    for label, target in scenario.layout.type_map.items():
+        if target != "bystander":
+            yield from unknown(f"layout.type_map.{label!r}", target, "cell_type")

@@ -1,0 +1,133 @@
+"""Where a scenario's cells stand: arranged by its groups, or read from its table."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from exoabm.errors import InputError, Problem, ScenarioError
+from exoabm.scenario import layouts
+from exoabm.scenario.tables import map_types, read_table
+from exoabm.streams import Purpose, Streams
+
+if TYPE_CHECKING:
+    from exoabm.domain import Domain
+    from exoabm.scenario.loader import LoadedScenario
+    from exoabm.scenario.schema import Group
+    from exoabm.state import CellType
+
+
+def from_table(
+    loaded: LoadedScenario, types: tuple[CellType, ...]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Positions (n, 3) in um and type names (n,) of the cells of the layout's table."""
+    layout = loaded.scenario.layout
+    path = loaded.table_path()
+    assert path is not None
+    table = read_table(
+        path,
+        format=layout.format,
+        x=layout.x,
+        y=layout.y,
+        z=layout.z,
+        cell_type=layout.cell_type,
+        unit=layout.unit,
+    )
+    known = [t.name for t in types]
+    names = map_types(table.types, layout.type_map, known, layout.unmapped)
+    return np.array(table.positions, dtype=float), names
+
+
+def arrange_groups(
+    loaded: LoadedScenario,
+    domain: Domain,
+    types: tuple[CellType, ...],
+    seed: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Positions (n, 3) in um and type names (n,) of all cells, group after group."""
+    scenario = loaded.scenario
+    by_name = {t.name: t for t in types}
+    placed, radii, names = np.empty((0, 3)), np.empty(0), []
+    for index, group in enumerate(scenario.layout.group):
+        radius = by_name[group.cell_type].diameter / 2
+        rng = Streams(seed).generator(Purpose.LAYOUT, index)
+        try:
+            new = _arrange(group, domain, radius, rng, placed, radii)
+        except InputError as error:
+            problem = Problem(f"layout.group.{group.key}", "", str(error))
+            raise ScenarioError(loaded.name, [problem]) from None
+        placed = np.concatenate([placed, new])
+        radii = np.concatenate([radii, np.full(len(new), radius)])
+        names += [group.cell_type] * len(new)
+    return placed, np.array(names)
+
+
+def _arrange(
+    group: Group,
+    domain: Domain,
+    radius: float,
+    rng: np.random.Generator,
+    placed: np.ndarray,
+    radii: np.ndarray,
+) -> np.ndarray:
+    low, high = domain.low, domain.low + domain.extent
+    if domain.dim == 2:
+        low[2] = high[2] = domain.low[2] + domain.thickness / 2
+    middle = (low + high) / 2
+    if group.center is not None:
+        given = np.array(group.center, float)
+        if len(given) != domain.dim:
+            raise InputError(f"center needs {domain.dim} coordinates")
+        middle = np.concatenate([given, middle[domain.dim :]])
+    region = layouts.Region(
+        layouts.Box(tuple(low), tuple(high)),
+        tuple(middle),
+        float(group.inner or 0.0),
+        math.inf if group.outer is None else float(group.outer),
+    )
+    spacing = 2 * radius if group.spacing is None else float(group.spacing)
+    n = group.count
+    match group.arrange:
+        case "random":
+            margin = min(radius, domain.voxel / 2)
+            return layouts.poisson_disc(
+                n, spacing, region, rng, placed, taken_radii=radii, margin=margin
+            )
+        case "overlapping":
+            return layouts.random_points(n, region, rng)
+        case "lattice":
+            kind = "square" if domain.dim == 2 else "cubic"
+            return layouts.lattice(n, spacing, region, kind)
+        case "hexagonal":
+            return layouts.lattice(n, spacing, region, "hexagonal")
+        case "cluster":
+            return layouts.cluster(n, tuple(middle), spacing, domain.dim)
+        case "points":
+            return layouts.points(group.points or [], z=float(middle[2]))
+
+
+def check_positions(loaded: LoadedScenario, domain: Domain, position: np.ndarray) -> None:
+    """Refuse cells outside the domain or inside an obstacle."""
+    if domain.dim == 2 and np.ptp(position[:, 2]) > 0:
+        raise InputError(
+            f"{loaded.name}: the cells lie in three dimensions (z from {position[:, 2].min():g} to "
+            f"{position[:, 2].max():g} um), the domain has two; give domain.size a third length"
+        )
+    outside = ~domain.contains(position)
+    if outside.any():
+        first = int(np.flatnonzero(outside)[0])
+        where = ", ".join(f"{x:g}" for x in position[first, : domain.dim])
+        raise InputError(
+            f"{loaded.name}: {int(outside.sum())} of {len(position)} cells lie outside the domain "
+            f"({domain.describe()}), the first, number {first}, at ({where}) um; "
+            "enlarge domain.size, or use size = 'fit' with a table"
+        )
+    if domain.obstacle is not None:
+        buried = domain.obstacle.ravel()[domain.flat(domain.voxel_of(position))]
+        if buried.any():
+            raise InputError(
+                f"{loaded.name}: {int(buried.sum())} cells have their center in an obstacle, "
+                f"the first is number {int(np.flatnonzero(buried)[0])}"
+            )

@@ -1,0 +1,336 @@
+"""The scenario file as a schema: every table, key, type and default.
+
+Numbers are ``Quantity`` values of declared parameters, so that unit, allowed range and source stand in
+one place, the parameter catalog. A mechanism is off until the scenario names it: a cell type that does
+not say what it ``releases`` releases nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+
+from exoabm.parameters.catalog import CATALOG
+from exoabm.parameters.parameter import Parameter, Quantity
+
+SCHEMA_VERSION = 1
+
+
+def declared(name: str, *, words: tuple[str, ...] = (), **field: Any) -> Any:
+    """A field whose numbers are values of the catalog's parameter ``name``.
+
+    Its default is the catalog's unless ``field`` says otherwise; ``words`` may stand for a number.
+    """
+    extra = {"parameter": name, "words": list(words)}
+    if not field.keys() & {"default", "default_factory"}:
+        field["default_factory"] = lambda: Quantity.default(CATALOG[name])
+    return Field(json_schema_extra=extra, **field)
+
+
+def assumed(name: str, value: str, **field: Any) -> Any:
+    """A field with a default of its own, which is a modeling assumption."""
+    return declared(
+        name, default_factory=lambda: Quantity(CATALOG[name], value, "assumed"), **field
+    )
+
+
+def parameter_of(table: type[BaseModel], key: str) -> Parameter | None:
+    """The parameter that a field of a table is declared by, if it holds numbers."""
+    extra = table.model_fields[key].json_schema_extra
+    return CATALOG[str(extra["parameter"])] if isinstance(extra, dict) else None
+
+
+class Table(BaseModel):
+    """A table of the scenario file; unknown keys are errors, numbers are quantities."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _read_quantities(cls, value: object, info: ValidationInfo) -> object:
+        parameter = parameter_of(cls, str(info.field_name))
+        if parameter is None:
+            return value
+        extra = cls.model_fields[str(info.field_name)].json_schema_extra
+        assert isinstance(extra, dict)
+
+        def read(item: object) -> object:
+            if isinstance(item, list):
+                return [read(each) for each in item]
+            if item is None or item in extra["words"]:  # type: ignore[operator]
+                return item
+            return Quantity.read(item, parameter)
+
+        return read(value)
+
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_\-]{0,63}$")]
+
+
+class Info(Table):
+    """What the scenario asks, in words."""
+
+    title: str = Field(max_length=200)
+    question: str = Field(default="", max_length=2000)
+    summary: str = Field(default="", max_length=5000)
+    references: list[str] = Field(default_factory=list, description="keys of the bibliography")
+
+
+class FixedFace(Table):
+    """A face held at a concentration; 0 is an open face through which vesicles leave for good."""
+
+    concentration: Quantity = declared("face_concentration", default=...)
+
+
+FaceRule = Literal["no-flux", "periodic", "open"] | FixedFace
+
+
+class Faces(Table):
+    """What happens at the faces: an axis (x) for both sides, or one side (x_low) alone."""
+
+    x: FaceRule = "no-flux"
+    y: FaceRule = "no-flux"
+    z: FaceRule = "no-flux"
+    x_low: FaceRule | None = None
+    x_high: FaceRule | None = None
+    y_low: FaceRule | None = None
+    y_high: FaceRule | None = None
+    z_low: FaceRule | None = None
+    z_high: FaceRule | None = None
+
+    def side(self, side: str) -> FaceRule:
+        """The rule at a side such as ``x_low``."""
+        rule: FaceRule | None = getattr(self, side)
+        return getattr(self, side[0]) if rule is None else rule
+
+    @model_validator(mode="after")
+    def _periodic_in_pairs(self) -> Faces:
+        for axis in "xyz":
+            rules = [self.side(f"{axis}_{end}") for end in ("low", "high")]
+            if rules.count("periodic") == 1:
+                raise ValueError(f"a periodic face needs its partner: set {axis} = 'periodic'")
+        return self
+
+
+class Zone(Table):
+    """A part of the domain with its own hindrance, or an obstacle that no vesicle enters.
+
+    Give ``low`` and ``high`` corners for a box, or ``center`` and ``radius`` for a disc or ball.
+    """
+
+    name: Name
+    low: list[Quantity] | None = declared("position", default=None)
+    high: list[Quantity] | None = declared("position", default=None)
+    center: list[Quantity] | None = declared("position", default=None)
+    radius: Quantity | None = declared("length", default=None)
+    hindrance: Quantity | None = declared("hindrance", default=None)
+    obstacle: bool = False
+
+    @model_validator(mode="after")
+    def _one_shape_one_effect(self) -> Zone:
+        box = self.low is not None and self.high is not None
+        ball = self.center is not None and self.radius is not None
+        corners = (self.low, self.high, self.center, self.radius)
+        if box == ball or sum(v is not None for v in corners) != 2:
+            raise ValueError("a zone is either a box (low and high) or a ball (center and radius)")
+        if self.obstacle == (self.hindrance is not None):
+            raise ValueError("a zone is either an obstacle or has a hindrance")
+        return self
+
+
+class DomainTable(Table):
+    """The space: its size, its voxels, its faces."""
+
+    size: Literal["fit"] | list[Quantity] = declared(
+        "domain_size",
+        words=("fit",),
+        default=...,
+        description="x, y for a slab, x, y, z for a volume; or 'fit', around the layout's table",
+    )
+    margin: Quantity = assumed(
+        "length", "20 um", description="free border around the cells where size = 'fit'"
+    )
+    voxel: Quantity = declared("voxel")
+    thickness: Quantity = declared("thickness")
+    faces: Faces = Field(default_factory=Faces)
+    zone: list[Zone] = Field(default_factory=list)
+
+    @field_validator("size")
+    @classmethod
+    def _two_or_three(cls, size: Any) -> Any:
+        if size != "fit" and len(size) not in (2, 3):
+            raise ValueError("give 2 lengths for a slab or 3 for a volume")
+        return size
+
+
+class Group(Table):
+    """Cells of one type, placed together."""
+
+    name: Name | None = None
+    cell_type: Name
+    arrange: Literal["random", "overlapping", "lattice", "hexagonal", "cluster", "points"] = Field(
+        default="random",
+        description="random keeps cells apart (Poisson disc); overlapping does not",
+    )
+    count: int = Field(default=1, ge=1, le=10_000_000)
+    spacing: Quantity | None = declared(
+        "spacing",
+        default=None,
+        description="distance between centers; a cell diameter if not given",
+    )
+    center: list[Quantity] | None = declared(
+        "position", default=None, description="the domain's middle if not given"
+    )
+    inner: Quantity | None = declared(
+        "length", default=None, description="cells keep at least this far from the center"
+    )
+    outer: Quantity | None = declared(
+        "length", default=None, description="cells keep at most this far from the center"
+    )
+    points: list[list[Quantity]] | None = declared(
+        "position", default=None, description="centers (x, y[, z]) for arrange = 'points'"
+    )
+
+    @model_validator(mode="after")
+    def _points_belong_to_points(self) -> Group:
+        if (self.arrange == "points") != (self.points is not None):
+            raise ValueError("points are given with arrange = 'points', and only then")
+        return self
+
+    @property
+    def key(self) -> str:
+        """The name under which this group is found in dotted keys."""
+        return self.name or self.cell_type
+
+
+class Layout(Table):
+    """Where the cells stand: groups arranged by rule, or a table of real cells."""
+
+    group: list[Group] = Field(default_factory=list)
+    table: str | None = Field(default=None, description="CSV, Parquet or PhysiCell cells.csv")
+    format: Literal["auto", "csv", "parquet", "physicell-v1", "physicell-v2"] = "auto"
+    x: str | None = Field(default=None, description="column of x; found by its name if not given")
+    y: str | None = None
+    z: str | None = None
+    cell_type: str | None = Field(default=None, description="column of the cell's type")
+    unit: str | None = Field(default=None, description="unit of the coordinates, e.g. '0.5 um'")
+    type_map: dict[str, str] = Field(
+        default_factory=dict,
+        description="from the table's labels (or patterns with *) to cell types",
+    )
+    unmapped: Literal["error", "bystander"] = "error"
+
+    @model_validator(mode="after")
+    def _something_to_place(self) -> Layout:
+        if not self.group and self.table is None:
+            raise ValueError("a layout needs a table or at least one group")
+        if self.group and self.table is not None:
+            raise ValueError("a layout is either a table or groups, not both")
+        return self
+
+
+class Clock(Table):
+    """How long, and in which coupling steps between cells and medium."""
+
+    step: Quantity = declared("step")
+    duration: Quantity = declared("duration")
+
+
+class Transport(Table):
+    """The medium and the engine that moves vesicles through it."""
+
+    engine: Literal["continuum"] = "continuum"
+    hindrance: Quantity = declared("hindrance")
+    viscosity: Quantity = declared("viscosity")
+    temperature: Quantity = declared("temperature")
+    provenance: Literal["cell_type", "cell"] = Field(
+        default="cell_type",
+        description="whether origins are told apart by donor type or donor cell",
+    )
+    precision: Literal["float64", "float32"] = "float64"
+    courant: Quantity | None = declared(
+        "courant",
+        default=None,
+        description="D dt/dx^2 of a sub-step; the engine's own choice if not given",
+    )
+
+
+class CargoTable(Table):
+    """A molecule that vesicles carry."""
+
+    name: Name
+    role: Literal["signal", "waste"] = "signal"
+    copies: Quantity = declared("copies")
+
+
+class VesicleTable(Table):
+    """A kind of vesicle."""
+
+    name: Name
+    diameter: Quantity = declared("diameter")
+    diameter_gsd: Quantity = declared("diameter_gsd")
+    diffusivity: Quantity | None = declared(
+        "diffusivity",
+        default=None,
+        description="in free medium; Stokes-Einstein from the diameter if not given",
+    )
+    half_life: Quantity = declared("half_life")
+    unbinding_rate: Quantity = declared("unbinding_rate")
+    internalization_rate: Quantity = declared("internalization_rate")
+    processing_rate: Quantity = declared("processing_rate")
+    delivery_probability: Quantity = declared("delivery_probability")
+    cargo: list[Name] = Field(default_factory=list, description="names of cargo it carries")
+
+
+class Waste(Table):
+    """Waste made, degraded in lysosomes and exported in vesicles by a cell."""
+
+    production: Quantity = declared("waste_production")
+    lysosomal_rate: Quantity = declared("waste_lysosomal_rate")
+    export_rate: Quantity = declared("waste_export_rate")
+    vesicle: Name = Field(description="vesicle kind that carries it; its cargo must include waste")
+
+
+class CellTypeTable(Table):
+    """A type of cell, and which mechanisms it has."""
+
+    name: Name
+    diameter: Quantity = declared("cell_diameter")
+    releases: Name | None = Field(
+        default=None, description="vesicle kind released; none if not given"
+    )
+    release_rate: Quantity = declared("release_rate")
+    ilvs_per_mvb: Quantity = declared("ilvs_per_mvb")
+    secretion: Literal["mean", "poisson"] = Field(
+        default="mean", description="fusions at their mean rate, or as a Poisson process in bursts"
+    )
+    takes_up: list[Name] = Field(default_factory=list, description="vesicle kinds taken up")
+    uptake_rate: Quantity = declared("uptake_rate")
+    saturation: Quantity = declared("saturation")
+    waste: Waste | None = Field(default=None, description="waste metabolism; none if not given")
+
+
+class Record(Table):
+    """How often each table is written; observers have their own clock."""
+
+    metrics: Quantity = assumed("interval", "10 min")
+    cells: Quantity = declared("interval")
+    events: Quantity = declared("interval")
+    fields: Quantity = assumed("interval", "6 h")
+    threshold: Quantity = declared("threshold")
+
+
+class Scenario(Table):
+    """A scenario file, checked and complete."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    info: Info
+    domain: DomainTable
+    layout: Layout
+    clock: Clock = Field(default_factory=Clock)
+    transport: Transport = Field(default_factory=Transport)
+    vesicle: list[VesicleTable] = Field(min_length=1)
+    cargo: list[CargoTable] = Field(default_factory=list)
+    cell_type: list[CellTypeTable] = Field(min_length=1)
+    record: Record = Field(default_factory=Record)

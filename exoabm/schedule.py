@@ -1,0 +1,97 @@
+"""One step of the model, as a table to be read from top to bottom."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from exoabm.cells.secretion import secrete, unbind
+from exoabm.cells.uptake import receive_waste, take_up
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from exoabm.observe.recorder import Recorder
+    from exoabm.state import Emissions, Passage, State, Uptake
+    from exoabm.transport.engine import Engine
+
+
+@dataclass
+class Step:
+    """What the stages of one step share: the parts of the model, and the rows handed on."""
+
+    state: State
+    engine: Engine
+    recorder: Recorder
+    dt: float
+    released: Emissions = field(init=False)
+    unbound: Emissions = field(init=False)
+    passage: Passage = field(init=False)
+    uptake: Uptake = field(init=False)
+
+
+def _secrete(step: Step) -> None:
+    step.released = secrete(step.state, step.dt)
+    step.unbound = unbind(step.state)
+
+
+def _transport(step: Step) -> None:
+    step.passage = step.engine.advance(step.state, (step.released, step.unbound), step.dt)
+
+
+def _take_up(step: Step) -> None:
+    step.uptake = take_up(step.state, step.passage.captured, step.dt)
+
+
+def _respond(step: Step) -> None:
+    receive_waste(step.state, step.uptake)
+
+
+def _commit(step: Step) -> None:
+    state, way, rows = step.state, step.state.trafficking, step.released
+    np.add.at(state.released, (rows.cell, rows.kind), rows.count)
+    ledger = state.ledger
+    np.add.at(ledger.emitted, (rows.kind, rows.label), rows.count)
+    ledger.emitted += step.passage.entered
+    ledger["free"][:] = step.engine.free(state)
+    ledger["bound"][:] = (way.bound + way.returning).sum(axis=0)
+    ledger["internalized"][:] = way.endosomal.sum(axis=0)
+    ledger["lysosomal"][:] = way.lysosomal.sum(axis=0)
+    ledger["delivered"][:] = way.delivered.sum(axis=0)
+    ledger["cleared"][:] += step.passage.cleared
+    ledger["escaped"][:] += step.passage.escaped
+    state.time += step.dt
+    state.step += 1
+    ledger.check(state.time)
+    state.waste_ledger.check(state.time)
+
+
+def _observe(step: Step) -> None:
+    step.recorder.observe(step.state)
+
+
+class Stage(NamedTuple):
+    """A stage of the step: what it reads, what it hands on, and the function that does it."""
+
+    name: str
+    reads: str
+    hands_on: str
+    run: Callable[[Step], None]
+
+
+STAGES = (
+    Stage("secrete", "MVB fusions, waste pools, surfaces", "emission rows", _secrete),
+    Stage("transport", "emission rows, fields", "captures, clearance, escape", _transport),
+    Stage("take up", "captures, recipient cells", "uptake by fate", _take_up),
+    Stage("respond", "uptake by fate", "waste pools", _respond),
+    Stage("commit", "all of these", "ledger, clock", _commit),
+    Stage("observe", "state, read-only", "metrics, tables, fields when due", _observe),
+)
+
+
+def advance(step: Step) -> None:
+    """Run every stage once, in the order of the table."""
+    for stage in STAGES:
+        stage.run(step)

@@ -1,0 +1,1 @@
+"""How vesicles cross the space between cells: engines behind one small interface."""

@@ -1,0 +1,292 @@
+"""The continuum engine: expected numbers of free vesicles on a grid, each kind and origin a field of its own.
+
+    du/dt = D lap u - k u + sources - uptake,   u = c V vesicles per voxel
+
+in explicit sub-steps with source and uptake implicit in place (``kernels.diffusion``). The engine picks its
+own sub-steps inside the coupling step. Uptake saturates on the sum over all origins.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import sparse
+
+from exoabm.domain import Face
+from exoabm.errors import NumericalError
+from exoabm.kernels.diffusion import (
+    CLEARED,
+    ENTERED,
+    ESCAPED,
+    MASS,
+    Conductance,
+    advance_linear,
+    advance_saturable,
+)
+from exoabm.kernels.exchange import (
+    Entries,
+    Slots,
+    UptakeLaw,
+    collect,
+    index_entries,
+    index_slots,
+)
+from exoabm.state import RESERVOIR, Emissions, Passage
+from exoabm.transport.coupling import Coupling, couple
+
+if TYPE_CHECKING:
+    from exoabm.domain import Domain
+    from exoabm.state import State
+
+COURANT = {2: 0.2, 3: 1 / 6}
+"""D dt/dx^2 of a sub-step, by dimension: stable, and positive away from fixed faces."""
+COURANT_FIXED = {2: 0.12, 3: 0.08}
+"""The same where a face is held at a concentration, half a voxel away."""
+COURANT_LIMIT = {2: 0.25, 3: 1 / 6}
+"""The stability limit of the scheme."""
+MAX_DECAY = 0.02
+"""Largest share of the free vesicles that may be cleared in one sub-step."""
+DRIFT = {np.dtype("f8"): 1e-9, np.dtype("f4"): 1e-3}
+"""Largest relative difference allowed between a field's sum and its own balance in one coupling step."""
+
+
+@dataclass(frozen=True)
+class _Sites:
+    """Where the cells touch the field of one vesicle kind, in the form the kernels take."""
+
+    coupling: Coupling
+    slots: Slots
+    entries: Entries
+    entry_slot: np.ndarray
+    law: UptakeLaw
+    release: sparse.csr_array
+    sink_rate: np.ndarray
+    """sum_i kappa_i w_iq / V, 1/s, shape (slots,)."""
+
+
+class Continuum:
+    """The engine on a grid; see the module.
+
+    Parameters
+    ----------
+    state : State
+        Read for the domain and the cells; made again by ``bind`` when cells have come, gone or moved.
+    courant : float, optional
+        D dt/dx^2 of a sub-step; at most the stability limit.
+    threads : int
+        Threads for large grids. The result has the same bits for any number.
+    """
+
+    name = "continuum"
+
+    def __init__(self, state: State, *, courant: float | None = None, threads: int = 1) -> None:
+        domain = state.domain
+        has_fixed = Face.FIXED in domain.faces[: 2 * domain.dim]
+        default = COURANT_FIXED if has_fixed else COURANT
+        self.courant = default[domain.dim] if courant is None else float(courant)
+        self.threads = threads
+        self._conductance = conductance(domain)
+        self._scratch = [np.empty_like(field) for field in state.fields[:1]]
+        self.bind(state)
+
+    def bind(self, state: State) -> None:
+        """Place the cells on the grid anew."""
+        self._sites = [_sites(state, kind) for kind in range(len(state.kinds))]
+
+    def coupling(self, kind: int) -> Coupling:
+        """How the cells stand on the grid for a vesicle kind."""
+        return self._sites[kind].coupling
+
+    def substeps(self, state: State, kind: int, dt: float) -> int:
+        """Sub-steps that a coupling step of ``dt`` seconds takes for a vesicle kind."""
+        vesicle, domain = state.kinds[kind], state.domain
+        fastest = vesicle.diffusivity * float(np.max(domain.hindrance))
+        per_second = max(fastest / (self.courant * domain.voxel**2), vesicle.decay_rate / MAX_DECAY)
+        return max(1, math.ceil(per_second * dt * (1 - 1e-12)))
+
+    def free(self, state: State) -> np.ndarray:
+        """Free vesicles per kind and label, shape (K, L)."""
+        return np.array(
+            [field.reshape(len(field), -1).sum(axis=1, dtype=np.float64) for field in state.fields]
+        )
+
+    def advance(self, state: State, emissions: tuple[Emissions, ...], dt: float) -> Passage:
+        """Advance every field by ``dt`` seconds; see ``Engine``.
+
+        Raises
+        ------
+        NumericalError
+            If a field's sum leaves the balance that the solver carries beside it.
+        """
+        rows = Emissions.join(*emissions)
+        n, kinds, labels = len(state.cells), len(state.kinds), len(state.labels)
+        passage = Passage(
+            np.zeros((n, kinds, labels)), *(np.zeros((kinds, labels)) for _ in range(3))
+        )
+        for kind in range(kinds):
+            mine = rows.kind == kind
+            amount = sparse.csr_array(
+                (rows.count[mine], (rows.label[mine], rows.cell[mine])), shape=(labels, n)
+            )
+            taken, flows = self._advance_kind(state, kind, amount, dt)
+            passage.captured[:, kind] = taken.T
+            passage.cleared[kind] = flows[:, CLEARED]
+            passage.escaped[kind] = flows[:, ESCAPED]
+            passage.entered[kind] = flows[:, ENTERED]
+        return passage
+
+    def _advance_kind(
+        self, state: State, kind: int, amount: sparse.csr_array, dt: float
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Advance one kind; ``amount`` (labels, cells) enters. Returns captures (L, n) and flows (L, 6)."""
+        domain, vesicle, sites = state.domain, state.kinds[kind], self._sites[kind]
+        field, scratch = state.fields[kind], self._scratch[0]
+        labels, n = amount.shape
+        n_sub = self.substeps(state, kind, dt)
+        h = dt / n_sub
+        uniform = float(domain.hindrance) if self._conductance is None else 1.0  # type: ignore[arg-type]
+        r = vesicle.diffusivity * uniform * h / domain.voxel**2
+        decay = vesicle.decay_rate * h
+        source = np.ascontiguousarray((amount @ sites.release).toarray()) / n_sub
+        side_value = _side_values(state)
+        taken, flows = np.zeros((labels, n)), np.zeros((labels, 6))
+        flows[:, MASS] = field.reshape(labels, -1).sum(axis=1, dtype=np.float64)
+        faces = None
+        if self._conductance is not None:
+            faces = tuple(g.astype(field.dtype, copy=False) for g in self._conductance)
+        sides = domain.face_codes()
+        if sites.coupling.linear:
+            sink = sites.sink_rate * h
+            rate = h / domain.voxel_volume * sites.coupling.kappa
+            for label in range(labels):
+                exposure = np.zeros(sink.size)
+                advance_linear(
+                    field[label],
+                    scratch[label],
+                    n_sub=n_sub,
+                    r=r,
+                    decay=decay,
+                    sides=sides,
+                    side_value=side_value[label],
+                    slots=sites.slots,
+                    source=source[label],
+                    sink=sink,
+                    exposure=exposure,
+                    flows=flows[label],
+                    conductance=faces,
+                    threads=self.threads,
+                )
+                entries = sites.entries
+                entry_rate = rate[entries.cell] * entries.weight
+                collect(sites.entry_slot, entries.cell, entry_rate, exposure, taken[label])
+        else:
+            advance_saturable(
+                field,
+                scratch,
+                n_sub=n_sub,
+                r=np.full(labels, r),
+                decay=np.full(labels, decay),
+                sides=sides,
+                side_value=side_value,
+                slots=sites.slots,
+                entries=sites.entries,
+                source=source,
+                law=sites.law,
+                dt=h,
+                volume=domain.voxel_volume,
+                taken=taken,
+                flows=flows,
+                conductance=faces,
+                threads=self.threads,
+            )
+        _check(state, kind, field, flows)
+        return taken, flows
+
+
+def conductance(domain: Domain) -> Conductance | None:
+    """Conductance of every face between voxels, relative to free medium; None where it is uniform.
+
+    Between voxels of hindrance a and b it is the harmonic mean 2ab/(a+b); at a fixed face, half a voxel
+    away, 2a; at an obstacle zero.
+
+    Returns
+    -------
+    tuple of numpy.ndarray or None
+        Along x, y (and z), each with one entry more along its own axis than the grid.
+    """
+    if np.ndim(domain.hindrance) == 0 and domain.obstacle is None:
+        return None
+    value = np.array(np.broadcast_to(domain.hindrance, domain.shape), dtype=np.float64)
+    if domain.obstacle is not None:
+        value[domain.obstacle] = 0.0
+    result = []
+    for axis in range(domain.dim):
+        a = np.moveaxis(value, domain.dim - 1 - axis, -1)
+        total = a[..., 1:] + a[..., :-1]
+        inner = np.divide(
+            2 * a[..., 1:] * a[..., :-1], total, out=np.zeros_like(total), where=total > 0
+        )
+        ends = []
+        for side, edge, across in (
+            (2 * axis, a[..., 0], a[..., -1]),
+            (2 * axis + 1, a[..., -1], a[..., 0]),
+        ):
+            match domain.faces[side]:
+                case Face.FIXED:
+                    ends.append(2 * edge)
+                case Face.PERIODIC:
+                    both = edge + across
+                    ends.append(
+                        np.divide(2 * edge * across, both, out=np.zeros_like(both), where=both > 0)
+                    )
+                case _:
+                    ends.append(np.zeros_like(edge))
+        g = np.concatenate([ends[0][..., None], inner, ends[1][..., None]], axis=-1)
+        result.append(np.ascontiguousarray(np.moveaxis(g, -1, domain.dim - 1 - axis)))
+    return tuple(result)
+
+
+def _sites(state: State, kind: int) -> _Sites:
+    """Gather the occupied voxels ("slots") of all cells for one vesicle kind."""
+    domain, coupling = state.domain, couple(state, kind)
+    used = np.unique(np.concatenate([coupling.uptake.indices, coupling.release.indices])).astype(
+        np.int64
+    )
+    uptake = sparse.csc_array(coupling.uptake[:, used])
+    entry_slot = np.repeat(np.arange(used.size), np.diff(uptake.indptr)).astype(np.int64)
+    entries = index_entries(
+        entry_slot, uptake.indices, uptake.data, n_slots=used.size, n_cells=len(state.cells)
+    )
+    rate = coupling.sink_rates(domain.voxel_volume)[:, used].sum(axis=0)
+    return _Sites(
+        coupling=coupling,
+        slots=index_slots(used, domain.shape),
+        entries=entries,
+        entry_slot=entry_slot,
+        law=UptakeLaw(coupling.membrane_rate, coupling.kappa, coupling.inverse_saturation),
+        release=sparse.csr_array(coupling.release[:, used]),
+        sink_rate=np.asarray(rate).ravel(),
+    )
+
+
+def _side_values(state: State) -> np.ndarray:
+    """Vesicles per voxel at fixed faces, per label, shape (L, 6): only the reservoir's label enters."""
+    values = np.zeros((len(state.labels), 6))
+    for label, name in enumerate(state.labels.names):
+        if name == RESERVOIR:
+            values[label] = np.array(state.domain.face_concentration) * state.domain.voxel_volume
+    return values
+
+
+def _check(state: State, kind: int, field: np.ndarray, flows: np.ndarray) -> None:
+    actual = field.reshape(len(field), -1).sum(axis=1, dtype=np.float64)
+    gap = np.abs(actual - flows[:, MASS])
+    if not (gap <= DRIFT[field.dtype] * np.maximum(flows[:, MASS], 1e-6)).all():
+        worst = int(np.argmax(np.where(np.isfinite(gap), gap, np.inf)))
+        raise NumericalError(
+            f"the field of {state.kinds[kind].name} from {state.labels.names[worst]} holds "
+            f"{actual[worst]:.9g} vesicles at {state.time / 3600:.6g} h, its balance says {flows[worst, MASS]:.9g}"
+        )

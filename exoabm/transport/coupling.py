@@ -1,0 +1,140 @@
+"""Which voxels each cell takes vesicles from and releases them into, for one vesicle kind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import sparse
+
+from exoabm.transport.footprint import footprint
+
+if TYPE_CHECKING:
+    from exoabm.domain import Domain
+    from exoabm.state import State
+
+
+@dataclass(frozen=True)
+class Coupling:
+    """The cells of a model as sinks and sources on the grid, for one vesicle kind.
+
+    Attributes
+    ----------
+    uptake, release : scipy.sparse.csr_array
+        (cells, voxels); weights of each cell's uptake footprint and release stencil, rows sum to 1
+        (rows of cells that do not take up this kind are empty).
+    kappa : numpy.ndarray
+        Rate constant of each cell on the lattice, um^3/s, shape (n,); see ``footprint``.
+    membrane_rate, inverse_saturation : numpy.ndarray
+        k_a in um^3/s and 1/Km in um^3 of each cell, shape (n,); 1/Km = 0 is linear uptake.
+    """
+
+    uptake: sparse.csr_array
+    release: sparse.csr_array
+    kappa: np.ndarray
+    membrane_rate: np.ndarray
+    inverse_saturation: np.ndarray
+
+    @property
+    def linear(self) -> bool:
+        """Whether no cell's uptake saturates."""
+        return not self.inverse_saturation.any()
+
+    @property
+    def beta(self) -> np.ndarray:
+        """k_a/kappa per cell, 1 where there is no uptake."""
+        active = self.kappa > 0
+        return np.divide(self.membrane_rate, self.kappa, out=np.ones_like(self.kappa), where=active)
+
+    def sink_rates(self, voxel_volume: float) -> sparse.csr_array:
+        """kappa_i w_iv / V in 1/s, (cells, voxels)."""
+        return sparse.csr_array(sparse.diags_array(self.kappa / voxel_volume) @ self.uptake)
+
+
+def couple(state: State, kind: int) -> Coupling:
+    """Place every cell of the state on the grid for one vesicle kind.
+
+    Cells of one type in one diffusivity share a footprint. Where a footprint reaches over a face it is
+    folded back (mirrored, or wrapped at periodic faces); what falls on obstacles is dropped and the rest
+    scaled up, so that no cell loses uptake or release.
+    """
+    domain, cells = state.domain, state.cells
+    voxels = domain.voxel_of(cells.position)
+    diffusivity = voxel_diffusivity(state, kind)
+    local = np.broadcast_to(diffusivity, domain.shape).ravel()[domain.flat(voxels)]
+    membrane_rate = state.of_type("uptake_rate")[:, kind].astype(float)
+    with np.errstate(divide="ignore"):
+        inverse_saturation = np.where(
+            membrane_rate > 0, 1.0 / state.of_type("saturation")[:, kind], 0.0
+        )
+    kappa = np.zeros(len(cells))
+    uptake, release = _Entries(), _Entries()
+    groups, group_of = np.unique(np.column_stack([cells.type, local]), axis=0, return_inverse=True)
+    for g, (type_index, d) in enumerate(groups):
+        cell_type = state.types[int(type_index)]
+        shape = footprint(
+            dim=domain.dim,
+            radius=cell_type.diameter / 2,
+            uptake_rate=float(cell_type.uptake_rate[kind]),
+            diffusivity=float(d),
+            voxel=domain.voxel,
+            thickness=domain.thickness if domain.dim == 2 else None,
+        )
+        members = np.flatnonzero(group_of.ravel() == g)
+        kappa[members] = shape.kappa
+        if shape.kappa > 0:
+            uptake.add(domain, members, voxels[members], shape.offsets, shape.uptake_weight)
+        release.add(domain, members, voxels[members], shape.release_offsets, shape.release_weight)
+    size = (len(cells), domain.n_voxels)
+    return Coupling(
+        uptake.matrix(domain, size),
+        release.matrix(domain, size),
+        kappa,
+        membrane_rate,
+        inverse_saturation,
+    )
+
+
+def voxel_diffusivity(state: State, kind: int) -> float | np.ndarray:
+    """D of a vesicle kind in the tissue, um^2/s: free diffusivity times hindrance, per voxel if it varies."""
+    return state.kinds[kind].diffusivity * state.domain.hindrance
+
+
+class _Entries:
+    """Collects (cell, voxel, weight) triples."""
+
+    def __init__(self) -> None:
+        self.rows: list[np.ndarray] = []
+        self.columns: list[np.ndarray] = []
+        self.weights: list[np.ndarray] = []
+
+    def add(
+        self,
+        domain: Domain,
+        members: np.ndarray,
+        centers: np.ndarray,
+        offsets: np.ndarray,
+        weight: np.ndarray,
+    ) -> None:
+        voxels = domain.flat(domain.fold(centers[:, None, :] + offsets[None, :, :]))
+        self.rows.append(np.repeat(members, len(weight)))
+        self.columns.append(voxels.ravel())
+        self.weights.append(np.tile(weight, len(members)))
+
+    def matrix(self, domain: Domain, size: tuple[int, int]) -> sparse.csr_array:
+        if not self.rows:
+            return sparse.csr_array(size)
+        rows, columns = np.concatenate(self.rows), np.concatenate(self.columns)
+        weights = np.concatenate(self.weights)
+        if domain.obstacle is not None:
+            weights = np.where(domain.obstacle.ravel()[columns], 0.0, weights)
+        matrix = sparse.csr_array((weights, (rows, columns)), shape=size)
+        matrix.sum_duplicates()
+        matrix.eliminate_zeros()
+        if domain.obstacle is not None:
+            total = np.asarray(matrix.sum(axis=1)).ravel()
+            matrix = sparse.csr_array(
+                sparse.diags_array(1.0 / np.where(total > 0, total, 1.0)) @ matrix
+            )
+        return matrix

@@ -1,0 +1,94 @@
+"""The transfer matrix of a model: who receives what each donor sends, expected over all time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from exoabm.errors import InputError
+from exoabm.transport.coupling import couple, voxel_diffusivity
+from exoabm.transport.transfer import LatticeOperator, captures, with_unbinding
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from exoabm.state import State
+
+
+@dataclass(frozen=True)
+class TransferMatrix:
+    """Expected fate of one vesicle of a kind released by each donor. Rows send, columns receive.
+
+    Attributes
+    ----------
+    donors, recipients : numpy.ndarray
+        Birth ids of the cells in the rows and columns.
+    encountered : numpy.ndarray
+        First captures by each recipient, shape (donors, recipients).
+    internalized : numpy.ndarray
+        Vesicles that end inside each recipient, unbinding and recapture included.
+    """
+
+    vesicle_kind: str
+    donors: np.ndarray
+    recipients: np.ndarray
+    encountered: np.ndarray
+    internalized: np.ndarray
+
+    def frame(self) -> pd.DataFrame:
+        """Internalized vesicles as a table with the birth ids of donors (rows) and recipients."""
+        import pandas as pd
+
+        return pd.DataFrame(
+            self.internalized,
+            index=pd.Index(self.donors, name="donor"),
+            columns=pd.Index(self.recipients, name="recipient"),
+        )
+
+
+def transfer_matrix(state: State, kind: int = 0) -> TransferMatrix:
+    """The exact expected donor -> recipient matrix on the grid, for cells that stand still.
+
+        (k + U(x) - div D grad) S_i = e_i,    W_ij = integral of U_j S_i
+
+    It holds for linear uptake and any history of secretion, because what one vesicle will meet does not
+    depend on when it left. Faces held at a concentration count as open.
+
+    Raises
+    ------
+    InputError
+        If some cell's uptake saturates: then a vesicle's fate depends on all the others.
+    """
+    coupling = couple(state, kind)
+    name = state.kinds[kind].name
+    if not coupling.linear:
+        raise InputError(
+            f"the transfer matrix holds for linear uptake only, and uptake of {name} saturates here; "
+            "set saturation = 'inf' for the cell types that take it up, or use the label fields"
+        )
+    if not coupling.kappa.any():
+        raise InputError(f"no cell takes up {name}: there is nothing to transfer to")
+    domain = state.domain
+    operator = LatticeOperator(
+        shape=domain.shape,
+        voxel=domain.voxel,
+        decay=state.kinds[kind].decay_rate,
+        diffusivity=voxel_diffusivity(state, kind),
+        faces=domain.face_codes(),
+        obstacle=domain.obstacle,
+    )
+    donors = np.flatnonzero(state.labels.of_cell >= 0)
+    recipients = np.flatnonzero(coupling.kappa > 0)
+    sinks = coupling.sink_rates(domain.voxel_volume)[recipients]
+    senders = np.union1d(donors, recipients) if state.kinds[kind].unbinding_rate > 0 else donors
+    first = captures(operator, coupling.release[senders], sinks)
+    direct = first[np.searchsorted(senders, donors)]
+    final = direct
+    if state.kinds[kind].unbinding_rate > 0:
+        again = first[np.searchsorted(senders, recipients)]
+        p = np.full(len(recipients), state.kinds[kind].unbinding_probability)
+        final = with_unbinding(direct, again, p)
+    ids = state.cells.birth_id
+    return TransferMatrix(name, ids[donors], ids[recipients], direct, final)

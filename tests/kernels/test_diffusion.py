@@ -1,0 +1,311 @@
+"""The continuum kernels against the plain reference, and the balances that must hold exactly."""
+
+from __future__ import annotations
+
+import copy
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from exoabm.kernels import diffusion as d
+from exoabm.kernels import exchange as x
+
+sys.path.append(str(Path(__file__).parent))
+from reference import Problem, advance, membrane_rate
+
+SIDES = {
+    "no-flux": [d.NO_FLUX] * 6,
+    "periodic": [d.PERIODIC] * 6,
+    "fixed": [d.FIXED] * 6,
+    "mixed": [d.NO_FLUX, d.FIXED, d.PERIODIC, d.PERIODIC, d.FIXED, d.NO_FLUX],
+}
+SHAPES = [(5, 7), (6, 1), (1, 2), (3, 4, 6), (4, 3, 2), (2, 1, 1), (1, 3, 35)]
+
+
+def faces_of(theta, sides, dtype):
+    """Face conductances of a field of relative diffusivities: harmonic means, 0 at obstacles."""
+    faces = []
+    for axis in range(theta.ndim):
+        along = theta.ndim - 1 - axis
+        low, high = theta.take([0], along), theta.take([-1], along)
+        left = np.concatenate([high, theta], along)
+        right = np.concatenate([theta, low], along)
+        with np.errstate(invalid="ignore"):
+            g = np.nan_to_num(2.0 * left * right / (left + right))
+        ends = np.moveaxis(g, along, 0)
+        for index, own, code in ((0, low, sides[2 * axis]), (-1, high, sides[2 * axis + 1])):
+            if code == d.NO_FLUX:
+                ends[index] = 0.0
+            elif code == d.FIXED:
+                ends[index] = 2.0 * np.moveaxis(own, along, 0)[0]
+        faces.append(np.ascontiguousarray(g, dtype=dtype))
+    return tuple(faces)
+
+
+def make(shape, sides="mixed", dtype=np.float64, labels=1, varied=False, saturation=0.0, seed=7):
+    """Build a random problem: three overlapping cells, sources, and obstacles where D varies."""
+    rng = np.random.default_rng(seed)
+    size, codes = int(np.prod(shape)), np.array(SIDES[sides], dtype=np.int8)
+    u = rng.random((labels, *shape)).astype(dtype)
+    voxel = np.sort(rng.choice(size, max(1, size // 3), replace=False))
+    conductance = None
+    if varied:
+        theta = rng.uniform(0.3, 1.0, shape)
+        theta.flat[np.setdiff1d(rng.permutation(size)[: size // 4], voxel)] = 0.0
+        u[:, theta == 0.0] = 0.0
+        conductance = faces_of(theta, codes, dtype)
+    pairs = sorted({(int(rng.integers(voxel.size)), int(rng.integers(3))) for _ in range(9)})
+    slot, cell = np.array(pairs).T
+    weight = rng.uniform(0.2, 1.0, slot.size)
+    weight /= np.bincount(cell, weight, minlength=3)[cell]
+    return Problem(
+        u=u, r=rng.uniform(0.02, 0.08, labels), decay=rng.uniform(0.01, 0.03, labels),
+        sides=codes, value=rng.uniform(0.0, 2.0, (labels, 6)), voxel=voxel,
+        source=rng.random((labels, voxel.size)), slot=slot, cell=cell, weight=weight,
+        rate=np.array([30.0, 5.0, 90.0]), lattice_rate=np.array([20.0, 6.0, 40.0]),
+        saturation=saturation * np.array([1.0, 0.0, 3.0]), dt=0.7, volume=40.0,
+        conductance=conductance,
+    )  # fmt: skip
+
+
+def run_linear(p, n_sub, threads=1, label=0):
+    """Field, uptake per cell, exposure and flows of one label by `advance_linear`."""
+    u = p.u[label].copy(order="K")
+    slots = x.index_slots(p.voxel, u.shape)
+    share = p.dt * p.lattice_rate[p.cell] * p.weight / p.volume
+    exposure, flows, taken = np.zeros(p.voxel.size), np.zeros(6), np.zeros(p.rate.size)
+    flows[d.MASS] = u.sum(dtype=np.float64)
+    d.advance_linear(
+        u, np.empty_like(u), n_sub=n_sub, r=p.r[label], decay=p.decay[label], sides=p.sides,
+        side_value=p.value[label], slots=slots, source=p.source[label],
+        sink=np.bincount(p.slot, share, minlength=p.voxel.size), exposure=exposure, flows=flows,
+        conductance=p.conductance, threads=threads,
+    )  # fmt: skip
+    x.collect(p.slot, p.cell, share, exposure, taken)
+    return u[None], taken[None], exposure[None], flows[None]
+
+
+def run_saturable(p, n_sub, threads=1):
+    """Field, uptake per label and cell, and flows by `advance_saturable`."""
+    u = p.u.copy()
+    labels, n_slots, n_cells = len(u), p.voxel.size, p.rate.size
+    taken, flows = np.zeros((labels, n_cells)), np.zeros((labels, 6))
+    flows[:, d.MASS] = u.reshape(labels, -1).sum(axis=1, dtype=np.float64)
+    d.advance_saturable(
+        u, np.empty_like(u), n_sub=n_sub, r=p.r, decay=p.decay, sides=p.sides,
+        side_value=p.value, slots=x.index_slots(p.voxel, u.shape[1:]),
+        entries=x.index_entries(p.slot, p.cell, p.weight, n_slots, n_cells), source=p.source,
+        law=x.UptakeLaw(p.rate, p.lattice_rate, p.saturation), dt=p.dt, volume=p.volume,
+        taken=taken, flows=flows, conductance=p.conductance, threads=threads,
+    )  # fmt: skip
+    return u, taken, flows
+
+
+def booked(books):
+    return np.array([[b.released, b.taken, b.cleared, b.escaped, b.entered] for b in books])
+
+
+@pytest.mark.parametrize("n_sub", [1, 4])
+@pytest.mark.parametrize("varied", [False, True], ids=["uniform", "varied"])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32], ids=["f64", "f32"])
+@pytest.mark.parametrize("sides", SIDES)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+class TestReference:
+    def test_linear(self, shape, sides, dtype, varied, n_sub):
+        p = make(shape, sides, dtype, varied=varied)
+        expected, taken, exposure = advance(p, n_sub)
+        got = run_linear(p, n_sub)
+        tight = 1e-13 if dtype == np.float64 else 2e-6
+        np.testing.assert_allclose(got[0], expected, rtol=tight, atol=tight)
+        np.testing.assert_allclose(got[1], taken, rtol=tight)
+        np.testing.assert_allclose(got[2], exposure, rtol=tight)
+        np.testing.assert_allclose(got[3][:, 1:], booked(p.books), rtol=tight, atol=tight)
+
+    def test_saturable(self, shape, sides, dtype, varied, n_sub):
+        p = make(shape, sides, dtype, labels=3, varied=varied, saturation=20.0)
+        expected, taken, _ = advance(p, n_sub)
+        got = run_saturable(p, n_sub)
+        tight = 1e-12 if dtype == np.float64 else 4e-6
+        np.testing.assert_allclose(got[0], expected, rtol=tight, atol=tight)
+        np.testing.assert_allclose(got[1], taken, rtol=tight)
+        np.testing.assert_allclose(got[2][:, 1:], booked(p.books), rtol=tight, atol=tight)
+
+
+@pytest.mark.parametrize("what", ["r", "decay", "value", "source", "lattice_rate", "conductance"])
+def test_reference_catches_five_percent(what):
+    """The comparison above fails if any coefficient is 5 % off."""
+    p = make((3, 4, 6), varied=True)
+    wrong = copy.deepcopy(p)
+    changed = getattr(p, what)
+    scaled = tuple(1.05 * g for g in changed) if what == "conductance" else 1.05 * changed
+    setattr(wrong, what, scaled)
+    assert np.max(np.abs(run_linear(wrong, 4)[0] - advance(p, 4)[0])) > 1e-4
+
+
+def test_saturable_reference_catches_five_percent():
+    p = make((3, 4, 6), labels=3, saturation=20.0)
+    wrong = copy.deepcopy(p)
+    wrong.saturation = 1.05 * p.saturation
+    assert np.max(np.abs(run_saturable(wrong, 4)[1] / advance(p, 4)[1] - 1.0)) > 1e-3
+
+
+@pytest.mark.parametrize("varied", [False, True], ids=["uniform", "varied"])
+@pytest.mark.parametrize("sides", SIDES)
+@pytest.mark.parametrize("shape", [(23, 31), (7, 9, 11)], ids=str)
+def test_mass_follows_its_own_recurrence(shape, sides, varied):
+    """M is carried on by the flows alone and still equals the sum of the field."""
+    p = make(shape, sides, labels=3, varied=varied, saturation=20.0)
+    u, taken, _, flows = run_linear(p, 501)
+    np.testing.assert_allclose(flows[:, d.MASS], u.sum(), rtol=1e-12)
+    np.testing.assert_allclose(flows[:, d.TAKEN], taken.sum(), rtol=1e-12)
+    u, taken, flows = run_saturable(p, 501)
+    np.testing.assert_allclose(flows[:, d.MASS], u.reshape(3, -1).sum(1), rtol=1e-12)
+    np.testing.assert_allclose(flows[:, d.TAKEN], taken.sum(1), rtol=1e-12)
+    signs = np.array([1, -1, -1, -1, 1])
+    np.testing.assert_allclose(
+        flows[:, d.MASS], p.u.reshape(3, -1).sum(1) + flows[:, 1:] @ signs, rtol=1e-12
+    )
+
+
+def test_mass_check_sees_a_leaking_stencil():
+    """A face whose two voxels disagree on its conductance breaks the recurrence."""
+    p = make((23, 31), "periodic", varied=True)
+    p.conductance[0][:, 0] *= 1.05
+    u, _, _, flows = run_linear(p, 20)
+    assert abs(flows[0, d.MASS] / u.sum() - 1.0) > 1e-6
+
+
+@pytest.mark.parametrize("varied", [False, True], ids=["uniform", "varied"])
+@pytest.mark.parametrize("shape", [(23, 31), (5, 9, 11), (1, 3)], ids=str)
+def test_threads_leave_the_same_bits(shape, varied):
+    p = make(shape, labels=3, varied=varied, saturation=20.0)
+    for run in (run_linear, run_saturable):
+        for one, other in zip(run(p, 7), run(p, 7, threads=2), strict=True):
+            assert one.tobytes() == other.tobytes()
+        for one, other in zip(run(p, 7), run(p, 7, threads=5), strict=True):
+            assert one.tobytes() == other.tobytes()
+
+
+def test_linear_is_the_unsaturated_limit():
+    p = make((9, 13), labels=3)
+    u, taken, flows = run_saturable(p, 50)
+    for label in range(3):
+        one = run_linear(p, 50, label=label)
+        np.testing.assert_allclose(u[label], one[0][0], rtol=1e-13)
+        np.testing.assert_allclose(taken[label], one[1][0], rtol=1e-13)
+        np.testing.assert_allclose(flows[label], one[3][0], rtol=1e-13)
+
+
+def test_labels_add_up():
+    """Labels that differ only in origin sum to the run that does not tell them apart."""
+    p = make((9, 13), labels=3, saturation=20.0)
+    p.r[:], p.decay[:] = p.r[0], p.decay[0]
+    whole = copy.deepcopy(p)
+    for name in ("u", "source", "value"):
+        setattr(whole, name, getattr(p, name).sum(0, keepdims=True))
+    whole.r, whole.decay = p.r[:1], p.decay[:1]
+    parts, together = run_saturable(p, 50), run_saturable(whole, 50)
+    for part, total in zip(parts, together, strict=True):
+        np.testing.assert_allclose(part.sum(0), total[0], rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32], ids=["f64", "f32"])
+def test_positive_under_strong_uptake(dtype):
+    """A single vesicle, uptake far beyond explicit stability, at the largest r that is allowed."""
+    p = make((9, 13), "no-flux", dtype, labels=3, saturation=20.0)
+    p.u[:] = 0.0
+    p.u[:, 4, 6] = 1.0
+    p.source[:] = 0.0
+    p.r[:], p.decay[:] = 0.2, 0.1
+    p.rate, p.lattice_rate = p.rate * 1e5, p.lattice_rate * 1e5
+    for u, taken, *_ in (run_linear(p, 30), run_saturable(p, 30)):
+        assert u.min() >= 0.0
+        assert taken.min() >= 0.0
+        assert u.max() > 0.0
+
+
+@pytest.mark.parametrize("sides", SIDES)
+def test_obstacles_stay_empty(sides):
+    p = make((8, 9, 10), sides, labels=3, varied=True, saturation=20.0)
+    gx, gy, gz = p.conductance
+    closed = gx[..., 1:] + gx[..., :-1] + gy[:, 1:] + gy[:, :-1] + gz[1:] + gz[:-1] == 0.0
+    assert closed.sum() > 50
+    assert np.all(run_linear(p, 60)[0][0][closed] == 0.0)
+    assert np.all(run_saturable(p, 60)[0][:, closed] == 0.0)
+
+
+def test_conductance_may_carry_the_time_step():
+    p = make((9, 13), varied=True)
+    q = copy.deepcopy(p)
+    q.conductance, q.r = tuple(g * p.r[0] for g in p.conductance), np.ones(1)
+    np.testing.assert_allclose(run_linear(q, 9)[0], run_linear(p, 9)[0], rtol=1e-13)
+
+
+def test_steady_state_does_not_depend_on_the_step():
+    fields, rates = [], []
+    for scale in (1.0, 0.25):
+        p = make((9, 13), labels=3, saturation=20.0)
+        p.dt *= scale
+        for name in ("r", "decay", "source"):
+            setattr(p, name, getattr(p, name) * scale)
+        p.u = run_saturable(p, int(1500 / scale))[0]
+        u, taken, _ = run_saturable(p, 1)
+        fields.append(u)
+        rates.append(taken / p.dt)
+    np.testing.assert_allclose(fields[1], fields[0], rtol=1e-10)
+    np.testing.assert_allclose(rates[1], rates[0], rtol=1e-10)
+
+
+@pytest.mark.parametrize("kappa", [7.0, 14.0, 30.0])
+def test_membrane_rate_solves_its_equation(kappa):
+    """Over twelve decades of load, with the grid's resistance of either sign."""
+    for load in np.logspace(-4, 8, 25):
+        g = x.membrane_rate(load / 200.0, 14.0, 14.0 / kappa, 200.0)
+        assert g == pytest.approx(membrane_rate(load / 200.0, 14.0, kappa, 200.0), rel=1e-12)
+        assert 0.0 < g * load / 200.0 < 14.0 / 200.0
+    assert x.membrane_rate(3.0, 14.0, 14.0 / kappa, 0.0) == pytest.approx(kappa, rel=1e-15)
+    assert x.membrane_rate(0.0, 14.0, 14.0 / kappa, 200.0) == pytest.approx(kappa, rel=1e-15)
+
+
+def test_cell_without_uptake_takes_nothing():
+    p = make((5, 7), labels=2, saturation=20.0)
+    p.rate, p.lattice_rate = np.array([0.0, 5.0, 0.0]), np.array([0.0, 6.0, 0.0])
+    taken = run_saturable(p, 5)[1]
+    assert np.all(taken[:, [0, 2]] == 0.0)
+    assert np.all(taken[:, 1] > 0.0)
+
+
+def test_no_slots():
+    p = make((5, 7))
+    u, flows, empty = p.u[0], np.zeros(6), np.zeros(0)
+    flows[d.MASS] = u.sum()
+    d.advance_linear(
+        u, np.empty_like(u), n_sub=3, r=0.1, decay=0.0, sides=SIDES["no-flux"],
+        side_value=np.zeros(6), slots=x.index_slots(np.zeros(0, int), u.shape), source=empty,
+        sink=empty, exposure=empty, flows=flows,
+    )  # fmt: skip
+    assert flows[d.MASS] == pytest.approx(u.sum(), rel=1e-14)
+
+
+def test_wrong_arguments_are_refused():
+    p = make((5, 7))
+    for change in (
+        {"source": p.source[:, :-1]},
+        {"sides": [d.PERIODIC, d.NO_FLUX] * 3},
+        {"value": p.value[:, :4]},
+        {"conductance": (np.ones((5, 7)), np.ones((6, 7)))},
+        {"u": np.ones((1, 7, 5)).swapaxes(1, 2)},
+        {"voxel": p.voxel[::-1]},
+        {"voxel": p.voxel + 35},
+    ):
+        bad = copy.deepcopy(p)
+        for name, value in change.items():
+            setattr(bad, name, value)
+        with pytest.raises(ValueError, match=r"must|periodic"):
+            run_linear(bad, 1)
+    with pytest.raises(ValueError, match="sorted"):
+        x.index_entries(np.array([1, 0]), np.array([0, 0]), np.ones(2), 2, 1)
+    with pytest.raises(ValueError, match="cells"):
+        x.index_entries(np.array([0, 1]), np.array([0, 1]), np.ones(2), 2, 1)

@@ -1,0 +1,147 @@
+"""A wheel and an editable install, each in a clean environment and outside the checkout.
+
+The environments borrow the dependencies of the running one, so only the build back end is fetched.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.packaging
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+SOURCES = {"exoabm": "exoabm", "scenarios": "exoabm/scenarios", "viz": "exoabm/viz"}
+LAZY = ("dask", "distributed", "matplotlib", "mesa", "pandas", "SALib", "solara")
+ROOMS = "batch cells kernels observe parameters scenario scenarios transport viz".split()
+
+
+def run(*command: object, cwd: Path) -> str:
+    """Output of a command that must succeed, run without the variables of this environment."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
+    result = subprocess.run(
+        list(map(str, command)),
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Copy what a build needs, so that nothing left over in the checkout can slip in."""
+    copy = tmp_path_factory.mktemp("checkout")
+    for name in SOURCES:
+        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, copy)
+    return copy
+
+
+@pytest.fixture(scope="module")
+def wheel(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("wheel")
+    run(sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", out, checkout, cwd=out)
+    return next(out.glob("exoabm-*.whl"))
+
+
+def install(where: Path, *what: object) -> Path:
+    """Python of a new environment with `what` installed, and all that is here except exoabm."""
+    venv.create(where, with_pip=False)
+    python = where / "bin" / "python"
+    pip = (sys.executable, "-m", "pip", "--python", python, "install", "-q", "--no-deps")
+    run(*pip, *what, cwd=where)
+    borrowed = where / "borrowed"
+    borrowed.mkdir()
+    for folder in {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}:
+        for entry in Path(folder).iterdir():
+            if not entry.name.startswith(("exoabm", "__editable__")):
+                (borrowed / entry.name).symlink_to(entry)
+    here = run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=where)
+    (Path(here.strip()) / "borrowed.pth").write_text(str(borrowed))
+    return python
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return install(tmp_path_factory.mktemp("installed"), wheel)
+
+
+@pytest.fixture(scope="module")
+def editable(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return install(tmp_path_factory.mktemp("editable"), "-e", checkout)
+
+
+def test_wheel_holds_every_file_and_nothing_else(wheel: Path) -> None:
+    expected = {
+        f"{target}/{path.relative_to(ROOT / source)}"
+        for source, target in SOURCES.items()
+        for path in (ROOT / source).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    with zipfile.ZipFile(wheel) as archive:
+        packed = {name for name in archive.namelist() if ".dist-info/" not in name}
+    assert packed == expected
+
+
+def test_wheel_imports_outside_the_checkout(installed: Path, tmp_path: Path) -> None:
+    rooms = ", ".join(f"exoabm.{room}" for room in ROOMS)
+    code = f"import exoabm, {rooms}; print(exoabm.__file__, exoabm.viz.__file__)"
+    for file in run(installed, "-I", "-c", code, cwd=tmp_path).split():
+        assert Path(file).is_relative_to(installed.parent.parent)
+
+
+def test_version_is_the_same_everywhere(installed: Path, tmp_path: Path) -> None:
+    code = (
+        "import exoabm; from importlib.metadata import version;"
+        "print(exoabm.__version__, version('exoabm'))"
+    )
+    assert len(set(run(installed, "-I", "-c", code, cwd=tmp_path).split())) == 1
+
+
+def test_command_is_installed(installed: Path, tmp_path: Path) -> None:
+    assert "run" in run(installed.with_name("exoabm"), "--help", cwd=tmp_path)
+
+
+def test_editable_install_follows_the_checkout(
+    editable: Path, checkout: Path, tmp_path: Path
+) -> None:
+    rooms = ", ".join(f"exoabm.{room}" for room in ROOMS)
+    code = (
+        f"import exoabm, {rooms}; from importlib.resources import files;"
+        "print(exoabm.__file__, exoabm.kernels.__file__, exoabm.viz.__file__,"
+        "files('exoabm.scenarios') / '__init__.py')"
+    )
+    files = run(editable, "-I", "-c", code, cwd=tmp_path).split()
+    expected = ["exoabm", "exoabm/kernels", "viz", "scenarios"]
+    assert files == [str(checkout / folder / "__init__.py") for folder in expected]
+
+
+def loaded_by(python: Path, statement: str, cwd: Path) -> set[str]:
+    code = f"import sys; {statement}; print(*sys.modules)"
+    return {name for name in run(python, "-I", "-c", code, cwd=cwd).split() if name in LAZY}
+
+
+def test_import_is_light(installed: Path, tmp_path: Path) -> None:
+    assert not loaded_by(installed, "import exoabm", tmp_path)
+    assert "pandas" in loaded_by(installed, "import exoabm, pandas", tmp_path)
+
+
+@pytest.mark.parametrize("module", ["exoabm", "exoabm.model"])
+def test_import_leaves_the_process_alone(installed: Path, module: str, tmp_path: Path) -> None:
+    look = "print(multiprocessing.get_start_method(allow_none=True))"
+    code = f"import multiprocessing; {look}; import {module}; {look}"
+    before, after = run(installed, "-I", "-c", code, cwd=tmp_path).split()
+    assert before == after == "None"

@@ -1,0 +1,114 @@
+"""The catalog against its own claims and against the closed forms of its physics."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from exoabm.parameters import (
+    CATALOG,
+    Quantity,
+    factor,
+    mean_diffusivity,
+    references,
+    stokes_einstein,
+)
+
+PARAMETERS = pytest.mark.parametrize("parameter", CATALOG.values(), ids=CATALOG)
+
+DEFAULTS = {
+    "voxel": 10.0,
+    "thickness": 10.0,
+    "step": 60.0,
+    "duration": 86400.0,
+    "courant": 0.2,
+    "hindrance": 1.0,
+    "viscosity": 0.6913,
+    "temperature": 310.15,
+    "diameter": 0.08,
+    "diameter_gsd": 1.35,
+    "half_life": 21600.0,
+    "uptake_rate": 14.0,
+    "saturation": 6.02214076e-3,
+    "unbinding_rate": 1 / 3600,
+    "internalization_rate": 6 / 3600,
+    "processing_rate": 1 / 3600,
+    "delivery_probability": 0.01,
+    "threshold": 1e-6,
+    "cell_diameter": 15.0,
+    "release_rate": 60 / 3600,
+    "ilvs_per_mvb": 15.0,
+    "waste_production": 100 / 3600,
+    "waste_lysosomal_rate": 0.5 / 3600,
+    "waste_export_rate": 0.1 / 3600,
+    "copies": 0.00825,
+}
+
+
+@PARAMETERS
+def test_every_unit_is_known(parameter):
+    assert factor(parameter.unit) > 0
+
+
+@PARAMETERS
+def test_every_source_is_in_the_references(parameter):
+    keys = set(parameter.source) - {"assumed"}
+    assert keys <= references().keys()
+    assert all(references()[key]["keywords"] == "parameter" for key in keys)
+
+
+@PARAMETERS
+def test_every_default_lies_in_its_published_range(parameter):
+    if parameter.default is not None:
+        assert Quantity.default(parameter).caution == ""
+
+
+@PARAMETERS
+def test_where_infinity_is_allowed_it_is_explained(parameter):
+    assert math.isinf(parameter.allowed[1]) == ("infinity" in parameter.meaning)
+
+
+def test_names_and_symbols_are_unique():
+    assert all(name == parameter.name for name, parameter in CATALOG.items())
+    assert len({parameter.symbol for parameter in CATALOG.values()}) == len(CATALOG)
+
+
+@pytest.mark.parametrize(("name", "internal"), DEFAULTS.items())
+def test_defaults_in_internal_units(name, internal):
+    assert Quantity.default(CATALOG[name]) == pytest.approx(internal, rel=1e-15)
+
+
+@pytest.mark.parametrize(("nanometers", "expected"), [(30, 21.91), (100, 6.572), (150, 4.382)])
+def test_stokes_einstein(nanometers, expected):
+    value = stokes_einstein(nanometers / 1000)
+    assert value == pytest.approx(expected, rel=1e-3)
+    assert 1.05 * value != pytest.approx(expected, rel=1e-3)
+    assert stokes_einstein(nanometers / 1000, 2 * 0.6913, 2 * 310.15) == pytest.approx(value)
+
+
+def test_mean_diffusivity():
+    value = mean_diffusivity(0.080, 1.35)
+    assert value == pytest.approx(8.594, rel=1e-3)
+    assert 1.05 * value != pytest.approx(8.594, rel=1e-3)
+    assert mean_diffusivity(0.080, 1.0) == stokes_einstein(0.080)
+
+
+def test_the_range_of_diffusivities_is_that_of_the_diameters():
+    low, high = CATALOG["diffusivity"].published
+    small, large = CATALOG["diameter"].published
+    assert stokes_einstein(large / 1000) == pytest.approx(low, rel=1e-3)
+    assert stokes_einstein(small / 1000) == pytest.approx(high, rel=1e-3)
+
+
+def test_the_viscosity_of_water_at_body_temperature():
+    # patek2009, equation 2.3: eta = sum a_i (T / 300 K)^b_i in µPa s.
+    a, b = (280.68, 511.45, 61.131, 0.45903), (-1.9, -7.7, -19.6, -40.0)
+    ratio = CATALOG["temperature"].default / 300
+    viscosity = 1e-3 * sum(x * ratio**y for x, y in zip(a, b, strict=True))
+    assert CATALOG["viscosity"].default == pytest.approx(viscosity, rel=1e-4)
+
+
+def test_the_uptake_rate_is_one_percent_an_hour_at_the_assumed_density():
+    loss, density = 0.01 / 3600, 2e5 * factor("1/mL")
+    assert CATALOG["uptake_rate"].default == pytest.approx(loss / density, rel=0.01)

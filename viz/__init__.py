@@ -1,0 +1,1 @@
+"""The dashboard: a Solara page on one live model."""
