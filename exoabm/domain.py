@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from exoabm.kernels import sides
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -18,9 +20,9 @@ SIDES = ("x_low", "x_high", "y_low", "y_high", "z_low", "z_high")
 class Face(IntEnum):
     """What happens to a vesicle at a face of the domain. The codes are those of the kernels."""
 
-    NO_FLUX = 0
-    PERIODIC = 1
-    FIXED = 2
+    NO_FLUX = sides.NO_FLUX
+    PERIODIC = sides.PERIODIC
+    FIXED = sides.FIXED
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,10 +143,6 @@ class Domain:
         if self.dim == 2:
             delta[..., 2] = 0.0
         return delta
-
-    def face_codes(self) -> np.ndarray:
-        """The faces as int8 codes for the kernels, shape (6,)."""
-        return np.array(self.faces, dtype=np.int8)
 
     def describe(self) -> str:
         """One line for people, as '1000 x 700 um slab, 10 um thick, 100 x 70 voxels of 10 um'."""

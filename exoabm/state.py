@@ -6,7 +6,7 @@ A *label* names where a vesicle came from: a donor type, a donor cell, or the re
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -118,7 +118,7 @@ class Labels:
 class Trafficking:
     """Vesicles met by each cell, by kind and origin; every array (n, K, L), float64.
 
-    ``encountered``, ``internalized``, ``lysosomal``, ``delivered`` and ``released_again`` only grow.
+    ``encountered``, ``internalized``, ``lysosomal`` and ``delivered`` only grow.
     ``bound`` sit on the surface now, ``returning`` left it in this step and are free from the next,
     ``endosomal`` are inside and undecided. ``first_contact`` is the time in s by which a first encounter
     was as likely as not (expected count ln 2), NaN before.
@@ -138,8 +138,8 @@ class Trafficking:
     def empty(cls, n: int, kinds: int, labels: int) -> Trafficking:
         """Nothing met yet."""
         shape = (n, kinds, labels)
-        counts = [np.zeros(shape) for _ in range(7)]
-        return cls(*counts, np.full(shape, np.nan), np.full(shape, np.nan))
+        never = {name: np.full(shape, np.nan) for name in ("first_contact", "last_contact")}
+        return cls(**{f.name: never.get(f.name, np.zeros(shape)) for f in fields(cls)})
 
 
 @dataclass

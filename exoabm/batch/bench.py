@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -59,9 +60,7 @@ def bench_continuum() -> Report:
         ("3-D, 10,000 cells", (128, 128, 128), np.float64, 10_000, "linear", 2),
     ):
         world = _World(shape, np.dtype(dtype), cells)
-        kernel = _measure(
-            lambda n, w=world, kind=law, t=threads: w.kernel(n, kind, t), world.numpy, world.copy
-        )
+        kernel = _measure(partial(world.kernel, kind=law, threads=threads), world.numpy, world.copy)
         ours, plain, copied = (world.voxels / seconds / 1e9 for seconds in kernel)
         rows.append(
             {
@@ -91,9 +90,9 @@ def bench_transfer() -> Report:
         release = sparse.csr_array((np.ones(n), (np.arange(n), voxel)), shape=(n, 256 * 256))
         uptake = release * 0.05
         captures(operator, release[:3], uptake[:3], method="green")
-        green = _seconds(lambda r=release, u=uptake: captures(operator, r, u, method="green"))
+        green = _seconds(partial(captures, operator, release, uptake, method="green"))
         few = min(n, 20)
-        lu = _seconds(lambda r=release[:few], u=uptake: captures(operator, r, u, method="lu"))
+        lu = _seconds(partial(captures, operator, release[:few], uptake, method="lu"))
         rows.append(
             {
                 "cells": n,
@@ -200,9 +199,9 @@ def _measure(*tasks: Callable[[int], None]) -> list[float]:
     counts = []
     for task in tasks:
         task(2)  # compile and warm up
-        counts.append(max(2, int(SECONDS_PER_ROUND / max(_seconds(lambda t=task: t(2)) / 2, 1e-7))))
+        counts.append(max(2, int(SECONDS_PER_ROUND / max(_seconds(partial(task, 2)) / 2, 1e-7))))
     rounds = [
-        [_seconds(lambda t=task, n=n: t(n)) / n for task, n in zip(tasks, counts, strict=True)]
+        [_seconds(partial(task, n)) / n for task, n in zip(tasks, counts, strict=True)]
         for _ in range(ROUNDS)
     ]
     return [float(x) for x in np.median(rounds, axis=0)]

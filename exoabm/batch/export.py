@@ -79,7 +79,7 @@ def _write(table: pa.Table, target: Path, fmt: str) -> None:
         pa.feather.write_feather(table, str(target), compression="uncompressed")
     elif fmt == "numpy":
         columns = {name: _as_numpy(table[name]) for name in table.column_names}
-        np.savez_compressed(target, **columns)
+        np.savez_compressed(target, allow_pickle=False, **columns)
     else:
         with target.open("w", encoding="utf-8") as file:
             import json

@@ -39,11 +39,9 @@ from exoabm.kernels.exchange import (
     exchange_shared,
     refresh_rates,
 )
+from exoabm.kernels.sides import FIXED, PERIODIC
 
 _JIT: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
-
-NO_FLUX, PERIODIC, FIXED = np.int8(0), np.int8(1), np.int8(2)
-"""Codes of the sides of the domain, in the order x low, x high, y low, y high, z low, z high."""
 
 MASS, RELEASED, TAKEN, CLEARED, ESCAPED, ENTERED = range(6)
 """Places in the `flows` of a label, all in vesicles: the mass M, then five running sums."""

@@ -12,6 +12,8 @@ from exoabm.errors import InputError
 from exoabm.state import RESERVOIR, Resolution
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import networkx as nx
     import pyarrow as pa
 
@@ -101,73 +103,62 @@ def graph(state: State) -> nx.DiGraph:
         weight="internalized vesicles",
         orientation="edges point from donor to recipient",
     )
-    by_cell = state.labels.resolution is Resolution.CELL
-    names, way = state.type_names(), state.trafficking
-    if by_cell:
-        for row, birth_id in enumerate(state.cells.birth_id):
-            x, y, z = (float(v) for v in state.cells.position[row])
-            result.add_node(int(birth_id), cell_type=str(names[row]), x_um=x, y_um=y, z_um=z)
-    else:
-        for index, cell_type in enumerate(state.types):
-            members = int((state.cells.type == index).sum())
-            if members:
-                result.add_node(cell_type.name, cell_type=cell_type.name, cells=members)
-    kinds = ", ".join(k.name for k in state.kinds)
-    cargo = ", ".join(sorted({c.name for k in state.kinds for c in k.cargo}))
-    for end in _edge_ends(state):
-        sender, receiver, donor_type, recipient_type, members, label = end
-        flows = {c: float(getattr(way, c)[members][:, :, label].sum()) for c in COUNTS}
-        if flows["encountered"] <= 0:
-            continue
-        edge = {
-            "donor_type": donor_type,
-            "recipient_type": recipient_type,
-            "vesicle_kind": kinds,
-            "cargo": cargo,
-            **flows,
-            "weight": flows["internalized"],
-        }
-        for key, fold, times in (
-            ("first_time_s", np.fmin, way.first_contact),
-            ("last_time_s", np.fmax, way.last_contact),
-        ):
-            value = float(fold.reduce(times[members][:, :, label], axis=None))
-            if np.isfinite(value):
-                edge[key] = value
-        result.add_edge(sender, receiver, **edge)
+    result.add_nodes_from(_nodes(state))
+    result.add_edges_from(_graph_edges(state))
     for node, data in result.nodes(data=True):
         data["out_strength"] = float(result.out_degree(node, weight="weight"))
         data["in_strength"] = float(result.in_degree(node, weight="weight"))
     return result
 
 
-def _edge_ends(state: State) -> list[tuple[Any, Any, str, str, np.ndarray, int]]:
-    """Every possible edge: sender, receiver, their types, the receiving rows, the label."""
-    names = state.type_names()
-    ends: list[tuple[Any, Any, str, str, np.ndarray, int]] = []
-    for label, (origin, origin_type) in enumerate(
-        zip(state.labels.names, state.labels.types, strict=True)
-    ):
-        if state.labels.resolution is Resolution.CELL:
-            sender: Any = origin if origin == RESERVOIR else int(origin)
-            met = np.flatnonzero(state.trafficking.encountered[:, :, label].any(axis=1))
-            ends += [
-                (
-                    sender,
-                    int(state.cells.birth_id[i]),
-                    origin_type,
-                    str(names[i]),
-                    np.array([i]),
-                    label,
-                )
-                for i in met
-            ]
-        else:
-            for index, cell_type in enumerate(state.types):
-                members = np.flatnonzero(state.cells.type == index)
-                if len(members):
-                    ends.append((origin, cell_type.name, origin, cell_type.name, members, label))
-    return ends
+def _nodes(state: State) -> Iterator[tuple[Any, dict[str, Any]]]:
+    names, cells = state.type_names(), state.cells
+    if state.labels.resolution is Resolution.CELL:
+        for birth_id, name, (x, y, z) in zip(
+            cells.birth_id.tolist(), names.tolist(), cells.position.tolist(), strict=True
+        ):
+            yield birth_id, {"cell_type": name, "x_um": x, "y_um": y, "z_um": z}
+    else:
+        for name, count in zip(*np.unique(names, return_counts=True), strict=True):
+            yield str(name), {"cell_type": str(name), "cells": int(count)}
+    if RESERVOIR in state.labels.names:
+        yield RESERVOIR, {"cell_type": RESERVOIR}
+
+
+def _graph_edges(state: State) -> Iterator[tuple[Any, Any, dict[str, Any]]]:
+    """Edges with their counts, all vesicle kinds together, recipients one by one or type by type."""
+    way, labels = state.trafficking, state.labels
+    by_cell = labels.resolution is Resolution.CELL
+    receivers = state.cells.birth_id.tolist() if by_cell else [t.name for t in state.types]
+    receiver_types = state.type_names().tolist() if by_cell else receivers
+    group = np.arange(len(state.cells)) if by_cell else state.cells.type
+    shape = (len(receivers), len(labels))
+
+    def gather(ufunc: np.ufunc, start: float, array: np.ndarray) -> np.ndarray:
+        result = np.full(shape, start)
+        ufunc.at(result, group, ufunc.reduce(array, axis=1))
+        return result
+
+    flows = {count: gather(np.add, 0.0, getattr(way, count)) for count in COUNTS}
+    times = {
+        "first_time_s": gather(np.fmin, np.nan, way.first_contact),
+        "last_time_s": gather(np.fmax, np.nan, way.last_contact),
+    }
+    shared = {
+        "vesicle_kind": ", ".join(k.name for k in state.kinds),
+        "cargo": ", ".join(sorted({c.name for k in state.kinds for c in k.cargo})),
+    }
+    for i, label in np.argwhere(flows["encountered"] > 0):
+        name = labels.names[label]
+        edge = {
+            "donor_type": labels.types[label],
+            "recipient_type": receiver_types[i],
+            **shared,
+            **{count: float(array[i, label]) for count, array in flows.items()},
+            **{key: float(t[i, label]) for key, t in times.items() if not np.isnan(t[i, label])},
+        }
+        edge["weight"] = edge["internalized"]
+        yield int(name) if by_cell and name != RESERVOIR else name, receivers[i], edge
 
 
 @dataclass(frozen=True)

@@ -139,7 +139,7 @@ def _kinds(scenario: Scenario) -> tuple[VesicleKind, ...]:
     medium = scenario.transport
     kinds = []
     for v in scenario.vesicle:
-        free = v.diffusivity
+        free: float | None = v.diffusivity
         if free is None:
             free = mean_diffusivity(
                 v.diameter, v.diameter_gsd, medium.viscosity, medium.temperature

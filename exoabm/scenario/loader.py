@@ -325,9 +325,12 @@ def _short(value: Any) -> str:
 
 def _dangling(scenario: Scenario) -> Iterator[Problem]:
     """Names that stand twice, or that name nothing."""
-    tables = {"vesicle": scenario.vesicle, "cargo": scenario.cargo, "cell_type": scenario.cell_type}
-    names = {key: [table.name for table in rows] for key, rows in tables.items()}
-    names["layout.group"] = [group.key for group in scenario.layout.group]
+    names = {
+        "vesicle": [table.name for table in scenario.vesicle],
+        "cargo": [table.name for table in scenario.cargo],
+        "cell_type": [table.name for table in scenario.cell_type],
+        "layout.group": [group.key for group in scenario.layout.group],
+    }
     for key, known in names.items():
         for name in sorted({n for n in known if known.count(n) > 1}):
             hint = "give each group a name of its own" if key == "layout.group" else ""

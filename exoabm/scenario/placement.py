@@ -98,12 +98,11 @@ def _arrange(
         case "overlapping":
             return layouts.random_points(n, region, rng)
         case "lattice":
-            kind = "square" if domain.dim == 2 else "cubic"
-            return layouts.lattice(n, spacing, region, kind)
+            return layouts.lattice(n, spacing, region, "square" if domain.dim == 2 else "cubic")
         case "hexagonal":
             return layouts.lattice(n, spacing, region, "hexagonal")
         case "cluster":
-            return layouts.cluster(n, tuple(middle), spacing, domain.dim)
+            return layouts.cluster(n, tuple(middle), spacing, 2 if domain.dim == 2 else 3)
         case "points":
             return layouts.points(group.points or [], z=float(middle[2]))
 

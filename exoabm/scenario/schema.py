@@ -14,15 +14,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 from exoabm.parameters.catalog import CATALOG
 from exoabm.parameters.parameter import Parameter, Quantity
 
-SCHEMA_VERSION = 1
-
 
 def declared(name: str, *, words: tuple[str, ...] = (), **field: Any) -> Any:
     """A field whose numbers are values of the catalog's parameter ``name``.
 
     Its default is the catalog's unless ``field`` says otherwise; ``words`` may stand for a number.
     """
-    extra = {"parameter": name, "words": list(words)}
+    extra: dict[str, Any] = {"parameter": name, "words": list(words)}
     if not field.keys() & {"default", "default_factory"}:
         field["default_factory"] = lambda: Quantity.default(CATALOG[name])
     return Field(json_schema_extra=extra, **field)
@@ -324,7 +322,7 @@ class Record(Table):
 class Scenario(Table):
     """A scenario file, checked and complete."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[1] = 1
     info: Info
     domain: DomainTable
     layout: Layout

@@ -157,7 +157,7 @@ class Continuum:
         faces = None
         if self._conductance is not None:
             faces = tuple(g.astype(field.dtype, copy=False) for g in self._conductance)
-        sides = domain.face_codes()
+        sides = domain.faces
         if sites.coupling.linear:
             sink = sites.sink_rate * h
             rate = h / domain.voxel_volume * sites.coupling.kappa
@@ -258,7 +258,7 @@ def _sites(state: State, kind: int) -> _Sites:
     uptake = sparse.csc_array(coupling.uptake[:, used])
     entry_slot = np.repeat(np.arange(used.size), np.diff(uptake.indptr)).astype(np.int64)
     entries = index_entries(
-        entry_slot, uptake.indices, uptake.data, n_slots=used.size, n_cells=len(state.cells)
+        entry_slot, uptake.indices.astype(np.int64), uptake.data, n_slots=used.size, n_cells=len(state.cells)
     )
     rate = coupling.sink_rates(domain.voxel_volume)[:, used].sum(axis=0)
     return _Sites(
@@ -288,5 +288,6 @@ def _check(state: State, kind: int, field: np.ndarray, flows: np.ndarray) -> Non
         worst = int(np.argmax(np.where(np.isfinite(gap), gap, np.inf)))
         raise NumericalError(
             f"the field of {state.kinds[kind].name} from {state.labels.names[worst]} holds "
-            f"{actual[worst]:.9g} vesicles at {state.time / 3600:.6g} h, its balance says {flows[worst, MASS]:.9g}"
+            f"{actual[worst]:.9g} vesicles at {state.time / 3600:.6g} h, but its balance says "
+            f"{flows[worst, MASS]:.9g}"
         )

@@ -76,7 +76,7 @@ def transfer_matrix(state: State, kind: int = 0) -> TransferMatrix:
         voxel=domain.voxel,
         decay=state.kinds[kind].decay_rate,
         diffusivity=voxel_diffusivity(state, kind),
-        faces=domain.face_codes(),
+        faces=domain.faces,
         obstacle=domain.obstacle,
     )
     donors = np.flatnonzero(state.labels.of_cell >= 0)

@@ -26,10 +26,10 @@ from scipy.sparse.linalg import splu
 
 from exoabm.errors import InputError, NumericalError
 from exoabm.kernels.greens import gather
+from exoabm.kernels.sides import FIXED, NO_FLUX, PERIODIC
 
 Floats = NDArray[np.floating]
 
-NO_FLUX, PERIODIC, FIXED = 0, 1, 2
 
 _DONORS = 1024  # solved for at once on the sinks
 _COLUMNS = 64  # solved for at once on the whole grid

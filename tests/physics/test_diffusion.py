@@ -163,21 +163,28 @@ def test_8_source_in_space_to_two_percent() -> None:
     assert measured(1.05 * FREE) != expected
 
 
-def test_17_communication_distance_to_five_percent() -> None:
+def test_17_communication_distance_to_two_percent() -> None:
     """S / (4 pi D c*) = 201.9 um for c* = 1e6 / mL, without clearance.
 
     In open space by what the field says with the faces' part given back; and by
     ``communication_distance`` in the cube itself, against the cube's own closed form.
     """
     threshold = 1e6 / PER_ML
+
+    def crossing(r: np.ndarray, c: np.ndarray) -> float:
+        return float(np.exp(np.interp(-np.log(threshold), -np.log(c), np.log(r))))
+
     model = source_in_a_cube(FREE, 35, 30.0, "inf")
-    r, c = in_open_space(model, 0.0)
-    reach = np.exp(np.interp(-np.log(threshold), -np.log(c), np.log(r)))
-    assert reach == pytest.approx(201.9, rel=0.05)
+    r, open_space = in_open_space(model, 0.0)
+    assert crossing(r, open_space) == pytest.approx(201.9, rel=0.02)
     lost = np.array([absorbing_cube([x, 0.0, 0.0], 35 * 30.0) for x in r])
     cube = PER_SECOND / FREE * (1 / (4 * np.pi * r) - lost)
-    expected = np.exp(np.interp(-np.log(threshold), -np.log(cube), np.log(r)))
-    assert communication_distance(model.state, 0, threshold) == pytest.approx(expected, rel=0.05)
+    reach = communication_distance(model.state, 0, threshold)
+    print(reach, crossing(r,cube))
+    assert reach == pytest.approx(crossing(r, cube), rel=0.02)
+    faster = source_in_a_cube(1.05 * FREE, 35, 30.0, "inf")
+    assert crossing(*in_open_space(faster, 0.0)) != pytest.approx(201.9, rel=0.02)
+    assert communication_distance(faster.state, 0, threshold) != pytest.approx(reach, rel=0.02)
 
 
 def half_rise(diffusivity: float) -> float:
@@ -202,6 +209,7 @@ def half_rise(diffusivity: float) -> float:
 def test_17_half_rise_to_five_percent(diffusivity: float, minutes: float) -> None:
     """1.099 r^2 / D at 250 um: 174 min for a vesicle, 11.4 min for a cytokine."""
     assert half_rise(diffusivity) / 60 == pytest.approx(minutes, rel=0.05)
+    assert half_rise(1.05 * diffusivity) / 60 != pytest.approx(minutes, rel=0.05)
 
 
 def bump(model: ExosomeModel) -> np.ndarray:

@@ -52,7 +52,7 @@ def stressed(uptake_rate: float = 14.0, export: float = EXPORT, **keys: object) 
         cargo=WASTE,
         domain={"faces": {"x": "open", "y": "open", "z": "open"}},
         transport={"hindrance": 0.05},
-        step=300,
+        step=60,
     )
 
 
@@ -65,7 +65,6 @@ def steady_waste(share: float, export: float = EXPORT) -> float:
 
 @pytest.mark.parametrize(("share", "expected"), [(0, 166.7), (0.5, 181.8), (0.9, 196.1), (1, 200.0)])
 def test_19_steady_waste_to_half_a_percent(share: float, expected: float) -> None:
-    print(steady_waste(share))
     assert steady_waste(share) == pytest.approx(expected, rel=5e-3)
 
 
@@ -79,12 +78,15 @@ def test_19_sees_an_export_wrong_by_30_percent() -> None:
 def test_19_steady_waste_with_the_recapture_of_the_transfer_matrix(
     uptake_rate: float, unbinding: float
 ) -> None:
-    """The share that returns is what the medium, the membrane and the faces make it; 0.1 %."""
+    """The share that returns is what the medium, the membrane and the faces make it; 0.1 %.
+
+    Waste that returns joins the pool at the end of a step, half a step's worth too early on average:
+    20 /h over 30 s is 0.08 % at most.
+    """
     model = stressed(uptake_rate, unbinding_rate=unbinding)
     rho = float(model.transfer_matrix().internalized[0, 0])
     assert 0.1 < rho < 0.9
     run(model, 40 * 3600)
     expected = P / (LYSOSOMAL + EXPORT * (1 - rho))
-    print(rho, expected, model.state.cells.waste[0])
     assert model.state.cells.waste[0] == pytest.approx(expected, rel=1e-3)
     assert model.state.cells.waste[0] != pytest.approx(P / (LYSOSOMAL + EXPORT), rel=1e-3)
