@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.spatial import cKDTree
 
+from exoabm.domain import Face
 from exoabm.errors import InputError
+from exoabm.observe.edges import COUNTS, UNKNOWN, Edges, edges_of
 from exoabm.state import RESERVOIR, Resolution
 
 if TYPE_CHECKING:
@@ -21,8 +23,6 @@ if TYPE_CHECKING:
 
 PER_ML = 1e12
 """Vesicles/um^3 to vesicles/mL."""
-
-COUNTS = ("encountered", "bound", "internalized", "lysosomal", "delivered")
 
 EDGE_COLUMNS = {
     "donor": "birth id of the sending cell; null where only its type is known",
@@ -49,40 +49,30 @@ def edge_table(state: State) -> pa.Table:
     """
     import pyarrow as pa
 
-    way = state.trafficking
-    recipient, kind, label = np.nonzero(way.encountered)
-    names = state.type_names()
-    by_cell = state.labels.resolution is Resolution.CELL
-    donor_names = np.array(state.labels.names)[label]
-    known = (donor_names != RESERVOIR) & by_cell
-    donor = np.where(known, donor_names, "-1").astype(np.int64)
+    edges = edges_of(state)
     carried = [", ".join(c.name for c in k.cargo) for k in state.kinds]
     columns: dict[str, pa.Array] = {
-        "donor": pa.array(donor, mask=~known),
-        "recipient": pa.array(state.cells.birth_id[recipient]),
-        "donor_type": _words(state.labels.types, label),
-        "recipient_type": pa.array(names[recipient]).dictionary_encode(),
-        "vesicle_kind": _words([k.name for k in state.kinds], kind),
-        "cargo": _words(carried, kind),
+        "donor": pa.array(edges.donor, mask=edges.donor == UNKNOWN),
+        "recipient": pa.array(state.cells.birth_id[edges.recipient]),
+        "donor_type": _words(edges.origins, edges.origin),
+        "recipient_type": _words([t.name for t in state.types], state.cells.type[edges.recipient]),
+        "vesicle_kind": _words([k.name for k in state.kinds], edges.kind),
+        "cargo": _words(carried, edges.kind),
     }
-    rows = (recipient, kind, label)
-    for name in ("encountered", "bound", "internalized", "lysosomal", "delivered"):
-        columns[name] = pa.array(getattr(way, name)[rows])
+    for name in COUNTS:
+        columns[name] = pa.array(edges.counts[name])
     for cargo in sorted({c.name for k in state.kinds for c in k.cargo}):
         copies = np.array([sum(c.copies for c in k.cargo if c.name == cargo) for k in state.kinds])
-        columns[f"copies_delivered_{cargo}"] = pa.array(way.delivered[rows] * copies[kind])
-    for name, times in (("first_time_s", way.first_contact), ("last_time_s", way.last_contact)):
-        values = times[rows]
-        columns[name] = pa.array(values, mask=np.isnan(values))
+        columns[f"copies_delivered_{cargo}"] = pa.array(edges.counts["delivered"] * copies[edges.kind])
+    for name, times in (("first_time_s", edges.first), ("last_time_s", edges.last)):
+        columns[name] = pa.array(times, mask=np.isnan(times))
     table = pa.table(columns)
     fields = [
-        f.with_metadata(
-            {"description": EDGE_COLUMNS.get(f.name, "copies that reached the cytosol")}
-        )
+        f.with_metadata({"description": EDGE_COLUMNS.get(f.name, "copies that reached the cytosol")})
         for f in table.schema
     ]
     meta = {
-        "resolution": state.labels.resolution.value,
+        "resolution": edges_of(state).resolution.value,
         "orientation": "rows send, columns receive",
     }
     return table.cast(pa.schema(fields, metadata=meta))
@@ -97,23 +87,24 @@ def graph(state: State) -> nx.DiGraph:
     """
     import networkx as nx
 
+    edges = edges_of(state)
     result = nx.DiGraph(
-        resolution=state.labels.resolution.value,
+        resolution=edges.resolution.value,
         time_h=state.time / 3600,
         weight="internalized vesicles",
         orientation="edges point from donor to recipient",
     )
-    result.add_nodes_from(_nodes(state))
-    result.add_edges_from(_graph_edges(state))
+    result.add_nodes_from(_nodes(state, edges))
+    result.add_edges_from(_graph_edges(state, edges))
     for node, data in result.nodes(data=True):
         data["out_strength"] = float(result.out_degree(node, weight="weight"))
         data["in_strength"] = float(result.in_degree(node, weight="weight"))
     return result
 
 
-def _nodes(state: State) -> Iterator[tuple[Any, dict[str, Any]]]:
+def _nodes(state: State, edges: Edges) -> Iterator[tuple[Any, dict[str, Any]]]:
     names, cells = state.type_names(), state.cells
-    if state.labels.resolution is Resolution.CELL:
+    if edges.resolution is Resolution.CELL:
         for birth_id, name, (x, y, z) in zip(
             cells.birth_id.tolist(), names.tolist(), cells.position.tolist(), strict=True
         ):
@@ -121,44 +112,39 @@ def _nodes(state: State) -> Iterator[tuple[Any, dict[str, Any]]]:
     else:
         for name, count in zip(*np.unique(names, return_counts=True), strict=True):
             yield str(name), {"cell_type": str(name), "cells": int(count)}
-    if RESERVOIR in state.labels.names:
+    if RESERVOIR in edges.origins:
         yield RESERVOIR, {"cell_type": RESERVOIR}
 
 
-def _graph_edges(state: State) -> Iterator[tuple[Any, Any, dict[str, Any]]]:
-    """Edges with their counts, all vesicle kinds together, recipients one by one or type by type."""
-    way, labels = state.trafficking, state.labels
-    by_cell = labels.resolution is Resolution.CELL
-    receivers = state.cells.birth_id.tolist() if by_cell else [t.name for t in state.types]
-    receiver_types = state.type_names().tolist() if by_cell else receivers
-    group = np.arange(len(state.cells)) if by_cell else state.cells.type
-    shape = (len(receivers), len(labels))
-
-    def gather(ufunc: np.ufunc, start: float, array: np.ndarray) -> np.ndarray:
-        result = np.full(shape, start)
-        ufunc.at(result, group, ufunc.reduce(array, axis=1))
-        return result
-
-    flows = {count: gather(np.add, 0.0, getattr(way, count)) for count in COUNTS}
-    times = {
-        "first_time_s": gather(np.fmin, np.nan, way.first_contact),
-        "last_time_s": gather(np.fmax, np.nan, way.last_contact),
-    }
+def _graph_edges(state: State, edges: Edges) -> Iterator[tuple[Any, Any, dict[str, Any]]]:
+    """One edge per sender and receiver: all vesicle kinds together, types instead of cells if need be."""
+    by_cell = edges.resolution is Resolution.CELL
+    origins = np.array(edges.origins, dtype=object)
+    types = np.array([t.name for t in state.types], dtype=object)
+    receiving_type = state.cells.type[edges.recipient]
+    ends = np.column_stack([edges.donor, edges.origin, edges.recipient if by_cell else receiving_type])
+    pairs, pair = np.unique(ends, axis=0, return_inverse=True)
+    pair = pair.ravel()
+    flows = {name: np.bincount(pair, array, len(pairs)) for name, array in edges.counts.items()}
+    times = {"first_time_s": np.full(len(pairs), np.nan), "last_time_s": np.full(len(pairs), np.nan)}
+    np.fmin.at(times["first_time_s"], pair, edges.first)
+    np.fmax.at(times["last_time_s"], pair, edges.last)
     shared = {
         "vesicle_kind": ", ".join(k.name for k in state.kinds),
         "cargo": ", ".join(sorted({c.name for k in state.kinds for c in k.cargo})),
     }
-    for i, label in np.argwhere(flows["encountered"] > 0):
-        name = labels.names[label]
+    for row, (donor, origin, receiver) in enumerate(pairs.tolist()):
+        recipient_type = types[state.cells.type[receiver] if by_cell else receiver]
         edge = {
-            "donor_type": labels.types[label],
-            "recipient_type": receiver_types[i],
+            "donor_type": origins[origin],
+            "recipient_type": recipient_type,
             **shared,
-            **{count: float(array[i, label]) for count, array in flows.items()},
-            **{key: float(t[i, label]) for key, t in times.items() if not np.isnan(t[i, label])},
+            **{name: float(array[row]) for name, array in flows.items()},
+            **{key: float(t[row]) for key, t in times.items() if not np.isnan(t[row])},
         }
         edge["weight"] = edge["internalized"]
-        yield int(name) if by_cell and name != RESERVOIR else name, receivers[i], edge
+        sender = origins[origin] if donor == UNKNOWN else donor
+        yield sender, (int(state.cells.birth_id[receiver]) if by_cell else recipient_type), edge
 
 
 @dataclass(frozen=True)
@@ -179,15 +165,11 @@ def type_matrix(state: State, count: str = "internalized") -> TypeMatrix:
     """Vesicles by donor type and recipient type; ``count`` is one of ``COUNTS``."""
     if count not in COUNTS:
         raise InputError(f"unknown count {count!r}; one of {', '.join(COUNTS)}")
-    array = getattr(state.trafficking, count).sum(axis=1)
-    donors = tuple(dict.fromkeys(state.labels.types))
-    present = [i for i in range(len(state.types)) if (state.cells.type == i).any()]
-    values = np.zeros((len(donors), len(present)))
-    for label, origin in enumerate(state.labels.types):
-        for column, index in enumerate(present):
-            rows = state.cells.type == index
-            values[donors.index(origin), column] += array[rows, label].sum()
-    return TypeMatrix(donors, tuple(state.types[i].name for i in present), values)
+    edges = edges_of(state)
+    values = np.zeros((len(edges.origins), len(state.types)))
+    np.add.at(values, (edges.origin, state.cells.type[edges.recipient]), edges.counts[count])
+    present = np.unique(state.cells.type)
+    return TypeMatrix(edges.origins, tuple(state.types[i].name for i in present), values[:, present])
 
 
 def reach(state: State) -> dict[str, dict[str, Any]]:
@@ -197,31 +179,30 @@ def reach(state: State) -> dict[str, dict[str, Any]]:
     is what donors took up of their own. At resolution ``cell_type`` the donor cell is not known; the
     distance is that to the *nearest* donor of the type, a lower bound, and ``basis`` says so.
     """
-    by_cell = state.labels.resolution is Resolution.CELL
+    edges = edges_of(state)
+    by_cell = edges.resolution is Resolution.CELL
     result: dict[str, dict[str, Any]] = {}
-    for origin in dict.fromkeys(state.labels.types):
-        if origin == RESERVOIR:
+    for index, origin in enumerate(edges.origins):
+        mine = (edges.origin == index) & (edges.counts["internalized"] > 0)
+        if origin == RESERVOIR or not mine.any():
             continue
-        labels = [i for i, t in enumerate(state.labels.types) if t == origin]
-        taken = state.trafficking.internalized.sum(axis=1)[:, labels]
-        if not taken.sum() > 0:
-            continue
+        taken, recipient = edges.counts["internalized"][mine], edges.recipient[mine]
         found: dict[str, Any] = {}
         if by_cell:
-            donors = np.array([int(state.labels.names[i]) for i in labels])
-            rows = np.searchsorted(state.cells.birth_id, donors)
-            distance = np.stack([_distance_from(state, row) for row in rows], axis=1)
-            own = float(taken[rows, np.arange(len(rows))].sum())
-            found["autocrine_share"] = own / float(taken.sum())
-            taken[rows, np.arange(len(rows))] = 0.0
+            donor = np.searchsorted(state.cells.birth_id, edges.donor[mine])
+            start, end = state.cells.position[donor], state.cells.position[recipient]
+            distance = np.linalg.norm(state.domain.displacement(start, end), axis=1)
+            own = donor == recipient
+            found["autocrine_share"] = float(taken[own].sum() / taken.sum())
             found["basis"] = "donor cell to another cell"
+            taken, distance = taken[~own], distance[~own]
         else:
-            distance = nearest_donor_distance(state, origin)[:, None]
+            distance = nearest_donor_distance(state, origin)[recipient]
             found["basis"] = "nearest donor of the type (lower bound)"
-        if taken.sum() > 0:
+        if len(taken):
             found["mean_um"] = float(np.average(distance, weights=taken))
-            found["median_um"] = _quantile(distance.ravel(), taken.ravel(), 0.5)
-            found["q90_um"] = _quantile(distance.ravel(), taken.ravel(), 0.9)
+            found["median_um"] = _quantile(distance, taken, 0.5)
+            found["q90_um"] = _quantile(distance, taken, 0.9)
         result[origin] = found
     return result
 
@@ -284,7 +265,7 @@ def summary(state: State, threshold: float) -> dict[str, Any]:
     """The measures of a run in plain data, for ``summary.json`` and the command line."""
     matrix = type_matrix(state)
     return {
-        "resolution": state.labels.resolution.value,
+        "resolution": edges_of(state).resolution.value,
         "orientation": "rows send, columns receive",
         "internalized_by_type": _nested(matrix, matrix.values),
         "share_by_type": _nested(matrix, matrix.shares()),
@@ -322,17 +303,12 @@ def _nearest(state: State, points: np.ndarray, targets: np.ndarray) -> np.ndarra
     domain = state.domain
     images = targets
     for axis in range(domain.dim):
-        if domain.faces[2 * axis] == 1:
+        if domain.faces[2 * axis] == Face.PERIODIC:
             shift = np.zeros(3)
             shift[axis] = domain.extent[axis]
             images = np.concatenate([images, images + shift, images - shift])
     distance, _ = cKDTree(images).query(points)
     return np.asarray(distance)
-
-
-def _distance_from(state: State, row: int) -> np.ndarray:
-    delta = state.domain.displacement(state.cells.position[row], state.cells.position)
-    return np.asarray(np.linalg.norm(delta, axis=1))
 
 
 def _quantile(values: np.ndarray, weight: np.ndarray, q: float) -> float:

@@ -1,4 +1,4 @@
-"""Problem 3: at every step all vesicles are somewhere, whatever the faces, the law of uptake and the space."""
+"""Problem 3: at every step all vesicles are somewhere, whatever the faces, the uptake and the space."""
 
 from __future__ import annotations
 

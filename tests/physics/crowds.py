@@ -62,9 +62,7 @@ def crowd(
     domain: dict[str, Any] = {"faces": {k: v for k, v in FACES[faces].items() if k[0] in "xyz"[:dim]}}
     if zones:
         corners = ("low", "high")
-        domain["zone"] = [
-            {k: v[:dim] if k in corners else v for k, v in zone.items()} for zone in ZONES
-        ]
+        domain["zone"] = [{k: v[:dim] if k in corners else v for k, v in zone.items()} for zone in ZONES]
     return world(
         options.pop("size", [90, 80, 50][:dim]),
         cells,

@@ -180,7 +180,6 @@ def test_17_communication_distance_to_two_percent() -> None:
     lost = np.array([absorbing_cube([x, 0.0, 0.0], 35 * 30.0) for x in r])
     cube = PER_SECOND / FREE * (1 / (4 * np.pi * r) - lost)
     reach = communication_distance(model.state, 0, threshold)
-    print(reach, crossing(r,cube))
     assert reach == pytest.approx(crossing(r, cube), rel=0.02)
     faster = source_in_a_cube(1.05 * FREE, 35, 30.0, "inf")
     assert crossing(*in_open_space(faster, 0.0)) != pytest.approx(201.9, rel=0.02)
@@ -228,9 +227,7 @@ def test_error_falls_with_the_square_of_the_voxel(dim: int) -> None:
     length, seconds = 160.0, 600.0
     errors = []
     for voxel in (20.0, 10.0, 5.0):
-        model = world(
-            [length] * dim, voxel=voxel, transport={"courant": 0.15}, step=seconds
-        )
+        model = world([length] * dim, voxel=voxel, transport={"courant": 0.15}, step=seconds)
         mode = bump(model) - 1
         pour(model, (1 + mode) * model.state.domain.voxel_volume)
         exact = 1 + mode * np.exp(-dim * (np.pi / length) ** 2 * FREE * seconds)
@@ -242,7 +239,6 @@ def test_error_falls_with_the_square_of_the_voxel(dim: int) -> None:
 @pytest.mark.parametrize("saturation", ["inf", "10 pM"])
 def test_error_falls_with_the_substep(saturation: str) -> None:
     """First order in time, with release, uptake, clearance and fluxes through faces at work."""
-
     sink = RECIPIENT | {"saturation": saturation, "uptake_rate": 100}
 
     def solve(courant: float) -> np.ndarray:

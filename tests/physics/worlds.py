@@ -67,8 +67,7 @@ def world(
         "domain": {"size": size, "voxel": voxel, **(domain or {})},
         "layout": {
             "group": [
-                {"cell_type": kind["name"], "arrange": "points", "points": points}
-                for kind, points in cells
+                {"cell_type": kind["name"], "arrange": "points", "points": points} for kind, points in cells
             ]
         },
         "clock": {"step": step},
@@ -103,9 +102,7 @@ def concentration(model: ExosomeModel) -> np.ndarray:
 
 def stop_secretion(model: ExosomeModel) -> None:
     """From now on no cell releases anything new."""
-    model.state.types = tuple(
-        dataclasses.replace(kind, release_rate=0.0) for kind in model.state.types
-    )
+    model.state.types = tuple(dataclasses.replace(kind, release_rate=0.0) for kind in model.state.types)
 
 
 def middle(n: int, voxel: float, dim: int) -> list[float]:

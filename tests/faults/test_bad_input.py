@@ -1,0 +1,237 @@
+"""Bad input: a named error, the right exit code, no traceback, nothing left behind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+RATE = 'takes_up = ["exosome"]'
+DONOR = 'releases = "exosome"'
+VESICLE = 'cargo = ["signal"]'
+SIZE = 'size = ["200 um", "200 um", "200 um"]'
+MIDDLE = 'points = [["80 um", "100 um", "100 um"]]'
+GROUP = '[[layout.group]]\ncell_type = "donor"\narrange = "points"'
+HOLE = '\n[[domain.zone]]\nname = "hole"\nobstacle = true\n'
+
+ISSUE = {
+    "nan": (
+        (DONOR, DONOR + "\nrelease_rate = nan"),
+        2,
+        ("cell_type.donor.release_rate = nan", "0 to 1e+06"),
+    ),
+    "inf": (
+        (DONOR, DONOR + "\nrelease_rate = inf"),
+        2,
+        ("cell_type.donor.release_rate = inf", "0 to 1e+06"),
+    ),
+    "minus-inf": (
+        (VESICLE, VESICLE + "\nhalf_life = -inf"),
+        2,
+        ("vesicle.exosome.half_life = -inf", "0.001 to inf"),
+    ),
+    "negative-decay": (
+        (VESICLE, VESICLE + '\nhalf_life = "-6 h"'),
+        2,
+        ("vesicle.exosome.half_life = '-6 h'", "0.001 to inf h"),
+    ),
+    "typo-difusion": (
+        (VESICLE, VESICLE + "\ndifusion = 6"),
+        2,
+        ("vesicle.exosome.difusion = 6", "unknown key", "did you mean 'diffusivity'?"),
+    ),
+    "typo-relase-rate": (
+        (DONOR, DONOR + "\nrelase_rate = 6"),
+        2,
+        ("cell_type.donor.relase_rate = 6", "did you mean 'release_rate'?"),
+    ),
+    "step-above-the-stability-limit": (
+        ("[transport]", "[transport]\ncourant = 0.3"),
+        2,
+        ("transport.courant = 0.3", "0.001 to 0.25"),
+    ),
+    "step-above-the-stability-limit-in-3-D": (
+        ("[transport]", "[transport]\ncourant = 0.2"),
+        2,
+        ("transport.courant", "0.2", "0.16"),
+    ),
+    "grid-of-1e10-voxels": (
+        (SIZE, 'size = ["1 m", "1 m"]\n# ' + SIZE),
+        3,
+        ("10,000,000,000 voxels", "GiB of memory", "may be used"),
+    ),
+    "wrong-unit": (
+        (DONOR, DONOR + '\nrelease_rate = "60 um"'),
+        2,
+        ("cell_type.donor.release_rate = '60 um'", "dimension", "0 to 1e+06"),
+    ),
+}
+
+
+@pytest.mark.parametrize(("change", "code", "fragments"), ISSUE.values(), ids=ISSUE)
+def test_a_bad_scenario_is_refused_before_anything_is_written(
+    exoabm, edited, tmp_path, change, code, fragments
+) -> None:
+    path = edited(change)
+    exoabm("run", path, "--seed", 1, "--out", "runs/a").refused(code, *fragments)
+    if code == 2:
+        exoabm("run", path, "--seed", 1, "--out", "runs/a").refused(code, str(path))
+    assert [p.name for p in tmp_path.iterdir()] == ["given"]
+
+
+SETTINGS = {
+    "no-equals": ("clock.step", ("KEY=VALUE",)),
+    "no-key": ("=5", ("KEY=VALUE",)),
+    "unknown-key": ("clock.stop=5", ("clock.stop = 5", "unknown key", "did you mean 'step'?")),
+    "unknown-table": ("clok.step=5", ("clok", "unknown key", "did you mean 'clock'?")),
+    "unknown-element": (
+        "cell_type.doner.release_rate=1",
+        ("no cell_type named 'doner'", "did you mean 'donor'?", "donor, recipient"),
+    ),
+    "not-a-table": ("clock.step.size=1", ("clock.step is not a table",)),
+    "no-key-in-element": ("cell_type.donor=1", ("name the element and the key",)),
+    "list-for-a-number": ("clock.step=[1]", ("clock.step",)),
+    "table-for-a-number": ("clock.step={a=1}", ("clock.step", "value, source and note")),
+    "date-for-a-number": ("clock.step=2020-01-01", ("clock.step", "not a number")),
+    "true-for-a-number": ("clock.step=true", ("clock.step", "not a number")),
+    "number-for-a-table": ("clock=5", ("clock = 5",)),
+    "empty": ("clock.step=", ("clock.step",)),
+    "too-large": ("clock.step=1e999", ("clock.step", "0.001 to 86400 s")),
+    "schema-of-the-future": ("schema_version=2", ("schema_version = 2", "must be 1")),
+    "unknown-engine": ("transport.engine=magic", ("transport.engine = 'magic'", "continuum")),
+    "one-length": ("domain.size=[10]", ("domain.size", "2 lengths")),
+    "uneven-size": ("domain.size=[205, 200, 200]", ("domain.size", "200 um or 210 um would be")),
+    "fit-without-table": ("domain.size=fit", ("domain.size = 'fit'", "table")),
+    "half-periodic": ("domain.faces.x_low=periodic", ("domain.faces", "periodic", "partner")),
+    "unknown-face": ("domain.faces.x=shut", ("domain.faces.x = 'shut'", "no-flux")),
+    "negative-face": ("domain.faces.x={concentration=-1}", ("domain.faces.x.concentration = -1",)),
+    "no-cells": ("layout.group=[]", ("layout", "a table or at least one group")),
+    "zero-cells": ("layout.group.donor.count=0", ("layout.group.donor.count = 0",)),
+    "points-by-rule": ("layout.group.donor.arrange=random", ("layout.group.donor", "points")),
+    "table-and-groups": ("layout.table=x.csv", ("layout", "not both")),
+    "dangling-vesicle": (
+        "cell_type.donor.releases=exosom",
+        ("cell_type.donor.releases = 'exosom'", "did you mean 'exosome'?"),
+    ),
+    "dangling-cargo": ("vesicle.exosome.cargo=['rna']", ("vesicle.exosome.cargo = 'rna'", "known: signal")),
+    "dangling-type": ("layout.group.donor.cell_type=x", ("layout.group.donor.cell_type = 'x'",)),
+    "dangling-type-map": ("layout.type_map={a='b'}", ("layout.type_map.'a' = 'b'",)),
+    "bad-name": ("vesicle.exosome.name='a b'", ("vesicle.a b.name = 'a b'", "pattern")),
+}
+
+
+@pytest.mark.parametrize(("pair", "fragments"), SETTINGS.values(), ids=SETTINGS)
+def test_a_bad_setting_is_refused(command, tmp_path, pair, fragments) -> None:
+    command("run", "two_cells", "--out", "a", "--set", pair).refused(2, *fragments)
+    assert not list(tmp_path.iterdir())
+
+
+def test_every_problem_of_a_scenario_is_named_at_once(command) -> None:
+    command(
+        "validate", "two_cells", "--set", "clock.step=-1", "--set", "clock.duration=nan", "--set", "zeal=1"
+    ).refused(2, "clock.step = -1", "clock.duration = nan", "zeal = 1")
+
+
+ARGUMENTS = {
+    "no-hours": (("--hours", "0"), ("--hours 0",)),
+    "negative-hours": (("--hours", "-1"), ("--hours -1",)),
+    "nan-hours": (("--hours", "nan"), ("--hours nan",)),
+    "too-many-hours": (("--hours", "1e9"), ("--hours 1e+09", "1e6")),
+    "hours-in-words": (("--hours", "day"), ("--hours", "'day'")),
+    "negative-seed": (("--seed", "-1"), ("seed = -1", "0 to 2^63 - 1")),
+    "large-seed": (("--seed", str(2**63)), (f"seed = {2**63}",)),
+    "broken-seed": (("--seed", "1.5"), ("--seed", "'1.5'")),
+    "no-threads": (("--threads", "0"), ("--threads", "1<=x<=256")),
+    "unknown-option": (("--overwritten",), ("--overwritten", "--overwrite")),
+    "missing-value": (("--seed",), ("--seed", "requires an argument")),
+}
+
+
+@pytest.mark.parametrize(("extra", "fragments"), ARGUMENTS.values(), ids=ARGUMENTS)
+def test_a_bad_argument_is_refused(command, tmp_path, extra, fragments) -> None:
+    command("run", "two_cells", "--out", "a", *extra).refused(2, *fragments)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_missing_argument_and_an_unknown_command_are_named(command) -> None:
+    command("run").refused(2, "SCENARIO")
+    command("runn", "two_cells").refused(2, "runn")
+
+
+@pytest.mark.parametrize("verb", ["run", "show", "validate", "estimate", "cite"])
+def test_an_unknown_scenario_is_named_with_the_nearest(command, verb) -> None:
+    command(verb, "signalling").refused(2, "'signalling'", "did you mean 'signaling'?", "exoabm list")
+    command(verb, "no/such.toml").refused(2, "no scenario file at no/such.toml")
+
+
+def test_an_unknown_scenario_in_a_process_of_its_own(exoabm, tmp_path) -> None:
+    exoabm("run", "two_cell").refused(2, "did you mean 'two_cells'?")
+    assert not list(tmp_path.iterdir())
+
+
+PLACES = {
+    "outside": ((MIDDLE, "points = [[-5, 100, 100]]"), ("1 of 2 cells lie outside", "(-5, 100, 100)")),
+    "on-the-far-face": ((MIDDLE, "points = [[200, 100, 100]]"), ("1 of 2 cells lie outside",)),
+    "in-an-obstacle": (
+        ('voxel = "10 um"', 'voxel = "10 um"' + HOLE + "center = [80, 100, 100]\nradius = 20"),
+        ("1 cells have their center in an obstacle", "number 0"),
+    ),
+    "two-coordinates": ((MIDDLE, "points = [[80, 100]]"), ("mine.toml",)),
+    "zone-nowhere": (
+        ('voxel = "10 um"', 'voxel = "10 um"' + HOLE + "low = [900, 0, 0]\nhigh = [990, 9, 9]"),
+        ("domain.zone.hole", "covers no voxel"),
+    ),
+    "zone-of-two-shapes": (
+        ('voxel = "10 um"', 'voxel = "10 um"' + HOLE + "low = [0, 0, 0]\nradius = 9"),
+        ("domain.zone.hole", "a box (low and high) or a ball"),
+    ),
+    "group-twice": (
+        ('cell_type = "recipient"\narrange', 'cell_type = "donor"\narrange'),
+        ("layout.group = 'donor'", "twice", "name of its own"),
+    ),
+    "type-twice": (('name = "recipient"', 'name = "donor"'), ("cell_type = 'donor'", "twice")),
+    "vesicle-twice": (
+        ("[[vesicle]]", '[[vesicle]]\nname = "exosome"\n\n[[vesicle]]'),
+        ("vesicle = 'exosome'", "twice"),
+    ),
+}
+
+
+@pytest.mark.parametrize(("change", "fragments"), PLACES.values(), ids=PLACES)
+def test_a_scenario_that_contradicts_itself_is_refused(
+    command, edited, tmp_path, change, fragments
+) -> None:
+    command("run", edited(change), "--out", "a").refused(2, "mine.toml", *fragments)
+    assert [p.name for p in tmp_path.iterdir()] == ["given"]
+
+
+def test_too_many_cells_for_the_room_are_refused(command) -> None:
+    command("validate", "signaling", "--set", "layout.group.recipient.count=9000").refused(
+        2, "layout.group.recipient", "9000"
+    )
+
+
+def test_waste_vesicles_that_hold_no_waste_are_refused(command) -> None:
+    """Zero copies would be a division by zero in the export of waste."""
+    command("run", "waste_removal", "--hours", 0.1, "--out", "a", "--set", "cargo.waste.copies=0").refused(
+        2, "copies"
+    )
+
+
+def test_a_bad_grid_is_refused_from_the_estimate_with_little_memory(tmp_path: Path) -> None:
+    """1e10 voxels would be 80 GB; the refusal takes less than an import of the libraries does."""
+    import subprocess
+    import sys
+
+    code = (
+        "import resource, sys\n"
+        "from exoabm.cli import main\n"
+        "sys.argv = ['exoabm', 'run', 'two_cells', '--set', 'domain.size=[1e6, 1e6]']\n"
+        "try:\n    main()\nexcept SystemExit as stop:\n"
+        "    print(stop.code, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    exit_code, kilobytes = map(int, done.stdout.split())
+    assert exit_code == 3
+    assert kilobytes < 600_000
+    assert not list(tmp_path.iterdir())
