@@ -95,9 +95,7 @@ def list_scenarios(as_json: JsonOption = False) -> None:
 
     infos = {name: load(name).scenario.info for name in shipped()}
     if as_json:
-        _print_json(
-            [{"name": n, "title": i.title, "question": i.question} for n, i in infos.items()]
-        )
+        _print_json([{"name": n, "title": i.title, "question": i.question} for n, i in infos.items()])
         return
     table = Table("scenario", "question", box=None, header_style="bold", pad_edge=False)
     for name, info in infos.items():
@@ -141,9 +139,7 @@ def show(scenario: ScenarioArgument, set_: SetOption = None, as_json: JsonOption
 @app.command()
 def run(
     scenario: ScenarioArgument,
-    seed: Annotated[
-        int | None, typer.Option(help="0 to 2^63 - 1; drawn and recorded if not given.")
-    ] = None,
+    seed: Annotated[int | None, typer.Option(help="0 to 2^63 - 1; drawn and recorded if not given.")] = None,
     hours: Annotated[
         float | None, typer.Option(help="Model time; the scenario's duration if not given.")
     ] = None,
@@ -182,9 +178,7 @@ def run(
 
 
 @app.command()
-def validate(
-    scenario: ScenarioArgument, set_: SetOption = None, as_json: JsonOption = False
-) -> None:
+def validate(scenario: ScenarioArgument, set_: SetOption = None, as_json: JsonOption = False) -> None:
     """Check a scenario wholly, its table and layout included, without running it."""
     from exoabm.scenario.builder import blueprint, census
 
@@ -197,15 +191,11 @@ def validate(
     for warning in plan.warnings:
         err.print(f"[yellow]Warning:[/] {escape(warning)}", highlight=False)
     counts = ", ".join(f"{n:,} {name}" for name, n in cells.items())
-    out.print(
-        f"{escape(loaded.name)} is valid: {plan.domain.describe()}; {counts}", highlight=False
-    )
+    out.print(f"{escape(loaded.name)} is valid: {plan.domain.describe()}; {counts}", highlight=False)
 
 
 @app.command()
-def estimate(
-    scenario: ScenarioArgument, set_: SetOption = None, as_json: JsonOption = False
-) -> None:
+def estimate(scenario: ScenarioArgument, set_: SetOption = None, as_json: JsonOption = False) -> None:
     """Estimate the memory and time of a run before it starts; refuse (exit 3) what cannot fit."""
     from dataclasses import asdict
 
@@ -218,9 +208,7 @@ def estimate(
         _print_json(asdict(guess))
         return
     table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_row(
-        "grid", f"{guess.voxels:,} voxels x {guess.labels} origins x {guess.kinds} vesicle kinds"
-    )
+    table.add_row("grid", f"{guess.voxels:,} voxels x {guess.labels} origins x {guess.kinds} vesicle kinds")
     table.add_row("cells", f"{guess.cells:,}")
     table.add_row("steps", f"{guess.steps:,} of up to {guess.substeps} sub-steps")
     table.add_row("memory", f"{gib(guess.memory_bytes)} of {gib(guess.allowed_bytes)} allowed")
@@ -231,9 +219,7 @@ def estimate(
 @app.command()
 def export(
     source: Annotated[str, typer.Argument(help="A run folder, or a scenario.")],
-    to: Annotated[
-        Path, typer.Option("--to", help="Folder (of a run's tables) or TOML file to write.")
-    ],
+    to: Annotated[Path, typer.Option("--to", help="Folder (of a run's tables) or TOML file to write.")],
     format_: Annotated[
         str, typer.Option("--format", help="For a run's tables: csv, json, arrow or numpy.")
     ] = "csv",
@@ -256,9 +242,7 @@ def export(
 
 @app.command()
 def cite(
-    scenario: Annotated[
-        str | None, typer.Argument(help="A scenario; every source if not given.")
-    ] = None,
+    scenario: Annotated[str | None, typer.Argument(help="A scenario; every source if not given.")] = None,
     bibtex: Annotated[bool, typer.Option("--bibtex", help="Print BibTeX.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -298,9 +282,7 @@ def bench(
     if as_json:
         _print_json(report.rows)
         return
-    table = Table(
-        *report.columns, box=None, header_style="bold", pad_edge=False, title=report.title
-    )
+    table = Table(*report.columns, box=None, header_style="bold", pad_edge=False, title=report.title)
     for row in report.rows:
         table.add_row(*(str(row[column]) for column in report.columns))
     out.print(table)
@@ -397,9 +379,7 @@ def _print_result(result: RunResult) -> None:
         for place, count in ledger.items():
             if count or place == "emitted":
                 share = count / ledger["emitted"] if ledger["emitted"] else 0.0
-                table.add_row(
-                    place, f"{count:,.4g}" if count < 1e4 else f"{count:,.0f}", f"{share:.2%}"
-                )
+                table.add_row(place, f"{count:,.4g}" if count < 1e4 else f"{count:,.0f}", f"{share:.2%}")
         out.print(table)
     taken = summary["communication"]["internalized_by_type"]
     if any(any(row.values()) for row in taken.values()):

@@ -97,6 +97,11 @@ class Domain:
         return np.array(reverse if self.dim == 3 else [*reverse, 1], dtype=np.int64)
 
     @property
+    def courant_limit(self) -> float:
+        """Largest D dt/dx^2 at which an explicit step of diffusion is stable, 1/(2 dim)."""
+        return 0.5 / self.dim
+
+    @property
     def opens_to_reservoir(self) -> bool:
         """Whether vesicles flow in through a face held at a concentration above zero."""
         return any(c > 0 for c in self.face_concentration)

@@ -30,19 +30,21 @@ class Ledger:
     """Where the emitted vesicles are, per vesicle kind and origin; every account is (K, L), float64.
 
     ``internalized`` counts vesicles inside endosomes now; how many were ever taken up is the sum of
-    ``internalized``, ``lysosomal``, ``delivered`` and ``recycled_out``. Vesicles that come in through a
-    face held at a concentration count as emitted by the reservoir.
+    ``internalized``, ``lysosomal``, ``delivered`` and ``recycled_out``. A recycled vesicle counts as emitted
+    once more. Vesicles that come in through a face held at a concentration count as emitted by the
+    reservoir; ``entered`` says how many.
     """
 
     kinds: tuple[str, ...]
     labels: tuple[str, ...]
     tolerance: float = 1e-9
     emitted: np.ndarray = field(init=False)
+    entered: np.ndarray = field(init=False)
     accounts: dict[str, np.ndarray] = field(init=False)
 
     def __post_init__(self) -> None:
         shape = (len(self.kinds), len(self.labels))
-        self.emitted = np.zeros(shape)
+        self.emitted, self.entered = np.zeros(shape), np.zeros(shape)
         self.accounts = {place: np.zeros(shape) for place in PLACES}
 
     def __getitem__(self, place: str) -> np.ndarray:

@@ -73,9 +73,7 @@ class ExosomeModel(Model):  # type: ignore[misc]
         plan = blueprint(scenario, self.streams.seed)
         self.estimate = plan.estimate
         self.state = build_state(scenario, plan, self.streams)
-        self.engine = Continuum(
-            self.state, courant=self.scenario.transport.courant, threads=threads
-        )
+        self.engine = Continuum(self.state, courant=self.scenario.transport.courant, threads=threads)
         self.history = Metrics(float(self.scenario.record.metrics))
         self.recorder = Recorder()
         self.recorder.add(self.history, self.state)
@@ -91,9 +89,7 @@ class ExosomeModel(Model):  # type: ignore[misc]
         dt = float(self.scenario.clock.step) if dt is None else dt
         advance(Step(self.state, self.engine, self.recorder, dt))
 
-    def run(
-        self, hours: float | None = None, *, progress: Callable[[float], Any] | None = None
-    ) -> None:
+    def run(self, hours: float | None = None, *, progress: Callable[[float], Any] | None = None) -> None:
         """Run for ``hours`` of model time, or for the scenario's duration.
 
         The last step is shortened where the time is not a whole number of steps. ``progress`` is called

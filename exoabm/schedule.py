@@ -54,11 +54,13 @@ def _commit(step: Step) -> None:
     np.add.at(state.released, (rows.cell, rows.kind), rows.count)
     ledger = state.ledger
     np.add.at(ledger.emitted, (rows.kind, rows.label), rows.count)
-    ledger.emitted += step.passage.entered
+    ledger.entered += step.passage.entered
+    ledger.emitted += step.passage.entered + step.uptake.recycled.sum(axis=0)
     ledger["free"][:] = step.engine.free(state)
     ledger["bound"][:] = (way.bound + way.returning).sum(axis=0)
     ledger["internalized"][:] = way.endosomal.sum(axis=0)
     ledger["lysosomal"][:] = way.lysosomal.sum(axis=0)
+    ledger["recycled_out"][:] = way.recycled.sum(axis=0)
     ledger["delivered"][:] = way.delivered.sum(axis=0)
     ledger["cleared"][:] += step.passage.cleared
     ledger["escaped"][:] += step.passage.escaped

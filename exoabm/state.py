@@ -118,10 +118,10 @@ class Labels:
 class Trafficking:
     """Vesicles met by each cell, by kind and origin; every array (n, K, L), float64.
 
-    ``encountered``, ``internalized``, ``lysosomal`` and ``delivered`` only grow.
-    ``bound`` sit on the surface now, ``returning`` left it in this step and are free from the next,
-    ``endosomal`` are inside and undecided. ``first_contact`` is the time in s by which a first encounter
-    was as likely as not (expected count ln 2), NaN before.
+    ``encountered``, ``internalized``, ``lysosomal``, ``recycled`` and ``delivered`` only grow.
+    ``bound`` sit on the surface now, ``endosomal`` are inside and undecided, ``returning`` unbound or were
+    recycled in this step and are free from the next. ``first_contact`` is the time in s by which a first
+    encounter was as likely as not (expected count ln 2), NaN before.
     """
 
     encountered: np.ndarray
@@ -130,6 +130,7 @@ class Trafficking:
     internalized: np.ndarray
     endosomal: np.ndarray
     lysosomal: np.ndarray
+    recycled: np.ndarray
     delivered: np.ndarray
     first_contact: np.ndarray
     last_contact: np.ndarray
@@ -158,10 +159,7 @@ class Emissions:
     def join(cls, *parts: Emissions) -> Emissions:
         """All rows of several tables, in their order."""
         return cls(
-            *(
-                np.concatenate([getattr(p, c) for p in parts])
-                for c in ("cell", "kind", "label", "count")
-            )
+            *(np.concatenate([getattr(p, c) for p in parts]) for c in ("cell", "kind", "label", "count"))
         )
 
 
@@ -180,10 +178,11 @@ class Passage:
 
 @dataclass
 class Uptake:
-    """What a step of uptake did inside the cells, each (n, K, L): vesicles that ended their way."""
+    """What a step of uptake did inside the cells: vesicles by what became of them, each (n, K, L)."""
 
     internalized: np.ndarray
     lysosomal: np.ndarray
+    recycled: np.ndarray
     delivered: np.ndarray
 
 

@@ -68,9 +68,7 @@ class Streams:
         except TypeError:
             seed = -1
         if isinstance(self.seed, bool) or not 0 <= seed < 2**SEED_BITS:
-            raise InputError(
-                f"seed = {self.seed!r}: expected an integer from 0 to 2^{SEED_BITS} - 1"
-            )
+            raise InputError(f"seed = {self.seed!r}: expected an integer from 0 to 2^{SEED_BITS} - 1")
         object.__setattr__(self, "seed", seed)  # NumPy integers become int
 
     @classmethod
@@ -78,9 +76,7 @@ class Streams:
         """Streams of `seed`, or, where that is None, of a seed drawn from the operating system."""
         return cls(secrets.randbits(SEED_BITS) if seed is None else seed)
 
-    def uniform(
-        self, purpose: Purpose, entities: ArrayLike, step: int, draw: int = 0
-    ) -> NDArray[np.float64]:
+    def uniform(self, purpose: Purpose, entities: ArrayLike, step: int, draw: int = 0) -> NDArray[np.float64]:
         """Uniform numbers in the open interval (0, 1).
 
         Parameters
@@ -103,9 +99,7 @@ class Streams:
         kernel.uniform_array(self.seed, int(purpose), entities, int(step), int(draw), out)
         return out
 
-    def normal(
-        self, purpose: Purpose, entities: ArrayLike, step: int, draw: int = 0
-    ) -> NDArray[np.float64]:
+    def normal(self, purpose: Purpose, entities: ArrayLike, step: int, draw: int = 0) -> NDArray[np.float64]:
         """Standard normal numbers, shape (n,); the parameters are those of `uniform`."""
         entities = _birth_numbers(entities)
         out = np.empty(entities.size)

@@ -1,4 +1,4 @@
-"""Kinds of extracellular vesicle (EV).
+"""Extracellular vesicles (EVs): their kinds, and single ones.
 
 "Exosome" is right here only for vesicles that the model makes by fusion of a multivesicular body
 with the plasma membrane; names elsewhere say vesicle or EV (MISEV2023).
@@ -7,10 +7,20 @@ with the plasma membrane; names elsewhere say vesicle or EV (MISEV2023).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from enum import IntEnum, StrEnum
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
 
 if TYPE_CHECKING:
     from exoabm.cargo import Cargo
+
+
+class DeliveryRoute(StrEnum):
+    """Where cargo enters the cytosol; there is no consensus, so it is a hypothesis to choose."""
+
+    ENDOSOMAL_ESCAPE = "endosomal_escape"
+    MEMBRANE_FUSION = "membrane_fusion"
 
 
 @dataclass(frozen=True)
@@ -30,9 +40,13 @@ class VesicleKind:
         The two ways off the cell surface, 1/s: back to the medium, or into an endosome.
     processing_rate : float
         From the endosome to its end, 1/s.
+    recycling_probability : float
+        Share of the endosomal vesicles that are released again as they are, so that they can go on to
+        other cells.
     delivery_probability : float
-        Share of the internalized vesicles whose cargo reaches the cytosol; the others end in a
-        lysosome. Uptake is not delivery.
+        Share of the internalized (and not recycled) vesicles whose cargo reaches the cytosol; the others
+        end in a lysosome. Uptake is not delivery.
+    delivery_route : DeliveryRoute
     cargo : tuple of Cargo
     """
 
@@ -44,7 +58,9 @@ class VesicleKind:
     unbinding_rate: float
     internalization_rate: float
     processing_rate: float
+    recycling_probability: float
     delivery_probability: float
+    delivery_route: DeliveryRoute
     cargo: tuple[Cargo, ...] = ()
 
     @property
@@ -52,3 +68,120 @@ class VesicleKind:
         """k_off / (k_off + k_int): the chance that a bound vesicle leaves the surface again."""
         total = self.unbinding_rate + self.internalization_rate
         return self.unbinding_rate / total if total > 0 else 0.0
+
+    @property
+    def fusion_probability(self) -> float:
+        """Share of the vesicles leaving the surface inward that fuse with the cell's membrane."""
+        fuses = self.delivery_route is DeliveryRoute.MEMBRANE_FUSION
+        return self.delivery_probability if fuses else 0.0
+
+    @property
+    def escape_probability(self) -> float:
+        """Share of the processed, not recycled endosomal vesicles that deliver their cargo."""
+        return 0.0 if self.fusion_probability else self.delivery_probability
+
+
+class Status(IntEnum):
+    """Where a single vesicle is. ``RETURNING`` left a cell in this step and is free from the next."""
+
+    FREE = 0
+    BOUND = 1
+    ENDOSOMAL = 2
+    RETURNING = 3
+
+
+class Vesicles:
+    """Single vesicles as a structure of arrays; the first ``count`` rows are alive.
+
+    Attributes
+    ----------
+    id : int64
+        Number at birth, never used again; the vesicle's random key.
+    x, y, z : float32
+        Position in um; that of the last event for a vesicle on or in a cell.
+    diffusivity, diameter : float32
+        In free medium, um^2/s, and um.
+    born : float32
+        Time of release in s.
+    start : float32
+        Time within the current step from which its status counts.
+    donor, host : int32
+        Birth id of the donor cell, kept for ever (-1: reservoir); row of the cell it is on or in (-1).
+    kind, status, label, hops : int8, int8, int16, int16
+        Vesicle kind, ``Status``, label of the origin, and times it was recycled.
+    copies : uint16, shape (n, C)
+        Copies of each cargo of its kind, in the kind's order.
+    """
+
+    COLUMNS: ClassVar = {
+        "id": np.int64,
+        "x": np.float32,
+        "y": np.float32,
+        "z": np.float32,
+        "diffusivity": np.float32,
+        "diameter": np.float32,
+        "born": np.float32,
+        "start": np.float32,
+        "donor": np.int32,
+        "host": np.int32,
+        "kind": np.int8,
+        "status": np.int8,
+        "label": np.int16,
+        "hops": np.int16,
+    }
+
+    def __init__(self, cargos: int) -> None:
+        self.count = 0
+        self._arrays = {name: np.empty(0, dtype) for name, dtype in self.COLUMNS.items()}
+        self._arrays["copies"] = np.empty((0, cargos), np.uint16)
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getattr__(self, name: str) -> np.ndarray:
+        arrays = self.__dict__.get("_arrays", {})
+        if name not in arrays:
+            raise AttributeError(name)
+        column: np.ndarray = arrays[name][: self.count]
+        return column
+
+    @property
+    def bytes_per_vesicle(self) -> int:
+        """Memory of one row."""
+        return sum(a.dtype.itemsize * int(np.prod(a.shape[1:])) for a in self._arrays.values())
+
+    def rows(self, *status: Status) -> np.ndarray:
+        """Rows of all vesicles of a status, in order."""
+        return np.flatnonzero(np.isin(self.status, status))
+
+    def append(self, **columns: np.ndarray) -> np.ndarray:
+        """Add vesicles given by all their columns; returns their rows."""
+        n = len(columns["id"])
+        start, end = self.count, self.count + n
+        if end > len(self._arrays["id"]):
+            capacity = max(1024, 2 * len(self._arrays["id"]), end)
+            for name, old in self._arrays.items():
+                new = np.empty((capacity, *old.shape[1:]), old.dtype)
+                new[:start] = old[:start]
+                self._arrays[name] = new
+        for name, array in self._arrays.items():
+            array[start:end] = columns[name]
+        self.count = end
+        return np.arange(start, end)
+
+    def remove(self, rows: np.ndarray) -> None:
+        """Drop rows (in rising order); the holes are filled from the tail, always in the same way."""
+        if not len(rows):
+            return
+        keep = self.count - len(rows)
+        holes = rows[rows < keep]
+        gone = np.zeros(self.count - keep, bool)
+        gone[rows[rows >= keep] - keep] = True
+        movers = keep + np.flatnonzero(~gone)
+        for array in self._arrays.values():
+            array[holes] = array[movers]
+        self.count = keep
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """Every column of the living rows, by name."""
+        return {name: array[: self.count] for name, array in self._arrays.items()}

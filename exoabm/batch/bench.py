@@ -201,8 +201,7 @@ def _measure(*tasks: Callable[[int], None]) -> list[float]:
         task(2)  # compile and warm up
         counts.append(max(2, int(SECONDS_PER_ROUND / max(_seconds(partial(task, 2)) / 2, 1e-7))))
     rounds = [
-        [_seconds(partial(task, n)) / n for task, n in zip(tasks, counts, strict=True)]
-        for _ in range(ROUNDS)
+        [_seconds(partial(task, n)) / n for task, n in zip(tasks, counts, strict=True)] for _ in range(ROUNDS)
     ]
     return [float(x) for x in np.median(rounds, axis=0)]
 

@@ -89,10 +89,7 @@ def _write(table: pa.Table, target: Path, fmt: str) -> None:
 
 
 def _undictionaried(table: pa.Table) -> pa.Table:
-    fields = [
-        f.with_type(f.type.value_type) if pa.types.is_dictionary(f.type) else f
-        for f in table.schema
-    ]
+    fields = [f.with_type(f.type.value_type) if pa.types.is_dictionary(f.type) else f for f in table.schema]
     return table.cast(pa.schema(fields))
 
 

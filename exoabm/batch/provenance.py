@@ -68,11 +68,7 @@ def git_state() -> dict[str, Any] | None:
 def sources(loaded: LoadedScenario) -> list[str]:
     """Keys of every work that a scenario's numbers, methods and libraries rest on, in order."""
     known = references()
-    named = [
-        key.strip()
-        for _, quantity in quantities(loaded.scenario)
-        for key in quantity.source.split(",")
-    ]
+    named = [key.strip() for _, quantity in quantities(loaded.scenario) for key in quantity.source.split(",")]
     always = [
         key
         for keyword in ("method", "guideline", "software")

@@ -90,9 +90,7 @@ def _export_waste(
     return vesicles
 
 
-def _relax(
-    start: np.ndarray, source: float, rate: float, dt: float
-) -> tuple[np.ndarray, np.ndarray]:
+def _relax(start: np.ndarray, source: float, rate: float, dt: float) -> tuple[np.ndarray, np.ndarray]:
     """End value and time integral of w' = source - rate*w over ``dt``."""
     if rate == 0.0:
         return start + source * dt, start * dt + 0.5 * source * dt * dt

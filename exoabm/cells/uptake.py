@@ -24,9 +24,10 @@ LIKELY_CONTACT = math.log(2)
 def take_up(state: State, captured: np.ndarray, dt: float) -> Uptake:
     """Move captured vesicles along their way into the cells over a step of ``dt`` seconds.
 
-    Captures arrive evenly over the step. A bound vesicle unbinds at k_off or is internalized at k_int;
-    an internalized one is processed at k_proc and then delivered with probability phi, degraded in a
-    lysosome otherwise. The two pools are advanced exactly, so the split does not depend on the step.
+    Captures arrive evenly over the step. A bound vesicle unbinds at k_off or goes inward at k_int. With
+    membrane fusion a share phi of those delivers at once; the others reach an endosome, which they leave at
+    k_proc: recycled to the medium, delivered with probability phi by endosomal escape, or degraded in a
+    lysosome. The two pools are advanced exactly, so the split does not depend on the step.
     """
     way = state.trafficking
     coefficients = np.array(
@@ -40,12 +41,15 @@ def take_up(state: State, captured: np.ndarray, dt: float) -> Uptake:
             for kind in state.kinds
         ]
     )
-    new = [np.empty_like(captured) for _ in range(3)]
+    shares = [
+        (k.unbinding_probability, k.fusion_probability, k.recycling_probability, k.escape_probability)
+        for k in state.kinds
+    ]
+    new = [np.empty_like(captured) for _ in range(4)]
     advance_chain(
         captured,
         coefficients,
-        np.array([kind.unbinding_probability for kind in state.kinds]),
-        np.array([kind.delivery_probability for kind in state.kinds]),
+        np.array(shares),
         state.time + dt,
         LIKELY_CONTACT,
         way.encountered,
@@ -54,6 +58,7 @@ def take_up(state: State, captured: np.ndarray, dt: float) -> Uptake:
         way.internalized,
         way.endosomal,
         way.lysosomal,
+        way.recycled,
         way.delivered,
         way.first_contact,
         way.last_contact,

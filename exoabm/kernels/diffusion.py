@@ -85,9 +85,7 @@ def _uniform_row(new, u, row, south, north, below, above, west, east, r, decay, 
 
 
 @njit(**_JIT)
-def _varied_row(
-    new, u, row, south, north, below, above, west, east, r, decay, faces, y_face, height, deep
-):
+def _varied_row(new, u, row, south, north, below, above, west, east, r, decay, faces, y_face, height, deep):
     """One row with a conductance on every face; `y_face` is the row of its low y faces."""
     gx, gy, gz = faces
     z_face = row + height
@@ -257,9 +255,7 @@ def _sweep_shared(
             row_escaped[label, row] = _diffuse_row(
                 new[label], old[label], row, grid, value, label, r[label], decay[label], faces
             )
-        exchange_shared(
-            new, row, slots, entries, source, uptake, step, slot_total, entry_taken, row_taken
-        )
+        exchange_shared(new, row, slots, entries, source, uptake, step, slot_total, entry_taken, row_taken)
 
 
 @njit(**_JIT)
@@ -463,9 +459,7 @@ def advance_saturable(
     _fit("taken", taken, (labels, n_cells))
     _fit("flows", flows, (labels, 6))
     resistance = np.divide(law.rate, law.lattice_rate, out=np.ones(n_cells), where=law.rate > 0.0)
-    entered = np.array(
-        [_inflow(u.shape[1:], grid.sides, value[i], r[i], conductance) for i in range(labels)]
-    )
+    entered = np.array([_inflow(u.shape[1:], grid.sides, value[i], r[i], conductance) for i in range(labels)])
     voxel = np.repeat(np.arange(rows), np.diff(slots.row_ptr)) * width + slots.column
     slot_total = old.reshape(labels, -1).take(voxel, axis=1).sum(axis=0, dtype=np.float64)
     entry_taken = np.zeros((labels, entries.cell.size))

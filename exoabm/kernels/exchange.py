@@ -80,9 +80,7 @@ def index_slots(voxel: Integers, shape: Sequence[int]) -> Slots:
     return Slots(np.searchsorted(voxel, row_start).astype(np.int64), voxel % width)
 
 
-def index_entries(
-    slot: Integers, cell: Integers, weight: Floats, n_slots: int, n_cells: int
-) -> Entries:
+def index_entries(slot: Integers, cell: Integers, weight: Floats, n_slots: int, n_cells: int) -> Entries:
     """Order the pairs of slot and cell by slot and by cell.
 
     Parameters
@@ -202,9 +200,7 @@ def exchange_linear(field, row, slots, source, sink, exposure):
 
 
 @njit(**_JIT)
-def exchange_shared(
-    field, row, slots, entries, source, rate, step, slot_total, entry_taken, row_taken
-):
+def exchange_shared(field, row, slots, entries, source, rate, step, slot_total, entry_taken, row_taken):
     """Set u' = (u* + A) / (1 + B) in one row, B = (dt/V) sum_e w_e g_e alike for every label.
 
     Parameters

@@ -30,8 +30,7 @@ def chain_coefficients(leave: float, onward: float, drain: float, dt: float) -> 
 def advance_chain(
     captured,
     coefficients,
-    unbinding,
-    delivery,
+    shares,
     time,
     threshold,
     encountered,
@@ -40,42 +39,61 @@ def advance_chain(
     internalized,
     endosomal,
     lysosomal,
+    recycled,
     delivered,
     first_contact,
     last_contact,
     new_internalized,
     new_lysosomal,
+    new_recycled,
     new_delivered,
 ):
     """Advance every (row, kind, label) by one step; all arrays (n, K, L), updated in place.
 
-    ``coefficients`` is (K, 5) from ``chain_coefficients``; ``unbinding`` and ``delivery`` (K,) are the
-    shares of what leaves the first pool back out, and of what leaves the second to its first end.
+    Parameters
+    ----------
+    captured
+        What enters the first pool, evenly over the step.
+    coefficients
+        (K, 5) from ``chain_coefficients``.
+    shares
+        (K, 4): of what leaves the first pool, the share that goes back out; of what goes on, the share
+        delivered at once; of what leaves the second pool, the share that goes back out; and of the rest
+        of that, the share delivered.
+    time, threshold
+        End of the step, and the running count at which ``first_contact`` is set to it.
     """
     n, kinds, labels = captured.shape
     for i in range(n):
         for k in range(kinds):
             keep_b, mean_b, keep_e, from_b, from_c = coefficients[k]
+            off, fusion, recycling, escape = shares[k]
+            inside = 1.0 - fusion
             for j in range(labels):
                 c = captured[i, k, j]
                 b0 = bound[i, k, j]
                 e0 = endosomal[i, k, j]
                 b1 = b0 * keep_b + c * mean_b
                 left = b0 + c - b1
-                back = left * unbinding[k]
+                back = left * off
                 inward = left - back
-                e1 = e0 * keep_e + b0 * from_b + c * from_c
-                ended = max(e0 + inward - e1, 0.0)
-                functional = ended * delivery[k]
+                fused = inward * fusion
+                e1 = e0 * keep_e + inside * (b0 * from_b + c * from_c)
+                ended = max(e0 + inward - fused - e1, 0.0)
+                out = ended * recycling
+                functional = fused + (ended - out) * escape
+                degraded = (ended - out) * (1.0 - escape)
                 bound[i, k, j] = b1
-                returning[i, k, j] = back
-                endosomal[i, k, j] = e0 + inward - ended
+                returning[i, k, j] = back + out
+                endosomal[i, k, j] = e0 + inward - fused - ended
                 internalized[i, k, j] += inward
+                lysosomal[i, k, j] += degraded
+                recycled[i, k, j] += out
                 delivered[i, k, j] += functional
-                lysosomal[i, k, j] += ended - functional
                 new_internalized[i, k, j] = inward
+                new_lysosomal[i, k, j] = degraded
+                new_recycled[i, k, j] = out
                 new_delivered[i, k, j] = functional
-                new_lysosomal[i, k, j] = ended - functional
                 if c > 0.0:
                     encountered[i, k, j] += c
                     last_contact[i, k, j] = time

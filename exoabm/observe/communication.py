@@ -35,6 +35,7 @@ EDGE_COLUMNS = {
     "bound": "vesicles on the recipient's surface now",
     "internalized": "vesicles taken up by the recipient until now (uptake is not delivery)",
     "lysosomal": "of these, vesicles degraded in a lysosome until now",
+    "recycled": "of these, vesicles released again until now",
     "delivered": "of these, vesicles whose cargo reached the cytosol until now",
     "first_time_s": "time by which a first encounter was as likely as not; null if later than the run",
     "last_time_s": "time of the last encounter",

@@ -12,7 +12,7 @@ from exoabm.state import RESERVOIR, Resolution
 if TYPE_CHECKING:
     from exoabm.state import State
 
-COUNTS = ("encountered", "bound", "internalized", "lysosomal", "delivered")
+COUNTS = ("encountered", "bound", "internalized", "lysosomal", "recycled", "delivered")
 UNKNOWN = -1
 """Birth id of a donor of which only the type is known."""
 

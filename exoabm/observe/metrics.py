@@ -53,9 +53,7 @@ def measure(state: State) -> dict[str, float]:
         row[f"{kind.name}_mean_concentration_per_mL"] = (
             float(field_total.sum(dtype=float)) / open_volume * PER_ML
         )
-        row[f"{kind.name}_max_concentration_per_mL"] = (
-            float(field_total.max()) / domain.voxel_volume * PER_ML
-        )
+        row[f"{kind.name}_max_concentration_per_mL"] = float(field_total.max()) / domain.voxel_volume * PER_ML
     metabolize = any(t.waste is not None for t in state.types)
     for index, cell_type in enumerate(state.types):
         members = state.cells.type == index
@@ -67,7 +65,5 @@ def measure(state: State) -> dict[str, float]:
         row[f"{cell_type.name}_taken_up_EV_per_cell"] = float(way.internalized[members].sum()) / n
         row[f"{cell_type.name}_delivered_EV_per_cell"] = float(way.delivered[members].sum()) / n
         if metabolize:
-            row[f"{cell_type.name}_waste_units_per_cell"] = float(
-                np.mean(state.cells.waste[members])
-            )
+            row[f"{cell_type.name}_waste_units_per_cell"] = float(np.mean(state.cells.waste[members]))
     return row

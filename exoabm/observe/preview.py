@@ -174,9 +174,9 @@ def _key(scene: _Scene) -> list[tuple[Style, str]]:
         entries.append((cells, Style(name, role, OTHER, False), f"{words}, {_number(cells)}"))
     key = [(style, label) for _, style, label in entries]
     roles = {style.role for style, _ in key}
-    return [
-        (style, label) for style, label in key
-    ] + [(Style("", role, PAPER, False), role.words) for role in Role if role in roles]
+    return [(style, label) for style, label in key] + [
+        (Style("", role, PAPER, False), role.words) for role in Role if role in roles
+    ]
 
 
 def _glyph(figure: Figure, x: float, y: float, style: Style) -> None:
@@ -217,15 +217,19 @@ def _tissue(figure: Figure, scene: _Scene, threshold: float | None) -> None:
         # Between voxel centers the logarithm is interpolated: profiles fall like exponentials.
         log = np.log10(np.maximum(concentration, low))
         fine = 10 ** zoom(log, max(1, round(scale * domain.voxel)), order=1, mode="nearest", grid_mode=True)
-        ax.imshow(
-            fine, cmap=shades, norm=LogNorm(low, high), origin="lower", extent=extent, aspect="auto"
-        )
+        ax.imshow(fine, cmap=shades, norm=LogNorm(low, high), origin="lower", extent=extent, aspect="auto")
         _ramp(figure, 0, shades(np.linspace(0, 1, 256))[:, :3], low, high, "free vesicles per mL")
         note = ""
         if threshold is not None and low < threshold * PER_ML < high:
             ax.contour(
-                fine, [threshold * PER_ML], origin="lower", extent=extent, colors=INK, linewidths=0.9,
-                linestyles="dashed", alpha=0.8,
+                fine,
+                [threshold * PER_ML],
+                origin="lower",
+                extent=extent,
+                colors=INK,
+                linewidths=0.9,
+                linestyles="dashed",
+                alpha=0.8,
             )
             note = f"dashed: {_number(threshold * PER_ML)} per mL; "
     if domain.obstacle is not None:
@@ -234,9 +238,7 @@ def _tissue(figure: Figure, scene: _Scene, threshold: float | None) -> None:
     drawn = np.arange(len(state.cells))
     if domain.dim == 3:
         z = float(domain.centers(2)[level])
-        near = np.abs(state.cells.position[:, 2] - z) <= np.maximum(
-            state.of_type("diameter"), domain.voxel
-        )
+        near = np.abs(state.cells.position[:, 2] - z) <= np.maximum(state.of_type("diameter"), domain.voxel)
         drawn = np.flatnonzero(near)
         note = f"plane z = {_number(z)} µm, {_number(len(drawn))} cells near it; {note}"
     enlarged = _cells(ax, scene, scale, drawn)
@@ -306,14 +308,10 @@ def _cells(ax: Axes, scene: _Scene, scale: float, drawn: np.ndarray) -> float:
     return enlarged
 
 
-def _ramp(
-    figure: Figure, place: int, colors: np.ndarray, low: float, high: float, label: str
-) -> None:
+def _ramp(figure: Figure, place: int, colors: np.ndarray, low: float, high: float, label: str) -> None:
     """A color scale beside the tissue, the upper (0) or the lower (1) of two."""
     ax = _axes(figure, LEFT + MAP[0] + 14, TOP + place * 268, 15, 238, f"scale {place}")
-    ax.imshow(
-        colors[:, None], origin="lower", extent=(0, 1, np.log10(low), np.log10(high)), aspect="auto"
-    )
+    ax.imshow(colors[:, None], origin="lower", extent=(0, 1, np.log10(low), np.log10(high)), aspect="auto")
     ticks = _log_ticks(low, high)
     ax.set_xticks([])
     ax.set_yticks(np.log10(ticks), [_number(t) for t in ticks])
@@ -371,8 +369,12 @@ def _network(figure: Figure, scene: _Scene) -> None:
             ),
             autolim=False,
         )
-        share = f"{links:,} links" if links == len(weight) else (
-            f"{len(weight):,} strongest of {links:,} links ({_percent(weight.sum() / total)} of uptake)"
+        share = (
+            f"{links:,} links"
+            if links == len(weight)
+            else (
+                f"{len(weight):,} strongest of {links:,} links ({_percent(weight.sum() / total)} of uptake)"
+            )
         )
         note = f"{share if links > 1 else '1 link'}, from broad to fine end; broadest {_number(weight.max())} vesicles"
     else:
@@ -405,12 +407,22 @@ def _scale_bar(ax: Axes, domain: Domain, scale: float) -> None:
     length = float(max(m for m in (1, 2, 5) if m * step <= rough) * step)
     x0, y0 = domain.low[0], domain.low[1]
     ax.plot(
-        [x0, x0 + length], [y0 - 16 / scale] * 2, color=INK, linewidth=2, clip_on=False,
+        [x0, x0 + length],
+        [y0 - 16 / scale] * 2,
+        color=INK,
+        linewidth=2,
+        clip_on=False,
         solid_capstyle="butt",
     )
     ax.annotate(
-        f"{_number(length)} µm", (x0 + length, y0 - 16 / scale), (6, 0), textcoords="offset points",
-        va="center", fontsize=8, color=INK, annotation_clip=False,
+        f"{_number(length)} µm",
+        (x0 + length, y0 - 16 / scale),
+        (6, 0),
+        textcoords="offset points",
+        va="center",
+        fontsize=8,
+        color=INK,
+        annotation_clip=False,
     )
 
 
@@ -429,7 +441,10 @@ def _matrix(figure: Figure, scene: _Scene) -> None:
     ax = _axes(figure, left, TOP, wide * len(receivers), high * len(senders), "links")
     shades = LinearSegmentedColormap.from_list("share", palette.FIELD)
     ax.imshow(share, cmap=shades, vmin=0, vmax=1, aspect="auto")
-    texts = [[f"{_percent(s)}\n{_number(v)}" for s, v in zip(*r, strict=True)] for r in zip(share, values, strict=True)]
+    texts = [
+        [f"{_percent(s)}\n{_number(v)}" for s, v in zip(*r, strict=True)]
+        for r in zip(share, values, strict=True)
+    ]
     longest = max(len(line) for row in texts for text in row for line in text.split("\n"))
     size = min(9.0, (wide - 6) * POINT / (0.62 * longest), (high - 6) * POINT / 2.6)
     for (i, j), value in np.ndenumerate(share):
@@ -539,11 +554,21 @@ def _label_ends(ax: Axes, labels: list[tuple[float, str, str]], bold: str = "\0"
     for (value, words, color), y in zip(labels, _spread(wanted, 25.0, 8.0, px), strict=True):
         share = (value - bottom) / (top - bottom)
         ax.plot(
-            [1.005, 1.03, 1.06, 1.075], [share, share, y / px, y / px], transform=ax.transAxes,
-            color=color, linewidth=1.2, clip_on=False,
+            [1.005, 1.03, 1.06, 1.075],
+            [share, share, y / px, y / px],
+            transform=ax.transAxes,
+            color=color,
+            linewidth=1.2,
+            clip_on=False,
         )
         ax.text(
-            1.09, y / px, words, transform=ax.transAxes, va="center", fontsize=8, color=INK,
+            1.09,
+            y / px,
+            words,
+            transform=ax.transAxes,
+            va="center",
+            fontsize=8,
+            color=INK,
             weight="bold" if words.startswith(bold) else "normal",
         )
 
@@ -583,9 +608,15 @@ def _uptake(figure: Figure, scene: _Scene) -> None:
         if not takes_up[index] or not len(rows):
             continue
         ax.scatter(
-            distance[rows], np.where(few[rows], floor, taken[rows]), s=14 if len(rows) < 500 else 6,
-            marker=style.role.marker, color=style.color, alpha=0.75 if len(rows) < 500 else 0.35,
-            linewidths=0, label=style.name, zorder=3 if style.named else 2,
+            distance[rows],
+            np.where(few[rows], floor, taken[rows]),
+            s=14 if len(rows) < 500 else 6,
+            marker=style.role.marker,
+            color=style.color,
+            alpha=0.75 if len(rows) < 500 else 0.35,
+            linewidths=0,
+            label=style.name,
+            zorder=3 if style.named else 2,
         )
         if style.named:
             _medians(ax, distance[rows], taken[rows], low, style)
@@ -595,7 +626,10 @@ def _uptake(figure: Figure, scene: _Scene) -> None:
     ax.set(xlim=(-0.02 * reach, 1.03 * reach) if reach > 0 else (-1, 1))
     if few[recipients].any():
         none = "none" if not taken[few].any() else f"< {_number(low)}"
-        ticks, names = [floor, *[t for t in ticks if t > 2 * floor]], [none, *[_number(t) for t in ticks if t > 2 * floor]]
+        ticks, names = (
+            [floor, *[t for t in ticks if t > 2 * floor]],
+            [none, *[_number(t) for t in ticks if t > 2 * floor]],
+        )
     ax.set_ylim((floor if few[recipients].any() else low) / 1.4, high * 1.5)
     ax.set_yticks(ticks, names)
     ax.minorticks_off()
@@ -634,9 +668,7 @@ def _distance(state: State) -> tuple[np.ndarray, str]:
 # Lettering and scales.
 
 
-def _axes(
-    figure: Figure, left: float, top: float, width: float, height: float, label: str
-) -> Axes:
+def _axes(figure: Figure, left: float, top: float, width: float, height: float, label: str) -> Axes:
     """Axes at a place in px from the top left corner, in the style of the picture."""
     ax = figure.add_axes(
         (left / WIDTH, 1 - (top + height) / HEIGHT, width / WIDTH, height / HEIGHT), label=label

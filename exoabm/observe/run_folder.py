@@ -49,11 +49,7 @@ class RunFolder:
         self.work = self.path.with_name(f".{self.path.name}.partial-{secrets.token_hex(4)}")
         if self.path.exists() and not overwrite:
             raise InputError(f"{path} exists already; choose another --out, or pass --overwrite")
-        if (
-            self.path.exists()
-            and not (self.path / "run.json").is_file()
-            and any(self.path.iterdir())
-        ):
+        if self.path.exists() and not (self.path / "run.json").is_file() and any(self.path.iterdir()):
             raise InputError(f"{path} is not a run folder; it will not be overwritten")
 
     def __enter__(self) -> Self:

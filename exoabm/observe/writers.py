@@ -157,6 +157,7 @@ UPTAKE_EVENTS = {
     "encounter": "encountered",
     "uptake": "internalized",
     "degradation": "lysosomal",
+    "recycling": "recycled",
     "delivery": "delivered",
 }
 
@@ -169,18 +170,8 @@ def _cumulative(state: State) -> dict[str, np.ndarray]:
         **{event: getattr(way, count).copy() for event, count in UPTAKE_EVENTS.items()},
         "clearance": ledger["cleared"].copy(),
         "escape": ledger["escaped"].copy(),
-        "entry": _entered(state),
+        "entry": ledger.entered.copy(),
     }
-
-
-def _entered(state: State) -> np.ndarray:
-    """Vesicles that came in through faces, (K, L): emitted by no cell."""
-    entered = state.ledger.emitted.copy()
-    donors = np.flatnonzero(state.labels.of_cell >= 0)
-    for k in range(len(state.kinds)):
-        np.subtract.at(entered[k], state.labels.of_cell[donors], state.released[donors, k])
-    reservoir = np.array([name == RESERVOIR for name in state.labels.names])
-    return np.where(reservoir, entered, 0.0)
 
 
 def _event_rows(state: State, new: dict[str, np.ndarray], interval: float) -> pa.Table:
@@ -192,17 +183,13 @@ def _event_rows(state: State, new: dict[str, np.ndarray], interval: float) -> pa
             parts.append((event, kind, label, cell, np.full(len(cell), -1), amount[cell, kind]))
         elif amount.ndim == 3:
             cell, kind, label = np.nonzero(amount > 0)
-            parts.append(
-                (event, kind, label, np.full(len(cell), -1), cell, amount[cell, kind, label])
-            )
+            parts.append((event, kind, label, np.full(len(cell), -1), cell, amount[cell, kind, label]))
         else:
             kind, label = np.nonzero(amount > 0)
             nobody = np.full(len(kind), -1)
             parts.append((event, kind, label, nobody, nobody, amount[kind, label]))
     events = np.repeat(np.arange(len(parts)), [len(p[1]) for p in parts])
-    kind, label, sender, receiver, count = (
-        np.concatenate([p[i] for p in parts]) for i in range(1, 6)
-    )
+    kind, label, sender, receiver, count = (np.concatenate([p[i] for p in parts]) for i in range(1, 6))
     by_cell = state.labels.resolution is Resolution.CELL
     donor = np.where(sender >= 0, sender, -1)
     if by_cell:

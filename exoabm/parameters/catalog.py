@@ -295,6 +295,18 @@ _VESICLE = (
         how="assumed",
     ),
     Parameter(
+        name="recycling_probability",
+        symbol="rho_rec",
+        meaning="Share of the endosomal vesicles that a cell releases again as they are.",
+        unit="1",
+        default=0.0,
+        allowed=(0.0, 1.0),
+        published=(0.0, 0.5),
+        source=("assumed",),
+        how="assumed",
+        note="Off by default; relays from cell to cell need it.",
+    ),
+    Parameter(
         name="delivery_probability",
         symbol="φ",
         meaning="Probability that an internalized vesicle delivers its cargo to the cytosol.",

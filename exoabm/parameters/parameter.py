@@ -168,9 +168,7 @@ class Quantity(float):
             If ``parameter`` has no default.
         """
         if parameter.default is None:
-            raise QuantityError(
-                f"{parameter.name} has no default; give a value in {parameter.unit}"
-            )
+            raise QuantityError(f"{parameter.name} has no default; give a value in {parameter.unit}")
         return cls(parameter, parameter.default, ", ".join(parameter.source), parameter.note)
 
     @property

@@ -166,9 +166,7 @@ def to_internal(value: object, unit: str) -> tuple[float, float]:
         number, given = found.group(), text[found.end() :].strip() or unit
     ratio, dimension = _parse(given)
     if dimension != wanted:
-        raise QuantityError(
-            f"{shown!r} has dimension {_describe(dimension)}, not {_describe(wanted)}"
-        )
+        raise QuantityError(f"{shown!r} has dimension {_describe(dimension)}, not {_describe(wanted)}")
     try:
         decimal = float(number) + 0.0  # no negative zero
         if math.isnan(decimal) or decimal == -math.inf:

@@ -29,7 +29,7 @@ from exoabm.state import (
     Trafficking,
     WasteMetabolism,
 )
-from exoabm.vesicle import VesicleKind
+from exoabm.vesicle import DeliveryRoute, VesicleKind
 
 if TYPE_CHECKING:
     from exoabm.scenario.loader import LoadedScenario
@@ -82,6 +82,7 @@ def blueprint(loaded: LoadedScenario, seed: int) -> Blueprint:
     if scenario.domain.size == "fit":
         domain = _domain(loaded, position)
         estimate_run(scenario, domain, 0, len(types)).refuse()
+    _check_courant(loaded, domain)
     check_positions(loaded, domain, position)
     if domain.dim == 2:
         position[:, 2] = domain.low[2] + domain.thickness / 2
@@ -141,9 +142,7 @@ def _kinds(scenario: Scenario) -> tuple[VesicleKind, ...]:
     for v in scenario.vesicle:
         free: float | None = v.diffusivity
         if free is None:
-            free = mean_diffusivity(
-                v.diameter, v.diameter_gsd, medium.viscosity, medium.temperature
-            )
+            free = mean_diffusivity(v.diameter, v.diameter_gsd, medium.viscosity, medium.temperature)
         kinds.append(
             VesicleKind(
                 name=v.name,
@@ -154,7 +153,9 @@ def _kinds(scenario: Scenario) -> tuple[VesicleKind, ...]:
                 unbinding_rate=float(v.unbinding_rate),
                 internalization_rate=float(v.internalization_rate),
                 processing_rate=float(v.processing_rate),
+                recycling_probability=float(v.recycling_probability),
                 delivery_probability=float(v.delivery_probability),
+                delivery_route=DeliveryRoute(v.delivery_route),
                 cargo=tuple(cargo[name] for name in v.cargo),
             )
         )
@@ -191,6 +192,19 @@ def _types(scenario: Scenario, kinds: tuple[VesicleKind, ...]) -> tuple[CellType
             )
         )
     return tuple(types)
+
+
+def _check_courant(loaded: LoadedScenario, domain: Domain) -> None:
+    courant = loaded.scenario.transport.courant
+    if courant is not None and courant > domain.courant_limit:
+        problem = Problem(
+            "transport.courant",
+            f"{courant:g}",
+            f"above the stability limit of the explicit scheme in {domain.dim} dimensions; "
+            f"allowed 0 to {domain.courant_limit:.4g}",
+            "leave it out and the engine chooses its own sub-steps",
+        )
+        raise ScenarioError(loaded.name, [problem])
 
 
 def _bystander(kinds: int) -> CellType:
@@ -232,9 +246,7 @@ def _faces(table: DomainTable) -> tuple[tuple[Face, ...], tuple[float, ...]]:
     for side in SIDES:
         rule = table.faces.side(side)
         if isinstance(rule, str):
-            faces.append(
-                {"no-flux": Face.NO_FLUX, "periodic": Face.PERIODIC, "open": Face.FIXED}[rule]
-            )
+            faces.append({"no-flux": Face.NO_FLUX, "periodic": Face.PERIODIC, "open": Face.FIXED}[rule])
             held.append(0.0)
         else:
             faces.append(Face.FIXED)
@@ -275,9 +287,7 @@ def _inside(zone: Zone, centers: np.ndarray, file: str) -> np.ndarray:
         low, high = np.array(zone.low, float), np.array(zone.high, float)
         inside = ((centers >= low) & (centers < high)).all(axis=-1)
     if not inside.any():
-        raise ScenarioError(
-            file, [Problem(f"domain.zone.{zone.name}", "", "covers no voxel of the domain")]
-        )
+        raise ScenarioError(file, [Problem(f"domain.zone.{zone.name}", "", "covers no voxel of the domain")])
     return np.asarray(inside)
 
 

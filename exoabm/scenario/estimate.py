@@ -78,18 +78,12 @@ def estimate_run(scenario: Scenario, domain: Domain, cells: int, labels: int) ->
     zone_bytes = float(voxels) * (9 + 8 * (domain.dim + 2)) if scenario.domain.zone else 0.0
     contacts = float(cells) * labels * kinds
     memory = BASE_BYTES + field_bytes + zone_bytes + contacts * BYTES_PER_CONTACT + cells * 2000.0
-    substeps = max(
-        1, int(np.ceil(_fastest(scenario) * scenario.clock.step / (0.2 * domain.voxel**2)))
-    )
+    substeps = max(1, int(np.ceil(_fastest(scenario) * scenario.clock.step / (0.2 * domain.voxel**2))))
     seconds = 1.5 + steps * (
-        substeps * voxels * labels * kinds / VOXEL_UPDATES_PER_SECOND
-        + contacts / CONTACTS_PER_SECOND
-        + 2e-4
+        substeps * voxels * labels * kinds / VOXEL_UPDATES_PER_SECOND + contacts / CONTACTS_PER_SECOND + 2e-4
     )
     free = psutil.virtual_memory().available
-    return Estimate(
-        voxels, cells, labels, kinds, steps, substeps, memory, MEMORY_SHARE * free, seconds
-    )
+    return Estimate(voxels, cells, labels, kinds, steps, substeps, memory, MEMORY_SHARE * free, seconds)
 
 
 def _fastest(scenario: Scenario) -> float:

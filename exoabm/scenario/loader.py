@@ -111,9 +111,7 @@ def load(
         if not path.is_file():
             raise InputError(f"no scenario file at {path}")
     else:
-        raise InputError(
-            f"unknown scenario {text!r}{did_you_mean(text, names)}; `exoabm list` shows all"
-        )
+        raise InputError(f"unknown scenario {text!r}{did_you_mean(text, names)}; `exoabm list` shows all")
     with path.open("rb") as file:
         data = file.read(MAX_BYTES + 1)
     name = path.stem if text in names else str(path)
@@ -338,9 +336,7 @@ def _dangling(scenario: Scenario) -> Iterator[Problem]:
 
     def unknown(where: str, name: str | None, kind: str) -> Iterator[Problem]:
         if name is not None and name not in names[kind]:
-            hint = (
-                did_you_mean(name, names[kind]).lstrip("; ") or f"known: {', '.join(names[kind])}"
-            )
+            hint = did_you_mean(name, names[kind]).lstrip("; ") or f"known: {', '.join(names[kind])}"
             yield Problem(where, repr(name), f"no {kind.replace('_', ' ')} of this name", hint)
 
     for vesicle in scenario.vesicle:

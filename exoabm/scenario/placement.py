@@ -19,9 +19,7 @@ if TYPE_CHECKING:
     from exoabm.state import CellType
 
 
-def from_table(
-    loaded: LoadedScenario, types: tuple[CellType, ...]
-) -> tuple[np.ndarray, np.ndarray]:
+def from_table(loaded: LoadedScenario, types: tuple[CellType, ...]) -> tuple[np.ndarray, np.ndarray]:
     """Positions (n, 3) in um and type names (n,) of the cells of the layout's table."""
     layout = loaded.scenario.layout
     path = loaded.table_path()
@@ -92,9 +90,7 @@ def _arrange(
     match group.arrange:
         case "random":
             margin = min(radius, domain.voxel / 2)
-            return layouts.poisson_disc(
-                n, spacing, region, rng, placed, taken_radii=radii, margin=margin
-            )
+            return layouts.poisson_disc(n, spacing, region, rng, placed, taken_radii=radii, margin=margin)
         case "overlapping":
             return layouts.random_points(n, region, rng)
         case "lattice":

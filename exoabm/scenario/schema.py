@@ -28,9 +28,7 @@ def declared(name: str, *, words: tuple[str, ...] = (), **field: Any) -> Any:
 
 def assumed(name: str, value: str, **field: Any) -> Any:
     """A field with a default of its own, which is a modeling assumption."""
-    return declared(
-        name, default_factory=lambda: Quantity(CATALOG[name], value, "assumed"), **field
-    )
+    return declared(name, default_factory=lambda: Quantity(CATALOG[name], value, "assumed"), **field)
 
 
 def parameter_of(table: type[BaseModel], key: str) -> Parameter | None:
@@ -277,7 +275,11 @@ class VesicleTable(Table):
     unbinding_rate: Quantity = declared("unbinding_rate")
     internalization_rate: Quantity = declared("internalization_rate")
     processing_rate: Quantity = declared("processing_rate")
+    recycling_probability: Quantity = declared("recycling_probability")
     delivery_probability: Quantity = declared("delivery_probability")
+    delivery_route: Literal["endosomal_escape", "membrane_fusion"] = Field(
+        default="endosomal_escape", description="where cargo enters the cytosol: a hypothesis to choose"
+    )
     cargo: list[Name] = Field(default_factory=list, description="names of cargo it carries")
 
 
@@ -295,9 +297,7 @@ class CellTypeTable(Table):
 
     name: Name
     diameter: Quantity = declared("cell_diameter")
-    releases: Name | None = Field(
-        default=None, description="vesicle kind released; none if not given"
-    )
+    releases: Name | None = Field(default=None, description="vesicle kind released; none if not given")
     release_rate: Quantity = declared("release_rate")
     ilvs_per_mvb: Quantity = declared("ilvs_per_mvb")
     secretion: Literal["mean", "poisson"] = Field(

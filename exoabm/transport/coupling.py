@@ -65,9 +65,7 @@ def couple(state: State, kind: int) -> Coupling:
     local = np.broadcast_to(diffusivity, domain.shape).ravel()[domain.flat(voxels)]
     membrane_rate = state.of_type("uptake_rate")[:, kind].astype(float)
     with np.errstate(divide="ignore"):
-        inverse_saturation = np.where(
-            membrane_rate > 0, 1.0 / state.of_type("saturation")[:, kind], 0.0
-        )
+        inverse_saturation = np.where(membrane_rate > 0, 1.0 / state.of_type("saturation")[:, kind], 0.0)
     kappa = np.zeros(len(cells))
     uptake, release = _Entries(), _Entries()
     groups, group_of = np.unique(np.column_stack([cells.type, local]), axis=0, return_inverse=True)
@@ -134,7 +132,5 @@ class _Entries:
         matrix.eliminate_zeros()
         if domain.obstacle is not None:
             total = np.asarray(matrix.sum(axis=1)).ravel()
-            matrix = sparse.csr_array(
-                sparse.diags_array(1.0 / np.where(total > 0, total, 1.0)) @ matrix
-            )
+            matrix = sparse.csr_array(sparse.diags_array(1.0 / np.where(total > 0, total, 1.0)) @ matrix)
         return matrix

@@ -28,7 +28,7 @@ class TransferMatrix:
     encountered : numpy.ndarray
         First captures by each recipient, shape (donors, recipients).
     internalized : numpy.ndarray
-        Vesicles that end inside each recipient, unbinding and recapture included.
+        Times it is internalized by each recipient, unbinding, recycling and recapture included.
     """
 
     vesicle_kind: str
@@ -82,13 +82,18 @@ def transfer_matrix(state: State, kind: int = 0) -> TransferMatrix:
     donors = np.flatnonzero(state.labels.of_cell >= 0)
     recipients = np.flatnonzero(coupling.kappa > 0)
     sinks = coupling.sink_rates(domain.voxel_volume)[recipients]
-    senders = np.union1d(donors, recipients) if state.kinds[kind].unbinding_rate > 0 else donors
+    # A captured vesicle is free again after unbinding, or after internalization and recycling.
+    vesicle = state.kinds[kind]
+    inward = 1 - vesicle.unbinding_probability
+    recycled = inward * (1 - vesicle.fusion_probability) * vesicle.recycling_probability
+    again = vesicle.unbinding_probability + recycled
+    senders = np.union1d(donors, recipients) if again > 0 else donors
     first = captures(operator, coupling.release[senders], sinks)
     direct = first[np.searchsorted(senders, donors)]
     final = direct
-    if state.kinds[kind].unbinding_rate > 0:
-        again = first[np.searchsorted(senders, recipients)]
-        p = np.full(len(recipients), state.kinds[kind].unbinding_probability)
-        final = with_unbinding(direct, again, p)
+    if again > 0:
+        among = first[np.searchsorted(senders, recipients)]
+        ends = with_unbinding(direct, among, np.full(len(recipients), again))
+        final = ends * (inward / (1 - again))
     ids = state.cells.birth_id
     return TransferMatrix(name, ids[donors], ids[recipients], direct, final)

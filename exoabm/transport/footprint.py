@@ -147,9 +147,7 @@ def footprint(
             key=lambda ball: bool(lattice.ball(ball).rate(membrane / 2) > rate),
         )
         ball = lattice.ball(level)
-        resistance = brentq(
-            lambda y: ball.rate(y) - rate, membrane / 2, 2 / rate, xtol=1e-300, rtol=1e-14
-        )
+        resistance = brentq(lambda y: ball.rate(y) - rate, membrane / 2, 2 / rate, xtol=1e-300, rtol=1e-14)
         kappa, flux = conduct / resistance, ball.flux(resistance)
 
     # Potential of a unit flux, mean over each shell: falls outwards.
@@ -305,9 +303,7 @@ class _Lattice:
         """Modes of the ball out to a shell."""
         n = self.first[level + 1]
         root = np.sqrt(self.count[:n] / self.count[:n].sum())
-        value, vector = np.linalg.eigh(
-            self.green[:n, :n] / self.count[:n] * root[:, None] * root[None]
-        )
+        value, vector = np.linalg.eigh(self.green[:n, :n] / self.count[:n] * root[:, None] * root[None])
         return _Ball(value, vector, vector.T @ root)
 
 
@@ -324,9 +320,7 @@ def _lattice(dim: int, reach: int) -> _Lattice:
     sites = sites[np.argsort(member.ravel(), kind="stable")]
     start = np.concatenate([[0], np.cumsum(count)[:-1]])
     table = lattice_green(dim, 2 * reach)
-    green = np.stack(
-        [np.add.reduceat(table[tuple(np.abs(site - sites).T)], start) for site in sites[start]]
-    )
+    green = np.stack([np.add.reduceat(table[tuple(np.abs(site - sites).T)], start) for site in sites[start]])
     first = np.append(np.flatnonzero(np.diff(rows[:, 0], prepend=-1)), len(rows))
     return _Lattice(_frozen(sites), _frozen(count), _frozen(first), _frozen(green))
 

@@ -176,8 +176,7 @@ def captures(
         raise InputError(f"method {method!r}: must be auto, green or lu")
     if method == "green" and not op.homogeneous:
         raise InputError(
-            "method 'green' needs one positive diffusivity, no obstacles and no fixed faces; "
-            "use 'lu'"
+            "method 'green' needs one positive diffusivity, no obstacles and no fixed faces; use 'lu'"
         )
     if release.nnz == 0 or uptake.nnz == 0:
         return np.zeros((release.shape[0], uptake.shape[0]), dtype)

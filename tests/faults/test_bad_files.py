@@ -21,24 +21,33 @@ def put(path: Path, data: bytes) -> Path:
 
 
 JUNK = {
-    "binary": (bytes(range(256)) * 8, "UTF-8"),
     "null-bytes": (b"\0" * 100, "not valid TOML"),
     "utf-16": ('schema_version = 1\n[info]\ntitle = "é"'.encode("utf-16"), "UTF-8"),
     "empty": (b"", "info: this key is required"),
     "half": (TISSUE[: len(TISSUE) // 2] + b"[", "not valid TOML"),
     "json": (b'{"schema_version": 1}', "not valid TOML"),
     "key-twice": (b"a = 1\na = 2", "not valid TOML"),
+    "keys-500-deep": (b".".join([b"a"] * 500) + b" = 1", "unknown key"),
+    "heading-500-deep": (b"[" + b".".join([b"info"] * 500) + b"]\nx = 1", "info"),
+    "integer-of-5000-digits": (b"schema_version = " + b"1" * 5000, "mine.toml"),
+}
+DEEP_OR_LARGE = {
+    "binary": (bytes(range(256)) * 8, "UTF-8"),
     "two-mebibytes": (b"#" * 2**21, "at most 1048576 bytes"),
     "arrays-500-deep": (b"a = " + b"[" * 500 + b"]" * 500, "mine.toml"),
     "tables-500-deep": (b"a = " + b"{a = " * 500 + b"1" + b"}" * 500, "mine.toml"),
-    "keys-500-deep": (b".".join([b"a"] * 500) + b" = 1", "a.a.a"),
-    "heading-500-deep": (b"[" + b".".join([b"info"] * 500) + b"]\nx = 1", "info"),
-    "integer-of-5000-digits": (b"schema_version = " + b"1" * 5000, "mine.toml"),
 }
 
 
 @pytest.mark.parametrize(("data", "fragment"), JUNK.values(), ids=JUNK)
-def test_junk_is_refused(exoabm, tmp_path, data, fragment) -> None:
+def test_junk_is_refused(command, tmp_path, data, fragment) -> None:
+    path = put(tmp_path / "mine.toml", data)
+    command("run", path, "--out", "a").refused(2, "mine.toml", fragment)
+    assert [p.name for p in tmp_path.iterdir()] == ["mine.toml"]
+
+
+@pytest.mark.parametrize(("data", "fragment"), DEEP_OR_LARGE.values(), ids=DEEP_OR_LARGE)
+def test_a_deep_or_large_file_is_refused(exoabm, tmp_path, data, fragment) -> None:
     path = put(tmp_path / "mine.toml", data)
     exoabm("run", path, "--seed", 1, "--out", "a").refused(2, "mine.toml", fragment)
     assert [p.name for p in tmp_path.iterdir()] == ["mine.toml"]
@@ -66,7 +75,7 @@ def test_a_name_longer_than_a_file_may_have_is_refused(command, name) -> None:
 TABLES = {
     "missing": (None, ("cells.csv", "no such file")),
     "column": (b"x_um,y_um,kind\n1,2,CK+\n", ("cells.csv", "cell_type")),
-    "no-x": (b"y_um,cell_type\n2,CK+\n", ("cells.csv", "'x'")),
+    "no-x": (b"y_um,cell_type\n2,CK+\n", ("cells.csv", "no column is named like x", "'y_um'")),
     "empty": (b"", ("cells.csv", "is empty")),
     "no-rows": (b"x_um,y_um,cell_type\n", ("cells.csv", "no rows")),
     "nan": (b"x_um,y_um,cell_type\n1,nan,CK+\n", ("row 1", "'y_um'", "nan")),
@@ -79,19 +88,18 @@ TABLES = {
 
 
 @pytest.mark.parametrize(("data", "fragments"), TABLES.values(), ids=TABLES)
-def test_a_bad_table_is_refused(exoabm, tmp_path, data, fragments) -> None:
+def test_a_bad_table_is_refused(command, tmp_path, data, fragments) -> None:
     if data is not None:
         put(tmp_path / "cells.csv", data)
     before = list(tmp_path.iterdir())
-    exoabm("run", "tissue", "--set", "layout.table=cells.csv", "--out", "a").refused(2, *fragments)
+    command("run", "tissue", "--set", "layout.table=cells.csv", "--out", "a").refused(2, *fragments)
     assert list(tmp_path.iterdir()) == before
 
 
-def test_a_table_without_the_named_column_says_which_it_has(command, tmp_path) -> None:
+def test_a_table_without_the_named_column_says_which_it_has(exoabm, tmp_path) -> None:
     put(tmp_path / "cells.csv", b"x_um,y_um,phenotype\n1,2,CK+\n")
-    command(
-        "validate", "tissue", "--set", "layout.table=cells.csv", "--set", "layout.cell_type=phenotyp"
-    ).refused(2, "cells.csv", "'phenotyp'", "did you mean 'phenotype'?")
+    pairs = ("--set", "layout.table=cells.csv", "--set", "layout.cell_type=phenotyp")
+    exoabm("run", "tissue", "--out", "a", *pairs).refused(2, "cells.csv", "'phenotyp'", "did you mean 'phenotype'?")
 
 
 def test_a_table_in_three_dimensions_does_not_fit_a_slab(command, tmp_path) -> None:

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+
+from exoabm.errors import ResourceError
+from exoabm.scenario.builder import blueprint
+from exoabm.scenario.loader import load
 
 RATE = 'takes_up = ["exosome"]'
 DONOR = 'releases = "exosome"'
@@ -73,9 +80,8 @@ def test_a_bad_scenario_is_refused_before_anything_is_written(
     exoabm, edited, tmp_path, change, code, fragments
 ) -> None:
     path = edited(change)
-    exoabm("run", path, "--seed", 1, "--out", "runs/a").refused(code, *fragments)
-    if code == 2:
-        exoabm("run", path, "--seed", 1, "--out", "runs/a").refused(code, str(path))
+    named = (str(path),) if code == 2 else ()
+    exoabm("run", path, "--seed", 1, "--out", "runs/a").refused(code, *named, *fragments)
     assert [p.name for p in tmp_path.iterdir()] == ["given"]
 
 
@@ -88,7 +94,8 @@ SETTINGS = {
         "cell_type.doner.release_rate=1",
         ("no cell_type named 'doner'", "did you mean 'donor'?", "donor, recipient"),
     ),
-    "not-a-table": ("clock.step.size=1", ("clock.step is not a table",)),
+    "not-a-table": ("clock.step.a.b=1", ("clock.step is not a table",)),
+    "key-of-a-number": ("clock.step.a=1", ("clock.step.a",)),
     "no-key-in-element": ("cell_type.donor=1", ("name the element and the key",)),
     "list-for-a-number": ("clock.step=[1]", ("clock.step",)),
     "table-for-a-number": ("clock.step={a=1}", ("clock.step", "value, source and note")),
@@ -114,7 +121,7 @@ SETTINGS = {
         ("cell_type.donor.releases = 'exosom'", "did you mean 'exosome'?"),
     ),
     "dangling-cargo": ("vesicle.exosome.cargo=['rna']", ("vesicle.exosome.cargo = 'rna'", "known: signal")),
-    "dangling-type": ("layout.group.donor.cell_type=x", ("layout.group.donor.cell_type = 'x'",)),
+    "dangling-type": ("layout.group.donor.cell_type=x", ("layout.group.x.cell_type = 'x'", "no cell type of this name")),
     "dangling-type-map": ("layout.type_map={a='b'}", ("layout.type_map.'a' = 'b'",)),
     "bad-name": ("vesicle.exosome.name='a b'", ("vesicle.a b.name = 'a b'", "pattern")),
 }
@@ -137,11 +144,11 @@ ARGUMENTS = {
     "negative-hours": (("--hours", "-1"), ("--hours -1",)),
     "nan-hours": (("--hours", "nan"), ("--hours nan",)),
     "too-many-hours": (("--hours", "1e9"), ("--hours 1e+09", "1e6")),
-    "hours-in-words": (("--hours", "day"), ("--hours", "'day'")),
+    "hours-in-words": (("--hours", "day"), ("--hours", "a valid number")),
     "negative-seed": (("--seed", "-1"), ("seed = -1", "0 to 2^63 - 1")),
     "large-seed": (("--seed", str(2**63)), (f"seed = {2**63}",)),
-    "broken-seed": (("--seed", "1.5"), ("--seed", "'1.5'")),
-    "no-threads": (("--threads", "0"), ("--threads", "1<=x<=256")),
+    "broken-seed": (("--seed", "1.5"), ("--seed", "a valid integer")),
+    "no-threads": (("--threads", "0"), ("--threads", "greater than or equal to 1")),
     "unknown-option": (("--overwritten",), ("--overwritten", "--overwrite")),
     "missing-value": (("--seed",), ("--seed", "requires an argument")),
 }
@@ -176,7 +183,7 @@ PLACES = {
         ('voxel = "10 um"', 'voxel = "10 um"' + HOLE + "center = [80, 100, 100]\nradius = 20"),
         ("1 cells have their center in an obstacle", "number 0"),
     ),
-    "two-coordinates": ((MIDDLE, "points = [[80, 100]]"), ("mine.toml",)),
+    "one-coordinate": ((MIDDLE, "points = [[80]]"), ("layout.group.donor",)),
     "zone-nowhere": (
         ('voxel = "10 um"', 'voxel = "10 um"' + HOLE + "low = [900, 0, 0]\nhigh = [990, 9, 9]"),
         ("domain.zone.hole", "covers no voxel"),
@@ -211,6 +218,17 @@ def test_too_many_cells_for_the_room_are_refused(command) -> None:
     )
 
 
+def test_too_many_cells_for_the_memory_are_refused_before_they_are_placed(monkeypatch) -> None:
+    def never(*_: object) -> None:
+        raise AssertionError("cells were placed")
+
+    free = SimpleNamespace(available=2**30)
+    monkeypatch.setattr("psutil.virtual_memory", lambda: free)
+    monkeypatch.setattr("exoabm.scenario.builder.arrange_groups", never)
+    with pytest.raises(ResourceError, match="10,000,007 cells"):
+        blueprint(load("signaling", {"layout.group.recipient.count": "10_000_000"}), seed=0)
+
+
 def test_waste_vesicles_that_hold_no_waste_are_refused(command) -> None:
     """Zero copies would be a division by zero in the export of waste."""
     command("run", "waste_removal", "--hours", 0.1, "--out", "a", "--set", "cargo.waste.copies=0").refused(
@@ -220,9 +238,6 @@ def test_waste_vesicles_that_hold_no_waste_are_refused(command) -> None:
 
 def test_a_bad_grid_is_refused_from_the_estimate_with_little_memory(tmp_path: Path) -> None:
     """1e10 voxels would be 80 GB; the refusal takes less than an import of the libraries does."""
-    import subprocess
-    import sys
-
     code = (
         "import resource, sys\n"
         "from exoabm.cli import main\n"

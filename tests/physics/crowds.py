@@ -29,7 +29,7 @@ FACES: Mapping[str, Mapping[str, Any]] = {
     "held": {"x_low": HELD, "y": "open", "z_high": HELD},
 }
 
-ZONES = [
+ZONES: list[dict[str, Any]] = [
     {"name": "gel", "low": [0, 0, 0], "high": [40, 80, 50], "hindrance": 0.3},
     {"name": "bone", "low": [60, 30, 0], "high": [70, 40, 50], "obstacle": True},
 ]

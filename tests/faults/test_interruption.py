@@ -1,0 +1,244 @@
+"""Runs that cannot end: a full disk, a signal, a broken balance. Nothing half-written is left."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from exoabm.batch.run import run_to_folder
+from exoabm.errors import InputError, NumericalError, RunFailed
+from exoabm.observe.run_folder import RunFolder
+from exoabm.scenario.loader import load
+from exoabm.schedule import Step
+
+SHORT = ("run", "two_cells", "--hours", 0.05, "--seed", 1)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+# A folder in the way.
+
+
+def test_a_run_folder_is_replaced_only_when_asked_to(command, tmp_path) -> None:
+    assert command(*SHORT, "--out", "a").code == 0
+    before = (tmp_path / "a" / "run.json").read_bytes()
+    command(*SHORT, "--out", "a").refused(2, "a exists already", "--overwrite")
+    assert (tmp_path / "a" / "run.json").read_bytes() == before
+    assert command("run", "two_cells", "--hours", 0.1, "--seed", 2, "--out", "a", "--overwrite").code == 0
+    assert json.loads((tmp_path / "a" / "run.json").read_text())["seed"] == 2
+    assert names(tmp_path) == ["a"]
+
+
+def test_a_refused_run_leaves_the_old_one_as_it_was(command, tmp_path) -> None:
+    assert command(*SHORT, "--out", "a").code == 0
+    before = {p: p.read_bytes() for p in (tmp_path / "a").rglob("*") if p.is_file()}
+    command(*SHORT, "--out", "a", "--overwrite", "--set", "clock.step=-1").refused(2, "clock.step")
+    assert {p: p.read_bytes() for p in (tmp_path / "a").rglob("*") if p.is_file()} == before
+
+
+def test_a_folder_that_is_no_run_is_never_replaced(command, tmp_path) -> None:
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter.txt").write_text("years of work")
+    command(*SHORT, "--out", "thesis", "--overwrite").refused(2, "not a run folder")
+    command(*SHORT, "--out", ".", "--overwrite").refused(2, "not a run folder")
+    assert (tmp_path / "thesis" / "chapter.txt").read_text() == "years of work"
+    assert names(tmp_path) == ["thesis"]
+
+
+@pytest.mark.parametrize("overwrite", [(), ("--overwrite",)], ids=["plain", "overwrite"])
+def test_a_file_is_never_replaced(command, tmp_path, overwrite) -> None:
+    (tmp_path / "a").write_text("years of work")
+    command(*SHORT, "--out", "a", *overwrite).refused(2, "a ")
+    assert (tmp_path / "a").read_text() == "years of work"
+
+
+@pytest.mark.parametrize("out", ["/", "x" * 300, "file/a", "/proc/exoabm/a"], ids=len)
+def test_a_place_that_cannot_be_written_is_refused(command, tmp_path, out) -> None:
+    (tmp_path / "file").write_text("")
+    command(*SHORT, "--out", out).refused(2)
+    assert names(tmp_path) == ["file"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_without_leave_to_write_is_refused(command, tmp_path) -> None:
+    (tmp_path / "closed").mkdir(mode=0o500)
+    command(*SHORT, "--out", "closed/a").refused(2, "cannot write to", "closed")
+
+
+# A full disk.
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 64 KiB, where one may be mounted."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("no disk may be mounted here")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+@pytest.mark.parametrize("kib", [0, 16, 40, 64])
+def test_a_disk_that_fills_leaves_nothing(exoabm, small_disk, kib) -> None:
+    """From the first file to the last, whichever does not fit."""
+    if kib:
+        (small_disk / "filler").write_bytes(b"x" * 1024 * kib)
+    before = names(small_disk)
+    exoabm(*SHORT, "--out", small_disk / "a").refused(1, "the disk is full", "nothing was left")
+    assert names(small_disk) == before
+
+
+def test_a_file_that_may_not_grow_leaves_nothing(tmp_path) -> None:
+    """A real failing write without a disk of our own: the limit on the size of files."""
+    command = [sys.executable, "-m", "exoabm.cli", *map(str, SHORT), "--out", "a"]
+
+    def limit() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+
+    environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, preexec_fn=limit, env=environment
+    )
+    print(done.stderr)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "Error: could not write" in done.stderr
+    assert not names(tmp_path)
+
+
+@pytest.mark.parametrize("function", ["os.fsync", "pathlib.Path.replace", "networkx.write_graphml"])
+def test_every_write_may_find_the_disk_full(tmp_path, monkeypatch, function) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(function, full)
+    with pytest.raises(RunFailed, match="the disk is full; nothing was left"):
+        run_to_folder(load("two_cells"), tmp_path / "a", seed=1, hours=0.05)
+    assert not names(tmp_path)
+
+
+def test_a_folder_that_cannot_be_put_in_place_leaves_the_old_one(tmp_path, monkeypatch) -> None:
+    run_to_folder(load("two_cells"), tmp_path / "a", seed=1, hours=0.05)
+    put = Path.replace
+
+    def refuse(source: Path, target: Path) -> Path:
+        if ".partial-" in source.name and not source.name.endswith("-old"):
+            raise OSError(errno.EIO, "Input/output error")
+        return put(source, target)
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    with pytest.raises(RunFailed, match="Input/output error"):
+        run_to_folder(load("two_cells"), tmp_path / "a", seed=2, hours=0.05, overwrite=True)
+    assert json.loads((tmp_path / "a" / "run.json").read_text())["seed"] == 1
+    assert names(tmp_path) == ["a"]
+
+
+def test_an_error_inside_the_folder_leaves_nothing(tmp_path) -> None:
+    with pytest.raises(ZeroDivisionError), RunFolder(tmp_path / "deep" / "a") as folder:
+        (folder.work / "half.txt").write_text("half")
+        raise ZeroDivisionError
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+# A signal.
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["interrupt", "terminate"]
+)
+@pytest.mark.parametrize("overwrite", [False, True], ids=["new", "overwrite"])
+def test_a_signal_in_the_middle_of_a_run_leaves_nothing(
+    tmp_path, number, code, overwrite, request
+) -> None:
+    if overwrite:
+        run_to_folder(load("two_cells"), tmp_path / "a", seed=1, hours=0.05)
+    arguments = ["run", "two_cells", "--hours", "90000", "--seed", "2", "--out", "a"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "exoabm.cli", *arguments, *["--overwrite"] * overwrite],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    request.addfinalizer(process.kill)
+    until = time.monotonic() + 30
+    while not list(tmp_path.glob(".a.partial-*/*")) and time.monotonic() < until:
+        time.sleep(0.02)
+    time.sleep(0.3)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=30)
+    print(err)
+    assert process.returncode == code
+    assert "Traceback" not in err
+    assert names(tmp_path) == ["a"] * overwrite
+    if overwrite:
+        assert json.loads((tmp_path / "a" / "run.json").read_text())["seed"] == 1
+
+
+# A broken balance.
+
+
+@pytest.fixture
+def leak(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the third step on a vesicle in a million is lost."""
+    import exoabm.schedule as schedule
+
+    commit = next(stage for stage in schedule.STAGES if stage.name == "commit")
+
+    def lossy(step: Step) -> None:
+        if step.state.step >= 2:
+            step.state.trafficking.bound *= 1 - 1e-3
+            step.state.fields[0] *= 1 - 1e-6
+        commit.run(step)
+
+    stages = tuple(s._replace(run=lossy) if s is commit else s for s in schedule.STAGES)
+    monkeypatch.setattr(schedule, "STAGES", stages)
+
+
+@pytest.mark.usefixtures("leak")
+def test_a_broken_balance_stops_the_run_and_keeps_what_was_recorded(command, tmp_path) -> None:
+    pairs = ("--set", "record.metrics=1 min", "--set", "record.cells=1 min")
+    command(*SHORT[:-4], "--hours", 1, "--seed", 1, "--out", "a", *pairs).refused(
+        4, "ledger does not balance", "exosome", "tolerance 1e-09"
+    )
+    assert names(tmp_path) == ["a.failed"]
+    failed = tmp_path / "a.failed"
+    about = json.loads((failed / "run.json").read_text())
+    assert about["exit_state"] == "failed"
+    assert "ledger does not balance" in about["error"]
+    assert about["seed"] == 1
+    assert pq.read_table(failed / "metrics.parquet")["time_h"].to_pylist() == pytest.approx([0, 1 / 60, 2 / 60])
+    assert pq.read_table(failed / "cells.parquet").num_rows == 6
+
+
+@pytest.mark.usefixtures("leak")
+def test_a_failed_run_takes_the_place_of_an_older_failure_only(tmp_path) -> None:
+    (tmp_path / "a").mkdir()
+    for seed in (1, 2):
+        with pytest.raises(NumericalError):
+            run_to_folder(load("two_cells"), tmp_path / "a", seed=seed, hours=1, overwrite=True)
+    assert json.loads((tmp_path / "a.failed" / "run.json").read_text())["seed"] == 2
+    assert names(tmp_path) == ["a", "a.failed"]
+    assert not names(tmp_path / "a")
+
+
+def test_a_folder_is_checked_before_anything_is_computed(tmp_path) -> None:
+    (tmp_path / "a").mkdir()
+    with pytest.raises(InputError, match="exists already"):
+        RunFolder(tmp_path / "a")
