@@ -9,11 +9,10 @@ from exoabm.cells.agents import Cell
 from exoabm.observe import communication as talk
 from exoabm.observe.metrics import Metrics
 from exoabm.observe.recorder import Recorder
-from exoabm.scenario.builder import blueprint, build_state
+from exoabm.scenario.builder import blueprint, build_state, make_engine
 from exoabm.scenario.loader import LoadedScenario, load
 from exoabm.schedule import Step, advance
 from exoabm.streams import Streams
-from exoabm.transport.continuum import Continuum
 from exoabm.transport.expected import TransferMatrix, transfer_matrix
 
 if TYPE_CHECKING:
@@ -73,7 +72,7 @@ class ExosomeModel(Model):  # type: ignore[misc]
         plan = blueprint(scenario, self.streams.seed)
         self.estimate = plan.estimate
         self.state = build_state(scenario, plan, self.streams)
-        self.engine = Continuum(self.state, courant=self.scenario.transport.courant, threads=threads)
+        self.engine = make_engine(self.scenario.transport, self.state, threads)
         self.history = Metrics(float(self.scenario.record.metrics))
         self.recorder = Recorder()
         self.recorder.add(self.history, self.state)

@@ -9,6 +9,8 @@ import numpy as np
 
 from exoabm.cells.secretion import secrete, unbind
 from exoabm.cells.uptake import receive_waste, take_up
+from exoabm.state import BOOKED, Event
+from exoabm.vesicle import Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,10 +66,33 @@ def _commit(step: Step) -> None:
     ledger["delivered"][:] = way.delivered.sum(axis=0)
     ledger["cleared"][:] += step.passage.cleared
     ledger["escaped"][:] += step.passage.escaped
+    if state.vesicles is not None:
+        _book_events(state)
+        state.vesicles.remove(state.vesicles.rows(Status.GONE))
     state.time += step.dt
     state.step += 1
     ledger.check(state.time)
     state.waste_ledger.check(state.time)
+
+
+def _book_events(state: State) -> None:
+    """Enter what happened between single cells into the book of edges."""
+    assert state.book is not None
+    happened = state.events.columns()
+    if not happened:
+        return
+    for column, event in enumerate(BOOKED):
+        between = (happened["event"] == event) & (happened["donor"] >= 0)
+        for kind in range(len(state.kinds)):
+            rows = np.flatnonzero(between & (happened["kind"] == kind))
+            donor, recipient = happened["donor"][rows], state.cells.birth_id[happened["recipient"][rows]]
+            time = happened["time"][rows]
+            ones, copies = np.ones(len(rows)), happened["copies"][rows]
+            state.book.add(kind, donor, recipient, np.full(len(rows), column), ones, time)
+            if event == Event.DELIVERY:
+                for cargo in range(copies.shape[1]):
+                    place = np.full(len(rows), len(BOOKED) + cargo)
+                    state.book.add(kind, donor, recipient, place, copies[:, cargo], time)
 
 
 def _observe(step: Step) -> None:

@@ -7,16 +7,18 @@ A *label* names where a vesicle came from: a donor type, a donor cell, or the re
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from enum import StrEnum
-from typing import TYPE_CHECKING
+from enum import IntEnum, StrEnum
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from exoabm.vesicle import Status
+
 if TYPE_CHECKING:
     from exoabm.domain import Domain
-    from exoabm.ledger import Ledger, WasteLedger
+    from exoabm.ledger import EdgeBook, Ledger, WasteLedger
     from exoabm.streams import Streams
-    from exoabm.vesicle import VesicleKind
+    from exoabm.vesicle import VesicleKind, Vesicles
 
 RESERVOIR = "reservoir"
 
@@ -186,12 +188,79 @@ class Uptake:
     delivered: np.ndarray
 
 
+class Event(IntEnum):
+    """What can happen to a single vesicle. The names are those of ``events.parquet``."""
+
+    RELEASE = 0
+    ENTRY = 1
+    ENCOUNTER = 2
+    UNBINDING = 3
+    UPTAKE = 4
+    DEGRADATION = 5
+    RECYCLING = 6
+    DELIVERY = 7
+    CLEARANCE = 8
+    ESCAPE = 9
+
+
+BOOKED = (
+    Event.ENCOUNTER,
+    Event.UNBINDING,
+    Event.UPTAKE,
+    Event.DEGRADATION,
+    Event.RECYCLING,
+    Event.DELIVERY,
+)
+"""Events between two cells, in the order of the columns of the edge book."""
+
+
+@dataclass
+class Events:
+    """Rows: what happened to single vesicles in this step, in the order of the stages.
+
+    Each part is a dict of columns: event, time in s, the vesicle's own columns at that moment, and
+    ``recipient``, the row of the cell it happened on or in (-1 in the medium).
+    """
+
+    parts: list[dict[str, np.ndarray]] = field(default_factory=list)
+
+    VESICLE: ClassVar = ("id", "kind", "label", "donor", "hops", "x", "y", "z", "copies")
+
+    def add(self, event: Event, vesicles: Vesicles, rows: np.ndarray, time: np.ndarray) -> None:
+        """Note that ``event`` happened to the vesicles in ``rows`` at ``time`` (s)."""
+        if len(rows):
+            part = {name: getattr(vesicles, name)[rows] for name in self.VESICLE}
+            part["event"] = np.full(len(rows), event, np.int8)
+            part["time"] = np.broadcast_to(np.asarray(time, np.float64), len(rows))
+            part["recipient"] = vesicles.host[rows]
+            self.parts.append(part)
+
+    @classmethod
+    def nothing(cls, cargos: int) -> dict[str, np.ndarray]:
+        """The columns of no event at all."""
+        integers = ("id", "kind", "label", "donor", "hops", "event", "recipient")
+        return (
+            {name: np.empty(0, np.int64) for name in integers}
+            | {name: np.empty(0) for name in ("x", "y", "z", "time")}
+            | {"copies": np.empty((0, cargos), np.uint16)}
+        )
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """All rows, in order of time; empty if nothing happened."""
+        if not self.parts:
+            return {}
+        joined = {name: np.concatenate([p[name] for p in self.parts]) for name in self.parts[0]}
+        order = np.argsort(joined["time"], kind="stable")
+        return {name: column[order] for name, column in joined.items()}
+
+
 @dataclass
 class State:
     """Everything that changes, and what it is measured against.
 
-    ``fields`` holds per vesicle kind the free vesicles per voxel and label, (L, ny, nx) or
-    (L, nz, ny, nx). ``released`` (n, K) counts what each cell has sent.
+    ``released`` (n, K) counts what each cell has sent. The continuum engine keeps ``fields``: per vesicle
+    kind the free vesicles per voxel and label, (L, ny, nx) or (L, nz, ny, nx). The vesicle engine keeps
+    ``vesicles``, one row each, the ``events`` of the current step, and the ``book`` of edges between cells.
     """
 
     domain: Domain
@@ -205,9 +274,25 @@ class State:
     ledger: Ledger
     waste_ledger: WasteLedger
     released: np.ndarray
+    vesicles: Vesicles | None = None
+    events: Events = field(default_factory=Events)
+    book: EdgeBook | None = None
+    vesicles_born: int = 0
     time: float = 0.0
     step: int = 0
     warnings: list[str] = field(default_factory=list)
+
+    def free_per_voxel(self, kind: int) -> np.ndarray:
+        """Free vesicles of a kind per voxel and label, (L, ny, nx) or (L, nz, ny, nx)."""
+        if self.vesicles is None:
+            return self.fields[kind]
+        mine = (self.vesicles.kind == kind) & (self.vesicles.status == Status.FREE)
+        position = np.column_stack([self.vesicles.x, self.vesicles.y, self.vesicles.z])[mine]
+        voxel = np.clip(self.domain.voxel_of(position.astype(float)), 0, self.domain.counts - 1)
+        place = self.vesicles.label[mine] * self.domain.n_voxels + self.domain.flat(voxel)
+        size = len(self.labels) * self.domain.n_voxels
+        count = np.bincount(place, minlength=size)
+        return count.reshape(len(self.labels), *self.domain.shape).astype(float)
 
     def type_names(self) -> np.ndarray:
         """The type of every cell by name, shape (n,)."""

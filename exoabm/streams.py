@@ -43,6 +43,9 @@ class Purpose(IntEnum):
     FATE = 17  # whether a cell divides or dies
     MOTILITY = 18  # where a cell moves
     DOSE = 19  # what a therapy administers
+    RELEASE_TIME = 20  # when within a step a vesicle leaves
+    ENTRY = 21  # what comes in through a face held at a concentration
+    ROUNDING = 22  # whether a mean number of vesicles is rounded up
 
 
 @dataclass(frozen=True)

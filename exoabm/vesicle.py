@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from exoabm.cargo import Cargo
 
 
@@ -81,13 +83,22 @@ class VesicleKind:
         return 0.0 if self.fusion_probability else self.delivery_probability
 
 
+def cargo_names(kinds: Sequence[VesicleKind]) -> tuple[str, ...]:
+    """Names of every cargo that some kind carries, sorted."""
+    return tuple(sorted({cargo.name for kind in kinds for cargo in kind.cargo}))
+
+
 class Status(IntEnum):
-    """Where a single vesicle is. ``RETURNING`` left a cell in this step and is free from the next."""
+    """Where a single vesicle is.
+
+    ``RETURNING`` left a cell in this step and is free from the next; ``GONE`` is removed at its end.
+    """
 
     FREE = 0
     BOUND = 1
     ENDOSOMAL = 2
     RETURNING = 3
+    GONE = 4
 
 
 class Vesicles:
@@ -110,7 +121,7 @@ class Vesicles:
     kind, status, label, hops : int8, int8, int16, int16
         Vesicle kind, ``Status``, label of the origin, and times it was recycled.
     copies : uint16, shape (n, C)
-        Copies of each cargo of its kind, in the kind's order.
+        Copies of each cargo, in the order of ``cargo_names``.
     """
 
     COLUMNS: ClassVar = {
@@ -154,8 +165,8 @@ class Vesicles:
         """Rows of all vesicles of a status, in order."""
         return np.flatnonzero(np.isin(self.status, status))
 
-    def append(self, **columns: np.ndarray) -> np.ndarray:
-        """Add vesicles given by all their columns; returns their rows."""
+    def append(self, **columns: Any) -> np.ndarray:
+        """Add vesicles given by all their columns (an array, or one value for all); returns their rows."""
         n = len(columns["id"])
         start, end = self.count, self.count + n
         if end > len(self._arrays["id"]):

@@ -16,13 +16,14 @@ from exoabm.model import ExosomeModel
 from exoabm.observe import communication as talk
 from exoabm.observe.preview import draw_preview
 from exoabm.observe.run_folder import RunFolder
-from exoabm.observe.writers import CellWriter, EventWriter, FieldWriter
+from exoabm.observe.writers import CellWriter, EventWriter, FieldWriter, VesicleEventWriter
 from exoabm.scenario.builder import census
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from exoabm.observe.recorder import Observer
     from exoabm.scenario.loader import LoadedScenario
 
 MAX_EDGES_IN_GRAPHML = 200_000
@@ -66,7 +67,7 @@ def run_to_folder(
         about = _about(model, started)
         record = model.scenario.record
         model.observe(CellWriter(folder.work / "cells.parquet", float(record.cells)))
-        model.observe(EventWriter(folder.work / "events.parquet", float(record.events)))
+        model.observe(_event_writer(model, folder.work / "events.parquet"))
         model.observe(FieldWriter(folder.work / "fields.zarr", float(record.fields)))
         try:
             model.run(hours, progress=progress)
@@ -128,6 +129,12 @@ def _about(model: ExosomeModel, started: datetime) -> dict[str, Any]:
         "citations": sources(loaded),
         "warnings": model.warnings,
     }
+
+
+def _event_writer(model: ExosomeModel, path: Path) -> Observer:
+    if model.state.vesicles is not None:
+        return VesicleEventWriter(path)
+    return EventWriter(path, float(model.scenario.record.events))
 
 
 def _write_tables(folder: RunFolder, model: ExosomeModel) -> None:

@@ -45,11 +45,14 @@ def _burst(
 ) -> np.ndarray:
     """Fusions ~ Poisson(expected / ILVs per MVB), each releasing Poisson(ILVs per MVB); or their mean.
 
+    Where vesicles are counted one by one, a mean is rounded up or down at random, so that it is kept.
     Mean ``expected`` and, over many steps, a Fano factor of 1 + ILVs per MVB.
     """
-    if cell_type.secretion is SecretionMode.MEAN:
-        return expected
     who = state.cells.birth_id[members]
+    if cell_type.secretion is SecretionMode.MEAN:
+        if state.vesicles is None:
+            return expected
+        return np.floor(expected + state.streams.uniform(Purpose.ROUNDING, who, state.step, draw=fusion))
     fusions = state.streams.poisson(fusion, who, state.step, expected / cell_type.ilvs_per_mvb)
     released = state.streams.poisson(ilvs, who, state.step, fusions * cell_type.ilvs_per_mvb)
     return released.astype(float)
@@ -66,7 +69,7 @@ def _export_waste(
     p, k_lys, k_exo = metabolism.production, metabolism.lysosomal_rate, metabolism.export_rate
     start = state.cells.waste[members]
     ledger = state.waste_ledger
-    if cell_type.secretion is SecretionMode.MEAN:
+    if cell_type.secretion is SecretionMode.MEAN and state.vesicles is None:
         rest, integral = _relax(start, p, k_lys + k_exo, dt)
         exported = k_exo * integral
         vesicles = exported / metabolism.copies

@@ -11,11 +11,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from exoabm.cargo import CargoClass
+from exoabm.kernels import hosting
 from exoabm.kernels.trafficking import advance_chain, chain_coefficients
-from exoabm.state import Uptake
+from exoabm.state import Event, Uptake
+from exoabm.streams import Purpose
+from exoabm.vesicle import Status
 
 if TYPE_CHECKING:
     from exoabm.state import State
+    from exoabm.vesicle import VesicleKind, Vesicles
 
 LIKELY_CONTACT = math.log(2)
 """Expected encounters by which a first one is as likely as not (Poisson arrivals)."""
@@ -24,10 +28,19 @@ LIKELY_CONTACT = math.log(2)
 def take_up(state: State, captured: np.ndarray, dt: float) -> Uptake:
     """Move captured vesicles along their way into the cells over a step of ``dt`` seconds.
 
-    Captures arrive evenly over the step. A bound vesicle unbinds at k_off or goes inward at k_int. With
-    membrane fusion a share phi of those delivers at once; the others reach an endosome, which they leave at
-    k_proc: recycled to the medium, delivered with probability phi by endosomal escape, or degraded in a
-    lysosome. The two pools are advanced exactly, so the split does not depend on the step.
+    A bound vesicle unbinds at k_off or goes inward at k_int. With membrane fusion a share phi of those
+    delivers at once; the others reach an endosome, which they leave at k_proc: recycled to the medium,
+    delivered with probability phi by endosomal escape, or degraded in a lysosome.
+    """
+    if state.vesicles is None:
+        return _take_up_expected(state, captured, dt)
+    return _take_up_each(state, state.vesicles, captured, dt)
+
+
+def _take_up_expected(state: State, captured: np.ndarray, dt: float) -> Uptake:
+    """Expected numbers. Captures arrive evenly over the step.
+
+    The two pools are advanced exactly, so the split does not depend on the step.
     """
     way = state.trafficking
     coefficients = np.array(
@@ -65,6 +78,76 @@ def take_up(state: State, captured: np.ndarray, dt: float) -> Uptake:
         *new,
     )
     return Uptake(*new)
+
+
+FATES = {
+    hosting.LEFT: (Event.UNBINDING, Status.RETURNING),
+    hosting.ENTERED: (Event.UPTAKE, Status.ENDOSOMAL),
+    hosting.FINISHED: (Event.DELIVERY, Status.GONE),
+    hosting.SPENT: (Event.DEGRADATION, Status.GONE),
+    hosting.RETURNED: (Event.RECYCLING, Status.RETURNING),
+}
+
+
+def _take_up_each(state: State, vesicles: Vesicles, captured: np.ndarray, dt: float) -> Uptake:
+    """Single vesicles, each at its own random times."""
+    rows = vesicles.rows(Status.BOUND, Status.ENDOSOMAL)
+    room = np.where(vesicles.status[rows] == Status.BOUND, hosting.OUTER, hosting.INNER)
+    event, when = np.empty((len(rows), 2), np.int8), np.empty((len(rows), 2))
+    hosting.host(
+        vesicles.id[rows],
+        room.astype(np.int8),
+        vesicles.start[rows].astype(np.float64),
+        vesicles.kind[rows],
+        np.array([_rates(kind) for kind in state.kinds]),
+        dt,
+        state.streams.seed,
+        int(Purpose.SORTING),
+        state.step,
+        event,
+        when,
+    )
+    vesicles.start[rows] = 0.0
+    way = state.trafficking
+    new = {code: np.zeros(captured.shape) for code in FATES}
+    for column in range(2):
+        for code, (happening, status) in FATES.items():
+            hit = event[:, column] == code
+            mine = rows[hit]
+            if code == hosting.RETURNED:
+                vesicles.hops[mine] += 1
+            vesicles.status[mine] = status
+            state.events.add(happening, vesicles, mine, state.time + when[hit, column])
+            np.add.at(new[code], _places(vesicles, mine), 1)
+    inward, out, fused_or_escaped = new[hosting.ENTERED], new[hosting.RETURNED], new[hosting.FINISHED]
+    way.encountered += captured
+    way.internalized += inward
+    way.bound += captured - new[hosting.LEFT] - inward
+    way.endosomal += inward - out - fused_or_escaped - new[hosting.SPENT]
+    way.returning[:] = new[hosting.LEFT] + out
+    way.lysosomal += new[hosting.SPENT]
+    way.recycled += out
+    way.delivered += fused_or_escaped
+    met = captured > 0
+    way.last_contact[met] = state.time + dt
+    way.first_contact[met & np.isnan(way.first_contact)] = state.time + dt
+    return Uptake(inward, new[hosting.SPENT], out, fused_or_escaped)
+
+
+def _rates(kind: VesicleKind) -> tuple[float, ...]:
+    return (
+        kind.unbinding_rate + kind.internalization_rate,
+        kind.unbinding_probability,
+        kind.fusion_probability,
+        kind.processing_rate,
+        kind.recycling_probability,
+        kind.escape_probability,
+    )
+
+
+def _places(vesicles: Vesicles, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Where vesicles on or in cells stand in the (n, K, L) arrays."""
+    return vesicles.host[rows], vesicles.kind[rows], vesicles.label[rows]
 
 
 def receive_waste(state: State, uptake: Uptake) -> None:

@@ -8,9 +8,15 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 from numba import njit, prange
+from numpy.typing import NDArray
 
 from exoabm.kernels.random import uniform
+
+Integers = NDArray[np.int64]
+Codes = NDArray[np.int8]
+Floats = NDArray[np.float64]
 
 OUTER, INNER = 1, 2
 NOTHING, LEFT, ENTERED, FINISHED, SPENT, RETURNED = range(6)
@@ -64,12 +70,24 @@ def _parallel(guest, room, since, kind, rates, dt, seed, purpose, step, event, w
     n = guest.shape[0]
     for chunk in prange((n + CHUNK - 1) // CHUNK):
         stop = min(n, (chunk + 1) * CHUNK)
-        _range(
-            chunk * CHUNK, stop, guest, room, since, kind, rates, dt, seed, purpose, step, event, when
-        )
+        _range(chunk * CHUNK, stop, guest, room, since, kind, rates, dt, seed, purpose, step, event, when)
 
 
-def host(guest, room, since, kind, rates, dt, seed, purpose, step, event, when, *, threads=1):
+def host(
+    guest: Integers,
+    room: Codes,
+    since: Floats,
+    kind: Codes,
+    rates: Floats,
+    dt: float,
+    seed: int,
+    purpose: int,
+    step: int,
+    event: Codes,
+    when: Floats,
+    *,
+    threads: int = 1,
+) -> None:
     """Let every guest live through one step of ``dt`` seconds.
 
     Parameters
@@ -84,9 +102,8 @@ def host(guest, room, since, kind, rates, dt, seed, purpose, step, event, when, 
     event, when
         (n, 2) int8 and float64, written: at most two events of each guest and their times.
     """
+    job = (guest, room, since, kind, rates, dt, seed, purpose, step, event, when)
     if threads == 1:
-        _range(
-            0, len(guest), guest, room, since, kind, rates, dt, seed, purpose, step, event, when
-        )
+        _range(0, len(guest), *job)
     else:
-        _parallel(guest, room, since, kind, rates, dt, seed, purpose, step, event, when)
+        _parallel(*job)

@@ -10,7 +10,7 @@ from scipy.spatial import cKDTree
 
 from exoabm.domain import Face
 from exoabm.errors import InputError
-from exoabm.observe.edges import COUNTS, UNKNOWN, Edges, edges_of
+from exoabm.observe.edges import COUNTS, UNKNOWN, Edges, copies_columns, edges_of
 from exoabm.state import RESERVOIR, Resolution
 
 if TYPE_CHECKING:
@@ -60,11 +60,8 @@ def edge_table(state: State) -> pa.Table:
         "vesicle_kind": _words([k.name for k in state.kinds], edges.kind),
         "cargo": _words(carried, edges.kind),
     }
-    for name in COUNTS:
+    for name in (*COUNTS, *copies_columns(state)):
         columns[name] = pa.array(edges.counts[name])
-    for cargo in sorted({c.name for k in state.kinds for c in k.cargo}):
-        copies = np.array([sum(c.copies for c in k.cargo if c.name == cargo) for k in state.kinds])
-        columns[f"copies_delivered_{cargo}"] = pa.array(edges.counts["delivered"] * copies[edges.kind])
     for name, times in (("first_time_s", edges.first), ("last_time_s", edges.last)):
         columns[name] = pa.array(times, mask=np.isnan(times))
     table = pa.table(columns)
@@ -126,7 +123,7 @@ def _graph_edges(state: State, edges: Edges) -> Iterator[tuple[Any, Any, dict[st
     ends = np.column_stack([edges.donor, edges.origin, edges.recipient if by_cell else receiving_type])
     pairs, pair = np.unique(ends, axis=0, return_inverse=True)
     pair = pair.ravel()
-    flows = {name: np.bincount(pair, array, len(pairs)) for name, array in edges.counts.items()}
+    flows = {name: np.bincount(pair, edges.counts[name], len(pairs)) for name in COUNTS}
     times = {"first_time_s": np.full(len(pairs), np.nan), "last_time_s": np.full(len(pairs), np.nan)}
     np.fmin.at(times["first_time_s"], pair, edges.first)
     np.fmax.at(times["last_time_s"], pair, edges.last)
@@ -254,7 +251,7 @@ def distance_profile(state: State, kind: int) -> tuple[np.ndarray, np.ndarray]:
     weight = np.ones(domain.n_voxels)
     if domain.obstacle is not None:
         weight[domain.obstacle.ravel()] = 0.0
-    free = state.fields[kind].sum(axis=0, dtype=float).ravel()
+    free = state.free_per_voxel(kind).sum(axis=0, dtype=float).ravel()
     count = np.bincount(shell, weights=weight)
     total = np.bincount(shell, weights=free * weight)
     mean_distance = np.bincount(shell, weights=distance * weight)

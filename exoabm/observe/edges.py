@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from exoabm.state import RESERVOIR, Resolution
+from exoabm.vesicle import cargo_names
 
 if TYPE_CHECKING:
+    from exoabm.ledger import EdgeBook
     from exoabm.state import State
 
 COUNTS = ("encountered", "bound", "internalized", "lysosomal", "recycled", "delivered")
@@ -32,7 +34,7 @@ class Edges:
     recipient, kind : numpy.ndarray
         Row of the receiving cell, index of the vesicle kind.
     counts : dict of numpy.ndarray
-        Vesicles, by the names in ``COUNTS``.
+        Vesicles, by the names in ``COUNTS``, and copies delivered, by ``copies_delivered_<cargo>``.
     first, last : numpy.ndarray
         Times in s, NaN where there is none.
     """
@@ -52,7 +54,33 @@ class Edges:
 
 
 def edges_of(state: State) -> Edges:
-    """The edges of a state, in the order recipient, kind, origin."""
+    """The edges of a state, in the order kind, recipient, origin; single vesicles know their donor cell."""
+    return _expected_edges(state) if state.book is None else _counted_edges(state, state.book)
+
+
+def _counted_edges(state: State, book: EdgeBook) -> Edges:
+    tables = [book.edges(kind) for kind in range(len(state.kinds))]
+    joined = {name: np.concatenate([t[name] for t in tables]) for name in tables[0]}
+    row_of = np.argsort(state.cells.birth_id, kind="stable")
+    sorted_ids = state.cells.birth_id[row_of]
+    donor_row = row_of[np.searchsorted(sorted_ids, joined["donor"])]
+    recipient = row_of[np.searchsorted(sorted_ids, joined["recipient"])]
+    counts = {name: joined[name].astype(float) for name in book.columns}
+    counts["bound"] = counts["encountered"] - counts.pop("unbound") - counts["internalized"]
+    return Edges(
+        resolution=Resolution.CELL,
+        origins=tuple(t.name for t in state.types),
+        donor=joined["donor"],
+        origin=state.cells.type[donor_row].astype(np.int64),
+        recipient=recipient,
+        kind=np.repeat(np.arange(len(tables)), [len(t["donor"]) for t in tables]),
+        counts=counts,
+        first=joined["first"],
+        last=joined["last"],
+    )
+
+
+def _expected_edges(state: State) -> Edges:
     way, labels = state.trafficking, state.labels
     rows = np.nonzero(way.encountered)
     recipient, kind, label = rows
@@ -69,7 +97,22 @@ def edges_of(state: State) -> Edges:
         origin=origin_of[label],
         recipient=recipient,
         kind=kind,
-        counts={count: getattr(way, count)[rows] for count in COUNTS},
+        counts={count: getattr(way, count)[rows] for count in COUNTS} | _mean_copies(state, rows),
         first=way.first_contact[rows],
         last=way.last_contact[rows],
     )
+
+
+def copies_columns(state: State) -> list[str]:
+    """Names of the columns of delivered copies, one per cargo."""
+    return [f"copies_delivered_{name}" for name in cargo_names(state.kinds)]
+
+
+def _mean_copies(state: State, rows: tuple[np.ndarray, ...]) -> dict[str, np.ndarray]:
+    delivered, kind = state.trafficking.delivered[rows], rows[1]
+    result = {}
+    for name in copies_columns(state):
+        cargo = name.removeprefix("copies_delivered_")
+        mean = np.array([sum(c.copies for c in k.cargo if c.name == cargo) for k in state.kinds])
+        result[name] = delivered * mean[kind]
+    return result

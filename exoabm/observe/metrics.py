@@ -49,7 +49,7 @@ def measure(state: State) -> dict[str, float]:
         for place in PLACES:
             row[f"{kind.name}_{place}_EV"] = float(state.ledger[place][k].sum())
         row[f"{kind.name}_taken_up_EV"] = float(way.internalized[:, k].sum())
-        field_total = state.fields[k].sum(axis=0)
+        field_total = state.free_per_voxel(k).sum(axis=0)
         row[f"{kind.name}_mean_concentration_per_mL"] = (
             float(field_total.sum(dtype=float)) / open_volume * PER_ML
         )

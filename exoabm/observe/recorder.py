@@ -17,7 +17,7 @@ ROUNDING = 1e-9
 
 
 class Observer(Protocol):
-    """Looks at a state when due. ``interval`` is in seconds of model time."""
+    """Looks at a state when due. ``interval`` is in seconds of model time; 0 is every step."""
 
     interval: float
 
@@ -53,8 +53,9 @@ class Recorder:
             due = self._due.get(key, state.time)
             if state.time >= due - ROUNDING * max(due, 1.0):
                 self._record(key, state)
-                passed = int(state.time / observer.interval + ROUNDING)
-                self._due[key] = (passed + 1) * observer.interval
+                if observer.interval > 0:
+                    passed = int(state.time / observer.interval + ROUNDING)
+                    self._due[key] = (passed + 1) * observer.interval
 
     def finish(self, state: State) -> None:
         """Let every observer that has not seen the final state look at it, and close them all."""

@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from exoabm.observe.communication import PER_ML
-from exoabm.state import RESERVOIR, Resolution
+from exoabm.state import RESERVOIR, Event, Events, Resolution
+from exoabm.vesicle import cargo_names
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -93,8 +94,8 @@ class FieldWriter:
         scale = PER_ML / state.domain.voxel_volume
         group = self._open(state)
         group["time_s"].append(np.array([state.time]))
-        for kind, field in zip(state.kinds, state.fields, strict=True):
-            group[kind.name].append((field * scale).astype(np.float32)[None])
+        for index, kind in enumerate(state.kinds):
+            group[kind.name].append((state.free_per_voxel(index) * scale).astype(np.float32)[None])
 
     def close(self) -> None:
         """Every chunk is on disk already."""
@@ -218,6 +219,69 @@ def _event_rows(state: State, new: dict[str, np.ndarray], interval: float) -> pa
             **{f"{axis}_um": _nullable(position[:, i]) for i, axis in enumerate("xyz")},
         }
     )
+
+
+class VesicleEventWriter:
+    """``events.parquet`` of the vesicle engine: one row an event, streamed in row groups as the run goes on.
+
+    The communication graph, the edge table and every measure can be made again from these rows alone.
+    Positions are rounded to 1/64 um.
+    """
+
+    interval = 0.0
+
+    def __init__(self, path: Path) -> None:
+        self._table = TableWriter(path)
+        self._pending: list[pa.Table] = []
+
+    def record(self, state: State) -> None:
+        """Take the rows of this step; write them when a row group is full."""
+        happened = state.events.columns()
+        if happened or not self._pending:
+            self._pending.append(_vesicle_rows(state, happened))
+        if sum(len(table) for table in self._pending) >= ROWS_PER_GROUP:
+            self._flush()
+
+    def close(self) -> None:
+        """Write what is left and finish the file."""
+        self._flush()
+        self._table.close()
+
+    def _flush(self) -> None:
+        if self._pending:
+            self._table.append(
+                pa.concat_tables(self._pending, promote_options="permissive").unify_dictionaries()
+            )
+            self._pending = []
+
+
+def _vesicle_rows(state: State, happened: dict[str, np.ndarray]) -> pa.Table:
+    """Columns of ``Events`` as a table; without rows only its schema."""
+    if not happened:
+        happened = Events.nothing(len(cargo_names(state.kinds)))
+    cells, kind, donor = state.cells, happened["kind"], happened["donor"]
+    recipient = happened["recipient"]
+    in_cell = recipient >= 0
+    carried = [", ".join(c.name for c in k.cargo) for k in state.kinds]
+    table = {
+        "event": _pick([e.name.lower() for e in Event], happened["event"]),
+        "time_s": happened["time"],
+        "interval_s": np.zeros(len(kind), np.float32),
+        "vesicle": happened["id"],
+        "vesicle_kind": _pick([k.name for k in state.kinds], kind),
+        "cargo": _pick(carried, kind),
+        "donor": pa.array(donor.astype(np.int64), mask=donor < 0),
+        "donor_type": _pick(list(state.labels.types), happened["label"]),
+        "recipient": pa.array(cells.birth_id[recipient], mask=~in_cell),
+        "recipient_type": _pick([t.name for t in state.types], np.where(in_cell, cells.type[recipient], -1)),
+        "count": np.ones(len(kind), np.uint8),
+        "hops": happened["hops"],
+    }
+    for column, name in enumerate(cargo_names(state.kinds)):
+        table[f"copies_{name}"] = happened["copies"][:, column]
+    for axis in "xyz":
+        table[f"{axis}_um"] = np.round(happened[axis] * 64) / 64
+    return pa.table(table)
 
 
 def _pick(names: list[str], index: np.ndarray) -> pa.Array:

@@ -12,7 +12,7 @@ import numpy as np
 from exoabm.cargo import Cargo, CargoClass
 from exoabm.domain import SIDES, Domain, Face, grid_shape
 from exoabm.errors import Problem, ScenarioError
-from exoabm.ledger import Ledger, WasteLedger
+from exoabm.ledger import EDGE_COUNTS, EdgeBook, Ledger, WasteLedger
 from exoabm.parameters.catalog import mean_diffusivity
 from exoabm.scenario import layouts
 from exoabm.scenario.estimate import Estimate, estimate_run
@@ -29,12 +29,13 @@ from exoabm.state import (
     Trafficking,
     WasteMetabolism,
 )
-from exoabm.vesicle import DeliveryRoute, VesicleKind
+from exoabm.vesicle import DeliveryRoute, VesicleKind, Vesicles, cargo_names
 
 if TYPE_CHECKING:
     from exoabm.scenario.loader import LoadedScenario
-    from exoabm.scenario.schema import DomainTable, Scenario, Zone
+    from exoabm.scenario.schema import DomainTable, Scenario, Transport, Zone
     from exoabm.streams import Streams
+    from exoabm.transport.engine import Engine
 
 BYSTANDER = "bystander"
 LEDGER_TOLERANCE = {"float64": 1e-9, "float32": 1e-3}
@@ -98,6 +99,14 @@ def blueprint(loaded: LoadedScenario, seed: int) -> Blueprint:
             f"allow (least distance {overlap.least_distance:.3g} um); they are kept where they are"
         )
     warnings.extend(_interval_warnings(scenario))
+    if scenario.transport.engine == "vesicles" and scenario.transport.capture == "membrane" and overlap.cells:
+        problem = Problem(
+            "transport.capture",
+            "'membrane'",
+            f"{overlap.cells} cells overlap, and a membrane needs room around it",
+            "use capture = 'voxel' for tissue in which cells touch",
+        )
+        raise ScenarioError(loaded.name, [problem])
     labels = _labels(scenario, domain, types, type_index)
     estimate = estimate_run(scenario, domain, len(position), len(labels))
     estimate.refuse()
@@ -109,6 +118,9 @@ def build_state(loaded: LoadedScenario, plan: Blueprint, streams: Streams) -> St
     scenario, domain = loaded.scenario, plan.domain
     n, k, size = len(plan.position), len(plan.kinds), len(plan.labels)
     dtype = np.dtype(scenario.transport.precision)
+    each = scenario.transport.engine == "vesicles"
+    cargos = cargo_names(plan.kinds)
+    columns = (*EDGE_COUNTS, *(f"copies_delivered_{name}" for name in cargos))
     ledger = Ledger(
         tuple(kind.name for kind in plan.kinds),
         plan.labels.names,
@@ -126,13 +138,26 @@ def build_state(loaded: LoadedScenario, plan: Blueprint, streams: Streams) -> St
         ),
         labels=plan.labels,
         streams=streams,
-        fields=[np.zeros((size, *domain.shape), dtype) for _ in range(k)],
+        fields=[] if each else [np.zeros((size, *domain.shape), dtype) for _ in range(k)],
+        vesicles=Vesicles(len(cargos)) if each else None,
+        book=EdgeBook(columns, k) if each else None,
         trafficking=Trafficking.empty(n, k, size),
         ledger=ledger,
         waste_ledger=WasteLedger(),
         released=np.zeros((n, k)),
         warnings=list(plan.warnings),
     )
+
+
+def make_engine(transport: Transport, state: State, threads: int = 1) -> Engine:
+    """The engine that a scenario asks for."""
+    if transport.engine == "vesicles":
+        from exoabm.transport.vesicles import VesicleEngine
+
+        return VesicleEngine(state, capture=transport.capture, threads=threads)
+    from exoabm.transport.continuum import Continuum
+
+    return Continuum(state, courant=transport.courant, threads=threads)
 
 
 def _kinds(scenario: Scenario) -> tuple[VesicleKind, ...]:
@@ -296,7 +321,9 @@ def _labels(
 ) -> Labels:
     """Which origins are told apart; types or cells that release nothing get no label."""
     donates = np.array([t.donates for t in types])
-    resolution = Resolution(scenario.transport.provenance)
+    # Single vesicles know their donor cell, so their labels need only tell types apart.
+    each = scenario.transport.engine == "vesicles"
+    resolution = Resolution.CELL_TYPE if each else Resolution(scenario.transport.provenance)
     of_cell = np.full(len(type_index), -1, dtype=np.int64)
     if resolution is Resolution.CELL:
         donors = np.flatnonzero(donates[type_index])

@@ -236,7 +236,14 @@ class Clock(Table):
 class Transport(Table):
     """The medium and the engine that moves vesicles through it."""
 
-    engine: Literal["continuum"] = "continuum"
+    engine: Literal["continuum", "vesicles"] = Field(
+        default="continuum", description="expected numbers on a grid, or every vesicle followed"
+    )
+    capture: Literal["voxel", "membrane"] = Field(
+        default="voxel",
+        description="vesicles are captured in the voxels that a cell covers (cells may touch, hindrance "
+        "stands for the space they fill), or at the membrane of spheres that they cannot enter",
+    )
     hindrance: Quantity = declared("hindrance")
     viscosity: Quantity = declared("viscosity")
     temperature: Quantity = declared("temperature")

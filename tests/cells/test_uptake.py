@@ -54,6 +54,7 @@ def cells(*rates: Rates, n: int = 1, labels: int = 1) -> SimpleNamespace:
     return SimpleNamespace(
         kinds=[r.kind() for r in rates],
         trafficking=Trafficking.empty(n, len(rates), labels),
+        vesicles=None,
         time=0.0,
     )
 

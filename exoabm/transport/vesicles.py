@@ -1,0 +1,233 @@
+"""The vesicle engine: every vesicle is followed, from the donor cell that released it to its end.
+
+Free vesicles move by Brownian motion, each at its own diffusivity, in steps of their own: long where nothing
+is near, short beside a cell. A cell captures them at its membrane (a partially absorbing sphere) or, in a
+tissue where cells touch and hindrance stands for the space they fill, in the voxels it covers.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from exoabm.domain import SIDES, Face
+from exoabm.kernels import walk as kernel
+from exoabm.state import RESERVOIR, Emissions, Event, Passage
+from exoabm.streams import Purpose
+from exoabm.transport.capture import MembraneCapture, VoxelCapture, medium_of
+from exoabm.vesicle import Status, cargo_names
+
+if TYPE_CHECKING:
+    from exoabm.state import State
+    from exoabm.vesicle import VesicleKind, Vesicles
+
+
+class VesicleEngine:
+    """Follows single vesicles; see the module.
+
+    Parameters
+    ----------
+    state : State
+        Read for the domain and the cells; see ``bind``.
+    capture : {"voxel", "membrane"}
+        Where cells capture vesicles.
+    threads : int
+        The result has the same bits for any number.
+    """
+
+    name = "vesicles"
+
+    def __init__(self, state: State, *, capture: str, threads: int = 1) -> None:
+        self.threads = threads
+        self._make = {"voxel": VoxelCapture, "membrane": MembraneCapture}[capture]
+        self.bind(state)
+
+    def bind(self, state: State) -> None:
+        """Place the cells anew."""
+        self._captures = [self._make(state, kind) for kind in range(len(state.kinds))]
+        self._media = [medium_of(state, kind, capture) for kind, capture in enumerate(self._captures)]
+
+    def free(self, state: State) -> np.ndarray:
+        """Free vesicles per kind and label, shape (K, L)."""
+        vesicles = _vesicles(state)
+        return _count(state, vesicles, vesicles.rows(Status.FREE))
+
+    def advance(self, state: State, emissions: tuple[Emissions, ...], dt: float) -> Passage:
+        """Let new vesicles in, move all free ones for ``dt`` seconds, capture some; see ``Engine``.
+
+        Of the emissions only the first table is released here: what unbound or was recycled is known
+        vesicle by vesicle.
+        """
+        vesicles = _vesicles(state)
+        state.events.parts.clear()
+        self._release_again(state, vesicles)
+        self._release(state, vesicles, emissions[0], dt)
+        entered = self._let_in(state, vesicles, dt)
+        fate = np.zeros(len(vesicles), np.int8)
+        when = np.zeros(len(vesicles), np.float32)
+        target = np.full(len(vesicles), -1, np.int32)
+        free = vesicles.status == Status.FREE
+        for kind, capture in enumerate(self._captures):
+            kernel.walk(
+                np.flatnonzero(free & (vesicles.kind == kind)),
+                vesicles.id,
+                vesicles.x,
+                vesicles.y,
+                vesicles.z,
+                vesicles.diffusivity,
+                vesicles.start,
+                dt,
+                state.streams.seed,
+                state.step,
+                self._media[kind],
+                capture.table(state),
+                fate,
+                when,
+                target,
+                threads=self.threads,
+            )
+        vesicles.start[:] = 0.0
+        captured, cleared, escaped = (
+            np.flatnonzero(fate == code) for code in (kernel.CAPTURED, kernel.CLEARED, kernel.ESCAPED)
+        )
+        vesicles.host[captured] = target[captured]
+        vesicles.status[captured] = Status.BOUND
+        vesicles.start[captured] = when[captured]
+        for event, rows in (
+            (Event.ENCOUNTER, captured),
+            (Event.CLEARANCE, cleared),
+            (Event.ESCAPE, escaped),
+        ):
+            state.events.add(event, vesicles, rows, state.time + when[rows])
+        vesicles.status[cleared] = vesicles.status[escaped] = Status.GONE
+        taken = np.zeros((len(state.cells), len(state.kinds), len(state.labels)))
+        places = vesicles.host[captured], vesicles.kind[captured], vesicles.label[captured]
+        np.add.at(taken, places, 1)
+        return Passage(taken, _count(state, vesicles, cleared), _count(state, vesicles, escaped), entered)
+
+    def _release(self, state: State, vesicles: Vesicles, rows: Emissions, dt: float) -> None:
+        """Make the vesicles that donor cells release, each at its own moment of the step."""
+        count = rows.count.astype(np.int64)
+        for kind, capture in enumerate(self._captures):
+            mine = rows.kind == kind
+            cell, label = np.repeat(rows.cell[mine], count[mine]), np.repeat(rows.label[mine], count[mine])
+            if not len(cell):
+                continue
+            new = self._born(state, kind, len(cell))
+            time = state.streams.uniform(Purpose.RELEASE_TIME, new["id"], 0) * dt
+            new["x"], new["y"], new["z"] = capture.release(state, cell, new["id"], step=0).T
+            added = vesicles.append(
+                **new,
+                born=state.time + time,
+                start=time,
+                donor=state.cells.birth_id[cell],
+                host=-1,
+                label=label,
+            )
+            state.events.add(Event.RELEASE, vesicles, added, state.time + time)
+
+    def _release_again(self, state: State, vesicles: Vesicles) -> None:
+        """Set free at the cell's surface what unbound or was recycled in the last step."""
+        rows = vesicles.rows(Status.RETURNING)
+        for kind, capture in enumerate(self._captures):
+            mine = rows[vesicles.kind[rows] == kind]
+            if len(mine):
+                place = capture.release(state, vesicles.host[mine], vesicles.id[mine], step=state.step)
+                vesicles.x[mine], vesicles.y[mine], vesicles.z[mine] = place.T
+        vesicles.status[rows] = Status.FREE
+        vesicles.host[rows] = -1
+
+    def _let_in(self, state: State, vesicles: Vesicles, dt: float) -> np.ndarray:
+        """Vesicles that come in through faces held at a concentration c; shape (K, L).
+
+            N ~ Poisson(c A sqrt(4 D dt / pi)),   density at depth x: c erfc(x / sqrt(4 D dt))
+
+        is what a half-space held at c on its face holds after dt, so these stand still until the step ends.
+        """
+        domain, entered = state.domain, np.zeros((len(state.kinds), len(state.labels)))
+        for side, held in enumerate(domain.face_concentration[: 2 * domain.dim]):
+            if held <= 0 or domain.faces[side] != Face.FIXED:
+                continue
+            label = state.labels.names.index(RESERVOIR)
+            for kind, vesicle in enumerate(state.kinds):
+                position = _entrants(state, side, vesicle, held, dt)
+                if not len(position):
+                    continue
+                new = self._born(state, kind, len(position))
+                new["x"], new["y"], new["z"] = position.T
+                added = vesicles.append(**new, born=state.time + dt, start=dt, donor=-1, host=-1, label=label)
+                state.events.add(Event.ENTRY, vesicles, added, np.full(len(added), state.time + dt))
+                entered[kind, label] += len(added)
+        return entered
+
+    def _born(self, state: State, kind: int, n: int) -> dict[str, np.ndarray]:
+        """Number, size, diffusivity and cargo of n new vesicles of a kind."""
+        vesicle, streams = state.kinds[kind], state.streams
+        number = np.arange(state.vesicles_born, state.vesicles_born + n)
+        state.vesicles_born += n
+        sigma = math.log(vesicle.diameter_gsd)
+        size = np.exp(sigma * streams.normal(Purpose.DIAMETER, number, 0))
+        names = cargo_names(state.kinds)
+        copies = np.zeros((n, len(names)))
+        for cargo in vesicle.cargo:
+            column = names.index(cargo.name)
+            copies[:, column] = streams.poisson(Purpose.CARGO_LOAD, number, column, cargo.copies)
+        return {
+            "id": number,
+            "kind": np.full(n, kind),
+            "status": np.full(n, Status.FREE),
+            "hops": np.zeros(n),
+            "diameter": vesicle.diameter * size,
+            # 1/d has the mean exp(sigma^2/2)/median, so that the kind's mean diffusivity is kept.
+            "diffusivity": vesicle.diffusivity * math.exp(-0.5 * sigma**2) / size,
+            "copies": np.minimum(copies, np.iinfo(np.uint16).max),
+        }
+
+
+def _entrants(state: State, side: int, vesicle: VesicleKind, held: float, dt: float) -> np.ndarray:
+    """Positions of what enters through one face in a step, (n, 3); drawn voxel by voxel of the face."""
+    domain, streams = state.domain, state.streams
+    axis, high = side // 2, side % 2 == 1
+    grid = np.arange(domain.n_voxels).reshape(domain.shape)
+    face = np.take(grid, -1 if high else 0, axis=domain.dim - 1 - axis).ravel()
+    hindrance = np.broadcast_to(domain.hindrance, domain.shape).ravel()[face]
+    if domain.obstacle is not None:
+        hindrance = np.where(domain.obstacle.ravel()[face], 0.0, hindrance)
+    spread = np.sqrt(4 * vesicle.diffusivity * hindrance * dt)
+    area = domain.voxel_volume / domain.voxel
+    key = face * len(SIDES) + side
+    number = streams.poisson(Purpose.ENTRY, key, state.step, held * area * spread / math.sqrt(math.pi))
+    which = np.repeat(np.arange(len(face)), number)
+    counter = np.arange(len(which)) - np.repeat(np.cumsum(number) - number, number)
+    entity = key[which] * 1_000_003 + counter
+    u = [streams.uniform(Purpose.ENTRY, entity, state.step, draw=1 + i) for i in range(5)]
+    # A depth with density erfc(x/s) is a uniform share of a Rayleigh length.
+    depth = u[0] * spread[which] / math.sqrt(2) * np.sqrt(-2 * np.log(u[1]))
+    voxel = np.stack(np.unravel_index(face[which], domain.shape)[::-1], axis=1)
+    position = np.empty((len(which), 3))
+    for i in range(domain.dim):
+        position[:, i] = domain.low[i] + (voxel[:, i] + u[2 + i]) * domain.voxel
+    if domain.dim == 2:
+        position[:, 2] = domain.low[2] + domain.thickness / 2
+    depth = np.minimum(depth, 0.999 * domain.extent[axis])
+    edge = domain.low[axis] + (domain.extent[axis] if high else 0.0)
+    position[:, axis] = edge - depth if high else edge + depth
+    if domain.obstacle is not None:
+        blocked = domain.obstacle.ravel()[domain.flat(domain.voxel_of(position))]
+        position = position[~blocked]
+    return position
+
+
+def _vesicles(state: State) -> Vesicles:
+    if state.vesicles is None:
+        raise TypeError("this state keeps fields, not single vesicles")
+    return state.vesicles
+
+
+def _count(state: State, vesicles: Vesicles, rows: np.ndarray) -> np.ndarray:
+    """Vesicles in rows by kind and label, (K, L)."""
+    shape = (len(state.kinds), len(state.labels))
+    place = vesicles.kind[rows].astype(np.int64) * shape[1] + vesicles.label[rows]
+    return np.bincount(place, minlength=shape[0] * shape[1]).reshape(shape).astype(float)

@@ -1,0 +1,167 @@
+"""From a scenario to cells, grid and origins."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from exoabm.domain import Face
+from exoabm.errors import InputError, ResourceError
+from exoabm.scenario.builder import Blueprint, blueprint, build_state, census
+from exoabm.scenario.loader import load, parse
+from exoabm.state import RESERVOIR, Resolution
+from exoabm.streams import Streams
+
+
+def plan(name: str = "signaling", seed: int = 1, **pairs: object) -> Blueprint:
+    overrides = {key.replace("__", "."): str(value) for key, value in pairs.items()}
+    return blueprint(load(name, overrides), seed)
+
+
+def test_a_seed_places_the_same_cells_again_and_another_seed_others() -> None:
+    first, again, other = plan(), plan(), plan(seed=2)
+    assert (first.position == again.position).all()
+    assert not (first.position == other.position).all()
+
+
+def test_cells_stand_where_their_groups_say() -> None:
+    made = plan()
+    middle = made.domain.extent / 2
+    distance = np.linalg.norm((made.position - middle)[:, :2], axis=1)
+    names = np.array([t.name for t in made.types])[made.type_index]
+    assert census(made.types, made.type_index) == {"donor": 7, "recipient": 300}
+    assert distance[names == "donor"].max() < 40
+    assert distance[names == "recipient"].min() >= 40
+    assert distance[names == "recipient"].max() <= 520
+    assert (made.position[:, 2] == made.domain.thickness / 2).all()
+
+
+def test_numbers_arrive_in_internal_units() -> None:
+    kind = plan(vesicle__exosome__diffusivity="6.6e-12 m^2/s", vesicle__exosome__half_life="2 h").kinds[0]
+    assert kind.diffusivity == pytest.approx(6.6, rel=1e-12)
+    assert kind.decay_rate == pytest.approx(math.log(2) / 7200, rel=1e-12)
+    donor, recipient = plan(cell_type__recipient__saturation="10 pM").types
+    assert donor.release_rate == pytest.approx(60 / 3600, rel=1e-12)
+    assert recipient.uptake_rate[0] == pytest.approx(14.0)
+    assert recipient.saturation[0] == pytest.approx(6.022e-3, rel=1e-3)
+    assert donor.uptake_rate[0] == 0
+    assert donor.saturation[0] == math.inf
+    assert donor.donates
+    assert not recipient.donates
+
+
+def test_origins_are_cells_or_types_and_only_those_that_release() -> None:
+    cells = plan().labels
+    assert cells.resolution is Resolution.CELL
+    assert cells.names == tuple(map(str, range(7)))
+    assert cells.types == ("donor",) * 7
+    assert cells.of_cell.tolist() == [*range(7), *[-1] * 300]
+    types = plan(transport__provenance="cell_type").labels
+    assert types.names == types.types == ("donor",)
+    assert types.of_cell.tolist() == [*[0] * 7, *[-1] * 300]
+
+
+def test_a_reservoir_is_an_origin_where_vesicles_come_in_or_nobody_releases() -> None:
+    held = plan(domain__faces__x="{concentration = '1e9 / mL'}")
+    assert held.labels.names[-1] == RESERVOIR
+    assert held.domain.faces[:4] == (Face.FIXED, Face.FIXED, Face.NO_FLUX, Face.NO_FLUX)
+    assert held.domain.face_concentration[0] == pytest.approx(1e-3)
+    assert plan(domain__faces__x="open").labels.names == plan().labels.names
+    silent = plan(cell_type__donor__release_rate="0")
+    assert silent.labels.names == (RESERVOIR,)
+    assert (silent.labels.of_cell == -1).all()
+
+
+def test_a_domain_fitted_to_a_table_holds_its_cells_with_a_margin() -> None:
+    made = plan("tissue")
+    low, high = made.position.min(axis=0), made.position.max(axis=0)
+    np.testing.assert_allclose(made.domain.low[:2], low[:2] - 20)
+    top = (made.domain.low + made.domain.extent)[:2]
+    assert (top >= high[:2] + 20 - 1e-9).all()
+    assert (top <= high[:2] + 30).all()
+
+
+ZONES = """
+info = { title = "zones" }
+vesicle = [{ name = "EV" }]
+cell_type = [{ name = "a", releases = "EV" }]
+layout = { group = [{ cell_type = "a" }] }
+transport = { hindrance = 0.5 }
+[domain]
+size = [100, 60]
+zone = [
+    { name = "slow", low = [0, 0], high = [50, 60], hindrance = 0.1 },
+    { name = "wall", center = [75, 35], radius = 6, obstacle = true },
+    { name = "fast", low = [0, 0], high = [10, 10], hindrance = 1 },
+]
+"""
+
+
+def test_later_zones_lie_over_earlier_ones() -> None:
+    domain = blueprint(parse(ZONES.encode(), name="zones", folder=Path()), 0).domain
+    expected = np.full((6, 10), 0.5)
+    expected[:, :5] = 0.1
+    expected[0, 0] = 1.0
+    np.testing.assert_array_equal(domain.hindrance, expected)
+    assert domain.obstacle is not None
+    assert np.argwhere(domain.obstacle).tolist() == [[3, 7]]
+
+
+def test_a_zone_of_the_same_hindrance_is_no_zone() -> None:
+    text = ZONES.replace("0.1", "0.5").replace("hindrance = 1 ", "hindrance = 0.5 ")
+    assert blueprint(parse(text.encode(), name="zones", folder=Path()), 0).domain.hindrance == 0.5
+
+
+def test_unmapped_cells_stand_by(tmp_path) -> None:
+    table = tmp_path / "cells.csv"
+    table.write_text("x_um,y_um,cell_type\n1,2,CK+\n60,4,Odd\n")
+    made = plan("tissue", layout__table=table, layout__unmapped="bystander")
+    assert census(made.types, made.type_index) == {"tumor": 1, "bystander": 1}
+    assert not made.types[-1].donates
+    assert not made.types[-1].uptake_rate.any()
+
+
+def test_cells_that_overlap_are_kept_and_counted(tmp_path) -> None:
+    table = tmp_path / "cells.csv"
+    table.write_text("x_um,y_um,cell_type\n1,2,CK+\n5,2,CK+\n60,4,CK+\n")
+    made = plan("tissue", layout__table=table)
+    assert len(made.position) == 3
+    assert any("2 of 3 cells stand closer" in w and "4 um" in w for w in made.warnings)
+
+
+def test_what_a_reader_should_know_is_said() -> None:
+    made = plan(cell_type__donor__release_rate="9e5", record__metrics="1 s", clock__step="60 s")
+    rate, interval = made.warnings
+    assert "cell_type.donor.release_rate" in rate
+    assert "published" in rate
+    assert "record.metrics" in interval
+
+
+def test_a_state_starts_empty_and_balanced() -> None:
+    loaded = load("waste_removal")
+    state = build_state(loaded, blueprint(loaded, 1), Streams(1))
+    assert [f.shape for f in state.fields] == [(1, 60, 60)]
+    assert state.fields[0].dtype == np.float64
+    assert not state.ledger.residual().any()
+    assert (state.cells.birth_id == np.arange(132)).all()
+    assert state.type_names()[[0, -1]].tolist() == ["stressed", "macrophage"]
+
+
+@pytest.mark.parametrize("memory", [1e9, 1e12])
+def test_a_run_is_refused_by_the_memory_there_is(monkeypatch, memory) -> None:
+    """2 GB of fields: 270 origins on 1e6 voxels."""
+    monkeypatch.setattr("psutil.virtual_memory", lambda: type("", (), {"available": memory}))
+    pairs = {"domain__size": "[10000, 10000]", "layout__group__donor__count": 270}
+    if memory == 1e9:
+        with pytest.raises(ResourceError, match=r"1,000,000 voxels x 270 labels"):
+            plan(**pairs)
+    else:
+        assert plan(**pairs).estimate.memory_bytes > 2 * 270 * 8e6
+
+
+def test_the_same_cell_may_not_be_asked_for_twice() -> None:
+    with pytest.raises(InputError, match="twice"):
+        plan(layout__group__recipient__name="donor")
