@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
 import signal
 import sys
 from pathlib import Path
@@ -49,6 +51,7 @@ SetOption = Annotated[
         help="Override a value, e.g. cell_type.donor.release_rate='10 / h'. May be repeated.",
     ),
 ]
+ThreadsOption = Annotated[int, typer.Option(min=1, max=256, help="Threads for large grids.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
@@ -60,10 +63,7 @@ def main() -> None:
     except ExoError as error:
         err.print(f"[bold red]Error:[/] {escape(str(error))}", highlight=False)
         code = error.exit_code
-    except typer.Abort:
-        code = INTERRUPTED
-    except KeyboardInterrupt:
-        err.print("interrupted; nothing was left behind")
+    except (typer.Abort, KeyboardInterrupt):
         code = INTERRUPTED
     except BrokenPipeError:
         sys.stderr.close()
@@ -145,8 +145,12 @@ def run(
     ] = None,
     set_: SetOption = None,
     out_: Annotated[Path | None, typer.Option("--out", help="Run folder [runs/NAME-SEED].")] = None,
-    overwrite: Annotated[bool, typer.Option(help="Replace an existing run folder.")] = False,
-    threads: Annotated[int, typer.Option(min=1, max=256, help="Threads for large grids.")] = 1,
+    overwrite: Annotated[bool, typer.Option(help="Replace an existing or unfinished run folder.")] = False,
+    checkpoint_every: Annotated[
+        str | None,
+        typer.Option(help="Model time, e.g. '1 h'. The run can be resumed from OUT.unfinished if it stops."),
+    ] = None,
+    threads: ThreadsOption = 1,
     as_json: JsonOption = False,
 ) -> None:
     """Run a scenario and write its run folder."""
@@ -155,11 +159,12 @@ def run(
     loaded = _load(scenario, set_)
     seed = Streams.from_entropy(seed).seed
     hours = _positive_hours(hours)
+    interval = _interval(checkpoint_every)
     folder = out_ or Path("runs") / f"{Path(loaded.name).stem}-{seed}"
     _check_folder(folder, overwrite)
     from exoabm.batch.run import run_to_folder
 
-    with _progress(Path(loaded.name).stem) as tick:
+    with _progress(Path(loaded.name).stem) as tick, _last_words(folder):
         result = run_to_folder(
             loaded,
             folder,
@@ -167,14 +172,27 @@ def run(
             hours=hours,
             overwrite=overwrite,
             threads=threads,
+            checkpoint_every=interval,
             progress=tick,
         )
-    for warning in result.warnings:
-        err.print(f"[yellow]Warning:[/] {escape(warning)}", highlight=False)
-    if as_json:
-        _print_json({"folder": str(result.folder), **result.summary})
-    else:
-        _print_result(result)
+    _report(result, as_json)
+
+
+@app.command()
+def resume(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="The --out of the run, as it was given.")],
+    threads: ThreadsOption = 1,
+    as_json: JsonOption = False,
+) -> None:
+    """Go on with a run that stopped, from its last checkpoint; the results have the same bits."""
+    from exoabm.batch.run import resume_run
+    from exoabm.observe.run_folder import UNFINISHED
+
+    if folder.name.endswith(UNFINISHED):
+        folder = folder.with_name(folder.name.removesuffix(UNFINISHED))
+    with _progress(folder.name) as tick, _last_words(folder):
+        result = resume_run(folder, threads=threads, progress=tick)
+    _report(result, as_json)
 
 
 @app.command()
@@ -333,11 +351,40 @@ def _positive_hours(hours: float | None) -> float | None:
     return hours
 
 
+def _interval(text: str | None) -> float | None:
+    """A time above 0 in s; a bare number is in hours."""
+    from exoabm.parameters.units import to_internal
+
+    if text is None:
+        return None
+    try:
+        seconds = to_internal(text, "h")[1]
+    except InputError as error:
+        raise InputError(f"--checkpoint-every: {error}") from None
+    if not 0 < seconds < math.inf:
+        raise InputError(f"--checkpoint-every {text}: must be a time above 0, such as '1 h'")
+    return seconds
+
+
 def _check_folder(path: Path, overwrite: bool) -> None:
     """Fail before the slow imports, not after them."""
     from exoabm.observe.run_folder import RunFolder
 
     RunFolder(path, overwrite=overwrite)
+
+
+@contextlib.contextmanager
+def _last_words(folder: Path) -> Iterator[None]:
+    """On an interrupt, say what is left of a run."""
+    from exoabm.observe.run_folder import CHECKPOINT, UNFINISHED
+
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        kept = (folder.parent / f"{folder.name}{UNFINISHED}" / CHECKPOINT).exists()
+        left = f"`exoabm resume {folder}` goes on with it" if kept else "nothing was left behind"
+        err.print(f"interrupted; {escape(left)}", highlight=False)
+        raise
 
 
 class _progress:
@@ -363,6 +410,15 @@ class _progress:
 
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
+
+
+def _report(result: RunResult, as_json: bool) -> None:
+    for warning in result.warnings:
+        err.print(f"[yellow]Warning:[/] {escape(warning)}", highlight=False)
+    if as_json:
+        _print_json({"folder": str(result.folder), **result.summary})
+    else:
+        _print_result(result)
 
 
 def _print_result(result: RunResult) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from exoabm._mesa import Model
 from exoabm.cells.agents import Cell
+from exoabm.observe import checkpoint
 from exoabm.observe import communication as talk
 from exoabm.observe.metrics import Metrics
 from exoabm.observe.recorder import Recorder
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import networkx as nx
+    import numpy as np
     import pandas as pd
     import pyarrow as pa
 
@@ -41,6 +43,8 @@ class ExosomeModel(Model):  # type: ignore[misc]
         Dotted keys and values, e.g. ``{"cell_type.donor.release_rate": "10 / h"}``.
     threads : int
         Threads for large grids; the result does not depend on it.
+    snapshot : mapping, optional
+        Of ``observe.checkpoint.snapshot``, to go on from; scenario and seed must be those it was taken of.
 
     Raises
     ------
@@ -62,6 +66,7 @@ class ExosomeModel(Model):  # type: ignore[misc]
         seed: int | None = None,
         overrides: Mapping[str, str] | None = None,
         threads: int = 1,
+        snapshot: Mapping[str, np.ndarray] | None = None,
     ) -> None:
         self.streams = Streams.from_entropy(seed)
         super().__init__(rng=self.streams.seed)
@@ -72,6 +77,9 @@ class ExosomeModel(Model):  # type: ignore[misc]
         plan = blueprint(scenario, self.streams.seed)
         self.estimate = plan.estimate
         self.state = build_state(scenario, plan, self.streams)
+        if snapshot is not None:
+            checkpoint.restore(self.state, snapshot)
+            self.steps = self.state.step
         self.engine = make_engine(self.scenario.transport, self.state, threads)
         self.history = Metrics(float(self.scenario.record.metrics))
         self.recorder = Recorder()
@@ -95,13 +103,16 @@ class ExosomeModel(Model):  # type: ignore[misc]
         after every step with the share done.
         """
         duration = float(self.scenario.clock.duration) if hours is None else hours * 3600.0
-        step = float(self.scenario.clock.step)
-        start, end = self.state.time, self.state.time + duration
+        self.run_until(self.state.time + duration, progress=progress)
+
+    def run_until(self, end: float, *, progress: Callable[[float], Any] | None = None) -> None:
+        """Run until a model time in s; see ``run``."""
+        step, start = float(self.scenario.clock.step), self.state.time
         while end - self.state.time > ROUNDING * step:
             rest = end - self.state.time
             self.step(step if rest > step * (1 - ROUNDING) else rest)
             if progress is not None:
-                progress((self.state.time - start) / duration)
+                progress((self.state.time - start) / (end - start))
 
     @property
     def hours(self) -> float:

@@ -58,8 +58,8 @@ def _commit(step: Step) -> None:
     np.add.at(ledger.emitted, (rows.kind, rows.label), rows.count)
     ledger.entered += step.passage.entered
     ledger.emitted += step.passage.entered + step.uptake.recycled.sum(axis=0)
-    ledger["free"][:] = step.engine.free(state)
-    ledger["bound"][:] = (way.bound + way.returning).sum(axis=0)
+    ledger["free"][:] = step.engine.free(state) + way.returning.sum(axis=0)
+    ledger["bound"][:] = way.bound.sum(axis=0)
     ledger["internalized"][:] = way.endosomal.sum(axis=0)
     ledger["lysosomal"][:] = way.lysosomal.sum(axis=0)
     ledger["recycled_out"][:] = way.recycled.sum(axis=0)

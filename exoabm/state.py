@@ -120,7 +120,7 @@ class Labels:
 class Trafficking:
     """Vesicles met by each cell, by kind and origin; every array (n, K, L), float64.
 
-    ``encountered``, ``internalized``, ``lysosomal``, ``recycled`` and ``delivered`` only grow.
+    ``encountered``, ``internalized``, ``unbound``, ``lysosomal``, ``recycled`` and ``delivered`` only grow.
     ``bound`` sit on the surface now, ``endosomal`` are inside and undecided, ``returning`` unbound or were
     recycled in this step and are free from the next. ``first_contact`` is the time in s by which a first
     encounter was as likely as not (expected count ln 2), NaN before.
@@ -130,6 +130,7 @@ class Trafficking:
     bound: np.ndarray
     returning: np.ndarray
     internalized: np.ndarray
+    unbound: np.ndarray
     endosomal: np.ndarray
     lysosomal: np.ndarray
     recycled: np.ndarray

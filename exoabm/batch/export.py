@@ -44,11 +44,16 @@ def export_run(run: Path, to: Path, fmt: str, *, overwrite: bool = False) -> lis
     standing = [target for target in (*tables.values(), *copies.values()) if target.exists()]
     if standing and not overwrite:
         raise InputError(f"{standing[0]} exists already; choose another --to, or pass --overwrite")
-    to.mkdir(parents=True, exist_ok=True)
-    for source, target in tables.items():
-        _write(pq.read_table(source), target, fmt)
-    for source, target in copies.items():
-        shutil.copyfile(source, target)
+    try:
+        to.mkdir(parents=True, exist_ok=True)
+        for source, target in tables.items():
+            _write(pq.read_table(source), target, fmt)
+        for source, target in copies.items():
+            shutil.copyfile(source, target)
+    except pa.ArrowException as error:
+        raise InputError(f"{run}: a table in it cannot be read: {error}") from None
+    except OSError as error:
+        raise InputError(f"cannot write to {to}: {error.strerror or error}") from None
     return [*tables.values(), *copies.values()]
 
 
@@ -67,8 +72,11 @@ def export_scenario(loaded: LoadedScenario, to: Path, *, overwrite: bool = False
     table = loaded.table_path()
     if table is not None:
         data["layout"]["table"] = str(table)
-    to.parent.mkdir(parents=True, exist_ok=True)
-    to.write_text(tomli_w.dumps(data), encoding="utf-8")
+    try:
+        to.parent.mkdir(parents=True, exist_ok=True)
+        to.write_text(tomli_w.dumps(data), encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot write {to}: {error.strerror or error}") from None
     return to
 
 

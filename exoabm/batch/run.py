@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+import exoabm
 from exoabm.batch.provenance import git_state, machine, sources, versions
-from exoabm.errors import NumericalError
+from exoabm.errors import InputError, NumericalError
 from exoabm.model import ExosomeModel
+from exoabm.observe import checkpoint
 from exoabm.observe import communication as talk
 from exoabm.observe.preview import draw_preview
-from exoabm.observe.run_folder import RunFolder
+from exoabm.observe.recorder import part
+from exoabm.observe.run_folder import ResumableFolder, RunFolder
 from exoabm.observe.writers import CellWriter, EventWriter, FieldWriter, VesicleEventWriter
 from exoabm.scenario.builder import census
+from exoabm.scenario.loader import parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from exoabm.observe.recorder import Observer
     from exoabm.scenario.loader import LoadedScenario
@@ -47,46 +51,91 @@ def run_to_folder(
     hours: float | None = None,
     overwrite: bool = False,
     threads: int = 1,
+    checkpoint_every: float | None = None,
     progress: Callable[[float], Any] | None = None,
 ) -> RunResult:
     """Run a scenario and write its run folder.
+
+    With ``checkpoint_every``, in s of model time, the work is kept in ``<out>.unfinished`` whatever stops it,
+    and ``resume_run`` goes on from the last checkpoint.
 
     Raises
     ------
     InputError, ResourceError
         Before anything is written.
     NumericalError
-        If the balance breaks; what was recorded until then is kept in ``<out>.failed``.
+        If the balance breaks; what was recorded until then is kept in ``<out>.failed``, or with the last good
+        checkpoint.
     RunFailed
-        If the disk fills; nothing is left behind.
+        If the disk fills; nothing but the last checkpoint is left behind.
     """
-    folder = RunFolder(out, overwrite=overwrite)
-    started, clock = datetime.now(UTC), time.perf_counter()
+    clock = time.perf_counter()
+    kept = checkpoint_every is not None
+    folder = (ResumableFolder if kept else RunFolder)(out, overwrite=overwrite)
+    started = _now()
     model = ExosomeModel(loaded, seed=seed, threads=threads)
+    end = float(model.scenario.clock.duration) if hours is None else hours * 3600.0
+    plan = {"end_s": end, "every_s": checkpoint_every, "overwrite": overwrite, "started": started}
+    plan |= _recipe(model)
     with folder:
-        about = _about(model, started)
-        record = model.scenario.record
-        model.observe(CellWriter(folder.work / "cells.parquet", float(record.cells)))
-        model.observe(_event_writer(model, folder.work / "events.parquet"))
-        model.observe(FieldWriter(folder.work / "fields.zarr", float(record.fields)))
-        try:
-            model.run(hours, progress=progress)
-        except NumericalError as error:
-            _keep_failed(folder, model, about, error)
-            raise
-        model.recorder.finish(model.state)
-        summary = summarize(model)
-        _write_tables(folder, model)
-        folder.write_json("summary.json", summary)
-        draw_preview(
-            model.state,
-            model.history.rows,
-            folder.work / "preview.png",
-            title=model.scenario.info.title,
-            threshold=float(record.threshold),
-        )
-        about |= {"exit_state": "done", "wall_time_s": time.perf_counter() - clock}
-        folder.write_json("run.json", about)
+        for observer in _observers(folder, model, plan, clock):
+            model.observe(observer)
+        return _complete(folder, model, plan, clock, progress)
+
+
+def resume_run(out: Path, *, threads: int = 1, progress: Callable[[float], Any] | None = None) -> RunResult:
+    """Go on with the unfinished run of this run folder, from its last checkpoint to the same bits.
+
+    Raises
+    ------
+    InputError
+        If there is none; if it is held by another process, damaged, or of another version of exoabm; or if
+        its table of cells has changed.
+    NumericalError, RunFailed
+        As ``run_to_folder``.
+    """
+    with ResumableFolder(out, resume=True) as folder:
+        plan, content = checkpoint.read(folder.work)
+        clock = time.perf_counter() - plan["wall_time_s"]
+        if out.exists() and not plan["overwrite"]:
+            raise InputError(f"{out} exists already; move it away to resume {folder.work}")
+        loaded, snapshot = _cooked(plan), part(content, "state/")
+        model = ExosomeModel(loaded, seed=plan["seed"], threads=threads, snapshot=snapshot)
+        plan["resumed"] = [*plan.get("resumed", []), {"at": _now(), "from_h": model.hours}]
+        observers = [model.history, *_observers(folder, model, plan, clock)]
+        model.recorder.restore(observers, part(content, "recorder/"))
+        return _complete(folder, model, plan, clock, progress)
+
+
+def _complete(
+    folder: RunFolder,
+    model: ExosomeModel,
+    plan: dict[str, Any],
+    clock: float,
+    progress: Callable[[float], Any] | None,
+) -> RunResult:
+    """Run to the end, from wherever the model is, and write what is written once."""
+    about = _about(model) | {key: plan[key] for key in ("started", "resumed") if key in plan}
+    try:
+        model.run_until(plan["end_s"], progress=progress)
+    except NumericalError as error:
+        _keep_failed(folder, model, about, error)
+        if isinstance(folder, ResumableFolder):
+            raise NumericalError(f"{error}; the last good checkpoint is kept in {folder.work}") from None
+        raise
+    model.recorder.finish(model.state)
+    summary = summarize(model)
+    _write_tables(folder, model)
+    folder.write_json("summary.json", summary)
+    draw_preview(
+        model.state,
+        model.history.rows,
+        folder.work / "preview.png",
+        title=model.scenario.info.title,
+        threshold=float(model.scenario.record.threshold),
+    )
+    about |= {"exit_state": "done", "wall_time_s": time.perf_counter() - clock}
+    folder.write_json("run.json", about)
     return RunResult(folder.path, summary, tuple(model.warnings))
 
 
@@ -111,7 +160,7 @@ def summarize(model: ExosomeModel) -> dict[str, Any]:
     }
 
 
-def _about(model: ExosomeModel, started: datetime) -> dict[str, Any]:
+def _about(model: ExosomeModel) -> dict[str, Any]:
     """The content of ``run.json`` as far as it is known at the start."""
     loaded = model.loaded
     return {
@@ -122,7 +171,6 @@ def _about(model: ExosomeModel, started: datetime) -> dict[str, Any]:
         "overrides": dict(loaded.overrides),
         "seed": model.streams.seed,
         "engine": model.engine.name,
-        "started": started.isoformat(timespec="seconds"),
         "versions": versions(),
         "git": git_state(),
         "platform": machine(),
@@ -131,10 +179,65 @@ def _about(model: ExosomeModel, started: datetime) -> dict[str, Any]:
     }
 
 
+def _observers(folder: RunFolder, model: ExosomeModel, plan: dict[str, Any], clock: float) -> list[Observer]:
+    """All that watch a run beside its metrics, in an order that a checkpoint relies on."""
+    record, work = model.scenario.record, folder.work
+    found: list[Observer] = [
+        CellWriter(work / "cells.parquet", float(record.cells)),
+        _event_writer(model, work / "events.parquet"),
+        FieldWriter(work / "fields.zarr", float(record.fields)),
+    ]
+    if plan["every_s"] is not None:
+
+        def so_far() -> dict[str, Any]:
+            return plan | {"wall_time_s": time.perf_counter() - clock}
+
+        found.append(checkpoint.Checkpoint(work, plan["every_s"], model.recorder, so_far))
+    return found
+
+
 def _event_writer(model: ExosomeModel, path: Path) -> Observer:
     if model.state.vesicles is not None:
         return VesicleEventWriter(path)
     return EventWriter(path, float(model.scenario.record.events))
+
+
+def _recipe(model: ExosomeModel) -> dict[str, Any]:
+    """What makes the same model again, as plain data; see ``_cooked``."""
+    import tomli_w
+
+    loaded = model.loaded
+    return {
+        "exoabm": exoabm.__version__,
+        "scenario": tomli_w.dumps(loaded.resolved()),
+        "name": loaded.name,
+        "folder": str(loaded.folder.resolve()),
+        "trusted": loaded.trusted,
+        "overrides": loaded.overrides,
+        "scenario_sha256": loaded.sha256(),
+        "table_sha256": loaded.table_sha256(),
+        "seed": model.streams.seed,
+    }
+
+
+def _cooked(recipe: dict[str, Any]) -> LoadedScenario:
+    """The scenario of a recipe, if it still says what it said."""
+    if recipe["exoabm"] != exoabm.__version__:
+        raise InputError(
+            f"the run was begun with exoabm {recipe['exoabm']} and this is {exoabm.__version__}; "
+            "only the same version gives the same numbers"
+        )
+    name, folder = recipe["name"], Path(recipe["folder"])
+    loaded = parse(recipe["scenario"].encode(), name=name, folder=folder, trusted=recipe["trusted"])
+    try:
+        table = loaded.table_sha256()
+    except OSError as error:
+        raise InputError(f"the table of cells cannot be read: {error.filename}: {error.strerror}") from None
+    if loaded.sha256() != recipe["scenario_sha256"]:
+        raise InputError(f"the scenario {name} is not what it was when the run began")
+    if table != recipe["table_sha256"]:
+        raise InputError(f"{loaded.table_path()} has changed since the run began; only the old table will do")
+    return replace(loaded, overrides=tuple((key, value) for key, value in recipe["overrides"]))
 
 
 def _write_tables(folder: RunFolder, model: ExosomeModel) -> None:
@@ -153,9 +256,17 @@ def _write_tables(folder: RunFolder, model: ExosomeModel) -> None:
 def _keep_failed(
     folder: RunFolder, model: ExosomeModel, about: dict[str, Any], error: NumericalError
 ) -> None:
-    """Publish what was recorded before the fault under a name that cannot be taken for a result."""
+    """Publish what was recorded before the fault under a name that cannot be taken for a result.
+
+    A resumable folder stays where it is, with its last good checkpoint.
+    """
     for observer in model.recorder.observers:
         observer.close()
     pq.write_table(pa.Table.from_pylist(model.history.rows), folder.work / "metrics.parquet")
     folder.write_json("run.json", about | {"exit_state": "failed", "error": str(error)})
-    folder.publish(folder.path.with_name(folder.path.name + ".failed"))
+    if not isinstance(folder, ResumableFolder):
+        folder.publish(folder.path.with_name(folder.path.name + ".failed"))
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -69,6 +69,7 @@ def _take_up_expected(state: State, captured: np.ndarray, dt: float) -> Uptake:
         way.bound,
         way.returning,
         way.internalized,
+        way.unbound,
         way.endosomal,
         way.lysosomal,
         way.recycled,
@@ -122,6 +123,7 @@ def _take_up_each(state: State, vesicles: Vesicles, captured: np.ndarray, dt: fl
     inward, out, fused_or_escaped = new[hosting.ENTERED], new[hosting.RETURNED], new[hosting.FINISHED]
     way.encountered += captured
     way.internalized += inward
+    way.unbound += new[hosting.LEFT]
     way.bound += captured - new[hosting.LEFT] - inward
     way.endosomal += inward - out - fused_or_escaped - new[hosting.SPENT]
     way.returning[:] = new[hosting.LEFT] + out

@@ -37,6 +37,7 @@ def advance_chain(
     bound,
     returning,
     internalized,
+    unbound,
     endosomal,
     lysosomal,
     recycled,
@@ -87,6 +88,7 @@ def advance_chain(
                 returning[i, k, j] = back + out
                 endosomal[i, k, j] = e0 + inward - fused - ended
                 internalized[i, k, j] += inward
+                unbound[i, k, j] += back
                 lysosomal[i, k, j] += degraded
                 recycled[i, k, j] += out
                 delivered[i, k, j] += functional

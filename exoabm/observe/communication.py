@@ -269,12 +269,36 @@ def summary(state: State, threshold: float) -> dict[str, Any]:
         "share_by_type": _nested(matrix, matrix.shares()),
         "delivered_by_type": _nested(matrix, type_matrix(state, "delivered").values),
         "reach": reach(state),
+        "strongest_edges": strongest(state),
         "communication_distance_um": {
             kind.name: _finite(communication_distance(state, k, threshold))
             for k, kind in enumerate(state.kinds)
         },
         "threshold_per_mL": threshold * PER_ML,
     }
+
+
+def strongest(state: State, most: int = 10) -> list[dict[str, Any]]:
+    """The edges between cells over which most vesicles were taken up; none where donors are not known."""
+    edges = edges_of(state)
+    if edges.resolution is not Resolution.CELL:
+        return []
+    taken = edges.counts["internalized"]
+    order = np.lexsort((edges.donor, edges.recipient, -taken))[:most]
+    types = [t.name for t in state.types]
+    shown = ("encountered", "internalized", "delivered", *copies_columns(state))
+    return [
+        {
+            "donor": int(edges.donor[i]) if edges.donor[i] != UNKNOWN else edges.origins[edges.origin[i]],
+            "recipient": int(state.cells.birth_id[edges.recipient[i]]),
+            "donor_type": edges.origins[edges.origin[i]],
+            "recipient_type": types[state.cells.type[edges.recipient[i]]],
+            "vesicle_kind": state.kinds[edges.kind[i]].name,
+            **{name: float(edges.counts[name][i]) for name in shown},
+        }
+        for i in order
+        if taken[i] > 0
+    ]
 
 
 def _nested(matrix: TypeMatrix, values: np.ndarray) -> dict[str, dict[str, float]]:

@@ -10,7 +10,7 @@ Two cues stand for every distinction, so that no picture rests on hue alone:
 * *Roles* have a shape: a triangle sends, a circle takes up, a square does both, a diamond neither.
 * *Amounts* have lightness alone: ``FIELD`` and ``tint`` darken steadily, so they read the same in gray.
 * *Places* of a vesicle keep together: slate in the medium, greens on and in cells from pale to dark,
-  grays for what is gone, and one warm accent for delivery, the smallest share and the one that matters.
+  grays for what is gone, and one strong accent for delivery, the smallest share and the one that matters.
 
 References
 ----------
@@ -24,8 +24,6 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 import numpy as np
-
-from exoabm.state import RESERVOIR
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,7 +44,7 @@ FIELD = ("#FFFFFF", "#E9EEF2", "#CBD7DF", "#A5B8C5", "#7B95A7", "#527389", "#2F5
 """Concentration, from none to most; it ends short of black so that cells stand out on it."""
 
 PLACES = {
-    "delivered": ("delivered", "#D55E00"),
+    "delivered": ("delivered", "#A3195B"),
     "lysosomal": ("lysosomes", "#1B6E5A"),
     "internalized": ("endosomes", "#55A68C"),
     "bound": ("bound", "#A9D6C5"),
@@ -62,7 +60,7 @@ class Role(Enum):
     """What a cell type does with vesicles, and the shape it is drawn in (Matplotlib's and the web's)."""
 
     SENDS = ("sends", "^", 3)
-    TAKES_UP = ("takes up", "o", 64)
+    TAKES_UP = ("takes up", "o", 48)
     BOTH = ("sends and takes up", "s", 4)
     NEITHER = ("neither", "D", 4)
 
@@ -100,26 +98,21 @@ class Style:
         return to_hex(0.75 * rgb(self.color))
 
 
-def cell_styles(types: Sequence[CellType], counts: Sequence[int]) -> list[Style]:
+def cell_styles(types: Sequence[CellType], counts: Sequence[int] | np.ndarray) -> list[Style]:
     """A style per cell type; ``counts`` are the cells of each.
 
-    Types that send come first, then the most numerous. A hue goes to as many as there are hues; types
-    without cells or without a part in the exchange get none.
+    The most numerous types that send get the warm hues, the most numerous that only take up the cool
+    ones; hues left over go to the next of the other sort, and after them every type is gray. Types
+    without cells, or without a part in the exchange, get none.
     """
     roles = [Role.of(t) for t in types]
-    taking_part = [i for i, r in enumerate(roles) if r is not Role.NEITHER and counts[i] > 0]
-    taking_part.sort(key=lambda i: (not types[i].donates, -counts[i]))
-    hues: dict[int, str] = {}
-    left = [*WARM, *reversed(COOL)]
-    for i in taking_part[: len(left)]:
-        hues[i] = left.pop(0 if types[i].donates else -1)
+    largest = sorted((i for i in range(len(types)) if counts[i] > 0), key=lambda i: -counts[i])
+    senders = [i for i in largest if types[i].donates]
+    takers = [i for i in largest if roles[i] is Role.TAKES_UP]
+    hues = dict(zip(senders, WARM, strict=False)) | dict(zip(takers, COOL, strict=False))
+    spare = [*COOL[:-1][len(takers) :], *WARM[len(senders) :], *COOL[len(takers) :][-1:]]
+    hues |= dict(zip([i for i in senders + takers if i not in hues], spare, strict=False))
     return [Style(t.name, roles[i], hues.get(i, OTHER), i in hues) for i, t in enumerate(types)]
-
-
-def origin_color(origin: str, styles: Sequence[Style]) -> str:
-    """The color of vesicles by the type they come from, gray for those of the reservoir."""
-    colors = {s.name: s.color for s in styles}
-    return OTHER if origin == RESERVOIR else colors[origin]
 
 
 def rgb(color: str) -> np.ndarray:

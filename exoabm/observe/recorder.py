@@ -5,11 +5,13 @@ Recording every ten minutes never makes the solver step at ten minutes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from exoabm.state import State
 
@@ -29,41 +31,68 @@ class Observer(Protocol):
         """Write out what is left; called once, after the last record."""
         ...
 
+    def snapshot(self) -> dict[str, np.ndarray]:
+        """Put on disk what was recorded, and say all else that ``restore`` needs to go on from here."""
+        ...
 
-@dataclass
+    def restore(self, content: Mapping[str, np.ndarray]) -> None:
+        """Be as at ``snapshot``, forgetting what was recorded later; called instead of a first record."""
+        ...
+
+
 class Recorder:
     """Calls each observer at time 0, whenever its interval has passed, and at the end of a run."""
 
-    observers: list[Observer] = field(default_factory=list)
-    _due: dict[int, float] = field(default_factory=dict)
-    _last: dict[int, float] = field(default_factory=dict)
-
-    def __init__(self, observers: Iterable[Observer] = ()) -> None:
-        self.observers = list(observers)
-        self._due, self._last = {}, {}
+    def __init__(self) -> None:
+        self.observers: list[Observer] = []
+        self._due: list[float] = []
+        self._last: list[float] = []
 
     def add(self, observer: Observer, state: State) -> None:
         """Add an observer, which looks at once."""
         self.observers.append(observer)
-        self.observe(state)
+        self._due.append(-math.inf)
+        self._last.append(math.nan)
+        self._look(len(self.observers) - 1, state)
 
     def observe(self, state: State) -> None:
         """Let every observer that is due look at the state."""
-        for key, observer in enumerate(self.observers):
-            due = self._due.get(key, state.time)
+        for key, due in enumerate(self._due):
             if state.time >= due - ROUNDING * max(due, 1.0):
-                self._record(key, state)
-                if observer.interval > 0:
-                    passed = int(state.time / observer.interval + ROUNDING)
-                    self._due[key] = (passed + 1) * observer.interval
+                self._look(key, state)
 
     def finish(self, state: State) -> None:
-        """Let every observer that has not seen the final state look at it, and close them all."""
-        for key, observer in enumerate(self.observers):
-            if self._last.get(key) != state.time:
-                self._record(key, state)
+        """Let every observer that has not seen the final state look at it, then close them all."""
+        for key, last in enumerate(self._last):
+            if last != state.time:
+                self._look(key, state)
+        for observer in self.observers:
             observer.close()
 
-    def _record(self, key: int, state: State) -> None:
-        self.observers[key].record(state)
+    def snapshot(self) -> dict[str, np.ndarray]:
+        """The clocks, and each observer's own snapshot under its number."""
+        found = {"due": np.array(self._due), "last": np.array(self._last)}
+        for key, observer in enumerate(self.observers):
+            found |= {f"{key}/{name}": value for name, value in observer.snapshot().items()}
+        return found
+
+    def restore(self, observers: Iterable[Observer], content: Mapping[str, np.ndarray]) -> None:
+        """Take these observers, made anew in their old order, up where they were."""
+        self.observers = list(observers)
+        self._due, self._last = content["due"].tolist(), content["last"].tolist()
+        for key, observer in enumerate(self.observers):
+            observer.restore(part(content, f"{key}/"))
+
+    def _look(self, key: int, state: State) -> None:
+        """The clock goes on before the record, so that a checkpoint knows itself as taken."""
+        observer = self.observers[key]
+        if observer.interval > 0:
+            passed = int(state.time / observer.interval + ROUNDING)
+            self._due[key] = (passed + 1) * observer.interval
         self._last[key] = state.time
+        observer.record(state)
+
+
+def part(content: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    """What stands under a prefix, by the rest of its name."""
+    return {name.removeprefix(prefix): value for name, value in content.items() if name.startswith(prefix)}

@@ -6,14 +6,16 @@ import contextlib
 import errno
 import json
 import os
+import platform
 import secrets
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import IO, TYPE_CHECKING, Any, Self
 
 from exoabm.errors import InputError, RunFailed
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import TracebackType
 
 FILES = (
@@ -27,6 +29,11 @@ FILES = (
     "summary.json",
     "preview.png",
 )
+UNFINISHED = ".unfinished"
+CHECKPOINT = "checkpoint.npz"
+LOCK = "lock"
+SCAFFOLD = (CHECKPOINT, f"{CHECKPOINT}.partial", LOCK, "*.part")
+"""What a resumable run leaves in its folder and a finished one does not need."""
 
 
 class RunFolder:
@@ -38,25 +45,25 @@ class RunFolder:
     Raises
     ------
     InputError
-        If the folder exists and may not be overwritten, or cannot be made.
+        If the folder, or an unfinished run of its name, exists and may not be overwritten, or cannot be made.
     RunFailed
         If the disk fills or a file cannot be written.
     """
 
     def __init__(self, path: Path, *, overwrite: bool = False) -> None:
         self.path = path.absolute()
-        self._overwrite = overwrite
-        self.work = self.path.with_name(f".{self.path.name}.partial-{secrets.token_hex(4)}")
-        if self.path.exists() and not overwrite:
-            raise InputError(f"{path} exists already; choose another --out, or pass --overwrite")
-        if self.path.exists() and not (self.path / "run.json").is_file() and any(self.path.iterdir()):
-            raise InputError(f"{path} is not a run folder; it will not be overwritten")
+        self.unfinished = self.path.parent / f"{self.path.name}{UNFINISHED}"
+        self.work = self.path.parent / f".{self.path.name}.partial-{secrets.token_hex(4)}"
+        with _as_input_error(self.path):
+            _check_free(path, overwrite)
+            self._check_unfinished(path, overwrite)
 
     def __enter__(self) -> Self:
-        try:
+        with _as_input_error(self.path):
+            if self.unfinished.exists():
+                hold(self.unfinished).close()
+                shutil.rmtree(self.unfinished)
             self.work.mkdir(parents=True)
-        except OSError as error:
-            raise InputError(f"cannot write to {self.path.parent}: {error.strerror}") from None
         return self
 
     def __exit__(
@@ -71,9 +78,9 @@ class RunFolder:
         except OSError as fault:
             error = fault
         finally:
-            shutil.rmtree(self.work, ignore_errors=True)
+            left = self._leave()
         if isinstance(error, OSError):
-            raise RunFailed(disk_message(error, self.path)) from None
+            raise RunFailed(f"{disk_message(error, self.path)}; {left}") from None
 
     def write_json(self, name: str, data: Any) -> None:
         """Write plain data as JSON; infinities and NaN are refused."""
@@ -82,28 +89,148 @@ class RunFolder:
 
     def publish(self, path: Path) -> None:
         """Sync everything and put it in place under ``path``, whatever stood there."""
-        for file in sorted(self.work.rglob("*")):
-            _sync(file)
-        _sync(self.work)
+        sync(self.work)
+        old = self.work.with_name(self.work.name + "-old")
         if path.exists():
-            old = self.work.with_name(self.work.name + "-old")
             path.replace(old)
-            try:
-                self.work.replace(path)
-            except OSError:
-                old.replace(path)
-                raise
-            shutil.rmtree(old, ignore_errors=True)
-        else:
+        try:
             self.work.replace(path)
-        _sync(path.parent)
+        except OSError:
+            if old.exists():
+                old.replace(path)
+            raise
+        shutil.rmtree(old, ignore_errors=True)
+        sync(path.parent, deep=False)
+
+    def _leave(self) -> str:
+        """Tidy up after the work; says what is left of it."""
+        shutil.rmtree(self.work, ignore_errors=True)
+        return f"nothing was left at {self.path}"
+
+    def _check_unfinished(self, path: Path, overwrite: bool) -> None:
+        """Refuse where another run of this name could still be finished, or is no run at all."""
+        if not self.unfinished.exists():
+            return
+        hold(self.unfinished).close()
+        if (self.unfinished / CHECKPOINT).exists() and not overwrite:
+            raise InputError(
+                f"{self.unfinished} is an unfinished run: `exoabm resume {path}` goes on with it; "
+                "choose another --out, or pass --overwrite, to begin anew"
+            )
+
+
+class ResumableFolder(RunFolder):
+    """A run folder whose work outlives its process, in ``<path>.unfinished``, once there is a checkpoint.
+
+    One process at a time may hold it.
+
+    Parameters
+    ----------
+    path : Path
+    overwrite : bool
+        Replace the run folder, and unless this resumes one, the unfinished one.
+    resume : bool
+        Go on in an unfinished folder.
+
+    Raises
+    ------
+    InputError
+        As ``RunFolder``; if there is nothing to resume; if another process holds the folder.
+    """
+
+    def __init__(self, path: Path, *, overwrite: bool = False, resume: bool = False) -> None:
+        self._resume = resume
+        self._lock: IO[str] | None = None
+        super().__init__(path, overwrite=overwrite or resume)
+        self.work = self.unfinished
+        if resume and not self.work.is_dir():
+            if (self.path / "run.json").is_file():
+                raise InputError(f"{path} is finished already; there is nothing to resume")
+            raise InputError(f"there is no unfinished run {self.work}")
+
+    def __enter__(self) -> Self:
+        if not self._resume:
+            super().__enter__()
+        with _as_input_error(self.path):
+            self._lock = hold(self.work)
+        return self
+
+    def publish(self, path: Path) -> None:
+        """Publish; only then is the checkpoint needed no more."""
+        super().publish(path)
+        for pattern in SCAFFOLD:
+            for file in path.glob(pattern):
+                file.unlink(missing_ok=True)
+
+    def _leave(self) -> str:
+        kept = (self.work / CHECKPOINT).exists()
+        if not kept and not self._resume:
+            super()._leave()
+        if self._lock is not None:
+            self._lock.close()
+        if not kept:
+            return f"nothing was left at {self.path}"
+        return f"the last checkpoint is kept, and `exoabm resume {self.path}` goes on from it"
+
+
+def hold(folder: Path) -> IO[str]:
+    """Take an unfinished folder for this process, until the file returned is closed.
+
+    The system lets go of it when the process ends, however it ends.
+
+    Raises
+    ------
+    InputError
+        Naming the process that holds the folder; or if it is not an unfinished run.
+    """
+    import fcntl  # Windows has none; only unfinished runs need it
+
+    lock = folder / LOCK
+    if not folder.is_dir() or (not lock.exists() and any(folder.iterdir())):
+        raise InputError(f"{folder} is not an unfinished run; it will not be touched")
+    file = lock.open("a+", encoding="utf-8")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.seek(0)
+        with file:
+            raise InputError(f"{folder} is being written by process {file.read().strip()}") from None
+    file.truncate(0)
+    file.write(f"{os.getpid()} on {platform.node()}\n")
+    file.flush()
+    return file
+
+
+def sync(folder: Path, *, deep: bool = True) -> None:
+    """Have a folder, and if ``deep`` all that is in it, on disk."""
+    for file in sorted(folder.rglob("*")) if deep else ():
+        _sync(file)
+    _sync(folder)
 
 
 def disk_message(error: OSError, path: Path) -> str:
     """What to tell about a failed write."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"the disk is full; nothing was left at {path}"
-    return f"could not write {path}: {error.strerror or error}; nothing was left there"
+        return "the disk is full"
+    return f"could not write {path}: {error.strerror or error}"
+
+
+def _check_free(path: Path, overwrite: bool) -> None:
+    """Refuse to replace a run without leave, and anything else at all."""
+    if not path.exists():
+        return
+    if not overwrite:
+        raise InputError(f"{path} exists already; choose another --out, or pass --overwrite")
+    if not path.is_dir() or (not (path / "run.json").is_file() and any(path.iterdir())):
+        raise InputError(f"{path} is not a run folder; it will not be overwritten")
+
+
+@contextlib.contextmanager
+def _as_input_error(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"cannot write to {path.parent}: {error.strerror}") from None
 
 
 def _sync(path: Path) -> None:

@@ -8,35 +8,122 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from exoabm.errors import InputError
 from exoabm.observe.communication import PER_ML
+from exoabm.observe.recorder import part
 from exoabm.state import RESERVOIR, Event, Events, Resolution
 from exoabm.vesicle import cargo_names
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from exoabm.state import State
 
-ROWS_PER_GROUP = 1 << 20
+ROWS_PER_GROUP = 1 << 18
+"""Rows of a Parquet row group; as many wait in memory at most."""
+
+
+class _GroupWriter:
+    """A Parquet file whose row groups are all full but the last, however its rows come."""
+
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        self.path = path
+        self.rows = 0
+        self._writer = pq.ParquetWriter(path, schema, compression="zstd")
+        self._waiting: list[pa.Table] = []
+        self._written = 0
+
+    def append(self, table: pa.Table) -> None:
+        """Append rows, and write every group that is full."""
+        self.rows += len(table)
+        self._waiting.append(table)
+        if self.rows - self._written >= ROWS_PER_GROUP:
+            self._write((self.rows - self._written) // ROWS_PER_GROUP * ROWS_PER_GROUP)
+
+    def close(self) -> None:
+        """Write what waits, and the footer."""
+        if self.rows > self._written:
+            self._write(self.rows - self._written)
+        self._writer.close()
+
+    def _write(self, rows: int) -> None:
+        waiting = pa.concat_tables(self._waiting)
+        for start in range(0, rows, ROWS_PER_GROUP):
+            group = waiting[start : min(start + ROWS_PER_GROUP, rows)]
+            self._writer.write_table(group.unify_dictionaries().combine_chunks(), ROWS_PER_GROUP)
+        self._waiting = [waiting[rows:]]
+        self._written += rows
 
 
 class TableWriter:
-    """A Parquet file that grows by whole tables of one schema."""
+    """A Parquet file that grows by whole tables of one schema.
+
+    Rows stream into a part beside it. A snapshot seals the part, and the next rows go to a new one; at the
+    end all parts become the one file, which is the same to the bit for any number of them.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._writer: pq.ParquetWriter | None = None
+        self._sealed = 0
+        self._sealed_rows = 0
+        self._open: _GroupWriter | None = None
 
     def append(self, table: pa.Table) -> None:
         """Append rows; the first call fixes the schema."""
-        if self._writer is None:
-            self._writer = pq.ParquetWriter(self._path, table.schema, compression="zstd")
-        self._writer.write_table(table, row_group_size=ROWS_PER_GROUP)
+        if self._open is None:
+            self._open = _GroupWriter(self._part(self._sealed), table.schema)
+        self._open.append(table)
 
     def close(self) -> None:
-        """Write the footer."""
-        if self._writer is not None:
-            self._writer.close()
+        """Make the one file. Sealed parts stay, for a checkpoint that may be needed once more."""
+        if self._open is not None:
+            self._open.close()
+        if self._sealed:
+            self._merge(self._sealed + (self._open is not None))
+        elif self._open is not None:
+            self._open.path.replace(self._path)
+
+    def snapshot(self) -> dict[str, np.ndarray]:
+        """Seal the open part; how many there are, and how many rows they hold."""
+        if self._open is not None:
+            self._open.close()
+            self._sealed, self._sealed_rows = self._sealed + 1, self._sealed_rows + self._open.rows
+            self._open = None
+        return {"parts": np.array(self._sealed), "rows": np.array(self._sealed_rows)}
+
+    def restore(self, content: Mapping[str, np.ndarray]) -> None:
+        """Drop the parts that are newer than the snapshot.
+
+        Raises
+        ------
+        InputError
+            If a part is missing or damaged.
+        """
+        self._sealed, self._sealed_rows = int(content["parts"]), int(content["rows"])
+        kept = [self._part(number) for number in range(self._sealed)]
+        for path in self._path.parent.glob(f"{self._path.stem}.*.part"):
+            if path not in kept:
+                path.unlink()
+        try:
+            rows = sum(pq.read_metadata(path).num_rows for path in kept)
+        except (OSError, pa.ArrowInvalid) as error:
+            raise InputError(f"a table of the run cannot be read: {error}") from None
+        if rows != self._sealed_rows:
+            raise InputError(f"{self._path.stem} has {rows} rows; its checkpoint has {self._sealed_rows}")
+
+    def _part(self, number: int) -> Path:
+        return self._path.with_name(f"{self._path.stem}.{number:05d}.part")
+
+    def _merge(self, parts: int) -> None:
+        whole: _GroupWriter | None = None
+        for number in range(parts):
+            with pq.ParquetFile(self._part(number)) as part:
+                whole = whole or _GroupWriter(self._path, part.schema_arrow)
+                for group in range(part.num_row_groups):
+                    whole.append(part.read_row_group(group))
+        assert whole is not None
+        whole.close()
 
 
 class CellWriter:
@@ -53,6 +140,14 @@ class CellWriter:
     def close(self) -> None:
         """Finish the file."""
         self._table.close()
+
+    def snapshot(self) -> dict[str, np.ndarray]:
+        """See ``TableWriter``."""
+        return self._table.snapshot()
+
+    def restore(self, content: Mapping[str, np.ndarray]) -> None:
+        """See ``TableWriter``."""
+        self._table.restore(content)
 
 
 def cell_table(state: State) -> pa.Table:
@@ -78,7 +173,8 @@ def cell_table(state: State) -> pa.Table:
             "delivered",
         ):
             columns[f"{kind.name}_{count}"] = getattr(way, count)[:, k].sum(axis=1)
-    return pa.table(columns)
+    # Arrow would look into the state's own arrays, which go on changing while the rows wait.
+    return pa.table({n: np.array(c) if isinstance(c, np.ndarray) else c for n, c in columns.items()})
 
 
 class FieldWriter:
@@ -99,6 +195,34 @@ class FieldWriter:
 
     def close(self) -> None:
         """Every chunk is on disk already."""
+
+    def snapshot(self) -> dict[str, np.ndarray]:
+        """How many times were recorded."""
+        return {"length": np.array(self._group["time_s"].shape[0])}
+
+    def restore(self, content: Mapping[str, np.ndarray]) -> None:
+        """Truncate every array to the length that it had.
+
+        Raises
+        ------
+        InputError
+            If the arrays are missing, damaged or shorter.
+        """
+        import zarr
+
+        length = int(content["length"])
+        for rest in self._path.rglob("*.partial"):  # a chunk that was being written
+            rest.unlink()
+        try:
+            self._group = zarr.open_group(self._path, mode="r+")
+            arrays = dict(self._group.arrays())
+        except (OSError, ValueError, KeyError) as error:
+            raise InputError(f"the fields of the run cannot be read: {error}") from None
+        for name, array in arrays.items():
+            recorded, *shape = array.shape
+            if recorded < length:
+                raise InputError(f"{name} has {recorded} recorded times; its checkpoint has {length}")
+            array.resize((length, *shape))
 
     def _open(self, state: State) -> Any:
         if self._group is None:
@@ -153,9 +277,20 @@ class EventWriter:
         """Finish the file."""
         self._table.close()
 
+    def snapshot(self) -> dict[str, np.ndarray]:
+        """The counts and the time of the last record; see ``TableWriter``."""
+        before = {f"before/{event}": count for event, count in self._before.items()}
+        return self._table.snapshot() | {"time": np.array(self._time)} | before
+
+    def restore(self, content: Mapping[str, np.ndarray]) -> None:
+        """Take them back."""
+        self._table.restore(content)
+        self._time, self._before = float(content["time"]), part(content, "before/")
+
 
 UPTAKE_EVENTS = {
     "encounter": "encountered",
+    "unbinding": "unbound",
     "uptake": "internalized",
     "degradation": "lysosomal",
     "recycling": "recycled",
@@ -232,27 +367,24 @@ class VesicleEventWriter:
 
     def __init__(self, path: Path) -> None:
         self._table = TableWriter(path)
-        self._pending: list[pa.Table] = []
 
     def record(self, state: State) -> None:
-        """Take the rows of this step; write them when a row group is full."""
+        """Append the rows of this step; none at the start, which gives a table without rows its columns."""
         happened = state.events.columns()
-        if happened or not self._pending:
-            self._pending.append(_vesicle_rows(state, happened))
-        if sum(len(table) for table in self._pending) >= ROWS_PER_GROUP:
-            self._flush()
+        if happened or state.step == 0:
+            self._table.append(_vesicle_rows(state, happened))
 
     def close(self) -> None:
-        """Write what is left and finish the file."""
-        self._flush()
+        """Finish the file."""
         self._table.close()
 
-    def _flush(self) -> None:
-        if self._pending:
-            self._table.append(
-                pa.concat_tables(self._pending, promote_options="permissive").unify_dictionaries()
-            )
-            self._pending = []
+    def snapshot(self) -> dict[str, np.ndarray]:
+        """See ``TableWriter``."""
+        return self._table.snapshot()
+
+    def restore(self, content: Mapping[str, np.ndarray]) -> None:
+        """See ``TableWriter``."""
+        self._table.restore(content)
 
 
 def _vesicle_rows(state: State, happened: dict[str, np.ndarray]) -> pa.Table:
@@ -275,12 +407,12 @@ def _vesicle_rows(state: State, happened: dict[str, np.ndarray]) -> pa.Table:
         "recipient": pa.array(cells.birth_id[recipient], mask=~in_cell),
         "recipient_type": _pick([t.name for t in state.types], np.where(in_cell, cells.type[recipient], -1)),
         "count": np.ones(len(kind), np.uint8),
-        "hops": happened["hops"],
+        "hops": happened["hops"].astype(np.int16),
     }
     for column, name in enumerate(cargo_names(state.kinds)):
         table[f"copies_{name}"] = happened["copies"][:, column]
     for axis in "xyz":
-        table[f"{axis}_um"] = np.round(happened[axis] * 64) / 64
+        table[f"{axis}_um"] = (np.round(happened[axis] * 64) / 64).astype(np.float32)
     return pa.table(table)
 
 

@@ -72,7 +72,8 @@ def blueprint(loaded: LoadedScenario, seed: int) -> Blueprint:
     warnings = list(cautions(scenario))
     if scenario.domain.size != "fit":
         domain = _domain(loaded, None)
-        estimate_run(scenario, domain, 0, len(types)).refuse()
+        planned = sum(group.count for group in scenario.layout.group)
+        estimate_run(scenario, domain, planned, len(types)).refuse()
     if scenario.layout.table is not None:
         position, names = from_table(loaded, types)
     elif scenario.domain.size != "fit":

@@ -7,16 +7,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from exoabm.domain import Domain
 from exoabm.errors import ResourceError
 
 if TYPE_CHECKING:
-    from exoabm.domain import Domain
     from exoabm.scenario.schema import Scenario
 
 MEMORY_SHARE = 0.8
 """Share of the free memory that a run may plan to use."""
-BASE_BYTES = 250e6
-"""The interpreter with its libraries loaded, measured."""
+BASE_BYTES = 480e6
+"""The interpreter with its libraries loaded and its picture drawn, measured."""
+BYTES_PER_VOXEL = 60.0
+"""Distances and concentrations while a run is summed up and drawn, measured."""
+BYTES_PER_CELL = 4000.0
+"""Agents, layout and tables of cells while they are written, measured."""
 BYTES_PER_CONTACT = 8 * 16
 """Trafficking arrays, their increments and copies at recording, per cell, kind and label."""
 VOXEL_UPDATES_PER_SECOND = 4e8
@@ -77,13 +81,30 @@ def estimate_run(scenario: Scenario, domain: Domain, cells: int, labels: int) ->
     field_bytes = float(voxels) * itemsize * labels * (kinds + 1)
     zone_bytes = float(voxels) * (9 + 8 * (domain.dim + 2)) if scenario.domain.zone else 0.0
     contacts = float(cells) * labels * kinds
-    memory = BASE_BYTES + field_bytes + zone_bytes + contacts * BYTES_PER_CONTACT + cells * 2000.0
+    recorded = float(voxels) * (BYTES_PER_VOXEL + 16.0 * labels)
+    contact_bytes = contacts * BYTES_PER_CONTACT + cells * BYTES_PER_CELL
+    memory = BASE_BYTES + field_bytes + zone_bytes + recorded + contact_bytes
     substeps = max(1, int(np.ceil(_fastest(scenario) * scenario.clock.step / (0.2 * domain.voxel**2))))
     seconds = 1.5 + steps * (
         substeps * voxels * labels * kinds / VOXEL_UPDATES_PER_SECOND + contacts / CONTACTS_PER_SECOND + 2e-4
     )
     free = psutil.virtual_memory().available
     return Estimate(voxels, cells, labels, kinds, steps, substeps, memory, MEMORY_SHARE * free, seconds)
+
+
+def refuse_large_grid(scenario: Scenario) -> None:
+    """Refuse a grid that cannot fit from its declared size alone, before anything else is looked at.
+
+    Raises
+    ------
+    ResourceError
+        As ``Estimate.refuse``.
+    """
+    table = scenario.domain
+    if not isinstance(table.size, list):
+        return
+    counts = [max(1, round(length / table.voxel)) for length in reversed(table.size)]
+    estimate_run(scenario, Domain(tuple(counts), float(table.voxel), float(table.thickness)), 0, 1).refuse()
 
 
 def _fastest(scenario: Scenario) -> float:

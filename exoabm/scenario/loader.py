@@ -8,6 +8,7 @@ import json
 import re
 import tomllib
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -50,7 +51,7 @@ class LoadedScenario:
         if self.scenario.layout.table is None:
             return None
         path = Path(self.scenario.layout.table)
-        resolved = (self.folder / path).resolve()
+        resolved = _resolve(self.folder / path, self.name)
         if not self.trusted and not (
             resolved.is_relative_to(self.folder.resolve()) and not path.is_absolute()
         ):
@@ -106,12 +107,13 @@ def load(
     text = str(source)
     if text in names:
         path = names[text]
-    elif trusted and (text.endswith(".toml") or "/" in text or Path(text).is_file()):
+    elif trusted and (text.endswith(".toml") or "/" in text or _is_file(text)):
         path = Path(text)
-        if not path.is_file():
-            raise InputError(f"no scenario file at {path}")
+        if not _is_file(text):
+            raise InputError(f"no scenario file at {text[:200]}")
     else:
-        raise InputError(f"unknown scenario {text!r}{did_you_mean(text, names)}; `exoabm list` shows all")
+        hint = did_you_mean(text, names)
+        raise InputError(f"unknown scenario {_short(text)}{hint}; `exoabm list` shows all")
     with path.open("rb") as file:
         data = file.read(MAX_BYTES + 1)
     name = path.stem if text in names else str(path)
@@ -131,7 +133,7 @@ def parse(
     given = dict(overrides or {})
     for key, value in given.items():
         if key == PATH_KEY and trusted:
-            value = str(Path(value).resolve())
+            value = str(_resolve(Path(value), name))
         _override(raw, key, value, name)
     try:
         scenario = Scenario.model_validate(raw)
@@ -193,9 +195,24 @@ def _given(value: Quantity) -> str | float:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """``; did you mean 'x'?`` where something close is known, else nothing."""
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    """``; did you mean 'x'?`` where something close is known, else nothing; dotted keys by their end."""
+    by_end = {name.rpartition(".")[2]: name for name in known}
+    close = difflib.get_close_matches(word, list(by_end), n=1, cutoff=0.6)
+    return f"; did you mean {by_end[close[0]]!r}?" if close else ""
+
+
+def _is_file(text: str) -> bool:
+    try:
+        return Path(text).is_file()
+    except (OSError, ValueError):  # longer than a path may be, or with a null character
+        return False
+
+
+def _resolve(path: Path, name: str) -> Path:
+    try:
+        return path.resolve()
+    except (OSError, ValueError):
+        raise InputError(f"{name}: {PATH_KEY} = {_short(str(path))}: not a path") from None
 
 
 def _toml(data: bytes, name: str) -> dict[str, Any]:
@@ -205,7 +222,7 @@ def _toml(data: bytes, name: str) -> dict[str, Any]:
         return tomllib.loads(data.decode("utf-8-sig"))
     except UnicodeDecodeError:
         raise InputError(f"{name}: not a text file (UTF-8 is expected)") from None
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # also an integer of thousands of digits
         raise InputError(f"{name}: not valid TOML: {error}") from None
     except RecursionError:
         raise InputError(f"{name}: nested too deep to be a scenario") from None
@@ -239,7 +256,7 @@ def _literal(text: str) -> Any:
     if len(text) < 4096:
         try:
             return tomllib.loads(f"value = {text}")["value"]
-        except (tomllib.TOMLDecodeError, RecursionError):
+        except (ValueError, RecursionError):
             pass
     return text
 
@@ -261,7 +278,8 @@ def _problems(error: ValidationError, raw: dict[str, Any]) -> Iterator[Problem]:
         kind = fault["type"]
         if kind == "extra_forbidden":
             known = list(table.model_fields) if table else []
-            hint = did_you_mean(key, known).lstrip("; ") or f"known keys: {', '.join(known)}"
+            hint = did_you_mean(key, known) or did_you_mean(key, _all_keys())
+            hint = hint.lstrip("; ") or f"known keys: {', '.join(known)}"
             yield Problem(where, found, "unknown key", hint)
         elif kind == "missing":
             yield Problem(where, "", "this key is required")
@@ -314,10 +332,29 @@ def _subtable(table: type[BaseModel] | None, key: str) -> type[BaseModel] | None
     return None
 
 
+@cache
+def _all_keys() -> dict[str, None]:
+    """Every key of the file format with the table it stands in, such as ``vesicle.diffusivity``."""
+    found: dict[str, None] = {}
+    pending: list[tuple[str, type[BaseModel]]] = [("", Scenario)]
+    while pending:
+        prefix, table = pending.pop()
+        for key in table.model_fields:
+            below = _subtable(table, key)
+            if below is None:
+                found[prefix + key] = None
+            else:
+                pending.append((f"{prefix}{key}.", below))
+    return found
+
+
 def _short(value: Any) -> str:
     if isinstance(value, dict | list):
         return ""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # an integer of thousands of digits
+        return "a number too long to print"
     return text if len(text) <= 60 else text[:57] + "..."
 
 
@@ -342,7 +379,7 @@ def _dangling(scenario: Scenario) -> Iterator[Problem]:
     for vesicle in scenario.vesicle:
         for cargo in vesicle.cargo:
             yield from unknown(f"vesicle.{vesicle.name}.cargo", cargo, "cargo")
-    waste = {cargo.name for cargo in scenario.cargo if cargo.role == "waste"}
+    waste = {c.name for c in scenario.cargo if c.role == "waste" and c.copies > 0}
     for cell in scenario.cell_type:
         yield from unknown(f"cell_type.{cell.name}.releases", cell.releases, "vesicle")
         for vesicle_name in cell.takes_up:
@@ -352,7 +389,11 @@ def _dangling(scenario: Scenario) -> Iterator[Problem]:
             yield from unknown(key, cell.waste.vesicle, "vesicle")
             for vesicle in scenario.vesicle:
                 if vesicle.name == cell.waste.vesicle and not waste & set(vesicle.cargo):
-                    yield Problem(key, repr(vesicle.name), "this vesicle carries no waste cargo")
+                    yield Problem(
+                        key,
+                        repr(vesicle.name),
+                        "this vesicle carries no waste (a cargo of role waste, copies above 0)",
+                    )
     for group in scenario.layout.group:
         yield from unknown(f"layout.group.{group.key}.cell_type", group.cell_type, "cell_type")
     for label, target in scenario.layout.type_map.items():

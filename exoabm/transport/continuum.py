@@ -15,14 +15,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import sparse
 
-from exoabm.domain import Face
 from exoabm.errors import NumericalError
 from exoabm.kernels.diffusion import (
     CLEARED,
     ENTERED,
     ESCAPED,
     MASS,
-    Conductance,
     advance_linear,
     advance_saturable,
 )
@@ -36,19 +34,13 @@ from exoabm.kernels.exchange import (
 )
 from exoabm.state import RESERVOIR, Emissions, Passage
 from exoabm.transport.coupling import Coupling, couple
+from exoabm.transport.scheme import choose_courant, conductance, is_uniform, substep_rates
 
 if TYPE_CHECKING:
-    from exoabm.domain import Domain
     from exoabm.state import State
 
-COURANT = {2: 0.2, 3: 1 / 6}
-"""D dt/dx^2 of a sub-step, by dimension: stable, and positive away from fixed faces."""
-COURANT_FIXED = {2: 0.12, 3: 0.08}
-"""The same where a face is held at a concentration, half a voxel away."""
 NOTHING = 1e-25
 """A field that holds fewer vesicles than this is emptied, before its numbers become subnormal and slow."""
-MAX_DECAY = 0.02
-"""Largest share of the free vesicles that may be cleared in one sub-step."""
 DRIFT = {np.dtype("f8"): 1e-9, np.dtype("f4"): 1e-3}
 """Largest relative difference allowed between a field's sum and its own balance in one coupling step."""
 
@@ -84,11 +76,9 @@ class Continuum:
 
     def __init__(self, state: State, *, courant: float | None = None, threads: int = 1) -> None:
         domain = state.domain
-        has_fixed = Face.FIXED in domain.faces[: 2 * domain.dim]
-        default = COURANT_FIXED if has_fixed else COURANT
-        self.courant = default[domain.dim] if courant is None else float(courant)
+        self.courant = choose_courant(domain) if courant is None else float(courant)
         self.threads = threads
-        self._conductance = conductance(domain)
+        self._conductance = None if is_uniform(domain) else conductance(domain)
         self._scratch = [np.empty_like(field) for field in state.fields[:1]]
         self.bind(state)
 
@@ -102,9 +92,8 @@ class Continuum:
 
     def substeps(self, state: State, kind: int, dt: float) -> int:
         """Sub-steps that a coupling step of ``dt`` seconds takes for a vesicle kind."""
-        vesicle, domain = state.kinds[kind], state.domain
-        fastest = vesicle.diffusivity * float(np.max(domain.hindrance))
-        per_second = max(fastest / (self.courant * domain.voxel**2), vesicle.decay_rate / MAX_DECAY)
+        per_diffusivity, least = substep_rates(state.domain, self.courant, state.kinds[kind].decay_rate)
+        per_second = max(state.kinds[kind].diffusivity * per_diffusivity, least)
         return max(1, math.ceil(per_second * dt * (1 - 1e-12)))
 
     def free(self, state: State) -> np.ndarray:
@@ -205,45 +194,6 @@ class Continuum:
         field[faint] = 0.0
         flows[faint, CLEARED] += held[faint]
         return taken, flows
-
-
-def conductance(domain: Domain) -> Conductance | None:
-    """Conductance of every face between voxels, relative to free medium; None where it is uniform.
-
-    Between voxels of hindrance a and b it is the harmonic mean 2ab/(a+b); at a fixed face, half a voxel
-    away, 2a; at an obstacle zero.
-
-    Returns
-    -------
-    tuple of numpy.ndarray or None
-        Along x, y (and z), each with one entry more along its own axis than the grid.
-    """
-    if np.ndim(domain.hindrance) == 0 and domain.obstacle is None:
-        return None
-    value = np.array(np.broadcast_to(domain.hindrance, domain.shape), dtype=np.float64)
-    if domain.obstacle is not None:
-        value[domain.obstacle] = 0.0
-    result = []
-    for axis in range(domain.dim):
-        a = np.moveaxis(value, domain.dim - 1 - axis, -1)
-        total = a[..., 1:] + a[..., :-1]
-        inner = np.divide(2 * a[..., 1:] * a[..., :-1], total, out=np.zeros_like(total), where=total > 0)
-        ends = []
-        for side, edge, across in (
-            (2 * axis, a[..., 0], a[..., -1]),
-            (2 * axis + 1, a[..., -1], a[..., 0]),
-        ):
-            match domain.faces[side]:
-                case Face.FIXED:
-                    ends.append(2 * edge)
-                case Face.PERIODIC:
-                    both = edge + across
-                    ends.append(np.divide(2 * edge * across, both, out=np.zeros_like(both), where=both > 0))
-                case _:
-                    ends.append(np.zeros_like(edge))
-        g = np.concatenate([ends[0][..., None], inner, ends[1][..., None]], axis=-1)
-        result.append(np.ascontiguousarray(np.moveaxis(g, -1, domain.dim - 1 - axis)))
-    return tuple(result)
 
 
 def _sites(state: State, kind: int) -> _Sites:

@@ -12,16 +12,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from exoabm.domain import SIDES, Face
-from exoabm.kernels import walk as kernel
+from exoabm.domain import Face
+from exoabm.kernels.hop import CAPTURED, CLEARED, ESCAPED
 from exoabm.state import RESERVOIR, Emissions, Event, Passage
 from exoabm.streams import Purpose
-from exoabm.transport.capture import MembraneCapture, VoxelCapture, medium_of
+from exoabm.transport.capture import Capture, Fates, MembraneCapture, VoxelCapture
 from exoabm.vesicle import Status, cargo_names
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from exoabm.state import State
-    from exoabm.vesicle import VesicleKind, Vesicles
+    from exoabm.vesicle import Vesicles
+
+
+CAPTURES: dict[str, Callable[[State, int], Capture]] = {"voxel": VoxelCapture, "membrane": MembraneCapture}
 
 
 class VesicleEngine:
@@ -41,13 +46,12 @@ class VesicleEngine:
 
     def __init__(self, state: State, *, capture: str, threads: int = 1) -> None:
         self.threads = threads
-        self._make = {"voxel": VoxelCapture, "membrane": MembraneCapture}[capture]
+        self._make = CAPTURES[capture]
         self.bind(state)
 
     def bind(self, state: State) -> None:
         """Place the cells anew."""
-        self._captures = [self._make(state, kind) for kind in range(len(state.kinds))]
-        self._media = [medium_of(state, kind, capture) for kind, capture in enumerate(self._captures)]
+        self._captures: list[Capture] = [self._make(state, k) for k in range(len(state.kinds))]
 
     def free(self, state: State) -> np.ndarray:
         """Free vesicles per kind and label, shape (K, L)."""
@@ -62,45 +66,28 @@ class VesicleEngine:
         """
         vesicles = _vesicles(state)
         state.events.parts.clear()
-        self._release_again(state, vesicles)
+        self._release_again(state, vesicles, dt)
         self._release(state, vesicles, emissions[0], dt)
         entered = self._let_in(state, vesicles, dt)
-        fate = np.zeros(len(vesicles), np.int8)
-        when = np.zeros(len(vesicles), np.float32)
-        target = np.full(len(vesicles), -1, np.int32)
+        n = len(vesicles)
+        fates = Fates(np.zeros(n, np.int8), np.zeros(n, np.float32), np.full(n, -1, np.int32))
         free = vesicles.status == Status.FREE
         for kind, capture in enumerate(self._captures):
-            kernel.walk(
-                np.flatnonzero(free & (vesicles.kind == kind)),
-                vesicles.id,
-                vesicles.x,
-                vesicles.y,
-                vesicles.z,
-                vesicles.diffusivity,
-                vesicles.start,
-                dt,
-                state.streams.seed,
-                state.step,
-                self._media[kind],
-                capture.table(state),
-                fate,
-                when,
-                target,
-                threads=self.threads,
-            )
+            rows = np.flatnonzero(free & (vesicles.kind == kind))
+            capture.move(state, vesicles, rows, dt, fates, self.threads)
         vesicles.start[:] = 0.0
         captured, cleared, escaped = (
-            np.flatnonzero(fate == code) for code in (kernel.CAPTURED, kernel.CLEARED, kernel.ESCAPED)
+            np.flatnonzero(fates.code == code) for code in (CAPTURED, CLEARED, ESCAPED)
         )
-        vesicles.host[captured] = target[captured]
+        vesicles.host[captured] = fates.target[captured]
         vesicles.status[captured] = Status.BOUND
-        vesicles.start[captured] = when[captured]
+        vesicles.start[captured] = fates.when[captured]
         for event, rows in (
             (Event.ENCOUNTER, captured),
             (Event.CLEARANCE, cleared),
             (Event.ESCAPE, escaped),
         ):
-            state.events.add(event, vesicles, rows, state.time + when[rows])
+            state.events.add(event, vesicles, rows, state.time + fates.when[rows])
         vesicles.status[cleared] = vesicles.status[escaped] = Status.GONE
         taken = np.zeros((len(state.cells), len(state.kinds), len(state.labels)))
         places = vesicles.host[captured], vesicles.kind[captured], vesicles.label[captured]
@@ -116,7 +103,7 @@ class VesicleEngine:
             if not len(cell):
                 continue
             new = self._born(state, kind, len(cell))
-            time = state.streams.uniform(Purpose.RELEASE_TIME, new["id"], 0) * dt
+            time = dt * state.streams.uniform(Purpose.RELEASE_TIME, new["id"], state.step)
             new["x"], new["y"], new["z"] = capture.release(state, cell, new["id"], step=0).T
             added = vesicles.append(
                 **new,
@@ -128,37 +115,32 @@ class VesicleEngine:
             )
             state.events.add(Event.RELEASE, vesicles, added, state.time + time)
 
-    def _release_again(self, state: State, vesicles: Vesicles) -> None:
-        """Set free at the cell's surface what unbound or was recycled in the last step."""
+    def _release_again(self, state: State, vesicles: Vesicles, dt: float) -> None:
+        """Set free, some time in this step, what unbound or was recycled in the last one."""
         rows = vesicles.rows(Status.RETURNING)
         for kind, capture in enumerate(self._captures):
             mine = rows[vesicles.kind[rows] == kind]
             if len(mine):
                 place = capture.release(state, vesicles.host[mine], vesicles.id[mine], step=state.step)
                 vesicles.x[mine], vesicles.y[mine], vesicles.z[mine] = place.T
+        vesicles.start[rows] = dt * state.streams.uniform(Purpose.RELEASE_TIME, vesicles.id[rows], state.step)
         vesicles.status[rows] = Status.FREE
         vesicles.host[rows] = -1
 
     def _let_in(self, state: State, vesicles: Vesicles, dt: float) -> np.ndarray:
-        """Vesicles that come in through faces held at a concentration c; shape (K, L).
-
-            N ~ Poisson(c A sqrt(4 D dt / pi)),   density at depth x: c erfc(x / sqrt(4 D dt))
-
-        is what a half-space held at c on its face holds after dt, so these stand still until the step ends.
-        """
+        """Vesicles that come in through faces held at a concentration, (K, L)."""
         domain, entered = state.domain, np.zeros((len(state.kinds), len(state.labels)))
         for side, held in enumerate(domain.face_concentration[: 2 * domain.dim]):
             if held <= 0 or domain.faces[side] != Face.FIXED:
                 continue
             label = state.labels.names.index(RESERVOIR)
-            for kind, vesicle in enumerate(state.kinds):
-                position = _entrants(state, side, vesicle, held, dt)
-                if not len(position):
-                    continue
+            for kind, capture in enumerate(self._captures):
+                position, start = capture.enter(state, side, held, dt)
                 new = self._born(state, kind, len(position))
                 new["x"], new["y"], new["z"] = position.T
-                added = vesicles.append(**new, born=state.time + dt, start=dt, donor=-1, host=-1, label=label)
-                state.events.add(Event.ENTRY, vesicles, added, np.full(len(added), state.time + dt))
+                time = state.time + start
+                added = vesicles.append(**new, born=time, start=start, donor=-1, host=-1, label=label)
+                state.events.add(Event.ENTRY, vesicles, added, time)
                 entered[kind, label] += len(added)
         return entered
 
@@ -184,40 +166,6 @@ class VesicleEngine:
             "diffusivity": vesicle.diffusivity * math.exp(-0.5 * sigma**2) / size,
             "copies": np.minimum(copies, np.iinfo(np.uint16).max),
         }
-
-
-def _entrants(state: State, side: int, vesicle: VesicleKind, held: float, dt: float) -> np.ndarray:
-    """Positions of what enters through one face in a step, (n, 3); drawn voxel by voxel of the face."""
-    domain, streams = state.domain, state.streams
-    axis, high = side // 2, side % 2 == 1
-    grid = np.arange(domain.n_voxels).reshape(domain.shape)
-    face = np.take(grid, -1 if high else 0, axis=domain.dim - 1 - axis).ravel()
-    hindrance = np.broadcast_to(domain.hindrance, domain.shape).ravel()[face]
-    if domain.obstacle is not None:
-        hindrance = np.where(domain.obstacle.ravel()[face], 0.0, hindrance)
-    spread = np.sqrt(4 * vesicle.diffusivity * hindrance * dt)
-    area = domain.voxel_volume / domain.voxel
-    key = face * len(SIDES) + side
-    number = streams.poisson(Purpose.ENTRY, key, state.step, held * area * spread / math.sqrt(math.pi))
-    which = np.repeat(np.arange(len(face)), number)
-    counter = np.arange(len(which)) - np.repeat(np.cumsum(number) - number, number)
-    entity = key[which] * 1_000_003 + counter
-    u = [streams.uniform(Purpose.ENTRY, entity, state.step, draw=1 + i) for i in range(5)]
-    # A depth with density erfc(x/s) is a uniform share of a Rayleigh length.
-    depth = u[0] * spread[which] / math.sqrt(2) * np.sqrt(-2 * np.log(u[1]))
-    voxel = np.stack(np.unravel_index(face[which], domain.shape)[::-1], axis=1)
-    position = np.empty((len(which), 3))
-    for i in range(domain.dim):
-        position[:, i] = domain.low[i] + (voxel[:, i] + u[2 + i]) * domain.voxel
-    if domain.dim == 2:
-        position[:, 2] = domain.low[2] + domain.thickness / 2
-    depth = np.minimum(depth, 0.999 * domain.extent[axis])
-    edge = domain.low[axis] + (domain.extent[axis] if high else 0.0)
-    position[:, axis] = edge - depth if high else edge + depth
-    if domain.obstacle is not None:
-        blocked = domain.obstacle.ravel()[domain.flat(domain.voxel_of(position))]
-        position = position[~blocked]
-    return position
 
 
 def _vesicles(state: State) -> Vesicles:

@@ -99,7 +99,9 @@ def test_a_bad_table_is_refused(command, tmp_path, data, fragments) -> None:
 def test_a_table_without_the_named_column_says_which_it_has(exoabm, tmp_path) -> None:
     put(tmp_path / "cells.csv", b"x_um,y_um,phenotype\n1,2,CK+\n")
     pairs = ("--set", "layout.table=cells.csv", "--set", "layout.cell_type=phenotyp")
-    exoabm("run", "tissue", "--out", "a", *pairs).refused(2, "cells.csv", "'phenotyp'", "did you mean 'phenotype'?")
+    exoabm("run", "tissue", "--out", "a", *pairs).refused(
+        2, "cells.csv", "'phenotyp'", "did you mean 'phenotype'?"
+    )
 
 
 def test_a_table_in_three_dimensions_does_not_fit_a_slab(command, tmp_path) -> None:
@@ -135,8 +137,16 @@ def upload(tmp_path) -> Path:
 
 @pytest.mark.parametrize(
     "table",
-    ["../secret.csv", "{above}/secret.csv", "{above}/upload/cells.csv", "link.csv", "sub/secret.csv"]
-    + ["cells.csv/../../secret.csv", "./../upload/../secret.csv", "/etc/passwd"],
+    [
+        "../secret.csv",
+        "./../upload/../secret.csv",
+        "cells.csv/../../secret.csv",
+        "{above}/secret.csv",
+        "{above}/upload/cells.csv",
+        "link.csv",
+        "sub/secret.csv",
+        "/etc/passwd",
+    ],
 )
 def test_an_upload_reads_nothing_outside_its_folder(upload, tmp_path, table) -> None:
     loaded = untrusted(upload, table.format(above=tmp_path))

@@ -150,9 +150,13 @@ def test_a_folder_that_cannot_be_put_in_place_leaves_the_old_one(tmp_path, monke
 
 
 def test_an_error_inside_the_folder_leaves_nothing(tmp_path) -> None:
-    with pytest.raises(ZeroDivisionError), RunFolder(tmp_path / "deep" / "a") as folder:
-        (folder.work / "half.txt").write_text("half")
-        raise ZeroDivisionError
+    def fail_halfway() -> None:
+        with RunFolder(tmp_path / "deep" / "a") as folder:
+            (folder.work / "half.txt").write_text("half")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_halfway()
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
@@ -163,9 +167,7 @@ def test_an_error_inside_the_folder_leaves_nothing(tmp_path) -> None:
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["interrupt", "terminate"]
 )
 @pytest.mark.parametrize("overwrite", [False, True], ids=["new", "overwrite"])
-def test_a_signal_in_the_middle_of_a_run_leaves_nothing(
-    tmp_path, number, code, overwrite, request
-) -> None:
+def test_a_signal_in_the_middle_of_a_run_leaves_nothing(tmp_path, number, code, overwrite, request) -> None:
     if overwrite:
         run_to_folder(load("two_cells"), tmp_path / "a", seed=1, hours=0.05)
     arguments = ["run", "two_cells", "--hours", "90000", "--seed", "2", "--out", "a"]
@@ -223,7 +225,9 @@ def test_a_broken_balance_stops_the_run_and_keeps_what_was_recorded(command, tmp
     assert about["exit_state"] == "failed"
     assert "ledger does not balance" in about["error"]
     assert about["seed"] == 1
-    assert pq.read_table(failed / "metrics.parquet")["time_h"].to_pylist() == pytest.approx([0, 1 / 60, 2 / 60])
+    assert pq.read_table(failed / "metrics.parquet")["time_h"].to_pylist() == pytest.approx(
+        [0, 1 / 60, 2 / 60]
+    )
     assert pq.read_table(failed / "cells.parquet").num_rows == 6
 
 

@@ -1,0 +1,305 @@
+"""How single vesicles move and are captured: from voxel to voxel, or in space up to a membrane."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import numpy as np
+from scipy import sparse
+
+from exoabm.domain import SIDES, Face
+from exoabm.kernels import hop as hopping
+from exoabm.kernels import walk as walking
+from exoabm.streams import Purpose
+from exoabm.transport.coupling import couple
+from exoabm.transport.scheme import choose_courant, conductance, is_uniform, substep_rates
+
+if TYPE_CHECKING:
+    from exoabm.state import State
+    from exoabm.vesicle import Vesicles
+
+INSET = 0.01
+"""Released vesicles keep this share of a voxel from its faces, so that rounding never moves them over."""
+STEP_AT_MEMBRANE = 0.1
+"""Spread of the shortest sub-steps beside membranes, in radii of the smallest cell."""
+REACH = 4.0
+"""How far from a voxel membranes are looked for, in spreads of the shortest sub-steps."""
+
+
+class Fates(NamedTuple):
+    """How each vesicle of a step ended it: a code of the kernels, the time, the cell (row, or -1)."""
+
+    code: np.ndarray
+    when: np.ndarray
+    target: np.ndarray
+
+
+class Capture(Protocol):
+    """A way in which free vesicles of one kind move and are captured."""
+
+    def move(
+        self, state: State, vesicles: Vesicles, rows: np.ndarray, dt: float, fates: Fates, threads: int
+    ) -> None:
+        """Move the vesicles in ``rows`` for ``dt`` seconds, and write their fates."""
+        ...
+
+    def release(self, state: State, cell: np.ndarray, vesicle: np.ndarray, step: int) -> np.ndarray:
+        """Positions (m, 3) in um where ``cell`` (rows) releases ``vesicle`` (birth numbers)."""
+        ...
+
+    def enter(self, state: State, side: int, held: float, dt: float) -> tuple[np.ndarray, np.ndarray]:
+        """Positions (m, 3) and times in the step of what enters a face held at a concentration."""
+        ...
+
+
+class VoxelCapture:
+    """Vesicles hop from voxel to voxel and are captured where a cell's footprint is.
+
+    The twin of the continuum engine: the expected numbers are its own, whatever the step. Cells may
+    overlap; the space that they fill is in the hindrance.
+    """
+
+    def __init__(self, state: State, kind: int) -> None:
+        domain = state.domain
+        self._kind = kind
+        self._coupling = coupling = couple(state, kind)
+        rates = sparse.csc_array(coupling.sink_rates(domain.voxel_volume))
+        used = np.flatnonzero(np.diff(rates.indptr))
+        slot_of_voxel = np.full(domain.n_voxels, -1, np.int32)
+        slot_of_voxel[used] = np.arange(len(used))
+        self._sinks = hopping.Sinks(
+            slot_of_voxel,
+            np.concatenate([[0], np.cumsum(np.diff(rates.indptr)[used])]).astype(np.int64),
+            rates.indices.astype(np.int32),
+            rates.data.astype(np.float64),
+        )
+        flat = [np.reshape(g, (-1, *g.shape[-2:])) for g in conductance(domain)]
+        nothing = np.zeros((2, *(int(n) for n in domain.counts[1::-1])))
+        self._lattice = hopping.Lattice(
+            domain.dim,
+            domain.low,
+            domain.voxel,
+            domain.counts,
+            np.array([face == Face.PERIODIC for face in domain.faces[::2]]),
+            flat[0],
+            flat[1],
+            flat[2] if domain.dim == 3 else nothing,
+            float(domain.hindrance) if is_uniform(domain) else 0.0,
+            state.kinds[kind].decay_rate,
+        )
+        self._substeps = substep_rates(domain, choose_courant(domain), state.kinds[kind].decay_rate)
+
+    def move(
+        self, state: State, vesicles: Vesicles, rows: np.ndarray, dt: float, fates: Fates, threads: int
+    ) -> None:
+        """See ``Capture``. Cells with fewer free receptors capture less."""
+        coupling = self._coupling
+        free = free_receptors(state, self._kind, coupling.membrane_rate, coupling.inverse_saturation)
+        sinks = self._sinks._replace(entry_rate=self._sinks.entry_rate * free[self._sinks.entry_cell])
+        hopping.hop(
+            rows,
+            vesicles.id,
+            vesicles.x,
+            vesicles.y,
+            vesicles.z,
+            vesicles.diffusivity,
+            vesicles.start,
+            dt,
+            self._substeps,
+            state.streams.seed,
+            int(Purpose.MOVE),
+            state.step,
+            self._lattice,
+            sinks,
+            *fates,
+            threads=threads,
+        )
+
+    def release(self, state: State, cell: np.ndarray, vesicle: np.ndarray, step: int) -> np.ndarray:
+        """See ``Capture``: somewhere in a voxel of the release stencil, drawn by its weight."""
+        u = [state.streams.uniform(Purpose.RELEASE_SITE, vesicle, step, draw=i) for i in range(4)]
+        stencil, domain = self._coupling.release, state.domain
+        running = np.concatenate([[0.0], np.cumsum(stencil.data)])
+        first, last = stencil.indptr[cell], stencil.indptr[cell + 1]
+        drawn = running[first] + u[0] * (running[last] - running[first])
+        entry = np.clip(np.searchsorted(running, drawn, side="right") - 1, first, last - 1)
+        voxel = np.stack(np.unravel_index(stencil.indices[entry], domain.shape)[::-1], axis=1)
+        position = np.empty((len(cell), 3))
+        for axis in range(domain.dim):
+            inside = INSET + (1 - 2 * INSET) * u[1 + axis]
+            position[:, axis] = domain.low[axis] + (voxel[:, axis] + inside) * domain.voxel
+        if domain.dim == 2:
+            position[:, 2] = state.cells.position[cell, 2]
+        return position
+
+    def enter(self, state: State, side: int, held: float, dt: float) -> tuple[np.ndarray, np.ndarray]:
+        """See ``Capture``: into the voxels at the face, 2 D c A/dx a second, half a voxel being the way."""
+        domain = state.domain
+        face = _FaceVoxels(state, side)
+        per_second = 2 * state.kinds[self._kind].diffusivity * face.hindrance / domain.voxel**2
+        which, u = face.draw(state, held * domain.voxel_volume * per_second * dt, 4)
+        inside = [INSET + (1 - 2 * INSET) * v for v in u[:3]]
+        return face.positions(state, which, inside), dt * u[3]
+
+
+class MembraneCapture:
+    """Capture at partially absorbing spheres, or discs through a slab, that vesicles cannot enter.
+
+    D dc/dn = kappa_s c,   kappa_s = k_a / (4 pi a^2)  or  k_a / (2 pi a h)
+    """
+
+    def __init__(self, state: State, kind: int) -> None:
+        self._kind = kind
+        domain = state.domain
+        radius = state.of_type("diameter") / 2
+        area = 4 * np.pi * radius**2 if domain.dim == 3 else 2 * np.pi * radius * domain.thickness
+        self._rate = state.of_type("uptake_rate")[:, kind].astype(float)
+        with np.errstate(divide="ignore"):
+            inverse = 1.0 / state.of_type("saturation")[:, kind]
+        self._inverse_saturation = np.where(self._rate > 0, inverse, 0.0)
+        shortest = STEP_AT_MEMBRANE * float(radius.min())
+        self._table = walking.membranes(
+            domain.dim,
+            domain.low,
+            domain.voxel,
+            domain.counts,
+            np.array(domain.faces, np.int64),
+            state.cells.position,
+            radius,
+            self._rate / area,
+            max(REACH * shortest, domain.voxel),
+        )
+        self._medium = medium_of(state, kind, np.zeros(domain.n_voxels, bool), shortest)
+
+    def move(
+        self, state: State, vesicles: Vesicles, rows: np.ndarray, dt: float, fates: Fates, threads: int
+    ) -> None:
+        """See ``Capture``. Cells with fewer free receptors are less reactive."""
+        free = free_receptors(state, self._kind, self._rate, self._inverse_saturation)
+        walking.walk(
+            rows,
+            vesicles.id,
+            vesicles.x,
+            vesicles.y,
+            vesicles.z,
+            vesicles.diffusivity,
+            vesicles.start,
+            dt,
+            state.streams.seed,
+            state.step,
+            self._medium,
+            self._table._replace(reactivity=self._table.reactivity * free),
+            *fates,
+            threads=threads,
+        )
+
+    def release(self, state: State, cell: np.ndarray, vesicle: np.ndarray, step: int) -> np.ndarray:
+        """See ``Capture``: evenly on the membrane."""
+        u = [state.streams.uniform(Purpose.RELEASE_SITE, vesicle, step, draw=i) for i in range(2)]
+        angle = 2 * np.pi * u[0]
+        flat = state.domain.dim == 2
+        height = np.zeros(len(cell)) if flat else 2 * u[1] - 1
+        across = np.sqrt(1 - height**2)
+        normal = np.stack([across * np.cos(angle), across * np.sin(angle), height], axis=1)
+        radius = self._table.radius[cell, None]
+        return np.asarray(state.cells.position[cell] + radius * normal)
+
+    def enter(self, state: State, side: int, held: float, dt: float) -> tuple[np.ndarray, np.ndarray]:
+        """See ``Capture``: as deep as a half-space held at c on its face lets them come in a step.
+
+            N ~ Poisson(c A sqrt(4 D dt / pi)),   density at depth x: c erfc(x / sqrt(4 D dt))
+
+        They stand still until the step ends.
+        """
+        domain, face = state.domain, _FaceVoxels(state, side)
+        spread = np.sqrt(4 * state.kinds[self._kind].diffusivity * face.hindrance * dt)
+        area = domain.voxel_volume / domain.voxel
+        which, u = face.draw(state, held * area * spread / math.sqrt(math.pi), 5)
+        position = face.positions(state, which, u[:3])
+        # A depth with density erfc(x/s) is a uniform share of a Rayleigh length.
+        depth = u[3] * spread[which] * np.sqrt(-np.log(u[4]))
+        axis, extent = side // 2, domain.extent[side // 2]
+        depth = np.minimum(depth, (1 - 1e-6) * extent)
+        edge = domain.low[axis] + (extent if side % 2 else 0.0)
+        position[:, axis] = edge - depth if side % 2 else edge + depth
+        if domain.obstacle is not None:
+            open_ = ~domain.obstacle.ravel()[domain.flat(domain.voxel_of(position))]
+            position = position[open_]
+        return position, np.full(len(position), dt)
+
+
+class _FaceVoxels:
+    """The voxels along one side of the domain, and draws in each of them."""
+
+    def __init__(self, state: State, side: int) -> None:
+        domain = state.domain
+        grid = np.arange(domain.n_voxels).reshape(domain.shape)
+        at = -1 if side % 2 else 0
+        self._voxel = np.take(grid, at, axis=domain.dim - 1 - side // 2).ravel()
+        self._key = self._voxel * len(SIDES) + side
+        self.hindrance = np.broadcast_to(domain.hindrance, domain.shape).ravel()[self._voxel]
+        if domain.obstacle is not None:
+            self.hindrance = np.where(domain.obstacle.ravel()[self._voxel], 0.0, self.hindrance)
+
+    def draw(self, state: State, expected: np.ndarray, n: int) -> tuple[np.ndarray, list[np.ndarray]]:
+        """Poisson numbers per voxel: the voxel of each entrant, and n uniform draws for it."""
+        streams = state.streams
+        number = streams.poisson(Purpose.ENTRY, self._key, state.step, expected)
+        which = np.repeat(np.arange(len(number)), number)
+        counter = np.arange(len(which)) - np.repeat(np.cumsum(number) - number, number)
+        entity = (self._key[which] << 20) + counter
+        return which, [streams.uniform(Purpose.ENTRY, entity, state.step, draw=1 + i) for i in range(n)]
+
+    def positions(self, state: State, which: np.ndarray, inside: list[np.ndarray]) -> np.ndarray:
+        """Positions in um at shares ``inside`` of the voxels ``which``."""
+        domain = state.domain
+        voxel = np.stack(np.unravel_index(self._voxel[which], domain.shape)[::-1], axis=1)
+        position = np.empty((len(which), 3))
+        for axis in range(domain.dim):
+            position[:, axis] = domain.low[axis] + (voxel[:, axis] + inside[axis]) * domain.voxel
+        if domain.dim == 2:
+            position[:, 2] = domain.low[2] + domain.thickness / 2
+        return position
+
+
+def medium_of(state: State, kind: int, matters: np.ndarray, shortest: float) -> walking.Medium:
+    """What vesicles of a kind move through; ``matters`` marks the voxels with capture."""
+    domain = state.domain
+    sides = np.array(domain.faces, np.int64)
+    hindrance = np.atleast_1d(np.asarray(domain.hindrance, np.float32)).ravel()
+    obstacle = np.empty(0, np.uint8)
+    if domain.obstacle is not None:
+        obstacle = domain.obstacle.ravel().astype(np.uint8)
+        matters = matters | domain.obstacle.ravel()
+    return walking.Medium(
+        domain.dim,
+        domain.low,
+        domain.voxel,
+        domain.counts,
+        sides,
+        hindrance,
+        obstacle,
+        state.kinds[kind].decay_rate,
+        walking.clearance(domain.counts, domain.voxel, sides, matters, hindrance),
+        shortest,
+    )
+
+
+def free_receptors(state: State, kind: int, rate: np.ndarray, inverse_saturation: np.ndarray) -> np.ndarray:
+    """Share of each cell's receptors that are free, 1 - bound/R, shape (n,).
+
+    R = Km k_a / (k_off + k_int)
+
+    With R receptors the uptake at a steady concentration c is k_a c / (1 + c/Km), as in the continuum.
+    """
+    vesicle = state.kinds[kind]
+    leave = vesicle.unbinding_rate + vesicle.internalization_rate
+    if leave == 0 or not inverse_saturation.any():
+        return np.ones(len(rate))
+    bound = state.trafficking.bound[:, kind].sum(axis=1)
+    with np.errstate(divide="ignore"):
+        receptors = rate / (inverse_saturation * leave)
+    limited = inverse_saturation > 0
+    share = np.divide(bound, receptors, out=np.zeros_like(rate), where=limited & (receptors > 0))
+    return np.clip(1.0 - share, 0.0, 1.0)

@@ -1,0 +1,232 @@
+"""What the pages say is so: commands and keys are accepted, sources exist, numbers are those of a run."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import typer
+
+from exoabm import ExosomeModel
+from exoabm.cli import app
+from exoabm.errors import InputError
+from exoabm.ledger import PLACES
+from exoabm.parameters import CATALOG, references
+from exoabm.scenario.loader import shipped
+
+ROOT = Path(__file__).parents[2]
+PAGES = {name: path.with_suffix(".md") for name, path in shipped().items()}
+README, ODD = ROOT / "README.md", ROOT / "ODD.md"
+SECTIONS = [
+    "What is it",
+    "How it works",
+    "How to use it",
+    "Things to notice",
+    "Things to try",
+    "Extend",
+    "References",
+]
+CLI: Any = typer.main.get_command(app)
+
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+SPAN = re.compile(r"`([^`\n]+)`")
+SETTING = re.compile(r"--set \S")
+
+
+def text(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+def sections(page: str) -> dict[str, str]:
+    """Second-level sections and their texts; what stands in code is no heading."""
+    parts = re.split(r"^## (.+)\n", FENCE.sub(lambda m: m[0].replace("\n#", "\n "), page), flags=re.MULTILINE)
+    return dict(zip(parts[1::2], (part.strip() for part in parts[2::2]), strict=True))
+
+
+def spans(page: str) -> list[str]:
+    """Code within lines, such as `this`."""
+    return SPAN.findall(FENCE.sub("", page))
+
+
+def commands(page: str) -> list[str]:
+    """Every exoabm command of a page, in code blocks and within lines."""
+    blocks = [line for kind, block in FENCE.findall(page) if kind == "sh" for line in block.splitlines()]
+    return [each for each in blocks + spans(page) if each.startswith("exoabm ")]
+
+
+def settings(page: str) -> list[str]:
+    """Every piece of code within lines that is made of --set options."""
+    return [span for span in spans(page) if SETTING.match(span)]
+
+
+def obey(command: str) -> None:
+    """Parse a command in full, and carry out all of it that costs nothing.
+
+    A run is only validated; what reads a run folder, and the benchmark, are only parsed.
+    """
+    name, *rest = shlex.split(command)[1:]
+    given = CLI.commands[name].make_context(name, list(rest)).params
+    source = given.get("scenario") or given.get("source")
+    if name == "run":
+        pairs = [word for pair in given["set_"] or () for word in ("--set", pair)]
+        CLI(["validate", source, *pairs], standalone_mode=False)
+    elif name != "bench" and not str(source).startswith("runs/"):
+        CLI([name, *rest], standalone_mode=False)
+
+
+def unknown_sources(section: str) -> set[str]:
+    """Words in code of a section on references that are no keys of the bibliography."""
+    return {span for span in spans(section) if " " not in span} - references().keys()
+
+
+def table(page: str, first: str) -> list[list[str]]:
+    """Rows of the first Markdown table whose head begins with ``first``, its head included."""
+    start = page.index(f"| {first} |")
+    rows = page[start:].split("\n\n")[0].splitlines()
+    cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
+    return [cells[0], *cells[2:]]
+
+
+def misprinted(printed: dict[str, str], found: dict[str, float]) -> set[str]:
+    """Columns whose printed number is not the one found, rounded to as many places."""
+    return {
+        name
+        for name, number in printed.items()
+        if f"{found[name]:.{len(number.partition('.')[2])}f}" != number
+    }
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder to work in, with the table that pages call one's own."""
+    shutil.copy(shipped()["tissue"].with_name("tissue_cells.csv"), tmp_path / "cells.csv")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_has_every_section_and_none_is_empty(name: str) -> None:
+    found = sections(text(PAGES[name]))
+    assert list(found) == SECTIONS
+    assert all(found.values())
+
+
+def test_an_empty_section_is_seen() -> None:
+    page = "# T\n\n## What is it\n\n## How it works\n\n```sh\n# no heading\n```\n"
+    assert sections(page) == {"What is it": "", "How it works": "```sh\n  no heading\n```"}
+
+
+@pytest.mark.parametrize("name", [*PAGES, "README", "ODD"])
+def test_every_command_is_accepted(name: str, desk: Path) -> None:
+    page = text(PAGES.get(name, ROOT / f"{name}.md"))
+    found = sorted(
+        commands(page), key=lambda command: "export" not in command
+    )  # first to write, then to read
+    assert len(found) >= 4 or name == "ODD"
+    for command in found:
+        obey(command)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_change_to_try_is_accepted(name: str, desk: Path) -> None:
+    found = settings(text(PAGES[name]))
+    assert len(found) >= 4
+    for change in found:
+        CLI(["validate", name, *shlex.split(change)], standalone_mode=False)
+
+
+@pytest.mark.parametrize(
+    ("command", "error", "reason"),
+    [
+        ("exoabm run signaling --set cell_type.donor.relase_rate=3", InputError, "unknown key"),
+        ("exoabm run signalling", InputError, "did you mean"),
+        ("exoabm run signaling --speed 3", Exception, "--speed"),
+        ("exoabm walk signaling", KeyError, "walk"),
+        ("exoabm run missing.toml", InputError, "no scenario file"),
+    ],
+)
+def test_a_wrong_command_is_seen(command: str, error: type[Exception], reason: str, desk: Path) -> None:
+    assert commands(f"```sh\n{command}\n```\n and `{command}`.") == [command, command]
+    with pytest.raises(error, match=reason):
+        obey(command)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_source_is_in_the_bibliography(name: str) -> None:
+    section = sections(text(PAGES[name]))["References"]
+    assert len(spans(section)) >= 4
+    assert not unknown_sources(section)
+    assert f"exoabm cite {name}" in spans(section)
+
+
+def test_an_unknown_source_is_seen() -> None:
+    assert unknown_sources("So `chiu2016`, and `nobody1900`; `exoabm cite x`.") == {"nobody1900"}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_numbers_of_a_page_are_those_of_a_run(name: str) -> None:
+    """The ledger at the end of the scenario, seed 1, to every place printed; origins do not alter it."""
+    head, row = table(text(PAGES[name]), "emitted")[:2]
+    columns = ["internalized" if column == "in endosomes" else column for column in head]
+    assert set(columns) <= {"emitted", *PLACES}
+    model = ExosomeModel(name, seed=1, overrides={"transport.provenance": "cell_type"})
+    model.run()
+    (found,) = model.state.ledger.totals().values()
+    assert not misprinted(dict(zip(columns, row, strict=True)), found)
+
+
+def test_a_misprint_is_seen() -> None:
+    found = {"free": 468.58, "bound": 0.4351, "emitted": 1440.0}
+    assert not misprinted({"free": "468.6", "bound": "0.435", "emitted": "1440"}, found)
+    assert misprinted({"free": "468.7", "bound": "0.435", "emitted": "1439"}, found) == {"free", "emitted"}
+
+
+def test_parameters_in_the_odd_are_those_of_the_catalog() -> None:
+    rows = table(text(ODD), "parameter")[1:]
+    assert len(rows) >= 20
+    for key, symbol, default, unit, plausible, basis in rows:
+        parameter = CATALOG[key.strip("`")]
+        assert float(default) == parameter.default, key
+        assert unit == parameter.unit, key
+        assert plausible == ("{:g} to {:g}".format(*parameter.published) if parameter.published else "-"), key
+        assert set(spans(basis)) <= set(parameter.source), key
+        assert symbol
+
+
+@pytest.mark.parametrize("path", [README, ODD, *PAGES.values()], ids=lambda path: path.name)
+def test_every_file_named_exists(path: Path) -> None:
+    page = text(path)
+    named = [span for span in spans(page) if re.fullmatch(r"(exoabm|tests|scenarios)/[\w./]+", span)]
+    linked = [link for link in re.findall(r"\]\(([^)]+)\)", page) if "://" not in link]
+    missing = [each for each in named + linked if not (ROOT / each).exists()]
+    assert not missing
+    assert path not in (README, ODD) or len(named + linked) >= 5
+
+
+def test_the_python_of_the_readme_runs() -> None:
+    (code,) = [block for kind, block in FENCE.findall(text(README)) if kind == "python"]
+    made: dict[str, object] = {}
+    exec(code.replace("hours=24", "hours=1"), made)  # noqa: S102
+    model = made["model"]
+    assert isinstance(model, ExosomeModel)
+    assert model.hours == 1
+    assert model.communication.number_of_edges() == 2100
+
+
+def test_the_exact_answer_that_the_pages_quote() -> None:
+    """From 24 to 72 h `signaling` takes up 18,377.98 vesicles, which the transfer matrix foretells."""
+    model = ExosomeModel("signaling", seed=1, overrides={"transport.provenance": "cell_type"})
+    model.run(24)
+    start = model.state.trafficking.internalized.sum()
+    model.run(48)
+    gain = model.state.trafficking.internalized.sum() - start
+    expected = model.transfer_matrix().internalized.sum() * 48 * 60
+    assert gain == pytest.approx(expected, rel=1e-9)
+    assert np.round([gain, expected], 2).tolist() == [18377.98, 18377.98]
+    for path in (README, PAGES["signaling"]):
+        assert text(path).count("18,377.98") == 2
