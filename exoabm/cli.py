@@ -143,8 +143,13 @@ def run(
     hours: Annotated[
         float | None, typer.Option(help="Model time; the scenario's duration if not given.")
     ] = None,
+    engine: Annotated[
+        str | None, typer.Option(help="continuum or vesicles; the scenario's if not given.")
+    ] = None,
     set_: SetOption = None,
-    out_: Annotated[Path | None, typer.Option("--out", help="Run folder [runs/NAME-SEED].")] = None,
+    out_: Annotated[
+        Path | None, typer.Option("--out", help="Run folder; runs/NAME-SEED if not given.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace an existing or unfinished run folder.")] = False,
     checkpoint_every: Annotated[
         str | None,
@@ -154,9 +159,10 @@ def run(
     as_json: JsonOption = False,
 ) -> None:
     """Run a scenario and write its run folder."""
+    loaded = _load(scenario, [*(set_ or []), *([f"transport.engine={engine}"] if engine else [])])
+    _refuse_large_grid(loaded)
     from exoabm.streams import Streams
 
-    loaded = _load(scenario, set_)
     seed = Streams.from_entropy(seed).seed
     hours = _positive_hours(hours)
     interval = _interval(checkpoint_every)
@@ -198,9 +204,10 @@ def resume(
 @app.command()
 def validate(scenario: ScenarioArgument, set_: SetOption = None, as_json: JsonOption = False) -> None:
     """Check a scenario wholly, its table and layout included, without running it."""
+    loaded = _load(scenario, set_)
+    _refuse_large_grid(loaded)
     from exoabm.scenario.builder import blueprint, census
 
-    loaded = _load(scenario, set_)
     plan = blueprint(loaded, seed=0)
     cells = census(plan.types, plan.type_index)
     if as_json:
@@ -217,10 +224,12 @@ def estimate(scenario: ScenarioArgument, set_: SetOption = None, as_json: JsonOp
     """Estimate the memory and time of a run before it starts; refuse (exit 3) what cannot fit."""
     from dataclasses import asdict
 
+    loaded = _load(scenario, set_)
+    _refuse_large_grid(loaded)
     from exoabm.scenario.builder import blueprint
     from exoabm.scenario.estimate import gib
 
-    plan = blueprint(_load(scenario, set_), seed=0)
+    plan = blueprint(loaded, seed=0)
     guess = plan.estimate
     if as_json:
         _print_json(asdict(guess))
@@ -316,6 +325,13 @@ def _load(scenario: str, pairs: list[str] | None) -> LoadedScenario:
             raise InputError(f"--set {pair!r}: write KEY=VALUE, e.g. --set clock.duration='12 h'")
         overrides[key.strip()] = value.strip()
     return load(scenario, overrides)
+
+
+def _refuse_large_grid(loaded: LoadedScenario) -> None:
+    """Refuse before the slow imports what cannot fit by its declared size alone."""
+    from exoabm.scenario.estimate import refuse_large_grid
+
+    refuse_large_grid(loaded.scenario)
 
 
 def _rows(loaded: LoadedScenario) -> Iterator[dict[str, Any]]:
@@ -435,7 +451,8 @@ def _print_result(result: RunResult) -> None:
         for place, count in ledger.items():
             if count or place == "emitted":
                 share = count / ledger["emitted"] if ledger["emitted"] else 0.0
-                table.add_row(place, f"{count:,.4g}" if count < 1e4 else f"{count:,.0f}", f"{share:.2%}")
+                name = "internalized (now)" if place == "internalized" else place.replace("_", " ")
+                table.add_row(name, _counted(count), f"{share:.2%}")
         out.print(table)
     taken = summary["communication"]["internalized_by_type"]
     if any(any(row.values()) for row in taken.values()):
@@ -447,7 +464,34 @@ def _print_result(result: RunResult) -> None:
         for donor, row in taken.items():
             table.add_row(donor, *(f"{row[r]:,.1f}" for r in receivers))
         out.print(table)
+    _print_strongest(summary["communication"]["strongest_edges"])
+    threshold = summary["communication"]["threshold_per_mL"]
+    for kind, distance in summary["communication"]["communication_distance_um"].items():
+        reach = "beyond the domain" if distance is None else f"{distance:,.0f} um"
+        out.print(f"{kind} stays above {threshold:.3g} /mL out to {reach} from the donors", highlight=False)
     out.print(f"[green]{escape(str(result.folder))}[/]", highlight=False)
+
+
+def _print_strongest(edges: list[dict[str, Any]]) -> None:
+    if not edges:
+        return
+    copies = [name for name in edges[0] if name.startswith("copies_delivered_")]
+    table = Table(
+        box=None, header_style="bold", pad_edge=False, title="strongest edges", title_justify="left"
+    )
+    table.add_column("donor -> recipient")
+    for name in ("taken up", "delivered", *(f"{c.removeprefix('copies_delivered_')} copies" for c in copies)):
+        table.add_column(name, justify="right")
+    for edge in edges:
+        ends = f"{edge['donor_type']} {edge['donor']} -> {edge['recipient_type']} {edge['recipient']}"
+        counts = (edge[name] for name in ("internalized", "delivered", *copies))
+        table.add_row(ends, *map(_counted, counts))
+    out.print(table)
+
+
+def _counted(count: float) -> str:
+    """A number of vesicles: whole, or with four figures where it is an expected one."""
+    return f"{count:,.0f}" if count >= 1e4 or count == int(count) else f"{count:,.4g}"
 
 
 def _print_json(data: Any) -> None:

@@ -507,12 +507,9 @@ def contact(before, after, spread, sink, curvature):
     free *= erfcx(a + free)
     b = (sink + curvature) * root
     lost = 1.0 / math.sqrt(math.pi) if b > 1e9 else b * erfcx(a + b)
-    return (
-        2.0
-        * math.sqrt(math.pi)
-        * (lost - free)
-        / (1.0 + math.exp(q) - 2.0 * math.sqrt(math.pi) * free)
-    )
+    twice = 2.0 * math.sqrt(math.pi)
+    chance = twice * (lost - free) / (1.0 + math.exp(q) - twice * free)
+    return min(max(chance, 0.0), 1.0)  # against rounding
 
 
 @njit(forceinline=True, **_JIT)

@@ -279,11 +279,12 @@ def summary(state: State, threshold: float) -> dict[str, Any]:
 
 
 def strongest(state: State, most: int = 10) -> list[dict[str, Any]]:
-    """The edges between cells over which most vesicles were taken up; none where donors are not known."""
+    """The edges between two cells over which most vesicles went; none where donors are not known."""
     edges = edges_of(state)
     if edges.resolution is not Resolution.CELL:
         return []
-    taken = edges.counts["internalized"]
+    between = edges.donor != state.cells.birth_id[edges.recipient]
+    taken = np.where(between, edges.counts["internalized"], 0.0)
     order = np.lexsort((edges.donor, edges.recipient, -taken))[:most]
     types = [t.name for t in state.types]
     shown = ("encountered", "internalized", "delivered", *copies_columns(state))

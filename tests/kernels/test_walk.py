@@ -303,6 +303,8 @@ def test_contact_is_the_ratio_of_densities() -> None:
         assert kernel.contact(x0, x, 1.0, 0.0, 0.1) == pytest.approx(0, abs=1e-6)
         plane = 2 / (1 + np.exp(2 * x0 * x))
         assert kernel.contact(x0, x, 1.0, np.inf, 0.0) == pytest.approx(plane, rel=1e-6)
+    for sink in (1e-9, 1e3, 1e8, np.inf):
+        assert 0 <= kernel.contact(0.0, 0.0, 1.0, sink, 0.1) <= 1
     x = np.linspace(0, 12, 200_001)
     x0, k = 0.4, 0.8
     folded = (np.exp(-((x - x0) ** 2) / 2) + np.exp(-((x + x0) ** 2) / 2)) / np.sqrt(2 * np.pi)
