@@ -65,13 +65,16 @@ def _counted_edges(state: State, book: EdgeBook) -> Edges:
     sorted_ids = state.cells.birth_id[row_of]
     donor_row = row_of[np.searchsorted(sorted_ids, joined["donor"])]
     recipient = row_of[np.searchsorted(sorted_ids, joined["recipient"])]
+    origins = tuple(name for name in dict.fromkeys(state.labels.types) if name != RESERVOIR)
     counts = {name: joined[name].astype(float) for name in book.columns}
     counts["bound"] = counts["encountered"] - counts.pop("unbound") - counts["internalized"]
     return Edges(
         resolution=Resolution.CELL,
-        origins=tuple(t.name for t in state.types),
+        origins=origins,
         donor=joined["donor"],
-        origin=state.cells.type[donor_row].astype(np.int64),
+        origin=np.array([origins.index(t.name) if t.name in origins else -1 for t in state.types])[
+            state.cells.type[donor_row]
+        ],
         recipient=recipient,
         kind=np.repeat(np.arange(len(tables)), [len(t["donor"]) for t in tables]),
         counts=counts,

@@ -109,7 +109,8 @@ def blueprint(loaded: LoadedScenario, seed: int) -> Blueprint:
         )
         raise ScenarioError(loaded.name, [problem])
     labels = _labels(scenario, domain, types, type_index)
-    estimate = estimate_run(scenario, domain, len(position), len(labels))
+    rate = sum(t.release_rate * int((type_index == i).sum()) for i, t in enumerate(types) if t.donates)
+    estimate = estimate_run(scenario, domain, len(position), len(labels), rate)
     estimate.refuse()
     return Blueprint(domain, kinds, types, position, type_index, labels, estimate, tuple(warnings))
 

@@ -23,6 +23,13 @@ BYTES_PER_CELL = 4000.0
 """Agents, layout and tables of cells while they are written, measured."""
 BYTES_PER_CONTACT = 8 * 16
 """Trafficking arrays, their increments and copies at recording, per cell, kind and label."""
+BYTES_PER_VESICLE = 250.0
+"""A row of a single vesicle, its growth and what a step notes about it."""
+BYTES_FOR_EVENTS = 600e6
+"""Events waiting for their row group, and its encoding."""
+EDGES_PER_CELL = 100
+BYTES_PER_EDGE = 300.0
+VESICLE_STEPS_PER_SECOND = 2e7
 VOXEL_UPDATES_PER_SECOND = 4e8
 CONTACTS_PER_SECOND = 2.5e7
 
@@ -70,26 +77,47 @@ class Estimate:
             )
 
 
-def estimate_run(scenario: Scenario, domain: Domain, cells: int, labels: int) -> Estimate:
-    """Estimate a run of a scenario on a domain with this many cells and labels."""
+def estimate_run(
+    scenario: Scenario, domain: Domain, cells: int, labels: int, release_rate: float = 0.0
+) -> Estimate:
+    """Estimate a run of a scenario on a domain with this many cells and labels.
+
+    ``release_rate`` is that of all cells together, vesicles/s; it matters where each one is followed.
+    """
     import psutil
 
     itemsize = np.dtype(scenario.transport.precision).itemsize
     kinds = len(scenario.vesicle)
     voxels = domain.n_voxels
     steps = int(np.ceil(scenario.clock.duration / scenario.clock.step))
-    field_bytes = float(voxels) * itemsize * labels * (kinds + 1)
+    each = scenario.transport.engine == "vesicles"
+    alive = release_rate * min(scenario.clock.duration, _lifetime(scenario)) if each else 0.0
+    field_bytes = 0.0 if each else float(voxels) * itemsize * labels * (kinds + 1)
     zone_bytes = float(voxels) * (9 + 8 * (domain.dim + 2)) if scenario.domain.zone else 0.0
     contacts = float(cells) * labels * kinds
     recorded = float(voxels) * (BYTES_PER_VOXEL + 16.0 * labels)
     contact_bytes = contacts * BYTES_PER_CONTACT + cells * BYTES_PER_CELL
     memory = BASE_BYTES + field_bytes + zone_bytes + recorded + contact_bytes
+    if each:
+        memory += BYTES_FOR_EVENTS + alive * BYTES_PER_VESICLE + cells * EDGES_PER_CELL * BYTES_PER_EDGE
     substeps = max(1, int(np.ceil(_fastest(scenario) * scenario.clock.step / (0.2 * domain.voxel**2))))
+    updates = 0.0 if each else float(substeps) * voxels * labels * kinds
     seconds = 1.5 + steps * (
-        substeps * voxels * labels * kinds / VOXEL_UPDATES_PER_SECOND + contacts / CONTACTS_PER_SECOND + 2e-4
+        updates / VOXEL_UPDATES_PER_SECOND
+        + alive / VESICLE_STEPS_PER_SECOND
+        + contacts / CONTACTS_PER_SECOND
+        + 2e-4
     )
     free = psutil.virtual_memory().available
     return Estimate(voxels, cells, labels, kinds, steps, substeps, memory, MEMORY_SHARE * free, seconds)
+
+
+def _lifetime(scenario: Scenario) -> float:
+    """An upper guess of how long a vesicle lives, outside and inside cells, s."""
+    return max(
+        1.5 * v.half_life + sum(1 / r for r in (v.internalization_rate, v.processing_rate) if r > 0)
+        for v in scenario.vesicle
+    )
 
 
 def refuse_large_grid(scenario: Scenario) -> None:

@@ -19,7 +19,7 @@ SETTINGS = (
     *("--set", "record.cells=5 min", "--set", "record.events=2 min", "--set", "record.fields=4 min"),
     *("--set", "domain.size=[800, 800]", "--set", "layout.group.recipient.outer=350 um"),
 )
-ENGINES = {"continuum": ("--set", "domain.voxel=5 um"), "vesicles": ("--set", "transport.engine=vesicles")}
+ENGINES = {"continuum": ("--set", "domain.voxel=6.25 um"), "vesicles": ("--set", "transport.engine=vesicles")}
 HUNDRED_STEPS = ("--hours", 5 / 3)
 EVERY = ("--checkpoint-every", "5 min")
 

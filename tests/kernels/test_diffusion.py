@@ -11,15 +11,16 @@ import pytest
 
 from exoabm.kernels import diffusion as d
 from exoabm.kernels import exchange as x
+from exoabm.kernels.sides import FIXED, NO_FLUX, PERIODIC
 
 sys.path.append(str(Path(__file__).parent))
 from reference import Problem, advance, membrane_rate
 
 SIDES = {
-    "no-flux": [d.NO_FLUX] * 6,
-    "periodic": [d.PERIODIC] * 6,
-    "fixed": [d.FIXED] * 6,
-    "mixed": [d.NO_FLUX, d.FIXED, d.PERIODIC, d.PERIODIC, d.FIXED, d.NO_FLUX],
+    "no-flux": [NO_FLUX] * 6,
+    "periodic": [PERIODIC] * 6,
+    "fixed": [FIXED] * 6,
+    "mixed": [NO_FLUX, FIXED, PERIODIC, PERIODIC, FIXED, NO_FLUX],
 }
 SHAPES = [(5, 7), (6, 1), (1, 2), (3, 4, 6), (4, 3, 2), (2, 1, 1), (1, 3, 35)]
 
@@ -36,9 +37,9 @@ def faces_of(theta, sides, dtype):
             g = np.nan_to_num(2.0 * left * right / (left + right))
         ends = np.moveaxis(g, along, 0)
         for index, own, code in ((0, low, sides[2 * axis]), (-1, high, sides[2 * axis + 1])):
-            if code == d.NO_FLUX:
+            if code == NO_FLUX:
                 ends[index] = 0.0
-            elif code == d.FIXED:
+            elif code == FIXED:
                 ends[index] = 2.0 * np.moveaxis(own, along, 0)[0]
         faces.append(np.ascontiguousarray(g, dtype=dtype))
     return tuple(faces)
@@ -293,7 +294,7 @@ def test_wrong_arguments_are_refused():
     p = make((5, 7))
     for change in (
         {"source": p.source[:, :-1]},
-        {"sides": [d.PERIODIC, d.NO_FLUX] * 3},
+        {"sides": [PERIODIC, NO_FLUX] * 3},
         {"value": p.value[:, :4]},
         {"conductance": (np.ones((5, 7)), np.ones((6, 7)))},
         {"u": np.ones((1, 7, 5)).swapaxes(1, 2)},

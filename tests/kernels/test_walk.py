@@ -6,23 +6,19 @@ one fresh seed in 2000 would fail a check.
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import numpy as np
 import pytest
-from scipy import sparse
 from scipy.special import erfc
 from scipy.special import erfcx as exact_erfcx
 
 from exoabm.kernels import walk as kernel
+from exoabm.kernels.fates import CAPTURED, CLEARED, ESCAPED, STAYS
 from exoabm.kernels.sides import FIXED, NO_FLUX, PERIODIC
 from exoabm.streams import Purpose
-from exoabm.transport.footprint import Footprint, footprint
-from exoabm.transport.transfer import LatticeOperator, captures
 
 FREE, TISSUE = 6.57, 0.33
-STAYS, CAPTURED, CLEARED, ESCAPED = range(4)
 ONE, TWO = pytest.approx(1, rel=0.01), pytest.approx(1, rel=0.02)
 
 
@@ -59,11 +55,10 @@ def medium(
     )
 
 
-def no_cells(space: kernel.Medium) -> kernel.CaptureVoxels:
-    size = int(space.counts.prod())
-    return kernel.CaptureVoxels(
-        np.full(size, -1, np.int32), np.zeros(1, np.int64), np.zeros(0, np.int32), np.zeros(0)
-    )
+def no_cells(space: kernel.Medium) -> kernel.Membranes:
+    none = np.zeros(0)
+    shape = space.dim, space.low, space.voxel, space.counts, space.sides
+    return kernel.membranes(*shape, np.zeros((0, 3)), none, none, 20.0)
 
 
 class Swarm:
@@ -272,7 +267,7 @@ def test_escape_does_not_depend_on_the_step(shortest: float, steps: int) -> None
 
 def sphere(
     space: kernel.Medium, center: Any, radius: float, uptake: float, reach: float = 20.0
-) -> kernel.CaptureMembranes:
+) -> kernel.Membranes:
     reactivity = np.array([uptake / (4 * np.pi * radius**2)])
     return kernel.membranes(
         space.dim, space.low, space.voxel, space.counts, space.sides,
@@ -463,134 +458,17 @@ def test_nothing_passes_a_wall_beside_a_cell() -> None:
     assert 0.03 < swarm.share(CAPTURED) < 0.9
 
 
-# ---- capture in voxels ----------------------------------------------------------------------
-
-
-def in_voxels(
-    space: kernel.Medium, cell: Footprint, center: tuple[int, int, int]
-) -> kernel.CaptureVoxels:
-    strides = np.array([1, space.counts[0], space.counts[0] * space.counts[1]])
-    voxels = (np.array(center) + cell.offsets) @ strides
-    slot = np.full(int(space.counts.prod()), -1, np.int32)
-    slot[voxels] = np.arange(len(voxels))
-    rate = cell.kappa * cell.uptake_weight / space.voxel**3
-    return kernel.CaptureVoxels(
-        slot, np.arange(len(voxels) + 1), np.zeros(len(voxels), np.int32), rate
-    )
-
-
-@functools.cache
-def lone_cell(
-    voxel: float, diffusivity: float, walk: float, steps: int, n: int, wrong: float
-) -> Any:
-    """Share captured and expected, of vesicles that decay in a closed box with one cell."""
-    side, center, decay = 7, (3, 3, 3), 2e-4 if diffusivity == FREE else 5e-5
-    place = {"dim": 3, "radius": 7.5, "uptake_rate": 14.2, "diffusivity": diffusivity}
-    walked = footprint(**place, voxel=voxel, walk=walk)
-    still = footprint(**place, voxel=voxel)
-    near = np.zeros((side,) * 3, bool)
-    for offset in walked.offsets:
-        near[tuple(np.array(center) + offset)] = True
-    space = medium(
-        (side,) * 3, voxel, decay=decay, matters=near, shortest=voxel * np.sqrt(2 * walk)
-    )
-    h = walk * voxel**2 / diffusivity
-    life = 6 / decay
-    cells = in_voxels(space, walked, center)
-    cells = cells._replace(entry_rate=cells.entry_rate * wrong)
-    swarm = Swarm(uniform(n, side * voxel, 5), diffusivity)
-    each = np.ceil(life / steps / h) * h
-    swarm.go(each, space, cells, steps=steps)
-    size = side**3
-    row = np.zeros(size)
-    strides = np.array([1, side, side * side])
-    row[(np.array(center) + still.offsets) @ strides] = still.kappa * still.uptake_weight / voxel**3
-    expected = captures(
-        LatticeOperator((side,) * 3, voxel, decay, diffusivity),
-        sparse.csr_array(np.full((1, size), 1 / size)),
-        sparse.csr_array(row[None]),
-    )[0, 0]
-    return swarm.share(CAPTURED), float(expected)
-
-
-@pytest.mark.parametrize("voxel", [7.5, 10.0, 15.0])
-@pytest.mark.parametrize("diffusivity", [FREE, TISSUE])
-def test_10_rate_of_voxels_is_that_of_the_lattice(voxel: float, diffusivity: float) -> None:
-    """A lone cell against the transfer matrix, to 3 % (2.5 to 4 standard errors)."""
-    found, expected = lone_cell(voxel, diffusivity, 0.15, 1, 20_000, 1.0)
-    assert found == pytest.approx(expected, rel=0.03)
-
-
-def test_a_lone_cell_to_a_hundredth_and_a_planted_bias() -> None:
-    """2e5 vesicles in tissue, standard error 0.35 %; 5 % more kappa, which is 2 % of rate, shows."""
-    found, expected = lone_cell(10.0, TISSUE, 0.15, 1, 200_000, 1.0)
-    assert found / expected == ONE
-    biased, _ = lone_cell(10.0, TISSUE, 0.15, 1, 200_000, 1.05)
-    assert biased > 1.005 * found
-
-
-@pytest.mark.parametrize(("walk", "steps"), [(0.1, 1), (0.2, 1), (0.15, 20)])
-def test_voxel_capture_does_not_depend_on_the_steps(walk: float, steps: int) -> None:
-    """1.5 %: 3 standard errors of 1e5."""
-    found, expected = lone_cell(10.0, TISSUE, walk, steps, 100_000, 1.0)
-    assert found == pytest.approx(expected, rel=0.015)
-
-
-@pytest.mark.parametrize("voxel", [7.5, 10.0])
-def test_13_recapture_by_voxels(voxel: float) -> None:
-    """Released on the stencil of the walk, in tissue; against the sphere, 5 % and n = 2e4."""
-    side, walk = 41, 0.15
-    cell = footprint(
-        dim=3, radius=7.5, uptake_rate=14.2, diffusivity=TISSUE, voxel=voxel, walk=walk
-    )
-    near = np.zeros((side,) * 3, bool)
-    for offset in cell.offsets:
-        near[tuple(20 + offset[::-1])] = True
-    space = medium((side,) * 3, voxel, matters=near, shortest=voxel * np.sqrt(2 * walk))
-    rng = np.random.default_rng(8)
-    site = cell.release_offsets[rng.choice(len(cell.release_weight), 20_000, p=cell.release_weight)]
-    swarm = Swarm((20 + site + rng.random(site.shape)) * voxel, TISSUE)
-    h = walk * voxel**2 / TISSUE
-    swarm.go(400 * h, space, in_voxels(space, cell, (20, 20, 20)))
-    late = 1 - 7.5 * 0.6865 / np.sqrt(np.pi * TISSUE * 400 * h) * 1.0
-    expected = 0.3135 * late
-    assert swarm.share(CAPTURED) == pytest.approx(expected, rel=0.05)
-
-
-def test_cells_share_a_voxel_by_their_rates() -> None:
-    """3 : 1 to 3.5 standard errors, and exponential times."""
-    space = medium((1, 1, 1), matters=np.ones(1, bool))
-    cells = kernel.CaptureVoxels(
-        np.zeros(1, np.int32), np.array([0, 2]), np.array([4, 7], np.int32), np.array([0.03, 0.01])
-    )
-    swarm = Swarm(uniform(50_000, 10), FREE).go(20.0, space, cells)
-    taken = swarm.fate == CAPTURED
-    expected = -np.expm1(-0.8)
-    assert abs(taken.mean() - expected) < 3.5 * np.sqrt(expected * (1 - expected) / 5e4)
-    assert abs((swarm.target[taken] == 4).mean() - 0.75) < 3.5 * np.sqrt(0.19 / taken.sum())
-    assert (swarm.target[~taken] == -1).all()
-    mean = 25 - 20 * (1 - expected) / expected
-    assert swarm.when[taken].mean() == pytest.approx(mean, rel=0.02)
-
-
 # ---- the same bits --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["voxels", "membranes"])
-def test_bits_depend_on_no_one_else(kind: str) -> None:
+def test_bits_depend_on_no_one_else() -> None:
     """Not on threads, on the order of rows or on who else is there; on seed, step and name they do."""
     wall = np.zeros((8, 8, 8), bool)
     wall[4, 4, 2:6] = True
     space = medium(
         (8, 8, 8), obstacle=wall, decay=1e-3, sides=(FIXED, *(NO_FLUX,) * 5), shortest=1.0
     )
-    if kind == "voxels":
-        cell = footprint(
-            dim=3, radius=7.5, uptake_rate=600.0, diffusivity=FREE, voxel=10.0, walk=0.1
-        )
-        cells: Any = in_voxels(space, cell, (2, 2, 2))
-    else:
-        cells = sphere(space, (25, 25, 25), 7.5, 600.0)
+    cells = sphere(space, (25, 25, 25), 7.5, 600.0)
     place = uniform(20_000, 80)
     place = place[np.linalg.norm(place - 25, axis=1) > 7.5]
 

@@ -32,6 +32,8 @@ from exoabm.vesicle import Vesicles
 STEP = 60.0
 HOURS = 99.7 * STEP / 3600
 """A hundred steps, the last of them short."""
+GROUP = 300
+"""Rows of a group: so few that parts end within a group, and groups within a record."""
 RECORD = {
     "record.cells": "7 min",
     "record.events": "3 min",
@@ -41,14 +43,16 @@ RECORD = {
 SMALL = RECORD | {
     "domain.size": "[400, 400]",
     "domain.faces.x_low": "{concentration = '1e8 / mL'}",
-    "layout.group.recipient.count": "40",
+    "layout.group.recipient.count": "20",
     "layout.group.recipient.outer": "180 um",
     "vesicle.exosome.recycling_probability": "0.3",
 }
 RUNS = {
     "linear": ("signaling", SMALL),
-    "saturable": ("signaling", SMALL | {"cell_type.recipient.saturation": "10 pM"}),
-    "float32": ("signaling", SMALL | {"transport.precision": "float32"}),
+    "saturable": (
+        "signaling",
+        SMALL | {"cell_type.recipient.saturation": "10 pM", "transport.precision": "float32"},
+    ),
     "waste": ("waste_removal", RECORD | {"cell_type.stressed.secretion": "poisson"}),
     "vesicles": ("signaling", SMALL | {"transport.engine": "vesicles"}),
 }
@@ -100,9 +104,9 @@ def contents(run: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module", autouse=True)
 def _small_groups() -> Iterator[None]:
-    """So small that a part ends within a group, and a group within a record; and no time for pictures."""
+    """Small row groups, and no time for pictures."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(writers, "ROWS_PER_GROUP", 100)
+        patch.setattr(writers, "ROWS_PER_GROUP", GROUP)
         patch.setattr("exoabm.batch.run.draw_preview", lambda *_, **__: None)
         yield
 
@@ -183,15 +187,15 @@ def test_memory_does_not_grow_with_the_rows(tmp_path: Path) -> None:
     import pyarrow as pa
 
     for i in range(50):
-        writer.append(pa.table({"n": np.arange(30) + 30 * i}))
+        writer.append(pa.table({"n": np.arange(90) + 90 * i}))
         assert writer._open is not None
-        assert sum(map(len, writer._open._waiting)) < 100
+        assert sum(map(len, writer._open._waiting)) < GROUP
         if i % 7 == 0:
             writer.snapshot()
     writer.close()
     with pq.ParquetFile(tmp_path / "a.parquet") as file:
-        assert file.read()["n"].to_pylist() == list(range(1500))
-        assert {file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)} == {100}
+        assert file.read()["n"].to_pylist() == list(range(4500))
+        assert {file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)} == {GROUP}
 
 
 # The state, both engines.
