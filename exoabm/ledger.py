@@ -30,6 +30,7 @@ PLACES = (
 class Ledger:
     """Where the emitted vesicles are, per vesicle kind and origin; every account is (K, L), float64.
 
+    ``free`` includes what left a cell's surface in the last step and enters the medium in the next.
     ``internalized`` counts vesicles inside endosomes now; how many were ever taken up is the sum of
     ``internalized``, ``lysosomal``, ``delivered`` and ``recycled_out``. A recycled vesicle counts as emitted
     once more. Vesicles that come in through a face held at a concentration count as emitted by the

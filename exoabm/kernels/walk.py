@@ -35,7 +35,7 @@ MOVE, FATE = 9, 10
 
 _SHARE = 1.0 / 3.0
 """Spread of a step over the distance to the nearest membrane."""
-_CLEAR = 0.2
+_CLEAR = 1.0 / 6.5
 """Spread of a step over the distance to anything else."""
 _BLOCKS = 16
 _ROUNDS = 12
@@ -102,7 +102,7 @@ class _Grid(NamedTuple):
     voxel: float
     counts: tuple[int, int, int]
     sides: tuple[int, int, int, int, int, int]
-    wraps: bool
+    period: tuple[float, float, float]
     varies: bool
     blocked: bool
     opens: bool
@@ -206,11 +206,14 @@ def _flat(grid, a, b, c):
 
 
 @njit(forceinline=True, **_JIT)
-def _voxel(grid, point):
+def _voxel(grid, x, y, z):
     """Flat voxel of a position inside the box."""
-    return _flat(
-        grid, _index(grid, 0, point[0]), _index(grid, 1, point[1]), _index(grid, 2, point[2])
-    )
+    a = min(np.int64((x - grid.low[0]) / grid.voxel), grid.counts[0] - 1)
+    b = min(np.int64((y - grid.low[1]) / grid.voxel), grid.counts[1] - 1)
+    if grid.dim == 2:
+        return a + grid.counts[0] * b
+    c = min(np.int64((z - grid.low[2]) / grid.voxel), grid.counts[2] - 1)
+    return _flat(grid, a, b, c)
 
 
 @njit(forceinline=True, **_JIT)
@@ -400,161 +403,156 @@ def contact(before, after, spread, sink, curvature):
 
 
 @njit(forceinline=True, **_JIT)
-def _separation(grid, center, cell, point, gap):
-    """Vector from a cell's center, the shortest way around; its length."""
-    square = 0.0
-    for axis in range(grid.dim):
-        gap[axis] = point[axis] - center[cell, axis]
-        if grid.wraps and grid.sides[2 * axis] == PERIODIC:
-            gap[axis] -= grid.length[axis] * np.rint(gap[axis] / grid.length[axis])
-        square += gap[axis] * gap[axis]
-    return math.sqrt(square)
+def _gap(p, center, length):
+    """The shortest way along an axis that repeats after ``length``, or not where it is 0."""
+    d = p - center
+    return d - length * np.rint(d / length) if length > 0.0 else d
 
 
 @njit(forceinline=True, **_JIT)
-def _distance(grid, cells, cell, point, gap):
-    """From a membrane, negative inside."""
-    return _separation(grid, cells.center, cell, point, gap) - cells.radius[cell]
+def _from_center(grid, ball, cell, x, y, z):
+    """Vector from a cell's center and its length; heights do not count in a slab."""
+    dx = _gap(x, ball[cell, 0], grid.period[0])
+    dy = _gap(y, ball[cell, 1], grid.period[1])
+    dz = _gap(z, ball[cell, 2], grid.period[2]) if grid.dim == 3 else 0.0
+    return dx, dy, dz, math.sqrt(dx * dx + dy * dy + dz * dz)
 
 
 @njit(forceinline=True, **_JIT)
-def _curvature(grid, cells, cell):
-    return (1.0 if grid.dim == 3 else 0.5) / cells.radius[cell]
-
-
-@njit(forceinline=True, **_JIT)
-def _nearest(grid, cells, voxel, point, gap):
+def _nearest(grid, near_ptr, near_cell, ball, voxel, x, y, z):
     """Nearest of the cells near a voxel, and the signed distance of its membrane."""
     best, least = -1, np.inf
-    for k in range(cells.near_ptr[voxel], cells.near_ptr[voxel + 1]):
-        cell = np.int64(cells.near_cell[k])
-        d = _distance(grid, cells, cell, point, gap)
+    for k in range(near_ptr[voxel], near_ptr[voxel + 1]):
+        cell = np.int64(near_cell[k])
+        d = _from_center(grid, ball, cell, x, y, z)[3] - ball[cell, 3]
         if d < least:
             best, least = cell, d
     return best, least
 
 
 @njit(forceinline=True, **_JIT)
-def _hazard(grid, cells, cell, before, after, spread, diffusivity):
+def _hazard(grid, reactivity, radius, before, after, spread, diffusivity):
     """-log(1 - P) of a step beside a cell."""
-    if cells.reactivity[cell] <= 0.0 or spread <= 0.0 or before * after > 15.0 * spread * spread:
+    if reactivity <= 0.0 or before * after > 15.0 * spread * spread:
         return 0.0
-    sink = cells.reactivity[cell] / diffusivity
-    return -math.log1p(-contact(before, after, spread, sink, _curvature(grid, cells, cell)))
-
-
-@njit(forceinline=True, **_JIT)
-def _reflect(grid, cells, cell, depth, spread, path, goal, gap):
-    """Move a goal at a negative ``depth`` out of a cell; its distance then, or -1 where it cannot.
-
-    It cannot where cells touch and leave no room (a thousandth of a um is what single precision
-    blurs), nor where the way is longer than ``path``, and may meet an obstacle.
-    """
-    out = reflection(-depth, spread, _curvature(grid, cells, cell))
-    r = _separation(grid, cells.center, cell, goal, gap)
-    for axis in range(grid.dim):
-        goal[axis] = _fold(grid, axis, goal[axis] + (out - depth) * gap[axis] / r)[0]
-    least = _nearest(grid, cells, _voxel(grid, goal), goal, gap)[1]
-    return out if least >= -1e-3 and out - depth < path else -1.0
+    curvature = (1.0 if grid.dim == 3 else 0.5) / radius
+    return -math.log1p(-contact(before, after, spread, reactivity / diffusivity, curvature))
 
 
 @njit(**_JIT)
 def _range(
-    first, last, rows, vesicle_id, x, y, z, diffusivity, start, dt, seed, step,
-    grid, medium, cells, fate, when, target,
+    first, last, rows, vesicle_id, x, y, z, diffusivity, start, dt, seed, step, grid, decay_rate,
+    hindrance, obstacle, clearance, near_ptr, near_cell, beyond, ball, fate, when, target,
 ):  # fmt: skip
-    hindrance, obstacle, clearance = medium.hindrance, medium.obstacle, medium.clearance
     normal = np.empty(4 * _BLOCKS, np.float32)
-    place, goal, noise, gap = np.zeros(3), np.zeros(3), np.zeros(3), np.zeros(3)
+    place, goal, noise = np.zeros(3), np.zeros(3), np.zeros(3)
     pace, way = np.zeros((3, 3)), np.empty((5, 3), np.int64)
+    low, high = grid.low, grid.high
+    bends = 1.0 if grid.dim == 3 else 0.5
     for k in range(first, last):
         row = rows[k]
         free = np.float64(diffusivity[row])
-        place[0] = min(max(np.float64(x[row]), grid.low[0]), grid.below[0])
-        place[1] = min(max(np.float64(y[row]), grid.low[1]), grid.below[1])
-        place[2] = np.float64(z[row])
+        px = min(max(np.float64(x[row]), low[0]), grid.below[0])
+        py = min(max(np.float64(y[row]), low[1]), grid.below[1])
+        pz = np.float64(z[row])
         if grid.dim == 3:
-            place[2] = min(max(place[2], grid.low[2]), grid.below[2])
+            pz = min(max(pz, low[2]), grid.below[2])
         span = max(dt - start[row], 0.0)
         clear, capture, escape = _draw_fates(seed, step, vesicle_id[row])
-        clear = clear / medium.decay_rate if medium.decay_rate > 0 else np.inf
+        clear = clear / decay_rate if decay_rate > 0 else np.inf
         left = min(clear, span)
         end = start[row] + left
         brief = grid.shortest * grid.shortest / (2.0 * grid.largest * free)
         block, used = 0, normal.size
-        voxel = _voxel(grid, place)
-        near, distance = _nearest(grid, cells, voxel, place, gap)
+        voxel = _voxel(grid, px, py, pz)
+        near, distance = _nearest(grid, near_ptr, near_cell, ball, voxel, px, py, pz)
         code, cell = (CLEARED if clear < span else STAYS), -1
         while left > 0.0:
             if used + grid.dim > normal.size:
                 _draw_normals(seed, step, vesicle_id[row], block, normal)
                 block, used = block + _BLOCKS, 0
-            for axis in range(grid.dim):
-                noise[axis] = normal[used + axis]
+            nx, ny, nz = np.float64(normal[used]), np.float64(normal[used + 1]), 0.0
+            if grid.dim == 3:
+                nz = np.float64(normal[used + 2])
             used += grid.dim
-            room = np.float64(clearance[voxel])
-            slowed = free * hindrance[voxel if grid.varies else 0]
-            reach = min(_CLEAR * room, _SHARE * min(max(distance, 0.0), np.float64(cells.beyond[voxel])))
+            room, slowed = np.float64(clearance[voxel]), free * hindrance[voxel if grid.varies else 0]
+            distance = max(distance, 0.0)
+            reach = min(_CLEAR * room, _SHARE * min(distance, np.float64(beyond[voxel])))
             if reach > grid.shortest:
                 h = min(reach * reach / (2.0 * slowed), left)
             else:  # short ones divide the time left evenly
                 h = left / max(math.ceil(left / brief), 1.0)
             spread = math.sqrt(2.0 * slowed * h)
-            leaves, unseen = _advance(
-                grid, hindrance, obstacle, place, noise, voxel, room, spread, goal, way, pace
-            )
-            escape -= unseen
             left -= h
-            if leaves or escape < 0.0:
-                code = ESCAPED
-            elif spread > 0.0:
-                at = _voxel(grid, goal)
-                struck, after = _nearest(grid, cells, at, goal, gap)
-                ahead, beside = struck, after
-                if struck >= 0:
-                    before = distance
-                    if struck != near:
-                        before = _distance(grid, cells, struck, place, gap)
-                    before = max(before, 0.0)
-                    if after < 0.0:
-                        jump = math.sqrt(pace[0, 0] ** 2 + pace[0, 1] ** 2 + pace[0, 2] ** 2)
-                        path = room - jump if grid.blocked else np.inf
-                        after = _reflect(grid, cells, struck, after, spread, path, goal, gap)
-                        at = voxel
-                        if after < 0.0:
-                            after, ahead, beside = before, near, distance
-                            for axis in range(grid.dim):
-                                goal[axis] = place[axis]
-                        else:
-                            at = _voxel(grid, goal)
-                            ahead, beside = _nearest(grid, cells, at, goal, gap)
-                    capture -= _hazard(grid, cells, struck, before, after, spread, slowed)
-                    cell = struck
+            jump = spread * math.sqrt(nx * nx + ny * ny + nz * nz)
+            qx = np.float64(f4(px + spread * nx))
+            qy = np.float64(f4(py + spread * ny))
+            qz = np.float64(f4(pz + spread * nz))
+            inside = low[0] <= qx < high[0] and low[1] <= qy < high[1]
+            if grid.dim == 3:
+                inside = inside and low[2] <= qz < high[2]
+            if not inside or room < 6.0 * spread or room <= jump:
+                place[0], place[1], place[2] = px, py, pz
+                noise[0], noise[1], noise[2] = nx, ny, nz
+                leaves, unseen = _advance(
+                    grid, hindrance, obstacle, place, noise, voxel, room, spread, goal, way, pace
+                )
+                qx, qy, qz = goal[0], goal[1], goal[2]
+                jump = math.sqrt(pace[0, 0] ** 2 + pace[0, 1] ** 2 + pace[0, 2] ** 2)
+                escape -= unseen
+                if leaves or escape < 0.0:
+                    px, py, pz, code = qx, qy, qz, ESCAPED
+                    break
+            at = _voxel(grid, qx, qy, qz)
+            struck, after = _nearest(grid, near_ptr, near_cell, ball, at, qx, qy, qz)
+            ahead, beside = struck, after
+            if struck >= 0 and spread > 0.0:
+                before = distance
+                if struck != near:
+                    before = max(_from_center(grid, ball, struck, px, py, pz)[3] - ball[struck, 3], 0.0)
+                if after < 0.0:
+                    out = reflection(-after, spread, bends / ball[struck, 3])
+                    dx, dy, dz, r = _from_center(grid, ball, struck, qx, qy, qz)
+                    push = (out - after) / r
+                    qx, qy = _fold(grid, 0, qx + push * dx)[0], _fold(grid, 1, qy + push * dy)[0]
+                    if grid.dim == 3:
+                        qz = _fold(grid, 2, qz + push * dz)[0]
+                    at = _voxel(grid, qx, qy, qz)
+                    ahead, beside = _nearest(grid, near_ptr, near_cell, ball, at, qx, qy, qz)
+                    # Cells that touch may leave no room; 1e-3 um is what single precision blurs.
+                    if beside < -1e-3 or (grid.blocked and jump + out - after >= room):
+                        qx, qy, qz, at, ahead, beside, out = px, py, pz, voxel, near, distance, before
+                    after = out
+                capture -= _hazard(
+                    grid, ball[struck, 4], ball[struck, 3], before, after, spread, slowed
+                )
+                cell = struck
                 if near >= 0 and near != struck and capture >= 0.0:
-                    before, after = max(distance, 0.0), max(_distance(grid, cells, near, goal, gap), 0.0)
-                    capture -= _hazard(grid, cells, near, before, after, spread, slowed)
+                    after = _from_center(grid, ball, near, qx, qy, qz)[3] - ball[near, 3]
+                    capture -= _hazard(
+                        grid, ball[near, 4], ball[near, 3], distance, max(after, 0.0), spread, slowed
+                    )
                     cell = near
-                if capture < 0.0:
-                    code = CAPTURED
-                voxel, near, distance = at, ahead, beside
-            for axis in range(grid.dim):
-                place[axis] = goal[axis]
-            if code in (ESCAPED, CAPTURED):
-                end -= left + 0.5 * h
+            px, py, pz, voxel, near, distance = qx, qy, qz, at, ahead, beside
+            if capture < 0.0:
+                code = CAPTURED
                 break
-        x[row], y[row], z[row] = place[0], place[1], place[2]
+        if code in (CAPTURED, ESCAPED):
+            end -= left + 0.5 * h
+        x[row], y[row], z[row] = px, py, pz
         fate[row], when[row], target[row] = code, end, (cell if code == CAPTURED else -1)
 
 
 @njit(parallel=True, **_JIT)
 def _parallel(
-    rows, vesicle_id, x, y, z, diffusivity, start, dt, seed, step,
-    grid, medium, cells, fate, when, target,
+    rows, vesicle_id, x, y, z, diffusivity, start, dt, seed, step, grid, decay_rate,
+    hindrance, obstacle, clearance, near_ptr, near_cell, beyond, ball, fate, when, target,
 ):  # fmt: skip
     for c in prange((rows.size + CHUNK - 1) // CHUNK):
         _range(
             c * CHUNK, min((c + 1) * CHUNK, rows.size), rows, vesicle_id, x, y, z, diffusivity,
-            start, dt, seed, step, grid, medium, cells, fate, when, target,
+            start, dt, seed, step, grid, decay_rate, hindrance, obstacle, clearance, near_ptr,
+            near_cell, beyond, ball, fate, when, target,
         )  # fmt: skip
 
 
@@ -601,9 +599,11 @@ def walk(
     threads : int
         The result has the same bits for any number.
     """
+    ball = np.column_stack([cells.center, cells.radius, cells.reactivity])
     job = (
         rows, vesicle_id, x, y, z, diffusivity, start, float(dt), int(seed), int(step),
-        _grid(medium), medium, cells, fate, when, target,
+        _grid(medium), float(medium.decay_rate), medium.hindrance, medium.obstacle,
+        medium.clearance, cells.near_ptr, cells.near_cell, cells.beyond, ball, fate, when, target,
     )  # fmt: skip
     if threads == 1 or len(rows) <= CHUNK:
         _range(0, len(rows), *job)
@@ -634,7 +634,7 @@ def _grid(medium: Medium) -> _Grid:
         float(medium.voxel),
         tuple(int(n) for n in medium.counts),  # type: ignore[arg-type]
         tuple(int(n) for n in sides),  # type: ignore[arg-type]
-        bool(np.any(sides[: 2 * medium.dim] == PERIODIC)),
+        three(np.where(sides[::2] == PERIODIC, high - low, 0.0)),
         medium.hindrance.size > 1,
         bool(medium.obstacle.size),
         bool(np.any(sides[: 2 * medium.dim] == FIXED)),

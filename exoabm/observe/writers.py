@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from exoabm.state import State
 
-ROWS_PER_GROUP = 1 << 18
+ROWS_PER_GROUP = 1 << 16
 """Rows of a Parquet row group; as many wait in memory at most."""
 
 

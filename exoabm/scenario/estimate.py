@@ -95,7 +95,7 @@ def estimate_run(
     field_bytes = 0.0 if each else float(voxels) * itemsize * labels * (kinds + 1)
     zone_bytes = float(voxels) * (9 + 8 * (domain.dim + 2)) if scenario.domain.zone else 0.0
     contacts = float(cells) * labels * kinds
-    recorded = float(voxels) * (BYTES_PER_VOXEL + 16.0 * labels)
+    recorded = float(voxels) * (BYTES_PER_VOXEL + 20.0 * labels)
     contact_bytes = contacts * BYTES_PER_CONTACT + cells * BYTES_PER_CELL
     memory = BASE_BYTES + field_bytes + zone_bytes + recorded + contact_bytes
     if each:

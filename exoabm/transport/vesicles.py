@@ -87,7 +87,7 @@ class VesicleEngine:
             (Event.CLEARANCE, cleared),
             (Event.ESCAPE, escaped),
         ):
-            state.events.add(event, vesicles, rows, state.time + fates.when[rows])
+            state.events.add(event, vesicles, rows, state.time + fates.when[rows].astype(np.float64))
         vesicles.status[cleared] = vesicles.status[escaped] = Status.GONE
         taken = np.zeros((len(state.cells), len(state.kinds), len(state.labels)))
         places = vesicles.host[captured], vesicles.kind[captured], vesicles.label[captured]

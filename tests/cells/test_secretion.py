@@ -151,7 +151,7 @@ def test_an_agent_is_a_view_on_its_row() -> None:
     assert donor.released == state.released[0].sum() == pytest.approx(120)
     assert recipient.internalized == state.trafficking.internalized[1].sum() > 0
     assert recipient.delivered == state.trafficking.delivered[1].sum() > 0
-    assert donor.pos == tuple(state.cells.position[0]) == (80, 100, 100)
+    assert donor.pos == tuple(state.cells.position[0]) == (85, 105, 105)
     assert donor.waste == 0
     with pytest.raises(AttributeError, match="moved through"):
         donor.pos = (0, 0, 0)

@@ -73,3 +73,13 @@ def standard_errors(values: np.ndarray, expected: np.ndarray) -> np.ndarray:
     """How far the mean over runs (the first axis) lies from what is expected, in its standard errors."""
     error = values.std(axis=0, ddof=1) / np.sqrt(len(values))
     return np.abs(values.mean(axis=0) - expected) / error
+
+
+def along(counts: np.ndarray, expected: np.ndarray, biased: np.ndarray) -> float:
+    """z-score of the counts in the direction in which a bias would move them, where it tells most.
+
+        sum (x - e) d / e / sqrt(sum d^2 / e),   d = biased - expected
+    """
+    used = expected > 0
+    x, e, d = counts[used], expected[used], (biased - expected)[used]
+    return float(np.sum((x - e) * d / e) / np.sqrt(np.sum(d * d / e)))

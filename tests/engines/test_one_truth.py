@@ -9,11 +9,12 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from agreement import blocks, compare, standard_errors
+from agreement import along, blocks, compare, standard_errors
 from worlds import stop_secretion
 
 from exoabm import ExosomeModel
 from exoabm.observe.communication import type_matrix
+from exoabm.streams import Streams
 from exoabm.vesicle import Status
 
 RUNS = 20
@@ -28,13 +29,18 @@ BLOCK = {"signaling": 10, "tissue": 3}
 
 
 def model(name: str, engine: str, seed: int = 1, bias: float = 1.0, **overrides: str) -> ExosomeModel:
-    """A shipped scenario, linear, on an engine; ``bias`` multiplies every uptake rate."""
+    """A shipped scenario, linear, on an engine; ``bias`` multiplies every uptake rate.
+
+    Cells stand where seed 1 puts them, whatever the seed of all the rest.
+    """
     keys = {"vesicle.exosome.diameter_gsd": "1", "transport.engine": engine, "transport.capture": "voxel"}
     keys |= {"transport.provenance": "cell_type"}
     for kind in RECIPIENTS[name]:
         rate = {"macrophage": 70.0}.get(kind, 14.0) * bias
         keys |= {f"cell_type.{kind}.saturation": "inf", f"cell_type.{kind}.uptake_rate": f"{rate} um^3/s"}
-    return ExosomeModel(name, seed=seed, overrides=keys | overrides)
+    result = ExosomeModel(name, seed=1, overrides=keys | overrides)
+    result.state.streams = Streams(seed)
+    return result
 
 
 class Found(NamedTuple):
@@ -91,7 +97,7 @@ def test_every_recipient(name: str, counted: Found, expected: Found) -> None:
 
 @pytest.mark.slow
 def test_every_fate_in_total(name: str, counted: Found, expected: Found) -> None:
-    """Within 3 standard errors: seven totals, an honest engine fails once in twenty families of seeds."""
+    """Within 3 standard errors: for seven totals, an honest engine fails once in twenty families of seeds."""
     assert (standard_errors(counted.places, expected.places) < 3).all()
     assert standard_errors(counted.uptake.sum(axis=1), expected.uptake.sum()) < 3
 
@@ -100,74 +106,65 @@ def test_every_fate_in_total(name: str, counted: Found, expected: Found) -> None
 def test_an_uptake_wrong_by_5_percent_is_seen(name: str, counted: Found) -> None:
     """In tissue nearly all is taken up in the end, so the bias shows in what is still free."""
     biased = found(model(name, "continuum", bias=1.05))
-    assert (standard_errors(counted.places, biased.places) > 4).any()
-    if name == "tissue":
-        free = blocks(counted.free.sum(axis=0), BLOCK[name])
-        assert not compare(free, RUNS * blocks(biased.free, BLOCK[name]))
-
-
-class Edges(NamedTuple):
-    """Internalized vesicles: donor type x recipient, the strongest pairs of cells, and by type."""
-
-    recipients: np.ndarray
-    pairs: np.ndarray
-    types: np.ndarray
+    assert standard_errors(counted.places, biased.places).max() > 4
 
 
 @pytest.fixture(scope="module")
 def followed(name: str) -> ExosomeModel:
     """A run to the end of every vesicle on its way, secretion having stopped."""
-    rate, hours = {"signaling": (12000, 0.5), "tissue": (300, 0.5)}[name]
+    rate = {"signaling": 12000, "tissue": 1500}[name]
     rates = {f"cell_type.{kind}.release_rate": f"{rate} / h" for kind in DONORS[name]}
     run = model(name, "vesicles", seed=3, **rates)
-    run.run(hours=hours)
+    run.run(hours=0.5)
     stop_secretion(run)
     while len(run.state.vesicles.rows(Status.FREE, Status.BOUND, Status.RETURNING)):
         run.run(hours=0.5)
     return run
 
 
-def edges(run: ExosomeModel, bias: float = 1.0) -> tuple[Edges, Edges]:
-    """Counted edges, and those of the transfer matrix of a model whose uptake is ``bias`` times as fast."""
-    name = run.loaded.name
-    matrix = model(name, "continuum", bias=bias).transfer_matrix()
-    sent = run.state.released[matrix.donors, 0]
-    expected = sent[:, None] * matrix.internalized
-    counted = np.zeros_like(expected)
-    table = run.edges.select(["donor", "recipient", "internalized"]).to_pandas()
-    rows, columns = np.searchsorted(matrix.donors, table.donor), np.searchsorted(matrix.recipients, table.recipient)
-    counted[rows, columns] = table.internalized
-    strong = np.argsort(-expected, axis=None)[:500]
-    types = run.state.cells.type
-    result = []
-    for values in (counted, expected):
-        by_type = np.zeros((len(run.state.types), len(matrix.recipients)))
-        np.add.at(by_type, types[matrix.donors], values)
-        by_types = np.zeros((len(run.state.types),) * 2)
-        np.add.at(by_types.T, types[matrix.recipients], by_type.T)
-        result.append(Edges(by_type, values.ravel()[strong], by_types))
-    return result[0], result[1]
+def expected_edges(run: ExosomeModel, bias: float = 1.0) -> np.ndarray:
+    """Vesicles sent times the transfer matrix, donors x recipients, uptake being ``bias`` times as fast."""
+    matrix = model(run.loaded.name, "continuum", bias=bias).transfer_matrix()
+    return run.state.released[matrix.donors] * matrix.internalized
+
+
+def counted_edges(run: ExosomeModel) -> np.ndarray:
+    """The same as they were counted."""
+    matrix = model(run.loaded.name, "continuum").transfer_matrix()
+    found = np.zeros(matrix.internalized.shape)
+    donor, recipient = run.edges["donor"].to_numpy(), run.edges["recipient"].to_numpy()
+    place = np.searchsorted(matrix.donors, donor), np.searchsorted(matrix.recipients, recipient)
+    found[place] = run.edges["internalized"]
+    return found
+
+
+def by_donor_type(run: ExosomeModel, values: np.ndarray) -> np.ndarray:
+    """Rows of donors added up to donor types."""
+    donors = np.flatnonzero(run.state.labels.of_cell >= 0)
+    result = np.zeros((len(run.state.types), values.shape[1]))
+    np.add.at(result, run.state.cells.type[donors], values)
+    return result
 
 
 @pytest.mark.slow
 def test_the_edges_are_those_of_the_transfer_matrix(followed: ExosomeModel) -> None:
     """Donor type to recipient, and the 500 strongest pairs of cells."""
-    counted, expected = edges(followed)
-    for one, other in zip(counted[:2], expected[:2], strict=True):
-        used = other > 0
-        assert (one[~used] == 0).all()
-        result = compare(one[used], other[used])
-        assert result, result
-        assert result.spread > 0.8
-    shown = type_matrix(followed.state)
-    assert shown.values.sum() == counted.types.sum()
+    counted, expected = counted_edges(followed), expected_edges(followed)
+    assert counted.sum() == type_matrix(followed.state).values.sum()
+    strongest = np.argsort(-expected, axis=None)[:500]
+    pairs = compare(counted.ravel()[strongest], expected.ravel()[strongest])
+    assert pairs, pairs
+    counted, expected = (by_donor_type(followed, values) for values in (counted, expected))
+    used = expected > 0
+    assert counted[~used].sum() == 0
+    types = compare(counted[used], expected[used])
+    assert types, types
 
 
 @pytest.mark.slow
 def test_edges_of_an_uptake_wrong_by_5_percent_are_seen(followed: ExosomeModel) -> None:
-    """A cell's own vesicles are the strongest edges of the tissue, and grow with its uptake."""
-    counted, biased = edges(followed, bias=1.05)
-    total, sent = biased.types.sum(), followed.state.released.sum()
-    uptake = abs(counted.types.sum() - total) / np.sqrt(total * (1 - total / sent))
-    strongest = abs(counted.pairs.sum() - biased.pairs.sum()) / np.sqrt(biased.pairs.sum())
-    assert max(uptake, strongest) > 4
+    """A cell's own vesicles, and its neighbors', grow at the cost of those from afar."""
+    counted = counted_edges(followed)
+    expected, biased = expected_edges(followed), expected_edges(followed, bias=1.05)
+    assert abs(along(counted, expected, biased)) < 3.5
+    assert abs(along(counted, biased, expected)) > 4

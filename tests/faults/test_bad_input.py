@@ -17,7 +17,7 @@ RATE = 'takes_up = ["exosome"]'
 DONOR = 'releases = "exosome"'
 VESICLE = 'cargo = ["signal"]'
 SIZE = 'size = ["200 um", "200 um", "200 um"]'
-MIDDLE = 'points = [["80 um", "100 um", "100 um"]]'
+MIDDLE = 'points = [["85 um", "105 um", "105 um"]]'
 GROUP = '[[layout.group]]\ncell_type = "donor"\narrange = "points"'
 HOLE = '\n[[domain.zone]]\nname = "hole"\nobstacle = true\n'
 

@@ -127,8 +127,10 @@ def test_a_value_outside_the_published_range_is_cautioned():
     assert Quantity.default(RATE).caution == ""
     caution = Quantity.read("1 / s", RATE).caution
     assert caution == "3600 1/h is outside the published 0.2 to 2700 1/h"
-    caution = Quantity.read("inf", HALF_LIFE).caution
-    assert caution == "inf h is outside the plausible (assumed) 2 to 48 h"
+    caution = Quantity.read("100 h", HALF_LIFE).caution
+    assert caution == "100 h is outside the plausible (assumed) 2 to 48 h"
+    assert Quantity.read("inf", HALF_LIFE).caution == ""  # never cleared: switched off, not estimated
+    assert Quantity.read(0, RATE).caution == ""
     assert Quantity.read(1, CATALOG["voxel"]).caution == ""
 
 

@@ -1,0 +1,132 @@
+"""Every vesicle accounted for: whole numbers at every step, and one row on disk for each thing that happened."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from crowds import crowd
+
+from exoabm import ExosomeModel
+from exoabm.ledger import PLACES
+from exoabm.observe.writers import UPTAKE_EVENTS, VesicleEventWriter
+
+BUSY: dict[str, Any] = {
+    "kinds": {"release_rate": 3000, "secretion": "poisson"},
+    "vesicle": {
+        "recycling_probability": 0.5,
+        "processing_rate": "20 / h",
+        "internalization_rate": "20 / h",
+        "cargo": ["signal"],
+    },
+    "cargo": [{"name": "signal", "copies": 2}],
+}
+BIRTHS = {"release", "entry"}
+ENDS = {"degradation", "delivery", "clearance", "escape"}
+FOLLOWS = {
+    "encounter": {"unbinding", "uptake"},
+    "uptake": {"degradation", "delivery", "recycling"},
+    **dict.fromkeys(("release", "entry", "unbinding", "recycling"), {"encounter", "clearance", "escape"}),
+    **dict.fromkeys(ENDS, set()),
+}
+"""What can happen to a vesicle next."""
+
+
+@pytest.fixture(scope="module", params=[(2, "voxel"), (3, "membrane")], ids=str)
+def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[ExosomeModel, Any]:
+    """A crowd with bursts, held faces, zones and relays, and its events in the order of the file."""
+    path: Path = tmp_path_factory.mktemp("events") / "events.parquet"
+    dim, capture = request.param
+    transport = {"engine": "vesicles", "capture": capture}
+    model = crowd(dim, faces="held", zones=True, saturation="1 nM", transport=transport, **BUSY)
+    writer = VesicleEventWriter(path)
+    model.observe(writer)
+    for _ in range(60):
+        model.step()
+        ledger = model.state.ledger
+        assert (ledger.residual() == 0).all()
+        for account in (ledger.emitted, ledger.entered, *(ledger[place] for place in PLACES)):
+            assert (account == np.floor(account)).all()
+            assert (account >= 0).all()
+    writer.close()
+    return model, pq.read_table(path).to_pandas()
+
+
+def test_sums_of_the_events_are_the_ledger(run: tuple[ExosomeModel, Any]) -> None:
+    model, events = run
+    state, ledger = model.state, model.state.ledger
+    label = [list(state.labels.names).index(name) for name in events.donor_type]
+    number = {
+        name: np.bincount(np.array(label)[events.event == name], minlength=len(state.labels))
+        for name in sorted(BIRTHS | set(FOLLOWS))
+    }
+    assert all(number[name].sum() > 10 for name in number)
+    assert (events["count"] == 1).all()
+    assert (events.interval_s == 0).all()
+    kept = {
+        "release": ledger.emitted[0] - ledger.entered[0] - ledger["recycled_out"][0],
+        "entry": ledger.entered[0],
+        "clearance": ledger["cleared"][0],
+        "escape": ledger["escaped"][0],
+        "degradation": ledger["lysosomal"][0],
+        "delivery": ledger["delivered"][0],
+        "recycling": ledger["recycled_out"][0],
+    }
+    for name, values in kept.items():
+        assert (number[name] == values).all(), name
+    for name, count in UPTAKE_EVENTS.items():
+        cells = np.searchsorted(state.cells.birth_id, events.recipient[events.event == name].astype(int))
+        met = getattr(state.trafficking, count).sum(axis=(1, 2))
+        assert (np.bincount(cells, minlength=len(state.cells)) == met).all(), name
+
+
+def test_each_life_has_one_birth_and_at_most_one_end(run: tuple[ExosomeModel, Any]) -> None:
+    model, events = run
+    born = events[events.event.isin(BIRTHS)].vesicle
+    ended = events[events.event.isin(ENDS)].vesicle
+    assert born.is_unique
+    assert sorted(born) == list(range(model.state.vesicles_born))
+    assert ended.is_unique
+    assert set(born) - set(ended) == set(model.state.vesicles.id)
+
+
+def test_each_life_is_told_in_order(run: tuple[ExosomeModel, Any]) -> None:
+    """By the times of the rows and, where these are equal, by their order in the file."""
+    _, events = run
+    assert (np.diff(events.time_s) >= -60).all()  # rows are in order of time within each step
+    lives = events.sort_values("vesicle", kind="stable")
+    name, vesicle = lives.event.astype(str).to_numpy(), lives.vesicle.to_numpy()
+    same = vesicle[1:] == vesicle[:-1]
+    assert set(name[np.concatenate([[True], ~same])]) <= BIRTHS
+    pairs = set(zip(name[:-1][same], name[1:][same], strict=True))
+    wrong = {(first, then) for first, then in pairs if then not in FOLLOWS[first]}
+    assert not wrong
+    assert len(pairs) > 10
+    assert (np.diff(lives.time_s)[same] >= 0).all()
+
+
+def test_relays_are_followed(run: tuple[ExosomeModel, Any]) -> None:
+    """A -> B -> C: the hops count the recyclings, the donor stays the first, and C gets A's vesicle from B."""
+    _, events = run
+    lives = events.sort_values("vesicle", kind="stable")
+    hops = lives.assign(again=lives.event == "recycling").groupby("vesicle").again.cumsum()
+    assert (lives.hops == hops).all()
+    assert lives.hops.max() >= 2
+    assert (lives.groupby("vesicle").donor.nunique() <= 1).all()
+    assert (lives.groupby("vesicle").copies_signal.nunique() == 1).all()
+    relayed = lives[(lives.event == "uptake") & (lives.hops > 0) & lives.donor.notna()]
+    earlier = lives[lives.event == "recycling"].drop_duplicates("vesicle").set_index("vesicle").recipient
+    relay = earlier.loc[relayed.vesicle].to_numpy()
+    chain = (relay != relayed.donor.to_numpy()) & (relay != relayed.recipient.to_numpy())
+    assert chain.sum() > 10
+
+
+def test_a_vesicle_that_is_lost_stops_the_run() -> None:
+    model = crowd(2, transport={"engine": "vesicles"}, **BUSY)
+    model.run(hours=0.1)
+    model.state.vesicles.remove(np.array([0]))
+    with pytest.raises(Exception, match="does not balance"):
+        model.step()
