@@ -61,7 +61,9 @@ def test_order_of_events_does_not_matter():
 def born(vesicles, numbers):
     n = len(numbers)
     return vesicles.append(
-        **{name: np.zeros(n) for name in Vesicles.COLUMNS if name != "id"}, id=numbers, copies=np.zeros((n, 1))
+        **{name: np.zeros(n) for name in Vesicles.COLUMNS if name != "id"},
+        id=numbers,
+        copies=np.zeros((n, 1)),
     )
 
 

@@ -74,15 +74,11 @@ def foreign_imports(source: str) -> set[str]:
             names |= {f"{node.module}.{alias.name}" for alias in node.names}
     allowed = {"numpy", "numba", *sys.stdlib_module_names}
     return {
-        name
-        for name in names
-        if name.split(".")[0] not in allowed and not name.startswith("exoabm.kernels")
+        name for name in names if name.split(".")[0] not in allowed and not name.startswith("exoabm.kernels")
     }
 
 
-@pytest.mark.parametrize(
-    "path", sorted((ROOT / "exoabm/kernels").glob("*.py")), ids=lambda p: p.stem
-)
+@pytest.mark.parametrize("path", sorted((ROOT / "exoabm/kernels").glob("*.py")), ids=lambda p: p.stem)
 def test_kernels_import_numpy_and_numba_only(path: Path) -> None:
     assert not foreign_imports(path.read_text())
 

@@ -19,9 +19,7 @@ DRAWS = {
     "uniform": lambda rows: STREAMS.uniform(Purpose.CAPTURE, ENTITIES[rows], 3),
     "normal": lambda rows: STREAMS.normal(Purpose.MOTILITY, ENTITIES[rows], 3),
     "poisson": lambda rows: STREAMS.poisson(Purpose.FUSION, ENTITIES[rows], 3, MEANS[rows]),
-    "binomial": lambda rows: STREAMS.binomial(
-        Purpose.DELIVERY, ENTITIES[rows], 3, 10 * ENTITIES[rows], 0.3
-    ),
+    "binomial": lambda rows: STREAMS.binomial(Purpose.DELIVERY, ENTITIES[rows], 3, 10 * ENTITIES[rows], 0.3),
 }
 
 PINNED_UNIFORM = [0.5696369654323049, 0.7268993926085329, 0.7234118200956757]

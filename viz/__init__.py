@@ -1,1 +1,1 @@
-"""The dashboard: a Solara page on one live model."""
+"""The room of the dashboard, installed as ``exoabm.viz``; it holds no page yet."""

@@ -10,7 +10,8 @@ let in during a sub-step is only captured in it. The expected numbers are those 
 exactly and for any h, with the same faces, obstacles and conductances g.
 
 Randomness is keyed by (seed, purpose, walker, step, draw), so that a walker's way depends neither
-on the others nor on the threads: blocks of Threefry-4x32 with 12 rounds, one word a sub-step. The
+on the others nor on the threads: blocks of Threefry-4x32 with 12 rounds, one word a sub-step, those
+of one walker eight blocks at a time, in a vector loop. The
 capture threshold is drawn once per call: a walker is captured when ``sum log(1 + B)`` exceeds an
 exponential variate, which has the same law as a draw in every sub-step.
 """
@@ -18,21 +19,18 @@ exponential variate, which has the same law as a draw in every sub-step.
 from __future__ import annotations
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
-from numba import njit, prange
+from numba import njit
 from numpy.typing import NDArray
 
+from exoabm.kernels.fates import CAPTURED, CHUNK, CLEARED, ESCAPED, STAYS
 from exoabm.kernels.random import threefry
 
-STAYS, CAPTURED, CLEARED, ESCAPED = range(4)
-"""Fates."""
-
-CHUNK = 8192
-"""Walkers of one task, whatever the number of threads."""
-
+_UNEVEN, _SINK = 1, 2
+_BLOCKS = 8
 _ROUNDS = 12
 _LOW = 0xFFFFFFFF
 _JIT: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
@@ -61,7 +59,7 @@ class Lattice(NamedTuple):
     gz: Floats
     """(nz + 1, ny, nx); zero in two dimensions."""
     uniform: float
-    """Conductance shared by all inner faces, or 0 where they differ."""
+    """Conductance of most inner faces, or 0 where they differ."""
     decay_rate: float
     """1/s"""
 
@@ -77,6 +75,8 @@ class Sinks(NamedTuple):
     """(entries)"""
     entry_rate: Floats
     """(entries) 1/s"""
+    mark: NDArray[np.uint8]
+    """(voxels) what to look up there, so that little memory is read elsewhere; see `marks`."""
 
 
 @njit(forceinline=True, **_JIT)
@@ -99,116 +99,145 @@ def _unit(word):
     return (np.float64(word) + 0.5) * 2.0**-32
 
 
+@njit(**_JIT)
+def _draw(seed, purpose, walker, step, block, word):
+    """Fill ``word`` with those of `_BLOCKS` blocks from ``block`` on."""
+    k0, k1 = np.uint32(seed & _LOW), np.uint32(seed >> 32)
+    k2, k3 = np.uint32(purpose), np.uint32(step >> 32)
+    c0, c1, c2 = np.uint32(walker & _LOW), np.uint32(walker >> 32), np.uint32(step & _LOW)
+    first = np.uint32(block)
+    for i in range(_BLOCKS):
+        draw = np.uint32(first + np.uint32(i))
+        a, b, c, d = threefry(_ROUNDS, k0, k1, k2, k3, c0, c1, c2, draw)
+        word[i] = a
+        word[_BLOCKS + i] = b
+        word[2 * _BLOCKS + i] = c
+        word[3 * _BLOCKS + i] = d
+
+
 @njit(forceinline=True, **_JIT)
-def _direction(lattice, ix, iy, iz, v):
-    """The neighbor (0 to 5: x low, x high, y low, ...) on whose share of the faces v falls, or -1."""
-    nx, ny = lattice.counts[0], lattice.counts[1]
-    inner = 0 < ix < nx - 1 and 0 < iy < ny - 1
-    if lattice.dim == 3:
-        inner = inner and 0 < iz < lattice.counts[2] - 1
-    if inner and lattice.uniform > 0:
-        way = np.int64(v / lattice.uniform)
-        return way if way < 2 * lattice.dim else -1
-    v -= lattice.gx[iz, iy, ix]
+def _direction(dim, gx, gy, gz, ix, iy, iz, v):
+    """The neighbor (0 to 5: x low, x high, y low, ...) on whose share of the faces v falls, or 6."""
+    v -= gx[iz, iy, ix]
     if v < 0:
         return 0
-    v -= lattice.gx[iz, iy, ix + 1]
+    v -= gx[iz, iy, ix + 1]
     if v < 0:
         return 1
-    v -= lattice.gy[iz, iy, ix]
+    v -= gy[iz, iy, ix]
     if v < 0:
         return 2
-    v -= lattice.gy[iz, iy + 1, ix]
+    v -= gy[iz, iy + 1, ix]
     if v < 0:
         return 3
-    if lattice.dim == 3:
-        v -= lattice.gz[iz, iy, ix]
+    if dim == 3:
+        v -= gz[iz, iy, ix]
         if v < 0:
             return 4
-        v -= lattice.gz[iz + 1, iy, ix]
+        v -= gz[iz + 1, iy, ix]
         if v < 0:
             return 5
-    return -1
+    return 6
 
 
 @njit(**_JIT)
 def _range(
     first, last, rows, walker, x, y, z, diffusivity, start, dt, per_diffusivity, least, seed, purpose, step,
-    lattice, sinks, slot_rate, fate, when, target,
+    dim, low, voxel, counts, wraps, gx, gy, gz, uniform, decay_rate,
+    slot_of_voxel, slot_ptr, entry_cell, entry_rate, mark, slot_rate, fate, when, target,
 ):  # fmt: skip
-    nx, ny, nz = lattice.counts
-    at, part = np.empty(3, np.int64), np.empty(3)
+    nx, ny, nz = counts[0], counts[1], counts[2]
+    low_x, low_y, low_z = low[0], low[1], low[2]
+    at, move, stays = np.zeros(3, np.int64), np.zeros(7, np.int64), 2.0 * dim
+    move[0], move[1], move[2], move[3] = -1, 1, -nx, nx
+    if dim == 3:
+        move[4], move[5] = -nx * ny, nx * ny
+    word = np.empty(4 * _BLOCKS, np.uint32)
     for k in range(first, last):
         i = rows[k]
-        rate = max(diffusivity[i] * per_diffusivity, least)
+        free = np.float64(diffusivity[i])
+        rate = max(free * per_diffusivity, least)
         n = np.int64(max(math.ceil(rate * dt * (1 - 1e-12)), 1))
         h = dt / n
-        clears = lattice.decay_rate * h
-        r = diffusivity[i] * h / (lattice.voxel * lattice.voxel)
-        at[0] = min(max(np.int64(math.floor((x[i] - lattice.low[0]) / lattice.voxel)), 0), nx - 1)
-        at[1] = min(max(np.int64(math.floor((y[i] - lattice.low[1]) / lattice.voxel)), 0), ny - 1)
-        at[2] = 0
-        part[0] = (x[i] - lattice.low[0]) / lattice.voxel - at[0]
-        part[1] = (y[i] - lattice.low[1]) / lattice.voxel - at[1]
-        if lattice.dim == 3:
-            at[2] = min(max(np.int64(math.floor((z[i] - lattice.low[2]) / lattice.voxel)), 0), nz - 1)
-            part[2] = (z[i] - lattice.low[2]) / lattice.voxel - at[2]
+        r = free * h / (voxel * voxel)
+        clears = decay_rate * h * 2.0**32
+        shares = 2.0**-32 / r if r > 0.0 else 1e300  # one that cannot move stays
+        ways = shares / uniform if uniform > 0.0 else 0.0
+        ix = min(max(np.int64(math.floor((x[i] - low_x) / voxel)), 0), nx - 1)
+        iy = min(max(np.int64(math.floor((y[i] - low_y) / voxel)), 0), ny - 1)
+        iz = np.int64(0)
+        if dim == 3:
+            iz = min(max(np.int64(math.floor((z[i] - low_z) / voxel)), 0), nz - 1)
+        part_x, part_y = (x[i] - low_x) / voxel - ix, (y[i] - low_y) / voxel - iy
+        part_z = (z[i] - low_z) / voxel - iz
+        here = ix + nx * (iy + ny * iz)
         begin = np.int64(min(start[i] / h, n - 0.5))
         let_in = start[i] > 0
-        a, b, c, d = _words(seed, purpose + 1, walker[i], step, 0)
+        a, b, _, _ = _words(seed, purpose + 1, walker[i], step, 0)
         threshold, pick = -math.log(_unit(a)), _unit(b)
         code, time, cell = STAYS, dt, -1
-        block = -1
+        batch = np.int64(-1)
         for s in range(begin, n):
             if not (let_in and s == begin):
-                if s // 4 != block:
-                    block = s // 4
-                    a, b, c, d = _words(seed, purpose, walker[i], step, block)
-                turn = s % 4
-                u = _unit(a if turn == 0 else (b if turn == 1 else (c if turn == 2 else d)))
-                if u < clears:
+                if s // (4 * _BLOCKS) != batch:
+                    batch = s // (4 * _BLOCKS)
+                    _draw(seed, purpose, walker[i], step, batch * _BLOCKS, word)
+                v = np.float64(word[s % (4 * _BLOCKS)]) + (0.5 - clears)
+                if v < 0.0:
                     code, time = CLEARED, (s + 0.5) * h
                     break
-                way = _direction(lattice, at[0], at[1], at[2], (u - clears) / r)
-                if way >= 0:
-                    axis = way // 2
-                    at[axis] += 2 * (way % 2) - 1
-                    if at[axis] < 0 or at[axis] >= lattice.counts[axis]:
-                        if not lattice.wraps[axis]:
-                            at[axis] = min(max(at[axis], 0), lattice.counts[axis] - 1)
-                            code, time = ESCAPED, (s + 0.5) * h
-                            break
-                        at[axis] %= lattice.counts[axis]
-            slot = sinks.slot_of_voxel[at[0] + nx * (at[1] + ny * at[2])]
-            if slot >= 0:
+                if not mark[here] & _UNEVEN:
+                    here += move[np.int64(min(v * ways, stays))]
+                else:
+                    at[2] = here // (nx * ny)
+                    at[1] = here // nx - ny * at[2]
+                    at[0] = here - nx * (at[1] + ny * at[2])
+                    way = _direction(dim, gx, gy, gz, at[0], at[1], at[2], v * shares)
+                    if way < 6:
+                        axis = way // 2
+                        to = at[axis] + 2 * (way % 2) - 1
+                        if to < 0 or to >= counts[axis]:
+                            if not wraps[axis]:
+                                code, time = ESCAPED, (s + 0.5) * h
+                                break
+                            to %= counts[axis]
+                        at[axis] = to
+                        here = at[0] + nx * (at[1] + ny * at[2])
+            if mark[here] & _SINK:
+                slot = slot_of_voxel[here]
                 threshold -= math.log1p(slot_rate[slot] * h)
                 if threshold < 0:
                     share = pick * slot_rate[slot]
-                    entry = sinks.slot_ptr[slot]
-                    share -= sinks.entry_rate[entry]
-                    while share > 0 and entry + 1 < sinks.slot_ptr[slot + 1]:
+                    entry = slot_ptr[slot]
+                    share -= entry_rate[entry]
+                    while share > 0 and entry + 1 < slot_ptr[slot + 1]:
                         entry += 1
-                        share -= sinks.entry_rate[entry]
-                    code, time, cell = CAPTURED, (s + 0.5) * h, sinks.entry_cell[entry]
+                        share -= entry_rate[entry]
+                    code, time, cell = CAPTURED, (s + 0.5) * h, entry_cell[entry]
                     break
-        x[i] = lattice.low[0] + (at[0] + part[0]) * lattice.voxel
-        y[i] = lattice.low[1] + (at[1] + part[1]) * lattice.voxel
-        if lattice.dim == 3:
-            z[i] = lattice.low[2] + (at[2] + part[2]) * lattice.voxel
+        iz = here // (nx * ny)
+        iy = here // nx - ny * iz
+        ix = here - nx * (iy + ny * iz)
+        x[i] = low_x + (ix + part_x) * voxel
+        y[i] = low_y + (iy + part_y) * voxel
+        if dim == 3:
+            z[i] = low_z + (iz + part_z) * voxel
         fate[i], when[i], target[i] = code, time, cell
 
 
-@njit(parallel=True, **_JIT)
-def _parallel(
-    rows, walker, x, y, z, diffusivity, start, dt, per_diffusivity, least, seed, purpose, step,
-    lattice, sinks, slot_rate, fate, when, target,
-):  # fmt: skip
-    for chunk in prange((rows.size + CHUNK - 1) // CHUNK):
-        _range(
-            chunk * CHUNK, min(rows.size, (chunk + 1) * CHUNK), rows, walker, x, y, z, diffusivity,
-            start, dt, per_diffusivity, least, seed, purpose, step, lattice, sinks, slot_rate,
-            fate, when, target,
-        )  # fmt: skip
+def marks(lattice: Lattice, slot_of_voxel: NDArray[np.int32]) -> NDArray[np.uint8]:
+    """Marks of the voxels, flat: whether they hold a sink, and whether the ways to go are uneven.
+
+    They are even where all faces are inner ones and have the conductance ``uniform``.
+    """
+    nx, ny, nz = (int(n) for n in lattice.counts)
+    even = np.zeros((nz, ny, nx), bool)
+    if lattice.uniform > 0:
+        even[slice(1, -1) if lattice.dim == 3 else slice(None), 1:-1, 1:-1] = True
+        for axis, g in enumerate((lattice.gx, lattice.gy, lattice.gz)[: lattice.dim]):
+            same = np.moveaxis(g == lattice.uniform, 2 - axis, 0)
+            even &= np.moveaxis(same[:-1] & same[1:], 0, 2 - axis)
+    return (np.where(even.ravel(), 0, _UNEVEN) | np.where(slot_of_voxel >= 0, _SINK, 0)).astype(np.uint8)
 
 
 def hop(
@@ -259,15 +288,12 @@ def hop(
     running = np.concatenate([[0.0], np.cumsum(sinks.entry_rate)])
     slot_rate = np.diff(running[sinks.slot_ptr])
     job = (
-        rows, walker, x, y, z, diffusivity, start, float(dt), *substeps, seed, purpose, step,
-        lattice, sinks, slot_rate, fate, when, target,
+        rows, walker, x, y, z, diffusivity, start, float(dt), *map(float, substeps), int(seed),
+        int(purpose), int(step), *lattice, *sinks, slot_rate, fate, when, target,
     )  # fmt: skip
-    if threads == 1:
+    first = range(0, len(rows), CHUNK)
+    if threads == 1 or len(first) <= 1:
         _range(0, len(rows), *job)
         return
-    before = numba.get_num_threads()
-    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
-    try:
-        _parallel(*job)
-    finally:
-        numba.set_num_threads(before)
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(lambda i: _range(i, min(i + CHUNK, len(rows)), *job), first))

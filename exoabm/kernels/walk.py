@@ -19,11 +19,11 @@ one vesicle are drawn sixteen at a time, in a vector loop.
 from __future__ import annotations
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
-from numba import njit, prange
+from numba import njit
 from numpy.typing import NDArray
 
 from exoabm.kernels.fates import CAPTURED, CHUNK, CLEARED, ESCAPED, STAYS
@@ -244,9 +244,7 @@ def _passes(grid, obstacle, place, way, pace):
         for k in range(3):
             n = grid.counts[k]
             j = way[2, k]
-            if (j < 0 and grid.sides[2 * k] == FIXED) or (
-                j >= n and grid.sides[2 * k + 1] == FIXED
-            ):
+            if (j < 0 and grid.sides[2 * k] == FIXED) or (j >= n and grid.sides[2 * k + 1] == FIXED):
                 return 2
             if grid.sides[2 * k] == PERIODIC:
                 j %= n
@@ -523,9 +521,7 @@ def _range(
                     if beside < -1e-3 or (grid.blocked and jump + out - after >= room):
                         qx, qy, qz, at, ahead, beside, out = px, py, pz, voxel, near, distance, before
                     after = out
-                capture -= _hazard(
-                    grid, ball[struck, 4], ball[struck, 3], before, after, spread, slowed
-                )
+                capture -= _hazard(grid, ball[struck, 4], ball[struck, 3], before, after, spread, slowed)
                 cell = struck
                 if near >= 0 and near != struck and capture >= 0.0:
                     after = _from_center(grid, ball, near, qx, qy, qz)[3] - ball[near, 3]
@@ -541,19 +537,6 @@ def _range(
             end -= left + 0.5 * h
         x[row], y[row], z[row] = px, py, pz
         fate[row], when[row], target[row] = code, end, (cell if code == CAPTURED else -1)
-
-
-@njit(parallel=True, **_JIT)
-def _parallel(
-    rows, vesicle_id, x, y, z, diffusivity, start, dt, seed, step, grid, decay_rate,
-    hindrance, obstacle, clearance, near_ptr, near_cell, beyond, ball, fate, when, target,
-):  # fmt: skip
-    for c in prange((rows.size + CHUNK - 1) // CHUNK):
-        _range(
-            c * CHUNK, min((c + 1) * CHUNK, rows.size), rows, vesicle_id, x, y, z, diffusivity,
-            start, dt, seed, step, grid, decay_rate, hindrance, obstacle, clearance, near_ptr,
-            near_cell, beyond, ball, fate, when, target,
-        )  # fmt: skip
 
 
 def walk(
@@ -605,15 +588,12 @@ def walk(
         _grid(medium), float(medium.decay_rate), medium.hindrance, medium.obstacle,
         medium.clearance, cells.near_ptr, cells.near_cell, cells.beyond, ball, fate, when, target,
     )  # fmt: skip
-    if threads == 1 or len(rows) <= CHUNK:
+    first = range(0, len(rows), CHUNK)
+    if threads == 1 or len(first) == 1:
         _range(0, len(rows), *job)
         return
-    before = numba.get_num_threads()
-    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
-    try:
-        _parallel(*job)
-    finally:
-        numba.set_num_threads(before)
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(lambda i: _range(i, min(i + CHUNK, len(rows)), *job), first))
 
 
 def _grid(medium: Medium) -> _Grid:

@@ -622,6 +622,9 @@ def _uptake(figure: Figure, scene: _Scene) -> None:
         why = "nothing taken up" if takers else "no cell takes up vesicles"
         _say(ax, "no source to measure from" if taken.any() else why)
         return
+    if not distance[recipients].any() and len(takers) > 1:
+        _uptake_by_type(figure, scene, ax, takers)
+        return
     low, high = _log_range(taken, decades=6)
     floor = low / (high / low) ** 0.14
     height = np.where(taken < low, floor, taken)
@@ -669,6 +672,27 @@ def _uptake(figure: Figure, scene: _Scene) -> None:
         marks = [-0.045 * reach, *[x for x in marks if x > 0.04 * reach]]
     ax.set_xticks(marks, [_number(round(x, 9)) if x >= 0 else "donors" for x in marks])
     _heading(figure, RIGHT, scene.bottom, title, notes)
+
+
+def _uptake_by_type(figure: Figure, scene: _Scene, ax: Axes, takers: list[int]) -> None:
+    """Where every cell donates no distance tells anything: the cells of each type side by side."""
+    top = float(scene.taken.max())
+    for x, index in enumerate(takers):
+        style, rows = scene.styles[index], scene.members(index)
+        taken = scene.taken[rows]
+        across = x + 0.7 * (0.618034 * np.arange(len(rows)) % 1.0 - 0.5)
+        ax.scatter(across, taken, 6, color=style.color, alpha=0.35, marker=style.role.marker, linewidths=0)
+        median = float(np.median(taken))
+        ax.plot([x - 0.4, x + 0.4], [median, median], color=PAPER, linewidth=4, zorder=3)
+        ax.plot([x - 0.4, x + 0.4], [median, median], color=INK, linewidth=1.5, zorder=4)
+        look: dict[str, Any] = {"ha": "center", "va": "bottom", "fontsize": 9, "color": INK, "zorder": 5}
+        ax.annotate(_number(round(median)), (x, top), (0, 6), textcoords="offset points", **look)
+    ax.set(xlim=(-0.6, len(takers) - 0.4), ylim=(0, 1.14 * top), ylabel="vesicles taken up per cell")
+    ax.set_xticks(range(len(takers)), [_shorten(scene.styles[i].name, 14) for i in takers])
+    ax.yaxis.set_major_formatter(lambda value, _: _number(value))
+    _rule(ax)
+    notes = ["a point per cell; bars and numbers: medians"]
+    _heading(figure, RIGHT, scene.bottom, "Uptake by cell type", notes)
 
 
 def _medians(ax: Axes, across: np.ndarray, taken: np.ndarray, low: float, style: Style) -> bool:

@@ -68,12 +68,6 @@ class VoxelCapture:
         used = np.flatnonzero(np.diff(rates.indptr))
         slot_of_voxel = np.full(domain.n_voxels, -1, np.int32)
         slot_of_voxel[used] = np.arange(len(used))
-        self._sinks = hopping.Sinks(
-            slot_of_voxel,
-            np.concatenate([[0], np.cumsum(np.diff(rates.indptr)[used])]).astype(np.int64),
-            rates.indices.astype(np.int32),
-            rates.data.astype(np.float64),
-        )
         flat = [np.reshape(g, (-1, *g.shape[-2:])) for g in conductance(domain)]
         nothing = np.zeros((2, *(int(n) for n in domain.counts[1::-1])))
         self._lattice = hopping.Lattice(
@@ -87,6 +81,13 @@ class VoxelCapture:
             flat[2] if domain.dim == 3 else nothing,
             float(domain.hindrance) if is_uniform(domain) else 0.0,
             state.kinds[kind].decay_rate,
+        )
+        self._sinks = hopping.Sinks(
+            slot_of_voxel,
+            np.concatenate([[0], np.cumsum(np.diff(rates.indptr)[used])]).astype(np.int64),
+            rates.indices.astype(np.int32),
+            rates.data.astype(np.float64),
+            hopping.marks(self._lattice, slot_of_voxel),
         )
         self._substeps = substep_rates(domain, choose_courant(domain), state.kinds[kind].decay_rate)
 

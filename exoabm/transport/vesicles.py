@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from exoabm.domain import Face
-from exoabm.kernels.hop import CAPTURED, CLEARED, ESCAPED
+from exoabm.kernels.fates import CAPTURED, CLEARED, ESCAPED
 from exoabm.state import RESERVOIR, Emissions, Event, Passage
 from exoabm.streams import Purpose
 from exoabm.transport.capture import Capture, Fates, MembraneCapture, VoxelCapture

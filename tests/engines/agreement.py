@@ -78,7 +78,7 @@ def standard_errors(values: np.ndarray, expected: np.ndarray) -> np.ndarray:
 def along(counts: np.ndarray, expected: np.ndarray, biased: np.ndarray) -> float:
     """z-score of the counts in the direction in which a bias would move them, where it tells most.
 
-        sum (x - e) d / e / sqrt(sum d^2 / e),   d = biased - expected
+    sum (x - e) d / e / sqrt(sum d^2 / e),   d = biased - expected
     """
     used = expected > 0
     x, e, d = counts[used], expected[used], (biased - expected)[used]

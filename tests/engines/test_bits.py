@@ -20,11 +20,15 @@ BURSTS = {"secretion": "poisson"}
 ROUND = {"recycling_probability": 0.3, "processing_rate": "20 / h"}
 
 
-def relays(capture: str, seed: int = 1, dim: int = 3, rate: float = 2000, hours: float = 0.5, **options: Any) -> ExosomeModel:
+def relays(
+    capture: str, seed: int = 1, dim: int = 3, rate: float = 2000, hours: float = 0.5, **options: Any
+) -> ExosomeModel:
     """A crowd after some time with every mechanism at work."""
     transport = {"engine": "vesicles", "capture": capture}
     options = {"faces": "held", "zones": True, "saturation": "1 nM"} | options
-    model = crowd(dim, transport=transport, seed=seed, kinds=BURSTS | {"release_rate": rate}, vesicle=ROUND, **options)
+    model = crowd(
+        dim, transport=transport, seed=seed, kinds=BURSTS | {"release_rate": rate}, vesicle=ROUND, **options
+    )
     model.run(hours=hours)
     return model
 
@@ -40,19 +44,19 @@ def digest(model: ExosomeModel) -> str:
 
 
 def digest_of(job: tuple[str, int]) -> str:
-    return digest(relays(*job))
+    return digest(relays(*job, hours=0.2))
 
 
 @pytest.mark.parametrize(("dim", "capture"), [(2, "voxel"), (3, "voxel"), (3, "membrane")])
 def test_one_thread_or_two(dim: int, capture: str) -> None:
-    one, two = (relays(capture, dim=dim, rate=20_000, hours=0.3, threads=t) for t in (1, 2))
+    one, two = (relays(capture, dim=dim, rate=50_000, hours=0.15, threads=t) for t in (1, 2))
     assert len(one.state.vesicles) > 8192  # more than one task
     assert digest(one) == digest(two)
 
 
 @pytest.mark.parametrize("capture", ["voxel", "membrane"])
 def test_a_seed_names_a_run(capture: str) -> None:
-    bits = [digest(relays(capture, seed)) for seed in (5, 5, 6)]
+    bits = [digest(relays(capture, seed, hours=0.2)) for seed in (5, 5, 6)]
     assert bits[0] == bits[1] != bits[2]
 
 

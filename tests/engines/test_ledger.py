@@ -44,7 +44,7 @@ def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     model = crowd(dim, faces="held", zones=True, saturation="1 nM", transport=transport, **BUSY)
     writer = VesicleEventWriter(path)
     model.observe(writer)
-    for _ in range(60):
+    for _ in range(40):
         model.step()
         ledger = model.state.ledger
         assert (ledger.residual() == 0).all()

@@ -39,7 +39,9 @@ def places(model: ExosomeModel) -> np.ndarray:
     way = state.trafficking
     inside = (way.bound, way.returning, way.endosomal, way.lysosomal, way.delivered)
     free = state.free_per_voxel(0)
-    return np.concatenate([free.ravel(), *(array.ravel() for array in inside), state.ledger["cleared"].ravel()])
+    return np.concatenate(
+        [free.ravel(), *(array.ravel() for array in inside), state.ledger["cleared"].ravel()]
+    )
 
 
 @pytest.mark.parametrize("faces", FACES)
@@ -75,7 +77,9 @@ def test_fusion_delivers_alike() -> None:
     vesicle = {"delivery_route": "membrane_fusion", "delivery_probability": 0.3}
     counted, expected = both(dim=2, vesicle=vesicle)
     assert compare(places(counted), places(expected))
-    ways = [np.array([m.state.trafficking.delivered, m.state.trafficking.lysosomal]) for m in (counted, expected)]
+    ways = [
+        np.array([m.state.trafficking.delivered, m.state.trafficking.lysosomal]) for m in (counted, expected)
+    ]
     assert compare(*ways)
 
 

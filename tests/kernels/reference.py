@@ -101,10 +101,7 @@ def advance(p: Problem, n_sub: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]
         cbar = np.zeros(n_cells)
         for q, i, w in zip(p.slot, p.cell, p.weight, strict=True):
             cbar[i] += w * total[q] / p.volume
-        g = [
-            membrane_rate(*row)
-            for row in zip(cbar, p.rate, p.lattice_rate, p.saturation, strict=True)
-        ]
+        g = [membrane_rate(*row) for row in zip(cbar, p.rate, p.lattice_rate, p.saturation, strict=True)]
         sink = np.zeros(n_slots)
         for q, i, w in zip(p.slot, p.cell, p.weight, strict=True):
             sink[q] += p.dt / p.volume * w * g[i]

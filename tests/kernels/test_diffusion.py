@@ -165,9 +165,7 @@ def test_mass_follows_its_own_recurrence(shape, sides, varied):
     np.testing.assert_allclose(flows[:, d.MASS], u.reshape(3, -1).sum(1), rtol=1e-12)
     np.testing.assert_allclose(flows[:, d.TAKEN], taken.sum(1), rtol=1e-12)
     signs = np.array([1, -1, -1, -1, 1])
-    np.testing.assert_allclose(
-        flows[:, d.MASS], p.u.reshape(3, -1).sum(1) + flows[:, 1:] @ signs, rtol=1e-12
-    )
+    np.testing.assert_allclose(flows[:, d.MASS], p.u.reshape(3, -1).sum(1) + flows[:, 1:] @ signs, rtol=1e-12)
 
 
 def test_mass_check_sees_a_leaking_stencil():

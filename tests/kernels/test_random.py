@@ -128,9 +128,7 @@ def test_both_of_a_pair_are_uniform() -> None:
 def test_logarithm_and_circle_are_accurate() -> None:
     log = njit(lambda x: kernel._log(x))
     circle = njit(lambda x: kernel._circle(x))
-    u = np.concatenate(
-        [uniforms()[:5000], 2.0 ** -np.arange(1.0, 53.0), 1 - 2.0**-53 * ENTITIES[1:99]]
-    )
+    u = np.concatenate([uniforms()[:5000], 2.0 ** -np.arange(1.0, 53.0), 1 - 2.0**-53 * ENTITIES[1:99]])
     exact = np.log(u)
     assert np.all(np.abs([log(x) for x in u] - exact) <= 4 * np.spacing(np.abs(exact)))
     angle = 2 * np.pi * u
@@ -174,9 +172,7 @@ def chi_square(counts: np.ndarray, law) -> float:
     expected = N * np.diff(np.concatenate([[0.0], law.cdf(edges), [1.0]]))
     seen = np.bincount(np.searchsorted(edges, counts), minlength=edges.size + 1)
     full = expected > 5
-    return float(
-        stats.chi2.sf(np.sum((seen - expected)[full] ** 2 / expected[full]), full.sum() - 1)
-    )
+    return float(stats.chi2.sf(np.sum((seen - expected)[full] ** 2 / expected[full]), full.sum() - 1))
 
 
 @pytest.mark.parametrize("mean", [0.3, 5.0, 9.99, 10.0, 14.0, 60.0, 1e4, 1e9])
@@ -216,9 +212,7 @@ def test_binomial_extremes() -> None:
 
 def test_log_poisson_at_large_means() -> None:
     for k, mean in ((15, 10.0), (16, 10.0), (70, 60.0), (1e6, 1.001e6)):
-        assert kernel._log_poisson(float(k), mean) == pytest.approx(
-            stats.poisson.logpmf(k, mean), rel=1e-9
-        )
+        assert kernel._log_poisson(float(k), mean) == pytest.approx(stats.poisson.logpmf(k, mean), rel=1e-9)
 
 
 def test_streams_are_independent() -> None:

@@ -349,9 +349,7 @@ def test_10_rate_of_partial_absorbers_and_a_planted_bias(wrong: float) -> None:
     1.2e5 vesicles: a standard error of 0.45 %, beside a bias of 0.4 % by the step.
     """
     a = 7.5
-    found = from_afar(
-        14.2 * wrong, 600.0, 120_000, r=a, radius=a, diffusivity=TISSUE, shortest=0.75, half=8
-    )
+    found = from_afar(14.2 * wrong, 600.0, 120_000, r=a, radius=a, diffusivity=TISSUE, shortest=0.75, half=8)
     right = found / robin(a, a, 14.2, TISSUE, 600) == pytest.approx(1, rel=0.0165)
     assert right == (wrong == 1.0)
 
@@ -390,9 +388,7 @@ def test_9_berg_purcell() -> None:
     place = uniform(n, side) - 50
     place = place[np.linalg.norm(place, axis=1) > a]
     swarm = Swarm(place, FREE).go(time, space, sphere(space, (0, 0, 0), a, np.inf))
-    expected = (
-        n / side**3 * 4 * np.pi * FREE * a * time * (1 + 2 * a / np.sqrt(np.pi * FREE * time))
-    )
+    expected = n / side**3 * 4 * np.pi * FREE * a * time * (1 + 2 * a / np.sqrt(np.pi * FREE * time))
     assert swarm.fate.sum() == pytest.approx(expected, rel=0.03)
 
 
@@ -415,9 +411,7 @@ def test_14_mean_first_passage_to_a_disc(uptake: float) -> None:
     space = medium((10, 10, 1), sides=(PERIODIC,) * 6, shortest=1.0)
     place = uniform(2 * n, side)
     place[:, 2] = height / 2
-    place = place[
-        np.hypot(*(place[:, :2] - [3, 96] - side * np.rint((place[:, :2] - [3, 96]) / side)).T) > a
-    ]
+    place = place[np.hypot(*(place[:, :2] - [3, 96] - side * np.rint((place[:, :2] - [3, 96]) / side)).T) > a]
     cell = sphere(space, (3, 96, 5), a, 1.0, 15.0)
     cell = cell._replace(reactivity=np.array([uptake / (2 * np.pi * a * height)]))
     swarm = Swarm(place[:n], FREE).go(20_000.0, space, cell)
@@ -465,9 +459,7 @@ def test_bits_depend_on_no_one_else() -> None:
     """Not on threads, on the order of rows or on who else is there; on seed, step and name they do."""
     wall = np.zeros((8, 8, 8), bool)
     wall[4, 4, 2:6] = True
-    space = medium(
-        (8, 8, 8), obstacle=wall, decay=1e-3, sides=(FIXED, *(NO_FLUX,) * 5), shortest=1.0
-    )
+    space = medium((8, 8, 8), obstacle=wall, decay=1e-3, sides=(FIXED, *(NO_FLUX,) * 5), shortest=1.0)
     cells = sphere(space, (25, 25, 25), 7.5, 600.0)
     place = uniform(20_000, 80)
     place = place[np.linalg.norm(place - 25, axis=1) > 7.5]

@@ -105,8 +105,7 @@ def test_wheel_imports_outside_the_checkout(installed: Path, tmp_path: Path) -> 
 
 def test_version_is_the_same_everywhere(installed: Path, tmp_path: Path) -> None:
     code = (
-        "import exoabm; from importlib.metadata import version;"
-        "print(exoabm.__version__, version('exoabm'))"
+        "import exoabm; from importlib.metadata import version;print(exoabm.__version__, version('exoabm'))"
     )
     assert len(set(run(installed, "-I", "-c", code, cwd=tmp_path).split())) == 1
 
@@ -115,9 +114,7 @@ def test_command_is_installed(installed: Path, tmp_path: Path) -> None:
     assert "run" in run(installed.with_name("exoabm"), "--help", cwd=tmp_path)
 
 
-def test_editable_install_follows_the_checkout(
-    editable: Path, checkout: Path, tmp_path: Path
-) -> None:
+def test_editable_install_follows_the_checkout(editable: Path, checkout: Path, tmp_path: Path) -> None:
     rooms = ", ".join(f"exoabm.{room}" for room in ROOMS)
     code = (
         f"import exoabm, {rooms}; from importlib.resources import files;"

@@ -77,9 +77,7 @@ def test_a_default_carries_its_source():
         Quantity.default(CATALOG["diffusivity"])
 
 
-@pytest.mark.parametrize(
-    "clone", [copy.copy, copy.deepcopy, lambda q: pickle.loads(pickle.dumps(q))]
-)
+@pytest.mark.parametrize("clone", [copy.copy, copy.deepcopy, lambda q: pickle.loads(pickle.dumps(q))])
 @pytest.mark.parametrize("value", ["7 min", math.inf, 0.1])
 def test_copies_and_pickles_are_the_same_to_the_bit(clone, value):
     original = Quantity.read({"value": value, "note": "kept"}, HALF_LIFE)

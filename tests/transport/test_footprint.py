@@ -108,9 +108,7 @@ def test_one_voxel_has_the_closed_form() -> None:
 @pytest.mark.parametrize("dim", [2, 3])
 @pytest.mark.parametrize("diffusivity", [FREE, TISSUE])
 @pytest.mark.parametrize("uptake_rate", [14.0, 600.0, np.inf])
-def test_rate_does_not_depend_on_the_spacing(
-    dim: int, diffusivity: float, uptake_rate: float
-) -> None:
+def test_rate_does_not_depend_on_the_spacing(dim: int, diffusivity: float, uptake_rate: float) -> None:
     expected = 1 / (1 / uptake_rate + resistance(dim, diffusivity))
     for voxel in SPACINGS:
         cell = place(dim, uptake_rate, diffusivity, voxel)
@@ -220,9 +218,7 @@ def test_capture_from_afar_on_a_finite_grid(fineness: float) -> None:
     cell = place(3, 60.0, TISSUE, voxel)
     line = sparse.diags_array([1.0, -2.0, 1.0], offsets=[-1, 0, 1], shape=(n, n)).tolil()
     line[0, 0] = line[-1, -1] = -1
-    laplacian = sparse.csr_array(
-        sparse.kronsum(sparse.kronsum(line, line), line) * (TISSUE / voxel**2)
-    )
+    laplacian = sparse.csr_array(sparse.kronsum(sparse.kronsum(line, line), line) * (TISSUE / voxel**2))
     number = np.arange(n**3).reshape(n, n, n)
     center = np.array([n // 2] * 3)
     sink = np.zeros(n**3)

@@ -85,9 +85,7 @@ def brute_force(op: LatticeOperator, release: sp.csr_array, uptake: sp.csr_array
 @pytest.mark.parametrize("shape", [(9, 12), (5, 6, 7), (2, 9), (1, 11), (2, 3, 6)])
 @pytest.mark.parametrize("faces", [CLOSED, WRAPPED, X_WRAPPED, YZ_WRAPPED])
 @pytest.mark.parametrize("decay", [1e-3, DECAY, 1e-9, 0.0])
-def test_both_routes_equal_brute_force(
-    shape: tuple[int, ...], faces: tuple[int, ...], decay: float
-) -> None:
+def test_both_routes_equal_brute_force(shape: tuple[int, ...], faces: tuple[int, ...], decay: float) -> None:
     op = LatticeOperator(shape, VOXEL, decay, D, faces)
     release = cells(shape, 5, footprint=2, seed=1)
     for count in (3, 8):
@@ -245,9 +243,7 @@ def test_a_closed_room() -> None:
     op = LatticeOperator(shape, VOXEL, 0.0, D, obstacle=wall)
 
     def at(*voxels: int) -> sp.csr_array:
-        return sp.csr_array(
-            (np.ones(len(voxels)), voxels, range(len(voxels) + 1)), shape=(len(voxels), 21)
-        )
+        return sp.csr_array((np.ones(len(voxels)), voxels, range(len(voxels) + 1)), shape=(len(voxels), 21))
 
     assert captures(op, at(0, 8), at(1)) == pytest.approx(np.ones((2, 1)))
     both = captures(op, at(0, 6), at(1, 20))
