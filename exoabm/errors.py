@@ -57,3 +57,7 @@ class ScenarioError(InputError):
         self.file = file
         self.problems = problems
         super().__init__("\n".join([f"{file}:", *(f"  {problem}" for problem in problems)]))
+
+    def __reduce__(self) -> tuple[type[ScenarioError], tuple[str, list[Problem]]]:
+        """Errors travel from worker processes by pickle, which calls the class with these."""
+        return type(self), (self.file, self.problems)

@@ -290,7 +290,7 @@ class State:
         mine = (self.vesicles.kind == kind) & (self.vesicles.status == Status.FREE)
         position = np.column_stack([self.vesicles.x, self.vesicles.y, self.vesicles.z])[mine]
         voxel = np.clip(self.domain.voxel_of(position.astype(float)), 0, self.domain.counts - 1)
-        place = self.vesicles.label[mine] * self.domain.n_voxels + self.domain.flat(voxel)
+        place = self.vesicles.label[mine].astype(np.int64) * self.domain.n_voxels + self.domain.flat(voxel)
         size = len(self.labels) * self.domain.n_voxels
         count = np.bincount(place, minlength=size)
         return count.reshape(len(self.labels), *self.domain.shape).astype(float)

@@ -76,7 +76,9 @@ class Sinks(NamedTuple):
     entry_rate: Floats
     """(entries) 1/s"""
     mark: NDArray[np.uint8]
-    """(voxels) what to look up there, so that little memory is read elsewhere; see `marks`."""
+    """(voxels) what to look up there; see `marks`."""
+    marked: NDArray[np.uint8]
+    """One bit a voxel, little end first, where the mark is not 0: all that is read elsewhere."""
 
 
 @njit(forceinline=True, **_JIT)
@@ -144,7 +146,7 @@ def _direction(dim, gx, gy, gz, ix, iy, iz, v):
 def _range(
     first, last, rows, walker, x, y, z, diffusivity, start, dt, per_diffusivity, least, seed, purpose, step,
     dim, low, voxel, counts, wraps, gx, gy, gz, uniform, decay_rate,
-    slot_of_voxel, slot_ptr, entry_cell, entry_rate, mark, slot_rate, fate, when, target,
+    slot_of_voxel, slot_ptr, entry_cell, entry_rate, mark, marked, slot_rate, fate, when, target,
 ):  # fmt: skip
     nx, ny, nz = counts[0], counts[1], counts[2]
     low_x, low_y, low_z = low[0], low[1], low[2]
@@ -157,7 +159,7 @@ def _range(
         i = rows[k]
         free = np.float64(diffusivity[i])
         rate = max(free * per_diffusivity, least)
-        n = np.int64(max(math.ceil(rate * dt * (1 - 1e-12)), 1))
+        n = max(np.int64(math.ceil(rate * dt * (1 - 1e-12))), np.int64(1))
         h = dt / n
         r = free * h / (voxel * voxel)
         clears = decay_rate * h * 2.0**32
@@ -165,9 +167,9 @@ def _range(
         ways = shares / uniform if uniform > 0.0 else 0.0
         ix = min(max(np.int64(math.floor((x[i] - low_x) / voxel)), 0), nx - 1)
         iy = min(max(np.int64(math.floor((y[i] - low_y) / voxel)), 0), ny - 1)
-        iz = np.int64(0)
+        iz = 0
         if dim == 3:
-            iz = min(max(np.int64(math.floor((z[i] - low_z) / voxel)), 0), nz - 1)
+            iz = int(min(max(math.floor((z[i] - low_z) / voxel), 0), nz - 1))
         part_x, part_y = (x[i] - low_x) / voxel - ix, (y[i] - low_y) / voxel - iy
         part_z = (z[i] - low_z) / voxel - iz
         here = ix + nx * (iy + ny * iz)
@@ -176,7 +178,8 @@ def _range(
         a, b, _, _ = _words(seed, purpose + 1, walker[i], step, 0)
         threshold, pick = -math.log(_unit(a)), _unit(b)
         code, time, cell = STAYS, dt, -1
-        batch = np.int64(-1)
+        batch = -1
+        flag = mark[here]
         for s in range(begin, n):
             if not (let_in and s == begin):
                 if s // (4 * _BLOCKS) != batch:
@@ -184,9 +187,9 @@ def _range(
                     _draw(seed, purpose, walker[i], step, batch * _BLOCKS, word)
                 v = np.float64(word[s % (4 * _BLOCKS)]) + (0.5 - clears)
                 if v < 0.0:
-                    code, time = CLEARED, (s + 0.5) * h
+                    code, time = CLEARED, max((s + 0.5) * h, start[i])
                     break
-                if not mark[here] & _UNEVEN:
+                if not flag & _UNEVEN:
                     here += move[np.int64(min(v * ways, stays))]
                 else:
                     at[2] = here // (nx * ny)
@@ -198,12 +201,15 @@ def _range(
                         to = at[axis] + 2 * (way % 2) - 1
                         if to < 0 or to >= counts[axis]:
                             if not wraps[axis]:
-                                code, time = ESCAPED, (s + 0.5) * h
+                                code, time = ESCAPED, max((s + 0.5) * h, start[i])
                                 break
                             to %= counts[axis]
                         at[axis] = to
                         here = at[0] + nx * (at[1] + ny * at[2])
-            if mark[here] & _SINK:
+            flag = np.uint8(0)
+            if (marked[here >> 3] >> (here & 7)) & 1:
+                flag = mark[here]
+            if flag & _SINK:
                 slot = slot_of_voxel[here]
                 threshold -= math.log1p(slot_rate[slot] * h)
                 if threshold < 0:
@@ -213,7 +219,7 @@ def _range(
                     while share > 0 and entry + 1 < slot_ptr[slot + 1]:
                         entry += 1
                         share -= entry_rate[entry]
-                    code, time, cell = CAPTURED, (s + 0.5) * h, entry_cell[entry]
+                    code, time, cell = CAPTURED, max((s + 0.5) * h, start[i]), entry_cell[entry]
                     break
         iz = here // (nx * ny)
         iy = here // nx - ny * iz
@@ -225,8 +231,8 @@ def _range(
         fate[i], when[i], target[i] = code, time, cell
 
 
-def marks(lattice: Lattice, slot_of_voxel: NDArray[np.int32]) -> NDArray[np.uint8]:
-    """Marks of the voxels, flat: whether they hold a sink, and whether the ways to go are uneven.
+def marks(lattice: Lattice, slot_of_voxel: NDArray[np.int32]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Marks of the voxels, flat: whether they hold a sink, and whether the ways to go are uneven; bits.
 
     They are even where all faces are inner ones and have the conductance ``uniform``.
     """
@@ -237,7 +243,8 @@ def marks(lattice: Lattice, slot_of_voxel: NDArray[np.int32]) -> NDArray[np.uint
         for axis, g in enumerate((lattice.gx, lattice.gy, lattice.gz)[: lattice.dim]):
             same = np.moveaxis(g == lattice.uniform, 2 - axis, 0)
             even &= np.moveaxis(same[:-1] & same[1:], 0, 2 - axis)
-    return (np.where(even.ravel(), 0, _UNEVEN) | np.where(slot_of_voxel >= 0, _SINK, 0)).astype(np.uint8)
+    mark = np.where(even.ravel(), 0, _UNEVEN) | np.where(slot_of_voxel >= 0, _SINK, 0)
+    return mark.astype(np.uint8), np.packbits(mark > 0, bitorder="little")
 
 
 def hop(

@@ -421,7 +421,7 @@ def _nearest(grid, near_ptr, near_cell, ball, voxel, x, y, z):
     """Nearest of the cells near a voxel, and the signed distance of its membrane."""
     best, least = -1, np.inf
     for k in range(near_ptr[voxel], near_ptr[voxel + 1]):
-        cell = np.int64(near_cell[k])
+        cell = int(near_cell[k])
         d = _from_center(grid, ball, cell, x, y, z)[3] - ball[cell, 3]
         if d < least:
             best, least = cell, d

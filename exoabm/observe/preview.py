@@ -461,6 +461,10 @@ def _matrix(figure: Figure, scene: _Scene) -> None:
         _heading(figure, RIGHT, TOP, "Who reached whom", [])
         _say(_axes(figure, RIGHT, TOP, 656, scene.upper, "links"), "no cell takes up vesicles")
         return
+    if not matrix.donors:
+        _heading(figure, RIGHT, TOP, "Who reached whom", [])
+        _say(_axes(figure, RIGHT, TOP, 656, scene.upper, "links"), "no cell releases vesicles")
+        return
     names = [matrix.recipients[j] for j in columns]
     senders, values = _fold(matrix.donors, matrix.values[:, columns])
     receivers, values = _fold(names, values.T)

@@ -87,16 +87,22 @@ class VoxelCapture:
             np.concatenate([[0], np.cumsum(np.diff(rates.indptr)[used])]).astype(np.int64),
             rates.indices.astype(np.int32),
             rates.data.astype(np.float64),
-            hopping.marks(self._lattice, slot_of_voxel),
+            *hopping.marks(self._lattice, slot_of_voxel),
         )
         self._substeps = substep_rates(domain, choose_courant(domain), state.kinds[kind].decay_rate)
 
     def move(
         self, state: State, vesicles: Vesicles, rows: np.ndarray, dt: float, fates: Fates, threads: int
     ) -> None:
-        """See ``Capture``. Cells with fewer free receptors capture less."""
+        """See ``Capture``.
+
+        Of a share f of its receptors free, a cell has the membrane rate f k_a, and on the lattice
+
+            kappa(f) / kappa = f / (f + (kappa / k_a) (1 - f))
+        """
         coupling = self._coupling
         free = free_receptors(state, self._kind, coupling.membrane_rate, coupling.inverse_saturation)
+        free = free / np.maximum(free + (1 - free) / coupling.beta, 1e-300)
         sinks = self._sinks._replace(entry_rate=self._sinks.entry_rate * free[self._sinks.entry_cell])
         hopping.hop(
             rows,
@@ -299,8 +305,6 @@ def free_receptors(state: State, kind: int, rate: np.ndarray, inverse_saturation
     if leave == 0 or not inverse_saturation.any():
         return np.ones(len(rate))
     bound = state.trafficking.bound[:, kind].sum(axis=1)
-    with np.errstate(divide="ignore"):
-        receptors = rate / (inverse_saturation * leave)
-    limited = inverse_saturation > 0
-    share = np.divide(bound, receptors, out=np.zeros_like(rate), where=limited & (receptors > 0))
+    limited = (inverse_saturation > 0) & (rate > 0)
+    share = np.divide(bound * inverse_saturation * leave, rate, out=np.zeros_like(rate), where=limited)
     return np.clip(1.0 - share, 0.0, 1.0)

@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
-from scipy.special import ive, ndtr
+from scipy.special import ive
 
 from exoabm.errors import InputError
 
@@ -37,7 +37,6 @@ MAX_RADIUS = 18.0
 """Largest cell radius in voxels; on a finer lattice a ball has beyond 24,000 sites."""
 
 _FAR = 1.0e4
-_SHORTEST_WALK = 1e-4
 _REACHES = (4, 8, 12, 20)
 
 
@@ -80,7 +79,6 @@ def footprint(
     diffusivity: float,
     voxel: float,
     thickness: float | None = None,
-    walk: float | None = None,
 ) -> Footprint:
     """Solve for the footprint with the far-field rate 1/k_eff = 1/k_a + 1/(4 pi D a).
 
@@ -99,10 +97,6 @@ def footprint(
     at the center where the lattice is too coarse for that. In terms of the potential of a unit
     flux into the footprint the condition reads d = 1 / (4 pi D a), which holds for k_a = 0 too.
 
-    *Vesicles that walk* do not see the lattice: they make Gaussian steps of length h, and one that
-    ends a step in voxel v is captured with probability 1 - exp(-h kappa w_v / V). With ``walk``
-    kappa and the release are solved for them, with `walk_green` in place of G.
-
     Parameters
     ----------
     dim : int
@@ -117,8 +111,6 @@ def footprint(
         Lattice spacing dx, um.
     thickness : float, optional
         Slab thickness h, um; needed for ``dim=2`` only.
-    walk : float, optional
-        r = D h / dx^2 of a walk in steps of h seconds; 0 to 1. Below 1e-4 it counts as 1e-4.
 
     Returns
     -------
@@ -140,11 +132,7 @@ def footprint(
             f"voxel = {voxel} um: too fine for a cell of radius {radius} um; "
             f"use at least {radius / MAX_RADIUS:.3g} um"
         )
-    if walk is not None:
-        if not 0 < walk <= 1:
-            raise InputError(f"walk = {walk}: must be above 0 and at most 1")
-        walk = max(walk, _SHORTEST_WALK)
-    lattice = _lattice(dim, next(r for r in _REACHES if r >= radius / voxel + 2), walk)
+    lattice = _lattice(dim, next(r for r in _REACHES if r >= radius / voxel + 2))
     surface = _continuum_potential(dim, radius / voxel)
 
     if uptake_rate == 0:
@@ -156,17 +144,11 @@ def footprint(
         level = bisect_left(
             range(lattice.levels),
             True,
-            key=lambda n: bool(lattice.ball(n).rate(_per_visit(membrane / 2, lattice.size(n), walk)) > rate),
+            key=lambda n: bool(lattice.ball(n).rate(membrane / 2) > rate),
         )
-        ball, size = lattice.ball(level), lattice.size(level)
-        resistance = brentq(
-            lambda y: ball.rate(y) - rate,
-            _per_visit(membrane / 2, size, walk),
-            2 / rate,
-            xtol=1e-300,
-            rtol=1e-14,
-        )
-        kappa, flux = conduct / _of_time(resistance, size, walk), ball.flux(resistance)
+        ball = lattice.ball(level)
+        resistance = brentq(lambda y: ball.rate(y) - rate, membrane / 2, 2 / rate, xtol=1e-300, rtol=1e-14)
+        kappa, flux = conduct / resistance, ball.flux(resistance)
 
     # Potential of a unit flux, mean over each shell: falls outwards.
     inside = lattice.first[level + 1]
@@ -248,88 +230,6 @@ def lattice_green(dim: int, size: int) -> Floats:
     return _frozen((far - (plane[0, 0] - plane) @ (step * t))[..., None])
 
 
-@cache
-def walk_green(dim: int, size: int, walk: float) -> Floats:
-    r"""Green's function of a Gaussian walk seen by voxels, in the units of `lattice_green`.
-
-        G_r(k) = r sum_{n >= 1} prod_i p_{k_i}(n r),    p_k(t) = int tri(k - u) N(u; 2 t) du
-
-    p_k is the chance that a point drawn uniformly from one voxel and displaced by a Gaussian of
-    variance 2 t dx^2 lies k voxels further, tri the triangle of base 2, r = D h / dx^2. In 3-D
-    G_r(0) = 0.1498 - r/2 + 0.704 r^1.5 - ..., the self-potential of a cube and the terms of Euler and
-    Maclaurin. The sum runs to T = (N + 1/2) r > 4; beyond that
-
-        r sum_{n > N} f(n r) = int_T^inf f dt + r^2 f'(T) / 24 + O(r^4),
-
-    which is taken as a difference to the lattice's function so that it converges in a slab too.
-
-    Returns
-    -------
-    (size + 1, size + 1, size + 1 or 1) float
-        Absolute error below 1e-7.
-    """
-
-    def total(p: Floats, weight: Floats) -> Floats:
-        """Sum over the times of p, (offsets, times), of the products along the axes."""
-        plane = p[:, None] * p[None] * weight
-        return plane @ p.T if dim == 3 else plane.sum(axis=2)[..., None]
-
-    def walked(t: Floats) -> Floats:
-        return np.stack([_moved(n, t) for n in range(size + 1)])
-
-    def hopped(t: Floats) -> Floats:
-        return np.stack([_scaled_bessel(n, 2 * t) for n in range(size + 1)])
-
-    number = int(np.ceil(4 / walk))
-    end = (number + 0.5) * walk
-    green = np.array(lattice_green(dim, size))
-    for first in range(1, number + 1, 512):
-        t = walk * np.arange(first, min(first + 512, number + 1), dtype=np.float64)
-        green += total(walked(t), np.full(len(t), walk))
-    node, weight = np.polynomial.legendre.leggauss(48)
-    t = end / 2 * (node + 1)
-    green -= total(hopped(t), end / 2 * weight)
-    for start in range(0, 30, 3):
-        t = end * np.exp(start + 1.5 * (node + 1))
-        green += total(walked(t), 1.5 * weight * t) - total(hopped(t), 1.5 * weight * t)
-    t = end + np.array([1e-3, -1e-3])
-    green += total(walked(t), np.array([1.0, -1.0]) / 2e-3 * walk**2 / 24)
-    return _frozen(green)
-
-
-def _moved(offset: int, t: Floats) -> Floats:
-    """p_k(t) of `walk_green`: a second difference at early times, Gauss's rule at late ones."""
-    sigma = np.sqrt(2 * np.minimum(t, 1.0))
-    early = np.zeros_like(t)
-    for k, sign in ((offset + 1, 1), (offset, -2), (offset - 1, 1)):
-        early += sign * (k * ndtr(k / sigma) + sigma * _density(k / sigma))
-    node, weight = np.polynomial.legendre.leggauss(12)
-    u = (node + 1) / 2
-    sigma = np.sqrt(2 * np.maximum(t, 1.0))[:, None]
-    both = _density((offset + u) / sigma) + _density((offset - u) / sigma)
-    return np.where(t < 1.0, early, (both / sigma) @ (weight / 2 * (1 - u)))
-
-
-def _density(x: Floats) -> Floats:
-    return np.asarray(np.exp(-0.5 * x * x) / np.sqrt(2 * np.pi))
-
-
-def _per_visit(resistance: float, size: int, walk: float | None) -> float:
-    """T over the rate constant per visit, r / (1 - exp(-r / (m y))) / m for y = T / kappa on m voxels."""
-    if walk is None:
-        return resistance
-    if resistance == 0:
-        return walk / size
-    return -walk / size / float(np.expm1(-walk / size / resistance))
-
-
-def _of_time(resistance: float, size: int, walk: float | None) -> float:
-    """The inverse of `_per_visit`."""
-    if walk is None:
-        return resistance
-    return -walk / size / float(np.log1p(-walk / size / resistance))
-
-
 def _scaled_bessel(order: int, z: Floats) -> Floats:
     """exp(-z) I_n(z); by Hankel's series beyond 3e4, where the library's routine loses digits."""
     wide = np.maximum(z, 3e4)
@@ -393,16 +293,12 @@ class _Lattice:
     def levels(self) -> int:
         return len(self.first) - 1
 
-    def size(self, level: int) -> int:
-        """Sites of the ball out to a shell."""
-        return int(self.count[: self.first[level + 1]].sum())
-
     def voxels(self, inner: int, outer: int) -> Ints:
         """Sites of the shells from inner to outer, both included."""
         ends = np.concatenate([[0], np.cumsum(self.count)])
         return self.sites[ends[self.first[inner]] : ends[self.first[outer + 1]]]
 
-    @cache  # noqa: B019 - the lattices themselves are cached for good, four for each dimension and walk
+    @cache  # noqa: B019 - the lattices themselves are cached for good, four for each dimension
     def ball(self, level: int) -> _Ball:
         """Modes of the ball out to a shell."""
         n = self.first[level + 1]
@@ -412,7 +308,7 @@ class _Lattice:
 
 
 @cache
-def _lattice(dim: int, reach: int, walk: float | None = None) -> _Lattice:
+def _lattice(dim: int, reach: int) -> _Lattice:
     axis = np.arange(-reach, reach + 1)
     grid = np.meshgrid(axis, axis, axis if dim == 3 else [0], indexing="ij")
     sites = np.stack([g.ravel() for g in grid], axis=1)
@@ -423,7 +319,7 @@ def _lattice(dim: int, reach: int, walk: float | None = None) -> _Lattice:
     rows, member, count = np.unique(key, axis=0, return_inverse=True, return_counts=True)
     sites = sites[np.argsort(member.ravel(), kind="stable")]
     start = np.concatenate([[0], np.cumsum(count)[:-1]])
-    table = walk_green(dim, 2 * reach, walk) if walk else lattice_green(dim, 2 * reach)
+    table = lattice_green(dim, 2 * reach)
     green = np.stack([np.add.reduceat(table[tuple(np.abs(site - sites).T)], start) for site in sites[start]])
     first = np.append(np.flatnonzero(np.diff(rows[:, 0], prepend=-1)), len(rows))
     return _Lattice(_frozen(sites), _frozen(count), _frozen(first), _frozen(green))

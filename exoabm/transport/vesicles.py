@@ -103,7 +103,7 @@ class VesicleEngine:
             if not len(cell):
                 continue
             new = self._born(state, kind, len(cell))
-            time = dt * state.streams.uniform(Purpose.RELEASE_TIME, new["id"], state.step)
+            time = _as_kept(dt * state.streams.uniform(Purpose.RELEASE_TIME, new["id"], state.step))
             new["x"], new["y"], new["z"] = capture.release(state, cell, new["id"], step=0).T
             added = vesicles.append(
                 **new,
@@ -138,6 +138,7 @@ class VesicleEngine:
                 position, start = capture.enter(state, side, held, dt)
                 new = self._born(state, kind, len(position))
                 new["x"], new["y"], new["z"] = position.T
+                start = _as_kept(start)
                 time = state.time + start
                 added = vesicles.append(**new, born=time, start=start, donor=-1, host=-1, label=label)
                 state.events.add(Event.ENTRY, vesicles, added, time)
@@ -166,6 +167,11 @@ class VesicleEngine:
             "diffusivity": vesicle.diffusivity * math.exp(-0.5 * sigma**2) / size,
             "copies": np.minimum(copies, np.iinfo(np.uint16).max),
         }
+
+
+def _as_kept(start: np.ndarray) -> np.ndarray:
+    """Times within a step as single precision keeps them, so that no fate comes before its birth."""
+    return start.astype(np.float32).astype(np.float64)
 
 
 def _vesicles(state: State) -> Vesicles:

@@ -1,9 +1,9 @@
 """Counted vesicles against expected numbers: one verdict for many places at once.
 
 What stands at a place is a sum of many rare, independent vesicles, so its count is Poisson (a little less
-spread, since the number released is fixed). A family of n places disagrees where the smallest two-sided tail
-falls below Sidak's bound 1 - (1 - 1e-3)^(1/n), or where the z-scores are not spread like normal ones: an honest
-engine fails once in about 900 families.
+spread, since the number released is fixed). A family of n places disagrees where the smallest two-sided
+tail falls below Sidak's bound 1 - (1 - 1e-3)^(1/n), or where the z-scores are not spread like normal ones:
+an honest engine fails once in about 900 families.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Every vesicle accounted for: whole numbers at every step, and one row on disk for each thing that happened."""
+"""Every vesicle accounted for: whole numbers at every step, one row on disk for each thing that happened."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from crowds import crowd
+from worlds import world
 
 from exoabm import ExosomeModel
 from exoabm.ledger import PLACES
@@ -29,8 +30,8 @@ ENDS = {"degradation", "delivery", "clearance", "escape"}
 FOLLOWS = {
     "encounter": {"unbinding", "uptake"},
     "uptake": {"degradation", "delivery", "recycling"},
-    **dict.fromkeys(("release", "entry", "unbinding", "recycling"), {"encounter", "clearance", "escape"}),
-    **dict.fromkeys(ENDS, set()),
+    **{name: {"encounter", "clearance", "escape"} for name in (*BIRTHS, "unbinding", "recycling")},
+    **{name: set() for name in ENDS},
 }
 """What can happen to a vesicle next."""
 
@@ -109,7 +110,7 @@ def test_each_life_is_told_in_order(run: tuple[ExosomeModel, Any]) -> None:
 
 
 def test_relays_are_followed(run: tuple[ExosomeModel, Any]) -> None:
-    """A -> B -> C: the hops count the recyclings, the donor stays the first, and C gets A's vesicle from B."""
+    """A -> B -> C: hops count the recyclings, the donor stays the first, and C gets A's vesicle from B."""
     _, events = run
     lives = events.sort_values("vesicle", kind="stable")
     hops = lives.assign(again=lives.event == "recycling").groupby("vesicle").again.cumsum()
@@ -130,3 +131,14 @@ def test_a_vesicle_that_is_lost_stops_the_run() -> None:
     model.state.vesicles.remove(np.array([0]))
     with pytest.raises(Exception, match="does not balance"):
         model.step()
+
+
+@pytest.mark.parametrize("edge", [1100, 2000])
+def test_free_vesicles_are_found_by_label_on_large_grids(edge: float) -> None:
+    """12,100 voxels times five labels, and 40,000 voxels, are more than 16 bits hold."""
+    types = [{"name": f"donor{i}", "releases": "EV", "release_rate": 600} for i in range(5)]
+    cells = [(kind, [[50.0 * i + 105, edge / 2 + 5]]) for i, kind in enumerate(types)]
+    model = world([edge, edge], cells, transport={"engine": "vesicles"})
+    model.run(hours=0.2)
+    free = model.state.free_per_voxel(0).sum(axis=(1, 2))
+    assert (free == model.state.ledger["free"][0]).all()

@@ -57,7 +57,7 @@ def test_every_place_of_a_crowd(dim: int, faces: str) -> None:
     gross = counted.state.ledger["escaped"] + counted.state.ledger.entered
     assert (np.abs(lost - gone) <= 4 * np.sqrt(gross)).all()
     if faces == "held":
-        assert counted.state.ledger.entered.sum() > 10_000
+        assert counted.state.ledger.entered.sum() > 1000
 
 
 @pytest.mark.parametrize("dim", [2, 3])
@@ -89,7 +89,7 @@ def test_fusion_delivers_alike() -> None:
 )
 def test_what_is_wrong_by_5_percent_is_seen(table: str, key: str, value: float) -> None:
     """Told by the counts in the direction in which the error moves them."""
-    rate = {"kinds": {"release_rate": 5 * RATE}}
+    rate = {"kinds": {"release_rate": (10 if key == "half_life" else 5) * RATE}}
     wrong = {table: rate.get(table, {}) | {key: 1.05 * value}}
     right = {table: rate.get(table, {}) | {key: value}}
     counted, expected = both(dim=2, **(rate | right))
@@ -99,7 +99,7 @@ def test_what_is_wrong_by_5_percent_is_seen(table: str, key: str, value: float) 
 
 
 def test_poisson_secretion_has_the_mean_of_the_continuum() -> None:
-    """Bursts spread the counts, so errors are taken over 40 runs: 4 of them, once in 1,700 seeds per place."""
+    """Bursts spread the counts, so errors are those of 40 runs: 4 of them, once in 600 tries."""
     bursts, found = {"release_rate": 1000, "secretion": "poisson"}, []
     for seed in range(40):
         model = crowd(transport={"engine": "vesicles"}, seed=seed, vesicle=RELAYS, kinds=bursts)
@@ -123,9 +123,7 @@ def test_waste_settles_alike() -> None:
     A vesicle is whole, so that an export is rounded and taken at the start of a step: a thousandth is
     granted to that.
     """
-    held = []
-    for seed in range(20):
-        held.append(waste(seed, "vesicles"))
+    held = [waste(seed, "vesicles") for seed in range(20)]
     smooth = waste(0, "continuum")
     error = np.std(held, axis=0, ddof=1) / np.sqrt(len(held))
     assert (np.abs(np.mean(held, axis=0) - smooth) < 4 * error + 1e-3 * smooth).all()
@@ -155,4 +153,4 @@ def test_two_cells_in_space() -> None:
     assert result, result
     counted, smooth = (one.edges["internalized"].to_numpy().sum() for one in (model, expected))
     assert abs(counted - smooth) < 3 * np.sqrt(smooth)
-    assert abs(counted - 1.05 * smooth) > 3 * np.sqrt(smooth)
+    assert abs(counted - 1.3 * smooth) > 3 * np.sqrt(smooth)

@@ -382,7 +382,10 @@ def test_10_collins_kimball(diffusivity: float, rate: float) -> None:
 
 
 def test_9_berg_purcell() -> None:
-    """A perfect absorber in a uniform swarm: 4 pi D a c t (1 + 2 a / sqrt(pi D t)), to 3 %, 2.8 standard errors."""
+    """A perfect absorber in a uniform swarm: to 3 %, 2.8 standard errors.
+
+    4 pi D a c t (1 + 2 a / sqrt(pi D t))
+    """
     a, time, n, side = 7.5, 20.0, 400_000, 100.0
     space = medium((10, 10, 10), low=(-50.0,) * 3, shortest=0.75)
     place = uniform(n, side) - 50

@@ -114,8 +114,8 @@ def test_expected_numbers_too(tmp_path: Path, provenance: str) -> None:
 
 
 def test_a_run_in_which_nothing_met(tmp_path: Path) -> None:
-    loaded = load("two_cells", {"transport.engine": "vesicles", "cell_type.donor.release_rate": "0 / h"})
-    run_to_folder(loaded, tmp_path / "run", seed=1, hours=0.1)
+    loaded = load("two_cells", {"transport.engine": "vesicles"})
+    run_to_folder(loaded, tmp_path / "run", seed=1, hours=0.02)
     assert rebuild(tmp_path / "run").to_pylist() == []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import shutil
@@ -9,15 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import typer
 
 from exoabm import ExosomeModel
+from exoabm.batch.run import run_to_folder
 from exoabm.cli import app
 from exoabm.errors import InputError
 from exoabm.ledger import PLACES
 from exoabm.parameters import CATALOG, references
-from exoabm.scenario.loader import shipped
+from exoabm.scenario.loader import load, shipped
 
 ROOT = Path(__file__).parents[2]
 PAGES = {name: path.with_suffix(".md") for name, path in shipped().items()}
@@ -71,12 +74,19 @@ def obey(command: str) -> None:
     """
     name, *rest = shlex.split(command)[1:]
     given = CLI.commands[name].make_context(name, list(rest)).params
-    source = given.get("scenario") or given.get("source")
+    source = given.get("scenario") or given.get("source") or given.get("folder")
     if name == "run":
-        pairs = [word for pair in given["set_"] or () for word in ("--set", pair)]
+        chosen = [f"transport.engine={given['engine']}"] if given["engine"] else []
+        pairs = [word for pair in [*(given["set_"] or ()), *chosen] for word in ("--set", pair)]
         CLI(["validate", source, *pairs], standalone_mode=False)
     elif name != "bench" and not str(source).startswith("runs/"):
         CLI([name, *rest], standalone_mode=False)
+
+
+def python(word: str) -> str:
+    """The Python of the README that contains a word."""
+    (code,) = [block for kind, block in FENCE.findall(text(README)) if kind == "python" and word in block]
+    return str(code)
 
 
 def unknown_sources(section: str) -> set[str]:
@@ -146,6 +156,7 @@ def test_every_change_to_try_is_accepted(name: str, desk: Path) -> None:
         ("exoabm run signaling --set cell_type.donor.relase_rate=3", InputError, "unknown key"),
         ("exoabm run signalling", InputError, "did you mean"),
         ("exoabm run signaling --speed 3", Exception, "--speed"),
+        ("exoabm run signaling --engine vesicle", InputError, "engine"),
         ("exoabm walk signaling", KeyError, "walk"),
         ("exoabm run missing.toml", InputError, "no scenario file"),
     ],
@@ -209,13 +220,48 @@ def test_every_file_named_exists(path: Path) -> None:
 
 
 def test_the_python_of_the_readme_runs() -> None:
-    (code,) = [block for kind, block in FENCE.findall(text(README)) if kind == "python"]
+    code = python("ExosomeModel")
     made: dict[str, object] = {}
     exec(code.replace("hours=24", "hours=1"), made)  # noqa: S102
     model = made["model"]
     assert isinstance(model, ExosomeModel)
     assert model.hours == 1
     assert model.communication.number_of_edges() == 2100
+
+
+@pytest.fixture(scope="module")
+def counted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which lies the run that pages tell of, vesicle by vesicle."""
+    desk = tmp_path_factory.mktemp("desk")
+    run_to_folder(load("signaling", {"transport.engine": "vesicles"}), desk / "runs" / "each", seed=1)
+    return desk
+
+
+def test_the_life_that_the_readme_tells(counted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every event of a vesicle, in order, and the two copies that it carried."""
+    monkeypatch.chdir(counted)
+    made: dict[str, Any] = {}
+    exec(python("read_parquet"), made)  # noqa: S102
+    life = made["life"]
+    hours = [f"{time / 3600:.3f}" for time in life.time_s]
+    recipients = ["" if np.isnan(cell) else f"{cell:.0f}" for cell in life.recipient]
+    rows = zip(life.event, hours, life.donor.astype(int).astype(str), recipients, strict=True)
+    assert [tuple(row) for row in table(text(README), "event")[1:]] == list(rows)
+    assert set(life.copies_signal) == {2}
+
+
+def test_the_counts_that_the_pages_quote(counted: Path) -> None:
+    head, row = table(text(PAGES["signaling"]), "counted")
+    names = {"counted": "emitted", "in endosomes": "internalized"}
+    summary = json.loads((counted / "runs" / "each" / "summary.json").read_text())
+    (found,) = summary["ledger"].values()
+    assert not misprinted({names.get(c, c): n for c, n in zip(head, row, strict=True)}, found)
+    events = pq.read_table(counted / "runs" / "each" / "events.parquet").to_pandas()
+    told = events[events.event == "delivery"]
+    empty, reached = (told.copies_signal == 0).sum(), told.recipient.nunique()
+    sentence = f"the {len(told)} vesicles that delivered in the counted run, {empty} carried no copy"
+    assert sentence in text(PAGES["signaling"])
+    assert f"{reached} recipients had a delivery" in text(PAGES["signaling"])
 
 
 def test_the_exact_answer_that_the_pages_quote() -> None:

@@ -15,11 +15,9 @@ from exoabm.errors import InputError
 from exoabm.transport.footprint import (
     Footprint,
     _lattice,
-    _moved,
     effective_rate,
     footprint,
     lattice_green,
-    walk_green,
 )
 
 RADIUS = 7.5
@@ -252,52 +250,3 @@ def test_what_cannot_be_is_refused(change: dict[str, float], message: str) -> No
     arguments = {"dim": 3, "radius": 7.5, "uptake_rate": 14.0, "diffusivity": 1.0, "voxel": 5.0}
     with pytest.raises(InputError, match=message):
         footprint(**{**arguments, **change})  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("walk", [0.02, 0.15])
-def test_green_function_of_a_walk(walk: float) -> None:
-    """Against the plain sum to t = 600 and the tail of a Gaussian; differences in a slab."""
-    t = walk * np.arange(1, int(600 / walk) + 1)
-    p = np.stack([_moved(k, t) for k in range(3)])
-    tail = 2 / np.sqrt(t[-1] + walk / 2) / (4 * np.pi) ** 1.5
-    table = walk_green(3, 8, walk)
-    assert walk * (p[0] ** 3).sum() + tail == pytest.approx(table[0, 0, 0], rel=3e-5)
-    assert walk * (p[1] * p[2] * p[0]).sum() + tail == pytest.approx(table[1, 2, 0], rel=1e-4)
-    assert table[8, 0, 0] == pytest.approx(1 / (32 * np.pi), rel=2e-5)
-    slab = walk_green(2, 8, walk)[..., 0]
-    apart = walk * (p[0] * (p[0] - p[1])).sum() + 1 / (16 * np.pi * t[-1])
-    assert slab[0, 0] - slab[1, 0] == pytest.approx(apart, abs=1e-6)
-    assert _moved(0, t)[0] == pytest.approx(1 - 2 * np.sqrt(walk / np.pi), rel=0.03)
-
-
-def test_a_short_walk_sees_the_self_potential_of_a_cube() -> None:
-    assert walk_green(3, 8, 1e-4)[0, 0, 0] == pytest.approx(1.882312644 / (4 * np.pi), rel=4e-4)
-
-
-@pytest.mark.parametrize("uptake_rate", [14.0, 600.0, np.inf])
-def test_rate_of_a_walk_does_not_depend_on_spacing_or_step(uptake_rate: float) -> None:
-    """k_eff = sum over voxels of captures per visit, by a dense solve."""
-    for voxel in SPACINGS:
-        for walk in (0.02, 0.15, 0.5):
-            cell = footprint(
-                dim=3,
-                radius=RADIUS,
-                uptake_rate=uptake_rate,
-                diffusivity=TISSUE,
-                voxel=voxel,
-                walk=walk,
-            )
-            apart = np.abs(cell.offsets[:, None] - cell.offsets[None])
-            green = walk_green(3, max(int(apart.max()), 1), walk)[tuple(np.moveaxis(apart, -1, 0))]
-            conduct = TISSUE * voxel
-            visit = -np.expm1(-walk * cell.kappa * cell.uptake_weight / conduct) / walk
-            c = np.linalg.solve(np.eye(len(visit)) + green * visit, np.ones(len(visit)))
-            expected = 1 / (1 / uptake_rate + resistance(3, TISSUE))
-            assert conduct * visit @ c == pytest.approx(expected, rel=1e-6)
-            assert 0 < cell.kappa <= 2 * uptake_rate * (1 + 1e-9)
-
-
-def test_a_walk_out_of_range_is_refused() -> None:
-    for walk in (0.0, -1.0, 2.0):
-        with pytest.raises(InputError, match="walk"):
-            footprint(dim=3, radius=7.5, uptake_rate=1.0, diffusivity=1.0, voxel=5.0, walk=walk)
