@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 NOTHING = 1e-25
 """A field that holds fewer vesicles than this is emptied, before its numbers become subnormal and slow."""
+LARGE = 1 << 18
+"""Voxels from which more than one thread pays; on smaller grids threads mostly wait for each other."""
 DRIFT = {np.dtype("f8"): 1e-9, np.dtype("f4"): 1e-3}
 """Largest relative difference allowed between a field's sum and its own balance in one coupling step."""
 
@@ -69,7 +71,7 @@ class Continuum:
     courant : float, optional
         D dt/dx^2 of a sub-step; at most the stability limit.
     threads : int
-        Threads for large grids. The result has the same bits for any number.
+        Threads for large grids (``LARGE``). The result has the same bits for any number.
     """
 
     name = "continuum"
@@ -77,7 +79,7 @@ class Continuum:
     def __init__(self, state: State, *, courant: float | None = None, threads: int = 1) -> None:
         domain = state.domain
         self.courant = choose_courant(domain) if courant is None else float(courant)
-        self.threads = threads
+        self.threads = threads if state.domain.n_voxels >= LARGE else 1
         self._conductance = None if is_uniform(domain) else conductance(domain)
         self._scratch = [np.empty_like(field) for field in state.fields[:1]]
         self.bind(state)

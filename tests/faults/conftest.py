@@ -45,7 +45,7 @@ def exoabm(tmp_path: Path) -> Command:
         command = [sys.executable, "-m", "exoabm.cli", *map(str, arguments)]
         start = time.perf_counter()
         done = subprocess.run(
-            command, cwd=tmp_path, capture_output=True, text=True, errors="replace", timeout=60
+            command, cwd=tmp_path, capture_output=True, text=True, errors="replace", timeout=300
         )
         seconds = time.perf_counter() - start
         print(f"{seconds:.2f} s: {done.stderr.strip()}")

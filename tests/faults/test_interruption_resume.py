@@ -47,7 +47,7 @@ def stopped(how: signal.Signals, after: float, *arguments: object, cwd: Path) ->
             time.sleep(0.001)
         time.sleep(after)
         run.send_signal(how)
-        _, err = run.communicate(timeout=60)
+        _, err = run.communicate(timeout=300)
     assert run.returncode == {signal.SIGKILL: -9, signal.SIGINT: 130, signal.SIGTERM: 143}[how], err
     assert "Traceback" not in err
     assert sorted(p.name for p in cwd.iterdir()) == ["a.unfinished"]
@@ -83,7 +83,7 @@ def test_a_killed_run_goes_on_to_the_same_bits(tmp_path: Path, seed: int, engine
     stopped(signal.SIGKILL, random.uniform(0, 0.1), "resume", "a", cwd=home)
     for arguments, cwd in ((("resume", "a", "--threads", 2), home), ((*base, "--out", "whole"), tmp_path)):
         with process(*arguments, cwd=cwd) as run:
-            _, err = run.communicate(timeout=60)
+            _, err = run.communicate(timeout=300)
         assert run.returncode == 0, err
     assert [p.name for p in home.iterdir()] == ["a"]
     assert_same_run(tmp_path / "whole", home / "a")
