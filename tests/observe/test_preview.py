@@ -338,7 +338,7 @@ def test_every_axis_has_its_unit(run: Callable[..., xo.ExosomeModel]) -> None:
     assert panel(figure, "scale 0").get_ylabel() == "free vesicles per mL"
 
 
-def test_matplotlib_waits_until_a_picture_is_drawn() -> None:
+def test_matplotlib_waits_until_a_picture_is_drawn(tmp_path: Path) -> None:
     """Neither importing the room nor drawing touches pyplot, whose state is the process's."""
     code = """
         import sys
@@ -350,7 +350,11 @@ def test_matplotlib_waits_until_a_picture_is_drawn() -> None:
         assert "matplotlib" in sys.modules and "matplotlib.pyplot" not in sys.modules
     """
     result = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=False
+        [sys.executable, "-c", textwrap.dedent(code)],
+        cwd=tmp_path,  # outside the checkout, where the installed package is found whole
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert result.returncode == 0, result.stderr
 
