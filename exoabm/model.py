@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from exoabm.observe.recorder import Observer
+    from exoabm.scenario.schema import Scenario
 
 ROUNDING = 1e-9
 
@@ -73,7 +74,6 @@ class ExosomeModel(Model):  # type: ignore[misc]
         if not isinstance(scenario, LoadedScenario):
             scenario = load(scenario, {k: str(v) for k, v in (overrides or {}).items()})
         self.loaded = scenario
-        self.scenario = scenario.scenario
         plan = blueprint(scenario, self.streams.seed)
         self.estimate = plan.estimate
         self.state = build_state(scenario, plan, self.streams)
@@ -86,6 +86,15 @@ class ExosomeModel(Model):  # type: ignore[misc]
         self.recorder.add(self.history, self.state)
         for row in range(len(self.state.cells)):
             Cell(self, row)
+
+    @property
+    def scenario(self) -> Scenario:
+        """The scenario that the model was built from."""
+        return self.loaded.scenario
+
+    @scenario.setter
+    def scenario(self, _: object) -> None:
+        """Mesa 3.5 gives every model a scenario of Mesa's own kind; ours stays."""
 
     def observe(self, observer: Observer) -> None:
         """Add an observer; it looks at once, then by its own clock."""
