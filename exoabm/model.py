@@ -100,10 +100,13 @@ class ExosomeModel(Model):  # type: ignore[misc]
         """Add an observer; it looks at once, then by its own clock."""
         self.recorder.add(observer, self.state)
 
-    def step(self, dt: float | None = None) -> None:
-        """Advance by one coupling step of the scenario's clock, or by ``dt`` seconds."""
-        dt = float(self.scenario.clock.step) if dt is None else dt
-        advance(Step(self.state, self.engine, self.recorder, dt))
+    def step(self) -> None:
+        """Advance by one coupling step of the scenario's clock."""
+        self.advance_by(float(self.scenario.clock.step))
+
+    def advance_by(self, seconds: float) -> None:
+        """Advance by one coupling step of any length."""
+        advance(Step(self.state, self.engine, self.recorder, seconds))
 
     def run(self, hours: float | None = None, *, progress: Callable[[float], Any] | None = None) -> None:
         """Run for ``hours`` of model time, or for the scenario's duration.
@@ -119,7 +122,7 @@ class ExosomeModel(Model):  # type: ignore[misc]
         step, start = float(self.scenario.clock.step), self.state.time
         while end - self.state.time > ROUNDING * step:
             rest = end - self.state.time
-            self.step(step if rest > step * (1 - ROUNDING) else rest)
+            self.advance_by(step if rest > step * (1 - ROUNDING) else rest)
             if progress is not None:
                 progress((self.state.time - start) / (end - start))
 
