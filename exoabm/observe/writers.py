@@ -126,16 +126,10 @@ class TableWriter:
         whole.close()
 
 
-class CellWriter:
-    """``cells.parquet``: a row per cell and recorded time."""
+class _OneTable:
+    """An observer that keeps nothing but one table."""
 
-    def __init__(self, path: Path, interval: float) -> None:
-        self.interval = interval
-        self._table = TableWriter(path)
-
-    def record(self, state: State) -> None:
-        """Append a row for every cell."""
-        self._table.append(cell_table(state))
+    _table: TableWriter
 
     def close(self) -> None:
         """Finish the file."""
@@ -148,6 +142,18 @@ class CellWriter:
     def restore(self, content: Mapping[str, np.ndarray]) -> None:
         """See ``TableWriter``."""
         self._table.restore(content)
+
+
+class CellWriter(_OneTable):
+    """``cells.parquet``: a row per cell and recorded time."""
+
+    def __init__(self, path: Path, interval: float) -> None:
+        self.interval = interval
+        self._table = TableWriter(path)
+
+    def record(self, state: State) -> None:
+        """Append a row for every cell."""
+        self._table.append(cell_table(state))
 
 
 def cell_table(state: State) -> pa.Table:
@@ -356,7 +362,7 @@ def _event_rows(state: State, new: dict[str, np.ndarray], interval: float) -> pa
     )
 
 
-class VesicleEventWriter:
+class VesicleEventWriter(_OneTable):
     """``events.parquet`` of the vesicle engine: one row an event, streamed in row groups as the run goes on.
 
     The communication graph, the edge table and every measure can be made again from these rows alone.
@@ -373,18 +379,6 @@ class VesicleEventWriter:
         happened = state.events.columns()
         if happened or state.step == 0:
             self._table.append(_vesicle_rows(state, happened))
-
-    def close(self) -> None:
-        """Finish the file."""
-        self._table.close()
-
-    def snapshot(self) -> dict[str, np.ndarray]:
-        """See ``TableWriter``."""
-        return self._table.snapshot()
-
-    def restore(self, content: Mapping[str, np.ndarray]) -> None:
-        """See ``TableWriter``."""
-        self._table.restore(content)
 
 
 def _vesicle_rows(state: State, happened: dict[str, np.ndarray]) -> pa.Table:
