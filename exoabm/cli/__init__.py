@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-# isort: off -- the order of the help
+# The order of the help.
+# isort: off
 from exoabm.cli import scenarios as scenarios
 from exoabm.cli import runs as runs
 from exoabm.cli import benchmarks as benchmarks
