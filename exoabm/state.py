@@ -259,8 +259,9 @@ class Events:
 class State:
     """Everything that changes, and what it is measured against.
 
-    ``released`` (n, K) counts what each cell has sent. The continuum engine keeps ``fields``: per vesicle
-    kind the free vesicles per voxel and label, (L, ny, nx) or (L, nz, ny, nx). The vesicle engine keeps
+    ``released`` (n, K) counts what each cell has sent, ``entrants`` (6, K) the single vesicles that came in
+    through each face; the next vesicle's name goes on from there. The continuum engine keeps ``fields``: per
+    vesicle kind the free vesicles per voxel and label, (L, ny, nx) or (L, nz, ny, nx). The vesicle engine keeps
     ``vesicles``, one row each, the ``events`` of the current step, and the ``book`` of edges between cells.
     """
 
@@ -275,10 +276,10 @@ class State:
     ledger: Ledger
     waste_ledger: WasteLedger
     released: np.ndarray
+    entrants: np.ndarray
     vesicles: Vesicles | None = None
     events: Events = field(default_factory=Events)
     book: EdgeBook | None = None
-    vesicles_born: int = 0
     time: float = 0.0
     step: int = 0
     warnings: list[str] = field(default_factory=list)

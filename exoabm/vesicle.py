@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from exoabm.domain import SIDES
+from exoabm.errors import ResourceError
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -101,13 +104,53 @@ class Status(IntEnum):
     GONE = 4
 
 
+NAMES_PER_DONOR = 10**9
+"""Vesicles of one kind that one donor can name."""
+KINDS = 100
+"""Vesicle kinds that names tell apart."""
+DONORS = 92_000_000
+"""Birth ids that names can hold; sources that are not cells, such as faces, are numbered from here on."""
+
+
+def vesicle_names(source: np.ndarray | int, kind: int, number: np.ndarray) -> np.ndarray:
+    """Names of vesicles, for ever and in every arm of a trial, shape (n,), int64.
+
+        name = (source 10^2 + kind) 10^9 + number
+
+    So the 5,633rd vesicle of kind 0 that the cell born as number 4 releases is 400000005632, whatever other
+    cells release and however many of other kinds this one does.
+
+    Parameters
+    ----------
+    source : int or numpy.ndarray, shape (n,)
+        Birth id of the donor cell, or ``DONORS`` + side for the reservoir behind a face.
+    kind : int
+        Vesicle kind.
+    number : numpy.ndarray, shape (n,)
+        How many of this kind the source sent before.
+
+    Raises
+    ------
+    ResourceError
+        If there are more donors, kinds or vesicles of a donor than names.
+    """
+    number, source = np.asarray(number, np.int64), np.asarray(source, np.int64)
+    beyond = DONORS + len(SIDES)
+    if len(number) and (kind >= KINDS or number.max() >= NAMES_PER_DONOR or source.max() >= beyond):
+        raise ResourceError(
+            f"vesicles can be named of {DONORS:,} cells ever born, {KINDS} kinds and {NAMES_PER_DONOR:,} "
+            "vesicles of each; this run needs more"
+        )
+    return (source * KINDS + kind) * NAMES_PER_DONOR + number
+
+
 class Vesicles:
     """Single vesicles as a structure of arrays; the first ``count`` rows are alive.
 
     Attributes
     ----------
     id : int64
-        Number at birth, never used again; the vesicle's random key.
+        See ``vesicle_names``: donor, kind and the donor's own count; the vesicle's random key.
     x, y, z : float32
         Position in um; that of the last event for a vesicle on or in a cell.
     diffusivity, diameter : float32

@@ -284,14 +284,14 @@ def _model_seconds() -> float:
     steps, seconds = 0.0, 0.0
     per_second = 1 / (0.2 * model.state.domain.voxel**2)
     for _ in range(3):
-        born = model.state.vesicles_born
+        before = model.state.time
         seconds += _seconds(model.step)
         vesicles = model.state.vesicles
         if vesicles is None:
             raise TypeError("this model keeps fields, not single vesicles")
         free = vesicles.rows(Status.FREE)
         each = np.ceil(vesicles.diffusivity[free] * per_second * 60.0)
-        steps += float(each.sum() - each[vesicles.id[free] >= born].sum() / 2)
+        steps += float(each.sum() - each[vesicles.born[free] >= before].sum() / 2)
     return seconds / steps
 
 

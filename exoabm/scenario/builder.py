@@ -147,6 +147,7 @@ def build_state(loaded: LoadedScenario, plan: Blueprint, streams: Streams) -> St
         ledger=ledger,
         waste_ledger=WasteLedger(),
         released=np.zeros((n, k)),
+        entrants=np.zeros((len(SIDES), k), np.int64),
         warnings=list(plan.warnings),
     )
 

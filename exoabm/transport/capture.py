@@ -14,6 +14,7 @@ from exoabm.kernels import walk as walking
 from exoabm.streams import Purpose
 from exoabm.transport.coupling import couple
 from exoabm.transport.scheme import choose_courant, conductance, is_uniform, substep_rates
+from exoabm.vesicle import DONORS, KINDS, vesicle_names
 
 if TYPE_CHECKING:
     from exoabm.state import State
@@ -35,6 +36,14 @@ class Fates(NamedTuple):
     target: np.ndarray
 
 
+class Entrants(NamedTuple):
+    """Vesicles that enter in a step: names (m), positions (m, 3) in um, times in the step (m)."""
+
+    name: np.ndarray
+    position: np.ndarray
+    start: np.ndarray
+
+
 class Capture(Protocol):
     """A way in which free vesicles of one kind move and are captured."""
 
@@ -48,8 +57,8 @@ class Capture(Protocol):
         """Positions (m, 3) in um where ``cell`` (rows) releases ``vesicle`` (birth numbers)."""
         ...
 
-    def enter(self, state: State, side: int, held: float, dt: float) -> tuple[np.ndarray, np.ndarray]:
-        """Positions (m, 3) and times in the step of what enters a face held at a concentration."""
+    def enter(self, state: State, side: int, held: float, dt: float) -> Entrants:
+        """What comes in through a face held at a concentration."""
         ...
 
 
@@ -140,14 +149,14 @@ class VoxelCapture:
             position[:, 2] = state.cells.position[cell, 2]
         return position
 
-    def enter(self, state: State, side: int, held: float, dt: float) -> tuple[np.ndarray, np.ndarray]:
+    def enter(self, state: State, side: int, held: float, dt: float) -> Entrants:
         """See ``Capture``: into the voxels at the face, 2 D c A/dx a second, half a voxel being the way."""
         domain = state.domain
-        face = _FaceVoxels(state, side)
+        face = _FaceVoxels(state, side, self._kind)
         per_second = 2 * state.kinds[self._kind].diffusivity * face.hindrance / domain.voxel**2
-        which, u = face.draw(state, held * domain.voxel_volume * per_second * dt, 4)
+        name, which, u = face.draw(state, held * domain.voxel_volume * per_second * dt, 4)
         inside = [INSET + (1 - 2 * INSET) * v for v in u[:3]]
-        return face.positions(state, which, inside), dt * u[3]
+        return Entrants(name, face.positions(state, which, inside), dt * u[3])
 
 
 class MembraneCapture:
@@ -212,17 +221,17 @@ class MembraneCapture:
         radius = self._table.radius[cell, None]
         return np.asarray(state.cells.position[cell] + radius * normal)
 
-    def enter(self, state: State, side: int, held: float, dt: float) -> tuple[np.ndarray, np.ndarray]:
+    def enter(self, state: State, side: int, held: float, dt: float) -> Entrants:
         """See ``Capture``: as deep as a half-space held at c on its face lets them come in a step.
 
             N ~ Poisson(c A sqrt(4 D dt / pi)),   density at depth x: c erfc(x / sqrt(4 D dt))
 
         They stand still until the step ends.
         """
-        domain, face = state.domain, _FaceVoxels(state, side)
+        domain, face = state.domain, _FaceVoxels(state, side, self._kind)
         spread = np.sqrt(4 * state.kinds[self._kind].diffusivity * face.hindrance * dt)
         area = domain.voxel_volume / domain.voxel
-        which, u = face.draw(state, held * area * spread / math.sqrt(math.pi), 5)
+        name, which, u = face.draw(state, held * area * spread / math.sqrt(math.pi), 5)
         position = face.positions(state, which, u[:3])
         # A depth with density erfc(x/s) is a uniform share of a Rayleigh length.
         depth = u[3] * spread[which] * np.sqrt(-np.log(u[4]))
@@ -232,31 +241,34 @@ class MembraneCapture:
         position[:, axis] = edge - depth if side % 2 else edge + depth
         if domain.obstacle is not None:
             open_ = ~domain.obstacle.ravel()[domain.flat(domain.voxel_of(position))]
-            position = position[open_]
-        return position, np.full(len(position), dt)
+            name, position = name[open_], position[open_]
+        return Entrants(name, position, np.full(len(name), dt))
 
 
 class _FaceVoxels:
     """The voxels along one side of the domain, and draws in each of them."""
 
-    def __init__(self, state: State, side: int) -> None:
-        domain = state.domain
+    def __init__(self, state: State, side: int, kind: int) -> None:
+        domain, self._side, self._kind = state.domain, side, kind
         grid = np.arange(domain.n_voxels).reshape(domain.shape)
         at = -1 if side % 2 else 0
         self._voxel = np.take(grid, at, axis=domain.dim - 1 - side // 2).ravel()
-        self._key = self._voxel * len(SIDES) + side
+        self._key = (self._voxel * len(SIDES) + side) * KINDS + kind
         self.hindrance = np.broadcast_to(domain.hindrance, domain.shape).ravel()[self._voxel]
         if domain.obstacle is not None:
             self.hindrance = np.where(domain.obstacle.ravel()[self._voxel], 0.0, self.hindrance)
 
-    def draw(self, state: State, expected: np.ndarray, n: int) -> tuple[np.ndarray, list[np.ndarray]]:
-        """Poisson numbers per voxel: the voxel of each entrant, and n uniform draws for it."""
+    def draw(
+        self, state: State, expected: np.ndarray, n: int
+    ) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
+        """Poisson numbers per voxel: name and voxel of each entrant, and n uniform draws for it."""
         streams = state.streams
         number = streams.poisson(Purpose.ENTRY, self._key, state.step, expected)
         which = np.repeat(np.arange(len(number)), number)
-        counter = np.arange(len(which)) - np.repeat(np.cumsum(number) - number, number)
-        entity = (self._key[which] << 20) + counter
-        return which, [streams.uniform(Purpose.ENTRY, entity, state.step, draw=1 + i) for i in range(n)]
+        own = state.entrants[self._side, self._kind] + np.arange(len(which))
+        state.entrants[self._side, self._kind] += len(which)
+        name = vesicle_names(DONORS + self._side, self._kind, own)
+        return name, which, [streams.uniform(Purpose.RELEASE_SITE, name, 0, draw=i) for i in range(n)]
 
     def positions(self, state: State, which: np.ndarray, inside: list[np.ndarray]) -> np.ndarray:
         """Positions in um at shares ``inside`` of the voxels ``which``."""

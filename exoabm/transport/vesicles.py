@@ -8,7 +8,7 @@ tissue where cells touch and hindrance stands for the space they fill, in the vo
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from exoabm.kernels.fates import CAPTURED, CLEARED, ESCAPED
 from exoabm.state import RESERVOIR, Emissions, Event, Passage
 from exoabm.streams import Purpose
 from exoabm.transport.capture import Capture, Fates, MembraneCapture, VoxelCapture
-from exoabm.vesicle import Status, cargo_names
+from exoabm.vesicle import Status, cargo_names, vesicle_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -102,7 +102,10 @@ class VesicleEngine:
             cell, label = np.repeat(rows.cell[mine], count[mine]), np.repeat(rows.label[mine], count[mine])
             if not len(cell):
                 continue
-            new = self._born(state, kind, len(cell))
+            name = vesicle_names(
+                state.cells.birth_id[cell], kind, state.released[cell, kind].astype(np.int64) + _earlier(cell)
+            )
+            new = _born(state, kind, name)
             time = _as_kept(dt * state.streams.uniform(Purpose.RELEASE_TIME, new["id"], state.step))
             new["x"], new["y"], new["z"] = capture.release(state, cell, new["id"], step=0).T
             added = vesicles.append(
@@ -135,8 +138,8 @@ class VesicleEngine:
                 continue
             label = state.labels.names.index(RESERVOIR)
             for kind, capture in enumerate(self._captures):
-                position, start = capture.enter(state, side, held, dt)
-                new = self._born(state, kind, len(position))
+                name, position, start = capture.enter(state, side, held, dt)
+                new = _born(state, kind, name)
                 new["x"], new["y"], new["z"] = position.T
                 start = _as_kept(start)
                 time = state.time + start
@@ -145,28 +148,36 @@ class VesicleEngine:
                 entered[kind, label] += len(added)
         return entered
 
-    def _born(self, state: State, kind: int, n: int) -> dict[str, np.ndarray]:
-        """Number, size, diffusivity and cargo of n new vesicles of a kind."""
-        vesicle, streams = state.kinds[kind], state.streams
-        number = np.arange(state.vesicles_born, state.vesicles_born + n)
-        state.vesicles_born += n
-        sigma = math.log(vesicle.diameter_gsd)
-        size = np.exp(sigma * streams.normal(Purpose.DIAMETER, number, 0))
-        names = cargo_names(state.kinds)
-        copies = np.zeros((n, len(names)))
-        for cargo in vesicle.cargo:
-            column = names.index(cargo.name)
-            copies[:, column] = streams.poisson(Purpose.CARGO_LOAD, number, column, cargo.copies)
-        return {
-            "id": number,
-            "kind": np.full(n, kind),
-            "status": np.full(n, Status.FREE),
-            "hops": np.zeros(n),
-            "diameter": vesicle.diameter * size,
-            # 1/d has the mean exp(sigma^2/2)/median, so that the kind's mean diffusivity is kept.
-            "diffusivity": vesicle.diffusivity * math.exp(-0.5 * sigma**2) / size,
-            "copies": np.minimum(copies, np.iinfo(np.uint16).max),
-        }
+
+def _earlier(cell: np.ndarray) -> np.ndarray:
+    """How many elements before each one are equal to it, shape (n,)."""
+    order = np.argsort(cell, kind="stable")
+    sorted_ = cell[order]
+    earlier = np.empty(len(cell), np.int64)
+    earlier[order] = np.arange(len(cell)) - np.searchsorted(sorted_, sorted_)
+    return earlier
+
+
+def _born(state: State, kind: int, name: np.ndarray) -> dict[str, Any]:
+    """Size, diffusivity and cargo of new vesicles of a kind, by their names."""
+    vesicle, streams = state.kinds[kind], state.streams
+    sigma = math.log(vesicle.diameter_gsd)
+    size = np.exp(sigma * streams.normal(Purpose.DIAMETER, name, 0))
+    names = cargo_names(state.kinds)
+    copies = np.zeros((len(name), len(names)))
+    for cargo in vesicle.cargo:
+        column = names.index(cargo.name)
+        copies[:, column] = streams.poisson(Purpose.CARGO_LOAD, name, column, cargo.copies)
+    return {
+        "id": name,
+        "kind": kind,
+        "status": Status.FREE,
+        "hops": 0,
+        "diameter": vesicle.diameter * size,
+        # 1/d has the mean exp(sigma^2/2)/median, so that the kind's mean diffusivity is kept.
+        "diffusivity": vesicle.diffusivity * math.exp(-0.5 * sigma**2) / size,
+        "copies": np.minimum(copies, np.iinfo(np.uint16).max),
+    }
 
 
 def _as_kept(start: np.ndarray) -> np.ndarray:
