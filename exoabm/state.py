@@ -261,8 +261,9 @@ class State:
 
     ``released`` (n, K) counts what each cell has sent, ``entrants`` (6, K) the single vesicles that came in
     through each face; the next vesicle's name goes on from there. The continuum engine keeps ``fields``: per
-    vesicle kind the free vesicles per voxel and label, (L, ny, nx) or (L, nz, ny, nx). The vesicle engine keeps
-    ``vesicles``, one row each, the ``events`` of the current step, and the ``book`` of edges between cells.
+    vesicle kind the free vesicles per voxel and label, (L, ny, nx) or (L, nz, ny, nx). The vesicle engine
+    keeps ``vesicles``, one row each, the ``events`` of the current step, and the ``book`` of edges between
+    cells.
     """
 
     domain: Domain

@@ -1,4 +1,4 @@
-"""Two arms of a trial differ by the mechanism alone: what other donors' vesicles do is the same to the bit."""
+"""Two arms of a trial differ by the mechanism alone: what other donors' vesicles do keeps its bits."""
 
 from __future__ import annotations
 
