@@ -357,7 +357,7 @@ def test_physicell_refused(refused, content, kwargs, message):
         ("x,x_um,y,type\n1,2,3,a\n", {}, "x could be 'x', 'x_um'"),
         ("x,y,type\n1,2,a\n", {"x": "y"}, "column 'y' cannot be two"),
         ("x,y,type\n1,2,a\n", {"x": "xx"}, "no column 'xx' for x; did you mean 'x'?"),
-        ("x,y,type\n1,2,a\n", {"z": "depth"}, "no column 'depth' for z; the columns are 'x', 'y'"),
+        ("x,y,type\n1,2,a\n", {"z": "depth"}, "no column 'depth' for z (the columns are 'x', 'y'"),
         ("x;y;type\n1,5;2;a\n", {}, "separated by semicolons"),
         ("x\ty\ttype\n1\t2\ta\n", {}, "separated by tabs"),
         ("x_px,y_px,type\n1,2,a\n", {}, 'unit = "0.5 um"'),
