@@ -204,6 +204,11 @@ class Vesicles:
         """Memory of one row."""
         return sum(a.dtype.itemsize * int(np.prod(a.shape[1:])) for a in self._arrays.values())
 
+    @property
+    def bytes_held(self) -> int:
+        """Memory of all rows, with the room kept for new ones."""
+        return sum(a.nbytes for a in self._arrays.values())
+
     def rows(self, *status: Status) -> np.ndarray:
         """Rows of all vesicles of a status, in order."""
         return np.flatnonzero(np.isin(self.status, status))
@@ -213,7 +218,8 @@ class Vesicles:
         n = len(columns["id"])
         start, end = self.count, self.count + n
         if end > len(self._arrays["id"]):
-            capacity = max(1024, 2 * len(self._arrays["id"]), end)
+            held = len(self._arrays["id"])
+            capacity = max(1024, held + held // 5, end)
             for name, old in self._arrays.items():
                 new = np.empty((capacity, *old.shape[1:]), old.dtype)
                 new[:start] = old[:start]
