@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from exoabm.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from exoabm.batch.timing import Report
 
@@ -30,21 +32,48 @@ def _vesicles() -> Report:
     return bench_vesicles()
 
 
+def _agreement() -> Report:
+    from exoabm.batch.bench_agreement import bench_agreement
+
+    return bench_agreement()
+
+
 BENCHMARKS: dict[str, Callable[[], Report]] = {
     "continuum": _continuum,
     "transfer": _transfer,
     "vesicles": _vesicles,
+    "agreement": _agreement,
 }
+DRAWN = ("agreement",)
+"""Benchmarks that have a picture."""
+PICTURES = (".png", ".svg", ".pdf")
 
 
-def run_benchmark(name: str) -> Report:
-    """Run a benchmark by name.
+def run_benchmark(name: str, picture: Path | None = None) -> Report:
+    """Run a benchmark by name, and write its picture where one is asked for.
 
     Raises
     ------
     InputError
-        If there is no benchmark of this name.
+        If there is no benchmark of this name, it has no picture, or the picture cannot be written there;
+        nothing has been measured by then.
     """
     if name not in BENCHMARKS:
-        raise InputError(f"unknown benchmark {name!r}; one of {', '.join(BENCHMARKS)}")
-    return BENCHMARKS[name]()
+        near = get_close_matches(name, BENCHMARKS, 1)
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        raise InputError(f"unknown benchmark {name!r}; one of {', '.join(BENCHMARKS)}{hint}")
+    if picture is not None:
+        _check(name, picture)
+    report = BENCHMARKS[name]()
+    if picture is not None and report.draw is not None:
+        report.draw(picture)
+    return report
+
+
+def _check(name: str, picture: Path) -> None:
+    if name not in DRAWN:
+        raise InputError(f"the benchmark {name!r} has no picture; --out is for {', '.join(DRAWN)}")
+    if picture.suffix not in PICTURES:
+        raise InputError(f"--out {picture}: the name must end in one of {', '.join(PICTURES)}")
+    if picture.is_dir() or not picture.parent.is_dir():
+        raise InputError(f"--out {picture}: there is no folder {picture.parent} to write it to")

@@ -15,6 +15,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 ROUNDS = 5
 SECONDS_PER_ROUND = 0.15
@@ -22,11 +23,12 @@ SECONDS_PER_ROUND = 0.15
 
 @dataclass(frozen=True)
 class Report:
-    """A table of measurements: one dict per row, keyed by ``columns``."""
+    """A table: one dict per row, keyed by ``columns``; ``draw`` writes its picture, if there is one."""
 
     title: str
     columns: tuple[str, ...]
     rows: list[dict[str, Any]]
+    draw: Callable[[Path], None] | None = None
 
 
 def measure(*tasks: Callable[[int], None]) -> list[float]:
