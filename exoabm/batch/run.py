@@ -36,11 +36,12 @@ MAX_EDGES_IN_GRAPHML = 200_000
 
 @dataclass(frozen=True)
 class RunResult:
-    """A finished run: where it lies, and its ``summary.json``."""
+    """A finished run: where it lies, its ``summary.json``, and what ``measure`` made of the model."""
 
     folder: Path
     summary: dict[str, Any]
     warnings: tuple[str, ...]
+    readouts: dict[str, Any]
 
 
 def run_to_folder(
@@ -53,8 +54,9 @@ def run_to_folder(
     threads: int = 1,
     checkpoint_every: float | None = None,
     progress: Callable[[float], Any] | None = None,
+    measure: Callable[[ExosomeModel], dict[str, Any]] | None = None,
 ) -> RunResult:
-    """Run a scenario and write its run folder.
+    """Run a scenario and write its run folder; ``measure`` reads the finished model.
 
     With ``checkpoint_every``, in s of model time, the work is kept in ``<out>.unfinished`` whatever stops it,
     and ``resume_run`` goes on from the last checkpoint.
@@ -80,7 +82,7 @@ def run_to_folder(
     with folder:
         for observer in _observers(folder, model, plan, clock):
             model.observe(observer)
-        return _complete(folder, model, plan, clock, progress)
+        return _complete(folder, model, plan, clock, progress, measure)
 
 
 def resume_run(out: Path, *, threads: int = 1, progress: Callable[[float], Any] | None = None) -> RunResult:
@@ -113,6 +115,7 @@ def _complete(
     plan: dict[str, Any],
     clock: float,
     progress: Callable[[float], Any] | None,
+    measure: Callable[[ExosomeModel], dict[str, Any]] | None = None,
 ) -> RunResult:
     """Run to the end, from wherever the model is, and write what is written once."""
     about = _about(model) | {key: plan[key] for key in ("started", "resumed") if key in plan}
@@ -136,7 +139,8 @@ def _complete(
     )
     about |= {"exit_state": "done", "wall_time_s": time.perf_counter() - clock}
     folder.write_json("run.json", about)
-    return RunResult(folder.path, summary, tuple(model.warnings))
+    readouts = measure(model) if measure is not None else {}
+    return RunResult(folder.path, summary, tuple(model.warnings), readouts)
 
 
 def summarize(model: ExosomeModel) -> dict[str, Any]:
