@@ -146,7 +146,7 @@ def resume_rows(folder: Path, *, workers: Workers = ThisProcess, progress: Progr
     shards = sorted(path.parent for path in home.glob(f"{SHARDS}/*/{PLAN}"))
     plan = Plan.read(home if (home / PLAN).exists() or not shards else shards[0])
     plan.check_unchanged()
-    part = home.name.split("-of-") if home.parent.name == SHARDS else None
+    part = home.name.split("-of-") if is_shard(home) else None
     with _disk_trouble(folder), locked(home):
         (home / files.ROWS).mkdir(exist_ok=True)
         if not (home / PLAN).exists():
@@ -161,9 +161,15 @@ def is_batch(folder: Path) -> bool:
     return (folder / PLAN).is_file() or any(folder.glob(f"{SHARDS}/*/{PLAN}"))
 
 
+def is_shard(folder: Path) -> bool:
+    """Whether a folder is that of a shard."""
+    return folder.absolute().parent.name == SHARDS
+
+
 def _run(
     plan: Plan, folder: Path, workers: Workers, shard: Shard | None, progress: Progress | None
 ) -> Outcome:
+    _sweep_up(folder)
     mine = range(shard.index - 1, plan.chunks, shard.of) if shard else range(plan.chunks)
     total = sum(len(plan.rows_of(chunk)) for chunk in mine)
     stand = _Stand(plan, progress, total)
@@ -187,7 +193,15 @@ def _run(
             for written in driven:
                 journal.done(written)
                 stand.add(written)
+    _sweep_up(folder)
     return Outcome(folder, plan, total, stand.rows - before, stand.failed, stand.reasons)
+
+
+def _sweep_up(folder: Path) -> None:
+    """Remove what a process that was killed had half written; nobody else writes while we hold the lock."""
+    for place in (folder, folder / files.ROWS, folder / files.RUNS, folder / "plots"):
+        for scrap in place.glob(".*.partial*"):
+            shutil.rmtree(scrap) if scrap.is_dir() else scrap.unlink(missing_ok=True)
 
 
 class _Stand:

@@ -219,19 +219,27 @@ def sync(folder: Path, *, deep: bool = True) -> None:
     _sync(folder)
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Put a file in place only when all of it is on disk; a failure leaves what stood there."""
+@contextlib.contextmanager
+def placed(path: Path) -> Iterator[Path]:
+    """A name to write a file to, which is put in place under ``path`` only when all of it is on disk.
+
+    On an error, what stood under ``path`` stays.
+    """
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
     try:
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        yield partial
+        _sync(partial)
         partial.replace(path)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
     _sync(path.parent)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Put a file in place only when all of it is on disk; see ``placed``."""
+    with placed(path) as partial:
+        partial.write_bytes(content)
 
 
 def disk_message(error: OSError, path: Path) -> str:
