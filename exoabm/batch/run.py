@@ -22,6 +22,7 @@ from exoabm.observe.recorder import part
 from exoabm.observe.run_folder import ResumableFolder, RunFolder
 from exoabm.observe.writers import CellWriter, EventWriter, FieldWriter, VesicleEventWriter
 from exoabm.scenario.builder import census
+from exoabm.scenario.estimate import MAX_EDGES_IN_GRAPHML
 from exoabm.scenario.loader import parse
 
 if TYPE_CHECKING:
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
 
     from exoabm.observe.recorder import Observer
     from exoabm.scenario.loader import LoadedScenario
-
-MAX_EDGES_IN_GRAPHML = 200_000
-"""GraphML is for looking at; beyond this many edges only the strongest are written, and it says so."""
 
 
 @dataclass(frozen=True)

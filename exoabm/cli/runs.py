@@ -69,8 +69,12 @@ def run(
     interval = _interval(checkpoint_every)
     folder = out_ or Path("runs") / f"{Path(loaded.name).stem}-{seed}"
     _check_folder(folder, overwrite)
+    from exoabm.batch.probe import warning
     from exoabm.batch.run import run_to_folder
 
+    long = warning(loaded, hours=hours, threads=threads)
+    if long is not None:
+        err.print(f"[yellow]Note:[/] {escape(long)}", highlight=False)
     with Progress(Path(loaded.name).stem) as tick, _last_words(folder):
         result = run_to_folder(
             loaded,
