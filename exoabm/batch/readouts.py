@@ -10,25 +10,33 @@ from exoabm.observe import communication as talk
 from exoabm.observe.metrics import measure as last_row
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from exoabm.model import ExosomeModel
 
 Readouts = dict[str, float | None]
 
 
 def measure(model: ExosomeModel) -> Readouts:
+    """The readouts of a finished model; see ``gather``."""
+    threshold = float(model.scenario.record.threshold)
+    return gather(last_row(model.state), talk.summary(model.state, threshold))
+
+
+def gather(metrics: Mapping[str, float], communication: Mapping[str, Any]) -> Readouts:
     """The last row of the metrics, who took up how much from whom, and how far it went.
 
-    A readout that is not defined in this run, such as the reach of vesicles that nobody took up, is None.
+    ``communication`` is that of ``summary.json``. A readout that is not defined in a run, such as the reach
+    of vesicles that nobody took up, is None or left out.
     """
-    found: Readouts = {k: v for k, v in last_row(model.state).items() if k != "time_h"}
-    summary = talk.summary(model.state, float(model.scenario.record.threshold))
+    found: Readouts = {name: value for name, value in metrics.items() if name != "time_h"}
     for word, table in (("taken_up", "internalized_by_type"), ("delivered", "delivered_by_type")):
-        for donor, row in summary[table].items():
+        for donor, row in communication[table].items():
             for recipient, count in row.items():
                 found[f"{donor}_to_{recipient}_{word}_EV"] = count
-    for donor, reach in summary["reach"].items():
+    for donor, reach in communication["reach"].items():
         found |= {f"{donor}_reach_{key}": v for key, v in reach.items() if not isinstance(v, str)}
-    for kind, distance in summary["communication_distance_um"].items():
+    for kind, distance in communication["communication_distance_um"].items():
         found[f"{kind}_communication_distance_um"] = distance
     return found
 

@@ -29,6 +29,7 @@ from exoabm.errors import InputError, RunFailed
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from exoabm.batch.compare import Comparison
     from exoabm.batch.runner import Outcome
     from exoabm.batch.sweep import Report
     from exoabm.batch.workers import Workers
@@ -94,6 +95,60 @@ def sweep(
     with _counting(out_.name) as progress, _last_words(out_):
         outcome = run_rows(plan, out_, workers=workers, shard=part, overwrite=overwrite, progress=progress)
         _finish(outcome, as_json)
+
+
+@app.command(rich_help_panel=PANEL)
+def compare(
+    a: Annotated[str, typer.Argument(help="A run folder, a sweep, or an arm of one: DIR@KEY=VALUE.")],
+    b: Annotated[str, typer.Argument(help="What to set beside it.")],
+    out_: Annotated[
+        Path | None, typer.Option("--out", help="Folder for the table and the difference curves.")
+    ] = None,
+    all_: Annotated[bool, typer.Option("--all", help="Show readouts that are the same, too.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Set two runs or arms side by side: what was changed, and what came of it."""
+    from exoabm.batch.compare import SAME, write
+    from exoabm.batch.compare import compare as compared
+
+    found = compared(a, b)
+    if as_json:
+        print_json(found.plain())
+    else:
+        _print_comparison(found, SAME if not all_ else -1.0)
+    if out_ is not None:
+        try:
+            written = write(found, out_)
+        except OSError as error:
+            raise InputError(f"cannot write to {out_}: {error.strerror or error}") from None
+        if not as_json:
+            for path in written:
+                out.print(f"[green]{escape(str(path))}[/]", highlight=False)
+
+
+def _print_comparison(found: Comparison, least: float) -> None:
+    for warning in found.warnings:
+        err.print(f"[yellow]Warning:[/] {escape(warning)}", highlight=False)
+    out.print(f"A  {escape(found.a.name)}\nB  {escape(found.b.name)}", highlight=False)
+    if not found.changed:
+        out.print("no key of the scenario differs", highlight=False)
+    for key, (old, new) in found.changed.items():
+        out.print(f"  {escape(key)}: {escape(old)} -> {escape(new)}", highlight=False)
+    seeds = "the same seeds" if found.a.seeds == found.b.seeds else "other seeds"
+    pairs = f", {found.paired:,} pairs" if found.paired > 1 else ""
+    out.print(f"{seeds}{pairs}", highlight=False)
+    table = Table("readout", box=None, header_style="bold", pad_edge=False)
+    for name in ("A", "B", "B - A", "share"):
+        table.add_column(name, justify="right")
+    shown = [line for line in found.lines if abs(line.difference) > least * max(abs(line.a), abs(line.b))]
+    for line in shown:
+        share = "" if line.relative is None else f"{line.relative:+.2%}"
+        change = _with_interval(line.difference, line.half or 0.0)
+        table.add_row(line.readout, f"{line.a:.5g}", f"{line.b:.5g}", change, share)
+    if shown:
+        out.print(table)
+    if len(shown) < len(found.lines):
+        out.print(f"{len(found.lines) - len(shown)} readouts are the same", highlight=False)
 
 
 def resume_batch(folder: Path, jobs: int, cluster: str | None, as_json: bool) -> None:
