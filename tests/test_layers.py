@@ -48,7 +48,7 @@ def test_contracts_are_kept(site: Path) -> None:
     [
         ("parameters", "import exoabm.state", "Arrows point down"),
         ("cells", "import exoabm.transport", "Arrows point down"),
-        ("cli.py", "import exoabm.viz", "Arrows point down"),
+        ("cli/app.py", "import exoabm.viz", "Arrows point down"),
         ("batch", "import solara", "Only the dashboard knows Solara"),
         ("transport", "import pint", "Only the parameters know units"),
         ("new_room.py", "", "Arrows point down"),

@@ -1,0 +1,16 @@
+"""The command line. Errors are one message without a traceback; exit codes are a contract.
+
+0 done, 1 a run failed, 2 bad input, 3 resources refused, 4 numerical failure, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+# The order of the help.
+# isort: off
+from exoabm.cli import scenarios as scenarios
+from exoabm.cli import runs as runs
+from exoabm.cli import benchmarks as benchmarks
+# isort: on
+
+from exoabm.cli.app import app as app
+from exoabm.cli.app import main as main

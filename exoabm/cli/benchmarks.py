@@ -1,0 +1,31 @@
+"""The command that measures speed."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from exoabm.cli.app import app
+from exoabm.cli.console import JsonOption, out, print_json
+
+PANEL = "Speed"
+
+
+@app.command(rich_help_panel=PANEL)
+def bench(
+    what: Annotated[str, typer.Argument(help="Which benchmark.")] = "continuum",
+    as_json: JsonOption = False,
+) -> None:
+    """Measure speed beside a plain reference in the same run. Only the ratios travel between machines."""
+    from exoabm.batch.bench import run_benchmark
+
+    report = run_benchmark(what)
+    if as_json:
+        print_json(report.rows)
+        return
+    table = Table(*report.columns, box=None, header_style="bold", pad_edge=False, title=report.title)
+    for row in report.rows:
+        table.add_row(*(str(row[column]) for column in report.columns))
+    out.print(table)

@@ -1,0 +1,91 @@
+"""What the commands share: options, the way to a scenario, and how things are said."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from exoabm.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from exoabm.scenario.loader import LoadedScenario
+
+out = Console(soft_wrap=True)
+err = Console(stderr=True, soft_wrap=True)
+
+ScenarioArgument = Annotated[
+    str,
+    typer.Argument(metavar="SCENARIO", help="A shipped scenario's name, or a path to a TOML file."),
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Override a value, e.g. cell_type.donor.release_rate='10 / h'. May be repeated.",
+    ),
+]
+ThreadsOption = Annotated[int, typer.Option(min=1, max=256, help="Threads for large grids.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+
+def load(scenario: str, pairs: list[str] | None = None) -> LoadedScenario:
+    """A scenario by its name or path, with what ``--set`` says."""
+    from exoabm.scenario import loader
+
+    overrides = {}
+    for pair in pairs or []:
+        key, equals, value = pair.partition("=")
+        if not equals or not key.strip():
+            raise InputError(f"--set {pair!r}: write KEY=VALUE, e.g. --set clock.duration='12 h'")
+        overrides[key.strip()] = value.strip()
+    return loader.load(scenario, overrides)
+
+
+def refuse_large_grid(loaded: LoadedScenario) -> None:
+    """Refuse before the slow imports what cannot fit by its declared size alone."""
+    from exoabm.scenario.estimate import refuse_large_grid
+
+    refuse_large_grid(loaded.scenario)
+
+
+def positive_hours(hours: float | None) -> float | None:
+    """What ``--hours`` says, if it is a time to run for."""
+    if hours is not None and not 0 < hours < 1e6:
+        raise InputError(f"--hours {hours:g}: must be above 0 and below 1e6")
+    return hours
+
+
+class Progress:
+    """A progress bar on stderr where that is a terminal, else nothing."""
+
+    def __init__(self, title: str) -> None:
+        from rich import progress
+
+        self._bar = progress.Progress(
+            progress.TextColumn(title),
+            progress.BarColumn(),
+            progress.TextColumn("{task.percentage:3.0f} %"),
+            progress.TimeRemainingColumn(),
+            console=err,
+            transient=True,
+            disable=not err.is_terminal,
+        )
+
+    def __enter__(self) -> Callable[[float], None]:
+        self._bar.start()
+        task = self._bar.add_task("run", total=1.0)
+        return lambda share: self._bar.update(task, completed=share)
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+
+def print_json(data: Any) -> None:
+    """Print for programs: no NaN, nothing that JSON does not have."""
+    print(json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False, default=str))

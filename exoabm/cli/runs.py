@@ -1,0 +1,226 @@
+"""Commands that make a run, go on with one, or hand its tables out."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from exoabm.cli.app import app
+from exoabm.cli.console import (
+    JsonOption,
+    Progress,
+    ScenarioArgument,
+    SetOption,
+    ThreadsOption,
+    err,
+    load,
+    out,
+    positive_hours,
+    print_json,
+    refuse_large_grid,
+)
+from exoabm.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from exoabm.batch.run import RunResult
+
+PANEL = "Runs"
+
+
+@app.command(rich_help_panel=PANEL)
+def run(
+    scenario: ScenarioArgument,
+    seed: Annotated[int | None, typer.Option(help="0 to 2^63 - 1; drawn and recorded if not given.")] = None,
+    hours: Annotated[
+        float | None, typer.Option(help="Model time; the scenario's duration if not given.")
+    ] = None,
+    engine: Annotated[
+        str | None, typer.Option(help="continuum or vesicles; the scenario's if not given.")
+    ] = None,
+    set_: SetOption = None,
+    out_: Annotated[
+        Path | None, typer.Option("--out", help="Run folder; runs/NAME-SEED if not given.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option(help="Replace an existing or unfinished run folder.")] = False,
+    checkpoint_every: Annotated[
+        str | None,
+        typer.Option(help="Model time, e.g. '1 h'. The run can be resumed from OUT.unfinished if it stops."),
+    ] = None,
+    threads: ThreadsOption = 1,
+    as_json: JsonOption = False,
+) -> None:
+    """Run a scenario and write its run folder."""
+    loaded = load(scenario, [*(set_ or []), *([f"transport.engine={engine}"] if engine else [])])
+    refuse_large_grid(loaded)
+    from exoabm.streams import Streams
+
+    seed = Streams.from_entropy(seed).seed
+    hours = positive_hours(hours)
+    interval = _interval(checkpoint_every)
+    folder = out_ or Path("runs") / f"{Path(loaded.name).stem}-{seed}"
+    _check_folder(folder, overwrite)
+    from exoabm.batch.run import run_to_folder
+
+    with Progress(Path(loaded.name).stem) as tick, _last_words(folder):
+        result = run_to_folder(
+            loaded,
+            folder,
+            seed=seed,
+            hours=hours,
+            overwrite=overwrite,
+            threads=threads,
+            checkpoint_every=interval,
+            progress=tick,
+        )
+    _report(result, as_json)
+
+
+@app.command(rich_help_panel=PANEL)
+def resume(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="The --out of the run, as it was given.")],
+    threads: ThreadsOption = 1,
+    as_json: JsonOption = False,
+) -> None:
+    """Go on with a run that stopped, from its last checkpoint; the results have the same bits."""
+    from exoabm.batch.run import resume_run
+    from exoabm.observe.run_folder import UNFINISHED
+
+    if folder.name.endswith(UNFINISHED):
+        folder = folder.with_name(folder.name.removesuffix(UNFINISHED))
+    with Progress(folder.name) as tick, _last_words(folder):
+        result = resume_run(folder, threads=threads, progress=tick)
+    _report(result, as_json)
+
+
+@app.command(rich_help_panel=PANEL)
+def export(
+    source: Annotated[str, typer.Argument(help="A run folder, or a scenario.")],
+    to: Annotated[Path, typer.Option("--to", help="Folder (of a run's tables) or TOML file to write.")],
+    format_: Annotated[
+        str, typer.Option("--format", help="For a run's tables: csv, json, arrow or numpy.")
+    ] = "csv",
+    set_: SetOption = None,
+    overwrite: Annotated[bool, typer.Option(help="Replace what stands there.")] = False,
+) -> None:
+    """Write a run's tables in another format, or a scenario as one complete TOML file."""
+    from exoabm.batch.export import export_run, export_scenario
+
+    folder = Path(source)
+    if folder.is_dir():
+        if set_:
+            raise InputError("--set goes with a scenario; a run is exported as it was")
+        written = export_run(folder, to, format_, overwrite=overwrite)
+    else:
+        written = [export_scenario(load(source, set_), to, overwrite=overwrite)]
+    for path in written:
+        out.print(escape(str(path)), highlight=False)
+
+
+def _interval(text: str | None) -> float | None:
+    """A time above 0 in s; a bare number is in hours."""
+    from exoabm.parameters.units import to_internal
+
+    if text is None:
+        return None
+    try:
+        seconds = to_internal(text, "h")[1]
+    except InputError as error:
+        raise InputError(f"--checkpoint-every: {error}") from None
+    if not 0 < seconds < math.inf:
+        raise InputError(f"--checkpoint-every {text}: must be a time above 0, such as '1 h'")
+    return seconds
+
+
+def _check_folder(path: Path, overwrite: bool) -> None:
+    """Fail before the slow imports, not after them."""
+    from exoabm.observe.run_folder import RunFolder
+
+    RunFolder(path, overwrite=overwrite)
+
+
+@contextlib.contextmanager
+def _last_words(folder: Path) -> Iterator[None]:
+    """On an interrupt, say what is left of a run."""
+    from exoabm.observe.run_folder import CHECKPOINT, UNFINISHED
+
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        kept = (folder.parent / f"{folder.name}{UNFINISHED}" / CHECKPOINT).exists()
+        left = f"`exoabm resume {folder}` goes on with it" if kept else "nothing was left behind"
+        err.print(f"interrupted; {escape(left)}", highlight=False)
+        raise
+
+
+def _report(result: RunResult, as_json: bool) -> None:
+    for warning in result.warnings:
+        err.print(f"[yellow]Warning:[/] {escape(warning)}", highlight=False)
+    if as_json:
+        print_json({"folder": str(result.folder), **result.summary})
+    else:
+        _print_result(result)
+
+
+def _print_result(result: RunResult) -> None:
+    summary = result.summary
+    out.print(
+        f"[bold]{escape(summary['title'])}[/]: {summary['hours']:g} h, seed {summary['seed']}",
+        highlight=False,
+    )
+    for kind, ledger in summary["ledger"].items():
+        table = Table(box=None, header_style="bold", pad_edge=False)
+        table.add_column(kind)
+        table.add_column("vesicles", justify="right")
+        table.add_column("share", justify="right")
+        for place, count in ledger.items():
+            if count or place == "emitted":
+                share = count / ledger["emitted"] if ledger["emitted"] else 0.0
+                name = "internalized (now)" if place == "internalized" else place.replace("_", " ")
+                table.add_row(name, _counted(count), f"{share:.2%}")
+        out.print(table)
+    taken = summary["communication"]["internalized_by_type"]
+    if any(any(row.values()) for row in taken.values()):
+        table = Table(box=None, header_style="bold", pad_edge=False)
+        table.add_column("taken up from / by")
+        receivers = list(next(iter(taken.values())))
+        for receiver in receivers:
+            table.add_column(receiver, justify="right")
+        for donor, row in taken.items():
+            table.add_row(donor, *(f"{row[r]:,.1f}" for r in receivers))
+        out.print(table)
+    _print_strongest(summary["communication"]["strongest_edges"])
+    threshold = summary["communication"]["threshold_per_mL"]
+    for kind, distance in summary["communication"]["communication_distance_um"].items():
+        reach = "beyond the domain" if distance is None else f"{distance:,.0f} um"
+        out.print(f"{kind} stays above {threshold:.3g} /mL out to {reach} from the donors", highlight=False)
+    out.print(f"[green]{escape(str(result.folder))}[/]", highlight=False)
+
+
+def _print_strongest(edges: list[dict[str, Any]]) -> None:
+    if not edges:
+        return
+    copies = [name for name in edges[0] if name.startswith("copies_delivered_")]
+    table = Table(
+        box=None, header_style="bold", pad_edge=False, title="strongest edges", title_justify="left"
+    )
+    table.add_column("donor -> recipient")
+    for name in ("taken up", "delivered", *(f"{c.removeprefix('copies_delivered_')} copies" for c in copies)):
+        table.add_column(name, justify="right")
+    for edge in edges:
+        ends = f"{edge['donor_type']} {edge['donor']} -> {edge['recipient_type']} {edge['recipient']}"
+        counts = (edge[name] for name in ("internalized", "delivered", *copies))
+        table.add_row(ends, *map(_counted, counts))
+    out.print(table)
+
+
+def _counted(count: float) -> str:
+    """A number of vesicles: whole, or with four figures where it is an expected one."""
+    return f"{count:,.0f}" if count >= 1e4 or count == int(count) else f"{count:,.4g}"
