@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import re
@@ -15,12 +14,12 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from exoabm.errors import InputError, Problem, ScenarioError
+from exoabm.errors import InputError, Problem, ScenarioError, did_you_mean
 from exoabm.parameters.parameter import Quantity
 from exoabm.scenario.schema import Scenario, parameter_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
 MAX_BYTES = 1 << 20
 PATH_KEY = "layout.table"
@@ -192,13 +191,6 @@ def _given(value: Quantity) -> str | float:
     if isinstance(value.given, str) or unit == "1":
         return value.given
     return f"{value.given!r} {unit}"
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """``; did you mean 'x'?`` where something close is known, else nothing; dotted keys by their end."""
-    by_end = {name.rpartition(".")[2]: name for name in known}
-    close = difflib.get_close_matches(word, list(by_end), n=1, cutoff=0.6)
-    return f"; did you mean {by_end[close[0]]!r}?" if close else ""
 
 
 def _is_file(text: str) -> bool:
