@@ -128,8 +128,7 @@ class Exchange:
             If a table is missing, damaged or lacks a column.
         """
         try:
-            about = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-            scenario = scenario_of(about)
+            scenario = scenario_of(read_about(folder))
             edges = pq.read_table(folder / "communication.parquet")
             table = pq.read_table(folder / "cells.parquet", columns=["time_s", *_PLACE])
             hours = float(pc.max(table["time_s"]).as_py() or 0.0) / 3600
@@ -260,6 +259,23 @@ class _Part:
     name: str
     donates: bool
     uptake_rate: float
+
+
+def read_about(folder: Path) -> dict[str, Any]:
+    """What a run folder says of itself, ``run.json``.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read.
+    """
+    try:
+        about = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        about = None
+    if not isinstance(about, dict):
+        raise InputError(f"{folder.name}: run.json cannot be read")
+    return about
 
 
 def scenario_of(about: dict[str, Any]) -> Scenario:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
 from exoabm.viz.exchange import named
 from exoabm.viz.svg import PAGE, drawing, label, line, mark, number, tag, ticks
 

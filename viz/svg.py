@@ -34,20 +34,21 @@ class Look:
     """Of a second run that the first is compared with."""
 
 
-PRINT = Look(palette.INK, palette.MUTED, palette.RULE, palette.PAPER, "#0B6FA4", "#B4500B")
+PRINT = Look(palette.INK, palette.MUTED, palette.RULE, palette.PAPER, "#0B5D8A", "#A3195B")
 PAGE = Look(
     *(
-        f"var(--exo-{name}, {value})"
+        f"var(--{name}, {value})"
         for name, value in (
             ("ink", PRINT.ink),
-            ("muted", PRINT.muted),
-            ("rule", PRINT.rule),
+            ("soft", PRINT.muted),
+            ("line", PRINT.rule),
             ("paper", PRINT.paper),
-            ("accent", PRINT.accent),
-            ("against", PRINT.against),
+            ("brand", PRINT.accent),
+            ("accent", PRINT.against),
         )
     )
 )
+"""The names are those of ``style.css``."""
 
 
 def tag(name: str, *inside: str, text: str = "", title: str = "", **attributes: object) -> str:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from exoabm.viz.exchange import COUNTS, Exchange
-from exoabm.viz.panels import PANELS, WORDS, network_words
-from exoabm.viz.svg import PAGE, PRINT
 
 from exoabm import ExosomeModel
 from exoabm.errors import InputError
+from exoabm.viz.exchange import COUNTS, Exchange
+from exoabm.viz.panels import PANELS, WORDS, network_words
+from exoabm.viz.svg import PAGE, PRINT
 
 if TYPE_CHECKING:
     from pathlib import Path
