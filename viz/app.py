@@ -14,20 +14,22 @@ from exoabm.scenario.loader import load, shipped
 from exoabm.viz.canvas import Canvas
 from exoabm.viz.controls import Controls, Question
 from exoabm.viz.frames import moment
-from exoabm.viz.html import html
+from exoabm.viz.html import Press, html
 from exoabm.viz.knobs import changed, knobs
 from exoabm.viz.limits import SEATS
 from exoabm.viz.openings import first_setup, opening
 from exoabm.viz.session import SPEEDS, Session
 from exoabm.viz.setup import Setup
 from exoabm.viz.story import Story, charts, curves, seen, story
-from exoabm.viz.widgets import PlayerWidget, PlotWidget
+from exoabm.viz.widgets import ChoiceWidget, PlayerWidget, PlotWidget
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 STYLE = Path(__file__).parent / "style.css"
 FIRST = "signaling"
+TABS = {"try": "Try it"}
+"""What the right side can show, by a short name."""
 SCENARIO = "EXOABM_SCENARIO"
 """Environment variable by which the command line names the scenario that the page opens with."""
 
@@ -123,30 +125,19 @@ def _first(setup: Setup) -> tuple[Session, str]:
 
 @solara.component
 def _Head(setup: Setup, on_scenario: Callable[[str], Any]) -> None:
+    dark = solara.lab.use_dark_effective()
     titles = solara.use_memo(lambda: {n: load(n).scenario.info.title for n in shipped()}, [])
     with html("header", "exo-head"):
         html("span", "exo-brand", text="exoabm")
         html("span", "exo-motto", text="cells that talk through vesicles")
-        _Choice("Scenario", setup.scenario, list(titles.items()), on_scenario)
-        solara.lab.ThemeToggle(enable_auto=False)
-
-
-@solara.component
-def _Choice(label: str, value: str, options: list[tuple[str, str]], on_value: Callable[[str], Any]) -> None:
-    with html("label", "exo-pick"):
-        html("span", "exo-sr", text=label)
-        select = html(
-            "select",
-            children=[
-                html(
-                    "option",
-                    text=words,
-                    attributes={"value": key, **({"selected": True} if key == value else {})},
-                )
-                for key, words in options
-            ],
+        ChoiceWidget.element(
+            label="Scenario",
+            value=setup.scenario,
+            options=[list(pair) for pair in titles.items()],
+            on_value=on_scenario,
         )
-    solara.v.use_event(select, "change", lambda _widget, _event, data: on_value(str(data)))
+        look = {"aria-label": f"Switch to {'light' if dark else 'dark'} colors", "title": "Light or dark"}
+        Press("☀" if dark else "☾", lambda: setattr(solara.lab.theme, "dark", not dark), "exo-tool", look)
 
 
 @solara.component
@@ -162,6 +153,7 @@ def _Bench(
     selected = solara.use_reactive(-1)
     layers = solara.use_reactive({"dots": True, "field": session.with_field})
     chart = solara.use_reactive("")
+    tab = solara.use_reactive("try")
     begun = opening(session.loaded)
     all_knobs = solara.use_memo(lambda: knobs(session.loaded), [id(session)])
     wanted = changed(all_knobs, pending.value)
@@ -239,11 +231,23 @@ def _Bench(
                     session.error or problem.value, lambda: again(play=False), stopped=bool(session.error)
                 )
         with html("section", "exo-right", attributes={"aria-label": "Controls and results"}):
-            Question(begun)
-            Controls(all_knobs, begun.controls, pending)
-            _Plot(plots, shown, lines, session.end / 3600, chart.set)
             if tale:
                 _Cell(tale, lambda: selected.set(-1))
+            _Tabs(tab.value, tab.set)
+            with html("div", "exo-panel", attributes={"role": "tabpanel", "aria-label": TABS[tab.value]}):
+                if tab.value == "try":
+                    Question(begun)
+                    Controls(all_knobs, begun.controls, pending)
+                    _Plot(plots, shown, lines, session.end / 3600, chart.set)
+
+
+@solara.component
+def _Tabs(value: str, on_value: Callable[[str], Any]) -> None:
+    with html("div", "exo-tabs", attributes={"role": "tablist", "aria-label": "What to do"}):
+        for name, words in TABS.items():
+            chosen = name == value
+            attributes = {"role": "tab", "aria-selected": str(chosen).lower()}
+            Press(words, lambda name=name: on_value(name), "exo-tab", attributes)
 
 
 @solara.component
@@ -256,7 +260,7 @@ def _Trouble(words: str, on_again: Callable[[], None], *, stopped: bool) -> None
             else "That cannot be run.",
         )
         html("p", text=words)
-        solara.Button("Start again", on_click=on_again, text=True)
+        Press("Start again", on_again)
 
 
 @solara.component
@@ -264,7 +268,12 @@ def _Plot(
     plots: dict[str, Any], shown: str, lines: list[dict[str, Any]], end: float, on_chart: Callable[[str], Any]
 ) -> None:
     with html("section", "exo-card"):
-        _Choice("Plot", shown, [(name, c.title) for name, c in plots.items()], on_chart)
+        ChoiceWidget.element(
+            label="Plot",
+            value=shown,
+            options=[[name, c.title] for name, c in plots.items()],
+            on_value=on_chart,
+        )
         latest = ", ".join(f"{c['name']} {c['y'][-1]:.4g}" for c in lines if c["y"])
         PlotWidget.element(
             series=lines,
@@ -282,7 +291,7 @@ def _Cell(tale: Story, on_close: Callable[[], None]) -> None:
     with html("section", "exo-card exo-cell", attributes={"aria-label": f"The story of {tale.title}"}):
         with html("div", "exo-card-head"):
             html("h2", text=tale.title)
-            solara.Button("close", on_click=on_close, text=True, classes=["exo-close"])
+            Press("close", on_close)
         with html("dl", "exo-facts"):
             for name, value in tale.facts:
                 with html("div"):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import solara
 
 from exoabm.errors import InputError
-from exoabm.viz.html import html
+from exoabm.viz.html import Press, html
 from exoabm.viz.widgets import ControlsWidget
 
 if TYPE_CHECKING:
@@ -29,13 +29,8 @@ def Question(begun: Opening) -> None:
         with html("div", "exo-answers", attributes={"role": "group", "aria-label": "Your prediction"}):
             for words in begun.answers:
                 chosen = answer.value == words
-                solara.Button(
-                    words,
-                    on_click=lambda words=words: answer.set(words),
-                    classes=["exo-answer", *(["exo-answer-chosen"] if chosen else [])],
-                    attributes={"aria-pressed": str(chosen).lower()},
-                    text=True,
-                )
+                pressed = {"aria-pressed": str(chosen).lower()}
+                Press(words, lambda words=words: answer.set(words), "exo-answer", pressed)
         if answer.value:
             html("p", "exo-note", text=begun.afterwards, attributes={"role": "status"})
 
@@ -89,12 +84,7 @@ def Controls(
         html("h2", text="Change one thing")
         ControlsWidget.element(knobs=[row(k) for k in first if k in knobs], on_knob=set_knob, on_slide=slide)
         rest = [key for key in knobs if key not in first]
-        solara.Button(
-            f"{'Fewer' if more.value else 'More'} controls ({len(rest)})",
-            on_click=lambda: more.set(not more.value),
-            classes=["exo-more"],
-            attributes={"aria-expanded": str(more.value).lower()},
-            text=True,
-        )
+        words = "Fewer controls" if more.value else f"More controls ({len(rest)})"
+        Press(words, lambda: more.set(not more.value), attributes={"aria-expanded": str(more.value).lower()})
         if more.value:
             ControlsWidget.element(knobs=[row(k) for k in rest], on_knob=set_knob, on_slide=slide)

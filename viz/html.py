@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import reacton.ipyvuetify as v
+import solara
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 
 def html(
@@ -25,3 +26,15 @@ def html(
         children=[text, *children] if text else list(children),
         attributes=attributes or {},
     )
+
+
+@solara.component
+def Press(
+    words: str,
+    on_click: Callable[[], Any],
+    class_: str = "exo-plain",
+    attributes: dict[str, Any] | None = None,
+) -> None:
+    """A button; ``attributes`` may say more of it, such as ``aria-pressed``."""
+    button = html("button", class_, text=words, attributes={"type": "button", **(attributes or {})})
+    v.use_event(button, "click", lambda *_: on_click())

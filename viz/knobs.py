@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from exoabm.parameters.parameter import Parameter
     from exoabm.scenario.loader import LoadedScenario
+    from exoabm.scenario.schema import Scenario
 
 SHARES = 1000
 """Positions of a slider."""
@@ -25,6 +26,7 @@ SPAN = 10.0
 _TABLES = {"transport": Transport, "vesicle": VesicleTable, "cell_type": CellTypeTable}
 _HIDDEN = ("info.", "record.", "domain.", "layout.", "schema_version")
 _SHOWN = ("domain.voxel", "domain.thickness")
+_UNITS = {"1": "", "um": "µm", "um^2/s": "µm²/s", "um^3/s": "µm³/s", "1/h": "per h", "1/mL": "per mL"}
 _WORDS = {
     "continuum": "expected numbers, as a field",
     "vesicles": "single vesicles, as dots",
@@ -126,7 +128,20 @@ class Knob:
 
 def knobs(loaded: LoadedScenario) -> dict[str, Knob]:
     """Every control of a scenario, by dotted key, in the order of the file format."""
-    return {knob.key: knob for key, value in entries(loaded.scenario) for knob in _knob(key, value)}
+    scenario = loaded.scenario
+    found = (knob for key, value in entries(scenario) for knob in _knob(key, value))
+    idle = _idle(scenario)
+    return {knob.key: knob for knob in found if knob.key not in idle}
+
+
+def _idle(scenario: Scenario) -> set[str]:
+    """Keys that change nothing, since their cell type releases or takes up no vesicle."""
+    idle = set()
+    for table in scenario.cell_type:
+        without = [] if table.releases else ["release_rate", "ilvs_per_mvb", "secretion"]
+        without += [] if table.takes_up else ["uptake_rate", "saturation"]
+        idle |= {f"cell_type.{table.name}.{key}" for key in without}
+    return idle
 
 
 def changed(knobs: Mapping[str, Knob], pending: Mapping[str, str]) -> dict[str, str]:
@@ -151,7 +166,7 @@ def _knob(key: str, value: Any) -> Iterator[Knob]:
             _label(key),
             "number",
             f"{value.magnitude:.10g}",
-            "" if parameter.unit == "1" else parameter.unit,
+            _UNITS.get(parameter.unit, parameter.unit),
             low,
             high,
             about=tuple(_about(key, value)),

@@ -48,7 +48,7 @@ OPENINGS = {
         "until a recipient (circle) takes them up or they are cleared.",
         question="Let every recipient take up vesicles ten times as eagerly. Will the message reach farther?",
         answers=("Farther", "Just as far", "Less far"),
-        afterwards="Set the uptake rate to 140 um^3/s, press Go, and watch the outer circles.",
+        afterwards="Set the uptake rate to 140 µm³/s, press Go, and watch the outer circles.",
         controls=(
             "cell_type.recipient.uptake_rate",
             "cell_type.donor.release_rate",
@@ -61,7 +61,7 @@ OPENINGS = {
     ),
     "two_cells": Opening(
         sentence="One donor (triangle) releases vesicles into a drop of medium, seen from above; one "
-        "recipient (circle), 40 um away, takes up those that happen to meet it.",
+        "recipient (circle), 40 µm away, takes up those that happen to meet it.",
         question="The recipient is in plain sight. What share of the vesicles will it take up in a day?",
         answers=("More than half", "About a tenth", "Less than a hundredth"),
         afterwards="Press Go, and compare emitted with taken up in the plot.",
@@ -80,7 +80,7 @@ OPENINGS = {
         "macrophages take it up, and macrophages break it down fast.",
         question="Double the export of waste. Will the stressed cells end up with half as much?",
         answers=("About half", "Only a little less", "More"),
-        afterwards="Set the export rate to 0.2 1/h, press Go, and look at the waste per stressed cell.",
+        afterwards="Set the export rate to 0.2 per h, press Go, and look at the waste per stressed cell.",
         controls=(
             "cell_type.stressed.waste.export_rate",
             "cell_type.macrophage.uptake_rate",

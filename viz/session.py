@@ -28,6 +28,8 @@ PULSE = 0.5
 """Seconds between two calls of ``tell`` while running."""
 WORK_PER_FRAME = 0.05
 """Seconds of stepping after which a frame is drawn even if its model time is not reached."""
+MANY = 1 << 30
+"""Steps between two frames where only the time they take counts."""
 PATIENCE = 0.25
 """Seconds after which a wait for the browser looks whether it should end."""
 SPEEDS = (10.0, 30.0, 60.0, 180.0, 300.0, 600.0, 1800.0, 3600.0, 10800.0)
@@ -104,15 +106,15 @@ class Session:
     @property
     def finished(self) -> bool:
         """Whether the model has reached the scenario's duration."""
-        return self.end - self.model.state.time <= ROUNDING * float(self.model.scenario.clock.step)
+        return self._reached(self.end)
 
-    def play(self) -> None:
-        """Start the worker, if the run can go on."""
+    def play(self, until: float | None = None) -> None:
+        """Start the worker, if the run can go on; with ``until`` (s), at full speed and no farther."""
         if self.playing or self.finished or self.error:
             return
         self._stop = threading.Event()
         self._worker = threading.Thread(
-            target=self._work, args=(self._stop,), daemon=True, name="exoabm-session"
+            target=self._work, args=(self._stop, until), daemon=True, name="exoabm-session"
         )
         self._worker.start()
         self.tell()
@@ -164,16 +166,17 @@ class Session:
         """The recorded frame at an index, clipped to those there are."""
         return self.film.frames[min(max(index, 0), len(self.film) - 1)]
 
-    def _work(self, stop: threading.Event) -> None:
+    def _work(self, stop: threading.Event, until: float | None) -> None:
         told = 0.0
+        step = float(self.model.scenario.clock.step)
+        end = self.end if until is None else min(until, self.end)
         try:
-            while not stop.is_set() and not self.finished:
+            while not stop.is_set() and not self._reached(end):
                 began = time.monotonic()
-                step = float(self.model.scenario.clock.step)
-                steps = max(1, round(self.speed / FRAMES_PER_SECOND / step))
+                steps = max(1, round(self.speed / FRAMES_PER_SECOND / step)) if until is None else MANY
                 for _ in range(steps):
                     self._advance()
-                    if stop.is_set() or self.finished or time.monotonic() - began > WORK_PER_FRAME:
+                    if stop.is_set() or self._reached(end) or time.monotonic() - began > WORK_PER_FRAME:
                         break
                 if stop.is_set():
                     break
@@ -182,11 +185,15 @@ class Session:
                     told = time.monotonic()
                     self.tell()
                 self._wait_for_paint(stop)
-                stop.wait(max(0.0, steps * step / self.speed - (time.monotonic() - began)))
+                if until is None:
+                    stop.wait(max(0.0, steps * step / self.speed - (time.monotonic() - began)))
         except Exception as error:
             self._fail(error)
         stop.set()
         self.tell()
+
+    def _reached(self, end: float) -> bool:
+        return end - self.model.state.time <= ROUNDING * float(self.model.scenario.clock.step)
 
     def _advance(self) -> None:
         with self.lock:

@@ -111,6 +111,21 @@ class ControlsWidget(_Widget):
         self._call("on_slide", change)
 
 
+class ChoiceWidget(_Widget):
+    """A menu of (value, words); ``label`` is for those who do not see it."""
+
+    template_file = (__file__, "choice.vue")
+    label = Unicode("").tag(sync=True)
+    value = Unicode("").tag(sync=True)
+    options = List().tag(sync=True)
+    on_value = _handler()
+
+    def vue_choose(self, value: str) -> None:
+        """An option was chosen; what is none of them is not heard."""
+        if value in (option[0] for option in self.options):
+            self._call("on_value", value)
+
+
 class PlotWidget(_Widget):
     """Lines over one axis, drawn in the page's own style."""
 
