@@ -66,10 +66,7 @@ LESSON = Lesson(
             unit="µm",
             measure=spread,
             truth=lambda found: found["measured"],
-            traps=(
-                Trap(lambda found: 2 * found["measured"], "That is √⟨r²⟩; λ is half of it."),
-            ),
-            ),
+            traps=(Trap(lambda found: 2 * found["measured"], "That is √⟨r²⟩; λ is half of it."),),
             hint="Take the square root of the mean square distance under the drawing, and halve it.",
             explain="{truth}, after {cloud_measured} µm: **twice** as wide, for four times the life. "
             "Distance grows with the *square root* of time, so reach is bought dearly: to get ten times as "
