@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import solara
-import solara.lab
+import solara.server.settings
 
 from exoabm.errors import ExoError
 from exoabm.scenario.loader import load, shipped
@@ -20,11 +20,14 @@ from exoabm.viz.limits import SEATS
 from exoabm.viz.openings import first_setup, opening
 from exoabm.viz.session import SPEEDS, Session
 from exoabm.viz.setup import Setup
+from exoabm.viz.share import Link, decode
 from exoabm.viz.story import Story, charts, curves, seen, story
-from exoabm.viz.widgets import ChoiceWidget, PlayerWidget, PlotWidget
+from exoabm.viz.widgets import ChoiceWidget, LookWidget, PlayerWidget, PlotWidget
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+solara.server.settings.telemetry.mixpanel_enable = False
 
 STYLE = Path(__file__).parent / "style.css"
 FIRST = "signaling"
@@ -34,10 +37,17 @@ SCENARIO = "EXOABM_SCENARIO"
 """Environment variable by which the command line names the scenario that the page opens with."""
 
 
-def start() -> Setup:
-    """The setup that a page opens with: that of the command line, else the first scenario."""
+def start(search: str) -> tuple[Link, str]:
+    """What a page opens with, and what was wrong with its address.
+
+    That is the link in the address; without one the scenario of the command line, else the first one.
+    """
     named = os.environ.get(SCENARIO, FIRST)
-    return first_setup(named, trusted=named not in shipped())
+    usual = Link(first_setup(named, trusted=named not in shipped()))
+    try:
+        return (decode(search) if search else usual), ""
+    except ExoError as error:
+        return usual, str(error)
 
 
 @solara.component
@@ -82,10 +92,11 @@ def _open(setup: Setup) -> Session:
 
 @solara.component
 def _Desk() -> None:
-    setup = solara.use_reactive(solara.use_memo(start, []))
-    problem = solara.use_reactive("")
-    first = solara.use_memo(lambda: _first(setup.peek()), [])
-    session = solara.use_reactive(first[0])
+    search = solara.use_router().search or ""
+    first = solara.use_memo(lambda: _first(search), [])
+    setup = solara.use_reactive(first.setup)
+    problem = solara.use_reactive(first.problem)
+    session = solara.use_reactive(first.session)
     pulse = solara.use_reactive(0)
 
     def begin(new: Setup, *, play: bool = False) -> bool:
@@ -106,26 +117,34 @@ def _Desk() -> None:
 
     def listen() -> Callable[[], None]:
         session.peek().tell = lambda: pulse.set(pulse.peek() + 1)
+        if first.hours > 0:
+            session.peek().play(until=first.hours * 3600)
         return lambda: session.peek().close()
 
     solara.use_effect(listen, [])
-    if first[1]:
-        problem.set(first[1])
     _Head(setup.value, lambda name: begin(first_setup(name)))
     _Bench(session.value, setup.value, begin, pulse.value, problem).key(f"bench-{setup.value.scenario}")
 
 
-def _first(setup: Setup) -> tuple[Session, str]:
-    """The first session; where it cannot be made, that of the first scenario, and why."""
+class _First(NamedTuple):
+    setup: Setup
+    session: Session
+    hours: float
+    problem: str
+
+
+def _first(search: str) -> _First:
+    """What a page opens with; where that cannot be made, the first scenario, and why."""
+    link, problem = start(search)
     try:
-        return _open(setup), ""
+        return _First(link.setup, _open(link.setup), link.hours, problem)
     except ExoError as error:
-        return _open(first_setup(FIRST)), str(error)
+        usual = first_setup(FIRST)
+        return _First(usual, _open(usual), 0.0, str(error))
 
 
 @solara.component
 def _Head(setup: Setup, on_scenario: Callable[[str], Any]) -> None:
-    dark = solara.lab.use_dark_effective()
     titles = solara.use_memo(lambda: {n: load(n).scenario.info.title for n in shipped()}, [])
     with html("header", "exo-head"):
         html("span", "exo-brand", text="exoabm")
@@ -136,8 +155,7 @@ def _Head(setup: Setup, on_scenario: Callable[[str], Any]) -> None:
             options=[list(pair) for pair in titles.items()],
             on_value=on_scenario,
         )
-        look = {"aria-label": f"Switch to {'light' if dark else 'dark'} colors", "title": "Light or dark"}
-        Press("☀" if dark else "☾", lambda: setattr(solara.lab.theme, "dark", not dark), "exo-tool", look)
+        LookWidget.element()
 
 
 @solara.component

@@ -126,6 +126,12 @@ class ChoiceWidget(_Widget):
             self._call("on_value", value)
 
 
+class LookWidget(_Widget):
+    """Light or dark; the browser remembers, and asks the system at first."""
+
+    template_file = (__file__, "look.vue")
+
+
 class PlotWidget(_Widget):
     """Lines over one axis, drawn in the page's own style."""
 
