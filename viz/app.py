@@ -152,8 +152,8 @@ def _Head(setup: Setup, on_scenario: Callable[[str], Any]) -> None:
         ChoiceWidget.element(
             label="Scenario",
             value=setup.scenario,
-            options=[list(pair) for pair in titles.items()],
-            on_value=on_scenario,
+            options=[[*pair] for pair in ({setup.scenario: Path(setup.scenario).stem} | titles).items()],
+            on_value=lambda name: name in titles and on_scenario(name),
         )
         LookWidget.element()
 

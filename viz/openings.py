@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from exoabm.viz.knobs import knobs
 from exoabm.viz.setup import Setup
 
 if TYPE_CHECKING:
@@ -115,9 +116,7 @@ def opening(loaded: LoadedScenario) -> Opening:
     """The opening of a scenario; of one that is not shipped, its own words and the usual controls."""
     if loaded.name in OPENINGS:
         return OPENINGS[loaded.name]
-    from exoabm.scenario.loader import quantities
-
-    keys = [key for key, _ in quantities(loaded.scenario)]
+    keys = knobs(loaded)
     found = [next((k for k in keys if k.endswith(f".{name}")), "") for name in _USUAL]
     info = loaded.scenario.info
     return Opening(sentence=info.summary or info.title, controls=tuple(key for key in found if key))
