@@ -22,8 +22,8 @@ class Limits:
     ----------
     voxels, cells : int
         Sites of the grid and cells.
-    numbers : int
-        Numbers of a step: voxels, or contacts of cells, times origins and vesicle kinds.
+    concentrations, contacts : int
+        Voxels, and cells, times origins and vesicle kinds.
     vesicles : int
         Vesicles followed at once; more stop the run.
     hours : float
@@ -32,7 +32,8 @@ class Limits:
 
     voxels: int = 1 << 18
     cells: int = 5_000
-    numbers: int = 4_000_000
+    concentrations: int = 4_000_000
+    contacts: int = 500_000
     vesicles: int = 200_000
     hours: float = SCREEN_HOURS
 
@@ -48,8 +49,8 @@ class Limits:
         for found, most, words in (
             (plan.domain.n_voxels, self.voxels, "voxels"),
             (cells, self.cells, "cells"),
-            (plan.domain.n_voxels * kinds * labels, self.numbers, "concentrations a step"),
-            (cells * kinds * labels, self.numbers, "contacts a step"),
+            (plan.domain.n_voxels * kinds * labels, self.concentrations, "concentrations a step"),
+            (cells * kinds * labels, self.contacts, "pairs of cell and origin"),
             (hours, self.hours, "hours"),
         ):
             if found > most:

@@ -1,8 +1,8 @@
 """One run in a browser: a model, the thread that steps it, and what the page is told.
 
 A session knows nothing of the page. It calls ``show`` with every frame and ``tell`` when anything else
-changed; the page calls ``painted`` when a frame is on the screen, and never more than one frame is under
-way, so that a slow browser slows the run instead of piling up frames, and a closed one stops it.
+changed; the page calls ``painted`` when a frame is on the screen. At most one frame is drawn there while
+another waits, so that a slow browser slows the run instead of piling up frames, and a closed one stops it.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from exoabm.errors import ExoError, ResourceError
 from exoabm.model import ROUNDING, ExosomeModel
+from exoabm.observe import checkpoint
 from exoabm.scenario.builder import blueprint
 from exoabm.scenario.estimate import refuse_large_grid
 from exoabm.viz.frames import Film, Scale, draw
@@ -20,6 +21,8 @@ from exoabm.viz.limits import LIMITS, Limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import numpy as np
 
     from exoabm.scenario.loader import LoadedScenario
 
@@ -30,6 +33,8 @@ WORK_PER_FRAME = 0.05
 """Seconds of stepping after which a frame is drawn even if its model time is not reached."""
 MANY = 1 << 30
 """Steps between two frames where only the time they take counts."""
+KEEP = 2.0
+"""Seconds between two copies of the state, of which the last is gone back to after an error."""
 PATIENCE = 0.25
 """Seconds after which a wait for the browser looks whether it should end."""
 SPEEDS = (10.0, 30.0, 60.0, 180.0, 300.0, 600.0, 1800.0, 3600.0, 10800.0)
@@ -87,6 +92,7 @@ class Session:
         self.speed = 300.0
         self.error = ""
         self._number = self._painted = 0
+        self._kept: tuple[dict[str, np.ndarray], int] = ({}, 0)
         self._worker: threading.Thread | None = None
         self._stop = threading.Event()
         self._ack = threading.Event()
@@ -138,6 +144,7 @@ class Session:
         """Pause, and advance by one step."""
         self.pause()
         if not self.finished and not self.error:
+            self._keep()
             try:
                 self._advance()
             except Exception as error:
@@ -167,7 +174,8 @@ class Session:
         return self.film.frames[min(max(index, 0), len(self.film) - 1)]
 
     def _work(self, stop: threading.Event, until: float | None) -> None:
-        told = 0.0
+        told = kept = 0.0
+        self._keep()
         step = float(self.model.scenario.clock.step)
         end = self.end if until is None else min(until, self.end)
         try:
@@ -184,6 +192,9 @@ class Session:
                 if time.monotonic() - told > PULSE:
                     told = time.monotonic()
                     self.tell()
+                if told - kept > KEEP:
+                    kept = told
+                    self._keep()
                 self._wait_for_paint(stop)
                 if until is None:
                     stop.wait(max(0.0, steps * step / self.speed - (time.monotonic() - began)))
@@ -217,15 +228,31 @@ class Session:
         return draw(self.model.state, self._number, self.scale, with_field=self.with_field)
 
     def _wait_for_paint(self, stop: threading.Event) -> None:
-        """At most one frame is under way; without a page nobody needs to be waited for."""
+        """Wait while two frames are under way; without a page nobody needs to be waited for."""
         while not stop.is_set() and self.show is not _nobody and self._painted < self._number - 1:
             self._ack.wait(PATIENCE)
             self._ack.clear()
 
+    def _keep(self) -> None:
+        """Keep a copy of the state to go back to."""
+        with self.lock:
+            state = checkpoint.snapshot(self.model.state)
+            self._kept = ({name: array.copy() for name, array in state.items()}, len(self.model.history.rows))
+
     def _fail(self, error: Exception) -> None:
-        """Keep the words of an error meant for people; of others, their kind."""
+        """Keep the words of an error meant for people (of others, their kind), and go back to a whole state.
+
+        An error may leave a step half done, so the model is made again from the last copy kept.
+        """
         known = isinstance(error, ExoError)
+        content, rows = self._kept
+        with self.lock:
+            broken = self.model
+            self.model = ExosomeModel(self.loaded, seed=self.seed, snapshot=content)
+            self.model.history.rows[:] = broken.history.rows[:rows]
+            self.frame = self._draw()
         self.error = str(error) if known else f"The model stopped: {type(error).__name__}: {error}"
+        self.show(self.frame)
 
 
 def _nobody(*_: object) -> None:
