@@ -51,6 +51,31 @@ class WasteMetabolism:
     copies: float
 
 
+class Sense(StrEnum):
+    """How a cell knows where to go: by the gradient of a concentration, or by the vesicles it catches."""
+
+    GRADIENT = "gradient"
+    CAPTURES = "captures"
+
+
+@dataclass(frozen=True)
+class Attraction:
+    """What a cell follows, and how it senses it.
+
+    By ``gradient``, v = chi K grad c / (K + c)^2 with K = ``half_max`` in vesicles/um^3 and the behavior
+    ``chemotaxis`` chi in um^2/s: the cell climbs the occupancy c/(K + c) of its receptors.
+    By ``captures``, each vesicle caught adds its ``weight`` toward the side it came from to a polarity p that
+    fades over ``memory`` s, and v = chi |p|^hill / (K^hill + |p|^hill) p/|p|, with chi in um/s.
+    """
+
+    vesicle: int
+    sense: Sense
+    half_max: float
+    hill: float = 1.0
+    memory: float = 0.0
+    weight: float = 1.0
+
+
 @dataclass(frozen=True)
 class CellType:
     """What all cells of a type have in common; rates in 1/s, lengths in um.
@@ -64,9 +89,16 @@ class CellType:
     ilvs_per_mvb : float
         Mean ILVs that one fusion releases.
     uptake_rate : numpy.ndarray
-        Membrane uptake rate constant k_a per vesicle kind, um^3/s, shape (K,); 0 = not taken up.
+        Membrane uptake rate constant k_a per vesicle kind, um^3/s, shape (K,); 0 = not taken up. Where the
+        behavior ``uptake_rate`` is in use it is the highest value that this behavior can have.
     saturation : numpy.ndarray
         Concentration Km of half-maximal uptake per kind, vesicles/um^3, shape (K,); inf = linear.
+    becomes : int or None
+        Type that a cell of this one is transformed into; None for a type that stays what it is.
+    persistence : float
+        Time in s over which random motion keeps its direction; 0 is Brownian motion.
+    attraction : Attraction or None
+        What cells of this type follow; None for a type that follows nothing.
     """
 
     name: str
@@ -78,6 +110,9 @@ class CellType:
     uptake_rate: np.ndarray
     saturation: np.ndarray
     waste: WasteMetabolism | None = None
+    becomes: int | None = None
+    persistence: float = 0.0
+    attraction: Attraction | None = None
 
     @property
     def donates(self) -> bool:
@@ -86,17 +121,79 @@ class CellType:
         return exports or (self.releases is not None and self.release_rate > 0)
 
 
+class Rows:
+    """Columns of equal length, one row a cell, that come and go together."""
+
+    def take(self, rows: np.ndarray) -> None:
+        """Make row i what was row ``rows[i]``, in every column: drops rows, repeats them, orders them."""
+        for column in fields(self):  # type: ignore[arg-type]
+            setattr(self, column.name, getattr(self, column.name)[rows])
+
+
 @dataclass
-class Cells:
-    """One row a cell: ``birth_id`` names it for ever, ``type`` indexes the types, ``position`` in um."""
+class Cells(Rows):
+    """One row a cell, in the order of birth.
+
+    Attributes
+    ----------
+    birth_id : numpy.ndarray
+        Names the cell for ever, int64, rising; never used again. Draws are keyed by it.
+    type : numpy.ndarray
+        Index into ``State.types``.
+    position, velocity, polarity : numpy.ndarray
+        Center in um, persistent part of the motion in um/s, remembered direction of what it follows; (n, 3).
+    born : numpy.ndarray
+        Time of birth in s; 0 for the cells of the layout.
+    mother : numpy.ndarray
+        Birth id of the cell it came from by division; -1 for the cells of the layout.
+    waste : numpy.ndarray
+        Waste held, units.
+    cargo : numpy.ndarray
+        Functional copies of each cargo active in the cell now, (n, C), in the order of ``cargo_names``.
+    mvb : numpy.ndarray
+        Pools of the MVB pathway, (n, M).
+    behavior : numpy.ndarray
+        Present value of each behavior, (n, B), in the order of ``State.behaviors``.
+    """
 
     birth_id: np.ndarray
     type: np.ndarray
     position: np.ndarray
+    velocity: np.ndarray
+    polarity: np.ndarray
+    born: np.ndarray
+    mother: np.ndarray
     waste: np.ndarray
+    cargo: np.ndarray
+    mvb: np.ndarray
+    behavior: np.ndarray
 
     def __len__(self) -> int:
         return len(self.birth_id)
+
+    @classmethod
+    def at(
+        cls, position: np.ndarray, types: np.ndarray, *, cargos: int = 0, pools: int = 0, behaviors: int = 0
+    ) -> Cells:
+        """Cells of a layout, numbered in its order; they hold nothing, and their behaviors are 0."""
+        n = len(position)
+        return cls(
+            birth_id=np.arange(n, dtype=np.int64),
+            type=types,
+            position=position,
+            velocity=np.zeros((n, 3)),
+            polarity=np.zeros((n, 3)),
+            born=np.zeros(n),
+            mother=np.full(n, -1, np.int64),
+            waste=np.zeros(n),
+            cargo=np.zeros((n, cargos)),
+            mvb=np.zeros((n, pools)),
+            behavior=np.zeros((n, behaviors)),
+        )
+
+    def row_of(self, birth_id: np.ndarray) -> np.ndarray:
+        """Rows of living cells by their birth ids."""
+        return np.searchsorted(self.birth_id, birth_id)
 
 
 @dataclass(frozen=True)
@@ -117,7 +214,7 @@ class Labels:
 
 
 @dataclass
-class Trafficking:
+class Trafficking(Rows):
     """Vesicles met by each cell, by kind and origin; every array (n, K, L), float64.
 
     ``encountered``, ``internalized``, ``unbound``, ``lysosomal``, ``recycled`` and ``delivered`` only grow.
@@ -259,6 +356,8 @@ class Events:
 class State:
     """Everything that changes, and what it is measured against.
 
+    ``behaviors`` names the columns of ``cells.behavior``; a behavior that no cell type names and no response
+    moves is not among them, and then costs nothing and draws nothing.
     ``released`` (n, K) counts what each cell has sent. The continuum engine keeps ``fields``: per vesicle
     kind the free vesicles per voxel and label, (L, ny, nx) or (L, nz, ny, nx). The vesicle engine keeps
     ``vesicles``, one row each, the ``events`` of the current step, and the ``book`` of edges between cells.
@@ -275,6 +374,7 @@ class State:
     ledger: Ledger
     waste_ledger: WasteLedger
     released: np.ndarray
+    behaviors: tuple[str, ...] = ()
     vesicles: Vesicles | None = None
     events: Events = field(default_factory=Events)
     book: EdgeBook | None = None
@@ -282,6 +382,10 @@ class State:
     time: float = 0.0
     step: int = 0
     warnings: list[str] = field(default_factory=list)
+
+    def behavior(self, name: str) -> np.ndarray:
+        """Present value of a behavior for every cell, (n,), a view; the name must be in ``behaviors``."""
+        return self.cells.behavior[:, self.behaviors.index(name)]
 
     def free_per_voxel(self, kind: int) -> np.ndarray:
         """Free vesicles of a kind per voxel and label, (L, ny, nx) or (L, nz, ny, nx)."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from exoabm.observe.recorder import Recorder
     from exoabm.state import State
 
-FIXED = frozenset({"domain", "kinds", "types", "labels", "streams", "warnings", "events"})
+FIXED = frozenset({"domain", "kinds", "types", "labels", "behaviors", "streams", "warnings", "events"})
 """Fields of ``State`` that a run never changes, and the events, which end with their step."""
 
 

@@ -132,12 +132,7 @@ def build_state(loaded: LoadedScenario, plan: Blueprint, streams: Streams) -> St
         domain=domain,
         kinds=plan.kinds,
         types=plan.types,
-        cells=Cells(
-            birth_id=np.arange(n, dtype=np.int64),
-            type=plan.type_index,
-            position=plan.position,
-            waste=np.zeros(n),
-        ),
+        cells=Cells.at(plan.position, plan.type_index, cargos=len(cargos)),
         labels=plan.labels,
         streams=streams,
         fields=[] if each else [np.zeros((size, *domain.shape), dtype) for _ in range(k)],
