@@ -16,6 +16,7 @@ from scipy.ndimage import distance_transform_edt, zoom
 from exoabm.ledger import PLACES
 from exoabm.observe import palette
 from exoabm.observe.communication import PER_ML, nearest_donor_distance, type_matrix
+from exoabm.observe.edges import everyone
 from exoabm.observe.metrics import measure
 from exoabm.observe.palette import INK, MUTED, OTHER, PAPER, RULE, Role, Style
 from exoabm.state import RESERVOIR, Resolution
@@ -366,8 +367,9 @@ def _network(figure: Figure, scene: _Scene) -> None:
     ax = _map(figure, scene, "links", RIGHT)
     ax.set(xticks=[], yticks=[])
     row_of = {str(b): i for i, b in enumerate(state.cells.birth_id)}
-    donors = np.array([row_of[name] for name in state.labels.names])
-    flow = state.trafficking.internalized.sum(axis=1)
+    alive = [label for label, name in enumerate(state.labels.names) if name in row_of]
+    donors = np.array([row_of[state.labels.names[label]] for label in alive], dtype=np.int64)
+    flow = state.trafficking.internalized.sum(axis=1)[:, alive]
     itself = (donors, np.arange(len(donors)))
     own, total = float(flow[itself].sum()), float(flow.sum())
     flow[itself] = 0.0
@@ -719,7 +721,7 @@ def _distance(state: State) -> tuple[np.ndarray, str]:
     """Distance in um of each cell (n) to what vesicles come from, and what that is."""
     domain, position = state.domain, state.cells.position
     if (state.labels.of_cell >= 0).any() or not domain.opens_to_reservoir:
-        return nearest_donor_distance(state), "donor"
+        return nearest_donor_distance(state)[everyone(state).row_of(state.cells.birth_id)], "donor"
     walls = [
         np.abs(position[:, side // 2] - domain.low[side // 2] - (side % 2) * domain.extent[side // 2])
         for side, held in enumerate(domain.face_concentration)

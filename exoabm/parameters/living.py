@@ -204,6 +204,16 @@ FATE: Final = (
         "0.1 um^2/s is 360 um^2/h.",
     ),
     _declare(
+        "relaxation",
+        "k_rel",
+        "1/h",
+        6.0,
+        (1e-6, 1e4),
+        None,
+        "Rate at which the overlap of two cells fades as they push each other apart.",
+        "Minutes, as a tissue of soft cells relaxes.",
+    ),
+    _declare(
         "persistence",
         "τ_p",
         "min",

@@ -294,17 +294,20 @@ def medium_of(state: State, kind: int, matters: np.ndarray, shortest: float) -> 
 
 
 def free_receptors(state: State, kind: int, rate: np.ndarray, inverse_saturation: np.ndarray) -> np.ndarray:
-    """Share of each cell's receptors that are free, 1 - bound/R, shape (n,).
+    """Share of each cell's receptors that are there and free, f - bound/R, shape (n,).
 
-    R = Km k_a / (k_off + k_int)
+    R = Km k_a / (k_off + k_int), and f is what the behavior ``uptake_rate`` leaves of them
 
     With R receptors the uptake at a steady concentration c is k_a c / (1 + c/Km), as in the continuum.
     """
     vesicle = state.kinds[kind]
     leave = vesicle.unbinding_rate + vesicle.internalization_rate
+    there = state.uptake_share()
+    if there is None:
+        there = np.ones(len(rate))
     if leave == 0 or not inverse_saturation.any():
-        return np.ones(len(rate))
+        return there
     bound = state.trafficking.bound[:, kind].sum(axis=1)
     limited = (inverse_saturation > 0) & (rate > 0)
     share = np.divide(bound * inverse_saturation * leave, rate, out=np.zeros_like(rate), where=limited)
-    return np.clip(1.0 - share, 0.0, 1.0)
+    return np.clip(there - share, 0.0, 1.0)

@@ -47,6 +47,13 @@ class Coupling:
         active = self.kappa > 0
         return np.divide(self.membrane_rate, self.kappa, out=np.ones_like(self.kappa), where=active)
 
+    def kappa_at(self, share: np.ndarray) -> np.ndarray:
+        """kappa of cells whose membrane has a share f of its rate k_a, (n,).
+
+        kappa(f) / kappa = f / (f + (kappa / k_a) (1 - f)): the lattice's part of the resistance stays.
+        """
+        return self.kappa * share / np.maximum(share + (1 - share) / self.beta, 1e-300)
+
     def sink_rates(self, voxel_volume: float) -> sparse.csr_array:
         """kappa_i w_iv / V in 1/s, (cells, voxels)."""
         return sparse.csr_array(sparse.diags_array(self.kappa / voxel_volume) @ self.uptake)

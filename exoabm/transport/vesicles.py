@@ -50,7 +50,7 @@ class VesicleEngine:
         self.bind(state)
 
     def bind(self, state: State) -> None:
-        """Place the cells anew."""
+        """Place the cells anew; see ``Engine``."""
         self._captures: list[Capture] = [self._make(state, k) for k in range(len(state.kinds))]
 
     def free(self, state: State) -> np.ndarray:
