@@ -107,7 +107,9 @@ def _export_waste(
         exported = vesicles * metabolism.copies
         rest, integral = relax(start - exported, p, k_lys, dt)
     state.cells.waste[members] = rest
-    ledger.produced += float(np.sum(p * dt)) if np.ndim(p) else p * dt * len(members)
+    ledger.produced += (
+        float(np.broadcast_to(p, len(members)).sum() * dt) if np.ndim(p) else float(p) * dt * len(members)
+    )
     ledger.degraded += float((k_lys * integral).sum())
     ledger.exported += float(exported.sum())
     return vesicles
