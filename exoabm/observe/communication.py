@@ -270,6 +270,7 @@ def summary(state: State, threshold: float) -> dict[str, Any]:
         "internalized_by_type": _nested(matrix, matrix.values),
         "share_by_type": _nested(matrix, matrix.shares()),
         "delivered_by_type": _nested(matrix, type_matrix(state, "delivered").values),
+        "effect_by_type": _effects(state),
         "reach": reach(state),
         "strongest_edges": strongest(state),
         "communication_distance_um": {
@@ -278,6 +279,20 @@ def summary(state: State, threshold: float) -> dict[str, Any]:
         },
         "threshold_per_mL": threshold * PER_ML,
     }
+
+
+def _effects(state: State) -> dict[str, dict[str, float]]:
+    """How far cells of each type that responds have been moved, and how many of them at least half way."""
+    found = {}
+    for index in sorted({response.cell_type for response in state.responses}):
+        effect = state.cells.effect[state.cells.type == index]
+        if len(effect):
+            found[state.types[index].name] = {
+                "cells": len(effect),
+                "effect_mean": float(effect.mean()),
+                "responding_cells": int((effect >= 0.5).sum()),
+            }
+    return found
 
 
 def strongest(state: State, most: int = 10) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from exoabm.cargo import CargoClass
 from exoabm.ledger import PLACES
 from exoabm.observe.communication import PER_ML
 
@@ -75,6 +76,14 @@ def measure(state: State) -> dict[str, float]:
         row[f"{cell_type.name}_released_EV_per_cell"] = float(state.released[members].sum()) / n
         row[f"{cell_type.name}_taken_up_EV_per_cell"] = float(way.internalized[members].sum()) / n
         row[f"{cell_type.name}_delivered_EV_per_cell"] = float(way.delivered[members].sum()) / n
+        for c, cargo in enumerate(state.cargos):
+            if cargo.role is not CargoClass.WASTE:
+                held = float(np.mean(state.cells.cargo[members, c]))
+                row[f"{cell_type.name}_{cargo.name}_copies_per_cell"] = held
+        if any(response.cell_type == index for response in state.responses):
+            effect = state.cells.effect[members]
+            row[f"{cell_type.name}_effect_mean"] = float(effect.mean())
+            row[f"{cell_type.name}_responding_cells"] = int((effect >= 0.5).sum())
         if metabolize:
             row[f"{cell_type.name}_waste_units_per_cell"] = float(np.mean(state.cells.waste[members]))
     return row

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from exoabm.cargo import CargoClass
 from exoabm.errors import InputError
 from exoabm.observe.communication import PER_ML
 from exoabm.observe.edges import Everyone
@@ -169,6 +170,13 @@ def cell_table(state: State) -> pa.Table:
         "z_um": cells.position[:, 2],
         "waste_units": cells.waste,
     }
+    if cells.mvb.shape[1]:
+        columns["mvb"] = cells.mvb[:, 0]
+    for c, cargo in enumerate(state.cargos):
+        if cargo.role is not CargoClass.WASTE:
+            columns[f"{cargo.name}_copies"] = cells.cargo[:, c]
+    if state.responses:
+        columns["effect"] = cells.effect
     for k, kind in enumerate(state.kinds):
         columns[f"{kind.name}_released"] = state.released[:, k]
         for count in (

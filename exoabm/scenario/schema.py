@@ -487,26 +487,26 @@ class Response(Table):
     @classmethod
     def _read_half_max(cls, value: object, info: ValidationInfo) -> object:
         word = str(info.data.get("signal", "")).partition(".")[0]
-        return Quantity.read(value, SIGNALS[word].parameter) if word in SIGNALS else value
+        if word not in SIGNALS:
+            raise ValueError("the signal says what this is a value of")
+        return Quantity.read(value, SIGNALS[word].parameter)
 
     @field_validator("to", mode="before")
     @classmethod
     def _read_to(cls, value: object, info: ValidationInfo) -> object:
-        behavior = behaviors.find(info.data.get("increases") or info.data.get("decreases") or "")
-        if behavior is None:
-            return value
+        if not {"increases", "decreases"} <= info.data.keys():
+            raise ValueError("the behavior says what this is a value of")
+        given = [info.data[verb] for verb in ("increases", "decreases") if info.data[verb] is not None]
+        if len(given) != 1:
+            raise ValueError("a response either increases or decreases a behavior: give one of the two")
+        behavior = behaviors.find(given[0])
+        assert behavior is not None
         for _, parameter in behavior.places[:-1]:
             try:
                 return Quantity.read(value, parameter)
             except QuantityError:
                 continue
         return Quantity.read(value, behavior.places[-1][1])
-
-    @model_validator(mode="after")
-    def _one_direction(self) -> Response:
-        if (self.increases is None) == (self.decreases is None):
-            raise ValueError("a response either increases or decreases a behavior: give one of the two")
-        return self
 
 
 class Record(Table):
