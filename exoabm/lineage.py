@@ -22,7 +22,9 @@ class Growing:
 
     def __init__(self, **columns: tuple[type, tuple[int, ...]]) -> None:
         self.count = 0
-        self.arrays = {name: np.empty((0, *shape), dtype) for name, (dtype, shape) in columns.items()}
+        self.arrays: dict[str, np.ndarray] = {
+            name: np.empty((0, *shape), dtype) for name, (dtype, shape) in columns.items()
+        }
 
     def __len__(self) -> int:
         return self.count

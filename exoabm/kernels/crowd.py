@@ -34,7 +34,18 @@ class Box(NamedTuple):
     closed: np.ndarray
 
 
-def box(dim, low, length, periodic, voxel, counts, closed, position, radius, room):
+def box(
+    dim: int,
+    low: np.ndarray,
+    length: np.ndarray,
+    periodic: np.ndarray,
+    voxel: float,
+    counts: np.ndarray,
+    closed: np.ndarray,
+    position: np.ndarray,
+    radius: np.ndarray,
+    room: int,
+) -> Box:
     """A box with all spheres entered, and links for ``room`` more.
 
     A bin is at least as wide as the largest sum of two radii, so that the bins next door suffice; there are

@@ -11,6 +11,7 @@ import numpy as np
 from exoabm.cargo import CargoClass
 from exoabm.ledger import PLACES
 from exoabm.observe.communication import PER_ML
+from exoabm.observe.lineage import fates
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,7 +61,8 @@ def measure(state: State) -> dict[str, float]:
         row[f"{kind.name}_emitted_EV"] = float(state.ledger.emitted[k].sum())
         for place in PLACES:
             row[f"{kind.name}_{place}_EV"] = float(state.ledger[place][k].sum())
-        row[f"{kind.name}_taken_up_EV"] = float(way.internalized[:, k].sum())
+        buried = state.lineage.totals["internalized"][k].sum()
+        row[f"{kind.name}_taken_up_EV"] = float(way.internalized[:, k].sum() + buried)
         field_total = state.free_per_voxel(k).sum(axis=0)
         row[f"{kind.name}_mean_concentration_per_mL"] = (
             float(field_total.sum(dtype=float)) / open_volume * PER_ML
@@ -70,6 +72,9 @@ def measure(state: State) -> dict[str, float]:
     for index, cell_type in enumerate(state.types):
         members = state.cells.type == index
         n = int(members.sum())
+        if state.living:
+            row |= {f"{cell_type.name}_{fate}": count for fate, count in fates(state)[cell_type.name].items()}
+            row[f"{cell_type.name}_cells"] = n
         if n == 0:
             continue
         row[f"{cell_type.name}_cells"] = n

@@ -203,22 +203,33 @@ class Continuum:
 def _sites(state: State, kind: int) -> _Sites:
     """Gather the occupied voxels ("slots") of all cells for one vesicle kind."""
     domain, coupling = state.domain, couple(state, kind)
-    used = np.unique(np.concatenate([coupling.uptake.indices, coupling.release.indices])).astype(np.int64)
-    uptake = sparse.csc_array(coupling.uptake[:, used])
+    touched = np.zeros(domain.n_voxels, bool)
+    touched[coupling.uptake.indices] = touched[coupling.release.indices] = True
+    used = np.flatnonzero(touched)
+    slot_of = np.cumsum(touched) - 1
+    uptake = sparse.csc_array(_in_slots(coupling.uptake, slot_of, used.size))
     entry_slot = np.repeat(np.arange(used.size), np.diff(uptake.indptr)).astype(np.int64)
     entries = index_entries(
         entry_slot, uptake.indices.astype(np.int64), uptake.data, n_slots=used.size, n_cells=len(state.cells)
     )
-    rate = coupling.sink_rates(domain.voxel_volume)[:, used].sum(axis=0)
+    rate = np.bincount(
+        entry_slot, coupling.kappa[entries.cell] / domain.voxel_volume * entries.weight, used.size
+    )
     return _Sites(
         coupling=coupling,
         slots=index_slots(used, domain.shape),
         entries=entries,
         entry_slot=entry_slot,
         law=UptakeLaw(coupling.membrane_rate, coupling.kappa, coupling.inverse_saturation),
-        release=sparse.csr_array(coupling.release[:, used]),
-        sink_rate=np.asarray(rate).ravel(),
+        release=_in_slots(coupling.release, slot_of, used.size),
+        sink_rate=rate,
     )
+
+
+def _in_slots(weights: sparse.csr_array, slot_of: np.ndarray, slots: int) -> sparse.csr_array:
+    """The same weights, (cells, slots) instead of (cells, voxels)."""
+    columns = slot_of[weights.indices]
+    return sparse.csr_array((weights.data, columns, weights.indptr), shape=(weights.shape[0], slots))
 
 
 def _at_present(state: State, sites: _Sites) -> _Sites:
