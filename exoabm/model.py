@@ -84,8 +84,7 @@ class ExosomeModel(Model):  # type: ignore[misc]
         self.history = Metrics(float(self.scenario.record.metrics))
         self.recorder = Recorder()
         self.recorder.add(self.history, self.state)
-        for row in range(len(self.state.cells)):
-            Cell(self, row)
+        self._agents = {int(name): Cell(self, int(name)) for name in self.state.cells.birth_id}
 
     @property
     def scenario(self) -> Scenario:
@@ -106,7 +105,13 @@ class ExosomeModel(Model):  # type: ignore[misc]
 
     def advance_by(self, seconds: float) -> None:
         """Advance by one coupling step of any length."""
-        advance(Step(self.state, self.engine, self.recorder, seconds))
+        step = Step(self.state, self.engine, self.recorder, seconds)
+        born, died = self.state.lineage.born, len(self.state.lineage.dead)
+        advance(step)
+        for name in self.state.lineage.dead["birth_id"][died:].tolist():
+            self._agents.pop(name).remove()
+        for name in range(born, self.state.lineage.born):
+            self._agents[name] = Cell(self, name)
 
     def run(self, hours: float | None = None, *, progress: Callable[[float], Any] | None = None) -> None:
         """Run for ``hours`` of model time, or for the scenario's duration.

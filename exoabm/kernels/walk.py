@@ -596,6 +596,31 @@ def walk(
         list(pool.map(lambda i: _range(i, min(i + CHUNK, len(rows)), *job), first))
 
 
+def expel(rows: Integers, x: Singles, y: Singles, z: Singles, medium: Medium, cells: Membranes) -> None:
+    """Push vesicles that lie inside a cell straight out to its membrane; positions are written in place."""
+    ball = np.column_stack([cells.center, cells.radius, cells.reactivity])
+    _expel(rows, x, y, z, _grid(medium), cells.near_ptr, cells.near_cell, ball)
+
+
+@njit(**_JIT)
+def _expel(rows, x, y, z, grid, near_ptr, near_cell, ball):
+    for row in rows:
+        for _ in range(4):  # cells that touch may hand it on
+            px, py, pz = np.float64(x[row]), np.float64(y[row]), np.float64(z[row])
+            voxel = _voxel(grid, px, py, pz)
+            cell, distance = _nearest(grid, near_ptr, near_cell, ball, voxel, px, py, pz)
+            if cell < 0 or distance >= -1e-4:
+                break
+            dx, dy, dz, r = _from_center(grid, ball, cell, px, py, pz)
+            if r == 0.0:
+                dx, r = 1.0, 1.0
+                distance = -ball[cell, 3]
+            push = -distance / r
+            x[row], y[row] = _fold(grid, 0, px + push * dx)[0], _fold(grid, 1, py + push * dy)[0]
+            if grid.dim == 3:
+                z[row] = _fold(grid, 2, pz + push * dz)[0]
+
+
 def _grid(medium: Medium) -> _Grid:
     low = np.array(medium.low, np.float32)
     high = (np.asarray(medium.low) + np.asarray(medium.counts) * medium.voxel).astype(np.float32)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Final
 
+from exoabm.parameters import living
 from exoabm.parameters.parameter import Parameter
 
 BOLTZMANN: Final = 0.01380649
@@ -432,7 +433,10 @@ _CARGO = (
 
 CATALOG: Final[dict[str, Parameter]] = {
     parameter.name: parameter
-    for theme in (_DOMAIN, _CLOCK, _MEDIUM, _VESICLE, _CELL, _CARGO)
+    for theme in (
+        *(_DOMAIN, _CLOCK, _MEDIUM, _VESICLE, _CELL, _CARGO),
+        *(living.PATHWAY, living.CARGO, living.FATE, living.RESPONSE),
+    )
     for parameter in theme
 }
 """Every parameter by name, in order of theme."""

@@ -14,7 +14,7 @@ from exoabm.kernels import walk as walking
 from exoabm.streams import Purpose
 from exoabm.transport.coupling import couple
 from exoabm.transport.scheme import choose_courant, conductance, is_uniform, substep_rates
-from exoabm.vesicle import DONORS, KINDS, vesicle_names
+from exoabm.vesicle import DONORS, KINDS, Status, vesicle_names
 
 if TYPE_CHECKING:
     from exoabm.state import State
@@ -47,6 +47,10 @@ class Entrants(NamedTuple):
 class Capture(Protocol):
     """A way in which free vesicles of one kind move and are captured."""
 
+    def place(self, state: State) -> None:
+        """Take note of where the cells are now."""
+        ...
+
     def move(
         self, state: State, vesicles: Vesicles, rows: np.ndarray, dt: float, fates: Fates, threads: int
     ) -> None:
@@ -72,11 +76,6 @@ class VoxelCapture:
     def __init__(self, state: State, kind: int) -> None:
         domain = state.domain
         self._kind = kind
-        self._coupling = coupling = couple(state, kind)
-        rates = sparse.csc_array(coupling.sink_rates(domain.voxel_volume))
-        used = np.flatnonzero(np.diff(rates.indptr))
-        slot_of_voxel = np.full(domain.n_voxels, -1, np.int32)
-        slot_of_voxel[used] = np.arange(len(used))
         flat = [np.reshape(g, (-1, *g.shape[-2:])) for g in conductance(domain)]
         nothing = np.zeros((2, *(int(n) for n in domain.counts[1::-1])))
         self._lattice = hopping.Lattice(
@@ -91,6 +90,17 @@ class VoxelCapture:
             float(domain.hindrance) if is_uniform(domain) else 0.0,
             state.kinds[kind].decay_rate,
         )
+        self._substeps = substep_rates(domain, choose_courant(domain), state.kinds[kind].decay_rate)
+        self.place(state)
+
+    def place(self, state: State) -> None:
+        """See ``Capture``."""
+        domain = state.domain
+        self._coupling = coupling = couple(state, self._kind)
+        rates = sparse.csc_array(coupling.sink_rates(domain.voxel_volume))
+        used = np.flatnonzero(np.diff(rates.indptr))
+        slot_of_voxel = np.full(domain.n_voxels, -1, np.int32)
+        slot_of_voxel[used] = np.arange(len(used))
         self._sinks = hopping.Sinks(
             slot_of_voxel,
             np.concatenate([[0], np.cumsum(np.diff(rates.indptr)[used])]).astype(np.int64),
@@ -98,7 +108,6 @@ class VoxelCapture:
             rates.data.astype(np.float64),
             *hopping.marks(self._lattice, slot_of_voxel),
         )
-        self._substeps = substep_rates(domain, choose_courant(domain), state.kinds[kind].decay_rate)
 
     def move(
         self, state: State, vesicles: Vesicles, rows: np.ndarray, dt: float, fates: Fates, threads: int
@@ -167,14 +176,21 @@ class MembraneCapture:
 
     def __init__(self, state: State, kind: int) -> None:
         self._kind = kind
-        domain = state.domain
+        present = set(state.cells.type.tolist()) | {t.becomes for t in state.types if t.becomes is not None}
+        self._shortest = STEP_AT_MEMBRANE * min(state.types[i].diameter for i in present) / 2
+        nothing = np.zeros(state.domain.n_voxels, bool)
+        self._medium = medium_of(state, kind, nothing, self._shortest)
+        self.place(state)
+
+    def place(self, state: State) -> None:
+        """See ``Capture``. Free vesicles that a cell now covers are pushed out to its membrane."""
+        kind, domain = self._kind, state.domain
         radius = state.of_type("diameter") / 2
         area = 4 * np.pi * radius**2 if domain.dim == 3 else 2 * np.pi * radius * domain.thickness
         self._rate = state.of_type("uptake_rate")[:, kind].astype(float)
         with np.errstate(divide="ignore"):
             inverse = 1.0 / state.of_type("saturation")[:, kind]
         self._inverse_saturation = np.where(self._rate > 0, inverse, 0.0)
-        shortest = STEP_AT_MEMBRANE * float(radius.min())
         self._table = walking.membranes(
             domain.dim,
             domain.low,
@@ -184,9 +200,12 @@ class MembraneCapture:
             state.cells.position,
             radius,
             self._rate / area,
-            max(REACH * shortest, domain.voxel),
+            max(REACH * self._shortest, domain.voxel),
         )
-        self._medium = medium_of(state, kind, np.zeros(domain.n_voxels, bool), shortest)
+        vesicles = state.vesicles
+        if vesicles is not None and len(vesicles):
+            rows = np.flatnonzero((vesicles.status == Status.FREE) & (vesicles.kind == kind))
+            walking.expel(rows, vesicles.x, vesicles.y, vesicles.z, self._medium, self._table)
 
     def move(
         self, state: State, vesicles: Vesicles, rows: np.ndarray, dt: float, fates: Fates, threads: int
@@ -306,17 +325,20 @@ def medium_of(state: State, kind: int, matters: np.ndarray, shortest: float) -> 
 
 
 def free_receptors(state: State, kind: int, rate: np.ndarray, inverse_saturation: np.ndarray) -> np.ndarray:
-    """Share of each cell's receptors that are free, 1 - bound/R, shape (n,).
+    """Share of each cell's receptors that are there and free, f - bound/R, shape (n,).
 
-    R = Km k_a / (k_off + k_int)
+    R = Km k_a / (k_off + k_int), and f is what the behavior ``uptake_rate`` leaves of them
 
     With R receptors the uptake at a steady concentration c is k_a c / (1 + c/Km), as in the continuum.
     """
     vesicle = state.kinds[kind]
     leave = vesicle.unbinding_rate + vesicle.internalization_rate
+    there = state.uptake_share()
+    if there is None:
+        there = np.ones(len(rate))
     if leave == 0 or not inverse_saturation.any():
-        return np.ones(len(rate))
+        return there
     bound = state.trafficking.bound[:, kind].sum(axis=1)
     limited = (inverse_saturation > 0) & (rate > 0)
     share = np.divide(bound * inverse_saturation * leave, rate, out=np.zeros_like(rate), where=limited)
-    return np.clip(1.0 - share, 0.0, 1.0)
+    return np.clip(there - share, 0.0, 1.0)

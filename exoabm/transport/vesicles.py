@@ -46,12 +46,13 @@ class VesicleEngine:
 
     def __init__(self, state: State, *, capture: str, threads: int = 1) -> None:
         self.threads = threads
-        self._make = CAPTURES[capture]
-        self.bind(state)
+        make = CAPTURES[capture]
+        self._captures: list[Capture] = [make(state, kind) for kind in range(len(state.kinds))]
 
     def bind(self, state: State) -> None:
-        """Place the cells anew."""
-        self._captures: list[Capture] = [self._make(state, k) for k in range(len(state.kinds))]
+        """Place the cells anew; see ``Engine``."""
+        for capture in self._captures:
+            capture.place(state)
 
     def free(self, state: State) -> np.ndarray:
         """Free vesicles per kind and label, shape (K, L)."""
