@@ -11,6 +11,7 @@ from scipy import sparse
 from exoabm.domain import SIDES, Face
 from exoabm.kernels import hop as hopping
 from exoabm.kernels import walk as walking
+from exoabm.kernels.fates import Fates, Movers
 from exoabm.streams import Purpose
 from exoabm.transport.coupling import couple
 from exoabm.transport.scheme import choose_courant, conductance, is_uniform, substep_rates
@@ -26,14 +27,6 @@ STEP_AT_MEMBRANE = 0.1
 """Spread of the shortest sub-steps beside membranes, in radii of the smallest cell."""
 REACH = 4.0
 """How far from a voxel membranes are looked for, in spreads of the shortest sub-steps."""
-
-
-class Fates(NamedTuple):
-    """How each vesicle of a step ended it: a code of the kernels, the time, the cell (row, or -1)."""
-
-    code: np.ndarray
-    when: np.ndarray
-    target: np.ndarray
 
 
 class Entrants(NamedTuple):
@@ -114,13 +107,7 @@ class VoxelCapture:
         free = free / np.maximum(free + (1 - free) / coupling.beta, 1e-300)
         sinks = self._sinks._replace(entry_rate=self._sinks.entry_rate * free[self._sinks.entry_cell])
         hopping.hop(
-            rows,
-            vesicles.id,
-            vesicles.x,
-            vesicles.y,
-            vesicles.z,
-            vesicles.diffusivity,
-            vesicles.start,
+            _movers(vesicles, rows),
             dt,
             self._substeps,
             state.streams.seed,
@@ -128,7 +115,7 @@ class VoxelCapture:
             state.step,
             self._lattice,
             sinks,
-            *fates,
+            fates,
             threads=threads,
         )
 
@@ -194,19 +181,13 @@ class MembraneCapture:
         """See ``Capture``. Cells with fewer free receptors are less reactive."""
         free = free_receptors(state, self._kind, self._rate, self._inverse_saturation)
         walking.walk(
-            rows,
-            vesicles.id,
-            vesicles.x,
-            vesicles.y,
-            vesicles.z,
-            vesicles.diffusivity,
-            vesicles.start,
+            _movers(vesicles, rows),
             dt,
             state.streams.seed,
             state.step,
             self._medium,
             self._table._replace(reactivity=self._table.reactivity * free),
-            *fates,
+            fates,
             threads=threads,
         )
 
@@ -243,6 +224,10 @@ class MembraneCapture:
             open_ = ~domain.obstacle.ravel()[domain.flat(domain.voxel_of(position))]
             name, position = name[open_], position[open_]
         return Entrants(name, position, np.full(len(name), dt))
+
+
+def _movers(vesicles: Vesicles, rows: np.ndarray) -> Movers:
+    return Movers(rows, vesicles.id, vesicles.x, vesicles.y, vesicles.z, vesicles.diffusivity, vesicles.start)
 
 
 class _FaceVoxels:

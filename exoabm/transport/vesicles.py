@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from exoabm.domain import Face
-from exoabm.kernels.fates import CAPTURED, CLEARED, ESCAPED
+from exoabm.kernels.fates import CAPTURED, CLEARED, ESCAPED, Fates
 from exoabm.state import RESERVOIR, Emissions, Event, Passage
 from exoabm.streams import Purpose
-from exoabm.transport.capture import Capture, Fates, MembraneCapture, VoxelCapture
+from exoabm.transport.capture import Capture, MembraneCapture, VoxelCapture
 from exoabm.vesicle import Status, cargo_names, vesicle_names
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class VesicleEngine:
         self._release(state, vesicles, emissions[0], dt)
         entered = self._let_in(state, vesicles, dt)
         n = len(vesicles)
-        fates = Fates(np.zeros(n, np.int8), np.zeros(n, np.float32), np.full(n, -1, np.int32))
+        fates = Fates.of(n)
         free = vesicles.status == Status.FREE
         for kind, capture in enumerate(self._captures):
             rows = np.flatnonzero(free & (vesicles.kind == kind))
