@@ -14,7 +14,7 @@ from exoabm.kernels import walk as walking
 from exoabm.kernels.fates import Fates, Movers
 from exoabm.streams import Purpose
 from exoabm.transport.coupling import couple
-from exoabm.transport.scheme import choose_courant, conductance, is_uniform, substep_rates
+from exoabm.transport.scheme import choose_courant, conductance, hop_limit, is_uniform, substep_rates
 from exoabm.vesicle import DONORS, KINDS, vesicle_names
 
 if TYPE_CHECKING:
@@ -59,12 +59,15 @@ class VoxelCapture:
     """Vesicles hop from voxel to voxel and are captured where a cell's footprint is.
 
     The twin of the continuum engine: the expected numbers are its own, whatever the step. Cells may
-    overlap; the space that they fill is in the hindrance.
+    overlap; the space that they fill is in the hindrance. ``courant`` is D h/dx^2 of a sub-step, up to
+    ``hop_limit``.
     """
 
-    def __init__(self, state: State, kind: int) -> None:
+    def __init__(self, state: State, kind: int, courant: float | None = None) -> None:
         domain = state.domain
         self._kind = kind
+        if courant is None:
+            courant = min(choose_courant(domain), hop_limit(domain))
         self._coupling = coupling = couple(state, kind)
         rates = sparse.csc_array(coupling.sink_rates(domain.voxel_volume))
         used = np.flatnonzero(np.diff(rates.indptr))
@@ -91,7 +94,7 @@ class VoxelCapture:
             rates.data.astype(np.float64),
             *hopping.marks(self._lattice, slot_of_voxel),
         )
-        self._substeps = substep_rates(domain, choose_courant(domain), state.kinds[kind].decay_rate)
+        self._substeps = substep_rates(domain, courant, state.kinds[kind].decay_rate)
 
     def move(
         self, state: State, vesicles: Vesicles, rows: np.ndarray, dt: float, fates: Fates, threads: int

@@ -8,6 +8,7 @@ tissue where cells touch and hindrance stands for the space they fill, in the vo
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
     from exoabm.vesicle import Vesicles
 
 
-CAPTURES: dict[str, Callable[[State, int], Capture]] = {"voxel": VoxelCapture, "membrane": MembraneCapture}
-
-
 class VesicleEngine:
     """Follows single vesicles; see the module.
 
@@ -38,15 +36,19 @@ class VesicleEngine:
         Read for the domain and the cells; see ``bind``.
     capture : {"voxel", "membrane"}
         Where cells capture vesicles.
+    courant : float, optional
+        D dt/dx^2 of a hop with capture in voxels.
     threads : int
         The result has the same bits for any number.
     """
 
     name = "vesicles"
 
-    def __init__(self, state: State, *, capture: str, threads: int = 1) -> None:
+    def __init__(self, state: State, *, capture: str, courant: float | None = None, threads: int = 1) -> None:
         self.threads = threads
-        self._make = CAPTURES[capture]
+        self._make: Callable[[State, int], Capture] = MembraneCapture
+        if capture == "voxel":
+            self._make = partial(VoxelCapture, courant=courant)
         self.bind(state)
 
     def bind(self, state: State) -> None:
