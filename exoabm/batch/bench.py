@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from exoabm.errors import InputError
+from exoabm.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,9 +58,8 @@ def run_benchmark(name: str, picture: Path | None = None) -> Report:
         nothing has been measured by then.
     """
     if name not in BENCHMARKS:
-        near = get_close_matches(name, BENCHMARKS, 1)
-        hint = f" (did you mean {near[0]!r}?)" if near else ""
-        raise InputError(f"unknown benchmark {name!r}; one of {', '.join(BENCHMARKS)}{hint}")
+        known = f"one of {', '.join(BENCHMARKS)}{did_you_mean(name, BENCHMARKS)}"
+        raise InputError(f"unknown benchmark {name!r}; {known}")
     if picture is not None:
         _check(name, picture)
     report = BENCHMARKS[name]()

@@ -16,7 +16,7 @@ import numpy as np
 
 from exoabm.batch.timing import Report, timed
 from exoabm.errors import InputError
-from exoabm.kernels.fates import CAPTURED
+from exoabm.kernels.fates import STAYS, Fates, Movers
 from exoabm.kernels.hop import Lattice, Sinks, hop, marks
 from exoabm.kernels.walk import Medium, membranes, walk
 
@@ -85,11 +85,10 @@ class _Crowd:
     def hop(self) -> None:
         """One step of 60 s in 27 sub-steps."""
         n, (x, y, z) = self.n, self.place.copy()
-        hop(
-            np.arange(n), np.arange(n), x, y, z, np.full(n, 6.57, np.float32), np.zeros(n, np.float32),
-            self.dt, self.substeps, 1, 9, 0, self.lattice, self.sinks,
-            np.zeros(n, np.int8), np.zeros(n, np.float32), np.zeros(n, np.int32),
-        )  # fmt: skip
+        movers = Movers(
+            np.arange(n), np.arange(n), x, y, z, np.full(n, 6.57, np.float32), np.zeros(n, np.float32)
+        )
+        hop(movers, self.dt, self.substeps, 1, 9, 0, self.lattice, self.sinks, Fates.of(n))
 
     def numpy(self) -> None:
         """Gaussian steps, mirrored at the faces, capture in voxels, decay."""
@@ -170,17 +169,17 @@ class _Sphere:
         spent = []
         for _ in range(3):
             x, y, z = self.start.T.astype(np.float32)
-            rows, fate = np.arange(n), np.zeros(n, np.int8)
-            job = (
-                np.arange(n), x, y, z, np.full(n, self.diffusivity, np.float32), np.zeros(n, np.float32),
-            )  # fmt: skip
-            ends = np.zeros(n, np.float32), np.zeros(n, np.int32)
-            total = 0.0
+            slow, start, fates = (
+                np.full(n, self.diffusivity, np.float32),
+                np.zeros(n, np.float32),
+                Fates.of(n),
+            )
+            movers, total = Movers(np.arange(n), np.arange(n), x, y, z, slow, start), 0.0
             for step in range(round(self.time / self.coupling)):
-                total += timed(partial(walk, rows, *job, self.coupling, 1, step, medium, cell, fate, *ends))
-                rows = rows[fate[rows] != CAPTURED]
+                total += timed(partial(walk, movers, self.coupling, 1, step, medium, cell, fates))
+                movers = movers._replace(rows=movers.rows[fates.code[movers.rows] == STAYS])
             spent.append(total)
-        return self.judge(float(np.median(spent)), len(rows))
+        return self.judge(float(np.median(spent)), len(movers.rows))
 
     def smoldyn(self, dt: float) -> str:
         """The same world with steps dt."""

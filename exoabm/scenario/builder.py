@@ -18,6 +18,7 @@ from exoabm.scenario import layouts, living
 from exoabm.scenario.estimate import Estimate, estimate_run
 from exoabm.scenario.loader import cautions
 from exoabm.scenario.placement import arrange_groups, check_positions, from_table
+from exoabm.scenario.resolution import grid_warnings
 from exoabm.state import (
     FATES,
     PASSED,
@@ -32,6 +33,7 @@ from exoabm.state import (
     Trafficking,
     WasteMetabolism,
 )
+from exoabm.transport.scheme import hop_limit
 from exoabm.vesicle import DeliveryRoute, VesicleKind, Vesicles, cargo_names
 
 if TYPE_CHECKING:
@@ -104,6 +106,7 @@ def blueprint(loaded: LoadedScenario, seed: int) -> Blueprint:
             f"allow (least distance {overlap.least_distance:.3g} um); they are kept where they are"
         )
     warnings.extend(_interval_warnings(scenario))
+    warnings.extend(grid_warnings(scenario.transport, domain, types, type_index, position))
     if scenario.transport.engine == "vesicles" and scenario.transport.capture == "membrane" and overlap.cells:
         problem = Problem(
             "transport.capture",
@@ -172,7 +175,7 @@ def make_engine(transport: Transport, state: State, threads: int = 1) -> Engine:
     if transport.engine == "vesicles":
         from exoabm.transport.vesicles import VesicleEngine
 
-        return VesicleEngine(state, capture=transport.capture, threads=threads)
+        return VesicleEngine(state, capture=transport.capture, courant=transport.courant, threads=threads)
     from exoabm.transport.continuum import Continuum
 
     return Continuum(state, courant=transport.courant, threads=threads)
@@ -252,13 +255,18 @@ def _types(
 
 
 def _check_courant(loaded: LoadedScenario, domain: Domain) -> None:
-    courant = loaded.scenario.transport.courant
-    if courant is not None and courant > domain.courant_limit:
+    medium = loaded.scenario.transport
+    limit, why = (
+        domain.courant_limit,
+        f"the stability limit of the explicit scheme in {domain.dim} dimensions",
+    )
+    if medium.engine == "vesicles" and medium.capture == "voxel":
+        limit, why = hop_limit(domain), "what leaves single vesicles a chance to stay in their voxel"
+    if medium.courant is not None and medium.courant > limit:
         problem = Problem(
             "transport.courant",
-            f"{courant:g}",
-            f"above the stability limit of the explicit scheme in {domain.dim} dimensions; "
-            f"allowed 0 to {domain.courant_limit:.4g}",
+            f"{medium.courant:g}",
+            f"above {why}; allowed 0 to {limit:.4g}",
             "leave it out and the engine chooses its own sub-steps",
         )
         raise ScenarioError(loaded.name, [problem])

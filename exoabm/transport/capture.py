@@ -11,9 +11,10 @@ from scipy import sparse
 from exoabm.domain import SIDES, Face
 from exoabm.kernels import hop as hopping
 from exoabm.kernels import walk as walking
+from exoabm.kernels.fates import Fates, Movers
 from exoabm.streams import Purpose
 from exoabm.transport.coupling import couple
-from exoabm.transport.scheme import choose_courant, conductance, is_uniform, substep_rates
+from exoabm.transport.scheme import choose_courant, conductance, hop_limit, is_uniform, substep_rates
 from exoabm.vesicle import DONORS, KINDS, Status, vesicle_names
 
 if TYPE_CHECKING:
@@ -26,14 +27,6 @@ STEP_AT_MEMBRANE = 0.1
 """Spread of the shortest sub-steps beside membranes, in radii of the smallest cell."""
 REACH = 4.0
 """How far from a voxel membranes are looked for, in spreads of the shortest sub-steps."""
-
-
-class Fates(NamedTuple):
-    """How each vesicle of a step ended it: a code of the kernels, the time, the cell (row, or -1)."""
-
-    code: np.ndarray
-    when: np.ndarray
-    target: np.ndarray
 
 
 class Entrants(NamedTuple):
@@ -70,12 +63,15 @@ class VoxelCapture:
     """Vesicles hop from voxel to voxel and are captured where a cell's footprint is.
 
     The twin of the continuum engine: the expected numbers are its own, whatever the step. Cells may
-    overlap; the space that they fill is in the hindrance.
+    overlap; the space that they fill is in the hindrance. ``courant`` is D h/dx^2 of a sub-step, up to
+    ``hop_limit``.
     """
 
-    def __init__(self, state: State, kind: int) -> None:
+    def __init__(self, state: State, kind: int, courant: float | None = None) -> None:
         domain = state.domain
         self._kind = kind
+        if courant is None:
+            courant = min(choose_courant(domain), hop_limit(domain))
         flat = [np.reshape(g, (-1, *g.shape[-2:])) for g in conductance(domain)]
         nothing = np.zeros((2, *(int(n) for n in domain.counts[1::-1])))
         self._lattice = hopping.Lattice(
@@ -90,7 +86,7 @@ class VoxelCapture:
             float(domain.hindrance) if is_uniform(domain) else 0.0,
             state.kinds[kind].decay_rate,
         )
-        self._substeps = substep_rates(domain, choose_courant(domain), state.kinds[kind].decay_rate)
+        self._substeps = substep_rates(domain, courant, state.kinds[kind].decay_rate)
         self.place(state)
 
     def place(self, state: State) -> None:
@@ -123,13 +119,7 @@ class VoxelCapture:
         free = free / np.maximum(free + (1 - free) / coupling.beta, 1e-300)
         sinks = self._sinks._replace(entry_rate=self._sinks.entry_rate * free[self._sinks.entry_cell])
         hopping.hop(
-            rows,
-            vesicles.id,
-            vesicles.x,
-            vesicles.y,
-            vesicles.z,
-            vesicles.diffusivity,
-            vesicles.start,
+            _movers(vesicles, rows),
             dt,
             self._substeps,
             state.streams.seed,
@@ -137,7 +127,7 @@ class VoxelCapture:
             state.step,
             self._lattice,
             sinks,
-            *fates,
+            fates,
             threads=threads,
         )
 
@@ -213,19 +203,13 @@ class MembraneCapture:
         """See ``Capture``. Cells with fewer free receptors are less reactive."""
         free = free_receptors(state, self._kind, self._rate, self._inverse_saturation)
         walking.walk(
-            rows,
-            vesicles.id,
-            vesicles.x,
-            vesicles.y,
-            vesicles.z,
-            vesicles.diffusivity,
-            vesicles.start,
+            _movers(vesicles, rows),
             dt,
             state.streams.seed,
             state.step,
             self._medium,
             self._table._replace(reactivity=self._table.reactivity * free),
-            *fates,
+            fates,
             threads=threads,
         )
 
@@ -262,6 +246,10 @@ class MembraneCapture:
             open_ = ~domain.obstacle.ravel()[domain.flat(domain.voxel_of(position))]
             name, position = name[open_], position[open_]
         return Entrants(name, position, np.full(len(name), dt))
+
+
+def _movers(vesicles: Vesicles, rows: np.ndarray) -> Movers:
+    return Movers(rows, vesicles.id, vesicles.x, vesicles.y, vesicles.z, vesicles.diffusivity, vesicles.start)
 
 
 class _FaceVoxels:

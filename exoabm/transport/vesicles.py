@@ -8,15 +8,16 @@ tissue where cells touch and hindrance stands for the space they fill, in the vo
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from exoabm.domain import Face
-from exoabm.kernels.fates import CAPTURED, CLEARED, ESCAPED
+from exoabm.kernels.fates import CAPTURED, CLEARED, ESCAPED, Fates
 from exoabm.state import RESERVOIR, Emissions, Event, Passage
 from exoabm.streams import Purpose
-from exoabm.transport.capture import Capture, Fates, MembraneCapture, VoxelCapture
+from exoabm.transport.capture import Capture, MembraneCapture, VoxelCapture
 from exoabm.vesicle import Status, cargo_names, vesicle_names
 
 if TYPE_CHECKING:
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
 
     from exoabm.state import State
     from exoabm.vesicle import Vesicles
-
-
-CAPTURES: dict[str, Callable[[State, int], Capture]] = {"voxel": VoxelCapture, "membrane": MembraneCapture}
 
 
 class VesicleEngine:
@@ -38,15 +36,19 @@ class VesicleEngine:
         Read for the domain and the cells; see ``bind``.
     capture : {"voxel", "membrane"}
         Where cells capture vesicles.
+    courant : float, optional
+        D dt/dx^2 of a hop with capture in voxels.
     threads : int
         The result has the same bits for any number.
     """
 
     name = "vesicles"
 
-    def __init__(self, state: State, *, capture: str, threads: int = 1) -> None:
+    def __init__(self, state: State, *, capture: str, courant: float | None = None, threads: int = 1) -> None:
         self.threads = threads
-        make = CAPTURES[capture]
+        make: Callable[[State, int], Capture] = MembraneCapture
+        if capture == "voxel":
+            make = partial(VoxelCapture, courant=courant)
         self._captures: list[Capture] = [make(state, kind) for kind in range(len(state.kinds))]
 
     def bind(self, state: State) -> None:
@@ -71,7 +73,7 @@ class VesicleEngine:
         self._release(state, vesicles, emissions[0], dt)
         entered = self._let_in(state, vesicles, dt)
         n = len(vesicles)
-        fates = Fates(np.zeros(n, np.int8), np.zeros(n, np.float32), np.full(n, -1, np.int32))
+        fates = Fates.of(n)
         free = vesicles.status == Status.FREE
         for kind, capture in enumerate(self._captures):
             rows = np.flatnonzero(free & (vesicles.kind == kind))

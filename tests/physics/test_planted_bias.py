@@ -14,8 +14,8 @@ from scipy.special import erfcx
 from test_particles import VOXEL, captured, one_cell, pour
 from worlds import RECIPIENT, TISSUE, run, world
 
-from exoabm.kernels.hop import Lattice, Sinks
-from exoabm.kernels.walk import Membranes, contact
+from exoabm.kernels.fates import Movers
+from exoabm.kernels.walk import contact
 from exoabm.transport import capture
 
 FACTORS = [1.0, 1.05, 0.95]
@@ -25,16 +25,12 @@ def hop_by(factor: float) -> Any:
     """The hopping kernel with every voxel's chance of capture, B / (1 + B), times a factor."""
     hop = capture.hopping.hop
 
-    def biased(*job: Any, threads: int) -> None:
-        before, (dt, substeps), names, (lattice, sinks), fates = (
-            job[:7], job[7:9], job[9:12], job[12:14], job[14:],
-        )  # fmt: skip
-        assert isinstance(lattice, Lattice)
-        assert isinstance(sinks, Sinks)
-        h = dt / np.ceil(before[5][0] * substeps[0] * dt * (1 - 1e-12))
+    def biased(movers: Movers, dt: float, substeps: Any, *names: Any, threads: int) -> None:
+        *keys, lattice, sinks, fates = names
+        h = dt / np.ceil(movers.diffusivity[0] * substeps[0] * dt * (1 - 1e-12))
         chance = factor * h * sinks.entry_rate / (1 + h * sinks.entry_rate)
         sinks = sinks._replace(entry_rate=chance / (1 - chance) / h)
-        hop(*before, dt, substeps, *names, lattice, sinks, *fates, threads=threads)
+        hop(movers, dt, substeps, *keys, lattice, sinks, fates, threads=threads)
 
     return biased
 
@@ -48,8 +44,7 @@ def walk_by(factor: float, diffusivity: float, radius: float) -> Any:
     walk = capture.walking.walk
 
     def biased(*job: Any, threads: int) -> None:
-        (place,) = (i for i, one in enumerate(job) if isinstance(one, Membranes))
-        cells = job[place]
+        *before, cells, fates = job
         sink, spread = float(cells.reactivity[0]) / diffusivity, 0.1 * radius
 
         def ratio(share: float, before: float = 0.5, after: float = 0.5) -> float:
@@ -60,7 +55,7 @@ def walk_by(factor: float, diffusivity: float, radius: float) -> Any:
         ratios = [ratio(share, a, b) for a in (0.0, 0.3, 1.0, 2.0) for b in (0.0, 0.3, 1.0, 2.0)]
         assert ratios == pytest.approx([factor] * len(ratios), abs=0.006)
         cells = cells._replace(reactivity=share * cells.reactivity)
-        walk(*job[:place], cells, *job[place + 1 :], threads=threads)
+        walk(*before, cells, fates, threads=threads)
 
     return biased
 
