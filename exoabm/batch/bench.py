@@ -437,7 +437,17 @@ def _seconds(task: Callable[[], Any]) -> float:
     return time.perf_counter() - start
 
 
+def bench_cells() -> Report:
+    """Cells that divide, die and move, beside the transport of their vesicles and beside Mesa agents."""
+    from exoabm.batch import bench_cells
+
+    title = "A step of living cells, beside their vesicles' transport and the same rules as Mesa agents"
+    found = bench_cells.rows()
+    return Report(title, tuple(found[0]), found)
+
+
 BENCHMARKS: dict[str, Callable[[], Report]] = {
+    "cells": bench_cells,
     "continuum": bench_continuum,
     "transfer": bench_transfer,
     "vesicles": bench_vesicles,
