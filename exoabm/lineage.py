@@ -23,7 +23,7 @@ class Growing:
     def __init__(self, **columns: tuple[type, tuple[int, ...]]) -> None:
         self.count = 0
         self.arrays: dict[str, np.ndarray] = {
-            name: np.empty((0, *shape), dtype) for name, (dtype, shape) in columns.items()
+            name: np.zeros((0, *shape), dtype) for name, (dtype, shape) in columns.items()
         }
 
     def __len__(self) -> int:
@@ -37,7 +37,7 @@ class Growing:
         first, last = self.count, self.count + len(next(iter(columns.values())))
         for name, array in self.arrays.items():
             if last > len(array):
-                larger = np.empty((max(256, 2 * len(array), last), *array.shape[1:]), array.dtype)
+                larger = np.zeros((max(256, 2 * len(array), last), *array.shape[1:]), array.dtype)
                 larger[:first] = array[:first]
                 self.arrays[name] = larger
             self.arrays[name][first:last] = columns[name]

@@ -74,8 +74,9 @@ class Attraction:
 
     By ``gradient``, v = chi K grad c / (K + c)^2 with K = ``half_max`` in vesicles/um^3 and the behavior
     ``chemotaxis`` chi in um^2/s: the cell climbs the occupancy c/(K + c) of its receptors.
-    By ``captures``, each vesicle caught adds its ``weight`` toward the side it came from to a polarity p that
-    fades over ``memory`` s, and v = chi |p|^hill / (K^hill + |p|^hill) p/|p|, with chi in um/s.
+    By ``captures``, each vesicle caught adds the copies of cargo in it (1 if its kind carries none) to a
+    polarity p, toward the side where it was caught; p fades over ``memory`` s, and
+    v = chi |p|^hill / (K^hill + |p|^hill) p/|p|, with chi in um/s.
     """
 
     vesicle: int
@@ -83,7 +84,6 @@ class Attraction:
     half_max: float
     hill: float = 1.0
     memory: float = 0.0
-    weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -227,7 +227,7 @@ class Cells(Rows):
             effect=np.zeros(n),
         )
 
-    def row_of(self, birth_id: np.ndarray) -> np.ndarray:
+    def row_of(self, birth_id: np.ndarray | int) -> np.ndarray:
         """Rows of living cells by their birth ids."""
         return np.searchsorted(self.birth_id, birth_id)
 

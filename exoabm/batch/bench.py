@@ -37,10 +37,20 @@ def _agreement() -> Report:
     return bench_agreement()
 
 
+def _cells() -> Report:
+    from exoabm.batch import bench_cells
+    from exoabm.batch.timing import Report
+
+    title = "A step of living cells, beside their vesicles' transport and the same rules as Mesa agents"
+    found = bench_cells.rows()
+    return Report(title, tuple(found[0]), found)
+
+
 BENCHMARKS: dict[str, Callable[[], Report]] = {
     "continuum": _continuum,
     "transfer": _transfer,
     "vesicles": _vesicles,
+    "cells": _cells,
     "agreement": _agreement,
 }
 DRAWN = ("agreement",)

@@ -131,7 +131,10 @@ def _remember(state: State, attraction: Attraction, rows: np.ndarray, dt: float)
         length = np.linalg.norm(toward, axis=1, keepdims=True)
         toward = np.divide(toward, length, out=np.zeros_like(toward), where=length > 0)
         here = np.isin(host, rows)
-        np.add.at(cells.polarity, host[here], attraction.weight * toward[here])
+        strength = np.ones(len(host))
+        if state.kinds[attraction.vesicle].cargo:
+            strength = part["copies"][mine].sum(axis=1, dtype=float)
+        np.add.at(cells.polarity, host[here], (strength[:, None] * toward)[here])
     polarity = cells.polarity[rows]
     length = np.linalg.norm(polarity, axis=1, keepdims=True)
     pull = (length / attraction.half_max) ** attraction.hill

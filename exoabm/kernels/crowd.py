@@ -99,30 +99,41 @@ def relink(box, i, old, new):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def span(box, axis, x):
+    """First of the bins around a coordinate along an axis, and how many; each counts once."""
+    bins = box.bins[axis]
+    if axis >= box.dim:
+        return 0, 1
+    i = min(max(math.floor((x - box.low[axis]) / box.length[axis] * bins), 0), bins - 1)
+    if box.periodic[axis]:
+        return (i - 1 if bins > 2 else 0), min(bins, 3)
+    first = max(i - 1, 0)
+    return first, min(i + 1, bins - 1) - first + 1
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def neighbor_bins(box, point, found):
     """Write the flat bins around a point, each once, into ``found`` (27); returns how many."""
-    first = np.zeros(3, np.int64)
-    count = np.ones(3, np.int64)
-    for axis in range(box.dim):
-        bins = box.bins[axis]
-        share = (point[axis] - box.low[axis]) / box.length[axis]
-        i = min(max(math.floor(share * bins), 0), bins - 1)
-        if box.periodic[axis]:
-            count[axis] = min(bins, 3)
-            first[axis] = i - 1 if bins > 2 else 0
-        else:
-            first[axis] = max(i - 1, 0)
-            count[axis] = min(i + 1, bins - 1) - first[axis] + 1
+    first_x, wide = span(box, 0, point[0])
+    first_y, high = span(box, 1, point[1])
+    first_z, deep = span(box, 2, point[2])
     total = 0
-    for c in range(count[2]):
-        for b in range(count[1]):
-            for a in range(count[0]):
-                x = (first[0] + a) % box.bins[0]
-                y = (first[1] + b) % box.bins[1]
-                z = (first[2] + c) % box.bins[2]
-                found[total] = x + box.bins[0] * (y + box.bins[1] * z)
+    for c in range(deep):
+        z = wrap(first_z + c, box.bins[2])
+        for b in range(high):
+            y = wrap(first_y + b, box.bins[1])
+            for a in range(wide):
+                found[total] = wrap(first_x + a, box.bins[0]) + box.bins[0] * (y + box.bins[1] * z)
                 total += 1
     return total
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def wrap(i, n):
+    """i modulo n, for i from -1 to n + 1."""
+    if i < 0:
+        return i + n
+    return i - n if i >= n else i
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -310,7 +310,7 @@ def strongest(state: State, most: int = 10) -> list[dict[str, Any]]:
             "donor": int(edges.donor[i]) if edges.donor[i] != UNKNOWN else edges.origins[edges.origin[i]],
             "recipient": int(edges.cells.birth_id[edges.recipient[i]]),
             "donor_type": edges.origins[edges.origin[i]],
-            "recipient_type": types[state.cells.type[edges.recipient[i]]],
+            "recipient_type": types[edges.cells.type[edges.recipient[i]]],
             "vesicle_kind": state.kinds[edges.kind[i]].name,
             **{name: float(edges.counts[name][i]) for name in shown},
         }

@@ -31,7 +31,7 @@ class Everyone:
     def __len__(self) -> int:
         return len(self.birth_id)
 
-    def row_of(self, birth_id: np.ndarray) -> np.ndarray:
+    def row_of(self, birth_id: np.ndarray | int) -> np.ndarray:
         """Rows here of cells by their birth ids."""
         return np.searchsorted(self.birth_id, birth_id)
 
@@ -100,6 +100,9 @@ def _counted_edges(state: State, book: EdgeBook) -> Edges:
     cells = everyone(state)
     donor_row, recipient = cells.row_of(joined["donor"]), cells.row_of(joined["recipient"])
     origins = tuple(name for name in dict.fromkeys(state.labels.types) if name != RESERVOIR)
+    # A donor may have become a cell of a type that releases nothing.
+    became = (state.types[i].name for i in np.unique(cells.type[donor_row]))
+    origins = tuple(dict.fromkeys((*origins, *became)))
     counts = {name: joined[name].astype(float) for name in book.columns}
     counts["bound"] = counts["encountered"] - counts.pop("unbound") - counts["internalized"]
     handed_over, inherited, shed = (counts.pop(name, 0.0) for name in PASSED.values())
@@ -115,8 +118,9 @@ def _counted_edges(state: State, book: EdgeBook) -> Edges:
         recipient=recipient,
         kind=np.repeat(np.arange(len(tables)), [len(t["donor"]) for t in tables]),
         counts=counts,
-        first=joined["first"],
-        last=joined["last"],
+        # What came with a division was never met.
+        first=np.where(np.isfinite(joined["first"]), joined["first"], np.nan),
+        last=np.where(np.isfinite(joined["last"]), joined["last"], np.nan),
     )
 
 
@@ -139,12 +143,14 @@ def _expected_edges(state: State) -> Edges:
             counts[name] = np.concatenate([counts[name], met[name] if name in MET else none])[order]
         first = np.concatenate([first, met["first_contact"]])[order]
         last = np.concatenate([last, met["last_contact"]])[order]
-    origins = tuple(dict.fromkeys(labels.types))
-    origin_of = np.array([origins.index(name) for name in labels.types], dtype=np.int64)
-    donor_of = np.full(len(labels), UNKNOWN, dtype=np.int64)
+    donor_of, named = np.full(len(labels), UNKNOWN, dtype=np.int64), list(labels.types)
     if labels.resolution is Resolution.CELL:
         for i, name in enumerate(labels.names):
-            donor_of[i] = UNKNOWN if name == RESERVOIR else int(name)
+            if name != RESERVOIR:
+                donor_of[i] = int(name)
+                named[i] = state.types[cells.type[cells.row_of(int(name))]].name
+    origins = tuple(dict.fromkeys(named))
+    origin_of = np.array([origins.index(name) for name in named], dtype=np.int64)
     return Edges(
         resolution=labels.resolution,
         origins=origins,

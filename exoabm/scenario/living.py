@@ -245,7 +245,6 @@ def attraction(table: CellTypeTable, kinds: tuple[VesicleKind, ...]) -> Attracti
             half_max=float(table.follows.half_max),
             hill=float(table.follows.hill),
             memory=float(table.follows.memory),
-            weight=float(sum(cargo.copies for cargo in kinds[kind].cargo)) or 1.0,
         )
     return None
 
@@ -270,11 +269,12 @@ def problems(scenario: Scenario) -> Iterator[Problem]:
                     "must be above 0 at rest where the cell releases",
                     "block secretion by a response, or set release_rate = 0",
                 )
-        if table.follows is not None and scenario.transport.engine != "vesicles":
+        transport = scenario.transport
+        if table.follows is not None and (transport.engine, transport.capture) != ("vesicles", "membrane"):
             yield Problem(
                 f"{key}.follows",
                 "",
-                "needs single vesicles: transport.engine = 'vesicles'",
+                "needs single vesicles that meet membranes: engine = 'vesicles' and capture = 'membrane'",
                 "with fields, cells can climb a gradient: see climbs",
             )
         for held in table.holds:

@@ -366,7 +366,7 @@ class Transformation(Table):
 
 
 class Climbs(Table):
-    """Chemotaxis up a gradient of vesicles: v = chi grad c/(K + c)."""
+    """Chemotaxis up a gradient of vesicles: v = chi K grad c/(K + c)^2."""
 
     vesicle: Name
     coefficient: Quantity = declared("chemotactic_coefficient")
