@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from exoabm.batch.summary import ROUNDING
 from exoabm.observe.palette import COOL, INK, MUTED, RULE, WARM
 from exoabm.observe.preview.lettering import number
 from exoabm.observe.run_folder import placed
@@ -42,8 +43,11 @@ def draw_sweep(summary: Summary, folder: Path, title: str, chosen: list[str] | N
 
 def headline(summary: Summary) -> list[str]:
     """The readouts to show if nobody chose: those that change, the usual ones first."""
+    means = summary.mean[summary.n > 0]
+    if not len(means):
+        return []
     with np.errstate(invalid="ignore"):
-        changes = np.ptp(summary.mean, axis=0) > 1e-9 * np.abs(summary.mean).max(axis=0)
+        changes = np.ptp(means, axis=0) > ROUNDING * np.abs(means).max(axis=0)
     moving = [name for name, change in zip(summary.readouts, changes, strict=True) if change]
 
     def rank(name: str) -> tuple[bool, int]:
