@@ -76,11 +76,11 @@ def sweep(
     if shard is not None and seed is None:
         raise InputError("--shard needs --seed, so that all parts are of the same sweep")
     from exoabm.batch.runner import Shard, run_rows
-    from exoabm.batch.sweep import plan_sweep
+    from exoabm.batch.sweep import foretell, plan_sweep
     from exoabm.streams import Streams
 
     part = None if shard is None else Shard.read(shard)
-    workers = _workers(jobs, cluster)
+    workers = workers_of(jobs, cluster)
     plan = plan_sweep(
         loaded,
         vary,
@@ -92,7 +92,7 @@ def sweep(
         hours=positive_hours(hours),
         keep="runs" if keep == "runs" else "readouts",
     )
-    with _counting(out_.name) as progress, _last_words(out_):
+    with counting(out_.name) as progress, _last_words(out_):
         outcome = run_rows(plan, out_, workers=workers, shard=part, overwrite=overwrite, progress=progress)
         _finish(outcome, as_json)
 
@@ -155,11 +155,12 @@ def resume_batch(folder: Path, jobs: int, cluster: str | None, as_json: bool) ->
     """Go on with the batch in a folder, or put its shards together."""
     from exoabm.batch.runner import resume_rows
 
-    with _counting(folder.name) as progress, _last_words(folder):
-        _finish(resume_rows(folder, workers=_workers(jobs, cluster), progress=progress), as_json)
+    with counting(folder.name) as progress, _last_words(folder):
+        _finish(resume_rows(folder, workers=workers_of(jobs, cluster), progress=progress), as_json)
 
 
-def _workers(jobs: int, cluster: str | None) -> Workers:
+def workers_of(jobs: int, cluster: str | None) -> Workers:
+    """Who runs the rows, as ``--jobs`` and ``--cluster`` say."""
     if cluster is not None:
         from exoabm.batch.cluster import dask
 
@@ -239,7 +240,7 @@ def _with_interval(mean: float, half: float) -> str:
 
 
 @contextlib.contextmanager
-def _counting(title: str) -> Iterator[Any]:
+def counting(title: str) -> Iterator[Any]:
     """A progress bar on stderr where that is a terminal: rows, rate and time left."""
     from rich import progress
 
