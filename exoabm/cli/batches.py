@@ -92,6 +92,9 @@ def sweep(
         hours=positive_hours(hours),
         keep="runs" if keep == "runs" else "readouts",
     )
+    long = None if cluster else foretell(loaded, plan, vary, jobs)
+    if long is not None:
+        err.print(f"[yellow]Note:[/] {escape(long)}", highlight=False)
     with counting(out_.name) as progress, _last_words(out_):
         outcome = run_rows(plan, out_, workers=workers, shard=part, overwrite=overwrite, progress=progress)
         _finish(outcome, as_json)

@@ -13,8 +13,8 @@ from scipy import stats
 from exoabm.batch.rows import replicate_seeds
 from exoabm.batch.runner import run_rows
 from exoabm.batch.summary import Summary, Varied
-from exoabm.batch.sweep import plan_sweep, report
-from exoabm.errors import InputError, ScenarioError
+from exoabm.batch.sweep import foretell, plan_sweep, report
+from exoabm.errors import InputError, ResourceError, ScenarioError
 from exoabm.scenario.loader import load
 from tests.batch.conftest import RATE
 
@@ -154,3 +154,26 @@ def test_a_value_that_is_not_allowed_is_refused_before_anything_runs(vary) -> No
 def test_a_number_of_replicates_has_its_limits(replicates) -> None:
     with pytest.raises(InputError, match="--replicates"):
         plan_sweep(load("two_cells"), [f"{RATE}=1,2"], seed=1, replicates=replicates)
+
+
+def test_more_runs_at_a_time_than_memory_holds_are_refused() -> None:
+    vary = [f"{RATE}=1:9:900"]
+    plan = plan_sweep(load("two_cells"), vary, source="two_cells", seed=1)
+    with pytest.raises(ResourceError, match=r"900 runs at a time .* --jobs \d+ would do"):
+        foretell(load("two_cells"), plan, vary, jobs=1000)
+
+
+def test_a_long_sweep_is_announced_and_a_short_one_is_not(monkeypatch) -> None:
+    """With a probe that says 100 s for a row, and 200 rows, 2 at a time."""
+    from exoabm.batch import probe
+    from exoabm.batch.probe import Timing
+
+    monkeypatch.setattr(probe, "probe", lambda *_, **__: Timing(0.0, 1.0, 100, 0.0, 5))
+    vary = [f"{RATE}=1:9:20"]
+    tissue = load("tissue")
+    plan = plan_sweep(tissue, vary[:0], source="tissue", seed=1, replicates=200)
+    said = foretell(tissue, plan, [], jobs=2)
+    assert said is not None
+    assert "about 2.8 h for 200 rows, 2 at a time" in said
+    quick = plan_sweep(load("two_cells"), vary, source="two_cells", seed=1, hours=0.1)
+    assert foretell(load("two_cells"), quick, vary, jobs=2) is None

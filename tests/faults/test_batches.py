@@ -34,13 +34,22 @@ def test_a_sweep_says_what_it_found(command, tmp_path) -> None:
 
 
 def test_a_sweep_with_a_failed_row_ends_with_1_after_all_others(command, tmp_path) -> None:
-    """A donor that spans more than the domain is found when the run is built, not when it is planned."""
-    vary = ("--vary", "cell_type.donor.diameter=15 um,50 um", "--vary", "domain.voxel=10 um,7 um")
-    failed = command("sweep", "two_cells", "--hours", 0.05, *vary, "--seed", 1, "--out", "a")
-    failed.refused(1, "2 of 4 rows failed", "domain.size")
-    assert "4 rows, 2 failed" in failed.out
+    """A cell outside of its domain is found when the run is built: each value by itself is sound."""
+    small = ("--vary", "domain.size=[200, 200, 200],[140, 140, 140]")
+    away = ("--vary", "layout.group.recipient.points=[[125, 105, 105]],[[155, 105, 105]]")
+    failed = command("sweep", "two_cells", "--hours", 0.05, *small, *away, "--seed", 1, "--out", "a")
+    failed.refused(1, "1 of 4 rows failed", "outside the domain")
+    assert "4 rows, 1 failed" in failed.out
     assert (tmp_path / "a" / "results.parquet").is_file()
-    command("resume", "a").refused(1, "2 of 4 rows failed")
+    command("resume", "a").refused(1, "1 of 4 rows failed")
+
+
+def test_a_sweep_that_does_not_fit_into_memory_is_refused(command, tmp_path) -> None:
+    """One point of it alone."""
+    command(*SWEEP, "--out", "a", "--vary", "domain.size=[200, 200, 200],[9000, 9000, 9000]").refused(
+        3, "memory"
+    )
+    assert not (tmp_path / "a").exists()
 
 
 def test_shards_are_put_together_by_resume(command, tmp_path) -> None:
