@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from exoabm.batch.workers import Workers
 
 PANEL = "Batches"
-COLUMNS = 4
-"""Values of a key that fit into a line of the terminal."""
+NAME_WIDTH, VALUE_WIDTH = 34, 18
+"""Letters that the name of a readout takes in a table, and a mean with its interval."""
 
 
 @app.command(rich_help_panel=PANEL)
@@ -140,12 +140,13 @@ def _print_comparison(found: Comparison, least: float) -> None:
     seeds = "the same seeds" if found.a.seeds == found.b.seeds else "other seeds"
     pairs = f", {found.paired:,} pairs" if found.paired > 1 else ""
     out.print(f"{seeds}{pairs}", highlight=False)
-    table = Table("readout", box=None, header_style="bold", pad_edge=False)
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("readout", overflow="fold")
     for name in ("A", "B", "B - A", "share"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     shown = [line for line in found.lines if abs(line.difference) > least * max(abs(line.a), abs(line.b))]
     for line in shown:
-        share = "" if line.relative is None else f"{line.relative:+.2%}"
+        share = "" if line.relative is None else f"{line.relative:+.1%}"
         change = _with_interval(line.difference, line.half or 0.0)
         table.add_row(line.readout, f"{line.a:.5g}", f"{line.b:.5g}", change, share)
     if shown:
@@ -224,11 +225,11 @@ def _print_effects(report: Report) -> None:
         levels = list(summary.marginal(varied.key).items())
         if not shown or len(levels) < 2:
             continue
-        most = min(len(levels), COLUMNS)
+        most = min(len(levels), max(2, (out.width - NAME_WIDTH) // VALUE_WIDTH))
         levels = [levels[round(i * (len(levels) - 1) / (most - 1))] for i in range(most)]
         title = f"{escape(varied.column)}: mean and 95 % interval"
         table = Table(box=None, header_style="bold", pad_edge=False, title=title, title_justify="left")
-        table.add_column("")
+        table.add_column("", no_wrap=True, min_width=NAME_WIDTH)
         for value, _ in levels:
             word = f"{value:.6g}" if isinstance(value, float) else str(value)
             table.add_column(escape(word), justify="right", overflow="fold")
@@ -239,7 +240,7 @@ def _print_effects(report: Report) -> None:
 
 
 def _with_interval(mean: float, half: float) -> str:
-    return f"{mean:.4g} ± {half:.2g}" if half > 0 else f"{mean:.4g}"
+    return f"{mean:.4g} ± {float(f'{half:.2g}'):g}" if half > 0 else f"{mean:.4g}"
 
 
 @contextlib.contextmanager
