@@ -7,6 +7,8 @@ anyone who reaches it: keep it on the loopback, inside a private network, or beh
 from __future__ import annotations
 
 import contextlib
+import signal
+import threading
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from importlib import import_module
@@ -45,8 +47,8 @@ def dask(address: str) -> Workers:
 
 @contextlib.contextmanager
 def _local(distributed: Any, n: int) -> Iterator[Executor]:
-    with (
-        distributed.LocalCluster(
+    with _deaf():
+        cluster = distributed.LocalCluster(
             n_workers=n,
             threads_per_worker=1,
             processes=True,
@@ -55,10 +57,22 @@ def _local(distributed: Any, n: int) -> Iterator[Executor]:
             worker_dashboard_address=None,
             silence_logs="CRITICAL",
             env={"NUMBA_NUM_THREADS": "1"},
-        ) as cluster,
-        distributed.Client(cluster) as client,
-    ):
+        )
+    with cluster, distributed.Client(cluster) as client:
         yield client.get_executor(pure=False)
+
+
+@contextlib.contextmanager
+def _deaf() -> Iterator[None]:
+    """Processes that begin in here do not hear an interrupt: it is the parent's affair to end them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextlib.contextmanager

@@ -21,6 +21,7 @@ import numpy as np
 from exoabm.batch.chunk import records
 from exoabm.batch.readouts import gather
 from exoabm.batch.rows import PLAN, Plan, differences
+from exoabm.batch.summary import varied_keys
 from exoabm.errors import InputError
 from exoabm.observe.palette import COOL, INK, MUTED, RULE, WARM
 from exoabm.observe.run_folder import placed
@@ -226,11 +227,16 @@ def _run(name: str, folder: Path) -> Side:
 
 def _sweep(name: str, folder: Path, arm: Mapping[str, str], chosen: set[str]) -> Side:
     plan = Plan.read(folder)
+    varied = {v.key: v for v in varied_keys(plan)} if arm else {}
     overrides = {row.name: dict(row.overrides) for row in plan.rows}
+
+    def is_meant(given: Mapping[str, str], key: str) -> bool:
+        return key in given and varied[key].same(given[key], arm[key])
+
     rows: dict[RowKey, Readouts] = {}
     for record in records(folder, plan):
         given = overrides[record["row"]]
-        if record["state"] == "done" and all(given.get(key) == value for key, value in arm.items()):
+        if record["state"] == "done" and all(is_meant(given, key) for key in arm):
             rest = tuple(sorted((key, text) for key, text in given.items() if key not in chosen))
             rows[rest, record["seed"]] = record["readouts"]
     if not rows:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from exoabm.batch.summary import ROUNDING
 from exoabm.observe.palette import COOL, INK, MUTED, RULE, WARM
 from exoabm.observe.preview.lettering import number
 from exoabm.observe.run_folder import placed
@@ -27,6 +28,8 @@ PREFERRED = (
     "_cleared_EV",
 )
 """The readouts that most questions are about, by the end of their names."""
+FAINT = "#9FB6C8"
+"""Intervals where there are many."""
 MANY_LEVELS = 12
 """With more values than this a range is shown as points rather than as means at each value."""
 
@@ -42,8 +45,11 @@ def draw_sweep(summary: Summary, folder: Path, title: str, chosen: list[str] | N
 
 def headline(summary: Summary) -> list[str]:
     """The readouts to show if nobody chose: those that change, the usual ones first."""
+    means = summary.mean[summary.n > 0]
+    if not len(means):
+        return []
     with np.errstate(invalid="ignore"):
-        changes = np.ptp(summary.mean, axis=0) > 1e-9 * np.abs(summary.mean).max(axis=0)
+        changes = np.ptp(means, axis=0) > ROUNDING * np.abs(means).max(axis=0)
     moving = [name for name, change in zip(summary.readouts, changes, strict=True) if change]
 
     def rank(name: str) -> tuple[bool, int]:
@@ -84,7 +90,7 @@ def _panel(axes: Axes, summary: Summary, varied: Varied, name: str) -> None:
     levels = summary.marginal(varied.key)
     axes.set_title(name.replace("_", " "), fontsize=8.5, color=INK, loc="left")
     if len(levels) > MANY_LEVELS:
-        axes.errorbar(x, y, half, fmt="o", ms=3, lw=0.8, color=COOL[0], ecolor=RULE, alpha=0.8)
+        axes.errorbar(x, y, half, fmt="o", ms=3, lw=0.8, color=COOL[0], ecolor=FAINT)
     else:
         if len(levels) < len(x):
             axes.plot(x, y, "o", ms=2.5, color=MUTED, alpha=0.5, zorder=1)
@@ -95,7 +101,9 @@ def _panel(axes: Axes, summary: Summary, varied: Varied, name: str) -> None:
         axes.errorbar(places, means, halves, fmt=style, ms=4.5, lw=1.4, capsize=3, color=WARM[0], zorder=2)
     if numeric and _by_factors(np.unique(x)):
         axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
         axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.tick_params(which="minor", color=RULE)
     elif not numeric:
         axes.set_xticks(range(len(names)), [_short(v) for v in names], fontsize=8)
         axes.margins(x=0.15)

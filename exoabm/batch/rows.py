@@ -142,7 +142,7 @@ class Plan:
             twice = next(name for i, name in enumerate(names) if name in names[:i])
             raise InputError(f"two rows of the batch are the same ({twice}); vary other values")
         return cls(
-            source=str(source or loaded.name),
+            source=_lasting(str(source or loaded.name)),
             scenario=tomli_w.dumps(loaded.resolved()),
             name=loaded.name,
             folder=str(loaded.folder.resolve()),
@@ -264,6 +264,11 @@ def _values(loaded: LoadedScenario) -> dict[str, str]:
             plain = plain_data(value)
             found[key] = str(plain["value"] if isinstance(plain, dict) and "value" in plain else plain)
     return found
+
+
+def _lasting(source: str) -> str:
+    """A shipped scenario's name, or a path that holds wherever the batch is resumed from."""
+    return str(Path(source).resolve()) if Path(source).is_file() else source
 
 
 def _stands(source: str) -> bool:

@@ -224,6 +224,7 @@ class _Stand:
 
 def _drive(plan: Plan, folder: Path, chunks: Iterable[int], workers: Workers) -> Generator[Written]:
     """Have files written by workers, and yield each as it is done; a pool whose worker died is replaced."""
+    place = folder.absolute()
     waiting, pending = deque(chunks), dict[Future[files.Written], int]()
     deaths = 0
     while waiting:
@@ -231,7 +232,7 @@ def _drive(plan: Plan, folder: Path, chunks: Iterable[int], workers: Workers) ->
             with workers() as executor:
                 while waiting or pending:
                     if waiting and len(pending) < WINDOW:
-                        future = executor.submit(files.run_chunk, folder, plan.sha256, waiting[0])
+                        future = executor.submit(files.run_chunk, place, plan.sha256, waiting[0])
                         pending[future] = waiting.popleft()
                     room = waiting and len(pending) < WINDOW
                     for done in wait(pending, 0 if room else None, FIRST_COMPLETED).done:

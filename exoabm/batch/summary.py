@@ -15,6 +15,7 @@ import numpy as np
 
 from exoabm.batch.chunk import records
 from exoabm.errors import InputError
+from exoabm.observe.preview.lettering import counted
 from exoabm.observe.run_folder import placed
 from exoabm.parameters.parameter import Quantity
 from exoabm.parameters.units import to_internal
@@ -58,6 +59,13 @@ class Varied:
     def value(self, text: str) -> float | str:
         """A value as it stands in the tables, in the parameter's own unit where it is a number."""
         return text if self.unit is None else to_internal(text, self.unit)[0]
+
+    def same(self, a: str, b: str) -> bool:
+        """Whether two texts mean the same value, such as ``60`` and ``1 / min`` for one in 1/h."""
+        try:
+            return a == b or self.value(a) == self.value(b)
+        except InputError:
+            return False
 
 
 @dataclass(frozen=True)
@@ -109,7 +117,9 @@ class Summary:
         """What a reader of the means should know before believing them."""
         found = []
         if self.failed.any():
-            found.append(f"{int(self.failed.sum()):,} rows failed; the means are those of the others")
+            found.append(
+                f"{counted(int(self.failed.sum()), 'row')} failed; the means are those of the others"
+            )
         if (self.n <= 1).all():
             found.append("one replicate per point: there are no confidence intervals")
         elif not (self.sd > 0).any():
@@ -132,7 +142,8 @@ class Summary:
         """
         groups: dict[Value, list[int]] = {}
         for index, point in enumerate(self.points):
-            groups.setdefault(point.get(key), []).append(index)
+            if self.n[index]:
+                groups.setdefault(point.get(key), []).append(index)
         return {
             value: (self.mean[rows].mean(axis=0), self.half[rows].mean(axis=0))
             for value, rows in groups.items()
@@ -196,8 +207,6 @@ def write_results(folder: Path, plan: Plan) -> Summary:
 
 def summarize(folder: Path, plan: Plan, varied: tuple[Varied, ...], names: list[str]) -> Summary:
     """Means and intervals over the rows that share their overrides, in one pass (Welford's)."""
-    from scipy.special import stdtrit
-
     index: dict[Overrides, int] = {}
     for row in plan.rows:
         index.setdefault(row.overrides, len(index))
@@ -218,13 +227,19 @@ def summarize(folder: Path, plan: Plan, varied: tuple[Varied, ...], names: list[
         mean[point] += step / np.maximum(count[point], 1)
         square[point] += step * np.where(there, values - mean[point], 0.0)
     mean[count == 0] = np.nan
-    free = np.maximum(count - 1, 1)
-    sd = np.where(count > 1, np.sqrt(square / free), np.nan)
-    half = stdtrit(free, 0.975) * sd / np.sqrt(np.maximum(count, 1))
+    sd = np.where(count > 1, np.sqrt(square / np.maximum(count - 1, 1)), np.nan)
     points: list[dict[str, Value]] = [
         {v.key: v.value(text) for v in varied for key, text in pairs if key == v.key} for pairs in index
     ]
-    return Summary(varied, points, names, n, failed, count, mean, sd, half)
+    return Summary(varied, points, names, n, failed, count, mean, sd, half_width(sd, count))
+
+
+def half_width(sd: np.ndarray, n: np.ndarray) -> np.ndarray:
+    """t(n - 1, 0.975) sd / sqrt(n): half the width of the 95 % interval of a mean; NaN for n < 2."""
+    from scipy.special import stdtrit
+
+    half = stdtrit(np.maximum(n - 1, 1), 0.975) * sd / np.sqrt(np.maximum(n, 1))
+    return np.where(n > 1, half, np.nan)
 
 
 def _write_rows(path: Path, folder: Path, plan: Plan, varied: tuple[Varied, ...], names: list[str]) -> None:

@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING
 from exoabm.batch.designs import points, read_axis
 from exoabm.batch.rows import Plan, digest, replicate_seeds, row_of
 from exoabm.batch.summary import RESULTS, SUMMARY, write_results
-from exoabm.errors import InputError
+from exoabm.errors import InputError, ResourceError
 from exoabm.observe.preview.lettering import counted
 from exoabm.observe.run_folder import write_whole
+from exoabm.scenario.estimate import gib
 from exoabm.scenario.loader import load
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from exoabm.batch.designs import Axis
     from exoabm.batch.rows import Keep
     from exoabm.batch.runner import Outcome
     from exoabm.batch.summary import Summary
@@ -25,9 +27,8 @@ if TYPE_CHECKING:
 
 PLOTS = "plots"
 LARGEST_REPLICATES = 100_000
-UPDATES_PER_SECOND = 2e8
-SECONDS_PER_STEP = 5e-4
-"""A typical machine, to choose how many rows share a file; nothing else depends on it."""
+LONG = 600.0
+"""A sweep of more seconds than this is announced before it begins."""
 
 
 @dataclass(frozen=True)
@@ -79,9 +80,7 @@ def plan_sweep(
         If a value of a list, or an end of a range, is not allowed.
     """
     axes = [read_axis(text) for text in vary]
-    for axis in axes:
-        for value in axis.values or axis.levels[:: axis.n - 1]:
-            load(source or loaded.name, dict(loaded.overrides) | {axis.key: value})
+    _corners(loaded, source or loaded.name, axes)
     if not 1 <= replicates <= LARGEST_REPLICATES:
         raise InputError(f"--replicates {replicates}: from 1 to {LARGEST_REPLICATES:,}")
     shared = replicate_seeds(seed, replicates)
@@ -137,11 +136,56 @@ def report(outcome: Outcome) -> Report:
     return Report(summary, warnings, plots)
 
 
+def foretell(loaded: LoadedScenario, plan: Plan, vary: Sequence[str], jobs: int) -> str | None:
+    """Refuse a sweep that would not fit into memory; tell how long a long one will take, else None.
+
+    Looked at are the scenario itself and each value of a list or end of a range by itself.
+
+    Raises
+    ------
+    InputError
+        If one of them contradicts itself.
+    ResourceError
+        If one of them, or ``jobs`` of the largest at a time, would need more memory than there is.
+    """
+    from exoabm.batch.probe import probe, spoken
+    from exoabm.scenario.builder import blueprint
+
+    jobs = min(jobs, plan.chunks)
+    around = [loaded, *_corners(loaded, plan.source, [read_axis(text) for text in vary])]
+    sizes = [blueprint(each, seed=0).estimate for each in around]
+    largest = max(sizes, key=lambda size: size.memory_bytes)
+    if jobs * largest.memory_bytes > largest.allowed_bytes:
+        fitting = int(largest.allowed_bytes / largest.memory_bytes)
+        raise ResourceError(
+            f"{jobs} runs at a time would need about {gib(jobs * largest.memory_bytes)} of memory, "
+            f"{gib(largest.allowed_bytes)} may be used; --jobs {max(fitting, 1)} would do"
+        )
+    rows = len(plan.rows) / jobs
+    if rows * _work(loaded, plan.hours) < LONG / 10:
+        return None
+    seconds = rows * probe(loaded, hours=plan.hours).row_seconds
+    if seconds < LONG:
+        return None
+    return (
+        f"about {spoken(seconds)} for {counted(len(plan.rows), 'row')}, {jobs} at a time, "
+        "if all take as long as the scenario itself"
+    )
+
+
+def _corners(loaded: LoadedScenario, source: str | Path, axes: list[Axis]) -> list[LoadedScenario]:
+    """The scenario with each value of a list, and each end of a range, by itself."""
+    return [
+        load(source, dict(loaded.overrides) | {axis.key: value})
+        for axis in axes
+        for value in axis.values or (axis.levels[0], axis.levels[-1])
+    ]
+
+
 def _work(loaded: LoadedScenario, hours: float | None) -> float:
     """About how long a row takes, in s; from the scenario alone, so that equal sweeps have equal files."""
     from exoabm.scenario.builder import blueprint
 
     size = blueprint(loaded, seed=0).estimate
     share = hours * 3600 / float(loaded.scenario.clock.duration) if hours else 1.0
-    updates = size.voxels * size.labels * size.kinds * size.substeps
-    return size.steps * share * (updates / UPDATES_PER_SECOND + SECONDS_PER_STEP)
+    return size.steps * share * size.step_seconds

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from exoabm.batch.workers import Workers
 
 PANEL = "Batches"
-COLUMNS = 4
-"""Values of a key that fit into a line of the terminal."""
+NAME_WIDTH, VALUE_WIDTH = 34, 18
+"""Letters that the name of a readout takes in a table, and a mean with its interval."""
 
 
 @app.command(rich_help_panel=PANEL)
@@ -76,11 +76,11 @@ def sweep(
     if shard is not None and seed is None:
         raise InputError("--shard needs --seed, so that all parts are of the same sweep")
     from exoabm.batch.runner import Shard, run_rows
-    from exoabm.batch.sweep import plan_sweep
+    from exoabm.batch.sweep import foretell, plan_sweep
     from exoabm.streams import Streams
 
     part = None if shard is None else Shard.read(shard)
-    workers = _workers(jobs, cluster)
+    workers = workers_of(jobs, cluster)
     plan = plan_sweep(
         loaded,
         vary,
@@ -92,7 +92,10 @@ def sweep(
         hours=positive_hours(hours),
         keep="runs" if keep == "runs" else "readouts",
     )
-    with _counting(out_.name) as progress, _last_words(out_):
+    long = None if cluster else foretell(loaded, plan, vary, jobs)
+    if long is not None:
+        err.print(f"[yellow]Note:[/] {escape(long)}", highlight=False)
+    with counting(out_.name) as progress, _last_words(out_):
         outcome = run_rows(plan, out_, workers=workers, shard=part, overwrite=overwrite, progress=progress)
         _finish(outcome, as_json)
 
@@ -137,12 +140,13 @@ def _print_comparison(found: Comparison, least: float) -> None:
     seeds = "the same seeds" if found.a.seeds == found.b.seeds else "other seeds"
     pairs = f", {found.paired:,} pairs" if found.paired > 1 else ""
     out.print(f"{seeds}{pairs}", highlight=False)
-    table = Table("readout", box=None, header_style="bold", pad_edge=False)
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("readout", overflow="fold")
     for name in ("A", "B", "B - A", "share"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     shown = [line for line in found.lines if abs(line.difference) > least * max(abs(line.a), abs(line.b))]
     for line in shown:
-        share = "" if line.relative is None else f"{line.relative:+.2%}"
+        share = "" if line.relative is None else f"{line.relative:+.1%}"
         change = _with_interval(line.difference, line.half or 0.0)
         table.add_row(line.readout, f"{line.a:.5g}", f"{line.b:.5g}", change, share)
     if shown:
@@ -155,11 +159,12 @@ def resume_batch(folder: Path, jobs: int, cluster: str | None, as_json: bool) ->
     """Go on with the batch in a folder, or put its shards together."""
     from exoabm.batch.runner import resume_rows
 
-    with _counting(folder.name) as progress, _last_words(folder):
-        _finish(resume_rows(folder, workers=_workers(jobs, cluster), progress=progress), as_json)
+    with counting(folder.name) as progress, _last_words(folder):
+        _finish(resume_rows(folder, workers=workers_of(jobs, cluster), progress=progress), as_json)
 
 
-def _workers(jobs: int, cluster: str | None) -> Workers:
+def workers_of(jobs: int, cluster: str | None) -> Workers:
+    """Who runs the rows, as ``--jobs`` and ``--cluster`` say."""
     if cluster is not None:
         from exoabm.batch.cluster import dask
 
@@ -220,11 +225,11 @@ def _print_effects(report: Report) -> None:
         levels = list(summary.marginal(varied.key).items())
         if not shown or len(levels) < 2:
             continue
-        most = min(len(levels), COLUMNS)
+        most = min(len(levels), max(2, (out.width - NAME_WIDTH) // VALUE_WIDTH))
         levels = [levels[round(i * (len(levels) - 1) / (most - 1))] for i in range(most)]
         title = f"{escape(varied.column)}: mean and 95 % interval"
         table = Table(box=None, header_style="bold", pad_edge=False, title=title, title_justify="left")
-        table.add_column("")
+        table.add_column("", no_wrap=True, min_width=NAME_WIDTH)
         for value, _ in levels:
             word = f"{value:.6g}" if isinstance(value, float) else str(value)
             table.add_column(escape(word), justify="right", overflow="fold")
@@ -235,11 +240,11 @@ def _print_effects(report: Report) -> None:
 
 
 def _with_interval(mean: float, half: float) -> str:
-    return f"{mean:.4g} ± {half:.2g}" if half > 0 else f"{mean:.4g}"
+    return f"{mean:.4g} ± {float(f'{half:.2g}'):g}" if half > 0 else f"{mean:.4g}"
 
 
 @contextlib.contextmanager
-def _counting(title: str) -> Iterator[Any]:
+def counting(title: str) -> Iterator[Any]:
     """A progress bar on stderr where that is a terminal: rows, rate and time left."""
     from rich import progress
 
