@@ -12,16 +12,20 @@ import solara.server.settings
 from exoabm.errors import ExoError
 from exoabm.scenario.loader import load, shipped
 from exoabm.viz.canvas import Canvas
+from exoabm.viz.carry import Bring, TakeAway
 from exoabm.viz.controls import Controls, Question
 from exoabm.viz.frames import moment
+from exoabm.viz.guide import Lessons, Progress
 from exoabm.viz.html import Press, html
 from exoabm.viz.knobs import changed, knobs
 from exoabm.viz.limits import SEATS
 from exoabm.viz.openings import first_setup, opening
+from exoabm.viz.reading import ScenarioPage
 from exoabm.viz.session import SPEEDS, Session
 from exoabm.viz.setup import Setup
 from exoabm.viz.share import Link, decode
 from exoabm.viz.story import Story, charts, curves, seen, story
+from exoabm.viz.talk import Communication
 from exoabm.viz.widgets import ChoiceWidget, LookWidget, PlayerWidget, PlotWidget
 
 if TYPE_CHECKING:
@@ -31,7 +35,13 @@ solara.server.settings.telemetry.mixpanel_enable = False
 
 STYLE = Path(__file__).parent / "style.css"
 FIRST = "signaling"
-TABS = {"try": "Try it"}
+TABS = {
+    "try": "Try it",
+    "talk": "Who talks to whom",
+    "read": "Read",
+    "lessons": "Lessons",
+    "take": "Take away",
+}
 """What the right side can show, by a short name."""
 SCENARIO = "EXOABM_SCENARIO"
 """Environment variable by which the command line names the scenario that the page opens with."""
@@ -98,8 +108,10 @@ def _Desk() -> None:
     problem = solara.use_reactive(first.problem)
     session = solara.use_reactive(first.session)
     pulse = solara.use_reactive(0)
+    tab = solara.use_reactive("try")
+    progress = solara.use_reactive(Progress())
 
-    def begin(new: Setup, *, play: bool = False) -> bool:
+    def begin(new: Setup, *, play: bool = False, speed: float = 0.0) -> bool:
         """Start a new run in place of the present one, which stays if the new one cannot be made."""
         try:
             made = _open(new)
@@ -111,6 +123,7 @@ def _Desk() -> None:
         setup.set(new)
         session.set(made)
         made.tell = lambda: pulse.set(pulse.peek() + 1)
+        made.speed = speed or made.speed
         if play:
             made.play()
         return True
@@ -123,7 +136,9 @@ def _Desk() -> None:
 
     solara.use_effect(listen, [])
     _Head(setup.value, lambda name: begin(first_setup(name)))
-    _Bench(session.value, setup.value, begin, pulse.value, problem).key(f"bench-{setup.value.scenario}")
+    _Bench(session.value, setup.value, begin, pulse.value, problem, tab, progress).key(
+        f"bench-{setup.value.scenario}"
+    )
 
 
 class _First(NamedTuple):
@@ -165,13 +180,14 @@ def _Bench(
     begin: Callable[..., bool],
     pulse: int,
     problem: solara.Reactive[str],
+    tab: solara.Reactive[str],
+    progress: solara.Reactive[Progress],
 ) -> None:
     pending = solara.use_reactive({})
     past = solara.use_reactive(-1)
     selected = solara.use_reactive(-1)
     layers = solara.use_reactive({"dots": True, "field": session.with_field})
     chart = solara.use_reactive("")
-    tab = solara.use_reactive("try")
     begun = opening(session.loaded)
     all_knobs = solara.use_memo(lambda: knobs(session.loaded), [id(session)])
     wanted = changed(all_knobs, pending.value)
@@ -257,6 +273,15 @@ def _Bench(
                     Question(begun)
                     Controls(all_knobs, begun.controls, pending)
                     _Plot(plots, shown, lines, session.end / 3600, chart.set)
+                elif tab.value == "talk":
+                    Communication(session, pulse)
+                elif tab.value == "read":
+                    ScenarioPage(setup.scenario)
+                elif tab.value == "lessons":
+                    Lessons(session, setup, begin, pulse, progress)
+                elif tab.value == "take":
+                    TakeAway(session, setup, pulse)
+                    Bring(begin)
 
 
 @solara.component
