@@ -13,6 +13,7 @@ from exoabm.errors import ExoError
 from exoabm.scenario.loader import load, shipped
 from exoabm.viz.canvas import Canvas
 from exoabm.viz.carry import Bring, TakeAway
+from exoabm.viz.compare import Compare
 from exoabm.viz.controls import Controls, Question
 from exoabm.viz.frames import moment
 from exoabm.viz.guide import Lessons, Progress
@@ -38,6 +39,7 @@ FIRST = "signaling"
 TABS = {
     "try": "Try it",
     "talk": "Who talks to whom",
+    "compare": "Compare",
     "read": "Read",
     "lessons": "Lessons",
     "take": "Take away",
@@ -137,7 +139,7 @@ def _Desk() -> None:
     solara.use_effect(listen, [])
     _Head(setup.value, lambda name: begin(first_setup(name)))
     _Bench(session.value, setup.value, begin, pulse.value, problem, tab, progress).key(
-        f"bench-{setup.value.scenario}"
+        f"bench-{setup.value.scenario}-{session.value.loaded.scenario.transport.engine}"
     )
 
 
@@ -186,7 +188,7 @@ def _Bench(
     pending = solara.use_reactive({})
     past = solara.use_reactive(-1)
     selected = solara.use_reactive(-1)
-    layers = solara.use_reactive({"dots": True, "field": session.with_field})
+    layers = solara.use_reactive(solara.use_memo(lambda: {"dots": True, "field": session.with_field}, []))
     chart = solara.use_reactive("")
     begun = opening(session.loaded)
     all_knobs = solara.use_memo(lambda: knobs(session.loaded), [id(session)])
@@ -213,9 +215,22 @@ def _Bench(
         else:
             session.play()
 
+    def open_tab(name: str) -> None:
+        if name == "compare":
+            session.pause()
+        tab.set(name)
+
     def scrub(index: int) -> None:
         session.pause()
         past.set(int(index))
+
+    def keep_layers() -> None:
+        """A new run shows what the last one did."""
+        if session.with_field != layers.peek()["field"]:
+            session.with_field = layers.peek()["field"]
+            session.redraw()
+
+    solara.use_effect(keep_layers, [id(session)])
 
     def set_layers(new: dict[str, Any]) -> None:
         layers.set({name: bool(new.get(name)) for name in ("dots", "field")})
@@ -226,6 +241,11 @@ def _Bench(
         session.speed = min(SPEEDS, key=lambda s: abs(s - value))
         session.tell()
 
+    if tab.value == "compare":
+        with html("main", "exo-wide"):
+            _Tabs(tab.value, open_tab)
+            Compare(setup).key(f"compare-{setup}")
+        return
     with html("main", "exo-main"):
         with html("section", "exo-left", attributes={"aria-label": "The model"}):
             html("p", "exo-sentence", text=begun.sentence)
@@ -267,7 +287,7 @@ def _Bench(
         with html("section", "exo-right", attributes={"aria-label": "Controls and results"}):
             if tale:
                 _Cell(tale, lambda: selected.set(-1))
-            _Tabs(tab.value, tab.set)
+            _Tabs(tab.value, open_tab)
             with html("div", "exo-panel", attributes={"role": "tabpanel", "aria-label": TABS[tab.value]}):
                 if tab.value == "try":
                     Question(begun)

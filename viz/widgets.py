@@ -146,10 +146,12 @@ class PlotWidget(_Widget):
 
 
 class AnswerWidget(_Widget):
-    """A field for a number, and a button to have it checked."""
+    """A field for a number, ``start`` at first, and a button to hand it in."""
 
     template_file = (__file__, "answer.vue")
     label = Unicode("Your answer").tag(sync=True)
+    button = Unicode("Check").tag(sync=True)
+    start = Unicode("").tag(sync=True)
     unit = Unicode("").tag(sync=True)
     on_answer = _handler()
 
