@@ -51,9 +51,9 @@ def world_of(state: State) -> dict[str, Any]:
 
 
 def walls(domain: Domain) -> list[list[float]]:
-    """Obstacles as boxes (x, y, width, height) in shares of the extent; of a volume, those from top to bottom.
+    """Obstacles as boxes (x, y, width, height) in shares of the extent, each a run of voxels along x.
 
-    Each is a run of voxels along x.
+    Of a volume, they are those that reach from top to bottom.
     """
     if domain.obstacle is None:
         return []

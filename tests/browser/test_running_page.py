@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from exoabm import ExosomeModel
+from exoabm.scenario.loader import shipped
 from exoabm.viz.openings import first_setup
 from exoabm.viz.story import seen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
-    from tests.browser.conftest import Reader
+    from tests.browser.conftest import Reader, Server
 
 UPTAKE = "#knob-cell-type-recipient-uptake-rate"
 
@@ -271,3 +273,39 @@ def test_nothing_is_wider_than_the_screen_and_nothing_jumps(
     page.wait_for_timeout(1500)
     assert page.evaluate(places) == before
     assert page.evaluate(wide)
+
+
+def test_an_error_is_a_card_and_the_last_good_state_stays(reader: Callable[..., Reader]) -> None:
+    someone = reader().open(
+        "?scenario=signaling&clock.step=60&layout.group.donor.count=28&cell_type.donor.release_rate=30000"
+    )
+    page = someone.page
+    page.click(".exo-go")
+    page.wait_for_selector(".exo-trouble:has-text('the page follows up to 200,000')")
+    page.wait_for_selector(".exo-go:has-text('Go')")
+    assert re.search(r"of [\d,]+ vesicles released", someone.words())
+    page.fill("#knob-cell-type-donor-release-rate-number", "60")
+    page.keyboard.press("Tab")
+    page.click(".exo-go:has-text('Go with new values')")
+    page.wait_for_selector(".exo-trouble", state="detached")
+    page.wait_for_function("+document.querySelector('.exo-clock b').textContent > 0")
+
+
+def test_obstacles_are_drawn(
+    start: Callable[..., Server], reader: Callable[..., Reader], tmp_path: Path
+) -> None:
+    path = tmp_path / "walled.toml"
+    text = shipped()["signaling"].read_text()
+    path.write_text(
+        text.replace(
+            'thickness = "10 um"',
+            'thickness = "10 um"\n[[domain.zone]]\nname = "wall"\nobstacle = true\n'
+            'low = ["0 um", "0 um"]\nhigh = ["1100 um", "20 um"]',
+        )
+    )
+    someone = reader(start(str(path))).open()
+    assert someone.page.locator(".exo-legend:has-text('obstacle')").count() == 1
+    look = """() => { const c = document.querySelector('.exo-canvas'), g = c.getContext('2d');
+      return [...g.getImageData(c.width / 2, c.height - 3, 1, 1).data] }"""
+    assert someone.page.evaluate(look) == [180, 188, 195, 255]
+    assert someone.page.locator(".exo-head select option:checked").inner_text() == "walled"
