@@ -74,13 +74,14 @@ def Compare(setup: Setup) -> None:
                 ).key(f"{knob.key}-{value.value}")
         if problem.value:
             html("p", "exo-wrong-answer", text=problem.value, attributes={"role": "alert"})
-    _Pair(setup, knob.key, value.value, lambda: again.set(again.value + 1)).key(
+    said = tuple(_said(v, knob.unit, dict(knob.choices)) for v in (knob.applied, value.value))
+    _Pair(setup, knob.key, value.value, said, lambda: again.set(again.value + 1)).key(
         f"{setup}-{knob.key}-{value.value}-{again.value}"
     )
 
 
 @solara.component
-def _Pair(setup: Setup, key: str, value: str, on_again: Callable[[], None]) -> None:
+def _Pair(setup: Setup, key: str, value: str, values: tuple[str, ...], on_again: Callable[[], None]) -> None:
     pulse = solara.use_reactive(0)
     _ = pulse.value  # drawn anew whenever either run tells of itself
     problem, twins = solara.use_memo(lambda: _make(setup, key, value), [])
@@ -119,11 +120,11 @@ def _Pair(setup: Setup, key: str, value: str, on_again: Callable[[], None]) -> N
     if twins.error:
         html("p", "exo-wrong-answer", text=twins.error, attributes={"role": "alert"})
     with html("div", "exo-twins"):
-        for name, session in zip("AB", twins.sessions, strict=True):
+        for name, session, held in zip("AB", twins.sessions, values, strict=True):
             with session.lock:
                 said = seen(session.model.state)
             with html("section", "exo-twin", attributes={"aria-label": f"Run {name}"}):
-                html("h3", text=f"Run {name}")
+                html("h3", text=f"Run {name}: {held}")
                 Canvas(session, layers.value, f"Run {name}. {said}", on_layers=set_layers)
                 html("p", "exo-words", text=said)
     names = twins.columns()
