@@ -12,16 +12,21 @@ import solara.server.settings
 from exoabm.errors import ExoError
 from exoabm.scenario.loader import load, shipped
 from exoabm.viz.canvas import Canvas
+from exoabm.viz.carry import Bring, TakeAway
+from exoabm.viz.compare import Compare
 from exoabm.viz.controls import Controls, Question
 from exoabm.viz.frames import moment
+from exoabm.viz.guide import Lessons, Progress
 from exoabm.viz.html import Press, html
 from exoabm.viz.knobs import changed, knobs
 from exoabm.viz.limits import SEATS
 from exoabm.viz.openings import first_setup, opening
+from exoabm.viz.reading import ScenarioPage
 from exoabm.viz.session import SPEEDS, Session
 from exoabm.viz.setup import Setup
 from exoabm.viz.share import Link, decode
 from exoabm.viz.story import Story, charts, curves, seen, story
+from exoabm.viz.talk import Communication
 from exoabm.viz.widgets import ChoiceWidget, LookWidget, PlayerWidget, PlotWidget
 
 if TYPE_CHECKING:
@@ -31,7 +36,14 @@ solara.server.settings.telemetry.mixpanel_enable = False
 
 STYLE = Path(__file__).parent / "style.css"
 FIRST = "signaling"
-TABS = {"try": "Try it"}
+TABS = {
+    "try": "Try it",
+    "talk": "Who talks to whom",
+    "compare": "Compare",
+    "read": "Read",
+    "lessons": "Lessons",
+    "take": "Take away",
+}
 """What the right side can show, by a short name."""
 SCENARIO = "EXOABM_SCENARIO"
 """Environment variable by which the command line names the scenario that the page opens with."""
@@ -98,8 +110,10 @@ def _Desk() -> None:
     problem = solara.use_reactive(first.problem)
     session = solara.use_reactive(first.session)
     pulse = solara.use_reactive(0)
+    tab = solara.use_reactive("try")
+    progress = solara.use_reactive(Progress())
 
-    def begin(new: Setup, *, play: bool = False) -> bool:
+    def begin(new: Setup, *, play: bool = False, speed: float = 0.0) -> bool:
         """Start a new run in place of the present one, which stays if the new one cannot be made."""
         try:
             made = _open(new)
@@ -111,6 +125,7 @@ def _Desk() -> None:
         setup.set(new)
         session.set(made)
         made.tell = lambda: pulse.set(pulse.peek() + 1)
+        made.speed = speed or made.speed
         if play:
             made.play()
         return True
@@ -123,7 +138,9 @@ def _Desk() -> None:
 
     solara.use_effect(listen, [])
     _Head(setup.value, lambda name: begin(first_setup(name)))
-    _Bench(session.value, setup.value, begin, pulse.value, problem).key(f"bench-{setup.value.scenario}")
+    _Bench(session.value, setup.value, begin, pulse.value, problem, tab, progress).key(
+        f"bench-{setup.value.scenario}-{session.value.loaded.scenario.transport.engine}"
+    )
 
 
 class _First(NamedTuple):
@@ -165,13 +182,14 @@ def _Bench(
     begin: Callable[..., bool],
     pulse: int,
     problem: solara.Reactive[str],
+    tab: solara.Reactive[str],
+    progress: solara.Reactive[Progress],
 ) -> None:
     pending = solara.use_reactive({})
     past = solara.use_reactive(-1)
     selected = solara.use_reactive(-1)
-    layers = solara.use_reactive({"dots": True, "field": session.with_field})
+    layers = solara.use_reactive(solara.use_memo(lambda: {"dots": True, "field": session.with_field}, []))
     chart = solara.use_reactive("")
-    tab = solara.use_reactive("try")
     begun = opening(session.loaded)
     all_knobs = solara.use_memo(lambda: knobs(session.loaded), [id(session)])
     wanted = changed(all_knobs, pending.value)
@@ -197,9 +215,22 @@ def _Bench(
         else:
             session.play()
 
+    def open_tab(name: str) -> None:
+        if name == "compare":
+            session.pause()
+        tab.set(name)
+
     def scrub(index: int) -> None:
         session.pause()
         past.set(int(index))
+
+    def keep_layers() -> None:
+        """A new run shows what the last one did."""
+        if session.with_field != layers.peek()["field"]:
+            session.with_field = layers.peek()["field"]
+            session.redraw()
+
+    solara.use_effect(keep_layers, [id(session)])
 
     def set_layers(new: dict[str, Any]) -> None:
         layers.set({name: bool(new.get(name)) for name in ("dots", "field")})
@@ -210,6 +241,11 @@ def _Bench(
         session.speed = min(SPEEDS, key=lambda s: abs(s - value))
         session.tell()
 
+    if tab.value == "compare":
+        with html("main", "exo-wide"):
+            _Tabs(tab.value, open_tab)
+            Compare(setup).key(f"compare-{setup}")
+        return
     with html("main", "exo-main"):
         with html("section", "exo-left", attributes={"aria-label": "The model"}):
             html("p", "exo-sentence", text=begun.sentence)
@@ -251,12 +287,21 @@ def _Bench(
         with html("section", "exo-right", attributes={"aria-label": "Controls and results"}):
             if tale:
                 _Cell(tale, lambda: selected.set(-1))
-            _Tabs(tab.value, tab.set)
+            _Tabs(tab.value, open_tab)
             with html("div", "exo-panel", attributes={"role": "tabpanel", "aria-label": TABS[tab.value]}):
                 if tab.value == "try":
                     Question(begun)
                     Controls(all_knobs, begun.controls, pending)
                     _Plot(plots, shown, lines, session.end / 3600, chart.set)
+                elif tab.value == "talk":
+                    Communication(session, pulse)
+                elif tab.value == "read":
+                    ScenarioPage(setup.scenario)
+                elif tab.value == "lessons":
+                    Lessons(session, setup, begin, pulse, progress)
+                elif tab.value == "take":
+                    TakeAway(session, setup, pulse)
+                    Bring(begin)
 
 
 @solara.component

@@ -14,6 +14,7 @@ from exoabm.viz.widgets import CanvasWidget
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from exoabm.domain import Domain
     from exoabm.state import State
     from exoabm.viz.session import Session
 
@@ -30,6 +31,7 @@ def world_of(state: State) -> dict[str, Any]:
     return {
         "extent": [float(length) for length in state.domain.extent[:2]],
         "full": f"{FULL:g}",
+        "walls": walls(state.domain),
         "types": [
             {
                 "name": style.name,
@@ -46,6 +48,24 @@ def world_of(state: State) -> dict[str, Any]:
             for style, cell_type, count in zip(styles, state.types, counts, strict=True)
         ],
     }
+
+
+def walls(domain: Domain) -> list[list[float]]:
+    """Obstacles as boxes (x, y, width, height) in shares of the extent, each a run of voxels along x.
+
+    Of a volume, they are those that reach from top to bottom.
+    """
+    if domain.obstacle is None:
+        return []
+    mask = domain.obstacle if domain.dim == 2 else domain.obstacle.all(axis=0)
+    height, width = mask.shape
+    edges = np.diff(np.pad(mask, ((0, 0), (1, 1))).astype(np.int8), axis=1)
+    rows, starts = np.nonzero(edges == 1)
+    _, ends = np.nonzero(edges == -1)
+    return [
+        [start / width, row / height, (end - start) / width, 1 / height]
+        for row, start, end in zip(rows.tolist(), starts.tolist(), ends.tolist(), strict=True)
+    ]
 
 
 @solara.component

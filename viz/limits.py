@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -88,5 +89,5 @@ class Seats:
         return len(self._taken)
 
 
-SEATS = Seats(16)
-"""Of this process."""
+SEATS = Seats(int(os.environ.get("EXOABM_SEATS", "16")))
+"""Of this process; the server says how many before it loads the page."""

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from exoabm.viz.exchange import named
-from exoabm.viz.svg import PAGE, drawing, label, line, mark, number, tag, ticks
+from exoabm.viz.svg import PAGE, drawing, label, line, mark, number, power, tag, ticks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
-    from exoabm.viz.exchange import Exchange
+    from exoabm.viz.exchange import Cells, Exchange, Space
     from exoabm.viz.svg import Look
 
 MOST_ARROWS = 160
@@ -53,11 +53,8 @@ class Panel:
 
 def network(exchange: Exchange, count: str, look: Look = PAGE) -> str:
     """Cells where they stand, and arrows from donor to recipient as thick as the count is large."""
-    cells, space = exchange.cells, exchange.space
-    scale = WIDTH / float(max(space.size[0], space.size[1]))
-    width, height = scale * float(space.size[0]), scale * float(space.size[1])
-    at = (cells.position[:, :2] - space.low[:2]) * scale
-    at[:, 1] = height - at[:, 1]
+    cells = exchange.cells
+    at, width, height = _placed(cells, exchange.space)
     parts = [
         tag("rect", x=0.5, y=0.5, width=width - 1, height=height - 1, rx=6, fill="none", stroke=look.rule)
     ]
@@ -80,29 +77,19 @@ def network(exchange: Exchange, count: str, look: Look = PAGE) -> str:
                 stroke_opacity=0.15 + 0.6 * share,
             )
         )
-    radius = float(np.clip(0.55 * math.sqrt(width * height / max(len(cells), 1)), 4.0, 13.0))
-    strongest = float(got.max()) if len(got) and got.max() > 0 else 1.0
-    drawn = np.argsort(got + sent, kind="stable")[-MOST_CELLS:]
-    for i in drawn:
-        style = cells.styles[cells.type[i]]
-        amount = math.sqrt(float(got[i]) / strongest)
-        parts.append(
-            mark(
-                style.role,
-                float(at[i, 0]),
-                float(at[i, 1]),
-                radius * (0.7 + 0.6 * amount),
-                fill=style.color,
-                fill_opacity=0.35 + 0.65 * amount if not sent[i] else 1,
-                stroke=look.paper,
-                stroke_width=0.8,
-                title=f"{style.name} {cells.ids[i]}: received {number(float(got[i]))}, "
-                f"sent {number(float(sent[i]))}",
-            )
-        )
+    parts += _marks(cells, at, width * height, got, sent, look)
     return drawing(
         width, height, parts, title="Network over the tissue", words=network_words(exchange, count), look=look
     )
+
+
+def tissue(cells: Cells, space: Space, got: np.ndarray, look: Look = PAGE) -> str:
+    """Cells where they stand, larger and darker the more each took up, ``got`` (n)."""
+    at, width, height = _placed(cells, space)
+    parts = [_frame(width, height, look)]
+    parts += _marks(cells, at, width * height, got, np.zeros(len(cells)), look)
+    words = f"{len(cells):,} cells took up {number(float(got.sum()))} vesicles."
+    return drawing(width, height, parts, title="Cells", words=words, look=look)
 
 
 def network_words(exchange: Exchange, count: str) -> str:
@@ -301,10 +288,10 @@ def strength(exchange: Exchange, count: str, look: Look = PAGE) -> str:
         return bottom - (bottom - top) * (math.log10(v) - first) / (last - first)
 
     parts = []
-    for power in range(first, last + 1):
-        y = y_of(10.0**power)
+    for exponent in range(first, last + 1):
+        y = y_of(10.0**exponent)
         parts.append(tag("line", x1=left, x2=right, y1=y, y2=y, stroke=look.rule))
-        parts.append(label(left - 8, y + 4, number(10.0**power), look, text_anchor="end", fill=look.muted))
+        parts.append(label(left - 8, y + 4, power(exponent), look, text_anchor="end", fill=look.muted))
     faint = {"text_anchor": "middle", "fill": look.muted}
     parts += [label(x_of(t), bottom + 18, number(t), look, **faint) for t in ticks(0, reach, 6)]
     parts.append(label((left + right) / 2, height - 8, f"distance to {to} (µm)", look, text_anchor="middle"))
@@ -367,6 +354,38 @@ PANELS = (
     Panel("chord", "Chord", chord, type_numbers, heatmap_words),
     Panel("distance", "Distance", strength, strength_numbers, strength_words),
 )
+
+
+def _placed(cells: Cells, space: Space) -> tuple[np.ndarray, float, float]:
+    """Places (n, 2) of cells on the drawing, seen from above with y upward, and its width and height."""
+    scale = WIDTH / float(max(space.size[0], space.size[1]))
+    width, height = scale * float(space.size[0]), scale * float(space.size[1])
+    at = (cells.position[:, :2] - space.low[:2]) * scale
+    at[:, 1] = height - at[:, 1]
+    return at, width, height
+
+
+def _marks(
+    cells: Cells, at: np.ndarray, area: float, got: np.ndarray, sent: np.ndarray, look: Look
+) -> Iterator[str]:
+    """A shape per cell: senders full, recipients larger and darker the more they got."""
+    radius = float(np.clip(0.55 * math.sqrt(area / max(len(cells), 1)), 4.0, 13.0))
+    strongest = float(got.max()) if len(got) and got.max() > 0 else 1.0
+    for i in np.argsort(got + sent, kind="stable")[-MOST_CELLS:]:
+        style = cells.styles[cells.type[i]]
+        amount = math.sqrt(float(got[i]) / strongest)
+        yield mark(
+            style.role,
+            float(at[i, 0]),
+            float(at[i, 1]),
+            radius * (0.7 + 0.6 * amount),
+            fill=style.color,
+            fill_opacity=1 if sent[i] else 0.35 + 0.65 * amount,
+            stroke=look.paper,
+            stroke_width=0.8,
+            title=f"{style.name} {cells.ids[i]}: received {number(float(got[i]))}, "
+            f"sent {number(float(sent[i]))}",
+        )
 
 
 def _arrow(start: np.ndarray, end: np.ndarray, **look: Any) -> str:

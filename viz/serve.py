@@ -92,7 +92,7 @@ class Guard:
         await self.app(scope, receive, with_headers)
 
 
-def serve(scenario: str, *, port: int | None = None, browser: bool = True) -> None:
+def serve(scenario: str, *, port: int | None = None, browser: bool = True, seats: int = 16) -> None:
     """Serve the page until interrupted.
 
     Parameters
@@ -103,6 +103,8 @@ def serve(scenario: str, *, port: int | None = None, browser: bool = True) -> No
         Taken if free; by default the first free one from ``PORT`` on.
     browser
         Whether to open the page in the browser.
+    seats
+        Models that may run at once, one for each open tab.
 
     Raises
     ------
@@ -112,7 +114,7 @@ def serve(scenario: str, *, port: int | None = None, browser: bool = True) -> No
         If the port is taken.
     """
     first_setup(scenario, trusted=True).load()
-    _settle(scenario)
+    _settle(scenario, seats)
     port = _free_port(port)
     import uvicorn
     from solara.server.starlette import app
@@ -145,10 +147,10 @@ def _announce(server: Any, address: str, browser: bool) -> None:
         webbrowser.open(address)
 
 
-def _settle(scenario: str) -> None:
+def _settle(scenario: str, seats: int) -> None:
     """Set what Solara reads from the environment when it is imported."""
     os.environ.update(SETTINGS)
-    os.environ["EXOABM_SCENARIO"] = scenario
+    os.environ |= {"EXOABM_SCENARIO": scenario, "EXOABM_SEATS": str(seats)}
     data = _data_folder()
     os.environ["SOLARA_ASSETS_PROXY_CACHE_DIR"] = str(data / "share" / "solara" / "cdn")
     os.environ.setdefault("JUPYTER_PATH", str(data / "share" / "jupyter"))

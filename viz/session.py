@@ -35,6 +35,8 @@ MANY = 1 << 30
 """Steps between two frames where only the time they take counts."""
 KEEP = 2.0
 """Seconds between two copies of the state, of which the last is gone back to after an error."""
+PARTNER = 0.01
+"""Seconds between two looks at a partner."""
 PATIENCE = 0.25
 """Seconds after which a wait for the browser looks whether it should end."""
 SPEEDS = (10.0, 30.0, 60.0, 180.0, 300.0, 600.0, 1800.0, 3600.0, 10800.0)
@@ -68,6 +70,8 @@ class Session:
         Why the run stopped; the model then stays at its last good state.
     speed : float
         Seconds of model time a second, one of ``SPEEDS``.
+    partner : Session or None
+        Of a pair that is to stay in step: the one that is ahead waits.
     show, tell
         Called from any thread; replace them.
 
@@ -86,6 +90,7 @@ class Session:
         self.show: Callable[[bytes], None] = _nobody
         self.tell: Callable[[], None] = _nobody
         self.model = ExosomeModel(loaded, seed=seed)
+        self.partner: Session | None = None
         self.scale = Scale()
         self.with_field = self.model.state.vesicles is None
         self.film = Film()
@@ -196,6 +201,7 @@ class Session:
                     kept = told
                     self._keep()
                 self._wait_for_paint(stop)
+                self._wait_for_partner(stop)
                 if until is None:
                     stop.wait(max(0.0, steps * step / self.speed - (time.monotonic() - began)))
         except Exception as error:
@@ -232,6 +238,15 @@ class Session:
         while not stop.is_set() and self.show is not _nobody and self._painted < self._number - 1:
             self._ack.wait(PATIENCE)
             self._ack.clear()
+
+    def _wait_for_partner(self, stop: threading.Event) -> None:
+        while (
+            self.partner is not None
+            and self.partner.playing
+            and self.model.state.time > self.partner.model.state.time
+            and not stop.wait(PARTNER)
+        ):
+            continue
 
     def _keep(self) -> None:
         """Keep a copy of the state to go back to."""

@@ -103,9 +103,15 @@ def number(value: float) -> str:
         return "0"
     if not 1e-3 <= size < 1e7:
         digits, exponent = f"{value:.1e}".split("e")
-        power = str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
-        return f"{digits.removesuffix('.0')}×10{power}"
+        return f"{digits.removesuffix('.0')}×{power(int(exponent))}"
     return f"{value:,.0f}" if size >= 100 else f"{value:.3g}"
+
+
+def power(exponent: int) -> str:
+    """A power of ten, for a logarithmic scale."""
+    if -3 <= exponent <= 4:
+        return number(10.0**exponent)
+    return "10" + str(exponent).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
 
 
 def ticks(low: float, high: float, most: int = 5) -> list[float]:

@@ -143,3 +143,76 @@ class PlotWidget(_Widget):
     x_least = Float(0.0).tag(sync=True)
     y_least = Float(0.0).tag(sync=True)
     alt = Unicode("").tag(sync=True)
+
+
+class AnswerWidget(_Widget):
+    """A field for a number, ``start`` at first, and a button to hand it in."""
+
+    template_file = (__file__, "answer.vue")
+    label = Unicode("Your answer").tag(sync=True)
+    button = Unicode("Check").tag(sync=True)
+    start = Unicode("").tag(sync=True)
+    unit = Unicode("").tag(sync=True)
+    on_answer = _handler()
+
+    def vue_send(self, text: object) -> None:
+        """An answer was given."""
+        self._call("on_answer", str(text)[:80])
+
+
+class CarryWidget(_Widget):
+    """Files to take away, as (key, name, about), and a link to the run.
+
+    A file is handed over by setting ``filename``, ``mime`` and ``content``, and then raising ``serial``.
+    """
+
+    template_file = (__file__, "carry.vue")
+    items = List().tag(sync=True)
+    busy = Unicode("").tag(sync=True)
+    link = Unicode("").tag(sync=True)
+    why = Unicode("").tag(sync=True)
+    filename = Unicode("").tag(sync=True)
+    mime = Unicode("").tag(sync=True)
+    content = Bytes(b"").tag(sync=True)
+    serial = Int(0).tag(sync=True)
+    on_ask = _handler()
+
+    def vue_ask(self, key: object) -> None:
+        """A file is wanted; what is none of them is not heard."""
+        if not self.busy and key in (item[0] for item in self.items):
+            self._call("on_ask", key)
+
+    def vue_taken(self, *_: object) -> None:
+        """The browser has the file."""
+        self.content = b""
+
+
+class BringWidget(_Widget):
+    """Takes one file from the reader, in parts, up to ``most`` bytes."""
+
+    template_file = (__file__, "bring.vue")
+    label = Unicode("").tag(sync=True)
+    about = Unicode("").tag(sync=True)
+    accept = Unicode("").tag(sync=True)
+    most = Int(1 << 20).tag(sync=True)
+    on_file = _handler()
+
+    def __init__(self, **kwargs: object) -> None:
+        super().__init__(**kwargs)
+        self._parts = bytearray()
+
+    def vue_part(self, head: object, buffers: object = ()) -> None:
+        """A part came; with the last one the file is whole. A part out of order ends it."""
+        if not isinstance(head, dict) or not isinstance(buffers, list) or len(buffers) != 1:
+            return
+        size, at = head.get("size"), head.get("at")
+        if not isinstance(size, int) or not 0 <= size <= self.most:
+            return
+        if at == 0:
+            self._parts = bytearray()
+        if at != len(self._parts) or at + len(buffers[0]) > size:
+            return
+        self._parts += bytes(buffers[0])
+        if len(self._parts) == size:
+            data, self._parts = bytes(self._parts), bytearray()
+            self._call("on_file", str(head.get("name", ""))[:200], data)

@@ -9,7 +9,7 @@ import numpy as np
 
 from exoabm.observe.communication import PER_ML, distance_profile
 from exoabm.viz.lessons.measures import mean_square_distance, network, received
-from exoabm.viz.svg import PAGE, drawing, label, line, number, tag, ticks
+from exoabm.viz.svg import PAGE, drawing, label, line, number, power, tag, ticks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,10 +39,10 @@ def spread(model: ExosomeModel, look: Look = PAGE) -> str:
         return LEFT + (RIGHT - LEFT) * d / reach, BOTTOM - (BOTTOM - TOP) * (math.log10(c) - first) / DECADES
 
     parts = []
-    for power in range(first, last + 1):
-        y = at(0, 10.0**power)[1]
+    for exponent in range(first, last + 1):
+        y = at(0, 10.0**exponent)[1]
         parts.append(tag("line", x1=LEFT, x2=RIGHT, y1=y, y2=y, stroke=look.rule))
-        parts.append(label(LEFT - 8, y + 4, number(10.0**power), look, text_anchor="end", fill=look.muted))
+        parts.append(label(LEFT - 8, y + 4, power(exponent), look, text_anchor="end", fill=look.muted))
     parts += _bottom(
         [(at(t, 10.0**first)[0], number(t)) for t in ticks(0, reach, 6)], "distance to the donor (µm)", look
     )
