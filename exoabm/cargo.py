@@ -25,8 +25,11 @@ class Cargo:
         pool wherever the vesicle ends, and must be degraded there.
     copies : float
         Mean copies per vesicle.
+    effect_copies : float
+        Delivered copies from which a cell shows an effect.
     """
 
     name: str
     role: CargoClass
     copies: float
+    effect_copies: float = 1.0

@@ -9,14 +9,15 @@ import numpy as np
 
 from exoabm.cells.secretion import secrete, unbind
 from exoabm.cells.uptake import receive_waste, take_up
-from exoabm.state import BOOKED, Event
+from exoabm.state import BOOKED, Emissions, Event
 from exoabm.vesicle import Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from exoabm.observe.recorder import Recorder
-    from exoabm.state import Emissions, Passage, State, Uptake
+    from exoabm.state import Passage, State, Uptake
+    from exoabm.therapy.course import Course
     from exoabm.transport.engine import Engine
 
 
@@ -28,10 +29,17 @@ class Step:
     engine: Engine
     recorder: Recorder
     dt: float
+    course: Course | None = None
+    dosed: Emissions = field(default_factory=Emissions.none)
     released: Emissions = field(init=False)
     unbound: Emissions = field(init=False)
     passage: Passage = field(init=False)
     uptake: Uptake = field(init=False)
+
+
+def _dose(step: Step) -> None:
+    if step.course is not None:
+        step.dosed = step.course.advance(step.state, step.dt)
 
 
 def _secrete(step: Step) -> None:
@@ -40,7 +48,7 @@ def _secrete(step: Step) -> None:
 
 
 def _transport(step: Step) -> None:
-    step.passage = step.engine.advance(step.state, (step.released, step.unbound), step.dt)
+    step.passage = step.engine.advance(step.state, (step.released, step.unbound, step.dosed), step.dt)
 
 
 def _take_up(step: Step) -> None:
@@ -55,7 +63,9 @@ def _commit(step: Step) -> None:
     state, way, rows = step.state, step.state.trafficking, step.released
     np.add.at(state.released, (rows.cell, rows.kind), rows.count)
     ledger = state.ledger
-    np.add.at(ledger.emitted, (rows.kind, rows.label), rows.count)
+    for emitted in (rows, step.dosed):
+        np.add.at(ledger.emitted, (emitted.kind, emitted.label), emitted.count)
+    np.add.at(ledger.entered, (step.dosed.kind, step.dosed.label), step.dosed.count)
     ledger.entered += step.passage.entered
     ledger.emitted += step.passage.entered + step.uptake.recycled.sum(axis=0)
     ledger["free"][:] = step.engine.free(state) + way.returning.sum(axis=0)
@@ -109,6 +119,7 @@ class Stage(NamedTuple):
 
 
 STAGES = (
+    Stage("dose", "clock, doses, the body", "emission rows", _dose),
     Stage("secrete", "MVB fusions, waste pools, surfaces", "emission rows", _secrete),
     Stage("transport", "emission rows, fields", "captures, clearance, escape", _transport),
     Stage("take up", "captures, recipient cells", "uptake by fate", _take_up),

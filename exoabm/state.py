@@ -1,7 +1,7 @@
 """The state of a model, as arrays, and the rows that one stage of a step hands to the next.
 
 Rows of ``Cells`` are cells; axis names used throughout: n cells, K vesicle kinds, L labels.
-A *label* names where a vesicle came from: a donor type, a donor cell, or the reservoir behind a face.
+A *label* names where a vesicle came from: a donor type, a donor cell, the reservoir behind a face, or a dose.
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from exoabm.vesicle import VesicleKind, Vesicles
 
 RESERVOIR = "reservoir"
+DOSE = "dose"
+OUTSIDE = (RESERVOIR, DOSE)
+"""Origins that are no cells."""
 
 
 class Resolution(StrEnum):
@@ -103,7 +106,7 @@ class Cells:
 class Labels:
     """The origins that vesicles are told apart by.
 
-    ``names`` (L) are donor types, birth ids of donor cells, or the reservoir; ``of_cell`` (n) gives
+    ``names`` (L) are donor types, birth ids of donor cells, the reservoir or the dose; ``of_cell`` (n) gives
     the label of what a cell releases, -1 for a cell that releases nothing.
     """
 
@@ -157,6 +160,12 @@ class Emissions:
     kind: np.ndarray
     label: np.ndarray
     count: np.ndarray
+
+    @classmethod
+    def none(cls) -> Emissions:
+        """No row at all."""
+        empty = np.empty(0, np.int64)
+        return cls(empty, empty, empty, np.empty(0))
 
     @classmethod
     def join(cls, *parts: Emissions) -> Emissions:
@@ -262,6 +271,7 @@ class State:
     ``released`` (n, K) counts what each cell has sent. The continuum engine keeps ``fields``: per vesicle
     kind the free vesicles per voxel and label, (L, ny, nx) or (L, nz, ny, nx). The vesicle engine keeps
     ``vesicles``, one row each, the ``events`` of the current step, and the ``book`` of edges between cells.
+    ``subject`` is what a therapy keeps of the body, ``measures`` what it wants recorded with the metrics.
     """
 
     domain: Domain
@@ -279,6 +289,8 @@ class State:
     events: Events = field(default_factory=Events)
     book: EdgeBook | None = None
     vesicles_born: int = 0
+    subject: dict[str, np.ndarray] = field(default_factory=dict)
+    measures: dict[str, float] = field(default_factory=dict)
     time: float = 0.0
     step: int = 0
     warnings: list[str] = field(default_factory=list)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from exoabm.state import RESERVOIR, Resolution
+from exoabm.state import OUTSIDE, Resolution
 from exoabm.vesicle import cargo_names
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def _counted_edges(state: State, book: EdgeBook) -> Edges:
     sorted_ids = state.cells.birth_id[row_of]
     donor_row = row_of[np.searchsorted(sorted_ids, joined["donor"])]
     recipient = row_of[np.searchsorted(sorted_ids, joined["recipient"])]
-    origins = tuple(name for name in dict.fromkeys(state.labels.types) if name != RESERVOIR)
+    origins = tuple(name for name in dict.fromkeys(state.labels.types) if name not in OUTSIDE)
     counts = {name: joined[name].astype(float) for name in book.columns}
     counts["bound"] = counts["encountered"] - counts.pop("unbound") - counts["internalized"]
     return Edges(
@@ -92,7 +92,7 @@ def _expected_edges(state: State) -> Edges:
     donor_of = np.full(len(labels), UNKNOWN, dtype=np.int64)
     if labels.resolution is Resolution.CELL:
         for i, name in enumerate(labels.names):
-            donor_of[i] = UNKNOWN if name == RESERVOIR else int(name)
+            donor_of[i] = UNKNOWN if name in OUTSIDE else int(name)
     return Edges(
         resolution=labels.resolution,
         origins=origins,

@@ -10,6 +10,7 @@ import numpy as np
 
 from exoabm.ledger import PLACES
 from exoabm.observe.communication import PER_ML
+from exoabm.observe.outcomes import outcomes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -77,4 +78,4 @@ def measure(state: State) -> dict[str, float]:
         row[f"{cell_type.name}_delivered_EV_per_cell"] = float(way.delivered[members].sum()) / n
         if metabolize:
             row[f"{cell_type.name}_waste_units_per_cell"] = float(np.mean(state.cells.waste[members]))
-    return row
+    return row | outcomes(state) | state.measures

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from exoabm.errors import InputError
 from exoabm.observe.communication import PER_ML
 from exoabm.observe.recorder import part
-from exoabm.state import RESERVOIR, Event, Events, Resolution
+from exoabm.state import OUTSIDE, Event, Events, Resolution
 from exoabm.vesicle import cargo_names
 
 if TYPE_CHECKING:
@@ -335,7 +335,7 @@ def _event_rows(state: State, new: dict[str, np.ndarray], interval: float) -> pa
     by_cell = state.labels.resolution is Resolution.CELL
     donor = np.where(sender >= 0, sender, -1)
     if by_cell:
-        numbers = [-1 if n == RESERVOIR else int(n) for n in state.labels.names]
+        numbers = [-1 if n in OUTSIDE else int(n) for n in state.labels.names]
         donor = np.array(numbers, dtype=np.int64)[label]
     place = np.where(sender >= 0, sender, receiver)
     position = np.where(place[:, None] >= 0, state.cells.position[place], np.nan)

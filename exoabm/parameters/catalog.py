@@ -6,6 +6,7 @@ import math
 from typing import Final
 
 from exoabm.parameters.parameter import Parameter
+from exoabm.parameters.therapy import THERAPY
 
 BOLTZMANN: Final = 0.01380649
 """The Boltzmann constant in µg µm² s⁻² K⁻¹ (exact in the SI)."""
@@ -432,7 +433,7 @@ _CARGO = (
 
 CATALOG: Final[dict[str, Parameter]] = {
     parameter.name: parameter
-    for theme in (_DOMAIN, _CLOCK, _MEDIUM, _VESICLE, _CELL, _CARGO)
+    for theme in (_DOMAIN, _CLOCK, _MEDIUM, _VESICLE, _CELL, _CARGO, THERAPY)
     for parameter in theme
 }
 """Every parameter by name, in order of theme."""

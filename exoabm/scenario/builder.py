@@ -18,7 +18,9 @@ from exoabm.scenario import layouts
 from exoabm.scenario.estimate import Estimate, estimate_run
 from exoabm.scenario.loader import cautions
 from exoabm.scenario.placement import arrange_groups, check_positions, from_table
+from exoabm.scenario.treatment import given
 from exoabm.state import (
+    DOSE,
     RESERVOIR,
     Cells,
     CellType,
@@ -163,7 +165,7 @@ def make_engine(transport: Transport, state: State, threads: int = 1) -> Engine:
 
 
 def _kinds(scenario: Scenario) -> tuple[VesicleKind, ...]:
-    cargo = {c.name: Cargo(c.name, CargoClass(c.role), c.copies) for c in scenario.cargo}
+    cargo = {c.name: Cargo(c.name, CargoClass(c.role), c.copies, c.effect_copies) for c in scenario.cargo}
     medium = scenario.transport
     kinds = []
     for v in scenario.vesicle:
@@ -337,6 +339,8 @@ def _labels(
         for label, i in enumerate(present):
             of_cell[type_index == i] = label
         names = origin = [types[i].name for i in present]
+    if given(scenario):
+        names, origin = [*names, DOSE], [*origin, DOSE]
     if domain.opens_to_reservoir or not names:
         names, origin = [*names, RESERVOIR], [*origin, RESERVOIR]
     return Labels(resolution, tuple(names), tuple(origin), of_cell)

@@ -17,7 +17,8 @@ from pydantic import BaseModel, ValidationError
 
 from exoabm.errors import InputError, Problem, ScenarioError
 from exoabm.parameters.parameter import Quantity
-from exoabm.scenario.schema import Scenario, parameter_of
+from exoabm.scenario.fields import parameter_of
+from exoabm.scenario.schema import Scenario
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -365,6 +366,9 @@ def _dangling(scenario: Scenario) -> Iterator[Problem]:
         "cargo": [table.name for table in scenario.cargo],
         "cell_type": [table.name for table in scenario.cell_type],
         "layout.group": [group.key for group in scenario.layout.group],
+        "dose": [table.name for table in scenario.dose],
+        "arm": [table.name for table in scenario.arm],
+        "trial.readout": [table.name for table in scenario.trial.readout] if scenario.trial else [],
     }
     for key, known in names.items():
         for name in sorted({n for n in known if known.count(n) > 1}):
@@ -396,6 +400,20 @@ def _dangling(scenario: Scenario) -> Iterator[Problem]:
                     )
     for group in scenario.layout.group:
         yield from unknown(f"layout.group.{group.key}.cell_type", group.cell_type, "cell_type")
+    for dose in scenario.dose:
+        yield from unknown(f"dose.{dose.name}.vesicle", dose.vesicle, "vesicle")
+        yield from unknown(f"dose.{dose.name}.molecule", dose.molecule, "vesicle")
+        yield from unknown(f"dose.{dose.name}.through", dose.through, "cell_type")
+        if dose.route != "tissue" and scenario.pharmacokinetics is None:
+            hint = "add [pharmacokinetics], or give the dose into the tissue itself"
+            where = f"dose.{dose.name}.route"
+            yield Problem(where, repr(dose.route), "needs a body to pass", hint)
+    if scenario.trial is not None:
+        for number, criterion in enumerate(scenario.trial.criterion):
+            where = f"trial.criterion.{number}"
+            yield from unknown(f"{where}.readout", criterion.readout, "trial.readout")
+            yield from unknown(f"{where}.arm", criterion.arm, "arm")
+            yield from unknown(f"{where}.versus", criterion.versus, "arm")
     for label, target in scenario.layout.type_map.items():
         if target != "bystander":
             yield from unknown(f"layout.type_map.{label!r}", target, "cell_type")

@@ -61,13 +61,14 @@ class VesicleEngine:
     def advance(self, state: State, emissions: tuple[Emissions, ...], dt: float) -> Passage:
         """Let new vesicles in, move all free ones for ``dt`` seconds, capture some; see ``Engine``.
 
-        Of the emissions only the first table is released here: what unbound or was recycled is known
-        vesicle by vesicle.
+        Of the emissions the first table is released here, and the third, what a dose brings: what unbound or
+        was recycled, the second, is known vesicle by vesicle.
         """
         vesicles = _vesicles(state)
         state.events.parts.clear()
         self._release_again(state, vesicles, dt)
         self._release(state, vesicles, emissions[0], dt)
+        self._release(state, vesicles, emissions[2], dt, dosed=True)
         entered = self._let_in(state, vesicles, dt)
         n = len(vesicles)
         fates = Fates(np.zeros(n, np.int8), np.zeros(n, np.float32), np.full(n, -1, np.int32))
@@ -94,8 +95,10 @@ class VesicleEngine:
         np.add.at(taken, places, 1)
         return Passage(taken, _count(state, vesicles, cleared), _count(state, vesicles, escaped), entered)
 
-    def _release(self, state: State, vesicles: Vesicles, rows: Emissions, dt: float) -> None:
-        """Make the vesicles that donor cells release, each at its own moment of the step."""
+    def _release(
+        self, state: State, vesicles: Vesicles, rows: Emissions, dt: float, *, dosed: bool = False
+    ) -> None:
+        """Make the vesicles that donor cells release, or that a dose brings to cells, each at its moment."""
         count = rows.count.astype(np.int64)
         for kind, capture in enumerate(self._captures):
             mine = rows.kind == kind
@@ -109,11 +112,12 @@ class VesicleEngine:
                 **new,
                 born=state.time + time,
                 start=time,
-                donor=state.cells.birth_id[cell],
+                donor=-1 if dosed else state.cells.birth_id[cell],
                 host=-1,
                 label=label,
             )
-            state.events.add(Event.RELEASE, vesicles, added, state.time + time)
+            event = Event.ENTRY if dosed else Event.RELEASE
+            state.events.add(event, vesicles, added, state.time + time)
 
     def _release_again(self, state: State, vesicles: Vesicles, dt: float) -> None:
         """Set free, some time in this step, what unbound or was recycled in the last one."""
