@@ -9,6 +9,7 @@ from __future__ import annotations
 # isort: off
 from exoabm.cli import scenarios as scenarios
 from exoabm.cli import runs as runs
+from exoabm.cli import trials as trials
 from exoabm.cli import benchmarks as benchmarks
 # isort: on
 

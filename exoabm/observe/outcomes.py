@@ -29,7 +29,8 @@ def outcomes(state: State) -> dict[str, float]:
             continue
         for name, cargo in signals.items():
             carried = np.array([sum(c.copies for c in kind.cargo if c.name == name) for kind in state.kinds])
-            if not ((carried > 0) & (cell_type.uptake_rate > 0)).any():
+            bearing = np.array([any(c.name == name for c in kind.cargo) for kind in state.kinds])
+            if not (bearing & (cell_type.uptake_rate > 0)).any():
                 continue
             copies = delivered[members] @ carried
             found[f"{cell_type.name}_{name}_copies_per_cell"] = float(copies.mean())

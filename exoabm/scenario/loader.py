@@ -7,7 +7,7 @@ import hashlib
 import json
 import re
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -32,7 +32,7 @@ class LoadedScenario:
     """A checked scenario and where it came from.
 
     ``folder`` is what relative table paths start from. An untrusted scenario (an upload, a URL) may
-    read nothing outside it.
+    read nothing outside it. ``text`` is the file as it was read, to be read again with other overrides.
     """
 
     name: str
@@ -40,6 +40,7 @@ class LoadedScenario:
     folder: Path
     trusted: bool = True
     overrides: tuple[tuple[str, str], ...] = ()
+    text: bytes = field(default=b"", repr=False, compare=False)
 
     def table_path(self) -> Path | None:
         """Path of the layout's table, if it has one.
@@ -143,7 +144,7 @@ def parse(
     problems = list(_dangling(scenario))
     if problems:
         raise ScenarioError(name, problems)
-    return LoadedScenario(name, scenario, folder, trusted, tuple(given.items()))
+    return LoadedScenario(name, scenario, folder, trusted, tuple(given.items()), data)
 
 
 def cautions(scenario: Scenario) -> list[str]:

@@ -71,6 +71,9 @@ class TrialTable(Table):
     claim: str = Field(max_length=500)
     replicates: int = Field(default=20, ge=2, le=100_000)
     sweep_replicates: int = Field(default=6, ge=2, le=100_000)
+    set: dict[str, Any] = Field(
+        default_factory=dict, description="values that all arms have, such as a coarser step"
+    )
     readout: list[ReadoutTable] = Field(min_length=1)
     criterion: list[CriterionTable] = Field(min_length=1)
     assumption: list[AssumptionTable] = Field(default_factory=list)
