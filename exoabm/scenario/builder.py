@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -185,7 +185,10 @@ def _kinds(scenario: Scenario) -> tuple[VesicleKind, ...]:
                 recycling_probability=float(v.recycling_probability),
                 delivery_probability=float(v.delivery_probability),
                 delivery_route=DeliveryRoute(v.delivery_route),
-                cargo=tuple(cargo[name] for name in v.cargo),
+                cargo=tuple(
+                    cargo[name] if v.copies is None else replace(cargo[name], copies=float(v.copies))
+                    for name in v.cargo
+                ),
             )
         )
     return tuple(kinds)

@@ -148,8 +148,10 @@ def parse(
 
 
 def cautions(scenario: Scenario) -> list[str]:
-    """A sentence for every value outside its published range."""
-    return [f"{key}: {q.caution}" for key, q in quantities(scenario) if q.caution]
+    """A sentence for every value outside its published range; comparators are no vesicles."""
+    own = ("diameter", "diffusivity", "half_life", "delivery_probability")
+    others = {f"vesicle.{v.name}.{key}" for v in scenario.vesicle if v.comparator for key in own}
+    return [f"{key}: {q.caution}" for key, q in quantities(scenario) if q.caution and key not in others]
 
 
 def quantities(table: BaseModel, prefix: str = "") -> Iterator[tuple[str, Quantity]]:

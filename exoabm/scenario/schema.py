@@ -244,6 +244,9 @@ class VesicleTable(Table):
         default="endosomal_escape", description="where cargo enters the cytosol: a hypothesis to choose"
     )
     cargo: list[Name] = Field(default_factory=list, description="names of cargo it carries")
+    copies: Quantity | None = declared(
+        "copies", default=None, description="of each cargo in this kind; the cargo's own if not given"
+    )
     comparator: Literal["free_drug", "soluble_factor", "lnp"] | None = Field(
         default=None, description="no vesicle but what one is compared with; other defaults from the catalog"
     )
@@ -310,12 +313,12 @@ class Scenario(Table):
     vesicle: list[VesicleTable] = Field(min_length=1)
     cargo: list[CargoTable] = Field(default_factory=list)
     cell_type: list[CellTypeTable] = Field(min_length=1)
-    pharmacokinetics: Pharmacokinetics | None = Field(  # type: ignore[valid-type]
+    pharmacokinetics: Pharmacokinetics | None = Field(
         default=None, description="the body that doses pass; none if not given"
     )
     dose: list[Dosing] = Field(default_factory=list)
     immunity: ImmunityTable | None = Field(default=None, description="the host's answer; none if not given")
-    manufacturing: ManufacturingTable | None = Field(  # type: ignore[valid-type]
+    manufacturing: ManufacturingTable | None = Field(
         default=None, description="how vesicles of the medium become doses; not asked if not given"
     )
     record: Record = Field(default_factory=Record)

@@ -2,26 +2,71 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import Field, create_model, model_validator
+from pydantic import Field, model_validator
 
 from exoabm.parameters.parameter import Quantity
-from exoabm.parameters.therapy import ORGANS, STEPS
 from exoabm.scenario.fields import Name, Table, declared
 
 
-def _tables(base: str, names: tuple[str, ...], keys: tuple[str, ...]) -> dict[str, Any]:
-    """A table of its own for each name, whose keys are the parameters ``<name>_<key>``."""
-    found: dict[str, Any] = {}
-    for name in names:
-        keyed: dict[str, Any] = {key: (Quantity, declared(f"{name}_{key}")) for key in keys}
-        table = create_model(f"{name.title()}{base}", __base__=Table, __doc__=f"{base}: {name}.", **keyed)
-        found[name] = (table, Field(default_factory=table))
-    return found
+class Liver(Table):
+    """The liver."""
+
+    volume: Quantity = declared("liver_volume")
+    flow: Quantity = declared("liver_flow")
+    phagocytes: Quantity = declared("liver_phagocytes")
 
 
-class _Body(Table):
+class Spleen(Table):
+    """The spleen."""
+
+    volume: Quantity = declared("spleen_volume")
+    flow: Quantity = declared("spleen_flow")
+    phagocytes: Quantity = declared("spleen_phagocytes")
+
+
+class Lung(Table):
+    """The lung."""
+
+    volume: Quantity = declared("lung_volume")
+    flow: Quantity = declared("lung_flow")
+    phagocytes: Quantity = declared("lung_phagocytes")
+
+
+class Kidney(Table):
+    """The kidney."""
+
+    volume: Quantity = declared("kidney_volume")
+    flow: Quantity = declared("kidney_flow")
+    phagocytes: Quantity = declared("kidney_phagocytes")
+
+
+class Heart(Table):
+    """The heart."""
+
+    volume: Quantity = declared("heart_volume")
+    flow: Quantity = declared("heart_flow")
+    phagocytes: Quantity = declared("heart_phagocytes")
+
+
+class Target(Table):
+    """The target."""
+
+    volume: Quantity = declared("target_volume")
+    flow: Quantity = declared("target_flow")
+    phagocytes: Quantity = declared("target_phagocytes")
+
+
+class Rest(Table):
+    """The rest."""
+
+    volume: Quantity = declared("rest_volume")
+    flow: Quantity = declared("rest_flow")
+    phagocytes: Quantity = declared("rest_phagocytes")
+
+
+class Pharmacokinetics(Table):
     """The body of one subject."""
 
     plasma_volume: Quantity = declared("plasma_volume")
@@ -30,14 +75,13 @@ class _Body(Table):
     basal_clearance: Quantity = declared("basal_clearance")
     heart_permeability: Quantity = declared("heart_permeability")
     variability: Quantity = declared("variability")
-
-
-Pharmacokinetics: Any = create_model(
-    "Pharmacokinetics",
-    __base__=_Body,
-    __doc__=_Body.__doc__,
-    **_tables("Organ", ORGANS, ("volume", "flow", "phagocytes")),
-)
+    liver: Liver = Field(default_factory=Liver)
+    spleen: Spleen = Field(default_factory=Spleen)
+    lung: Lung = Field(default_factory=Lung)
+    kidney: Kidney = Field(default_factory=Kidney)
+    heart: Heart = Field(default_factory=Heart)
+    target: Target = Field(default_factory=Target)
+    rest: Rest = Field(default_factory=Rest)
 
 
 class Dosing(Table):
@@ -125,7 +169,47 @@ Separation = Literal[
 ]
 
 
-class _Culture(Table):
+class Ultracentrifugation(Table):
+    """The step ultracentrifugation."""
+
+    recovery: Quantity = declared("ultracentrifugation_recovery")
+    removal: Quantity = declared("ultracentrifugation_removal")
+    time: Quantity = declared("ultracentrifugation_time")
+
+
+class Gradient(Table):
+    """The step gradient."""
+
+    recovery: Quantity = declared("gradient_recovery")
+    removal: Quantity = declared("gradient_removal")
+    time: Quantity = declared("gradient_time")
+
+
+class Ultrafiltration(Table):
+    """The step ultrafiltration."""
+
+    recovery: Quantity = declared("ultrafiltration_recovery")
+    removal: Quantity = declared("ultrafiltration_removal")
+    time: Quantity = declared("ultrafiltration_time")
+
+
+class Chromatography(Table):
+    """The step chromatography."""
+
+    recovery: Quantity = declared("chromatography_recovery")
+    removal: Quantity = declared("chromatography_removal")
+    time: Quantity = declared("chromatography_time")
+
+
+class TangentialFlow(Table):
+    """The step tangential flow."""
+
+    recovery: Quantity = declared("tangential_flow_recovery")
+    removal: Quantity = declared("tangential_flow_removal")
+    time: Quantity = declared("tangential_flow_time")
+
+
+class ManufacturingTable(Table):
     """How vesicles in the medium become doses: a culture, a chain of steps, storage."""
 
     chain: list[Separation] = Field(min_length=1, description="separation steps in their order")
@@ -140,11 +224,8 @@ class _Culture(Table):
     labor_cost: Quantity = declared("labor_cost")
     protein_per_cell: Quantity = declared("protein_per_cell")
     variability: Quantity = declared("variability")
-
-
-ManufacturingTable: Any = create_model(
-    "ManufacturingTable",
-    __base__=_Culture,
-    __doc__=_Culture.__doc__,
-    **_tables("Step", STEPS, ("recovery", "removal", "time")),
-)
+    ultracentrifugation: Ultracentrifugation = Field(default_factory=Ultracentrifugation)
+    gradient: Gradient = Field(default_factory=Gradient)
+    ultrafiltration: Ultrafiltration = Field(default_factory=Ultrafiltration)
+    chromatography: Chromatography = Field(default_factory=Chromatography)
+    tangential_flow: TangentialFlow = Field(default_factory=TangentialFlow)

@@ -31,8 +31,8 @@ SUBJECTS = 1 << 60
 
 
 def given(scenario: Scenario) -> list[Dosing]:
-    """The doses that are given at all."""
-    return [dose for dose in scenario.dose if dose.given and getattr(dose, dose.measure) > 0]
+    """The doses that are given at all; one of nothing is a vehicle, which is given too."""
+    return [dose for dose in scenario.dose if dose.given]
 
 
 def make_course(loaded: LoadedScenario, state: State) -> Course | None:
