@@ -18,6 +18,8 @@ MARGIN = 12
 LABEL = 190
 """Width of the column of names at the left."""
 
+TICK_ROOM = 44
+"""Least distance of two numbers on an axis; the scenario's own value goes first."""
 MINUS = "\N{MINUS SIGN}"
 
 VERDICT_CLASS = {
@@ -44,9 +46,13 @@ def number(value: float) -> str:
 
 def plain(value: float) -> str:
     """A number as it was given: at most four figures, no zeros behind it."""
-    if abs(value) >= 1e5 or 0 < abs(value) < 1e-4:
-        return number(value)
-    return f"{value:,.4g}".replace("-", MINUS) if math.isfinite(value) else "∞"
+    if math.isfinite(value) and (abs(value) >= 1e5 or 0 < abs(value) < 1e-4):
+        mantissa, _, power = number(value).partition("×")
+        mantissa = mantissa.rstrip("0").rstrip(".")
+        return f"{mantissa}×{power}" if power else number(value)
+    if not math.isfinite(value):
+        return "∞"
+    return (f"{value:,.3g}" if abs(value) < 1e3 else f"{value:,.0f}").replace("-", MINUS)
 
 
 def strips(arms: Mapping[str, np.ndarray], titles: Mapping[str, str], unit: str) -> str:
@@ -155,8 +161,11 @@ def sweep(
         ]
     for tick in _ticks(low, high, 4):
         parts.append(_text("tick", left - 6, to_y(tick) + 4, plain(tick), "end"))
-    for value, *_ in points:
-        parts.append(_text("tick", to_x(value), height + 18, plain(value), "middle"))
+    placed: list[float] = []
+    for value in sorted(values, key=lambda v: v != own):
+        if all(abs(to_x(value) - x) > TICK_ROOM for x in placed):
+            placed.append(to_x(value))
+            parts.append(_text("tick", to_x(value), height + 18, plain(value), "middle"))
     parts += [
         _line("axis", left, WIDTH - MARGIN, height, height),
         _text("unit", WIDTH - MARGIN, height + 36, unit, "end"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import exoabm
 from exoabm.batch import charts
@@ -129,10 +129,16 @@ def _claimed(comparison: Comparison) -> str:
 def _arms(trial: Trial) -> str:
     rows = []
     for arm in trial.scenario.scenario.arm:
-        changes = "<br>".join(f"<code>{escape(k)} = {escape(str(v))}</code>" for k, v in arm.set.items())
+        changes = "<br>".join(f"<code>{escape(k)} = {escape(_setting(v))}</code>" for k, v in arm.set.items())
         title = escape(arm.title or arm.name)
         rows.append((f"<b>{title}</b>", escape(arm.note), changes or "the scenario as it is"))
     return _table(("arm", "what it is", "what differs"), rows)
+
+
+def _setting(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return plain(float(value)) if isinstance(value, int | float) else str(value)
 
 
 def _criteria(trial: Trial) -> str:
@@ -209,7 +215,7 @@ def _sweeps(trial: Trial) -> str:
                 own,
                 Direction(criterion.direction),
                 float(criterion.by),
-                f"{each.table.title or each.table.name}{_unit_of(each)}",
+                f"{each.table.title or each.table.name}{_unit_of(each).replace(' ', ', ', 1)}",
                 criterion.scale,
             )
             name = _title(_readout(trial, criterion.readout))
@@ -240,7 +246,8 @@ def _secondary(trial: Trial) -> str:
         f"<p class='note'>Each arm beside <b>{_arm(trial, first)}</b>. p-values and intervals are corrected "
         f"for all comparisons of this table (Holm; {len(rows)} here).</p>"
     )
-    return _table(("readout", "arm", "difference", "p, corrected"), rows) + note
+    table = _table(("readout", "arm", "difference", "p, corrected"), rows)
+    return f"<details><summary>{len(rows)} comparisons</summary>{table}</details>{note}"
 
 
 def _assumptions(trial: Trial) -> str:
@@ -267,7 +274,7 @@ def _assumptions(trial: Trial) -> str:
     rows.sort(key=lambda row: SWEPT not in row[0])
     cited = "".join(f"<li>{escape(format_citation(key))}</li>" for key in sources(trial.scenario))
     return (
-        f"<details open><summary>{len(rows)} values that are assumed or were swept</summary>"
+        f"<details><summary>{len(rows)} values that are assumed or were swept</summary>"
         + _table(("key", "value", "published or plausible", "source"), rows)
         + f"</details><details><summary>Sources in full</summary><ol class='sources'>{cited}</ol></details>"
     )

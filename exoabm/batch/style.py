@@ -53,12 +53,12 @@ svg .dot{fill:var(--a);fill-opacity:.75}
 svg .mean{stroke:var(--ink);stroke-width:2.5;stroke-linecap:round}
 .arm0{--a:var(--a0)}.arm1{--a:var(--a1)}.arm2{--a:var(--a2)}.arm3{--a:var(--a3)}.arm4{--a:var(--a4)}
 .arm5{--a:var(--a5)}
-summary{cursor:pointer;margin:.6rem 0}
+summary{cursor:pointer;margin:.6rem 0;color:var(--ink)}
 .sources{font-size:.85rem;color:var(--muted)}.sources li{margin:.25rem 0}
 footer{max-width:780px;margin:2rem auto 3rem;padding:1rem 1.25rem 0;color:var(--muted);font-size:.9rem}
 footer strong{color:var(--ink)}
 @media print{:root{--paper:#fff;--ink:#000;--muted:#444;--rule:#bbb;--soft:#f4f4f4;--code:#f4f4f4;
 --supports:#00785a;--against:#b84700;--open:#555;--depends:#8a5a00;--wanted:#e4f1ec}
 main,footer{max-width:none;padding:0}figure,tr,.verdict{break-inside:avoid}h2,h3{break-after:avoid}
-body{font-size:11pt}}
+body{font-size:11pt}details:not([open])>*{display:block}}
 """

@@ -164,7 +164,7 @@ class Course:
     def advance(self, state: State, dt: float) -> Emissions:
         """Give what is due, let the body carry it for ``dt`` s, and let the tissue have its share."""
         antigen = 0.0
-        rows = []
+        rows = [Emissions.none()]
         for number, dose in enumerate(self.doses):
             particles, molecules, met = self._give(state, dose, dt)
             antigen += met
@@ -251,9 +251,10 @@ def _measure_dose(subject: dict[str, np.ndarray], dose: Dose) -> dict[str, float
         return found
     amount, exposure = subject[f"{name}/amount"], subject[f"{name}/exposure"]
     for i, compartment in enumerate(dose.kinetics.names):
-        found[f"{name}_{compartment}_share"] = float(amount[i]) / total
+        drug = dose.load > 0 or not compartment.startswith(FREE)
+        found[f"{name}_{compartment}_share"] = drug * float(amount[i]) / total
         if compartment != LOST:
-            found[f"{name}_{compartment}_exposure_h"] = float(exposure[i]) / total / HOUR
+            found[f"{name}_{compartment}_exposure_h"] = drug * float(exposure[i]) / total / HOUR
     return found
 
 
