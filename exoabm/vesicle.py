@@ -111,6 +111,9 @@ KINDS = 100
 DONORS = 92_000_000
 """Birth ids that names can hold; sources that are not cells, such as faces, are numbered from here on."""
 
+DOSED = len(SIDES)
+"""Number among those sources of what a dose brings; the faces come before it."""
+
 
 def vesicle_names(source: np.ndarray | int, kind: int, number: np.ndarray) -> np.ndarray:
     """Names of vesicles, for ever and in every arm of a trial, shape (n,), int64.
@@ -123,7 +126,7 @@ def vesicle_names(source: np.ndarray | int, kind: int, number: np.ndarray) -> np
     Parameters
     ----------
     source : int or numpy.ndarray, shape (n,)
-        Birth id of the donor cell, or ``DONORS`` + side for the reservoir behind a face.
+        Birth id of the donor cell; ``DONORS`` + side for the reservoir behind a face, + ``DOSED`` for doses.
     kind : int
         Vesicle kind.
     number : numpy.ndarray, shape (n,)
@@ -135,7 +138,7 @@ def vesicle_names(source: np.ndarray | int, kind: int, number: np.ndarray) -> np
         If there are more donors, kinds or vesicles of a donor than names.
     """
     number, source = np.asarray(number, np.int64), np.asarray(source, np.int64)
-    beyond = DONORS + len(SIDES)
+    beyond = DONORS + DOSED + 1
     if len(number) and (kind >= KINDS or number.max() >= NAMES_PER_DONOR or source.max() >= beyond):
         raise ResourceError(
             f"vesicles can be named of {DONORS:,} cells ever born, {KINDS} kinds and {NAMES_PER_DONOR:,} "

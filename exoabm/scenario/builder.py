@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,7 +19,9 @@ from exoabm.scenario.estimate import Estimate, estimate_run
 from exoabm.scenario.loader import cautions
 from exoabm.scenario.placement import arrange_groups, check_positions, from_table
 from exoabm.scenario.resolution import grid_warnings
+from exoabm.scenario.treatment import given
 from exoabm.state import (
+    DOSE,
     FATES,
     PASSED,
     RESERVOIR,
@@ -202,7 +204,10 @@ def _kinds(scenario: Scenario, cargos: tuple[Cargo, ...]) -> tuple[VesicleKind, 
                 recycling_probability=float(v.recycling_probability),
                 delivery_probability=float(v.delivery_probability),
                 delivery_route=DeliveryRoute(v.delivery_route),
-                cargo=tuple(cargo[name] for name in v.cargo),
+                cargo=tuple(
+                    cargo[name] if v.copies is None else replace(cargo[name], copies=float(v.copies))
+                    for name in v.cargo
+                ),
             )
         )
     return tuple(kinds)
@@ -376,6 +381,8 @@ def _labels(
         for label, i in enumerate(present):
             of_cell[type_index == i] = label
         names = origin = [types[i].name for i in present]
+    if given(scenario):
+        names, origin = [*names, DOSE], [*origin, DOSE]
     if domain.opens_to_reservoir or not names:
         names, origin = [*names, RESERVOIR], [*origin, RESERVOIR]
     return Labels(resolution, tuple(names), tuple(origin), of_cell)

@@ -18,10 +18,10 @@ from exoabm.kernels.fates import CAPTURED, CLEARED, ESCAPED, Fates
 from exoabm.state import RESERVOIR, Emissions, Event, Passage
 from exoabm.streams import Purpose
 from exoabm.transport.capture import Capture, MembraneCapture, VoxelCapture
-from exoabm.vesicle import Status, cargo_names, vesicle_names
+from exoabm.vesicle import DONORS, DOSED, Status, cargo_names, vesicle_names
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from exoabm.state import State
     from exoabm.vesicle import Vesicles
@@ -64,13 +64,14 @@ class VesicleEngine:
     def advance(self, state: State, emissions: tuple[Emissions, ...], dt: float) -> Passage:
         """Let new vesicles in, move all free ones for ``dt`` seconds, capture some; see ``Engine``.
 
-        Of the emissions only the first table is released here: what unbound or was recycled is known
-        vesicle by vesicle.
+        Of the emissions the first table is released here, and the third, what a dose brings: what unbound or
+        was recycled, the second, is known vesicle by vesicle.
         """
         vesicles = _vesicles(state)
         state.events.parts.clear()
         self._release_again(state, vesicles, dt)
         self._release(state, vesicles, emissions[0], dt)
+        self._dose(state, vesicles, emissions[2], dt)
         entered = self._let_in(state, vesicles, dt)
         n = len(vesicles)
         fates = Fates.of(n)
@@ -99,27 +100,40 @@ class VesicleEngine:
 
     def _release(self, state: State, vesicles: Vesicles, rows: Emissions, dt: float) -> None:
         """Make the vesicles that donor cells release, each at its own moment of the step."""
-        count = rows.count.astype(np.int64)
-        for kind, capture in enumerate(self._captures):
-            mine = rows.kind == kind
-            cell, label = np.repeat(rows.cell[mine], count[mine]), np.repeat(rows.label[mine], count[mine])
-            if not len(cell):
-                continue
-            name = vesicle_names(
-                state.cells.birth_id[cell], kind, state.released[cell, kind].astype(np.int64) + _earlier(cell)
-            )
-            new = _born(state, kind, name)
-            time = _as_kept(dt * state.streams.uniform(Purpose.RELEASE_TIME, new["id"], state.step))
-            new["x"], new["y"], new["z"] = capture.release(state, cell, new["id"], step=0).T
-            added = vesicles.append(
-                **new,
-                born=state.time + time,
-                start=time,
-                donor=state.cells.birth_id[cell],
-                host=-1,
-                label=label,
-            )
-            state.events.add(Event.RELEASE, vesicles, added, state.time + time)
+        for kind, cell, label in _one_by_one(rows, len(state.kinds)):
+            donor = state.cells.birth_id[cell]
+            number = state.released[cell, kind].astype(np.int64) + _earlier(cell)
+            name = vesicle_names(donor, kind, number)
+            self._appear(state, vesicles, name, kind, cell, label, donor, Event.RELEASE, dt)
+
+    def _dose(self, state: State, vesicles: Vesicles, rows: Emissions, dt: float) -> None:
+        """Make the vesicles that a dose brings to the surface of cells."""
+        for kind, cell, label in _one_by_one(rows, len(state.kinds)):
+            number = state.entrants[DOSED, kind] + np.arange(len(cell))
+            name = vesicle_names(DONORS + DOSED, kind, number)
+            state.entrants[DOSED, kind] += len(cell)
+            self._appear(state, vesicles, name, kind, cell, label, -1, Event.ENTRY, dt)
+
+    def _appear(
+        self,
+        state: State,
+        vesicles: Vesicles,
+        name: np.ndarray,
+        kind: int,
+        cell: np.ndarray,
+        label: np.ndarray,
+        donor: np.ndarray | int,
+        event: Event,
+        dt: float,
+    ) -> None:
+        """Put new vesicles of a kind at the surface of cells, each some time in this step."""
+        new = _born(state, kind, name)
+        start = _as_kept(dt * state.streams.uniform(Purpose.RELEASE_TIME, name, state.step))
+        place = self._captures[kind].release(state, cell, name, step=0)
+        new["x"], new["y"], new["z"] = place.T
+        time = state.time + start
+        added = vesicles.append(**new, born=time, start=start, donor=donor, host=-1, label=label)
+        state.events.add(event, vesicles, added, time)
 
     def _release_again(self, state: State, vesicles: Vesicles, dt: float) -> None:
         """Set free, some time in this step, what unbound or was recycled in the last one."""
@@ -150,6 +164,15 @@ class VesicleEngine:
                 state.events.add(Event.ENTRY, vesicles, added, time)
                 entered[kind, label] += len(added)
         return entered
+
+
+def _one_by_one(rows: Emissions, kinds: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Kind, and an entry per vesicle with its cell and label, for the kinds that there are rows of."""
+    count = rows.count.astype(np.int64)
+    for kind in range(kinds):
+        mine = (rows.kind == kind) & (count > 0)
+        if mine.any():
+            yield kind, np.repeat(rows.cell[mine], count[mine]), np.repeat(rows.label[mine], count[mine])
 
 
 def _earlier(cell: np.ndarray) -> np.ndarray:
