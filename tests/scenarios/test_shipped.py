@@ -14,7 +14,7 @@ from exoabm.scenario.builder import blueprint, census
 from exoabm.scenario.loader import cautions, load, quantities, shipped
 
 NAMES = sorted(shipped())
-HOURS = {"signaling": 0.5, "tissue": 0.5, "two_cells": 3, "waste_removal": 3}
+HOURS = {"chemotaxis": 3, "signaling": 0.5, "tissue": 0.5, "two_cells": 3, "waste_removal": 3}
 
 
 def quickly(name: str, hours: float, **pairs: object) -> ExosomeModel:
