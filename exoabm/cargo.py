@@ -44,6 +44,8 @@ class Cargo:
     decay_rate : float
         Loss of active copies in a cell, 1/s; 0 for what stays.
     molecule : Molecule or None
+    effect_copies : float
+        Delivered copies from which a cell shows an effect.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Cargo:
     copies: float
     decay_rate: float = 0.0
     molecule: Molecule | None = None
+    effect_copies: float = 1.0
 
 
 @dataclass(frozen=True)

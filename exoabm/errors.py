@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class ExoError(Exception):
@@ -61,3 +66,12 @@ class ScenarioError(InputError):
     def __reduce__(self) -> tuple[type[ScenarioError], tuple[str, list[Problem]]]:
         """Errors travel from worker processes by pickle, which calls the class with these."""
         return type(self), (self.file, self.problems)
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """``; did you mean 'x'?`` where something close is known, else nothing; dotted keys also by their end."""
+    known = list(known)
+    ends = {name.rpartition(".")[2].lower(): name for name in known}
+    options = ends | {name.lower(): name for name in known}
+    close = difflib.get_close_matches(word.lower(), list(options), n=1)
+    return f"; did you mean {options[close[0]]!r}?" if close else ""

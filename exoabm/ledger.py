@@ -34,8 +34,8 @@ class Ledger:
     ``cleared`` includes what was bound to a cell that died, ``lysosomal`` what was in its endosomes.
     ``internalized`` counts vesicles inside endosomes now; how many were ever taken up is the sum of
     ``internalized``, ``lysosomal``, ``delivered`` and ``recycled_out``. A recycled vesicle counts as emitted
-    once more. Vesicles that come in through a face held at a concentration count as emitted by the
-    reservoir; ``entered`` says how many.
+    once more. Vesicles that come in through a face held at a concentration, or as a dose, count as emitted by
+    the reservoir or the dose; ``entered`` says how many.
     """
 
     kinds: tuple[str, ...]

@@ -14,14 +14,15 @@ from exoabm.cells.response import respond
 from exoabm.cells.secretion import secrete, unbind
 from exoabm.cells.turnover import turn_over
 from exoabm.cells.uptake import receive_waste, take_up
-from exoabm.state import BOOKED, PASSED, Event
+from exoabm.state import BOOKED, PASSED, Emissions, Event
 from exoabm.vesicle import Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from exoabm.observe.recorder import Recorder
-    from exoabm.state import Emissions, Passage, State, Turnover, Uptake
+    from exoabm.state import Passage, State, Turnover, Uptake
+    from exoabm.therapy.course import Course
     from exoabm.transport.engine import Engine
 
 
@@ -33,6 +34,8 @@ class Step:
     engine: Engine
     recorder: Recorder
     dt: float
+    course: Course | None = None
+    dosed: Emissions = field(default_factory=Emissions.none)
     released: Emissions = field(init=False)
     unbound: Emissions = field(init=False)
     passage: Passage = field(init=False)
@@ -41,13 +44,18 @@ class Step:
     turnover: Turnover | None = None
 
 
+def _dose(step: Step) -> None:
+    if step.course is not None:
+        step.dosed = step.course.advance(step.state, step.dt)
+
+
 def _secrete(step: Step) -> None:
     step.released = secrete(step.state, step.dt)
     step.unbound = unbind(step.state)
 
 
 def _transport(step: Step) -> None:
-    step.passage = step.engine.advance(step.state, (step.released, step.unbound), step.dt)
+    step.passage = step.engine.advance(step.state, (step.released, step.unbound, step.dosed), step.dt)
 
 
 def _take_up(step: Step) -> None:
@@ -72,7 +80,9 @@ def _decide_fate(step: Step) -> None:
 def _commit(step: Step) -> None:
     state, rows, ledger = step.state, step.released, step.state.ledger
     np.add.at(state.released, (rows.cell, rows.kind), rows.count)
-    np.add.at(ledger.emitted, (rows.kind, rows.label), rows.count)
+    for emitted in (rows, step.dosed):
+        np.add.at(ledger.emitted, (emitted.kind, emitted.label), emitted.count)
+    np.add.at(ledger.entered, (step.dosed.kind, step.dosed.label), step.dosed.count)
     ledger.entered += step.passage.entered
     ledger.emitted += step.passage.entered + step.uptake.recycled.sum(axis=0)
     ledger["cleared"][:] += step.passage.cleared
@@ -139,6 +149,7 @@ class Stage(NamedTuple):
 
 
 STAGES = (
+    Stage("dose", "clock, doses, the body", "emission rows", _dose),
     Stage("secrete", "MVBs, waste and cargo pools, surfaces", "emission rows", _secrete),
     Stage("transport", "emission rows, fields", "captures, clearance, escape", _transport),
     Stage("take up", "captures, recipient cells", "uptake by fate", _take_up),

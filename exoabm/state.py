@@ -1,7 +1,7 @@
 """The state of a model, as arrays, and the rows that one stage of a step hands to the next.
 
 Rows of ``Cells`` are cells; axis names used throughout: n cells, K vesicle kinds, L labels.
-A *label* names where a vesicle came from: a donor type, a donor cell, or the reservoir behind a face.
+A *label* names where a vesicle came from: a donor type, a donor cell, the reservoir behind a face, or a dose.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from exoabm.lineage import Lineage
-from exoabm.vesicle import Status
+from exoabm.vesicle import DOSED, Status
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 RESERVOIR = "reservoir"
 FATES = frozenset({"division_rate", "death_rate", "transformation_rate"})
 """Behaviors by which cells come, go or become others."""
+DOSE = "dose"
+OUTSIDE = (RESERVOIR, DOSE)
+"""Origins that are no cells."""
 
 
 class Resolution(StrEnum):
@@ -236,7 +239,7 @@ class Cells(Rows):
 class Labels:
     """The origins that vesicles are told apart by.
 
-    ``names`` (L) are donor types, birth ids of donor cells, or the reservoir; ``of_cell`` (n) gives
+    ``names`` (L) are donor types, birth ids of donor cells, the reservoir or the dose; ``of_cell`` (n) gives
     the label of what a cell releases, -1 for a cell that releases nothing.
     """
 
@@ -318,6 +321,12 @@ class Emissions:
     kind: np.ndarray
     label: np.ndarray
     count: np.ndarray
+
+    @classmethod
+    def none(cls) -> Emissions:
+        """No row at all."""
+        empty = np.empty(0, np.int64)
+        return cls(empty, empty, empty, np.empty(0))
 
     @classmethod
     def join(cls, *parts: Emissions) -> Emissions:
@@ -456,10 +465,13 @@ class State:
     ``cargos`` are the columns of ``cells.cargo``. ``behaviors`` names the columns of ``cells.behavior``; a
     behavior that no cell type names and no response moves is not among them, and then costs nothing and
     draws nothing. ``base`` (T, B) has the value of each for each type without any signal.
-    ``released`` (n, K) counts what each cell has sent. The continuum engine keeps ``fields``: per vesicle
-    kind the free vesicles per voxel and label, (L, ny, nx) or (L, nz, ny, nx). The vesicle engine keeps
-    ``vesicles``, one row each, the ``events`` of the current step, and the ``book`` of edges between cells.
+    ``released`` (n, K) counts what each cell has sent, ``entrants`` (7, K) the single vesicles that came in
+    through each face or by doses; the next vesicle's name goes on from there. The continuum engine keeps
+    ``fields``: per vesicle kind the free vesicles per voxel and label, (L, ny, nx) or (L, nz, ny, nx). The
+    vesicle engine keeps ``vesicles``, one row each, the ``events`` of the current step, and the ``book`` of
+    edges between cells.
     ``lineage`` keeps births, deaths and what the dead had met; ``mechanics`` is None where cells do not push.
+    ``subject`` is what a therapy keeps of the body, ``measures`` what it wants recorded with the metrics.
     """
 
     domain: Domain
@@ -479,15 +491,18 @@ class State:
     responses: tuple[Response, ...] = ()
     mechanics: Mechanics | None = None
     vesicles: Vesicles | None = None
+    entrants: np.ndarray = field(init=False)
     events: Events = field(init=False)
     lineage: Lineage = field(init=False)
     book: EdgeBook | None = None
-    vesicles_born: int = 0
+    subject: dict[str, np.ndarray] = field(default_factory=dict)
+    measures: dict[str, float] = field(default_factory=dict)
     time: float = 0.0
     step: int = 0
     warnings: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.entrants = np.zeros((DOSED + 1, len(self.kinds)), np.int64)
         self.events = Events(self.cells)
         self.lineage = Lineage(len(self.cells), len(self.types), len(self.kinds), len(self.labels))
 

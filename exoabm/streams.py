@@ -2,7 +2,8 @@
 
 Nothing is consumed, so a draw depends neither on what was drawn before nor on the number of
 threads, and two arms of a trial that share a seed share every decision that both of them take.
-Entities are named by the number they got at birth, never by their row.
+Entities are named by the number they got at birth, never by their row; a vesicle by its donor, its
+kind and the donor's own count (``vesicle.vesicle_names``).
 """
 
 from __future__ import annotations

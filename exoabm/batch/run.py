@@ -23,6 +23,7 @@ from exoabm.observe.recorder import part
 from exoabm.observe.run_folder import ResumableFolder, RunFolder
 from exoabm.observe.writers import CellWriter, EventWriter, FieldWriter, VesicleEventWriter
 from exoabm.scenario.builder import census
+from exoabm.scenario.estimate import MAX_EDGES_IN_GRAPHML
 from exoabm.scenario.loader import parse
 
 if TYPE_CHECKING:
@@ -31,17 +32,15 @@ if TYPE_CHECKING:
     from exoabm.observe.recorder import Observer
     from exoabm.scenario.loader import LoadedScenario
 
-MAX_EDGES_IN_GRAPHML = 200_000
-"""GraphML is for looking at; beyond this many edges only the strongest are written, and it says so."""
-
 
 @dataclass(frozen=True)
 class RunResult:
-    """A finished run: where it lies, and its ``summary.json``."""
+    """A finished run: where it lies, its ``summary.json``, and what ``measure`` made of the model."""
 
     folder: Path
     summary: dict[str, Any]
     warnings: tuple[str, ...]
+    readouts: dict[str, Any]
 
 
 def run_to_folder(
@@ -54,8 +53,9 @@ def run_to_folder(
     threads: int = 1,
     checkpoint_every: float | None = None,
     progress: Callable[[float], Any] | None = None,
+    measure: Callable[[ExosomeModel], dict[str, Any]] | None = None,
 ) -> RunResult:
-    """Run a scenario and write its run folder.
+    """Run a scenario and write its run folder; ``measure`` reads the finished model.
 
     With ``checkpoint_every``, in s of model time, the work is kept in ``<out>.unfinished`` whatever stops it,
     and ``resume_run`` goes on from the last checkpoint.
@@ -81,7 +81,7 @@ def run_to_folder(
     with folder:
         for observer in _observers(folder, model, plan, clock):
             model.observe(observer)
-        return _complete(folder, model, plan, clock, progress)
+        return _complete(folder, model, plan, clock, progress, measure)
 
 
 def resume_run(out: Path, *, threads: int = 1, progress: Callable[[float], Any] | None = None) -> RunResult:
@@ -114,6 +114,7 @@ def _complete(
     plan: dict[str, Any],
     clock: float,
     progress: Callable[[float], Any] | None,
+    measure: Callable[[ExosomeModel], dict[str, Any]] | None = None,
 ) -> RunResult:
     """Run to the end, from wherever the model is, and write what is written once."""
     about = _about(model) | {key: plan[key] for key in ("started", "resumed") if key in plan}
@@ -137,7 +138,8 @@ def _complete(
     )
     about |= {"exit_state": "done", "wall_time_s": time.perf_counter() - clock}
     folder.write_json("run.json", about)
-    return RunResult(folder.path, summary, tuple(model.warnings))
+    readouts = measure(model) if measure is not None else {}
+    return RunResult(folder.path, summary, tuple(model.warnings), readouts)
 
 
 def summarize(model: ExosomeModel) -> dict[str, Any]:

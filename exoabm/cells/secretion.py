@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def secrete(state: State, dt: float) -> Emissions:
     """Vesicles that cells release during a step of ``dt`` seconds, one row per cell and pathway."""
-    rows = [_nothing()]
+    rows = [Emissions.none()]
     for index, cell_type in enumerate(state.types):
         members = np.flatnonzero(state.cells.type == index)
         if cell_type.pathway is not None:
@@ -119,8 +119,3 @@ def _rows(state: State, members: np.ndarray, kind: int, count: np.ndarray) -> Em
     sent = count > 0
     members, count = members[sent], count[sent]
     return Emissions(members, np.full(len(members), kind), state.labels.of_cell[members], count)
-
-
-def _nothing() -> Emissions:
-    empty = np.empty(0, dtype=np.int64)
-    return Emissions(empty, empty, empty, np.empty(0))

@@ -11,7 +11,7 @@ from scipy.spatial import cKDTree
 from exoabm.domain import Face
 from exoabm.errors import InputError
 from exoabm.observe.edges import COUNTS, UNKNOWN, Edges, copies_columns, edges_of, everyone
-from exoabm.state import RESERVOIR, Resolution
+from exoabm.state import OUTSIDE, Resolution
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -111,8 +111,9 @@ def _nodes(state: State, edges: Edges) -> Iterator[tuple[Any, dict[str, Any]]]:
     else:
         for name, count in zip(*np.unique(names, return_counts=True), strict=True):
             yield str(name), {"cell_type": str(name), "cells": int(count)}
-    if RESERVOIR in edges.origins:
-        yield RESERVOIR, {"cell_type": RESERVOIR}
+    for origin in OUTSIDE:
+        if origin in edges.origins:
+            yield origin, {"cell_type": origin}
 
 
 def _graph_edges(state: State, edges: Edges) -> Iterator[tuple[Any, Any, dict[str, Any]]]:
@@ -183,7 +184,7 @@ def reach(state: State) -> dict[str, dict[str, Any]]:
     result: dict[str, dict[str, Any]] = {}
     for index, origin in enumerate(edges.origins):
         mine = (edges.origin == index) & (edges.counts["internalized"] > 0)
-        if origin == RESERVOIR or not mine.any():
+        if origin in OUTSIDE or not mine.any():
             continue
         taken, recipient = edges.counts["internalized"][mine], edges.recipient[mine]
         found: dict[str, Any] = {}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from exoabm.lineage import MET
-from exoabm.state import PASSED, RESERVOIR, Resolution
+from exoabm.state import OUTSIDE, PASSED, Resolution
 from exoabm.vesicle import cargo_names
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def _counted_edges(state: State, book: EdgeBook) -> Edges:
     joined = {name: np.concatenate([t[name] for t in tables]) for name in tables[0]}
     cells = everyone(state)
     donor_row, recipient = cells.row_of(joined["donor"]), cells.row_of(joined["recipient"])
-    origins = tuple(name for name in dict.fromkeys(state.labels.types) if name != RESERVOIR)
+    origins = tuple(name for name in dict.fromkeys(state.labels.types) if name not in OUTSIDE)
     # A donor may have become a cell of a type that releases nothing.
     became = (state.types[i].name for i in np.unique(cells.type[donor_row]))
     origins = tuple(dict.fromkeys((*origins, *became)))
@@ -146,7 +146,7 @@ def _expected_edges(state: State) -> Edges:
     donor_of, named = np.full(len(labels), UNKNOWN, dtype=np.int64), list(labels.types)
     if labels.resolution is Resolution.CELL:
         for i, name in enumerate(labels.names):
-            if name != RESERVOIR:
+            if name not in OUTSIDE:
                 donor_of[i] = int(name)
                 named[i] = state.types[cells.type[cells.row_of(int(name))]].name
     origins = tuple(dict.fromkeys(named))

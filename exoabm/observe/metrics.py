@@ -12,6 +12,7 @@ from exoabm.cargo import CargoClass
 from exoabm.ledger import PLACES
 from exoabm.observe.communication import PER_ML
 from exoabm.observe.lineage import fates
+from exoabm.observe.outcomes import outcomes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -91,4 +92,4 @@ def measure(state: State) -> dict[str, float]:
             row[f"{cell_type.name}_responding_cells"] = int((effect >= 0.5).sum())
         if metabolize:
             row[f"{cell_type.name}_waste_units_per_cell"] = float(np.mean(state.cells.waste[members]))
-    return row
+    return row | outcomes(state) | state.measures

@@ -13,7 +13,7 @@ from exoabm.errors import InputError
 from exoabm.observe.communication import PER_ML
 from exoabm.observe.edges import Everyone
 from exoabm.observe.recorder import part
-from exoabm.state import RESERVOIR, Event, Events, Resolution
+from exoabm.state import OUTSIDE, Event, Events, Resolution
 from exoabm.vesicle import cargo_names
 
 if TYPE_CHECKING:
@@ -410,7 +410,7 @@ def _event_rows(state: State, cells: Everyone, new: dict[str, np.ndarray], inter
     kind, label, sender, receiver, count = (np.concatenate([p[i] for p in parts]) for i in range(1, 6))
     donor = np.where(sender >= 0, cells.birth_id[sender], -1)
     if state.labels.resolution is Resolution.CELL:
-        numbers = [-1 if n == RESERVOIR else int(n) for n in state.labels.names]
+        numbers = [-1 if n in OUTSIDE else int(n) for n in state.labels.names]
         donor = np.array(numbers, dtype=np.int64)[label]
     place = np.where(sender >= 0, sender, receiver)
     position = np.where(place[:, None] >= 0, cells.position[place], np.nan)

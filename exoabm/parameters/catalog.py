@@ -7,6 +7,7 @@ from typing import Final
 
 from exoabm.parameters import living
 from exoabm.parameters.parameter import Parameter
+from exoabm.parameters.therapy import THERAPY
 
 BOLTZMANN: Final = 0.01380649
 """The Boltzmann constant in µg µm² s⁻² K⁻¹ (exact in the SI)."""
@@ -435,7 +436,7 @@ CATALOG: Final[dict[str, Parameter]] = {
     parameter.name: parameter
     for theme in (
         *(_DOMAIN, _CLOCK, _MEDIUM, _VESICLE, _CELL, _CARGO),
-        *(living.PATHWAY, living.CARGO, living.FATE, living.RESPONSE),
+        *(living.PATHWAY, living.CARGO, living.FATE, living.RESPONSE, THERAPY),
     )
     for parameter in theme
 }

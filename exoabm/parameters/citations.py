@@ -95,9 +95,11 @@ def format_citation(key: str) -> str:
     issue = f"({entry['number']})" if "number" in entry else ""
     pages = f", {entry['pages'].replace('-', '–')}" if "pages" in entry else ""
     year = f"({entry['year']})" if "year" in entry else ""
+    title = entry.get("title", "")
+    authors = _authors(entry.get("author", ""))  # where nobody is known, the title comes first
     parts = [
-        f"{_authors(entry.get('author', ''))} {year}".strip(),
-        entry.get("title", ""),
+        f"{authors or title} {year}".strip(),
+        title if authors else "",
         f"{where} {entry.get('volume', '')}{issue}".strip() + pages,
         f"doi:{entry['doi']}" if "doi" in entry else "",
         entry.get("pmcid", ""),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +18,10 @@ from exoabm.scenario import layouts, living
 from exoabm.scenario.estimate import Estimate, estimate_run, grown_cells
 from exoabm.scenario.loader import cautions
 from exoabm.scenario.placement import arrange_groups, check_positions, from_table
+from exoabm.scenario.resolution import grid_warnings
+from exoabm.scenario.treatment import given
 from exoabm.state import (
+    DOSE,
     FATES,
     PASSED,
     RESERVOIR,
@@ -32,6 +35,7 @@ from exoabm.state import (
     Trafficking,
     WasteMetabolism,
 )
+from exoabm.transport.scheme import hop_limit
 from exoabm.vesicle import DeliveryRoute, VesicleKind, Vesicles, cargo_names
 
 if TYPE_CHECKING:
@@ -104,6 +108,7 @@ def blueprint(loaded: LoadedScenario, seed: int) -> Blueprint:
             f"allow (least distance {overlap.least_distance:.3g} um); they are kept where they are"
         )
     warnings.extend(_interval_warnings(scenario))
+    warnings.extend(grid_warnings(scenario.transport, domain, types, type_index, position))
     if scenario.transport.engine == "vesicles" and scenario.transport.capture == "membrane" and overlap.cells:
         problem = Problem(
             "transport.capture",
@@ -173,7 +178,7 @@ def make_engine(transport: Transport, state: State, threads: int = 1) -> Engine:
     if transport.engine == "vesicles":
         from exoabm.transport.vesicles import VesicleEngine
 
-        return VesicleEngine(state, capture=transport.capture, threads=threads)
+        return VesicleEngine(state, capture=transport.capture, courant=transport.courant, threads=threads)
     from exoabm.transport.continuum import Continuum
 
     return Continuum(state, courant=transport.courant, threads=threads)
@@ -200,7 +205,10 @@ def _kinds(scenario: Scenario, cargos: tuple[Cargo, ...]) -> tuple[VesicleKind, 
                 recycling_probability=float(v.recycling_probability),
                 delivery_probability=float(v.delivery_probability),
                 delivery_route=DeliveryRoute(v.delivery_route),
-                cargo=tuple(cargo[name] for name in v.cargo),
+                cargo=tuple(
+                    cargo[name] if v.copies is None else replace(cargo[name], copies=float(v.copies))
+                    for name in v.cargo
+                ),
             )
         )
     return tuple(kinds)
@@ -253,13 +261,18 @@ def _types(
 
 
 def _check_courant(loaded: LoadedScenario, domain: Domain) -> None:
-    courant = loaded.scenario.transport.courant
-    if courant is not None and courant > domain.courant_limit:
+    medium = loaded.scenario.transport
+    limit, why = (
+        domain.courant_limit,
+        f"the stability limit of the explicit scheme in {domain.dim} dimensions",
+    )
+    if medium.engine == "vesicles" and medium.capture == "voxel":
+        limit, why = hop_limit(domain), "what leaves single vesicles a chance to stay in their voxel"
+    if medium.courant is not None and medium.courant > limit:
         problem = Problem(
             "transport.courant",
-            f"{courant:g}",
-            f"above the stability limit of the explicit scheme in {domain.dim} dimensions; "
-            f"allowed 0 to {domain.courant_limit:.4g}",
+            f"{medium.courant:g}",
+            f"above {why}; allowed 0 to {limit:.4g}",
             "leave it out and the engine chooses its own sub-steps",
         )
         raise ScenarioError(loaded.name, [problem])
@@ -369,6 +382,8 @@ def _labels(
         for label, i in enumerate(present):
             of_cell[type_index == i] = label
         names = origin = [types[i].name for i in present]
+    if given(scenario):
+        names, origin = [*names, DOSE], [*origin, DOSE]
     if domain.opens_to_reservoir or not names:
         names, origin = [*names, RESERVOIR], [*origin, RESERVOIR]
     return Labels(resolution, tuple(names), tuple(origin), of_cell)

@@ -36,7 +36,9 @@ def cargo_of(scenario: Scenario) -> tuple[Cargo, ...]:
         elif molecule in HALF_LIVES:
             half_life = to_internal(HALF_LIVES[molecule], "h")[1]
         decay = math.log(2) / half_life
-        cargos.append(Cargo(table.name, CargoClass(table.role), table.copies, decay, molecule))
+        cargos.append(
+            Cargo(table.name, CargoClass(table.role), table.copies, decay, molecule, table.effect_copies)
+        )
     return tuple(cargos)
 
 

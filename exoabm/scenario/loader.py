@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import re
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -16,13 +15,14 @@ from typing import TYPE_CHECKING, Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from exoabm.cells.response import SIGNALS
-from exoabm.errors import InputError, Problem, ScenarioError
+from exoabm.errors import InputError, Problem, ScenarioError, did_you_mean
 from exoabm.parameters.parameter import Quantity
 from exoabm.scenario import living
-from exoabm.scenario.schema import Scenario, parameter_of
+from exoabm.scenario.fields import parameter_of
+from exoabm.scenario.schema import Scenario
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
 MAX_BYTES = 1 << 20
 PATH_KEY = "layout.table"
@@ -33,7 +33,7 @@ class LoadedScenario:
     """A checked scenario and where it came from.
 
     ``folder`` is what relative table paths start from. An untrusted scenario (an upload, a URL) may
-    read nothing outside it.
+    read nothing outside it. ``text`` is the file as it was read, to be read again with other overrides.
     """
 
     name: str
@@ -41,6 +41,7 @@ class LoadedScenario:
     folder: Path
     trusted: bool = True
     overrides: tuple[tuple[str, str], ...] = ()
+    text: bytes = field(default=b"", repr=False, compare=False)
 
     def table_path(self) -> Path | None:
         """Path of the layout's table, if it has one.
@@ -144,12 +145,14 @@ def parse(
     problems = list(_dangling(scenario)) or list(living.problems(scenario))
     if problems:
         raise ScenarioError(name, problems)
-    return LoadedScenario(name, scenario, folder, trusted, tuple(given.items()))
+    return LoadedScenario(name, scenario, folder, trusted, tuple(given.items()), data)
 
 
 def cautions(scenario: Scenario) -> list[str]:
-    """A sentence for every value outside its published range."""
-    return [f"{key}: {q.caution}" for key, q in quantities(scenario) if q.caution]
+    """A sentence for every value outside its published range; comparators are no vesicles."""
+    own = ("diameter", "diffusivity", "half_life", "delivery_probability")
+    others = {f"vesicle.{v.name}.{key}" for v in scenario.vesicle if v.comparator for key in own}
+    return [f"{key}: {q.caution}" for key, q in quantities(scenario) if q.caution and key not in others]
 
 
 def quantities(table: BaseModel, prefix: str = "") -> Iterator[tuple[str, Quantity]]:
@@ -199,13 +202,6 @@ def _given(value: Quantity) -> str | float:
     if isinstance(value.given, str) or unit == "1":
         return value.given
     return f"{value.given!r} {unit}"
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """``; did you mean 'x'?`` where something close is known, else nothing; dotted keys by their end."""
-    by_end = {name.rpartition(".")[2]: name for name in known}
-    close = difflib.get_close_matches(word, list(by_end), n=1, cutoff=0.6)
-    return f"; did you mean {by_end[close[0]]!r}?" if close else ""
 
 
 def _is_file(text: str) -> bool:
@@ -373,6 +369,9 @@ def _dangling(scenario: Scenario) -> Iterator[Problem]:
         "cell_type": [table.name for table in scenario.cell_type],
         "layout.group": [group.key for group in scenario.layout.group],
         "response": [row.name for row in scenario.response if row.name is not None],
+        "dose": [table.name for table in scenario.dose],
+        "arm": [table.name for table in scenario.arm],
+        "trial.readout": [table.name for table in scenario.trial.readout] if scenario.trial else [],
     }
     for key, known in names.items():
         for name in sorted({n for n in known if known.count(n) > 1}):
@@ -426,6 +425,20 @@ def _dangling(scenario: Scenario) -> Iterator[Problem]:
             )
     for group in scenario.layout.group:
         yield from unknown(f"layout.group.{group.key}.cell_type", group.cell_type, "cell_type")
+    for dose in scenario.dose:
+        yield from unknown(f"dose.{dose.name}.vesicle", dose.vesicle, "vesicle")
+        yield from unknown(f"dose.{dose.name}.molecule", dose.molecule, "vesicle")
+        yield from unknown(f"dose.{dose.name}.through", dose.through, "cell_type")
+        if dose.route != "tissue" and scenario.pharmacokinetics is None:
+            hint = "add [pharmacokinetics], or give the dose into the tissue itself"
+            where = f"dose.{dose.name}.route"
+            yield Problem(where, repr(dose.route), "needs a body to pass", hint)
+    if scenario.trial is not None:
+        for number, criterion in enumerate(scenario.trial.criterion):
+            where = f"trial.criterion.{number}"
+            yield from unknown(f"{where}.readout", criterion.readout, "trial.readout")
+            yield from unknown(f"{where}.arm", criterion.arm, "arm")
+            yield from unknown(f"{where}.versus", criterion.versus, "arm")
     for label, target in scenario.layout.type_map.items():
         if target != "bystander":
             yield from unknown(f"layout.type_map.{label!r}", target, "cell_type")

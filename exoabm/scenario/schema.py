@@ -7,64 +7,19 @@ not say what it ``releases`` releases nothing.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from exoabm.cells import behaviors
 from exoabm.cells.response import SIGNALS
 from exoabm.parameters.catalog import CATALOG
-from exoabm.parameters.parameter import Parameter, Quantity
+from exoabm.parameters.parameter import Quantity
+from exoabm.parameters.therapy import COMPARATORS
 from exoabm.parameters.units import QuantityError
-
-
-def declared(name: str, *, words: tuple[str, ...] = (), **field: Any) -> Any:
-    """A field whose numbers are values of the catalog's parameter ``name``.
-
-    Its default is the catalog's unless ``field`` says otherwise; ``words`` may stand for a number.
-    """
-    extra: dict[str, Any] = {"parameter": name, "words": list(words)}
-    if not field.keys() & {"default", "default_factory"}:
-        field["default_factory"] = lambda: Quantity.default(CATALOG[name])
-    return Field(json_schema_extra=extra, **field)
-
-
-def assumed(name: str, value: str, **field: Any) -> Any:
-    """A field with a default of its own, which is a modeling assumption."""
-    return declared(name, default_factory=lambda: Quantity(CATALOG[name], value, "assumed"), **field)
-
-
-def parameter_of(table: type[BaseModel], key: str) -> Parameter | None:
-    """The parameter that a field of a table is declared by, if it holds numbers."""
-    extra = table.model_fields[key].json_schema_extra
-    return CATALOG[str(extra["parameter"])] if isinstance(extra, dict) else None
-
-
-class Table(BaseModel):
-    """A table of the scenario file; unknown keys are errors, numbers are quantities."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _read_quantities(cls, value: object, info: ValidationInfo) -> object:
-        parameter = parameter_of(cls, str(info.field_name))
-        if parameter is None:
-            return value
-        extra = cls.model_fields[str(info.field_name)].json_schema_extra
-        assert isinstance(extra, dict)
-
-        def read(item: object) -> object:
-            if isinstance(item, list):
-                return [read(each) for each in item]
-            if item is None or item in extra["words"]:  # type: ignore[operator]
-                return item
-            return Quantity.read(item, parameter)
-
-        return read(value)
-
-
-Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_\-]{0,63}$")]
+from exoabm.scenario.fields import Name, Table, assumed, declared
+from exoabm.scenario.therapy import Dosing, ImmunityTable, ManufacturingTable, Pharmacokinetics
+from exoabm.scenario.trials import ArmTable, TrialTable
 
 
 class Info(Table):
@@ -276,6 +231,7 @@ class CargoTable(Table):
         default=None,
         description="in the cell it was delivered to; by its molecule if not given, else it stays",
     )
+    effect_copies: Quantity = declared("effect_copies")
 
 
 class VesicleTable(Table):
@@ -305,6 +261,25 @@ class VesicleTable(Table):
     binding_rate: Quantity = declared(
         "receptor_binding_rate", description="to each receptor that matches the ligand"
     )
+    copies: Quantity | None = declared(
+        "copies", default=None, description="of each cargo in this kind; the cargo's own if not given"
+    )
+    comparator: Literal["free_drug", "soluble_factor", "lnp"] | None = Field(
+        default=None, description="no vesicle but what one is compared with; other defaults from the catalog"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults_of_a_comparator(cls, given: Any) -> Any:
+        if not isinstance(given, dict) or given.get("comparator") not in COMPARATORS:
+            return given
+        prefix = f"{given['comparator']}_"
+        own = {name.removeprefix(prefix): p for name, p in CATALOG.items() if name.startswith(prefix)}
+        defaults = {
+            key: {"value": p.default, "source": ", ".join(p.source), "note": p.meaning}
+            for key, p in own.items()
+        }
+        return {**defaults, "diameter_gsd": 1.0, **given}
 
 
 class Waste(Table):
@@ -539,4 +514,14 @@ class Scenario(Table):
     cell_type: list[CellTypeTable] = Field(min_length=1)
     response: list[Response] = Field(default_factory=list)
     mechanics: MechanicsTable | None = Field(default=None, description="cells push; not if not given")
+    pharmacokinetics: Pharmacokinetics | None = Field(
+        default=None, description="the body that doses pass; none if not given"
+    )
+    dose: list[Dosing] = Field(default_factory=list)
+    immunity: ImmunityTable | None = Field(default=None, description="the host's answer; none if not given")
+    manufacturing: ManufacturingTable | None = Field(
+        default=None, description="how vesicles of the medium become doses; not asked if not given"
+    )
     record: Record = Field(default_factory=Record)
+    trial: TrialTable | None = Field(default=None, description="the claim that the arms put to the test")
+    arm: list[ArmTable] = Field(default_factory=list)

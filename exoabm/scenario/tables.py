@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import difflib
 import hashlib
 import math
 import re
@@ -20,7 +19,7 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 from numpy.typing import ArrayLike, NDArray
 
-from exoabm.errors import InputError
+from exoabm.errors import InputError, did_you_mean
 
 Format = Literal["csv", "parquet", "physicell-v1", "physicell-v2"]
 Labels = NDArray[np.str_]
@@ -182,7 +181,7 @@ class _File:
         """Read the bytes, once, so that the hash is that of what was parsed."""
         try:
             if not path.is_file():  # nor a folder, a pipe or a device
-                near = _did_you_mean(path.name, [p.name for p in path.parent.glob("*.*")])
+                near = did_you_mean(path.name, [p.name for p in path.parent.glob("*.*")])
                 raise InputError(f"{path}: there is no such file{near}")
             with path.open("rb") as stream:
                 data = stream.read(max_bytes + 1)
@@ -361,8 +360,8 @@ class _File:
             if role in named:
                 name = named[role]
                 if name not in names:
-                    near = _did_you_mean(name, names)
-                    self.fail(f"there is no column {name!r} for {role}{near}; {have}")
+                    near = did_you_mean(name, names)
+                    self.fail(f"there is no column {name!r} for {role}{near} ({have})")
                 roles[role] = name
                 continue
             found = [name for name in names if _split_unit(name)[0] in NAMES[role]]
@@ -473,12 +472,6 @@ def _listed(names: Iterable[str], most: int = 40) -> str:
     return ", ".join(map(_short, names[:most])) + more
 
 
-def _did_you_mean(name: str, options: Iterable[str]) -> str:
-    by_lower = {option.lower(): option for option in options}
-    near = difflib.get_close_matches(name.lower(), by_lower, n=1)
-    return f", did you mean {by_lower[near[0]]!r}?" if near else ""
-
-
 def map_types(
     types: ArrayLike,
     type_map: Mapping[str, str],
@@ -516,9 +509,9 @@ def map_types(
         raise InputError(f"unmapped = {unmapped!r}: one of error, bystander")
     for key, target in type_map.items():
         if target not in (*known, BYSTANDER):
-            near = _did_you_mean(target, known)
+            near = did_you_mean(target, known)
             raise InputError(
-                f"type_map {key!r} = {target!r}: no such cell type{near}; there are {_listed(known)}"
+                f"type_map {key!r} = {target!r}: no such cell type{near} (there are {_listed(known)})"
             )
     patterns = [
         (re.compile(".*".join(map(re.escape, key.split("*"))), re.DOTALL), target)

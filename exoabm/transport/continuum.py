@@ -136,13 +136,15 @@ class Continuum:
         domain, vesicle, sites = state.domain, state.kinds[kind], _at_present(state, self._sites[kind])
         field, scratch = state.fields[kind], self._scratch
         labels, n = amount.shape
+        side_value = _side_values(state)
+        if not (amount.nnz or side_value.any() or field.any()):
+            return np.zeros((labels, n)), np.zeros((labels, 6))
         n_sub = self.substeps(state, kind, dt)
         h = dt / n_sub
         uniform = float(domain.hindrance) if self._conductance is None else 1.0  # type: ignore[arg-type]
         r = vesicle.diffusivity * uniform * h / domain.voxel**2
         decay = vesicle.decay_rate * h
         source = np.ascontiguousarray((amount @ sites.release).toarray()) / n_sub
-        side_value = _side_values(state)
         taken, flows = np.zeros((labels, n)), np.zeros((labels, 6))
         flows[:, MASS] = field.reshape(labels, -1).sum(axis=1, dtype=np.float64)
         faces = None

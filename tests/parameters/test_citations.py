@@ -69,7 +69,7 @@ def test_print():
         "Biophysical Journal 20(2), 193–219. doi:10.1016/S0006-3495(77)85544-6."
     )
     assert format_citation("chevillet2014").startswith("Chevillet, John R. et al. (2014). Quant")
-    assert format_citation("pmid36194183").startswith("PMID 36194183. [")
+    assert format_citation("pmid36194183").startswith("Quantitative analysis of extracellular")
     assert format_citation("assumed") == "A modeling assumption."
     with pytest.raises(KeyError):
         format_citation("nobody1900")

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from exoabm.parameters.catalog import CATALOG
 from exoabm.parameters.parameter import Quantity
+from exoabm.scenario.fields import parameter_of
 from exoabm.scenario.schema import (
     DomainTable,
     Faces,
@@ -19,7 +20,6 @@ from exoabm.scenario.schema import (
     VesicleTable,
     Waste,
     Zone,
-    parameter_of,
 )
 
 

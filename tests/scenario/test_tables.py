@@ -356,8 +356,8 @@ def test_physicell_refused(refused, content, kwargs, message):
         ("x,y,type,x\n1,2,a,3\n", {}, "names 'x' more than once"),
         ("x,x_um,y,type\n1,2,3,a\n", {}, "x could be 'x', 'x_um'"),
         ("x,y,type\n1,2,a\n", {"x": "y"}, "column 'y' cannot be two"),
-        ("x,y,type\n1,2,a\n", {"x": "xx"}, "no column 'xx' for x, did you mean 'x'?"),
-        ("x,y,type\n1,2,a\n", {"z": "depth"}, "no column 'depth' for z; the columns are 'x', 'y'"),
+        ("x,y,type\n1,2,a\n", {"x": "xx"}, "no column 'xx' for x; did you mean 'x'?"),
+        ("x,y,type\n1,2,a\n", {"z": "depth"}, "no column 'depth' for z (the columns are 'x', 'y'"),
         ("x;y;type\n1,5;2;a\n", {}, "separated by semicolons"),
         ("x\ty\ttype\n1\t2\ta\n", {}, "separated by tabs"),
         ("x_px,y_px,type\n1,2,a\n", {}, 'unit = "0.5 um"'),
@@ -390,7 +390,7 @@ def test_refused(refused, content, kwargs, message):
 def test_paths_that_are_no_file(tmp_path):
     (tmp_path / "tissue.csv").write_text(PLAIN)
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(InputError, match=r"no such file, did you mean 'tissue\.csv'\?"):
+    with pytest.raises(InputError, match=r"no such file; did you mean 'tissue\.csv'\?"):
         read_table(tmp_path / "tisue.csv")
     for path in (tmp_path, tmp_path / "pipe", "/dev/zero", "a\0b", tmp_path / ("n" * 5000)):
         with pytest.raises(InputError):
@@ -480,7 +480,7 @@ def test_many_unmapped_labels_do_not_fill_the_screen():
 
 
 def test_map_to_a_type_that_is_not_there():
-    with pytest.raises(InputError, match=r"'B' = 'tumour': no such cell type, did you mean 'tumor'"):
+    with pytest.raises(InputError, match=r"'B' = 'tumour': no such cell type; did you mean 'tumor'"):
         map_types(["B"], {"B": "tumour"}, KNOWN)
     with pytest.raises(InputError, match="one of error, bystander"):
         map_types(["B"], {}, KNOWN, "ignore")

@@ -1,0 +1,95 @@
+"""One picture of a run: the tissue, who reached whom, where the vesicles are, how far they got.
+
+The figure is laid out in pixels from its top left corner, so that lengths in the tissue are to scale and
+text never depends on what a layout engine finds. It uses Matplotlib's objects alone: no ``pyplot``, no
+global state, safe in any thread.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from exoabm.observe.metrics import measure
+from exoabm.observe.palette import PAPER
+from exoabm.observe.preview.courses import draw_places, draw_waste, waste_key
+from exoabm.observe.preview.frame import place_axes, say, write_heading
+from exoabm.observe.preview.header import draw_header
+from exoabm.observe.preview.matrix import draw_matrix
+from exoabm.observe.preview.network import MAX_NETWORK_CELLS, draw_network
+from exoabm.observe.preview.scene import DPI as DPI
+from exoabm.observe.preview.scene import HEIGHT, RIGHT, TOP, WIDTH, Scene
+from exoabm.observe.preview.tissue import draw_tissue
+from exoabm.observe.preview.uptake import draw_uptake
+from exoabm.state import OUTSIDE, Resolution
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from matplotlib.figure import Figure
+
+    from exoabm.state import State
+
+
+def draw_preview(
+    state: State, rows: list[dict[str, float]], path: Path, *, title: str = "", threshold: float | None = None
+) -> None:
+    """Write the picture of a run as a PNG of 1600 x 1200 pixels; see ``build_figure``.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    figure = build_figure(state, rows, title=title, threshold=threshold)
+    with path.open("wb") as file:
+        FigureCanvasAgg(figure).print_png(file, metadata={"Software": "exoabm"})  # type: ignore[no-untyped-call]
+
+
+def build_figure(
+    state: State, rows: list[dict[str, float]], *, title: str = "", threshold: float | None = None
+) -> Figure:
+    """The picture of a run: four panels, labeled ``tissue``, ``links``, ``places`` and ``uptake``.
+
+    ``links`` holds a network where single donor cells are told apart and few, else a matrix of types;
+    ``uptake`` is replaced by ``waste`` where cells make waste.
+
+    Parameters
+    ----------
+    state : State
+        The end of the run.
+    rows : list of dict
+        The time series, as ``Metrics.rows``.
+    title : str
+        Plain text; shortened to fit.
+    threshold : float, optional
+        Concentration in vesicles/um^3 whose contour is drawn in the tissue.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(WIDTH / DPI, HEIGHT / DPI), dpi=DPI, facecolor=PAPER)
+    scene = Scene.of(state)
+    if not rows or rows[-1]["time_h"] < state.time / 3600:
+        rows = [*rows, measure(state)]
+    draw_header(figure, scene, title)
+    draw_tissue(figure, scene, threshold)
+    _links(figure, scene)
+    draw_places(figure, scene, rows)
+    if any(row.get(waste_key(t.name), 0) > 0 for row in rows for t in state.types):
+        draw_waste(figure, scene, rows)
+    else:
+        draw_uptake(figure, scene)
+    return figure
+
+
+def _links(figure: Figure, scene: Scene) -> None:
+    labels = scene.state.labels
+    by_cell = labels.resolution is Resolution.CELL and not set(OUTSIDE) & set(labels.names)
+    if not len(labels):
+        write_heading(figure, RIGHT, TOP, "Who reached whom", [])
+        say(place_axes(figure, RIGHT, TOP, 656, scene.upper, "links"), "no cell sends vesicles")
+    elif by_cell and len(scene.state.cells) <= MAX_NETWORK_CELLS:
+        draw_network(figure, scene)
+    else:
+        draw_matrix(figure, scene)

@@ -1,0 +1,75 @@
+"""What the panels of the picture share: the layout in pixels, and how cells are shaded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from exoabm.observe import palette
+from exoabm.observe.palette import Role, Style
+from exoabm.observe.preview.scales import log_range
+
+if TYPE_CHECKING:
+    from exoabm.state import State
+
+
+WIDTH, HEIGHT, DPI = 1600, 1200, 150
+POINT = 72 / DPI
+"""A pixel in points."""
+
+LEFT, RIGHT, TOP = 104, 888, 212
+"""Where the panels' axes begin: left and right column, upper row, px."""
+
+MAP = (556, 372, 510)
+"""Room for a map, px: width, and least and most height of the upper row."""
+
+
+TAKERS = (Role.TAKES_UP, Role.BOTH)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What several panels share.
+
+    ``taken`` (n) are vesicles taken up, shown from ``low`` to ``high`` by the shade ``fill`` (n), 0 to 1;
+    ``scale`` is px per um in the maps; ``upper`` and ``lower`` are the heights of the rows of panels.
+    """
+
+    state: State
+    styles: list[Style]
+    taken: np.ndarray
+    low: float
+    high: float
+    fill: np.ndarray
+    scale: float
+    upper: float
+
+    @classmethod
+    def of(cls, state: State) -> Scene:
+        """Take the measure of a state."""
+        counts = np.bincount(state.cells.type, minlength=len(state.types))
+        taken = state.trafficking.internalized.sum(axis=(1, 2))
+        low, high = log_range(taken)
+        with np.errstate(divide="ignore"):
+            shade = np.log(np.maximum(taken, low) / low) / np.log(high / low)
+        fill = np.where(taken > 0, 0.12 + 0.88 * shade, 0.0)
+        x, y, _ = state.domain.extent
+        scale = float(min(MAP[0] / x, MAP[2] / y))
+        styles = palette.cell_styles(state.types, counts)
+        return cls(state, styles, taken, low, high, fill, scale, max(MAP[1], scale * y))
+
+    @property
+    def bottom(self) -> float:
+        """Where the axes of the lower row begin, px."""
+        return TOP + self.upper + 134
+
+    @property
+    def lower(self) -> float:
+        """How high they are, px."""
+        return HEIGHT - 72 - self.bottom
+
+    def members(self, index: int) -> np.ndarray:
+        """Rows of the cells of a type."""
+        return np.flatnonzero(self.state.cells.type == index)
