@@ -123,7 +123,7 @@ def run_rows(
         If the disk fills or workers keep dying; what is done is kept, and ``resume_rows`` goes on.
     """
     home = shard.folder(folder) if shard else folder
-    with _disk_trouble(home):
+    with disk_trouble(home):
         _clear(home, overwrite)
         home.mkdir(parents=True, exist_ok=True)
         with locked(home):
@@ -147,7 +147,7 @@ def resume_rows(folder: Path, *, workers: Workers = ThisProcess, progress: Progr
     plan = Plan.read(home if (home / PLAN).exists() or not shards else shards[0])
     plan.check_unchanged()
     part = home.name.split("-of-") if is_shard(home) else None
-    with _disk_trouble(folder), locked(home):
+    with disk_trouble(folder), locked(home):
         (home / files.ROWS).mkdir(exist_ok=True)
         if not (home / PLAN).exists():
             plan.write(home)
@@ -288,7 +288,7 @@ def _clear(folder: Path, overwrite: bool) -> None:
 
 
 @contextlib.contextmanager
-def _disk_trouble(folder: Path) -> Iterator[None]:
+def disk_trouble(folder: Path) -> Iterator[None]:
     """Tell a failure that is not of one row, and that what is done is kept."""
     try:
         yield

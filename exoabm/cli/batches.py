@@ -95,8 +95,11 @@ def sweep(
     long = None if cluster else foretell(loaded, plan, vary, jobs)
     if long is not None:
         err.print(f"[yellow]Note:[/] {escape(long)}", highlight=False)
-    with counting(out_.name) as progress, _last_words(out_):
-        outcome = run_rows(plan, out_, workers=workers, shard=part, overwrite=overwrite, progress=progress)
+    with _last_words(out_):
+        with counting(out_.name) as progress:
+            outcome = run_rows(
+                plan, out_, workers=workers, shard=part, overwrite=overwrite, progress=progress
+            )
         _finish(outcome, as_json)
 
 
@@ -159,8 +162,10 @@ def resume_batch(folder: Path, jobs: int, cluster: str | None, as_json: bool) ->
     """Go on with the batch in a folder, or put its shards together."""
     from exoabm.batch.runner import resume_rows
 
-    with counting(folder.name) as progress, _last_words(folder):
-        _finish(resume_rows(folder, workers=workers_of(jobs, cluster), progress=progress), as_json)
+    with _last_words(folder):
+        with counting(folder.name) as progress:
+            outcome = resume_rows(folder, workers=workers_of(jobs, cluster), progress=progress)
+        _finish(outcome, as_json)
 
 
 def workers_of(jobs: int, cluster: str | None) -> Workers:
