@@ -42,11 +42,14 @@ NAME_WIDTH, VALUE_WIDTH = 34, 18
 @app.command(rich_help_panel=PANEL)
 def sweep(
     scenario: ScenarioArgument,
-    vary: Annotated[
-        list[str],
-        typer.Option(metavar="KEY=A,B,C|KEY=LO:HI:N[:log]", help="What to vary. May be repeated."),
-    ],
     out_: Annotated[Path, typer.Option("--out", help="Folder of the sweep.")],
+    vary: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=A,B,C|KEY=LO:HI:N[:log]",
+            help="What to vary. May be repeated; without, the replicates are of one point.",
+        ),
+    ] = None,
     design: Annotated[
         str, typer.Option(help="grid (all combinations), lhs or sobol (N points in the box).")
     ] = "grid",
@@ -69,7 +72,7 @@ def sweep(
     as_json: JsonOption = False,
 ) -> None:
     """Run a scenario over many values and seeds; what stops it loses nothing, `exoabm resume` goes on."""
-    loaded = load(scenario, set_)
+    loaded, vary = load(scenario, set_), vary or []
     refuse_large_grid(loaded)
     if keep not in ("readouts", "runs"):
         raise InputError(f"--keep {keep}: readouts or runs")
@@ -221,10 +224,15 @@ def _print(outcome: Outcome, report: Report | None) -> None:
 
 
 def _print_effects(report: Report) -> None:
-    """The headline readouts at values of each varied key."""
+    """The headline readouts at values of each varied key, or at the one point that there is."""
     from exoabm.batch.pictures import headline
 
     summary = report.summary
+    if len(summary.points) == 1:
+        table = Table("mean and 95 % interval", "", box=None, header_style="bold", pad_edge=False)
+        for name, mean, half in zip(summary.readouts, summary.mean[0], summary.half[0], strict=True):
+            table.add_row(name, _with_interval(mean, half))
+        out.print(table)
     shown = headline(summary)
     for varied in summary.varied:
         levels = list(summary.marginal(varied.key).items())
