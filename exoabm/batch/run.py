@@ -17,6 +17,7 @@ from exoabm.errors import InputError, NumericalError
 from exoabm.model import ExosomeModel
 from exoabm.observe import checkpoint
 from exoabm.observe import communication as talk
+from exoabm.observe.lineage import fates, lineage_table
 from exoabm.observe.preview import draw_preview
 from exoabm.observe.recorder import part
 from exoabm.observe.run_folder import ResumableFolder, RunFolder
@@ -152,10 +153,11 @@ def summarize(model: ExosomeModel) -> dict[str, Any]:
         "engine": model.engine.name,
         "domain": state.domain.describe(),
         "cells": census(state.types, state.cells.type),
+        **({"fates": fates(state)} if state.living else {}),
         "ledger": state.ledger.totals(),
         "waste": {
             name: getattr(state.waste_ledger, name)
-            for name in ("produced", "recaptured", "degraded", "exported", "held")
+            for name in ("produced", "recaptured", "degraded", "exported", "debris", "held")
         },
         "communication": talk.summary(state, float(model.scenario.record.threshold)),
         "warnings": model.warnings,
@@ -245,14 +247,23 @@ def _cooked(recipe: dict[str, Any]) -> LoadedScenario:
 def _write_tables(folder: RunFolder, model: ExosomeModel) -> None:
     import networkx as nx
 
-    pq.write_table(pa.Table.from_pylist(model.history.rows), folder.work / "metrics.parquet")
+    pq.write_table(_metrics(model), folder.work / "metrics.parquet")
     pq.write_table(model.edges, folder.work / "communication.parquet", compression="zstd")
+    if model.state.living:
+        pq.write_table(lineage_table(model.state), folder.work / "lineage.parquet", compression="zstd")
     graph = model.communication
     if graph.number_of_edges() > MAX_EDGES_IN_GRAPHML:
         ranked = sorted(graph.edges(data="weight"), key=lambda edge: -edge[2])
         graph.remove_edges_from([edge[:2] for edge in ranked[MAX_EDGES_IN_GRAPHML:]])
         graph.graph["left_out"] = f"all but the {MAX_EDGES_IN_GRAPHML} strongest edges"
     nx.write_graphml(graph, folder.work / "communication.graphml")
+
+
+def _metrics(model: ExosomeModel) -> pa.Table:
+    """The recorded rows; a column that one of them lacks is null there, as of a type without cells."""
+    rows = model.history.rows
+    columns = dict.fromkeys(name for row in rows for name in row)
+    return pa.table({name: [row.get(name) for row in rows] for name in columns})
 
 
 def _keep_failed(
@@ -264,7 +275,7 @@ def _keep_failed(
     """
     for observer in model.recorder.observers:
         observer.close()
-    pq.write_table(pa.Table.from_pylist(model.history.rows), folder.work / "metrics.parquet")
+    pq.write_table(_metrics(model), folder.work / "metrics.parquet")
     folder.write_json("run.json", about | {"exit_state": "failed", "error": str(error)})
     if not isinstance(folder, ResumableFolder):
         folder.publish(folder.path.with_name(folder.path.name + ".failed"))

@@ -70,7 +70,7 @@ def settings(page: str) -> list[str]:
 def obey(command: str) -> None:
     """Parse a command in full, and carry out all of it that costs nothing.
 
-    A run is only validated; what reads a run folder, and the benchmark, are only parsed.
+    A run is only validated; what reads a run folder, the benchmark and the page are only parsed.
     """
     name, *rest = shlex.split(command)[1:]
     given = CLI.commands[name].make_context(name, list(rest)).params
@@ -79,7 +79,7 @@ def obey(command: str) -> None:
         chosen = [f"transport.engine={given['engine']}"] if given["engine"] else []
         pairs = [word for pair in [*(given["set_"] or ()), *chosen] for word in ("--set", pair)]
         CLI(["validate", source, *pairs], standalone_mode=False)
-    elif name != "bench" and not str(source).startswith("runs/"):
+    elif name not in ("bench", "dash") and not str(source).startswith("runs/"):
         CLI([name, *rest], standalone_mode=False)
 
 

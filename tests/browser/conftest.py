@@ -1,0 +1,210 @@
+"""A served page and a browser with its network cut off, for tests that press what a reader presses."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+OPTIONS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+)
+PATIENT = 60_000
+"""Milliseconds that a busy machine is given."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark everything here, and say why it is skipped where there is no browser."""
+    here = os.path.dirname(__file__)  # noqa: PTH120
+    for item in items:
+        if str(item.path).startswith(here):
+            item.add_marker(pytest.mark.browser)
+            if CHROMIUM is None:
+                item.add_marker(pytest.mark.skip(reason="no Chromium on this machine"))
+
+
+@dataclass
+class Server:
+    """``exoabm dash`` in a process of its own."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    log: Path
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.port}/"
+
+    def get(self, path: str, **headers: str) -> tuple[int, str]:
+        request = urllib.request.Request(self.address + path, headers=headers)
+        try:
+            with urllib.request.urlopen(request, timeout=20) as answer:
+                return answer.status, answer.read().decode(errors="replace")
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode(errors="replace")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Server]]:
+    """A function that serves a scenario; all servers are ended with the session."""
+    running: list[Server] = []
+
+    def serve(scenario: str = "signaling", *options: str) -> Server:
+        port, log = free_port(), tmp_path_factory.mktemp("dash") / "log.txt"
+        # Whatever the server would ask of the world outside goes nowhere.
+        nowhere = dict.fromkeys(("http_proxy", "https_proxy", "all_proxy"), "http://127.0.0.1:9")
+        command = [sys.executable, "-m", "exoabm.cli", "dash", scenario, "--port", str(port), "--no-browser"]
+        with log.open("wb") as out:
+            process = subprocess.Popen(
+                [*command, *options],
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                env=os.environ | nowhere | {"no_proxy": "127.0.0.1", "HOST": "0.0.0.0"},
+                cwd=log.parent,
+            )
+        server = Server(process, port, log)
+        running.append(server)
+        end = time.monotonic() + PATIENT / 1000
+        while "exoabm is at" not in log.read_text():
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < end, log.read_text()
+            time.sleep(0.05)
+        return server
+
+    yield serve
+    for server in running:
+        server.process.terminate()
+    for server in running:
+        try:
+            server.process.wait(10)
+        except subprocess.TimeoutExpired:
+            server.process.kill()
+            server.process.wait()
+
+
+@pytest.fixture(scope="session")
+def server(start: Callable[..., Server]) -> Server:
+    """The page of the first scenario, shared by the tests."""
+    return start()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Chromium without a network."""
+    api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+    with api.sync_playwright() as play:
+        chromium = play.chromium.launch(executable_path=CHROMIUM, args=list(OPTIONS))
+        yield chromium
+        chromium.close()
+
+
+@dataclass
+class Reader:
+    """Someone at the page, and what went wrong in their browser."""
+
+    page: Any
+    server: Server
+    outside: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+    def open(self, query: str = "") -> Reader:
+        """Open the page and wait for its first frame."""
+        self.page.goto(self.server.address + query)
+        self.page.wait_for_function("window.exoabmFrames > 0")
+        return self
+
+    @property
+    def frames(self) -> int:
+        return int(self.page.evaluate("window.exoabmFrames"))
+
+    @property
+    def clock(self) -> float:
+        """Hours shown on the canvas."""
+        return float(self.page.inner_text(".exo-clock b"))
+
+    def picture(self) -> str:
+        """The canvas as it is."""
+        return str(self.page.evaluate("document.querySelector('.exo-canvas').toDataURL()"))
+
+    def words(self) -> str:
+        return str(self.page.inner_text(".exo-words"))
+
+    def go(self, frames: int = 5) -> None:
+        """Press Go and wait until it moves."""
+        before = self.frames
+        self.page.click(".exo-go")
+        self.page.wait_for_function(f"window.exoabmFrames >= {before + frames}")
+
+    def pause(self) -> None:
+        self.page.click(".exo-go:has-text('Pause')")
+        self.page.wait_for_selector(".exo-go:has-text('Go')")
+
+    def cell_at(self, kind: str) -> tuple[int, float, float]:
+        """Birth id and place on the screen of some cell of a type that nothing lies over."""
+        found = self.page.evaluate(
+            """kind => {
+              const v = document.querySelector('.exo-stage').__vue__, f = v.last, m = v.map;
+              const box = v.$refs.box.getBoundingClientRect();
+              const type = v.world.types.findIndex(t => t.name === kind);
+              for (let i = 0; i < f.n; i++) {
+                if (f.type[i] !== type) continue;
+                const x = (f.xy[2 * i] * m.kx + m.ox) / v.ratio;
+                const y = (m.oy - f.xy[2 * i + 1] * m.ky) / v.ratio;
+                if (x > 80 && x < box.width - 80 && y > 140 && y < box.height - 80)
+                  return [f.birth[i], box.left + x, box.top + y];
+              }
+            }""",
+            kind,
+        )
+        return int(found[0]), float(found[1]), float(found[2])
+
+
+@pytest.fixture
+def reader(browser: Any, server: Server) -> Iterator[Callable[..., Reader]]:
+    """A function that seats a new reader at the page; afterwards their browser must have had no errors."""
+    seated: list[tuple[Any, Reader]] = []
+
+    def seat(at: Server = server, *, width: int = 1280, height: int = 900, **options: Any) -> Reader:
+        context = browser.new_context(viewport={"width": width, "height": height}, **options)
+        context.set_default_timeout(PATIENT)
+        someone = Reader(context.new_page(), at)
+        local = re.compile(r"^(https?|wss?)://127\.0\.0\.1[:/]|^(data|blob):")
+        someone.page.on("request", lambda r: local.match(r.url) or someone.outside.append(r.url))
+        someone.page.on("pageerror", lambda e: someone.errors.append(str(e)))
+        someone.page.on("console", lambda m: m.type == "error" and someone.errors.append(m.text))
+        seated.append((context, someone))
+        return someone
+
+    yield seat
+    for context, someone in seated:
+        context.close()
+        assert someone.errors == []
+        assert someone.outside == []

@@ -1,0 +1,225 @@
+"""Panels, reading, lessons, files, uploads, comparison and share links, as a reader uses them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import re
+import tomllib
+import xml.etree.ElementTree as ET
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def tab(someone: Any, name: str) -> None:
+    someone.page.get_by_role("tab", name=name).click()
+
+
+def download(someone: Any, name: str) -> bytes:
+    with someone.page.expect_download() as waiting:
+        someone.page.get_by_role("button", name=name, exact=True).click()
+    return Path(waiting.value.path()).read_bytes()
+
+
+@pytest.fixture
+def paused(reader: Callable[..., Any]) -> Any:
+    """A reader who let the first scenario run a little, quickly, and paused it."""
+    someone = reader().open("?scenario=signaling&hours=0.5&transport.engine=continuum&clock.step=60")
+    someone.page.wait_for_function("document.querySelector('.exo-clock b').innerText === '0.50'")
+    someone.page.wait_for_selector(".exo-go:has-text('Go')")
+    return someone
+
+
+def test_files_parse_and_agree(paused: Any, tmp_path: Path) -> None:
+    tab(paused, "Take away")
+    png = Image.open(io.BytesIO(download(paused, "Picture (PNG)")))
+    assert png.format == "PNG"
+    gif = Image.open(io.BytesIO(download(paused, "Film (GIF)")))
+    assert gif.n_frames >= 2
+    for name in ("Network (SVG)", "Types (SVG)"):
+        assert ET.fromstring(download(paused, name)).tag.endswith("svg")
+    scenario = tomllib.loads(download(paused, "Scenario (TOML)").decode())
+    assert scenario["transport"]["engine"] == "continuum"
+    metrics = list(csv.DictReader(io.StringIO(download(paused, "Time series (CSV)").decode())))
+    assert float(metrics[-1]["time_h"]) == 0.5
+    links = list(csv.DictReader(io.StringIO(download(paused, "Links (CSV)").decode())))
+    zipfile.ZipFile(io.BytesIO(download(paused, "Run folder (ZIP)"))).extractall(tmp_path)
+    table = pq.read_table(tmp_path / "run" / "communication.parquet").to_pydict()
+    assert [float(row["internalized"]) for row in links] == table["internalized"]
+    stored = pq.read_table(tmp_path / "run" / "metrics.parquet").to_pylist()
+    assert float(metrics[-1]["exosome_free_EV"]) == stored[-1]["exosome_free_EV"]
+
+
+def test_the_share_link_opens_the_same_state(paused: Any, reader: Callable[..., Any]) -> None:
+    tab(paused, "Take away")
+    words = paused.words()
+    link = paused.page.locator(".exo-link").input_value()
+    assert link.startswith(paused.server.address)
+    other = reader().open(link.removeprefix(paused.server.address))
+    other.page.wait_for_function("document.querySelector('.exo-clock b').innerText === '0.50'")
+    other.page.wait_for_selector(".exo-go:has-text('Go')")
+    assert other.words() == words
+    assert "vesicles released" in words
+
+
+def test_panels_show_the_numbers_of_the_table(paused: Any) -> None:
+    tab(paused, "Take away")
+    links = list(csv.DictReader(io.StringIO(download(paused, "Links (CSV)").decode())))
+    total = sum(float(row["internalized"]) for row in links)
+    tab(paused, "Who talks to whom")
+    paused.page.get_by_role("button", name="Types", exact=True).click()
+    said = paused.page.locator("svg[aria-label^='Who sends']").get_attribute("aria-label")
+    assert float(re.search(r"recipient: ([\d.]+)", said).group(1)) == pytest.approx(total, rel=5e-3)
+    for name in ("Chord", "Distance", "Network"):
+        paused.page.get_by_role("button", name=name, exact=True).click()
+        paused.page.wait_for_selector(f".exo-panel [aria-pressed=true]:has-text('{name}')")
+        assert paused.page.locator(".exo-drawing svg").count() == 1
+    paused.page.get_by_role("button", name="Show the numbers").click()
+    paused.page.wait_for_selector(".exo-scroll td")
+    first = paused.page.locator(".exo-scroll tbody tr").first.locator("td").all_inner_texts()
+    strongest = max(links, key=lambda row: float(row["internalized"]))
+    assert first[:2] == [strongest["donor"], strongest["recipient"]]
+    assert float(first[-1]) == pytest.approx(float(strongest["internalized"]), rel=1e-3)
+
+
+def test_every_scenario_has_its_page_beside_it(reader: Callable[..., Any]) -> None:
+    someone = reader().open("?scenario=two_cells")
+    tab(someone, "Read")
+    someone.page.wait_for_selector(".exo-part")
+    headings = someone.page.locator(".exo-part summary").all_inner_texts()
+    assert headings == [
+        "What is it",
+        "How it works",
+        "How to use it",
+        "Things to notice",
+        "Things to try",
+        "Extend",
+        "References",
+    ]
+    someone.page.get_by_text("Things to try").click()
+    assert someone.page.locator(".exo-part[open] table").count() >= 1
+
+
+def test_a_lesson_knows_wrong_from_right(reader: Callable[..., Any]) -> None:
+    someone = reader().open()
+    page = someone.page
+    tab(someone, "Lessons")
+    page.get_by_role("button", name="Begin: How far?").click()
+    assert page.get_by_role("button", name="Run 1 h").count() == 0
+    page.get_by_role("button", name="It grows, then keeps its size").click()
+    page.get_by_role("button", name="Run 1 h").click()
+    page.wait_for_selector(".exo-guide progress")
+    page.get_by_label("Speed").select_option(label="3 h a second")
+    page.wait_for_selector(".exo-answer-field")
+    label = page.locator(".exo-guide .exo-drawing svg").get_attribute("aria-label")
+    square = float(re.search(r"= ([\d,]+) µm²", label).group(1).replace(",", ""))
+    answer, status = page.locator(".exo-answer-field"), page.locator(".exo-status")
+    for text, says in (
+        ("no idea", "A number, please"),
+        (f"{square**0.5:.1f}", "λ is half of it"),
+        (f"{0.7 * square**0.5:.1f}", "Take the square root"),
+    ):
+        answer.fill(text)
+        page.get_by_role("button", name="Check").click()
+        page.wait_for_selector(f".exo-status:has-text('{says}')")
+        assert page.locator(".exo-explain").count() == 0
+    answer.fill(f"{square**0.5 / 2:.1f}")
+    page.get_by_role("button", name="Check").click()
+    page.wait_for_selector(".exo-right-answer")
+    assert "your own run says 43.5 µm" in status.inner_text()
+    assert "You predicted: It grows, then keeps its size." in page.locator(".exo-explain").inner_text()
+    page.get_by_role("button", name="Next step").click()
+    page.wait_for_selector("text=2. Live four times as long")
+
+
+def test_two_runs_side_by_side(reader: Callable[..., Any]) -> None:
+    someone = reader().open("?scenario=two_cells")
+    page = someone.page
+    tab(someone, "Compare")
+    page.get_by_label("What differs").select_option("cell_type.donor.release_rate")
+    page.wait_for_selector("text=A: 60 ")
+    field = page.locator(".exo-compare .exo-answer-field")
+    field.fill("-5")
+    page.get_by_role("button", name="Set").click()
+    page.wait_for_selector(".exo-compare [role=alert]:has-text('outside the allowed')")
+    field.fill("600")
+    page.get_by_role("button", name="Set").click()
+    page.wait_for_selector("h3:has-text('Run B: 600')")
+    page.get_by_role("button", name="Go, both").click()
+    page.wait_for_function("[...document.querySelectorAll('.exo-clock b')].every(b => +b.innerText > 0.3)")
+    page.get_by_role("button", name="Pause both").click()
+    page.wait_for_selector("button:has-text('Go, both')")
+    times = [float(b) for b in page.locator(".exo-clock b").all_inner_texts()]
+    assert len(times) == 2
+    assert abs(times[0] - times[1]) <= 0.1
+    page.get_by_label("What is drawn").select_option("exosome_emitted_EV")
+    page.wait_for_selector("h3:has-text('Both runs')")
+    a, b = map(float, re.findall(r"[AB] ([\d.]+)", page.inner_text("h3:has-text('Both runs')")))
+    assert 4 < b / a < 25
+
+
+def cells(labels: str) -> bytes:
+    rng = np.random.default_rng(2)
+    rows = [
+        f"{x:.1f},{y:.1f},{labels[i % len(labels)]}" for i, (x, y) in enumerate(rng.uniform(0, 150, (40, 2)))
+    ]
+    return "\n".join(["x,y,cell_type", *rows]).encode()
+
+
+def bring(someone: Any, what: str, name: str, data: bytes) -> None:
+    chosen = someone.page.locator(".exo-bring", has_text=what).locator("input")
+    chosen.set_input_files({"name": name, "mimeType": "application/octet-stream", "buffer": data})
+
+
+def test_a_table_of_ones_own_runs(reader: Callable[..., Any]) -> None:
+    someone = reader().open()
+    tab(someone, "Take away")
+    bring(someone, "A table of cells", "my slide.csv", cells("AB"))
+    someone.page.wait_for_selector("text=my_slide.csv: 40 cells")
+    someone.page.get_by_label("Cell type of A").select_option("tumor")
+    someone.page.get_by_label("Cell type of B").select_option("macrophage")
+    someone.page.get_by_role("button", name="Run these cells").click()
+    someone.page.wait_for_selector(".exo-legend:has-text('macrophage')")
+    someone.go()
+    assert "40 cells" in someone.words() or "of 40 cells" in someone.words()
+    tab(someone, "Take away")
+    someone.page.wait_for_selector("text=only a shipped scenario fits into a link")
+
+
+def test_junk_is_refused_in_words_and_the_run_goes_on(reader: Callable[..., Any]) -> None:
+    someone = reader().open()
+    tab(someone, "Take away")
+    for what, name, data, says in (
+        ("A table of cells", "a.csv", b"", "is empty"),
+        ("A table of cells", "../../x.csv", os.urandom(3000), "x.csv"),
+        ("A table of cells", "a.csv", b"<script>alert(1)</script>", "a.csv"),
+        ("A finished run", "a.zip", b"PK no", "not a readable zip"),
+        ("A finished run", "a.zip", os.urandom(2_500_000), "not a readable zip"),
+    ):
+        bring(someone, what, name, data)
+        someone.page.wait_for_selector(f".exo-wrong-answer:has-text('{says}')")
+    someone.go()
+
+
+def test_a_finished_run_opens(paused: Any, reader: Callable[..., Any]) -> None:
+    tab(paused, "Take away")
+    data = download(paused, "Run folder (ZIP)")
+    other = reader().open("?scenario=two_cells")
+    tab(other, "Take away")
+    bring(other, "A finished run", "run.zip", data)
+    other.page.wait_for_selector("section[aria-label='The run run']")
+    facts = other.page.locator("section[aria-label='The run run'] .exo-facts").inner_text()
+    assert "0.5 h" in facts
+    assert "307" in facts
+    other.page.get_by_label("Recorded moment").select_option("0")
+    other.page.wait_for_selector("svg[aria-label*='307 cells took up 0 vesicles']")

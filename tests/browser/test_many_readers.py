@@ -1,0 +1,153 @@
+"""Readers apart, strangers out, and nothing left behind by those who leave."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.browser.conftest import Reader, Server
+
+HOSTILE = (
+    "?scenario=../../../etc/passwd",
+    "?scenario=http://example.org/evil.toml",
+    "?scenario=<script>alert(1)</script>",
+    "?scenario=signaling&layout.table=/etc/passwd",
+    "?scenario=signaling&clock.duration=1e99",
+    "?scenario=signaling&domain.voxel=0.5&hours=1e9",
+    "?scenario=signaling&layout.group.recipient.count=9999999",
+    "?scenario=signaling&cell_type.recipient.uptake_rate=nan",
+    "?scenario=signaling&seed=-1",
+    "?seed=1&seed=2",
+    "?" + "x" * 3000,
+    "?%ff%fe",
+)
+
+
+def shake_hands(server: Server, **headers: str) -> int:
+    """The status of a request to open a WebSocket."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+    usual = {
+        "Upgrade": "websocket",
+        "Connection": "Upgrade",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+        "Sec-WebSocket-Version": "13",
+    }
+    connection.request("GET", "/jupyter/api/kernels/abc/channels?session_id=x", headers=usual | headers)
+    status = connection.getresponse().status
+    connection.close()
+    return status
+
+
+def test_two_readers_are_apart(reader: Callable[..., Reader]) -> None:
+    one, other = reader().open(), reader().open()
+    one.go(frames=10)
+    assert one.clock > 0
+    assert other.clock == 0.0
+    other.page.fill("#knob-cell-type-recipient-uptake-rate-number", "140")
+    other.page.keyboard.press("Tab")
+    other.page.wait_for_selector(".exo-pending")
+    assert one.page.locator(".exo-pending").count() == 0
+    before = one.frames
+    one.page.wait_for_function(f"window.exoabmFrames > {before + 5}")
+
+
+@pytest.mark.parametrize("query", HOSTILE)
+def test_a_hostile_address_is_answered_in_words(query: str, reader: Callable[..., Reader]) -> None:
+    someone = reader()
+    said: list[str] = []
+    someone.page.on("dialog", lambda dialog: (said.append(dialog.message), dialog.dismiss()))
+    someone.open(query)
+    someone.page.wait_for_selector(".exo-trouble")
+    words = someone.page.inner_text(".exo-trouble")
+    assert "Traceback" not in words
+    assert "root:" not in words
+    assert someone.clock == 0.0
+    someone.go(frames=3)
+    assert said == []
+
+
+def test_strangers_are_turned_away(server: Server) -> None:
+    here = f"127.0.0.1:{server.port}"
+    assert server.get("")[0] == 200
+    assert server.get("", Host=f"localhost:{server.port}")[0] == 200
+    assert server.get("", Host="evil.example")[0] == 400
+    assert server.get("", Host="127.0.0.1.evil.example")[0] == 400
+    assert shake_hands(server, Host=here, Origin=f"http://{here}") == 101
+    for origin in ("http://evil.example", "null", "", f"http://127.0.0.1:{server.port + 1}"):
+        assert shake_hands(server, Host=here, Origin=origin) == 403
+    assert shake_hands(server, Host="evil.example", Origin="http://evil.example") == 403
+
+
+def test_it_listens_to_this_machine_only(server: Server) -> None:
+    process = psutil.Process(server.process.pid)
+    listening = {c.laddr.ip for c in process.net_connections("tcp") if c.status == psutil.CONN_LISTEN}
+    assert listening == {"127.0.0.1"}, "although HOST says otherwise"
+
+
+def test_the_browser_is_told_to_load_nothing_from_elsewhere(reader: Callable[..., Reader]) -> None:
+    someone = reader().open()
+    blocked = someone.page.evaluate(
+        "fetch('https://example.org/').then(() => 'loaded', error => 'blocked: ' + error.message)"
+    )
+    assert blocked.startswith("blocked")
+    assert any("Content Security Policy" in error for error in someone.errors)
+    someone.errors.clear()
+
+
+def test_when_all_seats_are_taken_a_page_says_so(
+    start: Callable[..., Server], reader: Callable[..., Reader]
+) -> None:
+    small = start("signaling", "--seats", "1")
+    one = reader(small).open()
+    late = reader(small)
+    late.page.goto(small.address)
+    late.page.wait_for_selector("h1:has-text('All seats are taken')")
+    one.page.close()
+    late.page.wait_for_timeout(500)
+    for _ in range(20):
+        late.page.goto(small.address)
+        late.page.wait_for_selector(".exo-full, .exo-stage")
+        if late.page.locator(".exo-stage").count():
+            break
+    late.page.wait_for_function("window.exoabmFrames > 0")
+
+
+@pytest.mark.slow
+def test_thirty_readers_come_and_go(
+    start: Callable[..., Server], reader: Callable[..., Reader], record_property: Any
+) -> None:
+    own = start()
+    process = psutil.Process(own.process.pid)
+
+    def visit() -> None:
+        someone = reader(own).open()
+        someone.go(frames=3)
+        someone.page.close(run_before_unload=False)
+
+    def settled() -> dict[str, Any]:
+        """Once no reader is left, what the process holds."""
+        end = time.monotonic() + 60
+        while json.loads(own.get("resourcez")[1])["kernels"]["total"]:
+            assert time.monotonic() < end, "a kernel stayed"
+            time.sleep(0.1)
+        time.sleep(1.0)
+        return {"threads": process.num_threads(), "bytes": process.memory_info().rss}
+
+    for _ in range(5):
+        visit()
+    early = settled()
+    for _ in range(25):
+        visit()
+    late = settled()
+    record_property("threads", (early["threads"], late["threads"]))
+    record_property("bytes", (early["bytes"], late["bytes"]))
+    assert late["threads"] <= early["threads"] + 2
+    assert late["bytes"] <= early["bytes"] + 40e6, "two megabytes a visit would be seen"

@@ -1,0 +1,311 @@
+"""The running page: first minute, play and pause, controls, looking back, a clicked cell."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from exoabm import ExosomeModel
+from exoabm.scenario.loader import shipped
+from exoabm.viz.openings import first_setup
+from exoabm.viz.story import seen
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.browser.conftest import Reader, Server
+
+UPTAKE = "#knob-cell-type-recipient-uptake-rate"
+
+
+def test_the_first_minute_is_there_at_once(reader: Callable[..., Reader]) -> None:
+    someone = reader().open()
+    page = someone.page
+    assert page.title().startswith("exoabm")
+    assert "release vesicles" in page.inner_text(".exo-sentence")
+    assert page.locator(".exo-go").inner_text().strip() == "Go"
+    assert page.locator(".exo-knob").count() == 5
+    assert page.locator(".exo-knob-first").count() == 1
+    assert page.locator(".exo-plot svg text", has_text="time (h)").count() == 1
+    assert len(set(someone.picture()[-4000:])) > 20
+    assert someone.clock == 0.0
+    page.click(".exo-answer >> nth=1")
+    assert page.locator(".exo-answer[aria-pressed=true]").count() == 1
+    assert "140" in page.inner_text(".exo-question .exo-note")
+
+
+def test_go_moves_and_pause_stops(reader: Callable[..., Reader], record_property: Any) -> None:
+    someone = reader().open()
+    still = someone.picture()
+    someone.go(frames=20)
+    assert someone.picture() != still
+    assert someone.clock > 0
+    pressed, before = time.monotonic(), someone.frames
+    someone.pause()
+    record_property("pause_s", time.monotonic() - pressed)
+    someone.page.wait_for_timeout(300)
+    after, picture = someone.frames, someone.picture()
+    assert after - before < 30
+    someone.page.wait_for_timeout(500)
+    assert someone.frames == after
+    assert someone.picture() == picture
+    assert re.match(r"After \d+ min: of [\d,]+ vesicles released", someone.words())
+
+
+def test_what_is_shown_is_what_the_model_says(reader: Callable[..., Reader]) -> None:
+    someone = reader().open("?scenario=signaling&seed=4&hours=1&cell_type.recipient.uptake_rate=140")
+    page = someone.page
+    page.wait_for_function("document.querySelector('.exo-clock b').textContent === '1.00'")
+    page.wait_for_selector(".exo-go:has-text('Go')")
+    setup = first_setup("signaling", seed=4).changed({"cell_type.recipient.uptake_rate": "140"})
+    model = ExosomeModel(setup.load(), seed=4)
+    model.run(hours=1)
+    assert someone.words() == seen(model.state)
+    assert page.input_value(f"{UPTAKE}-number") == "140"
+
+
+def test_the_keyboard_does_it_all(reader: Callable[..., Reader]) -> None:
+    someone = reader().open()
+    page = someone.page
+    page.keyboard.press("Space")
+    page.wait_for_selector(".exo-go:has-text('Pause')")
+    page.wait_for_function("window.exoabmFrames > 10")
+    page.keyboard.press("Space")
+    page.wait_for_selector(".exo-go:has-text('Go')")
+    reached = someone.clock
+    page.keyboard.press("s")
+    page.wait_for_function(f"+document.querySelector('.exo-clock b').textContent >= {reached}")
+    speed = page.locator(".exo-speed select")
+    before = float(speed.input_value())
+    page.keyboard.press("+")
+    page.wait_for_function(f"+document.querySelector('.exo-speed select').value > {before}")
+    page.keyboard.press("-")
+    page.wait_for_function(f"+document.querySelector('.exo-speed select').value === {before}")
+    page.keyboard.press("[")
+    page.wait_for_selector(".exo-clock:has-text('recorded')")
+    page.keyboard.press("r")
+    page.wait_for_function("document.querySelector('.exo-clock b').textContent === '0.00'")
+
+
+def test_recorded_frames_are_looked_back_on(reader: Callable[..., Reader]) -> None:
+    someone = reader().open()
+    page = someone.page
+    someone.go(frames=30)
+    someone.pause()
+    page.wait_for_timeout(300)
+    now, picture = someone.clock, someone.picture()
+    page.locator(".exo-film input").evaluate("e => { e.value = 5; e.dispatchEvent(new Event('input')); }")
+    page.wait_for_selector(".exo-clock:has-text('recorded')")
+    page.wait_for_function(f"+document.querySelector('.exo-clock b').textContent < {now}")
+    assert someone.picture() != picture
+    page.click(".exo-live")
+    page.wait_for_function(f"+document.querySelector('.exo-clock b').textContent === {now}")
+    page.wait_for_timeout(200)
+    assert someone.picture() == picture
+
+
+def test_a_slider_is_pending_until_go(reader: Callable[..., Reader]) -> None:
+    someone = reader().open()
+    page = someone.page
+    someone.go(frames=20)
+    someone.pause()
+    page.locator(UPTAKE).focus()
+    page.keyboard.press("End")
+    page.wait_for_selector(".exo-pending:has-text('running with 14')")
+    assert page.input_value(f"{UPTAKE}-number") == "600"
+    assert page.locator(".exo-go").inner_text().strip() == "Go with new values"
+    page.click(".exo-pending button")
+    page.wait_for_selector(".exo-pending", state="detached")
+    page.fill(f"{UPTAKE}-number", "0.2 /min*um^3")
+    page.keyboard.press("Tab")
+    page.wait_for_selector(".exo-pending")
+    page.fill(f"{UPTAKE}-number", "140")
+    page.keyboard.press("Tab")
+    page.click(".exo-go:has-text('Go with new values')")
+    page.wait_for_selector(".exo-pending", state="detached")
+    page.wait_for_selector(".exo-go:has-text('Pause')")
+    assert page.input_value(f"{UPTAKE}-number") == "140"
+
+
+def test_what_cannot_be_a_value_is_said_beside_it(reader: Callable[..., Reader]) -> None:
+    someone = reader().open()
+    page = someone.page
+    page.fill(f"{UPTAKE}-number", "<img src=x onerror=alert(1)>")
+    page.keyboard.press("Tab")
+    page.wait_for_selector(".exo-problem")
+    page.fill(f"{UPTAKE}-number", "-3")
+    page.keyboard.press("Tab")
+    page.wait_for_selector(".exo-problem:has-text('outside the allowed 0 to 1e+06')")
+    assert page.locator(".exo-pending").count() == 0
+    page.click(".exo-knob-first .exo-why")
+    about = page.inner_text(".exo-knob-first .exo-about")
+    assert "1 to 600 um^3/s" in about
+    assert "Bonsergent" in about
+
+
+def test_reset_starts_the_same_run_again(reader: Callable[..., Reader]) -> None:
+    someone = reader().open()
+    page = someone.page
+    start = someone.picture()
+    for _ in range(3):
+        page.keyboard.press("s")
+    page.wait_for_function("document.querySelector('.exo-clock b').textContent === '0.01'")
+    page.wait_for_timeout(300)
+    page.click("[aria-label='Start again']")
+    page.wait_for_function("document.querySelector('.exo-clock b').textContent === '0.00'")
+    page.wait_for_timeout(300)
+    assert someone.picture() == start
+
+
+def test_a_clicked_cell_tells_its_story(reader: Callable[..., Reader]) -> None:
+    someone = reader().open("?scenario=signaling&seed=1&hours=2")
+    page = someone.page
+    page.wait_for_function("document.querySelector('.exo-clock b').textContent === '2.00'")
+    page.wait_for_selector(".exo-go:has-text('Go')")
+    page.wait_for_timeout(300)
+    plain = someone.picture()
+    birth, x, y = someone.cell_at("donor")
+    page.mouse.click(x, y)
+    page.wait_for_selector(f".exo-cell h2:has-text('donor {birth}')")
+    assert "Whom I reached" in page.inner_text(".exo-cell")
+    rows = page.locator(".exo-cell tbody tr").count()
+    assert 1 <= rows <= 8
+    page.wait_for_timeout(200)
+    assert someone.picture() != plain, "its edges light up"
+    page.locator(".exo-view").focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function(f"!document.querySelector('.exo-cell h2').textContent.includes('donor {birth}')")
+    page.keyboard.press("Escape")
+    page.wait_for_selector(".exo-cell", state="detached")
+
+
+def test_zoom_drag_and_show_all(reader: Callable[..., Reader]) -> None:
+    someone = reader().open()
+    page = someone.page
+    whole, bar = someone.picture(), page.inner_text(".exo-bar")
+    for _ in range(3):
+        page.click("[aria-label='Zoom in']")
+    page.wait_for_function(f"document.querySelector('.exo-bar').innerText !== {bar!r}")
+    near = someone.picture()
+    box = page.locator(".exo-view").bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 80, y + 40, steps=4)
+    page.mouse.up()
+    page.wait_for_timeout(200)
+    assert someone.picture() not in (near, whole)
+    assert page.locator(".exo-cell").count() == 0, "a drag is not a click"
+    page.click("[aria-label='Show all']")
+    page.wait_for_timeout(200)
+    assert someone.picture() == whole
+
+
+def test_layers_and_the_scale(reader: Callable[..., Reader]) -> None:
+    someone = reader().open("?scenario=signaling&seed=1&hours=1")
+    page = someone.page
+    page.wait_for_function("document.querySelector('.exo-clock b').textContent === '1.00'")
+    page.wait_for_selector(".exo-go:has-text('Go')")
+    page.wait_for_timeout(300)
+    dots = someone.picture()
+    page.click(".exo-toggle:has-text('concentration')")
+    page.wait_for_selector(".exo-scale:has-text('vesicles/mL')")
+    both = someone.picture()
+    page.click(".exo-toggle:has-text('vesicles')")
+    page.wait_for_selector(".exo-toggle[aria-pressed=false]:has-text('vesicles')")
+    page.wait_for_timeout(200)
+    assert len({dots, both, someone.picture()}) == 3
+    page.click(".exo-scale button:has-text('automatic')")
+    page.wait_for_selector(".exo-scale button[aria-pressed=true]:has-text('fixed')")
+
+
+def test_the_field_instead_of_dots(reader: Callable[..., Reader]) -> None:
+    someone = reader().open("?scenario=signaling&transport.engine=continuum&hours=0.5")
+    page = someone.page
+    page.wait_for_function("document.querySelector('.exo-clock b').textContent === '0.50'")
+    assert page.locator(".exo-toggle:has-text('vesicles')").count() == 0
+    page.wait_for_selector(".exo-scale:has-text('vesicles/mL')")
+    assert "are expected to drift" in someone.words()
+
+
+@pytest.mark.parametrize("scenario", ["tissue", "two_cells", "waste_removal"])
+def test_every_scenario_runs_from_the_menu(scenario: str, reader: Callable[..., Reader]) -> None:
+    someone = reader().open()
+    sentence = someone.page.inner_text(".exo-sentence")
+    someone.page.select_option(".exo-head select", scenario)
+    someone.page.wait_for_function(
+        f"document.querySelector('.exo-sentence').textContent !== {sentence!r}",
+    )
+    someone.page.wait_for_function("document.querySelector('.exo-clock b').textContent === '0.00'")
+    someone.go(frames=5)
+
+
+def test_light_and_dark_are_remembered(reader: Callable[..., Reader]) -> None:
+    someone = reader(color_scheme="dark").open()
+    page = someone.page
+    page.wait_for_selector(".theme--dark .exo")
+    dark = someone.picture()
+    page.click("[aria-label='Switch to light colors']")
+    page.wait_for_selector(".theme--light .exo")
+    page.wait_for_timeout(200)
+    assert someone.picture() != dark
+    someone.open()
+    page.wait_for_selector(".theme--light .exo")
+
+
+@pytest.mark.parametrize("width", [390, 1920])
+def test_nothing_is_wider_than_the_screen_and_nothing_jumps(
+    width: int, reader: Callable[..., Reader]
+) -> None:
+    someone = reader(width=width, height=844).open()
+    page = someone.page
+    wide = "document.documentElement.scrollWidth <= window.innerWidth"
+    assert page.evaluate(wide)
+    someone.go(frames=5)
+    page.wait_for_timeout(700)
+    parts = "['.exo-view', '.exo-player', '.exo-controls', '.exo-plot']"
+    places = f"{parts}.map(s => document.querySelector(s).getBoundingClientRect().top)"
+    before = page.evaluate(places)
+    page.wait_for_timeout(1500)
+    assert page.evaluate(places) == before
+    assert page.evaluate(wide)
+
+
+def test_an_error_is_a_card_and_the_last_good_state_stays(reader: Callable[..., Reader]) -> None:
+    someone = reader().open(
+        "?scenario=signaling&clock.step=60&layout.group.donor.count=28&cell_type.donor.release_rate=30000"
+    )
+    page = someone.page
+    page.click(".exo-go")
+    page.wait_for_selector(".exo-trouble:has-text('the page follows up to 200,000')")
+    page.wait_for_selector(".exo-go:has-text('Go')")
+    assert re.search(r"of [\d,]+ vesicles released", someone.words())
+    page.fill("#knob-cell-type-donor-release-rate-number", "60")
+    page.keyboard.press("Tab")
+    page.click(".exo-go:has-text('Go with new values')")
+    page.wait_for_selector(".exo-trouble", state="detached")
+    page.wait_for_function("+document.querySelector('.exo-clock b').textContent > 0")
+
+
+def test_obstacles_are_drawn(
+    start: Callable[..., Server], reader: Callable[..., Reader], tmp_path: Path
+) -> None:
+    path = tmp_path / "walled.toml"
+    text = shipped()["signaling"].read_text()
+    path.write_text(
+        text.replace(
+            'thickness = "10 um"',
+            'thickness = "10 um"\n[[domain.zone]]\nname = "wall"\nobstacle = true\n'
+            'low = ["0 um", "0 um"]\nhigh = ["1100 um", "20 um"]',
+        )
+    )
+    someone = reader(start(str(path))).open()
+    assert someone.page.locator(".exo-legend:has-text('obstacle')").count() == 1
+    look = """() => { const c = document.querySelector('.exo-canvas'), g = c.getContext('2d');
+      return [...g.getImageData(c.width / 2, c.height - 3, 1, 1).data] }"""
+    assert someone.page.evaluate(look) == [180, 188, 195, 255]
+    assert someone.page.locator(".exo-head select option:checked").inner_text() == "walled"

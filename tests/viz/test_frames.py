@@ -1,0 +1,150 @@
+"""A frame says what the state says, as far as its bytes can."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from exoabm import ExosomeModel
+from exoabm.state import State
+from exoabm.vesicle import Status
+from exoabm.viz.frames import FULL, HAS_DOTS, HAS_FIELD, HEADER, PER_ML, Film, Scale, draw, moment, round_up
+
+
+def parts(frame: bytes) -> dict[str, np.ndarray]:
+    """The arrays of a frame, read by its description."""
+    head, found, at = moment(frame), {}, HEADER.size
+    n, m = head.cells, head.dots
+    layout = [
+        ("birth", np.uint32, (n,)),
+        ("cells", np.uint16, (n, 2)),
+        ("dots", np.uint16, (m, 2)),
+        ("type", np.uint8, (n,)),
+        ("received", np.uint8, (n,)),
+        ("stage", np.uint8, (n,)),
+        ("origin", np.uint8, (m,)),
+        ("field", np.uint8, (head.height, head.width)),
+    ]
+    for name, dtype, shape in layout:
+        size = math.prod(shape) * np.dtype(dtype).itemsize
+        found[name] = np.frombuffer(frame[at : at + size], dtype).reshape(shape)
+        at += size
+    assert at == len(frame)
+    return found
+
+
+def drawn(state: State, *, with_field: bool) -> tuple[dict[str, np.ndarray], Scale, bytes]:
+    scale = Scale()
+    frame = draw(state, 7, scale, with_field=with_field)
+    return parts(frame), scale, frame
+
+
+@pytest.fixture(scope="module")
+def continuum() -> State:
+    model = ExosomeModel("signaling", seed=1)
+    model.run(hours=2)
+    return model.state
+
+
+@pytest.fixture(scope="module")
+def swarm() -> State:
+    model = ExosomeModel("signaling", seed=1, overrides={"transport.engine": "vesicles"})
+    model.run(hours=3)
+    return model.state
+
+
+def test_the_field_is_the_concentration(continuum: State) -> None:
+    found, scale, frame = drawn(continuum, with_field=True)
+    truth = continuum.fields[0].sum(axis=0) * PER_ML / continuum.domain.voxel_volume
+    assert found["field"].shape == truth.shape
+    back = (found["field"] / 255.0) ** 2 * scale.value
+    step = 2 * np.sqrt(truth * scale.value) / 255 + scale.value / 255**2
+    assert np.all(np.abs(back - truth) <= step)
+    assert np.any(np.abs(1.05 * back - truth) > step), "an error of 5 % would be seen"
+    head = moment(frame)
+    assert head.maximum == pytest.approx(truth.max(), rel=1e-6)
+    assert (head.number, head.flags, head.time) == (7, HAS_FIELD, 7200.0)
+
+
+def test_dots_are_the_free_vesicles(swarm: State) -> None:
+    found, _, frame = drawn(swarm, with_field=False)
+    assert swarm.vesicles is not None
+    free = swarm.vesicles.rows(Status.FREE)
+    assert moment(frame).flags == HAS_DOTS
+    assert len(found["dots"]) == len(free) > 50
+    x = found["dots"][:, 0] / 65535 * swarm.domain.extent[0]
+    assert np.abs(x - swarm.vesicles.x[free]).max() < swarm.domain.extent[0] / 65535
+    assert set(found["origin"].tolist()) == {[t.name for t in swarm.types].index("donor")}
+
+
+def test_too_many_dots_are_thinned_by_their_ids(swarm: State, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("exoabm.viz.frames.MOST_DOTS", 40)
+    found, _, frame = drawn(swarm, with_field=False)
+    assert swarm.vesicles is not None
+    assert moment(frame).free == len(swarm.vesicles.rows(Status.FREE))
+    assert 10 <= len(found["dots"]) <= 40
+    again, _, _ = drawn(swarm, with_field=False)
+    assert np.array_equal(found["dots"], again["dots"])
+
+
+@pytest.mark.parametrize("which", ["continuum", "swarm"])
+def test_cells_say_what_they_received(which: str, request: pytest.FixtureRequest) -> None:
+    state = request.getfixturevalue(which)
+    found, _, _ = drawn(state, with_field=False)
+    taken = state.trafficking.internalized.sum(axis=(1, 2))
+    told = state.trafficking.delivered.sum(axis=(1, 2))
+    assert np.array_equal(found["birth"], state.cells.birth_id)
+    assert np.array_equal(found["type"], state.cells.type)
+    expected = np.floor(np.clip(255 * np.log1p(taken) / np.log1p(FULL), 0, 255))
+    assert np.abs(found["received"] - expected).max() <= 1
+    assert np.array_equal(found["stage"] == 2, told >= 1)
+    assert np.array_equal(found["stage"] >= 1, taken >= 1)
+
+
+def test_a_volume_is_seen_from_above() -> None:
+    model = ExosomeModel("two_cells", seed=1)
+    model.run(hours=0.2)
+    found, scale, _ = drawn(model.state, with_field=True)
+    truth = model.state.fields[0].sum(axis=0).mean(axis=0) * PER_ML / model.state.domain.voxel_volume
+    assert found["field"].shape == truth.shape == (20, 20)
+    assert np.unravel_index(found["field"].argmax(), truth.shape) == np.unravel_index(
+        truth.argmax(), truth.shape
+    )
+    assert scale.value == round_up(truth.max())
+
+
+def test_the_automatic_scale_stays_until_it_is_far_off() -> None:
+    scale = Scale()
+    assert scale.follow(0.0) == 0.0
+    assert scale.follow(3.1e6) == 5e6
+    assert scale.follow(4.9e6) == 5e6
+    assert scale.follow(1.3e6) == 5e6
+    assert scale.follow(1.2e6) == 2e6
+    scale.fixed = True
+    assert scale.follow(9e9) == 2e6
+
+
+@pytest.mark.parametrize(("value", "up"), [(1.0, 1.0), (1.01, 2.0), (2.0, 2.0), (4e7, 5e7), (6e-4, 1e-3)])
+def test_rounding_up(value: float, up: float) -> None:
+    assert round_up(value) == pytest.approx(up)
+
+
+def test_a_film_keeps_the_whole_run_evenly() -> None:
+    film = Film(most=50)
+    for number in range(1000):
+        film.add(number.to_bytes(4, "little"))
+    kept = [int.from_bytes(f, "little") for f in film.frames]
+    assert kept[0] == 0
+    assert 25 <= len(kept) <= 50
+    assert len(set(np.diff(kept))) == 1
+    assert 1000 - kept[-1] <= kept[1]
+
+
+def test_a_film_stays_within_its_bytes() -> None:
+    film = Film(most=10_000, most_bytes=100_000)
+    for _ in range(500):
+        film.add(bytes(999))
+    assert sum(map(len, film.frames)) <= 100_000
+    assert len(film) > 40

@@ -1,0 +1,145 @@
+"""Lessons judge by the reader's own run: the truth is right, what is 10 % off is wrong, traps are told."""
+
+from __future__ import annotations
+
+import math
+import re
+
+import pytest
+
+from exoabm import ExosomeModel
+from exoabm.scenario.builder import blueprint
+from exoabm.viz.lessons import LESSONS
+from exoabm.viz.lessons.instruments import INSTRUMENTS
+from exoabm.viz.lessons.lesson import read_number
+from exoabm.viz.limits import LIMITS
+
+STEPS = [(lesson, step) for lesson in LESSONS for step in lesson.steps]
+NAMES = [f"{lesson.key}/{step.key}" for lesson, step in STEPS]
+
+
+@pytest.fixture(scope="module")
+def runs() -> dict[str, tuple[ExosomeModel, dict[str, float]]]:
+    """Every run of every lesson, once, with all that was found up to it."""
+    done: dict[str, tuple[ExosomeModel, dict[str, float]]] = {}
+    made: dict[str, ExosomeModel] = {}
+    for lesson in LESSONS:
+        notes: dict[str, float] = {}
+        for step in lesson.steps:
+            setup = lesson.setup(step)
+            key = repr(setup)
+            if key not in made:
+                made[key] = ExosomeModel(setup.load(), seed=setup.seed)
+                made[key].run()
+            found = step.measure(made[key])
+            done[f"{lesson.key}/{step.key}"] = made[key], notes | found
+            notes |= {f"{step.key}.{name}": value for name, value in found.items()}
+    return done
+
+
+def test_three_lessons_of_five_steps() -> None:
+    assert [lesson.key for lesson in LESSONS] == ["message-in-a-bottle", "how-far", "who-talks-to-whom"]
+    assert all(len(lesson.steps) == 5 for lesson in LESSONS)
+    assert len({lesson.key for lesson in LESSONS}) == len(LESSONS)
+    for lesson in LESSONS:
+        assert len({step.key for step in lesson.steps}) == len(lesson.steps)
+
+
+@pytest.mark.parametrize(("lesson", "step"), STEPS, ids=NAMES)
+def test_the_page_takes_every_run(lesson, step) -> None:
+    loaded = lesson.setup(step).load()
+    LIMITS.admit(blueprint(loaded, 1), step.hours)
+    assert float(loaded.scenario.clock.duration) / 3600 == pytest.approx(step.hours)
+    assert step.instrument in {"", *INSTRUMENTS}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_truth_is_right_and_ten_percent_off_is_wrong(name: str, runs) -> None:
+    _, step = STEPS[NAMES.index(name)]
+    _, found = runs[name]
+    truth = step.truth(found)
+    assert math.isfinite(truth)
+    assert truth != 0
+    assert step.grade(f"{truth:.4g}", found).right
+    assert step.grade(f"{truth:.3g} {step.unit}", found).right
+    off = max(1.6 * step.slack, 1.6 * step.tolerance * abs(truth), 1e-9)
+    for wrong in (truth + off, truth - off):
+        assert not step.grade(f"{wrong:.6g}", found).right
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_traps_are_wrong_and_each_says_its_own(name: str, runs) -> None:
+    _, step = STEPS[NAMES.index(name)]
+    _, found = runs[name]
+    for trap in step.traps:
+        verdict = step.grade(f"{trap.value(found):.6g}", found)
+        assert not verdict.right
+        assert verdict.words == trap.words
+    for junk in ("", "many", "nan", "inf", "1" * 200, "<b>"):
+        assert not step.grade(junk, found).right
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_words_are_filled_in(name: str, runs) -> None:
+    _, step = STEPS[NAMES.index(name)]
+    _, found = runs[name]
+    for text in (step.told(found), step.asked(found)):
+        assert not re.search(r"[{}]|\bnan\b|–(?= of)", text)
+
+
+def test_another_seed_has_another_truth(runs) -> None:
+    """What is right comes from the run: the answer of seed 1 is wrong for seed 2."""
+    lesson = LESSONS[0]
+    step = lesson.steps[1]
+    model = ExosomeModel(lesson.setup(step).load(), seed=2)
+    model.run()
+    other = step.measure(model)
+    mine = runs["message-in-a-bottle/chance"][1]
+    assert step.truth(other) != step.truth(mine)
+    assert not step.grade(f"{step.truth(mine):.4g}", other).right
+
+
+def test_the_law_of_how_far_holds(runs) -> None:
+    """sqrt(D/k) within 1.5 % for the field, within 4 % for single vesicles; not half or twice."""
+    for key, most in (("cloud", 0.015), ("longer", 0.015), ("slower", 0.015), ("noise", 0.04)):
+        found = runs[f"how-far/{key}"][1]
+        assert found["measured"] == pytest.approx(found["law"], rel=most)
+    assert runs["how-far/longer"][1]["law"] == pytest.approx(2 * runs["how-far/cloud"][1]["law"], rel=1e-6)
+    assert runs["how-far/listeners"][1]["measured"] < 0.9 * runs["how-far/longer"][1]["measured"]
+
+
+def test_removing_a_donor_leaves_the_others_links(runs) -> None:
+    seven = runs["who-talks-to-whom/hub"][0].communication
+    six = runs["who-talks-to-whom/remove"][0].communication
+    for donor in range(6):
+        for _, recipient, data in six.out_edges(donor, data=True):
+            assert data["weight"] == pytest.approx(seven[donor][recipient + 1]["weight"], rel=1e-9)
+
+
+@pytest.mark.parametrize("name", sorted(INSTRUMENTS))
+def test_instruments_draw_even_nothing(name: str, runs) -> None:
+    draw = INSTRUMENTS[name]
+    assert "<svg" in draw(runs["who-talks-to-whom/hub"][0])
+    fresh = draw(ExosomeModel("signaling", seed=1))
+    assert "yet" in fresh
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("3.5", 3.5),
+        ("3,5 %", 3.5),
+        ("1,234", 1234),
+        ("1,234.5 um", 1234.5),
+        ("-2", -2),
+        ("1e3", 1000),
+        (".5", 0.5),
+    ],
+)
+def test_numbers_as_people_type_them(text: str, value: float) -> None:
+    assert read_number(text) == value
+
+
+@pytest.mark.parametrize("text", ["", "x", "about 3", "e5", "--1", "1" * 61])
+def test_no_number(text: str) -> None:
+    assert read_number(text) is None

@@ -1,0 +1,140 @@
+"""What the panels print are sums over the run folder's tables, from a live model and from a folder alike."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import xml.etree.ElementTree as ET
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from exoabm import ExosomeModel
+from exoabm.errors import InputError
+from exoabm.viz.exchange import COUNTS, Exchange
+from exoabm.viz.panels import PANELS, WORDS, network_words
+from exoabm.viz.svg import PAGE, PRINT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture(scope="module")
+def live(model: ExosomeModel) -> Exchange:
+    return Exchange.of_state(model.state)
+
+
+@pytest.fixture(scope="module")
+def stored(folder: Path) -> Exchange:
+    return Exchange.of_folder(folder)
+
+
+def test_live_and_stored_are_the_same(live: Exchange, stored: Exchange) -> None:
+    assert len(live) == 7 * 40
+    assert live.names == stored.names
+    assert stored.hours == live.hours == pytest.approx(2.0)
+    for name in ("donor", "donor_type", "recipient", "recipient_type"):
+        assert np.array_equal(getattr(live, name), getattr(stored, name))
+    for count in COUNTS:
+        assert np.array_equal(live.counts[count], stored.counts[count])
+    assert np.array_equal(live.cells.position, stored.cells.position)
+    assert live.cells.styles == stored.cells.styles
+    assert np.array_equal(live.space.size, stored.space.size)
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_every_number_is_a_sum_over_the_table(folder: Path, stored: Exchange, count: str) -> None:
+    table = pq.read_table(folder / "communication.parquet").to_pandas()
+    senders, receivers, values = stored.matrix(count)
+    for i, a in enumerate(senders):
+        for j, b in enumerate(receivers):
+            rows = table[(table.donor_type == a) & (table.recipient_type == b)]
+            assert values[i, j] == pytest.approx(rows[count].sum(), rel=1e-12)
+    for row in PANELS[0].numbers(stored, count):
+        pair = table[(table.donor == row["donor"]) & (table.recipient == row["recipient"])]
+        assert row[count] == pytest.approx(pair[count].sum(), rel=1e-12)
+    if count == "internalized":
+        means = PANELS[3].numbers(stored, count)
+        assert sum(row["sum"] for row in means) == pytest.approx(table[count].sum(), rel=1e-12)
+
+
+def test_network_leaves_out_what_a_cell_keeps_for_itself(stored: Exchange) -> None:
+    start, end, value = stored.between("internalized")
+    assert (start != end).all()
+    assert (np.diff(value) <= 0).all()
+    assert np.array_equal(np.sort(stored.cells.ids[start]), np.repeat(np.arange(7), 40))
+
+
+def test_distance_is_the_short_way_around_a_periodic_face(stored: Exchange) -> None:
+    space = stored.space
+    around = type(space)(space.low, space.size, np.array([True, False, False]))
+    a, b = np.array([[10.0, 10, 5]]), np.array([[590.0, 10, 5]])
+    assert space.distance(a, b)[0] == 580
+    assert around.distance(a, b)[0] == pytest.approx(20)
+
+
+@pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel.key)
+@pytest.mark.parametrize("look", [PAGE, PRINT], ids=["page", "print"])
+def test_panels_are_sound_svg_with_words(live: Exchange, panel, look) -> None:
+    root = ET.fromstring(panel.draw(live, "internalized", look))
+    assert root.get("role") == "img"
+    assert panel.words(live, "internalized") in root.get("aria-label")
+    text = "".join(root.itertext())
+    assert "nan" not in text.lower().split()
+    assert ("var(--" in ET.tostring(root).decode()) == (look is PAGE)
+
+
+def test_panels_of_nothing_say_so() -> None:
+    model = ExosomeModel("two_cells", seed=1)
+    exchange = Exchange.of_state(model.state)
+    for panel in PANELS:
+        for count in WORDS:
+            ET.fromstring(panel.draw(exchange, count, PAGE))
+        assert panel.numbers(exchange, "internalized") in (
+            [],
+            [{"donor_type": "donor", "recipient_type": "recipient", "internalized": 0.0}],
+        )
+
+
+def test_types_only_are_not_drawn_as_cells(folder: Path) -> None:
+    model = ExosomeModel("waste_removal", seed=1, overrides={"layout.group.stressed.count": "20"})
+    model.run(hours=1)
+    exchange = Exchange.of_state(model.state)
+    assert not exchange.by_cell
+    assert len(exchange.between("internalized")[0]) == 0
+    assert "donor type only" in network_words(exchange, "internalized")
+    distance, _, to = exchange.distances("internalized")
+    assert "lower bound" in to
+    assert (distance >= 0).all()
+
+
+def test_cells_that_are_gone_are_left_out(live: Exchange) -> None:
+    keep = live.cells.ids != 0
+    fewer = type(live.cells)(
+        live.cells.ids[keep], live.cells.type[keep], live.cells.position[keep], live.cells.styles
+    )
+    start, end, _ = type(live)(**{**vars(live), "cells": fewer}).between("internalized")
+    assert len(start) == 6 * 40
+    assert (fewer.ids[start] != 0).all()
+    assert (end >= 0).all()
+
+
+@pytest.mark.parametrize(
+    "damage", ["run.json", "communication.parquet", "cells.parquet", "column", "scenario"]
+)
+def test_a_damaged_folder_is_refused_in_words(folder: Path, tmp_path: Path, damage: str) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(folder, broken)
+    if damage == "column":
+        table = pq.read_table(broken / "communication.parquet").drop_columns(["internalized"])
+        pq.write_table(table, broken / "communication.parquet")
+    elif damage == "scenario":
+        about = json.loads((broken / "run.json").read_text())
+        about["scenario"]["domain"]["voxel"] = "-4 um"
+        (broken / "run.json").write_text(json.dumps(about))
+    else:
+        (broken / damage).write_bytes(b"PAR1 no")
+    with pytest.raises(InputError):
+        Exchange.of_folder(broken)

@@ -1,0 +1,185 @@
+"""A session runs as the command line does, stops at once, keeps what it had, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from exoabm import ExosomeModel
+from exoabm.errors import NumericalError, ResourceError
+from exoabm.scenario.loader import LoadedScenario, load
+from exoabm.viz.frames import moment
+from exoabm.viz.limits import LIMITS, Limits, Seats
+from exoabm.viz.session import SPEEDS, Session
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+def wait_for(true: Callable[[], bool], seconds: float = 30.0) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.01)
+
+
+def workers() -> int:
+    return sum(t.name == "exoabm-session" for t in threading.enumerate())
+
+
+@pytest.fixture
+def session(loaded: LoadedScenario) -> Iterator[Session]:
+    made = Session(loaded, seed=1)
+    yield made
+    made.close()
+    wait_for(lambda: workers() == 0)
+
+
+def test_it_runs_as_the_command_line_does(session: Session, loaded: LoadedScenario) -> None:
+    session.play(until=3600.0)
+    wait_for(lambda: not session.playing)
+    model = ExosomeModel(loaded, seed=1)
+    model.run(hours=1)
+    assert session.model.state.time == model.state.time
+    assert np.array_equal(session.model.state.trafficking.internalized, model.state.trafficking.internalized)
+    assert session.model.history.rows == model.history.rows
+
+
+@pytest.mark.parametrize("engine", ["continuum", "vesicles"])
+def test_pauses_and_steps_leave_the_run_as_it_is(engine: str) -> None:
+    scenario = load("signaling", {"layout.group.recipient.count": "30", "transport.engine": engine})
+    session = Session(scenario, seed=5)
+    session.speed = SPEEDS[-1]
+    for _ in range(3):
+        before = session.model.state.step
+        session.play()
+        wait_for(lambda before=before: session.model.state.step > before + 2)  # type: ignore[misc]
+        session.pause()
+        session.step()
+    model = ExosomeModel(scenario, seed=5)
+    for _ in range(session.model.state.step):
+        model.step()
+    assert np.array_equal(session.model.state.ledger.emitted, model.state.ledger.emitted)
+    assert np.array_equal(session.model.state.trafficking.internalized, model.state.trafficking.internalized)
+    session.close()
+
+
+def test_after_a_pause_nothing_moves(session: Session) -> None:
+    session.play()
+    wait_for(lambda: session.model.state.step > 3)
+    session.pause()
+    step, frame = session.model.state.step, session.frame
+    assert moment(frame).time == session.model.state.time
+    time.sleep(0.3)
+    assert session.model.state.step == step
+    assert session.frame is frame
+    assert not session.playing
+
+
+def test_at_most_two_frames_are_under_way(session: Session) -> None:
+    shown: list[int] = []
+    session.show = lambda frame: shown.append(moment(frame).number)
+    session.painted(moment(session.frame).number)
+    session.play()
+    wait_for(lambda: len(shown) == 2)
+    time.sleep(0.4)
+    assert len(shown) == 2, "a browser that does not draw is not sent more"
+    session.painted(shown[0])
+    wait_for(lambda: len(shown) == 3)
+
+
+def test_it_ends_with_the_scenario(loaded: LoadedScenario) -> None:
+    short = load("signaling", dict(loaded.overrides) | {"clock.duration": "0.05 h"})
+    session = Session(short)
+    session.play()
+    wait_for(lambda: session.finished and not session.playing)
+    assert session.model.state.time == pytest.approx(180.0)
+    session.play()
+    assert not session.playing
+
+
+def test_an_error_stops_the_run_and_keeps_a_whole_state(session: Session, loaded: LoadedScenario) -> None:
+    session.step()
+    session.step()
+
+    def break_half_way(seconds: float) -> None:
+        session.model.state.trafficking.internalized += 1.0
+        raise NumericalError("a balance broke")
+
+    session.model.advance_by = break_half_way  # type: ignore[method-assign]
+    session.play()
+    wait_for(lambda: bool(session.error))
+    assert "a balance broke" in session.error
+    whole = ExosomeModel(loaded, seed=1)
+    whole.step()
+    whole.step()
+    assert session.model.state.step == 2
+    assert np.array_equal(session.model.state.trafficking.internalized, whole.state.trafficking.internalized)
+    assert session.model.history.rows == whole.history.rows
+    session.play()
+    assert not session.playing
+
+
+def test_closing_ends_the_worker_even_unpainted(loaded: LoadedScenario) -> None:
+    sessions = [Session(loaded, seed=i) for i in range(4)]
+    for session in sessions:
+        session.show = lambda frame: None
+        session.play()
+    wait_for(lambda: workers() == 4)
+    for session in sessions:
+        session.close()
+    wait_for(lambda: workers() == 0)
+
+
+def test_two_sessions_are_apart(loaded: LoadedScenario) -> None:
+    one, other = Session(loaded, seed=1), Session(loaded, seed=2)
+    one.step()
+    assert one.model.state.step == 1
+    assert other.model.state.step == 0
+    assert one.frame != other.frame
+
+
+def test_a_swarm_beyond_the_cap_stops_the_run() -> None:
+    crowd = load("signaling", {"transport.engine": "vesicles", "layout.group.recipient.count": "5"})
+    session = Session(crowd, limits=Limits(vesicles=40))
+    session.speed = SPEEDS[-1]
+    session.play()
+    wait_for(lambda: bool(session.error))
+    assert "up to 40" in session.error
+
+
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [
+        ({"domain.size": '["9000 um", "9000 um"]'}, "voxels"),
+        ({"layout.group.recipient.count": "6000", "layout.group.recipient.arrange": "overlapping"}, "cells"),
+        ({"clock.duration": "1e5 h"}, "hours"),
+    ],
+)
+def test_what_is_too_large_for_the_page_is_refused(overrides: dict[str, str], says: str) -> None:
+    with pytest.raises(ResourceError, match=says):
+        Session(load("signaling", overrides))
+
+
+def test_shipped_scenarios_fit_the_page() -> None:
+    from exoabm.viz.openings import OPENINGS, first_setup
+
+    for name in OPENINGS:
+        session = Session(first_setup(name).load())
+        assert session.limits is LIMITS
+        assert len(session.frame) > 64
+
+
+def test_seats_are_counted_once_and_given_back() -> None:
+    seats = Seats(2)
+    assert seats.take(1)
+    assert seats.take(1)
+    assert seats.take(2)
+    assert not seats.take(3)
+    seats.leave(1)
+    assert seats.take(3)
+    assert len(seats) == 2

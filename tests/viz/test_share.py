@@ -1,0 +1,112 @@
+"""Links open what they were made of, and nothing else gets through."""
+
+from __future__ import annotations
+
+import pytest
+
+from exoabm.errors import InputError
+from exoabm.viz.knobs import knobs
+from exoabm.viz.openings import first_setup
+from exoabm.viz.setup import Setup
+from exoabm.viz.share import FACES, LONGEST, decode, encode
+
+SHIPPED = ["signaling", "tissue", "two_cells", "waste_removal"]
+
+
+@pytest.mark.parametrize("scenario", SHIPPED)
+def test_a_fresh_setup_has_a_short_link(scenario: str) -> None:
+    setup = first_setup(scenario, seed=7)
+    query = encode(setup, 2.5)
+    assert query == f"scenario={scenario}&seed=7&hours=2.5"
+    assert decode(query).setup == setup
+    assert decode(query).hours == 2.5
+
+
+def test_there_and_back_gives_the_same_model() -> None:
+    values = {
+        "cell_type.recipient.uptake_rate": "140",
+        "vesicle.exosome.half_life": "inf",
+        "transport.engine": "continuum",
+        "layout.group.recipient.count": "30",
+        "domain.faces.x": "open",
+    }
+    setup = first_setup("signaling", seed=2**63 - 1).changed(values)
+    link = decode("?" + encode(setup, 1 / 3))
+    assert link.setup.load().sha256() == setup.load().sha256()
+    assert link.setup.seed == setup.seed
+    assert link.hours == pytest.approx(1 / 3, rel=1e-9)
+
+
+def test_units_may_be_written() -> None:
+    link = decode("scenario=signaling&vesicle.exosome.half_life=30+min")
+    assert dict(link.setup.overrides)["vesicle.exosome.half_life"] == "0.5"
+
+
+@pytest.mark.parametrize("scenario", SHIPPED)
+def test_every_control_of_a_scenario_fits_into_a_link(scenario: str) -> None:
+    setup = first_setup(scenario)
+    controls = knobs(setup.load())
+    assert len(controls) > 15
+    for key, knob in controls.items():
+        link = decode(encode(setup.changed({key: knob.applied})))
+        assert knobs(link.setup.load())[key].applied == knob.applied
+
+
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        ("scenario=../../etc/passwd", "no shipped scenario"),
+        ("scenario=/etc/passwd", "no shipped scenario"),
+        ("scenario=http://example.org/x.toml", "no shipped scenario"),
+        ("scenario=signalling", "did you mean 'signaling'"),
+        ("scenario=signaling&scenario=tissue", "stands twice"),
+        ("scenario=signaling&layout.table=/etc/passwd", "cannot set this"),
+        ("scenario=signaling&layout.table=x.csv", "cannot set this"),
+        ("scenario=signaling&record.fields=1", "cannot set this"),
+        ("scenario=signaling&info.title=<script>alert(1)</script>", "cannot set this"),
+        ("scenario=signaling&domain.size=[1e9,1e9]", "cannot set this"),
+        ("scenario=signaling&__class__=1", "cannot set this"),
+        ("scenario=signaling&cell_type.recipient.uptake=1", "did you mean"),
+        ("scenario=signaling&cell_type.recipient.uptake_rate=-1", "outside the allowed"),
+        ("scenario=signaling&cell_type.recipient.uptake_rate=nan", "cell_type.recipient.uptake_rate"),
+        ("scenario=signaling&cell_type.recipient.uptake_rate=1e400", "cell_type.recipient.uptake_rate"),
+        ("scenario=signaling&cell_type.recipient.uptake_rate=", "cell_type.recipient.uptake_rate"),
+        ("scenario=signaling&cell_type.recipient.uptake_rate={value=1}", "cell_type.recipient.uptake_rate"),
+        ("scenario=signaling&cell_type.recipient.uptake_rate=" + "9" * 500, "too long"),
+        ("scenario=signaling&layout.group.recipient.count=99999999", "outside the allowed"),
+        ("scenario=signaling&transport.engine=os.system", "must be one of"),
+        ("scenario=signaling&domain.faces.x={concentration=1}", "must be one of"),
+        ("seed=-1", "whole number"),
+        ("seed=1.5", "whole number"),
+        ("seed=²", "whole number"),
+        ("seed=9223372036854775808", "whole number"),
+        ("hours=nan", "0 to"),
+        ("hours=inf", "0 to"),
+        ("hours=1e9", "0 to"),
+        ("%ff%fe", "not a share link"),
+        ("a=%ff", "not a share link"),
+        ("novalue", "not a share link"),
+        ("&".join(f"k{i}=1" for i in range(65)), "not a share link"),
+        ("a=" + "b" * LONGEST, "characters"),
+    ],
+)
+def test_hostile_links_are_refused_in_words(query: str, says: str) -> None:
+    with pytest.raises(InputError) as caught:
+        decode(query)
+    assert says in str(caught.value)
+    assert len(str(caught.value)) < 600
+
+
+def test_an_empty_address_opens_the_first_scenario() -> None:
+    assert decode("").setup == first_setup("signaling")
+
+
+def test_a_file_of_ones_own_has_no_link(tmp_path) -> None:
+    with pytest.raises(InputError, match="only a shipped scenario"):
+        encode(Setup(str(tmp_path / "mine.toml"), trusted=True))
+
+
+def test_faces_are_those_of_the_schema() -> None:
+    for key, words in FACES.items():
+        for word in words:
+            assert Setup("two_cells", ((key, word),)).load()

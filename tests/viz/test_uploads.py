@@ -1,0 +1,191 @@
+"""What a reader brings is read as any file is; junk, bombs and ways out are refused in words."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zipfile
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from exoabm.errors import InputError
+from exoabm.viz import takeaway, uploads
+from exoabm.viz.session import Session
+from exoabm.viz.share import encode
+from exoabm.viz.uploads import Shelf, bring_run, bring_table, open_run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def shelf() -> Iterator[Shelf]:
+    shelf = Shelf()
+    yield shelf
+    shelf.close()
+
+
+def table(n: int = 60, spread: float = 200.0) -> bytes:
+    rng = np.random.default_rng(1)
+    xy = rng.uniform(0, spread, (n, 2))
+    kinds = ["CK+", "CD8T", "Martian"]
+    rows = "".join(f"{x:.1f},{y:.1f},{kinds[i % 3]}\n" for i, (x, y) in enumerate(xy))
+    return ("x,y,cell_type\n" + rows).encode()
+
+
+def zipped(folder: Path, prefix: str = "run/") -> bytes:
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+            archive.write(path, prefix + path.relative_to(folder).as_posix())
+    return target.getvalue()
+
+
+def test_a_table_runs(shelf: Shelf) -> None:
+    brought = bring_table(shelf, "C:\\my cells\\slide 7.csv", table())
+    assert brought.file.name == "slide_7.csv"
+    assert brought.labels == {"CD8T": 20, "CK+": 20, "Martian": 20}
+    assert brought.types == {"CD8T": "lymphocyte", "CK+": "tumor", "Martian": "bystander"}
+    setup = brought.setup({"Martian": "stroma"})
+    session = Session(setup.load(), setup.seed)
+    session.step()
+    counts = dict(zip(*np.unique(session.model.state.type_names(), return_counts=True), strict=True))
+    assert counts == {"lymphocyte": 20, "tumor": 20, "stroma": 20}
+    again = setup.changed({"transport.hindrance": "0.4"}).load()
+    assert float(again.scenario.transport.hindrance) == 0.4
+    assert not again.trusted
+    with pytest.raises(InputError, match="only a shipped scenario"):
+        encode(setup)
+    assert b"slide_7.csv" in takeaway.scenario_toml(again)
+
+
+def test_a_wide_table_gets_coarser_voxels_or_is_refused(shelf: Shelf) -> None:
+    assert bring_table(shelf, "a.csv", table(spread=2000)).voxel == 5
+    assert bring_table(shelf, "a.csv", table(spread=4000)).voxel == 10
+    with pytest.raises(InputError, match="spread over"):
+        bring_table(shelf, "a.csv", table(spread=40_000))
+
+
+def test_a_table_named_like_a_shipped_scenario_is_still_ones_own(shelf: Shelf) -> None:
+    with pytest.raises(InputError, match="only a shipped scenario"):
+        encode(bring_table(shelf, "tissue", table()).setup({}))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\x00" * 100,
+        b"PAR1" + b"\x00" * 50,
+        b"PK\x03\x04 spreadsheet",
+        b"x,y\n1,2\n",
+        b"x,y,cell_type\n1,nan,a\n",
+        b"x,y,cell_type\n1,1e999,a\n",
+        b"x,y,cell_type\n1,2,a,b\n",
+        b'x,y,cell_type\n1,2,"open\n3,4,b\n',
+        b"x,y,cell_type\n" + b"1,2,a\n" * 6000,
+        b"x,y,cell_type\n" + b"".join(b"1,2,t%d\n" % i for i in range(60)),
+        b"<html><script>alert(1)</script></html>",
+        b"9" * (uploads.MOST_TABLE_BYTES + 1),
+    ],
+    ids=range(13),
+)
+def test_junk_tables_are_refused(shelf: Shelf, data: bytes) -> None:
+    with pytest.raises(InputError) as caught:
+        bring_table(shelf, "../../../etc/cron.d/x.csv", data)
+    assert "/" not in str(caught.value).split(":")[0]
+
+
+def test_a_type_that_is_none_is_refused(shelf: Shelf) -> None:
+    with pytest.raises(InputError, match="no cell type 'wizard'"):
+        bring_table(shelf, "a.csv", table()).setup({"CK+": "wizard"})
+
+
+def test_a_label_cannot_say_more_than_its_name(shelf: Shelf) -> None:
+    label = 'a" = 1 }\\n[transport]\\nengine = "vesicles'
+    data = "x\ty\tcell_type\n".replace("\t", ",") + f'1,2,"{label.replace(chr(34), chr(34) * 2)}"\n5,60,CK+\n'
+    brought = bring_table(shelf, "a.csv", data.encode())
+    loaded = brought.setup({label: "tumor"}).load()
+    assert loaded.scenario.layout.type_map == {label: "tumor", "CK+": "tumor"}
+    assert loaded.scenario.transport.engine == "continuum"
+
+
+@pytest.mark.parametrize("prefix", ["", "run/", "a_run of mine/"])
+def test_a_run_folder_comes_back(shelf: Shelf, folder: Path, prefix: str) -> None:
+    run = bring_run(shelf, "mine.zip", zipped(folder, prefix))
+    assert run.title == "Signaling at a distance"
+    assert dict(run.facts)["seed"] == "1"
+    assert run.preview.startswith(b"\x89PNG")
+    assert run.moments.tolist() == [0, 3600, 7200]
+    assert len(run.metrics) == 13
+    cells, taken = run.cells_at(-1 + len(run.moments))
+    assert len(cells) == 47
+    assert taken.sum() == pytest.approx(run.exchange.counts["internalized"].sum(), rel=1e-9)
+    assert run.cells_at(0)[1].sum() == 0
+
+
+def test_what_was_taken_away_can_be_brought(shelf: Shelf, loaded) -> None:
+    run = bring_run(shelf, "x.zip", takeaway.run_zip(loaded, seed=3, hours=1))
+    assert run.exchange.hours == 1
+    assert dict(run.facts)["seed"] == "3"
+
+
+def evil(**files: bytes) -> bytes:
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return target.getvalue()
+
+
+def test_nothing_is_written_outside(shelf: Shelf, folder: Path, tmp_path: Path) -> None:
+    data = zipped(folder, "run/")
+    target = io.BytesIO(data)
+    with zipfile.ZipFile(target, "a") as archive:
+        for name in ("../../evil", "/tmp/evil", "run/../../evil.json", "run/sub/summary.json"):
+            archive.writestr(name, b"x")
+    run = bring_run(shelf, "x.zip", target.getvalue())
+    assert {p.name for p in run.folder.iterdir()} <= set(uploads.WANTED)
+    assert [p.name for p in run.folder.parent.iterdir()] == [run.folder.name]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"PK\x03\x04",
+        b"not a zip",
+        evil(a=b"1"),
+        evil(**{"run.json": b"{}"}),
+        evil(**{"run.json": b"[" * 100_000}),
+        evil(**{"a/run.json": b"{}", "b/run.json": b"{}"}),
+        evil(**{f"f{i}": b"" for i in range(uploads.MOST_FILES + 1)}),
+        evil(**{"../run.json": b"{}", "../../run.json": b"{}"}),
+    ],
+    ids=range(9),
+)
+def test_junk_archives_are_refused(shelf: Shelf, data: bytes) -> None:
+    with pytest.raises(InputError):
+        bring_run(shelf, "x.zip", data)
+    assert not [p for p in shelf.place().parent.iterdir() if any(p.iterdir())]
+
+
+def test_a_bomb_does_not_go_off(shelf: Shelf, folder: Path) -> None:
+    data = evil(**{"run.json": b"0" * (4 * uploads.MOST_RUN_BYTES + 1)})
+    assert len(data) < uploads.MOST_RUN_BYTES / 50
+    with pytest.raises(InputError, match="unpacked"):
+        bring_run(shelf, "x.zip", data)
+    # An entry that lies about its length yields no more than it says.
+    at = data.rindex(b"PK\x01\x02") + 24
+    liar = data[:at] + struct.pack("<I", 10) + data[at + 4 :]
+    with pytest.raises(InputError):
+        bring_run(shelf, "x.zip", liar)
+
+
+def test_a_folder_of_the_command_line_opens(folder: Path, tmp_path: Path) -> None:
+    assert open_run(folder).name == "small"
+    with pytest.raises(InputError, match="no run"):
+        open_run(tmp_path)

@@ -1,0 +1,389 @@
+"""The page, put together: run with ``exoabm dash`` or ``solara run exoabm.viz.app``."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import solara
+import solara.server.settings
+
+from exoabm.errors import ExoError
+from exoabm.scenario.loader import load, shipped
+from exoabm.viz.canvas import Canvas
+from exoabm.viz.carry import Bring, TakeAway
+from exoabm.viz.compare import Compare
+from exoabm.viz.controls import Controls, Question
+from exoabm.viz.frames import moment
+from exoabm.viz.guide import Lessons, Progress
+from exoabm.viz.html import Press, html
+from exoabm.viz.knobs import changed, knobs
+from exoabm.viz.limits import SEATS
+from exoabm.viz.openings import first_setup, opening
+from exoabm.viz.reading import ScenarioPage
+from exoabm.viz.session import SPEEDS, Session
+from exoabm.viz.setup import Setup
+from exoabm.viz.share import Link, decode
+from exoabm.viz.story import Story, charts, curves, seen, story
+from exoabm.viz.talk import Communication
+from exoabm.viz.widgets import ChoiceWidget, LookWidget, PlayerWidget, PlotWidget
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+solara.server.settings.telemetry.mixpanel_enable = False
+
+STYLE = Path(__file__).parent / "style.css"
+FIRST = "signaling"
+TABS = {
+    "try": "Try it",
+    "talk": "Who talks to whom",
+    "compare": "Compare",
+    "read": "Read",
+    "lessons": "Lessons",
+    "take": "Take away",
+}
+"""What the right side can show, by a short name."""
+SCENARIO = "EXOABM_SCENARIO"
+"""Environment variable by which the command line names the scenario that the page opens with."""
+
+
+def start(search: str) -> tuple[Link, str]:
+    """What a page opens with, and what was wrong with its address.
+
+    That is the link in the address; without one the scenario of the command line, else the first one.
+    """
+    named = os.environ.get(SCENARIO, FIRST)
+    usual = Link(first_setup(named, trusted=named not in shipped()))
+    try:
+        return (decode(search) if search else usual), ""
+    except ExoError as error:
+        return usual, str(error)
+
+
+@solara.component
+def Layout(children: list[Any] = []) -> None:  # noqa: B006
+    """Nothing around the page but its own style."""
+    solara.Style(STYLE)
+    html("div", "exo", children=children)
+
+
+@solara.component
+def Page() -> None:
+    """The page of one user: a seat, then a running model."""
+    solara.Title("exoabm: cells that talk through vesicles")
+    seat = solara.use_memo(object, [])
+
+    def sit() -> Callable[[], None]:
+        return lambda: SEATS.leave(id(seat))
+
+    taken = solara.use_memo(lambda: SEATS.take(id(seat)), [])
+    solara.use_effect(sit, [])
+    if not taken:
+        _Full()
+        return
+    _Desk()
+
+
+@solara.component
+def _Full() -> None:
+    with html("main", "exo-full"):
+        html("h1", text="All seats are taken")
+        html("p", text=f"{SEATS.most} models run here already. Close one, or come back in a minute.")
+        html("a", "exo-button", text="Try again", attributes={"href": "/"})
+
+
+def _open(setup: Setup) -> Session:
+    """A session, with the speed that its scenario opens at."""
+    loaded = setup.load()
+    session = Session(loaded, setup.seed)
+    session.speed = opening(loaded).speed
+    return session
+
+
+@solara.component
+def _Desk() -> None:
+    search = solara.use_router().search or ""
+    first = solara.use_memo(lambda: _first(search), [])
+    setup = solara.use_reactive(first.setup)
+    problem = solara.use_reactive(first.problem)
+    session = solara.use_reactive(first.session)
+    pulse = solara.use_reactive(0)
+    tab = solara.use_reactive("try")
+    progress = solara.use_reactive(Progress())
+
+    def begin(new: Setup, *, play: bool = False, speed: float = 0.0) -> bool:
+        """Start a new run in place of the present one, which stays if the new one cannot be made."""
+        try:
+            made = _open(new)
+        except ExoError as error:
+            problem.set(str(error))
+            return False
+        problem.set("")
+        session.peek().close()
+        setup.set(new)
+        session.set(made)
+        made.tell = lambda: pulse.set(pulse.peek() + 1)
+        made.speed = speed or made.speed
+        if play:
+            made.play()
+        return True
+
+    def listen() -> Callable[[], None]:
+        session.peek().tell = lambda: pulse.set(pulse.peek() + 1)
+        if first.hours > 0:
+            session.peek().play(until=first.hours * 3600)
+        return lambda: session.peek().close()
+
+    solara.use_effect(listen, [])
+    _Head(setup.value, lambda name: begin(first_setup(name)))
+    _Bench(session.value, setup.value, begin, pulse.value, problem, tab, progress).key(
+        f"bench-{setup.value.scenario}-{session.value.loaded.scenario.transport.engine}"
+    )
+
+
+class _First(NamedTuple):
+    setup: Setup
+    session: Session
+    hours: float
+    problem: str
+
+
+def _first(search: str) -> _First:
+    """What a page opens with; where that cannot be made, the first scenario, and why."""
+    link, problem = start(search)
+    try:
+        return _First(link.setup, _open(link.setup), link.hours, problem)
+    except ExoError as error:
+        usual = first_setup(FIRST)
+        return _First(usual, _open(usual), 0.0, str(error))
+
+
+@solara.component
+def _Head(setup: Setup, on_scenario: Callable[[str], Any]) -> None:
+    titles = solara.use_memo(lambda: {n: load(n).scenario.info.title for n in shipped()}, [])
+    with html("header", "exo-head"):
+        html("span", "exo-brand", text="exoabm")
+        html("span", "exo-motto", text="cells that talk through vesicles")
+        ChoiceWidget.element(
+            label="Scenario",
+            value=setup.scenario,
+            options=[[*pair] for pair in ({setup.scenario: Path(setup.scenario).stem} | titles).items()],
+            on_value=lambda name: name in titles and on_scenario(name),
+        )
+        LookWidget.element()
+
+
+@solara.component
+def _Bench(
+    session: Session,
+    setup: Setup,
+    begin: Callable[..., bool],
+    pulse: int,
+    problem: solara.Reactive[str],
+    tab: solara.Reactive[str],
+    progress: solara.Reactive[Progress],
+) -> None:
+    pending = solara.use_reactive({})
+    past = solara.use_reactive(-1)
+    selected = solara.use_reactive(-1)
+    layers = solara.use_reactive(solara.use_memo(lambda: {"dots": True, "field": session.with_field}, []))
+    chart = solara.use_reactive("")
+    begun = opening(session.loaded)
+    all_knobs = solara.use_memo(lambda: knobs(session.loaded), [id(session)])
+    wanted = changed(all_knobs, pending.value)
+
+    with session.lock:
+        state = session.model.state
+        words = seen(state)
+        plots = charts(state)
+        shown = chart.value if chart.value in plots else next(iter(plots))
+        lines = curves(session.model, plots[shown])
+        tale = story(state, selected.value) if selected.value >= 0 else None
+        time_h = state.time / 3600
+
+    def again(play: bool) -> None:
+        past.set(-1)
+        if begin(setup.changed(wanted), play=play):
+            pending.set({})
+
+    def go() -> None:
+        past.set(-1)
+        if wanted:
+            again(play=True)
+        else:
+            session.play()
+
+    def open_tab(name: str) -> None:
+        if name == "compare":
+            session.pause()
+        tab.set(name)
+
+    def scrub(index: int) -> None:
+        session.pause()
+        past.set(int(index))
+
+    def keep_layers() -> None:
+        """A new run shows what the last one did."""
+        if session.with_field != layers.peek()["field"]:
+            session.with_field = layers.peek()["field"]
+            session.redraw()
+
+    solara.use_effect(keep_layers, [id(session)])
+
+    def set_layers(new: dict[str, Any]) -> None:
+        layers.set({name: bool(new.get(name)) for name in ("dots", "field")})
+        session.with_field = layers.peek()["field"]
+        session.redraw()
+
+    def set_speed(value: float) -> None:
+        session.speed = min(SPEEDS, key=lambda s: abs(s - value))
+        session.tell()
+
+    if tab.value == "compare":
+        with html("main", "exo-wide"):
+            _Tabs(tab.value, open_tab)
+            Compare(setup).key(f"compare-{setup}")
+        return
+    with html("main", "exo-main"):
+        with html("section", "exo-left", attributes={"aria-label": "The model"}):
+            html("p", "exo-sentence", text=begun.sentence)
+            Canvas(
+                session,
+                layers.value,
+                words,
+                links=tale.links if tale else (),
+                selected=selected.value,
+                past=past.value,
+                on_pick=lambda birth: selected.set(int(birth)),
+                on_layers=set_layers,
+            )
+            PlayerWidget.element(
+                playing=session.playing,
+                finished=session.finished,
+                dirty=bool(wanted),
+                time_h=time_h,
+                end_h=session.end / 3600,
+                speed=session.speed,
+                speeds=list(SPEEDS),
+                times=[round(moment(f).time / 3600, 4) for f in list(session.film.frames)],
+                position=past.value,
+                on_go=go,
+                on_pause=session.pause,
+                on_step=lambda: (past.set(-1), session.step()),
+                on_reset=lambda: again(play=False),
+                on_speed=set_speed,
+                on_scrub=scrub,
+                on_live=lambda: past.set(-1),
+            )
+            html(
+                "p", "exo-words", text=words, attributes={"aria-live": "off" if session.playing else "polite"}
+            )
+            if session.error or problem.value:
+                _Trouble(
+                    session.error or problem.value, lambda: again(play=False), stopped=bool(session.error)
+                )
+        with html("section", "exo-right", attributes={"aria-label": "Controls and results"}):
+            if tale:
+                _Cell(tale, lambda: selected.set(-1))
+            _Tabs(tab.value, open_tab)
+            with html("div", "exo-panel", attributes={"role": "tabpanel", "aria-label": TABS[tab.value]}):
+                if tab.value == "try":
+                    Question(begun)
+                    Controls(all_knobs, begun.controls, pending)
+                    _Plot(plots, shown, lines, session.end / 3600, chart.set)
+                elif tab.value == "talk":
+                    Communication(session, pulse)
+                elif tab.value == "read":
+                    ScenarioPage(setup.scenario)
+                elif tab.value == "lessons":
+                    Lessons(session, setup, begin, pulse, progress)
+                elif tab.value == "take":
+                    TakeAway(session, setup, pulse)
+                    Bring(begin)
+
+
+@solara.component
+def _Tabs(value: str, on_value: Callable[[str], Any]) -> None:
+    with html("div", "exo-tabs", attributes={"role": "tablist", "aria-label": "What to do"}):
+        for name, words in TABS.items():
+            chosen = name == value
+            attributes = {"role": "tab", "aria-selected": str(chosen).lower()}
+            Press(words, lambda name=name: on_value(name), "exo-tab", attributes)
+
+
+@solara.component
+def _Trouble(words: str, on_again: Callable[[], None], *, stopped: bool) -> None:
+    with html("div", "exo-trouble", attributes={"role": "alert"}):
+        html(
+            "b",
+            text="The run has stopped; what was computed until then is kept."
+            if stopped
+            else "That cannot be run.",
+        )
+        html("p", text=words)
+        Press("Start again", on_again)
+
+
+@solara.component
+def _Plot(
+    plots: dict[str, Any], shown: str, lines: list[dict[str, Any]], end: float, on_chart: Callable[[str], Any]
+) -> None:
+    with html("section", "exo-card"):
+        ChoiceWidget.element(
+            label="Plot",
+            value=shown,
+            options=[[name, c.title] for name, c in plots.items()],
+            on_value=on_chart,
+        )
+        latest = ", ".join(f"{c['name']} {c['y'][-1]:.4g}" for c in lines if c["y"])
+        PlotWidget.element(
+            series=lines,
+            x_label="time (h)",
+            x_unit="h",
+            y_label=plots[shown].y_label,
+            x_least=min(1.0, end),
+            y_least=1.0,
+            alt=f"{plots[shown].title}, {plots[shown].y_label}: {latest}",
+        )
+
+
+@solara.component
+def _Cell(tale: Story, on_close: Callable[[], None]) -> None:
+    with html("section", "exo-card exo-cell", attributes={"aria-label": f"The story of {tale.title}"}):
+        with html("div", "exo-card-head"):
+            html("h2", text=tale.title)
+            Press("close", on_close)
+        with html("dl", "exo-facts"):
+            for name, value in tale.facts:
+                with html("div"):
+                    html("dt", text=name)
+                    html("dd", text=value)
+        for title, rows in (("Who reached me", tale.reached_by), ("Whom I reached", tale.reached)):
+            if rows:
+                _Partners(title, rows)
+        if tale.note:
+            html("p", "exo-note", text=tale.note)
+
+
+@solara.component
+def _Partners(title: str, rows: tuple[tuple[str, float, float, float | None], ...]) -> None:
+    most = 8
+    html("h3", text=f"{title}: {len(rows)}")
+    with html("table", "exo-table"):
+        with html("thead"), html("tr"):
+            for head in ("cell", "taken up", "delivered", "first contact"):
+                html("th", text=head, attributes={"scope": "col"})
+        with html("tbody"):
+            for who, taken, told, first in rows[:most]:
+                with html("tr"):
+                    for text in (
+                        who,
+                        f"{taken:.3g}",
+                        f"{told:.3g}",
+                        "" if first is None else f"{first:.2f} h",
+                    ):
+                        html("td", text=text)
+    if len(rows) > most:
+        html("p", "exo-note", text=f"and {len(rows) - most} more, in communication.parquet")

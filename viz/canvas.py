@@ -1,0 +1,134 @@
+"""The stage: cells, vesicles and concentration, as the session draws them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import solara
+
+from exoabm.observe.palette import Role, cell_styles, rgb, to_hex
+from exoabm.viz.frames import FULL
+from exoabm.viz.widgets import CanvasWidget
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from exoabm.domain import Domain
+    from exoabm.state import State
+    from exoabm.viz.session import Session
+
+_SHAPES = {Role.SENDS: "triangle", Role.TAKES_UP: "circle", Role.BOTH: "square", Role.NEITHER: "diamond"}
+
+
+def world_of(state: State) -> dict[str, Any]:
+    """What does not change from frame to frame: the extent in um, and how each cell type is drawn.
+
+    Types without cells are left in their place but unnamed, since frames number the types.
+    """
+    counts = np.bincount(state.cells.type, minlength=len(state.types))
+    styles = cell_styles(state.types, counts)
+    return {
+        "extent": [float(length) for length in state.domain.extent[:2]],
+        "full": f"{FULL:g}",
+        "walls": walls(state.domain),
+        "types": [
+            {
+                "name": style.name,
+                "color": style.color,
+                "outline": style.outline,
+                "bright": to_hex(rgb(style.color) + 0.35 * (1 - rgb(style.color))),
+                "shape": _SHAPES[style.role],
+                "radius": cell_type.diameter / 2,
+                "takes": style.role in (Role.TAKES_UP, Role.BOTH),
+                "sends": style.role in (Role.SENDS, Role.BOTH),
+                "named": style.named,
+                "present": bool(count),
+            }
+            for style, cell_type, count in zip(styles, state.types, counts, strict=True)
+        ],
+    }
+
+
+def walls(domain: Domain) -> list[list[float]]:
+    """Obstacles as boxes (x, y, width, height) in shares of the extent, each a run of voxels along x.
+
+    Of a volume, they are those that reach from top to bottom.
+    """
+    if domain.obstacle is None:
+        return []
+    mask = domain.obstacle if domain.dim == 2 else domain.obstacle.all(axis=0)
+    height, width = mask.shape
+    edges = np.diff(np.pad(mask, ((0, 0), (1, 1))).astype(np.int8), axis=1)
+    rows, starts = np.nonzero(edges == 1)
+    _, ends = np.nonzero(edges == -1)
+    return [
+        [start / width, row / height, (end - start) / width, 1 / height]
+        for row, start, end in zip(rows.tolist(), starts.tolist(), ends.tolist(), strict=True)
+    ]
+
+
+@solara.component
+def Canvas(
+    session: Session,
+    layers: dict[str, bool],
+    alt: str,
+    *,
+    links: Sequence[Sequence[Any]] = (),
+    selected: int = -1,
+    past: int = -1,
+    on_pick: Callable[[int], None] | None = None,
+    on_layers: Callable[[dict[str, bool]], None] | None = None,
+) -> None:
+    """Draw a session as it runs, or the recorded frame ``past``.
+
+    Parameters
+    ----------
+    session
+    layers
+        Which of ``dots`` and ``field`` are drawn.
+    alt
+        The picture in words.
+    links
+        Edges lit up: birth id of donor and recipient, weight 0 to 1, whether it leaves the selected cell.
+    selected
+        Birth id of the selected cell, -1 for none.
+    past
+        Index of a recorded frame, -1 for the present.
+    """
+    world = solara.use_memo(lambda: world_of(session.model.state), [id(session)])
+    fixed = solara.use_reactive(session.scale.fixed)
+
+    def fix(value: bool) -> None:
+        session.scale.fixed = bool(value)
+        fixed.set(bool(value))
+
+    element = CanvasWidget.element(
+        world=world,
+        links=list(links),
+        selected=selected,
+        layers=layers,
+        fixed=fixed.value,
+        past=past >= 0,
+        alt=alt,
+        on_painted=session.painted,
+        on_pick=on_pick,
+        on_layers=on_layers,
+        on_fix=fix,
+    )
+
+    def attach() -> Callable[[], None] | None:
+        widget = solara.get_widget(element)
+
+        def show(frame: bytes) -> None:
+            widget.frame = frame
+
+        if past >= 0:
+            show(session.rewind(past))
+            session.mute()
+            return None
+        session.show = show
+        show(session.frame)
+        return session.mute
+
+    solara.use_effect(attach, [id(session), past])

@@ -1,0 +1,305 @@
+"""Take away and bring: files and a link of the run on the page, tables and finished runs of one's own."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import solara
+
+from exoabm.errors import ExoError
+from exoabm.scenario.tables import BYSTANDER
+from exoabm.viz import share, takeaway
+from exoabm.viz.exchange import Exchange
+from exoabm.viz.gif import gif
+from exoabm.viz.html import Press, html
+from exoabm.viz.panels import tissue
+from exoabm.viz.talk import Panels, drawing
+from exoabm.viz.uploads import MOST_RUN_BYTES, MOST_TABLE_BYTES, Shelf, bring_run, bring_table
+from exoabm.viz.widgets import BringWidget, CarryWidget, ChoiceWidget, PlotWidget
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from exoabm.viz.session import Session
+    from exoabm.viz.setup import Setup
+    from exoabm.viz.uploads import Brought, FinishedRun
+
+
+@dataclass(frozen=True)
+class Item:
+    """A file to take away."""
+
+    key: str
+    words: str
+    about: str
+    name: str
+    mime: str
+    make: Callable[[Session], bytes]
+
+
+def _network_svg(session: Session) -> bytes:
+    return takeaway.svg(Exchange.of_state(session.model.state), "network", "internalized")
+
+
+def _types_svg(session: Session) -> bytes:
+    return takeaway.svg(Exchange.of_state(session.model.state), "types", "internalized")
+
+
+def _run(session: Session) -> bytes:
+    hours = session.model.state.time / 3600
+    return takeaway.run_zip(session.loaded, session.seed, hours)
+
+
+ITEMS = (
+    Item(
+        "png",
+        "Picture (PNG)",
+        "field, cells, ledger and reach on one page",
+        "picture.png",
+        "image/png",
+        lambda s: takeaway.png(s.model),
+    ),
+    Item(
+        "network",
+        "Network (SVG)",
+        "the strongest links over the tissue",
+        "network.svg",
+        "image/svg+xml",
+        _network_svg,
+    ),
+    Item("types", "Types (SVG)", "who sends to whom; rows send", "types.svg", "image/svg+xml", _types_svg),
+    Item(
+        "gif",
+        "Film (GIF)",
+        "the recorded frames",
+        "film.gif",
+        "image/gif",
+        lambda s: gif(list(s.film.frames), s.model.state),
+    ),
+    Item(
+        "metrics",
+        "Time series (CSV)",
+        "metrics of the run folder",
+        "metrics.csv",
+        "text/csv",
+        lambda s: takeaway.metrics_csv(s.model),
+    ),
+    Item(
+        "edges",
+        "Links (CSV)",
+        "communication of the run folder",
+        "communication.csv",
+        "text/csv",
+        lambda s: takeaway.edges_csv(s.model),
+    ),
+    Item(
+        "toml",
+        "Scenario (TOML)",
+        "every number with its source",
+        "scenario.toml",
+        "application/toml",
+        lambda s: takeaway.scenario_toml(s.loaded),
+    ),
+    Item(
+        "zip",
+        "Run folder (ZIP)",
+        "all tables, made again from the seed; takes as long as the run",
+        "run.zip",
+        "application/zip",
+        _run,
+    ),
+)
+_UNLOCKED = ("zip", "toml")
+"""Made without the model, so that it may go on meanwhile."""
+
+
+@solara.component
+def TakeAway(session: Session, setup: Setup, pulse: int) -> None:
+    """Files of the run on the page, and a link that opens it again."""
+    busy = solara.use_reactive("")
+    problem = solara.use_reactive("")
+    holder: dict[str, CarryWidget] = solara.use_memo(dict, [])
+    try:
+        link, why = share.encode(setup, session.model.state.time / 3600), ""
+    except ExoError as error:
+        link, why = "", str(error)
+
+    def ask(key: str) -> None:
+        item = next(item for item in ITEMS if item.key == key)
+        widget = holder["widget"]
+        busy.set(key)
+        problem.set("")
+
+        def make() -> None:
+            try:
+                if key in _UNLOCKED:
+                    data = item.make(session)
+                else:
+                    with session.lock:
+                        data = item.make(session)
+                with widget.hold_sync():
+                    widget.filename, widget.mime = f"exoabm-{item.name}", item.mime
+                    widget.content = data
+                    widget.serial += 1
+            except ExoError as error:
+                problem.set(str(error))
+            except Exception as error:  # a thread has nobody above it that could tell
+                problem.set(f"{item.words} could not be made: {type(error).__name__}: {error}")
+            finally:
+                busy.set("")
+
+        threading.Thread(target=make, daemon=True, name="exoabm-carry").start()
+
+    with html("section", "exo-card", attributes={"aria-label": "Take away"}):
+        html("h2", text="Take away")
+        element = CarryWidget.element(
+            items=[[item.key, item.words, item.about] for item in ITEMS],
+            busy=busy.value,
+            link=link,
+            why=why,
+            on_ask=ask,
+        )
+        html("p", "exo-note", text=f"The same from the command line: {setup.command}")
+        if problem.value:
+            html("p", "exo-wrong-answer", text=problem.value, attributes={"role": "alert"})
+    solara.use_effect(lambda: holder.update(widget=solara.get_widget(element)), [])
+
+
+@solara.component
+def Bring(begin: Callable[..., bool]) -> None:
+    """A table of cells to run, or a finished run folder to look at."""
+    shelf = solara.use_memo(Shelf, [])
+    brought: solara.Reactive[Brought | None] = solara.use_reactive(None)
+    run: solara.Reactive[FinishedRun | None] = solara.use_reactive(None)
+    problem = solara.use_reactive("")
+
+    def tidy() -> Callable[[], None]:
+        return shelf.close
+
+    solara.use_effect(tidy, [])
+
+    def take(reader: Callable[..., Any], target: solara.Reactive[Any], name: str, data: bytes) -> None:
+        problem.set("")
+        target.set(None)
+        try:
+            target.set(reader(shelf, name, data))
+        except ExoError as error:
+            problem.set(str(error))
+
+    with html("section", "exo-card", attributes={"aria-label": "Bring your own"}):
+        html("h2", text="Bring your own")
+        BringWidget.element(
+            label="A table of cells …",
+            about="CSV or Parquet with columns x, y and cell_type, in µm; up to 5,000 cells",
+            accept=".csv,.parquet,text/csv",
+            most=MOST_TABLE_BYTES,
+            on_file=lambda name, data: take(bring_table, brought, name, data),
+        )
+        BringWidget.element(
+            label="A finished run …",
+            about="the run folder of exoabm run, zipped",
+            accept=".zip,application/zip",
+            most=MOST_RUN_BYTES,
+            on_file=lambda name, data: take(bring_run, run, name, data),
+        )
+        if problem.value:
+            html("p", "exo-wrong-answer", text=problem.value, attributes={"role": "alert"})
+    if brought.value is not None:
+        _Table(brought.value, begin).key(str(brought.value.file))
+    if run.value is not None:
+        RunView(run.value).key(str(run.value.folder))
+
+
+@solara.component
+def _Table(brought: Brought, begin: Callable[..., bool]) -> None:
+    types = solara.use_reactive(dict(brought.types))
+    options = [[name, name.replace("_", " ")] for name in (*brought.known, BYSTANDER)]
+    with html("section", "exo-card", attributes={"aria-label": "Labels of your table"}):
+        html("h2", text=f"{brought.file.name}: {brought.cells:,} cells")
+        html(
+            "p",
+            "exo-note",
+            text="What does each label mean? A bystander neither sends nor takes up vesicles.",
+        )
+        with html("div", "exo-labels"):
+            for label, count in brought.labels.items():
+                with html("div", "exo-row"):
+                    html("span", "exo-label", text=f"{label} ({count:,})")
+                    ChoiceWidget.element(
+                        label=f"Cell type of {label}",
+                        value=types.value[label],
+                        options=options,
+                        on_value=lambda name, label=label: types.set({**types.peek(), label: name}),
+                    )
+        html(
+            "p",
+            "exo-note",
+            text=f"Voxels of {brought.voxel:g} µm; each type sends and takes up as in “A tissue talks”.",
+        )
+        Press("Run these cells", lambda: begin(brought.setup(types.value)), "exo-strong")
+
+
+@solara.component
+def RunView(run: FinishedRun) -> None:
+    """A finished run, from its tables: what it is, its time series, its cells at each moment, its links."""
+    with html("section", "exo-card", attributes={"aria-label": f"The run {run.name}"}):
+        html("h2", text=run.title)
+        html("p", text=run.summary)
+        with html("dl", "exo-facts"):
+            for name, value in run.facts:
+                with html("div"):
+                    html("dt", text=name)
+                    html("dd", text=value)
+        if run.preview:
+            solara.Image(run.preview, width="100%")
+        _Series(run)
+        _Moments(run)
+    Panels(run.exchange)
+
+
+@solara.component
+def _Series(run: FinishedRun) -> None:
+    names = [name for name in run.metrics.column_names if name != "time_h"]
+    shown = solara.use_reactive(next((n for n in names if n.endswith("_taken_up_EV")), names[0]))
+    ChoiceWidget.element(
+        label="Column of metrics.parquet",
+        value=shown.value,
+        options=[[n, n] for n in names],
+        on_value=shown.set,
+    )
+    pairs = zip(run.metrics["time_h"].to_pylist(), run.metrics[shown.value].to_pylist(), strict=True)
+    known = [(float(t), float(y)) for t, y in pairs if t is not None and y is not None]
+    PlotWidget.element(
+        series=[
+            {
+                "name": "",
+                "color": "#0B5D8A",
+                "bright": "#6FC0EE",
+                "x": [t for t, _ in known],
+                "y": [y for _, y in known],
+            }
+        ],
+        x_label="time (h)",
+        x_unit="h",
+        y_label=shown.value,
+        x_least=0.1,
+        y_least=1e-9,
+        alt=f"{shown.value} over time; {known[-1][1]:.4g} at the end" if known else shown.value,
+    )
+
+
+@solara.component
+def _Moments(run: FinishedRun) -> None:
+    at = solara.use_reactive(len(run.moments) - 1)
+    cells, taken = run.cells_at(at.value)
+    hours = [f"{moment / 3600:.2f} h" for moment in run.moments]
+    ChoiceWidget.element(
+        label="Recorded moment",
+        value=str(at.value),
+        options=[[str(i), f"cells at {words}"] for i, words in enumerate(hours)],
+        on_value=lambda index: at.set(int(index)),
+    )
+    drawing(tissue(cells, run.exchange.space, taken))
+    html("p", "exo-note", text="From cells.parquet: the larger and darker, the more vesicles taken up.")

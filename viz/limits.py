@@ -1,0 +1,93 @@
+"""The caps of a page that anyone may open: what one model may take, and how many there may be."""
+
+from __future__ import annotations
+
+import os
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from exoabm.errors import ResourceError
+
+if TYPE_CHECKING:
+    from exoabm.scenario.builder import Blueprint
+
+SCREEN_HOURS = 24.0 * 14
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a model on the page may take; the command line has no such limits.
+
+    Attributes
+    ----------
+    voxels, cells : int
+        Sites of the grid and cells.
+    concentrations, contacts : int
+        Voxels, and cells, times origins and vesicle kinds.
+    vesicles : int
+        Vesicles followed at once; more stop the run.
+    hours : float
+        Model time of a run.
+    """
+
+    voxels: int = 1 << 18
+    cells: int = 5_000
+    concentrations: int = 4_000_000
+    contacts: int = 500_000
+    vesicles: int = 200_000
+    hours: float = SCREEN_HOURS
+
+    def admit(self, plan: Blueprint, hours: float) -> None:
+        """Refuse a model that is too large for the page.
+
+        Raises
+        ------
+        ResourceError
+            Naming what it has and what is allowed.
+        """
+        kinds, labels, cells = len(plan.kinds), len(plan.labels), len(plan.position)
+        for found, most, words in (
+            (plan.domain.n_voxels, self.voxels, "voxels"),
+            (cells, self.cells, "cells"),
+            (plan.domain.n_voxels * kinds * labels, self.concentrations, "concentrations a step"),
+            (cells * kinds * labels, self.contacts, "pairs of cell and origin"),
+            (hours, self.hours, "hours"),
+        ):
+            if found > most:
+                raise ResourceError(
+                    f"this model has {found:,.0f} {words}; the page takes up to {most:,.0f}. "
+                    "Run it from the command line: exoabm run"
+                )
+
+
+LIMITS = Limits()
+
+
+class Seats:
+    """How many sessions may be open at once; thread-safe."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self._taken: set[int] = set()
+        self._lock = threading.Lock()
+
+    def take(self, who: int) -> bool:
+        """Whether there is a seat for ``who`` (which then has it, once however often it asks)."""
+        with self._lock:
+            if who not in self._taken and len(self._taken) >= self.most:
+                return False
+            self._taken.add(who)
+            return True
+
+    def leave(self, who: int) -> None:
+        """Give the seat back."""
+        with self._lock:
+            self._taken.discard(who)
+
+    def __len__(self) -> int:
+        return len(self._taken)
+
+
+SEATS = Seats(int(os.environ.get("EXOABM_SEATS", "16")))
+"""Of this process; the server says how many before it loads the page."""

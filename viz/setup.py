@@ -1,0 +1,53 @@
+"""What a run on the page is made of: a scenario's name, what is changed in it, and a seed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from exoabm.scenario.loader import load
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from exoabm.scenario.loader import LoadedScenario
+
+
+@dataclass(frozen=True)
+class Setup:
+    """The same setup gives the same run, on the page and by ``command``.
+
+    Attributes
+    ----------
+    scenario : str
+        A shipped name; a path only where ``trusted``, that is from the command line.
+    overrides : tuple of (str, str)
+        Dotted keys and values as text.
+    seed : int
+    trusted : bool
+    """
+
+    scenario: str
+    overrides: tuple[tuple[str, str], ...] = ()
+    seed: int = 1
+    trusted: bool = False
+
+    def load(self) -> LoadedScenario:
+        """Read and check the scenario.
+
+        Raises
+        ------
+        InputError
+            As ``scenario.loader.load`` does.
+        """
+        return load(self.scenario, dict(self.overrides), trusted=self.trusted)
+
+    def changed(self, values: Mapping[str, str]) -> Setup:
+        """The setup with other values for some keys."""
+        return replace(self, overrides=tuple((dict(self.overrides) | dict(values)).items()))
+
+    @property
+    def command(self) -> str:
+        """The command line that runs the same."""
+        sets = "".join(f" --set {key}='{value}'" for key, value in self.overrides)
+        return f"exoabm run {self.scenario} --seed {self.seed}{sets}"

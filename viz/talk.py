@@ -1,0 +1,88 @@
+"""Who talks to whom: the communication panels of a run, drawn anew as it goes on."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import solara
+
+from exoabm.viz.exchange import COUNTS, Exchange, meaning
+from exoabm.viz.html import Press, html
+from exoabm.viz.panels import PANELS, WORDS
+from exoabm.viz.svg import PAGE
+from exoabm.viz.widgets import ChoiceWidget
+
+if TYPE_CHECKING:
+    from exoabm.viz.session import Session
+
+REST = 1.5
+"""Seconds between two drawings of a running model."""
+
+
+@solara.component
+def Communication(session: Session, pulse: int) -> None:
+    """The panels of a live run; ``pulse`` rises as it goes on."""
+    kept = solara.use_memo(lambda: {"at": 0.0, "exchange": None}, [id(session)])
+    stale = time.monotonic() - kept["at"] > REST or not session.playing
+    if kept["exchange"] is None or stale:
+        with session.lock:
+            kept["exchange"] = Exchange.of_state(session.model.state)
+        kept["at"] = time.monotonic()
+    Panels(kept["exchange"])
+
+
+@solara.component
+def Panels(exchange: Exchange) -> None:
+    """A choice of panel and of what is counted, the drawing, and the numbers behind it."""
+    shown = solara.use_reactive("network")
+    count = solara.use_reactive("internalized")
+    numbers = solara.use_reactive(False)
+    panel = next(p for p in PANELS if p.key == shown.value)
+    with html("section", "exo-card"):
+        with html("div", "exo-row"):
+            with html("div", "exo-tabs exo-tabs-small", attributes={"role": "group", "aria-label": "Panel"}):
+                for each in PANELS:
+                    pressed = {"aria-pressed": str(each.key == shown.value).lower()}
+                    Press(each.name, lambda key=each.key: shown.set(key), "exo-tab", pressed)
+            ChoiceWidget.element(
+                label="What is counted",
+                value=count.value,
+                options=[[key, WORDS[key]] for key in COUNTS],
+                on_value=lambda key: count.set(key) if key in WORDS else None,
+            )
+        drawing(panel.draw(exchange, count.value, PAGE))
+        html("p", "exo-words", text=panel.words(exchange, count.value))
+        html(
+            "p",
+            "exo-note",
+            text=f"From {exchange.of}, at {exchange.hours:.2f} h: column {count.value} of "
+            f"communication.parquet, {meaning(count.value)}.",
+        )
+        words = "Hide the numbers" if numbers.value else "Show the numbers"
+        expanded = {"aria-expanded": str(numbers.value).lower()}
+        Press(words, lambda: numbers.set(not numbers.value), "exo-plain", expanded)
+        if numbers.value:
+            _Numbers(panel.numbers(exchange, count.value))
+
+
+def drawing(svg: str) -> None:
+    """An SVG of our own in the page, as wide as its place; it carries its own description."""
+    solara.HTML(tag="div", unsafe_innerHTML=svg, class_="exo-drawing")
+
+
+@solara.component
+def _Numbers(rows: list[dict[str, Any]]) -> None:
+    most = 12
+    region = {"tabindex": "0", "role": "region", "aria-label": "Numbers"}
+    with html("div", "exo-scroll", attributes=region), html("table", "exo-table"):
+        with html("thead"), html("tr"):
+            for name in rows[0] if rows else ("no numbers yet",):
+                html("th", text=name, attributes={"scope": "col"})
+        with html("tbody"):
+            for row in rows[:most]:
+                with html("tr"):
+                    for value in row.values():
+                        html("td", text=f"{value:.4g}" if isinstance(value, float) else str(value))
+    if len(rows) > most:
+        html("p", "exo-note", text=f"and {len(rows) - most:,} more; all of them are under Take away.")

@@ -1,0 +1,313 @@
+"""What a reader brings: a table of cells, a finished run folder. Capped, checked, kept apart, never trusted.
+
+A table is read by ``scenario.tables`` and stands in the scenario *tissue* in place of its own; each label of
+the table is given a cell type. A run folder comes as a zip archive, of which only the files that a run folder
+has are unpacked, and no more of each than it says that it is long.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import shutil
+import tempfile
+import tomllib
+import zipfile
+import zlib
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from exoabm.errors import InputError
+from exoabm.scenario.loader import LoadedScenario, parse, shipped
+from exoabm.scenario.tables import BYSTANDER, map_types, read_table
+from exoabm.viz.exchange import Cells, Exchange, cells_of, read_about, scenario_of
+from exoabm.viz.limits import LIMITS
+from exoabm.viz.setup import Setup
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from exoabm.scenario.schema import Scenario
+
+HOST = "tissue"
+"""The scenario that a table of cells stands in."""
+MOST_TABLE_BYTES = 8 << 20
+MOST_LABELS = 40
+VOXELS = (5.0, 10.0, 20.0)
+"""In um, from the finest; at 20 um two neighbors share a voxel."""
+MOST_RUN_BYTES = 64 << 20
+"""Of a zipped run folder; unpacked it may be four times that."""
+MOST_FILES = 4000
+TABLES = ("metrics.parquet", "cells.parquet", "communication.parquet")
+WANTED = ("run.json", "summary.json", "preview.png", *TABLES)
+BAD_ARCHIVE = (zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, RuntimeError, EOFError, OSError)
+"""What the standard library raises over archives that are damaged, locked or of an unknown method."""
+PREVIEW_START = b"\x89PNG\r\n\x1a\n"
+
+
+@dataclass(frozen=True)
+class BroughtTable(Setup):
+    """A setup whose cells stand in a table of the reader's own.
+
+    Attributes
+    ----------
+    file : Path
+        The table, in a folder of its own; nothing outside it is read.
+    types : tuple of (str, str)
+        Labels of the table and the cell types that they mean; other labels are bystanders.
+    voxel : float
+        In um.
+    """
+
+    file: Path = field(default_factory=Path)
+    types: tuple[tuple[str, str], ...] = ()
+    voxel: float = 5.0
+
+    def load(self) -> LoadedScenario:
+        """See ``Setup``."""
+        import tomli_w
+
+        raw = tomllib.loads(shipped()[HOST].read_text(encoding="utf-8"))
+        raw["layout"] = {"table": self.file.name, "type_map": dict(self.types), "unmapped": "bystander"}
+        raw["domain"]["voxel"] = f"{self.voxel:g} um"
+        return parse(
+            tomli_w.dumps(raw).encode(),
+            name=self.scenario,
+            folder=self.file.parent,
+            overrides=dict(self.overrides),
+            trusted=False,
+        )
+
+
+class Shelf:
+    """A folder for what one reader brought; gone when it is closed."""
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="exoabm-")
+        self._count = 0
+
+    def place(self) -> Path:
+        """A new empty folder in it."""
+        self._count += 1
+        path = Path(self._folder.name) / str(self._count)
+        path.mkdir()
+        return path
+
+    def close(self) -> None:
+        """Remove all of it."""
+        self._folder.cleanup()
+
+
+@dataclass(frozen=True)
+class Brought:
+    """A table that could be read: its labels, how many cells have each, and the cell type each would be.
+
+    A label that means nothing to the scenario is a bystander until the reader says otherwise.
+    """
+
+    file: Path
+    cells: int
+    labels: dict[str, int]
+    types: dict[str, str]
+    known: tuple[str, ...]
+    voxel: float
+
+    def setup(self, types: Mapping[str, str], seed: int = 1) -> BroughtTable:
+        """The setup with these cell types; labels without one are bystanders.
+
+        Raises
+        ------
+        InputError
+            If a type is none of the scenario's.
+        """
+        chosen = {label: types.get(label, self.types[label]) for label in self.labels}
+        for label, name in chosen.items():
+            if name not in (*self.known, BYSTANDER):
+                raise InputError(f"{label!r}: no cell type {name[:60]!r}; known: {', '.join(self.known)}")
+        pairs = tuple((label, name) for label, name in chosen.items() if name != BYSTANDER)
+        return BroughtTable(self.file.name, (), seed, False, self.file, pairs, self.voxel)
+
+
+def bring_table(shelf: Shelf, name: str, data: bytes) -> Brought:
+    """Keep and read a table of cells.
+
+    Raises
+    ------
+    InputError
+        Naming the file, the column and the row, as ``scenario.tables`` does.
+    """
+    if len(data) > MOST_TABLE_BYTES:
+        raise InputError(f"{_tame(name)}: larger than the {MOST_TABLE_BYTES >> 20} MiB that the page takes")
+    suffix = ".parquet" if data.startswith(b"PAR1") else ".csv"
+    file = shelf.place() / (_tame(name) + suffix)
+    file.write_bytes(data)
+    table = read_table(file, max_bytes=MOST_TABLE_BYTES, max_cells=LIMITS.cells)
+    words, counts = np.unique(table.types, return_counts=True)
+    if len(words) > MOST_LABELS:
+        raise InputError(
+            f"{file.name}: {len(words)} different cell types; the page takes up to {MOST_LABELS}. "
+            "Is this the column of cell types?"
+        )
+    host = parse(shipped()[HOST].read_bytes(), name=HOST, folder=file.parent).scenario
+    known = tuple(cell.name for cell in host.cell_type)
+    meant = map_types(words, host.layout.type_map, known, unmapped="bystander")
+    rows = zip(counts.tolist(), words.tolist(), meant.tolist(), strict=True)
+    by_count = sorted(rows, key=lambda row: (-row[0], row[1]))
+    return Brought(
+        file=file,
+        cells=len(table.types),
+        labels={label: count for count, label, _ in by_count},
+        types={label: kind for _, label, kind in by_count},
+        known=known,
+        voxel=_voxel(np.ptp(table.positions[:, :2], axis=0) + 2 * float(host.domain.margin)),
+    )
+
+
+def _voxel(extent: np.ndarray) -> float:
+    """The finest voxel, in um, with which a slab of this extent is not too large for the page."""
+    for voxel in VOXELS:
+        if np.prod(np.ceil(extent / voxel)) <= LIMITS.voxels:
+            return voxel
+    raise InputError(
+        f"the cells spread over {extent[0]:.0f} x {extent[1]:.0f} um, more than the page can hold; "
+        "choose a part of them, or use the command line"
+    )
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """A run folder that was opened: what it says of itself, its tables, its exchange at the end.
+
+    ``moments`` are the recorded times in s, and ``cells_at`` gives the cells at one of them with the vesicles
+    that each had taken up.
+    """
+
+    name: str
+    folder: Path
+    title: str
+    facts: tuple[tuple[str, str], ...]
+    metrics: pa.Table
+    moments: np.ndarray
+    exchange: Exchange
+    preview: bytes
+    summary: str
+    _cells: pa.Table = field(repr=False)
+    _scenario: Scenario = field(repr=False)
+
+    def cells_at(self, index: int) -> tuple[Cells, np.ndarray]:
+        """Cells at a recorded moment, and the vesicles that each had taken up by then."""
+        time = float(self.moments[min(max(index, 0), len(self.moments) - 1)])
+        rows = self._cells.filter(pc.equal(self._cells["time_s"], time))
+        taken = np.zeros(len(rows))
+        for name in rows.column_names:
+            if name.endswith("_internalized"):
+                taken += rows[name].to_numpy()
+        return cells_of(rows, self._scenario), taken
+
+
+def bring_run(shelf: Shelf, name: str, data: bytes) -> FinishedRun:
+    """Unpack a zipped run folder and open it.
+
+    Raises
+    ------
+    InputError
+        If it is no zip archive, too large, holds no run, or one that cannot be read.
+    """
+    if len(data) > MOST_RUN_BYTES:
+        raise InputError(f"{_tame(name)}: larger than the {MOST_RUN_BYTES >> 20} MiB that the page takes")
+    folder = shelf.place()
+    try:
+        _unpack(data, folder)
+        return open_run(folder, name=_tame(name))
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def open_run(folder: Path, *, name: str = "") -> FinishedRun:
+    """Open a finished run folder.
+
+    Raises
+    ------
+    InputError
+        If it holds no run, or one that cannot be read.
+    """
+    name = name or folder.name
+    if not (folder / "run.json").is_file():
+        raise InputError(f"{name} holds no run (there is no run.json in it)")
+    about, exchange = read_about(folder), replace(Exchange.of_folder(folder), of=name)
+    try:
+        metrics = pq.read_table(folder / "metrics.parquet")
+        cells = pq.read_table(folder / "cells.parquet")
+        moments = np.unique(cells["time_s"].to_numpy())
+        if "time_h" not in metrics.column_names or not len(metrics) or not np.isfinite(moments).all():
+            raise InputError(f"{name}: metrics.parquet has no time series")
+        seed, engine = int(about["seed"]), str(about["engine"])
+        version = str(about["versions"]["exoabm"])
+        scenario = scenario_of(about)
+    except (OSError, KeyError, ValueError, TypeError, pa.ArrowException) as error:
+        raise InputError(f"{name}: not a readable run folder: {str(error)[:200]}") from None
+    preview = folder / "preview.png"
+    image = preview.read_bytes() if preview.is_file() else b""
+    return FinishedRun(
+        name=name,
+        folder=folder,
+        title=scenario.info.title,
+        facts=(
+            ("scenario", str(about.get("scenario_name", ""))[:80]),
+            ("seed", str(seed)),
+            ("engine", engine[:40]),
+            ("model time", f"{exchange.hours:g} h"),
+            ("cells", f"{len(exchange.cells):,}"),
+            ("links", f"{len(exchange):,}"),
+            ("exoabm", version[:40]),
+        ),
+        metrics=metrics,
+        moments=moments,
+        exchange=exchange,
+        preview=image if image.startswith(PREVIEW_START) else b"",
+        summary=scenario.info.question or scenario.info.summary,
+        _cells=cells,
+        _scenario=scenario,
+    )
+
+
+def _unpack(data: bytes, folder: Path) -> None:
+    """Write the wanted files of the one run folder in an archive; names lead nowhere else."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            entries = archive.infolist()
+            if len(entries) > MOST_FILES:
+                raise InputError(f"the archive has {len(entries)} files; a run folder has fewer")
+            root = _root([entry.filename for entry in entries])
+            chosen = [(e, w) for e in entries for w in WANTED if e.filename == root + w]
+            if sum(entry.file_size for entry, _ in chosen) > 4 * MOST_RUN_BYTES:
+                raise InputError("unpacked, the run would be larger than the page takes")
+            for entry, wanted in chosen:
+                with archive.open(entry) as packed, (folder / wanted).open("wb") as target:
+                    left = entry.file_size
+                    while left > 0 and (part := packed.read(min(left, 1 << 20))):
+                        left -= target.write(part)
+    except BAD_ARCHIVE as error:
+        raise InputError(f"not a readable zip archive: {str(error)[:120]}") from None
+
+
+def _root(names: list[str]) -> str:
+    """The folder in the archive that ``run.json`` stands in, "" for the top."""
+    pattern = re.compile(r"(?:[^/\\]{1,100}/)?run\.json")
+    found = [name.removesuffix("run.json") for name in names if pattern.fullmatch(name)]
+    if len(found) != 1:
+        raise InputError("the archive must hold one run folder, with run.json in it")
+    return found[0]
+
+
+def _tame(name: str) -> str:
+    """A file name without path, suffix or odd letters, fit to be shown and to name a file."""
+    stem = Path(name.replace("\\", "/")).name.rsplit(".", 1)[0]
+    return re.sub(r"[^A-Za-z0-9_\-]+", "_", stem).strip("_")[:60] or "upload"
