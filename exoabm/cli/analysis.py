@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from exoabm.batch.sensitivity import Sensitivity
     from exoabm.scenario.loader import LoadedScenario
 
+ROUNDING = 1e-9
+"""An interval below this share of its number is 0."""
 TIED = 0.95
 """Correlation from which two fitted numbers are said to be tied."""
 
@@ -261,8 +263,8 @@ def _goes_on() -> Iterator[None]:
 
 def _print_sensitivity(found: Sensitivity) -> None:
     table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("* assumed", no_wrap=True)
-    for name in ("mu*", "alone", "with others"):
+    table.add_column("* assumed", overflow="fold")
+    for name in ("mu*", "alone", "in all"):
         table.add_column(name, justify="right", no_wrap=True)
     for index in found.indices:
         shares = ["left out", ""]
@@ -270,8 +272,8 @@ def _print_sensitivity(found: Sensitivity) -> None:
             pairs = ((index.first, index.first_half), (index.total, index.total_half))
             shares = [f"{share:.2f} ± {half:.2f}" for share, half in pairs]
         table.add_row(
-            escape(index.factor.key) + " *" * index.factor.assumed,
-            f"{index.mu_star:.2g} ± {index.mu_star_half:.2g}",
+            ("*" if index.factor.assumed else " ") + escape(index.factor.key),
+            f"{index.mu_star:.2g} ± {max(index.mu_star_half - ROUNDING * index.mu_star, 0):.1g}",
             *shares,
         )
     out.print(table)

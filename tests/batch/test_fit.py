@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import runpy
 from pathlib import Path
 
 import numpy as np
@@ -233,3 +234,26 @@ def test_beads_of_one_size_show_the_width_of_the_instrument() -> None:
 def test_what_is_no_histogram_is_refused(center, height) -> None:
     with pytest.raises(InputError, match="histogram"):
         fit_diameters(np.array(center, float), {"a": np.array(height, float)})
+
+
+# What the docs show.
+
+
+@pytest.mark.slow
+def test_the_example_of_abc_finds_the_numbers_again(tmp_path, monkeypatch, capsys) -> None:
+    """95 % intervals of the posterior hold the truth; the seed of data and of the example are fixed."""
+    page = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    code = page.split("## How to fit by approximate Bayesian computation")[1].split("```python\n")[1]
+    noisy = {"cell_type.donor.secretion": "poisson", "clock.step": "1 h", "domain.voxel": "40 um"}
+    names, truth = ("exosome_emitted_EV", "exosome_free_EV"), {RATE: "600 / h", LIFE: "6 h"}
+    rows = np.column_stack([HOURS, synthetic(noisy, 5, names, truth)])
+    monkeypatch.chdir(tmp_path)
+    np.savetxt("measured.csv", rows, delimiter=",", header=",".join(("time_h", *names)), comments="")
+    Path("example.py").write_text(code.split("```")[0], encoding="utf-8")
+    runpy.run_path("example.py")
+    lines = [line.split(" ", 1) for line in capsys.readouterr().out.splitlines()]
+    for (key, text), true in zip(lines, (600, 6), strict=True):
+        low, middle, high = (float(word) for word in text.replace("/", " ").replace("h", " ").split())
+        assert key in truth
+        assert low < true < high
+        assert low < middle < high < 16 * low  # the prior spans factors of 20 and 48
