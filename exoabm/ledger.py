@@ -31,10 +31,11 @@ class Ledger:
     """Where the emitted vesicles are, per vesicle kind and origin; every account is (K, L), float64.
 
     ``free`` includes what left a cell's surface in the last step and enters the medium in the next.
+    ``cleared`` includes what was bound to a cell that died, ``lysosomal`` what was in its endosomes.
     ``internalized`` counts vesicles inside endosomes now; how many were ever taken up is the sum of
     ``internalized``, ``lysosomal``, ``delivered`` and ``recycled_out``. A recycled vesicle counts as emitted
-    once more. Vesicles that come in through a face held at a concentration count as emitted by the
-    reservoir; ``entered`` says how many.
+    once more. Vesicles that come in through a face held at a concentration, or as a dose, count as emitted by
+    the reservoir or the dose; ``entered`` says how many.
     """
 
     kinds: tuple[str, ...]
@@ -51,6 +52,14 @@ class Ledger:
 
     def __getitem__(self, place: str) -> np.ndarray:
         return self.accounts[place]
+
+    def widen(self, labels: tuple[str, ...]) -> None:
+        """Keep accounts for more origins; the new ones stand at the end of ``labels``."""
+        more = len(labels) - len(self.labels)
+        self.labels = labels
+        self.emitted, self.entered = (np.pad(a, ((0, 0), (0, more))) for a in (self.emitted, self.entered))
+        for place, account in self.accounts.items():
+            self.accounts[place] = np.pad(account, ((0, 0), (0, more)))
 
     def residual(self) -> np.ndarray:
         """Emitted minus the sum over all places, relative to emitted (at least 1), (K, L)."""
@@ -86,20 +95,21 @@ class Ledger:
 
 @dataclass
 class WasteLedger:
-    """initial + produced + recaptured = held + degraded + exported, in waste units."""
+    """initial + produced + recaptured = held + degraded + exported + debris of the dead, in waste units."""
 
     initial: float = 0.0
     produced: float = 0.0
     recaptured: float = 0.0
     degraded: float = 0.0
     exported: float = 0.0
+    debris: float = 0.0
     held: float = 0.0
     tolerance: float = 1e-9
 
     def check(self, time: float) -> None:
         """Stop the run where the balance is broken; see ``Ledger.check``."""
         incoming = self.initial + self.produced + self.recaptured
-        gap = incoming - self.held - self.degraded - self.exported
+        gap = incoming - self.held - self.degraded - self.exported - self.debris
         if not abs(gap) <= self.tolerance * max(incoming, 1.0):
             raise NumericalError(
                 f"the waste balance is off by {gap:.3g} of {incoming:.6g} at {time / 3600:.6g} h"

@@ -12,6 +12,7 @@ from exoabm.observe.metrics import Metrics
 from exoabm.observe.recorder import Recorder
 from exoabm.scenario.builder import blueprint, build_state, make_engine
 from exoabm.scenario.loader import LoadedScenario, load
+from exoabm.scenario.treatment import make_course
 from exoabm.schedule import Step, advance
 from exoabm.streams import Streams
 from exoabm.transport.expected import TransferMatrix, transfer_matrix
@@ -77,6 +78,7 @@ class ExosomeModel(Model):  # type: ignore[misc]
         plan = blueprint(scenario, self.streams.seed)
         self.estimate = plan.estimate
         self.state = build_state(scenario, plan, self.streams)
+        self.course = make_course(scenario, self.state)
         if snapshot is not None:
             checkpoint.restore(self.state, snapshot)
             self.steps = self.state.step
@@ -84,8 +86,7 @@ class ExosomeModel(Model):  # type: ignore[misc]
         self.history = Metrics(float(self.scenario.record.metrics))
         self.recorder = Recorder()
         self.recorder.add(self.history, self.state)
-        for row in range(len(self.state.cells)):
-            Cell(self, row)
+        self._agents = {int(name): Cell(self, int(name)) for name in self.state.cells.birth_id}
 
     @property
     def scenario(self) -> Scenario:
@@ -106,7 +107,13 @@ class ExosomeModel(Model):  # type: ignore[misc]
 
     def advance_by(self, seconds: float) -> None:
         """Advance by one coupling step of any length."""
-        advance(Step(self.state, self.engine, self.recorder, seconds))
+        step = Step(self.state, self.engine, self.recorder, seconds, self.course)
+        born, died = self.state.lineage.born, len(self.state.lineage.dead)
+        advance(step)
+        for name in self.state.lineage.dead["birth_id"][died:].tolist():
+            self._agents.pop(name).remove()
+        for name in range(born, self.state.lineage.born):
+            self._agents[name] = Cell(self, name)
 
     def run(self, hours: float | None = None, *, progress: Callable[[float], Any] | None = None) -> None:
         """Run for ``hours`` of model time, or for the scenario's duration.

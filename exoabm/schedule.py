@@ -7,16 +7,22 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from exoabm.cells.contents import receive_cargo
+from exoabm.cells.fate import decide
+from exoabm.cells.motility import move
+from exoabm.cells.response import respond
 from exoabm.cells.secretion import secrete, unbind
+from exoabm.cells.turnover import turn_over
 from exoabm.cells.uptake import receive_waste, take_up
-from exoabm.state import BOOKED, Event
+from exoabm.state import BOOKED, PASSED, Emissions, Event
 from exoabm.vesicle import Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from exoabm.observe.recorder import Recorder
-    from exoabm.state import Emissions, Passage, State, Uptake
+    from exoabm.state import Passage, State, Turnover, Uptake
+    from exoabm.therapy.course import Course
     from exoabm.transport.engine import Engine
 
 
@@ -28,10 +34,19 @@ class Step:
     engine: Engine
     recorder: Recorder
     dt: float
+    course: Course | None = None
+    dosed: Emissions = field(default_factory=Emissions.none)
     released: Emissions = field(init=False)
     unbound: Emissions = field(init=False)
     passage: Passage = field(init=False)
     uptake: Uptake = field(init=False)
+    position: np.ndarray | None = None
+    turnover: Turnover | None = None
+
+
+def _dose(step: Step) -> None:
+    if step.course is not None:
+        step.dosed = step.course.advance(step.state, step.dt)
 
 
 def _secrete(step: Step) -> None:
@@ -40,7 +55,7 @@ def _secrete(step: Step) -> None:
 
 
 def _transport(step: Step) -> None:
-    step.passage = step.engine.advance(step.state, (step.released, step.unbound), step.dt)
+    step.passage = step.engine.advance(step.state, (step.released, step.unbound, step.dosed), step.dt)
 
 
 def _take_up(step: Step) -> None:
@@ -49,30 +64,50 @@ def _take_up(step: Step) -> None:
 
 def _respond(step: Step) -> None:
     receive_waste(step.state, step.uptake)
+    receive_cargo(step.state, step.uptake)
+    respond(step.state, step.dt)
+
+
+def _move(step: Step) -> None:
+    step.position = move(step.state, step.dt)
+
+
+def _decide_fate(step: Step) -> None:
+    where = step.state.cells.position if step.position is None else step.position
+    step.turnover = decide(step.state, where, step.dt)
 
 
 def _commit(step: Step) -> None:
-    state, way, rows = step.state, step.state.trafficking, step.released
+    state, rows, ledger = step.state, step.released, step.state.ledger
     np.add.at(state.released, (rows.cell, rows.kind), rows.count)
-    ledger = state.ledger
-    np.add.at(ledger.emitted, (rows.kind, rows.label), rows.count)
+    for emitted in (rows, step.dosed):
+        np.add.at(ledger.emitted, (emitted.kind, emitted.label), emitted.count)
+    np.add.at(ledger.entered, (step.dosed.kind, step.dosed.label), step.dosed.count)
     ledger.entered += step.passage.entered
     ledger.emitted += step.passage.entered + step.uptake.recycled.sum(axis=0)
+    ledger["cleared"][:] += step.passage.cleared
+    ledger["escaped"][:] += step.passage.escaped
+    if step.position is not None:
+        state.cells.position = step.position
+    if step.turnover is not None:
+        turn_over(state, step.turnover, state.time + step.dt)
+    way, buried = state.trafficking, state.lineage.totals
     ledger["free"][:] = step.engine.free(state) + way.returning.sum(axis=0)
     ledger["bound"][:] = way.bound.sum(axis=0)
     ledger["internalized"][:] = way.endosomal.sum(axis=0)
-    ledger["lysosomal"][:] = way.lysosomal.sum(axis=0)
-    ledger["recycled_out"][:] = way.recycled.sum(axis=0)
-    ledger["delivered"][:] = way.delivered.sum(axis=0)
-    ledger["cleared"][:] += step.passage.cleared
-    ledger["escaped"][:] += step.passage.escaped
+    ledger["lysosomal"][:] = way.lysosomal.sum(axis=0) + buried["lysosomal"]
+    ledger["recycled_out"][:] = way.recycled.sum(axis=0) + buried["recycled"]
+    ledger["delivered"][:] = way.delivered.sum(axis=0) + buried["delivered"]
     if state.vesicles is not None:
         _book_events(state)
         state.vesicles.remove(state.vesicles.rows(Status.GONE))
     state.time += step.dt
     state.step += 1
     ledger.check(state.time)
+    state.waste_ledger.held = float(state.cells.waste.sum())
     state.waste_ledger.check(state.time)
+    if step.position is not None or step.turnover is not None:
+        step.engine.bind(state)
 
 
 def _book_events(state: State) -> None:
@@ -81,11 +116,16 @@ def _book_events(state: State) -> None:
     happened = state.events.columns()
     if not happened:
         return
-    for column, event in enumerate(BOOKED):
-        between = (happened["event"] == event) & (happened["donor"] >= 0)
+    columns = [*enumerate(BOOKED)]
+    columns += [
+        (state.book.columns.index(name), e) for e, name in PASSED.items() if name in state.book.columns
+    ]
+    on_cell = (happened["donor"] >= 0) & (happened["recipient"] >= 0)
+    for column, event in columns:
+        between = on_cell & (happened["event"] == event)
         for kind in range(len(state.kinds)):
             rows = np.flatnonzero(between & (happened["kind"] == kind))
-            donor, recipient = happened["donor"][rows], state.cells.birth_id[happened["recipient"][rows]]
+            donor, recipient = happened["donor"][rows], happened["recipient"][rows]
             time = happened["time"][rows]
             ones, copies = np.ones(len(rows)), happened["copies"][rows]
             state.book.add(kind, donor, recipient, np.full(len(rows), column), ones, time)
@@ -109,11 +149,14 @@ class Stage(NamedTuple):
 
 
 STAGES = (
-    Stage("secrete", "MVB fusions, waste pools, surfaces", "emission rows", _secrete),
+    Stage("dose", "clock, doses, the body", "emission rows", _dose),
+    Stage("secrete", "MVBs, waste and cargo pools, surfaces", "emission rows", _secrete),
     Stage("transport", "emission rows, fields", "captures, clearance, escape", _transport),
     Stage("take up", "captures, recipient cells", "uptake by fate", _take_up),
-    Stage("respond", "uptake by fate", "waste pools", _respond),
-    Stage("commit", "all of these", "ledger, clock", _commit),
+    Stage("respond", "uptake by fate, signals", "waste, cargo, behaviors", _respond),
+    Stage("move", "behaviors, gradients, captures", "positions", _move),
+    Stage("fate", "behaviors, positions", "turnover rows", _decide_fate),
+    Stage("commit", "all of these", "ledger, clock, arrays of a new size", _commit),
     Stage("observe", "state, read-only", "metrics, tables, fields when due", _observe),
 )
 

@@ -1,26 +1,37 @@
 """The state of a model, as arrays, and the rows that one stage of a step hands to the next.
 
 Rows of ``Cells`` are cells; axis names used throughout: n cells, K vesicle kinds, L labels.
-A *label* names where a vesicle came from: a donor type, a donor cell, or the reservoir behind a face.
+A *label* names where a vesicle came from: a donor type, a donor cell, the reservoir behind a face, or a dose.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+import math
+from dataclasses import dataclass, field, fields, replace
 from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from exoabm.vesicle import Status
+from exoabm.lineage import Lineage
+from exoabm.vesicle import DOSED, Status
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from exoabm.cargo import Cargo, CargoPool
     from exoabm.domain import Domain
     from exoabm.ledger import EdgeBook, Ledger, WasteLedger
+    from exoabm.physiology import MvbPathway, Response
     from exoabm.streams import Streams
     from exoabm.vesicle import VesicleKind, Vesicles
 
 RESERVOIR = "reservoir"
+FATES = frozenset({"division_rate", "death_rate", "transformation_rate"})
+"""Behaviors by which cells come, go or become others."""
+DOSE = "dose"
+OUTSIDE = (RESERVOIR, DOSE)
+"""Origins that are no cells."""
 
 
 class Resolution(StrEnum):
@@ -39,8 +50,9 @@ class SecretionMode(StrEnum):
 
 @dataclass(frozen=True)
 class WasteMetabolism:
-    """dw/dt = production - (lysosomal_rate + export_rate) w + waste taken up; rates in 1/s.
+    """dw/dt = production - lysosomal_rate w / (1 + w / saturation) - export_rate w + waste taken up.
 
+    Rates in 1/s; ``saturation`` is the waste at which lysosomes work at half their greatest pace.
     ``vesicle`` is the kind that carries the exported waste out, ``copies`` the waste units in each.
     """
 
@@ -49,6 +61,39 @@ class WasteMetabolism:
     export_rate: float
     vesicle: int
     copies: float
+    saturation: float = math.inf
+
+
+class Sense(StrEnum):
+    """How a cell knows where to go: by the gradient of a concentration, or by the vesicles it catches."""
+
+    GRADIENT = "gradient"
+    CAPTURES = "captures"
+
+
+@dataclass(frozen=True)
+class Attraction:
+    """What a cell follows, and how it senses it.
+
+    By ``gradient``, v = chi K grad c / (K + c)^2 with K = ``half_max`` in vesicles/um^3 and the behavior
+    ``chemotaxis`` chi in um^2/s: the cell climbs the occupancy c/(K + c) of its receptors.
+    By ``captures``, each vesicle caught adds the copies of cargo in it (1 if its kind carries none) to a
+    polarity p, toward the side where it was caught; p fades over ``memory`` s, and
+    v = chi |p|^hill / (K^hill + |p|^hill) p/|p|, with chi in um/s.
+    """
+
+    vesicle: int
+    sense: Sense
+    half_max: float
+    hill: float = 1.0
+    memory: float = 0.0
+
+
+@dataclass(frozen=True)
+class Mechanics:
+    """Cells that overlap push each other apart: their overlap fades at ``relaxation`` (1/s)."""
+
+    relaxation: float
 
 
 @dataclass(frozen=True)
@@ -64,9 +109,24 @@ class CellType:
     ilvs_per_mvb : float
         Mean ILVs that one fusion releases.
     uptake_rate : numpy.ndarray
-        Membrane uptake rate constant k_a per vesicle kind, um^3/s, shape (K,); 0 = not taken up.
+        Membrane uptake rate constant k_a per vesicle kind, um^3/s, shape (K,); 0 = not taken up. Where the
+        behavior ``uptake_rate`` is in use it is the highest value that this behavior can have.
     saturation : numpy.ndarray
         Concentration Km of half-maximal uptake per kind, vesicles/um^3, shape (K,); inf = linear.
+    becomes : int or None
+        Type that a cell of this one is transformed into; None for a type that stays what it is.
+    persistence : float
+        Time in s over which random motion keeps its direction; 0 is Brownian motion.
+    attraction : Attraction or None
+        What cells of this type follow; None for a type that follows nothing.
+    pathway : MvbPathway or None
+        Multivesicular bodies as a pool; None for a type that releases at its rate without one.
+    pools : tuple of CargoPool
+        What it does with cargo that it holds.
+    uptake_limit : float
+        Highest value of the behavior ``uptake_rate``, um^3/s.
+    may_donate : bool
+        Whether responses can make it release vesicles although it releases none at rest.
     """
 
     name: str
@@ -78,32 +138,108 @@ class CellType:
     uptake_rate: np.ndarray
     saturation: np.ndarray
     waste: WasteMetabolism | None = None
+    becomes: int | None = None
+    persistence: float = 0.0
+    attraction: Attraction | None = None
+    pathway: MvbPathway | None = None
+    pools: tuple[CargoPool, ...] = ()
+    uptake_limit: float = 0.0
+    may_donate: bool = False
 
     @property
     def donates(self) -> bool:
         """Whether cells of this type can release vesicles."""
         exports = self.waste is not None and self.waste.export_rate > 0
-        return exports or (self.releases is not None and self.release_rate > 0)
+        exports = exports or any(pool.export > 0 for pool in self.pools)
+        releases = self.releases is not None or self.pathway is not None
+        return exports or (releases and self.release_rate > 0) or self.may_donate
+
+
+class Rows:
+    """Columns of equal length, one row a cell, that come and go together."""
+
+    def take(self, rows: np.ndarray) -> None:
+        """Make row i what was row ``rows[i]``, in every column: drops rows, repeats them, orders them."""
+        for column in fields(self):  # type: ignore[arg-type]
+            setattr(self, column.name, getattr(self, column.name)[rows])
 
 
 @dataclass
-class Cells:
-    """One row a cell: ``birth_id`` names it for ever, ``type`` indexes the types, ``position`` in um."""
+class Cells(Rows):
+    """One row a cell, in the order of birth.
+
+    Attributes
+    ----------
+    birth_id : numpy.ndarray
+        Names the cell for ever, int64, rising; never used again. Draws are keyed by it.
+    type : numpy.ndarray
+        Index into ``State.types``.
+    position, velocity, polarity : numpy.ndarray
+        Center in um, persistent part of the motion in um/s, remembered direction of what it follows; (n, 3).
+    born : numpy.ndarray
+        Time of birth in s; 0 for the cells of the layout.
+    mother : numpy.ndarray
+        Birth id of the cell it came from by division; -1 for the cells of the layout.
+    waste : numpy.ndarray
+        Waste held, units.
+    cargo : numpy.ndarray
+        Functional copies of each cargo active in the cell now, (n, C), in the order of ``State.cargos``.
+    mvb : numpy.ndarray
+        Pools of the MVB pathway, (n, M).
+    behavior : numpy.ndarray
+        Present value of each behavior, (n, B), in the order of ``State.behaviors``.
+    effect : numpy.ndarray
+        How far what the cell received and holds has moved its behaviors, 0 to 1: the strongest of its
+        responses. Uptake is not delivery, and delivery is not effect.
+    """
 
     birth_id: np.ndarray
     type: np.ndarray
     position: np.ndarray
+    velocity: np.ndarray
+    polarity: np.ndarray
+    born: np.ndarray
+    mother: np.ndarray
     waste: np.ndarray
+    cargo: np.ndarray
+    mvb: np.ndarray
+    behavior: np.ndarray
+    effect: np.ndarray
 
     def __len__(self) -> int:
         return len(self.birth_id)
+
+    @classmethod
+    def at(
+        cls, position: np.ndarray, types: np.ndarray, *, cargos: int = 0, pools: int = 0, behaviors: int = 0
+    ) -> Cells:
+        """Cells of a layout, numbered in its order; they hold nothing, and their behaviors are 0."""
+        n = len(position)
+        return cls(
+            birth_id=np.arange(n, dtype=np.int64),
+            type=types,
+            position=position,
+            velocity=np.zeros((n, 3)),
+            polarity=np.zeros((n, 3)),
+            born=np.zeros(n),
+            mother=np.full(n, -1, np.int64),
+            waste=np.zeros(n),
+            cargo=np.zeros((n, cargos)),
+            mvb=np.zeros((n, pools)),
+            behavior=np.zeros((n, behaviors)),
+            effect=np.zeros(n),
+        )
+
+    def row_of(self, birth_id: np.ndarray | int) -> np.ndarray:
+        """Rows of living cells by their birth ids."""
+        return np.searchsorted(self.birth_id, birth_id)
 
 
 @dataclass(frozen=True)
 class Labels:
     """The origins that vesicles are told apart by.
 
-    ``names`` (L) are donor types, birth ids of donor cells, or the reservoir; ``of_cell`` (n) gives
+    ``names`` (L) are donor types, birth ids of donor cells, the reservoir or the dose; ``of_cell`` (n) gives
     the label of what a cell releases, -1 for a cell that releases nothing.
     """
 
@@ -115,9 +251,37 @@ class Labels:
     def __len__(self) -> int:
         return len(self.names)
 
+    def follow(self, cells: Cells, types: Sequence[CellType]) -> Labels:
+        """The labels of these cells now; a donor cell that has none gets one of its own, after the others."""
+        donates = np.array([t.donates for t in types])[cells.type]
+        if self.resolution is Resolution.CELL_TYPE:
+            label = np.array([self.names.index(t.name) if t.name in self.names else -1 for t in types])
+            return replace(self, of_cell=np.where(donates, label[cells.type], -1))
+        numbered = [(int(name), label) for label, name in enumerate(self.names) if name != RESERVOIR]
+        known, number = np.array(sorted(numbered), np.int64).reshape(-1, 2).T
+        new = np.setdiff1d(cells.birth_id[donates], known, assume_unique=True)
+        owner = np.concatenate([known, new])
+        number = np.concatenate([number, len(self) + np.arange(len(new))])
+        order = np.argsort(owner)
+        owner, number = owner[order], number[order]
+        place = np.minimum(np.searchsorted(owner, cells.birth_id), len(owner) - 1)
+        mine = donates & (owner[place] == cells.birth_id) if len(owner) else donates
+        origin = [types[i].name for i in cells.type[cells.row_of(new)]]
+        return replace(
+            self,
+            names=(*self.names, *map(str, new)),
+            types=(*self.types, *origin),
+            of_cell=np.where(mine, number[place], -1) if len(owner) else np.full(len(cells), -1),
+        )
+
+    def of_dead(self, birth_id: int, cell_type: CellType) -> int:
+        """The label of what a dead cell released; -1 if it released nothing."""
+        name = cell_type.name if self.resolution is Resolution.CELL_TYPE else str(birth_id)
+        return self.names.index(name) if cell_type.donates and name in self.names else -1
+
 
 @dataclass
-class Trafficking:
+class Trafficking(Rows):
     """Vesicles met by each cell, by kind and origin; every array (n, K, L), float64.
 
     ``encountered``, ``internalized``, ``unbound``, ``lysosomal``, ``recycled`` and ``delivered`` only grow.
@@ -159,6 +323,12 @@ class Emissions:
     count: np.ndarray
 
     @classmethod
+    def none(cls) -> Emissions:
+        """No row at all."""
+        empty = np.empty(0, np.int64)
+        return cls(empty, empty, empty, np.empty(0))
+
+    @classmethod
     def join(cls, *parts: Emissions) -> Emissions:
         """All rows of several tables, in their order."""
         return cls(
@@ -177,6 +347,25 @@ class Passage:
     cleared: np.ndarray
     escaped: np.ndarray
     entered: np.ndarray
+
+
+@dataclass
+class Turnover:
+    """Rows: cells that divide, die or become another type at the end of a step; no cell does two of these.
+
+    ``daughter`` (m, 3) is where the daughter of each ``divides`` starts, ``blocked`` would have divided but
+    found no room, ``becomes`` is the type that each of ``changes`` turns into.
+    """
+
+    divides: np.ndarray
+    daughter: np.ndarray
+    blocked: np.ndarray
+    dies: np.ndarray
+    changes: np.ndarray
+    becomes: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.divides) + len(self.dies) + len(self.changes)
 
 
 @dataclass
@@ -202,6 +391,9 @@ class Event(IntEnum):
     DELIVERY = 7
     CLEARANCE = 8
     ESCAPE = 9
+    HANDOVER = 10
+    INHERITANCE = 11
+    PARTITION = 12
 
 
 BOOKED = (
@@ -214,15 +406,24 @@ BOOKED = (
 )
 """Events between two cells, in the order of the columns of the edge book."""
 
+PASSED = {
+    Event.HANDOVER: "handed_over",
+    Event.INHERITANCE: "inherited",
+    Event.CLEARANCE: "shed",
+}
+"""Events of vesicles bound to cells that divide or die, and their columns in the edge book: one left with the
+daughter's part of the membrane, came with it, or was cleared with the debris of the dead."""
+
 
 @dataclass
 class Events:
     """Rows: what happened to single vesicles in this step, in the order of the stages.
 
-    Each part is a dict of columns: event, time in s, the vesicle's own columns at that moment, and
-    ``recipient``, the row of the cell it happened on or in (-1 in the medium).
+    Each part is a dict of columns: event, time in s, the vesicle's own columns at that moment, and birth id
+    and type of the cell it happened on or in, ``recipient`` and ``recipient_type`` (-1 in the medium).
     """
 
+    cells: Cells
     parts: list[dict[str, np.ndarray]] = field(default_factory=list)
 
     VESICLE: ClassVar = ("id", "kind", "label", "donor", "hops", "x", "y", "z", "copies")
@@ -233,13 +434,15 @@ class Events:
             part = {name: getattr(vesicles, name)[rows] for name in self.VESICLE}
             part["event"] = np.full(len(rows), event, np.int8)
             part["time"] = np.broadcast_to(np.asarray(time, np.float64), len(rows))
-            part["recipient"] = vesicles.host[rows]
+            host = vesicles.host[rows]
+            part["recipient"] = np.where(host >= 0, self.cells.birth_id[host], -1)
+            part["recipient_type"] = np.where(host >= 0, self.cells.type[host], -1)
             self.parts.append(part)
 
     @classmethod
     def nothing(cls, cargos: int) -> dict[str, np.ndarray]:
         """The columns of no event at all."""
-        integers = ("id", "kind", "label", "donor", "hops", "event", "recipient")
+        integers = ("id", "kind", "label", "donor", "hops", "event", "recipient", "recipient_type")
         return (
             {name: np.empty(0, np.int64) for name in integers}
             | {name: np.empty(0) for name in ("x", "y", "z", "time")}
@@ -259,9 +462,16 @@ class Events:
 class State:
     """Everything that changes, and what it is measured against.
 
-    ``released`` (n, K) counts what each cell has sent. The continuum engine keeps ``fields``: per vesicle
-    kind the free vesicles per voxel and label, (L, ny, nx) or (L, nz, ny, nx). The vesicle engine keeps
-    ``vesicles``, one row each, the ``events`` of the current step, and the ``book`` of edges between cells.
+    ``cargos`` are the columns of ``cells.cargo``. ``behaviors`` names the columns of ``cells.behavior``; a
+    behavior that no cell type names and no response moves is not among them, and then costs nothing and
+    draws nothing. ``base`` (T, B) has the value of each for each type without any signal.
+    ``released`` (n, K) counts what each cell has sent, ``entrants`` (7, K) the single vesicles that came in
+    through each face or by doses; the next vesicle's name goes on from there. The continuum engine keeps
+    ``fields``: per vesicle kind the free vesicles per voxel and label, (L, ny, nx) or (L, nz, ny, nx). The
+    vesicle engine keeps ``vesicles``, one row each, the ``events`` of the current step, and the ``book`` of
+    edges between cells.
+    ``lineage`` keeps births, deaths and what the dead had met; ``mechanics`` is None where cells do not push.
+    ``subject`` is what a therapy keeps of the body, ``measures`` what it wants recorded with the metrics.
     """
 
     domain: Domain
@@ -275,13 +485,47 @@ class State:
     ledger: Ledger
     waste_ledger: WasteLedger
     released: np.ndarray
+    cargos: tuple[Cargo, ...] = ()
+    behaviors: tuple[str, ...] = ()
+    base: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
+    responses: tuple[Response, ...] = ()
+    mechanics: Mechanics | None = None
     vesicles: Vesicles | None = None
-    events: Events = field(default_factory=Events)
+    entrants: np.ndarray = field(init=False)
+    events: Events = field(init=False)
+    lineage: Lineage = field(init=False)
     book: EdgeBook | None = None
-    vesicles_born: int = 0
+    subject: dict[str, np.ndarray] = field(default_factory=dict)
+    measures: dict[str, float] = field(default_factory=dict)
     time: float = 0.0
     step: int = 0
     warnings: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.entrants = np.zeros((DOSED + 1, len(self.kinds)), np.int64)
+        self.events = Events(self.cells)
+        self.lineage = Lineage(len(self.cells), len(self.types), len(self.kinds), len(self.labels))
+
+    @property
+    def living(self) -> bool:
+        """Whether cells can come, go or change their type."""
+        return bool(FATES & set(self.behaviors))
+
+    def behavior(self, name: str) -> np.ndarray:
+        """Present value of a behavior for every cell, (n,), a view; the name must be in ``behaviors``."""
+        return self.cells.behavior[:, self.behaviors.index(name)]
+
+    def present(self, behavior: str, rows: np.ndarray, rest: float) -> float | np.ndarray:
+        """Present value of a behavior for the cells in ``rows``; ``rest`` where nothing moves it."""
+        return self.behavior(behavior)[rows] if behavior in self.behaviors else rest
+
+    def uptake_share(self) -> np.ndarray | None:
+        """Uptake of each cell relative to ``CellType.uptake_rate``, (n,); None where it is constant."""
+        if "uptake_rate" not in self.behaviors:
+            return None
+        limit = self.of_type("uptake_limit")
+        value = self.behavior("uptake_rate")
+        return np.divide(value, limit, out=np.ones(len(limit)), where=limit > 0)
 
     def free_per_voxel(self, kind: int) -> np.ndarray:
         """Free vesicles of a kind per voxel and label, (L, ny, nx) or (L, nz, ny, nx)."""

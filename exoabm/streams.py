@@ -2,7 +2,8 @@
 
 Nothing is consumed, so a draw depends neither on what was drawn before nor on the number of
 threads, and two arms of a trial that share a seed share every decision that both of them take.
-Entities are named by the number they got at birth, never by their row.
+Entities are named by the number they got at birth, never by their row; a vesicle by its donor, its
+kind and the donor's own count (``vesicle.vesicle_names``).
 """
 
 from __future__ import annotations
@@ -46,6 +47,17 @@ class Purpose(IntEnum):
     RELEASE_TIME = 20  # when within a step a vesicle leaves
     ENTRY = 21  # what comes in through a face held at a concentration
     ROUNDING = 22  # whether a mean number of vesicles is rounded up
+    DAUGHTER = 23  # on which side of its mother a daughter is looked for a place
+    PARTITION = 24  # which of mother and daughter gets a vesicle at division
+    MVB_FORMATION = 40  # how many multivesicular bodies a cell forms
+    MVB_FATE = 41  # how many of those it had meet their fate
+    MVB_EARLY_FATE = 42  # how many of the new ones do so at once
+    MVB_FUSION = 43  # how many of these fuse with the membrane
+    SORTED_ILVS = 44  # how many vesicles of a kind they set free
+    MVB_START = 45  # how many multivesicular bodies a cell has at the start
+    COPIES_MADE = 46  # how many copies of a cargo a cell makes
+    COPIES_LOST = 47  # how many copies it loses
+    EXPORT = 48  # how many of these it exports
 
 
 @dataclass(frozen=True)

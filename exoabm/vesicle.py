@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from exoabm.domain import SIDES
+from exoabm.errors import ResourceError
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -101,13 +104,56 @@ class Status(IntEnum):
     GONE = 4
 
 
+NAMES_PER_DONOR = 10**9
+"""Vesicles of one kind that one donor can name."""
+KINDS = 100
+"""Vesicle kinds that names tell apart."""
+DONORS = 92_000_000
+"""Birth ids that names can hold; sources that are not cells, such as faces, are numbered from here on."""
+
+DOSED = len(SIDES)
+"""Number among those sources of what a dose brings; the faces come before it."""
+
+
+def vesicle_names(source: np.ndarray | int, kind: int, number: np.ndarray) -> np.ndarray:
+    """Names of vesicles, for ever and in every arm of a trial, shape (n,), int64.
+
+        name = (source 10^2 + kind) 10^9 + number
+
+    So the 5,633rd vesicle of kind 0 that the cell born as number 4 releases is 400000005632, whatever other
+    cells release and however many of other kinds this one does.
+
+    Parameters
+    ----------
+    source : int or numpy.ndarray, shape (n,)
+        Birth id of the donor cell; ``DONORS`` + side for the reservoir behind a face, + ``DOSED`` for doses.
+    kind : int
+        Vesicle kind.
+    number : numpy.ndarray, shape (n,)
+        How many of this kind the source sent before.
+
+    Raises
+    ------
+    ResourceError
+        If there are more donors, kinds or vesicles of a donor than names.
+    """
+    number, source = np.asarray(number, np.int64), np.asarray(source, np.int64)
+    beyond = DONORS + DOSED + 1
+    if len(number) and (kind >= KINDS or number.max() >= NAMES_PER_DONOR or source.max() >= beyond):
+        raise ResourceError(
+            f"vesicles can be named of {DONORS:,} cells ever born, {KINDS} kinds and {NAMES_PER_DONOR:,} "
+            "vesicles of each; this run needs more"
+        )
+    return (source * KINDS + kind) * NAMES_PER_DONOR + number
+
+
 class Vesicles:
     """Single vesicles as a structure of arrays; the first ``count`` rows are alive.
 
     Attributes
     ----------
     id : int64
-        Number at birth, never used again; the vesicle's random key.
+        See ``vesicle_names``: donor, kind and the donor's own count; the vesicle's random key.
     x, y, z : float32
         Position in um; that of the last event for a vesicle on or in a cell.
     diffusivity, diameter : float32
@@ -161,6 +207,11 @@ class Vesicles:
         """Memory of one row."""
         return sum(a.dtype.itemsize * int(np.prod(a.shape[1:])) for a in self._arrays.values())
 
+    @property
+    def bytes_held(self) -> int:
+        """Memory of all rows, with the room kept for new ones."""
+        return sum(a.nbytes for a in self._arrays.values())
+
     def rows(self, *status: Status) -> np.ndarray:
         """Rows of all vesicles of a status, in order."""
         return np.flatnonzero(np.isin(self.status, status))
@@ -170,7 +221,8 @@ class Vesicles:
         n = len(columns["id"])
         start, end = self.count, self.count + n
         if end > len(self._arrays["id"]):
-            capacity = max(1024, 2 * len(self._arrays["id"]), end)
+            held = len(self._arrays["id"])
+            capacity = max(1024, held + held // 5, end)
             for name, old in self._arrays.items():
                 new = np.empty((capacity, *old.shape[1:]), old.dtype)
                 new[:start] = old[:start]

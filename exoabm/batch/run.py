@@ -17,11 +17,13 @@ from exoabm.errors import InputError, NumericalError
 from exoabm.model import ExosomeModel
 from exoabm.observe import checkpoint
 from exoabm.observe import communication as talk
+from exoabm.observe.lineage import fates, lineage_table
 from exoabm.observe.preview import draw_preview
 from exoabm.observe.recorder import part
 from exoabm.observe.run_folder import ResumableFolder, RunFolder
 from exoabm.observe.writers import CellWriter, EventWriter, FieldWriter, VesicleEventWriter
 from exoabm.scenario.builder import census
+from exoabm.scenario.estimate import MAX_EDGES_IN_GRAPHML
 from exoabm.scenario.loader import parse
 
 if TYPE_CHECKING:
@@ -30,17 +32,15 @@ if TYPE_CHECKING:
     from exoabm.observe.recorder import Observer
     from exoabm.scenario.loader import LoadedScenario
 
-MAX_EDGES_IN_GRAPHML = 200_000
-"""GraphML is for looking at; beyond this many edges only the strongest are written, and it says so."""
-
 
 @dataclass(frozen=True)
 class RunResult:
-    """A finished run: where it lies, and its ``summary.json``."""
+    """A finished run: where it lies, its ``summary.json``, and what ``measure`` made of the model."""
 
     folder: Path
     summary: dict[str, Any]
     warnings: tuple[str, ...]
+    readouts: dict[str, Any]
 
 
 def run_to_folder(
@@ -53,8 +53,9 @@ def run_to_folder(
     threads: int = 1,
     checkpoint_every: float | None = None,
     progress: Callable[[float], Any] | None = None,
+    measure: Callable[[ExosomeModel], dict[str, Any]] | None = None,
 ) -> RunResult:
-    """Run a scenario and write its run folder.
+    """Run a scenario and write its run folder; ``measure`` reads the finished model.
 
     With ``checkpoint_every``, in s of model time, the work is kept in ``<out>.unfinished`` whatever stops it,
     and ``resume_run`` goes on from the last checkpoint.
@@ -80,7 +81,7 @@ def run_to_folder(
     with folder:
         for observer in _observers(folder, model, plan, clock):
             model.observe(observer)
-        return _complete(folder, model, plan, clock, progress)
+        return _complete(folder, model, plan, clock, progress, measure)
 
 
 def resume_run(out: Path, *, threads: int = 1, progress: Callable[[float], Any] | None = None) -> RunResult:
@@ -113,6 +114,7 @@ def _complete(
     plan: dict[str, Any],
     clock: float,
     progress: Callable[[float], Any] | None,
+    measure: Callable[[ExosomeModel], dict[str, Any]] | None = None,
 ) -> RunResult:
     """Run to the end, from wherever the model is, and write what is written once."""
     about = _about(model) | {key: plan[key] for key in ("started", "resumed") if key in plan}
@@ -136,7 +138,8 @@ def _complete(
     )
     about |= {"exit_state": "done", "wall_time_s": time.perf_counter() - clock}
     folder.write_json("run.json", about)
-    return RunResult(folder.path, summary, tuple(model.warnings))
+    readouts = measure(model) if measure is not None else {}
+    return RunResult(folder.path, summary, tuple(model.warnings), readouts)
 
 
 def summarize(model: ExosomeModel) -> dict[str, Any]:
@@ -150,10 +153,11 @@ def summarize(model: ExosomeModel) -> dict[str, Any]:
         "engine": model.engine.name,
         "domain": state.domain.describe(),
         "cells": census(state.types, state.cells.type),
+        **({"fates": fates(state)} if state.living else {}),
         "ledger": state.ledger.totals(),
         "waste": {
             name: getattr(state.waste_ledger, name)
-            for name in ("produced", "recaptured", "degraded", "exported", "held")
+            for name in ("produced", "recaptured", "degraded", "exported", "debris", "held")
         },
         "communication": talk.summary(state, float(model.scenario.record.threshold)),
         "warnings": model.warnings,
@@ -243,14 +247,23 @@ def _cooked(recipe: dict[str, Any]) -> LoadedScenario:
 def _write_tables(folder: RunFolder, model: ExosomeModel) -> None:
     import networkx as nx
 
-    pq.write_table(pa.Table.from_pylist(model.history.rows), folder.work / "metrics.parquet")
+    pq.write_table(_metrics(model), folder.work / "metrics.parquet")
     pq.write_table(model.edges, folder.work / "communication.parquet", compression="zstd")
+    if model.state.living:
+        pq.write_table(lineage_table(model.state), folder.work / "lineage.parquet", compression="zstd")
     graph = model.communication
     if graph.number_of_edges() > MAX_EDGES_IN_GRAPHML:
         ranked = sorted(graph.edges(data="weight"), key=lambda edge: -edge[2])
         graph.remove_edges_from([edge[:2] for edge in ranked[MAX_EDGES_IN_GRAPHML:]])
         graph.graph["left_out"] = f"all but the {MAX_EDGES_IN_GRAPHML} strongest edges"
     nx.write_graphml(graph, folder.work / "communication.graphml")
+
+
+def _metrics(model: ExosomeModel) -> pa.Table:
+    """The recorded rows; a column that one of them lacks is null there, as of a type without cells."""
+    rows = model.history.rows
+    columns = dict.fromkeys(name for row in rows for name in row)
+    return pa.table({name: [row.get(name) for row in rows] for name in columns})
 
 
 def _keep_failed(
@@ -262,7 +275,7 @@ def _keep_failed(
     """
     for observer in model.recorder.observers:
         observer.close()
-    pq.write_table(pa.Table.from_pylist(model.history.rows), folder.work / "metrics.parquet")
+    pq.write_table(_metrics(model), folder.work / "metrics.parquet")
     folder.write_json("run.json", about | {"exit_state": "failed", "error": str(error)})
     if not isinstance(folder, ResumableFolder):
         folder.publish(folder.path.with_name(folder.path.name + ".failed"))

@@ -11,12 +11,16 @@ if TYPE_CHECKING:
 
 
 class Cell(Agent):
-    """One cell. Its data live in the arrays of the model's state, in row ``row``."""
+    """One cell, known by its birth id. Its data live in the arrays of the model's state."""
 
-    def __init__(self, model: Any, row: int) -> None:
-        self.row = row
+    def __init__(self, model: Any, birth_id: int) -> None:
+        self.birth_id = birth_id
         super().__init__(model)
-        self.birth_id = int(model.state.cells.birth_id[row])
+
+    @property
+    def row(self) -> int:
+        """Its row in the arrays now; rows shift when cells die."""
+        return int(self.model.state.cells.row_of(self.birth_id))
 
     @property
     def position(self) -> np.ndarray:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from exoabm.cells.contents import metabolize
+from exoabm.cells.pathway import fuse
+from exoabm.cells.pools import relax
 from exoabm.state import CellType, Emissions, SecretionMode
 from exoabm.streams import Purpose
 
@@ -15,16 +19,23 @@ if TYPE_CHECKING:
 
 def secrete(state: State, dt: float) -> Emissions:
     """Vesicles that cells release during a step of ``dt`` seconds, one row per cell and pathway."""
-    rows = [_nothing()]
+    rows = [Emissions.none()]
     for index, cell_type in enumerate(state.types):
         members = np.flatnonzero(state.cells.type == index)
-        if cell_type.releases is not None:
-            expected = np.full(len(members), cell_type.release_rate * dt)
-            count = _burst(state, cell_type, members, expected, Purpose.FUSION, Purpose.ILVS)
+        if cell_type.pathway is not None:
+            for kind, count in fuse(state, cell_type, cell_type.pathway, members, dt):
+                rows.append(_rows(state, members, kind, count))
+        elif cell_type.releases is not None:
+            ilvs = state.present("ilvs_per_mvb", members, cell_type.ilvs_per_mvb)
+            rate = state.present("release_rate", members, cell_type.release_rate)
+            # Formation of MVBs is as at rest: more ILVs in each are more vesicles.
+            expected = np.full(len(members), rate * dt * (ilvs / cell_type.ilvs_per_mvb))
+            count = _burst(state, cell_type, members, expected, ilvs, Purpose.FUSION, Purpose.ILVS)
             rows.append(_rows(state, members, cell_type.releases, count))
         if cell_type.waste is not None:
             count = _export_waste(state, cell_type, cell_type.waste, members, dt)
             rows.append(_rows(state, members, cell_type.waste.vesicle, count))
+    rows.extend(metabolize(state, dt))
     return Emissions.join(*rows)
 
 
@@ -40,6 +51,7 @@ def _burst(
     cell_type: CellType,
     members: np.ndarray,
     expected: np.ndarray,
+    ilvs_per_mvb: float | np.ndarray,
     fusion: Purpose,
     ilvs: Purpose,
 ) -> np.ndarray:
@@ -53,8 +65,8 @@ def _burst(
         if state.vesicles is None:
             return expected
         return np.floor(expected + state.streams.uniform(Purpose.ROUNDING, who, state.step, draw=fusion))
-    fusions = state.streams.poisson(fusion, who, state.step, expected / cell_type.ilvs_per_mvb)
-    released = state.streams.poisson(ilvs, who, state.step, fusions * cell_type.ilvs_per_mvb)
+    fusions = state.streams.poisson(fusion, who, state.step, expected / ilvs_per_mvb)
+    released = state.streams.poisson(ilvs, who, state.step, fusions * ilvs_per_mvb)
     return released.astype(float)
 
 
@@ -63,51 +75,47 @@ def _export_waste(
 ) -> np.ndarray:
     """dw/dt = p - (k_lys + k_exo) w, exactly over the step; what k_exo takes leaves in vesicles.
 
-    With Poisson secretion whole vesicles leave, at most as many as the pool fills; production and
-    lysosomal degradation then act on what is left.
+    Saturable lysosomes degrade at k_lys w / (1 + w / W), with the pace of the middle of the step. With
+    Poisson secretion whole vesicles leave, at most as many as the pool fills; production and lysosomal
+    degradation then act on what is left.
     """
-    p, k_lys, k_exo = metabolism.production, metabolism.lysosomal_rate, metabolism.export_rate
+    p = state.present("waste_production", members, metabolism.production)
+    k_lys: float | np.ndarray = state.present("waste_lysosomal_rate", members, metabolism.lysosomal_rate)
+    k_exo = state.present("waste_export_rate", members, metabolism.export_rate)
     start = state.cells.waste[members]
     ledger = state.waste_ledger
+    if math.isfinite(metabolism.saturation):
+        slowed = k_lys / (1 + start / metabolism.saturation)
+        middle, _ = relax(start, p, slowed + k_exo, 0.5 * dt)
+        k_lys = k_lys / (1 + middle / metabolism.saturation)
     if cell_type.secretion is SecretionMode.MEAN and state.vesicles is None:
-        rest, integral = _relax(start, p, k_lys + k_exo, dt)
+        rest, integral = relax(start, p, k_lys + k_exo, dt)
         exported = k_exo * integral
         vesicles = exported / metabolism.copies
     else:
-        _, intended = _relax(start, p, k_lys + k_exo, dt)
+        _, intended = relax(start, p, k_lys + k_exo, dt)
         drawn = _burst(
             state,
             cell_type,
             members,
             k_exo * intended / metabolism.copies,
+            cell_type.ilvs_per_mvb,
             Purpose.WASTE_FUSION,
             Purpose.WASTE_ILVS,
         )
         vesicles = np.minimum(drawn, np.floor(start / metabolism.copies))
         exported = vesicles * metabolism.copies
-        rest, integral = _relax(start - exported, p, k_lys, dt)
+        rest, integral = relax(start - exported, p, k_lys, dt)
     state.cells.waste[members] = rest
-    ledger.produced += p * dt * len(members)
+    ledger.produced += (
+        float(np.broadcast_to(p, len(members)).sum() * dt) if np.ndim(p) else float(p) * dt * len(members)
+    )
     ledger.degraded += float((k_lys * integral).sum())
     ledger.exported += float(exported.sum())
     return vesicles
-
-
-def _relax(start: np.ndarray, source: float, rate: float, dt: float) -> tuple[np.ndarray, np.ndarray]:
-    """End value and time integral of w' = source - rate*w over ``dt``."""
-    if rate == 0.0:
-        return start + source * dt, start * dt + 0.5 * source * dt * dt
-    steady = source / rate
-    end = steady + (start - steady) * np.exp(-rate * dt)
-    return end, (start + source * dt - end) / rate
 
 
 def _rows(state: State, members: np.ndarray, kind: int, count: np.ndarray) -> Emissions:
     sent = count > 0
     members, count = members[sent], count[sent]
     return Emissions(members, np.full(len(members), kind), state.labels.of_cell[members], count)
-
-
-def _nothing() -> Emissions:
-    empty = np.empty(0, dtype=np.int64)
-    return Emissions(empty, empty, empty, np.empty(0))

@@ -15,11 +15,11 @@ from exoabm.kernels import hosting
 from exoabm.kernels.trafficking import advance_chain, chain_coefficients
 from exoabm.state import Event, Uptake
 from exoabm.streams import Purpose
-from exoabm.vesicle import Status
+from exoabm.vesicle import DeliveryRoute, Status
 
 if TYPE_CHECKING:
     from exoabm.state import State
-    from exoabm.vesicle import VesicleKind, Vesicles
+    from exoabm.vesicle import Vesicles
 
 LIKELY_CONTACT = math.log(2)
 """Expected encounters by which a first one is as likely as not (Poisson arrivals)."""
@@ -54,15 +54,12 @@ def _take_up_expected(state: State, captured: np.ndarray, dt: float) -> Uptake:
             for kind in state.kinds
         ]
     )
-    shares = [
-        (k.unbinding_probability, k.fusion_probability, k.recycling_probability, k.escape_probability)
-        for k in state.kinds
-    ]
+    shares = _shares(state)
     new = [np.empty_like(captured) for _ in range(4)]
     advance_chain(
         captured,
         coefficients,
-        np.array(shares),
+        shares,
         state.time + dt,
         LIKELY_CONTACT,
         way.encountered,
@@ -95,12 +92,13 @@ def _take_up_each(state: State, vesicles: Vesicles, captured: np.ndarray, dt: fl
     rows = vesicles.rows(Status.BOUND, Status.ENDOSOMAL)
     room = np.where(vesicles.status[rows] == Status.BOUND, hosting.OUTER, hosting.INNER)
     event, when = np.empty((len(rows), 2), np.int8), np.empty((len(rows), 2))
+    rates, row_of_rates = _rates(state, vesicles.host[rows], vesicles.kind[rows])
     hosting.host(
         vesicles.id[rows],
         room.astype(np.int8),
         vesicles.start[rows].astype(np.float64),
-        vesicles.kind[rows],
-        np.array([_rates(kind) for kind in state.kinds]),
+        row_of_rates,
+        rates,
         dt,
         state.streams.seed,
         int(Purpose.SORTING),
@@ -136,15 +134,47 @@ def _take_up_each(state: State, vesicles: Vesicles, captured: np.ndarray, dt: fl
     return Uptake(inward, new[hosting.SPENT], out, fused_or_escaped)
 
 
-def _rates(kind: VesicleKind) -> tuple[float, ...]:
-    return (
-        kind.unbinding_rate + kind.internalization_rate,
-        kind.unbinding_probability,
-        kind.fusion_probability,
-        kind.processing_rate,
-        kind.recycling_probability,
-        kind.escape_probability,
+def _shares(state: State) -> np.ndarray:
+    """Off the surface, fused, recycled and escaped, (1, K, 4); (n, K, 4) where cells differ in them.
+
+    A cell with a recycling or delivery probability of its own has it for every vesicle kind.
+    """
+    shares = np.array(
+        [
+            [
+                (k.unbinding_probability, k.fusion_probability, k.recycling_probability, k.escape_probability)
+                for k in state.kinds
+            ]
+        ]
     )
+    own = {name for name in ("recycling_probability", "delivery_probability") if name in state.behaviors}
+    if not own:
+        return shares
+    shares = np.repeat(shares, len(state.cells), axis=0)
+    if "recycling_probability" in own:
+        recycling = state.behavior("recycling_probability")
+        given = ~np.isnan(recycling)
+        shares[given, :, 2] = recycling[given, None]
+    if "delivery_probability" in own:
+        delivery = state.behavior("delivery_probability")
+        given = ~np.isnan(delivery)
+        for k, kind in enumerate(state.kinds):
+            place = 1 if kind.delivery_route is DeliveryRoute.MEMBRANE_FUSION else 3
+            shares[given, k, place] = delivery[given]
+    return shares
+
+
+def _rates(state: State, host: np.ndarray, kind: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What `hosting.host` takes as rates, and the row of each vesicle there: its kind's, or its own."""
+    shares = _shares(state)
+    leave = np.array([k.unbinding_rate + k.internalization_rate for k in state.kinds])
+    drain = np.array([k.processing_rate for k in state.kinds])
+    if len(shares) == 1:
+        off, fusion, recycling, escape = shares[0].T
+        return np.column_stack([leave, off, fusion, drain, recycling, escape]), kind
+    off, fusion, recycling, escape = shares[host, kind].T
+    mine = np.column_stack([leave[kind], off, fusion, drain[kind], recycling, escape])
+    return mine, np.arange(len(kind))
 
 
 def _places(vesicles: Vesicles, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

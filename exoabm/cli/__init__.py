@@ -9,6 +9,9 @@ from __future__ import annotations
 # isort: off
 from exoabm.cli import scenarios as scenarios
 from exoabm.cli import runs as runs
+from exoabm.cli import batches as batches
+from exoabm.cli import analysis as analysis
+from exoabm.cli import trials as trials
 from exoabm.cli import page as page
 from exoabm.cli import benchmarks as benchmarks
 # isort: on

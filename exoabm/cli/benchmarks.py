@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,13 +16,22 @@ PANEL = "Speed"
 
 @app.command(rich_help_panel=PANEL)
 def bench(
-    what: Annotated[str, typer.Argument(help="Which benchmark.")] = "continuum",
+    what: Annotated[
+        str,
+        typer.Argument(help="Which one: continuum, transfer, vesicles; agreement compares the two engines."),
+    ] = "continuum",
+    picture: Annotated[
+        Path | None, typer.Option("--out", help="Picture to write: FILE.png, .svg or .pdf; for agreement.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure speed beside a plain reference in the same run. Only the ratios travel between machines."""
+    """Measure speed beside a plain reference in the same run, or how the two engines agree.
+
+    Of the speeds only the ratios travel between machines.
+    """
     from exoabm.batch.bench import run_benchmark
 
-    report = run_benchmark(what)
+    report = run_benchmark(what, picture)
     if as_json:
         print_json(report.rows)
         return

@@ -31,6 +31,14 @@ SetOption = Annotated[
     ),
 ]
 ThreadsOption = Annotated[int, typer.Option(min=1, max=256, help="Threads for large grids.")]
+JobsOption = Annotated[int, typer.Option(min=1, max=1024, help="Runs at a time on this machine.")]
+ClusterOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="tcp://HOST:PORT|local:N",
+        help="A Dask scheduler that sees the same disk, or N workers of Dask here; extra 'cluster'.",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 

@@ -13,6 +13,8 @@ from rich.table import Table
 
 from exoabm.cli.app import app
 from exoabm.cli.console import (
+    ClusterOption,
+    JobsOption,
     JsonOption,
     Progress,
     ScenarioArgument,
@@ -67,8 +69,12 @@ def run(
     interval = _interval(checkpoint_every)
     folder = out_ or Path("runs") / f"{Path(loaded.name).stem}-{seed}"
     _check_folder(folder, overwrite)
+    from exoabm.batch.probe import warning
     from exoabm.batch.run import run_to_folder
 
+    long = warning(loaded, hours=hours, threads=threads)
+    if long is not None:
+        err.print(f"[yellow]Note:[/] {escape(long)}", highlight=False)
     with Progress(Path(loaded.name).stem) as tick, _last_words(folder):
         result = run_to_folder(
             loaded,
@@ -85,14 +91,24 @@ def run(
 
 @app.command(rich_help_panel=PANEL)
 def resume(
-    folder: Annotated[Path, typer.Argument(metavar="RUN", help="The --out of the run, as it was given.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="The --out of the run or sweep, as it was given.")
+    ],
     threads: ThreadsOption = 1,
+    jobs: JobsOption = 1,
+    cluster: ClusterOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Go on with a run that stopped, from its last checkpoint; the results have the same bits."""
+    """Go on with a run or a sweep that stopped, to the same bits; put the shards of a sweep together."""
     from exoabm.batch.run import resume_run
+    from exoabm.batch.runner import is_batch
     from exoabm.observe.run_folder import UNFINISHED
 
+    if is_batch(folder):
+        from exoabm.cli.batches import resume_batch
+
+        resume_batch(folder, jobs, cluster, as_json)
+        return
     if folder.name.endswith(UNFINISHED):
         folder = folder.with_name(folder.name.removesuffix(UNFINISHED))
     with Progress(folder.name) as tick, _last_words(folder):

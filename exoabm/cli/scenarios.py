@@ -13,9 +13,11 @@ from exoabm.cli.console import (
     JsonOption,
     ScenarioArgument,
     SetOption,
+    ThreadsOption,
     err,
     load,
     out,
+    positive_hours,
     print_json,
     refuse_large_grid,
 )
@@ -95,27 +97,43 @@ def validate(scenario: ScenarioArgument, set_: SetOption = None, as_json: JsonOp
 
 
 @app.command(rich_help_panel=PANEL)
-def estimate(scenario: ScenarioArgument, set_: SetOption = None, as_json: JsonOption = False) -> None:
-    """Estimate the memory and time of a run before it starts; refuse (exit 3) what cannot fit."""
+def estimate(
+    scenario: ScenarioArgument,
+    set_: SetOption = None,
+    hours: Annotated[
+        float | None, typer.Option(help="Model time; the scenario's duration if not given.")
+    ] = None,
+    threads: ThreadsOption = 1,
+    as_json: JsonOption = False,
+) -> None:
+    """Estimate the memory of a run, and its time from a few of its steps; refuse (exit 3) what cannot fit."""
     from dataclasses import asdict
 
     loaded = load(scenario, set_)
     refuse_large_grid(loaded)
+    hours = positive_hours(hours)
     from exoabm.scenario.builder import blueprint
     from exoabm.scenario.estimate import gib
 
-    plan = blueprint(loaded, seed=0)
-    guess = plan.estimate
+    guess = blueprint(loaded, seed=0).estimate
+    from exoabm.batch.probe import probe, spoken
+
+    timing = probe(loaded, hours=hours, threads=threads)
     if as_json:
-        print_json(asdict(guess))
+        measured = {"seconds": timing.seconds, "row_seconds": timing.row_seconds}
+        print_json(asdict(guess) | asdict(timing) | measured)
         return
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_row("grid", f"{guess.voxels:,} voxels x {guess.labels} origins x {guess.kinds} vesicle kinds")
     table.add_row("cells", f"{guess.cells:,}")
-    table.add_row("steps", f"{guess.steps:,} of up to {guess.substeps} sub-steps")
-    table.add_row("memory", f"{gib(guess.memory_bytes)} of {gib(guess.allowed_bytes)} allowed")
-    table.add_row("time", f"about {guess.seconds:.2g} s")
-    out.print(table)
+    table.add_row("steps", f"{timing.steps:,} of up to {guess.substeps} sub-steps")
+    table.add_row("memory", f"up to {gib(guess.memory_bytes)} of {gib(guess.allowed_bytes)} allowed")
+    table.add_row(
+        "time",
+        f"about {spoken(timing.seconds)}, {spoken(timing.writing)} of it for tables "
+        f"({timing.probed} steps measured, {timing.step * 1e3:.3g} ms each)",
+    )
+    out.print(table, highlight=False)
 
 
 @app.command(rich_help_panel=PANEL)

@@ -114,6 +114,31 @@ def index_entries(slot: Integers, cell: Integers, weight: Floats, n_slots: int, 
 
 
 @njit(**_JIT)
+def around(center, offset, counts, strides, periodic):
+    """Flat voxels at offsets from central ones, folded back: wrapped at periodic faces, mirrored at others.
+
+    ``center`` (n, 3) and ``offset`` (m, 3) are voxels in the order x, y, z. Returns (n m), center by center.
+    """
+    n, m = center.shape[0], offset.shape[0]
+    found = np.empty(n * m, np.int64)
+    for i in range(n):
+        for k in range(m):
+            flat = 0
+            for axis in range(3):
+                size = counts[axis]
+                v = center[i, axis] + offset[k, axis]
+                if v < 0 or v >= size:
+                    if periodic[axis]:
+                        v %= size
+                    else:
+                        v %= 2 * size
+                        v = min(v, 2 * size - 1 - v)
+                flat += v * strides[axis]
+            found[i * m + k] = flat
+    return found
+
+
+@njit(**_JIT)
 def collect(entry_slot, entry_cell, entry_rate, exposure, taken):
     """Uptake of each cell: taken_i += sum_q (dt kappa_i w_iq / V) exposure_q, in entry order.
 

@@ -19,14 +19,13 @@ exponential variate, which has the same law as a draw in every sub-step.
 from __future__ import annotations
 
 import math
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from exoabm.kernels.fates import CAPTURED, CHUNK, CLEARED, ESCAPED, STAYS
+from exoabm.kernels.fates import CAPTURED, CLEARED, ESCAPED, STAYS, Fates, Movers, in_chunks
 from exoabm.kernels.random import threefry
 
 _UNEVEN, _SINK = 1, 2
@@ -248,13 +247,7 @@ def marks(lattice: Lattice, slot_of_voxel: NDArray[np.int32]) -> tuple[NDArray[n
 
 
 def hop(
-    rows: Integers,
-    walker: Integers,
-    x: Singles,
-    y: Singles,
-    z: Singles,
-    diffusivity: Singles,
-    start: Singles,
+    movers: Movers,
     dt: float,
     substeps: tuple[float, float],
     seed: int,
@@ -262,45 +255,32 @@ def hop(
     step: int,
     lattice: Lattice,
     sinks: Sinks,
-    fate: NDArray[np.int8],
-    when: Singles,
-    target: NDArray[np.int32],
+    fates: Fates,
     threads: int = 1,
 ) -> None:
     """Take walkers through one coupling step; each ends it in exactly one way.
 
     Parameters
     ----------
-    rows : (m,)
-        Rows of the other arrays that take part; nothing else is read or written.
-    walker : (n,)
-        Birth numbers, the random keys.
-    x, y, z : (n,)
-        um; only the voxel counts, the place inside it is kept. z is left alone in two dimensions.
-    diffusivity : (n,)
-        In free medium, um^2/s.
-    start : (n,)
-        When a walker is let in, s into the step; 0 for one that is there already.
+    movers : Movers
+        Of their places only the voxel counts, the place inside it is kept.
     dt : float
         Length of the step, s.
     substeps : tuple
         A walker takes max(D times the first, the second) sub-steps a second, rounded up over the step.
     seed, purpose, step : int
         Names of the run, of the draws (this number and the next) and of the step.
-    fate, when, target : (n,)
-        Written: STAYS, CAPTURED, CLEARED or ESCAPED; s into the step; the row of the cell, or -1.
+    lattice : Lattice
+    sinks : Sinks
+    fates : Fates
+        Written.
     threads : int
         The result has the same bits for any number.
     """
     running = np.concatenate([[0.0], np.cumsum(sinks.entry_rate)])
     slot_rate = np.diff(running[sinks.slot_ptr])
     job = (
-        rows, walker, x, y, z, diffusivity, start, float(dt), *map(float, substeps), int(seed),
-        int(purpose), int(step), *lattice, *sinks, slot_rate, fate, when, target,
+        *movers, float(dt), *map(float, substeps), int(seed), int(purpose), int(step), *lattice, *sinks,
+        slot_rate, *fates,
     )  # fmt: skip
-    first = range(0, len(rows), CHUNK)
-    if threads == 1 or len(first) <= 1:
-        _range(0, len(rows), *job)
-        return
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(lambda i: _range(i, min(i + CHUNK, len(rows)), *job), first))
+    in_chunks(lambda first, last: _range(first, last, *job), len(movers.rows), threads)

@@ -58,17 +58,18 @@ def advance_chain(
     coefficients
         (K, 5) from ``chain_coefficients``.
     shares
-        (K, 4): of what leaves the first pool, the share that goes back out; of what goes on, the share
-        delivered at once; of what leaves the second pool, the share that goes back out; and of the rest
-        of that, the share delivered.
+        (n, K, 4), or (1, K, 4) for all rows: of what leaves the first pool, the share that goes back out;
+        of what goes on, the share delivered at once; of what leaves the second pool, the share that goes
+        back out; and of the rest of that, the share delivered.
     time, threshold
         End of the step, and the running count at which ``first_contact`` is set to it.
     """
     n, kinds, labels = captured.shape
+    own = shares.shape[0] > 1
     for i in range(n):
         for k in range(kinds):
             keep_b, mean_b, keep_e, from_b, from_c = coefficients[k]
-            off, fusion, recycling, escape = shares[k]
+            off, fusion, recycling, escape = shares[i if own else 0, k]
             inside = 1.0 - fusion
             for j in range(labels):
                 c = captured[i, k, j]

@@ -19,14 +19,13 @@ one vesicle are drawn sixteen at a time, in a vector loop.
 from __future__ import annotations
 
 import math
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from exoabm.kernels.fates import CAPTURED, CHUNK, CLEARED, ESCAPED, STAYS
+from exoabm.kernels.fates import CAPTURED, CLEARED, ESCAPED, STAYS, Fates, Movers, in_chunks
 from exoabm.kernels.random import threefry
 from exoabm.kernels.sides import FIXED, PERIODIC
 
@@ -540,60 +539,63 @@ def _range(
 
 
 def walk(
-    rows: Integers,
-    vesicle_id: Integers,
-    x: Singles,
-    y: Singles,
-    z: Singles,
-    diffusivity: Singles,
-    start: Singles,
+    movers: Movers,
     dt: float,
     seed: int,
     step: int,
     medium: Medium,
     cells: Membranes,
-    fate: NDArray[np.int8],
-    when: Singles,
-    target: NDArray[np.int32],
+    fates: Fates,
     threads: int = 1,
 ) -> None:
     """Take free vesicles through one coupling step; each ends it in exactly one way.
 
     Parameters
     ----------
-    rows : (m,)
-        Rows of the other arrays that take part; nothing else is read or written.
-    vesicle_id : (n,)
-        Birth numbers, the random keys.
-    x, y, z : (n,)
-        um; replaced by the place of the fate. z is left alone in two dimensions.
-    diffusivity : (n,)
-        Free diffusivity D of each vesicle, um^2/s.
-    start : (n,)
-        When the vesicle begins, s into the step.
+    movers : Movers
     dt : float
         Length of the step, s.
     seed, step : int
         Names of the run and the step.
     medium : Medium
     cells : Membranes
-    fate, when, target : (n,)
-        Written: STAYS, CAPTURED, CLEARED or ESCAPED; s into the step; the row of the cell, or -1.
+    fates : Fates
+        Written.
     threads : int
         The result has the same bits for any number.
     """
     ball = np.column_stack([cells.center, cells.radius, cells.reactivity])
     job = (
-        rows, vesicle_id, x, y, z, diffusivity, start, float(dt), int(seed), int(step),
-        _grid(medium), float(medium.decay_rate), medium.hindrance, medium.obstacle,
-        medium.clearance, cells.near_ptr, cells.near_cell, cells.beyond, ball, fate, when, target,
+        *movers, float(dt), int(seed), int(step), _grid(medium), float(medium.decay_rate),
+        medium.hindrance, medium.obstacle, medium.clearance, cells.near_ptr, cells.near_cell, cells.beyond,
+        ball, *fates,
     )  # fmt: skip
-    first = range(0, len(rows), CHUNK)
-    if threads == 1 or len(first) == 1:
-        _range(0, len(rows), *job)
-        return
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(lambda i: _range(i, min(i + CHUNK, len(rows)), *job), first))
+    in_chunks(lambda first, last: _range(first, last, *job), len(movers.rows), threads)
+
+
+def expel(rows: Integers, x: Singles, y: Singles, z: Singles, medium: Medium, cells: Membranes) -> None:
+    """Push vesicles that lie inside a cell straight out to its membrane; positions are written in place."""
+    ball = np.column_stack([cells.center, cells.radius, cells.reactivity])
+    _expel(rows, x, y, z, _grid(medium), cells.near_ptr, cells.near_cell, ball)
+
+
+@njit(**_JIT)
+def _expel(rows, x, y, z, grid, near_ptr, near_cell, ball):
+    for row in rows:
+        for _ in range(4):  # cells that touch may hand it on
+            px, py, pz = np.float64(x[row]), np.float64(y[row]), np.float64(z[row])
+            voxel = _voxel(grid, px, py, pz)
+            cell, distance = _nearest(grid, near_ptr, near_cell, ball, voxel, px, py, pz)
+            if cell < 0 or distance >= -1e-4:
+                break
+            dx, dy, dz, r = _from_center(grid, ball, cell, px, py, pz)
+            if r == 0.0:
+                dx, r = 1.0, 1.0
+                distance = -ball[cell, 3]
+            push = -distance / r
+            x[row], y[row] = _fold(grid, 0, px + push * dx)[0], _fold(grid, 1, py + push * dy)[0]
+            if grid.dim == 3:
+                z[row] = _fold(grid, 2, pz + push * dz)[0]
 
 
 def _grid(medium: Medium) -> _Grid:

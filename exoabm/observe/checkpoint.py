@@ -1,6 +1,6 @@
 """Checkpoints: all that a run changes, in one file, so that it can go on to the same bits.
 
-What a scenario and a seed give again (domain, kinds, types, labels, random streams) is not in it.
+What a scenario and a seed give again (domain, kinds, types, random streams) is not in it.
 """
 
 from __future__ import annotations
@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import os
 import zipfile
+from dataclasses import replace
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,7 +25,21 @@ if TYPE_CHECKING:
     from exoabm.observe.recorder import Recorder
     from exoabm.state import State
 
-FIXED = frozenset({"domain", "kinds", "types", "labels", "streams", "warnings", "events"})
+FIXED = frozenset(
+    {
+        "domain",
+        "kinds",
+        "types",
+        "mechanics",
+        "cargos",
+        "behaviors",
+        "base",
+        "responses",
+        "streams",
+        "warnings",
+        "events",
+    }
+)
 """Fields of ``State`` that a run never changes, and the events, which end with their step."""
 
 
@@ -98,6 +114,7 @@ def read(folder: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
 def snapshot(state: State) -> dict[str, np.ndarray]:
     """Everything of a state that changes, by its path in it; the arrays are not copied."""
     found = {path: np.asarray(owner[key]) for path, owner, key in _leaves(state)}
+    found |= {f"labels/{key}": np.array(getattr(state.labels, key), str) for key in ("names", "types")}
     if state.vesicles is not None:
         found |= {f"vesicles/{name}": column for name, column in state.vesicles.columns().items()}
     return found
@@ -116,6 +133,8 @@ def restore(state: State, content: Mapping[str, np.ndarray]) -> None:
     for path, owner, key in _leaves(state):
         array = content[path]
         owner[key] = array if isinstance(owner[key], np.ndarray) else array.item()
+    names, types = (tuple(content[f"labels/{key}"].tolist()) for key in ("names", "types"))
+    state.labels, state.ledger.labels = replace(state.labels, names=names, types=types), names
     if state.vesicles is not None:
         columns = {name: content[f"vesicles/{name}"] for name in state.vesicles.columns()}
         state.vesicles = Vesicles(columns["copies"].shape[1])
@@ -132,6 +151,8 @@ def _leaves(state: State) -> Iterator[tuple[str, Any, Any]]:
 def _below(owner: Any, key: Any, value: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
     if isinstance(value, np.ndarray | np.generic | int | float):
         yield path, owner, key
+        return
+    if isinstance(value, Enum):
         return
     held = value if isinstance(value, list | dict) else getattr(value, "__dict__", {})
     for inner, part in enumerate(held) if isinstance(held, list) else held.items():

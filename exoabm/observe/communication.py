@@ -10,8 +10,8 @@ from scipy.spatial import cKDTree
 
 from exoabm.domain import Face
 from exoabm.errors import InputError
-from exoabm.observe.edges import COUNTS, UNKNOWN, Edges, copies_columns, edges_of
-from exoabm.state import RESERVOIR, Resolution
+from exoabm.observe.edges import COUNTS, UNKNOWN, Edges, copies_columns, edges_of, everyone
+from exoabm.state import OUTSIDE, Resolution
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,9 +54,9 @@ def edge_table(state: State) -> pa.Table:
     carried = [", ".join(c.name for c in k.cargo) for k in state.kinds]
     columns: dict[str, pa.Array] = {
         "donor": pa.array(edges.donor, mask=edges.donor == UNKNOWN),
-        "recipient": pa.array(state.cells.birth_id[edges.recipient]),
+        "recipient": pa.array(edges.cells.birth_id[edges.recipient]),
         "donor_type": _words(edges.origins, edges.origin),
-        "recipient_type": _words([t.name for t in state.types], state.cells.type[edges.recipient]),
+        "recipient_type": _words([t.name for t in state.types], edges.cells.type[edges.recipient]),
         "vesicle_kind": _words([k.name for k in state.kinds], edges.kind),
         "cargo": _words(carried, edges.kind),
     }
@@ -101,7 +101,8 @@ def graph(state: State) -> nx.DiGraph:
 
 
 def _nodes(state: State, edges: Edges) -> Iterator[tuple[Any, dict[str, Any]]]:
-    names, cells = state.type_names(), state.cells
+    cells = edges.cells
+    names = np.array([t.name for t in state.types])[cells.type]
     if edges.resolution is Resolution.CELL:
         for birth_id, name, (x, y, z) in zip(
             cells.birth_id.tolist(), names.tolist(), cells.position.tolist(), strict=True
@@ -110,8 +111,9 @@ def _nodes(state: State, edges: Edges) -> Iterator[tuple[Any, dict[str, Any]]]:
     else:
         for name, count in zip(*np.unique(names, return_counts=True), strict=True):
             yield str(name), {"cell_type": str(name), "cells": int(count)}
-    if RESERVOIR in edges.origins:
-        yield RESERVOIR, {"cell_type": RESERVOIR}
+    for origin in OUTSIDE:
+        if origin in edges.origins:
+            yield origin, {"cell_type": origin}
 
 
 def _graph_edges(state: State, edges: Edges) -> Iterator[tuple[Any, Any, dict[str, Any]]]:
@@ -119,7 +121,7 @@ def _graph_edges(state: State, edges: Edges) -> Iterator[tuple[Any, Any, dict[st
     by_cell = edges.resolution is Resolution.CELL
     origins = np.array(edges.origins, dtype=object)
     types = np.array([t.name for t in state.types], dtype=object)
-    receiving_type = state.cells.type[edges.recipient]
+    receiving_type = edges.cells.type[edges.recipient]
     ends = np.column_stack([edges.donor, edges.origin, edges.recipient if by_cell else receiving_type])
     pairs, pair = np.unique(ends, axis=0, return_inverse=True)
     pair = pair.ravel()
@@ -132,7 +134,7 @@ def _graph_edges(state: State, edges: Edges) -> Iterator[tuple[Any, Any, dict[st
         "cargo": ", ".join(sorted({c.name for k in state.kinds for c in k.cargo})),
     }
     for row, (donor, origin, receiver) in enumerate(pairs.tolist()):
-        recipient_type = types[state.cells.type[receiver] if by_cell else receiver]
+        recipient_type = types[edges.cells.type[receiver] if by_cell else receiver]
         edge = {
             "donor_type": origins[origin],
             "recipient_type": recipient_type,
@@ -142,7 +144,7 @@ def _graph_edges(state: State, edges: Edges) -> Iterator[tuple[Any, Any, dict[st
         }
         edge["weight"] = edge["internalized"]
         sender = origins[origin] if donor == UNKNOWN else donor
-        yield sender, (int(state.cells.birth_id[receiver]) if by_cell else recipient_type), edge
+        yield sender, (int(edges.cells.birth_id[receiver]) if by_cell else recipient_type), edge
 
 
 @dataclass(frozen=True)
@@ -165,8 +167,8 @@ def type_matrix(state: State, count: str = "internalized") -> TypeMatrix:
         raise InputError(f"unknown count {count!r}; one of {', '.join(COUNTS)}")
     edges = edges_of(state)
     values = np.zeros((len(edges.origins), len(state.types)))
-    np.add.at(values, (edges.origin, state.cells.type[edges.recipient]), edges.counts[count])
-    present = np.unique(state.cells.type)
+    np.add.at(values, (edges.origin, edges.cells.type[edges.recipient]), edges.counts[count])
+    present = np.unique(edges.cells.type)
     return TypeMatrix(edges.origins, tuple(state.types[i].name for i in present), values[:, present])
 
 
@@ -182,13 +184,13 @@ def reach(state: State) -> dict[str, dict[str, Any]]:
     result: dict[str, dict[str, Any]] = {}
     for index, origin in enumerate(edges.origins):
         mine = (edges.origin == index) & (edges.counts["internalized"] > 0)
-        if origin == RESERVOIR or not mine.any():
+        if origin in OUTSIDE or not mine.any():
             continue
         taken, recipient = edges.counts["internalized"][mine], edges.recipient[mine]
         found: dict[str, Any] = {}
         if by_cell:
-            donor = np.searchsorted(state.cells.birth_id, edges.donor[mine])
-            start, end = state.cells.position[donor], state.cells.position[recipient]
+            donor = edges.cells.row_of(edges.donor[mine])
+            start, end = edges.cells.position[donor], edges.cells.position[recipient]
             distance = np.linalg.norm(state.domain.displacement(start, end), axis=1)
             own = donor == recipient
             found["autocrine_share"] = float(taken[own].sum() / taken.sum())
@@ -206,11 +208,12 @@ def reach(state: State) -> dict[str, dict[str, Any]]:
 
 
 def nearest_donor_distance(state: State, donor_type: str | None = None) -> np.ndarray:
-    """Distance in um from each cell to the nearest donor (of a type, if given), shape (n,)."""
-    donors = state.labels.of_cell >= 0
+    """Distance in um from each cell that ever was to the nearest donor (of a type, if given), shape (n,)."""
+    cells = everyone(state)
+    donors = cells.donate(state)
     if donor_type is not None:
-        donors &= state.type_names() == donor_type
-    return _nearest(state, state.cells.position, state.cells.position[donors])
+        donors &= np.array([t.name for t in state.types])[cells.type] == donor_type
+    return _nearest(state, cells.position, cells.position[donors])
 
 
 def communication_distance(state: State, kind: int, threshold: float) -> float:
@@ -268,6 +271,7 @@ def summary(state: State, threshold: float) -> dict[str, Any]:
         "internalized_by_type": _nested(matrix, matrix.values),
         "share_by_type": _nested(matrix, matrix.shares()),
         "delivered_by_type": _nested(matrix, type_matrix(state, "delivered").values),
+        "effect_by_type": _effects(state),
         "reach": reach(state),
         "strongest_edges": strongest(state),
         "communication_distance_um": {
@@ -278,12 +282,26 @@ def summary(state: State, threshold: float) -> dict[str, Any]:
     }
 
 
+def _effects(state: State) -> dict[str, dict[str, float]]:
+    """How far cells of each type that responds have been moved, and how many of them at least half way."""
+    found = {}
+    for index in sorted({response.cell_type for response in state.responses}):
+        effect = state.cells.effect[state.cells.type == index]
+        if len(effect):
+            found[state.types[index].name] = {
+                "cells": len(effect),
+                "effect_mean": float(effect.mean()),
+                "responding_cells": int((effect >= 0.5).sum()),
+            }
+    return found
+
+
 def strongest(state: State, most: int = 10) -> list[dict[str, Any]]:
     """The edges between two cells over which most vesicles went; none where donors are not known."""
     edges = edges_of(state)
     if edges.resolution is not Resolution.CELL:
         return []
-    between = edges.donor != state.cells.birth_id[edges.recipient]
+    between = edges.donor != edges.cells.birth_id[edges.recipient]
     taken = np.where(between, edges.counts["internalized"], 0.0)
     order = np.lexsort((edges.donor, edges.recipient, -taken))[:most]
     types = [t.name for t in state.types]
@@ -291,9 +309,9 @@ def strongest(state: State, most: int = 10) -> list[dict[str, Any]]:
     return [
         {
             "donor": int(edges.donor[i]) if edges.donor[i] != UNKNOWN else edges.origins[edges.origin[i]],
-            "recipient": int(state.cells.birth_id[edges.recipient[i]]),
+            "recipient": int(edges.cells.birth_id[edges.recipient[i]]),
             "donor_type": edges.origins[edges.origin[i]],
-            "recipient_type": types[state.cells.type[edges.recipient[i]]],
+            "recipient_type": types[edges.cells.type[edges.recipient[i]]],
             "vesicle_kind": state.kinds[edges.kind[i]].name,
             **{name: float(edges.counts[name][i]) for name in shown},
         }

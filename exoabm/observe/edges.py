@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from exoabm.state import RESERVOIR, Resolution
+from exoabm.lineage import MET
+from exoabm.state import OUTSIDE, PASSED, Resolution
 from exoabm.vesicle import cargo_names
 
 if TYPE_CHECKING:
@@ -17,6 +18,38 @@ if TYPE_CHECKING:
 COUNTS = ("encountered", "bound", "internalized", "lysosomal", "recycled", "delivered")
 UNKNOWN = -1
 """Birth id of a donor of which only the type is known."""
+
+
+@dataclass(frozen=True)
+class Everyone:
+    """All cells that ever were, living and dead, in the order of birth: where they are, or died."""
+
+    birth_id: np.ndarray
+    type: np.ndarray
+    position: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.birth_id)
+
+    def row_of(self, birth_id: np.ndarray | int) -> np.ndarray:
+        """Rows here of cells by their birth ids."""
+        return np.searchsorted(self.birth_id, birth_id)
+
+    def donate(self, state: State) -> np.ndarray:
+        """Which of them are of a type that releases vesicles, (n,)."""
+        return np.array([t.donates for t in state.types])[self.type]
+
+
+def everyone(state: State) -> Everyone:
+    """All cells that ever were."""
+    cells, dead = state.cells, state.lineage.dead
+    if not len(dead):
+        return Everyone(cells.birth_id, cells.type, cells.position)
+    columns = {
+        name: np.concatenate([dead[name], getattr(cells, name)]) for name in ("birth_id", "type", "position")
+    }
+    order = np.argsort(columns["birth_id"])
+    return Everyone(**{name: column[order] for name, column in columns.items()})
 
 
 @dataclass(frozen=True)
@@ -31,8 +64,10 @@ class Edges:
         Birth id of the sending cell, ``UNKNOWN`` at resolution ``cell_type`` and for the reservoir.
     origin : numpy.ndarray
         Index into ``origins``, the names of donor types (the reservoir may be among them).
+    cells : Everyone
+        All cells that ever were; the dead keep their edges.
     recipient, kind : numpy.ndarray
-        Row of the receiving cell, index of the vesicle kind.
+        Row of the receiving cell in ``cells``, index of the vesicle kind.
     counts : dict of numpy.ndarray
         Vesicles, by the names in ``COUNTS``, and copies delivered, by ``copies_delivered_<cargo>``.
     first, last : numpy.ndarray
@@ -41,6 +76,7 @@ class Edges:
 
     resolution: Resolution
     origins: tuple[str, ...]
+    cells: Everyone
     donor: np.ndarray
     origin: np.ndarray
     recipient: np.ndarray
@@ -61,48 +97,71 @@ def edges_of(state: State) -> Edges:
 def _counted_edges(state: State, book: EdgeBook) -> Edges:
     tables = [book.edges(kind) for kind in range(len(state.kinds))]
     joined = {name: np.concatenate([t[name] for t in tables]) for name in tables[0]}
-    row_of = np.argsort(state.cells.birth_id, kind="stable")
-    sorted_ids = state.cells.birth_id[row_of]
-    donor_row = row_of[np.searchsorted(sorted_ids, joined["donor"])]
-    recipient = row_of[np.searchsorted(sorted_ids, joined["recipient"])]
-    origins = tuple(name for name in dict.fromkeys(state.labels.types) if name != RESERVOIR)
+    cells = everyone(state)
+    donor_row, recipient = cells.row_of(joined["donor"]), cells.row_of(joined["recipient"])
+    origins = tuple(name for name in dict.fromkeys(state.labels.types) if name not in OUTSIDE)
+    # A donor may have become a cell of a type that releases nothing.
+    became = (state.types[i].name for i in np.unique(cells.type[donor_row]))
+    origins = tuple(dict.fromkeys((*origins, *became)))
     counts = {name: joined[name].astype(float) for name in book.columns}
     counts["bound"] = counts["encountered"] - counts.pop("unbound") - counts["internalized"]
+    handed_over, inherited, shed = (counts.pop(name, 0.0) for name in PASSED.values())
+    counts["bound"] += inherited - handed_over - shed
     return Edges(
         resolution=Resolution.CELL,
         origins=origins,
+        cells=cells,
         donor=joined["donor"],
         origin=np.array([origins.index(t.name) if t.name in origins else -1 for t in state.types])[
-            state.cells.type[donor_row]
+            cells.type[donor_row]
         ],
         recipient=recipient,
         kind=np.repeat(np.arange(len(tables)), [len(t["donor"]) for t in tables]),
         counts=counts,
-        first=joined["first"],
-        last=joined["last"],
+        # What came with a division was never met.
+        first=np.where(np.isfinite(joined["first"]), joined["first"], np.nan),
+        last=np.where(np.isfinite(joined["last"]), joined["last"], np.nan),
     )
 
 
 def _expected_edges(state: State) -> Edges:
-    way, labels = state.trafficking, state.labels
-    rows = np.nonzero(way.encountered)
-    recipient, kind, label = rows
-    origins = tuple(dict.fromkeys(labels.types))
-    origin_of = np.array([origins.index(name) for name in labels.types], dtype=np.int64)
-    donor_of = np.full(len(labels), UNKNOWN, dtype=np.int64)
+    way, labels, cells = state.trafficking, state.labels, everyone(state)
+    # A daughter may hold what her mother met.
+    rows = np.nonzero(
+        (way.encountered != 0) | (way.bound != 0) | (way.endosomal != 0) | (way.internalized != 0)
+    )
+    recipient, kind, label = cells.row_of(state.cells.birth_id[rows[0]]), *rows[1:]
+    counts = {count: getattr(way, count)[rows] for count in COUNTS}
+    first, last, met = way.first_contact[rows], way.last_contact[rows], state.lineage.met
+    if len(met):
+        recipient = np.concatenate([recipient, cells.row_of(met["recipient"])])
+        kind, label = np.concatenate([kind, met["kind"]]), np.concatenate([label, met["label"]])
+        order = np.lexsort((label, kind, recipient))
+        recipient, kind, label = recipient[order], kind[order], label[order]
+        none = np.zeros(len(met))
+        for name in COUNTS:
+            counts[name] = np.concatenate([counts[name], met[name] if name in MET else none])[order]
+        first = np.concatenate([first, met["first_contact"]])[order]
+        last = np.concatenate([last, met["last_contact"]])[order]
+    donor_of, named = np.full(len(labels), UNKNOWN, dtype=np.int64), list(labels.types)
     if labels.resolution is Resolution.CELL:
         for i, name in enumerate(labels.names):
-            donor_of[i] = UNKNOWN if name == RESERVOIR else int(name)
+            if name not in OUTSIDE:
+                donor_of[i] = int(name)
+                named[i] = state.types[cells.type[cells.row_of(int(name))]].name
+    origins = tuple(dict.fromkeys(named))
+    origin_of = np.array([origins.index(name) for name in named], dtype=np.int64)
     return Edges(
         resolution=labels.resolution,
         origins=origins,
+        cells=cells,
         donor=donor_of[label],
         origin=origin_of[label],
         recipient=recipient,
         kind=kind,
-        counts={count: getattr(way, count)[rows] for count in COUNTS} | _mean_copies(state, rows),
-        first=way.first_contact[rows],
-        last=way.last_contact[rows],
+        counts=counts | _mean_copies(state, counts["delivered"], kind),
+        first=first,
+        last=last,
     )
 
 
@@ -111,8 +170,7 @@ def copies_columns(state: State) -> list[str]:
     return [f"copies_delivered_{name}" for name in cargo_names(state.kinds)]
 
 
-def _mean_copies(state: State, rows: tuple[np.ndarray, ...]) -> dict[str, np.ndarray]:
-    delivered, kind = state.trafficking.delivered[rows], rows[1]
+def _mean_copies(state: State, delivered: np.ndarray, kind: np.ndarray) -> dict[str, np.ndarray]:
     result = {}
     for name in copies_columns(state):
         cargo = name.removeprefix("copies_delivered_")

@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from exoabm.cargo import CargoClass
 from exoabm.ledger import PLACES
 from exoabm.observe.communication import PER_ML
+from exoabm.observe.lineage import fates
+from exoabm.observe.outcomes import outcomes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,7 +62,8 @@ def measure(state: State) -> dict[str, float]:
         row[f"{kind.name}_emitted_EV"] = float(state.ledger.emitted[k].sum())
         for place in PLACES:
             row[f"{kind.name}_{place}_EV"] = float(state.ledger[place][k].sum())
-        row[f"{kind.name}_taken_up_EV"] = float(way.internalized[:, k].sum())
+        buried = state.lineage.totals["internalized"][k].sum()
+        row[f"{kind.name}_taken_up_EV"] = float(way.internalized[:, k].sum() + buried)
         field_total = state.free_per_voxel(k).sum(axis=0)
         row[f"{kind.name}_mean_concentration_per_mL"] = (
             float(field_total.sum(dtype=float)) / open_volume * PER_ML
@@ -69,12 +73,23 @@ def measure(state: State) -> dict[str, float]:
     for index, cell_type in enumerate(state.types):
         members = state.cells.type == index
         n = int(members.sum())
+        if state.living:
+            row |= {f"{cell_type.name}_{fate}": count for fate, count in fates(state)[cell_type.name].items()}
+            row[f"{cell_type.name}_cells"] = n
         if n == 0:
             continue
         row[f"{cell_type.name}_cells"] = n
         row[f"{cell_type.name}_released_EV_per_cell"] = float(state.released[members].sum()) / n
         row[f"{cell_type.name}_taken_up_EV_per_cell"] = float(way.internalized[members].sum()) / n
         row[f"{cell_type.name}_delivered_EV_per_cell"] = float(way.delivered[members].sum()) / n
+        for c, cargo in enumerate(state.cargos):
+            if cargo.role is not CargoClass.WASTE:
+                held = float(np.mean(state.cells.cargo[members, c]))
+                row[f"{cell_type.name}_{cargo.name}_copies_per_cell"] = held
+        if any(response.cell_type == index for response in state.responses):
+            effect = state.cells.effect[members]
+            row[f"{cell_type.name}_effect_mean"] = float(effect.mean())
+            row[f"{cell_type.name}_responding_cells"] = int((effect >= 0.5).sum())
         if metabolize:
             row[f"{cell_type.name}_waste_units_per_cell"] = float(np.mean(state.cells.waste[members]))
-    return row
+    return row | outcomes(state) | state.measures

@@ -12,20 +12,23 @@ from exoabm.errors import InputError
 from exoabm.observe.communication import EDGE_COLUMNS
 from exoabm.observe.edges import COUNTS
 from exoabm.observe.writers import UPTAKE_EVENTS
+from exoabm.state import PASSED
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 ENDS = ["donor", "recipient", "donor_type", "recipient_type", "vesicle_kind", "cargo"]
+COUNTED = UPTAKE_EVENTS | {event.name.lower(): count for event, count in PASSED.items()}
 TIMES = {"first_time_s": "min", "last_time_s": "max"}
 
 
 def rebuild(run: Path) -> pa.Table:
-    """The edge table from ``events.parquet`` and ``cells.parquet`` of a run folder alone.
+    """The edge table from the events, the cells and the lineage of a run folder alone.
 
     It is ``communication.parquet`` again, row for row. Events are read one row group at a time, so memory
     holds the edges and no more than one group. The continuum engine's rows stand for whole intervals and
-    expected numbers: of its runs the times are null, and copies of cargo are left out.
+    expected numbers: of its runs the times are null, copies of cargo are left out, and ``bound`` is
+    wrong where cells divided or died.
 
     Raises
     ------
@@ -34,9 +37,10 @@ def rebuild(run: Path) -> pa.Table:
     """
     try:
         with pq.ParquetFile(run / "events.parquet") as events:
-            edges = _among_cells(events.schema_arrow.empty_table())
+            types = _types_at_the_end(run)
+            edges = _among_cells(events.schema_arrow.empty_table(), types)
             for group in range(events.num_row_groups):
-                edges = _sum(pa.concat_tables([edges, _among_cells(events.read_row_group(group))]))
+                edges = _sum(pa.concat_tables([edges, _among_cells(events.read_row_group(group), types)]))
         names = pq.read_schema(run / "cells.parquet").names
     except (OSError, pa.ArrowInvalid) as error:
         raise InputError(f"the events of {run} cannot be read: {error}") from None
@@ -44,15 +48,26 @@ def rebuild(run: Path) -> pa.Table:
     return _in_order(edges, kinds)
 
 
-def _among_cells(events: pa.Table) -> pa.Table:
+def _types_at_the_end(run: Path) -> pa.Array | None:
+    """The type of every cell that ever was, by birth id; None where cells keep the type that events tell."""
+    lineage = run / "lineage.parquet"
+    if not lineage.exists():
+        return None
+    return pq.read_table(lineage, columns=["cell_type"])["cell_type"].combine_chunks().cast(pa.string())
+
+
+def _among_cells(events: pa.Table, types: pa.Array | None) -> pa.Table:
     """A row for each event between an origin and a cell, with a column for each thing that is counted."""
     single = pc.is_valid(events["vesicle"])
     known = pc.and_(pc.is_valid(events["recipient"]), pc.or_(pc.is_valid(events["donor"]), pc.invert(single)))
+    known = pc.and_(known, pc.is_in(events["event"].cast(pa.string()), pa.array([*COUNTED])))
     rows = events.filter(known)
     single, event, number = single.filter(known), rows["event"].cast(pa.string()), rows["count"]
     columns = {name: rows[name] for name in ENDS[:2]}
     columns |= {name: rows[name].cast(pa.string()) for name in ENDS[2:]}
-    for name, count in UPTAKE_EVENTS.items():
+    for name in ENDS[:2] if types is not None else ():
+        columns[f"{name}_type"] = pc.coalesce(pc.take(types, rows[name]), columns[f"{name}_type"])
+    for name, count in COUNTED.items():
         columns[count] = pc.if_else(pc.equal(event, name), number, 0).cast(pa.float64())
     for name in events.column_names:
         if name.startswith("copies_"):
@@ -73,7 +88,9 @@ def _sum(rows: pa.Table) -> pa.Table:
 
 def _in_order(edges: pa.Table, kinds: list[str]) -> pa.Table:
     """The rows and columns of ``communication.edge_table``."""
-    bound = pc.subtract(pc.subtract(edges["encountered"], edges["unbound"]), edges["internalized"])
+    bound = pc.add(edges["encountered"], edges["inherited"])
+    for name in ("unbound", "internalized", "handed_over", "shed"):
+        bound = pc.subtract(bound, edges[name])
     edges = edges.append_column("bound", bound)
     rank = pc.index_in(edges["vesicle_kind"], pa.array(kinds, pa.string()))
     keys = [(name, "ascending") for name in ("rank", "recipient", "donor", "donor_type")]

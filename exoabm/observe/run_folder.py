@@ -174,21 +174,32 @@ class ResumableFolder(RunFolder):
 
 
 def hold(folder: Path) -> IO[str]:
-    """Take an unfinished folder for this process, until the file returned is closed.
-
-    The system lets go of it when the process ends, however it ends.
+    """Take an unfinished folder for this process, until the file returned is closed; see ``locked``.
 
     Raises
     ------
     InputError
-        Naming the process that holds the folder; or if it is not an unfinished run.
+        As ``locked``; or if it is not an unfinished run.
     """
-    import fcntl  # Windows has none; only unfinished runs need it
-
     lock = folder / LOCK
     if not folder.is_dir() or (not lock.exists() and any(folder.iterdir())):
         raise InputError(f"{folder} is not an unfinished run; it will not be touched")
-    file = lock.open("a+", encoding="utf-8")
+    return locked(folder)
+
+
+def locked(folder: Path) -> IO[str]:
+    """Lock a folder for this process until the file returned is closed; it names the process.
+
+    The system lets go of it when the process ends, however it ends, so a lock is never left over.
+
+    Raises
+    ------
+    InputError
+        Naming the process that holds the folder.
+    """
+    import fcntl  # Windows has none; only unfinished work needs it
+
+    file = (folder / LOCK).open("a+", encoding="utf-8")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -206,6 +217,29 @@ def sync(folder: Path, *, deep: bool = True) -> None:
     for file in sorted(folder.rglob("*")) if deep else ():
         _sync(file)
     _sync(folder)
+
+
+@contextlib.contextmanager
+def placed(path: Path) -> Iterator[Path]:
+    """A name to write a file to, which is put in place under ``path`` only when all of it is on disk.
+
+    On an error, what stood under ``path`` stays.
+    """
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+    try:
+        yield partial
+        _sync(partial)
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    _sync(path.parent)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Put a file in place only when all of it is on disk; see ``placed``."""
+    with placed(path) as partial:
+        partial.write_bytes(content)
 
 
 def disk_message(error: OSError, path: Path) -> str:

@@ -8,10 +8,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from exoabm.cargo import CargoClass
 from exoabm.errors import InputError
 from exoabm.observe.communication import PER_ML
+from exoabm.observe.edges import Everyone
 from exoabm.observe.recorder import part
-from exoabm.state import RESERVOIR, Event, Events, Resolution
+from exoabm.state import OUTSIDE, Event, Events, Resolution
 from exoabm.vesicle import cargo_names
 
 if TYPE_CHECKING:
@@ -168,6 +170,13 @@ def cell_table(state: State) -> pa.Table:
         "z_um": cells.position[:, 2],
         "waste_units": cells.waste,
     }
+    if cells.mvb.shape[1]:
+        columns["mvb"] = cells.mvb[:, 0]
+    for c, cargo in enumerate(state.cargos):
+        if cargo.role is not CargoClass.WASTE:
+            columns[f"{cargo.name}_copies"] = cells.cargo[:, c]
+    if state.responses:
+        columns["effect"] = cells.effect
     for k, kind in enumerate(state.kinds):
         columns[f"{kind.name}_released"] = state.released[:, k]
         for count in (
@@ -196,6 +205,7 @@ class FieldWriter:
         scale = PER_ML / state.domain.voxel_volume
         group = self._open(state)
         group["time_s"].append(np.array([state.time]))
+        self._widen(state)
         for index, kind in enumerate(state.kinds):
             group[kind.name].append((state.free_per_voxel(index) * scale).astype(np.float32)[None])
 
@@ -229,6 +239,15 @@ class FieldWriter:
             if recorded < length:
                 raise InputError(f"{name} has {recorded} recorded times; its checkpoint has {length}")
             array.resize((length, *shape))
+
+    def _widen(self, state: State) -> None:
+        """Donor cells that are new have labels of their own; before their birth these are 0."""
+        if len(self._group.attrs["labels"]) == len(state.labels):
+            return
+        self._group.attrs["labels"] = list(state.labels.names)
+        for kind in state.kinds:
+            times, _, *shape = self._group[kind.name].shape
+            self._group[kind.name].resize((times, len(state.labels), *shape))
 
     def _open(self, state: State) -> Any:
         if self._group is None:
@@ -267,17 +286,21 @@ class EventWriter:
         self._table = TableWriter(path)
         self._before: dict[str, np.ndarray] = {}
         self._time = 0.0
+        self._buried = 0
 
     def record(self, state: State) -> None:
-        """Append what happened since the last record."""
-        now = _cumulative(state)
-        if self._before:
-            new = {name: now[name] - self._before[name] for name in now}
-            self._table.append(_event_rows(state, new, state.time - self._time))
-        else:
-            nothing = {name: np.zeros_like(array) for name, array in now.items()}
-            self._table.append(_event_rows(state, nothing, 0.0))
-        self._before, self._time = now, state.time
+        """Append what happened since the last record, to the living and to those who died since."""
+        cells, now = _cumulative(state, self._buried)
+        new = (
+            _since(self._before, cells, now)
+            if self._before
+            else {n: np.zeros_like(a) for n, a in now.items()}
+        )
+        self._table.append(_event_rows(state, cells, new, state.time - self._time if self._before else 0.0))
+        alive = np.isin(cells.birth_id, state.cells.birth_id)
+        kept = {name: a[alive] if name in PER_CELL else a for name, a in now.items()}
+        self._before = kept | {"cell": cells.birth_id[alive]}
+        self._time, self._buried = state.time, len(state.lineage.dead)
 
     def close(self) -> None:
         """Finish the file."""
@@ -286,12 +309,14 @@ class EventWriter:
     def snapshot(self) -> dict[str, np.ndarray]:
         """The counts and the time of the last record; see ``TableWriter``."""
         before = {f"before/{event}": count for event, count in self._before.items()}
-        return self._table.snapshot() | {"time": np.array(self._time)} | before
+        clock = {"time": np.array(self._time), "buried": np.array(self._buried)}
+        return self._table.snapshot() | clock | before
 
     def restore(self, content: Mapping[str, np.ndarray]) -> None:
         """Take them back."""
         self._table.restore(content)
         self._time, self._before = float(content["time"]), part(content, "before/")
+        self._buried = int(content["buried"])
 
 
 UPTAKE_EVENTS = {
@@ -304,24 +329,75 @@ UPTAKE_EVENTS = {
 }
 
 
-def _cumulative(state: State) -> dict[str, np.ndarray]:
-    """Everything that only grows, by the name of its event."""
-    way, ledger = state.trafficking, state.ledger
-    return {
+PER_CELL = frozenset({"release", *UPTAKE_EVENTS})
+
+
+def _cumulative(state: State, buried: int) -> tuple[Everyone, dict[str, np.ndarray]]:
+    """Everything that only grows, by the name of its event, of the living and those who died since then.
+
+    ``buried`` is how many were dead before. Returns these cells, and their counts.
+    """
+    way, ledger, lineage = state.trafficking, state.ledger, state.lineage
+    counts = {
         "release": state.released.copy(),
         **{event: getattr(way, count).copy() for event, count in UPTAKE_EVENTS.items()},
+    }
+    totals = {
         "clearance": ledger["cleared"].copy(),
         "escape": ledger["escaped"].copy(),
         "entry": ledger.entered.copy(),
     }
+    living = Everyone(state.cells.birth_id.copy(), state.cells.type, state.cells.position)
+    if len(lineage.dead) == buried:
+        return living, counts | totals
+    gone = {name: lineage.dead[name][buried:] for name in ("birth_id", "type", "position", "released")}
+    ids = np.concatenate([gone["birth_id"], living.birth_id])
+    order = np.argsort(ids)
+    cells = Everyone(
+        ids[order],
+        np.concatenate([gone["type"], living.type])[order],
+        np.concatenate([gone["position"], living.position])[order],
+    )
+    met = np.flatnonzero(np.isin(lineage.met["recipient"], gone["birth_id"]))
+    row, kind, label = (lineage.met[name][met] for name in ("recipient", "kind", "label"))
+    rows, died = cells.row_of(living.birth_id), cells.row_of(row)
+    for event, count in counts.items():
+        counts[event] = np.zeros((len(cells), *count.shape[1:]))
+        counts[event][rows] = count
+        if event == "release":
+            counts[event][cells.row_of(gone["birth_id"])] = gone["released"]
+        else:
+            counts[event][died, kind, label] = lineage.met[UPTAKE_EVENTS[event]][met]
+    return cells, counts | totals
 
 
-def _event_rows(state: State, new: dict[str, np.ndarray], interval: float) -> pa.Table:
+def _since(
+    before: dict[str, np.ndarray], cells: Everyone, now: dict[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """What was added to each count; cells and labels that are new had nothing before."""
+    rows, result = cells.row_of(before["cell"]), {}
+    for name, count in now.items():
+        old = np.zeros_like(count)
+        if name == "release":
+            old[rows] = before[name]
+        elif name in PER_CELL:
+            old[rows, :, : before[name].shape[-1]] = before[name]
+        else:
+            old[:, : before[name].shape[-1]] = before[name]
+        result[name] = count - old
+    return result
+
+
+def _event_rows(state: State, cells: Everyone, new: dict[str, np.ndarray], interval: float) -> pa.Table:
     parts = []
+    label_of = np.full(len(cells), -1)
+    label_of[cells.row_of(state.cells.birth_id)] = state.labels.of_cell
+    for row in np.flatnonzero(~np.isin(cells.birth_id, state.cells.birth_id)):
+        label_of[row] = state.labels.of_dead(int(cells.birth_id[row]), state.types[cells.type[row]])
     for event, amount in new.items():
         if event == "release":
             cell, kind = np.nonzero(amount > 0)
-            label = state.labels.of_cell[cell]
+            label = label_of[cell]
             parts.append((event, kind, label, cell, np.full(len(cell), -1), amount[cell, kind]))
         elif amount.ndim == 3:
             cell, kind, label = np.nonzero(amount > 0)
@@ -332,14 +408,12 @@ def _event_rows(state: State, new: dict[str, np.ndarray], interval: float) -> pa
             parts.append((event, kind, label, nobody, nobody, amount[kind, label]))
     events = np.repeat(np.arange(len(parts)), [len(p[1]) for p in parts])
     kind, label, sender, receiver, count = (np.concatenate([p[i] for p in parts]) for i in range(1, 6))
-    by_cell = state.labels.resolution is Resolution.CELL
-    donor = np.where(sender >= 0, sender, -1)
-    if by_cell:
-        numbers = [-1 if n == RESERVOIR else int(n) for n in state.labels.names]
+    donor = np.where(sender >= 0, cells.birth_id[sender], -1)
+    if state.labels.resolution is Resolution.CELL:
+        numbers = [-1 if n in OUTSIDE else int(n) for n in state.labels.names]
         donor = np.array(numbers, dtype=np.int64)[label]
     place = np.where(sender >= 0, sender, receiver)
-    position = np.where(place[:, None] >= 0, state.cells.position[place], np.nan)
-    cells = state.cells
+    position = np.where(place[:, None] >= 0, cells.position[place], np.nan)
     carried = [", ".join(c.name for c in k.cargo) for k in state.kinds]
     n = len(count)
     return pa.table(
@@ -350,7 +424,7 @@ def _event_rows(state: State, new: dict[str, np.ndarray], interval: float) -> pa
             "vesicle": pa.nulls(n, pa.int64()),
             "vesicle_kind": _pick([k.name for k in state.kinds], kind),
             "cargo": _pick(carried, kind),
-            "donor": pa.array(cells.birth_id[donor], mask=donor < 0),
+            "donor": pa.array(donor, mask=donor < 0),
             "donor_type": _pick(list(state.labels.types), label),
             "recipient": pa.array(cells.birth_id[receiver], mask=receiver < 0),
             "recipient_type": _pick(
@@ -385,9 +459,7 @@ def _vesicle_rows(state: State, happened: dict[str, np.ndarray]) -> pa.Table:
     """Columns of ``Events`` as a table; without rows only its schema."""
     if not happened:
         happened = Events.nothing(len(cargo_names(state.kinds)))
-    cells, kind, donor = state.cells, happened["kind"], happened["donor"]
-    recipient = happened["recipient"]
-    in_cell = recipient >= 0
+    kind, donor, recipient = happened["kind"], happened["donor"], happened["recipient"]
     carried = [", ".join(c.name for c in k.cargo) for k in state.kinds]
     table = {
         "event": _pick([e.name.lower() for e in Event], happened["event"]),
@@ -398,8 +470,8 @@ def _vesicle_rows(state: State, happened: dict[str, np.ndarray]) -> pa.Table:
         "cargo": _pick(carried, kind),
         "donor": pa.array(donor.astype(np.int64), mask=donor < 0),
         "donor_type": _pick(list(state.labels.types), happened["label"]),
-        "recipient": pa.array(cells.birth_id[recipient], mask=~in_cell),
-        "recipient_type": _pick([t.name for t in state.types], np.where(in_cell, cells.type[recipient], -1)),
+        "recipient": pa.array(recipient.astype(np.int64), mask=recipient < 0),
+        "recipient_type": _pick([t.name for t in state.types], happened["recipient_type"]),
         "count": np.ones(len(kind), np.uint8),
         "hops": happened["hops"].astype(np.int16),
     }

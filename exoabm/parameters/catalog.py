@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from typing import Final
 
+from exoabm.parameters import living
 from exoabm.parameters.parameter import Parameter
+from exoabm.parameters.therapy import THERAPY
 
 BOLTZMANN: Final = 0.01380649
 """The Boltzmann constant in µg µm² s⁻² K⁻¹ (exact in the SI)."""
@@ -432,7 +434,10 @@ _CARGO = (
 
 CATALOG: Final[dict[str, Parameter]] = {
     parameter.name: parameter
-    for theme in (_DOMAIN, _CLOCK, _MEDIUM, _VESICLE, _CELL, _CARGO)
+    for theme in (
+        *(_DOMAIN, _CLOCK, _MEDIUM, _VESICLE, _CELL, _CARGO),
+        *(living.PATHWAY, living.CARGO, living.FATE, living.RESPONSE, THERAPY),
+    )
     for parameter in theme
 }
 """Every parameter by name, in order of theme."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,21 +14,28 @@ from exoabm.domain import SIDES, Domain, Face, grid_shape
 from exoabm.errors import Problem, ScenarioError
 from exoabm.ledger import EDGE_COUNTS, EdgeBook, Ledger, WasteLedger
 from exoabm.parameters.catalog import mean_diffusivity
-from exoabm.scenario import layouts
+from exoabm.scenario import layouts, living
 from exoabm.scenario.estimate import Estimate, estimate_run
 from exoabm.scenario.loader import cautions
 from exoabm.scenario.placement import arrange_groups, check_positions, from_table
+from exoabm.scenario.resolution import grid_warnings
+from exoabm.scenario.treatment import given
 from exoabm.state import (
+    DOSE,
+    FATES,
+    PASSED,
     RESERVOIR,
     Cells,
     CellType,
     Labels,
+    Mechanics,
     Resolution,
     SecretionMode,
     State,
     Trafficking,
     WasteMetabolism,
 )
+from exoabm.transport.scheme import hop_limit
 from exoabm.vesicle import DeliveryRoute, VesicleKind, Vesicles, cargo_names
 
 if TYPE_CHECKING:
@@ -67,8 +74,9 @@ def blueprint(loaded: LoadedScenario, seed: int) -> Blueprint:
         If the grid alone is beyond this machine; nothing large has been allocated by then.
     """
     scenario = loaded.scenario
-    kinds = _kinds(scenario)
-    types = _types(scenario, kinds)
+    cargos = living.cargo_of(scenario)
+    kinds = _kinds(scenario, cargos)
+    types = _types(scenario, kinds, cargos)
     warnings = list(cautions(scenario))
     if scenario.domain.size != "fit":
         domain = _domain(loaded, None)
@@ -100,6 +108,7 @@ def blueprint(loaded: LoadedScenario, seed: int) -> Blueprint:
             f"allow (least distance {overlap.least_distance:.3g} um); they are kept where they are"
         )
     warnings.extend(_interval_warnings(scenario))
+    warnings.extend(grid_warnings(scenario.transport, domain, types, type_index, position))
     if scenario.transport.engine == "vesicles" and scenario.transport.capture == "membrane" and overlap.cells:
         problem = Problem(
             "transport.capture",
@@ -121,27 +130,37 @@ def build_state(loaded: LoadedScenario, plan: Blueprint, streams: Streams) -> St
     n, k, size = len(plan.position), len(plan.kinds), len(plan.labels)
     dtype = np.dtype(scenario.transport.precision)
     each = scenario.transport.engine == "vesicles"
-    cargos = cargo_names(plan.kinds)
-    columns = (*EDGE_COUNTS, *(f"copies_delivered_{name}" for name in cargos))
+    carried = cargo_names(plan.kinds)
+    columns = (*EDGE_COUNTS, *(f"copies_delivered_{name}" for name in carried))
+    if FATES & set(living.behaviors_in_use(scenario)[0]):
+        columns = (*columns, *PASSED.values())
+    cargos = living.cargo_of(scenario)
+    behaviors, base = living.behaviors_in_use(scenario)
+    if len(plan.types) > len(base):
+        base = np.vstack([base, living.nothing_at_rest(behaviors)])
     ledger = Ledger(
         tuple(kind.name for kind in plan.kinds),
         plan.labels.names,
         LEDGER_TOLERANCE[scenario.transport.precision],
     )
-    return State(
+    pools = int(any(t.pathway is not None for t in plan.types))
+    cells = Cells.at(
+        plan.position, plan.type_index, cargos=len(cargos), pools=pools, behaviors=len(behaviors)
+    )
+    state = State(
         domain=domain,
         kinds=plan.kinds,
         types=plan.types,
-        cells=Cells(
-            birth_id=np.arange(n, dtype=np.int64),
-            type=plan.type_index,
-            position=plan.position,
-            waste=np.zeros(n),
-        ),
+        cells=cells,
         labels=plan.labels,
         streams=streams,
         fields=[] if each else [np.zeros((size, *domain.shape), dtype) for _ in range(k)],
-        vesicles=Vesicles(len(cargos)) if each else None,
+        cargos=cargos,
+        behaviors=behaviors,
+        base=base,
+        mechanics=None if scenario.mechanics is None else Mechanics(float(scenario.mechanics.relaxation)),
+        responses=living.responses(scenario, behaviors, cargos),
+        vesicles=Vesicles(len(carried)) if each else None,
         book=EdgeBook(columns, k) if each else None,
         trafficking=Trafficking.empty(n, k, size),
         ledger=ledger,
@@ -149,6 +168,8 @@ def build_state(loaded: LoadedScenario, plan: Blueprint, streams: Streams) -> St
         released=np.zeros((n, k)),
         warnings=list(plan.warnings),
     )
+    living.fill(state)
+    return state
 
 
 def make_engine(transport: Transport, state: State, threads: int = 1) -> Engine:
@@ -156,14 +177,14 @@ def make_engine(transport: Transport, state: State, threads: int = 1) -> Engine:
     if transport.engine == "vesicles":
         from exoabm.transport.vesicles import VesicleEngine
 
-        return VesicleEngine(state, capture=transport.capture, threads=threads)
+        return VesicleEngine(state, capture=transport.capture, courant=transport.courant, threads=threads)
     from exoabm.transport.continuum import Continuum
 
     return Continuum(state, courant=transport.courant, threads=threads)
 
 
-def _kinds(scenario: Scenario) -> tuple[VesicleKind, ...]:
-    cargo = {c.name: Cargo(c.name, CargoClass(c.role), c.copies) for c in scenario.cargo}
+def _kinds(scenario: Scenario, cargos: tuple[Cargo, ...]) -> tuple[VesicleKind, ...]:
+    cargo = {c.name: c for c in cargos}
     medium = scenario.transport
     kinds = []
     for v in scenario.vesicle:
@@ -183,17 +204,26 @@ def _kinds(scenario: Scenario) -> tuple[VesicleKind, ...]:
                 recycling_probability=float(v.recycling_probability),
                 delivery_probability=float(v.delivery_probability),
                 delivery_route=DeliveryRoute(v.delivery_route),
-                cargo=tuple(cargo[name] for name in v.cargo),
+                cargo=tuple(
+                    cargo[name] if v.copies is None else replace(cargo[name], copies=float(v.copies))
+                    for name in v.cargo
+                ),
             )
         )
     return tuple(kinds)
 
 
-def _types(scenario: Scenario, kinds: tuple[VesicleKind, ...]) -> tuple[CellType, ...]:
+def _types(
+    scenario: Scenario, kinds: tuple[VesicleKind, ...], cargos: tuple[Cargo, ...]
+) -> tuple[CellType, ...]:
     names = [kind.name for kind in kinds]
+    numbers = {t.name: i for i, t in enumerate(scenario.cell_type)}
     types = []
     for t in scenario.cell_type:
-        taken = np.array([name in t.takes_up for name in names])
+        rate, saturation = living.binding(scenario, t, kinds)
+        limit = living.uptake_limit(scenario, t)
+        if limit > t.uptake_rate > 0:
+            rate = rate * (limit / float(t.uptake_rate))
         waste = None
         if t.waste is not None:
             carrier = names.index(t.waste.vesicle)
@@ -204,6 +234,7 @@ def _types(scenario: Scenario, kinds: tuple[VesicleKind, ...]) -> tuple[CellType
                 float(t.waste.export_rate),
                 carrier,
                 copies,
+                float(t.waste.saturation),
             )
         types.append(
             CellType(
@@ -213,22 +244,34 @@ def _types(scenario: Scenario, kinds: tuple[VesicleKind, ...]) -> tuple[CellType
                 releases=None if t.releases is None else names.index(t.releases),
                 release_rate=float(t.release_rate),
                 ilvs_per_mvb=float(t.ilvs_per_mvb),
-                uptake_rate=np.where(taken, float(t.uptake_rate), 0.0),
-                saturation=np.where(taken, float(t.saturation), np.inf),
+                uptake_rate=rate,
+                saturation=saturation,
                 waste=waste,
+                becomes=None if t.transformation is None else numbers[t.transformation.into],
+                persistence=float(t.persistence),
+                attraction=living.attraction(t, kinds),
+                pathway=living.pathway(t, kinds),
+                pools=living.pools(t, kinds, cargos),
+                uptake_limit=limit,
+                may_donate=living.may_donate(scenario, t),
             )
         )
     return tuple(types)
 
 
 def _check_courant(loaded: LoadedScenario, domain: Domain) -> None:
-    courant = loaded.scenario.transport.courant
-    if courant is not None and courant > domain.courant_limit:
+    medium = loaded.scenario.transport
+    limit, why = (
+        domain.courant_limit,
+        f"the stability limit of the explicit scheme in {domain.dim} dimensions",
+    )
+    if medium.engine == "vesicles" and medium.capture == "voxel":
+        limit, why = hop_limit(domain), "what leaves single vesicles a chance to stay in their voxel"
+    if medium.courant is not None and medium.courant > limit:
         problem = Problem(
             "transport.courant",
-            f"{courant:g}",
-            f"above the stability limit of the explicit scheme in {domain.dim} dimensions; "
-            f"allowed 0 to {domain.courant_limit:.4g}",
+            f"{medium.courant:g}",
+            f"above {why}; allowed 0 to {limit:.4g}",
             "leave it out and the engine chooses its own sub-steps",
         )
         raise ScenarioError(loaded.name, [problem])
@@ -333,10 +376,13 @@ def _labels(
         names = [str(i) for i in donors]
         origin = [types[type_index[i]].name for i in donors]
     else:
-        present = [i for i in np.flatnonzero(donates) if (type_index == i).any()]
+        reached = living.reachable(types, set(type_index.tolist()))
+        present = [i for i in np.flatnonzero(donates) if i in reached]
         for label, i in enumerate(present):
             of_cell[type_index == i] = label
         names = origin = [types[i].name for i in present]
+    if given(scenario):
+        names, origin = [*names, DOSE], [*origin, DOSE]
     if domain.opens_to_reservoir or not names:
         names, origin = [*names, RESERVOIR], [*origin, RESERVOIR]
     return Labels(resolution, tuple(names), tuple(origin), of_cell)

@@ -21,22 +21,36 @@ BYTES_PER_VOXEL = 60.0
 """Distances and concentrations while a run is summed up and drawn, measured."""
 BYTES_PER_CELL = 4000.0
 """Agents, layout and tables of cells while they are written, measured."""
-BYTES_PER_CONTACT = 8 * 16
-"""Trafficking arrays, their increments and copies at recording, per cell, kind and label."""
+BYTES_PER_CONTACT = 8 * 16 + 1000
+"""Trafficking arrays and their increments, and what recording makes of them, per cell, kind and label."""
 BYTES_PER_VESICLE = 250.0
 """A row of a single vesicle, its growth and what a step notes about it."""
 BYTES_FOR_EVENTS = 600e6
 """Events waiting for their row group, and its encoding."""
 EDGES_PER_CELL = 100
 BYTES_PER_EDGE = 300.0
-VESICLE_STEPS_PER_SECOND = 2e7
+MAX_EDGES_IN_GRAPHML = 200_000
+"""GraphML is for looking at; beyond this many edges only the strongest are written, and it says so."""
+BYTES_PER_EDGE_IN_GRAPH = 1000.0
+BYTES_PER_EDGE_IN_GRAPHML = 7500.0
+"""The file is made as a tree in memory, measured."""
+VESICLE_STEPS_PER_SECOND = 8e6
 VOXEL_UPDATES_PER_SECOND = 4e8
+SATURABLE_UPDATES_PER_SECOND = 4e7
 CONTACTS_PER_SECOND = 2.5e7
+SECONDS_PER_STEP = 5e-4
+SECONDS_TO_BEGIN = 1.5
+SECONDS_PER_RECORDED_CONTACT = 7e-6
+SECONDS_PER_RECORDED_VOXEL = 3e-7
+SECONDS_PER_EDGE_IN_GRAPHML = 1e-4
+SECONDS_TO_DRAW = 1.0
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Memory and work of a run; the time is a rough figure from the speed of a typical machine.
+    """Memory and work of a run.
+
+    Times are rough, within a factor of a few, from the speed of a typical machine; ``batch.probe`` measures.
 
     Attributes
     ----------
@@ -45,9 +59,14 @@ class Estimate:
         Coupling steps.
     substeps : int
         Sub-steps of the field in each coupling step, for the fastest vesicle kind.
+    vesicles : float
+        Most single vesicles at a time, an upper guess; 0 where fields are computed.
     memory_bytes : float
     allowed_bytes : float
-    seconds : float
+    step_seconds : float
+        Of one coupling step.
+    recording_seconds, closing_seconds : float
+        To write tables during the whole run, and at its end; a row of a batch does without.
     """
 
     voxels: int
@@ -56,9 +75,22 @@ class Estimate:
     kinds: int
     steps: int
     substeps: int
+    vesicles: float
     memory_bytes: float
     allowed_bytes: float
-    seconds: float
+    step_seconds: float
+    recording_seconds: float
+    closing_seconds: float
+
+    @property
+    def seconds(self) -> float:
+        """A rough figure for the whole run into a folder."""
+        return self.row_seconds + self.recording_seconds + self.closing_seconds
+
+    @property
+    def row_seconds(self) -> float:
+        """A rough figure for the run without its folder."""
+        return SECONDS_TO_BEGIN + self.steps * self.step_seconds
 
     def refuse(self) -> None:
         """Refuse a run that would not fit into memory.
@@ -89,27 +121,57 @@ def estimate_run(
     itemsize = np.dtype(scenario.transport.precision).itemsize
     kinds = len(scenario.vesicle)
     voxels = domain.n_voxels
-    steps = int(np.ceil(scenario.clock.duration / scenario.clock.step))
+    clock = scenario.clock
+    steps = int(np.ceil(clock.duration / clock.step))
     each = scenario.transport.engine == "vesicles"
-    alive = release_rate * min(scenario.clock.duration, _lifetime(scenario)) if each else 0.0
+    alive = release_rate * min(clock.duration, _lifetime(scenario)) if each else 0.0
     field_bytes = 0.0 if each else float(voxels) * itemsize * labels * (kinds + 1)
     zone_bytes = float(voxels) * (9 + 8 * (domain.dim + 2)) if scenario.domain.zone else 0.0
     contacts = float(cells) * labels * kinds
+    edges = _edges(scenario, cells, labels)
+    shown = min(edges, MAX_EDGES_IN_GRAPHML)
     recorded = float(voxels) * (BYTES_PER_VOXEL + 20.0 * labels)
     contact_bytes = contacts * BYTES_PER_CONTACT + cells * BYTES_PER_CELL
-    memory = BASE_BYTES + field_bytes + zone_bytes + recorded + contact_bytes
+    graph_bytes = edges * BYTES_PER_EDGE_IN_GRAPH + shown * BYTES_PER_EDGE_IN_GRAPHML
+    memory = BASE_BYTES + field_bytes + zone_bytes + recorded + contact_bytes + graph_bytes
     if each:
-        memory += BYTES_FOR_EVENTS + alive * BYTES_PER_VESICLE + cells * EDGES_PER_CELL * BYTES_PER_EDGE
-    substeps = max(1, int(np.ceil(_fastest(scenario) * scenario.clock.step / (0.2 * domain.voxel**2))))
+        memory += BYTES_FOR_EVENTS + alive * BYTES_PER_VESICLE + edges * BYTES_PER_EDGE
+    substeps = max(1, int(np.ceil(_fastest(scenario) * clock.step / (0.2 * domain.voxel**2))))
     updates = 0.0 if each else float(substeps) * voxels * labels * kinds
-    seconds = 1.5 + steps * (
-        updates / VOXEL_UPDATES_PER_SECOND
-        + alive / VESICLE_STEPS_PER_SECOND
-        + contacts / CONTACTS_PER_SECOND
-        + 2e-4
+    records = 1 + float(clock.duration) / np.array(
+        [float(scenario.record.events), float(scenario.record.fields)]
     )
-    free = psutil.virtual_memory().available
-    return Estimate(voxels, cells, labels, kinds, steps, substeps, memory, MEMORY_SHARE * free, seconds)
+    return Estimate(
+        voxels=voxels,
+        cells=cells,
+        labels=labels,
+        kinds=kinds,
+        steps=steps,
+        substeps=substeps,
+        vesicles=alive,
+        memory_bytes=memory,
+        allowed_bytes=MEMORY_SHARE * psutil.virtual_memory().available,
+        step_seconds=SECONDS_PER_STEP
+        + updates / (SATURABLE_UPDATES_PER_SECOND if _saturable(scenario) else VOXEL_UPDATES_PER_SECOND)
+        + alive / VESICLE_STEPS_PER_SECOND
+        + contacts / CONTACTS_PER_SECOND,
+        recording_seconds=float(
+            records
+            @ [contacts * SECONDS_PER_RECORDED_CONTACT, voxels * labels * kinds * SECONDS_PER_RECORDED_VOXEL]
+        ),
+        closing_seconds=SECONDS_TO_DRAW + shown * SECONDS_PER_EDGE_IN_GRAPHML,
+    )
+
+
+def _edges(scenario: Scenario, cells: int, labels: int) -> float:
+    """An upper guess of the edges between single cells."""
+    if scenario.transport.engine == "vesicles":
+        return float(cells) * min(cells, EDGES_PER_CELL)
+    return float(cells) * labels if scenario.transport.provenance == "cell" else 0.0
+
+
+def _saturable(scenario: Scenario) -> bool:
+    return any(cell.takes_up and cell.saturation < np.inf for cell in scenario.cell_type)
 
 
 def _lifetime(scenario: Scenario) -> float:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -14,9 +14,12 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from exoabm.cells.response import SIGNALS
 from exoabm.errors import InputError, Problem, ScenarioError, did_you_mean
 from exoabm.parameters.parameter import Quantity
-from exoabm.scenario.schema import Scenario, parameter_of
+from exoabm.scenario import living
+from exoabm.scenario.fields import parameter_of
+from exoabm.scenario.schema import Scenario
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -30,7 +33,7 @@ class LoadedScenario:
     """A checked scenario and where it came from.
 
     ``folder`` is what relative table paths start from. An untrusted scenario (an upload, a URL) may
-    read nothing outside it.
+    read nothing outside it. ``text`` is the file as it was read, to be read again with other overrides.
     """
 
     name: str
@@ -38,6 +41,7 @@ class LoadedScenario:
     folder: Path
     trusted: bool = True
     overrides: tuple[tuple[str, str], ...] = ()
+    text: bytes = field(default=b"", repr=False, compare=False)
 
     def table_path(self) -> Path | None:
         """Path of the layout's table, if it has one.
@@ -138,15 +142,17 @@ def parse(
         scenario = Scenario.model_validate(raw)
     except ValidationError as error:
         raise ScenarioError(name, list(_problems(error, raw))) from None
-    problems = list(_dangling(scenario))
+    problems = list(_dangling(scenario)) or list(living.problems(scenario))
     if problems:
         raise ScenarioError(name, problems)
-    return LoadedScenario(name, scenario, folder, trusted, tuple(given.items()))
+    return LoadedScenario(name, scenario, folder, trusted, tuple(given.items()), data)
 
 
 def cautions(scenario: Scenario) -> list[str]:
-    """A sentence for every value outside its published range."""
-    return [f"{key}: {q.caution}" for key, q in quantities(scenario) if q.caution]
+    """A sentence for every value outside its published range; comparators are no vesicles."""
+    own = ("diameter", "diffusivity", "half_life", "delivery_probability")
+    others = {f"vesicle.{v.name}.{key}" for v in scenario.vesicle if v.comparator for key in own}
+    return [f"{key}: {q.caution}" for key, q in quantities(scenario) if q.caution and key not in others]
 
 
 def quantities(table: BaseModel, prefix: str = "") -> Iterator[tuple[str, Quantity]]:
@@ -165,6 +171,9 @@ def entries(table: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any]]:
 def _entries(key: str, value: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(value, BaseModel):
         yield from entries(value, f"{key}.")
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            yield from _entries(f"{key}.{name}", item)
     elif isinstance(value, list) and value and isinstance(value[0], BaseModel):
         for position, item in enumerate(value):
             yield from _entries(f"{key}.{_name_of(item.__dict__, position)}", item)
@@ -182,6 +191,8 @@ def plain_data(value: Any) -> Any:
         return {"value": _given(value), **{k: v for k, v in words.items() if v}}
     if isinstance(value, list):
         return [plain_data(item) for item in value]
+    if isinstance(value, dict):
+        return {key: plain_data(item) for key, item in value.items()}
     return value
 
 
@@ -256,7 +267,7 @@ def _literal(text: str) -> Any:
 def _name_of(item: Any, position: int) -> str:
     """How an element of a list is called in dotted keys."""
     if isinstance(item, dict):
-        for key in ("name", "cell_type"):
+        for key in ("name", "cell_type", "cargo"):
             if isinstance(item.get(key), str):
                 return str(item[key])
     return str(position)
@@ -357,6 +368,10 @@ def _dangling(scenario: Scenario) -> Iterator[Problem]:
         "cargo": [table.name for table in scenario.cargo],
         "cell_type": [table.name for table in scenario.cell_type],
         "layout.group": [group.key for group in scenario.layout.group],
+        "response": [row.name for row in scenario.response if row.name is not None],
+        "dose": [table.name for table in scenario.dose],
+        "arm": [table.name for table in scenario.arm],
+        "trial.readout": [table.name for table in scenario.trial.readout] if scenario.trial else [],
     }
     for key, known in names.items():
         for name in sorted({n for n in known if known.count(n) > 1}):
@@ -386,8 +401,44 @@ def _dangling(scenario: Scenario) -> Iterator[Problem]:
                         repr(vesicle.name),
                         "this vesicle carries no waste (a cargo of role waste, copies above 0)",
                     )
+        key = f"cell_type.{cell.name}"
+        for held in cell.holds:
+            yield from unknown(f"{key}.holds.{held.cargo}.cargo", held.cargo, "cargo")
+            yield from unknown(f"{key}.holds.{held.cargo}.vesicle", held.vesicle, "vesicle")
+        for sorting in cell.mvb.sorting if cell.mvb else ():
+            yield from unknown(f"{key}.mvb.sorting", sorting.vesicle, "vesicle")
+        for follow, where in ((cell.climbs, "climbs"), (cell.follows, "follows")):
+            if follow is not None:
+                yield from unknown(f"{key}.{where}.vesicle", follow.vesicle, "vesicle")
+        if cell.transformation is not None:
+            yield from unknown(f"{key}.transformation.into", cell.transformation.into, "cell_type")
+    for position, row in enumerate(scenario.response):
+        key = f"response.{row.name or position}"
+        yield from unknown(f"{key}.cell_type", row.cell_type, "cell_type")
+        if row.of:
+            yield from unknown(f"{key}.signal", row.of, SIGNALS[row.word].of)
+        if "." in row.behavior:
+            yield from unknown(
+                f"{key}.{'increases' if row.increases else 'decreases'}",
+                row.behavior.partition(".")[2],
+                "cargo",
+            )
     for group in scenario.layout.group:
         yield from unknown(f"layout.group.{group.key}.cell_type", group.cell_type, "cell_type")
+    for dose in scenario.dose:
+        yield from unknown(f"dose.{dose.name}.vesicle", dose.vesicle, "vesicle")
+        yield from unknown(f"dose.{dose.name}.molecule", dose.molecule, "vesicle")
+        yield from unknown(f"dose.{dose.name}.through", dose.through, "cell_type")
+        if dose.route != "tissue" and scenario.pharmacokinetics is None:
+            hint = "add [pharmacokinetics], or give the dose into the tissue itself"
+            where = f"dose.{dose.name}.route"
+            yield Problem(where, repr(dose.route), "needs a body to pass", hint)
+    if scenario.trial is not None:
+        for number, criterion in enumerate(scenario.trial.criterion):
+            where = f"trial.criterion.{number}"
+            yield from unknown(f"{where}.readout", criterion.readout, "trial.readout")
+            yield from unknown(f"{where}.arm", criterion.arm, "arm")
+            yield from unknown(f"{where}.versus", criterion.versus, "arm")
     for label, target in scenario.layout.type_map.items():
         if target != "bystander":
             yield from unknown(f"layout.type_map.{label!r}", target, "cell_type")

@@ -7,61 +7,19 @@ not say what it ``releases`` releases nothing.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from exoabm.cells import behaviors
+from exoabm.cells.response import SIGNALS
 from exoabm.parameters.catalog import CATALOG
-from exoabm.parameters.parameter import Parameter, Quantity
-
-
-def declared(name: str, *, words: tuple[str, ...] = (), **field: Any) -> Any:
-    """A field whose numbers are values of the catalog's parameter ``name``.
-
-    Its default is the catalog's unless ``field`` says otherwise; ``words`` may stand for a number.
-    """
-    extra: dict[str, Any] = {"parameter": name, "words": list(words)}
-    if not field.keys() & {"default", "default_factory"}:
-        field["default_factory"] = lambda: Quantity.default(CATALOG[name])
-    return Field(json_schema_extra=extra, **field)
-
-
-def assumed(name: str, value: str, **field: Any) -> Any:
-    """A field with a default of its own, which is a modeling assumption."""
-    return declared(name, default_factory=lambda: Quantity(CATALOG[name], value, "assumed"), **field)
-
-
-def parameter_of(table: type[BaseModel], key: str) -> Parameter | None:
-    """The parameter that a field of a table is declared by, if it holds numbers."""
-    extra = table.model_fields[key].json_schema_extra
-    return CATALOG[str(extra["parameter"])] if isinstance(extra, dict) else None
-
-
-class Table(BaseModel):
-    """A table of the scenario file; unknown keys are errors, numbers are quantities."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _read_quantities(cls, value: object, info: ValidationInfo) -> object:
-        parameter = parameter_of(cls, str(info.field_name))
-        if parameter is None:
-            return value
-        extra = cls.model_fields[str(info.field_name)].json_schema_extra
-        assert isinstance(extra, dict)
-
-        def read(item: object) -> object:
-            if isinstance(item, list):
-                return [read(each) for each in item]
-            if item is None or item in extra["words"]:  # type: ignore[operator]
-                return item
-            return Quantity.read(item, parameter)
-
-        return read(value)
-
-
-Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_\-]{0,63}$")]
+from exoabm.parameters.parameter import Quantity
+from exoabm.parameters.therapy import COMPARATORS
+from exoabm.parameters.units import QuantityError
+from exoabm.scenario.fields import Name, Table, assumed, declared
+from exoabm.scenario.therapy import Dosing, ImmunityTable, ManufacturingTable, Pharmacokinetics
+from exoabm.scenario.trials import ArmTable, TrialTable
 
 
 class Info(Table):
@@ -263,8 +221,17 @@ class CargoTable(Table):
     """A molecule that vesicles carry."""
 
     name: Name
-    role: Literal["signal", "waste"] = "signal"
+    role: Literal["signal", "waste", "therapeutic"] = "signal"
+    molecule: Literal["mRNA", "miRNA", "protein", "lipid", "small_molecule", "misfolded_protein"] | None = (
+        Field(default=None, description="what it is made of; RNA and protein bring their half-lives")
+    )
     copies: Quantity = declared("copies")
+    half_life: Quantity | None = declared(
+        "cargo_half_life",
+        default=None,
+        description="in the cell it was delivered to; by its molecule if not given, else it stays",
+    )
+    effect_copies: Quantity = declared("effect_copies")
 
 
 class VesicleTable(Table):
@@ -288,6 +255,31 @@ class VesicleTable(Table):
         default="endosomal_escape", description="where cargo enters the cytosol: a hypothesis to choose"
     )
     cargo: list[Name] = Field(default_factory=list, description="names of cargo it carries")
+    ligand: Name | None = Field(
+        default=None, description="cells with the receptor of this name bind it by their receptors"
+    )
+    binding_rate: Quantity = declared(
+        "receptor_binding_rate", description="to each receptor that matches the ligand"
+    )
+    copies: Quantity | None = declared(
+        "copies", default=None, description="of each cargo in this kind; the cargo's own if not given"
+    )
+    comparator: Literal["free_drug", "soluble_factor", "lnp"] | None = Field(
+        default=None, description="no vesicle but what one is compared with; other defaults from the catalog"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults_of_a_comparator(cls, given: Any) -> Any:
+        if not isinstance(given, dict) or given.get("comparator") not in COMPARATORS:
+            return given
+        prefix = f"{given['comparator']}_"
+        own = {name.removeprefix(prefix): p for name, p in CATALOG.items() if name.startswith(prefix)}
+        defaults = {
+            key: {"value": p.default, "source": ", ".join(p.source), "note": p.meaning}
+            for key, p in own.items()
+        }
+        return {**defaults, "diameter_gsd": 1.0, **given}
 
 
 class Waste(Table):
@@ -295,8 +287,75 @@ class Waste(Table):
 
     production: Quantity = declared("waste_production")
     lysosomal_rate: Quantity = declared("waste_lysosomal_rate")
+    saturation: Quantity = declared(
+        "waste_saturation",
+        default_factory=lambda: Quantity(CATALOG["waste_saturation"], "inf", "assumed"),
+    )
     export_rate: Quantity = declared("waste_export_rate")
     vesicle: Name = Field(description="vesicle kind that carries it; its cargo must include waste")
+
+
+class Sorting(Table):
+    """A kind of intraluminal vesicle, and its share of all in a multivesicular body."""
+
+    vesicle: Name
+    share: Quantity = declared("ilv_share")
+
+
+class Mvb(Table):
+    """Multivesicular bodies as a pool: they form, and fuse with the membrane or go to lysosomes."""
+
+    secretory_fraction: Quantity = declared("secretory_fraction")
+    fate_rate: Quantity = declared("mvb_fate_rate")
+    number: Quantity | None = declared("mvb_number", default=None)
+    sorting: list[Sorting] = Field(
+        default_factory=list, description="kinds of their vesicles; all of the kind released if not given"
+    )
+
+
+class Receptor(Table):
+    """Receptors that bind vesicles with the ligand of the same name: k_a = N k_on."""
+
+    name: Name
+    number: Quantity = declared("receptor_number")
+
+
+class Holding(Table):
+    """What a cell does with the copies of a cargo that it holds, beside losing them by their half-life."""
+
+    cargo: Name
+    initial: Quantity = declared("cargo_copies", description="copies in each cell at the start")
+    production: Quantity = declared("cargo_production")
+    replication: Quantity = declared("cargo_replication")
+    capacity: Quantity = declared("cargo_capacity")
+    clearance: Quantity = declared("cargo_clearance")
+    export: Quantity = declared("cargo_export")
+    vesicle: Name | None = Field(default=None, description="vesicle kind that carries what is exported")
+
+
+class Transformation(Table):
+    """Turning into a cell of another type."""
+
+    into: Name
+    rate: Quantity = declared("transformation_rate")
+
+
+class Climbs(Table):
+    """Chemotaxis up a gradient of vesicles: v = chi K grad c/(K + c)^2."""
+
+    vesicle: Name
+    coefficient: Quantity = declared("chemotactic_coefficient")
+    half_max: Quantity = declared("attraction_half_max")
+
+
+class Follows(Table):
+    """Following the vesicles that a cell catches, each as strong as the copies of cargo in it."""
+
+    vesicle: Name
+    speed: Quantity = declared("chemotactic_speed")
+    half_max: Quantity = declared("polarity_half_max")
+    hill: Quantity = declared("hill")
+    memory: Quantity = declared("polarity_memory")
 
 
 class CellTypeTable(Table):
@@ -313,7 +372,116 @@ class CellTypeTable(Table):
     takes_up: list[Name] = Field(default_factory=list, description="vesicle kinds taken up")
     uptake_rate: Quantity = declared("uptake_rate")
     saturation: Quantity = declared("saturation")
+    receptor: list[Receptor] = Field(
+        default_factory=list, description="vesicles with a matching ligand need no takes_up"
+    )
+    recycling_probability: Quantity | None = declared(
+        "recycling_probability", default=None, description="in these cells; that of the kind if not given"
+    )
+    delivery_probability: Quantity | None = declared(
+        "delivery_probability", default=None, description="in these cells; that of the kind if not given"
+    )
+    mvb: Mvb | None = Field(default=None, description="pool of multivesicular bodies; none if not given")
     waste: Waste | None = Field(default=None, description="waste metabolism; none if not given")
+    holds: list[Holding] = Field(default_factory=list, description="cargo it makes, replicates or exports")
+    division_rate: Quantity | None = declared("division_rate", default=None)
+    death_rate: Quantity | None = declared("death_rate", default=None)
+    transformation: Transformation | None = None
+    motility: Quantity | None = declared("motility", default=None)
+    persistence: Quantity = declared("persistence")
+    climbs: Climbs | None = Field(default=None, description="chemotaxis; none if not given")
+    follows: Follows | None = Field(default=None, description="chemotaxis by captures; none if not given")
+    behavior: dict[str, Any] = Field(
+        default_factory=dict, description="values at rest of behaviors that installed packages add"
+    )
+
+    @field_validator("behavior")
+    @classmethod
+    def _read_added(cls, value: dict[str, Any]) -> dict[str, Any]:
+        added = {each.name: each.places[0][1] for each in behaviors.added()}
+        for name in value.keys() - added.keys():
+            raise ValueError(f"no package adds a behavior {name!r}; added: {', '.join(added) or 'none'}")
+        return {name: Quantity.read(given, added[name]) for name, given in value.items()}
+
+    @model_validator(mode="after")
+    def _one_sense(self) -> CellTypeTable:
+        if self.climbs is not None and self.follows is not None:
+            raise ValueError("a cell either climbs a gradient or follows what it catches")
+        return self
+
+
+class Response(Table):
+    """A behavior that follows a signal; value = (rest + u to) / (1 + u), u = (signal / half_max)^hill."""
+
+    name: Name | None = None
+    cell_type: Name
+    signal: str = Field(
+        description="cargo.NAME, waste, concentration.VESICLE, bound.VESICLE, endosomal.VESICLE, time, age"
+    )
+    increases: str | None = Field(default=None, description="behavior that the signal raises")
+    decreases: str | None = Field(default=None, description="behavior that the signal lowers")
+    half_max: Quantity = Field(description="signal that moves the behavior half of its way")
+    hill: Quantity = declared("hill")
+    to: Quantity = Field(description="value of the behavior at full signal")
+
+    @property
+    def behavior(self) -> str:
+        """The behavior that is moved."""
+        return self.increases or self.decreases or ""
+
+    @property
+    def word(self) -> str:
+        """The signal without what it is of."""
+        return self.signal.partition(".")[0]
+
+    @property
+    def of(self) -> str:
+        """What the signal is of."""
+        return self.signal.partition(".")[2]
+
+    @field_validator("signal")
+    @classmethod
+    def _known_signal(cls, value: str) -> str:
+        word, _, of = value.partition(".")
+        if word not in SIGNALS:
+            raise ValueError(f"must be one of {', '.join(SIGNALS)}, some with a name after a dot")
+        if bool(SIGNALS[word].of) != bool(of):
+            wanted = f"{word}.NAME with the name of a {SIGNALS[word].of}" if SIGNALS[word].of else word
+            raise ValueError(f"must be {wanted}")
+        return value
+
+    @field_validator("increases", "decreases")
+    @classmethod
+    def _known_behavior(cls, value: str | None) -> str | None:
+        if value is not None and behaviors.find(value) is None:
+            of_cargo = ", ".join(f"{word}.CARGO" for word in behaviors.OF_CARGO)
+            raise ValueError(f"must be one of {', '.join(behaviors.known())}, {of_cargo}")
+        return value
+
+    @field_validator("half_max", mode="before")
+    @classmethod
+    def _read_half_max(cls, value: object, info: ValidationInfo) -> object:
+        word = str(info.data.get("signal", "")).partition(".")[0]
+        if word not in SIGNALS:
+            raise ValueError("the signal says what this is a value of")
+        return Quantity.read(value, SIGNALS[word].parameter)
+
+    @field_validator("to", mode="before")
+    @classmethod
+    def _read_to(cls, value: object, info: ValidationInfo) -> object:
+        if not {"increases", "decreases"} <= info.data.keys():
+            raise ValueError("the behavior says what this is a value of")
+        given = [info.data[verb] for verb in ("increases", "decreases") if info.data[verb] is not None]
+        if len(given) != 1:
+            raise ValueError("a response either increases or decreases a behavior: give one of the two")
+        behavior = behaviors.find(given[0])
+        assert behavior is not None
+        for _, parameter in behavior.places[:-1]:
+            try:
+                return Quantity.read(value, parameter)
+            except QuantityError:
+                continue
+        return Quantity.read(value, behavior.places[-1][1])
 
 
 class Record(Table):
@@ -324,6 +492,12 @@ class Record(Table):
     events: Quantity = declared("interval")
     fields: Quantity = assumed("interval", "6 h")
     threshold: Quantity = declared("threshold")
+
+
+class MechanicsTable(Table):
+    """Cells that overlap push each other apart; without this table they stay as they are placed."""
+
+    relaxation: Quantity = declared("relaxation")
 
 
 class Scenario(Table):
@@ -338,4 +512,16 @@ class Scenario(Table):
     vesicle: list[VesicleTable] = Field(min_length=1)
     cargo: list[CargoTable] = Field(default_factory=list)
     cell_type: list[CellTypeTable] = Field(min_length=1)
+    response: list[Response] = Field(default_factory=list)
+    mechanics: MechanicsTable | None = Field(default=None, description="cells push; not if not given")
+    pharmacokinetics: Pharmacokinetics | None = Field(
+        default=None, description="the body that doses pass; none if not given"
+    )
+    dose: list[Dosing] = Field(default_factory=list)
+    immunity: ImmunityTable | None = Field(default=None, description="the host's answer; none if not given")
+    manufacturing: ManufacturingTable | None = Field(
+        default=None, description="how vesicles of the medium become doses; not asked if not given"
+    )
     record: Record = Field(default_factory=Record)
+    trial: TrialTable | None = Field(default=None, description="the claim that the arms put to the test")
+    arm: list[ArmTable] = Field(default_factory=list)

@@ -11,9 +11,11 @@ from scipy import sparse
 from exoabm.domain import SIDES, Face
 from exoabm.kernels import hop as hopping
 from exoabm.kernels import walk as walking
+from exoabm.kernels.fates import Fates, Movers
 from exoabm.streams import Purpose
 from exoabm.transport.coupling import couple
-from exoabm.transport.scheme import choose_courant, conductance, is_uniform, substep_rates
+from exoabm.transport.scheme import choose_courant, conductance, hop_limit, is_uniform, substep_rates
+from exoabm.vesicle import DONORS, KINDS, Status, vesicle_names
 
 if TYPE_CHECKING:
     from exoabm.state import State
@@ -27,16 +29,20 @@ REACH = 4.0
 """How far from a voxel membranes are looked for, in spreads of the shortest sub-steps."""
 
 
-class Fates(NamedTuple):
-    """How each vesicle of a step ended it: a code of the kernels, the time, the cell (row, or -1)."""
+class Entrants(NamedTuple):
+    """Vesicles that enter in a step: names (m), positions (m, 3) in um, times in the step (m)."""
 
-    code: np.ndarray
-    when: np.ndarray
-    target: np.ndarray
+    name: np.ndarray
+    position: np.ndarray
+    start: np.ndarray
 
 
 class Capture(Protocol):
     """A way in which free vesicles of one kind move and are captured."""
+
+    def place(self, state: State) -> None:
+        """Take note of where the cells are now."""
+        ...
 
     def move(
         self, state: State, vesicles: Vesicles, rows: np.ndarray, dt: float, fates: Fates, threads: int
@@ -48,8 +54,8 @@ class Capture(Protocol):
         """Positions (m, 3) in um where ``cell`` (rows) releases ``vesicle`` (birth numbers)."""
         ...
 
-    def enter(self, state: State, side: int, held: float, dt: float) -> tuple[np.ndarray, np.ndarray]:
-        """Positions (m, 3) and times in the step of what enters a face held at a concentration."""
+    def enter(self, state: State, side: int, held: float, dt: float) -> Entrants:
+        """What comes in through a face held at a concentration."""
         ...
 
 
@@ -57,17 +63,15 @@ class VoxelCapture:
     """Vesicles hop from voxel to voxel and are captured where a cell's footprint is.
 
     The twin of the continuum engine: the expected numbers are its own, whatever the step. Cells may
-    overlap; the space that they fill is in the hindrance.
+    overlap; the space that they fill is in the hindrance. ``courant`` is D h/dx^2 of a sub-step, up to
+    ``hop_limit``.
     """
 
-    def __init__(self, state: State, kind: int) -> None:
+    def __init__(self, state: State, kind: int, courant: float | None = None) -> None:
         domain = state.domain
         self._kind = kind
-        self._coupling = coupling = couple(state, kind)
-        rates = sparse.csc_array(coupling.sink_rates(domain.voxel_volume))
-        used = np.flatnonzero(np.diff(rates.indptr))
-        slot_of_voxel = np.full(domain.n_voxels, -1, np.int32)
-        slot_of_voxel[used] = np.arange(len(used))
+        if courant is None:
+            courant = min(choose_courant(domain), hop_limit(domain))
         flat = [np.reshape(g, (-1, *g.shape[-2:])) for g in conductance(domain)]
         nothing = np.zeros((2, *(int(n) for n in domain.counts[1::-1])))
         self._lattice = hopping.Lattice(
@@ -82,6 +86,17 @@ class VoxelCapture:
             float(domain.hindrance) if is_uniform(domain) else 0.0,
             state.kinds[kind].decay_rate,
         )
+        self._substeps = substep_rates(domain, courant, state.kinds[kind].decay_rate)
+        self.place(state)
+
+    def place(self, state: State) -> None:
+        """See ``Capture``."""
+        domain = state.domain
+        self._coupling = coupling = couple(state, self._kind)
+        rates = sparse.csc_array(coupling.sink_rates(domain.voxel_volume))
+        used = np.flatnonzero(np.diff(rates.indptr))
+        slot_of_voxel = np.full(domain.n_voxels, -1, np.int32)
+        slot_of_voxel[used] = np.arange(len(used))
         self._sinks = hopping.Sinks(
             slot_of_voxel,
             np.concatenate([[0], np.cumsum(np.diff(rates.indptr)[used])]).astype(np.int64),
@@ -89,7 +104,6 @@ class VoxelCapture:
             rates.data.astype(np.float64),
             *hopping.marks(self._lattice, slot_of_voxel),
         )
-        self._substeps = substep_rates(domain, choose_courant(domain), state.kinds[kind].decay_rate)
 
     def move(
         self, state: State, vesicles: Vesicles, rows: np.ndarray, dt: float, fates: Fates, threads: int
@@ -105,13 +119,7 @@ class VoxelCapture:
         free = free / np.maximum(free + (1 - free) / coupling.beta, 1e-300)
         sinks = self._sinks._replace(entry_rate=self._sinks.entry_rate * free[self._sinks.entry_cell])
         hopping.hop(
-            rows,
-            vesicles.id,
-            vesicles.x,
-            vesicles.y,
-            vesicles.z,
-            vesicles.diffusivity,
-            vesicles.start,
+            _movers(vesicles, rows),
             dt,
             self._substeps,
             state.streams.seed,
@@ -119,7 +127,7 @@ class VoxelCapture:
             state.step,
             self._lattice,
             sinks,
-            *fates,
+            fates,
             threads=threads,
         )
 
@@ -140,14 +148,14 @@ class VoxelCapture:
             position[:, 2] = state.cells.position[cell, 2]
         return position
 
-    def enter(self, state: State, side: int, held: float, dt: float) -> tuple[np.ndarray, np.ndarray]:
+    def enter(self, state: State, side: int, held: float, dt: float) -> Entrants:
         """See ``Capture``: into the voxels at the face, 2 D c A/dx a second, half a voxel being the way."""
         domain = state.domain
-        face = _FaceVoxels(state, side)
+        face = _FaceVoxels(state, side, self._kind)
         per_second = 2 * state.kinds[self._kind].diffusivity * face.hindrance / domain.voxel**2
-        which, u = face.draw(state, held * domain.voxel_volume * per_second * dt, 4)
+        name, which, u = face.draw(state, held * domain.voxel_volume * per_second * dt, 4)
         inside = [INSET + (1 - 2 * INSET) * v for v in u[:3]]
-        return face.positions(state, which, inside), dt * u[3]
+        return Entrants(name, face.positions(state, which, inside), dt * u[3])
 
 
 class MembraneCapture:
@@ -158,14 +166,21 @@ class MembraneCapture:
 
     def __init__(self, state: State, kind: int) -> None:
         self._kind = kind
-        domain = state.domain
+        present = set(state.cells.type.tolist()) | {t.becomes for t in state.types if t.becomes is not None}
+        self._shortest = STEP_AT_MEMBRANE * min(state.types[i].diameter for i in present) / 2
+        nothing = np.zeros(state.domain.n_voxels, bool)
+        self._medium = medium_of(state, kind, nothing, self._shortest)
+        self.place(state)
+
+    def place(self, state: State) -> None:
+        """See ``Capture``. Free vesicles that a cell now covers are pushed out to its membrane."""
+        kind, domain = self._kind, state.domain
         radius = state.of_type("diameter") / 2
         area = 4 * np.pi * radius**2 if domain.dim == 3 else 2 * np.pi * radius * domain.thickness
         self._rate = state.of_type("uptake_rate")[:, kind].astype(float)
         with np.errstate(divide="ignore"):
             inverse = 1.0 / state.of_type("saturation")[:, kind]
         self._inverse_saturation = np.where(self._rate > 0, inverse, 0.0)
-        shortest = STEP_AT_MEMBRANE * float(radius.min())
         self._table = walking.membranes(
             domain.dim,
             domain.low,
@@ -175,9 +190,12 @@ class MembraneCapture:
             state.cells.position,
             radius,
             self._rate / area,
-            max(REACH * shortest, domain.voxel),
+            max(REACH * self._shortest, domain.voxel),
         )
-        self._medium = medium_of(state, kind, np.zeros(domain.n_voxels, bool), shortest)
+        vesicles = state.vesicles
+        if vesicles is not None and len(vesicles):
+            rows = np.flatnonzero((vesicles.status == Status.FREE) & (vesicles.kind == kind))
+            walking.expel(rows, vesicles.x, vesicles.y, vesicles.z, self._medium, self._table)
 
     def move(
         self, state: State, vesicles: Vesicles, rows: np.ndarray, dt: float, fates: Fates, threads: int
@@ -185,19 +203,13 @@ class MembraneCapture:
         """See ``Capture``. Cells with fewer free receptors are less reactive."""
         free = free_receptors(state, self._kind, self._rate, self._inverse_saturation)
         walking.walk(
-            rows,
-            vesicles.id,
-            vesicles.x,
-            vesicles.y,
-            vesicles.z,
-            vesicles.diffusivity,
-            vesicles.start,
+            _movers(vesicles, rows),
             dt,
             state.streams.seed,
             state.step,
             self._medium,
             self._table._replace(reactivity=self._table.reactivity * free),
-            *fates,
+            fates,
             threads=threads,
         )
 
@@ -212,17 +224,17 @@ class MembraneCapture:
         radius = self._table.radius[cell, None]
         return np.asarray(state.cells.position[cell] + radius * normal)
 
-    def enter(self, state: State, side: int, held: float, dt: float) -> tuple[np.ndarray, np.ndarray]:
+    def enter(self, state: State, side: int, held: float, dt: float) -> Entrants:
         """See ``Capture``: as deep as a half-space held at c on its face lets them come in a step.
 
             N ~ Poisson(c A sqrt(4 D dt / pi)),   density at depth x: c erfc(x / sqrt(4 D dt))
 
         They stand still until the step ends.
         """
-        domain, face = state.domain, _FaceVoxels(state, side)
+        domain, face = state.domain, _FaceVoxels(state, side, self._kind)
         spread = np.sqrt(4 * state.kinds[self._kind].diffusivity * face.hindrance * dt)
         area = domain.voxel_volume / domain.voxel
-        which, u = face.draw(state, held * area * spread / math.sqrt(math.pi), 5)
+        name, which, u = face.draw(state, held * area * spread / math.sqrt(math.pi), 5)
         position = face.positions(state, which, u[:3])
         # A depth with density erfc(x/s) is a uniform share of a Rayleigh length.
         depth = u[3] * spread[which] * np.sqrt(-np.log(u[4]))
@@ -232,31 +244,38 @@ class MembraneCapture:
         position[:, axis] = edge - depth if side % 2 else edge + depth
         if domain.obstacle is not None:
             open_ = ~domain.obstacle.ravel()[domain.flat(domain.voxel_of(position))]
-            position = position[open_]
-        return position, np.full(len(position), dt)
+            name, position = name[open_], position[open_]
+        return Entrants(name, position, np.full(len(name), dt))
+
+
+def _movers(vesicles: Vesicles, rows: np.ndarray) -> Movers:
+    return Movers(rows, vesicles.id, vesicles.x, vesicles.y, vesicles.z, vesicles.diffusivity, vesicles.start)
 
 
 class _FaceVoxels:
     """The voxels along one side of the domain, and draws in each of them."""
 
-    def __init__(self, state: State, side: int) -> None:
-        domain = state.domain
+    def __init__(self, state: State, side: int, kind: int) -> None:
+        domain, self._side, self._kind = state.domain, side, kind
         grid = np.arange(domain.n_voxels).reshape(domain.shape)
         at = -1 if side % 2 else 0
         self._voxel = np.take(grid, at, axis=domain.dim - 1 - side // 2).ravel()
-        self._key = self._voxel * len(SIDES) + side
+        self._key = (self._voxel * len(SIDES) + side) * KINDS + kind
         self.hindrance = np.broadcast_to(domain.hindrance, domain.shape).ravel()[self._voxel]
         if domain.obstacle is not None:
             self.hindrance = np.where(domain.obstacle.ravel()[self._voxel], 0.0, self.hindrance)
 
-    def draw(self, state: State, expected: np.ndarray, n: int) -> tuple[np.ndarray, list[np.ndarray]]:
-        """Poisson numbers per voxel: the voxel of each entrant, and n uniform draws for it."""
+    def draw(
+        self, state: State, expected: np.ndarray, n: int
+    ) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
+        """Poisson numbers per voxel: name and voxel of each entrant, and n uniform draws for it."""
         streams = state.streams
         number = streams.poisson(Purpose.ENTRY, self._key, state.step, expected)
         which = np.repeat(np.arange(len(number)), number)
-        counter = np.arange(len(which)) - np.repeat(np.cumsum(number) - number, number)
-        entity = (self._key[which] << 20) + counter
-        return which, [streams.uniform(Purpose.ENTRY, entity, state.step, draw=1 + i) for i in range(n)]
+        own = state.entrants[self._side, self._kind] + np.arange(len(which))
+        state.entrants[self._side, self._kind] += len(which)
+        name = vesicle_names(DONORS + self._side, self._kind, own)
+        return name, which, [streams.uniform(Purpose.RELEASE_SITE, name, 0, draw=i) for i in range(n)]
 
     def positions(self, state: State, which: np.ndarray, inside: list[np.ndarray]) -> np.ndarray:
         """Positions in um at shares ``inside`` of the voxels ``which``."""
@@ -294,17 +313,20 @@ def medium_of(state: State, kind: int, matters: np.ndarray, shortest: float) -> 
 
 
 def free_receptors(state: State, kind: int, rate: np.ndarray, inverse_saturation: np.ndarray) -> np.ndarray:
-    """Share of each cell's receptors that are free, 1 - bound/R, shape (n,).
+    """Share of each cell's receptors that are there and free, f - bound/R, shape (n,).
 
-    R = Km k_a / (k_off + k_int)
+    R = Km k_a / (k_off + k_int), and f is what the behavior ``uptake_rate`` leaves of them
 
     With R receptors the uptake at a steady concentration c is k_a c / (1 + c/Km), as in the continuum.
     """
     vesicle = state.kinds[kind]
     leave = vesicle.unbinding_rate + vesicle.internalization_rate
+    there = state.uptake_share()
+    if there is None:
+        there = np.ones(len(rate))
     if leave == 0 or not inverse_saturation.any():
-        return np.ones(len(rate))
+        return there
     bound = state.trafficking.bound[:, kind].sum(axis=1)
     limited = (inverse_saturation > 0) & (rate > 0)
     share = np.divide(bound * inverse_saturation * leave, rate, out=np.zeros_like(rate), where=limited)
-    return np.clip(1.0 - share, 0.0, 1.0)
+    return np.clip(there - share, 0.0, 1.0)

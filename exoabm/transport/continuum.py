@@ -9,7 +9,7 @@ own sub-steps inside the coupling step. Uptake saturates on the sum over all ori
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -81,11 +81,13 @@ class Continuum:
         self.courant = choose_courant(domain) if courant is None else float(courant)
         self.threads = threads if state.domain.n_voxels >= LARGE else 1
         self._conductance = None if is_uniform(domain) else conductance(domain)
-        self._scratch = [np.empty_like(field) for field in state.fields[:1]]
+        self._scratch = np.empty_like(state.fields[0])
         self.bind(state)
 
     def bind(self, state: State) -> None:
-        """Place the cells on the grid anew."""
+        """Place the cells on the grid anew; see ``Engine``."""
+        if self._scratch.shape != state.fields[0].shape:
+            self._scratch = np.empty_like(state.fields[0])
         self._sites = [_sites(state, kind) for kind in range(len(state.kinds))]
 
     def coupling(self, kind: int) -> Coupling:
@@ -131,16 +133,18 @@ class Continuum:
         self, state: State, kind: int, amount: sparse.csr_array, dt: float
     ) -> tuple[np.ndarray, np.ndarray]:
         """Advance one kind; ``amount`` (labels, cells) enters. Returns captures (L, n) and flows (L, 6)."""
-        domain, vesicle, sites = state.domain, state.kinds[kind], self._sites[kind]
-        field, scratch = state.fields[kind], self._scratch[0]
+        domain, vesicle, sites = state.domain, state.kinds[kind], _at_present(state, self._sites[kind])
+        field, scratch = state.fields[kind], self._scratch
         labels, n = amount.shape
+        side_value = _side_values(state)
+        if not (amount.nnz or side_value.any() or field.any()):
+            return np.zeros((labels, n)), np.zeros((labels, 6))
         n_sub = self.substeps(state, kind, dt)
         h = dt / n_sub
         uniform = float(domain.hindrance) if self._conductance is None else 1.0  # type: ignore[arg-type]
         r = vesicle.diffusivity * uniform * h / domain.voxel**2
         decay = vesicle.decay_rate * h
         source = np.ascontiguousarray((amount @ sites.release).toarray()) / n_sub
-        side_value = _side_values(state)
         taken, flows = np.zeros((labels, n)), np.zeros((labels, 6))
         flows[:, MASS] = field.reshape(labels, -1).sum(axis=1, dtype=np.float64)
         faces = None
@@ -201,21 +205,48 @@ class Continuum:
 def _sites(state: State, kind: int) -> _Sites:
     """Gather the occupied voxels ("slots") of all cells for one vesicle kind."""
     domain, coupling = state.domain, couple(state, kind)
-    used = np.unique(np.concatenate([coupling.uptake.indices, coupling.release.indices])).astype(np.int64)
-    uptake = sparse.csc_array(coupling.uptake[:, used])
+    touched = np.zeros(domain.n_voxels, bool)
+    touched[coupling.uptake.indices] = touched[coupling.release.indices] = True
+    used = np.flatnonzero(touched)
+    slot_of = np.cumsum(touched) - 1
+    uptake = sparse.csc_array(_in_slots(coupling.uptake, slot_of, used.size))
     entry_slot = np.repeat(np.arange(used.size), np.diff(uptake.indptr)).astype(np.int64)
     entries = index_entries(
         entry_slot, uptake.indices.astype(np.int64), uptake.data, n_slots=used.size, n_cells=len(state.cells)
     )
-    rate = coupling.sink_rates(domain.voxel_volume)[:, used].sum(axis=0)
+    rate = np.bincount(
+        entry_slot, coupling.kappa[entries.cell] / domain.voxel_volume * entries.weight, used.size
+    )
     return _Sites(
         coupling=coupling,
         slots=index_slots(used, domain.shape),
         entries=entries,
         entry_slot=entry_slot,
         law=UptakeLaw(coupling.membrane_rate, coupling.kappa, coupling.inverse_saturation),
-        release=sparse.csr_array(coupling.release[:, used]),
-        sink_rate=np.asarray(rate).ravel(),
+        release=_in_slots(coupling.release, slot_of, used.size),
+        sink_rate=rate,
+    )
+
+
+def _in_slots(weights: sparse.csr_array, slot_of: np.ndarray, slots: int) -> sparse.csr_array:
+    """The same weights, (cells, slots) instead of (cells, voxels)."""
+    columns = slot_of[weights.indices]
+    return sparse.csr_array((weights.data, columns, weights.indptr), shape=(weights.shape[0], slots))
+
+
+def _at_present(state: State, sites: _Sites) -> _Sites:
+    """The sites with the membranes' present share of their uptake rates."""
+    share = state.uptake_share()
+    if share is None:
+        return sites
+    coupling, entries = sites.coupling, sites.entries
+    kappa = coupling.kappa_at(share)
+    rate = kappa[entries.cell] * entries.weight / state.domain.voxel_volume
+    return replace(
+        sites,
+        coupling=replace(coupling, kappa=kappa),
+        law=UptakeLaw(coupling.membrane_rate * share, kappa, coupling.inverse_saturation),
+        sink_rate=np.bincount(sites.entry_slot, rate, len(sites.sink_rate)),
     )
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import sparse
 
+from exoabm.domain import Face
+from exoabm.kernels.exchange import around
 from exoabm.transport.footprint import footprint
 
 if TYPE_CHECKING:
@@ -47,6 +49,13 @@ class Coupling:
         active = self.kappa > 0
         return np.divide(self.membrane_rate, self.kappa, out=np.ones_like(self.kappa), where=active)
 
+    def kappa_at(self, share: np.ndarray) -> np.ndarray:
+        """kappa of cells whose membrane has a share f of its rate k_a, (n,).
+
+        kappa(f) / kappa = f / (f + (kappa / k_a) (1 - f)): the lattice's part of the resistance stays.
+        """
+        return self.kappa * share / np.maximum(share + (1 - share) / self.beta, 1e-300)
+
     def sink_rates(self, voxel_volume: float) -> sparse.csr_array:
         """kappa_i w_iv / V in 1/s, (cells, voxels)."""
         return sparse.csr_array(sparse.diags_array(self.kappa / voxel_volume) @ self.uptake)
@@ -62,15 +71,19 @@ def couple(state: State, kind: int) -> Coupling:
     domain, cells = state.domain, state.cells
     voxels = domain.voxel_of(cells.position)
     diffusivity = voxel_diffusivity(state, kind)
-    local = np.broadcast_to(diffusivity, domain.shape).ravel()[domain.flat(voxels)]
+    if np.ndim(diffusivity) == 0:
+        values, which = np.array([diffusivity]), np.zeros(len(cells), np.int64)
+    else:
+        local = np.asarray(diffusivity).ravel()[domain.flat(voxels)]
+        values, which = np.unique(local, return_inverse=True)
     membrane_rate = state.of_type("uptake_rate")[:, kind].astype(float)
     with np.errstate(divide="ignore"):
         inverse_saturation = np.where(membrane_rate > 0, 1.0 / state.of_type("saturation")[:, kind], 0.0)
     kappa = np.zeros(len(cells))
     uptake, release = _Entries(), _Entries()
-    groups, group_of = np.unique(np.column_stack([cells.type, local]), axis=0, return_inverse=True)
-    for g, (type_index, d) in enumerate(groups):
-        cell_type = state.types[int(type_index)]
+    group_of = cells.type * len(values) + which
+    for group in np.flatnonzero(np.bincount(group_of)):
+        cell_type, d = state.types[group // len(values)], values[group % len(values)]
         shape = footprint(
             dim=domain.dim,
             radius=cell_type.diameter / 2,
@@ -79,7 +92,7 @@ def couple(state: State, kind: int) -> Coupling:
             voxel=domain.voxel,
             thickness=domain.thickness if domain.dim == 2 else None,
         )
-        members = np.flatnonzero(group_of.ravel() == g)
+        members = np.flatnonzero(group_of == group)
         kappa[members] = shape.kappa
         if shape.kappa > 0:
             uptake.add(domain, members, voxels[members], shape.offsets, shape.uptake_weight)
@@ -115,9 +128,16 @@ class _Entries:
         offsets: np.ndarray,
         weight: np.ndarray,
     ) -> None:
-        voxels = domain.flat(domain.fold(centers[:, None, :] + offsets[None, :, :]))
         self.rows.append(np.repeat(members, len(weight)))
-        self.columns.append(voxels.ravel())
+        self.columns.append(
+            around(
+                centers,
+                offsets,
+                domain.counts,
+                domain.strides,
+                np.array([face == Face.PERIODIC for face in domain.faces[::2]]),
+            )
+        )
         self.weights.append(np.tile(weight, len(members)))
 
     def matrix(self, domain: Domain, size: tuple[int, int]) -> sparse.csr_array:

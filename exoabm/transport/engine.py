@@ -23,6 +23,10 @@ class Engine(Protocol):
         """Let emissions enter evenly over ``dt`` seconds, move all free vesicles, capture some."""
         ...
 
+    def bind(self, state: State) -> None:
+        """Place the cells anew, after some have come, gone, moved or become another type."""
+        ...
+
     def free(self, state: State) -> np.ndarray:
         """Free vesicles per kind and label, shape (K, L)."""
         ...

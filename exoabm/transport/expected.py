@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from exoabm.errors import InputError
+from exoabm.state import FATES
 from exoabm.transport.coupling import couple, voxel_diffusivity
 from exoabm.transport.transfer import LatticeOperator, captures, with_unbinding
 
@@ -59,8 +60,10 @@ def transfer_matrix(state: State, kind: int = 0) -> TransferMatrix:
     Raises
     ------
     InputError
-        If some cell's uptake saturates: then a vesicle's fate depends on all the others.
+        If some cell's uptake saturates: then a vesicle's fate depends on all the others. If cells can divide,
+        die, change or move, or their uptake responds: then it depends on when it leaves.
     """
+    _refuse_restless(state)
     coupling = couple(state, kind)
     name = state.kinds[kind].name
     if not coupling.linear:
@@ -97,3 +100,17 @@ def transfer_matrix(state: State, kind: int = 0) -> TransferMatrix:
         final = ends * (inward / (1 - again))
     ids = state.cells.birth_id
     return TransferMatrix(name, ids[donors], ids[recipients], direct, final)
+
+
+RESTLESS = FATES | {"motility", "chemotaxis", "uptake_rate", "recycling_probability"}
+
+
+def _refuse_restless(state: State) -> None:
+    found = sorted(RESTLESS & set(state.behaviors))
+    if state.mechanics is not None:
+        found.append("mechanics")
+    if found:
+        raise InputError(
+            "the transfer matrix holds for cells that stand still and stay as they are, and here they have "
+            f"{', '.join(found)}; leave these out, or read model.communication after a run"
+        )

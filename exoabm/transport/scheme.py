@@ -25,6 +25,16 @@ def choose_courant(domain: Domain) -> float:
     return (COURANT_FIXED if has_fixed else COURANT)[domain.dim]
 
 
+def hop_limit(domain: Domain) -> float:
+    """Largest D h/dx^2 at which a vesicle's chances to hop away or be cleared add up to no more than one.
+
+    A voxel has 2 dim ways out, and a fixed face, half a voxel away, counts twice.
+    """
+    fixed = [[face == Face.FIXED for face in domain.faces[2 * a : 2 * a + 2]] for a in range(domain.dim)]
+    twice = sum(sum(pair) if n == 1 else any(pair) for pair, n in zip(fixed, domain.counts, strict=False))
+    return (1 - MAX_DECAY) / (2 * domain.dim + twice)
+
+
 def substep_rates(domain: Domain, courant: float, decay_rate: float) -> tuple[float, float]:
     """Sub-steps per second: D (free medium) times the first, but at least the second."""
     per_diffusivity = float(np.max(domain.hindrance)) / (courant * domain.voxel**2)

@@ -8,25 +8,23 @@ tissue where cells touch and hindrance stands for the space they fill, in the vo
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from exoabm.domain import Face
-from exoabm.kernels.fates import CAPTURED, CLEARED, ESCAPED
+from exoabm.kernels.fates import CAPTURED, CLEARED, ESCAPED, Fates
 from exoabm.state import RESERVOIR, Emissions, Event, Passage
 from exoabm.streams import Purpose
-from exoabm.transport.capture import Capture, Fates, MembraneCapture, VoxelCapture
-from exoabm.vesicle import Status, cargo_names
+from exoabm.transport.capture import Capture, MembraneCapture, VoxelCapture
+from exoabm.vesicle import DONORS, DOSED, Status, cargo_names, vesicle_names
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from exoabm.state import State
     from exoabm.vesicle import Vesicles
-
-
-CAPTURES: dict[str, Callable[[State, int], Capture]] = {"voxel": VoxelCapture, "membrane": MembraneCapture}
 
 
 class VesicleEngine:
@@ -38,20 +36,25 @@ class VesicleEngine:
         Read for the domain and the cells; see ``bind``.
     capture : {"voxel", "membrane"}
         Where cells capture vesicles.
+    courant : float, optional
+        D dt/dx^2 of a hop with capture in voxels.
     threads : int
         The result has the same bits for any number.
     """
 
     name = "vesicles"
 
-    def __init__(self, state: State, *, capture: str, threads: int = 1) -> None:
+    def __init__(self, state: State, *, capture: str, courant: float | None = None, threads: int = 1) -> None:
         self.threads = threads
-        self._make = CAPTURES[capture]
-        self.bind(state)
+        make: Callable[[State, int], Capture] = MembraneCapture
+        if capture == "voxel":
+            make = partial(VoxelCapture, courant=courant)
+        self._captures: list[Capture] = [make(state, kind) for kind in range(len(state.kinds))]
 
     def bind(self, state: State) -> None:
-        """Place the cells anew."""
-        self._captures: list[Capture] = [self._make(state, k) for k in range(len(state.kinds))]
+        """Place the cells anew; see ``Engine``."""
+        for capture in self._captures:
+            capture.place(state)
 
     def free(self, state: State) -> np.ndarray:
         """Free vesicles per kind and label, shape (K, L)."""
@@ -61,16 +64,17 @@ class VesicleEngine:
     def advance(self, state: State, emissions: tuple[Emissions, ...], dt: float) -> Passage:
         """Let new vesicles in, move all free ones for ``dt`` seconds, capture some; see ``Engine``.
 
-        Of the emissions only the first table is released here: what unbound or was recycled is known
-        vesicle by vesicle.
+        Of the emissions the first table is released here, and the third, what a dose brings: what unbound or
+        was recycled, the second, is known vesicle by vesicle.
         """
         vesicles = _vesicles(state)
         state.events.parts.clear()
         self._release_again(state, vesicles, dt)
         self._release(state, vesicles, emissions[0], dt)
+        self._dose(state, vesicles, emissions[2], dt)
         entered = self._let_in(state, vesicles, dt)
         n = len(vesicles)
-        fates = Fates(np.zeros(n, np.int8), np.zeros(n, np.float32), np.full(n, -1, np.int32))
+        fates = Fates.of(n)
         free = vesicles.status == Status.FREE
         for kind, capture in enumerate(self._captures):
             rows = np.flatnonzero(free & (vesicles.kind == kind))
@@ -96,24 +100,40 @@ class VesicleEngine:
 
     def _release(self, state: State, vesicles: Vesicles, rows: Emissions, dt: float) -> None:
         """Make the vesicles that donor cells release, each at its own moment of the step."""
-        count = rows.count.astype(np.int64)
-        for kind, capture in enumerate(self._captures):
-            mine = rows.kind == kind
-            cell, label = np.repeat(rows.cell[mine], count[mine]), np.repeat(rows.label[mine], count[mine])
-            if not len(cell):
-                continue
-            new = self._born(state, kind, len(cell))
-            time = _as_kept(dt * state.streams.uniform(Purpose.RELEASE_TIME, new["id"], state.step))
-            new["x"], new["y"], new["z"] = capture.release(state, cell, new["id"], step=0).T
-            added = vesicles.append(
-                **new,
-                born=state.time + time,
-                start=time,
-                donor=state.cells.birth_id[cell],
-                host=-1,
-                label=label,
-            )
-            state.events.add(Event.RELEASE, vesicles, added, state.time + time)
+        for kind, cell, label in _one_by_one(rows, len(state.kinds)):
+            donor = state.cells.birth_id[cell]
+            number = state.released[cell, kind].astype(np.int64) + _earlier(cell)
+            name = vesicle_names(donor, kind, number)
+            self._appear(state, vesicles, name, kind, cell, label, donor, Event.RELEASE, dt)
+
+    def _dose(self, state: State, vesicles: Vesicles, rows: Emissions, dt: float) -> None:
+        """Make the vesicles that a dose brings to the surface of cells."""
+        for kind, cell, label in _one_by_one(rows, len(state.kinds)):
+            number = state.entrants[DOSED, kind] + np.arange(len(cell))
+            name = vesicle_names(DONORS + DOSED, kind, number)
+            state.entrants[DOSED, kind] += len(cell)
+            self._appear(state, vesicles, name, kind, cell, label, -1, Event.ENTRY, dt)
+
+    def _appear(
+        self,
+        state: State,
+        vesicles: Vesicles,
+        name: np.ndarray,
+        kind: int,
+        cell: np.ndarray,
+        label: np.ndarray,
+        donor: np.ndarray | int,
+        event: Event,
+        dt: float,
+    ) -> None:
+        """Put new vesicles of a kind at the surface of cells, each some time in this step."""
+        new = _born(state, kind, name)
+        start = _as_kept(dt * state.streams.uniform(Purpose.RELEASE_TIME, name, state.step))
+        place = self._captures[kind].release(state, cell, name, step=0)
+        new["x"], new["y"], new["z"] = place.T
+        time = state.time + start
+        added = vesicles.append(**new, born=time, start=start, donor=donor, host=-1, label=label)
+        state.events.add(event, vesicles, added, time)
 
     def _release_again(self, state: State, vesicles: Vesicles, dt: float) -> None:
         """Set free, some time in this step, what unbound or was recycled in the last one."""
@@ -135,8 +155,8 @@ class VesicleEngine:
                 continue
             label = state.labels.names.index(RESERVOIR)
             for kind, capture in enumerate(self._captures):
-                position, start = capture.enter(state, side, held, dt)
-                new = self._born(state, kind, len(position))
+                name, position, start = capture.enter(state, side, held, dt)
+                new = _born(state, kind, name)
                 new["x"], new["y"], new["z"] = position.T
                 start = _as_kept(start)
                 time = state.time + start
@@ -145,28 +165,45 @@ class VesicleEngine:
                 entered[kind, label] += len(added)
         return entered
 
-    def _born(self, state: State, kind: int, n: int) -> dict[str, np.ndarray]:
-        """Number, size, diffusivity and cargo of n new vesicles of a kind."""
-        vesicle, streams = state.kinds[kind], state.streams
-        number = np.arange(state.vesicles_born, state.vesicles_born + n)
-        state.vesicles_born += n
-        sigma = math.log(vesicle.diameter_gsd)
-        size = np.exp(sigma * streams.normal(Purpose.DIAMETER, number, 0))
-        names = cargo_names(state.kinds)
-        copies = np.zeros((n, len(names)))
-        for cargo in vesicle.cargo:
-            column = names.index(cargo.name)
-            copies[:, column] = streams.poisson(Purpose.CARGO_LOAD, number, column, cargo.copies)
-        return {
-            "id": number,
-            "kind": np.full(n, kind),
-            "status": np.full(n, Status.FREE),
-            "hops": np.zeros(n),
-            "diameter": vesicle.diameter * size,
-            # 1/d has the mean exp(sigma^2/2)/median, so that the kind's mean diffusivity is kept.
-            "diffusivity": vesicle.diffusivity * math.exp(-0.5 * sigma**2) / size,
-            "copies": np.minimum(copies, np.iinfo(np.uint16).max),
-        }
+
+def _one_by_one(rows: Emissions, kinds: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Kind, and an entry per vesicle with its cell and label, for the kinds that there are rows of."""
+    count = rows.count.astype(np.int64)
+    for kind in range(kinds):
+        mine = (rows.kind == kind) & (count > 0)
+        if mine.any():
+            yield kind, np.repeat(rows.cell[mine], count[mine]), np.repeat(rows.label[mine], count[mine])
+
+
+def _earlier(cell: np.ndarray) -> np.ndarray:
+    """How many elements before each one are equal to it, shape (n,)."""
+    order = np.argsort(cell, kind="stable")
+    sorted_ = cell[order]
+    earlier = np.empty(len(cell), np.int64)
+    earlier[order] = np.arange(len(cell)) - np.searchsorted(sorted_, sorted_)
+    return earlier
+
+
+def _born(state: State, kind: int, name: np.ndarray) -> dict[str, Any]:
+    """Size, diffusivity and cargo of new vesicles of a kind, by their names."""
+    vesicle, streams = state.kinds[kind], state.streams
+    sigma = math.log(vesicle.diameter_gsd)
+    size = np.exp(sigma * streams.normal(Purpose.DIAMETER, name, 0))
+    names = cargo_names(state.kinds)
+    copies = np.zeros((len(name), len(names)))
+    for cargo in vesicle.cargo:
+        column = names.index(cargo.name)
+        copies[:, column] = streams.poisson(Purpose.CARGO_LOAD, name, column, cargo.copies)
+    return {
+        "id": name,
+        "kind": kind,
+        "status": Status.FREE,
+        "hops": 0,
+        "diameter": vesicle.diameter * size,
+        # 1/d has the mean exp(sigma^2/2)/median, so that the kind's mean diffusivity is kept.
+        "diffusivity": vesicle.diffusivity * math.exp(-0.5 * sigma**2) / size,
+        "copies": np.minimum(copies, np.iinfo(np.uint16).max),
+    }
 
 
 def _as_kept(start: np.ndarray) -> np.ndarray:

@@ -55,6 +55,7 @@ def cells(*rates: Rates, n: int = 1, labels: int = 1) -> SimpleNamespace:
         kinds=[r.kind() for r in rates],
         trafficking=Trafficking.empty(n, len(rates), labels),
         vesicles=None,
+        behaviors=(),
         time=0.0,
     )
 

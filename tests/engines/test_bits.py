@@ -68,17 +68,15 @@ def test_one_process_or_two() -> None:
 
 
 def test_a_kind_that_is_added_and_stays_silent_changes_nothing() -> None:
-    """Draws are keyed by what they decide and for whom, not by how many there were before.
-
-    A vesicle's number is given at birth, so a second kind that is released shifts the numbers of the first;
-    what the cells decide, how many they release and when, stays.
-    """
+    """Draws are keyed by what they decide and for whom, not by how many there were before."""
     alone, silent, loud = two_kinds(None), two_kinds(0), two_kinds(2000)
     for column, values in alone.state.vesicles.columns().items():
         np.testing.assert_array_equal(values, silent.state.vesicles.columns()[column])
     assert len(alone.state.vesicles) > 500
     assert loud.state.released[2, 1] > 500
     np.testing.assert_array_equal(alone.state.released[:2, 0], loud.state.released[:2, 0])
+    first = loud.state.vesicles.kind == 0
+    assert set(alone.state.vesicles.id) == set(loud.state.vesicles.id[first])
 
 
 def two_kinds(rate: float | None) -> ExosomeModel:

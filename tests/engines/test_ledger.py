@@ -89,7 +89,9 @@ def test_each_life_has_one_birth_and_at_most_one_end(run: tuple[ExosomeModel, An
     born = events[events.event.isin(BIRTHS)].vesicle
     ended = events[events.event.isin(ENDS)].vesicle
     assert born.is_unique
-    assert sorted(born) == list(range(model.state.vesicles_born))
+    donors = born.to_numpy() // 10**11
+    for cell, sent in enumerate(model.state.released[:, 0]):
+        assert sorted(born[donors == cell]) == list(range(cell * 10**11, cell * 10**11 + int(sent)))
     assert ended.is_unique
     assert set(born) - set(ended) == set(model.state.vesicles.id)
 

@@ -1,143 +1,88 @@
 """The mean of many vesicle runs is the continuum; the edges are those of the transfer matrix.
 
-All vesicles have the mean diffusivity (``diameter_gsd = 1``), and uptake is linear, where this is exact.
+What is run and compared is that of ``exoabm bench agreement``: all vesicles have the mean diffusivity, and
+uptake is linear, where this is exact. The bias of 5 % shows that a wrong engine would be seen.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from pathlib import Path
 
 import numpy as np
 import pytest
-from agreement import along, blocks, compare, standard_errors
-from worlds import stop_secretion
 
 from exoabm import ExosomeModel
+from exoabm.batch.agreement import along, blocks, compare, standard_errors
+from exoabm.batch.agreement_figure import build_figure
+from exoabm.batch.bench import run_benchmark
+from exoabm.batch.bench_agreement import (
+    CASES,
+    RUNS,
+    Case,
+    Comparison,
+    Edges,
+    Found,
+    after_hours,
+    comparisons,
+    counted,
+    edges,
+    followed,
+    strongest,
+)
+from exoabm.errors import InputError
 from exoabm.observe.communication import type_matrix
-from exoabm.streams import Streams
-from exoabm.vesicle import Status
-
-RUNS = 20
-HOURS = 4
-RECIPIENTS = {
-    "signaling": ["recipient"],
-    "tissue": "tumor stroma macrophage lymphocyte regulatory_t myeloid neuron glia".split(),
-}
-DONORS = {"signaling": ["donor"], "tissue": RECIPIENTS["tissue"]}
-BLOCK = {"signaling": 10, "tissue": 3}
-"""Edge of a block of voxels, so that some 50 or more vesicles are expected in most."""
 
 
-def model(name: str, engine: str, seed: int = 1, bias: float = 1.0, **overrides: str) -> ExosomeModel:
-    """A shipped scenario, linear, on an engine; ``bias`` multiplies every uptake rate.
-
-    Cells stand where seed 1 puts them, whatever the seed of all the rest.
-    """
-    keys = {"vesicle.exosome.diameter_gsd": "1", "transport.engine": engine, "transport.capture": "voxel"}
-    keys |= {"transport.provenance": "cell_type"}
-    for kind in RECIPIENTS[name]:
-        rate = {"macrophage": 70.0}.get(kind, 14.0) * bias
-        keys |= {f"cell_type.{kind}.saturation": "inf", f"cell_type.{kind}.uptake_rate": f"{rate} um^3/s"}
-    if name == "signaling":  # at 60 / h, 20 runs hold too few vesicles to tell 5 %
-        keys |= {"cell_type.donor.release_rate": "200 / h"}
-    result = ExosomeModel(name, seed=1, overrides=keys | overrides)
-    result.state.streams = Streams(seed)
-    return result
-
-
-class Found(NamedTuple):
-    """What a run is compared by: free vesicles per voxel, uptake per cell, and where all of them are."""
-
-    free: np.ndarray
-    uptake: np.ndarray
-    places: np.ndarray
-
-
-def found(run: ExosomeModel) -> Found:
-    """After ``HOURS``; the reservoir's label, where there is one, is empty."""
-    run.run(hours=HOURS)
-    ledger = run.state.ledger
-    places = ("free", "bound", "internalized", "lysosomal", "delivered", "cleared")
-    return Found(
-        run.state.free_per_voxel(0).sum(axis=0),
-        run.state.trafficking.internalized.sum(axis=(1, 2)),
-        np.array([ledger[place].sum() for place in places]),
-    )
-
-
-@pytest.fixture(scope="module", params=["signaling", "tissue"])
-def name(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+@pytest.fixture(scope="module", params=CASES)
+def case(request: pytest.FixtureRequest) -> Case:
+    return CASES[request.param]
 
 
 @pytest.fixture(scope="module")
-def counted(name: str) -> Found:
+def found(case: Case) -> Found:
     """``RUNS`` vesicle runs, stacked."""
-    return Found(*map(np.stack, zip(*(found(model(name, "vesicles", s)) for s in range(RUNS)), strict=True)))
+    return counted(case)
 
 
 @pytest.fixture(scope="module")
-def expected(name: str) -> Found:
-    return found(model(name, "continuum"))
+def expected(case: Case) -> Found:
+    return after_hours(case.model("continuum"))
 
 
 @pytest.mark.slow
-def test_every_block_of_voxels(name: str, counted: Found, expected: Found) -> None:
-    result = compare(blocks(counted.free.sum(axis=0), BLOCK[name]), RUNS * blocks(expected.free, BLOCK[name]))
+def test_every_block_of_voxels(case: Case, found: Found, expected: Found) -> None:
+    result = compare(blocks(found.free.sum(axis=0), case.block), RUNS * blocks(expected.free, case.block))
     assert result, result
     assert len(result.z) > 80
     assert result.spread > 0.8
 
 
 @pytest.mark.slow
-def test_every_recipient(name: str, counted: Found, expected: Found) -> None:
-    result = compare(counted.uptake.sum(axis=0), RUNS * expected.uptake)
+def test_every_recipient(found: Found, expected: Found) -> None:
+    result = compare(found.uptake.sum(axis=0), RUNS * expected.uptake)
     assert result, result
     assert len(result.z) > 250
     assert result.spread > 0.8
 
 
 @pytest.mark.slow
-def test_every_fate_in_total(name: str, counted: Found, expected: Found) -> None:
+def test_every_fate_in_total(found: Found, expected: Found) -> None:
     """Within 3 standard errors: for seven totals, an honest engine fails once in twenty families of seeds."""
-    assert (standard_errors(counted.places, expected.places) < 3).all()
-    assert standard_errors(counted.uptake.sum(axis=1), expected.uptake.sum()) < 3
+    assert (standard_errors(found.places, expected.places) < 3).all()
+    assert standard_errors(found.uptake.sum(axis=1), expected.uptake.sum()) < 3
 
 
 @pytest.mark.slow
-def test_an_uptake_wrong_by_5_percent_is_seen(name: str, counted: Found) -> None:
+def test_an_uptake_wrong_by_5_percent_is_seen(case: Case, found: Found) -> None:
     """In tissue nearly all is taken up in the end, so the bias shows in what is still free."""
-    biased = found(model(name, "continuum", bias=1.05))
-    assert standard_errors(counted.places, biased.places).max() > 3
+    biased = after_hours(case.model("continuum", bias=1.05))
+    assert standard_errors(found.places, biased.places).max() > 3
 
 
 @pytest.fixture(scope="module")
-def followed(name: str) -> ExosomeModel:
+def run(case: Case) -> ExosomeModel:
     """A run to the end of every vesicle on its way, secretion having stopped."""
-    rate = {"signaling": 12000, "tissue": 1500}[name]
-    rates = {f"cell_type.{kind}.release_rate": f"{rate} / h" for kind in DONORS[name]}
-    run = model(name, "vesicles", seed=3, **rates)
-    run.run(hours=0.5)
-    stop_secretion(run)
-    while len(run.state.vesicles.rows(Status.FREE, Status.BOUND, Status.RETURNING)):
-        run.run(hours=0.5)
-    return run
-
-
-def expected_edges(run: ExosomeModel, bias: float = 1.0) -> np.ndarray:
-    """Vesicles sent times the transfer matrix, donors x recipients, uptake being ``bias`` times as fast."""
-    matrix = model(run.loaded.name, "continuum", bias=bias).transfer_matrix()
-    return run.state.released[matrix.donors] * matrix.internalized
-
-
-def counted_edges(run: ExosomeModel) -> np.ndarray:
-    """The same as they were counted."""
-    matrix = model(run.loaded.name, "continuum").transfer_matrix()
-    found = np.zeros(matrix.internalized.shape)
-    donor, recipient = run.edges["donor"].to_numpy(), run.edges["recipient"].to_numpy()
-    place = np.searchsorted(matrix.donors, donor), np.searchsorted(matrix.recipients, recipient)
-    found[place] = run.edges["internalized"]
-    return found
+    return followed(case)
 
 
 def by_donor_type(run: ExosomeModel, values: np.ndarray) -> np.ndarray:
@@ -149,24 +94,65 @@ def by_donor_type(run: ExosomeModel, values: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.slow
-def test_the_edges_are_those_of_the_transfer_matrix(followed: ExosomeModel) -> None:
+def test_the_edges_are_those_of_the_transfer_matrix(case: Case, run: ExosomeModel) -> None:
     """Donor type to recipient, and the 500 strongest pairs of cells."""
-    counted, expected = counted_edges(followed), expected_edges(followed)
-    assert counted.sum() == type_matrix(followed.state).values.sum()
-    strongest = np.argsort(-expected, axis=None)[:500]
-    pairs = compare(counted.ravel()[strongest], expected.ravel()[strongest])
+    both = edges(case, run)
+    assert both.counted.sum() == type_matrix(run.state).values.sum()
+    pairs = compare(*strongest(both))
     assert pairs, pairs
-    counted, expected = (by_donor_type(followed, values) for values in (counted, expected))
-    used = expected > 0
-    assert counted[~used].sum() == 0
-    types = compare(counted[used], expected[used])
+    by_type = Edges(*(by_donor_type(run, values) for values in both))
+    used = by_type.expected > 0
+    assert by_type.counted[~used].sum() == 0
+    types = compare(by_type.counted[used], by_type.expected[used])
     assert types, types
 
 
 @pytest.mark.slow
-def test_edges_of_an_uptake_wrong_by_5_percent_are_seen(followed: ExosomeModel) -> None:
+def test_edges_of_an_uptake_wrong_by_5_percent_are_seen(case: Case, run: ExosomeModel) -> None:
     """A cell's own vesicles, and its neighbors', grow at the cost of those from afar."""
-    counted = counted_edges(followed)
-    expected, biased = expected_edges(followed), expected_edges(followed, bias=1.05)
-    assert abs(along(counted, expected, biased)) < 3.5
-    assert abs(along(counted, biased, expected)) > 4
+    both, biased = edges(case, run), edges(case, run, bias=1.05).expected
+    assert abs(along(both.counted, both.expected, biased)) < 3.5
+    assert abs(along(both.counted, biased, both.expected)) > 4
+
+
+@pytest.fixture(scope="module")
+def panels() -> list[Comparison]:
+    """A small comparison: three short runs of one scenario."""
+    return comparisons(CASES["signaling"], runs=3, hours=1.0)
+
+
+def test_the_picture_shows_the_numbers(panels: list[Comparison]) -> None:
+    """Dots at mean counts over expected numbers, on equal scales; its title is the verdict."""
+    figure = build_figure(panels)
+    assert len(figure.axes) == 2 * len(panels) == 6
+    for one, axes in zip(panels, figure.axes[::2], strict=True):
+        dots = axes.containers[0].lines[0]
+        np.testing.assert_allclose(dots.get_xdata(), one.result.expected / one.runs)
+        np.testing.assert_allclose(dots.get_ydata(), one.result.counts / one.runs)
+        assert axes.get_xlim() == axes.get_ylim()
+        assert "vesicles per" in axes.get_ylabel()
+    assert figure.texts[0].get_text().startswith("Vesicles counted one by one agree")
+
+
+def test_a_picture_of_disagreement_says_so(panels: list[Comparison]) -> None:
+    result = compare(2 * panels[0].result.counts, panels[0].result.expected)
+    assert not result
+    wrong = panels[0]._replace(result=result)
+    assert "do not agree" in build_figure([wrong, *panels[1:]]).texts[0].get_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "picture", "reason"),
+    [
+        ("agrement", None, "did you mean 'agreement'"),
+        ("continuum", "a.png", "has no picture"),
+        ("agreement", "a.doc", "must end in"),
+        ("agreement", "missing/a.png", "no folder"),
+    ],
+)
+def test_a_wrong_request_is_refused_before_anything_runs(
+    name: str, picture: str | None, reason: str, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=reason):
+        run_benchmark(name, None if picture is None else tmp_path / picture)
+    assert not list(tmp_path.iterdir())

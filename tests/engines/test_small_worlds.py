@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from agreement import along, compare, standard_errors
 from crowds import FACES, crowd
 
 from exoabm import ExosomeModel
+from exoabm.batch.agreement import along, compare, standard_errors
 from exoabm.streams import Streams
 
 RATE = 30_000

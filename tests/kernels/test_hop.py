@@ -16,7 +16,7 @@ from exoabm.kernels.diffusion import CLEARED as LOST
 from exoabm.kernels.diffusion import ESCAPED as LEFT
 from exoabm.kernels.diffusion import MASS, advance_linear
 from exoabm.kernels.exchange import index_slots
-from exoabm.kernels.fates import CAPTURED, CLEARED, ESCAPED, STAYS
+from exoabm.kernels.fates import CAPTURED, CLEARED, ESCAPED, STAYS, Fates, Movers
 from exoabm.transport.scheme import conductance, is_uniform
 
 VOXEL, FREE, DT, N_SUB, SIZE = 10.0, 6.57, 60.0, 40, 7
@@ -126,9 +126,12 @@ class Walkers:
         """One step; ``wrong`` is a factor of the capture rates."""
         sinks = self.world.sinks._replace(entry_rate=self.world.rate * wrong)
         kernel.hop(
-            np.arange(self.n) if rows is None else rows, np.arange(self.n), self.x, self.y, self.z,
-            np.full(self.n, FREE, np.float32), self.start, DT, SUBSTEPS, seed, PURPOSE, 0,
-            self.world.lattice, sinks, self.fate, self.when, self.target, threads=threads,
+            Movers(
+                np.arange(self.n) if rows is None else rows, np.arange(self.n), self.x, self.y, self.z,
+                np.full(self.n, FREE, np.float32), self.start,
+            ),
+            DT, SUBSTEPS, seed, PURPOSE, 0, self.world.lattice, sinks,
+            Fates(self.fate, self.when, self.target), threads=threads,
         )  # fmt: skip
         return self
 

@@ -14,7 +14,7 @@ from scipy.special import erfc
 from scipy.special import erfcx as exact_erfcx
 
 from exoabm.kernels import walk as kernel
-from exoabm.kernels.fates import CAPTURED, CLEARED, ESCAPED, STAYS
+from exoabm.kernels.fates import CAPTURED, CLEARED, ESCAPED, STAYS, Fates, Movers
 from exoabm.kernels.sides import FIXED, NO_FLUX, PERIODIC
 from exoabm.streams import Purpose
 
@@ -91,10 +91,12 @@ class Swarm:
         chosen = self.rows if rows is None else rows
         for _ in range(steps):
             kernel.walk(
-                chosen[self.fate[chosen] == STAYS], self.name, self.x, self.y, self.z,
-                self.diffusivity, self.start, dt, seed, self.step, space,
-                no_cells(space) if cells is None else cells,
-                self.fate, self.when, self.target, threads=threads,
+                Movers(
+                    chosen[self.fate[chosen] == STAYS], self.name, self.x, self.y, self.z,
+                    self.diffusivity, self.start,
+                ),
+                dt, seed, self.step, space, no_cells(space) if cells is None else cells,
+                Fates(self.fate, self.when, self.target), threads=threads,
             )  # fmt: skip
             self.step += 1
         return self

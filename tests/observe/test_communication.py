@@ -80,12 +80,7 @@ def state(by_cell: bool, *, periodic: bool = False, reservoir: bool = False) -> 
         domain=domain,
         kinds=KINDS,
         types=TYPES,
-        cells=Cells(
-            birth_id=np.arange(5),
-            type=np.array([0, 0, 1, 3, 3]),
-            position=np.column_stack([X, np.full(5, 55.0), np.full(5, 2.5)]),
-            waste=np.zeros(5),
-        ),
+        cells=Cells.at(np.column_stack([X, np.full(5, 55.0), np.full(5, 2.5)]), np.array([0, 0, 1, 3, 3])),
         labels=labels,
         streams=Streams(1),
         fields=[np.zeros((len(names), 10, 10)) for _ in KINDS],

@@ -136,6 +136,17 @@ def test_import_is_light(installed: Path, tmp_path: Path) -> None:
     assert "pandas" in loaded_by(installed, "import exoabm, pandas", tmp_path)
 
 
+def test_help_is_light(installed: Path, tmp_path: Path) -> None:
+    """Time is what counts, and these are what takes it; a timer would fail on a busy machine."""
+    for words in (["--help"], ["sweep", "--help"], ["--version"]):
+        tell = "import atexit, sys; atexit.register(lambda: print(*sys.modules))"
+        call = f"{tell}; sys.argv[1:] = {words}; from exoabm.cli import main; main()"
+        found = run(installed, "-I", "-c", call, cwd=tmp_path)
+        loaded = set(found.splitlines()[-1].split())
+        assert "typer" in loaded
+        assert not loaded & {*LAZY, "numba", "numpy", "pyarrow", "scipy", "networkx"}
+
+
 @pytest.mark.parametrize("module", ["exoabm", "exoabm.model"])
 def test_import_leaves_the_process_alone(installed: Path, module: str, tmp_path: Path) -> None:
     look = "print(multiprocessing.get_start_method(allow_none=True))"

@@ -20,7 +20,7 @@ from exoabm.observe.preview.scene import DPI as DPI
 from exoabm.observe.preview.scene import HEIGHT, RIGHT, TOP, WIDTH, Scene
 from exoabm.observe.preview.tissue import draw_tissue
 from exoabm.observe.preview.uptake import draw_uptake
-from exoabm.state import RESERVOIR, Resolution
+from exoabm.state import OUTSIDE, Resolution
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -85,7 +85,7 @@ def build_figure(
 
 def _links(figure: Figure, scene: Scene) -> None:
     labels = scene.state.labels
-    by_cell = labels.resolution is Resolution.CELL and RESERVOIR not in labels.names
+    by_cell = labels.resolution is Resolution.CELL and not set(OUTSIDE) & set(labels.names)
     if not len(labels):
         write_heading(figure, RIGHT, TOP, "Who reached whom", [])
         say(place_axes(figure, RIGHT, TOP, 656, scene.upper, "links"), "no cell sends vesicles")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from exoabm.observe.communication import nearest_donor_distance
+from exoabm.observe.edges import everyone
 from exoabm.observe.palette import INK, PAPER, Style
 from exoabm.observe.preview.frame import place_axes, rule_lines, say, write_heading
 from exoabm.observe.preview.lettering import number, shorten, tick_names
@@ -126,7 +127,7 @@ def _distance(state: State) -> tuple[np.ndarray, str]:
     """Distance in um of each cell (n) to what vesicles come from, and what that is."""
     domain, position = state.domain, state.cells.position
     if (state.labels.of_cell >= 0).any() or not domain.opens_to_reservoir:
-        return nearest_donor_distance(state), "donor"
+        return nearest_donor_distance(state)[everyone(state).row_of(state.cells.birth_id)], "donor"
     walls = [
         np.abs(position[:, side // 2] - domain.low[side // 2] - (side % 2) * domain.extent[side // 2])
         for side, held in enumerate(domain.face_concentration)

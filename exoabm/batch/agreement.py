@@ -11,7 +11,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 FAMILY = 1e-3
 """Chance that an honest family of counts is called different by its worst member."""
@@ -21,11 +20,17 @@ LEAST = 20.0
 
 @dataclass(frozen=True)
 class Agreement:
-    """How counts and expected numbers compare: z-scores, the worst tail and what was allowed."""
+    """How counts and expected numbers of pooled places compare: the worst tail, and the least allowed."""
 
-    z: np.ndarray
+    counts: np.ndarray
+    expected: np.ndarray
     worst: float
     bound: float
+
+    @property
+    def z(self) -> np.ndarray:
+        """Scores (counts - expected) / sqrt(expected)."""
+        return (self.counts - self.expected) / np.sqrt(self.expected)
 
     @property
     def spread(self) -> float:
@@ -38,12 +43,13 @@ class Agreement:
 
 
 def compare(counts: np.ndarray, expected: np.ndarray) -> Agreement:
-    """Counts at some places against their expected numbers, both of any one shape."""
+    """Counts at some places against their expected numbers, both of any one shape; see the module."""
+    from scipy import stats
+
     counts, expected = pooled(np.ravel(counts), np.ravel(expected))
     lower, upper = stats.poisson.cdf(counts, expected), stats.poisson.sf(counts - 1, expected)
     worst = float(np.minimum(1.0, 2 * np.minimum(lower, upper)).min())
-    z = (counts - expected) / np.sqrt(expected)
-    return Agreement(z, worst, 1 - (1 - FAMILY) ** (1 / len(z)))
+    return Agreement(counts, expected, worst, 1 - (1 - FAMILY) ** (1 / len(counts)))
 
 
 def pooled(counts: np.ndarray, expected: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,262 @@
+"""The pictures of a trial's report, as inline SVG that takes its colors from the page's style sheet."""
+
+from __future__ import annotations
+
+import math
+from html import escape
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from exoabm.batch.verdict import Direction, Effect, Scale, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+WIDTH = 720
+MARGIN = 12
+LABEL = 190
+"""Width of the column of names at the left."""
+
+TICK_ROOM = 44
+"""Least distance of two numbers on an axis; the scenario's own value goes first."""
+MINUS = "\N{MINUS SIGN}"
+
+VERDICT_CLASS = {
+    Verdict.SUPPORTS: "supports",
+    Verdict.AGAINST: "against",
+    Verdict.OPEN: "open",
+    Verdict.DEPENDS: "depends",
+}
+
+
+def number(value: float) -> str:
+    """A number for people: three figures, a true minus sign, powers of ten written out."""
+    if value == 0 or not math.isfinite(value):
+        return "0" if value == 0 else "∞"
+    if 1e-3 <= abs(value) < 1e5:
+        digits = max(0, 2 - math.floor(math.log10(abs(value))))
+        text = f"{value:,.{digits}f}"
+    else:
+        mantissa, exponent = f"{value:.2e}".split("e")
+        raised = str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+        text = f"{mantissa}×10{raised}"
+    return text.replace("-", MINUS)
+
+
+def plain(value: float) -> str:
+    """A number as it was given: at most four figures, no zeros behind it."""
+    if math.isfinite(value) and (abs(value) >= 1e5 or 0 < abs(value) < 1e-4):
+        mantissa, _, power = number(value).partition("×")
+        mantissa = mantissa.rstrip("0").rstrip(".")
+        return f"{mantissa}×{power}" if power else number(value)
+    if not math.isfinite(value):
+        return "∞"
+    return (f"{value:,.3g}" if abs(value) < 1e3 else f"{value:,.0f}").replace("-", MINUS)
+
+
+def strips(arms: Mapping[str, np.ndarray], titles: Mapping[str, str], unit: str) -> str:
+    """Every replicate of every arm as a dot, pairs joined across arms, the mean as a bar."""
+    names = list(arms)
+    low, high = _span([v for each in arms.values() for v in each.tolist()])
+    row = 30
+    top, height = 8, 8 + row * len(names)
+    to_x = _linear(low, high, LABEL + 14, WIDTH - MARGIN - 10)
+    parts = []
+    centers = [top + row * (i + 0.5) for i in range(len(names))]
+    for r in range(len(arms[names[0]])):
+        points = " ".join(f"{to_x(arms[n][r]):.1f},{y:.1f}" for n, y in zip(names, centers, strict=True))
+        parts.append(f'<polyline class="pair" points="{points}"/>')
+    for i, (name, y) in enumerate(zip(names, centers, strict=True)):
+        parts.append(_name(titles.get(name) or name, y))
+        hue = f"arm{i % 6}"
+        parts += [f'<circle class="dot {hue}" cx="{to_x(v):.1f}" cy="{y:.1f}" r="3.4"/>' for v in arms[name]]
+        mean = float(np.mean(arms[name]))
+        told = f"<title>mean {number(mean)}</title>"
+        parts.append(_line("mean", to_x(mean), to_x(mean), y - 10, y + 10, told))
+    parts.append(_axis(low, high, to_x, height + 4, unit))
+    listed = "; ".join(f"{titles.get(n) or n} {number(float(np.mean(arms[n])))}" for n in names)
+    return _svg(height + 44, parts, f"Replicates by arm. Means: {listed}")
+
+
+def forest(rows: Sequence[tuple[str, Effect | None, Direction, float, Verdict]], unit: str) -> str:
+    """Effects with their intervals, the bound that each must clear, and where the claim wants them.
+
+    ``rows`` are name, effect, direction, smallest effect of interest and verdict, all on one scale.
+    """
+    known = [(effect, d, by) for _, effect, d, by, _ in rows if effect is not None]
+    if not known:
+        return ""
+    ratio = known[0][0].scale is Scale.RATIO
+    nothing = 1.0 if ratio else 0.0
+    ends = [v for effect, d, by in known for v in (effect.low, effect.high, bound(d, by, effect.scale))]
+    low, high = _span([*ends, nothing])
+    row = 40
+    height = 8 + row * len(rows)
+    to_x = _linear(low, high, LABEL + 14, WIDTH - MARGIN - 10)
+    parts = []
+    for i, (name, effect, direction, by, verdict) in enumerate(rows):
+        y = 8 + row * (i + 0.5)
+        parts.append(_name(name, y))
+        if effect is None:
+            continue
+        edge = to_x(bound(direction, by, effect.scale))
+        left, right = (edge, to_x(high)) if direction.upward else (to_x(low), edge)
+        parts += [
+            _wanted(left, y - 16, right - left, 32),
+            _line("bound", edge, edge, y - 16, y + 16),
+            _interval(to_x(effect.low), to_x(effect.high), to_x(effect.estimate), y, verdict),
+        ]
+    zero = to_x(nothing)
+    parts.append(_line("zero", zero, zero, 8, height))
+    what = "ratio" if ratio else "difference"
+    parts.append(_axis(low, high, to_x, height + 4, f"{what}{f', {unit}' if unit and not ratio else ''}"))
+    told = "; ".join(
+        f"{name}: {number(e.estimate)} ({number(e.low)} to {number(e.high)})" for name, e, *_ in rows if e
+    )
+    return _svg(height + 44, parts, f"Effects with {LEVEL_TEXT} intervals. {told}")
+
+
+LEVEL_TEXT = "95 %"
+
+
+def sweep(
+    points: Sequence[tuple[float, Effect | None, Verdict]],
+    own: float,
+    direction: Direction,
+    by: float,
+    unit: str,
+    effect_unit: str,
+) -> str:
+    """The effect along an assumption's range: intervals colored by verdict, the bound, the own value."""
+    drawn = [(value, effect, verdict) for value, effect, verdict in points if effect is not None]
+    if not drawn:
+        return ""
+    values = [value for value, *_ in points]
+    logarithmic = min(values) > 0 and max(values) / min(values) > 20
+    scale = drawn[0][1].scale
+    edge = bound(direction, by, scale)
+    low, high = _span([edge, *(v for _, e, _ in drawn for v in (e.low, e.high))])
+    height, left = 170, 74
+    ahead = _logarithmic if logarithmic else _linear
+    first, last = min(values), max(values)
+    if first == last:
+        first, last = first - 1, last + 1
+    to_x = ahead(first, last, left + 26, WIDTH - MARGIN - 26)
+    to_y = _linear(low, high, height, 12)
+    wanted = (12.0, to_y(edge)) if direction.upward else (to_y(edge), float(height))
+    parts = [
+        _wanted(left, wanted[0], WIDTH - MARGIN - left, wanted[1] - wanted[0]),
+        _line("bound", left, WIDTH - MARGIN, to_y(edge), to_y(edge)),
+        _line("own", to_x(own), to_x(own), 12, height),
+    ]
+    line = " ".join(f"{to_x(v):.1f},{to_y(e.estimate):.1f}" for v, e, _ in drawn)
+    parts.append(f'<polyline class="course" points="{line}"/>')
+    for value, effect, verdict in drawn:
+        x, mark = to_x(value), VERDICT_CLASS[verdict]
+        y = to_y(effect.estimate)
+        parts += [
+            _line(f"ci {mark}", x, x, to_y(effect.low), to_y(effect.high)),
+            _mark(x, y, verdict),
+        ]
+    for tick in _ticks(low, high, 4):
+        parts.append(_text("tick", left - 6, to_y(tick) + 4, plain(tick), "end"))
+    placed: list[float] = []
+    for value in sorted(values, key=lambda v: v != own):
+        if all(abs(to_x(value) - x) > TICK_ROOM for x in placed):
+            placed.append(to_x(value))
+            parts.append(_text("tick", to_x(value), height + 18, plain(value), "middle"))
+    parts += [
+        _line("axis", left, WIDTH - MARGIN, height, height),
+        _text("unit", WIDTH - MARGIN, height + 36, unit, "end"),
+        _text("unit", left, height + 36, effect_unit, "start"),
+    ]
+    told = "; ".join(f"{number(v)}: {number(e.estimate)}, {verdict}" for v, e, verdict in drawn)
+    return _svg(height + 44, parts, f"The effect along the range. {told}")
+
+
+def bound(direction: Direction, by: float, scale: Scale) -> float:
+    """The value that an interval must clear for a criterion to hold."""
+    shift = by if direction in (Direction.HIGHER, Direction.NOT_HIGHER) else -by
+    return shift if scale is Scale.DIFFERENCE else 1.0 + shift
+
+
+def _interval(left: float, right: float, middle: float, y: float, verdict: Verdict) -> str:
+    mark = VERDICT_CLASS[verdict]
+    return f'<line class="ci {mark}" x1="{left:.1f}" x2="{right:.1f}" y1="{y:.1f}" y2="{y:.1f}"/>' + _mark(
+        middle, y, verdict
+    )
+
+
+def _mark(x: float, y: float, verdict: Verdict) -> str:
+    """A shape for each verdict beside its color: disc, cross, ring."""
+    mark = VERDICT_CLASS[verdict]
+    if verdict is Verdict.SUPPORTS:
+        return f'<circle class="solid {mark}" cx="{x:.1f}" cy="{y:.1f}" r="5.5"/>'
+    if verdict is Verdict.AGAINST:
+        return f'<path class="cross {mark}" d="M{x - 5:.1f},{y - 5:.1f} l10,10 m0,-10 l-10,10"/>'
+    return f'<circle class="ring {mark}" cx="{x:.1f}" cy="{y:.1f}" r="5"/>'
+
+
+def _name(text: str, y: float) -> str:
+    short = text if len(text) <= 30 else text[:29] + "…"
+    return (
+        f'<text class="name" x="{LABEL}" y="{y + 4:.1f}" text-anchor="end">{escape(short)}'
+        f"<title>{escape(text)}</title></text>"
+    )
+
+
+def _axis(low: float, high: float, to_x: Callable[[float], float], y: float, unit: str) -> str:
+    parts = [_line("axis", to_x(low), to_x(high), y, y)]
+    for tick in _ticks(low, high, 6):
+        x = to_x(tick)
+        parts += [_line("axis", x, x, y, y + 4), _text("tick", x, y + 17, plain(tick), "middle")]
+    parts.append(_text("unit", to_x(high), y + 34, unit, "end"))
+    return "".join(parts)
+
+
+def _line(kind: str, x1: float, x2: float, y1: float, y2: float, inside: str = "") -> str:
+    return f'<line class="{kind}" x1="{x1:.1f}" x2="{x2:.1f}" y1="{y1:.1f}" y2="{y2:.1f}">{inside}</line>'
+
+
+def _wanted(x: float, y: float, width: float, height: float) -> str:
+    """The side of a bound on which a whole interval must lie."""
+    size = f'width="{max(width, 0):.1f}" height="{max(height, 0):.1f}"'
+    return f'<rect class="wanted" x="{x:.1f}" y="{y:.1f}" {size}/>'
+
+
+def _text(kind: str, x: float, y: float, text: str, anchor: str) -> str:
+    return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
+
+
+def _span(values: Sequence[float]) -> tuple[float, float]:
+    """A range around values, never empty; it does not cross 0 where the values do not."""
+    low, high = min(values), max(values)
+    room = 0.06 * (high - low) or 0.5 * abs(high) or 1.0
+    return (low - room if low < 0 or low > room else 0.0), (high + room if high > 0 or -high > room else 0.0)
+
+
+def _ticks(low: float, high: float, most: int) -> list[float]:
+    """Round numbers within a range, at most about ``most``."""
+    raw = (high - low) / most
+    power = 10.0 ** math.floor(math.log10(raw))
+    step = next(m * power for m in (1, 2, 5, 10) if m * power >= raw * (1 - 1e-9))
+    first = math.ceil(low / step - 1e-9)
+    last = math.floor(high / step + 1e-9)
+    return [i * step for i in range(first, last + 1)]
+
+
+def _linear(low: float, high: float, start: float, end: float) -> Callable[[float], float]:
+    return lambda value: start + (value - low) / (high - low) * (end - start)
+
+
+def _logarithmic(low: float, high: float, start: float, end: float) -> Callable[[float], float]:
+    return lambda value: start + math.log(value / low) / math.log(high / low) * (end - start)
+
+
+def _svg(height: float, parts: Sequence[str], told: str) -> str:
+    return (
+        f'<svg viewBox="0 0 {WIDTH} {height:.0f}" role="img" aria-label="{escape(told, quote=True)}">'
+        + "".join(parts)
+        + "</svg>"
+    )

@@ -1,0 +1,364 @@
+"""Two runs, or two arms of sweeps, side by side: readouts, what was changed, and whether chance was the same.
+
+Rows that share a seed are compared in pairs, so that what they have in common drops out:
+
+    d_s = mean over the rows of seed s of (b - a),    mean(d) ± t(n - 1, 0.975) sd(d) / sqrt(n)
+
+with n seeds, for rows of one seed err together, whatever else is varied.
+Rows without a partner are compared by their means, with Welch's interval.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from exoabm.batch.chunk import records
+from exoabm.batch.readouts import gather
+from exoabm.batch.rows import PLAN, Plan, differences
+from exoabm.batch.summary import varied_keys
+from exoabm.errors import InputError
+from exoabm.observe.palette import COOL, INK, MUTED, RULE, WARM
+from exoabm.observe.run_folder import placed
+from exoabm.scenario.loader import parse
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pyarrow as pa
+
+    from exoabm.batch.readouts import Readouts
+    from exoabm.scenario.loader import LoadedScenario
+
+SAME = 1e-12
+"""Readouts that differ by less than this share are the same."""
+PANELS = 4
+USUAL = ("_taken_up_EV", "_delivered_EV", "_free_EV", "_cleared_EV")
+"""Metrics that are shown first where they differ, by the end of their names."""
+
+RowKey = tuple[tuple[tuple[str, str], ...], int]
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two: its scenario, the readouts of its rows, and, of a run, the course of its metrics."""
+
+    name: str
+    scenario: LoadedScenario
+    changed: dict[str, str]
+    rows: dict[RowKey, Readouts]
+    hours: float
+    version: str
+    metrics: pa.Table | None
+
+    @property
+    def seeds(self) -> set[int]:
+        """Seeds of the rows."""
+        return {seed for _, seed in self.rows}
+
+
+@dataclass(frozen=True)
+class Line:
+    """A readout of both sides and its difference B - A, with half its interval where there are replicates."""
+
+    readout: str
+    a: float
+    b: float
+    difference: float
+    half: float | None
+
+    @property
+    def relative(self) -> float | None:
+        """The difference as a share of A."""
+        return self.difference / self.a if self.a else None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What two runs or arms have in common and what not.
+
+    Attributes
+    ----------
+    a, b : Side
+    changed : dict
+        Keys of the scenario that differ, with both values.
+    paired : int
+        Rows that were compared in pairs; 0 if they had to be compared by their means.
+    lines : list of Line
+    warnings : list of str
+    """
+
+    a: Side
+    b: Side
+    changed: dict[str, tuple[str, str]]
+    paired: int
+    lines: list[Line]
+    warnings: list[str]
+
+    def plain(self) -> dict[str, Any]:
+        """As plain data."""
+        return {
+            "a": self.a.name,
+            "b": self.b.name,
+            "changed": {key: list(values) for key, values in self.changed.items()},
+            "same_seeds": self.a.seeds == self.b.seeds,
+            "pairs": self.paired,
+            "readouts": [
+                {
+                    "readout": line.readout,
+                    "a": line.a,
+                    "b": line.b,
+                    "difference": line.difference,
+                    "ci95_half": line.half,
+                }
+                for line in self.lines
+            ],
+            "warnings": self.warnings,
+        }
+
+
+def compare(a: str, b: str) -> Comparison:
+    """Compare two run folders or two arms.
+
+    Parameters
+    ----------
+    a, b : str
+        A run folder; a sweep's folder; or an arm of a sweep, ``DIR@KEY=VALUE`` (several with ``,KEY=VALUE``).
+
+    Raises
+    ------
+    InputError
+        If there is no run or sweep, or no row of the arm.
+    """
+    wanted = [_arm(text) for text in (a, b)]
+    chosen = {key for _, arm in wanted for key in arm}
+    left, right = (
+        _side(text, folder, arm, chosen) for text, (folder, arm) in zip((a, b), wanted, strict=True)
+    )
+    changed = differences(left.scenario, right.scenario)
+    for key in dict.fromkeys([*left.changed, *right.changed]):
+        pair = (left.changed.get(key, "as it is"), right.changed.get(key, "as it is"))
+        if pair[0] != pair[1]:
+            changed[key] = pair
+    common = [key for key in left.rows if key in right.rows]
+    names = list(dict.fromkeys(n for side in (left, right) for row in side.rows.values() for n in row))
+    lines = [line for name in names if (line := _line(name, left, right, common)) is not None]
+    return Comparison(left, right, changed, len(common), lines, _warnings(left, right, common))
+
+
+def difference_table(comparison: Comparison) -> pa.Table | None:
+    """The course of every metric of two runs: time, A, B and B - A; None for arms.
+
+    Times are those that both runs have.
+    """
+    import pyarrow as pa
+
+    a, b = comparison.a.metrics, comparison.b.metrics
+    if a is None or b is None:
+        return None
+    times, in_a, in_b = np.intersect1d(a["time_h"], b["time_h"], return_indices=True)
+    columns: dict[str, Any] = {"time_h": times}
+    for name in a.column_names:
+        if name != "time_h" and name in b.column_names:
+            one, other = (np.asarray(t[name], float)[rows] for t, rows in ((a, in_a), (b, in_b)))
+            columns |= {f"a_{name}": one, f"b_{name}": other, f"difference_{name}": other - one}
+    return pa.table(columns)
+
+
+def write(comparison: Comparison, folder: Path) -> list[Path]:
+    """Write ``comparison.json`` and, of two runs, ``difference.parquet`` and ``difference.png``."""
+    import pyarrow.parquet as pq
+
+    folder.mkdir(parents=True, exist_ok=True)
+    written = [folder / "comparison.json"]
+    text = json.dumps(comparison.plain(), indent=2, ensure_ascii=False, allow_nan=False)
+    with placed(written[0]) as partial:
+        partial.write_text(text + "\n", encoding="utf-8")
+    table = difference_table(comparison)
+    if table is not None and table.num_rows > 1:
+        written += [folder / "difference.parquet", folder / "difference.png"]
+        with placed(written[1]) as partial:
+            pq.write_table(table, partial)
+        with placed(written[2]) as partial:
+            _draw(comparison, table, partial)
+    return written
+
+
+def _arm(text: str) -> tuple[Path, dict[str, str]]:
+    place, at, choice = text.partition("@")
+    if not at or Path(text).exists():
+        return Path(text), {}
+    pairs = [pair.partition("=") for pair in choice.split(",")]
+    if not all(key.strip() and equals for key, equals, _ in pairs):
+        raise InputError(f"{text}: write DIR@KEY=VALUE for an arm of a sweep")
+    return Path(place), {key.strip(): value.strip() for key, _, value in pairs}
+
+
+def _side(name: str, folder: Path, arm: Mapping[str, str], chosen: set[str]) -> Side:
+    if (folder / "run.json").is_file():
+        if arm:
+            raise InputError(f"{name}: {folder} is a single run and has no arms")
+        return _run(name, folder)
+    if (folder / PLAN).is_file():
+        return _sweep(name, folder, arm, chosen)
+    raise InputError(f"{folder} holds neither a run nor a sweep")
+
+
+def _run(name: str, folder: Path) -> Side:
+    import pyarrow.parquet as pq
+    import tomli_w
+
+    try:
+        about = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+        metrics = pq.read_table(folder / "metrics.parquet")
+    except (OSError, ValueError) as error:
+        raise InputError(f"{folder} cannot be read as a run: {error}") from None
+    last = metrics.slice(metrics.num_rows - 1).to_pylist()[0]
+    rows: dict[RowKey, Readouts] = {((), about["seed"]): gather(last, summary["communication"])}
+    scenario = parse(tomli_w.dumps(about["scenario"]).encode(), name=about["scenario_name"], folder=folder)
+    return Side(name, scenario, {}, rows, summary["hours"], about["versions"]["exoabm"], metrics)
+
+
+def _sweep(name: str, folder: Path, arm: Mapping[str, str], chosen: set[str]) -> Side:
+    plan = Plan.read(folder)
+    varied = {v.key: v for v in varied_keys(plan)} if arm else {}
+    overrides = {row.name: dict(row.overrides) for row in plan.rows}
+
+    def is_meant(given: Mapping[str, str], key: str) -> bool:
+        return key in given and varied[key].same(given[key], arm[key])
+
+    rows: dict[RowKey, Readouts] = {}
+    for record in records(folder, plan):
+        given = overrides[record["row"]]
+        if record["state"] == "done" and all(is_meant(given, key) for key in arm):
+            rest = tuple(sorted((key, text) for key, text in given.items() if key not in chosen))
+            rows[rest, record["seed"]] = record["readouts"]
+    if not rows:
+        known = dict.fromkeys(f"{k}={v}" for row in plan.rows for k, v in row.overrides if k in arm)
+        hint = f" (there are: {', '.join(list(known)[:10])})" if known else ""
+        raise InputError(f"{name}: no row of this arm{hint}")
+    scenario = parse(plan.scenario.encode(), name=plan.name, folder=Path(plan.folder))
+    hours = plan.hours if plan.hours is not None else float(scenario.scenario.clock.duration) / 3600
+    return Side(name, scenario, dict(arm), rows, hours, plan.version, None)
+
+
+def _line(name: str, a: Side, b: Side, common: list[RowKey]) -> Line | None:
+    def values(side: Side, keys: Any) -> np.ndarray:
+        found = (side.rows[key].get(name) for key in keys)
+        return np.array([math.nan if value is None else value for value in found])
+
+    if common:
+        left, right = values(a, common), values(b, common)
+        both = np.isfinite(left) & np.isfinite(right)
+        left, right = left[both], right[both]
+        spread, free = _by_seed(right - left, np.array([seed for _, seed in common])[both])
+    else:
+        left, right = (v[np.isfinite(v)] for v in (values(a, a.rows), values(b, b.rows)))
+        spread, free = _welch(left, right)
+    if not len(left) or not len(right):
+        return None
+    half = None if math.isnan(spread) else _quantile(free) * math.sqrt(spread)
+    means = float(left.mean()), float(right.mean())
+    # The mean of differences, and not the difference of means: exactly 0 where all of them are.
+    difference = float((right - left).mean()) if common else means[1] - means[0]
+    return Line(name, *means, difference, half)
+
+
+def _by_seed(change: np.ndarray, seeds: np.ndarray) -> tuple[float, float]:
+    """Variance of the mean of paired differences, and its degrees of freedom."""
+    _, place, count = np.unique(seeds, return_inverse=True, return_counts=True)
+    if len(count) < 2:
+        return math.nan, math.nan
+    means = np.bincount(place, change) / count
+    return float(means.var(ddof=1)) / len(count), len(count) - 1.0
+
+
+def _welch(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
+    """Variance of the difference of two means, and its degrees of freedom."""
+    if min(len(a), len(b)) < 2:
+        return math.nan, math.nan
+    parts = a.var(ddof=1) / len(a), b.var(ddof=1) / len(b)
+    total = sum(parts)
+    if total == 0:
+        return 0.0, 1.0
+    return total, total**2 / (parts[0] ** 2 / (len(a) - 1) + parts[1] ** 2 / (len(b) - 1))
+
+
+def _quantile(free: float) -> float:
+    from scipy.special import stdtrit
+
+    return float(stdtrit(free, 0.975))
+
+
+def _warnings(a: Side, b: Side, common: list[RowKey]) -> list[str]:
+    found = []
+    if not common:
+        found.append("no seed in common: the differences hold chance as well as what was changed")
+    elif min(len(a.rows), len(b.rows)) > len(common) or len(a.rows) != len(b.rows):
+        found.append(f"{len(common):,} pairs; rows without a partner are left out")
+    if a.hours != b.hours:
+        found.append(f"A ran for {a.hours:g} h and B for {b.hours:g} h")
+    if a.version != b.version:
+        found.append(f"A was made by exoabm {a.version} and B by {b.version}")
+    return found
+
+
+def _draw(comparison: Comparison, table: pa.Table, path: Path) -> None:
+    """A and B over time, and their difference below, for the metrics that differ most."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter
+
+    from exoabm.observe.preview.lettering import number
+
+    names = _most_changed(table)
+    figure = Figure(figsize=(3.4 * len(names) + 0.4, 4.6), layout="constrained", dpi=144)
+    figure.supxlabel("time (h)", color=INK, fontsize=9)
+    time = np.asarray(table["time_h"])
+    both = figure.subplots(2, len(names), squeeze=False, sharex=True, height_ratios=(3, 2))
+    for column, name in enumerate(names):
+        a, b, change = (np.asarray(table[f"{part}_{name}"]) for part in ("a", "b", "difference"))
+        upper, lower = both[:, column]
+        upper.set_title(name.replace("_", " "), fontsize=8.5, color=INK, loc="left")
+        upper.plot(time, a, color=COOL[0], lw=1.6, label="A")
+        upper.plot(time, b, color=WARM[0], lw=1.6, ls="--", label="B")
+        lower.axhline(0, color=MUTED, lw=0.8)
+        lower.fill_between(time, change, color=INK, alpha=0.15, lw=0)
+        lower.plot(time, change, color=INK, lw=1.2)
+        for axes in (upper, lower):
+            axes.tick_params(labelsize=8, colors=MUTED)
+            axes.grid(color=RULE, lw=0.6)
+            axes.spines[["top", "right"]].set_visible(False)
+            axes.spines[["left", "bottom"]].set_color(RULE)
+            axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+    both[0, 0].legend(frameon=False, fontsize=8.5)
+    both[1, 0].set_ylabel("B − A", fontsize=9, color=INK)  # noqa: RUF001
+    figure.suptitle(_caption(comparison), x=0.01, ha="left", color=INK, fontsize=10)
+    figure.savefig(path, format="png", facecolor="white")
+
+
+def _most_changed(table: pa.Table) -> list[str]:
+    """Names of the metrics whose courses differ most, in shares of their own size."""
+    change: dict[str, float] = {}
+    for column in table.column_names:
+        if column.startswith("difference_"):
+            name = column.removeprefix("difference_")
+            size = max(np.abs(np.asarray(table[f"{side}_{name}"])).max() for side in "ab")
+            change[name] = np.abs(np.asarray(table[column])).max() / size if size else 0.0
+
+    def rank(name: str) -> tuple[bool, int, float]:
+        ends = [i for i, end in enumerate(USUAL) if name.endswith(end)]
+        return change[name] <= SAME, ends[0] if ends else len(USUAL), -change[name]
+
+    return sorted(change, key=rank)[:PANELS]
+
+
+def _caption(comparison: Comparison) -> str:
+    changes = [f"{key}: {old} → {new}" for key, (old, new) in comparison.changed.items()]
+    more = [f"and {len(changes) - 3} more"] if len(changes) > 3 else []
+    return "\n".join([f"A {comparison.a.name}   B {comparison.b.name}", *changes[:3], *more])

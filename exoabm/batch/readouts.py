@@ -1,0 +1,57 @@
+"""What a run comes down to: a number per readout, the same names in every run of a scenario."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from exoabm.errors import NumericalError
+from exoabm.observe import communication as talk
+from exoabm.observe.metrics import measure as last_row
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from exoabm.model import ExosomeModel
+
+Readouts = dict[str, float | None]
+
+
+def measure(model: ExosomeModel) -> Readouts:
+    """The readouts of a finished model; see ``gather``."""
+    threshold = float(model.scenario.record.threshold)
+    return gather(last_row(model.state), talk.summary(model.state, threshold))
+
+
+def gather(metrics: Mapping[str, float], communication: Mapping[str, Any]) -> Readouts:
+    """The last row of the metrics, who took up how much from whom, and how far it went.
+
+    ``communication`` is that of ``summary.json``. A readout that is not defined in a run, such as the reach
+    of vesicles that nobody took up, is None or left out.
+    """
+    found: Readouts = {name: value for name, value in metrics.items() if name != "time_h"}
+    for word, table in (("taken_up", "internalized_by_type"), ("delivered", "delivered_by_type")):
+        for donor, row in communication[table].items():
+            for recipient, count in row.items():
+                found[f"{donor}_to_{recipient}_{word}_EV"] = count
+    for donor, reach in communication["reach"].items():
+        found |= {f"{donor}_reach_{key}": v for key, v in reach.items() if not isinstance(v, str)}
+    for kind, distance in communication["communication_distance_um"].items():
+        found[f"{kind}_communication_distance_um"] = distance
+    return found
+
+
+def checked(found: dict[str, Any]) -> Readouts:
+    """Readouts as plain numbers.
+
+    Raises
+    ------
+    NumericalError
+        If one is not finite: the run went astray, whatever its ledger says.
+    """
+    plain: Readouts = {}
+    for name, value in found.items():
+        plain[name] = None if value is None else float(value)
+        if value is not None and not math.isfinite(value):
+            raise NumericalError(f"{name} = {value} at the end of the run")
+    return plain

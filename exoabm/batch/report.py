@@ -1,0 +1,327 @@
+"""The report of a trial: one page that needs nothing beside it, for a screen, light or dark, or for paper."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import exoabm
+from exoabm.batch import charts
+from exoabm.batch.charts import VERDICT_CLASS, number, plain
+from exoabm.batch.provenance import sources
+from exoabm.batch.style import STYLE
+from exoabm.batch.verdict import LEVEL, POWER, Direction, Effect, Scale, Verdict
+from exoabm.parameters import format_citation
+from exoabm.scenario.loader import quantities
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from exoabm.batch.trial import Comparison, Sweep, Trial
+    from exoabm.scenario.trials import ReadoutTable
+
+SETTING = ("trial", "record", "layout", "domain", "clock")
+"""Tables whose numbers set the stage and assume nothing of biology."""
+SWEPT = " <span class='tag depends'>swept</span>"
+WORDS = {
+    Verdict.SUPPORTS: "The model supports the claim.",
+    Verdict.AGAINST: "The model does not support the claim.",
+    Verdict.OPEN: "The trial is inconclusive.",
+    Verdict.DEPENDS: "The answer depends on an assumption.",
+}
+SIGN = {Verdict.SUPPORTS: "✓", Verdict.AGAINST: "✕", Verdict.OPEN: "?", Verdict.DEPENDS: "⇄"}
+ALWAYS = (
+    "A model shows what follows from its assumptions, not that they hold in a patient, an animal or a dish.",
+    "Intervals describe chance between replicates of the model, not errors that all replicates share.",
+)
+
+
+def render(trial: Trial) -> str:
+    """The whole page as HTML."""
+    info = trial.scenario.scenario.info
+    parts = [
+        _head(trial),
+        _section("Answer", _answer(trial)),
+        _section("Arms", _arms(trial)),
+        _section("The claim, criterion by criterion", _criteria(trial)),
+        _section("Readouts", _readouts(trial)),
+        _section("Assumptions, swept", _sweeps(trial)),
+        _section("All arms in all readouts", _secondary(trial)),
+        _section("What it rests on, and the sources", _assumptions(trial)),
+        _section("What this does not show", _limits(trial)),
+        _section("How it was made", _making(trial)),
+    ]
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(info.title)}: {trial.verdict}</title><style>{STYLE}</style></head>"
+        f"<body><main>{''.join(parts)}</main>"
+        f"<footer><strong>Not for clinical use.</strong> Made by exoabm {exoabm.__version__}.</footer>"
+        "</body></html>\n"
+    )
+
+
+def _section(title: str, body: str) -> str:
+    return f"<section><h2>{escape(title)}</h2>{body}</section>" if body else ""
+
+
+def _head(trial: Trial) -> str:
+    info, mark = trial.scenario.scenario.info, VERDICT_CLASS[trial.verdict]
+    return (
+        f'<header><p class="over">Virtual trial · not for clinical use</p><h1>{escape(info.title)}</h1>'
+        f'<p class="question">{escape(info.question)}</p>'
+        f'<div class="verdict {mark}"><span class="sign" aria-hidden="true">{SIGN[trial.verdict]}</span>'
+        f"<div><p><strong>{WORDS[trial.verdict]}</strong></p>"
+        f"<p>Claim: {escape(trial.table.claim)}</p></div></div></header>"
+    )
+
+
+def _answer(trial: Trial) -> str:
+    lines = [_sentence(trial, comparison) for comparison in trial.comparisons]
+    if trial.verdict is not trial.base:
+        lines.append(f"At the scenario's own values the verdict is <em>{trial.base}</em>.")
+    changed = [flip for each in trial.sweeps for flip in each.flips]
+    decided = [f for f in changed if Verdict.OPEN not in f.verdicts]
+    for each in trial.sweeps:
+        for flip in each.flips:
+            low, high = (plain(v) for v in flip.between)
+            lines.append(
+                f"Between {escape(flip.assumption)} = {low} and {high}{_unit_of(each)} it goes from "
+                f"<em>{flip.verdicts[0]}</em> to <em>{flip.verdicts[1]}</em>."
+            )
+    if trial.sweeps and not changed:
+        named = ", ".join(escape(each.table.title or each.table.name) for each in trial.sweeps)
+        lines.append(f"It stays the same over the whole ranges of {named}.")
+    elif changed and not decided and trial.verdict is not Verdict.DEPENDS:
+        lines.append("There it only becomes inconclusive; nowhere does it turn into its opposite.")
+    return f"<ul class='answer'>{''.join(f'<li>{line}</li>' for line in lines)}</ul>"
+
+
+def _sentence(trial: Trial, comparison: Comparison) -> str:
+    criterion, effect = comparison.criterion, comparison.effect
+    readout = _readout(trial, criterion.readout)
+    arms = f"<b>{_arm(trial, criterion.arm)}</b> beside <b>{_arm(trial, criterion.versus)}</b>"
+    if effect is None:
+        return f"{escape(_title(readout))}, {arms}: {escape(comparison.note)}"
+    said = f"{escape(_title(readout))}, {arms}: {_shown(effect, readout.unit)}."
+    return f"{said} Claimed: {_claimed(comparison)}. {_tag(comparison.verdict)}"
+
+
+def _tag(verdict: Verdict) -> str:
+    return f"<span class='tag {VERDICT_CLASS[verdict]}'>{verdict}</span>"
+
+
+def _shown(effect: Effect, unit: str) -> str:
+    if effect.scale is Scale.RATIO:
+        return f"ratio {number(effect.estimate)} ({number(effect.low)} to {number(effect.high)})"
+    sign = "+" if effect.estimate > 0 else ""
+    tail = f" {escape(unit)}" if unit else ""
+    return f"{sign}{number(effect.estimate)} ({number(effect.low)} to {number(effect.high)}){tail}"
+
+
+def _claimed(comparison: Comparison) -> str:
+    criterion = comparison.criterion
+    by = float(criterion.by)
+    size = f"{plain(100 * by)} %" if criterion.scale == "ratio" else plain(by)
+    return f"{criterion.direction} by more than {size}" if by else str(criterion.direction)
+
+
+def _arms(trial: Trial) -> str:
+    rows = []
+    for arm in trial.scenario.scenario.arm:
+        changes = "<br>".join(f"<code>{escape(k)} = {escape(_setting(v))}</code>" for k, v in arm.set.items())
+        title = escape(arm.title or arm.name)
+        rows.append((f"<b>{title}</b>", escape(arm.note), changes or "the scenario as it is"))
+    return _table(("arm", "what it is", "what differs"), rows)
+
+
+def _setting(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return plain(float(value)) if isinstance(value, int | float) else str(value)
+
+
+def _criteria(trial: Trial) -> str:
+    parts = []
+    for scale in Scale:
+        for unit in dict.fromkeys(_readout(trial, c.criterion.readout).unit for c in trial.comparisons):
+            chosen = [
+                c
+                for c in trial.comparisons
+                if c.criterion.scale == scale and _readout(trial, c.criterion.readout).unit == unit
+            ]
+            rows = [
+                (
+                    _title(_readout(trial, c.criterion.readout)),
+                    c.effect,
+                    Direction(c.criterion.direction),
+                    float(c.criterion.by),
+                    c.verdict,
+                )
+                for c in chosen
+            ]
+            if rows:
+                parts.append(f"<figure>{charts.forest(rows, unit)}</figure>")
+    table = [
+        (
+            escape(_title(_readout(trial, c.criterion.readout))),
+            f"{_arm(trial, c.criterion.arm)} / {_arm(trial, c.criterion.versus)}",
+            _claimed(c),
+            _shown(c.effect, "") if c.effect else "not defined",
+            number(c.effect.detectable(Direction(c.criterion.direction), float(c.criterion.by)))
+            if c.effect
+            else "",
+            _tag(c.verdict),
+        )
+        for c in trial.comparisons
+    ]
+    n = len(trial.seeds)
+    note = (
+        f"<p class='note'>Paired differences of {n} replicates with common random numbers, {LEVEL:.0%} t "
+        "intervals. The shaded side is where the whole interval must lie; all criteria must hold. "
+        f"<em>Found with {POWER:.0%}</em>: the true effect that a trial of this size finds with that "
+        "chance.</p>"
+    )
+    head = ("readout", "arms", "claimed", "found", f"found with {POWER:.0%}", "verdict")
+    return "".join(parts) + _table(head, table) + note
+
+
+def _readouts(trial: Trial) -> str:
+    titles = {arm.name: arm.title for arm in trial.scenario.scenario.arm}
+    parts = []
+    for readout in trial.table.readout:
+        arms = {name: each[readout.name] for name, each in trial.values.items()}
+        parts.append(
+            f"<figure><figcaption>{escape(_title(readout))}</figcaption>"
+            f"{charts.strips(arms, titles, readout.unit)}</figure>"
+        )
+    note = "A dot is a replicate, a thin line joins the same replicate in all arms, a bar is a mean."
+    return f"{''.join(parts)}<p class='note'>{note}</p>"
+
+
+def _sweeps(trial: Trial) -> str:
+    parts = []
+    for each in trial.sweeps:
+        title = escape(each.table.title or each.table.name)
+        keys = ", ".join(f"<code>{escape(k)}</code>" for k in each.table.keys)
+        ranges = _range_of(each)
+        parts.append(f"<h3>{title}</h3><p class='note'>{keys}{ranges}</p>")
+        for i, comparison in enumerate(trial.comparisons):
+            criterion = comparison.criterion
+            points = [(p.value, p.comparisons[i].effect, p.comparisons[i].verdict) for p in each.points]
+            own = each.base.magnitude if each.base is not None else points[0][0]
+            picture = charts.sweep(
+                points,
+                own,
+                Direction(criterion.direction),
+                float(criterion.by),
+                f"{each.table.title or each.table.name}{_unit_of(each).replace(' ', ', ', 1)}",
+                criterion.scale,
+            )
+            name = _title(_readout(trial, criterion.readout))
+            parts.append(
+                f"<figure><figcaption>{escape(name)}: {_arm(trial, criterion.arm)} beside "
+                f"{_arm(trial, criterion.versus)}</figcaption>{picture}</figure>"
+            )
+    if parts:
+        parts.append(
+            "<p class='note'>Disc: supports. Cross: does not support. Ring: inconclusive. Shaded: where the "
+            "interval must lie. Dashed: the scenario's own value.</p>"
+        )
+    return "".join(parts)
+
+
+def _secondary(trial: Trial) -> str:
+    first = next(iter(trial.values))
+    rows = [
+        (
+            escape(_title(_readout(trial, row.readout))),
+            _arm(trial, row.arm),
+            _shown(row.effect, _readout(trial, row.readout).unit),
+            "< 0.001" if row.adjusted_p < 1e-3 else f"{row.adjusted_p:.3f}",
+        )
+        for row in trial.secondary
+    ]
+    note = (
+        f"<p class='note'>Each arm beside <b>{_arm(trial, first)}</b>. p-values and intervals are corrected "
+        f"for all comparisons of this table (Holm; {len(rows)} here).</p>"
+    )
+    table = _table(("readout", "arm", "difference", "p, corrected"), rows)
+    return f"<details><summary>{len(rows)} comparisons</summary>{table}</details>{note}"
+
+
+def _assumptions(trial: Trial) -> str:
+    swept = {key for each in trial.sweeps for key in each.table.keys}
+    rows, seen = [], set()
+    for key, q in quantities(trial.scenario.scenario):
+        assumed = "assumed" in q.source or "assumed" in q.parameter.source
+        if not (assumed or key in swept) or key.partition(".")[0] in SETTING:
+            continue
+        unit = "" if q.parameter.unit == "1" else q.parameter.unit
+        published = q.parameter.published
+        told = (q.parameter.symbol, q.magnitude, q.source)
+        if key not in swept and told in seen:
+            continue
+        seen.add(told)
+        rows.append(
+            (
+                f"<code>{escape(key)}</code>{SWEPT if key in swept else ''}",
+                f"{plain(q.magnitude)} {escape(unit)}",
+                f"{plain(published[0])} to {plain(published[1])}" if published else "",
+                escape(q.source or "this scenario"),
+            )
+        )
+    rows.sort(key=lambda row: SWEPT not in row[0])
+    cited = "".join(f"<li>{escape(format_citation(key))}</li>" for key in sources(trial.scenario))
+    return (
+        f"<details><summary>{len(rows)} values that are assumed or were swept</summary>"
+        + _table(("key", "value", "published or plausible", "source"), rows)
+        + f"</details><details><summary>Sources in full</summary><ol class='sources'>{cited}</ol></details>"
+    )
+
+
+def _limits(trial: Trial) -> str:
+    items = "".join(f"<li>{escape(text)}</li>" for text in (*trial.table.limits, *ALWAYS))
+    return f"<ul>{items}</ul>"
+
+
+def _making(trial: Trial) -> str:
+    scenario = trial.scenario
+    changed = "".join(f" --set {escape(k)}={escape(v)}" for k, v in scenario.overrides)
+    command = f"exoabm trial {escape(scenario.name)} --replicates {len(trial.seeds)}{changed}"
+    return (
+        f"<p>exoabm {exoabm.__version__}, scenario <code>{escape(scenario.name)}</code> with SHA-256 "
+        f"<code>{scenario.sha256()[:16]}</code>, seeds {trial.seeds[0]} to {trial.seeds[-1]}, the same in "
+        f"every arm. The same command gives the same numbers:</p><pre>{command}</pre>"
+    )
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    top = "".join(f"<th scope='col'>{escape(cell)}</th>" for cell in head)
+    body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
+    return f"<div class='scroll'><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>"
+
+
+def _readout(trial: Trial, name: str) -> ReadoutTable:
+    return next(readout for readout in trial.table.readout if readout.name == name)
+
+
+def _title(readout: ReadoutTable) -> str:
+    return readout.title or readout.name
+
+
+def _arm(trial: Trial, name: str) -> str:
+    return escape(next(arm.title or arm.name for arm in trial.scenario.scenario.arm if arm.name == name))
+
+
+def _unit_of(each: Sweep) -> str:
+    unit = each.base.parameter.unit if each.base is not None else "1"
+    return "" if unit == "1" else f" {unit}"
+
+
+def _range_of(each: Sweep) -> str:
+    if each.base is None or each.base.parameter.published is None:
+        return "; no published range, the values are stated by the scenario"
+    low, high = each.base.parameter.published
+    kind = "plausible" if each.base.parameter.how == "assumed" else "published"
+    return f"; {kind} range {plain(low)} to {plain(high)}{_unit_of(each)}"

@@ -1,0 +1,285 @@
+"""What a batch is made of: rows, and the plan that holds all of them.
+
+A row is a scenario with some values changed, and a seed. The plan has everything that a row needs, so that
+any process on any machine makes the same row from it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import exoabm
+from exoabm.errors import InputError
+from exoabm.observe.run_folder import write_whole
+from exoabm.scenario.loader import LoadedScenario, entries, load, parse, plain_data
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+PLAN = "plan.json"
+READOUTS = "exoabm.batch.readouts:measure"
+CHUNK_SECONDS = 1.0
+"""Rows that are quick share a file of about this much work, so that writing it costs little beside them."""
+LARGEST_CHUNK = 64
+SEED_BITS = 63
+
+Keep = Literal["readouts", "runs"]
+Overrides = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One run of a batch: dotted keys and values that replace the scenario's, and a seed.
+
+    ``name`` is unique in a batch, and also the name of the row's run folder where that is kept.
+    """
+
+    name: str
+    overrides: Overrides
+    seed: int
+
+
+def row_of(overrides: Mapping[str, str] | Overrides, seed: int) -> Row:
+    """A row named by its content, so that it has the same name in any order and any batch."""
+    pairs = tuple(dict(overrides).items())
+    return Row(digest([sorted(pairs), seed])[:12], pairs, seed)
+
+
+def replicate_seeds(base: int, replicates: int, *, salt: str = "") -> list[int]:
+    """Seeds of the replicates, each a function of the base seed and its number alone.
+
+    Every design point has the same list, so that points differ by what is varied and not by chance (common
+    random numbers). With a ``salt``, such as the point itself, the lists are independent.
+    """
+    texts = (f"{base}/{salt}/{replicate}" for replicate in range(replicates))
+    return [int.from_bytes(hashlib.sha256(t.encode()).digest()[:8], "big") >> 1 for t in texts]
+
+
+def digest(data: Any) -> str:
+    """SHA-256 of plain data as canonical JSON."""
+    text = json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A batch before it is run: the scenario, the rows, and what is kept of each.
+
+    Attributes
+    ----------
+    source : str
+        What the scenario was loaded from, to see later whether it has changed.
+    scenario : str
+        The whole scenario as TOML, every default filled in.
+    name, folder : str
+        The scenario's name, and the folder that its table's path starts from.
+    base : Overrides
+        What was changed in all rows (``--set``); it is in ``scenario`` already.
+    table_sha256 : str or None
+        Of the layout's table.
+    rows : tuple of Row
+    hours : float or None
+        Model time; the scenario's duration if None.
+    keep : str
+        ``"readouts"``, or ``"runs"`` for whole run folders beside them.
+    measure : str
+        ``"module:function"`` that takes a finished model and returns a number per readout.
+    chunk : int
+        Rows that share a file.
+    about : mapping
+        What the batch was made from, such as the design; it shapes the report, never a row.
+    """
+
+    source: str
+    scenario: str
+    name: str
+    folder: str
+    base: Overrides
+    table_sha256: str | None
+    rows: tuple[Row, ...]
+    hours: float | None
+    keep: Keep
+    measure: str
+    chunk: int
+    about: Mapping[str, Any]
+    version: str = exoabm.__version__
+
+    @classmethod
+    def of(
+        cls,
+        loaded: LoadedScenario,
+        rows: Iterable[Row],
+        *,
+        source: str | Path | None = None,
+        hours: float | None = None,
+        keep: Keep = "readouts",
+        measure: str = READOUTS,
+        seconds_per_row: float | None = None,
+        about: Mapping[str, Any] | None = None,
+    ) -> Plan:
+        """Plan a batch of rows of one scenario.
+
+        ``seconds_per_row`` is a guess that decides how many rows share a file. It must not be a measured
+        time, or two equal batches would have other files.
+
+        Raises
+        ------
+        InputError
+            If there are no rows, or two have the same name.
+        """
+        import tomli_w
+
+        rows = tuple(rows)
+        names = [row.name for row in rows]
+        if not rows:
+            raise InputError("a batch needs at least one row")
+        if len(set(names)) < len(names):
+            twice = next(name for i, name in enumerate(names) if name in names[:i])
+            raise InputError(f"two rows of the batch are the same ({twice}); vary other values")
+        return cls(
+            source=_lasting(str(source or loaded.name)),
+            scenario=tomli_w.dumps(loaded.resolved()),
+            name=loaded.name,
+            folder=str(loaded.folder.resolve()),
+            base=loaded.overrides,
+            table_sha256=loaded.table_sha256(),
+            rows=rows,
+            hours=hours,
+            keep=keep,
+            measure=measure,
+            chunk=1 if keep == "runs" else _chunk(seconds_per_row, len(rows)),
+            about=dict(about or {}),
+        )
+
+    @cached_property
+    def sha256(self) -> str:
+        """What the plan's results depend on, in one number; not where its files lie."""
+        plain = self._plain()
+        return digest({k: v for k, v in plain.items() if k not in ("source", "folder", "name", "about")})
+
+    @property
+    def chunks(self) -> int:
+        """Number of files that the rows go into."""
+        return -(-len(self.rows) // self.chunk)
+
+    def rows_of(self, chunk: int) -> tuple[Row, ...]:
+        """The rows of one file."""
+        return self.rows[chunk * self.chunk : (chunk + 1) * self.chunk]
+
+    def scenario_of(self, row: Row) -> LoadedScenario:
+        """The scenario of a row.
+
+        Raises
+        ------
+        InputError
+            If a value that the row changes is not allowed.
+        """
+        return parse(
+            self.scenario.encode(), name=self.name, folder=Path(self.folder), overrides=dict(row.overrides)
+        )
+
+    def write(self, folder: Path) -> None:
+        """Write ``plan.json``, whole or not at all."""
+        text = json.dumps(self._plain() | {"sha256": self.sha256}, ensure_ascii=False, allow_nan=False)
+        write_whole(folder / PLAN, text.encode())
+
+    @classmethod
+    def read(cls, folder: Path) -> Plan:
+        """Read ``plan.json``.
+
+        Raises
+        ------
+        InputError
+            If the folder holds none, it is damaged, or of another version of exoabm.
+        """
+        try:
+            plain = json.loads((folder / PLAN).read_text(encoding="utf-8"))
+            expected = plain.pop("sha256")
+            plain["rows"] = tuple(Row(name, _pairs(pairs), seed) for name, pairs, seed in plain["rows"])
+            plan = cls(**(plain | {"base": _pairs(plain["base"])}))
+        except FileNotFoundError:
+            raise InputError(f"{folder} holds no batch (there is no {PLAN} in it)") from None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{folder / PLAN} cannot be read: {error}") from None
+        if plan.version != exoabm.__version__:
+            raise InputError(
+                f"the batch was begun with exoabm {plan.version} and this is {exoabm.__version__}; "
+                "only the same version gives the same numbers"
+            )
+        if plan.sha256 != expected:
+            raise InputError(f"{folder / PLAN} was changed after the batch was begun")
+        return plan
+
+    def check_unchanged(self) -> None:
+        """Refuse to go on where the scenario or its table is no longer what it was.
+
+        A source that is gone contradicts nothing: the plan holds all of the scenario.
+
+        Raises
+        ------
+        InputError
+            Naming each key that changed, with the old and the new value.
+        """
+        then = parse(self.scenario.encode(), name=self.name, folder=Path(self.folder))
+        try:
+            now = load(self.source, dict(self.base)) if _stands(self.source) else then
+            table = then.table_sha256()
+        except OSError as error:
+            raise InputError(f"the table of cells cannot be read: {error.strerror}") from None
+        changed = differences(then, now)
+        if changed:
+            lines = [f"  {key}: {old} -> {new}" for key, (old, new) in changed.items()]
+            raise InputError(
+                "\n".join([f"{self.source} has changed since the batch was begun:", *lines])
+                + "\nput it back as it was, or begin a new batch"
+            )
+        if table != self.table_sha256:
+            raise InputError(f"{then.table_path()} has changed since the batch was begun")
+
+    def _plain(self) -> dict[str, Any]:
+        plain = {name: getattr(self, name) for name in type(self).__dataclass_fields__}
+        return plain | {"rows": [[row.name, row.overrides, row.seed] for row in self.rows]}
+
+
+def differences(a: LoadedScenario, b: LoadedScenario) -> dict[str, tuple[str, str]]:
+    """Keys whose values differ between two scenarios, with both values as text; words do not count."""
+    left, right = (_values(loaded) for loaded in (a, b))
+    keys = dict.fromkeys([*left, *right])
+    return {
+        key: (left.get(key, "not there"), right.get(key, "not there"))
+        for key in keys
+        if left.get(key) != right.get(key)
+    }
+
+
+def _values(loaded: LoadedScenario) -> dict[str, str]:
+    found = {}
+    for key, value in entries(loaded.scenario):
+        if value is not None and not key.startswith("info."):
+            plain = plain_data(value)
+            found[key] = str(plain["value"] if isinstance(plain, dict) and "value" in plain else plain)
+    return found
+
+
+def _lasting(source: str) -> str:
+    """A shipped scenario's name, or a path that holds wherever the batch is resumed from."""
+    return str(Path(source).resolve()) if Path(source).is_file() else source
+
+
+def _stands(source: str) -> bool:
+    """Whether a scenario is still found where it came from."""
+    return not (source.endswith(".toml") or "/" in source) or Path(source).is_file()
+
+
+def _pairs(pairs: Any) -> Overrides:
+    return tuple((str(key), str(value)) for key, value in pairs)
+
+
+def _chunk(seconds: float | None, rows: int) -> int:
+    fitting = LARGEST_CHUNK if not seconds else int(CHUNK_SECONDS / seconds)
+    return max(1, min(fitting, LARGEST_CHUNK, rows // 16))

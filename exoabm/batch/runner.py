@@ -1,0 +1,302 @@
+"""Runs the rows of a batch on any executor, and goes on where it was stopped.
+
+A row counts only when the file that it is in is on disk under its final name. What is there when a batch
+begins again is checked, and only what is missing or damaged is run; so the end is the same, byte for byte,
+however often it was stopped. Nothing of a row passes through this process but its name and its reason.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections import deque
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from exoabm.batch import chunk as files
+from exoabm.batch.journal import Journal
+from exoabm.batch.rows import PLAN, Plan
+from exoabm.batch.workers import ThisProcess
+from exoabm.errors import ExoError, InputError, RunFailed
+from exoabm.observe.run_folder import LOCK, disk_message, locked, write_whole
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable, Iterator
+
+    from exoabm.batch.chunk import Written
+    from exoabm.batch.workers import Workers
+
+    Progress = Callable[[int, int], object]
+
+SHARDS = "shards"
+WINDOW = 1024
+"""Files that are asked for at a time; however many rows there are, no more than these are pending."""
+DEATHS = 3
+"""After so many broken pools without a file in between, the machine is at fault and not chance."""
+REASONS = 20
+"""Failures that are told; the journal has all."""
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Every n-th file of a batch, for jobs that share the work: number ``index``, from 1, of ``of``."""
+
+    index: int
+    of: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.index <= self.of:
+            raise InputError(f"--shard {self.index}/{self.of}: write I/N with I from 1 to N")
+
+    @classmethod
+    def read(cls, text: str) -> Shard:
+        """Read ``"2/8"``."""
+        index, slash, of = text.partition("/")
+        if not (slash and index.strip().isdecimal() and of.strip().isdecimal()):
+            raise InputError(f"--shard {text}: write I/N, e.g. 2/8")
+        return cls(int(index), int(of))
+
+    def folder(self, batch: Path) -> Path:
+        """Where the shard of a batch is written."""
+        return batch / SHARDS / f"{self.index}-of-{self.of}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a batch stands after it was run.
+
+    Attributes
+    ----------
+    folder : Path
+    plan : Plan
+    rows : int
+        Rows that belong to it, or to its shard.
+    ran : int
+        Rows that were run this time.
+    failed : int
+        Rows that failed, this time or before.
+    reasons : dict
+        Name and reason of the first of them.
+    """
+
+    folder: Path
+    plan: Plan
+    rows: int
+    ran: int
+    failed: int
+    reasons: dict[str, str]
+
+
+def run_rows(
+    plan: Plan,
+    folder: Path,
+    *,
+    workers: Workers = ThisProcess,
+    shard: Shard | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Outcome:
+    """Run a batch in a new folder.
+
+    Parameters
+    ----------
+    plan : Plan
+    folder : Path
+        ``rows/`` in it will hold the records; ``chunk.records(folder, plan)`` reads them in order.
+    workers : Workers
+        Opens a ``concurrent.futures.Executor``; ``workers.local(jobs)``, ``cluster.dask(address)``, or
+        ``lambda: contextlib.nullcontext(executor)``.
+    shard : Shard, optional
+        Run this part only, in a folder of its own below ``folder``; ``resume_rows`` puts them together.
+    overwrite : bool
+        Replace a batch that stands there.
+    progress : callable, optional
+        Called with the rows done and the rows there are.
+
+    Raises
+    ------
+    InputError
+        If the folder holds something else, or a batch already.
+    RunFailed
+        If the disk fills or workers keep dying; what is done is kept, and ``resume_rows`` goes on.
+    """
+    home = shard.folder(folder) if shard else folder
+    with _disk_trouble(home):
+        _clear(home, overwrite)
+        home.mkdir(parents=True, exist_ok=True)
+        with locked(home):
+            (home / files.ROWS).mkdir(exist_ok=True)
+            plan.write(home)
+            return _run(plan, home, workers, shard, progress)
+
+
+def resume_rows(folder: Path, *, workers: Workers = ThisProcess, progress: Progress | None = None) -> Outcome:
+    """Go on with the batch in a folder: take its shards in, check what is there, run what is not.
+
+    Raises
+    ------
+    InputError
+        If there is no batch, another process is writing it, or its scenario has changed since.
+    RunFailed
+        As ``run_rows``.
+    """
+    home = folder.absolute()
+    shards = sorted(path.parent for path in home.glob(f"{SHARDS}/*/{PLAN}"))
+    plan = Plan.read(home if (home / PLAN).exists() or not shards else shards[0])
+    plan.check_unchanged()
+    part = home.name.split("-of-") if is_shard(home) else None
+    with _disk_trouble(folder), locked(home):
+        (home / files.ROWS).mkdir(exist_ok=True)
+        if not (home / PLAN).exists():
+            plan.write(home)
+        for path in shards:
+            _take_in(path, home, plan)
+        return _run(plan, home, workers, Shard(*map(int, part)) if part else None, progress)
+
+
+def is_batch(folder: Path) -> bool:
+    """Whether a folder holds a batch or shards of one."""
+    return (folder / PLAN).is_file() or any(folder.glob(f"{SHARDS}/*/{PLAN}"))
+
+
+def is_shard(folder: Path) -> bool:
+    """Whether a folder is that of a shard."""
+    return folder.absolute().parent.name == SHARDS
+
+
+def _run(
+    plan: Plan, folder: Path, workers: Workers, shard: Shard | None, progress: Progress | None
+) -> Outcome:
+    _sweep_up(folder)
+    mine = range(shard.index - 1, plan.chunks, shard.of) if shard else range(plan.chunks)
+    total = sum(len(plan.rows_of(chunk)) for chunk in mine)
+    stand = _Stand(plan, progress, total)
+    with Journal(folder, plan) as journal:
+        missing = []
+        entered = journal.entered()
+        for chunk in mine:
+            whole = files.read_chunk(folder, plan, chunk)
+            if whole is None or entered.get(chunk, whole[0]) != whole[0]:
+                missing.append(chunk)
+                if chunk in entered:
+                    journal.missing(chunk)
+                continue
+            checksum, found = whole
+            written = files.Written(chunk, checksum, files.failures(plan, chunk, found), len(found), None)
+            if chunk not in entered:
+                journal.done(written)
+            stand.add(written)
+        before = stand.rows
+        with contextlib.closing(_drive(plan, folder, missing, workers)) as driven:
+            for written in driven:
+                journal.done(written)
+                stand.add(written)
+    _sweep_up(folder)
+    return Outcome(folder, plan, total, stand.rows - before, stand.failed, stand.reasons)
+
+
+def _sweep_up(folder: Path) -> None:
+    """Remove what a process that was killed had half written; nobody else writes while we hold the lock."""
+    for place in (folder, folder / files.ROWS, folder / files.RUNS, folder / "plots"):
+        for scrap in place.glob(".*.partial*"):
+            shutil.rmtree(scrap) if scrap.is_dir() else scrap.unlink(missing_ok=True)
+
+
+class _Stand:
+    """Counts what is done."""
+
+    def __init__(self, plan: Plan, progress: Progress | None, total: int) -> None:
+        self.rows = self.failed = 0
+        self.reasons: dict[str, str] = {}
+        self._plan, self._progress, self._total = plan, progress, total
+
+    def add(self, written: Written) -> None:
+        self.rows += written.rows
+        self.failed += len(written.failed)
+        for number, reason in written.failed.items():
+            if len(self.reasons) < REASONS:
+                self.reasons[self._plan.rows[number].name] = reason
+        if self._progress is not None:
+            self._progress(self.rows, self._total)
+
+
+def _drive(plan: Plan, folder: Path, chunks: Iterable[int], workers: Workers) -> Generator[Written]:
+    """Have files written by workers, and yield each as it is done; a pool whose worker died is replaced."""
+    place = folder.absolute()
+    waiting, pending = deque(chunks), dict[Future[files.Written], int]()
+    deaths = 0
+    while waiting:
+        try:
+            with workers() as executor:
+                while waiting or pending:
+                    if waiting and len(pending) < WINDOW:
+                        future = executor.submit(files.run_chunk, place, plan.sha256, waiting[0])
+                        pending[future] = waiting.popleft()
+                    room = waiting and len(pending) < WINDOW
+                    for done in wait(pending, 0 if room else None, FIRST_COMPLETED).done:
+                        written = done.result()
+                        del pending[done]
+                        deaths = 0
+                        yield written
+        except BrokenExecutor:
+            deaths += 1
+            waiting.extendleft(sorted(pending.values(), reverse=True))
+            pending.clear()
+            if deaths > DEATHS:
+                raise RunFailed(
+                    f"workers die again and again (out of memory?); {_resumable(folder)}"
+                ) from None
+
+
+def _take_in(shard: Path, home: Path, plan: Plan) -> None:
+    """Put the files of a shard that are whole with those of its batch."""
+    with locked(shard):
+        if Plan.read(shard).sha256 != plan.sha256:
+            raise InputError(f"{shard} is a part of another batch than {home}")
+        for chunk in range(plan.chunks):
+            if files.read_chunk(shard, plan, chunk) is None or files.read_chunk(home, plan, chunk):
+                continue
+            for row in plan.rows_of(chunk):
+                kept, place = (where / files.RUNS / row.name for where in (shard, home))
+                if kept.is_dir() and not place.exists():
+                    place.parent.mkdir(exist_ok=True)
+                    kept.replace(place)
+            source = files.chunk_path(shard, chunk)
+            write_whole(files.chunk_path(home, chunk), source.read_bytes())
+
+
+def _clear(folder: Path, overwrite: bool) -> None:
+    """Make sure that nothing of value stands in the way; remove a batch that may be replaced."""
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise InputError(f"{folder} is a file")
+    if is_batch(folder):
+        if not overwrite:
+            raise InputError(
+                f"{folder} holds a batch already: `exoabm resume {folder}` goes on with it; "
+                "choose another --out, or pass --overwrite, to begin anew"
+            )
+        with locked(folder):
+            shutil.rmtree(folder)
+    elif not {path.name for path in folder.iterdir()} <= {LOCK, files.ROWS, SHARDS} and not any(
+        path.name.startswith(f".{PLAN}") for path in folder.iterdir()
+    ):
+        raise InputError(f"{folder} exists and holds no batch; choose another --out")
+
+
+@contextlib.contextmanager
+def _disk_trouble(folder: Path) -> Iterator[None]:
+    """Tell a failure that is not of one row, and that what is done is kept."""
+    try:
+        yield
+    except ExoError:
+        raise
+    except OSError as error:
+        raise RunFailed(f"{disk_message(error, folder)}; {_resumable(folder)}") from None
+
+
+def _resumable(folder: Path) -> str:
+    return f"the rows that are done are kept, and `exoabm resume {folder}` goes on"

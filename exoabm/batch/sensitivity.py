@@ -1,0 +1,435 @@
+"""Which of a scenario's numbers carry a result: Morris screening, then Sobol indices of those that count.
+
+    mu*_i = E |f(x + delta e_i) - f(x)| / delta           (Morris; x in units of the ranges)
+    S1_i  = V(E[f | x_i]) / V(f)                          (Sobol, alone)
+    ST_i  = 1 - V(E[f | x without i]) / V(f)              (Sobol, with all its interactions)
+
+SALib draws the points and computes the indices; the runs are batches, so that what was stopped goes on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import warnings
+from dataclasses import asdict, dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from exoabm.batch import chunk as files
+from exoabm.batch.readouts import measure
+from exoabm.batch.rows import Plan, replicate_seeds, row_of
+from exoabm.batch.runner import is_batch, resume_rows, run_rows
+from exoabm.batch.workers import ThisProcess
+from exoabm.errors import InputError, RunFailed, did_you_mean
+from exoabm.model import ExosomeModel
+from exoabm.observe.run_folder import write_whole
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from exoabm.batch.factors import Factor
+    from exoabm.batch.readouts import Readouts
+    from exoabm.batch.rows import Row
+    from exoabm.batch.workers import Workers
+    from exoabm.scenario.loader import LoadedScenario
+
+    Stage = Callable[[str], AbstractContextManager[Callable[[int, int], object]]]
+
+LEVELS = 4
+"""Levels of Morris' grid; his choice."""
+NEGLIGIBLE = 0.1
+"""A factor whose mu*, at the upper end of its interval, is below this share of the largest is left out."""
+NOISE_RUNS = 8
+"""Runs of the scenario as it is, with different seeds, that show how much chance alone changes."""
+DECADE = 10.0
+"""A readout that is positive and spans at least this factor is analyzed by its logarithm."""
+
+
+@dataclass(frozen=True)
+class Index:
+    """What one factor does to the readout; ``first`` and ``total`` are None where screening left it out.
+
+    ``*_half`` are half-widths of 95 % intervals, from bootstrap over the points.
+    """
+
+    factor: Factor
+    mu_star: float
+    mu_star_half: float
+    sigma: float
+    first: float | None = None
+    first_half: float | None = None
+    total: float | None = None
+    total_half: float | None = None
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """Indices of a readout, the most important factor first.
+
+    Attributes
+    ----------
+    readout : str
+    logarithm : bool
+        Whether all numbers are of the readout's log10: it varies by factors, and the few largest values would
+        outweigh all others.
+    center, noise : float
+        Mean of the readout, and its standard deviation between seeds, in the scenario as it is.
+    mean, deviation : float
+        Of the readout over the ranges.
+    noise_share : float
+        Part of the variance over the ranges that the noise of single points may make.
+    runs : int
+    indices : tuple of Index
+    """
+
+    readout: str
+    logarithm: bool
+    center: float
+    noise: float
+    mean: float
+    deviation: float
+    noise_share: float
+    runs: int
+    indices: tuple[Index, ...]
+
+    @property
+    def name(self) -> str:
+        """What is analyzed."""
+        return f"log10 of {self.readout}" if self.logarithm else self.readout
+
+    @property
+    def sentence(self) -> str:
+        """Which number carries the result, and whether it is an assumption."""
+        ranked = [index for index in self.indices if index.total is not None]
+        lead = ranked[0]
+        text = (
+            f"{self.name} rests most on {lead.factor.key} ({lead.factor.range}): alone it makes "
+            f"{_percent(lead.first, lead.first_half)} of the variance, with its interactions "
+            f"{_percent(lead.total, lead.total_half)}."
+        )
+        words = [text]
+        if lead.factor.assumed:
+            words.append("Its value is an assumption; to measure it would narrow the result most.")
+        else:
+            words.append(f"Its value comes from {lead.factor.source}.")
+            guesses = [index for index in ranked if index.factor.assumed]
+            if guesses:
+                words.append(
+                    f"Of the assumptions, {guesses[0].factor.key} carries most "
+                    f"({_percent(guesses[0].total, guesses[0].total_half)})."
+                )
+        if len(ranked) > 1 and _low(lead) < _high(ranked[1]):
+            words.append(
+                f"That it comes before {ranked[1].factor.key} is not certain; more samples would tell."
+            )
+        return " ".join(words)
+
+
+def run_sensitivity(
+    loaded: LoadedScenario,
+    factors: Sequence[Factor],
+    folder: Path,
+    *,
+    source: str | Path | None = None,
+    readout: str | None = None,
+    trajectories: int = 10,
+    samples: int = 128,
+    replicates: int = 1,
+    seed: int = 0,
+    hours: float | None = None,
+    workers: Workers = ThisProcess,
+    stage: Stage | None = None,
+    overwrite: bool = False,
+) -> Sensitivity:
+    """Screen the factors, then compute Sobol indices of those that matter; called again, it goes on.
+
+    Parameters
+    ----------
+    loaded : LoadedScenario
+    factors : sequence of Factor
+    folder : Path
+        Three batches go into it: ``noise``, ``screening`` and ``indices``.
+    source : str or Path, optional
+        What the scenario was loaded from.
+    readout : str, optional
+        Which readout; deliveries of the first kind of vesicle if not given.
+    trajectories : int
+        Of Morris; each is a run more than there are factors.
+    samples : int
+        Of Sobol, a power of two; each is two runs more than there are factors left.
+    replicates : int
+        Runs per point, with the same seeds at every point; their mean is what is analyzed.
+    seed : int
+        From which the points and the seeds follow.
+    hours : float, optional
+        Model time of each run.
+    workers : Workers
+        As for ``run_rows``.
+    stage : callable, optional
+        Opens a progress report of a batch by its title.
+    overwrite : bool
+        Begin anew where the folder holds other batches.
+
+    Raises
+    ------
+    InputError
+        If a setting makes no sense, SALib is missing, or the readout is unknown or rests on no factor.
+    RunFailed
+        If a run fails: indices need all of them.
+    """
+    _check(trajectories, samples, replicates)
+    morris, sobol = _salib("morris"), _salib("sobol")
+    runs = _Runs(
+        loaded,
+        folder,
+        source=source,
+        readout=readout or f"{loaded.scenario.vesicle[0].name}_delivered_EV",
+        seed=seed,
+        replicates=replicates,
+        hours=hours,
+        workers=workers,
+        stage=stage or _silent,
+        overwrite=overwrite,
+    )
+    runs.check()
+    center = runs.noise()
+    problem, draw = _problem(factors), {"seed": 1 + seed % (2**32 - 1)}  # to SALib 0 is no seed
+    points = morris.draw(problem, trajectories, num_levels=LEVELS, **draw)
+    values = runs.values("screening", points, factors)
+    logarithm = values.min() > 0 and values.max() >= DECADE * values.min()
+    if logarithm:
+        values, center = runs.decades(values), runs.decades(center)
+    with _quiet():
+        screened = morris.analyze(problem, points, values, num_levels=LEVELS, **draw)
+    indices = [
+        Index(
+            factor,
+            *(float(np.nan_to_num(screened[name][i])) for name in ("mu_star", "mu_star_conf", "sigma")),
+        )
+        for i, factor in enumerate(factors)
+    ]
+    largest = max(index.mu_star for index in indices)
+    if largest == 0:
+        raise InputError(f"{runs.readout} is the same whatever is varied; choose another --readout")
+    kept = [i for i in indices if i.mu_star + i.mu_star_half >= NEGLIGIBLE * largest]
+    left = [index.factor for index in kept]
+    problem = _problem(left)
+    points = sobol.draw(problem, samples, calc_second_order=False, **draw)
+    values = runs.values("indices", points, left)
+    if logarithm:
+        values = runs.decades(values)
+    with _quiet():
+        found = sobol.analyze(problem, values, calc_second_order=False, **draw)
+    refined = {
+        index.factor.key: Index(
+            index.factor,
+            index.mu_star,
+            index.mu_star_half,
+            index.sigma,
+            *(float(found[name][i]) for name in ("S1", "S1_conf", "ST", "ST_conf")),
+        )
+        for i, index in enumerate(kept)
+    }
+    indices = [refined.get(index.factor.key, index) for index in indices]
+    variance = float(values.var())
+    return Sensitivity(
+        readout=runs.readout,
+        logarithm=bool(logarithm),
+        center=float(center.mean()),
+        noise=float(center.std(ddof=1)),
+        mean=float(values.mean()),
+        deviation=math.sqrt(variance),
+        noise_share=min(1.0, float(center.var(ddof=1)) / replicates / variance),
+        runs=runs.count,
+        indices=tuple(sorted(indices, key=lambda i: (i.total or 0.0, i.mu_star), reverse=True)),
+    )
+
+
+def write_report(found: Sensitivity, folder: Path, title: str) -> None:
+    """Write ``sensitivity.json`` and ``sensitivity.png``."""
+    from exoabm.batch.tornado import draw_tornado
+
+    text = json.dumps(plain(found), indent=2, ensure_ascii=False, allow_nan=False)
+    write_whole(folder / "sensitivity.json", text.encode() + b"\n")
+    draw_tornado(found, folder / "sensitivity.png", title)
+
+
+def plain(found: Sensitivity) -> dict[str, Any]:
+    """An analysis as plain data."""
+    rows = []
+    for index in found.indices:
+        factor, axis = index.factor, index.factor.axis
+        about = {
+            "key": factor.key,
+            "low": axis.low,
+            "high": axis.high,
+            "unit": axis.unit,
+            "log": axis.log,
+            "value": factor.value,
+            "source": factor.source,
+            "assumed": factor.assumed,
+        }
+        rows.append(about | {key: value for key, value in asdict(index).items() if key != "factor"})
+    return asdict(found) | {"indices": rows, "sentence": found.sentence}
+
+
+@dataclass
+class _Runs:
+    """Runs points as batches below a folder, and returns the readout at each."""
+
+    loaded: LoadedScenario
+    folder: Path
+    source: str | Path | None
+    readout: str
+    seed: int
+    replicates: int
+    hours: float | None
+    workers: Workers
+    stage: Stage
+    overwrite: bool
+    count: int = 0
+
+    def check(self) -> None:
+        """See that the readout is one of this scenario's before anything is run."""
+        model = ExosomeModel(self.loaded, seed=0)
+        model.step()
+        known = measure(model)
+        if self.readout not in known:
+            raise InputError(
+                f"--readout {self.readout}: no readout of this scenario{did_you_mean(self.readout, known)}\n"
+                f"there are: {', '.join(known)}"
+            )
+
+    def noise(self) -> np.ndarray:
+        """The readout of the scenario as it is, with different seeds."""
+        rows = [row_of({}, seed) for seed in replicate_seeds(self.seed, NOISE_RUNS)]
+        found = self._run("noise", rows)
+        return np.array([found[row.name] for row in rows])
+
+    def values(self, name: str, shares: np.ndarray, factors: Sequence[Factor]) -> np.ndarray:
+        """The readout at points, each a row of shares of the factors' ranges; the mean of the replicates."""
+        seeds = replicate_seeds(self.seed, self.replicates)
+        points = [
+            [
+                row_of({f.key: f.axis.at(x) for f, x in zip(factors, point, strict=True)}, seed)
+                for seed in seeds
+            ]
+            for point in shares.tolist()
+        ]
+        found = self._run(name, list({row.name: row for point in points for row in point}.values()))
+        return np.array([np.mean([found[row.name] for row in point]) for point in points])
+
+    def decades(self, values: np.ndarray) -> np.ndarray:
+        """The readout's log10."""
+        if values.min() <= 0:
+            raise InputError(f"{self.readout} is 0 at some points and spans decades; --vary narrower ranges")
+        return np.log10(values)
+
+    def _run(self, name: str, rows: list[Row]) -> dict[str, float]:
+        """The readout of each row, from a batch that is begun, gone on with, or there already."""
+        plan = Plan.of(
+            self.loaded,
+            rows,
+            source=self.source,
+            hours=self.hours,
+            seconds_per_row=_work(self.loaded, self.hours),
+            about={"kind": "sensitivity", "stage": name, "seed": self.seed},
+        )
+        folder = self.folder / name
+        with self.stage(name) as progress:
+            if is_batch(folder) and not self.overwrite:
+                if Plan.read(folder).sha256 != plan.sha256:
+                    raise InputError(
+                        f"{folder} holds runs of other settings; choose another --out, or pass --overwrite"
+                    )
+                outcome = resume_rows(folder, workers=self.workers, progress=progress)
+            else:
+                outcome = run_rows(
+                    plan, folder, workers=self.workers, overwrite=self.overwrite, progress=progress
+                )
+        if outcome.failed:
+            lines = [f"  {row}: {reason}" for row, reason in outcome.reasons.items()]
+            raise RunFailed(
+                "\n".join([f"{outcome.failed:,} of {outcome.rows:,} runs failed in {folder}:", *lines])
+                + "\nindices need every run; --vary what fails within a narrower range"
+            )
+        self.count += outcome.rows
+        return {record["row"]: self._value(record["readouts"]) for record in files.records(folder, plan)}
+
+    def _value(self, readouts: Readouts) -> float:
+        value = readouts[self.readout]
+        if value is None:
+            raise InputError(f"--readout {self.readout}: not defined in every run; choose another")
+        return value
+
+
+@dataclass(frozen=True)
+class _Method:
+    """What SALib has of one method."""
+
+    draw: Callable[..., np.ndarray]
+    analyze: Callable[..., Any]
+
+
+def _salib(name: str) -> _Method:
+    try:
+        sample, analyze = (import_module(f"SALib.{part}.{name}") for part in ("sample", "analyze"))
+    except ImportError:
+        raise InputError("sensitivity needs SALib: pip install 'exoabm[sensitivity]'") from None
+    return _Method(sample.sample, analyze.analyze)
+
+
+def _problem(factors: Sequence[Factor]) -> dict[str, Any]:
+    keys = [factor.key for factor in factors]
+    return {"num_vars": len(keys), "names": keys, "bounds": [[0.0, 1.0]] * len(keys)}
+
+
+def _check(trajectories: int, samples: int, replicates: int) -> None:
+    if not 2 <= trajectories <= 10_000:
+        raise InputError(f"--trajectories {trajectories}: from 2 to 10,000")
+    if not 8 <= samples <= 2**20 or samples & (samples - 1):
+        raise InputError(f"--samples {samples}: a power of two, 8 or more")
+    if not 1 <= replicates <= 10_000:
+        raise InputError(f"--replicates {replicates}: from 1 to 10,000")
+
+
+def _work(loaded: LoadedScenario, hours: float | None) -> float:
+    """About how long a row takes, s; from the scenario alone, so that equal batches have equal files."""
+    from exoabm.scenario.builder import blueprint
+
+    guess = blueprint(loaded, seed=0).estimate
+    share = 1.0 if hours is None else hours * 3600 / float(loaded.scenario.clock.duration)
+    return share * guess.steps * guess.step_seconds
+
+
+@contextlib.contextmanager
+def _silent(_: str) -> Iterator[Callable[[int, int], object]]:
+    yield lambda done, total: None
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """An inert factor has no interval, of which SALib's bootstrap would warn."""
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _percent(value: float | None, half: float | None) -> str:
+    assert value is not None
+    assert half is not None
+    return f"{100 * value:.0f} ± {100 * half:.0f} %"
+
+
+def _low(index: Index) -> float:
+    return (index.total or 0.0) - (index.total_half or 0.0)
+
+
+def _high(index: Index) -> float:
+    return (index.total or 0.0) + (index.total_half or 0.0)

@@ -1,0 +1,120 @@
+"""The cargo that cells hold: delivered, made, replicated, lost, exported.
+
+dm/dt = production + replication m (1 - m / capacity) - (decay + clearance + export) m + delivered
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from exoabm.cargo import CargoClass
+from exoabm.cells.pools import replicate
+from exoabm.state import Emissions, Event, SecretionMode
+from exoabm.streams import Purpose
+from exoabm.vesicle import cargo_names
+
+if TYPE_CHECKING:
+    from exoabm.cargo import CargoPool
+    from exoabm.state import CellType, State, Uptake
+
+
+def metabolize(state: State, dt: float) -> list[Emissions]:
+    """Let every cargo in every cell live through ``dt`` seconds; returns what is exported in vesicles."""
+    rows = []
+    for index, cell_type in enumerate(state.types):
+        pools = {pool.cargo: pool for pool in cell_type.pools}
+        lost = [c for c, cargo in enumerate(state.cargos) if c in pools or cargo.decay_rate > 0]
+        if not lost:
+            continue
+        members = np.flatnonzero(state.cells.type == index)
+        for cargo in lost:
+            if cargo in pools:
+                rows.extend(_metabolize(state, cell_type, pools[cargo], members, dt))
+            else:
+                state.cells.cargo[members, cargo] *= np.exp(-state.cargos[cargo].decay_rate * dt)
+    return rows
+
+
+def _metabolize(
+    state: State, cell_type: CellType, pool: CargoPool, members: np.ndarray, dt: float
+) -> list[Emissions]:
+    name = state.cargos[pool.cargo].name
+    source = state.present(f"production.{name}", members, pool.production)
+    growth = state.present(f"replication.{name}", members, pool.replication)
+    clearance = state.present(f"clearance.{name}", members, pool.clearance)
+    export = state.present(f"export.{name}", members, pool.export)
+    loss = state.cargos[pool.cargo].decay_rate + clearance + export
+    held = state.cells.cargo[members, pool.cargo]
+    who = state.cells.birth_id[members] * len(state.cargos) + pool.cargo
+    if state.vesicles is not None and cell_type.secretion is SecretionMode.POISSON:
+        rest, exported = _whole(state, pool, who, held, source, growth, loss, export, dt)
+    else:
+        rest, integral = replicate(held, source, growth, pool.capacity, loss, dt)
+        exported = export * integral
+    state.cells.cargo[members, pool.cargo] = rest
+    if pool.vesicle is None:
+        return []
+    count = exported / pool.copies
+    if state.vesicles is not None:
+        u = state.streams.uniform(Purpose.ROUNDING, who, state.step, draw=Purpose.EXPORT)
+        count = np.floor(count + u)
+    sent = count > 0
+    kind = np.full(int(sent.sum()), pool.vesicle)
+    return [Emissions(members[sent], kind, state.labels.of_cell[members[sent]], count[sent])]
+
+
+def _whole(
+    state: State,
+    pool: CargoPool,
+    who: np.ndarray,
+    held: np.ndarray,
+    source: float | np.ndarray,
+    growth: float | np.ndarray,
+    loss: float | np.ndarray,
+    export: float | np.ndarray,
+    dt: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Whole copies: made ~ Poisson, lost ~ binomial, both of what was there at the start of the step.
+
+    Where every copy is lost within a step this is a branching process with Poisson offspring.
+    """
+    streams, step = state.streams, state.step
+    u = streams.uniform(Purpose.ROUNDING, who, step, draw=Purpose.COPIES_LOST)
+    copies = np.floor(held + u).astype(np.int64)
+    room = 1.0 - copies / pool.capacity
+    born = (source + growth * np.maximum(room, 0.0) * copies) * dt
+    crowding = loss + growth * np.maximum(-room, 0.0)
+    made = streams.poisson(Purpose.COPIES_MADE, who, step, born)
+    gone = streams.binomial(Purpose.COPIES_LOST, who, step, copies, -np.expm1(-crowding * dt))
+    share = np.divide(export, crowding, out=np.zeros(len(who)), where=np.asarray(crowding) > 0)
+    exported = streams.binomial(Purpose.EXPORT, who, step, gone, share)
+    return (copies + made - gone).astype(float), exported.astype(float)
+
+
+def receive_cargo(state: State, uptake: Uptake) -> None:
+    """Copies that reached the cytosol in this step are active from now on; waste goes to its own pool.
+
+    Single vesicles deliver the copies that each of them carries, expected vesicles their mean.
+    """
+    active = [c for c, cargo in enumerate(state.cargos) if cargo.role is not CargoClass.WASTE]
+    if not active:
+        return
+    if state.vesicles is None:
+        number = {cargo.name: c for c, cargo in enumerate(state.cargos)}
+        copies = np.zeros((len(state.kinds), len(state.cargos)))
+        for k, kind in enumerate(state.kinds):
+            for cargo in kind.cargo:
+                copies[k, number[cargo.name]] = cargo.copies
+        delivered = uptake.delivered.sum(axis=2) @ copies
+        state.cells.cargo[:, active] += delivered[:, active]
+        return
+    carried = cargo_names(state.kinds)
+    columns = [(c, carried.index(state.cargos[c].name)) for c in active if state.cargos[c].name in carried]
+    for part in state.events.parts:
+        hit = part["event"] == Event.DELIVERY
+        if hit.any():
+            cell = state.cells.row_of(part["recipient"][hit])
+            for column, place in columns:
+                np.add.at(state.cells.cargo[:, column], cell, part["copies"][hit, place].astype(float))

@@ -1,0 +1,152 @@
+"""How cells move: at random, after vesicles, and out of each other's way."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from exoabm.cells.mechanics import crowd_of, radii, relax
+from exoabm.domain import Face
+from exoabm.kernels import crowd
+from exoabm.state import Event, Sense
+from exoabm.streams import Purpose
+
+if TYPE_CHECKING:
+    from exoabm.state import Attraction, State
+
+
+def move(state: State, dt: float) -> np.ndarray | None:
+    """Where the cells will be after a step of ``dt`` seconds, (n, 3) in um; None if none moves.
+
+    Cells that overlap push apart; then each goes its own way, one after the other in the order of birth. A
+    cell whose way would make it overlap another more than it does stays where it is for this step, as does
+    one whose way ends in an obstacle. Cells come back from faces, and go on around periodic ones.
+    """
+    wants = [name for name in ("motility", "chemotaxis") if name in state.behaviors]
+    if not len(state.cells) or (not wants and state.mechanics is None):
+        return None
+    way = np.zeros_like(state.cells.position)
+    if "motility" in wants:
+        way += _wander(state, dt)
+    if "chemotaxis" in wants:
+        way += _follow(state, dt)
+    position, radius = state.cells.position.copy(), radii(state)
+    box = crowd_of(state, position, radius)
+    moved = relax(state, box, position, radius, dt)
+    goes = way.any(axis=1)
+    if goes.any():
+        _turn_at_walls(state, position, way)
+        moved = crowd.walk(box, position, radius, way) < int(goes.sum()) or moved
+    return position if moved else None
+
+
+def _wander(state: State, dt: float) -> np.ndarray:
+    """Random motion: Brownian, or an Ornstein-Uhlenbeck velocity, exactly over the step.
+
+        dx = sqrt(2 mu dt) N                                             persistence P = 0
+        dv = -v/P dt + sqrt(2 mu)/P dW,   dx = v dt                      P > 0
+
+    with the mean square displacement 2 mu t per axis, or 2 mu (t - P (1 - e^(-t/P))) of a cell that has moved
+    for long (Fuerth 1920). Cells start at rest.
+    """
+    cells, streams, dim = state.cells, state.streams, state.domain.dim
+    way = np.zeros_like(cells.position)
+    motility = state.behavior("motility")
+    for index, cell_type in enumerate(state.types):
+        rows = np.flatnonzero((cells.type == index) & (motility > 0))
+        if not len(rows):
+            continue
+        who, mu, p = cells.birth_id[rows], motility[rows], cell_type.persistence
+        for axis in range(dim):
+            first = streams.normal(Purpose.MOTILITY, who, state.step, draw=axis)
+            if p == 0:
+                way[rows, axis] = np.sqrt(2 * mu * dt) * first
+                continue
+            second = streams.normal(Purpose.MOTILITY, who, state.step, draw=3 + axis)
+            e = math.exp(-dt / p)
+            speed = math.sqrt((1 - e * e) / p)
+            length = p * (2 * dt / p - 3 + 4 * e - e * e)
+            shared = (1 - e) ** 2 / speed
+            old = cells.velocity[rows, axis]
+            rest = math.sqrt(max(length - shared**2, 0.0))
+            way[rows, axis] = p * (1 - e) * old + np.sqrt(mu) * (shared * first + rest * second)
+            cells.velocity[rows, axis] = e * old + np.sqrt(mu) * speed * first
+    return way
+
+
+def _follow(state: State, dt: float) -> np.ndarray:
+    """Chemotaxis; see ``state.Attraction``."""
+    way = np.zeros_like(state.cells.position)
+    strength = state.behavior("chemotaxis")
+    for index, cell_type in enumerate(state.types):
+        rows = np.flatnonzero((state.cells.type == index) & (strength != 0))
+        attraction = cell_type.attraction
+        if attraction is None or not len(rows):
+            continue
+        if attraction.sense is Sense.GRADIENT:
+            slope, concentration = sense_gradient(state, attraction.vesicle, rows, cell_type.diameter / 2)
+            k = attraction.half_max
+            direction = slope * (k / (k + concentration) ** 2)[:, None]
+        else:
+            direction = _remember(state, attraction, rows, dt)
+        way[rows] = strength[rows, None] * direction * dt
+    return way
+
+
+def sense_gradient(state: State, kind: int, rows: np.ndarray, radius: float) -> tuple[np.ndarray, np.ndarray]:
+    """Gradient (n, 3) in vesicles/um^4 and mean concentration (n,) in vesicles/um^3 around cells.
+
+    A plane is fitted to the free vesicles per voxel in a window that reaches a cell radius (at least a voxel)
+    to each side of the voxel with the cell's center: all cells sense over their own size, on both engines
+    alike. What a cell itself releases and takes up lies evenly around that voxel and cancels.
+    """
+    domain = state.domain
+    free = state.free_per_voxel(kind)
+    slope, mean = np.zeros((len(rows), 3)), np.zeros(len(rows))
+    crowd.gradient(
+        free.reshape(len(free), -1, *free.shape[-2:]),
+        domain.voxel_of(state.cells.position[rows]),
+        domain.counts,
+        np.array([face == Face.PERIODIC for face in domain.faces[::2]]),
+        np.empty(0, bool) if domain.obstacle is None else domain.obstacle.ravel(),
+        max(1, math.ceil(radius / domain.voxel)),
+        domain.voxel,
+        slope,
+        mean,
+    )
+    return slope / domain.voxel_volume, mean / domain.voxel_volume
+
+
+def _remember(state: State, attraction: Attraction, rows: np.ndarray, dt: float) -> np.ndarray:
+    """Let polarity fade, add what was caught in this step, and turn it into a direction of length 0 to 1."""
+    cells = state.cells
+    cells.polarity[rows] *= math.exp(-dt / attraction.memory)
+    for part in state.events.parts:
+        mine = (part["event"] == Event.ENCOUNTER) & (part["kind"] == attraction.vesicle)
+        host = cells.row_of(part["recipient"][mine])
+        place = np.column_stack([part[axis][mine] for axis in "xyz"]).astype(float)
+        toward = state.domain.displacement(cells.position[host], place)
+        length = np.linalg.norm(toward, axis=1, keepdims=True)
+        toward = np.divide(toward, length, out=np.zeros_like(toward), where=length > 0)
+        here = np.isin(host, rows)
+        strength = np.ones(len(host))
+        if state.kinds[attraction.vesicle].cargo:
+            strength = part["copies"][mine].sum(axis=1, dtype=float)
+        np.add.at(cells.polarity, host[here], (strength[:, None] * toward)[here])
+    polarity = cells.polarity[rows]
+    length = np.linalg.norm(polarity, axis=1, keepdims=True)
+    pull = (length / attraction.half_max) ** attraction.hill
+    unit = np.divide(polarity, length, out=np.zeros_like(polarity), where=length > 0)
+    return np.asarray(unit * pull / (1 + pull))
+
+
+def _turn_at_walls(state: State, position: np.ndarray, way: np.ndarray) -> None:
+    """A cell that meets a wall turns around."""
+    domain = state.domain
+    low, high = domain.low, domain.low + domain.extent
+    for axis in range(domain.dim):
+        if domain.faces[2 * axis] != Face.PERIODIC:
+            end = position[:, axis] + way[:, axis]
+            state.cells.velocity[(end < low[axis]) | (end >= high[axis]), axis] *= -1

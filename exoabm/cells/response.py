@@ -1,0 +1,113 @@
+"""Responses: behaviors of cells that follow what the cells sense and hold.
+
+    value = (base + sum u_i maximum_i) / (1 + sum u_i),    u_i = (s_i / half_max_i)^hill_i
+
+For one response that is the Hill form base + (maximum - base) s^h / (K^h + s^h). The responses that raise a
+behavior act first; those that lower it then act on the value so raised.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from exoabm.cells.behaviors import added
+from exoabm.parameters.catalog import CATALOG
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from exoabm.parameters.parameter import Parameter
+    from exoabm.physiology import Response
+    from exoabm.state import State
+
+LARGEST = 1e150
+"""Beyond it u stands for a full signal; it keeps the weighted mean finite."""
+
+
+class Signal(NamedTuple):
+    """Something that cells sense.
+
+    ``of`` says what the name after the dot is of (a cargo or a vesicle), or is empty; ``read(state, rows,
+    index)`` gives the signal of the cells in ``rows``; ``internal`` tells whether it counts as an effect of
+    what a cell received or holds.
+    """
+
+    parameter: Parameter
+    of: str
+    read: Callable[[State, np.ndarray, int], np.ndarray]
+    internal: bool
+
+
+def _concentration(state: State, rows: np.ndarray, kind: int) -> np.ndarray:
+    """Free vesicles per um^3 in the voxel of each cell's center."""
+    domain = state.domain
+    voxel = domain.flat(domain.voxel_of(state.cells.position[rows]))
+    count = state.free_per_voxel(kind).sum(axis=0, dtype=np.float64).ravel()[voxel]
+    return np.asarray(count / domain.voxel_volume)
+
+
+SIGNALS = {
+    "cargo": Signal(
+        CATALOG["signal_copies"], "cargo", lambda state, rows, cargo: state.cells.cargo[rows, cargo], True
+    ),
+    "waste": Signal(CATALOG["signal_copies"], "", lambda state, rows, _: state.cells.waste[rows], True),
+    "concentration": Signal(CATALOG["signal_concentration"], "vesicle", _concentration, True),
+    "bound": Signal(
+        CATALOG["signal_vesicles"],
+        "vesicle",
+        lambda state, rows, kind: state.trafficking.bound[rows, kind].sum(axis=1),
+        True,
+    ),
+    "endosomal": Signal(
+        CATALOG["signal_vesicles"],
+        "vesicle",
+        lambda state, rows, kind: state.trafficking.endosomal[rows, kind].sum(axis=1),
+        True,
+    ),
+    "time": Signal(CATALOG["signal_time"], "", lambda state, rows, _: np.full(len(rows), state.time), False),
+    "age": Signal(
+        CATALOG["signal_time"], "", lambda state, rows, _: state.time - state.cells.born[rows], False
+    ),
+}
+
+
+def respond(state: State, dt: float) -> None:
+    """Give every cell the behaviors that its signals ask for, and let added behaviors act."""
+    if state.responses:
+        behave(state)
+    for behavior in added():
+        if behavior.act is not None and behavior.name in state.behaviors:
+            behavior.act(state, state.behavior(behavior.name), dt)
+
+
+def behave(state: State) -> None:
+    """Apply every response to every cell of its type; writes ``cells.behavior`` and ``cells.effect``."""
+    cells = state.cells
+    cells.behavior[:] = state.base[cells.type]
+    cells.effect[:] = 0.0
+    for cell_type in sorted({row.cell_type for row in state.responses}):
+        rows = np.flatnonzero(cells.type == cell_type)
+        mine = [row for row in state.responses if row.cell_type == cell_type]
+        strength = [_strength(state, rows, row) for row in mine]
+        for row, u in zip(mine, strength, strict=True):
+            if SIGNALS[row.signal].internal:
+                cells.effect[rows] = np.maximum(cells.effect[rows], u / (1 + u))
+        for behavior in sorted({row.behavior for row in mine}):
+            value = cells.behavior[rows, behavior]
+            for raises in (True, False):
+                total, pull = np.zeros(len(rows)), np.zeros(len(rows))
+                for row, u in zip(mine, strength, strict=True):
+                    if row.behavior == behavior and row.raises is raises:
+                        total += u
+                        pull += u * row.maximum
+                value = (value + pull) / (1 + total)
+            cells.behavior[rows, behavior] = value
+
+
+def _strength(state: State, rows: np.ndarray, row: Response) -> np.ndarray:
+    """u = (s / half_max)^hill for the cells in ``rows``."""
+    signal = np.maximum(SIGNALS[row.signal].read(state, rows, row.of), 0.0)
+    with np.errstate(over="ignore"):
+        return np.minimum((signal / row.half_max) ** row.hill, LARGEST)

@@ -1,0 +1,282 @@
+"""Commands that make many runs, or set one beside another."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from exoabm.cli.app import app
+from exoabm.cli.console import (
+    ClusterOption,
+    JobsOption,
+    JsonOption,
+    ScenarioArgument,
+    SetOption,
+    err,
+    load,
+    out,
+    positive_hours,
+    print_json,
+    refuse_large_grid,
+)
+from exoabm.errors import InputError, RunFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from exoabm.batch.compare import Comparison
+    from exoabm.batch.runner import Outcome
+    from exoabm.batch.sweep import Report
+    from exoabm.batch.workers import Workers
+
+PANEL = "Batches"
+NAME_WIDTH, VALUE_WIDTH = 34, 18
+"""Letters that the name of a readout takes in a table, and a mean with its interval."""
+
+
+@app.command(rich_help_panel=PANEL)
+def sweep(
+    scenario: ScenarioArgument,
+    vary: Annotated[
+        list[str],
+        typer.Option(metavar="KEY=A,B,C|KEY=LO:HI:N[:log]", help="What to vary. May be repeated."),
+    ],
+    out_: Annotated[Path, typer.Option("--out", help="Folder of the sweep.")],
+    design: Annotated[
+        str, typer.Option(help="grid (all combinations), lhs or sobol (N points in the box).")
+    ] = "grid",
+    replicates: Annotated[int, typer.Option(help="Runs per point; every point has the same seeds.")] = 1,
+    independent: Annotated[bool, typer.Option(help="Give every point seeds of its own.")] = False,
+    seed: Annotated[int | None, typer.Option(help="0 to 2^63 - 1; drawn and recorded if not given.")] = None,
+    hours: Annotated[
+        float | None, typer.Option(help="Model time; the scenario's duration if not given.")
+    ] = None,
+    set_: SetOption = None,
+    keep: Annotated[
+        str, typer.Option(help="readouts (a few numbers per run), or runs (whole run folders too).")
+    ] = "readouts",
+    jobs: JobsOption = 1,
+    cluster: ClusterOption = None,
+    shard: Annotated[
+        str | None, typer.Option(metavar="I/N", help="Run part I of N; `exoabm resume OUT` merges the parts.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option(help="Replace a sweep that stands at --out.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Run a scenario over many values and seeds; what stops it loses nothing, `exoabm resume` goes on."""
+    loaded = load(scenario, set_)
+    refuse_large_grid(loaded)
+    if keep not in ("readouts", "runs"):
+        raise InputError(f"--keep {keep}: readouts or runs")
+    if shard is not None and seed is None:
+        raise InputError("--shard needs --seed, so that all parts are of the same sweep")
+    from exoabm.batch.runner import Shard, run_rows
+    from exoabm.batch.sweep import foretell, plan_sweep
+    from exoabm.streams import Streams
+
+    part = None if shard is None else Shard.read(shard)
+    workers = workers_of(jobs, cluster)
+    plan = plan_sweep(
+        loaded,
+        vary,
+        source=scenario,
+        design=design,
+        replicates=replicates,
+        seed=Streams.from_entropy(seed).seed,
+        independent=independent,
+        hours=positive_hours(hours),
+        keep="runs" if keep == "runs" else "readouts",
+    )
+    long = None if cluster else foretell(loaded, plan, vary, jobs)
+    if long is not None:
+        err.print(f"[yellow]Note:[/] {escape(long)}", highlight=False)
+    with counting(out_.name) as progress, _last_words(out_):
+        outcome = run_rows(plan, out_, workers=workers, shard=part, overwrite=overwrite, progress=progress)
+        _finish(outcome, as_json)
+
+
+@app.command(rich_help_panel=PANEL)
+def compare(
+    a: Annotated[str, typer.Argument(help="A run folder, a sweep, or an arm of one: DIR@KEY=VALUE.")],
+    b: Annotated[str, typer.Argument(help="What to set beside it.")],
+    out_: Annotated[
+        Path | None, typer.Option("--out", help="Folder for the table and the difference curves.")
+    ] = None,
+    all_: Annotated[bool, typer.Option("--all", help="Show readouts that are the same, too.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Set two runs or arms side by side: what was changed, and what came of it."""
+    from exoabm.batch.compare import SAME, write
+    from exoabm.batch.compare import compare as compared
+
+    found = compared(a, b)
+    if as_json:
+        print_json(found.plain())
+    else:
+        _print_comparison(found, SAME if not all_ else -1.0)
+    if out_ is not None:
+        try:
+            written = write(found, out_)
+        except OSError as error:
+            raise InputError(f"cannot write to {out_}: {error.strerror or error}") from None
+        if not as_json:
+            for path in written:
+                out.print(f"[green]{escape(str(path))}[/]", highlight=False)
+
+
+def _print_comparison(found: Comparison, least: float) -> None:
+    for warning in found.warnings:
+        err.print(f"[yellow]Warning:[/] {escape(warning)}", highlight=False)
+    out.print(f"A  {escape(found.a.name)}\nB  {escape(found.b.name)}", highlight=False)
+    if not found.changed:
+        out.print("no key of the scenario differs", highlight=False)
+    for key, (old, new) in found.changed.items():
+        out.print(f"  {escape(key)}: {escape(old)} -> {escape(new)}", highlight=False)
+    seeds = "the same seeds" if found.a.seeds == found.b.seeds else "other seeds"
+    pairs = f", {found.paired:,} pairs" if found.paired > 1 else ""
+    out.print(f"{seeds}{pairs}", highlight=False)
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("readout", overflow="fold")
+    for name in ("A", "B", "B - A", "share"):
+        table.add_column(name, justify="right", no_wrap=True)
+    shown = [line for line in found.lines if abs(line.difference) > least * max(abs(line.a), abs(line.b))]
+    for line in shown:
+        share = "" if line.relative is None else f"{line.relative:+.1%}"
+        change = _with_interval(line.difference, line.half or 0.0)
+        table.add_row(line.readout, f"{line.a:.5g}", f"{line.b:.5g}", change, share)
+    if shown:
+        out.print(table)
+    if len(shown) < len(found.lines):
+        out.print(f"{len(found.lines) - len(shown)} readouts are the same", highlight=False)
+
+
+def resume_batch(folder: Path, jobs: int, cluster: str | None, as_json: bool) -> None:
+    """Go on with the batch in a folder, or put its shards together."""
+    from exoabm.batch.runner import resume_rows
+
+    with counting(folder.name) as progress, _last_words(folder):
+        _finish(resume_rows(folder, workers=workers_of(jobs, cluster), progress=progress), as_json)
+
+
+def workers_of(jobs: int, cluster: str | None) -> Workers:
+    """Who runs the rows, as ``--jobs`` and ``--cluster`` say."""
+    if cluster is not None:
+        from exoabm.batch.cluster import dask
+
+        return dask(cluster)
+    from exoabm.batch.workers import local
+
+    return local(jobs)
+
+
+def _finish(outcome: Outcome, as_json: bool) -> None:
+    """Sum a batch up and say how it went; failed rows are an error once all others are done."""
+    from exoabm.batch.runner import is_shard
+
+    report = None
+    if not is_shard(outcome.folder):
+        from exoabm.batch.sweep import report as write_report
+
+        report = write_report(outcome)
+    if as_json:
+        print_json(_plain(outcome, report))
+    else:
+        _print(outcome, report)
+    if outcome.failed:
+        lines = [f"  {name}: {reason}" for name, reason in outcome.reasons.items()]
+        more = ["  ..."] * (outcome.failed > len(lines))
+        raise RunFailed("\n".join([f"{outcome.failed:,} of {outcome.rows:,} rows failed:", *lines, *more]))
+
+
+def _plain(outcome: Outcome, report: Report | None) -> dict[str, Any]:
+    return {
+        "folder": str(outcome.folder),
+        "rows": outcome.rows,
+        "ran": outcome.ran,
+        "failed": outcome.failed,
+        "reasons": outcome.reasons,
+        "warnings": report.warnings if report else [],
+    }
+
+
+def _print(outcome: Outcome, report: Report | None) -> None:
+    before = outcome.rows - outcome.ran
+    kept = f" ({before:,} were there)" if before else ""
+    out.print(f"{outcome.rows:,} rows, {outcome.failed:,} failed{kept}", highlight=False)
+    if report is not None:
+        for warning in report.warnings:
+            err.print(f"[yellow]Warning:[/] {escape(warning)}", highlight=False)
+        _print_effects(report)
+    out.print(f"[green]{escape(str(outcome.folder))}[/]", highlight=False)
+
+
+def _print_effects(report: Report) -> None:
+    """The headline readouts at values of each varied key."""
+    from exoabm.batch.pictures import headline
+
+    summary = report.summary
+    shown = headline(summary)
+    for varied in summary.varied:
+        levels = list(summary.marginal(varied.key).items())
+        if not shown or len(levels) < 2:
+            continue
+        most = min(len(levels), max(2, (out.width - NAME_WIDTH) // VALUE_WIDTH))
+        levels = [levels[round(i * (len(levels) - 1) / (most - 1))] for i in range(most)]
+        title = f"{escape(varied.column)}: mean and 95 % interval"
+        table = Table(box=None, header_style="bold", pad_edge=False, title=title, title_justify="left")
+        table.add_column("", no_wrap=True, min_width=NAME_WIDTH)
+        for value, _ in levels:
+            word = f"{value:.6g}" if isinstance(value, float) else str(value)
+            table.add_column(escape(word), justify="right", overflow="fold")
+        for name in shown:
+            column = summary.readouts.index(name)
+            table.add_row(name, *(_with_interval(mean[column], half[column]) for _, (mean, half) in levels))
+        out.print(table)
+
+
+def _with_interval(mean: float, half: float) -> str:
+    return f"{mean:.4g} ± {float(f'{half:.2g}'):g}" if half > 0 else f"{mean:.4g}"
+
+
+@contextlib.contextmanager
+def counting(title: str) -> Iterator[Any]:
+    """A progress bar on stderr where that is a terminal: rows, rate and time left."""
+    from rich import progress
+
+    bar = progress.Progress(
+        progress.TextColumn(escape(title)),
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
+        progress.TextColumn("{task.fields[rate]}"),
+        progress.TimeRemainingColumn(elapsed_when_finished=True),
+        console=err,
+        transient=True,
+        disable=not err.is_terminal,
+    )
+    with bar:
+        task = bar.add_task("rows", total=None, rate="")
+
+        def tell(done: int, total: int) -> None:
+            speed = bar.tasks[task].speed
+            rate = "" if not speed else f"{speed:.3g} /s" if speed >= 1 else f"{60 * speed:.3g} /min"
+            bar.update(task, completed=done, total=total, rate=rate)
+
+        yield tell
+
+
+@contextlib.contextmanager
+def _last_words(folder: Path) -> Iterator[None]:
+    """On an interrupt, say how to go on."""
+    from exoabm.batch.runner import is_batch
+
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        left = f"`exoabm resume {folder}` goes on with it" if is_batch(folder) else "nothing was left behind"
+        err.print(f"interrupted; {escape(left)}", highlight=False)
+        raise

@@ -1,0 +1,370 @@
+"""Spheres that move, divide and push each other: neighbors by a grid of bins, in a box with walls.
+
+Cells are visited in the order of their rows, so results do not depend on threads.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+TOUCH = 1.0 + 1e-9
+"""A daughter is put down this much farther than touching, so that rounding never makes an overlap."""
+
+
+class Box(NamedTuple):
+    """Where spheres are; axes x, y, z, of which the first ``dim`` count.
+
+    ``head`` (bins in all) and ``link`` (spheres) chain the spheres of each bin, -1 ends a chain. ``closed``
+    marks the voxels (flat, x fastest) that no center may enter, and is empty where there are none.
+    """
+
+    dim: int
+    low: np.ndarray
+    length: np.ndarray
+    periodic: np.ndarray
+    bins: np.ndarray
+    head: np.ndarray
+    link: np.ndarray
+    voxel: float
+    counts: np.ndarray
+    closed: np.ndarray
+
+
+def box(
+    dim: int,
+    low: np.ndarray,
+    length: np.ndarray,
+    periodic: np.ndarray,
+    voxel: float,
+    counts: np.ndarray,
+    closed: np.ndarray,
+    position: np.ndarray,
+    radius: np.ndarray,
+    room: int,
+) -> Box:
+    """A box with all spheres entered, and links for ``room`` more.
+
+    A bin is at least as wide as the largest sum of two radii, so that the bins next door suffice; there are
+    no more than some four bins a sphere.
+    """
+    n = len(position)
+    widest = 2.0 * float(radius.max()) * TOUCH if n else 1.0
+    fair = (float(np.prod(length[:dim])) / (4.0 * max(n, 1))) ** (1.0 / dim)
+    bins = np.ones(3, np.int64)
+    bins[:dim] = np.maximum(1, (length[:dim] / max(widest, fair)).astype(np.int64))
+    head = np.full(int(bins.prod()), -1, np.int64)
+    link = np.full(n + room, -1, np.int64)
+    made = Box(dim, low, length, periodic, bins, head, link, voxel, counts, closed)
+    enter(made, position, n)
+    return made
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def bin_of(box, point):
+    """Flat index of the bin of a point; outside counts to the nearest bin."""
+    flat = 0
+    for axis in range(box.dim - 1, -1, -1):
+        share = (point[axis] - box.low[axis]) / box.length[axis]
+        i = math.floor(share * box.bins[axis])
+        flat = flat * box.bins[axis] + min(max(i, 0), box.bins[axis] - 1)
+    return flat
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def enter(box, position, n):
+    """Chain spheres 0 to n - 1 anew."""
+    box.head[:] = -1
+    for i in range(n - 1, -1, -1):
+        b = bin_of(box, position[i])
+        box.link[i] = box.head[b]
+        box.head[b] = i
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def relink(box, i, old, new):
+    """Move sphere i from one bin's chain to the head of another's."""
+    if box.head[old] == i:
+        box.head[old] = box.link[i]
+    else:
+        j = box.head[old]
+        while box.link[j] != i:
+            j = box.link[j]
+        box.link[j] = box.link[i]
+    box.link[i] = box.head[new]
+    box.head[new] = i
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def span(box, axis, x):
+    """First of the bins around a coordinate along an axis, and how many; each counts once."""
+    bins = box.bins[axis]
+    if axis >= box.dim:
+        return 0, 1
+    i = min(max(math.floor((x - box.low[axis]) / box.length[axis] * bins), 0), bins - 1)
+    if box.periodic[axis]:
+        return (i - 1 if bins > 2 else 0), min(bins, 3)
+    first = max(i - 1, 0)
+    return first, min(i + 1, bins - 1) - first + 1
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def neighbor_bins(box, point, found):
+    """Write the flat bins around a point, each once, into ``found`` (27); returns how many."""
+    first_x, wide = span(box, 0, point[0])
+    first_y, high = span(box, 1, point[1])
+    first_z, deep = span(box, 2, point[2])
+    total = 0
+    for c in range(deep):
+        z = wrap(first_z + c, box.bins[2])
+        for b in range(high):
+            y = wrap(first_y + b, box.bins[1])
+            for a in range(wide):
+                found[total] = wrap(first_x + a, box.bins[0]) + box.bins[0] * (y + box.bins[1] * z)
+                total += 1
+    return total
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def wrap(i, n):
+    """i modulo n, for i from -1 to n + 1."""
+    if i < 0:
+        return i + n
+    return i - n if i >= n else i
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def apart(box, a, b, way):
+    """Write b - a, the shortest way around periodic faces, into ``way``; returns its square."""
+    square = 0.0
+    for axis in range(box.dim):
+        d = b[axis] - a[axis]
+        if box.periodic[axis]:
+            d -= box.length[axis] * round(d / box.length[axis])
+        way[axis] = d
+        square += d * d
+    return square
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def fold(box, point):
+    """Bring a point inside: around periodic faces, mirrored at all others."""
+    for axis in range(box.dim):
+        length = box.length[axis]
+        x = point[axis] - box.low[axis]
+        if box.periodic[axis]:
+            x -= length * math.floor(x / length)
+        else:
+            x -= 2.0 * length * math.floor(x / (2.0 * length))
+            if x > length:
+                x = 2.0 * length - x
+        # The upper edge itself belongs to no voxel.
+        point[axis] = min(box.low[axis] + x, box.low[axis] + length * (1.0 - 1e-12))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def is_closed(box, point):
+    """Whether a point lies in an obstacle."""
+    if box.closed.size == 0:
+        return False
+    flat = 0
+    for axis in range(box.dim - 1, -1, -1):
+        i = math.floor((point[axis] - box.low[axis]) / box.voxel)
+        flat = flat * box.counts[axis] + min(max(i, 0), box.counts[axis] - 1)
+    return box.closed[flat]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def push(box, position, radius, share, cap, shift):
+    """Displacement of each sphere away from those that it overlaps.
+
+        d_i = sum_j share/2 (r_i + r_j - |x_i - x_j|) (x_i - x_j)/|x_i - x_j|,   at most cap r_i
+
+    Two spheres at one place part in a direction of their own. ``shift`` (n, 3) is overwritten; returns
+    how many spheres move.
+    """
+    found, way, moving = np.empty(27, np.int64), np.zeros(3), 0
+    for i in range(position.shape[0]):
+        shift[i] = 0.0
+        for b in range(neighbor_bins(box, position[i], found)):
+            j = box.head[found[b]]
+            while j >= 0:
+                reach = radius[i] + radius[j]
+                if j != i:
+                    square = apart(box, position[j], position[i], way)
+                    if square < reach * reach:
+                        distance = math.sqrt(square)
+                        if distance > 0.0:
+                            scale = 0.5 * share * (reach - distance) / distance
+                        else:
+                            turn = 2.399963229728653 * (i + j)
+                            sign = 1.0 if i < j else -1.0
+                            way[0], way[1], scale = math.cos(turn), math.sin(turn), 0.5 * share * reach * sign
+                        for axis in range(box.dim):
+                            shift[i, axis] += scale * way[axis]
+                j = box.link[j]
+        length = 0.0
+        for axis in range(box.dim):
+            length += shift[i, axis] * shift[i, axis]
+        length = math.sqrt(length)
+        if length > cap * radius[i]:
+            shift[i] *= cap * radius[i] / length
+        moving += length > 0.0
+    return moving
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def shift_all(box, position, shift):
+    """Move every sphere at once, but none into an obstacle, and chain them anew."""
+    new = np.zeros(3)
+    for i in range(position.shape[0]):
+        new[:] = position[i] + shift[i]
+        fold(box, new)
+        if not is_closed(box, new):
+            position[i] = new
+    enter(box, position, position.shape[0])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def walk(box, position, radius, shift):
+    """Move spheres one after the other; one that would come to overlap another more than it does stays.
+
+    Nor does any enter an obstacle. Returns how many stayed that were to move.
+    """
+    found, way, new, stayed = np.empty(27, np.int64), np.zeros(3), np.zeros(3), 0
+    for i in range(position.shape[0]):
+        if shift[i, 0] == 0.0 and shift[i, 1] == 0.0 and shift[i, 2] == 0.0:
+            continue
+        new[:] = position[i] + shift[i]
+        fold(box, new)
+        free = not is_closed(box, new)
+        for b in range(neighbor_bins(box, new, found) if free else 0):
+            j = box.head[found[b]]
+            while j >= 0 and free:
+                if j != i:
+                    reach = radius[i] + radius[j]
+                    square = apart(box, new, position[j], way)
+                    if square < reach * reach:
+                        free = square >= apart(box, position[i], position[j], way)
+                j = box.link[j]
+            if not free:
+                break
+        if free:
+            old, to = bin_of(box, position[i]), bin_of(box, new)
+            position[i] = new
+            if old != to:
+                relink(box, i, old, to)
+        else:
+            stayed += 1
+    return stayed
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def divide(box, position, radius, n, mothers, direction, turns, placed):
+    """Find a place for one daughter beside each mother, touching her and overlapping nobody.
+
+    Parameters
+    ----------
+    position, radius
+        (n + m, 3) and (n + m,): spheres so far, then room for the daughters, which are entered in order.
+    mothers
+        (m,) rows.
+    direction
+        (T, 3) unit vectors to try in turn.
+    turns
+        (m, 3, 3) rotations applied to them.
+    placed
+        (m,) bool, written: whether there was room. A daughter without is left out.
+
+    Returns
+    -------
+    int
+        Spheres now; the daughters that found room follow the others in the order of their mothers.
+    """
+    found, way, new = np.empty(27, np.int64), np.zeros(3), np.zeros(3)
+    for m in range(mothers.size):
+        mother = mothers[m]
+        r = radius[mother]
+        placed[m] = False
+        for t in range(direction.shape[0]):
+            new[:] = position[mother]
+            inside = True
+            for axis in range(box.dim):
+                step = 0.0
+                for k in range(3):
+                    step += turns[m, axis, k] * direction[t, k]
+                new[axis] += 2.0 * r * TOUCH * step
+                beyond = new[axis] < box.low[axis] or new[axis] >= box.low[axis] + box.length[axis]
+                inside = inside and (box.periodic[axis] or not beyond)
+            if not inside:
+                continue
+            fold(box, new)
+            free = not is_closed(box, new)
+            for b in range(neighbor_bins(box, new, found) if free else 0):
+                j = box.head[found[b]]
+                while j >= 0 and free:
+                    reach = r + radius[j]
+                    free = apart(box, new, position[j], way) >= reach * reach
+                    j = box.link[j]
+                if not free:
+                    break
+            if free:
+                position[n] = new
+                radius[n] = r
+                b = bin_of(box, new)
+                box.link[n] = box.head[b]
+                box.head[b] = n
+                n += 1
+                placed[m] = True
+                break
+    return n
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def gradient(field, voxel, counts, periodic, closed, reach, spacing, slope, mean):
+    """Least-squares plane through a window of ``reach`` voxels to each side of each given voxel.
+
+        g = sum_o o u(o) / (dx sum_o o^2)
+
+    per axis, with ``field`` (L, nz, ny, nx) summed over its first axis. Beyond a wall the window sees the
+    mirror image, in an obstacle the middle voxel. ``voxel`` is (n, 3) in the order x, y, z; ``slope`` (n, 3)
+    and ``mean`` (n,) are written, in units of the field.
+    """
+    labels, nz, ny, nx = field.shape
+    deep = reach if nz > 1 else 0
+    window = (2 * reach + 1) * (2 * reach + 1) * (2 * deep + 1)
+    squares = 0.0
+    for o in range(-reach, reach + 1):
+        squares += o * o
+    squares *= window / (2 * reach + 1)
+    size = (nx, ny, nz)
+    at = np.zeros(3, np.int64)
+    for i in range(voxel.shape[0]):
+        gx = gy = gz = total = 0.0
+        for oz in range(-deep, deep + 1):
+            for oy in range(-reach, reach + 1):
+                for ox in range(-reach, reach + 1):
+                    at[0], at[1], at[2] = voxel[i, 0] + ox, voxel[i, 1] + oy, voxel[i, 2] + oz
+                    for axis in range(3):
+                        m = size[axis]
+                        if periodic[axis]:
+                            at[axis] %= m
+                        else:
+                            at[axis] %= 2 * m
+                            at[axis] = min(at[axis], 2 * m - 1 - at[axis])
+                    if closed.size and closed[at[0] + nx * (at[1] + ny * at[2])]:
+                        at[:] = voxel[i]
+                    u = 0.0
+                    for label in range(labels):
+                        u += field[label, at[2], at[1], at[0]]
+                    gx += ox * u
+                    gy += oy * u
+                    gz += oz * u
+                    total += u
+        slope[i, 0] = gx / (squares * spacing)
+        slope[i, 1] = gy / (squares * spacing)
+        slope[i, 2] = gz / (squares * spacing)
+        mean[i] = total / window

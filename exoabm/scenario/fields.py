@@ -1,0 +1,59 @@
+"""What tables of a scenario file are made of: quantities of declared parameters, and strict tables."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+
+from exoabm.parameters.catalog import CATALOG
+from exoabm.parameters.parameter import Parameter, Quantity
+
+
+def declared(name: str, *, words: tuple[str, ...] = (), **field: Any) -> Any:
+    """A field whose numbers are values of the catalog's parameter ``name``.
+
+    Its default is the catalog's unless ``field`` says otherwise; ``words`` may stand for a number.
+    """
+    extra: dict[str, Any] = {"parameter": name, "words": list(words)}
+    if not field.keys() & {"default", "default_factory"}:
+        field["default_factory"] = lambda: Quantity.default(CATALOG[name])
+    return Field(json_schema_extra=extra, **field)
+
+
+def assumed(name: str, value: str, **field: Any) -> Any:
+    """A field with a default of its own, which is a modeling assumption."""
+    return declared(name, default_factory=lambda: Quantity(CATALOG[name], value, "assumed"), **field)
+
+
+def parameter_of(table: type[BaseModel], key: str) -> Parameter | None:
+    """The parameter that a field of a table is declared by, if it holds numbers."""
+    extra = table.model_fields[key].json_schema_extra
+    return CATALOG[str(extra["parameter"])] if isinstance(extra, dict) else None
+
+
+class Table(BaseModel):
+    """A table of the scenario file; unknown keys are errors, numbers are quantities."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _read_quantities(cls, value: object, info: ValidationInfo) -> object:
+        parameter = parameter_of(cls, str(info.field_name))
+        if parameter is None:
+            return value
+        extra = cls.model_fields[str(info.field_name)].json_schema_extra
+        assert isinstance(extra, dict)
+
+        def read(item: object) -> object:
+            if isinstance(item, list):
+                return [read(each) for each in item]
+            if item is None or item in extra["words"]:  # type: ignore[operator]
+                return item
+            return Quantity.read(item, parameter)
+
+        return read(value)
+
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_\-]{0,63}$")]

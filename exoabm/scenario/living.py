@@ -1,0 +1,316 @@
+"""From the scenario's tables to what cells have inside and how they respond."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from exoabm.cargo import HALF_LIVES, Cargo, CargoClass, CargoPool, Molecule
+from exoabm.cells import behaviors
+from exoabm.cells.response import SIGNALS, behave
+from exoabm.errors import Problem
+from exoabm.parameters.units import to_internal
+from exoabm.physiology import MvbPathway, Response
+from exoabm.state import Attraction, SecretionMode, Sense
+from exoabm.streams import Purpose
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from exoabm.cells.behaviors import Behavior
+    from exoabm.scenario.schema import CellTypeTable, Scenario
+    from exoabm.state import CellType, State
+    from exoabm.vesicle import VesicleKind
+
+
+def cargo_of(scenario: Scenario) -> tuple[Cargo, ...]:
+    """Every cargo of a scenario, sorted by name."""
+    cargos = []
+    for table in sorted(scenario.cargo, key=lambda table: table.name):
+        molecule = None if table.molecule is None else Molecule(table.molecule)
+        half_life = math.inf
+        if table.half_life is not None:
+            half_life = float(table.half_life)
+        elif molecule in HALF_LIVES:
+            half_life = to_internal(HALF_LIVES[molecule], "h")[1]
+        decay = math.log(2) / half_life
+        cargos.append(
+            Cargo(table.name, CargoClass(table.role), table.copies, decay, molecule, table.effect_copies)
+        )
+    return tuple(cargos)
+
+
+def at_rest(table: CellTypeTable, behavior: Behavior) -> float | None:
+    """The value of a behavior in cells of a type without any signal; None if the type does not have it."""
+    if behavior.name in ("release_rate", "ilvs_per_mvb") and table.releases is None and table.mvb is None:
+        return None
+    if behavior.name == "uptake_rate" and not table.takes_up and not table.receptor:
+        return None
+    for key, _ in behavior.places:
+        value: Any = table
+        for part in key.split("."):
+            if isinstance(value, list):
+                value = next((item for item in value if item.cargo == part), None)
+            elif isinstance(value, dict):
+                value = value.get(part)
+            else:
+                value = getattr(value, part, None)
+        if value is not None:
+            return float(value)
+    return None
+
+
+def behaviors_in_use(scenario: Scenario) -> tuple[tuple[str, ...], np.ndarray]:
+    """Names of the behaviors that are kept, and their values at rest, (types, behaviors)."""
+    moved = {row.behavior for row in scenario.response}
+    named = [
+        each.name
+        for each in behaviors.known().values()
+        if each.name in moved
+        or (
+            (each.standing or each in behaviors.added())
+            and any(at_rest(table, each) is not None for table in scenario.cell_type)
+        )
+    ]
+    names = (*named, *sorted(name for name in moved if name not in behaviors.known()))
+    base = np.zeros((len(scenario.cell_type), len(names)))
+    for column, name in enumerate(names):
+        behavior = behaviors.find(name)
+        assert behavior is not None
+        for row, table in enumerate(scenario.cell_type):
+            value = at_rest(table, behavior)
+            base[row, column] = behavior.absent if value is None else value
+    return names, base
+
+
+def nothing_at_rest(names: tuple[str, ...]) -> np.ndarray:
+    """The behaviors of a cell type that has none of them, (behaviors,)."""
+    found = [behaviors.find(name) for name in names]
+    return np.array([0.0 if each is None else each.absent for each in found])
+
+
+def reachable(types: tuple[CellType, ...], start: set[int]) -> set[int]:
+    """Types that stand in the layout, or that cells of these can turn into."""
+    found, pending = set(), set(start)
+    while pending:
+        index = pending.pop()
+        found.add(index)
+        into = types[index].becomes
+        if into is not None and into not in found:
+            pending.add(into)
+    return found
+
+
+def fill(state: State) -> None:
+    """Give the cells of the layout what they have at the start: MVBs, cargo and behaviors."""
+    cells = state.cells
+    cells.behavior[:] = state.base[cells.type]
+    for index, cell_type in enumerate(state.types):
+        members = np.flatnonzero(cells.type == index)
+        for pool in cell_type.pools:
+            cells.cargo[members, pool.cargo] = pool.initial
+        way = cell_type.pathway
+        if way is None:
+            continue
+        number = way.initial
+        if number is None:
+            number = way.formation(cell_type.release_rate, cell_type.ilvs_per_mvb) / way.fate_rate
+            if cell_type.secretion is SecretionMode.POISSON:
+                who = cells.birth_id[members]
+                cells.mvb[members, 0] = state.streams.poisson(Purpose.MVB_START, who, 0, number)
+                continue
+        cells.mvb[members, 0] = number
+    if state.responses:
+        behave(state)
+
+
+def responses(scenario: Scenario, names: tuple[str, ...], cargos: tuple[Cargo, ...]) -> tuple[Response, ...]:
+    """The rows of ``[[response]]`` by index."""
+    types = [table.name for table in scenario.cell_type]
+    index = {
+        "cargo": [cargo.name for cargo in cargos],
+        "vesicle": [table.name for table in scenario.vesicle],
+    }
+    return tuple(
+        Response(
+            cell_type=types.index(row.cell_type),
+            signal=row.word,
+            of=index[SIGNALS[row.word].of].index(row.of) if row.of else -1,
+            behavior=names.index(row.behavior),
+            raises=row.increases is not None,
+            half_max=float(row.half_max),
+            hill=float(row.hill),
+            maximum=float(row.to),
+        )
+        for row in scenario.response
+    )
+
+
+def uptake_limit(scenario: Scenario, table: CellTypeTable) -> float:
+    """The highest uptake rate that responses can give the cells of a type, um^3/s."""
+    raised = [
+        float(row.to)
+        for row in scenario.response
+        if row.cell_type == table.name and row.increases == "uptake_rate"
+    ]
+    return max([float(table.uptake_rate), *raised])
+
+
+def may_donate(scenario: Scenario, table: CellTypeTable) -> bool:
+    """Whether some response can make cells of a type release vesicles."""
+    return any(
+        row.cell_type == table.name
+        and row.to > 0
+        and (
+            row.increases in ("release_rate", "waste_export_rate")
+            or (row.increases or "").startswith("export.")
+        )
+        for row in scenario.response
+    )
+
+
+def binding(
+    scenario: Scenario, table: CellTypeTable, kinds: tuple[VesicleKind, ...]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Uptake rate constant and half-saturation of a type for each vesicle kind, both (K,).
+
+    With N receptors for the kind's ligand
+
+        k_a = N k_on,    Km = (k_off + k_int) / k_on
+
+    so that uptake is at most N (k_off + k_int). A kind without a receptor here is taken up at the
+    type's own rates if it is listed in ``takes_up``, else not at all.
+    """
+    rate, saturation = np.zeros(len(kinds)), np.full(len(kinds), np.inf)
+    receptors = {receptor.name: receptor.number for receptor in table.receptor}
+    for k, vesicle in enumerate(scenario.vesicle):
+        if vesicle.ligand in receptors:
+            onward = vesicle.unbinding_rate + vesicle.internalization_rate
+            rate[k] = receptors[vesicle.ligand] * vesicle.binding_rate
+            saturation[k] = onward / vesicle.binding_rate if rate[k] > 0 and onward > 0 else np.inf
+        elif vesicle.name in table.takes_up:
+            rate[k], saturation[k] = float(table.uptake_rate), float(table.saturation)
+    return rate, saturation
+
+
+def pathway(table: CellTypeTable, kinds: tuple[VesicleKind, ...]) -> MvbPathway | None:
+    """The pool of multivesicular bodies of a type, if it has one."""
+    if table.mvb is None:
+        return None
+    names = [kind.name for kind in kinds]
+    sorting = [(names.index(s.vesicle), float(s.share)) for s in table.mvb.sorting]
+    if not sorting:
+        assert table.releases is not None
+        sorting = [(names.index(table.releases), 1.0)]
+    return MvbPathway(
+        secretory_fraction=float(table.mvb.secretory_fraction),
+        fate_rate=float(table.mvb.fate_rate),
+        initial=None if table.mvb.number is None else float(table.mvb.number),
+        sorting=tuple(sorting),
+    )
+
+
+def pools(
+    table: CellTypeTable, kinds: tuple[VesicleKind, ...], cargos: tuple[Cargo, ...]
+) -> tuple[CargoPool, ...]:
+    """What a type does with the cargo that it holds."""
+    names = [kind.name for kind in kinds]
+    number = {cargo.name: c for c, cargo in enumerate(cargos)}
+    return tuple(
+        CargoPool(
+            cargo=number[held.cargo],
+            initial=float(held.initial),
+            production=float(held.production),
+            replication=float(held.replication),
+            capacity=float(held.capacity),
+            clearance=float(held.clearance),
+            export=float(held.export),
+            vesicle=None if held.vesicle is None else names.index(held.vesicle),
+            copies=cargos[number[held.cargo]].copies,
+        )
+        for held in table.holds
+    )
+
+
+def attraction(table: CellTypeTable, kinds: tuple[VesicleKind, ...]) -> Attraction | None:
+    """What cells of a type follow."""
+    names = [kind.name for kind in kinds]
+    if table.climbs is not None:
+        return Attraction(names.index(table.climbs.vesicle), Sense.GRADIENT, float(table.climbs.half_max))
+    if table.follows is not None:
+        kind = names.index(table.follows.vesicle)
+        return Attraction(
+            vesicle=kind,
+            sense=Sense.CAPTURES,
+            half_max=float(table.follows.half_max),
+            hill=float(table.follows.hill),
+            memory=float(table.follows.memory),
+        )
+    return None
+
+
+def problems(scenario: Scenario) -> Iterator[Problem]:
+    """Living parts of a scenario that contradict themselves; names that name nothing are found before."""
+    types = {table.name: table for table in scenario.cell_type}
+    carried = {vesicle.name: vesicle.cargo for vesicle in scenario.vesicle}
+    roles = {cargo.name: cargo for cargo in scenario.cargo}
+    for table in scenario.cell_type:
+        key = f"cell_type.{table.name}"
+        if table.mvb is not None:
+            shares = sum(float(s.share) for s in table.mvb.sorting)
+            if not table.mvb.sorting and table.releases is None:
+                yield Problem(f"{key}.mvb", "", "needs releases, or sorting: which vesicles it holds")
+            elif table.mvb.sorting and abs(shares - 1) > 1e-9:
+                yield Problem(f"{key}.mvb.sorting", f"{shares:g}", "the shares must sum to 1")
+            if not table.mvb.secretory_fraction and table.release_rate > 0:
+                yield Problem(
+                    f"{key}.mvb.secretory_fraction",
+                    "0",
+                    "must be above 0 at rest where the cell releases",
+                    "block secretion by a response, or set release_rate = 0",
+                )
+        transport = scenario.transport
+        if table.follows is not None and (transport.engine, transport.capture) != ("vesicles", "membrane"):
+            yield Problem(
+                f"{key}.follows",
+                "",
+                "needs single vesicles that meet membranes: engine = 'vesicles' and capture = 'membrane'",
+                "with fields, cells can climb a gradient: see climbs",
+            )
+        for held in table.holds:
+            where = f"{key}.holds.{held.cargo}"
+            if roles[held.cargo].role == "waste":
+                yield Problem(where, "", "waste has a table of its own", f"see {key}.waste")
+            exports = held.export > 0 or any(
+                row.cell_type == table.name and row.increases == f"export.{held.cargo}"
+                for row in scenario.response
+            )
+            if held.vesicle is not None and held.cargo not in carried[held.vesicle]:
+                yield Problem(f"{where}.vesicle", repr(held.vesicle), "does not carry this cargo")
+            elif held.vesicle is not None and not roles[held.cargo].copies:
+                yield Problem(f"{where}.vesicle", repr(held.vesicle), "carries 0 copies of this cargo")
+            elif exports and held.vesicle is None:
+                yield Problem(f"{where}.export", "", "needs the vesicle that carries it out")
+    for position, row in enumerate(scenario.response):
+        behavior = behaviors.find(row.behavior)
+        assert behavior is not None
+        rest = at_rest(types[row.cell_type], behavior)
+        where = f"response.{row.name or position}"
+        verb = "increases" if row.increases else "decreases"
+        if rest is None:
+            yield Problem(
+                f"{where}.{verb}",
+                repr(row.behavior),
+                f"the cell type {row.cell_type} has no such behavior",
+                f"give it cell_type.{row.cell_type}.{behavior.places[0][0]}",
+            )
+        elif (row.to - rest) * (1 if row.increases else -1) < 0:
+            yield Problem(
+                f"{where}.to",
+                str(row.to),
+                f"does not {verb[:-1]} {row.behavior} = {rest:.6g} at rest (internal units)",
+            )
+        elif row.behavior == "uptake_rate" and rest == 0:
+            yield Problem(f"{where}.{verb}", "'uptake_rate'", "needs an uptake rate above 0 at rest")

@@ -1,0 +1,231 @@
+"""Tables of a scenario file for therapy: the body, doses, the host's answer, manufacture."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from exoabm.parameters.parameter import Quantity
+from exoabm.scenario.fields import Name, Table, declared
+
+
+class Liver(Table):
+    """The liver."""
+
+    volume: Quantity = declared("liver_volume")
+    flow: Quantity = declared("liver_flow")
+    phagocytes: Quantity = declared("liver_phagocytes")
+
+
+class Spleen(Table):
+    """The spleen."""
+
+    volume: Quantity = declared("spleen_volume")
+    flow: Quantity = declared("spleen_flow")
+    phagocytes: Quantity = declared("spleen_phagocytes")
+
+
+class Lung(Table):
+    """The lung."""
+
+    volume: Quantity = declared("lung_volume")
+    flow: Quantity = declared("lung_flow")
+    phagocytes: Quantity = declared("lung_phagocytes")
+
+
+class Kidney(Table):
+    """The kidney."""
+
+    volume: Quantity = declared("kidney_volume")
+    flow: Quantity = declared("kidney_flow")
+    phagocytes: Quantity = declared("kidney_phagocytes")
+
+
+class Heart(Table):
+    """The heart."""
+
+    volume: Quantity = declared("heart_volume")
+    flow: Quantity = declared("heart_flow")
+    phagocytes: Quantity = declared("heart_phagocytes")
+
+
+class Target(Table):
+    """The target."""
+
+    volume: Quantity = declared("target_volume")
+    flow: Quantity = declared("target_flow")
+    phagocytes: Quantity = declared("target_phagocytes")
+
+
+class Rest(Table):
+    """The rest."""
+
+    volume: Quantity = declared("rest_volume")
+    flow: Quantity = declared("rest_flow")
+    phagocytes: Quantity = declared("rest_phagocytes")
+
+
+class Pharmacokinetics(Table):
+    """The body of one subject."""
+
+    plasma_volume: Quantity = declared("plasma_volume")
+    distribution_volume: Quantity = declared("distribution_volume")
+    exchange_flow: Quantity = declared("exchange_flow")
+    basal_clearance: Quantity = declared("basal_clearance")
+    heart_permeability: Quantity = declared("heart_permeability")
+    variability: Quantity = declared("variability")
+    liver: Liver = Field(default_factory=Liver)
+    spleen: Spleen = Field(default_factory=Spleen)
+    lung: Lung = Field(default_factory=Lung)
+    kidney: Kidney = Field(default_factory=Kidney)
+    heart: Heart = Field(default_factory=Heart)
+    target: Target = Field(default_factory=Target)
+    rest: Rest = Field(default_factory=Rest)
+
+
+class Dosing(Table):
+    """A dose: how much by which measure, by which route, when; and what becomes of it in the body."""
+
+    name: Name
+    given: bool = Field(default=True, description="arms of a trial switch doses on and off")
+    vesicle: Name = Field(description="vesicle kind as which its particles enter the tissue")
+    molecule: Name | None = Field(
+        default=None, description="vesicle kind as which molecules that it sets free enter the tissue"
+    )
+    molecular: bool = Field(default=False, description="the dose itself consists of free molecules")
+    route: Literal["tissue", "local", "intravenous", "intraperitoneal", "subcutaneous", "implant"]
+    particles: Quantity | None = declared("particles", default=None)
+    copies: Quantity | None = declared("dose_copies", default=None)
+    mass: Quantity | None = declared("dose_mass", default=None)
+    cells: Quantity | None = declared("dose_cells", default=None)
+    start: Quantity = declared("dose_time")
+    duration: Quantity = declared("dose_duration")
+    repeats: int = Field(default=1, ge=1, le=10_000)
+    interval: Quantity = declared("dose_interval")
+    through: Name | None = Field(
+        default=None, description="cell type at whose surface it enters, such as vessel walls"
+    )
+    center: list[Quantity] | None = declared("position", default=None)
+    face: Literal["x_low", "x_high", "y_low", "y_high", "z_low", "z_high"] | None = None
+    reach: Quantity | None = declared(
+        "length",
+        default=None,
+        description="how far from the center, or the face, cells are entered at",
+    )
+    protein_per_particle: Quantity = declared("protein_per_particle")
+    relative_immunogenicity: Quantity = declared("relative_immunogenicity")
+    foreignness: Quantity = declared("foreignness")
+    bioavailability: Quantity = declared("bioavailability")
+    absorption_half_life: Quantity = declared("absorption_half_life")
+    drainage_half_life: Quantity = declared("drainage_half_life")
+    carrier_uptake: Quantity = declared("carrier_uptake")
+    target_permeability: Quantity = declared("target_permeability")
+    organ_half_life: Quantity = declared("organ_half_life")
+    leak_half_life: Quantity = declared("leak_half_life")
+    cargo_return: Quantity = declared("cargo_return")
+    partition: Quantity = declared("partition")
+    hepatic_clearance: Quantity = declared("hepatic_clearance")
+    renal_clearance: Quantity = declared("renal_clearance")
+    release_rate: Quantity = declared("producer_rate", description="vesicles per therapeutic cell")
+    therapeutic_half_life: Quantity = declared("therapeutic_half_life")
+    cell_antigen: Quantity = declared("cell_antigen")
+
+    @property
+    def measure(self) -> str:
+        """By what the dose is counted."""
+        return next(m for m in ("particles", "copies", "mass", "cells") if getattr(self, m) is not None)
+
+    @model_validator(mode="after")
+    def _one_measure_one_way_in(self) -> Dosing:
+        measures = [getattr(self, m) is not None for m in ("particles", "copies", "mass", "cells")]
+        if sum(measures) != 1:
+            raise ValueError("state a dose by exactly one of particles, copies, mass and cells")
+        ways = [way is not None for way in (self.through, self.center, self.face)]
+        if sum(ways) != 1:
+            raise ValueError("a dose enters through a cell type, around a center, or along a face: give one")
+        if (self.reach is not None) != (self.through is None):
+            raise ValueError("reach goes with a center or a face, and is needed there")
+        return self
+
+
+class ImmunityTable(Table):
+    """How the host answers foreign antigen."""
+
+    antigen_half: Quantity = declared("antigen_half")
+    antigen_half_life: Quantity = declared("antigen_half_life")
+    innate_time: Quantity = declared("innate_time")
+    expansion: Quantity = declared("expansion")
+    contraction: Quantity = declared("contraction")
+    naive_precursors: Quantity = declared("naive_precursors")
+    memory_precursors: Quantity = declared("memory_precursors")
+    memory_rate: Quantity = declared("memory_rate")
+    initial_memory: Quantity = declared("initial_memory")
+    kill_rate: Quantity = declared("kill_rate")
+
+
+Separation = Literal[
+    "ultracentrifugation", "gradient", "ultrafiltration", "chromatography", "tangential_flow"
+]
+
+
+class Ultracentrifugation(Table):
+    """The step ultracentrifugation."""
+
+    recovery: Quantity = declared("ultracentrifugation_recovery")
+    removal: Quantity = declared("ultracentrifugation_removal")
+    time: Quantity = declared("ultracentrifugation_time")
+
+
+class Gradient(Table):
+    """The step gradient."""
+
+    recovery: Quantity = declared("gradient_recovery")
+    removal: Quantity = declared("gradient_removal")
+    time: Quantity = declared("gradient_time")
+
+
+class Ultrafiltration(Table):
+    """The step ultrafiltration."""
+
+    recovery: Quantity = declared("ultrafiltration_recovery")
+    removal: Quantity = declared("ultrafiltration_removal")
+    time: Quantity = declared("ultrafiltration_time")
+
+
+class Chromatography(Table):
+    """The step chromatography."""
+
+    recovery: Quantity = declared("chromatography_recovery")
+    removal: Quantity = declared("chromatography_removal")
+    time: Quantity = declared("chromatography_time")
+
+
+class TangentialFlow(Table):
+    """The step tangential flow."""
+
+    recovery: Quantity = declared("tangential_flow_recovery")
+    removal: Quantity = declared("tangential_flow_removal")
+    time: Quantity = declared("tangential_flow_time")
+
+
+class ManufacturingTable(Table):
+    """How vesicles in the medium become doses: a culture, a chain of steps, storage."""
+
+    chain: list[Separation] = Field(min_length=1, description="separation steps in their order")
+    cells: Quantity = declared("producer_cells")
+    storage_time: Quantity = declared("storage_time")
+    storage_loss: Quantity = declared("storage_loss")
+    dose: Quantity = declared("dose_particles")
+    cell_dose: Quantity = declared("dose_of_cells")
+    doubling_time: Quantity = declared("doubling_time")
+    seed_cells: Quantity = declared("seed_cells")
+    expansion_cost: Quantity = declared("expansion_cost")
+    labor_cost: Quantity = declared("labor_cost")
+    protein_per_cell: Quantity = declared("protein_per_cell")
+    variability: Quantity = declared("variability")
+    ultracentrifugation: Ultracentrifugation = Field(default_factory=Ultracentrifugation)
+    gradient: Gradient = Field(default_factory=Gradient)
+    ultrafiltration: Ultrafiltration = Field(default_factory=Ultrafiltration)
+    chromatography: Chromatography = Field(default_factory=Chromatography)
+    tangential_flow: TangentialFlow = Field(default_factory=TangentialFlow)

@@ -1,0 +1,234 @@
+"""From the therapy tables of a scenario to a course of treatment of one virtual subject."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from exoabm.errors import Problem, ScenarioError
+from exoabm.parameters.therapy import ORGANS
+from exoabm.streams import Purpose
+from exoabm.therapy.course import CellProduct, Course, Dose, Site
+from exoabm.therapy.dosing import Measure, Plan, Route, particles
+from exoabm.therapy.immunity import Immunity
+from exoabm.therapy.manufacturing import Process, SeparationStep
+from exoabm.therapy.pharmacokinetics import Body, Formulation, Organ, extraction, kinetics
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from exoabm.scenario.loader import LoadedScenario
+    from exoabm.scenario.schema import Scenario
+    from exoabm.scenario.therapy import Dosing
+    from exoabm.state import State
+    from exoabm.streams import Streams
+
+SUBJECTS = 1 << 60
+"""Entities that stand for traits of a subject, beyond every cell's."""
+
+
+def given(scenario: Scenario) -> list[Dosing]:
+    """The doses that are given at all; one of nothing is a vehicle, which is given too."""
+    return [dose for dose in scenario.dose if dose.given]
+
+
+def make_course(loaded: LoadedScenario, state: State) -> Course | None:
+    """The course of treatment that a scenario asks for; None if it asks for none.
+
+    Raises
+    ------
+    ScenarioError
+        If a dose finds no cells to enter at, carries nothing it could be counted by, or the tissue is larger
+        than the organ that it is a part of.
+    """
+    scenario = loaded.scenario
+    doses = given(scenario)
+    if not doses and scenario.immunity is None and scenario.manufacturing is None:
+        return None
+    made = tuple(_dose(loaded, state, dose) for dose in doses)
+    making = scenario.manufacturing
+    course = Course(
+        made,
+        None if scenario.immunity is None else _host(scenario.immunity),
+        None if making is None else _process(scenario, making, state.streams),
+        1.0 if making is None else float(making.cell_dose),
+    )
+    course.begin(state)
+    return course
+
+
+def _dose(loaded: LoadedScenario, state: State, table: Dosing) -> Dose:
+    def wrong(key: str, value: str, expected: str) -> ScenarioError:
+        return ScenarioError(loaded.name, [Problem(f"dose.{table.name}.{key}", value, expected)])
+
+    names = [kind.name for kind in state.kinds]
+    kind = names.index(table.vesicle)
+    molecule = None if table.molecule is None else names.index(table.molecule)
+    site = _site(state, table)
+    if not len(site.cells(state)):
+        raise wrong(
+            "through" if table.through else "reach", "", "there is no cell at whose surface it could enter"
+        )
+    load = sum(cargo.copies for cargo in state.kinds[kind].cargo)
+    measure, amount = Measure(table.measure), float(getattr(table, table.measure))
+    product = None
+    if measure is Measure.CELLS:
+        loss = math.log(2) / table.therapeutic_half_life
+        product = CellProduct(float(table.release_rate), loss, float(table.cell_antigen))
+    else:
+        try:
+            amount = particles(measure, amount, load, float(table.protein_per_particle))
+        except ValueError as error:
+            raise wrong(str(measure), "", str(error)) from None
+    plan = Plan(amount, float(table.start), float(table.duration), table.repeats, float(table.interval))
+    dose = Dose(
+        name=table.name,
+        plan=plan,
+        route=Route(table.route),
+        site=site,
+        kind=kind,
+        molecule=molecule,
+        load=load,
+        kinetics=None,
+        molecular=table.molecular,
+        influx=0.0,
+        molecule_influx=0.0,
+        patch=1.0,
+        bioavailability=float(table.bioavailability),
+        antigen=float(table.protein_per_particle * table.relative_immunogenicity),
+        foreignness=float(table.foreignness),
+        product=product,
+    )
+    if dose.route is Route.TISSUE:
+        return dose
+    body, formulation = _subject(loaded.scenario.pharmacokinetics, table, state.streams)
+    (target,) = (organ for organ in body.organs if organ.name == "target")
+    patch = _volume(state) / target.volume
+    if patch > 1:
+        raise ScenarioError(
+            loaded.name,
+            [
+                Problem(
+                    "pharmacokinetics.target.volume",
+                    f"{target.volume / 1e12:g} mL",
+                    f"smaller than the simulated tissue, {_volume(state) / 1e12:g} mL, which is a part of it",
+                )
+            ],
+        )
+    return replace(
+        dose,
+        kinetics=kinetics(body, formulation),
+        influx=extraction(target, formulation) / body.plasma_volume,
+        molecule_influx=target.flow / body.plasma_volume,
+        patch=patch,
+    )
+
+
+def _site(state: State, table: Dosing) -> Site:
+    if table.through is not None:
+        return Site(type=[t.name for t in state.types].index(table.through))
+    reach = float(table.reach or 0.0)
+    if table.center is not None:
+        return Site(center=tuple(float(x) for x in table.center), reach=reach)
+    return Site(face=table.face, reach=reach)
+
+
+def _volume(state: State) -> float:
+    blocked = 0 if state.domain.obstacle is None else int(state.domain.obstacle.sum())
+    return float(state.domain.voxel_volume * (state.domain.n_voxels - blocked))
+
+
+def traits(streams: Streams, variability: float, number: int, first: int = 0) -> np.ndarray:
+    """Log-normal factors with mean 1 that make a subject or a batch its own, shape (number,).
+
+    Arms with the same seed have the same subject.
+    """
+    sigma = math.sqrt(math.log1p(variability**2))
+    draws = streams.normal(Purpose.DOSE, SUBJECTS + first + np.arange(number), 0)
+    return np.asarray(np.exp(sigma * draws - sigma**2 / 2))
+
+
+def _subject(body: Any, dose: Dosing, streams: Streams) -> tuple[Body, Formulation]:
+    """The body and what it does to a formulation; clearances and permeability vary between subjects."""
+    phagocytes, leak, basal, hepatic, absorption = traits(streams, float(body.variability), 5)
+    permeability = {
+        "target": float(dose.target_permeability) * leak,
+        "heart": float(body.heart_permeability) * leak,
+    }
+    organs = tuple(
+        Organ(
+            name,
+            float(table.volume),
+            float(table.flow),
+            float(table.phagocytes) * phagocytes,
+            permeability.get(name, 0.0),
+        )
+        for name in ORGANS
+        for table in [getattr(body, name)]
+    )
+    formulation = Formulation(
+        molecular=dose.molecular,
+        carrier_uptake=float(dose.carrier_uptake),
+        decay_rate=math.log(2) / dose.organ_half_life,
+        leak_rate=math.log(2) / dose.leak_half_life,
+        cargo_return=float(dose.cargo_return),
+        partition=float(dose.partition),
+        hepatic_clearance=float(dose.hepatic_clearance) * hepatic,
+        renal_clearance=float(dose.renal_clearance),
+        absorption_rate=math.log(2) / dose.absorption_half_life * absorption,
+        drainage_rate=math.log(2) / dose.drainage_half_life,
+    )
+    made = Body(
+        float(body.plasma_volume),
+        organs,
+        float(body.basal_clearance) * basal,
+        float(body.distribution_volume),
+        float(body.exchange_flow),
+    )
+    return made, formulation
+
+
+def _host(table: Any) -> Immunity:
+    return Immunity(
+        antigen_half=float(table.antigen_half),
+        antigen_loss=math.log(2) / table.antigen_half_life,
+        innate_rate=1.0 / table.innate_time,
+        expansion=float(table.expansion),
+        contraction=float(table.contraction),
+        naive=float(table.naive_precursors),
+        primed=float(table.memory_precursors),
+        memory_rate=float(table.memory_rate),
+        initial_memory=float(table.initial_memory),
+        kill_rate=float(table.kill_rate),
+    )
+
+
+def _process(scenario: Scenario, table: Any, streams: Streams) -> Process:
+    """A batch; how well each step works varies between batches, within 0 and 1."""
+    luck = traits(streams, float(table.variability), len(table.chain), first=16)
+    steps = tuple(
+        SeparationStep(
+            name,
+            float(each.recovery) ** float(exponent),
+            float(each.removal),
+            float(each.time),
+        )
+        for name, exponent in zip(table.chain, luck, strict=True)
+        for each in [getattr(table, name)]
+    )
+    return Process(
+        cells=float(table.cells),
+        harvest_time=float(scenario.clock.duration),
+        protein_rate=float(table.protein_per_cell),
+        steps=steps,
+        storage_time=float(table.storage_time),
+        storage_loss=float(table.storage_loss),
+        dose=float(table.dose),
+        labor_cost=float(table.labor_cost),
+        expansion_cost=float(table.expansion_cost),
+        seed_cells=float(table.seed_cells),
+        doubling_time=float(table.doubling_time),
+    )

@@ -1,0 +1,113 @@
+"""How doses are made: cells, conditioned medium, a chain of separation steps, storage.
+
+    vesicles = N_cells q T prod(R_i) (1 - lambda_48)^(t / 48 h)
+
+Purity is vesicles per mass of free protein left. Costs are relative to 1e8 cells made by expansion; no price
+was verified, so they rank ways of production and prove nothing of cost-effectiveness.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import accumulate
+from operator import mul
+
+HOUR = 3600.0
+STORED = 48 * HOUR
+"""The time that a storage loss is quoted for."""
+
+
+@dataclass(frozen=True)
+class SeparationStep:
+    """A step of the chain: shares of vesicles kept and of free protein removed, and its duration in s."""
+
+    name: str
+    recovery: float
+    removal: float
+    duration: float
+
+
+@dataclass(frozen=True)
+class Process:
+    """A way to make doses of vesicles; times in s, rates in 1/s, masses in ug.
+
+    ``protein_rate`` is free protein per cell and second, ``storage_loss`` the share lost in 48 h.
+    """
+
+    cells: float
+    harvest_time: float
+    protein_rate: float
+    steps: tuple[SeparationStep, ...]
+    storage_time: float
+    storage_loss: float
+    dose: float
+    labor_cost: float
+    expansion_cost: float
+    seed_cells: float
+    doubling_time: float
+
+    @property
+    def recovery(self) -> float:
+        """Share of the vesicles of the medium that the chain keeps."""
+        return math.prod(step.recovery for step in self.steps)
+
+    @property
+    def kept(self) -> float:
+        """Share of the vesicles of the medium that is left when a dose is given."""
+        return self.recovery * float((1.0 - self.storage_loss) ** (self.storage_time / STORED))
+
+    def batch(self, released_per_cell: float) -> Batch:
+        """What comes of one harvest with so many vesicles per cell in the medium."""
+        medium = self.cells * released_per_cell
+        protein = self.cells * self.protein_rate * self.harvest_time
+        protein *= math.prod(1.0 - step.removal for step in self.steps)
+        separated = medium * self.recovery
+        stored = medium * self.kept
+        hands_on = sum(step.duration for step in self.steps)
+        expansion = self.expansion_time(self.cells)
+        cost = self.expansion_cost * self.cells / 1e8 + self.labor_cost * hands_on
+        return Batch(
+            medium=medium,
+            after_each_step=tuple(accumulate((step.recovery for step in self.steps), mul, initial=1.0)),
+            separated=separated,
+            stored=stored,
+            purity=separated / protein if protein > 0 else math.inf,
+            doses=stored / self.dose,
+            cost_per_dose=cost * self.dose / stored if stored > 0 else math.inf,
+            doses_per_day=stored / self.dose / ((expansion + self.harvest_time + hands_on) / (24 * HOUR)),
+        )
+
+    def cells_needed(self, vesicles: float, released_per_cell: float) -> float:
+        """Producer cells for so many vesicles after separation (problem 26)."""
+        return vesicles / (released_per_cell * self.recovery)
+
+    def expansion_time(self, cells: float) -> float:
+        """Time in s to grow from the seed to so many cells."""
+        return self.doubling_time * max(math.log2(cells / self.seed_cells), 0.0)
+
+    def cell_doses_per_day(self, dose: float) -> float:
+        """Doses of cells per day that the same culture gives if the cells themselves are the product."""
+        days = (self.expansion_time(self.cells) + self.harvest_time) / (24 * HOUR)
+        return self.cells / dose / days if days > 0 else math.inf
+
+    def cell_cost_per_dose(self, dose: float) -> float:
+        """Cost of a dose of cells, relative to 1e8 cells made by expansion."""
+        return self.expansion_cost * dose / 1e8
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One harvest: vesicles in the medium, after the chain, after storage; purity in vesicles per ug.
+
+    ``after_each_step`` are the shares of the medium's vesicles left before the first and after each step.
+    """
+
+    medium: float
+    after_each_step: tuple[float, ...]
+    separated: float
+    stored: float
+    purity: float
+    doses: float
+    cost_per_dose: float
+    doses_per_day: float

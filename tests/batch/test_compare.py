@@ -1,0 +1,139 @@
+"""Two runs or arms side by side, against differences taken here by hand."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from scipy import stats
+
+from exoabm.batch.compare import Comparison, Line, compare, difference_table, write
+from exoabm.batch.rows import Plan
+from exoabm.batch.run import run_to_folder
+from exoabm.batch.runner import run_rows
+from exoabm.batch.summary import write_results
+from exoabm.batch.sweep import plan_sweep
+from exoabm.errors import InputError
+from exoabm.scenario.loader import load
+from tests.batch.conftest import RATE
+
+UPTAKE = "cell_type.recipient.uptake_rate"
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Runs of one hour: ``a``, ``b`` with twice the release, ``same`` as a, ``chance`` with another seed."""
+    folder = tmp_path_factory.mktemp("runs")
+    chance = {"cell_type.donor.secretion": "poisson"}
+    for name, rate, seed in (("a", 60, 1), ("b", 120, 1), ("same", 60, 1), ("chance", 60, 2)):
+        loaded = load("two_cells", chance | {RATE: f"{rate} / h"})
+        run_to_folder(loaded, folder / name, seed=seed, hours=1)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sweep") / "a"
+    loaded = load("two_cells", {"cell_type.donor.secretion": "poisson"})
+    vary = [f"{RATE}=60,600 / h", f"{UPTAKE}=5,50"]
+    run_rows(plan_sweep(loaded, vary, seed=1, replicates=4, hours=0.5), folder)
+    return folder
+
+
+def line(found: Comparison, name: str) -> Line:
+    return next(line for line in found.lines if line.readout == name)
+
+
+def test_two_runs_differ_by_what_was_changed(runs) -> None:
+    found = compare(str(runs / "a"), str(runs / "b"))
+    assert found.changed == {RATE: ("60 / h", "120 / h")}
+    assert (found.paired, found.warnings) == (1, [])
+    a, b = (pq.read_table(runs / n / "metrics.parquet")["exosome_free_EV"][-1].as_py() for n in "ab")
+    free = line(found, "exosome_free_EV")
+    assert (free.a, free.b, free.difference, free.half) == (a, b, b - a, None)
+    assert free.relative == (b - a) / a
+
+
+def test_a_run_and_its_twin_are_the_same(runs) -> None:
+    found = compare(str(runs / "a"), str(runs / "same"))
+    assert not found.changed
+    assert {line.difference for line in found.lines} == {0.0}
+    assert len(found.lines) > 20
+
+
+def test_another_seed_is_told(runs) -> None:
+    found = compare(str(runs / "a"), str(runs / "chance"))
+    assert not found.changed
+    assert not found.paired
+    assert "no seed in common" in found.warnings[0]
+    assert found.plain()["same_seeds"] is False
+    assert line(found, "exosome_emitted_EV").difference != 0
+
+
+def test_the_difference_curve_is_b_minus_a(runs, tmp_path) -> None:
+    found = compare(str(runs / "a"), str(runs / "b"))
+    table = difference_table(found).to_pandas()
+    a, b = (pq.read_table(runs / n / "metrics.parquet").to_pandas() for n in "ab")
+    assert list(table["time_h"]) == list(a["time_h"])
+    expected = b["exosome_cleared_EV"] - a["exosome_cleared_EV"]
+    assert list(table["difference_exosome_cleared_EV"]) == list(expected)
+    names = [path.name for path in write(found, tmp_path / "out")]
+    assert names == ["comparison.json", "difference.parquet", "difference.png"]
+    assert json.loads((tmp_path / "out" / "comparison.json").read_text())["changed"][RATE][1] == "120 / h"
+    assert (tmp_path / "out" / "difference.png").stat().st_size > 10_000
+
+
+def test_arms_of_a_sweep_are_compared_in_pairs(sweep) -> None:
+    """Per seed over the other key, and then over seeds, as the docstring says."""
+    found = compare(f"{sweep}@{RATE}=1 / min", f"{sweep}@{RATE}=600")
+    assert found.changed == {RATE: ("1 / min", "600")}
+    assert found.paired == 8
+    write_results(sweep, Plan.read(sweep))
+    rows = pq.read_table(sweep / "results.parquet").to_pandas()
+    wide = rows.pivot_table("exosome_free_EV", ["seed", f"{UPTAKE} (um^3/s)"], f"{RATE} (1/h)")
+    change = (wide[600.0] - wide[60.0]).groupby("seed").mean()
+    free = line(found, "exosome_free_EV")
+    assert free.difference == pytest.approx(change.mean(), rel=1e-12)
+    low, high = stats.t.interval(0.95, 3, change.mean(), stats.sem(change))
+    assert (free.difference - free.half, free.difference + free.half) == pytest.approx((low, high))
+
+
+def test_arms_that_differ_in_nothing_differ_by_nothing(sweep) -> None:
+    found = compare(f"{sweep}@{UPTAKE}=5", f"{sweep}@{UPTAKE}=5")
+    assert {line.difference for line in found.lines} == {0.0}
+    assert not any(line.half for line in found.lines)
+
+
+def test_welch_where_seeds_differ() -> None:
+    from exoabm.batch.compare import _quantile, _welch
+
+    random = np.random.default_rng(1)
+    a, b = random.normal(0, 1, 7), random.normal(1, 3, 12)
+    spread, free = _welch(a, b)
+    expected = stats.ttest_ind(b, a, equal_var=False).confidence_interval(0.95)
+    half = _quantile(free) * spread**0.5
+    assert (b.mean() - a.mean() - half, b.mean() - a.mean() + half) == pytest.approx(
+        (expected.low, expected.high), rel=1e-9
+    )
+
+
+@pytest.mark.parametrize(
+    ("choice", "fragment"),
+    [("@nothing=1", "no row of this arm"), ("@x", "DIR@KEY=VALUE"), (f"@{RATE}=7", f"{RATE}=600 / h")],
+)
+def test_an_arm_that_is_not_there_is_refused(sweep, choice, fragment) -> None:
+    with pytest.raises(InputError, match=fragment):
+        compare(f"{sweep}{choice}", str(sweep))
+
+
+def test_what_is_no_run_is_refused(runs, tmp_path) -> None:
+    with pytest.raises(InputError, match="neither a run nor a sweep"):
+        compare(str(runs / "a"), str(tmp_path))
+    with pytest.raises(InputError, match="has no arms"):
+        compare(f"{runs / 'a'}@{RATE}=60", str(runs / "b"))
+    (tmp_path / "run.json").write_text("{")
+    with pytest.raises(InputError, match="cannot be read as a run"):
+        compare(str(tmp_path), str(runs / "a"))

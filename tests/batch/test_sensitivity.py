@@ -1,0 +1,211 @@
+"""Sensitivity: indices against closed forms, and an analysis that was stopped goes on to the same bytes."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from exoabm.batch import sensitivity as module
+from exoabm.batch.factors import factors_of
+from exoabm.batch.sensitivity import Sensitivity, run_sensitivity, write_report
+from exoabm.batch.workers import ThisProcess
+from exoabm.errors import InputError, RunFailed
+from exoabm.scenario.loader import load
+
+SETTINGS = {"cell_type.recipient.takes_up": "[]", "domain.voxel": "40", "clock.step": "240"}
+RATE, LIFE = "cell_type.donor.release_rate", "vesicle.exosome.half_life"
+
+
+def analysis(folder, vary, readout="exosome_cleared_EV", settings=SETTINGS, **more) -> Sensitivity:
+    loaded = load("two_cells", settings)
+    more = {"trajectories": 4, "samples": 64, "hours": 0.2} | more
+    return run_sensitivity(loaded, factors_of(loaded, vary), folder, readout=readout, **more)
+
+
+def cleared(half_life: np.ndarray, hours: float) -> np.ndarray:
+    """Vesicles cleared until a time, of one released per hour, ``t - (1 - exp(-k t)) / k``."""
+    k = math.log(2) / half_life
+    return hours + np.expm1(-k * hours) / k
+
+
+CASES = {"a product": (("10", "20"), ("3", "10")), "a sum of logarithms": (("10", "80"), ("8", "20"))}
+
+
+def closed_form(rate, life, logarithm: bool) -> dict[str, tuple[float, float]]:
+    """First and total index of both factors of ``rate * cleared(life)``, the factors even in their ranges."""
+    middle = (np.arange(20_000) + 0.5) / 20_000
+    x, y = (float(lo) + (float(hi) - float(lo)) * middle for lo, hi in (rate, life))
+    y = cleared(y, 0.2)
+    if logarithm:
+        vx, vy = np.log(x).var(), np.log(y).var()
+        return {RATE: (vx / (vx + vy),) * 2, LIFE: (vy / (vx + vy),) * 2}
+    vx, vy, vxy = x.var() * y.mean() ** 2, y.var() * x.mean() ** 2, x.var() * y.var()
+    v = vx + vy + vxy
+    return {RATE: (vx / v, (vx + vxy) / v), LIFE: (vy / v, (vy + vxy) / v)}
+
+
+def strays(found: Sensitivity, expected: dict[str, tuple[float, float]]) -> list[float]:
+    """How far each index is from the closed form, in half-widths of its own interval."""
+    return [
+        abs(value - true) / half
+        for index in found.indices
+        for value, half, true in zip(
+            (index.first, index.total), (index.first_half, index.total_half), expected[index.factor.key],
+            strict=True,
+        )
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("rate", "life"), CASES.values(), ids=CASES)
+def test_indices_are_those_of_the_closed_form(tmp_path, rate, life) -> None:
+    """All four within 1.6 half-widths of 95 %: by chance 1 seed in 150 would fail. The seed is fixed."""
+    vary = [f"{RATE}={rate[0]}:{rate[1]}", f"{LIFE}={life[0]} h:{life[1]} h"]
+    found = analysis(tmp_path, vary)
+    assert found.logarithm == (float(rate[1]) > 30)
+    expected = closed_form(rate, life, found.logarithm)
+    assert max(strays(found, expected)) < 1.6
+    assert all(index.total_half < 0.4 for index in found.indices)
+    assert found.noise == found.noise_share == 0
+    # Factors that changed places are seen.
+    assert max(strays(found, {RATE: expected[LIFE], LIFE: expected[RATE]})) > 1.6
+
+
+def test_screening_is_exact_where_the_readout_is_linear_and_leaves_out_what_does_nothing(tmp_path) -> None:
+    vary = [f"{RATE}=10:50", f"{LIFE}=2:10", "vesicle.exosome.delivery_probability=0.1:0.2"]
+    found = analysis(tmp_path, vary, "exosome_emitted_EV", samples=16)
+    lead, *others = found.indices
+    assert lead.factor.key == RATE
+    assert lead.mu_star == pytest.approx(40 * 0.2, rel=1e-9)
+    assert lead.sigma == pytest.approx(0, abs=1e-9)
+    assert all(i.mu_star == 0 and i.total is None for i in others)
+    assert RATE in found.sentence
+    assert "chiu2016" in found.sentence
+    assert "assumption" not in found.sentence
+
+
+def test_the_sentence_names_an_assumption_that_carries_the_result(tmp_path) -> None:
+    vary = [f"{RATE}=59:61", "vesicle.exosome.delivery_probability=0.01:0.3"]
+    settings = {k: v for k, v in SETTINGS.items() if "takes_up" not in k}
+    found = analysis(tmp_path, vary, "exosome_delivered_EV", settings, samples=16)
+    assert found.sentence.startswith("log10 of exosome_delivered_EV rests most on vesicle.exosome.delivery")
+    assert "Its value is an assumption" in found.sentence
+
+
+def test_noise_between_seeds_stands_beside_the_indices(tmp_path) -> None:
+    """Fusions are a Poisson process: the variance of what is emitted is the bodies' size times its mean."""
+    settings = SETTINGS | {"cell_type.donor.secretion": "poisson", RATE: "600 / h"}
+    found = analysis(tmp_path, [f"{RATE}=300:900"], "exosome_emitted_EV", settings, samples=16, hours=2)
+    expected = math.sqrt(15 * 600 * 2)
+    # The standard deviation of 8 is off by 27 %; three of these is a chance of 1 in 300, the seed is fixed.
+    assert abs(found.noise / expected - 1) < 0.8
+    assert found.noise_share == pytest.approx(found.noise**2 / found.deviation**2)
+
+
+class Power(ThisProcess):
+    """Fails after some files, as when the plug is pulled."""
+
+    left = 0
+
+    def submit(self, fn, /, *args, **kwargs):
+        if Power.left == 0:
+            raise KeyboardInterrupt
+        Power.left -= 1
+        return super().submit(fn, *args, **kwargs)
+
+
+def test_an_analysis_that_was_stopped_goes_on_to_the_same_bytes(tmp_path) -> None:
+    vary = [f"{RATE}=10:20", f"{LIFE}=4:8"]
+    for name in ("whole", "stopped"):
+        stops = 0
+        while True:
+            Power.left = 5 if name == "stopped" else 1_000_000
+            try:
+                found = analysis(tmp_path / name, vary, samples=8, workers=Power)
+                break
+            except KeyboardInterrupt:
+                stops += 1
+        write_report(found, tmp_path / name, "Two cells")
+        assert (stops > 2) == (name == "stopped")
+    texts = [(tmp_path / name / "sensitivity.json").read_bytes() for name in ("whole", "stopped")]
+    assert texts[0] == texts[1]
+    plain = json.loads(texts[0])
+    assert [row["key"] for row in plain["indices"]] == [RATE, LIFE]
+    assert plain["sentence"] == found.sentence
+    assert (tmp_path / "whole" / "sensitivity.png").stat().st_size > 20_000
+
+
+def test_other_settings_do_not_go_on_from_old_runs(tmp_path) -> None:
+    analysis(tmp_path, [f"{RATE}=10:20"], samples=8)
+    with pytest.raises(InputError, match="other settings"):
+        analysis(tmp_path, [f"{RATE}=10:30"], samples=8)
+    analysis(tmp_path, [f"{RATE}=10:30"], samples=8, overwrite=True)
+
+
+def test_what_is_varied_by_itself_is_in_use_and_has_a_published_range() -> None:
+    found = {factor.key: factor for factor in factors_of(load("two_cells"))}
+    assert found["vesicle.exosome.half_life"].range == "2 to 48 h"
+    assert found["vesicle.exosome.half_life"].axis.log
+    assert found["vesicle.exosome.half_life"].assumed
+    assert not found[RATE].assumed
+    assert "cell_type.recipient.release_rate" not in found  # it releases nothing
+    assert "cell_type.donor.uptake_rate" not in found
+    assert "cell_type.recipient.saturation" not in found  # infinite: switched off
+    assert "vesicle.exosome.recycling_probability" not in found
+
+
+@pytest.mark.parametrize(
+    ("vary", "words"),
+    [
+        (["vesicle.exosome.half_lif=1:2"], "did you mean"),
+        ([f"{RATE}=-5:5"], "allowed"),
+        ([f"{RATE}=5:6", f"{RATE}=7:8"], "twice"),
+        ([f"{RATE}=5"], "KEY=LO:HI"),
+        (["layout.group.donor.points=1:2"], "no number"),
+    ],
+)
+def test_a_range_that_makes_no_sense_is_refused(vary, words) -> None:
+    with pytest.raises(InputError, match=words):
+        factors_of(load("two_cells"), vary)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"samples": 100}, "power of two"),
+        ({"samples": 4}, "power of two"),
+        ({"trajectories": 1}, "--trajectories 1"),
+        ({"replicates": 0}, "--replicates 0"),
+        ({"readout": "exosome_cleared"}, "there are: exosome_emitted_EV"),
+        ({"readout": "donor_cells"}, "the same whatever is varied"),
+        (
+            {
+                "readout": "exosome_communication_distance_um",
+                "settings": SETTINGS | {"record.threshold": "1"},
+            },
+            "not defined",
+        ),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(tmp_path, settings, words) -> None:
+    with pytest.raises(InputError, match=words):
+        analysis(tmp_path / "a", [f"{RATE}=10:20"], **settings)
+
+
+def test_a_run_that_fails_is_told_with_its_reason(tmp_path) -> None:
+    vary = ["domain.voxel=30:50"]
+    with pytest.raises(RunFailed, match="runs failed in") as failed:
+        analysis(tmp_path, vary, "exosome_max_concentration_per_mL")
+    assert "domain.size" in str(failed.value)
+
+
+def test_without_salib_the_extra_is_named(tmp_path, monkeypatch) -> None:
+    def missing(name):
+        raise ImportError(name)
+
+    monkeypatch.setattr(module, "import_module", missing)
+    with pytest.raises(InputError, match=r"exoabm\[sensitivity\]"):
+        analysis(tmp_path / "a", [f"{RATE}=10:20"])
+    assert not (tmp_path / "a").exists()

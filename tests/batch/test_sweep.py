@@ -1,0 +1,179 @@
+"""A sweep's tables and what is read from them, against sums that are done here by hand."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from scipy import stats
+
+from exoabm.batch.rows import replicate_seeds
+from exoabm.batch.runner import run_rows
+from exoabm.batch.summary import Summary, Varied
+from exoabm.batch.sweep import foretell, plan_sweep, report
+from exoabm.errors import InputError, ResourceError, ScenarioError
+from exoabm.scenario.loader import load
+from tests.batch.conftest import RATE
+
+ENGINE = "transport.engine"
+
+
+def swept(folder, *vary, chance=True, **more):
+    loaded = load("two_cells", {"cell_type.donor.secretion": "poisson"} if chance else None)
+    plan = plan_sweep(loaded, vary, source="two_cells", seed=1, **{"hours": 0.1, **more})
+    outcome = run_rows(plan, folder)
+    return plan, outcome, report(outcome)
+
+
+def test_means_and_intervals_are_those_of_the_rows(tmp_path) -> None:
+    plan, _, found = swept(tmp_path / "a", f"{RATE}=60,6000 / h", replicates=5)
+    rows = pq.read_table(tmp_path / "a" / "results.parquet").to_pandas()
+    assert list(rows["row"]) == [row.name for row in plan.rows]
+    assert list(rows["seed"]) == replicate_seeds(1, 5) * 2
+    assert list(rows[f"{RATE} (1/h)"]) == [60.0] * 5 + [6000.0] * 5
+    table = pq.read_table(tmp_path / "a" / "summary.parquet").to_pandas()
+    for point, rate in enumerate((60.0, 6000.0)):
+        values = rows.loc[rows[f"{RATE} (1/h)"] == rate, "exosome_free_EV"]
+        line = table[(table.point == point) & (table.readout == "exosome_free_EV")].iloc[0]
+        low, high = stats.t.interval(0.95, 4, values.mean(), stats.sem(values))
+        assert line[f"{RATE} (1/h)"] == rate
+        assert line["n"] == 5
+        assert line["mean"] == pytest.approx(values.mean(), rel=1e-12)
+        assert line["sd"] == pytest.approx(values.std(ddof=1), rel=1e-12)
+        assert (line["ci95_low"], line["ci95_high"]) == pytest.approx((low, high), rel=1e-10)
+    assert found.summary.points == [{RATE: 60.0}, {RATE: 6000.0}]
+
+
+def test_points_share_seeds_unless_told_otherwise(tmp_path) -> None:
+    loaded = load("two_cells")
+    common = plan_sweep(loaded, [f"{RATE}=1,2"], seed=1, replicates=3)
+    own = plan_sweep(loaded, [f"{RATE}=1,2"], seed=1, replicates=3, independent=True)
+    assert [row.seed for row in common.rows[:3]] == [row.seed for row in common.rows[3:]]
+    assert len({row.seed for row in own.rows}) == 6
+    assert not {row.seed for row in own.rows} & {row.seed for row in common.rows}
+
+
+def test_rows_share_files_by_their_work_and_not_by_a_clock() -> None:
+    quick = plan_sweep(load("two_cells"), [f"{RATE}=1:9:900"], seed=1, hours=0.1)
+    long = plan_sweep(load("two_cells"), [f"{RATE}=1:9:900"], seed=1)
+    assert quick.chunk > 8
+    assert long.chunk == 1
+    assert quick.chunk * quick.chunks >= 900 > quick.chunk * (quick.chunks - 1)
+
+
+def test_a_sweep_of_words_and_numbers_is_drawn(tmp_path) -> None:
+    _, outcome, found = swept(tmp_path / "a", f"{RATE}=10:1000:3:log", f"{ENGINE}=continuum,vesicles")
+    assert {path.name for path in found.plots} == {f"{RATE}.png", f"{ENGINE}.png"}
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in found.plots)
+    about = json.loads((outcome.folder / "summary.json").read_text())
+    assert (about["points"], about["rows"], about["failed"]) == (6, 6, 0)
+    assert f"plots/{RATE}.png" in about["files"]
+    columns = pq.read_table(outcome.folder / "results.parquet").column_names
+    assert {f"{RATE} (1/h)", ENGINE} <= set(columns)
+
+
+def test_failed_rows_are_in_the_table_and_not_in_the_means(tmp_path) -> None:
+    from dataclasses import replace
+
+    loaded = load("two_cells", {"cell_type.donor.secretion": "poisson"})
+    plan = plan_sweep(loaded, [f"{RATE}=60,600"], source="two_cells", seed=1, replicates=3, hours=0.1)
+    bad = replace(plan.rows[4], overrides=((RATE, "600"), ("clock.step", "-1 s")))
+    plan = replace(plan, rows=(*plan.rows[:4], bad, *plan.rows[5:]))
+    outcome = run_rows(plan, tmp_path / "a")
+    found = report(outcome)
+    rows = pq.read_table(tmp_path / "a" / "results.parquet").to_pandas()
+    assert list(rows["state"]) == ["done"] * 4 + ["failed", "done"]
+    assert "clock.step" in rows["reason"][4]
+    assert math.isnan(rows["exosome_free_EV"][4])
+    assert list(found.summary.n) == [3, 2, 0]
+    assert list(found.summary.failed) == [0, 0, 1]
+    assert any("1 row failed" in warning for warning in found.warnings)
+
+
+# What to be warned of.
+
+
+def summary(means: list[float], half: float, n: int = 3) -> Summary:
+    shape = (len(means), 1)
+    points = [{"key": float(i)} for i in range(len(means))]
+    counts = np.full(len(means), n)
+    return Summary(
+        (Varied("key", "1"),),
+        points,
+        ["readout"],
+        counts,
+        np.zeros_like(counts),
+        np.full(shape, n),
+        np.array(means).reshape(shape),
+        np.full(shape, half if n > 1 else np.nan),
+        np.full(shape, half if n > 1 else np.nan),
+    )
+
+
+def test_an_interval_that_exceeds_the_effect_is_told() -> None:
+    """The interval is twice its half: 1.0 here."""
+    assert not summary([1.0, 2.1], 0.5).warnings()
+    assert "exceeds the effect of key on readout" in summary([1.0, 1.9], 0.5).warnings()[0]
+    assert not summary([1.0, 1.0], 0.5).warnings()  # no effect at all, with common seeds
+
+
+def test_replicates_without_chance_are_told(tmp_path) -> None:
+    _, _, found = swept(tmp_path / "a", f"{RATE}=60,600", chance=False, replicates=2)
+    assert any("nothing in this scenario is left to chance" in warning for warning in found.warnings)
+    _, _, found = swept(tmp_path / "b", f"{RATE}=60,600", replicates=2)
+    assert not any("left to chance" in warning for warning in found.warnings)
+    assert "no confidence intervals" in summary([1.0, 2.0], 0.5, n=1).warnings()[0]
+
+
+def test_an_interval_covers_the_truth_as_often_as_it_says() -> None:
+    """Of 2,000 intervals of 5 normal draws 95 % hold 0; outside 93.5 to 96.5 % once in 500 times."""
+    from exoabm.batch.summary import half_width
+
+    draws = np.random.default_rng(1).normal(size=(2000, 5))
+    mean, sd = draws.mean(axis=1), draws.std(axis=1, ddof=1)
+    held = np.abs(mean) <= half_width(sd, np.full(2000, 5))
+    assert 0.935 < held.mean() < 0.965
+    normal = np.abs(mean) <= 1.96 * sd / np.sqrt(5)  # the planted error: a quantile of the normal law
+    assert normal.mean() < 0.90
+
+
+# What is refused.
+
+
+@pytest.mark.parametrize("vary", [f"{RATE}=60,-1", f"{RATE}=-1:60:3", "cell_type.doner.release_rate=1,2"])
+def test_a_value_that_is_not_allowed_is_refused_before_anything_runs(vary) -> None:
+    with pytest.raises((ScenarioError, InputError)) as refused:
+        plan_sweep(load("two_cells"), [vary], source="two_cells", seed=1)
+    assert "release_rate" in str(refused.value)
+
+
+@pytest.mark.parametrize("replicates", [0, -1, 10**9])
+def test_a_number_of_replicates_has_its_limits(replicates) -> None:
+    with pytest.raises(InputError, match="--replicates"):
+        plan_sweep(load("two_cells"), [f"{RATE}=1,2"], seed=1, replicates=replicates)
+
+
+def test_more_runs_at_a_time_than_memory_holds_are_refused() -> None:
+    vary = [f"{RATE}=1:9:900"]
+    plan = plan_sweep(load("two_cells"), vary, source="two_cells", seed=1)
+    with pytest.raises(ResourceError, match=r"900 runs at a time .* --jobs \d+ would do"):
+        foretell(load("two_cells"), plan, vary, jobs=1000)
+
+
+def test_a_long_sweep_is_announced_and_a_short_one_is_not(monkeypatch) -> None:
+    """With a probe that says 100 s for a row, and 200 rows, 2 at a time."""
+    from exoabm.batch import probe
+    from exoabm.batch.probe import Timing
+
+    monkeypatch.setattr(probe, "probe", lambda *_, **__: Timing(0.0, 1.0, 100, 0.0, 5))
+    vary = [f"{RATE}=1:9:20"]
+    tissue = load("tissue")
+    plan = plan_sweep(tissue, vary[:0], source="tissue", seed=1, replicates=200)
+    said = foretell(tissue, plan, [], jobs=2)
+    assert said is not None
+    assert "about 2.8 h for 200 rows, 2 at a time" in said
+    quick = plan_sweep(load("two_cells"), vary, source="two_cells", seed=1, hours=0.1)
+    assert foretell(load("two_cells"), quick, vary, jobs=2) is None

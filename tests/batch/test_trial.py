@@ -1,0 +1,286 @@
+"""Trials end to end: pairs share their draws, verdicts do not depend on processes, faults are named."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from exoabm.batch.report import render
+from exoabm.batch.trial import Trial, arm_scenario, run_trial, take
+from exoabm.batch.trial_folder import write_trial
+from exoabm.batch.verdict import Direction, Verdict, judge, paired_effect
+from exoabm.errors import InputError, ScenarioError
+from exoabm.model import ExosomeModel
+from exoabm.scenario.loader import LoadedScenario, parse
+from exoabm.scenario.trials import ReadoutTable
+
+SMALL = """
+[info]
+title = "Small & <quick>"
+question = "Does a donor reach its neighbors?"
+[domain]
+size = ["100 um", "100 um"]
+voxel = "20 um"
+[[layout.group]]
+cell_type = "donor"
+[[layout.group]]
+cell_type = "recipient"
+count = 4
+spacing = "16 um"
+[clock]
+step = "30 min"
+duration = "4 h"
+[record]
+metrics = "1 h"
+[transport]
+hindrance = 0.05
+[[cargo]]
+name = "signal"
+copies = 1
+[[vesicle]]
+name = "exosome"
+cargo = ["signal"]
+[[cell_type]]
+name = "donor"
+releases = "exosome"
+secretion = "poisson"
+[[cell_type]]
+name = "recipient"
+takes_up = ["exosome"]
+saturation = "inf"
+[trial]
+claim = "A donor's vesicles deliver."
+replicates = 5
+sweep_replicates = 3
+limits = ["Anything <else>."]
+[[trial.readout]]
+name = "delivered"
+metric = "recipient_delivered_EV_per_cell"
+unit = "EV"
+[[trial.criterion]]
+readout = "delivered"
+arm = "sending"
+versus = "silent"
+direction = "higher"
+by = 0.05
+[[trial.assumption]]
+name = "phi"
+title = "phi"
+keys = ["vesicle.exosome.delivery_probability"]
+[[arm]]
+name = "silent"
+set = { "cell_type.donor.release_rate" = 0 }
+[[arm]]
+name = "sending"
+[[arm]]
+name = "null"
+note = "The same as the arm before."
+"""
+
+
+def small(text: str = SMALL, **pairs: Any) -> LoadedScenario:
+    overrides = {key.replace("__", "."): str(value) for key, value in pairs.items()}
+    return parse(text.encode(), name="small.toml", folder=Path(), overrides=overrides)
+
+
+@pytest.fixture(scope="module")
+def trial() -> Trial:
+    return run_trial(small())
+
+
+def test_a_null_arm_differs_by_exactly_nothing(trial: Trial) -> None:
+    """Burst for burst: every draw that the mechanism does not touch is shared."""
+    sending, null = trial.values["sending"]["delivered"], trial.values["null"]["delivered"]
+    assert np.ptp(sending) > 0
+    assert (sending == null).all()
+    effect = paired_effect(null, sending)
+    assert (effect.estimate, effect.low, effect.high) == (0.0, 0.0, 0.0)
+
+
+def test_arms_share_what_the_mechanism_does_not_touch() -> None:
+    """Twice the half-life changes the field, but neither the cells' places nor the donor's bursts."""
+    scenario = small()
+    models = [ExosomeModel(scenario, seed=4), ExosomeModel(small(vesicle__exosome__half_life="12 h"), seed=4)]
+    for model in models:
+        model.run()
+    first, second = (model.state for model in models)
+    assert (first.cells.position == second.cells.position).all()
+    assert (first.released == second.released).all()
+    assert (first.fields[0] != second.fields[0]).any()
+
+
+def test_a_claim_that_rests_on_phi_is_called_so(trial: Trial) -> None:
+    (comparison,) = trial.comparisons
+    (sweep,) = trial.sweeps
+    assert trial.base is comparison.verdict is Verdict.SUPPORTS
+    assert trial.verdict is Verdict.DEPENDS
+    assert [p.value for p in sweep.points] == sorted(p.value for p in sweep.points)
+    assert {0.001, 0.01, 0.3} <= {round(p.value, 12) for p in sweep.points}
+    (flip,) = sweep.flips
+    assert flip.verdicts == (Verdict.AGAINST, Verdict.SUPPORTS)
+    assert flip.between[1] <= 0.01
+    assert run_trial(small(), sweep=False).verdict is Verdict.SUPPORTS
+
+
+def test_the_number_of_processes_changes_nothing(trial: Trial) -> None:
+    again = run_trial(small(), jobs=2)
+    for arm, readouts in trial.values.items():
+        assert (again.values[arm]["delivered"] == readouts["delivered"]).all()
+    assert again.sweeps == trial.sweeps
+    assert again.comparisons == trial.comparisons
+
+
+def test_the_folder_of_a_trial(trial: Trial, tmp_path: Path) -> None:
+    write_trial(trial, tmp_path / "out")
+    folder = tmp_path / "out"
+    said = json.loads((folder / "trial.json").read_text())
+    assert said["verdict"] == "assumption-dependent"
+    assert said["disclaimer"] == "Not for clinical use."
+    rows = list(csv.DictReader((folder / "values.csv").open()))
+    assert len(rows) == 3 * 5
+    assert float(rows[5]["value"]) == trial.values["sending"]["delivered"][0]
+    kept = sorted(path.name for path in (folder / "runs").iterdir())
+    assert kept == ["null-1", "sending-1", "silent-1"]
+    summary = json.loads((folder / "runs" / "sending-1" / "summary.json").read_text())
+    delivered = summary["ledger"]["exosome"]["delivered"] / 4
+    assert delivered == pytest.approx(trial.values["sending"]["delivered"][0], rel=1e-12)
+    page = (folder / "report.html").read_text()
+    assert page == render(trial)
+    with pytest.raises(InputError):
+        write_trial(trial, folder)
+
+
+def test_the_report_stands_alone_and_says_all(trial: Trial) -> None:
+    page = render(trial)
+    for word in ("Not for clinical use", "Anything &lt;else&gt;.", "Small &amp; &lt;quick&gt;", "assumed"):
+        assert word in page
+    assert "<quick>" not in page
+    assert not re.search(r"""(src|href)=|url\(|@import|<script|<link""", page)
+    assert page.count("<svg") == 1 + 1 + 1
+    assert "does not support" in page
+    assert "bonsergent" in page.lower()
+    assert "nan" not in re.sub("[a-z]+nan[a-z]*|nan[a-z]+", "", page.lower())
+
+
+@pytest.mark.parametrize(
+    ("reduce", "at", "expected"),
+    [
+        ("last", None, 2.0),
+        ("max", None, 9.0),
+        ("mean", None, 4.0),
+        ("time_of_max", None, 1.0),
+        ("last", "1 h", 9.0),
+    ],
+)
+def test_readouts(reduce: str, at: str | None, expected: float) -> None:
+    rows = [{"time_h": float(t), "x": v} for t, v in enumerate((1.0, 9.0, 2.0))]
+    table = {"name": "x", "metric": "x", "reduce": reduce} | ({"at": at} if at else {})
+    assert take(ReadoutTable.model_validate(table), rows) == expected
+
+
+def test_what_was_set_by_hand_goes_below_the_arm_and_above_the_rest() -> None:
+    shared = SMALL.replace('limits = ["Anything <else>."]', 'set = { "clock.duration" = "2 h" }')
+    scenario = small(shared, clock__duration="1 h", cell_type__donor__release_rate=30)
+    silent, sending, _ = (arm_scenario(scenario, arm).scenario for arm in scenario.scenario.arm)
+    assert silent.clock.duration == sending.clock.duration == 3600
+    assert silent.cell_type[0].release_rate == 0
+    assert sending.cell_type[0].release_rate == 30 / 3600
+    assert arm_scenario(small(shared), scenario.scenario.arm[0]).scenario.clock.duration == 7200
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('readout = "delivered"', 'readout = "deliverd"', "did you mean 'delivered'"),
+        ('versus = "silent"', 'versus = "quiet"', "no arm of this name"),
+        ('direction = "higher"', 'direction = "better"', "direction"),
+        ('arm = "sending"\nversus', 'arm = "silent"\nversus', "compared with another"),
+        ('claim = "A donor\'s vesicles deliver."', 'claim = "Deliver"', "a claim is a sentence"),
+        ('name = "null"', 'name = "sending"', "stands twice"),
+        ('metric = "recipient_delivered_EV_per_cell"', 'metric = "recipient_deliverd"', "no such column"),
+        (
+            'keys = ["vesicle.exosome.delivery_probability"]',
+            'keys = ["vesicle.exosome.phi"]',
+            "no number has the key",
+        ),
+        ('keys = ["vesicle.exosome.delivery_probability"]', 'keys = ["clock.step"]', "give values"),
+        ("cell_type.donor.release_rate", "cell_type.donor.relase_rate", "did you mean"),
+    ],
+)
+def test_faults_are_named(old: str, new: str, message: str) -> None:
+    assert old in SMALL
+    with pytest.raises(InputError, match=message):
+        run_trial(small(SMALL.replace(old, new, 1)))
+
+
+def test_a_scenario_without_arms_has_no_trial() -> None:
+    with pytest.raises(InputError, match="no trial here"):
+        run_trial(small(SMALL.partition("[trial]")[0]))
+
+
+def test_an_arm_out_of_range_is_refused_before_anything_runs() -> None:
+    with pytest.raises(ScenarioError, match="allowed"):
+        run_trial(small(SMALL.replace('rate" = 0', 'rate" = -1')))
+
+
+def command(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "exoabm.cli", "trial", *words],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_command(tmp_path: Path) -> None:
+    (tmp_path / "small.toml").write_text(SMALL)
+    done = command("small.toml", "--replicates", "3", "--no-sweep", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert (said["verdict"], said["replicates"]) == ("supports", 3)
+    assert (tmp_path / "trials" / "small" / "report.html").exists()
+    for words, reason in (
+        (("small.toml",), "exists"),
+        ((), "--all"),
+        (("two_cells",), "has no"),
+        (("signalling",), "did you mean"),
+    ):
+        failed = command(*words, cwd=tmp_path)
+        assert failed.returncode == 2
+        assert reason in failed.stderr
+        assert "Traceback" not in failed.stderr
+
+
+def test_real_null_trials_seldom_say_supports() -> None:
+    """400 trials whose two arms are the same but for their seeds, drawn from 60 runs of the model.
+
+    Each trial takes 40 of the runs and halves them; 2.5 % are expected to support, 10 of 400. More than 20
+    come by chance once in 700 seeds, were the trials independent.
+    """
+    readout = ReadoutTable.model_validate({"name": "x", "metric": "recipient_taken_up_EV_per_cell"})
+    values = []
+    for seed in range(60):
+        model = ExosomeModel(small(clock__duration="2 h"), seed=seed)
+        model.run()
+        values.append(take(readout, model.history.rows))
+    rng = np.random.default_rng(5)
+    found = []
+    for _ in range(400):
+        drawn = rng.permutation(values)[:40]
+        found.append(judge(paired_effect(drawn[:20], drawn[20:]), Direction.HIGHER))
+    print(found.count(Verdict.SUPPORTS))
+    assert found.count(Verdict.SUPPORTS) <= 20
+    moved = [
+        judge(paired_effect(drawn[:20] + 0.8 * np.std(values), drawn[20:]), Direction.HIGHER)
+        for drawn in (rng.permutation(values)[:40] for _ in range(400))
+    ]
+    assert moved.count(Verdict.SUPPORTS) > 100

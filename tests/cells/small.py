@@ -1,0 +1,48 @@
+"""Small scenarios of living cells, for tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from exoabm import ExosomeModel
+from exoabm.cells.secretion import secrete
+from exoabm.scenario.builder import blueprint, build_state
+from exoabm.scenario.loader import parse
+from exoabm.state import State
+from exoabm.streams import Streams
+
+HEAD = """
+info = { title = "a test" }
+domain = { size = [SIZE, SIZE] }
+clock = { step = "STEP" }
+transport = { engine = "ENGINE" }
+"""
+
+
+def scenario(body: str, *, size: float = 40, step: str = "60 s", engine: str = "continuum") -> bytes:
+    head = HEAD.replace("SIZE", f"{size:g}").replace("STEP", step).replace("ENGINE", engine)
+    return (head + body).encode()
+
+
+def world(body: str, seed: int = 1, **keys: object) -> ExosomeModel:
+    """A model of a scenario without its head."""
+    return ExosomeModel(parse(scenario(body, **keys), name="test", folder=Path()), seed=seed)  # type: ignore[arg-type]
+
+
+def cells_of(body: str, seed: int = 1, **keys: object) -> State:
+    """Cells without an engine, for what they do by themselves."""
+    loaded = parse(scenario(body, **keys), name="test", folder=Path())  # type: ignore[arg-type]
+    return build_state(loaded, blueprint(loaded, seed), Streams(seed))
+
+
+def released(state: State, hours: float, dt: float) -> np.ndarray:
+    """Vesicles of each kind that each cell releases, (n, K)."""
+    total = np.zeros((len(state.cells), len(state.kinds)))
+    for _ in range(round(hours * 3600 / dt)):
+        rows = secrete(state, dt)
+        np.add.at(total, (rows.cell, rows.kind), rows.count)
+        state.step += 1
+        state.time += dt
+    return total

@@ -1,0 +1,253 @@
+"""Cargo in cells: delivered, decaying, made and exported; receptors; saturable lysosomes; added behaviors."""
+
+from __future__ import annotations
+
+import math
+from importlib.metadata import EntryPoint
+
+import numpy as np
+import pytest
+from small import cells_of, released, world
+
+from exoabm.cells import behaviors
+from exoabm.cells.behaviors import Behavior
+from exoabm.errors import InputError
+from exoabm.parameters.parameter import Parameter
+
+PAIR = """
+layout = {{ group = [{{ cell_type = "donor", count = 2 }}, {{ cell_type = "recipient", count = 3 }}] }}
+cargo = [{{ name = "rna", copies = {copies}, {cargo} }}, {{ name = "ash", role = "waste", copies = 1 }}]
+[[vesicle]]
+name = "EV"
+cargo = ["rna", "ash"]
+delivery_probability = 0.3
+processing_rate = "6 / h"
+[[cell_type]]
+name = "donor"
+releases = "EV"
+release_rate = "600 / h"
+[[cell_type]]
+name = "recipient"
+takes_up = ["EV"]
+"""
+
+
+def pair(copies: float = 4, cargo: str = 'half_life = "inf"', **keys: object):
+    return world(PAIR.format(copies=copies, cargo=cargo), **{"size": 100, **keys})  # type: ignore[arg-type]
+
+
+def test_expected_copies_that_reach_the_cytosol_stay_if_nothing_decays() -> None:
+    model = pair()
+    model.run(hours=4)
+    state = model.state
+    delivered = state.trafficking.delivered[:, 0].sum(axis=1)
+    names = [cargo.name for cargo in state.cargos]
+    assert names == ["ash", "rna"]
+    assert delivered[2:].min() > 1
+    assert state.cells.cargo[:, 1] == pytest.approx(4 * delivered, rel=1e-9)
+    assert (state.cells.cargo[:, 0] == 0).all()  # waste has a pool of its own
+
+
+def test_single_vesicles_deliver_the_copies_that_they_carry() -> None:
+    model = pair(engine="vesicles")
+    model.run(hours=4)
+    state = model.state
+    edges = state.book.edges(0)
+    for cell in range(2, 5):
+        mine = edges["recipient"] == cell
+        copies = edges["copies_delivered_rna"][mine].sum()
+        assert state.cells.cargo[cell, 1] == copies > 0
+        assert copies != 4 * edges["delivered"][mine].sum()  # not the mean, but each its own
+
+
+@pytest.mark.parametrize(
+    ("cargo", "hours"),
+    [
+        ('molecule = "mRNA"', 9),
+        ('molecule = "miRNA"', 120),
+        ('molecule = "protein"', 46),
+        ('molecule = "mRNA", half_life = "2 h"', 2),
+    ],
+)
+def test_cargo_decays_by_its_half_life(cargo: str, hours: float) -> None:
+    state = pair(cargo=cargo).state
+    state.cells.cargo[:, 1] = 100.0
+    released(state, hours, 360.0)
+    assert state.cells.cargo[:, 1] == pytest.approx([50.0] * 5, rel=1e-9)
+
+
+@pytest.mark.parametrize("molecule", ["lipid", "small_molecule", "misfolded_protein"])
+def test_other_molecules_stay_unless_told_otherwise(molecule: str) -> None:
+    assert pair(cargo=f'molecule = "{molecule}"').state.cargos[1].decay_rate == 0
+
+
+HOLDER = """
+layout = {{ group = [{{ cell_type = "cell", arrange = "overlapping", count = {n} }}] }}
+cargo = [{{ name = "rna", copies = 2 }}]
+vesicle = [{{ name = "EV", cargo = ["rna"] }}]
+[[cell_type]]
+name = "cell"
+secretion = "poisson"
+[[cell_type.holds]]
+cargo = "rna"
+production = "20 / h"
+clearance = "0.3 / h"
+export = "0.1 / h"
+vesicle = "EV"
+"""
+
+
+@pytest.mark.parametrize("dt", [60.0, 3600.0])
+def test_expected_copies_settle_where_their_equation_does(dt: float) -> None:
+    """20 / 0.4 = 50, of which 5 /h leave, two in each vesicle; whatever the step."""
+    state = cells_of(HOLDER.format(n=2))
+    released(state, 100, dt)
+    assert state.cells.cargo[:, 0] == pytest.approx([50, 50], rel=1e-9)
+    assert released(state, 10, dt) == pytest.approx(np.full((2, 1), 25.0), rel=1e-9)
+
+
+def test_whole_copies_are_poisson_around_them() -> None:
+    """Production and loss of single copies: mean and variance 50, to 3 standard errors; steps of 36 s."""
+    n = 4000
+    state = cells_of(HOLDER.format(n=n), engine="vesicles")
+    sent = released(state, 20, 36.0)
+    copies = state.cells.cargo[:, 0]
+    made = 50 * (1 - math.exp(-0.4 * 20))
+    assert copies.mean() == pytest.approx(made, abs=3 * math.sqrt(50 / n) + 0.002 * 50)
+    assert copies.var() == pytest.approx(50, rel=3 * math.sqrt(2 / n) + 0.004)
+    assert copies.mean() != pytest.approx(made * 1.05, abs=3 * math.sqrt(50 / n) + 0.002 * 50)
+    exported = 0.1 * (50 * 20 - made / 0.4) / 2
+    assert sent.mean() == pytest.approx(exported, rel=0.01)
+
+
+BOUND = """
+layout = {{ group = [{{ cell_type = "cell", count = 1 }}] }}
+vesicle = [{{ name = "EV" {ligand} }}]
+[[cell_type]]
+name = "cell"
+{keys}
+"""
+
+
+def test_receptors_bind_what_has_their_ligand() -> None:
+    """k_a = N k_on and Km = (k_off + k_int)/k_on; without ligand or receptor nothing is bound."""
+    keys = 'receptor = [{ name = "r", number = 100 }]'
+    ligand = ', ligand = "r", binding_rate = "0.5 um^3/s"'
+    cell = cells_of(BOUND.format(ligand=ligand, keys=keys)).types[0]
+    assert cell.uptake_rate[0] == pytest.approx(50.0)
+    assert cell.saturation[0] == pytest.approx((7 / 3600) / 0.5)
+    for missing in ({"ligand": "", "keys": keys}, {"ligand": ligand, "keys": ""}):
+        assert cells_of(BOUND.format(**missing)).types[0].uptake_rate[0] == 0
+    plain = cells_of(BOUND.format(ligand="", keys='takes_up = ["EV"]')).types[0]
+    assert plain.uptake_rate[0] == pytest.approx(14.0)
+    default = cells_of(BOUND.format(ligand=', ligand = "r"', keys='receptor = [{ name = "r" }]')).types[0]
+    assert default.uptake_rate[0] == pytest.approx(14.0, rel=0.01)
+    assert default.saturation[0] == pytest.approx(plain.saturation[0], rel=0.01)
+
+
+CROWD = """
+layout = { group = [{ cell_type = "donor", count = 4 }, { cell_type = "cell", count = 12 }] }
+vesicle = [{ name = "EV", ligand = "r", binding_rate = "0.5 um^3/s" }]
+[[cell_type]]
+name = "donor"
+releases = "EV"
+release_rate = "3000 / h"
+[[cell_type]]
+name = "cell"
+receptor = [{ name = "r", number = 10 }]
+"""
+
+
+def test_a_cell_takes_up_no_faster_than_its_receptors_turn_over() -> None:
+    """10 receptors bind at most 10 (k_off + k_int) = 70 vesicles an hour; both engines agree to 3 errors."""
+    found = {}
+    for engine in ("continuum", "vesicles"):
+        model = world(CROWD, size=120, engine=engine, step="10 s")
+        model.run(hours=0.5)
+        before = model.state.trafficking.encountered.sum()
+        model.run(hours=0.5)
+        found[engine] = float(model.state.trafficking.encountered.sum() - before)
+        assert (
+            model.state.trafficking.bound.sum(axis=(1, 2)).max() < 12
+        )  # free receptors are counted once a step
+    most = 12 * 35
+    print(found, most)
+    assert 0.6 * most < found["continuum"] < most
+    assert found["vesicles"] == pytest.approx(found["continuum"], abs=3 * math.sqrt(most))
+    # Without saturation they would take up several times as many.
+    assert found["continuum"] < 0.5 * 12 * 5 * 1800 * 0.011
+
+
+STRESSED = """
+layout = {{ group = [{{ cell_type = "cell", count = 3 }}] }}
+cargo = [{{ name = "ash", role = "waste", copies = 1 }}]
+vesicle = [{{ name = "EV", cargo = ["ash"] }}]
+[[cell_type]]
+name = "cell"
+waste = {{ vesicle = "EV", saturation = {saturation} }}
+"""
+
+
+@pytest.mark.parametrize("dt", [60.0, 600.0])
+def test_saturable_lysosomes_settle_higher(dt: float) -> None:
+    """100 = 0.5 w/(1 + w/500) + 0.1 w has the root w = 224.7; without saturation w = 166.7."""
+    for saturation, expected in (("500", 224.745), ("'inf'", 166.667)):
+        state = cells_of(STRESSED.format(saturation=saturation))
+        released(state, 200, dt)
+        w = state.cells.waste
+        assert w == pytest.approx([expected] * 3, rel=1e-4)
+    root = 224.745
+    assert 0.5 * root / (1 + root / 500) + 0.1 * root == pytest.approx(100, rel=1e-4)
+
+
+GLOW = Parameter(
+    "glow", "G", "Rate at which a cell glows.", "1/h", None, (0.0, 100.0), None, ("assumed",), "assumed"
+)
+
+
+def shine(state, value, dt: float) -> None:
+    state.cells.cargo[:, 1] += value * dt
+
+
+LIGHT = Behavior("glow", (("behavior.glow", GLOW),), act=shine)
+
+
+@pytest.fixture
+def glowing(monkeypatch: pytest.MonkeyPatch):
+    """A package that adds a behavior by its entry point."""
+    module = type("module", (), {"LIGHT": LIGHT, "wrong": 3})
+
+    def points(group: str):
+        return [EntryPoint("glow", glowing.value, group)] if group == behaviors.GROUP else []
+
+    glowing.value = "package:LIGHT"
+    monkeypatch.setattr(behaviors, "entry_points", points)
+    monkeypatch.setattr(EntryPoint, "load", lambda self: getattr(module, self.value.partition(":")[2]))
+    behaviors.added.cache_clear()
+    yield glowing
+    behaviors.added.cache_clear()
+
+
+def test_a_package_adds_a_behavior(glowing) -> None:
+    text = PAIR.format(copies=1, cargo='half_life = "inf"') + 'behavior = { glow = "6 / h" }\n'
+    row = '[[response]]\ncell_type = "recipient"\nsignal = "time"\nincreases = "glow"\n'
+    row += 'to = "12 / h"\nhalf_max = "1 s"\nhill = 50\n'
+    for rows, expected in (("", 6), (row, 11.9)):  # at rest in the first of 60 steps
+        model = world(text + rows, size=100)
+        model.run(hours=1)
+        delivered = model.state.trafficking.delivered.sum(axis=(1, 2))
+        assert model.state.behaviors == ("glow",)
+        glow = model.state.cells.cargo[:, 1] - delivered
+        assert glow == pytest.approx([0, 0, *[expected] * 3], rel=1e-9, abs=1e-9)
+
+
+def test_an_added_behavior_that_is_none_is_named(glowing) -> None:
+    glowing.value = "package:wrong"
+    with pytest.raises(InputError, match="'glow' of package:wrong is not a Behavior"):
+        pair()
+
+
+def test_a_behavior_that_nobody_adds_is_named() -> None:
+    text = PAIR.format(copies=1, cargo='half_life = "inf"') + 'behavior = { glow = "6 / h" }\n'
+    with pytest.raises(InputError, match="no package adds a behavior 'glow'"):
+        world(text, size=100)

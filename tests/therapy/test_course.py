@@ -1,0 +1,194 @@
+"""Doses in a model: what enters is in the ledger and the graph, under a label of its own; off is absent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from exoabm import ExosomeModel
+from exoabm.batch.run import run_to_folder
+from exoabm.errors import ScenarioError
+from exoabm.observe import checkpoint
+from exoabm.scenario.loader import LoadedScenario, parse
+
+TISSUE = """
+[info]
+title = "A patch of tumor"
+[domain]
+size = ["200 um", "200 um"]
+thickness = "15 um"
+[[layout.group]]
+cell_type = "vessel"
+arrange = "points"
+points = [["105 um", "105 um"], ["45 um", "45 um"]]
+[[layout.group]]
+cell_type = "tumor"
+count = 30
+spacing = "20 um"
+[clock]
+step = "10 min"
+duration = "6 h"
+[[cargo]]
+name = "drug"
+copies = 100
+[[vesicle]]
+name = "carrier"
+cargo = ["drug"]
+[[vesicle]]
+name = "drug_alone"
+comparator = "free_drug"
+cargo = ["drug"]
+[[cell_type]]
+name = "vessel"
+[[cell_type]]
+name = "tumor"
+takes_up = ["carrier", "drug_alone"]
+saturation = "inf"
+"""
+DOSE = """
+[pharmacokinetics]
+[[dose]]
+name = "treatment"
+vesicle = "carrier"
+molecule = "drug_alone"
+route = "intravenous"
+particles = 1e10
+through = "vessel"
+"""
+ROUTES = ("local", "intravenous", "intraperitoneal", "subcutaneous", "implant")
+
+
+def tissue(text: str = TISSUE + DOSE, **pairs: Any) -> LoadedScenario:
+    overrides = {key.replace("__", "."): str(value) for key, value in pairs.items()}
+    return parse(text.encode(), name="tumor", folder=Path(), overrides=overrides)
+
+
+def treated(hours: float = 6, seed: int = 1, **pairs: Any) -> ExosomeModel:
+    model = ExosomeModel(tissue(**pairs), seed=seed)
+    model.run(hours=hours)
+    return model
+
+
+@pytest.mark.parametrize("engine", ["continuum", "vesicles"])
+@pytest.mark.parametrize("route", [*ROUTES, "tissue"])
+def test_what_enters_is_in_the_ledger_under_its_own_label(engine: str, route: str) -> None:
+    pairs = {"transport__engine": engine, "dose__treatment__route": route, "dose__treatment__particles": 1e10}
+    small = {"tissue": 1000, "local": 1e7, "implant": 1e7}
+    pairs["dose__treatment__particles"] = small.get(route, 1e10)
+    if engine == "vesicles":
+        pairs["cargo__drug__copies"] = 0.01
+    state = treated(hours=2, **pairs).state
+    assert state.labels.names[-1] == "dose"
+    tolerance = 1e-9 if engine == "continuum" else 0
+    assert np.abs(state.ledger.residual()).max() <= tolerance
+    entered = state.ledger.entered[:, state.labels.names.index("dose")]
+    assert entered[0] > 0
+    assert entered == pytest.approx(state.ledger.emitted.sum(axis=1))
+    assert state.released.sum() == 0
+    if engine == "continuum":
+        assert entered[0] == pytest.approx(state.measures["treatment_entered_tissue_EV"], rel=1e-12)
+
+
+def test_a_dose_is_a_sender_in_the_graph(tmp_path: Path) -> None:
+    result = run_to_folder(tissue(), tmp_path / "run", seed=1)
+    model = treated()
+    graph = model.communication
+    assert graph.nodes["dose"]["cell_type"] == "dose"
+    taken = model.state.trafficking.internalized.sum()
+    assert graph.nodes["dose"]["out_strength"] == pytest.approx(taken)
+    assert set(model.edges.column("donor_type").to_pylist()) == {"dose"}
+    assert result.summary["communication"]["internalized_by_type"]["dose"]["tumor"] == pytest.approx(taken)
+    row = model.history.rows[-1]
+    assert row["tumor_drug_copies_delivered_per_cell"] > 0
+    assert row["treatment_liver_share"] > 0.1
+    assert model.history.rows[0].keys() == row.keys()
+
+
+def test_the_tissue_gets_its_share_of_what_passes_the_vessels() -> None:
+    """All that the target is given, times the volume of the tissue over the target's."""
+    model = treated(hours=24, dose__treatment__leak_half_life="inf", pharmacokinetics__variability=0)
+    dose = model.course.doses[0]
+    body = dose.kinetics
+    exposure = model.state.subject["treatment/exposure"][body.index("plasma")]
+    share = 200 * 200 * 15 / 0.3e12
+    expected = exposure * body.matrix[body.index("target"), body.index("plasma")] * share
+    assert model.state.measures["treatment_entered_tissue_EV"] == pytest.approx(expected, rel=1e-9)
+    assert expected == pytest.approx(1e10 * 0.0066 * share, rel=0.05)
+
+
+def test_no_dose_is_exactly_no_therapy() -> None:
+    """Two ways of giving nothing, and a scenario that knows no therapy, have the same bits."""
+    sending = TISSUE.replace('name = "vessel"', 'name = "vessel"\nreleases = "carrier"', 1)
+    never = ExosomeModel(tissue(sending), seed=1)
+    withheld = ExosomeModel(tissue(sending + DOSE, dose__treatment__given="false"), seed=1)
+    for model in (never, withheld):
+        assert model.course is None
+        model.run(hours=2)
+    for first, second in zip(never.state.fields, withheld.state.fields, strict=True):
+        assert (first == second).all()
+    assert never.history.rows == withheld.history.rows
+
+
+def test_arms_share_the_subject_and_its_seeds_differ() -> None:
+    first, again, other = (
+        treated(hours=1, seed=seed, dose__treatment__particles=dose).state.measures["treatment_liver_share"]
+        for seed, dose in ((1, 1e10), (1, 1e9), (2, 1e10))
+    )
+    assert first == pytest.approx(again, rel=1e-12)
+    assert first != other
+
+
+@pytest.mark.parametrize("engine", ["continuum", "vesicles"])
+def test_a_treated_model_goes_on_from_a_snapshot(engine: str) -> None:
+    pairs = {"transport__engine": engine, "cargo__drug__copies": 0.01, "dose__treatment__repeats": 3}
+    pairs |= {"dose__treatment__interval": "1 h", "dose__treatment__particles": 1e8}
+    whole = treated(hours=3, **pairs)
+    half = treated(hours=1.5, **pairs)
+    saved = {path: array.copy() for path, array in checkpoint.snapshot(half.state).items()}
+    rest = ExosomeModel(tissue(**pairs), seed=1, snapshot=saved)
+    rest.run(hours=1.5)
+    assert rest.state.measures == whole.state.measures
+    assert (rest.state.trafficking.internalized == whole.state.trafficking.internalized).all()
+
+
+def test_therapeutic_cells_release_while_they_live_and_a_sensitized_host_ends_that() -> None:
+    cells = DOSE.replace("particles = 1e10", "cells = 1e6")
+    naive, sensitized = (
+        ExosomeModel(tissue(TISSUE + cells + "[immunity]\n", immunity__initial_memory=memory), seed=1)
+        for memory in (0, 1)
+    )
+    for model in (naive, sensitized):
+        model.run(hours=24)
+    living = [m.state.measures["treatment_living_share"] for m in (naive, sensitized)]
+    assert living[0] == pytest.approx(0.5, rel=0.02)
+    assert living[1] < living[0]
+    assert naive.state.measures["treatment_released_EV"] == pytest.approx(
+        1e6 * 60 * 24 / np.log(2) * 0.5, rel=0.02
+    )
+    assert naive.state.measures["innate_activation"] > 0
+
+
+@pytest.mark.parametrize(
+    ("pairs", "message"),
+    [
+        ({"dose__treatment__vesicle": "carier"}, "did you mean 'carrier'"),
+        ({"dose__treatment__mass": "1 ug"}, "exactly one of particles"),
+        ({"dose__treatment__face": "x_low"}, "give one"),
+        ({"dose__treatment__reach": "5 um"}, "reach goes with"),
+        ({"dose__treatment__route": "oral"}, "dose.treatment.route"),
+        ({"pharmacokinetics__target__volume": "1e-4 mL", "domain__thickness": "9 mm"}, "smaller than"),
+        ({"pharmacokinetics__liver__blood": "1"}, "unknown key"),
+        ({"dose__treatment__through": "vesel"}, "did you mean 'vessel'"),
+    ],
+)
+def test_faults_are_named(pairs: dict[str, str], message: str) -> None:
+    with pytest.raises(ScenarioError, match=message):
+        ExosomeModel(tissue(**pairs), seed=1)
+
+
+def test_a_route_through_the_body_needs_one() -> None:
+    with pytest.raises(ScenarioError, match="needs a body to pass"):
+        tissue(TISSUE + DOSE.replace("[pharmacokinetics]", ""))
