@@ -30,7 +30,7 @@ _TABLES: dict[str, type[BaseModel]] = {
     "vesicle": VesicleTable,
     "cell_type": CellTypeTable,
 }
-_HIDDEN = ("info.", "record.", "domain.", "layout.", "schema_version")
+_HIDDEN = ("info.", "record.", "domain.", "layout.", "trial.", "schema_version")
 _SHOWN = ("domain.voxel", "domain.thickness")
 _UNITS = {"1": "", "um": "µm", "um^2/s": "µm²/s", "um^3/s": "µm³/s", "1/h": "per h", "1/mL": "per mL"}
 _WORDS = {
@@ -197,6 +197,8 @@ def _span(value: Quantity) -> tuple[float, float]:
         low, high = (max(low, here / SPAN), min(high, here * SPAN)) if here > 0 else (low, min(high, 1.0))
     if math.isfinite(here):
         low, high = min(low, here), max(high, here)
+    elif not math.isfinite(low):
+        low = max(parameter.allowed[0], 1.0)
     return low, high if math.isfinite(high) else max(1.0, 100 * low)
 
 
