@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from exoabm.viz.exchange import Cells, Exchange, Space
     from exoabm.viz.svg import Look
 
+LETTER = 7.2
+"""Width of a letter, at most."""
 MOST_ARROWS = 160
 """Arrows of the network; the strongest are drawn, and the panel says how many are not."""
 
@@ -133,7 +135,7 @@ def heatmap(exchange: Exchange, count: str, look: Look = PAGE) -> str:
     title = "Who sends to whom, by type"
     if not values.size:
         return _nothing(title, "No cell type sends and takes up vesicles here.", look)
-    left, top, right = 120.0, 78.0, 70.0
+    left, top, right = 120.0, 96.0, 70.0
     wide = min(120.0, (WIDTH - left - right) / len(receivers))
     tall = min(46.0, max(24.0, 300 / len(senders)))
     highest = float(values.max()) or 1.0
@@ -141,15 +143,16 @@ def heatmap(exchange: Exchange, count: str, look: Look = PAGE) -> str:
         label(left + wide * len(receivers) / 2, 16, "receive →", look, text_anchor="middle", fill=look.muted),
         label(8, top + 4, "send ↓", look, fill=look.muted),
     ]
+    tilted = max(map(len, receivers)) * LETTER > wide
     for j, name in enumerate(named(receivers)):
         x = left + (j + 0.5) * wide
-        parts += [_swatch(exchange, receivers[j], x, top - 12, look), _name(name, x, top - 26, wide, look)]
+        parts += [_swatch(exchange, receivers[j], x, top - 12, look), _name(name, x, top - 26, tilted, look)]
     for i, name in enumerate(named(senders)):
         y = top + (i + 0.5) * tall
         parts += [_swatch(exchange, senders[i], left - 14, y, look)]
         parts.append(label(left - 26, y + 4, _short(name, 13), look, text_anchor="end"))
         for j in range(len(receivers)):
-            share = math.sqrt(float(values[i, j]) / highest)
+            depth = 0.06 + 0.86 * math.sqrt(float(values[i, j]) / highest)
             words = f"{senders[i]} → {receivers[j]}: {number(float(values[i, j]))} {WORDS[count]}"
             parts.append(
                 tag(
@@ -160,11 +163,11 @@ def heatmap(exchange: Exchange, count: str, look: Look = PAGE) -> str:
                     height=tall - 2,
                     rx=4,
                     fill=look.accent,
-                    fill_opacity=0.05 + 0.75 * share,
+                    fill_opacity=depth,
                     title=words,
                 )
             )
-            ink = "#FFFFFF" if share > 0.75 else look.ink
+            ink = look.on_accent if depth > 0.78 else look.ink
             parts.append(
                 label(
                     left + (j + 0.5) * wide,
@@ -448,12 +451,11 @@ def _swatch(exchange: Exchange, name: str, x: float, y: float, look: Look) -> st
     return mark(style.role, x, y, 11, fill=look.hue(style.color))
 
 
-def _name(name: str, x: float, y: float, wide: float, look: Look) -> str:
-    if wide >= 6.5 * min(len(name), 14):
-        return label(x, y, _short(name, 14), look, text_anchor="middle")
-    return label(
-        0, 0, _short(name, 10), look, transform=f"translate({x - 6:.1f} {y:.1f}) rotate(-35)", font_size=11
-    )
+def _name(name: str, x: float, y: float, tilted: bool, look: Look) -> str:
+    if not tilted:
+        return label(x, y, name, look, text_anchor="middle")
+    place = f"translate({x - 4:.1f} {y:.1f}) rotate(-32)"
+    return label(0, 0, _short(name, 14), look, transform=place, font_size=11.5)
 
 
 def _frame(width: float, height: float, look: Look) -> str:

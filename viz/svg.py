@@ -35,6 +35,11 @@ class Look:
     follows: bool = False
     """Whether colors are the page's, and turn with it."""
 
+    @property
+    def on_accent(self) -> str:
+        """Of letters on the accent."""
+        return f"var(--brand-ink, {palette.PAPER})" if self.follows else palette.PAPER
+
     def hue(self, color: str) -> str:
         """A color of the palette; on the page a brighter one in the dark."""
         return f"var(--hue-{color[1:].lower()}, {color})" if self.follows else color
@@ -77,7 +82,7 @@ def drawing(width: float, height: float, parts: Iterable[str], *, title: str, wo
         viewBox=f"0 0 {_value(width)} {_value(height)}",
         role="img",
         aria_label=f"{title}. {words}",
-        font_family=FONT,
+        font_family="inherit" if look.follows else FONT,
         font_size=12,
     )
 
