@@ -220,6 +220,10 @@ def _Bench(
             session.pause()
         tab.set(name)
 
+    def step() -> None:
+        past.set(-1)
+        session.step()
+
     def scrub(index: int) -> None:
         session.pause()
         past.set(int(index))
@@ -271,7 +275,7 @@ def _Bench(
                 position=past.value,
                 on_go=go,
                 on_pause=session.pause,
-                on_step=lambda: (past.set(-1), session.step()),
+                on_step=step,
                 on_reset=lambda: again(play=False),
                 on_speed=set_speed,
                 on_scrub=scrub,

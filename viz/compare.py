@@ -104,6 +104,11 @@ def _Pair(setup: Setup, key: str, value: str, values: tuple[str, ...], on_again:
     if twins is None:
         html("p", "exo-wrong-answer", text=problem, attributes={"role": "alert"})
         return
+
+    def set_speed(text: str) -> None:
+        twins.speed = float(text)
+        pulse.set(pulse.peek() + 1)
+
     with html("div", "exo-player exo-pair-player"):
         if twins.playing:
             Press("Pause both", twins.pause, "exo-go")
@@ -115,7 +120,7 @@ def _Pair(setup: Setup, key: str, value: str, values: tuple[str, ...], on_again:
             label="Speed",
             value=f"{twins.speed:g}",
             options=[[f"{s:g}", _pace(s)] for s in SPEEDS],
-            on_value=lambda s: (setattr(twins, "speed", float(s)), pulse.set(pulse.peek() + 1)),
+            on_value=set_speed,
         )
     if twins.error:
         html("p", "exo-wrong-answer", text=twins.error, attributes={"role": "alert"})

@@ -21,6 +21,7 @@ from exoabm.domain import Face
 from exoabm.errors import InputError
 from exoabm.observe import palette
 from exoabm.observe.communication import EDGE_COLUMNS, edge_table
+from exoabm.scenario.living import may_donate
 from exoabm.scenario.loader import MAX_BYTES, parse
 from exoabm.state import RESERVOIR
 
@@ -301,7 +302,7 @@ def scenario_of(about: dict[str, Any]) -> Scenario:
 def cells_of(table: pa.Table, scenario: Scenario) -> Cells:
     """The cells in rows of ``cells.parquet`` of one moment."""
     words = _words(table["cell_type"])
-    parts = [_Part(t.name, _donates(t), _takes(t)) for t in scenario.cell_type]
+    parts = [_Part(t.name, _donates(scenario, t), _takes(t)) for t in scenario.cell_type]
     parts += [_Part(name, False, 0.0) for name in sorted(set(words) - {p.name for p in parts})]
     index = {part.name: i for i, part in enumerate(parts)}
     kind = np.array([index[word] for word in words], dtype=np.int64)
@@ -326,9 +327,11 @@ def space_of(scenario: Scenario, position: np.ndarray) -> Space:
     return Space(low, size, periodic)
 
 
-def _donates(cell: CellTypeTable) -> bool:
+def _donates(scenario: Scenario, cell: CellTypeTable) -> bool:
     exports = cell.waste is not None and float(cell.waste.export_rate) > 0
-    return exports or (cell.releases is not None and float(cell.release_rate) > 0)
+    exports = exports or any(float(held.export) > 0 for held in cell.holds)
+    releases = cell.releases is not None or cell.mvb is not None
+    return exports or (releases and float(cell.release_rate) > 0) or may_donate(scenario, cell)
 
 
 def _takes(cell: CellTypeTable) -> float:

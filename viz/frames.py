@@ -9,7 +9,7 @@ Everything is little-endian, and arrays stand in the order of their alignment::
     type      uint8 (n)       index of the cell type
     received  uint8 (n)       vesicles taken up until now, 255 log(1 + N) / log(1 + FULL)
     stage     uint8 (n)       0 nothing yet, 1 took vesicles up, 2 cargo delivered
-    origin    uint8 (m)       index of the donor's cell type, 255 for a reservoir
+    origin    uint8 (m)       index of the donor's cell type, 255 where no cell sent it
     field     uint8 (h, w)    concentration, 255 sqrt(c / scale); row 0 at low y
 
 A volume is seen from above: the field is averaged along z.
@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from exoabm.state import RESERVOIR
 from exoabm.vesicle import Status
 
 if TYPE_CHECKING:
@@ -177,7 +176,7 @@ def _dots(state: State) -> tuple[np.ndarray, np.ndarray, int]:
     if free > MOST_DOTS:
         rows = rows[swarm.id[rows] % -(-free // MOST_DOTS) == 0][:MOST_DOTS]
     names = [t.name for t in state.types]
-    types = [UNKNOWN_ORIGIN if name == RESERVOIR else names.index(name) for name in state.labels.types]
+    types = [names.index(name) if name in names else UNKNOWN_ORIGIN for name in state.labels.types]
     origin = np.array(types, np.uint8)[swarm.label[rows]]
     return _shares(state, swarm.x[rows], swarm.y[rows]), origin, free
 

@@ -43,7 +43,7 @@ def picture(frame: bytes) -> Picture:
     def take(dtype: type, *shape: int) -> np.ndarray:
         nonlocal at
         count = int(np.prod(shape))
-        found = np.frombuffer(frame, dtype, count, at).reshape(shape)
+        found: np.ndarray = np.frombuffer(frame, dtype, count, at).reshape(shape)
         at += found.nbytes
         return found
 

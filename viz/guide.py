@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import solara
 
@@ -104,7 +104,7 @@ def _Lesson(
             for i, step in enumerate(lesson.steps):
                 with html("li", "exo-here" if i == at.value else "exo-done" if done[i] else ""):
                     state = "done" if done[i] else "open"
-                    label = {"aria-label": f"Step {i + 1}, {step.title}, {state}"}
+                    label: dict[str, Any] = {"aria-label": f"Step {i + 1}, {step.title}, {state}"}
                     if i == at.value:
                         label["aria-current"] = "step"
                     if i > first:

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
+from pydantic import BaseModel
+
 from exoabm.errors import InputError
 from exoabm.parameters import Quantity, format_citation
 from exoabm.scenario.loader import entries
@@ -23,8 +25,12 @@ SHARES = 1000
 SPAN = 10.0
 """A slider goes from a tenth of the value to ten times it where nothing was published."""
 
-_TABLES = {"transport": Transport, "vesicle": VesicleTable, "cell_type": CellTypeTable}
-_HIDDEN = ("info.", "record.", "domain.", "layout.", "schema_version")
+_TABLES: dict[str, type[BaseModel]] = {
+    "transport": Transport,
+    "vesicle": VesicleTable,
+    "cell_type": CellTypeTable,
+}
+_HIDDEN = ("info.", "record.", "domain.", "layout.", "trial.", "schema_version")
 _SHOWN = ("domain.voxel", "domain.thickness")
 _UNITS = {"1": "", "um": "µm", "um^2/s": "µm²/s", "um^3/s": "µm³/s", "1/h": "per h", "1/mL": "per mL"}
 _WORDS = {
@@ -191,6 +197,8 @@ def _span(value: Quantity) -> tuple[float, float]:
         low, high = (max(low, here / SPAN), min(high, here * SPAN)) if here > 0 else (low, min(high, 1.0))
     if math.isfinite(here):
         low, high = min(low, here), max(high, here)
+    elif not math.isfinite(low):
+        low = max(parameter.allowed[0], 1.0)
     return low, high if math.isfinite(high) else max(1.0, 100 * low)
 
 

@@ -12,8 +12,6 @@ from exoabm.errors import ResourceError
 if TYPE_CHECKING:
     from exoabm.scenario.builder import Blueprint
 
-SCREEN_HOURS = 24.0 * 14
-
 
 @dataclass(frozen=True)
 class Limits:
@@ -36,7 +34,7 @@ class Limits:
     concentrations: int = 4_000_000
     contacts: int = 500_000
     vesicles: int = 200_000
-    hours: float = SCREEN_HOURS
+    hours: float = 24.0 * 60
 
     def admit(self, plan: Blueprint, hours: float) -> None:
         """Refuse a model that is too large for the page.

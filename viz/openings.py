@@ -107,6 +107,131 @@ OPENINGS = {
         ),
         speed=1800.0,
     ),
+    "relay": Opening(
+        sentence="Sources at the left end of a strip of tissue send a message in vesicles; the cells between "
+        "take it up and, once they hold enough, send it on. Readers wait at the right end.",
+        question="Make the message ten times smaller, 10 copies in a vesicle. Will it still get through?",
+        answers=("As fast", "More slowly", "It gets stuck"),
+        afterwards="Set the copies to 10, press Go, and watch how far the filled cells reach.",
+        controls=(
+            "cargo.message.copies",
+            "response.handing_on.half_max",
+            "vesicle.exosome.delivery_probability",
+            "cell_type.source.release_rate",
+            "transport.hindrance",
+        ),
+        overrides=(("transport.engine", "vesicles"),),
+        speed=10800.0,
+    ),
+    "chemotaxis": Opening(
+        sentence="A leader in the middle (triangle) sends a fixed amount of cargo in vesicles; the followers "
+        "around it (circles) crawl to where the vesicles that they meet came from.",
+        question="Pack 16 copies into a vesicle instead of 128, eight times as many vesicles. Will they come "
+        "sooner?",
+        answers=("Sooner", "At the same time", "Later, or not at all"),
+        afterwards="Set the copies to 16 and the release rate to 125 per h, and press Go.",
+        controls=(
+            "cargo.signal.copies",
+            "cell_type.leader.release_rate",
+            "cell_type.follower.follows.speed",
+            "cell_type.follower.follows.half_max",
+            "cell_type.follower.uptake_rate",
+        ),
+        speed=600.0,
+    ),
+    "native_mirna": Opening(
+        sentence="Donors (triangles) release vesicles with a native miRNA, one copy in 121 vesicles; "
+        "the recipients around them would change their type if enough copies arrived.",
+        question="Each recipient takes up hundreds of vesicles. How many copies reach its cytosol in three "
+        "days?",
+        answers=("Hundreds", "About ten", "Less than one"),
+        afterwards="Press Go, and compare taken up with delivered; then multiply by the copies in a vesicle.",
+        controls=(
+            "cargo.mirna.copies",
+            "vesicle.exosome.delivery_probability",
+            "cell_type.donor.release_rate",
+            "cell_type.recipient.uptake_rate",
+            "response.reprogramming.half_max",
+        ),
+        overrides=(("transport.engine", "vesicles"),),
+        speed=3600.0,
+    ),
+    "disease_progression": Opening(
+        sentence="One cell in the middle holds seeds of a misfolded protein. They replicate, leave in "
+        "vesicles and start anew in the cells that take these up; phagocytes clear what they catch.",
+        question="Halve the export of seeds from neurons. Will the disease need twice as long to spread?",
+        answers=("Twice as long", "A little longer", "Just as long"),
+        afterwards="Set the export of neurons to 0.005 per h, press Go, and look at the seeds per neuron.",
+        controls=(
+            "cell_type.neuron.holds.seed.export",
+            "cell_type.neuron.holds.seed.replication",
+            "cell_type.phagocyte.uptake_rate",
+            "layout.group.phagocyte.count",
+            "vesicle.exosome.delivery_probability",
+        ),
+        speed=10800.0,
+    ),
+    "tumor_delivery": Opening(
+        sentence="A patch of tumor with four capillaries, fed from the blood of a mouse that was given a "
+        "drug in vesicles. What leaves the blood here is taken up by tumor and stroma.",
+        question="Tumor cells take targeted vesicles up five times as fast. Will five times the drug arrive?",
+        answers=("Five times", "About twice", "Hardly more"),
+        afterwards="Set the uptake rate of the tumor to 70 µm³/s, press Go, and compare taken up per cell.",
+        controls=(
+            "cell_type.tumor.uptake_rate",
+            "cargo.drug.copies",
+            "vesicle.vesicle.delivery_probability",
+            "transport.hindrance",
+            "vesicle.vesicle.half_life",
+        ),
+        speed=3600.0,
+    ),
+    "delivery_routes": Opening(
+        sentence="A small patch of the target, cell by cell, around one capillary: what reaches it of ten "
+        "billion vesicles that a mouse was given into a vein.",
+        question="Of ten billion vesicles in the vein, how many enter this patch of twelve cells?",
+        answers=("Millions", "Thousands", "Some tens"),
+        afterwards="Press Go, and read the vesicles released into the patch.",
+        controls=(
+            "dose.dose.drainage_half_life",
+            "dose.dose.target_permeability",
+            "cell_type.target.uptake_rate",
+            "vesicle.vesicle.delivery_probability",
+            "transport.hindrance",
+        ),
+        speed=10800.0,
+    ),
+    "exosome_vs_cell_therapy": Opening(
+        sentence="A patch of the target in a mouse that was given a million therapeutic cells: they release "
+        "vesicles in its blood until the host has killed them.",
+        question="Let the cells live three times as long. Will three times as many vesicles arrive here?",
+        answers=("Three times", "Fewer: the host kills them", "As many"),
+        afterwards="Set the half-life of the cells to three times its value, and press Go.",
+        controls=(
+            "dose.cells.therapeutic_half_life",
+            "dose.cells.release_rate",
+            "immunity.antigen_half",
+            "cell_type.target.uptake_rate",
+            "vesicle.vesicle.delivery_probability",
+        ),
+        speed=10800.0,
+    ),
+    "production": Opening(
+        sentence="A small piece of a culture dish under a millimeter of medium: the producers release "
+        "vesicles in bursts, and take some of them up again.",
+        question="Twice as many producers in the dish: will each leave as many vesicles in the medium?",
+        answers=("As many", "Somewhat fewer", "Half as many"),
+        afterwards="Set the producers to 16, press Go, and compare the vesicles taken up per cell.",
+        controls=(
+            "layout.group.producer.count",
+            "cell_type.producer.release_rate",
+            "cell_type.producer.uptake_rate",
+            "vesicle.vesicle.half_life",
+            "cell_type.producer.ilvs_per_mvb",
+        ),
+        overrides=(("transport.engine", "vesicles"),),
+        speed=3600.0,
+    ),
 }
 
 _USUAL = ("release_rate", "uptake_rate", "half_life", "hindrance", "delivery_probability")

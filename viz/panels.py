@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from exoabm.viz.exchange import Cells, Exchange, Space
     from exoabm.viz.svg import Look
 
+LETTER = 7.2
+"""Width of a letter, at most."""
 MOST_ARROWS = 160
 """Arrows of the network; the strongest are drawn, and the panel says how many are not."""
 
@@ -72,7 +74,7 @@ def network(exchange: Exchange, count: str, look: Look = PAGE) -> str:
                 at[end[i]],
                 title=f"cell {cells.ids[start[i]]} → cell {cells.ids[end[i]]}: "
                 f"{number(float(value[i]))} {WORDS[count]}",
-                stroke=cells.styles[cells.type[start[i]]].color,
+                stroke=look.hue(cells.styles[cells.type[start[i]]].color),
                 stroke_width=0.4 + 2.6 * math.sqrt(share),
                 stroke_opacity=0.15 + 0.6 * share,
             )
@@ -133,7 +135,7 @@ def heatmap(exchange: Exchange, count: str, look: Look = PAGE) -> str:
     title = "Who sends to whom, by type"
     if not values.size:
         return _nothing(title, "No cell type sends and takes up vesicles here.", look)
-    left, top, right = 120.0, 78.0, 70.0
+    left, top, right = 120.0, 96.0, 70.0
     wide = min(120.0, (WIDTH - left - right) / len(receivers))
     tall = min(46.0, max(24.0, 300 / len(senders)))
     highest = float(values.max()) or 1.0
@@ -141,15 +143,16 @@ def heatmap(exchange: Exchange, count: str, look: Look = PAGE) -> str:
         label(left + wide * len(receivers) / 2, 16, "receive →", look, text_anchor="middle", fill=look.muted),
         label(8, top + 4, "send ↓", look, fill=look.muted),
     ]
+    tilted = max(map(len, receivers)) * LETTER > wide
     for j, name in enumerate(named(receivers)):
         x = left + (j + 0.5) * wide
-        parts += [_swatch(exchange, receivers[j], x, top - 12), _name(name, x, top - 26, wide, look)]
+        parts += [_swatch(exchange, receivers[j], x, top - 12, look), _name(name, x, top - 26, tilted, look)]
     for i, name in enumerate(named(senders)):
         y = top + (i + 0.5) * tall
-        parts += [_swatch(exchange, senders[i], left - 14, y)]
+        parts += [_swatch(exchange, senders[i], left - 14, y, look)]
         parts.append(label(left - 26, y + 4, _short(name, 13), look, text_anchor="end"))
         for j in range(len(receivers)):
-            share = math.sqrt(float(values[i, j]) / highest)
+            depth = 0.06 + 0.86 * math.sqrt(float(values[i, j]) / highest)
             words = f"{senders[i]} → {receivers[j]}: {number(float(values[i, j]))} {WORDS[count]}"
             parts.append(
                 tag(
@@ -160,11 +163,11 @@ def heatmap(exchange: Exchange, count: str, look: Look = PAGE) -> str:
                     height=tall - 2,
                     rx=4,
                     fill=look.accent,
-                    fill_opacity=0.05 + 0.75 * share,
+                    fill_opacity=depth,
                     title=words,
                 )
             )
-            ink = "#FFFFFF" if share > 0.75 else look.ink
+            ink = look.on_accent if depth > 0.78 else look.ink
             parts.append(
                 label(
                     left + (j + 0.5) * wide,
@@ -249,7 +252,7 @@ def chord(exchange: Exchange, count: str, look: Look = PAGE) -> str:
     for a, b, v in sorted(flows, key=lambda flow: -flow[2]):
         ribbon = _ribbon(center, inner - 2, inner - 12, ends[a, b, "from"], ends[a, b, "to"])
         words = f"{names[a]} → {names[b]}: {number(v)} {WORDS[count]} ({100 * v / total:.1f} %)"
-        color = exchange.style(names[a]).color
+        color = look.hue(exchange.style(names[a]).color)
         parts.append(
             tag("path", d=ribbon, fill=color, fill_opacity=0.5, stroke=color, stroke_width=0.5, title=words)
         )
@@ -257,12 +260,17 @@ def chord(exchange: Exchange, count: str, look: Look = PAGE) -> str:
         style = exchange.style(names[i])
         arc = _ring(center, inner, outer, begin[i], begin[i] + span[i])
         parts.append(
-            tag("path", d=arc, fill=style.color, title=f"{names[i]}: sent and received {number(size[i])}")
+            tag(
+                "path",
+                d=arc,
+                fill=look.hue(style.color),
+                title=f"{names[i]}: sent and received {number(size[i])}",
+            )
         )
         angle = begin[i] + span[i] / 2
         x, y = _polar(center, outer + 16, angle)
         side = "start" if math.cos(angle) > 0.2 else "end" if math.cos(angle) < -0.2 else "middle"
-        parts.append(mark(style.role, x, y, 9, fill=style.color))
+        parts.append(mark(style.role, x, y, 9, fill=look.hue(style.color)))
         offset = {"start": 10.0, "end": -10.0, "middle": 0.0}[side]
         lift = 4.0 if side != "middle" else (18.0 if math.sin(angle) > 0 else -10.0)
         parts.append(label(x + offset, y + lift, _short(named([names[i]])[0], 16), look, text_anchor=side))
@@ -319,7 +327,9 @@ def strength_words(exchange: Exchange, count: str) -> str:
         return "Nothing has been received yet."
     order = np.argsort(distance, kind="stable")
     share = np.cumsum(value[order]) / value.sum()
-    half, most = (float(distance[order][min(np.searchsorted(share, q), len(share) - 1)]) for q in (0.5, 0.9))
+    half, most = (
+        float(distance[order][min(int(np.searchsorted(share, q)), len(share) - 1)]) for q in (0.5, 0.9)
+    )
     if half == 0:
         return (
             f"Most {WORDS[count]} stayed among cells of the sending type, where only the type of the sender "
@@ -379,10 +389,10 @@ def _marks(
             float(at[i, 0]),
             float(at[i, 1]),
             radius * (0.7 + 0.6 * amount),
-            fill=style.color,
-            fill_opacity=1 if sent[i] else 0.35 + 0.65 * amount,
-            stroke=look.paper,
-            stroke_width=0.8,
+            fill=look.hue(style.color),
+            fill_opacity=1 if sent[i] else 0.12 + 0.88 * amount,
+            stroke=look.paper if sent[i] else look.hue(style.color),
+            stroke_width=0.9,
             title=f"{style.name} {cells.ids[i]}: received {number(float(got[i]))}, "
             f"sent {number(float(sent[i]))}",
         )
@@ -436,17 +446,16 @@ def _ribbon(
     )
 
 
-def _swatch(exchange: Exchange, name: str, x: float, y: float) -> str:
+def _swatch(exchange: Exchange, name: str, x: float, y: float, look: Look) -> str:
     style = exchange.style(name)
-    return mark(style.role, x, y, 11, fill=style.color)
+    return mark(style.role, x, y, 11, fill=look.hue(style.color))
 
 
-def _name(name: str, x: float, y: float, wide: float, look: Look) -> str:
-    if wide >= 6.5 * min(len(name), 14):
-        return label(x, y, _short(name, 14), look, text_anchor="middle")
-    return label(
-        0, 0, _short(name, 10), look, transform=f"translate({x - 6:.1f} {y:.1f}) rotate(-35)", font_size=11
-    )
+def _name(name: str, x: float, y: float, tilted: bool, look: Look) -> str:
+    if not tilted:
+        return label(x, y, name, look, text_anchor="middle")
+    place = f"translate({x - 4:.1f} {y:.1f}) rotate(-32)"
+    return label(0, 0, _short(name, 14), look, transform=place, font_size=11.5)
 
 
 def _frame(width: float, height: float, look: Look) -> str:

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlencode
 
-from exoabm.errors import InputError
-from exoabm.scenario.loader import did_you_mean, load, shipped
+from exoabm.errors import InputError, did_you_mean
+from exoabm.scenario.loader import load, shipped
 from exoabm.viz.knobs import knobs
 from exoabm.viz.limits import LIMITS
 from exoabm.viz.openings import first_setup

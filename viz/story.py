@@ -15,6 +15,7 @@ from exoabm.observe.edges import UNKNOWN, edges_of
 from exoabm.observe.metrics import measure
 from exoabm.observe.palette import PLACES, Style, cell_styles, rgb, to_hex
 from exoabm.state import Resolution
+from exoabm.vesicle import cargo_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
     from exoabm.model import ExosomeModel
     from exoabm.state import State
 
+_BY_TYPE = (
+    ("responding", "Cells that respond", "cells", "responding_cells"),
+    ("cells", "Cells that live", "cells", "cells"),
+)
+"""Curves by cell type, where the metrics have them: key, title, unit, and the end of the column's name."""
 MOST_LINKS = 60
 MOST_POINTS = 240
 
@@ -82,7 +88,8 @@ def story(state: State, birth: int) -> Story | None:
     edges = edges_of(state)
     names = [t.name for t in state.types]
     taken, told = edges.counts["internalized"], edges.counts["delivered"]
-    coming = np.flatnonzero((edges.recipient == row) & (taken > 0))
+    everyone = edges.cells  # the dead too
+    coming = np.flatnonzero((everyone.birth_id[edges.recipient] == birth) & (taken > 0))
     going = np.flatnonzero((edges.donor == birth) & (taken > 0))
 
     def sender(i: int) -> str:
@@ -91,7 +98,7 @@ def story(state: State, birth: int) -> Story | None:
 
     def receiver(i: int) -> str:
         other = edges.recipient[i]
-        return f"{names[cells.type[other]]} {cells.birth_id[other]}"
+        return f"{names[everyone.type[other]]} {everyone.birth_id[other]}"
 
     def partners(rows: np.ndarray, name: Callable[[int], str]) -> tuple[tuple[str, float, float, Any], ...]:
         strongest = rows[np.argsort(-taken[rows], kind="stable")]
@@ -112,7 +119,7 @@ def story(state: State, birth: int) -> Story | None:
         tuple(facts),
         partners(coming, sender),
         partners(going, receiver),
-        tuple(_links(edges.donor, cells.birth_id[edges.recipient], taken, coming, going)),
+        tuple(_links(edges.donor, everyone.birth_id[edges.recipient], taken, coming, going)),
         note,
     )
 
@@ -162,6 +169,19 @@ def charts(state: State) -> dict[str, Chart]:
     if takers:
         columns = tuple((s.name, f"{s.name}_taken_up_EV_per_cell", s.color) for s in takers)
         found["each"] = Chart("Taken up per cell", "vesicles per cell until now", columns)
+    row = measure(state)
+    for key, title, unit, ending in _BY_TYPE:
+        held = [s for s in drawn if row.get(f"{s.name}_{ending}") is not None]
+        constant = key == "cells" and not any(f"{s.name}_divisions" in row for s in held)
+        if held and not constant:
+            columns = tuple((s.name, f"{s.name}_{ending}", s.color) for s in held)
+            found[key] = Chart(title, unit, columns)
+    for name in cargo_names(state.kinds):
+        ending = f"{name}_copies_per_cell"
+        held = [s for s in drawn if f"{s.name}_{ending}" in row]
+        if held:
+            columns = tuple((s.name, f"{s.name}_{ending}", s.color) for s in held)
+            found[f"held_{name}"] = Chart(f"Copies of {name} in the cells", "copies per cell", columns)
     wasting = [s for s in drawn if _type(state, s).waste is not None]
     if wasting:
         columns = tuple((s.name, f"{s.name}_waste_units_per_cell", s.color) for s in wasting)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -32,6 +32,17 @@ class Look:
     accent: str
     against: str
     """Of a second run that the first is compared with."""
+    follows: bool = False
+    """Whether colors are the page's, and turn with it."""
+
+    @property
+    def on_accent(self) -> str:
+        """Of letters on the accent."""
+        return f"var(--brand-ink, {palette.PAPER})" if self.follows else palette.PAPER
+
+    def hue(self, color: str) -> str:
+        """A color of the palette; on the page a brighter one in the dark."""
+        return f"var(--hue-{color[1:].lower()}, {color})" if self.follows else color
 
 
 PRINT = Look(palette.INK, palette.MUTED, palette.RULE, palette.PAPER, "#0B5D8A", "#A3195B")
@@ -46,12 +57,13 @@ PAGE = Look(
             ("brand", PRINT.accent),
             ("accent", PRINT.against),
         )
-    )
+    ),
+    follows=True,
 )
 """The names are those of ``style.css``."""
 
 
-def tag(name: str, *inside: str, text: str = "", title: str = "", **attributes: object) -> str:
+def tag(name: str, *inside: str, text: str = "", title: str = "", **attributes: Any) -> str:
     """An element; attributes (with ``-`` for ``_``), ``text`` and ``title`` are escaped."""
     words = "".join(f' {key.strip("_").replace("_", "-")}="{_value(v)}"' for key, v in attributes.items())
     content = (f"<title>{escape(title)}</title>" if title else "") + "".join(inside) + escape(text)
@@ -70,23 +82,23 @@ def drawing(width: float, height: float, parts: Iterable[str], *, title: str, wo
         viewBox=f"0 0 {_value(width)} {_value(height)}",
         role="img",
         aria_label=f"{title}. {words}",
-        font_family=FONT,
+        font_family="inherit" if look.follows else FONT,
         font_size=12,
     )
 
 
-def label(x: float, y: float, words: str, look: Look, **attributes: object) -> str:
+def label(x: float, y: float, words: str, look: Look, **attributes: Any) -> str:
     """A text, ink on nothing unless told."""
     return tag("text", text=words, x=x, y=y, **({"fill": look.ink} | attributes))
 
 
-def line(points: Sequence[tuple[float, float]] | np.ndarray, **attributes: object) -> str:
+def line(points: Sequence[tuple[float, float]] | np.ndarray, **attributes: Any) -> str:
     """A line through points."""
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
     return tag("polyline", points=path, **({"fill": "none", "stroke_linejoin": "round"} | attributes))
 
 
-def mark(role: palette.Role, x: float, y: float, diameter: float, **attributes: object) -> str:
+def mark(role: palette.Role, x: float, y: float, diameter: float, **attributes: Any) -> str:
     """The shape of a role with the area of a disc of this diameter, centered at (x, y)."""
     if role is palette.Role.TAKES_UP:
         return tag("circle", cx=x, cy=y, r=diameter / 2, **attributes)

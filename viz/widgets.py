@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ipyvuetify
+from ipyvuetify import VuetifyTemplate  # type: ignore[attr-defined]
 from traitlets import Bool, Bytes, Callable, Dict, Float, Int, List, Unicode
 
 
-class _Widget(ipyvuetify.VuetifyTemplate):
+class _Widget(VuetifyTemplate):  # type: ignore[misc]
     """Calls ``on_<event>`` for what the browser says; strange arguments are up to the handlers."""
 
     def _call(self, name: str, *values: object) -> None:
@@ -25,7 +25,7 @@ class CanvasWidget(_Widget):
     template_file = (__file__, "canvas.vue")
     world = Dict().tag(sync=True)
     frame = Bytes(b"").tag(sync=True)
-    links = List().tag(sync=True)
+    links: List = List().tag(sync=True)
     selected = Int(-1).tag(sync=True)
     layers = Dict().tag(sync=True)
     fixed = Bool(False).tag(sync=True)
@@ -60,8 +60,8 @@ class PlayerWidget(_Widget):
     time_h = Float(0.0).tag(sync=True)
     end_h = Float(0.0).tag(sync=True)
     speed = Float(60.0).tag(sync=True)
-    speeds = List().tag(sync=True)
-    times = List().tag(sync=True)
+    speeds: List = List().tag(sync=True)
+    times: List = List().tag(sync=True)
     position = Int(-1).tag(sync=True)
     on_go, on_pause, on_step, on_reset = _handler(), _handler(), _handler(), _handler()
     on_speed, on_scrub, on_live = _handler(), _handler(), _handler()
@@ -99,7 +99,7 @@ class ControlsWidget(_Widget):
     """Sliders, numbers and choices."""
 
     template_file = (__file__, "controls.vue")
-    knobs = List().tag(sync=True)
+    knobs: List = List().tag(sync=True)
     on_knob, on_slide = _handler(), _handler()
 
     def vue_set_knob(self, change: dict) -> None:
@@ -117,7 +117,7 @@ class ChoiceWidget(_Widget):
     template_file = (__file__, "choice.vue")
     label = Unicode("").tag(sync=True)
     value = Unicode("").tag(sync=True)
-    options = List().tag(sync=True)
+    options: List = List().tag(sync=True)
     on_value = _handler()
 
     def vue_choose(self, value: str) -> None:
@@ -136,7 +136,7 @@ class PlotWidget(_Widget):
     """Lines over one axis, drawn in the page's own style."""
 
     template_file = (__file__, "plot.vue")
-    series = List().tag(sync=True)
+    series: List = List().tag(sync=True)
     x_label = Unicode("").tag(sync=True)
     x_unit = Unicode("").tag(sync=True)
     y_label = Unicode("").tag(sync=True)
@@ -167,7 +167,7 @@ class CarryWidget(_Widget):
     """
 
     template_file = (__file__, "carry.vue")
-    items = List().tag(sync=True)
+    items: List = List().tag(sync=True)
     busy = Unicode("").tag(sync=True)
     link = Unicode("").tag(sync=True)
     why = Unicode("").tag(sync=True)

@@ -8,12 +8,14 @@ import xml.etree.ElementTree as ET
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from exoabm import ExosomeModel
 from exoabm.errors import InputError
-from exoabm.viz.exchange import COUNTS, Exchange
+from exoabm.scenario.loader import shipped
+from exoabm.viz.exchange import COUNTS, Exchange, cells_of
 from exoabm.viz.panels import PANELS, WORDS, network_words
 from exoabm.viz.svg import PAGE, PRINT
 
@@ -138,3 +140,13 @@ def test_a_damaged_folder_is_refused_in_words(folder: Path, tmp_path: Path, dama
         (broken / damage).write_bytes(b"PAR1 no")
     with pytest.raises(InputError):
         Exchange.of_folder(broken)
+
+
+@pytest.mark.parametrize("scenario", sorted(shipped()))
+def test_types_look_alike_live_and_stored(scenario: str) -> None:
+    """A folder knows a type by its scenario alone, a live model by its mechanisms; both say the same role."""
+    model = ExosomeModel(scenario, seed=1)
+    live = Exchange.of_state(model.state).cells
+    position = dict(zip(("x_um", "y_um", "z_um"), live.position.T, strict=True))
+    rows = pa.table({"cell": live.ids, "cell_type": model.state.type_names(), **position})
+    assert cells_of(rows, model.scenario).styles == live.styles[: len(model.scenario.cell_type)]

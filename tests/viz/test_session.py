@@ -11,10 +11,12 @@ import pytest
 
 from exoabm import ExosomeModel
 from exoabm.errors import NumericalError, ResourceError
-from exoabm.scenario.loader import LoadedScenario, load
+from exoabm.scenario.loader import LoadedScenario, load, shipped
 from exoabm.viz.frames import moment
 from exoabm.viz.limits import LIMITS, Limits, Seats
+from exoabm.viz.openings import first_setup
 from exoabm.viz.session import SPEEDS, Session
+from exoabm.viz.story import charts, curves, seen, story
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -165,13 +167,19 @@ def test_what_is_too_large_for_the_page_is_refused(overrides: dict[str, str], sa
         Session(load("signaling", overrides))
 
 
-def test_shipped_scenarios_fit_the_page() -> None:
-    from exoabm.viz.openings import OPENINGS, first_setup
-
-    for name in OPENINGS:
-        session = Session(first_setup(name).load())
-        assert session.limits is LIMITS
-        assert len(session.frame) > 64
+@pytest.mark.parametrize("name", sorted(shipped()))
+def test_every_shipped_scenario_runs_on_the_page(name: str) -> None:
+    session = Session(first_setup(name).load())
+    assert session.limits is LIMITS
+    for _ in range(3):
+        session.step()
+    assert session.error == ""
+    state = session.model.state
+    assert moment(session.frame).cells == len(state.cells)
+    for chart in charts(state).values():
+        assert any(line["y"] for line in curves(session.model, chart)), chart.title
+    assert seen(state).startswith("After")
+    assert story(state, int(state.cells.birth_id[0])) is not None
 
 
 def test_seats_are_counted_once_and_given_back() -> None:
