@@ -74,7 +74,7 @@ def strips(arms: Mapping[str, np.ndarray], titles: Mapping[str, str], unit: str)
         mean = float(np.mean(arms[name]))
         told = f"<title>mean {number(mean)}</title>"
         parts.append(_line("mean", to_x(mean), to_x(mean), y - 10, y + 10, told))
-    parts.append(_axis(low, high, to_x, height + 4, unit))
+    parts.append(_axis(low, high, to_x, height + 4, unit, _ticks(low, high, 6)))
     listed = "; ".join(f"{titles.get(n) or n} {number(float(np.mean(arms[n])))}" for n in names)
     return _svg(height + 44, parts, f"Replicates by arm. Means: {listed}")
 
@@ -90,10 +90,10 @@ def forest(rows: Sequence[tuple[str, Effect | None, Direction, float, Verdict]],
     ratio = known[0][0].scale is Scale.RATIO
     nothing = 1.0 if ratio else 0.0
     ends = [v for effect, d, by in known for v in (effect.low, effect.high, bound(d, by, effect.scale))]
-    low, high = _span([*ends, nothing])
+    low, high = _log_span([*ends, nothing]) if ratio else _span([*ends, nothing])
     row = 40
     height = 8 + row * len(rows)
-    to_x = _linear(low, high, LABEL + 14, WIDTH - MARGIN - 10)
+    to_x = (_logarithmic if ratio else _linear)(low, high, LABEL + 14, WIDTH - MARGIN - 10)
     parts = []
     for i, (name, effect, direction, by, verdict) in enumerate(rows):
         y = 8 + row * (i + 0.5)
@@ -110,7 +110,10 @@ def forest(rows: Sequence[tuple[str, Effect | None, Direction, float, Verdict]],
     zero = to_x(nothing)
     parts.append(_line("zero", zero, zero, 8, height))
     what = "ratio" if ratio else "difference"
-    parts.append(_axis(low, high, to_x, height + 4, f"{what}{f', {unit}' if unit and not ratio else ''}"))
+    ticks = _log_ticks(low, high) if ratio else _ticks(low, high, 6)
+    parts.append(
+        _axis(low, high, to_x, height + 4, f"{what}{f', {unit}' if unit and not ratio else ''}", ticks)
+    )
     told = "; ".join(
         f"{name}: {number(e.estimate)} ({number(e.low)} to {number(e.high)})" for name, e, *_ in rows if e
     )
@@ -206,9 +209,16 @@ def _name(text: str, y: float) -> str:
     )
 
 
-def _axis(low: float, high: float, to_x: Callable[[float], float], y: float, unit: str) -> str:
+def _axis(
+    low: float,
+    high: float,
+    to_x: Callable[[float], float],
+    y: float,
+    unit: str,
+    ticks: Sequence[float],
+) -> str:
     parts = [_line("axis", to_x(low), to_x(high), y, y)]
-    for tick in _ticks(low, high, 6):
+    for tick in ticks:
         x = to_x(tick)
         parts += [_line("axis", x, x, y, y + 4), _text("tick", x, y + 17, plain(tick), "middle")]
     parts.append(_text("unit", to_x(high), y + 34, unit, "end"))
@@ -244,6 +254,21 @@ def _ticks(low: float, high: float, most: int) -> list[float]:
     first = math.ceil(low / step - 1e-9)
     last = math.floor(high / step + 1e-9)
     return [i * step for i in range(first, last + 1)]
+
+
+def _log_span(values: Sequence[float]) -> tuple[float, float]:
+    """A range around positive values, wider by a share of itself."""
+    room = 1.1 * (max(values) / min(values)) ** 0.05
+    return min(values) / room, max(values) * room
+
+
+def _log_ticks(low: float, high: float) -> list[float]:
+    """Powers of ten within a range, and 2 and 5 times these where the range is short."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    steps = (
+        (1,) if high / low > 1e3 else (1, 2, 5) if high / low > 4 else (1, 1.25, 1.5, 2, 3, 4, 5, 6, 7, 8, 9)
+    )
+    return [m * 10.0**p for p in powers for m in steps if low <= m * 10.0**p <= high]
 
 
 def _linear(low: float, high: float, start: float, end: float) -> Callable[[float], float]:

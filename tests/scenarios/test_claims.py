@@ -1,0 +1,125 @@
+"""The claims that ship can fail: each has a set of values, inside the ranges, that changes its verdict.
+
+The sets are run at few replicates, with fewer arms and coarser clocks than the trials that ship: what changes
+is far larger than chance.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from exoabm.batch.trial import Trial, run_trial
+from exoabm.batch.verdict import Verdict
+from exoabm.scenario.loader import load, quantities, shipped
+
+S, A = Verdict.SUPPORTS, Verdict.AGAINST
+
+CLAIMS: dict[str, tuple[dict[str, Any], Verdict, dict[str, Any], Verdict]] = {
+    "signaling": (
+        {},
+        S,
+        {"vesicle.exosome.delivery_probability": 0.001},
+        A,
+    ),
+    "waste_removal": (
+        {"clock.duration": "24 h"},
+        A,
+        {"clock.duration": "24 h", "cell_type.stressed.uptake_rate": 1},
+        S,
+    ),
+    "tumor_delivery": (
+        {"dose.treatment.cargo_return": 1, "transport.hindrance": 0.4},
+        S,
+        {"dose.treatment.leak_half_life": "0.005 h"},
+        A,
+    ),
+    "disease_progression": (
+        {},
+        S,
+        dict.fromkeys(
+            (f"cell_type.{name}.holds.seed.replication" for name in ("neuron", "first")), "0.2 / h"
+        ),
+        A,
+    ),
+    "tissue_repair": (
+        {"vesicle.vesicle.delivery_probability": 0.05},
+        S,
+        {"vesicle.vesicle.delivery_probability": 0.001},
+        A,
+    ),
+    "exosome_vs_cell_therapy": (
+        {},
+        S,
+        {"dose.cells.therapeutic_half_life": "72 h"},
+        A,
+    ),
+    "production": (
+        {"clock.duration": "12 h"},
+        S,
+        {
+            "clock.duration": "12 h",
+            "manufacturing.ultracentrifugation.recovery": 0.2,
+            "manufacturing.chromatography.recovery": 0.4,
+            "manufacturing.tangential_flow.recovery": 0.6,
+        },
+        A,
+    ),
+    "delivery_routes": (
+        {"clock.duration": "24 h"},
+        S,
+        {"clock.duration": "24 h", "dose.dose.drainage_half_life": "2 h"},
+        A,
+    ),
+}
+
+
+REPLICATES = {"production": 20, "delivery_routes": 5, "waste_removal": 6}
+COARSE = {"signaling": {"domain.voxel": "20 um"}}
+
+
+def tried(name: str, changes: dict[str, Any]) -> Trial:
+    """The trial without the arms that its criteria do not ask for, and without its sweeps."""
+    overrides = {key: str(value) for key, value in (COARSE.get(name, {}) | changes).items()}
+    loaded = load(name, overrides)
+    assert loaded.scenario.trial is not None
+    judged = {arm for c in loaded.scenario.trial.criterion for arm in (c.arm, c.versus)}
+    kept = [arm for arm in loaded.scenario.arm if arm.name in judged]
+    loaded = replace(loaded, scenario=loaded.scenario.model_copy(update={"arm": kept}))
+    return run_trial(loaded, replicates=REPLICATES.get(name, 3), sweep=False)
+
+
+def test_every_trial_that_ships_is_here() -> None:
+    trials = {name for name in shipped() if load(name).scenario.trial is not None}
+    assert trials == CLAIMS.keys()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CLAIMS)
+def test_a_claim_can_fail_and_can_hold(name: str) -> None:
+    values, expected, changed, other = CLAIMS[name]
+    assert tried(name, values).verdict is expected
+    assert tried(name, changed).verdict is other
+
+
+@pytest.mark.parametrize("name", CLAIMS)
+def test_the_values_that_change_it_lie_inside_the_ranges(name: str) -> None:
+    loaded = load(name, {key: str(value) for key, value in CLAIMS[name][2].items()})
+    for key, quantity in quantities(loaded.scenario):
+        published = quantity.parameter.published
+        if key in CLAIMS[name][2] and published is not None:
+            assert published[0] <= quantity.magnitude <= published[1], key
+
+
+@pytest.mark.parametrize("name", CLAIMS)
+def test_a_trial_has_a_vehicle_or_its_like_limits_and_swept_assumptions(name: str) -> None:
+    scenario = load(name).scenario
+    assert scenario.trial is not None
+    assert scenario.trial.replicates >= 20
+    assert len(scenario.arm) >= 4
+    assert len(scenario.trial.readout) >= 2
+    assert len(scenario.trial.assumption) >= 3
+    assert len(scenario.trial.limits) >= 2
+    assert all(limit.endswith(".") for limit in scenario.trial.limits)
