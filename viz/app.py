@@ -12,7 +12,7 @@ import solara.server.settings
 from exoabm.errors import ExoError
 from exoabm.scenario.loader import load, shipped
 from exoabm.viz.canvas import Canvas
-from exoabm.viz.carry import Bring, TakeAway
+from exoabm.viz.carry import Bring, RunView, TakeAway
 from exoabm.viz.compare import Compare
 from exoabm.viz.controls import Controls, Question
 from exoabm.viz.frames import moment
@@ -27,6 +27,7 @@ from exoabm.viz.setup import Setup
 from exoabm.viz.share import Link, decode
 from exoabm.viz.story import Story, charts, curves, seen, story
 from exoabm.viz.talk import Communication
+from exoabm.viz.uploads import is_run, open_run
 from exoabm.viz.widgets import ChoiceWidget, LookWidget, PlayerWidget, PlotWidget
 
 if TYPE_CHECKING:
@@ -83,7 +84,23 @@ def Page() -> None:
     if not taken:
         _Full()
         return
-    _Desk()
+    named = os.environ.get(SCENARIO, FIRST)
+    if is_run(named):
+        _Finished(Path(named))
+    else:
+        _Desk()
+
+
+@solara.component
+def _Finished(folder: Path) -> None:
+    """A finished run of the command line, from its tables."""
+    run = solara.use_memo(lambda: open_run(folder), [folder])
+    with html("header", "exo-head"):
+        html("span", "exo-brand", text="exoabm")
+        html("span", "exo-motto", text=f"the finished run {run.name}")
+        LookWidget.element()
+    with html("main", "exo-wide exo-finished"):
+        RunView(run)
 
 
 @solara.component
