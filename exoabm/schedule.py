@@ -106,7 +106,7 @@ def _commit(step: Step) -> None:
     ledger.check(state.time)
     state.waste_ledger.held = float(state.cells.waste.sum())
     state.waste_ledger.check(state.time)
-    if step.position is not None or step.turnover is not None:
+    if step.position is not None or step.turnover:
         step.engine.bind(state)
 
 

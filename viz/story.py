@@ -88,7 +88,8 @@ def story(state: State, birth: int) -> Story | None:
     edges = edges_of(state)
     names = [t.name for t in state.types]
     taken, told = edges.counts["internalized"], edges.counts["delivered"]
-    coming = np.flatnonzero((edges.recipient == row) & (taken > 0))
+    everyone = edges.cells  # the dead too
+    coming = np.flatnonzero((everyone.birth_id[edges.recipient] == birth) & (taken > 0))
     going = np.flatnonzero((edges.donor == birth) & (taken > 0))
 
     def sender(i: int) -> str:
@@ -97,7 +98,7 @@ def story(state: State, birth: int) -> Story | None:
 
     def receiver(i: int) -> str:
         other = edges.recipient[i]
-        return f"{names[cells.type[other]]} {cells.birth_id[other]}"
+        return f"{names[everyone.type[other]]} {everyone.birth_id[other]}"
 
     def partners(rows: np.ndarray, name: Callable[[int], str]) -> tuple[tuple[str, float, float, Any], ...]:
         strongest = rows[np.argsort(-taken[rows], kind="stable")]
@@ -118,7 +119,7 @@ def story(state: State, birth: int) -> Story | None:
         tuple(facts),
         partners(coming, sender),
         partners(going, receiver),
-        tuple(_links(edges.donor, cells.birth_id[edges.recipient], taken, coming, going)),
+        tuple(_links(edges.donor, everyone.birth_id[edges.recipient], taken, coming, going)),
         note,
     )
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     Progress = Callable[[int, int], object]
 
-SHARDS = "shards"
+SHARDS, PLOTS = "shards", "plots"
 WINDOW = 1024
 """Files that are asked for at a time; however many rows there are, no more than these are pending."""
 DEATHS = 3
@@ -123,7 +123,7 @@ def run_rows(
         If the disk fills or workers keep dying; what is done is kept, and ``resume_rows`` goes on.
     """
     home = shard.folder(folder) if shard else folder
-    with _disk_trouble(home):
+    with disk_trouble(home):
         _clear(home, overwrite)
         home.mkdir(parents=True, exist_ok=True)
         with locked(home):
@@ -147,7 +147,7 @@ def resume_rows(folder: Path, *, workers: Workers = ThisProcess, progress: Progr
     plan = Plan.read(home if (home / PLAN).exists() or not shards else shards[0])
     plan.check_unchanged()
     part = home.name.split("-of-") if is_shard(home) else None
-    with _disk_trouble(folder), locked(home):
+    with disk_trouble(folder), locked(home):
         (home / files.ROWS).mkdir(exist_ok=True)
         if not (home / PLAN).exists():
             plan.write(home)
@@ -199,7 +199,7 @@ def _run(
 
 def _sweep_up(folder: Path) -> None:
     """Remove what a process that was killed had half written; nobody else writes while we hold the lock."""
-    for place in (folder, folder / files.ROWS, folder / files.RUNS, folder / "plots"):
+    for place in (folder, folder / files.ROWS, folder / files.RUNS, folder / PLOTS):
         for scrap in place.glob(".*.partial*"):
             shutil.rmtree(scrap) if scrap.is_dir() else scrap.unlink(missing_ok=True)
 
@@ -281,14 +281,14 @@ def _clear(folder: Path, overwrite: bool) -> None:
             )
         with locked(folder):
             shutil.rmtree(folder)
-    elif not {path.name for path in folder.iterdir()} <= {LOCK, files.ROWS, SHARDS} and not any(
-        path.name.startswith(f".{PLAN}") for path in folder.iterdir()
-    ):
+        return
+    left = {path.name for path in folder.iterdir() if not path.name.endswith(".partial")}
+    if not left <= {LOCK, files.ROWS, SHARDS}:  # of a batch that was stopped before it had a plan
         raise InputError(f"{folder} exists and holds no batch; choose another --out")
 
 
 @contextlib.contextmanager
-def _disk_trouble(folder: Path) -> Iterator[None]:
+def disk_trouble(folder: Path) -> Iterator[None]:
     """Tell a failure that is not of one row, and that what is done is kept."""
     try:
         yield

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from exoabm.batch.designs import points, read_axis
 from exoabm.batch.rows import Plan, digest, replicate_seeds, row_of
+from exoabm.batch.runner import PLOTS, disk_trouble
 from exoabm.batch.summary import RESULTS, SUMMARY, write_results
 from exoabm.errors import InputError, ResourceError
 from exoabm.observe.preview.lettering import counted
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from exoabm.batch.summary import Summary
     from exoabm.scenario.loader import LoadedScenario
 
-PLOTS = "plots"
 LARGEST_REPLICATES = 100_000
 LONG = 600.0
 """A sweep of more seconds than this is announced before it begins."""
@@ -110,7 +110,18 @@ def plan_sweep(
 
 
 def report(outcome: Outcome) -> Report:
-    """Write the tables, ``summary.json`` and the plots of a sweep whose rows are all there."""
+    """Write the tables, ``summary.json`` and the plots of a sweep whose rows are all there.
+
+    Raises
+    ------
+    RunFailed
+        If the disk fills; the rows are kept.
+    """
+    with disk_trouble(outcome.folder):
+        return _report(outcome)
+
+
+def _report(outcome: Outcome) -> Report:
     from exoabm.batch.pictures import draw_sweep
 
     folder, plan = outcome.folder, outcome.plan

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from statistics import mean, stdev
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -25,11 +27,20 @@ from exoabm.cli.console import (
     print_json,
     refuse_large_grid,
 )
+from exoabm.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from exoabm.batch.fit import Fit
+    from exoabm.batch.measured import Table as Measured
     from exoabm.batch.sensitivity import Sensitivity
+    from exoabm.scenario.loader import LoadedScenario
+
+ROUNDING = 1e-9
+"""An interval below this share of its number is 0."""
+TIED = 0.95
+"""Correlation from which two fitted numbers are said to be tied."""
 
 RangeOption = Annotated[
     list[str] | None,
@@ -95,6 +106,151 @@ def sensitivity(
         out.print(f"[green]{escape(str(out_))}[/]", highlight=False)
 
 
+@app.command(rich_help_panel=PANEL)
+def fit(
+    scenario: ScenarioArgument,
+    data: Annotated[
+        Path,
+        typer.Option(
+            help="CSV or Parquet: time_h and readouts, each with its NAME_sd if known; or a histogram with "
+            "diameter_nm or bin_center_nm; or a run folder."
+        ),
+    ],
+    vary: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=LO:HI[:log]", help="A number to fit and its range. May be repeated."),
+    ] = None,
+    column: Annotated[
+        list[str] | None, typer.Option(help="A column to fit; all that change if not given.")
+    ] = None,
+    vesicle: Annotated[
+        str | None, typer.Option(help="Kind that a histogram of diameters is of; the first if not given.")
+    ] = None,
+    replicates: Annotated[int, typer.Option(help="Runs per point, whose mean is fitted.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Starts and seeds of the runs follow from it.")] = 0,
+    out_: Annotated[
+        Path | None, typer.Option("--out", help="Folder for fit.json, fit.png and fitted.toml.")
+    ] = None,
+    set_: SetOption = None,
+    jobs: JobsOption = 1,
+    cluster: ClusterOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Fit numbers of a scenario to measured time series, or its vesicles' diameters to histograms."""
+    loaded = load(scenario, set_)
+    refuse_large_grid(loaded)
+    from exoabm.batch.measured import read_table
+
+    table = read_table(data)
+    if table.diameters is not None:
+        _fit_diameters(loaded, table, vesicle, column or [], [*(vary or []), *filter(None, [out_])], as_json)
+        return
+    from exoabm.batch.factors import factors_of
+    from exoabm.batch.fit import fit_series, plain, write_fit
+    from exoabm.batch.measured import series_of
+
+    if not vary:
+        raise InputError("say what to fit, with --vary KEY=LO:HI[:log]")
+    series = series_of(table, column or ())
+    factors = factors_of(loaded, vary)
+    with counting("fit") as tell:
+        found = fit_series(
+            loaded,
+            factors,
+            series,
+            replicates=replicates,
+            seed=seed,
+            workers=workers_of(jobs, cluster),
+            progress=lambda runs: tell(runs, None),
+        )
+    if out_ is not None:
+        write_fit(found, loaded, out_)
+    if as_json:
+        print_json(plain(found))
+    else:
+        _print_fit(found, given=series.deviation is not None)
+        if out_ is not None:
+            out.print(f"[green]{escape(str(out_))}[/]", highlight=False)
+
+
+def _fit_diameters(
+    loaded: LoadedScenario,
+    table: Measured,
+    vesicle: str | None,
+    columns: list[str],
+    idle: list[Any],
+    as_json: bool,
+) -> None:
+    from dataclasses import asdict
+
+    from exoabm.batch.sizes import fit_diameters
+
+    if idle:
+        raise InputError(f"{table.path} is a histogram of diameters; --vary and --out go with time series")
+    kinds = [kind.name for kind in loaded.scenario.vesicle]
+    kind = vesicle or kinds[0]
+    if kind not in kinds:
+        raise InputError(f"--vesicle {kind}: there are {', '.join(kinds)}")
+    assert table.diameters is not None
+    names = table.chosen(columns, table.diameters)
+    found = fit_diameters(table.columns[table.diameters], {name: table.columns[name] for name in names})
+    if as_json:
+        print_json([asdict(each) for each in found])
+        return
+    shown = Table("sample", box=None, header_style="bold", pad_edge=False)
+    for name in ("median, nm", "GSD", "misfit"):
+        shown.add_column(name, justify="right", no_wrap=True)
+    for each in found:
+        shown.add_row(
+            escape(each.sample),
+            f"{each.median_nm:.1f} ({each.median_interval[0]:.1f} to {each.median_interval[1]:.1f})",
+            f"{each.gsd:.3f} ({each.gsd_interval[0]:.3f} to {each.gsd_interval[1]:.3f})",
+            f"{each.misfit:.0%}",
+        )
+    out.print(shown)
+    medians, widths = [each.median_nm for each in found], [each.gsd for each in found]
+    if len(found) > 1:
+        out.print(
+            f"over {len(found)} samples: median {mean(medians):.1f} nm, SD {stdev(medians):.1f}; "
+            f"GSD {mean(widths):.3f}, SD {stdev(widths):.3f}",
+            highlight=False,
+        )
+    out.print(
+        f"--set vesicle.{kind}.diameter='{mean(medians):.4g} nm' "
+        f"--set vesicle.{kind}.diameter_gsd={mean(widths):.4g}",
+        highlight=False,
+    )
+
+
+def _print_fit(found: Fit, given: bool) -> None:
+    table = Table("number", box=None, header_style="bold", pad_edge=False)
+    table.columns[0].no_wrap = True
+    for name in ("value", "95 % interval", "unit"):
+        table.add_column(name, justify="left" if name == "unit" else "right", no_wrap=True)
+    for number in found.numbers:
+        low, high = (f"{v:.4g}" for v in (number.low, number.high))
+        interval = f"{'<' * number.low_open}{low} to {'>' * number.high_open}{high}"
+        table.add_row(escape(number.key), f"{number.value:.4g}", interval, escape(number.unit))
+    out.print(table)
+    measure = "standard deviations (near 1 is good)" if given else "of the columns' size"
+    out.print(f"{found.runs:,} runs; root mean square misfit {found.error:.3g} {measure}", highlight=False)
+    for number in found.numbers:
+        if not number.known:
+            err.print(
+                f"[yellow]Warning:[/] the data do not say what {escape(number.key)} is within its range",
+                highlight=False,
+            )
+    keys = [number.key for number in found.numbers]
+    for i, j in combinations(range(len(keys)), 2):
+        if abs(found.correlation[i][j]) > TIED:
+            err.print(
+                f"[yellow]Warning:[/] {escape(keys[i])} and {escape(keys[j])} are tied "
+                f"(correlation {found.correlation[i][j]:.2f}); their combination is better known than each",
+                highlight=False,
+            )
+    out.print(" ".join(f"--set {key}='{value}'" for key, value in found.overrides.items()), highlight=False)
+
+
 @contextlib.contextmanager
 def _goes_on() -> Iterator[None]:
     """On an interrupt, say that nothing is lost."""
@@ -107,8 +263,8 @@ def _goes_on() -> Iterator[None]:
 
 def _print_sensitivity(found: Sensitivity) -> None:
     table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("* assumed", no_wrap=True)
-    for name in ("mu*", "alone", "with others"):
+    table.add_column("* assumed", overflow="fold")
+    for name in ("mu*", "alone", "in all"):
         table.add_column(name, justify="right", no_wrap=True)
     for index in found.indices:
         shares = ["left out", ""]
@@ -116,8 +272,8 @@ def _print_sensitivity(found: Sensitivity) -> None:
             pairs = ((index.first, index.first_half), (index.total, index.total_half))
             shares = [f"{share:.2f} ± {half:.2f}" for share, half in pairs]
         table.add_row(
-            escape(index.factor.key) + " *" * index.factor.assumed,
-            f"{index.mu_star:.2g} ± {index.mu_star_half:.2g}",
+            ("*" if index.factor.assumed else " ") + escape(index.factor.key),
+            f"{index.mu_star:.2g} ± {max(index.mu_star_half - ROUNDING * index.mu_star, 0):.1g}",
             *shares,
         )
     out.print(table)

@@ -42,11 +42,14 @@ NAME_WIDTH, VALUE_WIDTH = 34, 18
 @app.command(rich_help_panel=PANEL)
 def sweep(
     scenario: ScenarioArgument,
-    vary: Annotated[
-        list[str],
-        typer.Option(metavar="KEY=A,B,C|KEY=LO:HI:N[:log]", help="What to vary. May be repeated."),
-    ],
     out_: Annotated[Path, typer.Option("--out", help="Folder of the sweep.")],
+    vary: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=A,B,C|KEY=LO:HI:N[:log]",
+            help="What to vary. May be repeated; without, the replicates are of one point.",
+        ),
+    ] = None,
     design: Annotated[
         str, typer.Option(help="grid (all combinations), lhs or sobol (N points in the box).")
     ] = "grid",
@@ -69,7 +72,7 @@ def sweep(
     as_json: JsonOption = False,
 ) -> None:
     """Run a scenario over many values and seeds; what stops it loses nothing, `exoabm resume` goes on."""
-    loaded = load(scenario, set_)
+    loaded, vary = load(scenario, set_), vary or []
     refuse_large_grid(loaded)
     if keep not in ("readouts", "runs"):
         raise InputError(f"--keep {keep}: readouts or runs")
@@ -95,8 +98,11 @@ def sweep(
     long = None if cluster else foretell(loaded, plan, vary, jobs)
     if long is not None:
         err.print(f"[yellow]Note:[/] {escape(long)}", highlight=False)
-    with counting(out_.name) as progress, _last_words(out_):
-        outcome = run_rows(plan, out_, workers=workers, shard=part, overwrite=overwrite, progress=progress)
+    with _last_words(out_):
+        with counting(out_.name) as progress:
+            outcome = run_rows(
+                plan, out_, workers=workers, shard=part, overwrite=overwrite, progress=progress
+            )
         _finish(outcome, as_json)
 
 
@@ -159,8 +165,10 @@ def resume_batch(folder: Path, jobs: int, cluster: str | None, as_json: bool) ->
     """Go on with the batch in a folder, or put its shards together."""
     from exoabm.batch.runner import resume_rows
 
-    with counting(folder.name) as progress, _last_words(folder):
-        _finish(resume_rows(folder, workers=workers_of(jobs, cluster), progress=progress), as_json)
+    with _last_words(folder):
+        with counting(folder.name) as progress:
+            outcome = resume_rows(folder, workers=workers_of(jobs, cluster), progress=progress)
+        _finish(outcome, as_json)
 
 
 def workers_of(jobs: int, cluster: str | None) -> Workers:
@@ -216,10 +224,15 @@ def _print(outcome: Outcome, report: Report | None) -> None:
 
 
 def _print_effects(report: Report) -> None:
-    """The headline readouts at values of each varied key."""
+    """The headline readouts at values of each varied key, or at the one point that there is."""
     from exoabm.batch.pictures import headline
 
     summary = report.summary
+    if len(summary.points) == 1:
+        table = Table("mean and 95 % interval", "", box=None, header_style="bold", pad_edge=False)
+        for name, mean, half in zip(summary.readouts, summary.mean[0], summary.half[0], strict=True):
+            table.add_row(name, _with_interval(mean, half))
+        out.print(table)
     shown = headline(summary)
     for varied in summary.varied:
         levels = list(summary.marginal(varied.key).items())

@@ -592,10 +592,19 @@ def _expel(rows, x, y, z, grid, near_ptr, near_cell, ball):
             if r == 0.0:
                 dx, r = 1.0, 1.0
                 distance = -ball[cell, 3]
-            push = -distance / r
-            x[row], y[row] = _fold(grid, 0, px + push * dx)[0], _fold(grid, 1, py + push * dy)[0]
+            out = (r - distance) / r
+            x[row], y[row] = _beside(grid, 0, px - dx, out * dx), _beside(grid, 1, py - dy, out * dy)
             if grid.dim == 3:
-                z[row] = _fold(grid, 2, pz + push * dz)[0]
+                z[row] = _beside(grid, 2, pz - dz, out * dz)
+
+
+@njit(**_JIT)
+def _beside(grid, axis, center, way):
+    """Coordinate of a point at a way from a center; on its other side where it would lie behind a wall."""
+    p = center + way
+    if grid.period[axis] == 0.0 and not (grid.low[axis] <= p < grid.high[axis]):
+        p = center - way
+    return _fold(grid, axis, p)[0]
 
 
 def _grid(medium: Medium) -> _Grid:

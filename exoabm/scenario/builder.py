@@ -15,7 +15,7 @@ from exoabm.errors import Problem, ScenarioError
 from exoabm.ledger import EDGE_COUNTS, EdgeBook, Ledger, WasteLedger
 from exoabm.parameters.catalog import mean_diffusivity
 from exoabm.scenario import layouts, living
-from exoabm.scenario.estimate import Estimate, estimate_run
+from exoabm.scenario.estimate import Estimate, estimate_run, grown_cells
 from exoabm.scenario.loader import cautions
 from exoabm.scenario.placement import arrange_groups, check_positions, from_table
 from exoabm.scenario.resolution import grid_warnings
@@ -119,7 +119,8 @@ def blueprint(loaded: LoadedScenario, seed: int) -> Blueprint:
         raise ScenarioError(loaded.name, [problem])
     labels = _labels(scenario, domain, types, type_index)
     rate = sum(t.release_rate * int((type_index == i).sum()) for i, t in enumerate(types) if t.donates)
-    estimate = estimate_run(scenario, domain, len(position), len(labels), rate)
+    grown = grown_cells(scenario, domain, census(types, type_index))
+    estimate = estimate_run(scenario, domain, grown, len(labels), rate * grown / max(len(position), 1))
     estimate.refuse()
     return Blueprint(domain, kinds, types, position, type_index, labels, estimate, tuple(warnings))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,8 @@ from exoabm.domain import Domain
 from exoabm.errors import ResourceError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from exoabm.scenario.schema import Scenario
 
 MEMORY_SHARE = 0.8
@@ -55,6 +58,7 @@ class Estimate:
     Attributes
     ----------
     voxels, cells, labels, kinds : int
+        Cells that there may be in the end, where they divide.
     steps : int
         Coupling steps.
     substeps : int
@@ -172,6 +176,25 @@ def _edges(scenario: Scenario, cells: int, labels: int) -> float:
 
 def _saturable(scenario: Scenario) -> bool:
     return any(cell.takes_up and cell.saturation < np.inf for cell in scenario.cell_type)
+
+
+def grown_cells(scenario: Scenario, domain: Domain, count: Mapping[str, int]) -> int:
+    """Cells that a run may come to have, from those of each type at the start.
+
+    A type grows by e^((b - d) t) at its rates at rest, but no further than the densest packing of its
+    bodies in the domain; one that shrinks is counted as it starts.
+    """
+    total = sum(count.values())
+    for table in scenario.cell_type:
+        n, radius = count.get(table.name, 0), float(table.diameter) / 2
+        if table.division_rate is None or n == 0:
+            continue
+        net = float(table.division_rate) - float(table.death_rate or 0.0)
+        each = 2 * math.sqrt(3) * radius**2 if domain.dim == 2 else 4 * math.sqrt(2) * radius**3
+        room = float(np.prod(domain.extent[: domain.dim] + 2 * radius)) / each
+        growth = math.exp(min(max(net, 0.0) * float(scenario.clock.duration), 700.0))
+        total += max(math.ceil(min(n * growth, room)) - n, 0)
+    return total
 
 
 def _lifetime(scenario: Scenario) -> float:

@@ -11,6 +11,7 @@ from exoabm.cargo import HALF_LIVES, Cargo, CargoClass, CargoPool, Molecule
 from exoabm.cells import behaviors
 from exoabm.cells.response import SIGNALS, behave
 from exoabm.errors import Problem
+from exoabm.parameters.parameter import Quantity
 from exoabm.parameters.units import to_internal
 from exoabm.physiology import MvbPathway, Response
 from exoabm.state import Attraction, SecretionMode, Sense
@@ -42,7 +43,7 @@ def cargo_of(scenario: Scenario) -> tuple[Cargo, ...]:
     return tuple(cargos)
 
 
-def at_rest(table: CellTypeTable, behavior: Behavior) -> float | None:
+def at_rest(table: CellTypeTable, behavior: Behavior) -> Quantity | None:
     """The value of a behavior in cells of a type without any signal; None if the type does not have it."""
     if behavior.name in ("release_rate", "ilvs_per_mvb") and table.releases is None and table.mvb is None:
         return None
@@ -57,8 +58,8 @@ def at_rest(table: CellTypeTable, behavior: Behavior) -> float | None:
                 value = value.get(part)
             else:
                 value = getattr(value, part, None)
-        if value is not None:
-            return float(value)
+        if isinstance(value, Quantity):
+            return value
     return None
 
 
@@ -81,7 +82,7 @@ def behaviors_in_use(scenario: Scenario) -> tuple[tuple[str, ...], np.ndarray]:
         assert behavior is not None
         for row, table in enumerate(scenario.cell_type):
             value = at_rest(table, behavior)
-            base[row, column] = behavior.absent if value is None else value
+            base[row, column] = behavior.absent if value is None else float(value)
     return names, base
 
 
@@ -264,13 +265,22 @@ def problems(scenario: Scenario) -> Iterator[Problem]:
                 yield Problem(f"{key}.mvb", "", "needs releases, or sorting: which vesicles it holds")
             elif table.mvb.sorting and abs(shares - 1) > 1e-9:
                 yield Problem(f"{key}.mvb.sorting", f"{shares:g}", "the shares must sum to 1")
-            if not table.mvb.secretory_fraction and table.release_rate > 0:
+            releases = table.release_rate > 0 or any(
+                row.cell_type == table.name and row.behavior == "release_rate" for row in scenario.response
+            )
+            if not table.mvb.secretory_fraction and releases:
                 yield Problem(
                     f"{key}.mvb.secretory_fraction",
                     "0",
                     "must be above 0 at rest where the cell releases",
                     "block secretion by a response, or set release_rate = 0",
                 )
+        for where, names in (
+            ("holds", [held.cargo for held in table.holds]),
+            ("receptor", [receptor.name for receptor in table.receptor]),
+        ):
+            for name in sorted({name for name in names if names.count(name) > 1}):
+                yield Problem(f"{key}.{where}", repr(name), "this name stands twice")
         transport = scenario.transport
         if table.follows is not None and (transport.engine, transport.capture) != ("vesicles", "membrane"):
             yield Problem(
@@ -310,7 +320,7 @@ def problems(scenario: Scenario) -> Iterator[Problem]:
             yield Problem(
                 f"{where}.to",
                 str(row.to),
-                f"does not {verb[:-1]} {row.behavior} = {rest:.6g} at rest (internal units)",
+                f"does not {verb[:-1]} {row.behavior}, which is {rest} at rest",
             )
-        elif row.behavior == "uptake_rate" and rest == 0:
+        elif row.behavior == "uptake_rate" and not rest:
             yield Problem(f"{where}.{verb}", "'uptake_rate'", "needs an uptake rate above 0 at rest")

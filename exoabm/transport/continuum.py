@@ -208,7 +208,7 @@ def _sites(state: State, kind: int) -> _Sites:
     touched = np.zeros(domain.n_voxels, bool)
     touched[coupling.uptake.indices] = touched[coupling.release.indices] = True
     used = np.flatnonzero(touched)
-    slot_of = np.cumsum(touched) - 1
+    slot_of = np.cumsum(touched, dtype=np.int32) - 1
     uptake = sparse.csc_array(_in_slots(coupling.uptake, slot_of, used.size))
     entry_slot = np.repeat(np.arange(used.size), np.diff(uptake.indptr)).astype(np.int64)
     entries = index_entries(

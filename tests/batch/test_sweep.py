@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 
@@ -11,12 +12,12 @@ import pytest
 from scipy import stats
 
 from exoabm.batch.rows import replicate_seeds
-from exoabm.batch.runner import run_rows
+from exoabm.batch.runner import resume_rows, run_rows
 from exoabm.batch.summary import Summary, Varied
 from exoabm.batch.sweep import foretell, plan_sweep, report
-from exoabm.errors import InputError, ResourceError, ScenarioError
+from exoabm.errors import InputError, ResourceError, RunFailed, ScenarioError
 from exoabm.scenario.loader import load
-from tests.batch.conftest import RATE
+from tests.batch.conftest import RATE, data
 
 ENGINE = "transport.engine"
 
@@ -91,6 +92,37 @@ def test_failed_rows_are_in_the_table_and_not_in_the_means(tmp_path) -> None:
     assert list(found.summary.n) == [3, 2, 0]
     assert list(found.summary.failed) == [0, 0, 1]
     assert any("1 row failed" in warning for warning in found.warnings)
+
+
+def test_a_sweep_of_which_nothing_came_has_its_reasons(tmp_path) -> None:
+    from dataclasses import replace
+
+    plan = plan_sweep(load("two_cells"), [f"{RATE}=60,600"], source="two_cells", seed=1, hours=0.1)
+    rows = [replace(row, overrides=(*row.overrides, ("clock.step", "-1 s"))) for row in plan.rows]
+    outcome = run_rows(replace(plan, rows=tuple(rows)), tmp_path / "a")
+    assert outcome.failed == 2
+    found = report(outcome)
+    assert not found.plots
+    assert pq.read_table(tmp_path / "a" / "summary.parquet").num_rows == 0
+    assert all(
+        "clock.step" in r for r in pq.read_table(tmp_path / "a" / "results.parquet")["reason"].to_pylist()
+    )
+
+
+def test_a_disk_that_fills_at_the_end_keeps_the_rows(tmp_path, monkeypatch) -> None:
+    _, outcome, _ = swept(tmp_path / "a", f"{RATE}=60,600")
+    before = data(tmp_path / "a")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", full)
+        with pytest.raises(RunFailed, match="the disk is full; the rows that are done are kept"):
+            report(outcome)
+    assert data(tmp_path / "a") == before
+    report(resume_rows(tmp_path / "a"))
+    assert data(tmp_path / "a") == before
 
 
 # What to be warned of.

@@ -251,3 +251,28 @@ def test_a_behavior_that_nobody_adds_is_named() -> None:
     text = PAIR.format(copies=1, cargo='half_life = "inf"') + 'behavior = { glow = "6 / h" }\n'
     with pytest.raises(InputError, match="no package adds a behavior 'glow'"):
         world(text, size=100)
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ('holds = [{ cargo = "rma" }]', "did you mean 'rna'"),
+        ('holds = [{ cargo = "ash" }]', "waste has a table of its own"),
+        ('holds = [{ cargo = "rna", vesicle = "VE" }]', "no vesicle of this name"),
+        ('holds = [{ cargo = "rna", export = "1 / h" }]', "needs the vesicle that carries it out"),
+        ('holds = [{ cargo = "rna" }, { cargo = "rna" }]', "this name stands twice"),
+        ('holds = [{ cargo = "rna", initial = -1 }]', "outside the allowed"),
+        ('receptor = [{ name = "r" }, { name = "r" }]', "this name stands twice"),
+        ("mvb = {}", "needs releases, or sorting"),
+        ('mvb = { sorting = [{ vesicle = "EV", share = 0.4 }] }', "must sum to 1"),
+        ('mvb = { sorting = [{ vesicle = "VE" }] }', "no vesicle of this name"),
+        ('releases = "EV"\nmvb = { secretory_fraction = 0 }', "must be above 0 at rest"),
+        ('climbs = { vesicle = "VE" }', "no vesicle of this name"),
+        ('follows = { vesicle = "EV" }', "needs single vesicles"),
+        ('transformation = { into = "donner" }', "did you mean 'donor'"),
+        ("division_rate = '1 um'", "dimension length"),
+    ],
+)
+def test_a_wrong_table_is_named(keys: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        world(PAIR.format(copies=1, cargo='half_life = "inf"') + keys + "\n", size=100)

@@ -231,7 +231,10 @@ def test_without_rows_nothing_is_kept_and_nothing_is_drawn() -> None:
         (('signal = "waste"', 'signal = "cargo.mesage"'), "did you mean 'message'"),
         (('signal = "waste"', 'signal = "waste.debris"'), "must be waste"),
         (('increases = "uptake_rate"', 'increases = "uptake"'), "must be one of release_rate"),
-        (('increases = "uptake_rate"', 'decreases = "uptake_rate"'), "does not decrease uptake_rate"),
+        (
+            ('increases = "uptake_rate"', 'decreases = "uptake_rate"'),
+            r"= 114 um\^3/s: does not decrease uptake_rate, which is 14 um\^3/s at rest",
+        ),
         (('increases = "uptake_rate"', 'increases = "division_rate"'), "no such behavior"),
         (('increases = "uptake_rate"', ""), "give one of the two"),
         (("half_max = 10", "half_max = '10 um'"), "dimension length"),

@@ -112,7 +112,7 @@ def test_off_is_absent(mechanism: str, bare: tuple[str, dict[str, np.ndarray]]) 
     [
         {"receiver": "death_rate = '0.5 / h'"},
         {"receiver": "motility = '100 um^2 / h'"},
-        {"receiver": "delivery_probability = 0.21"},
+        {"receiver": "delivery_probability = 0.9"},
         {"sender": "mvb = {}"},
         {"sender": 'holds = [{ cargo = "message", initial = 9, export = "1 / h", vesicle = "EV" }]'},
     ],

@@ -16,6 +16,7 @@ from worlds import FREE, STONE, world
 
 from exoabm import ExosomeModel
 from exoabm.kernels.walk import clearance
+from exoabm.scenario.builder import make_engine
 from exoabm.transport.capture import STEP_AT_MEMBRANE
 from exoabm.transport.scheme import choose_courant, substep_rates
 
@@ -41,7 +42,7 @@ def maze(dim: int, transport: dict, wall: np.ndarray) -> ExosomeModel:
         threads=2,
     )
     model.state.domain = dataclasses.replace(model.state.domain, obstacle=wall)
-    model.engine.bind(model.state)
+    model.engine = make_engine(model.scenario.transport, model.state, threads=2)
     place = np.random.default_rng(1).uniform(0, edge, (4 * VESICLES, 3))
     if dim == 2:
         place[:, 2] = model.state.domain.thickness / 2

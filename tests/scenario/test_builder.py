@@ -143,7 +143,8 @@ def test_what_a_reader_should_know_is_said() -> None:
 def test_a_state_starts_empty_and_balanced() -> None:
     loaded = load("waste_removal")
     state = build_state(loaded, blueprint(loaded, 1), Streams(1))
-    assert [f.shape for f in state.fields] == [(1, 60, 60)]
+    assert state.labels.names == ("stressed", "senescent")  # none is senescent yet, but will be
+    assert [f.shape for f in state.fields] == [(2, 60, 60)]
     assert state.fields[0].dtype == np.float64
     assert not state.ledger.residual().any()
     assert (state.cells.birth_id == np.arange(132)).all()
@@ -165,3 +166,17 @@ def test_a_run_is_refused_by_the_memory_there_is(monkeypatch, memory) -> None:
 def test_the_same_cell_may_not_be_asked_for_twice() -> None:
     with pytest.raises(InputError, match="twice"):
         plan(layout__group__recipient__name="donor")
+
+
+def test_cells_that_divide_are_counted_as_they_grow() -> None:
+    """300 recipients by e^(b - d)t, and no more than fit; those that shrink as they start."""
+    at_rest = plan(clock__duration="24 h")
+    assert at_rest.estimate.cells == 307
+    grown = {"clock__duration": "24 h", "cell_type__recipient__division_rate": "0.08 / h"}
+    more = plan(**grown, cell_type__recipient__death_rate="0.03 / h")
+    assert more.estimate.cells == pytest.approx(7 + 300 * math.exp(0.05 * 24), abs=1)
+    assert more.estimate.memory_bytes > at_rest.estimate.memory_bytes
+    assert plan(**grown, cell_type__recipient__death_rate="0.1 / h").estimate.cells == 307
+    full = plan(clock__duration="24 h", cell_type__recipient__division_rate="9 / h").estimate.cells
+    area = float(np.prod(at_rest.domain.extent[:2] + 15))
+    assert full == pytest.approx(7 + area / (2 * math.sqrt(3) * 7.5**2), abs=2)
