@@ -99,7 +99,7 @@ def _Finished(folder: Path) -> None:
         html("span", "exo-brand", text="exoabm")
         html("span", "exo-motto", text=f"the finished run {run.name}")
         LookWidget.element()
-    with html("main", "exo-wide exo-finished"):
+    with html("main", "exo-wide"):
         RunView(run)
 
 
