@@ -211,10 +211,11 @@ def _Bench(
     all_knobs = solara.use_memo(lambda: knobs(session.loaded), [id(session)])
     wanted = changed(all_knobs, pending.value)
 
+    # Made once a run, so that colors stay with their types whatever becomes of the numbers of cells.
+    plots = solara.use_memo(lambda: charts(session.model.state), [id(session)])
     with session.lock:
         state = session.model.state
         words = seen(state)
-        plots = charts(state)
         shown = chart.value if chart.value in plots else next(iter(plots))
         lines = curves(session.model, plots[shown])
         tale = story(state, selected.value) if selected.value >= 0 else None
