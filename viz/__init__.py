@@ -2,21 +2,24 @@
 
 Free of Solara, each testable alone:
 
-=============  ============================================================================
-``session``    one run in a browser: model, worker thread, play and pause, speed, errors
-``frames``     one binary blob a frame, and the recorded frames to scrub through
-``knobs``      the controls of a scenario, made from the declarations of its parameters
-``inspect``    a clicked cell: who reached it, whom it reached, its state
-``limits``     the caps of a page: grid, cells, memory, sessions
-``panels``     communication: network, type x type, chord, strength by distance
-``takeaway``   share links, and files to take away
-``uploads``    a table of cells, a finished run folder: checked, capped, never trusted
-``serve``      the server: loopback, host and origin checks, no telemetry
-=============  ============================================================================
+============  =================================================================================
+``session``   one run in a browser: model, worker thread, play and pause, speed, errors
+``twins``     two of them on the same random numbers, kept in step
+``frames``    one binary blob a frame, and the recorded frames to scrub through
+``setup``     what a run is made of; ``openings`` how each scenario meets its reader
+``knobs``     the controls of a scenario, made from the declarations of its parameters
+``story``     a run in a sentence, a clicked cell, curves over time
+``exchange``  who sent what to whom; ``panels`` draws it, by ``svg``
+``lessons``   predict, run, explain, and the truth from the reader's own run
+``share``     links; ``takeaway`` and ``gif`` make files, ``uploads`` reads what is brought
+``limits``    the caps of a page: grid, cells, hours, sessions
+``serve``     the server: loopback, host and origin checks, no telemetry
+============  =================================================================================
 
 Solara components, each given a ``Session`` and a ``pulse`` that rises twice a second while it runs:
-``app`` (the page; composition only), ``canvas`` (drawing), ``player`` (go, pause, step, scrub),
-``controls``, ``compare``, ``pages`` (a scenario's page beside it), ``lessons`` (predict, run, explain).
+``app`` (the page; composition only), ``canvas``, ``controls``, ``card`` (a cell's story), ``talk``
+(communication), ``compare``, ``reading``, ``guide`` (lessons), ``carry`` (take away and bring). ``widgets``
+are drawn by the Vue files beside it.
 
 A component that reads ``session.model`` holds ``session.lock``. Only the session's worker steps it.
 """

@@ -12,7 +12,8 @@ import solara.server.settings
 from exoabm.errors import ExoError
 from exoabm.scenario.loader import load, shipped
 from exoabm.viz.canvas import Canvas
-from exoabm.viz.carry import Bring, TakeAway
+from exoabm.viz.card import Cell
+from exoabm.viz.carry import Bring, RunView, TakeAway
 from exoabm.viz.compare import Compare
 from exoabm.viz.controls import Controls, Question
 from exoabm.viz.frames import moment
@@ -25,8 +26,9 @@ from exoabm.viz.reading import ScenarioPage
 from exoabm.viz.session import SPEEDS, Session
 from exoabm.viz.setup import Setup
 from exoabm.viz.share import Link, decode
-from exoabm.viz.story import Story, charts, curves, seen, story
+from exoabm.viz.story import charts, curves, seen, story
 from exoabm.viz.talk import Communication
+from exoabm.viz.uploads import is_run, open_run
 from exoabm.viz.widgets import ChoiceWidget, LookWidget, PlayerWidget, PlotWidget
 
 if TYPE_CHECKING:
@@ -83,7 +85,23 @@ def Page() -> None:
     if not taken:
         _Full()
         return
-    _Desk()
+    named = os.environ.get(SCENARIO, FIRST)
+    if is_run(named):
+        _Finished(Path(named))
+    else:
+        _Desk()
+
+
+@solara.component
+def _Finished(folder: Path) -> None:
+    """A finished run of the command line, from its tables."""
+    run = solara.use_memo(lambda: open_run(folder), [folder])
+    with html("header", "exo-head"):
+        html("span", "exo-brand", text="exoabm")
+        html("span", "exo-motto", text=f"the finished run {run.name}")
+        LookWidget.element()
+    with html("main", "exo-wide"):
+        RunView(run)
 
 
 @solara.component
@@ -194,10 +212,11 @@ def _Bench(
     all_knobs = solara.use_memo(lambda: knobs(session.loaded), [id(session)])
     wanted = changed(all_knobs, pending.value)
 
+    # Made once a run, so that colors stay with their types whatever becomes of the numbers of cells.
+    plots = solara.use_memo(lambda: charts(session.model.state), [id(session)])
     with session.lock:
         state = session.model.state
         words = seen(state)
-        plots = charts(state)
         shown = chart.value if chart.value in plots else next(iter(plots))
         lines = curves(session.model, plots[shown])
         tale = story(state, selected.value) if selected.value >= 0 else None
@@ -290,7 +309,7 @@ def _Bench(
                 )
         with html("section", "exo-right", attributes={"aria-label": "Controls and results"}):
             if tale:
-                _Cell(tale, lambda: selected.set(-1))
+                Cell(tale, lambda: selected.set(-1))
             _Tabs(tab.value, open_tab)
             with html("div", "exo-panel", attributes={"role": "tabpanel", "aria-label": TABS[tab.value]}):
                 if tab.value == "try":
@@ -351,43 +370,3 @@ def _Plot(
             y_least=1.0,
             alt=f"{plots[shown].title}, {plots[shown].y_label}: {latest}",
         )
-
-
-@solara.component
-def _Cell(tale: Story, on_close: Callable[[], None]) -> None:
-    with html("section", "exo-card exo-cell", attributes={"aria-label": f"The story of {tale.title}"}):
-        with html("div", "exo-card-head"):
-            html("h2", text=tale.title)
-            Press("close", on_close)
-        with html("dl", "exo-facts"):
-            for name, value in tale.facts:
-                with html("div"):
-                    html("dt", text=name)
-                    html("dd", text=value)
-        for title, rows in (("Who reached me", tale.reached_by), ("Whom I reached", tale.reached)):
-            if rows:
-                _Partners(title, rows)
-        if tale.note:
-            html("p", "exo-note", text=tale.note)
-
-
-@solara.component
-def _Partners(title: str, rows: tuple[tuple[str, float, float, float | None], ...]) -> None:
-    most = 8
-    html("h3", text=f"{title}: {len(rows)}")
-    with html("table", "exo-table"):
-        with html("thead"), html("tr"):
-            for head in ("cell", "taken up", "delivered", "first contact"):
-                html("th", text=head, attributes={"scope": "col"})
-        with html("tbody"):
-            for who, taken, told, first in rows[:most]:
-                with html("tr"):
-                    for text in (
-                        who,
-                        f"{taken:.3g}",
-                        f"{told:.3g}",
-                        "" if first is None else f"{first:.2f} h",
-                    ):
-                        html("td", text=text)
-    if len(rows) > most:
-        html("p", "exo-note", text=f"and {len(rows) - most} more, in communication.parquet")

@@ -24,9 +24,12 @@ _SHAPES = {Role.SENDS: "triangle", Role.TAKES_UP: "circle", Role.BOTH: "square",
 def world_of(state: State) -> dict[str, Any]:
     """What does not change from frame to frame: the extent in um, and how each cell type is drawn.
 
-    Types without cells are left in their place but unnamed, since frames number the types.
+    Types without cells are left in their place, since frames number the types; those that other cells can
+    turn into are drawn as if one were there.
     """
     counts = np.bincount(state.cells.type, minlength=len(state.types))
+    coming = [t.becomes for t in state.types if t.becomes is not None]
+    counts[coming] = np.maximum(counts[coming], 1)
     styles = cell_styles(state.types, counts)
     return {
         "extent": [float(length) for length in state.domain.extent[:2]],

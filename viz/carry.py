@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -244,19 +245,25 @@ def _Table(brought: Brought, begin: Callable[..., bool]) -> None:
 @solara.component
 def RunView(run: FinishedRun) -> None:
     """A finished run, from its tables: what it is, its time series, its cells at each moment, its links."""
-    with html("section", "exo-card", attributes={"aria-label": f"The run {run.name}"}):
-        html("h2", text=run.title)
-        html("p", text=run.summary)
-        with html("dl", "exo-facts"):
-            for name, value in run.facts:
-                with html("div"):
-                    html("dt", text=name)
-                    html("dd", text=value)
-        if run.preview:
-            solara.Image(run.preview, width="100%")
-        _Series(run)
-        _Moments(run)
-    Panels(run.exchange)
+    with html("div", "exo-run"):
+        with html("section", "exo-card", attributes={"aria-label": f"The run {run.name}"}):
+            html("h2", text=run.title)
+            html("p", text=run.summary)
+            with html("dl", "exo-facts"):
+                for name, value in run.facts:
+                    with html("div"):
+                        html("dt", text=name)
+                        html("dd", text=value)
+            if run.preview:
+                picture = base64.b64encode(run.preview).decode()
+                said = f"Picture of the run: field, links, ledger and uptake against distance. {run.title}"
+                html(
+                    "img", "exo-preview", attributes={"src": f"data:image/png;base64,{picture}", "alt": said}
+                )
+            _Series(run)
+        Panels(run.exchange)
+        with html("section", "exo-card", attributes={"aria-label": "Cells"}):
+            _Moments(run)
 
 
 @solara.component

@@ -139,6 +139,21 @@ OPENINGS = {
         ),
         speed=600.0,
     ),
+    "tumor_niche": Opening(
+        sentence="Tumor cells send vesicles that turn the fibroblasts around them into helpers, and helpers "
+        "send a growth factor back by which tumor cells divide faster.",
+        question="Let fibroblasts be ten times harder to turn. Will the tumor grow as fast in four days?",
+        answers=("As fast", "A little slower", "Much slower"),
+        afterwards="Set the half max of conditioning to 500, press Go, and look at the cells that live.",
+        controls=(
+            "response.conditioning.half_max",
+            "response.growth.half_max",
+            "cell_type.tumor.release_rate",
+            "cargo.growth_factor.copies",
+            "layout.group.fibroblast.count",
+        ),
+        speed=10800.0,
+    ),
     "native_mirna": Opening(
         sentence="Donors (triangles) release vesicles with a native miRNA, one copy in 121 vesicles; "
         "the recipients around them would change their type if enough copies arrived.",

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from exoabm.errors import InputError, ResourceError
 from exoabm.viz.openings import first_setup
+from exoabm.viz.uploads import is_run, open_run
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping
@@ -98,7 +99,7 @@ def serve(scenario: str, *, port: int | None = None, browser: bool = True, seats
     Parameters
     ----------
     scenario
-        A shipped name, or a path to a scenario file.
+        A shipped name, a path to a scenario file, or a finished run folder to look at.
     port
         Taken if free; by default the first free one from ``PORT`` on.
     browser
@@ -109,11 +110,15 @@ def serve(scenario: str, *, port: int | None = None, browser: bool = True, seats
     Raises
     ------
     InputError
-        If the scenario is wrong, or the files of the page are not installed.
+        If the scenario or the run is wrong, or the files of the page are not installed.
     ResourceError
         If the port is taken.
     """
-    first_setup(scenario, trusted=True).load()
+    if is_run(scenario):
+        open_run(Path(scenario))
+        scenario = str(Path(scenario).resolve())
+    else:
+        first_setup(scenario, trusted=True).load()
     _settle(scenario, seats)
     port = _free_port(port)
     import uvicorn

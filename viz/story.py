@@ -164,6 +164,8 @@ def charts(state: State) -> dict[str, Chart]:
         "places": Chart("Where the vesicles are", "vesicles", tuple(places)),
     }
     counts = np.bincount(state.cells.type, minlength=len(state.types))
+    coming = [t.becomes for t in state.types if t.becomes is not None]
+    counts[coming] = np.maximum(counts[coming], 1)
     drawn = [s for s, n in zip(cell_styles(state.types, counts), counts, strict=True) if n and s.named]
     takers = [s for s in drawn if np.any(_type(state, s).uptake_rate > 0)]
     if takers:

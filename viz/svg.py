@@ -30,8 +30,6 @@ class Look:
     rule: str
     paper: str
     accent: str
-    against: str
-    """Of a second run that the first is compared with."""
     follows: bool = False
     """Whether colors are the page's, and turn with it."""
 
@@ -45,19 +43,13 @@ class Look:
         return f"var(--hue-{color[1:].lower()}, {color})" if self.follows else color
 
 
-PRINT = Look(palette.INK, palette.MUTED, palette.RULE, palette.PAPER, "#0B5D8A", "#A3195B")
+PRINT = Look(palette.INK, palette.MUTED, palette.RULE, palette.PAPER, "#0B5D8A")
 PAGE = Look(
-    *(
-        f"var(--{name}, {value})"
-        for name, value in (
-            ("ink", PRINT.ink),
-            ("soft", PRINT.muted),
-            ("line", PRINT.rule),
-            ("paper", PRINT.paper),
-            ("brand", PRINT.accent),
-            ("accent", PRINT.against),
-        )
-    ),
+    ink=f"var(--ink, {PRINT.ink})",
+    muted=f"var(--soft, {PRINT.muted})",
+    rule=f"var(--line, {PRINT.rule})",
+    paper=f"var(--paper, {PRINT.paper})",
+    accent=f"var(--brand, {PRINT.accent})",
     follows=True,
 )
 """The names are those of ``style.css``."""

@@ -230,6 +230,14 @@ def bring_run(shelf: Shelf, name: str, data: bytes) -> FinishedRun:
         raise
 
 
+def is_run(named: str) -> bool:
+    """Whether a name given on the command line is that of a finished run folder."""
+    try:
+        return named not in shipped() and (Path(named) / "run.json").is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def open_run(folder: Path, *, name: str = "") -> FinishedRun:
     """Open a finished run folder.
 

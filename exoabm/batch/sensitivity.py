@@ -19,34 +19,24 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from exoabm.batch import chunk as files
-from exoabm.batch.readouts import measure
-from exoabm.batch.rows import Plan, replicate_seeds, row_of
-from exoabm.batch.runner import is_batch, resume_rows, run_rows
+from exoabm.batch.evaluation import NOISE_RUNS, Evaluation, silent, work
 from exoabm.batch.workers import ThisProcess
-from exoabm.errors import InputError, RunFailed, did_you_mean
-from exoabm.model import ExosomeModel
+from exoabm.errors import InputError
 from exoabm.observe.run_folder import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from exoabm.batch.evaluation import Stage
     from exoabm.batch.factors import Factor
-    from exoabm.batch.readouts import Readouts
-    from exoabm.batch.rows import Row
     from exoabm.batch.workers import Workers
     from exoabm.scenario.loader import LoadedScenario
-
-    Stage = Callable[[str], AbstractContextManager[Callable[[int, int], object]]]
 
 LEVELS = 4
 """Levels of Morris' grid; his choice."""
 NEGLIGIBLE = 0.1
 """A factor whose mu*, at the upper end of its interval, is below this share of the largest is left out."""
-NOISE_RUNS = 8
-"""Runs of the scenario as it is, with different seeds, that show how much chance alone changes."""
 DECADE = 10.0
 """A readout that is positive and spans at least this factor is analyzed by its logarithm."""
 
@@ -185,7 +175,7 @@ def run_sensitivity(
     """
     _check(trajectories, samples, replicates)
     morris, sobol = _salib("morris"), _salib("sobol")
-    runs = _Runs(
+    runs = Evaluation(
         loaded,
         folder,
         source=source,
@@ -194,7 +184,7 @@ def run_sensitivity(
         replicates=replicates,
         hours=hours,
         workers=workers,
-        stage=stage or _silent,
+        stage=stage or silent,
         overwrite=overwrite,
     )
     runs.check()
@@ -251,6 +241,26 @@ def run_sensitivity(
     )
 
 
+def foretell(
+    loaded: LoadedScenario,
+    factors: int,
+    *,
+    trajectories: int,
+    samples: int,
+    replicates: int = 1,
+    hours: float | None = None,
+    jobs: int = 1,
+) -> str | None:
+    """How many runs an analysis takes at most, and how long, measured; None if that is not long."""
+    from exoabm.batch.probe import WORTH_A_PROBE, probe, spoken
+
+    runs = NOISE_RUNS + replicates * (trajectories * (factors + 1) + samples * (factors + 2))
+    if runs / jobs * work(loaded, hours) < WORTH_A_PROBE:
+        return None
+    seconds = runs / jobs * probe(loaded, hours=hours).row_seconds
+    return f"up to {runs:,} runs in about {spoken(seconds)}; fewer where screening leaves numbers out"
+
+
 def write_report(found: Sensitivity, folder: Path, title: str) -> None:
     """Write ``sensitivity.json`` and ``sensitivity.png``."""
     from exoabm.batch.tornado import draw_tornado
@@ -277,96 +287,6 @@ def plain(found: Sensitivity) -> dict[str, Any]:
         }
         rows.append(about | {key: value for key, value in asdict(index).items() if key != "factor"})
     return asdict(found) | {"indices": rows, "sentence": found.sentence}
-
-
-@dataclass
-class _Runs:
-    """Runs points as batches below a folder, and returns the readout at each."""
-
-    loaded: LoadedScenario
-    folder: Path
-    source: str | Path | None
-    readout: str
-    seed: int
-    replicates: int
-    hours: float | None
-    workers: Workers
-    stage: Stage
-    overwrite: bool
-    count: int = 0
-
-    def check(self) -> None:
-        """See that the readout is one of this scenario's before anything is run."""
-        model = ExosomeModel(self.loaded, seed=0)
-        model.step()
-        known = measure(model)
-        if self.readout not in known:
-            raise InputError(
-                f"--readout {self.readout}: no readout of this scenario{did_you_mean(self.readout, known)}\n"
-                f"there are: {', '.join(known)}"
-            )
-
-    def noise(self) -> np.ndarray:
-        """The readout of the scenario as it is, with different seeds."""
-        rows = [row_of({}, seed) for seed in replicate_seeds(self.seed, NOISE_RUNS)]
-        found = self._run("noise", rows)
-        return np.array([found[row.name] for row in rows])
-
-    def values(self, name: str, shares: np.ndarray, factors: Sequence[Factor]) -> np.ndarray:
-        """The readout at points, each a row of shares of the factors' ranges; the mean of the replicates."""
-        seeds = replicate_seeds(self.seed, self.replicates)
-        points = [
-            [
-                row_of({f.key: f.axis.at(x) for f, x in zip(factors, point, strict=True)}, seed)
-                for seed in seeds
-            ]
-            for point in shares.tolist()
-        ]
-        found = self._run(name, list({row.name: row for point in points for row in point}.values()))
-        return np.array([np.mean([found[row.name] for row in point]) for point in points])
-
-    def decades(self, values: np.ndarray) -> np.ndarray:
-        """The readout's log10."""
-        if values.min() <= 0:
-            raise InputError(f"{self.readout} is 0 at some points and spans decades; --vary narrower ranges")
-        return np.log10(values)
-
-    def _run(self, name: str, rows: list[Row]) -> dict[str, float]:
-        """The readout of each row, from a batch that is begun, gone on with, or there already."""
-        plan = Plan.of(
-            self.loaded,
-            rows,
-            source=self.source,
-            hours=self.hours,
-            seconds_per_row=_work(self.loaded, self.hours),
-            about={"kind": "sensitivity", "stage": name, "seed": self.seed},
-        )
-        folder = self.folder / name
-        with self.stage(name) as progress:
-            if is_batch(folder) and not self.overwrite:
-                if Plan.read(folder).sha256 != plan.sha256:
-                    raise InputError(
-                        f"{folder} holds runs of other settings; choose another --out, or pass --overwrite"
-                    )
-                outcome = resume_rows(folder, workers=self.workers, progress=progress)
-            else:
-                outcome = run_rows(
-                    plan, folder, workers=self.workers, overwrite=self.overwrite, progress=progress
-                )
-        if outcome.failed:
-            lines = [f"  {row}: {reason}" for row, reason in outcome.reasons.items()]
-            raise RunFailed(
-                "\n".join([f"{outcome.failed:,} of {outcome.rows:,} runs failed in {folder}:", *lines])
-                + "\nindices need every run; --vary what fails within a narrower range"
-            )
-        self.count += outcome.rows
-        return {record["row"]: self._value(record["readouts"]) for record in files.records(folder, plan)}
-
-    def _value(self, readouts: Readouts) -> float:
-        value = readouts[self.readout]
-        if value is None:
-            raise InputError(f"--readout {self.readout}: not defined in every run; choose another")
-        return value
 
 
 @dataclass(frozen=True)
@@ -397,20 +317,6 @@ def _check(trajectories: int, samples: int, replicates: int) -> None:
         raise InputError(f"--samples {samples}: a power of two, 8 or more")
     if not 1 <= replicates <= 10_000:
         raise InputError(f"--replicates {replicates}: from 1 to 10,000")
-
-
-def _work(loaded: LoadedScenario, hours: float | None) -> float:
-    """About how long a row takes, s; from the scenario alone, so that equal batches have equal files."""
-    from exoabm.scenario.builder import blueprint
-
-    guess = blueprint(loaded, seed=0).estimate
-    share = 1.0 if hours is None else hours * 3600 / float(loaded.scenario.clock.duration)
-    return share * guess.steps * guess.step_seconds
-
-
-@contextlib.contextmanager
-def _silent(_: str) -> Iterator[Callable[[int, int], object]]:
-    yield lambda done, total: None
 
 
 @contextlib.contextmanager

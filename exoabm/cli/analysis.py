@@ -79,9 +79,14 @@ def sensitivity(
     loaded = load(scenario, set_)
     refuse_large_grid(loaded)
     from exoabm.batch.factors import factors_of
-    from exoabm.batch.sensitivity import plain, run_sensitivity, write_report
+    from exoabm.batch.sensitivity import foretell, plain, run_sensitivity, write_report
 
     factors = factors_of(loaded, vary or ())
+    hours = positive_hours(hours)
+    effort = {"trajectories": trajectories, "samples": samples, "replicates": replicates}
+    long = foretell(loaded, len(factors), **effort, hours=hours, jobs=jobs)
+    if long is not None:
+        err.print(f"[yellow]Note:[/] {escape(long)}", highlight=False)
     with _goes_on():
         found = run_sensitivity(
             loaded,
@@ -89,11 +94,9 @@ def sensitivity(
             out_,
             source=scenario,
             readout=readout,
-            trajectories=trajectories,
-            samples=samples,
-            replicates=replicates,
+            **effort,
             seed=seed,
-            hours=positive_hours(hours),
+            hours=hours,
             workers=workers_of(jobs, cluster),
             stage=counting,
             overwrite=overwrite,

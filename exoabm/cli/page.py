@@ -15,7 +15,10 @@ PANEL = "Runs"
 @app.command(rich_help_panel=PANEL)
 def dash(
     scenario: Annotated[
-        str, typer.Argument(metavar="[SCENARIO]", help="A shipped scenario's name, or a path to a TOML file.")
+        str,
+        typer.Argument(
+            metavar="[SCENARIO]", help="A shipped scenario's name, a path to a TOML file, or a run folder."
+        ),
     ] = "signaling",
     port: Annotated[
         int | None, typer.Option(min=1, max=65535, help="The first free one from 8765 on if not given.")

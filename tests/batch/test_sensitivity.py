@@ -209,3 +209,16 @@ def test_without_salib_the_extra_is_named(tmp_path, monkeypatch) -> None:
     with pytest.raises(InputError, match=r"exoabm\[sensitivity\]"):
         analysis(tmp_path / "a", [f"{RATE}=10:20"])
     assert not (tmp_path / "a").exists()
+
+
+def test_a_long_analysis_says_how_long_before_it_begins(monkeypatch) -> None:
+    from exoabm.batch import probe
+
+    monkeypatch.setattr(probe, "probe", lambda *_, **__: probe.Timing(1.0, 0.5, 10, 99.0, 4))
+    loaded = load("two_cells")
+    effort = {"trajectories": 10, "samples": 128}
+    # 8 + 10 * 12 + 128 * 13 = 1,792 runs of 6 s, two at a time
+    text = module.foretell(loaded, 11, **effort, jobs=2)
+    assert text is not None
+    assert text.startswith("up to 1,792 runs in about 90 min")
+    assert module.foretell(loaded, 2, **effort, hours=0.05) is None

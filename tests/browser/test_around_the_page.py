@@ -17,6 +17,9 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from exoabm.batch.run import run_to_folder
+from exoabm.scenario.loader import load
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -163,7 +166,7 @@ def test_two_runs_side_by_side(reader: Callable[..., Any]) -> None:
     assert len(times) == 2
     assert abs(times[0] - times[1]) <= 0.1
     page.get_by_label("What is drawn").select_option("exosome_emitted_EV")
-    page.wait_for_selector("h3:has-text('Both runs')")
+    page.wait_for_selector("[aria-label^='Both runs, exosome emitted']")
     a, b = map(float, re.findall(r"[AB] ([\d.]+)", page.inner_text("h3:has-text('Both runs')")))
     assert 4 < b / a < 25
 
@@ -223,3 +226,14 @@ def test_a_finished_run_opens(paused: Any, reader: Callable[..., Any]) -> None:
     assert "307" in facts
     other.page.get_by_label("Recorded moment").select_option("0")
     other.page.wait_for_selector("svg[aria-label*='307 cells took up 0 vesicles']")
+
+
+def test_a_run_folder_of_the_command_line(start: Callable[..., Any], browser: Any, tmp_path: Path) -> None:
+    run_to_folder(load("two_cells"), tmp_path / "mine", seed=1, hours=3)
+    page = browser.new_context().new_page()
+    page.goto(start(str(tmp_path / "mine")).address)
+    page.wait_for_selector("section[aria-label='The run mine']", timeout=60_000)
+    assert "3 h" in page.inner_text(".exo-facts")
+    page.get_by_role("button", name="Types", exact=True).click()
+    page.wait_for_selector("svg[aria-label^='Who sends']")
+    page.context.close()

@@ -34,6 +34,7 @@ def test_the_first_minute_is_there_at_once(reader: Callable[..., Reader]) -> Non
     assert len(set(someone.picture()[-4000:])) > 20
     assert someone.clock == 0.0
     page.click(".exo-answer >> nth=1")
+    page.wait_for_selector(".exo-answer[aria-pressed=true]")
     assert page.locator(".exo-answer[aria-pressed=true]").count() == 1
     assert "140" in page.inner_text(".exo-question .exo-note")
 

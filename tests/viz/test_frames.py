@@ -84,7 +84,7 @@ def test_too_many_dots_are_thinned_by_their_ids(swarm: State, monkeypatch: pytes
     found, _, frame = drawn(swarm, with_field=False)
     assert swarm.vesicles is not None
     assert moment(frame).free == len(swarm.vesicles.rows(Status.FREE))
-    assert 10 <= len(found["dots"]) <= 40
+    assert 25 <= len(found["dots"]) <= 40
     again, _, _ = drawn(swarm, with_field=False)
     assert np.array_equal(found["dots"], again["dots"])
 

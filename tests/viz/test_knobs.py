@@ -21,12 +21,14 @@ def signaling() -> dict[str, Knob]:
 @pytest.mark.parametrize("scenario", sorted(shipped()))
 def test_every_scenario_opens_with_five_controls_that_it_has(scenario: str) -> None:
     loaded = first_setup(scenario).load()
-    begun, found = OPENINGS[scenario], knobs(loaded)
-    assert opening(loaded) is begun
+    begun, found = opening(loaded), knobs(loaded)
+    assert begun.sentence
     assert 1 <= len(begun.controls) <= 5
     assert set(begun.controls) <= set(found)
-    assert begun.question
-    assert len(begun.answers) == 3
+    if scenario in OPENINGS:
+        assert begun is OPENINGS[scenario]
+        assert begun.question
+        assert len(begun.answers) == 3
 
 
 @pytest.mark.parametrize("scenario", sorted(shipped()))

@@ -59,7 +59,7 @@ LESSON = Lesson(
             "square distance grows in step with time, ⟨r²⟩ = 6 D t, and D = 8.6 µm²/s here. So the 40 µm "
             "to the recipient take about r²/6D = **31 seconds**.",
             predict="When will the recipient meet its first vesicle?",
-            guesses=("Within a minute", "Within an hour", "After days"),
+            guesses=("Within a minute", "Within an hour", "Later than that"),
             changes=(),
             look="Click the recipient (the circle). Its card tells who reached it, and when.",
             ask="At what time, in hours, did the first vesicle bind to the recipient in your run? The card "

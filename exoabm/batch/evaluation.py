@@ -1,0 +1,138 @@
+"""One readout at points of parameter space, run as batches that go on where they were stopped."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from exoabm.batch import chunk as files
+from exoabm.batch.readouts import measure
+from exoabm.batch.rows import Plan, replicate_seeds, row_of
+from exoabm.batch.runner import is_batch, resume_rows, run_rows
+from exoabm.errors import InputError, RunFailed, did_you_mean
+from exoabm.model import ExosomeModel
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from exoabm.batch.factors import Factor
+    from exoabm.batch.readouts import Readouts
+    from exoabm.batch.rows import Row
+    from exoabm.batch.workers import Workers
+    from exoabm.scenario.loader import LoadedScenario
+
+    Stage = Callable[[str], AbstractContextManager[Callable[[int, int], object]]]
+
+NOISE_RUNS = 8
+"""Runs of the scenario as it is, with different seeds, that show how much chance alone changes."""
+
+
+@dataclass
+class Evaluation:
+    """Runs points as batches below a folder, and returns the readout at each."""
+
+    loaded: LoadedScenario
+    folder: Path
+    source: str | Path | None
+    readout: str
+    seed: int
+    replicates: int
+    hours: float | None
+    workers: Workers
+    stage: Stage
+    overwrite: bool
+    count: int = 0
+
+    def check(self) -> None:
+        """See that the readout is one of this scenario's before anything is run."""
+        model = ExosomeModel(self.loaded, seed=0)
+        model.step()
+        known = measure(model)
+        if self.readout not in known:
+            raise InputError(
+                f"--readout {self.readout}: no readout of this scenario{did_you_mean(self.readout, known)}\n"
+                f"there are: {', '.join(known)}"
+            )
+
+    def noise(self) -> np.ndarray:
+        """The readout of the scenario as it is, with different seeds."""
+        rows = [row_of({}, seed) for seed in replicate_seeds(self.seed, NOISE_RUNS)]
+        found = self._run("noise", rows)
+        return np.array([found[row.name] for row in rows])
+
+    def values(self, name: str, shares: np.ndarray, factors: Sequence[Factor]) -> np.ndarray:
+        """The readout at points, each a row of shares of the factors' ranges; the mean of the replicates."""
+        seeds = replicate_seeds(self.seed, self.replicates)
+        points = [
+            [
+                row_of({f.key: f.axis.at(x) for f, x in zip(factors, point, strict=True)}, seed)
+                for seed in seeds
+            ]
+            for point in shares.tolist()
+        ]
+        found = self._run(name, list({row.name: row for point in points for row in point}.values()))
+        return np.array([np.mean([found[row.name] for row in point]) for point in points])
+
+    def decades(self, values: np.ndarray) -> np.ndarray:
+        """The readout's log10."""
+        if values.min() <= 0:
+            raise InputError(f"{self.readout} is 0 at some points and spans decades; --vary narrower ranges")
+        return np.log10(values)
+
+    def _run(self, name: str, rows: list[Row]) -> dict[str, float]:
+        """The readout of each row, from a batch that is begun, gone on with, or there already."""
+        plan = Plan.of(
+            self.loaded,
+            rows,
+            source=self.source,
+            hours=self.hours,
+            seconds_per_row=work(self.loaded, self.hours),
+            about={"kind": "sensitivity", "stage": name, "seed": self.seed},
+        )
+        folder = self.folder / name
+        with self.stage(name) as progress:
+            if is_batch(folder) and not self.overwrite:
+                if Plan.read(folder).sha256 != plan.sha256:
+                    raise InputError(
+                        f"{folder} holds runs of other settings; choose another --out, or pass --overwrite"
+                    )
+                outcome = resume_rows(folder, workers=self.workers, progress=progress)
+            else:
+                outcome = run_rows(
+                    plan, folder, workers=self.workers, overwrite=self.overwrite, progress=progress
+                )
+        if outcome.failed:
+            lines = [f"  {row}: {reason}" for row, reason in outcome.reasons.items()]
+            raise RunFailed(
+                "\n".join([f"{outcome.failed:,} of {outcome.rows:,} runs failed in {folder}:", *lines])
+                + "\nindices need every run; --vary what fails within a narrower range"
+            )
+        self.count += outcome.rows
+        return {record["row"]: self._value(record["readouts"]) for record in files.records(folder, plan)}
+
+    def _value(self, readouts: Readouts) -> float:
+        value = readouts[self.readout]
+        if value is None:
+            raise InputError(f"--readout {self.readout}: not defined in every run; choose another")
+        return value
+
+
+def work(loaded: LoadedScenario, hours: float | None) -> float:
+    """About how long a row takes, s; from the scenario alone, so that equal batches have equal files."""
+    from exoabm.scenario.builder import blueprint
+
+    guess = blueprint(loaded, seed=0).estimate
+    share = 1.0 if hours is None else hours * 3600 / float(loaded.scenario.clock.duration)
+    return share * guess.steps * guess.step_seconds
+
+
+@contextlib.contextmanager
+def silent(_: str) -> Iterator[Callable[[int, int], object]]:
+    """Report no progress."""
+    yield lambda done, total: None
