@@ -70,13 +70,13 @@ def settings(page: str) -> list[str]:
 def obey(command: str) -> None:
     """Parse a command in full, and carry out all of it that costs nothing.
 
-    A run is only validated; what reads a run folder, the benchmark and the page are only parsed.
+    A run or a trial is only validated; what reads a run folder, the benchmark and the page are only parsed.
     """
     name, *rest = shlex.split(command)[1:]
     given = CLI.commands[name].make_context(name, list(rest)).params
     source = given.get("scenario") or given.get("source") or given.get("folder")
-    if name == "run":
-        chosen = [f"transport.engine={given['engine']}"] if given["engine"] else []
+    if name in ("run", "trial"):
+        chosen = [f"transport.engine={given['engine']}"] if given.get("engine") else []
         pairs = [word for pair in [*(given["set_"] or ()), *chosen] for word in ("--set", pair)]
         CLI(["validate", source, *pairs], standalone_mode=False)
     elif name not in ("bench", "dash") and not str(source).startswith("runs/"):
