@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -87,5 +86,5 @@ class Seats:
         return len(self._taken)
 
 
-SEATS = Seats(int(os.environ.get("EXOABM_SEATS", "16")))
-"""Of this process; the server says how many before it loads the page."""
+SEATS = Seats(16)
+"""Of this process; the server may say how many."""

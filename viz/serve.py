@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from exoabm.errors import InputError, ResourceError
+from exoabm.viz.limits import SEATS
 from exoabm.viz.openings import first_setup
 from exoabm.viz.uploads import is_run, open_run
 
@@ -119,7 +120,8 @@ def serve(scenario: str, *, port: int | None = None, browser: bool = True, seats
         scenario = str(Path(scenario).resolve())
     else:
         first_setup(scenario, trusted=True).load()
-    _settle(scenario, seats)
+    _settle(scenario)
+    SEATS.most = seats
     port = _free_port(port)
     import uvicorn
     from solara.server.starlette import app
@@ -152,10 +154,10 @@ def _announce(server: Any, address: str, browser: bool) -> None:
         webbrowser.open(address)
 
 
-def _settle(scenario: str, seats: int) -> None:
+def _settle(scenario: str) -> None:
     """Set what Solara reads from the environment when it is imported."""
     os.environ.update(SETTINGS)
-    os.environ |= {"EXOABM_SCENARIO": scenario, "EXOABM_SEATS": str(seats)}
+    os.environ["EXOABM_SCENARIO"] = scenario
     data = _data_folder()
     os.environ["SOLARA_ASSETS_PROXY_CACHE_DIR"] = str(data / "share" / "solara" / "cdn")
     os.environ.setdefault("JUPYTER_PATH", str(data / "share" / "jupyter"))
