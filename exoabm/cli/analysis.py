@@ -32,9 +32,9 @@ from exoabm.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from exoabm.batch.fit import Fit
-    from exoabm.batch.measured import Table as Measured
-    from exoabm.batch.sensitivity import Sensitivity
+    from exoabm.batch.analysis.fit import Fit
+    from exoabm.batch.analysis.measured import Table as Measured
+    from exoabm.batch.analysis.sensitivity import Sensitivity
     from exoabm.scenario.loader import LoadedScenario
 
 ROUNDING = 1e-9
@@ -78,8 +78,8 @@ def sensitivity(
     """Find the numbers that carry a result, by Morris screening and then Sobol indices."""
     loaded = load(scenario, set_)
     refuse_large_grid(loaded)
-    from exoabm.batch.factors import factors_of
-    from exoabm.batch.sensitivity import foretell, plain, run_sensitivity, write_report
+    from exoabm.batch.analysis.factors import factors_of
+    from exoabm.batch.analysis.sensitivity import foretell, plain, run_sensitivity, write_report
 
     factors = factors_of(loaded, vary or ())
     hours = positive_hours(hours)
@@ -142,15 +142,15 @@ def fit(
     """Fit numbers of a scenario to measured time series, or its vesicles' diameters to histograms."""
     loaded = load(scenario, set_)
     refuse_large_grid(loaded)
-    from exoabm.batch.measured import read_table
+    from exoabm.batch.analysis.measured import read_table
 
     table = read_table(data)
     if table.diameters is not None:
         _fit_diameters(loaded, table, vesicle, column or [], [*(vary or []), *filter(None, [out_])], as_json)
         return
-    from exoabm.batch.factors import factors_of
-    from exoabm.batch.fit import fit_series, plain, write_fit
-    from exoabm.batch.measured import series_of
+    from exoabm.batch.analysis.factors import factors_of
+    from exoabm.batch.analysis.fit import fit_series, plain, write_fit
+    from exoabm.batch.analysis.measured import series_of
 
     if not vary:
         raise InputError("say what to fit, with --vary KEY=LO:HI[:log]")
@@ -186,7 +186,7 @@ def _fit_diameters(
 ) -> None:
     from dataclasses import asdict
 
-    from exoabm.batch.sizes import fit_diameters
+    from exoabm.batch.analysis.sizes import fit_diameters
 
     if idle:
         raise InputError(f"{table.path} is a histogram of diameters; --vary and --out go with time series")

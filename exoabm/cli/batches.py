@@ -29,10 +29,10 @@ from exoabm.errors import InputError, RunFailed
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from exoabm.batch.compare import Comparison
-    from exoabm.batch.runner import Outcome
-    from exoabm.batch.sweep import Report
-    from exoabm.batch.workers import Workers
+    from exoabm.batch.sweeps.compare import Comparison
+    from exoabm.batch.sweeps.runner import Outcome
+    from exoabm.batch.sweeps.sweep import Report
+    from exoabm.batch.sweeps.workers import Workers
 
 PANEL = "Batches"
 NAME_WIDTH, VALUE_WIDTH = 34, 18
@@ -78,8 +78,8 @@ def sweep(
         raise InputError(f"--keep {keep}: readouts or runs")
     if shard is not None and seed is None:
         raise InputError("--shard needs --seed, so that all parts are of the same sweep")
-    from exoabm.batch.runner import Shard, run_rows
-    from exoabm.batch.sweep import foretell, plan_sweep
+    from exoabm.batch.sweeps.runner import Shard, run_rows
+    from exoabm.batch.sweeps.sweep import foretell, plan_sweep
     from exoabm.streams import Streams
 
     part = None if shard is None else Shard.read(shard)
@@ -117,8 +117,8 @@ def compare(
     as_json: JsonOption = False,
 ) -> None:
     """Set two runs or arms side by side: what was changed, and what came of it."""
-    from exoabm.batch.compare import SAME, write
-    from exoabm.batch.compare import compare as compared
+    from exoabm.batch.sweeps.compare import SAME, write
+    from exoabm.batch.sweeps.compare import compare as compared
 
     found = compared(a, b)
     if as_json:
@@ -163,7 +163,7 @@ def _print_comparison(found: Comparison, least: float) -> None:
 
 def resume_batch(folder: Path, jobs: int, cluster: str | None, as_json: bool) -> None:
     """Go on with the batch in a folder, or put its shards together."""
-    from exoabm.batch.runner import resume_rows
+    from exoabm.batch.sweeps.runner import resume_rows
 
     with _last_words(folder):
         with counting(folder.name) as progress:
@@ -174,21 +174,21 @@ def resume_batch(folder: Path, jobs: int, cluster: str | None, as_json: bool) ->
 def workers_of(jobs: int, cluster: str | None) -> Workers:
     """Who runs the rows, as ``--jobs`` and ``--cluster`` say."""
     if cluster is not None:
-        from exoabm.batch.cluster import dask
+        from exoabm.batch.sweeps.cluster import dask
 
         return dask(cluster)
-    from exoabm.batch.workers import local
+    from exoabm.batch.sweeps.workers import local
 
     return local(jobs)
 
 
 def _finish(outcome: Outcome, as_json: bool) -> None:
     """Sum a batch up and say how it went; failed rows are an error once all others are done."""
-    from exoabm.batch.runner import is_shard
+    from exoabm.batch.sweeps.runner import is_shard
 
     report = None
     if not is_shard(outcome.folder):
-        from exoabm.batch.sweep import report as write_report
+        from exoabm.batch.sweeps.sweep import report as write_report
 
         report = write_report(outcome)
     if as_json:
@@ -225,7 +225,7 @@ def _print(outcome: Outcome, report: Report | None) -> None:
 
 def _print_effects(report: Report) -> None:
     """The headline readouts at values of each varied key, or at the one point that there is."""
-    from exoabm.batch.pictures import headline
+    from exoabm.batch.sweeps.pictures import headline
 
     summary = report.summary
     if len(summary.points) == 1:
@@ -285,7 +285,7 @@ def counting(title: str) -> Iterator[Any]:
 @contextlib.contextmanager
 def _last_words(folder: Path) -> Iterator[None]:
     """On an interrupt, say how to go on."""
-    from exoabm.batch.runner import is_batch
+    from exoabm.batch.sweeps.runner import is_batch
 
     try:
         yield

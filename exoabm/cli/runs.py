@@ -101,7 +101,7 @@ def resume(
 ) -> None:
     """Go on with a run or a sweep that stopped, to the same bits; put the shards of a sweep together."""
     from exoabm.batch.run import resume_run
-    from exoabm.batch.runner import is_batch
+    from exoabm.batch.sweeps.runner import is_batch
     from exoabm.observe.run_folder import UNFINISHED
 
     if is_batch(folder):

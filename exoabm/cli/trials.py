@@ -14,7 +14,7 @@ from exoabm.cli.console import JsonOption, Progress, SetOption, load, out, print
 from exoabm.errors import InputError
 
 if TYPE_CHECKING:
-    from exoabm.batch.trial import Trial
+    from exoabm.batch.trials.trial import Trial
     from exoabm.scenario.loader import LoadedScenario
 
 PANEL = "Many runs"
@@ -58,8 +58,8 @@ def trial(
 
     for folder in folders.values():
         RunFolder(folder, overwrite=overwrite)
-    from exoabm.batch.trial import run_trial
-    from exoabm.batch.trial_folder import summary, write_trial
+    from exoabm.batch.trials.trial import run_trial
+    from exoabm.batch.trials.trial_folder import summary, write_trial
 
     done = []
     for each in chosen:

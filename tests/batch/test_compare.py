@@ -10,12 +10,12 @@ import pyarrow.parquet as pq
 import pytest
 from scipy import stats
 
-from exoabm.batch.compare import Comparison, Line, compare, difference_table, write
-from exoabm.batch.rows import Plan
 from exoabm.batch.run import run_to_folder
-from exoabm.batch.runner import run_rows
-from exoabm.batch.summary import write_results
-from exoabm.batch.sweep import plan_sweep
+from exoabm.batch.sweeps.compare import Comparison, Line, compare, difference_table, write
+from exoabm.batch.sweeps.rows import Plan
+from exoabm.batch.sweeps.runner import run_rows
+from exoabm.batch.sweeps.summary import write_results
+from exoabm.batch.sweeps.sweep import plan_sweep
 from exoabm.errors import InputError
 from exoabm.scenario.loader import load
 from tests.batch.conftest import RATE
@@ -108,7 +108,7 @@ def test_arms_that_differ_in_nothing_differ_by_nothing(sweep) -> None:
 
 
 def test_welch_where_seeds_differ() -> None:
-    from exoabm.batch.compare import _quantile, _welch
+    from exoabm.batch.sweeps.compare import _quantile, _welch
 
     random = np.random.default_rng(1)
     a, b = random.normal(0, 1, 7), random.normal(1, 3, 12)

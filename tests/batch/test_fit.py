@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from exoabm.batch.factors import factors_of
-from exoabm.batch.fit import Fit, fit_series, simulate, write_fit
-from exoabm.batch.measured import Series, read_table, series_of
-from exoabm.batch.sizes import Diameters, fit_diameters
+from exoabm.batch.analysis.factors import factors_of
+from exoabm.batch.analysis.fit import Fit, fit_series, simulate, write_fit
+from exoabm.batch.analysis.measured import Series, read_table, series_of
+from exoabm.batch.analysis.sizes import Diameters, fit_diameters
 from exoabm.errors import InputError, RunFailed
 from exoabm.scenario.loader import load
 
@@ -56,7 +56,7 @@ def test_noisy_data_give_intervals_that_hold_the_numbers(monkeypatch) -> None:
     With 95 % each that has a chance of 3 in 1,000 to fail, seeds being independent; the seeds are fixed.
     Intervals of half the width miss 13 times in the mean.
     """
-    from exoabm.batch import fit as module
+    from exoabm.batch.analysis import fit as module
 
     def closed_form(loaded, overrides, seed, hours, names):
         rate, life = (float(overrides[key].split()[0]) for key in (RATE, LIFE))

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from exoabm.batch import chunk as files
-from exoabm.batch.rows import Plan
-from exoabm.batch.runner import is_batch, resume_rows, run_rows
-from exoabm.batch.sweep import report
+from exoabm.batch.sweeps import chunk as files
+from exoabm.batch.sweeps.rows import Plan
+from exoabm.batch.sweeps.runner import is_batch, resume_rows, run_rows
+from exoabm.batch.sweeps.sweep import report
 from exoabm.errors import RunFailed
 from tests.batch.conftest import RATE, data, small_plan
 

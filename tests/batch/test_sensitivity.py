@@ -8,10 +8,10 @@ import math
 import numpy as np
 import pytest
 
-from exoabm.batch import sensitivity as module
-from exoabm.batch.factors import factors_of
-from exoabm.batch.sensitivity import Sensitivity, run_sensitivity, write_report
-from exoabm.batch.workers import ThisProcess
+from exoabm.batch.analysis import sensitivity as module
+from exoabm.batch.analysis.factors import factors_of
+from exoabm.batch.analysis.sensitivity import Sensitivity, run_sensitivity, write_report
+from exoabm.batch.sweeps.workers import ThisProcess
 from exoabm.errors import InputError, RunFailed
 from exoabm.scenario.loader import load
 

@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 from scipy import stats
 
-from exoabm.batch.rows import replicate_seeds
-from exoabm.batch.runner import resume_rows, run_rows
-from exoabm.batch.summary import Summary, Varied
-from exoabm.batch.sweep import foretell, plan_sweep, report
+from exoabm.batch.sweeps.rows import replicate_seeds
+from exoabm.batch.sweeps.runner import resume_rows, run_rows
+from exoabm.batch.sweeps.summary import Summary, Varied
+from exoabm.batch.sweeps.sweep import foretell, plan_sweep, report
 from exoabm.errors import InputError, ResourceError, RunFailed, ScenarioError
 from exoabm.scenario.loader import load
 from tests.batch.conftest import RATE, data
@@ -162,7 +162,7 @@ def test_replicates_without_chance_are_told(tmp_path) -> None:
 
 def test_an_interval_covers_the_truth_as_often_as_it_says() -> None:
     """Of 2,000 intervals of 5 normal draws 95 % hold 0; outside 93.5 to 96.5 % once in 500 times."""
-    from exoabm.batch.summary import half_width
+    from exoabm.batch.sweeps.summary import half_width
 
     draws = np.random.default_rng(1).normal(size=(2000, 5))
     mean, sd = draws.mean(axis=1), draws.std(axis=1, ddof=1)

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from exoabm.batch.report import render
-from exoabm.batch.trial import Trial, arm_scenario, run_trial, take
-from exoabm.batch.trial_folder import write_trial
-from exoabm.batch.verdict import Direction, Verdict, judge, paired_effect
+from exoabm.batch.trials.report import render
+from exoabm.batch.trials.trial import Trial, arm_scenario, run_trial, take
+from exoabm.batch.trials.trial_folder import write_trial
+from exoabm.batch.trials.verdict import Direction, Verdict, judge, paired_effect
 from exoabm.errors import InputError, ScenarioError
 from exoabm.model import ExosomeModel
 from exoabm.scenario.loader import LoadedScenario, parse

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from exoabm.batch.verdict import (
+from exoabm.batch.trials.verdict import (
     Direction,
     Effect,
     Scale,

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from exoabm import ExosomeModel
-from exoabm.batch.agreement import along, blocks, compare, standard_errors
-from exoabm.batch.agreement_figure import build_figure
 from exoabm.batch.bench import run_benchmark
-from exoabm.batch.bench_agreement import (
+from exoabm.batch.bench.agreement import along, blocks, compare, standard_errors
+from exoabm.batch.bench.agreement_figure import build_figure
+from exoabm.batch.bench.agreement_report import (
     CASES,
     RUNS,
     Case,

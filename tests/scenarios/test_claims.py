@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from exoabm.batch.trial import Trial, run_trial
-from exoabm.batch.verdict import Verdict
+from exoabm.batch.trials.trial import Trial, run_trial
+from exoabm.batch.trials.verdict import Verdict
 from exoabm.scenario.loader import load, quantities, shipped
 
 S, A = Verdict.SUPPORTS, Verdict.AGAINST

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from exoabm.batch.timing import Report, timed
+from exoabm.batch.bench.timing import Report, timed
 from exoabm.errors import InputError
 from exoabm.kernels.fates import STAYS, Fates, Movers
 from exoabm.kernels.hop import Lattice, Sinks, hop, marks

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from exoabm.batch.rows import replicate_seeds
-from exoabm.batch.workers import ThisProcess
+from exoabm.batch.sweeps.rows import replicate_seeds
+from exoabm.batch.sweeps.workers import ThisProcess
 from exoabm.errors import ExoError, InputError, RunFailed, did_you_mean
 from exoabm.model import ExosomeModel
 from exoabm.observe.metrics import measure
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
     from pathlib import Path
 
-    from exoabm.batch.factors import Factor
-    from exoabm.batch.measured import Series
-    from exoabm.batch.workers import Workers
+    from exoabm.batch.analysis.factors import Factor
+    from exoabm.batch.analysis.measured import Series
+    from exoabm.batch.sweeps.workers import Workers
 
 STARTS_PER_FACTOR = 8
 REFINED = 2
@@ -333,7 +333,7 @@ def write_fit(found: Fit, loaded: LoadedScenario, folder: Path) -> None:
     """Write ``fit.json``, ``fit.png``, and ``fitted.toml``, the scenario with the fitted values."""
     import tomli_w
 
-    from exoabm.batch.fit_picture import draw_fit
+    from exoabm.batch.analysis.fit_picture import draw_fit
 
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(plain(found), indent=2, ensure_ascii=False, allow_nan=False)

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from exoabm.batch.chunk import records
-from exoabm.batch.readouts import gather
-from exoabm.batch.rows import PLAN, Plan, differences
-from exoabm.batch.summary import varied_keys
+from exoabm.batch.sweeps.chunk import records
+from exoabm.batch.sweeps.readouts import gather
+from exoabm.batch.sweeps.rows import PLAN, Plan, differences
+from exoabm.batch.sweeps.summary import varied_keys
 from exoabm.errors import InputError
 from exoabm.observe.palette import COOL, INK, MUTED, RULE, WARM
 from exoabm.observe.run_folder import placed
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from exoabm.batch.readouts import Readouts
+    from exoabm.batch.sweeps.readouts import Readouts
     from exoabm.scenario.loader import LoadedScenario
 
 SAME = 1e-12

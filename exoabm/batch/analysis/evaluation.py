@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from exoabm.batch import chunk as files
-from exoabm.batch.readouts import measure
-from exoabm.batch.rows import Plan, replicate_seeds, row_of
-from exoabm.batch.runner import is_batch, resume_rows, run_rows
+from exoabm.batch.sweeps import chunk as files
+from exoabm.batch.sweeps.readouts import measure
+from exoabm.batch.sweeps.rows import Plan, replicate_seeds, row_of
+from exoabm.batch.sweeps.runner import is_batch, resume_rows, run_rows
 from exoabm.errors import InputError, RunFailed, did_you_mean
 from exoabm.model import ExosomeModel
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from exoabm.batch.factors import Factor
-    from exoabm.batch.readouts import Readouts
-    from exoabm.batch.rows import Row
-    from exoabm.batch.workers import Workers
+    from exoabm.batch.analysis.factors import Factor
+    from exoabm.batch.sweeps.readouts import Readouts
+    from exoabm.batch.sweeps.rows import Row
+    from exoabm.batch.sweeps.workers import Workers
     from exoabm.scenario.loader import LoadedScenario
 
     Stage = Callable[[str], AbstractContextManager[Callable[[int, int], object]]]

@@ -10,36 +10,36 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from exoabm.batch.timing import Report
+    from exoabm.batch.bench.timing import Report
 
 
 def _continuum() -> Report:
-    from exoabm.batch.bench_fields import bench_continuum
+    from exoabm.batch.bench.fields import bench_continuum
 
     return bench_continuum()
 
 
 def _transfer() -> Report:
-    from exoabm.batch.bench_fields import bench_transfer
+    from exoabm.batch.bench.fields import bench_transfer
 
     return bench_transfer()
 
 
 def _vesicles() -> Report:
-    from exoabm.batch.bench_vesicles import bench_vesicles
+    from exoabm.batch.bench.vesicles import bench_vesicles
 
     return bench_vesicles()
 
 
 def _agreement() -> Report:
-    from exoabm.batch.bench_agreement import bench_agreement
+    from exoabm.batch.bench.agreement_report import bench_agreement
 
     return bench_agreement()
 
 
 def _cells() -> Report:
-    from exoabm.batch import bench_cells
-    from exoabm.batch.timing import Report
+    from exoabm.batch.bench import cells as bench_cells
+    from exoabm.batch.bench.timing import Report
 
     title = "A step of living cells, beside their vesicles' transport and the same rules as Mesa agents"
     found = bench_cells.rows()

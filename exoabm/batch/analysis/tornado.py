@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-    from exoabm.batch.sensitivity import Index, Sensitivity
+    from exoabm.batch.analysis.sensitivity import Index, Sensitivity
 
 MOST_BARS = 25
 

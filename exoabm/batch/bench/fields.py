@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from exoabm.batch.timing import Report, measure, timed
+from exoabm.batch.bench.timing import Report, measure, timed
 from exoabm.kernels.diffusion import advance_linear, advance_saturable
 from exoabm.kernels.exchange import UptakeLaw, index_entries, index_slots
 

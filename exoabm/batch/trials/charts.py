@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from exoabm.batch.verdict import Direction, Effect, Scale, Verdict
+from exoabm.batch.trials.verdict import Direction, Effect, Scale, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from exoabm.batch.designs import Axis, read_axis
+from exoabm.batch.sweeps.designs import Axis, read_axis
 from exoabm.errors import InputError, did_you_mean
 from exoabm.scenario.loader import parse, quantities
 

@@ -12,7 +12,7 @@ from exoabm.observe.run_folder import placed
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from exoabm.batch.fit import Fit
+    from exoabm.batch.analysis.fit import Fit
 
 MOST_PANELS = 12
 

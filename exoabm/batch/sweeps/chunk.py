@@ -16,15 +16,15 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from exoabm.batch.rows import PLAN, Plan
+from exoabm.batch.sweeps.rows import PLAN, Plan
 from exoabm.errors import ExoError, InputError, RunFailed
 from exoabm.observe.run_folder import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from exoabm.batch.readouts import Readouts
-    from exoabm.batch.rows import Row
+    from exoabm.batch.sweeps.readouts import Readouts
+    from exoabm.batch.sweeps.rows import Row
     from exoabm.model import ExosomeModel
 
 ROWS = "rows"
@@ -95,8 +95,8 @@ def run_row(plan: Plan, row: Row, folder: Path) -> dict[str, Any]:
 
 
 def _run(plan: Plan, row: Row, folder: Path) -> Readouts:
-    from exoabm.batch.readouts import checked
     from exoabm.batch.run import run_to_folder
+    from exoabm.batch.sweeps.readouts import checked
     from exoabm.model import ExosomeModel
 
     measure = measure_of(plan.measure)

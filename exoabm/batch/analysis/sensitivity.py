@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from exoabm.batch.evaluation import NOISE_RUNS, Evaluation, silent, work
-from exoabm.batch.workers import ThisProcess
+from exoabm.batch.analysis.evaluation import NOISE_RUNS, Evaluation, silent, work
+from exoabm.batch.sweeps.workers import ThisProcess
 from exoabm.errors import InputError
 from exoabm.observe.run_folder import write_whole
 
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from exoabm.batch.evaluation import Stage
-    from exoabm.batch.factors import Factor
-    from exoabm.batch.workers import Workers
+    from exoabm.batch.analysis.evaluation import Stage
+    from exoabm.batch.analysis.factors import Factor
+    from exoabm.batch.sweeps.workers import Workers
     from exoabm.scenario.loader import LoadedScenario
 
 LEVELS = 4
@@ -263,7 +263,7 @@ def foretell(
 
 def write_report(found: Sensitivity, folder: Path, title: str) -> None:
     """Write ``sensitivity.json`` and ``sensitivity.png``."""
-    from exoabm.batch.tornado import draw_tornado
+    from exoabm.batch.analysis.tornado import draw_tornado
 
     text = json.dumps(plain(found), indent=2, ensure_ascii=False, allow_nan=False)
     write_whole(folder / "sensitivity.json", text.encode() + b"\n")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from exoabm.errors import InputError
 
 if TYPE_CHECKING:
-    from exoabm.batch.workers import Workers
+    from exoabm.batch.sweeps.workers import Workers
 
 CONNECT_SECONDS = 10
 

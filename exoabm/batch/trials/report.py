@@ -6,18 +6,18 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 import exoabm
-from exoabm.batch import charts
-from exoabm.batch.charts import VERDICT_CLASS, number, plain
 from exoabm.batch.provenance import sources
-from exoabm.batch.style import STYLE
-from exoabm.batch.verdict import LEVEL, POWER, Direction, Effect, Scale, Verdict
+from exoabm.batch.trials import charts
+from exoabm.batch.trials.charts import VERDICT_CLASS, number, plain
+from exoabm.batch.trials.style import STYLE
+from exoabm.batch.trials.verdict import LEVEL, POWER, Direction, Effect, Scale, Verdict
 from exoabm.parameters import format_citation
 from exoabm.scenario.loader import quantities
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from exoabm.batch.trial import Comparison, Sweep, Trial
+    from exoabm.batch.trials.trial import Comparison, Sweep, Trial
     from exoabm.scenario.trials import ReadoutTable
 
 SETTING = ("trial", "record", "layout", "domain", "clock")

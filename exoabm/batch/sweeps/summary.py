@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from exoabm.batch.chunk import records
+from exoabm.batch.sweeps.chunk import records
 from exoabm.errors import InputError
 from exoabm.observe.preview.lettering import counted
 from exoabm.observe.run_folder import placed
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from exoabm.batch.rows import Overrides, Plan
+    from exoabm.batch.sweeps.rows import Overrides, Plan
 
 RESULTS = "results.parquet"
 SUMMARY = "summary.parquet"

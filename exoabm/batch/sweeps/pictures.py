@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from exoabm.batch.summary import ROUNDING
+from exoabm.batch.sweeps.summary import ROUNDING
 from exoabm.observe.palette import COOL, INK, MUTED, RULE, WARM
 from exoabm.observe.preview.lettering import number
 from exoabm.observe.run_folder import placed
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-    from exoabm.batch.summary import Summary, Varied
+    from exoabm.batch.sweeps.summary import Summary, Varied
 
 PANELS = 6
 PREFERRED = (

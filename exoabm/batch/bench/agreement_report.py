@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from exoabm.batch.agreement import Agreement, blocks, compare
-from exoabm.batch.timing import Report
+from exoabm.batch.bench.agreement import Agreement, blocks, compare
+from exoabm.batch.bench.timing import Report
 from exoabm.model import ExosomeModel
 from exoabm.scenario.loader import load
 from exoabm.streams import Streams
@@ -183,6 +183,6 @@ def bench_agreement(runs: int = RUNS, hours: float = HOURS) -> Report:
 
 
 def _draw(found: list[Comparison], path: Path) -> None:
-    from exoabm.batch.agreement_figure import draw_agreement
+    from exoabm.batch.bench.agreement_figure import draw_agreement
 
     draw_agreement(found, path)

@@ -15,18 +15,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from exoabm.batch import chunk as files
-from exoabm.batch.journal import Journal
-from exoabm.batch.rows import PLAN, Plan
-from exoabm.batch.workers import ThisProcess
+from exoabm.batch.sweeps import chunk as files
+from exoabm.batch.sweeps.journal import Journal
+from exoabm.batch.sweeps.rows import PLAN, Plan
+from exoabm.batch.sweeps.workers import ThisProcess
 from exoabm.errors import ExoError, InputError, RunFailed
 from exoabm.observe.run_folder import LOCK, disk_message, locked, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
 
-    from exoabm.batch.chunk import Written
-    from exoabm.batch.workers import Workers
+    from exoabm.batch.sweeps.chunk import Written
+    from exoabm.batch.sweeps.workers import Workers
 
     Progress = Callable[[int, int], object]
 

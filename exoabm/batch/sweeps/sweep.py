@@ -6,10 +6,10 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from exoabm.batch.designs import points, read_axis
-from exoabm.batch.rows import Plan, digest, replicate_seeds, row_of
-from exoabm.batch.runner import PLOTS, disk_trouble
-from exoabm.batch.summary import RESULTS, SUMMARY, write_results
+from exoabm.batch.sweeps.designs import points, read_axis
+from exoabm.batch.sweeps.rows import Plan, digest, replicate_seeds, row_of
+from exoabm.batch.sweeps.runner import PLOTS, disk_trouble
+from exoabm.batch.sweeps.summary import RESULTS, SUMMARY, write_results
 from exoabm.errors import InputError, ResourceError
 from exoabm.observe.preview.lettering import counted
 from exoabm.observe.run_folder import write_whole
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from exoabm.batch.designs import Axis
-    from exoabm.batch.rows import Keep
-    from exoabm.batch.runner import Outcome
-    from exoabm.batch.summary import Summary
+    from exoabm.batch.sweeps.designs import Axis
+    from exoabm.batch.sweeps.rows import Keep
+    from exoabm.batch.sweeps.runner import Outcome
+    from exoabm.batch.sweeps.summary import Summary
     from exoabm.scenario.loader import LoadedScenario
 
 LARGEST_REPLICATES = 100_000
@@ -122,7 +122,7 @@ def report(outcome: Outcome) -> Report:
 
 
 def _report(outcome: Outcome) -> Report:
-    from exoabm.batch.pictures import draw_sweep
+    from exoabm.batch.sweeps.pictures import draw_sweep
 
     folder, plan = outcome.folder, outcome.plan
     summary = write_results(folder, plan)

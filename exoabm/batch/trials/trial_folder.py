@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import exoabm
 from exoabm.batch.provenance import git_state, machine, versions
-from exoabm.batch.report import render
 from exoabm.batch.run import run_to_folder
-from exoabm.batch.trial import arm_scenario
+from exoabm.batch.trials.report import render
+from exoabm.batch.trials.trial import arm_scenario
 from exoabm.observe.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from exoabm.batch.trial import Comparison, Trial
+    from exoabm.batch.trials.trial import Comparison, Trial
 
 DISCLAIMER = "Not for clinical use."
 

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from exoabm.batch.chunk import Written
-    from exoabm.batch.rows import Plan
+    from exoabm.batch.sweeps.chunk import Written
+    from exoabm.batch.sweeps.rows import Plan
 
 JOURNAL = "journal.sqlite"
 

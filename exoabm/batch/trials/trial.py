@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from exoabm.batch.verdict import (
+from exoabm.batch.trials.verdict import (
     Direction,
     Effect,
     Flip,

@@ -1,0 +1,1 @@
+"""What carries a result, and which numbers fit what was measured."""

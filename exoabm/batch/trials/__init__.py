@@ -1,0 +1,1 @@
+"""Claims put to the test: arms in pairs, a verdict, a report."""
