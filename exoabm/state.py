@@ -257,7 +257,7 @@ class Labels:
         if self.resolution is Resolution.CELL_TYPE:
             label = np.array([self.names.index(t.name) if t.name in self.names else -1 for t in types])
             return replace(self, of_cell=np.where(donates, label[cells.type], -1))
-        numbered = [(int(name), label) for label, name in enumerate(self.names) if name != RESERVOIR]
+        numbered = [(int(name), label) for label, name in enumerate(self.names) if name not in OUTSIDE]
         known, number = np.array(sorted(numbered), np.int64).reshape(-1, 2).T
         new = np.setdiff1d(cells.birth_id[donates], known, assume_unique=True)
         owner = np.concatenate([known, new])
