@@ -303,7 +303,12 @@ info = { title = "two" }
 domain = { size = [120, 120] }
 layout = { group = [{ cell_type = "a", count = 2 }] }
 vesicle = [{ name = "ev", delivery_route = "membrane_fusion", recycling_probability = 0.2 }]
-cell_type = [{ name = "a", releases = "ev", takes_up = ["ev"], delivery_probability = 0.5 }]
+[[cell_type]]
+name = "a"
+releases = "ev"
+takes_up = ["ev"]
+saturation = "inf"
+delivery_probability = 0.5
 """
 
 
