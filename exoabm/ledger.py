@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from exoabm.errors import NumericalError
-from exoabm.kernels.tally import EMPTY, move, tally
 
 PLACES = (
     "free",
@@ -114,79 +113,3 @@ class WasteLedger:
             raise NumericalError(
                 f"the waste balance is off by {gap:.3g} of {incoming:.6g} at {time / 3600:.6g} h"
             )
-
-
-EDGE_COUNTS = ("encountered", "unbound", "internalized", "lysosomal", "recycled", "delivered")
-"""What is counted between two cells, in the order of ``state.BOOKED``."""
-
-
-@dataclass
-class EdgeBook:
-    """Who met whom, counted vesicle by vesicle: one table of edges per vesicle kind.
-
-    An edge is a pair of birth ids, donor and recipient. ``columns`` names what is counted; the first is
-    the encounter, whose first and last times are kept.
-    """
-
-    columns: tuple[str, ...]
-    kinds: int
-    tables: list[_EdgeTable] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.tables = [_EdgeTable(len(self.columns)) for _ in range(self.kinds)]
-
-    def add(
-        self,
-        kind: int,
-        donor: np.ndarray,
-        recipient: np.ndarray,
-        column: np.ndarray,
-        amount: np.ndarray,
-        time: np.ndarray,
-    ) -> None:
-        """Count events of one kind; all arrays have one entry per event, times in s."""
-        key = (donor.astype(np.int64) << 32) | recipient.astype(np.int64)
-        self.tables[kind].add(key, column.astype(np.int64), amount.astype(np.int64), time)
-
-    def edges(self, kind: int) -> dict[str, np.ndarray]:
-        """Columns donor, recipient, first, last and every count, ordered by recipient and donor."""
-        table = self.tables[kind]
-        used = np.flatnonzero(table.keys != EMPTY)
-        donor, recipient = table.keys[used] >> 32, table.keys[used] & 0xFFFFFFFF
-        order = np.lexsort((donor, recipient))
-        used = used[order]
-        counts = {name: table.counts[used, i] for i, name in enumerate(self.columns)}
-        ends = {"first": table.first[used], "last": table.last[used]}
-        return {"donor": donor[order], "recipient": recipient[order], **counts, **ends}
-
-
-class _EdgeTable:
-    """An open-addressed table that doubles when it is half full."""
-
-    def __init__(self, columns: int, size: int = 1024) -> None:
-        self.used = 0
-        self.keys = np.full(size, EMPTY)
-        self.counts = np.zeros((size, columns), np.int64)
-        self.first, self.last = np.full(size, np.inf), np.full(size, -np.inf)
-
-    def add(self, key: np.ndarray, column: np.ndarray, amount: np.ndarray, time: np.ndarray) -> None:
-        done = 0
-        while done < len(key):
-            rest = slice(done, None)
-            count, self.used = tally(
-                key[rest],
-                column[rest],
-                amount[rest],
-                time[rest],
-                *self._arrays(),
-                self.used,
-                len(self.keys) // 2,
-            )
-            done += count
-            if done < len(key):
-                larger = _EdgeTable(self.counts.shape[1], 2 * len(self.keys))
-                move(*self._arrays(), *larger._arrays())
-                self.keys, self.counts, self.first, self.last = larger._arrays()
-
-    def _arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        return self.keys, self.counts, self.first, self.last

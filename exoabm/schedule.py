@@ -100,6 +100,8 @@ def _commit(step: Step) -> None:
     ledger["delivered"][:] = way.delivered.sum(axis=0) + buried["delivered"]
     if state.vesicles is not None:
         _book_events(state)
+        if step.turnover and state.book is not None:
+            state.book.settle(state.cells.birth_id)
         state.vesicles.remove(state.vesicles.rows(Status.GONE))
     state.time += step.dt
     state.step += 1

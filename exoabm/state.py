@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from exoabm.cargo import Cargo, CargoPool
     from exoabm.domain import Domain
-    from exoabm.ledger import EdgeBook, Ledger, WasteLedger
+    from exoabm.edgebook import EdgeBook
+    from exoabm.ledger import Ledger, WasteLedger
     from exoabm.physiology import MvbPathway, Response
     from exoabm.streams import Streams
     from exoabm.vesicle import VesicleKind, Vesicles

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exoabm.ledger import EdgeBook
+from exoabm.edgebook import EdgeBook
 from exoabm.vesicle import Status, Vesicles
 
 COLUMNS = ("encountered", "internalized", "copies")
@@ -92,3 +92,25 @@ def test_rows_by_status():
     vesicles.status[:] = [0, 1, 2, 3, 0]
     assert vesicles.rows(Status.FREE).tolist() == [0, 4]
     assert vesicles.rows(Status.BOUND, Status.RETURNING).tolist() == [1, 3]
+
+
+def test_edges_to_the_dead_are_packed_without_loss():
+    """With and without packing, a book in which recipients die has the same edges; packed ones are small."""
+    rng = np.random.default_rng(7)
+    packing, plain = EdgeBook(COLUMNS, 1), EdgeBook(COLUMNS, 1)
+    for step in range(300):
+        living = np.arange(step, step + 200)
+        donor = rng.integers(0, step + 200, 400)
+        recipient = rng.choice(living, 400)
+        met = donor, recipient, rng.integers(0, 2, 400), np.ones(400, int), rng.random(400) + step
+        packing.add(0, *met)
+        plain.add(0, *met)
+        packing.settle(living[1:])
+    edges, expected = packing.edges(0), plain.edges(0)
+    for name, values in expected.items():
+        assert np.array_equal(edges[name], values), name
+    assert len(packing) == len(plain) == len(expected["donor"]) > 80_000
+    closed = packing.closed[0]
+    assert closed.edges > 0.4 * len(plain)
+    assert closed.blocks.nbytes < 24 * closed.edges
+    assert packing.bytes_held < 0.7 * plain.bytes_held

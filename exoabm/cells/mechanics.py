@@ -58,6 +58,6 @@ def relax(state: State, box: crowd.Box, position: np.ndarray, radius: np.ndarray
     for _ in range(substeps):
         if not crowd.push(box, position, radius, share, CAP, shift):
             break
-        crowd.shift_all(box, position, shift)
+        crowd.shift_all(box, position, radius, shift)
         moved = True
     return moved

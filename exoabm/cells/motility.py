@@ -22,7 +22,8 @@ def move(state: State, dt: float) -> np.ndarray | None:
 
     Cells that overlap push apart; then each goes its own way, one after the other in the order of birth. A
     cell whose way would make it overlap another more than it does stays where it is for this step, as does
-    one whose way ends in an obstacle. Cells come back from faces, and go on around periodic ones.
+    one whose way ends in an obstacle. Cells turn back where their surface meets a face, and go on around
+    periodic ones.
     """
     wants = [name for name in ("motility", "chemotaxis") if name in state.behaviors]
     if not len(state.cells) or (not wants and state.mechanics is None):
@@ -37,7 +38,8 @@ def move(state: State, dt: float) -> np.ndarray | None:
     moved = relax(state, box, position, radius, dt)
     goes = way.any(axis=1)
     if goes.any():
-        _turn_at_walls(state, position, way)
+        # A cell whose surface meets a wall turns around.
+        state.cells.velocity[crowd.meets_walls(box, position, radius, way)] *= -1
         moved = crowd.walk(box, position, radius, way) < int(goes.sum()) or moved
     return position if moved else None
 
@@ -140,13 +142,3 @@ def _remember(state: State, attraction: Attraction, rows: np.ndarray, dt: float)
     pull = (length / attraction.half_max) ** attraction.hill
     unit = np.divide(polarity, length, out=np.zeros_like(polarity), where=length > 0)
     return np.asarray(unit * pull / (1 + pull))
-
-
-def _turn_at_walls(state: State, position: np.ndarray, way: np.ndarray) -> None:
-    """A cell that meets a wall turns around."""
-    domain = state.domain
-    low, high = domain.low, domain.low + domain.extent
-    for axis in range(domain.dim):
-        if domain.faces[2 * axis] != Face.PERIODIC:
-            end = position[:, axis] + way[:, axis]
-            state.cells.velocity[(end < low[axis]) | (end >= high[axis]), axis] *= -1

@@ -150,19 +150,46 @@ def apart(box, a, b, way):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def fold(box, point):
-    """Bring a point inside: around periodic faces, mirrored at all others."""
+def reach_of(box, axis, start, radius):
+    """Lowest and highest coordinate of the center of a sphere along an axis, with its surface at the walls.
+
+    One that stands out over a wall at its ``start`` may stay as far out, but come no farther.
+    """
+    low = box.low[axis] + min(radius, max(start - box.low[axis], 0.0))
+    high = box.low[axis] + box.length[axis]
+    # The upper edge itself belongs to no voxel.
+    high = max(low, min(high - min(radius, max(high - start, 0.0)), high - 1e-12 * box.length[axis]))
+    return low, high
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def fold(box, point, start, radius):
+    """Bring the center of a sphere inside: around periodic faces, mirrored where its surface meets others."""
     for axis in range(box.dim):
-        length = box.length[axis]
-        x = point[axis] - box.low[axis]
         if box.periodic[axis]:
+            length = box.length[axis]
+            x = point[axis] - box.low[axis]
             x -= length * math.floor(x / length)
+            point[axis] = min(box.low[axis] + x, box.low[axis] + length * (1.0 - 1e-12))
         else:
-            x -= 2.0 * length * math.floor(x / (2.0 * length))
-            if x > length:
-                x = 2.0 * length - x
-        # The upper edge itself belongs to no voxel.
-        point[axis] = min(box.low[axis] + x, box.low[axis] + length * (1.0 - 1e-12))
+            low, high = reach_of(box, axis, start[axis], radius)
+            length = high - low
+            x = point[axis] - low
+            if length > 0.0:
+                x -= 2.0 * length * math.floor(x / (2.0 * length))
+            point[axis] = low + min(max(min(x, 2.0 * length - x), 0.0), length)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def meets_walls(box, position, radius, shift):
+    """Along which axes the way of each sphere ends beyond a wall, (n, 3)."""
+    meets = np.zeros(position.shape, np.bool_)
+    for i in range(position.shape[0]):
+        for axis in range(box.dim):
+            low, high = reach_of(box, axis, position[i, axis], radius[i])
+            end = position[i, axis] + shift[i, axis]
+            meets[i, axis] = not box.periodic[axis] and not low <= end <= high
+    return meets
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -217,12 +244,12 @@ def push(box, position, radius, share, cap, shift):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def shift_all(box, position, shift):
+def shift_all(box, position, radius, shift):
     """Move every sphere at once, but none into an obstacle, and chain them anew."""
     new = np.zeros(3)
     for i in range(position.shape[0]):
         new[:] = position[i] + shift[i]
-        fold(box, new)
+        fold(box, new, position[i], radius[i])
         if not is_closed(box, new):
             position[i] = new
     enter(box, position, position.shape[0])
@@ -239,7 +266,7 @@ def walk(box, position, radius, shift):
         if shift[i, 0] == 0.0 and shift[i, 1] == 0.0 and shift[i, 2] == 0.0:
             continue
         new[:] = position[i] + shift[i]
-        fold(box, new)
+        fold(box, new, position[i], radius[i])
         free = not is_closed(box, new)
         for b in range(neighbor_bins(box, new, found) if free else 0):
             j = box.head[found[b]]
@@ -297,11 +324,11 @@ def divide(box, position, radius, n, mothers, direction, turns, placed):
                 for k in range(3):
                     step += turns[m, axis, k] * direction[t, k]
                 new[axis] += 2.0 * r * TOUCH * step
-                beyond = new[axis] < box.low[axis] or new[axis] >= box.low[axis] + box.length[axis]
-                inside = inside and (box.periodic[axis] or not beyond)
+                low, high = reach_of(box, axis, position[mother, axis], r)
+                inside = inside and (box.periodic[axis] or low <= new[axis] <= high)
             if not inside:
                 continue
-            fold(box, new)
+            fold(box, new, position[mother], r)
             free = not is_closed(box, new)
             for b in range(neighbor_bins(box, new, found) if free else 0):
                 j = box.head[found[b]]

@@ -70,7 +70,7 @@ def edge_table(state: State) -> pa.Table:
         for f in table.schema
     ]
     meta = {
-        "resolution": edges_of(state).resolution.value,
+        "resolution": edges.resolution.value,
         "orientation": "rows send, columns receive",
     }
     return table.cast(pa.schema(fields, metadata=meta))

@@ -12,7 +12,7 @@ from exoabm.state import OUTSIDE, PASSED, Resolution
 from exoabm.vesicle import cargo_names
 
 if TYPE_CHECKING:
-    from exoabm.ledger import EdgeBook
+    from exoabm.edgebook import EdgeBook
     from exoabm.state import State
 
 COUNTS = ("encountered", "bound", "internalized", "lysosomal", "recycled", "delivered")

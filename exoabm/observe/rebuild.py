@@ -27,8 +27,8 @@ def rebuild(run: Path) -> pa.Table:
 
     It is ``communication.parquet`` again, row for row. Events are read one row group at a time, so memory
     holds the edges and no more than one group. The continuum engine's rows stand for whole intervals and
-    expected numbers: of its runs the times are null, copies of cargo are left out, and ``bound`` is
-    wrong where cells divided or died.
+    expected numbers: of its runs the times are null, copies of cargo are left out, and counts are the same
+    but for rounding.
 
     Raises
     ------

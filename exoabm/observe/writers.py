@@ -296,6 +296,8 @@ class EventWriter:
             if self._before
             else {n: np.zeros_like(a) for n, a in now.items()}
         )
+        if state.living:
+            _pass_on(state, self._buried, cells, self._before.get("cell", cells.birth_id), new)
         self._table.append(_event_rows(state, cells, new, state.time - self._time if self._before else 0.0))
         alive = np.isin(cells.birth_id, state.cells.birth_id)
         kept = {name: a[alive] if name in PER_CELL else a for name, a in now.items()}
@@ -329,19 +331,26 @@ UPTAKE_EVENTS = {
 }
 
 
-PER_CELL = frozenset({"release", *UPTAKE_EVENTS})
+PER_CELL = frozenset({"release", "bound", *UPTAKE_EVENTS})
+SHED = "shed"
+"""Clearance with the debris of a cell; the other clearance is on no cell."""
+DUST = 1e-9
+"""Vesicles, below which a difference of bound ones is rounding."""
 
 
 def _cumulative(state: State, buried: int) -> tuple[Everyone, dict[str, np.ndarray]]:
     """Everything that only grows, by the name of its event, of the living and those who died since then.
 
-    ``buried`` is how many were dead before. Returns these cells, and their counts.
+    ``buried`` is how many were dead before. Returns these cells, and their counts; where cells come and go
+    also what is bound to them now.
     """
     way, ledger, lineage = state.trafficking, state.ledger, state.lineage
     counts = {
         "release": state.released.copy(),
         **{event: getattr(way, count).copy() for event, count in UPTAKE_EVENTS.items()},
     }
+    if state.living:
+        counts["bound"] = way.bound.copy()
     totals = {
         "clearance": ledger["cleared"].copy(),
         "escape": ledger["escaped"].copy(),
@@ -366,7 +375,7 @@ def _cumulative(state: State, buried: int) -> tuple[Everyone, dict[str, np.ndarr
         counts[event][rows] = count
         if event == "release":
             counts[event][cells.row_of(gone["birth_id"])] = gone["released"]
-        else:
+        elif event in UPTAKE_EVENTS:
             counts[event][died, kind, label] = lineage.met[UPTAKE_EVENTS[event]][met]
     return cells, counts | totals
 
@@ -386,6 +395,35 @@ def _since(
             old[:, : before[name].shape[-1]] = before[name]
         result[name] = count - old
     return result
+
+
+def _pass_on(
+    state: State, buried: int, cells: Everyone, before: np.ndarray, new: dict[str, np.ndarray]
+) -> None:
+    """Vesicles bound to cells that divided or died since the last record, as events of their own.
+
+        change of bound = encounters - unbinding - uptake + inheritance - handover - shed
+
+    ``before`` are the cells of then. What cells lost that divided and died in one interval is shared out
+    between the two so that as much was handed over as inherited.
+    """
+    gone = state.lineage.dead
+    mother = np.empty(len(cells), np.int64)
+    mother[cells.row_of(state.cells.birth_id)] = state.cells.mother
+    mother[cells.row_of(gone["birth_id"][buried:])] = gone["mother"][buried:]
+    born = ~np.isin(cells.birth_id, before)
+    divided = np.isin(cells.birth_id, mother[born])
+    dead = ~np.isin(cells.birth_id, state.cells.birth_id)
+    change = new.pop("bound") - new["encounter"] + new["unbinding"] + new["uptake"]
+    change[~(born | divided | dead)] = 0.0
+    change[np.abs(change) < DUST] = 0.0
+    lost = np.maximum(-change, 0.0)
+    shed = np.where((dead & ~divided)[:, None, None], lost, 0.0)
+    either = np.where((dead & divided)[:, None, None], lost, 0.0)
+    rest, whole = -change.sum(axis=0) - shed.sum(axis=0), either.sum(axis=0)
+    shed += either * np.clip(np.divide(rest, whole, out=np.zeros_like(rest), where=whole > 0), 0.0, 1.0)
+    new["inheritance"], new["handover"], new[SHED] = np.maximum(change, 0.0), lost - shed, shed
+    new["clearance"] = np.maximum(new["clearance"] - shed.sum(axis=0), 0.0)
 
 
 def _event_rows(state: State, cells: Everyone, new: dict[str, np.ndarray], interval: float) -> pa.Table:
@@ -418,7 +456,7 @@ def _event_rows(state: State, cells: Everyone, new: dict[str, np.ndarray], inter
     n = len(count)
     return pa.table(
         {
-            "event": _pick([p[0] for p in parts], events),
+            "event": _pick(["clearance" if p[0] == SHED else p[0] for p in parts], events),
             "time_s": np.full(n, state.time),
             "interval_s": np.full(n, interval),
             "vesicle": pa.nulls(n, pa.int64()),

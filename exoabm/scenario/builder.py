@@ -11,8 +11,9 @@ import numpy as np
 
 from exoabm.cargo import Cargo, CargoClass
 from exoabm.domain import SIDES, Domain, Face, grid_shape
+from exoabm.edgebook import EDGE_COUNTS, EdgeBook
 from exoabm.errors import Problem, ScenarioError
-from exoabm.ledger import EDGE_COUNTS, EdgeBook, Ledger, WasteLedger
+from exoabm.ledger import Ledger, WasteLedger
 from exoabm.parameters.catalog import mean_diffusivity
 from exoabm.scenario import layouts, living
 from exoabm.scenario.estimate import Estimate, estimate_run, grown_cells

@@ -11,6 +11,7 @@ from exoabm.errors import InputError
 from exoabm.state import FATES
 from exoabm.transport.coupling import couple, voxel_diffusivity
 from exoabm.transport.transfer import LatticeOperator, captures, with_unbinding
+from exoabm.vesicle import DeliveryRoute
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,9 +62,10 @@ def transfer_matrix(state: State, kind: int = 0) -> TransferMatrix:
     ------
     InputError
         If some cell's uptake saturates: then a vesicle's fate depends on all the others. If cells can divide,
-        die, change or move, or their uptake responds: then it depends on when it leaves.
+        die, change or move, or their uptake responds: then it depends on when it leaves. If cells have shares
+        of recycling, or of fusion where the others are recycled, of their own.
     """
-    _refuse_restless(state)
+    _refuse_restless(state, kind)
     coupling = couple(state, kind)
     name = state.kinds[kind].name
     if not coupling.linear:
@@ -105,12 +107,17 @@ def transfer_matrix(state: State, kind: int = 0) -> TransferMatrix:
 RESTLESS = FATES | {"motility", "chemotaxis", "uptake_rate", "recycling_probability"}
 
 
-def _refuse_restless(state: State) -> None:
+def _refuse_restless(state: State, kind: int) -> None:
     found = sorted(RESTLESS & set(state.behaviors))
     if state.mechanics is not None:
         found.append("mechanics")
+    vesicle = state.kinds[kind]
+    fuses = vesicle.delivery_route is DeliveryRoute.MEMBRANE_FUSION and vesicle.recycling_probability > 0
+    if fuses and "delivery_probability" in state.behaviors:  # what fuses is not recycled
+        found.append("delivery_probability (by membrane_fusion)")
     if found:
         raise InputError(
-            "the transfer matrix holds for cells that stand still and stay as they are, and here they have "
-            f"{', '.join(found)}; leave these out, or read model.communication after a run"
+            "the transfer matrix holds for cells that stand still, stay as they are and treat vesicles "
+            f"alike; here they have {', '.join(found)}; leave these out, or read model.communication after "
+            "a run"
         )

@@ -260,3 +260,27 @@ def test_faces_and_obstacles_hold_cells(face: Face) -> None:
         assert state.domain.contains(moved).all()
         voxel = state.domain.voxel_of(moved)
         assert not ((voxel[:, 0] == 1) & (voxel[:, 1] == 1)).any()
+
+
+@pytest.mark.parametrize("relaxes", [False, True])
+def test_surfaces_stop_at_walls(relaxes: bool) -> None:
+    """Moving, pushed or born, a cell keeps its radius from the faces; one that stood out comes in."""
+    state = relaxing(side=6) if relaxes else scattered(6, 'motility = "40000 um^2/h"')
+    low, high = state.domain.low[:2], (state.domain.low + state.domain.extent)[:2]
+    r = float(radii(state)[0])
+    state.cells.position[:, :2] = np.clip(state.cells.position[:, :2], low + r, high - r)
+    state.cells.position[:3, :2] = [low + 2.0, high - 2.0, [low[0] + 2.0, high[1] - 2.0]]
+    if relaxes:
+        state.cells.position[3:, :2] = low + r + np.random.default_rng(2).random((33, 2)) * 20
+    beyond = []
+    for _ in range(60):
+        moved = move(state, 600.0)
+        assert moved is not None
+        state.cells.position = moved
+        state.step += 1
+        gap = np.minimum(moved[:, :2] - low, high - moved[:, :2])
+        beyond.append((r - gap).max(axis=1))
+    assert np.max([b[3:] for b in beyond]) < 1e-9
+    assert (np.diff(np.maximum(beyond, 0)[:, :3], axis=0) < 1e-9).all(), "none comes farther out"
+    if not relaxes:
+        assert np.max(beyond[-1]) < 1e-9

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from exoabm.observe.lineage import lineage_table
 from exoabm.observe.rebuild import rebuild
 from exoabm.scenario.loader import LoadedScenario, parse
 from exoabm.streams import Purpose
+from exoabm.transport.vesicles import VesicleEngine
 from exoabm.vesicle import Status
 
 TEXT = """
@@ -136,6 +138,32 @@ def test_no_vesicle_is_left_inside_a_cell_that_ran_over_it() -> None:
     assert depth() < 1e-3
 
 
+def test_no_vesicle_is_pushed_into_or_through_an_obstacle() -> None:
+    """A cell runs over vesicles beside a wall that it overlaps: they come out on their own side of it."""
+    model = ExosomeModel(lively("membranes"), seed=4)
+    for _ in range(3):
+        model.step()
+    state, vesicles = model.state, model.state.vesicles
+    assert vesicles is not None
+    wall = np.zeros(state.domain.shape, bool)
+    wall[:, 12] = True  # x from 120 to 130 um
+    rows, radius = vesicles.rows(Status.FREE), state.of_type("diameter")[0] / 2
+    assert len(rows) > 50
+    state.cells.position[:, :2] = 30.0, 30.0
+    state.cells.position[0, :2] = 117.0, 100.0
+
+    def pushed(obstacle: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+        state.domain = replace(state.domain, obstacle=obstacle)
+        vesicles.x[rows], vesicles.y[rows] = 119.5, np.linspace(93.0, 107.0, len(rows))
+        VesicleEngine(state, capture="membrane")
+        return vesicles.x[rows].copy(), vesicles.y[rows].copy()
+
+    for obstacle in (wall, None):
+        x, y = pushed(obstacle)
+        assert (np.hypot(x - 117.0, y - 100.0) > radius - 1e-3).all(), "none is left in the cell"
+        assert (x < 120.0).all() == (obstacle is not None), "nor in the wall or behind it, where there is one"
+
+
 def test_a_lost_vesicle_of_the_dead_breaks_the_ledger() -> None:
     """The check can fail: forget what was bound to the dead."""
     model = ExosomeModel(lively("types"), seed=4)
@@ -250,11 +278,50 @@ def test_a_run_folder_tells_the_whole_story(engine: str, tmp_path: Path) -> None
     assert ever <= released
     if engine == "vesicles":
         assert rebuild(run).equals(pq.read_table(run / "communication.parquet"))
+        return
+    # Fields: expected numbers, whose differences are rounded; of the divided and the dead too.
+    ends = ["donor_type", "recipient", "vesicle_kind"]
+    made, kept = (t.set_index(ends).sort_index() for t in (rebuild(run).to_pandas(), edges))
+    assert kept["bound"].sum() > 1
+    assert made.index.equals(kept.index)
+    for count in ("encountered", "bound", "internalized", "delivered"):
+        np.testing.assert_allclose(made[count], kept[count], atol=1e-6, err_msg=count)
+    cleared = events[events["event"] == "clearance"]
+    assert cleared["recipient"].notna().any()
+    assert cleared["count"].sum() == pytest.approx(last["ev_cleared_EV"], rel=1e-9)
+    passed = events.groupby("event", observed=True)["count"].sum()
+    assert passed["handover"] == pytest.approx(passed["inheritance"], rel=1e-6)
 
 
 def test_the_transfer_matrix_is_for_cells_that_stand_still() -> None:
     with pytest.raises(InputError, match="stand still"):
         ExosomeModel(lively("types"), seed=1).transfer_matrix()
+
+
+OWN_DELIVERY = """
+info = { title = "two" }
+domain = { size = [120, 120] }
+layout = { group = [{ cell_type = "a", count = 2 }] }
+vesicle = [{ name = "ev", delivery_route = "membrane_fusion", recycling_probability = 0.2 }]
+[[cell_type]]
+name = "a"
+releases = "ev"
+takes_up = ["ev"]
+saturation = "inf"
+delivery_probability = 0.5
+"""
+
+
+@pytest.mark.parametrize("change", [None, ("membrane_fusion", "endosomal_escape"), ("= 0.2", "= 0")])
+def test_nor_for_cells_that_fuse_with_vesicles_at_a_rate_of_their_own(change: tuple[str, str] | None) -> None:
+    """What fuses is not recycled, and does not come to others; elsewhere delivery changes no way."""
+    text = OWN_DELIVERY.replace(*change) if change else OWN_DELIVERY
+    model = ExosomeModel(parse(text.encode(), name="two", folder=Path()), seed=1)
+    if change:
+        assert model.transfer_matrix().internalized.sum() > 0
+        return
+    with pytest.raises(InputError, match="delivery_probability"):
+        model.transfer_matrix()
 
 
 def test_labels_that_do_not_fit_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from exoabm.observe.palette import INK, MUTED, PAPER, RULE
 from exoabm.observe.preview.lettering import number
-from exoabm.observe.preview.scene import HEIGHT, WIDTH
+from exoabm.observe.preview.scene import HEIGHT, RIGHT, WIDTH
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.text import Text
+
+MARGIN = 40
+"""px between words and the edge of their half of the page."""
 
 
 def place_axes(figure: Figure, left: float, top: float, width: float, height: float, label: str) -> Axes:
@@ -41,9 +44,11 @@ def place_axes(figure: Figure, left: float, top: float, width: float, height: fl
 
 
 def write_heading(figure: Figure, left: float, top: float, title: str, notes: Sequence[str]) -> None:
-    """Title and notes above a panel."""
+    """Title and notes above a panel; long notes are set smaller, to end within their half of the page."""
     write(figure, left, top - 33, title, size=10.5, weight="bold", color=INK)
-    write(figure, left, top - 11, "; ".join(notes), size=8, color=MUTED)
+    line = write(figure, left, top - 11, "; ".join(notes), size=8, color=MUTED)
+    room = (WIDTH if left >= RIGHT else RIGHT) - MARGIN - left
+    line.set_fontsize(8 * min(1.0, room / max(line.get_window_extent().width, 1.0)))
 
 
 def write(figure: Figure, x: float, y: float, words: str, **look: Any) -> Text:

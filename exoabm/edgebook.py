@@ -1,0 +1,175 @@
+"""The book of edges between single cells: who met whom, counted vesicle by vesicle.
+
+Edges are kept for ever, so they must be small. One that can still grow takes about 130 bytes; nothing happens
+to a cell after its death, so the edges to dead recipients are packed, at some 15 bytes each.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from exoabm.kernels.tally import FREE, enter, tally
+
+EDGE_COUNTS = ("encountered", "unbound", "internalized", "lysosomal", "recycled", "delivered")
+"""What is counted between two cells, in the order of ``state.BOOKED``."""
+SMALLEST = 1024
+"""Rows of a table that has just been made, and that are worth packing."""
+GROWTH = 1.25
+"""By how much a full table grows, and how many more open edges there may be before the dead are packed."""
+
+
+@dataclass
+class EdgeBook:
+    """One table of edges per vesicle kind.
+
+    An edge is a pair of birth ids, donor and recipient. ``columns`` names what is counted; the first is
+    the encounter, whose first and last times are kept.
+    """
+
+    columns: tuple[str, ...]
+    kinds: int
+    tables: list[_EdgeTable] = field(init=False)
+    closed: list[_Packed] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.tables = [_EdgeTable(len(self.columns)) for _ in range(self.kinds)]
+        self.closed = [_Packed(len(self.columns)) for _ in range(self.kinds)]
+
+    def __len__(self) -> int:
+        return sum(t.used for t in self.tables) + sum(p.edges for p in self.closed)
+
+    @property
+    def bytes_held(self) -> int:
+        """Memory of all edges, with the room kept for new ones."""
+        return sum(t.bytes_held for t in self.tables) + sum(p.blocks.nbytes for p in self.closed)
+
+    def add(
+        self,
+        kind: int,
+        donor: np.ndarray,
+        recipient: np.ndarray,
+        column: np.ndarray,
+        amount: np.ndarray,
+        time: np.ndarray,
+    ) -> None:
+        """Count events of one kind; all arrays have one entry per event, times in s."""
+        key = (recipient.astype(np.int64) << 32) | donor.astype(np.int64)
+        self.tables[kind].add(key, column.astype(np.int64), amount.astype(np.int64), time)
+
+    def settle(self, living: np.ndarray) -> None:
+        """Pack the edges to recipients that are not among the ``living`` (birth ids), once it is worth it."""
+        for table, packed in zip(self.tables, self.closed, strict=True):
+            if table.used > table.due:
+                packed.append(table.release(np.isin(table.keys[: table.used] >> 32, living, invert=True)))
+
+    def edges(self, kind: int) -> dict[str, np.ndarray]:
+        """Columns donor, recipient, first, last and every count, ordered by recipient and donor."""
+        parts = [*self.closed[kind].rows(), self.tables[kind].rows()]
+        keys, first, last, counts = (np.concatenate(column) for column in zip(*parts, strict=True))
+        order = np.argsort(keys)
+        keys, counts = keys[order], counts[order]
+        named = {name: counts[:, i] for i, name in enumerate(self.columns)}
+        ends = {"first": first[order], "last": last[order]}
+        return {"donor": keys & 0xFFFFFFFF, "recipient": keys >> 32, **named, **ends}
+
+
+class _EdgeTable:
+    """Edges that can still grow, in the order in which they came up."""
+
+    def __init__(self, columns: int) -> None:
+        self.used = 0
+        self.due = SMALLEST
+        self._make(columns, SMALLEST)
+
+    def _make(self, columns: int, room: int) -> None:
+        self.keys = np.zeros(room, np.int64)
+        self.counts = np.zeros((room, columns), np.int64)
+        self.first, self.last = np.full(room, np.inf), np.full(room, -np.inf)
+        self.slots = np.full(1 << int(1.5 * room).bit_length(), FREE)
+
+    @property
+    def bytes_held(self) -> int:
+        return sum(a.nbytes for a in (self.slots, *self._columns()))
+
+    def _columns(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        return self.keys, self.first, self.last, self.counts
+
+    def rows(self) -> tuple[np.ndarray, ...]:
+        """Keys, first and last times and counts of all edges; views."""
+        return tuple(column[: self.used] for column in self._columns())
+
+    def add(self, key: np.ndarray, column: np.ndarray, amount: np.ndarray, time: np.ndarray) -> None:
+        done = 0
+        while done < len(key):
+            rest = slice(done, None)
+            count, self.used = tally(
+                key[rest],
+                column[rest],
+                amount[rest],
+                time[rest],
+                self.slots,
+                self.keys,
+                self.counts,
+                self.first,
+                self.last,
+                self.used,
+            )
+            done += count
+            if done < len(key):
+                self._refill(self.rows(), int(GROWTH * len(self.keys)))
+
+    def release(self, leaves: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Drop the rows that are marked, and hand them over."""
+        rows = self.rows()
+        gone = tuple(column[leaves] for column in rows)
+        self._refill(tuple(column[~leaves] for column in rows), int(len(leaves) - leaves.sum()))
+        self.due = max(SMALLEST, int(GROWTH * self.used))
+        return gone
+
+    def _refill(self, rows: tuple[np.ndarray, ...], room: int) -> None:
+        """Start anew with these rows, and room for as many as that (at least ``SMALLEST``)."""
+        self.used = len(rows[0])
+        self._make(rows[3].shape[1], max(room, SMALLEST))
+        for column, part in zip(self._columns(), rows, strict=True):
+            column[: self.used] = part
+        enter(self.slots, self.keys, self.used)
+
+
+class _Packed:
+    """Edges that nothing can be added to, compressed in blocks, without loss."""
+
+    def __init__(self, columns: int) -> None:
+        self.columns = columns
+        self.edges = 0
+        self.blocks = np.empty(0, np.uint8)
+        self.sizes = np.empty((0, 2), np.int64)
+
+    def append(self, rows: tuple[np.ndarray, ...]) -> None:
+        """Add edges given by keys, first and last times and counts."""
+        if not len(rows[0]):
+            return
+        keys, first, last, counts = (column[np.argsort(rows[0])] for column in rows)
+        # Differences, and bytes of like weight side by side, are mostly zeros. Most cells met only once.
+        words = [np.diff(keys, prepend=0), first.view(np.int64), last.view(np.int64) ^ first.view(np.int64)]
+        table = np.column_stack([*words, counts])
+        block = zlib.compress(table.view(np.uint8).T.tobytes(), level=1)
+        self.blocks = np.concatenate([self.blocks, np.frombuffer(block, np.uint8)])
+        self.sizes = np.concatenate([self.sizes, [[len(block), len(keys)]]])
+        self.edges += len(keys)
+
+    def rows(self) -> list[tuple[np.ndarray, ...]]:
+        """The edges of every block, as they were given."""
+        return [
+            self._unpack(self.blocks[end - size : end].tobytes(), edges)
+            for end, (size, edges) in zip(np.cumsum(self.sizes[:, 0]), self.sizes, strict=True)
+        ]
+
+    def _unpack(self, block: bytes, edges: int) -> tuple[np.ndarray, ...]:
+        plain = np.frombuffer(zlib.decompress(block), np.uint8).reshape(-1, edges)
+        table = np.ascontiguousarray(plain.T).view(np.int64)
+        step, first, apart = table[:, 0], table[:, 1], table[:, 2]
+        times = (np.ascontiguousarray(t).view(np.float64) for t in (first, apart ^ first))
+        return (np.cumsum(step), *times, table[:, 3:])
