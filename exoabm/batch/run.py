@@ -17,6 +17,7 @@ from exoabm.errors import InputError, NumericalError
 from exoabm.model import ExosomeModel
 from exoabm.observe import checkpoint
 from exoabm.observe import communication as talk
+from exoabm.observe.graphml import write_graphml
 from exoabm.observe.lineage import fates, lineage_table
 from exoabm.observe.preview import draw_preview
 from exoabm.observe.recorder import part
@@ -245,8 +246,6 @@ def _cooked(recipe: dict[str, Any]) -> LoadedScenario:
 
 
 def _write_tables(folder: RunFolder, model: ExosomeModel) -> None:
-    import networkx as nx
-
     pq.write_table(_metrics(model), folder.work / "metrics.parquet")
     pq.write_table(model.edges, folder.work / "communication.parquet", compression="zstd")
     if model.state.living:
@@ -256,7 +255,7 @@ def _write_tables(folder: RunFolder, model: ExosomeModel) -> None:
         ranked = sorted(graph.edges(data="weight"), key=lambda edge: -edge[2])
         graph.remove_edges_from([edge[:2] for edge in ranked[MAX_EDGES_IN_GRAPHML:]])
         graph.graph["left_out"] = f"all but the {MAX_EDGES_IN_GRAPHML} strongest edges"
-    nx.write_graphml(graph, folder.work / "communication.graphml")
+    write_graphml(graph, folder.work / "communication.graphml")
 
 
 def _metrics(model: ExosomeModel) -> pa.Table:

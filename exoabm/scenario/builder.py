@@ -120,8 +120,13 @@ def blueprint(loaded: LoadedScenario, seed: int) -> Blueprint:
         raise ScenarioError(loaded.name, [problem])
     labels = _labels(scenario, domain, types, type_index)
     rate = sum(t.release_rate * int((type_index == i).sum()) for i, t in enumerate(types) if t.donates)
-    grown = grown_cells(scenario, domain, census(types, type_index))
-    estimate = estimate_run(scenario, domain, grown, len(labels), rate * grown / max(len(position), 1))
+    count = census(types, type_index)
+    grown = grown_cells(scenario, domain, count)
+    takers = grown_cells(
+        scenario, domain, {t.name: count.get(t.name, 0) for t in types if any(t.uptake_rate)}
+    )
+    rate *= grown / max(len(position), 1)
+    estimate = estimate_run(scenario, domain, grown, len(labels), rate, takers)
     estimate.refuse()
     return Blueprint(domain, kinds, types, position, type_index, labels, estimate, tuple(warnings))
 

@@ -24,8 +24,10 @@ BYTES_PER_VOXEL = 60.0
 """Distances and concentrations while a run is summed up and drawn, measured."""
 BYTES_PER_CELL = 4000.0
 """Agents, layout and tables of cells while they are written, measured."""
-BYTES_PER_CONTACT = 8 * 16 + 1000
-"""Trafficking arrays and their increments, and what recording makes of them, per cell, kind and label."""
+BYTES_PER_CONTACT = 8 * 16
+"""Trafficking arrays and their increments, per cell, kind and label."""
+BYTES_PER_RECORDED_CONTACT = 1000
+"""What recording makes of them, where the cell takes vesicles up."""
 BYTES_PER_VESICLE = 250.0
 """A row of a single vesicle, its growth and what a step notes about it."""
 BYTES_FOR_EVENTS = 600e6
@@ -34,9 +36,8 @@ EDGES_PER_CELL = 100
 BYTES_PER_EDGE = 300.0
 MAX_EDGES_IN_GRAPHML = 200_000
 """GraphML is for looking at; beyond this many edges only the strongest are written, and it says so."""
-BYTES_PER_EDGE_IN_GRAPH = 1000.0
-BYTES_PER_EDGE_IN_GRAPHML = 7500.0
-"""The file is made as a tree in memory, measured."""
+BYTES_PER_EDGE_IN_GRAPH = 1500.0
+"""Its row of the table, the graph, and their order by strength, measured."""
 VESICLE_STEPS_PER_SECOND = 8e6
 VOXEL_UPDATES_PER_SECOND = 4e8
 SATURABLE_UPDATES_PER_SECOND = 4e7
@@ -45,7 +46,7 @@ SECONDS_PER_STEP = 5e-4
 SECONDS_TO_BEGIN = 1.5
 SECONDS_PER_RECORDED_CONTACT = 7e-6
 SECONDS_PER_RECORDED_VOXEL = 3e-7
-SECONDS_PER_EDGE_IN_GRAPHML = 1e-4
+SECONDS_PER_EDGE_IN_GRAPHML = 3e-5
 SECONDS_TO_DRAW = 1.0
 
 
@@ -114,11 +115,17 @@ class Estimate:
 
 
 def estimate_run(
-    scenario: Scenario, domain: Domain, cells: int, labels: int, release_rate: float = 0.0
+    scenario: Scenario,
+    domain: Domain,
+    cells: int,
+    labels: int,
+    release_rate: float = 0.0,
+    takers: int | None = None,
 ) -> Estimate:
     """Estimate a run of a scenario on a domain with this many cells and labels.
 
     ``release_rate`` is that of all cells together, vesicles/s; it matters where each one is followed.
+    ``takers`` are those of the cells that take vesicles up; all, if it is not known yet.
     """
     import psutil
 
@@ -132,11 +139,13 @@ def estimate_run(
     field_bytes = 0.0 if each else float(voxels) * itemsize * labels * (kinds + 1)
     zone_bytes = float(voxels) * (9 + 8 * (domain.dim + 2)) if scenario.domain.zone else 0.0
     contacts = float(cells) * labels * kinds
-    edges = _edges(scenario, cells, labels)
+    takers = cells if takers is None else takers
+    edges = _edges(scenario, takers, labels)
     shown = min(edges, MAX_EDGES_IN_GRAPHML)
     recorded = float(voxels) * (BYTES_PER_VOXEL + 20.0 * labels)
     contact_bytes = contacts * BYTES_PER_CONTACT + cells * BYTES_PER_CELL
-    graph_bytes = edges * BYTES_PER_EDGE_IN_GRAPH + shown * BYTES_PER_EDGE_IN_GRAPHML
+    contact_bytes += float(takers) * labels * kinds * BYTES_PER_RECORDED_CONTACT
+    graph_bytes = edges * BYTES_PER_EDGE_IN_GRAPH
     memory = BASE_BYTES + field_bytes + zone_bytes + recorded + contact_bytes + graph_bytes
     if each:
         memory += BYTES_FOR_EVENTS + alive * BYTES_PER_VESICLE + edges * BYTES_PER_EDGE
@@ -167,11 +176,11 @@ def estimate_run(
     )
 
 
-def _edges(scenario: Scenario, cells: int, labels: int) -> float:
+def _edges(scenario: Scenario, takers: int, labels: int) -> float:
     """An upper guess of the edges between single cells."""
     if scenario.transport.engine == "vesicles":
-        return float(cells) * min(cells, EDGES_PER_CELL)
-    return float(cells) * labels if scenario.transport.provenance == "cell" else 0.0
+        return float(takers) * EDGES_PER_CELL
+    return float(takers) * labels if scenario.transport.provenance == "cell" else 0.0
 
 
 def _saturable(scenario: Scenario) -> bool:

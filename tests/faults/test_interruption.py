@@ -122,7 +122,7 @@ def test_a_file_that_may_not_grow_leaves_nothing(tmp_path) -> None:
     assert not names(tmp_path)
 
 
-@pytest.mark.parametrize("function", ["os.fsync", "pathlib.Path.replace", "networkx.write_graphml"])
+@pytest.mark.parametrize("function", ["os.fsync", "pathlib.Path.replace", "exoabm.batch.run.write_graphml"])
 def test_every_write_may_find_the_disk_full(tmp_path, monkeypatch, function) -> None:
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")

@@ -15,7 +15,9 @@ import pytest
 import typer
 
 from exoabm import ExosomeModel
+from exoabm.batch.analysis.factors import factors_of
 from exoabm.batch.run import run_to_folder
+from exoabm.batch.sweeps.sweep import plan_sweep
 from exoabm.cli import app
 from exoabm.errors import InputError
 from exoabm.ledger import PLACES
@@ -39,6 +41,8 @@ CLI: Any = typer.main.get_command(app)
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 SPAN = re.compile(r"`([^`\n]+)`")
 SETTING = re.compile(r"--set \S")
+RUNS = ("run", "trial", "sweep", "sensitivity", "fit")
+"""Commands that compute for long."""
 
 
 def text(path: Path) -> str:
@@ -57,8 +61,13 @@ def spans(page: str) -> list[str]:
 
 
 def commands(page: str) -> list[str]:
-    """Every exoabm command of a page, in code blocks and within lines."""
-    blocks = [line for kind, block in FENCE.findall(page) if kind == "sh" for line in block.splitlines()]
+    """Every exoabm command of a page, in code blocks, on however many lines, and within lines."""
+    blocks = [
+        line
+        for kind, block in FENCE.findall(page)
+        if kind == "sh"
+        for line in re.sub(r"\s*\\\n\s*", " ", block).splitlines()
+    ]
     return [each for each in blocks + spans(page) if each.startswith("exoabm ")]
 
 
@@ -70,15 +79,21 @@ def settings(page: str) -> list[str]:
 def obey(command: str) -> None:
     """Parse a command in full, and carry out all of it that costs nothing.
 
-    A run or a trial is only validated; what reads a run folder, the benchmark and the page are only parsed.
+    Of what runs a scenario, once or often, the scenario is validated and what varies is read; what reads a
+    run folder, the benchmark and the page are only parsed.
     """
-    name, *rest = shlex.split(command)[1:]
+    name, *rest = shlex.split(command, comments=True)[1:]
     given = CLI.commands[name].make_context(name, list(rest)).params
-    source = given.get("scenario") or given.get("source") or given.get("folder")
-    if name in ("run", "trial"):
+    source = next(filter(None, map(given.get, ("scenario", "source", "folder", "a"))), None)
+    if name in RUNS:
         chosen = [f"transport.engine={given['engine']}"] if given.get("engine") else []
         pairs = [word for pair in [*(given["set_"] or ()), *chosen] for word in ("--set", pair)]
         CLI(["validate", source, *pairs], standalone_mode=False)
+        vary = [text for text in given.get("vary") or () if not text.startswith("KEY=")]
+        if name == "sweep":
+            plan_sweep(load(source), vary, design=given["design"], replicates=given["replicates"], seed=1)
+        elif vary:
+            factors_of(load(source), vary)
     elif name not in ("bench", "dash") and not str(source).startswith("runs/"):
         CLI([name, *rest], standalone_mode=False)
 

@@ -2,57 +2,25 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from exoabm.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from exoabm.batch.bench.timing import Report
 
 
-def _continuum() -> Report:
-    from exoabm.batch.bench.fields import bench_continuum
-
-    return bench_continuum()
-
-
-def _transfer() -> Report:
-    from exoabm.batch.bench.fields import bench_transfer
-
-    return bench_transfer()
-
-
-def _vesicles() -> Report:
-    from exoabm.batch.bench.vesicles import bench_vesicles
-
-    return bench_vesicles()
-
-
-def _agreement() -> Report:
-    from exoabm.batch.bench.agreement_report import bench_agreement
-
-    return bench_agreement()
-
-
-def _cells() -> Report:
-    from exoabm.batch.bench import cells as bench_cells
-    from exoabm.batch.bench.timing import Report
-
-    title = "A step of living cells, beside their vesicles' transport and the same rules as Mesa agents"
-    found = bench_cells.rows()
-    return Report(title, tuple(found[0]), found)
-
-
-BENCHMARKS: dict[str, Callable[[], Report]] = {
-    "continuum": _continuum,
-    "transfer": _transfer,
-    "vesicles": _vesicles,
-    "cells": _cells,
-    "agreement": _agreement,
+BENCHMARKS = {
+    "continuum": "fields.bench_continuum",
+    "transfer": "fields.bench_transfer",
+    "vesicles": "vesicles.bench_vesicles",
+    "cells": "cells.bench_cells",
+    "agreement": "agreement_report.bench_agreement",
 }
+"""The module and function of each; a module is imported when its benchmark is run."""
 DRAWN = ("agreement",)
 """Benchmarks that have a picture."""
 PICTURES = (".png", ".svg", ".pdf")
@@ -72,7 +40,8 @@ def run_benchmark(name: str, picture: Path | None = None) -> Report:
         raise InputError(f"unknown benchmark {name!r}; {known}")
     if picture is not None:
         _check(name, picture)
-    report = BENCHMARKS[name]()
+    module, function = BENCHMARKS[name].split(".")
+    report: Report = getattr(import_module(f"{__name__}.{module}"), function)()
     if picture is not None and report.draw is not None:
         report.draw(picture)
     return report

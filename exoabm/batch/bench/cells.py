@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from exoabm._mesa import Agent, Model
+from exoabm.batch.bench.timing import Report
 from exoabm.kernels.crowd import TOUCH
 from exoabm.kernels.trafficking import chain_coefficients
 from exoabm.model import ExosomeModel
@@ -51,6 +52,13 @@ def world(engine: str, count: int) -> ExosomeModel:
     places = {"engine": engine, "count": count, "size": size}
     text = WORLD.format(**places, spacing=SPACING, diameter=DIAMETER, dt=DT)
     return ExosomeModel(parse(text.encode(), name="bench", folder=Path()), seed=1)
+
+
+def bench_cells() -> Report:
+    """Time a step of living cells in both engines and as agents."""
+    title = "A step of living cells, beside their vesicles' transport and the same rules as Mesa agents"
+    found = rows()
+    return Report(title, tuple(found[0]), found)
 
 
 def rows(counts: tuple[int, ...] = (10_000, 100_000), steps: int = 3) -> list[dict[str, Any]]:
