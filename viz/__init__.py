@@ -7,6 +7,7 @@ Free of Solara, each testable alone:
 ``twins``     two of them on the same random numbers, kept in step
 ``frames``    one binary blob a frame, and the recorded frames to scrub through
 ``setup``     what a run is made of; ``openings`` how each scenario meets its reader
+``looks``     colors and shapes of the cell types, the same in every picture of a run
 ``knobs``     the controls of a scenario, made from the declarations of its parameters
 ``story``     a run in a sentence, a clicked cell, curves over time
 ``exchange``  who sent what to whom; ``panels`` draws it, by ``svg``

@@ -20,6 +20,7 @@ from exoabm.viz.frames import moment
 from exoabm.viz.guide import Lessons, Progress
 from exoabm.viz.html import Press, html
 from exoabm.viz.knobs import changed, knobs
+from exoabm.viz.lessons import LESSONS
 from exoabm.viz.limits import SEATS
 from exoabm.viz.openings import first_setup, opening
 from exoabm.viz.reading import ScenarioPage
@@ -209,11 +210,13 @@ def _Bench(
     layers = solara.use_reactive(solara.use_memo(lambda: {"dots": True, "field": session.with_field}, []))
     chart = solara.use_reactive("")
     begun = opening(session.loaded)
+    sentence = solara.use_memo(
+        lambda: next((lesson.seen for lesson in LESSONS if lesson.owns(setup)), begun.sentence), [setup]
+    )
     all_knobs = solara.use_memo(lambda: knobs(session.loaded), [id(session)])
     wanted = changed(all_knobs, pending.value)
 
-    # Made once a run, so that colors stay with their types whatever becomes of the numbers of cells.
-    plots = solara.use_memo(lambda: charts(session.model.state), [id(session)])
+    plots = solara.use_memo(lambda: charts(session.model.state, session.looks), [id(session)])
     with session.lock:
         state = session.model.state
         words = seen(state)
@@ -271,7 +274,7 @@ def _Bench(
         return
     with html("main", "exo-main"):
         with html("section", "exo-left", attributes={"aria-label": "The model"}):
-            html("p", "exo-sentence", text=begun.sentence)
+            html("p", "exo-sentence", text=sentence)
             Canvas(
                 session,
                 layers.value,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import solara
 
-from exoabm.observe.palette import Role, cell_styles, rgb, to_hex
+from exoabm.observe.palette import Role, rgb, to_hex
 from exoabm.viz.frames import FULL
 from exoabm.viz.widgets import CanvasWidget
 
@@ -16,21 +16,17 @@ if TYPE_CHECKING:
 
     from exoabm.domain import Domain
     from exoabm.state import State
+    from exoabm.viz.looks import Looks
     from exoabm.viz.session import Session
 
 _SHAPES = {Role.SENDS: "triangle", Role.TAKES_UP: "circle", Role.BOTH: "square", Role.NEITHER: "diamond"}
 
 
-def world_of(state: State) -> dict[str, Any]:
+def world_of(state: State, looks: Looks) -> dict[str, Any]:
     """What does not change from frame to frame: the extent in um, and how each cell type is drawn.
 
-    Types without cells are left in their place, since frames number the types; those that other cells can
-    turn into are drawn as if one were there.
+    Types without cells are left in their place, since frames number the types.
     """
-    counts = np.bincount(state.cells.type, minlength=len(state.types))
-    coming = [t.becomes for t in state.types if t.becomes is not None]
-    counts[coming] = np.maximum(counts[coming], 1)
-    styles = cell_styles(state.types, counts)
     return {
         "extent": [float(length) for length in state.domain.extent[:2]],
         "full": f"{FULL:g}",
@@ -46,9 +42,9 @@ def world_of(state: State) -> dict[str, Any]:
                 "takes": style.role in (Role.TAKES_UP, Role.BOTH),
                 "sends": style.role in (Role.SENDS, Role.BOTH),
                 "named": style.named,
-                "present": bool(count),
+                "present": drawn,
             }
-            for style, cell_type, count in zip(styles, state.types, counts, strict=True)
+            for style, drawn, cell_type in zip(*looks, state.types, strict=True)
         ],
     }
 
@@ -99,7 +95,7 @@ def Canvas(
     past
         Index of a recorded frame, -1 for the present.
     """
-    world = solara.use_memo(lambda: world_of(session.model.state), [id(session)])
+    world = solara.use_memo(lambda: world_of(session.model.state, session.looks), [id(session)])
     fixed = solara.use_reactive(session.scale.fixed)
 
     def fix(value: bool) -> None:

@@ -41,11 +41,11 @@ class Item:
 
 
 def _network_svg(session: Session) -> bytes:
-    return takeaway.svg(Exchange.of_state(session.model.state), "network", "internalized")
+    return takeaway.svg(Exchange.of_state(session.model.state, session.looks), "network", "internalized")
 
 
 def _types_svg(session: Session) -> bytes:
-    return takeaway.svg(Exchange.of_state(session.model.state), "types", "internalized")
+    return takeaway.svg(Exchange.of_state(session.model.state, session.looks), "types", "internalized")
 
 
 def _run(session: Session) -> bytes:
@@ -77,7 +77,7 @@ ITEMS = (
         "the recorded frames",
         "film.gif",
         "image/gif",
-        lambda s: gif(list(s.film.frames), s.model.state),
+        lambda s: gif(list(s.film.frames), s.model.state, s.looks),
     ),
     Item(
         "metrics",

@@ -24,6 +24,7 @@ from exoabm.observe.communication import EDGE_COLUMNS, edge_table
 from exoabm.scenario.living import may_donate
 from exoabm.scenario.loader import MAX_BYTES, parse
 from exoabm.state import RESERVOIR
+from exoabm.viz.looks import Looks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -104,16 +105,14 @@ class Exchange:
         return self.resolution == "cell"
 
     @classmethod
-    def of_state(cls, state: State) -> Exchange:
+    def of_state(cls, state: State, looks: Looks) -> Exchange:
         """Of a live model, as its run folder would say now."""
         domain = state.domain
-        names = [t.name for t in state.types]
-        present = np.bincount(state.cells.type, minlength=len(names))
         cells = Cells(
             state.cells.birth_id.copy(),
             state.cells.type.astype(np.int64),
             state.cells.position.astype(float),
-            tuple(palette.cell_styles(state.types, present)),
+            looks.styles,
         )
         periodic = np.array([domain.faces[2 * axis] == Face.PERIODIC for axis in range(3)])
         space = Space(np.array(domain.low, float), np.array(domain.extent, float), periodic)
@@ -133,8 +132,10 @@ class Exchange:
             edges = pq.read_table(folder / "communication.parquet")
             table = pq.read_table(folder / "cells.parquet", columns=["time_s", *_PLACE])
             hours = float(pc.max(table["time_s"]).as_py() or 0.0) / 3600
-            last = table.filter(pc.equal(table["time_s"], pc.max(table["time_s"])))
-            cells = cells_of(last, scenario)
+            first, last = (
+                table.filter(pc.equal(table["time_s"], at(table["time_s"]))) for at in (pc.min, pc.max)
+            )
+            cells = cells_of(last, looks_of(first, scenario).styles)
             return _exchange(edges, hours, cells, space_of(scenario, cells.position), folder.name)
         except InputError:
             raise
@@ -255,11 +256,12 @@ def _exchange(edges: pa.Table, hours: float, cells: Cells, space: Space, of: str
 
 @dataclass(frozen=True)
 class _Part:
-    """What ``palette`` asks of a cell type, told from a scenario alone."""
+    """What ``Looks`` asks of a cell type, told from a scenario alone."""
 
     name: str
     donates: bool
     uptake_rate: float
+    becomes: int | None = None
 
 
 def read_about(folder: Path) -> dict[str, Any]:
@@ -299,18 +301,42 @@ def scenario_of(about: dict[str, Any]) -> Scenario:
     return parse(data, name=name, folder=Path(), trusted=False).scenario
 
 
-def cells_of(table: pa.Table, scenario: Scenario) -> Cells:
-    """The cells in rows of ``cells.parquet`` of one moment."""
+def looks_of(table: pa.Table, scenario: Scenario) -> Looks:
+    """How a run draws its cell types, from the rows of ``cells.parquet`` at its start."""
+    numbers = {t.name: i for i, t in enumerate(scenario.cell_type)}
+    parts = [
+        _Part(
+            t.name,
+            _donates(scenario, t),
+            _takes(t),
+            None if t.transformation is None else numbers[t.transformation.into],
+        )
+        for t in scenario.cell_type
+    ]
     words = _words(table["cell_type"])
-    parts = [_Part(t.name, _donates(scenario, t), _takes(t)) for t in scenario.cell_type]
-    parts += [_Part(name, False, 0.0) for name in sorted(set(words) - {p.name for p in parts})]
-    index = {part.name: i for i, part in enumerate(parts)}
+    parts += [_Part(name, False, 0.0) for name in sorted(set(words) - set(numbers))]
+    counts = np.array([words.count(part.name) for part in parts], dtype=np.int64)
+    return Looks.of(parts, counts)  # type: ignore[arg-type]
+
+
+def cells_of(table: pa.Table, styles: tuple[palette.Style, ...]) -> Cells:
+    """The cells in rows of ``cells.parquet`` of one moment.
+
+    Raises
+    ------
+    InputError
+        If a cell is of a type that the run did not start with, or stands nowhere.
+    """
+    index = {style.name: i for i, style in enumerate(styles)}
+    words = _words(table["cell_type"])
+    strange = next((word for word in words if word not in index), None)
+    if strange is not None:
+        raise InputError(f"cells.parquet: no cell type {strange[:60]!r} in the scenario")
     kind = np.array([index[word] for word in words], dtype=np.int64)
     position = np.column_stack([table[f"{axis}_um"].to_numpy() for axis in "xyz"]).astype(float)
     if not np.isfinite(position).all():
         raise InputError("cells.parquet: a position is not finite")
-    present = np.bincount(kind, minlength=len(parts))
-    return Cells(table["cell"].to_numpy(), kind, position, tuple(palette.cell_styles(parts, present)))  # type: ignore[arg-type]
+    return Cells(table["cell"].to_numpy(), kind, position, styles)
 
 
 def space_of(scenario: Scenario, position: np.ndarray) -> Space:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from exoabm.state import State
+    from exoabm.viz.looks import Looks
 
 FRAMES = 90
 """Of a film."""
@@ -54,7 +55,7 @@ def picture(frame: bytes) -> Picture:
     return Picture(head.time, cells, dots, kind, level, origin, field)
 
 
-def gif(frames: Sequence[bytes], state: State, size: int = 480) -> bytes:
+def gif(frames: Sequence[bytes], state: State, looks: Looks, size: int = 480) -> bytes:
     """The recorded frames as a film, ``FRAMES`` of them at most, evenly spread.
 
     Raises
@@ -67,7 +68,7 @@ def gif(frames: Sequence[bytes], state: State, size: int = 480) -> bytes:
     if len(frames) < 2:
         raise InputError("a film needs a run: press Go first")
     chosen = np.unique(np.linspace(0, len(frames) - 1, FRAMES).round().astype(int))
-    painter = _Painter(state, size)
+    painter = _Painter(state, looks, size)
     images = [painter.paint(picture(frames[i])) for i in chosen]
     colors = images[-1].quantize(COLORS, dither=Image.Dither.NONE)
     flat = [image.quantize(palette=colors, dither=Image.Dither.NONE) for image in images]
@@ -80,11 +81,10 @@ def gif(frames: Sequence[bytes], state: State, size: int = 480) -> bytes:
 class _Painter:
     """Frames as images of ``size`` pixels along the longer side, in the colors of the printed page."""
 
-    def __init__(self, state: State, size: int) -> None:
+    def __init__(self, state: State, looks: Looks, size: int) -> None:
         extent = state.domain.extent[:2]
         self.width, self.height = (max(1, round(size * e / max(extent))) for e in extent)
-        present = np.bincount(state.cells.type, minlength=len(state.types))
-        self.styles = palette.cell_styles(state.types, present)
+        self.styles = looks.styles
         self.diameter = [max(5.0, t.diameter * size / max(extent)) for t in state.types]
         stops = np.array([palette.rgb(c) for c in palette.FIELD])
         place = np.linspace(0, len(stops) - 1, 256)

@@ -133,7 +133,7 @@ def _Step(
     guess = progress.value.guesses.get(key, "")
     verdict: solara.Reactive[Verdict | None] = solara.use_reactive(None)
     wanted = lesson.setup(step)
-    mine = setup.scenario == wanted.scenario and dict(setup.overrides) == dict(wanted.overrides)
+    mine = setup.same(wanted)
     finished = mine and session.finished
     earlier = {
         f"{name.partition('/')[2]}.{what}": value

@@ -18,6 +18,7 @@ from exoabm.scenario.builder import blueprint
 from exoabm.scenario.estimate import refuse_large_grid
 from exoabm.viz.frames import Film, Scale, draw
 from exoabm.viz.limits import LIMITS, Limits
+from exoabm.viz.looks import Looks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,6 +62,8 @@ class Session:
         Read it under ``lock``.
     lock : threading.RLock
         Held while the model is stepped or read.
+    looks : Looks
+        How every picture of the run draws its cell types.
     film : Film
         Recorded frames.
     frame : bytes
@@ -90,6 +93,7 @@ class Session:
         self.show: Callable[[bytes], None] = _nobody
         self.tell: Callable[[], None] = _nobody
         self.model = ExosomeModel(loaded, seed=seed)
+        self.looks = Looks.of_state(self.model.state)
         self.partner: Session | None = None
         self.scale = Scale()
         self.with_field = self.model.state.vesicles is None

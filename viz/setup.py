@@ -46,6 +46,10 @@ class Setup:
         """The setup with other values for some keys."""
         return replace(self, overrides=tuple((dict(self.overrides) | dict(values)).items()))
 
+    def same(self, other: Setup) -> bool:
+        """Whether both are of the same scenario with the same changes, in whatever order and by any seed."""
+        return self.scenario == other.scenario and dict(self.overrides) == dict(other.overrides)
+
     @property
     def command(self) -> str:
         """The command line that runs the same."""

@@ -13,7 +13,7 @@ import numpy as np
 
 from exoabm.observe.edges import UNKNOWN, edges_of
 from exoabm.observe.metrics import measure
-from exoabm.observe.palette import PLACES, Style, cell_styles, rgb, to_hex
+from exoabm.observe.palette import PLACES, Style, rgb, to_hex
 from exoabm.state import Resolution
 from exoabm.vesicle import cargo_names
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from exoabm.model import ExosomeModel
     from exoabm.state import State
+    from exoabm.viz.looks import Looks
 
 _BY_TYPE = (
     ("responding", "Cells that respond", "cells", "responding_cells"),
@@ -144,7 +145,7 @@ class Chart:
     columns: tuple[tuple[str, str, str], ...]
 
 
-def charts(state: State) -> dict[str, Chart]:
+def charts(state: State, looks: Looks) -> dict[str, Chart]:
     """The plots that a model has, by a short name; each curve is (name, metrics column, color)."""
     several = len(state.kinds) > 1
     moved, places = [], []
@@ -163,10 +164,7 @@ def charts(state: State) -> dict[str, Chart]:
         "moved": Chart("Released, taken up, delivered", "vesicles until now", tuple(moved)),
         "places": Chart("Where the vesicles are", "vesicles", tuple(places)),
     }
-    counts = np.bincount(state.cells.type, minlength=len(state.types))
-    coming = [t.becomes for t in state.types if t.becomes is not None]
-    counts[coming] = np.maximum(counts[coming], 1)
-    drawn = [s for s, n in zip(cell_styles(state.types, counts), counts, strict=True) if n and s.named]
+    drawn = [style for style, there in zip(*looks, strict=True) if there and style.named]
     takers = [s for s in drawn if np.any(_type(state, s).uptake_rate > 0)]
     if takers:
         columns = tuple((s.name, f"{s.name}_taken_up_EV_per_cell", s.color) for s in takers)

@@ -27,7 +27,7 @@ def Communication(session: Session, pulse: int) -> None:
     stale = time.monotonic() - kept["at"] > REST or not session.playing
     if kept["exchange"] is None or stale:
         with session.lock:
-            kept["exchange"] = Exchange.of_state(session.model.state)
+            kept["exchange"] = Exchange.of_state(session.model.state, session.looks)
         kept["at"] = time.monotonic()
     Panels(kept["exchange"])
 

@@ -35,6 +35,7 @@ class Twins:
         self.sessions = tuple(Session(each.load(), each.seed) for each in self.setups)
         a, b = self.sessions
         a.partner, b.partner = b, a
+        b.looks = b.looks.colored_like(a.looks)
         self.speed = speed
 
     @property

@@ -33,7 +33,6 @@ from exoabm.viz.setup import Setup
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from exoabm.scenario.schema import Scenario
 
 HOST = "tissue"
 """The scenario that a table of cells stands in."""
@@ -198,7 +197,6 @@ class FinishedRun:
     preview: bytes
     summary: str
     _cells: pa.Table = field(repr=False)
-    _scenario: Scenario = field(repr=False)
 
     def cells_at(self, index: int) -> tuple[Cells, np.ndarray]:
         """Cells at a recorded moment, and the vesicles that each had taken up by then."""
@@ -208,7 +206,7 @@ class FinishedRun:
         for name in rows.column_names:
             if name.endswith("_internalized"):
                 taken += rows[name].to_numpy()
-        return cells_of(rows, self._scenario), taken
+        return cells_of(rows, self.exchange.cells.styles), taken
 
 
 def bring_run(shelf: Shelf, name: str, data: bytes) -> FinishedRun:
@@ -282,7 +280,6 @@ def open_run(folder: Path, *, name: str = "") -> FinishedRun:
         preview=image if image.startswith(PREVIEW_START) else b"",
         summary=scenario.info.question or scenario.info.summary,
         _cells=cells,
-        _scenario=scenario,
     )
 
 

@@ -15,7 +15,8 @@ import pytest
 from exoabm import ExosomeModel
 from exoabm.errors import InputError
 from exoabm.scenario.loader import shipped
-from exoabm.viz.exchange import COUNTS, Exchange, cells_of
+from exoabm.viz.exchange import COUNTS, Exchange, looks_of
+from exoabm.viz.looks import Looks
 from exoabm.viz.panels import PANELS, WORDS, network_words
 from exoabm.viz.svg import PAGE, PRINT
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def live(model: ExosomeModel) -> Exchange:
-    return Exchange.of_state(model.state)
+    return Exchange.of_state(model.state, Looks.of_state(model.state))
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +91,7 @@ def test_panels_are_sound_svg_with_words(live: Exchange, panel, look) -> None:
 
 def test_panels_of_nothing_say_so() -> None:
     model = ExosomeModel("two_cells", seed=1)
-    exchange = Exchange.of_state(model.state)
+    exchange = Exchange.of_state(model.state, Looks.of_state(model.state))
     for panel in PANELS:
         for count in WORDS:
             ET.fromstring(panel.draw(exchange, count, PAGE))
@@ -103,7 +104,7 @@ def test_panels_of_nothing_say_so() -> None:
 def test_types_only_are_not_drawn_as_cells(folder: Path) -> None:
     model = ExosomeModel("waste_removal", seed=1, overrides={"layout.group.stressed.count": "20"})
     model.run(hours=1)
-    exchange = Exchange.of_state(model.state)
+    exchange = Exchange.of_state(model.state, Looks.of_state(model.state))
     assert not exchange.by_cell
     assert len(exchange.between("internalized")[0]) == 0
     assert "donor type only" in network_words(exchange, "internalized")
@@ -146,7 +147,7 @@ def test_a_damaged_folder_is_refused_in_words(folder: Path, tmp_path: Path, dama
 def test_types_look_alike_live_and_stored(scenario: str) -> None:
     """A folder knows a type by its scenario alone, a live model by its mechanisms; both say the same role."""
     model = ExosomeModel(scenario, seed=1)
-    live = Exchange.of_state(model.state).cells
-    position = dict(zip(("x_um", "y_um", "z_um"), live.position.T, strict=True))
-    rows = pa.table({"cell": live.ids, "cell_type": model.state.type_names(), **position})
-    assert cells_of(rows, model.scenario).styles == live.styles[: len(model.scenario.cell_type)]
+    live = Looks.of_state(model.state)
+    rows = pa.table({"cell_type": model.state.type_names()})
+    found, known = looks_of(rows, model.scenario), len(model.scenario.cell_type)
+    assert found == Looks(live.styles[:known], live.drawn[:known])

@@ -176,7 +176,7 @@ def test_every_shipped_scenario_runs_on_the_page(name: str) -> None:
     assert session.error == ""
     state = session.model.state
     assert moment(session.frame).cells == len(state.cells)
-    for chart in charts(state).values():
+    for chart in charts(state, session.looks).values():
         assert any(line["y"] for line in curves(session.model, chart)), chart.title
     assert seen(state).startswith("After")
     assert story(state, int(state.cells.birth_id[0])) is not None

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from exoabm import ExosomeModel
+from exoabm.viz.looks import Looks
 from exoabm.viz.story import charts, curves, many, seen, story
 
 ENGINES = {"continuum": {}, "vesicles": {"transport.engine": "vesicles"}}
@@ -75,7 +76,7 @@ def test_the_sentence_counts_what_the_ledger_counts(model: ExosomeModel) -> None
 
 def test_curves_are_columns_of_the_metrics(model: ExosomeModel) -> None:
     table = model.metrics
-    for chart in charts(model.state).values():
+    for chart in charts(model.state, Looks.of_state(model.state)).values():
         for line, (name, column, _) in zip(curves(model, chart), chart.columns, strict=True):
             assert line["name"] == name
             assert line["y"][: len(table)] == pytest.approx(table[column].tolist())
@@ -86,6 +87,6 @@ def test_long_curves_are_thinned_but_keep_their_end(
     model: ExosomeModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("exoabm.viz.story.MOST_POINTS", 5)
-    line = curves(model, charts(model.state)["moved"])[0]
+    line = curves(model, charts(model.state, Looks.of_state(model.state))["moved"])[0]
     assert len(line["x"]) <= 12
     assert line["y"][-1] == float(model.state.ledger.emitted.sum())

@@ -23,6 +23,7 @@ from exoabm.viz import takeaway
 from exoabm.viz.exchange import Exchange
 from exoabm.viz.frames import Scale, draw
 from exoabm.viz.gif import FRAMES, gif, picture
+from exoabm.viz.looks import Looks
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,7 +57,9 @@ def test_picture_and_drawing(model: ExosomeModel) -> None:
     image = Image.open(io.BytesIO(takeaway.png(model)))
     assert image.format == "PNG"
     assert min(image.size) > 600
-    root = ET.fromstring(takeaway.svg(Exchange.of_state(model.state), "types", "internalized"))
+    root = ET.fromstring(
+        takeaway.svg(Exchange.of_state(model.state, Looks.of_state(model.state)), "types", "internalized")
+    )
     assert root.tag.endswith("svg")
 
 
@@ -100,7 +103,7 @@ def test_a_film_shows_every_moment(engine: str) -> None:
     for number in range(2 * FRAMES):
         model.step()
         frames.append(draw(model.state, number, scale, with_field=engine == "continuum"))
-    film = Image.open(io.BytesIO(gif(frames, model.state, size=120)))
+    film = Image.open(io.BytesIO(gif(frames, model.state, Looks.of_state(model.state), size=120)))
     assert film.n_frames == FRAMES
     assert film.size == (120, 120)
     film.seek(0)
@@ -116,4 +119,4 @@ def test_a_film_shows_every_moment(engine: str) -> None:
 
 def test_no_film_of_nothing(model: ExosomeModel) -> None:
     with pytest.raises(InputError, match="press Go"):
-        gif([], model.state)
+        gif([], model.state, Looks.of_state(model.state))

@@ -135,6 +135,8 @@ class Lesson:
     key, title : str
     idea : str
         One sentence.
+    seen : str
+        What is on the stage in every step, said above it.
     scenario : str
         A shipped scenario.
     changes : tuple of (str, str)
@@ -147,6 +149,7 @@ class Lesson:
     key: str
     title: str
     idea: str
+    seen: str
     scenario: str
     changes: tuple[tuple[str, str], ...]
     steps: tuple[Step, ...]
@@ -157,6 +160,10 @@ class Lesson:
         length = (("clock.duration", f"{step.hours:g} h"),)
         changes = dict(self.changes) | dict(step.changes) | dict(length)
         return first_setup(self.scenario).changed(changes)
+
+    def owns(self, setup: Setup) -> bool:
+        """Whether a run is one of the lesson's own."""
+        return any(setup.same(self.setup(step)) for step in self.steps)
 
 
 def _numbers(found: Found) -> dict[str, str]:

@@ -12,6 +12,8 @@ LESSON = Lesson(
     title="Message in a bottle",
     idea="A cell sends vesicles without an address. Follow them: adrift, met by chance, swallowed, and "
     "rarely heard.",
+    seen="One donor cell (triangle) releases vesicles, the dots, into a drop of medium, seen from above. One "
+    "recipient (circle) waits 40 µm away.",
     scenario="two_cells",
     changes=(("transport.engine", "vesicles"), ("clock.step", "30")),
     steps=(

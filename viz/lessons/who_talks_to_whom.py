@@ -9,6 +9,8 @@ LESSON = Lesson(
     key="who-talks-to-whom",
     title="Who talks to whom?",
     idea="Seven cells send, three hundred listen. Nobody chooses a partner, and yet a network appears.",
+    seen="A few donors (triangles) in the middle of many recipients (circles), which darken with the "
+    "vesicles that they take up.",
     scenario="signaling",
     changes=(("transport.engine", "continuum"), ("clock.step", "60")),
     steps=(

@@ -1,0 +1,60 @@
+"""Colors stay with their types while cells of some types multiply and others die out."""
+
+from __future__ import annotations
+
+import pyarrow.parquet as pq
+import pytest
+
+from exoabm.batch.run import run_to_folder
+from exoabm.scenario.loader import load
+from exoabm.viz.canvas import world_of
+from exoabm.viz.exchange import Exchange
+from exoabm.viz.gif import gif
+from exoabm.viz.looks import Looks
+from exoabm.viz.openings import first_setup
+from exoabm.viz.session import Session
+from exoabm.viz.story import charts
+from exoabm.viz.twins import Twins
+
+
+@pytest.fixture
+def session() -> Session:
+    """Of a niche in which, by hand, every cell becomes a helper, which none was at the start."""
+    made = Session(load("tumor_niche"))
+    made.step()
+    state = made.model.state
+    state.cells.type[:] = [t.name for t in state.types].index("helper")
+    return made
+
+
+def test_pictures_of_a_run_agree_whatever_becomes_of_its_cells(session: Session) -> None:
+    state, colors = session.model.state, {s.name: s.color for s in session.looks.styles}
+    assert Looks.of_state(state) != session.looks, "by the cells of now, colors would have moved"
+    world = world_of(state, session.looks)
+    assert {t["name"]: t["color"] for t in world["types"]} == colors
+    assert {s.name: s.color for s in Exchange.of_state(state, session.looks).cells.styles} == colors
+    for name, _, color in charts(state, session.looks)["each"].columns:
+        assert color == colors[name]
+    assert gif(session.film.frames, state, session.looks, size=80).startswith(b"GIF89a")
+
+
+def test_what_a_cell_can_become_has_a_look_from_the_start(session: Session) -> None:
+    assert all(session.looks.drawn)
+    assert all(style.named for style in session.looks.styles)
+
+
+def test_a_folder_is_drawn_as_it_was_live(tmp_path) -> None:
+    loaded = load("tumor_niche", {"clock.duration": "2 h"})
+    run_to_folder(loaded, tmp_path / "run", seed=1)
+    assert len(set(pq.read_table(tmp_path / "run" / "cells.parquet")["time_s"].to_pylist())) >= 2
+    stored = Exchange.of_folder(tmp_path / "run").cells.styles
+    assert stored == Session(loaded).looks.styles
+
+
+def test_two_runs_side_by_side_share_colors() -> None:
+    """With more sources than relays the colors of run B alone would be others."""
+    twins = Twins(first_setup("relay"), "layout.group.relay.count", "2")
+    a, b = twins.sessions
+    assert [s.color for s in b.looks.styles] == [s.color for s in a.looks.styles]
+    assert Looks.of_state(b.model.state).styles != a.looks.styles
+    twins.close()
