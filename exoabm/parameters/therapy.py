@@ -488,6 +488,7 @@ _EFFECT = (
         0.0,
         (0.0, 1e30),
     ),
+    _row("readout_level", "l_read", "Value that a readout waits for, in its unit.", "1", None, (-1e30, 1e30)),
     _row("readout_time", "t_read", "Model time at which a readout is taken.", "h", None, (0.0, 1e5)),
 )
 

@@ -28,10 +28,18 @@ class ReadoutTable(Table):
     metric: str = Field(description="a column of metrics.parquet")
     title: str = Field(default="", max_length=200)
     unit: str = Field(default="", max_length=40)
-    reduce: Literal["last", "max", "mean", "time_of_max"] = Field(
-        default="last", description="how the column becomes one number"
+    reduce: Literal["last", "max", "mean", "time_of_max", "time_to"] = Field(
+        default="last",
+        description="how the column becomes one number; time_to: when it first reaches level, or the end",
     )
+    level: Quantity | None = declared("readout_level", default=None, description="for time_to")
     at: Quantity | None = declared("readout_time", default=None, description="the end if not given")
+
+    @model_validator(mode="after")
+    def _a_level_to_reach(self) -> ReadoutTable:
+        if (self.reduce == "time_to") != (self.level is not None):
+            raise ValueError("a level is given with reduce = 'time_to', and only then")
+        return self
 
 
 class CriterionTable(Table):

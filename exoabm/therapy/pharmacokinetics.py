@@ -9,7 +9,7 @@ rate constant k_M, limited by the plasma flow Q of its organ, and through leaky 
 
 stay in the organ and decay there; a share f_ret of what they carried comes out as free molecules. These
 follow the flow, dm_i/dt = Q_i (m_p / V_p - m_i / (V_i K_p)), and are cleared by liver and kidney. Organ
-shares are therefore outcomes of numbers of phagocytes and flows.
+shares follow from phagocytes and flows; the default numbers of phagocytes are calibrated to published shares.
 """
 
 from __future__ import annotations

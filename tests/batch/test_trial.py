@@ -178,11 +178,14 @@ def test_the_report_stands_alone_and_says_all(trial: Trial) -> None:
         ("mean", None, 4.0),
         ("time_of_max", None, 1.0),
         ("last", "1 h", 9.0),
+        ("time_to", None, 1.0),
+        ("time_to", "0.5 h", 0.0),
     ],
 )
 def test_readouts(reduce: str, at: str | None, expected: float) -> None:
     rows = [{"time_h": float(t), "x": v} for t, v in enumerate((1.0, 9.0, 2.0))]
     table = {"name": "x", "metric": "x", "reduce": reduce} | ({"at": at} if at else {})
+    table |= {"level": 3} if reduce == "time_to" else {}
     assert take(ReadoutTable.model_validate(table), rows) == expected
 
 
@@ -213,6 +216,7 @@ def test_what_was_set_by_hand_goes_below_the_arm_and_above_the_rest() -> None:
         ),
         ('keys = ["vesicle.exosome.delivery_probability"]', 'keys = ["clock.step"]', "give values"),
         ("cell_type.donor.release_rate", "cell_type.donor.relase_rate", "did you mean"),
+        ('unit = "EV"', 'reduce = "time_to"', "a level is given with"),
     ],
 )
 def test_faults_are_named(old: str, new: str, message: str) -> None:

@@ -45,7 +45,7 @@ CLAIMS: dict[str, tuple[dict[str, Any], Verdict, dict[str, Any], Verdict]] = {
         A,
     ),
     "tissue_repair": (
-        {"vesicle.vesicle.delivery_probability": 0.05},
+        {"vesicle.vesicle.delivery_probability": 0.3},
         S,
         {"vesicle.vesicle.delivery_probability": 0.001},
         A,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from html import escape
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,9 +16,13 @@ if TYPE_CHECKING:
 
 WIDTH = 720
 MARGIN = 12
-LABEL = 190
+LABEL = 206
 """Width of the column of names at the left."""
+LETTERS = 29
+"""Letters of a line of a name that surely fit into it; a name has one or two lines."""
 
+LINE = 14
+"""Height of such a line."""
 TICK_ROOM = 44
 """Least distance of two numbers on an axis; the scenario's own value goes first."""
 MINUS = "\N{MINUS SIGN}"
@@ -202,11 +207,15 @@ def _mark(x: float, y: float, verdict: Verdict) -> str:
 
 
 def _name(text: str, y: float) -> str:
-    short = text if len(text) <= 30 else text[:29] + "…"
-    return (
-        f'<text class="name" x="{LABEL}" y="{y + 4:.1f}" text-anchor="end">{escape(short)}'
-        f"<title>{escape(text)}</title></text>"
+    lines = wrap(text, LETTERS)
+    if len(lines) > 2:
+        lines = [lines[0], lines[1][: LETTERS - 1] + "…"]
+    first = y + 4 - LINE / 2 * (len(lines) - 1)
+    rows = "".join(
+        f'<tspan x="{LABEL}" y="{first + LINE * i:.1f}">{escape(line)}</tspan>'
+        for i, line in enumerate(lines)
     )
+    return f'<text class="name" text-anchor="end">{rows}<title>{escape(text)}</title></text>'
 
 
 def _axis(

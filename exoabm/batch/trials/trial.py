@@ -6,14 +6,14 @@ them does not touch. A swept assumption changes all arms of the criteria; what a
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from exoabm.batch.sweeps.workers import local
 from exoabm.batch.trials.verdict import (
     Direction,
     Effect,
@@ -27,12 +27,13 @@ from exoabm.batch.trials.verdict import (
     judge,
     paired_effect,
 )
-from exoabm.errors import InputError, NumericalError, did_you_mean
+from exoabm.errors import InputError, NumericalError, RunFailed, did_you_mean
 from exoabm.parameters.parameter import Quantity
 from exoabm.scenario.loader import LoadedScenario, parse, quantities
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+    from concurrent.futures import Future
 
     from exoabm.scenario.trials import ArmTable, AssumptionTable, CriterionTable, ReadoutTable, TrialTable
 
@@ -188,9 +189,9 @@ def run_trial(
                     work += [Job(changed, seed, needed) for seed in swept_seeds]
     found = iter(measure_all(work, jobs, progress))
 
-    def collect(names: Iterable[str], count: int) -> Values:
-        rows = {name: [next(found) for _ in range(count)] for name in names}
-        return {arm: {key: np.array([r[key] for r in each]) for key in each[0]} for arm, each in rows.items()}
+    def collect(names: Iterable[str], each: int) -> Values:
+        rows = {name: [next(found) for _ in range(each)] for name in names}
+        return {arm: {key: np.array([r[key] for r in row]) for key in row[0]} for arm, row in rows.items()}
 
     measured = collect(arms, n)
     comparisons = _compare(trial, measured)
@@ -240,26 +241,30 @@ def _text(value: Any) -> str:
 def measure_all(
     work: Sequence[Job], jobs: int = 1, progress: Callable[[float], Any] | None = None
 ) -> list[dict[str, float]]:
-    """The readouts of every job, in their order, whatever the number of processes."""
-    tick = progress or (lambda share: None)
-    if jobs == 1:
-        results = []
-        for number, job in enumerate(work):
-            results.append(measure(job))
-            tick((number + 1) / len(work))
-        return results
-    # Workers of one thread each: many small runs share the cores better than one run does.
-    os.environ.setdefault("NUMBA_NUM_THREADS", "1")
-    results = []
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        try:
-            for number, row in enumerate(pool.map(measure, work, chunksize=2)):
-                results.append(row)
-                tick((number + 1) / len(work))
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
-    return results
+    """The readouts of every job, in their order, whatever the number of processes.
+
+    Raises
+    ------
+    RunFailed
+        If a worker dies.
+    """
+    done, futures = count(1), []
+
+    def tick(_: Future[dict[str, float]]) -> None:
+        if progress is not None:
+            progress(next(done) / len(work))
+
+    try:
+        with local(jobs)() as executor:
+            for job in work:
+                future = executor.submit(measure, job)
+                future.add_done_callback(tick)
+                futures.append(future)
+                if future.done():
+                    future.result()  # the first fault ends the trial
+            return [future.result() for future in futures]
+    except BrokenExecutor:
+        raise RunFailed("a worker died (out of memory?); fewer --jobs need less") from None
 
 
 def measure(job: Job) -> dict[str, float]:
@@ -293,7 +298,10 @@ def take(readout: ReadoutTable, rows: Sequence[Mapping[str, float]]) -> float:
         return float(column.max())
     if readout.reduce == "mean":
         return float(column.mean())
-    return float(taken[int(column.argmax())]["time_h"])
+    if readout.reduce == "time_of_max":
+        return float(taken[int(column.argmax())]["time_h"])
+    reached = np.flatnonzero(column >= readout.level)
+    return float(taken[reached[0] if len(reached) else -1]["time_h"])
 
 
 def _compare(trial: TrialTable, values: Values) -> tuple[Comparison, ...]:
