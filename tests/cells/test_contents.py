@@ -193,7 +193,7 @@ def test_saturable_lysosomes_settle_higher(dt: float) -> None:
     """100 = 0.5 w/(1 + w/500) + 0.1 w has the root w = 224.7; without saturation w = 166.7."""
     for saturation, expected in (("500", 224.745), ("'inf'", 166.667)):
         state = cells_of(STRESSED.format(saturation=saturation))
-        released(state, 200, dt)
+        released(state, 60, dt)
         w = state.cells.waste
         assert w == pytest.approx([expected] * 3, rel=1e-4)
     root = 224.745

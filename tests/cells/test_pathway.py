@@ -117,7 +117,9 @@ hill = 20
 @pytest.mark.parametrize("secretion", ["mean", "poisson"])
 def test_drugs(row: str, share: float, secretion: str) -> None:
     """From 24 to 72 h under a drug that acts at once; without it 60 /h."""
-    model = world(BODY.format(n=40, secretion=secretion, keys="mvb = {}", rest="") + DRUG + row, step="600 s")
+    model = world(
+        BODY.format(n=40, secretion=secretion, keys="mvb = {}", rest="") + DRUG + row, step="1800 s"
+    )
     model.run(hours=24)
     before = model.state.released.sum()
     model.run(hours=48)
@@ -128,7 +130,7 @@ def test_drugs(row: str, share: float, secretion: str) -> None:
 def test_a_block_of_fusion_fills_the_pool_and_a_washout_empties_it() -> None:
     """Slower fate at the same formation holds more bodies: 5 /h / (0.1 /h) = 200 instead of 20 after long."""
     row = 'decreases = "mvb_fate_rate"\nto = "0.1 / h"'
-    model = world(BODY.format(n=1, secretion="mean", keys="mvb = {}", rest="") + DRUG + row, step="600 s")
+    model = world(BODY.format(n=1, secretion="mean", keys="mvb = {}", rest="") + DRUG + row, step="1800 s")
     assert model.state.cells.mvb[0, 0] == pytest.approx(20, rel=1e-12)
     model.run(hours=100)
     assert model.state.cells.mvb[0, 0] == pytest.approx(200, rel=1e-2)

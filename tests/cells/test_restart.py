@@ -60,7 +60,7 @@ half_max = "1 h"
 
 @pytest.mark.parametrize("engine", ["continuum", "vesicles"])
 def test_a_restart_changes_no_bit(engine: str) -> None:
-    loaded = parse(scenario(BODY, size=120, engine=engine), name="test", folder=Path())
+    loaded = parse(scenario(BODY, size=120, step="3 min", engine=engine), name="test", folder=Path())
     whole, first = (ExosomeModel(loaded, seed=3) for _ in range(2))
     whole.run(hours=3)
     first.run(hours=1.5)

@@ -45,7 +45,11 @@ def test_a_relay_carries_a_message_where_no_vesicle_of_the_source_goes() -> None
 
 def test_a_native_mirna_fails_to_reprogram_and_an_engineered_load_does_not() -> None:
     """Copies delivered are uptakes x phi x copies; the traffic is the same, the effect is not."""
-    native, engineered = after("native_mirna"), after("native_mirna", cargo__mirna__copies=1000)
+    step = {"clock__step": "5 min"}
+    native, engineered = (
+        after("native_mirna", **step),
+        after("native_mirna", **step, cargo__mirna__copies=1000),
+    )
     recipients = ~of(native, "donor")
     way = native.state.trafficking
     ended = way.lysosomal[recipients].sum() + way.delivered[recipients].sum()
@@ -64,19 +68,20 @@ def sick(model: ExosomeModel) -> int:
 
 
 def test_a_disease_spreads_by_vesicles_and_phagocytes_slow_it() -> None:
-    hours = 180
-    plain = after("disease_progression", hours)
+    hours, step = 180, {"clock__step": "20 min"}
+    plain = after("disease_progression", hours, **step)
     assert sick(plain) > 8
     blocked = after(
         "disease_progression",
         hours,
+        **step,
         cell_type__neuron__holds__seed__export=0,
         cell_type__first__holds__seed__export=0,
     )
     assert sick(blocked) == 1  # the block traps the seeds where they are
     # Replication, clearance and the capacity alone: 1000 (1 - 0.005/0.04).
     assert blocked.state.cells.cargo.sum() == pytest.approx(875, rel=1e-3)
-    depleted = after("disease_progression", hours, cell_type__phagocyte__uptake_rate=0)
+    depleted = after("disease_progression", hours, **step, cell_type__phagocyte__uptake_rate=0)
     seeds = [model.state.cells.cargo.sum() for model in (plain, depleted)]
     assert 1.01 * seeds[0] < seeds[1]
 
@@ -85,7 +90,7 @@ def test_a_disease_spreads_by_vesicles_and_phagocytes_slow_it() -> None:
 def test_there_is_an_optimal_cargo_size_for_a_follower() -> None:
     """At one output of copies: approach with 128 copies a vesicle beats 8 and 2048; 5 seeds, 70 followers.
 
-    The differences are 3 to 6 standard errors of the mean; the seeds are fixed.
+    The differences are some 3 standard errors of the mean; the seeds are fixed.
     """
     speed, error = {}, {}
     for copies in (8, 128, 2048):
@@ -111,6 +116,7 @@ def test_there_is_an_optimal_cargo_size_for_a_follower() -> None:
 def test_stress_turns_cells_senescent_where_lysosomes_fail() -> None:
     """In half of the time: with lysosomes at a fifth, blocked export drives more cells over the threshold."""
     failing = {
+        "clock__step": "2 min",
         "cell_type__stressed__waste__lysosomal_rate": "0.1 / h",
         "cell_type__senescent__waste__lysosomal_rate": "0.1 / h",
     }
