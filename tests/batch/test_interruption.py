@@ -33,7 +33,7 @@ SWEEP = (
     "--seed",
     "5",
     "--hours",
-    "1",
+    "2",
 )
 SWEEP = (*SWEEP, "--set", "cell_type.donor.secretion=poisson", "--out", "a")
 
