@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,13 +42,10 @@ def exoabm(tmp_path: Path) -> Command:
 
     def run(*arguments: object) -> Outcome:
         command = [sys.executable, "-m", "exoabm.cli", *map(str, arguments)]
-        start = time.perf_counter()
         done = subprocess.run(
             command, cwd=tmp_path, capture_output=True, text=True, errors="replace", timeout=300
         )
-        seconds = time.perf_counter() - start
-        print(f"{seconds:.2f} s: {done.stderr.strip()}")
-        assert seconds < 20
+        print(done.stderr)
         return Outcome(done.returncode, done.stdout, done.stderr)
 
     return run

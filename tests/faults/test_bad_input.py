@@ -77,11 +77,11 @@ ISSUE = {
 
 @pytest.mark.parametrize(("change", "code", "fragments"), ISSUE.values(), ids=ISSUE)
 def test_a_bad_scenario_is_refused_before_anything_is_written(
-    exoabm, edited, tmp_path, change, code, fragments
+    command, edited, tmp_path, change, code, fragments
 ) -> None:
     path = edited(change)
     named = (str(path),) if code == 2 else ()
-    exoabm("run", path, "--seed", 1, "--out", "runs/a").refused(code, *named, *fragments)
+    command("run", path, "--seed", 1, "--out", "runs/a").refused(code, *named, *fragments)
     assert [p.name for p in tmp_path.iterdir()] == ["given"]
 
 

@@ -40,7 +40,7 @@ def stopped(how: signal.Signals, after: float, *arguments: object, cwd: Path) ->
     checkpoint = cwd / "a.unfinished" / "checkpoint.npz"
     before = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
     with process(*arguments, cwd=cwd) as run:
-        until = time.monotonic() + 60
+        until = time.monotonic() + 300
         while time.monotonic() < until and run.poll() is None:
             if checkpoint.exists() and checkpoint.stat().st_mtime_ns > before:
                 break
@@ -73,14 +73,13 @@ def assert_same_run(one: Path, other: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("seed", [1, 2, 3])
-def test_a_killed_run_goes_on_to_the_same_bits(tmp_path: Path, seed: int, engine: str) -> None:
-    """Killed at a random moment, resumed and killed again, resumed on another number of threads."""
-    base = ("run", "signaling", "--seed", seed, *HUNDRED_STEPS, *SETTINGS, *ENGINES[engine])
+def test_a_run_killed_again_and_again_goes_on_to_the_same_bits(tmp_path: Path, engine: str) -> None:
+    """Killed at random moments, four times, and then resumed on another number of threads."""
+    base = ("run", "signaling", "--seed", 1, *HUNDRED_STEPS, *SETTINGS, *ENGINES[engine])
     (home := tmp_path / "home").mkdir()
-    random = np.random.default_rng(seed)
-    stopped(signal.SIGKILL, random.uniform(0, 0.4), *base, *EVERY, "--out", "a", cwd=home)
-    stopped(signal.SIGKILL, random.uniform(0, 0.1), "resume", "a", cwd=home)
+    random = np.random.default_rng(1)
+    for arguments in ((*base, *EVERY, "--out", "a"), *[("resume", "a")] * 3):
+        stopped(signal.SIGKILL, random.uniform(0, 0.1), *arguments, cwd=home)
     for arguments, cwd in ((("resume", "a", "--threads", 2), home), ((*base, "--out", "whole"), tmp_path)):
         with process(*arguments, cwd=cwd) as run:
             _, err = run.communicate(timeout=300)
@@ -88,8 +87,10 @@ def test_a_killed_run_goes_on_to_the_same_bits(tmp_path: Path, seed: int, engine
     assert [p.name for p in home.iterdir()] == ["a"]
     assert_same_run(tmp_path / "whole", home / "a")
     resumed = json.loads((home / "a" / "run.json").read_text())["resumed"]
-    assert len(resumed) == 2
-    assert 0 <= resumed[0]["from_h"] <= resumed[1]["from_h"] < 5 / 3
+    assert len(resumed) == 4
+    starts = [each["from_h"] for each in resumed]
+    assert starts == sorted(starts)
+    assert 0 <= starts[0] <= starts[-1] < 5 / 3
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM], ids=["interrupt", "terminate"])
@@ -103,14 +104,15 @@ def test_an_interrupted_run_says_how_to_go_on(tmp_path: Path, command, how: sign
     assert [p.name for p in tmp_path.iterdir()] == ["a"]
 
 
-@pytest.mark.parametrize("keep", [0.0, 0.5, 0.999])
-def test_a_truncated_checkpoint_is_refused_without_a_traceback(tmp_path: Path, command, keep: float) -> None:
+def test_a_truncated_checkpoint_is_refused_without_a_traceback(tmp_path: Path, command) -> None:
     base = ("run", "two_cells", "--seed", 1, "--hours", 90_000, "--out", "a")
     stopped(signal.SIGTERM, 0.0, *base, "--checkpoint-every", 24, cwd=tmp_path)
     file = tmp_path / "a.unfinished" / "checkpoint.npz"
-    file.write_bytes(file.read_bytes()[: int(keep * file.stat().st_size)])
-    command("resume", "a").refused(2, "checkpoint.npz is damaged")
-    assert file.exists()
+    whole = file.read_bytes()
+    for keep in (0.0, 0.5, 0.999):
+        file.write_bytes(whole[: int(keep * len(whole))])
+        command("resume", "a").refused(2, "checkpoint.npz is damaged")
+        assert file.exists()
 
 
 def test_what_cannot_be_resumed_is_refused(command, tmp_path: Path) -> None:
