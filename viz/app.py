@@ -211,7 +211,8 @@ def _Bench(
     chart = solara.use_reactive("")
     begun = opening(session.loaded)
     sentence = solara.use_memo(
-        lambda: next((lesson.seen for lesson in LESSONS if lesson.owns(setup)), begun.sentence), [setup]
+        lambda: next((lesson.seen for lesson in LESSONS if lesson.owns(setup)), begun.sentence),
+        [setup, id(session)],
     )
     all_knobs = solara.use_memo(lambda: knobs(session.loaded), [id(session)])
     wanted = changed(all_knobs, pending.value)

@@ -134,6 +134,7 @@ def serve(scenario: str, *, port: int | None = None, browser: bool = True, seats
         log_level="warning",
         loop="asyncio",
         ws_max_size=LARGEST_MESSAGE,
+        ws_per_message_deflate=False,  # on loopback packing costs more than it saves
         timeout_graceful_shutdown=1,
     )
     server = uvicorn.Server(config)

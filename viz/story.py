@@ -7,6 +7,7 @@ are rows of ``communication.parquet`` (at the moment of asking).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,6 +30,8 @@ _BY_TYPE = (
     ("cells", "Cells that live", "cells", "cells"),
 )
 """Curves by cell type, where the metrics have them: key, title, unit, and the end of the column's name."""
+_DOSE = "_entered_tissue_EV"
+_DOSE_COLORS = ("#0B5D8A", PLACES["delivered"][1], PLACES["lysosomal"][1])
 MOST_LINKS = 60
 MOST_POINTS = 240
 
@@ -176,6 +179,10 @@ def charts(state: State, looks: Looks) -> dict[str, Chart]:
         if held and not constant:
             columns = tuple((s.name, f"{s.name}_{ending}", s.color) for s in held)
             found[key] = Chart(title, unit, columns)
+    doses = [column.removesuffix(_DOSE) for column in row if column.endswith(_DOSE)]
+    if doses:
+        columns = tuple((d, f"{d}{_DOSE}", c) for d, c in zip(doses, cycle(_DOSE_COLORS), strict=False))
+        found["dose"] = Chart("Dose that reached the tissue", "particles until now", columns)
     for name in cargo_names(state.kinds):
         ending = f"{name}_copies_per_cell"
         held = [s for s in drawn if f"{s.name}_{ending}" in row]

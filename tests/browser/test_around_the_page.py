@@ -152,6 +152,7 @@ def test_two_runs_side_by_side(reader: Callable[..., Any]) -> None:
     page.get_by_label("What differs").select_option("cell_type.donor.release_rate")
     page.wait_for_selector("text=A: 60 ")
     field = page.locator(".exo-compare .exo-answer-field")
+    page.wait_for_function("document.querySelector('.exo-compare .exo-answer-field').value === '120'")
     field.fill("-5")
     page.get_by_role("button", name="Set").click()
     page.wait_for_selector(".exo-compare [role=alert]:has-text('outside the allowed')")

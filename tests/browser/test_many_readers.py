@@ -59,17 +59,17 @@ def test_two_readers_are_apart(reader: Callable[..., Reader]) -> None:
     one.page.wait_for_function(f"window.exoabmFrames > {before + 5}")
 
 
-@pytest.mark.parametrize("query", HOSTILE)
-def test_a_hostile_address_is_answered_in_words(query: str, reader: Callable[..., Reader]) -> None:
+def test_hostile_addresses_are_answered_in_words(reader: Callable[..., Reader]) -> None:
     someone = reader()
     said: list[str] = []
     someone.page.on("dialog", lambda dialog: (said.append(dialog.message), dialog.dismiss()))
-    someone.open(query)
-    someone.page.wait_for_selector(".exo-trouble")
-    words = someone.page.inner_text(".exo-trouble")
-    assert "Traceback" not in words
-    assert "root:" not in words
-    assert someone.clock == 0.0
+    for query in HOSTILE:
+        someone.open(query)
+        someone.page.wait_for_selector(".exo-trouble")
+        words = someone.page.inner_text(".exo-trouble")
+        assert "Traceback" not in words, query
+        assert "root:" not in words, query
+        assert someone.clock == 0.0, query
     someone.go(frames=3)
     assert said == []
 

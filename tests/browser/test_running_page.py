@@ -11,6 +11,7 @@ import pytest
 from exoabm import ExosomeModel
 from exoabm.scenario.loader import shipped
 from exoabm.viz.openings import first_setup
+from exoabm.viz.reading import PARTS
 from exoabm.viz.story import seen
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from tests.browser.conftest import Reader, Server
 
+FIRST = "signaling"
 UPTAKE = "#knob-cell-type-recipient-uptake-rate"
 
 
@@ -233,16 +235,22 @@ def test_the_field_instead_of_dots(reader: Callable[..., Reader]) -> None:
     assert "are expected to drift" in someone.words()
 
 
-@pytest.mark.parametrize("scenario", ["tissue", "two_cells", "waste_removal"])
-def test_every_scenario_runs_from_the_menu(scenario: str, reader: Callable[..., Reader]) -> None:
+def test_every_scenario_runs_from_the_menu_and_has_its_page(reader: Callable[..., Reader]) -> None:
     someone = reader().open()
-    sentence = someone.page.inner_text(".exo-sentence")
-    someone.page.select_option(".exo-head select", scenario)
-    someone.page.wait_for_function(
-        f"document.querySelector('.exo-sentence').textContent !== {sentence!r}",
-    )
-    someone.page.wait_for_function("document.querySelector('.exo-clock b').textContent === '0.00'")
-    someone.go(frames=5)
+    page = someone.page
+    for scenario in sorted(set(shipped()) - {FIRST}):
+        sentence = page.inner_text(".exo-sentence")
+        page.select_option(".exo-head select", scenario)
+        page.wait_for_function(
+            "was => document.querySelector('.exo-sentence').textContent !== was", arg=sentence
+        )
+        page.wait_for_function("document.querySelector('.exo-clock b').textContent === '0.00'")
+        someone.go(frames=3)
+        assert page.locator(".exo-trouble").count() == 0, scenario
+        page.get_by_role("tab", name="Read").click()
+        page.wait_for_selector(".exo-part")
+        assert page.locator(".exo-part summary").all_inner_texts() == list(PARTS), scenario
+        page.get_by_role("tab", name="Try it").click()
 
 
 def test_light_and_dark_are_remembered(reader: Callable[..., Reader]) -> None:

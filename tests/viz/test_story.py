@@ -90,3 +90,13 @@ def test_long_curves_are_thinned_but_keep_their_end(
     line = curves(model, charts(model.state, Looks.of_state(model.state))["moved"])[0]
     assert len(line["x"]) <= 12
     assert line["y"][-1] == float(model.state.ledger.emitted.sum())
+
+
+def test_a_dose_has_a_curve() -> None:
+    model = ExosomeModel("delivery_routes", seed=1)
+    model.run(hours=2)
+    chart = charts(model.state, Looks.of_state(model.state))["dose"]
+    (line,) = curves(model, chart)
+    assert line["name"] == "dose"
+    assert line["y"][0] == 0.0
+    assert line["y"][-1] == pytest.approx(float(model.state.ledger.emitted.sum()))
