@@ -180,7 +180,7 @@ _DOSE = (
     ),
     _row(
         "partition",
-        "K_p",
+        "K_part",
         "Concentration of free molecules in tissue relative to plasma, at equilibrium.",
         "1",
         10.0,
@@ -288,7 +288,7 @@ _IMMUNITY = (
     _row("memory_precursors", "e_1", "Effectors that full memory keeps ready.", "1", 0.05, (1e-9, 1.0)),
     _row("memory_rate", "μ_M", "Rate at which effectors lay down memory.", "1/h", 0.01, (0.0, 1.0)),
     _row(
-        "initial_memory", "M_0", "Memory of the host at the start: 0 naive, 1 sensitized.", "1", 0.0, (0, 1)
+        "initial_memory", "M_mem", "Memory of the host at the start: 0 naive, 1 sensitized.", "1", 0.0, (0, 1)
     ),
     _row(
         "therapeutic_half_life",
@@ -482,7 +482,7 @@ _EFFECT = (
     ),
     _row(
         "effect_of_interest",
-        "δ",
+        "Δ_min",
         "Smallest effect of interest, in the unit of the readout, or as a share on the scale of ratios.",
         "1",
         0.0,

@@ -8,7 +8,7 @@ rate constant k_M, limited by the plasma flow Q of its organ, and through leaky 
     CL_i = Q_i (1 - exp(-(M_i k_M + PS_i) / Q_i)),
 
 stay in the organ and decay there; a share f_ret of what they carried comes out as free molecules. These
-follow the flow, dm_i/dt = Q_i (m_p / V_p - m_i / (V_i K_p)), and are cleared by liver and kidney. Organ
+follow the flow, dm_i/dt = Q_i (m_p / V_p - m_i / (V_i K_part)), and are cleared by liver and kidney. Organ
 shares follow from phagocytes and flows; the default numbers of phagocytes are calibrated to published shares.
 """
 

@@ -76,8 +76,11 @@ CLAIMS: dict[str, tuple[dict[str, Any], Verdict, dict[str, Any], Verdict]] = {
 }
 
 
-REPLICATES = {"production": 20, "delivery_routes": 5, "waste_removal": 6}
-COARSE = {"signaling": {"domain.voxel": "20 um"}}
+REPLICATES = {"production": 20, "delivery_routes": 5, "waste_removal": 6, "tissue_repair": 6}
+COARSE = {
+    "signaling": {"domain.voxel": "20 um"},
+    "tissue_repair": {"clock.duration": "48 h", "domain.voxel": "30 um"},
+}
 
 
 def tried(name: str, changes: dict[str, Any]) -> Trial:

@@ -122,7 +122,7 @@ def _shown(effect: Effect, unit: str) -> str:
 def _claimed(comparison: Comparison) -> str:
     criterion = comparison.criterion
     by = float(criterion.by)
-    size = f"{plain(100 * by)} %" if criterion.scale == "ratio" else plain(by)
+    size = f"{plain(100 * by)}\N{NO-BREAK SPACE}%" if criterion.scale == "ratio" else plain(by)
     return f"{criterion.direction} by more than {size}" if by else str(criterion.direction)
 
 

@@ -29,7 +29,8 @@ white-space:nowrap}
 code,pre{font:.86em/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;background:var(--code);
 border-radius:4px;padding:.08em .3em;overflow-wrap:anywhere}
 pre{padding:.8rem 1rem;white-space:pre-wrap}
-.scroll{overflow-x:auto}
+.scroll{overflow-x:auto}td code{overflow-wrap:normal}
+@media (max-width:600px){figure{overflow-x:auto}figure svg{min-width:560px}}
 table{border-collapse:collapse;width:100%;font-size:.9rem;margin:.6rem 0}
 th{text-align:left;font-weight:600;color:var(--muted);border-bottom:1px solid var(--rule);padding:.35rem .6rem
 .35rem 0}
@@ -60,5 +61,6 @@ footer strong{color:var(--ink)}
 @media print{:root{--paper:#fff;--ink:#000;--muted:#444;--rule:#bbb;--soft:#f4f4f4;--code:#f4f4f4;
 --supports:#00785a;--against:#b84700;--open:#555;--depends:#8a5a00;--wanted:#e4f1ec}
 main,footer{max-width:none;padding:0}figure,tr,.verdict{break-inside:avoid}h2,h3{break-after:avoid}
-body{font-size:11pt}details:not([open])>*{display:block}}
+body{font-size:11pt}
+td code{overflow-wrap:anywhere}figure svg{min-width:0}details:not([open])>*{display:block}}
 """
