@@ -108,5 +108,6 @@ def test_metrics_have_a_row_for_each_time_and_units_in_their_names() -> None:
     assert (frame["stressed_cells"] == 120).all()
     released = 120 * frame["stressed_released_EV_per_cell"]
     assert released.to_numpy() == pytest.approx(frame[f"{kind}_emitted_EV"].to_numpy(), rel=1e-9)
-    units = ("_h", "_EV", "_per_mL", "_cells", "_per_cell")
+    counts = ("_cells", "_divisions", "_blocked", "_deaths", "_transformations")
+    units = ("_h", "_EV", "_per_mL", "_per_cell", *counts, "_effect_mean")  # an effect is a share
     assert [name for name in frame if not name.endswith(units)] == []

@@ -72,7 +72,7 @@ class Case:
 
 CASES = {
     case.name: case
-    for case in (Case("signaling", 10, "200 / h", "12000 / h"), Case("tissue", 3, None, "1500 / h"))
+    for case in (Case("signaling", 10, "200 / h", "24000 / h"), Case("tissue", 3, None, "1500 / h"))
 }
 
 
