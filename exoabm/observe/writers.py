@@ -444,7 +444,9 @@ def _event_rows(state: State, cells: Everyone, new: dict[str, np.ndarray], inter
             kind, label = np.nonzero(amount > 0)
             nobody = np.full(len(kind), -1)
             parts.append((event, kind, label, nobody, nobody, amount[kind, label]))
-    events = np.repeat(np.arange(len(parts)), [len(p[1]) for p in parts])
+    names = ["clearance" if p[0] == SHED else p[0] for p in parts]
+    known = list(dict.fromkeys(names))
+    events = np.repeat([known.index(name) for name in names], [len(p[1]) for p in parts])
     kind, label, sender, receiver, count = (np.concatenate([p[i] for p in parts]) for i in range(1, 6))
     donor = np.where(sender >= 0, cells.birth_id[sender], -1)
     if state.labels.resolution is Resolution.CELL:
@@ -456,7 +458,7 @@ def _event_rows(state: State, cells: Everyone, new: dict[str, np.ndarray], inter
     n = len(count)
     return pa.table(
         {
-            "event": _pick(["clearance" if p[0] == SHED else p[0] for p in parts], events),
+            "event": _pick(known, events),
             "time_s": np.full(n, state.time),
             "interval_s": np.full(n, interval),
             "vesicle": pa.nulls(n, pa.int64()),
