@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from exoabm.parameters.catalog import CATALOG
 from exoabm.parameters.parameter import Parameter, Quantity
@@ -57,3 +57,17 @@ class Table(BaseModel):
 
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_\-]{0,63}$")]
+
+
+def _without_dates(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _without_dates(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_dates(item) for item in value]
+    if not isinstance(value, str | int | float):
+        raise ValueError("a date or a time is no value here")
+    return value
+
+
+Plain = Annotated[Any, AfterValidator(_without_dates)]
+"""What TOML and JSON both hold: text, numbers, true and false, lists and tables of them."""

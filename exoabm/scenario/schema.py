@@ -17,7 +17,7 @@ from exoabm.parameters.catalog import CATALOG
 from exoabm.parameters.parameter import Quantity
 from exoabm.parameters.therapy import COMPARATORS
 from exoabm.parameters.units import QuantityError
-from exoabm.scenario.fields import Name, Table, assumed, declared
+from exoabm.scenario.fields import Name, Plain, Table, assumed, declared
 from exoabm.scenario.therapy import Dosing, ImmunityTable, ManufacturingTable, Pharmacokinetics
 from exoabm.scenario.trials import ArmTable, TrialTable
 
@@ -391,7 +391,7 @@ class CellTypeTable(Table):
     persistence: Quantity = declared("persistence")
     climbs: Climbs | None = Field(default=None, description="chemotaxis; none if not given")
     follows: Follows | None = Field(default=None, description="chemotaxis by captures; none if not given")
-    behavior: dict[str, Any] = Field(
+    behavior: dict[str, Plain] = Field(
         default_factory=dict, description="values at rest of behaviors that installed packages add"
     )
 

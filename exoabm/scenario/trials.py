@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from exoabm.parameters.parameter import Quantity
-from exoabm.scenario.fields import Name, Table, declared
+from exoabm.scenario.fields import Name, Plain, Table, declared
 
 
 class ArmTable(Table):
@@ -16,7 +16,7 @@ class ArmTable(Table):
     name: Name
     title: str = Field(default="", max_length=200)
     note: str = Field(default="", max_length=1000)
-    set: dict[str, Any] = Field(
+    set: dict[str, Plain] = Field(
         default_factory=dict, description="dotted keys and values, as for --set on the command line"
     )
 
@@ -67,7 +67,7 @@ class AssumptionTable(Table):
     name: Name
     title: str = Field(default="", max_length=200)
     keys: list[str] = Field(min_length=1, description="dotted keys that get the value together")
-    values: list[Any] = Field(
+    values: list[Plain] = Field(
         default_factory=list, description="the published range, evenly in its logarithm, if not given"
     )
     points: int = Field(default=4, ge=2, le=20, description="values swept where none are given")
@@ -79,7 +79,7 @@ class TrialTable(Table):
     claim: str = Field(max_length=500)
     replicates: int = Field(default=20, ge=2, le=100_000)
     sweep_replicates: int = Field(default=6, ge=2, le=100_000)
-    set: dict[str, Any] = Field(
+    set: dict[str, Plain] = Field(
         default_factory=dict, description="values that all arms have, such as a coarser step"
     )
     readout: list[ReadoutTable] = Field(min_length=1)

@@ -7,9 +7,11 @@ from typing import Any, get_args
 import pytest
 from pydantic import BaseModel, ValidationError
 
+from exoabm.errors import ScenarioError
 from exoabm.parameters.catalog import CATALOG
 from exoabm.parameters.parameter import Quantity
 from exoabm.scenario.fields import parameter_of
+from exoabm.scenario.loader import parse, shipped
 from exoabm.scenario.schema import (
     DomainTable,
     Faces,
@@ -140,3 +142,14 @@ def test_a_side_is_that_of_its_axis_unless_it_has_its_own() -> None:
     assert faces.side("x_low") == "open"
     assert faces.side("x_high") == faces.side("y_low") == faces.side("z_high") == "no-flux"
     assert float(faces.side("z_low").concentration) == 2.0
+
+
+def test_a_date_is_no_value_of_an_arm() -> None:
+    """TOML has dates, and JSON, of which a scenario's hash is taken, has none."""
+    text = (
+        shipped()["signaling"]
+        .read_text()
+        .replace('"cell_type.donor.release_rate" = 0', '"x" = 2000-01-01', 1)
+    )
+    with pytest.raises(ScenarioError, match="a date or a time is no value here"):
+        parse(text.encode(), name="dated", folder=shipped()["signaling"].parent)
