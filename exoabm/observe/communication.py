@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.spatial import cKDTree
+from scipy.spatial.distance import cdist
 
 from exoabm.domain import Face
 from exoabm.errors import InputError
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 PER_ML = 1e12
 """Vesicles/um^3 to vesicles/mL."""
+FEW = 16
+"""To so many targets all distances are sooner computed than a tree is searched."""
 
 EDGE_COLUMNS = {
     "donor": "birth id of the sending cell; null where only its type is known",
@@ -161,25 +164,25 @@ class TypeMatrix:
         return np.divide(self.values, total, out=np.zeros_like(self.values), where=total > 0)
 
 
-def type_matrix(state: State, count: str = "internalized") -> TypeMatrix:
+def type_matrix(state: State, count: str = "internalized", edges: Edges | None = None) -> TypeMatrix:
     """Vesicles by donor type and recipient type; ``count`` is one of ``COUNTS``."""
     if count not in COUNTS:
         raise InputError(f"unknown count {count!r}; one of {', '.join(COUNTS)}")
-    edges = edges_of(state)
+    edges = edges_of(state) if edges is None else edges
     values = np.zeros((len(edges.origins), len(state.types)))
     np.add.at(values, (edges.origin, edges.cells.type[edges.recipient]), edges.counts[count])
     present = np.unique(edges.cells.type)
     return TypeMatrix(edges.origins, tuple(state.types[i].name for i in present), values[:, present])
 
 
-def reach(state: State) -> dict[str, dict[str, Any]]:
+def reach(state: State, edges: Edges | None = None) -> dict[str, dict[str, Any]]:
     """How far each donor type's vesicles got, in um, weighted by internalized vesicles.
 
     At resolution ``cell`` distances are those between a donor and another cell, and ``autocrine_share``
     is what donors took up of their own. At resolution ``cell_type`` the donor cell is not known; the
     distance is that to the *nearest* donor of the type, a lower bound, and ``basis`` says so.
     """
-    edges = edges_of(state)
+    edges = edges_of(state) if edges is None else edges
     by_cell = edges.resolution is Resolution.CELL
     result: dict[str, dict[str, Any]] = {}
     for index, origin in enumerate(edges.origins):
@@ -264,16 +267,17 @@ def distance_profile(state: State, kind: int) -> tuple[np.ndarray, np.ndarray]:
 
 def summary(state: State, threshold: float) -> dict[str, Any]:
     """The measures of a run in plain data, for ``summary.json`` and the command line."""
-    matrix = type_matrix(state)
+    edges = edges_of(state)
+    matrix = type_matrix(state, edges=edges)
     return {
-        "resolution": edges_of(state).resolution.value,
+        "resolution": edges.resolution.value,
         "orientation": "rows send, columns receive",
         "internalized_by_type": _nested(matrix, matrix.values),
         "share_by_type": _nested(matrix, matrix.shares()),
-        "delivered_by_type": _nested(matrix, type_matrix(state, "delivered").values),
+        "delivered_by_type": _nested(matrix, type_matrix(state, "delivered", edges).values),
         "effect_by_type": _effects(state),
-        "reach": reach(state),
-        "strongest_edges": strongest(state),
+        "reach": reach(state, edges),
+        "strongest_edges": strongest(state, edges=edges),
         "communication_distance_um": {
             kind.name: _finite(communication_distance(state, k, threshold))
             for k, kind in enumerate(state.kinds)
@@ -296,9 +300,9 @@ def _effects(state: State) -> dict[str, dict[str, float]]:
     return found
 
 
-def strongest(state: State, most: int = 10) -> list[dict[str, Any]]:
+def strongest(state: State, most: int = 10, edges: Edges | None = None) -> list[dict[str, Any]]:
     """The edges between two cells over which most vesicles went; none where donors are not known."""
-    edges = edges_of(state)
+    edges = edges_of(state) if edges is None else edges
     if edges.resolution is not Resolution.CELL:
         return []
     between = edges.donor != edges.cells.birth_id[edges.recipient]
@@ -348,6 +352,8 @@ def _nearest(state: State, points: np.ndarray, targets: np.ndarray) -> np.ndarra
             shift = np.zeros(3)
             shift[axis] = domain.extent[axis]
             images = np.concatenate([images, images + shift, images - shift])
+    if len(images) <= FEW:
+        return np.asarray(cdist(images, points).min(axis=0))
     distance, _ = cKDTree(images).query(points)
     return np.asarray(distance)
 
