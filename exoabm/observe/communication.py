@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.spatial import cKDTree
+from scipy.spatial.distance import cdist
 
 from exoabm.domain import Face
 from exoabm.errors import InputError
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 PER_ML = 1e12
 """Vesicles/um^3 to vesicles/mL."""
+FEW = 16
+"""To so many targets all distances are sooner computed than a tree is searched."""
 
 EDGE_COLUMNS = {
     "donor": "birth id of the sending cell; null where only its type is known",
@@ -277,6 +280,8 @@ def _nearest(state: State, points: np.ndarray, targets: np.ndarray) -> np.ndarra
             shift = np.zeros(3)
             shift[axis] = domain.extent[axis]
             images = np.concatenate([images, images + shift, images - shift])
+    if len(images) <= FEW:
+        return np.asarray(cdist(images, points).min(axis=0))
     distance, _ = cKDTree(images).query(points)
     return np.asarray(distance)
 
