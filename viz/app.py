@@ -27,7 +27,7 @@ from exoabm.viz.reading import ScenarioPage
 from exoabm.viz.session import SPEEDS, Session
 from exoabm.viz.setup import Setup
 from exoabm.viz.share import Link, decode
-from exoabm.viz.story import charts, curves, seen, story
+from exoabm.viz.story import PREPARING, charts, curves, seen, story
 from exoabm.viz.talk import Communication
 from exoabm.viz.uploads import is_run, open_run
 from exoabm.viz.widgets import ChoiceWidget, LookWidget, PlayerWidget, PlotWidget
@@ -220,7 +220,7 @@ def _Bench(
     plots = solara.use_memo(lambda: charts(session.model.state, session.looks), [id(session)])
     with session.lock:
         state = session.model.state
-        words = seen(state)
+        words = PREPARING if session.preparing else seen(state)
         shown = chart.value if chart.value in plots else next(iter(plots))
         lines = curves(session.model, plots[shown])
         tale = story(state, selected.value) if selected.value >= 0 else None

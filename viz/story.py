@@ -32,6 +32,11 @@ _BY_TYPE = (
 """Curves by cell type, where the metrics have them: key, title, unit, and the end of the column's name."""
 _DOSE = "_entered_tissue_EV"
 _DOSE_COLORS = ("#0B5D8A", PLACES["delivered"][1], PLACES["lysosomal"][1])
+PREPARING = (
+    "Getting ready: a model of this kind is made fast for this machine. The first time takes up to half a "
+    "minute; from then on it starts at once."
+)
+"""Said in place of what is seen while a first step is compiled."""
 MOST_LINKS = 60
 MOST_POINTS = 240
 

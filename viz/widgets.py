@@ -30,6 +30,7 @@ class CanvasWidget(_Widget):
     layers = Dict().tag(sync=True)
     fixed = Bool(False).tag(sync=True)
     past = Bool(False).tag(sync=True)
+    preparing = Bool(False).tag(sync=True)
     alt = Unicode("").tag(sync=True)
     on_painted, on_pick, on_layers, on_fix = _handler(), _handler(), _handler(), _handler()
 

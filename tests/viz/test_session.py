@@ -15,6 +15,7 @@ from exoabm.scenario.loader import LoadedScenario, load, shipped
 from exoabm.viz.frames import moment
 from exoabm.viz.limits import LIMITS, Limits, Seats
 from exoabm.viz.openings import first_setup
+from exoabm.viz.rehearsal import rehearse
 from exoabm.viz.session import SPEEDS, Session
 from exoabm.viz.story import charts, curves, seen, story
 
@@ -124,6 +125,34 @@ def test_an_error_stops_the_run_and_keeps_a_whole_state(session: Session, loaded
     assert session.model.history.rows == whole.history.rows
     session.play()
     assert not session.playing
+
+
+def test_before_its_first_step_is_compiled_it_waits_and_says_so(
+    loaded: LoadedScenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    over = threading.Event()
+    monkeypatch.setattr("exoabm.viz.session.rehearse", lambda _: over)
+    session = Session(loaded)
+    assert not session.preparing, "nobody waits for it yet"
+    session.play()
+    assert session.preparing
+    session.pause()
+    assert not session.preparing
+    session.step()
+    assert session.preparing
+    assert session.model.state.step == 0
+    over.set()
+    wait_for(lambda: not session.playing)
+    assert session.model.state.step == 1
+    assert not session.preparing
+    session.close()
+
+
+def test_each_kind_of_model_is_rehearsed_once(loaded: LoadedScenario) -> None:
+    over = rehearse(loaded)
+    assert over is rehearse(load("signaling", dict(loaded.overrides) | {"transport.hindrance": "0.5"}))
+    assert over is not rehearse(load("signaling", {"transport.engine": "vesicles"}))
+    assert over.wait(60)
 
 
 def test_closing_ends_the_worker_even_unpainted(loaded: LoadedScenario) -> None:
