@@ -128,6 +128,13 @@ class Session:
         return float(self.model.scenario.clock.duration)
 
     @property
+    def left(self) -> float:
+        """Seconds until the end at this speed, if the machine can; else by the estimate of a step."""
+        time = self.end - self.model.state.time
+        step = float(self.model.scenario.clock.step)
+        return max(time / self.speed, time / step * self.model.estimate.step_seconds)
+
+    @property
     def finished(self) -> bool:
         """Whether the model has reached the scenario's duration."""
         return self._reached(self.end)

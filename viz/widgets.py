@@ -60,6 +60,7 @@ class PlayerWidget(_Widget):
     dirty = Bool(False).tag(sync=True)
     time_h = Float(0.0).tag(sync=True)
     end_h = Float(0.0).tag(sync=True)
+    left = Unicode("").tag(sync=True)
     speed = Float(60.0).tag(sync=True)
     speeds: List = List().tag(sync=True)
     times: List = List().tag(sync=True)
