@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import solara
 import solara.server.settings
 
+from exoabm.batch.probe import WORTH_A_PROBE, spoken
 from exoabm.errors import ExoError
 from exoabm.scenario.loader import load, shipped
 from exoabm.viz.canvas import Canvas
 from exoabm.viz.card import Cell
 from exoabm.viz.carry import Bring, RunView, TakeAway
+from exoabm.viz.charts import charts, curves
 from exoabm.viz.compare import Compare
 from exoabm.viz.controls import Controls, Question
 from exoabm.viz.frames import moment
@@ -27,7 +29,7 @@ from exoabm.viz.reading import ScenarioPage
 from exoabm.viz.session import SPEEDS, Session
 from exoabm.viz.setup import Setup
 from exoabm.viz.share import Link, decode
-from exoabm.viz.story import charts, curves, seen, story
+from exoabm.viz.story import PREPARING, seen, story
 from exoabm.viz.talk import Communication
 from exoabm.viz.uploads import is_run, open_run
 from exoabm.viz.widgets import ChoiceWidget, LookWidget, PlayerWidget, PlotWidget
@@ -217,10 +219,10 @@ def _Bench(
     all_knobs = solara.use_memo(lambda: knobs(session.loaded), [id(session)])
     wanted = changed(all_knobs, pending.value)
 
-    plots = solara.use_memo(lambda: charts(session.model.state, session.looks), [id(session)])
+    plots = solara.use_memo(lambda: charts(session.model, session.looks), [id(session)])
     with session.lock:
         state = session.model.state
-        words = seen(state)
+        words = PREPARING if session.preparing else seen(session.model)
         shown = chart.value if chart.value in plots else next(iter(plots))
         lines = curves(session.model, plots[shown])
         tale = story(state, selected.value) if selected.value >= 0 else None
@@ -292,6 +294,7 @@ def _Bench(
                 dirty=bool(wanted),
                 time_h=time_h,
                 end_h=session.end / 3600,
+                left=spoken(session.left) if session.left >= WORTH_A_PROBE else "",
                 speed=session.speed,
                 speeds=list(SPEEDS),
                 times=[round(moment(f).time / 3600, 4) for f in list(session.film.frames)],

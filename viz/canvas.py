@@ -109,6 +109,7 @@ def Canvas(
         layers=layers,
         fixed=fixed.value,
         past=past >= 0,
+        preparing=session.preparing,
         alt=alt,
         on_painted=session.painted,
         on_pick=on_pick,

@@ -11,7 +11,7 @@ from exoabm.viz.canvas import Canvas
 from exoabm.viz.html import Press, html
 from exoabm.viz.openings import opening
 from exoabm.viz.session import SPEEDS
-from exoabm.viz.story import seen
+from exoabm.viz.story import PREPARING, seen
 from exoabm.viz.twins import Twins, difference, differing, line, other, words
 from exoabm.viz.widgets import AnswerWidget, ChoiceWidget, PlotWidget
 
@@ -127,7 +127,7 @@ def _Pair(setup: Setup, key: str, value: str, values: tuple[str, ...], on_again:
     with html("div", "exo-twins"):
         for name, session, held in zip("AB", twins.sessions, values, strict=True):
             with session.lock:
-                said = seen(session.model.state)
+                said = PREPARING if session.preparing else seen(session.model)
             with html("section", "exo-twin", attributes={"aria-label": f"Run {name}"}):
                 html("h3", text=f"Run {name}: {held}")
                 Canvas(session, layers.value, f"Run {name}. {said}", on_layers=set_layers)

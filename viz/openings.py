@@ -186,12 +186,27 @@ OPENINGS = {
         ),
         speed=10800.0,
     ),
+    "tissue_repair": Opening(
+        sentence="A gap in a layer of cells, and vesicles with a growth factor put into it. The more of the "
+        "factor the cells at its edges sense, the faster they divide into the gap.",
+        question="Let 30 in 100 vesicles taken up deliver, instead of one. How much sooner will it close?",
+        answers=("Thirty times sooner", "Somewhat sooner", "Not at all"),
+        afterwards="Set the delivery probability to 0.3, press Go, and look at the cells that live.",
+        controls=(
+            "vesicle.vesicle.delivery_probability",
+            "response.growth.half_max",
+            "cell_type.edge.uptake_rate",
+            "cargo.factor.copies",
+            "transport.hindrance",
+        ),
+        speed=10800.0,
+    ),
     "tumor_delivery": Opening(
         sentence="A patch of tumor with four capillaries, fed from the blood of a mouse that was given a "
         "drug in vesicles. What leaves the blood here is taken up by tumor and stroma.",
         question="Tumor cells take targeted vesicles up five times as fast. Will five times the drug arrive?",
         answers=("Five times", "About twice", "Hardly more"),
-        afterwards="Set the uptake rate of the tumor to 70 µm³/s, press Go, and compare taken up per cell.",
+        afterwards="Set the uptake rate of the tumor to 70 µm³/s, press Go, and look at the copies of drug.",
         controls=(
             "cell_type.tumor.uptake_rate",
             "cargo.drug.copies",

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from exoabm.errors import InputError, ResourceError
 from exoabm.viz.limits import SEATS
 from exoabm.viz.openings import first_setup
+from exoabm.viz.rehearsal import rehearse
 from exoabm.viz.uploads import is_run, open_run
 
 if TYPE_CHECKING:
@@ -91,7 +92,12 @@ class Guard:
                 message["headers"] = [*message["headers"], *HEADERS]
             await send(message)
 
-        await self.app(scope, receive, with_headers)
+        await self.app({**scope, "headers": _as_localhost(scope["headers"])}, receive, with_headers)
+
+
+def _as_localhost(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Headers under the one loopback name by which Solara knows that no encryption is needed."""
+    return [(name, b"localhost" if name == b"host" else value) for name, value in headers]
 
 
 def serve(scenario: str, *, port: int | None = None, browser: bool = True, seats: int = 16) -> None:
@@ -119,7 +125,7 @@ def serve(scenario: str, *, port: int | None = None, browser: bool = True, seats
         open_run(Path(scenario))
         scenario = str(Path(scenario).resolve())
     else:
-        first_setup(scenario, trusted=True).load()
+        rehearse(first_setup(scenario, trusted=True).load())
     _settle(scenario)
     SEATS.most = seats
     port = _free_port(port)

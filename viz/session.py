@@ -19,6 +19,7 @@ from exoabm.scenario.estimate import refuse_large_grid
 from exoabm.viz.frames import Film, Scale, draw
 from exoabm.viz.limits import LIMITS, Limits
 from exoabm.viz.looks import Looks
+from exoabm.viz.rehearsal import rehearse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,6 +70,8 @@ class Session:
     frame : bytes
         The last frame drawn.
     playing, finished : bool
+    preparing : bool
+        Whether it plays, but waits for the first step of its kind to be compiled.
     error : str
         Why the run stopped; the model then stays at its last good state.
     speed : float
@@ -97,6 +100,7 @@ class Session:
         self.partner: Session | None = None
         self.scale = Scale()
         self.with_field = self.model.state.vesicles is None
+        self._rehearsed = rehearse(loaded)
         self.film = Film()
         self.speed = 300.0
         self.error = ""
@@ -114,9 +118,21 @@ class Session:
         return self._worker is not None and self._worker.is_alive() and not self._stop.is_set()
 
     @property
+    def preparing(self) -> bool:
+        """Whether it plays, but waits for the first step of its kind to be compiled."""
+        return self.playing and not self._rehearsed.is_set()
+
+    @property
     def end(self) -> float:
         """Model time, in s, at which the run is over."""
         return float(self.model.scenario.clock.duration)
+
+    @property
+    def left(self) -> float:
+        """Seconds until the end at this speed, if the machine can; else by the estimate of a step."""
+        time = self.end - self.model.state.time
+        step = float(self.model.scenario.clock.step)
+        return max(time / self.speed, time / step * self.model.estimate.step_seconds)
 
     @property
     def finished(self) -> bool:
@@ -150,9 +166,11 @@ class Session:
         self._ack.set()
 
     def step(self) -> None:
-        """Pause, and advance by one step."""
+        """Pause, and advance by one step; in the background, where that must be compiled first."""
         self.pause()
-        if not self.finished and not self.error:
+        if not self._rehearsed.is_set():
+            self.play(until=self.model.state.time + float(self.model.scenario.clock.step))
+        elif not self.finished and not self.error:
             self._keep()
             try:
                 self._advance()
@@ -184,6 +202,8 @@ class Session:
 
     def _work(self, stop: threading.Event, until: float | None) -> None:
         told = kept = 0.0
+        while not stop.is_set() and not self._rehearsed.wait(PATIENCE):
+            continue
         self._keep()
         step = float(self.model.scenario.clock.step)
         end = self.end if until is None else min(until, self.end)

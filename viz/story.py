@@ -1,56 +1,65 @@
-"""What is seen, in words and numbers: the whole run in a sentence, one cell in a card, curves over time.
+"""What is seen, in words: the whole run in a sentence, one cell in a card.
 
-Every number is one of the run folder's: curves are columns of ``metrics.parquet``, what a cell sent and got
-are rows of ``communication.parquet`` (at the moment of asking).
+Every number is one of the run folder's, at the moment of asking: sums of the ledger, and of the rows of
+``communication.parquet``.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from exoabm.observe.edges import UNKNOWN, edges_of
-from exoabm.observe.metrics import measure
-from exoabm.observe.palette import PLACES, Style, rgb, to_hex
-from exoabm.state import Resolution
-from exoabm.vesicle import cargo_names
+from exoabm.state import OUTSIDE, Resolution
+from exoabm.viz.particles import Sort, sorts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from exoabm.model import ExosomeModel
     from exoabm.state import State
-    from exoabm.viz.looks import Looks
 
-_BY_TYPE = (
-    ("responding", "Cells that respond", "cells", "responding_cells"),
-    ("cells", "Cells that live", "cells", "cells"),
+PREPARING = (
+    "Getting ready: a model of this kind is made fast for this machine. The first time takes up to half a "
+    "minute; from then on it starts at once."
 )
-"""Curves by cell type, where the metrics have them: key, title, unit, and the end of the column's name."""
-_DOSE = "_entered_tissue_EV"
-_DOSE_COLORS = ("#0B5D8A", PLACES["delivered"][1], PLACES["lysosomal"][1])
+"""Said in place of what is seen while a first step is compiled."""
 MOST_LINKS = 60
-MOST_POINTS = 240
 
 
-def seen(state: State) -> str:
-    """One sentence on where the vesicles are and whom they reached."""
-    way = state.trafficking
-    taken, told = way.internalized.sum(axis=(1, 2)), way.delivered.sum(axis=(1, 2))
-    takers = np.flatnonzero(state.of_type("uptake_rate").max(axis=1) > 0)
-    emitted = float(state.ledger.emitted.sum())
-    free = float(state.ledger["free"].sum())
+def seen(model: ExosomeModel) -> str:
+    """One sentence on where the vesicles are and whom they reached; another on each thing beside them."""
+    state = model.state
+    emitted = state.ledger.emitted.sum(axis=1)
+    here = [sort for sort in sorts(model.scenario) if emitted[list(sort.kinds)].sum() > 0]
+    if not here:
+        came = "been released" if any(t.donates for t in state.types) else "arrived"
+        return f"{hours(state.time)}: no vesicle has {came} yet. {len(state.cells):,} cells wait."
+    return f"{hours(state.time)}: of " + ". Of ".join(_whereabouts(state, sort) for sort in here) + "."
+
+
+def _whereabouts(state: State, sort: Sort) -> str:
+    """What became of all particles of a sort."""
+    kinds, way = list(sort.kinds), state.trafficking
+    taken, told = (a[:, kinds].sum(axis=(1, 2)) for a in (way.internalized, way.delivered))
+    takers = np.flatnonzero(state.of_type("uptake_rate")[:, kinds].max(axis=1) > 0)
     counted = "" if state.vesicles is not None else " are expected to"
-    if emitted == 0:
-        return f"{hours(state.time)}: no vesicle has been released yet. {len(state.cells):,} cells wait."
+    emitted, free = (float(a[kinds].sum()) for a in (state.ledger.emitted, state.ledger["free"]))
     return (
-        f"{hours(state.time)}: of {many(emitted)} vesicles released, {many(free)}{counted} drift in the "
-        f"medium; {many(float(taken.sum()))} were taken up, by {int((taken[takers] >= 1).sum()):,} of "
-        f"{len(takers):,} cells that can; {many(float(told.sum()))} delivered their cargo."
+        f"{many(emitted)} {sort.name} {_came(state, kinds)}, {many(free)}{counted} drift in the medium; "
+        f"{many(float(taken.sum()))} were taken up, by {int((taken[takers] >= 1).sum()):,} of "
+        f"{len(takers):,} cells that can; {many(float(told.sum()))} {sort.heard}"
     )
+
+
+def _came(state: State, kinds: list[int]) -> str:
+    """How particles came to be here: released by cells, or brought in by a dose or through a face."""
+    outside = np.isin(state.labels.names, OUTSIDE)
+    emitted = state.ledger.emitted[kinds].sum(axis=0)
+    ways = {"released": emitted[~outside].sum(), "that arrived": emitted[outside].sum()}
+    return " or ".join(way for way, count in ways.items() if count > 0)
 
 
 @dataclass(frozen=True)
@@ -139,79 +148,6 @@ def _links(
             yield int(donor[i]), int(recipient[i]), float(np.sqrt(taken[i] / top)), out
 
 
-@dataclass(frozen=True)
-class Chart:
-    """Curves of one plot: what they are, the unit, and the column of the metrics behind each."""
-
-    title: str
-    y_label: str
-    columns: tuple[tuple[str, str, str], ...]
-
-
-def charts(state: State, looks: Looks) -> dict[str, Chart]:
-    """The plots that a model has, by a short name; each curve is (name, metrics column, color)."""
-    several = len(state.kinds) > 1
-    moved, places = [], []
-    for kind in state.kinds:
-        of = f" {kind.name}" if several else ""
-        moved += [
-            (f"released{of}", f"{kind.name}_emitted_EV", "#66717B"),
-            (f"taken up{of}", f"{kind.name}_taken_up_EV", PLACES["lysosomal"][1]),
-            (f"delivered{of}", f"{kind.name}_delivered_EV", PLACES["delivered"][1]),
-        ]
-        places += [
-            (f"{PLACES[p][0]}{of}", f"{kind.name}_{p}_EV", PLACES[p][1])
-            for p in ("free", "bound", "internalized", "lysosomal", "delivered", "cleared")
-        ]
-    found = {
-        "moved": Chart("Released, taken up, delivered", "vesicles until now", tuple(moved)),
-        "places": Chart("Where the vesicles are", "vesicles", tuple(places)),
-    }
-    drawn = [style for style, there in zip(*looks, strict=True) if there and style.named]
-    takers = [s for s in drawn if np.any(_type(state, s).uptake_rate > 0)]
-    if takers:
-        columns = tuple((s.name, f"{s.name}_taken_up_EV_per_cell", s.color) for s in takers)
-        found["each"] = Chart("Taken up per cell", "vesicles per cell until now", columns)
-    row = measure(state)
-    for key, title, unit, ending in _BY_TYPE:
-        held = [s for s in drawn if row.get(f"{s.name}_{ending}") is not None]
-        constant = key == "cells" and not any(f"{s.name}_divisions" in row for s in held)
-        if held and not constant:
-            columns = tuple((s.name, f"{s.name}_{ending}", s.color) for s in held)
-            found[key] = Chart(title, unit, columns)
-    doses = [column.removesuffix(_DOSE) for column in row if column.endswith(_DOSE)]
-    if doses:
-        columns = tuple((d, f"{d}{_DOSE}", c) for d, c in zip(doses, cycle(_DOSE_COLORS), strict=False))
-        found["dose"] = Chart("Dose that reached the tissue", "particles until now", columns)
-    for name in cargo_names(state.kinds):
-        ending = f"{name}_copies_per_cell"
-        held = [s for s in drawn if f"{s.name}_{ending}" in row]
-        if held:
-            columns = tuple((s.name, f"{s.name}_{ending}", s.color) for s in held)
-            found[f"held_{name}"] = Chart(f"Copies of {name} in the cells", "copies per cell", columns)
-    wasting = [s for s in drawn if _type(state, s).waste is not None]
-    if wasting:
-        columns = tuple((s.name, f"{s.name}_waste_units_per_cell", s.color) for s in wasting)
-        found = {"waste": Chart("Waste in the cells", "waste units per cell", columns)} | found
-    return found
-
-
-def curves(model: ExosomeModel, chart: Chart) -> list[dict[str, Any]]:
-    """The curves of a chart until now, thinned to ``MOST_POINTS``; the last point is the present."""
-    rows = [*model.history.rows, measure(model.state)]
-    rows = [*rows[:: max(1, len(rows) // MOST_POINTS)], rows[-1]]
-    return [
-        {
-            "name": name,
-            "color": color,
-            "bright": to_hex(rgb(color) + 0.4 * (1 - rgb(color))),
-            "x": [row["time_h"] for row in rows if column in row],
-            "y": [row[column] for row in rows if column in row],
-        }
-        for name, column, color in chart.columns
-    ]
-
-
 def hours(seconds: float) -> str:
     """A model time for people."""
     return f"After {seconds / 3600:.2f} h" if seconds >= 3600 else f"After {seconds / 60:.0f} min"
@@ -220,7 +156,3 @@ def hours(seconds: float) -> str:
 def many(count: float) -> str:
     """A number of vesicles: whole, or with three figures where it is a small expected one."""
     return f"{count:,.0f}" if count >= 100 or count == round(count) else f"{count:.3g}"
-
-
-def _type(state: State, style: Style) -> Any:
-    return next(t for t in state.types if t.name == style.name)

@@ -30,6 +30,7 @@ class CanvasWidget(_Widget):
     layers = Dict().tag(sync=True)
     fixed = Bool(False).tag(sync=True)
     past = Bool(False).tag(sync=True)
+    preparing = Bool(False).tag(sync=True)
     alt = Unicode("").tag(sync=True)
     on_painted, on_pick, on_layers, on_fix = _handler(), _handler(), _handler(), _handler()
 
@@ -59,6 +60,7 @@ class PlayerWidget(_Widget):
     dirty = Bool(False).tag(sync=True)
     time_h = Float(0.0).tag(sync=True)
     end_h = Float(0.0).tag(sync=True)
+    left = Unicode("").tag(sync=True)
     speed = Float(60.0).tag(sync=True)
     speeds: List = List().tag(sync=True)
     times: List = List().tag(sync=True)

@@ -86,6 +86,12 @@ def test_strangers_are_turned_away(server: Server) -> None:
     assert shake_hands(server, Host="evil.example", Origin="http://evil.example") == 403
 
 
+def test_the_log_is_one_line_with_the_address(server: Server, reader: Callable[..., Reader]) -> None:
+    reader().open()
+    lines = set(server.log.read_text().splitlines()) - {"no session cookie"}  # strangers above have none
+    assert lines == {f"exoabm is at {server.address}  (Ctrl+C ends it)"}
+
+
 def test_it_listens_to_this_machine_only(server: Server) -> None:
     process = psutil.Process(server.process.pid)
     listening = {c.laddr.ip for c in process.net_connections("tcp") if c.status == psutil.CONN_LISTEN}

@@ -67,7 +67,7 @@ def test_what_is_shown_is_what_the_model_says(reader: Callable[..., Reader]) -> 
     setup = first_setup("signaling", seed=4).changed({"cell_type.recipient.uptake_rate": "140"})
     model = ExosomeModel(setup.load(), seed=4)
     model.run(hours=1)
-    assert someone.words() == seen(model.state)
+    assert someone.words() == seen(model)
     assert page.input_value(f"{UPTAKE}-number") == "140"
 
 

@@ -25,10 +25,10 @@ def test_every_scenario_opens_with_five_controls_that_it_has(scenario: str) -> N
     assert begun.sentence
     assert 1 <= len(begun.controls) <= 5
     assert set(begun.controls) <= set(found)
-    if scenario in OPENINGS:
-        assert begun is OPENINGS[scenario]
-        assert begun.question
-        assert len(begun.answers) == 3
+    assert begun is OPENINGS[scenario]
+    assert begun.question
+    assert len(begun.answers) == 3
+    assert begun.afterwards
 
 
 @pytest.mark.parametrize("scenario", sorted(shipped()))

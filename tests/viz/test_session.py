@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,11 +13,13 @@ import pytest
 from exoabm import ExosomeModel
 from exoabm.errors import NumericalError, ResourceError
 from exoabm.scenario.loader import LoadedScenario, load, shipped
+from exoabm.viz.charts import charts, curves
 from exoabm.viz.frames import moment
 from exoabm.viz.limits import LIMITS, Limits, Seats
 from exoabm.viz.openings import first_setup
+from exoabm.viz.rehearsal import rehearse
 from exoabm.viz.session import SPEEDS, Session
-from exoabm.viz.story import charts, curves, seen, story
+from exoabm.viz.story import seen, story
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -126,6 +129,43 @@ def test_an_error_stops_the_run_and_keeps_a_whole_state(session: Session, loaded
     assert not session.playing
 
 
+def test_before_its_first_step_is_compiled_it_waits_and_says_so(
+    loaded: LoadedScenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    over = threading.Event()
+    monkeypatch.setattr("exoabm.viz.session.rehearse", lambda _: over)
+    session = Session(loaded)
+    assert not session.preparing, "nobody waits for it yet"
+    session.play()
+    assert session.preparing
+    session.pause()
+    assert not session.preparing
+    session.step()
+    assert session.preparing
+    assert session.model.state.step == 0
+    over.set()
+    wait_for(lambda: not session.playing)
+    assert session.model.state.step == 1
+    assert not session.preparing
+    session.close()
+
+
+def test_each_kind_of_model_is_rehearsed_once(loaded: LoadedScenario) -> None:
+    over = rehearse(loaded)
+    assert over is rehearse(load("signaling", dict(loaded.overrides) | {"transport.hindrance": "0.5"}))
+    assert over is not rehearse(load("signaling", {"transport.engine": "vesicles"}))
+    assert over.wait(60)
+
+
+def test_it_says_how_long_it_will_take(session: Session) -> None:
+    session.speed = 600.0
+    assert session.left == pytest.approx(session.end / 600)
+    session.speed = 10800.0
+    slow = replace(session.model.estimate, step_seconds=1.0)
+    session.model.estimate = slow
+    assert session.left == pytest.approx(session.end / float(session.model.scenario.clock.step))
+
+
 def test_closing_ends_the_worker_even_unpainted(loaded: LoadedScenario) -> None:
     sessions = [Session(loaded, seed=i) for i in range(4)]
     for session in sessions:
@@ -176,9 +216,9 @@ def test_every_shipped_scenario_runs_on_the_page(name: str) -> None:
     assert session.error == ""
     state = session.model.state
     assert moment(session.frame).cells == len(state.cells)
-    for chart in charts(state, session.looks).values():
+    for chart in charts(session.model, session.looks).values():
         assert any(line["y"] for line in curves(session.model, chart)), chart.title
-    assert seen(state).startswith("After")
+    assert seen(session.model).startswith("After")
     assert story(state, int(state.cells.birth_id[0])) is not None
 
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from exoabm import ExosomeModel
+from exoabm.viz.charts import charts, curves
 from exoabm.viz.looks import Looks
-from exoabm.viz.story import charts, curves, many, seen, story
+from exoabm.viz.story import many, seen, story
 
 ENGINES = {"continuum": {}, "vesicles": {"transport.engine": "vesicles"}}
 
@@ -65,7 +66,7 @@ def test_by_type_no_edges_between_cells_are_drawn() -> None:
 
 
 def test_the_sentence_counts_what_the_ledger_counts(model: ExosomeModel) -> None:
-    words = seen(model.state)
+    words = seen(model)
     numbers = [float(n.replace(",", "")) for n in re.findall(r"(?<=[ ])[\d,]+\.?\d*(?=[ ;])", words)]
     assert words.startswith("After 3.00 h")
     assert float(model.state.ledger.emitted.sum()) in numbers
@@ -76,8 +77,8 @@ def test_the_sentence_counts_what_the_ledger_counts(model: ExosomeModel) -> None
 
 def test_curves_are_columns_of_the_metrics(model: ExosomeModel) -> None:
     table = model.metrics
-    for chart in charts(model.state, Looks.of_state(model.state)).values():
-        for line, (name, column, _) in zip(curves(model, chart), chart.columns, strict=True):
+    for chart in charts(model, Looks.of_state(model.state)).values():
+        for line, (name, column, *_) in zip(curves(model, chart), chart.lines, strict=True):
             assert line["name"] == name
             assert line["y"][: len(table)] == pytest.approx(table[column].tolist())
             assert line["x"][-1] == pytest.approx(3.0)
@@ -86,17 +87,45 @@ def test_curves_are_columns_of_the_metrics(model: ExosomeModel) -> None:
 def test_long_curves_are_thinned_but_keep_their_end(
     model: ExosomeModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("exoabm.viz.story.MOST_POINTS", 5)
-    line = curves(model, charts(model.state, Looks.of_state(model.state))["moved"])[0]
+    monkeypatch.setattr("exoabm.viz.charts.MOST_POINTS", 5)
+    line = curves(model, charts(model, Looks.of_state(model.state))["moved"])[0]
     assert len(line["x"]) <= 12
     assert line["y"][-1] == float(model.state.ledger.emitted.sum())
 
 
-def test_a_dose_has_a_curve() -> None:
+def test_what_is_no_vesicle_is_not_called_one() -> None:
+    model = ExosomeModel("tumor_delivery", seed=1)
+    assert "no vesicle has arrived yet" in seen(model)
+    model.run(hours=2)
+    vesicles, _, molecules = model.state.ledger.emitted.sum(axis=1)
+    assert molecules > 100 * vesicles > 0
+    words = seen(model)
+    assert f"of {many(vesicles)} vesicles that arrived" in words
+    assert f"Of {many(molecules)} drug molecules that arrived" in words
+    assert "nanoparticle" not in words, "of which there are none"
+    drawn = charts(model, Looks.of_state(model.state))
+    assert drawn["moved"].y_label == "particles until now"
+    assert {line.dash for line in drawn["moved"].lines} == {"", "7 4"}
+    assert not any(line.column.startswith("nanoparticle") for line in drawn["places"].lines)
+
+
+def test_a_soluble_factor_that_cells_release_is_named_so() -> None:
+    factor = {"vesicle.exosome.comparator": "soluble_factor", "domain.voxel": "20 um"}
+    model = ExosomeModel("signaling", seed=1, overrides=factor)
+    model.run(hours=1)
+    assert re.search(r"of [\d,.]+ free molecules released, .* were sensed\.$", seen(model))
+
+
+def test_a_dose_has_a_curve_in_the_tissue_and_in_the_body() -> None:
     model = ExosomeModel("delivery_routes", seed=1)
     model.run(hours=2)
-    chart = charts(model.state, Looks.of_state(model.state))["dose"]
-    (line,) = curves(model, chart)
+    drawn = charts(model, Looks.of_state(model.state))
+    (line,) = curves(model, drawn["dose"])
     assert line["name"] == "dose"
     assert line["y"][0] == 0.0
     assert line["y"][-1] == pytest.approx(float(model.state.ledger.emitted.sum()))
+    plasma, liver, *_ = curves(model, drawn["body_dose"])
+    assert (plasma["name"], liver["name"]) == ("plasma", "liver")
+    assert 0 < plasma["y"][-1] < 1
+    assert liver["y"][-1] > 0
+    assert "set_free_dose" not in drawn, "nothing is set free in this body"

@@ -1,0 +1,46 @@
+"""What a run's particles are called: vesicles, and what stands beside them for comparison."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from exoabm.scenario.schema import Scenario
+
+_WORDS = {
+    None: ("vesicles", "delivered their cargo"),
+    "lnp": ("lipid nanoparticles", "delivered their cargo"),
+    "free_drug": ("drug molecules", "reached where they act"),
+    "soluble_factor": ("free molecules", "were sensed"),
+}
+
+
+class Sort(NamedTuple):
+    """Kinds that go by one name, and what is said of those whose message arrived."""
+
+    name: str
+    heard: str
+    kinds: tuple[int, ...]
+
+
+def sorts(scenario: Scenario) -> tuple[Sort, ...]:
+    """The sorts of particles of a scenario, vesicles first."""
+    found = {table.comparator for table in scenario.vesicle}
+    return tuple(
+        Sort(*words, tuple(k for k, table in enumerate(scenario.vesicle) if table.comparator == sort))
+        for sort, words in _WORDS.items()
+        if sort in found
+    )
+
+
+def together(scenario: Scenario) -> str:
+    """One word for all of them."""
+    names = [sort.name for sort in sorts(scenario)]
+    return names[0] if len(names) == 1 else "particles"
+
+
+def taking_part(scenario: Scenario) -> list[str]:
+    """Names of the kinds that can be there: all vesicles, and what a dose or a cell brings beside them."""
+    brought = {name for dose in scenario.dose if dose.given for name in (dose.vesicle, dose.molecule)}
+    brought |= {cell.releases for cell in scenario.cell_type}
+    return [table.name for table in scenario.vesicle if table.comparator is None or table.name in brought]
