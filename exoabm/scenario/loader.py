@@ -373,7 +373,10 @@ def _dangling(scenario: Scenario) -> Iterator[Problem]:
         "response": [row.name for row in scenario.response if row.name is not None],
         "dose": [table.name for table in scenario.dose],
         "arm": [table.name for table in scenario.arm],
-        "trial.readout": [table.name for table in scenario.trial.readout] if scenario.trial else [],
+        **{
+            f"trial.{key}": [table.name for table in getattr(scenario.trial, key, [])]
+            for key in ("readout", "assumption", "between")
+        },
     }
     for key, known in names.items():
         for name in sorted({n for n in known if known.count(n) > 1}):
