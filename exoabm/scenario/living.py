@@ -13,16 +13,16 @@ from exoabm.cells.response import SIGNALS, behave
 from exoabm.errors import Problem
 from exoabm.parameters.parameter import Quantity
 from exoabm.parameters.units import to_internal
-from exoabm.physiology import MvbPathway, Response
-from exoabm.state import Attraction, SecretionMode, Sense
+from exoabm.physiology import Attraction, MvbPathway, Response, SecretionMode, Sense
 from exoabm.streams import Purpose
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from exoabm.cells.behaviors import Behavior
+    from exoabm.physiology import CellType
     from exoabm.scenario.schema import CellTypeTable, Scenario
-    from exoabm.state import CellType, State
+    from exoabm.state import State
     from exoabm.vesicle import VesicleKind
 
 
