@@ -127,6 +127,8 @@ class CellType:
         Highest value of the behavior ``uptake_rate``, um^3/s.
     may_donate : bool
         Whether responses can make it release vesicles although it releases none at rest.
+    sharing : tuple of tuple of int
+        Vesicle kinds that bind by the same receptors, a group for each receptor of several kinds.
     """
 
     name: str
@@ -145,6 +147,7 @@ class CellType:
     pools: tuple[CargoPool, ...] = ()
     uptake_limit: float = 0.0
     may_donate: bool = False
+    sharing: tuple[tuple[int, ...], ...] = ()
 
     @property
     def donates(self) -> bool:
@@ -153,6 +156,10 @@ class CellType:
         exports = exports or any(pool.export > 0 for pool in self.pools)
         releases = self.releases is not None or self.pathway is not None
         return exports or (releases and self.release_rate > 0) or self.may_donate
+
+    def rivals(self, kind: int) -> tuple[int, ...]:
+        """Other vesicle kinds that bind by the same receptors as this one."""
+        return tuple(k for group in self.sharing if kind in group for k in group if k != kind)
 
 
 @dataclass(frozen=True)

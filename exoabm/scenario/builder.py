@@ -248,6 +248,7 @@ def _types(
                 pools=living.pools(t, kinds, cargos),
                 uptake_limit=limit,
                 may_donate=living.may_donate(scenario, t),
+                sharing=living.sharing(scenario, t),
             )
         )
     return tuple(types)
