@@ -25,11 +25,12 @@ COARSE = 0.1
 def decide(state: State, position: np.ndarray, dt: float) -> Turnover | None:
     """What becomes of the cells at the end of a step of ``dt`` seconds; ``position`` is where they then are.
 
-        P(something happens) = 1 - e^(-(b + d + w) dt)
+        P(fate) = rate (e^(r dt) - 1) / r,    r = b - d - w
 
-    and it is division, death or transformation in the proportion of their rates b, d and w; at most one of
-    them in a step. A daughter needs a free place that touches her mother; where there is none the mother
-    does not divide (contact inhibition), and tries again at her rate.
+    for division, death and transformation at their rates b, d and w; at most one of them in a step. That is
+    how often each happens in the mean to a cell and all its descendants in the step, so that numbers grow by
+    e^(r dt) whatever the step. A daughter needs a free place that touches her mother; where there is none
+    the mother does not divide (contact inhibition), and tries again at her rate.
     """
     if not state.living or not len(state.cells):
         return None
@@ -44,7 +45,9 @@ def decide(state: State, position: np.ndarray, dt: float) -> Turnover | None:
     able = np.flatnonzero(total > 0)
     if not len(able):
         return None
-    chance = -np.expm1(-total[able] * dt)
+    net = 2 * rates[able, 0] - total[able]
+    longer = np.divide(np.expm1(net * dt), net, out=np.full(len(able), dt), where=net != 0)
+    chance = np.minimum(total[able] * longer, 1.0)
     _warn(state, float(chance.max()), dt)
     u = state.streams.uniform(Purpose.FATE, cells.birth_id[able], state.step)
     hit = u < chance
