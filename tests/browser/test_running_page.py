@@ -284,6 +284,20 @@ def test_nothing_is_wider_than_the_screen_and_nothing_jumps(
     assert page.evaluate(wide)
 
 
+def test_tabs_stay_in_one_row_at_every_width(reader: Callable[..., Reader]) -> None:
+    page = reader().open().page
+    fits = """() => {
+      const row = document.querySelector('.exo-views');
+      const tabs = [...row.children].map(e => e.getBoundingClientRect());
+      const inside = tabs.at(-1).right <= row.getBoundingClientRect().right + 0.5;
+      const whole = document.documentElement.scrollWidth <= window.innerWidth;
+      return new Set(tabs.map(t => t.top)).size === 1 && inside && whole; }"""
+    for width in (390, 480, 700, 981, 1100, 1280, 1440, 1920):
+        page.set_viewport_size({"width": width, "height": 844})
+        page.wait_for_timeout(60)
+        assert page.evaluate(fits), width
+
+
 def test_an_error_is_a_card_and_the_last_good_state_stays(reader: Callable[..., Reader]) -> None:
     someone = reader().open(
         "?scenario=signaling&clock.step=60&layout.group.donor.count=28&cell_type.donor.release_rate=30000"
