@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 from exoabm._mesa import Model
 from exoabm.cells.agents import Cell
 from exoabm.observe import checkpoint
-from exoabm.observe import communication as talk
+from exoabm.observe.communication import edge_table
 from exoabm.observe.metrics import Metrics
+from exoabm.observe.network import graph
 from exoabm.observe.recorder import Recorder
 from exoabm.scenario.builder import blueprint, build_state, make_engine
 from exoabm.scenario.loader import LoadedScenario, load
@@ -145,13 +146,13 @@ class ExosomeModel(Model):  # type: ignore[misc]
 
     @property
     def communication(self) -> nx.DiGraph:
-        """Donor -> recipient, as counted until now; see ``observe.communication.graph``."""
-        return talk.graph(self.state)
+        """Donor -> recipient, as counted until now; see ``observe.network.graph``."""
+        return graph(self.state)
 
     @property
     def edges(self) -> pa.Table:
         """The edge table behind ``communication``; see ``observe.communication.edge_table``."""
-        return talk.edge_table(self.state)
+        return edge_table(self.state)
 
     @property
     def warnings(self) -> list[str]:

@@ -58,6 +58,7 @@ class Purpose(IntEnum):
     COPIES_MADE = 46  # how many copies of a cargo a cell makes
     COPIES_LOST = 47  # how many copies it loses
     EXPORT = 48  # how many of these it exports
+    REPLICATE = 49  # what makes a replicate of a trial its own: donor, host, measured dose
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from exoabm.observe import checkpoint
 from exoabm.observe import communication as talk
 from exoabm.observe.graphml import write_graphml
 from exoabm.observe.lineage import fates, lineage_table
+from exoabm.observe.network import graph
 from exoabm.observe.preview import draw_preview
 from exoabm.observe.recorder import part
 from exoabm.observe.run_folder import ResumableFolder, RunFolder
@@ -250,12 +251,8 @@ def _write_tables(folder: RunFolder, model: ExosomeModel) -> None:
     pq.write_table(model.edges, folder.work / "communication.parquet", compression="zstd")
     if model.state.living:
         pq.write_table(lineage_table(model.state), folder.work / "lineage.parquet", compression="zstd")
-    graph = model.communication
-    if graph.number_of_edges() > MAX_EDGES_IN_GRAPHML:
-        ranked = sorted(graph.edges(data="weight"), key=lambda edge: -edge[2])
-        graph.remove_edges_from([edge[:2] for edge in ranked[MAX_EDGES_IN_GRAPHML:]])
-        graph.graph["left_out"] = f"all but the {MAX_EDGES_IN_GRAPHML} strongest edges"
-    write_graphml(graph, folder.work / "communication.graphml")
+    strongest = graph(model.state, MAX_EDGES_IN_GRAPHML)
+    write_graphml(strongest, folder.work / "communication.graphml")
 
 
 def _metrics(model: ExosomeModel) -> pa.Table:

@@ -98,7 +98,7 @@ def sweep(
     long = None if cluster else foretell(loaded, plan, vary, jobs)
     if long is not None:
         err.print(f"[yellow]Note:[/] {escape(long)}", highlight=False)
-    with _last_words(out_):
+    with last_words(out_):
         with counting(out_.name) as progress:
             outcome = run_rows(
                 plan, out_, workers=workers, shard=part, overwrite=overwrite, progress=progress
@@ -165,7 +165,7 @@ def resume_batch(folder: Path, jobs: int, cluster: str | None, as_json: bool) ->
     """Go on with the batch in a folder, or put its shards together."""
     from exoabm.batch.sweeps.runner import resume_rows
 
-    with _last_words(folder):
+    with last_words(folder):
         with counting(folder.name) as progress:
             outcome = resume_rows(folder, workers=workers_of(jobs, cluster), progress=progress)
         _finish(outcome, as_json)
@@ -184,6 +184,11 @@ def workers_of(jobs: int, cluster: str | None) -> Workers:
 
 def _finish(outcome: Outcome, as_json: bool) -> None:
     """Sum a batch up and say how it went; failed rows are an error once all others are done."""
+    if outcome.plan.about.get("kind") == "trial":
+        from exoabm.cli.trials import finish_trial
+
+        finish_trial(outcome, as_json)
+        return
     from exoabm.batch.sweeps.runner import is_shard
 
     report = None
@@ -283,7 +288,7 @@ def counting(title: str) -> Iterator[Any]:
 
 
 @contextlib.contextmanager
-def _last_words(folder: Path) -> Iterator[None]:
+def last_words(folder: Path) -> Iterator[None]:
     """On an interrupt, say how to go on."""
     from exoabm.batch.sweeps.runner import is_batch
 

@@ -18,7 +18,9 @@ PANEL = "Speed"
 def bench(
     what: Annotated[
         str,
-        typer.Argument(help="Which one: continuum, transfer, vesicles; agreement compares the two engines."),
+        typer.Argument(
+            help="Which one: continuum, transfer, vesicles, cells; agreement compares the two engines."
+        ),
     ] = "continuum",
     picture: Annotated[
         Path | None, typer.Option("--out", help="Picture to write: FILE.png, .svg or .pdf; for agreement.")

@@ -92,14 +92,14 @@ def run(
 @app.command(rich_help_panel=PANEL)
 def resume(
     folder: Annotated[
-        Path, typer.Argument(metavar="DIR", help="The --out of the run or sweep, as it was given.")
+        Path, typer.Argument(metavar="DIR", help="The --out of the run, sweep or trial, as it was given.")
     ],
     threads: ThreadsOption = 1,
     jobs: JobsOption = 1,
     cluster: ClusterOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Go on with a run or a sweep that stopped, to the same bits; put the shards of a sweep together."""
+    """Go on with a run, sweep or trial that stopped, to the same bits; put shards of a sweep together."""
     from exoabm.batch.run import resume_run
     from exoabm.batch.sweeps.runner import is_batch
     from exoabm.observe.run_folder import UNFINISHED

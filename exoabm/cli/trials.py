@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
 from exoabm.cli.app import app
-from exoabm.cli.console import JsonOption, Progress, SetOption, load, out, print_json, refuse_large_grid
+from exoabm.cli.batches import counting, last_words, workers_of
+from exoabm.cli.console import (
+    ClusterOption,
+    JobsOption,
+    JsonOption,
+    SetOption,
+    load,
+    out,
+    print_json,
+    refuse_large_grid,
+)
 from exoabm.errors import InputError
 
 if TYPE_CHECKING:
+    from exoabm.batch.sweeps.rows import Plan
+    from exoabm.batch.sweeps.runner import Outcome
     from exoabm.batch.trials.trial import Trial
     from exoabm.scenario.loader import LoadedScenario
 
@@ -35,14 +47,15 @@ def trial(
     replicates: Annotated[
         int | None, typer.Option(min=2, help="Paired replicates; the scenario's own number if not given.")
     ] = None,
-    jobs: Annotated[int, typer.Option(min=1, max=1024, help="Processes. The result is the same.")] = 1,
+    jobs: JobsOption = 1,
+    cluster: ClusterOption = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the first replicate.")] = 1,
     sweep: Annotated[bool, typer.Option(help="Sweep the assumptions that the answer may rest on.")] = True,
     set_: SetOption = None,
     out_: Annotated[
         Path | None, typer.Option("--out", help="Folder; trials/NAME if not given, and DIR/NAME with --all.")
     ] = None,
-    overwrite: Annotated[bool, typer.Option(help="Replace what stands there.")] = False,
+    overwrite: Annotated[bool, typer.Option(help="Replace a trial that stands there.")] = False,
     keep_runs: Annotated[
         bool, typer.Option("--keep-runs", help="Keep the run folder of every replicate, not of the first.")
     ] = False,
@@ -50,35 +63,50 @@ def trial(
 ) -> None:
     """Run the arms of a scenario in pairs; say whether the model supports its claim. Not for clinical use."""
     chosen = _chosen(scenario, all_, set_)
-    folders = {
-        each.name: out_ / each.name if out_ and all_ else out_ or Path("trials") / Path(each.name).stem
-        for each in chosen
-    }
-    from exoabm.observe.run_folder import RunFolder
+    from exoabm.batch.trials.design import plan_trial
+    from exoabm.batch.trials.trial import check_folder, run_trial
 
-    for folder in folders.values():
-        RunFolder(folder, overwrite=overwrite)
-    from exoabm.batch.trials.trial import run_trial
-    from exoabm.batch.trials.trial_folder import summary, write_trial
-
-    done = []
-    for each in chosen:
-        with Progress(Path(each.name).stem) as tick:
-            result = run_trial(
-                each, replicates=replicates, sweep=sweep, jobs=jobs, base_seed=seed, progress=tick
-            )
-        write_trial(result, folders[each.name], overwrite=overwrite, keep_runs=keep_runs)
-        done.append(result)
-        if not as_json:
-            _print(result, folders[each.name])
+    work = []
+    for source, loaded in chosen.items():
+        stem = Path(loaded.name).stem
+        folder = out_ / stem if out_ and all_ else out_ or Path("trials") / stem
+        plan = plan_trial(
+            loaded, source=source, replicates=replicates, sweep=sweep, base_seed=seed, keep_runs=keep_runs
+        )
+        check_folder(plan, folder, overwrite=overwrite)
+        work.append((plan, folder))
+    workers, done = workers_of(jobs, cluster), []
+    for plan, folder in work:
+        with last_words(folder):
+            with counting(folder.name) as progress:
+                result = run_trial(plan, folder, workers=workers, overwrite=overwrite, progress=progress)
+            done.append(_report(result, folder, plan, quiet=as_json))
     if as_json:
-        reports = [{"folder": str(folders[t.scenario.name]), **summary(t)} for t in done]
-        print_json(reports if all_ else reports[0])
+        print_json(done if all_ else done[0])
     elif all_:
         _print_all(done)
 
 
-def _chosen(scenario: str | None, all_: bool, set_: list[str] | None) -> list[LoadedScenario]:
+def finish_trial(outcome: Outcome, as_json: bool) -> None:
+    """Judge a trial whose runs were gone on with, and report."""
+    from exoabm.batch.trials.trial import judged
+
+    said = _report(judged(outcome), outcome.folder, outcome.plan, quiet=as_json)
+    if as_json:
+        print_json(said)
+
+
+def _report(result: Trial, folder: Path, plan: Plan, *, quiet: bool) -> dict[str, Any]:
+    """Write what a trial found, tell it unless ``quiet``, and return its summary."""
+    from exoabm.batch.trials.trial_folder import summary, write_trial
+
+    write_trial(result, folder, plan)
+    if not quiet:
+        _print(result, folder)
+    return {"folder": str(folder), **summary(result)}
+
+
+def _chosen(scenario: str | None, all_: bool, set_: list[str] | None) -> dict[str, LoadedScenario]:
     """The scenarios to try; what is wrong with one of them is said before any runs."""
     from exoabm.scenario.loader import shipped
 
@@ -87,9 +115,9 @@ def _chosen(scenario: str | None, all_: bool, set_: list[str] | None) -> list[Lo
     if all_ and set_:
         raise InputError("--set goes with one scenario, not with --all")
     names = list(shipped()) if all_ else [str(scenario)]
-    loaded = [load(name, set_) for name in names]
-    chosen = [each for each in loaded if not all_ or each.scenario.trial is not None]
-    for each in chosen:
+    loaded = {name: load(name, set_) for name in names}
+    chosen = {name: each for name, each in loaded.items() if not all_ or each.scenario.trial is not None}
+    for each in chosen.values():
         if each.scenario.trial is None:
             having = [name for name in shipped() if load(name).scenario.trial is not None]
             raise InputError(f"{each.name} has no [trial]; scenarios that have: {', '.join(having)}")
@@ -136,10 +164,10 @@ def _print(result: Trial, folder: Path) -> None:
     out.print(f"[green]{escape(str(folder / 'report.html'))}[/]\n", highlight=False)
 
 
-def _print_all(done: list[Trial]) -> None:
+def _print_all(done: list[dict[str, Any]]) -> None:
     table = Table("scenario", "claim", "verdict", box=None, header_style="bold", pad_edge=False)
-    for result in done:
-        table.add_row(result.scenario.name, escape(result.table.claim), _colored(result.verdict))
+    for said in done:
+        table.add_row(said["scenario"], escape(said["claim"]), _colored(said["verdict"]))
     out.print(table)
     out.print("Not for clinical use.", highlight=False)
 

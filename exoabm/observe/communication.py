@@ -1,4 +1,4 @@
-"""Who reached whom: edges, graph and measures. Rows are senders, columns receivers, everywhere."""
+"""Who reached whom: the edge table and measures. Rows are senders, columns receivers, everywhere."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.spatial import cKDTree
+from scipy.spatial.distance import cdist
 
 from exoabm.domain import Face
 from exoabm.errors import InputError
@@ -14,15 +15,14 @@ from exoabm.observe.edges import COUNTS, UNKNOWN, Edges, copies_columns, edges_o
 from exoabm.state import OUTSIDE, Resolution
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    import networkx as nx
     import pyarrow as pa
 
     from exoabm.state import State
 
 PER_ML = 1e12
 """Vesicles/um^3 to vesicles/mL."""
+FEW = 16
+"""To so many targets all distances are sooner computed than a tree is searched."""
 
 EDGE_COLUMNS = {
     "donor": "birth id of the sending cell; null where only its type is known",
@@ -76,77 +76,6 @@ def edge_table(state: State) -> pa.Table:
     return table.cast(pa.schema(fields, metadata=meta))
 
 
-def graph(state: State) -> nx.DiGraph:
-    """The communication graph, donor -> recipient.
-
-    Nodes are cells (by birth id) at resolution ``cell`` and cell types at resolution ``cell_type``;
-    ``graph.graph["resolution"]`` says which. Edges carry the counts of ``edge_table`` summed over vesicle
-    kinds, the types at both ends, and ``weight`` = internalized vesicles.
-    """
-    import networkx as nx
-
-    edges = edges_of(state)
-    result = nx.DiGraph(
-        resolution=edges.resolution.value,
-        time_h=state.time / 3600,
-        weight="internalized vesicles",
-        orientation="edges point from donor to recipient",
-    )
-    result.add_nodes_from(_nodes(state, edges))
-    result.add_edges_from(_graph_edges(state, edges))
-    for node, data in result.nodes(data=True):
-        data["out_strength"] = float(result.out_degree(node, weight="weight"))
-        data["in_strength"] = float(result.in_degree(node, weight="weight"))
-    return result
-
-
-def _nodes(state: State, edges: Edges) -> Iterator[tuple[Any, dict[str, Any]]]:
-    cells = edges.cells
-    names = np.array([t.name for t in state.types])[cells.type]
-    if edges.resolution is Resolution.CELL:
-        for birth_id, name, (x, y, z) in zip(
-            cells.birth_id.tolist(), names.tolist(), cells.position.tolist(), strict=True
-        ):
-            yield birth_id, {"cell_type": name, "x_um": x, "y_um": y, "z_um": z}
-    else:
-        for name, count in zip(*np.unique(names, return_counts=True), strict=True):
-            yield str(name), {"cell_type": str(name), "cells": int(count)}
-    for origin in OUTSIDE:
-        if origin in edges.origins:
-            yield origin, {"cell_type": origin}
-
-
-def _graph_edges(state: State, edges: Edges) -> Iterator[tuple[Any, Any, dict[str, Any]]]:
-    """One edge per sender and receiver: all vesicle kinds together, types instead of cells if need be."""
-    by_cell = edges.resolution is Resolution.CELL
-    origins = np.array(edges.origins, dtype=object)
-    types = np.array([t.name for t in state.types], dtype=object)
-    receiving_type = edges.cells.type[edges.recipient]
-    ends = np.column_stack([edges.donor, edges.origin, edges.recipient if by_cell else receiving_type])
-    pairs, pair = np.unique(ends, axis=0, return_inverse=True)
-    pair = pair.ravel()
-    flows = {name: np.bincount(pair, edges.counts[name], len(pairs)) for name in COUNTS}
-    times = {"first_time_s": np.full(len(pairs), np.nan), "last_time_s": np.full(len(pairs), np.nan)}
-    np.fmin.at(times["first_time_s"], pair, edges.first)
-    np.fmax.at(times["last_time_s"], pair, edges.last)
-    shared = {
-        "vesicle_kind": ", ".join(k.name for k in state.kinds),
-        "cargo": ", ".join(sorted({c.name for k in state.kinds for c in k.cargo})),
-    }
-    for row, (donor, origin, receiver) in enumerate(pairs.tolist()):
-        recipient_type = types[edges.cells.type[receiver] if by_cell else receiver]
-        edge = {
-            "donor_type": origins[origin],
-            "recipient_type": recipient_type,
-            **shared,
-            **{name: float(array[row]) for name, array in flows.items()},
-            **{key: float(t[row]) for key, t in times.items() if not np.isnan(t[row])},
-        }
-        edge["weight"] = edge["internalized"]
-        sender = origins[origin] if donor == UNKNOWN else donor
-        yield sender, (int(edges.cells.birth_id[receiver]) if by_cell else recipient_type), edge
-
-
 @dataclass(frozen=True)
 class TypeMatrix:
     """A quantity exchanged between types: ``values[i, j]`` from ``donors[i]`` to ``recipients[j]``."""
@@ -161,25 +90,28 @@ class TypeMatrix:
         return np.divide(self.values, total, out=np.zeros_like(self.values), where=total > 0)
 
 
-def type_matrix(state: State, count: str = "internalized") -> TypeMatrix:
-    """Vesicles by donor type and recipient type; ``count`` is one of ``COUNTS``."""
+def type_matrix(state: State, count: str = "internalized", edges: Edges | None = None) -> TypeMatrix:
+    """Vesicles by donor type and recipient type; ``count`` is one of ``COUNTS``.
+
+    ``edges`` are those of the state, for who has them already.
+    """
     if count not in COUNTS:
         raise InputError(f"unknown count {count!r}; one of {', '.join(COUNTS)}")
-    edges = edges_of(state)
+    edges = edges_of(state) if edges is None else edges
     values = np.zeros((len(edges.origins), len(state.types)))
     np.add.at(values, (edges.origin, edges.cells.type[edges.recipient]), edges.counts[count])
     present = np.unique(edges.cells.type)
     return TypeMatrix(edges.origins, tuple(state.types[i].name for i in present), values[:, present])
 
 
-def reach(state: State) -> dict[str, dict[str, Any]]:
+def reach(state: State, edges: Edges | None = None) -> dict[str, dict[str, Any]]:
     """How far each donor type's vesicles got, in um, weighted by internalized vesicles.
 
     At resolution ``cell`` distances are those between a donor and another cell, and ``autocrine_share``
     is what donors took up of their own. At resolution ``cell_type`` the donor cell is not known; the
     distance is that to the *nearest* donor of the type, a lower bound, and ``basis`` says so.
     """
-    edges = edges_of(state)
+    edges = edges_of(state) if edges is None else edges
     by_cell = edges.resolution is Resolution.CELL
     result: dict[str, dict[str, Any]] = {}
     for index, origin in enumerate(edges.origins):
@@ -264,16 +196,17 @@ def distance_profile(state: State, kind: int) -> tuple[np.ndarray, np.ndarray]:
 
 def summary(state: State, threshold: float) -> dict[str, Any]:
     """The measures of a run in plain data, for ``summary.json`` and the command line."""
-    matrix = type_matrix(state)
+    edges = edges_of(state)
+    matrix = type_matrix(state, edges=edges)
     return {
-        "resolution": edges_of(state).resolution.value,
+        "resolution": edges.resolution.value,
         "orientation": "rows send, columns receive",
         "internalized_by_type": _nested(matrix, matrix.values),
         "share_by_type": _nested(matrix, matrix.shares()),
-        "delivered_by_type": _nested(matrix, type_matrix(state, "delivered").values),
+        "delivered_by_type": _nested(matrix, type_matrix(state, "delivered", edges).values),
         "effect_by_type": _effects(state),
-        "reach": reach(state),
-        "strongest_edges": strongest(state),
+        "reach": reach(state, edges),
+        "strongest_edges": strongest(state, edges),
         "communication_distance_um": {
             kind.name: _finite(communication_distance(state, k, threshold))
             for k, kind in enumerate(state.kinds)
@@ -296,9 +229,8 @@ def _effects(state: State) -> dict[str, dict[str, float]]:
     return found
 
 
-def strongest(state: State, most: int = 10) -> list[dict[str, Any]]:
+def strongest(state: State, edges: Edges, most: int = 10) -> list[dict[str, Any]]:
     """The edges between two cells over which most vesicles went; none where donors are not known."""
-    edges = edges_of(state)
     if edges.resolution is not Resolution.CELL:
         return []
     between = edges.donor != edges.cells.birth_id[edges.recipient]
@@ -348,6 +280,8 @@ def _nearest(state: State, points: np.ndarray, targets: np.ndarray) -> np.ndarra
             shift = np.zeros(3)
             shift[axis] = domain.extent[axis]
             images = np.concatenate([images, images + shift, images - shift])
+    if len(images) <= FEW:
+        return np.asarray(cdist(images, points).min(axis=0))
     distance, _ = cKDTree(images).query(points)
     return np.asarray(distance)
 

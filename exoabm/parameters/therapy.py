@@ -201,7 +201,7 @@ _DOSE = (
     _row(
         "variability",
         "CV",
-        "Coefficient of variation, between subjects or batches, of clearance, permeability and recovery.",
+        "Coefficient of variation between subjects, donors or batches.",
         "1",
         0.3,
         (0.0, 2.0),

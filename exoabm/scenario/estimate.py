@@ -14,7 +14,7 @@ from exoabm.errors import ResourceError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from exoabm.scenario.schema import Scenario
+    from exoabm.scenario.schema import Scenario, VesicleTable
 
 MEMORY_SHARE = 0.8
 """Share of the free memory that a run may plan to use."""
@@ -33,11 +33,15 @@ BYTES_PER_VESICLE = 250.0
 BYTES_FOR_EVENTS = 600e6
 """Events waiting for their row group, and its encoding."""
 EDGES_PER_CELL = 100
+"""Most donors that a cell meets; a vesicle reaches few cells beyond the nearest."""
 BYTES_PER_EDGE = 300.0
+"""Of the book of edges, as it grows."""
+BYTES_PER_EDGE_WRITTEN = 350.0
+"""Columns, sums and order of all edges when tables are made of them at the end, measured."""
 MAX_EDGES_IN_GRAPHML = 200_000
 """GraphML is for looking at; beyond this many edges only the strongest are written, and it says so."""
 BYTES_PER_EDGE_IN_GRAPH = 1500.0
-"""Its row of the table, the graph, and their order by strength, measured."""
+"""Of the edges that GraphML shows, measured."""
 VESICLE_STEPS_PER_SECOND = 8e6
 VOXEL_UPDATES_PER_SECOND = 4e8
 SATURABLE_UPDATES_PER_SECOND = 4e7
@@ -46,6 +50,7 @@ SECONDS_PER_STEP = 5e-4
 SECONDS_TO_BEGIN = 1.5
 SECONDS_PER_RECORDED_CONTACT = 7e-6
 SECONDS_PER_RECORDED_VOXEL = 3e-7
+SECONDS_PER_EDGE = 1e-5
 SECONDS_PER_EDGE_IN_GRAPHML = 3e-5
 SECONDS_TO_DRAW = 1.0
 
@@ -140,12 +145,12 @@ def estimate_run(
     zone_bytes = float(voxels) * (9 + 8 * (domain.dim + 2)) if scenario.domain.zone else 0.0
     contacts = float(cells) * labels * kinds
     takers = cells if takers is None else takers
-    edges = _edges(scenario, takers, labels)
+    edges = _edges(scenario, takers, labels, release_rate)
     shown = min(edges, MAX_EDGES_IN_GRAPHML)
     recorded = float(voxels) * (BYTES_PER_VOXEL + 20.0 * labels)
     contact_bytes = contacts * BYTES_PER_CONTACT + cells * BYTES_PER_CELL
     contact_bytes += float(takers) * labels * kinds * BYTES_PER_RECORDED_CONTACT
-    graph_bytes = edges * BYTES_PER_EDGE_IN_GRAPH
+    graph_bytes = edges * BYTES_PER_EDGE_WRITTEN + shown * BYTES_PER_EDGE_IN_GRAPH
     memory = BASE_BYTES + field_bytes + zone_bytes + recorded + contact_bytes + graph_bytes
     if each:
         memory += BYTES_FOR_EVENTS + alive * BYTES_PER_VESICLE + edges * BYTES_PER_EDGE
@@ -172,15 +177,26 @@ def estimate_run(
             records
             @ [contacts * SECONDS_PER_RECORDED_CONTACT, voxels * labels * kinds * SECONDS_PER_RECORDED_VOXEL]
         ),
-        closing_seconds=SECONDS_TO_DRAW + shown * SECONDS_PER_EDGE_IN_GRAPHML,
+        closing_seconds=SECONDS_TO_DRAW + edges * SECONDS_PER_EDGE + shown * SECONDS_PER_EDGE_IN_GRAPHML,
     )
 
 
-def _edges(scenario: Scenario, takers: int, labels: int) -> float:
+def _edges(scenario: Scenario, takers: int, labels: int, release_rate: float) -> float:
     """An upper guess of the edges between single cells."""
-    if scenario.transport.engine == "vesicles":
-        return float(takers) * EDGES_PER_CELL
-    return float(takers) * labels if scenario.transport.provenance == "cell" else 0.0
+    if scenario.transport.engine != "vesicles":
+        return float(takers) * labels if scenario.transport.provenance == "cell" else 0.0
+    most = float(takers) * EDGES_PER_CELL
+    if scenario.response or any(c.waste or c.holds or c.recycling_probability for c in scenario.cell_type):
+        return most
+    meetings = max(map(_meetings, scenario.vesicle))
+    return min(most, release_rate * float(scenario.clock.duration) * meetings)
+
+
+def _meetings(vesicle: VesicleTable) -> float:
+    """Cells that a vesicle meets if it is never cleared on its way from one to the next, but 1e9 at most."""
+    off, inward = float(vesicle.unbinding_rate), float(vesicle.internalization_rate)
+    stays = (1.0 - float(vesicle.recycling_probability)) * (inward / (off + inward) if off > 0 else 1.0)
+    return 1.0 / max(stays, 1e-9)
 
 
 def _saturable(scenario: Scenario) -> bool:

@@ -6,8 +6,9 @@ import hashlib
 import json
 import re
 import tomllib
+from copy import deepcopy
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -132,7 +133,7 @@ def parse(
     trusted: bool = True,
 ) -> LoadedScenario:
     """Check the bytes of a scenario file; see ``load``."""
-    raw = _toml(data, name)
+    raw = deepcopy(_toml(data, name))
     given = dict(overrides or {})
     for key, value in given.items():
         if key == PATH_KEY and trusted:
@@ -218,6 +219,7 @@ def _resolve(path: Path, name: str) -> Path:
         raise InputError(f"{name}: {PATH_KEY} = {_short(str(path))}: not a path") from None
 
 
+@lru_cache(maxsize=4)  # a batch reads one text with many overrides
 def _toml(data: bytes, name: str) -> dict[str, Any]:
     if len(data) > MAX_BYTES:
         raise InputError(f"{name}: a scenario file may have at most {MAX_BYTES} bytes")
@@ -371,7 +373,10 @@ def _dangling(scenario: Scenario) -> Iterator[Problem]:
         "response": [row.name for row in scenario.response if row.name is not None],
         "dose": [table.name for table in scenario.dose],
         "arm": [table.name for table in scenario.arm],
-        "trial.readout": [table.name for table in scenario.trial.readout] if scenario.trial else [],
+        **{
+            f"trial.{key}": [table.name for table in getattr(scenario.trial, key, [])]
+            for key in ("readout", "assumption", "between")
+        },
     }
     for key, known in names.items():
         for name in sorted({n for n in known if known.count(n) > 1}):

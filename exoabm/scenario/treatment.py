@@ -146,9 +146,13 @@ def traits(streams: Streams, variability: float, number: int, first: int = 0) ->
 
     Arms with the same seed have the same subject.
     """
+    return spread(variability, streams.normal(Purpose.DOSE, SUBJECTS + first + np.arange(number), 0))
+
+
+def spread(variability: float, normal: np.ndarray) -> np.ndarray:
+    """Log-normal factors of mean 1 and this coefficient of variation, from standard normal numbers."""
     sigma = math.sqrt(math.log1p(variability**2))
-    draws = streams.normal(Purpose.DOSE, SUBJECTS + first + np.arange(number), 0)
-    return np.asarray(np.exp(sigma * draws - sigma**2 / 2))
+    return np.asarray(np.exp(sigma * normal - sigma**2 / 2))
 
 
 def _subject(body: Any, dose: Dosing, streams: Streams) -> tuple[Body, Formulation]:

@@ -1,4 +1,4 @@
-"""Tables of a scenario file for a virtual trial: arms, readouts, the criteria of a claim, its assumptions."""
+"""Tables of a scenario file for a virtual trial: arms, readouts, criteria, assumptions, what else differs."""
 
 from __future__ import annotations
 
@@ -73,6 +73,15 @@ class AssumptionTable(Table):
     points: int = Field(default=4, ge=2, le=20, description="values swept where none are given")
 
 
+class BetweenTable(Table):
+    """What differs between replicates and is the same in all arms: a donor, a host, a measured dose."""
+
+    name: Name
+    title: str = Field(default="", max_length=200)
+    keys: list[str] = Field(min_length=1, description="dotted keys whose values vary together")
+    cv: Quantity = declared("variability", description="log-normal, the mean is the value of the arm")
+
+
 class TrialTable(Table):
     """A claim put to the test."""
 
@@ -85,6 +94,7 @@ class TrialTable(Table):
     readout: list[ReadoutTable] = Field(min_length=1)
     criterion: list[CriterionTable] = Field(min_length=1)
     assumption: list[AssumptionTable] = Field(default_factory=list)
+    between: list[BetweenTable] = Field(default_factory=list)
     limits: list[str] = Field(default_factory=list, description="what the trial does not show, in sentences")
 
     @field_validator("claim")

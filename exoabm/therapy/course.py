@@ -236,7 +236,7 @@ class Course:
 
 
 def _measure_dose(subject: dict[str, np.ndarray], dose: Dose) -> dict[str, float]:
-    """Amounts and exposures relative to the whole plan, so that arms with other numbers compare."""
+    """Amounts and exposures relative to the whole plan; those to free molecules in molecules times h."""
     name, total = dose.name, dose.plan.total or 1.0
     found = {
         f"{name}_given_share": float(subject[f"{name}/given"][0]) / total,
@@ -251,10 +251,13 @@ def _measure_dose(subject: dict[str, np.ndarray], dose: Dose) -> dict[str, float
         return found
     amount, exposure = subject[f"{name}/amount"], subject[f"{name}/exposure"]
     for i, compartment in enumerate(dose.kinetics.names):
-        drug = dose.load > 0 or not compartment.startswith(FREE)
+        free = compartment.startswith(FREE)
+        drug = dose.load > 0 or not free
         found[f"{name}_{compartment}_share"] = drug * float(amount[i]) / total
-        if compartment != LOST:
-            found[f"{name}_{compartment}_exposure_h"] = drug * float(exposure[i]) / total / HOUR
+        if free:
+            found[f"{name}_{compartment}_molecules_h"] = dose.load * float(exposure[i]) / HOUR
+        elif compartment != LOST:
+            found[f"{name}_{compartment}_exposure_h"] = float(exposure[i]) / total / HOUR
     return found
 
 

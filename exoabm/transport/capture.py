@@ -10,8 +10,11 @@ from scipy import sparse
 
 from exoabm.domain import SIDES, Face
 from exoabm.kernels import hop as hopping
-from exoabm.kernels import walk as walking
+from exoabm.kernels.expel import expel
 from exoabm.kernels.fates import Fates, Movers
+from exoabm.kernels.medium import Medium, clearance
+from exoabm.kernels.membranes import membranes
+from exoabm.kernels.walk import walk
 from exoabm.streams import Purpose
 from exoabm.transport.coupling import couple
 from exoabm.transport.scheme import choose_courant, conductance, hop_limit, is_uniform, substep_rates
@@ -181,7 +184,7 @@ class MembraneCapture:
         with np.errstate(divide="ignore"):
             inverse = 1.0 / state.of_type("saturation")[:, kind]
         self._inverse_saturation = np.where(self._rate > 0, inverse, 0.0)
-        self._table = walking.membranes(
+        self._table = membranes(
             domain.dim,
             domain.low,
             domain.voxel,
@@ -195,14 +198,14 @@ class MembraneCapture:
         vesicles = state.vesicles
         if vesicles is not None and len(vesicles):
             rows = np.flatnonzero((vesicles.status == Status.FREE) & (vesicles.kind == kind))
-            walking.expel(rows, vesicles.x, vesicles.y, vesicles.z, self._medium, self._table)
+            expel(rows, vesicles.x, vesicles.y, vesicles.z, self._medium, self._table)
 
     def move(
         self, state: State, vesicles: Vesicles, rows: np.ndarray, dt: float, fates: Fates, threads: int
     ) -> None:
         """See ``Capture``. Cells with fewer free receptors are less reactive."""
         free = free_receptors(state, self._kind, self._rate, self._inverse_saturation)
-        walking.walk(
+        walk(
             _movers(vesicles, rows),
             dt,
             state.streams.seed,
@@ -289,7 +292,7 @@ class _FaceVoxels:
         return position
 
 
-def medium_of(state: State, kind: int, matters: np.ndarray, shortest: float) -> walking.Medium:
+def medium_of(state: State, kind: int, matters: np.ndarray, shortest: float) -> Medium:
     """What vesicles of a kind move through; ``matters`` marks the voxels with capture."""
     domain = state.domain
     sides = np.array(domain.faces, np.int64)
@@ -298,7 +301,7 @@ def medium_of(state: State, kind: int, matters: np.ndarray, shortest: float) -> 
     if domain.obstacle is not None:
         obstacle = domain.obstacle.ravel().astype(np.uint8)
         matters = matters | domain.obstacle.ravel()
-    return walking.Medium(
+    return Medium(
         domain.dim,
         domain.low,
         domain.voxel,
@@ -307,7 +310,7 @@ def medium_of(state: State, kind: int, matters: np.ndarray, shortest: float) -> 
         hindrance,
         obstacle,
         state.kinds[kind].decay_rate,
-        walking.clearance(domain.counts, domain.voxel, sides, matters, hindrance),
+        clearance(domain.counts, domain.voxel, sides, matters, hindrance),
         shortest,
     )
 

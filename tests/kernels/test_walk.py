@@ -13,9 +13,11 @@ import pytest
 from scipy.special import erfc
 from scipy.special import erfcx as exact_erfcx
 
-from exoabm.kernels import walk as kernel
 from exoabm.kernels.fates import CAPTURED, CLEARED, ESCAPED, STAYS, Fates, Movers
+from exoabm.kernels.medium import Medium, clearance
+from exoabm.kernels.membranes import Membranes, contact, erfcx, membranes
 from exoabm.kernels.sides import FIXED, NO_FLUX, PERIODIC
+from exoabm.kernels.walk import FATE, MOVE, walk
 from exoabm.streams import Purpose
 
 FREE, TISSUE = 6.57, 0.33
@@ -33,15 +35,15 @@ def medium(
     decay: float = 0.0,
     matters: np.ndarray | None = None,
     shortest: float = 5.0,
-) -> kernel.Medium:
+) -> Medium:
     count, face = np.array(counts, np.int64), np.array(sides, np.int64)
     slow = np.atleast_1d(np.asarray(hindrance, np.float32)).ravel()
     wall = np.zeros(0, np.uint8) if obstacle is None else obstacle.astype(np.uint8).ravel()
     special = np.zeros(int(count.prod()), bool) if matters is None else matters.ravel()
     if obstacle is not None:
         special = special | obstacle.ravel()
-    room = kernel.clearance(count, voxel, face, special, slow)
-    return kernel.Medium(
+    room = clearance(count, voxel, face, special, slow)
+    return Medium(
         2 if counts[2] == 1 else 3,
         np.array(low),
         voxel,
@@ -55,10 +57,10 @@ def medium(
     )
 
 
-def no_cells(space: kernel.Medium) -> kernel.Membranes:
+def no_cells(space: Medium) -> Membranes:
     none = np.zeros(0)
     shape = space.dim, space.low, space.voxel, space.counts, space.sides
-    return kernel.membranes(*shape, np.zeros((0, 3)), none, none, 20.0)
+    return membranes(*shape, np.zeros((0, 3)), none, none, 20.0)
 
 
 class Swarm:
@@ -79,7 +81,7 @@ class Swarm:
     def go(
         self,
         dt: float,
-        space: kernel.Medium,
+        space: Medium,
         cells: Any = None,
         *,
         steps: int = 1,
@@ -90,7 +92,7 @@ class Swarm:
         """Take those still free through some steps."""
         chosen = self.rows if rows is None else rows
         for _ in range(steps):
-            kernel.walk(
+            walk(
                 Movers(
                     chosen[self.fate[chosen] == STAYS], self.name, self.x, self.y, self.z,
                     self.diffusivity, self.start,
@@ -130,7 +132,7 @@ def flatness(place: np.ndarray, axis: int, length: float, bins: int) -> float:
 
 
 def test_purposes_are_those_of_the_streams() -> None:
-    assert (kernel.MOVE, kernel.FATE) == (Purpose.MOVE, Purpose.CAPTURE)
+    assert (MOVE, FATE) == (Purpose.MOVE, Purpose.CAPTURE)
 
 
 @pytest.mark.parametrize(("counts", "dim"), [((40, 40, 40), 3), ((40, 40, 1), 2)])
@@ -267,11 +269,9 @@ def test_escape_does_not_depend_on_the_step(shortest: float, steps: int) -> None
 # ---- membranes ------------------------------------------------------------------------------
 
 
-def sphere(
-    space: kernel.Medium, center: Any, radius: float, uptake: float, reach: float = 20.0
-) -> kernel.Membranes:
+def sphere(space: Medium, center: Any, radius: float, uptake: float, reach: float = 20.0) -> Membranes:
     reactivity = np.array([uptake / (4 * np.pi * radius**2)])
-    return kernel.membranes(
+    return membranes(
         space.dim, space.low, space.voxel, space.counts, space.sides,
         np.array([center], float), np.array([radius]), reactivity, reach,
     )  # fmt: skip
@@ -290,22 +290,22 @@ def robin(r: float, radius: float, uptake: float, diffusivity: float, time: floa
 
 def test_erfcx() -> None:
     z = np.concatenate([np.linspace(0, 5, 400), np.geomspace(5, 1e6, 100)])
-    mine = np.array([kernel.erfcx(v) for v in z])
+    mine = np.array([erfcx(v) for v in z])
     assert np.abs(mine / exact_erfcx(z) - 1).max() < 2e-7
 
 
 def test_contact_is_the_ratio_of_densities() -> None:
     """Against the absorbing and the reflecting limit, and flux by quadrature of the density."""
     for x0, x in ((0.3, 0.2), (0.0, 0.5), (1.0, 0.7)):
-        assert kernel.contact(x0, x, 1.0, 0.0, 0.1) == pytest.approx(0, abs=1e-6)
+        assert contact(x0, x, 1.0, 0.0, 0.1) == pytest.approx(0, abs=1e-6)
         plane = 2 / (1 + np.exp(2 * x0 * x))
-        assert kernel.contact(x0, x, 1.0, np.inf, 0.0) == pytest.approx(plane, rel=1e-6)
+        assert contact(x0, x, 1.0, np.inf, 0.0) == pytest.approx(plane, rel=1e-6)
     for sink in (1e-9, 1e3, 1e8, np.inf):
-        assert 0 <= kernel.contact(0.0, 0.0, 1.0, sink, 0.1) <= 1
+        assert 0 <= contact(0.0, 0.0, 1.0, sink, 0.1) <= 1
     x = np.linspace(0, 12, 200_001)
     x0, k = 0.4, 0.8
     folded = (np.exp(-((x - x0) ** 2) / 2) + np.exp(-((x + x0) ** 2) / 2)) / np.sqrt(2 * np.pi)
-    chance = np.array([kernel.contact(x0, v, 1.0, k, 0.0) for v in x])
+    chance = np.array([contact(x0, v, 1.0, k, 0.0) for v in x])
     taken = np.trapezoid(folded * chance, x)
     exact = erfc(x0 / np.sqrt(2)) - np.exp(-(x0**2) / 2) * exact_erfcx((x0 + k) / np.sqrt(2))
     assert taken == pytest.approx(exact, rel=1e-5)
@@ -368,7 +368,7 @@ def test_10_collins_kimball(diffusivity: float, rate: float) -> None:
     time = 150.0 if diffusivity == TISSUE else 40.0
     space = medium((10, 10, 10), shortest=1.0 if diffusivity == FREE else 0.75)
     center = np.stack(np.meshgrid(*[[25.0, 75.0]] * 3), axis=-1).reshape(-1, 3)
-    cells = kernel.membranes(
+    cells = membranes(
         3, space.low, space.voxel, space.counts, space.sides, center, np.full(8, a),
         np.full(8, uptake / (4 * np.pi * a**2)), 20.0,
     )  # fmt: skip

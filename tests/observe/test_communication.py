@@ -14,6 +14,7 @@ from exoabm.errors import InputError
 from exoabm.ledger import Ledger, WasteLedger
 from exoabm.observe import communication as talk
 from exoabm.observe.edges import COUNTS
+from exoabm.observe.network import graph as graph_of
 from exoabm.state import (
     RESERVOIR,
     Cells,
@@ -179,7 +180,7 @@ def test_an_edge_of_which_only_the_type_is_known_has_no_donor() -> None:
 
 
 def test_the_graph_of_cells() -> None:
-    graph = talk.graph(conversation(True))
+    graph = graph_of(conversation(True))
     assert graph.graph["resolution"] == "cell"
     assert graph.graph["time_h"] == 2
     assert set(graph.nodes) == {0, 1, 2, 3, 4}
@@ -218,7 +219,7 @@ def test_the_graph_of_cells() -> None:
 
 
 def test_the_graph_of_types() -> None:
-    graph = talk.graph(conversation(False))
+    graph = graph_of(conversation(False))
     assert graph.graph["resolution"] == "cell_type"
     assert {n: d["cells"] for n, d in graph.nodes(data=True)} == {"red": 2, "blue": 1, "green": 2}
     assert {(a, b): w for a, b, w in graph.edges(data="weight")} == {
@@ -232,10 +233,21 @@ def test_the_graph_of_types() -> None:
 
 
 @both
+def test_of_many_edges_the_strongest_are_made(by_cell: bool) -> None:
+    made = conversation(by_cell)
+    whole, some = graph_of(made), graph_of(made, 2)
+    ranked = sorted(whole.edges(data=True), key=lambda edge: -edge[2]["weight"])
+    assert sorted(map(repr, some.edges(data=True))) == sorted(map(repr, ranked[:2]))
+    assert dict(some.nodes(data=True)) == dict(whole.nodes(data=True))
+    assert some.graph == whole.graph | {"left_out": "all but the 2 strongest edges"}
+    assert graph_of(made, 4).graph == whole.graph
+
+
+@both
 def test_a_reservoir_is_a_sender_of_its_own(by_cell: bool, tmp_path) -> None:
     made = conversation(by_cell, reservoir=True)
     meet(made, 4, 0, -1, 100)
-    graph = talk.graph(made)
+    graph = graph_of(made)
     assert graph.nodes[RESERVOIR]["cell_type"] == RESERVOIR
     assert graph.edges[RESERVOIR, 4 if by_cell else "green"]["weight"] == 100
     (row,) = (r for r in talk.edge_table(made).to_pylist() if r["donor_type"] == RESERVOIR)

@@ -15,7 +15,7 @@ from test_particles import MEMBRANE, VOXEL, pour
 from worlds import FREE, STONE, world
 
 from exoabm import ExosomeModel
-from exoabm.kernels.walk import clearance
+from exoabm.kernels.medium import clearance
 from exoabm.scenario.builder import make_engine
 from exoabm.transport.capture import STEP_AT_MEMBRANE
 from exoabm.transport.scheme import choose_courant, substep_rates

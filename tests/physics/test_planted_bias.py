@@ -15,7 +15,7 @@ from test_particles import VOXEL, captured, one_cell, pour
 from worlds import RECIPIENT, TISSUE, run, world
 
 from exoabm.kernels.fates import Movers
-from exoabm.kernels.walk import contact
+from exoabm.kernels.membranes import contact
 from exoabm.transport import capture
 
 FACTORS = [1.0, 1.05, 0.95]
@@ -41,7 +41,7 @@ def walk_by(factor: float, diffusivity: float, radius: float) -> Any:
     The chance is all but proportional to the reactivity, which is set so that it has the factor for a step
     that begins and ends half its spread away, and within 0.6 % (of the chance) for all others.
     """
-    walk = capture.walking.walk
+    walk = capture.walk
 
     def biased(*job: Any, threads: int) -> None:
         *before, cells, fates = job
@@ -90,7 +90,7 @@ def test_recapture_at_membranes_tells_a_chance_wrong_by_5_percent(
 
     A factor of 1.05 makes 3.4 % more of it (Carslaw & Jaeger 1959, 14.7).
     """
-    monkeypatch.setattr(capture.walking, "walk", walk_by(factor, TISSUE, 7.5))
+    monkeypatch.setattr(capture, "walk", walk_by(factor, TISSUE, 7.5))
     k_a, a, edge, n = 14.2, 7.5, 240.0, 120_000
     model = one_cell(edge, k_a, TISSUE, threads=2)
     way = np.random.default_rng(2).normal(size=(n, 3))

@@ -7,10 +7,12 @@ is far larger than chance.
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from exoabm.batch.trials.design import plan_trial
 from exoabm.batch.trials.trial import Trial, run_trial
 from exoabm.batch.trials.verdict import Verdict
 from exoabm.scenario.loader import load, quantities, shipped
@@ -83,7 +85,7 @@ COARSE = {
 }
 
 
-def tried(name: str, changes: dict[str, Any]) -> Trial:
+def tried(name: str, changes: dict[str, Any], folder: Path) -> Trial:
     """The trial without the arms that its criteria do not ask for, and without its sweeps."""
     overrides = {key: str(value) for key, value in (COARSE.get(name, {}) | changes).items()}
     loaded = load(name, overrides)
@@ -91,7 +93,7 @@ def tried(name: str, changes: dict[str, Any]) -> Trial:
     judged = {arm for c in loaded.scenario.trial.criterion for arm in (c.arm, c.versus)}
     kept = [arm for arm in loaded.scenario.arm if arm.name in judged]
     loaded = replace(loaded, scenario=loaded.scenario.model_copy(update={"arm": kept}))
-    return run_trial(loaded, replicates=REPLICATES.get(name, 3), sweep=False)
+    return run_trial(plan_trial(loaded, replicates=REPLICATES.get(name, 3), sweep=False), folder)
 
 
 def test_every_trial_that_ships_is_here() -> None:
@@ -101,10 +103,10 @@ def test_every_trial_that_ships_is_here() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CLAIMS)
-def test_a_claim_can_fail_and_can_hold(name: str) -> None:
+def test_a_claim_can_fail_and_can_hold(name: str, tmp_path: Path) -> None:
     values, expected, changed, other = CLAIMS[name]
-    assert tried(name, values).verdict is expected
-    assert tried(name, changed).verdict is other
+    assert tried(name, values, tmp_path / "one").verdict is expected
+    assert tried(name, changed, tmp_path / "other").verdict is other
 
 
 @pytest.mark.parametrize("name", CLAIMS)

@@ -26,10 +26,12 @@ if TYPE_CHECKING:
 SPACING = 24.0
 DIAMETER = 12.0
 DT = 60.0
+DURATION = 600.0
+"""Longer than what is measured; it says what memory to expect."""
 WORLD = """
 info = {{ title = "living cells" }}
 domain = {{ size = [{size}, {size}, {size}], voxel = "12 um" }}
-clock = {{ step = "{dt} s" }}
+clock = {{ step = "{dt} s", duration = "{duration} s" }}
 transport = {{ engine = "{engine}" }}
 vesicle = [{{ name = "ev" }}]
 layout.group = [{{ cell_type = "a", count = {count}, arrange = "lattice", spacing = "{spacing} um" }}]
@@ -50,7 +52,7 @@ def world(engine: str, count: int) -> ExosomeModel:
     """Cells on a lattice that has room for daughters; as many divide as die."""
     size = 12.0 * math.ceil((math.ceil(count ** (1 / 3)) * SPACING + 12) / 12)
     places = {"engine": engine, "count": count, "size": size}
-    text = WORLD.format(**places, spacing=SPACING, diameter=DIAMETER, dt=DT)
+    text = WORLD.format(**places, spacing=SPACING, diameter=DIAMETER, dt=DT, duration=DURATION)
     return ExosomeModel(parse(text.encode(), name="bench", folder=Path()), seed=1)
 
 

@@ -18,7 +18,9 @@ from exoabm.batch.bench.timing import Report, timed
 from exoabm.errors import InputError
 from exoabm.kernels.fates import STAYS, Fates, Movers
 from exoabm.kernels.hop import Lattice, Sinks, hop, marks
-from exoabm.kernels.walk import Medium, membranes, walk
+from exoabm.kernels.medium import Medium
+from exoabm.kernels.membranes import membranes
+from exoabm.kernels.walk import walk
 
 
 def bench_vesicles() -> Report:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,13 +19,15 @@ from exoabm.observe.run_folder import write_whole
 from exoabm.scenario.loader import LoadedScenario, entries, load, parse, plain_data
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 PLAN = "plan.json"
 READOUTS = "exoabm.batch.sweeps.readouts:measure"
 CHUNK_SECONDS = 1.0
 """Rows that are quick share a file of about this much work, so that writing it costs little beside them."""
 LARGEST_CHUNK = 64
+POINTS_AT_HAND = 16
+"""Scenarios that a plan keeps checked, for replicates of a point come one after the other."""
 SEED_BITS = 63
 
 Keep = Literal["readouts", "runs"]
@@ -179,9 +181,17 @@ class Plan:
         InputError
             If a value that the row changes is not allowed.
         """
-        return parse(
-            self.scenario.encode(), name=self.name, folder=Path(self.folder), overrides=dict(row.overrides)
-        )
+        return self._scenario_at(row.overrides)
+
+    @cached_property
+    def _scenario_at(self) -> Callable[[Overrides], LoadedScenario]:
+        text, folder = self.scenario.encode(), Path(self.folder)
+
+        @lru_cache(maxsize=POINTS_AT_HAND)
+        def at(overrides: Overrides) -> LoadedScenario:
+            return parse(text, name=self.name, folder=folder, overrides=dict(overrides))
+
+        return at
 
     def write(self, folder: Path) -> None:
         """Write ``plan.json``, whole or not at all."""

@@ -9,6 +9,7 @@ import exoabm
 from exoabm.batch.provenance import sources
 from exoabm.batch.trials import charts
 from exoabm.batch.trials.charts import VERDICT_CLASS, number, plain
+from exoabm.batch.trials.design import set_by_hand
 from exoabm.batch.trials.style import STYLE
 from exoabm.batch.trials.verdict import LEVEL, POWER, Direction, Effect, Scale, Verdict
 from exoabm.parameters import format_citation
@@ -209,7 +210,7 @@ def _sweeps(trial: Trial) -> str:
         for i, comparison in enumerate(trial.comparisons):
             criterion = comparison.criterion
             points = [(p.value, p.comparisons[i].effect, p.comparisons[i].verdict) for p in each.points]
-            own = each.base.magnitude if each.base is not None else points[0][0]
+            own = each.base.magnitude
             picture = charts.sweep(
                 points,
                 own,
@@ -287,7 +288,7 @@ def _limits(trial: Trial) -> str:
 
 def _making(trial: Trial) -> str:
     scenario = trial.scenario
-    changed = "".join(f" --set {escape(k)}={escape(v)}" for k, v in scenario.overrides)
+    changed = "".join(f" --set {escape(k)}={escape(v)}" for k, v in set_by_hand(scenario))
     command = f"exoabm trial {escape(scenario.name)} --replicates {len(trial.seeds)}{changed}"
     return (
         f"<p>exoabm {exoabm.__version__}, scenario <code>{escape(scenario.name)}</code> with SHA-256 "
@@ -315,12 +316,12 @@ def _arm(trial: Trial, name: str) -> str:
 
 
 def _unit_of(each: Sweep) -> str:
-    unit = each.base.parameter.unit if each.base is not None else "1"
+    unit = each.base.parameter.unit
     return "" if unit == "1" else f" {unit}"
 
 
 def _range_of(each: Sweep) -> str:
-    if each.base is None or each.base.parameter.published is None:
+    if each.base.parameter.published is None:
         return "; no published range, the values are stated by the scenario"
     low, high = each.base.parameter.published
     kind = "plausible" if each.base.parameter.how == "assumed" else "published"

@@ -1,19 +1,20 @@
 """Virtual trials: the arms of a scenario, run in pairs on common random numbers, judged, and swept.
 
-Replicate r of every arm has the seed base + r, so that two arms share every draw that the mechanism between
-them does not touch. A swept assumption changes all arms of the criteria; what an arm itself sets it keeps.
+The runs are a batch, so that a trial that was stopped goes on where it was.
 """
 
 from __future__ import annotations
 
-from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass, replace
-from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from exoabm.batch.sweeps.workers import local
+from exoabm.batch.sweeps import chunk as files
+from exoabm.batch.sweeps.rows import Plan
+from exoabm.batch.sweeps.runner import is_batch, resume_rows, run_rows
+from exoabm.batch.sweeps.workers import ThisProcess
+from exoabm.batch.trials.design import design_of, point, row_name, trial_of
 from exoabm.batch.trials.verdict import (
     Direction,
     Effect,
@@ -27,30 +28,28 @@ from exoabm.batch.trials.verdict import (
     judge,
     paired_effect,
 )
-from exoabm.errors import InputError, NumericalError, RunFailed, did_you_mean
-from exoabm.parameters.parameter import Quantity
-from exoabm.scenario.loader import LoadedScenario, parse, quantities
+from exoabm.errors import InputError, NumericalError, RunFailed
+from exoabm.scenario.loader import quantities
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
-    from concurrent.futures import Future
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
 
-    from exoabm.scenario.trials import ArmTable, AssumptionTable, CriterionTable, ReadoutTable, TrialTable
+    from exoabm.batch.sweeps.runner import Outcome
+    from exoabm.batch.sweeps.workers import Workers
+    from exoabm.batch.trials.design import Design
+    from exoabm.parameters.parameter import Quantity
+    from exoabm.scenario.loader import LoadedScenario
+    from exoabm.scenario.trials import (
+        ArmTable,
+        AssumptionTable,
+        CriterionTable,
+        ReadoutTable,
+        TrialTable,
+    )
 
 Values = dict[str, dict[str, np.ndarray]]
 """By arm and readout, the value of every replicate, shape (replicates,)."""
-
-BASE_SEED = 1
-LARGEST_SEED = 2**62
-
-
-@dataclass(frozen=True)
-class Job:
-    """One run of a trial: an arm's scenario, one replicate, and the readouts to be taken."""
-
-    scenario: LoadedScenario
-    seed: int
-    readouts: tuple[ReadoutTable, ...]
 
 
 @dataclass(frozen=True)
@@ -88,7 +87,7 @@ class Sweep:
     """A swept assumption; the scenario's own value is among its points."""
 
     table: AssumptionTable
-    base: Quantity | None
+    base: Quantity
     points: tuple[Point, ...]
     flips: tuple[Flip, ...]
 
@@ -99,6 +98,8 @@ class Trial:
 
     Attributes
     ----------
+    scenario : LoadedScenario
+        With what all arms have.
     values : dict
         By arm and readout, the value of every replicate, shape (replicates,).
     comparisons, secondary, sweeps : tuple
@@ -122,186 +123,96 @@ class Trial:
         return trial_of(self.scenario)
 
 
-def trial_of(loaded: LoadedScenario) -> TrialTable:
-    """The trial of a scenario.
+def check_folder(plan: Plan, folder: Path, *, overwrite: bool = False) -> bool:
+    """Whether this very trial stands in a folder, to go on with.
 
     Raises
     ------
     InputError
-        If it has none.
+        If another batch does, that may not be replaced.
     """
-    if loaded.scenario.trial is None or not loaded.scenario.arm:
-        raise InputError(f"{loaded.name}: no trial here; a trial needs [trial] and at least two [[arm]]")
-    return loaded.scenario.trial
+    if overwrite or not is_batch(folder):
+        return False
+    if Plan.read(folder).sha256 != plan.sha256:
+        raise InputError(
+            f"{folder} exists and holds runs of other settings; choose another --out, or pass --overwrite"
+        )
+    return True
 
 
 def run_trial(
-    loaded: LoadedScenario,
+    plan: Plan,
+    folder: Path,
     *,
-    replicates: int | None = None,
-    sweep: bool = True,
-    jobs: int = 1,
-    base_seed: int = BASE_SEED,
-    progress: Callable[[float], Any] | None = None,
+    workers: Workers = ThisProcess,
+    overwrite: bool = False,
+    progress: Callable[[int, int], object] | None = None,
 ) -> Trial:
-    """Run every arm in every replicate, sweep the assumptions, and judge.
+    """Run every arm in every replicate, sweep the assumptions, and judge; called again, it goes on.
 
     Parameters
     ----------
-    loaded : LoadedScenario
-        With ``[trial]`` and ``[[arm]]``.
-    replicates : int, optional
-        Paired replicates; the trial's own number if not given.
-    sweep : bool
-        Whether assumptions are swept; without it no verdict is called assumption-dependent.
-    jobs : int
-        Processes; the result does not depend on it.
-    base_seed : int
-        Seed of the first replicate.
-    progress : callable, optional
-        Called with the share done.
+    plan : Plan
+        As ``plan_trial`` makes it.
+    folder : Path
+        Where the runs' readouts are kept; ``write_trial`` puts the report beside them.
+    workers, overwrite, progress
+        As for ``run_rows``; the result does not depend on them.
 
     Raises
     ------
     InputError
-        If an arm, a swept value or a readout does not exist or is out of range; before anything runs
-        where that can be known.
+        If the folder holds something else.
+    RunFailed
+        If a run fails: an effect needs all of its pairs.
     """
-    trial = trial_of(loaded)
-    n = trial.replicates if replicates is None else replicates
-    if n < 2:
-        raise InputError(f"replicates = {n}: a trial needs at least 2")
-    if not 0 <= base_seed <= LARGEST_SEED:
-        raise InputError(f"seed = {base_seed}: expected an integer from 0 to 2^62")
-    seeds = tuple(range(base_seed, base_seed + n))
-    swept_seeds = seeds[: min(n, trial.sweep_replicates)]
-    judged = {name for c in trial.criterion for name in (c.arm, c.versus)}
-    arms = {arm.name: arm_scenario(loaded, arm) for arm in loaded.scenario.arm}
-    readouts = tuple(trial.readout)
-    needed = tuple(r for r in readouts if r.name in {c.readout for c in trial.criterion})
-    work = [Job(arms[name], seed, readouts) for name in arms for seed in seeds]
-    plans = [(a, _values(loaded, a)) for a in trial.assumption] if sweep else []
-    for table, values in plans:
-        for _, text in values:
-            for arm in loaded.scenario.arm:
-                if arm.name in judged:
-                    changed = arm_scenario(loaded, arm, dict.fromkeys(table.keys, text))
-                    work += [Job(changed, seed, needed) for seed in swept_seeds]
-    found = iter(measure_all(work, jobs, progress))
-
-    def collect(names: Iterable[str], each: int) -> Values:
-        rows = {name: [next(found) for _ in range(each)] for name in names}
-        return {arm: {key: np.array([r[key] for r in row]) for key in row[0]} for arm, row in rows.items()}
-
-    measured = collect(arms, n)
-    comparisons = _compare(trial, measured)
-    base = combine(c.verdict for c in comparisons)
-    swept = []
-    order = [name for name in arms if name in judged]
-    for table, wanted in plans:
-        points = []
-        for number, text in wanted:
-            there = _compare(trial, collect(order, len(swept_seeds)))
-            points.append(Point(number, text, there, combine(c.verdict for c in there)))
-        swept.append(_sweep(loaded, table, points, comparisons, base))
-    verdict = final(base, (point.verdict for each in swept for point in each.points))
-    return Trial(
-        loaded, seeds, measured, comparisons, _secondary(readouts, measured), tuple(swept), base, verdict
-    )
+    if check_folder(plan, folder, overwrite=overwrite):
+        outcome = resume_rows(folder, workers=workers, progress=progress)
+    else:
+        outcome = run_rows(plan, folder, workers=workers, overwrite=overwrite, progress=progress)
+    return judged(outcome)
 
 
-def arm_scenario(
-    loaded: LoadedScenario, arm: ArmTable, swept: Mapping[str, str] | None = None
-) -> LoadedScenario:
-    """The scenario of an arm: what the file says, what all arms have, what is swept, what the arm sets.
-
-    What was overridden by hand stands above what all arms have, and below what the arm is.
-    """
-    own = {key: _text(value) for key, value in arm.set.items()}
-    return _changed(loaded, {**(swept or {}), **own})
-
-
-def _changed(loaded: LoadedScenario, changes: Mapping[str, str]) -> LoadedScenario:
-    shared = {key: _text(value) for key, value in trial_of(loaded).set.items()}
-    overrides = {**shared, **dict(loaded.overrides), **changes}
-    return parse(
-        loaded.text, name=loaded.name, folder=loaded.folder, overrides=overrides, trusted=loaded.trusted
-    )
-
-
-def _text(value: Any) -> str:
-    """A value as an override has it."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list):
-        return "[" + ", ".join(f'"{v}"' if isinstance(v, str) else str(v) for v in value) + "]"
-    return str(value)
-
-
-def measure_all(
-    work: Sequence[Job], jobs: int = 1, progress: Callable[[float], Any] | None = None
-) -> list[dict[str, float]]:
-    """The readouts of every job, in their order, whatever the number of processes.
+def judged(outcome: Outcome) -> Trial:
+    """The trial whose runs are all there.
 
     Raises
     ------
     RunFailed
-        If a worker dies.
+        If some of them failed.
     """
-    done, futures = count(1), []
+    if outcome.failed:
+        lines = [f"  {row}: {reason}" for row, reason in outcome.reasons.items()]
+        raise RunFailed("\n".join([f"{outcome.failed:,} of {outcome.rows:,} runs failed:", *lines]))
+    design = design_of(outcome.plan)
+    found = {record["row"]: record["readouts"] for record in files.records(outcome.folder, outcome.plan)}
 
-    def tick(_: Future[dict[str, float]]) -> None:
-        if progress is not None:
-            progress(next(done) / len(work))
+    def collect(arms: Sequence[ArmTable], seeds: Sequence[int], where: str = "") -> Values:
+        return {
+            arm.name: {
+                readout.name: np.array(
+                    [found[row_name(arm.name, seed, where)][readout.name] for seed in seeds], float
+                )
+                for readout in design.trial.readout
+            }
+            for arm in arms
+        }
 
-    try:
-        with local(jobs)() as executor:
-            for job in work:
-                future = executor.submit(measure, job)
-                future.add_done_callback(tick)
-                futures.append(future)
-                if future.done():
-                    future.result()  # the first fault ends the trial
-            return [future.result() for future in futures]
-    except BrokenExecutor:
-        raise RunFailed("a worker died (out of memory?); fewer --jobs need less") from None
-
-
-def measure(job: Job) -> dict[str, float]:
-    """Run one replicate of one arm, and take its readouts."""
-    from exoabm.model import ExosomeModel
-
-    model = ExosomeModel(job.scenario, seed=job.seed)
-    model.run()
-    return {readout.name: take(readout, model.history.rows) for readout in job.readouts}
-
-
-def take(readout: ReadoutTable, rows: Sequence[Mapping[str, float]]) -> float:
-    """Reduce a column of the metrics to one number.
-
-    Raises
-    ------
-    InputError
-        If there is no such column.
-    """
-    if readout.metric not in rows[-1]:
-        raise InputError(
-            f"trial.readout.{readout.name}.metric = {readout.metric!r}: no such column in the metrics"
-            f"{did_you_mean(readout.metric, rows[-1])}"
-        )
-    until = np.inf if readout.at is None else float(readout.at) / 3600 * (1 + 1e-9)
-    taken = [row for row in rows if row["time_h"] <= until]
-    column = np.array([row[readout.metric] for row in taken])
-    if readout.reduce == "last":
-        return float(column[-1])
-    if readout.reduce == "max":
-        return float(column.max())
-    if readout.reduce == "mean":
-        return float(column.mean())
-    if readout.reduce == "time_of_max":
-        return float(taken[int(column.argmax())]["time_h"])
-    reached = np.flatnonzero(column >= readout.level)
-    return float(taken[reached[0] if len(reached) else -1]["time_h"])
+    measured = collect(design.arms, design.seeds)
+    comparisons = _compare(design.trial, measured)
+    base = combine(c.verdict for c in comparisons)
+    sweeps = []
+    for table, wanted in design.sweeps:
+        points = []
+        for number, (value, text) in enumerate(wanted):
+            there = _compare(design.trial, collect(design.judged, design.swept_seeds, point(table, number)))
+            points.append(Point(value, text, there, combine(c.verdict for c in there)))
+        sweeps.append(_sweep(design, table, points, comparisons, base))
+    verdict = final(base, (each.verdict for sweep in sweeps for each in sweep.points))
+    secondary = _secondary(design.trial.readout, measured)
+    return Trial(
+        design.scenario, design.seeds, measured, comparisons, secondary, tuple(sweeps), base, verdict
+    )
 
 
 def _compare(trial: TrialTable, values: Values) -> tuple[Comparison, ...]:
@@ -318,12 +229,13 @@ def _compare(trial: TrialTable, values: Values) -> tuple[Comparison, ...]:
     return tuple(found)
 
 
-def _secondary(readouts: tuple[ReadoutTable, ...], values: Values) -> tuple[Secondary, ...]:
+def _secondary(readouts: Sequence[ReadoutTable], values: Values) -> tuple[Secondary, ...]:
     first, *others = values
     rows = [
         Secondary(r.name, arm, paired_effect(values[arm][r.name], values[first][r.name]), 1.0)
         for r in readouts
         for arm in others
+        if np.isfinite([values[arm][r.name], values[first][r.name]]).all()
     ]
     adjusted, levels = holm([row.effect.p_value for row in rows])
     return tuple(
@@ -332,37 +244,14 @@ def _secondary(readouts: tuple[ReadoutTable, ...], values: Values) -> tuple[Seco
     )
 
 
-def _values(loaded: LoadedScenario, table: AssumptionTable) -> list[tuple[float, str]]:
-    """The values of an assumption to sweep: as given, or evenly in the logarithm over the published range."""
-    where = f"trial.assumption.{table.name}.keys"
-    known = dict(quantities(_changed(loaded, {}).scenario))
-    for key in table.keys:
-        if key not in known:
-            raise InputError(
-                f"{loaded.name}: {where}: no number has the key {key!r}{did_you_mean(key, known)}"
-            )
-    parameter = known[table.keys[0]].parameter
-    if table.values:
-        read = [Quantity(parameter, value) for value in table.values]
-    elif parameter.published is None or parameter.published[0] <= 0:
-        raise InputError(
-            f"{loaded.name}: trial.assumption.{table.name}: {parameter.name} has no published range above 0; "
-            "give values"
-        )
-    else:
-        read = [Quantity(parameter, float(v)) for v in np.geomspace(*parameter.published, table.points)]
-    base = known[table.keys[0]].magnitude
-    return [(q.magnitude, _text(q.given)) for q in read if q.magnitude != base]
-
-
 def _sweep(
-    loaded: LoadedScenario,
+    design: Design,
     table: AssumptionTable,
     points: list[Point],
     comparisons: tuple[Comparison, ...],
     base: Verdict,
 ) -> Sweep:
-    own = dict(quantities(_changed(loaded, {}).scenario))[table.keys[0]]
+    own = dict(quantities(design.scenario.scenario))[table.keys[0]]
     every = sorted([*points, Point(own.magnitude, str(own), comparisons, base)], key=lambda p: p.value)
     along = {point.value: point.verdict for point in every}
     return Sweep(table, own, tuple(every), tuple(flips(table.title or table.name, along)))

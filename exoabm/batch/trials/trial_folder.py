@@ -1,49 +1,56 @@
-"""The folder of a trial: ``report.html``, ``trial.json``, tables, and run folders, all or nothing."""
+"""The folder of a trial: its runs, and beside them ``report.html``, ``trial.json`` and tables."""
 
 from __future__ import annotations
 
 import csv
+import io
+import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import exoabm
 from exoabm.batch.provenance import git_state, machine, versions
 from exoabm.batch.run import run_to_folder
+from exoabm.batch.sweeps.chunk import RUNS
+from exoabm.batch.sweeps.runner import disk_trouble
+from exoabm.batch.trials.design import row_name, set_by_hand
 from exoabm.batch.trials.report import render
-from exoabm.batch.trials.trial import arm_scenario
-from exoabm.observe.run_folder import RunFolder
+from exoabm.observe.run_folder import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
+    from exoabm.batch.sweeps.rows import Plan
     from exoabm.batch.trials.trial import Comparison, Trial
 
 DISCLAIMER = "Not for clinical use."
 
 
-def write_trial(trial: Trial, path: Path, *, overwrite: bool = False, keep_runs: bool = False) -> None:
-    """Write the folder of a trial.
+def write_trial(trial: Trial, folder: Path, plan: Plan) -> None:
+    """Write what a trial found beside its runs.
 
-    ``runs/ARM-SEED`` holds the run folder of the first replicate of each arm, or, with ``keep_runs``, of
+    ``runs/ARM-SEED`` holds the run folder of the first replicate of each arm, or, where the plan says so, of
     every replicate: the same bits as those that were judged.
 
     Raises
     ------
-    InputError, RunFailed
-        As ``RunFolder``.
+    RunFailed
+        If the disk fills; the runs are kept.
     """
-    with RunFolder(path, overwrite=overwrite) as folder:
-        work = folder.work
-        folder.write_json("trial.json", summary(trial))
-        _write_csv(work / "values.csv", ("arm", "seed", "readout", "value"), _values(trial))
-        _write_csv(work / "effects.csv", tuple(_EFFECT), _effects(trial))
-        _write_csv(work / "sweeps.csv", ("assumption", "value", *_EFFECT), _sweeps(trial))
-        (work / "report.html").write_text(render(trial), encoding="utf-8")
-        for arm in trial.scenario.scenario.arm:
-            scenario = arm_scenario(trial.scenario, arm)
-            for seed in trial.seeds if keep_runs else trial.seeds[:1]:
-                run_to_folder(scenario, work / "runs" / f"{arm.name}-{seed}", seed=seed)
+    kept = trial.seeds if plan.about["keep_runs"] else trial.seeds[:1]
+    names = {row_name(arm.name, seed) for arm in trial.scenario.scenario.arm for seed in kept}
+    with disk_trouble(folder):
+        for row in plan.rows:
+            out = folder / RUNS / row.name
+            if row.name in names and not (out / "run.json").exists():
+                run_to_folder(plan.scenario_of(row), out, seed=row.seed)
+        _write_csv(folder / "values.csv", ("arm", "seed", "readout", "value"), _values(trial))
+        _write_csv(folder / "effects.csv", tuple(_EFFECT), _effects(trial))
+        _write_csv(folder / "sweeps.csv", ("assumption", "value", *_EFFECT), _sweeps(trial))
+        said = json.dumps(summary(trial), indent=2, ensure_ascii=False, allow_nan=False)
+        write_whole(folder / "trial.json", said.encode() + b"\n")
+        write_whole(folder / "report.html", render(trial).encode())
 
 
 def summary(trial: Trial) -> dict[str, Any]:
@@ -72,7 +79,7 @@ def summary(trial: Trial) -> dict[str, Any]:
         ],
         "replicates": len(trial.seeds),
         "seeds": [trial.seeds[0], trial.seeds[-1]],
-        "overrides": dict(trial.scenario.overrides),
+        "overrides": dict(set_by_hand(trial.scenario)),
         "exoabm": exoabm.__version__,
         "versions": versions(),
         "git": git_state(),
@@ -120,7 +127,8 @@ def _values(trial: Trial) -> Iterable[tuple[Any, ...]]:
 
 
 def _write_csv(path: Path, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(head)
-        writer.writerows(rows)
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(head)
+    writer.writerows(rows)
+    write_whole(path, text.getvalue().encode())

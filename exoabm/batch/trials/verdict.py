@@ -104,6 +104,21 @@ class Effect:
         shift = float(special.nctdtrinc(df, 1.0 - power, cut)) * self.spread / math.sqrt(self.n)
         return self._outward(bound + (shift if direction.upward else -shift))
 
+    def margin(self, direction: Direction) -> float:
+        """The margin at which the bound meets the interval's end, where the verdict turns.
+
+        Up to it ``higher`` and ``lower`` hold, above it ``not lower`` and ``not higher``.
+        """
+        end = self.low if direction.upward else self.high
+        shift = end if self.scale is Scale.DIFFERENCE else end - 1.0
+        return shift if direction in (Direction.HIGHER, Direction.NOT_HIGHER) else -shift
+
+    @property
+    def certain(self) -> bool:
+        """Whether replicates differ by less than a thousandth, so that the interval says nothing."""
+        size = 1.0 if self.scale is Scale.RATIO else abs(self.estimate)
+        return self.spread <= 1e-3 * size
+
     def _inward(self, value: float) -> float:
         return value if self.scale is Scale.DIFFERENCE else math.log(value)
 

@@ -1,0 +1,269 @@
+"""The runs of a trial: every arm in every replicate, and the arms that are judged along each assumption.
+
+Replicate r of every arm has the seed base + r, so that two arms share every draw that the mechanism between
+them does not touch. What differs between replicates is multiplied by
+
+    exp(s z - s²/2),    s² = ln(1 + CV²),
+
+log-normal with mean 1, where z follows from the seed alone and so is the same in all arms. A swept assumption
+changes all arms of the criteria; what an arm itself sets it keeps.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from exoabm.batch.sweeps.rows import Plan, Row
+from exoabm.errors import InputError, did_you_mean
+from exoabm.model import ExosomeModel
+from exoabm.parameters.parameter import Quantity
+from exoabm.scenario.loader import parse, quantities
+from exoabm.scenario.treatment import spread
+from exoabm.streams import Purpose, Streams
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from exoabm.scenario.loader import LoadedScenario
+    from exoabm.scenario.trials import ArmTable, AssumptionTable, TrialTable
+
+BASE_SEED = 1
+LARGEST_SEED = 2**62
+MEASURE = "exoabm.batch.trials.readouts:measure"
+KIND = "trial"
+
+
+@dataclass(frozen=True)
+class Design:
+    """The runs of a trial and their names.
+
+    Attributes
+    ----------
+    scenario : LoadedScenario
+        With what all arms have.
+    seeds : tuple of int
+        Of the replicates.
+    sweeps : tuple
+        Assumptions and the values of each, as numbers and as texts.
+    """
+
+    scenario: LoadedScenario
+    seeds: tuple[int, ...]
+    sweeps: tuple[tuple[AssumptionTable, tuple[tuple[float, str], ...]], ...]
+
+    @property
+    def trial(self) -> TrialTable:
+        """What the scenario says of the trial."""
+        return trial_of(self.scenario)
+
+    @property
+    def arms(self) -> list[ArmTable]:
+        """All arms."""
+        return self.scenario.scenario.arm
+
+    @property
+    def judged(self) -> list[ArmTable]:
+        """The arms that a criterion asks for."""
+        asked = {name for c in self.trial.criterion for name in (c.arm, c.versus)}
+        return [arm for arm in self.arms if arm.name in asked]
+
+    @property
+    def swept_seeds(self) -> tuple[int, ...]:
+        """Of the replicates at each value of an assumption."""
+        return self.seeds[: self.trial.sweep_replicates]
+
+    def rows(self) -> Iterator[Row]:
+        """Every run of the trial.
+
+        Raises
+        ------
+        InputError
+            If an arm, a swept value or what differs between replicates is unknown or out of range.
+        """
+        for arm in self.arms:
+            yield from self._replicates(arm, self.seeds, "", {})
+        for table, values in self.sweeps:
+            for number, (_, text) in enumerate(values):
+                for arm in self.judged:
+                    changes = dict.fromkeys(table.keys, text)
+                    yield from self._replicates(arm, self.swept_seeds, point(table, number), changes)
+
+    def _replicates(
+        self, arm: ArmTable, seeds: Iterable[int], where: str, swept: Mapping[str, str]
+    ) -> Iterator[Row]:
+        changes = {**swept, **{key: text_of(value) for key, value in arm.set.items()}}
+        known = dict(quantities(_changed(self.scenario, changes).scenario))
+        for seed in seeds:
+            own = self._between(known, seed)
+            yield Row(row_name(arm.name, seed, where), tuple({**changes, **own}.items()), seed)
+
+    def _between(self, known: Mapping[str, Quantity], seed: int) -> dict[str, str]:
+        found = {}
+        for table in self.trial.between:
+            z = Streams(seed).normal(Purpose.REPLICATE, zlib.crc32(table.name.encode()), 0)
+            factor = float(spread(float(table.cv), z)[0])
+            where = f"{self.scenario.name}: trial.between.{table.name}"
+            for key in _known(table.keys, known, where):
+                value = known[key].magnitude * factor
+                try:
+                    Quantity(known[key].parameter, value)
+                except InputError as error:
+                    raise InputError(f"{where}: {key} of seed {seed}: {error}") from None
+                found[key] = repr(value)
+        return found
+
+
+def point(table: AssumptionTable, number: int) -> str:
+    """The prefix of the names of runs at the n-th value of an assumption."""
+    return f"{table.name}.{number}."
+
+
+def row_name(arm: str, seed: int, where: str = "") -> str:
+    """The name of a run; ``where`` is the value of an assumption that it is at."""
+    return f"{where}{arm}-{seed}"
+
+
+def trial_of(loaded: LoadedScenario) -> TrialTable:
+    """The trial of a scenario.
+
+    Raises
+    ------
+    InputError
+        If it has none.
+    """
+    if loaded.scenario.trial is None or not loaded.scenario.arm:
+        raise InputError(f"{loaded.name}: no trial here; a trial needs [trial] and at least two [[arm]]")
+    return loaded.scenario.trial
+
+
+def plan_trial(
+    loaded: LoadedScenario,
+    *,
+    source: str | Path | None = None,
+    replicates: int | None = None,
+    sweep: bool = True,
+    base_seed: int = BASE_SEED,
+    keep_runs: bool = False,
+) -> Plan:
+    """Plan the runs of a trial.
+
+    Parameters
+    ----------
+    loaded : LoadedScenario
+        With ``[trial]`` and ``[[arm]]``. What was overridden by hand stands above what all arms have, and
+        below what an arm is.
+    source : str or Path, optional
+        What the scenario was loaded from.
+    replicates : int, optional
+        Paired replicates; the trial's own number if not given.
+    sweep : bool
+        Whether assumptions are swept; without it no verdict is called assumption-dependent.
+    base_seed : int
+        Seed of the first replicate.
+    keep_runs : bool
+        Whether the run folder of every replicate is to be kept, not of the first only.
+
+    Raises
+    ------
+    InputError
+        If an arm, a swept value or a readout does not exist or is out of range.
+    """
+    trial = trial_of(loaded)
+    n = trial.replicates if replicates is None else replicates
+    if n < 2:
+        raise InputError(f"replicates = {n}: a trial needs at least 2")
+    if not 0 <= base_seed <= LARGEST_SEED:
+        raise InputError(f"seed = {base_seed}: expected an integer from 0 to 2^62")
+    shared = {key: text_of(value) for key, value in trial.set.items()}
+    by_hand = dict(loaded.overrides)
+    common = _changed(loaded, {key: text for key, text in shared.items() if key not in by_hand})
+    common = replace(common, overrides=tuple((shared | by_hand).items()))
+    about = {"kind": KIND, "replicates": n, "seed": base_seed, "sweep": sweep, "keep_runs": keep_runs}
+    made = _design(common, about)
+    rows = tuple(made.rows())
+    _check_readouts(made)
+    return Plan.of(common, rows, source=source, measure=MEASURE, seconds_per_row=_work(common), about=about)
+
+
+def design_of(plan: Plan) -> Design:
+    """The design that a plan was made of.
+
+    Raises
+    ------
+    InputError
+        If the plan is of another kind of batch.
+    """
+    if plan.about.get("kind") != KIND:
+        raise InputError(f"this is no trial but a {plan.about.get('kind', 'batch')}")
+    return _design(replace(plan.scenario_of(Row("", (), 0)), overrides=plan.base), plan.about)
+
+
+def set_by_hand(scenario: LoadedScenario) -> list[tuple[str, str]]:
+    """What a trial's scenario was changed in, beside what it sets for all arms itself."""
+    shared = {key: text_of(value) for key, value in trial_of(scenario).set.items()}
+    return [(key, text) for key, text in scenario.overrides if shared.get(key) != text]
+
+
+def text_of(value: Any) -> str:
+    """A value as an override has it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return "[" + ", ".join(f'"{v}"' if isinstance(v, str) else str(v) for v in value) + "]"
+    return str(value)
+
+
+def _design(scenario: LoadedScenario, about: Mapping[str, Any]) -> Design:
+    sweeps = [(table, _values(scenario, table)) for table in trial_of(scenario).assumption if about["sweep"]]
+    return Design(scenario, tuple(range(about["seed"], about["seed"] + about["replicates"])), tuple(sweeps))
+
+
+def _changed(loaded: LoadedScenario, changes: Mapping[str, str]) -> LoadedScenario:
+    import tomli_w
+
+    text = tomli_w.dumps(loaded.resolved()).encode()
+    return parse(text, name=loaded.name, folder=loaded.folder, overrides=changes, trusted=loaded.trusted)
+
+
+def _known(keys: list[str], known: Mapping[str, Quantity], where: str) -> list[str]:
+    for key in keys:
+        if key not in known:
+            raise InputError(f"{where}.keys: no number has the key {key!r}{did_you_mean(key, known)}")
+    return keys
+
+
+def _values(loaded: LoadedScenario, table: AssumptionTable) -> tuple[tuple[float, str], ...]:
+    """The values of an assumption to sweep: as given, or evenly in the logarithm over the published range."""
+    where = f"{loaded.name}: trial.assumption.{table.name}"
+    known = dict(quantities(loaded.scenario))
+    base = known[_known(table.keys, known, where)[0]]
+    parameter = base.parameter
+    if table.values:
+        read = [Quantity(parameter, value) for value in table.values]
+    elif parameter.published is None or parameter.published[0] <= 0:
+        raise InputError(f"{where}: {parameter.name} has no published range above 0; give values")
+    else:
+        read = [Quantity(parameter, float(v)) for v in np.geomspace(*parameter.published, table.points)]
+    return tuple((q.magnitude, text_of(q.given)) for q in read if q.magnitude != base.magnitude)
+
+
+def _check_readouts(made: Design) -> None:
+    """See that every arm can be built and has what is read of it, before anything runs."""
+    from exoabm.batch.trials.readouts import measure
+
+    for arm in made.arms:
+        changes = {key: text_of(value) for key, value in arm.set.items()}
+        measure(ExosomeModel(_changed(made.scenario, changes), seed=made.seeds[0]))
+
+
+def _work(loaded: LoadedScenario) -> float:
+    """About how long a run takes, s; from the scenario alone, so that equal trials have equal files."""
+    from exoabm.scenario.builder import blueprint
+
+    guess = blueprint(loaded, seed=0).estimate
+    return guess.steps * guess.step_seconds

@@ -1,0 +1,222 @@
+"""Membranes of cells: which one is near, and how a step that may have touched it ends.
+
+A step may touch a membrane unseen; the chance of this, `contact`, is known for a flat one, exactly, and to
+first order in sigma over its radius for a sphere or a disc.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from exoabm.kernels.medium import Floats, Integers, Singles, clearance
+from exoabm.kernels.sides import FIXED, PERIODIC
+
+_JIT: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
+
+
+class Membranes(NamedTuple):
+    """Partially absorbing spheres (3-D) or discs (2-D): D dc/dn = reactivity c."""
+
+    near_ptr: Integers
+    """(voxels + 1): the cells near voxel v are near_cell[near_ptr[v]] to near_ptr[v + 1]."""
+    near_cell: NDArray[np.int32]
+    """(pairs)"""
+    beyond: Singles
+    """(voxels) um: no other membrane is nearer than this, or than the nearest of these."""
+    center: Floats
+    """(cells, 3) um"""
+    radius: Floats
+    """(cells) um"""
+    reactivity: Floats
+    """(cells) um/s; infinite for a perfect absorber."""
+
+
+@njit(forceinline=True, **_JIT)
+def erfcx(z):
+    """exp(z^2) erfc(z) for z >= 0, relative error 1.2e-7.
+
+    References
+    ----------
+    Press, Teukolsky, Vetterling & Flannery 1992, Numerical Recipes, section 6.2.
+    """
+    t = 1.0 / (1.0 + 0.5 * z)
+    p = t * (-0.82215223 + t * 0.17087277)
+    p = -1.13520398 + t * (1.48851587 + p)
+    p = -0.18628806 + t * (0.27886807 + t * p)
+    p = 1.00002368 + t * (0.37409196 + t * (0.09678418 + t * p))
+    return t * math.exp(-1.26551223 + t * p)
+
+
+@njit(forceinline=True, **_JIT)
+def reflection(depth, spread, curvature):
+    r"""Distance outside a membrane at which a step that ends at a depth inside it goes on.
+
+        x = s + 2 sigma curvature s (phi(s/sigma) / Q(s/sigma) - s/sigma)
+
+    phi and Q are the normal density and its upper tail. A mirror image at x = s makes a uniform
+    density uneven beside a curved membrane, by 0.8 sigma/a at a sphere, since more steps end inside
+    than come from there. This x moves each share of them to where it is missing, from
+    int_0^s Q(t - e) (1 - 2 e t) dt = int_0^x Q(t + e) (1 + 2 e t) dt to first order in
+    e = sigma curvature, lengths in sigma.
+
+    Parameters
+    ----------
+    depth, spread : float
+        s and sigma, um.
+    curvature : float
+        1/a for a sphere, 1/(2 a) for a disc, 1/um.
+    """
+    t = depth / spread
+    mills = math.sqrt(2.0 / math.pi) / erfcx(math.sqrt(0.5) * t)
+    return depth * (1.0 + 2.0 * spread * curvature * (mills - t))
+
+
+@njit(forceinline=True, **_JIT)
+def contact(before, after, spread, sink, curvature):
+    r"""Chance that a reflected step would have ended at a partially absorbing membrane.
+
+        P = 1 - p(sink + curvature) / p(curvature),    p(k) = 1 + E - 2 sqrt(pi) B erfcx(A + B),
+        A = (x0 + x) / sqrt(4 D h),   B = k sqrt(D h),   E = exp(x0 x / (D h))
+
+    p(k) is the density at x of a step from x0 in the half-space with dc/dx = k c at x = 0, over a
+    common factor; for a plane P = 2 sqrt(pi) B erfcx(A + B) / (1 + E). Around a sphere r c obeys
+    the plane equation with 1/a added to k, around a disc sqrt(r) c does nearly so with 1/(2 a).
+
+    Parameters
+    ----------
+    before, after : float
+        x0 and x, distances from the membrane, um.
+    spread : float
+        sqrt(2 D h), um.
+    sink : float
+        Reactivity over D, 1/um; may be infinite.
+    curvature : float
+        1/a, 1/(2 a) or 0, 1/um.
+
+    References
+    ----------
+    Carslaw & Jaeger 1959, section 14.2; its limits: Erban & Chapman 2007, Andrews 2009.
+    """
+    q = 2.0 * before * after / (spread * spread)
+    if q > 30.0:
+        return 0.0
+    root = math.sqrt(0.5) * spread
+    a = (before + after) / (2.0 * root)
+    free = curvature * root
+    free *= erfcx(a + free)
+    b = (sink + curvature) * root
+    lost = 1.0 / math.sqrt(math.pi) if b > 1e9 else b * erfcx(a + b)
+    twice = 2.0 * math.sqrt(math.pi)
+    chance = twice * (lost - free) / (1.0 + math.exp(q) - twice * free)
+    return min(max(chance, 0.0), 1.0)  # against rounding
+
+
+@njit(forceinline=True, **_JIT)
+def hazard(grid, reactivity, radius, before, after, spread, diffusivity):
+    """-log(1 - P) of a step beside a cell."""
+    if reactivity <= 0.0 or before * after > 15.0 * spread * spread:
+        return 0.0
+    curvature = (1.0 if grid.dim == 3 else 0.5) / radius
+    return -math.log1p(-contact(before, after, spread, reactivity / diffusivity, curvature))
+
+
+@njit(forceinline=True, **_JIT)
+def _gap(p, center, length):
+    """The shortest way along an axis that repeats after ``length``, or not where it is 0."""
+    d = p - center
+    return d - length * np.rint(d / length) if length > 0.0 else d
+
+
+@njit(forceinline=True, **_JIT)
+def from_center(grid, ball, cell, x, y, z):
+    """Vector from a cell's center and its length; heights do not count in a slab."""
+    dx = _gap(x, ball[cell, 0], grid.period[0])
+    dy = _gap(y, ball[cell, 1], grid.period[1])
+    dz = _gap(z, ball[cell, 2], grid.period[2]) if grid.dim == 3 else 0.0
+    return dx, dy, dz, math.sqrt(dx * dx + dy * dy + dz * dz)
+
+
+@njit(forceinline=True, **_JIT)
+def nearest(grid, near_ptr, near_cell, ball, voxel, x, y, z):
+    """Nearest of the cells near a voxel, and the signed distance of its membrane."""
+    best, least = -1, np.inf
+    for k in range(near_ptr[voxel], near_ptr[voxel + 1]):
+        cell = int(near_cell[k])
+        d = from_center(grid, ball, cell, x, y, z)[3] - ball[cell, 3]
+        if d < least:
+            best, least = cell, d
+    return best, least
+
+
+def membranes(
+    dim: int,
+    low: Floats,
+    voxel: float,
+    counts: Integers,
+    sides: Integers,
+    center: Floats,
+    radius: Floats,
+    reactivity: Floats,
+    reach: float,
+) -> Membranes:
+    """List for each voxel the cells whose membrane is the nearest to one of its points.
+
+    Membranes further than ``reach`` (um) are left out. The other parameters are those of `Medium` and
+    `Membranes`.
+    """
+    size = int(np.prod(counts))
+    world = (
+        dim, np.asarray(low, float), float(voxel), np.asarray(counts, np.int64),
+        np.asarray(sides, np.int64), np.ascontiguousarray(center, float),
+        np.asarray(radius, float), float(reach),
+    )  # fmt: skip
+    bound, covered = np.full(size, float(reach)), np.zeros(size, np.bool_)
+    number, none = np.zeros(size, np.int64), np.empty(0, np.int32)
+    _list_near(*world, bound, number, none, covered, 0)
+    _list_near(*world, bound, number, none, covered, 1)
+    ptr = np.concatenate([[0], np.cumsum(number)])
+    near = np.empty(ptr[-1], np.int32)
+    _list_near(*world, bound, ptr[:-1].copy(), near, covered, 2)
+    closed = np.where(np.asarray(sides) == FIXED, 0, sides)
+    beyond = np.maximum(clearance(counts, voxel, closed, covered), np.float32(reach))
+    return Membranes(ptr, near, beyond, world[5], world[6], np.asarray(reactivity, np.float64))
+
+
+@njit(**_JIT)
+def _list_near(dim, low, voxel, counts, sides, center, radius, reach, bound, ptr, near, covered, stage):
+    """For each voxel: 0 bound the nearest membrane's distance, 1 count and 2 list those within it."""
+    first, last = np.zeros(3, np.int64), np.zeros(3, np.int64)
+    for cell in range(radius.size):
+        wide = radius[cell] + reach
+        for axis in range(dim):
+            at = center[cell, axis] - low[axis]
+            first[axis] = math.floor((at - wide) / voxel)
+            last[axis] = math.floor((at + wide) / voxel)
+            if sides[2 * axis] != PERIODIC:
+                first[axis] = max(first[axis], 0)
+                last[axis] = min(last[axis], counts[axis] - 1)
+        for c in range(first[2], last[2] + 1):
+            for b in range(first[1], last[1] + 1):
+                for a in range(first[0], last[0] + 1):
+                    square, far = 0.0, 0.0
+                    for axis in range(dim):
+                        i = a if axis == 0 else (b if axis == 1 else c)
+                        at = (center[cell, axis] - low[axis]) / voxel - i
+                        gap = max(-at, at - 1.0, 0.0) * voxel
+                        square += gap * gap
+                        far += (max(at, 1.0 - at) * voxel) ** 2
+                    if square > wide * wide:
+                        continue
+                    v = a % counts[0] + counts[0] * (b % counts[1] + counts[1] * (c % counts[2]))
+                    if stage == 0:
+                        bound[v] = min(bound[v], math.sqrt(far) - radius[cell])
+                        covered[v] |= square <= radius[cell] * radius[cell]
+                    elif math.sqrt(square) - radius[cell] <= bound[v]:
+                        if stage == 2:
+                            near[ptr[v]] = cell
+                        ptr[v] += 1
