@@ -247,7 +247,10 @@ def _Bench(
 
     def step() -> None:
         past.set(-1)
-        session.step()
+        if session.compiled:
+            session.step()
+        else:  # in the background, where it can say so
+            session.play(until=session.model.state.time + float(session.model.scenario.clock.step))
 
     def scrub(index: int) -> None:
         session.pause()

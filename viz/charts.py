@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from exoabm.model import ExosomeModel
+    from exoabm.observe.looks import Looks
     from exoabm.scenario.schema import Scenario
     from exoabm.state import State
-    from exoabm.viz.looks import Looks
 
 _BY_TYPE = (
     ("responding", "Cells that respond", "cells", "responding_cells"),
