@@ -69,7 +69,7 @@ LESSON = Lesson(
             slack=0.006,
             traps=(
                 Trap(of("first_h", 60), "That is in minutes; the question asks for hours."),
-                Trap(of("cross_s", 1 / 3600), "That is how long the way takes. When was the cell really met?"),
+                Trap(of("cross_s", 1 / 3600), "So long the way takes. When was the cell really met?"),
             ),
             hint="Click the circle. In the table “Who reached me” the last column is the time of first "
             "contact.",
@@ -149,9 +149,7 @@ LESSON = Lesson(
             truth=lambda found: found["escaped_percent"] + found["cleared_percent"],
             slack=1.0,
             tolerance=0.0,
-            traps=(
-                Trap(of("taken_percent"), "That is what was taken up; the lost are asked for."),
-            ),
+            traps=(Trap(of("taken_percent"), "That is what was taken up; the lost are asked for."),),
             hint="Take 100 %, less what is free, less what was taken up (each as a percentage of released).",
             explain="{escaped} of {emitted} escaped and {cleared} fell apart: {truth}. The recipient got "
             "{taken}, against {uptake_taken} in the closed drop. A vesicle passes a neighbor once, "
