@@ -297,7 +297,7 @@ def _Bench(
                 dirty=bool(wanted),
                 time_h=time_h,
                 end_h=session.end / 3600,
-                left=spoken(session.left) if session.left >= WORTH_A_PROBE else "",
+                left=_left(session) if not wanted else "",
                 speed=session.speed,
                 speeds=list(SPEEDS),
                 times=[round(moment(f).time / 3600, 4) for f in list(session.film.frames)],
@@ -336,6 +336,11 @@ def _Bench(
                 elif tab.value == "take":
                     TakeAway(session, setup, pulse)
                     Bring(begin)
+
+
+def _left(session: Session) -> str:
+    """How long it takes to the end, where that is long."""
+    return spoken(session.left) if session.left >= WORTH_A_PROBE and not session.error else ""
 
 
 @solara.component

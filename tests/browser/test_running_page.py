@@ -16,7 +16,6 @@ from exoabm.viz.story import seen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from tests.browser.conftest import Reader, Server
 
@@ -314,19 +313,8 @@ def test_an_error_is_a_card_and_the_last_good_state_stays(reader: Callable[..., 
     page.wait_for_function("+document.querySelector('.exo-clock b').textContent > 0")
 
 
-def test_obstacles_are_drawn(
-    start: Callable[..., Server], reader: Callable[..., Reader], tmp_path: Path
-) -> None:
-    path = tmp_path / "walled.toml"
-    text = shipped()["signaling"].read_text()
-    path.write_text(
-        text.replace(
-            'thickness = "10 um"',
-            'thickness = "10 um"\n[[domain.zone]]\nname = "wall"\nobstacle = true\n'
-            'low = ["0 um", "0 um"]\nhigh = ["1100 um", "20 um"]',
-        )
-    )
-    someone = reader(start(str(path))).open()
+def test_obstacles_are_drawn(small: Server, reader: Callable[..., Reader]) -> None:
+    someone = reader(small).open()
     assert someone.page.locator(".exo-legend:has-text('obstacle')").count() == 1
     look = """() => { const c = document.querySelector('.exo-canvas'), g = c.getContext('2d');
       return [...g.getImageData(c.width / 2, c.height - 3, 1, 1).data] }"""

@@ -33,7 +33,7 @@ LESSON = Lesson(
     idea="Two numbers decide how far a message carries: how fast vesicles spread, and how soon they are "
     "gone.",
     seen="One donor cell in the middle releases vesicles at a steady rate. The darker the ground, the more "
-    "of them are there; the circles are other cells.",
+    "of them are there; the small marks around it are other cells.",
     scenario="signaling",
     changes=(
         ("transport.engine", "continuum"),
