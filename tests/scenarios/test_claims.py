@@ -33,17 +33,15 @@ CLAIMS: dict[str, tuple[dict[str, Any], Verdict, dict[str, Any], Verdict]] = {
         S,
     ),
     "tumor_delivery": (
-        {"dose.treatment.cargo_return": 1, "transport.hindrance": 0.4},
+        {"dose.treatment.cargo_return": 1},
         S,
         {"dose.treatment.leak_half_life": "0.005 h"},
         A,
     ),
     "disease_progression": (
-        {},
+        {"clock.duration": "120 h"},
         S,
-        dict.fromkeys(
-            (f"cell_type.{name}.holds.seed.replication" for name in ("neuron", "first")), "0.2 / h"
-        ),
+        {},
         A,
     ),
     "tissue_repair": (
@@ -53,7 +51,7 @@ CLAIMS: dict[str, tuple[dict[str, Any], Verdict, dict[str, Any], Verdict]] = {
         A,
     ),
     "exosome_vs_cell_therapy": (
-        {},
+        {"dose.cells.therapeutic_half_life": "12 h"},
         S,
         {"dose.cells.therapeutic_half_life": "72 h"},
         A,
@@ -72,16 +70,27 @@ CLAIMS: dict[str, tuple[dict[str, Any], Verdict, dict[str, Any], Verdict]] = {
     "delivery_routes": (
         {"clock.duration": "24 h"},
         S,
-        {"clock.duration": "24 h", "dose.dose.drainage_half_life": "2 h"},
+        {
+            "clock.duration": "24 h",
+            "dose.dose.drainage_half_life": "2 h",
+            "dose.dose.organ_half_life": "24 h",
+        },
         A,
     ),
 }
 
 
-REPLICATES = {"production": 20, "delivery_routes": 5, "waste_removal": 6, "tissue_repair": 6}
+REPLICATES = {
+    "production": 20,
+    "delivery_routes": 5,
+    "waste_removal": 6,
+    "tissue_repair": 6,
+    "exosome_vs_cell_therapy": 12,
+}
 COARSE = {
     "signaling": {"domain.voxel": "20 um"},
     "tissue_repair": {"clock.duration": "48 h", "domain.voxel": "30 um"},
+    "disease_progression": {"domain.voxel": "40 um"},
 }
 
 

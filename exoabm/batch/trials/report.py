@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from html import escape
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import exoabm
@@ -11,14 +12,15 @@ from exoabm.batch.trials import charts
 from exoabm.batch.trials.charts import VERDICT_CLASS, number, plain
 from exoabm.batch.trials.design import set_by_hand
 from exoabm.batch.trials.style import STYLE
-from exoabm.batch.trials.verdict import LEVEL, POWER, Direction, Effect, Scale, Verdict
+from exoabm.batch.trials.verdict import LEVEL, POWER, Direction, Effect, Scale, Verdict, final
 from exoabm.parameters import format_citation
 from exoabm.scenario.loader import quantities
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from exoabm.batch.trials.trial import Comparison, Sweep, Trial
+    from exoabm.batch.trials.trial import Comparison, Point, Sweep, Trial
+    from exoabm.parameters.parameter import Quantity
     from exoabm.scenario.trials import ReadoutTable
 
 SETTING = ("trial", "record", "layout", "domain", "clock")
@@ -43,12 +45,14 @@ def render(trial: Trial) -> str:
     parts = [
         _head(trial),
         _section("Answer", _answer(trial)),
+        _section("What the answer rests on", _rests(trial)),
         _section("Arms", _arms(trial)),
         _section("The claim, criterion by criterion", _criteria(trial)),
         _section("Readouts", _readouts(trial)),
+        _section("What differs between replicates", _between(trial)),
         _section("Assumptions, swept", _sweeps(trial)),
         _section("All arms in all readouts", _secondary(trial)),
-        _section("What it rests on, and the sources", _assumptions(trial)),
+        _section("Assumed values, and the sources", _assumptions(trial)),
         _section("What this does not show", _limits(trial)),
         _section("How it was made", _making(trial)),
     ]
@@ -68,34 +72,22 @@ def _section(title: str, body: str) -> str:
 
 def _head(trial: Trial) -> str:
     info, mark = trial.scenario.scenario.info, VERDICT_CLASS[trial.verdict]
+    own = "" if trial.verdict is trial.base else f"<p>At the scenario's own values: {_tag(trial.base)}</p>"
+    turning = [escape(_name(each)) for each in trial.sweeps if _turns(trial, each)]
+    if turning:
+        own += f"<p>It turns with: {'; '.join(turning)}.</p>"
     return (
         f'<header><p class="over">Virtual trial · not for clinical use</p><h1>{escape(info.title)}</h1>'
         f'<p class="question">{escape(info.question)}</p>'
         f'<div class="verdict {mark}"><span class="sign" aria-hidden="true">{SIGN[trial.verdict]}</span>'
         f"<div><p><strong>{WORDS[trial.verdict]}</strong></p>"
-        f"<p>Claim: {escape(trial.table.claim)}</p></div></div></header>"
+        f"<p>Claim: {escape(trial.table.claim)}</p>{own}</div></div></header>"
     )
 
 
 def _answer(trial: Trial) -> str:
-    lines = [_sentence(trial, comparison) for comparison in trial.comparisons]
-    if trial.verdict is not trial.base:
-        lines.append(f"At the scenario's own values the verdict is <em>{trial.base}</em>.")
-    changed = [flip for each in trial.sweeps for flip in each.flips]
-    decided = [f for f in changed if Verdict.OPEN not in f.verdicts]
-    for each in trial.sweeps:
-        for flip in each.flips:
-            low, high = (plain(v) for v in flip.between)
-            lines.append(
-                f"Between {escape(flip.assumption)} = {low} and {high}{_unit_of(each)} it goes from "
-                f"<em>{flip.verdicts[0]}</em> to <em>{flip.verdicts[1]}</em>."
-            )
-    if trial.sweeps and not changed:
-        named = ", ".join(escape(each.table.title or each.table.name) for each in trial.sweeps)
-        lines.append(f"It stays the same over the whole ranges of {named}.")
-    elif changed and not decided and trial.verdict is not Verdict.DEPENDS:
-        lines.append("There it only becomes inconclusive; nowhere does it turn into its opposite.")
-    return f"<ul class='answer'>{''.join(f'<li>{line}</li>' for line in lines)}</ul>"
+    lines = "".join(f"<li>{_sentence(trial, comparison)}</li>" for comparison in trial.comparisons)
+    return f"<ul class='answer'>{lines}</ul>"
 
 
 def _sentence(trial: Trial, comparison: Comparison) -> str:
@@ -105,7 +97,39 @@ def _sentence(trial: Trial, comparison: Comparison) -> str:
     if effect is None:
         return f"{escape(_title(readout))}, {arms}: {escape(comparison.note)}"
     said = f"{escape(_title(readout))}, {arms}: {_shown(effect, readout.unit)}."
-    return f"{said} Claimed: {_claimed(comparison)}. {_tag(comparison.verdict)}"
+    return f"{said} Claimed: {_claimed(trial, comparison)}. {_tag(comparison.verdict)}"
+
+
+def _name(each: Sweep) -> str:
+    return each.table.title or each.table.name
+
+
+def _turns(trial: Trial, each: Sweep) -> bool:
+    """Whether the verdict depends on this assumption alone."""
+    return final(trial.base, (point.verdict for point in each.points)) is Verdict.DEPENDS
+
+
+def _rests(trial: Trial) -> str:
+    """Each assumption with the verdicts along its range, those that change first."""
+    rows = []
+    for each in sorted(trial.sweeps, key=lambda sweep: not sweep.flips):
+        runs = [(verdict, list(points)) for verdict, points in groupby(each.points, lambda p: p.verdict)]
+        along = "<br>".join(f"{_tag(verdict)} {_stretch(each, points)}" for verdict, points in runs)
+        rows.append((escape(_name(each)), _with_unit(each, each.base.magnitude), along))
+    note = (
+        "<p class='note'>The verdict at each value that was tried. One that only turns inconclusive has lost "
+        "power there (fewer replicates), and has not changed.</p>"
+    )
+    return _table(("assumption", "here", "the claim along its range"), rows) + note if rows else ""
+
+
+def _stretch(each: Sweep, points: Sequence[Point]) -> str:
+    low, high = points[0].value, points[-1].value
+    return _with_unit(each, low) if low == high else f"{plain(low)} to {_with_unit(each, high)}"
+
+
+def _with_unit(each: Sweep, value: float) -> str:
+    return f"{plain(value)}{escape(_unit_of(each))}"
 
 
 def _tag(verdict: Verdict) -> str:
@@ -113,18 +137,39 @@ def _tag(verdict: Verdict) -> str:
 
 
 def _shown(effect: Effect, unit: str) -> str:
-    if effect.scale is Scale.RATIO:
-        return f"ratio {number(effect.estimate)} ({number(effect.low)} to {number(effect.high)})"
-    sign = "+" if effect.estimate > 0 else ""
-    tail = f" {escape(unit)}" if unit else ""
-    return f"{sign}{number(effect.estimate)} ({number(effect.low)} to {number(effect.high)}){tail}"
+    ratio = effect.scale is Scale.RATIO
+    tail = f" {escape(unit)}" if unit and not ratio else ""
+    lead = f"ratio {number(effect.estimate)}" if ratio else f"{_signed(effect.estimate)}"
+    if effect.certain:
+        return f"{lead}{tail}, the same in every replicate"
+    return f"{lead} ({number(effect.low)} to {number(effect.high)}){tail}"
 
 
-def _claimed(comparison: Comparison) -> str:
-    criterion = comparison.criterion
-    by = float(criterion.by)
-    size = f"{plain(100 * by)}\N{NO-BREAK SPACE}%" if criterion.scale == "ratio" else plain(by)
-    return f"{criterion.direction} by more than {size}" if by else str(criterion.direction)
+def _signed(value: float) -> str:
+    return f"+{number(value)}" if value > 0 else number(value)
+
+
+def _size(trial: Trial, comparison: Comparison, margin: float) -> str:
+    """A margin as people say it: a share, or a number of the readout's unit."""
+    if comparison.criterion.scale == "ratio":
+        return f"{plain(100 * margin)}\N{NO-BREAK SPACE}%"
+    unit = _readout(trial, comparison.criterion.readout).unit
+    return f"{plain(margin)} {escape(unit)}" if unit else plain(margin)
+
+
+def _claimed(trial: Trial, comparison: Comparison) -> str:
+    criterion, by = comparison.criterion, float(comparison.criterion.by)
+    return f"{criterion.direction} by more than {_size(trial, comparison, by)}" if by else criterion.direction
+
+
+def _bearing(trial: Trial, comparison: Comparison, effect: Effect) -> str:
+    """For which margins the criterion would hold."""
+    direction = Direction(comparison.criterion.direction)
+    margin = effect.margin(direction)
+    size = _size(trial, comparison, margin)
+    if direction in (Direction.HIGHER, Direction.LOWER):
+        return f"below {size}" if margin > 0 else "none"
+    return f"above {size}" if margin > 0 else "any"
 
 
 def _arms(trial: Trial) -> str:
@@ -144,34 +189,30 @@ def _setting(value: Any) -> str:
 
 def _criteria(trial: Trial) -> str:
     parts = []
-    for scale in Scale:
-        for unit in dict.fromkeys(_readout(trial, c.criterion.readout).unit for c in trial.comparisons):
-            chosen = [
-                c
-                for c in trial.comparisons
-                if c.criterion.scale == scale and _readout(trial, c.criterion.readout).unit == unit
-            ]
-            rows = [
-                (
-                    _title(_readout(trial, c.criterion.readout)),
-                    c.effect,
-                    Direction(c.criterion.direction),
-                    float(c.criterion.by),
-                    c.verdict,
-                )
-                for c in chosen
-            ]
-            if rows:
-                parts.append(f"<figure>{charts.forest(rows, unit)}</figure>")
+    groups: dict[tuple[str, str], list[Comparison]] = {}
+    for c in trial.comparisons:
+        unit = _readout(trial, c.criterion.readout).unit
+        groups.setdefault((c.criterion.scale, unit), []).append(c)
+    for (_, unit), chosen in groups.items():
+        rows = [
+            (
+                _title(_readout(trial, c.criterion.readout)),
+                c.effect,
+                Direction(c.criterion.direction),
+                float(c.criterion.by),
+                c.verdict,
+            )
+            for c in chosen
+        ]
+        parts.append(f"<figure>{charts.forest(rows, unit)}</figure>")
     table = [
         (
             escape(_title(_readout(trial, c.criterion.readout))),
             f"{_arm(trial, c.criterion.arm)} / {_arm(trial, c.criterion.versus)}",
-            _claimed(c),
-            _shown(c.effect, "") if c.effect else "not defined",
-            number(c.effect.detectable(Direction(c.criterion.direction), float(c.criterion.by)))
-            if c.effect
-            else "",
+            _claimed(trial, c),
+            _shown(c.effect, _readout(trial, c.criterion.readout).unit) if c.effect else "not defined",
+            _bearing(trial, c, c.effect) if c.effect else "",
+            _found_with(trial, c, c.effect) if c.effect else "",
             _tag(c.verdict),
         )
         for c in trial.comparisons
@@ -180,11 +221,50 @@ def _criteria(trial: Trial) -> str:
     note = (
         f"<p class='note'>Paired differences of {n} replicates with common random numbers, {LEVEL:.0%} t "
         "intervals. The shaded side is where the whole interval must lie; all criteria must hold. "
-        f"<em>Found with {POWER:.0%}</em>: the true effect that a trial of this size finds with that "
-        "chance.</p>"
+        "<em>Margins</em>: those for which the criterion would hold, so that nobody need trust the one "
+        f"chosen. <em>Found with {POWER:.0%}</em>: the true effect that a trial of this size finds with "
+        "that chance.</p>"
     )
-    head = ("readout", "arms", "claimed", "found", f"found with {POWER:.0%}", "verdict")
+    head = ("readout", "arms", "claimed", "found", "margins", f"found with {POWER:.0%}", "verdict")
     return "".join(parts) + _table(head, table) + note
+
+
+def _found_with(trial: Trial, comparison: Comparison, effect: Effect) -> str:
+    size = effect.detectable(Direction(comparison.criterion.direction), float(comparison.criterion.by))
+    if effect.scale is Scale.RATIO:
+        return f"ratio {number(size)}"
+    return f"{_signed(size)} {escape(_readout(trial, comparison.criterion.readout).unit)}"
+
+
+def _between(trial: Trial) -> str:
+    """What is drawn for each replicate; without it only chance inside a run makes replicates differ."""
+    scenario, known = trial.scenario.scenario, dict(quantities(trial.scenario.scenario))
+    rows = [
+        (escape(each.title or each.name), ", ".join(f"<code>{escape(k)}</code>" for k in each.keys), each.cv)
+        for each in trial.table.between
+    ]
+    for table, told in (
+        ("pharmacokinetics", "clearances, absorption and permeability of the body"),
+        ("manufacturing", "recovery of each step of a batch"),
+    ):
+        if getattr(scenario, table) is not None:
+            key = f"{table}.variability"
+            rows.append((told, f"<code>{key}</code>", known[key]))
+    shown = [
+        (title, keys, f"{plain(100 * cv.magnitude)}\N{NO-BREAK SPACE}%", _because(cv))
+        for title, keys, cv in rows
+    ]
+    if not shown:
+        return "<p>Nothing but chance: release, motion, fates and places of cells.</p>"
+    note = (
+        "<p class='note'>Log-normal around the scenario's values, drawn for each replicate and the same in "
+        "all of its arms, beside the chance of release, motion, fates and places of cells.</p>"
+    )
+    return _table(("what", "keys", "coefficient of variation", "source"), shown) + note
+
+
+def _because(quantity: Quantity) -> str:
+    return escape("; ".join(word for word in (quantity.source, quantity.note) if word))
 
 
 def _readouts(trial: Trial) -> str:
@@ -203,7 +283,7 @@ def _readouts(trial: Trial) -> str:
 def _sweeps(trial: Trial) -> str:
     parts = []
     for each in trial.sweeps:
-        title = escape(each.table.title or each.table.name)
+        title = escape(_name(each))
         keys = ", ".join(f"<code>{escape(k)}</code>" for k in each.table.keys)
         ranges = _range_of(each)
         parts.append(f"<h3>{title}</h3><p class='note'>{keys}{ranges}</p>")
@@ -216,7 +296,7 @@ def _sweeps(trial: Trial) -> str:
                 own,
                 Direction(criterion.direction),
                 float(criterion.by),
-                f"{each.table.title or each.table.name}{_unit_of(each).replace(' ', ', ', 1)}",
+                f"{_name(each)}{_unit_of(each).replace(' ', ', ', 1)}",
                 criterion.scale,
             )
             name = _title(_readout(trial, criterion.readout))
@@ -256,7 +336,7 @@ def _assumptions(trial: Trial) -> str:
     rows, seen = [], set()
     for key, q in quantities(trial.scenario.scenario):
         assumed = "assumed" in q.source or "assumed" in q.parameter.source
-        if not (assumed or key in swept) or key.partition(".")[0] in SETTING:
+        if key not in swept and (not assumed or key.partition(".")[0] in SETTING):
             continue
         unit = "" if q.parameter.unit == "1" else q.parameter.unit
         published = q.parameter.published
