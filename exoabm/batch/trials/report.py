@@ -4,24 +4,39 @@ from __future__ import annotations
 
 from html import escape
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import exoabm
 from exoabm.batch.provenance import sources
 from exoabm.batch.trials import charts
-from exoabm.batch.trials.charts import VERDICT_CLASS, number, plain
+from exoabm.batch.trials.charts import VERDICT_CLASS, plain
 from exoabm.batch.trials.design import set_by_hand
 from exoabm.batch.trials.style import STYLE
-from exoabm.batch.trials.verdict import LEVEL, POWER, Direction, Effect, Scale, Verdict, final
+from exoabm.batch.trials.verdict import LEVEL, POWER, Direction, Verdict, final
+from exoabm.batch.trials.words import (
+    arm_title,
+    assumption,
+    bearing,
+    because,
+    claimed,
+    found_with,
+    range_of,
+    readout_of,
+    setting,
+    shown,
+    spelled,
+    stretch,
+    title_of,
+    unit_of,
+    with_unit,
+)
 from exoabm.parameters import format_citation
 from exoabm.scenario.loader import quantities
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from exoabm.batch.trials.trial import Comparison, Point, Sweep, Trial
-    from exoabm.parameters.parameter import Quantity
-    from exoabm.scenario.trials import ReadoutTable
+    from exoabm.batch.trials.trial import Comparison, Sweep, Trial
 
 SETTING = ("trial", "record", "layout", "domain", "clock")
 """Tables whose numbers set the stage and assume nothing of biology."""
@@ -73,7 +88,7 @@ def _section(title: str, body: str) -> str:
 def _head(trial: Trial) -> str:
     info, mark = trial.scenario.scenario.info, VERDICT_CLASS[trial.verdict]
     own = "" if trial.verdict is trial.base else f"<p>At the scenario's own values: {_tag(trial.base)}</p>"
-    turning = [escape(_name(each)) for each in trial.sweeps if _turns(trial, each)]
+    turning = [escape(assumption(each)) for each in trial.sweeps if _turns(trial, each)]
     if turning:
         own += f"<p>It turns with: {'; '.join(turning)}.</p>"
     return (
@@ -92,16 +107,12 @@ def _answer(trial: Trial) -> str:
 
 def _sentence(trial: Trial, comparison: Comparison) -> str:
     criterion, effect = comparison.criterion, comparison.effect
-    readout = _readout(trial, criterion.readout)
-    arms = f"<b>{_arm(trial, criterion.arm)}</b> beside <b>{_arm(trial, criterion.versus)}</b>"
+    readout = readout_of(trial, criterion.readout)
+    arms = f"<b>{arm_title(trial, criterion.arm)}</b> beside <b>{arm_title(trial, criterion.versus)}</b>"
     if effect is None:
-        return f"{escape(_title(readout))}, {arms}: {escape(comparison.note)}"
-    said = f"{escape(_title(readout))}, {arms}: {_shown(effect, readout.unit)}."
-    return f"{said} Claimed: {_claimed(trial, comparison)}. {_tag(comparison.verdict)}"
-
-
-def _name(each: Sweep) -> str:
-    return each.table.title or each.table.name
+        return f"{escape(title_of(readout))}, {arms}: {escape(comparison.note)}"
+    said = f"{escape(title_of(readout))}, {arms}: {shown(effect, readout.unit)}."
+    return f"{said} Claimed: {claimed(trial, comparison)}. {_tag(comparison.verdict)}"
 
 
 def _turns(trial: Trial, each: Sweep) -> bool:
@@ -114,8 +125,8 @@ def _rests(trial: Trial) -> str:
     rows = []
     for each in sorted(trial.sweeps, key=lambda sweep: not sweep.flips):
         runs = [(verdict, list(points)) for verdict, points in groupby(each.points, lambda p: p.verdict)]
-        along = "<br>".join(f"{_tag(verdict)} {_stretch(each, points)}" for verdict, points in runs)
-        rows.append((escape(_name(each)), _with_unit(each, each.base.magnitude), along))
+        along = "<br>".join(f"{_tag(verdict)} {stretch(each, points)}" for verdict, points in runs)
+        rows.append((escape(assumption(each)), with_unit(each, each.base.magnitude), along))
     note = (
         "<p class='note'>The verdict at each value that was tried. One that only turns inconclusive has lost "
         "power there (fewer replicates), and has not changed.</p>"
@@ -123,80 +134,29 @@ def _rests(trial: Trial) -> str:
     return _table(("assumption", "here", "the claim along its range"), rows) + note if rows else ""
 
 
-def _stretch(each: Sweep, points: Sequence[Point]) -> str:
-    low, high = points[0].value, points[-1].value
-    return _with_unit(each, low) if low == high else f"{plain(low)} to {_with_unit(each, high)}"
-
-
-def _with_unit(each: Sweep, value: float) -> str:
-    return f"{plain(value)}{escape(_unit_of(each))}"
-
-
 def _tag(verdict: Verdict) -> str:
     return f"<span class='tag {VERDICT_CLASS[verdict]}'>{verdict}</span>"
-
-
-def _shown(effect: Effect, unit: str) -> str:
-    ratio = effect.scale is Scale.RATIO
-    tail = f" {escape(unit)}" if unit and not ratio else ""
-    lead = f"ratio {number(effect.estimate)}" if ratio else f"{_signed(effect.estimate)}"
-    if effect.certain:
-        return f"{lead}{tail}, the same in every replicate"
-    return f"{lead} ({number(effect.low)} to {number(effect.high)}){tail}"
-
-
-def _signed(value: float) -> str:
-    return f"+{number(value)}" if value > 0 else number(value)
-
-
-def _size(trial: Trial, comparison: Comparison, margin: float) -> str:
-    """A margin as people say it: a share, or a number of the readout's unit."""
-    if comparison.criterion.scale == "ratio":
-        return f"{plain(100 * margin)}\N{NO-BREAK SPACE}%"
-    unit = _readout(trial, comparison.criterion.readout).unit
-    return f"{plain(margin)} {escape(unit)}" if unit else plain(margin)
-
-
-def _claimed(trial: Trial, comparison: Comparison) -> str:
-    criterion, by = comparison.criterion, float(comparison.criterion.by)
-    return f"{criterion.direction} by more than {_size(trial, comparison, by)}" if by else criterion.direction
-
-
-def _bearing(trial: Trial, comparison: Comparison, effect: Effect) -> str:
-    """For which margins the criterion would hold."""
-    direction = Direction(comparison.criterion.direction)
-    margin = effect.margin(direction)
-    size = _size(trial, comparison, margin)
-    if direction in (Direction.HIGHER, Direction.LOWER):
-        return f"below {size}" if margin > 0 else "none"
-    return f"above {size}" if margin > 0 else "any"
 
 
 def _arms(trial: Trial) -> str:
     rows = []
     for arm in trial.scenario.scenario.arm:
-        changes = "<br>".join(f"<code>{escape(k)} = {escape(_setting(v))}</code>" for k, v in arm.set.items())
-        title = escape(arm.title or arm.name)
-        rows.append((f"<b>{title}</b>", escape(arm.note), changes or "the scenario as it is"))
-    return _table(("arm", "what it is", "what differs"), rows)
-
-
-def _setting(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return plain(float(value)) if isinstance(value, int | float) else str(value)
+        changes = "<br>".join(f"<code>{escape(k)} = {escape(setting(v))}</code>" for k, v in arm.set.items())
+        told = f"<b>{escape(arm.title or arm.name)}</b><br>{escape(arm.note)}"
+        rows.append((told, changes or "the scenario as it is"))
+    return _table(("arm", "what differs"), rows)
 
 
 def _criteria(trial: Trial) -> str:
     parts = []
     groups: dict[tuple[str, str], list[Comparison]] = {}
     for c in trial.comparisons:
-        unit = _readout(trial, c.criterion.readout).unit
+        unit = readout_of(trial, c.criterion.readout).unit
         groups.setdefault((c.criterion.scale, unit), []).append(c)
     for (_, unit), chosen in groups.items():
         rows = [
             (
-                _title(_readout(trial, c.criterion.readout)),
+                title_of(readout_of(trial, c.criterion.readout)),
                 c.effect,
                 Direction(c.criterion.direction),
                 float(c.criterion.by),
@@ -207,12 +167,12 @@ def _criteria(trial: Trial) -> str:
         parts.append(f"<figure>{charts.forest(rows, unit)}</figure>")
     table = [
         (
-            escape(_title(_readout(trial, c.criterion.readout))),
-            f"{_arm(trial, c.criterion.arm)} / {_arm(trial, c.criterion.versus)}",
-            _claimed(trial, c),
-            _shown(c.effect, _readout(trial, c.criterion.readout).unit) if c.effect else "not defined",
-            _bearing(trial, c, c.effect) if c.effect else "",
-            _found_with(trial, c, c.effect) if c.effect else "",
+            escape(title_of(readout_of(trial, c.criterion.readout))),
+            f"{arm_title(trial, c.criterion.arm)} / {arm_title(trial, c.criterion.versus)}",
+            claimed(trial, c),
+            shown(c.effect, readout_of(trial, c.criterion.readout).unit) if c.effect else "not defined",
+            bearing(trial, c, c.effect) if c.effect else "",
+            found_with(trial, c, c.effect) if c.effect else "",
             _tag(c.verdict),
         )
         for c in trial.comparisons
@@ -229,13 +189,6 @@ def _criteria(trial: Trial) -> str:
     return "".join(parts) + _table(head, table) + note
 
 
-def _found_with(trial: Trial, comparison: Comparison, effect: Effect) -> str:
-    size = effect.detectable(Direction(comparison.criterion.direction), float(comparison.criterion.by))
-    if effect.scale is Scale.RATIO:
-        return f"ratio {number(size)}"
-    return f"{_signed(size)} {escape(_readout(trial, comparison.criterion.readout).unit)}"
-
-
 def _between(trial: Trial) -> str:
     """What is drawn for each replicate; without it only chance inside a run makes replicates differ."""
     scenario, known = trial.scenario.scenario, dict(quantities(trial.scenario.scenario))
@@ -250,21 +203,17 @@ def _between(trial: Trial) -> str:
         if getattr(scenario, table) is not None:
             key = f"{table}.variability"
             rows.append((told, f"<code>{key}</code>", known[key]))
-    shown = [
-        (title, keys, f"{plain(100 * cv.magnitude)}\N{NO-BREAK SPACE}%", _because(cv))
+    drawn = [
+        (title, keys, f"{plain(100 * cv.magnitude)}\N{NO-BREAK SPACE}%", because(cv))
         for title, keys, cv in rows
     ]
-    if not shown:
+    if not drawn:
         return "<p>Nothing but chance: release, motion, fates and places of cells.</p>"
     note = (
         "<p class='note'>Log-normal around the scenario's values, drawn for each replicate and the same in "
         "all of its arms, beside the chance of release, motion, fates and places of cells.</p>"
     )
-    return _table(("what", "keys", "coefficient of variation", "source"), shown) + note
-
-
-def _because(quantity: Quantity) -> str:
-    return escape("; ".join(word for word in (quantity.source, quantity.note) if word))
+    return _table(("what", "keys", "coefficient of variation", "source"), drawn) + note
 
 
 def _readouts(trial: Trial) -> str:
@@ -273,7 +222,7 @@ def _readouts(trial: Trial) -> str:
     for readout in trial.table.readout:
         arms = {name: each[readout.name] for name, each in trial.values.items()}
         parts.append(
-            f"<figure><figcaption>{escape(_title(readout))}</figcaption>"
+            f"<figure><figcaption>{escape(title_of(readout))}</figcaption>"
             f"{charts.strips(arms, titles, readout.unit)}</figure>"
         )
     note = "A dot is a replicate, a thin line joins the same replicate in all arms, a bar is a mean."
@@ -283,9 +232,9 @@ def _readouts(trial: Trial) -> str:
 def _sweeps(trial: Trial) -> str:
     parts = []
     for each in trial.sweeps:
-        title = escape(_name(each))
+        title = escape(assumption(each))
         keys = ", ".join(f"<code>{escape(k)}</code>" for k in each.table.keys)
-        ranges = _range_of(each)
+        ranges = range_of(each)
         parts.append(f"<h3>{title}</h3><p class='note'>{keys}{ranges}</p>")
         for i, comparison in enumerate(trial.comparisons):
             criterion = comparison.criterion
@@ -296,13 +245,13 @@ def _sweeps(trial: Trial) -> str:
                 own,
                 Direction(criterion.direction),
                 float(criterion.by),
-                f"{_name(each)}{_unit_of(each).replace(' ', ', ', 1)}",
+                f"{assumption(each)}{unit_of(each).replace(' ', ', ', 1)}",
                 criterion.scale,
             )
-            name = _title(_readout(trial, criterion.readout))
+            name = title_of(readout_of(trial, criterion.readout))
             parts.append(
-                f"<figure><figcaption>{escape(name)}: {_arm(trial, criterion.arm)} beside "
-                f"{_arm(trial, criterion.versus)}</figcaption>{picture}</figure>"
+                f"<figure><figcaption>{escape(name)}: {arm_title(trial, criterion.arm)} beside "
+                f"{arm_title(trial, criterion.versus)}</figcaption>{picture}</figure>"
             )
     if parts:
         parts.append(
@@ -316,16 +265,16 @@ def _secondary(trial: Trial) -> str:
     first = next(iter(trial.values))
     rows = [
         (
-            escape(_title(_readout(trial, row.readout))),
-            _arm(trial, row.arm),
-            _shown(row.effect, _readout(trial, row.readout).unit),
+            escape(title_of(readout_of(trial, row.readout))),
+            arm_title(trial, row.arm),
+            shown(row.effect, readout_of(trial, row.readout).unit),
             "< 0.001" if row.adjusted_p < 1e-3 else f"{row.adjusted_p:.3f}",
         )
         for row in trial.secondary
     ]
     note = (
-        f"<p class='note'>Each arm beside <b>{_arm(trial, first)}</b>. p-values and intervals are corrected "
-        f"for all comparisons of this table (Holm; {len(rows)} here).</p>"
+        f"<p class='note'>Each arm beside <b>{arm_title(trial, first)}</b>. p-values and intervals are "
+        f"corrected for all comparisons of this table (Holm; {len(rows)} here).</p>"
     )
     table = _table(("readout", "arm", "difference", "p, corrected"), rows)
     return f"<details><summary>{len(rows)} comparisons</summary>{table}</details>{note}"
@@ -338,7 +287,7 @@ def _assumptions(trial: Trial) -> str:
         assumed = "assumed" in q.source or "assumed" in q.parameter.source
         if key not in swept and (not assumed or key.partition(".")[0] in SETTING):
             continue
-        unit = "" if q.parameter.unit == "1" else q.parameter.unit
+        unit = spelled(q.parameter.unit)
         published = q.parameter.published
         told = (q.parameter.symbol, q.magnitude, q.source)
         if key not in swept and told in seen:
@@ -381,28 +330,3 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     top = "".join(f"<th scope='col'>{escape(cell)}</th>" for cell in head)
     body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
     return f"<div class='scroll'><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>"
-
-
-def _readout(trial: Trial, name: str) -> ReadoutTable:
-    return next(readout for readout in trial.table.readout if readout.name == name)
-
-
-def _title(readout: ReadoutTable) -> str:
-    return readout.title or readout.name
-
-
-def _arm(trial: Trial, name: str) -> str:
-    return escape(next(arm.title or arm.name for arm in trial.scenario.scenario.arm if arm.name == name))
-
-
-def _unit_of(each: Sweep) -> str:
-    unit = each.base.parameter.unit
-    return "" if unit == "1" else f" {unit}"
-
-
-def _range_of(each: Sweep) -> str:
-    if each.base.parameter.published is None:
-        return "; no published range, the values are stated by the scenario"
-    low, high = each.base.parameter.published
-    kind = "plausible" if each.base.parameter.how == "assumed" else "published"
-    return f"; {kind} range {plain(low)} to {plain(high)}{_unit_of(each)}"
