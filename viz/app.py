@@ -43,13 +43,13 @@ STYLE = Path(__file__).parent / "style.css"
 FIRST = "signaling"
 TABS = {
     "try": "Try it",
-    "talk": "Who talks to whom",
+    "talk": "Who talks| to whom",
     "compare": "Compare",
     "read": "Read",
     "lessons": "Lessons",
     "take": "Take away",
 }
-"""What the right side can show, by a short name."""
+"""What the right side can show, by a short name; what stands behind the bar goes where it is narrow."""
 SCENARIO = "EXOABM_SCENARIO"
 """Environment variable by which the command line names the scenario that the page opens with."""
 
@@ -247,7 +247,10 @@ def _Bench(
 
     def step() -> None:
         past.set(-1)
-        session.step()
+        if session.compiled:
+            session.step()
+        else:  # in the background, where it can say so
+            session.play(until=session.model.state.time + float(session.model.scenario.clock.step))
 
     def scrub(index: int) -> None:
         session.pause()
@@ -294,7 +297,7 @@ def _Bench(
                 dirty=bool(wanted),
                 time_h=time_h,
                 end_h=session.end / 3600,
-                left=spoken(session.left) if session.left >= WORTH_A_PROBE else "",
+                left=_left(session) if not wanted else "",
                 speed=session.speed,
                 speeds=list(SPEEDS),
                 times=[round(moment(f).time / 3600, 4) for f in list(session.film.frames)],
@@ -318,7 +321,8 @@ def _Bench(
             if tale:
                 Cell(tale, lambda: selected.set(-1))
             _Tabs(tab.value, open_tab)
-            with html("div", "exo-panel", attributes={"role": "tabpanel", "aria-label": TABS[tab.value]}):
+            named = {"role": "tabpanel", "aria-label": TABS[tab.value].replace("|", "")}
+            with html("div", "exo-panel", attributes=named):
                 if tab.value == "try":
                     Question(begun)
                     Controls(all_knobs, begun.controls, pending)
@@ -334,13 +338,18 @@ def _Bench(
                     Bring(begin)
 
 
+def _left(session: Session) -> str:
+    """How long it takes to the end, where that is long."""
+    return spoken(session.left) if session.left >= WORTH_A_PROBE and not session.error else ""
+
+
 @solara.component
 def _Tabs(value: str, on_value: Callable[[str], Any]) -> None:
-    with html("div", "exo-tabs", attributes={"role": "tablist", "aria-label": "What to do"}):
-        for name, words in TABS.items():
-            chosen = name == value
-            attributes = {"role": "tab", "aria-selected": str(chosen).lower()}
-            Press(words, lambda name=name: on_value(name), "exo-tab", attributes)
+    with html("div", "exo-tabs exo-views", attributes={"role": "tablist", "aria-label": "What to do"}):
+        for name, label in TABS.items():
+            words, _, more = label.partition("|")
+            attributes = {"role": "tab", "aria-selected": str(name == value).lower()}
+            Press(words, lambda name=name: on_value(name), "exo-tab", attributes, more)
 
 
 @solara.component

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import solara
 
-from exoabm.observe.palette import Role, rgb, to_hex
+from exoabm.observe.palette import FIELD, PLACES, Role, rgb, to_hex
 from exoabm.viz.frames import FULL
 from exoabm.viz.widgets import CanvasWidget
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from exoabm.domain import Domain
+    from exoabm.observe.looks import Looks
     from exoabm.state import State
-    from exoabm.viz.looks import Looks
     from exoabm.viz.session import Session
 
 _SHAPES = {Role.SENDS: "triangle", Role.TAKES_UP: "circle", Role.BOTH: "square", Role.NEITHER: "diamond"}
@@ -30,6 +30,8 @@ def world_of(state: State, looks: Looks) -> dict[str, Any]:
     return {
         "extent": [float(length) for length in state.domain.extent[:2]],
         "full": f"{FULL:g}",
+        "ramp": list(FIELD),
+        "accent": PLACES["delivered"][1],
         "walls": walls(state.domain),
         "types": [
             {

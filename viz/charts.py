@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from exoabm.model import ExosomeModel
+    from exoabm.observe.looks import Looks
     from exoabm.scenario.schema import Scenario
     from exoabm.state import State
-    from exoabm.viz.looks import Looks
 
 _BY_TYPE = (
     ("responding", "Cells that respond", "cells", "responding_cells"),
@@ -34,7 +34,10 @@ _ORGANS = {
     "lost": MUTED,
 }
 """Where a dose is shown to be, with colors."""
-_PLACES = {p: PLACES[p][1] for p in ("free", "bound", "internalized", "lysosomal", "delivered", "cleared")}
+_PLACES = {p: PLACES[p][1] for p in ("internalized", "lysosomal", "delivered")} | {
+    p: to_hex(0.75 * rgb(PLACES[p][1])) for p in ("free", "bound", "cleared")
+}
+"""The colors of the ledger's places, those made for areas darker, so that a line of them can be seen."""
 _DASHES = ("", "7 4", "2 3")
 """Of the first, the second and further kinds of particles."""
 MOST_POINTS = 240
@@ -63,8 +66,8 @@ def charts(model: ExosomeModel, looks: Looks) -> dict[str, Chart]:
     state, what = model.state, together(model.scenario)
     kinds = taking_part(model.scenario)
     moved, places = [], []
-    for kind, dash in zip(kinds, cycle(_DASHES), strict=False):
-        of = f" {kind}" if len(kinds) > 1 else ""
+    for (kind, name), dash in zip(kinds.items(), cycle(_DASHES), strict=False):
+        of = f" {name}" if len(kinds) > 1 else ""
         came = "released" if any(t.donates for t in state.types) else "arrived"
         moved += [
             Line(f"{came}{of}", f"{kind}_emitted_EV", MUTED, dash),
@@ -105,7 +108,7 @@ def curves(model: ExosomeModel, chart: Chart) -> list[dict[str, Any]]:
     rows = [*rows[:: max(1, len(rows) // MOST_POINTS)], rows[-1]]
     return [
         {
-            "name": name,
+            "name": name.replace("_", " "),
             "color": color,
             "dash": dash,
             "bright": to_hex(rgb(color) + 0.4 * (1 - rgb(color))),

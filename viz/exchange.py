@@ -21,10 +21,10 @@ from exoabm.domain import Face
 from exoabm.errors import InputError
 from exoabm.observe import palette
 from exoabm.observe.communication import EDGE_COLUMNS, edge_table
+from exoabm.observe.looks import Looks
 from exoabm.scenario.living import may_donate
 from exoabm.scenario.loader import MAX_BYTES, parse
 from exoabm.state import RESERVOIR
-from exoabm.viz.looks import Looks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,8 +14,8 @@ from exoabm.viz.frames import HEADER, moment
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from exoabm.observe.looks import Looks
     from exoabm.state import State
-    from exoabm.viz.looks import Looks
 
 FRAMES = 90
 """Of a film."""

@@ -34,7 +34,10 @@ def Press(
     on_click: Callable[[], Any],
     class_: str = "exo-plain",
     attributes: dict[str, Any] | None = None,
+    more: str = "",
 ) -> None:
-    """A button; ``attributes`` may say more of it, such as ``aria-pressed``."""
-    button = html("button", class_, text=words, attributes={"type": "button", **(attributes or {})})
+    """A button; ``attributes`` such as ``aria-pressed``; where it is narrow, the words ``more`` go."""
+    rest = [html("span", "exo-rest", text=more)] if more else []
+    said = {"type": "button", **(attributes or {})}
+    button = html("button", class_, text=words, children=rest, attributes=said)
     v.use_event(button, "click", lambda *_: on_click())

@@ -12,6 +12,7 @@ from exoabm.errors import InputError
 from exoabm.parameters import Quantity, format_citation
 from exoabm.scenario.loader import entries
 from exoabm.scenario.schema import CellTypeTable, Transport, VesicleTable
+from exoabm.viz.svg import power
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -205,16 +206,27 @@ def _span(value: Quantity) -> tuple[float, float]:
 def _about(key: str, value: Quantity) -> Iterator[tuple[str, str]]:
     parameter = value.parameter
     yield parameter.symbol, parameter.meaning
-    yield "allowed", parameter.limits
+    yield "allowed", span(parameter.allowed, parameter.unit)
     if parameter.published is not None:
-        unit = "" if parameter.unit == "1" else f" {parameter.unit}"
-        low, high = parameter.published
-        yield ("plausible" if parameter.how == "assumed" else "published"), f"{low:g} to {high:g}{unit}"
+        yield (
+            "plausible" if parameter.how == "assumed" else "published",
+            span(parameter.published, parameter.unit),
+        )
     named = [s.strip() for s in (value.source or ", ".join(parameter.source)).split(",")]
     yield "source", "; ".join(s if s == "assumed" else _cited(s) for s in named)
     if value.note or parameter.note:
         yield "note", value.note or parameter.note
     yield "key", key
+
+
+def span(ends: tuple[float, float], unit: str) -> str:
+    """A range with its unit, in words: ``0 to 10⁶ µm³/s``."""
+    low, high = (power(round(math.log10(e))) if _large_power(e) else f"{e:g}" for e in ends)
+    return f"{low} to {high.replace('inf', '∞')} {_UNITS.get(unit, unit)}".strip()
+
+
+def _large_power(value: float) -> bool:
+    return 1e4 < value < math.inf and math.isclose(math.log10(value), round(math.log10(value)), abs_tol=1e-9)
 
 
 def _cited(key: str) -> str:

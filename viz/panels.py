@@ -187,14 +187,19 @@ def heatmap(exchange: Exchange, count: str, look: Look = PAGE) -> str:
 
 
 def heatmap_words(exchange: Exchange, count: str) -> str:
+    """How to read the table, and its strongest pair."""
+    return f"Rows send, columns receive. {chord_words(exchange, count)}"
+
+
+def chord_words(exchange: Exchange, count: str) -> str:
     """The strongest pair of types, in a sentence."""
     senders, receivers, values = exchange.matrix(count)
     if not values.size or not values.any():
-        return "Rows send, columns receive. Nothing has been received yet."
+        return "Nothing has been received yet."
     i, j = np.unravel_index(int(np.argmax(values)), values.shape)
     share = float(values[i, j] / values.sum())
     return (
-        f"Rows send, columns receive. Most goes from {named(senders)[i]} to {named(receivers)[j]}: "
+        f"Most goes from {named(senders)[i]} to {named(receivers)[j]}: "
         f"{number(float(values[i, j]))} {WORDS[count]}, {100 * share:.0f} % of all."
     )
 
@@ -274,7 +279,7 @@ def chord(exchange: Exchange, count: str, look: Look = PAGE) -> str:
         offset = {"start": 10.0, "end": -10.0, "middle": 0.0}[side]
         lift = 4.0 if side != "middle" else (18.0 if math.sin(angle) > 0 else -10.0)
         parts.append(label(x + offset, y + lift, _short(named([names[i]])[0], 16), look, text_anchor=side))
-    return drawing(WIDTH, height, parts, title=title, words=heatmap_words(exchange, count), look=look)
+    return drawing(WIDTH, height, parts, title=title, words=chord_words(exchange, count), look=look)
 
 
 def strength(exchange: Exchange, count: str, look: Look = PAGE) -> str:
@@ -361,7 +366,7 @@ def strength_numbers(exchange: Exchange, count: str) -> list[dict[str, Any]]:
 PANELS = (
     Panel("network", "Network", network, network_numbers, network_words),
     Panel("types", "Types", heatmap, type_numbers, heatmap_words),
-    Panel("chord", "Chord", chord, type_numbers, heatmap_words),
+    Panel("chord", "Chord", chord, type_numbers, chord_words),
     Panel("distance", "Distance", strength, strength_numbers, strength_words),
 )
 

@@ -39,8 +39,12 @@ def together(scenario: Scenario) -> str:
     return names[0] if len(names) == 1 else "particles"
 
 
-def taking_part(scenario: Scenario) -> list[str]:
-    """Names of the kinds that can be there: all vesicles, and what a dose or a cell brings beside them."""
+def taking_part(scenario: Scenario) -> dict[str, str]:
+    """Names of the kinds that can be there: vesicles, and what a dose or a cell brings beside them."""
     brought = {name for dose in scenario.dose if dose.given for name in (dose.vesicle, dose.molecule)}
     brought |= {cell.releases for cell in scenario.cell_type}
-    return [table.name for table in scenario.vesicle if table.comparator is None or table.name in brought]
+    return {
+        table.name: table.name if table.comparator is None else _WORDS[table.comparator][0]
+        for table in scenario.vesicle
+        if table.comparator is None or table.name in brought
+    }

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 from exoabm.errors import ExoError, ResourceError
 from exoabm.model import ROUNDING, ExosomeModel
 from exoabm.observe import checkpoint
+from exoabm.observe.looks import Looks
 from exoabm.scenario.builder import blueprint
 from exoabm.scenario.estimate import refuse_large_grid
 from exoabm.viz.frames import Film, Scale, draw
 from exoabm.viz.limits import LIMITS, Limits
-from exoabm.viz.looks import Looks
 from exoabm.viz.rehearsal import rehearse
 
 if TYPE_CHECKING:
@@ -70,8 +70,8 @@ class Session:
     frame : bytes
         The last frame drawn.
     playing, finished : bool
-    preparing : bool
-        Whether it plays, but waits for the first step of its kind to be compiled.
+    compiled, preparing : bool
+        Whether the first step of its kind was compiled; whether it plays, but waits for that.
     error : str
         Why the run stopped; the model then stays at its last good state.
     speed : float
@@ -118,9 +118,14 @@ class Session:
         return self._worker is not None and self._worker.is_alive() and not self._stop.is_set()
 
     @property
+    def compiled(self) -> bool:
+        """Whether a step takes no longer than it must."""
+        return self._rehearsed.is_set()
+
+    @property
     def preparing(self) -> bool:
         """Whether it plays, but waits for the first step of its kind to be compiled."""
-        return self.playing and not self._rehearsed.is_set()
+        return self.playing and not self.compiled
 
     @property
     def end(self) -> float:
@@ -166,11 +171,9 @@ class Session:
         self._ack.set()
 
     def step(self) -> None:
-        """Pause, and advance by one step; in the background, where that must be compiled first."""
+        """Pause, and advance by one step."""
         self.pause()
-        if not self._rehearsed.is_set():
-            self.play(until=self.model.state.time + float(self.model.scenario.clock.step))
-        elif not self.finished and not self.error:
+        if not self.finished and not self.error:
             self._keep()
             try:
                 self._advance()

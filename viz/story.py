@@ -47,9 +47,11 @@ def _whereabouts(state: State, sort: Sort) -> str:
     takers = np.flatnonzero(state.of_type("uptake_rate")[:, kinds].max(axis=1) > 0)
     counted = "" if state.vesicles is not None else " are expected to"
     emitted, free = (float(a[kinds].sum()) for a in (state.ledger.emitted, state.ledger["free"]))
+    there = f"{many(emitted)} {sort.name} {_came(state, kinds)}, {many(free)}{counted} drift in the medium"
+    if not len(takers):
+        return f"{there}; no cell here takes them up"
     return (
-        f"{many(emitted)} {sort.name} {_came(state, kinds)}, {many(free)}{counted} drift in the medium; "
-        f"{many(float(taken.sum()))} were taken up, by {int((taken[takers] >= 1).sum()):,} of "
+        f"{there}; {many(float(taken.sum()))} were taken up, by {int((taken[takers] >= 1).sum()):,} of "
         f"{len(takers):,} cells that can; {many(float(told.sum()))} {sort.heard}"
     )
 

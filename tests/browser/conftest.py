@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from exoabm.scenario.loader import shipped
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
@@ -117,6 +119,18 @@ def server(start: Callable[..., Server]) -> Server:
 
 
 @pytest.fixture(scope="session")
+def small(start: Callable[..., Server], tmp_path_factory: pytest.TempPathFactory) -> Server:
+    """A page with one seat, of a scenario of one's own, with a wall along its lower side."""
+    path = tmp_path_factory.mktemp("own") / "walled.toml"
+    wall = (
+        'thickness = "10 um"\n[[domain.zone]]\nname = "wall"\nobstacle = true\n'
+        'low = ["0 um", "0 um"]\nhigh = ["1100 um", "20 um"]'
+    )
+    path.write_text(shipped()["signaling"].read_text().replace('thickness = "10 um"', wall))
+    return start(str(path), "--seats", "1")
+
+
+@pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
     """Chromium without a network."""
     api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
@@ -187,24 +201,37 @@ class Reader:
         return int(found[0]), float(found[1]), float(found[2])
 
 
+@pytest.fixture(scope="session")
+def window(browser: Any) -> Iterator[Any]:
+    """A browser window that readers share, so that what all pages load is loaded and compiled once."""
+    context = browser.new_context()
+    context.set_default_timeout(PATIENT)
+    yield context
+    context.close()
+
+
 @pytest.fixture
-def reader(browser: Any, server: Server) -> Iterator[Callable[..., Reader]]:
-    """A function that seats a new reader at the page; afterwards their browser must have had no errors."""
+def reader(browser: Any, window: Any, server: Server) -> Iterator[Callable[..., Reader]]:
+    """A function that seats a new reader at the page; afterwards their browser must have had no errors.
+
+    Readers share a window, but for those with options such as ``color_scheme``, who get one of their own.
+    """
     seated: list[tuple[Any, Reader]] = []
+    local = re.compile(r"^(https?|wss?)://127\.0\.0\.1[:/]|^(data|blob):")
 
     def seat(at: Server = server, *, width: int = 1280, height: int = 900, **options: Any) -> Reader:
-        context = browser.new_context(viewport={"width": width, "height": height}, **options)
+        context = browser.new_context(**options) if options else window
         context.set_default_timeout(PATIENT)
         someone = Reader(context.new_page(), at)
-        local = re.compile(r"^(https?|wss?)://127\.0\.0\.1[:/]|^(data|blob):")
+        someone.page.set_viewport_size({"width": width, "height": height})
         someone.page.on("request", lambda r: local.match(r.url) or someone.outside.append(r.url))
         someone.page.on("pageerror", lambda e: someone.errors.append(str(e)))
         someone.page.on("console", lambda m: m.type == "error" and someone.errors.append(m.text))
-        seated.append((context, someone))
+        seated.append((context if options else someone.page, someone))
         return someone
 
     yield seat
-    for context, someone in seated:
-        context.close()
+    for owned, someone in seated:
+        owned.close()
         assert someone.errors == []
         assert someone.outside == []

@@ -47,7 +47,7 @@ def shake_hands(server: Server, **headers: str) -> int:
 
 
 def test_two_readers_are_apart(reader: Callable[..., Reader]) -> None:
-    one, other = reader().open(), reader().open()
+    one, other = reader(locale="en").open(), reader(locale="de").open()
     one.go(frames=10)
     assert one.clock > 0
     assert other.clock == 0.0
@@ -108,10 +108,7 @@ def test_the_browser_is_told_to_load_nothing_from_elsewhere(reader: Callable[...
     someone.errors.clear()
 
 
-def test_when_all_seats_are_taken_a_page_says_so(
-    start: Callable[..., Server], reader: Callable[..., Reader]
-) -> None:
-    small = start("signaling", "--seats", "1")
+def test_when_all_seats_are_taken_a_page_says_so(small: Server, reader: Callable[..., Reader]) -> None:
     one = reader(small).open()
     late = reader(small)
     late.page.goto(small.address)
@@ -128,20 +125,19 @@ def test_when_all_seats_are_taken_a_page_says_so(
 
 @pytest.mark.slow
 def test_thirty_readers_come_and_go(
-    start: Callable[..., Server], reader: Callable[..., Reader], record_property: Any
+    server: Server, reader: Callable[..., Reader], record_property: Any
 ) -> None:
-    own = start()
-    process = psutil.Process(own.process.pid)
+    process = psutil.Process(server.process.pid)
 
     def visit() -> None:
-        someone = reader(own).open()
+        someone = reader(width=420, height=420).open()
         someone.go(frames=3)
         someone.page.close(run_before_unload=False)
 
     def settled() -> dict[str, Any]:
         """Once no reader is left, what the process holds."""
         end = time.monotonic() + 60
-        while json.loads(own.get("resourcez")[1])["kernels"]["total"]:
+        while json.loads(server.get("resourcez")[1])["kernels"]["total"]:
             assert time.monotonic() < end, "a kernel stayed"
             time.sleep(0.1)
         time.sleep(1.0)

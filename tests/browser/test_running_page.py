@@ -16,7 +16,6 @@ from exoabm.viz.story import seen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from tests.browser.conftest import Reader, Server
 
@@ -284,6 +283,20 @@ def test_nothing_is_wider_than_the_screen_and_nothing_jumps(
     assert page.evaluate(wide)
 
 
+def test_tabs_stay_in_one_row_at_every_width(reader: Callable[..., Reader]) -> None:
+    page = reader().open().page
+    fits = """() => {
+      const row = document.querySelector('.exo-views');
+      const tabs = [...row.children].map(e => e.getBoundingClientRect());
+      const inside = tabs.at(-1).right <= row.getBoundingClientRect().right + 0.5;
+      const whole = document.documentElement.scrollWidth <= window.innerWidth;
+      return new Set(tabs.map(t => t.top)).size === 1 && inside && whole; }"""
+    for width in (390, 480, 700, 981, 1100, 1280, 1440, 1920):
+        page.set_viewport_size({"width": width, "height": 844})
+        page.wait_for_timeout(60)
+        assert page.evaluate(fits), width
+
+
 def test_an_error_is_a_card_and_the_last_good_state_stays(reader: Callable[..., Reader]) -> None:
     someone = reader().open(
         "?scenario=signaling&clock.step=60&layout.group.donor.count=28&cell_type.donor.release_rate=30000"
@@ -300,19 +313,8 @@ def test_an_error_is_a_card_and_the_last_good_state_stays(reader: Callable[..., 
     page.wait_for_function("+document.querySelector('.exo-clock b').textContent > 0")
 
 
-def test_obstacles_are_drawn(
-    start: Callable[..., Server], reader: Callable[..., Reader], tmp_path: Path
-) -> None:
-    path = tmp_path / "walled.toml"
-    text = shipped()["signaling"].read_text()
-    path.write_text(
-        text.replace(
-            'thickness = "10 um"',
-            'thickness = "10 um"\n[[domain.zone]]\nname = "wall"\nobstacle = true\n'
-            'low = ["0 um", "0 um"]\nhigh = ["1100 um", "20 um"]',
-        )
-    )
-    someone = reader(start(str(path))).open()
+def test_obstacles_are_drawn(small: Server, reader: Callable[..., Reader]) -> None:
+    someone = reader(small).open()
     assert someone.page.locator(".exo-legend:has-text('obstacle')").count() == 1
     look = """() => { const c = document.querySelector('.exo-canvas'), g = c.getContext('2d');
       return [...g.getImageData(c.width / 2, c.height - 3, 1, 1).data] }"""

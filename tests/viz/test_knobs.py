@@ -8,7 +8,7 @@ import pytest
 
 from exoabm.errors import InputError
 from exoabm.scenario.loader import load, shipped
-from exoabm.viz.knobs import SHARES, Knob, changed, knobs
+from exoabm.viz.knobs import SHARES, Knob, changed, knobs, span
 from exoabm.viz.openings import OPENINGS, first_setup, opening
 from exoabm.viz.setup import Setup
 
@@ -37,7 +37,7 @@ def test_numbers_are_declared_parameters_with_unit_range_and_source(scenario: st
         words = dict(knob.about)
         if knob.kind == "number":
             assert knob.parameter is not None
-            assert words["allowed"] == knob.parameter.limits
+            assert words["allowed"] == span(knob.parameter.allowed, knob.parameter.unit)
             assert words["source"]
             assert words[knob.parameter.symbol] == knob.parameter.meaning
             assert knob.parameter.allowed[0] <= knob.low < knob.high <= knob.parameter.allowed[1]
@@ -121,3 +121,9 @@ def test_a_setup_says_the_command_that_runs_the_same() -> None:
         "exoabm run signaling --seed 4 --set clock.step='10' --set transport.engine='vesicles'"
     )
     assert float(setup.load().scenario.clock.step) == 10.0
+
+
+def test_ranges_are_written_for_people() -> None:
+    assert span((0.0, 1e6), "um^3/s") == "0 to 10⁶ µm³/s"
+    assert span((0.001, 0.33), "1") == "0.001 to 0.33"
+    assert span((0.0, math.inf), "1/h") == "0 to ∞ per h"

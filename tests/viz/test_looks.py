@@ -2,40 +2,60 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from exoabm import ExosomeModel
 from exoabm.batch.run import run_to_folder
+from exoabm.observe.looks import Looks
+from exoabm.observe.preview.scene import Scene
 from exoabm.scenario.loader import load
 from exoabm.viz.canvas import world_of
+from exoabm.viz.charts import charts
 from exoabm.viz.exchange import Exchange
 from exoabm.viz.gif import gif
-from exoabm.viz.looks import Looks
 from exoabm.viz.openings import first_setup
 from exoabm.viz.session import Session
-from exoabm.viz.story import charts
 from exoabm.viz.twins import Twins
 
 
 @pytest.fixture
 def session() -> Session:
-    """Of a niche in which, by hand, every cell becomes a helper, which none was at the start."""
+    """Of a niche in which, by hand, every fibroblast became a helper, which none was at the start."""
     made = Session(load("tumor_niche"))
     made.step()
     state = made.model.state
-    state.cells.type[:] = [t.name for t in state.types].index("helper")
+    names = [t.name for t in state.types]
+    turned = state.cells.type == names.index("fibroblast")
+    state.cells.type[turned] = names.index("helper")
+    state.lineage.transformations[names.index("fibroblast")] += turned.sum()
     return made
 
 
 def test_pictures_of_a_run_agree_whatever_becomes_of_its_cells(session: Session) -> None:
     state, colors = session.model.state, {s.name: s.color for s in session.looks.styles}
-    assert Looks.of_state(state) != session.looks, "by the cells of now, colors would have moved"
+    now = np.bincount(state.cells.type, minlength=len(state.types))
+    assert Looks.of(state.types, now) != session.looks, "by the cells of now, colors would have moved"
+    assert Looks.of_state(state) == session.looks
+    assert tuple(Scene.of(state).styles) == session.looks.styles, "in preview.png"
     world = world_of(state, session.looks)
     assert {t["name"]: t["color"] for t in world["types"]} == colors
     assert {s.name: s.color for s in Exchange.of_state(state, session.looks).cells.styles} == colors
-    for name, _, color in charts(state, session.looks)["each"].columns:
-        assert color == colors[name]
+    for line in charts(session.model, session.looks)["each"].lines:
+        assert line.color == colors[line.name]
     assert gif(session.film.frames, state, session.looks, size=80).startswith(b"GIF89a")
+
+
+def test_births_deaths_and_changes_are_taken_back() -> None:
+    loaded = load("tumor_niche", {"response.conditioning.half_max": "1", "clock.duration": "24 h"})
+    model = ExosomeModel(loaded, seed=1)
+    first = Looks.of_state(model.state)
+    model.run()
+    fates = model.state.lineage
+    assert fates.divisions.sum() > 0
+    assert fates.transformations.sum() > 0
+    assert Looks.of_state(model.state) == first
 
 
 def test_what_a_cell_can_become_has_a_look_from_the_start(session: Session) -> None:

@@ -14,9 +14,9 @@ import pytest
 
 from exoabm import ExosomeModel
 from exoabm.errors import InputError
+from exoabm.observe.looks import Looks
 from exoabm.scenario.loader import shipped
 from exoabm.viz.exchange import COUNTS, Exchange, looks_of
-from exoabm.viz.looks import Looks
 from exoabm.viz.panels import PANELS, WORDS, network_words
 from exoabm.viz.svg import PAGE, PRINT
 

@@ -140,13 +140,13 @@ def test_before_its_first_step_is_compiled_it_waits_and_says_so(
     assert session.preparing
     session.pause()
     assert not session.preparing
-    session.step()
+    session.play(until=float(session.model.scenario.clock.step))
     assert session.preparing
     assert session.model.state.step == 0
     over.set()
     wait_for(lambda: not session.playing)
     assert session.model.state.step == 1
-    assert not session.preparing
+    assert session.compiled
     session.close()
 
 

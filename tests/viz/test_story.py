@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from exoabm import ExosomeModel
+from exoabm.observe.looks import Looks
 from exoabm.viz.charts import charts, curves
-from exoabm.viz.looks import Looks
 from exoabm.viz.story import many, seen, story
 
 ENGINES = {"continuum": {}, "vesicles": {"transport.engine": "vesicles"}}

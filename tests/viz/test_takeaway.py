@@ -17,13 +17,13 @@ from PIL import Image
 
 from exoabm import ExosomeModel
 from exoabm.errors import InputError, ResourceError
+from exoabm.observe.looks import Looks
 from exoabm.observe.run_folder import FILES
 from exoabm.scenario.loader import load, parse
 from exoabm.viz import takeaway
 from exoabm.viz.exchange import Exchange
 from exoabm.viz.frames import Scale, draw
 from exoabm.viz.gif import FRAMES, gif, picture
-from exoabm.viz.looks import Looks
 
 if TYPE_CHECKING:
     from pathlib import Path

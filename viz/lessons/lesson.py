@@ -19,6 +19,16 @@ Found = Mapping[str, float]
 """What was measured on the reader's runs, by name; of earlier steps as ``<step>.<name>``."""
 
 
+def of(name: str, times: float = 1.0) -> Callable[[Found], float]:
+    """What was found under a name, times a number."""
+    return lambda found: times * found[name]
+
+
+def ratio(name: str, to: str, times: float = 1.0) -> Callable[[Found], float]:
+    """What was found under one name over that under another, times a number."""
+    return lambda found: times * found[name] / found[to]
+
+
 @dataclass(frozen=True)
 class Trap:
     """A wrong answer that is easily come by, and what to say to it."""

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from exoabm.viz.lessons.lesson import Lesson, Step, Trap
+from functools import partial
+
+from exoabm.viz.lessons.lesson import Lesson, Step, Trap, of, ratio
 from exoabm.viz.lessons.measures import accounts, first_meeting
 
 _OPEN = tuple((f"domain.faces.{axis}", "open") for axis in "xyz")
+
+_step = partial(Step, unit="%", measure=accounts, hours=24.0)
 
 LESSON = Lesson(
     key="message-in-a-bottle",
@@ -17,7 +21,7 @@ LESSON = Lesson(
     scenario="two_cells",
     changes=(("transport.engine", "vesicles"), ("clock.step", "30")),
     steps=(
-        Step(
+        _step(
             key="adrift",
             title="Adrift",
             read="One **donor cell** (triangle) sits in a drop of medium, a fifth of a millimeter wide, "
@@ -30,20 +34,12 @@ LESSON = Lesson(
             look="Each dot is one vesicle. The drop fills up, but ever more slowly.",
             ask="In your run, what percentage of the released vesicles is still free after 6 h? Choose the "
             "plot “Where the vesicles are” and compare free with released.",
-            unit="%",
-            measure=accounts,
-            truth=lambda found: found["free_percent"],
+            truth=of("free_percent"),
             slack=2.0,
             traps=(
-                Trap(
-                    lambda found: found["free_percent"] / 100,
-                    "That is the share as a fraction; as a percentage it is a hundred times that.",
-                ),
-                Trap(
-                    lambda found: found["free"],
-                    "That is how many are free. Divide by how many were released.",
-                ),
-                Trap(lambda found: found["cleared_percent"], "That is the share that is gone already."),
+                Trap(of("free_percent", 1 / 100), "That is the fraction; take it times 100."),
+                Trap(of("free"), "That is how many are free. Divide by how many were released."),
+                Trap(of("cleared_percent"), "That is the share that is gone already."),
             ),
             hint="Divide the free vesicles by all that were released (the sentence under the picture names "
             "both) and take it times 100.",
@@ -54,7 +50,7 @@ LESSON = Lesson(
             hours=6.0,
             speed=1800.0,
         ),
-        Step(
+        _step(
             key="chance",
             title="Meeting by chance",
             read="Pushed about, a vesicle gets away from where it was, but not in any direction. Its mean "
@@ -68,15 +64,12 @@ LESSON = Lesson(
             "of the recipient says so.",
             unit="h",
             measure=lambda model: accounts(model) | first_meeting(model),
-            truth=lambda found: found["first_h"],
+            truth=of("first_h"),
             tolerance=0.03,
             slack=0.006,
             traps=(
-                Trap(lambda found: found["first_h"] * 60, "That is in minutes; the question asks for hours."),
-                Trap(
-                    lambda found: found["cross_s"] / 3600,
-                    "That is how long the way takes. Look at your run: when was the recipient really met?",
-                ),
+                Trap(of("first_h", 60), "That is in minutes; the question asks for hours."),
+                Trap(of("cross_s", 1 / 3600), "So long the way takes. When was the cell really met?"),
             ),
             hint="Click the circle. In the table “Who reached me” the last column is the time of first "
             "contact.",
@@ -87,7 +80,7 @@ LESSON = Lesson(
             hours=12.0,
             speed=3600.0,
         ),
-        Step(
+        _step(
             key="uptake",
             title="Swallowed",
             read="A bound vesicle is swallowed (6 in an hour) or lets go (1 in an hour). The recipient "
@@ -98,14 +91,12 @@ LESSON = Lesson(
             changes=(),
             look="Follow “taken up” in the plot, far below “released”.",
             ask="What percentage of the released vesicles was taken up in your run, after 24 h?",
-            unit="%",
-            measure=accounts,
-            truth=lambda found: found["taken_percent"],
+            truth=of("taken_percent"),
             tolerance=0.06,
             slack=0.15,
             traps=(
-                Trap(lambda found: found["taken"], "That is how many. Divide by how many were released."),
-                Trap(lambda found: found["taken_percent"] / 100, "That is the fraction; take it times 100."),
+                Trap(of("taken"), "That is how many. Divide by how many were released."),
+                Trap(of("taken_percent", 1 / 100), "That is the fraction; take it times 100."),
             ),
             hint="Divide “taken up” by “released” at 24 h and take it times 100; both stand in the "
             "sentence under the picture.",
@@ -113,10 +104,9 @@ LESSON = Lesson(
             "0.116 per hour. Uptake takes it at 14 µm³/s × 3600 / 8,000,000 µm³ = 0.0063 per hour. Decay "
             "is 18 times as fast, so about one in twenty would end in the recipient if one waited; after a "
             "day many are still adrift ({free}).",
-            hours=24.0,
             speed=5400.0,
         ),
-        Step(
+        _step(
             key="delivery",
             title="Uptake is not delivery",
             read="What is swallowed sits in an endosome, on its way to the lysosome, where it is digested. "
@@ -130,15 +120,11 @@ LESSON = Lesson(
             look="Watch the gap between “taken up” and “delivered”.",
             ask="In your run, how many vesicles were taken up for each one that delivered?",
             unit="",
-            measure=accounts,
-            truth=lambda found: found["taken"] / found["delivered"],
+            truth=ratio("taken", "delivered"),
             tolerance=0.05,
             traps=(
-                Trap(
-                    lambda found: found["delivered"] / found["taken"],
-                    "The other way round: taken up per delivered.",
-                ),
-                Trap(lambda found: found["emitted"] / found["delivered"], "That is released per delivered."),
+                Trap(ratio("delivered", "taken"), "The other way round: taken up per delivered."),
+                Trap(ratio("emitted", "delivered"), "That is released per delivered."),
             ),
             hint="Divide “taken up” by “delivered” at 24 h; the sentence under the picture names both.",
             explain="{taken} taken up, {delivered} delivered: {truth} for one. A little more than 100, "
@@ -147,10 +133,9 @@ LESSON = Lesson(
             "*nothing* arrives.\n\n"
             "**Uptake is not delivery, and delivery is not effect.** A picture of glowing vesicles in "
             "cells shows uptake.",
-            hours=24.0,
             speed=7200.0,
         ),
-        Step(
+        _step(
             key="sea",
             title="The open sea",
             read="Until now the drop had walls, and vesicles came back. Now all six walls are open: what "
@@ -161,22 +146,15 @@ LESSON = Lesson(
             look="Far fewer dots: each leaves within minutes.",
             ask="What percentage of the released vesicles left through the walls (escaped) or fell apart? "
             "All that are neither free nor taken up are lost. Type the percentage that is lost.",
-            unit="%",
-            measure=accounts,
             truth=lambda found: found["escaped_percent"] + found["cleared_percent"],
             slack=1.0,
             tolerance=0.0,
-            traps=(
-                Trap(
-                    lambda found: found["taken_percent"], "That is what was taken up; the lost are asked for."
-                ),
-            ),
+            traps=(Trap(of("taken_percent"), "That is what was taken up; the lost are asked for."),),
             hint="Take 100 %, less what is free, less what was taken up (each as a percentage of released).",
             explain="{escaped} of {emitted} escaped and {cleared} fell apart: {truth}. The recipient got "
             "{taken}, against {uptake_taken} in the closed drop. A vesicle passes a neighbor once, "
             "quickly; in a closed room it passes again and again. Where walls, matrix or crowding keep "
             "vesicles near, cells talk; where fluid carries them off, they do not.",
-            hours=24.0,
             speed=7200.0,
         ),
     ),

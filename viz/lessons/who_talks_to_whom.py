@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from exoabm.viz.lessons.lesson import Lesson, Step, Trap
+from functools import partial
+
+from exoabm.viz.lessons.lesson import Lesson, Step, Trap, of, ratio
 from exoabm.viz.lessons.measures import network
+
+_TURNED = "The other way round."
+_step = partial(Step, unit="", measure=network, hours=12.0, instrument="sharing")
 
 LESSON = Lesson(
     key="who-talks-to-whom",
@@ -14,7 +19,7 @@ LESSON = Lesson(
     scenario="signaling",
     changes=(("transport.engine", "continuum"), ("clock.step", "60")),
     steps=(
-        Step(
+        _step(
             key="hub",
             title="The best-connected cell",
             read="Seven donors in the middle, 300 recipients around them, all alike: same membrane, same "
@@ -30,9 +35,8 @@ LESSON = Lesson(
             look="The circles darken as they receive. Then open “Who talks to whom” and the network.",
             ask="Which recipient has taken up most? Type the number of the cell: point at the darkest "
             "circles of the network, or click them on the picture.",
-            unit="",
-            measure=network,
-            truth=lambda found: found["hub"],
+            truth=of("hub"),
+            instrument="",
             tolerance=0.0,
             slack=0.4,
             hint="Not that one. Click the circles next to the donors and compare “taken up”; several come "
@@ -40,9 +44,8 @@ LESSON = Lesson(
             explain="Cell {hub}, with {hub_got} vesicles, when half of all recipients have fewer than "
             "{median_got}. Nothing sets it apart but its place. In network words it is a **hub** by "
             "strength: hubs need no special cell, only a special position.",
-            hours=12.0,
         ),
-        Step(
+        _step(
             key="unequal",
             title="How unequal?",
             read="The same run, asked another way. Line up the recipients from the one that got most to "
@@ -53,10 +56,8 @@ LESSON = Lesson(
             look="The drawing under the question is made from your run.",
             ask="What percentage of all vesicles taken up went to the 30 recipients that got most?",
             unit="%",
-            measure=network,
-            truth=lambda found: found["top_percent"],
+            truth=of("top_percent"),
             slack=1.5,
-            instrument="sharing",
             traps=(
                 Trap(lambda found: 100 - found["top_percent"], "That is what the other nine tenths got."),
             ),
@@ -64,9 +65,8 @@ LESSON = Lesson(
             explain="{truth} to one tenth of the cells. Concentration falls off steeply with distance "
             "(*How far?* says how), and uptake follows it. An average “vesicles per cell” would describe "
             "almost no cell here: the mean is {mean_got}, the median {median_got}.",
-            hours=12.0,
         ),
-        Step(
+        _step(
             key="senders",
             title="And the senders?",
             read="Donors release alike. One sits in the middle of the seven, the others around it.",
@@ -77,26 +77,19 @@ LESSON = Lesson(
             ask="The spread of a group is its standard deviation as a percentage of its mean. The drawing "
             "gives it for what donors sent and what recipients got. How many times as large is that of the "
             "recipients?",
-            unit="",
-            measure=network,
-            truth=lambda found: found["got_spread"] / found["sent_spread"],
+            truth=ratio("got_spread", "sent_spread"),
             tolerance=0.08,
-            instrument="sharing",
             traps=(
-                Trap(
-                    lambda found: found["got_spread"],
-                    "That is the recipients' spread; divide it by the donors'.",
-                ),
-                Trap(lambda found: found["sent_spread"] / found["got_spread"], "The other way round."),
+                Trap(of("got_spread"), "That is the recipients' spread; divide it by the donors'."),
+                Trap(ratio("sent_spread", "got_spread"), _TURNED),
             ),
             hint="Divide the recipients' spread by that of the donors; both stand under the drawing.",
             explain="{got_spread} % among recipients, {sent_spread} % among donors: {truth} times. What a "
             "donor loses to the medium hardly depends on where it sits by a few µm. So the network has "
             "hubs that *listen*, not hubs that *speak*. Were release rates different, that would change: "
             "try it on the page.",
-            hours=12.0,
         ),
-        Step(
+        _step(
             key="remove",
             title="Remove one",
             read="Take one of the seven donors away and leave all else as it was, chance included: the "
@@ -108,16 +101,11 @@ LESSON = Lesson(
             ask="By what percentage is the total uptake smaller than with seven donors? Your first run "
             "gave {hub_total}; the drawing gives the new total.",
             unit="%",
-            measure=network,
             truth=lambda found: 100 * (1 - found["total"] / found["hub.total"]),
             slack=0.3,
             tolerance=0.02,
-            instrument="sharing",
             traps=(
-                Trap(
-                    lambda found: 100 * found["total"] / found["hub.total"],
-                    "That is what is left, in percent.",
-                ),
+                Trap(ratio("total", "hub.total", 100), "That is what is left, in percent."),
                 Trap(
                     lambda found: 100 * (found["hub.total"] / found["total"] - 1),
                     "That is as a share of the new total.",
@@ -128,9 +116,8 @@ LESSON = Lesson(
             "*linear* here, the field far below saturation, so senders do not get in each other's way: the "
             "network is a **sum** of what each would do alone. That is what allows the exact transfer "
             "matrix, and it ends where uptake saturates.",
-            hours=12.0,
         ),
-        Step(
+        _step(
             key="listeners",
             title="Remove the listeners",
             read="Seven donors again, but only **100** recipients instead of 300.",
@@ -140,21 +127,17 @@ LESSON = Lesson(
             look="Cells far out get something now.",
             ask="How many times as much does a recipient get on average? Before, the mean was "
             "{hub_mean_got}; the drawing gives the new one.",
-            unit="",
-            measure=network,
-            truth=lambda found: found["mean_got"] / found["hub.mean_got"],
-            instrument="sharing",
+            truth=ratio("mean_got", "hub.mean_got"),
             tolerance=0.03,
             traps=(
-                Trap(lambda found: found["mean_got"], "That is the new mean; divide it by the old one."),
-                Trap(lambda found: found["hub.mean_got"] / found["mean_got"], "The other way round."),
+                Trap(of("mean_got"), "That is the new mean; divide it by the old one."),
+                Trap(ratio("hub.mean_got", "mean_got"), _TURNED),
             ),
             hint="Divide the new mean by the one of the first run.",
             explain="{truth} times as much: {mean_got} instead of {hub_mean_got}. Senders do not compete, "
             "but **listeners do**: what one swallows, another misses. The total fell only from {hub_total} "
             "to {total}. Removing a speaker silences its links; removing listeners strengthens those of "
             "the rest. Which of the two a treatment does is worth knowing beforehand.",
-            hours=12.0,
         ),
     ),
     close="**What you have found.** Place makes hubs; listeners are unequal, speakers are not; speakers "

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from exoabm.observe import palette
+from exoabm.observe.looks import Looks
 from exoabm.observe.palette import Role, Style
 from exoabm.observe.preview.scales import log_range
 
@@ -49,7 +49,6 @@ class Scene:
     @classmethod
     def of(cls, state: State) -> Scene:
         """Take the measure of a state."""
-        counts = np.bincount(state.cells.type, minlength=len(state.types))
         taken = state.trafficking.internalized.sum(axis=(1, 2))
         low, high = log_range(taken)
         with np.errstate(divide="ignore"):
@@ -57,7 +56,7 @@ class Scene:
         fill = np.where(taken > 0, 0.12 + 0.88 * shade, 0.0)
         x, y, _ = state.domain.extent
         scale = float(min(MAP[0] / x, MAP[2] / y))
-        styles = palette.cell_styles(state.types, counts)
+        styles = list(Looks.of_state(state).styles)
         return cls(state, styles, taken, low, high, fill, scale, max(MAP[1], scale * y))
 
     @property

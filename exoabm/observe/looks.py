@@ -1,4 +1,4 @@
-"""How cell types look on the page: settled by the cells that a run starts with, and kept to its end."""
+"""How pictures of a run draw its cell types: settled by the cells that it starts with, kept to its end."""
 
 from __future__ import annotations
 
@@ -31,10 +31,21 @@ class Looks(NamedTuple):
 
     @classmethod
     def of_state(cls, state: State) -> Looks:
-        """Looks by the cells that a state has."""
-        return cls.of(state.types, np.bincount(state.cells.type, minlength=len(state.types)))
+        """Looks by the cells that the run of a state started with."""
+        return cls.of(state.types, _at_start(state))
 
     def colored_like(self, other: Looks) -> Looks:
         """The same roles in the colors of another run of the same types."""
         pairs = zip(self.styles, other.styles, strict=True)
         return Looks(tuple(Style(own.name, own.role, its.color, its.named) for own, its in pairs), self.drawn)
+
+
+def _at_start(state: State) -> np.ndarray:
+    """Cells of each type at the start (T): those of now, less births, plus deaths, and types changed back."""
+    lineage = state.lineage
+    counts = np.bincount(state.cells.type, minlength=len(state.types))
+    counts += lineage.deaths + lineage.transformations - lineage.divisions
+    for index, cell_type in enumerate(state.types):
+        if cell_type.becomes is not None:
+            counts[cell_type.becomes] -= lineage.transformations[index]
+    return counts
