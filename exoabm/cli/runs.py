@@ -238,5 +238,7 @@ def _print_strongest(edges: list[dict[str, Any]]) -> None:
 
 
 def _counted(count: float) -> str:
-    """A number of vesicles: whole, or with four figures where it is an expected one."""
+    """A number of vesicles: whole, or with four figures where it is an expected one worth telling."""
+    if 0 < count < 1e-9:
+        return "< 1e-9"
     return f"{count:,.0f}" if count >= 1e4 or count == int(count) else f"{count:,.4g}"

@@ -10,7 +10,7 @@ from exoabm.ledger import PLACES
 from exoabm.observe import palette
 from exoabm.observe.palette import INK, PAPER
 from exoabm.observe.preview.frame import place_axes, rule_lines, say, write_heading
-from exoabm.observe.preview.lettering import number, percent, shorten, superscript
+from exoabm.observe.preview.lettering import FEW, number, percent, shorten, superscript
 from exoabm.observe.preview.matrix import MAX_NAMES
 from exoabm.observe.preview.scene import LEFT, RIGHT, Scene
 
@@ -40,8 +40,10 @@ def draw_places(figure: Figure, scene: Scene, rows: list[dict[str, float]]) -> N
         words, color = palette.PLACES[place]
         ax.fill_between(hours, low, high, color=color, linewidth=0.6, edgecolor=PAPER, label=place)
         count = float(columns[place][-1])
-        share = percent(count / float(columns["emitted"][-1]))
-        labels.append((float(low[-1] + high[-1]) / 2, f"{words}  {number(count)}  ({share})", color))
+        told = "≈ 0"
+        if count == 0 or count >= FEW:
+            told = f"{number(count)}  ({percent(count / float(columns['emitted'][-1]))})"
+        labels.append((float(low[-1] + high[-1]) / 2, f"{words}  {told}", color))
     # Delivery is mostly thinner than a line, so it gets one.
     ax.plot(hours, edges[1], color=palette.PLACES["delivered"][1], linewidth=1.6, clip_on=False)
     _label_ends(ax, labels, bold="delivered")

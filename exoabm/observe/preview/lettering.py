@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+FEW = 1e-9
+"""Expected vesicles; fewer are not worth a number."""
+
 
 def plain(text: str) -> str:
     """Text on one line, with a box for each letter that the font lacks."""

@@ -10,7 +10,7 @@ from exoabm.observe import palette
 from exoabm.observe.communication import type_matrix
 from exoabm.observe.palette import INK, MUTED, PAPER
 from exoabm.observe.preview.frame import place_axes, say, write_heading
-from exoabm.observe.preview.lettering import number, percent, shorten
+from exoabm.observe.preview.lettering import FEW, number, percent, shorten
 from exoabm.observe.preview.scene import POINT, RIGHT, TAKERS, TOP, WIDTH, Scene
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def draw_matrix(figure: Figure, scene: Scene) -> None:
     shades = LinearSegmentedColormap.from_list("share", palette.FIELD[1:])
     ax.imshow(share, cmap=shades, vmin=0, vmax=1, aspect="auto")
     texts = {
-        at: f"{percent(s)}\n{number(float(values[at]))}" if values[at] > 0 else "0"
+        at: f"{percent(s)}\n{number(float(values[at]))}" if values[at] >= FEW else "≈ 0" if s > 0 else "0"
         for at, s in np.ndenumerate(share)
     }
     longest = max(len(line) for text in texts.values() for line in text.split("\n"))

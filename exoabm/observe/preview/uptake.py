@@ -22,19 +22,18 @@ if TYPE_CHECKING:
 
 
 def draw_uptake(figure: Figure, scene: Scene) -> None:
-    """Vesicles taken up by each cell, over its distance from the nearest donor."""
+    """Vesicles taken up by each cell, over its distance from the nearest donor if that tells anything."""
     state, taken = scene.state, scene.taken
     ax = place_axes(figure, RIGHT, scene.bottom, 656, scene.lower, "uptake")
     title = "Uptake against distance"
     distance, source = _distance(state)
     takers = [i for i, s in enumerate(scene.styles) if s.role in TAKERS and len(scene.members(i))]
     recipients = np.isin(state.cells.type, takers)
-    if not taken.any() or not np.isfinite(distance).all():
+    if not taken.any():
         write_heading(figure, RIGHT, scene.bottom, title, [])
-        why = "nothing taken up" if takers else "no cell takes up vesicles"
-        say(ax, "no source to measure from" if taken.any() else why)
+        say(ax, "nothing taken up" if takers else "no cell takes up vesicles")
         return
-    if not distance[recipients].any() and len(takers) > 1:
+    if not np.isfinite(distance).all() or (not distance[recipients].any() and len(takers) > 1):
         _uptake_by_type(figure, scene, ax, takers)
         return
     low, high = log_range(taken, decades=6)
@@ -87,17 +86,19 @@ def draw_uptake(figure: Figure, scene: Scene) -> None:
 
 
 def _uptake_by_type(figure: Figure, scene: Scene, ax: Axes, takers: list[int]) -> None:
-    """Where every cell donates no distance tells anything: the cells of each type side by side."""
+    """Where every cell donates, or none does, the cells of each type stand side by side."""
     top = float(scene.taken.max())
     for x, index in enumerate(takers):
         style, rows = scene.styles[index], scene.members(index)
         taken = scene.taken[rows]
         across = x + 0.7 * (0.618034 * np.arange(len(rows)) % 1.0 - 0.5)
-        ax.scatter(across, taken, 6, color=style.color, alpha=0.35, marker=style.role.marker, linewidths=0)
+        size, alpha = (14, 0.75) if len(rows) < 500 else (6, 0.35)
+        look: dict[str, Any] = {"color": style.color, "marker": style.role.marker, "linewidths": 0}
+        ax.scatter(across, taken, size, alpha=alpha, clip_on=False, **look)
         median = float(np.median(taken))
         ax.plot([x - 0.4, x + 0.4], [median, median], color=PAPER, linewidth=4, zorder=3)
         ax.plot([x - 0.4, x + 0.4], [median, median], color=INK, linewidth=1.5, zorder=4)
-        look: dict[str, Any] = {"ha": "center", "va": "bottom", "fontsize": 9, "color": INK, "zorder": 5}
+        look = {"ha": "center", "va": "bottom", "fontsize": 9, "color": INK, "zorder": 5}
         ax.annotate(number(round(median)), (x, top), (0, 6), textcoords="offset points", **look)
     ax.set(xlim=(-0.6, len(takers) - 0.4), ylim=(0, 1.14 * top), ylabel="vesicles taken up per cell")
     ax.set_xticks(range(len(takers)), [shorten(scene.styles[i].name, 14) for i in takers])
