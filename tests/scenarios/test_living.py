@@ -88,14 +88,15 @@ def test_a_disease_spreads_by_vesicles_and_phagocytes_slow_it() -> None:
 
 @pytest.mark.slow
 def test_there_is_an_optimal_cargo_size_for_a_follower() -> None:
-    """At one output of copies: approach with 128 copies a vesicle beats 8 and 2048; 5 seeds, 70 followers.
+    """At one output of copies: mean approach with 128 copies a vesicle beats 8 and 2048 by 3 standard errors.
 
-    The differences are some 3 standard errors of the mean; the seeds are fixed.
+    They are those of the means of 6 runs: followers of one run share its vesicles, and what one of them
+    catches another misses. The seeds are fixed.
     """
     speed, error = {}, {}
     for copies in (8, 128, 2048):
         gain = []
-        for seed in range(1, 6):
+        for seed in range(6):
             pairs = {"cargo__signal__copies": copies, "cell_type__leader__release_rate": 2000 / copies}
             model = after("chemotaxis", 0.0, seed, **pairs)
             follower = of(model, "follower")
@@ -106,11 +107,11 @@ def test_there_is_an_optimal_cargo_size_for_a_follower() -> None:
 
             start = distance()
             model.run(6)
-            gain.append((start - distance()) / 6)
-        speed[copies], error[copies] = np.mean(gain), np.std(gain) / np.sqrt(np.size(gain))
+            gain.append((start - distance()).mean() / 6)
+        speed[copies], error[copies] = np.mean(gain), np.std(gain, ddof=1) / np.sqrt(len(gain))
     print(speed, error)
-    assert speed[128] > speed[8] + 2 * np.hypot(error[8], error[128])
-    assert speed[128] > speed[2048] + 2 * np.hypot(error[2048], error[128])
+    assert speed[128] > speed[8] + 3 * np.hypot(error[8], error[128])
+    assert speed[128] > speed[2048] + 3 * np.hypot(error[2048], error[128])
 
 
 def test_stress_turns_cells_senescent_where_lysosomes_fail() -> None:
