@@ -343,8 +343,8 @@ def strength_words(exchange: Exchange, count: str) -> str:
     )
     if half == 0:
         return (
-            f"Most {said(exchange, count)} stayed among cells of the sending type, where only the type of the "
-            f"sender is known; nine tenths went up to {number(most)} µm, measured to {to}."
+            f"Most {said(exchange, count)} stayed among cells of the sending type, where only the type of "
+            f"the sender is known; nine tenths went up to {number(most)} µm, measured to {to}."
         )
     return (
         f"Half of all {said(exchange, count)} went up to {number(half)} µm, nine tenths up to "
