@@ -6,7 +6,6 @@ A *label* names where a vesicle came from: a donor type, a donor cell, the reser
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field, fields, replace
 from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING, ClassVar
@@ -19,11 +18,11 @@ from exoabm.vesicle import DOSED, Status
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from exoabm.cargo import Cargo, CargoPool
+    from exoabm.cargo import Cargo
     from exoabm.domain import Domain
     from exoabm.edgebook import EdgeBook
     from exoabm.ledger import Ledger, WasteLedger
-    from exoabm.physiology import MvbPathway, Response
+    from exoabm.physiology import CellType, Mechanics, Response
     from exoabm.streams import Streams
     from exoabm.vesicle import VesicleKind, Vesicles
 
@@ -40,120 +39,6 @@ class Resolution(StrEnum):
 
     CELL_TYPE = "cell_type"
     CELL = "cell"
-
-
-class SecretionMode(StrEnum):
-    """Whether a donor's fusions come at their mean or as a Poisson process."""
-
-    MEAN = "mean"
-    POISSON = "poisson"
-
-
-@dataclass(frozen=True)
-class WasteMetabolism:
-    """dw/dt = production - lysosomal_rate w / (1 + w / saturation) - export_rate w + waste taken up.
-
-    Rates in 1/s; ``saturation`` is the waste at which lysosomes work at half their greatest pace.
-    ``vesicle`` is the kind that carries the exported waste out, ``copies`` the waste units in each.
-    """
-
-    production: float
-    lysosomal_rate: float
-    export_rate: float
-    vesicle: int
-    copies: float
-    saturation: float = math.inf
-
-
-class Sense(StrEnum):
-    """How a cell knows where to go: by the gradient of a concentration, or by the vesicles it catches."""
-
-    GRADIENT = "gradient"
-    CAPTURES = "captures"
-
-
-@dataclass(frozen=True)
-class Attraction:
-    """What a cell follows, and how it senses it.
-
-    By ``gradient``, v = chi K grad c / (K + c)^2 with K = ``half_max`` in vesicles/um^3 and the behavior
-    ``chemotaxis`` chi in um^2/s: the cell climbs the occupancy c/(K + c) of its receptors.
-    By ``captures``, each vesicle caught adds the copies of cargo in it (1 if its kind carries none) to a
-    polarity p, toward the side where it was caught; p fades over ``memory`` s, and
-    v = chi |p|^hill / (K^hill + |p|^hill) p/|p|, with chi in um/s.
-    """
-
-    vesicle: int
-    sense: Sense
-    half_max: float
-    hill: float = 1.0
-    memory: float = 0.0
-
-
-@dataclass(frozen=True)
-class Mechanics:
-    """Cells that overlap push each other apart: their overlap fades at ``relaxation`` (1/s)."""
-
-    relaxation: float
-
-
-@dataclass(frozen=True)
-class CellType:
-    """What all cells of a type have in common; rates in 1/s, lengths in um.
-
-    Attributes
-    ----------
-    releases : int or None
-        Vesicle kind released through the MVB pathway, or None for a type that releases none.
-    release_rate : float
-        Mean vesicles released per second: fusions of MVBs times ILVs in each.
-    ilvs_per_mvb : float
-        Mean ILVs that one fusion releases.
-    uptake_rate : numpy.ndarray
-        Membrane uptake rate constant k_a per vesicle kind, um^3/s, shape (K,); 0 = not taken up. Where the
-        behavior ``uptake_rate`` is in use it is the highest value that this behavior can have.
-    saturation : numpy.ndarray
-        Concentration Km of half-maximal uptake per kind, vesicles/um^3, shape (K,); inf = linear.
-    becomes : int or None
-        Type that a cell of this one is transformed into; None for a type that stays what it is.
-    persistence : float
-        Time in s over which random motion keeps its direction; 0 is Brownian motion.
-    attraction : Attraction or None
-        What cells of this type follow; None for a type that follows nothing.
-    pathway : MvbPathway or None
-        Multivesicular bodies as a pool; None for a type that releases at its rate without one.
-    pools : tuple of CargoPool
-        What it does with cargo that it holds.
-    uptake_limit : float
-        Highest value of the behavior ``uptake_rate``, um^3/s.
-    may_donate : bool
-        Whether responses can make it release vesicles although it releases none at rest.
-    """
-
-    name: str
-    diameter: float
-    secretion: SecretionMode
-    releases: int | None
-    release_rate: float
-    ilvs_per_mvb: float
-    uptake_rate: np.ndarray
-    saturation: np.ndarray
-    waste: WasteMetabolism | None = None
-    becomes: int | None = None
-    persistence: float = 0.0
-    attraction: Attraction | None = None
-    pathway: MvbPathway | None = None
-    pools: tuple[CargoPool, ...] = ()
-    uptake_limit: float = 0.0
-    may_donate: bool = False
-
-    @property
-    def donates(self) -> bool:
-        """Whether cells of this type can release vesicles."""
-        exports = self.waste is not None and self.waste.export_rate > 0
-        exports = exports or any(pool.export > 0 for pool in self.pools)
-        releases = self.releases is not None or self.pathway is not None
-        return exports or (releases and self.release_rate > 0) or self.may_donate
 
 
 class Rows:

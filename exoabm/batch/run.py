@@ -17,13 +17,14 @@ from exoabm.errors import InputError, NumericalError
 from exoabm.model import ExosomeModel
 from exoabm.observe import checkpoint
 from exoabm.observe import communication as talk
+from exoabm.observe.events import EventWriter, VesicleEventWriter
 from exoabm.observe.graphml import write_graphml
 from exoabm.observe.lineage import fates, lineage_table
 from exoabm.observe.network import graph
 from exoabm.observe.preview import draw_preview
 from exoabm.observe.recorder import part
 from exoabm.observe.run_folder import ResumableFolder, RunFolder
-from exoabm.observe.writers import CellWriter, EventWriter, FieldWriter, VesicleEventWriter
+from exoabm.observe.writers import CellWriter, FieldWriter
 from exoabm.scenario.builder import census
 from exoabm.scenario.estimate import MAX_EDGES_IN_GRAPHML
 from exoabm.scenario.loader import parse

@@ -11,13 +11,15 @@ import numpy as np
 
 from exoabm.cargo import CargoClass
 from exoabm.cells.pools import replicate
-from exoabm.state import Emissions, Event, SecretionMode
+from exoabm.physiology import SecretionMode
+from exoabm.state import Emissions, Event
 from exoabm.streams import Purpose
 from exoabm.vesicle import cargo_names
 
 if TYPE_CHECKING:
     from exoabm.cargo import CargoPool
-    from exoabm.state import CellType, State, Uptake
+    from exoabm.physiology import CellType
+    from exoabm.state import State, Uptake
 
 
 def metabolize(state: State, dt: float) -> list[Emissions]:

@@ -10,11 +10,13 @@ import numpy as np
 from exoabm.cells.mechanics import crowd_of, radii, relax
 from exoabm.domain import Face
 from exoabm.kernels import crowd
-from exoabm.state import Event, Sense
+from exoabm.physiology import Sense
+from exoabm.state import Event
 from exoabm.streams import Purpose
 
 if TYPE_CHECKING:
-    from exoabm.state import Attraction, State
+    from exoabm.physiology import Attraction
+    from exoabm.state import State
 
 
 def move(state: State, dt: float) -> np.ndarray | None:
@@ -79,7 +81,7 @@ def _wander(state: State, dt: float) -> np.ndarray:
 
 
 def _follow(state: State, dt: float) -> np.ndarray:
-    """Chemotaxis; see ``state.Attraction``."""
+    """Chemotaxis; see ``physiology.Attraction``."""
     way = np.zeros_like(state.cells.position)
     strength = state.behavior("chemotaxis")
     for index, cell_type in enumerate(state.types):

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from exoabm.cells.pools import relax
-from exoabm.state import CellType, SecretionMode, State
+from exoabm.physiology import CellType, SecretionMode
+from exoabm.state import State
 from exoabm.streams import Purpose
 
 if TYPE_CHECKING:

@@ -10,11 +10,13 @@ import numpy as np
 from exoabm.cells.contents import metabolize
 from exoabm.cells.pathway import fuse
 from exoabm.cells.pools import relax
-from exoabm.state import CellType, Emissions, SecretionMode
+from exoabm.physiology import CellType, SecretionMode
+from exoabm.state import Emissions
 from exoabm.streams import Purpose
 
 if TYPE_CHECKING:
-    from exoabm.state import State, WasteMetabolism
+    from exoabm.physiology import WasteMetabolism
+    from exoabm.state import State
 
 
 def secrete(state: State, dt: float) -> Emissions:

@@ -80,6 +80,7 @@ def sensitivity(
     refuse_large_grid(loaded)
     from exoabm.batch.analysis.factors import factors_of
     from exoabm.batch.analysis.sensitivity import foretell, plain, run_sensitivity, write_report
+    from exoabm.batch.sweeps.workers import kept
 
     factors = factors_of(loaded, vary or ())
     hours = positive_hours(hours)
@@ -87,7 +88,7 @@ def sensitivity(
     long = foretell(loaded, len(factors), **effort, hours=hours, jobs=jobs)
     if long is not None:
         err.print(f"[yellow]Note:[/] {escape(long)}", highlight=False)
-    with _goes_on():
+    with _goes_on(out_), kept(workers_of(jobs, cluster)) as workers:
         found = run_sensitivity(
             loaded,
             factors,
@@ -97,7 +98,7 @@ def sensitivity(
             **effort,
             seed=seed,
             hours=hours,
-            workers=workers_of(jobs, cluster),
+            workers=workers,
             stage=counting,
             overwrite=overwrite,
         )
@@ -132,14 +133,18 @@ def fit(
     replicates: Annotated[int, typer.Option(help="Runs per point, whose mean is fitted.")] = 1,
     seed: Annotated[int, typer.Option(min=0, help="Starts and seeds of the runs follow from it.")] = 0,
     out_: Annotated[
-        Path | None, typer.Option("--out", help="Folder for fit.json, fit.png and fitted.toml.")
+        Path | None,
+        typer.Option("--out", help="Folder for the runs, so that they are not lost, and what comes of them."),
     ] = None,
     set_: SetOption = None,
     jobs: JobsOption = 1,
     cluster: ClusterOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Fit numbers of a scenario to measured time series, or its vesicles' diameters to histograms."""
+    """Fit numbers of a scenario to measured time series, or its vesicles' diameters to histograms.
+
+    With --out, the same command goes on where it was stopped.
+    """
     loaded = load(scenario, set_)
     refuse_large_grid(loaded)
     from exoabm.batch.analysis.measured import read_table
@@ -156,11 +161,15 @@ def fit(
         raise InputError("say what to fit, with --vary KEY=LO:HI[:log]")
     series = series_of(table, column or ())
     factors = factors_of(loaded, vary)
-    with counting("fit") as tell:
+    if cluster is not None and out_ is None:
+        raise InputError("--cluster needs --out, a folder that its workers see too")
+    with _goes_on(out_), counting("fit") as tell:
         found = fit_series(
             loaded,
             factors,
             series,
+            folder=out_,
+            source=scenario,
             replicates=replicates,
             seed=seed,
             workers=workers_of(jobs, cluster),
@@ -255,12 +264,13 @@ def _print_fit(found: Fit, given: bool) -> None:
 
 
 @contextlib.contextmanager
-def _goes_on() -> Iterator[None]:
-    """On an interrupt, say that nothing is lost."""
+def _goes_on(where: Path | None) -> Iterator[None]:
+    """On an interrupt, say whether anything is lost."""
     try:
         yield
     except (KeyboardInterrupt, SystemExit):
-        err.print("interrupted; the same command goes on from here", highlight=False)
+        left = "the same command goes on from here" if where else "with --out the runs would have been kept"
+        err.print(f"interrupted; {left}", highlight=False)
         raise
 
 

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 PANEL = "Batches"
 NAME_WIDTH, VALUE_WIDTH = 34, 18
 """Letters that the name of a readout takes in a table, and a mean with its interval."""
+MOST_LEVELS = 12
+"""Values of a varied key that are printed where there is room for more; ``summary.parquet`` has all."""
 
 
 @app.command(rich_help_panel=PANEL)
@@ -243,7 +245,7 @@ def _print_effects(report: Report) -> None:
         levels = list(summary.marginal(varied.key).items())
         if not shown or len(levels) < 2:
             continue
-        most = min(len(levels), max(2, (out.width - NAME_WIDTH) // VALUE_WIDTH))
+        most = min(len(levels), MOST_LEVELS, max(2, (out.width - NAME_WIDTH) // VALUE_WIDTH))
         levels = [levels[round(i * (len(levels) - 1) / (most - 1))] for i in range(most)]
         title = f"{escape(varied.column)}: mean and 95 % interval"
         table = Table(box=None, header_style="bold", pad_edge=False, title=title, title_justify="left")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,7 +16,10 @@ if TYPE_CHECKING:
 
     from exoabm.scenario.loader import LoadedScenario
 
-out = Console(soft_wrap=True)
+WIDE = 10_000
+"""Letters in a line where no terminal sets an end: what a file or another program reads is never cut."""
+
+out = Console(soft_wrap=True, width=None if sys.stdout.isatty() else WIDE)
 err = Console(stderr=True, soft_wrap=True)
 
 ScenarioArgument = Annotated[
@@ -27,7 +31,7 @@ SetOption = Annotated[
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="Override a value, e.g. cell_type.donor.release_rate='10 / h'. May be repeated.",
+        help="Override a value, e.g. clock.step='30 s'. May be repeated.",
     ),
 ]
 ThreadsOption = Annotated[int, typer.Option(min=1, max=256, help="Threads for large grids.")]

@@ -11,7 +11,8 @@ from exoabm.observe.palette import Style, cell_styles
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from exoabm.state import CellType, State
+    from exoabm.physiology import CellType
+    from exoabm.state import State
 
 
 class Looks(NamedTuple):

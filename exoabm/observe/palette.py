@@ -28,7 +28,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from exoabm.state import CellType
+    from exoabm.physiology import CellType
 
 WARM = ("#D55E00", "#E69F00", "#CC79A7")
 COOL = ("#0072B2", "#009E73", "#56B4E9", "#333333")

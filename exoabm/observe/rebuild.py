@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from exoabm.errors import InputError
 from exoabm.observe.communication import EDGE_COLUMNS
 from exoabm.observe.edges import COUNTS
-from exoabm.observe.writers import UPTAKE_EVENTS
+from exoabm.observe.events import UPTAKE_EVENTS
 from exoabm.state import PASSED
 
 if TYPE_CHECKING:

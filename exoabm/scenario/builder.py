@@ -15,27 +15,14 @@ from exoabm.edgebook import EDGE_COUNTS, EdgeBook
 from exoabm.errors import Problem, ScenarioError
 from exoabm.ledger import Ledger, WasteLedger
 from exoabm.parameters.catalog import mean_diffusivity
+from exoabm.physiology import CellType, Mechanics, SecretionMode, WasteMetabolism
 from exoabm.scenario import layouts, living
 from exoabm.scenario.estimate import Estimate, estimate_run, grown_cells
 from exoabm.scenario.loader import cautions
 from exoabm.scenario.placement import arrange_groups, check_positions, from_table
 from exoabm.scenario.resolution import grid_warnings
 from exoabm.scenario.treatment import given
-from exoabm.state import (
-    DOSE,
-    FATES,
-    PASSED,
-    RESERVOIR,
-    Cells,
-    CellType,
-    Labels,
-    Mechanics,
-    Resolution,
-    SecretionMode,
-    State,
-    Trafficking,
-    WasteMetabolism,
-)
+from exoabm.state import DOSE, FATES, PASSED, RESERVOIR, Cells, Labels, Resolution, State, Trafficking
 from exoabm.transport.scheme import hop_limit
 from exoabm.vesicle import DeliveryRoute, VesicleKind, Vesicles, cargo_names
 
@@ -261,6 +248,7 @@ def _types(
                 pools=living.pools(t, kinds, cargos),
                 uptake_limit=limit,
                 may_donate=living.may_donate(scenario, t),
+                sharing=living.sharing(scenario, t),
             )
         )
     return tuple(types)

@@ -13,16 +13,16 @@ from exoabm.cells.response import SIGNALS, behave
 from exoabm.errors import Problem
 from exoabm.parameters.parameter import Quantity
 from exoabm.parameters.units import to_internal
-from exoabm.physiology import MvbPathway, Response
-from exoabm.state import Attraction, SecretionMode, Sense
+from exoabm.physiology import Attraction, MvbPathway, Response, SecretionMode, Sense
 from exoabm.streams import Purpose
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from exoabm.cells.behaviors import Behavior
+    from exoabm.physiology import CellType
     from exoabm.scenario.schema import CellTypeTable, Scenario
-    from exoabm.state import CellType, State
+    from exoabm.state import State
     from exoabm.vesicle import VesicleKind
 
 
@@ -181,8 +181,8 @@ def binding(
 
         k_a = N k_on,    Km = (k_off + k_int) / k_on
 
-    so that uptake is at most N (k_off + k_int). A kind without a receptor here is taken up at the
-    type's own rates if it is listed in ``takes_up``, else not at all.
+    so that uptake is at most N (k_off + k_int), of all kinds together that share them. A kind without a
+    receptor here is taken up at the type's own rates if it is listed in ``takes_up``, else not at all.
     """
     rate, saturation = np.zeros(len(kinds)), np.full(len(kinds), np.inf)
     receptors = {receptor.name: receptor.number for receptor in table.receptor}
@@ -194,6 +194,13 @@ def binding(
         elif vesicle.name in table.takes_up:
             rate[k], saturation[k] = float(table.uptake_rate), float(table.saturation)
     return rate, saturation
+
+
+def sharing(scenario: Scenario, table: CellTypeTable) -> tuple[tuple[int, ...], ...]:
+    """Vesicle kinds that bind by the same receptors of a type, a group for each receptor of several kinds."""
+    ligands = [vesicle.ligand for vesicle in scenario.vesicle]
+    groups = [[k for k, name in enumerate(ligands) if name == r.name] for r in table.receptor]
+    return tuple(tuple(group) for group in groups if len(group) > 1)
 
 
 def pathway(table: CellTypeTable, kinds: tuple[VesicleKind, ...]) -> MvbPathway | None:

@@ -14,9 +14,9 @@ from exoabm.streams import Purpose, Streams
 
 if TYPE_CHECKING:
     from exoabm.domain import Domain
+    from exoabm.physiology import CellType
     from exoabm.scenario.loader import LoadedScenario
     from exoabm.scenario.schema import Group
-    from exoabm.state import CellType
 
 
 def from_table(loaded: LoadedScenario, types: tuple[CellType, ...]) -> tuple[np.ndarray, np.ndarray]:

@@ -9,8 +9,8 @@ from scipy.spatial import cKDTree
 
 if TYPE_CHECKING:
     from exoabm.domain import Domain
+    from exoabm.physiology import CellType
     from exoabm.scenario.schema import Transport
-    from exoabm.state import CellType
 
 COARSE = 0.5
 """Largest voxel that tells neighboring cells apart, over the typical distance between them."""

@@ -17,6 +17,7 @@ from exoabm.kernels.membranes import membranes
 from exoabm.kernels.walk import walk
 from exoabm.streams import Purpose
 from exoabm.transport.coupling import couple
+from exoabm.transport.receptors import free_receptors
 from exoabm.transport.scheme import choose_courant, conductance, hop_limit, is_uniform, substep_rates
 from exoabm.vesicle import DONORS, KINDS, Status, vesicle_names
 
@@ -118,7 +119,7 @@ class VoxelCapture:
             kappa(f) / kappa = f / (f + (kappa / k_a) (1 - f))
         """
         coupling = self._coupling
-        free = free_receptors(state, self._kind, coupling.membrane_rate, coupling.inverse_saturation)
+        free = free_receptors(state, self._kind)
         free = free / np.maximum(free + (1 - free) / coupling.beta, 1e-300)
         sinks = self._sinks._replace(entry_rate=self._sinks.entry_rate * free[self._sinks.entry_cell])
         hopping.hop(
@@ -180,10 +181,7 @@ class MembraneCapture:
         kind, domain = self._kind, state.domain
         radius = state.of_type("diameter") / 2
         area = 4 * np.pi * radius**2 if domain.dim == 3 else 2 * np.pi * radius * domain.thickness
-        self._rate = state.of_type("uptake_rate")[:, kind].astype(float)
-        with np.errstate(divide="ignore"):
-            inverse = 1.0 / state.of_type("saturation")[:, kind]
-        self._inverse_saturation = np.where(self._rate > 0, inverse, 0.0)
+        rate = state.of_type("uptake_rate")[:, kind].astype(float)
         self._table = membranes(
             domain.dim,
             domain.low,
@@ -192,7 +190,7 @@ class MembraneCapture:
             np.array(domain.faces, np.int64),
             state.cells.position,
             radius,
-            self._rate / area,
+            rate / area,
             max(REACH * self._shortest, domain.voxel),
         )
         vesicles = state.vesicles
@@ -204,7 +202,7 @@ class MembraneCapture:
         self, state: State, vesicles: Vesicles, rows: np.ndarray, dt: float, fates: Fates, threads: int
     ) -> None:
         """See ``Capture``. Cells with fewer free receptors are less reactive."""
-        free = free_receptors(state, self._kind, self._rate, self._inverse_saturation)
+        free = free_receptors(state, self._kind)
         walk(
             _movers(vesicles, rows),
             dt,
@@ -313,23 +311,3 @@ def medium_of(state: State, kind: int, matters: np.ndarray, shortest: float) -> 
         clearance(domain.counts, domain.voxel, sides, matters, hindrance),
         shortest,
     )
-
-
-def free_receptors(state: State, kind: int, rate: np.ndarray, inverse_saturation: np.ndarray) -> np.ndarray:
-    """Share of each cell's receptors that are there and free, f - bound/R, shape (n,).
-
-    R = Km k_a / (k_off + k_int), and f is what the behavior ``uptake_rate`` leaves of them
-
-    With R receptors the uptake at a steady concentration c is k_a c / (1 + c/Km), as in the continuum.
-    """
-    vesicle = state.kinds[kind]
-    leave = vesicle.unbinding_rate + vesicle.internalization_rate
-    there = state.uptake_share()
-    if there is None:
-        there = np.ones(len(rate))
-    if leave == 0 or not inverse_saturation.any():
-        return there
-    bound = state.trafficking.bound[:, kind].sum(axis=1)
-    limited = (inverse_saturation > 0) & (rate > 0)
-    share = np.divide(bound * inverse_saturation * leave, rate, out=np.zeros_like(rate), where=limited)
-    return np.clip(there - share, 0.0, 1.0)

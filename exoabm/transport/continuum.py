@@ -34,6 +34,7 @@ from exoabm.kernels.exchange import (
 )
 from exoabm.state import RESERVOIR, Emissions, Passage
 from exoabm.transport.coupling import Coupling, couple
+from exoabm.transport.receptors import left_by_others
 from exoabm.transport.scheme import choose_courant, conductance, is_uniform, substep_rates
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ class Continuum:
         self, state: State, kind: int, amount: sparse.csr_array, dt: float
     ) -> tuple[np.ndarray, np.ndarray]:
         """Advance one kind; ``amount`` (labels, cells) enters. Returns captures (L, n) and flows (L, 6)."""
-        domain, vesicle, sites = state.domain, state.kinds[kind], _at_present(state, self._sites[kind])
+        domain, vesicle, sites = state.domain, state.kinds[kind], _at_present(state, self._sites[kind], kind)
         field, scratch = state.fields[kind], self._scratch
         labels, n = amount.shape
         side_value = _side_values(state)
@@ -234,9 +235,9 @@ def _in_slots(weights: sparse.csr_array, slot_of: np.ndarray, slots: int) -> spa
     return sparse.csr_array((weights.data, columns, weights.indptr), shape=(weights.shape[0], slots))
 
 
-def _at_present(state: State, sites: _Sites) -> _Sites:
+def _at_present(state: State, sites: _Sites, kind: int) -> _Sites:
     """The sites with the membranes' present share of their uptake rates."""
-    share = state.uptake_share()
+    share = left_by_others(state, kind)
     if share is None:
         return sites
     coupling, entries = sites.coupling, sites.entries

@@ -94,6 +94,26 @@ def test_a_criterion(interval: tuple, direction: str, by: float, expected: Verdi
     assert judge(ratio, Direction(direction), by) is expected
 
 
+@pytest.mark.parametrize("direction", list(Direction))
+@pytest.mark.parametrize("interval", [(0.1, 0.3), (-0.3, -0.1)])
+@pytest.mark.parametrize("scale", list(Scale))
+def test_the_verdict_turns_at_the_margin(direction: Direction, interval: tuple, scale: Scale) -> None:
+    found = effect(*(end + (scale is Scale.RATIO) for end in interval), scale=scale)
+    margin = found.margin(direction)
+    assert abs(margin) in (pytest.approx(0.1), pytest.approx(0.3))
+    below, above = (judge(found, direction, margin + change) for change in (-1e-6, 1e-6))
+    holds = direction in (Direction.HIGHER, Direction.LOWER)
+    assert (below, above) == (S, N) if holds else (N, S)
+
+
+def test_replicates_that_do_not_differ_are_seen() -> None:
+    steady, other = np.array([2.0, 3.0, 4.0]), np.array([1.0, 1.5, 2.0001])
+    assert paired_effect(steady, other, Scale.RATIO).certain
+    assert not paired_effect(steady, other).certain
+    assert paired_effect(steady, steady).certain
+    assert not paired_effect(steady, other * [1.0, 1.01, 1.0], Scale.RATIO).certain
+
+
 def test_a_claim_needs_all_its_criteria() -> None:
     assert combine([S, S]) is S
     assert combine([S, N]) is N

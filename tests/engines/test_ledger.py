@@ -13,7 +13,7 @@ from worlds import world
 
 from exoabm import ExosomeModel
 from exoabm.ledger import PLACES
-from exoabm.observe.writers import UPTAKE_EVENTS, VesicleEventWriter
+from exoabm.observe.events import UPTAKE_EVENTS, VesicleEventWriter
 
 BUSY: dict[str, Any] = {
     "kinds": {"release_rate": 3000, "secretion": "poisson"},

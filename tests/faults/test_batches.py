@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from exoabm.scenario.loader import load, shipped
+
 RATE = "cell_type.donor.release_rate"
 SWEEP = ("sweep", "two_cells", "--hours", 0.05, "--vary", f"{RATE}=60,600")
 
@@ -31,6 +33,14 @@ def test_a_sweep_says_what_it_found(command, tmp_path) -> None:
     assert compared.code == 0
     assert f"{RATE}: 60 -> 600" in compared.out
     assert "the same seeds" in compared.out
+
+
+def test_what_no_terminal_reads_is_not_cut(command, monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    done = command("list")
+    lines = [" ".join(line.split()) for line in done.out.splitlines()]
+    for name in shipped():
+        assert f"{name} {load(name).scenario.info.question}" in lines
 
 
 def test_replicates_alone_are_a_sweep(command) -> None:

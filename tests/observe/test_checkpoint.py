@@ -21,7 +21,7 @@ import exoabm
 from exoabm import ExosomeModel
 from exoabm.batch.run import resume_run, run_to_folder
 from exoabm.errors import InputError, NumericalError, RunFailed
-from exoabm.observe import checkpoint, writers
+from exoabm.observe import checkpoint, tables
 from exoabm.observe.run_folder import CHECKPOINT, LOCK, ResumableFolder, hold
 from exoabm.scenario.builder import blueprint, build_state
 from exoabm.scenario.loader import load
@@ -106,7 +106,7 @@ def contents(run: Path) -> dict[str, Any]:
 def _small_groups() -> Iterator[None]:
     """Small row groups, and no time for pictures."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(writers, "ROWS_PER_GROUP", GROUP)
+        patch.setattr(tables, "ROWS_PER_GROUP", GROUP)
         patch.setattr("exoabm.batch.run.draw_preview", lambda *_, **__: None)
         yield
 
@@ -183,7 +183,7 @@ def test_a_planted_error_is_seen(tmp_path: Path, monkeypatch) -> None:
 
 def test_memory_does_not_grow_with_the_rows(tmp_path: Path) -> None:
     """At most one row group waits, and what was written is let go."""
-    writer = writers.TableWriter(tmp_path / "a.parquet")
+    writer = tables.TableWriter(tmp_path / "a.parquet")
     import pyarrow as pa
 
     for i in range(50):

@@ -15,16 +15,8 @@ from exoabm.ledger import Ledger, WasteLedger
 from exoabm.observe import communication as talk
 from exoabm.observe.edges import COUNTS
 from exoabm.observe.network import graph as graph_of
-from exoabm.state import (
-    RESERVOIR,
-    Cells,
-    CellType,
-    Labels,
-    Resolution,
-    SecretionMode,
-    State,
-    Trafficking,
-)
+from exoabm.physiology import CellType, SecretionMode
+from exoabm.state import RESERVOIR, Cells, Labels, Resolution, State, Trafficking
 from exoabm.streams import Streams
 from exoabm.vesicle import DeliveryRoute, VesicleKind
 

@@ -12,7 +12,7 @@ import pytest
 
 from exoabm.batch.run import run_to_folder
 from exoabm.errors import InputError
-from exoabm.observe import writers
+from exoabm.observe import tables
 from exoabm.observe.rebuild import ENDS, TIMES, rebuild
 from exoabm.scenario.loader import load
 
@@ -29,7 +29,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An hour of the tissue, with relays, delivery and bursts, in several row groups."""
     out = tmp_path_factory.mktemp("rebuild") / "run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(writers, "ROWS_PER_GROUP", 5000)
+        patch.setattr(tables, "ROWS_PER_GROUP", 5000)
         run_to_folder(load("tissue", RELAYS), out, seed=1, hours=1)
     assert pq.ParquetFile(out / "events.parquet").num_row_groups > 10
     return out

@@ -17,7 +17,9 @@ import zarr
 from exoabm import ExosomeModel
 from exoabm.ledger import PLACES
 from exoabm.observe.communication import PER_ML
-from exoabm.observe.writers import CellWriter, EventWriter, FieldWriter, TableWriter
+from exoabm.observe.events import EventWriter
+from exoabm.observe.tables import TableWriter
+from exoabm.observe.writers import CellWriter, FieldWriter
 from exoabm.state import RESERVOIR
 
 HOURS = 2.0

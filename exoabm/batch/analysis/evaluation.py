@@ -12,9 +12,10 @@ import numpy as np
 from exoabm.batch.sweeps import chunk as files
 from exoabm.batch.sweeps.readouts import measure
 from exoabm.batch.sweeps.rows import Plan, replicate_seeds, row_of
-from exoabm.batch.sweeps.runner import is_batch, resume_rows, run_rows
+from exoabm.batch.sweeps.runner import run_or_resume
 from exoabm.errors import InputError, RunFailed, did_you_mean
 from exoabm.model import ExosomeModel
+from exoabm.observe.run_folder import disk_message
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -97,16 +98,9 @@ class Evaluation:
         )
         folder = self.folder / name
         with self.stage(name) as progress:
-            if is_batch(folder) and not self.overwrite:
-                if Plan.read(folder).sha256 != plan.sha256:
-                    raise InputError(
-                        f"{folder} holds runs of other settings; choose another --out, or pass --overwrite"
-                    )
-                outcome = resume_rows(folder, workers=self.workers, progress=progress)
-            else:
-                outcome = run_rows(
-                    plan, folder, workers=self.workers, overwrite=self.overwrite, progress=progress
-                )
+            outcome = run_or_resume(
+                plan, folder, workers=self.workers, overwrite=self.overwrite, progress=progress
+            )
         if outcome.failed:
             lines = [f"  {row}: {reason}" for row, reason in outcome.reasons.items()]
             raise RunFailed(
@@ -130,6 +124,16 @@ def work(loaded: LoadedScenario, hours: float | None) -> float:
     guess = blueprint(loaded, seed=0).estimate
     share = 1.0 if hours is None else hours * 3600 / float(loaded.scenario.clock.duration)
     return share * guess.steps * guess.step_seconds
+
+
+@contextlib.contextmanager
+def reporting(folder: Path) -> Iterator[None]:
+    """Tell that a report could not be written, and that the runs are kept."""
+    try:
+        yield
+    except OSError as error:
+        text = f"{disk_message(error, folder)}; the runs are kept, and the same command goes on"
+        raise RunFailed(text) from None
 
 
 @contextlib.contextmanager

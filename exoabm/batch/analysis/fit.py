@@ -1,4 +1,4 @@
-"""Fitting numbers of a scenario to measured time series, by least squares on any executor.
+"""Fitting numbers of a scenario to measured time series, by least squares over batches of runs.
 
     minimize  S(x) = sum_i ((f_i(x) - y_i) / s_i)^2,   x in units of the ranges
     cov(x)    = A C A^T,   A = (J^T J)^-1 J^T,   J_ij = d f_i / d x_j / s_i
@@ -6,34 +6,40 @@
 C is the covariance of the data: how the model itself scatters between seeds, which ties the points of one run
 together, and beside it the error of the measurement. With given standard deviations s that is 1; without, s
 is the size of a column, and the error is what of the residuals chance in the model does not explain.
+
+Each set of points is a batch in a folder named by its content: what was run once is found again.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from exoabm.batch.sweeps.rows import replicate_seeds
-from exoabm.batch.sweeps.workers import ThisProcess
-from exoabm.errors import ExoError, InputError, RunFailed, did_you_mean
+from exoabm.batch.analysis.evaluation import reporting, work
+from exoabm.batch.sweeps import chunk as files
+from exoabm.batch.sweeps.rows import Plan, replicate_seeds, row_of
+from exoabm.batch.sweeps.runner import run_or_resume
+from exoabm.batch.sweeps.workers import ThisProcess, kept
+from exoabm.errors import InputError, RunFailed, did_you_mean
 from exoabm.model import ExosomeModel
 from exoabm.observe.metrics import measure
 from exoabm.observe.run_folder import write_whole
 from exoabm.scenario.loader import LoadedScenario, parse
 
 if TYPE_CHECKING:
-    from concurrent.futures import Executor
-    from pathlib import Path
-
     from exoabm.batch.analysis.factors import Factor
     from exoabm.batch.analysis.measured import Series
     from exoabm.batch.sweeps.workers import Workers
 
+METRICS = "exoabm.batch.sweeps.readouts:metrics"
 STARTS_PER_FACTOR = 8
 REFINED = 2
 """The best starts that are refined; two, so that a second minimum shows."""
@@ -44,6 +50,7 @@ STEP = 0.01
 SCATTER_RUNS = 24
 """Runs at the solution, with seeds of their own, that show how a stochastic model scatters."""
 LARGEST_STEPS = 40
+RUNS = "runs"
 
 
 @dataclass(frozen=True)
@@ -94,44 +101,19 @@ class Fit:
     model: list[list[float]]
 
 
-def simulate(
-    loaded: LoadedScenario, overrides: dict[str, str], seed: int, hours: list[float], names: list[str]
-) -> np.ndarray | str:
-    """The model's readouts at times, (times, names); a pure function that any process may run.
-
-    A run that breaks returns its reason, since what it raised may not travel.
-    """
-    try:
-        model = ExosomeModel(_changed(loaded, overrides), seed=seed)
-        rows = []
-        for time in hours:
-            model.run_until(time * 3600.0)
-            row = measure(model.state)
-            rows.append([row[name] for name in names])
-    except ExoError as error:
-        return str(error)
-    return np.array(rows, float)
-
-
-def _changed(loaded: LoadedScenario, overrides: dict[str, str]) -> LoadedScenario:
-    import tomli_w
-
-    return parse(
-        tomli_w.dumps(loaded.resolved()).encode(), name=loaded.name, folder=loaded.folder, overrides=overrides
-    )
-
-
 def fit_series(
     loaded: LoadedScenario,
     factors: Sequence[Factor],
     series: Series,
     *,
+    folder: Path | None = None,
+    source: str | Path | None = None,
     replicates: int = 1,
     seed: int = 0,
     workers: Workers = ThisProcess,
     progress: Callable[[int], object] | None = None,
 ) -> Fit:
-    """Fit numbers of a scenario to a series.
+    """Fit numbers of a scenario to a series; called again with the same folder, it goes on.
 
     Parameters
     ----------
@@ -139,6 +121,10 @@ def fit_series(
     factors : sequence of Factor
         What is fitted, each within its range.
     series : Series
+    folder : Path, optional
+        Where the runs are kept; nowhere if not given.
+    source : str or Path, optional
+        What the scenario was loaded from.
     replicates : int
         Runs per point, with the same seeds at every point; their mean is fitted.
     seed : int
@@ -153,13 +139,14 @@ def fit_series(
     InputError
         If the series has a readout that the scenario lacks, or fewer points than numbers to fit.
     RunFailed
-        If a run fails.
+        If a run fails, or the disk fills; what is done is kept.
     """
     _check(loaded, factors, series, replicates)
-    with workers() as executor:
-        problem = _Problem(loaded, factors, series, replicates, seed, executor, progress)
-        x = _minimum(problem, seed)
-        return _describe(problem, x)
+    with contextlib.ExitStack() as stack:
+        place = folder or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        hands = stack.enter_context(kept(workers))
+        problem = _Problem(loaded, source, factors, series, replicates, seed, place, hands, progress)
+        return _describe(problem, _minimum(problem, seed))
 
 
 def _check(loaded: LoadedScenario, factors: Sequence[Factor], series: Series, replicates: int) -> None:
@@ -177,21 +164,25 @@ def _check(loaded: LoadedScenario, factors: Sequence[Factor], series: Series, re
 
 
 class _Problem:
-    """Scaled residuals and their derivatives, each set of points run at once."""
+    """Scaled residuals and their derivatives, each set of points a batch of runs."""
 
     def __init__(
         self,
         loaded: LoadedScenario,
+        source: str | Path | None,
         factors: Sequence[Factor],
         series: Series,
         replicates: int,
         seed: int,
-        executor: Executor,
+        folder: Path,
+        workers: Workers,
         progress: Callable[[int], object] | None,
     ) -> None:
-        self.loaded, self.factors, self.series, self.executor = loaded, factors, series, executor
+        self.loaded, self.source, self.factors, self.series = loaded, source, factors, series
         self.seed, self.seeds = seed, replicate_seeds(seed, replicates)
-        self.progress, self.runs = progress, 0
+        self.folder, self.workers = folder, workers
+        self.progress, self.runs = progress or (lambda runs: None), 0
+        self.work = work(loaded, float(series.hours[-1]))
         self.there = np.isfinite(series.values)
         size = np.sqrt(np.nanmean(series.values**2, axis=0))
         scale = series.deviation
@@ -206,22 +197,33 @@ class _Problem:
 
     def curves(self, points: Sequence[np.ndarray], seeds: Sequence[int]) -> np.ndarray:
         """The model at points with seeds, (points, seeds, times, names)."""
-        hours, names = self.series.hours.tolist(), list(self.series.names)
-        futures = [
-            self.executor.submit(simulate, self.loaded, self.values(x), seed, hours, names)
-            for x in points
-            for seed in seeds
-        ]
-        found = []
-        for future in futures:
-            curve = future.result()
-            if isinstance(curve, str):
-                raise RunFailed(f"a run of the fit failed: {curve}")
-            found.append(curve)
-            self.runs += 1
-            if self.progress is not None:
-                self.progress(self.runs)
-        return np.array(found).reshape(len(points), len(seeds), *self.series.values.shape)
+        hours = self.series.hours.tolist()
+        rows = [row_of(self.values(x), seed) for x in points for seed in seeds]
+        plan = Plan.of(
+            self.loaded,
+            {row.name: row for row in rows}.values(),
+            source=self.source,
+            hours=hours[-1],
+            measure=METRICS,
+            times=hours,
+            seconds_per_row=self.work,
+            about={"kind": "fit"},
+        )
+        folder = self.folder / RUNS / plan.sha256[:12]
+        before = self.runs
+        outcome = run_or_resume(
+            plan, folder, workers=self.workers, progress=lambda done, _: self.progress(before + done)
+        )
+        for reason in outcome.reasons.values():
+            raise RunFailed(f"a run of the fit failed: {reason}")
+        self.runs += outcome.rows
+        names = [[f"{name}@{time}" for name in self.series.names] for time in hours]
+        curves = {
+            record["row"]: [[record["readouts"][name] for name in row] for row in names]
+            for record in files.records(folder, plan)
+        }
+        shape = (len(points), len(seeds), *self.series.values.shape)
+        return np.array([curves[row.name] for row in rows], float).reshape(shape)
 
     def residuals(self, points: Sequence[np.ndarray]) -> np.ndarray:
         """Scaled residuals of the mean of the replicates, (points, values)."""
@@ -330,14 +332,22 @@ def plain(found: Fit) -> dict[str, Any]:
 
 
 def write_fit(found: Fit, loaded: LoadedScenario, folder: Path) -> None:
-    """Write ``fit.json``, ``fit.png``, and ``fitted.toml``, the scenario with the fitted values."""
+    """Write ``fit.json``, ``fit.png``, and ``fitted.toml``, the scenario with the fitted values.
+
+    Raises
+    ------
+    RunFailed
+        If the disk fills; the runs are kept.
+    """
     import tomli_w
 
     from exoabm.batch.analysis.fit_picture import draw_fit
 
-    folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(plain(found), indent=2, ensure_ascii=False, allow_nan=False)
-    write_whole(folder / "fit.json", text.encode() + b"\n")
-    fitted = _changed(loaded, found.overrides).resolved()
-    write_whole(folder / "fitted.toml", tomli_w.dumps(fitted).encode())
-    draw_fit(found, folder / "fit.png", loaded.scenario.info.title)
+    whole = tomli_w.dumps(loaded.resolved()).encode()
+    fitted = parse(whole, name=loaded.name, folder=loaded.folder, overrides=found.overrides).resolved()
+    with reporting(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        write_whole(folder / "fit.json", text.encode() + b"\n")
+        write_whole(folder / "fitted.toml", tomli_w.dumps(fitted).encode())
+        draw_fit(found, folder / "fit.png", loaded.scenario.info.title)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from exoabm.batch.analysis.evaluation import NOISE_RUNS, Evaluation, silent, work
+from exoabm.batch.analysis.evaluation import NOISE_RUNS, Evaluation, reporting, silent, work
 from exoabm.batch.sweeps.workers import ThisProcess
 from exoabm.errors import InputError
 from exoabm.observe.run_folder import write_whole
@@ -266,8 +266,9 @@ def write_report(found: Sensitivity, folder: Path, title: str) -> None:
     from exoabm.batch.analysis.tornado import draw_tornado
 
     text = json.dumps(plain(found), indent=2, ensure_ascii=False, allow_nan=False)
-    write_whole(folder / "sensitivity.json", text.encode() + b"\n")
-    draw_tornado(found, folder / "sensitivity.png", title)
+    with reporting(folder):
+        write_whole(folder / "sensitivity.json", text.encode() + b"\n")
+        draw_tornado(found, folder / "sensitivity.png", title)
 
 
 def plain(found: Sensitivity) -> dict[str, Any]:

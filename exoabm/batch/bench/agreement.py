@@ -9,6 +9,7 @@ an honest engine fails once in about 900 families.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -40,6 +41,16 @@ class Agreement:
     def __bool__(self) -> bool:
         # A standard deviation of n normal scores strays from 1 by 1 / sqrt(2 n); 4 times that is 6e-5.
         return bool(self.worst > self.bound and self.spread < 1 + 4 / np.sqrt(2 * len(self.z)))
+
+
+class Comparison(NamedTuple):
+    """One panel of the picture: what is compared where, over how many runs, and how it came out."""
+
+    scenario: str
+    what: str
+    places: str
+    runs: int
+    result: Agreement
 
 
 def compare(counts: np.ndarray, expected: np.ndarray) -> Agreement:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from exoabm.batch.bench.agreement_report import Comparison
+    from exoabm.batch.bench.agreement import Comparison
 
 WIDTH, ROW, DPI = 11.5, 4.5, 100
 """Inches across, inches for each scenario, pixels an inch."""

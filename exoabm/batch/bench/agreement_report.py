@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from exoabm.batch.bench.agreement import Agreement, blocks, compare
+from exoabm.batch.bench.agreement import Comparison, blocks, compare
 from exoabm.batch.bench.timing import Report
 from exoabm.model import ExosomeModel
 from exoabm.scenario.loader import load
@@ -133,16 +133,6 @@ def strongest(found: Edges, number: int = PAIRS) -> Edges:
     """The pairs of cells of which most is expected."""
     rank = np.argsort(-found.expected, axis=None)[:number]
     return Edges(*(values.ravel()[rank] for values in found))
-
-
-class Comparison(NamedTuple):
-    """One panel of the picture: what is compared where, over how many runs, and how it came out."""
-
-    scenario: str
-    what: str
-    places: str
-    runs: int
-    result: Agreement
 
 
 def comparisons(case: Case, runs: int = RUNS, hours: float = HOURS) -> list[Comparison]:

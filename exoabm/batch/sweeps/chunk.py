@@ -106,8 +106,12 @@ def _run(plan: Plan, row: Row, folder: Path) -> Readouts:
         result = run_to_folder(loaded, out, seed=row.seed, hours=plan.hours, overwrite=True, measure=measure)
         return checked(result.readouts)
     model = ExosomeModel(loaded, seed=row.seed)
-    model.run(plan.hours)
-    return checked(measure(model))
+    found: dict[str, Any] = {}
+    for hours in plan.times:
+        model.run_until(hours * 3600.0)
+        found |= {f"{name}@{hours}": value for name, value in measure(model).items()}
+    model.run_until(float(loaded.scenario.clock.duration) if plan.hours is None else plan.hours * 3600.0)
+    return checked(found | measure(model))
 
 
 def read_chunk(folder: Path, plan: Plan, chunk: int) -> tuple[str, list[dict[str, Any]]] | None:

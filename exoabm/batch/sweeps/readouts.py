@@ -23,6 +23,11 @@ def measure(model: ExosomeModel) -> Readouts:
     return gather(last_row(model.state), talk.summary(model.state, threshold))
 
 
+def metrics(model: ExosomeModel) -> Readouts:
+    """The metrics of a model as it is, as in a row of ``metrics.parquet``."""
+    return dict(last_row(model.state))
+
+
 def gather(metrics: Mapping[str, float], communication: Mapping[str, Any]) -> Readouts:
     """The last row of the metrics, who took up how much from whom, and how far it went.
 

@@ -91,6 +91,8 @@ class Plan:
         ``"readouts"``, or ``"runs"`` for whole run folders beside them.
     measure : str
         ``"module:function"`` that takes a finished model and returns a number per readout.
+    times : tuple of float
+        Model times on the way, h, at which it is read too; these readouts are named ``NAME@TIME``.
     chunk : int
         Rows that share a file.
     about : mapping
@@ -107,6 +109,7 @@ class Plan:
     hours: float | None
     keep: Keep
     measure: str
+    times: tuple[float, ...]
     chunk: int
     about: Mapping[str, Any]
     version: str = exoabm.__version__
@@ -121,6 +124,7 @@ class Plan:
         hours: float | None = None,
         keep: Keep = "readouts",
         measure: str = READOUTS,
+        times: Iterable[float] = (),
         seconds_per_row: float | None = None,
         about: Mapping[str, Any] | None = None,
     ) -> Plan:
@@ -154,6 +158,7 @@ class Plan:
             hours=hours,
             keep=keep,
             measure=measure,
+            times=tuple(times),
             chunk=1 if keep == "runs" else _chunk(seconds_per_row, len(rows)),
             about=dict(about or {}),
         )
@@ -211,7 +216,7 @@ class Plan:
             plain = json.loads((folder / PLAN).read_text(encoding="utf-8"))
             expected = plain.pop("sha256")
             plain["rows"] = tuple(Row(name, _pairs(pairs), seed) for name, pairs, seed in plain["rows"])
-            plan = cls(**(plain | {"base": _pairs(plain["base"])}))
+            plan = cls(**(plain | {"base": _pairs(plain["base"]), "times": tuple(plain["times"])}))
         except FileNotFoundError:
             raise InputError(f"{folder} holds no batch (there is no {PLAN} in it)") from None
         except (OSError, ValueError, KeyError, TypeError) as error:

@@ -156,6 +156,28 @@ def resume_rows(folder: Path, *, workers: Workers = ThisProcess, progress: Progr
         return _run(plan, home, workers, Shard(*map(int, part)) if part else None, progress)
 
 
+def run_or_resume(
+    plan: Plan,
+    folder: Path,
+    *,
+    workers: Workers = ThisProcess,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Outcome:
+    """Run a batch, or go on with it where it was begun before; as ``run_rows`` and ``resume_rows``.
+
+    Raises
+    ------
+    InputError
+        If another batch stands there.
+    """
+    if overwrite or not is_batch(folder):
+        return run_rows(plan, folder, workers=workers, overwrite=overwrite, progress=progress)
+    if Plan.read(folder).sha256 != plan.sha256:
+        raise InputError(f"{folder} holds runs of other settings; choose another --out, or pass --overwrite")
+    return resume_rows(folder, workers=workers, progress=progress)
+
+
 def is_batch(folder: Path) -> bool:
     """Whether a folder holds a batch or shards of one."""
     return (folder / PLAN).is_file() or any(folder.glob(f"{SHARDS}/*/{PLAN}"))

@@ -11,7 +11,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from contextlib import AbstractContextManager
 from multiprocessing.connection import Connection, wait
 from typing import Any
@@ -36,6 +36,25 @@ class ThisProcess(Executor):
 def local(jobs: int) -> Workers:
     """Workers on this machine: ``jobs`` processes, or this one where that is enough."""
     return ThisProcess if jobs == 1 else lambda: _processes(jobs)
+
+
+@contextlib.contextmanager
+def kept(workers: Workers) -> Iterator[Workers]:
+    """The same workers for several batches, opened when they are first asked for, and again if they broke."""
+    held: list[Executor] = []
+    with contextlib.ExitStack() as stack:
+
+        @contextlib.contextmanager
+        def lent() -> Iterator[Executor]:
+            if not held:
+                held.append(stack.enter_context(workers()))
+            try:
+                yield held[0]
+            except BrokenExecutor:
+                held.clear()
+                raise
+
+        yield lent
 
 
 @contextlib.contextmanager

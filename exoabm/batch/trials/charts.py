@@ -19,7 +19,7 @@ MARGIN = 12
 LABEL = 206
 """Width of the column of names at the left."""
 LETTERS = 29
-"""Letters of a line of a name that surely fit into it; a name has one or two lines."""
+"""Letters of a line of a name that surely fit into it."""
 
 LINE = 14
 """Height of such a line."""
@@ -63,8 +63,9 @@ def plain(value: float) -> str:
 def strips(arms: Mapping[str, np.ndarray], titles: Mapping[str, str], unit: str) -> str:
     """Every replicate of every arm as a dot, pairs joined across arms, the mean as a bar."""
     names = list(arms)
+    shown = {name: titles.get(name) or name for name in names}
     low, high = _span([v for each in arms.values() for v in each.tolist()])
-    row = 30
+    row = max(30, 6 + LINE * max(len(wrap(title, LETTERS)) for title in shown.values()))
     top, height = 8, 8 + row * len(names)
     to_x = _linear(low, high, LABEL + 14, WIDTH - MARGIN - 10)
     parts = []
@@ -73,14 +74,14 @@ def strips(arms: Mapping[str, np.ndarray], titles: Mapping[str, str], unit: str)
         points = " ".join(f"{to_x(arms[n][r]):.1f},{y:.1f}" for n, y in zip(names, centers, strict=True))
         parts.append(f'<polyline class="pair" points="{points}"/>')
     for i, (name, y) in enumerate(zip(names, centers, strict=True)):
-        parts.append(_name(titles.get(name) or name, y))
+        parts.append(_name(shown[name], y))
         hue = f"arm{i % 6}"
         parts += [f'<circle class="dot {hue}" cx="{to_x(v):.1f}" cy="{y:.1f}" r="3.4"/>' for v in arms[name]]
         mean = float(np.mean(arms[name]))
         told = f"<title>mean {number(mean)}</title>"
         parts.append(_line("mean", to_x(mean), to_x(mean), y - 10, y + 10, told))
     parts.append(_axis(low, high, to_x, height + 4, unit, _ticks(low, high, 6)))
-    listed = "; ".join(f"{titles.get(n) or n} {number(float(np.mean(arms[n])))}" for n in names)
+    listed = "; ".join(f"{shown[n]} {number(float(np.mean(arms[n])))}" for n in names)
     return _svg(height + 44, parts, f"Replicates by arm. Means: {listed}")
 
 
@@ -96,7 +97,7 @@ def forest(rows: Sequence[tuple[str, Effect | None, Direction, float, Verdict]],
     nothing = 1.0 if ratio else 0.0
     ends = [v for effect, d, by in known for v in (effect.low, effect.high, bound(d, by, effect.scale))]
     low, high = _log_span([*ends, nothing]) if ratio else _span([*ends, nothing])
-    row = 40
+    row = max(40, 6 + LINE * max(len(wrap(name, LETTERS)) for name, *_ in rows))
     height = 8 + row * len(rows)
     to_x = (_logarithmic if ratio else _linear)(low, high, LABEL + 14, WIDTH - MARGIN - 10)
     parts = []
@@ -208,14 +209,12 @@ def _mark(x: float, y: float, verdict: Verdict) -> str:
 
 def _name(text: str, y: float) -> str:
     lines = wrap(text, LETTERS)
-    if len(lines) > 2:
-        lines = [lines[0], lines[1][: LETTERS - 1] + "…"]
     first = y + 4 - LINE / 2 * (len(lines) - 1)
     rows = "".join(
         f'<tspan x="{LABEL}" y="{first + LINE * i:.1f}">{escape(line)}</tspan>'
         for i, line in enumerate(lines)
     )
-    return f'<text class="name" text-anchor="end">{rows}<title>{escape(text)}</title></text>'
+    return f'<text class="name" text-anchor="end">{rows}</text>'
 
 
 def _axis(

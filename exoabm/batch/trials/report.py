@@ -3,15 +3,33 @@
 from __future__ import annotations
 
 from html import escape
-from typing import TYPE_CHECKING, Any
+from itertools import groupby
+from typing import TYPE_CHECKING
 
 import exoabm
 from exoabm.batch.provenance import sources
 from exoabm.batch.trials import charts
-from exoabm.batch.trials.charts import VERDICT_CLASS, number, plain
+from exoabm.batch.trials.charts import VERDICT_CLASS, plain
 from exoabm.batch.trials.design import set_by_hand
 from exoabm.batch.trials.style import STYLE
-from exoabm.batch.trials.verdict import LEVEL, POWER, Direction, Effect, Scale, Verdict
+from exoabm.batch.trials.verdict import LEVEL, POWER, Direction, Verdict, final
+from exoabm.batch.trials.words import (
+    arm_title,
+    assumption,
+    bearing,
+    because,
+    claimed,
+    found_with,
+    range_of,
+    readout_of,
+    setting,
+    shown,
+    spelled,
+    stretch,
+    title_of,
+    unit_of,
+    with_unit,
+)
 from exoabm.parameters import format_citation
 from exoabm.scenario.loader import quantities
 
@@ -19,7 +37,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from exoabm.batch.trials.trial import Comparison, Sweep, Trial
-    from exoabm.scenario.trials import ReadoutTable
 
 SETTING = ("trial", "record", "layout", "domain", "clock")
 """Tables whose numbers set the stage and assume nothing of biology."""
@@ -43,12 +60,14 @@ def render(trial: Trial) -> str:
     parts = [
         _head(trial),
         _section("Answer", _answer(trial)),
+        _section("What the answer rests on", _rests(trial)),
         _section("Arms", _arms(trial)),
         _section("The claim, criterion by criterion", _criteria(trial)),
         _section("Readouts", _readouts(trial)),
+        _section("What differs between replicates", _between(trial)),
         _section("Assumptions, swept", _sweeps(trial)),
         _section("All arms in all readouts", _secondary(trial)),
-        _section("What it rests on, and the sources", _assumptions(trial)),
+        _section("Assumed values, and the sources", _assumptions(trial)),
         _section("What this does not show", _limits(trial)),
         _section("How it was made", _making(trial)),
     ]
@@ -68,110 +87,92 @@ def _section(title: str, body: str) -> str:
 
 def _head(trial: Trial) -> str:
     info, mark = trial.scenario.scenario.info, VERDICT_CLASS[trial.verdict]
+    own = "" if trial.verdict is trial.base else f"<p>At the scenario's own values: {_tag(trial.base)}</p>"
+    turning = [escape(assumption(each)) for each in trial.sweeps if _turns(trial, each)]
+    if turning:
+        own += f"<p>It turns with: {'; '.join(turning)}.</p>"
     return (
         f'<header><p class="over">Virtual trial · not for clinical use</p><h1>{escape(info.title)}</h1>'
         f'<p class="question">{escape(info.question)}</p>'
         f'<div class="verdict {mark}"><span class="sign" aria-hidden="true">{SIGN[trial.verdict]}</span>'
         f"<div><p><strong>{WORDS[trial.verdict]}</strong></p>"
-        f"<p>Claim: {escape(trial.table.claim)}</p></div></div></header>"
+        f"<p>Claim: {escape(trial.table.claim)}</p>{own}</div></div></header>"
     )
 
 
 def _answer(trial: Trial) -> str:
-    lines = [_sentence(trial, comparison) for comparison in trial.comparisons]
-    if trial.verdict is not trial.base:
-        lines.append(f"At the scenario's own values the verdict is <em>{trial.base}</em>.")
-    changed = [flip for each in trial.sweeps for flip in each.flips]
-    decided = [f for f in changed if Verdict.OPEN not in f.verdicts]
-    for each in trial.sweeps:
-        for flip in each.flips:
-            low, high = (plain(v) for v in flip.between)
-            lines.append(
-                f"Between {escape(flip.assumption)} = {low} and {high}{_unit_of(each)} it goes from "
-                f"<em>{flip.verdicts[0]}</em> to <em>{flip.verdicts[1]}</em>."
-            )
-    if trial.sweeps and not changed:
-        named = ", ".join(escape(each.table.title or each.table.name) for each in trial.sweeps)
-        lines.append(f"It stays the same over the whole ranges of {named}.")
-    elif changed and not decided and trial.verdict is not Verdict.DEPENDS:
-        lines.append("There it only becomes inconclusive; nowhere does it turn into its opposite.")
-    return f"<ul class='answer'>{''.join(f'<li>{line}</li>' for line in lines)}</ul>"
+    lines = "".join(f"<li>{_sentence(trial, comparison)}</li>" for comparison in trial.comparisons)
+    return f"<ul class='answer'>{lines}</ul>"
 
 
 def _sentence(trial: Trial, comparison: Comparison) -> str:
     criterion, effect = comparison.criterion, comparison.effect
-    readout = _readout(trial, criterion.readout)
-    arms = f"<b>{_arm(trial, criterion.arm)}</b> beside <b>{_arm(trial, criterion.versus)}</b>"
+    readout = readout_of(trial, criterion.readout)
+    arms = f"<b>{arm_title(trial, criterion.arm)}</b> beside <b>{arm_title(trial, criterion.versus)}</b>"
     if effect is None:
-        return f"{escape(_title(readout))}, {arms}: {escape(comparison.note)}"
-    said = f"{escape(_title(readout))}, {arms}: {_shown(effect, readout.unit)}."
-    return f"{said} Claimed: {_claimed(comparison)}. {_tag(comparison.verdict)}"
+        return f"{escape(title_of(readout))}, {arms}: {escape(comparison.note)}"
+    said = f"{escape(title_of(readout))}, {arms}: {shown(effect, readout.unit)}."
+    return f"{said} Claimed: {claimed(trial, comparison)}. {_tag(comparison.verdict)}"
+
+
+def _turns(trial: Trial, each: Sweep) -> bool:
+    """Whether the verdict depends on this assumption alone."""
+    return final(trial.base, (point.verdict for point in each.points)) is Verdict.DEPENDS
+
+
+def _rests(trial: Trial) -> str:
+    """Each assumption with the verdicts along its range, those that change first."""
+    rows = []
+    for each in sorted(trial.sweeps, key=lambda sweep: not sweep.flips):
+        runs = [(verdict, list(points)) for verdict, points in groupby(each.points, lambda p: p.verdict)]
+        along = "<br>".join(f"{_tag(verdict)} {stretch(each, points)}" for verdict, points in runs)
+        rows.append((escape(assumption(each)), with_unit(each, each.base.magnitude), along))
+    note = (
+        "<p class='note'>The verdict at each value that was tried. One that only turns inconclusive has lost "
+        "power there (fewer replicates), and has not changed.</p>"
+    )
+    return _table(("assumption", "here", "the claim along its range"), rows) + note if rows else ""
 
 
 def _tag(verdict: Verdict) -> str:
     return f"<span class='tag {VERDICT_CLASS[verdict]}'>{verdict}</span>"
 
 
-def _shown(effect: Effect, unit: str) -> str:
-    if effect.scale is Scale.RATIO:
-        return f"ratio {number(effect.estimate)} ({number(effect.low)} to {number(effect.high)})"
-    sign = "+" if effect.estimate > 0 else ""
-    tail = f" {escape(unit)}" if unit else ""
-    return f"{sign}{number(effect.estimate)} ({number(effect.low)} to {number(effect.high)}){tail}"
-
-
-def _claimed(comparison: Comparison) -> str:
-    criterion = comparison.criterion
-    by = float(criterion.by)
-    size = f"{plain(100 * by)}\N{NO-BREAK SPACE}%" if criterion.scale == "ratio" else plain(by)
-    return f"{criterion.direction} by more than {size}" if by else str(criterion.direction)
-
-
 def _arms(trial: Trial) -> str:
     rows = []
     for arm in trial.scenario.scenario.arm:
-        changes = "<br>".join(f"<code>{escape(k)} = {escape(_setting(v))}</code>" for k, v in arm.set.items())
-        title = escape(arm.title or arm.name)
-        rows.append((f"<b>{title}</b>", escape(arm.note), changes or "the scenario as it is"))
-    return _table(("arm", "what it is", "what differs"), rows)
-
-
-def _setting(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return plain(float(value)) if isinstance(value, int | float) else str(value)
+        changes = "<br>".join(f"<code>{escape(k)} = {escape(setting(v))}</code>" for k, v in arm.set.items())
+        told = f"<b>{escape(arm.title or arm.name)}</b><br>{escape(arm.note)}"
+        rows.append((told, changes or "the scenario as it is"))
+    return _table(("arm", "what differs"), rows)
 
 
 def _criteria(trial: Trial) -> str:
     parts = []
-    for scale in Scale:
-        for unit in dict.fromkeys(_readout(trial, c.criterion.readout).unit for c in trial.comparisons):
-            chosen = [
-                c
-                for c in trial.comparisons
-                if c.criterion.scale == scale and _readout(trial, c.criterion.readout).unit == unit
-            ]
-            rows = [
-                (
-                    _title(_readout(trial, c.criterion.readout)),
-                    c.effect,
-                    Direction(c.criterion.direction),
-                    float(c.criterion.by),
-                    c.verdict,
-                )
-                for c in chosen
-            ]
-            if rows:
-                parts.append(f"<figure>{charts.forest(rows, unit)}</figure>")
+    groups: dict[tuple[str, str], list[Comparison]] = {}
+    for c in trial.comparisons:
+        unit = readout_of(trial, c.criterion.readout).unit
+        groups.setdefault((c.criterion.scale, unit), []).append(c)
+    for (_, unit), chosen in groups.items():
+        rows = [
+            (
+                title_of(readout_of(trial, c.criterion.readout)),
+                c.effect,
+                Direction(c.criterion.direction),
+                float(c.criterion.by),
+                c.verdict,
+            )
+            for c in chosen
+        ]
+        parts.append(f"<figure>{charts.forest(rows, unit)}</figure>")
     table = [
         (
-            escape(_title(_readout(trial, c.criterion.readout))),
-            f"{_arm(trial, c.criterion.arm)} / {_arm(trial, c.criterion.versus)}",
-            _claimed(c),
-            _shown(c.effect, "") if c.effect else "not defined",
-            number(c.effect.detectable(Direction(c.criterion.direction), float(c.criterion.by)))
-            if c.effect
-            else "",
+            escape(title_of(readout_of(trial, c.criterion.readout))),
+            f"{arm_title(trial, c.criterion.arm)} / {arm_title(trial, c.criterion.versus)}",
+            claimed(trial, c),
+            shown(c.effect, readout_of(trial, c.criterion.readout).unit) if c.effect else "not defined",
+            bearing(trial, c, c.effect) if c.effect else "",
+            found_with(trial, c, c.effect) if c.effect else "",
             _tag(c.verdict),
         )
         for c in trial.comparisons
@@ -180,11 +181,39 @@ def _criteria(trial: Trial) -> str:
     note = (
         f"<p class='note'>Paired differences of {n} replicates with common random numbers, {LEVEL:.0%} t "
         "intervals. The shaded side is where the whole interval must lie; all criteria must hold. "
-        f"<em>Found with {POWER:.0%}</em>: the true effect that a trial of this size finds with that "
-        "chance.</p>"
+        "<em>Margins</em>: those for which the criterion would hold, so that nobody need trust the one "
+        f"chosen. <em>Found with {POWER:.0%}</em>: the true effect that a trial of this size finds with "
+        "that chance.</p>"
     )
-    head = ("readout", "arms", "claimed", "found", f"found with {POWER:.0%}", "verdict")
+    head = ("readout", "arms", "claimed", "found", "margins", f"found with {POWER:.0%}", "verdict")
     return "".join(parts) + _table(head, table) + note
+
+
+def _between(trial: Trial) -> str:
+    """What is drawn for each replicate; without it only chance inside a run makes replicates differ."""
+    scenario, known = trial.scenario.scenario, dict(quantities(trial.scenario.scenario))
+    rows = [
+        (escape(each.title or each.name), ", ".join(f"<code>{escape(k)}</code>" for k in each.keys), each.cv)
+        for each in trial.table.between
+    ]
+    for table, told in (
+        ("pharmacokinetics", "clearances, absorption and permeability of the body"),
+        ("manufacturing", "recovery of each step of a batch"),
+    ):
+        if getattr(scenario, table) is not None:
+            key = f"{table}.variability"
+            rows.append((told, f"<code>{key}</code>", known[key]))
+    drawn = [
+        (title, keys, f"{plain(100 * cv.magnitude)}\N{NO-BREAK SPACE}%", because(cv))
+        for title, keys, cv in rows
+    ]
+    if not drawn:
+        return "<p>Nothing but chance: release, motion, fates and places of cells.</p>"
+    note = (
+        "<p class='note'>Log-normal around the scenario's values, drawn for each replicate and the same in "
+        "all of its arms, beside the chance of release, motion, fates and places of cells.</p>"
+    )
+    return _table(("what", "keys", "coefficient of variation", "source"), drawn) + note
 
 
 def _readouts(trial: Trial) -> str:
@@ -193,7 +222,7 @@ def _readouts(trial: Trial) -> str:
     for readout in trial.table.readout:
         arms = {name: each[readout.name] for name, each in trial.values.items()}
         parts.append(
-            f"<figure><figcaption>{escape(_title(readout))}</figcaption>"
+            f"<figure><figcaption>{escape(title_of(readout))}</figcaption>"
             f"{charts.strips(arms, titles, readout.unit)}</figure>"
         )
     note = "A dot is a replicate, a thin line joins the same replicate in all arms, a bar is a mean."
@@ -203,9 +232,9 @@ def _readouts(trial: Trial) -> str:
 def _sweeps(trial: Trial) -> str:
     parts = []
     for each in trial.sweeps:
-        title = escape(each.table.title or each.table.name)
+        title = escape(assumption(each))
         keys = ", ".join(f"<code>{escape(k)}</code>" for k in each.table.keys)
-        ranges = _range_of(each)
+        ranges = range_of(each)
         parts.append(f"<h3>{title}</h3><p class='note'>{keys}{ranges}</p>")
         for i, comparison in enumerate(trial.comparisons):
             criterion = comparison.criterion
@@ -216,13 +245,13 @@ def _sweeps(trial: Trial) -> str:
                 own,
                 Direction(criterion.direction),
                 float(criterion.by),
-                f"{each.table.title or each.table.name}{_unit_of(each).replace(' ', ', ', 1)}",
+                f"{assumption(each)}{unit_of(each).replace(' ', ', ', 1)}",
                 criterion.scale,
             )
-            name = _title(_readout(trial, criterion.readout))
+            name = title_of(readout_of(trial, criterion.readout))
             parts.append(
-                f"<figure><figcaption>{escape(name)}: {_arm(trial, criterion.arm)} beside "
-                f"{_arm(trial, criterion.versus)}</figcaption>{picture}</figure>"
+                f"<figure><figcaption>{escape(name)}: {arm_title(trial, criterion.arm)} beside "
+                f"{arm_title(trial, criterion.versus)}</figcaption>{picture}</figure>"
             )
     if parts:
         parts.append(
@@ -236,16 +265,16 @@ def _secondary(trial: Trial) -> str:
     first = next(iter(trial.values))
     rows = [
         (
-            escape(_title(_readout(trial, row.readout))),
-            _arm(trial, row.arm),
-            _shown(row.effect, _readout(trial, row.readout).unit),
+            escape(title_of(readout_of(trial, row.readout))),
+            arm_title(trial, row.arm),
+            shown(row.effect, readout_of(trial, row.readout).unit),
             "< 0.001" if row.adjusted_p < 1e-3 else f"{row.adjusted_p:.3f}",
         )
         for row in trial.secondary
     ]
     note = (
-        f"<p class='note'>Each arm beside <b>{_arm(trial, first)}</b>. p-values and intervals are corrected "
-        f"for all comparisons of this table (Holm; {len(rows)} here).</p>"
+        f"<p class='note'>Each arm beside <b>{arm_title(trial, first)}</b>. p-values and intervals are "
+        f"corrected for all comparisons of this table (Holm; {len(rows)} here).</p>"
     )
     table = _table(("readout", "arm", "difference", "p, corrected"), rows)
     return f"<details><summary>{len(rows)} comparisons</summary>{table}</details>{note}"
@@ -256,9 +285,9 @@ def _assumptions(trial: Trial) -> str:
     rows, seen = [], set()
     for key, q in quantities(trial.scenario.scenario):
         assumed = "assumed" in q.source or "assumed" in q.parameter.source
-        if not (assumed or key in swept) or key.partition(".")[0] in SETTING:
+        if key not in swept and (not assumed or key.partition(".")[0] in SETTING):
             continue
-        unit = "" if q.parameter.unit == "1" else q.parameter.unit
+        unit = spelled(q.parameter.unit)
         published = q.parameter.published
         told = (q.parameter.symbol, q.magnitude, q.source)
         if key not in swept and told in seen:
@@ -301,28 +330,3 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     top = "".join(f"<th scope='col'>{escape(cell)}</th>" for cell in head)
     body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
     return f"<div class='scroll'><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>"
-
-
-def _readout(trial: Trial, name: str) -> ReadoutTable:
-    return next(readout for readout in trial.table.readout if readout.name == name)
-
-
-def _title(readout: ReadoutTable) -> str:
-    return readout.title or readout.name
-
-
-def _arm(trial: Trial, name: str) -> str:
-    return escape(next(arm.title or arm.name for arm in trial.scenario.scenario.arm if arm.name == name))
-
-
-def _unit_of(each: Sweep) -> str:
-    unit = each.base.parameter.unit
-    return "" if unit == "1" else f" {unit}"
-
-
-def _range_of(each: Sweep) -> str:
-    if each.base.parameter.published is None:
-        return "; no published range, the values are stated by the scenario"
-    low, high = each.base.parameter.published
-    kind = "plausible" if each.base.parameter.how == "assumed" else "published"
-    return f"; {kind} range {plain(low)} to {plain(high)}{_unit_of(each)}"

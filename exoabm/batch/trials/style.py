@@ -30,7 +30,7 @@ code,pre{font:.86em/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;bac
 border-radius:4px;padding:.08em .3em;overflow-wrap:anywhere}
 pre{padding:.8rem 1rem;white-space:pre-wrap}
 .scroll{overflow-x:auto}td code{overflow-wrap:normal}
-@media (max-width:600px){figure{overflow-x:auto}figure svg{min-width:560px}}
+@media (max-width:600px){td code{overflow-wrap:anywhere}figure{overflow-x:auto}figure svg{min-width:560px}}
 table{border-collapse:collapse;width:100%;font-size:.9rem;margin:.6rem 0}
 th{text-align:left;font-weight:600;color:var(--muted);border-bottom:1px solid var(--rule);padding:.35rem .6rem
 .35rem 0}

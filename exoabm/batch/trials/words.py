@@ -1,0 +1,128 @@
+"""How a report says what a trial found: effects, margins, assumptions and their units, as HTML."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from exoabm.batch.trials.charts import number, plain
+from exoabm.batch.trials.verdict import Direction, Effect, Scale
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from exoabm.batch.trials.trial import Comparison, Point, Sweep, Trial
+    from exoabm.parameters.parameter import Quantity
+    from exoabm.scenario.trials import ReadoutTable
+
+
+def spelled(unit: str) -> str:
+    """A unit as people write it: nothing for 1, /h for 1/h, µ for u."""
+    if unit == "1":
+        return ""
+    unit = "µ" + unit[1:] if unit.startswith(("ug", "um")) else unit
+    return "/" + unit[2:] if unit.startswith("1/") else unit
+
+
+def readout_of(trial: Trial, name: str) -> ReadoutTable:
+    """A readout by its name."""
+    return next(readout for readout in trial.table.readout if readout.name == name)
+
+
+def title_of(readout: ReadoutTable) -> str:
+    """What a readout is called."""
+    return readout.title or readout.name
+
+
+def arm_title(trial: Trial, name: str) -> str:
+    """What an arm is called."""
+    return escape(next(arm.title or arm.name for arm in trial.scenario.scenario.arm if arm.name == name))
+
+
+def shown(effect: Effect, unit: str) -> str:
+    """An effect with its interval, or that the replicates do not differ."""
+    ratio = effect.scale is Scale.RATIO
+    tail = f" {escape(unit)}" if unit and not ratio else ""
+    lead = f"ratio {number(effect.estimate)}" if ratio else f"{_signed(effect.estimate)}"
+    if effect.certain:
+        return f"{lead}{tail}, the same in every replicate"
+    return f"{lead} ({number(effect.low)} to {number(effect.high)}){tail}"
+
+
+def _signed(value: float) -> str:
+    return f"+{number(value)}" if value > 0 else number(value)
+
+
+def claimed(trial: Trial, comparison: Comparison) -> str:
+    """What a criterion says."""
+    criterion, by = comparison.criterion, float(comparison.criterion.by)
+    return f"{criterion.direction} by more than {_size(trial, comparison, by)}" if by else criterion.direction
+
+
+def bearing(trial: Trial, comparison: Comparison, effect: Effect) -> str:
+    """For which margins the criterion would hold."""
+    direction = Direction(comparison.criterion.direction)
+    margin = effect.margin(direction)
+    size = _size(trial, comparison, margin)
+    if direction in (Direction.HIGHER, Direction.LOWER):
+        return f"below {size}" if margin > 0 else "none"
+    return f"above {size}" if margin > 0 else "any"
+
+
+def found_with(trial: Trial, comparison: Comparison, effect: Effect) -> str:
+    """The true effect that the trial would find."""
+    size = effect.detectable(Direction(comparison.criterion.direction), float(comparison.criterion.by))
+    if effect.scale is Scale.RATIO:
+        return f"ratio {number(size)}"
+    return f"{_signed(size)} {escape(readout_of(trial, comparison.criterion.readout).unit)}"
+
+
+def _size(trial: Trial, comparison: Comparison, margin: float) -> str:
+    """A margin as people say it: a share, or a number of the readout's unit."""
+    if comparison.criterion.scale == "ratio":
+        return f"{plain(100 * margin)}\N{NO-BREAK SPACE}%"
+    unit = readout_of(trial, comparison.criterion.readout).unit
+    return f"{plain(margin)} {escape(unit)}" if unit else plain(margin)
+
+
+def assumption(each: Sweep) -> str:
+    """What is swept."""
+    return each.table.title or each.table.name
+
+
+def unit_of(each: Sweep) -> str:
+    """The unit of an assumption, behind a number."""
+    unit = spelled(each.base.parameter.unit)
+    return f" {unit}" if unit else ""
+
+
+def with_unit(each: Sweep, value: float) -> str:
+    """A value of an assumption with its unit."""
+    return f"{plain(value)}{escape(unit_of(each))}"
+
+
+def stretch(each: Sweep, points: Sequence[Point]) -> str:
+    """From the first to the last of neighboring values."""
+    low, high = points[0].value, points[-1].value
+    return with_unit(each, low) if low == high else f"{plain(low)} to {with_unit(each, high)}"
+
+
+def range_of(each: Sweep) -> str:
+    """The range of an assumption, and whose it is."""
+    if each.base.parameter.published is None:
+        return "; no published range, the values are stated by the scenario"
+    low, high = each.base.parameter.published
+    kind = "plausible" if each.base.parameter.how == "assumed" else "published"
+    return f"; {kind} range {plain(low)} to {plain(high)}{unit_of(each)}"
+
+
+def setting(value: Any) -> str:
+    """A value that an arm sets."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return plain(float(value)) if isinstance(value, int | float) else str(value)
+
+
+def because(quantity: Quantity) -> str:
+    """Where a value comes from."""
+    return escape("; ".join(word for word in (quantity.source, quantity.note) if word))

@@ -1,0 +1,144 @@
+"""Parquet files that grow while a run goes on, so that memory stays flat."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from exoabm.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+ROWS_PER_GROUP = 1 << 16
+"""Rows of a Parquet row group; as many wait in memory at most."""
+
+
+class _GroupWriter:
+    """A Parquet file whose row groups are all full but the last, however its rows come."""
+
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        self.path = path
+        self.rows = 0
+        self._writer = pq.ParquetWriter(path, schema, compression="zstd")
+        self._waiting: list[pa.Table] = []
+        self._written = 0
+
+    def append(self, table: pa.Table) -> None:
+        """Append rows, and write every group that is full."""
+        self.rows += len(table)
+        self._waiting.append(table)
+        if self.rows - self._written >= ROWS_PER_GROUP:
+            self._write((self.rows - self._written) // ROWS_PER_GROUP * ROWS_PER_GROUP)
+
+    def close(self) -> None:
+        """Write what waits, and the footer."""
+        if self.rows > self._written:
+            self._write(self.rows - self._written)
+        self._writer.close()
+
+    def _write(self, rows: int) -> None:
+        waiting = pa.concat_tables(self._waiting)
+        for start in range(0, rows, ROWS_PER_GROUP):
+            group = waiting[start : min(start + ROWS_PER_GROUP, rows)]
+            self._writer.write_table(group.unify_dictionaries().combine_chunks(), ROWS_PER_GROUP)
+        self._waiting = [waiting[rows:]]
+        self._written += rows
+
+
+class TableWriter:
+    """A Parquet file that grows by whole tables of one schema.
+
+    Rows stream into a part beside it. A snapshot seals the part, and the next rows go to a new one; at the
+    end all parts become the one file, which is the same to the bit for any number of them.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._sealed = 0
+        self._sealed_rows = 0
+        self._open: _GroupWriter | None = None
+
+    def append(self, table: pa.Table) -> None:
+        """Append rows; the first call fixes the schema."""
+        if self._open is None:
+            self._open = _GroupWriter(self._part(self._sealed), table.schema)
+        self._open.append(table)
+
+    def close(self) -> None:
+        """Make the one file. Sealed parts stay, for a checkpoint that may be needed once more."""
+        if self._open is not None:
+            self._open.close()
+        if self._sealed:
+            self._merge(self._sealed + (self._open is not None))
+        elif self._open is not None:
+            self._open.path.replace(self._path)
+
+    def snapshot(self) -> dict[str, np.ndarray]:
+        """Seal the open part; how many there are, and how many rows they hold."""
+        if self._open is not None:
+            self._open.close()
+            self._sealed, self._sealed_rows = self._sealed + 1, self._sealed_rows + self._open.rows
+            self._open = None
+        return {"parts": np.array(self._sealed), "rows": np.array(self._sealed_rows)}
+
+    def restore(self, content: Mapping[str, np.ndarray]) -> None:
+        """Drop the parts that are newer than the snapshot.
+
+        Raises
+        ------
+        InputError
+            If a part is missing or damaged.
+        """
+        self._sealed, self._sealed_rows = int(content["parts"]), int(content["rows"])
+        kept = [self._part(number) for number in range(self._sealed)]
+        for path in self._path.parent.glob(f"{self._path.stem}.*.part"):
+            if path not in kept:
+                path.unlink()
+        try:
+            rows = sum(pq.read_metadata(path).num_rows for path in kept)
+        except (OSError, pa.ArrowInvalid) as error:
+            raise InputError(f"a table of the run cannot be read: {error}") from None
+        if rows != self._sealed_rows:
+            raise InputError(f"{self._path.stem} has {rows} rows; its checkpoint has {self._sealed_rows}")
+
+    def _part(self, number: int) -> Path:
+        return self._path.with_name(f"{self._path.stem}.{number:05d}.part")
+
+    def _merge(self, parts: int) -> None:
+        whole: _GroupWriter | None = None
+        for number in range(parts):
+            with pq.ParquetFile(self._part(number)) as part:
+                whole = whole or _GroupWriter(self._path, part.schema_arrow)
+                for group in range(part.num_row_groups):
+                    whole.append(part.read_row_group(group))
+        assert whole is not None
+        whole.close()
+
+
+class OneTable:
+    """An observer that keeps nothing but one table."""
+
+    _table: TableWriter
+
+    def close(self) -> None:
+        """Finish the file."""
+        self._table.close()
+
+    def snapshot(self) -> dict[str, np.ndarray]:
+        """See ``TableWriter``."""
+        return self._table.snapshot()
+
+    def restore(self, content: Mapping[str, np.ndarray]) -> None:
+        """See ``TableWriter``."""
+        self._table.restore(content)
+
+
+def pick(names: list[str], index: np.ndarray) -> pa.Array:
+    """Names by index as a dictionary column, null below zero."""
+    codes = pa.array(index.astype(np.int32), mask=index < 0)
+    return pa.DictionaryArray.from_arrays(codes, pa.array(names, pa.string()))
