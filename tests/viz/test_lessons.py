@@ -20,7 +20,7 @@ NAMES = [f"{lesson.key}/{step.key}" for lesson, step in STEPS]
 
 @pytest.fixture(scope="module")
 def runs() -> dict[str, tuple[ExosomeModel, dict[str, float]]]:
-    """Every run of every lesson, with all that was found up to it; a longer run goes on with a shorter one."""
+    """Every run of every lesson, with all that was found up to it; longer runs go on with shorter ones."""
     done: dict[str, tuple[ExosomeModel, dict[str, float]]] = {}
     made: dict[str, ExosomeModel] = {}
     for lesson in LESSONS:
