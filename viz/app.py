@@ -310,9 +310,8 @@ def _Bench(
                 on_scrub=scrub,
                 on_live=lambda: past.set(-1),
             )
-            html(
-                "p", "exo-words", text=words, attributes={"aria-live": "off" if session.playing else "polite"}
-            )
+            calm = session.preparing or not session.playing
+            html("p", "exo-words", text=words, attributes={"aria-live": "polite" if calm else "off"})
             if session.error or problem.value:
                 _Trouble(
                     session.error or problem.value, lambda: again(play=False), stopped=bool(session.error)

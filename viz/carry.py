@@ -41,11 +41,11 @@ class Item:
 
 
 def _network_svg(session: Session) -> bytes:
-    return takeaway.svg(Exchange.of_state(session.model.state, session.looks), "network", "internalized")
+    return takeaway.svg(Exchange.of_model(session.model, session.looks), "network", "internalized")
 
 
 def _types_svg(session: Session) -> bytes:
-    return takeaway.svg(Exchange.of_state(session.model.state, session.looks), "types", "internalized")
+    return takeaway.svg(Exchange.of_model(session.model, session.looks), "types", "internalized")
 
 
 def _run(session: Session) -> bytes:

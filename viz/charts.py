@@ -65,10 +65,10 @@ def charts(model: ExosomeModel, looks: Looks) -> dict[str, Chart]:
     """The plots that a model has, by a short name."""
     state, what = model.state, together(model.scenario)
     kinds = taking_part(model.scenario)
+    came = "released" if any(t.donates for t in state.types) else "arrived"
     moved, places = [], []
     for (kind, name), dash in zip(kinds.items(), cycle(_DASHES), strict=False):
         of = f" {name}" if len(kinds) > 1 else ""
-        came = "released" if any(t.donates for t in state.types) else "arrived"
         moved += [
             Line(f"{came}{of}", f"{kind}_emitted_EV", MUTED, dash),
             Line(f"taken up{of}", f"{kind}_taken_up_EV", PLACES["lysosomal"][1], dash),

@@ -25,12 +25,13 @@ from exoabm.observe.looks import Looks
 from exoabm.scenario.living import may_donate
 from exoabm.scenario.loader import MAX_BYTES, parse
 from exoabm.state import RESERVOIR
+from exoabm.viz.particles import together
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from exoabm.model import ExosomeModel
     from exoabm.scenario.schema import CellTypeTable, Scenario
-    from exoabm.state import State
 
 COUNTS = ("internalized", "delivered", "encountered", "bound", "lysosomal", "recycled")
 """What a panel can count, in the order of a menu; the words are those of ``EDGE_COLUMNS``."""
@@ -80,7 +81,8 @@ class Exchange:
     """Edges between donors and recipients, vesicle kinds summed; every column (m).
 
     ``donor`` is a birth id, or ``UNKNOWN`` where only ``donor_type`` (into ``names``) is known, which
-    ``resolution`` says. ``counts`` has a column for each of ``COUNTS``. ``of`` says where the rows came from.
+    ``resolution`` says. ``counts`` has a column for each of ``COUNTS``. ``of`` says where the rows came from,
+    ``what`` was exchanged.
     """
 
     resolution: str
@@ -95,6 +97,7 @@ class Exchange:
     cells: Cells
     space: Space
     of: str
+    what: str
 
     def __len__(self) -> int:
         return len(self.donor)
@@ -105,9 +108,9 @@ class Exchange:
         return self.resolution == "cell"
 
     @classmethod
-    def of_state(cls, state: State, looks: Looks) -> Exchange:
+    def of_model(cls, model: ExosomeModel, looks: Looks) -> Exchange:
         """Of a live model, as its run folder would say now."""
-        domain = state.domain
+        state, domain = model.state, model.state.domain
         cells = Cells(
             state.cells.birth_id.copy(),
             state.cells.type.astype(np.int64),
@@ -116,7 +119,8 @@ class Exchange:
         )
         periodic = np.array([domain.faces[2 * axis] == Face.PERIODIC for axis in range(3)])
         space = Space(np.array(domain.low, float), np.array(domain.extent, float), periodic)
-        return _exchange(edge_table(state), state.time / 3600, cells, space, "this run, live")
+        what = together(model.scenario)
+        return _exchange(edge_table(state), state.time / 3600, cells, space, "this run, live", what)
 
     @classmethod
     def of_folder(cls, folder: Path) -> Exchange:
@@ -136,7 +140,8 @@ class Exchange:
                 table.filter(pc.equal(table["time_s"], at(table["time_s"]))) for at in (pc.min, pc.max)
             )
             cells = cells_of(last, looks_of(first, scenario).styles)
-            return _exchange(edges, hours, cells, space_of(scenario, cells.position), folder.name)
+            space = space_of(scenario, cells.position)
+            return _exchange(edges, hours, cells, space, folder.name, together(scenario))
         except InputError:
             raise
         except (OSError, KeyError, ValueError, TypeError, pa.ArrowException) as error:
@@ -220,7 +225,7 @@ _PLACE = ("cell", "cell_type", "x_um", "y_um", "z_um")
 _NEEDED = ("donor", "recipient", "donor_type", "recipient_type", "first_time_s", *COUNTS)
 
 
-def _exchange(edges: pa.Table, hours: float, cells: Cells, space: Space, of: str) -> Exchange:
+def _exchange(edges: pa.Table, hours: float, cells: Cells, space: Space, of: str, what: str) -> Exchange:
     missing = [name for name in _NEEDED if name not in edges.column_names]
     if missing:
         raise InputError(f"{of}: communication has no column {missing[0]!r}")
@@ -251,6 +256,7 @@ def _exchange(edges: pa.Table, hours: float, cells: Cells, space: Space, of: str
         cells=cells,
         space=space,
         of=of,
+        what=what,
     )
 
 

@@ -73,7 +73,7 @@ def network(exchange: Exchange, count: str, look: Look = PAGE) -> str:
                 at[start[i]],
                 at[end[i]],
                 title=f"cell {cells.ids[start[i]]} → cell {cells.ids[end[i]]}: "
-                f"{number(float(value[i]))} {WORDS[count]}",
+                f"{number(float(value[i]))} {said(exchange, count)}",
                 stroke=look.hue(cells.styles[cells.type[start[i]]].color),
                 stroke_width=0.4 + 2.6 * math.sqrt(share),
                 stroke_opacity=0.15 + 0.6 * share,
@@ -94,6 +94,11 @@ def tissue(cells: Cells, space: Space, got: np.ndarray, look: Look = PAGE) -> st
     return drawing(width, height, parts, title="Cells", words=words, look=look)
 
 
+def said(exchange: Exchange, count: str) -> str:
+    """What is counted, in words."""
+    return WORDS[count].replace("vesicles", exchange.what)
+
+
 def network_words(exchange: Exchange, count: str) -> str:
     """What the network shows, in a sentence or two."""
     if not exchange.by_cell:
@@ -109,7 +114,7 @@ def network_words(exchange: Exchange, count: str) -> str:
     which = f"The strongest {shown} of {len(value):,} links" if shown < len(value) else f"{shown} links"
     return (
         f"{which} are drawn. Strongest: cell {ids[start[0]]} to cell {ids[end[0]]}, "
-        f"{number(float(value[0]))} {WORDS[count]}."
+        f"{number(float(value[0]))} {said(exchange, count)}."
     )
 
 
@@ -153,7 +158,7 @@ def heatmap(exchange: Exchange, count: str, look: Look = PAGE) -> str:
         parts.append(label(left - 26, y + 4, _short(name, 13), look, text_anchor="end"))
         for j in range(len(receivers)):
             depth = 0.06 + 0.86 * math.sqrt(float(values[i, j]) / highest)
-            words = f"{senders[i]} → {receivers[j]}: {number(float(values[i, j]))} {WORDS[count]}"
+            words = f"{senders[i]} → {receivers[j]}: {number(float(values[i, j]))} {said(exchange, count)}"
             parts.append(
                 tag(
                     "rect",
@@ -200,7 +205,7 @@ def chord_words(exchange: Exchange, count: str) -> str:
     share = float(values[i, j] / values.sum())
     return (
         f"Most goes from {named(senders)[i]} to {named(receivers)[j]}: "
-        f"{number(float(values[i, j]))} {WORDS[count]}, {100 * share:.0f} % of all."
+        f"{number(float(values[i, j]))} {said(exchange, count)}, {100 * share:.0f} % of all."
     )
 
 
@@ -256,7 +261,7 @@ def chord(exchange: Exchange, count: str, look: Look = PAGE) -> str:
     parts = []
     for a, b, v in sorted(flows, key=lambda flow: -flow[2]):
         ribbon = _ribbon(center, inner - 2, inner - 12, ends[a, b, "from"], ends[a, b, "to"])
-        words = f"{names[a]} → {names[b]}: {number(v)} {WORDS[count]} ({100 * v / total:.1f} %)"
+        words = f"{names[a]} → {names[b]}: {number(v)} {said(exchange, count)} ({100 * v / total:.1f} %)"
         color = look.hue(exchange.style(names[a]).color)
         parts.append(
             tag("path", d=ribbon, fill=color, fill_opacity=0.5, stroke=color, stroke_width=0.5, title=words)
@@ -309,7 +314,8 @@ def strength(exchange: Exchange, count: str, look: Look = PAGE) -> str:
     parts += [label(x_of(t), bottom + 18, number(t), look, **faint) for t in ticks(0, reach, 6)]
     parts.append(label((left + right) / 2, height - 8, f"distance to {to} (µm)", look, text_anchor="middle"))
     place = f"translate(14 {(top + bottom) / 2:.0f}) rotate(-90)"
-    parts.append(label(0, 0, f"{WORDS[count]} per link", look, transform=place, text_anchor="middle"))
+    words = f"{said(exchange, count)} per link"
+    parts.append(label(0, 0, words, look, transform=place, text_anchor="middle"))
     seen = np.flatnonzero(value >= 10.0**first)
     seen = seen[np.argsort(distance[seen], kind="stable")]
     seen = seen[np.linspace(0, len(seen) - 1, min(len(seen), MOST_POINTS)).astype(int)]
@@ -337,12 +343,12 @@ def strength_words(exchange: Exchange, count: str) -> str:
     )
     if half == 0:
         return (
-            f"Most {WORDS[count]} stayed among cells of the sending type, where only the type of the sender "
-            f"is known; nine tenths went up to {number(most)} µm, measured to {to}."
+            f"Most {said(exchange, count)} stayed among cells of the sending type, where only the type of "
+            f"the sender is known; nine tenths went up to {number(most)} µm, measured to {to}."
         )
     return (
-        f"Half of all {WORDS[count]} went up to {number(half)} µm, nine tenths up to {number(most)} µm, "
-        f"measured to {to}."
+        f"Half of all {said(exchange, count)} went up to {number(half)} µm, nine tenths up to "
+        f"{number(most)} µm, measured to {to}."
     )
 
 

@@ -97,7 +97,10 @@ class Guard:
 
 def _as_localhost(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     """Headers under the one loopback name by which Solara knows that no encryption is needed."""
-    return [(name, b"localhost" if name == b"host" else value) for name, value in headers]
+    return [
+        (name, value.replace(HOST.encode(), b"localhost") if name == b"host" else value)
+        for name, value in headers
+    ]
 
 
 def serve(scenario: str, *, port: int | None = None, browser: bool = True, seats: int = 16) -> None:

@@ -119,7 +119,7 @@ class Session:
 
     @property
     def compiled(self) -> bool:
-        """Whether a step takes no longer than it must."""
+        """Whether the first step of its kind has been compiled."""
         return self._rehearsed.is_set()
 
     @property

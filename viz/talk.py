@@ -9,7 +9,7 @@ import solara
 
 from exoabm.viz.exchange import COUNTS, Exchange, meaning
 from exoabm.viz.html import Press, html
-from exoabm.viz.panels import PANELS, WORDS
+from exoabm.viz.panels import PANELS, WORDS, said
 from exoabm.viz.svg import PAGE
 from exoabm.viz.widgets import ChoiceWidget
 
@@ -27,7 +27,7 @@ def Communication(session: Session, pulse: int) -> None:
     stale = time.monotonic() - kept["at"] > REST or not session.playing
     if kept["exchange"] is None or stale:
         with session.lock:
-            kept["exchange"] = Exchange.of_state(session.model.state, session.looks)
+            kept["exchange"] = Exchange.of_model(session.model, session.looks)
         kept["at"] = time.monotonic()
     Panels(kept["exchange"])
 
@@ -48,7 +48,7 @@ def Panels(exchange: Exchange) -> None:
             ChoiceWidget.element(
                 label="What is counted",
                 value=count.value,
-                options=[[key, WORDS[key]] for key in COUNTS],
+                options=[[key, said(exchange, key)] for key in COUNTS],
                 on_value=lambda key: count.set(key) if key in WORDS else None,
             )
         drawing(panel.draw(exchange, count.value, PAGE))

@@ -202,36 +202,53 @@ class Reader:
 
 
 @pytest.fixture(scope="session")
-def window(browser: Any) -> Iterator[Any]:
-    """A browser window that readers share, so that what all pages load is loaded and compiled once."""
-    context = browser.new_context()
-    context.set_default_timeout(PATIENT)
-    yield context
-    context.close()
+def tabs(browser: Any) -> Iterator[Callable[[], Any]]:
+    """A function that gives an empty tab of a window that readers share, if there is one that was left empty.
+
+    What all pages load is then loaded and compiled only once.
+    """
+    window = browser.new_context()
+
+    def tab() -> Any:
+        return next((page for page in window.pages if page.url == "about:blank"), None) or window.new_page()
+
+    yield tab
+    window.close()
 
 
 @pytest.fixture
-def reader(browser: Any, window: Any, server: Server) -> Iterator[Callable[..., Reader]]:
+def reader(browser: Any, tabs: Callable[[], Any], server: Server) -> Iterator[Callable[..., Reader]]:
     """A function that seats a new reader at the page; afterwards their browser must have had no errors.
 
     Readers share a window, but for those with options such as ``color_scheme``, who get one of their own.
     """
-    seated: list[tuple[Any, Reader]] = []
+    seated: list[tuple[Reader, dict[str, Any]]] = []
     local = re.compile(r"^(https?|wss?)://127\.0\.0\.1[:/]|^(data|blob):")
 
     def seat(at: Server = server, *, width: int = 1280, height: int = 900, **options: Any) -> Reader:
-        context = browser.new_context(**options) if options else window
-        context.set_default_timeout(PATIENT)
-        someone = Reader(context.new_page(), at)
+        someone = Reader(browser.new_context(**options).new_page() if options else tabs(), at)
+        someone.page.set_default_timeout(PATIENT)
         someone.page.set_viewport_size({"width": width, "height": height})
-        someone.page.on("request", lambda r: local.match(r.url) or someone.outside.append(r.url))
-        someone.page.on("pageerror", lambda e: someone.errors.append(str(e)))
-        someone.page.on("console", lambda m: m.type == "error" and someone.errors.append(m.text))
-        seated.append((context if options else someone.page, someone))
+        hears = {
+            "request": lambda r: local.match(r.url) or someone.outside.append(r.url),
+            "pageerror": lambda e: someone.errors.append(str(e)),
+            "console": lambda m: m.type == "error" and someone.errors.append(m.text),
+        }
+        for event, hear in hears.items():
+            someone.page.on(event, hear)
+        someone.page.goto("about:blank#taken")
+        seated.append((someone, {} if options else hears))
         return someone
 
     yield seat
-    for owned, someone in seated:
-        owned.close()
+    for someone, hears in seated:
+        if someone.page.is_closed():
+            pass
+        elif hears:
+            someone.page.goto("about:blank")
+            for event, hear in hears.items():
+                someone.page.remove_listener(event, hear)
+        else:
+            someone.page.context.close()
         assert someone.errors == []
         assert someone.outside == []

@@ -145,7 +145,7 @@ def test_what_cannot_be_a_value_is_said_beside_it(reader: Callable[..., Reader])
     assert page.locator(".exo-pending").count() == 0
     page.click(".exo-knob-first .exo-why")
     about = page.inner_text(".exo-knob-first .exo-about")
-    assert "1 to 600 um^3/s" in about
+    assert "1 to 600 µm³/s" in about
     assert "Bonsergent" in about
 
 

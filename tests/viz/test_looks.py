@@ -41,7 +41,7 @@ def test_pictures_of_a_run_agree_whatever_becomes_of_its_cells(session: Session)
     assert tuple(Scene.of(state).styles) == session.looks.styles, "in preview.png"
     world = world_of(state, session.looks)
     assert {t["name"]: t["color"] for t in world["types"]} == colors
-    assert {s.name: s.color for s in Exchange.of_state(state, session.looks).cells.styles} == colors
+    assert {s.name: s.color for s in Exchange.of_model(session.model, session.looks).cells.styles} == colors
     for line in charts(session.model, session.looks)["each"].lines:
         assert line.color == colors[line.name]
     assert gif(session.film.frames, state, session.looks, size=80).startswith(b"GIF89a")

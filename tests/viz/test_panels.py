@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def live(model: ExosomeModel) -> Exchange:
-    return Exchange.of_state(model.state, Looks.of_state(model.state))
+    return Exchange.of_model(model, Looks.of_state(model.state))
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +91,7 @@ def test_panels_are_sound_svg_with_words(live: Exchange, panel, look) -> None:
 
 def test_panels_of_nothing_say_so() -> None:
     model = ExosomeModel("two_cells", seed=1)
-    exchange = Exchange.of_state(model.state, Looks.of_state(model.state))
+    exchange = Exchange.of_model(model, Looks.of_state(model.state))
     for panel in PANELS:
         for count in WORDS:
             ET.fromstring(panel.draw(exchange, count, PAGE))
@@ -104,7 +104,7 @@ def test_panels_of_nothing_say_so() -> None:
 def test_types_only_are_not_drawn_as_cells(folder: Path) -> None:
     model = ExosomeModel("waste_removal", seed=1, overrides={"layout.group.stressed.count": "20"})
     model.run(hours=1)
-    exchange = Exchange.of_state(model.state, Looks.of_state(model.state))
+    exchange = Exchange.of_model(model, Looks.of_state(model.state))
     assert not exchange.by_cell
     assert len(exchange.between("internalized")[0]) == 0
     assert "donor type only" in network_words(exchange, "internalized")
@@ -151,3 +151,12 @@ def test_types_look_alike_live_and_stored(scenario: str) -> None:
     rows = pa.table({"cell_type": model.state.type_names()})
     found, known = looks_of(rows, model.scenario), len(model.scenario.cell_type)
     assert found == Looks(live.styles[:known], live.drawn[:known])
+
+
+def test_what_is_not_only_vesicles_is_not_called_so() -> None:
+    model = ExosomeModel("tumor_delivery", seed=1)
+    model.run(hours=1)
+    exchange = Exchange.of_model(model, Looks.of_state(model.state))
+    for panel in PANELS:
+        assert "vesicles" not in panel.words(exchange, "internalized"), panel.key
+    assert "particles taken up" in PANELS[1].words(exchange, "internalized")

@@ -58,7 +58,7 @@ def test_picture_and_drawing(model: ExosomeModel) -> None:
     assert image.format == "PNG"
     assert min(image.size) > 600
     root = ET.fromstring(
-        takeaway.svg(Exchange.of_state(model.state, Looks.of_state(model.state)), "types", "internalized")
+        takeaway.svg(Exchange.of_model(model, Looks.of_state(model.state)), "types", "internalized")
     )
     assert root.tag.endswith("svg")
 
