@@ -211,7 +211,8 @@ def test_what_differs_between_replicates_is_the_same_in_all_arms(tmp_path: Path)
     differing = steady.replace('[[arm]]\nname = "silent"\n', BETWEEN)
     settings: Any = {"replicates": 40, "sweep": False}
     alone = tried(tmp_path / "alone", steady, **settings).values
-    found = tried(tmp_path / "out", differing, **settings).values
+    trial = tried(tmp_path / "out", differing, **settings)
+    found = trial.values
     sending = found["sending"]["delivered"]
     assert (found["null"]["delivered"] == sending).all()
     assert (found["silent"]["delivered"] == 0).all()
@@ -219,6 +220,21 @@ def test_what_differs_between_replicates_is_the_same_in_all_arms(tmp_path: Path)
     sigma = np.sqrt(np.log1p(0.5**2))  # 3 standard errors of it are 34 %, missed by chance once in 370 seeds
     assert factors.std(ddof=1) == pytest.approx(sigma, rel=0.34)
     assert factors.mean() == pytest.approx(-(sigma**2) / 2, abs=3 * sigma / np.sqrt(40))
+    assert re.search(r"cell_type.donor.release_rate</code></td><td>50.%</td><td>assumed<", render(trial))
+
+
+def test_where_nothing_differs_the_report_gives_no_interval(tmp_path: Path) -> None:
+    """Expected numbers, and a donor among recipients at given places."""
+    fixed = SMALL.replace('"poisson"', '"mean"').replace(
+        'cell_type = "donor"\n', 'cell_type = "donor"\narrange = "points"\npoints = [[50, 50]]\n'
+    )
+    fixed = fixed.replace('count = 4\nspacing = "16 um"', 'arrange = "points"\npoints = [[30, 30], [70, 50]]')
+    trial = tried(tmp_path / "out", fixed, replicates=3, sweep=False)
+    assert trial.comparisons[0].effect is not None
+    assert trial.comparisons[0].effect.certain
+    page = render(trial)
+    assert "EV, the same in every replicate" in page
+    assert "Nothing but chance" in page
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,7 @@ REPLICATES = {
     "delivery_routes": 5,
     "waste_removal": 6,
     "tissue_repair": 6,
-    "exosome_vs_cell_therapy": 12,
+    "exosome_vs_cell_therapy": 8,
 }
 COARSE = {
     "signaling": {"domain.voxel": "20 um"},

@@ -253,5 +253,5 @@ def _sweep(
 ) -> Sweep:
     own = dict(quantities(design.scenario.scenario))[table.keys[0]]
     every = sorted([*points, Point(own.magnitude, str(own), comparisons, base)], key=lambda p: p.value)
-    along = {point.value: point.verdict for point in every}
+    along = {each.value: each.verdict for each in every}
     return Sweep(table, own, tuple(every), tuple(flips(table.title or table.name, along)))

@@ -17,11 +17,10 @@ if TYPE_CHECKING:
 
 
 def spelled(unit: str) -> str:
-    """A unit as people write it: nothing for 1, /h for 1/h, µ for u."""
-    if unit == "1":
-        return ""
-    unit = "µ" + unit[1:] if unit.startswith(("ug", "um")) else unit
-    return "/" + unit[2:] if unit.startswith("1/") else unit
+    """A unit as people write it: nothing for 1, /h for 1/h, µ for u, small raised figures."""
+    for old, new in (("ug", "µg"), ("um", "µm"), ("^2", "²"), ("^3", "³")):
+        unit = unit.replace(old, new)
+    return "" if unit == "1" else unit.removeprefix("1")
 
 
 def readout_of(trial: Trial, name: str) -> ReadoutTable:
