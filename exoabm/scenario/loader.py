@@ -133,7 +133,10 @@ def parse(
     trusted: bool = True,
 ) -> LoadedScenario:
     """Check the bytes of a scenario file; see ``load``."""
-    raw = deepcopy(_toml(data, name))
+    try:
+        raw = deepcopy(_toml(data, name))
+    except RecursionError:
+        raise InputError(f"{name}: nested too deep to be a scenario") from None
     given = dict(overrides or {})
     for key, value in given.items():
         if key == PATH_KEY and trusted:
@@ -229,8 +232,6 @@ def _toml(data: bytes, name: str) -> dict[str, Any]:
         raise InputError(f"{name}: not a text file (UTF-8 is expected)") from None
     except ValueError as error:  # also an integer of thousands of digits
         raise InputError(f"{name}: not valid TOML: {error}") from None
-    except RecursionError:
-        raise InputError(f"{name}: nested too deep to be a scenario") from None
 
 
 def _override(raw: dict[str, Any], dotted: str, value: str, name: str) -> None:
