@@ -133,7 +133,7 @@ def parse(
     trusted: bool = True,
 ) -> LoadedScenario:
     """Check the bytes of a scenario file; see ``load``."""
-    raw = deepcopy(_toml(data, name))
+    raw = _toml(data, name)
     given = dict(overrides or {})
     for key, value in given.items():
         if key == PATH_KEY and trusted:
@@ -219,18 +219,23 @@ def _resolve(path: Path, name: str) -> Path:
         raise InputError(f"{name}: {PATH_KEY} = {_short(str(path))}: not a path") from None
 
 
-@lru_cache(maxsize=4)  # a batch reads one text with many overrides
 def _toml(data: bytes, name: str) -> dict[str, Any]:
     if len(data) > MAX_BYTES:
         raise InputError(f"{name}: a scenario file may have at most {MAX_BYTES} bytes")
     try:
-        return tomllib.loads(data.decode("utf-8-sig"))
+        return deepcopy(_tables(data))
     except UnicodeDecodeError:
         raise InputError(f"{name}: not a text file (UTF-8 is expected)") from None
     except ValueError as error:  # also an integer of thousands of digits
         raise InputError(f"{name}: not valid TOML: {error}") from None
     except RecursionError:
         raise InputError(f"{name}: nested too deep to be a scenario") from None
+
+
+@lru_cache(maxsize=4)
+def _tables(data: bytes) -> dict[str, Any]:
+    """What a text says, kept for the next overrides: a batch reads one text again and again."""
+    return tomllib.loads(data.decode("utf-8-sig"))
 
 
 def _override(raw: dict[str, Any], dotted: str, value: str, name: str) -> None:
