@@ -6,9 +6,8 @@ import hashlib
 import json
 import re
 import tomllib
-from copy import deepcopy
 from dataclasses import dataclass, field
-from functools import cache, lru_cache
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -223,19 +222,13 @@ def _toml(data: bytes, name: str) -> dict[str, Any]:
     if len(data) > MAX_BYTES:
         raise InputError(f"{name}: a scenario file may have at most {MAX_BYTES} bytes")
     try:
-        return deepcopy(_tables(data))
+        return tomllib.loads(data.decode("utf-8-sig"))
     except UnicodeDecodeError:
         raise InputError(f"{name}: not a text file (UTF-8 is expected)") from None
     except ValueError as error:  # also an integer of thousands of digits
         raise InputError(f"{name}: not valid TOML: {error}") from None
     except RecursionError:
         raise InputError(f"{name}: nested too deep to be a scenario") from None
-
-
-@lru_cache(maxsize=4)
-def _tables(data: bytes) -> dict[str, Any]:
-    """What a text says, kept for the next overrides: a batch reads one text again and again."""
-    return tomllib.loads(data.decode("utf-8-sig"))
 
 
 def _override(raw: dict[str, Any], dotted: str, value: str, name: str) -> None:
