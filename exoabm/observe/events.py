@@ -10,7 +10,7 @@ import pyarrow as pa
 from exoabm.observe.edges import Everyone
 from exoabm.observe.recorder import part
 from exoabm.observe.tables import OneTable, TableWriter, pick
-from exoabm.state import OUTSIDE, Event, Events, Resolution
+from exoabm.state import OUTSIDE, Event, Events, Resolution, where_known
 from exoabm.vesicle import cargo_names
 
 if TYPE_CHECKING:
@@ -195,12 +195,12 @@ def _event_rows(state: State, cells: Everyone, new: dict[str, np.ndarray], inter
     known = list(dict.fromkeys(names))
     events = np.repeat([known.index(name) for name in names], [len(p[1]) for p in parts])
     kind, label, sender, receiver, count = (np.concatenate([p[i] for p in parts]) for i in range(1, 6))
-    donor = np.where(sender >= 0, cells.birth_id[sender], -1)
+    donor = where_known(cells.birth_id, sender)
     if state.labels.resolution is Resolution.CELL:
         numbers = [-1 if n in OUTSIDE else int(n) for n in state.labels.names]
         donor = np.array(numbers, dtype=np.int64)[label]
     place = np.where(sender >= 0, sender, receiver)
-    position = np.where(place[:, None] >= 0, cells.position[place], np.nan)
+    position = where_known(cells.position, place, np.nan)
     carried = [", ".join(c.name for c in k.cargo) for k in state.kinds]
     n = len(count)
     return pa.table(
@@ -213,10 +213,8 @@ def _event_rows(state: State, cells: Everyone, new: dict[str, np.ndarray], inter
             "cargo": pick(carried, kind),
             "donor": pa.array(donor, mask=donor < 0),
             "donor_type": pick(list(state.labels.types), label),
-            "recipient": pa.array(cells.birth_id[receiver], mask=receiver < 0),
-            "recipient_type": pick(
-                [t.name for t in state.types], np.where(receiver >= 0, cells.type[receiver], -1)
-            ),
+            "recipient": pa.array(where_known(cells.birth_id, receiver), mask=receiver < 0),
+            "recipient_type": pick([t.name for t in state.types], where_known(cells.type, receiver)),
             "count": count,
             **{f"{axis}_um": _nullable(position[:, i]) for i, axis in enumerate("xyz")},
         }
