@@ -76,7 +76,7 @@ def test_a_run_outlives_its_cells(emptying: LoadedScenario) -> None:
 
 
 def test_a_type_that_has_died_out_leaves_no_gap_in_a_restart() -> None:
-    """The steps of vesicles at membranes follow the smallest cells; these are dead by the time of the restart."""
+    """The steps of vesicles at membranes follow the smallest cells; these are dead at the restart."""
     text = TEXT.replace("ENGINE", ENGINES["membranes"]).replace(
         'layout = { group = [{ cell_type = "a", count = 3 }] }',
         'layout = { group = [{ cell_type = "a", count = 2 }, { cell_type = "b", count = 2 }] }',
