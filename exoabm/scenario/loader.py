@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import tomllib
+from copy import copy
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
