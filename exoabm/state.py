@@ -167,8 +167,8 @@ class Labels:
             of_cell=np.where(mine, number[place], -1) if len(owner) else np.full(len(cells), -1),
         )
 
-    def of_dead(self, birth_id: int, cell_type: CellType) -> int:
-        """The label of what a dead cell released; -1 if it released nothing."""
+    def of_past(self, birth_id: int, cell_type: CellType) -> int:
+        """The label of what a cell that is dead, or of another type by now, released as this type; or -1."""
         name = cell_type.name if self.resolution is Resolution.CELL_TYPE else str(birth_id)
         return self.names.index(name) if cell_type.donates and name in self.names else -1
 

@@ -42,8 +42,7 @@ def turn_over(state: State, turnover: Turnover, time: float) -> None:
     lineage.transformations += _census(state, turnover.changes)
     lineage.divisions += _census(state, turnover.divides)
     lineage.deaths += _census(state, turnover.dies)
-    cells.type[turnover.changes] = turnover.becomes
-    cells.behavior[turnover.changes] = state.base[turnover.becomes]
+    _change(state, turnover.changes, turnover.becomes)
     _bury(state, turnover.dies, time)
     alive = np.ones(len(cells), bool)
     alive[turnover.dies] = False
@@ -59,6 +58,16 @@ def turn_over(state: State, turnover: Turnover, time: float) -> None:
             host[host >= 0] = row_of[host[host >= 0]]
         _bear(state, mothers, turnover.daughter, time)
     _relabel(state)
+
+
+def _change(state: State, rows: np.ndarray, becomes: np.ndarray) -> None:
+    """Make cells those of another type, and keep what they had released as the type that they were."""
+    cells = state.cells
+    state.lineage.changed.append(
+        birth_id=cells.birth_id[rows], type=cells.type[rows], released=state.released[rows]
+    )
+    cells.type[rows] = becomes
+    cells.behavior[rows] = state.base[becomes]
 
 
 def _bury(state: State, dead: np.ndarray, time: float) -> None:

@@ -33,7 +33,7 @@ class EventWriter:
         self._table = TableWriter(path)
         self._before: dict[str, np.ndarray] = {}
         self._time = 0.0
-        self._buried = 0
+        self._buried = self._changed = 0
 
     def record(self, state: State) -> None:
         """Append what happened since the last record, to the living and to those who died since."""
@@ -45,11 +45,15 @@ class EventWriter:
         )
         if state.living:
             _pass_on(state, self._buried, cells, self._before.get("cell", cells.birth_id), new)
-        self._table.append(_event_rows(state, cells, new, state.time - self._time if self._before else 0.0))
+        changed = self._changed if self._before else len(state.lineage.changed)
+        released = _released(state, cells, new.pop("release"), now["release"], changed)
+        interval = state.time - self._time if self._before else 0.0
+        self._table.append(_event_rows(state, cells, released, new, interval))
         alive = np.isin(cells.birth_id, state.cells.birth_id)
         kept = {name: a[alive] if name in PER_CELL else a for name, a in now.items()}
         self._before = kept | {"cell": cells.birth_id[alive]}
         self._time, self._buried = state.time, len(state.lineage.dead)
+        self._changed = len(state.lineage.changed)
 
     def close(self) -> None:
         """Finish the file."""
@@ -58,14 +62,14 @@ class EventWriter:
     def snapshot(self) -> dict[str, np.ndarray]:
         """The counts and the time of the last record; see ``TableWriter``."""
         before = {f"before/{event}": count for event, count in self._before.items()}
-        clock = {"time": np.array(self._time), "buried": np.array(self._buried)}
+        clock = {name: np.array(getattr(self, f"_{name}")) for name in ("time", "buried", "changed")}
         return self._table.snapshot() | clock | before
 
     def restore(self, content: Mapping[str, np.ndarray]) -> None:
         """Take them back."""
         self._table.restore(content)
         self._time, self._before = float(content["time"]), part(content, "before/")
-        self._buried = int(content["buried"])
+        self._buried, self._changed = int(content["buried"]), int(content["changed"])
 
 
 UPTAKE_EVENTS = {
@@ -173,18 +177,45 @@ def _pass_on(
     new["clearance"] = np.maximum(new["clearance"] - shed.sum(axis=0), 0.0)
 
 
-def _event_rows(state: State, cells: Everyone, new: dict[str, np.ndarray], interval: float) -> pa.Table:
-    parts = []
+def _released(
+    state: State, cells: Everyone, new: np.ndarray, now: np.ndarray, changed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """What cells released since then, each as what it was at the time: kind, label, cell and count, (m,).
+
+    ``new`` and ``now`` are what was released since then and ever, (n, K); ``changed`` is how many cells had
+    changed their type by then.
+    """
+    past, types = state.lineage.changed, state.types
     label_of = np.full(len(cells), -1)
     label_of[cells.row_of(state.cells.birth_id)] = state.labels.of_cell
-    for row in np.flatnonzero(~np.isin(cells.birth_id, state.cells.birth_id)):
-        label_of[row] = state.labels.of_dead(int(cells.birth_id[row]), state.types[cells.type[row]])
+    for gone in np.flatnonzero(~np.isin(cells.birth_id, state.cells.birth_id)):
+        label_of[gone] = state.labels.of_past(int(cells.birth_id[gone]), types[cells.type[gone]])
+    left, rows, labels, amounts = new.copy(), [], [], []
+    for i in range(changed, len(past)):
+        who = int(cells.row_of(past["birth_id"][i]))
+        later = now[who] - past["released"][i]
+        rows.append(who)
+        labels.append(state.labels.of_past(int(cells.birth_id[who]), types[past["type"][i]]))
+        amounts.append(left[who] - later)
+        left[who] = later
+    row = np.concatenate([np.array(rows, np.int64), np.arange(len(cells))])
+    label = np.concatenate([np.array(labels, np.int64), label_of])
+    amount = np.concatenate([np.reshape(amounts, (len(rows), new.shape[1])), left])
+    which, kind = np.nonzero(amount > 0)
+    return kind, label[which], row[which], amount[which, kind]
+
+
+def _event_rows(
+    state: State,
+    cells: Everyone,
+    released: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
+    new: dict[str, np.ndarray],
+    interval: float,
+) -> pa.Table:
+    kind, label, cell, count = released
+    parts = [("release", kind, label, cell, np.full(len(cell), -1), count)]
     for event, amount in new.items():
-        if event == "release":
-            cell, kind = np.nonzero(amount > 0)
-            label = label_of[cell]
-            parts.append((event, kind, label, cell, np.full(len(cell), -1), amount[cell, kind]))
-        elif amount.ndim == 3:
+        if amount.ndim == 3:
             cell, kind, label = np.nonzero(amount > 0)
             parts.append((event, kind, label, np.full(len(cell), -1), cell, amount[cell, kind, label]))
         else:
@@ -198,7 +229,7 @@ def _event_rows(state: State, cells: Everyone, new: dict[str, np.ndarray], inter
     donor = where_known(cells.birth_id, sender)
     if state.labels.resolution is Resolution.CELL:
         numbers = [-1 if n in OUTSIDE else int(n) for n in state.labels.names]
-        donor = np.array(numbers, dtype=np.int64)[label]
+        donor = np.where(sender >= 0, donor, np.array(numbers, dtype=np.int64)[label])
     place = np.where(sender >= 0, sender, receiver)
     position = where_known(cells.position, place, np.nan)
     carried = [", ".join(c.name for c in k.cargo) for k in state.kinds]
