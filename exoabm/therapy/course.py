@@ -168,10 +168,11 @@ class Course:
         for number, dose in enumerate(self.doses):
             particles, molecules, met = self._give(state, dose, dt)
             antigen += met
-            state.subject[f"{dose.name}/entered"] += particles
-            rows.append(_rows(state, dose.site, dose.kind, particles, 2 * number))
+            entering = _rows(state, dose, dose.kind, particles, 2 * number)
+            state.subject[f"{dose.name}/entered"] += entering.count.sum()
+            rows.append(entering)
             if dose.molecule is not None:
-                rows.append(_rows(state, dose.site, dose.molecule, molecules, 2 * number + 1))
+                rows.append(_rows(state, dose, dose.molecule, molecules, 2 * number + 1))
         if self.host is not None:
             before = state.subject["host"]
             after = self.host.advance(before, antigen, dt)
@@ -278,9 +279,16 @@ def _measure_batch(state: State, process: Process, cell_dose: float) -> dict[str
     }
 
 
-def _rows(state: State, site: Site, kind: int, amount: float, number: int) -> Emissions:
-    """Emission rows of an amount, shared evenly by the cells of a site; whole numbers for single vesicles."""
-    cells = site.cells(state) if amount > 0 else np.empty(0, np.int64)
+def _rows(state: State, dose: Dose, kind: int, amount: float, number: int) -> Emissions:
+    """Emission rows of an amount, shared evenly by the cells of the site; whole numbers for single vesicles.
+
+    Without such a cell nothing enters, which the run warns of.
+    """
+    if amount <= 0:
+        return Emissions.none()
+    cells = dose.site.cells(state)
+    if not len(cells):
+        _warn(state, dose)
     count = np.full(len(cells), amount / max(len(cells), 1))
     if state.vesicles is not None:
         # One stream per dose, so that a second dose does not alter what the first one draws.
@@ -288,3 +296,9 @@ def _rows(state: State, site: Site, kind: int, amount: float, number: int) -> Em
         count = state.streams.poisson(Purpose.DOSE, entity, state.step, count).astype(float)
     label = state.labels.names.index(DOSE)
     return Emissions(cells, np.full(len(cells), kind), np.full(len(cells), label), count)
+
+
+def _warn(state: State, dose: Dose) -> None:
+    what = f"dose.{dose.name}: no cell is left at whose surface it could enter"
+    if not any(warning.startswith(what) for warning in state.warnings):
+        state.warnings.append(f"{what} at {state.time / HOUR:.4g} h; what comes without one is lost")

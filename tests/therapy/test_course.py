@@ -92,6 +92,23 @@ def test_what_enters_is_in_the_ledger_under_its_own_label(engine: str, route: st
         assert entered[0] == pytest.approx(state.measures["treatment_entered_tissue_EV"], rel=1e-12)
 
 
+@pytest.mark.parametrize("engine", ["continuum", "vesicles"])
+@pytest.mark.parametrize(("killed", "start"), [("vessel", "0 h"), ("vessel", "1 h"), ("tumor", "1 h")])
+def test_what_finds_no_way_in_is_not_said_to_have_entered(engine: str, killed: str, start: str) -> None:
+    """Cells die at 20 per hour: that one of them lives at 1 h has a chance of 1 in 10 million."""
+    dying = TISSUE.replace(f'name = "{killed}"\n', f'name = "{killed}"\ndeath_rate = "20 / h"\n')
+    given = DOSE.replace('"intravenous"', f'"tissue"\nstart = "{start}"').replace("1e10", "1000")
+    model = ExosomeModel(tissue(dying + given, transport__engine=engine), seed=1)
+    model.run(hours=1.5)
+    state = model.state
+    measured = state.measures["treatment_entered_tissue_EV"]
+    assert state.measures["treatment_given_share"] == 1
+    assert measured == pytest.approx(state.ledger.entered.sum(), rel=1e-12)
+    lost = (killed, start) == ("vessel", "1 h")
+    assert (measured == 0) == lost
+    assert sum("dose.treatment" in warning for warning in model.warnings) == lost
+
+
 def test_a_dose_is_a_sender_in_the_graph(tmp_path: Path) -> None:
     result = run_to_folder(tissue(), tmp_path / "run", seed=1)
     model = treated()
