@@ -111,6 +111,14 @@ class Domain:
         inside = (positions >= self.low) & (positions < self.low + self.extent)
         return inside[:, : self.dim].all(axis=1)
 
+    def wrap(self, positions: np.ndarray) -> np.ndarray:
+        """Positions (n, 3) in um brought back through periodic faces; others stay where they are."""
+        wrapped = positions.copy()
+        for axis in range(self.dim):
+            if self.faces[2 * axis] == Face.PERIODIC:
+                wrapped[:, axis] = self.low[axis] + (positions[:, axis] - self.low[axis]) % self.extent[axis]
+        return wrapped
+
     def voxel_of(self, positions: np.ndarray) -> np.ndarray:
         """Voxel coordinates (x, y, z) of positions (n, 3) in um, shape (n, 3), int64."""
         index = np.floor((positions - self.low) / self.voxel).astype(np.int64)

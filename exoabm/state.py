@@ -326,14 +326,11 @@ class Events:
             self.parts.append(part)
 
     @classmethod
-    def nothing(cls, cargos: int) -> dict[str, np.ndarray]:
+    def nothing(cls, vesicles: Vesicles) -> dict[str, np.ndarray]:
         """The columns of no event at all."""
-        integers = ("id", "kind", "label", "donor", "hops", "event", "recipient", "recipient_type")
-        return (
-            {name: np.empty(0, np.int64) for name in integers}
-            | {name: np.empty(0) for name in ("x", "y", "z", "time")}
-            | {"copies": np.empty((0, cargos), np.uint16)}
-        )
+        part = {name: getattr(vesicles, name)[:0] for name in cls.VESICLE}
+        integers = dict.fromkeys(("event", "recipient", "recipient_type"), np.empty(0, np.int64))
+        return part | integers | {"time": np.empty(0)}
 
     def columns(self) -> dict[str, np.ndarray]:
         """All rows, in order of time; empty if nothing happened."""

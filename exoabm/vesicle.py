@@ -6,6 +6,7 @@ with the plasma membrane; names elsewhere say vesicle or EV (MISEV2023).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -68,6 +69,16 @@ class VesicleKind:
     delivery_route: DeliveryRoute
     cargo: tuple[Cargo, ...] = ()
 
+    def diffusivity_of(self, size: np.ndarray) -> np.ndarray:
+        """D in free medium of vesicles that are ``size`` times as wide as the median, um^2/s, shape (n,).
+
+            D(s) = D exp(-sigma^2 / 2) / s,    sigma = log GSD
+
+        Stokes-Einstein; 1/s has the mean exp(sigma^2/2), so that D is the mean over the kind.
+        """
+        sigma = math.log(self.diameter_gsd)
+        return np.asarray(self.diffusivity * math.exp(-0.5 * sigma**2) / size)
+
     @property
     def unbinding_probability(self) -> float:
         """k_off / (k_off + k_int): the chance that a bound vesicle leaves the surface again."""
@@ -89,6 +100,12 @@ class VesicleKind:
 def cargo_names(kinds: Sequence[VesicleKind]) -> tuple[str, ...]:
     """Names of every cargo that some kind carries, sorted."""
     return tuple(sorted({cargo.name for kind in kinds for cargo in kind.cargo}))
+
+
+def copies_type(kinds: Sequence[VesicleKind]) -> np.dtype[Any]:
+    """The smallest integer that holds the copies in any vesicle, Poisson numbers up to 20 sigma."""
+    most = max((cargo.copies for kind in kinds for cargo in kind.cargo), default=0.0)
+    return np.min_scalar_type(max(int(most + 20 * math.sqrt(most)), 256))
 
 
 class Status(IntEnum):
@@ -167,6 +184,7 @@ class Vesicles:
     kind, status, label, hops : int8, int8, int16, int16
         Vesicle kind, ``Status``, label of the origin, and times it was recycled.
     copies : uint16, shape (n, C)
+        uint32 where a kind carries so many; see ``copies_type``.
         Copies of each cargo, in the order of ``cargo_names``.
     """
 
@@ -187,10 +205,10 @@ class Vesicles:
         "hops": np.int16,
     }
 
-    def __init__(self, cargos: int) -> None:
+    def __init__(self, cargos: int, copies: np.dtype[Any] | type = np.uint16) -> None:
         self.count = 0
         self._arrays = {name: np.empty(0, dtype) for name, dtype in self.COLUMNS.items()}
-        self._arrays["copies"] = np.empty((0, cargos), np.uint16)
+        self._arrays["copies"] = np.empty((0, cargos), copies)
 
     def __len__(self) -> int:
         return self.count

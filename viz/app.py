@@ -109,9 +109,14 @@ def _Finished(folder: Path) -> None:
 
 @solara.component
 def _Full() -> None:
+    with html("header", "exo-head"):
+        html("span", "exo-brand", text="exoabm")
+        html("span", "exo-motto", text="cells that talk through vesicles")
+        LookWidget.element()
     with html("main", "exo-full"):
         html("h1", text="All seats are taken")
-        html("p", text=f"{SEATS.most} models run here already. Close one, or come back in a minute.")
+        running = "One model runs" if SEATS.most == 1 else f"{SEATS.most} models run"
+        html("p", text=f"{running} here already. Close a page, or come back in a minute.")
         html("a", "exo-button", text="Try again", attributes={"href": "/"})
 
 

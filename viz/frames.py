@@ -37,6 +37,8 @@ DELIVERED = 1.0
 """Deliveries, counted or expected, from which a cell counts as told."""
 MOST_DOTS = 20_000
 """Vesicles drawn at once; of more, a share is."""
+FAINT = 1e-4
+"""Share of the highest concentration until now, below which colors no longer follow."""
 PER_ML = 1e12
 _HASH = np.uint64(2654435761)
 """Knuth's multiplier: neighboring ids fall far apart."""
@@ -64,15 +66,18 @@ class Scale:
     """The concentration, per mL, that is drawn in the last color.
 
     Automatic, it is the maximum rounded up to 1, 2 or 5 times a power of ten, and stays until the
-    maximum leaves it by a factor of four, so that colors do not flicker; fixed, it stays for ever.
+    maximum leaves it by a factor of four, so that colors do not flicker; it does not follow what is left of
+    a field below ``FAINT`` of the highest maximum, which fades. Fixed, it stays for ever.
     """
 
     def __init__(self) -> None:
-        self.value = 0.0
+        self.value = self._highest = 0.0
         self.fixed = False
 
     def follow(self, maximum: float) -> float:
         """The scale for a frame with this maximum."""
+        self._highest = max(self._highest, maximum)
+        maximum = max(maximum, FAINT * self._highest)
         if maximum > 0 and (
             self.value == 0 or (not self.fixed and not self.value / 4 <= maximum <= self.value)
         ):

@@ -26,6 +26,8 @@ PREPARING = (
     "minute; from then on it starts at once."
 )
 """Said in place of what is seen while a first step is compiled."""
+LEAST = 1e-3
+"""Expected numbers below are told as none to speak of."""
 MOST_LINKS = 60
 
 
@@ -157,4 +159,6 @@ def hours(seconds: float) -> str:
 
 def many(count: float) -> str:
     """A number of vesicles: whole, or with three figures where it is a small expected one."""
+    if 0 < count < LEAST:
+        return f"fewer than {LEAST:g}"
     return f"{count:,.0f}" if count >= 100 or count == round(count) else f"{count:.3g}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -30,7 +31,7 @@ from exoabm.scenario.estimate import MAX_EDGES_IN_GRAPHML
 from exoabm.scenario.loader import parse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from exoabm.observe.recorder import Observer
     from exoabm.scenario.loader import LoadedScenario
@@ -81,7 +82,7 @@ def run_to_folder(
     end = float(model.scenario.clock.duration) if hours is None else hours * 3600.0
     plan = {"end_s": end, "every_s": checkpoint_every, "overwrite": overwrite, "started": started}
     plan |= _recipe(model)
-    with folder:
+    with folder, _let_go(model):
         for observer in _observers(folder, model, plan, clock):
             model.observe(observer)
         return _complete(folder, model, plan, clock, progress, measure)
@@ -107,8 +108,19 @@ def resume_run(out: Path, *, threads: int = 1, progress: Callable[[float], Any] 
         model = ExosomeModel(loaded, seed=plan["seed"], threads=threads, snapshot=snapshot)
         plan["resumed"] = [*plan.get("resumed", []), {"at": _now(), "from_h": model.hours}]
         observers = [model.history, *_observers(folder, model, plan, clock)]
-        model.recorder.restore(observers, part(content, "recorder/"))
-        return _complete(folder, model, plan, clock, progress)
+        with _let_go(model):
+            model.recorder.restore(observers, part(content, "recorder/"))
+            return _complete(folder, model, plan, clock, progress)
+
+
+@contextlib.contextmanager
+def _let_go(model: ExosomeModel) -> Iterator[None]:
+    """After an error, hold no file open that a writer had begun; a model is in cycles and lives on."""
+    try:
+        yield
+    except BaseException:
+        model.recorder.observers.clear()
+        raise
 
 
 def _complete(

@@ -244,8 +244,8 @@ class VesicleEventWriter(OneTable):
 
 def _vesicle_rows(state: State, happened: dict[str, np.ndarray]) -> pa.Table:
     """Columns of ``Events`` as a table; without rows only its schema."""
-    if not happened:
-        happened = Events.nothing(len(cargo_names(state.kinds)))
+    if not happened and state.vesicles is not None:
+        happened = Events.nothing(state.vesicles)
     kind, donor, recipient = happened["kind"], happened["donor"], happened["recipient"]
     carried = [", ".join(c.name for c in k.cargo) for k in state.kinds]
     table = {

@@ -24,7 +24,7 @@ from exoabm.scenario.resolution import grid_warnings
 from exoabm.scenario.treatment import given
 from exoabm.state import DOSE, FATES, PASSED, RESERVOIR, Cells, Labels, Resolution, State, Trafficking
 from exoabm.transport.scheme import hop_limit
-from exoabm.vesicle import DeliveryRoute, VesicleKind, Vesicles, cargo_names
+from exoabm.vesicle import DeliveryRoute, VesicleKind, Vesicles, cargo_names, copies_type
 
 if TYPE_CHECKING:
     from exoabm.scenario.loader import LoadedScenario
@@ -154,7 +154,7 @@ def build_state(loaded: LoadedScenario, plan: Blueprint, streams: Streams) -> St
         base=base,
         mechanics=None if scenario.mechanics is None else Mechanics(float(scenario.mechanics.relaxation)),
         responses=living.responses(scenario, behaviors, cargos),
-        vesicles=Vesicles(len(carried)) if each else None,
+        vesicles=Vesicles(len(carried), copies_type(plan.kinds)) if each else None,
         book=EdgeBook(columns, k) if each else None,
         trafficking=Trafficking.empty(n, k, size),
         ledger=ledger,

@@ -31,7 +31,9 @@ BYTES_PER_RECORDED_CONTACT = 1000
 BYTES_PER_VESICLE = 250.0
 """A row of a single vesicle, its growth and what a step notes about it."""
 BYTES_FOR_EVENTS = 600e6
-"""Events waiting for their row group, and its encoding."""
+"""Events waiting for their row group, and its encoding, where there are many."""
+BYTES_PER_EVENT = 1000.0
+"""Where there are few; less than 250 measured."""
 EDGES_PER_CELL = 100
 """Most donors that a cell meets; a vesicle reaches few cells beyond the nearest."""
 BYTES_PER_EDGE = 300.0
@@ -153,7 +155,9 @@ def estimate_run(
     graph_bytes = edges * BYTES_PER_EDGE_WRITTEN + shown * BYTES_PER_EDGE_IN_GRAPH
     memory = BASE_BYTES + field_bytes + zone_bytes + recorded + contact_bytes + graph_bytes
     if each:
-        memory += BYTES_FOR_EVENTS + alive * BYTES_PER_VESICLE + edges * BYTES_PER_EDGE
+        events = _events(scenario, release_rate)
+        memory += min(BYTES_FOR_EVENTS, events * BYTES_PER_EVENT)
+        memory += alive * BYTES_PER_VESICLE + edges * BYTES_PER_EDGE
     substeps = max(1, int(np.ceil(_fastest(scenario) * clock.step / (0.2 * domain.voxel**2))))
     updates = 0.0 if each else float(substeps) * voxels * labels * kinds
     records = 1 + float(clock.duration) / np.array(
@@ -186,10 +190,24 @@ def _edges(scenario: Scenario, takers: int, labels: int, release_rate: float) ->
     if scenario.transport.engine != "vesicles":
         return float(takers) * labels if scenario.transport.provenance == "cell" else 0.0
     most = float(takers) * EDGES_PER_CELL
-    if scenario.response or any(c.waste or c.holds or c.recycling_probability for c in scenario.cell_type):
-        return most
     meetings = max(map(_meetings, scenario.vesicle))
-    return min(most, release_rate * float(scenario.clock.duration) * meetings)
+    return min(most, _emitted(scenario, release_rate) * meetings)
+
+
+def _events(scenario: Scenario, release_rate: float) -> float:
+    """An upper guess of the events of single vesicles: two of its own, and four at each cell it meets."""
+    return _emitted(scenario, release_rate) * (2 + 4 * max(map(_meetings, scenario.vesicle)))
+
+
+def _emitted(scenario: Scenario, release_rate: float) -> float:
+    """Single vesicles that come in a run; inf where there may be more than cells release at rest."""
+    if (
+        scenario.response
+        or scenario.dose
+        or any(c.waste or c.holds or c.recycling_probability for c in scenario.cell_type)
+    ):
+        return math.inf
+    return release_rate * float(scenario.clock.duration)
 
 
 def _meetings(vesicle: VesicleTable) -> float:

@@ -6,9 +6,8 @@ import hashlib
 import json
 import re
 import tomllib
-from copy import deepcopy
 from dataclasses import dataclass, field
-from functools import cache, lru_cache
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -133,7 +132,7 @@ def parse(
     trusted: bool = True,
 ) -> LoadedScenario:
     """Check the bytes of a scenario file; see ``load``."""
-    raw = deepcopy(_toml(data, name))
+    raw = _toml(data, name)
     given = dict(overrides or {})
     for key, value in given.items():
         if key == PATH_KEY and trusted:
@@ -219,7 +218,6 @@ def _resolve(path: Path, name: str) -> Path:
         raise InputError(f"{name}: {PATH_KEY} = {_short(str(path))}: not a path") from None
 
 
-@lru_cache(maxsize=4)  # a batch reads one text with many overrides
 def _toml(data: bytes, name: str) -> dict[str, Any]:
     if len(data) > MAX_BYTES:
         raise InputError(f"{name}: a scenario file may have at most {MAX_BYTES} bytes")
@@ -234,7 +232,10 @@ def _toml(data: bytes, name: str) -> dict[str, Any]:
 
 
 def _override(raw: dict[str, Any], dotted: str, value: str, name: str) -> None:
-    """Set one dotted key in the raw tables; elements of a list are found by their names."""
+    """Set one dotted key in the raw tables; elements of a list are found by their names.
+
+    What is changed is copied on the way down: what was read is kept for other overrides.
+    """
     parts = dotted.split(".")
     node: Any = raw
     for depth, part in enumerate(parts[:-1]):
@@ -246,11 +247,14 @@ def _override(raw: dict[str, Any], dotted: str, value: str, name: str) -> None:
                     f"{name}: --set {dotted}: there is no {where} named {part!r}"
                     f"{did_you_mean(part, names)} (there are: {', '.join(names)})"
                 )
-            node = node[names.index(part)]
+            at: Any = names.index(part)
         elif isinstance(node, dict):
-            node = node.setdefault(part, {})
+            at = part
+            node.setdefault(part, {})
         else:
             raise InputError(f"{name}: --set {dotted}: {'.'.join(parts[:depth])} is not a table")
+        node[at] = copy(node[at])
+        node = node[at]
     if not isinstance(node, dict):
         raise InputError(f"{name}: --set {dotted}: name the element and the key to set in it")
     node[parts[-1]] = _literal(value)

@@ -29,14 +29,17 @@ INSET = 0.01
 """Released vesicles keep this share of a voxel from its faces, so that rounding never moves them over."""
 STEP_AT_MEMBRANE = 0.1
 """Spread of the shortest sub-steps beside membranes, in radii of the smallest cell."""
+TRIES = 200
+"""Draws of a place on a membrane that looks out of the domain; an eighth of it or more is inside."""
 REACH = 4.0
 """How far from a voxel membranes are looked for, in spreads of the shortest sub-steps."""
 
 
 class Entrants(NamedTuple):
-    """Vesicles that enter in a step: names (m), positions (m, 3) in um, times in the step (m)."""
+    """Vesicles that enter in a step: names, diameters over the median, positions (m, 3) in um, times."""
 
     name: np.ndarray
+    size: np.ndarray
     position: np.ndarray
     start: np.ndarray
 
@@ -153,13 +156,17 @@ class VoxelCapture:
         return position
 
     def enter(self, state: State, side: int, held: float, dt: float) -> Entrants:
-        """See ``Capture``: into the voxels at the face, 2 D c A/dx a second, half a voxel being the way."""
+        """See ``Capture``: into the voxels at the face, 2 D c A/dx a second, half a voxel being the way.
+
+        So vesicles of each size come in by their D.
+        """
         domain = state.domain
         face = _FaceVoxels(state, side, self._kind)
         per_second = 2 * state.kinds[self._kind].diffusivity * face.hindrance / domain.voxel**2
         name, which, u = face.draw(state, held * domain.voxel_volume * per_second * dt, 4)
         inside = [INSET + (1 - 2 * INSET) * v for v in u[:3]]
-        return Entrants(name, face.positions(state, which, inside), dt * u[3])
+        size = sizes(state, self._kind, name, power=1.0)
+        return Entrants(name, size, face.positions(state, which, inside), dt * u[3])
 
 
 class MembraneCapture:
@@ -215,38 +222,69 @@ class MembraneCapture:
         )
 
     def release(self, state: State, cell: np.ndarray, vesicle: np.ndarray, step: int) -> np.ndarray:
-        """See ``Capture``: evenly on the membrane."""
-        u = [state.streams.uniform(Purpose.RELEASE_SITE, vesicle, step, draw=i) for i in range(2)]
-        angle = 2 * np.pi * u[0]
-        flat = state.domain.dim == 2
-        height = np.zeros(len(cell)) if flat else 2 * u[1] - 1
-        across = np.sqrt(1 - height**2)
+        """See ``Capture``: evenly on the membrane, where it is in the domain."""
+        position, left = np.empty((len(cell), 3)), np.arange(len(cell))
+        for again in range(TRIES):
+            spoke = self._spoke(state, cell[left], vesicle[left], step, again)
+            position[left] = state.domain.wrap(state.cells.position[cell[left]] + spoke)
+            left = left[~state.domain.contains(position[left])]
+            if not len(left):
+                break
+        return position
+
+    def _spoke(
+        self, state: State, cell: np.ndarray, vesicle: np.ndarray, step: int, again: int
+    ) -> np.ndarray:
+        """From the center of each cell to a place on its membrane, (m, 3) in um."""
+        u, v = (
+            state.streams.uniform(Purpose.RELEASE_SITE, vesicle, step, draw=2 * again + i) for i in range(2)
+        )
+        height = np.zeros(len(cell)) if state.domain.dim == 2 else 2 * v - 1
+        angle, across = 2 * np.pi * u, np.sqrt(1 - height**2)
         normal = np.stack([across * np.cos(angle), across * np.sin(angle), height], axis=1)
-        radius = self._table.radius[cell, None]
-        return np.asarray(state.cells.position[cell] + radius * normal)
+        return np.asarray(self._table.radius[cell, None] * normal)
 
     def enter(self, state: State, side: int, held: float, dt: float) -> Entrants:
         """See ``Capture``: as deep as a half-space held at c on its face lets them come in a step.
 
-            N ~ Poisson(c A sqrt(4 D dt / pi)),   density at depth x: c erfc(x / sqrt(4 D dt))
+            N ~ Poisson(c A <sqrt(4 D dt / pi)>),   density at depth x: c erfc(x / sqrt(4 D dt))
 
-        They stand still until the step ends.
+        of each size by its own D. They stand still until the step ends; what would come to lie in a cell lies
+        at its membrane.
         """
         domain, face = state.domain, _FaceVoxels(state, side, self._kind)
-        spread = np.sqrt(4 * state.kinds[self._kind].diffusivity * face.hindrance * dt)
-        area = domain.voxel_volume / domain.voxel
-        name, which, u = face.draw(state, held * area * spread / math.sqrt(math.pi), 5)
+        kind = state.kinds[self._kind]
+        area, slow = domain.voxel_volume / domain.voxel, np.sqrt(4 * face.hindrance * dt)
+        # The mean of sqrt(D) over log-normal sizes, by the mean of D.
+        root = math.sqrt(kind.diffusivity) * math.exp(-(math.log(kind.diameter_gsd) ** 2) / 8)
+        name, which, u = face.draw(state, held * area * root * slow / math.sqrt(math.pi), 5)
+        size = sizes(state, self._kind, name, power=0.5)
         position = face.positions(state, which, u[:3])
         # A depth with density erfc(x/s) is a uniform share of a Rayleigh length.
-        depth = u[3] * spread[which] * np.sqrt(-np.log(u[4]))
+        depth = u[3] * np.sqrt(kind.diffusivity_of(size)) * slow[which] * np.sqrt(-np.log(u[4]))
         axis, extent = side // 2, domain.extent[side // 2]
         depth = np.minimum(depth, (1 - 1e-6) * extent)
         edge = domain.low[axis] + (extent if side % 2 else 0.0)
         position[:, axis] = edge - depth if side % 2 else edge + depth
         if domain.obstacle is not None:
             open_ = ~domain.obstacle.ravel()[domain.flat(domain.voxel_of(position))]
-            name, position = name[open_], position[open_]
-        return Entrants(name, position, np.full(len(name), dt))
+            name, size, position = name[open_], size[open_], position[open_]
+        return Entrants(name, size, self._outside(position), np.full(len(name), dt))
+
+    def _outside(self, position: np.ndarray) -> np.ndarray:
+        """Positions (m, 3), those inside a cell moved out to its membrane."""
+        x, y, z = position.T.astype(np.float32)
+        expel(np.arange(len(position)), x, y, z, self._medium, self._table)
+        return np.stack([x, y, z], axis=1)
+
+
+def sizes(state: State, kind: int, name: np.ndarray, power: float = 0.0) -> np.ndarray:
+    """Diameters of new vesicles over the median of their kind, log-normal, shape (m,).
+
+    Weighted by D^power, where faster ones come more often: sigma z - power sigma^2.
+    """
+    sigma = math.log(state.kinds[kind].diameter_gsd)
+    return np.exp(sigma * state.streams.normal(Purpose.DIAMETER, name, 0) - power * sigma**2)
 
 
 def _movers(vesicles: Vesicles, rows: np.ndarray) -> Movers:

@@ -7,7 +7,6 @@ tissue where cells touch and hindrance stands for the space they fill, in the vo
 
 from __future__ import annotations
 
-import math
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,7 @@ from exoabm.domain import Face
 from exoabm.kernels.fates import CAPTURED, CLEARED, ESCAPED, Fates
 from exoabm.state import RESERVOIR, Emissions, Event, Passage
 from exoabm.streams import Purpose
-from exoabm.transport.capture import Capture, MembraneCapture, VoxelCapture
+from exoabm.transport.capture import Capture, MembraneCapture, VoxelCapture, sizes
 from exoabm.vesicle import DONORS, DOSED, Status, cargo_names, vesicle_names
 
 if TYPE_CHECKING:
@@ -127,7 +126,7 @@ class VesicleEngine:
         dt: float,
     ) -> None:
         """Put new vesicles of a kind at the surface of cells, each some time in this step."""
-        new = _born(state, kind, name)
+        new = _born(state, kind, name, sizes(state, kind, name))
         start = _as_kept(dt * state.streams.uniform(Purpose.RELEASE_TIME, name, state.step))
         place = self._captures[kind].release(state, cell, name, step=0)
         new["x"], new["y"], new["z"] = place.T
@@ -155,8 +154,8 @@ class VesicleEngine:
                 continue
             label = state.labels.names.index(RESERVOIR)
             for kind, capture in enumerate(self._captures):
-                name, position, start = capture.enter(state, side, held, dt)
-                new = _born(state, kind, name)
+                name, size, position, start = capture.enter(state, side, held, dt)
+                new = _born(state, kind, name, size)
                 new["x"], new["y"], new["z"] = position.T
                 start = _as_kept(start)
                 time = state.time + start
@@ -184,11 +183,9 @@ def _earlier(cell: np.ndarray) -> np.ndarray:
     return earlier
 
 
-def _born(state: State, kind: int, name: np.ndarray) -> dict[str, Any]:
-    """Size, diffusivity and cargo of new vesicles of a kind, by their names."""
+def _born(state: State, kind: int, name: np.ndarray, size: np.ndarray) -> dict[str, Any]:
+    """Diameter, diffusivity and cargo of new vesicles of a kind, by their names and relative sizes."""
     vesicle, streams = state.kinds[kind], state.streams
-    sigma = math.log(vesicle.diameter_gsd)
-    size = np.exp(sigma * streams.normal(Purpose.DIAMETER, name, 0))
     names = cargo_names(state.kinds)
     copies = np.zeros((len(name), len(names)))
     for cargo in vesicle.cargo:
@@ -200,9 +197,8 @@ def _born(state: State, kind: int, name: np.ndarray) -> dict[str, Any]:
         "status": Status.FREE,
         "hops": 0,
         "diameter": vesicle.diameter * size,
-        # 1/d has the mean exp(sigma^2/2)/median, so that the kind's mean diffusivity is kept.
-        "diffusivity": vesicle.diffusivity * math.exp(-0.5 * sigma**2) / size,
-        "copies": np.minimum(copies, np.iinfo(np.uint16).max),
+        "diffusivity": vesicle.diffusivity_of(size),
+        "copies": copies,
     }
 
 

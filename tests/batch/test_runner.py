@@ -158,14 +158,14 @@ def test_a_row_that_fails_is_kept_with_its_reason_and_the_others_go_on(tmp_path,
         plan = replace(plan, rows=(plan.rows[0], bad, *plan.rows[2:]))
         reason = f"{RATE}"
     else:
-        run = ExosomeModel.run
+        run = ExosomeModel.run_until
 
         def broken(model, *args, **kwargs):
             if round(model.state.types[0].release_rate * 3600) == 120:
                 raise ZeroDivisionError("by nothing")
             return run(model, *args, **kwargs)
 
-        monkeypatch.setattr(ExosomeModel, "run", broken)
+        monkeypatch.setattr(ExosomeModel, "run_until", broken)
         reason = "ZeroDivisionError: by nothing"
     outcome = run_rows(plan, tmp_path / "a")
     assert outcome.failed == 1

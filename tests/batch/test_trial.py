@@ -149,6 +149,10 @@ def test_a_claim_that_rests_on_phi_is_called_so(trial: Trial, tmp_path: Path) ->
     assert trial.verdict is Verdict.DEPENDS
     assert [p.value for p in sweep.points] == sorted(p.value for p in sweep.points)
     assert {0.001, 0.01, 0.3} <= {round(p.value, 12) for p in sweep.points}
+    own = next(p for p in sweep.points if p.value == sweep.base.magnitude)
+    assert own.verdict is trial.base
+    assert own.comparisons[0].effect is not None
+    assert own.comparisons[0].effect.n == 3
     (flip,) = sweep.flips
     assert flip.verdicts == (Verdict.AGAINST, Verdict.SUPPORTS)
     assert flip.between[1] <= 0.01

@@ -159,6 +159,7 @@ def test_two_runs_side_by_side(reader: Callable[..., Any]) -> None:
     field.fill("600")
     page.get_by_role("button", name="Set").click()
     page.wait_for_selector("h3:has-text('Run B: 600')")
+    page.get_by_label("Speed").select_option("1800")
     page.get_by_role("button", name="Go, both").click()
     page.wait_for_function("[...document.querySelectorAll('.exo-clock b')].every(b => +b.innerText > 0.3)")
     page.get_by_role("button", name="Pause both").click()

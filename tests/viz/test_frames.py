@@ -148,3 +148,10 @@ def test_a_film_stays_within_its_bytes() -> None:
         film.add(bytes(999))
     assert sum(map(len, film.frames)) <= 100_000
     assert len(film) > 40
+
+
+def test_what_is_left_of_a_field_fades() -> None:
+    scale = Scale()
+    assert scale.follow(1e9) == 1e9
+    assert scale.follow(1e6) == 1e6
+    assert scale.follow(1e-6) == pytest.approx(1e5)

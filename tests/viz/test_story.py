@@ -129,3 +129,8 @@ def test_a_dose_has_a_curve_in_the_tissue_and_in_the_body() -> None:
     assert 0 < plasma["y"][-1] < 1
     assert liver["y"][-1] > 0
     assert "set_free_dose" not in drawn, "nothing is set free in this body"
+
+
+def test_numbers_of_vesicles_are_written_for_people() -> None:
+    told = ["0", "fewer than 0.001", "0.25", "7", "12.3", "1,235"]
+    assert [many(n) for n in (0.0, 1.2e-8, 0.25, 7.0, 12.345, 1234.6)] == told

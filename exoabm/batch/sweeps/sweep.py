@@ -159,7 +159,6 @@ def foretell(loaded: LoadedScenario, plan: Plan, vary: Sequence[str], jobs: int)
     ResourceError
         If one of them, or ``jobs`` of the largest at a time, would need more memory than there is.
     """
-    from exoabm.batch.probe import probe, spoken
     from exoabm.scenario.builder import blueprint
 
     jobs = min(jobs, plan.chunks)
@@ -175,6 +174,11 @@ def foretell(loaded: LoadedScenario, plan: Plan, vary: Sequence[str], jobs: int)
     rows = len(plan.rows) / jobs
     if rows * _work(loaded, plan.hours) < LONG / 10:
         return None
+    from exoabm.batch.probe import (
+        probe,
+        spoken,
+    )  # with the whole model, which the parent of workers can spare
+
     seconds = rows * probe(loaded, hours=plan.hours).row_seconds
     if seconds < LONG:
         return None

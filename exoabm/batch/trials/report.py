@@ -120,6 +120,11 @@ def _turns(trial: Trial, each: Sweep) -> bool:
     return final(trial.base, (point.verdict for point in each.points)) is Verdict.DEPENDS
 
 
+def _swept(trial: Trial) -> int:
+    """Replicates at each value of an assumption."""
+    return min(len(trial.seeds), trial.table.sweep_replicates)
+
+
 def _rests(trial: Trial) -> str:
     """Each assumption with the verdicts along its range, those that change first."""
     rows = []
@@ -128,8 +133,9 @@ def _rests(trial: Trial) -> str:
         along = "<br>".join(f"{_tag(verdict)} {stretch(each, points)}" for verdict, points in runs)
         rows.append((escape(assumption(each)), with_unit(each, each.base.magnitude), along))
     note = (
-        "<p class='note'>The verdict at each value that was tried. One that only turns inconclusive has lost "
-        "power there (fewer replicates), and has not changed.</p>"
+        f"<p class='note'>The verdict at each value that was tried, here in {len(trial.seeds)} replicates "
+        f"and elsewhere in {_swept(trial)}. One that only turns inconclusive has lost power, and has not "
+        "changed.</p>"
     )
     return _table(("assumption", "here", "the claim along its range"), rows) + note if rows else ""
 
@@ -255,8 +261,9 @@ def _sweeps(trial: Trial) -> str:
             )
     if parts:
         parts.append(
-            "<p class='note'>Disc: supports. Cross: does not support. Ring: inconclusive. Shaded: where the "
-            "interval must lie. Dashed: the scenario's own value.</p>"
+            f"<p class='note'>{_swept(trial)} replicates at each value. Disc: supports. Cross: does not "
+            "support. Ring: inconclusive. Shaded: where the interval must lie. Dashed: the scenario's own "
+            "value.</p>"
         )
     return "".join(parts)
 

@@ -84,7 +84,11 @@ class Point:
 
 @dataclass(frozen=True)
 class Sweep:
-    """A swept assumption; the scenario's own value is among its points."""
+    """A swept assumption.
+
+    The scenario's own value is among its points, compared in as many replicates as the others, so that the
+    points make one curve; its verdict is that of all replicates.
+    """
 
     table: AssumptionTable
     base: Quantity
@@ -201,13 +205,14 @@ def judged(outcome: Outcome) -> Trial:
     measured = collect(design.arms, design.seeds)
     comparisons = _compare(design.trial, measured)
     base = combine(c.verdict for c in comparisons)
+    among = _compare(design.trial, collect(design.judged, design.swept_seeds))
     sweeps = []
     for table, wanted in design.sweeps:
         points = []
         for number, (value, text) in enumerate(wanted):
             there = _compare(design.trial, collect(design.judged, design.swept_seeds, point(table, number)))
             points.append(Point(value, text, there, combine(c.verdict for c in there)))
-        sweeps.append(_sweep(design, table, points, comparisons, base))
+        sweeps.append(_sweep(design, table, points, among, base))
     verdict = final(base, (each.verdict for sweep in sweeps for each in sweep.points))
     secondary = _secondary(design.trial.readout, measured)
     return Trial(
