@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from exoabm.domain import SIDES
-from exoabm.state import DOSE, Emissions
+from exoabm.state import DOSE, OUTSIDE, Emissions
 from exoabm.streams import Purpose
 from exoabm.therapy.dosing import Route
 from exoabm.therapy.pharmacokinetics import DEPOT, FREE, LOST, PLASMA
@@ -75,7 +75,7 @@ class Dose:
     kind, molecule : int or None
         Vesicle kinds as which the particles, and the molecules they set free, enter the tissue.
     load : float
-        Molecules in one particle.
+        Molecules in one particle; 1 for a free molecule that carries nothing.
     kinetics : Kinetics or None
         None for a dose that is given into the tissue itself.
     molecular : bool
@@ -263,9 +263,10 @@ def _measure_dose(subject: dict[str, np.ndarray], dose: Dose) -> dict[str, float
 
 
 def _measure_batch(state: State, process: Process, cell_dose: float) -> dict[str, float]:
-    """What a harvest at this moment would give, from the vesicles free in the medium per donor cell."""
+    """What a harvest at this moment would give, from the donors' vesicles in the medium per donor cell."""
     donors = int((state.labels.of_cell >= 0).sum())
-    batch = process.batch(float(state.ledger["free"].sum()) / donors if donors else 0.0)
+    theirs = [name not in OUTSIDE for name in state.labels.names]
+    batch = process.batch(float(state.ledger["free"][:, theirs].sum()) / donors if donors else 0.0)
     return {
         "batch_medium_EV": batch.medium,
         "batch_stored_EV": batch.stored,
