@@ -6,8 +6,9 @@ import hashlib
 import json
 import re
 import tomllib
+from copy import copy
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -132,7 +133,7 @@ def parse(
     trusted: bool = True,
 ) -> LoadedScenario:
     """Check the bytes of a scenario file; see ``load``."""
-    raw = _toml(data, name)
+    raw = copy(_toml(data, name))
     given = dict(overrides or {})
     for key, value in given.items():
         if key == PATH_KEY and trusted:
@@ -218,6 +219,7 @@ def _resolve(path: Path, name: str) -> Path:
         raise InputError(f"{name}: {PATH_KEY} = {_short(str(path))}: not a path") from None
 
 
+@lru_cache(maxsize=4)  # a batch reads one text with many overrides
 def _toml(data: bytes, name: str) -> dict[str, Any]:
     if len(data) > MAX_BYTES:
         raise InputError(f"{name}: a scenario file may have at most {MAX_BYTES} bytes")
