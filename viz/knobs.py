@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from exoabm.errors import InputError
 from exoabm.parameters import Quantity, format_citation
+from exoabm.scenario.living import idle
 from exoabm.scenario.loader import entries
 from exoabm.scenario.schema import CellTypeTable, Transport, VesicleTable
 from exoabm.viz.svg import power
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
     from exoabm.parameters.parameter import Parameter
     from exoabm.scenario.loader import LoadedScenario
-    from exoabm.scenario.schema import Scenario
 
 SHARES = 1000
 """Positions of a slider."""
@@ -137,18 +137,8 @@ def knobs(loaded: LoadedScenario) -> dict[str, Knob]:
     """Every control of a scenario, by dotted key, in the order of the file format."""
     scenario = loaded.scenario
     found = (knob for key, value in entries(scenario) for knob in _knob(key, value))
-    idle = _idle(scenario)
-    return {knob.key: knob for knob in found if knob.key not in idle}
-
-
-def _idle(scenario: Scenario) -> set[str]:
-    """Keys that change nothing, since their cell type releases or takes up no vesicle."""
-    idle = set()
-    for table in scenario.cell_type:
-        without = [] if table.releases else ["release_rate", "ilvs_per_mvb", "secretion"]
-        without += [] if table.takes_up else ["uptake_rate", "saturation"]
-        idle |= {f"cell_type.{table.name}.{key}" for key in without}
-    return idle
+    unused = idle(scenario)
+    return {knob.key: knob for knob in found if knob.key not in unused}
 
 
 def changed(knobs: Mapping[str, Knob], pending: Mapping[str, str]) -> dict[str, str]:

@@ -63,6 +63,26 @@ def at_rest(table: CellTypeTable, behavior: Behavior) -> Quantity | None:
     return None
 
 
+def idle(scenario: Scenario) -> set[str]:
+    """Dotted keys of cell types that nothing reads, since their cells do not do what these are about."""
+    moved = {(row.cell_type, row.behavior) for row in scenario.response}
+    each = scenario.transport.engine == "vesicles"
+    found = set()
+    for table in scenario.cell_type:
+        releases = table.releases is not None or table.mvb is not None
+        exports = table.waste is not None
+        read = {
+            "release_rate": releases,
+            "ilvs_per_mvb": releases or (exports and table.secretion == "poisson"),
+            "secretion": releases or exports or (each and bool(table.holds)),
+            # Receptors have their own rate, which a response moves in proportion to this one.
+            "uptake_rate": bool(table.takes_up) or (table.name, "uptake_rate") in moved,
+            "saturation": bool(table.takes_up),
+        }
+        found |= {f"cell_type.{table.name}.{key}" for key, is_read in read.items() if not is_read}
+    return found
+
+
 def behaviors_in_use(scenario: Scenario) -> tuple[tuple[str, ...], np.ndarray]:
     """Names of the behaviors that are kept, and their values at rest, (types, behaviors)."""
     moved = {row.behavior for row in scenario.response}

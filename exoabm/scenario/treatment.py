@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from exoabm.domain import SIDES
 from exoabm.errors import Problem, ScenarioError
 from exoabm.parameters.therapy import ORGANS
 from exoabm.streams import Purpose
@@ -41,8 +42,8 @@ def make_course(loaded: LoadedScenario, state: State) -> Course | None:
     Raises
     ------
     ScenarioError
-        If a dose finds no cells to enter at, carries nothing it could be counted by, or the tissue is larger
-        than the organ that it is a part of.
+        If a dose is given at a place that the domain lacks, finds no cells to enter at, carries nothing it
+        could be counted by, or the tissue is larger than the organ that it is a part of.
     """
     scenario = loaded.scenario
     doses = given(scenario)
@@ -67,12 +68,18 @@ def _dose(loaded: LoadedScenario, state: State, table: Dosing) -> Dose:
     names = [kind.name for kind in state.kinds]
     kind = names.index(table.vesicle)
     molecule = None if table.molecule is None else names.index(table.molecule)
+    dim = state.domain.dim
+    if table.center is not None and len(table.center) != dim:
+        raise wrong("center", "", f"needs {dim} coordinates")
+    if table.face is not None and SIDES.index(table.face) >= 2 * dim:
+        raise wrong("face", repr(table.face), "a slab has no faces along z")
     site = _site(state, table)
     if not len(site.cells(state)):
         raise wrong(
             "through" if table.through else "reach", "", "there is no cell at whose surface it could enter"
         )
-    load = sum(cargo.copies for cargo in state.kinds[kind].cargo)
+    # A free molecule is one, also where its kind declares no cargo.
+    load = sum(cargo.copies for cargo in state.kinds[kind].cargo) or float(table.molecular)
     measure, amount = Measure(table.measure), float(getattr(table, table.measure))
     product = None
     if measure is Measure.CELLS:

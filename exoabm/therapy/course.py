@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from exoabm.domain import SIDES
-from exoabm.state import DOSE, Emissions
+from exoabm.state import DOSE, OUTSIDE, Emissions
 from exoabm.streams import Purpose
 from exoabm.therapy.dosing import Route
 from exoabm.therapy.pharmacokinetics import DEPOT, FREE, LOST, PLASMA
@@ -75,7 +75,7 @@ class Dose:
     kind, molecule : int or None
         Vesicle kinds as which the particles, and the molecules they set free, enter the tissue.
     load : float
-        Molecules in one particle.
+        Molecules in one particle; 1 for a free molecule that carries nothing.
     kinetics : Kinetics or None
         None for a dose that is given into the tissue itself.
     molecular : bool
@@ -168,10 +168,11 @@ class Course:
         for number, dose in enumerate(self.doses):
             particles, molecules, met = self._give(state, dose, dt)
             antigen += met
-            state.subject[f"{dose.name}/entered"] += particles
-            rows.append(_rows(state, dose.site, dose.kind, particles, 2 * number))
+            entering = _rows(state, dose, dose.kind, particles, 2 * number)
+            state.subject[f"{dose.name}/entered"] += entering.count.sum()
+            rows.append(entering)
             if dose.molecule is not None:
-                rows.append(_rows(state, dose.site, dose.molecule, molecules, 2 * number + 1))
+                rows.append(_rows(state, dose, dose.molecule, molecules, 2 * number + 1))
         if self.host is not None:
             before = state.subject["host"]
             after = self.host.advance(before, antigen, dt)
@@ -262,9 +263,10 @@ def _measure_dose(subject: dict[str, np.ndarray], dose: Dose) -> dict[str, float
 
 
 def _measure_batch(state: State, process: Process, cell_dose: float) -> dict[str, float]:
-    """What a harvest at this moment would give, from the vesicles free in the medium per donor cell."""
+    """What a harvest at this moment would give, from the donors' vesicles in the medium per donor cell."""
     donors = int((state.labels.of_cell >= 0).sum())
-    batch = process.batch(float(state.ledger["free"].sum()) / donors if donors else 0.0)
+    theirs = [name not in OUTSIDE for name in state.labels.names]
+    batch = process.batch(float(state.ledger["free"][:, theirs].sum()) / donors if donors else 0.0)
     return {
         "batch_medium_EV": batch.medium,
         "batch_stored_EV": batch.stored,
@@ -278,9 +280,16 @@ def _measure_batch(state: State, process: Process, cell_dose: float) -> dict[str
     }
 
 
-def _rows(state: State, site: Site, kind: int, amount: float, number: int) -> Emissions:
-    """Emission rows of an amount, shared evenly by the cells of a site; whole numbers for single vesicles."""
-    cells = site.cells(state) if amount > 0 else np.empty(0, np.int64)
+def _rows(state: State, dose: Dose, kind: int, amount: float, number: int) -> Emissions:
+    """Emission rows of an amount, shared evenly by the cells of the site; whole numbers for single vesicles.
+
+    Without such a cell nothing enters, which the run warns of.
+    """
+    if amount <= 0:
+        return Emissions.none()
+    cells = dose.site.cells(state)
+    if not len(cells):
+        _warn(state, dose)
     count = np.full(len(cells), amount / max(len(cells), 1))
     if state.vesicles is not None:
         # One stream per dose, so that a second dose does not alter what the first one draws.
@@ -288,3 +297,9 @@ def _rows(state: State, site: Site, kind: int, amount: float, number: int) -> Em
         count = state.streams.poisson(Purpose.DOSE, entity, state.step, count).astype(float)
     label = state.labels.names.index(DOSE)
     return Emissions(cells, np.full(len(cells), kind), np.full(len(cells), label), count)
+
+
+def _warn(state: State, dose: Dose) -> None:
+    what = f"dose.{dose.name}: no cell is left at whose surface it could enter"
+    if not any(warning.startswith(what) for warning in state.warnings):
+        state.warnings.append(f"{what} at {state.time / HOUR:.4g} h; what comes without one is lost")

@@ -91,6 +91,37 @@ def test_noisy_data_give_intervals_that_hold_the_numbers(monkeypatch) -> None:
     assert half > 7
 
 
+def test_what_ties_the_points_of_a_run_does_not_hide_the_error_of_the_measurement(monkeypatch) -> None:
+    """Runs differ by an offset of all their points, which a fitted level takes up: no residual shows it.
+
+    Of 40 data sets, 95 % intervals of level and slope miss less than 7 times each. That fails by chance
+    for 1 seed in 150; the seeds are fixed. Intervals of the slope with half the width miss 11 times in the
+    mean.
+    """
+    from exoabm.batch.analysis.fit import _Problem
+
+    def line(level, slope, run):
+        offset = 5 * np.random.default_rng(run).normal()
+        return np.column_stack([level + slope * HOURS + offset] * 2)
+
+    def curves(problem, points, seeds):
+        numbers = [[float(v.split()[0]) for v in problem.values(x).values()] for x in points]
+        return np.array([[line(*x, run) for run in seeds] for x in numbers])
+
+    monkeypatch.setattr(_Problem, "curves", curves)
+    vary, true = (f"{RATE}=10 / h:90 / h", f"{LIFE}=1 h:9 h"), (50, 5)
+    random = np.random.default_rng(3)
+    missed, half = np.zeros(2), 0
+    for i in range(40):
+        data = line(*true, 1000 + i) + 2 * random.normal(size=(len(HOURS), 2))
+        found = fitted(data, vary=vary, seed=i)
+        missed += np.logical_not(inside(found, dict(zip((RATE, LIFE), ("50", "5"), strict=True))))
+        slope = found.numbers[1]
+        half += abs(true[1] - (slope.low + slope.high) / 2) > (slope.high - slope.low) / 4
+    assert missed.max() < 7
+    assert half >= 7
+
+
 def test_a_stochastic_run_gives_its_numbers_back() -> None:
     """The scatter of the model between seeds is in the interval, not only what is left of the data."""
     settings = SETTINGS | {"cell_type.donor.secretion": "poisson"}

@@ -92,6 +92,23 @@ def test_what_enters_is_in_the_ledger_under_its_own_label(engine: str, route: st
         assert entered[0] == pytest.approx(state.measures["treatment_entered_tissue_EV"], rel=1e-12)
 
 
+@pytest.mark.parametrize("engine", ["continuum", "vesicles"])
+@pytest.mark.parametrize(("killed", "start"), [("vessel", "0 h"), ("vessel", "1 h"), ("tumor", "1 h")])
+def test_what_finds_no_way_in_is_not_said_to_have_entered(engine: str, killed: str, start: str) -> None:
+    """Cells die at 20 per hour: that one of them lives at 1 h has a chance of 1 in 10 million."""
+    dying = TISSUE.replace(f'name = "{killed}"\n', f'name = "{killed}"\ndeath_rate = "20 / h"\n')
+    given = DOSE.replace('"intravenous"', f'"tissue"\nstart = "{start}"').replace("1e10", "1000")
+    model = ExosomeModel(tissue(dying + given, transport__engine=engine), seed=1)
+    model.run(hours=1.5)
+    state = model.state
+    measured = state.measures["treatment_entered_tissue_EV"]
+    assert state.measures["treatment_given_share"] == 1
+    assert measured == pytest.approx(state.ledger.entered.sum(), rel=1e-12)
+    lost = (killed, start) == ("vessel", "1 h")
+    assert (measured == 0) == lost
+    assert sum("dose.treatment" in warning for warning in model.warnings) == lost
+
+
 def test_a_dose_is_a_sender_in_the_graph(tmp_path: Path) -> None:
     result = run_to_folder(tissue(), tmp_path / "run", seed=1)
     model = treated()
@@ -117,6 +134,36 @@ def test_the_tissue_gets_its_share_of_what_passes_the_vessels() -> None:
     expected = exposure * body.matrix[body.index("target"), body.index("plasma")] * share
     assert model.state.measures["treatment_entered_tissue_EV"] == pytest.approx(expected, rel=1e-9)
     assert expected == pytest.approx(1e10 * 0.0066 * share, rel=0.05)
+
+
+def test_a_harvest_is_of_what_donors_released() -> None:
+    """Neither a dose nor what comes in through a face was made by the cells of the culture."""
+    text = TISSUE.replace('name = "vessel"', 'name = "vessel"\nreleases = "carrier"') + DOSE
+    text += '[manufacturing]\nchain = ["chromatography"]\n'
+    given = {"dose__treatment__route": "tissue", "dose__treatment__particles": 1e6}
+    held = "{concentration = '1e9 / mL'}"
+    batches = []
+    for face, is_given in (("open", False), ("open", True), (held, False)):
+        pairs = given | {"dose__treatment__given": str(is_given).lower(), "domain__faces__x_low": face}
+        model = ExosomeModel(tissue(text, **pairs), seed=1)
+        model.run(hours=1)
+        batches.append(model.state.measures["batch_medium_EV"])
+        assert (model.state.ledger.entered.sum() > 1000) == (is_given or face is held)
+    alone, *beside = batches
+    assert alone > 0
+    assert beside == pytest.approx([alone, alone], rel=1e-12)
+
+
+def test_a_free_molecule_is_one_where_its_kind_declares_no_cargo() -> None:
+    pairs = {"dose__treatment__molecular": "true", "dose__treatment__vesicle": "drug_alone"}
+    none, one = (
+        treated(hours=1, **pairs, **more).state.measures
+        for more in ({"vesicle__drug_alone__cargo": "[]"}, {"vesicle__drug_alone__copies": 1})
+    )
+    assert none == one
+    shares = [value for name, value in none.items() if name.endswith("_share") and "given" not in name]
+    assert sum(shares) == pytest.approx(1)
+    assert none["treatment_free_plasma_molecules_h"] > 0
 
 
 def test_no_dose_is_exactly_no_therapy() -> None:
@@ -192,3 +239,28 @@ def test_faults_are_named(pairs: dict[str, str], message: str) -> None:
 def test_a_route_through_the_body_needs_one() -> None:
     with pytest.raises(ScenarioError, match="needs a body to pass"):
         tissue(TISSUE + DOSE.replace("[pharmacokinetics]", ""))
+
+
+SLAB = ("'200 um'", "'200 um'")
+
+
+@pytest.mark.parametrize(
+    ("size", "place", "message"),
+    [
+        (SLAB, "center = [45]", "dose.treatment.center: needs 2 coordinates"),
+        (SLAB, "center = [45, 45, 100]", "dose.treatment.center: needs 2 coordinates"),
+        ((*SLAB, "'20 um'"), "center = [45, 45]", "dose.treatment.center: needs 3 coordinates"),
+        (SLAB, 'face = "z_low"', "dose.treatment.face = 'z_low': a slab has no faces along z"),
+        (SLAB, "center = [45, 45]", None),
+        ((*SLAB, "'20 um'"), "center = [45, 45, 10]", None),
+        ((*SLAB, "'20 um'"), 'face = "z_low"', None),
+    ],
+)
+def test_a_dose_is_given_in_the_space_that_there_is(size, place: str, message: str | None) -> None:
+    text = TISSUE + DOSE.replace('through = "vessel"', f'{place}\nreach = "20 um"')
+    pairs = {"domain__size": f"[{', '.join(size)}]"}
+    if message is None:
+        assert len(ExosomeModel(tissue(text, **pairs), seed=1).course.doses) == 1
+    else:
+        with pytest.raises(ScenarioError, match=message):
+            ExosomeModel(tissue(text, **pairs), seed=1)

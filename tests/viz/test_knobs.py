@@ -109,6 +109,16 @@ def test_controls_without_effect_are_not_offered(signaling: dict[str, Knob]) -> 
     assert "cell_type.recipient.release_rate" not in signaling
 
 
+def test_cells_that_release_by_sorting_or_export_have_the_controls_of_it() -> None:
+    """Waste leaves in bursts or evenly; bodies with sorted vesicles need no ``releases``."""
+    waste = knobs(load("waste_removal"))
+    assert "cell_type.stressed.secretion" in waste
+    assert "cell_type.stressed.release_rate" not in waste
+    body = "{ sorting = [{ vesicle = 'exosome', share = 1 }] }"
+    sorted_ = knobs(load("two_cells", {"cell_type.recipient.mvb": body}))
+    assert {f"cell_type.recipient.{k}" for k in ("release_rate", "ilvs_per_mvb", "secretion")} <= set(sorted_)
+
+
 def test_pending_values_that_are_the_applied_ones_change_nothing(signaling: dict[str, Knob]) -> None:
     applied = signaling["cell_type.donor.release_rate"].applied
     pending = {"cell_type.donor.release_rate": applied, "transport.engine": "vesicles", "no.such": "1"}

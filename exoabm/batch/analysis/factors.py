@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from exoabm.batch.sweeps.designs import Axis, read_axis
 from exoabm.errors import InputError, did_you_mean
+from exoabm.scenario.living import idle
 from exoabm.scenario.loader import parse, quantities
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def _load(loaded: LoadedScenario, values: dict[str, str]) -> LoadedScenario:
 
 
 def _published(scenario: Scenario) -> list[Axis]:
-    unused = {f"cell_type.{cell.name}.{key}" for cell in scenario.cell_type for key in _idle(cell)}
+    unused = idle(scenario)
     return [
         _published_axis(key, quantity)
         for key, quantity in quantities(scenario)
@@ -86,12 +87,6 @@ def _published(scenario: Scenario) -> list[Axis]:
         and quantity.magnitude not in (0.0, math.inf)  # a mechanism that is switched off stays off
         and key not in unused
     ]
-
-
-def _idle(cell: Any) -> list[str]:
-    """Keys of a cell type that nothing reads, because its cells do not do it."""
-    release = () if cell.releases else ("release_rate", "ilvs_per_mvb")
-    return [*release, *(() if cell.takes_up else ("uptake_rate", "saturation"))]
 
 
 def _published_axis(key: str, quantity: Quantity) -> Axis:

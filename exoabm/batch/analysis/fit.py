@@ -5,7 +5,11 @@
 
 C is the covariance of the data: how the model itself scatters between seeds, which ties the points of one run
 together, and beside it the error of the measurement. With given standard deviations s that is 1; without, s
-is the size of a column, and the error is what of the residuals chance in the model does not explain.
+is the size of a column, and the error is what of the residuals r chance in the model does not explain,
+
+    (r^T r - tr(P C P^T)) / (values - numbers),   P = 1 - J A,
+
+where P takes out of C what the fit takes out of the residuals.
 
 Each set of points is a batch in a folder named by its content: what was run once is found again.
 """
@@ -280,12 +284,13 @@ def _describe(problem: _Problem, x: np.ndarray) -> Fit:
     inverse = np.linalg.pinv(jacobian.T @ jacobian)
     lever = inverse @ jacobian.T
     scatter = _scatter(problem, x)
+    tied = lever @ scatter.T
+    left = scatter.T - jacobian @ tied
     if problem.series.deviation is not None:
         noise = 1.0
     else:
-        noise = max(0.0, float(residual @ residual) / free - float((scatter**2).sum(axis=0).mean()))
-    tied = lever @ scatter.T
-    covariance = noise * inverse + tied @ tied.T * (1 + 1 / len(problem.seeds))
+        noise = max(0.0, float(residual @ residual - (left**2).sum()) / free)
+    covariance = noise * inverse + tied @ tied.T
     deviation = np.sqrt(np.diag(covariance))
     # What does not move the model at all is not known, whatever the pseudo-inverse says.
     deviation[(jacobian**2).sum(axis=0) < 1e-18] = np.inf
@@ -308,13 +313,17 @@ def _describe(problem: _Problem, x: np.ndarray) -> Fit:
 
 
 def _scatter(problem: _Problem, x: np.ndarray) -> np.ndarray:
-    """Scaled differences of runs from their mean, over the root of their number; or 0."""
+    """Scaled differences of runs from their mean; the sum of their squares is the variance of a residual.
+
+    That is the variance between runs, once for the data and once for the mean of the replicates; or 0.
+    """
     seeds = replicate_seeds(problem.seed, SCATTER_RUNS, salt="scatter")
     first = problem.curves([x], seeds[:2])[0]
     if np.array_equal(first[0], first[1]):
         return np.zeros((1, len(problem.data)))
     runs = np.concatenate([first, problem.curves([x], seeds[2:])[0]])[:, problem.there] / problem.scale
-    return np.asarray((runs - runs.mean(axis=0)) / math.sqrt(len(runs) - 1))
+    variances = 1 + 1 / len(problem.seeds)
+    return np.asarray((runs - runs.mean(axis=0)) * math.sqrt(variances / (len(runs) - 1)))
 
 
 def _number(factor: Factor, u: float, half: float) -> Estimated:
