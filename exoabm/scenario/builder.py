@@ -297,6 +297,11 @@ def _domain(loaded: LoadedScenario, position: np.ndarray | None) -> Domain:
         origin = (0.0, 0.0, 0.0)
     faces, held = _faces(table)
     empty = Domain(shape, voxel, thickness, origin, faces, held)
+    for side in SIDES[2 * empty.dim :]:
+        if table.faces.side(side) != "no-flux":
+            where = side if getattr(table.faces, side) is not None else side[0]
+            problem = Problem(f"domain.faces.{where}", "", "a slab has no faces along z")
+            raise ScenarioError(loaded.name, [problem])
     if not table.zone:
         return Domain(
             shape, voxel, thickness, origin, faces, held, float(loaded.scenario.transport.hindrance)

@@ -21,6 +21,7 @@ from exoabm.parameters.parameter import Quantity
 from exoabm.scenario import living
 from exoabm.scenario.fields import parameter_of
 from exoabm.scenario.schema import Scenario
+from exoabm.state import OUTSIDE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -388,6 +389,10 @@ def _dangling(scenario: Scenario) -> Iterator[Problem]:
         for name in sorted({n for n in known if known.count(n) > 1}):
             hint = "give each group a name of its own" if key == "layout.group" else ""
             yield Problem(key, repr(name), "this name stands twice", hint)
+
+    for name in OUTSIDE:
+        if name in names["cell_type"]:
+            yield Problem("cell_type", repr(name), "this name stands for what no cell released")
 
     def unknown(where: str, name: str | None, kind: str) -> Iterator[Problem]:
         if name is not None and name not in names[kind]:

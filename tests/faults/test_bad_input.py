@@ -126,6 +126,7 @@ SETTINGS = {
         ("layout.group.x.cell_type = 'x'", "no cell type of this name"),
     ),
     "dangling-type-map": ("layout.type_map={a='b'}", ("layout.type_map.'a' = 'b'",)),
+    "type-called-dose": ("cell_type.donor.name=dose", ("cell_type = 'dose'", "no cell released")),
     "bad-name": ("vesicle.exosome.name='a b'", ("vesicle.a b.name = 'a b'", "pattern")),
 }
 

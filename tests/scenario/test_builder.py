@@ -115,6 +115,24 @@ def test_a_zone_of_the_same_hindrance_is_no_zone() -> None:
     assert blueprint(parse(text.encode(), name="zones", folder=Path()), 0).domain.hindrance == 0.5
 
 
+@pytest.mark.parametrize(
+    ("rule", "where"),
+    [
+        ("z = 'periodic'", "domain.faces.z: a slab"),
+        ("z_high = 'open'", "domain.faces.z_high: a slab"),
+        ("z_low = { concentration = 1 }", "domain.faces.z_low: a slab"),
+        ("z = 'no-flux'", None),
+    ],
+)
+def test_a_slab_has_no_faces_along_z(rule: str, where: str | None) -> None:
+    flat = ZONES.replace("[domain]", f"[domain]\nfaces = {{ {rule} }}")
+    if where is None:
+        assert blueprint(parse(flat.encode(), name="flat", folder=Path()), 0).domain.dim == 2
+    else:
+        with pytest.raises(InputError, match=where):
+            blueprint(parse(flat.encode(), name="flat", folder=Path()), 0)
+
+
 def test_unmapped_cells_stand_by(tmp_path) -> None:
     table = tmp_path / "cells.csv"
     table.write_text("x_um,y_um,cell_type\n1,2,CK+\n60,4,Odd\n")
