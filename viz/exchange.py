@@ -22,7 +22,7 @@ from exoabm.errors import InputError
 from exoabm.observe import palette
 from exoabm.observe.communication import EDGE_COLUMNS, edge_table
 from exoabm.observe.looks import Looks
-from exoabm.scenario.living import may_donate
+from exoabm.scenario.living import binding, may_donate
 from exoabm.scenario.loader import MAX_BYTES, parse
 from exoabm.state import RESERVOIR
 from exoabm.viz.particles import together
@@ -314,7 +314,7 @@ def looks_of(table: pa.Table, scenario: Scenario) -> Looks:
         _Part(
             t.name,
             _donates(scenario, t),
-            _takes(t),
+            float(binding(scenario, t)[0].max(initial=0.0)),
             None if t.transformation is None else numbers[t.transformation.into],
         )
         for t in scenario.cell_type
@@ -364,10 +364,6 @@ def _donates(scenario: Scenario, cell: CellTypeTable) -> bool:
     exports = exports or any(float(held.export) > 0 for held in cell.holds)
     releases = cell.mvb is not None or (cell.releases is not None and float(cell.release_rate) > 0)
     return exports or releases or may_donate(scenario, cell)
-
-
-def _takes(cell: CellTypeTable) -> float:
-    return float(cell.uptake_rate) if cell.takes_up else 0.0
 
 
 def _words(column: pa.ChunkedArray) -> list[str]:

@@ -42,7 +42,9 @@ def together(scenario: Scenario) -> str:
 def taking_part(scenario: Scenario) -> dict[str, str]:
     """Names of the kinds that can be there: vesicles, and what a dose or a cell brings beside them."""
     brought = {name for dose in scenario.dose if dose.given for name in (dose.vesicle, dose.molecule)}
-    brought |= {cell.releases for cell in scenario.cell_type}
+    for cell in scenario.cell_type:
+        brought |= {cell.releases, *(share.vesicle for share in (cell.mvb.sorting if cell.mvb else ()))}
+        brought |= {carrier.vesicle for carrier in (*cell.holds, *filter(None, [cell.waste]))}
     return {
         table.name: table.name if table.comparator is None else _WORDS[table.comparator][0]
         for table in scenario.vesicle

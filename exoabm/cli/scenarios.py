@@ -83,9 +83,13 @@ def validate(scenario: ScenarioArgument, set_: SetOption = None, as_json: JsonOp
     """Check a scenario wholly, its table and layout included, without running it."""
     loaded = load(scenario, set_)
     refuse_large_grid(loaded)
-    from exoabm.scenario.builder import blueprint, census
+    from exoabm.scenario.builder import blueprint, build_state, census
+    from exoabm.scenario.treatment import make_course, treats
+    from exoabm.streams import Streams
 
     plan = blueprint(loaded, seed=0)
+    if treats(loaded.scenario):
+        make_course(loaded, build_state(loaded, plan, Streams(0)))
     cells = census(plan.types, plan.type_index)
     if as_json:
         print_json({"valid": True, "cells": cells, "warnings": plan.warnings})

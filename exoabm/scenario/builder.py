@@ -214,7 +214,7 @@ def _types(
     numbers = {t.name: i for i, t in enumerate(scenario.cell_type)}
     types = []
     for t in scenario.cell_type:
-        rate, saturation = living.binding(scenario, t, kinds)
+        rate, saturation = living.binding(scenario, t)
         limit = living.uptake_limit(scenario, t)
         if limit > t.uptake_rate > 0:
             rate = rate * (limit / float(t.uptake_rate))

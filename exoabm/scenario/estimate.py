@@ -10,6 +10,7 @@ import numpy as np
 
 from exoabm.domain import Domain
 from exoabm.errors import ResourceError
+from exoabm.scenario.living import binding
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -218,7 +219,8 @@ def _meetings(vesicle: VesicleTable) -> float:
 
 
 def _saturable(scenario: Scenario) -> bool:
-    return any(cell.takes_up and cell.saturation < np.inf for cell in scenario.cell_type)
+    """Whether some cells' uptake saturates, by what is declared or by their receptors."""
+    return any(np.isfinite(binding(scenario, cell)[1]).any() for cell in scenario.cell_type)
 
 
 def grown_cells(scenario: Scenario, domain: Domain, count: Mapping[str, int]) -> int:

@@ -192,9 +192,7 @@ def may_donate(scenario: Scenario, table: CellTypeTable) -> bool:
     )
 
 
-def binding(
-    scenario: Scenario, table: CellTypeTable, kinds: tuple[VesicleKind, ...]
-) -> tuple[np.ndarray, np.ndarray]:
+def binding(scenario: Scenario, table: CellTypeTable) -> tuple[np.ndarray, np.ndarray]:
     """Uptake rate constant and half-saturation of a type for each vesicle kind, both (K,).
 
     With N receptors for the kind's ligand
@@ -204,7 +202,7 @@ def binding(
     so that uptake is at most N (k_off + k_int), of all kinds together that share them. A kind without a
     receptor here is taken up at the type's own rates if it is listed in ``takes_up``, else not at all.
     """
-    rate, saturation = np.zeros(len(kinds)), np.full(len(kinds), np.inf)
+    rate, saturation = np.zeros(len(scenario.vesicle)), np.full(len(scenario.vesicle), np.inf)
     receptors = {receptor.name: receptor.number for receptor in table.receptor}
     for k, vesicle in enumerate(scenario.vesicle):
         if vesicle.ligand in receptors:

@@ -36,6 +36,11 @@ def given(scenario: Scenario) -> list[Dosing]:
     return [dose for dose in scenario.dose if dose.given]
 
 
+def treats(scenario: Scenario) -> bool:
+    """Whether there is a course of treatment: doses, a host that answers to them, or how they are made."""
+    return bool(given(scenario)) or scenario.immunity is not None or scenario.manufacturing is not None
+
+
 def make_course(loaded: LoadedScenario, state: State) -> Course | None:
     """The course of treatment that a scenario asks for; None if it asks for none.
 
@@ -46,9 +51,9 @@ def make_course(loaded: LoadedScenario, state: State) -> Course | None:
         could be counted by, or the tissue is larger than the organ that it is a part of.
     """
     scenario = loaded.scenario
-    doses = given(scenario)
-    if not doses and scenario.immunity is None and scenario.manufacturing is None:
+    if not treats(scenario):
         return None
+    doses = given(scenario)
     made = tuple(_dose(loaded, state, dose) for dose in doses)
     making = scenario.manufacturing
     course = Course(

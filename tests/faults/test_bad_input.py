@@ -175,6 +175,14 @@ def test_an_unknown_scenario_is_named_with_the_nearest(command, verb) -> None:
     command(verb, "no/such.toml").refused(2, "no scenario file at no/such.toml")
 
 
+def test_a_course_of_treatment_is_checked_without_a_run(command, tmp_path) -> None:
+    own = load("delivery_routes")
+    place = 'center = ["1 um", "1 um", "1 um"]\nreach = "5 um"'
+    text = own.text.decode().replace('through = "vessel"', place)
+    (tmp_path / "mine.toml").write_text(text)
+    command("validate", "mine.toml").refused(2, "mine.toml", "dose.dose.center", "2 coordinates")
+
+
 def test_an_unknown_scenario_in_a_process_of_its_own(exoabm, tmp_path) -> None:
     exoabm("run", "two_cell").refused(2, "did you mean 'two_cells'?")
     assert not list(tmp_path.iterdir())
