@@ -126,7 +126,8 @@ class CellType:
     uptake_limit : float
         Highest value of the behavior ``uptake_rate``, um^3/s.
     may_donate : bool
-        Whether responses can make it release vesicles although it releases none at rest.
+        Whether responses, or bodies that its cells held as another type, can make it release vesicles
+        although it releases none at rest.
     sharing : tuple of tuple of int
         Vesicle kinds that bind by the same receptors, a group for each receptor of several kinds.
     """
@@ -154,9 +155,9 @@ class CellType:
         """Whether cells of this type can release vesicles."""
         exports = self.waste is not None and self.waste.export_rate > 0
         exports = exports or any(pool.export > 0 for pool in self.pools)
-        # A pool of bodies empties whether or not it is filled.
-        releases = self.pathway is not None or (self.releases is not None and self.release_rate > 0)
-        return exports or releases or self.may_donate
+        releases = self.releases is not None or self.pathway is not None
+        holds = self.pathway is not None and bool(self.pathway.initial)
+        return exports or holds or (releases and self.release_rate > 0) or self.may_donate
 
     def rivals(self, kind: int) -> tuple[int, ...]:
         """Other vesicle kinds that bind by the same receptors as this one."""

@@ -251,7 +251,7 @@ def _types(
                 sharing=living.sharing(scenario, t),
             )
         )
-    return tuple(types)
+    return living.with_heirs(tuple(types))
 
 
 def _check_courant(loaded: LoadedScenario, domain: Domain) -> None:

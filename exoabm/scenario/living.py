@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -122,6 +123,16 @@ def reachable(types: tuple[CellType, ...], start: set[int]) -> set[int]:
         if into is not None and into not in found:
             pending.add(into)
     return found
+
+
+def with_heirs(types: tuple[CellType, ...]) -> tuple[CellType, ...]:
+    """The types, with those as donors that cells may join while they hold multivesicular bodies."""
+    hold = {i for i, t in enumerate(types) if t.pathway is not None and t.donates}
+    heirs = reachable(types, hold)
+    return tuple(
+        replace(t, may_donate=True) if i in heirs and t.pathway is not None else t
+        for i, t in enumerate(types)
+    )
 
 
 def fill(state: State) -> None:
