@@ -57,6 +57,8 @@ class Lineage:
     met : Growing
         What the dead had met: a row per dead cell (birth id), vesicle kind and label, with counts that only
         grew in its life and the times of its first and last contact.
+    changed : Growing
+        A row per transformation: who changed, the type it left, and what it had released until then.
     totals : dict of numpy.ndarray
         Sums of these counts over the dead, (K, L) each.
     divisions, blocked, deaths, transformations : numpy.ndarray
@@ -69,6 +71,7 @@ class Lineage:
     labels: int
     dead: Growing = field(init=False)
     met: Growing = field(init=False)
+    changed: Growing = field(init=False)
     totals: dict[str, np.ndarray] = field(init=False)
     divisions: np.ndarray = field(init=False)
     blocked: np.ndarray = field(init=False)
@@ -86,6 +89,7 @@ class Lineage:
             position=(np.float64, (3,)),
             released=(np.float64, (self.kinds,)),
         )
+        self.changed = Growing(birth_id=one, type=one, released=(np.float64, (self.kinds,)))
         self.met = Growing(
             recipient=one, kind=one, label=one, **dict.fromkeys(MET, (np.float64, ())), **times
         )

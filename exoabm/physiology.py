@@ -154,8 +154,9 @@ class CellType:
         """Whether cells of this type can release vesicles."""
         exports = self.waste is not None and self.waste.export_rate > 0
         exports = exports or any(pool.export > 0 for pool in self.pools)
-        releases = self.releases is not None or self.pathway is not None
-        return exports or (releases and self.release_rate > 0) or self.may_donate
+        # A pool of bodies empties whether or not it is filled.
+        releases = self.pathway is not None or (self.releases is not None and self.release_rate > 0)
+        return exports or releases or self.may_donate
 
     def rivals(self, kind: int) -> tuple[int, ...]:
         """Other vesicle kinds that bind by the same receptors as this one."""

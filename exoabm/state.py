@@ -41,6 +41,13 @@ class Resolution(StrEnum):
     CELL = "cell"
 
 
+def where_known(column: np.ndarray, rows: np.ndarray, absent: float = -1) -> np.ndarray:
+    """``column[rows]``, and ``absent`` where a row is -1: that of no cell, as when none is left."""
+    found = np.full((len(rows), *column.shape[1:]), absent, column.dtype)
+    found[rows >= 0] = column[rows[rows >= 0]]
+    return found
+
+
 class Rows:
     """Columns of equal length, one row a cell, that come and go together."""
 
@@ -160,8 +167,8 @@ class Labels:
             of_cell=np.where(mine, number[place], -1) if len(owner) else np.full(len(cells), -1),
         )
 
-    def of_dead(self, birth_id: int, cell_type: CellType) -> int:
-        """The label of what a dead cell released; -1 if it released nothing."""
+    def of_past(self, birth_id: int, cell_type: CellType) -> int:
+        """The label of what a cell that is dead, or of another type by now, released as this type; or -1."""
         name = cell_type.name if self.resolution is Resolution.CELL_TYPE else str(birth_id)
         return self.names.index(name) if cell_type.donates and name in self.names else -1
 
@@ -321,8 +328,8 @@ class Events:
             part["event"] = np.full(len(rows), event, np.int8)
             part["time"] = np.broadcast_to(np.asarray(time, np.float64), len(rows))
             host = vesicles.host[rows]
-            part["recipient"] = np.where(host >= 0, self.cells.birth_id[host], -1)
-            part["recipient_type"] = np.where(host >= 0, self.cells.type[host], -1)
+            part["recipient"] = where_known(self.cells.birth_id, host)
+            part["recipient_type"] = where_known(self.cells.type, host)
             self.parts.append(part)
 
     @classmethod

@@ -362,8 +362,8 @@ def space_of(scenario: Scenario, position: np.ndarray) -> Space:
 def _donates(scenario: Scenario, cell: CellTypeTable) -> bool:
     exports = cell.waste is not None and float(cell.waste.export_rate) > 0
     exports = exports or any(float(held.export) > 0 for held in cell.holds)
-    releases = cell.releases is not None or cell.mvb is not None
-    return exports or (releases and float(cell.release_rate) > 0) or may_donate(scenario, cell)
+    releases = cell.mvb is not None or (cell.releases is not None and float(cell.release_rate) > 0)
+    return exports or releases or may_donate(scenario, cell)
 
 
 def _takes(cell: CellTypeTable) -> float:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from exoabm.cells.mechanics import crowd_of, radii, relax
+from exoabm.cells.response import pull
 from exoabm.domain import Face
 from exoabm.kernels import crowd
 from exoabm.physiology import Sense
@@ -141,6 +142,6 @@ def _remember(state: State, attraction: Attraction, rows: np.ndarray, dt: float)
         np.add.at(cells.polarity, host[here], (strength[:, None] * toward)[here])
     polarity = cells.polarity[rows]
     length = np.linalg.norm(polarity, axis=1, keepdims=True)
-    pull = (length / attraction.half_max) ** attraction.hill
+    u = pull(length, attraction.half_max, attraction.hill)
     unit = np.divide(polarity, length, out=np.zeros_like(polarity), where=length > 0)
-    return np.asarray(unit * pull / (1 + pull))
+    return np.asarray(unit * u / (1 + u))

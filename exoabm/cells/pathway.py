@@ -57,8 +57,12 @@ def _whole(
     f: float | np.ndarray,
     dt: float,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Whole bodies left after the step, and those that fused in it."""
+    """Whole bodies left after the step, and those that fused in it.
+
+    Expected numbers, as at the start and of cells that were of another type, are rounded at random.
+    """
     streams, who, step = state.streams, state.cells.birth_id[members], state.step
+    held = np.floor(held + streams.uniform(Purpose.ROUNDING, who, step, draw=Purpose.MVB_FATE))
     formed = streams.poisson(Purpose.MVB_FORMATION, who, step, formation * dt)
     old = streams.binomial(Purpose.MVB_FATE, who, step, held.astype(np.int64), -np.expm1(-k * dt))
     early = 1.0 + np.expm1(-k * dt) / (k * dt)

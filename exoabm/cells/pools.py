@@ -35,7 +35,8 @@ def replicate(
     """End value and time integral of m' = source + growth m (1 - m / capacity) - loss m over ``dt`` seconds.
 
     With b = growth/capacity and a = growth - loss, m = y'/(b y) turns it into y'' = a y' + b source y, whose
-    solution is a sum of two exponentials; the integral of m is ln(y)/b.
+    solution is a sum of two exponentials; the integral of m is ln(y)/b. What is computed is (y - 1)/b, which
+    keeps its digits however large the capacity.
 
     Parameters
     ----------
@@ -52,18 +53,28 @@ def replicate(
         return relax(start, source, loss, dt)
     b = np.where(grows, growth, 1.0) / capacity
     a = growth - loss
-    root = np.sqrt(a * a + 4.0 * b * source)
-    root = np.where(root > 0, root, 1e-300)
-    # y = y0 (cosh + (2 b m - a)/root sinh) exp(a dt / 2), with halves of root in place of the exponentials.
-    half = 0.5 * root * dt
-    fade = np.exp(-2.0 * half)
-    even, odd = 0.5 * (1.0 + fade), 0.5 * (-np.expm1(-2.0 * half))
-    tilt = (2.0 * b * start - a) / root
-    y = even + tilt * odd
-    slope = 0.5 * root * (odd + tilt * even)
-    end = (slope / y + 0.5 * a) / b
-    integral = (np.log(y) + half + 0.5 * a * dt) / b
+    large = np.maximum(0.5 * (np.abs(a) + np.sqrt(a * a + 4.0 * b * source)), 1e-300)
+    small = b * source / large
+    # y = ((b m + down) e^(up t) + (up - b m) e^(-down t)) / (up + down); here all is times e^(-up dt).
+    up, down = np.where(a >= 0, large, small), np.where(a >= 0, small, large)
+    root, scale = up + down, np.maximum(np.exp(-up * dt), 1e-300)
+    spread = -np.expm1(-root * dt) / root
+    slope = start * (up + down * np.exp(-root * dt)) / root + source * spread
+    rise = start * spread + source * dt * dt * _bend(up * dt, down * dt)
+    end = slope / (scale + b * rise)
+    steep = b * rise > scale
+    integral = np.where(steep, up * dt + np.log(scale + b * rise), np.log1p(b * rise / scale)) / b
     if grows.all():
         return end, integral
     plain, area = relax(start, source, loss, dt)
     return np.where(grows, end, plain), np.where(grows, integral, area)
+
+
+def _bend(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """((1 - e^-x)/x - e^-x (1 - e^-y)/y) / (x + y) for x, y >= 0; 1/2 where both are 0."""
+    far = x + y > 1e-3
+    p, q = np.where(far & (x > 0), x, 1.0), np.where(far & (y > 0), y, 1.0)
+    first = np.where(x > 0, -np.expm1(-p) / p, 1.0)
+    second = np.where(y > 0, -np.expm1(-q) / q, 1.0)
+    series = 0.5 + (x - y) / 6 + (x * x - x * y + y * y) / 24 + (x - y) * (x * x + y * y) / 120
+    return np.where(far, (first - np.exp(-x) * second) / np.where(far, x + y, 1.0), np.exp(-x) * series)

@@ -97,17 +97,21 @@ def behave(state: State) -> None:
         for behavior in sorted({row.behavior for row in mine}):
             value = cells.behavior[rows, behavior]
             for raises in (True, False):
-                total, pull = np.zeros(len(rows)), np.zeros(len(rows))
+                total, toward = np.zeros(len(rows)), np.zeros(len(rows))
                 for row, u in zip(mine, strength, strict=True):
                     if row.behavior == behavior and row.raises is raises:
                         total += u
-                        pull += u * row.maximum
-                value = (value + pull) / (1 + total)
+                        toward += u * row.maximum
+                value = (value + toward) / (1 + total)
             cells.behavior[rows, behavior] = value
 
 
 def _strength(state: State, rows: np.ndarray, row: Response) -> np.ndarray:
-    """u = (s / half_max)^hill for the cells in ``rows``."""
-    signal = np.maximum(SIGNALS[row.signal].read(state, rows, row.of), 0.0)
+    """u for the cells in ``rows``."""
+    return pull(np.maximum(SIGNALS[row.signal].read(state, rows, row.of), 0.0), row.half_max, row.hill)
+
+
+def pull(signal: np.ndarray, half_max: float, hill: float) -> np.ndarray:
+    """u = (s / half_max)^hill of signals of any shape, at most ``LARGEST``."""
     with np.errstate(over="ignore"):
-        return np.minimum((signal / row.half_max) ** row.hill, LARGEST)
+        return np.minimum((signal / half_max) ** hill, LARGEST)

@@ -11,6 +11,7 @@ import numpy as np
 
 from exoabm.errors import ResourceError
 from exoabm.lineage import MET
+from exoabm.physiology import SecretionMode
 from exoabm.state import Event
 from exoabm.streams import Purpose
 from exoabm.vesicle import Status
@@ -25,7 +26,8 @@ MEMORY_SHARE = 0.8
 def turn_over(state: State, turnover: Turnover, time: float) -> None:
     """Let cells change, die and divide at the end of a step, at ``time`` (s).
 
-    *Transformation*: the cell keeps its name, all that it holds and all that it met.
+    *Transformation*: the cell keeps its name, all that it holds and all that it met. It behaves as its new
+    type does at rest, until its signals are read again.
 
     *Death*: vesicles bound to its surface, and those that just left it, are cleared with its debris; those in
     its endosomes end in its lysosomes. Its waste is debris too, its cargo is lost. What it had met stays in
@@ -40,7 +42,7 @@ def turn_over(state: State, turnover: Turnover, time: float) -> None:
     lineage.transformations += _census(state, turnover.changes)
     lineage.divisions += _census(state, turnover.divides)
     lineage.deaths += _census(state, turnover.dies)
-    cells.type[turnover.changes] = turnover.becomes
+    _change(state, turnover.changes, turnover.becomes)
     _bury(state, turnover.dies, time)
     alive = np.ones(len(cells), bool)
     alive[turnover.dies] = False
@@ -56,6 +58,16 @@ def turn_over(state: State, turnover: Turnover, time: float) -> None:
             host[host >= 0] = row_of[host[host >= 0]]
         _bear(state, mothers, turnover.daughter, time)
     _relabel(state)
+
+
+def _change(state: State, rows: np.ndarray, becomes: np.ndarray) -> None:
+    """Make cells those of another type, and keep what they had released as the type that they were."""
+    cells = state.cells
+    state.lineage.changed.append(
+        birth_id=cells.birth_id[rows], type=cells.type[rows], released=state.released[rows]
+    )
+    cells.type[rows] = becomes
+    cells.behavior[rows] = state.base[becomes]
 
 
 def _bury(state: State, dead: np.ndarray, time: float) -> None:
@@ -142,15 +154,16 @@ def _bear(state: State, mothers: np.ndarray, place: np.ndarray, time: float) -> 
 def _share_bodies(state: State, mothers: np.ndarray, new: np.ndarray) -> None:
     """Share out the pools of the MVB pathway: halves of expected numbers, whole bodies one by one."""
     cells = state.cells
+    poisson = np.array([t.secretion is SecretionMode.POISSON for t in state.types])
+    whole = poisson[cells.type[mothers]]
     for column in range(cells.mvb.shape[1]):
         pool = cells.mvb[mothers, column]
-        whole = np.floor(pool) if state.vesicles is not None else np.zeros_like(pool)
-        half = (pool - whole) / 2
-        if state.vesicles is not None:
-            who = cells.birth_id[new] * cells.mvb.shape[1] + column
-            half += state.streams.binomial(Purpose.PARTITION, who, state.step, whole.astype(np.int64), 0.5)
-        cells.mvb[new, column] = half
-        cells.mvb[mothers, column] = pool - half
+        given = pool / 2
+        who = cells.birth_id[new[whole]] * cells.mvb.shape[1] + column
+        bodies = pool[whole].astype(np.int64)
+        given[whole] = state.streams.binomial(Purpose.PARTITION, who, state.step, bodies, 0.5)
+        cells.mvb[new, column] = given
+        cells.mvb[mothers, column] = pool - given
 
 
 def _share_vesicles(state: State, mothers: np.ndarray, new: np.ndarray, time: float) -> None:

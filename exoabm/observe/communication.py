@@ -109,7 +109,8 @@ def reach(state: State, edges: Edges | None = None) -> dict[str, dict[str, Any]]
 
     At resolution ``cell`` distances are those between a donor and another cell, and ``autocrine_share``
     is what donors took up of their own. At resolution ``cell_type`` the donor cell is not known; the
-    distance is that to the *nearest* donor of the type, a lower bound, and ``basis`` says so.
+    distance is that to the *nearest* cell that ever was a donor of the type, a lower bound, and ``basis``
+    says so.
     """
     edges = edges_of(state) if edges is None else edges
     by_cell = edges.resolution is Resolution.CELL
@@ -140,12 +141,12 @@ def reach(state: State, edges: Edges | None = None) -> dict[str, dict[str, Any]]
 
 
 def nearest_donor_distance(state: State, donor_type: str | None = None) -> np.ndarray:
-    """Distance in um from each cell that ever was to the nearest donor (of a type, if given), shape (n,)."""
+    """Distance in um from each cell that ever was to the nearest that ever was a donor, shape (n,).
+
+    A donor of ``donor_type``, if that is given; cells stand where they are now, or died.
+    """
     cells = everyone(state)
-    donors = cells.donate(state)
-    if donor_type is not None:
-        donors &= np.array([t.name for t in state.types])[cells.type] == donor_type
-    return _nearest(state, cells.position, cells.position[donors])
+    return _nearest(state, cells.position, cells.position[cells.donated(state, donor_type)])
 
 
 def communication_distance(state: State, kind: int, threshold: float) -> float:

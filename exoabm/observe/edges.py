@@ -35,9 +35,11 @@ class Everyone:
         """Rows here of cells by their birth ids."""
         return np.searchsorted(self.birth_id, birth_id)
 
-    def donate(self, state: State) -> np.ndarray:
-        """Which of them are of a type that releases vesicles, (n,)."""
-        return np.array([t.donates for t in state.types])[self.type]
+    def donated(self, state: State, donor_type: str | None = None) -> np.ndarray:
+        """Which of them are, or were, of a type that donates (of this one, if it is given), (n,)."""
+        donors = np.array([t.donates and donor_type in (None, t.name) for t in state.types])
+        past = state.lineage.changed
+        return donors[self.type] | np.isin(self.birth_id, past["birth_id"][donors[past["type"]]])
 
 
 def everyone(state: State) -> Everyone:

@@ -10,7 +10,7 @@ import pyarrow as pa
 from exoabm.observe.edges import Everyone
 from exoabm.observe.recorder import part
 from exoabm.observe.tables import OneTable, TableWriter, pick
-from exoabm.state import OUTSIDE, Event, Events, Resolution
+from exoabm.state import OUTSIDE, Event, Events, Resolution, where_known
 from exoabm.vesicle import cargo_names
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class EventWriter:
         self._table = TableWriter(path)
         self._before: dict[str, np.ndarray] = {}
         self._time = 0.0
-        self._buried = 0
+        self._buried = self._changed = 0
 
     def record(self, state: State) -> None:
         """Append what happened since the last record, to the living and to those who died since."""
@@ -45,11 +45,15 @@ class EventWriter:
         )
         if state.living:
             _pass_on(state, self._buried, cells, self._before.get("cell", cells.birth_id), new)
-        self._table.append(_event_rows(state, cells, new, state.time - self._time if self._before else 0.0))
+        changed = self._changed if self._before else len(state.lineage.changed)
+        released = _released(state, cells, new.pop("release"), now["release"], changed)
+        interval = state.time - self._time if self._before else 0.0
+        self._table.append(_event_rows(state, cells, released, new, interval))
         alive = np.isin(cells.birth_id, state.cells.birth_id)
         kept = {name: a[alive] if name in PER_CELL else a for name, a in now.items()}
         self._before = kept | {"cell": cells.birth_id[alive]}
         self._time, self._buried = state.time, len(state.lineage.dead)
+        self._changed = len(state.lineage.changed)
 
     def close(self) -> None:
         """Finish the file."""
@@ -58,14 +62,14 @@ class EventWriter:
     def snapshot(self) -> dict[str, np.ndarray]:
         """The counts and the time of the last record; see ``TableWriter``."""
         before = {f"before/{event}": count for event, count in self._before.items()}
-        clock = {"time": np.array(self._time), "buried": np.array(self._buried)}
+        clock = {name: np.array(getattr(self, f"_{name}")) for name in ("time", "buried", "changed")}
         return self._table.snapshot() | clock | before
 
     def restore(self, content: Mapping[str, np.ndarray]) -> None:
         """Take them back."""
         self._table.restore(content)
         self._time, self._before = float(content["time"]), part(content, "before/")
-        self._buried = int(content["buried"])
+        self._buried, self._changed = int(content["buried"]), int(content["changed"])
 
 
 UPTAKE_EVENTS = {
@@ -173,18 +177,45 @@ def _pass_on(
     new["clearance"] = np.maximum(new["clearance"] - shed.sum(axis=0), 0.0)
 
 
-def _event_rows(state: State, cells: Everyone, new: dict[str, np.ndarray], interval: float) -> pa.Table:
-    parts = []
+def _released(
+    state: State, cells: Everyone, new: np.ndarray, now: np.ndarray, changed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """What cells released since then, each as what it was at the time: kind, label, cell and count, (m,).
+
+    ``new`` and ``now`` are what was released since then and ever, (n, K); ``changed`` is how many cells had
+    changed their type by then.
+    """
+    past, types = state.lineage.changed, state.types
     label_of = np.full(len(cells), -1)
     label_of[cells.row_of(state.cells.birth_id)] = state.labels.of_cell
-    for row in np.flatnonzero(~np.isin(cells.birth_id, state.cells.birth_id)):
-        label_of[row] = state.labels.of_dead(int(cells.birth_id[row]), state.types[cells.type[row]])
+    for gone in np.flatnonzero(~np.isin(cells.birth_id, state.cells.birth_id)):
+        label_of[gone] = state.labels.of_past(int(cells.birth_id[gone]), types[cells.type[gone]])
+    left, rows, labels, amounts = new.copy(), [], [], []
+    for i in range(changed, len(past)):
+        who = int(cells.row_of(past["birth_id"][i]))
+        later = now[who] - past["released"][i]
+        rows.append(who)
+        labels.append(state.labels.of_past(int(cells.birth_id[who]), types[past["type"][i]]))
+        amounts.append(left[who] - later)
+        left[who] = later
+    row = np.concatenate([np.array(rows, np.int64), np.arange(len(cells))])
+    label = np.concatenate([np.array(labels, np.int64), label_of])
+    amount = np.concatenate([np.reshape(amounts, (len(rows), new.shape[1])), left])
+    which, kind = np.nonzero(amount > 0)
+    return kind, label[which], row[which], amount[which, kind]
+
+
+def _event_rows(
+    state: State,
+    cells: Everyone,
+    released: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
+    new: dict[str, np.ndarray],
+    interval: float,
+) -> pa.Table:
+    kind, label, cell, count = released
+    parts = [("release", kind, label, cell, np.full(len(cell), -1), count)]
     for event, amount in new.items():
-        if event == "release":
-            cell, kind = np.nonzero(amount > 0)
-            label = label_of[cell]
-            parts.append((event, kind, label, cell, np.full(len(cell), -1), amount[cell, kind]))
-        elif amount.ndim == 3:
+        if amount.ndim == 3:
             cell, kind, label = np.nonzero(amount > 0)
             parts.append((event, kind, label, np.full(len(cell), -1), cell, amount[cell, kind, label]))
         else:
@@ -195,12 +226,12 @@ def _event_rows(state: State, cells: Everyone, new: dict[str, np.ndarray], inter
     known = list(dict.fromkeys(names))
     events = np.repeat([known.index(name) for name in names], [len(p[1]) for p in parts])
     kind, label, sender, receiver, count = (np.concatenate([p[i] for p in parts]) for i in range(1, 6))
-    donor = np.where(sender >= 0, cells.birth_id[sender], -1)
+    donor = where_known(cells.birth_id, sender)
     if state.labels.resolution is Resolution.CELL:
         numbers = [-1 if n in OUTSIDE else int(n) for n in state.labels.names]
-        donor = np.array(numbers, dtype=np.int64)[label]
+        donor = np.where(sender >= 0, donor, np.array(numbers, dtype=np.int64)[label])
     place = np.where(sender >= 0, sender, receiver)
-    position = np.where(place[:, None] >= 0, cells.position[place], np.nan)
+    position = where_known(cells.position, place, np.nan)
     carried = [", ".join(c.name for c in k.cargo) for k in state.kinds]
     n = len(count)
     return pa.table(
@@ -213,10 +244,8 @@ def _event_rows(state: State, cells: Everyone, new: dict[str, np.ndarray], inter
             "cargo": pick(carried, kind),
             "donor": pa.array(donor, mask=donor < 0),
             "donor_type": pick(list(state.labels.types), label),
-            "recipient": pa.array(cells.birth_id[receiver], mask=receiver < 0),
-            "recipient_type": pick(
-                [t.name for t in state.types], np.where(receiver >= 0, cells.type[receiver], -1)
-            ),
+            "recipient": pa.array(where_known(cells.birth_id, receiver), mask=receiver < 0),
+            "recipient_type": pick([t.name for t in state.types], where_known(cells.type, receiver)),
             "count": count,
             **{f"{axis}_um": _nullable(position[:, i]) for i, axis in enumerate("xyz")},
         }

@@ -226,6 +226,7 @@ def pools(
     """What a type does with the cargo that it holds."""
     names = [kind.name for kind in kinds]
     number = {cargo.name: c for c, cargo in enumerate(cargos)}
+    copies = {(kind.name, cargo.name): cargo.copies for kind in kinds for cargo in kind.cargo}
     return tuple(
         CargoPool(
             cargo=number[held.cargo],
@@ -236,7 +237,7 @@ def pools(
             clearance=float(held.clearance),
             export=float(held.export),
             vesicle=None if held.vesicle is None else names.index(held.vesicle),
-            copies=cargos[number[held.cargo]].copies,
+            copies=0.0 if held.vesicle is None else copies[held.vesicle, held.cargo],
         )
         for held in table.holds
     )
@@ -262,7 +263,7 @@ def attraction(table: CellTypeTable, kinds: tuple[VesicleKind, ...]) -> Attracti
 def problems(scenario: Scenario) -> Iterator[Problem]:
     """Living parts of a scenario that contradict themselves; names that name nothing are found before."""
     types = {table.name: table for table in scenario.cell_type}
-    carried = {vesicle.name: vesicle.cargo for vesicle in scenario.vesicle}
+    vesicles = {vesicle.name: vesicle for vesicle in scenario.vesicle}
     roles = {cargo.name: cargo for cargo in scenario.cargo}
     for table in scenario.cell_type:
         key = f"cell_type.{table.name}"
@@ -304,9 +305,9 @@ def problems(scenario: Scenario) -> Iterator[Problem]:
                 row.cell_type == table.name and row.increases == f"export.{held.cargo}"
                 for row in scenario.response
             )
-            if held.vesicle is not None and held.cargo not in carried[held.vesicle]:
+            if held.vesicle is not None and held.cargo not in vesicles[held.vesicle].cargo:
                 yield Problem(f"{where}.vesicle", repr(held.vesicle), "does not carry this cargo")
-            elif held.vesicle is not None and not roles[held.cargo].copies:
+            elif held.vesicle is not None and not vesicles[held.vesicle].load(roles[held.cargo]):
                 yield Problem(f"{where}.vesicle", repr(held.vesicle), "carries 0 copies of this cargo")
             elif exports and held.vesicle is None:
                 yield Problem(f"{where}.export", "", "needs the vesicle that carries it out")

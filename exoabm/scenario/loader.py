@@ -397,7 +397,7 @@ def _dangling(scenario: Scenario) -> Iterator[Problem]:
     for vesicle in scenario.vesicle:
         for cargo in vesicle.cargo:
             yield from unknown(f"vesicle.{vesicle.name}.cargo", cargo, "cargo")
-    waste = {c.name for c in scenario.cargo if c.role == "waste" and c.copies > 0}
+    waste = [c for c in scenario.cargo if c.role == "waste"]
     for cell in scenario.cell_type:
         yield from unknown(f"cell_type.{cell.name}.releases", cell.releases, "vesicle")
         for vesicle_name in cell.takes_up:
@@ -406,7 +406,8 @@ def _dangling(scenario: Scenario) -> Iterator[Problem]:
             key = f"cell_type.{cell.name}.waste.vesicle"
             yield from unknown(key, cell.waste.vesicle, "vesicle")
             for vesicle in scenario.vesicle:
-                if vesicle.name == cell.waste.vesicle and not waste & set(vesicle.cargo):
+                carried = [c for c in waste if c.name in vesicle.cargo and vesicle.load(c) > 0]
+                if vesicle.name == cell.waste.vesicle and not carried:
                     yield Problem(
                         key,
                         repr(vesicle.name),

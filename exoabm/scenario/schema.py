@@ -268,6 +268,10 @@ class VesicleTable(Table):
         default=None, description="no vesicle but what one is compared with; other defaults from the catalog"
     )
 
+    def load(self, cargo: CargoTable) -> Quantity:
+        """Mean copies of a cargo in a vesicle of this kind that carries it."""
+        return cargo.copies if self.copies is None else self.copies
+
     @model_validator(mode="before")
     @classmethod
     def _defaults_of_a_comparator(cls, given: Any) -> Any:

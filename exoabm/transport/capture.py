@@ -177,8 +177,11 @@ class MembraneCapture:
 
     def __init__(self, state: State, kind: int) -> None:
         self._kind = kind
-        present = set(state.cells.type.tolist()) | {t.becomes for t in state.types if t.becomes is not None}
-        self._shortest = STEP_AT_MEMBRANE * min(state.types[i].diameter for i in present) / 2
+        # Types that have died out count too, so that a resumed run has the step that it began with.
+        gone = np.flatnonzero(state.lineage.deaths + state.lineage.transformations)
+        ever = {*state.cells.type.tolist(), *gone.tolist()}
+        ever |= {t.becomes for t in state.types if t.becomes is not None}
+        self._shortest = STEP_AT_MEMBRANE * min(state.types[i].diameter for i in ever) / 2
         nothing = np.zeros(state.domain.n_voxels, bool)
         self._medium = medium_of(state, kind, nothing, self._shortest)
         self.place(state)

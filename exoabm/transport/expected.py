@@ -10,7 +10,7 @@ import numpy as np
 from exoabm.errors import InputError
 from exoabm.state import FATES
 from exoabm.transport.coupling import couple, voxel_diffusivity
-from exoabm.transport.transfer import LatticeOperator, captures, with_unbinding
+from exoabm.transport.transfer import LatticeOperator, captures, with_returns
 from exoabm.vesicle import DeliveryRoute
 
 if TYPE_CHECKING:
@@ -98,8 +98,7 @@ def transfer_matrix(state: State, kind: int = 0) -> TransferMatrix:
     final = direct
     if again > 0:
         among = first[np.searchsorted(senders, recipients)]
-        ends = with_unbinding(direct, among, np.full(len(recipients), again))
-        final = ends * (inward / (1 - again))
+        final = with_returns(direct, among, np.full(len(recipients), again)) * inward
     ids = state.cells.birth_id
     return TransferMatrix(name, ids[donors], ids[recipients], direct, final)
 

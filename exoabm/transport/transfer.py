@@ -189,10 +189,23 @@ def captures(
 
 
 def with_unbinding(direct: Floats, among: Floats, unbinding: Floats) -> Floats:
-    """T = W (I - P W_rr)^-1 (I - P): where vesicles end that may leave a surface again.
+    """T = W (I - P W_rr)^-1 (I - P): where vesicles end that may leave a surface again; see ``with_returns``.
 
-    A vesicle captured by j is internalized with the chance 1 - p_j; otherwise it is released anew
-    where j releases, and captured from there by the row j of ``among``, and so on.
+    A vesicle captured by j is internalized with the chance 1 - p_j.
+
+    Returns
+    -------
+    (donors, recipients) float
+        Expected internalizations by j of one vesicle released by i.
+    """
+    return np.asarray(with_returns(direct, among, unbinding) * (1 - np.asarray(unbinding)))
+
+
+def with_returns(direct: Floats, among: Floats, unbinding: Floats) -> Floats:
+    """W (I - P W_rr)^-1: all captures of vesicles that may leave a cell again.
+
+    A vesicle captured by j ends there with the chance 1 - p_j; otherwise it is released anew where j
+    releases, and captured from there by the row j of ``among``, and so on.
 
     Parameters
     ----------
@@ -201,12 +214,12 @@ def with_unbinding(direct: Floats, among: Floats, unbinding: Floats) -> Floats:
     among : (recipients, recipients) float
         W_rr, captures of what recipients release.
     unbinding : (recipients,) float
-        p, the chance that a captured vesicle leaves the surface again.
+        p, the chance that a captured vesicle leaves the cell again.
 
     Returns
     -------
     (donors, recipients) float
-        Expected internalizations by j of one vesicle released by i.
+        Expected captures by j of one vesicle released by i.
 
     Raises
     ------
@@ -218,8 +231,7 @@ def with_unbinding(direct: Floats, among: Floats, unbinding: Floats) -> Floats:
         raise InputError("the probability of unbinding must lie between 0 and 1")
     if np.any(p * among.sum(axis=1) > 1 - 1e-12):
         raise InputError("a vesicle that always unbinds and is always recaptured never ends")
-    bound = np.linalg.solve((np.eye(len(p)) - p[:, None] * among).T, direct.T).T
-    return np.asarray(bound * (1 - p))
+    return np.asarray(np.linalg.solve((np.eye(len(p)) - p[:, None] * among).T, direct.T).T)
 
 
 def _rates(name: str, given: sp.csr_array, size: int) -> sp.csr_array:

@@ -120,6 +120,45 @@ def test_whole_copies_are_poisson_around_them() -> None:
     assert sent.mean() == pytest.approx(exported, rel=0.01)
 
 
+@pytest.mark.parametrize("own", ["", ", copies = 20"])
+def test_export_takes_as_many_copies_as_its_vesicles_carry(own: str) -> None:
+    """A kind may carry other copies than its cargo says; what leaves the pool is in vesicles."""
+    text = HOLDER.format(n=1).replace('cargo = ["rna"] }', f'cargo = ["rna"]{own} }}')
+    state = cells_of(text.replace("0.3 / h", "0 / h"))
+    sent = released(state, 10, 60.0).sum() * (20 if own else 2)
+    assert sent > 50
+    assert state.cells.cargo.sum() + sent == pytest.approx(200, rel=1e-9)
+
+
+@pytest.mark.parametrize(("copies", "own", "fine"), [(0, 2, True), (2, 0, False), (0, None, False)])
+def test_a_vesicle_that_carries_no_copy_exports_none(copies: int, own: int | None, fine: bool) -> None:
+    kind = 'cargo = ["rna"] }' if own is None else f'cargo = ["rna"], copies = {own} }}'
+    text = (
+        HOLDER.format(n=1).replace("copies = 2 }", f"copies = {copies} }}").replace('cargo = ["rna"] }', kind)
+    )
+    if fine:
+        assert cells_of(text).types[0].pools[0].copies == own
+        return
+    with pytest.raises(InputError, match="carries 0 copies"):
+        cells_of(text)
+
+
+def test_waste_that_its_vesicles_do_not_carry_is_refused_also_by_the_copies_of_the_kind() -> None:
+    text = """
+layout = {{ group = [{{ cell_type = "cell", count = 1 }}] }}
+cargo = [{{ name = "ash", role = "waste", copies = {copies} }}]
+vesicle = [{{ name = "EV", cargo = ["ash"], copies = {own} }}]
+[[cell_type]]
+name = "cell"
+waste = {{ vesicle = "EV", production = "60 / h", export_rate = "1 / h" }}
+"""
+    waste = cells_of(text.format(copies=0, own=5)).types[0].waste
+    assert waste is not None
+    assert waste.copies == 5
+    with pytest.raises(InputError, match="carries no waste"):
+        cells_of(text.format(copies=5, own=0))
+
+
 BOUND = """
 layout = {{ group = [{{ cell_type = "cell", count = 1 }}] }}
 vesicle = [{{ name = "EV" {ligand} }}]

@@ -13,6 +13,7 @@ import pytest
 from scattering import HOUR, live, scattered
 
 from exoabm.cells.fate import decide
+from exoabm.cells.secretion import secrete
 from exoabm.cells.turnover import turn_over
 from exoabm.scenario.layouts import overlaps
 from exoabm.state import State
@@ -247,3 +248,46 @@ def test_what_the_dead_held_is_accounted_for() -> None:
     # The rows of hosts have shifted with their cells.
     first = vesicles.id[alive & (vesicles.host == 0)].min()
     assert first == 20 * left[0]
+
+
+def test_a_cell_that_changes_has_the_behaviors_of_its_new_type_at_once() -> None:
+    """900 that soon all die at the rate of their next type: e^-1 are left after 0.5 h; 4 errors of 14.5."""
+    old = '[[cell_type]]\nname = "old"\ndeath_rate = "2 / h"\n'
+    state = scattered(30, 'transformation = { into = "old", rate = "400 / h" }', more=old)
+    young = [t.name for t in state.types].index("a")
+    live(state, 1, 9.0)
+    assert 0 < state.lineage.transformations[young] < 900
+    np.testing.assert_array_equal(state.behavior("death_rate") > 0, state.cells.type != young)
+    live(state, 199, 9.0)
+    assert abs(len(state.cells) - 900 * math.exp(-1)) < 4 * 14.5
+
+
+@pytest.mark.parametrize("engine", ["continuum", "vesicles"])
+def test_whole_bodies_are_not_cut_at_a_division(engine: str) -> None:
+    """Each of 400 mothers has 3 or 4 bodies, 3.5 by its type: all are whole, here or there."""
+    keys = """releases = "ev"\nrelease_rate = 0\nsecretion = "poisson"\nilvs_per_mvb = 15
+mvb = { number = 3.5, fate_rate = "1 / h", secretory_fraction = 1 }\n"""
+    state = scattered(20, keys + DIVIDING, engine=engine)
+    rows = secrete(state, 1e-6)
+    assert not len(rows.cell)
+    bodies = state.cells.mvb[:, 0].copy()
+    assert set(bodies.tolist()) == {3.0, 4.0}
+    assert abs(bodies.sum() - 1400) < 4 * math.sqrt(400 * 0.25)
+    turnover = decide(state, state.cells.position, 50 * HOUR)
+    assert turnover is not None
+    mothers = turnover.divides
+    turn_over(state, turnover, 60.0)
+    shared = state.cells.mvb[:, 0]
+    assert (shared == np.floor(shared)).all()
+    np.testing.assert_array_equal(shared[mothers] + shared[400:], bodies[mothers])
+    whole = bodies[mothers].sum()
+    assert abs(shared[400:].sum() - whole / 2) < 4 * math.sqrt(whole / 4)
+
+
+def test_expected_bodies_are_halved_in_either_engine() -> None:
+    for engine in ("continuum", "vesicles"):
+        state = scattered(2, f'releases = "ev"\nmvb = {{ number = 7 }}\n{DIVIDING}', engine=engine)
+        turnover = decide(state, state.cells.position, 50 * HOUR)
+        assert turnover is not None
+        turn_over(state, turnover, 60.0)
+        np.testing.assert_array_equal(state.cells.mvb[:, 0], np.full(8, 3.5))

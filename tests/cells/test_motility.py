@@ -146,6 +146,17 @@ def test_a_follower_remembers_where_vesicles_came_from() -> None:
         state.events.parts.clear()
 
 
+def test_a_steep_answer_to_many_copies_is_full_speed() -> None:
+    """(p/K)^h beyond what a float holds: v = v_max, and 0 without a memory of any."""
+    keys = 'follows = { vesicle = "ev", speed = "60 um/h", half_max = 1, hill = 100 }\ntakes_up = ["ev"]'
+    state = scattered(2, keys, engine="vesicles", capture="membrane")
+    state.cells.polarity[1] = 1e6, 0.0, 0.0
+    start, moved = state.cells.position.copy(), move(state, 1.0)
+    assert moved is not None
+    assert moved[1, 0] - start[1, 0] == pytest.approx(1 / 60, rel=1e-9)
+    np.testing.assert_array_equal(np.delete(moved, 1, axis=0), np.delete(start, 1, axis=0))
+
+
 def world(position: np.ndarray, radius: np.ndarray, periodic: bool = False, dim: int = 2) -> crowd.Box:
     counts = np.array([10, 10, 10 if dim == 3 else 1])
     length = np.array([100.0, 100.0, 100.0 if dim == 3 else 10.0])

@@ -79,6 +79,34 @@ def test_25_in_whole_bodies() -> None:
     assert count.mean() / 1000 != pytest.approx(0.9195 * 1.05, abs=3 * error)
 
 
+@pytest.mark.parametrize("engine", ["continuum", "vesicles"])
+def test_25_in_a_run(engine: str) -> None:
+    """Cells that only empty their pool are donors, in every engine."""
+    keys = POOL.format(k=0.105)
+    text = BODY.format(n=2, secretion="mean", keys=keys, rest="")
+    model = world(text, step="600 s", engine=engine)
+    model.run(hours=6.6)
+    assert model.state.labels.names == ("donor",)
+    assert model.state.ledger.emitted.sum() == pytest.approx(
+        1000, rel=1e-3 if engine == "continuum" else 0.02
+    )
+
+
+def test_bodies_go_along_into_a_type_that_makes_none() -> None:
+    """A donor that becomes a cell with a pool but no release of its own still empties what it held."""
+    later = '\n[[cell_type]]\nname = "later"\nreleases = "EV"\nrelease_rate = 0\nmvb = {}\n'
+    keys = 'mvb = {}\ntransformation = { into = "later", rate = "600 / h" }'
+    model = world(BODY.format(n=2, secretion="mean", keys=keys, rest="") + later, step="60 s")
+    model.run(hours=0.2)
+    assert set(model.state.type_names()) == {"later"}
+    before, held = model.state.ledger.emitted.sum(), model.state.cells.mvb.sum()
+    model.run(hours=0.5)
+    spent = held - model.state.cells.mvb.sum()
+    assert spent > 1
+    assert model.state.ledger.emitted.sum() - before == pytest.approx(spent * 0.2 * 15, rel=1e-9)
+    assert "later" in model.state.labels.names
+
+
 def test_intraluminal_vesicles_are_sorted_by_kind() -> None:
     sorting = 'mvb = { sorting = [{ vesicle = "EV", share = 0.25 }, { vesicle = "other", share = 0.75 }] }'
     assert released(donors(keys=sorting), 24, 600)[0] == pytest.approx([360, 1080], rel=1e-12)

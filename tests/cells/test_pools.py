@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
@@ -62,3 +64,35 @@ def test_two_half_steps_are_a_step() -> None:
     twice, second = replicate(half, 0.2, 0.4, 100.0, 0.3, 10.0)
     assert twice == pytest.approx(once, rel=1e-12)
     assert first + second == pytest.approx(area, rel=1e-12)
+
+
+@pytest.mark.parametrize("capacity", [1e3, 1e6, 1e9, 1e12])
+@pytest.mark.parametrize("start", [0.0, 1.0, 100.0])
+def test_a_large_capacity_takes_no_digits(capacity: float, start: float) -> None:
+    """The logistic law itself, at 0.04 /h over a minute: m0 (e^rt - 1)/r, and nothing comes of nothing."""
+    r, dt = 0.04 / 3600, 60.0
+    end, integral = replicate(np.array([start]), 0.0, r, capacity, 0.0, dt)
+    grown = start * np.expm1(r * dt)
+    assert end[0] == pytest.approx((start + grown) / (1 + grown / capacity), rel=1e-13)
+    assert integral[0] == pytest.approx(np.log1p(grown / capacity) * (capacity / r), rel=1e-11)
+
+
+@pytest.mark.parametrize("loss", [0.0, 0.02 / 3600, 0.04 / 3600, 1 / 3600])
+def test_nor_beside_a_source_and_losses(loss: float) -> None:
+    """Without the term that limits growth, which is 1e-10 of it here: linear, solved by ``relax``."""
+    r, source, dt, start = 0.04 / 3600, 0.01, 60.0, np.array([0.0, 7.0])
+    end, integral = replicate(start, source, r, 1e12, loss, dt)
+    linear, area = relax(start, source, loss - r, dt)
+    assert end == pytest.approx(linear, rel=1e-9)
+    assert integral == pytest.approx(area, rel=1e-9)
+
+
+@pytest.mark.parametrize("growth", [20.0, 2000.0])
+def test_long_steps_overflow_nothing(growth: float) -> None:
+    """The integral is K t + K/r ln((1 - e^-rt) m0/K + e^-rt)."""
+    start = np.array([0.0, 1.0, 50.0, 1e5])
+    end, integral = replicate(start, 0.0, growth, 100.0, 0.0, 1.0)
+    assert end == pytest.approx([0, 100, 100, 100], rel=1e-6)
+    rest = start[1:] / 100 * -math.expm1(-growth) + math.exp(-growth)
+    assert integral[0] == 0
+    assert integral[1:] == pytest.approx(100 + 100 / growth * np.log(rest), rel=1e-12)

@@ -81,3 +81,14 @@ def test_label_fields_end_in_the_transfer_matrix(
 def test_five_percent_in_any_rate_is_seen(fault: dict[str, dict[str, float]]) -> None:
     wrong, right = crowd(provenance="cell", **fault), crowd(provenance="cell")
     assert mismatch(wrong, right, rest=1e-6) > 1e-3
+
+
+def test_vesicles_that_are_always_recycled_are_counted_every_time() -> None:
+    """Only clearance ends them. The matrix goes on smoothly to where no cell keeps any."""
+    nearly, always, less = (
+        crowd(provenance="cell", vesicle={"recycling_probability": p}).transfer_matrix().internalized
+        for p in (1 - 1e-7, 1.0, 0.95)
+    )
+    assert np.isfinite(always).all()
+    np.testing.assert_allclose(nearly, always, rtol=1e-5)
+    assert (less < 0.999 * always).all()
