@@ -460,10 +460,8 @@ def _dangling(scenario: Scenario) -> Iterator[Problem]:
 
     def unknown(where: str, name: str | None, kind: str) -> Iterator[Problem]:
         if name is not None and name not in names[kind]:
-            hint = (
-                did_you_mean(name, names[kind]).lstrip("; ")
-                or f"known: {', '.join(dict.fromkeys(names[kind]))}"
-            )
+            known = dict.fromkeys(names[kind])
+            hint = did_you_mean(name, known).lstrip("; ") or f"known: {', '.join(known)}"
             yield Problem(where, repr(name), f"no {kind.replace('_', ' ')} of this name", hint)
 
     for vesicle in scenario.vesicle:

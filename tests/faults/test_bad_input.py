@@ -147,7 +147,7 @@ SETTINGS = {
         "layout.file=cells.csv",
         ("layout.file = 'cells.csv': unknown key (known keys: group, table, ",),
     ),
-    "key-of-another-table": ("clock.question=why", ("unknown key (it belongs in [info]; known keys: step",)),
+    "key-of-another-table": ("clock.viscosity=1", ("(it belongs in [transport]; known keys: step",)),
     "amount-for-a-length": ("clock.step='90 nmol'", ("'90 nmol' is a count or a plain number, not time",)),
     "element-by-number": ("layout.group.1.count=x", ("layout.group.recipient.count = 'x'",)),
 }
@@ -286,10 +286,8 @@ except SystemExit as stop:
 
 
 def test_elements_without_a_name_of_their_own_are_told_and_found_by_number(command, tmp_path) -> None:
-    two = (
-        'response = [{cell_type = "recipient", signal = "time", increases = "uptake_rate", half_max = 1, to = 2},'
-        ' {cell_type = "recipient", signal = "time", increases = "bad", half_max = 1, to = 2}]\n'
-    )
+    row = '{{cell_type = "recipient", signal = "time", increases = "{}", half_max = 1, to = 20}}'
+    two = f"response = [{row.format('uptake_rate')}, {row.format('bad')}]\n"
     from exoabm.scenario.loader import shipped
 
     (tmp_path / "two.toml").write_text(two + shipped()["signaling"].read_text())
