@@ -2,6 +2,7 @@
 
 Speed differs between machines and changes with what else they do, so it is measured and not looked up. What a
 few steps cannot show, the vesicles still to come and the tables, is added from ``scenario.estimate``.
+Compiling is not counted: it happens once on a machine, at any step that is the first to need a kernel.
 """
 
 from __future__ import annotations
@@ -11,10 +12,14 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from numba.core import event
+
 from exoabm.model import ExosomeModel
 from exoabm.scenario.estimate import VESICLE_STEPS_PER_SECOND, Estimate
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from exoabm.scenario.loader import LoadedScenario
 
 SECONDS = 2.0
@@ -59,8 +64,34 @@ class Timing:
         return self.row_seconds + self.writing
 
 
+class _Compiling(event.Listener):  # type: ignore[misc]
+    """Adds up the time that numba compiles, which it does for one kernel within another."""
+
+    def __init__(self, begun: Callable[[], object] | None) -> None:
+        self.seconds = 0.0
+        self._depth, self._start, self._begun = 0, 0.0, begun
+
+    def on_start(self, _: event.Event) -> None:
+        if self._begun is not None:
+            self._begun()
+            self._begun = None
+        if self._depth == 0:
+            self._start = time.perf_counter()
+        self._depth += 1
+
+    def on_end(self, _: event.Event) -> None:
+        self._depth -= 1
+        if self._depth == 0:
+            self.seconds += time.perf_counter() - self._start
+
+
 def probe(
-    loaded: LoadedScenario, *, hours: float | None = None, threads: int = 1, seconds: float = SECONDS
+    loaded: LoadedScenario,
+    *,
+    hours: float | None = None,
+    threads: int = 1,
+    seconds: float = SECONDS,
+    compiling: Callable[[], object] | None = None,
 ) -> Timing:
     """Measure a few steps of a run and say how long all of it takes.
 
@@ -71,27 +102,36 @@ def probe(
         Model time; the scenario's duration if None.
     threads : int
     seconds : float
-        Time that the measured steps may take together; the first one, which compiles, comes before them.
+        Time that the measured steps may take together; the first one comes before them.
+    compiling : callable, optional
+        Called once if something has to be compiled first, which may take a minute.
 
     Raises
     ------
     InputError, ResourceError
         As the run would.
     """
-    start = time.perf_counter()
-    model = ExosomeModel(loaded, seed=0, threads=threads)
-    setup = time.perf_counter() - start
-    guess = model.estimate
-    clock = model.scenario.clock
-    duration = float(clock.duration) if hours is None else hours * 3600.0
-    full = min(float(clock.step), duration)
-    part = min(1.0, seconds / (4 * guess.step_seconds))
-    model.advance_by(part * full)
-    count, start = 0, time.perf_counter()
-    while count == 0 or (count < MOST_STEPS and time.perf_counter() - start < seconds):
+    compiled = _Compiling(compiling)
+
+    def now() -> float:
+        """Time that went by without compiling, s."""
+        return time.perf_counter() - compiled.seconds
+
+    with event.install_listener("numba:compile", compiled):
+        start = now()
+        model = ExosomeModel(loaded, seed=0, threads=threads)
+        setup = now() - start
+        guess = model.estimate
+        clock = model.scenario.clock
+        duration = float(clock.duration) if hours is None else hours * 3600.0
+        full = min(float(clock.step), duration)
+        part = min(1.0, seconds / (4 * guess.step_seconds))
         model.advance_by(part * full)
-        count += 1
-    step = (time.perf_counter() - start) / (count * part) + _growth(model, guess, duration)
+        count, start = 0, now()
+        while count == 0 or (count < MOST_STEPS and now() - start < seconds):
+            model.advance_by(part * full)
+            count += 1
+        step = (now() - start) / (count * part) + _growth(model, guess, duration)
     share = duration / float(clock.duration)
     return Timing(
         setup=setup,
@@ -129,7 +169,13 @@ def _stay(share: float) -> float:
     return float(brentq(lambda tau: tau * -math.expm1(-1 / tau) - share, 1e-6, longest))
 
 
-def warning(loaded: LoadedScenario, *, hours: float | None = None, threads: int = 1) -> str | None:
+def warning(
+    loaded: LoadedScenario,
+    *,
+    hours: float | None = None,
+    threads: int = 1,
+    compiling: Callable[[], object] | None = None,
+) -> str | None:
     """A sentence on a run that takes long or much memory; None for a modest one, which is not probed.
 
     Raises
@@ -148,7 +194,8 @@ def warning(loaded: LoadedScenario, *, hours: float | None = None, threads: int 
     memory = f"up to {gib(guess.memory_bytes)} of memory ({gib(guess.allowed_bytes)} may be used)"
     if not long:
         return f"this run may take {memory}"
-    return f"this run takes about {spoken(probe(loaded, hours=hours, threads=threads).seconds)} and {memory}"
+    timing = probe(loaded, hours=hours, threads=threads, compiling=compiling)
+    return f"this run takes about {spoken(timing.seconds)} and {memory}"
 
 
 def spoken(seconds: float) -> str:

@@ -147,36 +147,38 @@ def fit(
     """
     loaded = load(scenario, set_)
     refuse_large_grid(loaded)
-    from exoabm.batch.analysis.measured import read_table
-
-    table = read_table(data)
-    if table.diameters is not None:
-        _fit_diameters(loaded, table, vesicle, column or [], [*(vary or []), *filter(None, [out_])], as_json)
-        return
-    from exoabm.batch.analysis.factors import factors_of
-    from exoabm.batch.analysis.fit import fit_series, plain, write_fit
-    from exoabm.batch.analysis.measured import series_of
-
-    if not vary:
-        raise InputError("say what to fit, with --vary KEY=LO:HI[:log]")
-    series = series_of(table, column or ())
-    factors = factors_of(loaded, vary)
     if cluster is not None and out_ is None:
         raise InputError("--cluster needs --out, a folder that its workers see too")
-    with _goes_on(out_), counting("fit") as tell:
-        found = fit_series(
-            loaded,
-            factors,
-            series,
-            folder=out_,
-            source=scenario,
-            replicates=replicates,
-            seed=seed,
-            workers=workers_of(jobs, cluster),
-            progress=lambda runs: tell(runs, None),
-        )
-    if out_ is not None:
-        write_fit(found, loaded, out_)
+    with _goes_on(out_):
+        from exoabm.batch.analysis.measured import read_table
+
+        table = read_table(data)
+        if table.diameters is not None:
+            idle = [*(vary or []), *filter(None, [out_])]
+            _fit_diameters(loaded, table, vesicle, column or [], idle, as_json)
+            return
+        from exoabm.batch.analysis.factors import factors_of
+        from exoabm.batch.analysis.fit import fit_series, plain, write_fit
+        from exoabm.batch.analysis.measured import series_of
+
+        if not vary:
+            raise InputError("say what to fit, with --vary KEY=LO:HI[:log]")
+        series = series_of(table, column or ())
+        factors = factors_of(loaded, vary)
+        with counting("fit") as tell:
+            found = fit_series(
+                loaded,
+                factors,
+                series,
+                folder=out_,
+                source=scenario,
+                replicates=replicates,
+                seed=seed,
+                workers=workers_of(jobs, cluster),
+                progress=lambda runs: tell(runs, None),
+            )
+        if out_ is not None:
+            write_fit(found, loaded, out_)
     if as_json:
         print_json(plain(found))
     else:

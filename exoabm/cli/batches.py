@@ -49,7 +49,7 @@ def sweep(
         list[str] | None,
         typer.Option(
             metavar="KEY=A,B,C|KEY=LO:HI:N[:log]",
-            help="What to vary. May be repeated; without, the replicates are of one point.",
+            help="What to vary. May be repeated; without, the --replicates are of one point.",
         ),
     ] = None,
     design: Annotated[
@@ -75,6 +75,8 @@ def sweep(
 ) -> None:
     """Run a scenario over many values and seeds; what stops it loses nothing, `exoabm resume` goes on."""
     loaded, vary = load(scenario, set_), vary or []
+    if not vary and replicates == 1:
+        raise InputError("a sweep of one run: say what to --vary KEY=A,B,C, or how many --replicates N")
     refuse_large_grid(loaded)
     if keep not in ("readouts", "runs"):
         raise InputError(f"--keep {keep}: readouts or runs")

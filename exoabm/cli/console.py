@@ -73,6 +73,11 @@ def positive_hours(hours: float | None) -> float | None:
     return hours
 
 
+def say_compiling() -> None:
+    """Say why the first command on a machine takes longer."""
+    err.print("Compiling for this machine, once; this may take a minute ...", style="dim", highlight=False)
+
+
 class Progress:
     """A progress bar on stderr where that is a terminal, else nothing."""
 

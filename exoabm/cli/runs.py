@@ -26,6 +26,7 @@ from exoabm.cli.console import (
     positive_hours,
     print_json,
     refuse_large_grid,
+    say_compiling,
 )
 from exoabm.errors import InputError
 
@@ -72,7 +73,7 @@ def run(
     from exoabm.batch.probe import warning
     from exoabm.batch.run import run_to_folder
 
-    long = warning(loaded, hours=hours, threads=threads)
+    long = warning(loaded, hours=hours, threads=threads, compiling=say_compiling)
     if long is not None:
         err.print(f"[yellow]Note:[/] {escape(long)}", highlight=False)
     with Progress(Path(loaded.name).stem) as tick, _last_words(folder):

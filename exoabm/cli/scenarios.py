@@ -20,6 +20,7 @@ from exoabm.cli.console import (
     positive_hours,
     print_json,
     refuse_large_grid,
+    say_compiling,
 )
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ def estimate(
     guess = blueprint(loaded, seed=0).estimate
     from exoabm.batch.probe import probe, spoken
 
-    timing = probe(loaded, hours=hours, threads=threads)
+    timing = probe(loaded, hours=hours, threads=threads, compiling=say_compiling)
     if as_json:
         measured = {"seconds": timing.seconds, "row_seconds": timing.row_seconds}
         print_json(asdict(guess) | asdict(timing) | measured)

@@ -242,9 +242,14 @@ def write_whole(path: Path, content: bytes) -> None:
         partial.write_bytes(content)
 
 
+def disk_full(error: OSError) -> bool:
+    """Whether a write failed for want of room."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
 def disk_message(error: OSError, path: Path) -> str:
     """What to tell about a failed write."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if disk_full(error):
         return "the disk is full"
     return f"could not write {path}: {error.strerror or error}"
 

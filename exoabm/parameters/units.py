@@ -115,7 +115,7 @@ def _describe(dimension: dict[str, int]) -> str:
         )
 
     above, below = product(1), product(-1)
-    return f"{above or '1'} / {below}" if below else above or "none"
+    return f"{above or '1'} / {below}" if below else above or "1"
 
 
 def factor(unit: str) -> float:
@@ -166,7 +166,9 @@ def to_internal(value: object, unit: str) -> tuple[float, float]:
         number, given = found.group(), text[found.end() :].strip() or unit
     ratio, dimension = _parse(given)
     if dimension != wanted:
-        raise QuantityError(f"{shown!r} has dimension {_describe(dimension)}, not {_describe(wanted)}")
+        has = f"has dimension {_describe(dimension)}" if dimension else "is a count or a plain number"
+        needed = _describe(wanted) if wanted else "a count or a plain number"
+        raise QuantityError(f"{shown!r} {has}, not {needed}")
     try:
         decimal = float(number) + 0.0  # no negative zero
         if math.isnan(decimal) or decimal == -math.inf:

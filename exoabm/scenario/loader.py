@@ -20,14 +20,28 @@ from exoabm.errors import InputError, Problem, ScenarioError, did_you_mean
 from exoabm.parameters.parameter import Quantity
 from exoabm.scenario import living
 from exoabm.scenario.fields import parameter_of
-from exoabm.scenario.schema import Scenario
+from exoabm.scenario.schema import FOLLOWS, Scenario
 from exoabm.state import OUTSIDE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from pydantic_core import ErrorDetails
+
 MAX_BYTES = 1 << 20
 PATH_KEY = "layout.table"
+MOST_FAULTS = 100
+PLAIN_WORDS = {
+    "int_parsing": "a whole number such as 30",
+    "int_type": "a whole number such as 30",
+    "int_from_float": "a whole number such as 30",
+    "bool_parsing": "true or false",
+    "bool_type": "true or false",
+    "string_type": "a text in quotes",
+    "string_pattern_mismatch": "a name: a letter, then letters, digits, _ or -, at most 64",
+    "too_short": "a list with at least one entry",
+}
+"""What is right instead of the commonest faults of type."""
 
 
 @dataclass(frozen=True)
@@ -177,8 +191,8 @@ def _entries(key: str, value: Any) -> Iterator[tuple[str, Any]]:
         for name, item in value.items():
             yield from _entries(f"{key}.{name}", item)
     elif isinstance(value, list) and value and isinstance(value[0], BaseModel):
-        for position, item in enumerate(value):
-            yield from _entries(f"{key}.{_name_of(item.__dict__, position)}", item)
+        for name, item in zip(_names_of(value), value, strict=True):
+            yield from _entries(f"{key}.{name}", item)
     else:
         yield key, value
 
@@ -243,14 +257,17 @@ def _override(raw: dict[str, Any], dotted: str, value: str, name: str) -> None:
     node: Any = raw
     for depth, part in enumerate(parts[:-1]):
         if isinstance(node, list):
-            names = [_name_of(item, i) for i, item in enumerate(node)]
-            if part not in names:
+            names = _names_of(node)
+            if part.isdecimal() and int(part) < len(node):
+                at: Any = int(part)
+            elif part in names:
+                at = names.index(part)
+            else:
                 where = ".".join(parts[:depth])
                 raise InputError(
                     f"{name}: --set {dotted}: there is no {where} named {part!r}"
                     f"{did_you_mean(part, names)} (there are: {', '.join(names)})"
                 )
-            at: Any = names.index(part)
         elif isinstance(node, dict):
             at = part
             node.setdefault(part, {})
@@ -273,39 +290,91 @@ def _literal(text: str) -> Any:
     return text
 
 
-def _name_of(item: Any, position: int) -> str:
-    """How an element of a list is called in dotted keys."""
+def _names_of(items: list[Any]) -> list[str]:
+    """How the elements of a list are called in dotted keys: by a name of their own, else by number from 0."""
+    names = [_name_of(item) for item in items]
+    first: dict[str | None, int] = {}
+    for position, name in enumerate(names):
+        first.setdefault(name, position)
+    return [
+        str(position) if name is None or first[name] < position else name
+        for position, name in enumerate(names)
+    ]
+
+
+def _name_of(item: Any) -> str | None:
+    if isinstance(item, BaseModel):
+        item = item.__dict__
     if isinstance(item, dict):
         for key in ("name", "cell_type", "cargo"):
             if isinstance(item.get(key), str):
                 return str(item[key])
-    return str(position)
+    return None
 
 
 def _problems(error: ValidationError, raw: dict[str, Any]) -> Iterator[Problem]:
-    for fault in error.errors(include_url=False):
+    """One problem a key: what its branches want (a word, or a list) is wanted together."""
+    problems: dict[str, Problem] = {}
+    faults = error.errors(include_url=False)
+    for fault in faults[:MOST_FAULTS]:
+        if fault["type"] == FOLLOWS:
+            continue
         where, table = _locate(fault["loc"], raw)
-        key = str(fault["loc"][-1]) if fault["loc"] else ""
+        key = where.rpartition(".")[2]
         found = _short(fault.get("input"))
         kind = fault["type"]
         if kind == "extra_forbidden":
             known = list(table.model_fields) if table else []
-            hint = did_you_mean(key, known) or did_you_mean(key, _all_keys())
-            hint = hint.lstrip("; ") or f"known keys: {', '.join(known)}"
-            yield Problem(where, found, "unknown key", hint)
+            hint = did_you_mean(key, known).lstrip("; ") or _elsewhere(key, known)
+            problem = Problem(where, found, "unknown key", hint)
         elif kind == "missing":
-            yield Problem(where, "", "this key is required")
+            problem = Problem(where, "", "this key is required", _declared(table, key))
         else:
-            message = fault["msg"].removeprefix("Value error, ")
-            message = re.sub(r"^Input should be", "must be", message)
-            yield Problem(where, found, message, _declared(table, key))
+            below = _subtable(table, key)
+            if kind == "literal_error" and below and isinstance(fault["input"], dict):
+                continue  # of the table's branch there is more to say
+            problem = Problem(where, found, _wanted(fault, below), _declared(table, key))
+        before = problems.get(where)
+        if before is not None and problem.expected.startswith("must be "):
+            both = f"{before.expected}, or {problem.expected.removeprefix('must be ')}"
+            problem = Problem(where, before.value, both, before.hint)
+        problems[where] = problem
+    yield from problems.values()
+    if len(faults) > MOST_FAULTS:
+        yield Problem("...", "", f"{len(faults) - MOST_FAULTS:,} more")
+
+
+def _wanted(fault: ErrorDetails, below: type[BaseModel] | None) -> str:
+    """What would be right, in the words of the file format; ``below`` is the table that the key may hold."""
+    kind, given, context = fault["type"], fault.get("input"), fault.get("ctx", {})
+    if kind == "literal_error":
+        words = re.findall(r"'([^']*)'", context["expected"])
+        near = did_you_mean(given, words) if isinstance(given, str) else ""
+        return f"must be {context['expected']}{near}"
+    if kind == "list_type":
+        if isinstance(given, Quantity):  # all lists of numbers are coordinates
+            return f"must be a list such as {json.dumps([given.given] * 2)}"
+        return f"must be a list{f' such as {json.dumps([given])}' if isinstance(given, str) else ''}"
+    if kind in ("dict_type", "model_type"):
+        return f"must be a table such as {{{next(iter(below.model_fields)) if below else 'key'} = ...}}"
+    if kind in PLAIN_WORDS:
+        return f"must be {PLAIN_WORDS[kind]}"
+    message = fault["msg"].removeprefix("Value error, ")
+    return re.sub(r"^(Input|String|List|Dictionary|Value) should", "must", message)
+
+
+def _elsewhere(key: str, known: list[str]) -> str:
+    """A key that another table has, or else those that this one has."""
+    others = [name for name in _all_keys() if name.rpartition(".")[2] == key]
+    keys = f"known keys: {', '.join(known)}"
+    return f"it belongs in [{others[0].rpartition('.')[0]}]; {keys}" if len(others) == 1 else keys
 
 
 def _declared(table: type[BaseModel] | None, key: str) -> str:
     if table is None or key not in table.model_fields:
         return ""
     parameter = parameter_of(table, key)
-    return parameter.meaning if parameter else (table.model_fields[key].description or "")
+    return table.model_fields[key].description or (parameter.meaning if parameter else "")
 
 
 def _locate(loc: tuple[int | str, ...], raw: Any) -> tuple[str, type[BaseModel] | None]:
@@ -315,8 +384,8 @@ def _locate(loc: tuple[int | str, ...], raw: Any) -> tuple[str, type[BaseModel] 
     for step in loc:
         inside = node[step] if _has(node, step) else None
         if isinstance(step, int):
-            parts.append(_name_of(inside, step))
-        elif table is not None and step not in table.model_fields and inside is None:
+            parts.append(_names_of(node)[step] if isinstance(node, list) else str(step))
+        elif inside is None and not (table is not None and step in table.model_fields):
             continue  # pydantic's own word for a branch of a union
         else:
             parts.append(step)
@@ -364,7 +433,7 @@ def _short(value: Any) -> str:
     if isinstance(value, dict | list):
         return ""
     try:
-        text = repr(value)
+        text = repr(value.given if isinstance(value, Quantity) else value)
     except ValueError:  # an integer of thousands of digits
         return "a number too long to print"
     return text if len(text) <= 60 else text[:57] + "..."
@@ -396,7 +465,8 @@ def _dangling(scenario: Scenario) -> Iterator[Problem]:
 
     def unknown(where: str, name: str | None, kind: str) -> Iterator[Problem]:
         if name is not None and name not in names[kind]:
-            hint = did_you_mean(name, names[kind]).lstrip("; ") or f"known: {', '.join(names[kind])}"
+            known = dict.fromkeys(names[kind])
+            hint = did_you_mean(name, known).lstrip("; ") or f"known: {', '.join(known)}"
             yield Problem(where, repr(name), f"no {kind.replace('_', ' ')} of this name", hint)
 
     for vesicle in scenario.vesicle:
@@ -429,8 +499,8 @@ def _dangling(scenario: Scenario) -> Iterator[Problem]:
                 yield from unknown(f"{key}.{where}.vesicle", follow.vesicle, "vesicle")
         if cell.transformation is not None:
             yield from unknown(f"{key}.transformation.into", cell.transformation.into, "cell_type")
-    for position, row in enumerate(scenario.response):
-        key = f"response.{row.name or position}"
+    for name, row in zip(_names_of(scenario.response), scenario.response, strict=True):
+        key = f"response.{name}"
         yield from unknown(f"{key}.cell_type", row.cell_type, "cell_type")
         if row.of:
             yield from unknown(f"{key}.signal", row.of, SIGNALS[row.word].of)
@@ -451,8 +521,9 @@ def _dangling(scenario: Scenario) -> Iterator[Problem]:
             where = f"dose.{dose.name}.route"
             yield Problem(where, repr(dose.route), "needs a body to pass", hint)
     if scenario.trial is not None:
-        for number, criterion in enumerate(scenario.trial.criterion):
-            where = f"trial.criterion.{number}"
+        criteria = scenario.trial.criterion
+        for name, criterion in zip(_names_of(criteria), criteria, strict=True):
+            where = f"trial.criterion.{name}"
             yield from unknown(f"{where}.readout", criterion.readout, "trial.readout")
             yield from unknown(f"{where}.arm", criterion.arm, "arm")
             yield from unknown(f"{where}.versus", criterion.versus, "arm")

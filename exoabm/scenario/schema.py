@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from exoabm.cells import behaviors
 from exoabm.cells.response import SIGNALS
@@ -20,6 +21,9 @@ from exoabm.parameters.units import QuantityError
 from exoabm.scenario.fields import Name, Plain, Table, assumed, declared
 from exoabm.scenario.therapy import Dosing, ImmunityTable, ManufacturingTable, Pharmacokinetics
 from exoabm.scenario.trials import ArmTable, TrialTable
+
+FOLLOWS = "follows"
+"""Type of a fault that is only the consequence of another one, which is told."""
 
 
 class Info(Table):
@@ -467,14 +471,14 @@ class Response(Table):
     def _read_half_max(cls, value: object, info: ValidationInfo) -> object:
         word = str(info.data.get("signal", "")).partition(".")[0]
         if word not in SIGNALS:
-            raise ValueError("the signal says what this is a value of")
+            raise PydanticCustomError(FOLLOWS, "the signal says what this is a value of")
         return Quantity.read(value, SIGNALS[word].parameter)
 
     @field_validator("to", mode="before")
     @classmethod
     def _read_to(cls, value: object, info: ValidationInfo) -> object:
         if not {"increases", "decreases"} <= info.data.keys():
-            raise ValueError("the behavior says what this is a value of")
+            raise PydanticCustomError(FOLLOWS, "the behavior says what this is a value of")
         given = [info.data[verb] for verb in ("increases", "decreases") if info.data[verb] is not None]
         if len(given) != 1:
             raise ValueError("a response either increases or decreases a behavior: give one of the two")

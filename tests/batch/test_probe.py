@@ -64,6 +64,22 @@ def test_a_step_that_takes_too_long_is_cut(clock, monkeypatch) -> None:
     assert found.step == pytest.approx(0.5)
 
 
+def test_compiling_at_any_step_is_not_counted(clock, monkeypatch) -> None:
+    from numba.core import event
+
+    advance, said = ExosomeModel.advance_by, []
+
+    def compiles_late(model, seconds):
+        advance(model, seconds)
+        if len(clock.steps) == 3:
+            with event.trigger_event("numba:compile"), event.trigger_event("numba:compile"):
+                clock.time += 100.0
+
+    monkeypatch.setattr(ExosomeModel, "advance_by", compiles_late)
+    found = probe(load("two_cells"), compiling=lambda: said.append(1))
+    assert (found.step, found.probed, said) == (pytest.approx(0.5), 4, [1])
+
+
 def test_vesicles_still_to_come_are_counted() -> None:
     for tau in (0.02, 0.3, 1.0, 7.0):
         assert _stay(tau * -math.expm1(-1 / tau)) == pytest.approx(tau, rel=1e-6)
@@ -93,7 +109,7 @@ def test_only_a_long_run_is_probed_and_warned_of(monkeypatch) -> None:
     assert text is not None
     assert "about 10 min" in text
     assert "GiB of memory" in text
-    assert asked == [{"hours": None, "threads": 2}]
+    assert asked == [{"hours": None, "threads": 2, "compiling": None}]
     assert warning(long, hours=1) is None
 
 

@@ -127,13 +127,39 @@ SETTINGS = {
     ),
     "dangling-type-map": ("layout.type_map={a='b'}", ("layout.type_map.'a' = 'b'",)),
     "type-called-dose": ("cell_type.donor.name=dose", ("cell_type = 'dose'", "no cell released")),
-    "bad-name": ("vesicle.exosome.name='a b'", ("vesicle.a b.name = 'a b'", "pattern")),
+    "bad-name": ("vesicle.exosome.name='a b'", ("vesicle.a b.name = 'a b'", "must be a name: a letter")),
+    "one-text-for-a-size": (
+        "domain.size='300 um'",
+        ("domain.size = '300 um': must be 'fit', or a list such as [\"300 um\", \"300 um\"] (x, y",),
+    ),
+    "text-for-a-list": (
+        "cell_type.donor.takes_up=glial",
+        ("cell_type.donor.takes_up = 'glial': must be a list such as [\"glial\"]",),
+    ),
+    "text-for-a-count": (
+        "layout.group.donor.count=thirty",
+        ("layout.group.donor.count = 'thirty': must be a whole number such as 30\n",),
+    ),
+    "table-for-a-face": (
+        "domain.faces.x={level=1}",
+        ("domain.faces.x.concentration: this key is required", "domain.faces.x.level = 1: unknown key"),
+    ),
+    "far-from-any-key": (
+        "layout.file=cells.csv",
+        ("layout.file = 'cells.csv': unknown key (known keys: group, table, ",),
+    ),
+    "key-of-another-table": ("clock.viscosity=1", ("(it belongs in [transport]; known keys: step",)),
+    "amount-for-a-length": ("clock.step='90 nmol'", ("'90 nmol' is a count or a plain number, not time",)),
+    "element-by-number": ("layout.group.1.count=x", ("layout.group.recipient.count = 'x'",)),
 }
 
 
 @pytest.mark.parametrize(("pair", "fragments"), SETTINGS.values(), ids=SETTINGS)
 def test_a_bad_setting_is_refused(command, tmp_path, pair, fragments) -> None:
-    command("run", "two_cells", "--out", "a", "--set", pair).refused(2, *fragments)
+    refused = command("run", "two_cells", "--out", "a", "--set", pair)
+    refused.refused(2, *fragments)
+    assert "Input should" not in refused.err
+    assert "valid" not in refused.err
     assert not list(tmp_path.iterdir())
 
 
@@ -266,3 +292,16 @@ except SystemExit as stop:
     assert exit_code == 3
     assert kilobytes < 600_000
     assert not list(tmp_path.iterdir())
+
+
+def test_elements_without_a_name_of_their_own_are_told_and_found_by_number(command, tmp_path) -> None:
+    row = '{{cell_type = "recipient", signal = "time", increases = "{}", half_max = 1, to = 20}}'
+    two = f"response = [{row.format('uptake_rate')}, {row.format('bad')}]\n"
+    from exoabm.scenario.loader import shipped
+
+    (tmp_path / "two.toml").write_text(two + shipped()["signaling"].read_text())
+    told = command("validate", "two.toml")
+    told.refused(2, "response.1.increases = 'bad'")
+    assert told.err.count("response.") == 1  # not also that of "to", which waits for it
+    assert command("validate", "two.toml", "--set", "response.1.increases=uptake_rate").code == 0
+    command("validate", "two.toml", "--set", "response.2.increases=x").refused(2, "recipient, 1")

@@ -100,6 +100,18 @@ def test_a_sweep_that_makes_no_sense_is_refused(command, tmp_path, more, fragmen
     assert not (tmp_path / "a").exists()
 
 
+def test_a_sweep_that_cannot_begin_is_an_error_of_out(command, tmp_path) -> None:
+    (tmp_path / "file").write_text("")
+    refused = command(*SWEEP, "--out", "file/a")
+    refused.refused(2, "cannot write to file/a", "choose another --out")
+    assert "resume" not in refused.err
+
+
+def test_a_sweep_of_one_run_is_refused(command, tmp_path) -> None:
+    command("sweep", "two_cells", "--out", "a").refused(2, "--vary KEY", "--replicates N")
+    assert not (tmp_path / "a").exists()
+
+
 def test_resume_and_compare_refuse_what_is_not_there(command, tmp_path) -> None:
     (tmp_path / "empty").mkdir()
     command("resume", "empty").refused(2, "empty")

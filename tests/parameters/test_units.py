@@ -108,7 +108,7 @@ def test_one_length_in_three_units_is_one_float(nanometers):
     [
         ("10 um", "1/h", "'10 um' has dimension length, not 1 / time"),
         ("3 um^2/s", "um^3/s", "'3 um^2/s' has dimension length^2 / time, not length^3 / time"),
-        ("5 EV", "um", "'5 EV' has dimension none, not length"),
+        ("5 EV", "um", "'5 EV' is a count or a plain number, not length"),
         ("10 furlong", "um", "'furlong' is not a known unit"),
         ("10 um^99", "um", "'um^99' is not a unit"),
         ("10 um/", "um", "'um/' is not a unit"),

@@ -20,7 +20,7 @@ from exoabm.batch.sweeps.journal import Journal
 from exoabm.batch.sweeps.rows import PLAN, Plan
 from exoabm.batch.sweeps.workers import ThisProcess
 from exoabm.errors import ExoError, InputError, RunFailed
-from exoabm.observe.run_folder import LOCK, disk_message, locked, write_whole
+from exoabm.observe.run_folder import LOCK, disk_full, disk_message, locked, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
@@ -311,13 +311,20 @@ def _clear(folder: Path, overwrite: bool) -> None:
 
 @contextlib.contextmanager
 def disk_trouble(folder: Path) -> Iterator[None]:
-    """Tell a failure that is not of one row, and that what is done is kept."""
+    """Tell a failure that is not of one row, and that what is done is kept; if nothing is, it is of --out."""
     try:
         yield
     except ExoError:
         raise
     except OSError as error:
-        raise RunFailed(f"{disk_message(error, folder)}; {_resumable(folder)}") from None
+        begun = False
+        with contextlib.suppress(OSError):
+            begun = is_batch(folder)
+        if not begun and not disk_full(error):
+            reason = error.strerror or error
+            raise InputError(f"cannot write to {folder}: {reason}; choose another --out") from None
+        left = _resumable(folder) if begun else "no row was run"
+        raise RunFailed(f"{disk_message(error, folder)}; {left}") from None
 
 
 def _resumable(folder: Path) -> str:
