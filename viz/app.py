@@ -246,6 +246,7 @@ def _Bench(
             session.play()
 
     def open_tab(name: str) -> None:
+        selected.set(-1)
         if name == "compare":
             session.pause()
         tab.set(name)
@@ -321,9 +322,9 @@ def _Bench(
                 _Trouble(
                     session.error or problem.value, lambda: again(play=False), stopped=bool(session.error)
                 )
+        if tale:
+            Cell(tale, lambda: selected.set(-1))
         with html("section", "exo-right", attributes={"aria-label": "Controls and results"}):
-            if tale:
-                Cell(tale, lambda: selected.set(-1))
             _Tabs(tab.value, open_tab)
             named = {"role": "tabpanel", "aria-label": TABS[tab.value].replace("|", "")}
             with html("div", "exo-panel", attributes=named):

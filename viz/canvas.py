@@ -22,13 +22,15 @@ if TYPE_CHECKING:
 _SHAPES = {Role.SENDS: "triangle", Role.TAKES_UP: "circle", Role.BOTH: "square", Role.NEITHER: "diamond"}
 
 
-def world_of(state: State, looks: Looks) -> dict[str, Any]:
+def world_of(state: State, looks: Looks, what: str = "vesicles") -> dict[str, Any]:
     """What does not change from frame to frame: the extent in um, and how each cell type is drawn.
 
-    Types without cells are left in their place, since frames number the types.
+    ``what`` names the particles that fill cells and medium. Types without cells are left in their place,
+    since frames number the types.
     """
     return {
         "extent": [float(length) for length in state.domain.extent[:2]],
+        "what": what,
         "full": f"{FULL:g}",
         "ramp": list(FIELD),
         "accent": PLACES["delivered"][1],
@@ -97,7 +99,9 @@ def Canvas(
     past
         Index of a recorded frame, -1 for the present.
     """
-    world = solara.use_memo(lambda: world_of(session.model.state, session.looks), [id(session)])
+    world = solara.use_memo(
+        lambda: world_of(session.model.state, session.looks, session.pictured.name), [id(session)]
+    )
     fixed = solara.use_reactive(session.scale.fixed)
 
     def fix(value: bool) -> None:

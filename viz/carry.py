@@ -122,6 +122,7 @@ def TakeAway(session: Session, setup: Setup, pulse: int) -> None:
     busy = solara.use_reactive("")
     problem = solara.use_reactive("")
     holder: dict[str, CarryWidget] = solara.use_memo(dict, [])
+    command = solara.use_memo(lambda: setup.command, [setup])
     try:
         link, why = share.encode(setup, session.model.state.time / 3600), ""
     except ExoError as error:
@@ -162,7 +163,7 @@ def TakeAway(session: Session, setup: Setup, pulse: int) -> None:
             why=why,
             on_ask=ask,
         )
-        html("p", "exo-note", text=f"The same from the command line: {setup.command}")
+        html("p", "exo-note", text=f"The same from the command line: {command}")
         if problem.value:
             html("p", "exo-wrong-answer", text=problem.value, attributes={"role": "alert"})
     solara.use_effect(lambda: holder.update(widget=solara.get_widget(element)), [])

@@ -81,10 +81,12 @@ def Controls(
         }
 
     with html("section", "exo-card"):
-        html("h2", text="Change one thing")
-        ControlsWidget.element(knobs=[row(k) for k in first if k in knobs], on_knob=set_knob, on_slide=slide)
         rest = [key for key in knobs if key not in first]
         words = "Fewer controls" if more.value else f"More controls ({len(rest)})"
-        Press(words, lambda: more.set(not more.value), attributes={"aria-expanded": str(more.value).lower()})
+        with html("div", "exo-card-head"):
+            html("h2", text="Change one thing")
+            expanded = {"aria-expanded": str(more.value).lower()}
+            Press(words, lambda: more.set(not more.value), attributes=expanded)
+        ControlsWidget.element(knobs=[row(k) for k in first if k in knobs], on_knob=set_knob, on_slide=slide)
         if more.value:
             ControlsWidget.element(knobs=[row(k) for k in rest], on_knob=set_knob, on_slide=slide)

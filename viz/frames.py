@@ -12,7 +12,7 @@ Everything is little-endian, and arrays stand in the order of their alignment::
     origin    uint8 (m)       index of the donor's cell type, 255 where no cell sent it
     field     uint8 (h, w)    concentration, 255 sqrt(c / scale); row 0 at low y
 
-A volume is seen from above: the field is averaged along z.
+A volume is seen from above: the field is averaged along z. "Vesicles" are those of the kinds asked for.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ import numpy as np
 from exoabm.vesicle import Status
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from exoabm.state import State
 
 HEADER = struct.Struct("<2Id6I2f16x")
@@ -91,7 +93,9 @@ def round_up(value: float) -> float:
     return next(m * power for m in (1.0, 2.0, 5.0, 10.0) if m * power >= value * (1 - 1e-12))
 
 
-def draw(state: State, number: int, scale: Scale, *, with_field: bool) -> bytes:
+def draw(
+    state: State, number: int, scale: Scale, *, with_field: bool, kinds: Sequence[int] | None = None
+) -> bytes:
     """The frame of a state.
 
     Parameters
@@ -104,12 +108,15 @@ def draw(state: State, number: int, scale: Scale, *, with_field: bool) -> bytes:
         Followed by what is drawn.
     with_field
         Whether to draw concentrations; they cost a count of all vesicles where each one is followed.
+    kinds
+        Vesicle kinds that are drawn; all if not given.
     """
     single = state.vesicles is not None
-    field, maximum = _field(state, scale) if with_field else (np.zeros((0, 0), np.uint8), 0.0)
-    dots, origin, free = _dots(state)
+    kinds = list(range(len(state.kinds)) if kinds is None else kinds)
+    field, maximum = _field(state, scale, kinds) if with_field else (np.zeros((0, 0), np.uint8), 0.0)
+    dots, origin, free = _dots(state, kinds)
     way, cells = state.trafficking, state.cells
-    taken, told = way.internalized.sum(axis=(1, 2)), way.delivered.sum(axis=(1, 2))
+    taken, told = (a[:, kinds].sum(axis=(1, 2)) for a in (way.internalized, way.delivered))
     stage = (taken > 0).astype(np.uint8)
     if not single:
         stage = (taken >= 1).astype(np.uint8)
@@ -156,10 +163,10 @@ def _shares(state: State, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.rint(np.clip(share, 0, 1) * 65535).astype(np.uint16)
 
 
-def _field(state: State, scale: Scale) -> tuple[np.ndarray, float]:
+def _field(state: State, scale: Scale, kinds: Sequence[int]) -> tuple[np.ndarray, float]:
     domain = state.domain
     total = np.zeros(domain.shape)
-    for kind in range(len(state.kinds)):
+    for kind in kinds:
         total += state.free_per_voxel(kind).sum(axis=0)
     if domain.dim == 3:
         total = total.mean(axis=0)
@@ -170,7 +177,7 @@ def _field(state: State, scale: Scale) -> tuple[np.ndarray, float]:
     return (share * 255 + 0.5).astype(np.uint8), maximum
 
 
-def _dots(state: State) -> tuple[np.ndarray, np.ndarray, int]:
+def _dots(state: State, kinds: Sequence[int]) -> tuple[np.ndarray, np.ndarray, int]:
     """Places and origins of the free vesicles, and how many there are.
 
     Which ones are drawn goes by a hash of their ids, so that those drawn stay nearly the same from frame to
@@ -178,8 +185,8 @@ def _dots(state: State) -> tuple[np.ndarray, np.ndarray, int]:
     """
     swarm = state.vesicles
     if swarm is None:
-        return np.zeros((0, 2), np.uint16), np.zeros(0, np.uint8), round(_free(state))
-    rows = np.flatnonzero(swarm.status == Status.FREE)
+        return np.zeros((0, 2), np.uint16), np.zeros(0, np.uint8), round(_free(state, kinds))
+    rows = np.flatnonzero((swarm.status == Status.FREE) & np.isin(swarm.kind, kinds))
     free = len(rows)
     if free > MOST_DOTS:
         lot = (swarm.id[rows].astype(np.uint64) * _HASH & np.uint64(0xFFFFFFFF)) >> np.uint64(16)
@@ -190,8 +197,8 @@ def _dots(state: State) -> tuple[np.ndarray, np.ndarray, int]:
     return _shares(state, swarm.x[rows], swarm.y[rows]), origin, free
 
 
-def _free(state: State) -> float:
-    return sum(float(field.sum()) for field in state.fields)
+def _free(state: State, kinds: Sequence[int]) -> float:
+    return sum(float(state.fields[kind].sum()) for kind in kinds)
 
 
 class Film:

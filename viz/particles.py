@@ -39,12 +39,28 @@ def together(scenario: Scenario) -> str:
     return names[0] if len(names) == 1 else "particles"
 
 
-def taking_part(scenario: Scenario) -> dict[str, str]:
-    """Names of the kinds that can be there: vesicles, and what a dose or a cell brings beside them."""
+def pictured(scenario: Scenario) -> Sort:
+    """The sort that fills cells and the medium in a picture: vesicles, if any come, else what comes.
+
+    Molecules outnumber vesicles by far, and would hide them.
+    """
+    brought, found = _brought(scenario), sorts(scenario)
+    coming = (s for s in found if any(scenario.vesicle[kind].name in brought for kind in s.kinds))
+    return next(coming, found[0])
+
+
+def _brought(scenario: Scenario) -> set[str | None]:
+    """Names of the kinds that a dose or a cell brings."""
     brought = {name for dose in scenario.dose if dose.given for name in (dose.vesicle, dose.molecule)}
     for cell in scenario.cell_type:
         brought |= {cell.releases, *(share.vesicle for share in (cell.mvb.sorting if cell.mvb else ()))}
         brought |= {carrier.vesicle for carrier in (*cell.holds, *filter(None, [cell.waste]))}
+    return brought
+
+
+def taking_part(scenario: Scenario) -> dict[str, str]:
+    """Names of the kinds that can be there: vesicles, and what a dose or a cell brings beside them."""
+    brought = _brought(scenario)
     return {
         table.name: table.name if table.comparator is None else _WORDS[table.comparator][0]
         for table in scenario.vesicle

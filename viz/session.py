@@ -19,6 +19,7 @@ from exoabm.scenario.builder import blueprint
 from exoabm.scenario.estimate import refuse_large_grid
 from exoabm.viz.frames import Film, Scale, draw
 from exoabm.viz.limits import LIMITS, Limits
+from exoabm.viz.particles import pictured
 from exoabm.viz.rehearsal import rehearse
 
 if TYPE_CHECKING:
@@ -65,6 +66,8 @@ class Session:
         Held while the model is stepped or read.
     looks : Looks
         How every picture of the run draws its cell types.
+    pictured : Sort
+        What frames show of the particles of the run.
     film : Film
         Recorded frames.
     frame : bytes
@@ -97,6 +100,7 @@ class Session:
         self.tell: Callable[[], None] = _nobody
         self.model = ExosomeModel(loaded, seed=seed)
         self.looks = Looks.of_state(self.model.state)
+        self.pictured = pictured(loaded.scenario)
         self.partner: Session | None = None
         self.scale = Scale()
         self.with_field = self.model.state.vesicles is None
@@ -258,7 +262,8 @@ class Session:
 
     def _draw(self) -> bytes:
         self._number += 1
-        return draw(self.model.state, self._number, self.scale, with_field=self.with_field)
+        state, kinds = self.model.state, self.pictured.kinds
+        return draw(state, self._number, self.scale, with_field=self.with_field, kinds=kinds)
 
     def _wait_for_paint(self, stop: threading.Event) -> None:
         """Wait while two frames are under way; without a page nobody needs to be waited for."""

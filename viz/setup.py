@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from exoabm.scenario.loader import load
+from exoabm.parameters import Quantity
+from exoabm.scenario.loader import entries, load
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,6 +53,18 @@ class Setup:
 
     @property
     def command(self) -> str:
-        """The command line that runs the same."""
-        sets = "".join(f" --set {key}='{value}'" for key, value in self.overrides)
+        """The command line that runs the same, every number with its unit."""
+        values = dict(entries(self.load().scenario))
+        sets = "".join(f" --set {key}='{_told(value, values.get(key))}'" for key, value in self.overrides)
         return f"exoabm run {self.scenario} --seed {self.seed}{sets}"
+
+
+def _told(text: str, value: object) -> str:
+    """A value as it was set, with the unit of its parameter where it is a bare number."""
+    if not isinstance(value, Quantity) or value.parameter.unit == "1":
+        return text
+    try:
+        float(text)
+    except ValueError:
+        return text
+    return f"{text} {value.parameter.unit}"

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from exoabm import ExosomeModel
+from exoabm.scenario.loader import load
 from exoabm.state import State
 from exoabm.vesicle import Status
 from exoabm.viz.frames import FULL, HAS_DOTS, HAS_FIELD, HEADER, PER_ML, Film, Scale, draw, moment, round_up
+from exoabm.viz.particles import pictured
 
 
 def parts(frame: bytes) -> dict[str, np.ndarray]:
@@ -101,6 +103,29 @@ def test_cells_say_what_they_received(which: str, request: pytest.FixtureRequest
     assert np.abs(found["received"] - expected).max() <= 1
     assert np.array_equal(found["stage"] == 2, told >= 1)
     assert np.array_equal(found["stage"] >= 1, taken >= 1)
+
+
+def test_molecules_do_not_hide_the_vesicles() -> None:
+    model = ExosomeModel("tumor_delivery", seed=1)
+    model.run(hours=1)
+    state, kinds, scale = model.state, pictured(model.scenario).kinds, Scale()
+    found = parts(draw(state, 1, scale, with_field=True, kinds=kinds))
+    taken, told = (a[:, 0].sum(axis=1) for a in (state.trafficking.internalized, state.trafficking.delivered))
+    expected = np.floor(np.clip(255 * np.log1p(taken) / np.log1p(FULL), 0, 255))
+    assert np.abs(found["received"] - expected).max() <= 1
+    assert np.array_equal(found["stage"], np.where(told >= 1, 2, taken >= 1))
+    assert scale.value == round_up(state.fields[0].sum(axis=0).max() * PER_ML / state.domain.voxel_volume)
+    everything, wide, _ = drawn(state, with_field=True)
+    assert np.abs(everything["received"] - expected).max() > 1, (
+        "with all particles it would be another picture"
+    )
+    assert wide.value > scale.value
+
+
+def test_what_is_pictured_is_what_comes() -> None:
+    lone = load("signaling", {"vesicle.exosome.comparator": "soluble_factor"}).scenario
+    assert pictured(lone).name == "free molecules"
+    assert pictured(load("tissue_repair").scenario).name == "vesicles"
 
 
 def test_a_volume_is_seen_from_above() -> None:

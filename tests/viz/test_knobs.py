@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 
 import pytest
 
@@ -126,11 +127,15 @@ def test_pending_values_that_are_the_applied_ones_change_nothing(signaling: dict
 
 
 def test_a_setup_says_the_command_that_runs_the_same() -> None:
-    setup = Setup("signaling", (("clock.step", "10"),), 4).changed({"transport.engine": "vesicles"})
+    setup = Setup("signaling", (("clock.step", "10"), ("clock.duration", "2 h")), 4)
+    setup = setup.changed({"transport.engine": "vesicles", "layout.group.recipient.count": "20"})
     assert setup.command == (
-        "exoabm run signaling --seed 4 --set clock.step='10' --set transport.engine='vesicles'"
+        "exoabm run signaling --seed 4 --set clock.step='10 s' --set clock.duration='2 h'"
+        " --set transport.engine='vesicles' --set layout.group.recipient.count='20'"
     )
     assert float(setup.load().scenario.clock.step) == 10.0
+    told = dict(part.split("=") for part in shlex.split(setup.command) if "=" in part)
+    assert load("signaling", told).scenario == setup.load().scenario, "both run the same"
 
 
 def test_ranges_are_written_for_people() -> None:
