@@ -59,6 +59,7 @@ class Purpose(IntEnum):
     COPIES_LOST = 47  # how many copies it loses
     EXPORT = 48  # how many of these it exports
     REPLICATE = 49  # what makes a replicate of a trial its own: donor, host, measured dose
+    COPIES_SHARED = 50  # how many copies of a cargo a daughter gets at division
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ def turn_over(state: State, turnover: Turnover, time: float) -> None:
 
     *Division*: the mother keeps her birth id and her record; the daughter gets the next one, and an empty
     record. Vesicles on and in the mother, waste, cargo and MVBs are shared out evenly: in halves where they
-    are expected numbers, and each vesicle by a fair coin where they are followed one by one.
+    are expected numbers, and by a fair coin each where vesicles, bodies or copies are whole.
     """
     cells, lineage = state.cells, state.lineage
     lineage.blocked += _census(state, turnover.blocked)
@@ -139,7 +139,8 @@ def _bear(state: State, mothers: np.ndarray, place: np.ndarray, time: float) -> 
     for name in (*MET, "returning"):
         getattr(way, name)[new] = 0.0
     way.first_contact[new] = way.last_contact[new] = np.nan
-    for share in (cells.waste, cells.cargo, cells.polarity):
+    _share_copies(state, mothers, new)
+    for share in (cells.waste, cells.polarity):
         share[mothers] /= 2
         share[new] = share[mothers]
     _share_bodies(state, mothers, new)
@@ -149,6 +150,23 @@ def _bear(state: State, mothers: np.ndarray, place: np.ndarray, time: float) -> 
             pool[new] = pool[mothers]
     else:
         _share_vesicles(state, mothers, new, time)
+
+
+def _share_copies(state: State, mothers: np.ndarray, new: np.ndarray) -> None:
+    """Share out cargo: halves of expected copies, and each by a coin where cells hold whole ones."""
+    cells, columns = state.cells, np.arange(len(state.cargos))
+    whole = np.zeros((len(state.types), len(columns)), bool)
+    for index, cell_type in enumerate(state.types):
+        if state.vesicles is not None and cell_type.secretion is SecretionMode.POISSON:
+            whole[index, [pool.cargo for pool in cell_type.pools]] = True
+    mine, held = whole[cells.type[mothers]], cells.cargo[mothers]
+    copies = np.where(mine, np.floor(held), 0.0)
+    given = (held - copies) / 2
+    who = (cells.birth_id[new, None] * len(columns) + columns)[mine]
+    given[mine] += state.streams.binomial(
+        Purpose.COPIES_SHARED, who, state.step, copies[mine].astype(np.int64), 0.5
+    )
+    cells.cargo[new], cells.cargo[mothers] = given, held - given
 
 
 def _share_bodies(state: State, mothers: np.ndarray, new: np.ndarray) -> None:

@@ -284,6 +284,25 @@ mvb = { number = 3.5, fate_rate = "1 / h", secretory_fraction = 1 }\n"""
     assert abs(shared[400:].sum() - whole / 2) < 4 * math.sqrt(whole / 4)
 
 
+def test_a_whole_copy_goes_to_one_of_two() -> None:
+    """Cargo of which a cell has whole copies: 3 in each of 400 mothers, all of them here or there."""
+    keys = 'secretion = "poisson"\nholds = [{ cargo = "seed", initial = 3 }]\n' + DIVIDING
+    cargo = 'cargo = [{ name = "seed" }, { name = "other" }]'
+    state = scattered(20, keys, engine="vesicles", more=cargo)
+    seed, other = (1, 0) if state.cargos[1].name == "seed" else (0, 1)
+    state.cells.cargo[:, other] = 3.0
+    turnover = decide(state, state.cells.position, 50 * HOUR)
+    assert turnover is not None
+    mothers = turnover.divides
+    turn_over(state, turnover, 60.0)
+    mother, daughter = state.cells.cargo[mothers], state.cells.cargo[400:]
+    np.testing.assert_array_equal(mother + daughter, np.full((len(mothers), 2), 3.0))
+    np.testing.assert_array_equal(daughter[:, other], 1.5, "cargo that only decays is an expected number")
+    share = np.bincount(daughter[:, seed].astype(int), minlength=4) / len(mothers)
+    assert (daughter[:, seed] == np.floor(daughter[:, seed])).all()
+    assert np.abs(share - np.array([1, 3, 3, 1]) / 8).max() < 4 * math.sqrt(0.375 * 0.625 / len(mothers))
+
+
 def test_expected_bodies_are_halved_in_either_engine() -> None:
     for engine in ("continuum", "vesicles"):
         state = scattered(2, f'releases = "ev"\nmvb = {{ number = 7 }}\n{DIVIDING}', engine=engine)
