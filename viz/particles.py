@@ -53,8 +53,11 @@ def _brought(scenario: Scenario) -> set[str | None]:
     """Names of the kinds that a dose or a cell brings."""
     brought = {name for dose in scenario.dose if dose.given for name in (dose.vesicle, dose.molecule)}
     for cell in scenario.cell_type:
-        brought |= {cell.releases, *(share.vesicle for share in (cell.mvb.sorting if cell.mvb else ()))}
-        brought |= {carrier.vesicle for carrier in (*cell.holds, *filter(None, [cell.waste]))}
+        brought |= {cell.releases, *(held.vesicle for held in cell.holds)}
+        if cell.mvb is not None:
+            brought |= {share.vesicle for share in cell.mvb.sorting}
+        if cell.waste is not None:
+            brought.add(cell.waste.vesicle)
     return brought
 
 
