@@ -117,7 +117,7 @@ def _Full() -> None:
         html("h1", text="All seats are taken")
         running = "One model runs" if SEATS.most == 1 else f"{SEATS.most} models run"
         html("p", text=f"{running} here already. Close a page, or come back in a minute.")
-        html("a", "exo-button", text="Try again", attributes={"href": "/"})
+        html("a", "exo-strong", text="Try again", attributes={"href": "/"})
 
 
 def _open(setup: Setup) -> Session:
@@ -131,7 +131,7 @@ def _open(setup: Setup) -> Session:
 @solara.component
 def _Desk() -> None:
     search = solara.use_router().search or ""
-    first = solara.use_memo(lambda: _first(search), [])
+    first = solara.use_memo(lambda: opened(search), [])
     setup = solara.use_reactive(first.setup)
     problem = solara.use_reactive(first.problem)
     session = solara.use_reactive(first.session)
@@ -169,21 +169,23 @@ def _Desk() -> None:
     )
 
 
-class _First(NamedTuple):
+class Opened(NamedTuple):
+    """What a page opens with; ``hours`` it plays at once; what was wrong with its address."""
+
     setup: Setup
     session: Session
     hours: float
     problem: str
 
 
-def _first(search: str) -> _First:
+def opened(search: str) -> Opened:
     """What a page opens with; where that cannot be made, the first scenario, and why."""
     link, problem = start(search)
     try:
-        return _First(link.setup, _open(link.setup), link.hours, problem)
+        return Opened(link.setup, _open(link.setup), link.hours, problem)
     except ExoError as error:
         usual = first_setup(FIRST)
-        return _First(usual, _open(usual), 0.0, str(error))
+        return Opened(usual, _open(usual), 0.0, str(error))
 
 
 @solara.component
@@ -317,11 +319,11 @@ def _Bench(
                 on_live=lambda: past.set(-1),
             )
             calm = session.preparing or not session.playing
-            html("p", "exo-words", text=words, attributes={"aria-live": "polite" if calm else "off"})
             if session.error or problem.value:
                 _Trouble(
                     session.error or problem.value, lambda: again(play=False), stopped=bool(session.error)
                 )
+            html("p", "exo-words", text=words, attributes={"aria-live": "polite" if calm else "off"})
         if tale:
             Cell(tale, lambda: selected.set(-1))
         with html("section", "exo-right", attributes={"aria-label": "Controls and results"}):
@@ -360,14 +362,13 @@ def _Tabs(value: str, on_value: Callable[[str], Any]) -> None:
 @solara.component
 def _Trouble(words: str, on_again: Callable[[], None], *, stopped: bool) -> None:
     with html("div", "exo-trouble", attributes={"role": "alert"}):
-        html(
-            "b",
-            text="The run has stopped; what was computed until then is kept."
-            if stopped
-            else "That cannot be run.",
+        what = (
+            "The run has stopped; what was computed until then is kept." if stopped else "That cannot be run."
         )
+        with html("div", "exo-card-head"):
+            html("b", text=what)
+            Press("Start again", on_again)
         html("p", text=words)
-        Press("Start again", on_again)
 
 
 @solara.component

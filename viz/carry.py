@@ -17,6 +17,7 @@ from exoabm.viz.gif import gif
 from exoabm.viz.html import Press, html
 from exoabm.viz.panels import tissue
 from exoabm.viz.talk import Panels, drawing
+from exoabm.viz.twins import words
 from exoabm.viz.uploads import MOST_RUN_BYTES, MOST_TABLE_BYTES, Shelf, bring_run, bring_table
 from exoabm.viz.widgets import BringWidget, CarryWidget, ChoiceWidget, PlotWidget
 
@@ -255,16 +256,16 @@ def RunView(run: FinishedRun) -> None:
                     with html("div"):
                         html("dt", text=name)
                         html("dd", text=value)
-            if run.preview:
-                picture = base64.b64encode(run.preview).decode()
-                said = f"Picture of the run: field, links, ledger and uptake against distance. {run.title}"
-                html(
-                    "img", "exo-preview", attributes={"src": f"data:image/png;base64,{picture}", "alt": said}
-                )
             _Series(run)
         Panels(run.exchange)
         with html("section", "exo-card", attributes={"aria-label": "Cells"}):
             _Moments(run)
+        if run.preview:
+            picture = base64.b64encode(run.preview).decode()
+            said = f"Picture of the run: field, links, ledger and uptake against distance. {run.title}"
+            source = {"src": f"data:image/png;base64,{picture}", "alt": said}
+            with html("section", "exo-card exo-picture", attributes={"aria-label": "Picture"}):
+                html("img", "exo-preview", attributes=source)
 
 
 @solara.component
@@ -274,7 +275,7 @@ def _Series(run: FinishedRun) -> None:
     ChoiceWidget.element(
         label="Column of metrics.parquet",
         value=shown.value,
-        options=[[n, n] for n in names],
+        options=[[n, words(n)] for n in names],
         on_value=shown.set,
     )
     pairs = zip(run.metrics["time_h"].to_pylist(), run.metrics[shown.value].to_pylist(), strict=True)
@@ -291,10 +292,10 @@ def _Series(run: FinishedRun) -> None:
         ],
         x_label="time (h)",
         x_unit="h",
-        y_label=shown.value,
+        y_label=words(shown.value),
         x_least=0.1,
         y_least=1e-9,
-        alt=f"{shown.value} over time; {known[-1][1]:.4g} at the end" if known else shown.value,
+        alt=f"{words(shown.value)} over time" + (f"; {known[-1][1]:.4g} at the end" if known else ""),
     )
 
 

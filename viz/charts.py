@@ -11,7 +11,7 @@ import numpy as np
 from exoabm.observe.metrics import measure
 from exoabm.observe.palette import COOL, MUTED, PLACES, WARM, Style, rgb, to_hex
 from exoabm.vesicle import cargo_names
-from exoabm.viz.particles import taking_part, together
+from exoabm.viz.particles import sorts, taking_part, together
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -66,19 +66,29 @@ def charts(model: ExosomeModel, looks: Looks) -> dict[str, Chart]:
     state, what = model.state, together(model.scenario)
     kinds = taking_part(model.scenario)
     came = "released" if any(t.donates for t in state.types) else "arrived"
-    moved, places = [], []
-    for (kind, name), dash in zip(kinds.items(), cycle(_DASHES), strict=False):
-        of = f" {name}" if len(kinds) > 1 else ""
-        moved += [
-            Line(f"{came}{of}", f"{kind}_emitted_EV", MUTED, dash),
-            Line(f"taken up{of}", f"{kind}_taken_up_EV", PLACES["lysosomal"][1], dash),
-            Line(f"delivered{of}", f"{kind}_delivered_EV", PLACES["delivered"][1], dash),
-        ]
-        places += [Line(f"{PLACES[p][0]}{of}", f"{kind}_{p}_EV", color, dash) for p, color in _PLACES.items()]
-    found = {
-        "moved": Chart(f"{came.capitalize()}, taken up, delivered", f"{what} until now", tuple(moved)),
-        "places": Chart(f"Where the {what} are", what, tuple(places)),
-    }
+    names = [kind.name for kind in state.kinds]
+    groups = [
+        (sort.name, [k for k in kinds if names.index(k) in sort.kinds]) for sort in sorts(model.scenario)
+    ]
+    groups = [(name, group) for name, group in groups if group]
+    found = {}
+    for sort, group in groups:  # each in a plot of its own: molecules outnumber vesicles by far
+        moved, places = [], []
+        for kind, dash in zip(group, cycle(_DASHES), strict=False):
+            of = f", {kind}" if len(group) > 1 else ""
+            moved += [
+                Line(f"{came}{of}", f"{kind}_emitted_EV", MUTED, dash),
+                Line(f"taken up{of}", f"{kind}_taken_up_EV", PLACES["lysosomal"][1], dash),
+                Line(f"delivered{of}", f"{kind}_delivered_EV", PLACES["delivered"][1], dash),
+            ]
+            places += [
+                Line(f"{PLACES[p][0]}{of}", f"{kind}_{p}_EV", color, dash) for p, color in _PLACES.items()
+            ]
+        key = f"_{sort}" if found else ""
+        whose = f"{sort} {came}" if len(groups) > 1 else came
+        title = f"{whose[0].upper()}{whose[1:]}, taken up, delivered"
+        found[f"moved{key}"] = Chart(title, f"{sort} until now", tuple(moved))
+        found[f"places{key}"] = Chart(f"Where the {sort} are", sort, tuple(places))
     drawn = [style for style, there in zip(*looks, strict=True) if there and style.named]
     takers = [s for s in drawn if np.any(_type(state, s).uptake_rate > 0)]
     if takers:

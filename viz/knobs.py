@@ -33,7 +33,15 @@ _TABLES: dict[str, type[BaseModel]] = {
 }
 _HIDDEN = ("info.", "record.", "domain.", "layout.", "trial.", "schema_version")
 _SHOWN = ("domain.voxel", "domain.thickness")
-_UNITS = {"1": "", "um": "µm", "um^2/s": "µm²/s", "um^3/s": "µm³/s", "1/h": "per h", "1/mL": "per mL"}
+_UNITS = {
+    "1": "",
+    "um": "µm",
+    "um^2/s": "µm²/s",
+    "um^3/s": "µm³/s",
+    "1/h": "per h",
+    "1/mL": "per mL",
+    "ug": "µg",
+}
 _WORDS = {
     "continuum": "expected numbers, as a field",
     "vesicles": "single vesicles, as dots",
@@ -237,7 +245,7 @@ def _label(key: str) -> str:
         return {"step": "time step"}.get(words, words)
     if "waste" in parts[:-1]:
         words = f"waste {words}"
-    return f"{words}, {_spaced(parts[1])}"
+    return words if len(parts) == 2 else f"{words}, {_spaced(parts[1])}"
 
 
 def _spaced(name: str) -> str:

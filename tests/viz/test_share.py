@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from exoabm.errors import InputError
+from exoabm.viz.app import opened
 from exoabm.viz.knobs import knobs
 from exoabm.viz.openings import first_setup
 from exoabm.viz.setup import Setup
@@ -95,6 +96,28 @@ def test_hostile_links_are_refused_in_words(query: str, says: str) -> None:
         decode(query)
     assert says in str(caught.value)
     assert len(str(caught.value)) < 600
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "?scenario=../../../etc/passwd",
+        "?scenario=http://example.org/evil.toml",
+        "?scenario=signaling&layout.table=/etc/passwd",
+        "?scenario=signaling&clock.duration=1e99",
+        "?scenario=signaling&domain.voxel=0.5&hours=1",
+        "?scenario=signaling&layout.group.recipient.count=9999999",
+        "?scenario=signaling&cell_type.recipient.uptake_rate=nan",
+        "?seed=-1",
+    ],
+)
+def test_a_page_that_cannot_open_opens_the_first_scenario_and_says_why(query: str) -> None:
+    page = opened(query)
+    assert page.setup == first_setup("signaling")
+    assert page.session.model.state.time == page.hours == 0
+    assert page.problem
+    assert "Traceback" not in page.problem
+    assert "root:" not in page.problem
 
 
 def test_an_empty_address_opens_the_first_scenario() -> None:

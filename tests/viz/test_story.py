@@ -104,9 +104,11 @@ def test_what_is_no_vesicle_is_not_called_one() -> None:
     assert f"Of {many(molecules)} drug molecules that arrived" in words
     assert "nanoparticle" not in words, "of which there are none"
     drawn = charts(model, Looks.of_state(model.state))
-    assert drawn["moved"].y_label == "particles until now"
-    assert {line.dash for line in drawn["moved"].lines} == {"", "7 4"}
-    assert not any(line.column.startswith("nanoparticle") for line in drawn["places"].lines)
+    assert drawn["moved"].title == "Vesicles arrived, taken up, delivered"
+    assert {line.column.partition("_")[0] for line in drawn["moved"].lines} == {"vesicle"}
+    assert drawn["moved_drug molecules"].y_label == "drug molecules until now"
+    assert {line.column.partition("_")[0] for line in drawn["moved_drug molecules"].lines} == {"free"}
+    assert not any(line.column.startswith("nanoparticle") for c in drawn.values() for line in c.lines)
 
 
 def test_a_soluble_factor_that_cells_release_is_named_so() -> None:
