@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from exoabm.observe.preview.readout import Course
 
 
+WASTE = "_waste_units_per_cell"
+"""The end of the columns that hold the waste of a type."""
 INDENT = 34
 """px by which the axes of a course stand back from its heading, away from the scales of the map."""
 
@@ -47,7 +49,9 @@ def draw_places(figure: Figure, scene: Scene, rows: list[dict[str, float]]) -> N
         ax.fill_between(hours, low, high, color=color, linewidth=0.6, edgecolor=PAPER, label=place)
         count = float(columns[place][-1])
         told = "≈ 0"
-        if count == 0 or count >= FEW:
+        if FEW <= count < 1e-3:
+            told = number(count)
+        elif count == 0 or count >= FEW:
             told = f"{number(count)}  ({percent(count / float(columns['emitted'][-1]))})"
         labels.append((float(low[-1] + high[-1]) / 2, f"{words}  {told}", color))
     # Delivery is mostly thinner than a line, so it gets one.
@@ -99,7 +103,7 @@ def draw_waste(figure: Figure, scene: Scene, rows: list[dict[str, float]]) -> No
 
 def waste_key(type_name: str) -> str:
     """The column of the time series that holds the waste of a type."""
-    return f"{type_name}_waste_units_per_cell"
+    return type_name + WASTE
 
 
 def _series(rows: list[dict[str, float]], key: str) -> np.ndarray:
@@ -108,12 +112,12 @@ def _series(rows: list[dict[str, float]], key: str) -> np.ndarray:
 
 
 def _frame(ax: Axes, hours: np.ndarray, top: float, label: str) -> None:
-    power = 10 ** (3 * int(np.log10(top) // 3)) if top >= 1e6 else 1
-    words = {1: "", 10**6: "million ", 10**9: "billion "}
-    unit = words.get(power, f"10{superscript(len(str(power)) - 1)} ") + label
+    exponent = 3 * int(np.log10(top) // 3) if not 1e-2 <= top < 1e6 else 0
+    words = {0: "", 6: "million ", 9: "billion "}
+    unit = words.get(exponent, f"10{superscript(exponent)} ") + label
     end = max(float(hours[-1]), float(hours[0]) + 1e-3)
     ax.set(xlim=(float(hours[0]), end), ylim=(0.0, top), xlabel="time (h)", ylabel=unit)
-    ax.yaxis.set_major_formatter(lambda value, _: number(round(value / power, 9)))
+    ax.yaxis.set_major_formatter(lambda value, _: number(round(value / 10.0**exponent, 9)))
     rule_lines(ax)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from exoabm.observe import palette
 from exoabm.observe.body import MOLECULES, body
 from exoabm.observe.palette import COOL, INK, MUTED, WARM
+from exoabm.observe.preview.courses import WASTE
 
 if TYPE_CHECKING:
     from exoabm.observe.preview.scene import Scene
@@ -50,7 +51,8 @@ def course_of(scene: Scene, rows: list[dict[str, float]], readout: Readout | Non
     found = _organs(rows)
     if found is not None:
         return found
-    if readout is not None and readout.metric in last:
+    # Waste has a panel of its own.
+    if readout is not None and readout.metric in last and not readout.metric.endswith(WASTE):
         words = readout.metric.replace("_", " ")
         return Course("Readout of the trial", [words], readout.unit, [Curve("", readout.metric, INK)])
     if scene.state.living:
@@ -59,8 +61,8 @@ def course_of(scene: Scene, rows: list[dict[str, float]], readout: Readout | Non
             return Course("Cells that live", ["by type"], "cells", curves)
     curves = _by_type(scene, last, "effect_mean")
     if curves:
-        notes = ["how far behaviors have moved, mean over the cells of a type"]
-        return Course("Effect of the responses", notes, "effect, 0 to 1", curves)
+        notes = ["how far behaviors have moved, 0 to 1; mean over the cells of a type"]
+        return Course("Effect of the responses", notes, "effect", curves)
     return None
 
 

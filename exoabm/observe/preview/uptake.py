@@ -118,7 +118,8 @@ def _uptake_by_type(figure: Figure, scene: Scene, ax: Axes, takers: list[int]) -
         ax.plot([x - 0.4, x + 0.4], [median, median], color=INK, linewidth=1.5, zorder=4)
         look = {"ha": "center", "va": "bottom", "fontsize": 9, "color": INK, "zorder": 5}
         look["bbox"] = {"facecolor": PAPER, "edgecolor": "none", "pad": 1.5}  # the rules do not strike it out
-        ax.annotate(number(round(median)), (x, top), (0, 6), textcoords="offset points", **look)
+        told = number(round(median) if median >= 10 else float(f"{median:.2g}"))
+        ax.annotate(told, (x, top), (0, 6), textcoords="offset points", **look)
     ax.set(xlim=(-0.6, len(pairs) - 0.4), ylim=(0, 1.14 * top), ylabel="vesicles taken up per cell")
     words = [f"{shorten(scene.styles[i].name, 14)}\n{shorten(kind, 14)}".strip() for i, kind in pairs]
     ax.set_xticks(range(len(pairs)), words)
