@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.csv
 
-from exoabm.batch.run import run_to_folder
+from exoabm.batch.run import draw_picture, run_to_folder
 from exoabm.errors import InputError, ResourceError
-from exoabm.observe.preview import draw_preview
 from exoabm.viz.exchange import Exchange
 from exoabm.viz.panels import PANELS
 from exoabm.viz.svg import PRINT
@@ -59,10 +58,7 @@ def png(model: ExosomeModel) -> bytes:
     """The picture of the run folder, ``preview.png``: field, cells, ledger and reach on one page."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "preview.png"
-        threshold = float(model.scenario.record.threshold)
-        draw_preview(
-            model.state, model.history.rows, path, title=model.scenario.info.title, threshold=threshold
-        )
+        draw_picture(model, path)
         return path.read_bytes()
 
 

@@ -18,11 +18,13 @@ from exoabm.errors import InputError, NumericalError
 from exoabm.model import ExosomeModel
 from exoabm.observe import checkpoint
 from exoabm.observe import communication as talk
+from exoabm.observe.body import body
 from exoabm.observe.events import EventWriter, VesicleEventWriter
 from exoabm.observe.graphml import write_graphml
 from exoabm.observe.lineage import fates, lineage_table
 from exoabm.observe.network import graph
 from exoabm.observe.preview import draw_preview
+from exoabm.observe.preview.readout import Readout
 from exoabm.observe.recorder import part
 from exoabm.observe.run_folder import ResumableFolder, RunFolder
 from exoabm.observe.writers import CellWriter, FieldWriter
@@ -144,22 +146,34 @@ def _complete(
     summary = summarize(model)
     _write_tables(folder, model)
     folder.write_json("summary.json", summary)
-    draw_preview(
-        model.state,
-        model.history.rows,
-        folder.work / "preview.png",
-        title=model.scenario.info.title,
-        threshold=float(model.scenario.record.threshold),
-    )
+    draw_picture(model, folder.work / "preview.png")
     about |= {"exit_state": "done", "wall_time_s": time.perf_counter() - clock}
     folder.write_json("run.json", about)
     readouts = measure(model) if measure is not None else {}
     return RunResult(folder.path, summary, tuple(model.warnings), readouts)
 
 
+def draw_picture(model: ExosomeModel, path: Path) -> None:
+    """Write ``preview.png``: a model at this moment, with the readout that its trial turns on."""
+    scenario, readout = model.scenario, None
+    if scenario.trial is not None:
+        name = scenario.trial.criterion[0].readout
+        asked = next(r for r in scenario.trial.readout if r.name == name)
+        readout = Readout(asked.metric, "" if asked.reduce.startswith("time") else asked.unit)
+    draw_preview(
+        model.state,
+        model.history.rows,
+        path,
+        title=scenario.info.title,
+        threshold=float(scenario.record.threshold),
+        readout=readout,
+    )
+
+
 def summarize(model: ExosomeModel) -> dict[str, Any]:
     """The content of ``summary.json``."""
     state = model.state
+    organs = body(model.history.rows)
     return {
         "scenario": model.loaded.name,
         "title": model.scenario.info.title,
@@ -174,6 +188,7 @@ def summarize(model: ExosomeModel) -> dict[str, Any]:
             name: getattr(state.waste_ledger, name)
             for name in ("produced", "recaptured", "degraded", "exported", "debris", "held")
         },
+        **({"body": organs} if organs else {}),
         "communication": talk.summary(state, float(model.scenario.record.threshold)),
         "warnings": model.warnings,
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -37,6 +38,10 @@ if TYPE_CHECKING:
 PANEL = "Batches"
 NAME_WIDTH, VALUE_WIDTH = 34, 18
 """Letters that the name of a readout takes in a table, and a mean with its interval."""
+NUMBERS_WIDTH = 54
+"""Letters that the numbers of a comparison take beside their readout's name."""
+MANY_TIMES = 3.0
+"""From this factor on a change is told as one."""
 MOST_LEVELS = 12
 """Values of a varied key that are printed where there is room for more; ``summary.parquet`` has all."""
 
@@ -151,18 +156,33 @@ def _print_comparison(found: Comparison, least: float) -> None:
     pairs = f", {found.paired:,} pairs" if found.paired > 1 else ""
     out.print(f"{seeds}{pairs}", highlight=False)
     table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("readout", overflow="fold")
-    for name in ("A", "B", "B - A", "share"):
+    table.add_column("readout", no_wrap=True, overflow="fold")
+    for name in ("A", "B", "B - A", "change"):
         table.add_column(name, justify="right", no_wrap=True)
     shown = [line for line in found.lines if abs(line.difference) > least * max(abs(line.a), abs(line.b))]
+    room = max(20, out.width - NUMBERS_WIDTH)
     for line in shown:
-        share = "" if line.relative is None else f"{line.relative:+.1%}"
         change = _with_interval(line.difference, line.half or 0.0)
-        table.add_row(line.readout, f"{line.a:.5g}", f"{line.b:.5g}", change, share)
+        table.add_row(
+            _broken(line.readout, room), f"{line.a:.5g}", f"{line.b:.5g}", change, _change(line.relative)
+        )
     if shown:
         out.print(table)
     if len(shown) < len(found.lines):
         out.print(f"{len(found.lines) - len(shown)} readouts are the same", highlight=False)
+
+
+def _change(relative: float | None) -> str:
+    """A difference as a share of A, or what B is to A as a factor where that says it better."""
+    if relative is None:
+        return ""
+    return f"{1 + relative:,.3g} times" if 1 + relative >= MANY_TIMES else f"{relative:+.1%}"
+
+
+def _broken(name: str, width: int) -> str:
+    """A long name on several lines, each but the last ending in an underscore of it."""
+    lines = textwrap.wrap(name.replace("_", " "), width, break_long_words=False)
+    return "_\n  ".join(line.replace(" ", "_") for line in lines)
 
 
 def resume_batch(folder: Path, jobs: int, cluster: str | None, as_json: bool) -> None:

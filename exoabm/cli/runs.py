@@ -213,12 +213,33 @@ def _print_result(result: RunResult) -> None:
         for donor, row in taken.items():
             table.add_row(donor, *(f"{row[r]:,.1f}" for r in receivers))
         out.print(table)
+    for dose, places in summary.get("body", {}).items():
+        _print_body(dose, places)
     _print_strongest(summary["communication"]["strongest_edges"])
     threshold = summary["communication"]["threshold_per_mL"]
     for kind, distance in summary["communication"]["communication_distance_um"].items():
         reach = "beyond the domain" if distance is None else f"{distance:,.0f} um"
         out.print(f"{kind} stays above {threshold:.3g} /mL out to {reach} from the donors", highlight=False)
     out.print(f"[green]{escape(str(result.folder))}[/]", highlight=False)
+
+
+def _print_body(dose: str, places: dict[str, dict[str, float]]) -> None:
+    """Where in the body a dose was; molecules that it set free beside its particles."""
+    molecules = {p.removeprefix("free_"): held for p, held in places.items() if p.startswith("free_")}
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column(f"{dose} in the body")
+    for name in ("at the end", "at most", "share x h", *(["set free, at most"] if molecules else [])):
+        table.add_column(name, justify="right")
+    for place in dict.fromkeys(p.removeprefix("free_") for p in places):
+        held, free = places.get(place, {}), molecules.get(place)
+        exposure = f"{held['exposure_h']:.3g}" if "exposure_h" in held else ""
+        cells = [_share(held[key]) if held else "" for key in ("share", "most_share")]
+        table.add_row(place, *cells, exposure, *([_share(free["most_share"])] if free else []))
+    out.print(table)
+
+
+def _share(value: float) -> str:
+    return f"{value:.2%}" if value >= 5e-5 or value == 0 else "< 0.01%"
 
 
 def _print_strongest(edges: list[dict[str, Any]]) -> None:

@@ -52,7 +52,12 @@ class Metrics:
 
 
 def measure(state: State) -> dict[str, float]:
-    """Scalars of one moment: the ledger per vesicle kind, what cells of each type hold, concentrations."""
+    """Scalars of one moment: the ledger per vesicle kind, what cells of each type hold, concentrations.
+
+    ``<kind>_internalized_EV`` are in endosomes now, ``<kind>_taken_up_EV`` were taken up until now.
+    ``<type>_effect_mean`` is how far responses have moved the cells' behaviors, 0 to 1;
+    ``<type>_<signal>_effect_share`` the share of cells that were ever given enough copies, see ``outcomes``.
+    """
     row = {"time_h": state.time / 3600}
     domain, way = state.domain, state.trafficking
     open_volume = domain.voxel_volume * domain.n_voxels

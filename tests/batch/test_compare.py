@@ -12,10 +12,12 @@ from scipy import stats
 
 from exoabm.batch.run import run_to_folder
 from exoabm.batch.sweeps.compare import Comparison, Line, compare, difference_table, write
+from exoabm.batch.sweeps.pictures import _reach
 from exoabm.batch.sweeps.rows import Plan
 from exoabm.batch.sweeps.runner import run_rows
 from exoabm.batch.sweeps.summary import write_results
 from exoabm.batch.sweeps.sweep import plan_sweep
+from exoabm.cli.batches import _broken, _change
 from exoabm.errors import InputError
 from exoabm.scenario.loader import load
 from tests.batch.conftest import RATE
@@ -137,3 +139,33 @@ def test_what_is_no_run_is_refused(runs, tmp_path) -> None:
     (tmp_path / "run.json").write_text("{")
     with pytest.raises(InputError, match="cannot be read as a run"):
         compare(str(tmp_path), str(runs / "a"))
+
+
+@pytest.mark.parametrize(
+    ("relative", "words"),
+    [
+        (None, ""),
+        (0.5, "+50.0%"),
+        (-0.25, "-25.0%"),
+        (1.9, "+190.0%"),
+        (2.0, "3 times"),
+        (69.511, "70.5 times"),
+    ],
+)
+def test_a_large_change_is_told_as_a_factor(relative: float | None, words: str) -> None:
+    assert _change(relative) == words
+
+
+def test_long_names_break_between_their_words() -> None:
+    name = "recipient_signal_copies_delivered_per_cell"
+    lines = _broken(name, 24).split("\n")
+    assert max(map(len, lines)) <= 24 + 3
+    assert "".join(line.strip() for line in lines) == name
+    assert _broken(name, 80) == name
+
+
+def test_intervals_of_amounts_end_at_zero() -> None:
+    """Below a mean of 1 a half of 3 goes down by 1; one of 0.5 stays, as does that of a negative mean."""
+    np.testing.assert_array_equal(
+        _reach(np.array([1.0, 1.0, -1.0]), np.array([3.0, 0.5, 3.0])), [[1.0, 0.5, 3.0], [3.0, 0.5, 3.0]]
+    )

@@ -22,6 +22,7 @@ from exoabm.observe import palette
 from exoabm.observe.communication import PER_ML, type_matrix
 from exoabm.observe.palette import Role
 from exoabm.observe.preview import DPI, build_figure, draw_preview
+from exoabm.observe.preview.readout import Readout
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -134,18 +135,19 @@ def panel(figure: Figure, label: str) -> Axes:
 
 def collisions(figure: Figure) -> list[str]:
     """Pairs of texts that overlap, and texts that leave the figure; tick labels included."""
+    undrawn = {
+        id(text)
+        for ax in figure.axes
+        for axis in (ax.xaxis, ax.yaxis)
+        for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks())
+        for text in tick.findobj(Text)
+        if not shown_tick(ax, text)
+    }
     boxes = []
     for text in figure.findobj(Text):
         box = text.get_window_extent()
-        if text.get_text().strip() and text.get_visible() and box.width > 0:
-            axes = text.axes
-            on_axis = axes is not None and any(
-                text in tick.findobj(Text)
-                for axis in (axes.xaxis, axes.yaxis)
-                for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks())
-            )
-            if not on_axis or shown_tick(axes, text):
-                boxes.append((text.get_text(), box, text.get_rotation() % 90))
+        if text.get_text().strip() and text.get_visible() and box.width > 0 and id(text) not in undrawn:
+            boxes.append((text.get_text(), box, text.get_rotation() % 90))
     out = [words for words, box, _ in boxes if box.x0 < 0 or box.y0 < 0 or box.x1 > 1600 or box.y1 > 1200]
     for (a, box_a, turn_a), (b, box_b, turn_b) in combinations(boxes, 2):
         # Slanted labels lie side by side where their upright boxes overlap.
@@ -327,6 +329,18 @@ def test_waste_takes_the_place_of_uptake(run: Callable[..., xo.ExosomeModel]) ->
     sick = next(line for line in ax.lines if line.get_label() == "sick")
     assert sick.get_ydata()[-1] == pytest.approx(model.metrics["sick_waste_units_per_cell"].iloc[-1])
     assert "waste units" in ax.get_ylabel()
+
+
+def test_the_readout_is_drawn_where_there_is_room_for_it(run: Callable[..., xo.ExosomeModel]) -> None:
+    """A trial's column as it was recorded; beside the other panels, and none where nothing asks for it."""
+    for name, column in (("usual", "near_taken_up_EV_per_cell"), ("long", "exosome_free_EV")):
+        model = run(name)
+        figure = figure_of(model, readout=Readout(column, "EV"))
+        (line,) = panel(figure, "course").lines[:1]
+        np.testing.assert_allclose(line.get_ydata(), model.metrics[column])
+        assert not collisions(figure)
+        assert {"links", "places", "uptake"} <= {ax.get_label() for ax in figure.axes}
+    assert "course" not in {ax.get_label() for ax in figure_of(run("usual")).axes}
 
 
 def test_every_axis_has_its_unit(run: Callable[..., xo.ExosomeModel]) -> None:

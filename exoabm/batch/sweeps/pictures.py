@@ -30,6 +30,8 @@ PREFERRED = (
 """The readouts that most questions are about, by the end of their names."""
 FAINT = "#9FB6C8"
 """Intervals where there are many."""
+WIDE = 30
+"""A readout whose means differ by more than this factor has a logarithmic scale."""
 MANY_LEVELS = 12
 """With more values than this a range is shown as points rather than as means at each value."""
 
@@ -90,14 +92,14 @@ def _panel(axes: Axes, summary: Summary, varied: Varied, name: str) -> None:
     levels = summary.marginal(varied.key)
     axes.set_title(name.replace("_", " "), fontsize=8.5, color=INK, loc="left")
     if len(levels) > MANY_LEVELS:
-        axes.errorbar(x, y, half, fmt="o", ms=3, lw=0.8, color=COOL[0], ecolor=FAINT)
+        axes.errorbar(x, y, _reach(y, half), fmt="o", ms=3, lw=0.8, color=COOL[0], ecolor=FAINT)
     else:
         if len(levels) < len(x):
             axes.plot(x, y, "o", ms=2.5, color=MUTED, alpha=0.5, zorder=1)
         means, halves = (np.array([pair[i][column] for pair in levels.values()]) for i in (0, 1))
         places = x[[values.index(value) for value in levels]]
         style = "o-" if numeric else "o"
-        halves = np.nan_to_num(halves)
+        halves = _reach(means, np.nan_to_num(halves))
         axes.errorbar(places, means, halves, fmt=style, ms=4.5, lw=1.4, capsize=3, color=WARM[0], zorder=2)
     if numeric and _by_factors(np.unique(x)):
         axes.set_xscale("log")
@@ -107,12 +109,20 @@ def _panel(axes: Axes, summary: Summary, varied: Varied, name: str) -> None:
     elif not numeric:
         axes.set_xticks(range(len(names)), [_short(v) for v in names], fontsize=8)
         axes.margins(x=0.15)
+    if y.min() > 0 and y.max() > WIDE * y.min():
+        axes.set_yscale("log")
+        axes.yaxis.set_minor_formatter(NullFormatter())
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
     axes.tick_params(labelsize=8, colors=MUTED)
     axes.grid(color=RULE, lw=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(RULE)
+
+
+def _reach(mean: np.ndarray, half: np.ndarray) -> np.ndarray:
+    """How far intervals go below and above their means, (2, n); that of a mean above 0 ends there."""
+    return np.array([np.where(mean >= 0, np.minimum(half, mean), half), half])
 
 
 def _by_factors(places: np.ndarray) -> bool:

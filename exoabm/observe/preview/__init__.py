@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING
 
 from exoabm.observe.metrics import measure
 from exoabm.observe.palette import PAPER
-from exoabm.observe.preview.courses import draw_places, draw_waste, waste_key
+from exoabm.observe.preview.courses import draw_course, draw_places, draw_waste, waste_key
 from exoabm.observe.preview.frame import place_axes, say, write_heading
 from exoabm.observe.preview.header import draw_header
 from exoabm.observe.preview.matrix import draw_matrix
 from exoabm.observe.preview.network import MAX_NETWORK_CELLS, draw_network
+from exoabm.observe.preview.readout import Readout, course_of
 from exoabm.observe.preview.scene import DPI as DPI
-from exoabm.observe.preview.scene import HEIGHT, RIGHT, TOP, WIDTH, Scene
+from exoabm.observe.preview.scene import HEIGHT, LEAST_ROOM, LEFT, RIGHT, TOP, WIDTH, Room, Scene
 from exoabm.observe.preview.tissue import draw_tissue
-from exoabm.observe.preview.uptake import draw_uptake
+from exoabm.observe.preview.uptake import draw_uptake, tells_distance
 from exoabm.state import OUTSIDE, Resolution
 
 if TYPE_CHECKING:
@@ -31,7 +32,13 @@ if TYPE_CHECKING:
 
 
 def draw_preview(
-    state: State, rows: list[dict[str, float]], path: Path, *, title: str = "", threshold: float | None = None
+    state: State,
+    rows: list[dict[str, float]],
+    path: Path,
+    *,
+    title: str = "",
+    threshold: float | None = None,
+    readout: Readout | None = None,
 ) -> None:
     """Write the picture of a run as a PNG of 1600 x 1200 pixels; see ``build_figure``.
 
@@ -42,18 +49,25 @@ def draw_preview(
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    figure = build_figure(state, rows, title=title, threshold=threshold)
+    figure = build_figure(state, rows, title=title, threshold=threshold, readout=readout)
     with path.open("wb") as file:
         FigureCanvasAgg(figure).print_png(file, metadata={"Software": "exoabm"})  # type: ignore[no-untyped-call]
 
 
 def build_figure(
-    state: State, rows: list[dict[str, float]], *, title: str = "", threshold: float | None = None
+    state: State,
+    rows: list[dict[str, float]],
+    *,
+    title: str = "",
+    threshold: float | None = None,
+    readout: Readout | None = None,
 ) -> Figure:
     """The picture of a run: four panels, labeled ``tissue``, ``links``, ``places`` and ``uptake``.
 
     ``links`` holds a network where single donor cells are told apart and few, else a matrix of types;
-    ``uptake`` is replaced by ``waste`` where cells make waste.
+    ``uptake`` is replaced by ``waste`` where cells make waste. A fifth, ``course``, has the readout that the
+    run is about, where the upper row has room for it, and else the place of an uptake that no distance
+    explains; see ``course_of``.
 
     Parameters
     ----------
@@ -65,6 +79,8 @@ def build_figure(
         Plain text; shortened to fit.
     threshold : float, optional
         Concentration in vesicles/um^3 whose contour is drawn in the tissue.
+    readout : Readout, optional
+        What a trial asks for.
     """
     from matplotlib.figure import Figure
 
@@ -74,22 +90,35 @@ def build_figure(
         rows = [*rows, measure(state)]
     draw_header(figure, scene, title)
     draw_tissue(figure, scene, threshold)
-    _links(figure, scene)
+    course = course_of(scene, rows, readout)
+    room = _links(figure, scene, tight=course is not None)
     draw_places(figure, scene, rows)
+    if course is not None and room.height >= LEAST_ROOM:
+        draw_course(figure, course, rows, room)
+        course = None
     if any(row.get(waste_key(t.name), 0) > 0 for row in rows for t in state.types):
         draw_waste(figure, scene, rows)
+    elif course is not None and not tells_distance(scene):
+        draw_course(figure, course, rows, Room(RIGHT, scene.bottom, scene.lower))
     else:
         draw_uptake(figure, scene)
     return figure
 
 
-def _links(figure: Figure, scene: Scene) -> None:
+def _links(figure: Figure, scene: Scene, *, tight: bool) -> Room:
+    """Draw who reached whom; return the larger room that this and the map leave in the upper row."""
     labels = scene.state.labels
     by_cell = labels.resolution is Resolution.CELL and not set(OUTSIDE) & set(labels.names)
-    if not len(labels):
+    used = scene.upper
+    if not len(labels) and tight:
+        used = -134.0
+    elif not len(labels):
         write_heading(figure, RIGHT, TOP, "Who reached whom", [])
         say(place_axes(figure, RIGHT, TOP, 656, scene.upper, "links"), "no cell sends vesicles")
     elif by_cell and len(scene.state.cells) <= MAX_NETWORK_CELLS:
         draw_network(figure, scene)
     else:
-        draw_matrix(figure, scene)
+        used = draw_matrix(figure, scene, 90.0 if tight else 130.0)
+    map_height = scene.scale * scene.state.domain.extent[1]
+    rooms = scene.below(RIGHT, used), scene.below(LEFT, map_height)
+    return max(rooms, key=lambda room: room.height)

@@ -1,4 +1,4 @@
-"""The course of time: where the vesicles are, and the waste in cells."""
+"""The course of time: where the vesicles are, the readout of a run, and the waste in cells."""
 
 from __future__ import annotations
 
@@ -12,17 +12,25 @@ from exoabm.observe.palette import INK, PAPER
 from exoabm.observe.preview.frame import place_axes, rule_lines, say, write_heading
 from exoabm.observe.preview.lettering import FEW, number, percent, shorten, superscript
 from exoabm.observe.preview.matrix import MAX_NAMES
-from exoabm.observe.preview.scene import LEFT, RIGHT, Scene
+from exoabm.observe.preview.scene import LEFT, RIGHT, Room, Scene
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from exoabm.observe.preview.readout import Course
+
+
+WASTE = "_waste_units_per_cell"
+"""The end of the columns that hold the waste of a type."""
+INDENT = 34
+"""px by which the axes of a course stand back from its heading, away from the scales of the map."""
+
 
 def draw_places(figure: Figure, scene: Scene, rows: list[dict[str, float]]) -> None:
     """Where the emitted vesicles are, as stacked shares over time."""
     state = scene.state
-    ax = place_axes(figure, LEFT, scene.bottom, 390, scene.lower, "places")
+    ax = place_axes(figure, LEFT, scene.bottom, 376, scene.lower, "places")
     hours = _series(rows, "time_h")
     columns = {
         name: np.sum([_series(rows, f"{k.name}_{name}_EV") for k in state.kinds], axis=0)
@@ -41,15 +49,37 @@ def draw_places(figure: Figure, scene: Scene, rows: list[dict[str, float]]) -> N
         ax.fill_between(hours, low, high, color=color, linewidth=0.6, edgecolor=PAPER, label=place)
         count = float(columns[place][-1])
         told = "≈ 0"
-        if count == 0 or count >= FEW:
+        if FEW <= count < 1e-3:
+            told = number(count)
+        elif count == 0 or count >= FEW:
             told = f"{number(count)}  ({percent(count / float(columns['emitted'][-1]))})"
         labels.append((float(low[-1] + high[-1]) / 2, f"{words}  {told}", color))
     # Delivery is mostly thinner than a line, so it gets one.
     ax.plot(hours, edges[1], color=palette.PLACES["delivered"][1], linewidth=1.6, clip_on=False)
     _label_ends(ax, labels, bold="delivered")
-    kinds = [] if len(state.kinds) == 1 else [f"{len(state.kinds)} kinds together"]
+    kinds = [" + ".join(scene.kinds)] if len(scene.kinds) > 1 else []
     when = f"vesicles, and share of all emitted, at {number(hours[-1])} h"
     write_heading(figure, LEFT, scene.bottom, "Where the emitted vesicles are", [when, *kinds])
+
+
+def draw_course(figure: Figure, course: Course, rows: list[dict[str, float]], room: Room) -> None:
+    """The readout of a run over time, each curve with its last value at its end."""
+    ax = place_axes(figure, room.left + INDENT, room.top + 12, 376, room.height - 12, "course")
+    hours = _series(rows, "time_h")
+    labels, top = [], 0.0
+    for curve in course.curves:
+        values = _series(rows, curve.column)
+        ax.plot(hours, values, color=curve.color, linewidth=1.8, label=curve.name)
+        held, most = float(values[-1]), float(values.max())
+        words = number(held) if held == 0 or held >= 1e-3 * most else "≈ 0"
+        if course.unit == "share":
+            words = f"at most {percent(most)}"
+        labels.append((held, f"{shorten(curve.name, 14)}  {words}".strip(), curve.color))
+        top = max(top, most)
+    _frame(ax, hours, 1.05 * top if top > 0 else 1.0, course.unit)
+    ax.yaxis.set_label_coords(-66 / ax.bbox.width, 0.5)
+    _label_ends(ax, labels[: int(room.height // 25)])
+    write_heading(figure, room.left, room.top, course.title, course.notes)
 
 
 def draw_waste(figure: Figure, scene: Scene, rows: list[dict[str, float]]) -> None:
@@ -73,7 +103,7 @@ def draw_waste(figure: Figure, scene: Scene, rows: list[dict[str, float]]) -> No
 
 def waste_key(type_name: str) -> str:
     """The column of the time series that holds the waste of a type."""
-    return f"{type_name}_waste_units_per_cell"
+    return type_name + WASTE
 
 
 def _series(rows: list[dict[str, float]], key: str) -> np.ndarray:
@@ -82,12 +112,12 @@ def _series(rows: list[dict[str, float]], key: str) -> np.ndarray:
 
 
 def _frame(ax: Axes, hours: np.ndarray, top: float, label: str) -> None:
-    power = 10 ** (3 * int(np.log10(top) // 3)) if top >= 1e6 else 1
-    words = {1: "", 10**6: "million ", 10**9: "billion "}
-    unit = words.get(power, f"10{superscript(len(str(power)) - 1)} ") + label
+    exponent = 3 * int(np.log10(top) // 3) if not 1e-2 <= top < 1e6 else 0
+    words = {0: "", 6: "million ", 9: "billion "}
+    unit = words.get(exponent, f"10{superscript(exponent)} ") + label
     end = max(float(hours[-1]), float(hours[0]) + 1e-3)
     ax.set(xlim=(float(hours[0]), end), ylim=(0.0, top), xlabel="time (h)", ylabel=unit)
-    ax.yaxis.set_major_formatter(lambda value, _: number(round(value / power, 9)))
+    ax.yaxis.set_major_formatter(lambda value, _: number(round(value / 10.0**exponent, 9)))
     rule_lines(ax)
 
 
@@ -96,7 +126,7 @@ def _label_ends(ax: Axes, labels: list[tuple[float, str, str]], bold: str = "\0"
     px = ax.bbox.height
     bottom, top = ax.get_ylim()
     share = np.array([(value - bottom) / (top - bottom) for value, _, _ in labels])
-    spread = _spread(share * px, 25.0, 8.0, px) / px
+    spread = _spread(share * px, 25.0, 8.0, px - 10.0) / px
     look: dict[str, Any] = {"transform": ax.transAxes, "clip_on": False}
     for (_, words, color), start, end in zip(labels, share, spread, strict=True):
         ax.plot([1.005, 1.03, 1.06, 1.075], [start, start, end, end], color=color, linewidth=1.2, **look)

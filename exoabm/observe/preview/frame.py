@@ -34,7 +34,7 @@ def place_axes(figure: Figure, left: float, top: float, width: float, height: fl
     ax.yaxis.label.set(fontsize=8.5, color=INK)
     for side, spine in ax.spines.items():
         spine.set(color=MUTED, linewidth=0.6)
-        if label in ("places", "waste", "uptake"):
+        if label in ("places", "course", "waste", "uptake"):
             spine.set_visible(side in ("left", "bottom"))
     for axis, room in ((ax.xaxis, width / 75), (ax.yaxis, height / 34)):
         most = int(np.clip(room, 1, 9))

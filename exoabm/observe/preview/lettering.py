@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-FEW = 1e-9
+FEW = 1e-6
 """Expected vesicles; fewer are not worth a number."""
 
 

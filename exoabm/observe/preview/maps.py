@@ -18,11 +18,17 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+SHALLOW = 70
+"""px; a map of less height has room for the numbers at its ends alone."""
+
+
 def draw_map(figure: Figure, scene: Scene, label: str, left: float) -> Axes:
     """Axes in which a micrometer is as long on x as on y."""
     extent, low, scale = scene.state.domain.extent, scene.state.domain.low, scene.scale
     ax = place_axes(figure, left, TOP, scale * extent[0], scale * extent[1], label)
     ax.set(xlim=(low[0], low[0] + extent[0]), ylim=(low[1], low[1] + extent[1]))
+    if scale * extent[1] < SHALLOW:
+        ax.set_yticks([low[1], low[1] + extent[1]])
     return ax
 
 

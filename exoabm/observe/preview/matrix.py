@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 MAX_NAMES = 7
 
 
-def draw_matrix(figure: Figure, scene: Scene) -> None:
-    """Shares by donor type (rows) and recipient type (columns)."""
+def draw_matrix(figure: Figure, scene: Scene, row: float) -> float:
+    """Shares by donor type (rows, at most ``row`` px high) and recipient type (columns); its height in px."""
     from matplotlib.colors import LinearSegmentedColormap
 
     matrix = type_matrix(scene.state)
@@ -32,11 +32,11 @@ def draw_matrix(figure: Figure, scene: Scene) -> None:
     if not columns:
         write_heading(figure, RIGHT, TOP, "Who reached whom", [])
         say(place_axes(figure, RIGHT, TOP, 656, scene.upper, "links"), "no cell takes up vesicles")
-        return
+        return scene.upper
     if not matrix.donors:
         write_heading(figure, RIGHT, TOP, "Who reached whom", [])
         say(place_axes(figure, RIGHT, TOP, 656, scene.upper, "links"), "no cell releases vesicles")
-        return
+        return scene.upper
     names = [matrix.recipients[j] for j in columns]
     senders, values = _fold(matrix.donors, matrix.values[:, columns])
     receivers, values = _fold(names, values.T)
@@ -45,7 +45,7 @@ def draw_matrix(figure: Figure, scene: Scene) -> None:
     share = np.divide(values, total, out=np.zeros_like(values), where=total > 0)
     left = RIGHT + 140
     wide = min(200.0, (WIDTH - 45 - left) / len(receivers))
-    high = min(130.0, (scene.upper - 70) / len(senders))
+    high = min(row, (scene.upper - 70) / len(senders))
     ax = place_axes(figure, left, TOP, wide * len(receivers), high * len(senders), "links")
     shades = LinearSegmentedColormap.from_list("share", palette.FIELD[1:])
     ax.imshow(share, cmap=shades, vmin=0, vmax=1, aspect="auto")
@@ -60,7 +60,8 @@ def draw_matrix(figure: Figure, scene: Scene) -> None:
         ax.text(j, i, text, ha="center", va="center", fontsize=size, color=color)
     ax.set_yticks(range(len(senders)), senders)
     ax.set_xticks(range(len(receivers)), receivers)
-    if max(map(len, receivers)) * 9.5 > wide - 8:
+    slanted = max(map(len, receivers)) * 9.5 > wide - 8
+    if slanted:
         for name in ax.get_xticklabels():
             name.set(rotation=38, ha="right", rotation_mode="anchor")
     ax.set_xticks(np.arange(1, len(receivers)) - 0.5, minor=True)
@@ -71,6 +72,7 @@ def draw_matrix(figure: Figure, scene: Scene) -> None:
         spine.set_visible(False)
     notes = ["rows send, columns receive; share of each row, vesicles taken up"]
     write_heading(figure, RIGHT, TOP, "Who reached whom", notes if total.any() else ["nothing taken up"])
+    return high * len(senders) + 60.0 * slanted
 
 
 def _fold(names: Sequence[str], values: np.ndarray) -> tuple[list[str], np.ndarray]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -26,7 +26,18 @@ MAP = (556, 372, 510)
 """Room for a map, px: width, and least and most height of the upper row."""
 
 
+LEAST_ROOM = 120
+"""The height of the least axes that a course of time is drawn in, px."""
+
 TAKERS = (Role.TAKES_UP, Role.BOTH)
+
+
+class Room(NamedTuple):
+    """Where further axes fit, px from the top left corner."""
+
+    left: float
+    top: float
+    height: float
 
 
 @dataclass(frozen=True)
@@ -68,6 +79,17 @@ class Scene:
     def lower(self) -> float:
         """How high they are, px."""
         return HEIGHT - 72 - self.bottom
+
+    def below(self, left: float, height: float) -> Room:
+        """What is left in the upper row below axes of this height, and their labels."""
+        top = TOP + height + 134
+        return Room(left, top, TOP + self.upper - top)
+
+    @property
+    def kinds(self) -> list[str]:
+        """Names of the kinds of which there is or was any: a comparator that no dose gives has no part."""
+        emitted = self.state.ledger.emitted.sum(axis=1)
+        return [kind.name for kind, count in zip(self.state.kinds, emitted, strict=True) if count > 0]
 
     def members(self, index: int) -> np.ndarray:
         """Rows of the cells of a type."""

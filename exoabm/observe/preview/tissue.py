@@ -31,7 +31,7 @@ def draw_tissue(figure: Figure, scene: Scene, threshold: float | None) -> None:
     ax = draw_map(figure, scene, "tissue", LEFT)
     ax.set(xlabel="x (µm)", ylabel="y (µm)")
     place: dict[str, Any] = {"origin": "lower", "extent": (*ax.get_xlim(), *ax.get_ylim())}
-    notes = []
+    notes = [" + ".join(scene.kinds)] if len(scene.kinds) > 1 else []
     cut: Any = slice(None)
     drawn = np.arange(len(state.cells))
     if domain.dim == 3:
@@ -108,7 +108,7 @@ def _ramp(
 ) -> Axes:
     """A color scale beside the tissue, the upper (0) or the lower (1) of two; logarithms on y."""
     height = scene.upper / 2 - 16
-    left = LEFT + scene.scale * scene.state.domain.extent[0] + 32
+    left = LEFT + scene.scale * scene.state.domain.extent[0] + 44
     ax = place_axes(figure, left, TOP + place * (height + 32), 15, height, f"scale {place}")
     ax.imshow(colors[:, None], origin="lower", extent=(0, 1, np.log10(low), np.log10(high)), aspect="auto")
     ticks = log_ticks(low, high)

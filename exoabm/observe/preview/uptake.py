@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from exoabm.state import State
 
 
+MAX_PAIRS = 6
+"""Types times kinds that stand side by side; where there are more, kinds are taken together."""
+
+
 def draw_uptake(figure: Figure, scene: Scene) -> None:
     """Vesicles taken up by each cell, over its distance from the nearest donor if that tells anything."""
     state, taken = scene.state, scene.taken
@@ -33,7 +37,7 @@ def draw_uptake(figure: Figure, scene: Scene) -> None:
         write_heading(figure, RIGHT, scene.bottom, title, [])
         say(ax, "nothing taken up" if takers else "no cell takes up vesicles")
         return
-    if not np.isfinite(distance).all() or (not distance[recipients].any() and len(takers) > 1):
+    if not tells_distance(scene):
         _uptake_by_type(figure, scene, ax, takers)
         return
     low, high = log_range(taken, decades=6)
@@ -85,12 +89,26 @@ def draw_uptake(figure: Figure, scene: Scene) -> None:
     write_heading(figure, RIGHT, scene.bottom, title, notes)
 
 
+def tells_distance(scene: Scene) -> bool:
+    """Whether recipients differ in how far they are from what vesicles come from."""
+    distance, _ = _distance(scene.state)
+    takers = [i for i, s in enumerate(scene.styles) if s.role in TAKERS and len(scene.members(i))]
+    of_takers = distance[np.isin(scene.state.cells.type, takers)]
+    return bool(np.isfinite(distance).all() and (of_takers.any() or len(takers) <= 1))
+
+
 def _uptake_by_type(figure: Figure, scene: Scene, ax: Axes, takers: list[int]) -> None:
-    """Where every cell donates, or none does, the cells of each type stand side by side."""
-    top = float(scene.taken.max())
-    for x, index in enumerate(takers):
+    """Where every cell donates, or none does, the cells of each type stand side by side, for each kind."""
+    of_kind = scene.state.trafficking.internalized.sum(axis=2)
+    names = [kind.name for kind in scene.state.kinds]
+    pairs = [(i, k) for i in takers for k in scene.kinds if of_kind[scene.members(i), names.index(k)].any()]
+    if len(pairs) > MAX_PAIRS or len(scene.kinds) == 1:
+        of_kind, pairs = scene.taken[:, None], [(i, "") for i in takers]
+        names = [""]
+    top = float(of_kind.max())
+    for x, (index, kind) in enumerate(pairs):
         style, rows = scene.styles[index], scene.members(index)
-        taken = scene.taken[rows]
+        taken = of_kind[rows, names.index(kind)]
         across = x + 0.7 * (0.618034 * np.arange(len(rows)) % 1.0 - 0.5)
         size, alpha = (14, 0.75) if len(rows) < 500 else (6, 0.35)
         look: dict[str, Any] = {"color": style.color, "marker": style.role.marker, "linewidths": 0}
@@ -99,9 +117,12 @@ def _uptake_by_type(figure: Figure, scene: Scene, ax: Axes, takers: list[int]) -
         ax.plot([x - 0.4, x + 0.4], [median, median], color=PAPER, linewidth=4, zorder=3)
         ax.plot([x - 0.4, x + 0.4], [median, median], color=INK, linewidth=1.5, zorder=4)
         look = {"ha": "center", "va": "bottom", "fontsize": 9, "color": INK, "zorder": 5}
-        ax.annotate(number(round(median)), (x, top), (0, 6), textcoords="offset points", **look)
-    ax.set(xlim=(-0.6, len(takers) - 0.4), ylim=(0, 1.14 * top), ylabel="vesicles taken up per cell")
-    ax.set_xticks(range(len(takers)), [shorten(scene.styles[i].name, 14) for i in takers])
+        look["bbox"] = {"facecolor": PAPER, "edgecolor": "none", "pad": 1.5}  # the rules do not strike it out
+        told = number(round(median) if median >= 10 else float(f"{median:.2g}"))
+        ax.annotate(told, (x, top), (0, 6), textcoords="offset points", **look)
+    ax.set(xlim=(-0.6, len(pairs) - 0.4), ylim=(0, 1.14 * top), ylabel="vesicles taken up per cell")
+    words = [f"{shorten(scene.styles[i].name, 14)}\n{shorten(kind, 14)}".strip() for i, kind in pairs]
+    ax.set_xticks(range(len(pairs)), words)
     ax.yaxis.set_major_formatter(lambda value, _: number(value))
     rule_lines(ax)
     notes = ["a point per cell; bars and numbers: medians"]
