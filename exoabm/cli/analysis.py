@@ -16,6 +16,7 @@ from exoabm.cli.app import app
 from exoabm.cli.batches import PANEL, counting, workers_of
 from exoabm.cli.console import (
     ClusterOption,
+    HoursOption,
     JobsOption,
     JsonOption,
     ScenarioArgument,
@@ -51,9 +52,6 @@ RangeOption = Annotated[
         "published range.",
     ),
 ]
-HoursOption = Annotated[
-    float | None, typer.Option(help="Model time of each run; the scenario's duration if not given.")
-]
 
 
 @app.command(rich_help_panel=PANEL)
@@ -83,9 +81,9 @@ def sensitivity(
     from exoabm.batch.sweeps.workers import kept
 
     factors = factors_of(loaded, vary or ())
-    hours = positive_hours(hours)
+    duration = positive_hours(hours)
     effort = {"trajectories": trajectories, "samples": samples, "replicates": replicates}
-    long = foretell(loaded, len(factors), **effort, hours=hours, jobs=jobs)
+    long = foretell(loaded, len(factors), **effort, hours=duration, jobs=jobs)
     if long is not None:
         err.print(f"[yellow]Note:[/] {escape(long)}", highlight=False)
     with _goes_on(out_), kept(workers_of(jobs, cluster)) as workers:
@@ -97,7 +95,7 @@ def sensitivity(
             readout=readout,
             **effort,
             seed=seed,
-            hours=hours,
+            hours=duration,
             workers=workers,
             stage=counting,
             overwrite=overwrite,

@@ -14,6 +14,7 @@ from rich.table import Table
 from exoabm.cli.app import app
 from exoabm.cli.console import (
     ClusterOption,
+    HoursOption,
     JobsOption,
     JsonOption,
     ScenarioArgument,
@@ -63,9 +64,7 @@ def sweep(
     replicates: Annotated[int, typer.Option(help="Runs per point; every point has the same seeds.")] = 1,
     independent: Annotated[bool, typer.Option(help="Give every point seeds of its own.")] = False,
     seed: Annotated[int | None, typer.Option(help="0 to 2^63 - 1; drawn and recorded if not given.")] = None,
-    hours: Annotated[
-        float | None, typer.Option(help="Model time; the scenario's duration if not given.")
-    ] = None,
+    hours: HoursOption = None,
     set_: SetOption = None,
     keep: Annotated[
         str, typer.Option(help="readouts (a few numbers per run), or runs (whole run folders too).")

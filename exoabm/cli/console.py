@@ -34,6 +34,12 @@ SetOption = Annotated[
         help="Override a value, e.g. clock.step='30 s'. May be repeated.",
     ),
 ]
+HoursOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TIME", help="Model time, 24 or '24 h' or '90 min'; the scenario's duration if not given."
+    ),
+]
 ThreadsOption = Annotated[int, typer.Option(min=1, max=256, help="Threads for large grids.")]
 JobsOption = Annotated[int, typer.Option(min=1, max=1024, help="Runs at a time on this machine.")]
 ClusterOption = Annotated[
@@ -66,10 +72,18 @@ def refuse_large_grid(loaded: LoadedScenario) -> None:
     refuse_large_grid(loaded.scenario)
 
 
-def positive_hours(hours: float | None) -> float | None:
-    """What ``--hours`` says, if it is a time to run for."""
-    if hours is not None and not 0 < hours < 1e6:
-        raise InputError(f"--hours {hours:g}: must be above 0 and below 1e6")
+def positive_hours(text: str | None) -> float | None:
+    """What ``--hours`` says in h, if it is a time to run for; a bare number is in hours."""
+    from exoabm.parameters.units import to_internal
+
+    if text is None:
+        return None
+    try:
+        hours = to_internal(text, "h")[0]
+    except InputError as error:
+        raise InputError(f"--hours {text}: {error}; write 24 or '24 h'") from None
+    if not 0 < hours < 1e6:
+        raise InputError(f"--hours {text}: must be above 0 and below 1e6")
     return hours
 
 

@@ -14,6 +14,7 @@ from rich.table import Table
 from exoabm.cli.app import app
 from exoabm.cli.console import (
     ClusterOption,
+    HoursOption,
     JobsOption,
     JsonOption,
     Progress,
@@ -36,15 +37,15 @@ if TYPE_CHECKING:
     from exoabm.batch.run import RunResult
 
 PANEL = "Runs"
+WORTH_TELLING = 1e-3
+"""Expected vesicles; of fewer the terminal only says that they are fewer."""
 
 
 @app.command(rich_help_panel=PANEL)
 def run(
     scenario: ScenarioArgument,
     seed: Annotated[int | None, typer.Option(help="0 to 2^63 - 1; drawn and recorded if not given.")] = None,
-    hours: Annotated[
-        float | None, typer.Option(help="Model time; the scenario's duration if not given.")
-    ] = None,
+    hours: HoursOption = None,
     engine: Annotated[
         str | None, typer.Option(help="continuum or vesicles; the scenario's if not given.")
     ] = None,
@@ -66,14 +67,14 @@ def run(
     from exoabm.streams import Streams
 
     seed = Streams.from_entropy(seed).seed
-    hours = positive_hours(hours)
+    duration = positive_hours(hours)
     interval = _interval(checkpoint_every)
     folder = out_ or Path("runs") / f"{Path(loaded.name).stem}-{seed}"
     _check_folder(folder, overwrite)
     from exoabm.batch.probe import warning
     from exoabm.batch.run import run_to_folder
 
-    long = warning(loaded, hours=hours, threads=threads, compiling=say_compiling)
+    long = warning(loaded, hours=duration, threads=threads, compiling=say_compiling)
     if long is not None:
         err.print(f"[yellow]Note:[/] {escape(long)}", highlight=False)
     with Progress(Path(loaded.name).stem) as tick, _last_words(folder):
@@ -81,7 +82,7 @@ def run(
             loaded,
             folder,
             seed=seed,
-            hours=hours,
+            hours=duration,
             overwrite=overwrite,
             threads=threads,
             checkpoint_every=interval,
@@ -187,6 +188,8 @@ def _report(result: RunResult, as_json: bool) -> None:
 
 
 def _print_result(result: RunResult) -> None:
+    from exoabm.state import OUTSIDE
+
     summary = result.summary
     out.print(
         f"[bold]{escape(summary['title'])}[/]: {summary['hours']:g} h, seed {summary['seed']}",
@@ -218,8 +221,14 @@ def _print_result(result: RunResult) -> None:
     _print_strongest(summary["communication"]["strongest_edges"])
     threshold = summary["communication"]["threshold_per_mL"]
     for kind, distance in summary["communication"]["communication_distance_um"].items():
-        reach = "beyond the domain" if distance is None else f"{distance:,.0f} um"
-        out.print(f"{kind} stays above {threshold:.3g} /mL out to {reach} from the donors", highlight=False)
+        if set(taken) <= set(OUTSIDE):
+            continue  # no donor cell to be far from
+        reach = f"stays above {threshold:.3g} /mL out to {distance or 0:,.0f} um from the donors"
+        if distance is None:
+            reach = f"stays above {threshold:.3g} /mL at every distance from the donors"
+        elif distance == 0:
+            reach = f"is below {threshold:.3g} /mL at every distance from the donors"
+        out.print(f"{kind} {reach}", highlight=False)
     out.print(f"[green]{escape(str(result.folder))}[/]", highlight=False)
 
 
@@ -261,6 +270,6 @@ def _print_strongest(edges: list[dict[str, Any]]) -> None:
 
 def _counted(count: float) -> str:
     """A number of vesicles: whole, or with four figures where it is an expected one worth telling."""
-    if 0 < count < 1e-9:
-        return "< 1e-9"
+    if 0 < count < WORTH_TELLING:
+        return f"< {WORTH_TELLING:g}"
     return f"{count:,.0f}" if count >= 1e4 or count == int(count) else f"{count:,.4g}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,6 +11,7 @@ from rich.table import Table
 
 from exoabm.cli.app import app
 from exoabm.cli.console import (
+    HoursOption,
     JsonOption,
     ScenarioArgument,
     SetOption,
@@ -29,6 +31,16 @@ if TYPE_CHECKING:
     from exoabm.scenario.loader import LoadedScenario
 
 PANEL = "Scenarios"
+NEEDS = {
+    "release_rate": ("releases",),
+    "ilvs_per_mvb": ("releases", "waste"),
+    "secretion": ("releases", "waste"),
+    "uptake_rate": ("takes_up",),
+    "saturation": ("takes_up", "receptor"),
+    "persistence": ("motility",),
+    "binding_rate": ("ligand",),
+}
+"""Keys that mean nothing where none of these keys of the same table is set."""
 
 
 @app.command("list", rich_help_panel=PANEL)
@@ -47,35 +59,36 @@ def list_scenarios(as_json: JsonOption = False) -> None:
 
 
 @app.command(rich_help_panel=PANEL)
-def show(scenario: ScenarioArgument, set_: SetOption = None, as_json: JsonOption = False) -> None:
-    """Show every key of a scenario: value, unit, allowed and published range, source."""
+def show(
+    scenario: ScenarioArgument,
+    set_: SetOption = None,
+    all_: Annotated[
+        bool, typer.Option("--all", help="Also keys that are not set, or of no meaning here.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show every key of a scenario: value, unit, meaning, allowed and published range, source."""
     loaded = load(scenario, set_)
-    rows = list(_rows(loaded))
+    rows = list(_rows(loaded, all_ or as_json))
     if as_json:
         print_json({"name": loaded.name, "sha256": loaded.sha256(), "parameters": rows})
         return
     info = loaded.scenario.info
     out.print(f"[bold]{escape(info.title)}[/]\n{escape(info.question)}", highlight=False)
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in ("key", "value", "allowed", "published or plausible", "source"):
-        table.add_column(column, overflow="fold", no_wrap=column == "key")
     section = ""
     for row in rows:
         head, _, key = row["key"].rpartition(".")
-        if head != section:
-            section = head
-            table.add_row()
-            table.add_row(f"[bold cyan]{escape('[' + head + ']')}[/]")
         if head == "info":
             continue
-        table.add_row(
-            f"  {escape(key)}",
-            escape(f"{row['value']} {row.get('unit', '')}".strip()),
-            row.get("allowed", ""),
-            row.get("published", ""),
-            escape(row.get("source", "")),
-        )
-    out.print(table)
+        if head != section:
+            section = head
+            out.print(f"\n[bold cyan]{escape('[' + head + ']')}[/]", highlight=False)
+        unset = row["value"] is None or row["value"] == []
+        value = "not set" if unset else f"{row['value']} {row.get('unit', '')}".strip()
+        line = _filled(f"  {key} = {value}").removeprefix(f"  {key}")
+        out.print(f"  [bold]{escape(key)}[/]{escape(line)}", highlight=False)
+        if told := _told(row):
+            out.print(escape(_filled(f"      {told}")), style="dim", highlight=False)
     out.print(f"\nSources in full: exoabm cite {escape(scenario)}", highlight=False)
 
 
@@ -105,9 +118,7 @@ def validate(scenario: ScenarioArgument, set_: SetOption = None, as_json: JsonOp
 def estimate(
     scenario: ScenarioArgument,
     set_: SetOption = None,
-    hours: Annotated[
-        float | None, typer.Option(help="Model time; the scenario's duration if not given.")
-    ] = None,
+    hours: HoursOption = None,
     threads: ThreadsOption = 1,
     as_json: JsonOption = False,
 ) -> None:
@@ -116,14 +127,14 @@ def estimate(
 
     loaded = load(scenario, set_)
     refuse_large_grid(loaded)
-    hours = positive_hours(hours)
+    duration = positive_hours(hours)
     from exoabm.scenario.builder import blueprint
     from exoabm.scenario.estimate import gib
 
     guess = blueprint(loaded, seed=0).estimate
     from exoabm.batch.probe import probe, spoken
 
-    timing = probe(loaded, hours=hours, threads=threads, compiling=say_compiling)
+    timing = probe(loaded, hours=duration, threads=threads, compiling=say_compiling)
     if as_json:
         measured = {"seconds": timing.seconds, "row_seconds": timing.row_seconds}
         print_json(asdict(guess) | asdict(timing) | measured)
@@ -171,27 +182,51 @@ def cite(
             out.print(f"[cyan]{key}[/]  {escape(format_citation(key))}", highlight=False)
 
 
-def _rows(loaded: LoadedScenario) -> Iterator[dict[str, Any]]:
+def _filled(text: str) -> str:
+    """A line folded between words to the width there is, and set in from the second line on."""
+    return textwrap.fill(
+        text, out.width, subsequent_indent=" " * 6, break_long_words=False, break_on_hyphens=False
+    )
+
+
+def _told(row: dict[str, Any]) -> str:
+    """What there is to know of a key, in a line."""
+    unit = f" {row['unit']}" if row.get("unit") else ""
+    words = {
+        row["meaning"].rstrip("."): True,
+        f"allowed {row.get('allowed')}{unit}": row.get("allowed"),
+        f"published or plausible {row.get('published')}{unit}": row.get("published"),
+        f"one of {', '.join(row['choices'])}": len(row["choices"]) > 1,
+        f"source: {row.get('source')}": row.get("source"),
+    }
+    return "; ".join(word for word, true in words.items() if word and true)
+
+
+def _rows(loaded: LoadedScenario, everything: bool) -> Iterator[dict[str, Any]]:
     """One row per key of a scenario, in the order of the file format."""
     from exoabm.parameters import Quantity
-    from exoabm.scenario.loader import entries
+    from exoabm.scenario.loader import described
 
-    for key, value in entries(loaded.scenario):
+    for entry in described(loaded.scenario):
+        key, value = entry.key, entry.value
+        needs = NEEDS.get(entry.field, ())
+        idle = bool(needs) and not any(getattr(entry.table, name, True) for name in needs)
+        if not everything and (idle or value is None or value == [] or key.split(".")[-2:-1] == [value]):
+            continue
+        row = {"key": key, "meaning": entry.meaning, "choices": entry.choices}
         if isinstance(value, Quantity):
             parameter = value.parameter
-            yield {
-                "key": key,
+            yield row | {
                 "value": f"{value.magnitude:.10g}",
                 "unit": parameter.unit if parameter.unit != "1" else "",
                 "allowed": "{:g} to {:g}".format(*parameter.allowed),
                 "published": "{:g} to {:g}".format(*parameter.published) if parameter.published else "",
                 "source": value.source or "this scenario",
                 "symbol": parameter.symbol,
-                "meaning": parameter.meaning,
                 "note": value.note,
             }
-        elif value is not None and value != []:
-            yield {"key": key, "value": _plain(value)}
+        else:
+            yield row | {"value": _plain(value)}
 
 
 def _plain(value: Any) -> Any:

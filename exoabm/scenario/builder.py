@@ -17,7 +17,7 @@ from exoabm.ledger import Ledger, WasteLedger
 from exoabm.parameters.catalog import mean_diffusivity
 from exoabm.physiology import CellType, Mechanics, SecretionMode, WasteMetabolism
 from exoabm.scenario import layouts, living
-from exoabm.scenario.estimate import Estimate, estimate_run, grown_cells
+from exoabm.scenario.estimate import Estimate, declared_size, estimate_run, grown_cells
 from exoabm.scenario.loader import cautions
 from exoabm.scenario.placement import arrange_groups, check_positions, from_table
 from exoabm.scenario.resolution import grid_warnings
@@ -68,8 +68,7 @@ def blueprint(loaded: LoadedScenario, seed: int) -> Blueprint:
     warnings = list(cautions(scenario))
     if scenario.domain.size != "fit":
         domain = _domain(loaded, None)
-        planned = sum(group.count for group in scenario.layout.group)
-        estimate_run(scenario, domain, planned, len(types)).refuse()
+        estimate_run(scenario, domain, *declared_size(scenario)).refuse()
     if scenario.layout.table is not None:
         position, names = from_table(loaded, types)
     elif scenario.domain.size != "fit":
@@ -79,7 +78,7 @@ def blueprint(loaded: LoadedScenario, seed: int) -> Blueprint:
         raise ScenarioError(loaded.name, [problem])
     if scenario.domain.size == "fit":
         domain = _domain(loaded, position)
-        estimate_run(scenario, domain, 0, len(types)).refuse()
+        estimate_run(scenario, domain, len(position), declared_size(scenario)[1]).refuse()
     _check_courant(loaded, domain)
     check_positions(loaded, domain, position)
     if domain.dim == 2:
@@ -306,7 +305,7 @@ def _domain(loaded: LoadedScenario, position: np.ndarray | None) -> Domain:
         return Domain(
             shape, voxel, thickness, origin, faces, held, float(loaded.scenario.transport.hindrance)
         )
-    estimate_run(loaded.scenario, empty, 0, 1).refuse()
+    estimate_run(loaded.scenario, empty, *declared_size(loaded.scenario)).refuse()
     hindrance, obstacle = _zones(loaded, empty)
     return Domain(shape, voxel, thickness, origin, faces, held, hindrance, obstacle)
 

@@ -76,6 +76,8 @@ class Estimate:
         Most single vesicles at a time, an upper guess; 0 where fields are computed.
     memory_bytes : float
     allowed_bytes : float
+    remedy : str
+        What would lower what takes most memory.
     step_seconds : float
         Of one coupling step.
     recording_seconds, closing_seconds : float
@@ -91,6 +93,7 @@ class Estimate:
     vesicles: float
     memory_bytes: float
     allowed_bytes: float
+    remedy: str
     step_seconds: float
     recording_seconds: float
     closing_seconds: float
@@ -116,9 +119,8 @@ class Estimate:
         if self.memory_bytes > self.allowed_bytes:
             raise ResourceError(
                 f"this run would need about {gib(self.memory_bytes)} of memory, "
-                f"{gib(self.allowed_bytes)} may be used: {self.voxels:,} voxels x {self.labels} labels "
-                f"x {self.kinds} vesicle kinds, {self.cells:,} cells; use larger voxels, a smaller "
-                "domain, or transport.provenance = 'cell_type'"
+                f"{gib(self.allowed_bytes)} may be used: {self.voxels:,} voxels x {self.labels:,} origins "
+                f"x {self.kinds} vesicle kinds, {self.cells:,} cells; {self.remedy}"
             )
 
 
@@ -154,11 +156,20 @@ def estimate_run(
     contact_bytes = contacts * BYTES_PER_CONTACT + cells * BYTES_PER_CELL
     contact_bytes += float(takers) * labels * kinds * BYTES_PER_RECORDED_CONTACT
     graph_bytes = edges * BYTES_PER_EDGE_WRITTEN + shown * BYTES_PER_EDGE_IN_GRAPH
-    memory = BASE_BYTES + field_bytes + zone_bytes + recorded + contact_bytes + graph_bytes
+    by_cell = not each and scenario.transport.provenance == "cell" and labels > len(scenario.cell_type)
+    merged = ", or transport.provenance = 'cell_type'" * by_cell
+    parts = {
+        "free memory, or run it on a larger machine": BASE_BYTES,
+        f"use larger voxels, or a smaller domain{merged}": field_bytes + zone_bytes + recorded,
+        f"use fewer cells{merged}": contact_bytes + graph_bytes,
+    }
     if each:
         events = _events(scenario, release_rate)
-        memory += min(BYTES_FOR_EVENTS, events * BYTES_PER_EVENT)
-        memory += alive * BYTES_PER_VESICLE + edges * BYTES_PER_EDGE
+        parts["release fewer vesicles, or transport.engine = 'continuum'"] = (
+            min(BYTES_FOR_EVENTS, events * BYTES_PER_EVENT)
+            + alive * BYTES_PER_VESICLE
+            + edges * BYTES_PER_EDGE
+        )
     substeps = max(1, int(np.ceil(_fastest(scenario) * clock.step / (0.2 * domain.voxel**2))))
     updates = 0.0 if each else float(substeps) * voxels * labels * kinds
     records = 1 + float(clock.duration) / np.array(
@@ -172,8 +183,9 @@ def estimate_run(
         steps=steps,
         substeps=substeps,
         vesicles=alive,
-        memory_bytes=memory,
+        memory_bytes=sum(parts.values()),
         allowed_bytes=MEMORY_SHARE * psutil.virtual_memory().available,
+        remedy=max(parts, key=lambda part: parts[part]),
         step_seconds=SECONDS_PER_STEP
         + updates / (SATURABLE_UPDATES_PER_SECOND if _saturable(scenario) else VOXEL_UPDATES_PER_SECOND)
         + alive / VESICLE_STEPS_PER_SECOND
@@ -250,6 +262,17 @@ def _lifetime(scenario: Scenario) -> float:
     )
 
 
+def declared_size(scenario: Scenario) -> tuple[int, int]:
+    """Cells of the layout's groups, and origins told apart among them, before any is placed; 1 at least."""
+    donors = {c.name for c in scenario.cell_type if c.releases or c.waste or c.holds}
+    count = {True: 0, False: 0}
+    for group in scenario.layout.group:
+        count[group.cell_type in donors] += len(group.points) if group.points else group.count
+    by_cell = scenario.transport.engine == "continuum" and scenario.transport.provenance == "cell"
+    origins = count[True] if by_cell else len(donors)
+    return sum(count.values()), max(origins, 1)
+
+
 def refuse_large_grid(scenario: Scenario) -> None:
     """Refuse a grid that cannot fit from its declared size alone, before anything else is looked at.
 
@@ -262,7 +285,8 @@ def refuse_large_grid(scenario: Scenario) -> None:
     if not isinstance(table.size, list):
         return
     counts = [max(1, round(length / table.voxel)) for length in reversed(table.size)]
-    estimate_run(scenario, Domain(tuple(counts), float(table.voxel), float(table.thickness)), 0, 1).refuse()
+    domain = Domain(tuple(counts), float(table.voxel), float(table.thickness))
+    estimate_run(scenario, domain, *declared_size(scenario)).refuse()
 
 
 def _fastest(scenario: Scenario) -> float:

@@ -7,11 +7,11 @@ import json
 import re
 import tomllib
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -178,23 +178,58 @@ def quantities(table: BaseModel, prefix: str = "") -> Iterator[tuple[str, Quanti
             yield key, value
 
 
+@dataclass(frozen=True)
+class Entry:
+    """A value of a scenario, the table that it stands in, and the name of its field there."""
+
+    key: str
+    value: Any
+    table: BaseModel
+    field: str
+
+    @property
+    def meaning(self) -> str:
+        """A sentence on what the value is, if there is one."""
+        return _declared(type(self.table), self.field)
+
+    @property
+    def choices(self) -> list[str]:
+        """The words that it may be, if they are given."""
+        found: list[str] = []
+        pending = [type(self.table).model_fields[self.field].annotation]
+        while pending:
+            annotation = pending.pop()
+            if get_origin(annotation) is Literal:
+                found.extend(map(str, get_args(annotation)))
+            else:
+                pending.extend(get_args(annotation))
+        return found
+
+
 def entries(table: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Every value of a scenario with its dotted key, lists of tables by the names in them."""
-    for key in type(table).model_fields:
-        yield from _entries(f"{prefix}{key}", getattr(table, key))
+    for entry in described(table, prefix):
+        yield entry.key, entry.value
 
 
-def _entries(key: str, value: Any) -> Iterator[tuple[str, Any]]:
+def described(table: BaseModel, prefix: str = "") -> Iterator[Entry]:
+    """Every value of a scenario, as ``entries``, with what is declared of it."""
+    for name in type(table).model_fields:
+        yield from _entries(Entry(f"{prefix}{name}", getattr(table, name), table, name))
+
+
+def _entries(entry: Entry) -> Iterator[Entry]:
+    key, value = entry.key, entry.value
     if isinstance(value, BaseModel):
-        yield from entries(value, f"{key}.")
+        yield from described(value, f"{key}.")
     elif isinstance(value, dict):
         for name, item in value.items():
-            yield from _entries(f"{key}.{name}", item)
+            yield from _entries(replace(entry, key=f"{key}.{name}", value=item))
     elif isinstance(value, list) and value and isinstance(value[0], BaseModel):
         for name, item in zip(_names_of(value), value, strict=True):
-            yield from _entries(f"{key}.{name}", item)
+            yield from _entries(replace(entry, key=f"{key}.{name}", value=item))
     else:
-        yield key, value
+        yield entry
 
 
 def plain_data(value: Any) -> Any:

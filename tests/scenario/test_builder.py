@@ -175,8 +175,11 @@ def test_a_run_is_refused_by_the_memory_there_is(monkeypatch, memory) -> None:
     monkeypatch.setattr("psutil.virtual_memory", lambda: type("", (), {"available": memory}))
     pairs = {"domain__size": "[10000, 10000]", "layout__group__donor__count": 270}
     if memory == 1e9:
-        with pytest.raises(ResourceError, match=r"1,000,000 voxels x 270 labels"):
+        told = r"1,000,000 voxels x 270 origins x 1 vesicle kinds, 570 cells; use larger voxels.* 'cell_type'"
+        with pytest.raises(ResourceError, match=told):
             plan(**pairs)
+        with pytest.raises(ResourceError, match=r"1 origins .* smaller domain$"):
+            plan(domain__size="[100000, 100000]", transport__provenance="cell_type")
     else:
         assert plan(**pairs).estimate.memory_bytes > 2 * 270 * 8e6
 
