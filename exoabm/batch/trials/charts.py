@@ -140,7 +140,7 @@ def sweep(
     if not drawn:
         return ""
     values = [value for value, *_ in points]
-    logarithmic = min(values) > 0 and max(values) / min(values) > 20
+    logarithmic = min(values) > 0 and max(values) / min(values) > 8
     scale = drawn[0][1].scale
     edge = bound(direction, by, scale)
     low, high = _span([edge, *(v for _, e, _ in drawn for v in (e.low, e.high))])
