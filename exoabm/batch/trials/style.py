@@ -42,7 +42,7 @@ td{vertical-align:top;border-bottom:1px solid var(--rule);padding:.45rem .6rem .
 margin:1rem 0}
 figure{margin:0}figcaption{font-weight:600;font-size:.95rem;line-height:1.4;margin-bottom:.5rem}
 small{font-size:.82rem;font-weight:400;color:var(--muted)}
-svg{width:100%;height:auto;display:block}
+svg{width:100%;height:auto;display:block;overflow:visible}
 svg text{fill:var(--ink);font-size:12.5px;font-family:inherit}
 svg .name{paint-order:stroke;stroke:var(--paper);stroke-width:4px;stroke-linejoin:round}
 svg .tick,svg .unit{fill:var(--muted);font-size:11.5px}
