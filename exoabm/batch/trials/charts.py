@@ -14,16 +14,19 @@ from exoabm.batch.trials.verdict import Direction, Effect, Scale, Verdict
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-WIDTH = 720
-MARGIN = 12
-LABEL = 206
-"""Width of the column of names at the left."""
-LETTERS = 29
-"""Letters of a line of a name that surely fit into it."""
+WIDTH = 352
+"""Of every picture: as wide as a phone, so that two of them stand side by side on paper and on a screen."""
+MARGIN = 10
+LETTERS = 46
+"""Letters of a line of a name that surely fit above a row."""
 
 LINE = 14
 """Height of such a line."""
-TICK_ROOM = 44
+BAND = 22
+"""Height of what is drawn below a name."""
+GAP = 8
+"""Between a band and the name below it."""
+TICK_ROOM = 38
 """Least distance of two numbers on an axis; the scenario's own value goes first."""
 MINUS = "\N{MINUS SIGN}"
 
@@ -65,22 +68,21 @@ def strips(arms: Mapping[str, np.ndarray], titles: Mapping[str, str], unit: str)
     names = list(arms)
     shown = {name: titles.get(name) or name for name in names}
     low, high = _span([v for each in arms.values() for v in each.tolist()])
-    row = max(30, 6 + LINE * max(len(wrap(title, LETTERS)) for title in shown.values()))
-    top, height = 8, 8 + row * len(names)
-    to_x = _linear(low, high, LABEL + 14, WIDTH - MARGIN - 10)
+    row, centers = _rows(list(shown.values()))
+    height = row * len(names)
+    to_x = _linear(low, high, MARGIN, WIDTH - MARGIN)
     parts = []
-    centers = [top + row * (i + 0.5) for i in range(len(names))]
     for r in range(len(arms[names[0]])):
         points = " ".join(f"{to_x(arms[n][r]):.1f},{y:.1f}" for n, y in zip(names, centers, strict=True))
         parts.append(f'<polyline class="pair" points="{points}"/>')
     for i, (name, y) in enumerate(zip(names, centers, strict=True)):
-        parts.append(_name(shown[name], y))
+        parts.append(_name(shown[name], row * i))
         hue = f"arm{i % 6}"
-        parts += [f'<circle class="dot {hue}" cx="{to_x(v):.1f}" cy="{y:.1f}" r="3.4"/>' for v in arms[name]]
+        parts += [f'<circle class="dot {hue}" cx="{to_x(v):.1f}" cy="{y:.1f}" r="3.2"/>' for v in arms[name]]
         mean = float(np.mean(arms[name]))
         told = f"<title>mean {number(mean)}</title>"
-        parts.append(_line("mean", to_x(mean), to_x(mean), y - 10, y + 10, told))
-    parts.append(_axis(low, high, to_x, height + 4, unit, _ticks(low, high, 6)))
+        parts.append(_line("mean", to_x(mean), to_x(mean), y - 9, y + 9, told))
+    parts.append(_axis(low, high, to_x, height + 4, unit, _ticks(low, high, 5)))
     listed = "; ".join(f"{shown[n]} {number(float(np.mean(arms[n])))}" for n in names)
     return _svg(height + 44, parts, f"Replicates by arm. Means: {listed}")
 
@@ -97,29 +99,25 @@ def forest(rows: Sequence[tuple[str, Effect | None, Direction, float, Verdict]],
     nothing = 1.0 if ratio else 0.0
     ends = [v for effect, d, by in known for v in (effect.low, effect.high, bound(d, by, effect.scale))]
     low, high = _log_span([*ends, nothing]) if ratio else _span([*ends, nothing])
-    row = max(40, 6 + LINE * max(len(wrap(name, LETTERS)) for name, *_ in rows))
-    height = 8 + row * len(rows)
-    to_x = (_logarithmic if ratio else _linear)(low, high, LABEL + 14, WIDTH - MARGIN - 10)
+    row, centers = _rows([name for name, *_ in rows])
+    height = row * len(rows)
+    to_x = (_logarithmic if ratio else _linear)(low, high, MARGIN, WIDTH - MARGIN)
     parts = []
-    for i, (name, effect, direction, by, verdict) in enumerate(rows):
-        y = 8 + row * (i + 0.5)
-        parts.append(_name(name, y))
+    for i, ((name, effect, direction, by, verdict), y) in enumerate(zip(rows, centers, strict=True)):
+        parts.append(_name(name, row * i))
         if effect is None:
             continue
         edge = to_x(bound(direction, by, effect.scale))
         left, right = (edge, to_x(high)) if direction.upward else (to_x(low), edge)
         parts += [
-            _wanted(left, y - 16, right - left, 32),
-            _line("bound", edge, edge, y - 16, y + 16),
+            _wanted(left, y - BAND / 2, right - left, BAND),
+            _line("bound", edge, edge, y - BAND / 2, y + BAND / 2),
             _interval(to_x(effect.low), to_x(effect.high), to_x(effect.estimate), y, verdict),
         ]
     zero = to_x(nothing)
-    parts.append(_line("zero", zero, zero, 8, height))
-    what = "ratio" if ratio else "difference"
-    ticks = _log_ticks(low, high) if ratio else _ticks(low, high, 6)
-    parts.append(
-        _axis(low, high, to_x, height + 4, f"{what}{f', {unit}' if unit and not ratio else ''}", ticks)
-    )
+    parts += [_line("zero", zero, zero, y - BAND / 2, y + BAND / 2) for y in centers]
+    ticks = _log_ticks(low, high) if ratio else _ticks(low, high, 5)
+    parts.append(_axis(low, high, to_x, height + 4, scale_text(known[0][0].scale, unit), ticks))
     told = "; ".join(
         f"{name}: {number(e.estimate)} ({number(e.low)} to {number(e.high)})" for name, e, *_ in rows if e
     )
@@ -142,22 +140,22 @@ def sweep(
     if not drawn:
         return ""
     values = [value for value, *_ in points]
-    logarithmic = min(values) > 0 and max(values) / min(values) > 20
+    logarithmic = min(values) > 0 and max(values) / min(values) > 8
     scale = drawn[0][1].scale
     edge = bound(direction, by, scale)
     low, high = _span([edge, *(v for _, e, _ in drawn for v in (e.low, e.high))])
-    height, left = 170, 74
+    top, height, left = 22, 176, 52
     ahead = _logarithmic if logarithmic else _linear
     first, last = min(values), max(values)
     if first == last:
         first, last = first - 1, last + 1
-    to_x = ahead(first, last, left + 26, WIDTH - MARGIN - 26)
-    to_y = _linear(low, high, height, 12)
-    wanted = (12.0, to_y(edge)) if direction.upward else (to_y(edge), float(height))
+    to_x = ahead(first, last, left + 18, WIDTH - MARGIN - 18)
+    to_y = _linear(low, high, height, top)
+    wanted = (float(top), to_y(edge)) if direction.upward else (to_y(edge), float(height))
     parts = [
         _wanted(left, wanted[0], WIDTH - MARGIN - left, wanted[1] - wanted[0]),
         _line("bound", left, WIDTH - MARGIN, to_y(edge), to_y(edge)),
-        _line("own", to_x(own), to_x(own), 12, height),
+        _line("own", to_x(own), to_x(own), top, height),
     ]
     line = " ".join(f"{to_x(v):.1f},{to_y(e.estimate):.1f}" for v, e, _ in drawn)
     parts.append(f'<polyline class="course" points="{line}"/>')
@@ -168,7 +166,7 @@ def sweep(
             _line(f"ci {mark}", x, x, to_y(effect.low), to_y(effect.high)),
             _mark(x, y, verdict),
         ]
-    for tick in _ticks(low, high, 4):
+    for tick in _ticks(low, high, 6):
         parts.append(_text("tick", left - 6, to_y(tick) + 4, plain(tick), "end"))
     placed: list[float] = []
     for value in sorted(values, key=lambda v: v != own):
@@ -178,7 +176,7 @@ def sweep(
     parts += [
         _line("axis", left, WIDTH - MARGIN, height, height),
         _text("unit", WIDTH - MARGIN, height + 36, unit, "end"),
-        _text("unit", left, height + 36, effect_unit, "start"),
+        _text("unit", left, top - 9, effect_unit, "start"),
     ]
     told = "; ".join(f"{number(v)}: {number(e.estimate)}, {verdict}" for v, e, verdict in drawn)
     return _svg(height + 44, parts, f"The effect along the range. {told}")
@@ -207,14 +205,24 @@ def _mark(x: float, y: float, verdict: Verdict) -> str:
     return f'<circle class="ring {mark}" cx="{x:.1f}" cy="{y:.1f}" r="5"/>'
 
 
-def _name(text: str, y: float) -> str:
-    lines = wrap(text, LETTERS)
-    first = y + 4 - LINE / 2 * (len(lines) - 1)
-    rows = "".join(
-        f'<tspan x="{LABEL}" y="{first + LINE * i:.1f}">{escape(line)}</tspan>'
-        for i, line in enumerate(lines)
+def scale_text(scale: Scale, unit: str) -> str:
+    """What an effect is, with its unit."""
+    return f"difference, {unit}" if scale is Scale.DIFFERENCE and unit else scale.value
+
+
+def _rows(names: Sequence[str]) -> tuple[int, list[float]]:
+    """The height of a row, a name above a band, and the middle of each band."""
+    row = LINE * max(len(wrap(name, LETTERS)) for name in names) + BAND + GAP
+    return row, [row * (i + 1) - BAND / 2 for i in range(len(names))]
+
+
+def _name(text: str, top: float) -> str:
+    """A name at the left, in as many lines as it needs, above its row."""
+    lines = "".join(
+        f'<tspan x="0" y="{top + GAP + LINE * i + 7:.1f}">{escape(line)}</tspan>'
+        for i, line in enumerate(wrap(text, LETTERS))
     )
-    return f'<text class="name" text-anchor="end">{rows}</text>'
+    return f'<text class="name">{lines}</text>'
 
 
 def _axis(

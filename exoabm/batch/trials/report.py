@@ -12,7 +12,7 @@ from exoabm.batch.trials import charts
 from exoabm.batch.trials.charts import VERDICT_CLASS, plain
 from exoabm.batch.trials.design import set_by_hand
 from exoabm.batch.trials.style import STYLE
-from exoabm.batch.trials.verdict import LEVEL, POWER, Direction, Verdict, final
+from exoabm.batch.trials.verdict import LEVEL, POWER, Direction, Scale, Verdict, final
 from exoabm.batch.trials.words import (
     arm_title,
     assumption,
@@ -20,6 +20,7 @@ from exoabm.batch.trials.words import (
     because,
     claimed,
     found_with,
+    percent,
     range_of,
     readout_of,
     setting,
@@ -45,7 +46,7 @@ WORDS = {
     Verdict.SUPPORTS: "The model supports the claim.",
     Verdict.AGAINST: "The model does not support the claim.",
     Verdict.OPEN: "The trial is inconclusive.",
-    Verdict.DEPENDS: "The answer depends on an assumption.",
+    Verdict.DEPENDS: "The answer depends on assumptions.",
 }
 SIGN = {Verdict.SUPPORTS: "✓", Verdict.AGAINST: "✕", Verdict.OPEN: "?", Verdict.DEPENDS: "⇄"}
 ALWAYS = (
@@ -128,14 +129,15 @@ def _swept(trial: Trial) -> int:
 def _rests(trial: Trial) -> str:
     """Each assumption with the verdicts along its range, those that change first."""
     rows = []
-    for each in sorted(trial.sweeps, key=lambda sweep: not sweep.flips):
+    for each in sorted(trial.sweeps, key=lambda sweep: (not _turns(trial, sweep), not sweep.flips)):
         runs = [(verdict, list(points)) for verdict, points in groupby(each.points, lambda p: p.verdict)]
         along = "<br>".join(f"{_tag(verdict)} {stretch(each, points)}" for verdict, points in runs)
         rows.append((escape(assumption(each)), with_unit(each, each.base.magnitude), along))
+    here, elsewhere = len(trial.seeds), _swept(trial)
+    counts = f"here in {here} replicates and elsewhere in {elsewhere}" if here != elsewhere else ""
     note = (
-        f"<p class='note'>The verdict at each value that was tried, here in {len(trial.seeds)} replicates "
-        f"and elsewhere in {_swept(trial)}. One that only turns inconclusive has lost power, and has not "
-        "changed.</p>"
+        f"<p class='note'>The verdict at each value that was tried, {counts or f'in {here} replicates'}. "
+        "One that only turns inconclusive has lost power, and has not changed.</p>"
     )
     return _table(("assumption", "here", "the claim along its range"), rows) + note if rows else ""
 
@@ -147,7 +149,9 @@ def _tag(verdict: Verdict) -> str:
 def _arms(trial: Trial) -> str:
     rows = []
     for arm in trial.scenario.scenario.arm:
-        changes = "<br>".join(f"<code>{escape(k)} = {escape(setting(v))}</code>" for k, v in arm.set.items())
+        changes = "<br>".join(
+            f"<code>{_key(k)} =\N{NO-BREAK SPACE}{escape(setting(v))}</code>" for k, v in arm.set.items()
+        )
         told = f"<b>{escape(arm.title or arm.name)}</b><br>{escape(arm.note)}"
         rows.append((told, changes or "the scenario as it is"))
     return _table(("arm", "what differs"), rows)
@@ -170,7 +174,7 @@ def _criteria(trial: Trial) -> str:
             )
             for c in chosen
         ]
-        parts.append(f"<figure>{charts.forest(rows, unit)}</figure>")
+        parts.append(_figure("", charts.forest(rows, unit)))
     table = [
         (
             escape(title_of(readout_of(trial, c.criterion.readout))),
@@ -185,21 +189,21 @@ def _criteria(trial: Trial) -> str:
     ]
     n = len(trial.seeds)
     note = (
-        f"<p class='note'>Paired differences of {n} replicates with common random numbers, {LEVEL:.0%} t "
-        "intervals. The shaded side is where the whole interval must lie; all criteria must hold. "
+        f"<p class='note'>Paired differences of {n} replicates with common random numbers, {percent(LEVEL)} "
+        "t intervals. The shaded side is where the whole interval must lie; all criteria must hold. "
         "<em>Margins</em>: those for which the criterion would hold, so that nobody need trust the one "
-        f"chosen. <em>Found with {POWER:.0%}</em>: the true effect that a trial of this size finds with "
+        f"chosen. <em>Found with {percent(POWER)}</em>: the true effect that a trial of this size finds with "
         "that chance.</p>"
     )
-    head = ("readout", "arms", "claimed", "found", "margins", f"found with {POWER:.0%}", "verdict")
-    return "".join(parts) + _table(head, table) + note
+    head = ("readout", "arms", "claimed", "found", "margins", f"found with {percent(POWER)}", "verdict")
+    return _figures(parts) + _table(head, table) + note
 
 
 def _between(trial: Trial) -> str:
     """What is drawn for each replicate; without it only chance inside a run makes replicates differ."""
     scenario, known = trial.scenario.scenario, dict(quantities(trial.scenario.scenario))
     rows = [
-        (escape(each.title or each.name), ", ".join(f"<code>{escape(k)}</code>" for k in each.keys), each.cv)
+        (escape(each.title or each.name), ", ".join(f"<code>{_key(k)}</code>" for k in each.keys), each.cv)
         for each in trial.table.between
     ]
     for table, told in (
@@ -208,11 +212,8 @@ def _between(trial: Trial) -> str:
     ):
         if getattr(scenario, table) is not None:
             key = f"{table}.variability"
-            rows.append((told, f"<code>{key}</code>", known[key]))
-    drawn = [
-        (title, keys, f"{plain(100 * cv.magnitude)}\N{NO-BREAK SPACE}%", because(cv))
-        for title, keys, cv in rows
-    ]
+            rows.append((told, f"<code>{_key(key)}</code>", known[key]))
+    drawn = [(title, keys, percent(cv.magnitude), because(cv)) for title, keys, cv in rows]
     if not drawn:
         return "<p>Nothing but chance: release, motion, fates and places of cells.</p>"
     note = (
@@ -227,38 +228,33 @@ def _readouts(trial: Trial) -> str:
     parts = []
     for readout in trial.table.readout:
         arms = {name: each[readout.name] for name, each in trial.values.items()}
-        parts.append(
-            f"<figure><figcaption>{escape(title_of(readout))}</figcaption>"
-            f"{charts.strips(arms, titles, readout.unit)}</figure>"
-        )
+        parts.append(_figure(escape(title_of(readout)), charts.strips(arms, titles, readout.unit)))
     note = "A dot is a replicate, a thin line joins the same replicate in all arms, a bar is a mean."
-    return f"{''.join(parts)}<p class='note'>{note}</p>"
+    return f"{_figures(parts)}<p class='note'>{note}</p>"
 
 
 def _sweeps(trial: Trial) -> str:
     parts = []
     for each in trial.sweeps:
         title = escape(assumption(each))
-        keys = ", ".join(f"<code>{escape(k)}</code>" for k in each.table.keys)
-        ranges = range_of(each)
+        keys = ", ".join(f"<code>{_key(k)}</code>" for k in each.table.keys)
+        ranges, pictures = range_of(each), []
         parts.append(f"<h3>{title}</h3><p class='note'>{keys}{ranges}</p>")
         for i, comparison in enumerate(trial.comparisons):
             criterion = comparison.criterion
             points = [(p.value, p.comparisons[i].effect, p.comparisons[i].verdict) for p in each.points]
-            own = each.base.magnitude
+            own, readout = each.base.magnitude, readout_of(trial, criterion.readout)
             picture = charts.sweep(
                 points,
                 own,
                 Direction(criterion.direction),
                 float(criterion.by),
                 f"{assumption(each)}{unit_of(each).replace(' ', ', ', 1)}",
-                criterion.scale,
+                charts.scale_text(Scale(criterion.scale), readout.unit),
             )
-            name = title_of(readout_of(trial, criterion.readout))
-            parts.append(
-                f"<figure><figcaption>{escape(name)}: {arm_title(trial, criterion.arm)} beside "
-                f"{arm_title(trial, criterion.versus)}</figcaption>{picture}</figure>"
-            )
+            arms = f"{arm_title(trial, criterion.arm)} beside {arm_title(trial, criterion.versus)}"
+            pictures.append(_figure(f"{escape(title_of(readout))}<br><small>{arms}</small>", picture))
+        parts.append(_figures(pictures))
     if parts:
         parts.append(
             f"<p class='note'>{_swept(trial)} replicates at each value. Disc: supports. Cross: does not "
@@ -302,7 +298,7 @@ def _assumptions(trial: Trial) -> str:
         seen.add(told)
         rows.append(
             (
-                f"<code>{escape(key)}</code>{SWEPT if key in swept else ''}",
+                f"<code>{_key(key)}</code>{SWEPT if key in swept else ''}",
                 f"{plain(q.magnitude)} {escape(unit)}",
                 f"{plain(published[0])} to {plain(published[1])}" if published else "",
                 escape(q.source or "this scenario"),
@@ -331,6 +327,20 @@ def _making(trial: Trial) -> str:
         f"<code>{scenario.sha256()[:16]}</code>, seeds {trial.seeds[0]} to {trial.seeds[-1]}, the same in "
         f"every arm. The same command gives the same numbers:</p><pre>{command}</pre>"
     )
+
+
+def _figure(caption: str, picture: str) -> str:
+    told = f"<figcaption>{caption}</figcaption>" if caption else ""
+    return f"<figure>{told}{picture}</figure>"
+
+
+def _figures(figures: Iterable[str]) -> str:
+    return f"<div class='figures'>{''.join(figures)}</div>"
+
+
+def _key(key: str) -> str:
+    """A key that may break behind a dot or an underscore and nowhere else."""
+    return escape(key).replace(".", ".<wbr>").replace("_", "_<wbr>")
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

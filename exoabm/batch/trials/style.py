@@ -29,15 +29,22 @@ white-space:nowrap}
 code,pre{font:.86em/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;background:var(--code);
 border-radius:4px;padding:.08em .3em;overflow-wrap:anywhere}
 pre{padding:.8rem 1rem;white-space:pre-wrap}
-.scroll{overflow-x:auto}td code{overflow-wrap:normal}
-@media (max-width:600px){td code{overflow-wrap:anywhere}figure{overflow-x:auto}figure svg{min-width:560px}}
+td code{overflow-wrap:normal;-webkit-box-decoration-break:clone;box-decoration-break:clone}
+.scroll{overflow-x:auto;background:linear-gradient(90deg,var(--paper) 40%,transparent) 0 0/3rem 100% no-repeat
+local,linear-gradient(270deg,var(--paper) 40%,transparent) 100% 0/3rem 100% no-repeat local,
+linear-gradient(90deg,var(--rule),transparent) 0 0/.8rem 100% no-repeat scroll,
+linear-gradient(270deg,var(--rule),transparent) 100% 0/.8rem 100% no-repeat scroll}
 table{border-collapse:collapse;width:100%;font-size:.9rem;margin:.6rem 0}
 th{text-align:left;font-weight:600;color:var(--muted);border-bottom:1px solid var(--rule);padding:.35rem .6rem
 .35rem 0}
 td{vertical-align:top;border-bottom:1px solid var(--rule);padding:.45rem .6rem .45rem 0}
-figure{margin:1rem 0}figcaption{font-weight:600;font-size:.95rem;margin-bottom:.2rem}
-svg{width:100%;height:auto;display:block}
+.figures{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,20.5rem),1fr));gap:1.4rem 1.8rem;
+margin:1rem 0}
+figure{margin:0}figcaption{font-weight:600;font-size:.95rem;line-height:1.4;margin-bottom:.5rem}
+small{font-size:.82rem;font-weight:400;color:var(--muted)}
+svg{width:100%;height:auto;display:block;overflow:visible}
 svg text{fill:var(--ink);font-size:12.5px;font-family:inherit}
+svg .name{paint-order:stroke;stroke:var(--paper);stroke-width:4px;stroke-linejoin:round}
 svg .tick,svg .unit{fill:var(--muted);font-size:11.5px}
 svg .axis{stroke:var(--muted);stroke-width:1}
 svg .zero{stroke:var(--muted);stroke-width:1;stroke-dasharray:1 3}
@@ -60,7 +67,10 @@ footer{max-width:780px;margin:2rem auto 3rem;padding:1rem 1.25rem 0;color:var(--
 footer strong{color:var(--ink)}
 @media print{:root{--paper:#fff;--ink:#000;--muted:#444;--rule:#bbb;--soft:#f4f4f4;--code:#f4f4f4;
 --supports:#00785a;--against:#b84700;--open:#555;--depends:#8a5a00;--wanted:#e4f1ec}
-main,footer{max-width:none;padding:0}figure,tr,.verdict{break-inside:avoid}h2,h3{break-after:avoid}
-body{font-size:11pt}
-td code{overflow-wrap:anywhere}figure svg{min-width:0}details:not([open])>*{display:block}}
+main,footer{max-width:none;padding:0}figure,tr,.verdict,.note{break-inside:avoid}
+h2,h3,h3+.note{break-after:avoid}.note{break-before:avoid}h3+.note{break-before:auto}
+body{font-size:10pt}td,th{padding-top:.25rem;padding-bottom:.25rem;line-height:1.35}
+h2{margin-top:1.6rem}.figures{grid-template-columns:1fr 1fr}.scroll{background:none}
+details::details-content{content-visibility:visible;block-size:auto}}
+@media (max-width:600px){main{padding-top:1.5rem}.verdict{gap:.5rem;padding:.9rem}}
 """

@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from exoabm.scenario.trials import ReadoutTable
 
 
+def percent(share: float) -> str:
+    """A share in percent."""
+    return f"{plain(100 * share)}\N{NO-BREAK SPACE}%"
+
+
 def spelled(unit: str) -> str:
     """A unit as people write it: nothing for 1, /h for 1/h, µ for u, small raised figures."""
     for old, new in (("ug", "µg"), ("um", "µm"), ("^2", "²"), ("^3", "³")):
@@ -79,7 +84,7 @@ def found_with(trial: Trial, comparison: Comparison, effect: Effect) -> str:
 def _size(trial: Trial, comparison: Comparison, margin: float) -> str:
     """A margin as people say it: a share, or a number of the readout's unit."""
     if comparison.criterion.scale == "ratio":
-        return f"{plain(100 * margin)}\N{NO-BREAK SPACE}%"
+        return percent(margin)
     unit = readout_of(trial, comparison.criterion.readout).unit
     return f"{plain(margin)} {escape(unit)}" if unit else plain(margin)
 
@@ -119,7 +124,8 @@ def setting(value: Any) -> str:
     """A value that an arm sets."""
     if isinstance(value, bool):
         return str(value).lower()
-    return plain(float(value)) if isinstance(value, int | float) else str(value)
+    told = plain(float(value)) if isinstance(value, int | float) else str(value)
+    return told.replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def because(quantity: Quantity) -> str:
