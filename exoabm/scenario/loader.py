@@ -91,6 +91,26 @@ class LoadedScenario:
         assert isinstance(plain, dict)
         return plain
 
+    def written(self) -> str:
+        """The scenario as it was written, with what was set since, as TOML.
+
+        Defaults are left out, for what they are may depend on a value that is set later.
+        """
+        import tomli_w
+
+        return tomli_w.dumps(_tables(self.text, self.name, dict(self.overrides), trusted=self.trusted))
+
+    def changed(self, overrides: Mapping[str, str]) -> LoadedScenario:
+        """The scenario with other values, as if they had been set from the start.
+
+        Raises
+        ------
+        InputError
+            If one of them is not allowed.
+        """
+        text = self.written().encode()
+        return parse(text, name=self.name, folder=self.folder, overrides=overrides, trusted=self.trusted)
+
     def sha256(self) -> str:
         """SHA-256 of the resolved scenario as canonical JSON."""
         text = json.dumps(self.resolved(), sort_keys=True, separators=(",", ":"))
@@ -148,12 +168,8 @@ def parse(
     trusted: bool = True,
 ) -> LoadedScenario:
     """Check the bytes of a scenario file; see ``load``."""
-    raw = copy(_toml(data, name))
     given = dict(overrides or {})
-    for key, value in given.items():
-        if key == PATH_KEY and trusted:
-            value = str(_resolve(Path(value), name))
-        _override(raw, key, value, name)
+    raw = _tables(data, name, given, trusted=trusted)
     try:
         scenario = Scenario.model_validate(raw)
     except ValidationError as error:
@@ -162,6 +178,15 @@ def parse(
     if problems:
         raise ScenarioError(name, problems)
     return LoadedScenario(name, scenario, folder, trusted, tuple(given.items()), data)
+
+
+def _tables(data: bytes, name: str, overrides: Mapping[str, str], *, trusted: bool) -> dict[str, Any]:
+    """The tables of a scenario file with the overrides in them, unchecked."""
+    raw = copy(_toml(data, name))
+    for key, value in overrides.items():
+        own = str(_resolve(Path(value), name)) if key == PATH_KEY and trusted else value
+        _override(raw, key, own, name)
+    return raw
 
 
 def cautions(scenario: Scenario) -> list[str]:

@@ -356,3 +356,15 @@ def test_an_idle_worker_ends_with_its_parent(tmp_path) -> None:
     while any(Path(f"/proc/{pid}").exists() for pid in workers) and time.monotonic() < until:
         time.sleep(0.05)
     assert not [pid for pid in workers if Path(f"/proc/{pid}").exists()]
+
+
+def test_a_row_is_what_its_values_make_of_the_scenario_as_written() -> None:
+    """Defaults that follow from a comparator follow it in a row, too, after what was set for all."""
+    values = {"vesicle.exosome.comparator": "soluble_factor"}
+    base = {"cell_type.donor.release_rate": "30 / h"}
+    loaded = load("signaling", base)
+    plan = Plan.of(loaded, [row_of(values, 1)])
+    expected = load("signaling", base | values)
+    assert expected.scenario.vesicle[0].half_life != loaded.scenario.vesicle[0].half_life
+    assert plan.scenario_of(plan.rows[0]).resolved() == expected.resolved()
+    assert loaded.changed(values).resolved() == expected.resolved()

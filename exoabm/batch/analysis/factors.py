@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from exoabm.batch.sweeps.designs import Axis, read_axis
 from exoabm.errors import InputError, did_you_mean
 from exoabm.scenario.living import idle
-from exoabm.scenario.loader import parse, quantities
+from exoabm.scenario.loader import quantities
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,16 +66,8 @@ def factors_of(loaded: LoadedScenario, vary: Sequence[str] = ()) -> tuple[Factor
             raise InputError(f"--vary {axis.key}: no number of this scenario{did_you_mean(axis.key, found)}")
         if vary:
             for share in (0.0, 1.0):
-                _load(loaded, {axis.key: axis.at(share)})
+                loaded.changed({axis.key: axis.at(share)})
     return tuple(Factor(axis, str(found[axis.key]), found[axis.key].source) for axis in axes)
-
-
-def _load(loaded: LoadedScenario, values: dict[str, str]) -> LoadedScenario:
-    """The scenario with values changed, if they are allowed."""
-    import tomli_w
-
-    text = tomli_w.dumps(loaded.resolved()).encode()
-    return parse(text, name=loaded.name, folder=loaded.folder, overrides=values)
 
 
 def _published(scenario: Scenario) -> list[Axis]:

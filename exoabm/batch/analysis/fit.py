@@ -36,7 +36,7 @@ from exoabm.errors import InputError, RunFailed, did_you_mean
 from exoabm.model import ExosomeModel
 from exoabm.observe.metrics import measure
 from exoabm.observe.run_folder import write_whole
-from exoabm.scenario.loader import LoadedScenario, parse
+from exoabm.scenario.loader import LoadedScenario
 
 if TYPE_CHECKING:
     from exoabm.batch.analysis.factors import Factor
@@ -353,8 +353,7 @@ def write_fit(found: Fit, loaded: LoadedScenario, folder: Path) -> None:
     from exoabm.batch.analysis.fit_picture import draw_fit
 
     text = json.dumps(plain(found), indent=2, ensure_ascii=False, allow_nan=False)
-    whole = tomli_w.dumps(loaded.resolved()).encode()
-    fitted = parse(whole, name=loaded.name, folder=loaded.folder, overrides=found.overrides).resolved()
+    fitted = loaded.changed(found.overrides).resolved()
     with reporting(folder):
         folder.mkdir(parents=True, exist_ok=True)
         write_whole(folder / "fit.json", text.encode() + b"\n")

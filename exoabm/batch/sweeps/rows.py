@@ -77,7 +77,7 @@ class Plan:
     source : str
         What the scenario was loaded from, to see later whether it has changed.
     scenario : str
-        The whole scenario as TOML, every default filled in.
+        The whole scenario as TOML, as it was written.
     name, folder : str
         The scenario's name, and the folder that its table's path starts from.
     base : Overrides
@@ -138,8 +138,6 @@ class Plan:
         InputError
             If there are no rows, or two have the same name.
         """
-        import tomli_w
-
         rows = tuple(rows)
         names = [row.name for row in rows]
         if not rows:
@@ -149,7 +147,7 @@ class Plan:
             raise InputError(f"two rows of the batch are the same ({twice}); vary other values")
         return cls(
             source=_lasting(str(source or loaded.name)),
-            scenario=tomli_w.dumps(loaded.resolved()),
+            scenario=loaded.written(),
             name=loaded.name,
             folder=str(loaded.folder.resolve()),
             base=loaded.overrides,

@@ -21,7 +21,7 @@ from exoabm.batch.sweeps.rows import Plan, Row
 from exoabm.errors import InputError, did_you_mean
 from exoabm.model import ExosomeModel
 from exoabm.parameters.parameter import Quantity
-from exoabm.scenario.loader import parse, quantities
+from exoabm.scenario.loader import quantities
 from exoabm.scenario.treatment import spread
 from exoabm.streams import Purpose, Streams
 
@@ -97,7 +97,7 @@ class Design:
         self, arm: ArmTable, seeds: Iterable[int], where: str, swept: Mapping[str, str]
     ) -> Iterator[Row]:
         changes = {**swept, **{key: text_of(value) for key, value in arm.set.items()}}
-        known = dict(quantities(_changed(self.scenario, changes).scenario))
+        known = dict(quantities(self.scenario.changed(changes).scenario))
         for seed in seeds:
             own = self._between(known, seed)
             yield Row(row_name(arm.name, seed, where), tuple({**changes, **own}.items()), seed)
@@ -181,7 +181,7 @@ def plan_trial(
         raise InputError(f"seed = {base_seed}: expected an integer from 0 to 2^62")
     shared = {key: text_of(value) for key, value in trial.set.items()}
     by_hand = dict(loaded.overrides)
-    common = _changed(loaded, {key: text for key, text in shared.items() if key not in by_hand})
+    common = loaded.changed({key: text for key, text in shared.items() if key not in by_hand})
     common = replace(common, overrides=tuple((shared | by_hand).items()))
     about = {"kind": KIND, "replicates": n, "seed": base_seed, "sweep": sweep, "keep_runs": keep_runs}
     made = _design(common, about)
@@ -223,13 +223,6 @@ def _design(scenario: LoadedScenario, about: Mapping[str, Any]) -> Design:
     return Design(scenario, tuple(range(about["seed"], about["seed"] + about["replicates"])), tuple(sweeps))
 
 
-def _changed(loaded: LoadedScenario, changes: Mapping[str, str]) -> LoadedScenario:
-    import tomli_w
-
-    text = tomli_w.dumps(loaded.resolved()).encode()
-    return parse(text, name=loaded.name, folder=loaded.folder, overrides=changes, trusted=loaded.trusted)
-
-
 def _known(keys: list[str], known: Mapping[str, Quantity], where: str) -> list[str]:
     for key in keys:
         if key not in known:
@@ -258,7 +251,7 @@ def _check_readouts(made: Design) -> None:
 
     for arm in made.arms:
         changes = {key: text_of(value) for key, value in arm.set.items()}
-        measure(ExosomeModel(_changed(made.scenario, changes), seed=made.seeds[0]))
+        measure(ExosomeModel(made.scenario.changed(changes), seed=made.seeds[0]))
 
 
 def _work(loaded: LoadedScenario) -> float:
