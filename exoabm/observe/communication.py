@@ -25,7 +25,7 @@ FEW = 16
 """To so many targets all distances are sooner computed than a tree is searched."""
 
 EDGE_COLUMNS = {
-    "donor": "birth id of the sending cell; null where only its type is known",
+    "donor": "birth id of the sending cell; null where only its type is known, and for dose and reservoir",
     "recipient": "birth id of the receiving cell",
     "donor_type": "cell type that the vesicles were released by",
     "recipient_type": "cell type of the recipient",
@@ -46,7 +46,8 @@ def edge_table(state: State) -> pa.Table:
     """One row per origin, recipient and vesicle kind that met; see ``EDGE_COLUMNS``.
 
     Counts are vesicles. ``copies_delivered_<cargo>`` says how many copies of each cargo that is. At
-    resolution ``cell_type`` the origin is a type and ``donor`` is null.
+    resolution ``cell_type`` the origin is a type and ``donor`` is null. Doses and the reservoir are origins
+    too.
     """
     import pyarrow as pa
 
