@@ -25,7 +25,8 @@ GROWTH = 1.25
 class EdgeBook:
     """One table of edges per vesicle kind.
 
-    An edge is a pair of birth ids, donor and recipient. ``columns`` names what is counted; the first is
+    An edge is a pair of birth ids, donor and recipient; a sender that is no cell is ``vesicle.DONORS`` + its
+    label. ``columns`` names what is counted; the first is
     the encounter, whose first and last times are kept.
     """
 

@@ -11,6 +11,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
 
     from exoabm.cargo import CargoPool
@@ -201,3 +203,15 @@ class Mechanics:
     """Cells that overlap push each other apart: their overlap fades at ``relaxation`` (1/s)."""
 
     relaxation: float
+
+
+def reachable(types: Sequence[CellType], start: set[int]) -> set[int]:
+    """These types and those that cells of them can turn into, by index."""
+    found, pending = set(), set(start)
+    while pending:
+        index = pending.pop()
+        found.add(index)
+        into = types[index].becomes
+        if into is not None and into not in found:
+            pending.add(into)
+    return found

@@ -15,7 +15,7 @@ from exoabm.cells.secretion import secrete, unbind
 from exoabm.cells.turnover import turn_over
 from exoabm.cells.uptake import receive_waste, take_up
 from exoabm.state import BOOKED, PASSED, Emissions, Event
-from exoabm.vesicle import Status
+from exoabm.vesicle import DONORS, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -113,7 +113,7 @@ def _commit(step: Step) -> None:
 
 
 def _book_events(state: State) -> None:
-    """Enter what happened between single cells into the book of edges."""
+    """Enter what happened to vesicles on and in cells into the book of edges, by donor cell or label."""
     assert state.book is not None
     happened = state.events.columns()
     if not happened:
@@ -122,12 +122,12 @@ def _book_events(state: State) -> None:
     columns += [
         (state.book.columns.index(name), e) for e, name in PASSED.items() if name in state.book.columns
     ]
-    on_cell = (happened["donor"] >= 0) & (happened["recipient"] >= 0)
+    sender = np.where(happened["donor"] >= 0, happened["donor"], DONORS + happened["label"].astype(np.int64))
     for column, event in columns:
-        between = on_cell & (happened["event"] == event)
+        between = (happened["recipient"] >= 0) & (happened["event"] == event)
         for kind in range(len(state.kinds)):
             rows = np.flatnonzero(between & (happened["kind"] == kind))
-            donor, recipient = happened["donor"][rows], happened["recipient"][rows]
+            donor, recipient = sender[rows], happened["recipient"][rows]
             time = happened["time"][rows]
             ones, copies = np.ones(len(rows)), happened["copies"][rows]
             state.book.add(kind, donor, recipient, np.full(len(rows), column), ones, time)

@@ -102,6 +102,9 @@ def _undictionaried(table: pa.Table) -> pa.Table:
 
 
 def _as_numpy(column: pa.ChunkedArray) -> np.ndarray:
+    """A column as an array; text that is not there is empty, numbers are NaN."""
     if pa.types.is_dictionary(column.type):
-        return np.array(column.cast(column.type.value_type).to_pylist(), dtype=np.str_)
+        column = column.cast(column.type.value_type)
+    if pa.types.is_string(column.type):
+        return np.array(column.fill_null("").to_pylist(), dtype=np.str_)
     return np.asarray(column.to_numpy(zero_copy_only=False))

@@ -12,6 +12,7 @@ from scipy.spatial.distance import cdist
 from exoabm.domain import Face
 from exoabm.errors import InputError
 from exoabm.observe.edges import COUNTS, UNKNOWN, Edges, copies_columns, edges_of, everyone
+from exoabm.physiology import reachable
 from exoabm.state import OUTSIDE, Resolution
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ FEW = 16
 """To so many targets all distances are sooner computed than a tree is searched."""
 
 EDGE_COLUMNS = {
-    "donor": "birth id of the sending cell; null where only its type is known",
+    "donor": "birth id of the sending cell; null where only its type is known, and for dose and reservoir",
     "recipient": "birth id of the receiving cell",
     "donor_type": "cell type that the vesicles were released by",
     "recipient_type": "cell type of the recipient",
@@ -46,7 +47,8 @@ def edge_table(state: State) -> pa.Table:
     """One row per origin, recipient and vesicle kind that met; see ``EDGE_COLUMNS``.
 
     Counts are vesicles. ``copies_delivered_<cargo>`` says how many copies of each cargo that is. At
-    resolution ``cell_type`` the origin is a type and ``donor`` is null.
+    resolution ``cell_type`` the origin is a type and ``donor`` is null. Doses and the reservoir are origins
+    too.
     """
     import pyarrow as pa
 
@@ -78,7 +80,10 @@ def edge_table(state: State) -> pa.Table:
 
 @dataclass(frozen=True)
 class TypeMatrix:
-    """A quantity exchanged between types: ``values[i, j]`` from ``donors[i]`` to ``recipients[j]``."""
+    """A quantity exchanged between types: ``values[i, j]`` from ``donors[i]`` to ``recipients[j]``.
+
+    Types that cells can turn into are among them, with zeros where none did.
+    """
 
     donors: tuple[str, ...]
     recipients: tuple[str, ...]
@@ -98,10 +103,16 @@ def type_matrix(state: State, count: str = "internalized", edges: Edges | None =
     if count not in COUNTS:
         raise InputError(f"unknown count {count!r}; one of {', '.join(COUNTS)}")
     edges = edges_of(state) if edges is None else edges
-    values = np.zeros((len(edges.origins), len(state.types)))
+    # What chance alone decides must not decide which entries there are: means over runs would lack zeros.
+    ever = {*edges.cells.type.tolist(), *state.lineage.changed["type"].tolist()}
+    present = sorted(reachable(state.types, ever))
+    donors = edges.origins
+    if edges.resolution is Resolution.CELL:
+        sent = reachable(state.types, {i for i in present if state.types[i].donates})
+        donors = tuple(dict.fromkeys((*donors, *(state.types[i].name for i in sorted(sent)))))
+    values = np.zeros((len(donors), len(state.types)))
     np.add.at(values, (edges.origin, edges.cells.type[edges.recipient]), edges.counts[count])
-    present = np.unique(edges.cells.type)
-    return TypeMatrix(edges.origins, tuple(state.types[i].name for i in present), values[:, present])
+    return TypeMatrix(donors, tuple(state.types[i].name for i in present), values[:, present])
 
 
 def reach(state: State, edges: Edges | None = None) -> dict[str, dict[str, Any]]:

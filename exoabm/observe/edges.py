@@ -9,9 +9,11 @@ import numpy as np
 
 from exoabm.lineage import MET
 from exoabm.state import OUTSIDE, PASSED, Resolution
-from exoabm.vesicle import cargo_names
+from exoabm.vesicle import DONORS, cargo_names
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from exoabm.edgebook import EdgeBook
     from exoabm.state import State
 
@@ -63,9 +65,9 @@ class Edges:
     resolution : Resolution
         Whether donors are cells or only types.
     donor : numpy.ndarray
-        Birth id of the sending cell, ``UNKNOWN`` at resolution ``cell_type`` and for the reservoir.
+        Birth id of the sending cell, ``UNKNOWN`` at resolution ``cell_type`` and for what no cell sent.
     origin : numpy.ndarray
-        Index into ``origins``, the names of donor types (the reservoir may be among them).
+        Index into ``origins``, the names of donor types (reservoir and dose may be among them).
     cells : Everyone
         All cells that ever were; the dead keep their edges.
     recipient, kind : numpy.ndarray
@@ -92,7 +94,10 @@ class Edges:
 
 
 def edges_of(state: State) -> Edges:
-    """The edges of a state, in the order kind, recipient, origin; single vesicles know their donor cell."""
+    """The edges of a state; single vesicles know their donor cell.
+
+    They are in the order of kind, recipient, donor cell and, where that is not known, the origin's name.
+    """
     return _expected_edges(state) if state.book is None else _counted_edges(state, state.book)
 
 
@@ -100,11 +105,15 @@ def _counted_edges(state: State, book: EdgeBook) -> Edges:
     tables = [book.edges(kind) for kind in range(len(state.kinds))]
     joined = {name: np.concatenate([t[name] for t in tables]) for name in tables[0]}
     cells = everyone(state)
-    donor_row, recipient = cells.row_of(joined["donor"]), cells.row_of(joined["recipient"])
-    origins = tuple(name for name in dict.fromkeys(state.labels.types) if name not in OUTSIDE)
+    donor, recipient = joined["donor"], cells.row_of(joined["recipient"])
+    outside = donor >= DONORS
     # A donor may have become a cell of a type that releases nothing.
-    became = (state.types[i].name for i in np.unique(cells.type[donor_row]))
-    origins = tuple(dict.fromkeys((*origins, *became)))
+    now = cells.type[cells.row_of(donor[~outside])]
+    became = (state.types[i].name for i in np.unique(now))
+    origins = tuple(dict.fromkeys((*state.labels.types, *became)))
+    origin = np.empty(len(donor), np.int64)
+    origin[~outside] = _places([t.name for t in state.types], origins)[now]
+    origin[outside] = _places(state.labels.types, origins)[donor[outside] - DONORS]
     counts = {name: joined[name].astype(float) for name in book.columns}
     counts["bound"] = counts["encountered"] - counts.pop("unbound") - counts["internalized"]
     handed_over, inherited, shed = (counts.pop(name, 0.0) for name in PASSED.values())
@@ -113,10 +122,8 @@ def _counted_edges(state: State, book: EdgeBook) -> Edges:
         resolution=Resolution.CELL,
         origins=origins,
         cells=cells,
-        donor=joined["donor"],
-        origin=np.array([origins.index(t.name) if t.name in origins else -1 for t in state.types])[
-            cells.type[donor_row]
-        ],
+        donor=np.where(outside, UNKNOWN, donor),
+        origin=origin,
         recipient=recipient,
         kind=np.repeat(np.arange(len(tables)), [len(t["donor"]) for t in tables]),
         counts=counts,
@@ -124,6 +131,10 @@ def _counted_edges(state: State, book: EdgeBook) -> Edges:
         first=np.where(np.isfinite(joined["first"]), joined["first"], np.nan),
         last=np.where(np.isfinite(joined["last"]), joined["last"], np.nan),
     )
+
+
+def _places(names: Sequence[str], among: Sequence[str]) -> np.ndarray:
+    return np.array([among.index(name) if name in among else -1 for name in names], dtype=np.int64)
 
 
 def _expected_edges(state: State) -> Edges:
@@ -138,13 +149,11 @@ def _expected_edges(state: State) -> Edges:
     if len(met):
         recipient = np.concatenate([recipient, cells.row_of(met["recipient"])])
         kind, label = np.concatenate([kind, met["kind"]]), np.concatenate([label, met["label"]])
-        order = np.lexsort((label, kind, recipient))
-        recipient, kind, label = recipient[order], kind[order], label[order]
         none = np.zeros(len(met))
         for name in COUNTS:
-            counts[name] = np.concatenate([counts[name], met[name] if name in MET else none])[order]
-        first = np.concatenate([first, met["first_contact"]])[order]
-        last = np.concatenate([last, met["last_contact"]])[order]
+            counts[name] = np.concatenate([counts[name], met[name] if name in MET else none])
+        first = np.concatenate([first, met["first_contact"]])
+        last = np.concatenate([last, met["last_contact"]])
     donor_of, named = np.full(len(labels), UNKNOWN, dtype=np.int64), list(labels.types)
     if labels.resolution is Resolution.CELL:
         for i, name in enumerate(labels.names):
@@ -152,18 +161,23 @@ def _expected_edges(state: State) -> Edges:
                 donor_of[i] = int(name)
                 named[i] = state.types[cells.type[cells.row_of(int(name))]].name
     origins = tuple(dict.fromkeys(named))
-    origin_of = np.array([origins.index(name) for name in named], dtype=np.int64)
+    origin_of = _places(named, origins)
+    donor, origin = donor_of[label], origin_of[label]
+    by_name = np.argsort(np.argsort(np.array(origins)))[origin]
+    order = np.lexsort((by_name, donor, donor == UNKNOWN, recipient, kind))
+    kind = kind[order]
+    counts = {name: count[order] for name, count in counts.items()}
     return Edges(
         resolution=labels.resolution,
         origins=origins,
         cells=cells,
-        donor=donor_of[label],
-        origin=origin_of[label],
-        recipient=recipient,
+        donor=donor[order],
+        origin=origin[order],
+        recipient=recipient[order],
         kind=kind,
         counts=counts | _mean_copies(state, counts["delivered"], kind),
-        first=first,
-        last=last,
+        first=first[order],
+        last=last[order],
     )
 
 

@@ -249,7 +249,7 @@ def _event_rows(
             "count": count,
             **{f"{axis}_um": _nullable(position[:, i]) for i, axis in enumerate("xyz")},
         }
-    )
+    ).replace_schema_metadata({"resolution": state.labels.resolution.value})
 
 
 class VesicleEventWriter(OneTable):
@@ -295,7 +295,7 @@ def _vesicle_rows(state: State, happened: dict[str, np.ndarray]) -> pa.Table:
         table[f"copies_{name}"] = happened["copies"][:, column]
     for axis in "xyz":
         table[f"{axis}_um"] = (np.round(happened[axis] * 64) / 64).astype(np.float32)
-    return pa.table(table)
+    return pa.table(table).replace_schema_metadata({"resolution": Resolution.CELL.value})
 
 
 def _nullable(values: np.ndarray) -> pa.Array:

@@ -81,6 +81,9 @@ def measure(state: State) -> dict[str, float]:
         if state.living:
             row |= {f"{cell_type.name}_{fate}": count for fate, count in fates(state)[cell_type.name].items()}
             row[f"{cell_type.name}_cells"] = n
+        if any(response.cell_type == index for response in state.responses) and (n or state.living):
+            responding = state.cells.effect[members] >= 0.5
+            row[f"{cell_type.name}_responding_cells"] = int(responding.sum())
         if n == 0:
             continue
         row[f"{cell_type.name}_cells"] = n
@@ -92,9 +95,7 @@ def measure(state: State) -> dict[str, float]:
                 held = float(np.mean(state.cells.cargo[members, c]))
                 row[f"{cell_type.name}_{cargo.name}_copies_per_cell"] = held
         if any(response.cell_type == index for response in state.responses):
-            effect = state.cells.effect[members]
-            row[f"{cell_type.name}_effect_mean"] = float(effect.mean())
-            row[f"{cell_type.name}_responding_cells"] = int((effect >= 0.5).sum())
+            row[f"{cell_type.name}_effect_mean"] = float(state.cells.effect[members].mean())
         if metabolize:
             row[f"{cell_type.name}_waste_units_per_cell"] = float(np.mean(state.cells.waste[members]))
     return row | outcomes(state) | state.measures

@@ -37,15 +37,16 @@ def rebuild(run: Path) -> pa.Table:
     """
     try:
         with pq.ParquetFile(run / "events.parquet") as events:
-            types = _types_at_the_end(run)
-            edges = _among_cells(events.schema_arrow.empty_table(), types)
+            types, schema = _types_at_the_end(run), events.schema_arrow
+            resolution = (schema.metadata or {})[b"resolution"]
+            edges = _among_cells(schema.empty_table(), types)
             for group in range(events.num_row_groups):
                 edges = _sum(pa.concat_tables([edges, _among_cells(events.read_row_group(group), types)]))
         names = pq.read_schema(run / "cells.parquet").names
-    except (OSError, pa.ArrowInvalid) as error:
+    except (OSError, KeyError, pa.ArrowInvalid) as error:
         raise InputError(f"the events of {run} cannot be read: {error}") from None
     kinds = [name.removesuffix("_released") for name in names if name.endswith("_released")]
-    return _in_order(edges, kinds)
+    return _in_order(edges, kinds, resolution)
 
 
 def _types_at_the_end(run: Path) -> pa.Array | None:
@@ -59,8 +60,8 @@ def _types_at_the_end(run: Path) -> pa.Array | None:
 def _among_cells(events: pa.Table, types: pa.Array | None) -> pa.Table:
     """A row for each event between an origin and a cell, with a column for each thing that is counted."""
     single = pc.is_valid(events["vesicle"])
-    known = pc.and_(pc.is_valid(events["recipient"]), pc.or_(pc.is_valid(events["donor"]), pc.invert(single)))
-    known = pc.and_(known, pc.is_in(events["event"].cast(pa.string()), pa.array([*COUNTED])))
+    counted = pc.is_in(events["event"].cast(pa.string()), pa.array([*COUNTED]))
+    known = pc.and_(pc.is_valid(events["recipient"]), counted)
     rows = events.filter(known)
     single, event, number = single.filter(known), rows["event"].cast(pa.string()), rows["count"]
     columns = {name: rows[name] for name in ENDS[:2]}
@@ -86,7 +87,7 @@ def _sum(rows: pa.Table) -> pa.Table:
     )
 
 
-def _in_order(edges: pa.Table, kinds: list[str]) -> pa.Table:
+def _in_order(edges: pa.Table, kinds: list[str], resolution: bytes) -> pa.Table:
     """The rows and columns of ``communication.edge_table``."""
     bound = pc.add(edges["encountered"], edges["inherited"])
     for name in ("unbound", "internalized", "handed_over", "shed"):
@@ -102,6 +103,5 @@ def _in_order(edges: pa.Table, kinds: list[str]) -> pa.Table:
         .with_metadata({"description": EDGE_COLUMNS.get(field.name, "copies that reached the cytosol")})
         for field in edges.schema
     ]  # fmt: skip
-    cells = edges["donor"].null_count == 0
-    meta = {"resolution": "cell" if cells else "cell_type", "orientation": "rows send, columns receive"}
+    meta = {"resolution": resolution, "orientation": "rows send, columns receive"}
     return edges.cast(pa.schema(fields, metadata=meta))

@@ -15,7 +15,7 @@ from exoabm.edgebook import EDGE_COUNTS, EdgeBook
 from exoabm.errors import Problem, ScenarioError
 from exoabm.ledger import Ledger, WasteLedger
 from exoabm.parameters.catalog import mean_diffusivity
-from exoabm.physiology import CellType, Mechanics, SecretionMode, WasteMetabolism
+from exoabm.physiology import CellType, Mechanics, SecretionMode, WasteMetabolism, reachable
 from exoabm.scenario import layouts, living
 from exoabm.scenario.estimate import Estimate, declared_size, estimate_run, grown_cells
 from exoabm.scenario.loader import cautions
@@ -375,7 +375,7 @@ def _labels(
         names = [str(i) for i in donors]
         origin = [types[type_index[i]].name for i in donors]
     else:
-        reached = living.reachable(types, set(type_index.tolist()))
+        reached = reachable(types, set(type_index.tolist()))
         present = [i for i in np.flatnonzero(donates) if i in reached]
         for label, i in enumerate(present):
             of_cell[type_index == i] = label

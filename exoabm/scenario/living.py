@@ -14,7 +14,7 @@ from exoabm.cells.response import SIGNALS, behave
 from exoabm.errors import Problem
 from exoabm.parameters.parameter import Quantity
 from exoabm.parameters.units import to_internal
-from exoabm.physiology import Attraction, MvbPathway, Response, SecretionMode, Sense
+from exoabm.physiology import Attraction, MvbPathway, Response, SecretionMode, Sense, reachable
 from exoabm.streams import Purpose
 
 if TYPE_CHECKING:
@@ -111,18 +111,6 @@ def nothing_at_rest(names: tuple[str, ...]) -> np.ndarray:
     """The behaviors of a cell type that has none of them, (behaviors,)."""
     found = [behaviors.find(name) for name in names]
     return np.array([0.0 if each is None else each.absent for each in found])
-
-
-def reachable(types: tuple[CellType, ...], start: set[int]) -> set[int]:
-    """Types that stand in the layout, or that cells of these can turn into."""
-    found, pending = set(), set(start)
-    while pending:
-        index = pending.pop()
-        found.add(index)
-        into = types[index].becomes
-        if into is not None and into not in found:
-            pending.add(into)
-    return found
 
 
 def with_heirs(types: tuple[CellType, ...]) -> tuple[CellType, ...]:

@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 
 from exoabm.batch.run import run_to_folder
-from exoabm.batch.sweeps.compare import Comparison, Line, compare, difference_table, write
+from exoabm.batch.sweeps.compare import Comparison, Line, Side, compare, difference_table, write
 from exoabm.batch.sweeps.pictures import _reach
 from exoabm.batch.sweeps.rows import Plan
 from exoabm.batch.sweeps.runner import run_rows
@@ -101,6 +101,43 @@ def test_arms_of_a_sweep_are_compared_in_pairs(sweep) -> None:
     assert free.difference == pytest.approx(change.mean(), rel=1e-12)
     low, high = stats.t.interval(0.95, 3, change.mean(), stats.sem(change))
     assert (free.difference - free.half, free.difference + free.half) == pytest.approx((low, high))
+
+
+def side(name: str, readouts: dict[tuple[int, int], float | None]) -> Side:
+    """An arm of rows (seed, point) with one readout."""
+    rows = {((("key", str(point)),), seed): {"cells": value} for (seed, point), value in readouts.items()}
+    return Side(name, load("two_cells"), {}, rows, 1.0, "0", None)
+
+
+def differences(a: Side, b: Side) -> tuple[list[Line], list[str]]:
+    from exoabm.batch.sweeps.compare import _lines, _warnings
+
+    common = [key for key in a.rows if key in b.rows]
+    return (lines := _lines(a, b, common)), _warnings(a, b, common, lines)
+
+
+def test_a_seed_counts_once_however_many_of_its_rows_are_there() -> None:
+    """Two rows of seed 1 are lost: its one counts as much as the three of seed 2."""
+    a = side("a", {(seed, point): 0.0 for seed in (1, 2) for point in range(3)})
+    b = side("b", {(1, 0): 4.0, (1, 1): None, (1, 2): None} | {(2, point): 1.0 for point in range(3)})
+    (found,), warnings = differences(a, b)
+    change = np.array([4.0, 1.0])
+    assert (found.a, found.b, found.difference, found.lost) == (0.0, 2.5, 2.5, 2)
+    low, high = stats.t.interval(0.95, 1, 2.5, stats.sem(change))
+    assert (found.difference - found.half, found.difference + found.half) == pytest.approx((low, high))
+    assert warnings == ["of 6 pairs, those in which a readout is not defined are left out: cells (2)"]
+
+
+def test_seeds_and_not_rows_are_counted_where_none_is_common_too() -> None:
+    random = np.random.default_rng(3)
+    shift = random.normal(0, 1, 9)
+    a = side("a", {(seed, point): float(shift[seed]) for seed in range(4) for point in range(5)})
+    b = side("b", {(seed, point): float(shift[seed]) for seed in range(4, 9) for point in range(5)})
+    (found,), warnings = differences(a, b)
+    expected = stats.ttest_ind(shift[4:], shift[:4], equal_var=False).confidence_interval(0.95)
+    interval = (found.difference - found.half, found.difference + found.half)
+    assert interval == pytest.approx((expected.low, expected.high), rel=1e-9)
+    assert len(warnings) == 1
 
 
 def test_arms_that_differ_in_nothing_differ_by_nothing(sweep) -> None:

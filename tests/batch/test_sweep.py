@@ -22,6 +22,64 @@ from tests.batch.conftest import RATE, data
 ENGINE = "transport.engine"
 
 
+TURNING = """
+schema_version = 1
+
+[info]
+title = "A recipient that may turn and a donor that may tire"
+summary = "Not in every replicate."
+
+[domain]
+size = ["60 um", "60 um"]
+thickness = "10 um"
+voxel = "10 um"
+
+[clock]
+step = "60 s"
+duration = "30 min"
+
+[[cargo]]
+name = "signal"
+
+[[vesicle]]
+name = "exosome"
+cargo = ["signal"]
+
+[[cell_type]]
+name = "donor"
+releases = "exosome"
+release_rate = "600 / h"
+transformation = { into = "tired", rate = "1 / h" }
+
+[[cell_type]]
+name = "tired"
+
+[[cell_type]]
+name = "recipient"
+takes_up = ["exosome"]
+uptake_rate = "600 um^3/s"
+transformation = { into = "activated", rate = "1 / h" }
+
+[[cell_type]]
+name = "activated"
+takes_up = ["exosome"]
+uptake_rate = "600 um^3/s"
+
+[[response]]
+cell_type = "activated"
+signal = "endosomal.exosome"
+decreases = "uptake_rate"
+to = "500 um^3/s"
+half_max = 1
+
+[[layout.group]]
+cell_type = "donor"
+
+[[layout.group]]
+cell_type = "recipient"
+"""
+
+
 def swept(folder, *vary, chance=True, **more):
     loaded = load("two_cells", {"cell_type.donor.secretion": "poisson"} if chance else None)
     plan = plan_sweep(loaded, vary, source="two_cells", seed=1, **{"hours": 0.1, **more})
@@ -46,6 +104,25 @@ def test_means_and_intervals_are_those_of_the_rows(tmp_path) -> None:
         assert line["sd"] == pytest.approx(values.std(ddof=1), rel=1e-12)
         assert (line["ci95_low"], line["ci95_high"]) == pytest.approx((low, high), rel=1e-10)
     assert found.summary.points == [{RATE: 60.0}, {RATE: 6000.0}]
+
+
+@pytest.mark.parametrize("engine", ["continuum", "vesicles"])
+def test_a_type_that_no_cell_became_counts_as_zero(tmp_path, engine) -> None:
+    """A recipient that may turn, a donor that may tire: means are over all replicates."""
+    source = tmp_path / "turning.toml"
+    source.write_text(TURNING)
+    loaded = load(source, {ENGINE: engine})
+    plan = plan_sweep(loaded, [f"{RATE}=600"], source=str(source), seed=1, replicates=6, hours=0.5)
+    found = report(run_rows(plan, tmp_path / "a")).summary
+    (count,), (mean,) = found.count, found.mean
+    per = {name: (n, value) for name, n, value in zip(found.readouts, count, mean, strict=True)}
+    assert 0 < per["activated_cells"][1] < 1
+    assert 0 < per["tired_cells"][1] < 1
+    senders = ("donor", "tired") if engine == "vesicles" else ("donor",)
+    pairs = [f"{a}_to_{b}_taken_up_EV" for a in senders for b in ("recipient", "activated")]
+    assert [per[name][0] for name in (*pairs, "activated_responding_cells")] == [6] * (len(pairs) + 1)
+    assert min(per[name][1] for name in pairs[:2]) > 0
+    assert sum(per[name][1] for name in pairs) == pytest.approx(per["exosome_taken_up_EV"][1], rel=1e-9)
 
 
 def test_points_share_seeds_unless_told_otherwise(tmp_path) -> None:

@@ -13,8 +13,9 @@ import pytest
 from exoabm.batch.run import run_to_folder
 from exoabm.errors import InputError
 from exoabm.observe import tables
+from exoabm.observe.edges import COUNTS
 from exoabm.observe.rebuild import ENDS, TIMES, rebuild
-from exoabm.scenario.loader import load
+from exoabm.scenario.loader import load, parse
 
 RELAYS = {
     "transport.engine": "vesicles",
@@ -111,6 +112,107 @@ def test_expected_numbers_too(tmp_path: Path, provenance: str) -> None:
     for name in made.column_names[len(ENDS) : -len(TIMES)]:
         np.testing.assert_allclose(made[name], kept[name], rtol=1e-9, atol=1e-12)
     assert all(made[name].null_count == len(made) for name in TIMES)
+
+
+SENT_IN = """
+schema_version = 1
+
+[info]
+title = "A dose and a held face beside a donor"
+summary = "Both reach the recipients."
+
+[clock]
+step = "60 s"
+duration = "1 h"
+
+[domain]
+size = ["100 um", "100 um"]
+thickness = "10 um"
+voxel = "10 um"
+faces.x_low = { concentration = "1e9 / mL" }
+
+[[cargo]]
+name = "signal"
+
+[[vesicle]]
+name = "exosome"
+cargo = ["signal"]
+
+[[vesicle]]
+name = "ectosome"
+cargo = ["signal"]
+
+[[cell_type]]
+name = "donor"
+releases = "exosome"
+release_rate = "60 / h"
+
+[[cell_type]]
+name = "another"
+releases = "ectosome"
+release_rate = "60 / h"
+
+[[cell_type]]
+name = "recipient"
+takes_up = ["exosome", "ectosome"]
+uptake_rate = "600 um^3/s"
+
+[[layout.group]]
+cell_type = "donor"
+
+[[layout.group]]
+cell_type = "another"
+
+[[layout.group]]
+cell_type = "recipient"
+count = 4
+
+[[dose]]
+name = "injection"
+vesicle = "exosome"
+route = "tissue"
+particles = 300
+center = ["50 um", "50 um"]
+reach = "70 um"
+"""
+
+
+@pytest.mark.parametrize(
+    "way",
+    [{"engine": "vesicles"}, {"engine": "continuum"}, {"engine": "continuum", "provenance": "cell"}],
+    ids=["vesicles", "types", "cells"],
+)
+def test_what_no_cell_sent_is_told_alike(tmp_path: Path, way: dict[str, str]) -> None:
+    """Doses and the reservoir have rows, a node and their part of the sums, however cells are followed."""
+    import networkx as nx
+
+    overrides = {f"transport.{key}": value for key, value in way.items()}
+    loaded = parse(SENT_IN.encode(), name="sent_in", folder=tmp_path, overrides=overrides)
+    out = tmp_path / "run"
+    run_to_folder(loaded, out, seed=1)
+    kept = pq.read_table(out / "communication.parquet")
+    edges = kept.to_pandas()
+    metrics = pq.read_table(out / "metrics.parquet").to_pandas().iloc[-1]
+    taken_up = metrics.exosome_taken_up_EV + metrics.ectosome_taken_up_EV
+    assert edges.internalized.sum() == pytest.approx(taken_up, rel=1e-9)
+    assert edges.encountered.sum() > edges.internalized.sum()
+    by_origin = edges.groupby("donor_type", observed=True).internalized.sum()
+    assert set(by_origin.index) == {"another", "donor", "dose", "reservoir"}
+    assert by_origin["dose"] > 100
+    assert by_origin["reservoir"] > 20
+    assert not edges.duplicated(["donor_type", "recipient", "vesicle_kind"]).any()
+    assert edges.donor[edges.donor_type.isin(["dose", "reservoir"])].isna().all()
+    told = summary(out)["internalized_by_type"]
+    assert {name: row["recipient"] for name, row in told.items()} == pytest.approx(by_origin.to_dict())
+    graph = nx.read_graphml(out / "communication.graphml")
+    assert {name: graph.nodes[name]["out_strength"] for name in ("dose", "reservoir")} == pytest.approx(
+        {name: by_origin[name] for name in ("dose", "reservoir")}
+    )
+    made = rebuild(out)
+    assert made.schema.metadata == kept.schema.metadata
+    assert made.select(ENDS).to_pylist() == kept.select(ENDS).to_pylist()
+    for name in COUNTS:
+        np.testing.assert_allclose(made[name], kept[name], rtol=1e-9, atol=1e-9)
 
 
 def test_a_run_in_which_nothing_met(tmp_path: Path) -> None:

@@ -158,7 +158,7 @@ def read_back(path: Path, fmt: str) -> pd.DataFrame:
 
 @pytest.mark.parametrize("fmt", FORMATS)
 def test_every_table_reads_back_from_every_format(folder: Path, tmp_path: Path, fmt: str) -> None:
-    written = export_run(folder, tmp_path / "out", fmt)
+    written, empty = export_run(folder, tmp_path / "out", fmt), set()
     assert all(path.is_file() for path in written)
     assert {"summary.json", "run.json", "communication.graphml"} <= {p.name for p in written}
     for name, table in tables(folder).items():
@@ -172,6 +172,10 @@ def test_every_table_reads_back_from_every_format(folder: Path, tmp_path: Path, 
                 np.testing.assert_allclose(back[column].to_numpy(float), given, rtol=1e-9, atol=1e-12)
             elif table[column].notna().all():
                 assert back[column].astype(str).tolist() == table[column].astype(str).tolist()
+            elif fmt == "numpy" and not pd.api.types.is_numeric_dtype(table[column]):
+                assert back[column].tolist() == table[column].astype(object).fillna("").tolist()
+                empty.add(column)
+    assert fmt != "numpy" or "recipient_type" in empty
 
 
 def test_a_scenario_is_exported_as_one_complete_file(home: Path) -> None:

@@ -4,8 +4,8 @@ Rows that share a seed are compared in pairs, so that what they have in common d
 
     d_s = mean over the rows of seed s of (b - a),    mean(d) ± t(n - 1, 0.975) sd(d) / sqrt(n)
 
-with n seeds, for rows of one seed err together, whatever else is varied.
-Rows without a partner are compared by their means, with Welch's interval.
+with n seeds, for rows of one seed err together, whatever else is varied. Where no seed is common, the means
+of the seeds are compared, with Welch's interval.
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 SAME = 1e-12
 """Readouts that differ by less than this share are the same."""
+TOLD = 5
+"""Readouts that a warning names."""
 PANELS = 4
 USUAL = ("_taken_up_EV", "_delivered_EV", "_free_EV", "_cleared_EV")
 """Metrics that are shown first where they differ, by the end of their names."""
@@ -64,13 +66,17 @@ class Side:
 
 @dataclass(frozen=True)
 class Line:
-    """A readout of both sides and its difference B - A, with half its interval where there are replicates."""
+    """A readout of both sides and its difference B - A, with half its interval where there are replicates.
+
+    ``lost`` is how many pairs (rows, if none are paired) were left out, since it is not defined there.
+    """
 
     readout: str
     a: float
     b: float
     difference: float
     half: float | None
+    lost: int = 0
 
     @property
     def relative(self) -> float | None:
@@ -115,6 +121,7 @@ class Comparison:
                     "b": line.b,
                     "difference": line.difference,
                     "ci95_half": line.half,
+                    "left_out": line.lost,
                 }
                 for line in self.lines
             ],
@@ -146,9 +153,8 @@ def compare(a: str, b: str) -> Comparison:
         if pair[0] != pair[1]:
             changed[key] = pair
     common = [key for key in left.rows if key in right.rows]
-    names = list(dict.fromkeys(n for side in (left, right) for row in side.rows.values() for n in row))
-    lines = [line for name in names if (line := _line(name, left, right, common)) is not None]
-    return Comparison(left, right, changed, len(common), lines, _warnings(left, right, common))
+    lines = _lines(left, right, common)
+    return Comparison(left, right, changed, len(common), lines, _warnings(left, right, common, lines))
 
 
 def difference_table(comparison: Comparison) -> pa.Table | None:
@@ -248,35 +254,49 @@ def _sweep(name: str, folder: Path, arm: Mapping[str, str], chosen: set[str]) ->
     return Side(name, scenario, dict(arm), rows, hours, plan.version, None)
 
 
+def _lines(a: Side, b: Side, common: list[RowKey]) -> list[Line]:
+    names = dict.fromkeys(n for side in (a, b) for row in side.rows.values() for n in row)
+    return [line for name in names if (line := _line(name, a, b, common)) is not None]
+
+
 def _line(name: str, a: Side, b: Side, common: list[RowKey]) -> Line | None:
     def values(side: Side, keys: Any) -> np.ndarray:
         found = (side.rows[key].get(name) for key in keys)
         return np.array([math.nan if value is None else value for value in found])
 
+    def by_seed(found: np.ndarray, keys: Any) -> np.ndarray:
+        """Means of each seed over its rows in which the readout is defined."""
+        there = np.isfinite(found)
+        seeds = np.array([seed for _, seed in keys])[there]
+        _, place, count = np.unique(seeds, return_inverse=True, return_counts=True)
+        return np.bincount(place, found[there], len(count)) / count
+
     if common:
-        left, right = values(a, common), values(b, common)
-        both = np.isfinite(left) & np.isfinite(right)
-        left, right = left[both], right[both]
-        spread, free = _by_seed(right - left, np.array([seed for _, seed in common])[both])
+        # The mean of differences, and not the difference of means: exactly 0 where all of them are.
+        change = values(b, common) - values(a, common)
+        gone = np.where(np.isfinite(change), 0.0, math.nan)
+        left, right = (by_seed(values(side, common) + gone, common) for side in (a, b))
+        paired = by_seed(change, common)
+        spread, free = _paired(paired)
+        lost = int(np.isnan(change).sum())
     else:
-        left, right = (v[np.isfinite(v)] for v in (values(a, a.rows), values(b, b.rows)))
+        left, right = (by_seed(values(side, side.rows), side.rows) for side in (a, b))
+        paired = None
         spread, free = _welch(left, right)
+        lost = sum(int(np.isnan(values(side, side.rows)).sum()) for side in (a, b))
     if not len(left) or not len(right):
         return None
     half = None if math.isnan(spread) else _quantile(free) * math.sqrt(spread)
     means = float(left.mean()), float(right.mean())
-    # The mean of differences, and not the difference of means: exactly 0 where all of them are.
-    difference = float((right - left).mean()) if common else means[1] - means[0]
-    return Line(name, *means, difference, half)
+    difference = means[1] - means[0] if paired is None else float(paired.mean())
+    return Line(name, *means, difference, half, lost)
 
 
-def _by_seed(change: np.ndarray, seeds: np.ndarray) -> tuple[float, float]:
-    """Variance of the mean of paired differences, and its degrees of freedom."""
-    _, place, count = np.unique(seeds, return_inverse=True, return_counts=True)
-    if len(count) < 2:
+def _paired(change: np.ndarray) -> tuple[float, float]:
+    """Variance of the mean of the seeds' differences, and its degrees of freedom."""
+    if len(change) < 2:
         return math.nan, math.nan
-    means = np.bincount(place, change) / count
-    return float(means.var(ddof=1)) / len(count), len(count) - 1.0
+    return float(change.var(ddof=1)) / len(change), len(change) - 1.0
 
 
 def _welch(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
@@ -296,12 +316,17 @@ def _quantile(free: float) -> float:
     return float(stdtrit(free, 0.975))
 
 
-def _warnings(a: Side, b: Side, common: list[RowKey]) -> list[str]:
+def _warnings(a: Side, b: Side, common: list[RowKey], lines: list[Line]) -> list[str]:
     found = []
     if not common:
         found.append("no seed in common: the differences hold chance as well as what was changed")
     elif min(len(a.rows), len(b.rows)) > len(common) or len(a.rows) != len(b.rows):
         found.append(f"{len(common):,} pairs; rows without a partner are left out")
+    if partial := [line for line in lines if line.lost]:
+        whole = f"{len(common):,} pairs" if common else f"{len(a.rows) + len(b.rows):,} rows"
+        told = ", ".join(f"{line.readout} ({line.lost:,})" for line in partial[:TOLD])
+        more = f" and {len(partial) - TOLD} more" if len(partial) > TOLD else ""
+        found.append(f"of {whole}, those in which a readout is not defined are left out: {told}{more}")
     if a.hours != b.hours:
         found.append(f"A ran for {a.hours:g} h and B for {b.hours:g} h")
     if a.version != b.version:
