@@ -70,6 +70,11 @@ class Domain:
         return np.array(lengths if self.dim == 3 else [*lengths, self.thickness])
 
     @property
+    def period(self) -> np.ndarray:
+        """Lengths in um after which space repeats itself along x, y, z, shape (3,); 0 where it does not."""
+        return np.where([face == Face.PERIODIC for face in self.faces[::2]], self.extent, 0.0)
+
+    @property
     def low(self) -> np.ndarray:
         """The low corner (x, y, z) in um, shape (3,)."""
         return np.array(self.origin)

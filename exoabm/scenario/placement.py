@@ -90,7 +90,9 @@ def _arrange(
     match group.arrange:
         case "random":
             margin = min(radius, domain.voxel / 2)
-            return layouts.poisson_disc(n, spacing, region, rng, placed, taken_radii=radii, margin=margin)
+            return layouts.poisson_disc(
+                n, spacing, region, rng, placed, taken_radii=radii, margin=margin, period=domain.period
+            )
         case "overlapping":
             return layouts.random_points(n, region, rng)
         case "lattice":
