@@ -116,6 +116,13 @@ class Domain:
         inside = (positions >= self.low) & (positions < self.low + self.extent)
         return inside[:, : self.dim].all(axis=1)
 
+    def blocked(self, positions: np.ndarray) -> np.ndarray:
+        """Which positions (n, 3) in um, inside the box or on its faces, lie in an obstacle."""
+        if self.obstacle is None:
+            return np.zeros(len(positions), bool)
+        voxels = np.minimum(self.voxel_of(positions), self.counts - 1)
+        return np.asarray(self.obstacle.ravel()[self.flat(voxels)])
+
     def wrap(self, positions: np.ndarray) -> np.ndarray:
         """Positions (n, 3) in um brought back through periodic faces; others stay where they are."""
         wrapped = positions.copy()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -29,7 +29,7 @@ ENDLESS = (0.0, 0.0, 0.0)
 """The period of space that does not repeat itself."""
 CHUNK = 65_536
 HOPELESS = 2_000_000
-NO_ROOM = "no room: no point of the region lies {:g} um inside its borders"
+NO_ROOM = "no room: no free point of the region lies {:g} um inside its borders"
 
 
 class Box(NamedTuple):
@@ -58,6 +58,8 @@ class Region:
         Center of the circles, um; the middle of the box unless given.
     inner, outer
         Radii, um. The inner one alone cuts a hole, the outer one alone leaves a disc or ball.
+    blocked
+        Tells which points (n, 3) inside the bounds are not of the region, as obstacles are.
 
     Raises
     ------
@@ -69,6 +71,7 @@ class Region:
     center: tuple[float, float, float] | None = None
     inner: float = 0.0
     outer: float = math.inf
+    blocked: Callable[[Positions], NDArray[np.bool_]] | None = None
 
     def __post_init__(self) -> None:
         """Refuse bounds that hold nothing."""
@@ -94,9 +97,10 @@ class Region:
         return np.asarray(np.mean(self.box, axis=0) if self.center is None else self.center)
 
     def contains(self, points: ArrayLike, margin: float = 0.0) -> NDArray[np.bool_]:
-        """Tell which `points` (n, 3) lie inside, at least `margin` um from every border."""
+        """Tell which `points` (n, 3) lie inside, at least `margin` um from every border, in nothing blocked."""
         d = self.dim
-        p = np.atleast_2d(np.asarray(points, dtype=float))[:, :d]
+        whole = np.atleast_2d(np.asarray(points, dtype=float))
+        p = whole[:, :d]
         low, high = np.asarray(self.box, dtype=float)[:, :d]
         inside: NDArray[np.bool_] = ((p >= low + margin) & (p <= high - margin)).all(axis=1)
         if self.inner > 0.0 or self.outer < math.inf:
@@ -104,6 +108,8 @@ class Region:
             inside &= distance <= self.outer - margin
             if self.inner > 0.0:
                 inside &= distance >= self.inner + margin
+        if self.blocked is not None:
+            inside[inside] = ~self.blocked(whole[inside])
         return inside
 
     def bounds(self, margin: float = 0.0) -> tuple[Positions, Positions]:
@@ -121,18 +127,21 @@ class Region:
     def measure(self) -> float:
         """Area in um^2 (2-D) or volume in um^3 (3-D).
 
-        Exact for a box and for an annulus inside the box; otherwise the midpoint rule, to about
-        1 %.
+        Exact for a box and for an annulus inside the box; otherwise, and where something is blocked,
+        the midpoint rule, to about 1 %.
         """
         d = self.dim
         low, high = (corner[:d] for corner in self.bounds())
-        if self.outer < math.inf and np.allclose(high - low, 2.0 * self.outer, rtol=1e-12):
+        free = self.blocked is None
+        if free and self.outer < math.inf and np.allclose(high - low, 2.0 * self.outer, rtol=1e-12):
             return _shell(self.inner, self.outer, d)
         size = float(np.prod(high - low))
-        if self.inner == 0.0 and self.outer == math.inf:
+        if free and self.inner == 0.0 and self.outer == math.inf:
             return size
         sites = 512 if d == 2 else 96
         ticks = [a + (np.arange(sites) + 0.5) * (b - a) / sites for a, b in zip(low, high, strict=True)]
+        if d == 2:
+            ticks.append(np.array([self.box.low[2]]))
         return size * float(self.contains(_product(ticks)).mean())
 
     def draw(self, n: int, rng: np.random.Generator, margin: float = 0.0) -> Positions:

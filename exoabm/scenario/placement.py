@@ -84,6 +84,7 @@ def _arrange(
         tuple(middle),
         float(group.inner or 0.0),
         math.inf if group.outer is None else float(group.outer),
+        None if domain.obstacle is None else domain.blocked,
     )
     spacing = 2 * radius if group.spacing is None else float(group.spacing)
     n = group.count
@@ -121,10 +122,9 @@ def check_positions(loaded: LoadedScenario, domain: Domain, position: np.ndarray
             f"({domain.describe()}), the first, number {first}, at ({where}) um; "
             "enlarge domain.size, or use size = 'fit' with a table"
         )
-    if domain.obstacle is not None:
-        buried = domain.obstacle.ravel()[domain.flat(domain.voxel_of(position))]
-        if buried.any():
-            raise InputError(
-                f"{loaded.name}: {int(buried.sum())} cells have their center in an obstacle, "
-                f"the first is number {int(np.flatnonzero(buried)[0])}"
-            )
+    buried = domain.blocked(position)
+    if buried.any():
+        raise InputError(
+            f"{loaded.name}: {int(buried.sum())} cells have their center in an obstacle, "
+            f"the first is number {int(np.flatnonzero(buried)[0])}"
+        )

@@ -127,6 +127,21 @@ def test_annulus_has_the_radii_of_a_uniform_density(planted):
     assert (stats.kstest(share**planted, "uniform").pvalue > ALPHA) == (planted == 1.0)
 
 
+def test_what_is_blocked_is_not_of_the_region():
+    def pillar(p):
+        return ((p - SLAB.middle) ** 2).sum(axis=1) < 30.0**2
+
+    region = Region(SLAB.box, blocked=pillar)
+    assert region.measure() == pytest.approx(SLAB.measure() - math.pi * 30.0**2, rel=0.01)
+    for place in (
+        region.draw(4000, generator()),
+        poisson_disc(50, 8.0, region, generator()),
+        lattice(100, 8.0, region),
+    ):
+        assert not pillar(place).any()
+    assert pillar(poisson_disc(50, 8.0, SLAB, generator())).any(), "else nothing is shown"
+
+
 # Random sequential addition
 
 
