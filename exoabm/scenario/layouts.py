@@ -97,7 +97,7 @@ class Region:
         return np.asarray(np.mean(self.box, axis=0) if self.center is None else self.center)
 
     def contains(self, points: ArrayLike, margin: float = 0.0) -> NDArray[np.bool_]:
-        """Tell which `points` (n, 3) lie inside, at least `margin` um from every border, in nothing blocked."""
+        """Tell which `points` (n, 3) lie inside, `margin` um from every border, and are not blocked."""
         d = self.dim
         whole = np.atleast_2d(np.asarray(points, dtype=float))
         p = whole[:, :d]
