@@ -70,6 +70,11 @@ class Domain:
         return np.array(lengths if self.dim == 3 else [*lengths, self.thickness])
 
     @property
+    def period(self) -> np.ndarray:
+        """Lengths in um after which space repeats itself along x, y, z, shape (3,); 0 where it does not."""
+        return np.where([face == Face.PERIODIC for face in self.faces[::2]], self.extent, 0.0)
+
+    @property
     def low(self) -> np.ndarray:
         """The low corner (x, y, z) in um, shape (3,)."""
         return np.array(self.origin)
@@ -110,6 +115,13 @@ class Domain:
         """Which positions (n, 3) in um lie inside the box; z is free in a slab."""
         inside = (positions >= self.low) & (positions < self.low + self.extent)
         return inside[:, : self.dim].all(axis=1)
+
+    def blocked(self, positions: np.ndarray) -> np.ndarray:
+        """Which positions (n, 3) in um, inside the box or on its faces, lie in an obstacle."""
+        if self.obstacle is None:
+            return np.zeros(len(positions), bool)
+        voxels = np.minimum(self.voxel_of(positions), self.counts - 1)
+        return np.asarray(self.obstacle.ravel()[self.flat(voxels)])
 
     def wrap(self, positions: np.ndarray) -> np.ndarray:
         """Positions (n, 3) in um brought back through periodic faces; others stay where they are."""

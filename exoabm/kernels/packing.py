@@ -56,16 +56,23 @@ def is_free(x, y, z, radius, points, radii, head, link, low, inverse_edge):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def add_separated(points, radii, count, candidates, head, link, low, inverse_edge):
+def add_separated(points, radii, count, candidates, images, head, link, low, inverse_edge):
     """Try `candidates` (m, 3) in order; each that is free becomes the next of `points`.
 
-    Returns the new `count`, at most ``len(points)``.
+    Free means free at each of `images` (k, 3): where a candidate stands, moved by none (0, 0, 0) or,
+    where space repeats itself, by whole periods. Returns the new `count`, at most ``len(points)``.
     """
     for c in range(candidates.shape[0]):
         if count == points.shape[0]:
             break
         x, y, z = candidates[c, 0], candidates[c, 1], candidates[c, 2]
-        if is_free(x, y, z, radii[count], points, radii, head, link, low, inverse_edge):
+        free = True
+        for k in range(images.shape[0]):
+            ix, iy, iz = x + images[k, 0], y + images[k, 1], z + images[k, 2]
+            if not is_free(ix, iy, iz, radii[count], points, radii, head, link, low, inverse_edge):
+                free = False
+                break
+        if free:
             points[count, 0] = x
             points[count, 1] = y
             points[count, 2] = z

@@ -88,7 +88,7 @@ def blueprint(loaded: LoadedScenario, seed: int) -> Blueprint:
     index_of = {t.name: i for i, t in enumerate(types)}
     type_index = np.array([index_of[name] for name in names], dtype=np.int16)
     radii = np.array([t.diameter / 2 for t in types])[type_index]
-    overlap = layouts.overlaps(position, radii)
+    overlap = layouts.overlaps(position, radii, domain.period)
     if overlap.cells:
         warnings.append(
             f"{overlap.cells} of {len(position)} cells stand closer to a neighbor than their diameters "

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -25,9 +25,11 @@ JAMMING = {2: 0.547, 3: 0.384}
 
 Source: Torquato S, Uche OU, Stillinger FH, Phys. Rev. E 2006;74:061308.
 """
+ENDLESS = (0.0, 0.0, 0.0)
+"""The period of space that does not repeat itself."""
 CHUNK = 65_536
 HOPELESS = 2_000_000
-NO_ROOM = "no room: no point of the region lies {:g} um inside its borders"
+NO_ROOM = "no room: no free point of the region lies {:g} um inside its borders"
 
 
 class Box(NamedTuple):
@@ -56,6 +58,8 @@ class Region:
         Center of the circles, um; the middle of the box unless given.
     inner, outer
         Radii, um. The inner one alone cuts a hole, the outer one alone leaves a disc or ball.
+    blocked
+        Tells which points (n, 3) inside the bounds are not of the region, as obstacles are.
 
     Raises
     ------
@@ -67,6 +71,7 @@ class Region:
     center: tuple[float, float, float] | None = None
     inner: float = 0.0
     outer: float = math.inf
+    blocked: Callable[[Positions], NDArray[np.bool_]] | None = None
 
     def __post_init__(self) -> None:
         """Refuse bounds that hold nothing."""
@@ -92,9 +97,10 @@ class Region:
         return np.asarray(np.mean(self.box, axis=0) if self.center is None else self.center)
 
     def contains(self, points: ArrayLike, margin: float = 0.0) -> NDArray[np.bool_]:
-        """Tell which `points` (n, 3) lie inside, at least `margin` um from every border."""
+        """Tell which `points` (n, 3) lie inside, `margin` um from every border, and are not blocked."""
         d = self.dim
-        p = np.atleast_2d(np.asarray(points, dtype=float))[:, :d]
+        whole = np.atleast_2d(np.asarray(points, dtype=float))
+        p = whole[:, :d]
         low, high = np.asarray(self.box, dtype=float)[:, :d]
         inside: NDArray[np.bool_] = ((p >= low + margin) & (p <= high - margin)).all(axis=1)
         if self.inner > 0.0 or self.outer < math.inf:
@@ -102,6 +108,8 @@ class Region:
             inside &= distance <= self.outer - margin
             if self.inner > 0.0:
                 inside &= distance >= self.inner + margin
+        if self.blocked is not None:
+            inside[inside] = ~self.blocked(whole[inside])
         return inside
 
     def bounds(self, margin: float = 0.0) -> tuple[Positions, Positions]:
@@ -119,18 +127,21 @@ class Region:
     def measure(self) -> float:
         """Area in um^2 (2-D) or volume in um^3 (3-D).
 
-        Exact for a box and for an annulus inside the box; otherwise the midpoint rule, to about
-        1 %.
+        Exact for a box and for an annulus inside the box; otherwise, and where something is blocked,
+        the midpoint rule, to about 1 %.
         """
         d = self.dim
         low, high = (corner[:d] for corner in self.bounds())
-        if self.outer < math.inf and np.allclose(high - low, 2.0 * self.outer, rtol=1e-12):
+        free = self.blocked is None
+        if free and self.outer < math.inf and np.allclose(high - low, 2.0 * self.outer, rtol=1e-12):
             return _shell(self.inner, self.outer, d)
         size = float(np.prod(high - low))
-        if self.inner == 0.0 and self.outer == math.inf:
+        if free and self.inner == 0.0 and self.outer == math.inf:
             return size
         sites = 512 if d == 2 else 96
         ticks = [a + (np.arange(sites) + 0.5) * (b - a) / sites for a, b in zip(low, high, strict=True)]
+        if d == 2:
+            ticks.append(np.array([self.box.low[2]]))
         return size * float(self.contains(_product(ticks)).mean())
 
     def draw(self, n: int, rng: np.random.Generator, margin: float = 0.0) -> Positions:
@@ -214,6 +225,7 @@ def poisson_disc(
     *,
     taken_radii: ArrayLike | None = None,
     margin: float = 0.0,
+    period: ArrayLike = ENDLESS,
 ) -> Positions:
     """Place `n` points at random that keep their distance: |p_i - p_j| >= (s_i + s_j) / 2.
 
@@ -234,6 +246,9 @@ def poisson_disc(
     taken, taken_radii
         Points (m, 3) that stand already, in or near the region, and their radii in um, (m,) or
         one for all; without radii they keep the largest spacing like the new ones.
+    period
+        Lengths (3,) in um after which space repeats itself along x, y, z, 0 where it does not;
+        distances are then the shortest way around.
 
     Returns
     -------
@@ -272,17 +287,33 @@ def poisson_disc(
     link = np.full(len(points), -1, dtype=np.int64)
     link_points(points, 0, len(old), head, link, low, 1.0 / edge)
 
+    images = _images(period)
     count, budget = len(old), 200 * n + 100_000
     while count < len(points) and budget > 0:
         m = min(CHUNK, budget, 2 * (len(points) - count) + 1024)
         candidates = region.draw(m, rng, margin)
-        count = add_separated(points, all_radii, count, candidates, head, link, low, 1.0 / edge)
+        count = add_separated(points, all_radii, count, candidates, images, head, link, low, 1.0 / edge)
         budget -= m
     if count < len(points):
         raise InputError(_does_not_fit(count - len(old), n, radii, region, old, old_radii))
     placed = np.empty((n, 3))
     placed[order] = points[len(old) :]
     return placed
+
+
+def _images(period: ArrayLike) -> Positions:
+    """Moves (k, 3) from a point to itself, first, and to its nearest images."""
+    axes = [[0.0, -length, length] if length > 0.0 else [0.0] for length in np.asarray(period, dtype=float)]
+    return _product([np.array(axis) for axis in axes])
+
+
+def neighbors(positions: Positions, period: ArrayLike = ENDLESS) -> cKDTree:
+    """Tree of the points (n, 3) that measures around `period`; its data are the points brought inside."""
+    length = np.asarray(period, dtype=float)
+    around = np.where(length > 0.0, length, np.inf)
+    inside = positions - length * np.floor(positions / around)
+    # A hair below 0 comes out at the period itself, which is 0.
+    return cKDTree(np.where(inside >= around, 0.0, inside), boxsize=length if length.any() else None)
 
 
 def _does_not_fit(
@@ -471,7 +502,7 @@ def points(rows: Iterable[Sequence[float]], z: float = 0.0) -> Positions:
     return np.array(placed, dtype=float).reshape(-1, 3)
 
 
-def overlaps(positions: ArrayLike, radii: ArrayLike) -> Overlap:
+def overlaps(positions: ArrayLike, radii: ArrayLike, period: ArrayLike = ENDLESS) -> Overlap:
     """Count the cells i with |p_i - p_j| < r_i + r_j for some other cell j.
 
     Cells that only touch, to 1e-9 of the sum, do not overlap.
@@ -482,6 +513,8 @@ def overlaps(positions: ArrayLike, radii: ArrayLike) -> Overlap:
         (n, 3), um.
     radii
         (n,) or one for all, um.
+    period
+        Lengths (3,) in um after which space repeats itself along x, y, z, 0 where it does not.
 
     Returns
     -------
@@ -492,13 +525,16 @@ def overlaps(positions: ArrayLike, radii: ArrayLike) -> Overlap:
     if n < 2:
         return Overlap(0, math.inf)
     r = np.broadcast_to(np.asarray(radii, dtype=float), (n,)) * (1.0 - 1e-9)
-    tree = cKDTree(p)
-    distance = np.asarray(tree.query(p, k=2)[0])[:, 1]
+    length = np.asarray(period, dtype=float)
+    tree = neighbors(p, length)
+    distance = np.asarray(tree.query(tree.data, k=2)[0])[:, 1]
     # Nearer than even the smallest neighbor allows, or only than the largest would: look closer.
     overlapping = distance < r + r.min()
     for i in np.flatnonzero(~overlapping & (distance < r + r.max())):
-        near = np.array(tree.query_ball_point(p[i], r[i] + r.max()))
+        near = np.array(tree.query_ball_point(tree.data[i], r[i] + r.max()))
         near = near[near != i]
-        gap = np.sqrt(((p[near] - p[i]) ** 2).sum(axis=1)) - r[near] - r[i]
+        way = p[near] - p[i]
+        way -= length * np.round(way / np.where(length > 0.0, length, np.inf))
+        gap = np.sqrt((way**2).sum(axis=1)) - r[near] - r[i]
         overlapping[i] = bool((gap < 0.0).any())
     return Overlap(int(overlapping.sum()), float(distance.min()))

@@ -84,13 +84,16 @@ def _arrange(
         tuple(middle),
         float(group.inner or 0.0),
         math.inf if group.outer is None else float(group.outer),
+        None if domain.obstacle is None else domain.blocked,
     )
     spacing = 2 * radius if group.spacing is None else float(group.spacing)
     n = group.count
     match group.arrange:
         case "random":
             margin = min(radius, domain.voxel / 2)
-            return layouts.poisson_disc(n, spacing, region, rng, placed, taken_radii=radii, margin=margin)
+            return layouts.poisson_disc(
+                n, spacing, region, rng, placed, taken_radii=radii, margin=margin, period=domain.period
+            )
         case "overlapping":
             return layouts.random_points(n, region, rng)
         case "lattice":
@@ -119,10 +122,9 @@ def check_positions(loaded: LoadedScenario, domain: Domain, position: np.ndarray
             f"({domain.describe()}), the first, number {first}, at ({where}) um; "
             "enlarge domain.size, or use size = 'fit' with a table"
         )
-    if domain.obstacle is not None:
-        buried = domain.obstacle.ravel()[domain.flat(domain.voxel_of(position))]
-        if buried.any():
-            raise InputError(
-                f"{loaded.name}: {int(buried.sum())} cells have their center in an obstacle, "
-                f"the first is number {int(np.flatnonzero(buried)[0])}"
-            )
+    buried = domain.blocked(position)
+    if buried.any():
+        raise InputError(
+            f"{loaded.name}: {int(buried.sum())} cells have their center in an obstacle, "
+            f"the first is number {int(np.flatnonzero(buried)[0])}"
+        )

@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.spatial import cKDTree
+
+from exoabm.scenario.layouts import ENDLESS, neighbors
 
 if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
     from exoabm.domain import Domain
     from exoabm.physiology import CellType
     from exoabm.scenario.schema import Transport
@@ -32,7 +35,7 @@ def grid_warnings(
         unused = "transport.courant is not used: with capture = 'membrane' vesicles choose their own steps"
         return [] if transport.courant is None else [unused]
     takes_up = np.array([bool((t.uptake_rate > 0).any()) for t in types])[type_index]
-    fine = COARSE * typical_spacing(position[takes_up])
+    fine = COARSE * typical_spacing(position[takes_up], domain.period)
     if domain.voxel <= fine * (1 + 1e-9):
         return []
     warning = (
@@ -43,9 +46,10 @@ def grid_warnings(
     return [warning]
 
 
-def typical_spacing(position: np.ndarray) -> float:
+def typical_spacing(position: np.ndarray, period: ArrayLike = ENDLESS) -> float:
     """Median distance to the nearest neighbor of points (n, 3), um; infinite for fewer than two."""
     if len(position) < 2:
         return np.inf
-    distance = np.asarray(cKDTree(position).query(position, k=2)[0])
+    tree = neighbors(position, period)
+    distance = np.asarray(tree.query(tree.data, k=2)[0])
     return float(np.median(distance[:, 1]))

@@ -39,6 +39,48 @@ def test_cells_stand_where_their_groups_say() -> None:
     assert (made.position[:, 2] == made.domain.thickness / 2).all()
 
 
+def opposite(faces: str) -> Blueprint:
+    """Two cells of 15 um, 5 um apart around the faces along x."""
+    text = f"""schema_version = 1
+info = {{ title = "t", summary = "s" }}
+domain = {{ size = [300, 100], voxel = "10 um", thickness = "15 um", faces = {{ x = "{faces}" }} }}
+layout = {{ group = [{{ cell_type = "cell", arrange = "points", points = [[2, 50], [297, 50]] }}] }}
+clock = {{ step = "60 s", duration = "1 h" }}
+transport = {{ engine = "vesicles", capture = "membrane" }}
+cargo = [{{ name = "message" }}]
+vesicle = [{{ name = "exosome", cargo = ["message"] }}]
+cell_type = [{{ name = "cell", releases = "exosome", takes_up = ["exosome"] }}]
+"""
+    return blueprint(parse(text.encode(), name="t", folder=Path()), 1)
+
+
+def test_cells_that_overlap_around_periodic_faces_are_refused_membranes() -> None:
+    assert len(opposite("no-flux").position) == 2
+    with pytest.raises(InputError, match="2 cells overlap"):
+        opposite("periodic")
+
+
+@pytest.mark.parametrize("arrange", ["random", "overlapping", "lattice", "hexagonal"])
+def test_cells_find_room_beside_an_obstacle(arrange: str) -> None:
+    text = f"""schema_version = 1
+info = {{ title = "t", summary = "s" }}
+layout = {{ group = [{{ cell_type = "cell", arrange = "{arrange}", count = 40, spacing = "20 um" }}] }}
+clock = {{ step = "60 s", duration = "1 h" }}
+cargo = [{{ name = "message" }}]
+vesicle = [{{ name = "exosome", cargo = ["message"] }}]
+cell_type = [{{ name = "cell", releases = "exosome" }}]
+[domain]
+size = [300, 300]
+voxel = "10 um"
+thickness = "15 um"
+zone = [{{ name = "pillar", center = [150, 150], radius = "30 um", obstacle = true }}]
+"""
+    for seed in range(10):
+        made = blueprint(parse(text.encode(), name="t", folder=Path()), seed)
+        assert len(made.position) == 40
+        assert not made.domain.blocked(made.position).any()
+
+
 def test_numbers_arrive_in_internal_units() -> None:
     kind = plan(vesicle__exosome__diffusivity="6.6e-12 m^2/s", vesicle__exosome__half_life="2 h").kinds[0]
     assert kind.diffusivity == pytest.approx(6.6, rel=1e-12)

@@ -41,6 +41,17 @@ def distances(p):
     return d[np.triu_indices(len(p), 1)]
 
 
+def nearest(p, period):
+    """Distances (n, n) the shortest way around, infinite to oneself, by brute force."""
+    length = np.asarray(period)
+    way = p[:, None] - p[None]
+    for axis in np.flatnonzero(length):
+        way[..., axis] = (way[..., axis] + length[axis] / 2) % length[axis] - length[axis] / 2
+    d = np.sqrt((way**2).sum(axis=2))
+    np.fill_diagonal(d, np.inf)
+    return d
+
+
 # Regions
 
 
@@ -116,6 +127,21 @@ def test_annulus_has_the_radii_of_a_uniform_density(planted):
     assert (stats.kstest(share**planted, "uniform").pvalue > ALPHA) == (planted == 1.0)
 
 
+def test_what_is_blocked_is_not_of_the_region():
+    def pillar(p):
+        return ((p - SLAB.middle) ** 2).sum(axis=1) < 30.0**2
+
+    region = Region(SLAB.box, blocked=pillar)
+    assert region.measure() == pytest.approx(SLAB.measure() - math.pi * 30.0**2, rel=0.01)
+    for place in (
+        region.draw(4000, generator()),
+        poisson_disc(50, 8.0, region, generator()),
+        lattice(100, 8.0, region),
+    ):
+        assert not pillar(place).any()
+    assert pillar(poisson_disc(50, 8.0, SLAB, generator())).any(), "else nothing is shown"
+
+
 # Random sequential addition
 
 
@@ -143,6 +169,16 @@ def test_poisson_disc_keeps_clear_of_what_stands_there():
     assert gap.min() >= 3.0
     q = poisson_disc(100, 6.0, SLAB, rng, taken)
     assert np.sqrt(((q[:, None] - taken[None]) ** 2).sum(axis=2)).min() >= 6.0
+
+
+@pytest.mark.parametrize(("region", "period"), [(SLAB, (200.0, 100.0, 0.0)), (CUBE, (0.0, 80.0, 60.0))])
+def test_poisson_disc_keeps_its_distance_around_periodic_faces(region, period):
+    rng = generator()
+    taken = region.draw(1, rng)
+    around = poisson_disc(60, 12.0, region, rng, taken, taken_radii=6.0, period=period)
+    straight = poisson_disc(60, 12.0, region, rng, taken, taken_radii=6.0)
+    assert nearest(np.concatenate([taken, around]), period).min() >= 12.0
+    assert nearest(np.concatenate([taken, straight]), period).min() < 12.0
 
 
 def test_spacings_of_their_own_follow_their_points():
@@ -178,7 +214,7 @@ def test_kernel_equals_brute_force(dim):
     head = np.full((7 if dim == 3 else 1, 7, 7), -1)
     link = np.full(400, -1)
     link_points(found, 0, 10, head, link, low, 1 / edge)
-    count = add_separated(found, radii, 10, candidates, head, link, low, 1 / edge)
+    count = add_separated(found, radii, 10, candidates, np.zeros((1, 3)), head, link, low, 1 / edge)
     assert count == len(expected) > 40
     np.testing.assert_array_equal(found[:count], expected)
 
@@ -373,14 +409,14 @@ def test_points_as_listed():
     seed=st.integers(0, 2**32),
     large=st.floats(0.0, 20.0),
     equal=st.booleans(),
+    period=st.sampled_from([(0.0, 0.0, 0.0), (60.0, 0.0, 0.0), (60.0, 61.0, 75.0)]),
 )
-def test_overlaps_equals_brute_force(n, seed, large, equal):
+def test_overlaps_equals_brute_force(n, seed, large, equal, period):
     rng = generator(seed)
     p = np.round(rng.uniform(0.0, 60.0, (n, 3)))  # rounded: some coincide
     r = np.full(n, large) if equal else rng.uniform(0.0, 1.0, n) ** 4 * large
-    d = np.sqrt(((p[:, None] - p[None]) ** 2).sum(axis=2))
-    np.fill_diagonal(d, np.inf)
+    d = nearest(p, period)
     expected = (d < (r[:, None] + r) * (1 - 1e-9)).any(axis=1).sum() if n else 0
-    result = overlaps(p, r)
+    result = overlaps(p, r, period)
     assert result.cells == expected
     assert result.least_distance == pytest.approx(d.min() if n > 1 else math.inf)

@@ -21,6 +21,8 @@ def test_the_spacing_of_a_lattice() -> None:
     lattice[0] += 5  # one cell that stands out does not count
     assert typical_spacing(lattice) == 12
     assert typical_spacing(lattice[:1]) == np.inf
+    opposite = np.array([[2.0, 0, 0], [297.0, 0, 0]])
+    assert (typical_spacing(opposite), typical_spacing(opposite, (300, 0, 0))) == (295, 5)
 
 
 @pytest.mark.parametrize("name", ["two_cells", "signaling", "waste_removal", "tissue"])
