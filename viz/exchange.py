@@ -1,8 +1,8 @@
 """Who sent what to whom, read from a live model or from the tables of a run folder, in one form.
 
 Everything that a communication panel shows is computed here from the rows of ``communication.parquet`` and
-the positions in ``cells.parquet``; a live model gives the same rows, as ``model.edges``. Rows send, columns
-receive.
+the positions in ``lineage.parquet``, or in ``cells.parquet`` where none come and go; a live model gives the
+same rows, as ``model.edges``. Rows send, columns receive.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from exoabm.domain import Face
 from exoabm.errors import InputError
 from exoabm.observe import palette
 from exoabm.observe.communication import EDGE_COLUMNS, edge_table
+from exoabm.observe.edges import everyone
 from exoabm.observe.looks import Looks
 from exoabm.scenario.living import binding, may_donate
 from exoabm.scenario.loader import MAX_BYTES, parse
@@ -41,18 +42,22 @@ UNKNOWN = -1
 
 @dataclass(frozen=True)
 class Cells:
-    """Cells at one moment, (n): ``ids`` from birth, ``type`` into ``styles``, ``position`` (n, 3) in um."""
+    """Cells, (n): ``ids`` from birth, ``type`` into ``styles``, ``position`` (n, 3) in um, who is ``alive``.
+
+    Type and place of the dead are those at death.
+    """
 
     ids: np.ndarray
     type: np.ndarray
     position: np.ndarray
     styles: tuple[palette.Style, ...]
+    alive: np.ndarray
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def rows_of(self, ids: np.ndarray) -> np.ndarray:
-        """The row of each id, -1 where no such cell is left."""
+        """The row of each id, -1 where there is no such cell."""
         if not len(self.ids):
             return np.full(len(ids), -1)
         order = np.argsort(self.ids, kind="stable")
@@ -81,8 +86,8 @@ class Exchange:
     """Edges between donors and recipients, vesicle kinds summed; every column (m).
 
     ``donor`` is a birth id, or ``UNKNOWN`` where only ``donor_type`` (into ``names``) is known, which
-    ``resolution`` says. ``counts`` has a column for each of ``COUNTS``. ``of`` says where the rows came from,
-    ``what`` was exchanged.
+    ``resolution`` says. ``counts`` has a column for each of ``COUNTS``. ``cells`` are all that ever were.
+    ``of`` says where the rows came from, ``what`` was exchanged.
     """
 
     resolution: str
@@ -111,11 +116,13 @@ class Exchange:
     def of_model(cls, model: ExosomeModel, looks: Looks) -> Exchange:
         """Of a live model, as its run folder would say now."""
         state, domain = model.state, model.state.domain
+        every = everyone(state)
         cells = Cells(
-            state.cells.birth_id.copy(),
-            state.cells.type.astype(np.int64),
-            state.cells.position.astype(float),
+            every.birth_id.copy(),
+            every.type.astype(np.int64),
+            every.position.astype(float),
             looks.styles,
+            np.isin(every.birth_id, state.cells.birth_id),
         )
         periodic = np.array([domain.faces[2 * axis] == Face.PERIODIC for axis in range(3)])
         space = Space(np.array(domain.low, float), np.array(domain.extent, float), periodic)
@@ -139,7 +146,9 @@ class Exchange:
             first, last = (
                 table.filter(pc.equal(table["time_s"], at(table["time_s"]))) for at in (pc.min, pc.max)
             )
-            cells = cells_of(last, looks_of(first, scenario).styles)
+            lineage = folder / "lineage.parquet"
+            every = pq.read_table(lineage) if lineage.exists() else last
+            cells = cells_of(every, looks_of(first, scenario).styles)
             space = space_of(scenario, cells.position)
             return _exchange(edges, hours, cells, space, folder.name, together(scenario))
         except InputError:
@@ -326,7 +335,7 @@ def looks_of(table: pa.Table, scenario: Scenario) -> Looks:
 
 
 def cells_of(table: pa.Table, styles: tuple[palette.Style, ...]) -> Cells:
-    """The cells in rows of ``cells.parquet`` of one moment.
+    """The cells in rows of ``cells.parquet`` of one moment, or of ``lineage.parquet``.
 
     Raises
     ------
@@ -342,7 +351,9 @@ def cells_of(table: pa.Table, styles: tuple[palette.Style, ...]) -> Cells:
     position = np.column_stack([table[f"{axis}_um"].to_numpy() for axis in "xyz"]).astype(float)
     if not np.isfinite(position).all():
         raise InputError("cells.parquet: a position is not finite")
-    return Cells(table["cell"].to_numpy(), kind, position, styles)
+    mortal = "died_s" in table.column_names
+    alive = table["died_s"].is_null().to_numpy() if mortal else np.ones(len(table), bool)
+    return Cells(table["cell"].to_numpy(), kind, position, styles, alive)
 
 
 def space_of(scenario: Scenario, position: np.ndarray) -> Space:

@@ -12,7 +12,8 @@ Everything is little-endian, and arrays stand in the order of their alignment::
     origin    uint8 (m)       index of the donor's cell type, 255 where no cell sent it
     field     uint8 (h, w)    concentration, 255 sqrt(c / scale); row 0 at low y
 
-A volume is seen from above: the field is averaged along z. "Vesicles" are those of the kinds asked for.
+A volume is seen from above: the field is averaged along z. "Vesicles" are those of the kinds asked for;
+deliveries are all until now, those to cells that have died since too.
 """
 
 from __future__ import annotations
@@ -131,7 +132,7 @@ def draw(
         len(cells),
         len(dots),
         free,
-        int(told.sum()),
+        int(state.ledger["delivered"][kinds].sum()),
         scale.value,
         maximum,
     )

@@ -389,7 +389,7 @@ def _placed(cells: Cells, space: Space) -> tuple[np.ndarray, float, float]:
 def _marks(
     cells: Cells, at: np.ndarray, area: float, got: np.ndarray, sent: np.ndarray, look: Look
 ) -> Iterator[str]:
-    """A shape per cell: senders full, recipients larger and darker the more they got."""
+    """A shape per cell: senders full, recipients larger and darker by what they got; the dead in dashes."""
     radius = float(np.clip(0.55 * math.sqrt(area / max(len(cells), 1)), 4.0, 13.0))
     strongest = float(got.max()) if len(got) and got.max() > 0 else 1.0
     for i in np.argsort(got + sent, kind="stable")[-MOST_CELLS:]:
@@ -404,8 +404,9 @@ def _marks(
             fill_opacity=1 if sent[i] else 0.12 + 0.88 * amount,
             stroke=look.paper if sent[i] else look.hue(style.color),
             stroke_width=0.9,
-            title=f"{style.name} {cells.ids[i]}: received {number(float(got[i]))}, "
-            f"sent {number(float(sent[i]))}",
+            **({} if cells.alive[i] else {"stroke_dasharray": "2 2"}),
+            title=f"{style.name} {cells.ids[i]}{'' if cells.alive[i] else ', dead'}: "
+            f"received {number(float(got[i]))}, sent {number(float(sent[i]))}",
         )
 
 

@@ -1,7 +1,8 @@
 """Share links: a run as the query of an address, and back; nothing in an address is trusted.
 
 A link names a shipped scenario, a seed, an hour to run to, and values for keys that the page has a control
-for. Each value passes the control's own range and then the scenario loader, as untrusted::
+for, once the choices among them are made. Each value passes the control's own range and then the scenario
+loader, as untrusted::
 
     ?scenario=signaling&seed=1&hours=2&cell_type.recipient.uptake_rate=140
 """
@@ -15,7 +16,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlencode
 
 from exoabm.errors import InputError, did_you_mean
-from exoabm.scenario.loader import load, shipped
+from exoabm.scenario.living import idle
+from exoabm.scenario.loader import shipped
 from exoabm.viz.knobs import knobs
 from exoabm.viz.limits import LIMITS
 from exoabm.viz.openings import first_setup
@@ -46,6 +48,8 @@ class Link:
 def encode(setup: Setup, hours: float = 0.0) -> str:
     """The query that opens this setup at this hour, without the question mark.
 
+    What was set once and nothing reads any more is left out.
+
     Raises
     ------
     InputError
@@ -59,7 +63,8 @@ def encode(setup: Setup, hours: float = 0.0) -> str:
     if hours > 0:
         pairs.append(("hours", f"{hours:.10g}"))
     started = dict(first_setup(setup.scenario).overrides)
-    pairs += [(key, value) for key, value in setup.overrides if started.get(key) != value]
+    unused = idle(setup.load().scenario)
+    pairs += [(k, value) for k, value in setup.overrides if started.get(k) != value and k not in unused]
     query = urlencode(pairs)
     decode(query)
     return query
@@ -82,9 +87,11 @@ def decode(query: str) -> Link:
             f"scenario = {_short(scenario)}: no shipped scenario{hint}; there are {', '.join(names)}"
         )
     seed, hours = _seed(pairs.pop("seed", "1")), _hours(pairs.pop("hours", "0"))
-    controls = knobs(load(scenario, trusted=False))
-    values = {key: _value(key, text, controls) for key, text in pairs.items()}
-    setup = first_setup(scenario, seed=seed).changed(values)
+    setup = first_setup(scenario, seed=seed)
+    while pairs:  # one choice brings the controls of others
+        controls = knobs(setup.load())
+        shown = [key for key in pairs if key in FACES or key in controls] or list(pairs)
+        setup = setup.changed({key: _value(key, pairs.pop(key), controls) for key in shown})
     setup.load()
     return Link(setup, hours)
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from exoabm.observe.edges import UNKNOWN, edges_of
+from exoabm.observe.edges import UNKNOWN, edges_of, everyone
+from exoabm.observe.lineage import over_lives
 from exoabm.state import OUTSIDE, Resolution
 from exoabm.viz.particles import Sort, sorts
 
@@ -44,17 +45,20 @@ def seen(model: ExosomeModel) -> str:
 
 def _whereabouts(state: State, sort: Sort) -> str:
     """What became of all particles of a sort."""
-    kinds, way = list(sort.kinds), state.trafficking
-    taken, told = (a[:, kinds].sum(axis=(1, 2)) for a in (way.internalized, way.delivered))
-    takers = np.flatnonzero(state.of_type("uptake_rate")[:, kinds].max(axis=1) > 0)
+    kinds, cells = list(sort.kinds), everyone(state)
+    taken = over_lives(state, "internalized", kinds)
+    can = np.array([t.uptake_rate[kinds].max() > 0 for t in state.types])
+    takers = can[cells.type] | (taken > 0)  # the dead, and those that became another type, too
+    able = "can" if takers.sum() == can[state.cells.type].sum() else "can or could"
     counted = "" if state.vesicles is not None else " are expected to"
-    emitted, free = (float(a[kinds].sum()) for a in (state.ledger.emitted, state.ledger["free"]))
+    places = (state.ledger.emitted, state.ledger["free"], state.ledger["delivered"])
+    emitted, free, told = (float(a[kinds].sum()) for a in places)
     there = f"{many(emitted)} {sort.name} {_came(state, kinds)}, {many(free)}{counted} drift in the medium"
-    if not len(takers):
+    if not takers.any():
         return f"{there}; no cell here takes them up"
     return (
-        f"{there}; {many(float(taken.sum()))} were taken up, by {int((taken[takers] >= 1).sum()):,} of "
-        f"{len(takers):,} cells that can; {many(float(told.sum()))} {sort.heard}"
+        f"{there}; {many(float(taken.sum()))} were taken up, by {int((taken >= 1).sum()):,} of "
+        f"{int(takers.sum()):,} cells that {able}; {many(told)} {sort.heard}"
     )
 
 

@@ -43,7 +43,7 @@ VOXELS = (5.0, 10.0, 20.0)
 MOST_RUN_BYTES = 64 << 20
 """Of a zipped run folder; unpacked it may be four times that."""
 MOST_FILES = 4000
-TABLES = ("metrics.parquet", "cells.parquet", "communication.parquet")
+TABLES = ("metrics.parquet", "cells.parquet", "communication.parquet", "lineage.parquet")
 WANTED = ("run.json", "summary.json", "preview.png", *TABLES)
 BAD_ARCHIVE = (zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, RuntimeError, EOFError, OSError)
 """What the standard library raises over archives that are damaged, locked or of an unknown method."""
@@ -270,7 +270,7 @@ def open_run(folder: Path, *, name: str = "") -> FinishedRun:
             ("seed", str(seed)),
             ("engine", engine[:40]),
             ("model time", f"{exchange.hours:g} h"),
-            ("cells", f"{len(exchange.cells):,}"),
+            ("cells", f"{int(exchange.cells.alive.sum()):,}"),
             ("links", f"{len(exchange):,}"),
             ("exoabm", version[:40]),
         ),

@@ -9,6 +9,8 @@ import numpy as np
 from exoabm.observe.edges import everyone
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pyarrow as pa
 
     from exoabm.state import State
@@ -23,6 +25,16 @@ def fates(state: State) -> dict[str, dict[str, int]]:
         t.name: {fate: int(getattr(state.lineage, fate)[i]) for fate in FATES}
         for i, t in enumerate(state.types)
     }
+
+
+def over_lives(state: State, count: str, kinds: Sequence[int]) -> np.ndarray:
+    """A count of ``MET``, these vesicle kinds summed, of all cells that ever were, in the order of birth."""
+    cells, met = everyone(state), state.lineage.met
+    chosen = np.isin(met["kind"], kinds)
+    total = np.zeros(len(cells))
+    np.add.at(total, cells.row_of(met["recipient"][chosen]), met[count][chosen])
+    total[cells.row_of(state.cells.birth_id)] += getattr(state.trafficking, count)[:, kinds].sum(axis=(1, 2))
+    return total
 
 
 def lineage_table(state: State) -> pa.Table:

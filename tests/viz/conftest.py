@@ -42,3 +42,21 @@ def folder(loaded: LoadedScenario, tmp_path_factory: pytest.TempPathFactory) -> 
     out = tmp_path_factory.mktemp("runs") / "small"
     run_to_folder(loaded, out, seed=1, hours=HOURS)
     return out
+
+
+@pytest.fixture(scope="session")
+def mortal() -> LoadedScenario:
+    """Half of the recipients have died after two hours."""
+    return load(
+        "signaling",
+        SMALL | {"cell_type.recipient.death_rate": "0.35", "cell_type.donor.release_rate": "20000"},
+    )
+
+
+@pytest.fixture(scope="session")
+def bereft(mortal: LoadedScenario) -> ExosomeModel:
+    """A run in which cells have died; read only: tests share it."""
+    model = ExosomeModel(mortal, seed=1)
+    model.run(hours=HOURS)
+    assert 10 < len(model.state.lineage.dead) < 30
+    return model

@@ -180,3 +180,9 @@ def test_what_is_left_of_a_field_fades() -> None:
     assert scale.follow(1e9) == 1e9
     assert scale.follow(1e6) == 1e6
     assert scale.follow(1e-6) == pytest.approx(1e5)
+
+
+def test_deliveries_to_the_dead_stay_counted(bereft: ExosomeModel) -> None:
+    head = moment(draw(bereft.state, 1, Scale(), with_field=False))
+    assert head.delivered == int(bereft.metrics.iloc[-1].exosome_delivered_EV)
+    assert head.delivered > int(bereft.state.trafficking.delivered.sum()) > 0

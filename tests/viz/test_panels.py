@@ -13,7 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from exoabm import ExosomeModel
+from exoabm.batch.run import run_to_folder
 from exoabm.errors import InputError
+from exoabm.observe.communication import reach
 from exoabm.observe.looks import Looks
 from exoabm.scenario.loader import shipped
 from exoabm.viz.exchange import COUNTS, Exchange, looks_of
@@ -22,6 +24,8 @@ from exoabm.viz.svg import PAGE, PRINT
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from exoabm.scenario.loader import LoadedScenario
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +120,11 @@ def test_types_only_are_not_drawn_as_cells(folder: Path) -> None:
 def test_cells_that_are_gone_are_left_out(live: Exchange) -> None:
     keep = live.cells.ids != 0
     fewer = type(live.cells)(
-        live.cells.ids[keep], live.cells.type[keep], live.cells.position[keep], live.cells.styles
+        live.cells.ids[keep],
+        live.cells.type[keep],
+        live.cells.position[keep],
+        live.cells.styles,
+        live.cells.alive[keep],
     )
     start, end, _ = type(live)(**{**vars(live), "cells": fewer}).between("internalized")
     assert len(start) == 6 * 40
@@ -160,3 +168,22 @@ def test_what_is_not_only_vesicles_is_not_called_so() -> None:
     for panel in PANELS:
         assert "vesicles" not in panel.words(exchange, "internalized"), panel.key
     assert "particles taken up" in PANELS[1].words(exchange, "internalized")
+
+
+def test_the_dead_keep_their_links_and_places(
+    bereft: ExosomeModel, mortal: LoadedScenario, tmp_path: Path
+) -> None:
+    live = Exchange.of_model(bereft, Looks.of_state(bereft.state))
+    distance, value, _ = live.distances("internalized")
+    assert np.average(distance, weights=value) == pytest.approx(reach(bereft.state)["donor"]["mean_um"])
+    table = bereft.edges.to_pandas()
+    links = PANELS[0].numbers(live, "internalized")
+    others = table[table.donor != table.recipient]
+    assert sum(row["internalized"] for row in links) == pytest.approx(others.internalized.sum())
+    drawn = PANELS[0].draw(live, "internalized", PAGE)
+    assert drawn.count(", dead: received") == len(bereft.state.lineage.dead)
+    out = tmp_path / "run"
+    run_to_folder(mortal, out, seed=1, hours=2.0)
+    stored = Exchange.of_folder(out)
+    for name in ("ids", "type", "position", "alive"):
+        assert np.array_equal(getattr(live.cells, name), getattr(stored.cells, name))

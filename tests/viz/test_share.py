@@ -133,3 +133,26 @@ def test_faces_are_those_of_the_schema() -> None:
     for key, words in FACES.items():
         for word in words:
             assert Setup("two_cells", ((key, word),)).load()
+
+
+SECRETION = "cell_type.neuron.secretion"
+
+
+def test_a_link_carries_controls_that_another_choice_has_brought() -> None:
+    setup = first_setup("disease_progression")
+    assert SECRETION not in knobs(setup.load())
+    setup = setup.changed({SECRETION: "poisson", "transport.engine": "vesicles"})
+    assert SECRETION in knobs(setup.load())
+    link = decode(encode(setup))
+    assert link.setup.load().sha256() == setup.load().sha256()
+    with pytest.raises(InputError, match="must be one of"):
+        decode("scenario=disease_progression&transport.engine=vesicles&" + SECRETION + "=often")
+    with pytest.raises(InputError, match="cannot set this"):
+        decode("scenario=disease_progression&" + SECRETION + "=poisson")
+
+
+def test_what_nothing_reads_any_more_is_left_out_of_a_link() -> None:
+    setup = first_setup("disease_progression").changed({SECRETION: "poisson"})
+    assert encode(setup) == "scenario=disease_progression&seed=1"
+    with pytest.raises(InputError, match="cannot set this"):
+        encode(setup.changed({"domain.size": "[1e3, 1e3]"}))

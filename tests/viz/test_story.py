@@ -136,3 +136,14 @@ def test_a_dose_has_a_curve_in_the_tissue_and_in_the_body() -> None:
 def test_numbers_of_vesicles_are_written_for_people() -> None:
     told = ["0", "fewer than 0.001", "0.25", "7", "12.3", "1,235"]
     assert [many(n) for n in (0.0, 1.2e-8, 0.25, 7.0, 12.345, 1234.6)] == told
+
+
+def test_what_the_dead_took_up_stays_told(bereft: ExosomeModel) -> None:
+    state, row = bereft.state, bereft.metrics.iloc[-1]
+    words = seen(bereft)
+    assert f"{many(row.exosome_taken_up_EV)} were taken up" in words
+    assert f"{many(row.exosome_delivered_EV)} delivered" in words
+    taken = bereft.edges.to_pandas().groupby("recipient").internalized.sum()
+    assert f"by {(taken >= 1).sum()} of 40 cells that can or could" in words
+    living = state.trafficking.internalized.sum()
+    assert many(living) != many(row.exosome_taken_up_EV), "the living alone would be told apart"
