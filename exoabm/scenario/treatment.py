@@ -72,7 +72,7 @@ def make_course(loaded: LoadedScenario, state: State) -> Course | None:
 def dosed(loaded: LoadedScenario, domain: Domain, kinds: Sequence[VesicleKind]) -> tuple[float, float]:
     """Guesses, before there is a state, of vesicles that doses bring to the tissue: in a run, in a step.
 
-    What is given into a body is counted as if all of it reached the target once, and at once.
+    What comes through the blood is not in them: most of it ends elsewhere, and only the run tells how much.
 
     Raises
     ------
@@ -83,6 +83,8 @@ def dosed(loaded: LoadedScenario, domain: Domain, kinds: Sequence[VesicleKind]) 
     end, step = float(scenario.clock.duration), float(scenario.clock.step)
     named = {kind.name: kind for kind in kinds}
     for table in given(scenario):
+        if Route(table.route) not in (Route.TISSUE, Route.LOCAL, Route.IMPLANT):
+            continue
         load = _load(table, named[table.vesicle])
         plan = _plan(loaded, table, load)
         number = np.array(

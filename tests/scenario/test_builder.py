@@ -219,6 +219,11 @@ def test_single_vesicles_of_doses_and_held_faces_are_foreseen(monkeypatch) -> No
     assert field.vesicles == 0
 
 
+def test_what_comes_through_the_blood_is_not_foreseen() -> None:
+    """1e11 particles in a vein, of which the patch of tissue sees few: no reason to refuse a run."""
+    assert plan("tumor_delivery", transport__engine="vesicles").estimate.vesicles == 0
+
+
 def test_all_that_one_step_releases_is_foreseen() -> None:
     """An hour's release of 7 donors at 4e5/h is there at once, even if each is gone in a minute."""
     short = {"vesicle__exosome__half_life": "1 min", "vesicle__exosome__processing_rate": "1 / min"}
