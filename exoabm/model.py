@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from exoabm._mesa import Model
 from exoabm.cells.agents import Cell
+from exoabm.errors import ResourceError
 from exoabm.observe import checkpoint
 from exoabm.observe.communication import edge_table
 from exoabm.observe.metrics import Metrics
@@ -110,7 +111,13 @@ class ExosomeModel(Model):  # type: ignore[misc]
         """Advance by one coupling step of any length."""
         step = Step(self.state, self.engine, self.recorder, seconds, self.course)
         born, died = self.state.lineage.born, len(self.state.lineage.dead)
-        advance(step)
+        try:
+            advance(step)
+        except MemoryError as error:
+            raise ResourceError(
+                f"no memory was left in the step at {self.hours:.4g} h; use fewer vesicles, fewer cells or "
+                "larger voxels"
+            ) from error
         for name in self.state.lineage.dead["birth_id"][died:].tolist():
             self._agents.pop(name).remove()
         for name in range(born, self.state.lineage.born):

@@ -183,6 +183,8 @@ class Vesicles:
         Birth id of the donor cell, kept for ever (-1: reservoir); row of the cell it is on or in (-1).
     kind, status, label, hops : int8, int8, int16, int16
         Vesicle kind, ``Status``, label of the origin, and times it was recycled.
+    most : float
+        Vesicles that there is room for at a time.
     copies : uint16, shape (n, C)
         uint32 where a kind carries so many; see ``copies_type``.
         Copies of each cargo, in the order of ``cargo_names``.
@@ -205,8 +207,8 @@ class Vesicles:
         "hops": np.int16,
     }
 
-    def __init__(self, cargos: int, copies: np.dtype[Any] | type = np.uint16) -> None:
-        self.count = 0
+    def __init__(self, cargos: int, copies: np.dtype[Any] | type = np.uint16, most: float = math.inf) -> None:
+        self.count, self.most = 0, most
         self._arrays = {name: np.empty(0, dtype) for name, dtype in self.COLUMNS.items()}
         self._arrays["copies"] = np.empty((0, cargos), copies)
 
@@ -219,6 +221,20 @@ class Vesicles:
             raise AttributeError(name)
         column: np.ndarray = arrays[name][: self.count]
         return column
+
+    def check_room(self, more: float) -> None:
+        """Refuse so many new vesicles before anything is allocated for them.
+
+        Raises
+        ------
+        ResourceError
+            If there would be more than ``most``.
+        """
+        if self.count + more > self.most:
+            raise ResourceError(
+                f"{self.count + more:,.0f} vesicles would be alive; this run follows up to {self.most:,.0f}. "
+                "Use the field, lower release rates or doses, or shorter steps"
+            )
 
     @property
     def bytes_per_vesicle(self) -> int:

@@ -23,7 +23,7 @@ class Limits:
     concentrations, contacts : int
         Voxels, and cells, times origins and vesicle kinds.
     vesicles : int
-        Vesicles followed at once; more stop the run.
+        Vesicles followed at once; a model of which one step brings more is refused, and more stop the run.
     hours : float
         Model time of a run.
     """
@@ -49,6 +49,7 @@ class Limits:
             (cells, self.cells, "cells"),
             (plan.domain.n_voxels * kinds * labels, self.concentrations, "concentrations a step"),
             (cells * kinds * labels, self.contacts, "pairs of cell and origin"),
+            (plan.estimate.arriving, self.vesicles, "single vesicles that come in one step"),
             (hours, self.hours, "hours"),
         ):
             if found > most:

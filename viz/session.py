@@ -98,7 +98,7 @@ class Session:
         self.lock = threading.RLock()
         self.show: Callable[[bytes], None] = _nobody
         self.tell: Callable[[], None] = _nobody
-        self.model = ExosomeModel(loaded, seed=seed)
+        self.model = self._made()
         self.looks = Looks.of_state(self.model.state)
         self.pictured = pictured(loaded.scenario)
         self.partner: Session | None = None
@@ -240,6 +240,13 @@ class Session:
         stop.set()
         self.tell()
 
+    def _made(self, snapshot: dict[str, np.ndarray] | None = None) -> ExosomeModel:
+        """The model, with no more room for single vesicles than the page gives."""
+        model = ExosomeModel(self.loaded, seed=self.seed, snapshot=snapshot)
+        if model.state.vesicles is not None:
+            model.state.vesicles.most = self.limits.vesicles
+        return model
+
     def _reached(self, end: float) -> bool:
         return end - self.model.state.time <= ROUNDING * float(self.model.scenario.clock.step)
 
@@ -295,7 +302,7 @@ class Session:
         content, rows = self._kept
         with self.lock:
             broken = self.model
-            self.model = ExosomeModel(self.loaded, seed=self.seed, snapshot=content)
+            self.model = self._made(content)
             self.model.history.rows[:] = broken.history.rows[:rows]
             self.frame = self._draw()
         self.error = str(error) if known else f"The model stopped: {type(error).__name__}: {error}"

@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 
 from exoabm.errors import InputError
 from exoabm.scenario.loader import LoadedScenario, parse, shipped
-from exoabm.scenario.tables import BYSTANDER, map_types, read_table
+from exoabm.scenario.tables import BYSTANDER, UNPACKED, map_types, read_flat, read_table
 from exoabm.viz.exchange import Cells, Exchange, cells_of, read_about, scenario_of
 from exoabm.viz.limits import LIMITS
 from exoabm.viz.setup import Setup
@@ -42,6 +42,9 @@ VOXELS = (5.0, 10.0, 20.0)
 """In um, from the finest; at 20 um two neighbors share a voxel."""
 MOST_RUN_BYTES = 64 << 20
 """Of a zipped run folder; unpacked it may be four times that."""
+MOST_VALUES = 1 << 24
+"""Of a table in it: 5,000 cells with 16 columns at 200 moments."""
+MOST_JSON_BYTES = 8 << 20
 MOST_FILES = 4000
 TABLES = ("metrics.parquet", "cells.parquet", "communication.parquet", "lineage.parquet")
 WANTED = ("run.json", "summary.json", "preview.png", *TABLES)
@@ -222,6 +225,7 @@ def bring_run(shelf: Shelf, name: str, data: bytes) -> FinishedRun:
     folder = shelf.place()
     try:
         _unpack(data, folder)
+        _check_sizes(folder)
         return open_run(folder, name=_tame(name))
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
@@ -292,7 +296,7 @@ def _unpack(data: bytes, folder: Path) -> None:
                 raise InputError(f"the archive has {len(entries)} files; a run folder has fewer")
             root = _root([entry.filename for entry in entries])
             chosen = [(e, w) for e in entries for w in WANTED if e.filename == root + w]
-            if sum(entry.file_size for entry, _ in chosen) > 4 * MOST_RUN_BYTES:
+            if sum(entry.file_size for entry, _ in chosen) > UNPACKED * MOST_RUN_BYTES:
                 raise InputError("unpacked, the run would be larger than the page takes")
             for entry, wanted in chosen:
                 with archive.open(entry) as packed, (folder / wanted).open("wb") as target:
@@ -301,6 +305,19 @@ def _unpack(data: bytes, folder: Path) -> None:
                         left -= target.write(part)
     except BAD_ARCHIVE as error:
         raise InputError(f"not a readable zip archive: {str(error)[:120]}") from None
+
+
+def _check_sizes(folder: Path) -> None:
+    """Refuse files that would be far larger in memory than they are on disk."""
+    for name in ("run.json", "summary.json"):
+        if (folder / name).is_file() and (folder / name).stat().st_size > MOST_JSON_BYTES:
+            raise InputError(f"{name}: larger than the {MOST_JSON_BYTES >> 20} MiB that the page takes")
+    for name in TABLES:
+        if (folder / name).is_file():
+            try:
+                read_flat(folder / name, None, MOST_VALUES, UNPACKED * MOST_RUN_BYTES)
+            except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+                raise InputError(f"{name}: {str(error)[:200]}") from None
 
 
 def _root(names: list[str]) -> str:

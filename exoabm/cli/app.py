@@ -10,7 +10,7 @@ import typer
 from rich.markup import escape
 
 from exoabm.cli.console import err, out
-from exoabm.errors import ExoError, InputError
+from exoabm.errors import ExoError, InputError, ResourceError
 
 INTERRUPTED = 130
 
@@ -34,6 +34,9 @@ def main() -> None:
         code = error.exit_code
     except (typer.Abort, KeyboardInterrupt):
         code = INTERRUPTED
+    except MemoryError:
+        err.print("[bold red]Error:[/] no memory was left", highlight=False)
+        code = ResourceError.exit_code
     except BrokenPipeError:
         sys.stderr.close()
         code = 0

@@ -137,7 +137,7 @@ def restore(state: State, content: Mapping[str, np.ndarray]) -> None:
     state.labels, state.ledger.labels = replace(state.labels, names=names, types=types), names
     if state.vesicles is not None:
         columns = {name: content[f"vesicles/{name}"] for name in state.vesicles.columns()}
-        state.vesicles = Vesicles(columns["copies"].shape[1], columns["copies"].dtype)
+        state.vesicles = Vesicles(columns["copies"].shape[1], columns["copies"].dtype, state.vesicles.most)
         state.vesicles.append(**columns)
 
 

@@ -17,11 +17,17 @@ from exoabm.ledger import Ledger, WasteLedger
 from exoabm.parameters.catalog import mean_diffusivity
 from exoabm.physiology import CellType, Mechanics, SecretionMode, WasteMetabolism, reachable
 from exoabm.scenario import layouts, living
-from exoabm.scenario.estimate import Estimate, declared_size, estimate_run, grown_cells
+from exoabm.scenario.estimate import (
+    BYTES_PER_VESICLE,
+    Estimate,
+    declared_size,
+    estimate_run,
+    grown_cells,
+)
 from exoabm.scenario.loader import cautions
 from exoabm.scenario.placement import arrange_groups, check_positions, from_table
 from exoabm.scenario.resolution import grid_warnings
-from exoabm.scenario.treatment import given
+from exoabm.scenario.treatment import dosed, given
 from exoabm.state import DOSE, FATES, PASSED, RESERVOIR, Cells, Labels, Resolution, State, Trafficking
 from exoabm.transport.scheme import hop_limit
 from exoabm.vesicle import DeliveryRoute, VesicleKind, Vesicles, cargo_names, copies_type
@@ -112,7 +118,7 @@ def blueprint(loaded: LoadedScenario, seed: int) -> Blueprint:
         scenario, domain, {t.name: count.get(t.name, 0) for t in types if any(t.uptake_rate)}
     )
     rate *= grown / max(len(position), 1)
-    estimate = estimate_run(scenario, domain, grown, len(labels), rate, takers)
+    estimate = estimate_run(scenario, domain, grown, len(labels), rate, takers, dosed(loaded, domain, kinds))
     estimate.refuse()
     return Blueprint(domain, kinds, types, position, type_index, labels, estimate, tuple(warnings))
 
@@ -124,6 +130,7 @@ def build_state(loaded: LoadedScenario, plan: Blueprint, streams: Streams) -> St
     dtype = np.dtype(scenario.transport.precision)
     each = scenario.transport.engine == "vesicles"
     carried = cargo_names(plan.kinds)
+    most = int(plan.estimate.allowed_bytes / BYTES_PER_VESICLE)
     columns = (*EDGE_COUNTS, *(f"copies_delivered_{name}" for name in carried))
     if FATES & set(living.behaviors_in_use(scenario)[0]):
         columns = (*columns, *PASSED.values())
@@ -153,7 +160,7 @@ def build_state(loaded: LoadedScenario, plan: Blueprint, streams: Streams) -> St
         base=base,
         mechanics=None if scenario.mechanics is None else Mechanics(float(scenario.mechanics.relaxation)),
         responses=living.responses(scenario, behaviors, cargos),
-        vesicles=Vesicles(len(carried), copies_type(plan.kinds)) if each else None,
+        vesicles=Vesicles(len(carried), copies_type(plan.kinds), most) if each else None,
         book=EdgeBook(columns, k) if each else None,
         trafficking=Trafficking.empty(n, k, size),
         ledger=ledger,

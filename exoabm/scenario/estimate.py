@@ -74,6 +74,9 @@ class Estimate:
         Sub-steps of the field in each coupling step, for the fastest vesicle kind.
     vesicles : float
         Most single vesicles at a time, an upper guess; 0 where fields are computed.
+    arriving : float
+        Of these, how many one step may bring: what cells release in it at rest, what doses do, and all that
+        held faces would fill the domain with.
     memory_bytes : float
     allowed_bytes : float
     remedy : str
@@ -91,6 +94,7 @@ class Estimate:
     steps: int
     substeps: int
     vesicles: float
+    arriving: float
     memory_bytes: float
     allowed_bytes: float
     remedy: str
@@ -120,7 +124,8 @@ class Estimate:
             raise ResourceError(
                 f"this run would need about {gib(self.memory_bytes)} of memory, "
                 f"{gib(self.allowed_bytes)} may be used: {self.voxels:,} voxels x {self.labels:,} origins "
-                f"x {self.kinds} vesicle kinds, {self.cells:,} cells; {self.remedy}"
+                f"x {self.kinds} vesicle kinds, {self.cells:,} cells, {self.vesicles:,.0f} single vesicles; "
+                f"{self.remedy}"
             )
 
 
@@ -131,11 +136,13 @@ def estimate_run(
     labels: int,
     release_rate: float = 0.0,
     takers: int | None = None,
+    dosed: tuple[float, float] = (0.0, 0.0),
 ) -> Estimate:
     """Estimate a run of a scenario on a domain with this many cells and labels.
 
     ``release_rate`` is that of all cells together, vesicles/s; it matters where each one is followed.
-    ``takers`` are those of the cells that take vesicles up; all, if it is not known yet.
+    ``takers`` are those of the cells that take vesicles up; all, if it is not known yet. ``dosed`` are the
+    vesicles that doses bring in the whole run, and in one step.
     """
     import psutil
 
@@ -145,12 +152,17 @@ def estimate_run(
     clock = scenario.clock
     steps = int(np.ceil(clock.duration / clock.step))
     each = scenario.transport.engine == "vesicles"
-    alive = release_rate * min(clock.duration, _lifetime(scenario)) if each else 0.0
+    # All that a step releases is there in that step, however soon it is gone.
+    span = min(float(clock.duration), _lifetime(scenario) + float(clock.step))
+    held = max(domain.face_concentration) * domain.voxel_volume * voxels * kinds
+    alive = release_rate * span + dosed[0] + held if each else 0.0
+    arriving = release_rate * float(clock.step) + dosed[1] + held if each else 0.0
+    emitted = math.inf if domain.opens_to_reservoir else _emitted(scenario, release_rate)
     field_bytes = 0.0 if each else float(voxels) * itemsize * labels * (kinds + 1)
     zone_bytes = float(voxels) * (9 + 8 * (domain.dim + 2)) if scenario.domain.zone else 0.0
     contacts = float(cells) * labels * kinds
     takers = cells if takers is None else takers
-    edges = _edges(scenario, takers, labels, release_rate)
+    edges = _edges(scenario, takers, labels, emitted)
     shown = min(edges, MAX_EDGES_IN_GRAPHML)
     recorded = float(voxels) * (BYTES_PER_VOXEL + 20.0 * labels)
     contact_bytes = contacts * BYTES_PER_CONTACT + cells * BYTES_PER_CELL
@@ -164,7 +176,7 @@ def estimate_run(
         f"use fewer cells{merged}": contact_bytes + graph_bytes,
     }
     if each:
-        events = _events(scenario, release_rate)
+        events = _events(scenario, emitted)
         parts["release fewer vesicles, or transport.engine = 'continuum'"] = (
             min(BYTES_FOR_EVENTS, events * BYTES_PER_EVENT)
             + alive * BYTES_PER_VESICLE
@@ -183,6 +195,7 @@ def estimate_run(
         steps=steps,
         substeps=substeps,
         vesicles=alive,
+        arriving=arriving,
         memory_bytes=sum(parts.values()),
         allowed_bytes=MEMORY_SHARE * psutil.virtual_memory().available,
         remedy=max(parts, key=lambda part: parts[part]),
@@ -198,18 +211,18 @@ def estimate_run(
     )
 
 
-def _edges(scenario: Scenario, takers: int, labels: int, release_rate: float) -> float:
+def _edges(scenario: Scenario, takers: int, labels: int, emitted: float) -> float:
     """An upper guess of the edges between single cells."""
     if scenario.transport.engine != "vesicles":
         return float(takers) * labels if scenario.transport.provenance == "cell" else 0.0
     most = float(takers) * EDGES_PER_CELL
     meetings = max(map(_meetings, scenario.vesicle))
-    return min(most, _emitted(scenario, release_rate) * meetings)
+    return min(most, emitted * meetings)
 
 
-def _events(scenario: Scenario, release_rate: float) -> float:
+def _events(scenario: Scenario, emitted: float) -> float:
     """An upper guess of the events of single vesicles: two of its own, and four at each cell it meets."""
-    return _emitted(scenario, release_rate) * (2 + 4 * max(map(_meetings, scenario.vesicle)))
+    return emitted * (2 + 4 * max(map(_meetings, scenario.vesicle)))
 
 
 def _emitted(scenario: Scenario, release_rate: float) -> float:

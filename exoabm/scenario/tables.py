@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple, NoReturn
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 from numpy.typing import ArrayLike, NDArray
@@ -52,6 +53,9 @@ PHYSICELL = ["x", "y", "z", "type"]
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 UNIT = re.compile(rf"(?P<factor>{NUMBER.pattern})?\s*(?P<name>[^\W\d]+)(\s*(/|per)\s*(px|pixel))?")
 LONGEST_LABEL = 200
+LONGEST_NUMBER = 64
+UNPACKED = 4
+"""Times as long as a packed file may be at most, as it says that it is unpacked."""
 SIGNATURES = {
     b"PK\x03\x04": "a spreadsheet or zip archive; save the sheet as CSV",
     b"\x1f\x8b": "gzip-compressed; decompress it first",
@@ -174,6 +178,7 @@ class _File:
 
     name: str
     data: bytes
+    max_bytes: int
     max_cells: int
 
     @classmethod
@@ -187,7 +192,7 @@ class _File:
                 data = stream.read(max_bytes + 1)
         except (OSError, ValueError) as error:
             raise InputError(f"{path}: cannot be read: {error}") from error
-        file = cls(path.name, data, max_cells)
+        file = cls(path.name, data, max_bytes, max_cells)
         if len(data) > max_bytes:
             file.fail(f"larger than the {max_bytes / 2**20:g} MiB allowed")
         return file
@@ -289,7 +294,10 @@ class _File:
             names = parquet.schema_arrow.names
             self.check_count(parquet.metadata.num_rows)
             roles = self.resolve(names, named, sizes)
-            table = parquet.read(columns=sorted(set(roles.values())), use_threads=False)
+            wanted = sorted(set(roles.values()))
+            table = read_flat(
+                pa.BufferReader(self.data), wanted, self.max_cells * len(wanted), UNPACKED * self.max_bytes
+            )
             return {role: self.arrow(name, table.column(name)) for role, name in roles.items()}
         except (pa.ArrowException, OSError, ValueError, KeyError) as error:
             self.fail(f"cannot be read as Parquet: {_short(str(error))}")
@@ -424,9 +432,11 @@ class _File:
         texts = [text.strip() for text in column.values]
         if missing:
             texts = [text or "nan" for text in texts]
+        long = np.array([len(text) > LONGEST_NUMBER for text in texts])
+        self.refuse(long, column, f"a number of at most {LONGEST_NUMBER} characters")
         wrong = [not (NUMBER.fullmatch(text) or (missing and text == "nan")) for text in texts]
         self.refuse(np.array(wrong), column, "a number")
-        values = np.array(texts, dtype=np.str_).astype(np.float64)
+        values = np.array([float(text) for text in texts])
         self.refuse(np.isinf(values), column, "a finite number")
         return values
 
@@ -452,6 +462,44 @@ class _File:
                 f"row {row + 1}, column {column.name!r} is "
                 f"{_short(value) if value else 'blank'}, not {expected}"
             )
+
+
+def read_flat(
+    source: str | Path | pa.NativeFile, columns: Sequence[str] | None, most_values: int, most_bytes: int
+) -> pa.Table:
+    """Columns of a Parquet file (all if None), not larger in memory than they may be; text as dictionaries.
+
+    A few bytes can stand for any number of rows, or for a long text in each: what the file says of its size
+    is checked before anything is read, and the length of texts before rows are made of them.
+
+    Raises
+    ------
+    ValueError
+        If there are more values, bytes or longer texts, or a column is nested.
+    """
+    parquet = pq.ParquetFile(source)
+    about, fields = parquet.metadata, list(parquet.schema_arrow)
+    groups = [about.row_group(i) for i in range(about.num_row_groups)]
+    rows = max(about.num_rows, sum(group.num_rows for group in groups))
+    wanted = [field for field in fields if columns is None or field.name in columns]
+    if rows * len(wanted) > most_values:
+        raise ValueError(f"{rows} rows of {len(wanted)} columns, more than the {most_values} values allowed")
+    nested = next((field for field in wanted if pa.types.is_nested(field.type)), None)
+    if nested is not None:
+        raise ValueError(f"column {nested.name!r} holds {nested.type}, neither numbers nor text")
+    names = {field.name for field in wanted}
+    chunks = [group.column(i) for group in groups for i in range(group.num_columns)]
+    size = sum(chunk.total_uncompressed_size for chunk in chunks if chunk.path_in_schema in names)
+    if size > most_bytes:
+        raise ValueError(f"{size / 2**20:.3g} MiB unpacked, more than the {most_bytes / 2**20:g} MiB allowed")
+    text = [chunk.path_in_schema for chunk in chunks if chunk.physical_type == "BYTE_ARRAY"]
+    parquet = pq.ParquetFile(source, read_dictionary=sorted(names.intersection(text)))
+    table = parquet.read(columns=sorted(names), use_threads=False)
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        for chunk in column.chunks if pa.types.is_dictionary(column.type) else ():
+            if (pc.max(pc.binary_length(chunk.dictionary)).as_py() or 0) > 4 * LONGEST_LABEL:
+                raise ValueError(f"column {name!r} has a text of more than {LONGEST_LABEL} characters")
+    return table
 
 
 def _split_unit(name: str) -> tuple[str, str]:

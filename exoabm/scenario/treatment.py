@@ -19,13 +19,16 @@ from exoabm.therapy.manufacturing import Process, SeparationStep
 from exoabm.therapy.pharmacokinetics import Body, Formulation, Organ, extraction, kinetics
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
+    from exoabm.domain import Domain
     from exoabm.scenario.loader import LoadedScenario
     from exoabm.scenario.schema import Scenario
     from exoabm.scenario.therapy import Dosing
     from exoabm.state import State
     from exoabm.streams import Streams
+    from exoabm.vesicle import VesicleKind
 
 SUBJECTS = 1 << 60
 """Entities that stand for traits of a subject, beyond every cell's."""
@@ -66,6 +69,54 @@ def make_course(loaded: LoadedScenario, state: State) -> Course | None:
     return course
 
 
+def dosed(loaded: LoadedScenario, domain: Domain, kinds: Sequence[VesicleKind]) -> tuple[float, float]:
+    """Guesses, before there is a state, of vesicles that doses bring to the tissue: in a run, in a step.
+
+    What comes through the blood is not in them: most of it ends elsewhere, and only the run tells how much.
+
+    Raises
+    ------
+    ScenarioError
+        If a dose is counted by what it does not carry.
+    """
+    scenario, found = loaded.scenario, np.zeros(2)
+    end, step = float(scenario.clock.duration), float(scenario.clock.step)
+    named = {kind.name: kind for kind in kinds}
+    for table in given(scenario):
+        if Route(table.route) not in (Route.TISSUE, Route.LOCAL, Route.IMPLANT):
+            continue
+        load = _load(table, named[table.vesicle])
+        plan = _plan(loaded, table, load)
+        number = np.array(
+            [sum(plan.given(0.0, end)), sum(plan.given(plan.start, min(plan.start + step, end)))]
+        )
+        if Measure(table.measure) is Measure.CELLS:
+            number *= float(table.release_rate) * np.array([end, step])
+        if Route(table.route) is not Route.TISSUE:
+            assert scenario.pharmacokinetics is not None
+            number *= _volume(domain) / float(scenario.pharmacokinetics.target.volume)
+            number *= 1.0 if table.molecule is None else 1.0 + load
+        found += number
+    return float(found[0]), float(found[1])
+
+
+def _load(table: Dosing, kind: VesicleKind) -> float:
+    """Molecules in a particle; a free molecule is one, also where its kind declares no cargo."""
+    return sum(cargo.copies for cargo in kind.cargo) or float(table.molecular)
+
+
+def _plan(loaded: LoadedScenario, table: Dosing, load: float) -> Plan:
+    """When a dose is given, and how many particles, or cells, of it."""
+    measure, amount = Measure(table.measure), float(getattr(table, table.measure))
+    if measure is not Measure.CELLS:
+        try:
+            amount = particles(measure, amount, load, float(table.protein_per_particle))
+        except ValueError as error:
+            problem = Problem(f"dose.{table.name}.{measure}", "", str(error))
+            raise ScenarioError(loaded.name, [problem]) from None
+    return Plan(amount, float(table.start), float(table.duration), table.repeats, float(table.interval))
+
+
 def _dose(loaded: LoadedScenario, state: State, table: Dosing) -> Dose:
     def wrong(key: str, value: str, expected: str) -> ScenarioError:
         return ScenarioError(loaded.name, [Problem(f"dose.{table.name}.{key}", value, expected)])
@@ -83,19 +134,12 @@ def _dose(loaded: LoadedScenario, state: State, table: Dosing) -> Dose:
         raise wrong(
             "through" if table.through else "reach", "", "there is no cell at whose surface it could enter"
         )
-    # A free molecule is one, also where its kind declares no cargo.
-    load = sum(cargo.copies for cargo in state.kinds[kind].cargo) or float(table.molecular)
-    measure, amount = Measure(table.measure), float(getattr(table, table.measure))
+    load = _load(table, state.kinds[kind])
+    plan = _plan(loaded, table, load)
     product = None
-    if measure is Measure.CELLS:
+    if Measure(table.measure) is Measure.CELLS:
         loss = math.log(2) / table.therapeutic_half_life
         product = CellProduct(float(table.release_rate), loss, float(table.cell_antigen))
-    else:
-        try:
-            amount = particles(measure, amount, load, float(table.protein_per_particle))
-        except ValueError as error:
-            raise wrong(str(measure), "", str(error)) from None
-    plan = Plan(amount, float(table.start), float(table.duration), table.repeats, float(table.interval))
     dose = Dose(
         name=table.name,
         plan=plan,
@@ -118,7 +162,8 @@ def _dose(loaded: LoadedScenario, state: State, table: Dosing) -> Dose:
         return dose
     body, formulation = _subject(loaded.scenario.pharmacokinetics, table, state.streams)
     (target,) = (organ for organ in body.organs if organ.name == "target")
-    patch = _volume(state) / target.volume
+    volume = _volume(state.domain)
+    patch = volume / target.volume
     if patch > 1:
         raise ScenarioError(
             loaded.name,
@@ -126,7 +171,7 @@ def _dose(loaded: LoadedScenario, state: State, table: Dosing) -> Dose:
                 Problem(
                     "pharmacokinetics.target.volume",
                     f"{target.volume / 1e12:g} mL",
-                    f"smaller than the simulated tissue, {_volume(state) / 1e12:g} mL, which is a part of it",
+                    f"smaller than the simulated tissue, {volume / 1e12:g} mL, which is a part of it",
                 )
             ],
         )
@@ -148,9 +193,9 @@ def _site(state: State, table: Dosing) -> Site:
     return Site(face=table.face, reach=reach)
 
 
-def _volume(state: State) -> float:
-    blocked = 0 if state.domain.obstacle is None else int(state.domain.obstacle.sum())
-    return float(state.domain.voxel_volume * (state.domain.n_voxels - blocked))
+def _volume(domain: Domain) -> float:
+    blocked = 0 if domain.obstacle is None else int(domain.obstacle.sum())
+    return float(domain.voxel_volume * (domain.n_voxels - blocked))
 
 
 def traits(streams: Streams, variability: float, number: int, first: int = 0) -> np.ndarray:

@@ -68,6 +68,7 @@ class VesicleEngine:
         """
         vesicles = _vesicles(state)
         state.events.parts.clear()
+        vesicles.check_room(float(emissions[0].count.sum() + emissions[2].count.sum()))
         self._release_again(state, vesicles, dt)
         self._release(state, vesicles, emissions[0], dt)
         self._dose(state, vesicles, emissions[2], dt)

@@ -11,7 +11,8 @@ import pytest
 from exoabm.domain import Face
 from exoabm.errors import InputError, ResourceError
 from exoabm.scenario.builder import Blueprint, blueprint, build_state, census
-from exoabm.scenario.loader import load, parse
+from exoabm.scenario.estimate import Estimate
+from exoabm.scenario.loader import load, parse, shipped
 from exoabm.state import RESERVOIR, Resolution
 from exoabm.streams import Streams
 
@@ -224,6 +225,55 @@ def test_a_run_is_refused_by_the_memory_there_is(monkeypatch, memory) -> None:
             plan(domain__size="[100000, 100000]", transport__provenance="cell_type")
     else:
         assert plan(**pairs).estimate.memory_bytes > 2 * 270 * 8e6
+
+
+DOSED = b"""
+[[dose]]
+name = "injection"
+vesicle = "exosome"
+route = "tissue"
+particles = 1e6
+repeats = 3
+interval = "1 h"
+face = "x_low"
+reach = "2 mm"
+"""
+
+
+def test_single_vesicles_of_doses_and_held_faces_are_foreseen(monkeypatch) -> None:
+    """Three doses of 1e6, of which two fall into the run; c V of a slab of 1.2e7 um^3 at 1e9/mL."""
+    monkeypatch.setattr("psutil.virtual_memory", lambda: type("", (), {"available": 8e9}))
+    text = shipped()["signaling"].read_bytes()
+    each = {"transport.engine": "vesicles", "clock.duration": "2 h"}
+
+    def foreseen(text: bytes = text, **pairs: str) -> Estimate:
+        overrides = each | {key.replace("__", "."): value for key, value in pairs.items()}
+        return blueprint(parse(text, name="signaling", folder=Path(), overrides=overrides), 1).estimate
+
+    alone, dosed = foreseen(), foreseen(text + DOSED)
+    held = foreseen(domain__faces__x='{concentration = "1e9 / mL"}')
+    volume = plan().domain.voxel_volume * plan().domain.n_voxels
+    assert dosed.vesicles - alone.vesicles == pytest.approx(2e6, rel=1e-9)
+    assert dosed.arriving - alone.arriving == pytest.approx(1e6, rel=1e-9)
+    assert held.vesicles - alone.vesicles == pytest.approx(1e-3 * volume, rel=1e-9)
+    assert dosed.memory_bytes - alone.memory_bytes > 2e6 * 250
+    with pytest.raises(ResourceError, match="single vesicles"):
+        foreseen(text + DOSED, dose__injection__particles="1e9")
+    assert foreseen(text + DOSED, dose__injection__given="false").vesicles == alone.vesicles
+    field = foreseen(text + DOSED, transport__engine="continuum", dose__injection__particles="1e9")
+    assert field.vesicles == 0
+
+
+def test_what_comes_through_the_blood_is_not_foreseen() -> None:
+    """1e11 particles in a vein, of which the patch of tissue sees few: no reason to refuse a run."""
+    assert plan("tumor_delivery", transport__engine="vesicles").estimate.vesicles == 0
+
+
+def test_all_that_one_step_releases_is_foreseen() -> None:
+    """An hour's release of 7 donors at 4e5/h is there at once, even if each is gone in a minute."""
+    short = {"vesicle__exosome__half_life": "1 min", "vesicle__exosome__processing_rate": "1 / min"}
+    rate = {"transport__engine": "vesicles", "cell_type__donor__release_rate": "4e5 / h"}
+    assert plan(clock__step="1 h", **rate, **short).estimate.vesicles >= 7 * 4e5
 
 
 def test_the_same_cell_may_not_be_asked_for_twice() -> None:

@@ -272,6 +272,8 @@ def test_reading_does_not_load_pandas(table, tmp_path):
         ({"x": [1.0, 2.0], "y": [1.0, 2.0], "type": ["a", None]}, "row 2, column 'type' is blank"),
         ({"x": [True], "y": [1.0], "type": ["a"]}, "column 'x' holds bool"),
         ({"x": [[1.0]], "y": [1.0], "type": ["a"]}, "column 'x' holds list"),
+        ({"x": [1.0], "y": [1.0], "type": ["a" * 801]}, "'type' has a text of more than 200"),
+        ({"x": ["1" + "0" * 64], "y": [1.0], "type": ["a"]}, "a number of at most 64"),
         ({"x": [1.0], "y": [1.0]}, "no column is named like cell_type"),
         ({"x": pa.array([], pa.float64())}, "no rows"),
     ],

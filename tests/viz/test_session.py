@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 
 from exoabm import ExosomeModel
 from exoabm.errors import NumericalError, ResourceError
-from exoabm.scenario.loader import LoadedScenario, load, shipped
+from exoabm.scenario.loader import LoadedScenario, load, parse, shipped
 from exoabm.viz.charts import charts, curves
 from exoabm.viz.frames import moment
 from exoabm.viz.limits import LIMITS, Limits, Seats
@@ -200,11 +201,45 @@ def test_a_swarm_beyond_the_cap_stops_the_run() -> None:
         ({"domain.size": '["9000 um", "9000 um"]'}, "voxels"),
         ({"layout.group.recipient.count": "6000", "layout.group.recipient.arrange": "overlapping"}, "cells"),
         ({"clock.duration": "1e5 h"}, "hours"),
+        (
+            {
+                "transport.engine": "vesicles",
+                "clock.step": "1 h",
+                "cell_type.donor.release_rate": "4e5 / h",
+            },
+            "single vesicles that come in one step",
+        ),
     ],
 )
 def test_what_is_too_large_for_the_page_is_refused(overrides: dict[str, str], says: str) -> None:
     with pytest.raises(ResourceError, match=says):
         Session(load("signaling", overrides))
+
+
+def test_more_vesicles_than_the_page_follows_are_never_made() -> None:
+    """A surge that no estimate foresees: 7 donors at 1e6/h, 1.2 million in a step of 10 minutes."""
+    surge = """
+[[response]]
+name = "surge"
+cell_type = "donor"
+signal = "time"
+increases = "release_rate"
+to = "1e6 / h"
+half_max = "1 s"
+"""
+    text = shipped()["signaling"].read_bytes() + surge.encode()
+    slow = {"transport.engine": "vesicles", "clock.step": "10 min"}
+    crowd = parse(text, name="surge", folder=Path(), overrides=slow)
+    session = Session(crowd)
+    while not session.error:
+        assert session.model.state.step < 5
+        session.step()
+    swarm = session.model.state.vesicles
+    assert swarm is not None
+    assert "vesicles would be alive; this run follows up to 200,000" in session.error
+    assert swarm.most == session.limits.vesicles
+    assert swarm.bytes_held < 1e6
+    session.close()
 
 
 @pytest.mark.parametrize("name", sorted(shipped()))

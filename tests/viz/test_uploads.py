@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import io
 import struct
+import tracemalloc
 import zipfile
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from exoabm.errors import InputError
@@ -34,6 +37,12 @@ def table(n: int = 60, spread: float = 200.0) -> bytes:
     kinds = ["CK+", "CD8T", "Martian"]
     rows = "".join(f"{x:.1f},{y:.1f},{kinds[i % 3]}\n" for i, (x, y) in enumerate(xy))
     return ("x,y,cell_type\n" + rows).encode()
+
+
+def packed(**columns: object) -> bytes:
+    target = io.BytesIO()
+    pq.write_table(pa.table(columns), target, compression="zstd")
+    return target.getvalue()
 
 
 def zipped(folder: Path, prefix: str = "run/") -> bytes:
@@ -183,6 +192,42 @@ def test_a_bomb_does_not_go_off(shelf: Shelf, folder: Path) -> None:
     liar = data[:at] + struct.pack("<I", 10) + data[at + 4 :]
     with pytest.raises(InputError):
         bring_run(shelf, "x.zip", liar)
+
+
+def test_few_bytes_do_not_stand_for_a_large_table(shelf: Shelf) -> None:
+    """A number of 500,000 digits made 61 rows of them; a label of 100 kB was there in each of 1,500 rows."""
+    long = table() + b"0" * 500_000 + b"1,5,CK+\n"
+    label = pa.DictionaryArray.from_arrays(np.zeros(1500, np.int32), ["a" * 100_000])
+    bomb = packed(x=np.arange(1500.0), y=np.zeros(1500), cell_type=label)
+    assert len(bomb) < 20_000
+    for name, data, says in (
+        ("a.csv", long, "at most 64 characters"),
+        ("a.parquet", bomb, "text of more than"),
+    ):
+        tracemalloc.start()
+        try:
+            with pytest.raises(InputError, match=says):
+                bring_table(shelf, name, data)
+            assert tracemalloc.get_traced_memory()[1] < 2e7
+        finally:
+            tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("cells.parquet", lambda: packed(cell=np.zeros(3_000)), "3000 rows of 1 columns"),
+        ("cells.parquet", lambda: packed(**{f"c{i}": np.zeros(20) for i in range(60)}), "20 rows of 60"),
+        ("communication.parquet", lambda: packed(donor_type=["a" * 1000] * 9), "text of more than"),
+        ("metrics.parquet", lambda: packed(time_h=[[1.0] * 1000]), "holds list"),
+        ("run.json", lambda: b" " * 5_000, "larger than"),
+    ],
+)
+def test_few_bytes_do_not_stand_for_a_large_run(shelf: Shelf, monkeypatch, name, content, says) -> None:
+    monkeypatch.setattr(uploads, "MOST_VALUES", 1000)
+    monkeypatch.setattr(uploads, "MOST_JSON_BYTES", 4000)
+    with pytest.raises(InputError, match=says):
+        bring_run(shelf, "x.zip", evil(**({"run.json": b"{}"} | {name: content()})))
 
 
 def test_a_folder_of_the_command_line_opens(folder: Path, tmp_path: Path) -> None:
