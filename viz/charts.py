@@ -71,7 +71,7 @@ def charts(model: ExosomeModel, looks: Looks) -> dict[str, Chart]:
         (sort.name, [k for k in kinds if names.index(k) in sort.kinds]) for sort in sorts(model.scenario)
     ]
     groups = [(name, group) for name, group in groups if group]
-    found = {}
+    found: dict[str, Chart] = {}
     for sort, group in groups:  # each in a plot of its own: molecules outnumber vesicles by far
         moved, places = [], []
         for kind, dash in zip(group, cycle(_DASHES), strict=False):
