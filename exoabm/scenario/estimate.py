@@ -121,11 +121,11 @@ class Estimate:
             Naming what it would take and what there is.
         """
         if self.memory_bytes > self.allowed_bytes:
+            single = f", {self.vesicles:,.0f} single vesicles" if self.vesicles else ""
             raise ResourceError(
                 f"this run would need about {gib(self.memory_bytes)} of memory, "
                 f"{gib(self.allowed_bytes)} may be used: {self.voxels:,} voxels x {self.labels:,} origins "
-                f"x {self.kinds} vesicle kinds, {self.cells:,} cells, {self.vesicles:,.0f} single vesicles; "
-                f"{self.remedy}"
+                f"x {self.kinds} vesicle kinds, {self.cells:,} cells{single}; {self.remedy}"
             )
 
 

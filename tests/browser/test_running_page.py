@@ -310,7 +310,7 @@ def test_an_error_is_a_card_and_the_last_good_state_stays(reader: Callable[..., 
     )
     page = someone.page
     page.click(".exo-go")
-    page.wait_for_selector(".exo-trouble:has-text('the page follows up to 200,000')")
+    page.wait_for_selector(".exo-trouble:has-text('this run follows up to 200,000')")
     page.wait_for_selector(".exo-go:has-text('Go')")
     assert re.search(r"of [\d,]+ vesicles released", someone.words())
     page.fill("#knob-cell-type-donor-release-rate-number", "60")
