@@ -126,9 +126,8 @@ class Domain:
     def wrap(self, positions: np.ndarray) -> np.ndarray:
         """Positions (n, 3) in um brought back through periodic faces; others stay where they are."""
         wrapped = positions.copy()
-        for axis in range(self.dim):
-            if self.faces[2 * axis] == Face.PERIODIC:
-                wrapped[:, axis] = self.low[axis] + (positions[:, axis] - self.low[axis]) % self.extent[axis]
+        for axis in np.flatnonzero(self.period[: self.dim]):
+            wrapped[:, axis] = self.low[axis] + (positions[:, axis] - self.low[axis]) % self.extent[axis]
         return wrapped
 
     def voxel_of(self, positions: np.ndarray) -> np.ndarray:

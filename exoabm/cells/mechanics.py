@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from exoabm.domain import Face
 from exoabm.kernels import crowd
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ def crowd_of(state: State, position: np.ndarray, radius: np.ndarray, room: int =
         domain.dim,
         domain.low,
         domain.extent,
-        np.array([face == Face.PERIODIC for face in domain.faces[::2]]),
+        domain.period > 0,
         domain.voxel,
         domain.counts,
         closed,

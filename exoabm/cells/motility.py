@@ -9,7 +9,6 @@ import numpy as np
 
 from exoabm.cells.mechanics import crowd_of, radii, relax
 from exoabm.cells.response import pull
-from exoabm.domain import Face
 from exoabm.kernels import crowd
 from exoabm.physiology import Sense
 from exoabm.state import Event
@@ -114,7 +113,7 @@ def sense_gradient(state: State, kind: int, rows: np.ndarray, radius: float) -> 
         free.reshape(len(free), -1, *free.shape[-2:]),
         domain.voxel_of(state.cells.position[rows]),
         domain.counts,
-        np.array([face == Face.PERIODIC for face in domain.faces[::2]]),
+        domain.period > 0,
         np.empty(0, bool) if domain.obstacle is None else domain.obstacle.ravel(),
         max(1, math.ceil(radius / domain.voxel)),
         domain.voxel,
