@@ -13,6 +13,7 @@ Free of Solara, each testable alone:
 ``exchange``  who sent what to whom; ``panels`` draws it, by ``svg``
 ``lessons``   predict, run, explain, and the truth from the reader's own run
 ``share``     links; ``takeaway`` and ``gif`` make files, ``uploads`` reads what is brought
+``airlock``   a stranger's file is read first where it can do no harm
 ``limits``    the caps of a page: grid, cells, hours, sessions
 ``serve``     the server: loopback, host and origin checks, no telemetry
 ============  =================================================================================

@@ -26,6 +26,7 @@ import pyarrow.parquet as pq
 from exoabm.errors import InputError
 from exoabm.scenario.loader import LoadedScenario, parse, shipped
 from exoabm.scenario.tables import BYSTANDER, UNPACKED, map_types, read_flat, read_table
+from exoabm.viz.airlock import rehearse
 from exoabm.viz.exchange import Cells, Exchange, cells_of, read_about, scenario_of
 from exoabm.viz.limits import LIMITS
 from exoabm.viz.setup import Setup
@@ -149,6 +150,8 @@ def bring_table(shelf: Shelf, name: str, data: bytes) -> Brought:
     suffix = ".parquet" if data.startswith(b"PAR1") else ".csv"
     file = shelf.place() / (_tame(name) + suffix)
     file.write_bytes(data)
+    if suffix == ".parquet":
+        rehearse(read_table, file, max_bytes=MOST_TABLE_BYTES, max_cells=LIMITS.cells)
     table = read_table(file, max_bytes=MOST_TABLE_BYTES, max_cells=LIMITS.cells)
     words, counts = np.unique(table.types, return_counts=True)
     if len(words) > MOST_LABELS:
@@ -314,8 +317,10 @@ def _check_sizes(folder: Path) -> None:
             raise InputError(f"{name}: larger than the {MOST_JSON_BYTES >> 20} MiB that the page takes")
     for name in TABLES:
         if (folder / name).is_file():
+            limits = {"most_values": MOST_VALUES, "most_bytes": UNPACKED * MOST_RUN_BYTES}
+            rehearse(read_flat, folder / name, columns=None, **limits)
             try:
-                read_flat(folder / name, None, MOST_VALUES, UNPACKED * MOST_RUN_BYTES)
+                read_flat(folder / name, columns=None, **limits)
             except (pa.ArrowException, OSError, ValueError, KeyError) as error:
                 raise InputError(f"{name}: {str(error)[:200]}") from None
 

@@ -479,6 +479,7 @@ def read_flat(
     """
     parquet = pq.ParquetFile(source)
     about, fields = parquet.metadata, list(parquet.schema_arrow)
+    # Nothing is asked of a column's own metadata: if damaged, it ends the process (pyarrow 26).
     groups = [about.row_group(i) for i in range(about.num_row_groups)]
     rows = max(about.num_rows, sum(group.num_rows for group in groups))
     wanted = [field for field in fields if columns is None or field.name in columns]
@@ -488,11 +489,11 @@ def read_flat(
     if nested is not None:
         raise ValueError(f"column {nested.name!r} holds {nested.type}, neither numbers nor text")
     names = {field.name for field in wanted}
-    chunks = [group.column(i) for group in groups for i in range(group.num_columns)]
-    size = sum(chunk.total_uncompressed_size for chunk in chunks if chunk.path_in_schema in names)
+    size = sum(group.total_byte_size for group in groups)
     if size > most_bytes:
         raise ValueError(f"{size / 2**20:.3g} MiB unpacked, more than the {most_bytes / 2**20:g} MiB allowed")
-    text = [chunk.path_in_schema for chunk in chunks if chunk.physical_type == "BYTE_ARRAY"]
+    stored = (parquet.schema.column(i) for i in range(about.num_columns))
+    text = [column.path for column in stored if column.physical_type == "BYTE_ARRAY"]
     parquet = pq.ParquetFile(source, read_dictionary=sorted(names.intersection(text)))
     table = parquet.read(columns=sorted(names), use_threads=False)
     for name, column in zip(table.column_names, table.columns, strict=True):

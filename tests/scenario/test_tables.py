@@ -444,6 +444,32 @@ def test_damaged_parquet_is_refused_or_read(table, at, value, cut):
     assert len(cell.types) == len(cell.positions)
 
 
+DAMAGE = """
+import sys
+from exoabm.errors import InputError
+from exoabm.scenario.tables import read_table
+path = sys.argv[1]
+good = open(path, "rb").read()
+for at in range(len(good)):
+    with open(path, "wb") as file:
+        file.write(good[:at] + bytes([70]) + good[at + 1 :])
+    try:
+        read_table(path)
+    except InputError:
+        pass
+print("lived")
+"""
+
+
+def test_no_damaged_byte_ends_the_process(tmp_path):
+    """To ask pyarrow 26 about a column with this byte in three places was to abort."""
+    x = np.arange(50.0)
+    path = tmp_path / "cells.parquet"
+    path.write_bytes(parquet(x=x, y=x, type=["a"] * 50))
+    done = subprocess.run([sys.executable, "-c", DAMAGE, path], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "lived", done.stderr[:500]
+
+
 # Types
 
 KNOWN = ["tumor", "immune", "stroma"]
