@@ -349,7 +349,7 @@ def lattice(
     *,
     margin: float = 0.0,
 ) -> Positions:
-    """Place `n` points on a regular lattice in the middle of the region's box.
+    """Place `n` points on a regular lattice around the region's center, or else in the middle of its box.
 
     The smallest block, as near to a square or cube as the box allows, that has `n` sites inside the
     region; of these the `n` nearest to the middle, row by row. Square and hexagonal lattices
@@ -383,6 +383,11 @@ def lattice(
         return np.empty((0, 3))
     steps = spacing * np.array([1.0, math.sqrt(0.75) if kind == "hexagonal" else 1.0, 1.0])
     low, high = region.bounds(margin)
+    if region.center is not None:
+        reach = np.minimum(region.middle - low, high - region.middle)
+        if (reach < 0).any():
+            raise InputError("the center of a lattice lies outside the region that it fills")
+        low, high = region.middle - reach, region.middle + reach
     room = high - low
     if kind == "hexagonal" and room[1] >= steps[1]:
         room[0] = max(room[0] - spacing / 2.0, 0.0)  # every other row is shifted by half a step

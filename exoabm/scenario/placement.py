@@ -73,15 +73,14 @@ def _arrange(
     low, high = domain.low, domain.low + domain.extent
     if domain.dim == 2:
         low[2] = high[2] = domain.low[2] + domain.thickness / 2
-    middle = (low + high) / 2
+    center = None
     if group.center is not None:
-        given = np.array(group.center, float)
-        if len(given) != domain.dim:
+        if len(group.center) != domain.dim:
             raise InputError(f"center needs {domain.dim} coordinates")
-        middle = np.concatenate([given, middle[domain.dim :]])
+        center = (*map(float, group.center), *low[domain.dim :])
     region = layouts.Region(
         layouts.Box(tuple(low), tuple(high)),
-        tuple(middle),
+        center,
         float(group.inner or 0.0),
         math.inf if group.outer is None else float(group.outer),
         None if domain.obstacle is None else domain.blocked,
@@ -101,9 +100,9 @@ def _arrange(
         case "hexagonal":
             return layouts.lattice(n, spacing, region, "hexagonal")
         case "cluster":
-            return layouts.cluster(n, tuple(middle), spacing, 2 if domain.dim == 2 else 3)
+            return layouts.cluster(n, tuple(region.middle), spacing, 2 if domain.dim == 2 else 3)
         case "points":
-            return layouts.points(group.points or [], z=float(middle[2]))
+            return layouts.points(group.points or [], z=float(region.middle[2]))
 
 
 def check_positions(loaded: LoadedScenario, domain: Domain, position: np.ndarray) -> None:

@@ -122,6 +122,17 @@ class DomainTable(Table):
         return size
 
 
+ARRANGEMENTS = {
+    "random": {"count", "spacing", "center", "inner", "outer"},
+    "overlapping": {"count", "center", "inner", "outer"},
+    "lattice": {"count", "spacing", "center", "inner", "outer"},
+    "hexagonal": {"count", "spacing", "center", "inner", "outer"},
+    "cluster": {"count", "spacing", "center"},
+    "points": {"count", "points"},
+}
+"""What each arrangement of a group reads."""
+
+
 class Group(Table):
     """Cells of one type, placed together."""
 
@@ -138,7 +149,9 @@ class Group(Table):
         description="distance between centers; a cell diameter if not given",
     )
     center: list[Quantity] | None = declared(
-        "position", default=None, description="the domain's middle if not given"
+        "position",
+        default=None,
+        description="of a cluster, a lattice, or of inner and outer; the domain's middle if not given",
     )
     inner: Quantity | None = declared(
         "length", default=None, description="cells keep at least this far from the center"
@@ -150,10 +163,30 @@ class Group(Table):
         "position", default=None, description="centers (x, y[, z]) for arrange = 'points'"
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _as_many_as_points(cls, given: Any) -> Any:
+        points = given.get("points") if isinstance(given, dict) else None
+        return {"count": len(points), **given} if isinstance(points, list) else given
+
     @model_validator(mode="after")
-    def _points_belong_to_points(self) -> Group:
-        if (self.arrange == "points") != (self.points is not None):
-            raise ValueError("points are given with arrange = 'points', and only then")
+    def _every_key_is_read(self) -> Group:
+        if self.arrange == "points" and self.points is None:
+            raise ValueError("arrange = 'points' needs points, a list of centers (x, y[, z])")
+        if self.points is not None and self.count != len(self.points):
+            raise ValueError(f"count = {self.count}, but points lists {len(self.points)}")
+        read = ARRANGEMENTS[self.arrange]
+        for key in ("spacing", "center", "inner", "outer", "points"):
+            if key not in read and getattr(self, key) is not None:
+                readers = [repr(name) for name, keys in ARRANGEMENTS.items() if key in keys]
+                raise ValueError(
+                    f"arrange = {self.arrange!r} has no {key}; it is for arrange = {' or '.join(readers)}"
+                )
+        scattered = self.arrange in ("random", "overlapping")
+        if scattered and self.center is not None and self.inner is None and self.outer is None:
+            raise ValueError(
+                f"arrange = {self.arrange!r} takes its center for inner and outer; give one of them"
+            )
         return self
 
     @property

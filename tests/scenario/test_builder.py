@@ -63,9 +63,10 @@ def test_cells_that_overlap_around_periodic_faces_are_refused_membranes() -> Non
 
 @pytest.mark.parametrize("arrange", ["random", "overlapping", "lattice", "hexagonal"])
 def test_cells_find_room_beside_an_obstacle(arrange: str) -> None:
+    spacing = "" if arrange == "overlapping" else ', spacing = "20 um"'
     text = f"""schema_version = 1
 info = {{ title = "t", summary = "s" }}
-layout = {{ group = [{{ cell_type = "cell", arrange = "{arrange}", count = 40, spacing = "20 um" }}] }}
+layout = {{ group = [{{ cell_type = "cell", arrange = "{arrange}", count = 40{spacing} }}] }}
 clock = {{ step = "60 s", duration = "1 h" }}
 cargo = [{{ name = "message" }}]
 vesicle = [{{ name = "exosome", cargo = ["message"] }}]

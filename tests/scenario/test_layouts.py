@@ -318,6 +318,17 @@ def test_incomplete_blocks_lose_their_corners():
     assert len(np.unique(thirteen, axis=0)) == 13
 
 
+@pytest.mark.parametrize("kind", ["square", "hexagonal"])
+def test_lattice_stands_around_the_center_it_is_given(kind):
+    region = Region(SLAB.box, (60.0, 70.0, 5.0))
+    p = lattice(9, 10.0, region, kind)
+    assert (p.min(axis=0) + p.max(axis=0)) / 2 == pytest.approx([60.0, 70.0, 5.0])
+    with pytest.raises(InputError, match=r"only \d+ of 100 cells fit"):
+        lattice(100, 10.0, region, kind)  # 60 um to the left, 30 um up
+    with pytest.raises(InputError, match="outside the region"):
+        lattice(9, 10.0, Region(SLAB.box, (60.0, 170.0, 5.0)), kind)
+
+
 def test_lattice_fills_a_box_to_the_border_and_no_further():
     full = lattice(21 * 11, 10.0, SLAB)
     assert full.min(axis=0).tolist() == [0.0, 0.0, 5.0]
