@@ -9,7 +9,7 @@ import numpy as np
 from scipy import sparse
 
 from exoabm.domain import Face
-from exoabm.kernels.exchange import around
+from exoabm.kernels.exchange import around, reached
 from exoabm.transport.footprint import footprint
 
 if TYPE_CHECKING:
@@ -65,8 +65,8 @@ def couple(state: State, kind: int) -> Coupling:
     """Place every cell of the state on the grid for one vesicle kind.
 
     Cells of one type in one diffusivity share a footprint. Where a footprint reaches over a face it is
-    folded back (mirrored, or wrapped at periodic faces); what falls on obstacles is dropped and the rest
-    scaled up, so that no cell loses uptake or release.
+    folded back (mirrored, or wrapped at periodic faces); what falls on obstacles or behind them is dropped
+    and the rest scaled up, so that no cell loses uptake or release; one that is walled in has its own voxel.
     """
     domain, cells = state.domain, state.cells
     voxels = domain.voxel_of(cells.position)
@@ -80,7 +80,7 @@ def couple(state: State, kind: int) -> Coupling:
     with np.errstate(divide="ignore"):
         inverse_saturation = np.where(membrane_rate > 0, 1.0 / state.of_type("saturation")[:, kind], 0.0)
     kappa = np.zeros(len(cells))
-    uptake, release = _Entries(), _Entries()
+    uptake, release = _Entries(domain), _Entries(domain)
     group_of = cells.type * len(values) + which
     for group in np.flatnonzero(np.bincount(group_of)):
         cell_type, d = state.types[group // len(values)], values[group % len(values)]
@@ -95,12 +95,11 @@ def couple(state: State, kind: int) -> Coupling:
         members = np.flatnonzero(group_of == group)
         kappa[members] = shape.kappa
         if shape.kappa > 0:
-            uptake.add(domain, members, voxels[members], shape.offsets, shape.uptake_weight)
-        release.add(domain, members, voxels[members], shape.release_offsets, shape.release_weight)
-    size = (len(cells), domain.n_voxels)
+            uptake.add(members, voxels[members], shape.offsets, shape.uptake_weight)
+        release.add(members, voxels[members], shape.release_offsets, shape.release_weight)
     return Coupling(
-        uptake.matrix(domain, size),
-        release.matrix(domain, size),
+        uptake.matrix(len(cells)),
+        release.matrix(len(cells)),
         kappa,
         membrane_rate,
         inverse_saturation,
@@ -115,42 +114,42 @@ def voxel_diffusivity(state: State, kind: int) -> float | np.ndarray:
 class _Entries:
     """Collects (cell, voxel, weight) triples."""
 
-    def __init__(self) -> None:
+    def __init__(self, domain: Domain) -> None:
+        self.domain = domain
         self.rows: list[np.ndarray] = []
         self.columns: list[np.ndarray] = []
         self.weights: list[np.ndarray] = []
 
     def add(
         self,
-        domain: Domain,
         members: np.ndarray,
         centers: np.ndarray,
         offsets: np.ndarray,
         weight: np.ndarray,
     ) -> None:
+        domain = self.domain
+        periodic = np.array([face == Face.PERIODIC for face in domain.faces[::2]])
+        place = (domain.counts, domain.strides, periodic)
+        weights = np.tile(weight, (len(members), 1))
+        if domain.obstacle is not None:
+            weights *= reached(centers, offsets, *place, domain.obstacle.ravel()).reshape(weights.shape)
+            walled_in = weights.sum(axis=1) == 0
+            self.rows.append(members[walled_in])
+            self.columns.append(domain.flat(centers[walled_in]))
+            self.weights.append(np.ones(walled_in.sum()))
         self.rows.append(np.repeat(members, len(weight)))
-        self.columns.append(
-            around(
-                centers,
-                offsets,
-                domain.counts,
-                domain.strides,
-                np.array([face == Face.PERIODIC for face in domain.faces[::2]]),
-            )
-        )
-        self.weights.append(np.tile(weight, len(members)))
+        self.columns.append(around(centers, offsets, *place))
+        self.weights.append(weights.ravel())
 
-    def matrix(self, domain: Domain, size: tuple[int, int]) -> sparse.csr_array:
+    def matrix(self, cells: int) -> sparse.csr_array:
+        size = (cells, self.domain.n_voxels)
         if not self.rows:
             return sparse.csr_array(size)
         rows, columns = np.concatenate(self.rows), np.concatenate(self.columns)
-        weights = np.concatenate(self.weights)
-        if domain.obstacle is not None:
-            weights = np.where(domain.obstacle.ravel()[columns], 0.0, weights)
-        matrix = sparse.csr_array((weights, (rows, columns)), shape=size)
+        matrix = sparse.csr_array((np.concatenate(self.weights), (rows, columns)), shape=size)
         matrix.sum_duplicates()
         matrix.eliminate_zeros()
-        if domain.obstacle is not None:
+        if self.domain.obstacle is not None:
             total = np.asarray(matrix.sum(axis=1)).ravel()
             matrix = sparse.csr_array(sparse.diags_array(1.0 / np.where(total > 0, total, 1.0)) @ matrix)
         return matrix

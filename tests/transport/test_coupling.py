@@ -1,0 +1,134 @@
+"""Cells on the grid beside obstacles: no footprint reaches through a wall."""
+
+from __future__ import annotations
+
+import dataclasses
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from exoabm import ExosomeModel
+from exoabm.kernels.exchange import around, reached
+from exoabm.observe.metrics import measure
+from exoabm.scenario.loader import parse
+from exoabm.transport.coupling import couple
+
+WALLED = """
+schema_version = 1
+info = {{ title = "a wall between two rooms" }}
+clock = {{ step = "60 s", duration = "1 h" }}
+transport = {{ engine = "{engine}" }}
+cargo = [{{ name = "signal" }}]
+[domain]
+size = {size}
+voxel = "4 um"
+zone = [{{ name = "wall", low = {low}, high = {high}, obstacle = true }}]
+[[layout.group]]
+cell_type = "donor"
+arrange = "points"
+points = [{donor}]
+[[layout.group]]
+cell_type = "recipient"
+arrange = "points"
+points = [{recipient}]
+[[vesicle]]
+name = "exosome"
+cargo = ["signal"]
+[[cell_type]]
+name = "donor"
+releases = "exosome"
+release_rate = "1000 / h"
+[[cell_type]]
+name = "recipient"
+takes_up = ["exosome"]
+"""
+
+
+def walled(engine: str, dim: int) -> ExosomeModel:
+    """A donor and a recipient that reach over a wall of one voxel, 4 um, from either side."""
+    size = [80, 40, 40][:dim]
+    text = WALLED.format(
+        engine=engine,
+        size=size,
+        low=[40, *[0] * (dim - 1)],
+        high=[44, *size[1:]],
+        donor=[38, 22, 22][:dim],
+        recipient=[46, 22, 22][:dim],
+    )
+    return ExosomeModel(parse(text.encode(), name="walled", folder=Path()), seed=1)
+
+
+@pytest.mark.parametrize("dim", [2, 3])
+def test_footprints_end_at_a_thin_wall(dim: int) -> None:
+    model = walled("continuum", dim)
+    weights = couple(model.state, 0)
+    x = np.tile(np.arange(20), weights.release.shape[1] // 20)
+    release, uptake = weights.release.toarray(), weights.uptake.toarray()
+    assert release[0].sum() == pytest.approx(1)
+    assert uptake[1].sum() == pytest.approx(1)
+    assert release[0, x >= 10].sum() == 0
+    assert uptake[1, x <= 10].sum() == 0
+
+
+@pytest.mark.parametrize("dim", [2, 3])
+@pytest.mark.parametrize("engine", ["continuum", "vesicles"])
+def test_nothing_is_handed_through_a_wall(engine: str, dim: int) -> None:
+    model = walled(engine, dim)
+    model.run(hours=1)
+    row = measure(model.state)
+    assert row["exosome_emitted_EV"] > 900
+    assert row["exosome_taken_up_EV"] == row["exosome_bound_EV"] == 0
+
+
+def by_ways(center: np.ndarray, offset: np.ndarray, place: tuple, blocked: np.ndarray) -> bool:
+    """Whether some way of steps toward the offset leads through open voxels, by trying all of them."""
+    steps = [axis for axis in range(3) for _ in range(abs(offset[axis]))]
+
+    def is_open(at: tuple[int, ...]) -> bool:
+        return not blocked[around(center[None], np.array([at]), *place)[0]]
+
+    def walk(at: tuple[int, ...]) -> bool:
+        if not is_open(at):
+            return False
+        if at == tuple(offset):
+            return True
+        return any(
+            walk((*at[:axis], at[axis] + int(np.sign(offset[axis])), *at[axis + 1 :]))
+            for axis in set(steps)
+            if at[axis] != offset[axis]
+        )
+
+    return walk((0, 0, 0))
+
+
+@pytest.mark.parametrize("dim", [2, 3])
+def test_what_is_reached_is_what_some_way_leads_to(dim: int) -> None:
+    rng = np.random.default_rng(2)
+    counts = np.array([9, 8, 7 if dim == 3 else 1])
+    strides = np.array([1, 9, 72])
+    place = (counts, strides, np.array([True, False, False]))
+    reach = 2
+    offsets = np.array([o for o in product(range(-reach, reach + 1), repeat=3) if dim == 3 or o[2] == 0])
+    seen = 0
+    for _ in range(6):
+        blocked = rng.random(counts.prod()) < 0.4
+        centers = np.stack([rng.integers(0, n, 5) for n in counts], axis=1)
+        found = reached(centers, offsets, *place, blocked).reshape(5, -1)
+        wanted = [[by_ways(c, o, place, blocked) for o in offsets] for c in centers]
+        assert (found == wanted).all()
+        seen += found.sum()
+    assert seen > 100
+    assert reached(centers, offsets, *place, np.zeros(counts.prod(), bool)).all()
+
+
+def test_a_cell_in_a_hole_keeps_its_release() -> None:
+    model = walled("continuum", 2)
+    obstacle = np.ones_like(model.state.domain.obstacle)
+    own = model.state.domain.voxel_of(model.state.cells.position)
+    obstacle.ravel()[model.state.domain.flat(own)] = False
+    model.state.domain = dataclasses.replace(model.state.domain, obstacle=obstacle)
+    weights = couple(model.state, 0)
+    assert weights.release.sum(axis=1) == pytest.approx([1, 1])
+    assert weights.uptake.sum(axis=1) == pytest.approx([0, 1])
