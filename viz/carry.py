@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import solara
 
 from exoabm.errors import ExoError
-from exoabm.scenario.tables import BYSTANDER
+from exoabm.scenario.labels import BYSTANDER
 from exoabm.viz import share, takeaway
 from exoabm.viz.exchange import Exchange
 from exoabm.viz.gif import gif

@@ -24,8 +24,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from exoabm.errors import InputError
+from exoabm.scenario.flat import UNPACKED, read_flat
+from exoabm.scenario.labels import BYSTANDER, map_types
 from exoabm.scenario.loader import LoadedScenario, parse, shipped
-from exoabm.scenario.tables import BYSTANDER, UNPACKED, map_types, read_flat, read_table
+from exoabm.scenario.tables import read_table
 from exoabm.viz.airlock import rehearse
 from exoabm.viz.exchange import Cells, Exchange, cells_of, read_about, scenario_of
 from exoabm.viz.limits import LIMITS

@@ -9,7 +9,8 @@ import numpy as np
 
 from exoabm.errors import InputError, Problem, ScenarioError
 from exoabm.scenario import layouts
-from exoabm.scenario.tables import map_types, read_table
+from exoabm.scenario.labels import map_types
+from exoabm.scenario.tables import read_table
 from exoabm.streams import Purpose, Streams
 
 if TYPE_CHECKING:

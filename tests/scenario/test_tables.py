@@ -17,7 +17,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from exoabm.errors import InputError
-from exoabm.scenario.tables import map_types, read_table
+from exoabm.scenario.labels import map_types
+from exoabm.scenario.tables import read_table
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data"
 PLAIN = "x_um,y_um,cell_type\n1.5,-2,CD8+\n3,4e1,Tumor/EGFR\n+.5,6.,M2 Macrophages\n"
