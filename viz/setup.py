@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from exoabm.parameters import Quantity
-from exoabm.scenario.loader import entries, load
+from exoabm.scenario.entries import entries
+from exoabm.scenario.loader import load
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import exoabm
 from exoabm.parameters import references
-from exoabm.scenario.loader import quantities
+from exoabm.scenario.entries import quantities
 
 if TYPE_CHECKING:
     from exoabm.scenario.loader import LoadedScenario

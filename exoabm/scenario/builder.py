@@ -17,6 +17,7 @@ from exoabm.ledger import Ledger, WasteLedger
 from exoabm.parameters.catalog import mean_diffusivity
 from exoabm.physiology import CellType, Mechanics, SecretionMode, WasteMetabolism, reachable
 from exoabm.scenario import layouts, living
+from exoabm.scenario.entries import cautions
 from exoabm.scenario.estimate import (
     BYTES_PER_VESICLE,
     Estimate,
@@ -24,7 +25,6 @@ from exoabm.scenario.estimate import (
     estimate_run,
     grown_cells,
 )
-from exoabm.scenario.loader import cautions
 from exoabm.scenario.placement import arrange_groups, check_positions, from_table
 from exoabm.scenario.resolution import grid_warnings
 from exoabm.scenario.treatment import dosed, given

@@ -71,3 +71,11 @@ def _without_dates(value: object) -> object:
 
 Plain = Annotated[Any, AfterValidator(_without_dates)]
 """What TOML and JSON both hold: text, numbers, true and false, lists and tables of them."""
+
+
+def meaning_of(table: type[BaseModel] | None, key: str) -> str:
+    """A sentence on what a key of a table is, "" if there is none."""
+    if table is None or key not in table.model_fields:
+        return ""
+    parameter = parameter_of(table, key)
+    return table.model_fields[key].description or (parameter.meaning if parameter else "")

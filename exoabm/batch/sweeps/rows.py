@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import exoabm
 from exoabm.errors import InputError
 from exoabm.observe.run_folder import write_whole
-from exoabm.scenario.loader import LoadedScenario, entries, load, parse, plain_data
+from exoabm.scenario.entries import entries, plain_data
+from exoabm.scenario.loader import LoadedScenario, load, parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

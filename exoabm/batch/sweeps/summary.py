@@ -19,7 +19,7 @@ from exoabm.observe.preview.lettering import counted
 from exoabm.observe.run_folder import placed
 from exoabm.parameters.parameter import Quantity
 from exoabm.parameters.units import to_internal
-from exoabm.scenario.loader import entries
+from exoabm.scenario.entries import entries
 
 if TYPE_CHECKING:
     from pathlib import Path

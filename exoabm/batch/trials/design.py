@@ -21,7 +21,7 @@ from exoabm.batch.sweeps.rows import Plan, Row
 from exoabm.errors import InputError, did_you_mean
 from exoabm.model import ExosomeModel
 from exoabm.parameters.parameter import Quantity
-from exoabm.scenario.loader import quantities
+from exoabm.scenario.entries import quantities
 from exoabm.scenario.treatment import spread
 from exoabm.streams import Purpose, Streams
 

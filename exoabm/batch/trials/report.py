@@ -32,7 +32,7 @@ from exoabm.batch.trials.words import (
     with_unit,
 )
 from exoabm.parameters import format_citation
-from exoabm.scenario.loader import quantities
+from exoabm.scenario.entries import quantities
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

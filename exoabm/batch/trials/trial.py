@@ -29,7 +29,7 @@ from exoabm.batch.trials.verdict import (
     paired_effect,
 )
 from exoabm.errors import InputError, NumericalError, RunFailed
-from exoabm.scenario.loader import quantities
+from exoabm.scenario.entries import quantities
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

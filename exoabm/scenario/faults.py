@@ -1,0 +1,155 @@
+"""What pydantic finds wrong in a scenario, in the words of the file format."""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import cache
+from typing import TYPE_CHECKING, Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from exoabm.errors import Problem, did_you_mean
+from exoabm.parameters.parameter import Quantity
+from exoabm.scenario.entries import names_of
+from exoabm.scenario.fields import meaning_of
+from exoabm.scenario.schema import FOLLOWS, Scenario
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pydantic_core import ErrorDetails
+
+MOST_FAULTS = 100
+PLAIN_WORDS = {
+    "int_parsing": "a whole number such as 30",
+    "int_type": "a whole number such as 30",
+    "int_from_float": "a whole number such as 30",
+    "bool_parsing": "true or false",
+    "bool_type": "true or false",
+    "string_type": "a text in quotes",
+    "string_pattern_mismatch": "a name: a letter, then letters, digits, _ or -, at most 64",
+    "too_short": "a list with at least one entry",
+}
+"""What is right instead of the commonest faults of type."""
+
+
+def problems_of(error: ValidationError, raw: dict[str, Any]) -> Iterator[Problem]:
+    """One problem a key: what its branches want (a word, or a list) is wanted together."""
+    problems: dict[str, Problem] = {}
+    faults = error.errors(include_url=False)
+    for fault in faults[:MOST_FAULTS]:
+        if fault["type"] == FOLLOWS:
+            continue
+        where, table = _locate(fault["loc"], raw)
+        key = where.rpartition(".")[2]
+        found = shortened(fault.get("input"))
+        kind = fault["type"]
+        if kind == "extra_forbidden":
+            known = list(table.model_fields) if table else []
+            hint = did_you_mean(key, known).lstrip("; ") or _elsewhere(key, known)
+            problem = Problem(where, found, "unknown key", hint)
+        elif kind == "missing":
+            problem = Problem(where, "", "this key is required", meaning_of(table, key))
+        else:
+            below = _subtable(table, key)
+            if kind == "literal_error" and below and isinstance(fault["input"], dict):
+                continue  # of the table's branch there is more to say
+            problem = Problem(where, found, _wanted(fault, below), meaning_of(table, key))
+        before = problems.get(where)
+        if before is not None and problem.expected.startswith("must be "):
+            both = f"{before.expected}, or {problem.expected.removeprefix('must be ')}"
+            problem = Problem(where, before.value, both, before.hint)
+        problems[where] = problem
+    yield from problems.values()
+    if len(faults) > MOST_FAULTS:
+        yield Problem("...", "", f"{len(faults) - MOST_FAULTS:,} more")
+
+
+def _wanted(fault: ErrorDetails, below: type[BaseModel] | None) -> str:
+    """What would be right, in the words of the file format; ``below`` is the table that the key may hold."""
+    kind, given, context = fault["type"], fault.get("input"), fault.get("ctx", {})
+    if kind == "literal_error":
+        words = re.findall(r"'([^']*)'", context["expected"])
+        near = did_you_mean(given, words) if isinstance(given, str) else ""
+        return f"must be {context['expected']}{near}"
+    if kind == "list_type":
+        if isinstance(given, Quantity):  # all lists of numbers are coordinates
+            return f"must be a list such as {json.dumps([given.given] * 2)}"
+        return f"must be a list{f' such as {json.dumps([given])}' if isinstance(given, str) else ''}"
+    if kind in ("dict_type", "model_type"):
+        return f"must be a table such as {{{next(iter(below.model_fields)) if below else 'key'} = ...}}"
+    if kind in PLAIN_WORDS:
+        return f"must be {PLAIN_WORDS[kind]}"
+    message = fault["msg"].removeprefix("Value error, ")
+    return re.sub(r"^(Input|String|List|Dictionary|Value) should", "must", message)
+
+
+def _elsewhere(key: str, known: list[str]) -> str:
+    """A key that another table has, or else those that this one has."""
+    others = [name for name in _all_keys() if name.rpartition(".")[2] == key]
+    keys = f"known keys: {', '.join(known)}"
+    return f"it belongs in [{others[0].rpartition('.')[0]}]; {keys}" if len(others) == 1 else keys
+
+
+def _locate(loc: tuple[int | str, ...], raw: Any) -> tuple[str, type[BaseModel] | None]:
+    """The dotted key of a pydantic location, and the table that its last key stands in."""
+    table: type[BaseModel] | None = Scenario
+    holder, parts, node = table, [], raw
+    for step in loc:
+        inside = node[step] if _has(node, step) else None
+        if isinstance(step, int):
+            parts.append(names_of(node)[step] if isinstance(node, list) else str(step))
+        elif inside is None and not (table is not None and step in table.model_fields):
+            continue  # pydantic's own word for a branch of a union
+        else:
+            parts.append(step)
+            holder, table = table, _subtable(table, step)
+        node = inside
+    return ".".join(parts), holder
+
+
+def _has(node: Any, step: int | str) -> bool:
+    if isinstance(step, int):
+        return isinstance(node, list) and step < len(node)
+    return isinstance(node, dict) and step in node
+
+
+def _subtable(table: type[BaseModel] | None, key: str) -> type[BaseModel] | None:
+    """The table that a key of a table holds, alone, optional or in a list."""
+    if table is None or key not in table.model_fields:
+        return None
+    pending = [table.model_fields[key].annotation]
+    while pending:
+        annotation = pending.pop()
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            return annotation
+        pending.extend(get_args(annotation))
+    return None
+
+
+@cache
+def _all_keys() -> dict[str, None]:
+    """Every key of the file format with the table it stands in, such as ``vesicle.diffusivity``."""
+    found: dict[str, None] = {}
+    pending: list[tuple[str, type[BaseModel]]] = [("", Scenario)]
+    while pending:
+        prefix, table = pending.pop()
+        for key in table.model_fields:
+            below = _subtable(table, key)
+            if below is None:
+                found[prefix + key] = None
+            else:
+                pending.append((f"{prefix}{key}.", below))
+    return found
+
+
+def shortened(value: Any) -> str:
+    """A value as a message quotes it, at most 60 characters; "" for a list or a table."""
+    if isinstance(value, dict | list):
+        return ""
+    try:
+        text = repr(value.given if isinstance(value, Quantity) else value)
+    except ValueError:  # an integer of thousands of digits
+        return "a number too long to print"
+    return text if len(text) <= 60 else text[:57] + "..."
