@@ -77,7 +77,8 @@ def sensitivity(
     loaded = load(scenario, set_)
     refuse_large_grid(loaded)
     from exoabm.batch.analysis.factors import factors_of
-    from exoabm.batch.analysis.sensitivity import foretell, plain, run_sensitivity, write_report
+    from exoabm.batch.analysis.sensitivity import foretell, run_sensitivity
+    from exoabm.batch.analysis.sensitivity_report import plain, write_report
     from exoabm.batch.sweeps.workers import kept
 
     factors = factors_of(loaded, vary or ())
@@ -156,7 +157,8 @@ def fit(
             _fit_diameters(loaded, table, vesicle, column or [], idle, as_json)
             return
         from exoabm.batch.analysis.factors import factors_of
-        from exoabm.batch.analysis.fit import fit_series, plain, write_fit
+        from exoabm.batch.analysis.fit import fit_series
+        from exoabm.batch.analysis.fit_report import plain, write_fit
         from exoabm.batch.analysis.measured import series_of
 
         if not vary:

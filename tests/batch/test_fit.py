@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from exoabm.batch.analysis.factors import factors_of
-from exoabm.batch.analysis.fit import RUNS, Fit, fit_series, write_fit
+from exoabm.batch.analysis.fit import RUNS, Fit, fit_series
+from exoabm.batch.analysis.fit_report import write_fit
 from exoabm.batch.analysis.measured import Series, read_table, series_of
 from exoabm.batch.analysis.sizes import Diameters, fit_diameters
 from exoabm.errors import InputError, RunFailed

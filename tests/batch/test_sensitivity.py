@@ -10,7 +10,8 @@ import pytest
 
 from exoabm.batch.analysis import sensitivity as module
 from exoabm.batch.analysis.factors import factors_of
-from exoabm.batch.analysis.sensitivity import Sensitivity, run_sensitivity, write_report
+from exoabm.batch.analysis.sensitivity import Sensitivity, run_sensitivity
+from exoabm.batch.analysis.sensitivity_report import write_report
 from exoabm.batch.sweeps.workers import ThisProcess
 from exoabm.errors import InputError, RunFailed
 from exoabm.scenario.loader import load

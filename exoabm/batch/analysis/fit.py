@@ -17,17 +17,16 @@ Each set of points is a batch in a folder named by its content: what was run onc
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from exoabm.batch.analysis.evaluation import reporting, work
+from exoabm.batch.analysis.evaluation import work
 from exoabm.batch.sweeps import chunk as files
 from exoabm.batch.sweeps.rows import Plan, replicate_seeds, row_of
 from exoabm.batch.sweeps.runner import run_or_resume
@@ -35,7 +34,6 @@ from exoabm.batch.sweeps.workers import ThisProcess, kept
 from exoabm.errors import InputError, RunFailed, did_you_mean
 from exoabm.model import ExosomeModel
 from exoabm.observe.metrics import measure
-from exoabm.observe.run_folder import write_whole
 from exoabm.scenario.loader import LoadedScenario
 
 if TYPE_CHECKING:
@@ -333,29 +331,3 @@ def _number(factor: Factor, u: float, half: float) -> Estimated:
         float(axis.at(min(max(share, 0.0), 1.0)).removesuffix(axis.unit)) for share in (u, *ends)
     )
     return Estimated(factor.key, value, low, high, not ends[0] > 0, not ends[1] < 1, axis.unit)
-
-
-def plain(found: Fit) -> dict[str, Any]:
-    """A fit as plain data."""
-    return asdict(found) | {"numbers": [asdict(n) | {"known": n.known} for n in found.numbers]}
-
-
-def write_fit(found: Fit, loaded: LoadedScenario, folder: Path) -> None:
-    """Write ``fit.json``, ``fit.png``, and ``fitted.toml``, the scenario with the fitted values.
-
-    Raises
-    ------
-    RunFailed
-        If the disk fills; the runs are kept.
-    """
-    import tomli_w
-
-    from exoabm.batch.analysis.fit_picture import draw_fit
-
-    text = json.dumps(plain(found), indent=2, ensure_ascii=False, allow_nan=False)
-    fitted = loaded.changed(found.overrides).resolved()
-    with reporting(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        write_whole(folder / "fit.json", text.encode() + b"\n")
-        write_whole(folder / "fitted.toml", tomli_w.dumps(fitted).encode())
-        draw_fit(found, folder / "fit.png", loaded.scenario.info.title)

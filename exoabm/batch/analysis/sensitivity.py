@@ -10,19 +10,17 @@ SALib draws the points and computes the indices; the runs are batches, so that w
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import warnings
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from exoabm.batch.analysis.evaluation import NOISE_RUNS, Evaluation, reporting, silent, work
+from exoabm.batch.analysis.evaluation import NOISE_RUNS, Evaluation, silent, work
 from exoabm.batch.sweeps.workers import ThisProcess
 from exoabm.errors import InputError
-from exoabm.observe.run_folder import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -259,35 +257,6 @@ def foretell(
         return None
     seconds = runs / jobs * probe(loaded, hours=hours).row_seconds
     return f"up to {runs:,} runs in about {spoken(seconds)}; fewer where screening leaves numbers out"
-
-
-def write_report(found: Sensitivity, folder: Path, title: str) -> None:
-    """Write ``sensitivity.json`` and ``sensitivity.png``."""
-    from exoabm.batch.analysis.tornado import draw_tornado
-
-    text = json.dumps(plain(found), indent=2, ensure_ascii=False, allow_nan=False)
-    with reporting(folder):
-        write_whole(folder / "sensitivity.json", text.encode() + b"\n")
-        draw_tornado(found, folder / "sensitivity.png", title)
-
-
-def plain(found: Sensitivity) -> dict[str, Any]:
-    """An analysis as plain data."""
-    rows = []
-    for index in found.indices:
-        factor, axis = index.factor, index.factor.axis
-        about = {
-            "key": factor.key,
-            "low": axis.low,
-            "high": axis.high,
-            "unit": axis.unit,
-            "log": axis.log,
-            "value": factor.value,
-            "source": factor.source,
-            "assumed": factor.assumed,
-        }
-        rows.append(about | {key: value for key, value in asdict(index).items() if key != "factor"})
-    return asdict(found) | {"indices": rows, "sentence": found.sentence}
 
 
 @dataclass(frozen=True)

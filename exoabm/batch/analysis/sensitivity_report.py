@@ -1,13 +1,16 @@
-"""The picture of a sensitivity analysis: every factor's effect, the largest on top, assumptions in color."""
+"""A sensitivity analysis as files: a table of indices, and a picture with the largest effect on top."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from exoabm.batch.analysis.evaluation import reporting
 from exoabm.observe.palette import COOL, INK, MUTED, RULE, WARM
-from exoabm.observe.run_folder import placed
+from exoabm.observe.run_folder import placed, write_whole
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,7 +22,34 @@ if TYPE_CHECKING:
 MOST_BARS = 25
 
 
-def draw_tornado(found: Sensitivity, path: Path, title: str) -> None:
+def plain(found: Sensitivity) -> dict[str, Any]:
+    """An analysis as plain data."""
+    rows = []
+    for index in found.indices:
+        factor, axis = index.factor, index.factor.axis
+        about = {
+            "key": factor.key,
+            "low": axis.low,
+            "high": axis.high,
+            "unit": axis.unit,
+            "log": axis.log,
+            "value": factor.value,
+            "source": factor.source,
+            "assumed": factor.assumed,
+        }
+        rows.append(about | {key: value for key, value in asdict(index).items() if key != "factor"})
+    return asdict(found) | {"indices": rows, "sentence": found.sentence}
+
+
+def write_report(found: Sensitivity, folder: Path, title: str) -> None:
+    """Write ``sensitivity.json`` and ``sensitivity.png``."""
+    text = json.dumps(plain(found), indent=2, ensure_ascii=False, allow_nan=False)
+    with reporting(folder):
+        write_whole(folder / "sensitivity.json", text.encode() + b"\n")
+        _draw(found, folder / "sensitivity.png", title)
+
+
+def _draw(found: Sensitivity, path: Path, title: str) -> None:
     """Draw Morris' mu* beside Sobol's indices into a PNG; at most ``MOST_BARS`` factors."""
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch

@@ -1,23 +1,51 @@
-"""The picture of a fit: what was measured and what the model says, and each number in its range."""
+"""A fit as files: its numbers, the scenario with them, and a picture of measured beside modeled."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from exoabm.batch.analysis.evaluation import reporting
 from exoabm.observe.palette import COOL, INK, MUTED, RULE, WARM
-from exoabm.observe.run_folder import placed
+from exoabm.observe.run_folder import placed, write_whole
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from exoabm.batch.analysis.fit import Fit
+    from exoabm.scenario.loader import LoadedScenario
 
 MOST_PANELS = 12
 
 
-def draw_fit(found: Fit, path: Path, title: str) -> None:
+def plain(found: Fit) -> dict[str, Any]:
+    """A fit as plain data."""
+    return asdict(found) | {"numbers": [asdict(n) | {"known": n.known} for n in found.numbers]}
+
+
+def write_fit(found: Fit, loaded: LoadedScenario, folder: Path) -> None:
+    """Write ``fit.json``, ``fit.png``, and ``fitted.toml``, the scenario with the fitted values.
+
+    Raises
+    ------
+    RunFailed
+        If the disk fills; the runs are kept.
+    """
+    import tomli_w
+
+    text = json.dumps(plain(found), indent=2, ensure_ascii=False, allow_nan=False)
+    fitted = loaded.changed(found.overrides).resolved()
+    with reporting(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        write_whole(folder / "fit.json", text.encode() + b"\n")
+        write_whole(folder / "fitted.toml", tomli_w.dumps(fitted).encode())
+        _draw(found, folder / "fit.png", loaded.scenario.info.title)
+
+
+def _draw(found: Fit, path: Path, title: str) -> None:
     """Draw a panel per readout, at most ``MOST_PANELS``, into a PNG."""
     from matplotlib.figure import Figure
 
