@@ -13,7 +13,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from exoabm.cli.app import app
-from exoabm.cli.batches import PANEL, counting, workers_of
 from exoabm.cli.console import (
     ClusterOption,
     HoursOption,
@@ -28,6 +27,7 @@ from exoabm.cli.console import (
     print_json,
     refuse_large_grid,
 )
+from exoabm.cli.rows import PANEL, counting, workers_of
 from exoabm.errors import InputError
 
 if TYPE_CHECKING:

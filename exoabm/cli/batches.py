@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -26,17 +25,14 @@ from exoabm.cli.console import (
     print_json,
     refuse_large_grid,
 )
+from exoabm.cli.rows import PANEL, counting, last_words, workers_of
 from exoabm.errors import InputError, RunFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from exoabm.batch.sweeps.compare import Comparison
     from exoabm.batch.sweeps.runner import Outcome
     from exoabm.batch.sweeps.sweep import Report
-    from exoabm.batch.sweeps.workers import Workers
 
-PANEL = "Batches"
 NAME_WIDTH, VALUE_WIDTH = 34, 18
 """Letters that the name of a readout takes in a table, and a mean with its interval."""
 NUMBERS_WIDTH = 54
@@ -194,17 +190,6 @@ def resume_batch(folder: Path, jobs: int, cluster: str | None, as_json: bool) ->
         _finish(outcome, as_json)
 
 
-def workers_of(jobs: int, cluster: str | None) -> Workers:
-    """Who runs the rows, as ``--jobs`` and ``--cluster`` say."""
-    if cluster is not None:
-        from exoabm.batch.sweeps.cluster import dask
-
-        return dask(cluster)
-    from exoabm.batch.sweeps.workers import local
-
-    return local(jobs)
-
-
 def _finish(outcome: Outcome, as_json: bool) -> None:
     """Sum a batch up and say how it went; failed rows are an error once all others are done."""
     if outcome.plan.about.get("kind") == "trial":
@@ -282,42 +267,3 @@ def _print_effects(report: Report) -> None:
 
 def _with_interval(mean: float, half: float) -> str:
     return f"{mean:.4g} ± {float(f'{half:.2g}'):g}" if half > 0 else f"{mean:.4g}"
-
-
-@contextlib.contextmanager
-def counting(title: str) -> Iterator[Any]:
-    """A progress bar on stderr where that is a terminal: rows, rate and time left."""
-    from rich import progress
-
-    bar = progress.Progress(
-        progress.TextColumn(escape(title)),
-        progress.BarColumn(),
-        progress.MofNCompleteColumn(),
-        progress.TextColumn("{task.fields[rate]}"),
-        progress.TimeRemainingColumn(elapsed_when_finished=True),
-        console=err,
-        transient=True,
-        disable=not err.is_terminal,
-    )
-    with bar:
-        task = bar.add_task("rows", total=None, rate="")
-
-        def tell(done: int, total: int) -> None:
-            speed = bar.tasks[task].speed
-            rate = "" if not speed else f"{speed:.3g} /s" if speed >= 1 else f"{60 * speed:.3g} /min"
-            bar.update(task, completed=done, total=total, rate=rate)
-
-        yield tell
-
-
-@contextlib.contextmanager
-def last_words(folder: Path) -> Iterator[None]:
-    """On an interrupt, say how to go on."""
-    from exoabm.batch.sweeps.runner import is_batch
-
-    try:
-        yield
-    except (KeyboardInterrupt, SystemExit):
-        left = f"`exoabm resume {folder}` goes on with it" if is_batch(folder) else "nothing was left behind"
-        err.print(f"interrupted; {escape(left)}", highlight=False)
-        raise

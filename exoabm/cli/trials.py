@@ -10,7 +10,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from exoabm.cli.app import app
-from exoabm.cli.batches import counting, last_words, workers_of
 from exoabm.cli.console import (
     ClusterOption,
     JobsOption,
@@ -21,6 +20,7 @@ from exoabm.cli.console import (
     print_json,
     refuse_large_grid,
 )
+from exoabm.cli.rows import PANEL, counting, last_words, workers_of
 from exoabm.errors import InputError
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from exoabm.batch.trials.trial import Trial
     from exoabm.scenario.loader import LoadedScenario
 
-PANEL = "Many runs"
 COLOR = {
     "supports": "green",
     "does not support": "red",

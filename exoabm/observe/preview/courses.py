@@ -12,17 +12,13 @@ from exoabm.observe.palette import INK, PAPER
 from exoabm.observe.preview.frame import place_axes, rule_lines, say, write_heading
 from exoabm.observe.preview.lettering import FEW, number, percent, shorten, superscript
 from exoabm.observe.preview.matrix import MAX_NAMES
+from exoabm.observe.preview.readout import WASTE, Course
 from exoabm.observe.preview.scene import LEFT, RIGHT, Room, Scene
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from exoabm.observe.preview.readout import Course
-
-
-WASTE = "_waste_units_per_cell"
-"""The end of the columns that hold the waste of a type."""
 INDENT = 34
 """px by which the axes of a course stand back from its heading, away from the scales of the map."""
 

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from exoabm.observe import palette
 from exoabm.observe.body import MOLECULES, body
 from exoabm.observe.palette import COOL, INK, MUTED, WARM
-from exoabm.observe.preview.courses import WASTE
 
 if TYPE_CHECKING:
     from exoabm.observe.preview.scene import Scene
 
+WASTE = "_waste_units_per_cell"
+"""The end of the columns that hold the waste of a type."""
 MOST_ORGANS = 5
 """Curves of organs that can still be told apart; the target is always among them."""
 
