@@ -36,11 +36,10 @@ FIXED = frozenset(
         "base",
         "responses",
         "streams",
-        "warnings",
         "events",
     }
 )
-"""Fields of ``State`` that a run never changes; the events, which end with their step; and words."""
+"""Fields of ``State`` that a run never changes, and the events, which end with their step."""
 
 
 class Checkpoint:
