@@ -30,8 +30,9 @@ class Signal(NamedTuple):
     """Something that cells sense.
 
     ``of`` says what the name after the dot is of (a cargo or a vesicle), or is empty; ``read(state, rows,
-    index, now)`` gives the signal of the cells in ``rows`` at the time ``now`` (s), to which all but the clock
-    of the state has come; ``internal`` tells whether it counts as an effect of what a cell received or holds.
+    index, now)`` gives the signal of the cells in ``rows`` at the time ``now`` (s), to which all of the
+    state but its clock has come; ``internal`` tells whether it counts as an effect of what a cell received
+    or holds.
     """
 
     parameter: Parameter
@@ -74,12 +75,12 @@ SIGNALS = {
 
 
 def respond(state: State, dt: float) -> None:
-    """Give every cell the behaviors that its signals ask for at the end of the step, and let added ones act."""
-    if state.responses:
-        behave(state, state.time + dt)
+    """Let added behaviors act as they were in this step, and give all what signals ask for at its end."""
     for behavior in added():
         if behavior.act is not None and behavior.name in state.behaviors:
             behavior.act(state, state.behavior(behavior.name), dt)
+    if state.responses:
+        behave(state, state.time + dt)
 
 
 def behave(state: State, now: float) -> None:
