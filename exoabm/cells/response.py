@@ -30,17 +30,18 @@ class Signal(NamedTuple):
     """Something that cells sense.
 
     ``of`` says what the name after the dot is of (a cargo or a vesicle), or is empty; ``read(state, rows,
-    index)`` gives the signal of the cells in ``rows``; ``internal`` tells whether it counts as an effect of
-    what a cell received or holds.
+    index, now)`` gives the signal of the cells in ``rows`` at the time ``now`` (s), to which all of the
+    state but its clock has come; ``internal`` tells whether it counts as an effect of what a cell received
+    or holds.
     """
 
     parameter: Parameter
     of: str
-    read: Callable[[State, np.ndarray, int], np.ndarray]
+    read: Callable[[State, np.ndarray, int, float], np.ndarray]
     internal: bool
 
 
-def _concentration(state: State, rows: np.ndarray, kind: int) -> np.ndarray:
+def _concentration(state: State, rows: np.ndarray, kind: int, now: float) -> np.ndarray:
     """Free vesicles per um^3 in the voxel of each cell's center."""
     domain = state.domain
     voxel = domain.flat(domain.voxel_of(state.cells.position[rows]))
@@ -50,47 +51,47 @@ def _concentration(state: State, rows: np.ndarray, kind: int) -> np.ndarray:
 
 SIGNALS = {
     "cargo": Signal(
-        CATALOG["signal_copies"], "cargo", lambda state, rows, cargo: state.cells.cargo[rows, cargo], True
+        CATALOG["signal_copies"], "cargo", lambda state, rows, cargo, _: state.cells.cargo[rows, cargo], True
     ),
-    "waste": Signal(CATALOG["signal_copies"], "", lambda state, rows, _: state.cells.waste[rows], True),
+    "waste": Signal(CATALOG["signal_copies"], "", lambda state, rows, _, __: state.cells.waste[rows], True),
     "concentration": Signal(CATALOG["signal_concentration"], "vesicle", _concentration, True),
     "bound": Signal(
         CATALOG["signal_vesicles"],
         "vesicle",
-        lambda state, rows, kind: state.trafficking.bound[rows, kind].sum(axis=1),
+        lambda state, rows, kind, _: state.trafficking.bound[rows, kind].sum(axis=1),
         True,
     ),
     "endosomal": Signal(
         CATALOG["signal_vesicles"],
         "vesicle",
-        lambda state, rows, kind: state.trafficking.endosomal[rows, kind].sum(axis=1),
+        lambda state, rows, kind, _: state.trafficking.endosomal[rows, kind].sum(axis=1),
         True,
     ),
-    "time": Signal(CATALOG["signal_time"], "", lambda state, rows, _: np.full(len(rows), state.time), False),
+    "time": Signal(CATALOG["signal_time"], "", lambda _, rows, __, now: np.full(len(rows), now), False),
     "age": Signal(
-        CATALOG["signal_time"], "", lambda state, rows, _: state.time - state.cells.born[rows], False
+        CATALOG["signal_time"], "", lambda state, rows, _, now: now - state.cells.born[rows], False
     ),
 }
 
 
 def respond(state: State, dt: float) -> None:
-    """Give every cell the behaviors that its signals ask for, and let added behaviors act."""
-    if state.responses:
-        behave(state)
+    """Let added behaviors act as they were in this step, and give all what signals ask for at its end."""
     for behavior in added():
         if behavior.act is not None and behavior.name in state.behaviors:
             behavior.act(state, state.behavior(behavior.name), dt)
+    if state.responses:
+        behave(state, state.time + dt)
 
 
-def behave(state: State) -> None:
-    """Apply every response to every cell of its type; writes ``cells.behavior`` and ``cells.effect``."""
+def behave(state: State, now: float) -> None:
+    """Apply every response to every cell of its type at ``now`` (s); writes behaviors and effects."""
     cells = state.cells
     cells.behavior[:] = state.base[cells.type]
     cells.effect[:] = 0.0
     for cell_type in sorted({row.cell_type for row in state.responses}):
         rows = np.flatnonzero(cells.type == cell_type)
         mine = [row for row in state.responses if row.cell_type == cell_type]
-        strength = [_strength(state, rows, row) for row in mine]
+        strength = [_strength(state, rows, row, now) for row in mine]
         for row, u in zip(mine, strength, strict=True):
             if SIGNALS[row.signal].internal:
                 cells.effect[rows] = np.maximum(cells.effect[rows], u / (1 + u))
@@ -106,9 +107,10 @@ def behave(state: State) -> None:
             cells.behavior[rows, behavior] = value
 
 
-def _strength(state: State, rows: np.ndarray, row: Response) -> np.ndarray:
+def _strength(state: State, rows: np.ndarray, row: Response, now: float) -> np.ndarray:
     """u for the cells in ``rows``."""
-    return pull(np.maximum(SIGNALS[row.signal].read(state, rows, row.of), 0.0), row.half_max, row.hill)
+    signal = SIGNALS[row.signal].read(state, rows, row.of, now)
+    return pull(np.maximum(signal, 0.0), row.half_max, row.hill)
 
 
 def pull(signal: np.ndarray, half_max: float, hill: float) -> np.ndarray:

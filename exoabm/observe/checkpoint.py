@@ -36,7 +36,6 @@ FIXED = frozenset(
         "base",
         "responses",
         "streams",
-        "warnings",
         "events",
     }
 )
@@ -115,6 +114,7 @@ def snapshot(state: State) -> dict[str, np.ndarray]:
     """Everything of a state that changes, by its path in it; the arrays are not copied."""
     found = {path: np.asarray(owner[key]) for path, owner, key in _leaves(state)}
     found |= {f"labels/{key}": np.array(getattr(state.labels, key), str) for key in ("names", "types")}
+    found["warnings"] = np.array(state.warnings, str)
     if state.vesicles is not None:
         found |= {f"vesicles/{name}": column for name, column in state.vesicles.columns().items()}
     return found
@@ -135,6 +135,7 @@ def restore(state: State, content: Mapping[str, np.ndarray]) -> None:
         owner[key] = array if isinstance(owner[key], np.ndarray) else array.item()
     names, types = (tuple(content[f"labels/{key}"].tolist()) for key in ("names", "types"))
     state.labels, state.ledger.labels = replace(state.labels, names=names, types=types), names
+    state.warnings[:] = content["warnings"].tolist()
     if state.vesicles is not None:
         columns = {name: content[f"vesicles/{name}"] for name in state.vesicles.columns()}
         state.vesicles = Vesicles(columns["copies"].shape[1], columns["copies"].dtype, state.vesicles.most)

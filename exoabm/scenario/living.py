@@ -143,7 +143,7 @@ def fill(state: State) -> None:
                 continue
         cells.mvb[members, 0] = number
     if state.responses:
-        behave(state)
+        behave(state, state.time)
 
 
 def responses(scenario: Scenario, names: tuple[str, ...], cargos: tuple[Cargo, ...]) -> tuple[Response, ...]:

@@ -30,7 +30,7 @@ INSET = 0.01
 STEP_AT_MEMBRANE = 0.1
 """Spread of the shortest sub-steps beside membranes, in radii of the smallest cell."""
 TRIES = 200
-"""Draws of a place on a membrane that looks out of the domain; an eighth of it or more is inside."""
+"""Draws of a place on a membrane that looks out of the domain, or into an obstacle."""
 REACH = 4.0
 """How far from a voxel membranes are looked for, in spreads of the shortest sub-steps."""
 
@@ -225,12 +225,19 @@ class MembraneCapture:
         )
 
     def release(self, state: State, cell: np.ndarray, vesicle: np.ndarray, step: int) -> np.ndarray:
-        """See ``Capture``: evenly on the membrane, where it is in the domain."""
-        position, left = np.empty((len(cell), 3)), np.arange(len(cell))
+        """See ``Capture``: evenly on the membrane, where it is in the domain and in no obstacle.
+
+        A cell that is walled in on all sides keeps what it releases at its center.
+        """
+        domain, center = state.domain, state.cells.position[cell]
+        position, left = center.copy(), np.arange(len(cell))
         for again in range(TRIES):
-            spoke = self._spoke(state, cell[left], vesicle[left], step, again)
-            position[left] = state.domain.wrap(state.cells.position[cell[left]] + spoke)
-            left = left[~state.domain.contains(position[left])]
+            site = domain.wrap(center[left] + self._spoke(state, cell[left], vesicle[left], step, again))
+            site = site.astype(np.float32).astype(float)  # as vesicles keep it
+            open_ = domain.contains(site)
+            open_[open_] = ~domain.blocked(site[open_])
+            position[left[open_]] = site[open_]
+            left = left[~open_]
             if not len(left):
                 break
         return position

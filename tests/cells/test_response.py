@@ -154,7 +154,7 @@ def row(signal: str, verb: str = "increases", to: str = "114", half_max: str = "
 
 
 def uptake(state: State) -> np.ndarray:
-    behave(state)
+    behave(state, state.time)
     return np.asarray(state.behavior("uptake_rate")[state.cells.type == 1])
 
 
@@ -197,13 +197,30 @@ def test_every_signal_is_read() -> None:
         assert (uptake(state) > 60).all(), signal
 
 
+@pytest.mark.parametrize("signal", ["time", "age"])
+def test_clocks_are_read_at_the_time_from_which_a_behavior_holds(signal: str) -> None:
+    """At its start a step of ten minutes has the behavior of that moment, as with any other signal."""
+    model = world(
+        'layout = { group = [{ cell_type = "a" }] }\nvesicle = [{ name = "EV" }]\n'
+        'cell_type = [{ name = "a", releases = "EV", release_rate = "60 / h" }]\n'
+        f'response = [{{ cell_type = "a", signal = "{signal}", increases = "release_rate", '
+        'half_max = "20 min", hill = 1, to = "120 / h" }]\n',
+        step="10 min",
+    )
+    for _ in range(5):
+        minutes = model.state.time / 60
+        rate = 3600 * model.state.behavior("release_rate")[0]
+        assert rate == pytest.approx(60 + 60 * minutes / (20 + minutes))
+        model.step()
+
+
 def test_a_concentration_is_what_is_free_in_the_voxel() -> None:
     state = state_with(row("concentration.EV", half_max="'1e9 / mL'", hill=1))
     state.fields[0][:] = 0.0
     cell = np.flatnonzero(state.cells.type == 1)[2]
     voxel = state.domain.flat(state.domain.voxel_of(state.cells.position[cell : cell + 1]))
     state.fields[0][0].ravel()[voxel] = 3e-3 * state.domain.voxel_volume
-    behave(state)
+    behave(state, state.time)
     assert state.behavior("uptake_rate")[cell] == pytest.approx(14 + 100 * 0.75, rel=1e-12)
     assert (np.delete(state.behavior("uptake_rate")[state.cells.type == 1], 2) == 14).all()
 

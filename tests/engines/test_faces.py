@@ -12,6 +12,7 @@ from exoabm import ExosomeModel
 from exoabm.observe import checkpoint
 from exoabm.state import Event
 from exoabm.transport import capture as capturing
+from exoabm.vesicle import Status
 
 HELD = {"concentration": "3e10 / mL"}
 CAPTURES = ["voxel", "membrane"]
@@ -64,6 +65,54 @@ def test_a_membrane_that_reaches_through_a_face_releases_where_it_is(dim: int, f
         way[:, 0] -= 50 * np.round(way[:, 0] / 50)
         assert way[:, 0].mean() == pytest.approx(0, abs=0.4)
     assert np.linalg.norm(way, axis=1) == pytest.approx(np.full(len(way), radius), rel=1e-4)
+
+
+@pytest.mark.parametrize("dim", [2, 3])
+def test_a_membrane_that_reaches_into_an_obstacle_releases_beside_it(dim: int) -> None:
+    """A wall 2.5 um to the right of the center hides a third of a sphere of 15 um, 39 % of a disc."""
+    center, radius = np.full(dim, 27.5), 7.5
+    donor = DONOR | {"release_rate": "2e5 / h"}
+    wall = {"name": "wall", "low": [30] + [0] * (dim - 1), "high": [40] + [50] * (dim - 1), "obstacle": True}
+    model = world(
+        [50.0] * dim,
+        [(donor, [center.tolist()])],
+        domain={"zone": [wall]},
+        transport={"engine": "vesicles", "capture": "membrane"},
+    )
+    model.step()
+    events = model.state.events.columns()
+    born = events["event"] == Event.RELEASE
+    assert born.sum() > 3000
+    place = np.stack([events[axis][born] for axis in "xyz"[:dim]], axis=1).astype(float)
+    assert (place[:, 0] < 30).all()
+    assert np.linalg.norm(place - center, axis=1) == pytest.approx(np.full(len(place), radius), rel=1e-4)
+    # Evenly on what is left: the mean of x over a cap of a sphere, or over an arc.
+    half = np.arccos(1 / 3)
+    mean = -radius / 3 if dim == 3 else -radius * np.sin(half) / (np.pi - half)
+    assert place[:, 0].mean() - center[0] == pytest.approx(mean, abs=0.4)
+    free = model.state.vesicles.x[model.state.vesicles.status == Status.FREE]
+    assert len(free) > 1000
+    assert (free <= 30).all()
+
+
+def test_a_cell_that_is_walled_in_keeps_what_it_releases() -> None:
+    walls = [
+        {"name": "left", "low": [0, 0], "high": [24, 50], "obstacle": True},
+        {"name": "right", "low": [26, 0], "high": [50, 50], "obstacle": True},
+        {"name": "below", "low": [24, 0], "high": [26, 24], "obstacle": True},
+        {"name": "above", "low": [24, 26], "high": [26, 50], "obstacle": True},
+    ]
+    model = world(
+        [50.0, 50.0],
+        [(DONOR | {"release_rate": "6e4 / h"}, [[25.0, 25.0]])],
+        voxel=2,
+        domain={"zone": walls},
+        transport={"engine": "vesicles", "capture": "membrane"},
+    )
+    model.step()
+    free = model.state.vesicles
+    assert len(free) > 900
+    assert (np.abs(np.stack([free.x, free.y]) - 25) <= 1).all()
 
 
 def test_what_enters_in_a_cell_lies_at_its_membrane_and_a_restart_changes_nothing() -> None:

@@ -221,6 +221,18 @@ def test_a_restart_gives_the_same_bits(engine: str) -> None:
         np.testing.assert_array_equal(array, other[name], err_msg=name)
 
 
+def test_a_restart_keeps_what_was_warned_of() -> None:
+    """In steps of ten minutes cells meet their fates too often, which is told once."""
+    text = TEXT.replace("ENGINE", ENGINES["types"]).replace('"60 s"', '"10 min"')
+    loaded = parse(text.encode(), name="hasty", folder=Path())
+    model = ExosomeModel(loaded, seed=4)
+    before = list(model.warnings)
+    model.step()
+    assert len(model.warnings) == len(before) + 1
+    content = {name: array.copy() for name, array in checkpoint.snapshot(model.state).items()}
+    assert ExosomeModel(loaded, seed=4, snapshot=content).warnings == model.warnings
+
+
 def test_threads_give_the_same_bits() -> None:
     text = TEXT.replace("ENGINE", ENGINES["types"]).replace("size = [240, 240]", "size = [5200, 5200]")
     loaded = parse(text.replace("300 / h", "3e5 / h").encode(), name="wide", folder=Path())
