@@ -157,7 +157,7 @@ def read_whole(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     except FileNotFoundError:
         raise
     except (OSError, ValueError, pa.ArrowException) as error:
-        raise InputError(f"{path} cannot be read as a table: {str(error)[:300]}") from None
+        raise InputError(f"{path.name} cannot be read: {str(error)[:300]}") from None
     return table
 
 

@@ -112,7 +112,7 @@ class FieldWriter:
             group = zarr.open_group(self._path, mode="r+")
             arrays, layout = dict(group.arrays()), _layout(group)
             lengths = {name: array.shape[0] for name, array in arrays.items()}
-            group["time_s"][:]
+            arrays["time_s"][:]
         except Exception as error:  # zarr has no common base for what it raises on damaged files
             raise InputError(f"{self._path} cannot be read: {type(error).__name__}: {error}") from None
         if layout != content["layout"].item():
