@@ -346,7 +346,7 @@ def flip(path: Path, place: int) -> None:
     path.write_bytes(data)
 
 
-def edit(work: Path, array: str, old: str, new: str) -> None:
+def reword(work: Path, array: str, old: str, new: str) -> None:
     path = work / "fields.zarr" / array / "zarr.json"
     text = path.read_text()
     assert old in text
@@ -369,10 +369,13 @@ def test_pickled_objects_are_never_loaded(tmp_path: Path) -> None:
         (lambda work: (work / "fields.zarr" / "exosome" / "zarr.json").write_text("{"), "cannot be read"),
         (lambda work: flip(work / "cells.00000.part", 200), "damaged and cannot be read"),
         (lambda work: flip(work / "events.00001.part", -900), "damaged and cannot be read"),
-        (lambda work: edit(work, "exosome", '"chunk_shape"', '"chunk_Shape"'), "cannot be read: TypeError"),
-        (lambda work: edit(work, "time_s", '"fill_value"', '"fill_valve"'), "cannot be read: KeyError"),
-        (lambda work: edit(work, "exosome", '"float32"', '"float64"'), "not those of its checkpoint"),
-        (lambda work: edit(work, "", '"voxel_um": 10.0', '"voxel_um": 50.0'), "not those of its checkpoint"),
+        (lambda work: reword(work, "exosome", '"chunk_shape"', '"chunk_Shape"'), "cannot be read: TypeError"),
+        (lambda work: reword(work, "time_s", '"fill_value"', '"fill_valve"'), "cannot be read: KeyError"),
+        (lambda work: reword(work, "exosome", '"float32"', '"float64"'), "not those of its checkpoint"),
+        (
+            lambda work: reword(work, "", '"voxel_um": 10.0', '"voxel_um": 50.0'),
+            "not those of its checkpoint",
+        ),
     ],
     ids=[
         *("missing-part", "damaged-part", "swapped-part", "missing-fields", "damaged-fields"),
