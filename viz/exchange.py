@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from exoabm.domain import Face
 from exoabm.errors import InputError
@@ -23,6 +22,7 @@ from exoabm.observe import palette
 from exoabm.observe.communication import EDGE_COLUMNS, edge_table
 from exoabm.observe.edges import everyone
 from exoabm.observe.looks import Looks
+from exoabm.observe.tables import read_whole
 from exoabm.scenario.living import binding, may_donate
 from exoabm.scenario.loader import MAX_BYTES, parse
 from exoabm.state import RESERVOIR
@@ -140,14 +140,14 @@ class Exchange:
         """
         try:
             scenario = scenario_of(read_about(folder))
-            edges = pq.read_table(folder / "communication.parquet")
-            table = pq.read_table(folder / "cells.parquet", columns=["time_s", *_PLACE])
+            edges = read_whole(folder / "communication.parquet")
+            table = read_whole(folder / "cells.parquet", columns=["time_s", *_PLACE])
             hours = float(pc.max(table["time_s"]).as_py() or 0.0) / 3600
             first, last = (
                 table.filter(pc.equal(table["time_s"], at(table["time_s"]))) for at in (pc.min, pc.max)
             )
             lineage = folder / "lineage.parquet"
-            every = pq.read_table(lineage) if lineage.exists() else last
+            every = read_whole(lineage) if lineage.exists() else last
             cells = cells_of(every, looks_of(first, scenario).styles)
             space = space_of(scenario, cells.position)
             return _exchange(edges, hours, cells, space, folder.name, together(scenario))

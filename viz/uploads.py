@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from exoabm.errors import InputError
+from exoabm.observe.tables import read_whole
 from exoabm.scenario.flat import UNPACKED, read_flat
 from exoabm.scenario.labels import BYSTANDER, map_types
 from exoabm.scenario.loader import LoadedScenario, parse, shipped
@@ -258,8 +258,8 @@ def open_run(folder: Path, *, name: str = "") -> FinishedRun:
         raise InputError(f"{name} holds no run (there is no run.json in it)")
     about, exchange = read_about(folder), replace(Exchange.of_folder(folder), of=name)
     try:
-        metrics = pq.read_table(folder / "metrics.parquet")
-        cells = pq.read_table(folder / "cells.parquet")
+        metrics = read_whole(folder / "metrics.parquet")
+        cells = read_whole(folder / "cells.parquet")
         moments = np.unique(cells["time_s"].to_numpy())
         if "time_h" not in metrics.column_names or not len(metrics) or not np.isfinite(moments).all():
             raise InputError(f"{name}: metrics.parquet has no time series")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,9 +11,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.feather
-import pyarrow.parquet as pq
 
 from exoabm.errors import InputError
+from exoabm.observe.run_folder import placed
+from exoabm.observe.tables import read_whole
 
 if TYPE_CHECKING:
     from exoabm.scenario.loader import LoadedScenario
@@ -41,17 +43,20 @@ def export_run(run: Path, to: Path, fmt: str, *, overwrite: bool = False) -> lis
     tables = {path: to / (path.stem + suffix) for path in sorted(run.glob("*.parquet"))}
     copies = {run / n: to / n for n in ("communication.graphml", "summary.json", "run.json")}
     copies = {source: target for source, target in copies.items() if source.is_file()}
+    if to.exists() and to.samefile(run):
+        raise InputError(f"--to {to} is the run itself; choose another folder")
     standing = [target for target in (*tables.values(), *copies.values()) if target.exists()]
     if standing and not overwrite:
         raise InputError(f"{standing[0]} exists already; choose another --to, or pass --overwrite")
     try:
         to.mkdir(parents=True, exist_ok=True)
-        for source, target in tables.items():
-            _write(pq.read_table(source), target, fmt)
-        for source, target in copies.items():
-            shutil.copyfile(source, target)
-    except pa.ArrowException as error:
-        raise InputError(f"{run}: a table in it cannot be read: {error}") from None
+        with contextlib.ExitStack() as stack:  # all of them, or none
+            for source, target in tables.items():
+                _write(read_whole(source), stack.enter_context(placed(target)), fmt)
+            for source, target in copies.items():
+                shutil.copyfile(source, stack.enter_context(placed(target)))
+    except InputError as error:
+        raise InputError(f"{run}: {error}") from None
     except OSError as error:
         raise InputError(f"cannot write to {to}: {error.strerror or error}") from None
     return [*tables.values(), *copies.values()]
@@ -87,7 +92,8 @@ def _write(table: pa.Table, target: Path, fmt: str) -> None:
         pa.feather.write_feather(table, str(target), compression="uncompressed")
     elif fmt == "numpy":
         columns = {name: _as_numpy(table[name]) for name in table.column_names}
-        np.savez_compressed(target, allow_pickle=False, **columns)
+        with target.open("wb") as packed:
+            np.savez_compressed(packed, allow_pickle=False, **columns)
     else:
         with target.open("w", encoding="utf-8") as file:
             import json

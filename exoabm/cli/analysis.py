@@ -164,6 +164,8 @@ def fit(
         if not vary:
             raise InputError("say what to fit, with --vary KEY=LO:HI[:log]")
         series = series_of(table, column or ())
+        if vesicle is not None:
+            raise InputError(f"--vesicle goes with a histogram of diameters; {data} is a time series")
         factors = factors_of(loaded, vary)
         with counting("fit") as tell:
             found = fit_series(

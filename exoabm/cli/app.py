@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import os
 import signal
 import sys
 from typing import Annotated
@@ -27,8 +30,14 @@ app = typer.Typer(
 def main() -> None:
     """Entry point: run the command and turn every known error into its exit code."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # letters that a terminal's encoding lacks
     try:
+        _check_words(sys.argv)
         code = app(standalone_mode=False)
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except ExoError as error:
         err.print(f"[bold red]Error:[/] {escape(str(error))}", highlight=False)
         code = error.exit_code
@@ -38,14 +47,34 @@ def main() -> None:
         err.print("[bold red]Error:[/] no memory was left", highlight=False)
         code = ResourceError.exit_code
     except BrokenPipeError:
-        sys.stderr.close()
+        _hush()
         code = 0
+    except OSError as error:
+        _hush()
+        where = f"{error.filename}: " if error.filename else ""
+        err.print(f"[bold red]Error:[/] {escape(where)}{error.strerror or error}", highlight=False)
+        code = ExoError.exit_code
     except Exception as error:
         if not hasattr(error, "format_message"):
             raise
         err.print(f"[bold red]Error:[/] {escape(error.format_message())}", highlight=False)
         code = getattr(error, "exit_code", InputError.exit_code)
     sys.exit(code or 0)
+
+
+def _check_words(words: list[str]) -> None:
+    """Refuse names that are no UTF-8, which tables and JSON could not hold."""
+    for word in words:
+        try:
+            word.encode()
+        except UnicodeEncodeError:
+            raise InputError(f"{word}: not UTF-8; choose another name") from None
+
+
+def _hush() -> None:
+    """Nobody reads on: what still waits to be printed goes nowhere."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @app.callback(invoke_without_command=True)

@@ -19,8 +19,16 @@ if TYPE_CHECKING:
 WIDE = 10_000
 """Letters in a line where no terminal sets an end: what a file or another program reads is never cut."""
 
-out = Console(soft_wrap=True, width=None if sys.stdout.isatty() else WIDE)
-err = Console(stderr=True, soft_wrap=True)
+
+class _Console(Console):
+    """A console that leaves it to the program what to do when nobody reads on."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
+out = _Console(soft_wrap=True, width=None if sys.stdout is not None and sys.stdout.isatty() else WIDE)
+err = _Console(stderr=True, soft_wrap=True)
 
 ScenarioArgument = Annotated[
     str,
@@ -119,4 +127,13 @@ class Progress:
 
 def print_json(data: Any) -> None:
     """Print for programs: no NaN, nothing that JSON does not have."""
-    print(json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False, default=str))
+    plain = (getattr(sys.stdout, "encoding", None) or "utf-8").lower().replace("-", "") != "utf8"
+    print_plain(json.dumps(data, indent=2, ensure_ascii=plain, allow_nan=False, default=str))
+
+
+def print_plain(text: str) -> None:
+    """Print as it is; where nobody reads on, leave it to the program what to do (typer would end with 1)."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        raise BrokenPipeError from None

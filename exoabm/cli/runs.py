@@ -62,7 +62,7 @@ def run(
     as_json: JsonOption = False,
 ) -> None:
     """Run a scenario and write its run folder."""
-    loaded = load(scenario, [*(set_ or []), *([f"transport.engine={engine}"] if engine else [])])
+    loaded = load(scenario, [*(set_ or []), *([f"transport.engine={engine}"] if engine is not None else [])])
     refuse_large_grid(loaded)
     from exoabm.streams import Streams
 

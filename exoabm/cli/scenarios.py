@@ -21,6 +21,7 @@ from exoabm.cli.console import (
     out,
     positive_hours,
     print_json,
+    print_plain,
     refuse_large_grid,
     say_compiling,
 )
@@ -177,7 +178,7 @@ def cite(
                 *(f"  {k} = {{{v}}}," for k, v in entry.items()),
                 "}",
             ]
-            print("\n".join(lines))
+            print_plain("\n".join(lines))
         else:
             out.print(f"[cyan]{key}[/]  {escape(format_citation(key))}", highlight=False)
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from exoabm.errors import InputError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -81,7 +83,10 @@ class Recorder:
         self.observers = list(observers)
         self._due, self._last = content["due"].tolist(), content["last"].tolist()
         for key, observer in enumerate(self.observers):
-            observer.restore(part(content, f"{key}/"))
+            try:
+                observer.restore(part(content, f"{key}/"))
+            except KeyError as missing:
+                raise InputError(f"the checkpoint does not fit its run: it holds no {missing}") from None
 
     def _look(self, key: int, state: State) -> None:
         """The clock goes on before the record, so that a checkpoint knows itself as taken."""

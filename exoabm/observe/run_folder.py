@@ -51,7 +51,7 @@ class RunFolder:
     """
 
     def __init__(self, path: Path, *, overwrite: bool = False) -> None:
-        self.path = path.absolute()
+        self.path = Path(os.path.realpath(path))  # a link is written through, not replaced
         self.unfinished = self.path.parent / f"{self.path.name}{UNFINISHED}"
         self.work = self.path.parent / f".{self.path.name}.partial-{secrets.token_hex(4)}"
         with _as_input_error(self.path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +12,7 @@ import pyarrow.parquet as pq
 from exoabm.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 ROWS_PER_GROUP = 1 << 16
@@ -59,32 +60,33 @@ class TableWriter:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._sealed = 0
+        self._sums: list[str] = []
         self._sealed_rows = 0
         self._open: _GroupWriter | None = None
 
     def append(self, table: pa.Table) -> None:
         """Append rows; the first call fixes the schema."""
         if self._open is None:
-            self._open = _GroupWriter(self._part(self._sealed), table.schema)
+            self._open = _GroupWriter(self._part(len(self._sums)), table.schema)
         self._open.append(table)
 
     def close(self) -> None:
         """Make the one file. Sealed parts stay, for a checkpoint that may be needed once more."""
         if self._open is not None:
             self._open.close()
-        if self._sealed:
-            self._merge(self._sealed + (self._open is not None))
+        if self._sums:
+            self._merge(len(self._sums) + (self._open is not None))
         elif self._open is not None:
             self._open.path.replace(self._path)
 
     def snapshot(self) -> dict[str, np.ndarray]:
-        """Seal the open part; how many there are, and how many rows they hold."""
+        """Seal the open part; how many rows all parts hold, and the checksum of each."""
         if self._open is not None:
             self._open.close()
-            self._sealed, self._sealed_rows = self._sealed + 1, self._sealed_rows + self._open.rows
+            self._sums.append(_sha256(self._open.path))
+            self._sealed_rows += self._open.rows
             self._open = None
-        return {"parts": np.array(self._sealed), "rows": np.array(self._sealed_rows)}
+        return {"rows": np.array(self._sealed_rows), "sha256": np.array(self._sums, "U64")}
 
     def restore(self, content: Mapping[str, np.ndarray]) -> None:
         """Drop the parts that are newer than the snapshot.
@@ -94,17 +96,18 @@ class TableWriter:
         InputError
             If a part is missing or damaged.
         """
-        self._sealed, self._sealed_rows = int(content["parts"]), int(content["rows"])
-        kept = [self._part(number) for number in range(self._sealed)]
+        self._sums, self._sealed_rows = content["sha256"].tolist(), int(content["rows"])
+        kept = [self._part(number) for number in range(len(self._sums))]
         for path in self._path.parent.glob(f"{self._path.stem}.*.part"):
             if path not in kept:
                 path.unlink()
-        try:
-            rows = sum(pq.read_metadata(path).num_rows for path in kept)
-        except (OSError, pa.ArrowInvalid) as error:
-            raise InputError(f"a table of the run cannot be read: {error}") from None
-        if rows != self._sealed_rows:
-            raise InputError(f"{self._path.stem} has {rows} rows; its checkpoint has {self._sealed_rows}")
+        for path, expected in zip(kept, self._sums, strict=True):
+            try:
+                found = _sha256(path)
+            except OSError as error:
+                raise InputError(f"{path} cannot be read: {error.strerror}") from None
+            if found != expected:
+                raise InputError(f"{path} is damaged and cannot be read as it was written")
 
     def _part(self, number: int) -> Path:
         return self._path.with_name(f"{self._path.stem}.{number:05d}.part")
@@ -136,6 +139,31 @@ class OneTable:
     def restore(self, content: Mapping[str, np.ndarray]) -> None:
         """See ``TableWriter``."""
         self._table.restore(content)
+
+
+def read_whole(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """A table from a Parquet file, checked to the last value.
+
+    Raises
+    ------
+    FileNotFoundError
+    InputError
+        If it cannot be read, or holds what is no text or leads out of the table.
+    """
+    try:
+        table = pq.read_table(path, columns=columns)
+        table.validate(full=True)
+        table.column_names  # noqa: B018  decodes them
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise InputError(f"{path.name} cannot be read: {str(error)[:300]}") from None
+    return table
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def pick(names: list[str], index: np.ndarray) -> pa.Array:

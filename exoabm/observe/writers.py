@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -86,8 +87,13 @@ class FieldWriter:
         """Every chunk is on disk already."""
 
     def snapshot(self) -> dict[str, np.ndarray]:
-        """How many times were recorded."""
-        return {"length": np.array(self._group["time_s"].shape[0])}
+        """How many times were recorded, of which labels, and how the arrays are laid out."""
+        length, labels = self._group["time_s"].shape[0], self._group.attrs["labels"]
+        return {
+            "length": np.array(length),
+            "labels": np.array(labels, str),
+            "layout": np.array(_layout(self._group)),
+        }
 
     def restore(self, content: Mapping[str, np.ndarray]) -> None:
         """Truncate every array to the length that it had.
@@ -95,23 +101,28 @@ class FieldWriter:
         Raises
         ------
         InputError
-            If the arrays are missing, damaged or shorter.
+            If the arrays are missing, damaged, shorter or others.
         """
         import zarr
 
-        length = int(content["length"])
+        length, labels = int(content["length"]), content["labels"].tolist()
         for rest in self._path.rglob("*.partial"):  # a chunk that was being written
             rest.unlink()
         try:
-            self._group = zarr.open_group(self._path, mode="r+")
-            arrays = dict(self._group.arrays())
-        except (OSError, ValueError, KeyError) as error:
-            raise InputError(f"the fields of the run cannot be read: {error}") from None
+            group = zarr.open_group(self._path, mode="r+")
+            arrays, layout = dict(group.arrays()), _layout(group)
+            lengths = {name: array.shape[0] for name, array in arrays.items()}
+            arrays["time_s"][:]
+        except Exception as error:  # zarr has no common base for what it raises on damaged files
+            raise InputError(f"{self._path} cannot be read: {type(error).__name__}: {error}") from None
+        if layout != content["layout"].item():
+            raise InputError(f"{self._path} is damaged: its arrays are not those of its checkpoint")
+        if min(lengths.values()) < length:
+            raise InputError(f"{self._path} has {lengths} recorded times; its checkpoint has {length}")
+        group.attrs["labels"] = labels
         for name, array in arrays.items():
-            recorded, *shape = array.shape
-            if recorded < length:
-                raise InputError(f"{name} has {recorded} recorded times; its checkpoint has {length}")
-            array.resize((length, *shape))
+            array.resize((length,) if name == "time_s" else (length, len(labels), *array.shape[2:]))
+        self._group = group
 
     def _widen(self, state: State) -> None:
         """Donor cells that are new have labels of their own; before their birth these are 0."""
@@ -144,3 +155,10 @@ class FieldWriter:
                 group.create_array(kind.name, shape=(0, *shape), chunks=chunks, dtype="f4")
             self._group = group
         return self._group
+
+
+def _layout(group: Any) -> str:
+    """All that the metadata of a group and its arrays say but for their lengths, as text."""
+    about = {name: value for name, value in group.attrs.items() if name != "labels"}
+    arrays = {name: array.metadata.to_dict() | {"shape": array.shape[2:]} for name, array in group.arrays()}
+    return json.dumps([about, arrays], sort_keys=True, default=str)

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -249,3 +250,18 @@ def test_every_write_may_find_the_disk_full(tmp_path, monkeypatch, place) -> Non
             resume_rows(tmp_path / "a")
     assert not list((tmp_path / "a").rglob(".*"))
     assert resume_rows(tmp_path / "a").ran == 1
+
+
+@pytest.mark.parametrize("kind", ["fit", "sensitivity"])
+def test_a_part_of_an_analysis_goes_on_with_its_command(tmp_path, monkeypatch, kind) -> None:
+    run_rows(replace(small_plan(2), about={"kind": kind}), tmp_path / "a")
+    files.chunk_path(tmp_path / "a", 1).unlink()
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", full)
+        with pytest.raises(RunFailed, match="the disk is full; .* the same command goes on") as error:
+            resume_rows(tmp_path / "a")
+    assert "exoabm resume" not in str(error.value)

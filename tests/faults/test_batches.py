@@ -92,6 +92,7 @@ def test_shards_are_put_together_by_resume(command, tmp_path) -> None:
         (("--shard", "3/2", "--seed", "1"), ("--shard 3/2",)),
         (("--cluster", "nowhere"), ("--cluster nowhere", "local:N")),
         (("--hours", "-1"), ("--hours -1",)),
+        (("--vary", "clock.duration=1 h,2 h"), ("--hours", "clock.duration would change nothing")),
         (("--seed", "-1"), ("seed = -1",)),
     ],
 )

@@ -340,6 +340,19 @@ def test_a_changed_byte_is_refused_or_changes_nothing(tmp_path: Path) -> None:
     assert refused > 60
 
 
+def flip(path: Path, place: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[place] ^= 4
+    path.write_bytes(data)
+
+
+def reword(work: Path, array: str, old: str, new: str) -> None:
+    path = work / "fields.zarr" / array / "zarr.json"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
 def test_pickled_objects_are_never_loaded(tmp_path: Path) -> None:
     np.savez(tmp_path / CHECKPOINT, about=np.array([{"a": 1}], dtype=object))
     with pytest.raises(InputError, match="damaged"):
@@ -354,8 +367,17 @@ def test_pickled_objects_are_never_loaded(tmp_path: Path) -> None:
         (lambda work: (work / "cells.00001.part").replace(work / "cells.00000.part"), "cannot be read"),
         (lambda work: (work / "fields.zarr" / "zarr.json").unlink(), "cannot be read"),
         (lambda work: (work / "fields.zarr" / "exosome" / "zarr.json").write_text("{"), "cannot be read"),
+        (lambda work: flip(work / "cells.00000.part", 200), "damaged and cannot be read"),
+        (lambda work: flip(work / "events.00001.part", -900), "damaged and cannot be read"),
+        (lambda work: reword(work, "exosome", '"chunk_shape"', '"chunk_Shape"'), "cannot be read: TypeError"),
+        (lambda work: reword(work, "time_s", '"fill_value"', '"fill_valve"'), "cannot be read: KeyError"),
+        (lambda work: reword(work, "exosome", '"float32"', '"float64"'), "not those of its checkpoint"),
+        (lambda work: reword(work, "", '"voxel_um": 10.0', '"voxel_um": 50.0'), "not those of its"),
     ],
-    ids=["missing-part", "damaged-part", "swapped-part", "missing-fields", "damaged-fields"],
+    ids=[
+        *("missing-part", "damaged-part", "swapped-part", "missing-fields", "damaged-fields"),
+        *("flipped-data", "flipped-footer", "no-chunks", "no-fill-value", "other-type", "other-voxel"),
+    ],
 )
 def test_tables_that_do_not_fit_the_checkpoint_are_refused(tmp_path: Path, spoil, message: str) -> None:
     run = halted(tmp_path / "a")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from exoabm.errors import InputError, did_you_mean
+from exoabm.parameters import CATALOG
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,18 +84,22 @@ def read_table(path: Path) -> Table:
         If there is no such table.
     """
     import pyarrow as pa
-    from pyarrow import compute, csv, parquet
+    from pyarrow import compute, csv
+
+    from exoabm.observe.tables import read_whole
 
     path = path / METRICS if path.is_dir() else path
     try:
-        read = parquet.read_table if path.suffix == ".parquet" else csv.read_csv
-        table = read(path)
+        table = read_whole(path) if path.suffix == ".parquet" else csv.read_csv(path)
+        names = table.column_names
     except FileNotFoundError:
         raise InputError(f"--data {path}: there is no such file") from None
-    except (OSError, ValueError) as error:  # Arrow's errors are among these
-        raise InputError(f"--data {path}: cannot be read: {error}") from None
+    except (OSError, ValueError, InputError) as error:  # Arrow's errors are among these
+        raise InputError(f"--data {path}: cannot be read: {str(error)[:300]}") from None
     columns = {}
-    for name in table.column_names:
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"--data {path}: two columns are named {name!r}")
         with contextlib.suppress(ValueError, pa.ArrowNotImplementedError):  # words, such as a sample's name
             columns[name] = compute.cast(table[name], pa.float64()).to_numpy().astype(float)
     return Table(path, columns)
@@ -114,12 +119,18 @@ def series_of(table: Table, names: Sequence[str] = ()) -> Series:
         raise InputError(f"--data {table.path}: needs a column {TIME}, or for a histogram one of {either}")
     if not (np.isfinite(hours).all() and (np.diff(hours) > 0).all() and hours.size and hours[0] >= 0):
         raise InputError(f"--data {table.path}: {TIME} must rise from 0 or later")
+    longest = CATALOG["duration"].allowed[1]
+    if hours[-1] > longest:
+        raise InputError(f"--data {table.path}: {TIME} = {hours[-1]:g}; a run lasts at most {longest:g} h")
     chosen = table.chosen(names, TIME)
     if not names:
-        chosen = [name for name in chosen if np.nanmax(table.columns[name]) > np.nanmin(table.columns[name])]
+        chosen = [name for name in chosen if _changes(table.columns[name])]
     if not chosen:
         raise InputError(f"--data {table.path}: no column changes with time")
     values = np.column_stack([table.columns[name] for name in chosen])
+    if (endless := np.argwhere(np.isinf(values))).size:
+        row, column = endless[0]
+        raise InputError(f"--data {table.path}: {chosen[column]} is infinite at {TIME} = {hours[row]:g}")
     given = [table.columns.get(name + DEVIATION) for name in chosen]
     found = [column for column in given if column is not None]
     if found and len(found) < len(given):
@@ -128,3 +139,9 @@ def series_of(table: Table, names: Sequence[str] = ()) -> Series:
     if deviation is not None and not (deviation[np.isfinite(values)] > 0).all():
         raise InputError(f"--data {table.path}: a standard deviation must be above 0")
     return Series(hours, tuple(chosen), values, deviation)
+
+
+def _changes(values: np.ndarray) -> bool:
+    """Whether what was measured is not the same all the time."""
+    measured = values[np.isfinite(values)]
+    return measured.size > 0 and bool(measured.max() > measured.min())

@@ -25,6 +25,7 @@ from exoabm.batch.sweeps.summary import varied_keys
 from exoabm.errors import InputError
 from exoabm.observe.palette import COOL, INK, MUTED, RULE, WARM
 from exoabm.observe.run_folder import placed
+from exoabm.observe.tables import read_whole
 from exoabm.scenario.loader import parse
 
 if TYPE_CHECKING:
@@ -48,7 +49,10 @@ RowKey = tuple[tuple[tuple[str, str], ...], int]
 
 @dataclass(frozen=True)
 class Side:
-    """One of the two: its scenario, the readouts of its rows, and, of a run, the course of its metrics."""
+    """One of the two: its scenario, the readouts of its rows, and, of a run, the course of its metrics.
+
+    ``missing`` is how many rows of its sweep are not on disk, or damaged.
+    """
 
     name: str
     scenario: LoadedScenario
@@ -57,6 +61,7 @@ class Side:
     hours: float
     version: str
     metrics: pa.Table | None
+    missing: int = 0
 
     @property
     def seeds(self) -> set[int]:
@@ -202,7 +207,10 @@ def _arm(text: str) -> tuple[Path, dict[str, str]]:
     pairs = [pair.partition("=") for pair in choice.split(",")]
     if not all(key.strip() and equals for key, equals, _ in pairs):
         raise InputError(f"{text}: write DIR@KEY=VALUE for an arm of a sweep")
-    return Path(place), {key.strip(): value.strip() for key, _, value in pairs}
+    arm = {key.strip(): value.strip() for key, _, value in pairs}
+    if len(arm) < len(pairs):
+        raise InputError(f"{text}: a key stands there twice")
+    return Path(place), arm
 
 
 def _side(name: str, folder: Path, arm: Mapping[str, str], chosen: set[str]) -> Side:
@@ -216,19 +224,25 @@ def _side(name: str, folder: Path, arm: Mapping[str, str], chosen: set[str]) -> 
 
 
 def _run(name: str, folder: Path) -> Side:
-    import pyarrow.parquet as pq
     import tomli_w
 
     try:
         about = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-        metrics = pq.read_table(folder / "metrics.parquet")
-    except (OSError, ValueError) as error:
+        metrics = read_whole(folder / "metrics.parquet")
+        last = metrics.slice(metrics.num_rows - 1).to_pylist()[0]
+        found = gather(last, summary["communication"])
+        readouts = {key: None if value is None else float(value) for key, value in found.items()}
+        rows: dict[RowKey, Readouts] = {((), int(about["seed"])): readouts}
+        text, named = tomli_w.dumps(about["scenario"]).encode(), str(about["scenario_name"])
+        hours, version = float(summary["hours"]), str(about["versions"]["exoabm"])
+    except (OSError, InputError, UnicodeError, json.JSONDecodeError) as error:
         raise InputError(f"{folder} cannot be read as a run: {error}") from None
-    last = metrics.slice(metrics.num_rows - 1).to_pylist()[0]
-    rows: dict[RowKey, Readouts] = {((), about["seed"]): gather(last, summary["communication"])}
-    scenario = parse(tomli_w.dumps(about["scenario"]).encode(), name=about["scenario_name"], folder=folder)
-    return Side(name, scenario, {}, rows, summary["hours"], about["versions"]["exoabm"], metrics)
+    except (ValueError, RecursionError, LookupError, TypeError, AttributeError) as error:
+        why = f"{type(error).__name__}: {error}"
+        raise InputError(f"{folder} cannot be read as a run: {why}") from None
+    scenario = parse(text, name=named, folder=folder)
+    return Side(name, scenario, {}, rows, hours, version, metrics)
 
 
 def _sweep(name: str, folder: Path, arm: Mapping[str, str], chosen: set[str]) -> Side:
@@ -240,8 +254,9 @@ def _sweep(name: str, folder: Path, arm: Mapping[str, str], chosen: set[str]) ->
         return key in given and varied[key].same(given[key], arm[key])
 
     rows: dict[RowKey, Readouts] = {}
+    there = 0
     for record in records(folder, plan):
-        given = overrides[record["row"]]
+        given, there = overrides[record["row"]], there + 1
         if record["state"] == "done" and all(is_meant(given, key) for key in arm):
             rest = tuple(sorted((key, text) for key, text in given.items() if key not in chosen))
             rows[rest, record["seed"]] = record["readouts"]
@@ -251,7 +266,7 @@ def _sweep(name: str, folder: Path, arm: Mapping[str, str], chosen: set[str]) ->
         raise InputError(f"{name}: no row of this arm{hint}")
     scenario = parse(plan.scenario.encode(), name=plan.name, folder=Path(plan.folder))
     hours = plan.hours if plan.hours is not None else float(scenario.scenario.clock.duration) / 3600
-    return Side(name, scenario, dict(arm), rows, hours, plan.version, None)
+    return Side(name, scenario, dict(arm), rows, hours, plan.version, None, len(plan.rows) - there)
 
 
 def _lines(a: Side, b: Side, common: list[RowKey]) -> list[Line]:
@@ -317,11 +332,18 @@ def _quantile(free: float) -> float:
 
 
 def _warnings(a: Side, b: Side, common: list[RowKey], lines: list[Line]) -> list[str]:
+    from exoabm.observe.preview.lettering import counted
+
     found = []
     if not common:
         found.append("no seed in common: the differences hold chance as well as what was changed")
     elif min(len(a.rows), len(b.rows)) > len(common) or len(a.rows) != len(b.rows):
-        found.append(f"{len(common):,} pairs; rows without a partner are left out")
+        found.append(f"{counted(len(common), 'pair')}; rows without a partner are left out")
+    found += [
+        f"{side.name}: {counted(side.missing, 'row')} of the sweep missing or damaged, and left out"
+        for side in (a, b)
+        if side.missing
+    ]
     if partial := [line for line in lines if line.lost]:
         whole = f"{len(common):,} pairs" if common else f"{len(a.rows) + len(b.rows):,} rows"
         told = ", ".join(f"{line.readout} ({line.lost:,})" for line in partial[:TOLD])

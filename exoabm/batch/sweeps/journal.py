@@ -30,6 +30,7 @@ CREATE TABLE IF NOT EXISTS rows (
     state TEXT NOT NULL DEFAULT 'waiting', reason TEXT
 );
 """
+_COLUMNS = {"chunks": "chunk, sha256, seconds, entered", "rows": "number, name, seed, state, reason"}
 
 
 class Journal:
@@ -62,6 +63,8 @@ class Journal:
         try:
             with _disk_errors(), base:
                 base.executescript(_TABLES)
+            _check(base)
+            with _disk_errors(), base:
                 if base.execute("SELECT COUNT(*) FROM rows").fetchone() != (len(self._plan.rows),):
                     base.execute("DELETE FROM rows")
                     base.executemany("INSERT INTO rows (number, name, seed) VALUES (?, ?, ?)", rows)
@@ -104,6 +107,15 @@ class Journal:
             "UPDATE rows SET state = ?, reason = NULL WHERE number >= ? AND number < ?",
             (state, chunk * size, (chunk + 1) * size),
         )
+
+
+def _check(base: sqlite3.Connection) -> None:
+    """Raise ``DatabaseError`` where a journal is damaged, down to its last word."""
+    if base.execute("PRAGMA quick_check").fetchone() != ("ok",):
+        raise sqlite3.DatabaseError("damaged")
+    for table, columns in _COLUMNS.items():
+        for _ in base.execute(f"SELECT {columns} FROM {table}"):
+            pass
 
 
 @contextmanager

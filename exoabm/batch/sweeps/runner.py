@@ -35,6 +35,8 @@ WINDOW = 1024
 """Files that are asked for at a time; however many rows there are, no more than these are pending."""
 DEATHS = 3
 """After so many broken pools without a file in between, the machine is at fault and not chance."""
+WITHIN = frozenset({"fit", "sensitivity"})
+"""Kinds of batch that are parts of an analysis, which goes on as a whole."""
 REASONS = 20
 """Failures that are told; the journal has all."""
 
@@ -328,4 +330,7 @@ def disk_trouble(folder: Path) -> Iterator[None]:
 
 
 def _resumable(folder: Path) -> str:
+    with contextlib.suppress(ExoError):
+        if Plan.read(folder).about.get("kind") in WITHIN:
+            return "the runs that are done are kept, and the same command goes on"
     return f"the rows that are done are kept, and `exoabm resume {folder}` goes on"

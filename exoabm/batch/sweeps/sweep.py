@@ -80,6 +80,8 @@ def plan_sweep(
         If a value of a list, or an end of a range, is not allowed.
     """
     axes = [read_axis(text) for text in vary]
+    if hours is not None and any(axis.key == "clock.duration" for axis in axes):
+        raise InputError("--hours sets how long every run lasts; --vary clock.duration would change nothing")
     _corners(loaded, source or loaded.name, axes)
     if not 1 <= replicates <= LARGEST_REPLICATES:
         raise InputError(f"--replicates {replicates}: from 1 to {LARGEST_REPLICATES:,}")

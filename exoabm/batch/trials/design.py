@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 BASE_SEED = 1
 LARGEST_SEED = 2**62
+LARGEST_REPLICATES = 100_000
 MEASURE = "exoabm.batch.trials.readouts:measure"
 KIND = "trial"
 
@@ -175,8 +176,8 @@ def plan_trial(
     """
     trial = trial_of(loaded)
     n = trial.replicates if replicates is None else replicates
-    if n < 2:
-        raise InputError(f"replicates = {n}: a trial needs at least 2")
+    if not 2 <= n <= LARGEST_REPLICATES:
+        raise InputError(f"replicates = {n}: from 2 to {LARGEST_REPLICATES:,}")
     if not 0 <= base_seed <= LARGEST_SEED:
         raise InputError(f"seed = {base_seed}: expected an integer from 0 to 2^62")
     shared = {key: text_of(value) for key, value in trial.set.items()}

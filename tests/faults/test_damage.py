@@ -1,0 +1,239 @@
+"""Run folders and batches with damage in them: refused in a sentence, or mended, but never believed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+RATE = "cell_type.donor.release_rate"
+SMALL = ("--set", "domain.voxel=40", "--set", "clock.step=600", "--hours", "0.5")
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory) -> Path:
+    """A finished run."""
+    from exoabm.batch.run import run_to_folder
+    from exoabm.scenario.loader import load
+
+    small = {"domain.voxel": "40", "clock.step": "600"}
+    folder = tmp_path_factory.mktemp("kept") / "run"
+    run_to_folder(load("two_cells", small), folder, seed=1, hours=0.5)
+    return folder
+
+
+@pytest.fixture
+def runs(kept, tmp_path) -> tuple[Path, Path]:
+    """Two copies of it, one to be damaged."""
+    return tuple(shutil.copytree(kept, tmp_path / name) for name in "ab")
+
+
+def without(text: str, key: str) -> str:
+    assert f'"{key}"' in text
+    return text.replace(f'"{key}"', f'"{key}_"', 1)
+
+
+@pytest.mark.parametrize(
+    ("file", "harm"),
+    [
+        ("run.json", lambda text: without(text, "seed")),
+        ("run.json", lambda text: without(text, "scenario_name")),
+        ("run.json", lambda text: without(text, "versions")),
+        ("run.json", lambda text: "[" * 100_000),
+        ("run.json", lambda text: "[]"),
+        ("run.json", lambda text: json.dumps(json.loads(text) | {"scenario": 3})),
+        ("summary.json", lambda text: without(text, "communication")),
+        ("summary.json", lambda text: without(text, "internalized_by_type")),
+        ("summary.json", lambda text: json.dumps(json.loads(text) | {"communication": [1]})),
+        ("summary.json", lambda text: json.dumps(json.loads(text) | {"hours": "long"})),
+        ("summary.json", lambda text: "null"),
+    ],
+)
+def test_a_run_whose_words_are_damaged_is_not_compared(command, runs, file, harm) -> None:
+    path = runs[1] / file
+    path.write_text(harm(path.read_text()))
+    command("compare", "a", "b").refused(2, "b cannot be read as a run")
+
+
+def with_a_damaged_name(path: Path) -> None:
+    """A byte of a column's name is no UTF-8 any more; Arrow reads such a table."""
+    data = path.read_bytes()
+    for place in range(len(data) - 1, 0, -1):
+        if data[place : place + 9] == b"exosome_f" and data[place - 1] < 40:
+            spoiled = bytearray(data)
+            spoiled[place + 3] = 0xE3
+            path.write_bytes(spoiled)
+            try:
+                table = pq.read_table(path)
+            except (OSError, ValueError):
+                continue
+            try:
+                table.column_names  # noqa: B018
+            except UnicodeDecodeError:
+                return
+    raise AssertionError("no name found")
+
+
+def test_a_table_with_a_damaged_name_is_refused_wherever_it_is_read(command, runs, tmp_path) -> None:
+    with_a_damaged_name(runs[1] / "metrics.parquet")
+    command("compare", "a", "b").refused(2, "metrics.parquet cannot be read")
+    command("fit", "two_cells", "--data", "b", "--vary", "a=1:2").refused(
+        2, "metrics.parquet", "cannot be read"
+    )
+    for form in ("csv", "json", "arrow", "numpy"):
+        command("export", "b", "--to", "out", "--format", form).refused(
+            2, "b: metrics.parquet cannot be read"
+        )
+        assert not list((tmp_path / "out").iterdir())
+
+
+def test_a_table_that_leads_out_of_itself_is_refused(tmp_path) -> None:
+    """Arrow believes what a file says of its dictionaries and offsets unless it is asked to look."""
+    from exoabm.errors import InputError
+    from exoabm.observe.tables import read_whole
+
+    words = pa.array(["donor", "recipient"] * 50)
+    pq.write_table(pa.table({"word": words}), tmp_path / "a.parquet", compression="none")
+    data = bytearray((tmp_path / "a.parquet").read_bytes())
+    place = data.index(b"recipient")
+    data[place] = 0xA2
+    (tmp_path / "a.parquet").write_bytes(data)
+    pq.read_table(tmp_path / "a.parquet")
+    with pytest.raises(InputError, match=r"a\.parquet cannot be read"):
+        read_whole(tmp_path / "a.parquet")
+
+
+def test_an_export_is_whole_or_not_there(command, runs, tmp_path) -> None:
+    """The last table is damaged: the first ones are not left behind, and what stood there stays."""
+    (runs[1] / "metrics.parquet").write_bytes(b"PAR1")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "cells.csv").write_text("mine")
+    command("export", "b", "--to", "out", "--overwrite").refused(2, "metrics.parquet")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["cells.csv"]
+    assert (tmp_path / "out" / "cells.csv").read_text() == "mine"
+
+
+def test_a_run_is_not_exported_into_itself(command, runs) -> None:
+    before = sorted(path.name for path in runs[0].iterdir())
+    command("export", "a", "--to", "a", "--overwrite").refused(2, "--to a is the run itself")
+    assert sorted(path.name for path in runs[0].iterdir()) == before
+
+
+# Batches.
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory) -> Path:
+    from exoabm.batch.sweeps.runner import run_rows
+    from exoabm.batch.sweeps.sweep import plan_sweep
+    from exoabm.scenario.loader import load
+
+    small = {"domain.voxel": "40", "clock.step": "600", "clock.duration": "0.5 h"}
+    plan = plan_sweep(load("two_cells", small), [f"{RATE}=10,60"], replicates=2, seed=1)
+    folder = tmp_path_factory.mktemp("swept") / "s"
+    run_rows(replace(plan, chunk=1), folder)
+    return folder
+
+
+def test_rows_that_are_damaged_are_told_by_compare(command, swept, tmp_path) -> None:
+    shutil.copytree(swept, tmp_path / "s")
+    arms = f"s@{RATE}=10", f"s@{RATE}=60"
+    assert "missing" not in command("compare", *arms).err
+    for number in (1, 3):  # one of each arm, of the same seed: every row that is left has its partner
+        path = tmp_path / "s" / "rows" / f"{number:06d}.jsonl"
+        path.write_bytes(path.read_bytes()[:-30])
+    assert command("compare", *arms).err.count("2 rows of the sweep missing or damaged") == 2
+
+
+def test_an_arm_names_each_key_once(command, swept, tmp_path) -> None:
+    shutil.copytree(swept, tmp_path / "s")
+    command("compare", f"s@{RATE}=10,{RATE}=60", "s").refused(2, "a key stands there twice")
+
+
+def other_columns(path: Path) -> None:
+    path.unlink()
+    with sqlite3.connect(path) as base:
+        base.executescript("CREATE TABLE chunks (a INTEGER); CREATE TABLE rows (b TEXT);")
+    base.close()
+
+
+def no_text(path: Path) -> None:
+    with sqlite3.connect(path) as base:
+        base.execute("UPDATE chunks SET sha256 = CAST(x'ff' || sha256 AS TEXT)")
+    base.close()
+
+
+def half(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:5000])
+
+
+@pytest.mark.parametrize("harm", [other_columns, no_text, half])
+def test_a_journal_that_is_damaged_within_is_made_again(swept, tmp_path, harm) -> None:
+    from exoabm.batch.sweeps.journal import JOURNAL
+    from exoabm.batch.sweeps.runner import resume_rows
+
+    folder = shutil.copytree(swept, tmp_path / "s")
+    harm(folder / JOURNAL)
+    assert resume_rows(folder).ran == 0
+    base = sqlite3.connect(folder / JOURNAL)
+    assert base.execute("SELECT COUNT(*) FROM rows WHERE state = 'done'").fetchone() == (4,)
+    base.close()
+
+
+# Tables of measurements.
+
+
+@pytest.mark.parametrize(
+    ("text", "fragments"),
+    [
+        (
+            "time_h,exosome_free_EV,exosome_free_EV\n1,3,4\n2,8,9\n",
+            ("two columns are named 'exosome_free_EV'",),
+        ),
+        ("time_h,exosome_free_EV\n1,inf\n2,8\n3,9\n", ("exosome_free_EV is infinite", "time_h = 1")),
+        ("time_h,exosome_free_EV\n1,5\n1e9,8\n", ("time_h = 1e+09", "at most 100000 h")),
+        ("time_h,exosome_free_EV\n1,nan\n2,nan\n", ("no column changes with time",)),
+    ],
+)
+def test_a_table_of_measurements_that_makes_no_sense_is_refused(command, tmp_path, text, fragments) -> None:
+    (tmp_path / "m.csv").write_text(text)
+    done = command("fit", "two_cells", "--data", "m.csv", "--vary", f"{RATE}=10:100")
+    done.refused(2, "m.csv", *fragments)
+    assert "RuntimeWarning" not in done.err
+
+
+def test_a_kind_of_vesicle_does_not_go_with_a_time_series(command, tmp_path) -> None:
+    (tmp_path / "m.csv").write_text("time_h,exosome_free_EV\n1,5\n2,8\n")
+    done = command("fit", "two_cells", "--data", "m.csv", "--vary", f"{RATE}=10:100", "--vesicle", "nope")
+    done.refused(2, "--vesicle goes with a histogram")
+
+
+def test_a_trial_of_too_many_replicates_is_refused_at_once(command) -> None:
+    command("trial", "waste_removal", "--replicates", 10**9).refused(2, "from 2 to 100,000")
+
+
+# Names and links.
+
+
+def test_a_link_is_written_through(command, tmp_path) -> None:
+    (tmp_path / "link").symlink_to("far")
+    assert command("run", "two_cells", *SMALL, "--seed", 1, "--out", "link").code == 0
+    assert (tmp_path / "far" / "run.json").is_file()
+    assert command("run", "two_cells", *SMALL, "--seed", 2, "--out", "link", "--overwrite").code == 0
+    assert json.loads((tmp_path / "link" / "run.json").read_text())["seed"] == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["far", "link"]
+
+
+@pytest.mark.parametrize(
+    "verb", [("run", "two_cells", "--out"), ("sweep", "two_cells", "--replicates", 2, "--out"), ("show",)]
+)
+def test_a_name_that_is_not_utf_8_is_refused(command, tmp_path, verb) -> None:
+    done = command(*verb, "a\udcff")
+    done.refused(2, "not UTF-8")
+    assert not list(tmp_path.iterdir())
