@@ -17,9 +17,14 @@ if TYPE_CHECKING:
 
 def cautions(scenario: Scenario) -> list[str]:
     """A sentence for every value outside its published range; comparators are no vesicles."""
-    own = ("diameter", "diffusivity", "half_life", "delivery_probability")
-    others = {f"vesicle.{v.name}.{key}" for v in scenario.vesicle if v.comparator for key in own}
+    others = of_comparators(scenario)
     return [f"{key}: {q.caution}" for key, q in quantities(scenario) if q.caution and key not in others]
+
+
+def of_comparators(scenario: Scenario) -> set[str]:
+    """Keys of comparators for which the published range is one of vesicles and says nothing."""
+    own = ("diameter", "diffusivity", "half_life", "delivery_probability", "copies")
+    return {f"vesicle.{v.name}.{key}" for v in scenario.vesicle if v.comparator for key in own}
 
 
 def quantities(table: BaseModel, prefix: str = "") -> Iterator[tuple[str, Quantity]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from html import escape
+from itertools import pairwise
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,8 @@ GAP = 8
 """Between a band and the name below it."""
 TICK_ROOM = 38
 """Least distance of two numbers on an axis; the scenario's own value goes first."""
+TOUCHING = 12
+"""Distance below which two marks on an axis touch."""
 MINUS = "\N{MINUS SIGN}"
 
 VERDICT_CLASS = {
@@ -140,17 +143,14 @@ def sweep(
     if not drawn:
         return ""
     values = [value for value, *_ in points]
-    logarithmic = min(values) > 0 and max(values) / min(values) > 8
     scale = drawn[0][1].scale
     edge = bound(direction, by, scale)
-    low, high = _span([edge, *(v for _, e, _ in drawn for v in (e.low, e.high))])
+    ends = [edge, *(v for _, e, _ in drawn for v in (e.low, e.high))]
     top, height, left = 22, 176, 52
-    ahead = _logarithmic if logarithmic else _linear
-    first, last = min(values), max(values)
-    if first == last:
-        first, last = first - 1, last + 1
-    to_x = ahead(first, last, left + 18, WIDTH - MARGIN - 18)
-    to_y = _linear(low, high, height, top)
+    to_x = _along(values, left + 18, WIDTH - MARGIN - 18)
+    powers = scale is Scale.RATIO and max(ends) / min(ends) > 10
+    low, high = _log_span(ends) if powers else _span(ends)
+    to_y = (_logarithmic if powers else _linear)(low, high, height, top)
     wanted = (float(top), to_y(edge)) if direction.upward else (to_y(edge), float(height))
     parts = [
         _wanted(left, wanted[0], WIDTH - MARGIN - left, wanted[1] - wanted[0]),
@@ -166,7 +166,7 @@ def sweep(
             _line(f"ci {mark}", x, x, to_y(effect.low), to_y(effect.high)),
             _mark(x, y, verdict),
         ]
-    for tick in _ticks(low, high, 6):
+    for tick in _log_ticks(low, high) if powers else _ticks(low, high, 6):
         parts.append(_text("tick", left - 6, to_y(tick) + 4, plain(tick), "end"))
     placed: list[float] = []
     for value in sorted(values, key=lambda v: v != own):
@@ -180,6 +180,21 @@ def sweep(
     ]
     told = "; ".join(f"{number(v)}: {number(e.estimate)}, {verdict}" for v, e, verdict in drawn)
     return _svg(height + 44, parts, f"The effect along the range. {told}")
+
+
+def _along(values: Sequence[float], start: float, end: float) -> Callable[[float], float]:
+    """The axis of an assumption: even, in powers, or where shares near 1 would touch, in odds."""
+    low, high = min(values), max(values)
+    if low == high:
+        return _linear(low - 1, high + 1, start, end)
+    if low > 0 and high / low > 8:
+        return _logarithmic(low, high, start, end)
+    ordered = sorted(values)
+    closest = min(b - a for a, b in pairwise(ordered)) / (high - low) * (end - start)
+    if closest < TOUCHING and low > 0 and high < 1:
+        odds = _logarithmic(low / (1 - low), high / (1 - high), start, end)
+        return lambda share: odds(share / (1 - share))
+    return _linear(low, high, start, end)
 
 
 def bound(direction: Direction, by: float, scale: Scale) -> float:

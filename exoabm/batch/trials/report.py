@@ -32,12 +32,12 @@ from exoabm.batch.trials.words import (
     with_unit,
 )
 from exoabm.parameters import format_citation
-from exoabm.scenario.entries import quantities
+from exoabm.scenario.entries import of_comparators, quantities
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from exoabm.batch.trials.trial import Comparison, Sweep, Trial
+    from exoabm.batch.trials.trial import Comparison, Secondary, Sweep, Trial
 
 SETTING = ("trial", "record", "layout", "domain", "clock")
 """Tables whose numbers set the stage and assume nothing of biology."""
@@ -89,9 +89,9 @@ def _section(title: str, body: str) -> str:
 def _head(trial: Trial) -> str:
     info, mark = trial.scenario.scenario.info, VERDICT_CLASS[trial.verdict]
     own = "" if trial.verdict is trial.base else f"<p>At the scenario's own values: {_tag(trial.base)}</p>"
-    turning = [escape(assumption(each)) for each in trial.sweeps if _turns(trial, each)]
+    turning = "".join(f"<li>{_turn(trial, each)}</li>" for each in trial.sweeps if _turns(trial, each))
     if turning:
-        own += f"<p>It turns with: {'; '.join(turning)}.</p>"
+        own += f"<p>It turns with:</p><ul>{turning}</ul>"
     return (
         f'<header><p class="over">Virtual trial · not for clinical use</p><h1>{escape(info.title)}</h1>'
         f'<p class="question">{escape(info.question)}</p>'
@@ -121,6 +121,17 @@ def _turns(trial: Trial, each: Sweep) -> bool:
     return final(trial.base, (point.verdict for point in each.points)) is Verdict.DEPENDS
 
 
+def _turn(trial: Trial, each: Sweep) -> str:
+    """Where along its range an assumption turns the verdict."""
+    runs = [(verdict, list(points)) for verdict, points in groupby(each.points, lambda p: p.verdict)]
+    other = [(v, points) for v, points in runs if v not in (trial.base, Verdict.OPEN)]
+    where = "; ".join(
+        f"{verdict} at {' and '.join(stretch(each, points) for _, points in found)}"
+        for verdict, found in groupby(other, lambda run: run[0])
+    )
+    return f"{escape(assumption(each))}: {where}, own value {with_unit(each, each.base.magnitude)}"
+
+
 def _swept(trial: Trial) -> int:
     """Replicates at each value of an assumption."""
     return min(len(trial.seeds), trial.table.sweep_replicates)
@@ -134,12 +145,13 @@ def _rests(trial: Trial) -> str:
         along = "<br>".join(f"{_tag(verdict)} {stretch(each, points)}" for verdict, points in runs)
         rows.append((escape(assumption(each)), with_unit(each, each.base.magnitude), along))
     here, elsewhere = len(trial.seeds), _swept(trial)
-    counts = f"here in {here} replicates and elsewhere in {elsewhere}" if here != elsewhere else ""
+    counts = f"the own one in {here} replicates and others in {elsewhere}" if here != elsewhere else ""
     note = (
         f"<p class='note'>The verdict at each value that was tried, {counts or f'in {here} replicates'}. "
-        "One that only turns inconclusive has lost power, and has not changed.</p>"
+        "One that only turns inconclusive has lost power, and has not changed. Each value is judged by "
+        "itself, without correction for how many were tried.</p>"
     )
-    return _table(("assumption", "here", "the claim along its range"), rows) + note if rows else ""
+    return _table(("assumption", "own value", "the claim along its range"), rows) + note if rows else ""
 
 
 def _tag(verdict: Verdict) -> str:
@@ -148,9 +160,12 @@ def _tag(verdict: Verdict) -> str:
 
 def _arms(trial: Trial) -> str:
     rows = []
+    units = {key: q.parameter.unit for key, q in quantities(trial.scenario.scenario)}
+    units = {key: unit for key, unit in units.items() if unit != "EV"}  # a dose may be of molecules
     for arm in trial.scenario.scenario.arm:
         changes = "<br>".join(
-            f"<code>{_key(k)} =\N{NO-BREAK SPACE}{escape(setting(v))}</code>" for k, v in arm.set.items()
+            f"<code>{_key(k)} =\N{NO-BREAK SPACE}{escape(setting(v, units.get(k, '1')))}</code>"
+            for k, v in arm.set.items()
         )
         told = f"<b>{escape(arm.title or arm.name)}</b><br>{escape(arm.note)}"
         rows.append((told, changes or "the scenario as it is"))
@@ -160,13 +175,15 @@ def _arms(trial: Trial) -> str:
 def _criteria(trial: Trial) -> str:
     parts = []
     groups: dict[tuple[str, str], list[Comparison]] = {}
+    asked = [c.criterion.readout for c in trial.comparisons]
     for c in trial.comparisons:
         unit = readout_of(trial, c.criterion.readout).unit
         groups.setdefault((c.criterion.scale, unit), []).append(c)
     for (_, unit), chosen in groups.items():
         rows = [
             (
-                title_of(readout_of(trial, c.criterion.readout)),
+                title_of(readout_of(trial, c.criterion.readout))
+                + (f": {_pair(trial, c)}" if asked.count(c.criterion.readout) > 1 else ""),
                 c.effect,
                 Direction(c.criterion.direction),
                 float(c.criterion.by),
@@ -190,13 +207,19 @@ def _criteria(trial: Trial) -> str:
     n = len(trial.seeds)
     note = (
         f"<p class='note'>Paired differences of {n} replicates with common random numbers, {percent(LEVEL)} "
-        "t intervals. The shaded side is where the whole interval must lie; all criteria must hold. "
-        "<em>Margins</em>: those for which the criterion would hold, so that nobody need trust the one "
-        f"chosen. <em>Found with {percent(POWER)}</em>: the true effect that a trial of this size finds with "
-        "that chance.</p>"
+        "t intervals; ratios are those of geometric means. The shaded side is where the whole interval must "
+        "lie; all criteria must hold. <em>Margins</em>: those for which the criterion would hold, so that "
+        f"nobody need trust the one chosen. <em>Found with {percent(POWER)}</em>: the true effect that a "
+        "trial of this size finds with that chance.</p>"
     )
     head = ("readout", "arms", "claimed", "found", "margins", f"found with {percent(POWER)}", "verdict")
     return _figures(parts) + _table(head, table) + note
+
+
+def _pair(trial: Trial, comparison: Comparison) -> str:
+    """The two arms of a criterion, as plain text."""
+    titles = {arm.name: arm.title or arm.name for arm in trial.scenario.scenario.arm}
+    return f"{titles[comparison.criterion.arm]} beside {titles[comparison.criterion.versus]}"
 
 
 def _between(trial: Trial) -> str:
@@ -238,7 +261,7 @@ def _sweeps(trial: Trial) -> str:
     for each in trial.sweeps:
         title = escape(assumption(each))
         keys = ", ".join(f"<code>{_key(k)}</code>" for k in each.table.keys)
-        ranges, pictures = range_of(each), []
+        ranges, pictures = range_of(trial, each), []
         parts.append(f"<h3>{title}</h3><p class='note'>{keys}{ranges}</p>")
         for i, comparison in enumerate(trial.comparisons):
             criterion = comparison.criterion
@@ -252,8 +275,8 @@ def _sweeps(trial: Trial) -> str:
                 f"{assumption(each)}{unit_of(each).replace(' ', ', ', 1)}",
                 charts.scale_text(Scale(criterion.scale), readout.unit),
             )
-            arms = f"{arm_title(trial, criterion.arm)} beside {arm_title(trial, criterion.versus)}"
-            pictures.append(_figure(f"{escape(title_of(readout))}<br><small>{arms}</small>", picture))
+            arms = f"<small>{escape(_pair(trial, comparison))}</small>"
+            pictures.append(_figure(f"{escape(title_of(readout))}<br>{arms}", picture))
         parts.append(_figures(pictures))
     if parts:
         parts.append(
@@ -271,27 +294,35 @@ def _secondary(trial: Trial) -> str:
             escape(title_of(readout_of(trial, row.readout))),
             arm_title(trial, row.arm),
             shown(row.effect, readout_of(trial, row.readout).unit),
-            "< 0.001" if row.adjusted_p < 1e-3 else f"{row.adjusted_p:.3f}",
+            _p_value(row),
         )
         for row in trial.secondary
     ]
     note = (
-        f"<p class='note'>Each arm beside <b>{arm_title(trial, first)}</b>. p-values and intervals are "
-        f"corrected for all comparisons of this table (Holm; {len(rows)} here).</p>"
+        f"<p class='note'>Each arm beside <b>{arm_title(trial, first)}</b>. p-values (Holm) and intervals "
+        f"(Bonferroni) are corrected for all {len(rows)} comparisons of this table, so that all intervals "
+        f"hold together in {percent(LEVEL)} of trials. Where nothing differs between replicates there is "
+        "no p-value.</p>"
     )
     table = _table(("readout", "arm", "difference", "p, corrected"), rows)
     return f"<details><summary>{len(rows)} comparisons</summary>{table}</details>{note}"
 
 
+def _p_value(row: Secondary) -> str:
+    if row.effect.spread == 0.0:
+        return "\N{EN DASH}"
+    return "&lt; 0.001" if row.adjusted_p < 1e-3 else f"{row.adjusted_p:.3f}"
+
+
 def _assumptions(trial: Trial) -> str:
     swept = {key for each in trial.sweeps for key in each.table.keys}
-    rows, seen = [], set()
+    rows, seen, foreign = [], set(), of_comparators(trial.scenario.scenario)
     for key, q in quantities(trial.scenario.scenario):
         assumed = "assumed" in q.source or "assumed" in q.parameter.source
         if key not in swept and (not assumed or key.partition(".")[0] in SETTING):
             continue
         unit = spelled(q.parameter.unit)
-        published = q.parameter.published
+        published = None if key in foreign else q.parameter.published
         told = (q.parameter.symbol, q.magnitude, q.source)
         if key not in swept and told in seen:
             continue
@@ -346,4 +377,6 @@ def _key(key: str) -> str:
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     top = "".join(f"<th scope='col'>{escape(cell)}</th>" for cell in head)
     body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
-    return f"<div class='scroll'><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>"
+    kind = "wide" if len(head) > 3 else "narrow"
+    inner = f"<thead><tr>{top}</tr></thead><tbody>{body}</tbody>"
+    return f"<div class='scroll'><table class='{kind}'>{inner}</table></div>"

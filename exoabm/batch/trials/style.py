@@ -20,7 +20,7 @@ p{margin:.4rem 0}
 .verdict{display:flex;gap:1rem;align-items:center;border-left:6px solid var(--c);background:var(--soft);
 padding:1rem 1.2rem;border-radius:0 8px 8px 0}
 .verdict .sign{font-size:2.1rem;line-height:1;color:var(--c);min-width:1.4em;text-align:center}
-.verdict strong{font-size:1.2rem}
+.verdict strong{font-size:1.2rem}.verdict ul{margin:.1rem 0;padding-left:1.1rem}
 .supports{--c:var(--supports)}.against{--c:var(--against)}.open{--c:var(--open)}.depends{--c:var(--depends)}
 .tag{color:var(--c);border:1px solid var(--c);border-radius:1em;padding:.05em .6em;font-size:.8rem;
 white-space:nowrap}
@@ -72,5 +72,6 @@ h2,h3,h3+.note{break-after:avoid}.note{break-before:avoid}h3+.note{break-before:
 body{font-size:10pt}td,th{padding-top:.25rem;padding-bottom:.25rem;line-height:1.35}
 h2{margin-top:1.6rem}.figures{grid-template-columns:1fr 1fr}.scroll{background:none}
 details::details-content{content-visibility:visible;block-size:auto}}
-@media (max-width:600px){main{padding-top:1.5rem}.verdict{gap:.5rem;padding:.9rem}}
+@media (max-width:600px){.wide th,.wide td{min-width:6rem}
+main{padding-top:1.5rem}.verdict{gap:.5rem;padding:.9rem}}
 """

@@ -22,6 +22,7 @@ from exoabm.batch.trials.verdict import (
     Scale,
     Verdict,
     combine,
+    each_of,
     final,
     flips,
     holm,
@@ -64,7 +65,10 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Secondary:
-    """An arm beside the first one in one readout, corrected for all that were looked at (Holm)."""
+    """An arm beside the first one in one readout, corrected for all that were looked at.
+
+    The p-value by Holm's rule, the interval by Bonferroni's, so that all intervals hold together.
+    """
 
     readout: str
     arm: str
@@ -242,10 +246,10 @@ def _secondary(readouts: Sequence[ReadoutTable], values: Values) -> tuple[Second
         for arm in others
         if np.isfinite([values[arm][r.name], values[first][r.name]]).all()
     ]
-    adjusted, levels = holm([row.effect.p_value for row in rows])
+    adjusted = holm([row.effect.p_value for row in rows])
     return tuple(
-        replace(row, effect=row.effect.at_level(level), adjusted_p=p)
-        for row, p, level in zip(rows, adjusted, levels, strict=True)
+        replace(row, effect=row.effect.at_level(each_of(len(rows))), adjusted_p=p)
+        for row, p in zip(rows, adjusted, strict=True)
     )
 
 

@@ -230,19 +230,23 @@ def final(base: Verdict, swept: Iterable[Verdict]) -> Verdict:
     return Verdict.DEPENDS if len(decided) > 1 else base
 
 
-def holm(p_values: Sequence[float], level: float = LEVEL) -> tuple[list[float], list[float]]:
-    """Holm's step-down correction: adjusted p-values, and the confidence level of each interval.
-
-    With m readouts the k-th smallest p-value is multiplied by m - k + 1 (and made monotone), and its
-    interval has the level 1 - (1 - level) / (m - k + 1).
-    """
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's step-down correction: of m p-values the k-th smallest times m - k + 1, made monotone."""
     m = len(p_values)
-    adjusted, levels, running = [0.0] * m, [level] * m, 0.0
+    adjusted, running = [0.0] * m, 0.0
     for k, index in enumerate(sorted(range(m), key=lambda i: (p_values[i], i))):
         running = max(running, min(1.0, (m - k) * p_values[index]))
         adjusted[index] = running
-        levels[index] = 1.0 - (1.0 - level) / (m - k)
-    return adjusted, levels
+    return adjusted
+
+
+def each_of(m: int, level: float = LEVEL) -> float:
+    """The level of each of m intervals that hold all together at ``level`` (Bonferroni).
+
+    Levels that step down as Holm's p-values do would not: of 20 effects that are far from none, all lie in
+    their intervals in 89 % of trials only.
+    """
+    return 1.0 - (1.0 - level) / m
 
 
 def power(effect: float, spread: float, n: int, by: float = 0.0, level: float = LEVEL) -> float:

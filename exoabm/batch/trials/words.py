@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from html import escape
+from math import isclose
 from typing import TYPE_CHECKING, Any
 
 from exoabm.batch.trials.charts import number, plain
+from exoabm.batch.trials.design import text_of
 from exoabm.batch.trials.verdict import Direction, Effect, Scale
+from exoabm.scenario.entries import of_comparators
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,8 +51,10 @@ def shown(effect: Effect, unit: str) -> str:
     ratio = effect.scale is Scale.RATIO
     tail = f" {escape(unit)}" if unit and not ratio else ""
     lead = f"ratio {number(effect.estimate)}" if ratio else f"{_signed(effect.estimate)}"
-    if effect.certain:
+    if effect.spread == 0.0:
         return f"{lead}{tail}, the same in every replicate"
+    if effect.certain:
+        return f"{lead}{tail}, within 0.1\N{NO-BREAK SPACE}% the same in every replicate"
     return f"{lead} ({number(effect.low)} to {number(effect.high)}){tail}"
 
 
@@ -111,21 +116,27 @@ def stretch(each: Sweep, points: Sequence[Point]) -> str:
     return with_unit(each, low) if low == high else f"{plain(low)} to {with_unit(each, high)}"
 
 
-def range_of(each: Sweep) -> str:
-    """The range of an assumption, and whose it is."""
-    if each.base.parameter.published is None:
+def range_of(trial: Trial, each: Sweep) -> str:
+    """The range of an assumption, whose it is, and what of it was swept."""
+    parameter = each.base.parameter
+    if parameter.published is None or set(each.table.keys) & of_comparators(trial.scenario.scenario):
         return "; no published range, the values are stated by the scenario"
-    low, high = each.base.parameter.published
-    kind = "plausible" if each.base.parameter.how == "assumed" else "published"
-    return f"; {kind} range {plain(low)} to {plain(high)}{unit_of(each)}"
+    low, high = parameter.published
+    kind = "plausible" if parameter.how == "assumed" else "published"
+    said = f"; {kind} range {plain(low)} to {plain(high)}{unit_of(each)}"
+    first, last = each.points[0].value, each.points[-1].value
+    if isclose(first, low) and isclose(last, high):
+        return said
+    return f"{said}, swept from {plain(first)} to {with_unit(each, last)}"
 
 
-def setting(value: Any) -> str:
-    """A value that an arm sets."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    told = plain(float(value)) if isinstance(value, int | float) else str(value)
-    return told.replace(" ", "\N{NO-BREAK SPACE}")
+def setting(value: Any, unit: str) -> str:
+    """A value that an arm sets, in the unit of its parameter where it is a bare number."""
+    if isinstance(value, bool | list):
+        return text_of(value)
+    if isinstance(value, int | float):
+        value = f"{plain(float(value))} {spelled(unit)}".rstrip() if value else "0"
+    return str(value).replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def because(quantity: Quantity) -> str:
