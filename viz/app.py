@@ -233,7 +233,7 @@ def _Bench(
         words = PREPARING if session.preparing else seen(session.model)
         shown = chart.value if chart.value in plots else next(iter(plots))
         lines = curves(session.model, plots[shown])
-        tale = story(state, selected.value) if selected.value >= 0 else None
+        tale = story(session.model, selected.value) if selected.value >= 0 else None
         time_h = state.time / 3600
 
     def again(play: bool) -> None:

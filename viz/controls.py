@@ -121,9 +121,7 @@ def Controls(
                 html("h2", text="Change one thing")
                 expanded = {"aria-expanded": str(more.value).lower()}
                 Press(words, lambda: more.set(not more.value), attributes=expanded)
-            ControlsWidget.element(
-                knobs=[row(k) for k in first if k in knobs], on_knob=set_knob, on_slide=slide
-            )
+            panel([key for key in first if key in knobs])
         html("div", children=children)
         if more.value:
             with html("section", "exo-card", attributes={"aria-label": "More controls"}):

@@ -169,7 +169,7 @@ def test_two_runs_side_by_side(reader: Callable[..., Any]) -> None:
     assert len(times) == 2
     assert abs(times[0] - times[1]) <= 0.1
     page.get_by_label("What is drawn").select_option("exosome_emitted_EV")
-    page.wait_for_selector("[aria-label^='Both runs, exosome emitted']")
+    page.wait_for_selector("[aria-label^='Both runs, vesicles released']")
     a, b = map(float, re.findall(r"[AB] ([\d.]+)", page.inner_text("h3:has-text('Both runs')")))
     assert 4 < b / a < 25
     names = """() => {
