@@ -12,7 +12,7 @@ import solara.server.settings
 from exoabm.batch.probe import WORTH_A_PROBE, spoken
 from exoabm.errors import ExoError
 from exoabm.scenario.loader import load, shipped
-from exoabm.viz.canvas import Canvas
+from exoabm.viz.canvas import Canvas, is_strip
 from exoabm.viz.card import Cell
 from exoabm.viz.carry import Bring, RunView, TakeAway
 from exoabm.viz.charts import charts, curves
@@ -226,13 +226,14 @@ def _Bench(
     all_knobs = solara.use_memo(lambda: knobs(session.loaded), [id(session)])
     wanted = changed(all_knobs, pending.value)
 
+    strip = is_strip(session.model.state.domain.extent)
     plots = solara.use_memo(lambda: charts(session.model, session.looks), [id(session)])
     with session.lock:
         state = session.model.state
         words = PREPARING if session.preparing else seen(session.model)
         shown = chart.value if chart.value in plots else next(iter(plots))
         lines = curves(session.model, plots[shown])
-        tale = story(state, selected.value) if selected.value >= 0 else None
+        tale = story(session.model, selected.value) if selected.value >= 0 else None
         time_h = state.time / 3600
 
     def again(play: bool) -> None:
@@ -281,6 +282,9 @@ def _Bench(
         session.speed = min(SPEEDS, key=lambda s: abs(s - value))
         session.tell()
 
+    def plot() -> None:
+        _Plot(plots, shown, lines, session.end / 3600, chart.set)
+
     if tab.value == "compare":
         with html("main", "exo-wide"):
             _Tabs(tab.value, open_tab)
@@ -324,16 +328,21 @@ def _Bench(
                     session.error or problem.value, lambda: again(play=False), stopped=bool(session.error)
                 )
             html("p", "exo-words", text=words, attributes={"aria-live": "polite" if calm else "off"})
+            if strip:  # which leaves room below itself
+                plot()
         if tale:
-            Cell(tale, lambda: selected.set(-1))
-        with html("section", "exo-right", attributes={"aria-label": "Controls and results"}):
+            Cell(tale, lambda: selected.set(-1)).key("cell")
+        # By its key it stays what it is, with what was chosen in it, when a card comes before it.
+        right = html("section", "exo-right", attributes={"aria-label": "Controls and results"})
+        with right.key("right"):
             _Tabs(tab.value, open_tab)
             named = {"role": "tabpanel", "aria-label": TABS[tab.value].replace("|", "")}
             with html("div", "exo-panel", attributes=named):
                 if tab.value == "try":
                     Question(begun)
-                    Controls(all_knobs, begun.controls, pending)
-                    _Plot(plots, shown, lines, session.end / 3600, chart.set)
+                    with Controls(all_knobs, begun.controls, pending):
+                        if not strip:
+                            plot()
                 elif tab.value == "talk":
                     Communication(session, pulse)
                 elif tab.value == "read":

@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 _SHAPES = {Role.SENDS: "triangle", Role.TAKES_UP: "circle", Role.BOTH: "square", Role.NEITHER: "diamond"}
 
 
+def is_strip(extent: Sequence[float]) -> bool:
+    """Whether a space is so long and low that what is else drawn over it stands above and below it."""
+    return float(extent[0]) > 3 * float(extent[1])
+
+
 def world_of(state: State, looks: Looks, what: str = "vesicles") -> dict[str, Any]:
     """What does not change from frame to frame: the extent in um, and how each cell type is drawn.
 
@@ -30,6 +35,7 @@ def world_of(state: State, looks: Looks, what: str = "vesicles") -> dict[str, An
     """
     return {
         "extent": [float(length) for length in state.domain.extent[:2]],
+        "strip": is_strip(state.domain.extent),
         "what": what,
         "full": f"{FULL:g}",
         "ramp": list(FIELD),

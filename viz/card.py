@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 import solara
 
 from exoabm.viz.html import Press, html
+from exoabm.viz.story import Story, many
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from exoabm.viz.story import Story
 
 
 @solara.component
@@ -46,8 +45,8 @@ def _Partners(title: str, rows: tuple[tuple[str, float, float, float | None], ..
                 with html("tr"):
                     for text in (
                         who,
-                        f"{taken:.3g}",
-                        f"{told:.3g}",
+                        many(taken),
+                        many(told),
                         "" if first is None else f"{first:.2f} h",
                     ):
                         html("td", text=text)

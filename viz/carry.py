@@ -12,12 +12,12 @@ import solara
 from exoabm.errors import ExoError
 from exoabm.scenario.labels import BYSTANDER
 from exoabm.viz import share, takeaway
+from exoabm.viz.columns import usual
 from exoabm.viz.exchange import Exchange
 from exoabm.viz.gif import gif
 from exoabm.viz.html import Press, html
 from exoabm.viz.panels import tissue
 from exoabm.viz.talk import Panels, drawing
-from exoabm.viz.twins import words
 from exoabm.viz.uploads import MOST_RUN_BYTES, MOST_TABLE_BYTES, Shelf, bring_run, bring_table
 from exoabm.viz.widgets import BringWidget, CarryWidget, ChoiceWidget, PlotWidget
 
@@ -257,9 +257,10 @@ def RunView(run: FinishedRun) -> None:
                         html("dt", text=name)
                         html("dd", text=value)
             _Series(run)
-        Panels(run.exchange)
+        at = solara.use_reactive(0)
+        Panels(run.exchanges[at.value], [each.what for each in run.exchanges], at)
         with html("section", "exo-card", attributes={"aria-label": "Cells"}):
-            _Moments(run)
+            _Moments(run, at.value)
         if run.preview:
             picture = base64.b64encode(run.preview).decode()
             said = f"Picture of the run: field, links, ledger and uptake against distance. {run.title}"
@@ -270,12 +271,11 @@ def RunView(run: FinishedRun) -> None:
 
 @solara.component
 def _Series(run: FinishedRun) -> None:
-    names = [name for name in run.metrics.column_names if name != "time_h"]
-    shown = solara.use_reactive(next((n for n in names if n.endswith("_taken_up_EV")), names[0]))
+    shown = solara.use_reactive(usual(run.columns))
     ChoiceWidget.element(
         label="Column of metrics.parquet",
         value=shown.value,
-        options=[[n, words(n)] for n in names],
+        options=[[*pair] for pair in run.columns.items()],
         on_value=shown.set,
     )
     pairs = zip(run.metrics["time_h"].to_pylist(), run.metrics[shown.value].to_pylist(), strict=True)
@@ -292,17 +292,18 @@ def _Series(run: FinishedRun) -> None:
         ],
         x_label="time (h)",
         x_unit="h",
-        y_label=words(shown.value),
+        y_label=run.columns[shown.value],
         x_least=0.1,
         y_least=1e-9,
-        alt=f"{words(shown.value)} over time" + (f"; {known[-1][1]:.4g} at the end" if known else ""),
+        alt=f"{run.columns[shown.value]} over time" + (f"; {known[-1][1]:.4g} at the end" if known else ""),
     )
 
 
 @solara.component
-def _Moments(run: FinishedRun) -> None:
+def _Moments(run: FinishedRun, sort: int) -> None:
     at = solara.use_reactive(len(run.moments) - 1)
-    cells, taken = run.cells_at(at.value)
+    cells, taken = run.cells_at(at.value, sort)
+    exchange = run.exchanges[sort]
     hours = [f"{moment / 3600:.2f} h" for moment in run.moments]
     ChoiceWidget.element(
         label="Recorded moment",
@@ -310,5 +311,6 @@ def _Moments(run: FinishedRun) -> None:
         options=[[str(i), f"cells at {words}"] for i, words in enumerate(hours)],
         on_value=lambda index: at.set(int(index)),
     )
-    drawing(tissue(cells, run.exchange.space, taken))
-    html("p", "exo-note", text="From cells.parquet: the larger and darker, the more vesicles taken up.")
+    drawing(tissue(cells, exchange.space, taken, exchange.what))
+    note = f"From cells.parquet: the larger and darker, the more {exchange.what} taken up."
+    html("p", "exo-note", text=note)

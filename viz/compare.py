@@ -8,11 +8,13 @@ import solara
 
 from exoabm.errors import ExoError, InputError
 from exoabm.viz.canvas import Canvas
+from exoabm.viz.columns import usual
 from exoabm.viz.html import Press, html
 from exoabm.viz.openings import opening
 from exoabm.viz.session import SPEEDS
 from exoabm.viz.story import PREPARING, seen
-from exoabm.viz.twins import Twins, difference, differing, line, other, words
+from exoabm.viz.svg import number
+from exoabm.viz.twins import Twins, difference, differing, line, other
 from exoabm.viz.widgets import AnswerWidget, ChoiceWidget, PlotWidget
 
 if TYPE_CHECKING:
@@ -133,29 +135,32 @@ def _Pair(setup: Setup, key: str, value: str, values: tuple[str, ...], on_again:
                 Canvas(session, layers.value, f"Run {name}. {said}", on_layers=set_layers)
                 html("p", "exo-words", text=said)
     names = twins.columns()
-    shown = column.value if column.value in names else _usual(names)
+    shown = column.value if column.value in names else usual(names, key)
     a, b = twins.curves(shown)
     gap = difference(a, b)
     with html("section", "exo-card", attributes={"aria-label": "Curves of both runs"}):
         ChoiceWidget.element(
-            label="What is drawn", value=shown, options=[[n, words(n)] for n in names], on_value=column.set
+            label="What is drawn",
+            value=shown,
+            options=[[*pair] for pair in names.items()],
+            on_value=column.set,
         )
         with html("div", "exo-twins"):
             for title, lines in (
                 ("Both runs", [line(a, "A", *COLORS["A"]), line(b, "B", *COLORS["B"])]),
                 ("Difference", [line(gap, "B - A", *COLORS["B - A"])]),
             ):
-                end = ", ".join(f"{each['name']} {each['y'][-1]:.4g}" for each in lines if each["y"])
+                end = ", ".join(f"{each['name']} {number(each['y'][-1])}" for each in lines if each["y"])
                 with html("div"):
                     html("h3", text=f"{title}: {end}")
                     PlotWidget.element(
                         series=lines,
                         x_label="time (h)",
                         x_unit="h",
-                        y_label=words(shown),
+                        y_label=names[shown],
                         x_least=min(1.0, twins.sessions[0].end / 3600),
                         y_least=1e-6,
-                        alt=f"{title}, {words(shown)}: {end}",
+                        alt=f"{title}, {names[shown]}: {end}",
                     )
         html("p", "exo-note", text=f"Column {shown} of metrics.parquet, of either run.")
 
@@ -165,10 +170,6 @@ def _make(setup: Setup, key: str, value: str) -> tuple[str, Twins | None]:
         return "", Twins(setup, key, value)
     except ExoError as error:
         return str(error), None
-
-
-def _usual(names: list[str]) -> str:
-    return next((name for name in names if name.endswith("_taken_up_EV")), names[0])
 
 
 def _said(value: str, unit: str, choices: dict[str, str]) -> str:

@@ -16,6 +16,22 @@ if TYPE_CHECKING:
     from exoabm.viz.knobs import Knob
     from exoabm.viz.openings import Opening
 
+_GROUPS = {
+    "layout": "How many cells",
+    "clock": "Time",
+    "domain": "Space and medium",
+    "transport": "Space and medium",
+}
+_TABLES = {
+    "vesicle": "Vesicles",
+    "cell_type": "Cells",
+    "cargo": "Cargo",
+    "response": "Response",
+    "dose": "Dose",
+    "immunity": "Immunity",
+}
+"""Tables of the file format by the headings of their controls."""
+
 
 @solara.component
 def Question(begun: Opening) -> None:
@@ -23,7 +39,7 @@ def Question(begun: Opening) -> None:
     answer = solara.use_reactive("")
     if not begun.question:
         return
-    with html("section", "exo-question"):
+    with html("section", "exo-question exo-first"):
         html("h2", text="Predict first")
         html("p", text=begun.question)
         with html("div", "exo-answers", attributes={"role": "group", "aria-label": "Your prediction"}):
@@ -35,11 +51,25 @@ def Question(begun: Opening) -> None:
             html("p", "exo-note", text=begun.afterwards, attributes={"role": "status"})
 
 
+def group(key: str) -> str:
+    """Under which heading a control stands, by its dotted key."""
+    table, name, *rest = key.split(".")
+    if table in _GROUPS:
+        return _GROUPS[table]
+    if table == "pharmacokinetics":
+        return f"Body, {name}" if rest else "Body"
+    words = _TABLES.get(table, table)
+    return f"{words}, {name.replace('_', ' ')}" if rest else words
+
+
 @solara.component
 def Controls(
-    knobs: Mapping[str, Knob], first: Sequence[str], pending: solara.Reactive[dict[str, str]]
+    knobs: Mapping[str, Knob],
+    first: Sequence[str],
+    pending: solara.Reactive[dict[str, str]],
+    children: list[Any] = [],  # noqa: B006
 ) -> None:
-    """Five controls at first, the others under More."""
+    """Five controls at first, ``children``, and below them the other controls once they are asked for."""
     more = solara.use_reactive(False)
     problems = solara.use_reactive({})
 
@@ -80,13 +110,26 @@ def Controls(
             "first": bool(first) and key == first[0],
         }
 
-    with html("section", "exo-card"):
-        rest = [key for key in knobs if key not in first]
-        words = "Fewer controls" if more.value else f"More controls ({len(rest)})"
-        with html("div", "exo-card-head"):
-            html("h2", text="Change one thing")
-            expanded = {"aria-expanded": str(more.value).lower()}
-            Press(words, lambda: more.set(not more.value), attributes=expanded)
-        ControlsWidget.element(knobs=[row(k) for k in first if k in knobs], on_knob=set_knob, on_slide=slide)
+    def panel(keys: Sequence[str]) -> None:
+        ControlsWidget.element(knobs=[row(key) for key in keys], on_knob=set_knob, on_slide=slide)
+
+    rest = [key for key in knobs if key not in first]
+    with html("div", "exo-panel"):
+        with html("section", "exo-card"):
+            words = "Fewer controls" if more.value else f"More controls ({len(rest)})"
+            with html("div", "exo-card-head"):
+                html("h2", text="Change one thing")
+                expanded = {"aria-expanded": str(more.value).lower()}
+                Press(words, lambda: more.set(not more.value), attributes=expanded)
+            panel([key for key in first if key in knobs])
+        html("div", children=children)
         if more.value:
-            ControlsWidget.element(knobs=[row(k) for k in rest], on_knob=set_knob, on_slide=slide)
+            with html("section", "exo-card", attributes={"aria-label": "More controls"}):
+                html("h2", text="More controls")
+                for name in dict.fromkeys(map(group, rest)):
+                    keys = [key for key in rest if group(key) == name]
+                    differ = sum(row(key)["pending"] is not None for key in keys)
+                    count = f"{len(keys)}" + (f", {differ} changed" if differ else "")
+                    with html("details", "exo-group").key(name):
+                        html("summary", children=[name, html("span", "exo-note", text=count)])
+                        panel(keys)

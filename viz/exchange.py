@@ -26,13 +26,14 @@ from exoabm.observe.tables import read_whole
 from exoabm.scenario.living import binding, may_donate
 from exoabm.scenario.loader import MAX_BYTES, parse
 from exoabm.state import RESERVOIR
-from exoabm.viz.particles import together
+from exoabm.viz.particles import coming, pictured
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from exoabm.model import ExosomeModel
     from exoabm.scenario.schema import CellTypeTable, Scenario
+    from exoabm.viz.particles import Sort
 
 COUNTS = ("internalized", "delivered", "encountered", "bound", "lysosomal", "recycled")
 """What a panel can count, in the order of a menu; the words are those of ``EDGE_COLUMNS``."""
@@ -83,11 +84,11 @@ class Space:
 
 @dataclass(frozen=True)
 class Exchange:
-    """Edges between donors and recipients, vesicle kinds summed; every column (m).
+    """Edges between donors and recipients, the kinds of one sort summed; every column (m).
 
     ``donor`` is a birth id, or ``UNKNOWN`` where only ``donor_type`` (into ``names``) is known, which
     ``resolution`` says. ``counts`` has a column for each of ``COUNTS``. ``cells`` are all that ever were.
-    ``of`` says where the rows came from, ``what`` was exchanged.
+    ``of`` says where the rows came from, ``what`` was exchanged, and which ``kinds`` are counted.
     """
 
     resolution: str
@@ -103,6 +104,7 @@ class Exchange:
     space: Space
     of: str
     what: str
+    kinds: tuple[str, ...]
 
     def __len__(self) -> int:
         return len(self.donor)
@@ -113,8 +115,8 @@ class Exchange:
         return self.resolution == "cell"
 
     @classmethod
-    def of_model(cls, model: ExosomeModel, looks: Looks) -> Exchange:
-        """Of a live model, as its run folder would say now."""
+    def of_model(cls, model: ExosomeModel, looks: Looks, sort: Sort | None = None) -> Exchange:
+        """Of a live model, as its run folder would say now; of what is pictured unless a sort is given."""
         state, domain = model.state, model.state.domain
         every = everyone(state)
         cells = Cells(
@@ -126,12 +128,17 @@ class Exchange:
         )
         periodic = np.array([domain.faces[2 * axis] == Face.PERIODIC for axis in range(3)])
         space = Space(np.array(domain.low, float), np.array(domain.extent, float), periodic)
-        what = together(model.scenario)
-        return _exchange(edge_table(state), state.time / 3600, cells, space, "this run, live", what)
+        told = _told(model.scenario, sort or pictured(model.scenario))
+        return _exchange(edge_table(state), state.time / 3600, cells, space, "this run, live", *told)
 
     @classmethod
     def of_folder(cls, folder: Path) -> Exchange:
-        """Of a finished run folder.
+        """Of a finished run folder, of what is pictured; see ``all_of_folder``."""
+        return cls.all_of_folder(folder)[0]
+
+    @classmethod
+    def all_of_folder(cls, folder: Path) -> tuple[Exchange, ...]:
+        """Of a finished run folder, one for each sort of particles that came.
 
         Raises
         ------
@@ -150,7 +157,10 @@ class Exchange:
             every = read_whole(lineage) if lineage.exists() else last
             cells = cells_of(every, looks_of(first, scenario).styles)
             space = space_of(scenario, cells.position)
-            return _exchange(edges, hours, cells, space, folder.name, together(scenario))
+            return tuple(
+                _exchange(edges, hours, cells, space, folder.name, *_told(scenario, sort))
+                for sort in coming(scenario)
+            )
         except InputError:
             raise
         except (OSError, KeyError, ValueError, TypeError, pa.ArrowException) as error:
@@ -208,7 +218,7 @@ class Exchange:
             if len(donors) and len(mine):
                 found[mine] = _nearest(self.space, self.cells.position[end[mine]], donors)
         known &= np.isfinite(found)
-        return found[known], value[known], "the nearest donor of the type (a lower bound)"
+        return found[known], value[known], "the nearest donor of the type, a lower bound"
 
     def style(self, name: str) -> palette.Style:
         """How cells of a type are drawn; the reservoir is gray."""
@@ -231,13 +241,21 @@ class Exchange:
 
 
 _PLACE = ("cell", "cell_type", "x_um", "y_um", "z_um")
-_NEEDED = ("donor", "recipient", "donor_type", "recipient_type", "first_time_s", *COUNTS)
+_NEEDED = ("donor", "recipient", "donor_type", "recipient_type", "vesicle_kind", "first_time_s", *COUNTS)
 
 
-def _exchange(edges: pa.Table, hours: float, cells: Cells, space: Space, of: str, what: str) -> Exchange:
+def _told(scenario: Scenario, sort: Sort) -> tuple[str, tuple[str, ...]]:
+    """What a sort is called, and the names of its kinds."""
+    return sort.name, tuple(scenario.vesicle[kind].name for kind in sort.kinds)
+
+
+def _exchange(
+    edges: pa.Table, hours: float, cells: Cells, space: Space, of: str, what: str, kinds: tuple[str, ...]
+) -> Exchange:
     missing = [name for name in _NEEDED if name not in edges.column_names]
     if missing:
         raise InputError(f"{of}: communication has no column {missing[0]!r}")
+    edges = edges.filter(pa.array(np.isin(np.array(_words(edges["vesicle_kind"]), dtype=object), kinds)))
     known = [style.name for style in cells.styles]
     donor_type, recipient_type = _words(edges["donor_type"]), _words(edges["recipient_type"])
     names = tuple(dict.fromkeys([*known, *sorted(set(donor_type) | set(recipient_type))]))
@@ -266,6 +284,7 @@ def _exchange(edges: pa.Table, hours: float, cells: Cells, space: Space, of: str
         space=space,
         of=of,
         what=what,
+        kinds=kinds,
     )
 
 

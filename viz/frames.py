@@ -70,15 +70,26 @@ class Scale:
 
     Automatic, it is the maximum rounded up to 1, 2 or 5 times a power of ten, and stays until the
     maximum leaves it by a factor of four, so that colors do not flicker; it does not follow what is left of
-    a field below ``FAINT`` of the highest maximum, which fades. Fixed, it stays for ever.
+    a field below ``FAINT`` of the highest maximum, which fades. Fixed, it stays for ever. Scales that match
+    follow the larger maximum, so that two pictures can be compared by color.
     """
 
     def __init__(self) -> None:
-        self.value = self._highest = 0.0
+        self.value = self._highest = self._latest = 0.0
         self.fixed = False
+        self._other: Scale | None = None
+
+    def match(self, other: Scale) -> None:
+        """Be one scale with another from now on, but for what is fixed."""
+        self._other, other._other = other, self
 
     def follow(self, maximum: float) -> float:
         """The scale for a frame with this maximum."""
+        self._latest, other = maximum, self._other
+        if other is not None:
+            maximum = max(maximum, other._latest)
+            if not self.fixed and other.value > 0:
+                self.value = other.value
         self._highest = max(self._highest, maximum)
         maximum = max(maximum, FAINT * self._highest)
         if maximum > 0 and (

@@ -85,12 +85,12 @@ def network(exchange: Exchange, count: str, look: Look = PAGE) -> str:
     )
 
 
-def tissue(cells: Cells, space: Space, got: np.ndarray, look: Look = PAGE) -> str:
+def tissue(cells: Cells, space: Space, got: np.ndarray, what: str = "vesicles", look: Look = PAGE) -> str:
     """Cells where they stand, larger and darker the more each took up, ``got`` (n)."""
     at, width, height = _placed(cells, space)
     parts = [_frame(width, height, look)]
     parts += _marks(cells, at, width * height, got, np.zeros(len(cells)), look)
-    words = f"{len(cells):,} cells took up {number(float(got.sum()))} vesicles."
+    words = f"{len(cells):,} cells took up {number(float(got.sum()))} {what}."
     return drawing(width, height, parts, title="Cells", words=words, look=look)
 
 
@@ -103,12 +103,13 @@ def network_words(exchange: Exchange, count: str) -> str:
     """What the network shows, in a sentence or two."""
     if not exchange.by_cell:
         return (
-            "The medium was told apart by donor type only, so no arrow joins two cells; "
-            "choose provenance = cell, or the vesicle engine, to see who sent."
+            "This run tells donors apart by type only, so no arrow joins two cells: the larger and darker, "
+            "the more a cell got. Choose “tell origins apart: by donor cell” under More controls to "
+            "see who sent."
         )
     start, end, value = exchange.between(count)
     if not len(value):
-        return "No vesicle has gone from one cell to another yet."
+        return f"No {exchange.what} have gone from one cell to another yet."
     ids = exchange.cells.ids
     shown = min(len(value), MOST_ARROWS)
     which = f"The strongest {shown} of {len(value):,} links" if shown < len(value) else f"{shown} links"
@@ -292,7 +293,7 @@ def strength(exchange: Exchange, count: str, look: Look = PAGE) -> str:
     distance, value, to = exchange.distances(count)
     title = "Strength by distance"
     if not len(value):
-        return _nothing(title, "Nothing has been received yet.", look)
+        return _nothing(title, _nowhere(exchange, count), look)
     left, top, right, height = 66.0, 14.0, WIDTH - 14.0, 330.0
     bottom = height - 46.0
     reach = float(distance.max()) * 1.03 or 1.0
@@ -335,7 +336,7 @@ def strength_words(exchange: Exchange, count: str) -> str:
     """How far half of it went, in a sentence."""
     distance, value, to = exchange.distances(count)
     if not len(value):
-        return "Nothing has been received yet."
+        return _nowhere(exchange, count)
     order = np.argsort(distance, kind="stable")
     share = np.cumsum(value[order]) / value.sum()
     half, most = (
@@ -350,6 +351,13 @@ def strength_words(exchange: Exchange, count: str) -> str:
         f"Half of all {said(exchange, count)} went up to {number(half)} µm, nine tenths up to "
         f"{number(most)} µm, measured to {to}."
     )
+
+
+def _nowhere(exchange: Exchange, count: str) -> str:
+    """Why there is no distance."""
+    if exchange.counts[count].any():
+        return "What was received came from no other cell here, so it has no distance."
+    return "Nothing has been received yet."
 
 
 def strength_numbers(exchange: Exchange, count: str) -> list[dict[str, Any]]:

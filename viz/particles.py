@@ -39,14 +39,19 @@ def together(scenario: Scenario) -> str:
     return names[0] if len(names) == 1 else "particles"
 
 
-def pictured(scenario: Scenario) -> Sort:
-    """The sort that fills cells and the medium in a picture: vesicles, if any come, else what comes.
+def coming(scenario: Scenario) -> tuple[Sort, ...]:
+    """The sorts that a dose or a cell brings, vesicles first; the first of all where nothing is brought.
 
-    Molecules outnumber vesicles by far, and would hide them.
+    What is counted is told of each by itself: molecules outnumber vesicles by far, and would hide them.
     """
     brought, found = _brought(scenario), sorts(scenario)
-    coming = (s for s in found if any(scenario.vesicle[kind].name in brought for kind in s.kinds))
-    return next(coming, found[0])
+    come = tuple(s for s in found if any(scenario.vesicle[kind].name in brought for kind in s.kinds))
+    return come or found[:1]
+
+
+def pictured(scenario: Scenario) -> Sort:
+    """The sort that fills cells and the medium in a picture: vesicles, if any come, else what comes."""
+    return coming(scenario)[0]
 
 
 def _brought(scenario: Scenario) -> set[str | None]:

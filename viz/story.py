@@ -14,7 +14,7 @@ import numpy as np
 from exoabm.observe.edges import UNKNOWN, edges_of, everyone
 from exoabm.observe.lineage import over_lives
 from exoabm.state import OUTSIDE, Resolution
-from exoabm.viz.particles import Sort, sorts
+from exoabm.viz.particles import Sort, coming, sorts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -53,11 +53,13 @@ def _whereabouts(state: State, sort: Sort) -> str:
     counted = "" if state.vesicles is not None else " are expected to"
     places = (state.ledger.emitted, state.ledger["free"], state.ledger["delivered"])
     emitted, free, told = (float(a[kinds].sum()) for a in places)
+    swallowed = float(taken.sum())
+    were = "was" if swallowed == 1 else "were"
     there = f"{many(emitted)} {sort.name} {_came(state, kinds)}, {many(free)}{counted} drift in the medium"
     if not takers.any():
         return f"{there}; no cell here takes them up"
     return (
-        f"{there}; {many(float(taken.sum()))} were taken up, by {int((taken >= 1).sum()):,} of "
+        f"{there}; {many(swallowed)} {were} taken up, by {int((taken >= 1).sum()):,} of "
         f"{int(takers.sum()):,} cells that {able}; {many(told)} {sort.heard}"
     )
 
@@ -74,7 +76,8 @@ def _came(state: State, kinds: list[int]) -> str:
 class Story:
     """One cell: rows of words and numbers, partners in both directions, and the edges to light up.
 
-    ``reached_by`` and ``reached`` are (who, vesicles taken up, delivered, first contact in h or None).
+    ``reached_by`` and ``reached`` are (who, how many taken up, delivered, first contact in h or None); where
+    several sorts of particles come, who is followed by the sort.
     ``links`` are (donor, recipient, weight 0 to 1, whether this cell sent).
     """
 
@@ -87,8 +90,9 @@ class Story:
     note: str = ""
 
 
-def story(state: State, birth: int) -> Story | None:
+def story(model: ExosomeModel, birth: int) -> Story | None:
     """The story of a living cell; None if there is none of that name."""
+    state, come = model.state, coming(model.scenario)
     found = np.flatnonzero(state.cells.birth_id == birth)
     if not len(found):
         return None
@@ -96,30 +100,41 @@ def story(state: State, birth: int) -> Story | None:
     cell_type, way, cells = state.types[state.cells.type[row]], state.trafficking, state.cells
     x, y, z = cells.position[row]
     place = f"{x:.0f}, {y:.0f}" + (f", {z:.0f}" if state.domain.dim == 3 else "") + " µm"
-    facts = [("type", cell_type.name), ("place", place), ("released", many(float(state.released[row].sum())))]
-    if np.any(cell_type.uptake_rate > 0):
+    facts = [("type", cell_type.name.replace("_", " ")), ("place", place)]
+    if cell_type.donates:
+        facts.append(("released", many(float(state.released[row].sum()))))
+    for sort in come if np.any(cell_type.uptake_rate > 0) else ():
+        of = f", {sort.name}" if len(come) > 1 else ""
         facts += [
-            ("on its surface", many(float(way.bound[row].sum()))),
-            ("taken up", many(float(way.internalized[row].sum()))),
-            ("in lysosomes", many(float(way.lysosomal[row].sum()))),
-            ("cargo delivered", many(float(way.delivered[row].sum()))),
+            (f"{words}{of}", many(float(counts[row, list(sort.kinds)].sum())))
+            for words, counts in (
+                ("on its surface", way.bound),
+                ("taken up", way.internalized),
+                ("in lysosomes", way.lysosomal),
+                ("delivered", way.delivered),
+            )
         ]
     if cell_type.waste is not None:
         facts.append(("waste", f"{cells.waste[row]:.1f} units"))
     edges = edges_of(state)
-    names = [t.name for t in state.types]
+    names = [t.name.replace("_", " ") for t in state.types]
+    sort_of = {kind: sort.name for sort in come for kind in sort.kinds} if len(come) > 1 else {}
     taken, told = edges.counts["internalized"], edges.counts["delivered"]
     everyone = edges.cells  # the dead too
-    coming = np.flatnonzero((everyone.birth_id[edges.recipient] == birth) & (taken > 0))
+    toward = np.flatnonzero((everyone.birth_id[edges.recipient] == birth) & (taken > 0))
     going = np.flatnonzero((edges.donor == birth) & (taken > 0))
 
     def sender(i: int) -> str:
-        origin = edges.origins[edges.origin[i]]
-        return origin if edges.donor[i] == UNKNOWN else f"{origin} {edges.donor[i]}"
+        origin = edges.origins[edges.origin[i]].replace("_", " ")
+        return sorted_out(origin if edges.donor[i] == UNKNOWN else f"{origin} {edges.donor[i]}", i)
 
     def receiver(i: int) -> str:
         other = edges.recipient[i]
-        return f"{names[everyone.type[other]]} {everyone.birth_id[other]}"
+        return sorted_out(f"{names[everyone.type[other]]} {everyone.birth_id[other]}", i)
+
+    def sorted_out(who: str, i: int) -> str:
+        sort = sort_of.get(int(edges.kind[i]))
+        return who if sort is None else f"{who}, {sort}"
 
     def partners(rows: np.ndarray, name: Callable[[int], str]) -> tuple[tuple[str, float, float, Any], ...]:
         strongest = rows[np.argsort(-taken[rows], kind="stable")]
@@ -132,15 +147,16 @@ def story(state: State, birth: int) -> Story | None:
     note = ""
     if edges.resolution is not Resolution.CELL:
         note = (
-            "This run tells donors apart by type only. Choose “tell origins apart: by donor cell” under More."
+            "This run tells donors apart by type only. Choose “tell origins apart: by donor cell” under More "
+            "controls."
         )
     return Story(
         birth,
-        f"{cell_type.name} {birth}",
+        f"{cell_type.name.replace('_', ' ')} {birth}",
         tuple(facts),
-        partners(coming, sender),
+        partners(toward, sender),
         partners(going, receiver),
-        tuple(_links(edges.donor, everyone.birth_id[edges.recipient], taken, coming, going)),
+        tuple(_links(edges.donor, everyone.birth_id[edges.recipient], taken, toward, going)),
         note,
     )
 

@@ -10,10 +10,13 @@ import solara
 from exoabm.viz.exchange import COUNTS, Exchange, meaning
 from exoabm.viz.html import Press, html
 from exoabm.viz.panels import PANELS, WORDS, said
+from exoabm.viz.particles import coming
 from exoabm.viz.svg import PAGE
 from exoabm.viz.widgets import ChoiceWidget
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from exoabm.viz.session import Session
 
 REST = 1.5
@@ -23,19 +26,25 @@ REST = 1.5
 @solara.component
 def Communication(session: Session, pulse: int) -> None:
     """The panels of a live run; ``pulse`` rises as it goes on."""
-    kept = solara.use_memo(lambda: {"at": 0.0, "exchange": None}, [id(session)])
+    found = solara.use_memo(lambda: coming(session.model.scenario), [id(session)])
+    at = solara.use_reactive(0)
+    sort = found[min(at.value, len(found) - 1)]
+    kept = solara.use_memo(lambda: {"at": 0.0, "exchange": None}, [id(session), sort])
     stale = time.monotonic() - kept["at"] > REST or not session.playing
     if kept["exchange"] is None or stale:
         with session.lock:
-            kept["exchange"] = Exchange.of_model(session.model, session.looks)
+            kept["exchange"] = Exchange.of_model(session.model, session.looks, sort)
         kept["at"] = time.monotonic()
-    Panels(kept["exchange"])
+    Panels(kept["exchange"], [each.name for each in found], at)
 
 
 @solara.component
-def Panels(exchange: Exchange) -> None:
-    """A choice of panel and of what is counted, the drawing, and the numbers behind it."""
-    shown = solara.use_reactive("network")
+def Panels(exchange: Exchange, sorts: Sequence[str], at: solara.Reactive[int]) -> None:
+    """A choice of panel, of sort and of what is counted, the drawing, and the numbers behind it.
+
+    Opens with the network, or with the types where no arrow joins two cells.
+    """
+    shown = solara.use_reactive("network" if exchange.by_cell else "types")
     count = solara.use_reactive("internalized")
     numbers = solara.use_reactive(False)
     panel = next(p for p in PANELS if p.key == shown.value)
@@ -45,6 +54,13 @@ def Panels(exchange: Exchange) -> None:
                 for each in PANELS:
                     pressed = {"aria-pressed": str(each.key == shown.value).lower()}
                     Press(each.name, lambda key=each.key: shown.set(key), "exo-tab", pressed)
+            if len(sorts) > 1:
+                ChoiceWidget.element(
+                    label="Of what",
+                    value=str(at.value),
+                    options=[[str(i), name] for i, name in enumerate(sorts)],
+                    on_value=lambda i: at.set(int(i)),
+                )
             ChoiceWidget.element(
                 label="What is counted",
                 value=count.value,
@@ -53,11 +69,12 @@ def Panels(exchange: Exchange) -> None:
             )
         drawing(panel.draw(exchange, count.value, PAGE))
         html("p", "exo-words", text=panel.words(exchange, count.value))
+        rows = f", rows of {', '.join(exchange.kinds)}" if len(sorts) > 1 else ""
         html(
             "p",
             "exo-note",
             text=f"From {exchange.of}, at {exchange.hours:.2f} h: column {count.value} of "
-            f"communication.parquet, {meaning(count.value)}.",
+            f"communication.parquet{rows}, {meaning(count.value).replace('vesicles', exchange.what)}.",
         )
         words = "Hide the numbers" if numbers.value else "Show the numbers"
         expanded = {"aria-expanded": str(numbers.value).lower()}

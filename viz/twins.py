@@ -8,7 +8,9 @@ import numpy as np
 
 from exoabm.errors import InputError
 from exoabm.observe.metrics import measure
+from exoabm.viz.columns import worded
 from exoabm.viz.knobs import Knob, knobs
+from exoabm.viz.openings import opening
 from exoabm.viz.session import Session
 
 if TYPE_CHECKING:
@@ -29,14 +31,15 @@ class Twins:
         If B cannot be run.
     """
 
-    def __init__(self, setup: Setup, key: str, value: str, speed: float = 600.0) -> None:
+    def __init__(self, setup: Setup, key: str, value: str) -> None:
         self.key = key
         self.setups = setup, setup.changed({key: value})
         self.sessions = tuple(Session(each.load(), each.seed) for each in self.setups)
         a, b = self.sessions
         a.partner, b.partner = b, a
         b.looks = b.looks.colored_like(a.looks)
-        self.speed = speed
+        a.scale.match(b.scale)
+        self.speed = opening(a.loaded).speed
 
     @property
     def speed(self) -> float:
@@ -83,10 +86,11 @@ class Twins:
         for session in self.sessions:
             session.close()
 
-    def columns(self) -> list[str]:
-        """Columns of the metrics that both have."""
+    def columns(self) -> dict[str, str]:
+        """Columns of the metrics that both have, in words."""
         rows = [self._rows(session)[-1] for session in self.sessions]
-        return [name for name in rows[0] if name in rows[1] and name != "time_h"]
+        both = [name for name in rows[0] if name in rows[1] and name != "time_h"]
+        return worded(self.sessions[0].model.scenario, both)
 
     def curves(self, column: str) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
         """A column of both runs over time, as ``x`` and ``y``."""
@@ -126,14 +130,6 @@ def other(knob: Knob) -> str:
 def differing(setup: Setup) -> dict[str, Knob]:
     """What two runs can differ in; the clock is none of it, for they share theirs."""
     return {key: knob for key, knob in knobs(setup.load()).items() if not key.startswith("clock.")}
-
-
-def words(name: str) -> str:
-    """A column of the metrics for people."""
-    unit = {"EV": "vesicles", "cells": "cells"}
-    text = name.replace("_EV_per_cell", ", vesicles per cell").replace("_per_mL", ", per mL")
-    head, _, last = text.rpartition("_")
-    return f"{head}, {unit[last]}".replace("_", " ") if last in unit else text.replace("_", " ")
 
 
 def line(

@@ -29,6 +29,7 @@ from exoabm.scenario.labels import BYSTANDER, map_types
 from exoabm.scenario.loader import LoadedScenario, parse, shipped
 from exoabm.scenario.tables import read_table
 from exoabm.viz.airlock import rehearse
+from exoabm.viz.columns import worded
 from exoabm.viz.exchange import Cells, Exchange, cells_of, read_about, scenario_of
 from exoabm.viz.limits import LIMITS
 from exoabm.viz.setup import Setup
@@ -191,8 +192,8 @@ def _voxel(extent: np.ndarray) -> float:
 class FinishedRun:
     """A run folder that was opened: what it says of itself, its tables, its exchange at the end.
 
-    ``moments`` are the recorded times in s, and ``cells_at`` gives the cells at one of them with the vesicles
-    that each had taken up.
+    There is an exchange for each sort of particles that came. ``moments`` are the recorded times in s, and
+    ``cells_at`` gives the cells at one of them with the particles of a sort that each had taken up.
     """
 
     name: str
@@ -201,19 +202,24 @@ class FinishedRun:
     facts: tuple[tuple[str, str], ...]
     metrics: pa.Table
     moments: np.ndarray
-    exchange: Exchange
+    exchanges: tuple[Exchange, ...]
     preview: bytes
     summary: str
+    columns: dict[str, str]
     _cells: pa.Table = field(repr=False)
 
-    def cells_at(self, index: int) -> tuple[Cells, np.ndarray]:
-        """Cells at a recorded moment, and the vesicles that each had taken up by then."""
+    @property
+    def exchange(self) -> Exchange:
+        """Of what is pictured: vesicles, if any came."""
+        return self.exchanges[0]
+
+    def cells_at(self, index: int, sort: int = 0) -> tuple[Cells, np.ndarray]:
+        """Cells at a recorded moment, and how many of a sort each had taken up by then."""
         time = float(self.moments[min(max(index, 0), len(self.moments) - 1)])
         rows = self._cells.filter(pc.equal(self._cells["time_s"], time))
         taken = np.zeros(len(rows))
-        for name in rows.column_names:
-            if name.endswith("_internalized"):
-                taken += rows[name].to_numpy()
+        for kind in self.exchanges[sort].kinds:
+            taken += rows[f"{kind}_internalized"].to_numpy()
         return cells_of(rows, self.exchange.cells.styles), taken
 
 
@@ -256,13 +262,18 @@ def open_run(folder: Path, *, name: str = "") -> FinishedRun:
     name = name or folder.name
     if not (folder / "run.json").is_file():
         raise InputError(f"{name} holds no run (there is no run.json in it)")
-    about, exchange = read_about(folder), replace(Exchange.of_folder(folder), of=name)
+    about = read_about(folder)
+    exchanges = tuple(replace(each, of=name) for each in Exchange.all_of_folder(folder))
+    exchange = exchanges[0]
     try:
         metrics = read_whole(folder / "metrics.parquet")
         cells = read_whole(folder / "cells.parquet")
         moments = np.unique(cells["time_s"].to_numpy())
         if "time_h" not in metrics.column_names or not len(metrics) or not np.isfinite(moments).all():
             raise InputError(f"{name}: metrics.parquet has no time series")
+        lacking = {f"{k}_internalized" for e in exchanges for k in e.kinds} - set(cells.column_names)
+        if lacking:
+            raise InputError(f"{name}: cells.parquet has no column {min(lacking)!r}")
         seed, engine = int(about["seed"]), str(about["engine"])
         version = str(about["versions"]["exoabm"])
         scenario = scenario_of(about)
@@ -280,14 +291,15 @@ def open_run(folder: Path, *, name: str = "") -> FinishedRun:
             ("engine", engine[:40]),
             ("model time", f"{exchange.hours:g} h"),
             ("cells", f"{int(exchange.cells.alive.sum()):,}"),
-            ("links", f"{len(exchange):,}"),
+            ("links", f"{sum(map(len, exchanges)):,}"),
             ("exoabm", version[:40]),
         ),
         metrics=metrics,
         moments=moments,
-        exchange=exchange,
+        exchanges=exchanges,
         preview=image if image.startswith(PREVIEW_START) else b"",
         summary=scenario.info.question or scenario.info.summary,
+        columns=worded(scenario, [name for name in metrics.column_names if name != "time_h"]),
         _cells=cells,
     )
 

@@ -278,7 +278,11 @@ def _finite(value: float) -> float | None:
 def _words(names: Any, index: np.ndarray) -> pa.DictionaryArray:
     import pyarrow as pa
 
-    return pa.DictionaryArray.from_arrays(pa.array(index, pa.int32()), pa.array(list(names)))
+    # Each word once, for kinds may carry the same cargo, and pandas takes no category twice.
+    words, place = np.unique(np.array(list(names), dtype=object), return_inverse=True)
+    return pa.DictionaryArray.from_arrays(
+        pa.array(place.ravel()[index], pa.int32()), pa.array(words.tolist(), pa.string())
+    )
 
 
 def _nearest(state: State, points: np.ndarray, targets: np.ndarray) -> np.ndarray:

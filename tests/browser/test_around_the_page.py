@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import os
 import re
 import tomllib
@@ -168,9 +169,16 @@ def test_two_runs_side_by_side(reader: Callable[..., Any]) -> None:
     assert len(times) == 2
     assert abs(times[0] - times[1]) <= 0.1
     page.get_by_label("What is drawn").select_option("exosome_emitted_EV")
-    page.wait_for_selector("[aria-label^='Both runs, exosome emitted']")
+    page.wait_for_selector("[aria-label^='Both runs, vesicles released']")
     a, b = map(float, re.findall(r"[AB] ([\d.]+)", page.inner_text("h3:has-text('Both runs')")))
     assert 4 < b / a < 25
+    names = """() => {
+      const plot = document.querySelector('.exo-plot').__vue__.$options.computed;
+      const series = ['a', 'b', 'c'].map(name => ({ name, x: [0, 1], y: [0, 1] }));
+      return Object.values(plot.labels.call({ series, height: 190, pad: { b: 37 }, sy: () => 8 })) }"""
+    heights = sorted(page.evaluate(names))
+    assert heights[0] >= 11, "names of curves at the top are not cut off"
+    assert all(b - a >= 14 for a, b in itertools.pairwise(heights))
 
 
 def cells(labels: str) -> bytes:

@@ -42,6 +42,28 @@ def test_the_first_minute_is_there_at_once(reader: Callable[..., Reader]) -> Non
     assert "140" in page.inner_text(".exo-question .exo-note")
 
 
+@pytest.mark.parametrize("size", [(1280, 720), (1024, 768), (768, 1024)], ids=str)
+def test_the_first_minute_fits_on_laptop_and_tablet(
+    size: tuple[int, int], reader: Callable[..., Reader]
+) -> None:
+    page = reader(width=size[0], height=size[1]).open().page
+    for scenario in (FIRST, "relay"):
+        page.select_option(".exo-head select", scenario)
+        # A strip leaves room below itself, and the plot stands there.
+        where = ".exo-left" if scenario == "relay" else ".exo-right"
+        page.wait_for_selector(f"{where} .exo-plot")
+        page.wait_for_timeout(200)
+        for part in (
+            ".exo-sentence",
+            ".exo-view",
+            ".exo-go",
+            ".exo-words",
+            ".exo-plot text:text('time (h)')",
+        ):
+            box = page.locator(part).first.bounding_box()
+            assert box["y"] + box["height"] <= size[1], (scenario, part)
+
+
 def test_go_moves_and_pause_stops(reader: Callable[..., Reader], record_property: Any) -> None:
     someone = reader().open()
     still = someone.picture()
@@ -138,6 +160,20 @@ def test_a_slider_is_pending_until_go(reader: Callable[..., Reader]) -> None:
     assert page.input_value(f"{UPTAKE}-number") == "140"
 
 
+def test_the_other_controls_stand_under_headings_below_the_plot(reader: Callable[..., Reader]) -> None:
+    page = reader().open().page
+    plot = page.locator(".exo-plot").bounding_box()
+    page.click("button:has-text('More controls')")
+    page.wait_for_selector(".exo-group")
+    assert page.locator(".exo-plot").bounding_box() == plot, "nothing jumps"
+    page.click("summary:has-text('Cells, donor')")
+    page.locator("#knob-cell-type-donor-diameter").focus()
+    page.keyboard.press("End")
+    page.wait_for_selector("summary:has-text('Cells, donor'):has-text('1 changed')")
+    assert page.is_visible("#knob-cell-type-donor-diameter")
+    page.wait_for_selector(".exo-go:has-text('Go with new values')")
+
+
 def test_what_cannot_be_a_value_is_said_beside_it(reader: Callable[..., Reader]) -> None:
     someone = reader().open()
     page = someone.page
@@ -176,10 +212,13 @@ def test_a_clicked_cell_tells_its_story(reader: Callable[..., Reader]) -> None:
     page.wait_for_timeout(300)
     plain = someone.picture()
     birth, x, y = someone.cell_at("donor")
+    page.click("button:has-text('More controls')")
+    page.wait_for_selector(".exo-group")
     tabs = page.locator(".exo-views").bounding_box()
     page.mouse.click(x, y)
     page.wait_for_selector(f".exo-cell h2:has-text('donor {birth}')")
     assert page.locator(".exo-views").bounding_box() == tabs, "nothing jumps"
+    assert page.locator(".exo-group").count() > 3, "what was opened stays open"
     assert "Whom I reached" in page.inner_text(".exo-cell")
     rows = page.locator(".exo-cell tbody tr").count()
     assert 1 <= rows <= 8
@@ -190,6 +229,7 @@ def test_a_clicked_cell_tells_its_story(reader: Callable[..., Reader]) -> None:
     page.wait_for_function(f"!document.querySelector('.exo-cell h2').textContent.includes('donor {birth}')")
     page.keyboard.press("Escape")
     page.wait_for_selector(".exo-cell", state="detached")
+    assert page.locator(".exo-group").count() > 3
 
 
 def test_zoom_drag_and_show_all(reader: Callable[..., Reader]) -> None:

@@ -8,6 +8,7 @@ import networkx as nx
 import numpy as np
 import pytest
 
+from exoabm import ExosomeModel
 from exoabm.cargo import Cargo, CargoClass
 from exoabm.domain import Domain, Face
 from exoabm.errors import InputError
@@ -341,3 +342,13 @@ def test_the_summary_is_plain_and_adds_up(by_cell: bool) -> None:
     assert found["delivered_by_type"]["blue"]["green"] == 5
     assert found["threshold_per_mL"] == pytest.approx(1e6)
     assert found["orientation"] == "rows send, columns receive"
+
+
+def test_kinds_that_carry_the_same_cargo_are_a_frame_too() -> None:
+    model = ExosomeModel("tumor_delivery", seed=1)
+    model.run(hours=0.5)
+    table = model.edges
+    frame = table.to_pandas()
+    assert len(frame) == len(table) > 0
+    assert set(frame.cargo) == {"drug"}
+    assert frame.donor_type.tolist() == table["donor_type"].to_pylist()

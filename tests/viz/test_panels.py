@@ -17,9 +17,10 @@ from exoabm.batch.run import run_to_folder
 from exoabm.errors import InputError
 from exoabm.observe.communication import reach
 from exoabm.observe.looks import Looks
-from exoabm.scenario.loader import shipped
+from exoabm.scenario.loader import load, shipped
 from exoabm.viz.exchange import COUNTS, Exchange, looks_of
-from exoabm.viz.panels import PANELS, WORDS, network_words
+from exoabm.viz.panels import PANELS, WORDS, heatmap_words, network_words
+from exoabm.viz.particles import coming
 from exoabm.viz.svg import PAGE, PRINT
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def test_types_only_are_not_drawn_as_cells(folder: Path) -> None:
     exchange = Exchange.of_model(model, Looks.of_state(model.state))
     assert not exchange.by_cell
     assert len(exchange.between("internalized")[0]) == 0
-    assert "donor type only" in network_words(exchange, "internalized")
+    assert "by type only" in network_words(exchange, "internalized")
     distance, _, to = exchange.distances("internalized")
     assert "lower bound" in to
     assert (distance >= 0).all()
@@ -161,15 +162,6 @@ def test_types_look_alike_live_and_stored(scenario: str) -> None:
     assert found == Looks(live.styles[:known], live.drawn[:known])
 
 
-def test_what_is_not_only_vesicles_is_not_called_so() -> None:
-    model = ExosomeModel("tumor_delivery", seed=1)
-    model.run(hours=1)
-    exchange = Exchange.of_model(model, Looks.of_state(model.state))
-    for panel in PANELS:
-        assert "vesicles" not in panel.words(exchange, "internalized"), panel.key
-    assert "particles taken up" in PANELS[1].words(exchange, "internalized")
-
-
 def test_the_dead_keep_their_links_and_places(
     bereft: ExosomeModel, mortal: LoadedScenario, tmp_path: Path
 ) -> None:
@@ -187,3 +179,35 @@ def test_the_dead_keep_their_links_and_places(
     stored = Exchange.of_folder(out)
     for name in ("ids", "type", "position", "alive"):
         assert np.array_equal(getattr(live.cells, name), getattr(stored.cells, name))
+
+
+@pytest.fixture(scope="module")
+def drugged() -> ExosomeModel:
+    """Vesicles and drug molecules beside them."""
+    model = ExosomeModel("tumor_delivery", seed=1)
+    model.run(hours=1)
+    return model
+
+
+def test_sorts_are_counted_each_by_itself(drugged: ExosomeModel, tmp_path: Path) -> None:
+    edges, looks = drugged.edges.to_pandas(), Looks.of_state(drugged.state)
+    stored = dict(zip(("vesicles", "drug molecules"), _stored(tmp_path), strict=True))
+    for sort in coming(drugged.scenario):
+        exchange = Exchange.of_model(drugged, looks, sort)
+        rows = edges[edges.vesicle_kind.isin(exchange.kinds)]
+        assert exchange.counts["internalized"].sum() == pytest.approx(rows.internalized.sum(), rel=1e-12)
+        assert sort.name in heatmap_words(exchange, "internalized")
+        assert stored[sort.name].what == sort.name
+        assert stored[sort.name].counts["internalized"].sum() == exchange.counts["internalized"].sum()
+    assert Exchange.of_model(drugged, looks).what == "vesicles"
+
+
+def _stored(tmp_path: Path) -> tuple[Exchange, ...]:
+    run_to_folder(load("tumor_delivery"), tmp_path / "run", seed=1, hours=1)
+    return Exchange.all_of_folder(tmp_path / "run")
+
+
+def test_what_no_cell_sent_has_no_distance_and_that_is_said(drugged: ExosomeModel) -> None:
+    exchange = Exchange.of_model(drugged, Looks.of_state(drugged.state))
+    assert "came from no other cell" in PANELS[-1].words(exchange, "internalized")
+    assert "came from no other cell" in PANELS[-1].draw(exchange, "internalized", PAGE)

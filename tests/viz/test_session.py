@@ -254,7 +254,7 @@ def test_every_shipped_scenario_runs_on_the_page(name: str) -> None:
     for chart in charts(session.model, session.looks).values():
         assert any(line["y"] for line in curves(session.model, chart)), chart.title
     assert seen(session.model).startswith("After")
-    assert story(state, int(state.cells.birth_id[0])) is not None
+    assert story(session.model, int(state.cells.birth_id[0])) is not None
 
 
 def test_seats_are_counted_once_and_given_back() -> None:

@@ -26,7 +26,7 @@ def test_the_story_of_a_recipient_is_its_rows_of_the_edge_table(model: ExosomeMo
     edges = model.edges.to_pandas()
     cell = int(edges.groupby("recipient").internalized.sum().idxmax())
     rows = edges[(edges.recipient == cell) & (edges.internalized > 0)]
-    tale = story(model.state, cell)
+    tale = story(model, cell)
     assert tale is not None
     assert tale.title == f"recipient {cell}"
     told = {who: (taken, delivered) for who, taken, delivered, _ in tale.reached_by}
@@ -40,7 +40,7 @@ def test_the_story_of_a_recipient_is_its_rows_of_the_edge_table(model: ExosomeMo
 def test_the_story_of_a_donor_is_whom_it_reached(model: ExosomeModel) -> None:
     edges = model.edges.to_pandas()
     rows = edges[(edges.donor == 0) & (edges.internalized > 0)]
-    tale = story(model.state, 0)
+    tale = story(model, 0)
     assert tale is not None
     assert len(tale.reached) == len(rows)
     assert sum(taken for _, taken, _, _ in tale.reached) == pytest.approx(rows.internalized.sum())
@@ -53,13 +53,13 @@ def test_the_story_of_a_donor_is_whom_it_reached(model: ExosomeModel) -> None:
 
 
 def test_of_a_cell_that_is_not_there_nothing_is_told(model: ExosomeModel) -> None:
-    assert story(model.state, 10**6) is None
+    assert story(model, 10**6) is None
 
 
 def test_by_type_no_edges_between_cells_are_drawn() -> None:
     model = ExosomeModel("waste_removal", seed=1)
     model.run(hours=1)
-    tale = story(model.state, 3)
+    tale = story(model, 3)
     assert tale is not None
     assert tale.links == ()
     assert "by type only" in tale.note
@@ -147,3 +147,30 @@ def test_what_the_dead_took_up_stays_told(bereft: ExosomeModel) -> None:
     assert f"by {(taken >= 1).sum()} of 40 cells that can or could" in words
     living = state.trafficking.internalized.sum()
     assert many(living) != many(row.exosome_taken_up_EV), "the living alone would be told apart"
+
+
+def test_a_cell_tells_sorts_apart() -> None:
+    model = ExosomeModel("tumor_delivery", seed=1)
+    model.run(hours=1)
+    edges = model.edges.to_pandas()
+    cell = int(edges.recipient.iloc[0])
+    tale = story(model, cell)
+    assert tale is not None
+    assert "released" not in dict(tale.facts), "it cannot"
+    for sort, kinds in (("vesicles", ["vesicle"]), ("drug molecules", ["free"])):
+        rows = edges[(edges.recipient == cell) & edges.vesicle_kind.isin(kinds)]
+        assert dict(tale.facts)[f"taken up, {sort}"] == many(rows.internalized.sum())
+        (taken,) = (taken for who, taken, *_ in tale.reached_by if who == f"dose, {sort}")
+        assert taken == pytest.approx(rows.internalized.sum())
+
+
+def test_one_was_and_two_were(model: ExosomeModel) -> None:
+    lone = ExosomeModel("two_cells", seed=1, overrides={"transport.engine": "vesicles"})
+    said = set()
+    for _ in range(600):
+        lone.advance_by(60)
+        said.add(re.search(r"(\S+) (was|were) taken up", seen(lone)).groups() if ";" in seen(lone) else None)
+        if ("1", "was") in said:
+            break
+    assert ("1", "was") in said
+    assert ("1", "were") not in said

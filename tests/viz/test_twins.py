@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from exoabm.errors import InputError
+from exoabm.viz.frames import moment
 from exoabm.viz.knobs import knobs
 from exoabm.viz.openings import first_setup
-from exoabm.viz.twins import Twins, difference, differing, other, words
+from exoabm.viz.setup import Setup
+from exoabm.viz.twins import Twins, difference, differing, other
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +24,8 @@ KEY = "cell_type.recipient.uptake_rate"
 @pytest.fixture
 def twins() -> Iterator[Twins]:
     setup = first_setup("two_cells").changed({"clock.duration": "2", "clock.step": "60"})
-    twins = Twins(setup, KEY, "100", speed=10800.0)
+    twins = Twins(setup, KEY, "100")
+    twins.speed = 10800.0
     yield twins
     twins.close()
 
@@ -53,7 +56,8 @@ def test_equal_values_give_equal_runs() -> None:
     """A planted difference of 5 % is seen; none is seen where there is none."""
     setup = first_setup("two_cells").changed({"clock.duration": "6", "clock.step": "60"})
     for value, same in (("14", True), ("14.7", False)):
-        twins = Twins(setup.changed({"transport.engine": "continuum"}), KEY, value, speed=10800.0)
+        twins = Twins(setup.changed({"transport.engine": "continuum"}), KEY, value)
+        twins.speed = 10800.0
         twins.play()
         wait(twins)
         gap = difference(*twins.curves("exosome_taken_up_EV"))
@@ -98,8 +102,14 @@ def test_difference_takes_common_times_only() -> None:
     assert difference(a, b) == {"x": [0.0, 2.0], "y": [0.5, -1.0]}
 
 
-def test_columns_in_words() -> None:
-    assert words("exosome_taken_up_EV") == "exosome taken up, vesicles"
-    assert words("donor_released_EV_per_cell") == "donor released, vesicles per cell"
-    assert words("exosome_mean_concentration_per_mL") == "exosome mean concentration, per mL"
-    assert words("donor_cells") == "donor, cells"
+def test_both_pictures_have_one_scale() -> None:
+    """Twice the release, twice the concentration: the same color is still the same concentration."""
+    setup = Setup("two_cells", (("transport.engine", "continuum"),))
+    twins = Twins(setup, "cell_type.donor.release_rate", "6000")
+    for _ in range(20):
+        for session in twins.sessions:
+            session.step()
+    scales = {moment(session.frame).scale for session in twins.sessions}
+    assert len(scales) == 1
+    assert scales.pop() >= max(moment(session.frame).maximum for session in twins.sessions)
+    twins.close()
