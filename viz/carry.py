@@ -164,7 +164,9 @@ def TakeAway(session: Session, setup: Setup, pulse: int) -> None:
             why=why,
             on_ask=ask,
         )
-        html("p", "exo-note", text=f"The same from the command line: {command}")
+        html("p", "exo-note", text="The same from the command line:")
+        scrolled = {"tabindex": "0", "role": "region", "aria-label": "Command"}
+        html("code", "exo-command", text=command, attributes=scrolled)
         if problem.value:
             html("p", "exo-wrong-answer", text=problem.value, attributes={"role": "alert"})
     solara.use_effect(lambda: holder.update(widget=solara.get_widget(element)), [])

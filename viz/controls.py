@@ -57,9 +57,9 @@ def group(key: str) -> str:
     if table in _GROUPS:
         return _GROUPS[table]
     if table == "pharmacokinetics":
-        return f"Body, {name}" if rest else "Body"
+        return f"Body: {name}" if rest else "Body"
     words = _TABLES.get(table, table)
-    return f"{words}, {name.replace('_', ' ')}" if rest else words
+    return f"{words}: {name.replace('_', ' ')}" if rest else words
 
 
 @solara.component

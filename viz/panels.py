@@ -182,7 +182,8 @@ def heatmap(exchange: Exchange, count: str, look: Look = PAGE) -> str:
                     look,
                     text_anchor="middle",
                     fill=ink,
-                    font_size=11 if wide > 52 else 9,
+                    class_="exo-fine",
+                    font_size=12 if wide > 52 else 9.5,
                     pointer_events="none",
                 )
             )
@@ -475,7 +476,7 @@ def _name(name: str, x: float, y: float, tilted: bool, look: Look) -> str:
     if not tilted:
         return label(x, y, name, look, text_anchor="middle")
     place = f"translate({x - 4:.1f} {y:.1f}) rotate(-32)"
-    return label(0, 0, _short(name, 14), look, transform=place, font_size=11.5)
+    return label(0, 0, _short(name, 14), look, transform=place, class_="exo-fine", font_size=12)
 
 
 def _frame(width: float, height: float, look: Look) -> str:

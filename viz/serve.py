@@ -61,6 +61,10 @@ HEADERS = (
 )
 
 
+COOKIE = "solara-session-id="
+"""By which Solara knows a reader."""
+
+
 class Guard:
     """ASGI middleware: loopback hosts only, WebSockets only from the page's own origin, strict headers."""
 
@@ -76,7 +80,9 @@ class Guard:
         host = headers.get("host", "")
         known = urlsplit(f"//{host}").hostname in HOSTS
         if scope["type"] == "websocket":
-            if not known or urlsplit(headers.get("origin", "")).netloc != host:
+            # Who never loaded the page has no cookie; Solara would let it in, and write a line to the log.
+            own = urlsplit(headers.get("origin", "")).netloc == host and COOKIE in headers.get("cookie", "")
+            if not known or not own:
                 await receive()
                 await send({"type": "websocket.close", "code": 1008})
                 return

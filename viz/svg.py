@@ -75,7 +75,7 @@ def drawing(width: float, height: float, parts: Iterable[str], *, title: str, wo
         role="img",
         aria_label=f"{title}. {words}",
         font_family="inherit" if look.follows else FONT,
-        font_size=12,
+        font_size=13,
     )
 
 

@@ -77,9 +77,13 @@ class Twins:
             session.play()
 
     def pause(self) -> None:
-        """Stop both."""
+        """Stop both, at the time of the one that is ahead."""
         for session in self.sessions:
             session.pause()
+        ahead = max(session.model.state.time for session in self.sessions)
+        for session in self.sessions:
+            if session.model.state.time < ahead:
+                session.play(until=ahead)
 
     def close(self) -> None:
         """End both."""

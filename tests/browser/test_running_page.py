@@ -166,10 +166,10 @@ def test_the_other_controls_stand_under_headings_below_the_plot(reader: Callable
     page.click("button:has-text('More controls')")
     page.wait_for_selector(".exo-group")
     assert page.locator(".exo-plot").bounding_box() == plot, "nothing jumps"
-    page.click("summary:has-text('Cells, donor')")
+    page.click("summary:has-text('Cells: donor')")
     page.locator("#knob-cell-type-donor-diameter").focus()
     page.keyboard.press("End")
-    page.wait_for_selector("summary:has-text('Cells, donor'):has-text('1 changed')")
+    page.wait_for_selector("summary:has-text('Cells: donor'):has-text('1 changed')")
     assert page.is_visible("#knob-cell-type-donor-diameter")
     page.wait_for_selector(".exo-go:has-text('Go with new values')")
 

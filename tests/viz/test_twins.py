@@ -113,3 +113,15 @@ def test_both_pictures_have_one_scale() -> None:
     assert len(scales) == 1
     assert scales.pop() >= max(moment(session.frame).maximum for session in twins.sessions)
     twins.close()
+
+
+def test_paused_they_show_the_same_time(twins: Twins) -> None:
+    for _ in range(5):
+        twins.speed = 3600.0
+        twins.play()
+        time.sleep(0.05)
+        twins.sessions[0].step()  # however far one is ahead
+        twins.pause()
+        wait(twins)
+        a, b = (session.model.state.time for session in twins.sessions)
+        assert a == b

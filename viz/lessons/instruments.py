@@ -50,7 +50,7 @@ def spread(model: ExosomeModel, look: Look = PAGE) -> str:
     points = [at(d, c) for d, c in pairs]
     parts.append(line(points, stroke=look.accent, stroke_width=2))
     parts += [tag("circle", cx=x, cy=y, r=2.4, fill=look.accent) for x, y in points]
-    parts.append(label(LEFT, TOP - 3, "vesicles per mL", look, fill=look.muted, font_size=11))
+    parts.append(label(LEFT, TOP - 3, "vesicles per mL", look, fill=look.muted))
     square = mean_square_distance(state)
     words = f"mean square distance ⟨r²⟩ = {square:,.0f} µm²"
     parts.append(
@@ -85,7 +85,7 @@ def sharing(model: ExosomeModel, look: Look = PAGE) -> str:
     parts.append(
         line([at(x, y) for x, y in zip(part, share, strict=True)], stroke=look.accent, stroke_width=2.4)
     )
-    parts.append(label(LEFT, TOP - 3, "of all uptake", look, fill=look.muted, font_size=11))
+    parts.append(label(LEFT, TOP - 3, "of all uptake", look, fill=look.muted))
     found = network(model)
     words = (
         f"total {number(found['total'])}, mean {number(found['mean_got'])} per recipient; spread: "
