@@ -4,7 +4,8 @@ STYLE = """
 :root{--paper:#fff;--ink:#1f2a33;--muted:#5c6872;--rule:#d5dade;--soft:#f3f5f7;--code:#eef1f4;
 --supports:#00785a;--against:#b84700;--open:#66717b;--depends:#8a5a00;--wanted:#e4f1ec;
 --a0:#56616b;--a1:#0072b2;--a2:#d55e00;--a3:#009e73;--a4:#aa4499;--a5:#b8860b;color-scheme:light dark}
-@media screen and (prefers-color-scheme:dark){:root{--paper:#14191d;--ink:#e7ebee;--muted:#a3adb5;--rule:#38424a;
+@media screen and (prefers-color-scheme:dark){
+:root{--paper:#14191d;--ink:#e7ebee;--muted:#a3adb5;--rule:#38424a;
 --soft:#1c2328;--code:#232b31;--supports:#4fd0a5;--against:#ff9a5c;--open:#a9b3bb;--depends:#f2c14e;
 --wanted:#1b322b;--a0:#b5bec5;--a1:#6cb8ec;--a2:#ff8a47;--a3:#3fd6ab;--a4:#e08fd0;--a5:#e8c05a}}
 *{box-sizing:border-box}
