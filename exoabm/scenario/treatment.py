@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 
 from exoabm.domain import SIDES
 from exoabm.errors import Problem, ScenarioError
 from exoabm.parameters.therapy import ORGANS
+from exoabm.scenario.therapy import Separation
 from exoabm.streams import Purpose
 from exoabm.therapy.course import CellProduct, Course, Dose, Site
 from exoabm.therapy.dosing import Measure, Plan, Route, particles
@@ -268,16 +269,22 @@ def _host(table: Any) -> Immunity:
 
 
 def _process(scenario: Scenario, table: Any, streams: Streams) -> Process:
-    """A batch; how well each step works varies between batches, within 0 and 1."""
-    luck = traits(streams, float(table.variability), len(table.chain), first=16)
+    """A batch; how well each step works varies between batches, R_i = R^luck within 0 and 1.
+
+    A step has its luck by its name, so that it is the same wherever it stands in the chain of an arm, and
+    that of two steps is never shared.
+    """
+    names = get_args(Separation)
+    luck = traits(streams, float(table.variability), len(names) * len(table.chain), first=16)
+    luck = luck.reshape(len(table.chain), len(names))  # the n-th time that a step is taken, in row n
     steps = tuple(
         SeparationStep(
             name,
-            float(each.recovery) ** float(exponent),
+            float(each.recovery) ** float(luck[table.chain[:i].count(name), names.index(name)]),
             float(each.removal),
             float(each.time),
         )
-        for name, exponent in zip(table.chain, luck, strict=True)
+        for i, name in enumerate(table.chain)
         for each in [getattr(table, name)]
     )
     return Process(

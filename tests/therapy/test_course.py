@@ -157,6 +157,29 @@ def test_a_harvest_is_of_what_donors_released() -> None:
     assert beside == pytest.approx([alone, alone], rel=1e-12)
 
 
+def lucks(chain: str, seeds: int = 200) -> np.ndarray:
+    """ln R of every step of a chain, in batches of so many seeds."""
+    small = TISSUE.replace("count = 30", "count = 1")
+    text = f"{small}[manufacturing]\nchain = {chain}\n"
+    courses = [ExosomeModel(tissue(text), seed=seed).course for seed in range(1, seeds + 1)]
+    found = [each.process for each in courses if each and each.process]
+    return np.log([[step.recovery for step in process.steps] for process in found])
+
+
+def test_a_step_of_separation_has_its_own_luck_wherever_it_stands() -> None:
+    """Two arms of a trial share what they do alike and nothing else.
+
+    Of 200 pairs without correlation one beyond 0.28 comes once in 10 000 times.
+    """
+    together = lucks('["tangential_flow", "chromatography", "chromatography"]')
+    assert np.array_equal(together[:, 1], lucks('["chromatography"]')[:, 0])
+    others = np.column_stack([together, lucks('["ultracentrifugation"]')])
+    found = np.corrcoef(others.T)
+    print(found)
+    assert np.abs(found[~np.eye(4, dtype=bool)]).max() < 0.28
+    assert others[:, 3].std() / abs(others[:, 3].mean()) == pytest.approx(0.3, rel=0.25)
+
+
 def test_a_free_molecule_is_one_where_its_kind_declares_no_cargo() -> None:
     pairs = {"dose__treatment__molecular": "true", "dose__treatment__vesicle": "drug_alone"}
     none, one = (

@@ -231,7 +231,7 @@ def _between(trial: Trial) -> str:
     ]
     for table, told in (
         ("pharmacokinetics", "clearances, absorption and permeability of the body"),
-        ("manufacturing", "recovery of each step of a batch"),
+        ("manufacturing", "logarithm of the recovery of each step of a batch"),
     ):
         if getattr(scenario, table) is not None:
             key = f"{table}.variability"

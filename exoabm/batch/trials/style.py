@@ -4,7 +4,8 @@ STYLE = """
 :root{--paper:#fff;--ink:#1f2a33;--muted:#5c6872;--rule:#d5dade;--soft:#f3f5f7;--code:#eef1f4;
 --supports:#00785a;--against:#b84700;--open:#66717b;--depends:#8a5a00;--wanted:#e4f1ec;
 --a0:#56616b;--a1:#0072b2;--a2:#d55e00;--a3:#009e73;--a4:#aa4499;--a5:#b8860b;color-scheme:light dark}
-@media (prefers-color-scheme:dark){:root{--paper:#14191d;--ink:#e7ebee;--muted:#a3adb5;--rule:#38424a;
+@media screen and (prefers-color-scheme:dark){
+:root{--paper:#14191d;--ink:#e7ebee;--muted:#a3adb5;--rule:#38424a;
 --soft:#1c2328;--code:#232b31;--supports:#4fd0a5;--against:#ff9a5c;--open:#a9b3bb;--depends:#f2c14e;
 --wanted:#1b322b;--a0:#b5bec5;--a1:#6cb8ec;--a2:#ff8a47;--a3:#3fd6ab;--a4:#e08fd0;--a5:#e8c05a}}
 *{box-sizing:border-box}
@@ -65,8 +66,8 @@ summary{cursor:pointer;margin:.6rem 0;color:var(--ink)}
 .sources{font-size:.85rem;color:var(--muted)}.sources li{margin:.25rem 0}
 footer{max-width:780px;margin:2rem auto 3rem;padding:1rem 1.25rem 0;color:var(--muted);font-size:.9rem}
 footer strong{color:var(--ink)}
-@media print{:root{--paper:#fff;--ink:#000;--muted:#444;--rule:#bbb;--soft:#f4f4f4;--code:#f4f4f4;
---supports:#00785a;--against:#b84700;--open:#555;--depends:#8a5a00;--wanted:#e4f1ec}
+@media print{:root{--ink:#000;--muted:#444;--rule:#bbb;--soft:#f4f4f4;--code:#f4f4f4;--open:#555;
+color-scheme:light}
 main,footer{max-width:none;padding:0}figure,tr,.verdict,.note{break-inside:avoid}
 h2,h3,h3+.note{break-after:avoid}.note{break-before:avoid}h3+.note{break-before:auto}
 body{font-size:10pt}td,th{padding-top:.25rem;padding-bottom:.25rem;line-height:1.35}
