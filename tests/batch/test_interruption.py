@@ -262,6 +262,6 @@ def test_a_part_of_an_analysis_goes_on_with_its_command(tmp_path, monkeypatch, k
 
     with monkeypatch.context() as patch:
         patch.setattr("os.fsync", full)
-        with pytest.raises(RunFailed, match="the disk is full; .* the same command goes on") as error:
+        with pytest.raises(RunFailed, match=r"the disk is full; .* the same command goes on") as error:
             resume_rows(tmp_path / "a")
     assert "exoabm resume" not in str(error.value)
