@@ -32,16 +32,6 @@ if TYPE_CHECKING:
     from exoabm.scenario.loader import LoadedScenario
 
 PANEL = "Scenarios"
-NEEDS = {
-    "release_rate": ("releases",),
-    "ilvs_per_mvb": ("releases", "waste"),
-    "secretion": ("releases", "waste"),
-    "uptake_rate": ("takes_up",),
-    "saturation": ("takes_up", "receptor"),
-    "persistence": ("motility",),
-    "binding_rate": ("ligand",),
-}
-"""Keys that mean nothing where none of these keys of the same table is set."""
 
 
 @app.command("list", rich_help_panel=PANEL)
@@ -207,11 +197,11 @@ def _rows(loaded: LoadedScenario, everything: bool) -> Iterator[dict[str, Any]]:
     """One row per key of a scenario, in the order of the file format."""
     from exoabm.parameters import Quantity
     from exoabm.scenario.entries import described
+    from exoabm.scenario.fields import is_idle
 
     for entry in described(loaded.scenario):
         key, value = entry.key, entry.value
-        needs = NEEDS.get(entry.field, ())
-        idle = bool(needs) and not any(getattr(entry.table, name, True) for name in needs)
+        idle = is_idle(entry.table, entry.field)
         if not everything and (idle or value is None or value == [] or key.split(".")[-2:-1] == [value]):
             continue
         row = {"key": key, "meaning": entry.meaning, "choices": entry.choices}

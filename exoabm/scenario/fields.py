@@ -10,12 +10,13 @@ from exoabm.parameters.catalog import CATALOG
 from exoabm.parameters.parameter import Parameter, Quantity
 
 
-def declared(name: str, *, words: tuple[str, ...] = (), **field: Any) -> Any:
+def declared(name: str, *, words: tuple[str, ...] = (), needs: tuple[str, ...] = (), **field: Any) -> Any:
     """A field whose numbers are values of the catalog's parameter ``name``.
 
-    Its default is the catalog's unless ``field`` says otherwise; ``words`` may stand for a number.
+    Its default is the catalog's unless ``field`` says otherwise; ``words`` may stand for a number. It means
+    nothing where none of the keys in ``needs`` is set in its table.
     """
-    extra: dict[str, Any] = {"parameter": name, "words": list(words)}
+    extra: dict[str, Any] = {"parameter": name, "words": list(words), "needs": list(needs)}
     if not field.keys() & {"default", "default_factory"}:
         field["default_factory"] = lambda: Quantity.default(CATALOG[name])
     return Field(json_schema_extra=extra, **field)
@@ -29,7 +30,14 @@ def assumed(name: str, value: str, **field: Any) -> Any:
 def parameter_of(table: type[BaseModel], key: str) -> Parameter | None:
     """The parameter that a field of a table is declared by, if it holds numbers."""
     extra = table.model_fields[key].json_schema_extra
-    return CATALOG[str(extra["parameter"])] if isinstance(extra, dict) else None
+    return CATALOG[str(extra["parameter"])] if isinstance(extra, dict) and "parameter" in extra else None
+
+
+def is_idle(table: BaseModel, key: str) -> bool:
+    """Whether a field means nothing as its table stands: none of the keys that it needs is set."""
+    extra = type(table).model_fields[key].json_schema_extra
+    needs = extra.get("needs") if isinstance(extra, dict) else None
+    return isinstance(needs, list) and bool(needs) and not any(getattr(table, str(name)) for name in needs)
 
 
 class Table(BaseModel):

@@ -200,7 +200,9 @@ class Layout(Table):
 
     group: list[Group] = Field(default_factory=list)
     table: str | None = Field(default=None, description="CSV, Parquet or PhysiCell cells.csv")
-    format: Literal["auto", "csv", "parquet", "physicell-v1", "physicell-v2"] = "auto"
+    format: Literal["auto", "csv", "parquet", "physicell-v1", "physicell-v2"] = Field(
+        default="auto", json_schema_extra={"needs": ["table"]}
+    )
     x: str | None = Field(default=None, description="column of x; found by its name if not given")
     y: str | None = None
     z: str | None = None
@@ -210,7 +212,7 @@ class Layout(Table):
         default_factory=dict,
         description="from the table's labels (or patterns with *) to cell types",
     )
-    unmapped: Literal["error", "bystander"] = "error"
+    unmapped: Literal["error", "bystander"] = Field(default="error", json_schema_extra={"needs": ["table"]})
 
     @model_validator(mode="after")
     def _something_to_place(self) -> Layout:
@@ -296,7 +298,9 @@ class VesicleTable(Table):
         default=None, description="cells with the receptor of this name bind it by their receptors"
     )
     binding_rate: Quantity = declared(
-        "receptor_binding_rate", description="to each receptor that matches the ligand"
+        "receptor_binding_rate",
+        needs=("ligand",),
+        description="to each receptor that matches the ligand",
     )
     copies: Quantity | None = declared(
         "copies", default=None, description="of each cargo in this kind; the cargo's own if not given"
@@ -405,14 +409,16 @@ class CellTypeTable(Table):
     name: Name
     diameter: Quantity = declared("cell_diameter")
     releases: Name | None = Field(default=None, description="vesicle kind released; none if not given")
-    release_rate: Quantity = declared("release_rate")
-    ilvs_per_mvb: Quantity = declared("ilvs_per_mvb")
+    release_rate: Quantity = declared("release_rate", needs=("releases", "mvb"))
+    ilvs_per_mvb: Quantity = declared("ilvs_per_mvb", needs=("releases", "waste", "mvb"))
     secretion: Literal["mean", "poisson"] = Field(
-        default="mean", description="fusions at their mean rate, or as a Poisson process in bursts"
+        default="mean",
+        description="fusions at their mean rate, or as a Poisson process in bursts",
+        json_schema_extra={"needs": ["releases", "waste", "mvb", "holds"]},
     )
     takes_up: list[Name] = Field(default_factory=list, description="vesicle kinds taken up")
-    uptake_rate: Quantity = declared("uptake_rate")
-    saturation: Quantity = declared("saturation")
+    uptake_rate: Quantity = declared("uptake_rate", needs=("takes_up",))
+    saturation: Quantity = declared("saturation", needs=("takes_up", "receptor"))
     receptor: list[Receptor] = Field(
         default_factory=list, description="vesicles with a matching ligand need no takes_up"
     )
@@ -429,7 +435,7 @@ class CellTypeTable(Table):
     death_rate: Quantity | None = declared("death_rate", default=None)
     transformation: Transformation | None = None
     motility: Quantity | None = declared("motility", default=None)
-    persistence: Quantity = declared("persistence")
+    persistence: Quantity = declared("persistence", needs=("motility",))
     climbs: Climbs | None = Field(default=None, description="chemotaxis; none if not given")
     follows: Follows | None = Field(default=None, description="chemotaxis by captures; none if not given")
     behavior: dict[str, Plain] = Field(

@@ -30,6 +30,18 @@ def test_show_says_what_each_key_means_within_the_width(command, monkeypatch) ->
     assert (step["value"], step["unit"], step["choices"]) == ("60", "s", [])
 
 
+def test_show_leaves_out_what_means_nothing_and_nothing_else(command, edited) -> None:
+    """Donors that sort what their bodies hold need no ``releases``; groups have no table to be read."""
+    bodies = 'mvb = { sorting = [{ vesicle = "exosome", share = 1 }] }'
+    path = edited(('releases = "exosome"', bodies))
+    shown = command("show", path).out
+    donor = shown[shown.index("[cell_type.donor]") : shown.index("[cell_type.recipient]")]
+    for key in ("release_rate", "ilvs_per_mvb", "secretion"):
+        assert f"\n  {key} = " in donor
+    assert "\n  format = " not in shown
+    assert "\n  format = " in command("show", "tissue").out
+
+
 def test_hours_have_units_as_other_times_have(command) -> None:
     told = command("run", "two_cells", "--hours", "3 min", "--seed", 1, "--out", "a", "--json")
     assert json.loads(told.out[told.out.index("{") :])["hours"] == 0.05
