@@ -462,6 +462,11 @@ def advance_saturable(
     entered = np.array([_inflow(u.shape[1:], grid.sides, value[i], r[i], conductance) for i in range(labels)])
     voxel = np.repeat(np.arange(rows), np.diff(slots.row_ptr)) * width + slots.column
     slot_total = old.reshape(labels, -1).take(voxel, axis=1).sum(axis=0, dtype=np.float64)
+    # What enters in the first sub-step counts in its own rates, or much that comes at once does not saturate.
+    # u' is A / (1 + B) at least, and u is that already where sources are steady.
+    slot = np.repeat(np.arange(n_slots), np.diff(entries.slot_ptr))
+    most = np.bincount(slot, entries.weight * law.lattice_rate[entries.cell], n_slots) * (dt / volume)
+    np.maximum(slot_total, source.sum(axis=0) / (1.0 + most), out=slot_total)
     entry_taken = np.zeros((labels, entries.cell.size))
     state = (
         old, new, n_sub, grid, _if_fixed(grid, value), r, decay, faces, slots, entries, source,

@@ -268,6 +268,8 @@ def _check_courant(loaded: LoadedScenario, domain: Domain) -> None:
     )
     if medium.engine == "vesicles" and medium.capture == "voxel":
         limit, why = hop_limit(domain), "what leaves single vesicles a chance to stay in their voxel"
+    elif Face.FIXED in domain.faces[: 2 * domain.dim] and hop_limit(domain) < limit:
+        limit, why = hop_limit(domain), "what open and held faces, half a voxel away, can take in a sub-step"
     if medium.courant is not None and medium.courant > limit:
         problem = Problem(
             "transport.courant",

@@ -96,8 +96,13 @@ def advance(p: Problem, n_sub: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]
     labels, n_slots, n_cells = u.shape[0], p.voxel.size, p.rate.size
     p.books = [Book() for _ in range(labels)]
     taken, exposure = np.zeros((labels, n_cells)), np.zeros((labels, n_slots))
-    for _ in range(n_sub):
+    most = np.zeros(n_slots)
+    for q, i, w in zip(p.slot, p.cell, p.weight, strict=True):
+        most[q] += p.dt / p.volume * w * p.lattice_rate[i]
+    for sub in range(n_sub):
         total = u.sum(axis=0).ravel()[p.voxel]
+        if sub == 0:
+            total = np.maximum(total, sum(p.source) / (1.0 + most))
         cbar = np.zeros(n_cells)
         for q, i, w in zip(p.slot, p.cell, p.weight, strict=True):
             cbar[i] += w * total[q] / p.volume

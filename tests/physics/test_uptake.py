@@ -81,6 +81,21 @@ def depletion(uptake_rate: float) -> list[float]:
     return [concentration(run(model, edge**3 / 14)).mean() / km for _ in range(2)]
 
 
+@pytest.mark.parametrize("step", [60, 10, 2])
+def test_what_comes_at_once_into_an_empty_medium_saturates_at_once(step: float) -> None:
+    """A dose of 1,000 Km: a cell takes up k_a Km a second, 0.84 in a minute, however short the steps.
+
+    The rates of a sub-step are those of the concentration before it, so that they lag by 2 s. As from an
+    empty medium, the cell took up 39, 227 and 730 in the sub-step in which the dose began to enter.
+    """
+    cell = {"name": "recipient", "takes_up": ["EV"], "saturation": "1e9 / mL", "uptake_rate": 14}
+    dose = {"name": "shot", "vesicle": "EV", "route": "tissue", "particles": 216_000, "through": "recipient"}
+    model = run(world([60.0] * 3, [(cell, [[25, 25, 25]])], dose=[dose], step=step), 60)
+    assert model.state.ledger.emitted.sum() == pytest.approx(216_000)
+    taken = model.state.trafficking.encountered.sum()
+    assert taken == pytest.approx(0.84, rel=0.12)
+
+
 def test_15_saturable_depletion_to_half_a_percent() -> None:
     """C/Km = W(C0/Km exp(C0/Km - V t/Km)): 1.3748 at V t / Km = 1, 0.8526 at 2."""
     exact = lambertw(2 * np.exp([1.0, 0.0])).real

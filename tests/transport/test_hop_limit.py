@@ -55,3 +55,20 @@ def test_a_step_too_long_is_refused() -> None:
     with pytest.raises(ScenarioError, match=r"0\.245"):
         model(courant="0.25")
     assert ExosomeModel("signaling", seed=1, overrides={"transport.courant": "0.25"}).engine.courant == 0.25
+
+
+@pytest.mark.parametrize(("faces", "courant"), [("open", "0.25"), ("no-flux", "0.25"), ("open", "0.16")])
+def test_no_field_falls_below_zero_at_a_face(faces: str, courant: str) -> None:
+    """An open face takes r 2 u; in a corner 0.25 took half as much again as was there, and left -0.3."""
+    keys = {"domain.faces.x": faces, "domain.faces.y": faces, "transport.courant": courant}
+    if (faces, courant) == ("open", "0.25"):
+        with pytest.raises(ScenarioError, match=r"allowed 0 to 0\.1633"):
+            ExosomeModel("signaling", seed=1, overrides=keys)
+        return
+    model = ExosomeModel("signaling", seed=1, overrides=keys)
+    field = model.state.fields[0][0]
+    field[0, 0] = 1000.0
+    model.state.ledger.emitted[0, 0] += field.sum()
+    for _ in range(3):
+        model.step()
+        assert (field >= 0).all()
