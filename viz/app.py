@@ -292,7 +292,11 @@ def _Bench(
         return
     with html("main", "exo-main"):
         with html("section", "exo-left", attributes={"aria-label": "The model"}):
-            html("p", "exo-sentence", text=sentence)
+            trouble = session.error or problem.value
+            if trouble:  # in place of the sentence, so that it is seen, and Go stays in sight
+                _Trouble(trouble, lambda: again(play=False), stopped=bool(session.error))
+            else:
+                html("p", "exo-sentence", text=sentence)
             Canvas(
                 session,
                 layers.value,
@@ -323,10 +327,6 @@ def _Bench(
                 on_live=lambda: past.set(-1),
             )
             calm = session.preparing or not session.playing
-            if session.error or problem.value:
-                _Trouble(
-                    session.error or problem.value, lambda: again(play=False), stopped=bool(session.error)
-                )
             html("p", "exo-words", text=words, attributes={"aria-live": "polite" if calm else "off"})
             if strip:  # which leaves room below itself
                 plot()

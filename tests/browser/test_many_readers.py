@@ -53,13 +53,16 @@ def test_two_readers_are_apart(reader: Callable[..., Reader]) -> None:
 
 
 def test_hostile_addresses_are_answered_in_words(reader: Callable[..., Reader]) -> None:
-    someone = reader()
+    someone = reader(width=1280, height=720)
     said: list[str] = []
     someone.page.on("dialog", lambda dialog: (said.append(dialog.message), dialog.dismiss()))
     for query in HOSTILE:
         someone.open(query)
         someone.page.wait_for_selector(".exo-trouble")
         words = someone.page.inner_text(".exo-trouble")
+        for part in (".exo-trouble", ".exo-go"):
+            box = someone.page.locator(part).bounding_box()
+            assert 0 <= box["y"] <= 720 - box["height"], "it is seen, and so is Go"
         assert "Traceback" not in words, query
         assert "root:" not in words, query
         assert someone.clock == 0.0, query
