@@ -13,7 +13,7 @@ from exoabm.batch.trials import charts
 from exoabm.batch.trials.design import plan_trial
 from exoabm.batch.trials.report import render
 from exoabm.batch.trials.trial import Trial, run_trial
-from exoabm.batch.trials.verdict import Direction, Scale, Verdict, paired_effect
+from exoabm.batch.trials.verdict import Direction, Scale, Verdict, each_of, paired_effect
 from exoabm.batch.trials.words import setting, shown
 from exoabm.scenario.loader import parse
 
@@ -150,6 +150,13 @@ def test_the_same_in_every_replicate_is_said_of_nothing_else() -> None:
     near = shown(paired_effect([2, 2.001, 2, 2], base), "EV")
     assert near == f"+2.00 EV, within 0.1{NB}% the same in every replicate"
     assert "the same" not in shown(paired_effect([2, 2.1, 2, 2], base), "EV")
+
+
+def test_intervals_beside_the_criteria_hold_together(trial: Trial, page: str) -> None:
+    n = len(trial.secondary)
+    assert n == 2
+    assert {row.effect.level for row in trial.secondary} == {each_of(n)}
+    assert "corrected for all 2 comparisons" in page
 
 
 def places(picture: str, axis: str) -> list[float]:
