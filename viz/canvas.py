@@ -14,6 +14,8 @@ from exoabm.viz.widgets import CanvasWidget
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from numpy.typing import ArrayLike
+
     from exoabm.domain import Domain
     from exoabm.observe.looks import Looks
     from exoabm.state import State
@@ -22,9 +24,10 @@ if TYPE_CHECKING:
 _SHAPES = {Role.SENDS: "triangle", Role.TAKES_UP: "circle", Role.BOTH: "square", Role.NEITHER: "diamond"}
 
 
-def is_strip(extent: Sequence[float]) -> bool:
+def is_strip(extent: ArrayLike) -> bool:
     """Whether a space is so long and low that what is else drawn over it stands above and below it."""
-    return float(extent[0]) > 3 * float(extent[1])
+    width, height = np.asarray(extent)[:2]
+    return bool(width > 3 * height)
 
 
 def world_of(state: State, looks: Looks, what: str = "vesicles") -> dict[str, Any]:

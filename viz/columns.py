@@ -50,7 +50,7 @@ def worded(scenario: Scenario, names: Iterable[str]) -> dict[str, str]:
             for end, said in (("copies_per_cell", ""), ("copies_delivered_per_cell", "delivered "))
         }
     what = together(scenario)
-    heads = {each.name for each in (*scenario.cell_type, *scenario.dose)}
+    heads = {cell.name for cell in scenario.cell_type} | {dose.name for dose in scenario.dose}
     return {n: _spaced(known.get(n) or _headed(n, heads)).format(what) for n in names if n not in idle}
 
 

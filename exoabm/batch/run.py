@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 import exoabm
 from exoabm.batch.provenance import git_state, machine, sources, versions
@@ -27,6 +26,7 @@ from exoabm.observe.preview import draw_preview
 from exoabm.observe.preview.readout import Readout
 from exoabm.observe.recorder import part
 from exoabm.observe.run_folder import ResumableFolder, RunFolder
+from exoabm.observe.tables import write_table
 from exoabm.observe.writers import CellWriter, FieldWriter
 from exoabm.scenario.builder import census
 from exoabm.scenario.estimate import MAX_EDGES_IN_GRAPHML
@@ -275,10 +275,10 @@ def _cooked(recipe: dict[str, Any]) -> LoadedScenario:
 
 
 def _write_tables(folder: RunFolder, model: ExosomeModel) -> None:
-    pq.write_table(_metrics(model), folder.work / "metrics.parquet")
-    pq.write_table(model.edges, folder.work / "communication.parquet", compression="zstd")
+    write_table(_metrics(model), folder.work / "metrics.parquet")
+    write_table(model.edges, folder.work / "communication.parquet")
     if model.state.living:
-        pq.write_table(lineage_table(model.state), folder.work / "lineage.parquet", compression="zstd")
+        write_table(lineage_table(model.state), folder.work / "lineage.parquet")
     strongest = graph(model.state, MAX_EDGES_IN_GRAPHML)
     write_graphml(strongest, folder.work / "communication.graphml")
 
@@ -299,7 +299,7 @@ def _keep_failed(
     """
     for observer in model.recorder.observers:
         observer.close()
-    pq.write_table(_metrics(model), folder.work / "metrics.parquet")
+    write_table(_metrics(model), folder.work / "metrics.parquet")
     folder.write_json("run.json", about | {"exit_state": "failed", "error": str(error)})
     if not isinstance(folder, ResumableFolder):
         folder.publish(folder.path.with_name(folder.path.name + ".failed"))

@@ -12,6 +12,7 @@ from exoabm.errors import InputError
 from exoabm.observe.communication import EDGE_COLUMNS
 from exoabm.observe.edges import COUNTS
 from exoabm.observe.events import UPTAKE_EVENTS
+from exoabm.observe.tables import read_whole
 from exoabm.state import PASSED
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def rebuild(run: Path) -> pa.Table:
         If one of the two files is missing or damaged.
     """
     try:
-        with pq.ParquetFile(run / "events.parquet") as events:
+        with pq.ParquetFile(run / "events.parquet", page_checksum_verification=True) as events:
             types, schema = _types_at_the_end(run), events.schema_arrow
             resolution = (schema.metadata or {})[b"resolution"]
             edges = _among_cells(schema.empty_table(), types)
@@ -54,7 +55,7 @@ def _types_at_the_end(run: Path) -> pa.Array | None:
     lineage = run / "lineage.parquet"
     if not lineage.exists():
         return None
-    return pq.read_table(lineage, columns=["cell_type"])["cell_type"].combine_chunks().cast(pa.string())
+    return read_whole(lineage, columns=["cell_type"])["cell_type"].combine_chunks().cast(pa.string())
 
 
 def _among_cells(events: pa.Table, types: pa.Array | None) -> pa.Table:

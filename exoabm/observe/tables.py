@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 ROWS_PER_GROUP = 1 << 16
 """Rows of a Parquet row group; as many wait in memory at most."""
+STORED = {"compression": "zstd", "write_page_checksum": True}
+"""How every table of a run folder is stored; a damaged page is seen when it is read."""
 
 
 class _GroupWriter:
@@ -25,7 +27,7 @@ class _GroupWriter:
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         self.path = path
         self.rows = 0
-        self._writer = pq.ParquetWriter(path, schema, compression="zstd")
+        self._writer = pq.ParquetWriter(path, schema, **STORED)
         self._waiting: list[pa.Table] = []
         self._written = 0
 
@@ -141,6 +143,11 @@ class OneTable:
         self._table.restore(content)
 
 
+def write_table(table: pa.Table, path: Path) -> None:
+    """Write a table that is complete."""
+    pq.write_table(table, path, **STORED)
+
+
 def read_whole(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     """A table from a Parquet file, checked to the last value.
 
@@ -151,7 +158,7 @@ def read_whole(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
         If it cannot be read, or holds what is no text or leads out of the table.
     """
     try:
-        table = pq.read_table(path, columns=columns)
+        table = pq.read_table(path, columns=columns, page_checksum_verification=True)
         table.validate(full=True)
         table.column_names  # noqa: B018  decodes them
     except FileNotFoundError:

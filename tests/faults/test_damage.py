@@ -12,6 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from exoabm.errors import InputError
+from exoabm.observe.tables import read_whole
+
 RATE = "cell_type.donor.release_rate"
 SMALL = ("--set", "domain.voxel=40", "--set", "clock.step=600", "--hours", "0.5")
 
@@ -237,3 +240,20 @@ def test_a_name_that_is_not_utf_8_is_refused(command, tmp_path, verb) -> None:
     done = command(*verb, "a\udcff")
     done.refused(2, "not UTF-8")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["metrics.parquet", "communication.parquet", "cells.parquet"])
+def test_no_flipped_bit_changes_a_number_unseen(kept, tmp_path, name) -> None:
+    """What a table's pages hold is kept by their checksums; what is said of them, by what they hold."""
+    good, whole = (kept / name).read_bytes(), read_whole(kept / name)
+    footer = len(good) - 8 - int.from_bytes(good[-8:-4], "little")
+    path, seen = tmp_path / name, 0
+    for at in range(4, footer, 7):
+        path.write_bytes(good[:at] + bytes([good[at] ^ 16]) + good[at + 1 :])
+        try:
+            found = read_whole(path)
+        except InputError:
+            seen += 1
+        else:
+            assert found.equals(whole), f"byte {at} of {footer}"
+    assert seen > 0.5 * (footer - 4) / 7
