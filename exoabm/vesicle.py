@@ -29,6 +29,15 @@ class DeliveryRoute(StrEnum):
     MEMBRANE_FUSION = "membrane_fusion"
 
 
+PARTICLES = {
+    None: "vesicles",
+    "lnp": "lipid nanoparticles",
+    "free_drug": "drug molecules",
+    "soluble_factor": "free molecules",
+}
+"""What a number of them is called, by what stands beside vesicles for comparison."""
+
+
 @dataclass(frozen=True)
 class VesicleKind:
     """One kind of vesicle, its motion in free medium and its way into a cell.
@@ -54,6 +63,8 @@ class VesicleKind:
         end in a lysosome. Uptake is not delivery.
     delivery_route : DeliveryRoute
     cargo : tuple of Cargo
+    particles : str
+        What a number of them is called.
     """
 
     name: str
@@ -68,6 +79,7 @@ class VesicleKind:
     delivery_probability: float
     delivery_route: DeliveryRoute
     cargo: tuple[Cargo, ...] = ()
+    particles: str = "vesicles"
 
     def diffusivity_of(self, size: np.ndarray) -> np.ndarray:
         """D in free medium of vesicles that are ``size`` times as wide as the median, um^2/s, shape (n,).

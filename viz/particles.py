@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from exoabm.vesicle import PARTICLES
+
 if TYPE_CHECKING:
     from exoabm.scenario.schema import Scenario
 
-_WORDS = {
-    None: ("vesicles", "delivered their cargo"),
-    "lnp": ("lipid nanoparticles", "delivered their cargo"),
-    "free_drug": ("drug molecules", "reached where they act"),
-    "soluble_factor": ("free molecules", "were sensed"),
+_HEARD = {
+    None: "delivered their cargo",
+    "lnp": "delivered their cargo",
+    "free_drug": "reached where they act",
+    "soluble_factor": "were sensed",
 }
 
 
@@ -27,8 +29,12 @@ def sorts(scenario: Scenario) -> tuple[Sort, ...]:
     """The sorts of particles of a scenario, vesicles first."""
     found = {table.comparator for table in scenario.vesicle}
     return tuple(
-        Sort(*words, tuple(k for k, table in enumerate(scenario.vesicle) if table.comparator == sort))
-        for sort, words in _WORDS.items()
+        Sort(
+            PARTICLES[sort],
+            heard,
+            tuple(k for k, table in enumerate(scenario.vesicle) if table.comparator == sort),
+        )
+        for sort, heard in _HEARD.items()
         if sort in found
     )
 
@@ -70,7 +76,7 @@ def taking_part(scenario: Scenario) -> dict[str, str]:
     """Names of the kinds that can be there: vesicles, and what a dose or a cell brings beside them."""
     brought = _brought(scenario)
     return {
-        table.name: table.name if table.comparator is None else _WORDS[table.comparator][0]
+        table.name: table.name if table.comparator is None else PARTICLES[table.comparator]
         for table in scenario.vesicle
         if table.comparator is None or table.name in brought
     }

@@ -30,7 +30,7 @@ from exoabm.scenario.resolution import grid_warnings
 from exoabm.scenario.treatment import dosed, given
 from exoabm.state import DOSE, FATES, PASSED, RESERVOIR, Cells, Labels, Resolution, State, Trafficking
 from exoabm.transport.scheme import hop_limit
-from exoabm.vesicle import DeliveryRoute, VesicleKind, Vesicles, cargo_names, copies_type
+from exoabm.vesicle import PARTICLES, DeliveryRoute, VesicleKind, Vesicles, cargo_names, copies_type
 
 if TYPE_CHECKING:
     from exoabm.scenario.loader import LoadedScenario
@@ -204,6 +204,7 @@ def _kinds(scenario: Scenario, cargos: tuple[Cargo, ...]) -> tuple[VesicleKind, 
                 recycling_probability=float(v.recycling_probability),
                 delivery_probability=float(v.delivery_probability),
                 delivery_route=DeliveryRoute(v.delivery_route),
+                particles=PARTICLES[v.comparator],
                 cargo=tuple(
                     cargo[name] if v.copies is None else replace(cargo[name], copies=float(v.copies))
                     for name in v.cargo

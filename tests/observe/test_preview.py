@@ -22,6 +22,7 @@ from exoabm.observe import palette
 from exoabm.observe.communication import PER_ML, type_matrix
 from exoabm.observe.palette import Role
 from exoabm.observe.preview import DPI, build_figure, draw_preview
+from exoabm.observe.preview.lettering import number
 from exoabm.observe.preview.readout import Readout
 
 if TYPE_CHECKING:
@@ -341,6 +342,35 @@ def test_the_readout_is_drawn_where_there_is_room_for_it(run: Callable[..., xo.E
         assert not collisions(figure)
         assert {"links", "places", "uptake"} <= {ax.get_label() for ax in figure.axes}
     assert "course" not in {ax.get_label() for ax in figure_of(run("usual")).axes}
+
+
+@pytest.mark.parametrize(
+    ("kinds", "said", "never"),
+    [
+        ({}, "vesicles emitted", "molecules"),
+        ({"vesicle.exosome.comparator": "soluble_factor"}, "free molecules emitted", "vesicles"),
+        ({"vesicle.exosome.comparator": "free_drug"}, "drug molecules emitted", "vesicles"),
+    ],
+)
+def test_particles_are_called_what_they_are(kinds: dict[str, str], said: str, never: str) -> None:
+    model = xo.ExosomeModel(xo.load("two_cells", {"domain.voxel": "20", **kinds}), seed=1)
+    model.run(hours=0.5)
+    words = [text.get_text() for text in figure_of(model).findobj(Text)]
+    assert sum(said in line for line in words) == 1
+    assert not [line for line in words if never in line and not line.startswith("Communication")]
+
+
+def test_vesicles_and_molecules_are_counted_each_by_itself() -> None:
+    model = xo.ExosomeModel(xo.load("tumor_delivery"), seed=1)
+    model.run(hours=2)
+    emitted = dict(
+        zip([k.name for k in model.state.kinds], model.state.ledger.emitted.sum(axis=1), strict=True)
+    )
+    words = " ".join(text.get_text() for text in figure_of(model).findobj(Text))
+    assert (
+        f"{number(emitted['vesicle'])} vesicles and {number(emitted['free'])} drug molecules emitted" in words
+    )
+    assert "Free particles and cells" in words
 
 
 def test_every_axis_has_its_unit(run: Callable[..., xo.ExosomeModel]) -> None:

@@ -33,12 +33,12 @@ def draw_places(figure: Figure, scene: Scene, rows: list[dict[str, float]]) -> N
         for name in ("emitted", *PLACES)
     }
     if len(rows) < 2 or not columns["emitted"].any():
-        write_heading(figure, LEFT, scene.bottom, "Where the emitted vesicles are", [])
-        say(ax, "no vesicle was emitted" if len(rows) > 1 else "a single moment was recorded")
+        write_heading(figure, LEFT, scene.bottom, f"Where the emitted {scene.what} are", [])
+        say(ax, f"no {scene.what} were emitted" if len(rows) > 1 else "a single moment was recorded")
         return
     shown = [p for p in palette.PLACES if columns[p].any() or p == "delivered"]
     edges = np.cumsum([0 * hours, *(np.maximum(columns[p], 0) for p in shown)], axis=0)
-    _frame(ax, hours, 1.02 * float(edges[-1].max()), "vesicles")
+    _frame(ax, hours, 1.02 * float(edges[-1].max()), scene.what)
     labels = []
     for place, low, high in zip(shown, edges[:-1], edges[1:], strict=True):
         words, color = palette.PLACES[place]
@@ -54,8 +54,8 @@ def draw_places(figure: Figure, scene: Scene, rows: list[dict[str, float]]) -> N
     ax.plot(hours, edges[1], color=palette.PLACES["delivered"][1], linewidth=1.6, clip_on=False)
     _label_ends(ax, labels, bold="delivered")
     kinds = [" + ".join(scene.kinds)] if len(scene.kinds) > 1 else []
-    when = f"vesicles, and share of all emitted, at {number(hours[-1])} h"
-    write_heading(figure, LEFT, scene.bottom, "Where the emitted vesicles are", [when, *kinds])
+    when = f"{scene.what}, and share of all emitted, at {number(hours[-1])} h"
+    write_heading(figure, LEFT, scene.bottom, f"Where the emitted {scene.what} are", [when, *kinds])
 
 
 def draw_course(figure: Figure, course: Course, rows: list[dict[str, float]], room: Room) -> None:

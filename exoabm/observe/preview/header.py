@@ -18,12 +18,12 @@ def draw_header(figure: Figure, scene: Scene, title: str) -> None:
     state = scene.state
     words = plain(title) or "Communication through extracellular vesicles"
     write(figure, 40, 50, shorten(words, 78), size=14, weight="bold", color=INK)
-    emitted = float(state.ledger.emitted.sum())
+    emitted = " and ".join(f"{number(count)} {sort}" for sort, count in scene.emitted.items())
     facts = (
         counted(len(state.cells), "cell"),
         state.domain.describe().replace(" um", " µm").replace(" x ", " × "),
         f"{number(state.time / 3600)} h",
-        f"{number(emitted)} vesicles emitted",
+        f"{emitted} emitted",
     )
     write(figure, 40, 83, "   ·   ".join(facts), size=8.5, color=MUTED)
     pen, line = 40.0, 122

@@ -70,7 +70,7 @@ def draw_matrix(figure: Figure, scene: Scene, row: float) -> float:
     ax.tick_params(which="both", length=0)
     for spine in ax.spines.values():
         spine.set_visible(False)
-    notes = ["rows send, columns receive; share of each row, vesicles taken up"]
+    notes = [f"rows send, columns receive; share of each row, {scene.what} taken up"]
     write_heading(figure, RIGHT, TOP, "Who reached whom", notes if total.any() else ["nothing taken up"])
     return high * len(senders) + 60.0 * slanted
 

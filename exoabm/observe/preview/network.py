@@ -41,7 +41,7 @@ def draw_network(figure: Figure, scene: Scene) -> None:
     links = len(weight)
     strongest = np.argsort(weight, kind="stable")[-MAX_LINKS:]
     recipient, sender, weight = recipient[strongest], donors[label[strongest]], weight[strongest]
-    notes = ["no vesicle taken up by another cell"]
+    notes = [f"no {scene.what} taken up by another cell"]
     if links:
         start = state.cells.position[sender]
         way = state.domain.displacement(start, state.cells.position[recipient])
@@ -101,6 +101,6 @@ def _width_key(ax: Axes, scene: Scene, most: float, broadest: float) -> None:
     way = np.tile([44 / scale, 0.0], (3, 1))
     _wedges(ax, start, way, broadest * values / most, [MUTED], clip_on=False)
     look: dict[str, Any] = {"fontsize": 8, "color": INK, "va": "center", "clip_on": False}
-    ax.text(x, y[0] + 32 / scale, "vesicles", **look)
+    ax.text(x, y[0] + 32 / scale, scene.what, **look)
     for value, at in zip(values, y, strict=True):
         ax.text(x + 56 / scale, at, number(value), **look)

@@ -86,6 +86,20 @@ class Scene:
         return Room(left, top, TOP + self.upper - top)
 
     @property
+    def emitted(self) -> dict[str, float]:
+        """How many were emitted of each sort: vesicles, and what stands beside them."""
+        found: dict[str, float] = {}
+        for kind, count in zip(self.state.kinds, self.state.ledger.emitted.sum(axis=1), strict=True):
+            if count > 0:
+                found[kind.particles] = found.get(kind.particles, 0.0) + float(count)
+        return found or {"vesicles": 0.0}
+
+    @property
+    def what(self) -> str:
+        """What is drawn in a panel that takes all kinds together."""
+        return next(iter(self.emitted)) if len(self.emitted) == 1 else "particles"
+
+    @property
     def kinds(self) -> list[str]:
         """Names of the kinds of which there is or was any: a comparator that no dose gives has no part."""
         emitted = self.state.ledger.emitted.sum(axis=1)

@@ -28,7 +28,7 @@ def draw_tissue(figure: Figure, scene: Scene, threshold: float | None) -> None:
     from matplotlib.colors import LinearSegmentedColormap, LogNorm
 
     state, domain = scene.state, scene.state.domain
-    ax = draw_map(figure, scene, "tissue", LEFT)
+    ax, what = draw_map(figure, scene, "tissue", LEFT), scene.what.removeprefix("free ")
     ax.set(xlabel="x (µm)", ylabel="y (µm)")
     place: dict[str, Any] = {"origin": "lower", "extent": (*ax.get_xlim(), *ax.get_ylim())}
     notes = [" + ".join(scene.kinds)] if len(scene.kinds) > 1 else []
@@ -51,7 +51,7 @@ def draw_tissue(figure: Figure, scene: Scene, threshold: float | None) -> None:
         fine = _smooth(concentration, low, round(scene.scale * domain.voxel))
         ax.imshow(fine, cmap=shades, norm=LogNorm(low, high), aspect="auto", **place)
         colors = shades(np.linspace(0, 1, 256))[:, :3]
-        ramp = _ramp(figure, scene, 0, colors, low, high, "free vesicles per mL")
+        ramp = _ramp(figure, scene, 0, colors, low, high, f"free {what} per mL")
         limit = 0.0 if threshold is None else threshold * PER_ML
         if low < limit < high and min(fine.shape) > 1:
             dashes: dict[str, Any] = {"colors": INK, "linewidths": 0.9, "linestyles": "dashed"}
@@ -59,7 +59,7 @@ def draw_tissue(figure: Figure, scene: Scene, threshold: float | None) -> None:
             ramp.axhline(np.log10(limit), color=INK, linewidth=0.9, linestyle="dashed")
             notes.append(f"dashed: {number(limit)} per mL")
     else:
-        notes.append("no free vesicles")
+        notes.append(f"no free {what}")
     if domain.obstacle is not None:
         wall = np.where(domain.obstacle[cut], 1.0, np.nan)
         ax.imshow(wall, cmap="gray", vmin=0, vmax=1.35, aspect="auto", **place)
@@ -68,10 +68,10 @@ def draw_tissue(figure: Figure, scene: Scene, threshold: float | None) -> None:
         notes.append("cells fill as they take up")
         hues = {s.color for s in scene.styles if s.named and s.role in TAKERS}
         colors = palette.tint(hues.pop() if len(hues) == 1 else INK, np.linspace(0.12, 1, 256))
-        _ramp(figure, scene, 1, colors, scene.low, scene.high, "vesicles taken up")
+        _ramp(figure, scene, 1, colors, scene.low, scene.high, f"{scene.what} taken up")
     if enlarged > 1:
         notes.append(f"cells enlarged {number(enlarged)}×")
-    write_heading(figure, LEFT, TOP, "Free vesicles and cells", notes)
+    write_heading(figure, LEFT, TOP, f"Free {what} and cells", notes)
 
 
 def _fill_in(values: np.ndarray, hidden: np.ndarray) -> np.ndarray:

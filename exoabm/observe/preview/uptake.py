@@ -77,7 +77,7 @@ def draw_uptake(figure: Figure, scene: Scene) -> None:
         xlim=((-0.09 if own else -0.02) * reach, 1.03 * reach),
         ylim=((floor if missed.any() else low) / margin, high * max(margin, 1.4)),
         xlabel=f"distance to the nearest {source} (µm)",
-        ylabel="vesicles taken up per cell",
+        ylabel=f"{scene.what} taken up per cell",
     )
     ax.set_yticks(list(ticks), list(ticks.values()))
     ax.minorticks_off()
@@ -120,7 +120,7 @@ def _uptake_by_type(figure: Figure, scene: Scene, ax: Axes, takers: list[int]) -
         look["bbox"] = {"facecolor": PAPER, "edgecolor": "none", "pad": 1.5}  # the rules do not strike it out
         told = number(round(median) if median >= 10 else float(f"{median:.2g}"))
         ax.annotate(told, (x, top), (0, 6), textcoords="offset points", **look)
-    ax.set(xlim=(-0.6, len(pairs) - 0.4), ylim=(0, 1.14 * top), ylabel="vesicles taken up per cell")
+    ax.set(xlim=(-0.6, len(pairs) - 0.4), ylim=(0, 1.14 * top), ylabel=f"{scene.what} taken up per cell")
     words = [f"{shorten(scene.styles[i].name, 14)}\n{shorten(kind, 14)}".strip() for i, kind in pairs]
     ax.set_xticks(range(len(pairs)), words)
     ax.yaxis.set_major_formatter(lambda value, _: number(value))
