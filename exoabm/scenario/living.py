@@ -65,10 +65,10 @@ def at_rest(table: CellTypeTable, behavior: Behavior) -> Quantity | None:
 
 
 def idle(scenario: Scenario) -> set[str]:
-    """Dotted keys of cell types that nothing reads, since their cells do not do what these are about."""
+    """Dotted keys that nothing reads: of what cells of a type do not do, and how many points are listed."""
     moved = {(row.cell_type, row.behavior) for row in scenario.response}
     each = scenario.transport.engine == "vesicles"
-    found = set()
+    found = {f"layout.group.{group.key}.count" for group in scenario.layout.group if group.points is not None}
     for table in scenario.cell_type:
         releases = table.releases is not None or table.mvb is not None
         exports = table.waste is not None
