@@ -467,7 +467,8 @@ def test_no_damaged_byte_ends_the_process(tmp_path):
     x = np.arange(50.0)
     path = tmp_path / "cells.parquet"
     path.write_bytes(parquet(x=x, y=x, type=["a"] * 50))
-    done = subprocess.run([sys.executable, "-P", "-c", DAMAGE, path], capture_output=True, text=True, check=False)
+    command = [sys.executable, "-P", "-c", DAMAGE, path]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "lived", done.stderr[:500]
 
 
