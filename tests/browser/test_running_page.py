@@ -330,6 +330,16 @@ def test_nothing_is_wider_than_the_screen_and_nothing_jumps(
     assert page.evaluate(wide)
 
 
+def test_no_view_is_wider_than_a_phone(reader: Callable[..., Reader]) -> None:
+    """Comparing was: its buttons stood in one row, whatever room there was."""
+    page = reader(width=390, height=844).open().page
+    for tab in ("Who talks", "Compare", "Read", "Lessons", "Take away", "Try it"):
+        page.locator(".exo-tab", has_text=tab).click()
+        page.wait_for_selector(f".exo-tab[aria-selected=true]:has-text('{tab}')")
+        page.wait_for_timeout(600)
+        assert page.evaluate("document.documentElement.scrollWidth") == 390, tab
+
+
 def test_tabs_stay_in_one_row_at_every_width(reader: Callable[..., Reader]) -> None:
     page = reader().open().page
     fits = """() => {
