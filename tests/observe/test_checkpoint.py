@@ -369,8 +369,9 @@ def test_pickled_objects_are_never_loaded(tmp_path: Path) -> None:
         (lambda work: (work / "fields.zarr" / "exosome" / "zarr.json").write_text("{"), "cannot be read"),
         (lambda work: flip(work / "cells.00000.part", 200), "damaged and cannot be read"),
         (lambda work: flip(work / "events.00001.part", -900), "damaged and cannot be read"),
-        (lambda work: reword(work, "exosome", '"chunk_shape"', '"chunk_Shape"'), "cannot be read: TypeError"),
-        (lambda work: reword(work, "time_s", '"fill_value"', '"fill_valve"'), "cannot be read: KeyError"),
+        # What zarr makes of these two depends on its version.
+        (lambda w: reword(w, "exosome", '"chunk_shape"', '"chunk_Shape"'), "cannot be read|not those of its"),
+        (lambda w: reword(w, "time_s", '"fill_value"', '"fill_valve"'), "cannot be read|not those of its"),
         (lambda work: reword(work, "exosome", '"float32"', '"float64"'), "not those of its checkpoint"),
         (lambda work: reword(work, "", '"voxel_um": 10.0', '"voxel_um": 50.0'), "not those of its"),
     ],
