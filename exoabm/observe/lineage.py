@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from exoabm.columns import FATES
 from exoabm.observe.edges import everyone
 
 if TYPE_CHECKING:
@@ -14,9 +15,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from exoabm.state import State
-
-
-FATES = ("divisions", "blocked", "deaths", "transformations")
 
 
 def fates(state: State) -> dict[str, dict[str, int]]:

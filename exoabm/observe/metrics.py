@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from exoabm.cargo import CargoClass
+from exoabm.columns import Row
 from exoabm.ledger import PLACES
 from exoabm.observe.communication import PER_ML
 from exoabm.observe.lineage import fates
@@ -58,44 +59,63 @@ def measure(state: State) -> dict[str, float]:
     ``<type>_effect_mean`` is how far responses have moved the cells' behaviors, 0 to 1;
     ``<type>_<signal>_effect_share`` the share of cells that were ever given enough copies, see ``outcomes``.
     """
-    row = {"time_h": state.time / 3600}
-    domain, way = state.domain, state.trafficking
+    row = Row(time_h=state.time / 3600)
+    for kind in range(len(state.kinds)):
+        row.join(_of_kind(state, kind))
+    for cell_type in range(len(state.types)):
+        row.join(_of_type(state, cell_type))
+    return row.join(outcomes(state)).join(state.measures)
+
+
+def _of_kind(state: State, k: int) -> Row:
+    """The ledger and the concentrations of a vesicle kind."""
+    row, name, domain = Row(), state.kinds[k].name, state.domain
     open_volume = domain.voxel_volume * domain.n_voxels
     if domain.obstacle is not None:
         open_volume -= domain.voxel_volume * int(domain.obstacle.sum())
-    for k, kind in enumerate(state.kinds):
-        row[f"{kind.name}_emitted_EV"] = float(state.ledger.emitted[k].sum())
-        for place in PLACES:
-            row[f"{kind.name}_{place}_EV"] = float(state.ledger[place][k].sum())
-        buried = state.lineage.totals["internalized"][k].sum()
-        row[f"{kind.name}_taken_up_EV"] = float(way.internalized[:, k].sum() + buried)
-        field_total = state.free_per_voxel(k).sum(axis=0)
-        row[f"{kind.name}_mean_concentration_per_mL"] = (
-            float(field_total.sum(dtype=float)) / open_volume * PER_ML
-        )
-        row[f"{kind.name}_max_concentration_per_mL"] = float(field_total.max()) / domain.voxel_volume * PER_ML
-    metabolize = any(t.waste is not None for t in state.types)
-    for index, cell_type in enumerate(state.types):
-        members = state.cells.type == index
-        n = int(members.sum())
-        if state.living:
-            row |= {f"{cell_type.name}_{fate}": count for fate, count in fates(state)[cell_type.name].items()}
-            row[f"{cell_type.name}_cells"] = n
-        if any(response.cell_type == index for response in state.responses) and (n or state.living):
-            responding = state.cells.effect[members] >= 0.5
-            row[f"{cell_type.name}_responding_cells"] = int(responding.sum())
-        if n == 0:
-            continue
-        row[f"{cell_type.name}_cells"] = n
-        row[f"{cell_type.name}_released_EV_per_cell"] = float(state.released[members].sum()) / n
-        row[f"{cell_type.name}_taken_up_EV_per_cell"] = float(way.internalized[members].sum()) / n
-        row[f"{cell_type.name}_delivered_EV_per_cell"] = float(way.delivered[members].sum()) / n
-        for c, cargo in enumerate(state.cargos):
-            if cargo.role is not CargoClass.WASTE:
-                held = float(np.mean(state.cells.cargo[members, c]))
-                row[f"{cell_type.name}_{cargo.name}_copies_per_cell"] = held
-        if any(response.cell_type == index for response in state.responses):
-            row[f"{cell_type.name}_effect_mean"] = float(state.cells.effect[members].mean())
-        if metabolize:
-            row[f"{cell_type.name}_waste_units_per_cell"] = float(np.mean(state.cells.waste[members]))
-    return row | outcomes(state) | state.measures
+    row.put("{vesicle}_emitted_EV", float(state.ledger.emitted[k].sum()), vesicle=name)
+    for place in PLACES:
+        row.put(f"{{vesicle}}_{place}_EV", float(state.ledger[place][k].sum()), vesicle=name)
+    buried = state.lineage.totals["internalized"][k].sum()
+    taken_up = float(state.trafficking.internalized[:, k].sum() + buried)
+    row.put("{vesicle}_taken_up_EV", taken_up, vesicle=name)
+    field_total = state.free_per_voxel(k).sum(axis=0)
+    mean = float(field_total.sum(dtype=float)) / open_volume * PER_ML
+    row.put("{vesicle}_mean_concentration_per_mL", mean, vesicle=name)
+    most = float(field_total.max()) / domain.voxel_volume * PER_ML
+    row.put("{vesicle}_max_concentration_per_mL", most, vesicle=name)
+    return row
+
+
+def _of_type(state: State, index: int) -> Row:
+    """What the cells of a type do and hold; of a type without cells only that, and what befell them."""
+    row, name, way = Row(), state.types[index].name, state.trafficking
+    members = state.cells.type == index
+    n = int(members.sum())
+    responds = any(response.cell_type == index for response in state.responses)
+    if state.living:
+        for fate, count in fates(state)[name].items():
+            row.put(f"{{cell_type}}_{fate}", count, cell_type=name)
+    if n or state.living:
+        row.put("{cell_type}_cells", n, cell_type=name)
+    if responds and (n or state.living):
+        responding = int((state.cells.effect[members] >= 0.5).sum())
+        row.put("{cell_type}_responding_cells", responding, cell_type=name)
+    if n == 0:
+        return row
+    for word, counts in (
+        ("released", state.released),
+        ("taken_up", way.internalized),
+        ("delivered", way.delivered),
+    ):
+        row.put(f"{{cell_type}}_{word}_EV_per_cell", float(counts[members].sum()) / n, cell_type=name)
+    for c, cargo in enumerate(state.cargos):
+        if cargo.role is not CargoClass.WASTE:
+            held = float(np.mean(state.cells.cargo[members, c]))
+            row.put("{cell_type}_{cargo}_copies_per_cell", held, cell_type=name, cargo=cargo.name)
+    if responds:
+        row.put("{cell_type}_effect_mean", float(state.cells.effect[members].mean()), cell_type=name)
+    if any(t.waste is not None for t in state.types):
+        waste = float(np.mean(state.cells.waste[members]))
+        row.put("{cell_type}_waste_units_per_cell", waste, cell_type=name)
+    return row

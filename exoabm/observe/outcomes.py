@@ -13,19 +13,20 @@ import numpy as np
 from scipy.special import gammainc
 
 from exoabm.cargo import CargoClass
+from exoabm.columns import Row
 
 if TYPE_CHECKING:
     from exoabm.state import State
 
 
-def outcomes(state: State) -> dict[str, float]:
+def outcomes(state: State) -> Row:
     """Per type of recipient and signal: mean copies delivered, and share of cells given enough of them.
 
     Both count deliveries until now, and know nothing of the responses, whose effect is ``cells.effect``.
     """
     delivered = state.trafficking.delivered.sum(axis=2)
     signals = {c.name: c for kind in state.kinds for c in kind.cargo if c.role is CargoClass.SIGNAL}
-    found = {}
+    found = Row()
     for index, cell_type in enumerate(state.types):
         members = state.cells.type == index
         if not members.any():
@@ -36,7 +37,10 @@ def outcomes(state: State) -> dict[str, float]:
             if not (bearing & (cell_type.uptake_rate > 0)).any():
                 continue
             copies = delivered[members] @ carried
-            found[f"{cell_type.name}_{name}_copies_delivered_per_cell"] = float(copies.mean())
             shows = gammainc(cargo.effect_copies, copies)
-            found[f"{cell_type.name}_{name}_effect_share"] = float(shows.mean())
+            for column, value in (
+                ("{cell_type}_{cargo}_copies_delivered_per_cell", copies.mean()),
+                ("{cell_type}_{cargo}_effect_share", shows.mean()),
+            ):
+                found.put(column, float(value), cell_type=cell_type.name, cargo=name)
     return found

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from exoabm.cargo import CargoClass
+from exoabm.columns import VESICLE_COUNTS, Row
 from exoabm.errors import InputError
 from exoabm.observe.communication import PER_ML
 from exoabm.observe.tables import OneTable, TableWriter, pick
@@ -35,33 +36,26 @@ class CellWriter(OneTable):
 def cell_table(state: State) -> pa.Table:
     """Every cell now: who, where, and per vesicle kind what it sent and met."""
     cells, way, n = state.cells, state.trafficking, len(state.cells)
-    columns: dict[str, Any] = {
-        "time_s": np.full(n, state.time),
-        "cell": cells.birth_id,
-        "cell_type": pick([t.name for t in state.types], cells.type),
-        "x_um": cells.position[:, 0],
-        "y_um": cells.position[:, 1],
-        "z_um": cells.position[:, 2],
-        "waste_units": cells.waste,
-    }
+    columns = Row(
+        time_s=np.full(n, state.time),
+        cell=cells.birth_id,
+        cell_type=pick([t.name for t in state.types], cells.type),
+        x_um=cells.position[:, 0],
+        y_um=cells.position[:, 1],
+        z_um=cells.position[:, 2],
+        waste_units=cells.waste,
+    )
     if cells.mvb.shape[1]:
         columns["mvb"] = cells.mvb[:, 0]
     for c, cargo in enumerate(state.cargos):
         if cargo.role is not CargoClass.WASTE:
-            columns[f"{cargo.name}_copies"] = cells.cargo[:, c]
+            columns.put("{cargo}_copies", cells.cargo[:, c], cargo=cargo.name)
     if state.responses:
         columns["effect"] = cells.effect
     for k, kind in enumerate(state.kinds):
-        columns[f"{kind.name}_released"] = state.released[:, k]
-        for count in (
-            "encountered",
-            "bound",
-            "internalized",
-            "endosomal",
-            "lysosomal",
-            "delivered",
-        ):
-            columns[f"{kind.name}_{count}"] = getattr(way, count)[:, k].sum(axis=1)
+        columns.put("{vesicle}_released", state.released[:, k], vesicle=kind.name)
+        for count in VESICLE_COUNTS:
+            columns.put(f"{{vesicle}}_{count}", getattr(way, count)[:, k].sum(axis=1), vesicle=kind.name)
     # Arrow would look into the state's own arrays, which go on changing while the rows wait.
     return pa.table({n: np.array(c) if isinstance(c, np.ndarray) else c for n, c in columns.items()})
 

@@ -18,6 +18,7 @@ from exoabm.errors import InputError, ScenarioError, did_you_mean
 from exoabm.scenario import living
 from exoabm.scenario.entries import names_of, plain_data
 from exoabm.scenario.faults import problems_of, shortened
+from exoabm.scenario.naming import colliding
 from exoabm.scenario.references import dangling
 from exoabm.scenario.schema import Scenario
 
@@ -158,7 +159,7 @@ def parse(
         scenario = Scenario.model_validate(raw)
     except ValidationError as error:
         raise ScenarioError(name, list(problems_of(error, raw))) from None
-    problems = list(dangling(scenario)) or list(living.problems(scenario))
+    problems = list(dangling(scenario)) or [*living.problems(scenario), *colliding(scenario)]
     if problems:
         raise ScenarioError(name, problems)
     return LoadedScenario(name, scenario, folder, trusted, tuple(given.items()), data)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from exoabm.columns import Row
 from exoabm.domain import SIDES
 from exoabm.state import DOSE, OUTSIDE, Emissions
 from exoabm.streams import Purpose
@@ -223,42 +224,44 @@ class Course:
 
     def measure(self, state: State) -> None:
         """Write what others record of the subject: shares of what was given, activation, batches."""
-        found: dict[str, float] = {}
+        found = Row()
         for dose in self.doses:
-            found |= _measure_dose(state.subject, dose)
+            found.join(_measure_dose(state.subject, dose))
         if self.host is not None:
             _, innate, effectors, memory = (float(v) for v in state.subject["host"])
-            found |= {"innate_activation": innate, "effectors": effectors, "memory": memory}
+            found.join({"innate_activation": innate, "effectors": effectors, "memory": memory})
             exposure = state.subject["host_exposure"] / HOUR
-            found |= {"innate_activation_h": float(exposure[1]), "effectors_h": float(exposure[2])}
+            found.join({"innate_activation_h": float(exposure[1]), "effectors_h": float(exposure[2])})
         if self.process is not None:
-            found |= _measure_batch(state, self.process, self.cell_dose)
+            found.join(_measure_batch(state, self.process, self.cell_dose))
         state.measures.update(found)
 
 
-def _measure_dose(subject: dict[str, np.ndarray], dose: Dose) -> dict[str, float]:
+def _measure_dose(subject: dict[str, np.ndarray], dose: Dose) -> Row:
     """Amounts and exposures relative to the whole plan; those to free molecules in molecules times h."""
-    name, total = dose.name, dose.plan.total or 1.0
-    found = {
-        f"{name}_given_share": float(subject[f"{name}/given"][0]) / total,
-        f"{name}_entered_tissue_EV": float(subject[f"{name}/entered"][0]),
-        f"{name}_procedures": float(dose.plan.procedures),
-    }
+    name, total, found = dose.name, dose.plan.total or 1.0, Row()
+
+    def put(template: str, value: float) -> None:
+        found.put(f"{{dose}}_{template}", value, dose=name)
+
+    put("given_share", float(subject[f"{name}/given"][0]) / total)
+    put("entered_tissue_EV", float(subject[f"{name}/entered"][0]))
+    put("procedures", float(dose.plan.procedures))
     if dose.product is not None:
-        found[f"{name}_living_share"] = float(subject[f"{name}/cells"][0]) / total
+        put("living_share", float(subject[f"{name}/cells"][0]) / total)
         total *= dose.product.release_rate * float(subject[f"{name}/cell_time"][0]) / total or 1.0
-        found[f"{name}_released_EV"] = total if subject[f"{name}/cell_time"][0] > 0 else 0.0
+        put("released_EV", total if subject[f"{name}/cell_time"][0] > 0 else 0.0)
     if dose.kinetics is None:
         return found
     amount, exposure = subject[f"{name}/amount"], subject[f"{name}/exposure"]
     for i, compartment in enumerate(dose.kinetics.names):
         free = compartment.startswith(FREE)
         drug = dose.load > 0 or not free
-        found[f"{name}_{compartment}_share"] = drug * float(amount[i]) / total
+        put(f"{compartment}_share", drug * float(amount[i]) / total)
         if free:
-            found[f"{name}_{compartment}_molecules_h"] = dose.load * float(exposure[i]) / HOUR
+            put(f"{compartment}_molecules_h", dose.load * float(exposure[i]) / HOUR)
         elif compartment != LOST:
-            found[f"{name}_{compartment}_exposure_h"] = float(exposure[i]) / total / HOUR
+            put(f"{compartment}_exposure_h", float(exposure[i]) / total / HOUR)
     return found
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from exoabm.errors import NumericalError
+from exoabm.columns import BATCH, Row
+from exoabm.errors import InputError, NumericalError
 from exoabm.observe import communication as talk
 from exoabm.observe.metrics import measure as last_row
 
@@ -34,15 +35,18 @@ def gather(metrics: Mapping[str, float], communication: Mapping[str, Any]) -> Re
     ``communication`` is that of ``summary.json``. A readout that is not defined in a run, such as the reach
     of vesicles that nobody took up, is None or left out.
     """
-    found: Readouts = {name: value for name, value in metrics.items() if name != "time_h"}
+    found = Row().join({name: value for name, value in metrics.items() if name != "time_h"})
     for word, table in (("taken_up", "internalized_by_type"), ("delivered", "delivered_by_type")):
         for donor, row in communication[table].items():
             for recipient, count in row.items():
-                found[f"{donor}_to_{recipient}_{word}_EV"] = count
+                template = f"{{donor}}_to_{{recipient}}_{word}_EV"
+                found.put(template, count, donor=donor, recipient=recipient)
     for donor, reach in communication["reach"].items():
-        found |= {f"{donor}_reach_{key}": v for key, v in reach.items() if not isinstance(v, str)}
+        for key, value in reach.items():
+            if not isinstance(value, str):
+                found.put(f"{{donor}}_reach_{key}", value, donor=donor)
     for kind, distance in communication["communication_distance_um"].items():
-        found[f"{kind}_communication_distance_um"] = distance
+        found.put("{vesicle}_communication_distance_um", distance, vesicle=kind)
     return found
 
 
@@ -53,9 +57,13 @@ def checked(found: dict[str, Any]) -> Readouts:
     ------
     NumericalError
         If one is not finite: the run went astray, whatever its ledger says.
+    InputError
+        If one has the name of another column of the table of results.
     """
     plain: Readouts = {}
     for name, value in found.items():
+        if name in BATCH:
+            raise InputError(f"a readout named {name!r}: the table of results has a column of this name")
         plain[name] = None if value is None else float(value)
         if value is not None and not math.isfinite(value):
             raise NumericalError(f"{name} = {value} at the end of the run")

@@ -255,6 +255,8 @@ def _write_rows(path: Path, folder: Path, plan: Plan, varied: tuple[Varied, ...]
     ]
     fields += [pa.field("reason", pa.string()), *(pa.field(name, pa.float64()) for name in names)]
     schema = pa.schema(fields)
+    if twice := [name for name in dict.fromkeys(schema.names) if schema.names.count(name) > 1]:
+        raise InputError(f"two columns of {RESULTS} would be named {twice[0]!r}; rename the readout")
     overrides = {row.name: dict(row.overrides) for row in plan.rows}
     found = records(folder, plan)
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:

@@ -1,0 +1,168 @@
+"""Columns whose names are made of names that a user gave: declared once, and never two of one name.
+
+Names are joined by underscores, which they may contain themselves: a type ``a`` that holds ``b_c`` and a type
+``a_b`` that holds ``c`` both have ``a_b_c_copies_per_cell``. All such columns are templates here, so that a
+scenario can be refused before it runs; a ``Row`` writes no others, and none twice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import product
+from string import Formatter
+from typing import TYPE_CHECKING, Any
+
+from exoabm.errors import InputError
+from exoabm.ledger import PLACES as LEDGER_PLACES
+from exoabm.parameters.therapy import ORGANS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+ROLES = ("vesicle", "cell_type", "cargo", "dose", "donor", "recipient", "trial.readout")
+"""What a name in a template can be the name of."""
+BODY = ("depot", "plasma", "peripheral", *ORGANS)
+"""Where particles of a dose are in the body."""
+FATES = ("divisions", "blocked", "deaths", "transformations")
+"""What is counted of the lives of cells of each type."""
+VESICLE_COUNTS = ("encountered", "bound", "internalized", "endosomal", "lysosomal", "delivered")
+"""What is counted of each vesicle kind in ``cells.parquet``."""
+
+METRICS = (
+    "time_h",
+    "{vesicle}_emitted_EV",
+    *(f"{{vesicle}}_{place}_EV" for place in LEDGER_PLACES),
+    "{vesicle}_taken_up_EV",
+    "{vesicle}_mean_concentration_per_mL",
+    "{vesicle}_max_concentration_per_mL",
+    *(f"{{cell_type}}_{fate}" for fate in FATES),
+    "{cell_type}_cells",
+    "{cell_type}_responding_cells",
+    "{cell_type}_released_EV_per_cell",
+    "{cell_type}_taken_up_EV_per_cell",
+    "{cell_type}_delivered_EV_per_cell",
+    "{cell_type}_{cargo}_copies_per_cell",
+    "{cell_type}_effect_mean",
+    "{cell_type}_waste_units_per_cell",
+    "{cell_type}_{cargo}_copies_delivered_per_cell",
+    "{cell_type}_{cargo}_effect_share",
+    "{dose}_given_share",
+    "{dose}_entered_tissue_EV",
+    "{dose}_procedures",
+    "{dose}_living_share",
+    "{dose}_released_EV",
+    *(f"{{dose}}_{place}_{end}" for place in BODY for end in ("share", "exposure_h")),
+    *(f"{{dose}}_free_{place}_{end}" for place in BODY[1:] for end in ("share", "molecules_h")),
+    "{dose}_lost_share",
+    "innate_activation",
+    "effectors",
+    "memory",
+    "innate_activation_h",
+    "effectors_h",
+    "batch_medium_EV",
+    "batch_stored_EV",
+    "batch_recovered_share",
+    "batch_purity_EV_per_ug",
+    "batch_doses",
+    "batch_doses_per_day",
+    "batch_doses_per_cost",
+    "cell_doses_per_day",
+    "cell_doses_per_cost",
+)
+READOUTS = (
+    *(template for template in METRICS if template != "time_h"),
+    "{donor}_to_{recipient}_taken_up_EV",
+    "{donor}_to_{recipient}_delivered_EV",
+    *(f"{{donor}}_reach_{end}" for end in ("autocrine_share", "mean_um", "median_um", "q90_um")),
+    "{vesicle}_communication_distance_um",
+)
+"""What a run of a sweep comes down to."""
+CELLS = (
+    *("time_s", "cell", "cell_type", "x_um", "y_um", "z_um", "waste_units", "mvb", "effect"),
+    "{cargo}_copies",
+    "{vesicle}_released",
+    *(f"{{vesicle}}_{count}" for count in VESICLE_COUNTS),
+)
+BATCH = ("row", "seed", "state", "reason")
+"""Columns of ``results.parquet`` beside keys that are varied, which have a dot in them, and readouts."""
+FIELDS = "fields.zarr"
+TABLES = {
+    "metrics.parquet": METRICS,
+    "cells.parquet": CELLS,
+    FIELDS: ("time_s", "{vesicle}"),
+    "the results of a sweep": (*BATCH, *READOUTS),
+    "the results of a trial": (*BATCH, "{trial.readout}"),
+}
+"""Templates of the columns of each table that has names of a scenario in them."""
+DECLARED = frozenset(template for templates in TABLES.values() for template in templates)
+
+
+class Row(dict[str, Any]):
+    """Columns of a table by name: numbers of one row, or arrays of all rows.
+
+    Raises
+    ------
+    InputError
+        From every method that would write a column for the second time.
+    """
+
+    def put(self, template: str, value: Any, **names: str) -> None:
+        """Write one column; ``template`` is one of ``DECLARED``, ``names`` what stands in it."""
+        assert template in DECLARED, template
+        self[template.format(**names)] = value
+
+    def join(self, other: Mapping[str, Any]) -> Row:
+        """Write all of other columns; returns these."""
+        for column, value in other.items():
+            self[column] = value
+        return self
+
+    def __setitem__(self, column: str, value: Any) -> None:
+        if column in self:
+            raise InputError(f"two columns would be named {column!r}; rename one of the names in it")
+        super().__setitem__(column, value)
+
+
+@dataclass(frozen=True)
+class Collision:
+    """A column of a table that two entries of a scenario would share, each as role and name of its parts."""
+
+    table: str
+    column: str
+    first: tuple[tuple[str, str], ...]
+    second: tuple[tuple[str, str], ...]
+
+
+def expand(
+    templates: tuple[str, ...], names: Mapping[str, tuple[str, ...]]
+) -> Iterator[tuple[str, tuple[tuple[str, str], ...]]]:
+    """Every column of these templates for these names by their role, and what it is made of."""
+    for template in templates:
+        roles = [role for _, role, _, _ in Formatter().parse(template) if role]
+        for chosen in product(*(names.get(role, ()) for role in roles)):
+            parts = tuple(zip(roles, chosen, strict=True))
+            column = template
+            for role, name in parts:
+                column = column.replace(f"{{{role}}}", name, 1)
+            yield column, parts
+
+
+@lru_cache(maxsize=16)  # a sweep reads one scenario with many values
+def collisions(names: tuple[tuple[str, tuple[str, ...]], ...]) -> tuple[Collision, ...]:
+    """Columns that two entries of a scenario would share, one for every two entries.
+
+    Parameters
+    ----------
+    names
+        By role (see ``ROLES``) the names of a scenario.
+    """
+    found: dict[tuple, Collision] = {}
+    for table, templates in TABLES.items():
+        owner: dict[str, tuple[tuple[str, str], ...]] = {}
+        for column, parts in expand(templates, dict(names)):
+            # Each kind has a folder of its own there, and some file systems know no upper case.
+            other = owner.setdefault(column.casefold() if table == FIELDS else column, parts)
+            if other is not parts:
+                found.setdefault((other, parts), Collision(table, column, other, parts))
+    return tuple(found.values())
