@@ -29,7 +29,7 @@ app = typer.Typer(
 
 def main() -> None:
     """Entry point: run the command and turn every known error into its exit code."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    _answer_signals()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # letters that a terminal's encoding lacks
@@ -60,6 +60,17 @@ def main() -> None:
         err.print(f"[bold red]Error:[/] {escape(error.format_message())}", highlight=False)
         code = getattr(error, "exit_code", InputError.exit_code)
     sys.exit(code or 0)
+
+
+def _answer_signals() -> None:
+    """End in order on a signal of a scheduler or of a terminal that closes, as on an interrupt.
+
+    One that is ignored from the start, as under ``nohup``, stays so.
+    """
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, lambda got, _: sys.exit(128 + got))
 
 
 def _check_words(words: list[str]) -> None:

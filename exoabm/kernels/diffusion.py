@@ -29,6 +29,7 @@ import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
+from exoabm.kernels import pieces
 from exoabm.kernels.exchange import (
     Entries,
     Floats,
@@ -375,14 +376,17 @@ def advance_linear(
         _fit(name, array, (n_slots,))
     entered = _inflow(u.shape, grid.sides, value, r, conductance)
     state = (
-        old[0], new[0], n_sub, grid, _if_fixed(grid, value[None]), float(r), float(decay), faces,
+        grid, _if_fixed(grid, value[None]), float(r), float(decay), faces,
         slots, source, sink, exposure, float(source.sum()), entered, flows,
         np.zeros(rows), np.zeros(rows),
     )  # fmt: skip
-    if threads == 1:
-        _linear_serial(*state)
-    else:
-        _linear_parallel(*state, _split(rows, threads))
+    old, new = old[0], new[0]
+    for some in pieces.substeps(n_sub, old.size):
+        if threads == 1:
+            _linear_serial(old, new, some, *state)
+        else:
+            _linear_parallel(old, new, some, *state, _split(rows, threads))
+        old, new = (new, old) if some % 2 else (old, new)
     if n_sub % 2:
         u[...] = scratch
 
@@ -469,14 +473,16 @@ def advance_saturable(
     np.maximum(slot_total, source.sum(axis=0) / (1.0 + most), out=slot_total)
     entry_taken = np.zeros((labels, entries.cell.size))
     state = (
-        old, new, n_sub, grid, _if_fixed(grid, value), r, decay, faces, slots, entries, source,
+        grid, _if_fixed(grid, value), r, decay, faces, slots, entries, source,
         law, resistance, float(dt), float(volume), np.zeros(n_cells), slot_total, entry_taken,
         source.sum(axis=1), entered, flows, np.zeros((labels, rows)), np.zeros((labels, rows)),
     )  # fmt: skip
-    if threads == 1:
-        _shared_serial(*state)
-    else:
-        _shared_parallel(*state, _split(rows, threads), _split(n_cells, threads))
+    for some in pieces.substeps(n_sub, old.size):
+        if threads == 1:
+            _shared_serial(old, new, some, *state)
+        else:
+            _shared_parallel(old, new, some, *state, _split(rows, threads), _split(n_cells, threads))
+        old, new = (new, old) if some % 2 else (old, new)
     for label in range(labels):
         taken[label] += np.bincount(entries.cell, entry_taken[label], minlength=n_cells)
     if n_sub % 2:

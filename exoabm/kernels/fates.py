@@ -1,21 +1,14 @@
-"""Who moves in a step, what becomes of each of them, and how the work is cut for threads."""
+"""Who moves in a step, and what becomes of each of them."""
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 STAYS, CAPTURED, CLEARED, ESCAPED = range(4)
 """Codes of the ways in which a step ends for a free vesicle."""
-
-CHUNK = 8192
-"""Vesicles of one task, whatever the number of threads."""
 
 Singles = NDArray[np.float32]
 Integers = NDArray[np.int64]
@@ -53,13 +46,3 @@ class Fates(NamedTuple):
     def of(cls, n: int) -> Fates:
         """Of n vesicles, all of which stay."""
         return cls(np.zeros(n, np.int8), np.zeros(n, np.float32), np.full(n, -1, np.int32))
-
-
-def in_chunks(work: Callable[[int, int], None], n: int, threads: int) -> None:
-    """Do ``work(first, last)`` for all of n, by one thread at once or by several a chunk each."""
-    first = range(0, n, CHUNK)
-    if threads == 1 or len(first) <= 1:
-        work(0, n)
-        return
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(lambda i: work(i, min(i + CHUNK, n)), first))

@@ -25,7 +25,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from exoabm.kernels.fates import CAPTURED, CLEARED, ESCAPED, STAYS, Fates, Movers, in_chunks
+from exoabm.kernels import pieces
+from exoabm.kernels.fates import CAPTURED, CLEARED, ESCAPED, STAYS, Fates, Movers
 from exoabm.kernels.random import threefry
 
 _UNEVEN, _SINK = 1, 2
@@ -143,10 +144,11 @@ def _direction(dim, gx, gy, gz, ix, iy, iz, v):
 
 @njit(**_JIT)
 def _range(
-    first, last, rows, walker, x, y, z, diffusivity, start, dt, per_diffusivity, least, seed, purpose, step,
-    dim, low, voxel, counts, wraps, gx, gy, gz, uniform, decay_rate,
+    first, last, most, rows, walker, x, y, z, diffusivity, start, dt, per_diffusivity, least, seed, purpose,
+    step, dim, low, voxel, counts, wraps, gx, gy, gz, uniform, decay_rate,
     slot_of_voxel, slot_ptr, entry_cell, entry_rate, mark, marked, slot_rate, fate, when, target,
 ):  # fmt: skip
+    """The vesicles in rows first to last, or fewer, once ``most`` hops are made; returns where it stopped."""
     nx, ny, nz = counts[0], counts[1], counts[2]
     low_x, low_y, low_z = low[0], low[1], low[2]
     at, move, stays = np.zeros(3, np.int64), np.zeros(7, np.int64), 2.0 * dim
@@ -154,7 +156,10 @@ def _range(
     if dim == 3:
         move[4], move[5] = -nx * ny, nx * ny
     word = np.empty(4 * _BLOCKS, np.uint32)
+    made = 0
     for k in range(first, last):
+        if made > most:
+            return k
         i = rows[k]
         free = np.float64(diffusivity[i])
         rate = max(free * per_diffusivity, least)
@@ -173,6 +178,7 @@ def _range(
         part_z = (z[i] - low_z) / voxel - iz
         here = ix + nx * (iy + ny * iz)
         begin = np.int64(min(start[i] / h, n - 0.5))
+        made += n - begin
         let_in = start[i] > 0
         a, b, _, _ = _words(seed, purpose + 1, walker[i], step, 0)
         threshold, pick = -math.log(_unit(a)), _unit(b)
@@ -228,6 +234,7 @@ def _range(
         if dim == 3:
             z[i] = low_z + (iz + part_z) * voxel
         fate[i], when[i], target[i] = code, time, cell
+    return last
 
 
 def marks(lattice: Lattice, slot_of_voxel: NDArray[np.int32]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -283,4 +290,4 @@ def hop(
         *movers, float(dt), *map(float, substeps), int(seed), int(purpose), int(step), *lattice, *sinks,
         slot_rate, *fates,
     )  # fmt: skip
-    in_chunks(lambda first, last: _range(first, last, *job), len(movers.rows), threads)
+    pieces.in_chunks(lambda first, last: _range(first, last, pieces.HOPS, *job), len(movers.rows), threads)

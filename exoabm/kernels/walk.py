@@ -24,7 +24,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from exoabm.kernels.fates import CAPTURED, CLEARED, ESCAPED, STAYS, Fates, Movers, in_chunks
+from exoabm.kernels import pieces
+from exoabm.kernels.fates import CAPTURED, CLEARED, ESCAPED, STAYS, Fates, Movers
 from exoabm.kernels.medium import Medium, fold, grid_of, index, passes, voxel_of
 from exoabm.kernels.membranes import Membranes, from_center, hazard, nearest, reflection
 from exoabm.kernels.random import threefry
@@ -177,15 +178,19 @@ def _advance(grid, hindrance, obstacle, place, noise, voxel, room, spread, goal,
 
 @njit(**_JIT)
 def _range(
-    first, last, rows, vesicle_id, x, y, z, diffusivity, start, dt, seed, step, grid, decay_rate,
+    first, last, most, rows, vesicle_id, x, y, z, diffusivity, start, dt, seed, step, grid, decay_rate,
     hindrance, obstacle, clearance, near_ptr, near_cell, beyond, ball, fate, when, target,
 ):  # fmt: skip
+    """The vesicles in rows first to last, or fewer, once ``most`` steps are made; returns where it ends."""
     normal = np.empty(4 * _BLOCKS, np.float32)
     place, goal, noise = np.zeros(3), np.zeros(3), np.zeros(3)
     pace, way = np.zeros((3, 3)), np.empty((5, 3), np.int64)
     low, high = grid.low, grid.high
     bends = 1.0 if grid.dim == 3 else 0.5
+    made = 0
     for k in range(first, last):
+        if made > most:
+            return k
         row = rows[k]
         free = np.float64(diffusivity[row])
         px = min(max(np.float64(x[row]), low[0]), grid.below[0])
@@ -275,6 +280,8 @@ def _range(
             end -= left + 0.5 * h
         x[row], y[row], z[row] = px, py, pz
         fate[row], when[row], target[row] = code, end, (cell if code == CAPTURED else -1)
+        made += 1 + 4 * block // grid.dim
+    return last
 
 
 def walk(
@@ -309,4 +316,4 @@ def walk(
         medium.hindrance, medium.obstacle, medium.clearance, cells.near_ptr, cells.near_cell, cells.beyond,
         ball, *fates,
     )  # fmt: skip
-    in_chunks(lambda first, last: _range(first, last, *job), len(movers.rows), threads)
+    pieces.in_chunks(lambda first, last: _range(first, last, pieces.WALKS, *job), len(movers.rows), threads)

@@ -1,0 +1,85 @@
+"""Long kernels in pieces: bounded, of the same bits, and ended by an exception in the thread that waits."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+
+from exoabm import ExosomeModel
+from exoabm.kernels import diffusion, hop, pieces, walk
+
+VESICLES = {"transport.engine": "vesicles", "cell_type.donor.release_rate": "300 / h"}
+RUNS = {
+    "linear": (diffusion, "_linear_serial", {}, 1),
+    "shared": (diffusion, "_shared_serial", {"cell_type.recipient.saturation": "1 nM"}, 1),
+    "linear, threads": (diffusion, "_linear_parallel", {}, 2),
+    "shared, threads": (diffusion, "_shared_parallel", {"cell_type.recipient.saturation": "1 nM"}, 2),
+    "hop": (hop, "_range", VESICLES | {"transport.capture": "voxel"}, 1),
+    "walk": (walk, "_range", VESICLES | {"transport.capture": "membrane"}, 1),
+}
+
+
+def bits(overrides: dict[str, str], threads: int) -> list[bytes]:
+    """All bits of what is free and what was captured, after three steps of 20 min."""
+    small = {"clock.step": "20 min", "domain.size": "['60 um', '40 um', '50 um']", "domain.margin": "0 um"}
+    points = {"layout.group.recipient.points": "[['45 um', '25 um', '25 um']]"}
+    points |= {"layout.group.donor.points": "[['15 um', '15 um', '25 um']]"}
+    model = ExosomeModel("two_cells", seed=3, overrides=small | points | overrides, threads=threads)
+    for _ in range(3):
+        model.step()
+    state = model.state
+    columns = [] if state.vesicles is None else list(state.vesicles.columns().values())
+    arrays = [*state.fields, state.trafficking.delivered, state.trafficking.bound, *columns]
+    return [np.ascontiguousarray(array).tobytes() for array in arrays]
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_small_pieces_give_the_same_bits(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Odd and even numbers of sub-steps to a piece, so that the two copies of the field change places."""
+    module, function, overrides, threads = RUNS[name]
+    monkeypatch.setattr("exoabm.transport.continuum.LARGE", 1)
+    calls, kernel = [], getattr(module, function)
+
+    def counted(*given: object) -> object:
+        calls.append(given)
+        return kernel(*given)
+
+    monkeypatch.setattr(module, function, counted)
+    whole = bits(overrides, threads)
+    once = len(calls)
+    assert once == 3  # one call a step, as long as it is short
+    voxels = 6 * 4 * 5
+    for number in (1, 2, 3):
+        calls.clear()
+        monkeypatch.setattr(pieces, "VOXELS", number * voxels + 1)
+        monkeypatch.setattr(pieces, "HOPS", number * 500)
+        monkeypatch.setattr(pieces, "WALKS", number * 500)
+        assert bits(overrides, threads) == whole
+        assert len(calls) > 10 * once, "a step of 20 min is many pieces"
+
+
+@pytest.mark.parametrize(("n", "voxels"), [(7, 10), (7, 10**9), (1, 1), (1000, 3)])
+def test_sub_steps_in_pieces_are_all_there(monkeypatch: pytest.MonkeyPatch, n: int, voxels: int) -> None:
+    monkeypatch.setattr(pieces, "VOXELS", 30)
+    found = list(pieces.substeps(n, voxels))
+    assert sum(found) == n
+    assert max(found) <= max(1, 30 // voxels)
+
+
+def test_an_exception_where_threads_are_waited_for_ends_them() -> None:
+    """As a signal raises it: nobody goes on with the rest of a chunk that would take for ever."""
+    begun, done = threading.Event(), []
+
+    def work(first: int, last: int) -> int:
+        if first == 0:
+            begun.wait(60)
+            raise KeyboardInterrupt
+        begun.set()
+        done.append(first)
+        return first  # would never come to an end
+
+    with pytest.raises(KeyboardInterrupt):
+        pieces.in_chunks(work, 4 * pieces.CHUNK, threads=2)
+    assert done
