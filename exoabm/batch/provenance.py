@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import platform
 import subprocess
 import sys
+from functools import lru_cache
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +33,11 @@ LIBRARIES = (
     "matplotlib",
 )
 
+APART = ("scenarios", "viz")
+"""Parts of the package that stand beside it in a checkout."""
+COMPILED = (".pyc", ".pyo", ".nbi", ".nbc")
+"""Files that Python and numba make of the package."""
+
 
 def versions() -> dict[str, str]:
     """Versions of exoabm, Python and the libraries that shape a result."""
@@ -46,23 +55,65 @@ def machine() -> dict[str, str]:
     }
 
 
-def git_state() -> dict[str, Any] | None:
-    """Commit of the code and whether it was changed since; None outside a checkout."""
-    folder = Path(exoabm.__file__).parent
-    try:
-        commit, changes = (
-            subprocess.run(
-                ["git", "-C", str(folder), *command],
-                capture_output=True,
-                text=True,
-                timeout=5,
-                check=True,
-            ).stdout.strip()
-            for command in (["rev-parse", "HEAD"], ["status", "--porcelain", "--", "."])
+@lru_cache(maxsize=1)
+def code() -> dict[str, Any]:
+    """The code that runs: its version, a checksum of its files, and its commit where it has one.
+
+    ``files_sha256`` is of every file of the package as it is installed, scenarios and page among them: of the
+    lines ``sha256  path``, sorted by path.
+    """
+    lines = sorted(
+        (name, hashlib.sha256(path.read_bytes()).hexdigest()) for name, path in package_files().items()
+    )
+    text = "".join(f"{checksum}  {name}\n" for name, checksum in lines)
+    return {
+        "version": exoabm.__version__,
+        "files_sha256": hashlib.sha256(text.encode()).hexdigest(),
+        "git": git_state(Path(exoabm.__path__[0])),
+    }
+
+
+def package_files() -> dict[str, Path]:
+    """Every file of the package by its name in it, wherever an install has its parts."""
+    homes = {"": Path(exoabm.__path__[0])}
+    for part in APART:
+        spec = find_spec(f"exoabm.{part}")
+        if spec is not None and spec.submodule_search_locations:
+            homes[f"{part}/"] = Path(spec.submodule_search_locations[0])
+    return {
+        f"{prefix}{path.relative_to(home).as_posix()}": path
+        for prefix, home in homes.items()
+        for path in home.rglob("*")
+        if path.is_file() and path.suffix not in COMPILED
+    }
+
+
+def git_state(package: Path) -> dict[str, Any] | None:
+    """Commit of the code and whether it was changed since; None where it is not under version control.
+
+    A repository that only surrounds the package, as that of a user's project does, says nothing of it: the
+    package must be tracked, as ``exoabm`` at the top.
+    """
+    alone = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+
+    def git(folder: Path, *command: str) -> str:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *command],
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=True,
+            env=alone,
         )
+        return done.stdout.strip()
+
+    try:
+        if git(package, "ls-files", "--full-name", "--error-unmatch", "__init__.py") != "exoabm/__init__.py":
+            return None
+        changes = git(package.parent, "status", "--porcelain", "--", "exoabm", *APART)
+        return {"commit": git(package, "rev-parse", "HEAD"), "changed": bool(changes)}
     except (OSError, subprocess.SubprocessError):
         return None
-    return {"commit": commit, "changed": bool(changes)}
 
 
 def sources(loaded: LoadedScenario) -> list[str]:

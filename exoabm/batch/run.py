@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 import exoabm
-from exoabm.batch.provenance import git_state, machine, sources, versions
+from exoabm.batch.provenance import code, machine, sources, versions
 from exoabm.errors import InputError, NumericalError
 from exoabm.model import ExosomeModel
 from exoabm.observe import checkpoint
@@ -82,7 +82,7 @@ def run_to_folder(
     started = _now()
     model = ExosomeModel(loaded, seed=seed, threads=threads)
     end = float(model.scenario.clock.duration) if hours is None else hours * 3600.0
-    plan = {"end_s": end, "every_s": checkpoint_every, "overwrite": overwrite, "started": started}
+    plan = {"end_s": end, "every_s": checkpoint_every, "replaces": folder.replaces, "started": started}
     plan |= _recipe(model)
     with folder, _let_go(model):
         for observer in _observers(folder, model, plan, clock):
@@ -104,7 +104,7 @@ def resume_run(out: Path, *, threads: int = 1, progress: Callable[[float], Any] 
     with ResumableFolder(out, resume=True) as folder:
         plan, content = checkpoint.read(folder.work)
         clock = time.perf_counter() - plan["wall_time_s"]
-        if out.exists() and not plan["overwrite"]:
+        if folder.replaces not in ("", plan["replaces"]):
             raise InputError(f"{out} exists already; move it away to resume {folder.work}")
         loaded, snapshot = _cooked(plan), part(content, "state/")
         model = ExosomeModel(loaded, seed=plan["seed"], threads=threads, snapshot=snapshot)
@@ -138,10 +138,7 @@ def _complete(
     try:
         model.run_until(plan["end_s"], progress=progress)
     except NumericalError as error:
-        _keep_failed(folder, model, about, error)
-        if isinstance(folder, ResumableFolder):
-            raise NumericalError(f"{error}; the last good checkpoint is kept in {folder.work}") from None
-        raise
+        raise NumericalError(f"{error}; {_keep_failed(folder, model, about, error)}") from None
     model.recorder.finish(model.state)
     summary = summarize(model)
     _write_tables(folder, model)
@@ -150,7 +147,7 @@ def _complete(
     about |= {"exit_state": "done", "wall_time_s": time.perf_counter() - clock}
     folder.write_json("run.json", about)
     readouts = measure(model) if measure is not None else {}
-    return RunResult(folder.path, summary, tuple(model.warnings), readouts)
+    return RunResult(folder.path, summary, (*model.warnings, *folder.notes), readouts)
 
 
 def draw_picture(model: ExosomeModel, path: Path) -> None:
@@ -206,7 +203,7 @@ def _about(model: ExosomeModel) -> dict[str, Any]:
         "seed": model.streams.seed,
         "engine": model.engine.name,
         "versions": versions(),
-        "git": git_state(),
+        "code": code(),
         "platform": machine(),
         "citations": sources(loaded),
         "warnings": model.warnings,
@@ -290,10 +287,8 @@ def _metrics(model: ExosomeModel) -> pa.Table:
     return pa.table({name: [row.get(name) for row in rows] for name in columns})
 
 
-def _keep_failed(
-    folder: RunFolder, model: ExosomeModel, about: dict[str, Any], error: NumericalError
-) -> None:
-    """Publish what was recorded before the fault under a name that cannot be taken for a result.
+def _keep_failed(folder: RunFolder, model: ExosomeModel, about: dict[str, Any], error: NumericalError) -> str:
+    """Publish what was recorded before the fault under a name that cannot be taken for a result; says where.
 
     A resumable folder stays where it is, with its last good checkpoint.
     """
@@ -301,8 +296,9 @@ def _keep_failed(
         observer.close()
     write_table(_metrics(model), folder.work / "metrics.parquet")
     folder.write_json("run.json", about | {"exit_state": "failed", "error": str(error)})
-    if not isinstance(folder, ResumableFolder):
-        folder.publish(folder.path.with_name(folder.path.name + ".failed"))
+    if isinstance(folder, ResumableFolder):
+        return f"the last good checkpoint is kept in {folder.work}"
+    return f"what was recorded until then is kept in {folder.publish_beside('failed')}"
 
 
 def _now() -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -69,7 +71,17 @@ class FieldWriter:
         self._group: Any = None
 
     def record(self, state: State) -> None:
-        """Append the fields of this moment."""
+        """Append the fields of this moment.
+
+        zarr writes in threads of its own. A signal that stops the run waits here until they are done, or they
+        would write on into a folder that is being removed.
+        """
+        with ThreadPoolExecutor(1) as alone:
+            alone.submit(self._append, state).result()
+
+    def _append(self, state: State) -> None:
+        if self._group is not None and not (self._path / "zarr.json").is_file():
+            raise FileNotFoundError(errno.ENOENT, "it was moved or removed", str(self._path))
         scale = PER_ML / state.domain.voxel_volume
         group = self._open(state)
         group["time_s"].append(np.array([state.time]))

@@ -5,12 +5,14 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -18,6 +20,7 @@ import pytest
 
 from exoabm.batch.run import run_to_folder
 from exoabm.errors import InputError, NumericalError, RunFailed
+from exoabm.observe.lock import LOCK, locked
 from exoabm.observe.run_folder import RunFolder
 from exoabm.scenario.loader import load
 from exoabm.schedule import Step
@@ -138,7 +141,7 @@ def test_a_folder_that_cannot_be_put_in_place_leaves_the_old_one(tmp_path, monke
     put = Path.replace
 
     def refuse(source: Path, target: Path) -> Path:
-        if ".partial-" in source.name and not source.name.endswith("-old"):
+        if source.name.endswith(".partial"):
             raise OSError(errno.EIO, "Input/output error")
         return put(source, target)
 
@@ -180,7 +183,7 @@ def test_a_signal_in_the_middle_of_a_run_leaves_nothing(tmp_path, number, code, 
     )
     request.addfinalizer(process.kill)
     until = time.monotonic() + 300
-    while not list(tmp_path.glob(".a.partial-*/*")) and time.monotonic() < until:
+    while not list(tmp_path.glob(".a.partial/*")) and time.monotonic() < until:
         time.sleep(0.02)
     time.sleep(0.3)
     process.send_signal(number)
@@ -232,13 +235,14 @@ def test_a_broken_balance_stops_the_run_and_keeps_what_was_recorded(command, tmp
 
 
 @pytest.mark.usefixtures("leak")
-def test_a_failed_run_takes_the_place_of_an_older_failure_only(tmp_path) -> None:
+def test_a_failed_run_takes_the_place_of_nothing(tmp_path) -> None:
     (tmp_path / "a").mkdir()
     for seed in (1, 2):
         with pytest.raises(NumericalError):
             run_to_folder(load("two_cells"), tmp_path / "a", seed=seed, hours=1, overwrite=True)
-    assert json.loads((tmp_path / "a.failed" / "run.json").read_text())["seed"] == 2
-    assert names(tmp_path) == ["a", "a.failed"]
+    for name, seed in (("a.failed", 1), ("a.failed-2", 2)):
+        assert json.loads((tmp_path / name / "run.json").read_text())["seed"] == seed
+    assert names(tmp_path) == ["a", "a.failed", "a.failed-2"]
     assert not names(tmp_path / "a")
 
 
@@ -246,3 +250,137 @@ def test_a_folder_is_checked_before_anything_is_computed(tmp_path) -> None:
     (tmp_path / "a").mkdir()
     with pytest.raises(InputError, match="exists already"):
         RunFolder(tmp_path / "a")
+
+
+# Two at one place.
+
+
+def started(cwd: Path, *arguments: object) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "exoabm.cli", "run", "two_cells", *map(str, arguments)]
+    return subprocess.Popen(command, cwd=cwd, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+
+
+def wait_until(true: Callable[[], object]) -> None:
+    until = time.monotonic() + 300
+    while not true():
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("kept", [(), ("--checkpoint-every", "1000 h")], ids=["plain", "checkpoints"])
+def test_the_second_of_two_runs_at_one_place_names_the_first(command, tmp_path, kept) -> None:
+    """A real process works at ``a``; every way to write there is refused, and leaves it alone."""
+    with started(tmp_path, "--hours", 90_000, "--seed", 1, "--out", "a", *kept) as first:
+        wait_until(lambda: list(tmp_path.glob("*a.*/fields.zarr")))
+        before = names(tmp_path)
+        for more in (
+            (),
+            ("--overwrite",),
+            ("--checkpoint-every", "1 h"),
+            ("--checkpoint-every", "1 h", "--overwrite"),
+        ):
+            command(*SHORT, "--out", "a", *more).refused(2, f"is being written by process {first.pid} on ")
+        command(*SHORT, "--out", "b")
+        assert names(tmp_path) == sorted([*before, "b"])
+        first.send_signal(signal.SIGHUP)
+        _, err = first.communicate(timeout=300)
+    assert first.returncode == 128 + signal.SIGHUP
+    assert "interrupted" in err
+    assert "Traceback" not in err
+    assert [name for name in names(tmp_path) if not kept] == ["b"] * (not kept)
+
+
+def test_two_processes_started_at_once_leave_one_run(tmp_path) -> None:
+    both = [started(tmp_path, "--hours", 0.05, "--seed", seed, "--out", "a") for seed in (1, 2)]
+    said = [run.communicate(timeout=300)[1] for run in both]
+    codes = [run.returncode for run in both]
+    assert sorted(codes) == [0, 2], said
+    assert re.search("is being written by process|exists already|has just been changed", said[codes.index(2)])
+    assert json.loads((tmp_path / "a" / "run.json").read_text())["seed"] == 1 + codes.index(0)
+    assert names(tmp_path) == ["a"]
+
+
+def test_what_a_killed_run_left_is_told_and_cleared_by_the_next(command, tmp_path) -> None:
+    with started(tmp_path, "--hours", 90_000, "--seed", 1, "--out", "a") as first:
+        wait_until(lambda: list(tmp_path.glob(".a.partial/fields.zarr")))
+        first.kill()
+    assert names(tmp_path) == [".a.partial"]
+    done = command(*SHORT, "--out", "a")
+    assert done.code == 0
+    assert f"process {first.pid} on" in done.err
+    assert "ended while it was writing" in done.err
+    assert names(tmp_path) == ["a"]
+
+
+def test_a_lock_of_another_machine_says_so(tmp_path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / LOCK).write_text("77 on far.example\n")
+    with locked(tmp_path / "a") as lock:
+        assert "process 77 on far.example ended" in lock.note
+        assert "from here it cannot be seen" in lock.note
+    with locked(tmp_path / "a") as lock:
+        assert lock.note == ""
+
+
+# What others put there meanwhile.
+
+
+def notes(place: Path) -> None:
+    place.mkdir(exist_ok=True)
+    (place / "notes.txt").write_text("years of work")
+
+
+def a_file(place: Path) -> None:
+    place.write_text("years of work")
+
+
+@pytest.mark.parametrize("put", [notes, a_file, Path.mkdir], ids=["notes", "file", "empty"])
+def test_what_appears_during_a_run_is_left_alone(tmp_path, put) -> None:
+    """The finished run is kept beside it."""
+    a = tmp_path / "a"
+    with pytest.raises(RunFailed, match=r"something came to .*/a.* is kept in .*/a\.finished"):
+        run_to_folder(load("two_cells"), a, seed=1, hours=0.05, progress=lambda _: a.exists() or put(a))
+    assert names(tmp_path) == ["a", "a.finished"]
+    assert json.loads((tmp_path / "a.finished" / "run.json").read_text())["exit_state"] == "done"
+    if put is not Path.mkdir:
+        assert (a if a.is_file() else a / "notes.txt").read_text() == "years of work"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        notes,
+        lambda a: (a / "summary.json").write_text("mine"),
+        lambda a: (a / "fields.zarr" / "mine").write_text("mine"),
+        lambda a: (a / "run.json").unlink(),
+    ],
+    ids=["added", "edited", "deep", "removed"],
+)
+def test_overwriting_spares_what_was_not_there_at_the_start(tmp_path, change) -> None:
+    a, done = tmp_path / "a", []
+    run_to_folder(load("two_cells"), a, seed=1, hours=0.05)
+
+    def once(_: float) -> None:
+        done or done.append(change(a))
+
+    with pytest.raises(RunFailed, match=r"changed there.*a\.finished"):
+        run_to_folder(load("two_cells"), a, seed=2, hours=0.05, overwrite=True, progress=once)
+    assert names(tmp_path) == ["a", "a.finished"]
+    assert json.loads((tmp_path / "a.finished" / "run.json").read_text())["seed"] == 2
+    assert (a / "metrics.parquet").exists()
+
+
+@pytest.mark.parametrize("every", [None, 60.0])
+def test_a_folder_removed_while_a_run_writes_ends_in_a_sentence(tmp_path, every) -> None:
+    work = tmp_path / (".a.partial" if every is None else "a.unfinished")
+    for seed, remove in enumerate((shutil.rmtree, lambda path: path.rename(tmp_path / "aside"))):
+        with pytest.raises(RunFailed, match="was moved or removed while the run"):
+            run_to_folder(
+                load("two_cells", {"record.fields": "1 min"}),
+                tmp_path / "a",
+                seed=seed,
+                hours=0.1,
+                checkpoint_every=every,
+                progress=lambda _, remove=remove: work.exists() and remove(work),
+            )
+    assert names(tmp_path) == ["aside"]

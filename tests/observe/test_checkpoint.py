@@ -22,7 +22,8 @@ from exoabm import ExosomeModel
 from exoabm.batch.run import resume_run, run_to_folder
 from exoabm.errors import InputError, NumericalError, RunFailed
 from exoabm.observe import checkpoint, tables
-from exoabm.observe.run_folder import CHECKPOINT, LOCK, ResumableFolder, hold
+from exoabm.observe.lock import LOCK, hold
+from exoabm.observe.run_folder import CHECKPOINT, ResumableFolder
 from exoabm.scenario.builder import blueprint, build_state
 from exoabm.scenario.loader import load
 from exoabm.state import State
@@ -534,7 +535,7 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
 def test_the_lock_of_a_dead_process_clears_itself(tmp_path: Path) -> None:
     run = halted(tmp_path / "a")
     code = (
-        "import sys, time, pathlib; from exoabm.observe.run_folder import hold\n"
+        "import sys, time, pathlib; from exoabm.observe.lock import hold\n"
         "kept = hold(pathlib.Path(sys.argv[1])); print('held', flush=True); time.sleep(60)"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "a.unfinished")]

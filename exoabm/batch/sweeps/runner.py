@@ -20,7 +20,8 @@ from exoabm.batch.sweeps.journal import Journal
 from exoabm.batch.sweeps.rows import PLAN, Plan
 from exoabm.batch.sweeps.workers import ThisProcess
 from exoabm.errors import ExoError, InputError, RunFailed
-from exoabm.observe.run_folder import LOCK, disk_full, disk_message, locked, write_whole
+from exoabm.observe.lock import LOCK, locked
+from exoabm.observe.run_folder import disk_full, disk_message, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import exoabm
-from exoabm.batch.provenance import git_state, machine, versions
+from exoabm.batch.provenance import code, machine, versions
 from exoabm.batch.run import run_to_folder
 from exoabm.batch.sweeps.chunk import RUNS
 from exoabm.batch.sweeps.runner import disk_trouble
@@ -82,7 +82,7 @@ def summary(trial: Trial) -> dict[str, Any]:
         "overrides": dict(set_by_hand(trial.scenario)),
         "exoabm": exoabm.__version__,
         "versions": versions(),
-        "git": git_state(),
+        "code": code(),
         "platform": machine(),
         "disclaimer": DISCLAIMER,
     }

@@ -1,0 +1,116 @@
+"""One process at a time in a folder: a lock that the system opens when the process ends, however it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Self
+
+from exoabm.errors import InputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LOCK = "lock"
+"""The file in a folder that is locked; it names the process, and is empty where the last one ended well."""
+
+
+@dataclass(frozen=True)
+class Lock:
+    """A folder held by this process until ``close``; ``before`` names one that died while it held it."""
+
+    folder: Path
+    before: str
+    _file: IO[str]
+
+    def close(self) -> None:
+        """Let go of the folder."""
+        with contextlib.suppress(OSError):  # a full disk does not keep anyone from leaving
+            self._file.truncate(0)
+        with contextlib.suppress(OSError):
+            self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def note(self) -> str:
+        """What to say of the process that died, "" if none did."""
+        if not self.before:
+            return ""
+        host = self.before.partition(" on ")[2]
+        far = "" if host == platform.node() else ", as the file system says; from here it cannot be seen"
+        return f"process {self.before} ended while it was writing {self.folder}{far}"
+
+
+def hold(folder: Path) -> Lock:
+    """Lock a folder of unfinished work; see ``locked``.
+
+    Raises
+    ------
+    InputError
+        As ``locked``; or if it is not unfinished work.
+    """
+    _check_unfinished(folder)
+    return locked(folder)
+
+
+def check_free(folder: Path) -> None:
+    """Refuse a folder of unfinished work that another process holds; see ``hold``."""
+    _check_unfinished(folder)
+    if (folder / LOCK).exists():
+        _flocked(folder).close()
+
+
+def locked(folder: Path) -> Lock:
+    """Lock a folder for this process until the lock is closed.
+
+    Raises
+    ------
+    InputError
+        Naming the process, and its machine, that holds the folder.
+    """
+    file = _flocked(folder)
+    before = _named(file)
+    file.truncate(0)
+    file.write(f"{os.getpid()} on {platform.node()}\n")
+    file.flush()
+    return Lock(folder, before, file)
+
+
+def _check_unfinished(folder: Path) -> None:
+    if not folder.is_dir() or (not (folder / LOCK).exists() and any(folder.iterdir())):
+        raise InputError(f"{folder} is not an unfinished run; it will not be touched")
+
+
+def _flocked(folder: Path) -> IO[str]:
+    import fcntl  # Windows has none
+
+    path = folder / LOCK
+    while True:
+        file = path.open("a+", encoding="utf-8")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            with file:
+                raise InputError(f"{folder} is being written by process {_named(file)}") from None
+        if _is(file, path):
+            return file
+        file.close()  # it was removed between the two
+
+
+def _named(file: IO[str]) -> str:
+    file.seek(0)
+    return file.read(200).strip()
+
+
+def _is(file: IO[str], path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
