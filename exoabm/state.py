@@ -81,6 +81,9 @@ class Cells(Rows):
         Pools of the MVB pathway, (n, M).
     behavior : numpy.ndarray
         Present value of each behavior, (n, B), in the order of ``State.behaviors``.
+    feedback : numpy.ndarray
+        What each behavior and its signals did to each other in the last steps, (n, B, 6); see
+        ``cells.feedback``. B is 0 without responses.
     effect : numpy.ndarray
         How far what the cell received and holds has moved its behaviors, 0 to 1: the strongest of its
         responses. Uptake is not delivery, and delivery is not effect.
@@ -97,6 +100,7 @@ class Cells(Rows):
     cargo: np.ndarray
     mvb: np.ndarray
     behavior: np.ndarray
+    feedback: np.ndarray
     effect: np.ndarray
 
     def __len__(self) -> int:
@@ -120,6 +124,7 @@ class Cells(Rows):
             cargo=np.zeros((n, cargos)),
             mvb=np.zeros((n, pools)),
             behavior=np.zeros((n, behaviors)),
+            feedback=np.zeros((n, 0, 0)),
             effect=np.zeros(n),
         )
 
@@ -354,7 +359,8 @@ class State:
 
     ``cargos`` are the columns of ``cells.cargo``. ``behaviors`` names the columns of ``cells.behavior``; a
     behavior that no cell type names and no response moves is not among them, and then costs nothing and
-    draws nothing. ``base`` (T, B) has the value of each for each type without any signal.
+    draws nothing. ``base`` (T, B) has the value of each for each type without any signal, ``damping`` (T, B)
+    the mean share of ``cells.feedback`` in the last steps.
     ``released`` (n, K) counts what each cell has sent, ``entrants`` (7, K) the single vesicles that came in
     through each face or by doses; the next vesicle's name goes on from there. The continuum engine keeps
     ``fields``: per vesicle kind the free vesicles per voxel and label, (L, ny, nx) or (L, nz, ny, nx). The
@@ -379,6 +385,7 @@ class State:
     behaviors: tuple[str, ...] = ()
     base: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
     responses: tuple[Response, ...] = ()
+    damping: np.ndarray = field(init=False)
     mechanics: Mechanics | None = None
     vesicles: Vesicles | None = None
     entrants: np.ndarray = field(init=False)
@@ -394,6 +401,7 @@ class State:
     def __post_init__(self) -> None:
         self.entrants = np.zeros((DOSED + 1, len(self.kinds)), np.int64)
         self.events = Events(self.cells)
+        self.damping = np.ones(self.base.shape)
         self.lineage = Lineage(len(self.cells), len(self.types), len(self.kinds), len(self.labels))
 
     @property

@@ -3,7 +3,8 @@
     value = (base + sum u_i maximum_i) / (1 + sum u_i),    u_i = (s_i / half_max_i)^hill_i
 
 For one response that is the Hill form base + (maximum - base) s^h / (K^h + s^h). The responses that raise a
-behavior act first; those that lower it then act on the value so raised.
+behavior act first; those that lower it then act on the value so raised. What signals ask for holds at once,
+but where a response changes its own signal within a step: see ``feedback``.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from exoabm.cells.behaviors import added
+from exoabm.cells.feedback import follow
 from exoabm.parameters.catalog import CATALOG
 
 if TYPE_CHECKING:
@@ -86,7 +88,6 @@ def respond(state: State, dt: float) -> None:
 def behave(state: State, now: float) -> None:
     """Apply every response to every cell of its type at ``now`` (s); writes behaviors and effects."""
     cells = state.cells
-    cells.behavior[:] = state.base[cells.type]
     cells.effect[:] = 0.0
     for cell_type in sorted({row.cell_type for row in state.responses}):
         rows = np.flatnonzero(cells.type == cell_type)
@@ -96,7 +97,7 @@ def behave(state: State, now: float) -> None:
             if SIGNALS[row.signal].internal:
                 cells.effect[rows] = np.maximum(cells.effect[rows], u / (1 + u))
         for behavior in sorted({row.behavior for row in mine}):
-            value = cells.behavior[rows, behavior]
+            value = state.base[cells.type[rows], behavior]
             for raises in (True, False):
                 total, toward = np.zeros(len(rows)), np.zeros(len(rows))
                 for row, u in zip(mine, strength, strict=True):
@@ -104,7 +105,7 @@ def behave(state: State, now: float) -> None:
                         total += u
                         toward += u * row.maximum
                 value = (value + toward) / (1 + total)
-            cells.behavior[rows, behavior] = value
+            cells.behavior[rows, behavior] = follow(state, rows, behavior, value)
 
 
 def _strength(state: State, rows: np.ndarray, row: Response, now: float) -> np.ndarray:

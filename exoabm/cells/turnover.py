@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from exoabm.cells.feedback import FRESH
 from exoabm.errors import ResourceError
 from exoabm.lineage import MET
 from exoabm.physiology import SecretionMode
@@ -68,6 +69,8 @@ def _change(state: State, rows: np.ndarray, becomes: np.ndarray) -> None:
     )
     cells.type[rows] = becomes
     cells.behavior[rows] = state.base[becomes]
+    if state.responses:
+        cells.feedback[rows] = FRESH
 
 
 def _bury(state: State, dead: np.ndarray, time: float) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from exoabm.cargo import HALF_LIVES, Cargo, CargoClass, CargoPool, Molecule
 from exoabm.cells import behaviors
+from exoabm.cells.feedback import FRESH
 from exoabm.cells.response import SIGNALS, behave
 from exoabm.errors import Problem
 from exoabm.parameters.parameter import Quantity
@@ -143,6 +144,7 @@ def fill(state: State) -> None:
                 continue
         cells.mvb[members, 0] = number
     if state.responses:
+        cells.feedback = np.tile(FRESH, (*cells.behavior.shape, 1))
         behave(state, state.time)
 
 
