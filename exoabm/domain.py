@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from exoabm.kernels import sides
+from exoabm.kernels import sides, sight
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -122,6 +122,16 @@ class Domain:
             return np.zeros(len(positions), bool)
         voxels = np.minimum(self.voxel_of(positions), self.counts - 1)
         return np.asarray(self.obstacle.ravel()[self.flat(voxels)])
+
+    def sees(self, start: np.ndarray, way: np.ndarray) -> np.ndarray:
+        """Which straight ways (n, 3) in um from ``start`` (n, 3) stay in the box and out of obstacles."""
+        return np.asarray(sight.lines(*self.walls, start, way) == sight.OPEN)
+
+    @cached_property
+    def walls(self) -> tuple[int, np.ndarray, float, np.ndarray, np.ndarray, np.ndarray]:
+        """The box as `kernels.sight` takes it: dim, low, voxel, counts, periods, obstacles (flat)."""
+        closed = np.empty(0, np.uint8) if self.obstacle is None else self.obstacle.ravel().astype(np.uint8)
+        return self.dim, self.low, float(self.voxel), self.counts, self.period, closed
 
     def wrap(self, positions: np.ndarray) -> np.ndarray:
         """Positions (n, 3) in um brought back through periodic faces; others stay where they are."""

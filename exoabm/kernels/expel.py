@@ -24,8 +24,7 @@ def expel(rows: Integers, x: Singles, y: Singles, z: Singles, medium: Medium, ce
     to the nearest side where it does not, in turns of 15 degrees along each plane of the axes. Where all
     sides lead into other cells these hand it on; one that is walled in stays.
     """
-    ball = np.column_stack([cells.center, cells.radius, cells.reactivity])
-    _expel(rows, x, y, z, grid_of(medium), medium.obstacle, cells.near_ptr, cells.near_cell, ball)
+    _expel(rows, x, y, z, grid_of(medium), medium.obstacle, cells.near_ptr, cells.near_cell, cells.table())
 
 
 @njit(**_JIT)
@@ -36,7 +35,9 @@ def _expel(rows, x, y, z, grid, obstacle, near_ptr, near_cell, ball):
         for _ in range(4):
             place[0], place[1], place[2] = x[row], y[row], z[row]
             voxel = voxel_of(grid, place[0], place[1], place[2])
-            cell, distance = nearest(grid, near_ptr, near_cell, ball, voxel, place[0], place[1], place[2])
+            cell, distance = nearest(
+                grid, obstacle, near_ptr, near_cell, ball, voxel, place[0], place[1], place[2]
+            )
             if cell < 0 or distance >= -_INSIDE:
                 break
             apart[0], apart[1], apart[2], r = from_center(grid, ball, cell, place[0], place[1], place[2])
@@ -49,7 +50,9 @@ def _expel(rows, x, y, z, grid, obstacle, near_ptr, near_cell, ball):
                     found = _reaches(grid, obstacle, place, goal, way, pace)
                     if found and alone:
                         voxel = voxel_of(grid, goal[0], goal[1], goal[2])
-                        depth = nearest(grid, near_ptr, near_cell, ball, voxel, goal[0], goal[1], goal[2])[1]
+                        depth = nearest(
+                            grid, obstacle, near_ptr, near_cell, ball, voxel, goal[0], goal[1], goal[2]
+                        )[1]
                         found = depth >= -_INSIDE
                     if found:
                         break

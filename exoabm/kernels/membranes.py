@@ -1,5 +1,7 @@
 """Membranes of cells: which one is near, and how a step that may have touched it ends.
 
+What an obstacle hides from the center of a cell is no part of it: there is no cell behind a wall.
+
 A step may touch a membrane unseen; the chance of this, `contact`, is known for a flat one, exactly, and to
 first order in sigma over its radius for a sphere or a disc.
 """
@@ -13,8 +15,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from exoabm.kernels.medium import Floats, Integers, Singles, clearance
+from exoabm.kernels.medium import Floats, Integers, Medium, Singles, clearance, grid_of, voxel_of
 from exoabm.kernels.sides import FIXED, PERIODIC
+from exoabm.kernels.sight import BLOCKED, line
 
 _JIT: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
 
@@ -34,6 +37,12 @@ class Membranes(NamedTuple):
     """(cells) um"""
     reactivity: Floats
     """(cells) um/s; infinite for a perfect absorber."""
+    hidden: NDArray[np.bool_]
+    """(cells) whether an obstacle reaches into the cell, so that part of its membrane is not there."""
+
+    def table(self) -> Floats:
+        """What kernels look up, a row per cell: x, y, z, radius, reactivity, hidden."""
+        return np.column_stack([self.center, self.radius, self.reactivity, self.hidden])
 
 
 @njit(forceinline=True, **_JIT)
@@ -141,16 +150,44 @@ def from_center(grid, ball, cell, x, y, z):
     return dx, dy, dz, math.sqrt(dx * dx + dy * dy + dz * dz)
 
 
+@njit(**_JIT)
+def sees(grid, obstacle, ball, cell, x, y, z):
+    """Whether no obstacle stands between a place and the center of a cell."""
+    dx, dy, dz, _ = from_center(grid, ball, cell, x, y, z)
+    space = grid.dim, grid.low, grid.voxel, grid.counts, grid.period
+    return line(*space, obstacle, (x, y, z), (-dx, -dy, -dz)) != BLOCKED
+
+
 @njit(forceinline=True, **_JIT)
-def nearest(grid, near_ptr, near_cell, ball, voxel, x, y, z):
-    """Nearest of the cells near a voxel, and the signed distance of its membrane."""
+def nearest(grid, obstacle, near_ptr, near_cell, ball, voxel, x, y, z):
+    """Nearest of the cells near a voxel that are in sight, and the signed distance of its membrane."""
     best, least = -1, np.inf
     for k in range(near_ptr[voxel], near_ptr[voxel + 1]):
         cell = int(near_cell[k])
         d = from_center(grid, ball, cell, x, y, z)[3] - ball[cell, 3]
-        if d < least:
+        if d < least and (ball[cell, 5] == 0.0 or sees(grid, obstacle, ball, cell, x, y, z)):
             best, least = cell, d
     return best, least
+
+
+def gaps(place: Floats, medium: Medium, cells: Membranes) -> Floats:
+    """Least distance of places (m, 3) in the box from a membrane, (m,) um; below 0 in a cell.
+
+    A lower bound where no membrane is within the reach that `membranes` was given.
+    """
+    found = np.empty(len(place))
+    near = cells.near_ptr, cells.near_cell, cells.table()
+    _gaps(place, grid_of(medium), medium.obstacle, *near, cells.beyond, found)
+    return found
+
+
+@njit(**_JIT)
+def _gaps(place, grid, obstacle, near_ptr, near_cell, ball, beyond, found):
+    for i in range(len(place)):
+        x, y, z = place[i]
+        voxel = voxel_of(grid, x, y, z)
+        gap = nearest(grid, obstacle, near_ptr, near_cell, ball, voxel, x, y, z)[1]
+        found[i] = min(gap, np.float64(beyond[voxel]))
 
 
 def membranes(
@@ -163,6 +200,7 @@ def membranes(
     radius: Floats,
     reactivity: Floats,
     reach: float,
+    obstacle: NDArray[np.uint8] | None = None,
 ) -> Membranes:
     """List for each voxel the cells whose membrane is the nearest to one of its points.
 
@@ -180,11 +218,14 @@ def membranes(
     _list_near(*world, bound, number, none, covered, 0)
     _list_near(*world, bound, number, none, covered, 1)
     ptr = np.concatenate([[0], np.cumsum(number)])
+    hidden = np.zeros(len(world[6]), np.bool_)
+    if obstacle is not None and obstacle.size:
+        _find_hidden(*world[:5], world[5], world[6], obstacle, hidden)
     near = np.empty(ptr[-1], np.int32)
     _list_near(*world, bound, ptr[:-1].copy(), near, covered, 2)
     closed = np.where(np.asarray(sides) == FIXED, 0, sides)
     beyond = np.maximum(clearance(counts, voxel, closed, covered), np.float32(reach))
-    return Membranes(ptr, near, beyond, world[5], world[6], np.asarray(reactivity, np.float64))
+    return Membranes(ptr, near, beyond, world[5], world[6], np.asarray(reactivity, np.float64), hidden)
 
 
 @njit(**_JIT)
@@ -220,3 +261,22 @@ def _list_near(dim, low, voxel, counts, sides, center, radius, reach, bound, ptr
                         if stage == 2:
                             near[ptr[v]] = cell
                         ptr[v] += 1
+
+
+@njit(**_JIT)
+def _find_hidden(dim, low, voxel, counts, sides, center, radius, obstacle, hidden):
+    """Mark the cells into whose box an obstacle reaches."""
+    first, last = np.zeros(3, np.int64), np.zeros(3, np.int64)
+    for cell in range(radius.size):
+        for axis in range(dim):
+            at = center[cell, axis] - low[axis]
+            first[axis] = math.floor((at - radius[cell]) / voxel)
+            last[axis] = math.floor((at + radius[cell]) / voxel)
+            if sides[2 * axis] != PERIODIC:
+                first[axis] = max(first[axis], 0)
+                last[axis] = min(last[axis], counts[axis] - 1)
+        for c in range(first[2], last[2] + 1):
+            for b in range(first[1], last[1] + 1):
+                for a in range(first[0], last[0] + 1):
+                    v = a % counts[0] + counts[0] * (b % counts[1] + counts[1] * (c % counts[2]))
+                    hidden[cell] |= obstacle[v] > 0

@@ -206,7 +206,7 @@ def _range(
         brief = grid.shortest * grid.shortest / (2.0 * grid.largest * free)
         block, used = 0, normal.size
         voxel = voxel_of(grid, px, py, pz)
-        near, distance = nearest(grid, near_ptr, near_cell, ball, voxel, px, py, pz)
+        near, distance = nearest(grid, obstacle, near_ptr, near_cell, ball, voxel, px, py, pz)
         code, cell = (CLEARED if clear < span else STAYS), -1
         while left > 0.0:
             if used + grid.dim > normal.size:
@@ -245,7 +245,7 @@ def _range(
                     px, py, pz, code = qx, qy, qz, ESCAPED
                     break
             at = voxel_of(grid, qx, qy, qz)
-            struck, after = nearest(grid, near_ptr, near_cell, ball, at, qx, qy, qz)
+            struck, after = nearest(grid, obstacle, near_ptr, near_cell, ball, at, qx, qy, qz)
             ahead, beside = struck, after
             if struck >= 0 and spread > 0.0:
                 before = distance
@@ -259,7 +259,7 @@ def _range(
                     if grid.dim == 3:
                         qz = fold(grid, 2, qz + push * dz)[0]
                     at = voxel_of(grid, qx, qy, qz)
-                    ahead, beside = nearest(grid, near_ptr, near_cell, ball, at, qx, qy, qz)
+                    ahead, beside = nearest(grid, obstacle, near_ptr, near_cell, ball, at, qx, qy, qz)
                     # Cells that touch may leave no room; 1e-3 um is what single precision blurs.
                     if beside < -1e-3 or (grid.blocked and jump + out - after >= room):
                         qx, qy, qz, at, ahead, beside, out = px, py, pz, voxel, near, distance, before
@@ -310,10 +310,9 @@ def walk(
     threads : int
         The result has the same bits for any number.
     """
-    ball = np.column_stack([cells.center, cells.radius, cells.reactivity])
     job = (
         *movers, float(dt), int(seed), int(step), grid_of(medium), float(medium.decay_rate),
         medium.hindrance, medium.obstacle, medium.clearance, cells.near_ptr, cells.near_cell, cells.beyond,
-        ball, *fates,
+        cells.table(), *fates,
     )  # fmt: skip
     pieces.in_chunks(lambda first, last: _range(first, last, pieces.WALKS, *job), len(movers.rows), threads)

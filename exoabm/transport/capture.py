@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from scipy import sparse
 
-from exoabm.domain import SIDES, Face
+from exoabm.domain import Face
 from exoabm.kernels import hop as hopping
 from exoabm.kernels.expel import expel
 from exoabm.kernels.fates import Fates, Movers
@@ -17,31 +16,21 @@ from exoabm.kernels.membranes import membranes
 from exoabm.kernels.walk import walk
 from exoabm.streams import Purpose
 from exoabm.transport.coupling import couple
+from exoabm.transport.entry import INSET, Entrants, enter_space, enter_voxels
 from exoabm.transport.receptors import free_receptors
 from exoabm.transport.scheme import choose_courant, conductance, hop_limit, is_uniform, substep_rates
-from exoabm.vesicle import DONORS, KINDS, Status, vesicle_names
+from exoabm.vesicle import Status
 
 if TYPE_CHECKING:
     from exoabm.state import State
     from exoabm.vesicle import Vesicles
 
-INSET = 0.01
-"""Released vesicles keep this share of a voxel from its faces, so that rounding never moves them over."""
 STEP_AT_MEMBRANE = 0.1
 """Spread of the shortest sub-steps beside membranes, in radii of the smallest cell."""
 TRIES = 200
 """Draws of a place on a membrane that looks out of the domain, or into an obstacle."""
 REACH = 4.0
 """How far from a voxel membranes are looked for, in spreads of the shortest sub-steps."""
-
-
-class Entrants(NamedTuple):
-    """Vesicles that enter in a step: names, diameters over the median, positions (m, 3) in um, times."""
-
-    name: np.ndarray
-    size: np.ndarray
-    position: np.ndarray
-    start: np.ndarray
 
 
 class Capture(Protocol):
@@ -156,17 +145,8 @@ class VoxelCapture:
         return position
 
     def enter(self, state: State, side: int, held: float, dt: float) -> Entrants:
-        """See ``Capture``: into the voxels at the face, 2 D c A/dx a second, half a voxel being the way.
-
-        So vesicles of each size come in by their D.
-        """
-        domain = state.domain
-        face = _FaceVoxels(state, side, self._kind)
-        per_second = 2 * state.kinds[self._kind].diffusivity * face.hindrance / domain.voxel**2
-        name, which, u = face.draw(state, held * domain.voxel_volume * per_second * dt, 4)
-        inside = [INSET + (1 - 2 * INSET) * v for v in u[:3]]
-        size = sizes(state, self._kind, name, power=1.0)
-        return Entrants(name, size, face.positions(state, which, inside), dt * u[3])
+        """See ``Capture``: into the voxels at the face; see `entry`."""
+        return enter_voxels(state, self._kind, side, held, dt)
 
 
 class MembraneCapture:
@@ -202,6 +182,7 @@ class MembraneCapture:
             radius,
             rate / area,
             max(REACH * self._shortest, domain.voxel),
+            self._medium.obstacle,
         )
         vesicles = state.vesicles
         if vesicles is not None and len(vesicles):
@@ -225,17 +206,19 @@ class MembraneCapture:
         )
 
     def release(self, state: State, cell: np.ndarray, vesicle: np.ndarray, step: int) -> np.ndarray:
-        """See ``Capture``: evenly on the membrane, where it is in the domain and in no obstacle.
+        """See ``Capture``: evenly on the membrane, where it is in the domain and no obstacle hides it.
 
         A cell that is walled in on all sides keeps what it releases at its center.
         """
         domain, center = state.domain, state.cells.position[cell]
         position, left = center.copy(), np.arange(len(cell))
         for again in range(TRIES):
-            site = domain.wrap(center[left] + self._spoke(state, cell[left], vesicle[left], step, again))
+            spoke = self._spoke(state, cell[left], vesicle[left], step, again)
+            site = domain.wrap(center[left] + spoke)
             site = site.astype(np.float32).astype(float)  # as vesicles keep it
             open_ = domain.contains(site)
             open_[open_] = ~domain.blocked(site[open_])
+            open_[open_] = domain.sees(center[left][open_], spoke[open_])
             position[left[open_]] = site[open_]
             left = left[~open_]
             if not len(left):
@@ -255,87 +238,12 @@ class MembraneCapture:
         return np.asarray(self._table.radius[cell, None] * normal)
 
     def enter(self, state: State, side: int, held: float, dt: float) -> Entrants:
-        """See ``Capture``: as deep as a half-space held at c on its face lets them come in a step.
-
-            N ~ Poisson(c A <sqrt(4 D dt / pi)>),   density at depth x: c erfc(x / sqrt(4 D dt))
-
-        of each size by its own D. They stand still until the step ends; what would come to lie in a cell lies
-        at its membrane.
-        """
-        domain, face = state.domain, _FaceVoxels(state, side, self._kind)
-        kind = state.kinds[self._kind]
-        area, slow = domain.voxel_volume / domain.voxel, np.sqrt(4 * face.hindrance * dt)
-        # The mean of sqrt(D) over log-normal sizes, by the mean of D.
-        root = math.sqrt(kind.diffusivity) * math.exp(-(math.log(kind.diameter_gsd) ** 2) / 8)
-        name, which, u = face.draw(state, held * area * root * slow / math.sqrt(math.pi), 5)
-        size = sizes(state, self._kind, name, power=0.5)
-        position = face.positions(state, which, u[:3])
-        # A depth with density erfc(x/s) is a uniform share of a Rayleigh length.
-        depth = u[3] * np.sqrt(kind.diffusivity_of(size)) * slow[which] * np.sqrt(-np.log(u[4]))
-        axis, extent = side // 2, domain.extent[side // 2]
-        depth = np.minimum(depth, (1 - 1e-6) * extent)
-        edge = domain.low[axis] + (extent if side % 2 else 0.0)
-        position[:, axis] = edge - depth if side % 2 else edge + depth
-        if domain.obstacle is not None:
-            open_ = ~domain.obstacle.ravel()[domain.flat(domain.voxel_of(position))]
-            name, size, position = name[open_], size[open_], position[open_]
-        return Entrants(name, size, self._outside(position), np.full(len(name), dt))
-
-    def _outside(self, position: np.ndarray) -> np.ndarray:
-        """Positions (m, 3), those inside a cell moved out to its membrane."""
-        x, y, z = position.T.astype(np.float32)
-        expel(np.arange(len(position)), x, y, z, self._medium, self._table)
-        return np.stack([x, y, z], axis=1)
-
-
-def sizes(state: State, kind: int, name: np.ndarray, power: float = 0.0) -> np.ndarray:
-    """Diameters of new vesicles over the median of their kind, log-normal, shape (m,).
-
-    Weighted by D^power, where faster ones come more often: sigma z - power sigma^2.
-    """
-    sigma = math.log(state.kinds[kind].diameter_gsd)
-    return np.exp(sigma * state.streams.normal(Purpose.DIAMETER, name, 0) - power * sigma**2)
+        """See ``Capture``: on excursions from the face; see `entry`."""
+        return enter_space(state, self._kind, side, held, dt, self._medium, self._table)
 
 
 def _movers(vesicles: Vesicles, rows: np.ndarray) -> Movers:
     return Movers(rows, vesicles.id, vesicles.x, vesicles.y, vesicles.z, vesicles.diffusivity, vesicles.start)
-
-
-class _FaceVoxels:
-    """The voxels along one side of the domain, and draws in each of them."""
-
-    def __init__(self, state: State, side: int, kind: int) -> None:
-        domain, self._side, self._kind = state.domain, side, kind
-        grid = np.arange(domain.n_voxels).reshape(domain.shape)
-        at = -1 if side % 2 else 0
-        self._voxel = np.take(grid, at, axis=domain.dim - 1 - side // 2).ravel()
-        self._key = (self._voxel * len(SIDES) + side) * KINDS + kind
-        self.hindrance = np.broadcast_to(domain.hindrance, domain.shape).ravel()[self._voxel]
-        if domain.obstacle is not None:
-            self.hindrance = np.where(domain.obstacle.ravel()[self._voxel], 0.0, self.hindrance)
-
-    def draw(
-        self, state: State, expected: np.ndarray, n: int
-    ) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
-        """Poisson numbers per voxel: name and voxel of each entrant, and n uniform draws for it."""
-        streams = state.streams
-        number = streams.poisson(Purpose.ENTRY, self._key, state.step, expected)
-        which = np.repeat(np.arange(len(number)), number)
-        own = state.entrants[self._side, self._kind] + np.arange(len(which))
-        state.entrants[self._side, self._kind] += len(which)
-        name = vesicle_names(DONORS + self._side, self._kind, own)
-        return name, which, [streams.uniform(Purpose.RELEASE_SITE, name, 0, draw=i) for i in range(n)]
-
-    def positions(self, state: State, which: np.ndarray, inside: list[np.ndarray]) -> np.ndarray:
-        """Positions in um at shares ``inside`` of the voxels ``which``."""
-        domain = state.domain
-        voxel = np.stack(np.unravel_index(self._voxel[which], domain.shape)[::-1], axis=1)
-        position = np.empty((len(which), 3))
-        for axis in range(domain.dim):
-            position[:, axis] = domain.low[axis] + (voxel[:, axis] + inside[axis]) * domain.voxel
-        if domain.dim == 2:
-            position[:, 2] = domain.low[2] + domain.thickness / 2
-        return position
 
 
 def medium_of(state: State, kind: int, matters: np.ndarray, shortest: float) -> Medium:

@@ -16,7 +16,8 @@ from exoabm.domain import Face
 from exoabm.kernels.fates import CAPTURED, CLEARED, ESCAPED, Fates
 from exoabm.state import RESERVOIR, Emissions, Event, Passage
 from exoabm.streams import Purpose
-from exoabm.transport.capture import Capture, MembraneCapture, VoxelCapture, sizes
+from exoabm.transport.capture import Capture, MembraneCapture, VoxelCapture
+from exoabm.transport.entry import sizes
 from exoabm.vesicle import DONORS, DOSED, Status, cargo_names, vesicle_names
 
 if TYPE_CHECKING:

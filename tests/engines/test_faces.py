@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from worlds import DONOR, RECIPIENT, run, world
+from worlds import DONOR, RECIPIENT, STONE, run, world
 
 from exoabm import ExosomeModel
 from exoabm.observe import checkpoint
 from exoabm.state import Event
-from exoabm.transport import capture as capturing
+from exoabm.transport import entry
 from exoabm.vesicle import Status
 
 HELD = {"concentration": "3e10 / mL"}
@@ -31,16 +31,74 @@ def box(capture: str, **vesicle: Any) -> ExosomeModel:
 def test_vesicles_of_all_sizes_come_to_the_concentration_behind_the_face(
     capture: str, planted: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """c V = 1,920 vesicles; 10 % are four standard errors. Sizes as in the reservoir give 39 or 62 % more."""
+    """c V = 1,920 vesicles, at four times; 7 % are five standard errors or more.
+
+    Sizes as in the reservoir give exp(s^2) = 1.62 times as many in voxels, where they come by D, and
+    exp(s^2/4) = 1.13 times as many in space, where they come by its root.
+    """
     if planted:
-        fair = capturing.sizes
-        monkeypatch.setattr(capturing, "sizes", lambda *names, power: fair(*names))
-    model = run(box(capture, diameter_gsd=2), 600)
+        fair = entry.sizes
+        monkeypatch.setattr(entry, "sizes", lambda *names, power: fair(*names))
+    model = run(box(capture, diameter_gsd=2), 420)
+    counts = [run(model, 60).state.ledger["free"].sum() for _ in range(4)]
     volume = EDGE**3
     if capture == "membrane":  # of the cell at the corner an eighth is inside
         volume -= 4 / 3 * np.pi * model.state.of_type("diameter")[0] ** 3 / 8 / 8
-    filled = model.state.ledger["free"].sum() / (0.03 * volume)
-    assert (filled == pytest.approx(1.0, abs=0.1)) != planted
+    filled = np.mean(counts) / (0.03 * volume)
+    assert (filled == pytest.approx(1.0, abs=0.07)) != planted
+
+
+@pytest.mark.parametrize(
+    ("dim", "step", "planted"), [(2, 60, False), (2, 6, False), (2, 60, True), (3, 60, False), (3, 60, True)]
+)
+def test_faces_that_meet_in_a_corner_fill_the_box_to_what_they_hold(
+    dim: int, step: float, planted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """c (V - V_cell) by the mean of five counts, within 5 standard errors: one fresh seed in 2e6 fails.
+
+    The counts are 60 s apart, in which three quarters of the vesicles are others. Excursions that are noted
+    at the end of the step only, whatever they met along the face, fill the edges twice.
+    """
+    if planted:
+        monkeypatch.setattr(entry, "_along", lambda domain, axis, at, spread, draw: np.ones(len(at)))
+        monkeypatch.setattr(entry, "FREELY", 10.0)
+    size, c = [40.0, 30.0, 20.0][:dim], 0.2 if dim == 2 else 0.05
+    held = {"concentration": f"{c * 1e12} / mL"}
+    volume = np.prod(size) * (10 if dim == 2 else 1)
+    volume -= np.pi * 7.5**2 * 10 if dim == 2 else 4 / 3 * np.pi * 7.5**3
+    model = world(
+        size,
+        [(STONE, [[20.0, 15.0, 10.0][:dim]])],
+        domain={"thickness": 10, "faces": dict.fromkeys("xyz"[:dim], held)},
+        transport={"engine": "vesicles", "capture": "membrane"},
+        step=step,
+    )
+    run(model, 120)
+    mean = np.mean([run(model, 60).state.ledger["free"].sum() for _ in range(5)])
+    error = np.sqrt(1.6 * c * volume / 5)
+    assert (abs(mean - c * volume) < 5 * error) != planted
+
+
+@pytest.mark.parametrize("capture", CAPTURES)
+@pytest.mark.parametrize("dim", [2, 3])
+def test_nothing_is_released_or_captured_through_a_wall(dim: int, capture: str) -> None:
+    """Both cells reach over a wall of 4 um, from either side of it."""
+    size = [80, 40, 40][:dim]
+    wall = {"name": "wall", "low": [40] + [0] * (dim - 1), "high": [44, *size[1:]], "obstacle": True}
+    model = world(
+        size,
+        [
+            (DONOR | {"release_rate": "2e5 / h"}, [[38.0, 21.0, 21.0][:dim]]),
+            (RECIPIENT | {"uptake_rate": 600}, [[56.0, 21.0, 21.0][:dim], [46.0, 4.0, 4.0][:dim]]),
+        ],
+        voxel=4,
+        domain={"zone": [wall]},
+        transport={"engine": "vesicles", "capture": capture},
+    )
+    run(model, 120)
+    ledger = model.state.ledger
+    assert ledger["free"].sum() == ledger.emitted.sum() > 6000
+    assert (model.state.vesicles.x < 40).all()
 
 
 @pytest.mark.parametrize("faces", ["periodic", "no-flux", "open"])
