@@ -87,10 +87,30 @@ CELLS = (
 BATCH = ("row", "seed", "state", "reason")
 """Columns of ``results.parquet`` beside keys that are varied, which have a dot in them, and readouts."""
 FIELDS = "fields.zarr"
+MET_COUNTS = ("encountered", "bound", "internalized", "lysosomal", "recycled", "delivered")
+"""What is counted between two cells."""
+EDGE_PER_KIND = ("internalized", "delivered")
+"""What an edge of the graph has of each vesicle kind."""
+EDGE_TIMES = ("first_time_s", "last_time_s")
+EDGES = (
+    *("donor", "recipient", "donor_type", "recipient_type", "vesicle_kind", "cargo"),
+    *MET_COUNTS,
+    *EDGE_TIMES,
+    "copies_delivered_{cargo}",
+)
+GRAPH = (
+    *("donor_type", "recipient_type", "weight", "distance", "distance_um"),
+    *MET_COUNTS,
+    *EDGE_TIMES,
+    "copies_delivered_{cargo}",
+    *(f"{{vesicle}}_{count}" for count in EDGE_PER_KIND),
+)
 TABLES = {
     "metrics.parquet": METRICS,
     "cells.parquet": CELLS,
     FIELDS: ("time_s", "{vesicle}"),
+    "communication.parquet": EDGES,
+    "communication.graphml": GRAPH,
     "the results of a sweep": (*BATCH, *READOUTS),
     "the results of a trial": (*BATCH, "{trial.readout}"),
 }

@@ -156,6 +156,10 @@ class ExosomeModel(Model):  # type: ignore[misc]
         """Donor -> recipient, as counted until now; see ``observe.network.graph``."""
         return graph(self.state)
 
+    def graph(self, most: int | None = None, *, met: bool = False) -> nx.DiGraph:
+        """As ``communication``; of the ``most`` strongest edges, or with those that only ``met``."""
+        return graph(self.state, most, met=met)
+
     @property
     def edges(self) -> pa.Table:
         """The edge table behind ``communication``; see ``observe.communication.edge_table``."""

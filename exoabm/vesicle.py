@@ -150,7 +150,8 @@ def vesicle_names(source: np.ndarray | int, kind: int, number: np.ndarray) -> np
         name = (source 10^2 + kind) 10^9 + number
 
     So the 5,633rd vesicle of kind 0 that the cell born as number 4 releases is 400000005632, whatever other
-    cells release and however many of other kinds this one does.
+    cells release and however many of other kinds this one does. Draws are keyed by these names; tables have
+    shorter ones, see ``vesicle_ids``.
 
     Parameters
     ----------
@@ -173,7 +174,57 @@ def vesicle_names(source: np.ndarray | int, kind: int, number: np.ndarray) -> np
             f"vesicles can be named of {DONORS:,} cells ever born, {KINDS} kinds and {NAMES_PER_DONOR:,} "
             "vesicles of each; this run needs more"
         )
+    if len(number) and number.max() >= ROOM_OF_ALL:
+        room = 1 << (PLACE_BITS - _bits(_place(source, kind)))
+        if (number >= room).any():
+            worst = int(np.argmax(np.broadcast_to(number >= room, number.shape)))
+            born, most = (int(np.broadcast_to(a, number.shape)[worst]) for a in (source, room))
+            raise ResourceError(
+                f"of the cell with the birth id {born:,} tables can name {most:,} vesicles of a kind, "
+                "and this run needs more; lower its release rate, or let fewer cells be born"
+            )
     return (source * KINDS + kind) * NAMES_PER_DONOR + number
+
+
+ID_BITS = 53
+"""Whole numbers of so many bits are exact in floating point, as JSON, R and JavaScript read them."""
+LENGTH_BITS = 6
+"""Of these tell how many bits the place of donor and kind takes; the donor's own count has the rest."""
+PLACE_BITS = ID_BITS - LENGTH_BITS + 1
+ROOM_OF_ALL = 1 << 14
+"""Vesicles of a kind that tables can name of any donor at all; of the first million cells 2 million each."""
+
+
+def vesicle_ids(name: np.ndarray) -> np.ndarray:
+    """Names of vesicles as tables have them, below 2^53 and one to one with ``vesicle_names``, (n,), int64.
+
+        place = (7 + donor) 10^2 + kind + 1,    L = bits of the place,
+        id = L 2^47 + (place - 2^(L - 1)) 2^(48 - L) + number
+
+    For what no cell released the place is that of face 0 to 5, or 6 for doses, instead of 7 + donor. As the
+    names themselves, ids say nothing of what other cells do.
+    """
+    rest, number = np.divmod(name, NAMES_PER_DONOR)
+    place = _place(*np.divmod(rest, KINDS))
+    bits = _bits(place)
+    high = bits << (PLACE_BITS - 1)
+    return np.asarray(high + ((place - (1 << (bits - 1))) << (PLACE_BITS - bits)) + number)
+
+
+def vesicle_numbers(name: np.ndarray) -> np.ndarray:
+    """How many of their kind the sources of vesicles had sent before each, from their names, (n,), int64."""
+    return np.asarray(name % NAMES_PER_DONOR)
+
+
+def _place(source: np.ndarray, kind: np.ndarray | int) -> np.ndarray:
+    """Donor and kind as one number from 1 on, small for what no cell released."""
+    row = np.where(source >= DONORS, source - DONORS, source + DOSED + 1)
+    return np.asarray(row * KINDS + kind + 1)
+
+
+def _bits(number: np.ndarray) -> np.ndarray:
+    """Bits of whole numbers from 1 to 2^53."""
+    return np.frexp(number.astype(float))[1].astype(np.int64)
 
 
 class Vesicles:

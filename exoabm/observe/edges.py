@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from exoabm.columns import MET_COUNTS
 from exoabm.lineage import MET
 from exoabm.state import OUTSIDE, PASSED, Resolution
 from exoabm.vesicle import DONORS, cargo_names
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from exoabm.edgebook import EdgeBook
     from exoabm.state import State
 
-COUNTS = ("encountered", "bound", "internalized", "lysosomal", "recycled", "delivered")
+COUNTS = MET_COUNTS
 UNKNOWN = -1
 """Birth id of a donor of which only the type is known."""
 

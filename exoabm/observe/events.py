@@ -11,7 +11,7 @@ from exoabm.observe.edges import Everyone
 from exoabm.observe.recorder import part
 from exoabm.observe.tables import OneTable, TableWriter, pick
 from exoabm.state import OUTSIDE, Event, Events, Resolution, where_known
-from exoabm.vesicle import cargo_names
+from exoabm.vesicle import cargo_names, vesicle_ids, vesicle_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -240,6 +240,7 @@ def _event_rows(
             "time_s": np.full(n, state.time),
             "interval_s": np.full(n, interval),
             "vesicle": pa.nulls(n, pa.int64()),
+            "number": pa.nulls(n, pa.int64()),
             "vesicle_kind": pick([k.name for k in state.kinds], kind),
             "cargo": pick(carried, kind),
             "donor": pa.array(donor, mask=donor < 0),
@@ -256,7 +257,9 @@ class VesicleEventWriter(OneTable):
     """``events.parquet`` of the vesicle engine: one row an event, streamed in row groups as the run goes on.
 
     The communication graph, the edge table and every measure can be made again from these rows alone.
-    Positions are rounded to 1/64 um.
+    Positions are rounded to 1/64 um. ``vesicle`` names a vesicle for ever (``vesicle.vesicle_ids``);
+    ``number`` says how many of its kind its donor had sent before. No column is unsigned, so that
+    differences can be below 0.
     """
 
     interval = 0.0
@@ -281,18 +284,20 @@ def _vesicle_rows(state: State, happened: dict[str, np.ndarray]) -> pa.Table:
         "event": pick([e.name.lower() for e in Event], happened["event"]),
         "time_s": happened["time"],
         "interval_s": np.zeros(len(kind), np.float32),
-        "vesicle": happened["id"],
+        "vesicle": vesicle_ids(happened["id"]),
+        "number": vesicle_numbers(happened["id"]),
         "vesicle_kind": pick([k.name for k in state.kinds], kind),
         "cargo": pick(carried, kind),
         "donor": pa.array(donor.astype(np.int64), mask=donor < 0),
         "donor_type": pick(list(state.labels.types), happened["label"]),
         "recipient": pa.array(recipient.astype(np.int64), mask=recipient < 0),
         "recipient_type": pick([t.name for t in state.types], happened["recipient_type"]),
-        "count": np.ones(len(kind), np.uint8),
-        "hops": happened["hops"].astype(np.int16),
+        "count": np.ones(len(kind), np.int32),
+        "hops": happened["hops"].astype(np.int32),
     }
     for column, name in enumerate(cargo_names(state.kinds)):
-        table[f"copies_{name}"] = happened["copies"][:, column]
+        copies = happened["copies"][:, column]
+        table[f"copies_{name}"] = copies.astype(np.promote_types(copies.dtype, np.int32))
     for axis in "xyz":
         table[f"{axis}_um"] = (np.round(happened[axis] * 64) / 64).astype(np.float32)
     return pa.table(table).replace_schema_metadata({"resolution": Resolution.CELL.value})

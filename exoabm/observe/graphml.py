@@ -34,7 +34,7 @@ class Keys(dict[tuple[str, str, str], str]):
             yield f'  <key id="{key}" for="{scope}" attr.name={quoteattr(name)} attr.type="{kind}"/>\n'
 
     def data(self, scope: str, data: Mapping[str, Any]) -> str:
-        """The attributes of one node, edge or graph."""
+        """The attributes of one node or edge."""
         return "".join(
             f'<data key="{self[scope, name, TYPES[type(value)]]}">{escape(str(value))}</data>'
             for name, value in data.items()
@@ -44,7 +44,8 @@ class Keys(dict[tuple[str, str, str], str]):
 def write_graphml(graph: nx.DiGraph, path: Path) -> None:
     """Write a directed graph whose attributes are numbers, words and truths; a line for each node and edge.
 
-    Its content is that of ``networkx.write_graphml``, which makes a tree of the whole file in memory first.
+    Its nodes and edges are those of ``networkx.write_graphml``, which makes a tree of the whole file in
+    memory first. What is said of the graph itself stands in comments: Gephi reads no attributes of graphs.
 
     Raises
     ------
@@ -55,7 +56,8 @@ def write_graphml(graph: nx.DiGraph, path: Path) -> None:
     with path.open("w", encoding="utf-8", newline="\n") as file:
         file.write(HEAD)
         file.writelines(keys.lines())
-        file.write(f'  <graph edgedefault="directed">{keys.data("graph", graph.graph)}\n')
+        file.writelines(_remarks(graph.graph))
+        file.write('  <graph edgedefault="directed">\n')
         file.writelines(
             f"<node id={quoteattr(str(node))}>{keys.data('node', data)}</node>\n"
             for node, data in graph.nodes(data=True)
@@ -67,8 +69,14 @@ def write_graphml(graph: nx.DiGraph, path: Path) -> None:
         file.write("  </graph>\n</graphml>\n")
 
 
+def _remarks(data: Mapping[str, Any]) -> Iterator[str]:
+    """A comment for each; two hyphens would end it."""
+    for name, value in data.items():
+        text = f"{name}: {value}".replace("--", "- -")
+        yield f"  <!-- {text} -->\n"
+
+
 def _scoped(graph: nx.DiGraph) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    yield "graph", graph.graph
     for _, data in graph.nodes(data=True):
         yield "node", data
     for *_, data in graph.edges(data=True):

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from exoabm.columns import EDGE_PER_KIND, EDGE_TIMES, Row
 from exoabm.observe.edges import COUNTS, UNKNOWN, Edges, edges_of
 from exoabm.state import OUTSIDE, Resolution
+from exoabm.vesicle import cargo_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,15 +19,32 @@ if TYPE_CHECKING:
     from exoabm.state import State
 
 
-def graph(state: State, most: int | None = None) -> nx.DiGraph:
+SMALLEST = float(np.finfo(float).tiny)
+"""Vesicles, below which their reciprocal is not finite and an edge has no uptake."""
+
+
+def graph(state: State, most: int | None = None, *, met: bool = False) -> nx.DiGraph:
     """The communication graph, donor -> recipient.
 
-    Nodes are cells (by birth id) at resolution ``cell`` and cell types at resolution ``cell_type``;
-    ``graph.graph["resolution"]`` says which. Edges carry the counts of ``edge_table`` summed over vesicle
-    kinds, the types at both ends, and ``weight`` = internalized vesicles.
+        weight = vesicles internalized,    distance = 1 / weight
 
-    Of more than ``most`` edges only the strongest are made, and ``graph.graph["left_out"]`` says so. The
-    strengths of the nodes count all of them.
+    Nodes are cells (by birth id) at resolution ``cell`` and cell types at resolution ``cell_type``;
+    ``graph.graph["resolution"]`` says which. They have a ``label`` and, if they are cells, ``x``, ``y`` and
+    ``z`` in um, where other programs look for them. An edge carries the counts of ``edge_table`` summed over
+    vesicle kinds; ``<kind>_internalized`` and ``<kind>_delivered`` of each kind;
+    ``copies_delivered_<cargo>``;
+    the types at both ends; and between two cells ``distance_um``, that between their centers. ``distance`` is
+    the length of an edge where a path is to be short along which much is sent.
+
+    Parameters
+    ----------
+    state : State
+    most : int, optional
+        Of more edges only the strongest are made, and ``graph.graph["left_out"]`` says so. The strengths of
+        the nodes count all of them.
+    met : bool
+        Keep edges without uptake, too: vesicles met the cell and none was taken up. They have the weight
+        0 and no ``distance``; measures that divide by weights refuse them.
     """
     import networkx as nx
 
@@ -45,14 +64,15 @@ def graph(state: State, most: int | None = None) -> nx.DiGraph:
     )
     result.add_nodes_from(nodes.items())
     pairs, pair = np.unique(sender * len(names) + receiver, return_inverse=True)
-    if most is not None and len(pairs) > most:
+    weight = np.bincount(pair, taken, len(pairs))
+    chosen = np.arange(len(pairs)) if met else np.flatnonzero(weight >= SMALLEST)
+    if most is not None and len(chosen) > most:
         result.graph["left_out"] = f"all but the {most} strongest edges"
-        kept = np.sort(np.argsort(-np.bincount(pair, taken), kind="stable")[:most])
-        rank = np.full(len(pairs), -1)
-        rank[kept] = np.arange(most)
-        pairs, pair = pairs[kept], rank[pair]
-    ends = np.column_stack(np.divmod(pairs, len(names))).tolist()
-    for (a, b), data in zip(ends, _attributes(state, edges, pair, len(pairs)), strict=True):
+        chosen = np.sort(chosen[np.argsort(-weight[chosen], kind="stable")[:most]])
+    rank = np.full(len(pairs), -1)
+    rank[chosen] = np.arange(len(chosen))
+    ends = np.column_stack(np.divmod(pairs[chosen], len(names))).tolist()
+    for (a, b), data in zip(ends, _attributes(state, edges, rank[pair], len(chosen)), strict=True):
         donor, recipient = names[a], names[b]
         types = {
             "donor_type": nodes[donor]["cell_type"],
@@ -68,16 +88,21 @@ def _nodes(state: State, edges: Edges) -> dict[Any, dict[str, Any]]:
     types = np.array([t.name for t in state.types])[cells.type].tolist()
     nodes: dict[Any, dict[str, Any]]
     if edges.resolution is Resolution.CELL:
-        places = cells.position.tolist()
         nodes = {
-            name: {"cell_type": of, "x_um": x, "y_um": y, "z_um": z}
-            for name, of, (x, y, z) in zip(cells.birth_id.tolist(), types, places, strict=True)
+            name: {"label": f"{of} {name}", "cell_type": of}
+            | {"x": x, "y": y, "z": z, "x_um": x, "y_um": y, "z_um": z}
+            for name, of, (x, y, z) in zip(
+                cells.birth_id.tolist(), types, cells.position.tolist(), strict=True
+            )
         }
         others = [name for name in edges.origins if name in OUTSIDE]
     else:
-        nodes = {name: {"cell_type": name, "cells": types.count(name)} for name in sorted(set(types))}
+        nodes = {
+            name: {"label": name, "cell_type": name, "cells": types.count(name)}
+            for name in sorted(set(types))
+        }
         others = [name for name in edges.origins if name not in nodes]
-    return nodes | {name: {"cell_type": name} for name in others}
+    return nodes | {name: {"label": name, "cell_type": name} for name in others}
 
 
 def _ends(state: State, edges: Edges, names: list[Any]) -> tuple[np.ndarray, np.ndarray]:
@@ -91,19 +116,40 @@ def _ends(state: State, edges: Edges, names: list[Any]) -> tuple[np.ndarray, np.
 
 
 def _attributes(state: State, edges: Edges, pair: np.ndarray, pairs: int) -> Iterator[dict[str, Any]]:
-    """Of each pair, all vesicle kinds together; rows whose ``pair`` is negative belong to none."""
-    chosen = pair >= 0
+    """Of each pair, all vesicle kinds together and each; rows whose ``pair`` is negative belong to none."""
+    chosen = np.flatnonzero(pair >= 0)
     pair = pair[chosen]
-    flows = {name: np.bincount(pair, edges.counts[name][chosen], pairs) for name in COUNTS}
+
+    def total(column: str, kind: int | None = None) -> np.ndarray:
+        rows = slice(None) if kind is None else edges.kind[chosen] == kind
+        return np.bincount(pair[rows], edges.counts[column][chosen][rows], pairs)
+
+    flows = Row()
+    for name in COUNTS:
+        flows[name] = total(name)
+    for index, kind in enumerate(state.kinds):
+        for name in EDGE_PER_KIND:
+            flows.put(f"{{vesicle}}_{name}", total(name, index), vesicle=kind.name)
+    for cargo in cargo_names(state.kinds):
+        flows.put("copies_delivered_{cargo}", total(f"copies_delivered_{cargo}"), cargo=cargo)
     flows["weight"] = flows["internalized"]
-    times = {"first_time_s": np.full(pairs, np.nan), "last_time_s": np.full(pairs, np.nan)}
-    np.fmin.at(times["first_time_s"], pair, edges.first[chosen])
-    np.fmax.at(times["last_time_s"], pair, edges.last[chosen])
-    shared = {
-        "vesicle_kind": ", ".join(k.name for k in state.kinds),
-        "cargo": ", ".join(sorted({c.name for k in state.kinds for c in k.cargo})),
-    }
+    some = {name: np.full(pairs, np.nan) for name in ("distance", "distance_um", *EDGE_TIMES)}
+    has = flows["weight"] >= SMALLEST
+    some["distance"][has] = 1 / flows["weight"][has]
+    some["distance_um"][pair] = _apart(state, edges, chosen)
+    np.fmin.at(some["first_time_s"], pair, edges.first[chosen])
+    np.fmax.at(some["last_time_s"], pair, edges.last[chosen])
     for row in range(pairs):
         numbers = {name: float(array[row]) for name, array in flows.items()}
-        known = {name: float(t[row]) for name, t in times.items() if not np.isnan(t[row])}
-        yield shared | numbers | known
+        known = {name: float(value[row]) for name, value in some.items() if not np.isnan(value[row])}
+        yield numbers | known
+
+
+def _apart(state: State, edges: Edges, rows: np.ndarray) -> np.ndarray:
+    """Distance in um between the two cells of each row, around periodic faces too; NaN without two."""
+    between = np.flatnonzero(edges.donor[rows] != UNKNOWN)
+    distance = np.full(len(rows), np.nan)
+    start = edges.cells.position[edges.cells.row_of(edges.donor[rows][between])]
+    end = edges.cells.position[edges.recipient[rows][between]]
+    distance[between] = np.linalg.norm(state.domain.displacement(start, end), axis=1)
+    return distance

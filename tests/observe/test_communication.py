@@ -186,8 +186,14 @@ def test_the_graph_of_cells() -> None:
     assert graph.edges[0, 3] == {
         "donor_type": "red",
         "recipient_type": "green",
-        "vesicle_kind": "small, large",
-        "cargo": "debris, note",
+        "small_internalized": 8,
+        "small_delivered": 1,
+        "large_internalized": 16,
+        "large_delivered": 2,
+        "copies_delivered_note": 9,
+        "copies_delivered_debris": 4,
+        "distance": 1 / 24,
+        "distance_um": 40,
         "encountered": 48,
         "bound": 12,
         "internalized": 24,
@@ -200,7 +206,11 @@ def test_the_graph_of_cells() -> None:
     }
     assert "first_time_s" not in graph.edges[0, 0]
     assert graph.nodes[0] == {
+        "label": "red 0",
         "cell_type": "red",
+        "x": 5,
+        "y": 55,
+        "z": 2.5,
         "x_um": 5,
         "y_um": 55,
         "z_um": 2.5,
