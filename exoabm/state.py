@@ -6,6 +6,7 @@ A *label* names where a vesicle came from: a donor type, a donor cell, the reser
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, fields, replace
 from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING, ClassVar
@@ -366,7 +367,8 @@ class State:
     ``fields``: per vesicle kind the free vesicles per voxel and label, (L, ny, nx) or (L, nz, ny, nx). The
     vesicle engine keeps ``vesicles``, one row each, the ``events`` of the current step, and the ``book`` of
     edges between cells.
-    ``lineage`` keeps births, deaths and what the dead had met; ``mechanics`` is None where cells do not push.
+    ``lineage`` keeps births, deaths and what the dead had met; ``mechanics`` is None where cells do not push,
+    ``max_cells`` the number of cells that divisions may not pass.
     ``subject`` is what a therapy keeps of the body, ``measures`` what it wants recorded with the metrics.
     """
 
@@ -387,6 +389,7 @@ class State:
     responses: tuple[Response, ...] = ()
     damping: np.ndarray = field(init=False)
     mechanics: Mechanics | None = None
+    max_cells: float = math.inf
     vesicles: Vesicles | None = None
     entrants: np.ndarray = field(init=False)
     events: Events = field(init=False)

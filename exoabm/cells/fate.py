@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from exoabm.cells.mechanics import crowd_of, radii
+from exoabm.errors import NumericalError
 from exoabm.kernels import crowd
 from exoabm.state import Turnover
 from exoabm.streams import Purpose
@@ -31,6 +32,12 @@ def decide(state: State, position: np.ndarray, dt: float) -> Turnover | None:
     how often each happens in the mean to a cell and all its descendants in the step, so that numbers grow by
     e^(r dt) whatever the step. A daughter needs a free place that touches her mother; where there is none
     the mother does not divide (contact inhibition), and tries again at her rate.
+
+    Raises
+    ------
+    NumericalError
+        If more cells than ``domain.max_cells`` would be alive after it; the state is then as at the start of
+        the stage.
     """
     if not state.living or not len(state.cells):
         return None
@@ -63,7 +70,19 @@ def decide(state: State, position: np.ndarray, dt: float) -> Turnover | None:
         changes=changes,
         becomes=becomes[changes],
     )
+    _refuse_explosion(state, turnover, dt)
     return turnover if len(rows) else None
+
+
+def _refuse_explosion(state: State, turnover: Turnover, dt: float) -> None:
+    born = len(turnover.divides)
+    alive = len(state.cells) + born - len(turnover.dies)
+    if born and alive > state.max_cells:
+        raise NumericalError(
+            f"{alive:,} cells would be alive at {(state.time + dt) / 3600:.4g} h, {born:,} of them born in "
+            f"this step, and domain.max_cells = {state.max_cells:,.0f}; raise it if so many are meant, else "
+            "let them divide more slowly, die, or have less room"
+        )
 
 
 def _find_room(state: State, position: np.ndarray, mothers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

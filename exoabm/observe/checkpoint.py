@@ -31,6 +31,7 @@ FIXED = frozenset(
         "kinds",
         "types",
         "mechanics",
+        "max_cells",
         "cargos",
         "behaviors",
         "base",

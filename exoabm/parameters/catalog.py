@@ -74,6 +74,18 @@ _DOMAIN = (
         note="Concentrations in two dimensions are inversely proportional to it.",
     ),
     Parameter(
+        name="max_cells",
+        symbol="n_max",
+        meaning="Most cells alive at a time that divisions may lead to; a run that would pass it halts.",
+        unit="1",
+        default=100_000.0,
+        allowed=(1.0, 1e7),
+        published=None,
+        source=("assumed",),
+        how="assumed",
+        note="A guard against growth that was not meant; a layout may place more where none divides.",
+    ),
+    Parameter(
         name="spacing",
         symbol="s",
         meaning="Least distance between the centers of cells in a generated layout.",

@@ -159,6 +159,7 @@ def build_state(loaded: LoadedScenario, plan: Blueprint, streams: Streams) -> St
         behaviors=behaviors,
         base=base,
         mechanics=None if scenario.mechanics is None else Mechanics(float(scenario.mechanics.relaxation)),
+        max_cells=float(scenario.domain.max_cells),
         responses=living.responses(scenario, behaviors, cargos),
         vesicles=Vesicles(len(carried), copies_type(plan.kinds), most) if each else None,
         book=EdgeBook(columns, k) if each else None,

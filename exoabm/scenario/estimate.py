@@ -252,9 +252,10 @@ def grown_cells(scenario: Scenario, domain: Domain, count: Mapping[str, int]) ->
     """Cells that a run may come to have, from those of each type at the start.
 
     A type grows by e^((b - d) t) at its rates at rest, but no further than the densest packing of its
-    bodies in the domain; one that shrinks is counted as it starts.
+    bodies in the domain, and all no further than ``domain.max_cells``; one that shrinks is counted as it
+    starts.
     """
-    total = sum(count.values())
+    start = total = sum(count.values())
     for table in scenario.cell_type:
         n, radius = count.get(table.name, 0), float(table.diameter) / 2
         if table.division_rate is None or n == 0:
@@ -264,7 +265,7 @@ def grown_cells(scenario: Scenario, domain: Domain, count: Mapping[str, int]) ->
         room = float(np.prod(domain.extent[: domain.dim] + 2 * radius)) / each
         growth = math.exp(min(max(net, 0.0) * float(scenario.clock.duration), 700.0))
         total += max(math.ceil(min(n * growth, room)) - n, 0)
-    return total
+    return max(start, min(total, int(scenario.domain.max_cells)))
 
 
 def _lifetime(scenario: Scenario) -> float:

@@ -111,6 +111,7 @@ class DomainTable(Table):
     )
     voxel: Quantity = declared("voxel")
     thickness: Quantity = declared("thickness")
+    max_cells: Quantity = declared("max_cells")
     faces: Faces = Field(default_factory=Faces)
     zone: list[Zone] = Field(default_factory=list)
 

@@ -1,0 +1,65 @@
+"""Cells that divide without end: the run halts at a declared number and keeps what was good."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from exoabm import ExosomeModel
+from exoabm.errors import NumericalError
+from exoabm.scenario.loader import parse
+
+BODY = """
+info = { title = "growth" }
+domain = { size = [300, 400], max_cells = MOST }
+clock = { step = "60 s", duration = "12 h" }
+record = { metrics = "60 s" }
+vesicle = [{ name = "EV" }]
+layout = { group = [{ cell_type = "a", count = 4 }] }
+cell_type = [{ name = "a", division_rate = "4 / h" }]
+"""
+
+
+def growing(most: float, engine: str = "continuum") -> ExosomeModel:
+    text = BODY.replace("MOST", str(most)) + f'transport = {{ engine = "{engine}" }}'
+    return ExosomeModel(parse(text.encode(), name="growth", folder=Path()), seed=3)
+
+
+@pytest.mark.parametrize("engine", ["continuum", "vesicles"])
+def test_growth_halts_before_it_passes_the_cap_and_not_at_it(engine: str) -> None:
+    model = growing(40, engine)
+    with pytest.raises(NumericalError, match=r"cells would be alive at .* domain.max_cells = 40; raise it"):
+        model.run(hours=3)
+    found = model.state.lineage.born
+    assert 30 < found == len(model.state.cells) <= 40
+    again = growing(found, engine)
+    again.run_until(model.state.time)
+    assert len(again.state.cells) == found
+
+
+def test_a_layout_of_more_cells_runs_as_long_as_none_divides() -> None:
+    text = BODY.replace("MOST", "3").replace(', division_rate = "4 / h"', "")
+    model = ExosomeModel(parse(text.encode(), name="still", folder=Path()), seed=3)
+    model.run(hours=0.1)
+    assert len(model.state.cells) == 4
+
+
+def test_the_command_ends_with_4_and_keeps_what_was_recorded(command, tmp_path) -> None:
+    (tmp_path / "g.toml").write_text(BODY.replace("MOST", "40"))
+    done = command("run", "g.toml", "--seed", 3, "--out", "r")
+    done.refused(4, "domain.max_cells = 40", "recorded until then is kept in", "r.failed")
+    assert not (tmp_path / "r").exists()
+    about = json.loads((tmp_path / "r.failed" / "run.json").read_text())
+    assert about["exit_state"] == "failed"
+    assert "max_cells" in about["error"]
+    cells = pq.read_table(tmp_path / "r.failed" / "metrics.parquet")["a_cells"].to_pylist()
+    assert cells[0] == 4
+    assert 30 < cells[-1] <= 40
+
+
+def test_the_number_that_is_foreseen_stops_at_the_cap() -> None:
+    assert growing(40).estimate.cells == 40
+    assert growing(1e5).estimate.cells > 400
