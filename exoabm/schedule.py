@@ -14,6 +14,8 @@ from exoabm.cells.response import respond
 from exoabm.cells.secretion import secrete, unbind
 from exoabm.cells.turnover import turn_over
 from exoabm.cells.uptake import receive_waste, take_up
+from exoabm.errors import NumericalError
+from exoabm.finite import check_finite
 from exoabm.state import BOOKED, PASSED, Emissions, Event
 from exoabm.vesicle import DONORS, Status
 
@@ -91,6 +93,7 @@ def _commit(step: Step) -> None:
         state.cells.position = step.position
     if step.turnover is not None:
         turn_over(state, step.turnover, state.time + step.dt)
+    check_finite(state, state.time + step.dt)
     way, buried = state.trafficking, state.lineage.totals
     ledger["free"][:] = step.engine.free(state) + way.returning.sum(axis=0)
     ledger["bound"][:] = way.bound.sum(axis=0)
@@ -163,7 +166,22 @@ STAGES = (
 )
 
 
+BAD = ArithmeticError, LookupError, ValueError, NumericalError
+"""What code raises that meets a NaN, be it as an index or in a balance."""
+
+
 def advance(step: Step) -> None:
-    """Run every stage once, in the order of the table."""
-    for stage in STAGES:
-        stage.run(step)
+    """Run every stage once, in the order of the table.
+
+    Raises
+    ------
+    NumericalError
+        If a number of the state is not finite after it, or made a stage fail, or a balance breaks.
+    """
+    end = step.state.time + step.dt
+    try:
+        for stage in STAGES:
+            stage.run(step)
+    except BAD:
+        check_finite(step.state, end, wholly=True)
+        raise

@@ -1,0 +1,118 @@
+"""Whether every number of the state is one, asked at the end of each step.
+
+A sum is finite only if all its terms are: one addition a number tells, and only where it does not, the
+first number that is not finite is looked for and named.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from exoabm.errors import NumericalError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from exoabm.state import State
+
+HELD = "bound", "returning", "endosomal", "lysosomal", "recycled", "delivered"
+"""Accounts of cells that the ledger sums up at every step, so that it sees what they hold."""
+TALLIED = "encountered", "internalized", "unbound"
+"""Accounts of cells that only count."""
+SINGLE = "x", "y", "z"
+"""Columns of vesicles that a step changes and that are no whole numbers."""
+
+
+def check_finite(state: State, time: float, *, wholly: bool = False) -> None:
+    """Stop the run where a number is NaN or infinite.
+
+    Parameters
+    ----------
+    state : State
+    time : float
+        End of the step, s.
+    wholly : bool
+        Look also at what the balances of the step would see: fields, waste, and what cells hold of vesicles.
+
+    Raises
+    ------
+    NumericalError
+        Naming the quantity, the cell, vesicle or voxel, and the time.
+    """
+    for where, array in _numbers(state, wholly):
+        counts = _had(state) if where == "behavior" else True
+        if not math.isfinite(np.add.reduce(array, axis=None, where=counts)):
+            _look(state, where, array, time, counts)
+
+
+def _had(state: State) -> np.ndarray:
+    """Which behaviors each cell has, (n, B); NaN stands for what a type does not have."""
+    return np.isfinite(state.base)[state.cells.type]
+
+
+def _numbers(state: State, wholly: bool) -> Iterator[tuple[str, np.ndarray]]:
+    """Quantities by their names, each an array of which every number must be finite."""
+    cells, way = state.cells, state.trafficking
+    yield "cargo", cells.cargo
+    if state.behaviors:
+        yield "behavior", cells.behavior
+        yield "effect", cells.effect
+        yield "position", cells.position
+        yield "velocity", cells.velocity
+        yield "polarity", cells.polarity
+    if cells.mvb.size:
+        yield "mvb", cells.mvb
+    for name in TALLIED:
+        yield name, getattr(way, name)
+    yield "released", state.released
+    if state.subject:
+        for name, array in state.subject.items():
+            yield name, array
+    if state.vesicles is not None:
+        for name in SINGLE:
+            yield name, getattr(state.vesicles, name)
+    if wholly:
+        yield "waste", cells.waste
+        yield "position", cells.position
+        for name in HELD:
+            yield name, getattr(way, name)
+        for kind, field in zip(state.kinds, state.fields, strict=False):
+            yield f"field of {kind.name}", field
+
+
+def _look(state: State, where: str, array: np.ndarray, time: float, counts: np.ndarray | bool) -> None:
+    """Name the first number that is not finite; a sum may also have been too large for one."""
+    wrong = ~np.isfinite(array) & counts
+    if not wrong.any():
+        return
+    place = tuple(int(i) for i in np.argwhere(wrong)[0])
+    raise NumericalError(
+        f"{_named(state, where, place)} became {array[place]} in the step that ends at {time / 3600:.6g} h"
+    )
+
+
+def _named(state: State, where: str, place: tuple[int, ...]) -> str:
+    """A number in words: what it is of whom."""
+    row, *rest = place
+    if where in state.subject:
+        return f"{where.replace('/', ' ')}, number {row + 1},"
+    if where.startswith("field"):
+        label, *voxel = place
+        return f"the {where} from {state.labels.names[label]} in voxel {tuple(voxel[::-1])} (x, y, z from 0)"
+    if where in SINGLE:
+        assert state.vesicles is not None
+        kind = state.kinds[state.vesicles.kind[row]].name
+        return f"{where} of vesicle {state.vesicles.id[row]} ({kind})"
+    cell = f"cell {state.cells.birth_id[row]} ({state.types[state.cells.type[row]].name})"
+    if where == "cargo":
+        return f"the copies of {state.cargos[rest[0]].name} in {cell}"
+    if where == "behavior":
+        return f"{state.behaviors[rest[0]]} of {cell}"
+    if where == "mvb":
+        return f"the pools of multivesicular bodies of {cell}"
+    if where in (*HELD, *TALLIED, "released"):
+        return f"the number of {state.kinds[rest[0]].name} {where.replace('_', ' ')} by {cell}"
+    return f"{where} of {cell}"
