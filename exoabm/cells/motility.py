@@ -9,7 +9,7 @@ import numpy as np
 
 from exoabm.cells.mechanics import crowd_of, radii, relax
 from exoabm.cells.response import pull
-from exoabm.kernels import crowd
+from exoabm.kernels import crowd, slope
 from exoabm.physiology import Sense
 from exoabm.state import Event
 from exoabm.streams import Purpose
@@ -90,9 +90,9 @@ def _follow(state: State, dt: float) -> np.ndarray:
         if attraction is None or not len(rows):
             continue
         if attraction.sense is Sense.GRADIENT:
-            slope, concentration = sense_gradient(state, attraction.vesicle, rows, cell_type.diameter / 2)
+            steep, concentration = sense_gradient(state, attraction.vesicle, rows, cell_type.diameter / 2)
             k = attraction.half_max
-            direction = slope * (k / (k + concentration) ** 2)[:, None]
+            direction = steep * (k / (k + concentration) ** 2)[:, None]
         else:
             direction = _remember(state, attraction, rows, dt)
         way[rows] = strength[rows, None] * direction * dt
@@ -104,23 +104,25 @@ def sense_gradient(state: State, kind: int, rows: np.ndarray, radius: float) -> 
 
     A plane is fitted to the free vesicles per voxel in a window that reaches a cell radius (at least a voxel)
     to each side of the voxel with the cell's center: all cells sense over their own size, on both engines
-    alike. What a cell itself releases and takes up lies evenly around that voxel and cancels.
+    alike. What a cell itself releases and takes up lies evenly around that voxel and cancels. Beyond faces
+    and beside obstacles see `slope.gradient`.
     """
     domain = state.domain
     free = state.free_per_voxel(kind)
-    slope, mean = np.zeros((len(rows), 3)), np.zeros(len(rows))
-    crowd.gradient(
+    steep, mean = np.zeros((len(rows), 3)), np.zeros(len(rows))
+    slope.gradient(
         free.reshape(len(free), -1, *free.shape[-2:]),
         domain.voxel_of(state.cells.position[rows]),
         domain.counts,
-        domain.period > 0,
-        np.empty(0, bool) if domain.obstacle is None else domain.obstacle.ravel(),
+        np.array(domain.faces, np.int64),
+        np.array(domain.face_concentration) * domain.voxel_volume,
+        domain.walls[-1],
         max(1, math.ceil(radius / domain.voxel)),
         domain.voxel,
-        slope,
+        steep,
         mean,
     )
-    return slope / domain.voxel_volume, mean / domain.voxel_volume
+    return steep / domain.voxel_volume, mean / domain.voxel_volume
 
 
 def _remember(state: State, attraction: Attraction, rows: np.ndarray, dt: float) -> np.ndarray:

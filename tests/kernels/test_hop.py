@@ -121,16 +121,23 @@ class Walkers:
         self.target = np.full(n, -1, np.int32)
 
     def go(
-        self, *, rows: np.ndarray | None = None, seed: int = 1, threads: int = 1, wrong: float = 1.0
+        self,
+        *,
+        rows: np.ndarray | None = None,
+        seed: int = 1,
+        threads: int = 1,
+        wrong: float = 1.0,
+        diffusivity: float = FREE,
+        substeps: tuple[float, float] = SUBSTEPS,
     ) -> Walkers:
         """One step; ``wrong`` is a factor of the capture rates."""
         sinks = self.world.sinks._replace(entry_rate=self.world.rate * wrong)
         kernel.hop(
             Movers(
                 np.arange(self.n) if rows is None else rows, np.arange(self.n), self.x, self.y, self.z,
-                np.full(self.n, FREE, np.float32), self.start,
+                np.full(self.n, diffusivity, np.float32), self.start,
             ),
-            DT, SUBSTEPS, seed, PURPOSE, 0, self.world.lattice, sinks,
+            DT, substeps, seed, PURPOSE, 0, self.world.lattice, sinks,
             Fates(self.fate, self.when, self.target), threads=threads,
         )  # fmt: skip
         return self
@@ -221,6 +228,49 @@ def test_decay_and_late_starts() -> None:
         error = np.sqrt(share * (1 - share) / (n // 2))
         assert abs((walkers.fate[part] == CLEARED).mean() - share) < 4 * error
     assert (walkers.when >= walkers.start - H).all()
+
+
+@pytest.mark.parametrize("fate", ["cleared", "captured", "escaped"])
+@pytest.mark.parametrize("planted", [0.0, 0.5, -0.5])
+def test_the_time_of_an_end_is_the_middle_of_its_substep(fate: str, planted: float) -> None:
+    """sum_s (s + 1/2) h p (1 - p)^s / sum_s p (1 - p)^s, p the chance in a sub-step, to 4 standard errors.
+
+    Half a sub-step more or less is 6 or more of them.
+    """
+    n, still, substeps = 100_000, 0.0, (0.0, (N_SUB - 0.5) / DT)
+    if fate == "cleared":
+        world, chance = World(2, decay=5e-3, uptake=0.0), 5e-3 * H
+        place = world.walkers(n)
+    elif fate == "captured":  # where the first two sinks are, 3 times the rate in all
+        world = World(2, decay=0.0, uptake=5e-3 / 3)
+        chance = 5e-3 * H / (1 + 5e-3 * H)
+        place = Walkers(world, np.full((3, n), VOXEL * SIZE / 2))
+    else:  # out of a box of one voxel, a half of it from the face: 2 r
+        world, still, substeps = World(2, OPEN, size=3, decay=0.0, uptake=0.0), 1.0, (N_SUB / DT, 0.0)
+        chance = 2 * still * H / VOXEL**2
+        place = Walkers(world, np.tile([[0.5 * VOXEL], [1.5 * VOXEL], [0.5 * VOXEL]], n))
+        # Of those that have hopped elsewhere before few come back in the first tenth, which is compared.
+    ends = place.go(diffusivity=still, substeps=substeps)
+    code = {"cleared": CLEARED, "captured": CAPTURED, "escaped": ESCAPED}[fate]
+    last = N_SUB // 10 if fate == "escaped" else N_SUB
+    s = np.arange(last)
+    p = chance * (1 - (1.5 if fate == "escaped" else 1.0) * chance) ** s
+    when = ends.when[(ends.fate == code) & (ends.when < last * H)].astype(float)
+    expected = ((s + 0.5 + planted) * H * p).sum() / p.sum()
+    assert len(when) > 1000
+    assert (abs(when.mean() - expected) < 4 * when.std() / np.sqrt(len(when))) == (planted == 0)
+
+
+def test_no_end_comes_before_the_start() -> None:
+    """Let in during the second half of a sub-step, a walker ends no earlier, however soon it does."""
+    for decay, uptake in ((0.3, 0.0), (0.0, 0.3)):
+        world, n = World(2, decay=decay, uptake=uptake), 50_000
+        walkers = world.walkers(n) if decay else Walkers(world, np.full((3, n), VOXEL * SIZE / 2))
+        walkers.start[:] = (7 + np.linspace(0.5, 0.99, n)) * H
+        walkers.go()
+        ended = walkers.fate != STAYS
+        assert ended.mean() > 0.3
+        assert (walkers.when[ended] >= walkers.start[ended]).all()
 
 
 def test_bits_depend_on_no_one_else() -> None:
