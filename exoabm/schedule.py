@@ -61,7 +61,7 @@ def _transport(step: Step) -> None:
 
 
 def _take_up(step: Step) -> None:
-    step.uptake = take_up(step.state, step.passage.captured, step.dt)
+    step.uptake = take_up(step.state, step.passage.captured, step.dt, step.passage.captured_sizes)
 
 
 def _respond(step: Step) -> None:

@@ -1,6 +1,7 @@
 """The state of a model, as arrays, and the rows that one stage of a step hands to the next.
 
-Rows of ``Cells`` are cells; axis names used throughout: n cells, K vesicle kinds, L labels.
+Rows of ``Cells`` are cells; axis names used throughout: n cells, K vesicle kinds, L labels,
+S size classes.
 A *label* names where a vesicle came from: a donor type, a donor cell, the reservoir behind a face, or a dose.
 """
 
@@ -179,14 +180,19 @@ class Labels:
         return self.names.index(name) if cell_type.donates and name in self.names else -1
 
 
+SIZES = ("bound_sizes", "endosomal_sizes", "returning_sizes")
+
+
 @dataclass
 class Trafficking(Rows):
-    """Vesicles met by each cell, by kind and origin; every array (n, K, L), float64.
+    """Vesicles met by each cell, by kind and origin; every array but the last three (n, K, L), float64.
 
     ``encountered``, ``internalized``, ``unbound``, ``lysosomal``, ``recycled`` and ``delivered`` only grow.
     ``bound`` sit on the surface now, ``endosomal`` are inside and undecided, ``returning`` unbound or were
     recycled in this step and are free from the next. ``first_contact`` is the time in s by which a first
-    encounter was as likely as not (expected count ln 2), NaN before.
+    encounter was as likely as not (expected count ln 2), NaN before. ``bound_sizes``, ``endosomal_sizes``
+    and ``returning_sizes`` are the shares of each size class in these three, (n, K, L, S), 0 where none is;
+    with one class for all kinds, and for single vesicles, which know their size, S is 0.
     """
 
     encountered: np.ndarray
@@ -200,26 +206,36 @@ class Trafficking(Rows):
     delivered: np.ndarray
     first_contact: np.ndarray
     last_contact: np.ndarray
+    bound_sizes: np.ndarray
+    endosomal_sizes: np.ndarray
+    returning_sizes: np.ndarray
 
     @classmethod
-    def empty(cls, n: int, kinds: int, labels: int) -> Trafficking:
-        """Nothing met yet."""
+    def empty(cls, n: int, kinds: int, labels: int, classes: int = 1) -> Trafficking:
+        """Nothing met yet; ``classes`` is the most size classes of a kind."""
         shape = (n, kinds, labels)
-        never = {name: np.full(shape, np.nan) for name in ("first_contact", "last_contact")}
-        return cls(**{f.name: never.get(f.name, np.zeros(shape)) for f in fields(cls)})
+        other = {name: np.full(shape, np.nan) for name in ("first_contact", "last_contact")}
+        other |= {name: np.zeros((*shape, classes if classes > 1 else 0)) for name in SIZES}
+        return cls(**{f.name: other[f.name] if f.name in other else np.zeros(shape) for f in fields(cls)})
 
 
 @dataclass
 class Emissions:
     """Rows: vesicles that enter the medium during a step at a cell's surface.
 
-    ``cell`` is a row of Cells, ``label`` the origin (kept through unbinding), ``count`` how many.
+    ``cell`` is a row of Cells, ``label`` the origin (kept through unbinding), ``count`` how many, ``size``
+    their size class, or -1 where they are of all sizes, as they are made.
     """
 
     cell: np.ndarray
     kind: np.ndarray
     label: np.ndarray
     count: np.ndarray
+    size: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        if self.size is None:
+            self.size = np.full(len(self.cell), -1)
 
     @classmethod
     def none(cls) -> Emissions:
@@ -230,22 +246,22 @@ class Emissions:
     @classmethod
     def join(cls, *parts: Emissions) -> Emissions:
         """All rows of several tables, in their order."""
-        return cls(
-            *(np.concatenate([getattr(p, c) for p in parts]) for c in ("cell", "kind", "label", "count"))
-        )
+        return cls(*(np.concatenate([getattr(p, column.name) for p in parts]) for column in fields(cls)))
 
 
 @dataclass
 class Passage:
     """What a step of transport did: captures per cell, and losses and gains of the medium.
 
-    ``captured`` is (n, K, L); ``cleared``, ``escaped`` and ``entered`` are (K, L).
+    ``captured`` is (n, K, L); ``cleared``, ``escaped`` and ``entered`` are (K, L). ``captured_sizes`` is what
+    was captured by size class, (n, K, L, S), where fields tell these apart.
     """
 
     captured: np.ndarray
     cleared: np.ndarray
     escaped: np.ndarray
     entered: np.ndarray
+    captured_sizes: np.ndarray | None = None
 
 
 @dataclass
@@ -364,7 +380,8 @@ class State:
     the mean share of ``cells.feedback`` in the last steps.
     ``released`` (n, K) counts what each cell has sent, ``entrants`` (7, K) the single vesicles that came in
     through each face or by doses; the next vesicle's name goes on from there. The continuum engine keeps
-    ``fields``: per vesicle kind the free vesicles per voxel and label, (L, ny, nx) or (L, nz, ny, nx). The
+    ``fields``: per vesicle kind the free vesicles per voxel, label and size class, (L S, ny, nx) or
+    (L S, nz, ny, nx), the classes of a label one after the other; ``free_per_voxel`` sums over them. The
     vesicle engine keeps ``vesicles``, one row each, the ``events`` of the current step, and the ``book`` of
     edges between cells.
     ``lineage`` keeps births, deaths and what the dead had met; ``mechanics`` is None where cells do not push,
@@ -431,7 +448,10 @@ class State:
     def free_per_voxel(self, kind: int) -> np.ndarray:
         """Free vesicles of a kind per voxel and label, (L, ny, nx) or (L, nz, ny, nx)."""
         if self.vesicles is None:
-            return self.fields[kind]
+            rows, classes = self.fields[kind], self.kinds[kind].size_classes
+            return (
+                rows if classes == 1 else rows.reshape(len(self.labels), classes, *rows.shape[1:]).sum(axis=1)
+            )
         mine = (self.vesicles.kind == kind) & (self.vesicles.status == Status.FREE)
         position = np.column_stack([self.vesicles.x, self.vesicles.y, self.vesicles.z])[mine]
         voxel = np.clip(self.domain.voxel_of(position.astype(float)), 0, self.domain.counts - 1)

@@ -29,6 +29,33 @@ class DeliveryRoute(StrEnum):
     MEMBRANE_FUSION = "membrane_fusion"
 
 
+SIZE_TOLERANCE = 0.005
+"""Largest relative error that the size classes of a kind may make in its means of D and of 1/D."""
+
+
+MOST_CLASSES = 8
+"""Size classes that a kind may have; four are enough for a GSD of 3."""
+
+
+def enough_classes(gsd: float) -> int:
+    """The fewest size classes that have the means of D and of 1/D to ``SIZE_TOLERANCE``."""
+    sigma = math.log(gsd)
+    for count in range(1, MOST_CLASSES):
+        z, weight = normal_nodes(count)
+        if abs(weight @ np.exp(sigma * z) / math.exp(0.5 * sigma**2) - 1) <= SIZE_TOLERANCE:
+            return count
+    return MOST_CLASSES
+
+
+def normal_nodes(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Gauss and Hermite's nodes and weights for a mean over a standard normal z, each (count,).
+
+    Rounded to 13 decimals, so that they are the same with every version of NumPy.
+    """
+    z, weight = np.polynomial.hermite_e.hermegauss(count)
+    return np.round(z, 13), np.round(weight / math.sqrt(2 * math.pi), 13)
+
+
 PARTICLES = {
     None: "vesicles",
     "lnp": "lipid nanoparticles",
@@ -65,6 +92,8 @@ class VesicleKind:
     cargo : tuple of Cargo
     particles : str
         What a number of them is called.
+    size_classes : int
+        Classes of size that fields tell apart, and for which footprints are solved.
     """
 
     name: str
@@ -80,6 +109,24 @@ class VesicleKind:
     delivery_route: DeliveryRoute
     cargo: tuple[Cargo, ...] = ()
     particles: str = "vesicles"
+    size_classes: int = 1
+
+    @property
+    def shares(self) -> np.ndarray:
+        """Share of the vesicles in each size class, sum 1, from large to small, (size_classes,)."""
+        return normal_nodes(self.size_classes)[1]
+
+    @property
+    def diffusivities(self) -> np.ndarray:
+        """D in free medium of each size class, rising, um^2/s, (size_classes,).
+
+            D_s = D exp(-sigma^2 / 2 + sigma z_s),    sigma = log GSD
+
+        with the Gauss-Hermite nodes z_s; a single class has the mean D.
+        """
+        if self.size_classes == 1:
+            return np.array([self.diffusivity])
+        return self.diffusivity_of(np.exp(-math.log(self.diameter_gsd) * normal_nodes(self.size_classes)[0]))
 
     def diffusivity_of(self, size: np.ndarray) -> np.ndarray:
         """D in free medium of vesicles that are ``size`` times as wide as the median, um^2/s, shape (n,).
@@ -107,6 +154,11 @@ class VesicleKind:
     def escape_probability(self) -> float:
         """Share of the processed, not recycled endosomal vesicles that deliver their cargo."""
         return 0.0 if self.fusion_probability else self.delivery_probability
+
+
+def most_classes(kinds: Sequence[VesicleKind]) -> int:
+    """Size classes of the kind that has most of them."""
+    return max(kind.size_classes for kind in kinds)
 
 
 def cargo_names(kinds: Sequence[VesicleKind]) -> tuple[str, ...]:

@@ -42,10 +42,15 @@ def secrete(state: State, dt: float) -> Emissions:
 
 
 def unbind(state: State) -> Emissions:
-    """Vesicles that left a cell's surface in the last step; they keep the label of their donor."""
-    returning = state.trafficking.returning
+    """Vesicles that left a cell's surface in the last step; they keep their origin and size."""
+    returning, sizes = state.trafficking.returning, state.trafficking.returning_sizes
     cell, kind, label = np.nonzero(returning)
-    return Emissions(cell, kind, label, returning[cell, kind, label])
+    count = returning[cell, kind, label]
+    if not sizes.shape[3]:
+        return Emissions(cell, kind, label, count)
+    by_size = count[:, None] * sizes[cell, kind, label]
+    row, size = np.nonzero(by_size)
+    return Emissions(cell[row], kind[row], label[row], by_size[row, size], size)
 
 
 def _burst(

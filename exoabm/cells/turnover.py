@@ -229,7 +229,8 @@ def _widen(state: State, more: int) -> None:
     """
     import psutil
 
-    needed = sum(field.nbytes // max(len(field), 1) * (2 * len(state.labels)) for field in state.fields)
+    before = len(state.labels) - more
+    needed = sum(field.nbytes // max(before, 1) * (2 * len(state.labels)) for field in state.fields)
     allowed = MEMORY_SHARE * psutil.virtual_memory().available
     if needed > allowed:
         raise ResourceError(
@@ -237,12 +238,14 @@ def _widen(state: State, more: int) -> None:
             f"labels {needed / 2**30:.3g} GiB more than there may be used ({allowed / 2**30:.3g} GiB); "
             "use transport.provenance = 'cell_type', or larger voxels"
         )
-    for i, field in enumerate(state.fields):
-        state.fields[i] = np.concatenate([field, np.zeros((more, *field.shape[1:]), field.dtype)])
+    for i, (kind, field) in enumerate(zip(state.kinds, state.fields, strict=False)):
+        new = np.zeros((more * kind.size_classes, *field.shape[1:]), field.dtype)
+        state.fields[i] = np.concatenate([field, new])
     way = state.trafficking
     for name, array in vars(way).items():
         empty = np.nan if name in ("first_contact", "last_contact") else 0.0
-        setattr(way, name, np.pad(array, ((0, 0), (0, 0), (0, more)), constant_values=empty))
+        widths = [(0, 0), (0, 0), (0, more), (0, 0)][: array.ndim]
+        setattr(way, name, np.pad(array, widths, constant_values=empty))
     state.ledger.widen(state.labels.names)
     totals = state.lineage.totals
     for name, total in totals.items():

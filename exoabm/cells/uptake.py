@@ -12,7 +12,7 @@ import numpy as np
 
 from exoabm.cargo import CargoClass
 from exoabm.kernels import hosting
-from exoabm.kernels.trafficking import advance_chain, chain_coefficients
+from exoabm.kernels.trafficking import advance_chain, advance_parts, chain_coefficients
 from exoabm.state import Event, Uptake
 from exoabm.streams import Purpose
 from exoabm.vesicle import DeliveryRoute, Status
@@ -25,19 +25,20 @@ LIKELY_CONTACT = math.log(2)
 """Expected encounters by which a first one is as likely as not (Poisson arrivals)."""
 
 
-def take_up(state: State, captured: np.ndarray, dt: float) -> Uptake:
-    """Move captured vesicles along their way into the cells over a step of ``dt`` seconds.
+def take_up(state: State, captured: np.ndarray, dt: float, sizes: np.ndarray | None = None) -> Uptake:
+    """Move captured vesicles, (n, K, L), along their way into the cells over a step of ``dt`` seconds.
 
     A bound vesicle unbinds at k_off or goes inward at k_int. With membrane fusion a share phi of those
     delivers at once; the others reach an endosome, which they leave at k_proc: recycled to the medium,
-    delivered with probability phi by endosomal escape, or degraded in a lysosome.
+    delivered with probability phi by endosomal escape, or degraded in a lysosome. ``sizes`` (n, K, L, S) are
+    the captured ones by size class, where fields tell these apart.
     """
     if state.vesicles is None:
-        return _take_up_expected(state, captured, dt)
+        return _take_up_expected(state, captured, dt, sizes)
     return _take_up_each(state, state.vesicles, captured, dt)
 
 
-def _take_up_expected(state: State, captured: np.ndarray, dt: float) -> Uptake:
+def _take_up_expected(state: State, captured: np.ndarray, dt: float, sizes: np.ndarray | None) -> Uptake:
     """Expected numbers. Captures arrive evenly over the step.
 
     The two pools are advanced exactly, so the split does not depend on the step.
@@ -55,6 +56,9 @@ def _take_up_expected(state: State, captured: np.ndarray, dt: float) -> Uptake:
         ]
     )
     shares = _shares(state)
+    if sizes is not None:
+        pools = way.bound, way.endosomal, way.bound_sizes, way.endosomal_sizes, way.returning_sizes
+        advance_parts(sizes, coefficients, shares, *pools)
     new = [np.empty_like(captured) for _ in range(4)]
     advance_chain(
         captured,

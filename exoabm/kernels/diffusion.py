@@ -265,7 +265,7 @@ def _shared_serial(
     dt, volume, uptake, slot_total, entry_taken, released, entered, flows, row_taken, row_escaped,
 ):  # fmt: skip
     for _ in range(n_sub):
-        refresh_rates(uptake, slot_total, entries, law, resistance, volume, 0, uptake.size)
+        refresh_rates(uptake, slot_total, entries, law, resistance, volume, 0, uptake.shape[1])
         _sweep_shared(
             new, old, 0, old.shape[1], grid, value, r, decay, faces, slots, entries, source,
             uptake, dt / volume, slot_total, entry_taken, row_taken, row_escaped,
@@ -418,6 +418,9 @@ def advance_saturable(
     voxels: see `exchange.membrane_rate`. First order in time; positive for every dt that keeps the
     diffusion positive.
 
+    Labels may be of several groups, with a kappa for each, that come in turn: label l is of the
+    group l modulo their number. All of them share the membranes; see `exchange.share_membrane`.
+
     Parameters
     ----------
     u, scratch
@@ -431,7 +434,7 @@ def advance_saturable(
     source
         (labels, slots)
     law
-        k_a, kappa and 1 / Km of each cell. A cell with k_a = 0 takes up nothing.
+        k_a, kappa (of each group) and 1 / Km of each cell. A cell with k_a = 0 takes up nothing.
     dt, volume
         Sub-step, s, and voxel volume, um^3.
     taken
@@ -458,23 +461,29 @@ def advance_saturable(
     _fit("entries.slot_ptr", entries.slot_ptr, (n_slots + 1,))
     _fit("entries.member_ptr", entries.member_ptr, (n_cells + 1,))
     _fit("source", source, (labels, n_slots))
-    _fit("law.lattice_rate", law.lattice_rate, (n_cells,))
+    groups = law.lattice_rate.shape[0]
+    _fit("law.lattice_rate", law.lattice_rate, (groups, n_cells))
+    if labels % groups:
+        raise ValueError(f"{labels} labels cannot come in turn from {groups} groups")
     _fit("law.saturation", law.saturation, (n_cells,))
     _fit("taken", taken, (labels, n_cells))
     _fit("flows", flows, (labels, 6))
-    resistance = np.divide(law.rate, law.lattice_rate, out=np.ones(n_cells), where=law.rate > 0.0)
+    active = np.broadcast_to(law.rate > 0.0, law.lattice_rate.shape)
+    resistance = np.divide(law.rate, law.lattice_rate, out=np.ones(law.lattice_rate.shape), where=active)
     entered = np.array([_inflow(u.shape[1:], grid.sides, value[i], r[i], conductance) for i in range(labels)])
     voxel = np.repeat(np.arange(rows), np.diff(slots.row_ptr)) * width + slots.column
-    slot_total = old.reshape(labels, -1).take(voxel, axis=1).sum(axis=0, dtype=np.float64)
+    grouped = (labels // groups, groups, n_slots)
+    slot_total = old.reshape(labels, -1).take(voxel, axis=1).reshape(grouped).sum(axis=0, dtype=np.float64)
     # What enters in the first sub-step counts in its own rates, or much that comes at once does not saturate.
     # u' is A / (1 + B) at least, and u is that already where sources are steady.
     slot = np.repeat(np.arange(n_slots), np.diff(entries.slot_ptr))
-    most = np.bincount(slot, entries.weight * law.lattice_rate[entries.cell], n_slots) * (dt / volume)
-    np.maximum(slot_total, source.sum(axis=0) / (1.0 + most), out=slot_total)
+    most = np.array([np.bincount(slot, entries.weight * k[entries.cell], n_slots) for k in law.lattice_rate])
+    first = source.reshape(grouped).sum(axis=0) / (1.0 + most * (dt / volume))
+    np.maximum(slot_total, first, out=slot_total)
     entry_taken = np.zeros((labels, entries.cell.size))
     state = (
         grid, _if_fixed(grid, value), r, decay, faces, slots, entries, source,
-        law, resistance, float(dt), float(volume), np.zeros(n_cells), slot_total, entry_taken,
+        law, resistance, float(dt), float(volume), np.zeros((groups, n_cells)), slot_total, entry_taken,
         source.sum(axis=1), entered, flows, np.zeros((labels, rows)), np.zeros((labels, rows)),
     )  # fmt: skip
     for some in pieces.substeps(n_sub, old.size):

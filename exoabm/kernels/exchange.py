@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 
 _JIT: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
 
+_NEWTON_STEPS = 4
+"""Enough for full precision from where they begin."""
+
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
@@ -52,7 +55,7 @@ class UptakeLaw(NamedTuple):
     rate: Floats
     """(cells) k_a, um^3/s: uptake rate constant at low concentration."""
     lattice_rate: Floats
-    """(cells) kappa, um^3/s: the rate that acts on the cell's mean voxel concentration."""
+    """(groups, cells) kappa, um^3/s: the rate that acts on the cell's mean voxel concentration."""
     saturation: Floats
     """(cells) s = 1 / Km, um^3; 0 makes the uptake linear."""
 
@@ -231,27 +234,62 @@ def membrane_rate(mean, rate, resistance, saturation):
 
 
 @njit(**_JIT)
+def share_membrane(rate, i, uptake, resistance, saturation):
+    """Effective uptake rates of the groups that share the membrane of cell i; ``rate[:, i]`` has their cbar.
+
+    Q_s = k_a c_s / y with y = 1 + s sum c_s, c_s the concentration at the membrane, so that
+
+        g_s = k_a / (y - 1 + beta_s),    y - 1 = sum_s l_s y / (y - 1 + beta_s),    l_s = s cbar_s.
+
+    Newton's method from the root with the mean beta.
+    """
+    groups = rate.shape[0]
+    load = resisted = 0.0
+    for g in range(groups):
+        load += saturation * rate[g, i]
+        resisted += saturation * rate[g, i] * resistance[g, i]
+    y = 1.0
+    if load > 0.0 and uptake > 0.0:
+        y += load * membrane_rate(load / saturation, uptake, resisted / load, saturation) / uptake
+        for _ in range(_NEWTON_STEPS):
+            gap, slope = y - 1.0, 1.0
+            for g in range(groups):
+                bottom = y - 1.0 + resistance[g, i]
+                gap -= saturation * rate[g, i] * y / bottom
+                slope -= saturation * rate[g, i] * (resistance[g, i] - 1.0) / (bottom * bottom)
+            y = max(y - gap / slope, 1.0)
+    for g in range(groups):
+        rate[g, i] = uptake / (y - 1.0 + resistance[g, i])
+
+
+@njit(**_JIT)
 def refresh_rates(rate, slot_total, entries, law, resistance, volume, first, last):
-    """Set the effective uptake rate of the cells `first` to `last` from the field at their slots.
+    """Set the effective uptake rates of the cells `first` to `last` from the field at their slots.
 
     Parameters
     ----------
     rate
-        (cells) um^3/s, written.
+        (groups, cells) um^3/s, written.
     slot_total
-        (slots) vesicles in the voxel, all labels together.
+        (groups, slots) vesicles of each group in the voxel, all labels together.
     entries, law
-        `Entries` and `UptakeLaw`; resistance is beta = k_a / kappa of each cell.
+        `Entries` and `UptakeLaw`; resistance (groups, cells) is beta = k_a / kappa of each cell.
     volume
         Voxel volume, um^3.
     """
-    for i in range(first, last):
-        total = 0.0
-        for k in range(entries.member_ptr[i], entries.member_ptr[i + 1]):
-            total += entries.member_weight[k] * slot_total[entries.member_slot[k]]
-        rate[i] = total / volume
-    for i in range(first, last):
-        rate[i] = membrane_rate(rate[i], law.rate[i], resistance[i], law.saturation[i])
+    groups = rate.shape[0]
+    for g in range(groups):
+        for i in range(first, last):
+            total = 0.0
+            for k in range(entries.member_ptr[i], entries.member_ptr[i + 1]):
+                total += entries.member_weight[k] * slot_total[g, entries.member_slot[k]]
+            rate[g, i] = total / volume
+    if groups == 1:
+        for i in range(first, last):
+            rate[0, i] = membrane_rate(rate[0, i], law.rate[i], resistance[0, i], law.saturation[i])
+    else:
+        for i in range(first, last):
+            share_membrane(rate, i, law.rate[i], resistance, law.saturation[i])
 
 
 @njit(**_JIT)
@@ -276,7 +314,7 @@ def exchange_linear(field, row, slots, source, sink, exposure):
 
 @njit(**_JIT)
 def exchange_shared(field, row, slots, entries, source, rate, step, slot_total, entry_taken, row_taken):
-    """Set u' = (u* + A) / (1 + B) in one row, B = (dt/V) sum_e w_e g_e alike for every label.
+    """Set u' = (u* + A) / (1 + B) in one row, B = (dt/V) sum_e w_e g_e alike for all labels of a group.
 
     Parameters
     ----------
@@ -285,30 +323,31 @@ def exchange_shared(field, row, slots, entries, source, rate, step, slot_total, 
     source
         (labels, slots) A.
     rate
-        (cells) g, um^3/s.
+        (groups, cells) g, um^3/s; label l is of the group l modulo their number.
     step
         dt / V, s / um^3.
     slot_total
-        (slots) sum of u' over the labels, written for the next sub-step.
+        (groups, slots) sum of u' over the labels, written for the next sub-step.
     entry_taken
         (labels, entries) vesicles taken up, added to in place.
     row_taken
         (labels, rows) sum of B u', written.
     """
-    labels = field.shape[0]
+    labels, groups = field.shape[0], rate.shape[0]
     row_taken[:, row] = 0.0
     for q in range(slots.row_ptr[row], slots.row_ptr[row + 1]):
         first, last = entries.slot_ptr[q], entries.slot_ptr[q + 1]
-        sink = 0.0
-        for e in range(first, last):
-            sink += step * entries.weight[e] * rate[entries.cell[e]]
-        total = 0.0
-        for label in range(labels):
-            amount = (field[label, row, slots.column[q]] + source[label, q]) / (1.0 + sink)
-            field[label, row, slots.column[q]] = amount
-            total += amount
-            row_taken[label, row] += sink * amount
+        for g in range(groups):
+            sink = 0.0
             for e in range(first, last):
-                uptake = step * entries.weight[e] * rate[entries.cell[e]]
-                entry_taken[label, e] += uptake * amount
-        slot_total[q] = total
+                sink += step * entries.weight[e] * rate[g, entries.cell[e]]
+            total = 0.0
+            for label in range(g, labels, groups):
+                amount = (field[label, row, slots.column[q]] + source[label, q]) / (1.0 + sink)
+                field[label, row, slots.column[q]] = amount
+                total += amount
+                row_taken[label, row] += sink * amount
+                for e in range(first, last):
+                    uptake = step * entries.weight[e] * rate[g, entries.cell[e]]
+                    entry_taken[label, e] += uptake * amount
+            slot_total[g, q] = total

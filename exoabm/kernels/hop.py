@@ -30,6 +30,8 @@ from exoabm.kernels.fates import CAPTURED, CLEARED, ESCAPED, STAYS, Fates, Mover
 from exoabm.kernels.random import threefry
 
 _UNEVEN, _SINK = 1, 2
+_BEYOND = 0.5
+"""How far beyond the last classes rates go on linearly, in the distance of two; they end at 0."""
 _BLOCKS = 8
 _ROUNDS = 12
 _LOW = 0xFFFFFFFF
@@ -74,7 +76,9 @@ class Sinks(NamedTuple):
     entry_cell: NDArray[np.int32]
     """(entries)"""
     entry_rate: Floats
-    """(entries) 1/s"""
+    """(classes, entries) 1/s, of walkers with these D"""
+    log_diffusivity: Floats
+    """(classes) log D, rising; rates are linear in it between them, and for half that way beyond the last."""
     mark: NDArray[np.uint8]
     """(voxels) what to look up there; see `marks`."""
     marked: NDArray[np.uint8]
@@ -143,10 +147,24 @@ def _direction(dim, gx, gy, gz, ix, iy, iz, v):
 
 
 @njit(**_JIT)
+def _between(diffusivity, log_diffusivity):
+    """The two classes next to a walker's D, and how far it is from the first to the second."""
+    classes = log_diffusivity.size
+    if classes == 1 or diffusivity <= 0.0:
+        return 0, 0, 0.0
+    at, lower = math.log(diffusivity), 0
+    while lower < classes - 2 and at > log_diffusivity[lower + 1]:
+        lower += 1
+    first, second = log_diffusivity[lower], log_diffusivity[lower + 1]
+    return lower, lower + 1, min(max((at - first) / (second - first), -_BEYOND), 1.0 + _BEYOND)
+
+
+@njit(**_JIT)
 def _range(
     first, last, most, rows, walker, x, y, z, diffusivity, start, dt, per_diffusivity, least, seed, purpose,
     step, dim, low, voxel, counts, wraps, gx, gy, gz, uniform, decay_rate,
-    slot_of_voxel, slot_ptr, entry_cell, entry_rate, mark, marked, slot_rate, fate, when, target,
+    slot_of_voxel, slot_ptr, entry_cell, entry_rate, log_diffusivity, mark, marked, slot_rate,
+    fate, when, target,
 ):  # fmt: skip
     """The vesicles in rows first to last, or fewer, once ``most`` hops are made; returns where it stopped."""
     nx, ny, nz = counts[0], counts[1], counts[2]
@@ -162,6 +180,7 @@ def _range(
             return k
         i = rows[k]
         free = np.float64(diffusivity[i])
+        lower, upper, above = _between(free, log_diffusivity)
         rate = max(free * per_diffusivity, least)
         n = max(np.int64(math.ceil(rate * dt * (1 - 1e-12))), np.int64(1))
         h = dt / n
@@ -216,14 +235,16 @@ def _range(
                 flag = mark[here]
             if flag & _SINK:
                 slot = slot_of_voxel[here]
-                threshold -= math.log1p(slot_rate[slot] * h)
+                capture = slot_rate[lower, slot]
+                capture = max(capture + above * (slot_rate[upper, slot] - capture), 0.0)
+                threshold -= math.log1p(capture * h)
                 if threshold < 0:
-                    share = pick * slot_rate[slot]
-                    entry = slot_ptr[slot]
-                    share -= entry_rate[entry]
-                    while share > 0 and entry + 1 < slot_ptr[slot + 1]:
+                    share = pick * capture
+                    entry = slot_ptr[slot] - 1
+                    while entry + 1 < slot_ptr[slot + 1] and (share > 0 or entry < slot_ptr[slot]):
                         entry += 1
-                        share -= entry_rate[entry]
+                        low_rate = entry_rate[lower, entry]
+                        share -= low_rate + above * (entry_rate[upper, entry] - low_rate)
                     code, time, cell = CAPTURED, max((s + 0.5) * h, start[i]), entry_cell[entry]
                     break
         iz = here // (nx * ny)
@@ -284,8 +305,7 @@ def hop(
     threads : int
         The result has the same bits for any number.
     """
-    running = np.concatenate([[0.0], np.cumsum(sinks.entry_rate)])
-    slot_rate = np.diff(running[sinks.slot_ptr])
+    slot_rate = np.array([np.diff(np.append(0.0, np.cumsum(r))[sinks.slot_ptr]) for r in sinks.entry_rate])
     job = (
         *movers, float(dt), *map(float, substeps), int(seed), int(purpose), int(step), *lattice, *sinks,
         slot_rate, *fates,

@@ -26,6 +26,19 @@ def chain_coefficients(leave: float, onward: float, drain: float, dt: float) -> 
     return np.array([keep_b, mean_b, keep_e, onward * overlap, from_influx])
 
 
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _step(b0, e0, c, keep_b, mean_b, keep_e, from_b, from_c, off, fusion, recycling):
+    """Both pools after a step, and what moved: out of the first, inward, fused, ended, out of the second."""
+    b1 = b0 * keep_b + c * mean_b
+    left = b0 + c - b1
+    back = left * off
+    inward = left - back
+    fused = inward * fusion
+    e1 = e0 * keep_e + (1.0 - fusion) * (b0 * from_b + c * from_c)
+    ended = max(e0 + inward - fused - e1, 0.0)
+    return b1, e0 + inward - fused - ended, back, inward, fused, ended, ended * recycling
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
 def advance_chain(
     captured,
@@ -70,24 +83,18 @@ def advance_chain(
         for k in range(kinds):
             keep_b, mean_b, keep_e, from_b, from_c = coefficients[k]
             off, fusion, recycling, escape = shares[i if own else 0, k]
-            inside = 1.0 - fusion
             for j in range(labels):
                 c = captured[i, k, j]
                 b0 = bound[i, k, j]
                 e0 = endosomal[i, k, j]
-                b1 = b0 * keep_b + c * mean_b
-                left = b0 + c - b1
-                back = left * off
-                inward = left - back
-                fused = inward * fusion
-                e1 = e0 * keep_e + inside * (b0 * from_b + c * from_c)
-                ended = max(e0 + inward - fused - e1, 0.0)
-                out = ended * recycling
+                b1, e1, back, inward, fused, ended, out = _step(
+                    b0, e0, c, keep_b, mean_b, keep_e, from_b, from_c, off, fusion, recycling
+                )
                 functional = fused + (ended - out) * escape
                 degraded = (ended - out) * (1.0 - escape)
                 bound[i, k, j] = b1
                 returning[i, k, j] = back + out
-                endosomal[i, k, j] = e0 + inward - fused - ended
+                endosomal[i, k, j] = e1
                 internalized[i, k, j] += inward
                 unbound[i, k, j] += back
                 lysosomal[i, k, j] += degraded
@@ -102,3 +109,49 @@ def advance_chain(
                     last_contact[i, k, j] = time
                     if encountered[i, k, j] >= threshold and np.isnan(first_contact[i, k, j]):
                         first_contact[i, k, j] = time
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def advance_parts(
+    captured, coefficients, shares, bound, endosomal, bound_parts, endosomal_parts, returning_parts
+):  # fmt: skip
+    """Advance what the pools are made of by the step that ``advance_chain`` then takes with their totals.
+
+    Every part goes the same way at the same rates, so that each is advanced by itself.
+
+    Parameters
+    ----------
+    captured
+        (n, K, L, S) what enters, by part.
+    coefficients, shares
+        As in ``advance_chain``.
+    bound, endosomal
+        (n, K, L) the pools before the step.
+    bound_parts, endosomal_parts, returning_parts
+        (n, K, L, S) share of each part in the pools and in what goes back out; the first two as they are
+        before the step, all written. Their sum is 1, or 0 where nothing is.
+    """
+    n, kinds, labels, parts = captured.shape
+    own = shares.shape[0] > 1
+    for i in range(n):
+        for k in range(kinds):
+            keep_b, mean_b, keep_e, from_b, from_c = coefficients[k]
+            off, fusion, recycling, _ = shares[i if own else 0, k]
+            for j in range(labels):
+                total_b = total_e = total_r = 0.0
+                for s in range(parts):
+                    b1, e1, back, _, _, _, out = _step(
+                        bound[i, k, j] * bound_parts[i, k, j, s],
+                        endosomal[i, k, j] * endosomal_parts[i, k, j, s],
+                        captured[i, k, j, s], keep_b, mean_b, keep_e, from_b, from_c, off, fusion, recycling,
+                    )  # fmt: skip
+                    bound_parts[i, k, j, s] = b1
+                    endosomal_parts[i, k, j, s] = e1
+                    returning_parts[i, k, j, s] = back + out
+                    total_b += b1
+                    total_e += e1
+                    total_r += back + out
+                for s in range(parts):
+                    bound_parts[i, k, j, s] /= total_b if total_b > 0.0 else 1.0
+                    endosomal_parts[i, k, j, s] /= total_e if total_e > 0.0 else 1.0
+                    returning_parts[i, k, j, s] /= total_r if total_r > 0.0 else 1.0

@@ -228,6 +228,20 @@ _VESICLE = (
         note="With a median of 80 nm, 98 % of vesicles measure 30 to 150 nm. 1 is a single size.",
     ),
     Parameter(
+        name="size_classes",
+        symbol="S",
+        meaning="Classes of size that fields and footprints tell apart; without a value, as many as the "
+        "spread needs.",
+        unit="1",
+        default=None,
+        allowed=(1, 8),
+        published=None,
+        source=("assumed",),
+        how="assumed",
+        note="As many as have the means of D and 1/D to 0.5 %: 2 at a GSD of 1.35, 3 at 2. With 1, all have "
+        "the mean D.",
+    ),
+    Parameter(
         name="diffusivity",
         symbol="D",
         meaning="Free diffusivity; without a value, the mean over diameters by Stokes-Einstein.",

@@ -21,6 +21,7 @@ from exoabm.scenario.entries import cautions
 from exoabm.scenario.estimate import (
     BYTES_PER_VESICLE,
     Estimate,
+    classes_of,
     declared_size,
     estimate_run,
     grown_cells,
@@ -30,7 +31,15 @@ from exoabm.scenario.resolution import grid_warnings
 from exoabm.scenario.treatment import dosed, given
 from exoabm.state import DOSE, FATES, PASSED, RESERVOIR, Cells, Labels, Resolution, State, Trafficking
 from exoabm.transport.scheme import hop_limit
-from exoabm.vesicle import PARTICLES, DeliveryRoute, VesicleKind, Vesicles, cargo_names, copies_type
+from exoabm.vesicle import (
+    PARTICLES,
+    DeliveryRoute,
+    VesicleKind,
+    Vesicles,
+    cargo_names,
+    copies_type,
+    most_classes,
+)
 
 if TYPE_CHECKING:
     from exoabm.scenario.loader import LoadedScenario
@@ -154,7 +163,9 @@ def build_state(loaded: LoadedScenario, plan: Blueprint, streams: Streams) -> St
         cells=cells,
         labels=plan.labels,
         streams=streams,
-        fields=[] if each else [np.zeros((size, *domain.shape), dtype) for _ in range(k)],
+        fields=[]
+        if each
+        else [np.zeros((size * kind.size_classes, *domain.shape), dtype) for kind in plan.kinds],
         cargos=cargos,
         behaviors=behaviors,
         base=base,
@@ -163,7 +174,7 @@ def build_state(loaded: LoadedScenario, plan: Blueprint, streams: Streams) -> St
         responses=living.responses(scenario, behaviors, cargos),
         vesicles=Vesicles(len(carried), copies_type(plan.kinds), most) if each else None,
         book=EdgeBook(columns, k) if each else None,
-        trafficking=Trafficking.empty(n, k, size),
+        trafficking=Trafficking.empty(n, k, size, 1 if each else most_classes(plan.kinds)),
         ledger=ledger,
         waste_ledger=WasteLedger(),
         released=np.zeros((n, k)),
@@ -206,6 +217,7 @@ def _kinds(scenario: Scenario, cargos: tuple[Cargo, ...]) -> tuple[VesicleKind, 
                 delivery_probability=float(v.delivery_probability),
                 delivery_route=DeliveryRoute(v.delivery_route),
                 particles=PARTICLES[v.comparator],
+                size_classes=classes_of(v),
                 cargo=tuple(
                     cargo[name] if v.copies is None else replace(cargo[name], copies=float(v.copies))
                     for name in v.cargo

@@ -11,6 +11,7 @@ import numpy as np
 from exoabm.domain import Domain
 from exoabm.errors import ResourceError
 from exoabm.scenario.living import binding
+from exoabm.vesicle import enough_classes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,6 +28,8 @@ BYTES_PER_CELL = 4000.0
 """Agents, layout and tables of cells while they are written, measured."""
 BYTES_PER_CONTACT = 8 * 16
 """Trafficking arrays and their increments, per cell, kind and label."""
+BYTES_PER_SIZE = 8 * 4
+"""Shares of a size class in what is bound, endosomal and returning, and in what is captured, likewise."""
 BYTES_PER_RECORDED_CONTACT = 1000
 """What recording makes of them, where the cell takes vesicles up."""
 BYTES_PER_VESICLE = 250.0
@@ -158,7 +161,8 @@ def estimate_run(
     alive = release_rate * span + dosed[0] + held if each else 0.0
     arriving = release_rate * float(clock.step) + dosed[1] + held if each else 0.0
     emitted = math.inf if domain.opens_to_reservoir else _emitted(scenario, release_rate)
-    field_bytes = 0.0 if each else float(voxels) * itemsize * labels * (kinds + 1)
+    classes = [classes_of(vesicle) for vesicle in scenario.vesicle]
+    field_bytes = 0.0 if each else float(voxels) * itemsize * labels * (sum(classes) + max(classes))
     zone_bytes = float(voxels) * (9 + 8 * (domain.dim + 2)) if scenario.domain.zone else 0.0
     contacts = float(cells) * labels * kinds
     takers = cells if takers is None else takers
@@ -166,6 +170,8 @@ def estimate_run(
     shown = min(edges, MAX_EDGES_IN_GRAPHML)
     recorded = float(voxels) * (BYTES_PER_VOXEL + 20.0 * labels)
     contact_bytes = contacts * BYTES_PER_CONTACT + cells * BYTES_PER_CELL
+    if max(classes) > 1 and not each:
+        contact_bytes += contacts * max(classes) * BYTES_PER_SIZE
     contact_bytes += float(takers) * labels * kinds * BYTES_PER_RECORDED_CONTACT
     graph_bytes = edges * BYTES_PER_EDGE_WRITTEN + shown * BYTES_PER_EDGE_IN_GRAPH
     by_cell = not each and scenario.transport.provenance == "cell" and labels > len(scenario.cell_type)
@@ -183,7 +189,7 @@ def estimate_run(
             + edges * BYTES_PER_EDGE
         )
     substeps = max(1, int(np.ceil(_fastest(scenario) * clock.step / (0.2 * domain.voxel**2))))
-    updates = 0.0 if each else float(substeps) * voxels * labels * kinds
+    updates = 0.0 if each else float(substeps) * voxels * labels * sum(classes)
     records = 1 + float(clock.duration) / np.array(
         [float(scenario.record.events), float(scenario.record.fields)]
     )
@@ -301,6 +307,14 @@ def refuse_large_grid(scenario: Scenario) -> None:
     counts = [max(1, round(length / table.voxel)) for length in reversed(table.size)]
     domain = Domain(tuple(counts), float(table.voxel), float(table.thickness))
     estimate_run(scenario, domain, *declared_size(scenario)).refuse()
+
+
+def classes_of(vesicle: VesicleTable) -> int:
+    """Size classes that a kind of vesicle has: what is given, or as many as its spread needs."""
+    gsd, given = float(vesicle.diameter_gsd), vesicle.size_classes
+    if gsd == 1 or given is None:
+        return enough_classes(gsd)
+    return int(given)
 
 
 def _fastest(scenario: Scenario) -> float:

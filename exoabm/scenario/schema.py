@@ -283,8 +283,9 @@ class VesicleTable(Table):
     diffusivity: Quantity | None = declared(
         "diffusivity",
         default=None,
-        description="in free medium; Stokes-Einstein from the diameter if not given",
+        description="in free medium, mean over the sizes; Stokes-Einstein from the diameter if not given",
     )
+    size_classes: Quantity | None = declared("size_classes", default=None)
     half_life: Quantity = declared("half_life")
     unbinding_rate: Quantity = declared("unbinding_rate")
     internalization_rate: Quantity = declared("internalization_rate")
@@ -309,6 +310,13 @@ class VesicleTable(Table):
     comparator: Literal["free_drug", "soluble_factor", "lnp"] | None = Field(
         default=None, description="no vesicle but what one is compared with; other defaults from the catalog"
     )
+
+    @field_validator("size_classes")
+    @classmethod
+    def _whole(cls, value: Quantity | None) -> Quantity | None:
+        if value is not None and value % 1:
+            raise ValueError("must be a whole number")
+        return value
 
     def load(self, cargo: CargoTable) -> Quantity:
         """Mean copies of a cargo in a vesicle of this kind that carries it."""

@@ -88,8 +88,10 @@ class VoxelCapture:
     def place(self, state: State) -> None:
         """See ``Capture``."""
         domain = state.domain
-        self._coupling = coupling = couple(state, self._kind)
-        rates = sparse.csc_array(coupling.sink_rates(domain.voxel_volume))
+        self._couplings = couple(state, self._kind)
+        # The classes share their footprints: one pattern, and rates by class.
+        each = [sparse.csc_array(c.sink_rates(domain.voxel_volume)) for c in self._couplings]
+        rates = each[0]
         used = np.flatnonzero(np.diff(rates.indptr))
         slot_of_voxel = np.full(domain.n_voxels, -1, np.int32)
         slot_of_voxel[used] = np.arange(len(used))
@@ -97,7 +99,8 @@ class VoxelCapture:
             slot_of_voxel,
             np.concatenate([[0], np.cumsum(np.diff(rates.indptr)[used])]).astype(np.int64),
             rates.indices.astype(np.int32),
-            rates.data.astype(np.float64),
+            np.array([r.data for r in each], np.float64),
+            np.log(state.kinds[self._kind].diffusivities),
             *hopping.marks(self._lattice, slot_of_voxel),
         )
 
@@ -109,11 +112,13 @@ class VoxelCapture:
         Of a share f of its receptors free, a cell has the membrane rate f k_a, and on the lattice
 
             kappa(f) / kappa = f / (f + (kappa / k_a) (1 - f))
+
+        A vesicle has the kappa of its own D, between those of the size classes.
         """
-        coupling = self._coupling
         free = free_receptors(state, self._kind)
-        free = free / np.maximum(free + (1 - free) / coupling.beta, 1e-300)
-        sinks = self._sinks._replace(entry_rate=self._sinks.entry_rate * free[self._sinks.entry_cell])
+        beta = np.array([coupling.beta for coupling in self._couplings])
+        free = free / np.maximum(free + (1 - free) / beta, 1e-300)
+        sinks = self._sinks._replace(entry_rate=self._sinks.entry_rate * free[:, self._sinks.entry_cell])
         hopping.hop(
             _movers(vesicles, rows),
             dt,
@@ -130,7 +135,7 @@ class VoxelCapture:
     def release(self, state: State, cell: np.ndarray, vesicle: np.ndarray, step: int) -> np.ndarray:
         """See ``Capture``: somewhere in a voxel of the release stencil, drawn by its weight."""
         u = [state.streams.uniform(Purpose.RELEASE_SITE, vesicle, step, draw=i) for i in range(4)]
-        stencil, domain = self._coupling.release, state.domain
+        stencil, domain = self._couplings[0].release, state.domain
         running = np.concatenate([[0.0], np.cumsum(stencil.data)])
         first, last = stencil.indptr[cell], stencil.indptr[cell + 1]
         drawn = running[first] + u[0] * (running[last] - running[first])

@@ -1,9 +1,11 @@
-"""The continuum engine: expected numbers of free vesicles on a grid, each kind and origin a field of its own.
+"""The continuum engine: expected numbers of free vesicles on a grid.
 
     du/dt = D lap u - k u + sources - uptake,   u = c V vesicles per voxel
 
-in explicit sub-steps with source and uptake implicit in place (``kernels.diffusion``). The engine picks its
-own sub-steps inside the coupling step. Uptake saturates on the sum over all origins.
+in explicit sub-steps with source and uptake implicit in place (``kernels.diffusion``). Each kind, origin and
+size class is a field of its own, with the D of its class; the fields of a kind are the rows of one array, the
+classes of an origin one after the other (row = label x classes + class). The engine picks its own sub-steps
+inside the coupling step. Uptake saturates on the sum over all rows.
 """
 
 from __future__ import annotations
@@ -36,6 +38,7 @@ from exoabm.state import RESERVOIR, Emissions, Passage
 from exoabm.transport.coupling import Coupling, couple
 from exoabm.transport.receptors import left_by_others
 from exoabm.transport.scheme import choose_courant, conductance, is_uniform, substep_rates
+from exoabm.vesicle import most_classes
 
 if TYPE_CHECKING:
     from exoabm.state import State
@@ -52,14 +55,15 @@ DRIFT = {np.dtype("f8"): 1e-9, np.dtype("f4"): 1e-3}
 class _Sites:
     """Where the cells touch the field of one vesicle kind, in the form the kernels take."""
 
-    coupling: Coupling
+    couplings: tuple[Coupling, ...]
+    """One for each size class; they differ in kappa only."""
     slots: Slots
     entries: Entries
     entry_slot: np.ndarray
     law: UptakeLaw
     release: sparse.csr_array
     sink_rate: np.ndarray
-    """sum_i kappa_i w_iq / V, 1/s, shape (slots,)."""
+    """sum_i kappa_i w_iq / V of each size class, 1/s, shape (S, slots)."""
 
 
 class Continuum:
@@ -82,30 +86,31 @@ class Continuum:
         self.courant = choose_courant(domain) if courant is None else float(courant)
         self.threads = threads if state.domain.n_voxels >= LARGE else 1
         self._conductance = None if is_uniform(domain) else conductance(domain)
-        self._scratch = np.empty_like(state.fields[0])
+        self._scratch = np.empty(0)
         self.bind(state)
 
     def bind(self, state: State) -> None:
         """Place the cells on the grid anew; see ``Engine``."""
-        if self._scratch.shape != state.fields[0].shape:
-            self._scratch = np.empty_like(state.fields[0])
+        largest = max(state.fields, key=len)
+        if self._scratch.shape != largest.shape:
+            self._scratch = np.empty_like(largest)
         self._sites = [_sites(state, kind) for kind in range(len(state.kinds))]
 
-    def coupling(self, kind: int) -> Coupling:
-        """How the cells stand on the grid for a vesicle kind."""
-        return self._sites[kind].coupling
+    def couplings(self, kind: int) -> tuple[Coupling, ...]:
+        """How the cells stand on the grid for a vesicle kind, by size class."""
+        return self._sites[kind].couplings
 
-    def substeps(self, state: State, kind: int, dt: float) -> int:
-        """Sub-steps that a coupling step of ``dt`` seconds takes for a vesicle kind."""
-        per_diffusivity, least = substep_rates(state.domain, self.courant, state.kinds[kind].decay_rate)
-        per_second = max(state.kinds[kind].diffusivity * per_diffusivity, least)
+    def substeps(self, state: State, kind: int, dt: float, size: int = -1) -> int:
+        """Sub-steps that a coupling step of ``dt`` seconds takes for a size class, by default the fastest."""
+        vesicle = state.kinds[kind]
+        per_diffusivity, least = substep_rates(state.domain, self.courant, vesicle.decay_rate)
+        per_second = max(vesicle.diffusivities[size] * per_diffusivity, least)
         return max(1, math.ceil(per_second * dt * (1 - 1e-12)))
 
     def free(self, state: State) -> np.ndarray:
         """Free vesicles per kind and label, shape (K, L)."""
-        return np.array(
-            [field.reshape(len(field), -1).sum(axis=1, dtype=np.float64) for field in state.fields]
-        )
+        labels = len(state.labels)
+        return np.array([_held(field).reshape(labels, -1).sum(axis=1) for field in state.fields])
 
     def advance(self, state: State, emissions: tuple[Emissions, ...], dt: float) -> Passage:
         """Advance every field by ``dt`` seconds; see ``Engine``.
@@ -117,14 +122,17 @@ class Continuum:
         """
         rows = Emissions.join(*emissions)
         n, kinds, labels = len(state.cells), len(state.kinds), len(state.labels)
+        most = most_classes(state.kinds)
+        sizes = np.zeros((n, kinds, labels, most))
         passage = Passage(np.zeros((n, kinds, labels)), *(np.zeros((kinds, labels)) for _ in range(3)))
-        for kind in range(kinds):
-            mine = rows.kind == kind
-            amount = sparse.csr_array(
-                (rows.count[mine], (rows.label[mine], rows.cell[mine])), shape=(labels, n)
-            )
-            taken, flows = self._advance_kind(state, kind, amount, dt)
-            passage.captured[:, kind] = taken.T
+        passage.captured_sizes = sizes if most > 1 else None
+        for kind, vesicle in enumerate(state.kinds):
+            classes = vesicle.size_classes
+            taken, flows = self._advance_kind(state, kind, _amounts(state, rows, kind), dt)
+            taken = taken.reshape(labels, classes, n).transpose(2, 0, 1)
+            sizes[:, kind, :, :classes] = taken
+            passage.captured[:, kind] = taken.sum(axis=2)
+            flows = flows.reshape(labels, classes, -1).sum(axis=1)
             passage.cleared[kind] = flows[:, CLEARED]
             passage.escaped[kind] = flows[:, ESCAPED]
             passage.entered[kind] = flows[:, ENTERED]
@@ -133,79 +141,132 @@ class Continuum:
     def _advance_kind(
         self, state: State, kind: int, amount: sparse.csr_array, dt: float
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Advance one kind; ``amount`` (labels, cells) enters. Returns captures (L, n) and flows (L, 6)."""
-        domain, vesicle, sites = state.domain, state.kinds[kind], _at_present(state, self._sites[kind], kind)
-        field, scratch = state.fields[kind], self._scratch
-        labels, n = amount.shape
-        side_value = _side_values(state)
+        """Advance one kind; ``amount`` (rows, n) enters. Returns captures (rows, n) and flows (rows, 6)."""
+        sites, field = _at_present(state, self._sites[kind], kind), state.fields[kind]
+        side_value = _side_values(state, kind)
+        taken, flows = np.zeros(amount.shape), np.zeros((len(field), 6))
         if not (amount.nnz or side_value.any() or field.any()):
-            return np.zeros((labels, n)), np.zeros((labels, 6))
-        n_sub = self.substeps(state, kind, dt)
-        h = dt / n_sub
-        uniform = float(domain.hindrance) if self._conductance is None else 1.0  # type: ignore[arg-type]
-        r = vesicle.diffusivity * uniform * h / domain.voxel**2
-        decay = vesicle.decay_rate * h
-        source = np.ascontiguousarray((amount @ sites.release).toarray()) / n_sub
-        taken, flows = np.zeros((labels, n)), np.zeros((labels, 6))
-        flows[:, MASS] = field.reshape(labels, -1).sum(axis=1, dtype=np.float64)
+            return taken, flows
+        source = np.ascontiguousarray((amount @ sites.release).toarray())
+        flows[:, MASS] = _held(field)
         faces = None
         if self._conductance is not None:
             faces = tuple(g.astype(field.dtype, copy=False) for g in self._conductance)
-        sides = domain.faces
-        if sites.coupling.linear:
-            sink = sites.sink_rate * h
-            rate = h / domain.voxel_volume * sites.coupling.kappa
-            for label in range(labels):
-                exposure = np.zeros(sink.size)
-                advance_linear(
-                    field[label],
-                    scratch[label],
-                    n_sub=n_sub,
-                    r=r,
-                    decay=decay,
-                    sides=sides,
-                    side_value=side_value[label],
-                    slots=sites.slots,
-                    source=source[label],
-                    sink=sink,
-                    exposure=exposure,
-                    flows=flows[label],
-                    conductance=faces,
-                    threads=self.threads,
-                )
-                entries = sites.entries
-                entry_rate = rate[entries.cell] * entries.weight
-                collect(sites.entry_slot, entries.cell, entry_rate, exposure, taken[label])
-        else:
-            advance_saturable(
-                field,
-                scratch,
-                n_sub=n_sub,
-                r=np.full(labels, r),
-                decay=np.full(labels, decay),
-                sides=sides,
-                side_value=side_value,
-                slots=sites.slots,
-                entries=sites.entries,
-                source=source,
-                law=sites.law,
-                dt=h,
-                volume=domain.voxel_volume,
-                taken=taken,
-                flows=flows,
-                conductance=faces,
-                threads=self.threads,
-            )
+        advance = self._linear if sites.couplings[0].linear else self._saturable
+        advance(state, kind, sites, dt, source, side_value, faces, taken, flows)
         held = _check(state, kind, field, flows)
         faint = (held > 0) & (held < NOTHING)
         field[faint] = 0.0
         flows[faint, CLEARED] += held[faint]
         return taken, flows
 
+    def _scheme(self, state: State, kind: int, size: int, h: float) -> tuple[float, float]:
+        """D h/dx^2 and k h of a size class; the first times the conductances, where these differ."""
+        domain, vesicle = state.domain, state.kinds[kind]
+        uniform = float(domain.hindrance) if self._conductance is None else 1.0  # type: ignore[arg-type]
+        return vesicle.diffusivities[size] * uniform * h / domain.voxel**2, vesicle.decay_rate * h
+
+    def _linear(
+        self,
+        state: State,
+        kind: int,
+        sites: _Sites,
+        dt: float,
+        source: np.ndarray,
+        side_value: np.ndarray,
+        faces: tuple[np.ndarray, ...] | None,
+        taken: np.ndarray,
+        flows: np.ndarray,
+    ) -> None:
+        """Each row by itself, in the sub-steps of its size class."""
+        field, entries, volume = state.fields[kind], sites.entries, state.domain.voxel_volume
+        for row in range(len(field)):
+            size = row % len(sites.couplings)
+            n_sub = self.substeps(state, kind, dt, size)
+            h = dt / n_sub
+            r, decay = self._scheme(state, kind, size, h)
+            exposure = np.zeros(source.shape[1])
+            advance_linear(
+                field[row],
+                self._scratch[row],
+                n_sub=n_sub,
+                r=r,
+                decay=decay,
+                sides=state.domain.faces,
+                side_value=side_value[row],
+                slots=sites.slots,
+                source=source[row] / n_sub,
+                sink=sites.sink_rate[size] * h,
+                exposure=exposure,
+                flows=flows[row],
+                conductance=faces,
+                threads=self.threads,
+            )
+            rate = h / volume * sites.couplings[size].kappa
+            collect(sites.entry_slot, entries.cell, rate[entries.cell] * entries.weight, exposure, taken[row])
+
+    def _saturable(
+        self,
+        state: State,
+        kind: int,
+        sites: _Sites,
+        dt: float,
+        source: np.ndarray,
+        side_value: np.ndarray,
+        faces: tuple[np.ndarray, ...] | None,
+        taken: np.ndarray,
+        flows: np.ndarray,
+    ) -> None:
+        """All rows together, in the sub-steps of the fastest: they share the membranes."""
+        field, classes = state.fields[kind], len(sites.couplings)
+        n_sub = self.substeps(state, kind, dt)
+        h = dt / n_sub
+        r, decay = np.transpose([self._scheme(state, kind, size, h) for size in range(classes)])
+        labels = len(field) // classes
+        advance_saturable(
+            field,
+            self._scratch[: len(field)],
+            n_sub=n_sub,
+            r=np.tile(r, labels),
+            decay=np.tile(decay, labels),
+            sides=state.domain.faces,
+            side_value=side_value,
+            slots=sites.slots,
+            entries=sites.entries,
+            source=source / n_sub,
+            law=sites.law,
+            dt=h,
+            volume=state.domain.voxel_volume,
+            taken=taken,
+            flows=flows,
+            conductance=faces,
+            threads=self.threads,
+        )
+
+
+def _held(field: np.ndarray) -> np.ndarray:
+    """Vesicles in each row of a field."""
+    return np.asarray(field.reshape(len(field), -1).sum(axis=1, dtype=np.float64))
+
+
+def _amounts(state: State, rows: Emissions, kind: int) -> sparse.csr_array:
+    """What enters, (rows, cells): vesicles of no class of their own go to all classes by their shares."""
+    shares = state.kinds[kind].shares
+    shape = len(state.labels) * len(shares), len(state.cells)
+    mine = rows.kind == kind
+    cell, label, count, size = (c[mine] for c in (rows.cell, rows.label, rows.count, rows.size))
+    any_size = size < 0
+    parts = [(count[~any_size], label[~any_size] * len(shares) + size[~any_size], cell[~any_size])]
+    for each, share in enumerate(shares):
+        parts.append((count[any_size] * share, label[any_size] * len(shares) + each, cell[any_size]))
+    amount, row, column = (np.concatenate(c) for c in zip(*parts, strict=True))
+    return sparse.csr_array((amount, (row, column)), shape=shape)
+
 
 def _sites(state: State, kind: int) -> _Sites:
     """Gather the occupied voxels ("slots") of all cells for one vesicle kind."""
-    domain, coupling = state.domain, couple(state, kind)
+    domain, couplings = state.domain, couple(state, kind)
+    coupling = couplings[0]
     touched = np.zeros(domain.n_voxels, bool)
     touched[coupling.uptake.indices] = touched[coupling.release.indices] = True
     used = np.flatnonzero(touched)
@@ -215,17 +276,24 @@ def _sites(state: State, kind: int) -> _Sites:
     entries = index_entries(
         entry_slot, uptake.indices.astype(np.int64), uptake.data, n_slots=used.size, n_cells=len(state.cells)
     )
-    rate = np.bincount(
-        entry_slot, coupling.kappa[entries.cell] / domain.voxel_volume * entries.weight, used.size
-    )
+    kappa = np.array([each.kappa for each in couplings])
     return _Sites(
-        coupling=coupling,
+        couplings=couplings,
         slots=index_slots(used, domain.shape),
         entries=entries,
         entry_slot=entry_slot,
-        law=UptakeLaw(coupling.membrane_rate, coupling.kappa, coupling.inverse_saturation),
+        law=UptakeLaw(coupling.membrane_rate, kappa, coupling.inverse_saturation),
         release=_in_slots(coupling.release, slot_of, used.size),
-        sink_rate=rate,
+        sink_rate=_sink_rate(kappa, entries, entry_slot, used.size, domain.voxel_volume),
+    )
+
+
+def _sink_rate(
+    kappa: np.ndarray, entries: Entries, entry_slot: np.ndarray, slots: int, volume: float
+) -> np.ndarray:
+    """sum_i kappa_i w_iq / V, (S, slots), of kappa (S, cells)."""
+    return np.array(
+        [np.bincount(entry_slot, k[entries.cell] / volume * entries.weight, slots) for k in kappa]
     )
 
 
@@ -240,35 +308,38 @@ def _at_present(state: State, sites: _Sites, kind: int) -> _Sites:
     share = left_by_others(state, kind)
     if share is None:
         return sites
-    coupling, entries = sites.coupling, sites.entries
-    kappa = coupling.kappa_at(share)
-    rate = kappa[entries.cell] * entries.weight / state.domain.voxel_volume
+    couplings = tuple(replace(each, kappa=each.kappa_at(share)) for each in sites.couplings)
+    kappa, law = np.array([each.kappa for each in couplings]), sites.law
     return replace(
         sites,
-        coupling=replace(coupling, kappa=kappa),
-        law=UptakeLaw(coupling.membrane_rate * share, kappa, coupling.inverse_saturation),
-        sink_rate=np.bincount(sites.entry_slot, rate, len(sites.sink_rate)),
+        couplings=couplings,
+        law=UptakeLaw(couplings[0].membrane_rate * share, kappa, law.saturation),
+        sink_rate=_sink_rate(
+            kappa, sites.entries, sites.entry_slot, sites.sink_rate.shape[1], state.domain.voxel_volume
+        ),
     )
 
 
-def _side_values(state: State) -> np.ndarray:
-    """Vesicles per voxel at fixed faces, per label, shape (L, 6): only the reservoir's label enters."""
-    values = np.zeros((len(state.labels), 6))
+def _side_values(state: State, kind: int) -> np.ndarray:
+    """Vesicles per voxel at fixed faces, (rows, 6): only the reservoir's label enters, in all sizes."""
+    shares = state.kinds[kind].shares
+    values = np.zeros((len(state.labels), len(shares), 6))
     for label, name in enumerate(state.labels.names):
         if name == RESERVOIR:
-            values[label] = np.array(state.domain.face_concentration) * state.domain.voxel_volume
-    return values
+            held = np.array(state.domain.face_concentration) * state.domain.voxel_volume
+            values[label] = shares[:, None] * held
+    return values.reshape(-1, 6)
 
 
 def _check(state: State, kind: int, field: np.ndarray, flows: np.ndarray) -> np.ndarray:
-    """Vesicles held by each label's field, (L,), after comparing them with the solver's own balance."""
-    actual = field.reshape(len(field), -1).sum(axis=1, dtype=np.float64)
-    gap = np.abs(actual - flows[:, MASS])
+    """Vesicles in each row of a field, (rows,), after comparing them with the solver's own balance."""
+    actual = _held(field)
+    gap, vesicle = np.abs(actual - flows[:, MASS]), state.kinds[kind]
     if not (gap <= DRIFT[field.dtype] * np.maximum(flows[:, MASS], 1e-6)).all():
         worst = int(np.argmax(np.where(np.isfinite(gap), gap, np.inf)))
         raise NumericalError(
-            f"the field of {state.kinds[kind].name} from {state.labels.names[worst]} holds "
+            f"the field of {vesicle.name} from {state.labels.names[worst // vesicle.size_classes]} holds "
             f"{actual[worst]:.9g} vesicles at {state.time / 3600:.6g} h, but its balance says "
             f"{flows[worst, MASS]:.9g}"
         )
-    return np.asarray(actual)
+    return actual

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Coupling:
-    """The cells of a model as sinks and sources on the grid, for one vesicle kind.
+    """The cells of a model as sinks and sources on the grid, for one size class of a vesicle kind.
 
     Attributes
     ----------
@@ -61,54 +62,49 @@ class Coupling:
         return sparse.csr_array(sparse.diags_array(self.kappa / voxel_volume) @ self.uptake)
 
 
-def couple(state: State, kind: int) -> Coupling:
-    """Place every cell of the state on the grid for one vesicle kind.
+def couple(state: State, kind: int) -> tuple[Coupling, ...]:
+    """Place every cell of the state on the grid for one vesicle kind; one coupling for each size class.
 
-    Cells of one type in one diffusivity share a footprint. Where a footprint reaches over a face it is
-    folded back (mirrored, or wrapped at periodic faces); what falls on obstacles or behind them is dropped
-    and the rest scaled up, so that no cell loses uptake or release; one that is walled in has its own voxel.
+    Cells of one type in one diffusivity share a footprint. All sizes are taken up from the same ball, that of
+    the slowest, each with its own kappa, and released from the same stencil, that of the mean D. Where a
+    footprint reaches over a face it is folded back (mirrored, or wrapped at periodic faces); what falls on
+    obstacles or behind them is dropped and the rest scaled up, so that no cell loses uptake or release; one
+    that is walled in has its own voxel.
     """
-    domain, cells = state.domain, state.cells
+    domain, cells, vesicle = state.domain, state.cells, state.kinds[kind]
     voxels = domain.voxel_of(cells.position)
-    diffusivity = voxel_diffusivity(state, kind)
-    if np.ndim(diffusivity) == 0:
-        values, which = np.array([diffusivity]), np.zeros(len(cells), np.int64)
+    if np.ndim(domain.hindrance) == 0:
+        values, which = np.array([domain.hindrance]), np.zeros(len(cells), np.int64)
     else:
-        local = np.asarray(diffusivity).ravel()[domain.flat(voxels)]
+        local = np.asarray(domain.hindrance).ravel()[domain.flat(voxels)]
         values, which = np.unique(local, return_inverse=True)
+    free = vesicle.diffusivities
     membrane_rate = state.of_type("uptake_rate")[:, kind].astype(float)
     with np.errstate(divide="ignore"):
         inverse_saturation = np.where(membrane_rate > 0, 1.0 / state.of_type("saturation")[:, kind], 0.0)
-    kappa = np.zeros(len(cells))
+    kappa = np.zeros((len(free), len(cells)))
     uptake, release = _Entries(domain), _Entries(domain)
     group_of = cells.type * len(values) + which
     for group in np.flatnonzero(np.bincount(group_of)):
-        cell_type, d = state.types[group // len(values)], values[group % len(values)]
-        shape = footprint(
+        cell_type, hindrance = state.types[group // len(values)], values[group % len(values)]
+        solve = partial(
+            footprint,
             dim=domain.dim,
             radius=cell_type.diameter / 2,
             uptake_rate=float(cell_type.uptake_rate[kind]),
-            diffusivity=float(d),
             voxel=domain.voxel,
             thickness=domain.thickness if domain.dim == 2 else None,
+            ball_of=float(free[0] * hindrance),
         )
         members = np.flatnonzero(group_of == group)
-        kappa[members] = shape.kappa
+        shape = solve(diffusivity=float(vesicle.diffusivity * hindrance))
+        for size, d in enumerate(free):
+            kappa[size, members] = solve(diffusivity=float(d * hindrance)).kappa
         if shape.kappa > 0:
             uptake.add(members, voxels[members], shape.offsets, shape.uptake_weight)
         release.add(members, voxels[members], shape.release_offsets, shape.release_weight)
-    return Coupling(
-        uptake.matrix(len(cells)),
-        release.matrix(len(cells)),
-        kappa,
-        membrane_rate,
-        inverse_saturation,
-    )
-
-
-def voxel_diffusivity(state: State, kind: int) -> float | np.ndarray:
-    """D of a vesicle kind in the tissue, um^2/s: free diffusivity times hindrance, per voxel if it varies."""
-    return state.kinds[kind].diffusivity * state.domain.hindrance
+    matrices = uptake.matrix(len(cells)), release.matrix(len(cells))
+    return tuple(Coupling(*matrices, each, membrane_rate, inverse_saturation) for each in kappa)
 
 
 class _Entries:

@@ -9,7 +9,7 @@ import numpy as np
 
 from exoabm.errors import InputError
 from exoabm.state import FATES
-from exoabm.transport.coupling import couple, voxel_diffusivity
+from exoabm.transport.coupling import couple
 from exoabm.transport.transfer import LatticeOperator, captures, with_returns
 from exoabm.vesicle import DeliveryRoute
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from exoabm.state import State
+    from exoabm.transport.coupling import Coupling
 
 
 @dataclass(frozen=True)
@@ -55,8 +56,9 @@ def transfer_matrix(state: State, kind: int = 0) -> TransferMatrix:
 
         (k + U(x) - div D grad) S_i = e_i,    W_ij = integral of U_j S_i
 
-    It holds for linear uptake and any history of secretion, because what one vesicle will meet does not
-    depend on when it left. Faces held at a concentration count as open.
+    for each size class with its own D and U; the result is the mean by the shares of the classes. It holds
+    for linear uptake and any history of secretion, because what one vesicle will meet does not depend on when
+    it left. Faces held at a concentration count as open.
 
     Raises
     ------
@@ -66,8 +68,8 @@ def transfer_matrix(state: State, kind: int = 0) -> TransferMatrix:
         of recycling, or of fusion where the others are recycled, of their own.
     """
     _refuse_restless(state, kind)
-    coupling = couple(state, kind)
-    name = state.kinds[kind].name
+    vesicle, couplings = state.kinds[kind], couple(state, kind)
+    coupling, name = couplings[0], vesicle.name
     if not coupling.linear:
         raise InputError(
             f"the transfer matrix holds for linear uptake only, and uptake of {name} saturates here; "
@@ -75,32 +77,51 @@ def transfer_matrix(state: State, kind: int = 0) -> TransferMatrix:
         )
     if not coupling.kappa.any():
         raise InputError(f"no cell takes up {name}: there is nothing to transfer to")
-    domain = state.domain
+    donors = np.flatnonzero(state.labels.of_cell >= 0)
+    recipients = np.flatnonzero(coupling.kappa > 0)
+    direct = np.zeros((len(donors), len(recipients)))
+    final = np.zeros_like(direct)
+    for share, diffusivity, each in zip(vesicle.shares, vesicle.diffusivities, couplings, strict=True):
+        first, ended = _of_one_size(state, kind, float(diffusivity), each, donors, recipients)
+        direct += share * first
+        final += share * ended
+    ids = state.cells.birth_id
+    return TransferMatrix(name, ids[donors], ids[recipients], direct, final)
+
+
+def _of_one_size(
+    state: State,
+    kind: int,
+    diffusivity: float,
+    coupling: Coupling,
+    donors: np.ndarray,
+    recipients: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """First captures and internalizations of vesicles with one D, each (donors, recipients).
+
+    A captured vesicle keeps its size, and is free again after unbinding, or after internalization and
+    recycling.
+    """
+    domain, vesicle = state.domain, state.kinds[kind]
     operator = LatticeOperator(
         shape=domain.shape,
         voxel=domain.voxel,
-        decay=state.kinds[kind].decay_rate,
-        diffusivity=voxel_diffusivity(state, kind),
+        decay=vesicle.decay_rate,
+        diffusivity=diffusivity * domain.hindrance,
         faces=domain.faces,
         obstacle=domain.obstacle,
     )
-    donors = np.flatnonzero(state.labels.of_cell >= 0)
-    recipients = np.flatnonzero(coupling.kappa > 0)
     sinks = coupling.sink_rates(domain.voxel_volume)[recipients]
-    # A captured vesicle is free again after unbinding, or after internalization and recycling.
-    vesicle = state.kinds[kind]
     inward = 1 - vesicle.unbinding_probability
     recycled = inward * (1 - vesicle.fusion_probability) * vesicle.recycling_probability
     again = vesicle.unbinding_probability + recycled
     senders = np.union1d(donors, recipients) if again > 0 else donors
     first = captures(operator, coupling.release[senders], sinks)
     direct = first[np.searchsorted(senders, donors)]
-    final = direct
-    if again > 0:
-        among = first[np.searchsorted(senders, recipients)]
-        final = with_returns(direct, among, np.full(len(recipients), again)) * inward
-    ids = state.cells.birth_id
-    return TransferMatrix(name, ids[donors], ids[recipients], direct, final)
+    if again == 0:
+        return direct, direct
+    among = first[np.searchsorted(senders, recipients)]
+    return direct, with_returns(direct, among, np.full(len(recipients), again)) * inward
 
 
 RESTLESS = FATES | {"motility", "chemotaxis", "uptake_rate", "recycling_probability"}

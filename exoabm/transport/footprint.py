@@ -79,6 +79,7 @@ def footprint(
     diffusivity: float,
     voxel: float,
     thickness: float | None = None,
+    ball_of: float | None = None,
 ) -> Footprint:
     """Solve for the footprint with the far-field rate 1/k_eff = 1/k_a + 1/(4 pi D a).
 
@@ -111,6 +112,8 @@ def footprint(
         Lattice spacing dx, um.
     thickness : float, optional
         Slab thickness h, um; needed for ``dim=2`` only.
+    ball_of : float, optional
+        The least D that is to have the same ball, um^2/s; ``diffusivity`` itself if not given.
 
     Returns
     -------
@@ -140,11 +143,12 @@ def footprint(
     else:
         membrane = conduct / uptake_rate
         rate = 1.0 / (membrane + surface)
+        slowest = membrane * (1.0 if ball_of is None else ball_of / diffusivity)
         # Bisection is safe: spreading the same kappa over a larger ball raises the rate.
         level = bisect_left(
             range(lattice.levels),
             True,
-            key=lambda n: bool(lattice.ball(n).rate(membrane / 2) > rate),
+            key=lambda n: bool(lattice.ball(n).rate(slowest / 2) > 1 / (slowest + surface)),
         )
         ball = lattice.ball(level)
         resistance = brentq(lambda y: ball.rate(y) - rate, membrane / 2, 2 / rate, xtol=1e-300, rtol=1e-14)

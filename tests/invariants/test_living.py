@@ -258,12 +258,12 @@ def test_what_no_type_names_is_absent(monkeypatch: pytest.MonkeyPatch) -> None:
             return plain(self, purpose, *args, **keys)
 
         monkeypatch.setattr(type(model.streams), name, noted)
-    bound = model.engine.coupling(0)
+    bound = model.engine.couplings(0)
     model.run(hours=0.2)
     assert not asked & {Purpose.FATE, Purpose.MOTILITY, Purpose.DAUGHTER, Purpose.PARTITION}
     assert model.state.behaviors == ()
     assert not model.state.living
-    assert model.engine.coupling(0) is bound, "cells that stand still are placed once"
+    assert model.engine.couplings(0) is bound, "cells that stand still are placed once"
     assert not any("divisions" in name for name in model.metrics.columns)
 
 

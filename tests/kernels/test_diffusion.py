@@ -98,7 +98,7 @@ def run_saturable(p, n_sub, threads=1):
         u, np.empty_like(u), n_sub=n_sub, r=p.r, decay=p.decay, sides=p.sides,
         side_value=p.value, slots=x.index_slots(p.voxel, u.shape[1:]),
         entries=x.index_entries(p.slot, p.cell, p.weight, n_slots, n_cells), source=p.source,
-        law=x.UptakeLaw(p.rate, p.lattice_rate, p.saturation), dt=p.dt, volume=p.volume,
+        law=x.UptakeLaw(p.rate, np.atleast_2d(p.lattice_rate), p.saturation), dt=p.dt, volume=p.volume,
         taken=taken, flows=flows, conductance=p.conductance, threads=threads,
     )  # fmt: skip
     return u, taken, flows

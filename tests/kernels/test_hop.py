@@ -71,7 +71,9 @@ class World:
         self.rate = np.array([uptake, 2 * uptake, uptake])
         cells = np.array([5, 6, 7], np.int32)  # the first two share a voxel
         ptr = np.array([0, 2, 3])
-        self.sinks = kernel.Sinks(slot, ptr, cells, self.rate, *kernel.marks(self.lattice, slot))
+        self.sinks = kernel.Sinks(
+            slot, ptr, cells, self.rate[None], np.zeros(1), *kernel.marks(self.lattice, slot)
+        )
         wall = self.domain.obstacle
         self.open = np.arange(n) if wall is None else np.flatnonzero(~wall.ravel())
 
@@ -131,7 +133,7 @@ class Walkers:
         substeps: tuple[float, float] = SUBSTEPS,
     ) -> Walkers:
         """One step; ``wrong`` is a factor of the capture rates."""
-        sinks = self.world.sinks._replace(entry_rate=self.world.rate * wrong)
+        sinks = self.world.sinks._replace(entry_rate=self.world.rate[None] * wrong)
         kernel.hop(
             Movers(
                 np.arange(self.n) if rows is None else rows, np.arange(self.n), self.x, self.y, self.z,

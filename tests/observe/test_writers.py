@@ -198,7 +198,7 @@ def test_fields_hold_the_concentration(run: Recorded) -> None:
     assert not group[state.kinds[0].name][0].any()
     for k, kind in enumerate(state.kinds):
         last = np.asarray(group[kind.name][-1], float)
-        expected = state.fields[k] * PER_ML / state.domain.voxel_volume
+        expected = state.free_per_voxel(k) * PER_ML / state.domain.voxel_volume
         np.testing.assert_allclose(last, expected, rtol=1e-6, atol=1e-30)
         free = last.sum() * state.domain.voxel_volume / PER_ML
         leaving = state.trafficking.returning[:, k].sum()

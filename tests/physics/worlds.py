@@ -1,7 +1,7 @@
 """Small worlds for tests: a scenario as text, the model built from it, and a few closed forms.
 
 Lengths in um, times in s, and unless a test says otherwise vesicles that diffuse freely, live for
-ever and never unbind, so that one mechanism is seen at a time.
+ever, have one size and never unbind, so that one mechanism is seen at a time.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ DECAY = np.log(2) / HALF_LIFE
 
 Table = Mapping[str, Any]
 
-VESICLE = {"name": "EV", "diffusivity": FREE, "half_life": "inf", "unbinding_rate": 0}
+VESICLE = {"name": "EV", "diffusivity": FREE, "diameter_gsd": 1, "half_life": "inf", "unbinding_rate": 0}
 DONOR = {"name": "donor", "releases": "EV"}
 RECIPIENT = {"name": "recipient", "takes_up": ["EV"], "saturation": "inf"}
 STONE = {"name": "stone"}

@@ -206,7 +206,7 @@ def test_a_state_starts_empty_and_balanced() -> None:
     loaded = load("waste_removal")
     state = build_state(loaded, blueprint(loaded, 1), Streams(1))
     assert state.labels.names == ("stressed", "senescent")  # none is senescent yet, but will be
-    assert [f.shape for f in state.fields] == [(2, 60, 60)]
+    assert [f.shape for f in state.fields] == [(4, 60, 60)]  # two sizes of each
     assert state.fields[0].dtype == np.float64
     assert not state.ledger.residual().any()
     assert (state.cells.birth_id == np.arange(132)).all()

@@ -88,7 +88,7 @@ class _World:
         )
         self.source = np.full(cells, 1e-3)
         self.sink = np.full(cells, 0.2)
-        self.law = UptakeLaw(np.full(cells, 0.2), np.full(cells, 0.2), np.full(cells, 0.5))
+        self.law = UptakeLaw(np.full(cells, 0.2), np.full((1, cells), 0.2), np.full(cells, 0.5))
         self.exposure = np.zeros(cells)
         self.taken = np.zeros((1, cells))
         self.conductance = tuple(

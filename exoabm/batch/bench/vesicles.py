@@ -80,7 +80,12 @@ class _Crowd:
         )  # fmt: skip
         entry = np.arange(cells, dtype=np.int32)
         self.sinks = Sinks(
-            slot, np.arange(cells + 1), entry, np.full(cells, 0.0142), *marks(self.lattice, slot)
+            slot,
+            np.arange(cells + 1),
+            entry,
+            np.full((1, cells), 0.0142),
+            np.log([6.57]),
+            *marks(self.lattice, slot),
         )
         self.place = rng.uniform(0, 10.0 * side, (3, n)).astype(np.float32)
 
