@@ -13,7 +13,7 @@ from exoabm.cells.motility import move
 from exoabm.cells.response import respond
 from exoabm.cells.secretion import secrete, unbind
 from exoabm.cells.turnover import turn_over
-from exoabm.cells.uptake import receive_waste, take_up
+from exoabm.cells.uptake import receive_waste, take_up, warn_of_waiting
 from exoabm.errors import NumericalError
 from exoabm.finite import check_finite
 from exoabm.state import BOOKED, PASSED, Emissions, Event
@@ -96,6 +96,7 @@ def _commit(step: Step) -> None:
     check_finite(state, state.time + step.dt)
     way, buried = state.trafficking, state.lineage.totals
     ledger["free"][:] = step.engine.free(state) + way.returning.sum(axis=0)
+    warn_of_waiting(state, step.dt)
     ledger["bound"][:] = way.bound.sum(axis=0)
     ledger["internalized"][:] = way.endosomal.sum(axis=0)
     ledger["lysosomal"][:] = way.lysosomal.sum(axis=0) + buried["lysosomal"]

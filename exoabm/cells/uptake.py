@@ -13,16 +13,23 @@ import numpy as np
 from exoabm.cargo import CargoClass
 from exoabm.kernels import hosting
 from exoabm.kernels.trafficking import advance_chain, advance_parts, chain_coefficients
+from exoabm.parameters.units import spoken_share, spoken_time
 from exoabm.state import Event, Uptake
 from exoabm.streams import Purpose
 from exoabm.vesicle import DeliveryRoute, Status
 
 if TYPE_CHECKING:
     from exoabm.state import State
-    from exoabm.vesicle import Vesicles
+    from exoabm.vesicle import VesicleKind, Vesicles
 
 LIKELY_CONTACT = math.log(2)
 """Expected encounters by which a first one is as likely as not (Poisson arrivals)."""
+WAITING = 0.1
+"""Share of what is free that has left a cell in this step, beyond which a warning is due."""
+MENDED = 0.05
+"""The same at the step that a warning names."""
+SPENT = 0.01
+"""Share of all emitted below which free vesicles are so few that none of this matters."""
 
 
 def take_up(state: State, captured: np.ndarray, dt: float, sizes: np.ndarray | None = None) -> Uptake:
@@ -196,3 +203,34 @@ def receive_waste(state: State, uptake: Uptake) -> None:
     state.cells.waste += received
     state.waste_ledger.recaptured += float(received.sum())
     state.waste_ledger.held = float(state.cells.waste.sum())
+
+
+def returning(kind: VesicleKind) -> str:
+    """What a step is long against where vesicles that left cells wait for its end."""
+    return f"unbinding and renewed uptake of {kind.name}"
+
+
+def long_step(subject: str, effect: str, mended: float) -> str:
+    """A warning that names what the step is long against, what comes of it, and the step that mends it, s."""
+    return f"clock.step is long against {subject}: {effect}. A step of {spoken_time(mended)} or less mends it"
+
+
+def warn_of_waiting(state: State, dt: float) -> None:
+    """Warn where too many of the free vesicles left a cell in this step, and could not be captured in it."""
+    waiting = state.trafficking.returning.sum(axis=(0, 2))
+    free, emitted = state.ledger["free"].sum(axis=1), state.ledger.emitted.sum(axis=1)
+    # Of single vesicles, only what is no chance, 3 s.e.
+    surely = waiting - 3 * np.sqrt(waiting) if state.vesicles is not None else waiting
+    for k in np.flatnonzero((surely > WAITING * free) & (free > SPENT * emitted)):
+        subject = returning(state.kinds[k])
+        if any(subject in warning for warning in state.warnings):
+            continue
+        share = waiting[k] / free[k]
+        state.warnings.append(
+            long_step(
+                subject,
+                f"at {(state.time + dt) / 3600:.3g} h {spoken_share(share)} of its free vesicles had left a "
+                "cell in the last step, and wait for the next",
+                dt * MENDED * (1 - share) / share if share < 1 else dt * MENDED,
+            )
+        )

@@ -182,3 +182,21 @@ def to_internal(value: object, unit: str) -> tuple[float, float]:
         return float(exact / scale), float(exact)
     except OverflowError:
         raise QuantityError(f"{shown!r} is too large") from None
+
+
+def spoken_share(share: float) -> str:
+    """A relative error in per cent, with the digits that an estimate deserves."""
+    return f"{float(f'{100 * share:.1g}') if share < 0.1 else float(f'{100 * share:.2g}'):g} %"
+
+
+def spoken_time(seconds: float) -> str:
+    """A time rounded down to two digits in the unit that suits it."""
+    for unit, size in (("h", 3600.0), ("min", 60.0)):
+        if seconds >= size:
+            return f"{_down(seconds / size):g} {unit}"
+    return f"{_down(seconds):g} s"
+
+
+def _down(value: float) -> float:
+    scale = 10.0 ** (math.floor(math.log10(value)) - 1)
+    return math.floor(value / scale + 1e-9) * scale

@@ -28,6 +28,7 @@ from exoabm.scenario.estimate import (
 )
 from exoabm.scenario.placement import arrange_groups, check_positions, from_table
 from exoabm.scenario.resolution import grid_warnings
+from exoabm.scenario.timing import step_warnings
 from exoabm.scenario.treatment import dosed, given
 from exoabm.state import DOSE, FATES, PASSED, RESERVOIR, Cells, Labels, Resolution, State, Trafficking
 from exoabm.transport.scheme import hop_limit
@@ -122,6 +123,8 @@ def blueprint(loaded: LoadedScenario, seed: int) -> Blueprint:
     labels = _labels(scenario, domain, types, type_index)
     rate = sum(t.release_rate * int((type_index == i).sum()) for i, t in enumerate(types) if t.donates)
     count = census(types, type_index)
+    decay = {cargo.name: cargo.decay_rate for cargo in cargos}
+    warnings.extend(step_warnings(scenario, domain, kinds, types, count, decay))
     grown = grown_cells(scenario, domain, count)
     takers = grown_cells(
         scenario, domain, {t.name: count.get(t.name, 0) for t in types if any(t.uptake_rate)}
