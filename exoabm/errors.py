@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import difflib
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+"""Letters that a terminal obeys instead of showing them (C0, C1), and that end lines or turn them around."""
+
+
+def visible(text: str) -> str:
+    r"""A text with what is in ``UNSEEN`` as escapes, such as ``\x1b``; what comes from a file is shown so."""
+    return UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
 
 
 class ExoError(Exception):

@@ -264,7 +264,8 @@ def _print_fit(found: Fit, given: bool) -> None:
                 f"(correlation {found.correlation[i][j]:.2f}); their combination is better known than each",
                 highlight=False,
             )
-    out.print(" ".join(f"--set {key}='{value}'" for key, value in found.overrides.items()), highlight=False)
+    pairs = " ".join(f"--set {key}='{value}'" for key, value in found.overrides.items())
+    out.print(escape(pairs), highlight=False)
 
 
 @contextlib.contextmanager
@@ -295,8 +296,9 @@ def _print_sensitivity(found: Sensitivity) -> None:
         )
     out.print(table)
     out.print(
-        f"{found.runs:,} runs of {found.name}: {found.mean:.4g}, standard deviation {found.deviation:.3g}; "
-        f"between seeds {found.noise:.3g}, {100 * found.noise_share:.2g} % of the variance",
+        f"{found.runs:,} runs of {escape(found.name)}: {found.mean:.4g}, "
+        f"standard deviation {found.deviation:.3g}; between seeds {found.noise:.3g}, "
+        f"{100 * found.noise_share:.2g} % of the variance",
         highlight=False,
     )
     out.print(f"\n{escape(found.sentence)}", highlight=False)

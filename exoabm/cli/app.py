@@ -10,6 +10,7 @@ import sys
 from typing import Annotated
 
 import typer
+from rich.console import Console
 from rich.markup import escape
 
 from exoabm.cli.console import err, out
@@ -20,7 +21,6 @@ INTERRUPTED = 130
 app = typer.Typer(
     name="exoabm",
     help="Simulate how cells talk through extracellular vesicles.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
@@ -30,6 +30,7 @@ app = typer.Typer(
 def main() -> None:
     """Entry point: run the command and turn every known error into its exit code."""
     _answer_signals()
+    Console.on_broken_pipe = _nobody_reads  # also where typer prints help
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # letters that a terminal's encoding lacks
@@ -60,6 +61,10 @@ def main() -> None:
         err.print(f"[bold red]Error:[/] {escape(error.format_message())}", highlight=False)
         code = getattr(error, "exit_code", InputError.exit_code)
     sys.exit(code or 0)
+
+
+def _nobody_reads(_: Console) -> None:
+    raise BrokenPipeError
 
 
 def _answer_signals() -> None:
@@ -98,3 +103,5 @@ def _root(
 
         out.print(f"exoabm {exoabm.__version__}", highlight=False)
         context.exit()
+    if context.invoked_subcommand is None:
+        context.get_help()  # typer prints it

@@ -158,9 +158,8 @@ def _print_comparison(found: Comparison, least: float) -> None:
     room = max(20, out.width - NUMBERS_WIDTH)
     for line in shown:
         change = _with_interval(line.difference, line.half or 0.0)
-        table.add_row(
-            _broken(line.readout, room), f"{line.a:.5g}", f"{line.b:.5g}", change, _change(line.relative)
-        )
+        name, numbers = escape(_broken(line.readout, room)), (f"{line.a:.5g}", f"{line.b:.5g}")
+        table.add_row(name, *numbers, change, _change(line.relative))
     if shown:
         out.print(table)
     if len(shown) < len(found.lines):
@@ -244,7 +243,7 @@ def _print_effects(report: Report) -> None:
     if len(summary.points) == 1:
         table = Table("mean and 95 % interval", "", box=None, header_style="bold", pad_edge=False)
         for name, mean, half in zip(summary.readouts, summary.mean[0], summary.half[0], strict=True):
-            table.add_row(name, _with_interval(mean, half))
+            table.add_row(escape(name), _with_interval(mean, half))
         out.print(table)
     shown = headline(summary)
     for varied in summary.varied:
@@ -261,7 +260,8 @@ def _print_effects(report: Report) -> None:
             table.add_column(escape(word), justify="right", overflow="fold")
         for name in shown:
             column = summary.readouts.index(name)
-            table.add_row(name, *(_with_interval(mean[column], half[column]) for _, (mean, half) in levels))
+            intervals = (_with_interval(mean[column], half[column]) for _, (mean, half) in levels)
+            table.add_row(escape(name), *intervals)
         out.print(table)
 
 

@@ -8,11 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
-from exoabm.errors import InputError
+from exoabm.errors import UNSEEN, InputError, visible
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+
+    from rich.console import ConsoleOptions, RenderableType
+    from rich.segment import Segment
+    from rich.text import Text
 
     from exoabm.scenario.loader import LoadedScenario
 
@@ -21,10 +26,16 @@ WIDE = 10_000
 
 
 class _Console(Console):
-    """A console that leaves it to the program what to do when nobody reads on."""
+    """A console that shows control characters instead of sending them."""
 
-    def on_broken_pipe(self) -> None:
-        raise BrokenPipeError
+    def render_str(self, text: str, **options: Any) -> Text:  # type: ignore[override]
+        """A text as it is measured and laid out."""
+        return super().render_str(visible(text), **options)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        """The pieces of what is printed, however it was made; its own styles are not in their text."""
+        for piece in super().render(renderable, options):
+            yield piece if piece.control else piece._replace(text=visible(piece.text))
 
 
 out = _Console(soft_wrap=True, width=None if sys.stdout is not None and sys.stdout.isatty() else WIDE)
@@ -107,7 +118,7 @@ class Progress:
         from rich import progress
 
         self._bar = progress.Progress(
-            progress.TextColumn(title),
+            progress.TextColumn(escape(title)),
             progress.BarColumn(),
             progress.TextColumn("{task.percentage:3.0f} %"),
             progress.TimeRemainingColumn(),
@@ -128,7 +139,8 @@ class Progress:
 def print_json(data: Any) -> None:
     """Print for programs: no NaN, nothing that JSON does not have."""
     plain = (getattr(sys.stdout, "encoding", None) or "utf-8").lower().replace("-", "") != "utf8"
-    print_plain(json.dumps(data, indent=2, ensure_ascii=plain, allow_nan=False, default=str))
+    text = json.dumps(data, indent=2, ensure_ascii=plain, allow_nan=False, default=str)
+    print_plain(UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
 
 
 def print_plain(text: str) -> None:

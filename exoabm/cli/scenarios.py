@@ -45,7 +45,7 @@ def list_scenarios(as_json: JsonOption = False) -> None:
         return
     table = Table("scenario", "question", box=None, header_style="bold", pad_edge=False)
     for name, info in infos.items():
-        table.add_row(f"[cyan]{name}[/]", info.question)
+        table.add_row(f"[cyan]{name}[/]", escape(info.question))
     out.print(table)
 
 

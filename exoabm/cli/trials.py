@@ -166,7 +166,7 @@ def _print(result: Trial, folder: Path) -> None:
 def _print_all(done: list[dict[str, Any]]) -> None:
     table = Table("scenario", "claim", "verdict", box=None, header_style="bold", pad_edge=False)
     for said in done:
-        table.add_row(said["scenario"], escape(said["claim"]), _colored(said["verdict"]))
+        table.add_row(escape(said["scenario"]), escape(said["claim"]), _colored(said["verdict"]))
     out.print(table)
     out.print("Not for clinical use.", highlight=False)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from exoabm.errors import Problem, did_you_mean
+from exoabm.errors import UNSEEN, Problem, did_you_mean, visible
 from exoabm.parameters.parameter import Quantity
 from exoabm.scenario.entries import names_of
 from exoabm.scenario.fields import meaning_of
@@ -64,6 +64,20 @@ def problems_of(error: ValidationError, raw: dict[str, Any]) -> Iterator[Problem
     yield from problems.values()
     if len(faults) > MOST_FAULTS:
         yield Problem("...", "", f"{len(faults) - MOST_FAULTS:,} more")
+
+
+def unseen(raw: Any, where: str = "") -> Iterator[Problem]:
+    """Texts of a scenario, keys among them, with letters that a terminal or a page would not show."""
+    if isinstance(raw, dict):
+        for key, value in raw.items():
+            yield from unseen(key, f"{where}.{visible(key)}".lstrip("."))
+            yield from unseen(value, f"{where}.{visible(key)}".lstrip("."))
+    elif isinstance(raw, list):
+        for name, value in zip(names_of(raw), raw, strict=True):
+            yield from unseen(value, f"{where}.{visible(name)}")
+    elif isinstance(raw, str) and (found := UNSEEN.search(raw)):
+        code = f"U+{ord(found[0]):04X}"
+        yield Problem(where, shortened(raw), f"holds a control character, {code}; write it without")
 
 
 def _wanted(fault: ErrorDetails, below: type[BaseModel] | None) -> str:

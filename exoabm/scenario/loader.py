@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from exoabm.errors import InputError, ScenarioError, did_you_mean
 from exoabm.scenario import living
 from exoabm.scenario.entries import names_of, plain_data
-from exoabm.scenario.faults import problems_of, shortened
+from exoabm.scenario.faults import MOST_FAULTS, problems_of, shortened, unseen
 from exoabm.scenario.naming import colliding
 from exoabm.scenario.references import dangling
 from exoabm.scenario.schema import Scenario
@@ -155,6 +155,8 @@ def parse(
     """Check the bytes of a scenario file; see ``load``."""
     given = dict(overrides or {})
     raw = _tables(data, name, given, trusted=trusted)
+    if hidden := list(unseen(raw))[:MOST_FAULTS]:
+        raise ScenarioError(name, hidden)
     try:
         scenario = Scenario.model_validate(raw)
     except ValidationError as error:
