@@ -79,6 +79,7 @@ class ExosomeModel(Model):  # type: ignore[misc]
         self.loaded = scenario
         plan = blueprint(scenario, self.streams.seed)
         self.estimate = plan.estimate
+        self.placed = plan.placed
         self.state = build_state(scenario, plan, self.streams)
         self.course = make_course(scenario, self.state)
         if snapshot is not None:
@@ -164,6 +165,11 @@ class ExosomeModel(Model):  # type: ignore[misc]
     def edges(self) -> pa.Table:
         """The edge table behind ``communication``; see ``observe.communication.edge_table``."""
         return edge_table(self.state)
+
+    @property
+    def recognized(self) -> str:
+        """What the layout's table was recognized as, in a line; "" without a table."""
+        return "" if self.placed is None else self.placed.recognized
 
     @property
     def warnings(self) -> list[str]:

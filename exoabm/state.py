@@ -293,6 +293,18 @@ class Uptake:
     delivered: np.ndarray
 
 
+@dataclass(frozen=True)
+class SourceCells:
+    """What the layout's table says of each of its cells, which are the first to be born, in their order.
+
+    ``ids`` are texts (n), ``labels[codes[i]]`` is the label of cell i as the table writes it.
+    """
+
+    ids: list[str]
+    codes: np.ndarray
+    labels: tuple[str, ...]
+
+
 class Event(IntEnum):
     """What can happen to a single vesicle. The names are those of ``events.parquet``."""
 
@@ -386,6 +398,8 @@ class State:
     edges between cells.
     ``lineage`` keeps births, deaths and what the dead had met; ``mechanics`` is None where cells do not push,
     ``max_cells`` the number of cells that divisions may not pass.
+    ``source`` is what a table says of the cells of the layout, None where rules placed them; ``y_down`` tells
+    that y runs downward in pictures of it.
     ``subject`` is what a therapy keeps of the body, ``measures`` what it wants recorded with the metrics.
     """
 
@@ -417,6 +431,8 @@ class State:
     time: float = 0.0
     step: int = 0
     warnings: list[str] = field(default_factory=list)
+    source: SourceCells | None = None
+    y_down: bool = False
 
     def __post_init__(self) -> None:
         self.entrants = np.zeros((DOSED + 1, len(self.kinds)), np.int64)

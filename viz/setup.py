@@ -55,9 +55,13 @@ class Setup:
     @property
     def command(self) -> str:
         """The command line that runs the same, every number with its unit."""
+        return f"exoabm run {self.scenario} --seed {self.seed}{self._sets}"
+
+    @property
+    def _sets(self) -> str:
+        """The options that change the scenario."""
         values = dict(entries(self.load().scenario))
-        sets = "".join(f" --set {key}='{_told(value, values.get(key))}'" for key, value in self.overrides)
-        return f"exoabm run {self.scenario} --seed {self.seed}{sets}"
+        return "".join(f" --set {key}='{_told(value, values.get(key))}'" for key, value in self.overrides)
 
 
 def _told(text: str, value: object) -> str:

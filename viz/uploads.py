@@ -1,6 +1,6 @@
 """What a reader brings: a table of cells, a finished run folder. Capped, checked, kept apart, never trusted.
 
-A table is read by ``scenario.tables`` and stands in the scenario *tissue* in place of its own; each label of
+A table is read by ``readers.cells`` and stands in the scenario *tissue* in place of its own; each label of
 the table is given a cell type. A run folder comes as a zip archive, of which only the files that a run folder
 has are unpacked, and no more of each than it says that it is long.
 """
@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import io
 import re
+import shlex
 import shutil
 import tempfile
-import tomllib
 import zipfile
 import zlib
 from dataclasses import dataclass, field, replace
@@ -24,10 +24,13 @@ import pyarrow.compute as pc
 
 from exoabm.errors import InputError
 from exoabm.observe.tables import read_whole
-from exoabm.scenario.flat import UNPACKED, read_flat
-from exoabm.scenario.labels import BYSTANDER, map_types
-from exoabm.scenario.loader import LoadedScenario, parse, shipped
-from exoabm.scenario.tables import read_table
+from exoabm.readers.asked import Asked
+from exoabm.readers.cells import read_cells
+from exoabm.readers.flat import UNPACKED, read_flat
+from exoabm.readers.plausible import refuse_identical
+from exoabm.readers.words import plain
+from exoabm.scenario.labels import BYSTANDER, meaning_of, toml_key
+from exoabm.scenario.loader import HOST, LoadedScenario, hosted, parse, shipped
 from exoabm.viz.airlock import rehearse
 from exoabm.viz.columns import worded
 from exoabm.viz.exchange import Cells, Exchange, cells_of, read_about, scenario_of
@@ -38,8 +41,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-HOST = "tissue"
-"""The scenario that a table of cells stands in."""
+SUFFIXES = {b"PAR1": ".parquet", b"\x1f\x8b": ".csv.gz"}
+"""Endings by the first bytes of a file."""
 MOST_TABLE_BYTES = 8 << 20
 MOST_LABELS = 40
 VOXELS = (5.0, 10.0, 20.0)
@@ -67,28 +70,46 @@ class BroughtTable(Setup):
         The table, in a folder of its own; nothing outside it is read.
     types : tuple of (str, str)
         Labels of the table and the cell types that they mean; other labels are bystanders.
+    given : str
+        The name of the file as the reader has it.
+    said : tuple of (str, str)
+        Keys of the layout and what the reader said, as the unit.
     voxel : float
         In um.
     """
 
     file: Path = field(default_factory=Path)
+    given: str = ""
     types: tuple[tuple[str, str], ...] = ()
+    said: tuple[tuple[str, str], ...] = ()
     voxel: float = 5.0
 
     def load(self) -> LoadedScenario:
         """See ``Setup``."""
-        import tomli_w
-
-        raw = tomllib.loads(shipped()[HOST].read_text(encoding="utf-8"))
-        raw["layout"] = {"table": self.file.name, "type_map": dict(self.types), "unmapped": "bystander"}
-        raw["domain"]["voxel"] = f"{self.voxel:g} um"
         return parse(
-            tomli_w.dumps(raw).encode(),
+            hosted(self.file.name),
             name=self.scenario,
             folder=self.file.parent,
-            overrides=dict(self.overrides),
+            overrides={**self._own, **dict(self.overrides)},
             trusted=False,
         )
+
+    @property
+    def _own(self) -> dict[str, str]:
+        """What makes the scenario that of the table, as keys and values of ``--set``."""
+        pairs = ", ".join(f'{toml_key(label)} = "{name}"' for label, name in self.types)
+        return {
+            **{f"layout.{key}": value for key, value in self.said},
+            "layout.type_map": f"{{{pairs}}}",
+            "layout.unmapped": "bystander",
+            "domain.voxel": f"{self.voxel:g} um",
+        }
+
+    @property
+    def command(self) -> str:
+        """The command line that runs the same, where the table lies in the folder at hand."""
+        own = "".join(f" --set {shlex.quote(f'{key}={value}')}" for key, value in self._own.items())
+        return f"exoabm run {shlex.quote(self.given)} --seed {self.seed}{own}{self._sets}"
 
 
 class Shelf:
@@ -123,6 +144,10 @@ class Brought:
     types: dict[str, str]
     known: tuple[str, ...]
     voxel: float
+    given: str
+    recognized: str
+    warnings: tuple[str, ...]
+    said: tuple[tuple[str, str], ...] = ()
 
     def setup(self, types: Mapping[str, str], seed: int = 1) -> BroughtTable:
         """The setup with these cell types; labels without one are bystanders.
@@ -137,42 +162,50 @@ class Brought:
             if name not in (*self.known, BYSTANDER):
                 raise InputError(f"{label!r}: no cell type {name[:60]!r}; known: {', '.join(self.known)}")
         pairs = tuple((label, name) for label, name in chosen.items() if name != BYSTANDER)
-        return BroughtTable(self.file.name, (), seed, False, self.file, pairs, self.voxel)
+        return BroughtTable(
+            self.file.name, (), seed, False, self.file, self.given, pairs, self.said, self.voxel
+        )
 
 
-def bring_table(shelf: Shelf, name: str, data: bytes) -> Brought:
-    """Keep and read a table of cells.
+def bring_table(shelf: Shelf, name: str, data: bytes, said: Mapping[str, str] | None = None) -> Brought:
+    """Keep and read a table of cells; ``said`` are keys of the layout and what the reader says, as the unit.
 
     Raises
     ------
+    Unanswered
+        If the table leaves something open, as ``readers.cells`` has it.
     InputError
-        Naming the file, the column and the row, as ``scenario.tables`` does.
+        Naming the file, the column and the row.
     """
+    asked = Asked(**{key: (value,) if key == "where" else value for key, value in (said or {}).items()})
     if len(data) > MOST_TABLE_BYTES:
         raise InputError(f"{_tame(name)}: larger than the {MOST_TABLE_BYTES >> 20} MiB that the page takes")
-    suffix = ".parquet" if data.startswith(b"PAR1") else ".csv"
+    suffix = next((end for start, end in SUFFIXES.items() if data.startswith(start)), ".csv")
     file = shelf.place() / (_tame(name) + suffix)
     file.write_bytes(data)
     if suffix == ".parquet":
-        rehearse(read_table, file, max_bytes=MOST_TABLE_BYTES, max_cells=LIMITS.cells)
-    table = read_table(file, max_bytes=MOST_TABLE_BYTES, max_cells=LIMITS.cells)
-    words, counts = np.unique(table.types, return_counts=True)
-    if len(words) > MOST_LABELS:
+        rehearse(read_cells, file, max_bytes=MOST_TABLE_BYTES, max_cells=LIMITS.cells)
+    table = read_cells(file, asked, max_bytes=MOST_TABLE_BYTES, max_cells=LIMITS.cells)
+    refuse_identical(table.name, table.positions, table.rows, table.images)
+    labels = table.labels.counts()
+    if len(labels) > MOST_LABELS:
         raise InputError(
-            f"{file.name}: {len(words)} different cell types; the page takes up to {MOST_LABELS}. "
+            f"{file.name}: {len(labels)} different cell types; the page takes up to {MOST_LABELS}. "
             "Is this the column of cell types?"
         )
     host = parse(shipped()[HOST].read_bytes(), name=HOST, folder=file.parent).scenario
     known = tuple(cell.name for cell in host.cell_type)
-    meant = map_types(words, host.layout.type_map, known, unmapped="bystander")
-    rows = zip(counts.tolist(), words.tolist(), meant.tolist(), strict=True)
-    by_count = sorted(rows, key=lambda row: (-row[0], row[1]))
+    meant = meaning_of(labels, host.layout.type_map, known, "bystander", derived=table.derived)
     return Brought(
         file=file,
-        cells=len(table.types),
-        labels={label: count for count, label, _ in by_count},
-        types={label: kind for _, label, kind in by_count},
+        cells=len(table),
+        labels=labels,
+        types=meant,
         known=known,
+        given=_basename(name),
+        recognized=table.recognized(),
+        warnings=table.warnings,
+        said=tuple((said or {}).items()),
         voxel=_voxel(np.ptp(table.positions[:, :2], axis=0) + 2 * float(host.domain.margin)),
     )
 
@@ -346,6 +379,11 @@ def _root(names: list[str]) -> str:
     if len(found) != 1:
         raise InputError("the archive must hold one run folder, with run.json in it")
     return found[0]
+
+
+def _basename(name: str) -> str:
+    """The name of a file as its owner has it, without a path."""
+    return plain(name.replace("\\", "/").rpartition("/")[2])[:200] or "cells.csv"
 
 
 def _tame(name: str) -> str:

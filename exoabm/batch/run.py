@@ -47,6 +47,7 @@ class RunResult:
     summary: dict[str, Any]
     warnings: tuple[str, ...]
     readouts: dict[str, Any]
+    recognized: str = ""
 
 
 def run_to_folder(
@@ -147,7 +148,8 @@ def _complete(
     about |= {"exit_state": "done", "wall_time_s": time.perf_counter() - clock}
     folder.write_json("run.json", about)
     readouts = measure(model) if measure is not None else {}
-    return RunResult(folder.path, summary, (*model.warnings, *folder.notes), readouts)
+    warnings = (*model.warnings, *folder.notes)
+    return RunResult(folder.path, summary, warnings, readouts, model.recognized)
 
 
 def draw_picture(model: ExosomeModel, path: Path) -> None:
@@ -199,6 +201,7 @@ def _about(model: ExosomeModel) -> dict[str, Any]:
         "scenario_name": loaded.name,
         "scenario_sha256": loaded.sha256(),
         "table_sha256": loaded.table_sha256(),
+        "table": None if model.placed is None else model.placed.record,
         "overrides": dict(loaded.overrides),
         "seed": model.streams.seed,
         "engine": model.engine.name,

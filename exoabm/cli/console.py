@@ -43,7 +43,9 @@ err = _Console(stderr=True, soft_wrap=True)
 
 ScenarioArgument = Annotated[
     str,
-    typer.Argument(metavar="SCENARIO", help="A shipped scenario's name, or a path to a TOML file."),
+    typer.Argument(
+        metavar="SCENARIO", help="A shipped scenario's name, a path to a TOML file, or a table of cells."
+    ),
 ]
 SetOption = Annotated[
     list[str] | None,
@@ -109,6 +111,12 @@ def positive_hours(text: str | None) -> float | None:
 def say_compiling() -> None:
     """Say why the first command on a machine takes longer."""
     err.print("Compiling for this machine, once; this may take a minute ...", style="dim", highlight=False)
+
+
+def say_table(recognized: str) -> None:
+    """Say what the table of cells was recognized as, if there is one."""
+    if recognized:
+        err.print(f"[cyan]Table:[/] {escape(recognized)}", highlight=False)
 
 
 class Progress:

@@ -28,6 +28,7 @@ from exoabm.cli.console import (
     print_json,
     refuse_large_grid,
     say_compiling,
+    say_table,
 )
 from exoabm.errors import InputError
 
@@ -179,6 +180,7 @@ def _last_words(folder: Path) -> Iterator[None]:
 
 
 def _report(result: RunResult, as_json: bool) -> None:
+    say_table(result.recognized)
     for warning in result.warnings:
         err.print(f"[yellow]Warning:[/] {escape(warning)}", highlight=False)
     if as_json:

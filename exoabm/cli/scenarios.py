@@ -24,6 +24,7 @@ from exoabm.cli.console import (
     print_plain,
     refuse_large_grid,
     say_compiling,
+    say_table,
 )
 
 if TYPE_CHECKING:
@@ -97,8 +98,10 @@ def validate(scenario: ScenarioArgument, set_: SetOption = None, as_json: JsonOp
         make_course(loaded, build_state(loaded, plan, Streams(0)))
     cells = census(plan.types, plan.type_index)
     if as_json:
-        print_json({"valid": True, "cells": cells, "warnings": plan.warnings})
+        table = {} if plan.placed is None else {"table": plan.placed.record}
+        print_json({"valid": True, "cells": cells, "warnings": plan.warnings, **table})
         return
+    say_table(plan.placed.recognized if plan.placed else "")
     for warning in plan.warnings:
         err.print(f"[yellow]Warning:[/] {escape(warning)}", highlight=False)
     counts = ", ".join(f"{n:,} {name}" for name, n in cells.items())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -12,10 +13,11 @@ import numpy as np
 from exoabm.cargo import Cargo, CargoClass
 from exoabm.domain import SIDES, Domain, Face, grid_shape
 from exoabm.edgebook import EDGE_COUNTS, EdgeBook
-from exoabm.errors import Problem, ScenarioError
+from exoabm.errors import Problem, ResourceError, ScenarioError
 from exoabm.ledger import Ledger, WasteLedger
 from exoabm.parameters.catalog import mean_diffusivity
 from exoabm.physiology import CellType, Mechanics, SecretionMode, WasteMetabolism, reachable
+from exoabm.readers.cells import GRID
 from exoabm.scenario import layouts, living
 from exoabm.scenario.entries import cautions
 from exoabm.scenario.estimate import (
@@ -26,7 +28,7 @@ from exoabm.scenario.estimate import (
     estimate_run,
     grown_cells,
 )
-from exoabm.scenario.placement import arrange_groups, check_positions, from_table
+from exoabm.scenario.placement import Placed, arrange_groups, check_positions, from_table
 from exoabm.scenario.resolution import grid_warnings
 from exoabm.scenario.timing import step_warnings
 from exoabm.scenario.treatment import dosed, given
@@ -43,6 +45,8 @@ from exoabm.vesicle import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from exoabm.scenario.loader import LoadedScenario
     from exoabm.scenario.schema import DomainTable, Scenario, Transport, Zone
     from exoabm.streams import Streams
@@ -65,6 +69,7 @@ class Blueprint:
     labels: Labels
     estimate: Estimate
     warnings: tuple[str, ...]
+    placed: Placed | None = None
 
 
 def blueprint(loaded: LoadedScenario, seed: int) -> Blueprint:
@@ -81,12 +86,14 @@ def blueprint(loaded: LoadedScenario, seed: int) -> Blueprint:
     cargos = living.cargo_of(scenario)
     kinds = _kinds(scenario, cargos)
     types = _types(scenario, kinds, cargos)
-    warnings = list(cautions(scenario))
+    warnings, placed = list(cautions(scenario)), None
     if scenario.domain.size != "fit":
         domain = _domain(loaded, None)
         estimate_run(scenario, domain, *declared_size(scenario)).refuse()
     if scenario.layout.table is not None:
-        position, names = from_table(loaded, types)
+        placed = from_table(loaded, types)
+        warnings.extend(placed.table.warnings)
+        position, names = placed.position, placed.names
     elif scenario.domain.size != "fit":
         position, names = arrange_groups(loaded, domain, types, seed)
     else:
@@ -94,9 +101,12 @@ def blueprint(loaded: LoadedScenario, seed: int) -> Blueprint:
         raise ScenarioError(loaded.name, [problem])
     if scenario.domain.size == "fit":
         domain = _domain(loaded, position)
-        estimate_run(scenario, domain, len(position), declared_size(scenario)[1]).refuse()
+        with _because_of(placed):
+            estimate_run(scenario, domain, len(position), declared_size(scenario)[1]).refuse()
     _check_courant(loaded, domain)
-    check_positions(loaded, domain, position)
+    check_positions(loaded, domain, position, placed and placed.table.rows)
+    if placed is not None:
+        placed.check()
     if domain.dim == 2:
         position[:, 2] = domain.low[2] + domain.thickness / 2
     if BYSTANDER in names and BYSTANDER not in {t.name for t in types}:
@@ -111,6 +121,7 @@ def blueprint(loaded: LoadedScenario, seed: int) -> Blueprint:
             f"allow (least distance {overlap.least_distance:.3g} um); they are kept where they are"
         )
     warnings.extend(_interval_warnings(scenario))
+    warnings.extend(_inert(loaded, domain, types, type_index))
     warnings.extend(grid_warnings(scenario.transport, domain, types, type_index, position))
     if scenario.transport.engine == "vesicles" and scenario.transport.capture == "membrane" and overlap.cells:
         problem = Problem(
@@ -132,7 +143,32 @@ def blueprint(loaded: LoadedScenario, seed: int) -> Blueprint:
     rate *= grown / max(len(position), 1)
     estimate = estimate_run(scenario, domain, grown, len(labels), rate, takers, dosed(loaded, domain, kinds))
     estimate.refuse()
-    return Blueprint(domain, kinds, types, position, type_index, labels, estimate, tuple(warnings))
+    return Blueprint(domain, kinds, types, position, type_index, labels, estimate, tuple(warnings), placed)
+
+
+@contextlib.contextmanager
+def _because_of(placed: Placed | None) -> Iterator[None]:
+    """Name the stray cells of a table where its domain is too large."""
+    try:
+        yield
+    except ResourceError as error:
+        why = "; ".join(placed.table.warnings) if placed else ""
+        raise ResourceError(f"{error}; {why}" if why else str(error)) from None
+
+
+def _inert(
+    loaded: LoadedScenario, domain: Domain, types: tuple[CellType, ...], type_index: np.ndarray
+) -> Iterator[str]:
+    """Say that nothing can happen: no vesicle ever comes, or no cell takes one up."""
+    present = [types[i] for i in reachable(types, set(type_index.tolist()))]
+    if not (any(t.donates for t in present) or domain.opens_to_reservoir or given(loaded.scenario)):
+        yield f"no cell releases vesicles ({_mapped(present)}), and no vesicle comes from elsewhere"
+    if not any(t.uptake_limit > 0 and t.uptake_rate.any() for t in present):
+        yield f"no cell takes vesicles up ({_mapped(present)})"
+
+
+def _mapped(present: list[CellType]) -> str:
+    return ", ".join(sorted(t.name for t in present))
 
 
 def build_state(loaded: LoadedScenario, plan: Blueprint, streams: Streams) -> State:
@@ -182,6 +218,8 @@ def build_state(loaded: LoadedScenario, plan: Blueprint, streams: Streams) -> St
         waste_ledger=WasteLedger(),
         released=np.zeros((n, k)),
         warnings=list(plan.warnings),
+        source=plan.placed.source if plan.placed else None,
+        y_down=plan.placed.table.y_down if plan.placed else scenario.layout.y_axis == "down",
     )
     living.fill(state)
     return state
@@ -309,7 +347,7 @@ def _domain(loaded: LoadedScenario, position: np.ndarray | None) -> Domain:
     if table.size == "fit":
         assert position is not None
         dim = 3 if np.ptp(position[:, 2]) > 0 else 2
-        low = position.min(axis=0) - table.margin
+        low = np.round((position.min(axis=0) - table.margin) / GRID) * GRID
         high = position.max(axis=0) + table.margin
         counts = np.ceil((high - low)[:dim] / voxel - 1e-9).astype(int)
         shape = tuple(int(c) for c in reversed(counts))

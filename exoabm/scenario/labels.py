@@ -2,44 +2,44 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
-
 from exoabm.errors import InputError, did_you_mean
 
 BYSTANDER = "bystander"
+DERIVED = ": "
+MOST_LISTED = 40
 
 
-def map_types(
-    types: ArrayLike,
+def meaning_of(
+    counts: Mapping[str, int],
     type_map: Mapping[str, str],
     known: Sequence[str],
     unmapped: Literal["error", "bystander"] = "error",
-) -> NDArray[np.str_]:
-    """Turn a table's labels into the cell types of a scenario.
+    *,
+    derived: bool = False,
+) -> dict[str, str]:
+    """The cell type of a scenario that each label of a table means.
 
     For every label the first of: the key of `type_map` that equals it; the first key, in their
     order, that matches it with `*` for any characters; a known type of the same name; the policy
-    `unmapped`.
+    `unmapped`. Where ``A: B`` is a class derived from A, what is said of ``A: B`` goes first.
 
     Parameters
     ----------
-    types
-        Labels (n,).
+    counts
+        Number of cells by label.
     type_map
         Cell type by label; upper and lower case differ, only `*` is special.
     known
         Names of the scenario's cell types.
     unmapped
         What becomes of the other labels: "error", or the type "bystander".
-
-    Returns
-    -------
-    (n,) names of cell types.
+    derived
+        Whether a label ``A: B`` is derived from the class A.
 
     Raises
     ------
@@ -63,22 +63,36 @@ def map_types(
         if label in type_map:
             return type_map[label]
         matched = (target for pattern, target in patterns if pattern.fullmatch(label))
-        return next(matched, label if label in known else None)
+        found = next(matched, label if label in known else None)
+        if found is None and derived and DERIVED in label:
+            return target_of(label.rpartition(DERIVED)[0])
+        return found
 
-    labels, index, counts = np.unique(
-        np.asarray(types, dtype=np.str_), return_inverse=True, return_counts=True
-    )
-    targets = [target_of(str(label)) for label in labels]
-    left = [(int(c), str(a)) for a, c, t in zip(labels, counts, targets, strict=True) if t is None]
+    targets = {label: target_of(label) for label in counts}
+    left = {label: counts[label] for label, target in targets.items() if target is None}
     if left and unmapped == "error":
-        left.sort(key=lambda item: (-item[0], item[1]))
-        lines = [f"  {label!r}: {count} cells" for count, label in left[:40]]
-        if len(left) > 40:
-            lines.append(f"  and {len(left) - 40} more labels; is this the column of cell types?")
-        example = f"{left[0][1]!r} = {known[0]!r}" if known else f"{left[0][1]!r} = {BYSTANDER!r}"
-        raise InputError(
-            "\n".join(["these labels have no cell type:", *lines])
-            + f"\nname them in type_map, as in {example} (a * stands for any characters), "
-            'or set unmapped = "bystander"'
-        )
-    return np.array([target or BYSTANDER for target in targets], dtype=np.str_)[index]
+        raise InputError(_unknown(left, known))
+    return {label: target or BYSTANDER for label, target in targets.items()}
+
+
+def _unknown(left: Mapping[str, int], known: Sequence[str]) -> str:
+    """The labels without a type, with their cells, and a table to paste and fill in."""
+    order = sorted(left, key=lambda label: (-left[label], label))
+    lines = ["these labels have no cell type:"]
+    lines += [f"  {label!r}: {left[label]} cells" for label in order[:MOST_LISTED]]
+    if len(order) > MOST_LISTED:
+        lines.append(f"  and {len(order) - MOST_LISTED} more labels; is this the column of cell types?")
+    lines += [
+        (
+            f"say what they are (one of {', '.join(known)}; {BYSTANDER} stands there and does nothing; a * "
+            f'in a label stands for any characters), or set layout.unmapped = "{BYSTANDER}":'
+        ),
+        "[layout.type_map]",
+        *(f'{toml_key(label)} = "{BYSTANDER}"' for label in order[:MOST_LISTED]),
+    ]
+    return "\n".join(lines)
+
+
+def toml_key(label: str) -> str:
+    """A label as a quoted key of a TOML table; other than in JSON, DEL is escaped too."""
+    return json.dumps(label, ensure_ascii=not label.isprintable()).replace("\x7f", "\\u007f")

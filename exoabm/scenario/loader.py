@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from exoabm.errors import InputError, ScenarioError, did_you_mean
+from exoabm.readers.files import fingerprint, is_table
+from exoabm.readers.words import plain
 from exoabm.scenario import living
 from exoabm.scenario.entries import names_of, plain_data
 from exoabm.scenario.faults import MOST_FAULTS, problems_of, shortened, unseen
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 1 << 20
 PATH_KEY = "layout.table"
+PATH_KEYS = (PATH_KEY, "layout.types_from")
+HOST = "tissue"
+"""The scenario that a table of cells is run in where no other is named."""
 
 
 @dataclass(frozen=True)
@@ -52,23 +57,32 @@ class LoadedScenario:
         InputError
             If an untrusted scenario names a file outside its folder.
         """
-        if self.scenario.layout.table is None:
+        return self._beside(self.scenario.layout.table, PATH_KEY)
+
+    def types_path(self) -> Path | None:
+        """Path of the second table, with the types, if there is one; see ``table_path``."""
+        return self._beside(self.scenario.layout.types_from, PATH_KEYS[1])
+
+    def _beside(self, name: str | None, key: str) -> Path | None:
+        if name is None:
             return None
-        path = Path(self.scenario.layout.table)
+        path = Path(name)
         resolved = _resolve(self.folder / path, self.name)
         if not self.trusted and not (
             resolved.is_relative_to(self.folder.resolve()) and not path.is_absolute()
         ):
             raise InputError(
-                f"{self.name}: {PATH_KEY} = {str(path)!r} leads out of the scenario's folder; "
+                f"{self.name}: {key} = {str(path)!r} leads out of the scenario's folder; "
                 "a scenario from an upload or a URL may only name files beside it"
             )
         return resolved
 
     def table_sha256(self) -> str | None:
-        """SHA-256 of the layout's table, if it has one."""
-        path = self.table_path()
-        return None if path is None else hashlib.sha256(path.read_bytes()).hexdigest()
+        """SHA-256 of the layout's table, if it has one; of two, if its types stand in a second one."""
+        paths = [path for path in (self.table_path(), self.types_path()) if path is not None]
+        if len(paths) < 2:
+            return fingerprint(paths[0]) if paths else None
+        return hashlib.sha256("".join(map(fingerprint, paths)).encode()).hexdigest()
 
     def resolved(self) -> dict[str, Any]:
         """The scenario with every default filled in, as plain data that TOML and JSON can hold."""
@@ -111,7 +125,7 @@ def shipped() -> dict[str, Path]:
 def load(
     source: str | Path, overrides: Mapping[str, str] | None = None, *, trusted: bool = True
 ) -> LoadedScenario:
-    """Read a shipped scenario by name, or any scenario file by path.
+    """Read a shipped scenario by name, or any scenario file by path; a table of cells stands in ``tissue``.
 
     Parameters
     ----------
@@ -129,6 +143,9 @@ def load(
     """
     names = shipped()
     text = str(source)
+    if trusted and text not in names and is_table(text):
+        given = {PATH_KEY: text, **(overrides or {})}
+        return parse(hosted(Path(text).name), name=text, folder=Path.cwd(), overrides=given)
     if text in names:
         path = names[text]
     elif trusted and (text.endswith(".toml") or "/" in text or _is_file(text)):
@@ -142,6 +159,17 @@ def load(
         data = file.read(MAX_BYTES + 1)
     name = path.stem if text in names else str(path)
     return parse(data, name=name, folder=path.parent, overrides=overrides, trusted=trusted)
+
+
+def hosted(table: str) -> bytes:
+    """The scenario ``tissue`` as TOML, with a table of this name in place of its own."""
+    import tomli_w
+
+    raw = tomllib.loads(shipped()[HOST].read_text(encoding="utf-8"))
+    raw["layout"]["table"] = table
+    raw["info"]["title"] = f"Who talks to whom in {plain(table)}"[:200]
+    raw["info"]["summary"] = f"Cells stand where the table {plain(table)} says."[:5000]
+    return tomli_w.dumps(raw).encode()
 
 
 def parse(
@@ -171,7 +199,7 @@ def _tables(data: bytes, name: str, overrides: Mapping[str, str], *, trusted: bo
     """The tables of a scenario file with the overrides in them, unchecked."""
     raw = copy(_toml(data, name))
     for key, value in overrides.items():
-        own = str(_resolve(Path(value), name)) if key == PATH_KEY and trusted else value
+        own = str(_resolve(Path(value), name)) if key in PATH_KEYS and trusted else value
         _override(raw, key, own, name)
     return raw
 

@@ -3,40 +3,101 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+import shlex
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from exoabm.errors import InputError, Problem, ScenarioError
+from exoabm.readers.asked import Asked
+from exoabm.readers.cells import read_cells
+from exoabm.readers.plausible import refuse_identical
 from exoabm.scenario import layouts
-from exoabm.scenario.labels import map_types
-from exoabm.scenario.tables import read_table
+from exoabm.scenario.labels import meaning_of
+from exoabm.state import SourceCells
 from exoabm.streams import Purpose, Streams
 
 if TYPE_CHECKING:
     from exoabm.domain import Domain
     from exoabm.physiology import CellType
+    from exoabm.readers.cells import CellTable
     from exoabm.scenario.loader import LoadedScenario
     from exoabm.scenario.schema import Group
 
 
-def from_table(loaded: LoadedScenario, types: tuple[CellType, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """Positions (n, 3) in um and type names (n,) of the cells of the layout's table."""
+@dataclass(frozen=True)
+class Placed:
+    """Cells of a table: the table, and the cell type that each of its labels means."""
+
+    table: CellTable
+    meaning: dict[str, str]
+
+    @property
+    def position(self) -> np.ndarray:
+        """(n, 3) in um, a copy."""
+        return np.array(self.table.positions)
+
+    @property
+    def names(self) -> np.ndarray:
+        """Names of cell types, (n,)."""
+        labels = self.table.labels
+        return np.array([self.meaning.get(word, "") for word in labels.words])[labels.codes]
+
+    @property
+    def source(self) -> SourceCells:
+        """What the table says of each cell, for the record."""
+        return SourceCells(self.table.ids, self.table.labels.codes, tuple(self.table.labels.words))
+
+    @property
+    def recognized(self) -> str:
+        """What the table was recognized as, in a line."""
+        return self.table.recognized(self.meaning)
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What the table was recognized as, for ``run.json``."""
+        return self.table.record(self.meaning)
+
+    def check(self) -> None:
+        """Refuse cells at one place."""
+        refuse_identical(self.table.name, self.table.positions, self.table.rows, self.table.images)
+
+
+def asked_of(loaded: LoadedScenario) -> Asked:
+    """What a layout says of its table."""
     layout = loaded.scenario.layout
-    path = loaded.table_path()
-    assert path is not None
-    table = read_table(
-        path,
+    turned = layout.y in ("up", "down")  # a direction, not a column
+    return Asked(
         format=layout.format,
         x=layout.x,
-        y=layout.y,
+        y=None if turned else layout.y,
         z=layout.z,
         cell_type=layout.cell_type,
         unit=layout.unit,
+        z_unit=layout.z_unit,
+        where=(layout.where,) if isinstance(layout.where, str) else tuple(layout.where),
+        types_from=loaded.types_path(),
+        time=layout.time,
+        decimal=layout.decimal,
+        y_axis=layout.y if turned else layout.y_axis,  # type: ignore[arg-type]
     )
+
+
+def from_table(loaded: LoadedScenario, types: tuple[CellType, ...]) -> Placed:
+    """The cells of the layout's table."""
+    layout, path = loaded.scenario.layout, loaded.table_path()
+    assert path is not None
+    table = read_cells(path, asked_of(loaded))
     known = [t.name for t in types]
-    names = map_types(table.types, layout.type_map, known, layout.unmapped)
-    return np.array(table.positions, dtype=float), names
+    counts = table.labels.counts()
+    try:
+        meaning = meaning_of(counts, layout.type_map, known, layout.unmapped, derived=table.derived)
+    except InputError as error:
+        command = f"exoabm new {shlex.quote(str(path))} --out mine.toml"
+        more = f"`{command}` writes a scenario with a cell type for each label"
+        raise InputError(f"{table.recognized()}\n{error}\n{more}") from None
+    return Placed(table, meaning)
 
 
 def arrange_groups(
@@ -106,8 +167,12 @@ def _arrange(
             return layouts.points(group.points or [], z=float(region.middle[2]))
 
 
-def check_positions(loaded: LoadedScenario, domain: Domain, position: np.ndarray) -> None:
-    """Refuse cells outside the domain or inside an obstacle."""
+def check_positions(
+    loaded: LoadedScenario, domain: Domain, position: np.ndarray, rows: np.ndarray | None = None
+) -> None:
+    """Refuse cells outside the domain or inside an obstacle; ``rows`` are those of their table, from 1."""
+    numbers = np.arange(1, len(position) + 1) if rows is None else rows
+    each = "cell" if rows is None else "row"
     if domain.dim == 2 and np.ptp(position[:, 2]) > 0:
         raise InputError(
             f"{loaded.name}: the cells lie in three dimensions (z from {position[:, 2].min():g} to "
@@ -119,12 +184,12 @@ def check_positions(loaded: LoadedScenario, domain: Domain, position: np.ndarray
         where = ", ".join(f"{x:g}" for x in position[first, : domain.dim])
         raise InputError(
             f"{loaded.name}: {int(outside.sum())} of {len(position)} cells lie outside the domain "
-            f"({domain.describe()}), the first, number {first}, at ({where}) um; "
+            f"({domain.describe()}), the first, {each} {numbers[first]}, at ({where}) um; "
             "enlarge domain.size, or use size = 'fit' with a table"
         )
     buried = domain.blocked(position)
     if buried.any():
         raise InputError(
             f"{loaded.name}: {int(buried.sum())} cells have their center in an obstacle, "
-            f"the first is number {int(np.flatnonzero(buried)[0])}"
+            f"the first is {each} {numbers[np.flatnonzero(buried)[0]]}"
         )

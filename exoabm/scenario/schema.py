@@ -200,15 +200,32 @@ class Layout(Table):
     """Where the cells stand: groups arranged by rule, or a table of real cells."""
 
     group: list[Group] = Field(default_factory=list)
-    table: str | None = Field(default=None, description="CSV, Parquet or PhysiCell cells.csv")
-    format: Literal["auto", "csv", "parquet", "physicell-v1", "physicell-v2"] = Field(
+    table: str | None = Field(
+        default=None, description="text, Parquet, AnnData (.h5ad or Zarr), SpatialData or PhysiCell cells.csv"
+    )
+    format: Literal["auto", "csv", "parquet", "h5ad", "zarr", "physicell-v1", "physicell-v2"] = Field(
         default="auto", json_schema_extra={"needs": ["table"]}
     )
     x: str | None = Field(default=None, description="column of x; found by its name if not given")
-    y: str | None = None
+    y: str | None = Field(default=None, description="column of y, or the way that it runs: up or down")
     z: str | None = None
     cell_type: str | None = Field(default=None, description="column of the cell's type")
     unit: str | None = Field(default=None, description="unit of the coordinates, e.g. '0.5 um'")
+    z_unit: str | None = Field(default=None, description="unit of z where it is another, e.g. of planes")
+    where: str | list[str] = Field(
+        default_factory=list,
+        description="rows that count, e.g. 'Image=slide 1'; * stands for any characters",
+    )
+    types_from: str | None = Field(default=None, description="a second table, with an id and a type a row")
+    time: str | None = Field(
+        default=None, description="of a table with several times: 'first', 'last' or e.g. '24 h'"
+    )
+    decimal: Literal[".", ","] | None = Field(
+        default=None, description="what stands before decimals, where the numbers do not agree"
+    )
+    y_axis: Literal["up", "down"] | None = Field(
+        default=None, description="the way that y runs in pictures; as the source has it if not given"
+    )
     type_map: dict[str, str] = Field(
         default_factory=dict,
         description="from the table's labels (or patterns with *) to cell types",

@@ -17,8 +17,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from exoabm.errors import InputError
-from exoabm.scenario.labels import map_types
-from exoabm.scenario.tables import read_table
+from exoabm.readers.asked import Asked, Unanswered
+from exoabm.readers.cells import GRID, read_cells
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data"
 PLAIN = "x_um,y_um,cell_type\n1.5,-2,CD8+\n3,4e1,Tumor/EGFR\n+.5,6.,M2 Macrophages\n"
@@ -34,7 +34,8 @@ def table(tmp_path):
     def read(content, name="cells.csv", **kwargs):
         data = content.encode() if isinstance(content, str) else content
         (tmp_path / name).write_bytes(data)
-        return read_table(tmp_path / name, **kwargs)
+        limits = {key: kwargs.pop(key) for key in ("max_bytes", "max_cells") if key in kwargs}
+        return read_cells(tmp_path / name, Asked(**kwargs), **limits)
 
     return read
 
@@ -48,7 +49,8 @@ def refused(table):
             table(content, **kwargs)
         message = str(error.value)
         assert message.startswith("cells.csv: ")
-        assert "\n" not in message
+        assert not isinstance(error.value, Unanswered) or "--set" in message
+        assert isinstance(error.value, Unanswered) or "\n" not in message
         assert len(message) < 2500
         return message
 
@@ -125,11 +127,10 @@ def real(name):
     ids=[row[0] for row in REAL],
 )
 def test_real_file(name, form, dim, cells, kinds, counts, low, high):
-    cell = read_table(real(name))
-    assert (cell.format, cell.dim, cell.source) == (form, dim, Path(name).name)
+    cell = read_cells(real(name))
+    assert (cell.format, cell.dim, cell.name) == (form, dim, Path(name).name)
     assert cell.sha256 == hashlib.sha256((SHARED / name).read_bytes()).hexdigest()
     assert cell.positions.shape == (cells, 3)
-    assert cell.radii is None
     seen = Counter(cell.types.tolist())
     assert len(seen) == kinds
     assert counts.items() <= seen.items()
@@ -140,17 +141,6 @@ def test_real_file(name, form, dim, cells, kinds, counts, low, high):
         assert (cell.positions[:, 2] == 0.0).all()
     for array in (cell.positions, cell.types):
         assert not array.flags.writeable
-
-
-def test_radii_from_measured_areas():
-    cell = read_table(real("tissue/carcinoma_vectra_6plex.csv"), sizes=True)
-    assert cell.radii[0] == pytest.approx(math.sqrt(50.0 / math.pi))
-    assert 3.0 < np.median(cell.radii) < 8.0
-
-
-def test_physicell_rows_without_volume_leave_the_size_open():
-    cell = read_table(real("physicell/v2_rules_sample_cells.csv"), sizes=True)
-    assert np.isnan(cell.radii).all()
 
 
 # What a table may look like
@@ -169,7 +159,6 @@ def test_physicell_rows_without_volume_leave_the_size_open():
         PLAIN.replace("x_um", '"x_um"').replace("CD8+", '"CD8+"'),
         PLAIN.replace(",", " , "),
         PLAIN.replace("x_um,y_um,cell_type", "X (um),Y (µm),Cell Type"),
-        PLAIN.replace("x_um,y_um,cell_type", "Cell X Position,Cell Y Position,Phenotype"),
         PLAIN.replace("x_um", "X").replace("y_um", "Y").replace("cell_type", "type"),
     ],
 )
@@ -199,16 +188,16 @@ def test_quoted_comma_belongs_to_the_name(table):
 )
 def test_units(table, header, unit, um):
     cell = table(f"{header}\n100,-40,a\n", unit=unit)
-    np.testing.assert_allclose(cell.positions, [[100 * um, -40 * um, 0]], rtol=1e-15)
+    np.testing.assert_allclose(cell.positions, [[100 * um, -40 * um, 0]], atol=GRID)
 
 
 def test_units_may_differ_between_columns(table):
-    assert table("x_mm,y_nm,z,type\n1,1,1,a\n").positions.tolist() == [[1000.0, 0.001, 1.0]]
+    assert table("x_mm,y_nm,z,type\n1,1,1,a\n").positions[0] == pytest.approx([1000, 0.001, 1], abs=GRID)
 
 
 def test_columns_by_name(table):
     text = "x,x_um,b,depth,label,type\n9,1,2,3,A,B\n9,4,5,6,C,D\n"
-    cell = table(text, x="x_um", y="b", z="depth", cell_type="label")
+    cell = table(text, x="x_um", y="b", z="depth", cell_type="label", unit="um")
     assert cell.positions.tolist() == [[1, 2, 3], [4, 5, 6]]
     assert cell.types.tolist() == ["A", "C"]
     assert cell.dim == 3
@@ -217,13 +206,6 @@ def test_columns_by_name(table):
 @pytest.mark.parametrize(("z", "dim"), [((5, 5), 2), ((5, 6), 3)])
 def test_dim(table, z, dim):
     assert table(f"x,y,z_um,cell_type\n0,0,{z[0]},a\n1,1,{z[1]},a\n").dim == dim
-
-
-def test_radii(table):
-    cell = table("x,y,type,area_um2\n0,0,a,78.53981633974483\n0,1,a,\n", sizes=True)
-    np.testing.assert_allclose(cell.radii, [5.0, np.nan])
-    cell = table("x,y,type,volume_um3\n0,0,a,523.5987755982989\n", sizes=True)
-    np.testing.assert_allclose(cell.radii, [5.0])
 
 
 def test_permuted_rows_give_permuted_cells(table):
@@ -258,7 +240,7 @@ def test_reading_does_not_load_pandas(table, tmp_path):
     table(PLAIN, "a.csv")
     table(parquet(x=[1.0], y=[2], type=["a"]), "a.parquet")
     code = (
-        "import sys; from exoabm.scenario.tables import read_table; "
+        "import sys; from exoabm.readers.cells import read_cells as read_table; "
         "[read_table(path) for path in sys.argv[1:]]; sys.exit('pandas' in sys.modules)"
     )
     files = [str(tmp_path / "a.csv"), str(tmp_path / "a.parquet")]
@@ -268,14 +250,13 @@ def test_reading_does_not_load_pandas(table, tmp_path):
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ({"x": [1.0, None], "y": [1.0, 2.0], "type": ["a", "b"]}, "row 2, column 'x' is 'nan'"),
+        ({"x": [1.0, None], "y": [1.0, 2.0], "type": ["a", "b"]}, "row 2, column 'x' is blank"),
         ({"x": [1.0, math.inf], "y": [1.0, 2.0], "type": ["a", "b"]}, "row 2, column 'x' is 'inf'"),
-        ({"x": [1.0, 2.0], "y": [1.0, 2.0], "type": ["a", None]}, "row 2, column 'type' is blank"),
         ({"x": [True], "y": [1.0], "type": ["a"]}, "column 'x' holds bool"),
         ({"x": [[1.0]], "y": [1.0], "type": ["a"]}, "column 'x' holds list"),
         ({"x": [1.0], "y": [1.0], "type": ["a" * 801]}, "'type' has a text of more than 200"),
         ({"x": ["1" + "0" * 64], "y": [1.0], "type": ["a"]}, "a number of at most 64"),
-        ({"x": [1.0], "y": [1.0]}, "no column is named like cell_type"),
+        ({"x": [1.0], "y": [1.0]}, "no column is known to hold the types"),
         ({"x": pa.array([], pa.float64())}, "no rows"),
     ],
 )
@@ -291,10 +272,9 @@ def test_physicell_v2_rules(table):
         "X,y,z,type,speed,volume,custom:GFP\n"
         '0,0,0,T cell "a"\n1,2,0,b,3,523.5987755982989,0\n1,2,0,b,3,skip\n1,2,0,b,3,\n'
     )
-    cell = table(text, sizes=True)
+    cell = table(text)
     assert cell.format == "physicell-v2"
     assert cell.types.tolist() == ['T cell "a"', "b", "b", "b"]
-    np.testing.assert_allclose(cell.radii, [np.nan, 5.0, np.nan, np.nan])
 
 
 def test_physicell_v1_rules(table):
@@ -320,10 +300,7 @@ def test_header_like_physicell_is_csv_if_other_columns_are_named(table):
         ("0,0,0,0\n1,2,3,1e999\n", {}, "row 2, column 'type' is '1e999', not a finite number"),
         ("x,y,z,type\n0,0,0\n", {}, "row 1 has 3 values"),
         ("x,y,z,type,volume\n0,0,0,a,1,2\n", {}, "row 1 has 6 values"),
-        ("x,y,z,type\n0,0,0,\n", {}, "row 1, column 'type' is blank"),
         ("x,y,z,type\n", {}, "no rows"),
-        ("x,y,z,type\n0,0,0,a\n", {"sizes": True}, "no column 'volume'"),
-        ("x,y,z,type,volume\n0,0,0,a,-1\n", {"sizes": True}, "'-1', not above 0"),
         (PLAIN, {"format": "physicell-v2"}, "header x,y,z,type"),
         (PLAIN, {"format": "physicell-v1"}, "row 1 has 3 values"),
         ("0,0,0,0\n", {"format": "physicell-v1", "x": "x"}, "by position"),
@@ -344,7 +321,7 @@ def test_physicell_refused(refused, content, kwargs, message):
         ("x,y,type\n", {}, "no rows"),
         ("1,2,a\n3,4,b\n", {}, "no column is named like x"),
         ("1,2,3\n3,4,5\n", {}, "the first line is numbers"),
-        ("x,y\n1,2\n", {}, "no column is named like cell_type; give cell_type the name"),
+        ("x,y\n1,2\n", {}, "no column is known to hold the types of cells; name one"),
         ("x,y,type\n1,2,a\n1,nan,a\n", {}, "row 2, column 'y' is 'nan', not a number"),
         ("x,y,type\n1,inf,a\n", {}, "row 1, column 'y' is 'inf', not a number"),
         ("x,y,type\n1,1e999,a\n", {}, "not a finite number"),
@@ -352,37 +329,36 @@ def test_physicell_refused(refused, content, kwargs, message):
         ("x,y,type\n1,0x10,a\n", {}, "row 1, column 'y' is '0x10'"),
         ("x,y,type\n1,1_0,a\n", {}, "row 1, column 'y' is '1_0'"),
         ("x,y,type\n1,,a\n", {}, "row 1, column 'y' is blank"),
-        ("x,y,type\n1,2,a\n\n1,2, \n", {}, "row 2, column 'type' is blank"),
+        ("x,y,type\n1,2,a\n\n1,b,c\n", {}, "row 2, column 'y' is 'b'"),
         ("x,y,type\n1,2,a\n1,2\n", {}, "row 2 has 2 values where the header has 3"),
-        ("x,y,type\n1,2,a,b\n", {}, "row 1 has 4 values where the header has 3"),
+        ("x,y,type\n1,2,a,b\n", {}, "row 1, column 'y' is 'a'"),  # names of rows, as R writes them
+        ("x,y,type\n1.5,2,a,b\n", {}, "row 1 has 4 values where the header has 3"),
         ('x,y,type\n1,2,"a\n3,4,b\n', {}, "quote left open"),
         ("x,y,type,x\n1,2,a,3\n", {}, "names 'x' more than once"),
         ("x,x_um,y,type\n1,2,3,a\n", {}, "x could be 'x', 'x_um'"),
         ("x,y,type\n1,2,a\n", {"x": "y"}, "column 'y' cannot be two"),
         ("x,y,type\n1,2,a\n", {"x": "xx"}, "no column 'xx' for x; did you mean 'x'?"),
         ("x,y,type\n1,2,a\n", {"z": "depth"}, "no column 'depth' for z (the columns are 'x', 'y'"),
-        ("x;y;type\n1,5;2;a\n", {}, "separated by semicolons"),
-        ("x\ty\ttype\n1\t2\ta\n", {}, "separated by tabs"),
-        ("x_px,y_px,type\n1,2,a\n", {}, 'unit = "0.5 um"'),
+        ("x;y;type\n1,5;2;a\n", {}, "some coordinates have a decimal comma ('1,5') and some have none ('2')"),
+        ("x y type\n1 2 a\n", {}, "separated by spaces"),
+        ("x_px,y_px,type\n1,2,a\n", {}, "layout.unit=0.5 um"),
         ("x_px,y_px,type\n1,2,a\n", {"unit": "um"}, 'unit = "0.5 um"'),
         (PLAIN, {"unit": "pixel"}, 'unit = "0.5 um"'),
         (PLAIN, {"unit": "parsec"}, "um, nm or mm"),
         (PLAIN, {"unit": "0 um"}, "um, nm or mm"),
         (PLAIN, {"unit": "nm"}, "column 'x_um' is in um, which unit = 'nm' denies"),
-        (PLAIN, {"sizes": True}, "sizes need one column out of 'area_um2', 'volume_um3'"),
-        ("x,y,type,area_um2\n1,2,a,0\n", {"sizes": True}, "row 1, column 'area_um2' is '0'"),
         (PLAIN, {"format": "excel"}, "one of auto, csv, parquet"),
         (PLAIN, {"format": "parquet"}, "cannot be read as Parquet"),
         (PLAIN, {"max_bytes": 20}, "larger than"),
         (PLAIN, {"max_cells": 2}, "3 cells, more than the 2 allowed"),
         (PLAIN + "\n" * 9 + "1,2,a", {"max_cells": 4}, "more lines"),
         ("x,y,type\n1,2," + "a" * 500, {}, "a name of at most 200 characters"),
-        ("x,y,type\n1,2,Muñoz\n".encode("latin-1"), {}, "line 2 is not UTF-8"),
+        (b"x,y,type\n1,2,Mu\x81\xf1oz\n", {}, "line 2 is neither UTF-8 nor Windows-1252"),
         ("x,y,type\n1,2,a\n".encode("utf-16"), {}, "UTF-16"),
         (b"x,y,type\n1,2,\0\n", {}, "binary"),
         (b"PK\x03\x04junk", {}, "spreadsheet"),
-        (b"\x1f\x8bjunk", {}, "decompress"),
-        (b"\x89HDF\r\n", {}, "HDF5"),
+        (b"\x1f\x8bjunk", {}, "gzip"),
+        (b"\x89HDF\r\n\x1a\n", {}, "HDF5"),
         (b"PAR1junk", {}, "cannot be read as Parquet"),
     ],
 )
@@ -394,18 +370,18 @@ def test_paths_that_are_no_file(tmp_path):
     (tmp_path / "tissue.csv").write_text(PLAIN)
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(InputError, match=r"no such file; did you mean 'tissue\.csv'\?"):
-        read_table(tmp_path / "tisue.csv")
+        read_cells(tmp_path / "tisue.csv")
     for path in (tmp_path, tmp_path / "pipe", "/dev/zero", "a\0b", tmp_path / ("n" * 5000)):
         with pytest.raises(InputError):
-            read_table(path)
+            read_cells(path)
 
 
 @fuzz
-@given(content=st.one_of(st.binary(max_size=300), st.text(max_size=300)), sizes=st.booleans())
-def test_junk_is_refused_or_read_whole(table, content, sizes):
+@given(content=st.one_of(st.binary(max_size=300), st.text(max_size=300)))
+def test_junk_is_refused_or_read_whole(table, content):
     try:
         data = content if isinstance(content, bytes) else content.encode("utf-8", "replace")
-        cell = table(data, sizes=sizes)
+        cell = table(data)
     except InputError:
         return
     assert np.isfinite(cell.positions).all()
@@ -415,13 +391,12 @@ def test_junk_is_refused_or_read_whole(table, content, sizes):
 @given(
     lines=st.lists(st.text(alphabet='0123456789.,e+-"ax \t\r\n;', max_size=24), min_size=1, max_size=6),
     header=st.sampled_from(["x,y,z,type", "x,y,type", "x_um,y_um,cell_type,area_um2", "0,0,0,1"]),
-    sizes=st.booleans(),
 )
-@example(lines=['1,2,"a', '3,4,b"'], header="x,y,type", sizes=False)
-@example(lines=["1,2,,"], header="x,y,z,type", sizes=True)
-def test_near_tables_are_refused_or_read_whole(table, lines, header, sizes):
+@example(lines=['1,2,"a', '3,4,b"'], header="x,y,type")
+@example(lines=["1,2,,"], header="x,y,z,type")
+def test_near_tables_are_refused_or_read_whole(table, lines, header):
     try:
-        cell = table("\n".join([header, *lines]), sizes=sizes)
+        cell = table("\n".join([header, *lines]))
     except InputError:
         return
     assert np.isfinite(cell.positions).all()
@@ -448,7 +423,7 @@ def test_damaged_parquet_is_refused_or_read(table, at, value, cut):
 DAMAGE = """
 import sys
 from exoabm.errors import InputError
-from exoabm.scenario.tables import read_table
+from exoabm.readers.cells import read_cells as read_table
 path = sys.argv[1]
 good = open(path, "rb").read()
 for at in range(len(good)):
@@ -470,67 +445,3 @@ def test_no_damaged_byte_ends_the_process(tmp_path):
     command = [sys.executable, "-P", "-c", DAMAGE, path]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "lived", done.stderr[:500]
-
-
-# Types
-
-KNOWN = ["tumor", "immune", "stroma"]
-
-
-def test_map_types_order_of_rules():
-    labels = ["CD8+", "CD4+", "CD68+", "tumor", "B", "B", "Tumor CD30+ KI67+", "*"]
-    rules = {"CD*": "immune", "CD4+": "stroma", "CD6*": "tumor", "B": "immune", "Tu*+": "tumor",
-             "*x": "tumor"}  # fmt: skip
-    assert map_types([*labels[:-1]], rules, KNOWN).tolist() == [
-        "immune", "stroma", "immune", "tumor", "immune", "immune", "tumor",
-    ]  # fmt: skip
-    assert map_types(labels, {"*": "stroma"}, KNOWN).tolist() == ["stroma"] * 8
-
-
-def test_only_the_star_is_special():
-    rules = {"CD8+": "immune", "a.c*": "tumor", "[x]*": "tumor", "q?": "tumor"}
-    labels = ["CD8+", "a.c1", "[x]1", "q?", "CD88", "abc1", "x1", "qq", "cd8+"]
-    assert map_types(labels, rules, KNOWN, "bystander").tolist() == [
-        "immune", "tumor", "tumor", "tumor", *["bystander"] * 5,
-    ]  # fmt: skip
-
-
-def test_unmapped_labels_are_listed_with_their_counts():
-    with pytest.raises(InputError) as error:
-        map_types(["B", "NK", "tumor", "B", "MF/Glia"], {}, KNOWN)
-    lines = str(error.value).splitlines()
-    assert lines[1:4] == ["  'B': 2 cells", "  'MF/Glia': 1 cells", "  'NK': 1 cells"]
-    assert "type_map" in lines[4]
-    assert "bystander" in lines[4]
-
-
-def test_many_unmapped_labels_do_not_fill_the_screen():
-    with pytest.raises(InputError, match="and 960 more labels; is this the column"):
-        map_types([str(i) for i in range(1000)], {}, KNOWN)
-
-
-def test_map_to_a_type_that_is_not_there():
-    with pytest.raises(InputError, match=r"'B' = 'tumour': no such cell type; did you mean 'tumor'"):
-        map_types(["B"], {"B": "tumour"}, KNOWN)
-    with pytest.raises(InputError, match="one of error, bystander"):
-        map_types(["B"], {}, KNOWN, "ignore")
-    assert map_types(["B"], {"B": "bystander"}, KNOWN).tolist() == ["bystander"]
-
-
-def test_map_types_of_a_real_table():
-    cell = read_table(real("tissue/cd30_tumour_cycif.csv"))
-    types = map_types(cell.types, {"Tumor *": "tumor", "ASMA+ cells": "stroma"}, KNOWN, "bystander")
-    assert Counter(types.tolist()) == {
-        "tumor": sum(str(t).startswith("Tumor ") for t in cell.types),
-        "stroma": 329,
-        "bystander": 3029 - 329 - (types == "tumor").sum(),
-    }
-
-
-@given(labels=st.lists(st.sampled_from(["a", "b+", "c d"]), max_size=30), seed=st.integers(0, 99))
-def test_map_types_commutes_with_permutation(labels, seed):
-    order = np.random.default_rng(seed).permutation(len(labels))
-    rules = {"a": "tumor", "b*": "immune"}
-    mapped = map_types(labels, rules, KNOWN, "bystander")
-    shuffled = map_types(np.array(labels, dtype=str)[order], rules, KNOWN, "bystander")
-    np.testing.assert_array_equal(mapped[order], shuffled)

@@ -1,0 +1,287 @@
+"""From a table of cells to positions, labels and ids: what is recognized is said, what is not known asked.
+
+Nothing is guessed: an unknown unit, several images, no column of types or several are refused with the
+finding and the option that settles it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from exoabm.readers.asked import Asked, Questions
+from exoabm.readers.files import fingerprint, open_sheet
+from exoabm.readers.plausible import implausible
+from exoabm.readers.recognize import NOT_KNOWN, Found, recognize
+from exoabm.readers.rows import Chosen, choose_rows
+from exoabm.readers.sheet import Labels, Sheet, is_number, trimmed, true
+from exoabm.readers.source import NAMELESS, ROW
+from exoabm.readers.sources import IDS
+from exoabm.readers.types import find_types
+from exoabm.readers.units import UNITS, split_unit
+from exoabm.readers.words import listed, plain, short
+
+MAX_BYTES = 512 << 20
+"""Of a text or Parquet table, unpacked; of HDF5 and Zarr, of what is read."""
+MAX_CELLS = 2_000_000
+GRID = 2.0**-20
+"""um; positions are whole multiples of it, about a picometer, so that their differences are exact."""
+LEAST_PLANES = 2
+MOST_TOLD = 12
+"""Labels in a line that says what was recognized."""
+
+
+@dataclass(frozen=True, eq=False)
+class CellTable:
+    """Cells as a table lists them; entry i of every array is the i-th cell that counts.
+
+    Attributes
+    ----------
+    positions : numpy.ndarray
+        (n, 3) in um, multiples of ``GRID``; z = 0 where the table has none.
+    labels : Labels
+        Of the types, as written in the table.
+    ids : list of str
+        What names each cell in the table; its row, from 1, where nothing does.
+    rows : numpy.ndarray
+        The row of each cell in the table, from 1.
+    name, sha256 : str
+        Of the file; of HDF5 and Zarr the hash is of what describes cells.
+    format, source : str
+        Of the file, and the instrument or program it is from.
+    y_down : bool
+        Whether y runs downward.
+    derived : bool
+        Whether a label ``A: B`` is of the class A.
+    images : tuple of str
+        Columns that tell images apart.
+    said : tuple of str
+        What was recognized, in words.
+    warnings : tuple of str
+        What is not plausible.
+    """
+
+    positions: NDArray[np.float64]
+    labels: Labels
+    ids: list[str]
+    rows: NDArray[np.int64]
+    name: str
+    sha256: str
+    format: str
+    source: str
+    y_down: bool
+    derived: bool
+    images: tuple[str, ...]
+    said: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    @property
+    def types(self) -> NDArray[np.str_]:
+        """The label of every cell, (n,)."""
+        return np.array(self.labels.words, dtype=np.str_)[self.labels.codes]
+
+    @property
+    def dim(self) -> int:
+        """2 if all z are equal, else 3."""
+        return 2 if (self.positions[:, 2] == self.positions[0, 2]).all() else 3
+
+    def recognized(self, meaning: dict[str, str] | None = None) -> str:
+        """What was recognized, in a line; with the cell type that each label means, where it is known."""
+        counts = self.labels.counts()
+        told = [
+            f"{count:,} {plain(label)}" + (f" -> {meaning[label]}" if meaning else "")
+            for label, count in list(counts.items())[:MOST_TOLD]
+        ]
+        more = f" and {len(counts) - MOST_TOLD} more labels" if len(counts) > MOST_TOLD else ""
+        head, *rest = self.said
+        after = "".join(f"; {plain(each)}" for each in rest)
+        return f"{plain(self.name)}: {plain(head)}: {', '.join(told)}{more}{after}"
+
+    def record(self, meaning: dict[str, str]) -> dict[str, Any]:
+        """What was recognized, for ``run.json``."""
+        return {
+            "file": self.name,
+            "sha256": self.sha256,
+            "format": self.format,
+            "source": self.source,
+            "cells": len(self),
+            "y": "down" if self.y_down else "up",
+            "recognized": list(self.said),
+            "labels": {
+                label: {"cells": count, "cell_type": meaning[label]}
+                for label, count in self.labels.counts().items()
+            },
+        }
+
+
+def read_cells(
+    path: str | Path, asked: Asked | None = None, *, max_bytes: int = MAX_BYTES, max_cells: int = MAX_CELLS
+) -> CellTable:
+    """Read positions, types and ids of cells from a table.
+
+    Parameters
+    ----------
+    path
+        A text table, Parquet, AnnData (``.h5ad`` or Zarr), SpatialData, or PhysiCell's ``cells.csv``.
+    asked
+        What the user said of it.
+    max_bytes, max_cells
+        Larger tables are refused.
+
+    Raises
+    ------
+    Unanswered
+        If the table leaves something open: what it is, and the options that settle it.
+    InputError
+        If it cannot be read as asked; names the file, the column and the row, counted from 1 below the
+        header, without blank lines.
+    """
+    path, asked = Path(path), asked or Asked()
+    sheet = open_sheet(path, asked, max_bytes, max_cells)
+    sheet.check_size(max_cells)
+    questions = Questions()
+    found = recognize(sheet, asked, questions)
+    sheet.load(list(dict.fromkeys(name for axis in found.columns.values() for name in axis)))
+    chosen = choose_rows(sheet, found, asked, questions)
+    ids = _id_columns(sheet, found)
+    types = find_types(sheet, found, asked, chosen.rows, ids, questions, (max_bytes, max_cells))
+    positions = _positions(sheet, found, asked, chosen, questions)
+    head = _head(found, chosen, positions, types.said)
+    questions.put(sheet.name, f"recognized as {found.source.name}: {head}")
+    down = found.source.down if asked.y_axis is None else asked.y_axis == "down"
+    said = [
+        head,
+        *types.notes,
+        *chosen.notes,
+        *sheet.notes,
+        f"recognized as {found.source.name}" + (f"; {found.source.note}" if found.source.note else ""),
+        f"ids from {' and '.join(f'`{name}`' if name else NAMELESS for name in ids) if ids else ROW}",
+        f"y runs {'down' if down else 'up'}ward",
+    ]
+    names = sheet.ids(ids, chosen.rows) if ids else [str(row + 1) for row in chosen.rows]
+    warnings = list(implausible(positions, chosen.rows + 1))
+    if len(set(names)) < len(names):
+        warnings.append(
+            f"{sheet.name}: ids in {listed(ids)} name several cells alike; source_id does not tell them apart"
+        )
+    positions.setflags(write=False)
+    return CellTable(
+        positions=positions,
+        labels=types.labels,
+        ids=names,
+        rows=chosen.rows + 1,
+        name=sheet.name,
+        sha256=fingerprint(path),
+        format=sheet.format,
+        source=found.source.name,
+        y_down=down,
+        derived=found.source.derived,
+        images=chosen.images,
+        said=tuple(said),
+        warnings=tuple(warnings),
+    )
+
+
+def _head(found: Found, chosen: Chosen, positions: NDArray[np.float64], types: str) -> str:
+    """How many cells, from where to where, and how unit and type are known."""
+    unit = "" if found.said == NOT_KNOWN else " um"
+    axes = [axis for axis in "xyz" if axis in found.columns]
+    ends = [
+        f"{axis} {positions[:, i].min():.6g} to {positions[:, i].max():.6g}{unit}"
+        for i, axis in enumerate("xyz")
+        if axis in axes
+    ]
+    return f"{len(chosen.rows):,} cells, {', '.join(ends)}, {found.said}, {types}"
+
+
+def _positions(
+    sheet: Sheet, found: Found, asked: Asked, chosen: Chosen, questions: Questions
+) -> NDArray[np.float64]:
+    """Positions (n, 3) in um, on the grid."""
+    comma = _decimal_comma(sheet, found, asked, chosen)
+    positions = np.zeros((len(chosen.rows), 3))
+    for i, axis in enumerate("xyz"):
+        of_axis = found.columns.get(axis, ())
+        if not of_axis:
+            continue
+        values = [sheet.numbers(name, chosen.rows, comma) for name in of_axis]
+        mean = values[0] if len(values) == 1 else sum(values) / len(values)
+        if axis == "z":
+            _ask_planes(sheet, found, asked, of_axis[0], mean, questions)
+        with np.errstate(over="ignore"):
+            positions[:, i] = mean * found.um[axis]
+        wrong = ~np.isfinite(positions[:, i])
+        sheet.refuse(wrong, of_axis[0], sheet.taken(of_axis[0], chosen.rows), chosen.rows, "a finite number")
+    return on_grid(positions)
+
+
+def on_grid(positions: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Positions as multiples of ``GRID``, such that the same cells elsewhere have the same differences."""
+    low = positions.min(axis=0)
+    rounded = np.round(low / GRID) * GRID + np.round((positions - low) / GRID) * GRID
+    return np.asarray(rounded + 0.0)  # no negative zero
+
+
+def _ask_planes(
+    sheet: Sheet, found: Found, asked: Asked, name: str, z: NDArray[np.float64], questions: Questions
+) -> None:
+    """Ask for the distance of planes where z counts them, or where x and y are in pixels."""
+    if asked.z_unit is not None or split_unit(name)[1] in UNITS or sheet.format.startswith("physicell"):
+        return
+    planes = np.unique(z)
+    if len(planes) < LEAST_PLANES:
+        return
+    counted = bool((planes == np.round(planes)).all() and (np.diff(planes) == 1).all())
+    width = found.um.get("z", 1.0) != 1.0
+    if counted or width:
+        what = (
+            f"whole numbers from {planes[0]:g} to {planes[-1]:g}, as planes are numbered"
+            if counted
+            else "in pixels"
+        )
+        questions.ask(
+            f"z: column {short(name)} holds {what}; give the distance of two",
+            ("z_unit", "5 um"),
+            *([("z_unit", "um")] if counted else []),
+        )
+
+
+def _decimal_comma(sheet: Sheet, found: Found, asked: Asked, chosen: Chosen) -> bool:
+    """Whether coordinates have a decimal comma: never where commas separate values, else all or none."""
+    if asked.decimal is not None:
+        return asked.decimal == ","
+    if not sheet.separator or sheet.separator == ",":
+        return False
+    written: list[str] = []
+    plain_ones: list[str] = []
+    for name in dict.fromkeys(n for axis in found.columns.values() for n in axis):
+        text = trimmed(sheet.taken(name, chosen.rows))
+        commas, bare = true(pc.match_substring(text, ",")), is_number(text)
+        written += [text[int(np.argmax(commas))].as_py()] if commas.any() else []
+        plain_ones += [text[int(np.argmax(bare))].as_py()] if bare.any() else []
+    if written and plain_ones:
+        sheet.fail(
+            f"some coordinates have a decimal comma ({short(written[0])}) and some have none "
+            f'({short(plain_ones[0])}); say layout.decimal = "," if the comma is a decimal one in all of them'
+        )
+    return bool(written)
+
+
+def _id_columns(sheet: Sheet, found: Found) -> tuple[str, ...]:
+    """The columns that name a cell, if there are any."""
+    single = {name for name in sheet.names if sheet.names.count(name) == 1}
+    for together in found.source.ids:
+        own = [found.column(name) for name in together]
+        if all(name is not None and name in single for name in own):
+            return tuple(name for name in own if name is not None)
+    taken = {name for axis in found.columns.values() for name in axis}
+    lowered = {name.lower().replace(" ", "_"): name for name in sheet.names if name in single - taken}
+    return next(((lowered[name],) for name in IDS if name in lowered), ())

@@ -1,0 +1,196 @@
+"""Which source a table is of, and which columns say where its cells are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from exoabm.errors import InputError
+from exoabm.readers.asked import Asked, Questions
+from exoabm.readers.sheet import Sheet
+from exoabm.readers.source import Place, Source
+from exoabm.readers.sources import AXES, PHYSICELL, SOURCES
+from exoabm.readers.units import PIXELS, UNITS, Unit, read_unit, split_unit
+from exoabm.readers.words import listed, short
+
+OWN = Source("common column names", (), down=False)
+"""A table of no known source; columns x and y without a unit are exoabm's own, in um."""
+NOT_KNOWN = "unit not known"
+GREEK_MU, MICRO = "\u03bc", "\u00b5"
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a table was recognized as: its source, the columns of each axis, and um in one unit of it.
+
+    ``said`` tells how the unit is known.
+    """
+
+    source: Source
+    columns: dict[str, tuple[str, ...]]
+    um: dict[str, float]
+    said: str
+    within: str = ""
+    names: dict[str, str] | None = None
+
+    def column(self, name: str) -> str | None:
+        """The table's own name of a column that the source knows by this one."""
+        return (self.names or {}).get(name)
+
+
+def recognize(sheet: Sheet, asked: Asked, questions: Questions) -> Found:
+    """The source of a table, by its columns; what is not known of places and units is asked.
+
+    Raises
+    ------
+    InputError
+        If there are no coordinates, or what the user said does not fit the table.
+    """
+    names, doubtful = _lookup(sheet)
+    have = frozenset(names)
+    if sheet.format.startswith("physicell"):
+        source, place = PHYSICELL, Place(*((name,) for name in sheet.names[:3]), unit="um")
+    else:
+        fits = ((s, s.place_in(have)) for s in SOURCES)
+        source, place = next(((s, p) for s, p in fits if p is not None), (OWN, None))
+    columns = _named_or_placed(sheet, asked, source, place, names, doubtful, questions)
+    used = [name for axis in columns.values() for name in axis]
+    if len(set(used)) < len(used):
+        sheet.fail(
+            f"column {short(next(n for n in used if used.count(n) > 1))} cannot be two of {listed(columns)}"
+        )
+    for axis, of_axis in columns.items():
+        for name in of_axis:
+            sheet.index(name, axis)
+    um, said = _units(sheet, asked, source, place, columns, questions)
+    within = place.within if place is not None and not {"x", "y"} & asked.named.keys() else ""
+    return Found(source, columns, um, said, names.get(within, ""), names)
+
+
+def _lookup(sheet: Sheet) -> tuple[dict[str, str], dict[str, list[str]]]:
+    """Columns by the names that sources know them by; and features that several objects have."""
+    found: dict[str, list[str]] = {}
+    for name in sheet.names:
+        found.setdefault(name.replace(GREEK_MU, MICRO), []).append(name)
+        feature = sheet.aliases.get(name)
+        if feature is not None and feature != name:
+            found.setdefault(feature, []).append(name)
+    several = {name: columns for name, columns in found.items() if len(set(columns)) > 1}
+    return {name: columns[0] for name, columns in found.items()}, several
+
+
+def _named_or_placed(
+    sheet: Sheet,
+    asked: Asked,
+    source: Source,
+    place: Place | None,
+    names: dict[str, str],
+    doubtful: dict[str, list[str]],
+    questions: Questions,
+) -> dict[str, tuple[str, ...]]:
+    """The columns of each axis: those that the user named, those of the source, or by common names."""
+    columns: dict[str, tuple[str, ...]] = {}
+    for axis in "xyz":
+        named = asked.named.get(axis)
+        if named is not None:
+            sheet.index(named, axis)
+            columns[axis] = (named,)
+            continue
+        of_axis = getattr(place, axis) if place is not None else _common(sheet, axis)
+        for name in of_axis:
+            if len(doubtful.get(name, ())) > 1:
+                several = doubtful[name]
+                questions.ask(f"{axis} could be {listed(several)}", *((axis, each) for each in several))
+        if of_axis:
+            columns[axis] = tuple(names[name] for name in of_axis)
+    return columns
+
+
+def _common(sheet: Sheet, axis: str) -> tuple[str, ...]:
+    """The one column that is named like an axis."""
+    found = [name for name in sheet.names if split_unit(sheet.aliases.get(name, name))[0] in AXES[axis]]
+    if len(found) > len(set(found)):
+        sheet.index(found[0], axis)
+    if len(found) > 1:
+        sheet.fail(f"{axis} could be {listed(found)}; give {axis} the name of one (layout.{axis})")
+    if not found and axis != "z":
+        sheet.fail(
+            f"no column is named like {axis}; give {axis} the name of one (layout.{axis}); "
+            f"the columns are {listed(sheet.names)}"
+        )
+    return tuple(name.replace(GREEK_MU, MICRO) for name in found)
+
+
+def _units(
+    sheet: Sheet,
+    asked: Asked,
+    source: Source,
+    place: Place | None,
+    columns: dict[str, tuple[str, ...]],
+    questions: Questions,
+) -> tuple[dict[str, float], str]:
+    """Um in one unit of each axis, and in words how that is known."""
+    given = None if asked.unit is None else _read(sheet, asked.unit, "unit")
+    um, said = {}, {}
+    for axis, of_axis in columns.items():
+        suffix = split_unit(of_axis[0])[1]
+        if axis == "z" and asked.z_unit is not None:
+            um[axis] = _read(sheet, asked.z_unit, "z_unit").um
+            continue
+        if suffix in UNITS:
+            if given is not None and given.um != UNITS[suffix]:
+                sheet.fail(f"column {short(of_axis[0])} is in {suffix}, which unit = {asked.unit!r} denies")
+            um[axis], said[axis] = UNITS[suffix], "from the column's name"
+        elif suffix in PIXELS and given is not None and not given.is_width:
+            sheet.fail(
+                f"column {short(of_axis[0])} is in pixels; give the width of one, as in "
+                f'unit = "{source.proposal}"'
+            )
+        elif given is not None:
+            um[axis], said[axis] = given.um, f"as given, {asked.unit}"
+        elif suffix not in PIXELS and _known(sheet, place, of_axis[0]):
+            um[axis], said[axis] = (
+                1.0,
+                f"um, as {source.name} has it" if source is not OWN else "um, for none is named",
+            )
+            if sheet.unit:
+                said[axis] = "um, as the file says"
+        else:
+            what = (
+                "are in pixels, whose width is not known" if _pixels(source, suffix) else "have no known unit"
+            )
+            questions.ask(
+                f"unit: {listed(_without_unit(sheet, place, columns))} {what}",
+                ("unit", source.proposal),
+                *([] if suffix in PIXELS else [("unit", "um")]),
+            )
+            um[axis] = 1.0
+    if "z" in um and um["z"] != um.get("x") and asked.z_unit is not None:
+        said["z"] = f"z as given, {asked.z_unit}"
+    return um, "unit " + ", ".join(dict.fromkeys(said.values())) if said else NOT_KNOWN
+
+
+def _without_unit(sheet: Sheet, place: Place | None, columns: dict[str, tuple[str, ...]]) -> list[str]:
+    """Columns whose unit neither their names nor their source say."""
+    names = [name for axis in columns.values() for name in axis]
+    return [
+        n for n in names if split_unit(n)[1] in PIXELS or not (split_unit(n)[1] or _known(sheet, place, n))
+    ]
+
+
+def _known(sheet: Sheet, place: Place | None, column: str) -> bool:
+    if sheet.unit:
+        return sheet.unit in UNITS and UNITS[sheet.unit] == 1.0
+    if place is not None and column in place.columns:
+        return place.unit == "um"
+    return sheet.aliases.get(column, column).lower() in ("x", "y", "z")
+
+
+def _pixels(source: Source, suffix: str) -> bool:
+    return suffix in PIXELS or source.unit.startswith("pixels")
+
+
+def _read(sheet: Sheet, text: str, key: str) -> Unit:
+    try:
+        return read_unit(text, key)
+    except InputError as error:
+        sheet.fail(str(error))

@@ -1,0 +1,286 @@
+"""Named columns of one length, whatever file they stand in, and the values in them.
+
+Rows are counted from 1 below the header, without blank lines, in every message.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, NoReturn
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from exoabm.errors import InputError, did_you_mean
+from exoabm.readers.flat import LONGEST_LABEL
+from exoabm.readers.units import NUMBER
+from exoabm.readers.words import listed, short
+
+LONGEST_NUMBER = 64
+MOST_COLUMNS = 50_000
+WHOLE = re.compile(r"([+-]?[0-9]+)\.0*")
+MINUS = "\N{MINUS SIGN}"
+BLANK = "unclassified"
+"""The label of a cell whose type is blank."""
+MISSING = frozenset({"", "nan", "na", "<na>"})
+"""Labels that stand for none, in lower case."""
+
+
+class Labels(NamedTuple):
+    """Text of a column: ``words[codes[i]]`` is that of row i."""
+
+    codes: NDArray[np.int32]
+    words: list[str]
+
+    def counts(self, rows: NDArray[np.int64] | None = None) -> dict[str, int]:
+        """How many of the rows, or of all, have each text; the most frequent first."""
+        codes = self.codes if rows is None else self.codes[rows]
+        many = np.bincount(codes, minlength=len(self.words)).tolist()
+        found = [(-n, word) for n, word in zip(many, self.words, strict=True) if n]
+        return {word: -n for n, word in sorted(found)}
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """One table.
+
+    Attributes
+    ----------
+    name : str
+        Of the file, as messages begin.
+    format : str
+        csv, parquet, h5ad, zarr, physicell-v1 or physicell-v2.
+    names : tuple of str
+        Of the columns, as written.
+    rows : int
+    fetch : callable
+        From indices of columns to one Arrow array each, of numbers, truth values or text.
+    notes : tuple of str
+        What was done to read it, to be said.
+    unit : str
+        Of positions, where the file itself keeps it.
+    separator : str
+        Between values, "" if there is none.
+    """
+
+    name: str
+    format: str
+    names: tuple[str, ...]
+    rows: int
+    fetch: Callable[[Sequence[int]], list[pa.Array]]
+    notes: tuple[str, ...] = ()
+    unit: str = ""
+    separator: str = ""
+    aliases: dict[str, str] = field(default_factory=dict)
+    _kept: dict[int, pa.Array] = field(default_factory=dict, repr=False)
+
+    def fail(self, message: str) -> NoReturn:
+        """Raise an InputError that begins with the name of the file."""
+        raise InputError(f"{self.name}: {message}")
+
+    def check_size(self, most_rows: int) -> None:
+        """Refuse a table without rows, or with more rows or columns than allowed."""
+        if self.rows == 0:
+            self.fail("has no rows of cells")
+        if self.rows > most_rows:
+            self.fail(f"{self.rows} cells, more than the {most_rows} allowed")
+        if len(self.names) > MOST_COLUMNS:
+            self.fail(f"{len(self.names)} columns, more than the {MOST_COLUMNS} allowed")
+
+    def index(self, name: str, role: str = "") -> int:
+        """Where the column of this name stands; refused if there is none, or if there are two."""
+        if name not in self.names:
+            near, have = did_you_mean(name, self.names), f"the columns are {listed(self.names)}"
+            self.fail(f"there is no column {short(name)}{f' for {role}' if role else ''}{near} ({have})")
+        if self.names.count(name) > 1:
+            use = f" for {role}" if role else ""
+            self.fail(f"the header names {short(name)} more than once, and it is used{use}")
+        return self.names.index(name)
+
+    def load(self, names: Sequence[str]) -> None:
+        """Read these columns at once, to be asked for one by one."""
+        wanted = sorted({self.index(name) for name in names} - self._kept.keys())
+        if wanted:
+            self._kept.update(zip(wanted, self.fetch(wanted), strict=True))
+
+    def column(self, name: str) -> pa.Array:
+        """The values of a column, as stored."""
+        self.load([name])
+        return self._kept[self.index(name)]
+
+    def taken(self, name: str, rows: NDArray[np.int64]) -> pa.Array:
+        """The values of a column in these rows, as stored."""
+        column = self.column(name)
+        if len(column) != self.rows:
+            self.fail(f"column {short(name)} is damaged: {len(column)} of {self.rows} values")
+        if len(rows) == self.rows:
+            return column
+        # Arrow's own way from NumPy loads pandas.
+        return column.take(pa.Array.from_buffers(pa.int64(), len(rows), [None, pa.py_buffer(rows)]))
+
+    # From columns to values; ``rows`` are those that count, in rising order.
+
+    def numbers(self, name: str, rows: NDArray[np.int64], comma: bool = False) -> NDArray[np.float64]:
+        """Values in these rows as float64; what is no finite number is refused, with its row."""
+        column = self.taken(name, rows)
+        if pa.types.is_dictionary(column.type):
+            column = column.dictionary_decode()
+        if _is_text(column.type):
+            values = self._parsed(name, column, rows, comma)
+        elif _is_number(column.type):
+            values = as_numpy(column.cast(pa.float64(), safe=False), np.nan)
+        else:
+            self.fail(f"column {short(name)} holds {column.type}, neither numbers nor text")
+        self.refuse(~np.isfinite(values), name, column, rows, "a finite number")
+        return values
+
+    def _parsed(
+        self, name: str, column: pa.Array, rows: NDArray[np.int64], comma: bool
+    ) -> NDArray[np.float64]:
+        text = trimmed(column)
+        long = as_numpy(pc.utf8_length(text), 0) > LONGEST_NUMBER
+        self.refuse(long, name, text, rows, f"a number of at most {LONGEST_NUMBER} characters")
+        text = pc.replace_substring(text, MINUS, "-")
+        if comma:
+            text = pc.replace_substring(text, ",", ".")
+        self.refuse(
+            ~is_number(text), name, column, rows, "a number with a decimal comma" if comma else "a number"
+        )
+        text = pc.utf8_ltrim(text, "+")
+        try:
+            return as_numpy(text.cast(pa.float64()))
+        except pa.ArrowInvalid:  # forms that Arrow does not know
+            return np.array([float(each) for each in text.to_pylist()])
+
+    def labels(self, name: str) -> Labels:
+        """The text of every row, the same whatever the file's format: 1.0 is "1", true is "True"."""
+        column = self.column(name)
+        if pa.types.is_dictionary(column.type):
+            encoded = column
+        elif _is_text(column.type) or _is_number(column.type) or pa.types.is_boolean(column.type):
+            encoded = column.dictionary_encode()
+        elif pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
+            encoded = self.decoded(name, column).dictionary_encode()
+        elif pa.types.is_null(column.type):
+            return Labels(np.zeros(len(column), np.int32), [""])
+        else:
+            self.fail(f"column {short(name)} holds {column.type}, neither numbers nor text")
+        texts = [label_of(value) for value in self.decoded(name, encoded.dictionary).to_pylist()]
+        words = list(dict.fromkeys(["", *texts]))
+        place = {word: i for i, word in enumerate(words)}
+        places = np.array([place[text] for text in texts], np.int32)
+        found = as_numpy(encoded.indices.cast(pa.int64()), -1)
+        if len(found) != self.rows or (len(found) and not -1 <= found.min() <= found.max() < len(texts)):
+            self.fail(f"column {short(name)} is damaged")
+        codes = np.append(places, 0)[found].astype(np.int32)
+        long = np.array([len(word) > LONGEST_LABEL for word in words])
+        if long.any():
+            row = int(np.argmax(long[codes]))
+            self.fail(
+                f"row {row + 1}, column {short(name)} is {short(words[codes[row]])}, "
+                f"not a name of at most {LONGEST_LABEL} characters"
+            )
+        return Labels(codes, words)
+
+    def decoded(self, name: str, column: pa.Array) -> pa.Array:
+        """Bytes as the text that they are."""
+        if not (pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type)):
+            return column
+        try:
+            text = column.cast(pa.string())
+            text.validate(full=True)
+        except pa.ArrowException:
+            self.fail(f"column {short(name)} holds bytes that are no UTF-8 text")
+        return text
+
+    def ids(self, names: Sequence[str], rows: NDArray[np.int64]) -> list[str]:
+        """What names each cell, as written; of several columns joined by ``_``."""
+        parts = []
+        for name in names:
+            column = self.decoded(name, self.taken(name, rows))
+            if pa.types.is_dictionary(column.type):
+                column = column.dictionary_decode()
+            if not (_is_text(column.type) or _is_number(column.type)):
+                self.fail(f"column {short(name)} holds {column.type}, neither numbers nor text")
+            if _is_text(column.type):
+                parts.append([(each or "").strip() for each in column.to_pylist()])
+            else:
+                parts.append([label_of(each) for each in column.to_pylist()])
+        texts = parts[0] if len(parts) == 1 else ["_".join(each) for each in zip(*parts, strict=True)]
+        for row, text in zip(rows, texts, strict=True):
+            if len(text) > LONGEST_LABEL:
+                self.fail(
+                    f"row {row + 1}, column {short(names[0])}: an id of more than {LONGEST_LABEL} characters"
+                )
+        return texts
+
+    def refuse(
+        self, wrong: NDArray[np.bool_], name: str, column: pa.Array, rows: NDArray[np.int64], expected: str
+    ) -> None:
+        """Complain about the first row that is wrong; ``rows`` are its rows in the file."""
+        if wrong.any():
+            at = int(np.argmax(wrong))
+            value = column[at].as_py()
+            text = "" if value is None else str(value).strip()
+            said = short(text) if text else "blank"
+            self.fail(f"row {rows[at] + 1}, column {short(name)} is {said}, not {expected}")
+
+
+def label_of(value: object) -> str:
+    """A label as text: whole numbers without a point, truth values with a capital, "" for none."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value)
+    if isinstance(value, float):
+        if value != value:
+            return ""
+        return f"{value:.0f}" if value.is_integer() else repr(value)
+    text = str(value).strip()
+    if match := WHOLE.fullmatch(text):
+        return match[1].removeprefix("+")
+    if text.lower() in ("true", "false"):
+        return text.capitalize()
+    return text
+
+
+def trimmed(column: pa.Array) -> pa.Array:
+    """Text without blank ends; "" for null."""
+    text = pc.utf8_trim_whitespace(column.cast(pa.string()))
+    if not text.null_count:
+        return text
+    # Null is as long as "" here; without the mask that is what it is.
+    return pa.Array.from_buffers(text.type, len(text), [None, *text.buffers()[1:]], offset=text.offset)
+
+
+def is_number(text: pa.Array) -> NDArray[np.bool_]:
+    """Which texts are numbers, in the way that tables write them."""
+    return true(pc.match_substring_regex(text, rf"^(?:{NUMBER.pattern})$"))
+
+
+def as_numpy(array: pa.Array, null: float = 0) -> NDArray[Any]:
+    """A copy of numbers, with this for null. Arrow's own ways, and its scalars, load pandas."""
+    kind = np.dtype(str(array.type).replace("double", "float64"))
+    if not len(array):
+        return np.empty(0, kind)
+    data = np.array(np.frombuffer(array.buffers()[1], kind, len(array), array.offset * kind.itemsize))
+    if array.null_count:
+        data[as_numpy(array.is_null().cast(pa.uint8())).astype(bool)] = null
+    return data
+
+
+def true(array: pa.Array) -> NDArray[np.bool_]:
+    """Truth values; null is false."""
+    return as_numpy(array.cast(pa.uint8()), 0).astype(bool)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))

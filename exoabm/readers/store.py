@@ -1,0 +1,157 @@
+"""AnnData as it lies in HDF5 or Zarr: the columns of ``obs`` and the positions of ``obsm``, and nothing else.
+
+The matrix of expression is never read, whatever its size. An entry of ``obs`` is an array, or a group that
+says by ``encoding-type`` what it is: ``categorical`` (codes and categories, -1 for none), ``nullable-...``
+(values and a mask). Zarr is read by the ``zarr`` package, HDF5 by ``h5py`` alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from exoabm.errors import InputError
+from exoabm.readers.flat import LONGEST_LABEL
+from exoabm.readers.sheet import MOST_COLUMNS, Sheet
+from exoabm.readers.words import listed, plain, short
+
+INDEX = "_index"
+"""The name under which the index of ``obs`` is a column."""
+SPATIAL = ("spatial_um", "spatial", "X_spatial")
+TEXTS_AT_ONCE = 256
+"""Texts read before the longest is looked at; few bytes can stand for a long text in every row."""
+
+Child = Callable[[Any, str], Any]
+"""The entry of a group, None if there is none; refuses links that lead elsewhere."""
+
+
+def read_anndata(name: str, form: str, root: Any, child: Child, max_bytes: int, max_rows: int) -> Sheet:
+    """The cells of an AnnData group as a sheet, whose columns are read when they are asked for.
+
+    Raises
+    ------
+    InputError
+        If it holds no AnnData, or one that is damaged or too large.
+    """
+
+    def fail(message: str) -> Any:
+        raise InputError(f"{name}: {message}")
+
+    obs = child(root, "obs")
+    if obs is None or not hasattr(obs, "keys"):
+        fail(
+            "holds no group 'obs', as AnnData has since its version 0.7; write it again with a newer anndata"
+        )
+    index = _text(obs.attrs.get("_index", INDEX))
+    stored = child(obs, index)
+    if stored is None or not hasattr(stored, "shape"):
+        fail(f"the index of obs, {short(index)}, is not there")
+    rows = int(stored.shape[0])
+    if rows > max_rows:
+        fail(f"{rows} cells, more than the {max_rows} allowed")
+    order = obs.attrs.get("column-order")
+    named = [_text(each) for each in order] if order is not None else sorted(set(obs.keys()) - {index})
+    columns: dict[str, Callable[[], pa.Array]] = {
+        INDEX: partial(_array, fail, index, stored, rows, max_bytes)
+    }
+    for column in named:
+        if column != index and not column.startswith("__"):
+            columns[column] = partial(_column, fail, column, obs, child, rows, max_bytes)
+    obsm = child(root, "obsm")
+    for key in SPATIAL if obsm is not None else ():
+        place = child(obsm, key)
+        shape = getattr(place, "shape", ())
+        if len(shape) == 2 and shape[0] == rows and shape[1] >= 2:
+            for axis in range(min(shape[1], 3)):
+                columns[f"obsm/{key}/{axis}"] = lambda place=place, axis=axis: _axis(
+                    fail, place, axis, max_bytes
+                )
+    if len(columns) > MOST_COLUMNS:
+        fail(f"{len(columns)} columns, more than the {MOST_COLUMNS} allowed")
+    names = tuple(columns)
+
+    def fetch(wanted: Sequence[int]) -> list[pa.Array]:
+        try:
+            return [columns[names[i]]() for i in wanted]
+        except (OSError, RuntimeError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
+            return fail(f"cannot be read: {short(str(error))}")
+
+    unit = _unit(child(child(root, "uns"), "spatial_unit")) if child(root, "uns") is not None else ""
+    notes = (f"obsm has {listed(sorted(obsm.keys()), 8)}",) if obsm is not None else ("there is no obsm",)
+    return Sheet(name, form, names, rows, fetch, notes if not any("/" in n for n in names) else (), unit=unit)
+
+
+def _column(fail: Any, name: str, obs: Any, child: Child, rows: int, max_bytes: int) -> pa.Array:
+    """A column of obs, by what it says that it is."""
+    node = child(obs, name)
+    if node is None:
+        return fail(f"column {short(name)} of obs is not there")
+    if hasattr(node, "shape"):
+        legacy = child(obs, "__categories")
+        categories = None if legacy is None else child(legacy, name)
+        if categories is None:
+            return _array(fail, name, node, rows, max_bytes)
+        return _categorical(fail, name, node, categories, rows, max_bytes)
+    kind = _text(node.attrs.get("encoding-type", ""))
+    if kind == "categorical":
+        return _categorical(fail, name, child(node, "codes"), child(node, "categories"), rows, max_bytes)
+    if kind.startswith("nullable"):
+        values = _array(fail, name, child(node, "values"), rows, max_bytes)
+        mask = np.asarray(child(node, "mask")[:], bool)
+        return pa.array(values.to_pylist(), values.type, mask=mask)
+    return fail(f"column {short(name)} of obs is {short(kind or 'a group')}, neither numbers nor text")
+
+
+def _categorical(fail: Any, name: str, codes: Any, categories: Any, rows: int, max_bytes: int) -> pa.Array:
+    if codes is None or categories is None or codes.shape != (rows,) or len(categories.shape) != 1:
+        return fail(f"column {short(name)} of obs has no codes and categories for its {rows} rows")
+    words = _array(fail, name, categories, int(categories.shape[0]), max_bytes)
+    found = np.asarray(codes[:])
+    if found.dtype.kind not in "iu" or (found >= len(words)).any():
+        return fail(f"column {short(name)} of obs is damaged: codes beyond its {len(words)} categories")
+    found = found.astype(np.int64)
+    return pa.DictionaryArray.from_arrays(pa.array(np.maximum(found, 0), pa.int32(), mask=found < 0), words)
+
+
+def _array(fail: Any, name: str, node: Any, rows: int, max_bytes: int) -> pa.Array:
+    """A whole one-dimensional array."""
+    if node is None or getattr(node, "shape", None) != (rows,):
+        return fail(f"column {short(name)} has another length than the {rows} cells")
+    if rows * max(node.dtype.itemsize, 1) > max_bytes:
+        return fail(f"column {short(name)} is larger than the {max_bytes / 2**20:g} MiB allowed")
+    if node.dtype.kind in "iufb":
+        return pa.array(np.asarray(node[:]))
+    if node.dtype.kind == "V":
+        return fail(f"column {short(name)} holds records, neither numbers nor text")
+    texts: list[str] = []
+    for at in range(0, rows, TEXTS_AT_ONCE):
+        part = [_text(each) for each in np.asarray(node[at : at + TEXTS_AT_ONCE], object)]
+        if any(len(each) > LONGEST_LABEL for each in part):
+            return fail(f"column {short(name)} has a text of more than {LONGEST_LABEL} characters")
+        texts.extend(part)
+    return pa.array(texts, pa.string())
+
+
+def _axis(fail: Any, place: Any, axis: int, max_bytes: int) -> pa.Array:
+    if place.dtype.kind not in "iuf" or place.shape[0] * place.dtype.itemsize > max_bytes:
+        return fail("the positions in obsm are not numbers, or too many")
+    return pa.array(np.asarray(place[:, axis], np.float64))
+
+
+def _unit(node: Any) -> str:
+    """A short text that is stored alone."""
+    try:
+        value = node[()] if node is not None and node.shape == () else ""
+    except (AttributeError, OSError, ValueError, TypeError):
+        return ""
+    text = _text(value.item() if isinstance(value, np.ndarray) else value)
+    return plain(text) if len(text) < 20 else ""
+
+
+def _text(value: object) -> str:
+    """Text that may be stored as bytes."""
+    return value.decode() if isinstance(value, bytes) else str(value)

@@ -1,0 +1,299 @@
+"""Text tables: bytes to a header and columns, whatever the encoding, the separator and what stands above.
+
+Gzip is known by its first bytes. Text is UTF-8, else Windows-1252. Values are separated by whichever of tab,
+comma, semicolon and bar the header has most of.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pacsv
+
+from exoabm.errors import InputError
+from exoabm.readers.sheet import MOST_COLUMNS, Sheet, as_numpy, label_of, trimmed
+from exoabm.readers.units import NUMBER, PIXELS, UNITS
+from exoabm.readers.words import short
+
+SIGNATURES = {
+    b"PK\x03\x04": "a spreadsheet or zip archive; save the sheet as CSV",
+    b"\xff\xfe": "UTF-16 text; save it as UTF-8",
+    b"\xfe\xff": "UTF-16 text; save it as UTF-8",
+}
+GZIP = b"\x1f\x8b"
+MOST_EXPANSION = 50
+"""Times as long as a compressed text may become; tables of cells reach 5 to 20."""
+LEAST_EXPANDED = 1 << 20
+"""Bytes that any compressed text may become."""
+SEPARATORS = "\t,;|"
+SEP_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
+BLOCK = 64 << 20
+"""Bytes that the parser holds at a time."""
+ENDED = "a separator ends every row"
+SPARE_LINES = 3
+"""Lines that may stand above the rows, besides."""
+SAMPLE = 100
+"""Rows looked at to tell what a value too many is."""
+
+
+@dataclass(frozen=True)
+class Text:
+    """A decoded file: bytes in UTF-8 whose lines end in LF, and what was done to it."""
+
+    name: str
+    data: bytes
+    notes: tuple[str, ...] = ()
+
+
+def unpacked(name: str, data: bytes, max_bytes: int) -> bytes:
+    """What a gzip file holds, or the data itself; refused where little stands for much."""
+    if not data.startswith(GZIP):
+        return data
+    most = min(max_bytes, max(MOST_EXPANSION * len(data), LEAST_EXPANDED))
+    parts, size, rest = [], 0, data
+    try:
+        while rest.startswith(GZIP):
+            inflate = zlib.decompressobj(wbits=31)
+            part = inflate.decompress(rest, most + 1 - size)
+            parts.append(part)
+            size += len(part)
+            if size > most:
+                raise InputError(
+                    f"{name}: unpacks to over {most / 2**20:.3g} MiB or {MOST_EXPANSION} times its length"
+                )
+            if not inflate.eof:
+                raise InputError(f"{name}: the gzip file is cut off")
+            rest = inflate.unused_data
+    except zlib.error as error:
+        raise InputError(f"{name}: not a readable gzip file: {error}") from None
+    return b"".join(parts)
+
+
+def decode(name: str, data: bytes, max_bytes: int) -> Text:
+    """The file as text, without a byte order mark; every line ends in LF."""
+    data, notes = unpacked(name, data, max_bytes), []
+    for signature, what in SIGNATURES.items():
+        if data.startswith(signature):
+            raise InputError(f"{name}: is not a text table: {what}")
+    data = data.removeprefix(b"\xef\xbb\xbf")
+    if b"\0" in data:
+        raise InputError(f"{name}: is not a text table but binary")
+    try:
+        data.decode()
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        try:
+            data = data.decode("cp1252").encode()
+        except UnicodeDecodeError:
+            raise InputError(f"{name}: line {line} is neither UTF-8 nor Windows-1252 text") from None
+        notes.append(f"read as Windows-1252, for line {line} is not UTF-8")
+    if b"\r" in data:
+        data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    data = data.strip(b" \n")
+    if not data:
+        raise InputError(f"{name}: is empty")
+    return Text(name, data, tuple(notes))
+
+
+@dataclass(frozen=True)
+class Head:
+    """What stands above the rows: names, what separates them, and where the rows begin."""
+
+    names: tuple[str, ...]
+    separator: str
+    start: int
+    notes: tuple[str, ...] = ()
+    aliases: tuple[tuple[str, str], ...] = ()
+
+
+def read_head(text: Text) -> Head:
+    """Find the header: below comments and a ``sep=`` line, in one line or in two."""
+    separator, at, notes = "", 0, []
+    line, below = _line(text.data, at)
+    while True:
+        if match := SEP_LINE.fullmatch(line):
+            separator = match[1]
+        elif not (line.startswith("#") and not _heads_rows(text.data, line, below)) and line.strip():
+            break
+        elif line.strip() and "comment" not in "".join(notes):
+            notes.append("comment lines were left out")
+        if below >= len(text.data):
+            raise InputError(f"{text.name}: has no header and no rows")
+        at = below
+        line, below = _line(text.data, at)
+    separator = separator or _separator(line)
+    names = [name.strip() for name in _fields(text.name, line, separator)]
+    aliases: dict[str, str] = {}
+    if second := _second_header(text, names, separator, below):
+        features, below = second
+        joined = [f"{a}_{b}".strip("_") if a != b else a for a, b in zip(names, features, strict=True)]
+        aliases = {j: f for j, f in zip(joined, features, strict=True) if f and not _is_unit(f)}
+        names = joined
+        notes.append("two header lines were joined")
+    if all(NUMBER.fullmatch(name) for name in names):
+        raise InputError(f"{text.name}: the first line is numbers; a header line must name the columns")
+    if len(names) == 1 and len(line.split()) > 2:
+        raise InputError(f"{text.name}: columns seem to be separated by spaces; save with commas or tabs")
+    if len(names) > MOST_COLUMNS:
+        raise InputError(f"{text.name}: {len(names)} columns, more than the {MOST_COLUMNS} allowed")
+    names, more = _one_value_more(text, names, separator, below)
+    return Head(tuple(names), separator, below, (*notes, *more), tuple(aliases.items()))
+
+
+def read_text(name: str, data: bytes, max_bytes: int, max_rows: int) -> Sheet:
+    """A text table with a header as a sheet."""
+    text = decode(name, data, max_bytes)
+    # Half of the lines may be blank; far more are refused before they become objects.
+    if text.data.count(b"\n") > 2 * max_rows + SPARE_LINES:
+        raise InputError(f"{name}: more lines than the {max_rows} cells allowed")
+    head = read_head(text)
+    body = text.data[head.start :]
+    lines = _filled_lines(body)
+    return Sheet(
+        name=name,
+        format="csv",
+        names=head.names,
+        rows=lines,
+        fetch=lambda wanted: _parse(name, body, head, lines, wanted),
+        notes=(*text.notes, *head.notes),
+        separator=head.separator,
+        aliases=dict(head.aliases),
+    )
+
+
+def _parse(name: str, body: bytes, head: Head, lines: int, wanted: Sequence[int]) -> list[pa.Array]:
+    """These columns, as text."""
+    bad: list[pacsv.InvalidRow] = []
+
+    def note(row: pacsv.InvalidRow) -> str:
+        bad.append(row)
+        return "error"
+
+    raw = [f"c{i}" for i in range(len(head.names))]
+    read = [*wanted, len(raw) - 1] if ENDED in head.notes and len(raw) - 1 not in wanted else wanted
+    try:
+        table = pacsv.read_csv(
+            pa.BufferReader(body),
+            pacsv.ReadOptions(use_threads=False, block_size=min(len(body) + 1, BLOCK), column_names=raw),
+            pacsv.ParseOptions(delimiter=head.separator, invalid_row_handler=note),
+            pacsv.ConvertOptions(
+                include_columns=[raw[i] for i in read],
+                column_types={raw[i]: pa.string() for i in read},
+                strings_can_be_null=False,
+            ),
+        )
+    except (pa.ArrowException, OSError) as error:
+        if bad:
+            row = bad[0]
+            raise InputError(
+                f"{name}: row {row.number} has {row.actual_columns} values where the header "
+                f"has {row.expected_columns}: {short(row.text)}"
+            ) from None
+        raise InputError(f"{name}: cannot be read as CSV: {short(str(error))}") from None
+    if table.num_rows != lines:
+        raise InputError(f"{name}: a quoted value goes on over lines; is a quote left open?")
+    if ENDED in head.notes and as_numpy(pc.utf8_length(trimmed(_whole(table.column(raw[-1]))))).any():
+        raise InputError(f"{name}: some rows have {len(raw)} values where the header has {len(raw) - 1}")
+    return [_whole(table.column(raw[i])) for i in wanted]
+
+
+def _whole(column: pa.ChunkedArray) -> pa.Array:
+    found = column.combine_chunks()
+    return found.chunk(0) if isinstance(found, pa.ChunkedArray) else found
+
+
+def _filled_lines(body: bytes) -> int:
+    """Lines that are not empty."""
+    if not body:
+        return 0
+    lines = body.count(b"\n") + (not body.endswith(b"\n"))
+    if b"\n\n" in body or body.startswith(b"\n"):
+        return sum(1 for line in body.split(b"\n") if line)
+    return lines
+
+
+def _line(data: bytes, at: int) -> tuple[str, int]:
+    """The line that begins here, and where the next one does."""
+    end = data.find(b"\n", at)
+    end = len(data) if end < 0 else end
+    return data[at:end].decode(errors="replace"), min(end + 1, len(data))
+
+
+def _rows(data: bytes, at: int, most: int) -> list[str]:
+    """The next lines that are not blank."""
+    found: list[str] = []
+    while at < len(data) and len(found) < most:
+        line, at = _line(data, at)
+        if line.strip():
+            found.append(line)
+    return found
+
+
+def _fields(name: str, line: str, separator: str) -> list[str]:
+    try:
+        return next(csv.reader([line], delimiter=separator), [])
+    except csv.Error as error:
+        raise InputError(f"{name}: the header line cannot be read: {error}") from None
+
+
+def _values(line: str, separator: str) -> list[str]:
+    """The values of a row, none where it cannot be read; the parser will say so."""
+    try:
+        return next(csv.reader([line], delimiter=separator), [])
+    except csv.Error:
+        return []
+
+
+def _separator(line: str) -> str:
+    """The mark that stands most often in a line, outside of quotes."""
+    bare = re.sub(r'"[^"]*"', "", line)
+    return max(SEPARATORS, key=lambda mark: (bare.count(mark), mark == ","))
+
+
+def _heads_rows(data: bytes, line: str, below: int) -> bool:
+    """Whether a line that begins with # is the header itself: numbers stand right below it."""
+    mark = _separator(line)
+    under = next(iter(_rows(data, below, 1)), "").split(mark)
+    return (
+        len(under) > 2
+        and len(under) == len(line.split(mark))
+        and any(NUMBER.fullmatch(f.strip()) for f in under)
+    )
+
+
+def _is_unit(field: str) -> bool:
+    return field.strip("()[] ").lower() in {*UNITS, *PIXELS}
+
+
+def _second_header(text: Text, names: list[str], separator: str, below: int) -> tuple[list[str], int] | None:
+    """Names in a second line: of features below objects that repeat, or units; numbers come below it."""
+    line, under = _line(text.data, below)
+    features = [field.strip() for field in _values(line, separator)]
+    if len(features) != len(names) or any(NUMBER.fullmatch(field) for field in features):
+        return None
+    first = next(iter(_rows(text.data, under, 1)), "")
+    if not any(NUMBER.fullmatch(field.strip()) for field in _values(first, separator)):
+        return None
+    objects = len(set(names)) < len(names) and all(features)
+    units = any(map(_is_unit, features)) and all(_is_unit(field) or not field for field in features)
+    return (features, under) if objects or units else None
+
+
+def _one_value_more(text: Text, names: list[str], separator: str, below: int) -> tuple[list[str], list[str]]:
+    """Names for rows that have one value more than the header: row names of R, or a separator at the end."""
+    sample = [_values(line, separator) for line in _rows(text.data, below, SAMPLE)]
+    if not sample or any(len(row) != len(names) + 1 for row in sample):
+        return names, []
+    if not any(row[-1].strip() for row in sample):
+        return [*names, ""], [ENDED]
+    first = [label_of(row[0]) for row in sample]
+    counted = first == [str(i + 1) for i in range(len(first))]
+    if len(set(first)) == len(first) and (counted or not any(map(NUMBER.fullmatch, first))):
+        return ["", *names], ["rows have names, as R writes them"]
+    return names, []

@@ -1,0 +1,180 @@
+"""The type of every cell: a column, columns of 0 and 1, or a second table joined by id."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from exoabm.readers.asked import Asked, Questions
+from exoabm.readers.files import open_sheet
+from exoabm.readers.recognize import Found
+from exoabm.readers.sheet import BLANK, MISSING, Labels, Sheet
+from exoabm.readers.sources import IDS, PERHAPS_TYPES, TYPES
+from exoabm.readers.units import split_unit
+from exoabm.readers.words import listed, short
+
+NEGATIVE, MULTIPLE = "negative", "multiple"
+MOST_PROPOSED = 4
+MOST_KINDS = 100
+"""Different values of a column that may still be types."""
+
+
+@dataclass(frozen=True)
+class Types:
+    """The label of each chosen row, where it is from, and what is to be said of it."""
+
+    labels: Labels
+    said: str
+    notes: tuple[str, ...] = ()
+
+
+def find_types(
+    sheet: Sheet,
+    found: Found,
+    asked: Asked,
+    rows: NDArray[np.int64],
+    ids: tuple[str, ...],
+    questions: Questions,
+    limits: tuple[int, int],
+) -> Types:
+    """The types of these rows; which column they are in is asked where it is not known."""
+    if asked.types_from is not None:
+        return _joined(sheet, asked, asked.types_from, rows, ids, limits)
+    column = _column(sheet, found, asked, questions)
+    if column is not None:
+        labels = sheet.labels(column)
+        return _without_blanks(Labels(labels.codes[rows], labels.words), f"type from `{column}`")
+    if found.source.flags and (flags := _flags(sheet, found, ids)):
+        return _of_flags(sheet, flags, rows)
+    proposals = _proposals(sheet, rows)
+    tables = [("types_from", "FILE")] if ids else []
+    second = ", or a second table with an id and a type" if ids else ""
+    questions.ask(
+        f"type: no column is known to hold the types of cells; name one{second}",
+        *(("cell_type", name) for name in proposals or ["COLUMN"]),
+        *tables,
+    )
+    return Types(Labels(np.zeros(len(rows), np.int32), [BLANK]), "type not known")
+
+
+def _column(sheet: Sheet, found: Found, asked: Asked, questions: Questions) -> str | None:
+    """The one column of types."""
+    if asked.cell_type is not None:
+        sheet.index(asked.cell_type, "cell_type")
+        return asked.cell_type
+    for name in found.source.types:
+        own = found.column(name)
+        if own is not None:
+            return own
+    if sheet.format.startswith("physicell"):
+        return sheet.names[3]
+    named = [n for n in sheet.names if split_unit(sheet.aliases.get(n, n))[0] in TYPES]
+    if len(named) > 1:
+        questions.ask(f"type: could be {listed(named)}", *(("cell_type", name) for name in named))
+    return named[0] if named else None
+
+
+def _proposals(sheet: Sheet, rows: NDArray[np.int64]) -> list[str]:
+    """Columns that may hold types: by their names, else by few different texts."""
+    named = [n for n in sheet.names if split_unit(sheet.aliases.get(n, n))[0] in PERHAPS_TYPES]
+    return named[:MOST_PROPOSED]
+
+
+def _without_blanks(labels: Labels, said: str) -> Types:
+    """Blank is a label like another."""
+    words = [BLANK if word.lower() in MISSING else word for word in labels.words]
+    if BLANK not in words:
+        return Types(labels, said)
+    unique = list(dict.fromkeys(words))
+    place = {word: i for i, word in enumerate(unique)}
+    codes = np.array([place[word] for word in words], np.int32)[labels.codes]
+    blank = int((codes == place[BLANK]).sum())
+    notes = (f"{blank} cells without a type are {BLANK!r}",) if blank else ()
+    return Types(Labels(codes, unique), said, notes)
+
+
+def _flags(sheet: Sheet, found: Found, ids: tuple[str, ...]) -> list[str]:
+    """Columns that hold 0 and 1 alone, but for those that mean something else."""
+    other = {*ids, *(name for axis in found.columns.values() for name in axis), *found.source.images}
+    names = [name for name in sheet.names if name and name not in other and sheet.names.count(name) == 1]
+    sheet.load(names)
+    return [name for name in names if _is_flag(sheet.column(name))]
+
+
+def _is_flag(column: pa.Array) -> bool:
+    if pa.types.is_boolean(column.type):
+        return True
+    if pa.types.is_string(column.type) or pa.types.is_integer(column.type):
+        found = column.unique()
+        return len(found) <= 2 and {str(value).strip() for value in found.to_pylist()} <= {"0", "1"}
+    return False
+
+
+def _of_flags(sheet: Sheet, names: list[str], rows: NDArray[np.int64]) -> Types:
+    """The one column that is 1; several are "multiple", none "negative"."""
+    ones = np.column_stack([_ones(sheet.labels(name), rows) for name in names])
+    total = ones.sum(axis=1)
+    codes = np.where(total == 0, len(names), np.where(total > 1, len(names) + 1, ones.argmax(axis=1)))
+    notes = [
+        f"{int((total == 0).sum())} cells have none of the types and are {NEGATIVE!r}",
+        f"{int((total > 1).sum())} cells have several and are {MULTIPLE!r}",
+    ]
+    labels = Labels(codes.astype(np.int32), [*names, NEGATIVE, MULTIPLE])
+    return Types(labels, f"type by the columns of 0 and 1 ({listed(names, 12)})", tuple(notes))
+
+
+def _ones(labels: Labels, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+    fits = np.array([word in ("1", "True") for word in labels.words], bool)
+    return np.asarray(fits[labels.codes[rows]])
+
+
+def _joined(
+    sheet: Sheet,
+    asked: Asked,
+    path: Path,
+    rows: NDArray[np.int64],
+    ids: tuple[str, ...],
+    limits: tuple[int, int],
+) -> Types:
+    """Types of a second table, each for the cell of its id; a cell that it leaves out has none."""
+    if not ids:
+        sheet.fail("types_from needs ids, and no column of this table names its cells")
+    second = open_sheet(path, Asked(), *limits)
+    second.check_size(limits[1])
+    key = next((n for n in second.names if n.lower().replace(" ", "_") in IDS), second.names[0])
+    rest = [name for name in second.names if name != key]
+    column = asked.cell_type if asked.cell_type in rest else None
+    if column is None:
+        named = [n for n in rest if split_unit(n)[0] in TYPES | PERHAPS_TYPES]
+        candidates = rest if len(rest) == 1 else named
+        if asked.cell_type is not None or len(candidates) != 1:
+            second.fail(f"which column holds the types? give layout.cell_type one of {listed(rest)}")
+        column = candidates[0]
+    labels = _without_blanks(second.labels(column), "").labels
+    of_id: dict[str, int] = {}
+    for row, name in enumerate(second.ids((key,), np.arange(second.rows))):
+        if name in of_id:
+            second.fail(f"row {row + 1}: the id {short(name)} stands twice")
+        of_id[name] = int(labels.codes[row])
+    words = list(labels.words)
+    if BLANK not in words:
+        words.append(BLANK)
+    mine = sheet.ids(ids, rows)
+    codes = np.array([of_id.get(name, -1) for name in mine], np.int32)
+    left = int((codes < 0).sum())
+    if left == len(codes):
+        second.fail(
+            f"none of its ids, such as {short(next(iter(of_id)))}, is in {sheet.name}, where one is "
+            f"{short(mine[0])}"
+        )
+    codes[codes < 0] = words.index(BLANK)
+    notes = []
+    if left:
+        notes.append(f"{left} cells are not in {second.name} and are {BLANK!r}")
+    if other := len(of_id.keys() - set(mine)):
+        notes.append(f"{other} rows of {second.name} are of no cell here")
+    return Types(Labels(codes, words), f"type from `{column}` of {second.name}, by `{key}`", tuple(notes))

@@ -1,0 +1,55 @@
+"""Units of length, as column names and users write them."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import NamedTuple
+
+from exoabm.errors import InputError
+
+UNITS = {
+    **dict.fromkeys(("um", "µm", "μm", "micron", "microns", "micrometer", "micrometre"), 1.0),
+    **dict.fromkeys(("nm", "nanometer", "nanometre"), 1e-3),
+    **dict.fromkeys(("mm", "millimeter", "millimetre"), 1e3),
+}
+"""um in one of it."""
+PIXELS = ("px", "pixel", "pixels")
+NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+UNIT = re.compile(rf"(?P<factor>{NUMBER.pattern})?\s*(?P<name>[^\W\d]+)(\s*(/|per)\s*(px|pixel))?")
+
+
+class Unit(NamedTuple):
+    """How many um one unit is, as the user wrote it."""
+
+    text: str
+    um: float
+
+    @property
+    def is_width(self) -> bool:
+        """Whether it is a multiple, which can be the width of a pixel."""
+        return bool(re.search(r"\d", self.text))
+
+
+def read_unit(text: str, key: str = "unit") -> Unit:
+    """The unit that a text such as "um" or "0.65 um" stands for.
+
+    Raises
+    ------
+    InputError
+        If it is no length above 0.
+    """
+    match = UNIT.fullmatch(text.strip())
+    factor = float(match["factor"] or 1.0) if match else 0.0
+    if match and match["name"].lower() in PIXELS:
+        raise InputError(f'{key} = {text!r}: give the width of a pixel, as in {key} = "0.5 um"')
+    if not match or match["name"] not in UNITS or not 0.0 < factor < math.inf:
+        raise InputError(f'{key} = {text!r}: um, nm or mm, or a multiple such as "0.5 um" for pixels')
+    return Unit(text, factor * UNITS[match["name"]])
+
+
+def split_unit(name: str) -> tuple[str, str]:
+    """Split "X (um)" or "x_um" into ("x", "um"); the unit is empty where there is none."""
+    words = re.sub(r"\W+", "_", name.lower()).strip("_")
+    stem, _, last = words.rpartition("_")
+    return (stem, last) if stem and last in {*UNITS, *PIXELS} else (words, "")

@@ -1,0 +1,29 @@
+"""How messages quote what stands in a file of somebody else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+LONGEST_QUOTE = 80
+
+
+def plain(text: str) -> str:
+    """The text with every control character as its escape, so that it cannot steer a terminal."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def short(text: str) -> str:
+    """Quote the beginning of a text, so that no message carries a page of junk."""
+    return repr(text if len(text) <= LONGEST_QUOTE else text[: LONGEST_QUOTE - 3] + "...")
+
+
+def listed(names: Iterable[str], most: int = 40) -> str:
+    """Names in quotes, the first ``most`` of them."""
+    names = list(names)
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(map(short, names[:most])) + more
+
+
+def option(key: str, value: str) -> str:
+    """An option of the command line, quoted for a shell."""
+    return f"--set 'layout.{key}={plain(value)}'"
