@@ -113,8 +113,8 @@ class CellType:
     uptake_rate : numpy.ndarray
         Membrane uptake rate constant k_a per vesicle kind, um^3/s, shape (K,); 0 = not taken up. Where the
         behavior ``uptake_rate`` is in use it is the highest value that this behavior can have.
-    saturation : numpy.ndarray
-        Concentration Km of half-maximal uptake per kind, vesicles/um^3, shape (K,); inf = linear.
+    receptors : numpy.ndarray
+        Mean number R of receptors of a cell per kind, at that rate, shape (K,); inf = uptake is linear.
     becomes : int or None
         Type that a cell of this one is transformed into; None for a type that stays what it is.
     persistence : float
@@ -141,7 +141,7 @@ class CellType:
     release_rate: float
     ilvs_per_mvb: float
     uptake_rate: np.ndarray
-    saturation: np.ndarray
+    receptors: np.ndarray
     waste: WasteMetabolism | None = None
     becomes: int | None = None
     persistence: float = 0.0

@@ -60,6 +60,8 @@ class Purpose(IntEnum):
     EXPORT = 48  # how many of these it exports
     REPLICATE = 49  # what makes a replicate of a trial its own: donor, host, measured dose
     COPIES_SHARED = 50  # how many copies of a cargo a daughter gets at division
+    RECEPTORS = 51  # whether a mean number of receptors is rounded up in a cell
+    ADMISSION = 52  # whether a captured vesicle finds a receptor free
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,8 @@ class Movers(NamedTuple):
     """(n) In free medium, um^2/s."""
     start: Singles
     """(n) When each begins, s into the step; 0 for one that is there already."""
+    attempt: int = 0
+    """How often these were turned away in this step where they were captured; they go on from there."""
 
 
 class Fates(NamedTuple):

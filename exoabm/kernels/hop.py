@@ -13,7 +13,8 @@ Randomness is keyed by (seed, purpose, walker, step, draw), so that a walker's w
 on the others nor on the threads: blocks of Threefry-4x32 with 12 rounds, one word a sub-step, those
 of one walker eight blocks at a time, in a vector loop. The
 capture threshold is drawn once per call: a walker is captured when ``sum log(1 + B)`` exceeds an
-exponential variate, which has the same law as a draw in every sub-step.
+exponential variate, which has the same law as a draw in every sub-step. One that was turned away goes on
+from the next sub-step with the words of its way that it has not used, and a new threshold.
 """
 
 from __future__ import annotations
@@ -161,8 +162,8 @@ def _between(diffusivity, log_diffusivity):
 
 @njit(**_JIT)
 def _range(
-    first, last, most, rows, walker, x, y, z, diffusivity, start, dt, per_diffusivity, least, seed, purpose,
-    step, dim, low, voxel, counts, wraps, gx, gy, gz, uniform, decay_rate,
+    first, last, most, rows, walker, x, y, z, diffusivity, start, attempt, dt, per_diffusivity, least,
+    seed, purpose, step, dim, low, voxel, counts, wraps, gx, gy, gz, uniform, decay_rate,
     slot_of_voxel, slot_ptr, entry_cell, entry_rate, log_diffusivity, mark, marked, slot_rate,
     fate, when, target,
 ):  # fmt: skip
@@ -199,7 +200,9 @@ def _range(
         begin = np.int64(min(start[i] / h, n - 0.5))
         made += n - begin
         let_in = start[i] > 0
-        a, b, _, _ = _words(seed, purpose + 1, walker[i], step, 0)
+        if attempt > 0:  # the sub-step in which it was turned away is over
+            begin, let_in = np.int64(start[i] / h) + 1, False
+        a, b, _, _ = _words(seed, purpose + 1, walker[i], step, attempt)
         threshold, pick = -math.log(_unit(a)), _unit(b)
         code, time, cell = STAYS, dt, -1
         batch = -1
@@ -272,6 +275,26 @@ def marks(lattice: Lattice, slot_of_voxel: NDArray[np.int32]) -> tuple[NDArray[n
             even &= np.moveaxis(same[:-1] & same[1:], 0, 2 - axis)
     mark = np.where(even.ravel(), 0, _UNEVEN) | np.where(slot_of_voxel >= 0, _SINK, 0)
     return mark.astype(np.uint8), np.packbits(mark > 0, bitorder="little")
+
+
+@njit(**_JIT)
+def rates_at(slot, cell, diffusivity, betas, sinks):
+    """How walkers of these D (m) are captured in slots (m), by all cells and by the cells (m).
+
+    Returns beta = k_a / kappa, between the ``betas`` (classes, cells), and the two rates in 1/s, (m) each.
+    """
+    beta, total, own = np.zeros(slot.size), np.zeros(slot.size), np.zeros(slot.size)
+    for i in range(slot.size):
+        lower, upper, above = _between(diffusivity[i], sinks.log_diffusivity)
+        for entry in range(sinks.slot_ptr[slot[i]], sinks.slot_ptr[slot[i] + 1]):
+            rate = sinks.entry_rate[lower, entry]
+            rate += above * (sinks.entry_rate[upper, entry] - rate)
+            total[i] += rate
+            if sinks.entry_cell[entry] == cell[i]:
+                own[i] += rate
+        first, second = 1.0 / betas[lower, cell[i]], 1.0 / betas[upper, cell[i]]
+        beta[i] = 1.0 / (first + above * (second - first))
+    return beta, total, own
 
 
 def hop(

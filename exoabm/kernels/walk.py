@@ -39,6 +39,8 @@ _SHARE = 1.0 / 3.0
 _CLEAR = 1.0 / 6.5
 """Spread of a step over the distance to anything else."""
 _BLOCKS = 16
+_ATTEMPT = 1 << 24
+"""Blocks of draws that a vesicle may use before it is turned away where it was captured, and after."""
 _ROUNDS = 12
 _JIT: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
 _LOW = 0xFFFFFFFF
@@ -100,11 +102,11 @@ def _draw_normals(seed, step, name, block, normal):
 
 
 @njit(forceinline=True, **_JIT)
-def _draw_fates(seed, step, name):
+def _draw_fates(seed, step, name, attempt):
     """Exponential clearing time, of rate 1, and thresholds of capture and escape."""
     a, b, c, _ = threefry(
         _ROUNDS, u4(seed & _LOW), u4(seed >> 32), u4(FATE), u4(step >> 32),
-        u4(name & _LOW), u4(name >> 32), u4(step & _LOW), u4(0),
+        u4(name & _LOW), u4(name >> 32), u4(step & _LOW), u4(attempt),
     )  # fmt: skip
     return (
         -np.float64(_log(_unit(a))),
@@ -178,7 +180,8 @@ def _advance(grid, hindrance, obstacle, place, noise, voxel, room, spread, goal,
 
 @njit(**_JIT)
 def _range(
-    first, last, most, rows, vesicle_id, x, y, z, diffusivity, start, dt, seed, step, grid, decay_rate,
+    first, last, most, rows, vesicle_id, x, y, z, diffusivity, start, attempt, dt, seed, step, grid,
+    decay_rate,
     hindrance, obstacle, clearance, near_ptr, near_cell, beyond, ball, fate, when, target,
 ):  # fmt: skip
     """The vesicles in rows first to last, or fewer, once ``most`` steps are made; returns where it ends."""
@@ -199,12 +202,12 @@ def _range(
         if grid.dim == 3:
             pz = min(max(pz, low[2]), grid.below[2])
         span = max(dt - start[row], 0.0)
-        clear, capture, escape = _draw_fates(seed, step, vesicle_id[row])
+        clear, capture, escape = _draw_fates(seed, step, vesicle_id[row], attempt)
         clear = clear / decay_rate if decay_rate > 0 else np.inf
         left = min(clear, span)
         end = start[row] + left
         brief = grid.shortest * grid.shortest / (2.0 * grid.largest * free)
-        block, used = 0, normal.size
+        block, used = attempt * _ATTEMPT, normal.size
         voxel = voxel_of(grid, px, py, pz)
         near, distance = nearest(grid, obstacle, near_ptr, near_cell, ball, voxel, px, py, pz)
         code, cell = (CLEARED if clear < span else STAYS), -1

@@ -275,10 +275,11 @@ def _types(
     numbers = {t.name: i for i, t in enumerate(scenario.cell_type)}
     types = []
     for t in scenario.cell_type:
-        rate, saturation = living.binding(scenario, t)
+        rate, receptors = living.binding(scenario, t)
         limit = living.uptake_limit(scenario, t)
         if limit > t.uptake_rate > 0:
-            rate = rate * (limit / float(t.uptake_rate))
+            most = limit / float(t.uptake_rate)
+            rate, receptors = rate * most, receptors * most
         waste = None
         if t.waste is not None:
             carrier = names.index(t.waste.vesicle)
@@ -300,7 +301,7 @@ def _types(
                 release_rate=float(t.release_rate),
                 ilvs_per_mvb=float(t.ilvs_per_mvb),
                 uptake_rate=rate,
-                saturation=saturation,
+                receptors=receptors,
                 waste=waste,
                 becomes=None if t.transformation is None else numbers[t.transformation.into],
                 persistence=float(t.persistence),

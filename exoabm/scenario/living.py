@@ -194,25 +194,26 @@ def may_donate(scenario: Scenario, table: CellTypeTable) -> bool:
 
 
 def binding(scenario: Scenario, table: CellTypeTable) -> tuple[np.ndarray, np.ndarray]:
-    """Uptake rate constant and half-saturation of a type for each vesicle kind, both (K,).
+    """Uptake rate constant k_a and number of receptors R of a type for each vesicle kind, both (K,).
 
-    With N receptors for the kind's ligand
+        k_a = R k_on,    Km = (k_off + k_int) / k_on
 
-        k_a = N k_on,    Km = (k_off + k_int) / k_on
-
-    so that uptake is at most N (k_off + k_int), of all kinds together that share them. A kind without a
-    receptor here is taken up at the type's own rates if it is listed in ``takes_up``, else not at all.
+    so that uptake is at most R (k_off + k_int), of all kinds together that share them. A kind without a
+    receptor here is taken up at the type's own k_a and Km if it is listed in ``takes_up``, which give it
+    R = Km k_a / (k_off + k_int), infinite if it never leaves the surface; else not at all.
     """
-    rate, saturation = np.zeros(len(scenario.vesicle)), np.full(len(scenario.vesicle), np.inf)
+    rate, number = np.zeros(len(scenario.vesicle)), np.full(len(scenario.vesicle), np.inf)
     receptors = {receptor.name: receptor.number for receptor in table.receptor}
     for k, vesicle in enumerate(scenario.vesicle):
         if vesicle.ligand in receptors:
-            onward = vesicle.unbinding_rate + vesicle.internalization_rate
             rate[k] = receptors[vesicle.ligand] * vesicle.binding_rate
-            saturation[k] = onward / vesicle.binding_rate if rate[k] > 0 and onward > 0 else np.inf
+            number[k] = receptors[vesicle.ligand] if rate[k] > 0 else np.inf
         elif vesicle.name in table.takes_up:
-            rate[k], saturation[k] = float(table.uptake_rate), float(table.saturation)
-    return rate, saturation
+            rate[k] = float(table.uptake_rate)
+            onward = float(vesicle.unbinding_rate + vesicle.internalization_rate)
+            if rate[k] > 0 and onward > 0:
+                number[k] = float(table.saturation) * rate[k] / onward
+    return rate, number
 
 
 def sharing(scenario: Scenario, table: CellTypeTable) -> tuple[tuple[int, ...], ...]:

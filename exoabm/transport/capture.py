@@ -17,7 +17,6 @@ from exoabm.kernels.walk import walk
 from exoabm.streams import Purpose
 from exoabm.transport.coupling import couple
 from exoabm.transport.entry import INSET, Entrants, enter_space, enter_voxels
-from exoabm.transport.receptors import free_receptors
 from exoabm.transport.scheme import choose_courant, conductance, hop_limit, is_uniform, substep_rates
 from exoabm.vesicle import Status
 
@@ -41,9 +40,31 @@ class Capture(Protocol):
         ...
 
     def move(
-        self, state: State, vesicles: Vesicles, rows: np.ndarray, dt: float, fates: Fates, threads: int
+        self,
+        state: State,
+        vesicles: Vesicles,
+        rows: np.ndarray,
+        dt: float,
+        share: np.ndarray | None,
+        fates: Fates,
+        threads: int,
+        attempt: int = 0,
     ) -> None:
-        """Move the vesicles in ``rows`` for ``dt`` seconds, and write their fates."""
+        """Move the vesicles in ``rows`` to the end of a step of ``dt`` seconds, and write their fates.
+
+        Cells have a ``share`` (n,) of their uptake rates, all of it if that is None. ``attempt`` counts how
+        often these vesicles were turned away in this step.
+        """
+        ...
+
+    def sinks_at(
+        self, state: State, vesicles: Vesicles, rows: np.ndarray, cell: np.ndarray, dt: float
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """By what the vesicles in ``rows`` were captured, in ``cell``: three arrays (m,).
+
+        k_a / kappa of the cell, and B of the sub-step, the chance of capture being B/(1 + B), by all cells
+        and by this one.
+        """
         ...
 
     def release(self, state: State, cell: np.ndarray, vesicle: np.ndarray, step: int) -> np.ndarray:
@@ -105,22 +126,23 @@ class VoxelCapture:
         )
 
     def move(
-        self, state: State, vesicles: Vesicles, rows: np.ndarray, dt: float, fates: Fates, threads: int
+        self,
+        state: State,
+        vesicles: Vesicles,
+        rows: np.ndarray,
+        dt: float,
+        share: np.ndarray | None,
+        fates: Fates,
+        threads: int,
+        attempt: int = 0,
     ) -> None:
-        """See ``Capture``.
-
-        Of a share f of its receptors free, a cell has the membrane rate f k_a, and on the lattice
-
-            kappa(f) / kappa = f / (f + (kappa / k_a) (1 - f))
-
-        A vesicle has the kappa of its own D, between those of the size classes.
-        """
-        free = free_receptors(state, self._kind)
-        beta = np.array([coupling.beta for coupling in self._couplings])
-        free = free / np.maximum(free + (1 - free) / beta, 1e-300)
-        sinks = self._sinks._replace(entry_rate=self._sinks.entry_rate * free[:, self._sinks.entry_cell])
+        """See ``Capture``. A vesicle has the kappa of its own D, between those of the size classes."""
+        self._acting = sinks = self._sinks
+        if share is not None:
+            kappa = np.array([each.relative_kappa(share) for each in self._couplings])
+            self._acting = sinks = sinks._replace(entry_rate=sinks.entry_rate * kappa[:, sinks.entry_cell])
         hopping.hop(
-            _movers(vesicles, rows),
+            _movers(vesicles, rows, attempt),
             dt,
             self._substeps,
             state.streams.seed,
@@ -131,6 +153,20 @@ class VoxelCapture:
             fates,
             threads=threads,
         )
+
+    def sinks_at(
+        self, state: State, vesicles: Vesicles, rows: np.ndarray, cell: np.ndarray, dt: float
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """See ``Capture``."""
+        domain, sinks = state.domain, self._acting
+        place = np.stack([vesicles.x[rows], vesicles.y[rows], vesicles.z[rows]], axis=1).astype(float)
+        slot = sinks.slot_of_voxel[domain.flat(np.clip(domain.voxel_of(place), 0, domain.counts - 1))]
+        free = vesicles.diffusivity[rows].astype(float)
+        betas = np.array([each.beta for each in self._couplings])
+        beta, total, own = hopping.rates_at(slot, cell, free, betas, sinks)
+        per_second = np.maximum(free * self._substeps[0], self._substeps[1])
+        h = dt / np.maximum(np.ceil(per_second * dt * (1 - 1e-12)), 1)
+        return beta, h * total, h * own
 
     def release(self, state: State, cell: np.ndarray, vesicle: np.ndarray, step: int) -> np.ndarray:
         """See ``Capture``: somewhere in a voxel of the release stencil, drawn by its weight."""
@@ -195,20 +231,37 @@ class MembraneCapture:
             expel(rows, vesicles.x, vesicles.y, vesicles.z, self._medium, self._table)
 
     def move(
-        self, state: State, vesicles: Vesicles, rows: np.ndarray, dt: float, fates: Fates, threads: int
+        self,
+        state: State,
+        vesicles: Vesicles,
+        rows: np.ndarray,
+        dt: float,
+        share: np.ndarray | None,
+        fates: Fates,
+        threads: int,
+        attempt: int = 0,
     ) -> None:
-        """See ``Capture``. Cells with fewer free receptors are less reactive."""
-        free = free_receptors(state, self._kind)
+        """See ``Capture``. Cells with a share of their uptake rates are less reactive."""
+        table = self._table
+        if share is not None:
+            table = table._replace(reactivity=table.reactivity * share)
         walk(
-            _movers(vesicles, rows),
+            _movers(vesicles, rows, attempt),
             dt,
             state.streams.seed,
             state.step,
             self._medium,
-            self._table._replace(reactivity=self._table.reactivity * free),
+            table,
             fates,
             threads=threads,
         )
+
+    def sinks_at(
+        self, state: State, vesicles: Vesicles, rows: np.ndarray, cell: np.ndarray, dt: float
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """See ``Capture``: there is no lattice, and in steps as short as those at membranes B is small."""
+        nothing = np.zeros(len(rows))
+        return nothing + 1, nothing, nothing
 
     def release(self, state: State, cell: np.ndarray, vesicle: np.ndarray, step: int) -> np.ndarray:
         """See ``Capture``: evenly on the membrane, where it is in the domain and no obstacle hides it.
@@ -247,8 +300,9 @@ class MembraneCapture:
         return enter_space(state, self._kind, side, held, dt, self._medium, self._table)
 
 
-def _movers(vesicles: Vesicles, rows: np.ndarray) -> Movers:
-    return Movers(rows, vesicles.id, vesicles.x, vesicles.y, vesicles.z, vesicles.diffusivity, vesicles.start)
+def _movers(vesicles: Vesicles, rows: np.ndarray, attempt: int) -> Movers:
+    place = vesicles.x, vesicles.y, vesicles.z
+    return Movers(rows, vesicles.id, *place, vesicles.diffusivity, vesicles.start, attempt)
 
 
 def medium_of(state: State, kind: int, matters: np.ndarray, shortest: float) -> Medium:

@@ -308,7 +308,9 @@ def _at_present(state: State, sites: _Sites, kind: int) -> _Sites:
     share = left_by_others(state, kind)
     if share is None:
         return sites
-    couplings = tuple(replace(each, kappa=each.kappa_at(share)) for each in sites.couplings)
+    couplings = tuple(
+        replace(each, kappa=each.kappa * each.relative_kappa(share)) for each in sites.couplings
+    )
     kappa, law = np.array([each.kappa for each in couplings]), sites.law
     return replace(
         sites,

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from exoabm.state import State
 
 
+LEAST = 1e-3
+"""Least resistance of a cell on the lattice at any share of its uptake rate, over that at a share of 1."""
+
+
 @dataclass(frozen=True)
 class Coupling:
     """The cells of a model as sinks and sources on the grid, for one size class of a vesicle kind.
@@ -50,12 +54,12 @@ class Coupling:
         active = self.kappa > 0
         return np.divide(self.membrane_rate, self.kappa, out=np.ones_like(self.kappa), where=active)
 
-    def kappa_at(self, share: np.ndarray) -> np.ndarray:
-        """kappa of cells whose membrane has a share f of its rate k_a, (n,).
+    def relative_kappa(self, share: np.ndarray) -> np.ndarray:
+        """kappa of cells whose membrane has a share f of its rate k_a, over kappa, (n,).
 
-        kappa(f) / kappa = f / (f + (kappa / k_a) (1 - f)): the lattice's part of the resistance stays.
+        f / (f + (kappa / k_a) (1 - f)): the lattice's part of the resistance stays.
         """
-        return self.kappa * share / np.maximum(share + (1 - share) / self.beta, 1e-300)
+        return np.asarray(share / np.maximum(share + (1 - share) / self.beta, LEAST * share + 1e-300))
 
     def sink_rates(self, voxel_volume: float) -> sparse.csr_array:
         """kappa_i w_iv / V in 1/s, (cells, voxels)."""
@@ -80,8 +84,9 @@ def couple(state: State, kind: int) -> tuple[Coupling, ...]:
         values, which = np.unique(local, return_inverse=True)
     free = vesicle.diffusivities
     membrane_rate = state.of_type("uptake_rate")[:, kind].astype(float)
-    with np.errstate(divide="ignore"):
-        inverse_saturation = np.where(membrane_rate > 0, 1.0 / state.of_type("saturation")[:, kind], 0.0)
+    leave = vesicle.unbinding_rate + vesicle.internalization_rate
+    most = state.of_type("receptors")[:, kind] * leave
+    inverse_saturation = np.divide(membrane_rate, most, out=np.zeros(len(cells)), where=most > 0)
     kappa = np.zeros((len(free), len(cells)))
     uptake, release = _Entries(domain), _Entries(domain)
     group_of = cells.type * len(values) + which

@@ -1,11 +1,10 @@
-"""Receptors of cells: how many are there and free.
+"""Receptors of cells: how many there are, and which kinds of vesicle share them.
 
-With R receptors the uptake at steady concentrations c_j of the kinds that bind by them is
+A cell has R of them for a kind that is taken up at k_a, each of which binds at k_a / R while it is free and
+holds its vesicle until that leaves the surface, at k_off + k_int. At steady concentrations c_j of the kinds
+that bind by them the uptake is
 
-    k_a c / (1 + sum_j c_j / Km_j),    R = Km k_a / (k_off + k_int)
-
-in both engines: what other kinds have bound is counted at the start of a step. What the kind itself has bound
-is counted too where vesicles are single; the continuum has it in its law of uptake.
+    k_a c / (1 + sum_j c_j / Km_j),    Km = R (k_off + k_int) / k_a
 """
 
 from __future__ import annotations
@@ -14,15 +13,47 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from exoabm.streams import Purpose
+
 if TYPE_CHECKING:
     from exoabm.state import State
 
 
-def free_receptors(state: State, kind: int) -> np.ndarray:
-    """Share of each cell's receptors for a kind that are there and free, (n,)."""
-    left = left_by_others(state, kind)
-    there = np.ones(len(state.cells)) if left is None else left
-    return np.clip(there - occupied(state, kind), 0.0, 1.0)
+def receptors(state: State) -> np.ndarray:
+    """R of each cell for each kind where its uptake rate is the highest, (n, K); infinite: never short."""
+    return np.asarray(state.of_type("receptors"), float)
+
+
+def whole_receptors(state: State) -> np.ndarray:
+    """How many each cell has now, (n, K), whole numbers: R times the share that its behavior leaves it.
+
+    What is not whole is rounded down, or up with the chance of the fraction: a number drawn once for each
+    cell decides, so that the mean over cells is R, and a lower share leaves a cell no more than before.
+    """
+    number, kinds = receptors(state), len(state.kinds)
+    share = state.uptake_share()
+    if share is not None:
+        number = number * share[:, None]
+    limited = np.isfinite(number).any(axis=0)
+    pool = shared(state)[state.cells.type]
+    for kind in np.flatnonzero(limited):
+        first = pool[:, kind].argmax(axis=1)  # kinds that share receptors share the draw
+        draw = np.empty(len(state.cells))
+        for k in range(kinds):
+            mine = first == k
+            draw[mine] = state.streams.uniform(Purpose.RECEPTORS, state.cells.birth_id[mine], 0, draw=k)
+        number[:, kind] = np.floor(number[:, kind] + draw)
+    return number
+
+
+def shared(state: State) -> np.ndarray:
+    """Which kinds bind by the same receptors of a type, (T, K, K) bool, each kind with itself."""
+    kinds = len(state.kinds)
+    together = np.zeros((len(state.types), kinds, kinds), bool)
+    for t, cell_type in enumerate(state.types):
+        for kind in range(kinds):
+            together[t, kind, [kind, *cell_type.rivals(kind)]] = True
+    return together
 
 
 def left_by_others(state: State, kind: int) -> np.ndarray | None:
@@ -40,18 +71,5 @@ def left_by_others(state: State, kind: int) -> np.ndarray | None:
 
 
 def occupied(state: State, kind: int) -> np.ndarray:
-    """B / R, the share of a cell's receptors that the bound vesicles of a kind occupy, (n,).
-
-    0 where uptake does not saturate, and for vesicles that never leave the surface.
-    """
-    vesicle = state.kinds[kind]
-    leave = vesicle.unbinding_rate + vesicle.internalization_rate
-    nothing = np.zeros(len(state.cells))
-    if leave == 0 or not any(np.isfinite(t.saturation[kind]) for t in state.types):
-        return nothing
-    rate = state.of_type("uptake_rate")[:, kind].astype(float)
-    with np.errstate(divide="ignore"):
-        inverse = 1.0 / state.of_type("saturation")[:, kind]
-    bound = state.trafficking.bound[:, kind].sum(axis=1)
-    limited = (inverse > 0) & (rate > 0)
-    return np.divide(bound * inverse * leave, rate, out=nothing, where=limited)
+    """B / R, the share of a cell's receptors that the bound vesicles of a kind occupy, (n,)."""
+    return np.asarray(state.trafficking.bound[:, kind].sum(axis=1) / receptors(state)[:, kind])

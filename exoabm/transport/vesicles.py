@@ -16,6 +16,7 @@ from exoabm.domain import Face
 from exoabm.kernels.fates import CAPTURED, CLEARED, ESCAPED, Fates
 from exoabm.state import RESERVOIR, Emissions, Event, Passage
 from exoabm.streams import Purpose
+from exoabm.transport.admission import Admission
 from exoabm.transport.capture import Capture, MembraneCapture, VoxelCapture
 from exoabm.transport.entry import sizes
 from exoabm.vesicle import DONORS, DOSED, Status, cargo_names, vesicle_names
@@ -77,9 +78,11 @@ class VesicleEngine:
         n = len(vesicles)
         fates = Fates.of(n)
         free = vesicles.status == Status.FREE
+        admission = Admission(state, vesicles, dt)
         for kind, capture in enumerate(self._captures):
             rows = np.flatnonzero(free & (vesicles.kind == kind))
-            capture.move(state, vesicles, rows, dt, fates, self.threads)
+            capture.move(state, vesicles, rows, dt, admission.share(kind), fates, self.threads)
+        admission.settle(self._captures, fates, self.threads)
         vesicles.start[:] = 0.0
         captured, cleared, escaped = (
             np.flatnonzero(fates.code == code) for code in (CAPTURED, CLEARED, ESCAPED)
