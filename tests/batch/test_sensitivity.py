@@ -12,8 +12,12 @@ from exoabm.batch.analysis import sensitivity as module
 from exoabm.batch.analysis.factors import factors_of
 from exoabm.batch.analysis.sensitivity import Sensitivity, run_sensitivity
 from exoabm.batch.analysis.sensitivity_report import write_report
+from exoabm.batch.sweeps.chunk import records
+from exoabm.batch.sweeps.readouts import measure, possible
+from exoabm.batch.sweeps.rows import Plan
 from exoabm.batch.sweeps.workers import ThisProcess
-from exoabm.errors import InputError, RunFailed
+from exoabm.errors import ExoError, InputError, RunFailed
+from exoabm.model import ExosomeModel
 from exoabm.scenario.loader import load
 
 SETTINGS = {"cell_type.recipient.takes_up": "[]", "domain.voxel": "40", "clock.step": "240"}
@@ -186,13 +190,67 @@ def test_a_range_that_makes_no_sense_is_refused(vary, words) -> None:
                 "readout": "exosome_communication_distance_um",
                 "settings": SETTINGS | {"record.threshold": "1"},
             },
-            "not defined",
+            "not a finite number in 8 of 8 runs",
         ),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(tmp_path, settings, words) -> None:
     with pytest.raises(InputError, match=words):
         analysis(tmp_path / "a", [f"{RATE}=10:20"], **settings)
+
+
+RARE = {
+    "transport.engine": "vesicles",
+    "domain.voxel": "40",
+    "clock.step": "240",
+    "cell_type.donor.secretion": "poisson",
+    RATE: "60 / h",
+    "cell_type.recipient.uptake_rate": "100",
+}
+"""Single vesicles, of which in a short run one is taken up in some seeds and none in others."""
+
+
+def test_what_chance_left_out_of_a_run_is_no_unknown_readout(tmp_path) -> None:
+    """The reach of donors is a readout of the scenario; runs without it are named, and not analyzed."""
+    loaded, readout = load("two_cells", RARE), "donor_reach_mean_um"
+    model = ExosomeModel(loaded, seed=0)
+    model.step()
+    assert readout not in measure(model)
+    assert readout in possible(model)
+    assert "recipient_reach_mean_um" not in possible(model), "it sends nothing"
+    with pytest.raises(InputError, match=r"not a finite number in [1-7] of 8 runs") as error:
+        analysis(tmp_path, [f"{RATE}=30:90"], readout, RARE, hours=0.4)
+    found = list(records(tmp_path / "noise", Plan.read(tmp_path / "noise")))
+    missing = {r["row"] for r in found if r["readouts"].get(readout) is None}
+    assert 0 < len(missing) < 8
+    assert {
+        line.split(":")[0].strip() for line in str(error.value).splitlines() if "seed " in line
+    } == missing
+
+
+def test_one_value_that_is_no_number_makes_no_indices(tmp_path, monkeypatch) -> None:
+    """SALib answers zeros, with intervals of zero width; a value too large to be squared, too."""
+    from exoabm.batch.analysis.evaluation import Evaluation
+
+    whole = Evaluation.values
+    for bad, words in ((None, "not a finite number in 1 of"), (1e200, "is not finite")):
+
+        def once(self, name, shares, factors, bad=bad):
+            values = whole(self, name, shares, factors)
+            if name == "indices" and bad is not None:
+                values[3] = bad
+            return values
+
+        def measured(record, bad=bad):
+            number = record.get("exosome_cleared_EV")
+            measured.calls += 1
+            return math.nan if bad is None and measured.calls == 40 else number
+
+        measured.calls = 0
+        monkeypatch.setattr(Evaluation, "values", once)
+        monkeypatch.setattr(Evaluation, "number", lambda _, record: measured(record))
+        with pytest.raises(ExoError, match=words):
+            analysis(tmp_path / str(bad), [f"{RATE}=10:20", f"{LIFE}=3 h:10 h"], samples=8)
 
 
 def test_a_run_that_fails_is_told_with_its_reason(tmp_path) -> None:

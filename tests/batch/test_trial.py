@@ -18,7 +18,7 @@ import typer
 from exoabm.batch.sweeps.rows import Plan
 from exoabm.batch.sweeps.workers import local
 from exoabm.batch.trials.design import plan_trial
-from exoabm.batch.trials.readouts import take
+from exoabm.batch.trials.readouts import measure, take
 from exoabm.batch.trials.report import render
 from exoabm.batch.trials.trial import Trial, run_trial
 from exoabm.batch.trials.trial_folder import write_trial
@@ -393,3 +393,24 @@ def test_real_null_trials_seldom_say_supports() -> None:
         for drawn in (rng.permutation(values)[:40] for _ in range(400))
     ]
     assert moved.count(Verdict.SUPPORTS) > 100
+
+
+def test_a_readout_that_chance_left_out_of_a_run_is_not_unknown() -> None:
+    """A type without cells has no column yet; the trial is planned, and a run without has no number."""
+    text = SMALL.replace("recipient_delivered_EV_per_cell", "heir_delivered_EV_per_cell")
+    heir = '[[cell_type]]\nname = "heir"\ntakes_up = ["exosome"]\n[trial]'
+    text = text.replace("[trial]", heir, 1)
+    turning = 'saturation = "inf"\ntransformation = {{ into = "heir", rate = "{rate} / h" }}'
+    one, other = (
+        small(text.replace('saturation = "inf"', turning.format(rate=rate))) for rate in ("1e-9", "20")
+    )
+    found = []
+    for loaded in (one, other):
+        assert plan_trial(loaded, replicates=2, sweep=False).rows
+        model = ExosomeModel(loaded, seed=1)
+        model.run(hours=2)
+        found.append(measure(model)["delivered"])
+    assert found[0] is None
+    assert found[1] is not None
+    with pytest.raises(InputError, match="no such column"):
+        plan_trial(small(text), replicates=2, sweep=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from exoabm.batch.sweeps import chunk as files
-from exoabm.batch.sweeps.readouts import measure
+from exoabm.batch.sweeps.readouts import possible
 from exoabm.batch.sweeps.rows import Plan, replicate_seeds, row_of
 from exoabm.batch.sweeps.runner import run_or_resume
 from exoabm.errors import InputError, RunFailed, did_you_mean
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 NOISE_RUNS = 8
 """Runs of the scenario as it is, with different seeds, that show how much chance alone changes."""
+MOST_ROWS = 10
+"""Rows that an error lists."""
 
 
 @dataclass
@@ -51,10 +54,10 @@ class Evaluation:
     count: int = 0
 
     def check(self) -> None:
-        """See that the readout is one of this scenario's before anything is run."""
+        """See that the readout can be one of this scenario's before anything is run."""
         model = ExosomeModel(self.loaded, seed=0)
         model.step()
-        known = measure(model)
+        known = list(possible(model))
         if self.readout not in known:
             raise InputError(
                 f"--readout {self.readout}: no readout of this scenario{did_you_mean(self.readout, known)}\n"
@@ -108,13 +111,30 @@ class Evaluation:
                 + "\nindices need every run; --vary what fails within a narrower range"
             )
         self.count += outcome.rows
-        return {record["row"]: self._value(record["readouts"]) for record in files.records(folder, plan)}
+        found = {record["row"]: self.number(record["readouts"]) for record in files.records(folder, plan)}
+        missing = [row for row in rows if not math.isfinite(found[row.name])]
+        if missing:
+            raise InputError(
+                f"--readout {self.readout}: not a finite number in {len(missing):,} of {len(rows):,} runs in "
+                f"{folder}:\n{_listed(missing)}\n"
+                "indices need it in every run: choose another, longer --hours, or --vary narrower ranges"
+            )
+        return found
 
-    def _value(self, readouts: Readouts) -> float:
-        value = readouts[self.readout]
-        if value is None:
-            raise InputError(f"--readout {self.readout}: not defined in every run; choose another")
-        return value
+    def number(self, readouts: Readouts) -> float:
+        """The readout; NaN where it is not defined, as the reach of vesicles that nobody took up."""
+        value = readouts.get(self.readout)
+        return math.nan if value is None else value
+
+
+def _listed(rows: Sequence[Row]) -> str:
+    """The first of some rows, a line each: name, seed and what they change."""
+    lines = [
+        f"  {row.name}: "
+        + ", ".join([f"seed {row.seed}", *(f"{key} = {text}" for key, text in row.overrides)])
+        for row in rows[:MOST_ROWS]
+    ]
+    return "\n".join(lines + [f"  and {len(rows) - MOST_ROWS:,} more"] * (len(rows) > MOST_ROWS))
 
 
 def work(loaded: LoadedScenario, hours: float | None) -> float:

@@ -28,12 +28,13 @@ import numpy as np
 
 from exoabm.batch.analysis.evaluation import work
 from exoabm.batch.sweeps import chunk as files
+from exoabm.batch.sweeps.readouts import possible
 from exoabm.batch.sweeps.rows import Plan, replicate_seeds, row_of
 from exoabm.batch.sweeps.runner import run_or_resume
 from exoabm.batch.sweeps.workers import ThisProcess, kept
+from exoabm.columns import METRICS as COLUMNS
 from exoabm.errors import InputError, RunFailed, did_you_mean
 from exoabm.model import ExosomeModel
-from exoabm.observe.metrics import measure
 from exoabm.scenario.loader import LoadedScenario
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ def fit_series(
 
 
 def _check(loaded: LoadedScenario, factors: Sequence[Factor], series: Series, replicates: int) -> None:
-    known = measure(ExosomeModel(loaded, seed=0).state)
+    known = possible(ExosomeModel(loaded, seed=0), COLUMNS)
     for name in series.names:
         if name not in known:
             raise InputError(f"--data: {name}: no readout of this scenario{did_you_mean(name, known)}")
@@ -221,7 +222,7 @@ class _Problem:
         self.runs += outcome.rows
         names = [[f"{name}@{time}" for name in self.series.names] for time in hours]
         curves = {
-            record["row"]: [[record["readouts"][name] for name in row] for row in names]
+            record["row"]: [[record["readouts"].get(name) for name in row] for row in names]
             for record in files.records(folder, plan)
         }
         shape = (len(points), len(seeds), *self.series.values.shape)
@@ -230,6 +231,11 @@ class _Problem:
     def residuals(self, points: Sequence[np.ndarray]) -> np.ndarray:
         """Scaled residuals of the mean of the replicates, (points, values)."""
         mean = self.curves(points, self.seeds).mean(axis=1)
+        if np.isnan(mean[:, self.there]).any():
+            column = int(np.argwhere(np.isnan(mean) & self.there)[0, -1])
+            raise InputError(
+                f"--data: {self.series.names[column]} is not defined in every run at every time of the data"
+            )
         return np.asarray((mean[:, self.there] - self.data) / self.scale)
 
     def residual(self, x: np.ndarray) -> np.ndarray:

@@ -20,7 +20,7 @@ import numpy as np
 
 from exoabm.batch.analysis.evaluation import NOISE_RUNS, Evaluation, silent, work
 from exoabm.batch.sweeps.workers import ThisProcess
-from exoabm.errors import InputError
+from exoabm.errors import InputError, NumericalError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -212,6 +212,7 @@ def run_sensitivity(
     values = runs.values("indices", points, left)
     if logarithm:
         values = runs.decades(values)
+    variance = _variance(runs.readout, values)
     with _quiet():
         found = sobol.analyze(problem, values, calc_second_order=False, **draw)
     refined = {
@@ -225,7 +226,6 @@ def run_sensitivity(
         for i, index in enumerate(kept)
     }
     indices = [refined.get(index.factor.key, index) for index in indices]
-    variance = float(values.var())
     return Sensitivity(
         readout=runs.readout,
         logarithm=bool(logarithm),
@@ -287,6 +287,23 @@ def _check(trajectories: int, samples: int, replicates: int) -> None:
         raise InputError(f"--samples {samples}: a power of two, 8 or more")
     if not 1 <= replicates <= 10_000:
         raise InputError(f"--replicates {replicates}: from 1 to 10,000")
+
+
+def _variance(readout: str, values: np.ndarray) -> float:
+    """Variance of a readout over its points, of which indices are shares.
+
+    Raises
+    ------
+    InputError, NumericalError
+        If there is none, or it is not finite: SALib would answer zeros, with intervals of zero width.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        variance = float(values.var())
+    if variance == 0:
+        raise InputError(f"{readout} is the same at all points; --vary wider ranges or take more --samples")
+    if not math.isfinite(variance):
+        raise NumericalError(f"the variance of {readout} is not finite; choose another readout")
+    return variance
 
 
 @contextlib.contextmanager

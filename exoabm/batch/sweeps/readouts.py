@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from exoabm.columns import BATCH, Row
+from exoabm.columns import BATCH, READOUTS, Row, expand
 from exoabm.errors import InputError, NumericalError
 from exoabm.observe import communication as talk
 from exoabm.observe.metrics import measure as last_row
+from exoabm.physiology import reachable
+from exoabm.state import Resolution
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,6 +29,34 @@ def measure(model: ExosomeModel) -> Readouts:
 def metrics(model: ExosomeModel) -> Readouts:
     """The metrics of a model as it is, as in a row of ``metrics.parquet``."""
     return dict(last_row(model.state))
+
+
+def possible(model: ExosomeModel, templates: tuple[str, ...] = READOUTS) -> dict[str, None]:
+    """Names of the readouts that a run of this scenario can have, whatever chance does in it.
+
+    ``templates`` are all of them, or those of the metrics alone.
+    How far vesicles of a donor go is known only once some were taken up, and what a type holds only once it
+    has cells; so a type has here what another type has, and names do not depend on what this run has seen.
+    """
+    state = model.state
+    found = dict.fromkeys(measure(model) if templates is READOUTS else metrics(model))
+    present = reachable(state.types, set(state.cells.type.tolist()))
+    sends = reachable(state.types, {i for i in present if state.types[i].donates})
+    names = {
+        "vesicle": tuple(kind.name for kind in state.kinds),
+        "cell_type": tuple(state.types[i].name for i in present),
+        "cargo": tuple(cargo.name for cargo in state.cargos),
+        "dose": tuple(table.name for table in model.scenario.dose),
+        "donor": tuple(state.types[i].name for i in sends),
+        "recipient": tuple(state.types[i].name for i in present),
+    }
+    by_cell = state.book is not None or state.labels.resolution is Resolution.CELL
+    for template in templates:
+        columns = dict.fromkeys(column for column, _ in expand((template,), names))
+        reach = "_reach_" in template and (by_cell or "autocrine" not in template)
+        if reach or columns.keys() & found.keys():
+            found |= columns
+    return found
 
 
 def gather(metrics: Mapping[str, float], communication: Mapping[str, Any]) -> Readouts:
