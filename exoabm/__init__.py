@@ -16,17 +16,19 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from exoabm.cells.agents import Cell as Cell
     from exoabm.errors import ExoError as ExoError
     from exoabm.model import ExosomeModel as ExosomeModel
     from exoabm.scenario.loader import load as load
 
 _HOME = {
+    "Cell": "exoabm.cells.agents",
     "ExosomeModel": "exoabm.model",
     "ExoError": "exoabm.errors",
     "load": "exoabm.scenario.loader",
 }
 
-__all__ = ["ExoError", "ExosomeModel", "__version__", "load"]
+__all__ = ["Cell", "ExoError", "ExosomeModel", "__version__", "load"]
 
 
 def __getattr__(name: str) -> Any:

@@ -34,3 +34,4 @@ class Agent(mesa.Agent):  # type: ignore[misc]
 
 
 Model = mesa.Model
+BaseAgent = mesa.Agent

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from exoabm._mesa import Model
+from exoabm._mesa import BaseAgent, Model
 from exoabm.cells.agents import Cell
-from exoabm.errors import ResourceError
+from exoabm.errors import InputError, ResourceError
 from exoabm.observe import checkpoint
 from exoabm.observe.communication import edge_table
 from exoabm.observe.metrics import Metrics
@@ -63,6 +63,9 @@ class ExosomeModel(Model):  # type: ignore[misc]
     'cell'
     """
 
+    cell_class: type[Cell] = Cell
+    """Of the agents that stand for cells; a subclass of the model may name a subclass of ``Cell``."""
+
     def __init__(
         self,
         scenario: str | Path | LoadedScenario = "signaling",
@@ -89,7 +92,8 @@ class ExosomeModel(Model):  # type: ignore[misc]
         self.history = Metrics(float(self.scenario.record.metrics))
         self.recorder = Recorder()
         self.recorder.add(self.history, self.state)
-        self._agents = {int(name): Cell(self, int(name)) for name in self.state.cells.birth_id}
+        self._cells = {int(name): self.cell_class(self, int(name)) for name in self.state.cells.birth_id}
+        self._length = float(self.scenario.clock.step)
 
     @property
     def scenario(self) -> Scenario:
@@ -105,8 +109,18 @@ class ExosomeModel(Model):  # type: ignore[misc]
         self.recorder.add(observer, self.state)
 
     def step(self) -> None:
-        """Advance by one coupling step of the scenario's clock."""
-        self.advance_by(float(self.scenario.clock.step))
+        """Advance by one coupling step of the scenario's clock, then let agents that have a ``step`` take it.
+
+        ``run`` calls it for every step, so that a subclass may do more before and after ``super().step()``;
+        in ``run`` that step ends at the end of the run at the latest. As in Mesa, a subclass that has a
+        ``step`` of its own calls those of agents itself, as by ``self.agents.shuffle_do("step")``; without
+        one they are called here, in the order in which agents were made.
+        """
+        self.advance_by(self._length)
+        if type(self).step is ExosomeModel.step:
+            for kind, agents in list(self.agents_by_type.items()):
+                if kind.step is not BaseAgent.step:
+                    agents.do("step")
 
     def advance_by(self, seconds: float) -> None:
         """Advance by one coupling step of any length."""
@@ -120,27 +134,41 @@ class ExosomeModel(Model):  # type: ignore[misc]
                 "larger voxels"
             ) from error
         for name in self.state.lineage.dead["birth_id"][died:].tolist():
-            self._agents.pop(name).remove()
+            self._cells.pop(name).leave()
         for name in range(born, self.state.lineage.born):
-            self._agents[name] = Cell(self, name)
+            self._cells[name] = self.cell_class(self, name)
 
     def run(self, hours: float | None = None, *, progress: Callable[[float], Any] | None = None) -> None:
         """Run for ``hours`` of model time, or for the scenario's duration.
 
         The last step is shortened where the time is not a whole number of steps. ``progress`` is called
-        after every step with the share done.
+        after every step with the share done. Each step is a call of ``step``; setting ``running`` to False in
+        it ends the run.
         """
         duration = float(self.scenario.clock.duration) if hours is None else hours * 3600.0
         self.run_until(self.state.time + duration, progress=progress)
 
     def run_until(self, end: float, *, progress: Callable[[float], Any] | None = None) -> None:
-        """Run until a model time in s; see ``run``."""
+        """Run until a model time in s; see ``run``.
+
+        Raises
+        ------
+        InputError
+            If a subclass has a ``step`` that does not advance the model.
+        """
         step, start = float(self.scenario.clock.step), self.state.time
-        while end - self.state.time > ROUNDING * step:
-            rest = end - self.state.time
-            self.advance_by(step if rest > step * (1 - ROUNDING) else rest)
-            if progress is not None:
-                progress((self.state.time - start) / (end - start))
+        try:
+            while self.running and end - self.state.time > ROUNDING * step:
+                rest, before = end - self.state.time, self.state.time
+                self._length = step if rest > step * (1 - ROUNDING) else rest
+                self.step()
+                if self.state.time <= before:
+                    name = type(self).__name__
+                    raise InputError(f"{name}.step() did not advance the model; call super().step() in it")
+                if progress is not None:
+                    progress((self.state.time - start) / (end - start))
+        finally:
+            self._length = step
 
     @property
     def hours(self) -> float:

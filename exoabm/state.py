@@ -396,6 +396,7 @@ class State:
     (L S, nz, ny, nx), the classes of a label one after the other; ``free_per_voxel`` sums over them. The
     vesicle engine keeps ``vesicles``, one row each, the ``events`` of the current step, and the ``book`` of
     edges between cells.
+    ``doomed`` are birth ids of cells that die at the end of this step whatever their rates.
     ``lineage`` keeps births, deaths and what the dead had met; ``mechanics`` is None where cells do not push,
     ``max_cells`` the number of cells that divisions may not pass.
     ``source`` is what a table says of the cells of the layout, None where rules placed them; ``y_down`` tells
@@ -433,6 +434,7 @@ class State:
     warnings: list[str] = field(default_factory=list)
     source: SourceCells | None = None
     y_down: bool = False
+    doomed: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
 
     def __post_init__(self) -> None:
         self.entrants = np.zeros((DOSED + 1, len(self.kinds)), np.int64)

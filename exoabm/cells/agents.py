@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
 
 from exoabm._mesa import Agent
-
-if TYPE_CHECKING:
-    import numpy as np
+from exoabm.errors import InputError
 
 
 class Cell(Agent):
@@ -17,10 +17,46 @@ class Cell(Agent):
         self.birth_id = birth_id
         super().__init__(model)
 
+    def remove(self) -> None:
+        """Take the cell out of the model: it dies at the end of the next step, as other cells die.
+
+        The agent is gone at once. What was bound to the cell is cleared with its debris, and it stays in the
+        record; until the end of that step it goes on.
+
+        Raises
+        ------
+        InputError
+            If cells of this scenario cannot come or go.
+        """
+        state = self.model.state
+        if not state.living:
+            raise InputError(
+                f"cell {self.birth_id} cannot be removed: no cell of this scenario comes or goes; give a "
+                'cell type a death_rate, "0 / h" will do'
+            )
+        alive = self.birth_id in state.cells.birth_id
+        if alive and self.birth_id not in state.doomed:
+            state.doomed = np.append(state.doomed, self.birth_id)
+        self.leave()
+
+    def leave(self) -> None:
+        """Be no agent of the model any more, and change nothing of the cell."""
+        super().remove()
+
     @property
     def row(self) -> int:
-        """Its row in the arrays now; rows shift when cells die."""
-        return int(self.model.state.cells.row_of(self.birth_id))
+        """Its row in the arrays now; rows shift when cells die.
+
+        Raises
+        ------
+        InputError
+            If the cell is dead.
+        """
+        cells = self.model.state.cells
+        row = int(cells.row_of(self.birth_id))
+        if row == len(cells) or cells.birth_id[row] != self.birth_id:
+            raise InputError(f"cell {self.birth_id} is dead; its record is in the lineage and in the edges")
+        return row
 
     @property
     def position(self) -> np.ndarray:

@@ -31,7 +31,8 @@ def decide(state: State, position: np.ndarray, dt: float) -> Turnover | None:
     for division, death and transformation at their rates b, d and w; at most one of them in a step. That is
     how often each happens in the mean to a cell and all its descendants in the step, so that numbers grow by
     e^(r dt) whatever the step. A daughter needs a free place that touches her mother; where there is none
-    the mother does not divide (contact inhibition), and tries again at her rate.
+    the mother does not divide (contact inhibition), and tries again at her rate. ``state.doomed`` die
+    whatever their rates.
 
     Raises
     ------
@@ -41,6 +42,34 @@ def decide(state: State, position: np.ndarray, dt: float) -> Turnover | None:
     """
     if not state.living or not len(state.cells):
         return None
+    turnover = _by_rates(state, position, dt)
+    if len(state.doomed):
+        turnover = _with_doomed(state, turnover)
+    if turnover is not None:
+        _refuse_explosion(state, turnover, dt)
+    return turnover
+
+
+def _with_doomed(state: State, turnover: Turnover | None) -> Turnover:
+    """The same, but doomed cells do nothing else than die."""
+    dies = np.flatnonzero(np.isin(state.cells.birth_id, state.doomed))
+    state.doomed = state.doomed[:0]
+    if turnover is None:
+        none = np.empty(0, np.int64)
+        return Turnover(none, np.empty((0, 3)), none, dies, none, none)
+    divides, changes = (np.isin(rows, dies, invert=True) for rows in (turnover.divides, turnover.changes))
+    return Turnover(
+        divides=turnover.divides[divides],
+        daughter=turnover.daughter[divides],
+        blocked=np.setdiff1d(turnover.blocked, dies),
+        dies=np.union1d(turnover.dies, dies),
+        changes=turnover.changes[changes],
+        becomes=turnover.becomes[changes],
+    )
+
+
+def _by_rates(state: State, position: np.ndarray, dt: float) -> Turnover | None:
+    """What the rates of cells and chance make of them."""
     cells, n = state.cells, len(state.cells)
     rates = np.zeros((n, 3))
     for column, name in enumerate(IN_ORDER):
@@ -70,7 +99,6 @@ def decide(state: State, position: np.ndarray, dt: float) -> Turnover | None:
         changes=changes,
         becomes=becomes[changes],
     )
-    _refuse_explosion(state, turnover, dt)
     return turnover if len(rows) else None
 
 
