@@ -36,6 +36,9 @@ Ints = NDArray[np.int64]
 MAX_RADIUS = 18.0
 """Largest cell radius in voxels; on a finer lattice a ball has beyond 24,000 sites."""
 
+DIGITS = 10
+"""Digits that are kept of what linear algebra gives, which goes by library and processor in the last four."""
+
 _FAR = 1.0e4
 _REACHES = (4, 8, 12, 20)
 
@@ -152,7 +155,7 @@ def footprint(
         )
         ball = lattice.ball(level)
         resistance = brentq(lambda y: ball.rate(y) - rate, membrane / 2, 2 / rate, xtol=1e-300, rtol=1e-14)
-        kappa, flux = conduct / resistance, ball.flux(resistance)
+        kappa, flux = _settled(conduct / resistance), ball.flux(resistance)
 
     # Potential of a unit flux, mean over each shell: falls outwards.
     inside = lattice.first[level + 1]
@@ -161,7 +164,7 @@ def footprint(
     shell /= np.add.reduceat(lattice.count, lattice.first[:-1])
     outer = int(np.argmax(shell <= surface))
     inner = max(outer - 1, 0)
-    share = (shell[inner] - surface) / (shell[inner] - shell[outer]) if outer else 1.0
+    share = _settled((shell[inner] - surface) / (shell[inner] - shell[outer])) if outer else 1.0
     mixture = ((inner, 1 - share), (outer, share))
     rings = [(lattice.voxels(n, n), part) for n, part in mixture if part > 0]
 
@@ -327,6 +330,11 @@ def _lattice(dim: int, reach: int) -> _Lattice:
     green = np.stack([np.add.reduceat(table[tuple(np.abs(site - sites).T)], start) for site in sites[start]])
     first = np.append(np.flatnonzero(np.diff(rows[:, 0], prepend=-1)), len(rows))
     return _Lattice(_frozen(sites), _frozen(count), _frozen(first), _frozen(green))
+
+
+def _settled(value: float) -> float:
+    """A number to ``DIGITS`` digits, the same whatever version of LAPACK has solved it."""
+    return float(f"{value:.{DIGITS - 1}e}")
 
 
 def _frozen(array: NDArray[Any]) -> NDArray[Any]:
