@@ -68,14 +68,14 @@ def svg(exchange: Exchange, panel: str, count: str) -> bytes:
     return b'<?xml version="1.0" encoding="UTF-8"?>\n' + draw(exchange, count, PRINT).encode()
 
 
-def scenario_toml(loaded: LoadedScenario) -> bytes:
-    """The scenario with every default filled in and every source named; a table of cells by its name."""
+def scenario_toml(loaded: LoadedScenario, folder: str = "") -> bytes:
+    """The scenario with every default filled in and every source named; a table of cells by its place."""
     import tomli_w
 
     data = loaded.resolved()
     head = f"# {loaded.name}, as it ran on the page.\n"
     if data["layout"].get("table"):
-        name = Path(data["layout"]["table"]).name
+        name = folder + Path(data["layout"]["table"]).name
         data["layout"]["table"] = name
         head += f"# Its cells stand in {name}, which belongs beside this file.\n"
     return (head + "\n" + tomli_w.dumps(data)).encode()
@@ -100,10 +100,7 @@ def run_zip(
         run_to_folder(loaded, folder, seed=seed, hours=hours, progress=progress)
         target = io.BytesIO()
         with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
-            _put(archive, "run/scenario.toml", scenario_toml(loaded))
-            table = loaded.table_path()
-            if table is not None:
-                _put(archive, f"run/{table.name}", table.read_bytes())
+            _put(archive, "scenario.toml", scenario_toml(loaded, "run/table/"))
             for path in sorted(p for p in folder.rglob("*") if p.is_file()):
                 _put(archive, f"run/{path.relative_to(folder).as_posix()}", path.read_bytes())
                 if target.tell() > MOST_BYTES:

@@ -23,6 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from exoabm.errors import InputError
+from exoabm.manifest import MANIFEST, faults, told
 from exoabm.observe.tables import read_whole
 from exoabm.readers.asked import Asked
 from exoabm.readers.cells import read_cells
@@ -54,7 +55,7 @@ MOST_VALUES = 1 << 24
 MOST_JSON_BYTES = 8 << 20
 MOST_FILES = 4000
 TABLES = ("metrics.parquet", "cells.parquet", "communication.parquet", "lineage.parquet")
-WANTED = ("run.json", "summary.json", "preview.png", *TABLES)
+WANTED = (MANIFEST, "run.json", "summary.json", "preview.png", *TABLES)
 BAD_ARCHIVE = (zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, RuntimeError, EOFError, OSError)
 """What the standard library raises over archives that are damaged, locked or of an unknown method."""
 PREVIEW_START = b"\x89PNG\r\n\x1a\n"
@@ -270,7 +271,7 @@ def bring_run(shelf: Shelf, name: str, data: bytes) -> FinishedRun:
     try:
         _unpack(data, folder)
         _check_sizes(folder)
-        return open_run(folder, name=_tame(name))
+        return open_run(folder, name=_tame(name), brought=True)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -284,8 +285,8 @@ def is_run(named: str) -> bool:
         return False
 
 
-def open_run(folder: Path, *, name: str = "") -> FinishedRun:
-    """Open a finished run folder.
+def open_run(folder: Path, *, name: str = "", brought: bool = False) -> FinishedRun:
+    """Open a finished run folder; of one that was brought, only what the page takes is there.
 
     Raises
     ------
@@ -295,6 +296,10 @@ def open_run(folder: Path, *, name: str = "") -> FinishedRun:
     name = name or folder.name
     if not (folder / "run.json").is_file():
         raise InputError(f"{name} holds no run (there is no run.json in it)")
+    looked = [each for each in WANTED[1:] if (folder / each).is_file()] if brought else None
+    damage = [fault for fault in faults(folder, looked) if fault.state != "foreign"]
+    if damage:
+        raise InputError(f"{name}: {told(damage)}")
     about = read_about(folder)
     exchanges = tuple(replace(each, of=name) for each in Exchange.all_of_folder(folder))
     exchange = exchanges[0]

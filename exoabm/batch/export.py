@@ -1,65 +1,105 @@
-"""Runs and scenarios in other formats."""
+"""Runs, batches and scenarios in other formats."""
 
 from __future__ import annotations
 
 import contextlib
-import shutil
+import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.feather
 
-from exoabm.errors import InputError
-from exoabm.observe.run_folder import placed
+from exoabm.batch.own_tables import copy, tables_of
+from exoabm.batch.sweeps.chunk import ROWS, RUNS, SHARDS
+from exoabm.batch.sweeps.journal import JOURNAL
+from exoabm.batch.sweeps.rows import PLAN
+from exoabm.batch.verify import verify
+from exoabm.errors import InputError, RunFailed
+from exoabm.manifest import MANIFEST, Fault, told
+from exoabm.observe.lock import LOCK
+from exoabm.observe.run_folder import disk_full, placed, placed_folder, write_whole
 from exoabm.observe.tables import read_whole
+from exoabm.scenario.loader import load
 
 if TYPE_CHECKING:
     from exoabm.scenario.loader import LoadedScenario
 
 FORMATS = ("csv", "json", "arrow", "numpy")
+COLUMNS = "columns.json"
+"""What the columns of all tables mean, which most formats have no place for."""
+INNER = frozenset({MANIFEST, PLAN, ROWS, RUNS, SHARDS, LOCK, JOURNAL})
+"""Names at the top of a folder that are of its making."""
 
 
-def export_run(run: Path, to: Path, fmt: str, *, overwrite: bool = False) -> list[Path]:
-    """Write every table of a run folder into ``to`` as csv, json (lines), arrow or numpy (npz).
+def export_tables(
+    source: Path, to: Path, fmt: str, *, overwrite: bool = False, partial: bool = False
+) -> tuple[list[Path], list[Fault]]:
+    """Write every table of a run, sweep or trial into ``to`` as csv, json (lines), arrow or numpy (npz).
+
+    What is no table (fields, graph, picture, JSON, the table of cells) is copied as it is. ``columns.json``
+    says what the columns mean. All of it is written, or nothing.
+
+    Parameters
+    ----------
+    source, to : Path
+    fmt : str
+    overwrite : bool
+        Replace files that stand in the way.
+    partial : bool
+        Leave out what is damaged or missing.
 
     Returns
     -------
     list of Path
-        The files written, the graph (GraphML) and the run's own JSON files among them.
+        What was written.
+    list of Fault
+        What was left out, with ``partial``.
 
     Raises
     ------
     InputError
-        If the folder holds no run, the format is unknown, or a file stands in the way.
+        If the folder holds no run, sweep or trial, a part of it is missing or damaged, the format is unknown,
+        or a file stands in the way.
+    RunFailed
+        If the disk fills.
     """
     if fmt not in FORMATS:
         raise InputError(f"--format {fmt}: one of {', '.join(FORMATS)}")
-    if not (run / "run.json").is_file():
-        raise InputError(f"{run} holds no run (there is no run.json in it)")
+    faults = [fault for fault in verify(source) if fault.state != "foreign"]
+    if faults and not partial:
+        raise InputError(f"{source}: {told(faults)}; --partial exports the rest")
+    if to.exists() and to.samefile(source):
+        raise InputError(f"--to {to} is what is to be exported; choose another folder")
+    lost = {fault.name.split("/")[0] for fault in faults}
+    parts = [path for path in sorted(source.iterdir()) if _is_part(path) and path.name not in lost]
     suffix = {"csv": ".csv", "json": ".jsonl", "arrow": ".arrow", "numpy": ".npz"}[fmt]
-    tables = {path: to / (path.stem + suffix) for path in sorted(run.glob("*.parquet"))}
-    copies = {run / n: to / n for n in ("communication.graphml", "summary.json", "run.json")}
-    copies = {source: target for source, target in copies.items() if source.is_file()}
-    if to.exists() and to.samefile(run):
-        raise InputError(f"--to {to} is the run itself; choose another folder")
-    standing = [target for target in (*tables.values(), *copies.values()) if target.exists()]
+    tables = {path: to / (path.stem + suffix) for path in parts if path.suffix == ".parquet"}
+    copies = {path: to / path.name for path in parts if path not in tables}
+    written = [*tables.values(), *([to / COLUMNS] if tables else []), *copies.values()]
+    standing = [target for target in written if target.exists()]
     if standing and not overwrite:
         raise InputError(f"{standing[0]} exists already; choose another --to, or pass --overwrite")
-    try:
-        to.mkdir(parents=True, exist_ok=True)
-        with contextlib.ExitStack() as stack:  # all of them, or none
-            for source, target in tables.items():
-                _write(read_whole(source), stack.enter_context(placed(target)), fmt)
-            for source, target in copies.items():
-                shutil.copyfile(source, stack.enter_context(placed(target)))
-    except InputError as error:
-        raise InputError(f"{run}: {error}") from None
-    except OSError as error:
-        raise InputError(f"cannot write to {to}: {error.strerror or error}") from None
-    return [*tables.values(), *copies.values()]
+    with _writing(to), contextlib.ExitStack() as stack:  # all of them, or none
+        meanings = {}
+        for path, target in tables.items():
+            try:
+                table = read_whole(path)
+            except InputError as error:
+                raise InputError(f"{source}: {error}") from None
+            meanings[path.stem] = _meaning(table)
+            _write(table, stack.enter_context(placed(target)), fmt)
+        if tables:
+            text = json.dumps(meanings, indent=2, ensure_ascii=False)
+            stack.enter_context(placed(to / COLUMNS)).write_text(text + "\n", encoding="utf-8")
+        for path, target in copies.items():
+            if path.is_dir():
+                copy(path, stack.enter_context(placed_folder(target)))
+            else:
+                copy(path, stack.enter_context(placed(target)))
+    return written, faults
 
 
 def export_scenario(loaded: LoadedScenario, to: Path, *, overwrite: bool = False) -> Path:
@@ -67,6 +107,32 @@ def export_scenario(loaded: LoadedScenario, to: Path, *, overwrite: bool = False
 
     A layout's table is named by its full path.
     """
+    return _write_scenario(loaded, to, {key: str(path) for key, path in tables_of(loaded).items()}, overwrite)
+
+
+def export_run_scenario(run: Path, to: Path, *, overwrite: bool = False) -> list[Path]:
+    """Write the scenario of a run as TOML, and its tables of cells, if it has any, beside it.
+
+    Raises
+    ------
+    InputError
+        If the run is damaged, or a file stands in the way.
+    """
+    loaded = load(run)
+    tables = tables_of(loaded)
+    beside = {key: to.with_name(f"{to.stem}.{path.name}") for key, path in tables.items()}
+    for path in beside.values():
+        if path.exists() and not overwrite:
+            raise InputError(f"{path} exists already; choose another --to, or pass --overwrite")
+    with _writing(to.parent), contextlib.ExitStack() as stack:
+        for key, path in beside.items():
+            placing = placed_folder if tables[key].is_dir() else placed
+            copy(tables[key], stack.enter_context(placing(path)))
+        written = _write_scenario(loaded, to, {key: path.name for key, path in beside.items()}, overwrite)
+    return [written, *beside.values()]
+
+
+def _write_scenario(loaded: LoadedScenario, to: Path, tables: dict[str, str], overwrite: bool) -> Path:
     import tomli_w
 
     if to.exists() and not overwrite:
@@ -74,15 +140,47 @@ def export_scenario(loaded: LoadedScenario, to: Path, *, overwrite: bool = False
     if to.suffix != ".toml":
         raise InputError(f"--to {to}: a scenario is written to a file whose name ends in .toml")
     data = loaded.resolved()
-    table = loaded.table_path()
-    if table is not None:
-        data["layout"]["table"] = str(table)
-    try:
-        to.parent.mkdir(parents=True, exist_ok=True)
-        to.write_text(tomli_w.dumps(data), encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"cannot write {to}: {error.strerror or error}") from None
+    data["layout"] |= tables
+    with _writing(to.parent):
+        write_whole(to, tomli_w.dumps(data).encode())
     return to
+
+
+@contextlib.contextmanager
+def _writing(folder: Path) -> Any:
+    """A folder to write into, which goes again if it was not there and nothing came of it."""
+    new = [place for place in (folder, *folder.parents) if not place.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            for place in new:
+                place.rmdir()
+        if not isinstance(error, OSError):
+            raise
+        if disk_full(error):
+            raise RunFailed(f"the disk is full; nothing was written to {folder}") from None
+        raise InputError(f"cannot write to {folder}: {error.strerror or error}") from None
+
+
+def _is_part(path: Path) -> bool:
+    return path.name not in INNER and not path.name.startswith(".")
+
+
+def _meaning(table: pa.Table) -> dict[str, Any]:
+    """What a table and its columns say of themselves."""
+    about = {k.decode(): v.decode() for k, v in (table.schema.metadata or {}).items() if b":" not in k}
+    about.pop("pandas", None)
+    columns = {}
+    for field in table.schema:
+        said = {k.decode(): v.decode() for k, v in (field.metadata or {}).items() if b":" not in k}
+        columns[field.name] = {"type": str(_plain(field).type), **said}
+    return {"about": about, "columns": columns}
+
+
+def _plain(field: pa.Field) -> pa.Field:
+    return field.with_type(field.type.value_type) if pa.types.is_dictionary(field.type) else field
 
 
 def _write(table: pa.Table, target: Path, fmt: str) -> None:
@@ -96,15 +194,12 @@ def _write(table: pa.Table, target: Path, fmt: str) -> None:
             np.savez_compressed(packed, allow_pickle=False, **columns)
     else:
         with target.open("w", encoding="utf-8") as file:
-            import json
-
             for batch in table.to_batches(max_chunksize=50_000):
                 file.writelines(json.dumps(row) + "\n" for row in batch.to_pylist())
 
 
 def _undictionaried(table: pa.Table) -> pa.Table:
-    fields = [f.with_type(f.type.value_type) if pa.types.is_dictionary(f.type) else f for f in table.schema]
-    return table.cast(pa.schema(fields))
+    return table.cast(pa.schema([_plain(field) for field in table.schema]))
 
 
 def _as_numpy(column: pa.ChunkedArray) -> np.ndarray:

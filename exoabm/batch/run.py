@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+import tomllib
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 import exoabm
+from exoabm.batch.own_tables import keep_tables, table_sha256_of
 from exoabm.batch.provenance import code, machine, sources, versions
+from exoabm.batch.unchanged import lasting, refuse_changes
 from exoabm.errors import InputError, NumericalError
 from exoabm.model import ExosomeModel
 from exoabm.observe import checkpoint
@@ -25,12 +28,12 @@ from exoabm.observe.network import graph
 from exoabm.observe.preview import draw_preview
 from exoabm.observe.preview.readout import Readout
 from exoabm.observe.recorder import part
-from exoabm.observe.run_folder import ResumableFolder, RunFolder
+from exoabm.observe.run_folder import BEFORE, CHECKPOINT, ResumableFolder, RunFolder
 from exoabm.observe.tables import write_table
 from exoabm.observe.writers import CellWriter, FieldWriter
 from exoabm.scenario.builder import census
 from exoabm.scenario.estimate import MAX_EDGES_IN_GRAPHML
-from exoabm.scenario.loader import parse
+from exoabm.scenario.loader import parse, run_of, sha256_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -80,12 +83,12 @@ def run_to_folder(
     clock = time.perf_counter()
     kept = checkpoint_every is not None
     folder = (ResumableFolder if kept else RunFolder)(out, overwrite=overwrite)
-    started = _now()
+    started, table_sha256 = _now(), table_sha256_of(loaded)
     model = ExosomeModel(loaded, seed=seed, threads=threads)
     end = float(model.scenario.clock.duration) if hours is None else hours * 3600.0
     plan = {"end_s": end, "every_s": checkpoint_every, "replaces": folder.replaces, "started": started}
-    plan |= _recipe(model)
     with folder, _let_go(model):
+        plan |= _recipe(model, hours, keep_tables(folder, loaded, table_sha256))
         for observer in _observers(folder, model, plan, clock):
             model.observe(observer)
         return _complete(folder, model, plan, clock, progress, measure)
@@ -103,17 +106,49 @@ def resume_run(out: Path, *, threads: int = 1, progress: Callable[[float], Any] 
         As ``run_to_folder``.
     """
     with ResumableFolder(out, resume=True) as folder:
-        plan, content = checkpoint.read(folder.work)
+        model, plan, clock = _taken_up(folder, threads)
+        with _let_go(model):
+            return _complete(folder, model, plan, clock, progress)
+
+
+def _taken_up(folder: ResumableFolder, threads: int) -> tuple[ExosomeModel, dict[str, Any], float]:
+    """The model of an unfinished run, its plan and the start of its clock, from the last sound checkpoint.
+
+    Raises
+    ------
+    InputError
+        If no checkpoint and what it needs are sound, or the scenario has changed.
+    """
+    faults = []
+    for name in (CHECKPOINT, BEFORE):
+        if name == BEFORE and not (folder.work / BEFORE).exists():
+            break
+        try:
+            plan, content = checkpoint.read(folder.work, name)
+        except InputError as error:
+            faults.append(str(error))
+            continue
         clock = time.perf_counter() - plan["wall_time_s"]
         if folder.replaces not in ("", plan["replaces"]):
-            raise InputError(f"{out} exists already; move it away to resume {folder.work}")
-        loaded, snapshot = _cooked(plan), part(content, "state/")
-        model = ExosomeModel(loaded, seed=plan["seed"], threads=threads, snapshot=snapshot)
+            raise InputError(f"{folder.path} exists already; move it away to resume {folder.work}")
+        loaded = _cooked(plan, folder.work)
+        model = ExosomeModel(loaded, seed=plan["seed"], threads=threads, snapshot=part(content, "state/"))
         plan["resumed"] = [*plan.get("resumed", []), {"at": _now(), "from_h": model.hours}]
-        observers = [model.history, *_observers(folder, model, plan, clock)]
-        with _let_go(model):
+        try:
+            observers = [model.history, *_observers(folder, model, plan, clock)]
             model.recorder.restore(observers, part(content, "recorder/"))
-            return _complete(folder, model, plan, clock, progress)
+        except InputError as error:
+            model.recorder.observers.clear()
+            faults.append(str(error))
+            continue
+        if name == BEFORE:
+            (folder.work / BEFORE).replace(folder.work / CHECKPOINT)
+            folder.notes.append(f"{faults[0]}; went on from the checkpoint before it, of {model.hours:g} h")
+        return model, plan, clock
+    raise InputError(
+        f"{'; '.join(dict.fromkeys(faults))}; put what is damaged back from a copy, or begin anew with "
+        f"`exoabm run ... --out {folder.path} --overwrite`"
+    )
 
 
 @contextlib.contextmanager
@@ -135,7 +170,7 @@ def _complete(
     measure: Callable[[ExosomeModel], dict[str, Any]] | None = None,
 ) -> RunResult:
     """Run to the end, from wherever the model is, and write what is written once."""
-    about = _about(model) | {key: plan[key] for key in ("started", "resumed") if key in plan}
+    about = _about(model, plan)
     try:
         model.run_until(plan["end_s"], progress=progress)
     except NumericalError as error:
@@ -193,23 +228,26 @@ def summarize(model: ExosomeModel) -> dict[str, Any]:
     }
 
 
-def _about(model: ExosomeModel) -> dict[str, Any]:
-    """The content of ``run.json`` as far as it is known at the start."""
+def _about(model: ExosomeModel, plan: dict[str, Any]) -> dict[str, Any]:
+    """The content of ``run.json`` as far as it is known at the start; ``hours`` is None where not given."""
     loaded = model.loaded
     return {
-        "scenario": loaded.resolved(),
+        "scenario": tomllib.loads(plan["scenario"]),
         "scenario_name": loaded.name,
-        "scenario_sha256": loaded.sha256(),
-        "table_sha256": loaded.table_sha256(),
+        "scenario_sha256": plan["scenario_sha256"],
+        "table_sha256": plan["table_sha256"],
+        "table_from": plan["table_from"],
         "table": None if model.placed is None else model.placed.record,
         "overrides": dict(loaded.overrides),
         "seed": model.streams.seed,
+        "hours": plan["hours"],
         "engine": model.engine.name,
         "versions": versions(),
         "code": code(),
         "platform": machine(),
         "citations": sources(loaded),
         "warnings": model.warnings,
+        **{key: plan[key] for key in ("started", "resumed") if key in plan},
     }
 
 
@@ -236,42 +274,46 @@ def _event_writer(model: ExosomeModel, path: Path) -> Observer:
     return EventWriter(path, float(model.scenario.record.events))
 
 
-def _recipe(model: ExosomeModel) -> dict[str, Any]:
-    """What makes the same model again, as plain data; see ``_cooked``."""
+def _recipe(model: ExosomeModel, hours: float | None, tables: dict[str, str]) -> dict[str, Any]:
+    """What makes the same model again from the run's own folder, as plain data; see ``_cooked``."""
     import tomli_w
 
-    loaded = model.loaded
+    loaded, resolved = model.loaded, model.loaded.resolved()
+    source = loaded.table_path()
+    resolved["layout"] |= tables
     return {
         "exoabm": exoabm.__version__,
-        "scenario": tomli_w.dumps(loaded.resolved()),
+        "scenario": tomli_w.dumps(resolved),
         "name": loaded.name,
-        "folder": str(loaded.folder.resolve()),
-        "trusted": loaded.trusted,
+        "source": lasting(loaded.name if run_of(loaded.folder) is None else str(loaded.folder)),
         "overrides": loaded.overrides,
-        "scenario_sha256": loaded.sha256(),
+        "scenario_sha256": sha256_of(resolved),
         "table_sha256": loaded.table_sha256(),
+        "table_from": None if source is None else str(source),
         "seed": model.streams.seed,
+        "hours": hours,
     }
 
 
-def _cooked(recipe: dict[str, Any]) -> LoadedScenario:
-    """The scenario of a recipe, if it still says what it said."""
+def _cooked(recipe: dict[str, Any], work: Path) -> LoadedScenario:
+    """The scenario of a recipe, with the table in the run's folder, if both still say what they said."""
     if recipe["exoabm"] != exoabm.__version__:
         raise InputError(
             f"the run was begun with exoabm {recipe['exoabm']} and this is {exoabm.__version__}; "
             "only the same version gives the same numbers"
         )
-    name, folder = recipe["name"], Path(recipe["folder"])
-    loaded = parse(recipe["scenario"].encode(), name=name, folder=folder, trusted=recipe["trusted"])
+    loaded = parse(recipe["scenario"].encode(), name=recipe["name"], folder=work)
     try:
         table = loaded.table_sha256()
     except OSError as error:
         raise InputError(f"the table of cells cannot be read: {error.filename}: {error.strerror}") from None
     if loaded.sha256() != recipe["scenario_sha256"]:
-        raise InputError(f"the scenario {name} is not what it was when the run began")
+        raise InputError(f"the scenario {recipe['name']} is not what it was when the run began")
     if table != recipe["table_sha256"]:
-        raise InputError(f"{loaded.table_path()} has changed since the run began; only the old table will do")
-    return replace(loaded, overrides=tuple((key, value) for key, value in recipe["overrides"]))
+        raise InputError(f"{loaded.table_path()} is damaged; only the old table will do")
+    overrides = tuple((str(key), str(value)) for key, value in recipe["overrides"])
+    refuse_changes(loaded, recipe["source"], dict(overrides), recipe["table_sha256"], "run")
+    return replace(loaded, overrides=overrides)
 
 
 def _write_tables(folder: RunFolder, model: ExosomeModel) -> None:

@@ -62,13 +62,17 @@ def run(
     threads: ThreadsOption = 1,
     as_json: JsonOption = False,
 ) -> None:
-    """Run a scenario and write its run folder."""
+    """Run a scenario and write its run folder; of a run folder, the same run again."""
     loaded = load(scenario, [*(set_ or []), *([f"transport.engine={engine}"] if engine is not None else [])])
     refuse_large_grid(loaded)
+    from exoabm.scenario.loader import read_run, run_of
     from exoabm.streams import Streams
 
+    before = run_of(scenario)
+    about = {} if before is None else read_run(before)
+    seed = about.get("seed") if seed is None else seed
     seed = Streams.from_entropy(seed).seed
-    duration = positive_hours(hours)
+    duration = positive_hours(hours) if hours is not None else about.get("hours")
     interval = _interval(checkpoint_every)
     folder = out_ or Path("runs") / f"{Path(loaded.name).stem}-{seed}"
     _check_folder(folder, overwrite)
@@ -117,30 +121,6 @@ def resume(
     with Progress(folder.name) as tick, _last_words(folder):
         result = resume_run(folder, threads=threads, progress=tick)
     _report(result, as_json)
-
-
-@app.command(rich_help_panel=PANEL)
-def export(
-    source: Annotated[str, typer.Argument(help="A run folder, or a scenario.")],
-    to: Annotated[Path, typer.Option("--to", help="Folder (of a run's tables) or TOML file to write.")],
-    format_: Annotated[
-        str, typer.Option("--format", help="For a run's tables: csv, json, arrow or numpy.")
-    ] = "csv",
-    set_: SetOption = None,
-    overwrite: Annotated[bool, typer.Option(help="Replace what stands there.")] = False,
-) -> None:
-    """Write a run's tables in another format, or a scenario as one complete TOML file."""
-    from exoabm.batch.export import export_run, export_scenario
-
-    folder = Path(source)
-    if folder.is_dir():
-        if set_:
-            raise InputError("--set goes with a scenario; a run is exported as it was")
-        written = export_run(folder, to, format_, overwrite=overwrite)
-    else:
-        written = [export_scenario(load(source, set_), to, overwrite=overwrite)]
-    for path in written:
-        out.print(escape(str(path)), highlight=False)
 
 
 def _interval(text: str | None) -> float | None:

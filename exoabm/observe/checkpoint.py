@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import zipfile
 from dataclasses import replace
 from enum import Enum
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from exoabm.errors import InputError
-from exoabm.observe.run_folder import CHECKPOINT, sync
+from exoabm.observe.run_folder import BEFORE, CHECKPOINT, sync
 from exoabm.vesicle import Vesicles
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ FIXED = frozenset(
 class Checkpoint:
     """An observer that writes ``checkpoint.npz`` whenever it is due; added after all others.
 
+    The one before it is kept as ``checkpoint.before.npz``.
+
     Parameters
     ----------
     folder : Path
@@ -75,7 +78,10 @@ class Checkpoint:
             np.savez(file, allow_pickle=False, **content)
             file.flush()
             os.fsync(file.fileno())
-        new.replace(self._folder / CHECKPOINT)
+        last = self._folder / CHECKPOINT
+        if last.exists():
+            _keep(last, self._folder / BEFORE)
+        new.replace(last)
         sync(self._folder, deep=False)
 
     def close(self) -> None:
@@ -89,7 +95,18 @@ class Checkpoint:
         """Nothing of its own."""
 
 
-def read(folder: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def _keep(file: Path, name: Path) -> None:
+    """Give a file a second name; there is no moment in which it has none."""
+    new = name.with_name("checkpoint.before.partial")
+    new.unlink(missing_ok=True)
+    try:
+        os.link(file, new)
+    except OSError:  # a file system without links
+        shutil.copyfile(file, new)
+    new.replace(name)
+
+
+def read(folder: Path, name: str = CHECKPOINT) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """What a checkpoint says about its run, and all arrays in it.
 
     Raises
@@ -97,7 +114,7 @@ def read(folder: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     InputError
         If there is none, or it is damaged.
     """
-    path = folder / CHECKPOINT
+    path = folder / name
     if not path.is_file():
         raise InputError(f"{folder} holds no checkpoint, so there is nothing to resume")
     try:

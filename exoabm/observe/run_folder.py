@@ -15,6 +15,8 @@ from stat import S_ISREG
 from typing import TYPE_CHECKING, Any, Self
 
 from exoabm.errors import ExoError, InputError, RunFailed
+from exoabm.manifest import MANIFEST, inside
+from exoabm.manifest import write as write_manifest
 from exoabm.observe.lock import LOCK, Lock, check_free, hold
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 FILES = (
+    MANIFEST,
     "run.json",
     "metrics.parquet",
     "cells.parquet",
@@ -32,9 +35,15 @@ FILES = (
     "summary.json",
     "preview.png",
 )
+TABLE = "table"
+"""Folder within a run folder that holds the table of cells that the run was made from."""
+MADE = frozenset({*FILES, TABLE, "lineage.parquet"})
+"""Names at the top of a run folder that runs write."""
 UNFINISHED = ".unfinished"
 CHECKPOINT = "checkpoint.npz"
-SCAFFOLD = (CHECKPOINT, f"{CHECKPOINT}.partial", LOCK, "*.part")
+BEFORE = "checkpoint.before.npz"
+"""The checkpoint before the last one, for where that is damaged."""
+SCAFFOLD = (CHECKPOINT, BEFORE, "checkpoint.*.partial", LOCK, "*.part")
 """What a run leaves in its folder while it works, and a finished one does not need."""
 
 
@@ -123,7 +132,7 @@ class RunFolder:
         RunFailed
             If something did, or what was to be replaced has changed; names where the finished run is kept.
         """
-        sync(self.work)
+        self._seal()
         replacing = bool(self._old) and os.path.lexists(self.path)
         if replacing:
             self.path.replace(self._replaced)
@@ -146,7 +155,7 @@ class RunFolder:
 
     def publish_beside(self, word: str) -> Path:
         """Sync everything and put it in place under the first name ``<name>.<word>`` that is free."""
-        sync(self.work)
+        self._seal()
         for number in count(1):
             place = self.path.with_name(f"{self.path.name}.{word}" + (f"-{number}" if number > 1 else ""))
             with contextlib.suppress(FileExistsError):
@@ -154,6 +163,12 @@ class RunFolder:
                 break
         self._tidy(place)
         return place
+
+    def _seal(self) -> None:
+        """Write the manifest of what the run made, and have all of it on disk."""
+        made = [name for name in inside(self.work) if name.split("/")[0] in MADE - {MANIFEST}]
+        write_manifest(self.work, made)
+        sync(self.work)
 
     def _begin(self) -> None:
         """Take the folder of the work for this process, empty."""
@@ -299,6 +314,25 @@ def placed(path: Path) -> Iterator[Path]:
     _sync(path.parent)
 
 
+@contextlib.contextmanager
+def placed_folder(path: Path) -> Iterator[Path]:
+    """A folder to fill, which is put in place under ``path`` as ``placed`` does with a file."""
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+    partial.mkdir()
+    old = partial.with_name(f"{partial.name}-old")
+    try:
+        yield partial
+        sync(partial)
+        if path.exists():
+            path.replace(old)
+        partial.replace(path)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+    sync(path.parent, deep=False)
+
+
 def write_whole(path: Path, content: bytes) -> None:
     """Put a file in place only when all of it is on disk; see ``placed``."""
     with placed(path) as partial:
@@ -323,8 +357,11 @@ def _check_free(path: Path, overwrite: bool) -> None:
         return
     if not overwrite:
         raise InputError(f"{path} exists already; choose another --out, or pass --overwrite")
-    if not path.is_dir() or (not (path / "run.json").is_file() and any(path.iterdir())):
+    names = {each.name for each in path.iterdir()} if path.is_dir() else {""}
+    if names and not names & {"run.json", MANIFEST}:
         raise InputError(f"{path} is not a run folder; it will not be overwritten")
+    if foreign := sorted(names - MADE):
+        raise InputError(f"{path} holds {foreign[0]!r}, which no run made; move it away to overwrite the run")
 
 
 def _standing(path: Path) -> frozenset[tuple[Any, ...]]:

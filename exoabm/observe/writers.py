@@ -13,6 +13,7 @@ import pyarrow as pa
 from exoabm.cargo import CargoClass
 from exoabm.columns import VESICLE_COUNTS, Row
 from exoabm.errors import InputError
+from exoabm.manifest import inside, sha256
 from exoabm.observe.communication import PER_ML
 from exoabm.observe.tables import OneTable, TableWriter, pick
 
@@ -88,6 +89,7 @@ class FieldWriter:
         self.interval = interval
         self._path = path
         self._group: Any = None
+        self._sums: dict[str, str] = {}
 
     def record(self, state: State) -> None:
         """Append the fields of this moment.
@@ -107,17 +109,24 @@ class FieldWriter:
         self._widen(state)
         for index, kind in enumerate(state.kinds):
             group[kind.name].append((state.free_per_voxel(index) * scale).astype(np.float32)[None])
+            at = self._path / kind.name / "c" / str(group[kind.name].shape[0] - 1)
+            for name in inside(at):
+                self._sums.setdefault(f"{kind.name}/c/{at.name}/{name}", "")
 
     def close(self) -> None:
-        """Every chunk is on disk already."""
+        """Every chunk is on disk already; see that none was lost, for one that is not there reads as 0."""
+        for name in self._sums:
+            if not (self._path / name).is_file():
+                raise FileNotFoundError(errno.ENOENT, f"{self._path.name}/{name} was removed")
 
     def snapshot(self) -> dict[str, np.ndarray]:
-        """How many times were recorded, of which labels, and how the arrays are laid out."""
-        length, labels = self._group["time_s"].shape[0], self._group.attrs["labels"]
+        """The times recorded, of which labels, the layout of the arrays, and the checksum of each chunk."""
+        self._sums |= {name: sha256(self._path / name) for name, known in self._sums.items() if not known}
         return {
-            "length": np.array(length),
-            "labels": np.array(labels, str),
+            "times": self._group["time_s"][:],
+            "labels": np.array(self._group.attrs["labels"], str),
             "layout": np.array(_layout(self._group)),
+            "chunks": np.frombuffer(json.dumps(self._sums).encode(), np.uint8),
         }
 
     def restore(self, content: Mapping[str, np.ndarray]) -> None:
@@ -126,24 +135,31 @@ class FieldWriter:
         Raises
         ------
         InputError
-            If the arrays are missing, damaged, shorter or others.
+            If the arrays are missing, damaged, shorter or others, or a chunk of them is.
         """
         import zarr
 
-        length, labels = int(content["length"]), content["labels"].tolist()
+        times, labels = content["times"], content["labels"].tolist()
+        length, self._sums = len(times), json.loads(content["chunks"].tobytes())
         for rest in self._path.rglob("*.partial"):  # a chunk that was being written
             rest.unlink()
         try:
             group = zarr.open_group(self._path, mode="r+")
             arrays, layout = dict(group.arrays()), _layout(group)
             lengths = {name: array.shape[0] for name, array in arrays.items()}
-            arrays["time_s"][:]
+            found = arrays["time_s"][:length]
         except Exception as error:  # zarr has no common base for what it raises on damaged files
             raise InputError(f"{self._path} cannot be read: {type(error).__name__}: {error}") from None
         if layout != content["layout"].item():
             raise InputError(f"{self._path} is damaged: its arrays are not those of its checkpoint")
         if min(lengths.values()) < length:
             raise InputError(f"{self._path} has {lengths} recorded times; its checkpoint has {length}")
+        if not np.array_equal(found, times):
+            raise InputError(f"{self._path} is damaged: its times are not those of its checkpoint")
+        for name, expected in self._sums.items():
+            chunk = self._path / name
+            if not chunk.is_file() or sha256(chunk) != expected:
+                raise InputError(f"{chunk} is {'damaged' if chunk.exists() else 'missing'}")
         group.attrs["labels"] = labels
         for name, array in arrays.items():
             array.resize((length,) if name == "time_s" else (length, len(labels), *array.shape[2:]))
@@ -161,6 +177,7 @@ class FieldWriter:
     def _open(self, state: State) -> Any:
         if self._group is None:
             import zarr
+            from zarr.codecs import Crc32cCodec, ZstdCodec
 
             domain = state.domain
             group = zarr.open_group(self._path, mode="w")
@@ -173,11 +190,14 @@ class FieldWriter:
                     "origin_um": list(domain.origin),
                 }
             )
-            group.create_array("time_s", shape=(0,), chunks=(1024,), dtype="f8")
+            packed: Any = (ZstdCodec(), Crc32cCodec())  # a damaged chunk is seen by whoever reads it
+            group.create_array("time_s", shape=(0,), chunks=(1024,), dtype="f8", compressors=packed)
             shape = (len(state.labels), *domain.shape)
             for kind in state.kinds:
                 chunks = (1, 1, *(min(n, 256) for n in domain.shape))
-                group.create_array(kind.name, shape=(0, *shape), chunks=chunks, dtype="f4")
+                group.create_array(
+                    kind.name, shape=(0, *shape), chunks=chunks, dtype="f4", compressors=packed
+                )
             self._group = group
         return self._group
 

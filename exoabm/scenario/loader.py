@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from exoabm.errors import InputError, ScenarioError, did_you_mean
+from exoabm.manifest import demand, listed
 from exoabm.readers.files import fingerprint, is_table
 from exoabm.readers.words import plain
 from exoabm.scenario import living
@@ -25,13 +26,14 @@ from exoabm.scenario.references import dangling
 from exoabm.scenario.schema import Scenario
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 MAX_BYTES = 1 << 20
 PATH_KEY = "layout.table"
 PATH_KEYS = (PATH_KEY, "layout.types_from")
 HOST = "tissue"
 """The scenario that a table of cells is run in where no other is named."""
+RUN = "run.json"
 
 
 @dataclass(frozen=True)
@@ -79,10 +81,7 @@ class LoadedScenario:
 
     def table_sha256(self) -> str | None:
         """SHA-256 of the layout's table, if it has one; of two, if its types stand in a second one."""
-        paths = [path for path in (self.table_path(), self.types_path()) if path is not None]
-        if len(paths) < 2:
-            return fingerprint(paths[0]) if paths else None
-        return hashlib.sha256("".join(map(fingerprint, paths)).encode()).hexdigest()
+        return sha256_of_tables([path for path in (self.table_path(), self.types_path()) if path is not None])
 
     def resolved(self) -> dict[str, Any]:
         """The scenario with every default filled in, as plain data that TOML and JSON can hold."""
@@ -112,8 +111,51 @@ class LoadedScenario:
 
     def sha256(self) -> str:
         """SHA-256 of the resolved scenario as canonical JSON."""
-        text = json.dumps(self.resolved(), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()
+        return sha256_of(self.resolved())
+
+
+def sha256_of_tables(paths: Sequence[Path]) -> str | None:
+    """SHA-256 of a layout's tables, one or two."""
+    if len(paths) < 2:
+        return fingerprint(paths[0]) if paths else None
+    return hashlib.sha256("".join(map(fingerprint, paths)).encode()).hexdigest()
+
+
+def sha256_of(resolved: Mapping[str, Any]) -> str:
+    """SHA-256 of a resolved scenario as canonical JSON."""
+    text = json.dumps(resolved, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def run_of(source: str | Path) -> Path | None:
+    """The run folder that a source names, by itself or by its ``run.json``; None if it is something else."""
+    path = Path(source)
+    try:
+        if str(source) in shipped():
+            return None
+        if path.name == RUN and path.is_file():
+            return path.parent
+        return path if path.is_dir() and ((path / RUN).is_file() or RUN in listed(path)) else None
+    except (OSError, ValueError):
+        return None
+
+
+def read_run(folder: Path) -> dict[str, Any]:
+    """What a run folder says of itself, ``run.json``, checked by its manifest.
+
+    Raises
+    ------
+    InputError
+        If it is missing or damaged.
+    """
+    demand(folder, [RUN])
+    try:
+        about = json.loads((folder / RUN).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{folder / RUN} cannot be read: {type(error).__name__}") from None
+    if not isinstance(about, dict) or not isinstance(about.get("scenario"), dict):
+        raise InputError(f"{folder / RUN} holds no scenario")
+    return about
 
 
 def shipped() -> dict[str, Path]:
@@ -125,12 +167,13 @@ def shipped() -> dict[str, Path]:
 def load(
     source: str | Path, overrides: Mapping[str, str] | None = None, *, trusted: bool = True
 ) -> LoadedScenario:
-    """Read a shipped scenario by name, or any scenario file by path; a table of cells stands in ``tissue``.
+    """Read a shipped scenario by name, any scenario by path, or that of a run; a table stands in ``tissue``.
 
     Parameters
     ----------
     source
-        A name such as ``"signaling"`` or a path. An untrusted source must be a name.
+        A name such as ``"signaling"`` or a path. An untrusted source must be a name. A run folder holds its
+        table of cells, so that it is enough to repeat the run.
     overrides
         Dotted keys and values as text, e.g. ``{"cell_type.donor.release_rate": "10"}``.
     trusted
@@ -143,6 +186,9 @@ def load(
     """
     names = shipped()
     text = str(source)
+    run = run_of(source) if trusted else None
+    if run is not None:
+        return _load_run(run, overrides)
     if trusted and text not in names and is_table(text):
         given = {PATH_KEY: text, **(overrides or {})}
         return parse(hosted(Path(text).name), name=text, folder=Path.cwd(), overrides=given)
@@ -170,6 +216,17 @@ def hosted(table: str) -> bytes:
     raw["info"]["title"] = f"Who talks to whom in {plain(table)}"[:200]
     raw["info"]["summary"] = f"Cells stand where the table {plain(table)} says."[:5000]
     return tomli_w.dumps(raw).encode()
+
+
+def _load_run(folder: Path, overrides: Mapping[str, str] | None) -> LoadedScenario:
+    import tomli_w
+
+    about = read_run(folder)
+    layout = about["scenario"].get("layout")
+    tables = [layout.get(key.split(".")[1]) for key in PATH_KEYS] if isinstance(layout, dict) else []
+    demand(folder, [table for table in tables if isinstance(table, str) and not Path(table).is_absolute()])
+    name = str(about.get("scenario_name", folder.name))
+    return parse(tomli_w.dumps(about["scenario"]).encode(), name=name, folder=folder, overrides=overrides)
 
 
 def parse(

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from exoabm import manifest
 from exoabm.errors import InputError
 from exoabm.observe.tables import read_whole
 
@@ -37,6 +38,12 @@ def runs(kept, tmp_path) -> tuple[Path, Path]:
     return tuple(shutil.copytree(kept, tmp_path / name) for name in "ab")
 
 
+def seal(folder: Path) -> Path:
+    """Have the manifest say what is there, as if it had been written so."""
+    manifest.write(folder, [name for name in manifest.inside(folder) if name != manifest.MANIFEST])
+    return folder
+
+
 def without(text: str, key: str) -> str:
     assert f'"{key}"' in text
     return text.replace(f'"{key}"', f'"{key}_"', 1)
@@ -59,8 +66,11 @@ def without(text: str, key: str) -> str:
     ],
 )
 def test_a_run_whose_words_are_damaged_is_not_compared(command, runs, file, harm) -> None:
+    """By the manifest, and by what is in them."""
     path = runs[1] / file
     path.write_text(harm(path.read_text()))
+    command("compare", "a", "b").refused(2, "b cannot be read as a run", f"{file} is damaged")
+    seal(runs[1])
     command("compare", "a", "b").refused(2, "b cannot be read as a run")
 
 
@@ -85,6 +95,7 @@ def with_a_damaged_name(path: Path) -> None:
 
 def test_a_table_with_a_damaged_name_is_refused_wherever_it_is_read(command, runs, tmp_path) -> None:
     with_a_damaged_name(runs[1] / "metrics.parquet")
+    seal(runs[1])
     command("compare", "a", "b").refused(2, "metrics.parquet cannot be read")
     command("fit", "two_cells", "--data", "b", "--vary", "a=1:2").refused(
         2, "metrics.parquet", "cannot be read"
@@ -93,7 +104,7 @@ def test_a_table_with_a_damaged_name_is_refused_wherever_it_is_read(command, run
         command("export", "b", "--to", "out", "--format", form).refused(
             2, "b: metrics.parquet cannot be read"
         )
-        assert not list((tmp_path / "out").iterdir())
+        assert not (tmp_path / "out").exists()
 
 
 def test_a_table_that_leads_out_of_itself_is_refused(tmp_path) -> None:
@@ -115,6 +126,7 @@ def test_a_table_that_leads_out_of_itself_is_refused(tmp_path) -> None:
 def test_an_export_is_whole_or_not_there(command, runs, tmp_path) -> None:
     """The last table is damaged: the first ones are not left behind, and what stood there stays."""
     (runs[1] / "metrics.parquet").write_bytes(b"PAR1")
+    seal(runs[1])
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "cells.csv").write_text("mine")
     command("export", "b", "--to", "out", "--overwrite").refused(2, "metrics.parquet")
@@ -124,7 +136,7 @@ def test_an_export_is_whole_or_not_there(command, runs, tmp_path) -> None:
 
 def test_a_run_is_not_exported_into_itself(command, runs) -> None:
     before = sorted(path.name for path in runs[0].iterdir())
-    command("export", "a", "--to", "a", "--overwrite").refused(2, "--to a is the run itself")
+    command("export", "a", "--to", "a", "--overwrite").refused(2, "--to a is what is to be exported")
     assert sorted(path.name for path in runs[0].iterdir()) == before
 
 

@@ -2,19 +2,107 @@
 
 from __future__ import annotations
 
-import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from exoabm import manifest
+from exoabm.batch.run import run_to_folder
+from exoabm.observe.run_folder import FILES
+from exoabm.scenario.loader import load
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("made") / "run"
+    small = {"domain.voxel": "40", "clock.step": "600"}
+    run_to_folder(load("two_cells", small), folder, seed=1, hours=0.5)
+    return folder
+
 
 @pytest.fixture
-def run(tmp_path: Path) -> Path:
-    """A folder that looks like a run, as far as export asks."""
-    folder = tmp_path / "run"
-    folder.mkdir()
-    (folder / "run.json").write_text(json.dumps({}))
-    return folder
+def run(made: Path, tmp_path: Path) -> Path:
+    """A finished run, to be harmed."""
+    return shutil.copytree(made, tmp_path / "run")
+
+
+def lost(path: Path) -> None:
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def flipped(path: Path) -> None:
+    path = next(p for p in path.rglob("c/1/**/*") if p.is_file()) if path.is_dir() else path
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 4
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("harm", [lost, flipped])
+@pytest.mark.parametrize("name", FILES)
+def test_a_part_that_is_lost_or_damaged_is_named(command, run, tmp_path, name, harm) -> None:
+    """No part of a run is left out without a word; ``--partial`` exports the others and tells."""
+    harm(run / name)
+    command("export", run, "--to", "b").refused(2, name, "--partial")
+    assert not (tmp_path / "b").exists()
+    done = command("export", run, "--to", "b", "--partial")
+    assert done.code == 0
+    assert f"left out: {name}" in done.err
+    others = {part.replace(".parquet", ".csv") for part in FILES if part not in (name, manifest.MANIFEST)}
+    assert {path.name for path in (tmp_path / "b").iterdir()} == {*others, "columns.json"}
+
+
+def test_a_run_whose_manifest_does_not_name_a_table_is_exported_as_it_is(command, run, tmp_path) -> None:
+    """What is foreign does no harm."""
+    (run / "notes.txt").write_text("mine")
+    assert command("export", run, "--to", "b").code == 0
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 64 KiB, where one may be mounted."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("no disk may be mounted here")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+@pytest.mark.parametrize("to", ["a.toml", "tables"])
+@pytest.mark.parametrize("room", [0, 1, 8])
+def test_a_full_disk_leaves_nothing_cut(command, run, small_disk, to, room) -> None:
+    (small_disk / "filler").write_bytes(b"x" * 1024 * (64 - 4 * room))
+    done = command("export", run, "--to", small_disk / to)
+    left = [path.name for path in small_disk.iterdir() if path.name != "filler"]
+    if done.code == 0:
+        assert room == 8
+        assert to == "a.toml"
+        assert left == ["a.toml"]
+    else:
+        done.refused(1, "the disk is full", "nothing was written")
+        assert not left
+
+
+def test_the_scenario_of_a_run_is_a_file_and_no_folder(command, run, tmp_path) -> None:
+    assert command("export", run, "--to", "dup.toml").code == 0
+    assert load(tmp_path / "dup.toml").sha256() == load(run).sha256()
+    command("export", run, "--to", "dup.toml").refused(2, "dup.toml exists already")
+
+
+def test_a_sweep_is_exported_too(command, tmp_path) -> None:
+    rate = "cell_type.donor.release_rate=10,60"
+    sweep = ("sweep", "two_cells", "--vary", rate, "--hours", 0.1, "--seed", 1, "--out", "s")
+    assert command(*sweep).code == 0
+    assert command("export", "s", "--to", "b").code == 0
+    assert {"results.csv", "summary.csv", "summary.json", "columns.json", "plots"} == {
+        path.name for path in (tmp_path / "b").iterdir()
+    }
+    assert (tmp_path / "b" / "results.csv").read_text().count("\n") == 3
 
 
 def test_a_folder_without_a_run_is_refused(command, tmp_path) -> None:
@@ -36,6 +124,10 @@ def test_nothing_is_replaced_unasked(command, run, tmp_path) -> None:
     (tmp_path / "b" / "run.json").write_text("mine")
     command("export", run, "--to", "b").refused(2, "run.json exists already", "--overwrite")
     assert (tmp_path / "b" / "run.json").read_text() == "mine"
+    assert command("export", run, "--to", "b", "--overwrite").code == 0
+    assert (tmp_path / "b" / "run.json").read_text() != "mine"
+    assert command("export", run, "--to", "b", "--overwrite").code == 0
+    assert not list((tmp_path / "b").glob(".*"))
 
 
 def test_a_file_in_the_place_of_the_folder_is_refused(command, run, tmp_path) -> None:
@@ -57,4 +149,5 @@ def test_a_scenario_goes_into_a_toml_file_that_is_not_there(command, tmp_path) -
 
 def test_a_broken_table_is_named(command, run) -> None:
     (run / "cells.parquet").write_bytes(b"PAR1 and nothing else")
+    manifest.write(run, [name for name in manifest.inside(run) if name != manifest.MANIFEST])
     command("export", run, "--to", "b").refused(2, "cells.parquet")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -23,7 +24,7 @@ from exoabm.batch.run import resume_run, run_to_folder
 from exoabm.errors import InputError, NumericalError, RunFailed
 from exoabm.observe import checkpoint, tables
 from exoabm.observe.lock import LOCK, hold
-from exoabm.observe.run_folder import CHECKPOINT, ResumableFolder
+from exoabm.observe.run_folder import BEFORE, CHECKPOINT, ResumableFolder
 from exoabm.scenario.builder import blueprint, build_state
 from exoabm.scenario.loader import load
 from exoabm.state import State
@@ -313,14 +314,64 @@ def test_a_model_goes_on_from_a_snapshot() -> None:
 # Damage.
 
 
-@pytest.mark.parametrize("share", [0.0, 0.001, 0.3, 0.9, 0.9999])
-def test_a_truncated_checkpoint_is_refused(tmp_path: Path, share: float) -> None:
-    run = halted(tmp_path / "a")
-    file = tmp_path / "a.unfinished" / CHECKPOINT
+def cut(file: Path, share: float) -> None:
     file.write_bytes(file.read_bytes()[: int(share * file.stat().st_size)])
-    with pytest.raises(InputError, match=r"checkpoint.npz is damaged"):
+
+
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.3, 0.9, 0.9999])
+def test_a_truncated_checkpoint_falls_back_on_the_one_before(tmp_path: Path, share: float) -> None:
+    """To the same bits, and says so; with both damaged it says what to do."""
+    expected = contents(start(tmp_path / "whole"))
+    run = halted(tmp_path / "a")
+    work = tmp_path / "a.unfinished"
+    shutil.copytree(work, tmp_path / "kept")
+    cut(work / CHECKPOINT, share)
+    result = resume_run(run)
+    assert contents(run) == expected
+    said = [warning for warning in result.warnings if "checkpoint" in warning]
+    assert len(said) == 1
+    assert "checkpoint.npz is damaged" in said[0]
+    assert "went on from the checkpoint before it, of 0.666667 h" in said[0]
+    (tmp_path / "kept").rename(work)
+    run.rename(tmp_path / "done")
+    for name in (CHECKPOINT, BEFORE):
+        cut(work / name, share)
+    with pytest.raises(InputError, match=r"checkpoint\.npz is damaged.*before\.npz is damaged.*--overwrite"):
         resume_run(run)
-    assert file.exists()
+    assert (work / CHECKPOINT).exists()
+
+
+def test_a_part_that_only_the_last_checkpoint_needs_is_made_again(tmp_path: Path) -> None:
+    expected = contents(start(tmp_path / "whole"))
+    run = halted(tmp_path / "a")
+    last = sorted((tmp_path / "a.unfinished").glob("events.*.part"))[-1]
+    cut(last, 0.5)
+    assert "is damaged" in resume_run(run).warnings[-1]
+    assert contents(run) == expected
+
+
+@pytest.mark.parametrize("harm", [Path.unlink, lambda path: flip(path, -9), lambda path: cut(path, 0.5)])
+def test_a_chunk_that_is_lost_or_damaged_is_not_taken_for_zero(tmp_path: Path, harm) -> None:
+    """A chunk that is not there reads as 0, and one that holds other bytes as other numbers."""
+    run = halted(tmp_path / "a")
+    chunk = tmp_path / "a.unfinished" / "fields.zarr" / "exosome" / "c" / "1" / "0" / "0" / "0"
+    harm(chunk)
+    with pytest.raises(InputError, match=r"exosome/c/1/0/0/0 is (missing|damaged).*--overwrite"):
+        resume_run(run)
+
+
+def test_chunks_carry_their_checksums(tmp_path: Path) -> None:
+    """Whoever reads a damaged chunk is told."""
+    run = start(tmp_path / "a")
+    chunk = run / "fields.zarr" / "exosome" / "c" / "1" / "0" / "0" / "0"
+    good, seen = chunk.read_bytes(), 0
+    for place in range(len(good)):
+        flip(chunk, place)
+        with pytest.raises(Exception, match=r".") as error:
+            zarr.open_group(run / "fields.zarr", mode="r")["exosome"][1]
+        seen += "checksum" in str(error.value)
+        chunk.write_bytes(good)
+    assert seen == len(good)
 
 
 def test_a_changed_byte_is_refused_or_changes_nothing(tmp_path: Path) -> None:
@@ -511,13 +562,45 @@ def test_another_table_does_not_resume(tmp_path: Path) -> None:
         )
     good = table.read_bytes()
     table.write_bytes(good + b"\n")
-    with pytest.raises(InputError, match=r"cells\.csv has changed"):
+    with pytest.raises(InputError, match=r"layout\.table: .*cells\.csv, which holds something else"):
         resume_run(tmp_path / "a")
-    table.unlink()
-    with pytest.raises(InputError, match=r"cannot be read: .*cells\.csv"):
+    table.unlink()  # the run has its own
+    kept = tmp_path / "a.unfinished" / "table" / "cells.csv"
+    kept.write_bytes(good + b"\n")
+    with pytest.raises(InputError, match=r"table/cells\.csv is damaged"):
         resume_run(tmp_path / "a")
-    table.write_bytes(good)
+    kept.write_bytes(good)
     assert resume_run(tmp_path / "a").summary["hours"] == pytest.approx(0.1)
+    assert (tmp_path / "a" / "table" / "cells.csv").read_bytes() == good
+
+
+def test_a_scenario_that_was_edited_meanwhile_does_not_resume(tmp_path: Path) -> None:
+    """The keys are named; one that is gone contradicts nothing."""
+    mine = tmp_path / "mine.toml"
+    mine.write_bytes(load("signaling").text)
+    loaded = load(mine, SMALL)
+    with contextlib.suppress(Stop):
+        run_to_folder(
+            loaded, tmp_path / "a", seed=3, hours=HOURS, checkpoint_every=600.0, progress=stop_at(50)
+        )
+    whole = mine.read_text()
+    mine.write_text(whole.replace('step = "60 s"', 'step = "90 s"').replace("count = 7", "count = 6"))
+    with pytest.raises(InputError, match=r"has changed since the run was begun") as error:
+        resume_run(tmp_path / "a")
+    assert "clock.step: 60 s -> 90 s" in str(error.value)
+    assert "count: 7 -> 6" in str(error.value)
+    mine.write_text("no scenario")
+    with pytest.raises(InputError, match=r"mine\.toml has changed .* not valid TOML"):
+        resume_run(tmp_path / "a")
+    mine.write_text(whole.replace("How far", "Say how far"))  # words do not count
+    (tmp_path / "a.unfinished").rename(tmp_path / "kept")
+    shutil.copytree(tmp_path / "kept", tmp_path / "a.unfinished")
+    resume_run(tmp_path / "a")
+    mine.unlink()
+    (tmp_path / "a").rename(tmp_path / "b")
+    (tmp_path / "kept").rename(tmp_path / "a.unfinished")
+    resume_run(tmp_path / "a")
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
 
 
 # The lock.
@@ -553,7 +636,7 @@ def test_the_lock_of_a_dead_process_clears_itself(tmp_path: Path) -> None:
 def test_a_folder_is_let_go_at_the_end(tmp_path: Path) -> None:
     with ResumableFolder(tmp_path / "a"):
         pass
-    assert [p.name for p in (tmp_path / "a").iterdir()] == []
+    assert [p.name for p in (tmp_path / "a").iterdir()] == ["manifest.json"]
     with pytest.raises(ZeroDivisionError), ResumableFolder(tmp_path / "b"):
         1 / 0  # noqa: B018
     assert [p.name for p in tmp_path.iterdir()] == ["a"]

@@ -18,7 +18,7 @@ import pytest
 import tomli_w
 import zarr
 
-from exoabm.batch.export import FORMATS, export_run
+from exoabm.batch.export import FORMATS, export_tables
 from exoabm.batch.run import run_to_folder
 from exoabm.observe.run_folder import FILES
 from exoabm.scenario.loader import load, parse
@@ -158,9 +158,27 @@ def read_back(path: Path, fmt: str) -> pd.DataFrame:
 
 @pytest.mark.parametrize("fmt", FORMATS)
 def test_every_table_reads_back_from_every_format(folder: Path, tmp_path: Path, fmt: str) -> None:
-    written, empty = export_run(folder, tmp_path / "out", fmt), set()
-    assert all(path.is_file() for path in written)
-    assert {"summary.json", "run.json", "communication.graphml"} <= {p.name for p in written}
+    (written, lost), empty = export_tables(folder, tmp_path / "out", fmt), set()
+    assert not lost
+    assert all(path.exists() for path in written)
+    copied = {"summary.json", "run.json", "communication.graphml", "preview.png", "fields.zarr"}
+    assert copied | {"columns.json"} <= {p.name for p in written}
+    for name in copied - {"fields.zarr"}:
+        assert (tmp_path / "out" / name).read_bytes() == (folder / name).read_bytes()
+    old, new = (
+        zarr.open_group(f / "fields.zarr", mode="r")["exosome"][:] for f in (folder, tmp_path / "out")
+    )
+    assert (old == new).all()
+    meanings = json.loads((tmp_path / "out" / "columns.json").read_text())
+    for name in TABLES:
+        schema = pq.read_schema(folder / f"{name}.parquet")
+        said = meanings[name]["columns"]
+        assert list(said) == schema.names
+        for field in schema:
+            described = (field.metadata or {}).get(b"description", b"").decode()
+            assert said[field.name].get("description", "") == described
+    assert "vesicle" in meanings["communication"]["columns"]["internalized"]["description"]
+    assert meanings["communication"]["about"]["orientation"] == "rows send, columns receive"
     for name, table in tables(folder).items():
         (path,) = (p for p in written if p.stem == name and p.suffix not in (".graphml",))
         back = read_back(path, fmt)

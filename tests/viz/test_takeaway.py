@@ -17,6 +17,7 @@ from PIL import Image
 
 from exoabm import ExosomeModel
 from exoabm.errors import InputError, ResourceError
+from exoabm.manifest import faults
 from exoabm.observe.looks import Looks
 from exoabm.observe.run_folder import FILES
 from exoabm.scenario.loader import load, parse
@@ -80,7 +81,9 @@ def test_the_run_folder_is_that_of_the_command_line(loaded, folder: Path, tmp_pa
     data = takeaway.run_zip(loaded, seed=1, hours=2.0, progress=seen.append)
     assert seen[-1] == pytest.approx(1)
     zipfile.ZipFile(io.BytesIO(data)).extractall(tmp_path)
-    assert {p.name for p in (tmp_path / "run").iterdir()} == {*FILES, "scenario.toml"}
+    assert {p.name for p in (tmp_path / "run").iterdir()} == {*FILES}
+    assert faults(tmp_path / "run") == []
+    assert parse((tmp_path / "scenario.toml").read_bytes(), name="again", folder=tmp_path)
     for name in ("metrics", "cells", "events", "communication"):
         ours, theirs = (
             hashlib.sha256((f / f"{name}.parquet").read_bytes()) for f in (tmp_path / "run", folder)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from exoabm.errors import InputError, did_you_mean
+from exoabm.manifest import demand
 from exoabm.parameters import CATALOG
 
 if TYPE_CHECKING:
@@ -88,7 +89,9 @@ def read_table(path: Path) -> Table:
 
     from exoabm.observe.tables import read_whole
 
-    path = path / METRICS if path.is_dir() else path
+    if path.is_dir():
+        demand(path, [METRICS])
+        path = path / METRICS
     try:
         table = read_whole(path) if path.suffix == ".parquet" else csv.read_csv(path)
         names = table.column_names

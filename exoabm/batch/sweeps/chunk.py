@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 ROWS = "rows"
 RUNS = "runs"
+SHARDS = "shards"
 
 
 @dataclass(frozen=True)

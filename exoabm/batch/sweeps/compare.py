@@ -20,9 +20,11 @@ import numpy as np
 
 from exoabm.batch.sweeps.chunk import records
 from exoabm.batch.sweeps.readouts import gather
-from exoabm.batch.sweeps.rows import PLAN, Plan, differences
+from exoabm.batch.sweeps.rows import PLAN, Plan
 from exoabm.batch.sweeps.summary import varied_keys
+from exoabm.batch.unchanged import differences
 from exoabm.errors import InputError
+from exoabm.manifest import faults, listed, told
 from exoabm.observe.palette import COOL, INK, MUTED, RULE, WARM
 from exoabm.observe.run_folder import placed
 from exoabm.observe.tables import read_whole
@@ -214,7 +216,7 @@ def _arm(text: str) -> tuple[Path, dict[str, str]]:
 
 
 def _side(name: str, folder: Path, arm: Mapping[str, str], chosen: set[str]) -> Side:
-    if (folder / "run.json").is_file():
+    if (folder / "run.json").is_file() or "run.json" in listed(folder):
         if arm:
             raise InputError(f"{name}: {folder} is a single run and has no arms")
         return _run(name, folder)
@@ -226,6 +228,9 @@ def _side(name: str, folder: Path, arm: Mapping[str, str], chosen: set[str]) -> 
 def _run(name: str, folder: Path) -> Side:
     import tomli_w
 
+    found = [fault for fault in faults(folder) if fault.state != "foreign"]
+    if found:
+        raise InputError(f"{folder} cannot be read as a run: {told(found)}")
     try:
         about = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import exoabm
+from exoabm.batch.unchanged import lasting, refuse_changes
 from exoabm.errors import InputError
 from exoabm.observe.run_folder import write_whole
-from exoabm.scenario.entries import entries, plain_data
-from exoabm.scenario.loader import LoadedScenario, load, parse
+from exoabm.scenario.loader import LoadedScenario, parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -147,7 +147,7 @@ class Plan:
             twice = next(name for i, name in enumerate(names) if name in names[:i])
             raise InputError(f"two rows of the batch are the same ({twice}); vary other values")
         return cls(
-            source=_lasting(str(source or loaded.name)),
+            source=lasting(str(source or loaded.name)),
             scenario=loaded.written(),
             name=loaded.name,
             folder=str(loaded.folder.resolve()),
@@ -240,54 +240,17 @@ class Plan:
             Naming each key that changed, with the old and the new value.
         """
         then = parse(self.scenario.encode(), name=self.name, folder=Path(self.folder))
+        refuse_changes(then, self.source, dict(self.base), self.table_sha256, "batch")
         try:
-            now = load(self.source, dict(self.base)) if _stands(self.source) else then
             table = then.table_sha256()
         except OSError as error:
             raise InputError(f"the table of cells cannot be read: {error.strerror}") from None
-        changed = differences(then, now)
-        if changed:
-            lines = [f"  {key}: {old} -> {new}" for key, (old, new) in changed.items()]
-            raise InputError(
-                "\n".join([f"{self.source} has changed since the batch was begun:", *lines])
-                + "\nput it back as it was, or begin a new batch"
-            )
         if table != self.table_sha256:
             raise InputError(f"{then.table_path()} has changed since the batch was begun")
 
     def _plain(self) -> dict[str, Any]:
         plain = {name: getattr(self, name) for name in type(self).__dataclass_fields__}
         return plain | {"rows": [[row.name, row.overrides, row.seed] for row in self.rows]}
-
-
-def differences(a: LoadedScenario, b: LoadedScenario) -> dict[str, tuple[str, str]]:
-    """Keys whose values differ between two scenarios, with both values as text; words do not count."""
-    left, right = (_values(loaded) for loaded in (a, b))
-    keys = dict.fromkeys([*left, *right])
-    return {
-        key: (left.get(key, "not there"), right.get(key, "not there"))
-        for key in keys
-        if left.get(key) != right.get(key)
-    }
-
-
-def _values(loaded: LoadedScenario) -> dict[str, str]:
-    found = {}
-    for key, value in entries(loaded.scenario):
-        if value is not None and not key.startswith("info."):
-            plain = plain_data(value)
-            found[key] = str(plain["value"] if isinstance(plain, dict) and "value" in plain else plain)
-    return found
-
-
-def _lasting(source: str) -> str:
-    """A shipped scenario's name, or a path that holds wherever the batch is resumed from."""
-    return str(Path(source).resolve()) if Path(source).is_file() else source
-
-
-def _stands(source: str) -> bool:
-    """Whether a scenario is still found where it came from."""
-    return not (source.endswith(".toml") or "/" in source) or Path(source).is_file()
 
 
 def _pairs(pairs: Any) -> Overrides:

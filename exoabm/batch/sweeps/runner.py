@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     Progress = Callable[[int, int], object]
 
-SHARDS, PLOTS = "shards", "plots"
+SHARDS, PLOTS = files.SHARDS, "plots"
 WINDOW = 1024
 """Files that are asked for at a time; however many rows there are, no more than these are pending."""
 DEATHS = 3

@@ -10,6 +10,7 @@ from exoabm.batch.sweeps.designs import points, read_axis
 from exoabm.batch.sweeps.rows import Plan, digest, replicate_seeds, row_of
 from exoabm.batch.sweeps.runner import PLOTS, disk_trouble
 from exoabm.batch.sweeps.summary import RESULTS, SUMMARY, write_results
+from exoabm.batch.verify import seal_batch
 from exoabm.errors import InputError, ResourceError
 from exoabm.observe.preview.lettering import counted
 from exoabm.observe.run_folder import write_whole
@@ -146,6 +147,7 @@ def _report(outcome: Outcome) -> Report:
     }
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
     write_whole(folder / "summary.json", text.encode() + b"\n")
+    seal_batch(folder)
     return Report(summary, warnings, plots)
 
 

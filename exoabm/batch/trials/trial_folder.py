@@ -15,6 +15,7 @@ from exoabm.batch.sweeps.chunk import RUNS
 from exoabm.batch.sweeps.runner import disk_trouble
 from exoabm.batch.trials.design import row_name, set_by_hand
 from exoabm.batch.trials.report import render
+from exoabm.batch.verify import seal_batch
 from exoabm.observe.run_folder import write_whole
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def write_trial(trial: Trial, folder: Path, plan: Plan) -> None:
         said = json.dumps(summary(trial), indent=2, ensure_ascii=False, allow_nan=False)
         write_whole(folder / "trial.json", said.encode() + b"\n")
         write_whole(folder / "report.html", render(trial).encode())
+        seal_batch(folder)
 
 
 def summary(trial: Trial) -> dict[str, Any]:

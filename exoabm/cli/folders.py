@@ -1,0 +1,100 @@
+"""Commands for what runs left on disk: hand its tables out, check it, find what was left behind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from exoabm.cli.app import app
+from exoabm.cli.console import JsonOption, SetOption, err, load, out, print_json
+from exoabm.errors import InputError
+
+PANEL = "Runs"
+
+
+@app.command(rich_help_panel=PANEL)
+def export(
+    source: Annotated[str, typer.Argument(help="A run folder, a sweep, a trial, or a scenario.")],
+    to: Annotated[
+        Path,
+        typer.Option("--to", help="Folder for tables, or a TOML file for a scenario (of a run, too)."),
+    ],
+    format_: Annotated[
+        str, typer.Option("--format", help="For a run's tables: csv, json, arrow or numpy.")
+    ] = "csv",
+    set_: SetOption = None,
+    overwrite: Annotated[bool, typer.Option(help="Replace what stands there.")] = False,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Leave out what is missing or damaged, and say so.")
+    ] = False,
+) -> None:
+    """Write the tables of a run or sweep in another format, or a scenario as one complete TOML file."""
+    from exoabm.batch.export import export_run_scenario, export_scenario, export_tables
+    from exoabm.scenario.loader import run_of
+
+    folder, run = Path(source), run_of(source)
+    if not folder.is_dir() and run is None:
+        written = [export_scenario(load(source, set_), to, overwrite=overwrite)]
+    elif set_:
+        raise InputError("--set goes with a scenario; a run is exported as it was")
+    elif run is not None and to.suffix == ".toml":
+        written = export_run_scenario(run, to, overwrite=overwrite)
+    else:
+        written, lost = export_tables(run or folder, to, format_, overwrite=overwrite, partial=partial)
+        for fault in lost:
+            err.print(f"[yellow]Warning:[/] left out: {escape(str(fault))}", highlight=False)
+    for path in written:
+        out.print(escape(str(path)), highlight=False)
+
+
+@app.command(rich_help_panel=PANEL)
+def verify(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A run, a sweep or a trial.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Check every file of a run, sweep or trial by the checksums that were written with it."""
+    from exoabm.batch.verify import verify as verified
+
+    found = verified(folder)
+    if as_json:
+        print_json({"folder": str(folder), "faults": [{"file": f.name, "state": f.state} for f in found]})
+    else:
+        for fault in found:
+            out.print(f"{fault.state:<8} {escape(fault.name)}", highlight=False)
+    if found:
+        raise InputError(f"{folder}: {len(found):,} of its files are not as they were written")
+    if not as_json:
+        out.print(f"{escape(str(folder))} is whole", highlight=False)
+
+
+@app.command(rich_help_panel=PANEL)
+def clean(
+    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where runs were written.")] = Path(),
+    remove: Annotated[
+        bool, typer.Option("--remove", help="Remove what nobody needs; never what can be resumed.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Name what runs that were killed left in a folder, and in runs/ and trials/ in it."""
+    from exoabm.observe.leftovers import leftovers
+
+    found = leftovers(folder)
+    for left in found:
+        if left.dead and remove:
+            left.remove()
+    if as_json:
+        print_json(
+            [
+                {"path": str(e.path), "what": e.what, "dead": e.dead, "removed": e.dead and remove}
+                for e in found
+            ]
+        )
+        return
+    for left in found:
+        end = (" (removed)" if remove else " (--remove removes it)") if left.dead else ""
+        out.print(f"{escape(str(left.path))} {escape(left.what)}{end}", highlight=False)
+    if not found:
+        out.print("nothing was left behind", highlight=False)

@@ -1,0 +1,141 @@
+"""The manifest of a folder: the SHA-256 of every file that was written into it, to tell damage later."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from exoabm.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+MANIFEST = "manifest.json"
+TOLD = 5
+"""Faults that an error names; ``exoabm verify`` names all."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A file that is not as it was written: ``state`` is damaged, missing or foreign (not written by us)."""
+
+    name: str
+    state: str
+
+    def __str__(self) -> str:
+        return f"{self.name} is {self.state}"
+
+
+def write(folder: Path, names: Iterable[str]) -> None:
+    """Write ``manifest.json``: name, SHA-256 and size of each of these files, sorted by name."""
+    files = {
+        name: {"sha256": sha256(folder / name), "bytes": (folder / name).stat().st_size}
+        for name in sorted(names)
+    }
+    text = json.dumps({"files": files, "sha256": _digest(files)}, indent=1, ensure_ascii=False)
+    (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
+
+
+def listed(folder: Path) -> tuple[str, ...]:
+    """Names that the manifest of a folder has; none where it is missing or damaged."""
+    return tuple(_read(folder)[0])
+
+
+def faults(folder: Path, only: Iterable[str] | None = None) -> list[Fault]:
+    """What is damaged or missing in a folder, by its manifest, and what is foreign to it.
+
+    Parameters
+    ----------
+    folder : Path
+    only : iterable of str, optional
+        Look at these files, and those below these folders; then nothing is foreign.
+    """
+    files, fault = _read(folder)
+    if fault is not None:
+        return [fault]
+    looked = tuple(files) if only is None else _chosen(files, only)
+    found = [fault for name in looked if (fault := _fault(folder, name, files.get(name))) is not None]
+    if only is None:
+        found += [Fault(name, "foreign") for name in inside(folder) if name not in files and name != MANIFEST]
+    return found
+
+
+def demand(folder: Path, only: Iterable[str] | None = None) -> None:
+    """Refuse a folder in which a file is damaged or missing; what is foreign does no harm.
+
+    Parameters
+    ----------
+    folder : Path
+    only : iterable of str, optional
+        As for ``faults``.
+
+    Raises
+    ------
+    InputError
+        Naming the first of them.
+    """
+    found = [fault for fault in faults(folder, only) if fault.state != "foreign"]
+    if found:
+        raise InputError(f"{folder}: {told(found)}")
+
+
+def told(found: list[Fault]) -> str:
+    """The first faults, in words."""
+    more = f" and {len(found) - TOLD} more" if len(found) > TOLD else ""
+    return f"{', '.join(map(str, found[:TOLD]))}{more}"
+
+
+def inside(folder: Path) -> Iterator[str]:
+    """Every file below a folder by its name there, in order."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_symlink() or not path.is_dir():
+            yield path.relative_to(folder).as_posix()
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _read(folder: Path) -> tuple[dict[str, dict[str, object]], Fault | None]:
+    try:
+        plain = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        if plain["sha256"] == _digest(plain["files"]) and all(map(_stays_inside, plain["files"])):
+            return plain["files"], None
+    except FileNotFoundError:
+        return {}, Fault(MANIFEST, "missing")
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        pass
+    return {}, Fault(MANIFEST, "damaged")
+
+
+def _stays_inside(name: str) -> bool:
+    return not Path(name).is_absolute() and ".." not in Path(name).parts
+
+
+def _digest(files: dict[str, dict[str, object]]) -> str:
+    text = json.dumps(files, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _chosen(files: Iterable[str], only: Iterable[str]) -> tuple[str, ...]:
+    names = tuple(files)
+    chosen: dict[str, None] = {}
+    for each in only:
+        chosen |= dict.fromkeys([name for name in names if name.startswith(f"{each}/")] or [each])
+    return tuple(chosen)
+
+
+def _fault(folder: Path, name: str, entry: dict[str, object] | None) -> Fault | None:
+    path = folder / name
+    try:
+        if entry is None or not path.is_file():
+            return Fault(name, "missing" if entry is not None or not path.exists() else "foreign")
+        whole = path.stat().st_size == entry["bytes"] and sha256(path) == entry["sha256"]
+    except OSError:
+        whole = False
+    return None if whole else Fault(name, "damaged")
