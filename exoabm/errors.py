@@ -84,3 +84,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     options = ends | {name.lower(): name for name in known}
     close = difflib.get_close_matches(word.lower(), list(options), n=1)
     return f"; did you mean {options[close[0]]!r}?" if close else ""
+
+
+class MixedVersions(UserWarning):
+    """Parts of one result were made by different versions or on different machines."""

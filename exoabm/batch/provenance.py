@@ -13,11 +13,16 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from scipy.linalg import expm
+
 import exoabm
 from exoabm.parameters import references
 from exoabm.scenario.entries import quantities
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from exoabm.scenario.loader import LoadedScenario
 
 LIBRARIES = (
@@ -33,6 +38,9 @@ LIBRARIES = (
     "matplotlib",
 )
 
+SHAPING = ("exoabm", "python", "numpy", "numba", "scipy")
+"""Versions that the bits of a result may rest on."""
+
 APART = ("scenarios", "viz")
 """Parts of the package that stand beside it in a checkout."""
 COMPILED = (".pyc", ".pyo", ".nbi", ".nbc")
@@ -43,6 +51,37 @@ def versions() -> dict[str, str]:
     """Versions of exoabm, Python and the libraries that shape a result."""
     found = {"exoabm": exoabm.__version__, "python": sys.version.split()[0]}
     return found | {name: metadata.version(name) for name in LIBRARIES}
+
+
+def made_with() -> dict[str, str]:
+    """What the bits of a result may rest on beside scenario and seed: versions, our files, the machine.
+
+    ``arithmetic`` is a checksum of functions whose last digit goes by the vector instructions of a processor.
+    """
+    known = versions()
+    found = {name: known[name] for name in SHAPING}
+    found |= {"exoabm's files": code()["files_sha256"][:12], "machine": platform.machine()}
+    return found | {"arithmetic": arithmetic()}
+
+
+@lru_cache(maxsize=1)
+def arithmetic() -> str:
+    """Checksum of the bits of elementary functions and of a matrix product on this machine."""
+    x = np.linspace(0.01, 9.0, 1000)
+    square = x[:400].reshape(20, 20)
+    values = (np.exp(-x), np.log(x), np.power(x, 1.7), np.sin(x), np.expm1(x), x.sum(), square @ square.T)
+    bits = b"".join(np.ascontiguousarray(value).tobytes() for value in values)
+    return hashlib.sha256(bits + expm(square - 5.0).tobytes()).hexdigest()[:8]
+
+
+def drift(then: Mapping[str, str], now: Mapping[str, str], what: str, this: str = "this is") -> str | None:
+    """A sentence that names what differs, if anything does: ``what`` (begun) with one, ``this`` another."""
+    pairs = [(name, then.get(name, "unknown"), now.get(name, "unknown")) for name in {**then, **now}]
+    differing = [(name, a, b) for name, a, b in pairs if a != b]
+    if not differing:
+        return None
+    one, other = (", ".join(f"{p[0]} {p[i]}" for p in differing) for i in (1, 2))
+    return f"{what} with {one}, and {this} {other}: results may differ in their last digits"
 
 
 def machine() -> dict[str, str]:

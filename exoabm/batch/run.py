@@ -14,7 +14,7 @@ import pyarrow as pa
 
 import exoabm
 from exoabm.batch.own_tables import keep_tables, table_sha256_of
-from exoabm.batch.provenance import code, machine, sources, versions
+from exoabm.batch.provenance import code, drift, machine, made_with, sources, versions
 from exoabm.batch.unchanged import lasting, refuse_changes
 from exoabm.errors import InputError, NumericalError
 from exoabm.model import ExosomeModel
@@ -133,7 +133,11 @@ def _taken_up(folder: ResumableFolder, threads: int) -> tuple[ExosomeModel, dict
             raise InputError(f"{folder.path} exists already; move it away to resume {folder.work}")
         loaded = _cooked(plan, folder.work)
         model = ExosomeModel(loaded, seed=plan["seed"], threads=threads, snapshot=part(content, "state/"))
-        plan["resumed"] = [*plan.get("resumed", []), {"at": _now(), "from_h": model.hours}]
+        now = made_with()
+        plan["resumed"] = [*plan.get("resumed", []), {"at": _now(), "from_h": model.hours, "with": now}]
+        mixed = drift(plan["made_with"], now, "the run was begun")
+        if mixed is not None:
+            model.state.warnings.append(mixed)
         try:
             observers = [model.history, *_observers(folder, model, plan, clock)]
             model.recorder.restore(observers, part(content, "recorder/"))
@@ -283,6 +287,7 @@ def _recipe(model: ExosomeModel, hours: float | None, tables: dict[str, str]) ->
     resolved["layout"] |= tables
     return {
         "exoabm": exoabm.__version__,
+        "made_with": made_with(),
         "scenario": tomli_w.dumps(resolved),
         "name": loaded.name,
         "source": lasting(loaded.name if run_of(loaded.folder) is None else str(loaded.folder)),

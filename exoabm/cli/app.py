@@ -7,14 +7,19 @@ import io
 import os
 import signal
 import sys
-from typing import Annotated
+import warnings
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
 from exoabm.cli.console import err, out
-from exoabm.errors import ExoError, InputError, ResourceError
+from exoabm.errors import ExoError, InputError, MixedVersions, ResourceError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 INTERRUPTED = 130
 
@@ -30,6 +35,7 @@ app = typer.Typer(
 def main() -> None:
     """Entry point: run the command and turn every known error into its exit code."""
     _answer_signals()
+    warnings.showwarning = partial(_warn, warnings.showwarning)
     Console.on_broken_pipe = _nobody_reads  # also where typer prints help
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -61,6 +67,13 @@ def main() -> None:
         err.print(f"[bold red]Error:[/] {escape(error.format_message())}", highlight=False)
         code = getattr(error, "exit_code", InputError.exit_code)
     sys.exit(code or 0)
+
+
+def _warn(usual: Callable[..., None], message: Warning | str, category: type[Warning], *rest: Any) -> None:
+    if issubclass(category, MixedVersions):
+        err.print(f"[yellow]Warning:[/] {escape(str(message))}", highlight=False)
+    else:
+        usual(message, category, *rest)
 
 
 def _nobody_reads(_: Console) -> None:

@@ -16,6 +16,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from exoabm.batch.provenance import drift, made_with
 from exoabm.batch.sweeps.rows import PLAN, Plan
 from exoabm.errors import ExoError, InputError, RunFailed
 from exoabm.observe.run_folder import write_whole
@@ -34,13 +35,17 @@ SHARDS = "shards"
 
 @dataclass(frozen=True)
 class Written:
-    """A file of rows that was written: which, its checksum, and reasons of failed rows by their numbers."""
+    """A file of rows that was written: which, its checksum, and reasons of failed rows by their numbers.
+
+    ``note`` says that it was not made with what the batch was begun with.
+    """
 
     chunk: int
     sha256: str
     failed: dict[int, str]
     rows: int
     seconds: float | None
+    note: str | None = None
 
 
 def chunk_path(folder: Path, chunk: int) -> Path:
@@ -66,7 +71,9 @@ def run_chunk(folder: Path, plan_sha256: str, chunk: int) -> Written:
     body = "".join(lines).encode()
     checksum = hashlib.sha256(body).hexdigest()
     write_whole(chunk_path(folder, chunk), body + _line({"sha256": checksum}).encode())
-    return Written(chunk, checksum, failures(plan, chunk, found), len(found), time.perf_counter() - start)
+    failed, seconds = failures(plan, chunk, found), time.perf_counter() - start
+    note = drift(plan.made_with, made_with(), "the batch was begun", "rows were run with")
+    return Written(chunk, checksum, failed, len(found), seconds, note)
 
 
 def failures(plan: Plan, chunk: int, found: list[dict[str, Any]]) -> dict[int, str]:

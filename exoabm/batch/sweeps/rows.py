@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import exoabm
+from exoabm.batch.provenance import made_with
 from exoabm.batch.unchanged import lasting, refuse_changes
 from exoabm.errors import InputError
 from exoabm.observe.run_folder import write_whole
@@ -30,6 +31,9 @@ LARGEST_CHUNK = 64
 POINTS_AT_HAND = 16
 """Scenarios that a plan keeps checked, for replicates of a point come one after the other."""
 SEED_BITS = 63
+
+PLACE = frozenset({"source", "folder", "name", "about", "made_with"})
+"""Fields of a plan by which two of one batch may differ."""
 
 Keep = Literal["readouts", "runs"]
 Overrides = tuple[tuple[str, str], ...]
@@ -98,6 +102,8 @@ class Plan:
         Rows that share a file.
     about : mapping
         What the batch was made from, such as the design; it shapes the report, never a row.
+    made_with : mapping
+        Versions and machine that began it, see ``provenance.made_with``; others may go on with it.
     """
 
     source: str
@@ -113,6 +119,7 @@ class Plan:
     times: tuple[float, ...]
     chunk: int
     about: Mapping[str, Any]
+    made_with: Mapping[str, str]
     version: str = exoabm.__version__
 
     @classmethod
@@ -160,13 +167,14 @@ class Plan:
             times=tuple(times),
             chunk=1 if keep == "runs" else _chunk(seconds_per_row, len(rows)),
             about=dict(about or {}),
+            made_with=made_with(),
         )
 
     @cached_property
     def sha256(self) -> str:
-        """What the plan's results depend on, in one number; not where its files lie."""
+        """What the plan's results depend on, in one number; not where its files lie, nor who runs it."""
         plain = self._plain()
-        return digest({k: v for k, v in plain.items() if k not in ("source", "folder", "name", "about")})
+        return digest({name: value for name, value in plain.items() if name not in PLACE})
 
     @property
     def chunks(self) -> int:

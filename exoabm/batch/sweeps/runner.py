@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import warnings
 from collections import deque
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from exoabm.batch.provenance import drift
 from exoabm.batch.sweeps import chunk as files
 from exoabm.batch.sweeps.journal import Journal
 from exoabm.batch.sweeps.rows import PLAN, Plan
 from exoabm.batch.sweeps.workers import ThisProcess
-from exoabm.errors import ExoError, InputError, RunFailed
+from exoabm.errors import ExoError, InputError, MixedVersions, RunFailed
 from exoabm.observe.lock import LOCK, locked
 from exoabm.observe.run_folder import disk_full, disk_message, write_whole
 
@@ -235,11 +237,15 @@ class _Stand:
     def __init__(self, plan: Plan, progress: Progress | None, total: int) -> None:
         self.rows = self.failed = 0
         self.reasons: dict[str, str] = {}
+        self._noted: set[str | None] = {None}
         self._plan, self._progress, self._total = plan, progress, total
 
     def add(self, written: Written) -> None:
         self.rows += written.rows
         self.failed += len(written.failed)
+        if written.note not in self._noted:
+            self._noted.add(written.note)
+            warnings.warn(str(written.note), MixedVersions, stacklevel=2)
         for number, reason in written.failed.items():
             if len(self.reasons) < REASONS:
                 self.reasons[self._plan.rows[number].name] = reason
@@ -276,9 +282,10 @@ def _drive(plan: Plan, folder: Path, chunks: Iterable[int], workers: Workers) ->
 
 
 def _take_in(shard: Path, home: Path, plan: Plan) -> None:
-    """Put the files of a shard that are whole with those of its batch."""
+    """Put the files of a shard that are whole with those of its batch; warn if other versions made it."""
     with locked(shard):
-        if Plan.read(shard).sha256 != plan.sha256:
+        theirs = Plan.read(shard)
+        if theirs.sha256 != plan.sha256:
             raise InputError(f"{shard} is a part of another batch than {home}")
         for chunk in range(plan.chunks):
             if files.read_chunk(shard, plan, chunk) is None or files.read_chunk(home, plan, chunk):
@@ -290,6 +297,9 @@ def _take_in(shard: Path, home: Path, plan: Plan) -> None:
                     kept.replace(place)
             source = files.chunk_path(shard, chunk)
             write_whole(files.chunk_path(home, chunk), source.read_bytes())
+    note = drift(theirs.made_with, plan.made_with, f"part {shard.name} was begun", "the batch with")
+    if note is not None:
+        warnings.warn(note, MixedVersions, stacklevel=2)
 
 
 def _clear(folder: Path, overwrite: bool) -> None:
