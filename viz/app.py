@@ -117,7 +117,7 @@ def _Full() -> None:
         html("h1", text="All seats are taken")
         running = "One model runs" if SEATS.most == 1 else f"{SEATS.most} models run"
         html("p", text=f"{running} here already. Close a page, or come back in a minute.")
-        html("a", "exo-strong", text="Try again", attributes={"href": "/"})
+        html("a", "exo-strong", text="Try again", attributes={"href": "./"})
 
 
 def _open(setup: Setup) -> Session:

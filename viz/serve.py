@@ -1,8 +1,6 @@
 """The server behind ``exoabm dash``: this machine only, no telemetry, nothing from outside.
 
-It answers to requests that name it by a loopback address, and opens a WebSocket only to pages that it
-served itself: a page of another site in the same browser gets neither. What it serves may load nothing from
-elsewhere, which the browser enforces by the content security policy.
+Who may see what it serves is said in ``guard``.
 """
 
 from __future__ import annotations
@@ -13,26 +11,17 @@ import threading
 import webbrowser
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from typing import Any
 
 from exoabm.errors import InputError, ResourceError
+from exoabm.viz.guard import HOST, TOKEN, Guard, Keys, Place
 from exoabm.viz.limits import SEATS
 from exoabm.viz.openings import first_setup
 from exoabm.viz.rehearsal import rehearse
 from exoabm.viz.uploads import is_run, open_run
 
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, MutableMapping
-
-    Message = MutableMapping[str, Any]
-    Receive = Callable[[], Awaitable[Message]]
-    Send = Callable[[Message], Awaitable[None]]
-
-HOST = "127.0.0.1"
 PORT = 8765
 PORTS_TRIED = 20
-HOSTS = (HOST, "localhost")
 LARGEST_MESSAGE = 32 << 20
 """Bytes of a WebSocket message, an uploaded file among them."""
 
@@ -43,73 +32,22 @@ SETTINGS = {
     "SOLARA_THEME_SHOW_BANNER": "false",
     "SOLARA_THEME_TITLE": "exoabm",
     "SOLARA_ASSETS_FONTAWESOME_ENABLED": "false",
-    "SOLARA_KERNEL_CULL_TIMEOUT": "2m",
+    "SOLARA_KERNEL_CULL_TIMEOUT": "5s",
     "SOLARA_KERNEL_MAX_COUNT": "64",
 }
-"""A tab that was closed is forgotten at once; one that went silent, after two minutes."""
-
-POLICY = (
-    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
-    "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data:; "
-    "connect-src 'self' ws://127.0.0.1:* ws://localhost:* data: blob:; frame-ancestors 'none'; "
-    "base-uri 'self'; form-action 'none'"
-)
-HEADERS = (
-    (b"content-security-policy", POLICY.encode()),
-    (b"referrer-policy", b"no-referrer"),
-    (b"x-content-type-options", b"nosniff"),
-)
+"""A tab that was closed is forgotten at once; one whose socket is gone, after five seconds."""
+HEARTBEAT = 4.0
+"""Seconds between two questions to a socket, and seconds that it has to answer; browsers do that unasked."""
 
 
-COOKIE = "solara-session-id="
-"""By which Solara knows a reader."""
-
-
-class Guard:
-    """ASGI middleware: loopback hosts only, WebSockets only from the page's own origin, strict headers."""
-
-    def __init__(self, app: Callable[..., Awaitable[None]]) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """Let a request through, or turn it away."""
-        if scope["type"] not in ("http", "websocket"):
-            await self.app(scope, receive, send)
-            return
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        host = headers.get("host", "")
-        known = urlsplit(f"//{host}").hostname in HOSTS
-        if scope["type"] == "websocket":
-            # Who never loaded the page has no cookie; Solara would let it in, and write a line to the log.
-            own = urlsplit(headers.get("origin", "")).netloc == host and COOKIE in headers.get("cookie", "")
-            if not known or not own:
-                await receive()
-                await send({"type": "websocket.close", "code": 1008})
-                return
-            await self.app(scope, receive, send)
-            return
-        if not known:
-            await send({"type": "http.response.start", "status": 400, "headers": [*HEADERS]})
-            await send({"type": "http.response.body", "body": b"unknown host"})
-            return
-
-        async def with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *HEADERS]
-            await send(message)
-
-        await self.app({**scope, "headers": _as_localhost(scope["headers"])}, receive, with_headers)
-
-
-def _as_localhost(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """Headers under the one loopback name by which Solara knows that no encryption is needed."""
-    return [
-        (name, value.replace(HOST.encode(), b"localhost") if name == b"host" else value)
-        for name, value in headers
-    ]
-
-
-def serve(scenario: str, *, port: int | None = None, browser: bool = True, seats: int = 16) -> None:
+def serve(
+    scenario: str,
+    *,
+    port: int | None = None,
+    browser: bool = True,
+    seats: int = 16,
+    base_url: str | None = None,
+) -> None:
     """Serve the page until interrupted.
 
     Parameters
@@ -122,42 +60,46 @@ def serve(scenario: str, *, port: int | None = None, browser: bool = True, seats
         Whether to open the page in the browser.
     seats
         Models that may run at once, one for each open tab.
+    base_url
+        Address under which a reverse proxy shows the page; see ``guard.Place``.
 
     Raises
     ------
     InputError
-        If the scenario or the run is wrong, or the files of the page are not installed.
+        If the scenario, the run or the address is wrong, or the files of the page are not installed.
     ResourceError
         If the port is taken.
     """
+    Place(port or PORT, base_url)
     if is_run(scenario):
         open_run(Path(scenario))
         scenario = str(Path(scenario).resolve())
     else:
         rehearse(first_setup(scenario, trusted=True).load())
-    _settle(scenario)
+    place, keys = Place(_free_port(port), base_url), Keys()
+    _settle(scenario, place)
     SEATS.most = seats
-    port = _free_port(port)
     import uvicorn
     from solara.server.starlette import app
 
-    address = f"http://{HOST}:{port}/"
     config = uvicorn.Config(
-        Guard(app),
+        Guard(app, place, keys),
         host=HOST,
-        port=port,
+        port=place.port,
         log_level="warning",
         loop="asyncio",
         ws_max_size=LARGEST_MESSAGE,
+        ws_ping_interval=HEARTBEAT,
+        ws_ping_timeout=HEARTBEAT,
         ws_per_message_deflate=False,  # on loopback packing costs more than it saves
         timeout_graceful_shutdown=1,
     )
     server = uvicorn.Server(config)
-    threading.Thread(target=_announce, args=(server, address, browser), daemon=True).start()
+    threading.Thread(target=_announce, args=(server, place, keys, browser), daemon=True).start()
     server.run()
 
 
-def _announce(server: Any, address: str, browser: bool) -> None:
+def _announce(server: Any, place: Place, keys: Keys, browser: bool) -> None:
     """Say where the page is as soon as it is there."""
     import time
 
@@ -165,15 +107,16 @@ def _announce(server: Any, address: str, browser: bool) -> None:
         if server.should_exit:
             return
         time.sleep(0.05)
-    print(f"exoabm is at {address}  (Ctrl+C ends it)", flush=True)
+    print(f"exoabm is at {place.base_url}?{TOKEN}={keys.token}  (Ctrl+C ends it)", flush=True)
     if browser:
-        webbrowser.open(address)
+        webbrowser.open(f"{place.base_url}?{TOKEN}={keys.ticket}")
 
 
-def _settle(scenario: str) -> None:
+def _settle(scenario: str, place: Place) -> None:
     """Set what Solara reads from the environment when it is imported."""
     os.environ.update(SETTINGS)
     os.environ["EXOABM_SCENARIO"] = scenario
+    os.environ["SOLARA_ROOT_PATH"], os.environ["SOLARA_BASE_URL"] = place.root, place.base_url
     data = _data_folder()
     os.environ["SOLARA_ASSETS_PROXY_CACHE_DIR"] = str(data / "share" / "solara" / "cdn")
     os.environ.setdefault("JUPYTER_PATH", str(data / "share" / "jupyter"))

@@ -25,7 +25,14 @@ def dash(
     ] = None,
     seats: Annotated[int, typer.Option(min=1, max=64, help="Models that may run at once.")] = 16,
     browser: Annotated[bool, typer.Option(help="Open the page in the browser.")] = True,
+    base_url: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL", help="Address under which a reverse proxy shows the page, its path included."
+        ),
+    ] = None,
 ) -> None:
     """Open a running model in the browser, served from this machine to this machine."""
     # The page stands above the command line, which therefore calls it by its name alone.
-    import_module("exoabm.viz.serve").serve(scenario, port=port, browser=browser, seats=seats)
+    serve = import_module("exoabm.viz.serve").serve
+    serve(scenario, port=port, browser=browser, seats=seats, base_url=base_url)

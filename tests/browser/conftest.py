@@ -59,8 +59,16 @@ class Server:
     def address(self) -> str:
         return f"http://127.0.0.1:{self.port}/"
 
+    @property
+    def cookie(self) -> tuple[str, str]:
+        """By which the server knows who was given its address."""
+        found = re.search(r"token=(\S+)", self.log.read_text())
+        assert found
+        return f"exoabm-{self.port}", found[1]
+
     def get(self, path: str, **headers: str) -> tuple[int, str]:
-        request = urllib.request.Request(self.address + path, headers=headers)
+        own = {"Cookie": "=".join(self.cookie)}
+        request = urllib.request.Request(self.address + path, headers=own | headers)
         try:
             with urllib.request.urlopen(request, timeout=20) as answer:
                 return answer.status, answer.read().decode(errors="replace")
@@ -227,6 +235,8 @@ def reader(browser: Any, tabs: Callable[[], Any], server: Server) -> Iterator[Ca
 
     def seat(at: Server = server, *, width: int = 1280, height: int = 900, **options: Any) -> Reader:
         someone = Reader(browser.new_context(**options).new_page() if options else tabs(), at)
+        name, value = at.cookie
+        someone.page.context.add_cookies([{"name": name, "value": value, "url": at.address}])
         someone.page.set_default_timeout(PATIENT)
         someone.page.set_viewport_size({"width": width, "height": height})
         hears = {

@@ -241,7 +241,8 @@ def test_a_finished_run_opens(paused: Any, reader: Callable[..., Any]) -> None:
 def test_a_run_folder_of_the_command_line(start: Callable[..., Any], browser: Any, tmp_path: Path) -> None:
     run_to_folder(load("two_cells"), tmp_path / "mine", seed=1, hours=3)
     page = browser.new_context().new_page()
-    page.goto(start(str(tmp_path / "mine")).address)
+    server = start(str(tmp_path / "mine"))
+    page.goto(f"{server.address}?token={server.cookie[1]}")
     page.wait_for_selector("section[aria-label='The run mine']", timeout=60_000)
     assert "3 h" in page.inner_text(".exo-facts")
     page.get_by_role("button", name="Types", exact=True).click()

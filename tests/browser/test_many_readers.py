@@ -76,9 +76,10 @@ def test_strangers_are_turned_away(server: Server) -> None:
     assert server.get("", Host=f"localhost:{server.port}")[0] == 200
     assert server.get("", Host="evil.example")[0] == 400
     assert server.get("", Host="127.0.0.1.evil.example")[0] == 400
-    own = {"Cookie": "solara-session-id=someone"}
+    token = "=".join(server.cookie)
+    own = {"Cookie": f"{token}; solara-session-id=someone"}
     assert shake_hands(server, Host=here, Origin=f"http://{here}", **own) == 101
-    assert shake_hands(server, Host=here, Origin=f"http://{here}") == 403, "it never loaded the page"
+    assert shake_hands(server, Host=here, Origin=f"http://{here}", Cookie=token) == 403, "never loaded"
     for origin in ("http://evil.example", "null", "", f"http://127.0.0.1:{server.port + 1}"):
         assert shake_hands(server, Host=here, Origin=origin, **own) == 403
     assert shake_hands(server, Host="evil.example", Origin="http://evil.example", **own) == 403
@@ -87,7 +88,7 @@ def test_strangers_are_turned_away(server: Server) -> None:
 def test_the_log_is_one_line_with_the_address(server: Server, reader: Callable[..., Reader]) -> None:
     reader().open()
     lines = server.log.read_text().splitlines()
-    assert lines == [f"exoabm is at {server.address}  (Ctrl+C ends it)"]
+    assert lines == [f"exoabm is at {server.address}?token={server.cookie[1]}  (Ctrl+C ends it)"]
 
 
 def test_it_listens_to_this_machine_only(server: Server) -> None:
