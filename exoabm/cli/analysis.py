@@ -6,7 +6,7 @@ import contextlib
 from itertools import combinations
 from pathlib import Path
 from statistics import mean, stdev
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -26,16 +26,18 @@ from exoabm.cli.console import (
     positive_hours,
     print_json,
     refuse_large_grid,
+    say_table,
 )
 from exoabm.cli.rows import PANEL, counting, workers_of
 from exoabm.errors import InputError
+from exoabm.readers.words import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from exoabm.batch.analysis.fit import Fit
-    from exoabm.batch.analysis.measured import Table as Measured
     from exoabm.batch.analysis.sensitivity import Sensitivity
+    from exoabm.readers.particles import SizeTable
     from exoabm.scenario.loader import LoadedScenario
 
 ROUNDING = 1e-9
@@ -115,8 +117,8 @@ def fit(
     data: Annotated[
         Path,
         typer.Option(
-            help="CSV or Parquet: time_h and readouts, each with its NAME_sd if known; or a histogram with "
-            "diameter_nm or bin_center_nm; or a run folder."
+            help="Text or Parquet: time_h and readouts, each with its NAME_sd if known; or sizes of vesicles "
+            "of NanoSight, of ZetaView, as a histogram or one by one; or a run folder."
         ),
     ],
     vary: Annotated[
@@ -128,6 +130,14 @@ def fit(
     ] = None,
     vesicle: Annotated[
         str | None, typer.Option(help="Kind that a histogram of diameters is of; the first if not given.")
+    ] = None,
+    heights: Annotated[
+        str | None,
+        typer.Option(help="What a histogram holds, where it does not say so: count, density or log-density."),
+    ] = None,
+    censored: Annotated[
+        str | None,
+        typer.Option(help="What values such as <0.5 count as: drop, half or limit; refused if not given."),
     ] = None,
     replicates: Annotated[int, typer.Option(help="Runs per point, whose mean is fitted.")] = 1,
     seed: Annotated[int, typer.Option(min=0, help="Starts and seeds of the runs follow from it.")] = 0,
@@ -150,12 +160,17 @@ def fit(
         raise InputError("--cluster needs --out, a folder that its workers see too")
     with _goes_on(out_):
         from exoabm.batch.analysis.measured import read_table
+        from exoabm.readers.particles import HEIGHTS, read_sizes
 
-        table = read_table(data)
-        if table.diameters is not None:
-            idle = [*(vary or []), *filter(None, [out_])]
-            _fit_diameters(loaded, table, vesicle, column or [], idle, as_json)
+        if heights not in (None, *HEIGHTS):
+            raise InputError(f"--heights {heights}: one of {', '.join(HEIGHTS)}")
+        sizes = read_sizes(data, column or (), heights)
+        if sizes is not None:
+            if vary or out_ is not None:
+                raise InputError(f"{data} is a histogram of sizes; --vary and --out go with time series")
+            _fit_diameters(loaded, sizes, vesicle, as_json)
             return
+        table = read_table(data, censored)
         from exoabm.batch.analysis.factors import factors_of
         from exoabm.batch.analysis.fit import fit_series
         from exoabm.batch.analysis.fit_report import plain, write_fit
@@ -191,25 +206,22 @@ def fit(
 
 def _fit_diameters(
     loaded: LoadedScenario,
-    table: Measured,
+    table: SizeTable,
     vesicle: str | None,
-    columns: list[str],
-    idle: list[Any],
     as_json: bool,
 ) -> None:
     from dataclasses import asdict
 
-    from exoabm.batch.analysis.sizes import fit_diameters
+    from exoabm.batch.analysis.sizes import check_allowed, fit_diameters, spread
 
-    if idle:
-        raise InputError(f"{table.path} is a histogram of diameters; --vary and --out go with time series")
     kinds = [kind.name for kind in loaded.scenario.vesicle]
     kind = vesicle or kinds[0]
     if kind not in kinds:
         raise InputError(f"--vesicle {kind}: there are {', '.join(kinds)}")
-    assert table.diameters is not None
-    names = table.chosen(columns, table.diameters)
-    found = fit_diameters(table.columns[table.diameters], {name: table.columns[name] for name in names})
+    say_table(f"{table.name.removeprefix('--data ')}: {'; '.join(table.said)}")
+    found = fit_diameters(table.edges, table.samples)
+    for each in found:
+        check_allowed(each)
     if as_json:
         print_json([asdict(each) for each in found])
         return
@@ -218,24 +230,28 @@ def _fit_diameters(
         shown.add_column(name, justify="right", no_wrap=True)
     for each in found:
         shown.add_row(
-            escape(each.sample),
+            escape(plain(each.sample)),
             f"{each.median_nm:.1f} ({each.median_interval[0]:.1f} to {each.median_interval[1]:.1f})",
             f"{each.gsd:.3f} ({each.gsd_interval[0]:.3f} to {each.gsd_interval[1]:.3f})",
             f"{each.misfit:.0%}",
         )
     out.print(shown)
     medians, widths = [each.median_nm for each in found], [each.gsd for each in found]
-    if len(found) > 1:
+    if len(found) > 1 and not spread(found):
         out.print(
             f"over {len(found)} samples: median {mean(medians):.1f} nm, SD {stdev(medians):.1f}; "
             f"GSD {mean(widths):.3f}, SD {stdev(widths):.3f}",
             highlight=False,
         )
-    out.print(
-        f"--set vesicle.{kind}.diameter='{mean(medians):.4g} nm' "
-        f"--set vesicle.{kind}.diameter_gsd={mean(widths):.4g}",
-        highlight=False,
-    )
+    apart = spread(found)
+    if apart:
+        err.print(f"[yellow]Warning:[/] {escape(plain(apart))}; each for itself:", highlight=False)
+    pairs = [(each.median_nm, each.gsd) for each in found] if apart else [(mean(medians), mean(widths))]
+    for median, width in pairs:
+        out.print(
+            f"--set vesicle.{kind}.diameter='{median:.4g} nm' --set vesicle.{kind}.diameter_gsd={width:.4g}",
+            highlight=False,
+        )
 
 
 def _print_fit(found: Fit, given: bool) -> None:

@@ -44,7 +44,9 @@ def read_flat(
         raise ValueError(f"{size / 2**20:.3g} MiB unpacked, more than the {most_bytes / 2**20:g} MiB allowed")
     stored = (parquet.schema.column(i) for i in range(about.num_columns))
     text = [column.path for column in stored if column.physical_type == "BYTE_ARRAY"]
-    parquet = pq.ParquetFile(source, read_dictionary=sorted(names.intersection(text)))
+    parquet = pq.ParquetFile(
+        source, read_dictionary=sorted(names.intersection(text)), page_checksum_verification=True
+    )
     table = parquet.read(columns=sorted(names), use_threads=False)
     for name, column in zip(table.column_names, table.columns, strict=True):
         for chunk in column.chunks if pa.types.is_dictionary(column.type) else ():

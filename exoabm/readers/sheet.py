@@ -230,6 +230,15 @@ class Sheet:
             self.fail(f"row {rows[at] + 1}, column {short(name)} is {said}, not {expected}")
 
 
+def texts_of(column: pa.Array) -> list[str]:
+    """Values as text, exact for numbers; "" for null."""
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if _is_text(column.type):
+        return [(text or "").strip() for text in column.to_pylist()]
+    return ["" if value is None else repr(value) for value in column.to_pylist()]
+
+
 def label_of(value: object) -> str:
     """A label as text: whole numbers without a point, truth values with a capital, "" for none."""
     if value is None:

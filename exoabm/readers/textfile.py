@@ -127,7 +127,7 @@ def read_head(text: Text) -> Head:
             raise InputError(f"{text.name}: has no header and no rows")
         at = below
         line, below = _line(text.data, at)
-    separator = separator or _separator(line)
+    separator = separator or separator_of(line)
     names = [name.strip() for name in _fields(text.name, line, separator)]
     aliases: dict[str, str] = {}
     if second := _second_header(text, names, separator, below):
@@ -250,7 +250,7 @@ def _values(line: str, separator: str) -> list[str]:
         return []
 
 
-def _separator(line: str) -> str:
+def separator_of(line: str) -> str:
     """The mark that stands most often in a line, outside of quotes."""
     bare = re.sub(r'"[^"]*"', "", line)
     return max(SEPARATORS, key=lambda mark: (bare.count(mark), mark == ","))
@@ -258,7 +258,7 @@ def _separator(line: str) -> str:
 
 def _heads_rows(data: bytes, line: str, below: int) -> bool:
     """Whether a line that begins with # is the header itself: numbers stand right below it."""
-    mark = _separator(line)
+    mark = separator_of(line)
     under = next(iter(_rows(data, below, 1)), "").split(mark)
     return (
         len(under) > 2

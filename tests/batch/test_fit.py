@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import re
 import runpy
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from exoabm.batch.analysis.sizes import Diameters, fit_diameters
 from exoabm.errors import InputError, RunFailed
 from exoabm.model import ExosomeModel
 from exoabm.observe.metrics import measure
+from exoabm.readers.particles import read_sizes
 from exoabm.scenario.loader import load
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data" / "ev"
@@ -218,7 +220,7 @@ def test_a_series_is_read_from_csv_with_gaps_words_and_deviations(tmp_path) -> N
         ("time_h,a\n1,2\n2,3\n", ["b"], "no numbers of this name"),
         ("time_h,a,a_sd,b\n1,2,1,2\n2,3,1,3\n", [], "for every column, or for none"),
         ("time_h,a,a_sd\n1,2,0\n2,3,1\n", [], "above 0"),
-        ("time_h,a\n1,2,3,4\n", [], "cannot be read"),
+        ("time_h,a\n1,2,3,4\n", [], "row 1 has 4 values"),
     ],
 )
 def test_a_table_that_makes_no_sense_is_refused(tmp_path, text, columns, words) -> None:
@@ -254,18 +256,17 @@ def strays(found: Diameters, median: float, gsd: float) -> int:
 def test_intervals_of_diameters_hold_what_was_drawn() -> None:
     """100 histograms of 3,000 vesicles: 95 % intervals miss about 12 of 200 and less than 24 (1 in 1,000)."""
     random = np.random.default_rng(2)
-    center = np.arange(2.5, 600, 5)
-    found = fit_diameters(center, {str(i): drawn(random, 3000, 100, 1.35) for i in range(100)})
+    found = fit_diameters(
+        np.arange(0, 605, 5.0), {str(i): drawn(random, 3000, 100, 1.35) for i in range(100)}
+    )
     assert sum(strays(each, 100, 1.35) for each in found) < 24
     assert sum(strays(each, 105, 1.35) for each in found) > 60  # 5 % off is seen
 
 
 def histogram(name: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    table = read_table(shared(name))
-    assert table.diameters == "bin_centre_nm"
-    return table.columns[table.diameters], {
-        key: table.columns[key] for key in table.chosen((), table.diameters)
-    }
+    table = read_sizes(shared(name))
+    assert table is not None
+    return table.edges, table.samples
 
 
 def shared(name: str) -> Path:
@@ -296,11 +297,45 @@ def test_beads_of_one_size_show_the_width_of_the_instrument() -> None:
 
 
 @pytest.mark.parametrize(
-    ("center", "height"), [([1, 2, 3], [1, 2, 1]), ([3, 2, 1, 4, 5, 6], [1] * 6), (range(9), [0] * 9)]
+    ("edges", "height"), [([1, 2, 3, 4], [1, 2, 1]), ([3, 2, 1, 4, 5, 6, 7], [1] * 6), (range(10), [0] * 9)]
 )
-def test_what_is_no_histogram_is_refused(center, height) -> None:
+def test_what_is_no_histogram_is_refused(edges, height) -> None:
     with pytest.raises(InputError, match="histogram"):
-        fit_diameters(np.array(center, float), {"a": np.array(height, float)})
+        fit_diameters(np.array(edges, float), {"a": np.array(height, float)})
+
+
+# What is written in a column of measurements.
+
+
+@pytest.mark.parametrize("value", ["<LOD", "1,5", "n.d.", "<0.5"])
+def test_a_value_that_is_no_number_is_refused_with_its_row(tmp_path, value) -> None:
+    """A column with one such value was left out before, and the fit went on without it."""
+    (tmp_path / "a.csv").write_text(f'time_h,a,b\n0,1,1\n1,2,"{value}"\n2,3,3\n')
+    with pytest.raises(InputError, match=re.escape(f"row 2, column 'b' is '{value}', not a number")):
+        series_of(read_table(tmp_path / "a.csv"))
+    assert series_of(read_table(tmp_path / "a.csv"), ["a"]).names == ("a",)
+
+
+@pytest.mark.parametrize(("rule", "counted"), [("drop", np.nan), ("half", 0.25), ("limit", 0.5)])
+def test_values_below_a_limit_count_as_declared(tmp_path, rule, counted) -> None:
+    (tmp_path / "a.csv").write_text("time_h,a\n0,1\n1,<0.5\n2,3\n")
+    series = series_of(read_table(tmp_path / "a.csv", censored=rule))
+    np.testing.assert_array_equal(series.values[:, 0], [1, counted, 3])
+    (tmp_path / "a.csv").write_text("time_h,a\n0,1\n1,<LOD\n2,3\n")
+    if rule == "drop":
+        assert np.isnan(series_of(read_table(tmp_path / "a.csv", censored=rule)).values[1, 0])
+    else:
+        with pytest.raises(InputError, match="row 2, column 'a' is '<LOD'"):
+            series_of(read_table(tmp_path / "a.csv", censored=rule))
+
+
+def test_a_decimal_comma_is_one_where_commas_do_not_separate(tmp_path) -> None:
+    (tmp_path / "a.csv").write_text("time_h;a;words\n0;1,5;x\n1;2;y\n2,5;3,25;z\n")
+    table = read_table(tmp_path / "a.csv")
+    assert table.left_out == ("words",)
+    series = series_of(table)
+    assert series.hours.tolist() == [0, 1, 2.5]
+    assert series.values[:, 0].tolist() == [1.5, 2, 3.25]
 
 
 # What the docs show.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-from dataclasses import dataclass
+import math
+import re
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,27 +13,33 @@ import numpy as np
 from exoabm.errors import InputError, did_you_mean
 from exoabm.manifest import demand
 from exoabm.parameters import CATALOG
+from exoabm.readers.asked import Asked
+from exoabm.readers.files import open_sheet
+from exoabm.readers.sheet import texts_of
+from exoabm.readers.units import NUMBER
+from exoabm.readers.words import short
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 TIME = "time_h"
 DEVIATION = "_sd"
-DIAMETERS = ("diameter_nm", "bin_center_nm", "bin_centre_nm")
+CENSORED = {"drop": math.nan, "half": 0.5, "limit": 1.0}
+"""What a value below a limit may count as, times the limit."""
+NOT_MEASURED = frozenset({"", "nan", "na", "null", "none"})
+COMMA = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?")
+MAX_BYTES, MAX_ROWS = 256 << 20, 5_000_000
 METRICS = "metrics.parquet"
 
 
 @dataclass(frozen=True)
 class Table:
-    """Columns of numbers of equal length, by name."""
+    """Columns of numbers of equal length, by name; what is wrong with some; columns of words, left out."""
 
     path: Path
     columns: dict[str, np.ndarray]
-
-    @property
-    def diameters(self) -> str | None:
-        """Name of the column of diameters, if the table is a histogram of them."""
-        return next((name for name in DIAMETERS if name in self.columns), None)
+    faults: dict[str, str] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
 
     def chosen(self, names: Sequence[str], *beside: str) -> list[str]:
         """The columns asked for, or all but those beside them.
@@ -48,7 +55,14 @@ class Table:
                 raise InputError(
                     f"--column {name}: no numbers of this name in {self.path}{did_you_mean(name, known)}"
                 )
-        return list(names) or known
+        chosen = list(names) or known
+        for name in (*chosen, *(name + DEVIATION for name in chosen), *beside):
+            if name in self.faults:
+                raise InputError(
+                    f"--data {self.path}: {self.faults[name]}; a value below a limit, as in <0.5 or <LOD, "
+                    "needs --censored drop, half or limit; other columns can be chosen with --column"
+                )
+        return chosen
 
     def _deviates(self, name: str) -> bool:
         return name.endswith(DEVIATION) and name.removesuffix(DEVIATION) in self.columns
@@ -76,36 +90,78 @@ class Series:
     deviation: np.ndarray | None
 
 
-def read_table(path: Path) -> Table:
-    """Read the numbers of a CSV or Parquet file, or the metrics of a run folder.
+def read_table(path: Path, censored: str | None = None) -> Table:
+    """Read the numbers of a text or Parquet file, or the metrics of a run folder.
+
+    A column of words alone is left out. One in which some values are numbers and some are not is refused when
+    it is asked for: a lost value would change what is fitted.
+
+    Parameters
+    ----------
+    path
+        The file, or the run folder.
+    censored
+        What a value below a limit, such as ``<0.5`` or ``<LOD``, counts as: "drop", as not measured; "half"
+        or "limit", of the number after ``<``. Refused if not given.
 
     Raises
     ------
     InputError
         If there is no such table.
     """
-    import pyarrow as pa
-    from pyarrow import compute, csv
-
-    from exoabm.observe.tables import read_whole
-
+    if censored not in (None, *CENSORED):
+        raise InputError(f"--censored {censored}: one of {', '.join(CENSORED)}")
     if path.is_dir():
         demand(path, [METRICS])
         path = path / METRICS
-    try:
-        table = read_whole(path) if path.suffix == ".parquet" else csv.read_csv(path)
-        names = table.column_names
-    except FileNotFoundError:
-        raise InputError(f"--data {path}: there is no such file") from None
-    except (OSError, ValueError, InputError) as error:  # Arrow's errors are among these
-        raise InputError(f"--data {path}: cannot be read: {str(error)[:300]}") from None
-    columns = {}
-    for name in names:
-        if names.count(name) > 1:
-            raise InputError(f"--data {path}: two columns are named {name!r}")
-        with contextlib.suppress(ValueError, pa.ArrowNotImplementedError):  # words, such as a sample's name
-            columns[name] = compute.cast(table[name], pa.float64()).to_numpy().astype(float)
-    return Table(path, columns)
+    sheet = open_sheet(
+        path, Asked(format="auto" if path.suffix == ".parquet" else "csv"), MAX_BYTES, MAX_ROWS
+    )
+    every, comma = np.arange(sheet.rows), False
+    names = [name for name in sheet.names if name]
+    if doubled := next((name for name in names if names.count(name) > 1), None):
+        raise InputError(f"--data {path}: two columns are named {doubled!r}")
+    sheet.load(names)
+    words = {name: texts_of(sheet.column(name)) for name in names}
+    if sheet.separator not in ("", ","):
+        comma = _has_decimal_commas(words.values())
+    columns, faults, left = {}, {}, []
+    for name, texts in words.items():
+        values, fault = _numbers(texts, comma, censored)
+        if fault >= 0 and not np.isfinite(values).any():
+            left.append(name)
+            continue
+        columns[name] = values
+        if fault >= 0:
+            faults[name] = f"row {every[fault] + 1}, column {name!r} is {short(texts[fault])}, not a number"
+    return Table(path, columns, faults, tuple(left))
+
+
+def _has_decimal_commas(columns: Iterable[list[str]]) -> bool:
+    """Whether numbers have a decimal comma in a table that commas do not separate: some do, none a point."""
+    texts = [text for column in columns for text in column]
+    commas = any(COMMA.fullmatch(text) for text in texts)
+    return commas and not any("." in text and NUMBER.fullmatch(text) for text in texts)
+
+
+def _numbers(texts: list[str], comma: bool, censored: str | None) -> tuple[np.ndarray, int]:
+    """Values, NaN for blank, and the first row that holds no number, -1 if there is none."""
+    values, fault = np.full(len(texts), np.nan), -1
+    for row, text in enumerate(texts):
+        value = text.replace(",", ".") if comma and COMMA.fullmatch(text) else text
+        if NUMBER.fullmatch(value) or value.lower() in ("inf", "-inf", "infinity"):
+            values[row] = float(value)
+        elif value.lower() in NOT_MEASURED:
+            continue
+        elif censored is not None and value.startswith("<"):
+            limit = value[1:].strip()
+            if NUMBER.fullmatch(limit) and censored != "drop":
+                values[row] = float(limit) * CENSORED[censored]
+            elif censored != "drop" and fault < 0:
+                fault = row
+        elif fault < 0:
+            fault = row
+    return values, fault
 
 
 def series_of(table: Table, names: Sequence[str] = ()) -> Series:
@@ -118,8 +174,9 @@ def series_of(table: Table, names: Sequence[str] = ()) -> Series:
     """
     hours = table.columns.get(TIME)
     if hours is None:
-        either = ", ".join(DIAMETERS)
-        raise InputError(f"--data {table.path}: needs a column {TIME}, or for a histogram one of {either}")
+        either = 'a heading with its unit, such as "Bin centre (nm)", "Size / nm" or "diameter_nm"'
+        raise InputError(f"--data {table.path}: needs a column {TIME}, or for sizes {either}")
+    table.chosen((TIME,))
     if not (np.isfinite(hours).all() and (np.diff(hours) > 0).all() and hours.size and hours[0] >= 0):
         raise InputError(f"--data {table.path}: {TIME} must rise from 0 or later")
     longest = CATALOG["duration"].allowed[1]

@@ -15,12 +15,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from exoabm.errors import InputError
+from exoabm.parameters import CATALOG
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 LEAST_BINS = 6
 NORMAL_95 = 1.959964
+APART = 1.25
+"""Times by which the medians of samples may differ that are averaged; repeats differ by less than 1.1."""
 
 
 @dataclass(frozen=True)
@@ -46,20 +49,48 @@ class Diameters:
     misfit: float
 
 
-def fit_diameters(center_nm: np.ndarray, heights: Mapping[str, np.ndarray]) -> list[Diameters]:
-    """Fit each column of a histogram with these bin centers, in nm.
+def fit_diameters(edges_nm: np.ndarray, counts: Mapping[str, np.ndarray]) -> list[Diameters]:
+    """Fit each column of a histogram, numbers of particles (n) in bins between these edges (n + 1), in nm.
 
     Raises
     ------
     InputError
-        If the bins do not rise, there are too few, or a column holds no histogram.
+        If the edges do not rise, there are too few bins, or a column holds no histogram.
     """
-    center = np.asarray(center_nm, float)
-    if len(center) < LEAST_BINS or not (np.diff(center) > 0).all() or center[0] < 0:
-        raise InputError(f"a histogram needs {LEAST_BINS} bins or more, whose centers rise from 0")
-    middle = (center[1:] + center[:-1]) / 2
-    edges = np.concatenate([[max(2 * center[0] - middle[0], 0.0)], middle, [2 * center[-1] - middle[-1]]])
-    return [_fit(name, edges, np.asarray(column, float)) for name, column in heights.items()]
+    edges = np.asarray(edges_nm, float)
+    if len(edges) <= LEAST_BINS or not (np.diff(edges) > 0).all() or edges[0] < 0:
+        raise InputError(f"a histogram needs {LEAST_BINS} bins or more, whose edges rise from 0")
+    return [_fit(name, edges, np.asarray(column, float)) for name, column in counts.items()]
+
+
+def spread(found: Sequence[Diameters]) -> str:
+    """Why samples have no common mean, "" if they have one: their medians lie too far apart."""
+    low, high = (pick(found, key=lambda each: each.median_nm) for pick in (min, max))
+    if high.median_nm <= APART * low.median_nm:
+        return ""
+    return (
+        f"the medians lie too far apart for one mean: {low.median_nm:.1f} nm ({low.sample}) to "
+        f"{high.median_nm:.1f} nm ({high.sample})"
+    )
+
+
+def check_allowed(each: Diameters) -> None:
+    """Refuse sizes that no scenario takes, which come of a wrong unit.
+
+    Raises
+    ------
+    InputError
+        With the allowed range.
+    """
+    for name, value in (("diameter", each.median_nm), ("diameter_gsd", each.gsd)):
+        parameter = CATALOG[name]
+        low, high = parameter.allowed
+        if not low <= value <= high:
+            unit = f" {parameter.unit}" if parameter.unit != "1" else ""
+            raise InputError(
+                f"{each.sample}: a {name} of {value:.3g}{unit} lies outside the allowed {low:g} to {high:g}"
+                f'{unit}; is the unit right? It is read from the heading, as in "Diameter (um)"'
+            )
 
 
 def _fit(name: str, edges: np.ndarray, height: np.ndarray) -> Diameters:

@@ -1,0 +1,167 @@
+"""Sizes of vesicles as instruments write them: the known answers, and what is left out, asked or refused."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.special import ndtr
+
+from exoabm.batch.analysis.sizes import check_allowed, fit_diameters, spread
+from exoabm.errors import InputError
+from exoabm.readers.particles import read_sizes
+
+CASES = Path(__file__).parent / "cases"
+NTA = "mixed/11-nta-instrument-file/"
+KNOWN = [  # file, medians in nm, GSD, tolerance of the median
+    ("sizes/zetaview_real_structure.txt", [97.2], 1.437, 0.05),
+    ("sizes/zetaview_number.csv", [97.2], 1.437, 0.05),
+    ("sizes/logbins_counts.csv", [99.1], 1.450, 0.05),
+    ("sizes/nanosight_ExperimentSummary.csv", [104, 107, 110], 1.380, 0.05),
+    ("sizes/nanosight_captures.csv", [104, 107, 110], 1.380, 0.05),
+    ("mixed/10-nta-units/header_units.csv", [90], 1.40, 0.05),
+    (NTA + "summary.csv", [90, 90], 1.40, 0.05),
+    (NTA + "zeta.txt", [90], 1.40, 0.05),
+    (NTA + "nta_semicolon.csv", [90], 1.40, 0.05),
+    (NTA + "nta_sentinel.csv", [90], 1.40, 0.05),
+    (NTA + "nta_particles.csv", [90], 1.40, 1.5),  # 3,000 drawn: a standard error of 0.55
+]
+
+
+def fitted(table):
+    assert table is not None
+    return fit_diameters(table.edges, table.samples)
+
+
+@pytest.mark.parametrize(("name", "medians", "gsd", "near"), KNOWN, ids=[row[0] for row in KNOWN])
+def test_known_answers(name, medians, gsd, near):
+    found = fitted(read_sizes(CASES / name))
+    assert [each.median_nm for each in found] == pytest.approx(medians, abs=near)
+    assert [each.gsd for each in found] == pytest.approx([gsd] * len(medians), abs=0.003)
+
+
+def test_what_is_left_out_is_said():
+    said = "; ".join(read_sizes(CASES / "sizes/zetaview_real_structure.txt").said)
+    for words in (
+        "samples: 'Number'",
+        "weighted by size: 'Volume / nm^3', 'Area / nm^2'",
+        "a multiple of Number",
+    ):
+        assert words in said
+    assert "not corrected for the dilution" in said
+    table = read_sizes(CASES / "sizes/nanosight_ExperimentSummary.csv")
+    assert list(table.samples) == ["s_00", "s_01", "s_02"]
+    assert "left out, an error: 'Standard Error'; left out, an average: 'Average'" in "; ".join(table.said)
+
+
+def test_a_blank_bin_is_refused_and_another_column_can_be_chosen():
+    with pytest.raises(InputError, match="line 2, column 'b' is blank"):
+        read_sizes(CASES / NTA / "nta_blank.csv")
+    assert fitted(read_sizes(CASES / NTA / "nta_blank.csv", ["a"]))[0].median_nm == pytest.approx(
+        90, abs=0.05
+    )
+
+
+def test_sizes_in_um_are_seen():
+    (wrong,) = fitted(read_sizes(CASES / "mixed/10-nta-units/in_um.csv"))
+    with pytest.raises(InputError, match=r"0\.09 nm lies outside the allowed 10 to 5000 nm"):
+        check_allowed(wrong)
+
+
+# Other structures: a log-normal of 95 nm and 1.4, written in the ways that there are.
+
+EVEN = np.arange(0.0, 601, 5)
+LOGARITHMIC = np.geomspace(20, 800, 81)
+
+
+def shares(edges):
+    with np.errstate(divide="ignore"):
+        return np.diff(ndtr(np.log(edges / 95) / np.log(1.4)))
+
+
+def written(
+    path, edges, height, heading="Diameter (nm)", of="Count", factor=1.0, mark=",", above="", below=""
+):
+    center = (edges[1:] + edges[:-1]) / 2 * factor
+    rows = [f"{c:.9g}{mark}{h:.9g}" for c, h in zip(center, height, strict=True)]
+    path.write_text(f"{above}{heading}{mark}{of}\n" + "\n".join(rows) + "\n" + below, encoding="utf-8")
+    return path
+
+
+WAYS = [
+    (LOGARITHMIC, "dN/dD", lambda e: shares(e) / np.diff(e)),
+    (LOGARITHMIC, "Concentration (particles/mL/nm)", lambda e: shares(e) / np.diff(e)),
+    (LOGARITHMIC, "CSD", lambda e: shares(e) / np.diff(e)),
+    (LOGARITHMIC, "PDF (nm⁻¹)", lambda e: shares(e) / np.diff(e)),
+    (LOGARITHMIC, "dN/dlogD", lambda e: shares(e) / np.diff(np.log10(e))),
+    (LOGARITHMIC, "Number", shares),
+    (EVEN, "anything", shares),
+    (EVEN, "Concentration / cm-3", shares),
+]
+
+
+@pytest.mark.parametrize(("edges", "of", "height"), WAYS, ids=[f"{of}-{len(e)}" for e, of, _ in WAYS])
+@pytest.mark.parametrize(("heading", "factor"), [("Size (nm)", 1.0), ("Diameter / µm", 1e-3)])
+def test_densities_and_counts(tmp_path, edges, of, height, heading, factor):
+    file = written(tmp_path / "a.csv", edges, height(edges), heading, of, factor)
+    (found,) = fitted(read_sizes(file))
+    assert found.median_nm == pytest.approx(95, rel=2e-3)
+    assert found.gsd == pytest.approx(1.4, rel=2e-3)
+
+
+def test_unequal_bins_of_an_unknown_height_are_asked_for(tmp_path):
+    file = written(tmp_path / "a.csv", LOGARITHMIC, shares(LOGARITHMIC), of="Signal")
+    with pytest.raises(InputError, match="say --heights count, density"):
+        read_sizes(file)
+    assert fitted(read_sizes(file, heights="count"))[0].median_nm == pytest.approx(95, rel=2e-3)
+    assert fitted(read_sizes(file, heights="density"))[0].median_nm > 105
+
+
+def test_a_table_of_percentiles_below_is_not_read(tmp_path):
+    above = "Filename,mine\nGraph Data,\n"
+    below = "".join(f"{p},{p * 3}\n" for p in range(1, 101))
+    file = written(tmp_path / "a.csv", EVEN, shares(EVEN), "Bin centre (nm)", above=above, below=below)
+    table = read_sizes(file)
+    assert list(table.samples) == ["mine"]
+    assert "100 lines after it were left out" in "; ".join(table.said)
+    assert fitted(table)[0].median_nm == pytest.approx(95, rel=2e-3)
+
+
+def test_a_second_table_below_a_plain_one_is_refused(tmp_path):
+    again = "".join(f"{c},1\n" for c in range(1, 9))
+    file = written(tmp_path / "a.csv", EVEN, shares(EVEN), below=again)
+    with pytest.raises(InputError, match=r"line 122: the size is '1' after 597\.5"):
+        read_sizes(file)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("Size,Count\n" + "".join(f"{i},1\n" for i in range(9)), "does not say its unit"),
+        ("Size (nm),Diameter (um),n\n1,2,3\n", "several columns may be the size"),
+        (
+            "Size (nm),n\n" + "".join(f"{i},{i if i != 7 else '1.2.3'}\n" for i in range(9)),
+            "line 9, column 'n'",
+        ),
+        ("diameter_nm\n5\n6\n", "too few"),
+        ("diameter_nm\n5\n-6\n" + "7\n" * 50, "above 0"),
+    ],
+)
+def test_refused(tmp_path, text, says):
+    (tmp_path / "a.csv").write_text(text)
+    with pytest.raises(InputError, match=says):
+        read_sizes(tmp_path / "a.csv")
+
+
+def test_samples_far_apart_have_no_mean(tmp_path):
+    lines = [f"{c},{a},{b}" for c, a, b in zip(EVEN[1:] - 2.5, shares(EVEN), shares(EVEN * 1.5), strict=True)]
+    (tmp_path / "a.csv").write_text("diameter_nm,one,two\n" + "\n".join(lines))
+    found = fitted(read_sizes(tmp_path / "a.csv"))
+    assert "63.3 nm (two) to 95.0 nm (one)" in spread(found)
+    assert spread(found[:1]) == ""
+
+
+def test_what_holds_no_sizes_is_left_to_others(tmp_path):
+    (tmp_path / "a.csv").write_text("time_h,diameter_nm\n0,1\n1,2\n")
+    assert read_sizes(tmp_path / "a.csv") is None
+    (tmp_path / "a.csv").write_text("topic,unit\nsize,nm\nother,1\n")
+    assert read_sizes(tmp_path / "a.csv") is None
