@@ -35,7 +35,8 @@ def verify(folder: Path) -> list[Fault]:
         return _batch(folder)
     if (folder / MANIFEST).is_file() or (folder / "run.json").is_file():
         return faults(folder)
-    unfinished = folder.with_name(f"{folder.name.removesuffix(UNFINISHED)}{UNFINISHED}")
+    place = folder.absolute()
+    unfinished = place.with_name(f"{place.name.removesuffix(UNFINISHED)}{UNFINISHED}")
     if unfinished.is_dir():
         raise InputError(f"{unfinished} is an unfinished run: `exoabm resume` checks it and goes on with it")
     raise InputError(f"{folder} holds no run, sweep or trial")
@@ -50,7 +51,11 @@ def _is_sealed(name: str) -> bool:
     top, *rest = name.split("/")
     if top == RUNS:
         return rest[1:] == [MANIFEST]
-    return top not in MOVING and not top.startswith(".")
+    return not _is_moving(top) and not top.startswith(".")
+
+
+def _is_moving(top: str) -> bool:
+    return top in MOVING or top.startswith(JOURNAL)  # SQLite has files beside it
 
 
 def _batch(folder: Path) -> list[Fault]:
@@ -67,7 +72,7 @@ def _batch(folder: Path) -> list[Fault]:
     for name in inside(folder):
         top, *rest = name.split("/")
         below = top == RUNS and rest[0] in runs
-        if name not in ours and top not in MOVING and not below and (sealed or top == RUNS):
+        if name not in ours and not _is_moving(top) and not below and (sealed or top == RUNS):
             found.append(Fault(name, "foreign"))
     return found
 

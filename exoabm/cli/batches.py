@@ -25,7 +25,7 @@ from exoabm.cli.console import (
     print_json,
     refuse_large_grid,
 )
-from exoabm.cli.rows import PANEL, counting, last_words, workers_of
+from exoabm.cli.rows import PANEL, counting, last_words, tell_damage, workers_of
 from exoabm.errors import InputError, RunFailed
 
 if TYPE_CHECKING:
@@ -191,6 +191,7 @@ def resume_batch(folder: Path, jobs: int, cluster: str | None, as_json: bool) ->
 
 def _finish(outcome: Outcome, as_json: bool) -> None:
     """Sum a batch up and say how it went; failed rows are an error once all others are done."""
+    tell_damage(outcome.damage)
     if outcome.plan.about.get("kind") == "trial":
         from exoabm.cli.trials import finish_trial
 
@@ -220,6 +221,7 @@ def _plain(outcome: Outcome, report: Report | None) -> dict[str, Any]:
         "ran": outcome.ran,
         "failed": outcome.failed,
         "reasons": outcome.reasons,
+        "damage": list(outcome.damage),
         "warnings": report.warnings if report else [],
     }
 

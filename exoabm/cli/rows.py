@@ -10,13 +10,15 @@ from rich.markup import escape
 from exoabm.cli.console import err
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from exoabm.batch.sweeps.workers import Workers
 
 PANEL = "Many runs"
 """The commands' heading in ``--help``."""
+MOST_TOLD = 20
+"""Damaged parts of a batch that are told on the terminal; ``--json`` has all."""
 
 
 def workers_of(jobs: int, cluster: str | None) -> Workers:
@@ -54,6 +56,14 @@ def counting(title: str) -> Iterator[Any]:
             bar.update(task, completed=done, total=total, rate=rate)
 
         yield tell
+
+
+def tell_damage(found: Sequence[str]) -> None:
+    """Say what was damaged or missing of rows that were done, and so was made again."""
+    for each in found[:MOST_TOLD]:
+        err.print(f"[yellow]Warning:[/] {escape(each)}; it is made again", highlight=False)
+    if len(found) > MOST_TOLD:
+        err.print(f"[yellow]Warning:[/] and {len(found) - MOST_TOLD:,} more", highlight=False)
 
 
 @contextlib.contextmanager

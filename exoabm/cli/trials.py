@@ -20,7 +20,7 @@ from exoabm.cli.console import (
     print_json,
     refuse_large_grid,
 )
-from exoabm.cli.rows import PANEL, counting, last_words, workers_of
+from exoabm.cli.rows import PANEL, counting, last_words, tell_damage, workers_of
 from exoabm.errors import InputError
 
 if TYPE_CHECKING:
@@ -78,7 +78,14 @@ def trial(
     for plan, folder in work:
         with last_words(folder):
             with counting(folder.name) as progress:
-                result = run_trial(plan, folder, workers=workers, overwrite=overwrite, progress=progress)
+                result = run_trial(
+                    plan,
+                    folder,
+                    workers=workers,
+                    overwrite=overwrite,
+                    progress=progress,
+                    damaged=tell_damage,
+                )
             done.append(_report(result, folder, plan, quiet=as_json))
     if as_json:
         print_json(done if all_ else done[0])
@@ -99,7 +106,7 @@ def _report(result: Trial, folder: Path, plan: Plan, *, quiet: bool) -> dict[str
     """Write what a trial found, tell it unless ``quiet``, and return its summary."""
     from exoabm.batch.trials.trial_folder import summary, write_trial
 
-    write_trial(result, folder, plan)
+    tell_damage(write_trial(result, folder, plan))
     if not quiet:
         _print(result, folder)
     return {"folder": str(folder), **summary(result)}

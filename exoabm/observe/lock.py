@@ -17,6 +17,10 @@ LOCK = "lock"
 """The file in a folder that is locked; it names the process, and is empty where the last one ended well."""
 
 
+class Held(InputError):
+    """Another process is at work where this one was to be."""
+
+
 @dataclass(frozen=True)
 class Lock:
     """A folder held by this process until ``close``; ``before`` names one that died while it held it."""
@@ -72,7 +76,7 @@ def locked(folder: Path) -> Lock:
 
     Raises
     ------
-    InputError
+    Held
         Naming the process, and its machine, that holds the folder.
     """
     file = _flocked(folder)
@@ -98,7 +102,7 @@ def _flocked(folder: Path) -> IO[str]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             with file:
-                raise InputError(f"{folder} is being written by process {_named(file)}") from None
+                raise Held(f"{folder} is being written by process {_named(file)}") from None
         if _is(file, path):
             return file
         file.close()  # it was removed between the two

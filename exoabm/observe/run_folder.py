@@ -297,6 +297,14 @@ def sync(folder: Path, *, deep: bool = True) -> None:
     _sync(folder)
 
 
+def replaceable(path: Path) -> bool:
+    """Whether what stands at a path is empty, or a run and nothing else."""
+    if not path.is_dir():
+        return False
+    names = {each.name for each in path.iterdir()}
+    return not names or (names <= MADE and bool(names & {"run.json", MANIFEST}))
+
+
 @contextlib.contextmanager
 def placed(path: Path) -> Iterator[Path]:
     """A name to write a file to, which is put in place under ``path`` only when all of it is on disk.
@@ -357,11 +365,14 @@ def _check_free(path: Path, overwrite: bool) -> None:
         return
     if not overwrite:
         raise InputError(f"{path} exists already; choose another --out, or pass --overwrite")
-    names = {each.name for each in path.iterdir()} if path.is_dir() else {""}
-    if names and not names & {"run.json", MANIFEST}:
+    if replaceable(path):
+        return
+    names = {each.name for each in path.iterdir()} if path.is_dir() else set()
+    if not names & {"run.json", MANIFEST}:
         raise InputError(f"{path} is not a run folder; it will not be overwritten")
-    if foreign := sorted(names - MADE):
-        raise InputError(f"{path} holds {foreign[0]!r}, which no run made; move it away to overwrite the run")
+    raise InputError(
+        f"{path} holds {min(names - MADE)!r}, which no run made; move it away to overwrite the run"
+    )
 
 
 def _standing(path: Path) -> frozenset[tuple[Any, ...]]:

@@ -201,6 +201,37 @@ def test_a_journal_that_is_damaged_within_is_made_again(swept, tmp_path, harm) -
     base.close()
 
 
+def test_a_damaged_part_of_a_kept_sweep_is_told(command, tmp_path) -> None:
+    sweep = (
+        "sweep",
+        "two_cells",
+        "--vary",
+        f"{RATE}=10,60",
+        *SMALL,
+        "--seed",
+        1,
+        "--keep",
+        "runs",
+        "--out",
+        "s",
+    )
+    assert command(*sweep).code == 0
+    assert "s is whole" in command("verify", "s").out
+    part = next((tmp_path / "s" / "runs").glob("*/summary.json"))
+    part.write_text(part.read_text().replace("1", "2", 1))
+    name = part.relative_to(tmp_path / "s").as_posix()
+    done = command("verify", "s", "--json")
+    assert done.code == 2
+    assert json.loads(done.out[done.out.index("{") :])["faults"] == [{"file": name, "state": "damaged"}]
+    done = command("resume", "s")
+    assert done.code == 0
+    assert f"{name} is damaged; it is made again" in done.err
+    done = command("resume", "s", "--json")
+    assert json.loads(done.out[done.out.index("{") :])["damage"] == []
+    assert command("verify", "s").code == 0
+    command("verify", ".").refused(2, "holds no run, sweep or trial")
+
+
 # Tables of measurements.
 
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from exoabm.batch.provenance import drift, made_with
 from exoabm.batch.sweeps.rows import PLAN, Plan
 from exoabm.errors import ExoError, InputError, RunFailed
+from exoabm.observe.lock import Held
 from exoabm.observe.run_folder import write_whole
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def run_row(plan: Plan, row: Row, folder: Path) -> dict[str, Any]:
     record: dict[str, Any] = {"row": row.name, "seed": row.seed, "state": "done"}
     try:
         record["readouts"] = _run(plan, row, folder)
-    except (OSError, ImportError, RunFailed):
+    except (OSError, ImportError, RunFailed, Held):
         raise
     except ExoError as error:
         record |= {"state": "failed", "reason": str(error)}
@@ -110,7 +111,10 @@ def _run(plan: Plan, row: Row, folder: Path) -> Readouts:
     measure = measure_of(plan.measure)
     loaded = plan.scenario_of(row)
     if plan.keep == "runs":
+        from exoabm.batch.sweeps.batch_folder import make_room
+
         out = folder / RUNS / row.name
+        make_room(out)
         result = run_to_folder(loaded, out, seed=row.seed, hours=plan.hours, overwrite=True, measure=measure)
         return checked(result.readouts)
     model = ExosomeModel(loaded, seed=row.seed)
@@ -123,7 +127,10 @@ def _run(plan: Plan, row: Row, folder: Path) -> Readouts:
 
 
 def read_chunk(folder: Path, plan: Plan, chunk: int) -> tuple[str, list[dict[str, Any]]] | None:
-    """Checksum and records of a file of rows; None if it is missing, damaged or of another batch."""
+    """Checksum and records of a file of rows; None if it is missing, damaged or of another batch.
+
+    What was kept of its runs is not looked at; see ``batch_folder.look``.
+    """
     try:
         content = chunk_path(folder, chunk).read_bytes()
         cut = content.rindex(b"\n", 0, -1) + 1
@@ -136,8 +143,7 @@ def read_chunk(folder: Path, plan: Plan, chunk: int) -> tuple[str, list[dict[str
         return None
     if [record["row"] for record in found] != expected:
         return None
-    kept = (folder / RUNS / r["row"] / "run.json" for r in found if r["state"] == "done")
-    return None if plan.keep == "runs" and not all(map(Path.is_file, kept)) else (checksum, found)
+    return checksum, found
 
 
 def records(folder: Path, plan: Plan) -> Iterator[dict[str, Any]]:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from exoabm.batch.provenance import drift
 from exoabm.batch.sweeps import chunk as files
+from exoabm.batch.sweeps.batch_folder import PLOTS, faults_of_reports, foreign, look, make_room
 from exoabm.batch.sweeps.journal import Journal
 from exoabm.batch.sweeps.rows import PLAN, Plan
 from exoabm.batch.sweeps.workers import ThisProcess
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
     Progress = Callable[[int, int], object]
 
-SHARDS, PLOTS = files.SHARDS, "plots"
+SHARDS = files.SHARDS
 WINDOW = 1024
 """Files that are asked for at a time; however many rows there are, no more than these are pending."""
 DEATHS = 3
@@ -84,6 +85,8 @@ class Outcome:
         Rows that failed, this time or before.
     reasons : dict
         Name and reason of the first of them.
+    damage : tuple of str
+        What was found damaged or missing of what had been done; it is made again.
     """
 
     folder: Path
@@ -92,6 +95,7 @@ class Outcome:
     ran: int
     failed: int
     reasons: dict[str, str]
+    damage: tuple[str, ...] = ()
 
 
 def run_rows(
@@ -201,12 +205,13 @@ def _run(
     total = sum(len(plan.rows_of(chunk)) for chunk in mine)
     stand = _Stand(plan, progress, total)
     with Journal(folder, plan) as journal:
-        missing = []
+        missing, damage = [], [str(fault) for fault in faults_of_reports(folder)]
         entered = journal.entered()
         for chunk in mine:
-            whole = files.read_chunk(folder, plan, chunk)
-            if whole is None or entered.get(chunk, whole[0]) != whole[0]:
+            whole, fault = look(folder, plan, chunk, entered.get(chunk))
+            if whole is None:
                 missing.append(chunk)
+                damage += [fault] if fault else []
                 if chunk in entered:
                     journal.missing(chunk)
                 continue
@@ -221,7 +226,7 @@ def _run(
                 journal.done(written)
                 stand.add(written)
     _sweep_up(folder)
-    return Outcome(folder, plan, total, stand.rows - before, stand.failed, stand.reasons)
+    return Outcome(folder, plan, total, stand.rows - before, stand.failed, stand.reasons, tuple(damage))
 
 
 def _sweep_up(folder: Path) -> None:
@@ -288,11 +293,14 @@ def _take_in(shard: Path, home: Path, plan: Plan) -> None:
         if theirs.sha256 != plan.sha256:
             raise InputError(f"{shard} is a part of another batch than {home}")
         for chunk in range(plan.chunks):
-            if files.read_chunk(shard, plan, chunk) is None or files.read_chunk(home, plan, chunk):
+            if look(shard, plan, chunk, None)[0] is None or look(home, plan, chunk, None)[0]:
                 continue
             for row in plan.rows_of(chunk):
                 kept, place = (where / files.RUNS / row.name for where in (shard, home))
-                if kept.is_dir() and not place.exists():
+                if kept.is_dir():
+                    make_room(place)
+                    if place.exists():
+                        shutil.rmtree(place)
                     place.parent.mkdir(exist_ok=True)
                     kept.replace(place)
             source = files.chunk_path(shard, chunk)
@@ -315,6 +323,11 @@ def _clear(folder: Path, overwrite: bool) -> None:
                 "choose another --out, or pass --overwrite, to begin anew"
             )
         with locked(folder):
+            strange = next(foreign(folder), None)
+            if strange is not None:
+                raise InputError(
+                    f"{folder} holds {strange!r}, which no batch made; move it away to overwrite"
+                )
             shutil.rmtree(folder)
         return
     left = {path.name for path in folder.iterdir() if not path.name.endswith(".partial")}

@@ -155,6 +155,7 @@ def run_trial(
     workers: Workers = ThisProcess,
     overwrite: bool = False,
     progress: Callable[[int, int], object] | None = None,
+    damaged: Callable[[Sequence[str]], object] | None = None,
 ) -> Trial:
     """Run every arm in every replicate, sweep the assumptions, and judge; called again, it goes on.
 
@@ -166,6 +167,8 @@ def run_trial(
         Where the runs' readouts are kept; ``write_trial`` puts the report beside them.
     workers, overwrite, progress
         As for ``run_rows``; the result does not depend on them.
+    damaged : callable, optional
+        Told what of the runs that were there had to be made again.
 
     Raises
     ------
@@ -176,6 +179,8 @@ def run_trial(
     """
     if check_folder(plan, folder, overwrite=overwrite):
         outcome = resume_rows(folder, workers=workers, progress=progress)
+        if damaged is not None:
+            damaged(outcome.damage)
     else:
         outcome = run_rows(plan, folder, workers=workers, overwrite=overwrite, progress=progress)
     return judged(outcome)

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 import exoabm
 from exoabm.batch.provenance import code, machine, versions
 from exoabm.batch.run import run_to_folder
+from exoabm.batch.sweeps.batch_folder import faults_of, make_room
 from exoabm.batch.sweeps.chunk import RUNS
 from exoabm.batch.sweeps.runner import disk_trouble
 from exoabm.batch.trials.design import row_name, set_by_hand
 from exoabm.batch.trials.report import render
 from exoabm.batch.verify import seal_batch
+from exoabm.manifest import told
 from exoabm.observe.run_folder import write_whole
 
 if TYPE_CHECKING:
@@ -28,8 +30,8 @@ if TYPE_CHECKING:
 DISCLAIMER = "Not for clinical use."
 
 
-def write_trial(trial: Trial, folder: Path, plan: Plan) -> None:
-    """Write what a trial found beside its runs.
+def write_trial(trial: Trial, folder: Path, plan: Plan) -> list[str]:
+    """Write what a trial found beside its runs; what was damaged or missing of those was made again.
 
     ``runs/ARM-SEED`` holds the run folder of the first replicate of each arm, or, where the plan says so, of
     every replicate: the same bits as those that were judged.
@@ -41,11 +43,15 @@ def write_trial(trial: Trial, folder: Path, plan: Plan) -> None:
     """
     kept = trial.seeds if plan.about["keep_runs"] else trial.seeds[:1]
     names = {row_name(arm.name, seed) for arm in trial.scenario.scenario.arm for seed in kept}
+    damage = []
     with disk_trouble(folder):
         for row in plan.rows:
             out = folder / RUNS / row.name
-            if row.name in names and not (out / "run.json").exists():
-                run_to_folder(plan.scenario_of(row), out, seed=row.seed)
+            found = faults_of(folder, row.name) if row.name in names else []
+            if found:
+                damage += [told(found)] if out.exists() else []
+                make_room(out)
+                run_to_folder(plan.scenario_of(row), out, seed=row.seed, overwrite=True)
         _write_csv(folder / "values.csv", ("arm", "seed", "readout", "value"), _values(trial))
         _write_csv(folder / "effects.csv", tuple(_EFFECT), _effects(trial))
         _write_csv(folder / "sweeps.csv", ("assumption", "value", *_EFFECT), _sweeps(trial))
@@ -53,6 +59,7 @@ def write_trial(trial: Trial, folder: Path, plan: Plan) -> None:
         write_whole(folder / "trial.json", said.encode() + b"\n")
         write_whole(folder / "report.html", render(trial).encode())
         seal_batch(folder)
+    return damage
 
 
 def summary(trial: Trial) -> dict[str, Any]:
