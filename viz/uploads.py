@@ -22,14 +22,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from exoabm.errors import InputError
+from exoabm.errors import InputError, visible
 from exoabm.manifest import MANIFEST, faults, told
 from exoabm.observe.tables import read_whole
 from exoabm.readers.asked import Asked
 from exoabm.readers.cells import read_cells
 from exoabm.readers.flat import UNPACKED, read_flat
 from exoabm.readers.plausible import refuse_identical
-from exoabm.readers.words import plain
 from exoabm.scenario.labels import BYSTANDER, meaning_of, toml_key
 from exoabm.scenario.loader import HOST, LoadedScenario, hosted, parse, shipped
 from exoabm.viz.airlock import rehearse
@@ -388,7 +387,7 @@ def _root(names: list[str]) -> str:
 
 def _basename(name: str) -> str:
     """The name of a file as its owner has it, without a path."""
-    return plain(name.replace("\\", "/").rpartition("/")[2])[:200] or "cells.csv"
+    return visible(name.replace("\\", "/").rpartition("/")[2])[:200] or "cells.csv"
 
 
 def _tame(name: str) -> str:

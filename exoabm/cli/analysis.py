@@ -29,8 +29,7 @@ from exoabm.cli.console import (
     say_table,
 )
 from exoabm.cli.rows import PANEL, counting, workers_of
-from exoabm.errors import InputError
-from exoabm.readers.words import plain
+from exoabm.errors import InputError, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,7 +79,7 @@ def sensitivity(
     refuse_large_grid(loaded)
     from exoabm.batch.analysis.factors import factors_of
     from exoabm.batch.analysis.sensitivity import foretell, run_sensitivity
-    from exoabm.batch.analysis.sensitivity_report import plain, write_report
+    from exoabm.batch.analysis.sensitivity_report import write_report
     from exoabm.batch.sweeps.workers import kept
 
     factors = factors_of(loaded, vary or ())
@@ -105,7 +104,7 @@ def sensitivity(
         )
         write_report(found, out_, loaded.scenario.info.title)
     if as_json:
-        print_json(plain(found))
+        print_json(visible(found))
     else:
         _print_sensitivity(found)
         out.print(f"[green]{escape(str(out_))}[/]", highlight=False)
@@ -173,7 +172,7 @@ def fit(
         table = read_table(data, censored)
         from exoabm.batch.analysis.factors import factors_of
         from exoabm.batch.analysis.fit import fit_series
-        from exoabm.batch.analysis.fit_report import plain, write_fit
+        from exoabm.batch.analysis.fit_report import write_fit
         from exoabm.batch.analysis.measured import series_of
 
         if not vary:
@@ -197,7 +196,7 @@ def fit(
         if out_ is not None:
             write_fit(found, loaded, out_)
     if as_json:
-        print_json(plain(found))
+        print_json(visible(found))
     else:
         _print_fit(found, given=series.deviation is not None)
         if out_ is not None:
@@ -230,7 +229,7 @@ def _fit_diameters(
         shown.add_column(name, justify="right", no_wrap=True)
     for each in found:
         shown.add_row(
-            escape(plain(each.sample)),
+            escape(visible(each.sample)),
             f"{each.median_nm:.1f} ({each.median_interval[0]:.1f} to {each.median_interval[1]:.1f})",
             f"{each.gsd:.3f} ({each.gsd_interval[0]:.3f} to {each.gsd_interval[1]:.3f})",
             f"{each.misfit:.0%}",
@@ -245,7 +244,7 @@ def _fit_diameters(
         )
     apart = spread(found)
     if apart:
-        err.print(f"[yellow]Warning:[/] {escape(plain(apart))}; each for itself:", highlight=False)
+        err.print(f"[yellow]Warning:[/] {escape(visible(apart))}; each for itself:", highlight=False)
     pairs = [(each.median_nm, each.gsd) for each in found] if apart else [(mean(medians), mean(widths))]
     for median, width in pairs:
         out.print(

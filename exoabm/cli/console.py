@@ -77,13 +77,18 @@ def load(scenario: str, pairs: list[str] | None = None) -> LoadedScenario:
     """A scenario by its name or path, with what ``--set`` says."""
     from exoabm.scenario import loader
 
+    return loader.load(scenario, overrides_of(pairs))
+
+
+def overrides_of(pairs: list[str] | None) -> dict[str, str]:
+    """Keys and values of ``--set``."""
     overrides = {}
     for pair in pairs or []:
         key, equals, value = pair.partition("=")
         if not equals or not key.strip():
             raise InputError(f"--set {pair!r}: write KEY=VALUE, e.g. --set clock.duration='12 h'")
         overrides[key.strip()] = value.strip()
-    return loader.load(scenario, overrides)
+    return overrides
 
 
 def refuse_large_grid(loaded: LoadedScenario) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 import textwrap
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -19,6 +21,7 @@ from exoabm.cli.console import (
     err,
     load,
     out,
+    overrides_of,
     positive_hours,
     print_json,
     print_plain,
@@ -174,6 +177,21 @@ def cite(
             print_plain("\n".join(lines))
         else:
             out.print(f"[cyan]{key}[/]  {escape(format_citation(key))}", highlight=False)
+
+
+@app.command(rich_help_panel=PANEL)
+def new(
+    table: Annotated[Path, typer.Argument(metavar="TABLE", help="A table of cells.")],
+    out_: Annotated[Path, typer.Option("--out", help="The TOML file to write.")],
+    set_: SetOption = None,
+    overwrite: Annotated[bool, typer.Option(help="Replace what stands there.")] = False,
+) -> None:
+    """Begin a scenario from a table of cells: a cell type for each label, with numbers to be replaced."""
+    from exoabm.batch.draft import draft_scenario
+
+    say_table(draft_scenario(table, out_, overrides_of(set_), overwrite=overwrite))
+    out.print(f"[green]{escape(str(out_))}[/]", highlight=False)
+    out.print(f"exoabm run {escape(shlex.quote(str(out_)))}", highlight=False)
 
 
 def _filled(text: str) -> str:

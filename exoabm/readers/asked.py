@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from exoabm.errors import InputError
+from exoabm.errors import InputError, visible
 from exoabm.readers.source import Direction
-from exoabm.readers.words import option, plain
+from exoabm.readers.words import option
 
 
 @dataclass(frozen=True)
@@ -70,9 +70,9 @@ class Questions:
         """Raise an InputError with all of them, if there are any."""
         if not self.found:
             return
-        lines = [f"{name}: {plain(recognized)}; what it does not say is not guessed:"]
+        lines = [f"{name}: {visible(recognized)}; what it does not say is not guessed:"]
         for finding, options in self.found:
-            lines.append(f"  {plain(finding)}")
+            lines.append(f"  {visible(finding)}")
             lines.extend(f"    {each}" for each in options)
         raise Unanswered("\n".join(lines), self.found)
 

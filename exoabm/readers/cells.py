@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from exoabm.errors import visible
 from exoabm.readers.asked import Asked, Questions
 from exoabm.readers.files import fingerprint, open_sheet
 from exoabm.readers.plausible import implausible
@@ -24,7 +25,7 @@ from exoabm.readers.source import NAMELESS, ROW
 from exoabm.readers.sources import IDS
 from exoabm.readers.types import find_types
 from exoabm.readers.units import UNITS, split_unit
-from exoabm.readers.words import listed, plain, short
+from exoabm.readers.words import listed, short
 
 MAX_BYTES = 512 << 20
 """Of a text or Parquet table, unpacked; of HDF5 and Zarr, of what is read."""
@@ -97,13 +98,13 @@ class CellTable:
         """What was recognized, in a line; with the cell type that each label means, where it is known."""
         counts = self.labels.counts()
         told = [
-            f"{count:,} {plain(label)}" + (f" -> {meaning[label]}" if meaning else "")
+            f"{count:,} {_in_line(label)}" + (f" -> {meaning[label]}" if meaning else "")
             for label, count in list(counts.items())[:MOST_TOLD]
         ]
         more = f" and {len(counts) - MOST_TOLD} more labels" if len(counts) > MOST_TOLD else ""
         head, *rest = self.said
-        after = "".join(f"; {plain(each)}" for each in rest)
-        return f"{plain(self.name)}: {plain(head)}: {', '.join(told)}{more}{after}"
+        after = "".join(f"; {visible(each)}" for each in rest)
+        return f"{visible(self.name)}: {visible(head)}: {', '.join(told)}{more}{after}"
 
     def record(self, meaning: dict[str, str]) -> dict[str, Any]:
         """What was recognized, for ``run.json``."""
@@ -190,6 +191,11 @@ def read_cells(
     )
 
 
+def _in_line(label: str) -> str:
+    """A label as it can stand in a line."""
+    return visible(label).replace("\n", "\\n")
+
+
 def _head(found: Found, chosen: Chosen, positions: NDArray[np.float64], types: str) -> str:
     """How many cells, from where to where, and how unit and type are known."""
     unit = "" if found.said == NOT_KNOWN else " um"
@@ -234,7 +240,7 @@ def _ask_planes(
     sheet: Sheet, found: Found, asked: Asked, name: str, z: NDArray[np.float64], questions: Questions
 ) -> None:
     """Ask for the distance of planes where z counts them, or where x and y are in pixels."""
-    if asked.z_unit is not None or split_unit(name)[1] in UNITS or sheet.format.startswith("physicell"):
+    if asked.z_unit is not None or split_unit(name)[1] in UNITS:
         return
     planes = np.unique(z)
     if len(planes) < LEAST_PLANES:

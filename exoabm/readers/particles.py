@@ -18,10 +18,10 @@ from typing import NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from exoabm.errors import InputError, did_you_mean
+from exoabm.errors import InputError, did_you_mean, visible
 from exoabm.readers.textfile import Text, decode, separator_of
 from exoabm.readers.units import NUMBER, UNITS, split_unit
-from exoabm.readers.words import listed, plain, short
+from exoabm.readers.words import listed, short
 
 Numbers = NDArray[np.float64]
 HEIGHTS = ("count", "density", "log-density")
@@ -186,7 +186,7 @@ class _Table:
             values = np.array([self.number(row, column) for row in rows])
             found[name] = values * self._width(column, edges, even, heights, notes)
         notes.insert(0, f"{len(rows)} bins from {center[0]:g} to {center[-1]:g} nm; samples: {listed(found)}")
-        return SizeTable(self.text.name, edges, found, tuple(map(plain, notes)))
+        return SizeTable(self.text.name, edges, found, tuple(map(visible, notes)))
 
     def _has_numbers(self, column: int) -> bool:
         first = [row[column] for row in self.rows[:50] if column < len(row) and row[column]]
@@ -319,7 +319,7 @@ class _Table:
         notes.insert(0, f"{len(sizes):,} single particles, in {count} bins by Freedman and Diaconis in ln d")
         if others:
             notes.append(f"left out: {listed(self.headings[i] for i in others)}")
-        return SizeTable(self.text.name, np.exp(edges), {name: found}, tuple(map(plain, notes)))
+        return SizeTable(self.text.name, np.exp(edges), {name: found}, tuple(map(visible, notes)))
 
 
 def edges_of(center: Numbers) -> tuple[Numbers, bool]:

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from exoabm.errors import InputError
+from exoabm.errors import InputError, visible
 from exoabm.readers.flat import LONGEST_LABEL
 from exoabm.readers.sheet import MOST_COLUMNS, Sheet
-from exoabm.readers.words import listed, plain, short
+from exoabm.readers.words import listed, short
 
 INDEX = "_index"
 """The name under which the index of ``obs`` is a column."""
@@ -149,7 +149,7 @@ def _unit(node: Any) -> str:
     except (AttributeError, OSError, ValueError, TypeError):
         return ""
     text = _text(value.item() if isinstance(value, np.ndarray) else value)
-    return plain(text) if len(text) < 20 else ""
+    return visible(text) if len(text) < 20 else ""
 
 
 def _text(value: object) -> str:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from exoabm.errors import visible
+
 LONGEST_QUOTE = 80
-
-
-def plain(text: str) -> str:
-    """The text with every control character as its escape, so that it cannot steer a terminal."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def short(text: str) -> str:
@@ -26,4 +23,4 @@ def listed(names: Iterable[str], most: int = 40) -> str:
 
 def option(key: str, value: str) -> str:
     """An option of the command line, quoted for a shell."""
-    return f"--set 'layout.{key}={plain(value)}'"
+    return f"--set 'layout.{key}={visible(value)}'"

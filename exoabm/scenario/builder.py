@@ -91,7 +91,7 @@ def blueprint(loaded: LoadedScenario, seed: int) -> Blueprint:
         domain = _domain(loaded, None)
         estimate_run(scenario, domain, *declared_size(scenario)).refuse()
     if scenario.layout.table is not None:
-        placed = from_table(loaded, types)
+        placed = from_table(loaded)
         warnings.extend(placed.table.warnings)
         position, names = placed.position, placed.names
     elif scenario.domain.size != "fit":

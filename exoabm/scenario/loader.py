@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from exoabm.errors import InputError, ScenarioError, did_you_mean
+from exoabm.errors import InputError, ScenarioError, did_you_mean, visible
 from exoabm.manifest import demand, listed
 from exoabm.readers.files import fingerprint, is_table
-from exoabm.readers.words import plain
 from exoabm.scenario import living
 from exoabm.scenario.entries import names_of, plain_data
 from exoabm.scenario.faults import MOST_FAULTS, problems_of, shortened, unseen
@@ -213,8 +212,8 @@ def hosted(table: str) -> bytes:
 
     raw = tomllib.loads(shipped()[HOST].read_text(encoding="utf-8"))
     raw["layout"]["table"] = table
-    raw["info"]["title"] = f"Who talks to whom in {plain(table)}"[:200]
-    raw["info"]["summary"] = f"Cells stand where the table {plain(table)} says."[:5000]
+    raw["info"]["title"] = f"Who talks to whom in {visible(table)}"[:200]
+    raw["info"]["summary"] = f"Cells stand where the table {visible(table)} says."[:5000]
     return tomli_w.dumps(raw).encode()
 
 

@@ -78,18 +78,18 @@ def asked_of(loaded: LoadedScenario) -> Asked:
         z_unit=layout.z_unit,
         where=(layout.where,) if isinstance(layout.where, str) else tuple(layout.where),
         types_from=loaded.types_path(),
-        time=layout.time,
+        time=None if layout.time is None else str(layout.time),
         decimal=layout.decimal,
         y_axis=layout.y if turned else layout.y_axis,  # type: ignore[arg-type]
     )
 
 
-def from_table(loaded: LoadedScenario, types: tuple[CellType, ...]) -> Placed:
+def from_table(loaded: LoadedScenario) -> Placed:
     """The cells of the layout's table."""
     layout, path = loaded.scenario.layout, loaded.table_path()
     assert path is not None
     table = read_cells(path, asked_of(loaded))
-    known = [t.name for t in types]
+    known = [t.name for t in loaded.scenario.cell_type]
     counts = table.labels.counts()
     try:
         meaning = meaning_of(counts, layout.type_map, known, layout.unmapped, derived=table.derived)

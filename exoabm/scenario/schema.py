@@ -217,7 +217,7 @@ class Layout(Table):
         description="rows that count, e.g. 'Image=slide 1'; * stands for any characters",
     )
     types_from: str | None = Field(default=None, description="a second table, with an id and a type a row")
-    time: str | None = Field(
+    time: str | int | float | None = Field(
         default=None, description="of a table with several times: 'first', 'last' or e.g. '24 h'"
     )
     decimal: Literal[".", ","] | None = Field(

@@ -1,0 +1,209 @@
+"""From a table to a run: one command, the way back to the table's own cells, and what stops on the way."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from exoabm.batch.draft import draft_scenario, names_of_labels
+from exoabm.batch.run import run_to_folder
+from exoabm.errors import InputError
+from exoabm.model import ExosomeModel
+from exoabm.scenario.builder import blueprint
+from exoabm.scenario.loader import load
+
+CASES = Path(__file__).parent / "cases"
+SHORT = {"domain.voxel": "10 um", "clock.step": "600 s"}
+
+
+def plan(name, **said):
+    path = str(CASES / name) if isinstance(name, str) else str(name)
+    return blueprint(load(path, {f"layout.{key}": value for key, value in said.items()}), 1)
+
+
+def test_a_table_is_run_in_tissue_and_leads_back_to_its_cells(tmp_path):
+    loaded = load(CASES / "tables/qupath_blank_class.csv", SHORT)
+    assert loaded.scenario.info.title == "Who talks to whom in qupath_blank_class.csv"
+    assert "synthetic" not in loaded.scenario.info.summary
+    done = run_to_folder(loaded, tmp_path / "run", seed=1, hours=0.2)
+    assert "97 CK+ -> tumor" in done.recognized
+    about = json.loads((tmp_path / "run/run.json").read_text())["table"]
+    assert about["source"] == "QuPath"
+    assert about["y"] == "down"
+    assert about["labels"]["unclassified"] == {"cells": 20, "cell_type": "bystander"}
+    cells = pq.read_table(tmp_path / "run/cells.parquet").to_pylist()
+    assert cells[0]["source_id"] == "00000000-0000-4000-8000-000000000000"
+    assert {(c["source_label"], c["cell_type"]) for c in cells} == {
+        ("CK+", "tumor"), ("CD68+", "macrophage"), ("other", "stroma"), ("unclassified", "bystander"),
+    }  # fmt: skip
+
+
+def test_daughters_have_no_row_in_the_table():
+    from exoabm.observe.writers import cell_table
+
+    model = ExosomeModel(load(CASES / "mixed/03-float-codes/cells.csv", {"layout.unmapped": "bystander"}))
+    model.state.cells.birth_id[-1] = 17  # born later
+    assert cell_table(model.state)["source_id"].to_pylist() == ["1", "2", "3", None]
+    assert cell_table(model.state)["source_label"].to_pylist() == ["1", "2", "1", None]
+
+
+@pytest.mark.parametrize("engine", ["continuum", "vesicles"])
+def test_the_same_cells_from_four_instruments_make_the_same_run(engine):
+    """Bit for bit, wherever the origin of their coordinates is and whatever their unit."""
+    told = []
+    for name, unit in (
+        ("qupath05_cells.tsv", None),
+        ("qupath_px.csv", "0.5 um"),
+        ("merscope_typed.csv", None),
+        ("scimap_obs.csv", "0.65 um"),
+    ):
+        given = {**SHORT, "transport.engine": engine, **({"layout.unit": unit} if unit else {})}
+        model = ExosomeModel(load(CASES / "tables" / name, given), seed=1)
+        model.run(hours=0.4)
+        fields = model.edges.drop_columns([c for c in model.edges.column_names if c.endswith("_um")])
+        told.append((model.metrics.to_dict("list"), fields.to_pydict()))
+    assert told[0][0]["exosome_taken_up_EV"][-1] > 0
+    for metrics, edges in told[1:]:
+        assert {k: np.array(v).tobytes() for k, v in metrics.items()} == {
+            k: np.array(v).tobytes() for k, v in told[0][0].items()
+        }
+        assert edges == told[0][1]
+
+
+def test_labels_that_no_rule_knows_are_listed_with_a_table_to_paste():
+    with pytest.raises(InputError) as error:
+        plan("tables/qupath05_cells.tsv", type_map="{}")
+    message = str(error.value)
+    assert "200 cells" in message
+    assert "  'CK+': 107 cells" in message
+    assert '[layout.type_map]\n"CK+" = "bystander"' in message
+    assert "exoabm new " in message
+
+
+def test_codes_map_alike_from_every_format():
+    for name in ("cells.csv", "cells.parquet", "cells_int.csv"):
+        made = plan(f"mixed/03-float-codes/{name}", type_map='{"1" = "tumor", "2" = "stroma"}')
+        assert made.type_index.tolist() == [0, 1, 0, 1]
+        assert not any("no cell" in warning for warning in made.warnings)
+
+
+def test_a_run_in_which_nothing_can_happen_says_so():
+    warnings = plan("mixed/03-float-codes/cells.csv", unmapped="bystander").warnings
+    assert any("no cell releases vesicles" in warning for warning in warnings)
+    assert any("no cell takes vesicles up" in warning for warning in warnings)
+    assert not any("no cell" in w for w in blueprint(load("tissue"), 1).warnings)
+
+
+def test_rows_are_those_of_the_table():
+    with pytest.raises(InputError, match="the first, row 8, at"):
+        blueprint(
+            load(CASES / "mixed/14-table-numbers/cells.csv", {"domain.size": '["100 um", "100 um"]'}), 1
+        )
+
+
+def test_cells_at_one_place_are_refused(tmp_path):
+    (tmp_path / "a.csv").write_text("Image,x,y,type\ns,5,5,tumor\ns,25,5,tumor\ns,5,5,stroma\n")
+    with pytest.raises(
+        InputError, match=r"rows 1 and 3 have the same position \(5, 5\) um.*'Image' tells images"
+    ):
+        plan(tmp_path / "a.csv")
+
+
+def test_the_recorded_cells_of_a_run_need_a_time(tmp_path):
+    """A table of 560 cells at two times was taken for 1,120 cells."""
+    twice = {
+        "time_s": [0.0] * 3 + [3600.0] * 3, "cell": [0, 1, 2] * 2, "cell_type": ["tumor"] * 6,
+        "x_um": [10.0, 30, 50, 11, 31, 51], "y_um": [10.0] * 6, "z_um": [5.0] * 6,
+    }  # fmt: skip
+    pq.write_table(pa.table(twice), tmp_path / "cells.parquet")
+    with pytest.raises(InputError, match=r"layout\.time=last"):
+        plan(tmp_path / "cells.parquet")
+    for time, x in (("last", 11), ("first", 10), ("1 h", 11), ("0", 10)):
+        made = plan(tmp_path / "cells.parquet", time=time)
+        assert made.position[:, 0].tolist() == [x, x + 20, x + 40]
+    with pytest.raises(InputError, match="no cell has 'time_s' = 7200"):
+        plan(tmp_path / "cells.parquet", time="2 h")
+
+
+@pytest.mark.parametrize("column", ["frame", "Slide ID", "fov", "section", "time"])
+def test_images_and_times_of_other_tables_are_asked_for_too(tmp_path, column):
+    rows = "".join(f"{i % 2},{10 * i},5,tumor\n" for i in range(4))
+    (tmp_path / "a.csv").write_text(f"{column},x,y,type\n{rows}")
+    with pytest.raises(InputError, match=rf"layout\.(where={column}=0|time=last)"):
+        plan(tmp_path / "a.csv")
+    assert len(plan(tmp_path / "a.csv", where=f"{column}=1").position) == 2
+    assert len(plan(tmp_path / "a.csv", where=f"{column}=*").position) == 4
+
+
+def test_numbers_of_planes_are_no_lengths(tmp_path):
+    rows = "".join(f"{10 * i},{7 * i},{i % 3},tumor\n" for i in range(9))
+    (tmp_path / "a.csv").write_text(f"x,y,Z,type\n{rows}")
+    with pytest.raises(InputError, match=r"as planes are numbered.*\n.*layout\.z_unit=5 um"):
+        plan(tmp_path / "a.csv")
+    assert plan(tmp_path / "a.csv", z_unit="5 um").position[:, 2].tolist() == [0, 5, 10] * 3
+    assert plan(tmp_path / "a.csv", z_unit="um").position[:, 2].max() == 2
+
+
+def test_types_of_a_second_table(tmp_path):
+    shutil.copy(CASES / "tables/xenium_cells.parquet", tmp_path)
+    ids = pq.read_table(tmp_path / "xenium_cells.parquet")["cell_id"].to_pylist()
+    rows = [f"{name},{'CK+' if i % 2 else 'other'}" for i, name in enumerate(ids[:150])]
+    (tmp_path / "groups.csv").write_text("cell_id,group\n" + "\n".join([*rows, "nobody,CK+"]))
+    made = plan(tmp_path / "xenium_cells.parquet", types_from=str(tmp_path / "groups.csv"))
+    said = made.placed.recognized
+    assert "75 CK+ -> tumor, 75 other -> stroma, 50 unclassified -> bystander" in said
+    assert "50 cells are not in groups.csv" in said
+    assert "1 rows of groups.csv are of no cell here" in said
+    (tmp_path / "groups.csv").write_text("Barcode,Cluster\na-1,1\nb-1,2\n")
+    with pytest.raises(InputError, match="none of its ids, such as 'a-1', is in xenium_cells"):
+        plan(tmp_path / "xenium_cells.parquet", types_from=str(tmp_path / "groups.csv"))
+
+
+def test_annotations_of_qupath_are_no_cells(tmp_path):
+    text = (CASES / "tables/qupath05_cells.tsv").read_text(encoding="utf-8")
+    more = text.splitlines()[1].replace("\tCell\t", "\tAnnotation\t").replace("25.69", "NaN")
+    (tmp_path / "a.tsv").write_text(f"{text}{more}\n", encoding="utf-8")
+    made = plan(tmp_path / "a.tsv")
+    assert len(made.position) == 200
+    assert "left out: 1 Annotation" in made.placed.recognized
+
+
+def test_markers_of_halo(tmp_path):
+    header = "Image Location,Object Id,XMin,XMax,YMin,YMax,Tumor,CD8"
+    rows = ["0,0,10,0,10,1,0", "1,20,30,0,10,0,1", "2,40,50,0,10,1,1", "3,60,70,0,10,0,0"]
+    (tmp_path / "a.csv").write_text("\n".join([header, *(f"i,{row}" for row in rows)]))
+    made = plan(tmp_path / "a.csv", unit="0.5 um", unmapped="bystander")
+    assert list(made.placed.meaning) == ["CD8", "Tumor", "multiple", "negative"]
+    assert made.position[:, 0].tolist() == [2.5, 12.5, 22.5, 32.5]
+    assert "1 cells have several and are 'multiple'" in made.placed.recognized
+
+
+def test_a_scenario_is_begun_from_a_table(tmp_path):
+    shutil.copy(CASES / "tables/qupath_px.csv", tmp_path)
+    target = tmp_path / "mine.toml"
+    with pytest.raises(InputError, match=r"layout\.unit="):
+        draft_scenario(tmp_path / "qupath_px.csv", target, {})
+    assert not target.exists()
+    said = draft_scenario(tmp_path / "qupath_px.csv", target, {"layout.unit": "0.5 um"})
+    assert "107 CK+ -> CK_pos" in said
+    made = blueprint(load(str(target)), 1)
+    assert {t.name for t in made.types} == {"CK_pos", "other", "CD68_pos"}
+    assert made.types[0].release_rate > 0
+    assert load(str(target)).scenario.layout.table == "qupath_px.csv"
+    with pytest.raises(InputError, match="exists already"):
+        draft_scenario(tmp_path / "qupath_px.csv", target, {"layout.unit": "0.5 um"})
+
+
+def test_names_of_labels_differ_and_are_names():
+    labels = ["CD8+", "CD8 pos", "1", "", "../../x", "<b>x</b>", "bystander", "a" * 99, "a" * 98, "Ü"]
+    names = names_of_labels(labels)
+    assert len(set(names.values())) == len(labels)
+    assert all(
+        name[0].isalpha() and name.replace("_", "").isalnum() and len(name) < 64 for name in names.values()
+    )
+    assert names["CD8+"] == "CD8_pos"
+    assert names["bystander"] != "bystander"
