@@ -273,9 +273,12 @@ _VESICLE = (
         default=14.0,
         allowed=(0.0, 1e6),
         published=(1.0, 600.0),
-        source=("bonsergent2021",),
-        how="computed",
-        note="From about 1 %/h of the input (recalled), at an assumed 2e5 cells/mL.",
+        source=("assumed", "bonsergent2021"),
+        how="assumed",
+        note=(
+            "About 1 %/h of the input at 2e5 cells/mL. The first is recalled of the source, in whose public "
+            "text it was looked for and not seen; the second is assumed."
+        ),
     ),
     Parameter(
         name="saturation",
@@ -386,7 +389,10 @@ _CELL = (
         published=(0.2, 2700.0),
         source=("chiu2016", "wang2017", "auber2022"),
         how="secondary",
-        note="From 0.2 (erythrocyte) over 5 to 9 and 60 to 65 (cell lines) to 2700 (monocyte).",
+        note=(
+            "From 0.2 (erythrocyte) over 5 to 9 and 60 to 65 (cell lines; the latter read in a public "
+            "summary of the source) to 2700 (monocyte)."
+        ),
     ),
     Parameter(
         name="ilvs_per_mvb",

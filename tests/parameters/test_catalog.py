@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +16,7 @@ from exoabm.parameters import (
     stokes_einstein,
 )
 
+ROOT = Path(__file__).resolve().parents[2]
 PARAMETERS = pytest.mark.parametrize("parameter", CATALOG.values(), ids=CATALOG)
 
 DEFAULTS = {
@@ -112,3 +114,10 @@ def test_the_viscosity_of_water_at_body_temperature():
 def test_the_uptake_rate_is_one_percent_an_hour_at_the_assumed_density():
     loss, density = 0.01 / 3600, 2e5 * factor("1/mL")
     assert CATALOG["uptake_rate"].default == pytest.approx(loss / density, rel=0.01)
+
+
+@pytest.mark.parametrize("page", ["README.md", "ODD.md"])
+def test_the_first_pages_say_how_many_defaults_are_assumed(page):
+    assumed = sum("assumed" in parameter.source for parameter in CATALOG.values())
+    text = " ".join((ROOT / page).read_text(encoding="utf-8").split())
+    assert f"Of {len(CATALOG)} parameters {assumed} have a default that is assumed" in text
