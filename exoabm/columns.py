@@ -80,6 +80,7 @@ READOUTS = (
 """What a run of a sweep comes down to."""
 CELLS = (
     *("time_s", "cell", "cell_type", "x_um", "y_um", "z_um", "waste_units", "mvb", "effect"),
+    *("source_id", "source_label"),
     "{cargo}_copies",
     "{vesicle}_released",
     *(f"{{vesicle}}_{count}" for count in VESICLE_COUNTS),

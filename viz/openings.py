@@ -173,7 +173,7 @@ OPENINGS = {
     ),
     "disease_progression": Opening(
         sentence="One cell in the middle holds seeds of a misfolded protein. They replicate, leave in "
-        "vesicles and start anew in the cells that take these up; phagocytes clear what they catch.",
+        "vesicles and start anew in the cells that take these up; phagocytes clear most of what they catch.",
         question="Halve the export of seeds from neurons. Will the disease need twice as long to spread?",
         answers=("Twice as long", "A little longer", "Just as long"),
         afterwards="Set the export of neurons to 0.005 per h, press Go, and look at the seeds per neuron.",
