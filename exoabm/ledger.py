@@ -23,6 +23,8 @@ PLACES = (
     "cleared",
     "escaped",
 )
+TOLERANCE = 1e-9
+"""Largest gap of a balance, as a share of all that came in, that is taken for rounding; assumed."""
 
 
 @dataclass
@@ -39,7 +41,7 @@ class Ledger:
 
     kinds: tuple[str, ...]
     labels: tuple[str, ...]
-    tolerance: float = 1e-9
+    tolerance: float = TOLERANCE
     emitted: np.ndarray = field(init=False)
     entered: np.ndarray = field(init=False)
     accounts: dict[str, np.ndarray] = field(init=False)
@@ -103,7 +105,7 @@ class WasteLedger:
     exported: float = 0.0
     debris: float = 0.0
     held: float = 0.0
-    tolerance: float = 1e-9
+    tolerance: float = TOLERANCE
 
     def check(self, time: float) -> None:
         """Stop the run where the balance is broken; see ``Ledger.check``."""

@@ -93,9 +93,11 @@ def _check_unfinished(folder: Path) -> None:
 
 
 def _flocked(folder: Path) -> IO[str]:
-    import fcntl  # Windows has none
-
     path = folder / LOCK
+    try:
+        import fcntl
+    except ImportError:  # Windows has none; there only the putting in place is safe
+        return path.open("a+", encoding="utf-8")
     while True:
         file = path.open("a+", encoding="utf-8")
         try:

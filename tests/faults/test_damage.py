@@ -140,6 +140,80 @@ def test_a_run_is_not_exported_into_itself(command, runs) -> None:
     assert sorted(path.name for path in runs[0].iterdir()) == before
 
 
+@pytest.mark.parametrize(
+    ("name", "harm", "state"),
+    [
+        ("run.json", lambda path: path.write_text(path.read_text().replace("1", "2", 1)), "damaged"),
+        ("preview.png", lambda path: path.write_bytes(path.read_bytes()[:-1]), "damaged"),
+        ("communication.graphml", Path.unlink, "missing"),
+        ("manifest.json", lambda path: path.write_text(path.read_text().replace("1", "2", 1)), "damaged"),
+        ("manifest.json", Path.unlink, "missing"),
+        ("fields.zarr/exosome/c/1/0/0/0/0", Path.unlink, "missing"),
+        ("fields.zarr/zarr.json", lambda path: path.write_text("{}"), "damaged"),
+        (
+            "fields.zarr/exosome/c/7/0/0/0/0",
+            lambda path: path.parent.mkdir(parents=True) or path.touch(),
+            "foreign",
+        ),
+        ("notes.txt", Path.touch, "foreign"),
+    ],
+)
+def test_whoever_reads_a_run_is_told_of_its_damage(command, runs, name, harm, state) -> None:
+    """``verify`` names each file; compare, export and the page refuse what is damaged or missing."""
+    from exoabm.viz.uploads import open_run
+
+    assert "b is whole" in command("verify", "b").out
+    harm(runs[1] / name)
+    done = command("verify", "b")
+    done.refused(2, "b: 1 of its files are not as they were written")
+    assert f"{state:<8} {name}" in done.out
+    if state == "foreign":
+        assert command("compare", "a", "b").code == 0
+        assert open_run(runs[1]).metrics.num_rows
+        return
+    command("compare", "a", "b").refused(2, "cannot be read as a run", f"{name} is {state}")
+    command("export", "b", "--to", "out").refused(2, f"{name} is {state}", "--partial")
+    with pytest.raises(InputError, match=f"{name} is {state}"):
+        open_run(runs[1])
+
+
+def test_a_name_in_a_manifest_leads_nowhere_else(runs, tmp_path) -> None:
+    (tmp_path / "secret").write_text("mine")
+    manifest.write(runs[0], ["run.json", "../secret"])
+    assert [str(fault) for fault in manifest.faults(runs[0])] == ["manifest.json is damaged"]
+
+
+def test_leftovers_are_named_and_only_the_dead_removed(command, runs, tmp_path) -> None:
+    """Of a killed run, one at work, one that can be resumed, and one killed as it replaced another."""
+    from exoabm.observe.lock import LOCK, hold
+
+    place = tmp_path / "runs"
+    for name in (".dead.partial", ".busy.partial", "on.unfinished", "off.unfinished", ".mine.partial"):
+        (place / name).mkdir(parents=True)
+        (place / name / "data").touch()
+    for name in (".dead.partial", ".busy.partial", "on.unfinished", "off.unfinished"):
+        (place / name / LOCK).touch()
+    (place / "on.unfinished" / "checkpoint.npz").touch()
+    runs[0].rename(place / ".lost.replaced")
+    with hold(place / ".busy.partial"):
+        said = command("clean").out
+        for words in (
+            "runs/.dead.partial was left by a process that ended (--remove removes it)",
+            "runs/.busy.partial is being written by process",
+            "runs/on.unfinished is an unfinished run: `exoabm resume runs/on`",
+            "runs/off.unfinished was left by a process that ended",
+            "runs/.lost.replaced is the run of runs/lost, to be put back there",
+        ):
+            assert words in said
+        assert "mine" not in said
+        assert len(list(place.iterdir())) == 6
+        assert command("clean", "runs", "--remove").code == 0
+    kept = {".busy.partial", "on.unfinished", ".mine.partial", "lost"}
+    assert {path.name for path in place.iterdir()} == kept
+    assert manifest.faults(place / "lost") == []
+    assert "nothing was left behind" in command("clean", place / "lost").out
+
+
 # Batches.
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import json
 import os
@@ -11,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -320,6 +322,46 @@ def test_a_lock_of_another_machine_says_so(tmp_path) -> None:
         assert "from here it cannot be seen" in lock.note
     with locked(tmp_path / "a") as lock:
         assert lock.note == ""
+
+
+def test_a_run_that_was_being_replaced_when_the_process_was_killed_comes_back(command, tmp_path) -> None:
+    assert command(*SHORT, "--out", "a").code == 0
+    (tmp_path / "a").rename(tmp_path / ".a.replaced")
+    command(*SHORT, "--out", "a").refused(2, "a exists already")
+    assert names(tmp_path) == ["a"]
+    (tmp_path / "a").rename(tmp_path / ".a.replaced")
+    assert command(*SHORT[:-1], 7, "--out", "a", "--overwrite").code == 0
+    assert names(tmp_path) == ["a"]
+    assert json.loads((tmp_path / "a" / "run.json").read_text())["seed"] == 7
+
+
+def test_a_signal_waits_for_what_writes_beside_the_run(tmp_path, monkeypatch) -> None:
+    """zarr writes in threads of its own; they wrote on into a folder that was being removed."""
+    from zarr.storage import LocalStore
+
+    put, begun = LocalStore.set, threading.Event()
+
+    async def slow(store: LocalStore, key: str, value: object) -> None:
+        if "/c/" in key:
+            begun.set()
+            await asyncio.sleep(0.3)
+        await put(store, key, value)
+
+    monkeypatch.setattr(LocalStore, "set", slow)
+    main = threading.main_thread().ident
+
+    def interrupt() -> None:
+        begun.wait(60)
+        time.sleep(0.05)
+        signal.pthread_kill(main, signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        run_to_folder(load("two_cells"), tmp_path / "a", seed=1, hours=0.05)
+    thread.join()
+    time.sleep(0.6)
+    assert not names(tmp_path)
 
 
 # What others put there meanwhile.
