@@ -61,7 +61,8 @@ def _transport(step: Step) -> None:
 
 
 def _take_up(step: Step) -> None:
-    step.uptake = take_up(step.state, step.passage.captured, step.dt, step.passage.captured_sizes)
+    passage = step.passage
+    step.uptake = take_up(step.state, passage.captured, step.dt, passage.captured_sizes, passage.arrival)
 
 
 def _respond(step: Step) -> None:

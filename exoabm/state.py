@@ -253,8 +253,10 @@ class Emissions:
 class Passage:
     """What a step of transport did: captures per cell, and losses and gains of the medium.
 
-    ``captured`` is (n, K, L); ``cleared``, ``escaped`` and ``entered`` are (K, L). ``captured_sizes`` is what
-    was captured by size class, (n, K, L, S), where fields tell these apart.
+    ``captured`` is (n, K, L); ``cleared``, ``escaped`` and ``entered`` are (K, L). ``captured_sizes`` is
+    that by size class, (n, K, L, S), where fields tell these apart. ``arrival`` (n, K, 2) is the share
+    of the captured that is on the surface at the end, and in endosomes if all goes there; it is None
+    or NaN where the engine did not follow that, and captures came evenly.
     """
 
     captured: np.ndarray
@@ -262,6 +264,7 @@ class Passage:
     escaped: np.ndarray
     entered: np.ndarray
     captured_sizes: np.ndarray | None = None
+    arrival: np.ndarray | None = None
 
 
 @dataclass

@@ -32,21 +32,29 @@ SPENT = 0.01
 """Share of all emitted below which free vesicles are so few that none of this matters."""
 
 
-def take_up(state: State, captured: np.ndarray, dt: float, sizes: np.ndarray | None = None) -> Uptake:
+def take_up(
+    state: State,
+    captured: np.ndarray,
+    dt: float,
+    sizes: np.ndarray | None = None,
+    arrival: np.ndarray | None = None,
+) -> Uptake:
     """Move captured vesicles, (n, K, L), along their way into the cells over a step of ``dt`` seconds.
 
     A bound vesicle unbinds at k_off or goes inward at k_int. With membrane fusion a share phi of those
     delivers at once; the others reach an endosome, which they leave at k_proc: recycled to the medium,
     delivered with probability phi by endosomal escape, or degraded in a lysosome. ``sizes`` (n, K, L, S) are
-    the captured ones by size class, where fields tell these apart.
+    the captured ones by size class, where fields tell these apart; ``arrival`` is that of a ``Passage``.
     """
     if state.vesicles is None:
-        return _take_up_expected(state, captured, dt, sizes)
+        return _take_up_expected(state, captured, dt, sizes, arrival)
     return _take_up_each(state, state.vesicles, captured, dt)
 
 
-def _take_up_expected(state: State, captured: np.ndarray, dt: float, sizes: np.ndarray | None) -> Uptake:
-    """Expected numbers. Captures arrive evenly over the step.
+def _take_up_expected(
+    state: State, captured: np.ndarray, dt: float, sizes: np.ndarray | None, arrival: np.ndarray | None
+) -> Uptake:
+    """Expected numbers. Captures arrive evenly over the step, where ``arrival`` does not know better.
 
     The two pools are advanced exactly, so the split does not depend on the step.
     """
@@ -61,7 +69,10 @@ def _take_up_expected(state: State, captured: np.ndarray, dt: float, sizes: np.n
             )
             for kind in state.kinds
         ]
-    )
+    )[None]
+    if arrival is not None:
+        coefficients = np.repeat(coefficients, len(captured), axis=0)
+        coefficients[..., [1, 4]] = np.where(np.isnan(arrival), coefficients[..., [1, 4]], arrival)
     shares = _shares(state)
     if sizes is not None:
         pools = way.bound, way.endosomal, way.bound_sizes, way.endosomal_sizes, way.returning_sizes

@@ -34,10 +34,14 @@ from exoabm.kernels.exchange import (
     Entries,
     Floats,
     Integers,
+    Occupancy,
     Slots,
     UptakeLaw,
     exchange_linear,
     exchange_shared,
+    mean_over,
+    occupy_all,
+    refresh_occupied,
     refresh_rates,
 )
 from exoabm.kernels.sides import FIXED, PERIODIC
@@ -246,30 +250,62 @@ def _linear_parallel(
 
 
 @njit(**_JIT)
-def _sweep_shared(
-    new, old, first, last, grid, value, r, decay, faces, slots, entries, source, uptake, step,
-    slot_total, entry_taken, row_taken, row_escaped,
+def _diffuse_shared(
+    new, old, first, last, grid, value, r, decay, faces, slots, source, slot_fresh, row_escaped
 ):  # fmt: skip
-    """One sub-step of the rows `first` to `last` of every label, at the rates of the cells."""
+    """Diffusion and decay of the rows `first` to `last` of every label, and what is then in their slots."""
+    labels, groups = old.shape[0], slot_fresh.shape[0]
     for row in range(first, last):
-        for label in range(old.shape[0]):
+        for label in range(labels):
             row_escaped[label, row] = _diffuse_row(
                 new[label], old[label], row, grid, value, label, r[label], decay[label], faces
             )
-        exchange_shared(new, row, slots, entries, source, uptake, step, slot_total, entry_taken, row_taken)
+        for q in range(slots.row_ptr[row], slots.row_ptr[row + 1]):
+            slot_fresh[:, q] = 0.0
+            for label in range(labels):
+                slot_fresh[label % groups, q] += new[label, row, slots.column[q]] + source[label, q]
+
+
+@njit(**_JIT)
+def _refresh(
+    rate, mean, fresh, acting, slot_total, slot_fresh, entries, law, resistance, occupancy, dt, volume,
+    first, last,
+):  # fmt: skip
+    """Rates of the cells `first` to `last`, with receptors to occupy or without."""
+    if occupancy is None:
+        refresh_rates(rate, slot_total, entries, law, resistance, volume, first, last)
+    else:
+        refresh_occupied(
+            rate, mean, fresh, acting, slot_total, slot_fresh, entries, law, resistance, occupancy, dt,
+            volume, first, last,
+        )  # fmt: skip
+
+
+@njit(**_JIT)
+def _exchange(
+    new, first, last, slots, entries, source, rate, step, slot_total, entry_taken, row_taken
+):  # fmt: skip
+    """Release and uptake in the rows `first` to `last` of every label, at the rates of the cells."""
+    for row in range(first, last):
+        exchange_shared(new, row, slots, entries, source, rate, step, slot_total, entry_taken, row_taken)
 
 
 @njit(**_JIT)
 def _shared_serial(
-    old, new, n_sub, grid, value, r, decay, faces, slots, entries, source, law, resistance,
-    dt, volume, uptake, slot_total, entry_taken, released, entered, flows, row_taken, row_escaped,
+    old, new, n_sub, grid, value, r, decay, faces, slots, entries, source, law, resistance, occupancy,
+    dt, volume, rate, mean, fresh, acting, slot_total, slot_fresh, entry_taken, released, entered, flows,
+    row_taken, row_escaped,
 ):  # fmt: skip
+    rows = old.shape[1]
     for _ in range(n_sub):
-        refresh_rates(uptake, slot_total, entries, law, resistance, volume, 0, uptake.shape[1])
-        _sweep_shared(
-            new, old, 0, old.shape[1], grid, value, r, decay, faces, slots, entries, source,
-            uptake, dt / volume, slot_total, entry_taken, row_taken, row_escaped,
+        _diffuse_shared(
+            new, old, 0, rows, grid, value, r, decay, faces, slots, source, slot_fresh, row_escaped
         )  # fmt: skip
+        _refresh(
+            rate, mean, fresh, acting, slot_total, slot_fresh, entries, law, resistance, occupancy, dt,
+            volume, 0, rate.shape[1],
+        )  # fmt: skip
+        _exchange(new, 0, rows, slots, entries, source, rate, dt / volume, slot_total, entry_taken, row_taken)
         for label in range(old.shape[0]):
             _settle(
                 flows[label], row_taken[label], row_escaped[label], released[label],
@@ -280,20 +316,25 @@ def _shared_serial(
 
 @njit(parallel=True, **_JIT)
 def _shared_parallel(
-    old, new, n_sub, grid, value, r, decay, faces, slots, entries, source, law, resistance,
-    dt, volume, uptake, slot_total, entry_taken, released, entered, flows, row_taken, row_escaped,
-    bounds, cell_bounds,
+    old, new, n_sub, grid, value, r, decay, faces, slots, entries, source, law, resistance, occupancy,
+    dt, volume, rate, mean, fresh, acting, slot_total, slot_fresh, entry_taken, released, entered, flows,
+    row_taken, row_escaped, bounds, cell_bounds,
 ):  # fmt: skip
     for _ in range(n_sub):
+        for c in prange(bounds.size - 1):
+            _diffuse_shared(
+                new, old, bounds[c], bounds[c + 1], grid, value, r, decay, faces, slots, source,
+                slot_fresh, row_escaped,
+            )  # fmt: skip
         for c in prange(cell_bounds.size - 1):
-            refresh_rates(
-                uptake, slot_total, entries, law, resistance, volume,
-                cell_bounds[c], cell_bounds[c + 1],
+            _refresh(
+                rate, mean, fresh, acting, slot_total, slot_fresh, entries, law, resistance, occupancy, dt,
+                volume, cell_bounds[c], cell_bounds[c + 1],
             )  # fmt: skip
         for c in prange(bounds.size - 1):
-            _sweep_shared(
-                new, old, bounds[c], bounds[c + 1], grid, value, r, decay, faces, slots, entries,
-                source, uptake, dt / volume, slot_total, entry_taken, row_taken, row_escaped,
+            _exchange(
+                new, bounds[c], bounds[c + 1], slots, entries, source, rate, dt / volume, slot_total,
+                entry_taken, row_taken,
             )  # fmt: skip
         for label in range(old.shape[0]):
             _settle(
@@ -408,6 +449,7 @@ def advance_saturable(
     volume: float,
     taken: Floats,
     flows: Floats,
+    occupancy: Occupancy | None = None,
     conductance: Conductance | None = None,
     threads: int = 1,
 ) -> None:
@@ -441,6 +483,9 @@ def advance_saturable(
         (labels, cells) vesicles taken up, added to in place.
     flows
         (labels, 6)
+    occupancy
+        The receptors of the cells and what they have bound. Without it uptake is as if these were
+        at rest. What is taken never passes what there is.
 
     The other arguments are those of `advance_linear`.
 
@@ -481,10 +526,12 @@ def advance_saturable(
     first = source.reshape(grouped).sum(axis=0) / (1.0 + most * (dt / volume))
     np.maximum(slot_total, first, out=slot_total)
     entry_taken = np.zeros((labels, entries.cell.size))
+    rate = np.full((groups, n_cells), -1.0)
+    mean, fresh, acting = (np.zeros((groups, n_cells)) for _ in range(3))
     state = (
-        grid, _if_fixed(grid, value), r, decay, faces, slots, entries, source,
-        law, resistance, float(dt), float(volume), np.zeros((groups, n_cells)), slot_total, entry_taken,
-        source.sum(axis=1), entered, flows, np.zeros((labels, rows)), np.zeros((labels, rows)),
+        grid, _if_fixed(grid, value), r, decay, faces, slots, entries, source, law, resistance, occupancy,
+        float(dt), float(volume), rate, mean, fresh, acting, slot_total, np.zeros((groups, n_slots)),
+        entry_taken, source.sum(axis=1), entered, flows, np.zeros((labels, rows)), np.zeros((labels, rows)),
     )  # fmt: skip
     for some in pieces.substeps(n_sub, old.size):
         if threads == 1:
@@ -492,6 +539,9 @@ def advance_saturable(
         else:
             _shared_parallel(old, new, some, *state, _split(rows, threads), _split(n_cells, threads))
         old, new = (new, old) if some % 2 else (old, new)
+    if occupancy is not None:
+        mean_over(mean, slot_total, entries, float(volume), 0, n_cells)
+        occupy_all(occupancy, rate, mean, float(dt))
     for label in range(labels):
         taken[label] += np.bincount(entries.cell, entry_taken[label], minlength=n_cells)
     if n_sub % 2:

@@ -57,7 +57,31 @@ class UptakeLaw(NamedTuple):
     lattice_rate: Floats
     """(groups, cells) kappa, um^3/s: the rate that acts on the cell's mean voxel concentration."""
     saturation: Floats
-    """(cells) s = 1 / Km, um^3; 0 makes the uptake linear."""
+    """(cells) s, um^3: 1 / Km at rest, and what `Occupancy` says; 0 makes the uptake linear."""
+
+
+class Occupancy(NamedTuple):
+    """Receptors of each cell, and what is bound to them and goes on inside; see `chain_coefficients`.
+
+    With a share T of R receptors taken, those that there are being P of them, a cell takes up
+    Q = k_a (P - T) c_s. Over a sub-step h, in which T' = E T + F h Q / R, that is
+
+        Q = k_a a c_s / (1 + s c_s),    a = P - E T,    s = k_a F h / R
+
+    with the T' at its end: so the law at rest does not depend on h. E is what is left of those bound at the
+    start, F of those bound meanwhile.
+    """
+
+    there: Floats
+    """(cells) P, over R"""
+    number: Floats
+    """(cells) R; infinite where receptors are never short."""
+    chain: tuple[float, float, float, float, float]
+    """E, F, and what the second pool keeps and gets of the first: by `chain_coefficients` over a sub-step."""
+    taken: Floats
+    """(cells) T, over R; changes."""
+    pools: Floats
+    """(cells, 2) what was captured since the start and is bound, and what has gone inside; changes."""
 
 
 def index_slots(voxel: Integers, shape: Sequence[int]) -> Slots:
@@ -263,6 +287,96 @@ def share_membrane(rate, i, uptake, resistance, saturation):
 
 
 @njit(**_JIT)
+def occupy(occupancy, rate, mean, dt, i):
+    """Carry the pools of cell i over a sub-step at these rates and mean concentrations, (groups, cells)."""
+    captured = 0.0
+    for g in range(rate.shape[0]):
+        captured += dt * rate[g, i] * mean[g, i]
+    keep_b, mean_b, keep_e, from_b, from_c = occupancy.chain
+    bound, inside = occupancy.pools[i, 0], occupancy.pools[i, 1]
+    occupancy.pools[i, 0] = bound * keep_b + captured * mean_b
+    occupancy.pools[i, 1] = inside * keep_e + bound * from_b + captured * from_c
+    occupancy.taken[i] = occupancy.taken[i] * keep_b + captured * mean_b / occupancy.number[i]
+
+
+@njit(**_JIT)
+def occupy_all(occupancy, rate, mean, dt):
+    """`occupy` for every cell."""
+    for i in range(rate.shape[1]):
+        occupy(occupancy, rate, mean, dt, i)
+
+
+@njit(**_JIT)
+def mean_over(out, slot_total, entries, volume, first, last):
+    """Mean concentrations cbar (groups, cells) of the voxels of the cells `first` to `last`."""
+    for g in range(out.shape[0]):
+        for i in range(first, last):
+            total = 0.0
+            for k in range(entries.member_ptr[i], entries.member_ptr[i + 1]):
+                total += entries.member_weight[k] * slot_total[g, entries.member_slot[k]]
+            out[g, i] = total / volume
+
+
+@njit(**_JIT)
+def _never_more(rate, fresh, entries, room, share, i):
+    """Scale the rates of cell i so that it takes up no more than ``room``.
+
+    ``fresh`` (groups, cells) has what comes within reach, cbar before the uptake, and ``share`` is dt / V:
+    of x at a voxel a cell with the weight w takes at most b x / (1 + b), b = share w g.
+    """
+    most, weight = 0.0, 1.0
+    for k in range(entries.member_ptr[i], entries.member_ptr[i + 1]):
+        weight = min(weight, entries.member_weight[k])
+    slowest = np.inf
+    for g in range(rate.shape[0]):
+        most += rate[g, i] * fresh[g, i]
+        slowest = min(slowest, share * weight * rate[g, i])
+    if most > room * (1.0 + slowest):
+        for g in range(rate.shape[0]):
+            rate[g, i] *= room / (most - room * slowest)
+
+
+@njit(**_JIT)
+def refresh_occupied(
+    rate, mean, fresh, acting, slot_total, slot_fresh, entries, law, resistance, occupancy, dt, volume,
+    first, last,
+):  # fmt: skip
+    """As `refresh_rates`, by the receptors that are free now; the last sub-step is booked before.
+
+    Parameters
+    ----------
+    rate, mean, fresh, acting
+        (groups, cells); the first is negative before the first sub-step, the others are written.
+    slot_fresh
+        (groups, slots) vesicles in the voxel after diffusion and release, before the uptake.
+    occupancy
+        `Occupancy`
+    dt
+        s
+
+    The others are those of `refresh_rates`.
+    """
+    groups = rate.shape[0]
+    mean_over(mean, slot_total, entries, volume, first, last)
+    mean_over(fresh, slot_fresh, entries, volume, first, last)
+    for i in range(first, last):
+        if rate[0, i] >= 0.0:
+            occupy(occupancy, rate, mean, dt, i)
+        free = max(occupancy.there[i] - occupancy.chain[0] * occupancy.taken[i], 0.0)
+        for g in range(groups):
+            acting[g, i] = 1.0 + free * (resistance[g, i] - 1.0)
+            rate[g, i] = mean[g, i]
+        uptake = law.rate[i] * free
+        if groups == 1:
+            rate[0, i] = membrane_rate(rate[0, i], uptake, acting[0, i], law.saturation[i])
+        else:
+            share_membrane(rate, i, uptake, acting, law.saturation[i])
+        if occupancy.number[i] < np.inf:
+            room = free * occupancy.number[i] / (occupancy.chain[1] * dt)
+            _never_more(rate, fresh, entries, room, dt / volume, i)
+
+
+@njit(**_JIT)
 def refresh_rates(rate, slot_total, entries, law, resistance, volume, first, last):
     """Set the effective uptake rates of the cells `first` to `last` from the field at their slots.
 
@@ -278,12 +392,7 @@ def refresh_rates(rate, slot_total, entries, law, resistance, volume, first, las
         Voxel volume, um^3.
     """
     groups = rate.shape[0]
-    for g in range(groups):
-        for i in range(first, last):
-            total = 0.0
-            for k in range(entries.member_ptr[i], entries.member_ptr[i + 1]):
-                total += entries.member_weight[k] * slot_total[g, entries.member_slot[k]]
-            rate[g, i] = total / volume
+    mean_over(rate, slot_total, entries, volume, first, last)
     if groups == 1:
         for i in range(first, last):
             rate[0, i] = membrane_rate(rate[0, i], law.rate[i], resistance[0, i], law.saturation[i])

@@ -69,7 +69,8 @@ def advance_chain(
     captured
         What enters the first pool, evenly over the step.
     coefficients
-        (K, 5) from ``chain_coefficients``.
+        (n, K, 5), or (1, K, 5) for all rows, from ``chain_coefficients``; with others in place of F_b and G_c
+        where what enters comes otherwise than evenly.
     shares
         (n, K, 4), or (1, K, 4) for all rows: of what leaves the first pool, the share that goes back out;
         of what goes on, the share delivered at once; of what leaves the second pool, the share that goes
@@ -78,10 +79,10 @@ def advance_chain(
         End of the step, and the running count at which ``first_contact`` is set to it.
     """
     n, kinds, labels = captured.shape
-    own = shares.shape[0] > 1
+    own, each = shares.shape[0] > 1, coefficients.shape[0] > 1
     for i in range(n):
         for k in range(kinds):
-            keep_b, mean_b, keep_e, from_b, from_c = coefficients[k]
+            keep_b, mean_b, keep_e, from_b, from_c = coefficients[i if each else 0, k]
             off, fusion, recycling, escape = shares[i if own else 0, k]
             for j in range(labels):
                 c = captured[i, k, j]
@@ -132,10 +133,10 @@ def advance_parts(
         before the step, all written. Their sum is 1, or 0 where nothing is.
     """
     n, kinds, labels, parts = captured.shape
-    own = shares.shape[0] > 1
+    own, each = shares.shape[0] > 1, coefficients.shape[0] > 1
     for i in range(n):
         for k in range(kinds):
-            keep_b, mean_b, keep_e, from_b, from_c = coefficients[k]
+            keep_b, mean_b, keep_e, from_b, from_c = coefficients[i if each else 0, k]
             off, fusion, recycling, _ = shares[i if own else 0, k]
             for j in range(labels):
                 total_b = total_e = total_r = 0.0

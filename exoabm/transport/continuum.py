@@ -36,7 +36,7 @@ from exoabm.kernels.exchange import (
 )
 from exoabm.state import RESERVOIR, Emissions, Passage
 from exoabm.transport.coupling import Coupling, couple
-from exoabm.transport.receptors import left_by_others
+from exoabm.transport.receptors import Receptors
 from exoabm.transport.scheme import choose_courant, conductance, is_uniform, substep_rates
 from exoabm.vesicle import most_classes
 
@@ -47,6 +47,8 @@ NOTHING = 1e-25
 """A field that holds fewer vesicles than this is emptied, before its numbers become subnormal and slow."""
 LARGE = 1 << 18
 """Voxels from which more than one thread pays; on smaller grids threads mostly wait for each other."""
+SLICES = 8
+"""Parts of a step in which kinds that share receptors take turns, each part in the opposite order."""
 DRIFT = {np.dtype("f8"): 1e-9, np.dtype("f4"): 1e-3}
 """Largest relative difference allowed between a field's sum and its own balance in one coupling step."""
 
@@ -126,23 +128,27 @@ class Continuum:
         sizes = np.zeros((n, kinds, labels, most))
         passage = Passage(np.zeros((n, kinds, labels)), *(np.zeros((kinds, labels)) for _ in range(3)))
         passage.captured_sizes = sizes if most > 1 else None
-        for kind, vesicle in enumerate(state.kinds):
-            classes = vesicle.size_classes
-            taken, flows = self._advance_kind(state, kind, _amounts(state, rows, kind), dt)
-            taken = taken.reshape(labels, classes, n).transpose(2, 0, 1)
-            sizes[:, kind, :, :classes] = taken
-            passage.captured[:, kind] = taken.sum(axis=2)
-            flows = flows.reshape(labels, classes, -1).sum(axis=1)
-            passage.cleared[kind] = flows[:, CLEARED]
-            passage.escaped[kind] = flows[:, ESCAPED]
-            passage.entered[kind] = flows[:, ENTERED]
+        receptors = Receptors(state)
+        parts = SLICES if any(t.sharing for t in state.types) else 1
+        amounts = [_amounts(state, rows, kind) / parts for kind in range(kinds)]
+        for part in range(parts):
+            for kind in range(kinds) if part % 2 == 0 else reversed(range(kinds)):
+                classes = state.kinds[kind].size_classes
+                taken, flows = self._advance_kind(state, kind, amounts[kind], dt / parts, receptors)
+                sizes[:, kind, :, :classes] += taken.reshape(labels, classes, n).transpose(2, 0, 1)
+                flows = flows.reshape(labels, classes, -1).sum(axis=1)
+                passage.cleared[kind] += flows[:, CLEARED]
+                passage.escaped[kind] += flows[:, ESCAPED]
+                passage.entered[kind] += flows[:, ENTERED]
+        passage.captured[:] = sizes.sum(axis=3)
+        passage.arrival = receptors.arrival(passage.captured.sum(axis=2))
         return passage
 
     def _advance_kind(
-        self, state: State, kind: int, amount: sparse.csr_array, dt: float
+        self, state: State, kind: int, amount: sparse.csr_array, dt: float, receptors: Receptors
     ) -> tuple[np.ndarray, np.ndarray]:
         """Advance one kind; ``amount`` (rows, n) enters. Returns captures (rows, n) and flows (rows, 6)."""
-        sites, field = _at_present(state, self._sites[kind], kind), state.fields[kind]
+        sites, field = self._sites[kind], state.fields[kind]
         side_value = _side_values(state, kind)
         taken, flows = np.zeros(amount.shape), np.zeros((len(field), 6))
         if not (amount.nnz or side_value.any() or field.any()):
@@ -152,8 +158,11 @@ class Continuum:
         faces = None
         if self._conductance is not None:
             faces = tuple(g.astype(field.dtype, copy=False) for g in self._conductance)
-        advance = self._linear if sites.couplings[0].linear else self._saturable
-        advance(state, kind, sites, dt, source, side_value, faces, taken, flows)
+        job = dt, source, side_value, faces, taken, flows
+        if sites.couplings[0].linear:
+            self._linear(state, kind, _at_present(state, sites), *job)
+        else:
+            self._saturable(state, kind, sites, *job, receptors)
         held = _check(state, kind, field, flows)
         faint = (held > 0) & (held < NOTHING)
         field[faint] = 0.0
@@ -216,11 +225,14 @@ class Continuum:
         faces: tuple[np.ndarray, ...] | None,
         taken: np.ndarray,
         flows: np.ndarray,
+        receptors: Receptors,
     ) -> None:
         """All rows together, in the sub-steps of the fastest: they share the membranes."""
         field, classes = state.fields[kind], len(sites.couplings)
         n_sub = self.substeps(state, kind, dt)
         h = dt / n_sub
+        occupancy = receptors.occupancy(kind, h)
+        rate, number = sites.law.rate, occupancy.number
         r, decay = np.transpose([self._scheme(state, kind, size, h) for size in range(classes)])
         labels = len(field) // classes
         advance_saturable(
@@ -234,11 +246,12 @@ class Continuum:
             slots=sites.slots,
             entries=sites.entries,
             source=source / n_sub,
-            law=sites.law,
+            law=sites.law._replace(saturation=rate * occupancy.chain[1] * h / number),
             dt=h,
             volume=state.domain.voxel_volume,
             taken=taken,
             flows=flows,
+            occupancy=occupancy,
             conductance=faces,
             threads=self.threads,
         )
@@ -282,7 +295,7 @@ def _sites(state: State, kind: int) -> _Sites:
         slots=index_slots(used, domain.shape),
         entries=entries,
         entry_slot=entry_slot,
-        law=UptakeLaw(coupling.membrane_rate, kappa, coupling.inverse_saturation),
+        law=UptakeLaw(coupling.membrane_rate, kappa, np.zeros(len(state.cells))),
         release=_in_slots(coupling.release, slot_of, used.size),
         sink_rate=_sink_rate(kappa, entries, entry_slot, used.size, domain.voxel_volume),
     )
@@ -303,23 +316,17 @@ def _in_slots(weights: sparse.csr_array, slot_of: np.ndarray, slots: int) -> spa
     return sparse.csr_array((weights.data, columns, weights.indptr), shape=(weights.shape[0], slots))
 
 
-def _at_present(state: State, sites: _Sites, kind: int) -> _Sites:
-    """The sites with the membranes' present share of their uptake rates."""
-    share = left_by_others(state, kind)
+def _at_present(state: State, sites: _Sites) -> _Sites:
+    """The sites with the membranes' present share of their uptake rates, where uptake is linear."""
+    share = state.uptake_share()
     if share is None:
         return sites
     couplings = tuple(
         replace(each, kappa=each.kappa * each.relative_kappa(share)) for each in sites.couplings
     )
-    kappa, law = np.array([each.kappa for each in couplings]), sites.law
-    return replace(
-        sites,
-        couplings=couplings,
-        law=UptakeLaw(couplings[0].membrane_rate * share, kappa, law.saturation),
-        sink_rate=_sink_rate(
-            kappa, sites.entries, sites.entry_slot, sites.sink_rate.shape[1], state.domain.voxel_volume
-        ),
-    )
+    kappa, slots = np.array([each.kappa for each in couplings]), sites.sink_rate.shape[1]
+    rate = _sink_rate(kappa, sites.entries, sites.entry_slot, slots, state.domain.voxel_volume)
+    return replace(sites, couplings=couplings, sink_rate=rate)
 
 
 def _side_values(state: State, kind: int) -> np.ndarray:

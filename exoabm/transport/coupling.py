@@ -12,6 +12,7 @@ from scipy import sparse
 from exoabm.domain import Face
 from exoabm.kernels.exchange import around, reached
 from exoabm.transport.footprint import footprint
+from exoabm.transport.receptors import receptors
 
 if TYPE_CHECKING:
     from exoabm.domain import Domain
@@ -33,20 +34,20 @@ class Coupling:
         (rows of cells that do not take up this kind are empty).
     kappa : numpy.ndarray
         Rate constant of each cell on the lattice, um^3/s, shape (n,); see ``footprint``.
-    membrane_rate, inverse_saturation : numpy.ndarray
-        k_a in um^3/s and 1/Km in um^3 of each cell, shape (n,); 1/Km = 0 is linear uptake.
+    membrane_rate, receptors : numpy.ndarray
+        k_a in um^3/s and number of receptors of each cell, shape (n,); infinitely many make uptake linear.
     """
 
     uptake: sparse.csr_array
     release: sparse.csr_array
     kappa: np.ndarray
     membrane_rate: np.ndarray
-    inverse_saturation: np.ndarray
+    receptors: np.ndarray
 
     @property
     def linear(self) -> bool:
         """Whether no cell's uptake saturates."""
-        return not self.inverse_saturation.any()
+        return not np.isfinite(self.receptors).any()
 
     @property
     def beta(self) -> np.ndarray:
@@ -84,9 +85,7 @@ def couple(state: State, kind: int) -> tuple[Coupling, ...]:
         values, which = np.unique(local, return_inverse=True)
     free = vesicle.diffusivities
     membrane_rate = state.of_type("uptake_rate")[:, kind].astype(float)
-    leave = vesicle.unbinding_rate + vesicle.internalization_rate
-    most = state.of_type("receptors")[:, kind] * leave
-    inverse_saturation = np.divide(membrane_rate, most, out=np.zeros(len(cells)), where=most > 0)
+    number = receptors(state)[:, kind]
     kappa = np.zeros((len(free), len(cells)))
     uptake, release = _Entries(domain), _Entries(domain)
     group_of = cells.type * len(values) + which
@@ -109,7 +108,7 @@ def couple(state: State, kind: int) -> tuple[Coupling, ...]:
             uptake.add(members, voxels[members], shape.offsets, shape.uptake_weight)
         release.add(members, voxels[members], shape.release_offsets, shape.release_weight)
     matrices = uptake.matrix(len(cells)), release.matrix(len(cells))
-    return tuple(Coupling(*matrices, each, membrane_rate, inverse_saturation) for each in kappa)
+    return tuple(Coupling(*matrices, each, membrane_rate, number) for each in kappa)
 
 
 class _Entries:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from exoabm.kernels.exchange import Occupancy
+from exoabm.kernels.trafficking import chain_coefficients
 from exoabm.streams import Purpose
 
 if TYPE_CHECKING:
@@ -56,20 +58,46 @@ def shared(state: State) -> np.ndarray:
     return together
 
 
-def left_by_others(state: State, kind: int) -> np.ndarray | None:
-    """Share of the receptors for a kind that are there and not occupied by other kinds, (n,).
-
-    The behavior ``uptake_rate`` says how many are there. None where it is constant and the kind shares its
-    receptors with no other.
-    """
-    left = state.uptake_share()
-    for other in sorted({k for t in state.types for k in t.rivals(kind)}):
-        here = np.array([other in t.rivals(kind) for t in state.types])[state.cells.type]
-        left = np.ones(len(here)) if left is None else left
-        left = np.maximum(left - here * occupied(state, other), 0.0)
-    return left
+def occupied(state: State) -> np.ndarray:
+    """B / R, the share of each cell's receptors that the bound vesicles of each kind occupy, (n, K)."""
+    return np.asarray(state.trafficking.bound.sum(axis=2) / receptors(state))
 
 
-def occupied(state: State, kind: int) -> np.ndarray:
-    """B / R, the share of a cell's receptors that the bound vesicles of a kind occupy, (n,)."""
-    return np.asarray(state.trafficking.bound[:, kind].sum(axis=1) / receptors(state)[:, kind])
+def left_by_others(state: State, taken: np.ndarray, kind: int) -> np.ndarray:
+    """Share of the receptors for a kind that are there and not ``taken`` (n, K) by other kinds, (n,)."""
+    share = state.uptake_share()
+    others = shared(state)[state.cells.type, kind]
+    others[:, kind] = False
+    there = 1.0 if share is None else share
+    return np.maximum(there - (taken * others).sum(axis=1), 0.0)
+
+
+class Receptors:
+    """The receptors of all cells through one step of fields: expected numbers that are bound, by kind."""
+
+    def __init__(self, state: State) -> None:
+        self._state, self._number = state, receptors(state)
+        self._taken = np.ascontiguousarray(occupied(state).T)
+        self._pools = np.zeros((len(state.kinds), len(state.cells), 2))
+        self._followed: set[int] = set()
+
+    def occupancy(self, kind: int, h: float) -> Occupancy:
+        """What the kernel takes for a kind, in sub-steps of ``h`` s, and changes."""
+        self._followed.add(kind)
+        vesicle = self._state.kinds[kind]
+        leave = vesicle.unbinding_rate + vesicle.internalization_rate
+        chain = chain_coefficients(leave, vesicle.internalization_rate, vesicle.processing_rate, h)
+        there = left_by_others(self._state, self._taken.T, kind)
+        return Occupancy(
+            there, self._number[:, kind].copy(), tuple(chain.tolist()), self._taken[kind], self._pools[kind]
+        )
+
+    def arrival(self, captured: np.ndarray) -> np.ndarray | None:
+        """See ``Passage``; ``captured`` (n, K) is what was captured since the start."""
+        if not self._followed:
+            return None
+        arrival = np.full((*captured.shape, 2), np.nan)
+        for kind in self._followed:
+            some = captured[:, kind] > 0
+            arrival[some, kind] = self._pools[kind, some] / captured[some, kind, None]
+        return arrival

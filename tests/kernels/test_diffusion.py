@@ -12,6 +12,7 @@ import pytest
 from exoabm.kernels import diffusion as d
 from exoabm.kernels import exchange as x
 from exoabm.kernels.sides import FIXED, NO_FLUX, PERIODIC
+from exoabm.kernels.trafficking import chain_coefficients
 
 sys.path.append(str(Path(__file__).parent))
 from reference import Problem, advance, membrane_rate
@@ -88,7 +89,7 @@ def run_linear(p, n_sub, threads=1, label=0):
     return u[None], taken[None], exposure[None], flows[None]
 
 
-def run_saturable(p, n_sub, threads=1):
+def run_saturable(p, n_sub, threads=1, occupancy=None):
     """Field, uptake per label and cell, and flows by `advance_saturable`."""
     u = p.u.copy()
     labels, n_slots, n_cells = len(u), p.voxel.size, p.rate.size
@@ -99,7 +100,7 @@ def run_saturable(p, n_sub, threads=1):
         side_value=p.value, slots=x.index_slots(p.voxel, u.shape[1:]),
         entries=x.index_entries(p.slot, p.cell, p.weight, n_slots, n_cells), source=p.source,
         law=x.UptakeLaw(p.rate, np.atleast_2d(p.lattice_rate), p.saturation), dt=p.dt, volume=p.volume,
-        taken=taken, flows=flows, conductance=p.conductance, threads=threads,
+        taken=taken, flows=flows, occupancy=occupancy, conductance=p.conductance, threads=threads,
     )  # fmt: skip
     return u, taken, flows
 
@@ -255,6 +256,43 @@ def test_steady_state_does_not_depend_on_the_step():
         rates.append(taken / p.dt)
     np.testing.assert_allclose(fields[1], fields[0], rtol=1e-10)
     np.testing.assert_allclose(rates[1], rates[0], rtol=1e-10)
+
+
+@pytest.mark.parametrize("leave", [0.02, 0.5, 50.0])
+def test_receptors_at_rest_make_the_law_at_rest(leave):
+    """Field and uptake at rest with R = Km k_a / leave receptors, few bound over a sub-step or most."""
+    p = make((9, 13), labels=3, saturation=20.0)
+    number = np.divide(p.rate, p.saturation * leave, out=np.full(3, np.inf), where=p.saturation > 0)
+    chain = tuple(chain_coefficients(leave, leave, 0.1, p.dt))
+    occupancy = x.Occupancy(np.ones(3), number, chain, np.zeros(3), np.zeros((3, 2)))
+    held = copy.deepcopy(p)
+    held.saturation = p.rate * chain[1] * p.dt / number
+    p.u, held.u = run_saturable(p, 3000)[0], run_saturable(held, 3000, occupancy=occupancy)[0]
+    (u, taken, _), (other, same, _) = run_saturable(p, 1), run_saturable(held, 1, occupancy=occupancy)
+    np.testing.assert_allclose(other, u, rtol=1e-6)
+    np.testing.assert_allclose(same, taken, rtol=1e-6)
+    limited = np.isfinite(number)
+    bound = (taken.sum(axis=0) / p.dt / leave / number)[limited]
+    np.testing.assert_allclose(occupancy.taken[limited], bound, rtol=1e-6)
+    assert bound.max() > 0.3
+
+
+def test_no_more_is_taken_than_there_are_receptors():
+    """Much comes at once, at rates far beyond explicit stability; what was bound is in the pools."""
+    p = make((9, 13), "no-flux", labels=3)
+    p.u[:] = 0.0
+    p.source[:] *= 1e4
+    p.rate, p.lattice_rate = p.rate * 1e3, p.lattice_rate * 1e3
+    number, chain = np.array([3.0, 40.0, 0.5]), tuple(chain_coefficients(0.01, 0.01, 0.1, p.dt))
+    there = np.array([1.0, 0.7, 1.0])
+    occupancy = x.Occupancy(there, number, chain, np.array([0.0, 0.1, 0.9]), np.zeros((3, 2)))
+    p.saturation = p.rate * chain[1] * p.dt / number
+    total = np.zeros(3)
+    for _ in range(40):
+        total += run_saturable(p, 1, occupancy=occupancy)[1].sum(axis=0)
+        assert (occupancy.taken <= there * (1 + 1e-12)).all()
+    assert (occupancy.taken > 0.95 * there).all()
+    assert total.sum() > 30
 
 
 @pytest.mark.parametrize("kappa", [7.0, 14.0, 30.0])
