@@ -150,9 +150,9 @@ def read_cells(
     sheet.check_size(max_cells)
     questions = Questions()
     found = recognize(sheet, asked, questions)
-    sheet.load(list(dict.fromkeys(name for axis in found.columns.values() for name in axis)))
-    chosen = choose_rows(sheet, found, asked, questions)
     ids = _id_columns(sheet, found)
+    sheet.load(_likely(sheet, found, asked, ids))
+    chosen = choose_rows(sheet, found, asked, questions)
     types = find_types(sheet, found, asked, chosen.rows, ids, questions, (max_bytes, max_cells))
     positions = _positions(sheet, found, asked, chosen, questions)
     head = _head(found, chosen, positions, types.said)
@@ -279,6 +279,16 @@ def _decimal_comma(sheet: Sheet, found: Found, asked: Asked, chosen: Chosen) -> 
             f'({short(plain_ones[0])}); say layout.decimal = "," if the comma is a decimal one in all of them'
         )
     return bool(written)
+
+
+def _likely(sheet: Sheet, found: Found, asked: Asked, ids: tuple[str, ...]) -> list[str]:
+    """Columns that will be asked for, so that the file is gone through once."""
+    source = found.source
+    known = (*source.types[:1], *source.images, *(name for name, _ in source.kept))
+    names = [name for axis in found.columns.values() for name in axis]
+    names += [own for own in map(found.column, known) if own is not None]
+    names += [*ids, *([asked.cell_type] if asked.cell_type is not None else [])]
+    return [name for name in dict.fromkeys(names) if sheet.names.count(name) == 1]
 
 
 def _id_columns(sheet: Sheet, found: Found) -> tuple[str, ...]:

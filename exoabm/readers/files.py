@@ -55,11 +55,11 @@ def open_sheet(path: Path, asked: Asked, max_bytes: int, max_cells: int) -> Shee
                 from exoabm.readers.hdf5 import read_hdf5
 
                 return read_hdf5(path, max_bytes, max_cells)
-            data = start + stream.read(max(max_bytes + 1 - len(start), 0))
+            if path.stat().st_size > max_bytes:
+                raise InputError(f"{path.name}: larger than the {max_bytes / 2**20:g} MiB allowed")
+            data = start + stream.read()
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read: {error}") from error
-    if len(data) > max_bytes:
-        raise InputError(f"{path.name}: larger than the {max_bytes / 2**20:g} MiB allowed")
     return sheet_of(path.name, data, asked, max_bytes, max_cells)
 
 

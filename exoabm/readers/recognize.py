@@ -115,7 +115,7 @@ def _common(sheet: Sheet, axis: str) -> tuple[str, ...]:
     if not found and axis != "z":
         sheet.fail(
             f"no column is named like {axis}; give {axis} the name of one (layout.{axis}); "
-            f"the columns are {listed(sheet.names)}"
+            f"the columns are {listed(sheet.names)}{''.join(f'; {note}' for note in sheet.notes)}"
         )
     return tuple(name.replace(GREEK_MU, MICRO) for name in found)
 

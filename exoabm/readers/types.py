@@ -14,11 +14,13 @@ from exoabm.readers.files import open_sheet
 from exoabm.readers.recognize import Found
 from exoabm.readers.sheet import BLANK, MISSING, Labels, Sheet
 from exoabm.readers.sources import IDS, PERHAPS_TYPES, TYPES
-from exoabm.readers.units import split_unit
+from exoabm.readers.units import NUMBER, split_unit
 from exoabm.readers.words import listed, short
 
 NEGATIVE, MULTIPLE = "negative", "multiple"
 MOST_PROPOSED = 4
+MOST_LOOKED_AT = 200
+"""Columns of a table in which words are looked for."""
 MOST_KINDS = 100
 """Different values of a column that may still be types."""
 
@@ -50,7 +52,7 @@ def find_types(
         return _without_blanks(Labels(labels.codes[rows], labels.words), f"type from `{column}`")
     if found.source.flags and (flags := _flags(sheet, found, ids)):
         return _of_flags(sheet, flags, rows)
-    proposals = _proposals(sheet, rows)
+    proposals = _proposals(sheet, found, ids)
     tables = [("types_from", "FILE")] if ids else []
     second = ", or a second table with an id and a type" if ids else ""
     questions.ask(
@@ -78,10 +80,24 @@ def _column(sheet: Sheet, found: Found, asked: Asked, questions: Questions) -> s
     return named[0] if named else None
 
 
-def _proposals(sheet: Sheet, rows: NDArray[np.int64]) -> list[str]:
-    """Columns that may hold types: by their names, else by few different texts."""
+def _proposals(sheet: Sheet, found: Found, ids: tuple[str, ...]) -> list[str]:
+    """Columns that may hold types: by their names, else by few different words."""
     named = [n for n in sheet.names if split_unit(sheet.aliases.get(n, n))[0] in PERHAPS_TYPES]
-    return named[:MOST_PROPOSED]
+    if named or len(sheet.names) > MOST_LOOKED_AT:
+        return named[:MOST_PROPOSED]
+    other = {*ids, *(name for axis in found.columns.values() for name in axis), *found.source.images}
+    names = [name for name in sheet.names if name and name not in other and sheet.names.count(name) == 1]
+    sheet.load(names)
+    return [name for name in names if _may_be_types(sheet.column(name))][:MOST_PROPOSED]
+
+
+def _may_be_types(column: pa.Array) -> bool:
+    """Whether a column has a few different words."""
+    words = column.dictionary if pa.types.is_dictionary(column.type) else column
+    if not (pa.types.is_string(words.type) or pa.types.is_large_string(words.type)):
+        return False
+    found = [text for text in words.unique().to_pylist() if text]
+    return 2 <= len(found) <= MOST_KINDS and not all(NUMBER.fullmatch(text.strip()) for text in found)
 
 
 def _without_blanks(labels: Labels, said: str) -> Types:

@@ -1,0 +1,200 @@
+"""AnnData in HDF5 and Zarr, as its encoding is documented, and files that lead elsewhere."""
+
+from collections import Counter
+
+import h5py
+import numpy as np
+import pytest
+import zarr
+
+from exoabm.errors import InputError
+from exoabm.readers.asked import Asked, Unanswered
+from exoabm.readers.cells import read_cells
+from exoabm.readers.files import fingerprint
+
+KINDS = ["B", "T cell"]
+UM = Asked(unit="um")
+
+
+def strings(group, name, values):
+    if isinstance(group, h5py.Group):
+        group.create_dataset(name, data=np.array(values, object), dtype=h5py.string_dtype())
+    else:
+        group.create_array(name, data=np.array(values, dtype="T"))
+
+
+def numbers(group, name, values):
+    (group.create_dataset if isinstance(group, h5py.Group) else group.create_array)(
+        name, data=np.asarray(values)
+    )
+
+
+def fill(root, n=6, index="_index"):
+    """What anndata 0.12 writes of ``n`` cells, but for the matrix."""
+    obs = root.create_group("obs")
+    obs.attrs.update({"_index": index, "column-order": ["cell_type", "score", "maybe", "note"]})
+    strings(obs, index, [f"c{i}" for i in range(n)])
+    kind = obs.create_group("cell_type")
+    kind.attrs["encoding-type"] = "categorical"
+    numbers(kind, "codes", np.array([0, 1, -1] * (n // 3), np.int8))
+    strings(kind, "categories", KINDS)
+    numbers(obs, "score", np.arange(float(n)))
+    maybe = obs.create_group("maybe")
+    maybe.attrs["encoding-type"] = "nullable-integer"
+    numbers(maybe, "values", np.arange(n))
+    numbers(maybe, "mask", np.arange(n) % 2 == 1)
+    strings(obs, "note", ["x"] * n)
+    numbers(root.create_group("obsm"), "spatial", np.column_stack([np.arange(n) * 10.0, np.arange(n) * 7.0]))
+    return root
+
+
+@pytest.fixture
+def h5ad(tmp_path):
+    """Write a file, changed as asked, and return its path."""
+
+    def make(change=lambda root: None):
+        path = tmp_path / "a.h5ad"
+        with h5py.File(path, "w") as root:
+            change(fill(root))
+        return path
+
+    return make
+
+
+def check(table):
+    assert Counter(table.types.tolist()) == {"B": 2, "T cell": 2, "unclassified": 2}
+    assert table.positions[:, 0].tolist() == [0, 10, 20, 30, 40, 50]
+    assert table.ids == [f"c{i}" for i in range(6)]
+    assert table.source == "AnnData"
+    assert table.y_down
+
+
+def test_h5ad(h5ad):
+    path = h5ad()
+    with pytest.raises(Unanswered, match=r"layout\.unit=um"):
+        read_cells(path)
+    check(read_cells(path, UM))
+    codes = read_cells(path, Asked(unit="um", cell_type="maybe"))
+    assert Counter(codes.types.tolist()) == {"0": 1, "2": 1, "4": 1, "unclassified": 3}
+
+
+@pytest.mark.parametrize("form", [2, 3])
+@pytest.mark.parametrize("inside", ["", "tables/table"])
+def test_zarr_and_spatialdata(tmp_path, form, inside):
+    root = zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=form)
+    fill(root.create_group(inside) if inside else root)
+    check(read_cells(tmp_path / "a.zarr", UM))
+    check(read_cells(tmp_path / "a.zarr" / inside, UM))
+
+
+def test_several_tables_are_asked_for(tmp_path):
+    root = zarr.open_group(tmp_path / "a.zarr", mode="w")
+    for name in ("one", "two"):
+        fill(root.create_group(f"tables/{name}"))
+    with pytest.raises(InputError, match=r"2 tables \('one', 'two'\); name one, as in a\.zarr/tables/NAME"):
+        read_cells(tmp_path / "a.zarr", UM)
+
+
+def test_the_matrix_is_not_read(h5ad):
+    """Neither by the reader nor for the hash: it leads to a file that is not there."""
+
+    def change(root):
+        root["X"] = h5py.ExternalLink("nowhere.h5", "/X")
+
+    path = h5ad(change)
+    check(read_cells(path, UM))
+    assert fingerprint(path) == fingerprint(h5ad())
+
+
+def test_the_hash_is_of_what_describes_cells(h5ad):
+    before = fingerprint(h5ad())
+
+    def change(root):
+        root["obs/score"][2] = 77
+
+    assert fingerprint(h5ad(change)) != before
+
+
+def test_a_unit_that_the_file_keeps(h5ad):
+    path = h5ad(lambda root: root.create_group("uns").create_dataset("spatial_unit", data="um"))
+    assert "unit um, as the file says" in read_cells(path).said[0]
+
+
+def test_a_tissue_in_which_no_type_is_known_names_columns(h5ad):
+    def change(root):
+        root["obs"].move("cell_type", "my_words")
+        root["obs"].attrs["column-order"] = ["my_words", "score"]
+
+    with pytest.raises(Unanswered, match=r"layout\.cell_type=my_words"):
+        read_cells(h5ad(change), UM)
+
+
+def outside(root):
+    del root["obs/score"]
+    root["obs/score"] = h5py.ExternalLink("/etc/passwd", "/")
+
+
+def circle(root):
+    del root["obs/score"]
+    root["obs/score"] = root["obs"]
+
+
+def soft(root):
+    del root["obs/score"]
+    root["obs/score"] = h5py.SoftLink("/nowhere")
+
+
+def raw(root):
+    del root["obs/score"]
+    root["obs"].create_dataset("score", shape=(6,), dtype="f8", external=[("/etc/passwd", 0, 48)])
+
+
+def codes(root):
+    root["obs/cell_type/codes"][0] = 99
+
+
+def long(root):
+    del root["obs/note"]
+    strings(root["obs"], "note", ["x" * 100_000] * 6)
+
+
+def short(root):
+    del root["obs/score"]
+    numbers(root["obs"], "score", [1.0])
+
+
+def lost(root):
+    del root["obsm"]
+
+
+HOSTILE = [
+    (outside, "score", "is a link to elsewhere"),
+    (soft, "score", "is a link to elsewhere"),
+    (circle, "score", "neither numbers nor text"),
+    (raw, "score", "keeps its values in another file"),
+    (codes, "cell_type", "damaged: codes beyond its 2 categories"),
+    (long, "note", "a text of more than"),
+    (short, "score", "another length"),
+    (lost, "cell_type", "there is no obsm"),
+    (
+        lambda root: root.attrs.update({}) or root["obs"].attrs.update({"_index": "no"}),
+        "note",
+        "is not there",
+    ),
+    (lambda root: root.pop("obs"), "note", "no group 'obs'"),
+]
+
+
+@pytest.mark.parametrize(("change", "column", "says"), HOSTILE)
+def test_what_leads_elsewhere_or_is_damaged_is_refused(h5ad, change, column, says):
+    with pytest.raises(InputError, match=says):
+        read_cells(h5ad(change), Asked(unit="um", cell_type=column))
+
+
+def test_a_file_that_only_begins_like_hdf5(tmp_path):
+    (tmp_path / "a.h5ad").write_bytes(b"\x89HDF\r\n\x1a\n" + b"\0" * 500)
+    with pytest.raises(InputError, match="cannot be read as HDF5"):
+        read_cells(tmp_path / "a.h5ad", UM)
+    (tmp_path / "b.zarr").mkdir()
+    with pytest.raises(InputError, match="cannot be read as Zarr"):
+        read_cells(tmp_path / "b.zarr", UM)
