@@ -180,23 +180,31 @@ class FieldWriter:
             from zarr.codecs import Crc32cCodec, ZstdCodec
 
             domain = state.domain
+            axes = ("time", "label", *"zyx"[-domain.dim :])
             group = zarr.open_group(self._path, mode="w")
             group.attrs.update(
                 {
                     "unit": "vesicles/mL",
-                    "axes": ["time", "label", *"zyx"[-domain.dim :]],
+                    "axes": list(axes),
                     "labels": list(state.labels.names),
                     "voxel_um": domain.voxel,
                     "origin_um": list(domain.origin),
                 }
             )
             packed: Any = (ZstdCodec(), Crc32cCodec())  # a damaged chunk is seen by whoever reads it
-            group.create_array("time_s", shape=(0,), chunks=(1024,), dtype="f8", compressors=packed)
+            group.create_array(
+                "time_s", shape=(0,), chunks=(1024,), dtype="f8", compressors=packed, dimension_names=axes[:1]
+            )
             shape = (len(state.labels), *domain.shape)
             for kind in state.kinds:
                 chunks = (1, 1, *(min(n, 256) for n in domain.shape))
                 group.create_array(
-                    kind.name, shape=(0, *shape), chunks=chunks, dtype="f4", compressors=packed
+                    kind.name,
+                    shape=(0, *shape),
+                    chunks=chunks,
+                    dtype="f4",
+                    compressors=packed,
+                    dimension_names=axes,
                 )
             self._group = group
         return self._group

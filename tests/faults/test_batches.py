@@ -25,6 +25,7 @@ def test_a_sweep_says_what_it_found(command, tmp_path) -> None:
         "ran": 0,
         "failed": 0,
         "reasons": {},
+        "damage": [],
         "warnings": ["one replicate per point: there are no confidence intervals"],
     }
     command(*SWEEP, "--seed", 1, "--out", "a").refused(2, "holds a batch already", "exoabm resume a")

@@ -82,6 +82,14 @@ def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     )
 
 
+def test_arrays_name_their_axes(run: Recorded) -> None:
+    """So that programs that know Zarr, but not us, find them."""
+    for name, array in run.fields.arrays():
+        expected = ["time"] if name == "time_s" else run.fields.attrs["axes"]
+        assert list(array.metadata.dimension_names) == expected
+    assert run.fields.attrs["axes"][:2] == ["time", "label"]
+
+
 def accounts(recorded: Recorded, kind: str, donor_type: str) -> dict[str, float]:
     """The ledger of a kind and donor type, from the events alone."""
     n = Counter({e: recorded.counted(e, kind, donor_type) for e in set(recorded.events["event"].to_pylist())})

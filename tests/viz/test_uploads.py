@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 import struct
 import tracemalloc
 import zipfile
@@ -134,6 +135,21 @@ def test_a_run_folder_comes_back(shelf: Shelf, folder: Path, prefix: str) -> Non
     assert len(cells) == 47
     assert taken.sum() == pytest.approx(run.exchange.counts["internalized"].sum(), rel=1e-9)
     assert run.cells_at(0)[1].sum() == 0
+
+
+@pytest.mark.parametrize("name", ["metrics.parquet", "preview.png", "summary.json"])
+def test_a_run_that_was_damaged_on_the_way_is_refused(
+    shelf: Shelf, folder: Path, tmp_path: Path, name: str
+) -> None:
+    harmed = shutil.copytree(folder, tmp_path / "run")
+    content = bytearray((harmed / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (harmed / name).write_bytes(content)
+    with pytest.raises(InputError, match=f"{name}( is damaged|: )"):
+        bring_run(shelf, "x.zip", zipped(harmed, "run/"))
+    (harmed / "manifest.json").unlink()
+    with pytest.raises(InputError, match=f"manifest.json is missing|{name}: "):
+        bring_run(shelf, "x.zip", zipped(harmed, "run/"))
 
 
 def test_what_was_taken_away_can_be_brought(shelf: Shelf, loaded) -> None:
