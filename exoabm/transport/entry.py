@@ -115,7 +115,7 @@ def enter_space(
         if other == axis:
             position[:, axis] += (-1 if side % 2 else 1) * spread * np.sqrt(-2 * np.log(u[4]))
             continue
-        draw = streams.normal(Purpose.RELEASE_SITE, name, 1, draw=other)
+        draw = streams.normal(Purpose.RELEASE_SITE, name, 0, draw=len(u) + other)
         chance *= _along(domain, other, position[:, other], spread, draw)
     kept = np.flatnonzero(u[5] < chance)
     position = _beside_obstacles(domain, begin[kept], position[kept], axis)

@@ -1,0 +1,114 @@
+"""Two decisions never share a draw: every key (purpose, entity, step, draw) belongs to one function."""
+
+from __future__ import annotations
+
+import sys
+from collections import defaultdict
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from test_bits import relays
+
+from exoabm import ExosomeModel
+from exoabm.cells import uptake
+from exoabm.kernels import hop, hosting
+from exoabm.kernels import random as kernel
+from exoabm.streams import Purpose
+from exoabm.transport import capture
+
+ALL = -1
+"""Every number of a draw, where a kernel takes as many as it needs."""
+ALIKE = {frozenset({"host", "_stay"})}
+"""How long a vesicle stays on a surface is asked twice, and must have one answer."""
+
+
+class Log:
+    """Draws by purpose and step: function, numbers of the draws, entities."""
+
+    def __init__(self) -> None:
+        self.drawn: dict[tuple[int, int], list[tuple[str, int, np.ndarray]]] = defaultdict(list)
+
+    def note(self, site: str, purpose: int, entities: np.ndarray, step: int, draw: int) -> None:
+        self.drawn[int(purpose), int(step)].append((site, draw, np.array(entities)))
+
+    def shared(self) -> set[tuple[str, ...]]:
+        """Pairs of functions that have used one key, and its purpose."""
+        found = set()
+        for (purpose, _), sites in self.drawn.items():
+            for i, (a, draw_a, who_a) in enumerate(sites):
+                for b, draw_b, who_b in sites[:i]:
+                    meet = draw_a == draw_b or ALL in (draw_a, draw_b)
+                    if (
+                        a != b
+                        and meet
+                        and frozenset({a, b}) not in ALIKE
+                        and np.intersect1d(who_a, who_b).size
+                    ):
+                        found.add((*sorted((a, b)), Purpose(purpose).name))
+        return found
+
+
+@pytest.fixture
+def log(monkeypatch: pytest.MonkeyPatch) -> Log:
+    """Everything that is drawn from now on."""
+    found = Log()
+
+    def caller() -> str:
+        frame: Any = sys._getframe(2)
+        while frame.f_globals["__name__"] in ("exoabm.streams", __name__) or "<" in frame.f_code.co_name:
+            frame = frame.f_back
+        return frame.f_code.co_name
+
+    for name, takes in (("uniform", 1), ("normal", 1), ("poisson", ALL), ("binomial", ALL)):
+        usual = getattr(kernel, f"{name}_array")
+
+        def drawn(seed, purpose, who, step, *rest, usual=usual, takes=takes):  # type: ignore[no-untyped-def]
+            found.note(caller(), purpose, who, step, rest[0] if takes == 1 else ALL)
+            return usual(seed, purpose, who, step, *rest)
+
+        monkeypatch.setattr(kernel, f"{name}_array", drawn)
+    usual_hop, usual_walk, usual_host = hop.hop, capture.walk, hosting.host
+
+    def hopped(movers, dt, substeps, seed, purpose, step, *rest, **options):  # type: ignore[no-untyped-def]
+        for each in (purpose, purpose + 1):
+            found.note("hop", each, movers.name[movers.rows], step, ALL)
+        return usual_hop(movers, dt, substeps, seed, purpose, step, *rest, **options)
+
+    def walked(movers, dt, seed, step, *rest, **options):  # type: ignore[no-untyped-def]
+        for each in (Purpose.MOVE, Purpose.CAPTURE):
+            found.note("walk", each, movers.name[movers.rows], step, ALL)
+        return usual_walk(movers, dt, seed, step, *rest, **options)
+
+    def hosted(guest, room, since, kind, rates, dt, seed, purpose, step, *rest, **options):  # type: ignore[no-untyped-def]
+        found.note("host", purpose, guest, step, ALL)
+        return usual_host(guest, room, since, kind, rates, dt, seed, purpose, step, *rest, **options)
+
+    monkeypatch.setattr(hop, "hop", hopped)
+    monkeypatch.setattr(capture, "walk", walked)
+    monkeypatch.setattr(hosting, "host", hosted)
+    return found
+
+
+@pytest.mark.parametrize("by", ["voxel", "membrane"])
+def test_vesicles_decide_each_thing_by_draws_of_its_own(log: Log, by: str) -> None:
+    relays(by, hours=0.1)
+    assert {Purpose.MOVE, Purpose.CAPTURE, Purpose.SORTING, Purpose.DIAMETER} <= {p for p, _ in log.drawn}
+    assert log.shared() == set()
+
+
+@pytest.mark.parametrize("scenario", ["disease_progression", "tissue_repair", "waste_removal"])
+def test_living_cells_and_doses_do_so_too(log: Log, scenario: str) -> None:
+    model = ExosomeModel(scenario, seed=1, overrides={"transport.engine": "vesicles"})
+    for _ in range(3):
+        model.step()
+    assert len({purpose for purpose, _ in log.drawn}) > 5
+    assert log.shared() == set()
+
+
+@pytest.mark.parametrize("by", ["voxel", "membrane"])
+def test_sorting_by_the_draws_of_capture_is_seen(log: Log, by: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uptake, "Purpose", SimpleNamespace(SORTING=Purpose.CAPTURE))
+    relays(by, hours=0.1)
+    assert ("hop", "host", "CAPTURE") in log.shared() or ("host", "walk", "CAPTURE") in log.shared()
