@@ -122,7 +122,7 @@ def blueprint(loaded: LoadedScenario, seed: int) -> Blueprint:
         )
     warnings.extend(_interval_warnings(scenario))
     warnings.extend(_inert(loaded, domain, types, type_index))
-    warnings.extend(grid_warnings(scenario.transport, domain, types, type_index, position))
+    warnings.extend(grid_warnings(scenario.transport, domain, kinds, types, type_index, position))
     if scenario.transport.engine == "vesicles" and scenario.transport.capture == "membrane" and overlap.cells:
         problem = Problem(
             "transport.capture",

@@ -63,7 +63,7 @@ def test_a_real_tissue_talks(name: str, shape: tuple[int, int]) -> None:
     warning, *coarse = model.warnings
     assert f"of {cells} cells stand closer" in warning
     # On flat sections centers lie about 7 um apart, closer than any two cells can be.
-    assert [w.startswith("domain.voxel = 5 um is more than half") for w in coarse] == [True] * (dim == 2)
+    assert [w.startswith("domain.voxel = 5 um is too coarse") for w in coarse] == [True] * (dim == 2)
     graph = model.communication
     assert graph.graph["resolution"] == "cell_type"
     book = model.state.ledger.totals()["exosome"]
