@@ -169,19 +169,19 @@ name = "cell"
 
 
 def test_receptors_bind_what_has_their_ligand() -> None:
-    """k_a = N k_on and Km = (k_off + k_int)/k_on; without ligand or receptor nothing is bound."""
+    """k_a = N k_on, R as by Km = (k_off + k_int)/k_on; without ligand or receptor nothing is bound."""
     keys = 'receptor = [{ name = "r", number = 100 }]'
     ligand = ', ligand = "r", binding_rate = "0.5 um^3/s"'
     cell = cells_of(BOUND.format(ligand=ligand, keys=keys)).types[0]
     assert cell.uptake_rate[0] == pytest.approx(50.0)
-    assert cell.saturation[0] == pytest.approx((7 / 3600) / 0.5)
+    assert cell.receptors[0] == 100
     for missing in ({"ligand": "", "keys": keys}, {"ligand": ligand, "keys": ""}):
         assert cells_of(BOUND.format(**missing)).types[0].uptake_rate[0] == 0
     plain = cells_of(BOUND.format(ligand="", keys='takes_up = ["EV"]')).types[0]
     assert plain.uptake_rate[0] == pytest.approx(14.0)
     default = cells_of(BOUND.format(ligand=', ligand = "r"', keys='receptor = [{ name = "r" }]')).types[0]
     assert default.uptake_rate[0] == pytest.approx(14.0, rel=0.01)
-    assert default.saturation[0] == pytest.approx(plain.saturation[0], rel=0.01)
+    assert default.receptors[0] == pytest.approx(plain.receptors[0], rel=0.01)
 
 
 CROWD = """

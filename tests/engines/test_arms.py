@@ -10,7 +10,7 @@ import pytest
 from crowds import FACES, PLACES, RELAY, SINK, ZONES
 from worlds import world
 
-from exoabm.transport import capture as capture_module
+from exoabm.transport import entry as entry_module
 from exoabm.transport import vesicles as engine_module
 from exoabm.vesicle import DONORS, NAMES_PER_DONOR
 
@@ -88,7 +88,7 @@ def test_names_that_run_across_donors_are_seen(monkeypatch: pytest.MonkeyPatch) 
         def numbered(source: Any, kind: int, number: np.ndarray) -> np.ndarray:
             return np.array([next(born) for _ in number], np.int64)  # noqa: B023
 
-        for module in (engine_module, capture_module):
+        for module in (engine_module, entry_module):
             monkeypatch.setattr(module, "vesicle_names", numbered)
         told, sent = arm("voxel", rate)
         if rate:

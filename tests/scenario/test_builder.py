@@ -90,9 +90,9 @@ def test_numbers_arrive_in_internal_units() -> None:
     donor, recipient = plan(cell_type__recipient__saturation="10 pM").types
     assert donor.release_rate == pytest.approx(60 / 3600, rel=1e-12)
     assert recipient.uptake_rate[0] == pytest.approx(14.0)
-    assert recipient.saturation[0] == pytest.approx(6.022e-3, rel=1e-3)
+    assert recipient.receptors[0] == pytest.approx(6.022e-3 * 14 * 3600 / 7, rel=1e-3)
     assert donor.uptake_rate[0] == 0
-    assert donor.saturation[0] == math.inf
+    assert donor.receptors[0] == math.inf
     assert donor.donates
     assert not recipient.donates
 
