@@ -76,8 +76,8 @@ class Occupancy(NamedTuple):
     """(cells) P, over R"""
     number: Floats
     """(cells) R; infinite where receptors are never short."""
-    chain: tuple[float, float, float, float, float]
-    """E, F, and what the second pool keeps and gets of the first: by `chain_coefficients` over a sub-step."""
+    chain: Floats
+    """(5) E, F, and what the second pool keeps and gets of the first: `chain_coefficients` of a sub-step."""
     taken: Floats
     """(cells) T, over R; changes."""
     pools: Floats
@@ -292,7 +292,8 @@ def occupy(occupancy, rate, mean, dt, i):
     captured = 0.0
     for g in range(rate.shape[0]):
         captured += dt * rate[g, i] * mean[g, i]
-    keep_b, mean_b, keep_e, from_b, from_c = occupancy.chain
+    chain = occupancy.chain
+    keep_b, mean_b, keep_e, from_b, from_c = chain[0], chain[1], chain[2], chain[3], chain[4]
     bound, inside = occupancy.pools[i, 0], occupancy.pools[i, 1]
     occupancy.pools[i, 0] = bound * keep_b + captured * mean_b
     occupancy.pools[i, 1] = inside * keep_e + bound * from_b + captured * from_c

@@ -88,9 +88,7 @@ class Receptors:
         leave = vesicle.unbinding_rate + vesicle.internalization_rate
         chain = chain_coefficients(leave, vesicle.internalization_rate, vesicle.processing_rate, h)
         there = left_by_others(self._state, self._taken.T, kind)
-        return Occupancy(
-            there, self._number[:, kind].copy(), tuple(chain.tolist()), self._taken[kind], self._pools[kind]
-        )
+        return Occupancy(there, self._number[:, kind].copy(), chain, self._taken[kind], self._pools[kind])
 
     def arrival(self, captured: np.ndarray) -> np.ndarray | None:
         """See ``Passage``; ``captured`` (n, K) is what was captured since the start."""
