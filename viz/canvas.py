@@ -43,7 +43,7 @@ def world_of(state: State, looks: Looks, what: str = "vesicles") -> dict[str, An
         "full": f"{FULL:g}",
         "ramp": list(FIELD),
         "accent": PLACES["delivered"][1],
-        "walls": walls(state.domain),
+        "walls": walls(state.domain, state.y_down),
         "types": [
             {
                 "name": style.name,
@@ -62,14 +62,16 @@ def world_of(state: State, looks: Looks, what: str = "vesicles") -> dict[str, An
     }
 
 
-def walls(domain: Domain) -> list[list[float]]:
+def walls(domain: Domain, down: bool = False) -> list[list[float]]:
     """Obstacles as boxes (x, y, width, height) in shares of the extent, each a run of voxels along x.
 
-    Of a volume, they are those that reach from top to bottom.
+    Of a volume, they are those that reach from top to bottom. Where y runs ``down``, the first row is the
+    uppermost of the picture.
     """
     if domain.obstacle is None:
         return []
     mask = domain.obstacle if domain.dim == 2 else domain.obstacle.all(axis=0)
+    mask = mask[::-1] if down else mask
     height, width = mask.shape
     edges = np.diff(np.pad(mask, ((0, 0), (1, 1))).astype(np.int8), axis=1)
     rows, starts = np.nonzero(edges == 1)

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import solara
 
-from exoabm.errors import ExoError
+from exoabm.errors import ExoError, visible
+from exoabm.readers.asked import Unanswered
+from exoabm.readers.types import PLACEHOLDER
 from exoabm.scenario.labels import BYSTANDER
 from exoabm.viz import share, takeaway
 from exoabm.viz.columns import usual
@@ -19,11 +21,12 @@ from exoabm.viz.html import Press, html
 from exoabm.viz.panels import tissue
 from exoabm.viz.talk import Panels, drawing
 from exoabm.viz.uploads import MOST_RUN_BYTES, MOST_TABLE_BYTES, Shelf, bring_run, bring_table
-from exoabm.viz.widgets import BringWidget, CarryWidget, ChoiceWidget, PlotWidget
+from exoabm.viz.widgets import AnswerWidget, BringWidget, CarryWidget, ChoiceWidget, PlotWidget
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from exoabm.readers.asked import Question
     from exoabm.viz.session import Session
     from exoabm.viz.setup import Setup
     from exoabm.viz.uploads import Brought, FinishedRun
@@ -179,6 +182,7 @@ def Bring(begin: Callable[..., bool]) -> None:
     brought: solara.Reactive[Brought | None] = solara.use_reactive(None)
     run: solara.Reactive[FinishedRun | None] = solara.use_reactive(None)
     problem = solara.use_reactive("")
+    open_: solara.Reactive[_Open | None] = solara.use_reactive(None)
 
     def tidy() -> Callable[[], None]:
         return shelf.close
@@ -193,14 +197,26 @@ def Bring(begin: Callable[..., bool]) -> None:
         except ExoError as error:
             problem.set(str(error))
 
+    def take_table(name: str, data: bytes, said: dict[str, str] | None = None) -> None:
+        said = said or {}
+        problem.set("")
+        brought.set(None)
+        try:
+            brought.set(bring_table(shelf, name, data, said))
+            open_.set(None)
+        except Unanswered as error:
+            open_.set(_Open(name, data, said, error.recognized, tuple(error.questions)))
+        except ExoError as error:
+            problem.set(str(error))
+
     with html("section", "exo-card", attributes={"aria-label": "Bring your own"}):
         html("h2", text="Bring your own")
         BringWidget.element(
             label="A table of cells …",
-            about="CSV or Parquet with columns x, y and cell_type, in µm; up to 5,000 cells",
-            accept=".csv,.parquet,text/csv",
+            about="of QuPath, Xenium, MERSCOPE, … or with columns x, y and cell_type; up to 5,000 cells",
+            accept=".csv,.tsv,.txt,.gz,.parquet,text/csv,text/tab-separated-values,application/gzip",
             most=MOST_TABLE_BYTES,
-            on_file=lambda name, data: take(bring_table, brought, name, data),
+            on_file=take_table,
         )
         BringWidget.element(
             label="A finished run …",
@@ -211,10 +227,64 @@ def Bring(begin: Callable[..., bool]) -> None:
         )
         if problem.value:
             html("p", "exo-wrong-answer", text=problem.value, attributes={"role": "alert"})
+    if open_.value is not None:
+        _Questions(open_.value, take_table).key(f"{open_.value.name} {sorted(open_.value.said.items())}")
     if brought.value is not None:
         _Table(brought.value, begin).key(str(brought.value.file))
     if run.value is not None:
         RunView(run.value).key(str(run.value.folder))
+
+
+@dataclass(frozen=True)
+class _Open:
+    """A table that leaves something open, and what was said of it so far."""
+
+    name: str
+    data: bytes
+    said: dict[str, str]
+    recognized: str
+    questions: tuple[Question, ...]
+
+
+ASKED = {
+    "unit": "Width of a pixel, or unit",
+    "z_unit": "Distance of two planes",
+    "cell_type": "Column of the types",
+    "where": "Rows to take",
+    "time": "Time to take",
+    "x": "Column of x",
+    "y": "Column of y",
+    "z": "Column of z",
+}
+"""What a reader can say of a table on the page, by the keys of the layout."""
+
+
+@solara.component
+def _Questions(opened: _Open, take: Callable[[str, bytes, dict[str, str]], None]) -> None:
+    """What a table does not say, with a field for each answer; nothing is taken before it is sent."""
+
+    def answer(key: str, value: str) -> None:
+        take(opened.name, opened.data, {**opened.said, key: value})
+
+    with html("section", "exo-card", attributes={"aria-label": "Questions about your table"}):
+        html("h2", text="What does your table mean?")
+        html("p", "exo-note", text=f"{opened.recognized}. What it does not say is not guessed.")
+        for question in opened.questions:
+            html("p", text=visible(question.finding))
+            proposed: dict[str, list[str]] = {}
+            for key, value in question.answers:
+                if key in ASKED:
+                    proposed.setdefault(key, []).append(value)
+            for key, values in proposed.items():
+                start = "" if values[0] == PLACEHOLDER else values[0]
+                AnswerWidget.element(
+                    label=ASKED[key],
+                    button="Use",
+                    start=start,
+                    on_answer=lambda text, key=key: answer(key, text.strip()),
+                )
+                if len(values) > 1:
+                    html("p", "exo-note", text="such as " + ", ".join(map(visible, values)))
 
 
 @solara.component
@@ -223,6 +293,9 @@ def _Table(brought: Brought, begin: Callable[..., bool]) -> None:
     options = [[name, name.replace("_", " ")] for name in (*brought.known, BYSTANDER)]
     with html("section", "exo-card", attributes={"aria-label": "Labels of your table"}):
         html("h2", text=f"{brought.file.name}: {brought.cells:,} cells")
+        html("p", "exo-note", text=brought.recognized)
+        for warning in brought.warnings:
+            html("p", "exo-wrong-answer", text=warning)
         html(
             "p",
             "exo-note",

@@ -8,7 +8,7 @@ same rows, as ``model.edges``. Rows send, columns receive.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,11 +69,15 @@ class Cells:
 
 @dataclass(frozen=True)
 class Space:
-    """The part of space that cells stand in: ``low`` and ``size`` (3) in um, ``periodic`` (3)."""
+    """The part of space that cells stand in: ``low`` and ``size`` (3) in um, ``periodic`` (3).
+
+    ``down`` tells that y runs downward in drawings.
+    """
 
     low: np.ndarray
     size: np.ndarray
     periodic: np.ndarray
+    down: bool = False
 
     def distance(self, start: np.ndarray, end: np.ndarray) -> np.ndarray:
         """Distances (n) in um between points (n, 3), around periodic faces too."""
@@ -127,7 +131,7 @@ class Exchange:
             np.isin(every.birth_id, state.cells.birth_id),
         )
         periodic = np.array([domain.faces[2 * axis] == Face.PERIODIC for axis in range(3)])
-        space = Space(np.array(domain.low, float), np.array(domain.extent, float), periodic)
+        space = Space(np.array(domain.low, float), np.array(domain.extent, float), periodic, state.y_down)
         told = _told(model.scenario, sort or pictured(model.scenario))
         return _exchange(edge_table(state), state.time / 3600, cells, space, "this run, live", *told)
 
@@ -146,7 +150,8 @@ class Exchange:
             If a table is missing, damaged or lacks a column.
         """
         try:
-            scenario = scenario_of(read_about(folder))
+            about = read_about(folder)
+            scenario = scenario_of(about)
             edges = read_whole(folder / "communication.parquet")
             table = read_whole(folder / "cells.parquet", columns=["time_s", *_PLACE])
             hours = float(pc.max(table["time_s"]).as_py() or 0.0) / 3600
@@ -156,7 +161,7 @@ class Exchange:
             lineage = folder / "lineage.parquet"
             every = read_whole(lineage) if lineage.exists() else last
             cells = cells_of(every, looks_of(first, scenario).styles)
-            space = space_of(scenario, cells.position)
+            space = replace(space_of(scenario, cells.position), down=runs_down(about))
             return tuple(
                 _exchange(edges, hours, cells, space, folder.name, *_told(scenario, sort))
                 for sort in coming(scenario)
@@ -373,6 +378,12 @@ def cells_of(table: pa.Table, styles: tuple[palette.Style, ...]) -> Cells:
     mortal = "died_s" in table.column_names
     alive = table["died_s"].is_null().to_numpy() if mortal else np.ones(len(table), bool)
     return Cells(table["cell"].to_numpy(), kind, position, styles, alive)
+
+
+def runs_down(about: dict[str, Any]) -> bool:
+    """Whether y runs downward in the pictures of a run, as its ``run.json`` says of its table."""
+    table = about.get("table")
+    return isinstance(table, dict) and table.get("y") == "down"
 
 
 def space_of(scenario: Scenario, position: np.ndarray) -> Space:

@@ -168,10 +168,13 @@ def moment(frame: bytes) -> Moment:
 
 
 def _shares(state: State, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Places as shares of the extent, the second from the bottom of the picture upward."""
     low, extent = state.domain.low, state.domain.extent
     share = np.empty((len(x), 2))
     share[:, 0] = (x - low[0]) / extent[0]
     share[:, 1] = (y - low[1]) / extent[1]
+    if state.y_down:
+        share[:, 1] = 1 - share[:, 1]
     return np.rint(np.clip(share, 0, 1) * 65535).astype(np.uint16)
 
 
@@ -186,6 +189,8 @@ def _field(state: State, scale: Scale, kinds: Sequence[int]) -> tuple[np.ndarray
     maximum = float(total.max())
     top = scale.follow(maximum)
     share = np.sqrt(np.clip(total, 0, top) / top) if top > 0 else np.zeros_like(total)
+    if state.y_down:
+        share = share[::-1]
     return (share * 255 + 0.5).astype(np.uint8), maximum
 
 

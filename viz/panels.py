@@ -387,11 +387,12 @@ PANELS = (
 
 
 def _placed(cells: Cells, space: Space) -> tuple[np.ndarray, float, float]:
-    """Places (n, 2) of cells on the drawing, seen from above with y upward, and its width and height."""
+    """Places (n, 2) of cells on the drawing, seen from above, and its width and height."""
     scale = WIDTH / float(max(space.size[0], space.size[1]))
     width, height = scale * float(space.size[0]), scale * float(space.size[1])
     at = (cells.position[:, :2] - space.low[:2]) * scale
-    at[:, 1] = height - at[:, 1]
+    if not space.down:
+        at[:, 1] = height - at[:, 1]
     return at, width, height
 
 

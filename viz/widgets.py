@@ -159,7 +159,7 @@ class AnswerWidget(_Widget):
 
     def vue_send(self, text: object) -> None:
         """An answer was given."""
-        self._call("on_answer", str(text)[:80])
+        self._call("on_answer", str(text)[:250])
 
 
 class CarryWidget(_Widget):

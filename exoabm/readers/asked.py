@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from exoabm.errors import InputError, visible
 from exoabm.readers.source import Direction
@@ -54,36 +55,41 @@ class Asked:
         return {role: name for role, name in roles.items() if name is not None}
 
 
+class Question(NamedTuple):
+    """What a table does not say, and what may settle it: keys of the layout and proposed values."""
+
+    finding: str
+    answers: tuple[tuple[str, str], ...]
+
+
 @dataclass
 class Questions:
-    """What a table does not say, each with the option that settles it; put all at once."""
+    """What a table does not say, each with the options that settle it; put all at once."""
 
-    found: list[tuple[str, list[str]]] = field(default_factory=list)
+    found: list[Question] = field(default_factory=list)
 
     def ask(self, finding: str, *answers: tuple[str, str]) -> None:
         """Add a finding, and the options of which one settles it, as (key of the layout, value)."""
-        options = [option(key, value) for key, value in answers]
-        if finding not in [said for said, _ in self.found]:
-            self.found.append((finding, options))
+        if finding not in [question.finding for question in self.found]:
+            self.found.append(Question(finding, answers))
 
     def put(self, name: str, recognized: str) -> None:
         """Raise an InputError with all of them, if there are any."""
-        if not self.found:
-            return
-        lines = [f"{name}: {visible(recognized)}; what it does not say is not guessed:"]
-        for finding, options in self.found:
-            lines.append(f"  {visible(finding)}")
-            lines.extend(f"    {each}" for each in options)
-        raise Unanswered("\n".join(lines), self.found)
+        if self.found:
+            raise Unanswered(f"{name}: {visible(recognized)}", self.found)
 
 
 class Unanswered(InputError):
     """A table that leaves something open; ``questions`` are the findings, each with its options."""
 
-    def __init__(self, message: str, questions: list[tuple[str, list[str]]]) -> None:
-        super().__init__(message)
-        self.questions = questions
+    def __init__(self, recognized: str, questions: list[Question]) -> None:
+        self.recognized, self.questions = recognized, questions
+        lines = [f"{recognized}; what it does not say is not guessed:"]
+        for finding, answers in questions:
+            lines.append(f"  {visible(finding)}")
+            lines.extend(f"    {option(key, value)}" for key, value in answers)
+        super().__init__("\n".join(lines))
 
-    def __reduce__(self) -> tuple[type[Unanswered], tuple[str, list[tuple[str, list[str]]]]]:
+    def __reduce__(self) -> tuple[type[Unanswered], tuple[str, list[Question]]]:
         """Errors travel from worker processes by pickle."""
-        return type(self), (str(self), self.questions)
+        return type(self), (self.recognized, self.questions)

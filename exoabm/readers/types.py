@@ -17,6 +17,8 @@ from exoabm.readers.sources import IDS, PERHAPS_TYPES, TYPES
 from exoabm.readers.units import NUMBER, split_unit
 from exoabm.readers.words import listed, short
 
+PLACEHOLDER = "COLUMN"
+"""In place of the name of a column, where none can be proposed."""
 NEGATIVE, MULTIPLE = "negative", "multiple"
 MOST_PROPOSED = 4
 MOST_LOOKED_AT = 200
@@ -57,7 +59,7 @@ def find_types(
     second = ", or a second table with an id and a type" if ids else ""
     questions.ask(
         f"type: no column is known to hold the types of cells; name one{second}",
-        *(("cell_type", name) for name in proposals or ["COLUMN"]),
+        *(("cell_type", name) for name in proposals or [PLACEHOLDER]),
         *tables,
     )
     return Types(Labels(np.zeros(len(rows), np.int32), [BLANK]), "type not known")

@@ -16,6 +16,7 @@ from exoabm.observe.preview.scene import POINT, TAKERS, TOP, Scene
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from numpy.typing import ArrayLike
 
 
 SHALLOW = 70
@@ -26,10 +27,21 @@ def draw_map(figure: Figure, scene: Scene, label: str, left: float) -> Axes:
     """Axes in which a micrometer is as long on x as on y."""
     extent, low, scale = scene.state.domain.extent, scene.state.domain.low, scene.scale
     ax = place_axes(figure, left, TOP, scale * extent[0], scale * extent[1], label)
-    ax.set(xlim=(low[0], low[0] + extent[0]), ylim=(low[1], low[1] + extent[1]))
+    ends = (low[1], low[1] + extent[1])
+    ax.set(xlim=(low[0], low[0] + extent[0]), ylim=ends[::-1] if scene.state.y_down else ends)
     if scale * extent[1] < SHALLOW:
         ax.set_yticks([low[1], low[1] + extent[1]])
     return ax
+
+
+def y_below(scene: Scene, edge: str, px: ArrayLike) -> np.ndarray:
+    """The y, in um, that lies ``px`` below the top or the bottom of a map, whichever way y runs."""
+    domain = scene.state.domain
+    low, high = float(domain.low[1]), float(domain.low[1] + domain.extent[1])
+    way = np.asarray(px, dtype=float) / scene.scale
+    if scene.state.y_down:
+        return (low if edge == "top" else high) + way
+    return (high if edge == "top" else low) - way
 
 
 def draw_cells(ax: Axes, scene: Scene, drawn: np.ndarray, shrink: float = 1.0) -> float:
@@ -66,7 +78,7 @@ def scale_bar(ax: Axes, scene: Scene) -> None:
     """A round length of about a fifth of the width, below the map."""
     domain, scale = scene.state.domain, scene.scale
     length = round_below(float(domain.extent[0]) / 4)
-    x, y = domain.low[0], domain.low[1] - 18 / scale
+    x, y = domain.low[0], float(y_below(scene, "bottom", 18))
     ax.plot([x, x + length], [y, y], color=INK, linewidth=2, clip_on=False, solid_capstyle="butt")
     label = f"{number(length)} µm"
     ax.text(x + length + 10 / scale, y, label, va="center", fontsize=8, color=INK, clip_on=False)

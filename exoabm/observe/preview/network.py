@@ -9,7 +9,7 @@ import numpy as np
 from exoabm.observe.palette import INK, MUTED
 from exoabm.observe.preview.frame import write_heading
 from exoabm.observe.preview.lettering import counted, number, percent
-from exoabm.observe.preview.maps import draw_cells, draw_map, scale_bar
+from exoabm.observe.preview.maps import draw_cells, draw_map, scale_bar, y_below
 from exoabm.observe.preview.scales import round_below
 from exoabm.observe.preview.scene import RIGHT, TOP, Scene
 
@@ -96,11 +96,11 @@ def _width_key(ax: Axes, scene: Scene, most: float, broadest: float) -> None:
     scale, domain = scene.scale, scene.state.domain
     values = round_below(most) * np.array([1.0, 0.5, 0.2])
     x = domain.low[0] + domain.extent[0] + 22 / scale
-    y = domain.low[1] + domain.extent[1] - np.array([46, 76, 106]) / scale
+    y = y_below(scene, "top", [46, 76, 106])
     start = np.column_stack([np.full(3, x), y])
     way = np.tile([44 / scale, 0.0], (3, 1))
     _wedges(ax, start, way, broadest * values / most, [MUTED], clip_on=False)
     look: dict[str, Any] = {"fontsize": 8, "color": INK, "va": "center", "clip_on": False}
-    ax.text(x, y[0] + 32 / scale, scene.what, **look)
+    ax.text(x, float(y_below(scene, "top", 14)), scene.what, **look)
     for value, at in zip(values, y, strict=True):
         ax.text(x + 56 / scale, at, number(value), **look)

@@ -30,7 +30,7 @@ def draw_tissue(figure: Figure, scene: Scene, threshold: float | None) -> None:
     state, domain = scene.state, scene.state.domain
     ax, what = draw_map(figure, scene, "tissue", LEFT), scene.what.removeprefix("free ")
     ax.set(xlabel="x (µm)", ylabel="y (µm)")
-    place: dict[str, Any] = {"origin": "lower", "extent": (*ax.get_xlim(), *ax.get_ylim())}
+    place: dict[str, Any] = {"origin": "lower", "extent": (*ax.get_xlim(), *sorted(ax.get_ylim()))}
     notes = [" + ".join(scene.kinds)] if len(scene.kinds) > 1 else []
     cut: Any = slice(None)
     drawn = np.arange(len(state.cells))
