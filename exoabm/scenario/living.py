@@ -216,6 +216,26 @@ def binding(scenario: Scenario, table: CellTypeTable) -> tuple[np.ndarray, np.nd
     return rate, number
 
 
+def receptor_warnings(scenario: Scenario, types: tuple[CellType, ...]) -> Iterator[str]:
+    """Saturation that means no receptors: less than one in a cell of single vesicles, or ever more."""
+    for table, cell_type in zip(scenario.cell_type, types, strict=False):
+        for k, vesicle in enumerate(scenario.vesicle):
+            key, number = f"cell_type.{table.name}.saturation", float(cell_type.receptors[k])
+            if cell_type.uptake_rate[k] <= 0:
+                continue
+            stays = vesicle.unbinding_rate + vesicle.internalization_rate == 0
+            if stays and vesicle.ligand is None and math.isfinite(table.saturation):
+                yield (
+                    f"{key} is not used: {vesicle.name} never leaves the surface of a cell, so no "
+                    "number of receptors, Km k_a / (k_off + k_int), follows from it, and uptake is linear"
+                )
+            elif number < 1 and scenario.transport.engine == "vesicles":
+                yield (
+                    f"{key} = {table.saturation} makes {number:.2g} receptors for {vesicle.name}: a cell has "
+                    "one with this chance, or none. Fields take such numbers as they are"
+                )
+
+
 def sharing(scenario: Scenario, table: CellTypeTable) -> tuple[tuple[int, ...], ...]:
     """Vesicle kinds that bind by the same receptors of a type, a group for each receptor of several kinds."""
     ligands = [vesicle.ligand for vesicle in scenario.vesicle]

@@ -302,3 +302,19 @@ def test_kinds_that_come_at_once_share_the_receptors(engine: str) -> None:
     assert bound.sum() > 0.9 * 30 * (1 if engine == "continuum" else 20)
     # 2.919 with steps of 2 s: what comes of the faster one is a little scarcer beside the cell.
     assert bound[0] / bound[1] == pytest.approx(2.919, rel=0.03 if engine == "continuum" else 0.3)
+
+
+@pytest.mark.parametrize(
+    ("leave", "engine", "word"),
+    [
+        (3600, "vesicles", "makes 0.014 receptors for EV"),
+        (3600, "continuum", ""),
+        (0, "continuum", "is not used: EV never leaves"),
+        (6, "vesicles", ""),
+    ],
+)
+def test_a_saturation_without_receptors_is_told_of(leave: float, engine: str, word: str) -> None:
+    cell = RECIPIENT | {"saturation": "1e9 / mL", "uptake_rate": 14}
+    vesicle, transport = {"internalization_rate": leave}, {"engine": engine}
+    told = world([60] * 3, [(cell, [[30] * 3])], vesicle=vesicle, transport=transport).state.warnings
+    assert [word in warning for warning in told if "saturation" in warning] == [True] * bool(word)
