@@ -191,6 +191,8 @@ def resume_batch(folder: Path, jobs: int, cluster: str | None, as_json: bool) ->
 
 def _finish(outcome: Outcome, as_json: bool) -> None:
     """Sum a batch up and say how it went; failed rows are an error once all others are done."""
+    for note in outcome.notes:
+        err.print(f"[yellow]Warning:[/] {escape(note)}", highlight=False)
     tell_damage(outcome.damage)
     if outcome.plan.about.get("kind") == "trial":
         from exoabm.cli.trials import finish_trial

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import platform
 from dataclasses import dataclass
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
 LOCK = "lock"
 """The file in a folder that is locked; it names the process, and is empty where the last one ended well."""
+
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+"""What a file system without locks says, as some of clusters do."""
 
 
 class Held(InputError):
@@ -93,21 +97,50 @@ def _check_unfinished(folder: Path) -> None:
 
 
 def _flocked(folder: Path) -> IO[str]:
+    """The file of a folder's lock, locked.
+
+    Where a system or a file system has no locks, the file's content stands in for one: a process that ends
+    well empties it, and of one that did not only a person can tell.
+    """
     path = folder / LOCK
-    try:
-        import fcntl
-    except ImportError:  # Windows has none; there only the putting in place is safe
-        return path.open("a+", encoding="utf-8")
     while True:
         file = path.open("a+", encoding="utf-8")
+        named = _named(file)
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            certain = _flock(file)
         except BlockingIOError:
-            with file:
-                raise Held(f"{folder} is being written by process {_named(file)}") from None
+            file.close()
+            raise Held(f"{folder} is being written by process {named}") from None
+        if not certain and named:
+            file.close()
+            raise Held(
+                f"{folder} is being written by process {named}, or was when that ended: this file system has "
+                f"no locks to tell; if it has ended, remove {path}"
+            )
         if _is(file, path):
             return file
         file.close()  # it was removed between the two
+
+
+def _flock(file: IO[str]) -> bool:
+    """Lock a file, if there are locks; whether there are.
+
+    Raises
+    ------
+    BlockingIOError
+        If another process has it.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in NO_LOCKS:
+            return False
+        raise
+    return True
 
 
 def _named(file: IO[str]) -> str:

@@ -101,8 +101,9 @@ class FieldWriter:
             alone.submit(self._append, state).result()
 
     def _append(self, state: State) -> None:
-        if self._group is not None and not (self._path / "zarr.json").is_file():
-            raise FileNotFoundError(errno.ENOENT, "it was moved or removed", str(self._path))
+        for name in () if self._group is None else ("", "time_s", *(kind.name for kind in state.kinds)):
+            if not (self._path / name / "zarr.json").is_file():  # zarr has no common base for what it raises
+                raise FileNotFoundError(errno.ENOENT, f"{self._path.name}/{name} was moved or removed")
         scale = PER_ML / state.domain.voxel_volume
         group = self._open(state)
         group["time_s"].append(np.array([state.time]))

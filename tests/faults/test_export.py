@@ -94,6 +94,20 @@ def test_the_scenario_of_a_run_is_a_file_and_no_folder(command, run, tmp_path) -
     command("export", run, "--to", "dup.toml").refused(2, "dup.toml exists already")
 
 
+def test_a_run_folder_is_a_scenario_to_every_command(command, run, tmp_path) -> None:
+    """With its own seed and time, where no others are given."""
+    for verb in ("validate", "estimate", "show"):
+        assert command(verb, "run").code == 0
+    assert command("run", run, "--out", "b").code == 0
+    assert (tmp_path / "b" / "metrics.parquet").read_bytes() == (run / "metrics.parquet").read_bytes()
+    assert command("run", run / "run.json", "--seed", 2, "--hours", 0.2, "--out", "c").code == 0
+    assert load(tmp_path / "c").sha256() == load(run).sha256()
+    (run / "metrics.parquet").write_bytes(b"PAR1")
+    command("fit", "two_cells", "--data", "run", "--vary", "cell_type.donor.release_rate=1:2").refused(
+        2, "metrics.parquet is damaged"
+    )
+
+
 def test_a_sweep_is_exported_too(command, tmp_path) -> None:
     rate = "cell_type.donor.release_rate=10,60"
     sweep = ("sweep", "two_cells", "--vary", rate, "--hours", 0.1, "--seed", 1, "--out", "s")

@@ -364,6 +364,27 @@ def test_a_signal_waits_for_what_writes_beside_the_run(tmp_path, monkeypatch) ->
     assert not names(tmp_path)
 
 
+def test_without_locks_the_name_of_a_process_stands_for_one(tmp_path, monkeypatch) -> None:
+    """File systems of some clusters have none: nothing is taken from a process that may be at work."""
+
+    def none(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", none)
+    run_to_folder(load("two_cells"), tmp_path / "a", seed=1, hours=0.05)
+    assert names(tmp_path) == ["a"]
+    work = tmp_path / ".b.partial"
+    work.mkdir()
+    (work / LOCK).write_text("77 on far.example\n")
+    (work / "data").touch()
+    with pytest.raises(InputError, match=r"process 77 on far\.example, or was .* remove .*lock"):
+        run_to_folder(load("two_cells"), tmp_path / "b", seed=1, hours=0.05)
+    assert (work / "data").exists()
+    (work / LOCK).write_text("")  # of one that ended well
+    run_to_folder(load("two_cells"), tmp_path / "b", seed=1, hours=0.05)
+    assert names(tmp_path) == ["a", "b"]
+
+
 # What others put there meanwhile.
 
 
@@ -410,6 +431,27 @@ def test_overwriting_spares_what_was_not_there_at_the_start(tmp_path, change) ->
     assert names(tmp_path) == ["a", "a.finished"]
     assert json.loads((tmp_path / "a.finished" / "run.json").read_text())["seed"] == 2
     assert (a / "metrics.parquet").exists()
+
+
+@pytest.mark.parametrize(
+    ("part", "says"),
+    [
+        ("fields.zarr", "fields.zarr/ was moved or removed"),
+        ("fields.zarr/exosome", "fields.zarr/exosome was moved or removed"),
+        ("fields.zarr/exosome/c/1/0/0/0/0", "fields.zarr/exosome/c/1/0/0/0/0 was removed"),
+        ("cells.00000.part", "could not write"),
+    ],
+)
+def test_a_part_removed_while_a_run_writes_ends_in_a_sentence(tmp_path, part, says) -> None:
+    def remove(share: float) -> None:
+        path = tmp_path / ".a.partial" / part
+        if share > 0.6 and path.exists():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    loaded = load("two_cells", {"record.fields": "1 min"})
+    with pytest.raises(RunFailed, match=says):
+        run_to_folder(loaded, tmp_path / "a", seed=1, hours=0.1, progress=remove)
+    assert not names(tmp_path)
 
 
 @pytest.mark.parametrize("every", [None, 60.0])

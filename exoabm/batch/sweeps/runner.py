@@ -12,7 +12,7 @@ import shutil
 import warnings
 from collections import deque
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -87,6 +87,8 @@ class Outcome:
         Name and reason of the first of them.
     damage : tuple of str
         What was found damaged or missing of what had been done; it is made again.
+    notes : tuple of str
+        What else to tell, such as of a process that was killed here.
     """
 
     folder: Path
@@ -96,6 +98,7 @@ class Outcome:
     failed: int
     reasons: dict[str, str]
     damage: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def run_rows(
@@ -156,13 +159,14 @@ def resume_rows(folder: Path, *, workers: Workers = ThisProcess, progress: Progr
     plan = Plan.read(home if (home / PLAN).exists() or not shards else shards[0])
     plan.check_unchanged()
     part = home.name.split("-of-") if is_shard(home) else None
-    with disk_trouble(folder), locked(home):
+    with disk_trouble(folder), locked(home) as lock:
         (home / files.ROWS).mkdir(exist_ok=True)
         if not (home / PLAN).exists():
             plan.write(home)
         for path in shards:
             _take_in(path, home, plan)
-        return _run(plan, home, workers, Shard(*map(int, part)) if part else None, progress)
+        outcome = _run(plan, home, workers, Shard(*map(int, part)) if part else None, progress)
+        return replace(outcome, notes=(lock.note,) if lock.note else ())
 
 
 def run_or_resume(
