@@ -15,6 +15,7 @@ from exoabm.cli.app import app
 from exoabm.cli.console import (
     HoursOption,
     JsonOption,
+    Progress,
     ScenarioArgument,
     SetOption,
     ThreadsOption,
@@ -29,10 +30,12 @@ from exoabm.cli.console import (
     say_compiling,
     say_table,
 )
+from exoabm.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from exoabm.batch.analysis.convergence import Convergence
     from exoabm.scenario.loader import LoadedScenario
 
 PANEL = "Scenarios"
@@ -88,10 +91,34 @@ def show(
 
 
 @app.command(rich_help_panel=PANEL)
-def validate(scenario: ScenarioArgument, set_: SetOption = None, as_json: JsonOption = False) -> None:
-    """Check a scenario wholly, its table and layout included, without running it."""
+def validate(
+    scenario: ScenarioArgument,
+    set_: SetOption = None,
+    converge: Annotated[
+        bool,
+        typer.Option(
+            "--converge",
+            help="Run it at three steps and two voxels; say each readout's discretization error.",
+        ),
+    ] = False,
+    readout: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="With --converge: only this readout. May be repeated."),
+    ] = None,
+    hours: HoursOption = None,
+    seed: Annotated[int, typer.Option(min=0, help="With --converge: the runs' seeds follow from it.")] = 0,
+    seeds: Annotated[
+        int, typer.Option(min=1, max=1000, help="With --converge: runs that show the noise between seeds.")
+    ] = 3,
+    threads: ThreadsOption = 1,
+    as_json: JsonOption = False,
+) -> None:
+    """Check a scenario wholly, its table and layout included; with --converge, also its steps and voxels."""
     loaded = load(scenario, set_)
     refuse_large_grid(loaded)
+    duration = positive_hours(hours)
+    if not converge and (readout or hours is not None):
+        raise InputError("--readout and --hours are for validate --converge, which runs the scenario")
     from exoabm.scenario.builder import blueprint, build_state, census
     from exoabm.scenario.treatment import make_course, treats
     from exoabm.streams import Streams
@@ -100,15 +127,59 @@ def validate(scenario: ScenarioArgument, set_: SetOption = None, as_json: JsonOp
     if treats(loaded.scenario):
         make_course(loaded, build_state(loaded, plan, Streams(0)))
     cells = census(plan.types, plan.type_index)
+    found = None
+    if converge:
+        from exoabm.batch.analysis import convergence
+
+        with Progress("Converging") as progress:
+            found = convergence.converge(
+                loaded,
+                readouts=readout or (),
+                seed=seed,
+                seeds=seeds,
+                hours=duration,
+                threads=threads,
+                progress=progress,
+            )
     if as_json:
-        table = {} if plan.placed is None else {"table": plan.placed.record}
-        print_json({"valid": True, "cells": cells, "warnings": plan.warnings, **table})
+        told = {} if plan.placed is None else {"table": plan.placed.record}
+        told |= {} if found is None else {"convergence": convergence.plain(found)}
+        print_json({"valid": True, "cells": cells, "warnings": plan.warnings} | told)
         return
     say_table(plan.placed.recognized if plan.placed else "")
     for warning in plan.warnings:
         err.print(f"[yellow]Warning:[/] {escape(warning)}", highlight=False)
     counts = ", ".join(f"{n:,} {name}" for name, n in cells.items())
     out.print(f"{escape(loaded.name)} is valid: {plan.domain.describe()}; {counts}", highlight=False)
+    if found is not None:
+        _print_convergence(found)
+
+
+def _print_convergence(found: Convergence) -> None:
+    """A row per readout: its value, its errors by step and voxel, and the noise between seeds."""
+    out.print(
+        f"Errors at a step of {found.step:g} s and voxels of {found.voxel:g} um, from {found.runs} runs:",
+        highlight=False,
+    )
+    columns = ("readout", "value", "error by step", "order", "error by voxel", "noise between seeds")
+    table = Table(*columns, box=None, header_style="bold", pad_edge=False)
+    for row in found.readouts:
+        error = f"{row.time_error:+.2g}"
+        if row.time_uncertainty:
+            error += f" +- {row.time_uncertainty:.1g}"
+        if row.verdict == "no order":
+            error = f"up to {abs(row.time_error):.2g}"
+        table.add_row(
+            escape(row.name),
+            f"{row.value:.5g}",
+            error,
+            row.verdict if row.order is None else f"{row.order:.2f}",
+            "" if row.voxel_error is None else f"{row.voxel_error:+.2g}",
+            "" if row.noise is None else f"{row.noise:.2g}",
+        )
+    out.print(table, highlight=False)
+    for remark in found.remarks:
+        out.print(escape(remark), style="dim", highlight=False)
 
 
 @app.command(rich_help_panel=PANEL)
