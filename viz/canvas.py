@@ -70,7 +70,7 @@ def walls(domain: Domain, down: bool = False) -> list[list[float]]:
     """
     if domain.obstacle is None:
         return []
-    mask = domain.obstacle if domain.dim == 2 else domain.obstacle.all(axis=0)
+    mask = np.asarray(domain.obstacle if domain.dim == 2 else domain.obstacle.all(axis=0))
     mask = mask[::-1] if down else mask
     height, width = mask.shape
     edges = np.diff(np.pad(mask, ((0, 0), (1, 1))).astype(np.int8), axis=1)

@@ -16,7 +16,7 @@ import zipfile
 import zlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -177,7 +177,8 @@ def bring_table(shelf: Shelf, name: str, data: bytes, said: Mapping[str, str] | 
     InputError
         Naming the file, the column and the row.
     """
-    asked = Asked(**{key: (value,) if key == "where" else value for key, value in (said or {}).items()})
+    told: dict[str, Any] = {key: (value,) if key == "where" else value for key, value in (said or {}).items()}
+    asked = Asked(**told)
     if len(data) > MOST_TABLE_BYTES:
         raise InputError(f"{_tame(name)}: larger than the {MOST_TABLE_BYTES >> 20} MiB that the page takes")
     suffix = next((end for start, end in SUFFIXES.items() if data.startswith(start)), ".csv")

@@ -7,7 +7,7 @@ import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from exoabm.errors import InputError, visible
+from exoabm.errors import InputError
 from exoabm.observe.run_folder import write_whole
 from exoabm.scenario.labels import BYSTANDER
 from exoabm.scenario.loader import HOST, hosted, load
@@ -56,7 +56,7 @@ def draft_scenario(table: Path, to: Path, overrides: Mapping[str, str], *, overw
     if loaded.scenario.layout.types_from is not None:
         raw["layout"]["types_from"] = _beside(Path(loaded.scenario.layout.types_from), to)
     raw["info"]["summary"] += f" Rates are those of the shipped scenario {HOST}, and assumptions."
-    head = f"# {visible(placed.table.recognized(names))}\n"
+    head = f"# {placed.table.recognized(names)}\n"
     head += "# Rates, diameters and uptake are assumptions to be replaced by what was measured.\n\n"
     write_whole(to, (head + tomli_w.dumps(raw)).encode())
     return placed.table.recognized(names)

@@ -79,7 +79,7 @@ def sensitivity(
     refuse_large_grid(loaded)
     from exoabm.batch.analysis.factors import factors_of
     from exoabm.batch.analysis.sensitivity import foretell, run_sensitivity
-    from exoabm.batch.analysis.sensitivity_report import write_report
+    from exoabm.batch.analysis.sensitivity_report import plain, write_report
     from exoabm.batch.sweeps.workers import kept
 
     factors = factors_of(loaded, vary or ())
@@ -104,7 +104,7 @@ def sensitivity(
         )
         write_report(found, out_, loaded.scenario.info.title)
     if as_json:
-        print_json(visible(found))
+        print_json(plain(found))
     else:
         _print_sensitivity(found)
         out.print(f"[green]{escape(str(out_))}[/]", highlight=False)
@@ -172,7 +172,7 @@ def fit(
         table = read_table(data, censored)
         from exoabm.batch.analysis.factors import factors_of
         from exoabm.batch.analysis.fit import fit_series
-        from exoabm.batch.analysis.fit_report import write_fit
+        from exoabm.batch.analysis.fit_report import plain, write_fit
         from exoabm.batch.analysis.measured import series_of
 
         if not vary:
@@ -196,7 +196,7 @@ def fit(
         if out_ is not None:
             write_fit(found, loaded, out_)
     if as_json:
-        print_json(visible(found))
+        print_json(plain(found))
     else:
         _print_fit(found, given=series.deviation is not None)
         if out_ is not None:

@@ -98,13 +98,13 @@ class CellTable:
         """What was recognized, in a line; with the cell type that each label means, where it is known."""
         counts = self.labels.counts()
         told = [
-            f"{count:,} {_in_line(label)}" + (f" -> {meaning[label]}" if meaning else "")
+            f"{count:,} {label}" + (f" -> {meaning[label]}" if meaning else "")
             for label, count in list(counts.items())[:MOST_TOLD]
         ]
         more = f" and {len(counts) - MOST_TOLD} more labels" if len(counts) > MOST_TOLD else ""
         head, *rest = self.said
-        after = "".join(f"; {visible(each)}" for each in rest)
-        return f"{visible(self.name)}: {visible(head)}: {', '.join(told)}{more}{after}"
+        after = "".join(f"; {each}" for each in rest)
+        return _in_line(f"{self.name}: {head}: {', '.join(told)}{more}{after}")
 
     def record(self, meaning: dict[str, str]) -> dict[str, Any]:
         """What was recognized, for ``run.json``."""
@@ -191,9 +191,9 @@ def read_cells(
     )
 
 
-def _in_line(label: str) -> str:
-    """A label as it can stand in a line."""
-    return visible(label).replace("\n", "\\n")
+def _in_line(text: str) -> str:
+    """A text as it can stand in a line."""
+    return visible(text).replace("\n", "\\n")
 
 
 def _head(found: Found, chosen: Chosen, positions: NDArray[np.float64], types: str) -> str:
@@ -219,7 +219,7 @@ def _positions(
         if not of_axis:
             continue
         values = [sheet.numbers(name, chosen.rows, comma) for name in of_axis]
-        mean = values[0] if len(values) == 1 else sum(values) / len(values)
+        mean = values[0] if len(values) == 1 else np.mean(values, axis=0)
         if axis == "z":
             _ask_planes(sheet, found, asked, of_axis[0], mean, questions)
         with np.errstate(over="ignore"):

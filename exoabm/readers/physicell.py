@@ -42,7 +42,8 @@ def read_physicell(text: Text, form: str, max_rows: int) -> Sheet:
     if text.data.count(b"\n") > 2 * max_rows + 1:
         sheet.fail(f"more lines than the {max_rows} cells allowed")
     rows = [[v.strip() for v in line.split(",")] for line in text.data.decode().split("\n") if line.strip()]
-    most, names = len(COLUMNS), COLUMNS
+    most = len(COLUMNS)
+    names: tuple[str, ...] = COLUMNS
     if form == "physicell-v2":
         header = rows.pop(0)
         if tuple(name.lower() for name in header[:4]) != COLUMNS:

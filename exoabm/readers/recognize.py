@@ -48,7 +48,9 @@ def recognize(sheet: Sheet, asked: Asked, questions: Questions) -> Found:
     names, doubtful = _lookup(sheet)
     have = frozenset(names)
     if sheet.format.startswith("physicell"):
-        source, place = PHYSICELL, Place(*((name,) for name in sheet.names[:3]), unit="um")
+        x, y, z = ((name,) for name in sheet.names[:3])
+        source: Source = PHYSICELL
+        place: Place | None = Place(x, y, z, unit="um")
     else:
         fits = ((s, s.place_in(have)) for s in SOURCES)
         source, place = next(((s, p) for s, p in fits if p is not None), (OWN, None))
@@ -62,7 +64,7 @@ def recognize(sheet: Sheet, asked: Asked, questions: Questions) -> Found:
         for name in of_axis:
             sheet.index(name, axis)
     um, said = _units(sheet, asked, source, place, columns, questions)
-    within = place.within if place is not None and not {"x", "y"} & asked.named.keys() else ""
+    within = place.within if place is not None and asked.x is None and asked.y is None else ""
     return Found(source, columns, um, said, names.get(within, ""), names)
 
 

@@ -64,12 +64,10 @@ def read_anndata(name: str, form: str, root: Any, child: Child, max_bytes: int, 
     obsm = child(root, "obsm")
     for key in SPATIAL if obsm is not None else ():
         place = child(obsm, key)
-        shape = getattr(place, "shape", ())
+        shape: tuple[int, ...] = getattr(place, "shape", ())
         if len(shape) == 2 and shape[0] == rows and shape[1] >= 2:
             for axis in range(min(shape[1], 3)):
-                columns[f"obsm/{key}/{axis}"] = lambda place=place, axis=axis: _axis(
-                    fail, place, axis, max_bytes
-                )
+                columns[f"obsm/{key}/{axis}"] = partial(_axis, fail, place, axis, max_bytes)
     if len(columns) > MOST_COLUMNS:
         fail(f"{len(columns)} columns, more than the {MOST_COLUMNS} allowed")
     names = tuple(columns)

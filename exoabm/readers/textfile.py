@@ -77,7 +77,8 @@ def unpacked(name: str, data: bytes, max_bytes: int) -> bytes:
 
 def decode(name: str, data: bytes, max_bytes: int) -> Text:
     """The file as text, without a byte order mark; every line ends in LF."""
-    data, notes = unpacked(name, data, max_bytes), []
+    notes: list[str] = []
+    data = unpacked(name, data, max_bytes)
     for signature, what in SIGNATURES.items():
         if data.startswith(signature):
             raise InputError(f"{name}: is not a text table: {what}")
@@ -114,7 +115,8 @@ class Head:
 
 def read_head(text: Text) -> Head:
     """Find the header: below comments and a ``sep=`` line, in one line or in two."""
-    separator, at, notes = "", 0, []
+    separator, at = "", 0
+    notes: list[str] = []
     line, below = _line(text.data, at)
     while True:
         if match := SEP_LINE.fullmatch(line):

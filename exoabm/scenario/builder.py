@@ -104,7 +104,7 @@ def blueprint(loaded: LoadedScenario, seed: int) -> Blueprint:
         with _because_of(placed):
             estimate_run(scenario, domain, len(position), declared_size(scenario)[1]).refuse()
     _check_courant(loaded, domain)
-    check_positions(loaded, domain, position, placed and placed.table.rows)
+    check_positions(loaded, domain, position, None if placed is None else placed.table.rows)
     if placed is not None:
         placed.check()
     if domain.dim == 2:
