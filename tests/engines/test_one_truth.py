@@ -1,7 +1,8 @@
 """The mean of many vesicle runs is the continuum; the edges are those of the transfer matrix.
 
-What is run and compared is that of ``exoabm bench agreement``: all vesicles have the mean diffusivity, and
-uptake is linear, where this is exact. The bias of 5 % shows that a wrong engine would be seen.
+What is run and compared is that of ``exoabm bench agreement``: vesicles have the sizes of the scenario, and
+uptake is linear, where this is exact but for the classes of size. The bias of 5 % shows that a wrong engine
+would be seen.
 """
 
 from __future__ import annotations

@@ -131,9 +131,11 @@ class Walkers:
         wrong: float = 1.0,
         diffusivity: float = FREE,
         substeps: tuple[float, float] = SUBSTEPS,
+        classes: tuple[list[float], list[float]] = ([1.0], [0.0]),
     ) -> Walkers:
-        """One step; ``wrong`` is a factor of the capture rates."""
-        sinks = self.world.sinks._replace(entry_rate=self.world.rate[None] * wrong)
+        """One step; ``wrong`` is a factor of the capture rates, ``classes`` factors of each and its log D."""
+        rate = np.outer(classes[0], self.world.rate) * wrong
+        sinks = self.world.sinks._replace(entry_rate=rate, log_diffusivity=np.array(classes[1]))
         kernel.hop(
             Movers(
                 np.arange(self.n) if rows is None else rows, np.arange(self.n), self.x, self.y, self.z,
@@ -166,6 +168,21 @@ WORLDS = {
     "2-D hindrance, open": functools.partial(World, 2, OPEN, varying=True),
     "3-D hindrance, obstacles": functools.partial(World, 3, ROUND, varying=True, obstacles=True),
 }
+
+
+OWN = [(-9.0, 0.5), (-1.5, 0.75), (-1.0, 1.0), (0.5, 1.75), (1.0, 2.0), (2.0, 5.0), (3.0, 8.0), (9.0, 11.0)]
+
+
+@pytest.mark.parametrize(("at", "factor"), OWN)
+def test_rates_go_by_a_walkers_own_diffusivity(at: float, factor: float) -> None:
+    """Three classes at log D -1, 1 and 3: linear between them, and for half that way beyond, not farther."""
+    world = WORLDS["2-D periodic"]()
+    classes = ([1.0, 2.0, 8.0], [float(np.log(FREE)) + each - at for each in (-1.0, 1.0, 3.0)])
+    found = world.walkers(20_000).go(classes=classes)
+    expected = world.walkers(20_000).go(wrong=factor)
+    captured = [(walkers.fate == CAPTURED).sum() for walkers in (found, expected)]
+    assert captured[0] > 100
+    assert abs(captured[0] - captured[1]) < 3, "the same draws, but for rounding"
 
 
 @pytest.mark.parametrize("name", WORLDS)
