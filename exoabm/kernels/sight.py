@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -87,6 +88,7 @@ def lines(dim, low, voxel, counts, wraps, closed, start, way):
     return met
 
 
+@cache
 def directions(dim: int) -> Floats:
     """Unit vectors (n, 3), each standing for an equal part of a sphere, or of a circle in a plane.
 
@@ -102,11 +104,11 @@ def directions(dim: int) -> Floats:
 
 
 @njit(**_JIT)
-def shares(dim, low, voxel, counts, wraps, closed, center, radius, direction, inside, seen):
-    """Write the shares of membranes that lie inside the box, and that also are in sight of their centers.
+def shares(dim, low, voxel, counts, wraps, closed, center, radius, direction, share, middle):
+    """Write the shares of membranes that lie inside the box and in sight of their centers, and their middles.
 
     Of spheres, or discs in a plane, with ``center`` (n, 3) and ``radius`` (n); see `line` and `directions`.
-    ``inside`` and ``seen`` (n,) are equal where no obstacle is near.
+    ``share`` is (n,), ``middle`` (n, 3) the mean of the places on this part, as seen from the center.
     """
     way = np.zeros(3)
     for i in range(radius.size):
@@ -128,10 +130,11 @@ def shares(dim, low, voxel, counts, wraps, closed, center, radius, direction, in
                             j = j % n if wraps[axis] > 0 else min(max(j, 0), n - 1)
                             flat = flat * n + j
                         near |= closed[flat] > 0
-        inside[i] = seen[i] = 1.0
+        share[i] = 1.0
+        middle[i] = 0.0
         if not near and not cut:
             continue
-        within, open_ = 0, 0
+        open_ = 0
         for k in range(direction.shape[0]):
             away = False
             for axis in range(dim):
@@ -140,8 +143,8 @@ def shares(dim, low, voxel, counts, wraps, closed, center, radius, direction, in
                 away |= not wraps[axis] > 0 and (end < 0.0 or end > counts[axis] * voxel)
             if away:
                 continue
-            within += 1
             if not near or line(dim, low, voxel, counts, wraps, closed, center[i], way) == OPEN:
                 open_ += 1
-        inside[i] = within / direction.shape[0]
-        seen[i] = open_ / direction.shape[0]
+                middle[i] += way
+        share[i] = open_ / direction.shape[0]
+        middle[i] /= max(open_, 1)

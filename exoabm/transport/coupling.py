@@ -13,12 +13,14 @@ from exoabm.domain import Face
 from exoabm.kernels.exchange import around, reached
 from exoabm.transport.footprint import footprint
 from exoabm.transport.receptors import receptors
+from exoabm.transport.walls import place_beside, walls_of
 
 if TYPE_CHECKING:
     from exoabm.domain import Domain
     from exoabm.state import State
 
-
+ROUNDING = 1e-12
+"""Weights whose sum is as near to 1 are left as they are."""
 LEAST = 1e-3
 """Least resistance of a cell on the lattice at any share of its uptake rate, over that at a share of 1."""
 
@@ -35,7 +37,8 @@ class Coupling:
     kappa : numpy.ndarray
         Rate constant of each cell on the lattice, um^3/s, shape (n,); see ``footprint``.
     membrane_rate, receptors : numpy.ndarray
-        k_a in um^3/s and number of receptors of each cell, shape (n,); infinitely many make uptake linear.
+        k_a in um^3/s and number of receptors of each cell, shape (n,), of the membrane that is there (see
+        ``walls``); infinitely many make uptake linear.
     """
 
     uptake: sparse.csr_array
@@ -70,11 +73,12 @@ class Coupling:
 def couple(state: State, kind: int) -> tuple[Coupling, ...]:
     """Place every cell of the state on the grid for one vesicle kind; one coupling for each size class.
 
-    Cells of one type in one diffusivity share a footprint. All sizes are taken up from the same ball, that of
-    the slowest, each with its own kappa, and released from the same stencil, that of the mean D. Where a
-    footprint reaches over a face it is folded back (mirrored, or wrapped at periodic faces); what falls on
-    obstacles or behind them is dropped and the rest scaled up, so that no cell loses uptake or release; one
-    that is walled in has its own voxel.
+    Cells of one type in one diffusivity share a footprint, but for those beside faces and obstacles; of these
+    what lies inside the domain and in sight takes up and releases (see `walls`). All sizes are taken up from
+    the same ball, that of the slowest, each with its own kappa, and released from the same stencil, that of
+    the mean D. Where a footprint reaches over a face it is folded back (mirrored, or wrapped at periodic
+    faces); what falls on obstacles or behind them is dropped and the rest scaled up; a cell that is walled in
+    has its own voxel.
     """
     domain, cells, vesicle = state.domain, state.cells, state.kinds[kind]
     voxels = domain.voxel_of(cells.position)
@@ -86,7 +90,8 @@ def couple(state: State, kind: int) -> tuple[Coupling, ...]:
     free = vesicle.diffusivities
     membrane_rate = state.of_type("uptake_rate")[:, kind].astype(float)
     number = receptors(state)[:, kind]
-    kappa = np.zeros((len(free), len(cells)))
+    kappa, walls = np.zeros((len(free), len(cells))), walls_of(state)
+    membrane_rate *= walls.share
     uptake, release = _Entries(domain), _Entries(domain)
     group_of = cells.type * len(values) + which
     for group in np.flatnonzero(np.bincount(group_of)):
@@ -100,7 +105,14 @@ def couple(state: State, kind: int) -> tuple[Coupling, ...]:
             thickness=domain.thickness if domain.dim == 2 else None,
             ball_of=float(free[0] * hindrance),
         )
-        members = np.flatnonzero(group_of == group)
+        for row in np.flatnonzero((group_of == group) & walls.near):
+            alone, mean = np.array([row]), vesicle.diffusivity * hindrance
+            for voxel, part, beside in place_beside(state, kind, free * hindrance, mean, walls, row):
+                release.add(alone, voxel[None], beside.release_offsets, part * beside.release_weight)
+                if beside.kappa.any():
+                    kappa[:, row] += part * beside.kappa
+                    uptake.add(alone, voxel[None], beside.offsets, part * beside.kappa[-1] * beside.weight)
+        members = np.flatnonzero((group_of == group) & ~walls.near)
         shape = solve(diffusivity=float(vesicle.diffusivity * hindrance))
         for size, d in enumerate(free):
             kappa[size, members] = solve(diffusivity=float(d * hindrance)).kappa
@@ -149,7 +161,7 @@ class _Entries:
         matrix = sparse.csr_array((np.concatenate(self.weights), (rows, columns)), shape=size)
         matrix.sum_duplicates()
         matrix.eliminate_zeros()
-        if self.domain.obstacle is not None:
-            total = np.asarray(matrix.sum(axis=1)).ravel()
-            matrix = sparse.csr_array(sparse.diags_array(1.0 / np.where(total > 0, total, 1.0)) @ matrix)
-        return matrix
+        total = np.asarray(matrix.sum(axis=1)).ravel()
+        if self.domain.obstacle is None:  # rows that sum to 1 keep their bits
+            total[np.abs(total - 1) < ROUNDING] = 1.0
+        return sparse.csr_array(sparse.diags_array(1.0 / np.where(total > 0, total, 1.0)) @ matrix)

@@ -13,7 +13,7 @@ right, and the voxels of release are chosen so that recapture is right as well.
 Everything is computed in lattice units: lengths in dx, rates in the transmissibility
 T = D dx (3-D) or D h (slab). There both dimensions obey one equation. The three-dimensional
 Green's function G vanishes at infinity; the slab takes G = K - A, with A the potential kernel,
-which vanishes at the distance ``_FAR`` and whose value drops out of every result.
+which vanishes at the distance ``FAR`` and whose value drops out of every result.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ MAX_RADIUS = 18.0
 DIGITS = 10
 """Digits that are kept of what linear algebra gives, which goes by library and processor in the last four."""
 
-_FAR = 1.0e4
+FAR = 1.0e4
 _REACHES = (4, 8, 12, 20)
 
 
@@ -71,6 +71,8 @@ class Footprint:
     beta: float
     release_offsets: Ints
     release_weight: Floats
+    level: int
+    """Shells of the lattice ball that takes up, the first being 0."""
 
 
 @lru_cache(maxsize=4096)
@@ -83,6 +85,7 @@ def footprint(
     voxel: float,
     thickness: float | None = None,
     ball_of: float | None = None,
+    least: int = 0,
 ) -> Footprint:
     """Solve for the footprint with the far-field rate 1/k_eff = 1/k_a + 1/(4 pi D a).
 
@@ -117,6 +120,8 @@ def footprint(
         Slab thickness h, um; needed for ``dim=2`` only.
     ball_of : float, optional
         The least D that is to have the same ball, um^2/s; ``diffusivity`` itself if not given.
+    least : int
+        Shells that the ball has at least.
 
     Returns
     -------
@@ -128,7 +133,7 @@ def footprint(
     InputError
         An argument is out of range, or the lattice is too fine for the cell.
     """
-    conduct = _transmissibility(dim, diffusivity, voxel, thickness)
+    conduct = transmissibility(dim, diffusivity, voxel, thickness)
     if not (0 < radius < np.inf):
         raise InputError(f"cell radius = {radius} um: must be positive and finite")
     if not uptake_rate >= 0:
@@ -138,11 +143,12 @@ def footprint(
             f"voxel = {voxel} um: too fine for a cell of radius {radius} um; "
             f"use at least {radius / MAX_RADIUS:.3g} um"
         )
-    lattice = _lattice(dim, next(r for r in _REACHES if r >= radius / voxel + 2))
-    surface = _continuum_potential(dim, radius / voxel)
+    lattice = lattice_around(dim, radius / voxel)
+    surface = continuum_potential(dim, radius / voxel)
 
     if uptake_rate == 0:
-        level, kappa, flux = 0, 0.0, np.ones(1)
+        level, kappa = least, 0.0
+        flux = lattice.count[: lattice.first[least + 1]] / lattice.count[: lattice.first[least + 1]].sum()
     else:
         membrane = conduct / uptake_rate
         rate = 1.0 / (membrane + surface)
@@ -151,11 +157,12 @@ def footprint(
         level = bisect_left(
             range(lattice.levels),
             True,
+            lo=least,
             key=lambda n: bool(lattice.ball(n).rate(slowest / 2) > 1 / (slowest + surface)),
         )
         ball = lattice.ball(level)
         resistance = brentq(lambda y: ball.rate(y) - rate, membrane / 2, 2 / rate, xtol=1e-300, rtol=1e-14)
-        kappa, flux = _settled(conduct / resistance), ball.flux(resistance)
+        kappa, flux = settled(conduct / resistance), ball.flux(resistance)
 
     # Potential of a unit flux, mean over each shell: falls outwards.
     inside = lattice.first[level + 1]
@@ -164,7 +171,7 @@ def footprint(
     shell /= np.add.reduceat(lattice.count, lattice.first[:-1])
     outer = int(np.argmax(shell <= surface))
     inner = max(outer - 1, 0)
-    share = _settled((shell[inner] - surface) / (shell[inner] - shell[outer])) if outer else 1.0
+    share = settled((shell[inner] - surface) / (shell[inner] - shell[outer])) if outer else 1.0
     mixture = ((inner, 1 - share), (outer, share))
     rings = [(lattice.voxels(n, n), part) for n, part in mixture if part > 0]
 
@@ -178,6 +185,7 @@ def footprint(
         release_weight=_frozen(
             np.concatenate([np.full(len(ring), part / len(ring)) for ring, part in rings])
         ),
+        level=level,
     )
 
 
@@ -201,11 +209,11 @@ def effective_rate(
     float
         um^3/s; to compare with 1 / (1/k_a + 1/(4 pi D a)) or 1 / (1/k_a + ln(reach/a)/(2 pi D h)).
     """
-    conduct = _transmissibility(dim, diffusivity, voxel, thickness)
+    conduct = transmissibility(dim, diffusivity, voxel, thickness)
     apart = np.abs(cell.offsets[:, None] - cell.offsets[None])
     green = lattice_green(dim, int(apart.max(initial=1)))[tuple(np.moveaxis(apart, -1, 0))]
     if dim == 2:
-        green = green + np.log(reach / voxel / _FAR) / (2 * np.pi)
+        green = green + np.log(reach / voxel / FAR) / (2 * np.pi)
     taken = cell.kappa / conduct * cell.uptake_weight
     c = np.linalg.solve(np.eye(len(taken)) + green * taken, np.ones(len(taken)))
     return float(conduct * taken @ c)
@@ -233,7 +241,7 @@ def lattice_green(dim: int, size: int) -> Floats:
     plane = kernel[:, None] * kernel[None]
     if dim == 3:
         return _frozen((plane * (step * t)) @ kernel.T)
-    far = (np.log(_FAR) + np.euler_gamma + np.log(8) / 2) / (2 * np.pi)
+    far = (np.log(FAR) + np.euler_gamma + np.log(8) / 2) / (2 * np.pi)
     return _frozen((far - (plane[0, 0] - plane) @ (step * t))[..., None])
 
 
@@ -248,12 +256,12 @@ def _scaled_bessel(order: int, z: Floats) -> Floats:
     return np.where(z < 3e4, ive(order, np.minimum(z, 3e4)), series / np.sqrt(2 * np.pi * wide))
 
 
-def _continuum_potential(dim: int, radius: float) -> float:
+def continuum_potential(dim: int, radius: float) -> float:
     """Potential of a unit flux at the membrane, 1/(4 pi a) or ln(far/a)/(2 pi), lattice units."""
-    return 1 / (4 * np.pi * radius) if dim == 3 else float(np.log(_FAR / radius) / (2 * np.pi))
+    return 1 / (4 * np.pi * radius) if dim == 3 else float(np.log(FAR / radius) / (2 * np.pi))
 
 
-def _transmissibility(dim: int, diffusivity: float, voxel: float, thickness: float | None) -> float:
+def transmissibility(dim: int, diffusivity: float, voxel: float, thickness: float | None) -> float:
     """T = D dx in three dimensions, D h in a slab, um^3/s."""
     if dim not in (2, 3):
         raise InputError(f"dim = {dim}: must be 2 or 3")
@@ -285,7 +293,7 @@ class _Ball(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class _Lattice:
+class Lattice:
     """Sites around a cell, grouped into orbits of the lattice's symmetries and shells of radius.
 
     On an orbit every symmetric quantity is constant, which shrinks the systems some forty-fold.
@@ -298,7 +306,12 @@ class _Lattice:
 
     @property
     def levels(self) -> int:
+        """Shells."""
         return len(self.first) - 1
+
+    def size(self, level: int) -> int:
+        """Sites of the ball out to a shell."""
+        return int(self.count[: self.first[level + 1]].sum())
 
     def voxels(self, inner: int, outer: int) -> Ints:
         """Sites of the shells from inner to outer, both included."""
@@ -314,8 +327,13 @@ class _Lattice:
         return _Ball(value, vector, vector.T @ root)
 
 
+def lattice_around(dim: int, radius: float) -> Lattice:
+    """The sites around a cell of a radius in voxels."""
+    return _lattice(dim, next(r for r in _REACHES if r >= radius + 2))
+
+
 @cache
-def _lattice(dim: int, reach: int) -> _Lattice:
+def _lattice(dim: int, reach: int) -> Lattice:
     axis = np.arange(-reach, reach + 1)
     grid = np.meshgrid(axis, axis, axis if dim == 3 else [0], indexing="ij")
     sites = np.stack([g.ravel() for g in grid], axis=1)
@@ -329,10 +347,10 @@ def _lattice(dim: int, reach: int) -> _Lattice:
     table = lattice_green(dim, 2 * reach)
     green = np.stack([np.add.reduceat(table[tuple(np.abs(site - sites).T)], start) for site in sites[start]])
     first = np.append(np.flatnonzero(np.diff(rows[:, 0], prepend=-1)), len(rows))
-    return _Lattice(_frozen(sites), _frozen(count), _frozen(first), _frozen(green))
+    return Lattice(_frozen(sites), _frozen(count), _frozen(first), _frozen(green))
 
 
-def _settled(value: float) -> float:
+def settled(value: float) -> float:
     """A number to ``DIGITS`` digits, the same whatever version of LAPACK has solved it."""
     return float(f"{value:.{DIGITS - 1}e}")
 

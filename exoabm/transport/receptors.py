@@ -16,14 +16,22 @@ import numpy as np
 from exoabm.kernels.exchange import Occupancy
 from exoabm.kernels.trafficking import chain_coefficients
 from exoabm.streams import Purpose
+from exoabm.transport.walls import membrane_share
 
 if TYPE_CHECKING:
     from exoabm.state import State
 
 
 def receptors(state: State) -> np.ndarray:
-    """R of each cell for each kind where its uptake rate is the highest, (n, K); infinite: never short."""
-    return np.asarray(state.of_type("receptors"), float)
+    """R of each cell for each kind where its uptake rate is the highest, (n, K); infinite: never short.
+
+    Of the membrane that is there; see ``walls``. A cell of which nothing is there takes up nothing with all.
+    """
+    number = np.asarray(state.of_type("receptors"), float)
+    if np.isfinite(number).any():
+        share = membrane_share(state)
+        number = number * np.where(share > 0, share, 1.0)[:, None]
+    return number
 
 
 def whole_receptors(state: State) -> np.ndarray:
