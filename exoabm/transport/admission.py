@@ -71,8 +71,7 @@ class Admission:
         places = self._places
         kept = (places.kept * places.shared[:, kind]).sum(axis=1)
         free = np.maximum(places.whole[:, kind] - kept, 0.0)
-        some = limited & (places.mean[:, kind] > 0)
-        return np.divide(free, places.mean[:, kind], out=np.where(limited, 0.0, share), where=some)
+        return np.divide(free, places.mean[:, kind], out=share, where=limited)
 
     def settle(self, captures: Sequence[Capture], fates: Fates, threads: int) -> None:
         """Judge all proposals in ``fates``; who is turned away moves on to the end of the step."""
