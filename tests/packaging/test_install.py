@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import venv
 import zipfile
 from pathlib import Path
@@ -153,3 +154,67 @@ def test_import_leaves_the_process_alone(installed: Path, module: str, tmp_path:
     code = f"import multiprocessing; {look}; import {module}; {look}"
     before, after = run(installed, "-I", "-c", code, cwd=tmp_path).split()
     assert before == after == "None"
+
+
+def test_compiled_code_needs_no_place_of_its_own(installed: Path, tmp_path: Path) -> None:
+    """A read-only install without a home: a file stands where a folder for compiled code would go."""
+    where = run(installed, "-I", "-c", "import exoabm; print(exoabm.__path__[0])", cwd=tmp_path).strip()
+    copy = tmp_path / "site"
+    shutil.copytree(where, copy / "exoabm", ignore=shutil.ignore_patterns("__pycache__"))
+    (copy / "exoabm" / "kernels" / "__pycache__").write_text("no folder")
+    (tmp_path / "home").write_text("no folder")
+    code = (
+        f"import sys; sys.path.insert(0, {str(copy)!r}); sys.dont_write_bytecode = True\n"
+        "from exoabm.kernels import random\n"
+        "import numba, pathlib; assert pathlib.Path(numba.config.CACHE_DIR).is_dir()\n"
+        "print(random.__file__, numba.config.CACHE_DIR)"
+    )
+    kept = {k: v for k, v in os.environ.items() if k not in ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME")}
+    result = subprocess.run(
+        [installed, "-c", code],
+        cwd=tmp_path,
+        env=kept | {"HOME": str(tmp_path / "home"), "XDG_CACHE_HOME": str(tmp_path / "home" / "cache")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    file, folder = result.stdout.split()
+    assert Path(file).is_relative_to(copy)
+    assert not Path(folder).exists(), "it ends with the process"
+    assert result.stderr.count("\n") == 1
+    assert "NUMBA_CACHE_DIR" in result.stderr
+
+
+def test_import_leaves_the_filters_of_warnings(installed: Path, tmp_path: Path) -> None:
+    """Those of NumPy and SciPy are their own affair."""
+    libraries = "numpy, scipy.special, scipy.sparse, numba, pandas, networkx, pyarrow, pint, pydantic, zarr"
+    for before, imports in (
+        ("warnings", "exoabm"),
+        (libraries, "exoabm.model, exoabm.cli, exoabm.batch.run"),
+    ):
+        code = (
+            f"import warnings, {before}; there = list(warnings.filters)\n"
+            f"import {imports}; print([f for f in warnings.filters if f not in there])"
+        )
+        assert run(installed, "-I", "-c", code, cwd=tmp_path).strip() == "[]"
+
+
+def test_the_source_distribution_is_whole(tmp_path: Path) -> None:
+    """What a clone has to work with: the description, the changes, the recipes and all tests."""
+    kept = ["exoabm", "scenarios", "viz", "tests", ".ci"]
+    names = "pyproject.toml MANIFEST.in README.md LICENSE ODD.md CHANGELOG.md CONTRIBUTING.md".split()
+    copy = tmp_path / "checkout"
+    junk = shutil.ignore_patterns("__pycache__", "*.egg-info")
+    for name in kept:
+        shutil.copytree(ROOT / name, copy / name, ignore=junk)
+    for name in names:
+        shutil.copy(ROOT / name, copy)
+    code = "from setuptools import build_meta; print(build_meta.build_sdist('dist'))"
+    archive = run(sys.executable, "-c", code, cwd=copy).split()[-1]
+    with tarfile.open(copy / "dist" / archive) as held:
+        packed = {name.partition("/")[2] for name in held.getnames() if not held.getmember(name).isdir()}
+    expected = {str(p.relative_to(copy)) for name in kept for p in (copy / name).rglob("*") if p.is_file()}
+    expected = {name for name in expected if ".egg-info" not in name}
+    assert not (expected | set(names)) - packed
+    assert not [name for name in packed if "__pycache__" in name or name.endswith((".pyc", ".nbi", ".nbc"))]
