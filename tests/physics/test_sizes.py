@@ -87,6 +87,16 @@ def test_both_engines_have_the_same_mean_at_a_gsd_of_2() -> None:
     assert (numbers(found)[0] - numbers(old)[0]) / np.sqrt(numbers(old)[0]) > 6
 
 
+def test_one_class_has_the_bits_of_one_size() -> None:
+    """The field of the mean D, as before there were classes."""
+    one, same = (
+        run(pair("continuum", **keys), 600).state for keys in ({"size_classes": 1}, {"diameter_gsd": 1})
+    )
+    assert (one.fields[0] == same.fields[0]).all()
+    assert (one.trafficking.bound == same.trafficking.bound).all()
+    assert one.trafficking.bound_sizes.size == 0
+
+
 def test_more_classes_change_less_than_2_percent() -> None:
     """Free vesicles, captures and the concentration at each cell, at a GSD of 2."""
     results = []
@@ -109,9 +119,9 @@ TURNS = {
 """Most of what is captured comes free again, by both ways."""
 
 
-def crowd(saturation: str = "inf", **tables: Any) -> ExosomeModel:
-    """Three cells that release and take up, in hindered tissue."""
-    cell = {**RECIPIENT, **DONOR, "name": "cell", "uptake_rate": 60, "saturation": saturation}
+def crowd(saturation: str = "inf", keys: Any = None, **tables: Any) -> ExosomeModel:
+    """Three cells that release and take up, in hindered tissue; ``keys`` are more of their type."""
+    cell = {**RECIPIENT, **DONOR, "name": "cell", "uptake_rate": 60, "saturation": saturation, **(keys or {})}
     return world(
         [120, 100],
         [(cell, [[25, 35], [55, 45], [85, 65]])],
@@ -154,6 +164,20 @@ def test_every_size_is_in_the_balance(saturation: str) -> None:
     slow_to_fast = way.bound_sizes[:, 0, :, 0] / way.bound_sizes[:, 0, :, -1]
     own = np.eye(3, dtype=bool)
     assert slow_to_fast[own].min() > 5 * slow_to_fast[~own].max(), "slow ones stay where they were released"
+
+
+def test_sizes_live_through_division_and_death() -> None:
+    """Daughters share what is bound as it is; labels of new donors get all classes."""
+    model = crowd(keys={"division_rate": "4 / h", "death_rate": "1 / h"})
+    for _ in range(40):
+        model.step()
+        ledger = model.state.ledger
+        assert abs(ledger.residual() / np.maximum(ledger.emitted, 1)).max() < 1e-12
+    state, way = model.state, model.state.trafficking
+    assert len(state.cells) > 6
+    assert state.lineage.deaths.sum() > 1
+    assert len(state.fields[0]) == 3 * len(state.labels) > 18
+    np.testing.assert_allclose(way.bound_sizes.sum(axis=3)[way.bound > 0], 1, rtol=1e-12)
 
 
 def test_membranes_are_shared_between_sizes() -> None:
