@@ -15,6 +15,7 @@ from rich.table import Table
 from exoabm.cli.app import app
 from exoabm.cli.console import (
     ClusterOption,
+    EngineOption,
     HoursOption,
     JobsOption,
     JsonOption,
@@ -68,6 +69,7 @@ def sensitivity(
     replicates: Annotated[int, typer.Option(help="Runs per point; every point has the same seeds.")] = 1,
     seed: Annotated[int, typer.Option(min=0, help="Points and seeds of the runs follow from it.")] = 0,
     hours: HoursOption = None,
+    engine: EngineOption = None,
     set_: SetOption = None,
     jobs: JobsOption = 1,
     cluster: ClusterOption = None,
@@ -75,7 +77,7 @@ def sensitivity(
     as_json: JsonOption = False,
 ) -> None:
     """Find the numbers that carry a result, by Morris screening and then Sobol indices."""
-    loaded = load(scenario, set_)
+    loaded = load(scenario, set_, engine)
     refuse_large_grid(loaded)
     from exoabm.batch.analysis.factors import factors_of
     from exoabm.batch.analysis.sensitivity import foretell, run_sensitivity
@@ -144,6 +146,7 @@ def fit(
         Path | None,
         typer.Option("--out", help="Folder for the runs, so that they are not lost, and what comes of them."),
     ] = None,
+    engine: EngineOption = None,
     set_: SetOption = None,
     jobs: JobsOption = 1,
     cluster: ClusterOption = None,
@@ -153,7 +156,7 @@ def fit(
 
     With --out, the same command goes on where it was stopped.
     """
-    loaded = load(scenario, set_)
+    loaded = load(scenario, set_, engine)
     refuse_large_grid(loaded)
     if cluster is not None and out_ is None:
         raise InputError("--cluster needs --out, a folder that its workers see too")

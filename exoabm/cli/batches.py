@@ -13,6 +13,7 @@ from rich.table import Table
 from exoabm.cli.app import app
 from exoabm.cli.console import (
     ClusterOption,
+    EngineOption,
     HoursOption,
     JobsOption,
     JsonOption,
@@ -61,6 +62,7 @@ def sweep(
     independent: Annotated[bool, typer.Option(help="Give every point seeds of its own.")] = False,
     seed: Annotated[int | None, typer.Option(help="0 to 2^63 - 1; drawn and recorded if not given.")] = None,
     hours: HoursOption = None,
+    engine: EngineOption = None,
     set_: SetOption = None,
     keep: Annotated[
         str, typer.Option(help="readouts (a few numbers per run), or runs (whole run folders too).")
@@ -74,7 +76,7 @@ def sweep(
     as_json: JsonOption = False,
 ) -> None:
     """Run a scenario over many values and seeds; what stops it loses nothing, `exoabm resume` goes on."""
-    loaded, vary = load(scenario, set_), vary or []
+    loaded, vary = load(scenario, set_, engine), vary or []
     if not vary and replicates == 1:
         raise InputError("a sweep of one run: say what to --vary KEY=A,B,C, or how many --replicates N")
     refuse_large_grid(loaded)

@@ -61,6 +61,9 @@ HoursOption = Annotated[
         metavar="TIME", help="Model time, 24 or '24 h' or '90 min'; the scenario's duration if not given."
     ),
 ]
+EngineOption = Annotated[
+    str | None, typer.Option("--engine", help="continuum or vesicles; the scenario's if not given.")
+]
 ThreadsOption = Annotated[int, typer.Option(min=1, max=256, help="Threads for large grids.")]
 JobsOption = Annotated[int, typer.Option(min=1, max=1024, help="Runs at a time on this machine.")]
 ClusterOption = Annotated[
@@ -73,20 +76,24 @@ ClusterOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
-def load(scenario: str, pairs: list[str] | None = None) -> LoadedScenario:
-    """A scenario by its name or path, with what ``--set`` says."""
+def load(scenario: str, pairs: list[str] | None = None, engine: str | None = None) -> LoadedScenario:
+    """A scenario by its name or path, with what ``--set`` and ``--engine`` say."""
     from exoabm.scenario import loader
 
-    return loader.load(scenario, overrides_of(pairs))
+    chosen = {} if engine is None else {"transport.engine": engine}
+    return loader.load(scenario, overrides_of(pairs) | chosen)
 
 
 def overrides_of(pairs: list[str] | None) -> dict[str, str]:
     """Keys and values of ``--set``."""
+    from exoabm.scenario import loader
+
     overrides = {}
     for pair in pairs or []:
         key, equals, value = pair.partition("=")
         if not equals or not key.strip():
             raise InputError(f"--set {pair!r}: write KEY=VALUE, e.g. --set clock.duration='12 h'")
+        loader.refuse_option(key.strip(), "--set")
         overrides[key.strip()] = value.strip()
     return overrides
 

@@ -14,6 +14,7 @@ from rich.table import Table
 from exoabm.cli.app import app
 from exoabm.cli.console import (
     ClusterOption,
+    EngineOption,
     HoursOption,
     JobsOption,
     JsonOption,
@@ -47,9 +48,7 @@ def run(
     scenario: ScenarioArgument,
     seed: Annotated[int | None, typer.Option(help="0 to 2^63 - 1; drawn and recorded if not given.")] = None,
     hours: HoursOption = None,
-    engine: Annotated[
-        str | None, typer.Option(help="continuum or vesicles; the scenario's if not given.")
-    ] = None,
+    engine: EngineOption = None,
     set_: SetOption = None,
     out_: Annotated[
         Path | None, typer.Option("--out", help="Run folder; runs/NAME-SEED if not given.")
@@ -63,7 +62,7 @@ def run(
     as_json: JsonOption = False,
 ) -> None:
     """Run a scenario and write its run folder; of a run folder, the same run again."""
-    loaded = load(scenario, [*(set_ or []), *([f"transport.engine={engine}"] if engine is not None else [])])
+    loaded = load(scenario, set_, engine)
     refuse_large_grid(loaded)
     from exoabm.scenario.loader import read_run, run_of
     from exoabm.streams import Streams

@@ -12,6 +12,7 @@ from rich.table import Table
 from exoabm.cli.app import app
 from exoabm.cli.console import (
     ClusterOption,
+    EngineOption,
     JobsOption,
     JsonOption,
     SetOption,
@@ -50,6 +51,7 @@ def trial(
     cluster: ClusterOption = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the first replicate.")] = 1,
     sweep: Annotated[bool, typer.Option(help="Sweep the assumptions that the answer may rest on.")] = True,
+    engine: EngineOption = None,
     set_: SetOption = None,
     out_: Annotated[
         Path | None, typer.Option("--out", help="Folder; trials/NAME if not given, and DIR/NAME with --all.")
@@ -61,7 +63,7 @@ def trial(
     as_json: JsonOption = False,
 ) -> None:
     """Run the arms of a scenario in pairs; say whether the model supports its claim. Not for clinical use."""
-    chosen = _chosen(scenario, all_, set_)
+    chosen = _chosen(scenario, all_, set_, engine)
     from exoabm.batch.trials.design import plan_trial
     from exoabm.batch.trials.trial import check_folder, run_trial
 
@@ -112,16 +114,18 @@ def _report(result: Trial, folder: Path, plan: Plan, *, quiet: bool) -> dict[str
     return {"folder": str(folder), **summary(result)}
 
 
-def _chosen(scenario: str | None, all_: bool, set_: list[str] | None) -> dict[str, LoadedScenario]:
+def _chosen(
+    scenario: str | None, all_: bool, set_: list[str] | None, engine: str | None
+) -> dict[str, LoadedScenario]:
     """The scenarios to try; what is wrong with one of them is said before any runs."""
     from exoabm.scenario.loader import shipped
 
     if all_ == (scenario is not None):
         raise InputError("name a scenario, or say --all")
-    if all_ and set_:
-        raise InputError("--set goes with one scenario, not with --all")
+    if all_ and (set_ or engine):
+        raise InputError("--set and --engine go with one scenario, not with --all")
     names = list(shipped()) if all_ else [str(scenario)]
-    loaded = {name: load(name, set_) for name in names}
+    loaded = {name: load(name, set_, engine) for name in names}
     chosen = {name: each for name, each in loaded.items() if not all_ or each.scenario.trial is not None}
     for each in chosen.values():
         if each.scenario.trial is None:

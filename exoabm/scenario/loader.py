@@ -29,6 +29,14 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 1 << 20
 PATH_KEY = "layout.table"
+NO_KEYS = {
+    "seed": "a seed is no key of a scenario: --seed names the first, --replicates how many runs differ by it",
+    "replicates": "replicates are no key of a scenario: write --replicates N",
+    "engine": "the key is transport.engine; --engine sets it, too",
+    "hours": "the key is clock.duration; --hours sets it, too",
+    "threads": "threads are no key of a scenario, and change no number: write --threads N",
+}
+"""Words of the command line that users take for keys, and what to write instead."""
 PATH_KEYS = (PATH_KEY, "layout.types_from")
 HOST = "tissue"
 """The scenario that a table of cells is run in where no other is named."""
@@ -286,6 +294,18 @@ def _toml(data: bytes, name: str) -> dict[str, Any]:
         raise InputError(f"{name}: not valid TOML: {error}") from None
     except RecursionError:
         raise InputError(f"{name}: nested too deep to be a scenario") from None
+
+
+def refuse_option(key: str, option: str) -> None:
+    """Refuse a word of the command line where a key of a scenario is meant.
+
+    Raises
+    ------
+    InputError
+        Saying what to write instead.
+    """
+    if key in NO_KEYS:
+        raise InputError(f"{option} {key}: {NO_KEYS[key]}")
 
 
 def _override(raw: dict[str, Any], dotted: str, value: str, name: str) -> None:
