@@ -214,7 +214,7 @@ def Bring(begin: Callable[..., bool]) -> None:
         BringWidget.element(
             label="A table of cells …",
             about="of QuPath, Xenium, MERSCOPE, … or with columns x, y and cell_type; up to 5,000 cells",
-            accept=".csv,.tsv,.txt,.gz,.parquet,text/csv,text/tab-separated-values,application/gzip",
+            accept=".csv,.tsv,.txt,.gz,.parquet,.h5ad,text/csv,text/tab-separated-values,application/gzip",
             most=MOST_TABLE_BYTES,
             on_file=take_table,
         )

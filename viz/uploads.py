@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-SUFFIXES = {b"PAR1": ".parquet", b"\x1f\x8b": ".csv.gz"}
+SUFFIXES = {b"PAR1": ".parquet", b"\x1f\x8b": ".csv.gz", b"\x89HDF": ".h5ad"}
 """Endings by the first bytes of a file."""
 MOST_TABLE_BYTES = 8 << 20
 MOST_LABELS = 40
@@ -184,7 +184,7 @@ def bring_table(shelf: Shelf, name: str, data: bytes, said: Mapping[str, str] | 
     suffix = next((end for start, end in SUFFIXES.items() if data.startswith(start)), ".csv")
     file = shelf.place() / (_tame(name) + suffix)
     file.write_bytes(data)
-    if suffix == ".parquet":
+    if suffix in (".parquet", ".h5ad"):
         rehearse(read_cells, file, max_bytes=MOST_TABLE_BYTES, max_cells=LIMITS.cells)
     table = read_cells(file, asked, max_bytes=MOST_TABLE_BYTES, max_cells=LIMITS.cells)
     refuse_identical(table.name, table.positions, table.rows, table.images)

@@ -76,6 +76,8 @@ def _lookup(sheet: Sheet) -> tuple[dict[str, str], dict[str, list[str]]]:
         feature = sheet.aliases.get(name)
         if feature is not None and feature != name:
             found.setdefault(feature, []).append(name)
+    for name in sheet.names:  # R writes points for blanks
+        found.setdefault(name.replace(GREEK_MU, MICRO).replace(".", " "), [name])
     several = {name: columns for name, columns in found.items() if len(set(columns)) > 1}
     return {name: columns[0] for name, columns in found.items()}, several
 
@@ -184,7 +186,7 @@ def _known(sheet: Sheet, place: Place | None, column: str) -> bool:
         return sheet.unit in UNITS and UNITS[sheet.unit] == 1.0
     if place is not None and column in place.columns:
         return place.unit == "um"
-    return sheet.aliases.get(column, column).lower() in ("x", "y", "z")
+    return sheet.aliases.get(column, column) in ("x", "y", "z")
 
 
 def _pixels(source: Source, suffix: str) -> bool:

@@ -47,6 +47,13 @@ def choose_rows(sheet: Sheet, found: Found, asked: Asked, questions: Questions) 
                 notes.append("left out: " + ", ".join(f"{n} {word or 'blank'}" for word, n in left.items()))
             if not mask.any():
                 sheet.fail(f"no row has {short(name)} {' or '.join(map(repr, values))}")
+    for column, values in found.source.dropped:
+        name = found.column(column)
+        other = _matching(sheet, name, values) & mask if name is not None else ~mask & mask
+        if other.any():
+            mask &= ~other
+            left = sheet.labels(str(name)).counts(np.flatnonzero(other))
+            notes.append("left out: " + ", ".join(f"{n} {word}" for word, n in left.items()))
     settled = set()
     for text in asked.where:
         name, value = _condition(sheet, text)

@@ -201,9 +201,10 @@ class Sheet:
         """What names each cell, as written; of several columns joined by ``_``."""
         parts = []
         for name in names:
-            column = self.decoded(name, self.taken(name, rows))
+            column = self.taken(name, rows)
             if pa.types.is_dictionary(column.type):
                 column = column.dictionary_decode()
+            column = self.decoded(name, column)
             if not (_is_text(column.type) or _is_number(column.type)):
                 self.fail(f"column {short(name)} holds {column.type}, neither numbers nor text")
             if _is_text(column.type):

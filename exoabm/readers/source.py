@@ -59,6 +59,8 @@ class Source:
         Columns that tell images, slides or fields of view apart, of which only one can be used.
     kept : tuple of (str, tuple of str)
         A column, and its values in rows that are cells.
+    dropped : tuple of (str, tuple of str)
+        A column, and its values in rows that are none.
     flags : bool
         Types stand in columns of 0 and 1, a column a type.
     derived : bool
@@ -78,6 +80,7 @@ class Source:
     ids: tuple[tuple[str, ...], ...] = ()
     images: tuple[str, ...] = ()
     kept: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    dropped: tuple[tuple[str, tuple[str, ...]], ...] = ()
     flags: bool = False
     derived: bool = False
     down: bool = True

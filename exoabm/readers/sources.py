@@ -56,11 +56,24 @@ TYPES = frozenset(
 PERHAPS_TYPES = frozenset(
     {
         "annotation", "annotations", "class", "cluster", "clusters", "group", "label", "labels", "leiden",
-        "louvain", "nb_clus", "classifier_label", "graphclust", "cluster_id", "subclass",
+        "louvain", "nb_clus", "seurat_clusters", "clustername",
+        "cluster_name", "cell_types", "celltypes", "classifier_label", "graphclust", "cluster_id", "subclass",
     }
 )  # fmt: skip
 """Names that may mean types; proposed, never taken."""
-IDS = ("cell_id", "cellid", "cell", "object_id", "objectid", "entityid", "id", "barcode", "index", "")
+IDS = (
+    "cell_id",
+    "cellid",
+    "cell",
+    "object_id",
+    "objectid",
+    "entityid",
+    "id",
+    "barcode",
+    "index",
+    "",
+    "__index_level_0__",
+)
 """Names of the column that names a cell, written likewise; "" is a column without a name."""
 IMAGES = frozenset(
     {

@@ -159,7 +159,7 @@ def test_real_file(name, form, dim, cells, kinds, counts, low, high):
         PLAIN.replace("x_um", '"x_um"').replace("CD8+", '"CD8+"'),
         PLAIN.replace(",", " , "),
         PLAIN.replace("x_um,y_um,cell_type", "X (um),Y (µm),Cell Type"),
-        PLAIN.replace("x_um", "X").replace("y_um", "Y").replace("cell_type", "type"),
+        PLAIN.replace("x_um", "x").replace("y_um", "y").replace("cell_type", "Type"),
     ],
 )
 def test_dialects_of_csv(table, content):

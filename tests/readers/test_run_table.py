@@ -1,6 +1,7 @@
 """From a table to a run: one command, the way back to the table's own cells, and what stops on the way."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -207,3 +208,54 @@ def test_names_of_labels_differ_and_are_names():
     )
     assert names["CD8+"] == "CD8_pos"
     assert names["bystander"] != "bystander"
+
+
+CENTER = "Location_Center_X,Location_Center_Y"
+STRUCTURES = [  # of instruments that no file in cases/ is of: what is written, what is said of it, what comes
+    ("Image,Centroid.X.µm,Centroid.Y.µm,Class\ns,1,2,T\ns,30,4,S\n", {}, "recognized as QuPath"),
+    (
+        "Name\tClass\tCentroid X µm\tCentroid Y µm\nPathAnnotationObject\tT\t9\t9\n\tT\t1\t2\n\tS\t30\t4\n",
+        {}, "left out: 1 PathAnnotationObject",
+    ),
+    (",fov,volume,center_x,center_y,cell_type\n110883424764611924,0,5,1,2,T\n2,0,5,30,4,S\n", {}, "MERSCOPE"),
+    (
+        f"Image,Cells,Cells,Nuclei,Nuclei,Cells\nImageNumber,{CENTER},{CENTER},kind\n1,1,2,5,6,T\n1,30,4,7,8,S\n",
+        {},
+        "layout.x=Nuclei_Location_Center_X",
+    ),
+    ("CellID,X,Y,type\n1,1,2,T\n2,30,4,S\n", {}, "'X', 'Y' have no known unit"),
+    (
+        "fov,cell_ID,CenterX_local_px,CenterY_local_px,cell_type\n1,1,1,2,T\n2,1,30,4,S\n",
+        {"unit": "1 um"}, "coordinates begin anew in each",
+    ),
+    ("Name;X [µm];Y [µm];cell_type\na;1,0;2,0;T\nb;30,0;4,0;S\n", {}, "unit from the column's name"),
+    (
+        "label,centroid-0,centroid-1,centroid-2,cell_type\n1,0,2,1,T\n2,1,4,30,S\n", {"unit": "1 um"},
+        "layout.z_unit=",
+    ),
+    ("x,y,cell_type,phenotype\n1,2,T,U\n30,4,S,V\n", {}, "could be 'cell_type', 'phenotype'"),
+    ("x,y,my words\n1,2,T\n30,4,S\n", {}, "layout.cell_type=my words"),
+    ('"","x","y","seurat_clusters"\n"c1",1,2,"0"\n"c2",30,4,"1"\n', {}, "layout.cell_type=seurat_clusters"),
+]  # fmt: skip
+
+
+OPENING = {
+    "recognized as QuPath",
+    "left out: 1 PathAnnotationObject",
+    "MERSCOPE",
+    "unit from the column's name",
+}
+
+
+@pytest.mark.parametrize(("text", "said", "comes"), STRUCTURES)
+def test_other_structures(tmp_path, text, said, comes):
+    opens = comes in OPENING
+    (tmp_path / "a.csv").write_text(text, encoding="utf-8")
+    if opens:
+        made = plan(tmp_path / "a.csv", unmapped="bystander", **said)
+        assert comes in made.placed.recognized
+        assert made.position[:, 0].tolist() == [1, 30]
+        assert list(made.placed.meaning) == ["S", "T"]
+    else:
+        with pytest.raises(InputError, match=re.escape(comes)):
+            plan(tmp_path / "a.csv", **said)

@@ -13,5 +13,6 @@ SOURCE = Source(
     ids=(("Object ID",),),
     images=("Image",),
     kept=(("Object type", ("Cell", "Detection")),),
+    dropped=(("Name", ("PathAnnotationObject", "PathRootObject", "PathTileObject", "TMACoreObject")),),
     derived=True,
 )
