@@ -19,10 +19,10 @@ from exoabm.batch.provenance import arithmetic
 from exoabm.observe.checkpoint import snapshot
 
 REFERENCE = {
-    "linear": "8f1ec8e72a53c396",
-    "saturable": "56f28bb8bc66e807",
-    "voxel": "9d342751c8731fc1",
-    "membrane": "ec0a94dbc765de7c",
+    "linear": "cff909e28caf25cc",
+    "saturable": "daaa4dc0270f07fa",
+    "voxel": "e324f1d40c90bf1d",
+    "membrane": "8b21ec175f482a37",
 }
 WAYS = {"recycling_probability": 0.3, "processing_rate": "20 / h", "diameter_gsd": 1.35}
 
