@@ -240,7 +240,6 @@ def _event_rows(
             "time_s": np.full(n, state.time),
             "interval_s": np.full(n, interval),
             "vesicle": pa.nulls(n, pa.int64()),
-            "number": pa.nulls(n, pa.int64()),
             "vesicle_kind": pick([k.name for k in state.kinds], kind),
             "cargo": pick(carried, kind),
             "donor": pa.array(donor, mask=donor < 0),
