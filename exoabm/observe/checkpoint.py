@@ -38,6 +38,7 @@ FIXED = frozenset(
         "base",
         "responses",
         "streams",
+        "source",
         "events",
     }
 )

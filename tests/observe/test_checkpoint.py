@@ -171,8 +171,8 @@ def test_a_planted_error_is_seen(tmp_path: Path, monkeypatch) -> None:
     expected = contents(start(tmp_path / "whole"))
     run, read = halted(tmp_path / "a"), checkpoint.read
 
-    def forgetful(folder: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        about, content = read(folder)
+    def forgetful(*place: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        about, content = read(*place)
         inside, cell = content["state/trafficking/endosomal"], 20
         content["state/ledger/emitted"] -= 0.05 * inside[cell].sum(axis=0)[None]
         inside[cell] *= 0.95
@@ -365,13 +365,14 @@ def test_chunks_carry_their_checksums(tmp_path: Path) -> None:
     run = start(tmp_path / "a")
     chunk = run / "fields.zarr" / "exosome" / "c" / "1" / "0" / "0" / "0"
     good, seen = chunk.read_bytes(), 0
-    for place in range(len(good)):
+    places = range(0, len(good), max(len(good) // 12, 1))
+    for place in places:
         flip(chunk, place)
         with pytest.raises(Exception, match=r".") as error:
             zarr.open_group(run / "fields.zarr", mode="r")["exosome"][1]
         seen += "checksum" in str(error.value)
         chunk.write_bytes(good)
-    assert seen == len(good)
+    assert seen == len(places) > 10
 
 
 def test_a_changed_byte_is_refused_or_changes_nothing(tmp_path: Path) -> None:
