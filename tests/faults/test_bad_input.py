@@ -219,7 +219,7 @@ PLACES = {
     "on-the-far-face": ((MIDDLE, "points = [[200, 100, 100]]"), ("1 of 2 cells lie outside",)),
     "in-an-obstacle": (
         ('voxel = "10 um"', 'voxel = "10 um"' + HOLE + "center = [80, 100, 100]\nradius = 20"),
-        ("1 cells have their center in an obstacle", "number 0"),
+        ("1 cells have their center in an obstacle", "the first is cell 1"),
     ),
     "one-coordinate": ((MIDDLE, "points = [[80]]"), ("layout.group.donor",)),
     "zone-nowhere": (
