@@ -11,6 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from exoabm.kernels.sight import BLOCKED, line
+
 TOUCH = 1.0 + 1e-9
 """A daughter is put down this much farther than touching, so that rounding never makes an overlap."""
 
@@ -193,15 +195,12 @@ def meets_walls(box, position, radius, shift):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def is_closed(box, point):
-    """Whether a point lies in an obstacle."""
+def is_barred(box, start, end, way):
+    """Whether a point lies in an obstacle, or behind one as seen from ``start``; ``way`` is overwritten."""
     if box.closed.size == 0:
         return False
-    flat = 0
-    for axis in range(box.dim - 1, -1, -1):
-        i = math.floor((point[axis] - box.low[axis]) / box.voxel)
-        flat = flat * box.counts[axis] + min(max(i, 0), box.counts[axis] - 1)
-    return box.closed[flat]
+    apart(box, start, end, way)
+    return line(box.dim, box.low, box.voxel, box.counts, box.periodic, box.closed, start, way) == BLOCKED
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -245,12 +244,12 @@ def push(box, position, radius, share, cap, shift):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def shift_all(box, position, radius, shift):
-    """Move every sphere at once, but none into an obstacle, and chain them anew."""
-    new = np.zeros(3)
+    """Move every sphere at once, but none into an obstacle or through one, and chain them anew."""
+    new, way = np.zeros(3), np.zeros(3)
     for i in range(position.shape[0]):
         new[:] = position[i] + shift[i]
         fold(box, new, position[i], radius[i])
-        if not is_closed(box, new):
+        if not is_barred(box, position[i], new, way):
             position[i] = new
     enter(box, position, position.shape[0])
 
@@ -259,7 +258,7 @@ def shift_all(box, position, radius, shift):
 def walk(box, position, radius, shift):
     """Move spheres one after the other; one that would come to overlap another more than it does stays.
 
-    Nor does any enter an obstacle. Returns how many stayed that were to move.
+    Nor does any enter an obstacle or go through one. Returns how many stayed that were to move.
     """
     found, way, new, stayed = np.empty(27, np.int64), np.zeros(3), np.zeros(3), 0
     for i in range(position.shape[0]):
@@ -267,7 +266,7 @@ def walk(box, position, radius, shift):
             continue
         new[:] = position[i] + shift[i]
         fold(box, new, position[i], radius[i])
-        free = not is_closed(box, new)
+        free = not is_barred(box, position[i], new, way)
         for b in range(neighbor_bins(box, new, found) if free else 0):
             j = box.head[found[b]]
             while j >= 0 and free:
@@ -329,7 +328,7 @@ def divide(box, position, radius, n, mothers, direction, turns, placed):
             if not inside:
                 continue
             fold(box, new, position[mother], r)
-            free = not is_closed(box, new)
+            free = not is_barred(box, position[mother], new, way)
             for b in range(neighbor_bins(box, new, found) if free else 0):
                 j = box.head[found[b]]
                 while j >= 0 and free:

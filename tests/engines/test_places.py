@@ -242,3 +242,19 @@ def test_doses_come_in_where_the_cell_is(engine: str, place: str) -> None:
         at: Sequence[np.ndarray] = [events[axis][born].astype(float) for axis in "xyz"]
         away = np.linalg.norm(np.stack(at, axis=1) - model.state.cells.position[0], axis=1)
         np.testing.assert_allclose(away, RADIUS, rtol=1e-4)
+
+
+def test_no_cell_goes_or_is_born_through_a_thin_wall() -> None:
+    """A wall of 4 um is thinner than a cell's way in a step, and than a daughter is from her mother.
+
+    Without looking at the way half of the daughters and a share of the walkers would be beyond it.
+    """
+    wall = {"name": "wall", "low": [40, 0], "high": [44, 400], "obstacle": True}
+    kind = {"name": "a", "diameter": 10, "motility": "20000 um^2/h", "division_rate": "60 / h"}
+    cells = [[34.5, y] for y in range(10, 400, 20)]
+    domain = {"thickness": 10, "zone": [wall]}
+    model = world([80, 400], [(kind, [[float(x), float(y)] for x, y in cells])], voxel=4, domain=domain)
+    for _ in range(4):
+        model.step()
+    assert len(model.state.cells) > len(cells)
+    assert (model.state.cells.position[:, 0] < 40).all()
