@@ -288,16 +288,17 @@ def _likely(sheet: Sheet, found: Found, asked: Asked, ids: tuple[str, ...]) -> l
     names = [name for axis in found.columns.values() for name in axis]
     names += [own for own in map(found.column, known) if own is not None]
     names += [*ids, *([asked.cell_type] if asked.cell_type is not None else [])]
-    return [name for name in dict.fromkeys(names) if sheet.names.count(name) == 1]
+    return [name for name in dict.fromkeys(names) if name in sheet.single]
 
 
 def _id_columns(sheet: Sheet, found: Found) -> tuple[str, ...]:
     """The columns that name a cell, if there are any."""
-    single = {name for name in sheet.names if sheet.names.count(name) == 1}
+    single = sheet.single
     for together in found.source.ids:
         own = [found.column(name) for name in together]
         if all(name is not None and name in single for name in own):
             return tuple(name for name in own if name is not None)
     taken = {name for axis in found.columns.values() for name in axis}
-    lowered = {name.lower().replace(" ", "_"): name for name in sheet.names if name in single - taken}
+    free = single - taken
+    lowered = {name.lower().replace(" ", "_"): name for name in sheet.names if name in free}
     return next(((lowered[name],) for name in IDS if name in lowered), ())

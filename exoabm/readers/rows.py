@@ -108,7 +108,7 @@ def _image_columns(sheet: Sheet, found: Found) -> tuple[str, ...]:
     columns = [name for name in known if name is not None]
     if found.source is OWN:
         columns = [name for name in sheet.names if split_unit(sheet.aliases.get(name, name))[0] in IMAGES]
-    return tuple(name for name in dict.fromkeys(columns) if sheet.names.count(name) == 1)
+    return tuple(name for name in dict.fromkeys(columns) if name in sheet.single)
 
 
 def _values(counts: dict[str, int]) -> str:
@@ -127,9 +127,7 @@ def _at_time(
     notes: list[str],
 ) -> NDArray[np.bool_]:
     """Rows of one time, where the table has a column of times."""
-    columns = [
-        n for n in sheet.names if n.lower() in TIMES and sheet.names.count(n) == 1 and n not in settled
-    ]
+    columns = [n for n in sheet.names if n.lower() in TIMES and n in sheet.single and n not in settled]
     columns = [n for n in columns if n not in {c for axis in found.columns.values() for c in axis}]
     if not columns:
         if asked.time is not None and not settled & {n for n in sheet.names if n.lower() in TIMES}:

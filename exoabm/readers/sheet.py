@@ -6,8 +6,10 @@ Rows are counted from 1 below the header, without blank lines, in every message.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
@@ -91,15 +93,25 @@ class Sheet:
         if len(self.names) > MOST_COLUMNS:
             self.fail(f"{len(self.names)} columns, more than the {MOST_COLUMNS} allowed")
 
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        """Where each name stands first."""
+        return {name: i for i, name in reversed(list(enumerate(self.names)))}
+
+    @cached_property
+    def single(self) -> frozenset[str]:
+        """Names that stand once in the header."""
+        return frozenset(name for name, count in Counter(self.names).items() if count == 1)
+
     def index(self, name: str, role: str = "") -> int:
         """Where the column of this name stands; refused if there is none, or if there are two."""
-        if name not in self.names:
+        if name not in self._places:
             near, have = did_you_mean(name, self.names), f"the columns are {listed(self.names)}"
             self.fail(f"there is no column {short(name)}{f' for {role}' if role else ''}{near} ({have})")
-        if self.names.count(name) > 1:
+        if name not in self.single:
             use = f" for {role}" if role else ""
             self.fail(f"the header names {short(name)} more than once, and it is used{use}")
-        return self.names.index(name)
+        return self._places[name]
 
     def load(self, names: Sequence[str]) -> None:
         """Read these columns at once, to be asked for one by one."""

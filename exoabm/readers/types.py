@@ -20,6 +20,8 @@ from exoabm.readers.words import listed, short
 PLACEHOLDER = "COLUMN"
 """In place of the name of a column, where none can be proposed."""
 NEGATIVE, MULTIPLE = "negative", "multiple"
+MOST_FLAGS = 2000
+"""Columns of a table in which types may be columns of 0 and 1."""
 MOST_PROPOSED = 4
 MOST_LOOKED_AT = 200
 """Columns of a table in which words are looked for."""
@@ -52,7 +54,7 @@ def find_types(
     if column is not None:
         labels = sheet.labels(column)
         return _without_blanks(Labels(labels.codes[rows], labels.words), f"type from `{column}`")
-    if found.source.flags and (flags := _flags(sheet, found, ids)):
+    if found.source.flags and len(sheet.names) <= MOST_FLAGS and (flags := _flags(sheet, found, ids)):
         return _of_flags(sheet, flags, rows)
     proposals = _proposals(sheet, found, ids)
     tables = [("types_from", "FILE")] if ids else []
@@ -88,7 +90,7 @@ def _proposals(sheet: Sheet, found: Found, ids: tuple[str, ...]) -> list[str]:
     if named or len(sheet.names) > MOST_LOOKED_AT:
         return named[:MOST_PROPOSED]
     other = {*ids, *(name for axis in found.columns.values() for name in axis), *found.source.images}
-    names = [name for name in sheet.names if name and name not in other and sheet.names.count(name) == 1]
+    names = [name for name in sheet.names if name and name not in other and name in sheet.single]
     sheet.load(names)
     return [name for name in names if _may_be_types(sheet.column(name))][:MOST_PROPOSED]
 
@@ -118,7 +120,7 @@ def _without_blanks(labels: Labels, said: str) -> Types:
 def _flags(sheet: Sheet, found: Found, ids: tuple[str, ...]) -> list[str]:
     """Columns that hold 0 and 1 alone, but for those that mean something else."""
     other = {*ids, *(name for axis in found.columns.values() for name in axis), *found.source.images}
-    names = [name for name in sheet.names if name and name not in other and sheet.names.count(name) == 1]
+    names = [name for name in sheet.names if name and name not in other and name in sheet.single]
     sheet.load(names)
     return [name for name in names if _is_flag(sheet.column(name))]
 
