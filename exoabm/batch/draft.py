@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 LONGEST_NAME = 60
 MOST_TYPES = 200
+GREEK = re.compile(r"GREEK (?:SMALL|CAPITAL) LETTER (?:FINAL )?(\w+)$")
+SPELLED = {"LAMDA": "lambda"}
+"""Greek letters that Unicode names otherwise than usual."""
 
 
 def draft_scenario(table: Path, to: Path, overrides: Mapping[str, str], *, overwrite: bool = False) -> str:
@@ -63,10 +67,13 @@ def draft_scenario(table: Path, to: Path, overrides: Mapping[str, str], *, overw
 
 
 def names_of_labels(labels: Iterable[str]) -> dict[str, str]:
-    """A name of a cell type for each label: letters, digits, _ and -; all different."""
+    """A name of a cell type for each label: letters, digits and _; all different.
+
+    Greek letters are spelled out, as in ``beta_cell``, and accents are left out.
+    """
     names: dict[str, str] = {}
     for label in labels:
-        words = label.replace("+", "_pos ").replace("-", "_").strip()
+        words = _latin(label).replace("+", "_pos ").replace("-", "_").strip()
         name = re.sub(r"[^A-Za-z0-9]+", "_", words).strip("_")[:LONGEST_NAME] or "type"
         name = name if name[0].isalpha() else f"type_{name}"
         unique, n = name, 2
@@ -74,6 +81,15 @@ def names_of_labels(labels: Iterable[str]) -> dict[str, str]:
             unique, n = f"{name}_{n}", n + 1
         names[label] = unique
     return names
+
+
+def _latin(text: str) -> str:
+    """Text with Greek letters spelled out, and letters without their accents."""
+    found = []
+    for mark in unicodedata.normalize("NFKD", text):
+        greek = GREEK.match(unicodedata.name(mark, ""))
+        found.append(SPELLED.get(greek[1], greek[1].lower()) if greek else mark)
+    return "".join(mark for mark in found if not unicodedata.combining(mark[0]))
 
 
 def _beside(path: Path, to: Path) -> str:

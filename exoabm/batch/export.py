@@ -27,7 +27,8 @@ from exoabm.scenario.loader import load
 if TYPE_CHECKING:
     from exoabm.scenario.loader import LoadedScenario
 
-FORMATS = ("csv", "json", "arrow", "numpy")
+ENDINGS = {"csv": ".csv", "json": ".jsonl", "arrow": ".arrow", "numpy": ".npz"}
+FORMATS = tuple(ENDINGS)
 COLUMNS = "columns.json"
 """What the columns of all tables mean, which most formats have no place for."""
 INNER = frozenset({MANIFEST, PLAN, ROWS, RUNS, SHARDS, LOCK, JOURNAL})
@@ -68,6 +69,8 @@ def export_tables(
     """
     if fmt not in FORMATS:
         raise InputError(f"--format {fmt}: one of {', '.join(FORMATS)}")
+    if to.suffix in ENDINGS.values():
+        raise InputError(f"--to {to}: tables are written into a folder; choose a name without {to.suffix}")
     faults = [fault for fault in verify(source) if fault.state != "foreign"]
     if faults and not partial:
         raise InputError(f"{source}: {told(faults)}; --partial exports the rest")
@@ -75,7 +78,7 @@ def export_tables(
         raise InputError(f"--to {to} is what is to be exported; choose another folder")
     lost = {fault.name.split("/")[0] for fault in faults}
     parts = [path for path in sorted(source.iterdir()) if _is_part(path) and path.name not in lost]
-    suffix = {"csv": ".csv", "json": ".jsonl", "arrow": ".arrow", "numpy": ".npz"}[fmt]
+    suffix = ENDINGS[fmt]
     tables = {path: to / (path.stem + suffix) for path in parts if path.suffix == ".parquet"}
     copies = {path: to / path.name for path in parts if path not in tables}
     written = [*tables.values(), *([to / COLUMNS] if tables else []), *copies.values()]

@@ -33,6 +33,8 @@ MAX_CELLS = 2_000_000
 GRID = 2.0**-20
 """um; positions are whole multiples of it, about a picometer, so that their differences are exact."""
 LEAST_PLANES = 2
+THOUSANDS = r"^[+-]?[1-9][0-9]{0,2},[0-9]{3}$"
+"""A number whose comma may separate thousands, too."""
 MOST_TOLD = 12
 """Labels in a line that says what was recognized."""
 
@@ -212,7 +214,7 @@ def _positions(
     sheet: Sheet, found: Found, asked: Asked, chosen: Chosen, questions: Questions
 ) -> NDArray[np.float64]:
     """Positions (n, 3) in um, on the grid."""
-    comma = _decimal_comma(sheet, found, asked, chosen)
+    comma = _decimal_comma(sheet, found, asked, chosen, questions)
     positions = np.zeros((len(chosen.rows), 3))
     for i, axis in enumerate("xyz"):
         of_axis = found.columns.get(axis, ())
@@ -260,7 +262,7 @@ def _ask_planes(
         )
 
 
-def _decimal_comma(sheet: Sheet, found: Found, asked: Asked, chosen: Chosen) -> bool:
+def _decimal_comma(sheet: Sheet, found: Found, asked: Asked, chosen: Chosen, questions: Questions) -> bool:
     """Whether coordinates have a decimal comma: never where commas separate values, else all or none."""
     if asked.decimal is not None:
         return asked.decimal == ","
@@ -268,15 +270,23 @@ def _decimal_comma(sheet: Sheet, found: Found, asked: Asked, chosen: Chosen) -> 
         return False
     written: list[str] = []
     plain_ones: list[str] = []
+    grouped = True
     for name in dict.fromkeys(n for axis in found.columns.values() for n in axis):
         text = trimmed(sheet.taken(name, chosen.rows))
         commas, bare = true(pc.match_substring(text, ",")), is_number(text)
         written += [text[int(np.argmax(commas))].as_py()] if commas.any() else []
         plain_ones += [text[int(np.argmax(bare))].as_py()] if bare.any() else []
+        grouped &= bool(true(pc.match_substring_regex(text, THOUSANDS)).all())
     if written and plain_ones:
         sheet.fail(
             f"some coordinates have a decimal comma ({short(written[0])}) and some have none "
             f'({short(plain_ones[0])}); say layout.decimal = "," if the comma is a decimal one in all of them'
+        )
+    if written and grouped:
+        questions.ask(
+            f"decimal: exactly three digits follow every comma ({short(written[0])}), which may be a decimal "
+            "comma or separate thousands; if it separates thousands, save the numbers without it",
+            ("decimal", ","),
         )
     return bool(written)
 

@@ -154,7 +154,7 @@ def _units(
         elif suffix not in PIXELS and _known(sheet, place, of_axis[0]):
             um[axis], said[axis] = (
                 1.0,
-                f"um, as {source.name} has it" if source is not OWN else "um, for none is named",
+                f"um, as {source.name} has it" if source is not OWN else "taken as um, since none is named",
             )
             if sheet.unit:
                 said[axis] = "um, as the file says"

@@ -70,7 +70,11 @@ def choose_rows(sheet: Sheet, found: Found, asked: Asked, questions: Questions) 
     for name in images:
         counts = sheet.labels(name).counts(rows)
         if len(counts) > 1 and name not in settled:
-            again = "coordinates begin anew in each" if name == found.within else "one at a time can be used"
+            again = (
+                "coordinates begin anew in each"
+                if name == found.within
+                else "take one of them, or all (*) if they share one system of coordinates"
+            )
             questions.ask(
                 f"image: column {short(name)} has {len(counts)} values ({_values(counts)}); {again}",
                 *(("where", f"{name}={word}") for word in list(counts)[:MOST_NAMED]),

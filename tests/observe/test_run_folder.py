@@ -20,6 +20,7 @@ import zarr
 
 from exoabm.batch.export import FORMATS, export_tables
 from exoabm.batch.run import run_to_folder
+from exoabm.errors import InputError
 from exoabm.observe.run_folder import FILES
 from exoabm.scenario.loader import load, parse
 
@@ -158,6 +159,8 @@ def read_back(path: Path, fmt: str) -> pd.DataFrame:
 
 @pytest.mark.parametrize("fmt", FORMATS)
 def test_every_table_reads_back_from_every_format(folder: Path, tmp_path: Path, fmt: str) -> None:
+    with pytest.raises(InputError, match=r"written into a folder.*without \.csv"):
+        export_tables(folder, tmp_path / "out.csv", fmt)
     (written, lost), empty = export_tables(folder, tmp_path / "out", fmt), set()
     assert not lost
     assert all(path.exists() for path in written)

@@ -208,6 +208,15 @@ def test_names_of_labels_differ_and_are_names():
     )
     assert names["CD8+"] == "CD8_pos"
     assert names["bystander"] != "bystander"
+    greek = names_of_labels(["β-cell", "δ cell", "γδ T", "Λ", "Schwann-Zelle é", "ς"])
+    assert list(greek.values()) == [
+        "beta_cell",
+        "delta_cell",
+        "gammadelta_T",
+        "lambda",
+        "Schwann_Zelle_e",
+        "sigma",
+    ]
 
 
 CENTER = "Location_Center_X,Location_Center_Y"

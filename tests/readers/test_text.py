@@ -69,6 +69,17 @@ def test_a_decimal_comma_is_never_guessed(tmp_path):
     assert cells(tmp_path, text, decimal=",") == [(1.5, 2, "a"), (3, 4, "b")]
 
 
+def test_commas_that_may_separate_thousands_are_asked_for(tmp_path):
+    """12,125 um is not 12.125 um; a comma that cannot separate thousands needs no question."""
+    text = "x_um\ty_um\ttype\n12,125\t23,250\ta\n13,375\t24,500\tb\n"
+    with pytest.raises(InputError, match=r"'12,125'.*thousands.*(?s:.*)layout\.decimal=,"):
+        cells(tmp_path, text)
+    assert cells(tmp_path, text, decimal=",") == [(12.125, 23.25, "a"), (13.375, 24.5, "b")]
+    for number in ("0,125", "1234,625", "12,3125", "12,25"):
+        value = float(number.replace(",", "."))
+        assert cells(tmp_path, text.replace("12,125", number))[0] == (value, 23.25, "a")
+
+
 def test_a_spare_value_in_some_rows_is_refused(tmp_path):
     rows = "1,2,tumor,\n" * 1 + "".join(f"{i},{2 * i},tumor,\n" for i in range(2, 200)) + "900,2,3,tumor\n"
     with pytest.raises(InputError, match="4 values where the header has 3"):
