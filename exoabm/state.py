@@ -231,7 +231,7 @@ class Emissions:
     kind: np.ndarray
     label: np.ndarray
     count: np.ndarray
-    size: np.ndarray | None = None
+    size: np.ndarray = None  # type: ignore[assignment] # -1 for all of them, once made
 
     def __post_init__(self) -> None:
         if self.size is None:

@@ -36,7 +36,7 @@ def main() -> None:
     """Entry point: run the command and turn every known error into its exit code."""
     _answer_signals()
     warnings.showwarning = partial(_warn, warnings.showwarning)
-    Console.on_broken_pipe = _nobody_reads  # also where typer prints help
+    Console.on_broken_pipe = _nobody_reads  # type: ignore[method-assign,assignment] # typer's help, too
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # letters that a terminal's encoding lacks

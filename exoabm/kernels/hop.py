@@ -197,11 +197,11 @@ def _range(
         part_x, part_y = (x[i] - low_x) / voxel - ix, (y[i] - low_y) / voxel - iy
         part_z = (z[i] - low_z) / voxel - iz
         here = ix + nx * (iy + ny * iz)
-        begin = np.int64(min(start[i] / h, n - 0.5))
-        made += n - begin
+        begin = int(min(start[i] / h, n - 0.5))
+        made += int(n - begin)
         let_in = start[i] > 0
         if attempt > 0:  # the sub-step in which it was turned away is over
-            begin, let_in = np.int64(start[i] / h) + 1, False
+            begin, let_in = int(start[i] / h) + 1, False
         a, b, _, _ = _words(seed, purpose + 1, walker[i], step, attempt)
         threshold, pick = -math.log(_unit(a)), _unit(b)
         code, time, cell = STAYS, dt, -1

@@ -127,12 +127,12 @@ def captured_shares(
     donors = donors[np.linspace(0, len(donors) - 1, min(DONORS, len(donors))).astype(int)]
     tree = neighbors(position[takers], domain.period)
     count = min(AROUND + 1, len(takers))
-    distance, found = tree.query(neighbors(position[donors], domain.period).data, k=count)
-    distance, found = distance.reshape(len(donors), -1), takers[found.reshape(len(donors), -1)]
+    distance, near = tree.query(neighbors(position[donors], domain.period).data, k=np.arange(1, count + 1))
+    near = takers[near]
     voxels = domain.flat(domain.voxel_of(position[donors]))
     local = np.broadcast_to(domain.hindrance, domain.shape).ravel()[voxels]
     shares = np.zeros((2, len(types)))
-    for donor, theta, apart, others in zip(donors, local, distance, found, strict=True):
+    for donor, theta, apart, others in zip(donors, local, np.asarray(distance), near, strict=True):
         diffusivity = vesicle.diffusivity * float(theta)
         length = math.sqrt(diffusivity / vesicle.decay_rate) if vesicle.decay_rate > 0 else np.inf
         length = min(length, float(np.max(domain.extent[: domain.dim])))
@@ -157,11 +157,11 @@ def captured_shares(
         )  # fmt: skip
         if grid is not None:
             space = _in_space(domain.dim, away, radii, rates, diffusivity, height, length)
-            np.add.at(shares, (slice(None), type_index[cells]), np.array([grid, space]) / len(donors))
+            np.add.at(shares.T, type_index[cells], np.column_stack([grid, space]) / len(donors))
     grid, space = shares
-    matters = np.flatnonzero(space > LEAST_SHARE * space.sum())
-    found = [Shares(types[i].name, float(grid[i]), float(space[i])) for i in matters]
-    return max(found, key=lambda each: abs(each.error), default=None)
+    matters = np.flatnonzero(space > LEAST_SHARE * space.sum()).tolist()
+    told = [Shares(types[i].name, float(grid[i]), float(space[i])) for i in matters]
+    return max(told, key=lambda each: abs(each.error), default=None)
 
 
 def _in_space(

@@ -86,9 +86,9 @@ class Admission:
             due = waiting.when <= self._dt * min(turn / windows, 1.0)
             order = np.lexsort((name, waiting.when))
             order = order[due[order]]
-            coming, stays = Coming(*(c[order] for c in waiting)), np.empty(len(order), bool)
+            coming, stays = Coming._make(c[order] for c in waiting), np.empty(len(order), bool)
             room = np.zeros(len(order), np.int64)
-            self._leaving = Leaving(*(np.append(c[:used], room.astype(c.dtype)) for c in self._leaving))
+            self._leaving = Leaving._make(np.append(c[:used], room.astype(c.dtype)) for c in self._leaving)
             used = judge(coming, self._places, self._leaving, used, self._dt, LEAST, stays)
             fates.when[row[order[stays]]] = coming.when[stays]
             turned = np.sort(row[order[~stays]])

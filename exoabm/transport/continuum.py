@@ -130,7 +130,7 @@ class Continuum:
         passage.captured_sizes = sizes if most > 1 else None
         receptors = Receptors(state)
         parts = SLICES if any(t.sharing for t in state.types) else 1
-        amounts = [_amounts(state, rows, kind) / parts for kind in range(kinds)]
+        amounts = [sparse.csr_array(_amounts(state, rows, kind) / parts) for kind in range(kinds)]
         for part in range(parts):
             for kind in range(kinds) if part % 2 == 0 else reversed(range(kinds)):
                 classes = state.kinds[kind].size_classes

@@ -105,7 +105,7 @@ def couple(state: State, kind: int) -> tuple[Coupling, ...]:
             thickness=domain.thickness if domain.dim == 2 else None,
             ball_of=float(free[0] * hindrance),
         )
-        for row in np.flatnonzero((group_of == group) & walls.near):
+        for row in np.flatnonzero((group_of == group) & walls.near).tolist():
             alone, mean = np.array([row]), vesicle.diffusivity * hindrance
             for voxel, part, beside in place_beside(state, kind, free * hindrance, mean, walls, row):
                 release.add(alone, voxel[None], beside.release_offsets, part * beside.release_weight)

@@ -137,10 +137,10 @@ def converge(
         if progress is not None:
             progress((done + share) / total)
 
-    for scenario, chosen in levels:
+    for level, chosen in levels:
         rows = []
         for number in chosen:
-            rows.append(_run(scenario, number, hours, threads, tell))
+            rows.append(_run(level, number, hours, threads, tell))
             done += 1
             if not found and len(rows) == 1:
                 _check(readouts, rows[0])
@@ -206,13 +206,14 @@ def _shorter(loaded: LoadedScenario, halvings: int) -> LoadedScenario:
     changes = {"clock.step": f"{float(scenario.clock.step) * part!r} s"}
     transport = scenario.transport
     if transport.engine == "continuum" or transport.capture == "voxel":
-        courant = transport.courant
-        if courant is None:
+        if transport.courant is None:
             domain = blueprint(loaded, seed=0).domain
             courant = choose_courant(domain)
             if transport.engine == "vesicles":
                 courant = min(courant, hop_limit(domain))
-        changes["transport.courant"] = repr(float(courant) * part)
+        else:
+            courant = float(transport.courant)
+        changes["transport.courant"] = repr(courant * part)
     return loaded.changed(changes)
 
 

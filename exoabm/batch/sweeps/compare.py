@@ -228,9 +228,9 @@ def _side(name: str, folder: Path, arm: Mapping[str, str], chosen: set[str]) -> 
 def _run(name: str, folder: Path) -> Side:
     import tomli_w
 
-    found = [fault for fault in faults(folder) if fault.state != "foreign"]
-    if found:
-        raise InputError(f"{folder} cannot be read as a run: {told(found)}")
+    damage = [fault for fault in faults(folder) if fault.state != "foreign"]
+    if damage:
+        raise InputError(f"{folder} cannot be read as a run: {told(damage)}")
     try:
         about = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))

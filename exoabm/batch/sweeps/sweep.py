@@ -6,9 +6,10 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from exoabm.batch.sweeps.batch_folder import PLOTS
 from exoabm.batch.sweeps.designs import points, read_axis
 from exoabm.batch.sweeps.rows import Plan, digest, replicate_seeds, row_of
-from exoabm.batch.sweeps.runner import PLOTS, disk_trouble
+from exoabm.batch.sweeps.runner import disk_trouble
 from exoabm.batch.sweeps.summary import RESULTS, SUMMARY, write_results
 from exoabm.batch.verify import seal_batch
 from exoabm.errors import InputError, ResourceError
