@@ -178,9 +178,9 @@ def fit(
         from exoabm.batch.analysis.fit_report import plain, write_fit
         from exoabm.batch.analysis.measured import series_of
 
+        series = series_of(table, column or ())
         if not vary:
             raise InputError("say what to fit, with --vary KEY=LO:HI[:log]")
-        series = series_of(table, column or ())
         if vesicle is not None:
             raise InputError(f"--vesicle goes with a histogram of diameters; {data} is a time series")
         factors = factors_of(loaded, vary)

@@ -24,7 +24,7 @@ from exoabm.readers.sheet import Labels, Sheet, is_number, trimmed, true
 from exoabm.readers.source import NAMELESS, ROW
 from exoabm.readers.sources import IDS
 from exoabm.readers.types import find_types
-from exoabm.readers.units import UNITS, split_unit
+from exoabm.readers.units import THOUSANDS, UNITS, split_unit
 from exoabm.readers.words import listed, short
 
 MAX_BYTES = 512 << 20
@@ -33,8 +33,6 @@ MAX_CELLS = 2_000_000
 GRID = 2.0**-20
 """um; positions are whole multiples of it, about a picometer, so that their differences are exact."""
 LEAST_PLANES = 2
-THOUSANDS = r"^[+-]?[1-9][0-9]{0,2},[0-9]{3}$"
-"""A number whose comma may separate thousands, too."""
 MOST_TOLD = 12
 """Labels in a line that says what was recognized."""
 

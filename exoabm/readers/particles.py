@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from exoabm.errors import InputError, did_you_mean, visible
 from exoabm.readers.textfile import Text, decode, separator_of
-from exoabm.readers.units import NUMBER, UNITS, split_unit
+from exoabm.readers.units import COMMA, NUMBER, UNITS, decimal_comma, split_unit
 from exoabm.readers.words import listed, short
 
 Numbers = NDArray[np.float64]
@@ -38,6 +38,8 @@ DENSITY = re.compile(
     r"/\s*nm(?!\s*\^?\d)|nm\s*\^?\s*(-1|⁻¹|\u22121)|per\s+nm|d\s*[nc]\s*/\s*d\s*d|\bcsd\b", re.IGNORECASE
 )
 COUNT = re.compile(r"count|number|particles|tracks|\bn\b|concentration|frequency", re.IGNORECASE)
+LIKE_NUMBER = re.compile(r"[-+]?[.,]?[0-9][0-9.,' ]*([eE][-+]?[0-9]+)?")
+"""A number, however it is written; one that cannot be read is refused, not left out."""
 NO_SAMPLES = {
     "an error": r"standard.?error|\bstd|st\.?\s?dev|deviation|\bsd\b|\bsem?\b|error|variance|\bcv\b|\bci\b",
     "a running sum": r"cumul|undersize|oversize|percentile",
@@ -141,12 +143,8 @@ class _Table:
             notes = list(text.notes)
             if any(re.match(r"dilution\s*::", each, re.IGNORECASE) for each in lines[:at]):
                 notes.append("numbers are not corrected for the dilution above the table")
-            sizes = [row[places[0]] for row in rows if len(row) > places[0] and row[places[0]]]
-            comma = (
-                separator != ","
-                and bool(sizes)
-                and all(re.match(r"[-+]?\d+,\d", s) for s in sizes[:LEAST_BINS])
-            )
+            table = [row for row in rows if len(row) > places[0] and row[places[0]][:1].isdigit()]
+            comma = separator != "," and decimal_comma(text.name, (cell for row in table for cell in row))
             return cls(
                 text, headings, names, rows, at + 2, places[0], 1000 * UNITS[unit], comma, tuple(notes)
             )
@@ -190,7 +188,7 @@ class _Table:
 
     def _has_numbers(self, column: int) -> bool:
         first = [row[column] for row in self.rows[:50] if column < len(row) and row[column]]
-        return any(_number(cell, self.comma) is not None for cell in first)
+        return any(LIKE_NUMBER.fullmatch(cell) for cell in first)
 
     def _rising(self) -> tuple[list[int], str]:
         """Rows of the histogram, to where its instrument ends it, and what is said of the end."""
@@ -307,11 +305,21 @@ class _Table:
         sizes = np.array([self.number(row, self.size) for row in filled]) * self.um
         if not len(sizes) or sizes.min() <= 0:
             self.fail("single particles need sizes above 0")
+        if len(sizes) < LEAST_BINS**2:
+            self.fail(
+                f"{len(sizes)} rows are too few: a histogram needs {LEAST_BINS} bins of rising size or more, "
+                f"single particles {LEAST_BINS**2}"
+            )
         logs = np.log(sizes)
+        if any(
+            (steps := np.diff(each)).min() > 0 and np.ptp(steps) <= EVEN * steps.mean()
+            for each in (sizes, logs)
+        ):
+            self.fail("sizes rise in equal steps, as bins do, and no column holds numbers of particles")
         low, high = np.percentile(logs, (25, 75))
         width = 2 * (high - low) / len(logs) ** (1 / 3)
-        if width <= 0 or len(sizes) < LEAST_BINS**2:
-            self.fail(f"{len(sizes)} single particles are too few, or too alike, for a distribution")
+        if width <= 0:
+            self.fail(f"{len(sizes)} single particles are too alike for a distribution")
         count = int(np.ceil(np.ptp(logs) / width)) + 1
         edges = logs.min() - width / 2 + width * np.arange(count + 1)
         found = np.histogram(logs, edges)[0].astype(float)
@@ -338,7 +346,7 @@ def _cells(line: str, separator: str) -> list[str]:
 
 
 def _number(text: str, comma: bool) -> float | None:
-    text = text.replace(",", ".") if comma else text
+    text = text.replace(",", ".") if comma and COMMA.fullmatch(text) else text
     value = float(text) if len(text) <= 64 and NUMBER.fullmatch(text) else None
     return value if value is not None and np.isfinite(value) else None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from exoabm.errors import InputError
@@ -16,6 +17,10 @@ UNITS = {
 """um in one of it."""
 PIXELS = ("px", "pixel", "pixels")
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+COMMA = re.compile(r"[+-]?[0-9]*,[0-9]+([eE][+-]?[0-9]+)?")
+"""A number with a decimal comma."""
+THOUSANDS = r"^[+-]?[1-9][0-9]{0,2},[0-9]{3}$"
+"""A number whose comma may separate thousands, too."""
 UNIT = re.compile(rf"(?P<factor>{NUMBER.pattern})?\s*(?P<name>[^\W\d]+)(\s*(/|per)\s*(px|pixel))?")
 
 
@@ -29,6 +34,27 @@ class Unit(NamedTuple):
     def is_width(self) -> bool:
         """Whether it is a multiple, which can be the width of a pixel."""
         return bool(re.search(r"\d", self.text))
+
+
+def decimal_comma(name: str, texts: Iterable[str]) -> bool:
+    """Whether numbers in a table that commas do not separate have a decimal comma: some do, none a point.
+
+    Raises
+    ------
+    InputError
+        If every comma may as well separate thousands.
+    """
+    commas, points = [], False
+    for text in texts:
+        if COMMA.fullmatch(text):
+            commas.append(text)
+        points = points or ("." in text and NUMBER.fullmatch(text) is not None)
+    if commas and all(re.match(THOUSANDS, text) for text in commas):
+        raise InputError(
+            f"{name}: exactly three digits follow every comma ({commas[0]!r}), which may be a decimal comma "
+            "or separate thousands; write decimals with a point, and thousands without a mark"
+        )
+    return bool(commas) and not points
 
 
 def read_unit(text: str, key: str = "unit") -> Unit:

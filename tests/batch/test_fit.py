@@ -338,6 +338,13 @@ def test_a_decimal_comma_is_one_where_commas_do_not_separate(tmp_path) -> None:
     assert series.values[:, 0].tolist() == [1.5, 2, 3.25]
 
 
+def test_commas_of_thousands_are_asked_for(tmp_path) -> None:
+    """900 beside 1,200 is not 900 beside 1.2."""
+    (tmp_path / "a.tsv").write_text("time_h\ta\n0\t900\n1\t1,200\n2\t2,500\n")
+    with pytest.raises(InputError, match=r"'1,200'.*thousands"):
+        read_table(tmp_path / "a.tsv")
+
+
 # What the docs show.
 
 

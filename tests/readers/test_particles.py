@@ -152,6 +152,45 @@ def test_refused(tmp_path, text, says):
         read_sizes(tmp_path / "a.csv")
 
 
+def thousands(separator, size=str, number="{:,}".format):
+    """A histogram of 38 bins around 100 nm, 1,000 to 10,000 particles each."""
+    counts = [1000 + int(9000 * np.exp(-(np.log(c / 100) ** 2) / 0.25)) for c in range(25, 405, 10)]
+    rows = [f"{size(c)}{separator}{number(n)}" for c, n in zip(range(25, 405, 10), counts, strict=True)]
+    return "\n".join([f"Size (nm){separator}Count", *rows])
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (thousands("\t"), r"'1,\d{3}'.*thousands"),
+        (thousands(",", number='"{:,}"'.format), r"column 'Count' is '1,\d{3}', not a number"),
+        (
+            thousands(";", "{},5".format, lambda n: f"{n:,}".replace(",", ".")),
+            r"'25,5'|'1\.\d{3}', not a number",
+        ),
+        ("Size (nm)\n" + "\n".join(map(str, range(25, 405, 10))), "rise in equal steps, as bins do"),
+        ("Size (nm)\n" + "\n".join(str(20 * 1.1**i) for i in range(40)), "rise in equal steps, as bins do"),
+        ("Size (nm),n\n50,1\n70,2\n90,1\n", "3 rows are too few: a histogram needs 6 bins"),
+    ],
+)
+def test_bins_are_never_taken_for_particles(tmp_path, text, says):
+    """Numbers that cannot be read are no reason to fit the centers of bins."""
+    (tmp_path / "a.csv").write_text(text)
+    with pytest.raises(InputError, match=says):
+        read_sizes(tmp_path / "a.csv")
+
+
+def test_a_decimal_comma_of_numbers_alone(tmp_path):
+    """Sizes in whole nm beside concentrations with a decimal comma."""
+    plain = thousands(";", number="{:.4E}".format)
+    (tmp_path / "a.csv").write_text(plain)
+    (tmp_path / "b.csv").write_text(plain.replace(".", ","))
+    one, two = (read_sizes(tmp_path / name) for name in ("a.csv", "b.csv"))
+    assert one is not None
+    assert two is not None
+    assert (one.samples["Count"] == two.samples["Count"]).all()
+
+
 def test_samples_far_apart_have_no_mean(tmp_path):
     lines = [f"{c},{a},{b}" for c, a, b in zip(EVEN[1:] - 2.5, shares(EVEN), shares(EVEN * 1.5), strict=True)]
     (tmp_path / "a.csv").write_text("diameter_nm,one,two\n" + "\n".join(lines))

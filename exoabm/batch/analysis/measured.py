@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,18 +15,17 @@ from exoabm.parameters import CATALOG
 from exoabm.readers.asked import Asked
 from exoabm.readers.files import open_sheet
 from exoabm.readers.sheet import texts_of
-from exoabm.readers.units import NUMBER
+from exoabm.readers.units import COMMA, NUMBER, decimal_comma
 from exoabm.readers.words import short
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
 TIME = "time_h"
 DEVIATION = "_sd"
 CENSORED = {"drop": math.nan, "half": 0.5, "limit": 1.0}
 """What a value below a limit may count as, times the limit."""
 NOT_MEASURED = frozenset({"", "nan", "na", "null", "none"})
-COMMA = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?")
 MAX_BYTES, MAX_ROWS = 256 << 20, 5_000_000
 METRICS = "metrics.parquet"
 
@@ -124,7 +122,7 @@ def read_table(path: Path, censored: str | None = None) -> Table:
     sheet.load(names)
     words = {name: texts_of(sheet.column(name)) for name in names}
     if sheet.separator not in ("", ","):
-        comma = _has_decimal_commas(words.values())
+        comma = decimal_comma(f"--data {path}", (text for texts in words.values() for text in texts))
     columns, faults, left = {}, {}, []
     for name, texts in words.items():
         values, fault = _numbers(texts, comma, censored)
@@ -135,13 +133,6 @@ def read_table(path: Path, censored: str | None = None) -> Table:
         if fault >= 0:
             faults[name] = f"row {every[fault] + 1}, column {name!r} is {short(texts[fault])}, not a number"
     return Table(path, columns, faults, tuple(left))
-
-
-def _has_decimal_commas(columns: Iterable[list[str]]) -> bool:
-    """Whether numbers have a decimal comma in a table that commas do not separate: some do, none a point."""
-    texts = [text for column in columns for text in column]
-    commas = any(COMMA.fullmatch(text) for text in texts)
-    return commas and not any("." in text and NUMBER.fullmatch(text) for text in texts)
 
 
 def _numbers(texts: list[str], comma: bool, censored: str | None) -> tuple[np.ndarray, int]:
