@@ -65,7 +65,7 @@ def verify(
         for fault in found:
             out.print(f"{fault.state:<8} {escape(fault.name)}", highlight=False)
     if found:
-        raise InputError(f"{folder}: {len(found):,} of its files are not as they were written")
+        raise InputError(f"{folder}: files that are damaged, missing or foreign: {len(found):,}")
     if not as_json:
         out.print(f"{escape(str(folder))} is whole", highlight=False)
 

@@ -43,7 +43,7 @@ def whole_receptors(state: State) -> np.ndarray:
     number, kinds = receptors(state), len(state.kinds)
     share = state.uptake_share()
     if share is not None:
-        number = number * share[:, None]
+        number = np.multiply(number, share[:, None], out=number.copy(), where=np.isfinite(number))
     limited = np.isfinite(number).any(axis=0)
     pool = shared(state)[state.cells.type]
     for kind in np.flatnonzero(limited):

@@ -165,7 +165,7 @@ def test_whoever_reads_a_run_is_told_of_its_damage(command, runs, name, harm, st
     assert "b is whole" in command("verify", "b").out
     harm(runs[1] / name)
     done = command("verify", "b")
-    done.refused(2, "b: 1 of its files are not as they were written")
+    done.refused(2, "b: files that are damaged, missing or foreign: 1")
     assert f"{state:<8} {name}" in done.out
     if state == "foreign":
         assert command("compare", "a", "b").code == 0

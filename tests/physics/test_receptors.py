@@ -16,7 +16,7 @@ from scipy import sparse
 from scipy.integrate import solve_ivp
 from scipy.sparse.linalg import expm_multiply
 from test_particles import pour
-from worlds import RECIPIENT, run, toml, world
+from worlds import DONOR, RECIPIENT, run, toml, world
 from worlds import pour as spread
 
 from exoabm import ExosomeModel
@@ -318,3 +318,18 @@ def test_a_saturation_without_receptors_is_told_of(leave: float, engine: str, wo
     vesicle, transport = {"internalization_rate": leave}, {"engine": engine}
     told = world([60] * 3, [(cell, [[30] * 3])], vesicle=vesicle, transport=transport).state.warnings
     assert [word in warning for warning in told if "saturation" in warning] == [True] * bool(word)
+
+
+def test_cells_without_receptors_have_none_to_be_short_of() -> None:
+    """Infinite stays infinite where a cell takes up nothing, as a donor beside responding recipients does."""
+    response = {"cell_type": "recipient", "signal": "bound.EV", "increases": "uptake_rate"}
+    model = world(
+        [60, 60, 60],
+        [(DONOR, [[15, 30, 30]]), (RECIPIENT | {"saturation": "0.01 pM"}, [[45, 30, 30]])],
+        transport={"engine": "vesicles"},
+        response=[response | {"to": "500 um^3/s", "half_max": 3}],
+    )
+    with np.errstate(invalid="raise"):
+        number = whole_receptors(model.state)[:, 0]
+    assert number[0] == np.inf
+    assert np.isfinite(number[1])
