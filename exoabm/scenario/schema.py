@@ -238,6 +238,11 @@ class Layout(Table):
             raise ValueError("a layout needs a table or at least one group")
         if self.group and self.table is not None:
             raise ValueError("a layout is either a table or groups, not both")
+        if self.table is None:
+            fields = type(self).model_fields
+            for key in sorted(fields.keys() - {"group", "table"}):
+                if getattr(self, key) != fields[key].get_default(call_default_factory=True):
+                    raise ValueError(f"{key} says how a table is read, and this layout has no table")
         return self
 
 

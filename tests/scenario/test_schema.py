@@ -161,3 +161,14 @@ def test_a_date_is_no_value_of_an_arm() -> None:
     )
     with pytest.raises(ScenarioError, match="a date or a time is no value here"):
         parse(text.encode(), name="dated", folder=shipped()["signaling"].parent)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("where", "a=b"), ("unit", "um"), ("decimal", ","), ("type_map", {"a": "b"})]
+)
+def test_keys_of_a_table_need_one(key: str, value: object) -> None:
+    """What says how a table is read is refused where a layout has none, not left unread."""
+    group = [{"cell_type": "donor", "arrange": "points", "points": [[1, 2]]}]
+    assert Layout.model_validate({"group": group, "where": [], "unmapped": "error"}).table is None
+    with pytest.raises(ValueError, match=f"{key} says how a table is read"):
+        Layout.model_validate({"group": group, key: value})
