@@ -129,9 +129,10 @@ def misprinted(printed: dict[str, str], found: dict[str, float]) -> set[str]:
 
 @pytest.fixture
 def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder to work in, with the table that pages call one's own; it does not say its unit."""
-    table = text(shipped()["tissue"].with_name("tissue_cells.csv"))
-    (tmp_path / "cells.csv").write_text(table.replace("x_um,y_um", "x,y", 1))
+    """An empty folder to work in, with the tables that pages call one's own; they do not say their unit."""
+    cells = text(shipped()["tissue"].with_name("tissue_cells.csv")).replace("x_um,y_um", "x,y", 1)
+    (tmp_path / "cells.csv").write_text(cells)
+    (tmp_path / "cells.tsv").write_text(cells.replace(",", "\t"))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
