@@ -95,6 +95,8 @@ def obey(command: str) -> None:
             plan_sweep(load(source), vary, design=given["design"], replicates=given["replicates"], seed=1)
         elif vary:
             factors_of(load(source), vary)
+    elif name == "new":  # pages write to one file more than once
+        CLI([name, *rest, "--overwrite"], standalone_mode=False)
     elif name not in ("bench", "dash") and not str(source).startswith("runs/"):
         CLI([name, *rest], standalone_mode=False)
 
