@@ -11,7 +11,7 @@ from chances import ENGINES, PLANES, loaded, scenario
 from exoabm import ExosomeModel
 from exoabm.cells import turnover
 from exoabm.errors import NumericalError
-from exoabm.kernels import fates
+from exoabm.kernels import pieces
 from exoabm.observe import checkpoint
 from exoabm.observe.communication import edge_table
 from exoabm.observe.metrics import measure
@@ -72,7 +72,7 @@ def test_books_agree_and_a_restart_changes_no_bit(
             half = all_of(model)
         model.step()
         books_agree(model.state)
-    monkeypatch.setattr(fates, "CHUNK", 64)
+    monkeypatch.setattr(pieces, "CHUNK", 64)
     again = ExosomeModel(chance, seed=seed, snapshot=half, threads=2)
     again.run(hours=(model.state.time - again.state.time) / 3600)
     one, two = all_of(model), all_of(again)
