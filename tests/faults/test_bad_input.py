@@ -125,7 +125,7 @@ SETTINGS = {
         "layout.group.donor.cell_type=x",
         ("layout.group.x.cell_type = 'x'", "no cell type of this name"),
     ),
-    "dangling-type-map": ("layout.type_map={a='b'}", ("layout.type_map.'a' = 'b'",)),
+    "dangling-type-map": ("layout.type_map={a='b'}", ("layout: type_map says how a table is read",)),
     "type-called-dose": ("cell_type.donor.name=dose", ("cell_type = 'dose'", "no cell released")),
     "bad-name": ("vesicle.exosome.name='a b'", ("vesicle.a b.name = 'a b'", "must be a name: a letter")),
     "one-text-for-a-size": (
