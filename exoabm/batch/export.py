@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,8 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.feather
 
+from exoabm.batch.exporters.finished import Finished
+from exoabm.batch.exporters.formats import TABLES as ENDINGS
 from exoabm.batch.own_tables import copy, tables_of
 from exoabm.batch.sweeps.chunk import ROWS, RUNS, SHARDS
 from exoabm.batch.sweeps.journal import JOURNAL
@@ -25,9 +28,9 @@ from exoabm.observe.tables import read_whole
 from exoabm.scenario.loader import load
 
 if TYPE_CHECKING:
+    from exoabm.batch.exporters.formats import Format
     from exoabm.scenario.loader import LoadedScenario
 
-ENDINGS = {"csv": ".csv", "json": ".jsonl", "arrow": ".arrow", "numpy": ".npz"}
 FORMATS = tuple(ENDINGS)
 COLUMNS = "columns.json"
 """What the columns of all tables mean, which most formats have no place for."""
@@ -103,6 +106,43 @@ def export_tables(
             else:
                 copy(path, stack.enter_context(placed(target)))
     return written, faults
+
+
+def export_format(source: Path, to: Path, fmt: Format, *, overwrite: bool = False) -> Path:
+    """Write what a run, sweep or trial found in a format of other programs, whole or not at all.
+
+    Raises
+    ------
+    InputError
+        If the folder holds nothing that can be written so, a part of it is missing or damaged, or something
+        stands in the way.
+    RunFailed
+        If the disk fills.
+    """
+    faults = [fault for fault in verify(source) if fault.state != "foreign"]
+    if faults:
+        raise InputError(f"{source}: {told(faults)}")
+    finished = Finished(source)
+    if finished.kind not in fmt.of:
+        made_of = " or a ".join(fmt.of)
+        raise InputError(f"the format {fmt.name} is made of a {made_of}, and {source} is a {finished.kind}")
+    if source.resolve() in (to.resolve(), *to.resolve().parents):
+        raise InputError(f"--to {to} lies in what is to be exported; choose another place")
+    if to.exists():
+        _refuse_to_replace(to, fmt, overwrite)
+    module, _, name = fmt.writer.partition(":")
+    write = getattr(importlib.import_module(module), name)
+    with _writing(to.parent), (placed_folder if fmt.folder else placed)(to) as partial:
+        write(finished, partial)
+    return to
+
+
+def _refuse_to_replace(to: Path, fmt: Format, overwrite: bool) -> None:
+    """Refuse to replace anything unasked, and a folder that is of another making at all."""
+    if not overwrite:
+        raise InputError(f"{to} exists already; choose another --to, or pass --overwrite")
+    if to.is_dir() if not fmt.folder else not (to / fmt.folder).is_file():
+        raise InputError(f"{to} is not a {fmt.name} that could be replaced; choose another --to")
 
 
 def export_scenario(loaded: LoadedScenario, to: Path, *, overwrite: bool = False) -> Path:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from exoabm.batch.exporters.formats import FORMATS, TABLES, format_of
 from exoabm.cli.app import app
 from exoabm.cli.console import JsonOption, SetOption, err, load, out, print_json
 from exoabm.errors import InputError
@@ -15,24 +16,37 @@ from exoabm.errors import InputError
 PANEL = "Runs"
 
 
-@app.command(rich_help_panel=PANEL)
+FORMATS_TOLD = "\n\n".join(
+    f"[bold]{each.name}[/] {' '.join(each.endings)}: of a {' or '.join(each.of)}, {escape(each.holds)}"
+    for each in FORMATS
+)
+
+
+@app.command(rich_help_panel=PANEL, epilog=f"Formats for other programs:\n\n{FORMATS_TOLD}")
 def export(
     source: Annotated[str, typer.Argument(help="A run folder, a sweep, a trial, or a scenario.")],
     to: Annotated[
         Path,
-        typer.Option("--to", help="Folder for tables, or a TOML file for a scenario (of a run, too)."),
+        typer.Option(
+            "--to",
+            help="A file of a format below, known by its ending; a folder for tables; or a TOML file for a "
+            "scenario (of a run, too).",
+        ),
     ],
     format_: Annotated[
-        str, typer.Option("--format", help="For a run's tables: csv, json, arrow or numpy.")
-    ] = "csv",
+        str | None,
+        typer.Option(
+            "--format", help=f"{', '.join(TABLES)}, for a folder of tables (csv if not given); or one below."
+        ),
+    ] = None,
     set_: SetOption = None,
     overwrite: Annotated[bool, typer.Option(help="Replace what stands there.")] = False,
     partial: Annotated[
-        bool, typer.Option("--partial", help="Leave out what is missing or damaged, and say so.")
+        bool, typer.Option("--partial", help="Leave out tables that are missing or damaged, and say so.")
     ] = False,
 ) -> None:
-    """Write the tables of a run or sweep in another format, or a scenario as one complete TOML file."""
-    from exoabm.batch.export import export_run_scenario, export_scenario, export_tables
+    """Hand a run, sweep or trial to other programs: as tables, or in their formats; or a scenario as TOML."""
+    from exoabm.batch.export import export_format, export_run_scenario, export_scenario, export_tables
     from exoabm.scenario.loader import run_of
 
     folder, run = Path(source), run_of(source)
@@ -42,8 +56,13 @@ def export(
         raise InputError("--set goes with a scenario; a run is exported as it was")
     elif run is not None and to.suffix == ".toml":
         written = export_run_scenario(run, to, overwrite=overwrite)
+    elif (fmt := format_of(to, format_)) is not None:
+        if partial:
+            raise InputError(f"--partial goes with a folder of tables, not with the format {fmt.name}")
+        written = [export_format(run or folder, to, fmt, overwrite=overwrite)]
     else:
-        written, lost = export_tables(run or folder, to, format_, overwrite=overwrite, partial=partial)
+        tables = format_ or "csv"
+        written, lost = export_tables(run or folder, to, tables, overwrite=overwrite, partial=partial)
         for fault in lost:
             err.print(f"[yellow]Warning:[/] left out: {escape(str(fault))}", highlight=False)
     for path in written:

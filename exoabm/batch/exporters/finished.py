@@ -1,0 +1,143 @@
+"""A finished run, sweep or trial, as its folder has it."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from exoabm.batch.exporters.formats import RUN, SWEEP, TRIAL
+from exoabm.batch.sweeps.rows import PLAN
+from exoabm.errors import InputError
+from exoabm.observe.tables import read_whole
+from exoabm.scenario.loader import load, read_run
+
+if TYPE_CHECKING:
+    from exoabm.scenario.loader import LoadedScenario
+    from exoabm.scenario.schema import Scenario
+
+
+class Finished:
+    """What writers of formats are given; parts are read when they are asked for, and then kept.
+
+    Attributes
+    ----------
+    folder : Path
+    kind : str
+        "run", "sweep" or "trial".
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        batch = TRIAL if (folder / "trial.json").is_file() else SWEEP
+        self.kind = batch if (folder / PLAN).is_file() else RUN
+
+    def table(self, name: str) -> pa.Table:
+        """A table of the folder, by the name of its file.
+
+        Raises
+        ------
+        InputError
+            If it is missing or cannot be read.
+        """
+        try:
+            return read_whole(self.folder / name)
+        except FileNotFoundError:
+            raise InputError(f"{self.folder} holds no {name}, which this format is made of") from None
+        except InputError as error:
+            raise InputError(f"{self.folder}: {error}") from None
+
+    @cached_property
+    def about(self) -> dict[str, Any]:
+        """``run.json``."""
+        return read_run(self.folder)
+
+    @cached_property
+    def loaded(self) -> LoadedScenario:
+        """The scenario of a run."""
+        return load(self.folder)
+
+    @property
+    def scenario(self) -> Scenario:
+        """Its checked content."""
+        return self.loaded.scenario
+
+    @cached_property
+    def cells(self) -> pa.Table:
+        """``cells.parquet``: a row per cell and recorded time."""
+        return self.table("cells.parquet")
+
+    @cached_property
+    def last_cells(self) -> pa.Table:
+        """Of these the rows of the last recorded time."""
+        time = np.asarray(self.cells["time_s"])
+        return self.cells.filter(pa.array(time == time.max())) if len(time) else self.cells
+
+    @cached_property
+    def edges(self) -> pa.Table:
+        """``communication.parquet``: a row per origin, recipient and vesicle kind."""
+        return self.table("communication.parquet")
+
+    @cached_property
+    def fields(self) -> Fields:
+        """``fields.zarr``."""
+        return Fields(self.folder / "fields.zarr")
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Names of the vesicle kinds."""
+        return tuple(kind.name for kind in self.scenario.vesicle)
+
+    @property
+    def thickness_um(self) -> float:
+        """Of a slab."""
+        return float(self.scenario.domain.thickness)
+
+
+class Fields:
+    """Concentrations of free vesicles in vesicles/mL on a grid of cubic voxels.
+
+    Attributes
+    ----------
+    voxel_um : float
+    origin_um : tuple of float
+        The low corner (x, y, z).
+    labels : tuple of str
+        Donor types or birth ids of donor cells that the fields are kept apart by.
+    label_types : tuple of str
+        The type of each of these donors.
+    times_s : numpy.ndarray
+        (T,).
+    dim : int
+        2 for a slab.
+
+    Raises
+    ------
+    InputError
+        If it is missing or cannot be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        import zarr
+
+        try:
+            self._group: Any = zarr.open_group(path, mode="r")
+            about = dict(self._group.attrs)
+            self.labels = tuple(about["labels"])
+            self.label_types = tuple(about.get("label_types", self.labels))
+            self.voxel_um, self.origin_um = float(about["voxel_um"]), tuple(map(float, about["origin_um"]))
+            self.times_s = np.asarray(self._group["time_s"][:], float)
+            self.dim = len(about["axes"]) - 2
+        except Exception as error:  # zarr has no common base for what it raises on damaged files
+            raise InputError(f"{path} cannot be read: {type(error).__name__}: {error}") from None
+
+    def at(self, kind: str, time: int = -1) -> np.ndarray:
+        """Vesicles/mL of a kind at a recorded time, by its number: (label, [z,] y, x)."""
+        return np.asarray(self._group[kind][time % len(self.times_s)])
+
+    def shape(self, kind: str) -> tuple[int, ...]:
+        """Voxels along ([z,] y, x)."""
+        return tuple(self._group[kind].shape[2:])
