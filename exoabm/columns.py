@@ -88,6 +88,8 @@ CELLS = (
 BATCH = ("row", "seed", "state", "reason")
 """Columns of ``results.parquet`` beside keys that are varied, which have a dot in them, and readouts."""
 FIELDS = "fields.zarr"
+COORDINATES = ("time", "time_s", "label", "donor_type", "x", "y", "z")
+"""Arrays of ``fields.zarr`` beside those of vesicle kinds."""
 MET_COUNTS = ("encountered", "bound", "internalized", "lysosomal", "recycled", "delivered")
 """What is counted between two cells."""
 EDGE_PER_KIND = ("internalized", "delivered")
@@ -109,7 +111,7 @@ GRAPH = (
 TABLES = {
     "metrics.parquet": METRICS,
     "cells.parquet": CELLS,
-    FIELDS: ("time_s", "{vesicle}"),
+    FIELDS: (*COORDINATES, "{vesicle}"),
     "communication.parquet": EDGES,
     "communication.graphml": GRAPH,
     "the results of a sweep": (*BATCH, *READOUTS),

@@ -22,6 +22,7 @@ from exoabm.observe import checkpoint
 from exoabm.observe import communication as talk
 from exoabm.observe.body import body
 from exoabm.observe.events import EventWriter, VesicleEventWriter
+from exoabm.observe.fields import FieldWriter
 from exoabm.observe.graphml import write_graphml
 from exoabm.observe.lineage import fates, lineage_table
 from exoabm.observe.network import graph
@@ -30,7 +31,7 @@ from exoabm.observe.preview.readout import Readout
 from exoabm.observe.recorder import part
 from exoabm.observe.run_folder import BEFORE, CHECKPOINT, ResumableFolder, RunFolder
 from exoabm.observe.tables import write_table
-from exoabm.observe.writers import CellWriter, FieldWriter
+from exoabm.observe.writers import CellWriter
 from exoabm.scenario.builder import census
 from exoabm.scenario.estimate import MAX_EDGES_IN_GRAPHML
 from exoabm.scenario.loader import parse, run_of, sha256_of

@@ -11,8 +11,8 @@ import zarr
 
 from exoabm import ExosomeModel
 from exoabm.observe.communication import communication_distance, distance_profile
+from exoabm.observe.fields import FieldWriter
 from exoabm.observe.metrics import measure
-from exoabm.observe.writers import FieldWriter
 from exoabm.scenario.loader import parse
 from exoabm.viz.frames import Scale, draw, moment
 

@@ -15,11 +15,13 @@ import pytest
 import zarr
 
 from exoabm import ExosomeModel
+from exoabm.columns import COORDINATES
 from exoabm.ledger import PLACES
 from exoabm.observe.communication import PER_ML
 from exoabm.observe.events import EventWriter
+from exoabm.observe.fields import FieldWriter
 from exoabm.observe.tables import TableWriter
-from exoabm.observe.writers import CellWriter, FieldWriter
+from exoabm.observe.writers import CellWriter
 from exoabm.state import RESERVOIR
 
 HOURS = 2.0
@@ -85,7 +87,8 @@ def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 def test_arrays_name_their_axes(run: Recorded) -> None:
     """So that programs that know Zarr, but not us, find them."""
     for name, array in run.fields.arrays():
-        expected = ["time"] if name == "time_s" else run.fields.attrs["axes"]
+        own = {"time_s": ["time"], "donor_type": ["label"]}
+        expected = own.get(name, [name] if name in COORDINATES else run.fields.attrs["axes"])
         assert list(array.metadata.dimension_names) == expected
     assert run.fields.attrs["axes"][:2] == ["time", "label"]
 

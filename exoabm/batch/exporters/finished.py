@@ -127,7 +127,7 @@ class Fields:
             self._group: Any = zarr.open_group(path, mode="r")
             about = dict(self._group.attrs)
             self.labels = tuple(about["labels"])
-            self.label_types = tuple(about.get("label_types", self.labels))
+            self.label_types = tuple(about["label_types"])
             self.voxel_um, self.origin_um = float(about["voxel_um"]), tuple(map(float, about["origin_um"]))
             self.times_s = np.asarray(self._group["time_s"][:], float)
             self.dim = len(about["axes"]) - 2
