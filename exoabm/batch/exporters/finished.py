@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from exoabm.batch.exporters.formats import RUN, SWEEP, TRIAL
 from exoabm.batch.sweeps.rows import PLAN
@@ -71,15 +72,46 @@ class Finished:
         return self.table("cells.parquet")
 
     @cached_property
+    def first_cells(self) -> pa.Table:
+        """Of these the rows of the first recorded time."""
+        return self.cells.filter(pc.equal(self.cells["time_s"], pc.min(self.cells["time_s"])))
+
+    @cached_property
     def last_cells(self) -> pa.Table:
-        """Of these the rows of the last recorded time."""
-        time = np.asarray(self.cells["time_s"])
-        return self.cells.filter(pa.array(time == time.max())) if len(time) else self.cells
+        """Of these the rows of the end, none where no cell lives then."""
+        return self.cells.filter(pc.equal(self.cells["time_s"], self.fields.times_s[-1]))
+
+    @cached_property
+    def everyone(self) -> pa.Table:
+        """Every cell that ever was, in the order of birth: where it is, or died, and all that is told of it.
+
+        That is its row in ``lineage.parquet`` where cells come and go, its id and label in the layout's
+        table, and its last row in ``cells.parquet``, whose columns are null for the dead.
+        """
+        last = self.last_cells
+        own = ["cell", "cell_type", "x_um", "y_um", "z_um"]
+        alive = (self.folder / "lineage.parquet").is_file()
+        cells = self.table("lineage.parquet") if alive else last.select(own)
+        ids = cells["cell"].combine_chunks()
+        at_first, at_last = (
+            pc.index_in(ids, value_set=table["cell"].combine_chunks()) for table in (self.first_cells, last)
+        )
+        for name in last.column_names:
+            if name in ("source_id", "source_label"):  # of cells that died, too
+                cells = cells.append_column(name, self.first_cells[name].take(at_first))
+            elif name not in (*own, "time_s"):
+                cells = cells.append_column(name, last[name].take(at_last))
+        return cells
 
     @cached_property
     def edges(self) -> pa.Table:
         """``communication.parquet``: a row per origin, recipient and vesicle kind."""
         return self.table("communication.parquet")
+
+    @property
+    def by_cell(self) -> bool:
+        """Whether donors are known cell by cell, and not by their types alone."""
+        return (self.edges.schema.metadata or {}).get(b"resolution") == b"cell"
 
     @cached_property
     def fields(self) -> Fields:
@@ -127,7 +159,7 @@ class Fields:
             self._group: Any = zarr.open_group(path, mode="r")
             about = dict(self._group.attrs)
             self.labels = tuple(about["labels"])
-            self.label_types = tuple(about["label_types"])
+            self.label_types = tuple(about.get("label_types", self.labels))
             self.voxel_um, self.origin_um = float(about["voxel_um"]), tuple(map(float, about["origin_um"]))
             self.times_s = np.asarray(self._group["time_s"][:], float)
             self.dim = len(about["axes"]) - 2

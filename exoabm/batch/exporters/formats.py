@@ -51,6 +51,13 @@ class Format:
 
 FORMATS: tuple[Format, ...] = (
     Format(
+        "h5ad",
+        (".h5ad",),
+        "AnnData: cells, cargo delivered, and vesicles from cell to cell (rows send)",
+        "anndata, scanpy, squidpy",
+        f"{HERE}.anndata:write",
+    ),
+    Format(
         "vti",
         (".vti",),
         "concentrations on the grid, at the last recorded time",

@@ -62,7 +62,7 @@ def test_a_name_without_an_ending_is_a_folder_of_tables(name) -> None:
         ("a.vtii", None, "did you mean '.vti'"),
         ("a.xls", None, "--format csv"),
         ("a", "vtii", "did you mean 'vti'"),
-        ("a", "xls", "csv, json, arrow, numpy, vti"),
+        ("a", "xls", "csv, json, arrow, numpy, h5ad"),
         ("vti", None, "--format vti"),
     ],
 )

@@ -1,0 +1,90 @@
+"""What other programs read in a file must be what the run's own tables say: values, places and directions.
+
+Every check takes a run folder and a file that was exported from it, and needs nothing of exoabm, so that it
+also runs where only the other program is installed; see ``benchmarks/readers.sh``:
+
+    python readers.py NAME RUN FILE
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+
+
+def table(run: Path, name: str) -> pd.DataFrame:
+    return pq.read_table(run / f"{name}.parquet").to_pandas()
+
+
+def at_the_end(run: Path) -> pd.DataFrame:
+    cells, end = table(run, "cells"), table(run, "metrics")["time_h"].max() * 3600
+    return cells[np.isclose(cells["time_s"], end)]
+
+
+def everyone(run: Path) -> pd.DataFrame:
+    """All cells that ever were, by birth."""
+    return table(run, "lineage") if (run / "lineage.parquet").exists() else at_the_end(run)
+
+
+def kinds(run: Path) -> list[str]:
+    return [name.removesuffix("_released") for name in table(run, "cells") if name.endswith("_released")]
+
+
+def anndata(run: Path, file: Path) -> None:
+    import anndata
+
+    found, cells, edges = anndata.read_h5ad(file), everyone(run), table(run, "communication")
+    assert list(found.obs_names) == [f"cell_{cell}" for cell in cells["cell"]]
+    assert list(found.obs["cell_type"]) == list(cells["cell_type"])
+    assert found.obs["cell_type"].dtype == "category"
+    place = cells[["x_um", "y_um", "z_um"]].to_numpy()
+    np.testing.assert_array_equal(found.obsm["spatial"], place[:, : found.obsm["spatial"].shape[1]])
+    assert found.uns["spatial_unit"] == "um"
+    row = {cell: i for i, cell in enumerate(cells["cell"])}
+    between = edges[edges["donor"].notna()]
+    by_cell = pq.read_schema(run / "communication.parquet").metadata[b"resolution"] == b"cell"
+    assert bool(found.obsp.keys()) == by_cell == bool(len(between))
+    for count in ("encountered", "internalized", "delivered") if by_cell else ():
+        for name, mine in (
+            (count, between),
+            *((f"{k}_{count}", between[between["vesicle_kind"] == k]) for k in kinds(run)),
+        ):
+            expected = np.zeros((len(row), len(row)))
+            for sender, receiver, vesicles in zip(mine["donor"], mine["recipient"], mine[count], strict=True):
+                expected[row[sender], row[receiver]] += vesicles
+            matrix = found.obsp[name].toarray()
+            np.testing.assert_allclose(matrix, expected, rtol=1e-12)
+            assert not np.allclose(matrix, matrix.T) or not matrix.any()
+    for kind in kinds(run):
+        mine = edges[edges["vesicle_kind"] == kind]
+        taken = mine.groupby("recipient")["internalized"].sum().reindex(cells["cell"], fill_value=0)
+        np.testing.assert_allclose(found.obs[f"{kind}_internalized"], taken, rtol=1e-12)
+        of = found.obsm[f"{kind}_internalized_from"]
+        np.testing.assert_allclose(of.sum(axis=1), taken, rtol=1e-12)
+        for donor_type in of.columns:
+            one = mine[mine["donor_type"] == donor_type].groupby("recipient")["internalized"].sum()
+            np.testing.assert_allclose(of[donor_type], one.reindex(cells["cell"], fill_value=0), rtol=1e-12)
+    for cargo in found.var_names:
+        copies = edges.groupby("recipient")[f"copies_delivered_{cargo}"].sum()
+        np.testing.assert_allclose(
+            found[:, cargo].X[:, 0], copies.reindex(cells["cell"], fill_value=0), rtol=1e-12
+        )
+    if "source_id" in found.obs:
+        given = table(run, "cells").query("time_s == 0").set_index("cell")["source_id"].to_dict()
+        ids = found.obs["source_id"].astype(object)
+        assert [None if pd.isna(each) else each for each in ids] == [
+            given.get(cell) for cell in cells["cell"]
+        ]
+
+
+CHECKS = {"anndata": anndata}
+
+if __name__ == "__main__":
+    name, run, file = sys.argv[1:]
+    CHECKS[name](Path(run), Path(file))
+    version = __import__("importlib.metadata").metadata.version(name)
+    print(f"{name} {version}: {Path(file).name} says what {Path(run).name} says")

@@ -1,0 +1,28 @@
+"""Every export is opened by a program that is not ours, where that is installed.
+
+``benchmarks/readers.sh`` installs all of them and does the same; the formats' own tests need none.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from exoabm.batch.export import export_format
+from exoabm.batch.exporters.formats import format_of
+
+sys.path.insert(0, str(Path(__file__).parent))
+import readers
+
+FILES = {"anndata": ("a.h5ad",)}
+
+
+@pytest.mark.parametrize("run", ["continuum", "living", "types"])
+@pytest.mark.parametrize("name", readers.CHECKS)
+def test_another_program_reads_what_the_run_says(finished, tmp_path, name, run) -> None:
+    pytest.importorskip(name, reason=f"{name} is heavy; benchmarks/readers.sh runs this with it")
+    for file in FILES[name]:
+        to = export_format(finished(run).folder, tmp_path / file, format_of(tmp_path / file))
+        readers.CHECKS[name](finished(run).folder, to)
