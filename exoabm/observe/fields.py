@@ -162,16 +162,16 @@ class FieldWriter:
             )
             for name, (unit, _) in TIMES.items():
                 about = {"units": unit, "long_name": "model time"}
-                _array(group, name, (0,), (AT_ONCE,), "f8", ("time",), about)
+                new_array(group, name, (0,), (AT_ONCE,), "f8", ("time",), about)
             for name in LABELS:
-                _array(group, name, (0,), (AT_ONCE,), str, ("label",), {})
+                new_array(group, name, (0,), (AT_ONCE,), str, ("label",), {})
             _label(group, _labels(state))
             self._lay_out(group, domain)
             shape = (0, len(state.labels), *domain.shape)
             chunks = (1, 1, *(min(n, 256) for n in domain.shape))
             for kind in state.kinds:
                 about = {"units": "1/mL", "long_name": f"free vesicles of the kind {kind.name}"}
-                _array(group, kind.name, shape, chunks, "f4", axes, about)
+                new_array(group, kind.name, shape, chunks, "f4", axes, about)
             self._group = group
         return self._group
 
@@ -180,7 +180,7 @@ class FieldWriter:
         for axis, name in enumerate("xyz"[: domain.dim]):
             centers = domain.centers(axis)
             about = {"units": "um", "long_name": f"{name} of voxel centers"}
-            _array(group, name, centers.shape, centers.shape, "f8", (name,), about)[:] = centers
+            new_array(group, name, centers.shape, centers.shape, "f8", (name,), about)[:] = centers
             self._note(f"{name}/c")
 
 
@@ -202,7 +202,7 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-def _array(
+def new_array(
     group: Any,
     name: str,
     shape: tuple[int, ...],

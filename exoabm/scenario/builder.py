@@ -53,6 +53,8 @@ if TYPE_CHECKING:
     from exoabm.transport.engine import Engine
 
 BYSTANDER = "bystander"
+BYSTANDER_DIAMETER = 15.0
+"""um; assumed."""
 LEDGER_TOLERANCE = {"float64": 1e-9, "float32": 1e-3}
 """A field in single precision drifts by some 1e-4 of its mass over 1e5 sub-steps."""
 
@@ -340,7 +342,7 @@ def _check_courant(loaded: LoadedScenario, domain: Domain) -> None:
 def _bystander(kinds: int) -> CellType:
     """A cell that stands in the tissue and neither releases nor takes up."""
     nothing, never = np.zeros(kinds), np.full(kinds, np.inf)
-    return CellType(BYSTANDER, 15.0, SecretionMode.MEAN, None, 0.0, 1.0, nothing, never)
+    return CellType(BYSTANDER, BYSTANDER_DIAMETER, SecretionMode.MEAN, None, 0.0, 1.0, nothing, never)
 
 
 def _domain(loaded: LoadedScenario, position: np.ndarray | None) -> Domain:

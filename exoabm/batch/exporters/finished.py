@@ -14,6 +14,7 @@ from exoabm.batch.exporters.formats import RUN, SWEEP, TRIAL
 from exoabm.batch.sweeps.rows import PLAN
 from exoabm.errors import InputError
 from exoabm.observe.tables import read_whole
+from exoabm.scenario.builder import BYSTANDER, BYSTANDER_DIAMETER
 from exoabm.scenario.loader import load, read_run
 
 if TYPE_CHECKING:
@@ -122,6 +123,11 @@ class Finished:
     def kinds(self) -> tuple[str, ...]:
         """Names of the vesicle kinds."""
         return tuple(kind.name for kind in self.scenario.vesicle)
+
+    @cached_property
+    def diameters(self) -> dict[str, float]:
+        """Of each cell type, in um."""
+        return {BYSTANDER: BYSTANDER_DIAMETER} | {t.name: float(t.diameter) for t in self.scenario.cell_type}
 
     @property
     def thickness_um(self) -> float:

@@ -58,6 +58,14 @@ FORMATS: tuple[Format, ...] = (
         f"{HERE}.anndata:write",
     ),
     Format(
+        "ome-zarr",
+        (".ome.zarr",),
+        "OME-Zarr 0.5: concentrations over time, cells as labels",
+        "napari, Fiji, ome-zarr",
+        f"{HERE}.omezarr:write",
+        folder="zarr.json",
+    ),
+    Format(
         "vti",
         (".vti",),
         "concentrations on the grid, at the last recorded time",

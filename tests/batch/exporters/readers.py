@@ -81,7 +81,35 @@ def anndata(run: Path, file: Path) -> None:
         ]
 
 
-CHECKS = {"anndata": anndata}
+def ome_zarr(run: Path, file: Path) -> None:
+    import zarr
+    from ome_zarr.io import parse_url
+    from ome_zarr.reader import Reader
+
+    fields = zarr.open_group(run / "fields.zarr", mode="r")
+    image = next(iter(Reader(parse_url(file, mode="r"))()))
+    nodes = Reader(parse_url(file / "labels" / "cells", mode="r"))()  # the image is one of them
+    (cells,) = [node for node in nodes if node.metadata["name"] == "cells"]
+    assert [axis["name"] for axis in image.metadata["axes"]] == ["t", "c", *fields.attrs["axes"][2:]]
+    of = np.array(fields.attrs["label_types"])
+    for c, name in enumerate(image.metadata["channel_names"]):
+        kind, _, donor_type = name.partition(" from ")
+        mine = of == donor_type if donor_type else slice(None)
+        expected = fields[kind][:][:, mine].sum(axis=1, dtype=float)
+        np.testing.assert_allclose(image.data[0][:, c].compute(), expected, rtol=1e-6)
+    (level,) = cells.metadata["coordinateTransformations"]
+    scale, first = (np.array(each[key]) for each, key in zip(level, ("scale", "translation"), strict=True))
+    labels, of_cell, hits = cells.data[0].compute(), at_the_end(run).set_index("cell"), 0
+    for index in np.argwhere(labels[-1] > 0):
+        at = first[1:] + scale[1:] * index
+        cell = of_cell.loc[labels[-1][tuple(index)] - 1]
+        place = [cell[f"{axis['name']}_um"] for axis in cells.metadata["axes"][1:]]
+        assert np.linalg.norm(at - place) <= 7.5  # the largest radius
+        hits += 1
+    assert hits
+
+
+CHECKS = {"anndata": anndata, "ome_zarr": ome_zarr}
 
 if __name__ == "__main__":
     name, run, file = sys.argv[1:]
