@@ -130,6 +130,13 @@ class Finished:
         return {BYSTANDER: BYSTANDER_DIAMETER} | {t.name: float(t.diameter) for t in self.scenario.cell_type}
 
     @property
+    def box_um(self) -> np.ndarray:
+        """Lengths of the box along x, y, z, (3,); a slab is as thick as it is."""
+        fields = self.fields
+        lengths = [n * fields.voxel_um for n in reversed(fields.shape(self.kinds[0]))]
+        return np.array([*lengths, self.thickness_um][:3])
+
+    @property
     def thickness_um(self) -> float:
         """Of a slab."""
         return float(self.scenario.domain.thickness)

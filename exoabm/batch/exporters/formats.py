@@ -66,6 +66,13 @@ FORMATS: tuple[Format, ...] = (
         folder="zarr.json",
     ),
     Format(
+        "simularium",
+        (".simularium",),
+        "cells over time, and single vesicles where they were last seen",
+        "Simularium viewer",
+        f"{HERE}.simularium:write",
+    ),
+    Format(
         "vti",
         (".vti",),
         "concentrations on the grid, at the last recorded time",

@@ -8,8 +8,10 @@ also runs where only the other program is installed; see ``benchmarks/readers.sh
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -89,7 +91,7 @@ def ome_zarr(run: Path, file: Path) -> None:
     fields = zarr.open_group(run / "fields.zarr", mode="r")
     image = next(iter(Reader(parse_url(file, mode="r"))()))
     nodes = Reader(parse_url(file / "labels" / "cells", mode="r"))()  # the image is one of them
-    (cells,) = [node for node in nodes if node.metadata["name"] == "cells"]
+    (cells,) = [node for node in nodes if node.metadata.get("name") == "cells"]
     assert [axis["name"] for axis in image.metadata["axes"]] == ["t", "c", *fields.attrs["axes"][2:]]
     of = np.array(fields.attrs["label_types"])
     for c, name in enumerate(image.metadata["channel_names"]):
@@ -109,7 +111,39 @@ def ome_zarr(run: Path, file: Path) -> None:
     assert hits
 
 
-CHECKS = {"anndata": anndata, "ome_zarr": ome_zarr}
+def simulariumio(run: Path, file: Path) -> None:
+    from simulariumio import FileConverter, InputFileData
+
+    data = FileConverter(InputFileData(str(file)))._data
+    agents, cells, metrics = data.agent_data, table(run, "cells"), table(run, "metrics")
+    assert (data.spatial_units.name, data.spatial_units.magnitude) == ("µm", 1.0)
+    assert (data.time_units.name, data.time_units.magnitude) == ("s", 1.0)
+    np.testing.assert_allclose(agents.times, metrics["time_h"] * 3600)
+    box = np.array(data.meta_data.box_size)
+    vesicles = "vesicle" in (events := table(run, "events")) and events["vesicle"].notna().any()
+    low = np.array([*zarr_attributes(run)["origin_um"]])
+    ends = {"degradation", "delivery", "clearance", "escape"}
+    for frame, time in enumerate(agents.times):
+        n, types = int(agents.n_agents[frame]), np.array(agents.types[frame][: int(agents.n_agents[frame])])
+        places = agents.positions[frame][:n] + low + box / 2
+        last = cells[cells["time_s"] == cells["time_s"][cells["time_s"] <= time + 1e-6].max()]
+        mine = ["#" not in name for name in types]
+        assert list(types[mine]) == list(last["cell_type"])
+        np.testing.assert_allclose(places[mine], last[["x_um", "y_um", "z_um"]], atol=1e-5)
+        if vesicles:
+            there = events[events["time_s"] <= time + 1e-3].groupby("vesicle", sort=False).last()
+            there = there[~there["event"].isin(ends)]
+            found, expected = places[[not m for m in mine]], there[["x_um", "y_um", "z_um"]].to_numpy()
+            order, other = np.lexsort(np.round(found * 64).T), np.lexsort(np.round(expected * 64).T)
+            np.testing.assert_allclose(found[order], expected[other], atol=1e-4)
+            assert len(set(agents.unique_ids[frame][:n])) == n
+
+
+def zarr_attributes(run: Path) -> dict[str, Any]:
+    return json.loads((run / "fields.zarr" / "zarr.json").read_text())["attributes"]
+
+
+CHECKS = {"anndata": anndata, "ome_zarr": ome_zarr, "simulariumio": simulariumio}
 
 if __name__ == "__main__":
     name, run, file = sys.argv[1:]

@@ -16,7 +16,7 @@ from exoabm.batch.exporters.formats import format_of
 sys.path.insert(0, str(Path(__file__).parent))
 import readers
 
-FILES = {"anndata": ("a.h5ad",), "ome_zarr": ("a.ome.zarr",)}
+FILES = {"anndata": ("a.h5ad",), "ome_zarr": ("a.ome.zarr",), "simulariumio": ("a.simularium",)}
 
 
 @pytest.mark.parametrize("run", ["continuum", "living", "types"])
