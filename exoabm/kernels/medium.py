@@ -241,7 +241,7 @@ def _spread_distance(square, n, stride, wraps):
             line[i] = square[base + i * stride]
         for i in range(n):
             best = line[i]
-            for k in range(1, min(n, _FAR)):
+            for k in range(1, min(n, _FAR + 1)):
                 away = (k - 1.0) * (k - 1.0)
                 if away >= best:
                     break

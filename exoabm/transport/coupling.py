@@ -11,9 +11,10 @@ from scipy import sparse
 
 from exoabm.domain import Face
 from exoabm.kernels.exchange import around, reached
+from exoabm.transport.beside import place_beside
 from exoabm.transport.footprint import footprint
 from exoabm.transport.receptors import receptors
-from exoabm.transport.walls import place_beside, walls_of
+from exoabm.transport.walls import walls_of
 
 if TYPE_CHECKING:
     from exoabm.domain import Domain
@@ -107,11 +108,11 @@ def couple(state: State, kind: int) -> tuple[Coupling, ...]:
         )
         for row in np.flatnonzero((group_of == group) & walls.near).tolist():
             alone, mean = np.array([row]), vesicle.diffusivity * hindrance
-            for voxel, part, beside in place_beside(state, kind, free * hindrance, mean, walls, row):
-                release.add(alone, voxel[None], beside.release_offsets, part * beside.release_weight)
-                if beside.kappa.any():
-                    kappa[:, row] += part * beside.kappa
-                    uptake.add(alone, voxel[None], beside.offsets, part * beside.kappa[-1] * beside.weight)
+            voxel, beside = place_beside(state, kind, free * hindrance, mean, walls, row)
+            release.add(alone, voxel[None], beside.release_offsets, beside.release_weight)
+            if beside.kappa.any():
+                kappa[:, row] = beside.kappa
+                uptake.add(alone, voxel[None], beside.offsets, beside.weight)
         members = np.flatnonzero((group_of == group) & ~walls.near)
         shape = solve(diffusivity=float(vesicle.diffusivity * hindrance))
         for size, d in enumerate(free):

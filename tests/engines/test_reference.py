@@ -19,9 +19,9 @@ from exoabm.batch.provenance import arithmetic
 from exoabm.observe.checkpoint import snapshot
 
 REFERENCE = {
-    "linear": "cff909e28caf25cc",
-    "saturable": "daaa4dc0270f07fa",
-    "voxel": "e324f1d40c90bf1d",
+    "linear": "afc7e14285eed43a",
+    "saturable": "062a1ce257ce56aa",
+    "voxel": "d14c1e62d7241c4b",
     "membrane": "8b21ec175f482a37",
 }
 WAYS = {"recycling_probability": 0.3, "processing_rate": "20 / h", "diameter_gsd": 1.35}

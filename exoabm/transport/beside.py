@@ -1,0 +1,378 @@
+r"""Cells at the faces of the domain and at obstacles: how much of them is there, and how the lattice sees it.
+
+Of a membrane that reaches over a face, or into or behind an obstacle, only the share f that lies inside and
+in sight of the cell's center takes up and releases. A closed face is a mirror, so that in still medium
+
+    1 / k_eff = 1 / (f k_a) + R,    R = 1/(4 pi D a) sum_m phi(d_m / a),
+
+over the images m of the cell (itself among them), d_m their distances from it. phi(d/a) is a/d where cell and
+image stand apart; where a face cuts the cell it is the mean, on what is left of an evenly charged sphere, of
+the potential of that and its image. The footprint stands around the middle of the membrane that is there.
+
+Beside open and held faces images change the sign, and what matters is how much of a slope away from the face
+the cell meets: that, c, and R are solved for (`openings`), and the footprint stands where the slope is c, as
+even to both sides as it fits. The lattice adds the same sum of its own function over the voxels of the
+footprint, with R' its own part and c' the mean of the slope on it, and kappa makes up the difference,
+
+    1 / kappa = (c' / c) (1 / (f k_a) + R) - R'.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import product
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from exoabm.kernels import sight
+from exoabm.transport.footprint import (
+    Footprint,
+    continuum_potential,
+    footprint,
+    lattice_around,
+    lattice_green,
+    settled,
+    transmissibility,
+)
+from exoabm.transport.mirrors import TURNS, mirrored
+from exoabm.transport.openings import away_from, inside, opened
+from exoabm.transport.walls import NOWHERE, Key
+
+if TYPE_CHECKING:
+    from exoabm.state import State
+    from exoabm.transport.walls import Walls
+
+DENSE = 1000
+"""Voxels of a footprint from which the lattice is as fine as the sphere itself, and not corrected."""
+NOTHING = ((-1, 0),) * 6
+"""Of a cell far from all walls, what stands beside it; see `Key`."""
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Placement:
+    """A cell of one type on the lattice beside walls: what `footprint` gives, for this place."""
+
+    offsets: Ints
+    weight: Floats
+    kappa: Floats
+    """Of each size class."""
+    release_offsets: Ints
+    release_weight: Floats
+
+
+def place_beside(
+    state: State, kind: int, diffusivities: Floats, mean: float, walls: Walls, row: int
+) -> tuple[Ints, Placement]:
+    """The footprint of a cell (row) beside walls for a vesicle kind: where it stands, and its shape.
+
+    ``diffusivities`` (S,) are those of its sizes, the slowest first, ``mean`` the one that release goes by.
+    """
+    domain, cell_type = state.domain, state.types[state.cells.type[row]]
+    cell = _Cell(
+        domain.dim,
+        cell_type.diameter / 2,
+        float(cell_type.uptake_rate[kind]),
+        tuple(np.asarray(diffusivities, float).tolist()),
+        float(mean),
+        domain.voxel,
+        domain.thickness if domain.dim == 2 else None,
+        float(walls.share[row]),
+        tuple(walls.distance[row].tolist()),
+    )
+    if (walls.sign[row] < 0).any():
+        where = tuple(walls.middle[row].tolist()), tuple(walls.point[row].tolist())
+        return walls.place[row], _beside_open(cell, walls.key(row, NOWHERE), *where, bool(walls.held[row]))
+    moved = walls.stands(row)
+    voxel = walls.place[row] + moved
+    voxel = np.where(domain.period > 0, voxel % domain.counts, voxel)
+    if domain.obstacle is not None and domain.obstacle.ravel()[domain.flat(voxel)]:
+        moved, voxel = NOWHERE, walls.place[row]
+    return voxel, _beside_closed(cell, walls.key(row, moved))
+
+
+class _Cell(NamedTuple):
+    """A cell for one vesicle kind; lengths in um."""
+
+    dim: int
+    radius: float
+    k_a: float
+    diffusivities: tuple[float, ...]
+    mean: float
+    voxel: float
+    thickness: float | None
+    share: float
+    distance: tuple[float, ...]
+
+    @property
+    def reach(self) -> float:
+        """Its radius in voxels."""
+        return self.radius / self.voxel
+
+    def alone(self, level: int, diffusivity: float) -> Footprint:
+        """What it would have far from walls, with so many shells at least."""
+        return footprint(
+            dim=self.dim,
+            radius=self.radius,
+            uptake_rate=self.k_a,
+            voxel=self.voxel,
+            thickness=self.thickness,
+            ball_of=self.diffusivities[0],
+            diffusivity=diffusivity,
+            least=level,
+        )
+
+    def solve(self, change: Callable[[int], tuple[float, float]]) -> tuple[int, Floats]:
+        """Shells of the ball and kappa of each size, (S,).
+
+        ``change`` gives for a number of shells by how much 1/(f k_a) counts more, and what is to be added to
+        the resistance that `footprint` gives a cell alone, in lattice units.
+        """
+        level = self.alone(0, self.mean).level
+        if self.k_a * self.share == 0:
+            return level, np.zeros(len(self.diffusivities))
+        conduct = np.array(
+            [transmissibility(self.dim, d, self.voxel, self.thickness) for d in self.diffusivities]
+        )
+        least = conduct / (self.share * self.k_a) / 2  # as in `footprint`
+        lattice = lattice_around(self.dim, self.reach)
+        while True:
+            kappa = np.array([self.alone(level, d).kappa for d in self.diffusivities])
+            more, added = change(level)
+            resistance = conduct / kappa + conduct / self.k_a * (more / self.share - 1) + added
+            last = level + 1 == lattice.levels or lattice.size(level) > DENSE
+            if (resistance >= least).all() or last:
+                return level, np.array([settled(k) for k in conduct / np.maximum(resistance, least)])
+            level += 1
+
+
+@lru_cache(maxsize=16384)
+def _beside_closed(cell: _Cell, walls: Key) -> Placement:
+    """Beside closed walls: evenly on what is inside of a ball."""
+    dim, reach = cell.dim, cell.reach
+    lattice, true = lattice_around(dim, reach), mirrored(dim, reach, np.array(cell.distance) / cell.voxel)
+
+    def change(level: int) -> tuple[float, float]:
+        if lattice.size(level) > DENSE:
+            return 1.0, 0.0
+        own = _mean(dim, reach, level, -1, walls) - _mean(dim, reach, level, -1, NOTHING)
+        return 1.0, true - continuum_potential(dim, reach) - own
+
+    level, kappa = cell.solve(change)
+    shells = (n for n in range(lattice.levels) if len(_inside(dim, reach, n, n, walls)))
+    rings = _between_shells(shells, lambda n: _mean(dim, reach, level, n, walls), true)
+    offsets = _inside(dim, reach, 0, level, walls)
+    return Placement(
+        offsets,
+        np.full(len(offsets), 1 / len(offsets)),
+        kappa,
+        *_together([(_inside(dim, reach, n, n, walls), part) for n, part in rings]),
+    )
+
+
+@lru_cache(maxsize=16384)
+def _beside_open(
+    cell: _Cell, walls: Key, middle: tuple[float, ...], point: tuple[float, ...], held: bool
+) -> Placement:
+    """Beside open and held faces, and closed ones that meet them."""
+    dim, reach = cell.dim, cell.reach
+    lattice, sign = lattice_around(dim, reach), [s for _, s in walls]
+    distance = np.array(cell.distance) / cell.radius
+    opening = opened(dim, distance.tolist(), sign)
+    there = float(inside(sight.directions(dim), distance.tolist()).mean())
+    unit = 1 / (4 * np.pi * reach) if dim == 3 else 1 / (2 * np.pi)
+    true = unit * (opening.even if held else opening.slope) / there
+    nearby = (np.array(middle) / cell.radius).tolist()
+    stands = _stands(reach, walls, distance, nearby, point, opening.mean / there)
+
+    def pattern(sites: Ints) -> Floats:
+        return np.ones(len(sites)) if held else stands.slope(sites)
+
+    met = 1.0 if held else opening.mean / there
+
+    @lru_cache
+    def uptake(level: int) -> tuple[Ints, Floats, Floats, float]:
+        """Voxels, their weights, their share of what is captured, and c' / c."""
+        sites, weight = stands.ball(lattice.voxels(0, level))
+        here = weight * pattern(sites)
+        return sites, weight, here / here.sum(), float(here.sum()) / met
+
+    def change(level: int) -> tuple[float, float]:
+        sites, weight, flux, more = uptake(level)
+        if lattice.size(level) > DENSE:
+            return more, (more - 1) * true
+        own = float(weight @ _potential(dim, sites, flux, sites, walls)) - _mean(
+            dim, reach, level, -1, NOTHING
+        )
+        return more, more * true - continuum_potential(dim, reach) - own
+
+    level, kappa = cell.solve(change)
+    sites, weight, flux, _ = uptake(level)
+
+    @lru_cache
+    def ring(shell: int) -> tuple[Ints, Floats]:
+        return stands.ball(lattice.voxels(shell, shell))
+
+    def potential(shell: int) -> float:
+        return float(ring(shell)[1] @ _potential(dim, sites, flux, ring(shell)[0], walls))
+
+    shells = (n for n in range(lattice.levels) if len(ring(n)[0]))
+    rings = _between_shells(shells, potential, true)
+    return Placement(sites, weight, kappa, *_together([(*ring(n), part) for n, part in rings]))
+
+
+class _Stands(NamedTuple):
+    """Where the footprint of a cell beside open faces stands: between voxels, so that it meets the slope."""
+
+    reach: float
+    walls: Key
+    side: tuple[int, ...]
+    """Of each axis the open or held face that is nearest, -1 for none."""
+    sites: list[tuple[Ints, float]]
+    """Voxels from the center's own, and the part of the footprint there."""
+    room: Floats
+    """(3) voxels to either side along the axes with such a face."""
+
+    def slope(self, sites: Ints) -> Floats:
+        """What c would be in voxels (n, 3), without the cell: distances from the faces, in radii."""
+        slope = np.ones(len(sites))
+        for axis, side in enumerate(self.side):
+            if side >= 0:
+                away = sites[:, axis] * (-1 if side % 2 else 1) + self.walls[side][0] + 0.5
+                slope *= away / self.reach
+        return slope
+
+    def ball(self, offsets: Ints) -> tuple[Ints, Floats]:
+        """Voxels and weights of what is put around each place, as far to one side as to the other."""
+        offsets = offsets[(np.abs(offsets) <= self.room).all(axis=1)]
+        rings = [(_within(offsets + stand, self.walls), part) for stand, part in self.sites]
+        return _together([(sites, part) for sites, part in rings if len(sites)])
+
+
+def _stands(
+    reach: float, walls: Key, distance: Floats, middle: Sequence[float], point: Sequence[float], mean: float
+) -> _Stands:
+    """Where the slope is as steep as on the membrane in the mean, by its middle; lengths in radii."""
+    sign = [s for _, s in walls]
+    side = tuple(away_from(axis, distance.tolist(), sign) for axis in range(3))
+    away = [distance[s] + (-middle[a] if s % 2 else middle[a]) for a, s in enumerate(side) if s >= 0]
+    scale = (mean / float(np.prod(away))) ** (1 / len(away))
+    ways: list[list[tuple[int, float]]] = []
+    room = np.full(3, np.inf)
+    for axis, s in enumerate(side):
+        (low, _), (high, _) = walls[2 * axis : 2 * axis + 2]
+        if s >= 0:
+            x = scale * (distance[s] + (-middle[axis] if s % 2 else middle[axis])) * reach - walls[s][0] - 0.5
+            x = -x if s % 2 else x
+            first = int(np.floor(x))
+            both = [(first, 1 - (x - first)), (first + 1, x - first)]
+        else:
+            both = [(int(np.floor(point[axis] + 0.5)), 1.0)]
+        both = [(max(i, -low) if low >= 0 else i, part) for i, part in both if part > 0]
+        both = [(min(i, high) if high >= 0 else i, part) for i, part in both]
+        ways.append(both)
+        if s >= 0:
+            gaps = [i + low for i, _ in both if low >= 0] + [high - i for i, _ in both if high >= 0]
+            room[axis] = min(gaps)
+    sites = [
+        (np.array([i for i, _ in way]), float(np.prod([part for _, part in way]))) for way in product(*ways)
+    ]
+    return _Stands(reach, walls, side, sites, room)
+
+
+def _together(rings: Sequence[tuple[Ints, float] | tuple[Ints, Floats, float]]) -> tuple[Ints, Floats]:
+    """Voxels and weights of several, each a share of the whole and, if not given, even; sum 1."""
+    if not rings:
+        return np.empty((0, 3), np.int64), np.empty(0)
+    sites = np.concatenate([ring[0] for ring in rings])
+    weight = np.concatenate(
+        [
+            ring[1] * ring[2] if len(ring) == 3 else np.full(len(ring[0]), ring[1] / len(ring[0]))
+            for ring in rings
+        ]
+    )
+    wide = 2 * int(np.abs(sites).max()) + 1
+    _, first, which = np.unique(sites @ [1, wide, wide**2], return_index=True, return_inverse=True)
+    return sites[first], np.bincount(which, weight)
+
+
+def images(walls: Key) -> list[tuple[tuple[int, int, int], ...]]:
+    """Images of a voxel v relative to a cell's own, one (flip, shift, sign) per axis: flip v + shift."""
+    return list(product(*[_axis_images(walls[2 * a], walls[2 * a + 1]) for a in range(3)]))
+
+
+def _axis_images(low: tuple[int, int], high: tuple[int, int]) -> list[tuple[int, int, int]]:
+    """Of one axis: itself, mirrored at one wall, or back and forth between two."""
+    (i, s), (j, t) = low, high
+    if i < 0 and j < 0:
+        return [(1, 0, 1)]
+    if j < 0:
+        return [(1, 0, 1), (-1, -1 - 2 * i, s)]
+    if i < 0:
+        return [(1, 0, 1), (-1, 1 + 2 * j, t)]
+    n, found = i + j + 1, []
+    for k in range(-TURNS, TURNS + 1):
+        found.append((1, 2 * k * n, (s * t) ** abs(k)))
+        if k > -TURNS:
+            sign = t * (s * t) ** (k - 1) if k > 0 else s * (s * t) ** -k
+            found.append((-1, -1 - 2 * i + 2 * k * n, sign))
+    return found
+
+
+@lru_cache(maxsize=4096)
+def _inside(dim: int, reach: float, inner: int, outer: int, walls: Key) -> Ints:
+    """Voxels of the shells from inner to outer that are on the cell's side of all walls."""
+    return _within(lattice_around(dim, reach).voxels(inner, outer), walls)
+
+
+def _within(sites: Ints, walls: Key) -> Ints:
+    """Those of the voxels that are on the cell's side of all walls."""
+    inside = np.ones(len(sites), bool)
+    for side, (between, _) in enumerate(walls):
+        if between >= 0:
+            along = sites[:, side // 2]
+            inside &= along <= between if side % 2 else along >= -between
+    return sites[inside]
+
+
+def _potential(dim: int, source: Ints, share: Floats, target: Ints, walls: Key) -> Floats:
+    """Potential at target voxels of a unit flux, shared by source voxels, and of its images."""
+    ways = images(walls)
+    far = max(abs(b) for way in ways for _, b, _ in way) + int(np.abs(source).max(initial=0))
+    green = lattice_green(dim, max(far + int(np.abs(target).max(initial=0)), 1))
+    total = np.zeros(len(target))
+    for way in ways:
+        flip, shift, sign = (np.array(v) for v in zip(*way, strict=True))
+        apart = np.abs(target[:, None] - (flip * source + shift)[None])
+        total += int(np.prod(sign)) * (green[apart[..., 0], apart[..., 1], apart[..., 2]] @ share)
+    return total
+
+
+@lru_cache(maxsize=4096)
+def _mean(dim: int, reach: float, level: int, shell: int, walls: Key) -> float:
+    """Mean over a shell (-1: the footprint) of the potential of an evenly shared flux, lattice units."""
+    source = _inside(dim, reach, 0, level, walls)
+    target = source if shell < 0 else _inside(dim, reach, shell, shell, walls)
+    return float(_potential(dim, source, np.full(len(source), 1 / len(source)), target, walls).mean())
+
+
+def _between_shells(
+    shells: Iterable[int], potential: Callable[[int], float], surface: float
+) -> list[tuple[int, float]]:
+    """The shells between which the potential passes that at the membrane, and the share of each."""
+    before, inner = np.inf, -1
+    for n in shells:
+        here = potential(n)
+        if here <= surface:
+            if inner < 0:
+                return [(n, 1.0)]
+            share = settled((before - surface) / (before - here))
+            return [(k, part) for k, part in ((inner, 1 - share), (n, share)) if part > 0]
+        before, inner = here, n
+    return [(inner, 1.0)]
