@@ -139,11 +139,82 @@ def simulariumio(run: Path, file: Path) -> None:
             assert len(set(agents.unique_ids[frame][:n])) == n
 
 
+def pyvista(run: Path, file: Path) -> None:
+    import pyvista
+
+    found = pyvista.read(file)
+    end = table(run, "metrics")["time_h"].max() * 3600
+    np.testing.assert_allclose(found.field_data["TimeValue"], end)
+    if file.suffix == ".vtp":
+        cells = at_the_end(run)
+        np.testing.assert_array_equal(found.points, cells[["x_um", "y_um", "z_um"]])
+        assert found.n_verts == len(cells)
+        for name in {*cells} - {"time_s", "x_um", "y_um", "z_um"}:
+            expected = cells[name].astype(object).where(cells[name].notna(), "").tolist()
+            assert list(found.point_data[name]) == expected, name
+        return
+    about = zarr_attributes(run)
+    donors = np.array(about["label_types"])
+    shape = json.loads((run / "fields.zarr" / kinds(run)[0] / "zarr.json").read_text())["shape"][2:]
+    assert found.dimensions == tuple(n + 1 for n in [*shape[::-1], 1][:3])
+    np.testing.assert_allclose(found.origin, about["origin_um"])
+    width = [about["voxel_um"]] * len(shape) + [about.get("thickness_um")]
+    np.testing.assert_allclose(found.spacing, width[:3])
+    last = field_of(run, kinds(run)[0])
+    for donor_type in dict.fromkeys(about["label_types"]):
+        mine = last[donors == donor_type].sum(axis=0).ravel()
+        name = f"{kinds(run)[0]}_per_mL from {donor_type}"
+        np.testing.assert_allclose(found.cell_data[name], mine, rtol=1e-6)
+    # The value at a place, as ParaView would probe it, is that of the voxel around it.
+    whole = last.sum(axis=0)
+    index = np.unravel_index(whole.argmax(), whole.shape)
+    place = np.array(found.origin) + np.array(found.spacing) / 2
+    place[: len(shape)] += about["voxel_um"] * np.array(index[::-1])
+    at = found.find_containing_cell(place)
+    np.testing.assert_allclose(found.cell_data[f"{kinds(run)[0]}_per_mL"][at], whole.max(), rtol=1e-6)
+
+
+def xarray(run: Path, file: Path) -> None:
+    import xarray
+
+    about, end = zarr_attributes(run), table(run, "metrics")["time_h"].max()
+    with xarray.open_zarr(file) as found:
+        axes = about["axes"][2:]
+        for kind in kinds(run):
+            assert found[kind].dims == ("time", "label", *axes)
+            assert not found[kind].isnull().any()
+        for axis in axes:
+            first = about["origin_um"]["xyz".index(axis)] + about["voxel_um"] / 2
+            expected = first + about["voxel_um"] * np.arange(found.sizes[axis])
+            np.testing.assert_allclose(found[axis], expected)
+            assert found[axis].attrs["units"] == "um"
+        assert found["time"].attrs["units"] == "h"
+        assert float(found["time"][-1]) == end
+        last = table(run, "metrics").iloc[-1]
+        for kind in kinds(run):
+            mean = float(found[kind][-1].sum("label").mean())
+            np.testing.assert_allclose(mean, last[f"{kind}_mean_concentration_per_mL"], rtol=1e-5)
+            np.testing.assert_array_equal(found[kind][-1], field_of(run, kind))
+
+
+def field_of(run: Path, kind: str) -> np.ndarray:
+    """Vesicles/mL at the end, (label, [z,] y, x)."""
+    import zarr
+
+    return zarr.open_group(run / "fields.zarr", mode="r")[kind][-1].astype(float)
+
+
 def zarr_attributes(run: Path) -> dict[str, Any]:
     return json.loads((run / "fields.zarr" / "zarr.json").read_text())["attributes"]
 
 
-CHECKS = {"anndata": anndata, "ome_zarr": ome_zarr, "simulariumio": simulariumio}
+CHECKS = {
+    "anndata": anndata,
+    "ome_zarr": ome_zarr,
+    "pyvista": pyvista,
+    "simulariumio": simulariumio,
+    "xarray": xarray,
+}
 
 if __name__ == "__main__":
     name, run, file = sys.argv[1:]
