@@ -103,6 +103,18 @@ def type_matrix(state: State, count: str = "internalized", edges: Edges | None =
     if count not in COUNTS:
         raise InputError(f"unknown count {count!r}; one of {', '.join(COUNTS)}")
     edges = edges_of(state) if edges is None else edges
+    donors, recipients = talkers(state, edges)
+    types = [t.name for t in state.types]
+    values = np.zeros((len(donors), len(types)))
+    np.add.at(values, (edges.origin, edges.cells.type[edges.recipient]), edges.counts[count])
+    return TypeMatrix(donors, recipients, values[:, [types.index(name) for name in recipients]])
+
+
+def talkers(state: State, edges: Edges) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names of all that can have sent, and of all types that can have received, whatever chance did.
+
+    The former begin with the origins of the edges, in their order.
+    """
     # What chance alone decides must not decide which entries there are: means over runs would lack zeros.
     ever = {*edges.cells.type.tolist(), *state.lineage.changed["type"].tolist()}
     present = sorted(reachable(state.types, ever))
@@ -110,9 +122,7 @@ def type_matrix(state: State, count: str = "internalized", edges: Edges | None =
     if edges.resolution is Resolution.CELL:
         sent = reachable(state.types, {i for i in present if state.types[i].donates})
         donors = tuple(dict.fromkeys((*donors, *(state.types[i].name for i in sorted(sent)))))
-    values = np.zeros((len(donors), len(state.types)))
-    np.add.at(values, (edges.origin, edges.cells.type[edges.recipient]), edges.counts[count])
-    return TypeMatrix(donors, tuple(state.types[i].name for i in present), values[:, present])
+    return donors, tuple(state.types[i].name for i in present)
 
 
 def reach(state: State, edges: Edges | None = None) -> dict[str, dict[str, Any]]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from exoabm.columns import EDGE_PER_KIND, EDGE_TIMES, Row
 from exoabm.observe.edges import COUNTS, UNKNOWN, Edges, edges_of
+from exoabm.observe.pairs import apart
 from exoabm.state import OUTSIDE, Resolution
 from exoabm.vesicle import cargo_names
 
@@ -136,20 +137,10 @@ def _attributes(state: State, edges: Edges, pair: np.ndarray, pairs: int) -> Ite
     some = {name: np.full(pairs, np.nan) for name in ("distance", "distance_um", *EDGE_TIMES)}
     has = flows["weight"] >= SMALLEST
     some["distance"][has] = 1 / flows["weight"][has]
-    some["distance_um"][pair] = _apart(state, edges, chosen)
+    some["distance_um"][pair] = apart(edges, state.domain.displacement)[chosen]
     np.fmin.at(some["first_time_s"], pair, edges.first[chosen])
     np.fmax.at(some["last_time_s"], pair, edges.last[chosen])
     for row in range(pairs):
         numbers = {name: float(array[row]) for name, array in flows.items()}
         known = {name: float(value[row]) for name, value in some.items() if not np.isnan(value[row])}
         yield numbers | known
-
-
-def _apart(state: State, edges: Edges, rows: np.ndarray) -> np.ndarray:
-    """Distance in um between the two cells of each row, around periodic faces too; NaN without two."""
-    between = np.flatnonzero(edges.donor[rows] != UNKNOWN)
-    distance = np.full(len(rows), np.nan)
-    start = edges.cells.position[edges.cells.row_of(edges.donor[rows][between])]
-    end = edges.cells.position[edges.recipient[rows][between]]
-    distance[between] = np.linalg.norm(state.domain.displacement(start, end), axis=1)
-    return distance

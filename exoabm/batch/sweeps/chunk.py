@@ -25,7 +25,6 @@ from exoabm.observe.run_folder import write_whole
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from exoabm.batch.sweeps.readouts import Readouts
     from exoabm.batch.sweeps.rows import Row
     from exoabm.model import ExosomeModel
 
@@ -89,11 +88,12 @@ def run_row(plan: Plan, row: Row, folder: Path) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``row``, ``seed``, ``state`` and either ``readouts`` or the ``reason`` of the failure.
+        ``row``, ``seed``, ``state`` and either ``readouts``, with ``pairs`` where the plan wants them, or the
+        ``reason`` of the failure.
     """
     record: dict[str, Any] = {"row": row.name, "seed": row.seed, "state": "done"}
     try:
-        record["readouts"] = _run(plan, row, folder)
+        record |= _run(plan, row, folder)
     except (OSError, ImportError, RunFailed, Held):
         raise
     except ExoError as error:
@@ -103,27 +103,34 @@ def run_row(plan: Plan, row: Row, folder: Path) -> dict[str, Any]:
     return record
 
 
-def _run(plan: Plan, row: Row, folder: Path) -> Readouts:
+def _run(plan: Plan, row: Row, folder: Path) -> dict[str, Any]:
     from exoabm.batch.run import run_to_folder
     from exoabm.batch.sweeps.readouts import checked
     from exoabm.model import ExosomeModel
+    from exoabm.observe.pairs import pairs_of
 
     measure = measure_of(plan.measure)
+
+    def read(model: ExosomeModel) -> dict[str, Any]:
+        kept = {"pairs": pairs_of(model.state)} if plan.pairs else {}
+        return {"readouts": measure(model), **kept}
+
     loaded = plan.scenario_of(row)
     if plan.keep == "runs":
         from exoabm.batch.sweeps.batch_folder import make_room
 
         out = folder / RUNS / row.name
         make_room(out)
-        result = run_to_folder(loaded, out, seed=row.seed, hours=plan.hours, overwrite=True, measure=measure)
-        return checked(result.readouts)
+        result = run_to_folder(loaded, out, seed=row.seed, hours=plan.hours, overwrite=True, measure=read)
+        return result.readouts | {"readouts": checked(result.readouts["readouts"])}
     model = ExosomeModel(loaded, seed=row.seed)
     found: dict[str, Any] = {}
     for hours in plan.times:
         model.run_until(hours * 3600.0)
         found |= {f"{name}@{hours}": value for name, value in measure(model).items()}
     model.run_until(float(loaded.scenario.clock.duration) if plan.hours is None else plan.hours * 3600.0)
-    return checked(found | measure(model))
+    last = read(model)
+    return last | {"readouts": checked(found | last["readouts"])}
 
 
 def read_chunk(folder: Path, plan: Plan, chunk: int) -> tuple[str, list[dict[str, Any]]] | None:

@@ -149,7 +149,7 @@ def compare(a: str, b: str) -> Comparison:
     InputError
         If there is no run or sweep, or no row of the arm.
     """
-    wanted = [_arm(text) for text in (a, b)]
+    wanted = [read_arm(text) for text in (a, b)]
     chosen = {key for _, arm in wanted for key in arm}
     left, right = (
         _side(text, folder, arm, chosen) for text, (folder, arm) in zip((a, b), wanted, strict=True)
@@ -202,7 +202,14 @@ def write(comparison: Comparison, folder: Path) -> list[Path]:
     return written
 
 
-def _arm(text: str) -> tuple[Path, dict[str, str]]:
+def read_arm(text: str) -> tuple[Path, dict[str, str]]:
+    """A folder and the keys that choose among its rows, of ``DIR`` or ``DIR@KEY=VALUE,KEY=VALUE``.
+
+    Raises
+    ------
+    InputError
+        If it is not written so.
+    """
     place, at, choice = text.partition("@")
     if not at or Path(text).exists():
         return Path(text), {}

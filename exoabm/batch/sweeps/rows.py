@@ -104,6 +104,8 @@ class Plan:
         What the batch was made from, such as the design; it shapes the report, never a row.
     made_with : mapping
         Versions and machine that began it, see ``provenance.made_with``; others may go on with it.
+    pairs : bool
+        Whether rows keep who sent how much to whom, by types and vesicle kinds; see ``observe.pairs``.
     """
 
     source: str
@@ -120,6 +122,7 @@ class Plan:
     chunk: int
     about: Mapping[str, Any]
     made_with: Mapping[str, str]
+    pairs: bool = False
     version: str = exoabm.__version__
 
     @classmethod
@@ -135,6 +138,7 @@ class Plan:
         times: Iterable[float] = (),
         seconds_per_row: float | None = None,
         about: Mapping[str, Any] | None = None,
+        pairs: bool = False,
     ) -> Plan:
         """Plan a batch of rows of one scenario.
 
@@ -168,6 +172,7 @@ class Plan:
             chunk=1 if keep == "runs" else _chunk(seconds_per_row, len(rows)),
             about=dict(about or {}),
             made_with=made_with(),
+            pairs=pairs,
         )
 
     @cached_property

@@ -102,6 +102,7 @@ def plan_sweep(
         hours=hours,
         keep=keep,
         seconds_per_row=_work(loaded, hours),
+        pairs=True,
         about={
             "kind": "sweep",
             "vary": list(vary),

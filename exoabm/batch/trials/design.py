@@ -188,7 +188,10 @@ def plan_trial(
     made = _design(common, about)
     rows = tuple(made.rows())
     _check_readouts(made)
-    return Plan.of(common, rows, source=source, measure=MEASURE, seconds_per_row=_work(common), about=about)
+    work = _work(common)
+    return Plan.of(
+        common, rows, source=source, measure=MEASURE, seconds_per_row=work, about=about, pairs=True
+    )
 
 
 def design_of(plan: Plan) -> Design:
