@@ -85,9 +85,8 @@ def blueprint(loaded: LoadedScenario, seed: int) -> Blueprint:
         If the grid alone is beyond this machine; nothing large has been allocated by then.
     """
     scenario = loaded.scenario
+    kinds, types = declared(scenario)
     cargos = living.cargo_of(scenario)
-    kinds = _kinds(scenario, cargos)
-    types = _types(scenario, kinds, cargos)
     warnings, placed = list(cautions(scenario)), None
     if scenario.domain.size != "fit":
         domain = _domain(loaded, None)
@@ -147,6 +146,13 @@ def blueprint(loaded: LoadedScenario, seed: int) -> Blueprint:
     estimate = estimate_run(scenario, domain, grown, len(labels), rate, takers, dosed(loaded, domain, kinds))
     estimate.refuse()
     return Blueprint(domain, kinds, types, position, type_index, labels, estimate, tuple(warnings), placed)
+
+
+def declared(scenario: Scenario) -> tuple[tuple[VesicleKind, ...], tuple[CellType, ...]]:
+    """The vesicle kinds and cell types of a scenario, without a cell of them."""
+    cargos = living.cargo_of(scenario)
+    kinds = _kinds(scenario, cargos)
+    return kinds, _types(scenario, kinds, cargos)
 
 
 @contextlib.contextmanager

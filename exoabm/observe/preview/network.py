@@ -73,11 +73,11 @@ def _wedges(
 ) -> None:
     from matplotlib.collections import PolyCollection
 
-    wedges = PolyCollection(list(_tapers(start, way, width)), facecolors=colors, edgecolors="none", **look)
+    wedges = PolyCollection(list(tapers(start, way, width)), facecolors=colors, edgecolors="none", **look)
     ax.add_collection(wedges, autolim=False)
 
 
-def _tapers(start: np.ndarray, way: np.ndarray, width: np.ndarray) -> np.ndarray:
+def tapers(start: np.ndarray, way: np.ndarray, width: np.ndarray) -> np.ndarray:
     """Curved wedges from ``start`` (m, 2) along ``way`` (m, 2), ``width`` (m) at their start: (m, 26, 2).
 
     Tapering shows direction better than arrowheads do; two links between the same cells bend apart.

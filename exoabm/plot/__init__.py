@@ -1,0 +1,19 @@
+"""Figures for papers: functions that draw into given axes, and pages made of them.
+
+    ax = exoabm.plot.matrix(mean, donors, recipients, half=half, ax=ax)
+
+``matrices``, ``networks``, ``maps``, ``curves``, ``histograms``   a figure each
+``style``   sizes in mm and points, fonts, and how a figure is written, to the same bytes each time
+``page``    panels side by side over a caption; ``matrix_page`` and ``curve_page`` fill it
+
+All draw with Matplotlib's objects alone, no ``pyplot``, in the colors of ``observe.palette``. Matplotlib is
+loaded when something is drawn.
+"""
+
+from __future__ import annotations
+
+from exoabm.plot.curves import courses as courses
+from exoabm.plot.histograms import distances as distances
+from exoabm.plot.maps import links as links
+from exoabm.plot.matrices import matrix as matrix
+from exoabm.plot.networks import network as network

@@ -1,0 +1,104 @@
+"""Amounts over time, with bands for the intervals of their means."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from exoabm.observe.preview.lettering import number
+from exoabm.plot.style import axes_or_new, darker, hues, name_lines, rule
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from matplotlib.axes import Axes
+
+DASHES = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.2, 1, 1.2)))
+"""Lines of curves that share a color, one after the other."""
+
+
+def courses(
+    hours: np.ndarray,
+    curves: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    *,
+    unit: str = "vesicles per cell",
+    colors: Mapping[str, str] | None = None,
+    legend: bool = True,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw curves over time.
+
+    Parameters
+    ----------
+    hours : ndarray, shape (times,)
+        In h.
+    curves : dict of tuple of ndarray, shape (times,)
+        By name mean and half the width of its interval, NaN where there is none.
+    unit : str
+        Of the amounts.
+    colors : dict of str, optional
+        By the names of curves.
+    legend : bool
+        Whether the names of the curves are written, beside the axes.
+    ax : matplotlib.axes.Axes, optional
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    ax = axes_or_new(ax)
+    shades = dict(hues(list(curves))) | dict(colors or {})
+    lines = line_styles(list(curves), shades)
+    for name, (mean, half) in curves.items():
+        color = darker(shades[name])
+        ax.plot(hours, mean, color=color, linestyle=lines[name], linewidth=1.0, label=name_lines(name, 22))
+        if np.isfinite(half).any():
+            ax.fill_between(hours, mean - half, mean + half, color=color, alpha=0.25, linewidth=0)
+    end = max(float(hours[-1]), float(hours[0]) + 1e-3)
+    low = min([0.0, *(float(np.nanmin(m - np.nan_to_num(h))) for m, h in curves.values())])
+    ax.set(xlim=(float(hours[0]), end), xlabel="time (h)")
+    ax.set_ylim(bottom=low if low < 0 else 0.0)
+    ax.set_ylabel(unit, parse_math=False)
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: number(round(value, 9))))
+    rule(ax)
+    if legend:
+        write_names(ax)
+    return ax
+
+
+def line_styles(names: list[str], colors: Mapping[str, str]) -> dict[str, object]:
+    """A sort of line for each, so that those of one color differ."""
+    used: dict[str, int] = {}
+    found: dict[str, object] = {}
+    for name in names:
+        place = used.get(colors[name], 0)
+        found[name] = DASHES[place % len(DASHES)]
+        used[colors[name]] = place + 1
+    return found
+
+
+def write_names(ax: Axes) -> None:
+    """The names of what is drawn, right of the axes, in the order of the last values."""
+    handles, labels = ax.get_legend_handles_labels()
+    order = sorted(range(len(handles)), key=lambda i: -_last(handles[i]))
+    ax.legend(
+        [handles[i] for i in order],
+        [labels[i] for i in order],
+        loc="upper left",
+        bbox_to_anchor=(1.0, 1.0),
+        borderaxespad=0.0,
+        handlelength=2.2,
+        handletextpad=0.5,
+        labelspacing=0.35,
+    )
+
+
+def _last(handle: object) -> float:
+    values = np.asarray(getattr(handle, "get_ydata", lambda: [0.0])(), float)
+    known = values[np.isfinite(values)]
+    return float(known[-1]) if len(known) else 0.0

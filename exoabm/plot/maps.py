@@ -1,0 +1,143 @@
+"""Cells where they are, with the strongest links between them; the broad end sends."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from exoabm.observe.palette import INK, MUTED, PAPER
+from exoabm.observe.preview.lettering import number
+from exoabm.observe.preview.network import tapers
+from exoabm.observe.preview.scales import round_below
+from exoabm.plot.style import TEXT, axes_or_new, hues, name_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from matplotlib.axes import Axes
+
+MOST = 300
+"""Links that are drawn; more hide each other."""
+BROADEST, FINEST = 4.0, 0.25
+"""Width of links at their broad end, points."""
+
+
+class Cells(NamedTuple):
+    """Cells: positions (n, 3) and diameters (n,) in um, and the type of each."""
+
+    position: np.ndarray
+    diameter: np.ndarray
+    types: list[str]
+
+
+class Links(NamedTuple):
+    """Links between cells: the rows of the two, the way from one to the other in um, and how much went."""
+
+    source: np.ndarray
+    way: np.ndarray
+    amount: np.ndarray
+
+
+def strongest(links: Links) -> Links:
+    """Of more links than are drawn, those over which most went, the least first."""
+    order = np.argsort(links.amount, kind="stable")[-MOST:]
+    return Links(links.source[order], links.way[order], links.amount[order])
+
+
+def links(
+    cells: Cells,
+    drawn: Links,
+    *,
+    unit: str = "vesicles",
+    colors: Mapping[str, str] | None = None,
+    key: bool = True,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw cells seen along z, and links between them.
+
+    Parameters
+    ----------
+    cells : Cells
+    drawn : Links
+        Between two cells each; see ``strongest``.
+    unit : str
+        What is counted.
+    colors : dict of str, optional
+        By type; links have the color of the sender.
+    key : bool
+        Whether types and widths are explained, right of the axes.
+    ax : matplotlib.axes.Axes, optional
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    from matplotlib.collections import EllipseCollection, PolyCollection
+
+    ax = axes_or_new(ax)
+    position, diameter, cell_type = cells
+    names = list(dict.fromkeys(cell_type))
+    shades = dict(hues(names)) | dict(colors or {})
+    low, high = position[:, :2].min(axis=0), position[:, :2].max(axis=0)
+    margin = 0.5 * float(diameter.max()) + 0.02 * float(max(high - low))
+    ax.set(
+        xlim=(low[0] - margin, high[0] + margin),
+        ylim=(low[1] - margin, high[1] + margin),
+        aspect="equal",
+        xlabel="x (µm)",
+        ylabel="y (µm)",
+    )
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_formatter(lambda value, _: number(round(value, 9)))
+    per_point = _um_per_point(ax)
+    if len(drawn.amount):
+        width = np.maximum(BROADEST * drawn.amount / drawn.amount.max(), FINEST) * per_point
+        wedges = tapers(position[drawn.source, :2], drawn.way[:, :2], width)
+        of = [shades[cell_type[row]] for row in drawn.source]
+        look = {"alpha": 0.75 if len(of) <= 20 else 0.5, "edgecolors": "none", "zorder": 2}
+        ax.add_collection(PolyCollection(list(wedges), facecolors=of, **look), autolim=False)
+    size = np.maximum(diameter, 0.8 * per_point)
+    shapes = EllipseCollection(
+        size,
+        size,
+        np.zeros(len(size)),
+        units="xy",
+        offsets=position[:, :2],
+        offset_transform=ax.transData,
+        facecolors=[shades[name] for name in cell_type],
+        edgecolors=PAPER,
+        linewidths=0.2,
+        zorder=3,
+    )
+    ax.add_collection(shapes)
+    if key:
+        _key(ax, names, shades, drawn, unit)
+    return ax
+
+
+def _um_per_point(ax: Axes) -> float:
+    """How many um a point is."""
+    box = ax.get_window_extent()
+    (x0, x1), (y0, y1) = ax.get_xlim(), ax.get_ylim()
+    return max((x1 - x0) / box.width, (y1 - y0) / box.height) * ax.figure.dpi / 72
+
+
+def _key(ax: Axes, names: list[str], shades: Mapping[str, str], drawn: Links, unit: str) -> None:
+    from matplotlib.lines import Line2D
+
+    dot = {"marker": "o", "markersize": 4, "linestyle": "none"}
+    by_color: dict[str, list[str]] = {}
+    for name in names:
+        by_color.setdefault(shades[name], []).append(name_lines(name))
+    handles = [Line2D([], [], color=color, **dot) for color in by_color]
+    labels = [",\n".join(same) for same in by_color.values()]
+    if len(drawn.amount):
+        top = float(drawn.amount.max())
+        values = round_below(top) * np.array([1.0, 0.5, 0.2])
+        handles.append(Line2D([], [], linestyle="none"))
+        labels.append(unit)
+        handles += [Line2D([], [], color=MUTED, linewidth=max(BROADEST * v / top, FINEST)) for v in values]
+        labels += [number(v) for v in values]
+    place = {"loc": "upper left", "bbox_to_anchor": (1.02, 1.0), "borderaxespad": 0.0}
+    ax.legend(handles, labels, labelcolor=INK, fontsize=TEXT, handlelength=1.4, labelspacing=0.4, **place)

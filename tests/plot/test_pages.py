@@ -1,0 +1,134 @@
+"""Pages hold all their words inside, none over another, for few and many types and long names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import combinations
+
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from exoabm import plot
+from exoabm.errors import InputError
+from exoabm.plot.curve_page import curve_page, tidy
+from exoabm.plot.curves import write_names
+from exoabm.plot.map_page import map_page
+from exoabm.plot.maps import Cells, Links
+from exoabm.plot.matrix_page import Panel, matrix_page
+from exoabm.plot.page import Page
+from exoabm.plot.ring_page import ring_page
+from exoabm.plot.style import styled
+
+LONG = "a_cell_type_whose_name_has_very_many_letters"
+NAMES = [LONG, "tumor", "CD8-T-cell", "B", "macrophage_M1", "macrophage_M2", *(f"type_{i}" for i in range(6))]
+SAID = {"heading": "Vesicles taken up in 24 h", "caption": "signaling, seed 1, n = 1 run. exoabm."}
+
+
+def numbers(n: int, panels: int) -> np.ndarray:
+    """Amounts over five orders of magnitude, and a zero."""
+    amounts = 10 ** np.random.default_rng(n).uniform(0, 5, (panels, n, n))
+    amounts[:, 0, -1] = 0
+    return amounts
+
+
+def matrices(n: int, panels: int, width: float | None = None) -> Page:
+    drawn = [Panel(f"donor.release_rate = {i} / h", a, 0.1 * a) for i, a in enumerate(numbers(n, panels))]
+    return matrix_page(drawn, NAMES[:n], NAMES[:n], unit="vesicles taken up", width=width, **SAID)
+
+
+def rings(n: int, panels: int, width: float | None = None) -> Page:
+    drawn = [(f"donor.release_rate = {i} / h", a) for i, a in enumerate(numbers(n, panels))]
+    return ring_page(drawn, NAMES[:n], unit="vesicles taken up", colors={}, width=width, **SAID)
+
+
+def curves(n: int, panels: int, width: float | None = None) -> Page:
+    titles = [f"arm {i}" for i in range(panels)]
+    label = "vesicles taken up per cell"
+    page = curve_page(titles, NAMES[:n], ["8,000"], label=label, width=width, **SAID)
+    for ax in page.panels:
+        found = {
+            name: (np.linspace(0, 8000 / (i + 1), 5), np.full(5, np.nan)) for i, name in enumerate(NAMES[:n])
+        }
+        plot.courses(np.arange(5.0), found, unit=label, legend=False, ax=ax)
+    tidy(page)
+    write_names(page.panels[page.grid.columns - 1])
+    return page
+
+
+def maps(n: int, panels: int, width: float | None = None) -> Page:
+    at = np.random.default_rng(n).uniform(-500, 500, (40, 3))
+    cells = Cells(at, np.full(40, 15.0), [NAMES[i % n] for i in range(40)])
+    links = Links(np.arange(20), at[20:] - at[:20], np.arange(1.0, 21))
+    return map_page(cells, links, unit="vesicles taken up", colors={}, width=width, **SAID)
+
+
+def faults(figure: Figure) -> list[str]:
+    """Words that lie out of the page, and pairs of words that touch, slanted ones aside."""
+    drawn: list[Text] = []
+    with pytest.MonkeyPatch.context() as patch:
+        draw = Text.draw
+        patch.setattr(Text, "draw", lambda self, renderer: drawn.append(self) or draw(self, renderer))
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+    renderer, page = canvas.get_renderer(), figure.bbox
+    found, boxes = [], []
+    for text in drawn:
+        if not text.get_visible() or not text.get_text().strip():
+            continue
+        box = text.get_window_extent(renderer)
+        inside = page.x0 <= box.x0 and box.x1 <= page.x1 and page.y0 <= box.y0 and box.y1 <= page.y1
+        if not inside:
+            found.append(f"out of the page: {text.get_text()!r}")
+        if text.get_rotation() in (0.0, 90.0):
+            boxes.append((text.get_text(), box.padded(-0.5)))
+    found += [f"{a!r} on {b!r}" for (a, x), (b, y) in combinations(boxes, 2) if x.overlaps(y)]
+    return found
+
+
+@pytest.mark.parametrize("make", [matrices, rings, curves, maps])
+@pytest.mark.parametrize(("n", "panels"), [(2, 1), (5, 4), (12, 1)])
+def test_all_words_are_on_the_page_and_none_on_another(
+    make: Callable[..., Page], n: int, panels: int
+) -> None:
+    with styled():
+        page = make(n, panels)
+        assert faults(page.figure) == []
+
+
+@pytest.mark.parametrize("make", [matrices, rings, curves, maps])
+def test_a_width_that_is_too_small_is_refused_with_one_that_does(make: Callable[..., Page]) -> None:
+    with styled():
+        with pytest.raises(InputError, match=r"--width-mm 20: .* take (\d+) mm") as refused:
+            make(5, 2, 20.0)
+        enough = float(str(refused.value).split(" take ")[1].split()[0])
+        page = make(5, 2, enough)
+        assert page.figure.get_figwidth() * 25.4 == pytest.approx(enough)
+
+
+def test_words_on_words_are_seen() -> None:
+    figure = Figure(figsize=(3, 2))
+    figure.text(0.5, 0.5, "one")
+    figure.text(0.52, 0.5, "two")
+    figure.text(0.95, 0.1, "out of the page")
+    assert faults(figure) == ["out of the page: 'out of the page'", "'one' on 'two'"]
+
+
+def test_each_figure_draws_into_the_axes_that_it_is_given() -> None:
+    """And makes a figure where it is given none."""
+    square, two = np.array([[1.0, 2.0], [3.0, 0.0]]), (np.array([1.0, 2.0]), np.array([0.1, 0.2]))
+    cells = Cells(np.array([[0.0, 0, 0], [30, 30, 0]]), np.array([15.0, 15.0]), ["a", "b"])
+    one = Links(np.array([0]), np.array([[30.0, 30.0, 0.0]]), np.array([3.0]))
+    for draw in (
+        lambda ax: plot.matrix(square, ["a", "b"], ["a", "b"], half=square / 10, ax=ax),
+        lambda ax: plot.network(square, ["a", "b"], ax=ax),
+        lambda ax: plot.courses(np.array([0.0, 1.0]), {"a": two}, ax=ax),
+        lambda ax: plot.distances(np.array([0.0, 10.0, 20.0]), {"a": two}, ax=ax),
+        lambda ax: plot.links(cells, one, ax=ax),
+    ):
+        ax = Figure().subplots()
+        assert draw(ax) is ax
+        assert ax.has_data() or ax.patches
+        assert draw(None).figure is not ax.figure
