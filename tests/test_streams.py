@@ -25,6 +25,7 @@ DRAWS = {
 PINNED_UNIFORM = [0.5696369654323049, 0.7268993926085329, 0.7234118200956757]
 PINNED_NORMAL = [-1.1250579378264791, -0.1847565378855779, 0.2417901416982333]
 PINNED_POISSON = [55, 59, 60]
+PINNED_SUMS = [217586035, 145123326, 400527]
 PINNED_LAYOUT = [213, 75, 285]
 
 
@@ -47,6 +48,18 @@ def test_pinned_bits() -> None:
     assert Streams(1).normal(Purpose.MOTILITY, ids, 0).tolist() == PINNED_NORMAL
     assert Streams(1).poisson(Purpose.FUSION, ids, 0, 60.0).tolist() == PINNED_POISSON
     assert Streams(1).generator(Purpose.LAYOUT).integers(1000, size=3).tolist() == PINNED_LAYOUT
+
+
+def test_pinned_sums_of_every_branch() -> None:
+    """Counts below and above the end of inversion, chances on both sides of one half, one sum for each."""
+    who, streams = np.arange(4000), Streams(1)
+    trials = np.geomspace(1, 1e6, len(who)).astype(np.int64)
+    drawn = [
+        streams.poisson(Purpose.FUSION, who, 0, np.geomspace(0.01, 1e6, len(who))),
+        streams.binomial(Purpose.DELIVERY, who, 0, trials, (who * 0.6180339887498949) % 1.0),
+        streams.binomial(Purpose.DELIVERY, who, 1, 200, 0.45 + 0.1 * who / len(who)),
+    ]
+    assert [int(counts.sum()) for counts in drawn] == PINNED_SUMS
 
 
 def test_draws_differ_between_names() -> None:

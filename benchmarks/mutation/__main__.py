@@ -24,6 +24,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
+from itertools import product, zip_longest
 from pathlib import Path
 
 from operators import Mutant, mutants, walk
@@ -45,10 +46,8 @@ LEFT_OUT = ("charts.py", "pictures.py", "style.py", "_figure.py", "bench/cells.p
 TESTS = "kernels therapy transport cells batch engines physics invariants observe/test_communication.py \
 observe/test_recorder.py scenario/test_timing.py scenario/test_resolution.py test_ledger.py \
 test_edge_book.py test_streams.py test_vesicle_ids.py test_mesa.py".split()
-BUDGET = 40.0
-"""Seconds of tests that a mutant is put to, quickest first, by their time on the sound code."""
-MOST = 500
-"""Tests at most."""
+MOST = 40
+"""Tests at most that a mutant is put to; the compiler takes longer than most of them."""
 PATIENCE = 4.0, 200.0
 """A mutant has this many times that time, and seconds more to compile; after that it hangs, and is killed."""
 MEMORY = 10 << 30
@@ -100,46 +99,57 @@ def names_in(node: ast.AST) -> set[str]:
     return {n.id if isinstance(n, ast.Name) else n.attr for n in found}
 
 
+def kernels_in(module: ast.Module) -> set[str]:
+    """Stems of the kernels' files that a module imports, or imports names from."""
+    lines = [n for n in ast.walk(module) if isinstance(n, ast.ImportFrom)]
+    lines = [n for n in lines if (n.module or "").startswith("exoabm.kernels")]
+    return {n.module.split(".")[-1] for n in lines} | {alias.name for n in lines for alias in n.names}
+
+
 class Calls:
     """Which tests reach a function; compiled ones by name, through all that speak of them."""
 
-    def __init__(self, work: Path) -> None:
-        self.tree = work / "tree"
+    def __init__(self, work: Path, budget: float) -> None:
+        self.tree, self.budget = work / "tree", budget
         rows = [json.loads(line) for line in (work / "calls.jsonl").read_text().splitlines()]
         self.seconds = {row["test"]: row["seconds"] for row in rows if row["passed"]}
         self.tests_of: dict[str, set[str]] = defaultdict(set)
-        compiled: dict[str, set[str]] = defaultdict(set)  # name of a kernel: its keys
-        speaks: dict[str, set[str]] = {}
+        kernels: dict[tuple[str, str], str] = {}  # by file and name
+        speaks: dict[str, set[tuple[str, str]]] = {}  # kernels that a function may call, and other such pairs
         for path in [*self.tree.glob("exoabm/**/*.py"), *self.tree.glob("tests/**/*.py")]:
-            for node, scope, _ in walk(ast.parse(path.read_text())):
+            module = ast.parse(path.read_text())
+            near = {path.stem, *kernels_in(module)}
+            for node, scope, _ in walk(module):
                 if isinstance(node, ast.FunctionDef):
                     key = f"{path.relative_to(self.tree)}:{scope + '.' * bool(scope)}{node.name}"
-                    speaks[key] = names_in(node)
+                    speaks[key] = set(product(near, names_in(node)))
                     if "njit" in " ".join(map(ast.unparse, node.decorator_list)):
-                        compiled[node.name].add(key)
+                        kernels[path.stem, node.name] = key
+        calls = {key: {kernels[pair] for pair in kernels.keys() & pairs} for key, pairs in speaks.items()}
         for row in rows:
-            if not row["passed"]:
-                continue
-            reached, new = set(), {c for c in row["calls"] if c in speaks}
+            reached: set[str] = set()
+            new = calls.keys() & row["calls"] if row["passed"] else set()
             while new:
                 reached |= new
-                names = set().union(*(speaks[c] for c in new)) & compiled.keys()
-                new = set().union(*(compiled[name] for name in names)) - reached
-            for call in reached:
-                self.tests_of[call].add(row["test"])
+                new = set().union(*(calls[key] for key in new)) - reached
+            for key in reached:
+                self.tests_of[key].add(row["test"])
 
     def of(self, mutant: Mutant) -> list[str]:
-        """The tests that reach a mutant within the budget, quickest first."""
+        """The tests that a mutant is put to: of every test function the quickest case, then the next, ..."""
         key = f"{mutant.path}:{mutant.function}"
         found = self.tests_of.get(key, set())
         if mutant.at_import:
             found = set().union(*(v for k, v in self.tests_of.items() if k.startswith(f"{mutant.path}:")))
-        chosen, left = [], BUDGET
-        for test in sorted(found, key=self.seconds.__getitem__)[:MOST]:
-            left -= self.seconds[test]
-            if left < 0 and chosen:
-                break
-            chosen.append(test)
+        cases: dict[str, list[str]] = defaultdict(list)
+        for test in sorted(found, key=self.seconds.__getitem__):
+            cases[test.partition("[")[0]].append(test)
+        in_turn = [test for row in zip_longest(*cases.values()) for test in row if test]
+        chosen, left = [], self.budget
+        for test in in_turn[:MOST]:
+            if self.seconds[test] <= left or not chosen:
+                chosen.append(test)
+                left -= self.seconds[test]
         weight: dict[str, float] = defaultdict(float)  # files stay together, for the sake of their fixtures
         for test in chosen:
             weight[test.partition("::")[0]] += self.seconds[test]
@@ -150,10 +160,7 @@ def importers(tree: Path, path: str) -> set[str]:
     """Stems of the kernels' files that hold code of this file."""
     uses: dict[str, set[str]] = {}
     for file in tree.glob("exoabm/kernels/*.py"):
-        lines = [n for n in ast.walk(ast.parse(file.read_text())) if isinstance(n, ast.ImportFrom)]
-        of_kernels = [n for n in lines if (n.module or "").startswith("exoabm.kernels")]
-        uses[file.stem] = {n.module.split(".")[-1] for n in of_kernels}
-        uses[file.stem] |= {alias.name for n in of_kernels for alias in n.names}
+        uses[file.stem] = kernels_in(ast.parse(file.read_text()))
     reached: set[str] = set()
     new = {Path(path).stem} if "/kernels/" in path else set()
     while new:
@@ -215,21 +222,21 @@ def put_to_test(work: Path, mutant: Mutant, tests: list[str], seconds: float) ->
         os.utime(path, ns=(dates.st_atime_ns, dates.st_mtime_ns))
 
 
-def run(work: Path, count: int, seed: int, again: list[str]) -> None:
+def run(work: Path, count: int, seed: int, budget: float, again: list[str]) -> None:
     """Try a sample, or the survivors once more; a line of ``results.jsonl`` each, the last one counts."""
-    done, calls = results(work), Calls(work)
+    done, calls = results(work), Calls(work, budget)
     chosen = sample(work / "tree", count, seed)
     if again:
         chosen = [m for m in chosen if done.get(str(m), {}).get("fate") == "passed"]
-    if chosen:
-        sound = chosen[0]._replace(start=0, end=0, new="")
-        if (found := put_to_test(work, sound, again or calls.of(chosen[0])[:5], BUDGET))[0] != "passed":
-            sys.exit(f"tests fail on the code as it is:\n{found[1]}")
+    reached = next(m for m in chosen if calls.of(m))
+    sound = reached._replace(start=0, end=0, new="")
+    if (found := put_to_test(work, sound, again or calls.of(reached)[:5], budget))[0] != "passed":
+        sys.exit(f"tests fail on the code as it is:\n{found[1]}")
     for mutant in chosen:
         if str(mutant) in done and not again:
             continue
         tests, begin = again or calls.of(mutant), time.perf_counter()
-        seconds = sum(calls.seconds.get(test, BUDGET) for test in tests)
+        seconds = sum(calls.seconds.get(test, budget) for test in tests)
         fate, printed = put_to_test(work, mutant, tests, seconds) if tests else ("passed", "unreached")
         text = (work / "tree" / mutant.path).read_bytes()
         killer = next((line for line in printed.splitlines() if line.startswith(("FAILED", "ERROR"))), "")
@@ -272,6 +279,9 @@ def main() -> None:
     parser.add_argument("work", type=Path)
     parser.add_argument("--count", type=int, default=240)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--budget", type=float, default=12.0, help="seconds of tests a mutant, quickest first"
+    )
     parser.add_argument("--again", nargs="+", default=[], metavar="TEST")
     parser.add_argument("--tests", nargs="+", default=[], metavar="TEST")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the file is put back
@@ -280,7 +290,7 @@ def main() -> None:
     if given.what == "prepare":
         prepare(work, given.tests)
     elif given.what == "run":
-        run(work, given.count, given.seed, given.again)
+        run(work, given.count, given.seed, given.budget, given.again)
     else:
         table(work)
 

@@ -15,15 +15,18 @@ from exoabm.streams import Streams
 
 HEAD = """
 info = { title = "a test" }
-domain = { size = [SIZE, SIZE] }
+domain = { size = [SIZE, HIGH] }
 clock = { step = "STEP" }
 transport = { engine = "ENGINE" }
 """
 
 
-def scenario(body: str, *, size: float = 40, step: str = "60 s", engine: str = "continuum") -> bytes:
-    head = HEAD.replace("SIZE", f"{size:g}").replace("STEP", step).replace("ENGINE", engine)
-    return (head + body).encode()
+def scenario(
+    body: str, *, size: float = 40, high: float | None = None, step: str = "60 s", engine: str = "continuum"
+) -> bytes:
+    """A slab of ``size`` along x; along y a voxel more, so that axes are not taken for each other."""
+    head = HEAD.replace("SIZE", f"{size:g}").replace("HIGH", f"{size + 10 if high is None else high:g}")
+    return (head.replace("STEP", step).replace("ENGINE", engine) + body).encode()
 
 
 def world(body: str, seed: int = 1, **keys: object) -> ExosomeModel:

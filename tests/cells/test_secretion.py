@@ -133,12 +133,14 @@ def test_a_waste_balance_that_is_off_is_noticed() -> None:
         state.waste_ledger.check(state.time)
 
 
-def test_what_left_a_surface_is_emitted_again_under_its_own_label() -> None:
+def test_what_left_a_surface_is_emitted_again_under_its_own_label_and_size() -> None:
     state = donors(4)
     state.trafficking.returning[2, 0, 0] = 1.5
+    state.trafficking.returning_sizes[2, 0, 0] = 0.2, 0.8
     rows = unbind(state)
-    assert (rows.cell.tolist(), rows.kind.tolist(), rows.label.tolist()) == ([2], [0], [0])
-    assert rows.count.tolist() == [1.5]
+    assert rows.size is not None
+    assert (rows.cell.tolist(), rows.kind.tolist(), rows.label.tolist()) == ([2, 2], [0, 0], [0, 0])
+    assert dict(zip(rows.size.tolist(), rows.count.tolist(), strict=True)) == pytest.approx({0: 0.3, 1: 1.2})
 
 
 def test_an_agent_is_a_view_on_its_row() -> None:

@@ -150,6 +150,22 @@ def test_the_transfer_matrix_is_where_a_long_run_ends() -> None:
     assert abs(mean.internalized / expected - 1).max() > 0.05, "the mean D is seen"
 
 
+def test_first_captures_are_what_is_internalized_where_nothing_comes_back() -> None:
+    """The mean over size classes, by their shares; unbinding and recycling come after the first capture."""
+    cell = dict(RECIPIENT, **DONOR, uptake_rate=60)
+    never, often = (
+        world(
+            [120, 100],
+            [(cell, [[25, 35], [55, 45], [85, 65]])],
+            vesicle=TURNS | keys,
+            transport={"hindrance": 0.1, "provenance": "cell"},
+        ).transfer_matrix()
+        for keys in ({"unbinding_rate": 0, "recycling_probability": 0}, {})
+    )
+    np.testing.assert_allclose(often.encountered, never.internalized, rtol=1e-9)
+    assert (often.internalized > 1.1 * never.internalized).all()
+
+
 @pytest.mark.parametrize("saturation", ["inf", "20 pM"])
 def test_every_size_is_in_the_balance(saturation: str) -> None:
     model = crowd(saturation)
