@@ -16,6 +16,7 @@ Counts are until the end of the run. What is known of the living alone is missin
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,10 +53,10 @@ def write(finished: Finished, to: Path) -> None:
     """Write a run as AnnData; see above."""
     import h5py
 
-    cells = finished.everyone
+    cells, file = finished.everyone, BytesIO()  # on a full disk HDF5 itself would crash
     met = _Met(finished, cells["cell"])
     index = [f"cell_{cell}" for cell in cells["cell"].to_pylist()]
-    with h5py.File(to, "w") as root:
+    with h5py.File(file, "w") as root:
         say(root, "anndata", "0.1.0")
         columns = {name: cells[name] for name in cells.column_names}
         put_frame(root, "obs", index, columns | met.per_cell())
@@ -71,6 +72,7 @@ def write(finished: Finished, to: Path) -> None:
         put(root, "uns", {"spatial_unit": "um", "exoabm": _about(finished)})
         for name in ("varm", "varp"):
             put(root, name, {})
+    to.write_bytes(file.getbuffer())
 
 
 class _Met:

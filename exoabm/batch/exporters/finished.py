@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from exoabm.scenario.schema import Scenario
 
 
+ROUNDING = 1e-6
+"""s by which times of two tables may differ, for rounding; assumed."""
+
+
 class Finished:
     """What writers of formats are given; parts are read when they are asked for, and then kept.
 
@@ -73,14 +77,38 @@ class Finished:
         return self.table("cells.parquet")
 
     @cached_property
+    def _begins(self) -> tuple[np.ndarray, np.ndarray]:
+        """Recorded times of cells in s, and the rows at which they begin; then the number of all rows."""
+        times, begins = np.unique(np.asarray(self.cells["time_s"]), return_index=True)
+        return times, np.append(begins, len(self.cells))
+
+    def cells_at(self, time_s: float) -> pa.Table:
+        """Of these the rows that were recorded last until this time, without cells that had died by then."""
+        times, begins = self._begins
+        last = int(np.searchsorted(times, time_s + ROUNDING, "right")) - 1
+        if last < 0:
+            return self.cells.slice(0, 0)
+        rows = self.cells.slice(begins[last], begins[last + 1] - begins[last])
+        if self.lineage is None:
+            return rows
+        dead = pc.less_equal(self.lineage["died_s"], time_s + ROUNDING)
+        gone = self.lineage["cell"].filter(pc.fill_null(dead, False))
+        return rows.filter(pc.invert(pc.is_in(rows["cell"], gone.combine_chunks())))
+
+    @cached_property
     def first_cells(self) -> pa.Table:
         """Of these the rows of the first recorded time."""
-        return self.cells.filter(pc.equal(self.cells["time_s"], pc.min(self.cells["time_s"])))
+        return self.cells_at(0.0)
 
     @cached_property
     def last_cells(self) -> pa.Table:
-        """Of these the rows of the end, none where no cell lives then."""
-        return self.cells.filter(pc.equal(self.cells["time_s"], self.fields.times_s[-1]))
+        """Of these the rows of the end."""
+        return self.cells_at(self.fields.times_s[-1])
+
+    @cached_property
+    def lineage(self) -> pa.Table | None:
+        """``lineage.parquet``: a row for each cell that ever was; None where cells do not come and go."""
+        return self.table("lineage.parquet") if (self.folder / "lineage.parquet").is_file() else None
 
     @cached_property
     def everyone(self) -> pa.Table:
@@ -91,8 +119,7 @@ class Finished:
         """
         last = self.last_cells
         own = ["cell", "cell_type", "x_um", "y_um", "z_um"]
-        alive = (self.folder / "lineage.parquet").is_file()
-        cells = self.table("lineage.parquet") if alive else last.select(own)
+        cells = last.select(own) if self.lineage is None else self.lineage
         ids = cells["cell"].combine_chunks()
         at_first, at_last = (
             pc.index_in(ids, value_set=table["cell"].combine_chunks()) for table in (self.first_cells, last)
@@ -133,7 +160,7 @@ class Finished:
     def box_um(self) -> np.ndarray:
         """Lengths of the box along x, y, z, (3,); a slab is as thick as it is."""
         fields = self.fields
-        lengths = [n * fields.voxel_um for n in reversed(fields.shape(self.kinds[0]))]
+        lengths = [n * fields.voxel_um for n in reversed(fields.shape)]
         return np.array([*lengths, self.thickness_um][:3])
 
     @property
@@ -183,6 +210,7 @@ class Fields:
         """Vesicles/mL of a kind at a recorded time, by its number: (label, [z,] y, x)."""
         return np.asarray(self._group[kind][time % len(self.times_s)])
 
-    def shape(self, kind: str) -> tuple[int, ...]:
+    @property
+    def shape(self) -> tuple[int, ...]:
         """Voxels along ([z,] y, x)."""
-        return tuple(self._group[kind].shape[2:])
+        return next(array.shape[2:] for _, array in self._group.arrays() if array.ndim > 2)

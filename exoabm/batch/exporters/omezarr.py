@@ -1,10 +1,10 @@
 """OME-Zarr 0.5: concentrations as an image over time, cells as its labels, at one resolution.
 
 Axes t, c, (z), y, x; lengths in micrometers, to the centers of voxels. A channel is a vesicle kind, of all
-donors or of those of one type, in vesicles/mL. A label is a cell's birth id plus 1, in the voxels whose
-centers its circle (in a volume its sphere) covers, in that of the nearer cell where several do; 0 is no cell.
-Cells are shown where they were recorded last. Times that are not evenly spaced have no unit, and stand in
-``times_s``.
+donors or of those of one type, in vesicles/mL. A label is a cell's birth id plus 1, in the voxel that it has
+its center in and in those whose centers its circle (in a volume its sphere) covers; where several do, that of
+the cell nearest to its center; 0 is no cell. Cells are shown where they were recorded last. Times that
+are not evenly spaced have no unit, and stand in ``times_s``.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow.compute as pc
 
 from exoabm.observe.fields import new_array
 from exoabm.observe.palette import COOL, WARM
@@ -41,7 +40,7 @@ def write(finished: Finished, to: Path) -> None:
     import zarr
 
     fields = finished.fields
-    space = fields.shape(finished.kinds[0])
+    space = fields.shape
     types = tuple(dict.fromkeys(fields.label_types))
     channels = [(kind, of) for kind in finished.kinds for of in ((), *(types if len(types) > 1 else ()))]
     root = zarr.open_group(to, mode="w", zarr_format=3)
@@ -78,13 +77,8 @@ def _write_cells(finished: Finished, labels: Any, axes: tuple[str, ...], space: 
     labels.attrs["ome"] = {"version": VERSION, "labels": [CELLS]}
     group = labels.create_group(CELLS)
     image = _image(group, axes, (len(fields.times_s), *space), "i4")
-    recorded = np.unique(np.asarray(finished.cells["time_s"]))
-    for i, time in enumerate(fields.times_s):
-        before = recorded[recorded <= time]
-        if len(before):
-            image[i] = _covered(
-                finished, finished.cells.filter(pc.equal(finished.cells["time_s"], before[-1])), space
-            )
+    for i, time in enumerate(fields.times_s.tolist()):
+        image[i] = _covered(finished, finished.cells_at(time), space)
     everyone = finished.everyone.select(["cell", "cell_type"]).to_pylist()
     hue = dict(zip(finished.diameters, cycle(HUES), strict=False))
     color = {name: [*bytes.fromhex(text), 255] for name, text in hue.items()}
@@ -132,7 +126,7 @@ def _multiscale(fields: Fields, axes: tuple[str, ...], name: str) -> Json:
 
 
 def _covered(finished: Finished, cells: pa.Table, space: tuple[int, ...]) -> np.ndarray:
-    """Birth id plus 1 of the cell that covers the center of each voxel, int32, ([z,] y, x)."""
+    """Birth id plus 1 of the cell that each voxel is of, int32, ([z,] y, x)."""
     fields = finished.fields
     names = "xyz"[: fields.dim]
     at = np.column_stack([np.asarray(cells[f"{axis}_um"]) for axis in names]) - fields.origin_um[: fields.dim]
@@ -146,7 +140,8 @@ def _covered(finished: Finished, cells: pa.Table, space: tuple[int, ...]) -> np.
     window = np.array(list(product(range(-reach, reach + 1), repeat=fields.dim)))
     voxel = np.floor(at / fields.voxel_um).astype(np.int64)[:, None] + window
     distance = np.linalg.norm((voxel + 0.5) * fields.voxel_um - at[:, None], axis=2)
-    inside = ((voxel >= 0) & (voxel < labels.shape)).all(axis=2) & (distance <= radius[:, None])
+    own = (distance <= radius[:, None]) | (window == 0).all(axis=1)
+    inside = own & ((voxel >= 0) & (voxel < labels.shape)).all(axis=2)
     cell, place = np.nonzero(inside)
     far_first = np.argsort(-distance[cell, place], kind="stable")
     cell, place = cell[far_first], place[far_first]

@@ -81,16 +81,12 @@ def _times(finished: Finished) -> tuple[np.ndarray, int]:
 
 def _cells(finished: Finished, types: list[str], times: np.ndarray) -> Iterator[Spheres]:
     """Cells where they were recorded last."""
-    cells = finished.cells
-    recorded = np.asarray(cells["time_s"])
-    number = np.asarray(cells["cell"])
     index = {name: i for i, name in enumerate(types)}
-    kind = np.array([index[name] for name in cells["cell_type"].cast("string").to_pylist()], np.int64)
-    place = np.column_stack([np.asarray(cells[f"{axis}_um"]) for axis in "xyz"])
-    known = np.unique(recorded)
-    for time in times:
-        mine = recorded == known[np.searchsorted(known, time * (1 + 1e-12), "right") - 1]
-        yield Spheres(number[mine], kind[mine], place[mine])
+    for time in times.tolist():
+        cells = finished.cells_at(time)
+        kind = np.array([index[name] for name in cells["cell_type"].cast("string").to_pylist()], np.int64)
+        place = np.column_stack([np.asarray(cells[f"{axis}_um"]) for axis in "xyz"])
+        yield Spheres(np.asarray(cells["cell"]), kind, place)
 
 
 def _vesicles(finished: Finished, times: np.ndarray, first: int, types: int) -> Iterator[Spheres]:

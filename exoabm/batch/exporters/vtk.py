@@ -39,7 +39,7 @@ def write_grid(finished: Finished, to: Path) -> None:
         for name in dict.fromkeys(fields.label_types):
             mine = [of == name for of in fields.label_types]
             values[f"{kind}_per_mL from {name}"] = found[mine].sum(axis=0, dtype=np.float64).ravel()
-    counts = [*reversed(fields.shape(finished.kinds[0])), 1][:3]
+    counts = [*reversed(fields.shape), 1][:3]
     edges = [fields.voxel_um] * fields.dim + [finished.thickness_um] * (3 - fields.dim)
     extent = " ".join(f"0 {count}" for count in counts)
     with to.open("w", encoding="utf-8", newline="\n") as file:

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import importlib
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
+import h5py
+import numpy as np
 import pytest
+import zarr
 
 from exoabm.batch import export
 from exoabm.batch.exporters import formats
+from exoabm.batch.exporters.finished import Finished
 from exoabm.batch.exporters.formats import FORMATS, Format, format_of
-from exoabm.errors import InputError
+from exoabm.batch.run import run_to_folder
+from exoabm.errors import InputError, RunFailed
+from exoabm.scenario.loader import load
 
 README = Path(__file__).parents[3] / "README.md"
 
@@ -120,3 +127,41 @@ def test_a_folder_of_another_making_is_never_replaced(finished, tmp_path, plain)
     with pytest.raises(InputError, match="lies in what is to be exported"):
         export.export_format(run, run / "a.p", file)
     assert (tmp_path / "mine" / "thesis.tex").read_text() == "mine"
+
+
+def test_where_no_cell_lives_at_the_end_none_is_shown_and_edges_stay(tmp_path) -> None:
+    """Cells that died were recorded last before; that is no sign of life."""
+    table = tmp_path / "cells.csv"
+    table.write_text("x_um,y_um,cell_type\n" + "\n".join(f"{14 * i},0,CK+" for i in range(5)))
+    changes = {"cell_type.tumor.death_rate": "50 / h", "clock.step": "5 min", "domain.voxel": "10 um"}
+    loaded = load(str(table), changes | {"transport.engine": "vesicles", "record.fields": "30 min"})
+    run = Finished(run_to_folder(loaded, tmp_path / "run", seed=1, hours=1).folder)
+    assert not len(run.last_cells)
+    assert len(run.first_cells) == len(run.everyone) == 5
+    assert run.everyone["died_s"].null_count == 0
+    found = {}
+    for fmt in FORMATS:
+        if "run" in fmt.of:
+            to = tmp_path / f"a{fmt.endings[0] if fmt.endings else ''}"
+            found[fmt.name] = export.export_format(run.folder, to, fmt)
+    frames = json.loads(found["simularium"].read_text())["spatialData"]["bundleData"]
+    assert len(frames[0]["data"]) == 5 * 11
+    assert set(np.reshape(frames[-1]["data"], (-1, 11))[:, 2]) == {1.0}  # free vesicles
+    assert b'NumberOfPoints="0"' in found["vtp"].read_bytes()
+    labels = zarr.open_array(found["ome-zarr"] / "labels" / "cells" / "0", mode="r")
+    assert {*np.unique(labels[0])} == {0, 1, 2, 3, 4, 5}
+    assert not labels[-1].any()
+    with h5py.File(found["h5ad"]) as file:
+        assert len(file["obs"]["_index"]) == 5
+        assert file["obsp"]["internalized"]["data"][:].sum() == run.edges["internalized"].to_numpy().sum() > 0
+
+
+@pytest.mark.parametrize("room", [0, 4])
+def test_a_full_disk_ends_every_format_in_a_sentence(finished, small_disk, room) -> None:
+    run = finished("living").folder
+    for fmt in FORMATS:
+        if "run" in fmt.of:
+            (small_disk / "filler").write_bytes(b"x" * 1024 * (64 - room))
+            with pytest.raises(RunFailed, match="the disk is full; nothing was written"):
+                export.export_format(run, small_disk / "new" / f"a{(*fmt.endings, '')[0]}", fmt)
+            assert [path.name for path in small_disk.iterdir()] == ["filler"]

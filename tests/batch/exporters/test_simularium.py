@@ -74,7 +74,8 @@ def test_every_sphere_is_of_the_run(finished, tmp_path, name) -> None:
     assert [time for time, _ in found] == pytest.approx(metrics["time_h"] * 3600)
     for (time, spheres), (_, said) in zip(found, metrics.iterrows(), strict=True):
         last = max(t for t in run.cells["time_s"].to_pylist() if t <= time + 1e-6)
-        cells = [c for c in run.cells.to_pylist() if c["time_s"] == last]
+        alive = {c["cell"] for c in run.everyone.to_pylist() if (c.get("died_s") or np.inf) > time + 1e-6}
+        cells = [c for c in run.cells.to_pylist() if c["time_s"] == last and c["cell"] in alive]
         radius = {t.name: float(t.diameter) / 2 for t in run.scenario.cell_type}
         expected = [
             (c["cell"], c["cell_type"], (c["x_um"], c["y_um"], c["z_um"]), radius[c["cell_type"]])
