@@ -15,6 +15,7 @@ import pyarrow.feather
 
 from exoabm.batch.exporters.finished import Finished
 from exoabm.batch.exporters.formats import TABLES as ENDINGS
+from exoabm.batch.exporters.pairs import long_tables
 from exoabm.batch.own_tables import copy, tables_of
 from exoabm.batch.sweeps.chunk import ROWS, RUNS, SHARDS
 from exoabm.batch.sweeps.journal import JOURNAL
@@ -43,8 +44,9 @@ def export_tables(
 ) -> tuple[list[Path], list[Fault]]:
     """Write every table of a run, sweep or trial into ``to`` as csv, json (lines), arrow or numpy (npz).
 
-    What is no table (fields, graph, picture, JSON, the table of cells) is copied as it is. ``columns.json``
-    says what the columns mean. All of it is written, or nothing.
+    What is no table (fields, graph, picture, JSON, the table of cells) is copied as it is. Who sent how much
+    to whom is written as long tables, too; see ``exporters.pairs``. ``columns.json`` says what the columns
+    mean. All of it is written, or nothing.
 
     Parameters
     ----------
@@ -83,8 +85,13 @@ def export_tables(
     parts = [path for path in sorted(source.iterdir()) if _is_part(path) and path.name not in lost]
     suffix = ENDINGS[fmt]
     tables = {path: to / (path.stem + suffix) for path in parts if path.suffix == ".parquet"}
+    long, unmade = _long_tables(source, partial)
+    faults += unmade
     copies = {path: to / path.name for path in parts if path not in tables}
-    written = [*tables.values(), *([to / COLUMNS] if tables else []), *copies.values()]
+    made = [to / (name + suffix) for name in long]
+    written = [*tables.values(), *made, *([to / COLUMNS] if tables or made else []), *copies.values()]
+    if twice := {path for path in written if written.count(path) > 1}:
+        raise InputError(f"{source} holds two that would be exported as {min(twice).name}; rename one")
     standing = [target for target in written if target.exists()]
     if standing and not overwrite:
         raise InputError(f"{standing[0]} exists already; choose another --to, or pass --overwrite")
@@ -97,7 +104,10 @@ def export_tables(
                 raise InputError(f"{source}: {error}") from None
             meanings[path.stem] = _meaning(table)
             _write(table, stack.enter_context(placed(target)), fmt)
-        if tables:
+        for (name, table), target in zip(long.items(), made, strict=True):
+            meanings[name] = _meaning(table)
+            _write(table, stack.enter_context(placed(target)), fmt)
+        if meanings:
             text = json.dumps(meanings, indent=2, ensure_ascii=False)
             stack.enter_context(placed(to / COLUMNS)).write_text(text + "\n", encoding="utf-8")
         for path, target in copies.items():
@@ -106,6 +116,16 @@ def export_tables(
             else:
                 copy(path, stack.enter_context(placed(target)))
     return written, faults
+
+
+def _long_tables(source: Path, partial: bool) -> tuple[dict[str, pa.Table], list[Fault]]:
+    """Who sent how much to whom as long tables; with ``partial`` a fault where they cannot be made."""
+    try:
+        return long_tables(source), []
+    except InputError:
+        if not partial:
+            raise
+        return {}, [Fault("long table of pairs", "not made")]
 
 
 def export_format(source: Path, to: Path, fmt: Format, *, overwrite: bool = False) -> Path:

@@ -15,9 +15,12 @@ import numpy as np
 
 from exoabm.observe.communication import talkers
 from exoabm.observe.edges import UNKNOWN, edges_of
+from exoabm.observe.tables import pick
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+
+    import pyarrow as pa
 
     from exoabm.observe.edges import Edges
     from exoabm.state import State
@@ -33,7 +36,11 @@ TYPE_PAIRS = {
     "captured": "vesicles captured by the target's surface until the end",
 }
 """Columns of pairs of types, and what they hold."""
-PAIRS = {"source": "birth number of the cell that sent, or the type", "target": "birth number"} | TYPE_PAIRS
+ENDS = {
+    "source": "what sent: a cell by its birth number, or a cell type, dose or reservoir",
+    "target": "what received: a cell by its birth number, or a cell type",
+}
+PAIRS = ENDS | TYPE_PAIRS
 """Columns of pairs of cells, or of a type and a cell where donor cells are not known."""
 SUMS = {"vesicles": "internalized", "delivered": "delivered", "captured": "encountered"}
 """Columns that are sums, and their counts in the edge table."""
@@ -110,28 +117,39 @@ def pairs_of(state: State) -> Columns:
     return type_pairs(edges, distance, donors, recipients, types, kinds)
 
 
-def cell_pairs(edges: Edges, distance: np.ndarray, types: Sequence[str], kinds: Sequence[str]) -> Columns:
-    """Edges over which anything was captured, as columns of ``PAIRS``, in the order of the edges.
+def cell_pairs(edges: Edges, distance: np.ndarray, types: Sequence[str], kinds: Sequence[str]) -> pa.Table:
+    """Edges over which anything was captured, with the columns of ``PAIRS``, in the order of the edges.
 
     ``source`` is a cell by its birth number where that is known, else a type, a dose or the reservoir.
     """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     met = np.flatnonzero(edges.counts["encountered"] > 0)
-    origin = np.array(edges.origins, object)[edges.origin[met]]
-    known = edges.donor[met] != UNKNOWN
-    source = origin.copy()
-    source[known] = edges.donor[met][known].astype(str)
-    recipient = edges.recipient[met]
+    donor, recipient = edges.donor[met], edges.recipient[met]
+    origin = pick(list(edges.origins), edges.origin[met])
+    known, cell = pa.array(donor != UNKNOWN), pa.array(donor).cast(pa.string())
     found: Columns = {
-        "source": source.tolist(),
-        "target": edges.cells.birth_id[recipient].tolist(),
-        "source_type": origin.tolist(),
-        "target_type": np.array(types, object)[edges.cells.type[recipient]].tolist(),
-        "vesicle_kind": np.array(kinds, object)[edges.kind[met]].tolist(),
-        "distance_um": _plain(distance[met]),
-        "first_time_s": _plain(edges.first[met]),
+        "source": pc.if_else(known, cell, origin.cast(pa.string())),
+        "target": pa.array(edges.cells.birth_id[recipient]),
+        "source_type": origin,
+        "target_type": pick(list(types), edges.cells.type[recipient]),
+        "vesicle_kind": pick(list(kinds), edges.kind[met]),
+        "distance_um": pa.array(distance[met], from_pandas=True),
+        "first_time_s": pa.array(edges.first[met], from_pandas=True),
     }
-    found |= {name: edges.counts[count][met].tolist() for name, count in SUMS.items()}
-    return {name: found[name] for name in PAIRS}
+    found |= {name: pa.array(edges.counts[count][met]) for name, count in SUMS.items()}
+    return described(pa.table({name: found[name] for name in PAIRS}), PAIRS)
+
+
+def described(table: pa.Table, meanings: Mapping[str, str]) -> pa.Table:
+    """A table whose columns say what they hold."""
+    import pyarrow as pa
+
+    fields = [
+        f.with_metadata({"description": meanings[f.name]}) if f.name in meanings else f for f in table.schema
+    ]
+    return table.cast(pa.schema(fields, metadata={"orientation": "source sends, target receives"}))
 
 
 def _places(names: Sequence[str], among: Sequence[str]) -> np.ndarray:

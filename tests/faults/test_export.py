@@ -15,6 +15,9 @@ from exoabm.batch.run import run_to_folder
 from exoabm.observe.run_folder import FILES
 from exoabm.scenario.loader import load
 
+PAIRED = (manifest.MANIFEST, "run.json", "summary.json", "cells.parquet", "communication.parquet")
+"""What the long tables of pairs are made of."""
+
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -52,6 +55,10 @@ def test_a_part_that_is_lost_or_damaged_is_named(command, run, tmp_path, name, h
     assert done.code == 0
     assert f"left out: {name}" in done.err
     others = {part.replace(".parquet", ".csv") for part in FILES if part not in (name, manifest.MANIFEST)}
+    if name in PAIRED:
+        assert "left out: long table of pairs" in done.err
+    else:
+        others |= {"edges.csv", "types.csv"}
     assert {path.name for path in (tmp_path / "b").iterdir()} == {*others, "columns.json"}
 
 
@@ -113,7 +120,8 @@ def test_a_sweep_is_exported_too(command, tmp_path) -> None:
     sweep = ("sweep", "two_cells", "--vary", rate, "--hours", 0.1, "--seed", 1, "--out", "s")
     assert command(*sweep).code == 0
     assert command("export", "s", "--to", "b").code == 0
-    assert {"results.csv", "summary.csv", "summary.json", "columns.json", "plots"} == {
+    tables = {"results.csv", "summary.csv", "pairs.csv", "pairs_summary.csv"}
+    assert {*tables, "summary.json", "columns.json", "plots"} == {
         path.name for path in (tmp_path / "b").iterdir()
     }
     assert (tmp_path / "b" / "results.csv").read_text().count("\n") == 3

@@ -160,7 +160,7 @@ def test_where_no_cell_lives_at_the_end_none_is_shown_and_edges_stay(tmp_path) -
 def test_a_full_disk_ends_every_format_in_a_sentence(finished, small_disk, room) -> None:
     run = finished("living").folder
     for fmt in FORMATS:
-        if "run" in fmt.of:
+        if "run" in fmt.of and not (room and fmt.name == "physicell"):  # which fits into a block
             (small_disk / "filler").write_bytes(b"x" * 1024 * (64 - room))
             with pytest.raises(RunFailed, match="the disk is full; nothing was written"):
                 export.export_format(run, small_disk / "new" / f"a{(*fmt.endings, '')[0]}", fmt)
