@@ -245,6 +245,7 @@ GLOW = Parameter(
 
 
 def shine(state, value, dt: float) -> None:
+    assert value.shape == (len(state.cells),)
     state.cells.cargo[:, 1] += value * dt
 
 

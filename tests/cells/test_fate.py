@@ -176,6 +176,7 @@ def test_a_division_shares_everything_out() -> None:
     for name in ("bound", "endosomal", "encountered", "internalized", "lysosomal", "returning"):
         getattr(way, name)[:] = random.random(way.bound.shape)
     state.released[:] = 7.0
+    way.first_contact[:], way.last_contact[:] = 30.0, 50.0
     before = {name: getattr(way, name).copy() for name in vars(way)}
     waste = cells.waste.copy()
     turnover = decide(state, cells.position, 50 * HOUR)
@@ -195,7 +196,8 @@ def test_a_division_shares_everything_out() -> None:
         np.testing.assert_array_equal(mother, before[record])
         assert not daughter.any()
     np.testing.assert_array_equal(state.released[:, 0], [7.0] * 9 + [0.0] * 9)
-    assert np.isnan(way.first_contact[9:]).all()
+    for name, when in (("first_contact", 30.0), ("last_contact", 50.0)):
+        np.testing.assert_array_equal(getattr(way, name).ravel(), [when] * 9 + [np.nan] * 9)
 
 
 def hosted(state: State, rows: int, each: int) -> None:

@@ -13,6 +13,7 @@ import pytest
 from numba import njit
 from scipy import stats
 
+from exoabm.kernels import hop, walk
 from exoabm.kernels import random as kernel
 
 ALPHA = 1e-4
@@ -227,3 +228,42 @@ def test_streams_are_independent() -> None:
 def test_rejection_never_reads_the_blocks_of_another_step() -> None:
     alone = kernel.poisson(SEED, 4, 17, 2, 0, 60.0)
     assert alone == poissons(60.0)[17]
+
+
+BIG = {"seed": 0x12345678_9ABCDEF0, "purpose": 7, "walker": 0x0F1E2D3C_4B5A6978, "step": 3 << 32 | 5}
+KEY, COUNTER = "9abcdef0 12345678 00000007 00000003", "4b5a6978 0f1e2d3c 00000005"
+
+
+def test_names_of_hops_and_walks_fill_key_and_counter() -> None:
+    """The same layout as everywhere, in 12 rounds; every bit of seed, entity and step in its place."""
+
+    def block(purpose: int, draw: int) -> list[int]:
+        key = words_of(KEY.replace("00000007", f"{purpose:08x}"))
+        return [int(w) for w in kernel.threefry(12, *key, *words_of(COUNTER), np.uint32(draw))]
+
+    assert [int(w) for w in hop._words(*BIG.values(), 9)] == block(7, 9)
+    word = np.empty(4 * hop._BLOCKS, np.uint32)
+    hop._draw(*BIG.values(), 40, word)
+    assert word.reshape(4, -1).T.tolist() == [block(7, 40 + k) for k in range(hop._BLOCKS)]
+    seed, _, name, step = BIG.values()
+    fates = walk._draw_fates(seed, step, name, 3)
+    words = np.array(block(walk.FATE, 3)[:3])
+    np.testing.assert_allclose(fates, -np.log(((words >> 1) + 0.5) * 2.0**-31), rtol=1e-6)
+    normal = np.empty(4 * walk._BLOCKS, np.float32)
+    walk._draw_normals(seed, step, name, 16, normal)
+    words = np.array([block(walk.MOVE, 16 + k) for k in range(walk._BLOCKS)])
+    radius = np.sqrt(-2 * np.log(((words[:, ::2] >> 1) + 0.5) * 2.0**-31))
+    turn = 2 * np.pi * words[:, 1::2] / 2.0**32
+    expected = [radius[:, 0] * np.cos(turn[:, 0]), radius[:, 0] * np.sin(turn[:, 0])]
+    expected += [radius[:, 1] * np.cos(turn[:, 1]), radius[:, 1] * np.sin(turn[:, 1])]
+    np.testing.assert_allclose(normal, np.concatenate(expected), atol=5e-6)
+
+
+def test_four_normals_are_those_of_the_words_of_their_block() -> None:
+    """Box and Muller, by hand: uniforms of 32 bits in the middle of their cells."""
+    for entity in (0, 5, 2**40):
+        words = np.array([int(w) for w in kernel.words(SEED, 3, entity, 1, 0)])
+        u = (words + 0.5) * 2.0**-32
+        radius, turn = np.sqrt(-2 * np.log(u[::2])), 2 * np.pi * u[1::2]
+        expected = np.stack([radius * np.cos(turn), radius * np.sin(turn)], axis=1).ravel()
+        np.testing.assert_allclose(kernel.normal_quad(SEED, 3, entity, 1, 0), expected, rtol=1e-13)

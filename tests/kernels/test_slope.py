@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from exoabm.kernels.sides import FIXED, NO_FLUX, PERIODIC
-from exoabm.kernels.slope import gradient
+from exoabm.kernels.slope import _solve, gradient
 
 COUNTS = (9, 7, 6)
 SPACING = 2.5
@@ -102,3 +102,19 @@ def test_beside_a_wall_the_slope_along_it_is_whole_and_nothing_behind_it_is_sens
     channel[3, 3] = False
     slope, _ = sensed(5 + 0.8 * x, [(4, 3, 3)], closed=channel)
     np.testing.assert_allclose(slope, [[0.8, 0, 0]], atol=1e-9)
+
+
+def test_equations_are_solved_and_what_nothing_tells_is_0() -> None:
+    """A plane's four unknowns, all tied to each other; where a direction was not seen it has no slope."""
+    rows = np.random.default_rng(4).normal(size=(9, 4))
+    normal, right = rows.T @ rows, np.array([1.0, -2.0, 3.0, 0.5])
+    expected, found = np.linalg.solve(normal, right), right.copy()
+    _solve(normal.copy(), found)
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    rows[:, 2] = 0.0
+    seen = [0, 1, 3]
+    normal, found = rows.T @ rows, right.copy()
+    expected = np.linalg.solve(normal[np.ix_(seen, seen)], right[seen])
+    _solve(normal.copy(), found)
+    np.testing.assert_allclose(found[seen], expected, rtol=1e-12)
+    assert found[2] == 0

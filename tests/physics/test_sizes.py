@@ -166,6 +166,26 @@ def test_first_captures_are_what_is_internalized_where_nothing_comes_back() -> N
     assert (often.internalized > 1.1 * never.internalized).all()
 
 
+def test_what_becomes_of_a_vesicle_does_not_depend_on_who_else_sends() -> None:
+    """A sender that takes nothing up, one that does, and two that take up and, in the other run, send too."""
+    places = [[25, 35], [55, 45], [85, 65], [95, 25]]
+    sends, takes = {**DONOR, "name": "sends"}, {**RECIPIENT, "name": "takes", "uptake_rate": 60}
+    both = {**takes, **DONOR, "name": "both"}
+    few, more = (
+        world(
+            [120, 100],
+            [(sends, places[:1]), (both, places[1:2]), (last, places[2:])],
+            vesicle=TURNS,
+            transport={"hindrance": 0.1, "provenance": "cell"},
+        ).transfer_matrix()
+        for last in (takes, {**both, "name": "too"})
+    )
+    assert (few.donors.tolist(), few.recipients.tolist()) == ([0, 1], [1, 2, 3])
+    assert more.donors.tolist() == [0, 1, 2, 3]
+    np.testing.assert_allclose(few.encountered, more.encountered[:2], rtol=1e-9)
+    np.testing.assert_allclose(few.internalized, more.internalized[:2], rtol=1e-9)
+
+
 @pytest.mark.parametrize("saturation", ["inf", "20 pM"])
 def test_every_size_is_in_the_balance(saturation: str) -> None:
     model = crowd(saturation)

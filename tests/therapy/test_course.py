@@ -244,6 +244,53 @@ def test_therapeutic_cells_release_while_they_live_and_a_sensitized_host_ends_th
     assert naive.state.measures["innate_activation"] > 0
 
 
+def test_exposures_of_the_host_are_activation_times_hours() -> None:
+    """By the trapezoidal rule over the steps, of 10 min each."""
+    cells = DOSE.replace("particles = 1e10", "cells = 1e6")
+    model = ExosomeModel(tissue(TISSUE + cells + "[immunity]\n", immunity__initial_memory=0.5), seed=1)
+    names = ("innate_activation", "effectors")
+    seen = [[model.state.measures[name] for name in names]]
+    for _ in range(6):
+        model.step()
+        seen.append([model.state.measures[name] for name in names])
+    found = [model.state.measures[f"{name}_h"] for name in names]
+    expected = np.trapezoid(seen, dx=1 / 6, axis=0)
+    assert (expected > 0).all()
+    assert found == pytest.approx(expected, rel=1e-12)
+
+
+ENTRIES = {
+    ("local", False): "target", ("local", True): "free_target", ("implant", False): "target",
+    ("implant", True): "free_target", ("intravenous", False): "plasma", ("intravenous", True): "free_plasma",
+    ("intraperitoneal", False): "depot", ("subcutaneous", True): "depot",
+}  # fmt: skip
+
+
+def given_by(route: str, molecular: bool, **pairs: Any) -> ExosomeModel:
+    if molecular:
+        pairs |= {"dose__treatment__molecular": "true", "dose__treatment__vesicle": "drug_alone"}
+    return ExosomeModel(tissue(dose__treatment__route=route, **pairs), seed=1)
+
+
+def test_a_dose_is_given_where_its_route_leads() -> None:
+    for given, entry in ENTRIES.items():
+        course = given_by(*given).course
+        assert course is not None
+        assert course.doses[0].entry == entry
+
+
+@pytest.mark.parametrize("molecular", [False, True])
+def test_an_infusion_into_the_target_is_the_tissues_share_of_it(molecular: bool) -> None:
+    """Over a full hour of 1.5 h, and what comes back by the blood beside it."""
+    model = given_by("local", molecular, dose__treatment__duration="1 h")
+    share, entered = 200 * 200 * 15 / 0.3e12, []
+    for _ in range(9):
+        model.step()
+        entered.append(model.state.measures["treatment_entered_tissue_EV"])
+    assert share * 1e10 <= entered[-1] < 1.2 * share * 1e10
+    assert entered[2] == pytest.approx(entered[-1] / 2, rel=0.1)
+
+
 @pytest.mark.parametrize(
     ("pairs", "message"),
     [
