@@ -68,7 +68,7 @@ def opened(dim: int, distance: Sequence[float], sign: Sequence[int]) -> Opening:
         ways.append([(at, share) for at, share in ((low, 1 - part), (high, part)) if share > 0])
     found = np.zeros(3)
     for way in product(*ways):
-        solved = _solve(dim, tuple(at for at, _ in way), tuple(int(s) for s in sign))
+        solved = _solve(dim, *_turned([at for at, _ in way], sign))
         found += float(np.prod([share for _, share in way])) * np.array(solved)
     return Opening(*found.tolist())
 
@@ -96,6 +96,16 @@ def inside(normal: Floats, distance: Sequence[float]) -> NDArray[np.bool_]:
         if distance[side] < 1:
             there &= (normal[:, side // 2] if side % 2 else -normal[:, side // 2]) < distance[side]
     return there
+
+
+def _turned(distance: Sequence[float], sign: Sequence[int]) -> tuple[tuple[float, ...], tuple[int, ...]]:
+    """The same cell turned and mirrored so that what stands beside it comes first, the nearest first."""
+    axes = []
+    for axis in range(3):
+        sides = [(float(distance[s]), int(sign[s])) for s in (2 * axis, 2 * axis + 1)]
+        axes.append(sorted(sides))
+    axes.sort()
+    return tuple(t for axis in axes for t, _ in axis), tuple(s for axis in axes for _, s in axis)
 
 
 @lru_cache(maxsize=4096)
@@ -128,10 +138,10 @@ def _solve(dim: int, distance: tuple[float, ...], sign: tuple[int, ...]) -> Open
 
 
 def axis_images(distance: Sequence[float], sign: Sequence[int]) -> list[Image]:
-    """Of one axis: itself, mirrored at one face, or back and forth between two."""
+    """Of one axis, its nearer face first: itself, mirrored at one face, or back and forth between two."""
     (low, high), (s, t) = distance, sign
     if not np.isfinite(low):
-        return [(1, 0.0, 1)] + ([(-1, 2 * high, t)] if np.isfinite(high) else [])
+        return [(1, 0.0, 1)]
     if not np.isfinite(high):
         return [(1, 0.0, 1), (-1, -2 * low, s)]
     found, length = [], low + high
@@ -149,10 +159,9 @@ def _potentials(dim: int, to: Floats, source: Floats, normal: Floats, size: floa
 
     Of a piece that is as near as it is wide, those of a disc, or straight piece, seen from above its middle.
     """
-    apart = source[None] - to[:, None]
-    square = (apart**2).sum(axis=2)
     own = not np.any(source - to)
-    toward = (apart * normal[None]).sum(axis=2)
+    square = np.maximum((to**2).sum(axis=1)[:, None] + (source**2).sum(axis=1) - 2 * (to @ source.T), 0.0)
+    toward = (source * normal).sum(axis=1) - to @ normal.T
     if dim == 3:
         wide = size / np.pi
         single = size / (4 * np.pi * np.sqrt(np.maximum(square, wide / 4)))

@@ -1,14 +1,18 @@
 """Mechanisms at places of the domain, by kind of face and engine: a table, each cell with its right value.
 
     mechanism    places                          faces                  engines, what is right
-    capture      all, the obstacle among them    closed, periodic       three: f k_a c, 2 %, and each other
-    release      all                             closed, periodic       three: all of it, inside
-    dose         middle, face, corner, obstacle  closed                 three: all of it, inside
-    sensing      all but the obstacle            closed, open, held     one field for all: the slope, 2 %
-    push-apart   all but the obstacle            closed, periodic       none needed: touching, inside
+    capture      all, the obstacle among them    all                    three: f k_a c, 2 %, and each other
+    release      all                             all                    three: all of it, inside
+    dose         middle, face, corner, obstacle  all                    three: all of it, inside
+    sensing      all but the obstacle            all                    one field for all: the slope, 2 %
+    push-apart   all but the obstacle            all                    none needed: touching, inside
+    division     face, edge, corner, obstacle    all                    three: both alive, inside, in sight
+    obstacles    a wall, beside each of these    all                    with each of the above but sensing
 
-The place is where the center lies; around a periodic face it is the seam. The box has three lengths that
-differ. f is the share of the membrane inside. Not here: held faces that meet (`test_faces.py`), division
+All faces are closed, periodic, open, held. The place is where the center lies; around a periodic face it is
+the seam. The box has three lengths that differ. f is the share of the membrane inside; at open faces single
+vesicles are held against the grid, and that against boundary elements in `tests/transport/test_openings.py`.
+Not here: held faces that meet, and what comes in (`test_faces.py`), the laws of division
 (`tests/cells/test_fate.py`), gradients by themselves (`tests/kernels/test_slope.py`).
 """
 
@@ -40,8 +44,10 @@ PLACES = {
     "corner, a half": [3.75, 3.75, 3.75],
     "wall": [27.0, 25.0, 20.0],
 }
-KINDS: dict[str, Any] = {"closed": "no-flux", "periodic": "periodic"}
 HELD = {"concentration": "1e10 / mL"}
+KINDS: dict[str, Any] = {"closed": "no-flux", "periodic": "periodic", "open": "open", "held": HELD}
+BATH = 0.01
+"""Concentration of ``HELD``, 1/um^3."""
 WALL = {"name": "wall", "low": [30, 0, 0], "high": [40, 50, 40], "obstacle": True}
 
 
@@ -70,7 +76,7 @@ def model_of(
     transport = (
         {"engine": "continuum"} if engine == "continuum" else {"engine": "vesicles", "capture": engine}
     )
-    domain: dict[str, Any] = {"faces": dict.fromkeys("xyz", KINDS[faces])}
+    domain: dict[str, Any] = more.pop("domain", {"faces": dict.fromkeys("xyz", KINDS[faces])})
     if place == "wall":
         domain["zone"] = [WALL]
     center = np.minimum(PLACES[place], np.nextafter(SIZE, 0)).tolist()
@@ -114,8 +120,51 @@ def taken(model: ExosomeModel) -> float:
 
 
 CAPTURES = [
-    (place, faces) for place in PLACES for faces in KINDS if place not in ("wall",) or faces == "closed"
+    (place, faces)
+    for place in PLACES
+    for faces in ("closed", "periodic")
+    if place not in ("wall",) or faces == "closed"
 ]
+OUTSIDE = [(place, faces) for place in ("face", "corner, a half", "wall") for faces in ("open", "held")]
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_capture_on_the_grid_beside_held_faces(place: str) -> None:
+    """All that is around is held at c: f k_a c, of which the membrane itself takes away 2.4 % at most."""
+    model = model_of("continuum", place, "held", RECIPIENT | {"uptake_rate": RATE}, step=20)
+    fill(model, 1200 if place != "wall" else 1000)
+    run(model, 20)
+    before = taken(model)
+    run(model, 20)
+    right = share(place, "held") * RATE * BATH
+    assert 0.97 * right < (taken(model) - before) / 20 < 1.003 * right
+
+
+BESIDE = [("face, a half", "open"), ("edge", "open"), ("edge", "held"), ("corner", "held")]
+
+
+@pytest.mark.parametrize(("place", "faces"), BESIDE)
+@pytest.mark.parametrize("capture", ["voxel", "membrane"])
+def test_captures_beside_open_and_held_faces_are_those_of_the_grid(
+    place: str, faces: str, capture: str
+) -> None:
+    """Within 4 standard errors of 200 or more: one fresh seed in 16,000 fails a row; 50 % more are seen.
+
+    Of a bath that is held at the low faces, or flows out there, the others being closed.
+    """
+    c, low = (0.3 if faces == "open" else 0.1), [side for side in range(3) if PLACES[place][side] < RADIUS]
+    kind = RECIPIENT | {"uptake_rate": (600 if faces == "open" else 150) / share(place, faces)}
+    outside = "open" if faces == "open" else {"concentration": f"{c * 1e12:g} / mL"}
+    found = []
+    for engine in ("continuum", capture):
+        domain = {"faces": {f"{'xyz'[side]}_low": outside for side in low}}
+        model = model_of(engine, place, faces, kind, step=30, domain=domain)
+        number = int(c * 120_000 / (1 if engine == "continuum" else 2))  # of single ones twice as many come
+        found.append(c / fill(model, number) * taken(run(model, 30)))
+    expected, got = found
+    assert 200 < expected < 1500
+    assert got == pytest.approx(expected, abs=4 * np.sqrt(expected) + 0.02 * expected)
+    assert abs(got - 1.5 * expected) > 4 * np.sqrt(expected)
 
 
 @pytest.mark.parametrize(("place", "faces"), CAPTURES)
@@ -154,7 +203,7 @@ def test_captures_of_single_vesicles_are_those_of_the_grid(place: str, faces: st
     assert abs(taken(single) - 1.2 * expected) > 4 * np.sqrt(expected)
 
 
-RELEASES = [(engine, place, faces) for engine in ENGINES for place, faces in CAPTURES]
+RELEASES = [(engine, place, faces) for engine in ENGINES for place, faces in (*CAPTURES, *OUTSIDE)]
 
 
 @pytest.mark.parametrize(("engine", "place", "faces"), RELEASES)
@@ -163,20 +212,27 @@ def test_all_that_is_released_is_inside(engine: str, place: str, faces: str) -> 
     model = model_of(engine, place, faces, DONOR | {"release_rate": "60000 / h"}, 5.0, step=0.6)
     model.step()
     state = model.state
-    assert state.ledger.emitted.sum() == pytest.approx(10, rel=1e-9)
-    assert state.ledger["free"].sum() == pytest.approx(10, rel=1e-9)
+    assert state.ledger.emitted[0, 0] == pytest.approx(10, rel=1e-9)
+    left = state.ledger["escaped"][0, 0]
+    assert state.ledger["free"][0, 0] + left == pytest.approx(10, rel=1e-9)
+    if engine == "continuum":
+        assert (left > 0.1) == (faces in ("open", "held") and place != "wall")
     if place == "wall":
-        free = state.free_per_voxel(0).sum(axis=0)
+        free = state.free_per_voxel(0)[0]
         assert free[:, :, 6:].sum() < 1e-12
 
 
-SENSED = [(place, kind) for place in PLACES for kind in ("open", "held", "closed") if place != "wall"]
+SENSED = [
+    (place, kind) for place in PLACES for kind in ("open", "held", "closed", "periodic") if place != "wall"
+]
 
 
 @pytest.mark.parametrize(("place", "kind"), SENSED)
 def test_sensing(place: str, kind: str) -> None:
-    """The slope of c = c0 + g x between two faces, and none of an even c between closed ones."""
+    """The slope of c = c0 + g x between two faces, also where y and z repeat; of an even c none."""
     domain_faces: dict[str, Any] = {"x_low": "open", "x_high": HELD}
+    if kind == "periodic":
+        domain_faces |= {"y": "periodic", "z": "periodic"}
     if kind == "held":
         domain_faces["x_low"] = {"concentration": "5e9 / mL"}
     if kind == "closed":
@@ -184,7 +240,7 @@ def test_sensing(place: str, kind: str) -> None:
     center = np.minimum(PLACES[place], np.nextafter(SIZE, 0)).tolist()
     model = world(SIZE, [(RECIPIENT, [center])], voxel=2.5, domain={"faces": domain_faces})
     state = model.state
-    low, high = {"open": (0.0, 0.01), "held": (0.005, 0.01), "closed": (0.004, 0.004)}[kind]
+    low, high = {"held": (0.005, 0.01), "closed": (0.004, 0.004)}.get(kind, (0.0, 0.01))
     x = state.domain.centers(0)
     state.fields[0][0] = (low + (high - low) * x / SIZE[0]) * state.domain.voxel_volume
     slope, mean = sense_gradient(state, 0, np.array([0]), RADIUS)
@@ -194,6 +250,7 @@ def test_sensing(place: str, kind: str) -> None:
 
 
 BODIES = [(place, faces) for place, faces in CAPTURES if place != "wall"]
+BODIES += [(place, faces) for place in ("face, a half", "corner") for faces in ("open", "held")]
 
 
 @pytest.mark.parametrize(("place", "faces"), BODIES)
@@ -218,30 +275,35 @@ def test_bodies_part_and_stay_inside(place: str, faces: str) -> None:
     assert state.domain.contains(state.cells.position).all()
     way = state.domain.displacement(state.cells.position[:1], state.cells.position[1:])
     assert np.linalg.norm(way) == pytest.approx(2 * RADIUS, rel=1e-3)
-    if faces == "closed":
+    if faces != "periodic":
         out = np.minimum(first, np.minimum(SIZE - first, RADIUS))
         gap = np.minimum(state.cells.position[0], SIZE - state.cells.position[0])
         assert (gap >= np.minimum(out, RADIUS) - 1e-6).all()
 
 
+DOSED = [(place, "closed") for place in ("middle", "face", "corner", "wall")]
+DOSED += [("face", faces) for faces in ("periodic", "open", "held")] + [("wall", "open"), ("wall", "held")]
+
+
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("place", ["middle", "face", "corner", "wall"])
-def test_doses_come_in_where_the_cell_is(engine: str, place: str) -> None:
+@pytest.mark.parametrize(("place", "faces"), DOSED)
+def test_doses_come_in_where_the_cell_is(engine: str, place: str, faces: str) -> None:
     """1,000 particles through one cell, all in the tissue, none behind a wall."""
     dose = [{"name": "shot", "vesicle": "EV", "route": "tissue", "particles": 1000, "through": "recipient"}]
     kind = RECIPIENT | {"uptake_rate": 1}
-    model = model_of(engine, place, "closed", kind, 5.0, step=1.0, dose=dose)
+    model = model_of(engine, place, faces, kind, 5.0, step=1.0, dose=dose)
     model.step()
     error = 1e-6 if engine == "continuum" else 4 * np.sqrt(1000)  # single vesicles come by chance
-    assert model.state.ledger.emitted.sum() == pytest.approx(1000, abs=error)
+    label = int(np.argmax(model.state.ledger.emitted[0]))
+    assert model.state.ledger.emitted[0, label] == pytest.approx(1000, abs=error)
     if place == "wall":
-        assert model.state.free_per_voxel(0).sum(axis=0)[:, :, 6:].sum() < 1e-9
+        assert model.state.free_per_voxel(0)[label][:, :, 6:].sum() < 1e-9
     if engine == "membrane":
         events = model.state.events.columns()
-        born = events["event"] == Event.ENTRY
+        born = (events["event"] == Event.ENTRY) & (events["label"] == label)
         at: Sequence[np.ndarray] = [events[axis][born].astype(float) for axis in "xyz"]
-        away = np.linalg.norm(np.stack(at, axis=1) - model.state.cells.position[0], axis=1)
-        np.testing.assert_allclose(away, RADIUS, rtol=1e-4)
+        way = model.state.domain.displacement(model.state.cells.position[:1], np.stack(at, axis=1))
+        np.testing.assert_allclose(np.linalg.norm(way, axis=1), RADIUS, rtol=1e-4)
 
 
 def test_no_cell_goes_or_is_born_through_a_thin_wall() -> None:
@@ -258,3 +320,36 @@ def test_no_cell_goes_or_is_born_through_a_thin_wall() -> None:
         model.step()
     assert len(model.state.cells) > len(cells)
     assert (model.state.cells.position[:, 0] < 40).all()
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("faces", KINDS)
+def test_daughters_are_born_inside_and_in_sight(faces: str, engine: str) -> None:
+    """Of cells at a face, in an edge or a corner, or at a wall, two each, on one side of a thin wall.
+
+    Without looking at faces half of the daughters would be outside, without looking at walls some beyond.
+    """
+    corners = [[x, y, z] for x in (0.0, 60.0) for y in (0.0, 50.0) for z in (0.0, 40.0)]
+    sides = [[30.0, 0.0, 0.0], [60.0, 25.0, 20.0], [15.0, 50.0, 20.0], [12.0, 25.0, 0.0], [0.0, 25.0, 40.0]]
+    walls = [[27.0, 25.0, 20.0], [27.0, 12.0, 30.0], [35.0, 38.0, 28.0]]
+    place = np.minimum(
+        [*corners[:: 8 if faces == "periodic" else 7], *sides[1:], *walls], np.nextafter(SIZE, 0)
+    )
+    transport = (
+        {"engine": "continuum"} if engine == "continuum" else {"engine": "vesicles", "capture": engine}
+    )
+    domain = {"faces": dict.fromkeys("xyz", KINDS[faces]), "zone": [WALL | {"high": [32, 50, 40]}]}
+    kind = RECIPIENT | {"diameter": 8, "division_rate": "1000 / h"}
+    model = world(SIZE, [(kind, place.tolist())], voxel=2, domain=domain, transport=transport, step=10.0)
+    model.step()
+    state, founders = model.state, len(place)
+    first = state.cells.position[:founders]
+    np.testing.assert_allclose(first, place)
+    mother = state.cells.mother[founders:]
+    assert len(mother) > 0.7 * founders  # of e^2.8 - 1 that want to, most find no room
+    way = state.domain.displacement(state.cells.position[mother], state.cells.position[founders:].copy())
+    assert state.domain.contains(state.cells.position).all()
+    assert not state.domain.blocked(state.cells.position).any()
+    x = state.cells.position[mother, 0]
+    assert ((x < 31) == (x + way[:, 0] < 31)).all()
+    np.testing.assert_array_less(np.linalg.norm(way, axis=1), 8.01)

@@ -19,8 +19,8 @@ from exoabm.batch.provenance import arithmetic
 from exoabm.observe.checkpoint import snapshot
 
 REFERENCE = {
-    "linear": "afc7e14285eed43a",
-    "saturable": "062a1ce257ce56aa",
+    "linear": "88faa8a961382049",
+    "saturable": "d88e80fd2fdf2d01",
     "voxel": "d14c1e62d7241c4b",
     "membrane": "8b21ec175f482a37",
 }
