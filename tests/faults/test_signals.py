@@ -49,7 +49,9 @@ def test_a_signal_ends_a_run_in_the_middle_of_a_step(
     )
     request.addfinalizer(process.kill)
     until = time.monotonic() + 300
-    while not list(tmp_path.glob(".a.partial-*/*")) and process.poll() is None and time.monotonic() < until:
+    while not list(tmp_path.glob(".a.partial/*")):
+        assert process.poll() is None
+        assert time.monotonic() < until
         time.sleep(0.02)
     time.sleep(2)  # into the kernel; sooner would be answered, too
     assert process.poll() is None
