@@ -15,7 +15,7 @@ POOL = """
 layout = {{ group = [
     {{ cell_type = "red", count = 1 }},
     {{ cell_type = "blue", count = 1 }},
-    {{ cell_type = "cell", arrange = "points", points = [[12, 14], [48, 12], [12, 44], [46, 48]] }},
+    {{ cell_type = "cell", count = 4 }},
 ] }}
 vesicle = [
     {{ name = "R", ligand = "r", binding_rate = "0.5 um^3/s", unbinding_rate = 0, {common} }},
@@ -41,10 +41,7 @@ STEP = 2.0
 
 
 def drop(engine: str, ligand: str = "r", rate: float = 3e5, blue: float = 3e5) -> ExosomeModel:
-    """A slab of 60 x 60 x 10 um with as many vesicles everywhere, and four cells at their steady uptake.
-
-    No face cuts a cell, so that all of its receptors are there.
-    """
+    """A slab of 60 x 60 x 10 um with as many vesicles everywhere, and four cells at their steady uptake."""
     text = POOL.format(ligand=ligand, rate=rate, blue=blue, common=COMMON)
     model = world(text, size=60, high=60, engine=engine, step=f"{STEP} s")
     model.run(hours=100 / 3600)
