@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
+from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -47,13 +48,16 @@ def enough_classes(gsd: float) -> int:
     return MOST_CLASSES
 
 
+@cache
 def normal_nodes(count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Gauss and Hermite's nodes and weights for a mean over a standard normal z, each (count,).
+    """Gauss and Hermite's nodes and weights for a mean over a standard normal z, each (count,), read-only.
 
     Rounded to 13 decimals, so that they are the same with every version of NumPy.
     """
     z, weight = np.polynomial.hermite_e.hermegauss(count)
-    return np.round(z, 13), np.round(weight / math.sqrt(2 * math.pi), 13)
+    z, weight = np.round(z, 13), np.round(weight / math.sqrt(2 * math.pi), 13)
+    z.flags.writeable = weight.flags.writeable = False
+    return z, weight
 
 
 PARTICLES = {

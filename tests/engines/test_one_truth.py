@@ -18,7 +18,6 @@ from exoabm.batch.bench.agreement import along, blocks, compare, standard_errors
 from exoabm.batch.bench.agreement_figure import build_figure
 from exoabm.batch.bench.agreement_report import (
     CASES,
-    RUNS,
     Case,
     Comparison,
     Edges,
@@ -33,6 +32,9 @@ from exoabm.batch.bench.agreement_report import (
 from exoabm.errors import InputError
 from exoabm.observe.communication import type_matrix
 
+RUNS = 8
+"""Vesicle runs of each case; the benchmark makes more."""
+
 
 @pytest.fixture(scope="module", params=CASES)
 def case(request: pytest.FixtureRequest) -> Case:
@@ -42,7 +44,7 @@ def case(request: pytest.FixtureRequest) -> Case:
 @pytest.fixture(scope="module")
 def found(case: Case) -> Found:
     """``RUNS`` vesicle runs, stacked."""
-    return counted(case)
+    return counted(case, RUNS)
 
 
 @pytest.fixture(scope="module")

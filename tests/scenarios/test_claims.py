@@ -85,13 +85,14 @@ REPLICATES = {
     "production": 20,
     "delivery_routes": 5,
     "waste_removal": 6,
-    "tissue_repair": 6,
+    "tissue_repair": 4,
     "exosome_vs_cell_therapy": 8,
 }
 COARSE = {
-    "signaling": {"domain.voxel": "20 um"},
-    "tissue_repair": {"clock.duration": "48 h", "domain.voxel": "30 um"},
-    "disease_progression": {"domain.voxel": "40 um"},
+    "signaling": {"domain.voxel": "20 um", "clock.step": "5 min"},
+    "waste_removal": {"clock.step": "3 min"},
+    "tissue_repair": {"clock.duration": "48 h", "clock.step": "1 h", "domain.voxel": "30 um"},
+    "disease_progression": {"domain.voxel": "40 um", "clock.step": "20 min"},
 }
 
 

@@ -79,14 +79,14 @@ def obey(command: str) -> None:
     """Parse a command in full, and carry out all of it that costs nothing.
 
     Of what runs a scenario, once or often, the scenario is validated and what varies is read; what reads a
-    run folder, the benchmark and the page are only parsed.
+    run folder, the benchmark, the page and ``--converge`` are only parsed.
     """
     name, *rest = shlex.split(command, comments=True)[1:]
     if name in RUNS and not rest:  # mentioned, not given
         return
     given = CLI.commands[name].make_context(name, list(rest)).params
     source = next(filter(None, map(given.get, ("scenario", "source", "folder", "a"))), None)
-    if str(source).startswith("runs/"):  # a run that is not there
+    if str(source).startswith("runs/") or given.get("converge"):  # a run that is not there, or many
         return
     if name in RUNS:
         chosen = [f"transport.engine={given['engine']}"] if given.get("engine") else []
