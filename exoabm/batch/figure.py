@@ -194,11 +194,8 @@ def _time(asked: Asked) -> Page:
     columns = {name: f"{name}{ending}_per_cell" for name in types_of(asked.exchange)}
     unit, colors = f"{asked.unit} per cell", colors_of(asked.exchange, list(columns))
     if asked.kind is not None:
-        columns, unit, colors = (
-            {asked.kind: f"{asked.kind}{ending}"},
-            f"{asked.kind} {MEASURES[asked.measure][1]}",
-            {},
-        )
+        columns = {asked.kind: f"{asked.kind}{ending}"}
+        unit, colors = f"{asked.unit} by all cells", {}
     found = [(group, *courses_of(group.runs, columns)) for group in with_runs(asked)]
     names = [n for n in columns if any(np.nansum(curves[n][0]) > 0 for _, _, curves in found if n in curves)]
     if not names:

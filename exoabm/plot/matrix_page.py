@@ -98,6 +98,8 @@ def matrix_page(
         bottom=_below(below, turned) + label,
         gap=(GAP, GAP),
     )
+    power = shades.unit.removesuffix(unit).strip()  # small matrices have no scale that says it
+    heading += f"; numbers in {power}" if power else ""
     page = Page(grid, [panel.title for panel in panels], heading, caption)
     for i, (panel, ax) in enumerate(zip(panels, page.panels, strict=True)):
         names = (page.is_leftmost(i), page.is_lowest(i))

@@ -98,6 +98,16 @@ def test_all_words_are_on_the_page_and_none_on_another(
         assert faults(page.figure) == []
 
 
+@pytest.mark.parametrize(("most", "power", "number"), [(1.5e6, "10⁶", "1.5"), (99_000, "", "99,000")])
+def test_a_power_of_ten_is_told_where_there_is_no_scale(most: float, power: str, number: str) -> None:
+    with styled():
+        drawn = [Panel("", np.array([[most]]), np.array([[np.nan]]))]
+        page = matrix_page(drawn, ["dose"], ["tumor"], unit="particles", **SAID)
+    said = [text.get_text() for text in page.figure.findobj(Text)]
+    assert number in said
+    assert SAID["heading"] + (f"; numbers in {power}" if power else "") in said
+
+
 @pytest.mark.parametrize("make", [matrices, rings, curves, maps])
 def test_a_width_that_is_too_small_is_refused_with_one_that_does(make: Callable[..., Page]) -> None:
     with styled():
