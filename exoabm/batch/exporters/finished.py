@@ -193,11 +193,9 @@ class Fields:
     """
 
     def __init__(self, path: Path) -> None:
-        import zarr
-
         try:
-            self._group: Any = zarr.open_group(path, mode="r")
-            about = dict(self._group.attrs)
+            self._group = _opened(path)
+            about: dict[str, Any] = dict(self._group.attrs)
             self.labels = tuple(about["labels"])
             self.label_types = tuple(about.get("label_types", self.labels))
             self.voxel_um, self.origin_um = float(about["voxel_um"]), tuple(map(float, about["origin_um"]))
@@ -214,3 +212,9 @@ class Fields:
     def shape(self) -> tuple[int, ...]:
         """Voxels along ([z,] y, x)."""
         return next(array.shape[2:] for _, array in self._group.arrays() if array.ndim > 2)
+
+
+def _opened(path: Path) -> Any:
+    import zarr
+
+    return zarr.open_group(path, mode="r")

@@ -149,6 +149,8 @@ def format_of(to: Path, name: str | None = None) -> Format | None:
     if fits:
         return fits[max(fits, key=len)]
     endings = [end for each in FORMATS for end in each.endings]
+    if to.suffix in TABLES.values():
+        raise InputError(f"--to {to}: tables are written into a folder; choose a name without {to.suffix}")
     if to.suffix and not to.is_dir():
         raise InputError(
             f"--to {to}: no format has the ending {to.suffix}{did_you_mean(to.suffix, endings)}; "

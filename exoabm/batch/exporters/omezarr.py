@@ -43,7 +43,7 @@ def write(finished: Finished, to: Path) -> None:
     space = fields.shape
     types = tuple(dict.fromkeys(fields.label_types))
     channels = [(kind, of) for kind in finished.kinds for of in ((), *(types if len(types) > 1 else ()))]
-    root = zarr.open_group(to, mode="w", zarr_format=3)
+    root: Any = zarr.open_group(to, mode="w", zarr_format=3)
     axes = ("t", "c", *"zyx"[-fields.dim :])
     image = _image(root, axes, (len(fields.times_s), len(channels), *space), "f4")
     most = np.zeros(len(channels))

@@ -68,6 +68,7 @@ def test_a_name_without_an_ending_is_a_folder_of_tables(name) -> None:
     [
         ("a.vtii", None, "did you mean '.vti'"),
         ("a.xls", None, "--format csv"),
+        ("a.csv", None, "tables are written into a folder; choose a name without .csv"),
         ("a", "vtii", "did you mean 'vti'"),
         ("a", "xls", "csv, json, arrow, numpy, h5ad"),
         ("vti", None, "--format vti"),
