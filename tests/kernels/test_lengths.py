@@ -98,3 +98,28 @@ def test_a_line_goes_around_a_seam_and_is_stopped_behind_it(axis: int) -> None:
         assert domain.sees(start[None], way[None])[0] == (met == OPEN)
     way[axis] = -11.0
     assert box(AXES[0], wall).sees(start[None], way[None])[0]
+
+
+@pytest.mark.parametrize("wraps", AXES)
+def test_bodies_are_folded_back_around_seams_and_mirrored_where_their_surface_meets_walls(
+    wraps: tuple[bool, ...],
+) -> None:
+    """Each axis by its own length and low corner; at walls a radius of 7.5 um inside."""
+    domain, inside = box(wraps), points(50, 6)
+    plain = Domain((2, 3), 1.0, 1.0)
+    assert not plain.low.any()
+    assert not plain.opens_to_reservoir
+    inside = np.clip(inside, domain.low + 7.5, domain.low + SIZE - 7.5)
+    space = 3, domain.low, domain.extent, domain.period > 0, VOXEL, domain.counts, np.empty(0, bool)
+    bodies = crowd.box(*space, inside, np.full(50, 7.5), 0)
+    for axis in range(3):
+        for i in range(50):
+            for turns in (-1, 1):
+                far = inside[i].copy()
+                if wraps[axis]:
+                    far[axis] += turns * SIZE[axis]
+                else:
+                    wall = domain.low[axis] + (7.5 if turns < 0 else SIZE[axis] - 7.5)
+                    far[axis] = 2 * wall - far[axis]
+                crowd.fold(bodies, far, inside[i], 7.5)
+                np.testing.assert_allclose(far, inside[i], atol=1e-9)

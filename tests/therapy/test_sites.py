@@ -45,5 +45,9 @@ def test_cells_along_a_face_are_those_within_reach_of_it(side: int) -> None:
     np.testing.assert_array_equal(found, np.flatnonzero(gap <= 7.5))
 
 
+def test_without_reach_nobody_is_near_enough() -> None:
+    assert len(Site(face="x_low").cells(tissue(3))) == 0
+
+
 def test_cells_of_a_type_are_all_of_them() -> None:
     np.testing.assert_array_equal(Site(type=1).cells(tissue(2)), np.arange(1, 300, 3))
