@@ -47,24 +47,28 @@ class FieldWriter:
         self._path = path
         self._group: Any = None
         self._sums: dict[str, str] = {}
+        self._arrays: tuple[str, ...] = ()
 
     def record(self, state: State) -> None:
         """Append the fields of this moment."""
         _alone(self._append, state)
 
     def _append(self, state: State) -> None:
-        kinds = [kind.name for kind in state.kinds]
-        for name in () if self._group is None else ("", *TIMES, *kinds):
-            if not (self._path / name / "zarr.json").is_file():  # zarr has no common base for what it raises
-                raise FileNotFoundError(errno.ENOENT, f"{self._path.name}/{name} was moved or removed")
+        self._miss_nothing()
         scale = PER_ML / state.domain.voxel_volume
-        group = self._open(state)
+        group, kinds = self._open(state), [kind.name for kind in state.kinds]
         for name, (_, unit) in TIMES.items():
             group[name].append(np.array([state.time / unit]))
         self._widen(state)
         for index, kind in enumerate(kinds):
             group[kind].append((state.free_per_voxel(index) * scale).astype(np.float32)[None])
             self._note(f"{kind}/c/{group[kind].shape[0] - 1}")
+
+    def _miss_nothing(self) -> None:
+        """See that all arrays are there; zarr has no common base for what it raises where one is not."""
+        for name in self._arrays:
+            if not (self._path / name / "zarr.json").is_file():
+                raise FileNotFoundError(errno.ENOENT, f"{self._path.name}/{name} was moved or removed")
 
     def _note(self, folder: str) -> None:
         """Take the chunks below a folder for finished."""
@@ -73,6 +77,7 @@ class FieldWriter:
 
     def close(self) -> None:
         """Every chunk is on disk already; see that none was lost, for one that is not there reads as 0."""
+        self._miss_nothing()
         for name in self._sums:
             if not (self._path / name).is_file():
                 raise FileNotFoundError(errno.ENOENT, f"{self._path.name}/{name} was removed")
@@ -130,7 +135,7 @@ class FieldWriter:
         for name in lengths:
             shape = (len(times), len(labels["labels"]), *arrays[name].shape[2:])
             arrays[name].resize(shape[: arrays[name].ndim])
-        self._group = group
+        self._group, self._arrays = group, ("", *arrays)
         _label(group, labels)
 
     def _widen(self, state: State) -> None:
@@ -172,7 +177,7 @@ class FieldWriter:
             for kind in state.kinds:
                 about = {"units": "1/mL", "long_name": f"free vesicles of the kind {kind.name}"}
                 new_array(group, kind.name, shape, chunks, "f4", axes, about)
-            self._group = group
+            self._group, self._arrays = group, ("", *group.array_keys())
         return self._group
 
     def _lay_out(self, group: Any, domain: Domain) -> None:

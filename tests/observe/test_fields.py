@@ -139,6 +139,15 @@ def test_a_writer_that_was_closed_goes_on_from_its_snapshot(tmp_path) -> None:
         np.testing.assert_array_equal(group[name][2], expected(kind, 1200.0, 3))
 
 
+@pytest.mark.parametrize("name", ["", *"abxyz", "time", "time_s", "label", "donor_type"])
+def test_an_array_that_is_lost_is_missed(tmp_path, name) -> None:
+    writer, state = recorded(tmp_path / "f.zarr"), State("0", "1", "2")
+    (tmp_path / "f.zarr" / name / "zarr.json").unlink()
+    for goes_on in (writer.close, lambda: writer.record(state)):
+        with pytest.raises(FileNotFoundError, match=f"f.zarr/{name} was moved or removed"):
+            goes_on()
+
+
 @pytest.mark.parametrize("name", ["x/c/0", "y/c/0", "z/c/0"])
 def test_a_coordinate_that_is_lost_is_not_taken_for_zero(tmp_path, name) -> None:
     writer = recorded(tmp_path / "f.zarr")
