@@ -54,7 +54,7 @@ def test_rows_keep_the_sums_of_their_runs(sweep: Path) -> None:
             assert replicate.kept == replicate.run.pairs(), "the same from the folder"
             expected, pairs = by_hand(replicate.run.folder), replicate.pairs()
             keys = list(zip(pairs["source_type"], pairs["target_type"], pairs["vesicle_kind"], strict=True))
-            assert len(set(keys)) == len(keys) == 3 * 2, "one donor, three types, two kinds"
+            assert len(set(keys)) == len(keys) == 2 * 3 * 2, "two send, three types, two kinds"
             assert set(expected) <= set(keys)
             for i, key in enumerate(keys):
                 for name, value in expected.get(key, {"vesicles": 0, "delivered": 0, "captured": 0}).items():
@@ -74,7 +74,9 @@ def test_pairs_add_up_to_the_readouts(sweep: Path) -> None:
         group = kept[dict(row.overrides)[RATE]]
         pairs = next(r for r in group.replicates if r.seed == row.seed).pairs()
         total = sum(
-            v for v, to in zip(pairs["vesicles"], pairs["target_type"], strict=True) if to == "taker_of_all"
+            v
+            for v, *ends in zip(pairs["vesicles"], pairs["source_type"], pairs["target_type"], strict=True)
+            if ends == ["donor", "taker_of_all"]
         )
         assert total == pytest.approx(result["donor_to_taker_of_all_taken_up_EV"], rel=1e-12)
 

@@ -30,6 +30,8 @@ takes_up = ["small"]
 mvb = { sorting = [{ vesicle = "small", share = 0.7 }, { vesicle = "large", share = 0.3 }] }
 [[cell_type]]
 name = "taker_of_all"
+releases = "small"
+release_rate = "30 / h"
 takes_up = ["small", "large"]
 [[cell_type]]
 name = "idle"

@@ -86,17 +86,18 @@ def test_pairs_of_a_sweep_and_their_intervals(sweep: Path, tmp_path: Path) -> No
     key = f"{RATE} (1/h)"
     assert [*pairs.columns] == [key, "row", "replicate", *LONG, *MORE]
     results = pd.read_csv(tmp_path / "out" / "results.csv").set_index("row")
-    assert len(pairs) == 6 * 3 * 2, "six runs, three pairs, two kinds"
+    assert len(pairs) == 6 * 6 * 2, "six runs, six pairs, two kinds"
     for row, each in pairs.groupby("row"):
         assert (each[key] == results[key][row]).all()
         assert each.replicate.nunique() == 1
-        taken = each.vesicles[each.target_type == "taker_of_all"].sum()
+        taken = each.vesicles[(each.source == "donor") & (each.target == "taker_of_all")].sum()
         assert taken == pytest.approx(results.donor_to_taker_of_all_taken_up_EV[row])
     assert sorted(pairs.replicate.unique()) == [1, 2, 3]
     checked = 0
     for mean in means[means["mean"].notna()].itertuples(index=False):
-        rate, _, target, kind, quantity, n, value, sd, low, high, method = mean
+        rate, source, target, kind, quantity, n, value, sd, low, high, method = mean
         same = (pairs[key] == rate) & (pairs.target_type == target) & (pairs.vesicle_kind == kind)
+        same &= pairs.source_type == source
         values = pairs[same][quantity].dropna()
         assert (n, value) == (len(values), pytest.approx(values.mean()))
         assert method == METHOD
