@@ -158,6 +158,15 @@ def sees(grid, obstacle, ball, cell, x, y, z):
     return line(*space, obstacle, (x, y, z), (-dx, -dy, -dz)) != BLOCKED
 
 
+@njit(**_JIT)
+def reaches(grid, obstacle, x, y, z, to_x, to_y, to_z):
+    """Whether no obstacle stands between two places."""
+    dx, dy = _gap(to_x, x, grid.period[0]), _gap(to_y, y, grid.period[1])
+    dz = _gap(to_z, z, grid.period[2]) if grid.dim == 3 else 0.0
+    space = grid.dim, grid.low, grid.voxel, grid.counts, grid.period
+    return line(*space, obstacle, (x, y, z), (dx, dy, dz)) != BLOCKED
+
+
 @njit(forceinline=True, **_JIT)
 def nearest(grid, obstacle, near_ptr, near_cell, ball, voxel, x, y, z):
     """Nearest of the cells near a voxel that are in sight, and the signed distance of its membrane."""

@@ -27,7 +27,7 @@ from numba import njit
 from exoabm.kernels import pieces
 from exoabm.kernels.fates import CAPTURED, CLEARED, ESCAPED, STAYS, Fates, Movers
 from exoabm.kernels.medium import Medium, fold, grid_of, index, passes, voxel_of
-from exoabm.kernels.membranes import Membranes, from_center, hazard, nearest, reflection
+from exoabm.kernels.membranes import Membranes, from_center, hazard, nearest, reaches, reflection
 from exoabm.kernels.random import threefry
 from exoabm.kernels.sides import FIXED, PERIODIC
 
@@ -275,7 +275,10 @@ def _range(
                     at = voxel_of(grid, qx, qy, qz)
                     ahead, beside = nearest(grid, obstacle, near_ptr, near_cell, ball, at, qx, qy, qz)
                     # Cells that touch may leave no room; 1e-3 um is what single precision blurs.
-                    if beside < -1e-3 or (grid.blocked and jump + out - after >= room):
+                    stuck = beside < -1e-3
+                    if grid.blocked and not stuck and jump + out - after >= room:
+                        stuck = not reaches(grid, obstacle, px, py, pz, qx, qy, qz)
+                    if stuck:
                         qx, qy, qz, at, ahead, beside, out = px, py, pz, voxel, near, distance, before
                     after = out
                 capture -= hazard(grid, ball[struck, 4], ball[struck, 3], before, after, spread, slowed)

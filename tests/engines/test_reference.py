@@ -22,7 +22,7 @@ REFERENCE = {
     "linear": "88faa8a961382049",
     "saturable": "d88e80fd2fdf2d01",
     "voxel": "d14c1e62d7241c4b",
-    "membrane": "8b21ec175f482a37",
+    "membrane": "a0721eb938b38750",
 }
 WAYS = {"recycling_probability": 0.3, "processing_rate": "20 / h", "diameter_gsd": 1.35}
 
