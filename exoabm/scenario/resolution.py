@@ -19,8 +19,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from scipy.special import ive, k0, k1
 
+from exoabm.domain import Face
+from exoabm.kernels import sight
 from exoabm.scenario.layouts import neighbors
 from exoabm.transport.footprint import footprint
+from exoabm.transport.openings import inside, opened
+from exoabm.transport.walls import REACH
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,6 +47,8 @@ DECAYS = 0.2
 """Voxels over the length in which vesicles decay, from which on decay is resolved badly."""
 FINER = (0.75, 0.5, 1 / 3, 0.25, 1 / 6)
 """Voxels that are tried, over the given one, where it is too coarse."""
+CLOSE = 1.25
+"""Cells at an open face whose centers are nearer than so many diameters are told of."""
 MOST_SITES = 500
 """Voxels of footprints around a donor that are solved for; with more of them cells are told apart."""
 
@@ -72,13 +78,14 @@ def grid_warnings(
     if transport.engine == "vesicles" and transport.capture == "membrane":
         unused = "transport.courant is not used: with capture = 'membrane' vesicles choose their own steps"
         return [] if transport.courant is None else [unused]
+    warnings = open_face_warnings(domain, types, type_index, position)
     worst, vesicle = None, 0
     for kind in range(len(kinds)):
         found = captured_shares(domain, kind, kinds[kind], types, type_index, position)
         if found is not None and (worst is None or abs(found.error) > abs(worst.error)):
             worst, vesicle = found, kind
     if worst is None or abs(worst.error) <= TOLERANCE:
-        return []
+        return warnings
     warning = (
         f"domain.voxel = {domain.voxel:g} um is too coarse for cells that share voxels or nearly so: of what "
         f"a donor releases of {kinds[vesicle].name}, {worst.taker} cells around it capture {worst.grid:.3g} "
@@ -89,9 +96,50 @@ def grid_warnings(
         found = captured_shares(domain, vesicle, kinds[vesicle], types, type_index, position, voxel)
         if found is None or abs(found.error) <= TOLERANCE:
             left = "" if found is None else f" ({100 * found.error:+.1f} %)"
-            return [f"{warning}. Voxels of {voxel:.2g} um mend it{left}"]
+            return [*warnings, f"{warning}. Voxels of {voxel:.2g} um mend it{left}"]
+    least = FINER[-1] * domain.voxel
+    return [*warnings, f"{warning}. Smaller voxels are better; those of {least:.2g} um do not yet mend it"]
+
+
+def open_face_warnings(
+    domain: Domain, types: Sequence[CellType], type_index: np.ndarray, position: np.ndarray
+) -> list[str]:
+    """Say where cells close to each other stand at an open face, as each of them alone would meet a slope.
+
+    How much more of it one meets that has the face to itself than a place in the medium is told: `openings`.
+    """
+    radius = np.array([t.diameter / 2 for t in types])[type_index]
+    takes = np.array([bool(np.any(t.uptake_rate > 0)) for t in types])[type_index]
+    far = (position - domain.low) / radius[:, None], (domain.low + domain.extent - position) / radius[:, None]
+    gap = np.stack(far, axis=2).reshape(len(position), 6)
+    is_open = [
+        f == Face.FIXED and not c for f, c in zip(domain.faces, domain.face_concentration, strict=True)
+    ]
+    is_open = np.array(is_open) & (np.arange(6) < 2 * domain.dim)
+    gap[:, ~is_open] = np.inf
+    beside = np.flatnonzero(takes & (gap.min(axis=1, initial=np.inf) < REACH[domain.dim]))
+    if len(beside) < 2:
+        return []
+    tree = neighbors(position, domain.period)
+    apart = tree.query(tree.data[beside], k=2)[0][:, 1]
+    crowded = beside[apart < CLOSE * 2 * radius[beside]]
+    if not len(crowded):
+        return []
+    i = crowded[np.argmin(gap[crowded].min(axis=1))]
+    t = float(gap[i].min())
+    alone = [t, *[np.inf] * 5]
+    there = sight.directions(domain.dim)
+    there = there[inside(there, alone)]
+    opening = opened(domain.dim, alone, [-1, 0, 0, 0, 0, 0])
+    more = opening.mean / (len(there) / len(sight.directions(domain.dim))) / (t + there[:, 0].mean()) - 1
+    if more <= TOLERANCE:
+        return []
     return [
-        f"{warning}. Smaller voxels are better; those of {FINER[-1] * domain.voxel:.2g} um do not yet mend it"
+        (
+            f"{len(crowded)} cells stand close together at an open face of the domain. One that has it to "
+            f"itself meets up to {100 * more:.0f} % more than the medium there holds, and so do these; among "
+            f"neighbors it would be less. Faces {REACH[domain.dim]:.0f} radii from all cells do not matter"
+        )
     ]
 
 

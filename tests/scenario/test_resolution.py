@@ -110,3 +110,31 @@ def test_membranes_need_no_voxels() -> None:
     assert not warnings("signaling", **keys)
     (warning,) = warnings("signaling", **keys, transport__courant="0.1")
     assert warning.startswith("transport.courant is not used")
+
+
+@pytest.mark.parametrize(
+    ("faces", "spacing", "told"),
+    [
+        ("{ x = 'open' }", 15, True),
+        ("{ x = 'open' }", 45, False),
+        ("{ x = 'no-flux' }", 15, False),
+        ("{ x_high = 'open' }", 15, False),
+    ],
+)
+def test_cells_that_crowd_at_an_open_face_are_told_of(faces: str, spacing: float, told: bool) -> None:
+    """A touching disc meets 2 ln 2 of the slope at its center, 39 % more, if it has the face to itself."""
+    text = f"""
+info = {{ title = "a test" }}
+clock = {{ step = "60 s" }}
+domain = {{ size = [120, 120], voxel = 15, faces = {faces} }}
+cell_type = [{{ name = "a", takes_up = ["EV"] }}]
+vesicle = [{{ name = "EV" }}]
+[[layout.group]]
+cell_type = "a"
+arrange = "points"
+points = [[7.5, 60], [7.5, {60 + spacing}]]
+"""
+    found = blueprint(parse(text.encode(), name="crowd", folder=Path()), 1).warnings
+    crowded = [warning for warning in found if "open face" in warning]
+    assert len(crowded) == told
+    assert all("2 cells" in warning and "39 %" in warning for warning in crowded)
