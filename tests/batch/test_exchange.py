@@ -13,15 +13,10 @@ from scipy import stats
 from exoabm.batch.exchange import FinishedRun, exchange_of, in_order, mean_and_half
 from exoabm.batch.sweeps.rows import Plan
 from exoabm.errors import InputError
-from tests.batch.two_kinds import RATE, swept
+from tests.batch.two_kinds import RATE
 
 WIDTH = 160.0
 """After so many um space repeats itself along x."""
-
-
-@pytest.fixture(scope="module")
-def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return swept(tmp_path_factory.mktemp("exchange"))
 
 
 def by_hand(run: Path) -> dict[tuple[str, str, str], dict[str, float]]:

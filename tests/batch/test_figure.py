@@ -21,12 +21,7 @@ from exoabm.batch.run import run_to_folder
 from exoabm.errors import InputError
 from exoabm.observe.preview.lettering import number
 from exoabm.scenario.loader import load
-from tests.batch.two_kinds import RATE, swept
-
-
-@pytest.fixture(scope="module")
-def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return swept(tmp_path_factory.mktemp("figure"))
+from tests.batch.two_kinds import RATE
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from exoabm.batch.exporters.pairs import METHOD, long_tables
 from exoabm.batch.sweeps.runner import run_rows
 from exoabm.batch.trials.design import plan_trial
 from exoabm.scenario.loader import load
-from tests.batch.two_kinds import RATE, swept
+from tests.batch.two_kinds import RATE
 
 LONG = "source target source_type target_type vesicles delivered distance_um first_time_s".split()
 MORE = ["vesicle_kind", "captured"]
@@ -72,11 +72,6 @@ def test_types_of_a_run_are_sums_of_its_edges(finished) -> None:
         assert row.delivered == edges.delivered[same].sum()
     assert types.vesicles.sum() == run.edges.to_pandas().internalized.sum() > 0
     assert (types.source == types.source_type).all()
-
-
-@pytest.fixture(scope="module")
-def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return swept(tmp_path_factory.mktemp("long"))
 
 
 def test_pairs_of_a_sweep_and_their_intervals(sweep: Path, tmp_path: Path) -> None:
