@@ -23,16 +23,23 @@ def advance(grid, hindrance, obstacle, place, noise, voxel, room, spread, goal, 
 
 
 def step(
-    place: np.ndarray, noise: np.ndarray, spread: float, room: float, sides=(NO_FLUX,) * 6, hindrance=None
+    place: np.ndarray,
+    noise: np.ndarray,
+    spread: float,
+    room: float,
+    sides=(NO_FLUX,) * 6,
+    hindrance=None,
+    obstacle=None,
 ) -> tuple[bool, np.ndarray]:
     """Whether a step leaves the box, and where it ends."""
+    wall = NONE if obstacle is None else obstacle.ravel().astype(np.uint8)
     slow = np.ones(1, np.float32) if hindrance is None else hindrance.ravel().astype(np.float32)
     far = np.full(int(COUNTS.prod()), 64 * VOXEL, np.float32)
-    grid = grid_of(Medium(3, LOW, VOXEL, COUNTS, np.array(sides), slow, NONE, 0.0, far, 1.0))
+    grid = grid_of(Medium(3, LOW, VOXEL, COUNTS, np.array(sides), slow, wall, 0.0, far, 1.0))
     a, b, c = ((place - LOW) // VOXEL).astype(int)
     goal, way, pace = np.zeros(3), np.empty((5, 3), np.int64), np.zeros((3, 3))
     voxel = a + COUNTS[0] * (b + COUNTS[1] * c)
-    leaves, _ = advance(grid, slow, NONE, place, noise, voxel, room, spread, goal, way, pace)
+    leaves, _ = advance(grid, slow, wall, place, noise, voxel, room, spread, goal, way, pace)
     return leaves, goal
 
 
@@ -46,6 +53,10 @@ def test_a_step_leaves_through_the_open_face_and_turns_back_at_others(side: int,
     noise[axis] = 2.5 if up else -2.5
     leaves, goal = step(place, noise, 2.0, 50.0, tuple(sides))
     assert leaves == (side == open_)
+    elsewhere = np.zeros(tuple(COUNTS[::-1]), bool)
+    elsewhere.swapaxes(0, 2 - axis)[0 if up else -1] = True
+    again, same = step(place, noise, 2.0, 0.0, tuple(sides), obstacle=elsewhere)
+    assert (again, *same) == (leaves, *goal)
     expected = place + 2.0 * noise
     if not leaves:
         edge = LOW[axis] + (SIZE[axis] if up else 0.0)
