@@ -2,7 +2,7 @@
 
     python benchmarks/mutation prepare WORK           copy this checkout, note which test calls which function
     python benchmarks/mutation run WORK --count 240   plant a random sample of faults, one at a time
-    python benchmarks/mutation run WORK --again TESTS the survivors once more, against these tests
+    python benchmarks/mutation run WORK --again --budget 90   the survivors against more tests, or named ones
     python benchmarks/mutation table WORK             the score of each room, and the survivors
 
 numba keeps compiled kernels by the date of their own file, with whatever was inlined into them from others.
@@ -46,8 +46,8 @@ LEFT_OUT = ("charts.py", "pictures.py", "style.py", "_figure.py", "bench/cells.p
 TESTS = "kernels therapy transport cells batch engines physics invariants observe/test_communication.py \
 observe/test_recorder.py scenario/test_layouts.py scenario/test_timing.py scenario/test_resolution.py \
 test_ledger.py test_edge_book.py test_streams.py test_vesicle_ids.py test_mesa.py".split()
-MOST = 40
-"""Tests at most that a mutant is put to; the compiler takes longer than most of them."""
+PER_SECOND = 3
+"""Tests at most for each second of them; the compiler takes longer than most of them."""
 PATIENCE = 4.0, 200.0
 """A mutant has this many times that time, and seconds more to compile; after that it hangs, and is killed."""
 MEMORY = 10 << 30
@@ -146,7 +146,7 @@ class Calls:
             cases[test.partition("[")[0]].append(test)
         in_turn = [test for row in zip_longest(*cases.values()) for test in row if test]
         chosen, left = [], self.budget
-        for test in in_turn[:MOST]:
+        for test in in_turn[: int(PER_SECOND * self.budget)]:
             if self.seconds[test] <= left or not chosen:
                 chosen.append(test)
                 left -= self.seconds[test]
@@ -193,6 +193,8 @@ def sample(tree: Path, count: int, seed: int) -> list[Mutant]:
         while wanted and places:
             operators = lines[places.pop()]
             mutant = chance.choice(operators[chance.choice(sorted(operators))])
+            if "TYPE_CHECKING" in mutant.new:
+                continue
             with contextlib.suppress(SyntaxError):
                 ast.parse(mutant.apply((tree / mutant.path).read_bytes()))
                 chosen.append(mutant)
@@ -222,18 +224,18 @@ def put_to_test(work: Path, mutant: Mutant, tests: list[str], seconds: float) ->
         os.utime(path, ns=(dates.st_atime_ns, dates.st_mtime_ns))
 
 
-def run(work: Path, count: int, seed: int, budget: float, again: list[str]) -> None:
+def run(work: Path, count: int, seed: int, budget: float, again: list[str] | None) -> None:
     """Try a sample, or the survivors once more; a line of ``results.jsonl`` each, the last one counts."""
     done, calls = results(work), Calls(work, budget)
     chosen = sample(work / "tree", count, seed)
-    if again:
+    if again is not None:
         chosen = [m for m in chosen if done.get(str(m), {}).get("fate") == "passed"]
-    reached = next(m for m in chosen if calls.of(m))
-    sound = reached._replace(start=0, end=0, new="")
-    if (found := put_to_test(work, sound, again or calls.of(reached)[:5], budget))[0] != "passed":
-        sys.exit(f"tests fail on the code as it is:\n{found[1]}")
+    for reached in [mutant for mutant in chosen if again or calls.of(mutant)][:1]:
+        sound = reached._replace(start=0, end=0, new="")
+        if (found := put_to_test(work, sound, again or calls.of(reached)[:5], budget))[0] != "passed":
+            sys.exit(f"tests fail on the code as it is:\n{found[1]}")
     for mutant in chosen:
-        if str(mutant) in done and not again:
+        if str(mutant) in done and again is None:
             continue
         tests, begin = again or calls.of(mutant), time.perf_counter()
         seconds = sum(calls.seconds.get(test, budget) for test in tests)
@@ -282,7 +284,7 @@ def main() -> None:
     parser.add_argument(
         "--budget", type=float, default=12.0, help="seconds of tests a mutant, quickest first"
     )
-    parser.add_argument("--again", nargs="+", default=[], metavar="TEST")
+    parser.add_argument("--again", nargs="*", metavar="TEST", help="survivors only, against these or all")
     parser.add_argument("--tests", nargs="+", default=[], metavar="TEST")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the file is put back
     given = parser.parse_args()

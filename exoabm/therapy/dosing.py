@@ -5,9 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-PICOGRAM = 1e-6
-"""ug in a pg."""
-
 
 class Route(StrEnum):
     """Where a dose enters."""

@@ -279,6 +279,13 @@ def test_a_dose_is_given_where_its_route_leads() -> None:
         assert course.doses[0].entry == entry
 
 
+def test_a_dose_by_mass_is_as_many_particles_as_have_that_protein() -> None:
+    text = DOSE.replace("particles = 1e10", 'mass = "3 ug"\nprotein_per_particle = "2e-10 ug"')
+    course = ExosomeModel(tissue(TISSUE + text), seed=1).course
+    assert course is not None
+    assert course.doses[0].plan.total == pytest.approx(1.5e10)
+
+
 @pytest.mark.parametrize("molecular", [False, True])
 def test_an_infusion_into_the_target_is_the_tissues_share_of_it(molecular: bool) -> None:
     """Over a full hour of 1.5 h, and what comes back by the blood beside it."""
