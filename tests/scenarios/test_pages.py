@@ -82,8 +82,8 @@ def obey(command: str) -> None:
     run folder, the benchmark, the page and ``--converge`` are only parsed.
     """
     name, *rest = shlex.split(command, comments=True)[1:]
-    if name in RUNS and not rest:  # mentioned, not given
-        return
+    if not rest and any(parameter.required for parameter in CLI.commands[name].params):
+        return  # mentioned, not given
     given = CLI.commands[name].make_context(name, list(rest)).params
     source = next(filter(None, map(given.get, ("scenario", "source", "folder", "a"))), None)
     if str(source).startswith("runs/") or given.get("converge"):  # a run that is not there, or many
