@@ -169,7 +169,7 @@ def _map(asked: Asked, run: FinishedRun) -> Page:
 
     cells, drawn, words = map_of(asked, run)
     if not len(drawn.amount):
-        refuse_nothing(asked, float(run.links.counts[asked.count].sum()))
+        refuse_nothing(asked, float(run.links.counts[asked.counted].sum()))
     return map_page(
         cells,
         drawn,

@@ -52,7 +52,7 @@ class Asked(NamedTuple):
         return words.pop() if len(words) == 1 else "particles"
 
     @property
-    def count(self) -> str:
+    def counted(self) -> str:
         """The count of an edge that is drawn."""
         return COUNTS[self.measure]
 
@@ -176,7 +176,7 @@ def flown(asked: Asked, run: FinishedRun) -> Flown:
             "with --set transport.provenance=cell or --engine vesicles"
         )
     edges, chosen = run.links, _of_kind(asked, run)
-    amount = edges.counts[asked.count] * chosen
+    amount = edges.counts[asked.counted] * chosen
     known = edges.donor != UNKNOWN
     own = edges.donor == edges.cells.birth_id[edges.recipient]
     between = np.flatnonzero(known & ~own & (amount > 0))
@@ -205,7 +205,7 @@ def map_of(asked: Asked, run: FinishedRun) -> tuple[Cells, Links, str]:
     wide = {each.name: each.diameter for each in types}
     names = [run.types[i] for i in cells.type]
     drawn = Cells(cells.position, np.array([wide.get(name, 15.0) for name in names]), names)
-    amount = edges.counts[asked.count] * _of_kind(asked, run)
+    amount = edges.counts[asked.counted] * _of_kind(asked, run)
     source, target = cells.row_of(edges.donor), edges.recipient
     between = np.flatnonzero((edges.donor != UNKNOWN) & (source != target) & (amount > 0))
     pairs, pair = np.unique(source[between] * len(cells) + target[between], return_inverse=True)

@@ -51,7 +51,7 @@ class Places(NamedTuple):
     kept: Integers
     """(hosts, kinds) of those, the ones that are not left in this step."""
     now: Floats
-    """(hosts) s"""
+    """(hosts, kinds) s; the same for kinds that share places."""
     first: Integers
     """(hosts) row of `Leaving`, or -1."""
 
@@ -108,12 +108,15 @@ def judge(coming, places, leaving, used, dt, least, stays):
     """
     for i in range(coming.when.size):
         host, kind = coming.host[i], coming.kind[i]
-        places.now[host] = max(places.now[host], coming.when[i])
-        now, row, before = places.now[host], places.first[host], -1
+        now = max(places.now[host, kind], coming.when[i])
+        for other in range(places.taken.shape[1]):
+            if places.shared[host, kind, other]:
+                places.now[host, other] = now
+        row, before = places.first[host], -1
         while row >= 0:
-            after = leaving.next[row]
-            if leaving.when[row] <= now:
-                places.taken[host, leaving.kind[row]] -= 1
+            after, leaves = leaving.next[row], leaving.kind[row]
+            if leaving.when[row] <= now and places.shared[host, kind, leaves]:
+                places.taken[host, leaves] -= 1
                 if before < 0:
                     places.first[host] = after
                 else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -72,7 +72,7 @@ def distances(
         if np.isfinite(half).any():
             some = np.isfinite(half) & ((mean > 0) | (half > 0))
             low = np.minimum(half, mean)[some]
-            bars = {"ecolor": color, "elinewidth": 0.6, "capsize": 1.2, "capthick": 0.6}
+            bars: dict[str, Any] = {"ecolor": color, "elinewidth": 0.6, "capsize": 1.2, "capthick": 0.6}
             ax.errorbar(middle[some], mean[some], [low, half[some]], fmt="none", **bars)
     ax.set(xlim=(float(edges[0]), float(edges[-1])), xlabel="distance between the cells (µm)")
     ax.set_ylim(bottom=0.0)

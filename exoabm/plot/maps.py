@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -95,7 +95,7 @@ def links(
         width = np.maximum(BROADEST * drawn.amount / drawn.amount.max(), FINEST) * per_point
         wedges = tapers(position[drawn.source, :2], drawn.way[:, :2], width)
         of = [shades[cell_type[row]] for row in drawn.source]
-        look = {"alpha": 0.75 if len(of) <= 20 else 0.5, "edgecolors": "none", "zorder": 2}
+        look: dict[str, Any] = {"alpha": 0.75 if len(of) <= 20 else 0.5, "edgecolors": "none", "zorder": 2}
         ax.add_collection(PolyCollection(list(wedges), facecolors=of, **look), autolim=False)
     size = np.maximum(diameter, 0.8 * per_point)
     shapes = EllipseCollection(
@@ -126,7 +126,7 @@ def _um_per_point(ax: Axes) -> float:
 def _key(ax: Axes, names: list[str], shades: Mapping[str, str], drawn: Links, unit: str) -> None:
     from matplotlib.lines import Line2D
 
-    dot = {"marker": "o", "markersize": 4, "linestyle": "none"}
+    dot: dict[str, Any] = {"marker": "o", "markersize": 4, "linestyle": "none"}
     by_color: dict[str, list[str]] = {}
     for name in names:
         by_color.setdefault(shades[name], []).append(name_lines(name))
@@ -139,5 +139,5 @@ def _key(ax: Axes, names: list[str], shades: Mapping[str, str], drawn: Links, un
         labels.append(unit)
         handles += [Line2D([], [], color=MUTED, linewidth=max(BROADEST * v / top, FINEST)) for v in values]
         labels += [number(v) for v in values]
-    place = {"loc": "upper left", "bbox_to_anchor": (1.02, 1.0), "borderaxespad": 0.0}
+    place: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.02, 1.0), "borderaxespad": 0.0}
     ax.legend(handles, labels, labelcolor=INK, fontsize=TEXT, handlelength=1.4, labelspacing=0.4, **place)

@@ -124,7 +124,7 @@ def numbers(mean: np.ndarray, half: np.ndarray | None, shades: Shades) -> dict[t
     """What is written in each field."""
     halves = np.full(mean.shape, np.nan) if half is None else np.asarray(half, float)
     return {
-        at: told(value / shades.scale, halves[at] / shades.scale) if value or halves[at] > 0 else "0"
+        at: told(value / shades.scale, float(halves[at]) / shades.scale) if value or halves[at] > 0 else "0"
         for at, value in np.ndenumerate(mean)
     }
 
@@ -152,7 +152,8 @@ def scale_axes(ax: Axes, shades: Shades) -> None:
 
     bar = ax.figure.colorbar(ScalarMappable(shades.norm, shades.colors), cax=ax)
     bar.outline.set_visible(False)  # type: ignore[operator]
-    bar.solids.set_rasterized(True)
+    if bar.solids is not None:
+        bar.solids.set_rasterized(True)
     bar.set_label(shades.unit, parse_math=False)
     ax.yaxis.set_minor_locator(NullLocator())
     if type(shades.norm).__name__ == "Normalize":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -99,7 +99,13 @@ def network(
         x, y = at * (1 + 4.6 * NODE)
         side = "center" if abs(at[0]) < 0.2 else "left" if at[0] > 0 else "right"
         up = "center" if abs(at[1]) < 0.8 else "bottom" if at[1] > 0 else "top"
-        look = {"ha": side, "va": up, "color": darker(shades[name]), "parse_math": False, "linespacing": 1.1}
+        look: dict[str, Any] = {
+            "ha": side,
+            "va": up,
+            "color": darker(shades[name]),
+            "parse_math": False,
+            "linespacing": 1.1,
+        }
         ax.text(x, y, name_lines(name, 14), **look)
     ax.set(xlim=LIMITS, ylim=upright(place), aspect="equal", xticks=[], yticks=[])
     for spine in ax.spines.values():

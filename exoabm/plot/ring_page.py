@@ -68,6 +68,7 @@ def ring_page(
     for i, ((_, amounts), ax) in enumerate(zip(panels, page.panels, strict=True)):
         last = i == len(panels) - 1
         network(amounts, names, unit=unit, colors=colors, most=most, key=last, ax=ax)
-        if last and ax.get_legend() is not None:
-            ax.get_legend().set_bbox_to_anchor((0.5, -down / tall))
+        legend = ax.get_legend()
+        if last and legend is not None:
+            legend.set_bbox_to_anchor((0.5, -down / tall))
     return page

@@ -112,16 +112,14 @@ def open_face_warnings(
     takes = np.array([bool(np.any(t.uptake_rate > 0)) for t in types])[type_index]
     far = (position - domain.low) / radius[:, None], (domain.low + domain.extent - position) / radius[:, None]
     gap = np.stack(far, axis=2).reshape(len(position), 6)
-    is_open = [
-        f == Face.FIXED and not c for f, c in zip(domain.faces, domain.face_concentration, strict=True)
-    ]
-    is_open = np.array(is_open) & (np.arange(6) < 2 * domain.dim)
+    zero = [f == Face.FIXED and not c for f, c in zip(domain.faces, domain.face_concentration, strict=True)]
+    is_open = np.array(zero) & (np.arange(6) < 2 * domain.dim)
     gap[:, ~is_open] = np.inf
     beside = np.flatnonzero(takes & (gap.min(axis=1, initial=np.inf) < REACH[domain.dim]))
     if len(beside) < 2:
         return []
     tree = neighbors(position, domain.period)
-    apart = tree.query(tree.data[beside], k=2)[0][:, 1]
+    apart = np.asarray(tree.query(tree.data[beside], k=2)[0])[:, 1]
     crowded = beside[apart < CLOSE * 2 * radius[beside]]
     if not len(crowded):
         return []

@@ -57,7 +57,9 @@ class Admission:
         first, after = enlist(host, n)
         self._leaving = Leaving(until, kind, after)
         pool = shared(state)[state.cells.type]
-        self._places = Places(mean, whole_receptors(state), pool, taken, taken - going, np.zeros(n), first)
+        self._places = Places(
+            mean, whole_receptors(state), pool, taken, taken - going, np.zeros(mean.shape), first
+        )
 
     def share(self, kind: int) -> np.ndarray | None:
         """Most receptors of each cell for a kind that are free at any time from now on, over R, (n,).
@@ -80,10 +82,10 @@ class Admission:
         vesicles, used = self._vesicles, len(self._leaving.when)
         row, name, waiting = self._proposals(np.flatnonzero(fates.code == CAPTURED), captures, fates, 0)
         windows = self._windows(waiting)
-        for turn in range(1, windows + EXTRA + 1):
+        for turn in range(1, windows.max() + EXTRA + 1):
             if not len(row):
                 break
-            due = waiting.when <= self._dt * min(turn / windows, 1.0)
+            due = waiting.when <= self._dt * np.minimum(turn / windows, 1.0)[waiting.kind]
             order = np.lexsort((name, waiting.when))
             order = order[due[order]]
             coming, stays = Coming._make(c[order] for c in waiting), np.empty(len(order), bool)
@@ -97,20 +99,21 @@ class Admission:
             for kind, capture in enumerate(captures):
                 mine = turned[vesicles.kind[turned] == kind]
                 if len(mine):
-                    share = self.share(kind) if turn < windows + EXTRA else 0.0 * self._places.mean[:, kind]
+                    share = self.share(kind) if turn < windows[kind] + EXTRA else np.zeros(len(self._limited))
                     capture.move(self._state, vesicles, mine, self._dt, share, fates, threads, turn)
             again = turned[fates.code[turned] == CAPTURED]
             more = self._proposals(again, captures, fates, turn)
             row, name = np.append(row[~due], more[0]), np.append(name[~due], more[1])
             waiting = Coming(*(np.append(a[~due], b) for a, b in zip(waiting, more[2], strict=True)))
 
-    def _windows(self, waiting: Coming) -> int:
-        """Windows that the step is worth: `WINDOWS` times the square of the share that may change."""
-        places, n = self._places, len(self._limited)
-        changes = np.bincount(waiting.host, minlength=n) + (places.taken - places.kept).sum(axis=1)
-        limited = np.where(self._limited, places.whole, np.inf).min(axis=1)
-        share = min(float((changes / np.maximum(limited, 1.0)).max(initial=0.0)), 1.0)
-        return max(int(np.ceil(WINDOWS * share**2)), 1)
+    def _windows(self, waiting: Coming) -> np.ndarray:
+        """Windows that the step is worth, (K,): `WINDOWS` times the square of the share that may change."""
+        places = self._places
+        changes = places.taken - places.kept
+        np.add.at(changes, (waiting.host, waiting.kind), 1)
+        pooled = (places.shared * changes[:, None]).sum(axis=2)
+        share = np.where(self._limited, pooled / np.maximum(places.whole, 1.0), 0.0).max(axis=0, initial=0.0)
+        return np.maximum(np.ceil(WINDOWS * np.minimum(share, 1.0) ** 2), 1.0).astype(np.int64)
 
     def _proposals(
         self, rows: np.ndarray, captures: Sequence[Capture], fates: Fates, turn: int

@@ -299,7 +299,7 @@ def _together(rings: Sequence[tuple[Ints, float] | tuple[Ints, Floats, float]]) 
     )
     wide = 2 * int(np.abs(sites).max()) + 1
     _, first, which = np.unique(sites @ [1, wide, wide**2], return_index=True, return_inverse=True)
-    return sites[first], np.bincount(which, weight)
+    return np.asarray(sites[first], np.int64), np.asarray(np.bincount(which, weight), float)
 
 
 def images(walls: Key) -> list[tuple[tuple[int, int, int], ...]]:

@@ -29,7 +29,7 @@ TURNS = 2
 Floats = NDArray[np.float64]
 
 
-def mirrored(dim: int, radius: float, distance: Sequence[float]) -> float:
+def mirrored(dim: int, radius: float, distance: Sequence[float] | Floats) -> float:
     """R of a cell between closed walls at distances on six sides (infinite: none), lattice units."""
     axes = []
     for axis in range(3):

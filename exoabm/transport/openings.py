@@ -18,6 +18,7 @@ a disc 1 / (2 pi D h).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import product
@@ -171,7 +172,7 @@ def _potentials(dim: int, to: Floats, source: Floats, normal: Floats, size: floa
         far = size * np.abs(toward) / (4 * np.pi * np.maximum(square, wide) ** 1.5)
     else:
         wide = size**2 / 4
-        single = -size * np.log(np.maximum(square, wide / np.e**2)) / (4 * np.pi)
+        single = -size * np.log(np.maximum(square, wide / math.e**2)) / (4 * np.pi)
         if own:
             return single, np.full_like(single, -size / (4 * np.pi))
         seen = np.arctan2(0.5 * size, np.abs(toward)) / np.pi

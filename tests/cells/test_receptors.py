@@ -41,9 +41,9 @@ STEP = 2.0
 
 
 def drop(engine: str, ligand: str = "r", rate: float = 3e5, blue: float = 3e5) -> ExosomeModel:
-    """A slab of 60 x 60 x 10 um with as many vesicles everywhere, and four cells at their steady uptake."""
+    """A slab of 60 x 70 x 10 um with as many vesicles everywhere, and four cells at their steady uptake."""
     text = POOL.format(ligand=ligand, rate=rate, blue=blue, common=COMMON)
-    model = world(text, size=60, high=60, engine=engine, step=f"{STEP} s")
+    model = world(text, size=60, high=70, engine=engine, step=f"{STEP} s")
     model.run(hours=100 / 3600)
     model.state.types = tuple(replace(kind, release_rate=0.0) for kind in model.state.types)
     model.run(hours=300 / 3600)
@@ -97,7 +97,7 @@ def test_single_vesicles_share_them_alike() -> None:
     assert (np.abs(found - expected) < 3 * np.sqrt(expected)).all()
     assert (np.abs(found - 1.2 * expected) > 3 * np.sqrt(expected)).all()
     alone = expected * (1 + occupancy(model).sum()) / (1 + occupancy(model))
-    assert (np.abs(found - alone) > 10 * np.sqrt(expected)).all()
+    assert (np.abs(found - alone) > 8 * np.sqrt(expected)).all()
 
 
 def test_all_together_fill_the_receptors_and_no_more() -> None:
