@@ -173,12 +173,14 @@ def read_cells(
         warnings.append(
             f"{sheet.name}: ids in {listed(ids)} name several cells alike; source_id does not tell them apart"
         )
-    positions.setflags(write=False)
+    rows = chosen.rows + 1
+    for array in (positions, rows):
+        array.setflags(write=False)
     return CellTable(
         positions=positions,
         labels=types.labels,
         ids=names,
-        rows=chosen.rows + 1,
+        rows=rows,
         name=sheet.name,
         sha256=fingerprint(path),
         format=sheet.format,

@@ -20,7 +20,7 @@ from exoabm.observe.lineage import lineage_table
 from exoabm.observe.rebuild import rebuild
 from exoabm.scenario.loader import LoadedScenario, parse
 from exoabm.streams import Purpose
-from exoabm.transport import footprint, walls
+from exoabm.transport import beside, footprint, mirrors, openings
 from exoabm.transport.vesicles import VesicleEngine
 from exoabm.vesicle import Status
 
@@ -378,7 +378,7 @@ def test_memory_stays_flat_but_for_the_names_of_the_dead() -> None:
     for _ in range(100):
         model.step()
     gc.collect()  # agents and their model refer to each other
-    for module in (footprint, walls):  # what they keep is bounded
+    for module in (footprint, beside, mirrors, openings):  # what they keep is bounded
         for kept in vars(module).values():
             if hasattr(kept, "cache_clear"):
                 kept.cache_clear()

@@ -139,7 +139,7 @@ def test_real_file(name, form, dim, cells, kinds, counts, low, high):
     np.testing.assert_allclose(cell.positions.max(axis=0)[: len(high)], high, atol=0.06)
     if dim == 2:
         assert (cell.positions[:, 2] == 0.0).all()
-    for array in (cell.positions, cell.types):
+    for array in (cell.positions, cell.rows):
         assert not array.flags.writeable
 
 

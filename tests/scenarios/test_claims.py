@@ -86,7 +86,8 @@ REPLICATES = {
     "delivery_routes": 5,
     "waste_removal": 6,
     "tissue_repair": 4,
-    "exosome_vs_cell_therapy": 8,
+    "exosome_vs_cell_therapy": 5,
+    "disease_progression": 2,
 }
 COARSE = {
     "signaling": {"domain.voxel": "20 um", "clock.step": "5 min"},

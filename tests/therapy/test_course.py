@@ -140,7 +140,10 @@ def test_the_tissue_gets_its_share_of_what_passes_the_vessels() -> None:
 
 
 def test_a_harvest_is_of_what_donors_released() -> None:
-    """Neither a dose nor what comes in through a face was made by the cells of the culture."""
+    """Neither a dose nor what comes in through a face was made by the cells of the culture.
+
+    Beside a held face cells take up a little less of what others release than beside an open one.
+    """
     text = TISSUE.replace('name = "vessel"', 'name = "vessel"\nreleases = "carrier"') + DOSE
     text += '[manufacturing]\nchain = ["chromatography"]\n'
     given = {"dose__treatment__route": "tissue", "dose__treatment__particles": 1e6}
@@ -154,7 +157,8 @@ def test_a_harvest_is_of_what_donors_released() -> None:
         assert (model.state.ledger.entered.sum() > 1000) == (is_given or face is held)
     alone, *beside = batches
     assert alone > 0
-    assert beside == pytest.approx([alone, alone], rel=1e-12)
+    assert beside[0] == pytest.approx(alone, rel=1e-12)
+    assert beside[1] == pytest.approx(alone, rel=1e-4)
 
 
 def lucks(chain: str, seeds: int = 200) -> np.ndarray:
