@@ -84,7 +84,8 @@ CLAIMS: dict[str, tuple[dict[str, Any], Verdict, dict[str, Any], Verdict]] = {
 REPLICATES = {
     "production": 20,
     "delivery_routes": 5,
-    "waste_removal": 6,
+    "waste_removal": 4,
+    "tumor_delivery": 2,
     "tissue_repair": 4,
     "exosome_vs_cell_therapy": 5,
     "disease_progression": 2,
