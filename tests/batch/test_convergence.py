@@ -15,6 +15,8 @@ from exoabm.batch.analysis.convergence import converge
 from exoabm.errors import InputError
 from exoabm.scenario.loader import LoadedScenario, parse
 
+pytestmark = pytest.mark.slow
+
 HEAD = """
 info = { title = "a test" }
 layout = { group = [{ cell_type = "a", arrange = "points", points = [[20, 25]] }] }

@@ -23,6 +23,8 @@ from exoabm.observe.metrics import measure
 from exoabm.readers.particles import read_sizes
 from exoabm.scenario.loader import load
 
+pytestmark = pytest.mark.slow
+
 SHARED = Path(__file__).parents[2].parent / "shared" / "data" / "ev"
 SETTINGS = {"domain.voxel": "40", "clock.step": "1800", "cell_type.recipient.uptake_rate": "90"}
 RATE, LIFE = "cell_type.donor.release_rate", "vesicle.exosome.half_life"

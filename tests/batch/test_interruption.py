@@ -24,6 +24,8 @@ from exoabm.batch.sweeps.sweep import report
 from exoabm.errors import RunFailed
 from tests.batch.conftest import RATE, data, small_plan
 
+pytestmark = pytest.mark.slow
+
 SWEEP = (
     "sweep",
     "two_cells",

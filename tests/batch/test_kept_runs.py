@@ -17,6 +17,8 @@ from exoabm.errors import InputError
 from exoabm.manifest import faults, inside
 from tests.batch.conftest import small_plan
 
+pytestmark = pytest.mark.slow
+
 TIMES = ("run.json", "manifest.json")
 """Files of a run that tell when it was made."""
 

@@ -20,6 +20,8 @@ from exoabm.errors import ExoError, InputError, RunFailed
 from exoabm.model import ExosomeModel
 from exoabm.scenario.loader import load
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = {"cell_type.recipient.takes_up": "[]", "domain.voxel": "40", "clock.step": "240"}
 RATE, LIFE = "cell_type.donor.release_rate", "vesicle.exosome.half_life"
 

@@ -20,6 +20,8 @@ import zarr
 from exoabm.batch.run import resume_run, run_to_folder
 from exoabm.scenario.loader import load
 
+pytestmark = pytest.mark.slow
+
 TABLES = ("metrics", "cells", "events", "communication")
 SETTINGS = {
     "record.cells": "5 min",

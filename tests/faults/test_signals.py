@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 STEP = "--set=clock.step=24 h", "--hours=24"
 """A single step, of more than ten minutes of computing on any machine."""
 ENGINES = {
