@@ -85,10 +85,8 @@ REPLICATES = {
     "production": 20,
     "delivery_routes": 5,
     "waste_removal": 4,
-    "tumor_delivery": 2,
     "tissue_repair": 4,
     "exosome_vs_cell_therapy": 5,
-    "disease_progression": 2,
 }
 COARSE = {
     "signaling": {"domain.voxel": "20 um", "clock.step": "5 min"},
