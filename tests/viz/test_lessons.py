@@ -14,6 +14,8 @@ from exoabm.viz.lessons.instruments import INSTRUMENTS
 from exoabm.viz.lessons.lesson import read_number
 from exoabm.viz.limits import LIMITS
 
+pytestmark = pytest.mark.slow
+
 STEPS = [(lesson, step) for lesson in LESSONS for step in lesson.steps]
 NAMES = [f"{lesson.key}/{step.key}" for lesson, step in STEPS]
 
