@@ -6,9 +6,16 @@ and ``viz``, which only an install maps in. So the checkout goes last.
 
 from __future__ import annotations
 
+import gc
 import importlib.util
+import os
+import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -23,3 +30,24 @@ if importlib.util.find_spec("exoabm.scenarios") is None:
 def pytest_report_header() -> str:
     """Say which package is under test."""
     return f"exoabm: {exoabm.__path__[0]}"
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A disk of 64 KiB, or of the module's ``SMALL_DISK``, where one may be mounted.
+
+    It is not let go while a file in it is held open: longer than a thread that is ending needs is an error.
+    """
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    size = f"size={getattr(request.module, 'SMALL_DISK', 64)}k"
+    mount = ["mount", "-t", "tmpfs", "-o", size, "tmpfs", str(disk)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("no disk may be mounted here")
+    yield disk
+    for _ in range(50):
+        gc.collect()
+        if subprocess.run(["umount", str(disk)], capture_output=True).returncode == 0:
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"{disk} is held open")

@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +24,8 @@ from exoabm.errors import RunFailed
 from tests.batch.conftest import RATE, data, small_plan
 
 pytestmark = pytest.mark.slow
+SMALL_DISK = 96
+"""KiB of the disk that fills."""
 
 SWEEP = (
     "sweep",
@@ -208,18 +209,6 @@ def test_a_kill_that_loses_bytes_would_be_seen(tmp_path, undisturbed) -> None:
 
 
 # A full disk.
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 96 KiB, where one may be mounted."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=96k", "tmpfs", str(disk)]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("no disk may be mounted here")
-    yield disk
-    subprocess.run(["umount", str(disk)], check=True)
 
 
 def test_a_disk_that_fills_keeps_the_rows_that_are_done(whole, small_disk) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import gc
 import json
 import os
 import re
@@ -15,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -85,23 +84,6 @@ def test_a_folder_without_leave_to_write_is_refused(command, tmp_path) -> None:
 
 
 # A full disk.
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 64 KiB, where one may be mounted."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("no disk may be mounted here")
-    yield disk
-    for _ in range(50):  # refused while a file in it is held open, by a thread of zarr's for a moment longer
-        gc.collect()
-        if subprocess.run(["umount", str(disk)], capture_output=True).returncode == 0:
-            return
-        time.sleep(0.1)
-    raise AssertionError(f"{disk} is held open")
 
 
 @pytest.mark.parametrize("kib", [0, 16, 40, 64])
