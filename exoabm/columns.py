@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from exoabm.errors import InputError
 from exoabm.ledger import PLACES as LEDGER_PLACES
-from exoabm.parameters.therapy import ORGANS
+from exoabm.parameters.catalog import ORGANS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from exoabm.parameters.therapy import ORGANS
+from exoabm.parameters.catalog import ORGANS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -1,7 +1,8 @@
 """Parameters with their units, ranges and sources."""
 
-from exoabm.parameters.catalog import CATALOG, mean_diffusivity, stokes_einstein
+from exoabm.parameters.catalog import CATALOG
 from exoabm.parameters.citations import cite, format_citation, references
+from exoabm.parameters.diffusivity import mean_diffusivity, stokes_einstein
 from exoabm.parameters.parameter import Parameter, Quantity
 from exoabm.parameters.units import QuantityError, factor, to_internal
 

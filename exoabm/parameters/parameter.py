@@ -68,7 +68,9 @@ class Parameter:
             require(low <= self.default <= high, "the default must lie in the allowed range")
         require(bool(self.source), "a source is needed; an assumption is one")
         require(self.how in get_args(How), f"how must be one of {', '.join(get_args(How))}")
-        require((self.how == "assumed") == ("assumed" in self.source), "assumed or not?")
+        require(
+            (self.how == "assumed") == ("assumed" in self.source), "how is assumed exactly where a source is"
+        )
 
     @property
     def limits(self) -> str:

@@ -15,7 +15,7 @@ from exoabm.domain import SIDES, Domain, Face, grid_shape
 from exoabm.edgebook import EDGE_COUNTS, EdgeBook
 from exoabm.errors import Problem, ResourceError, ScenarioError
 from exoabm.ledger import Ledger, WasteLedger
-from exoabm.parameters.catalog import mean_diffusivity
+from exoabm.parameters.diffusivity import mean_diffusivity
 from exoabm.physiology import CellType, Mechanics, SecretionMode, WasteMetabolism, reachable
 from exoabm.readers.cells import GRID
 from exoabm.scenario import layouts, living

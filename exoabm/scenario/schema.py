@@ -14,9 +14,8 @@ from pydantic_core import PydanticCustomError
 
 from exoabm.cells import behaviors
 from exoabm.cells.response import SIGNALS
-from exoabm.parameters.catalog import CATALOG
+from exoabm.parameters.catalog import CATALOG, COMPARATORS
 from exoabm.parameters.parameter import Quantity
-from exoabm.parameters.therapy import COMPARATORS
 from exoabm.parameters.units import QuantityError
 from exoabm.scenario.fields import Name, Plain, Table, assumed, declared
 from exoabm.scenario.therapy import Dosing, ImmunityTable, ManufacturingTable, Pharmacokinetics

@@ -10,7 +10,7 @@ import numpy as np
 
 from exoabm.domain import SIDES
 from exoabm.errors import Problem, ScenarioError
-from exoabm.parameters.therapy import ORGANS
+from exoabm.parameters.catalog import ORGANS
 from exoabm.scenario.therapy import Separation
 from exoabm.streams import Purpose
 from exoabm.therapy.course import CellProduct, Course, Dose, Site

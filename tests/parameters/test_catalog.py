@@ -10,11 +10,16 @@ import pytest
 from exoabm.parameters import (
     CATALOG,
     Quantity,
+    QuantityError,
     factor,
     mean_diffusivity,
     references,
     stokes_einstein,
 )
+from exoabm.parameters.catalog import THEMES, collect, parse_theme
+from exoabm.parameters.document import PAGES, parameter_table, renewed, renewed_pages
+from exoabm.scenario.fields import declared
+from exoabm.scenario.schema import Transport
 
 ROOT = Path(__file__).resolve().parents[2]
 PARAMETERS = pytest.mark.parametrize("parameter", CATALOG.values(), ids=CATALOG)
@@ -71,9 +76,94 @@ def test_where_infinity_is_allowed_it_is_explained(parameter):
     assert math.isinf(parameter.allowed[1]) == ("infinity" in parameter.meaning)
 
 
-def test_names_and_symbols_are_unique():
+def test_every_theme_of_the_folder_is_read():
+    files = (ROOT / "exoabm" / "parameters").glob("*.toml")
+    assert {path.stem for path in files} == THEMES.keys()
+    assert sum(len(theme.parameters) for theme in THEMES.values()) == len(CATALOG)
     assert all(name == parameter.name for name, parameter in CATALOG.items())
-    assert len({parameter.symbol for parameter in CATALOG.values()}) == len(CATALOG)
+
+
+ROW = """title = "Medium"
+
+[debye_length]
+symbol = "λ_D"
+meaning = "Length over which charges are screened."
+unit = "nm"
+default = 0.8
+allowed = [0.1, 1000]
+published = [0.7, 1]
+source = ["chiu2016"]
+how = "recalled"
+note = "In saline."
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ("[debye_length]", "[debye_length", "Expected ']'"),
+        ('title = "Medium"', "", "title and about must be texts"),
+        ("[debye_length]", "debye_length = 1\n[other]", "debye_length must be a table"),
+        ("how =", "hwo =", "parameter debye_length: unknown hwo"),
+        ('unit = "nm"', "", "parameter debye_length: missing unit"),
+        ('unit = "nm"', "unit = 1", "parameter debye_length: unit must be a text, not 1"),
+        ("0.8", "true", "parameter debye_length: default must be a number, not True"),
+        ("[0.1, 1000]", "[0.1]", r"parameter debye_length: allowed must be two numbers, not \[0.1\]"),
+        ("[0.7, 1]", '["0.7", 1]', "parameter debye_length: published must be two numbers"),
+        ('["chiu2016"]', '"chiu2016"', "parameter debye_length: source must be a list of texts"),
+        ('how = "recalled"', "", "parameter debye_length: how is assumed exactly where"),
+        ("0.8", "2000", "parameter debye_length: the default must lie in the allowed range"),
+    ],
+)
+def test_a_faulty_theme_is_refused(old, new, problem):
+    assert old in ROW
+    with pytest.raises(ValueError, match=f"^medium.toml: {problem}"):
+        parse_theme(ROW.replace(old, new, 1), "medium.toml")
+
+
+def test_names_and_symbols_are_unique():
+    theme = parse_theme(ROW, "medium.toml")
+    other = parse_theme(ROW.replace("debye_length", "screening_length"), "medium.toml")
+    with pytest.raises(ValueError, match="debye_length is declared twice"):
+        collect({"one": theme, "two": theme})
+    with pytest.raises(ValueError, match="debye_length and screening_length have the same symbol λ_D"):
+        collect({"one": theme, "two": other})
+
+
+def test_a_parameter_takes_a_row_and_a_field(monkeypatch):
+    theme = parse_theme(ROW, "medium.toml")
+    for name, parameter in collect({"medium": theme}).items():
+        monkeypatch.setitem(CATALOG, name, parameter)
+
+    class Medium(Transport):
+        screening: Quantity = declared("debye_length")
+
+    assert Medium().screening == 0.8e-3
+    assert Medium().screening.source == "chiu2016"
+    assert Medium.model_validate({"screening": "1 um"}).screening.caution
+    with pytest.raises(ValueError, match=r"5e-09 nm is outside the allowed 0\.1 to 1000 nm") as caught:
+        Medium.model_validate({"screening": "5e-18 m"})
+    assert isinstance(caught.value.errors()[0]["ctx"]["error"], QuantityError)
+    assert parameter_table(theme.parameters).splitlines()[2] == (
+        "| `debye_length` | λ_D | 0.8 | nm | 0.7 to 1 | `chiu2016` (recalled) | 0.1 to 1000 "
+        "| Length over which charges are screened. In saline. |"
+    )
+
+
+def test_generated_pages_are_up_to_date():
+    for path, text in renewed_pages(ROOT).items():
+        assert path.read_text(encoding="utf-8") == text, "run python -m exoabm.parameters.document"
+
+
+def test_a_stale_page_is_renewed():
+    page = "Of 3 parameters 2 have.\n<!-- parameters: voxel, step -->\nold\n<!-- end -->\nlast\n"
+    new = renewed(page)
+    assert new.startswith(f"Of {len(CATALOG)} parameters ")
+    assert [line.split()[1] for line in new.splitlines() if line.startswith("| `")] == ["`voxel`", "`step`"]
+    assert new.endswith("<!-- end -->\nlast\n")
+    assert renewed(new) == new
+    with pytest.raises(KeyError, match="vxel"):
+        renewed(page.replace("voxel", "vxel"))
 
 
 @pytest.mark.parametrize(("name", "internal"), DEFAULTS.items())
@@ -116,8 +206,8 @@ def test_the_uptake_rate_is_one_percent_an_hour_at_the_assumed_density():
     assert CATALOG["uptake_rate"].default == pytest.approx(loss / density, rel=0.01)
 
 
-@pytest.mark.parametrize("page", ["README.md", "ODD.md"])
-def test_the_first_pages_say_how_many_defaults_are_assumed(page):
+@pytest.mark.parametrize("page", PAGES)
+def test_the_pages_say_how_many_defaults_are_assumed(page):
     assumed = sum("assumed" in parameter.source for parameter in CATALOG.values())
     text = " ".join((ROOT / page).read_text(encoding="utf-8").split())
     assert f"Of {len(CATALOG)} parameters {assumed} have a default that is assumed" in text

@@ -20,7 +20,7 @@ from exoabm.batch.sweeps.sweep import plan_sweep
 from exoabm.cli import app
 from exoabm.errors import InputError
 from exoabm.ledger import PLACES
-from exoabm.parameters import CATALOG, references
+from exoabm.parameters import references
 from exoabm.scenario.loader import load, shipped
 
 ROOT = Path(__file__).parents[2]
@@ -225,18 +225,6 @@ def test_a_misprint_is_seen() -> None:
     found = {"free": 468.58, "bound": 0.4351, "emitted": 1440.0}
     assert not misprinted({"free": "468.6", "bound": "0.435", "emitted": "1440"}, found)
     assert misprinted({"free": "468.7", "bound": "0.435", "emitted": "1439"}, found) == {"free", "emitted"}
-
-
-def test_parameters_in_the_odd_are_those_of_the_catalog() -> None:
-    rows = table(text(ODD), "parameter")[1:]
-    assert len(rows) >= 20
-    for key, symbol, default, unit, plausible, basis in rows:
-        parameter = CATALOG[key.strip("`")]
-        assert float(default) == parameter.default, key
-        assert unit == parameter.unit, key
-        assert plausible == ("{:g} to {:g}".format(*parameter.published) if parameter.published else "-"), key
-        assert set(spans(basis)) <= set(parameter.source), key
-        assert symbol
 
 
 @pytest.mark.parametrize("path", [README, ODD, *PAGES.values()], ids=lambda path: path.name)

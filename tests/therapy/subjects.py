@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 
 from exoabm.parameters import CATALOG, Quantity
-from exoabm.parameters.therapy import ORGANS, STEPS
+from exoabm.parameters.catalog import ORGANS
 from exoabm.therapy.immunity import Immunity
 from exoabm.therapy.manufacturing import Process, SeparationStep
 from exoabm.therapy.pharmacokinetics import Body, Formulation, Organ
@@ -80,7 +80,6 @@ def step(name: str) -> SeparationStep:
 
 def process(*names: str, **changes: float) -> Process:
     """A process with these steps at the defaults."""
-    assert set(names) <= set(STEPS)
     base = Process(
         cells=value("producer_cells"),
         harvest_time=value("harvest_time"),
