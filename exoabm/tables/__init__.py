@@ -1,0 +1,1 @@
+"""The tables of runs and batches: their declarations, schemas, files and readouts."""

@@ -1,0 +1,145 @@
+"""Arrow schemas of declared tables, tables built from columns, and the checks of what was read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from exoabm.errors import InputError, visible
+from exoabm.tables.declarations import REAL, SCHEMA_VERSION, TEXT, WHOLE, WORD
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from exoabm.tables.declarations import Column, Table
+
+TYPES = {
+    WHOLE: pa.int64(),
+    REAL: pa.float64(),
+    TEXT: pa.string(),
+    WORD: pa.dictionary(pa.int32(), pa.string()),
+}
+VERSION = "schema_version"
+"""Key of the footer, and of ``run.json``, that holds the version of the tables."""
+
+
+def footer(exoabm: str, scenario_sha256: str, seed: int) -> dict[str, str]:
+    """What the footer of every table says of its run, beside what ``schema`` adds."""
+    return {"exoabm": exoabm, "scenario_sha256": scenario_sha256, "seed": str(seed)}
+
+
+def schema(table: Table, about: Mapping[str, str] | None = None) -> pa.Schema:
+    """The schema of a table: fields with unit and meaning, and the footer with ``about`` in it."""
+    said = {"table": table.name, VERSION: str(SCHEMA_VERSION), "row": table.meaning}
+    return pa.schema([field(column) for column in table.columns], metadata=said | dict(about or {}))
+
+
+def field(column: Column) -> pa.Field:
+    """The field of a column, with its meaning as metadata."""
+    said = {"description": column.meaning}
+    said |= {"unit": column.unit} if column.unit else {}
+    said |= {"null": column.null} if column.null else {}
+    return pa.field(column.name, TYPES[column.dtype], bool(column.null), said)
+
+
+def build(table: Table, columns: Mapping[str, Any], about: Mapping[str, str] | None = None) -> pa.Table:
+    """A table from its columns by name; a column that may be null and is not given is null throughout.
+
+    NaN becomes null in a column that may be null. Arrays are copied.
+
+    Raises
+    ------
+    AssertionError
+        If a column is not declared, or one that may not be null is not given.
+    """
+    names = {column.name for column in table.columns}
+    assert names >= columns.keys(), f"{table.name} has no columns {sorted(columns.keys() - names)}"
+    rows = len(next(iter(columns.values())))
+    arrays = []
+    for column in table.columns:
+        if column.name in columns:
+            arrays.append(_array(column, columns[column.name]))
+        else:
+            assert column.null, f"{table.name}.{column.name} is not given"
+            arrays.append(pa.nulls(rows, TYPES[column.dtype]))
+    return pa.Table.from_arrays(arrays, schema=schema(table, about))
+
+
+def words(names: Sequence[str], index: np.ndarray) -> pa.DictionaryArray:
+    """Names by index as a column of words, null below zero; equal names become one word."""
+    known = {name: i for i, name in enumerate(dict.fromkeys(names))}
+    if len(known) < len(names):
+        index = np.where(index < 0, -1, np.array([known[name] for name in names])[index])
+    codes = pa.array(index.astype(np.int32), mask=index < 0)
+    return pa.DictionaryArray.from_arrays(codes, pa.array(list(known), pa.string()))
+
+
+def word(name: str, rows: int) -> pa.DictionaryArray:
+    """A column with the same word throughout."""
+    return words([name], np.zeros(rows, np.int64))
+
+
+def check(table: Table, found: pa.Table, where: str, columns: Sequence[str] | None = None) -> None:
+    """Refuse a table that is not as declared: its columns, their types, nulls, words, and its version.
+
+    Parameters
+    ----------
+    table : Table
+    found : pyarrow.Table
+    where : str
+        What an error names.
+    columns : sequence of str, optional
+        The columns that were read; all if not given.
+
+    Raises
+    ------
+    InputError
+    """
+    version = (found.schema.metadata or {}).get(VERSION.encode(), b"").decode()
+    if version != str(SCHEMA_VERSION):
+        raise InputError(f"{where}: {other_version(version)}")
+    for column in table.columns:
+        if columns is None or column.name in columns:
+            _check_column(column, found, where)
+    if columns is None and not table.more:
+        known = {column.name for column in table.columns}
+        strange = next((name for name in found.column_names if name not in known), None)
+        if strange is not None:
+            raise InputError(f"{where}: no column {visible(strange)[:60]!r} is declared")
+
+
+def other_version(version: str) -> str:
+    """A sentence on tables of another version than this one."""
+    made = f"its tables have version {visible(version)[:20]}" if version else "its tables have no version"
+    return f"{made} and this exoabm reads version {SCHEMA_VERSION}; run the scenario again"
+
+
+def _check_column(column: Column, found: pa.Table, where: str) -> None:
+    if column.name not in found.column_names:
+        raise InputError(f"{where}: no column {column.name!r}")
+    values, wanted = found[column.name], TYPES[column.dtype]
+    if values.type != wanted:
+        raise InputError(f"{where}: column {column.name!r} is of type {values.type}, not {wanted}")
+    if values.null_count and not column.null:
+        raise InputError(f"{where}: column {column.name!r} lacks a value in {values.null_count} rows")
+    if column.allowed:
+        strange = [w for w in pc.unique(values).to_pylist() if w is not None and w not in column.allowed]
+        if strange:
+            allowed = ", ".join(column.allowed)
+            raise InputError(
+                f"{where}: column {column.name!r} holds {visible(strange[0])[:60]!r}, none of {allowed}"
+            )
+
+
+def _array(column: Column, values: Any) -> pa.Array:
+    wanted = TYPES[column.dtype]
+    if isinstance(values, pa.Array | pa.ChunkedArray):
+        return values if values.type == wanted else values.cast(wanted)
+    if column.dtype == WORD:
+        return pa.array(list(values), pa.string()).dictionary_encode().cast(wanted)
+    if isinstance(values, np.ndarray):
+        return pa.array(np.array(values), wanted, from_pandas=bool(column.null))
+    return pa.array(values, wanted)
