@@ -13,8 +13,8 @@ from itertools import product
 from string import Formatter
 from typing import TYPE_CHECKING, Any
 
+from exoabm.accounting.mass_balance import PLACES as LEDGER_PLACES
 from exoabm.errors import InputError
-from exoabm.ledger import PLACES as LEDGER_PLACES
 from exoabm.parameters.catalog import ORGANS
 
 if TYPE_CHECKING:

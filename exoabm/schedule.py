@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from exoabm.accounting.finite_check import check_finite
 from exoabm.cells.contents import receive_cargo
 from exoabm.cells.fate import decide
 from exoabm.cells.motility import move
@@ -15,7 +16,6 @@ from exoabm.cells.secretion import secrete, unbind
 from exoabm.cells.turnover import turn_over
 from exoabm.cells.uptake import receive_waste, take_up, warn_of_waiting
 from exoabm.errors import NumericalError
-from exoabm.finite import check_finite
 from exoabm.state import BOOKED, PASSED, Emissions, Event
 from exoabm.vesicle import DONORS, Status
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from exoabm.observe.recorder import Recorder
-    from exoabm.state import Passage, State, Turnover, Uptake
+    from exoabm.state import State, TransportResult, Turnover, Uptake
     from exoabm.therapy.course import Course
     from exoabm.transport.engine import Engine
 
@@ -40,7 +40,7 @@ class Step:
     dosed: Emissions = field(default_factory=Emissions.none)
     released: Emissions = field(init=False)
     unbound: Emissions = field(init=False)
-    passage: Passage = field(init=False)
+    passage: TransportResult = field(init=False)
     uptake: Uptake = field(init=False)
     position: np.ndarray | None = None
     turnover: Turnover | None = None
@@ -81,51 +81,53 @@ def _decide_fate(step: Step) -> None:
 
 
 def _commit(step: Step) -> None:
-    state, rows, ledger = step.state, step.released, step.state.ledger
+    state, rows, balance = step.state, step.released, step.state.balance
     np.add.at(state.released, (rows.cell, rows.kind), rows.count)
     for emitted in (rows, step.dosed):
-        np.add.at(ledger.emitted, (emitted.kind, emitted.label), emitted.count)
-    np.add.at(ledger.entered, (step.dosed.kind, step.dosed.label), step.dosed.count)
-    ledger.entered += step.passage.entered
-    ledger.emitted += step.passage.entered + step.uptake.recycled.sum(axis=0)
-    ledger["cleared"][:] += step.passage.cleared
-    ledger["escaped"][:] += step.passage.escaped
+        np.add.at(balance.emitted, (emitted.kind, emitted.label), emitted.count)
+    np.add.at(balance.entered, (step.dosed.kind, step.dosed.label), step.dosed.count)
+    balance.entered += step.passage.entered
+    balance.emitted += step.passage.entered + step.uptake.recycled.sum(axis=0)
+    balance["cleared"][:] += step.passage.cleared
+    balance["escaped"][:] += step.passage.escaped
     if step.position is not None:
         state.cells.position = step.position
     if step.turnover is not None:
         turn_over(state, step.turnover, state.time + step.dt)
     check_finite(state, state.time + step.dt)
     way, buried = state.trafficking, state.lineage.totals
-    ledger["free"][:] = step.engine.free(state) + way.returning.sum(axis=0)
+    balance["free"][:] = step.engine.free(state) + way.returning.sum(axis=0)
     warn_of_waiting(state, step.dt)
-    ledger["bound"][:] = way.bound.sum(axis=0)
-    ledger["internalized"][:] = way.endosomal.sum(axis=0)
-    ledger["lysosomal"][:] = way.lysosomal.sum(axis=0) + buried["lysosomal"]
-    ledger["recycled_out"][:] = way.recycled.sum(axis=0) + buried["recycled"]
-    ledger["delivered"][:] = way.delivered.sum(axis=0) + buried["delivered"]
+    balance["bound"][:] = way.bound.sum(axis=0)
+    balance["internalized"][:] = way.endosomal.sum(axis=0)
+    balance["lysosomal"][:] = way.lysosomal.sum(axis=0) + buried["lysosomal"]
+    balance["recycled_out"][:] = way.recycled.sum(axis=0) + buried["recycled"]
+    balance["delivered"][:] = way.delivered.sum(axis=0) + buried["delivered"]
     if state.vesicles is not None:
         _book_events(state)
-        if step.turnover and state.book is not None:
-            state.book.settle(state.cells.birth_id)
+        if step.turnover and state.contacts is not None:
+            state.contacts.settle(state.cells.birth_id)
         state.vesicles.remove(state.vesicles.rows(Status.GONE))
     state.time += step.dt
     state.step += 1
-    ledger.check(state.time)
-    state.waste_ledger.held = float(state.cells.waste.sum())
-    state.waste_ledger.check(state.time)
+    balance.check(state.time)
+    state.waste_balance.held = float(state.cells.waste.sum())
+    state.waste_balance.check(state.time)
     if step.position is not None or step.turnover:
         step.engine.bind(state)
 
 
 def _book_events(state: State) -> None:
     """Enter what happened to vesicles on and in cells into the book of edges, by donor cell or label."""
-    assert state.book is not None
+    assert state.contacts is not None
     happened = state.events.columns()
     if not happened:
         return
     columns = [*enumerate(BOOKED)]
     columns += [
-        (state.book.columns.index(name), e) for e, name in PASSED.items() if name in state.book.columns
+        (state.contacts.columns.index(name), e)
+        for e, name in PASSED.items()
+        if name in state.contacts.columns
     ]
     sender = np.where(happened["donor"] >= 0, happened["donor"], DONORS + happened["label"].astype(np.int64))
     for column, event in columns:
@@ -135,11 +137,11 @@ def _book_events(state: State) -> None:
             donor, recipient = sender[rows], happened["recipient"][rows]
             time = happened["time"][rows]
             ones, copies = np.ones(len(rows)), happened["copies"][rows]
-            state.book.add(kind, donor, recipient, np.full(len(rows), column), ones, time)
+            state.contacts.add(kind, donor, recipient, np.full(len(rows), column), ones, time)
             if event == Event.DELIVERY:
                 for cargo in range(copies.shape[1]):
                     place = np.full(len(rows), len(BOOKED) + cargo)
-                    state.book.add(kind, donor, recipient, place, copies[:, cargo], time)
+                    state.contacts.add(kind, donor, recipient, place, copies[:, cargo], time)
 
 
 def _observe(step: Step) -> None:
@@ -163,7 +165,7 @@ STAGES = (
     Stage("respond", "uptake by fate, signals", "waste, cargo, behaviors", _respond),
     Stage("move", "behaviors, gradients, captures", "positions", _move),
     Stage("fate", "behaviors, positions", "turnover rows", _decide_fate),
-    Stage("commit", "all of these", "ledger, clock, arrays of a new size", _commit),
+    Stage("commit", "all of these", "balance, clock, arrays of a new size", _commit),
     Stage("observe", "state, read-only", "metrics, tables, fields when due", _observe),
 )
 

@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from exoabm.lineage import Lineage
+from exoabm.accounting.lineage import Lineage
 from exoabm.vesicle import DOSED, Status
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from exoabm.accounting.contact_table import ContactTable
+    from exoabm.accounting.mass_balance import MassBalance, WasteBalance
     from exoabm.cargo import Cargo
     from exoabm.domain import Domain
-    from exoabm.edgebook import EdgeBook
-    from exoabm.ledger import Ledger, WasteLedger
     from exoabm.physiology import CellType, Mechanics, Response
     from exoabm.streams import Streams
     from exoabm.vesicle import VesicleKind, Vesicles
@@ -250,7 +250,7 @@ class Emissions:
 
 
 @dataclass
-class Passage:
+class TransportResult:
     """What a step of transport did: captures per cell, and losses and gains of the medium.
 
     ``captured`` is (n, K, L); ``cleared``, ``escaped`` and ``entered`` are (K, L). ``captured_sizes`` is
@@ -415,8 +415,8 @@ class State:
     streams: Streams
     fields: list[np.ndarray]
     trafficking: Trafficking
-    ledger: Ledger
-    waste_ledger: WasteLedger
+    balance: MassBalance
+    waste_balance: WasteBalance
     released: np.ndarray
     cargos: tuple[Cargo, ...] = ()
     behaviors: tuple[str, ...] = ()
@@ -429,7 +429,7 @@ class State:
     entrants: np.ndarray = field(init=False)
     events: Events = field(init=False)
     lineage: Lineage = field(init=False)
-    book: EdgeBook | None = None
+    contacts: ContactTable | None = None
     subject: dict[str, np.ndarray] = field(default_factory=dict)
     measures: dict[str, float] = field(default_factory=dict)
     time: float = 0.0

@@ -122,12 +122,12 @@ def test_a_removed_agent_is_a_cell_that_dies(engine: str) -> None:
     assert donor.birth_id not in model.state.cells.birth_id
     assert len(model.agents) == len(other.agents) - 1 == len(model.state.cells)
     sent = model.state.lineage.dead["released"].sum()
-    emitted = [each.state.ledger.emitted.sum() for each in (model, other)]
+    emitted = [each.state.balance.emitted.sum() for each in (model, other)]
     assert emitted[0] == emitted[1], "it lived until the end of the step"
     for each in (model, other, again):
         each.run(hours=0.5)  # the ledger is checked in every step
     assert model.state.lineage.dead["released"].sum() == sent > 0
-    assert model.state.ledger.emitted.sum() < other.state.ledger.emitted.sum()
+    assert model.state.balance.emitted.sum() < other.state.balance.emitted.sum()
     assert int(model.state.lineage.deaths.sum()) == 1
     assert same(model, again), "a checkpoint knows who is to die"
     table = lineage_table(model.state).to_pandas().set_index("cell")

@@ -143,7 +143,7 @@ def draw(
         len(cells),
         len(dots),
         free,
-        int(state.ledger["delivered"][kinds].sum()),
+        int(state.balance["delivered"][kinds].sum()),
         scale.value,
         maximum,
     )

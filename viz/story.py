@@ -35,7 +35,7 @@ MOST_LINKS = 60
 def seen(model: ExosomeModel) -> str:
     """One sentence on where the vesicles are and whom they reached; another on each thing beside them."""
     state = model.state
-    emitted = state.ledger.emitted.sum(axis=1)
+    emitted = state.balance.emitted.sum(axis=1)
     here = [sort for sort in sorts(model.scenario) if emitted[list(sort.kinds)].sum() > 0]
     if not here:
         came = "been released" if any(t.donates for t in state.types) else "arrived"
@@ -51,7 +51,7 @@ def _whereabouts(state: State, sort: Sort) -> str:
     takers = can[cells.type] | (taken > 0)  # the dead, and those that became another type, too
     able = "can" if takers.sum() == can[state.cells.type].sum() else "can or could"
     counted = "" if state.vesicles is not None else " are expected to"
-    places = (state.ledger.emitted, state.ledger["free"], state.ledger["delivered"])
+    places = (state.balance.emitted, state.balance["free"], state.balance["delivered"])
     emitted, free, told = (float(a[kinds].sum()) for a in places)
     swallowed = float(taken.sum())
     were = "was" if swallowed == 1 else "were"
@@ -67,7 +67,7 @@ def _whereabouts(state: State, sort: Sort) -> str:
 def _came(state: State, kinds: list[int]) -> str:
     """How particles came to be here: released by cells, or brought in by a dose or through a face."""
     outside = np.isin(state.labels.names, OUTSIDE)
-    emitted = state.ledger.emitted[kinds].sum(axis=0)
+    emitted = state.balance.emitted[kinds].sum(axis=0)
     ways = {"released": emitted[~outside].sum(), "that arrived": emitted[outside].sum()}
     return " or ".join(way for way, count in ways.items() if count > 0)
 

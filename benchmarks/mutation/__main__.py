@@ -36,7 +36,7 @@ ROOMS = {
     "transport": ("exoabm/transport/*.py", 0.2),
     "cells": ("exoabm/cells/*.py", 0.18),
     "therapy": ("exoabm/therapy/*.py", 0.1),
-    "space and accounts": ("exoabm/{domain,ledger,edgebook,lineage}.py", 0.1),
+    "space and accounts": ("exoabm/{domain,accounting/*}.py", 0.1),
     "batch": ("exoabm/batch/**/*.py", 0.12),
 }
 """Files of each room, and its share of the sample."""
@@ -45,7 +45,7 @@ LEFT_OUT = ("charts.py", "pictures.py", "style.py", "_figure.py", "bench/cells.p
 """Drawing, and the benches of speed."""
 TESTS = "kernels therapy transport cells batch engines physics invariants observe/test_communication.py \
 observe/test_recorder.py scenario/test_layouts.py scenario/test_timing.py scenario/test_resolution.py \
-test_ledger.py test_edge_book.py test_streams.py test_vesicle_ids.py test_mesa.py".split()
+accounting test_streams.py test_vesicle_ids.py test_mesa.py".split()
 PER_SECOND = 3
 """Tests at most for each second of them; the compiler takes longer than most of them."""
 PATIENCE = 4.0, 200.0

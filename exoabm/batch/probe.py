@@ -150,7 +150,7 @@ def _growth(model: ExosomeModel, guess: Estimate, duration: float) -> float:
     """
     if model.state.vesicles is None:
         return 0.0
-    emitted, alive = float(model.state.ledger.emitted.sum()), len(model.state.vesicles)
+    emitted, alive = float(model.state.balance.emitted.sum()), len(model.state.vesicles)
     if emitted == 0:
         return 0.0
     rate = emitted / model.state.time

@@ -222,9 +222,9 @@ def summarize(model: ExosomeModel) -> dict[str, Any]:
         "domain": state.domain.describe(),
         "cells": census(state.types, state.cells.type),
         **({"fates": fates(state)} if state.living else {}),
-        "ledger": state.ledger.totals(),
+        "ledger": state.balance.totals(),
         "waste": {
-            name: getattr(state.waste_ledger, name)
+            name: getattr(state.waste_balance, name)
             for name in ("produced", "recaptured", "degraded", "exported", "debris", "held")
         },
         **({"body": organs} if organs else {}),

@@ -90,7 +90,7 @@ def _export_waste(
     k_lys: float | np.ndarray = state.present("waste_lysosomal_rate", members, metabolism.lysosomal_rate)
     k_exo = state.present("waste_export_rate", members, metabolism.export_rate)
     start = state.cells.waste[members]
-    ledger = state.waste_ledger
+    balance = state.waste_balance
     if math.isfinite(metabolism.saturation):
         slowed = k_lys / (1 + start / metabolism.saturation)
         middle, _ = relax(start, p, slowed + k_exo, 0.5 * dt)
@@ -114,11 +114,11 @@ def _export_waste(
         exported = vesicles * metabolism.copies
         rest, integral = relax(start - exported, p, k_lys, dt)
     state.cells.waste[members] = rest
-    ledger.produced += (
+    balance.produced += (
         float(np.broadcast_to(p, len(members)).sum() * dt) if np.ndim(p) else float(p) * dt * len(members)
     )
-    ledger.degraded += float((k_lys * integral).sum())
-    ledger.exported += float(exported.sum())
+    balance.degraded += float((k_lys * integral).sum())
+    balance.exported += float(exported.sum())
     return vesicles
 
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from exoabm.accounting.lineage import MET
 from exoabm.cells.feedback import FRESH
 from exoabm.errors import ResourceError
-from exoabm.lineage import MET
 from exoabm.physiology import SecretionMode
 from exoabm.state import Event
 from exoabm.streams import Purpose
@@ -80,10 +80,10 @@ def _bury(state: State, dead: np.ndarray, time: float) -> None:
         return
     if state.vesicles is not None:
         _end_with_host(state, dead, time)
-    state.ledger["cleared"][:] += (way.bound[dead] + way.returning[dead]).sum(axis=0)
+    state.balance["cleared"][:] += (way.bound[dead] + way.returning[dead]).sum(axis=0)
     way.lysosomal[dead] += way.endosomal[dead]
     way.bound[dead] = way.returning[dead] = way.endosomal[dead] = 0.0
-    state.waste_ledger.debris += float(cells.waste[dead].sum())
+    state.waste_balance.debris += float(cells.waste[dead].sum())
     lineage.dead.append(
         birth_id=cells.birth_id[dead],
         mother=cells.mother[dead],
@@ -246,7 +246,7 @@ def _widen(state: State, more: int) -> None:
         empty = np.nan if name in ("first_contact", "last_contact") else 0.0
         widths = [(0, 0), (0, 0), (0, more), (0, 0)][: array.ndim]
         setattr(way, name, np.pad(array, widths, constant_values=empty))
-    state.ledger.widen(state.labels.names)
+    state.balance.widen(state.labels.names)
     totals = state.lineage.totals
     for name, total in totals.items():
         totals[name] = np.pad(total, ((0, 0), (0, more)))

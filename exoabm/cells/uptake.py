@@ -44,7 +44,7 @@ def take_up(
     A bound vesicle unbinds at k_off or goes inward at k_int. With membrane fusion a share phi of those
     delivers at once; the others reach an endosome, which they leave at k_proc: recycled to the medium,
     delivered with probability phi by endosomal escape, or degraded in a lysosome. ``sizes`` (n, K, L, S) are
-    the captured ones by size class, where fields tell these apart; ``arrival`` is that of a ``Passage``.
+    the captured ones by size class, if fields have classes; ``arrival`` is that of a ``TransportResult``.
     """
     if state.vesicles is None:
         return _take_up_expected(state, captured, dt, sizes, arrival)
@@ -212,8 +212,8 @@ def receive_waste(state: State, uptake: Uptake) -> None:
     ended = (uptake.lysosomal + uptake.delivered).sum(axis=2)
     received = ended @ copies
     state.cells.waste += received
-    state.waste_ledger.recaptured += float(received.sum())
-    state.waste_ledger.held = float(state.cells.waste.sum())
+    state.waste_balance.recaptured += float(received.sum())
+    state.waste_balance.held = float(state.cells.waste.sum())
 
 
 def returning(kind: VesicleKind) -> str:
@@ -229,7 +229,7 @@ def long_step(subject: str, effect: str, mended: float) -> str:
 def warn_of_waiting(state: State, dt: float) -> None:
     """Warn where too many of the free vesicles left a cell in this step, and could not be captured in it."""
     waiting = state.trafficking.returning.sum(axis=(0, 2))
-    free, emitted = state.ledger["free"].sum(axis=1), state.ledger.emitted.sum(axis=1)
+    free, emitted = state.balance["free"].sum(axis=1), state.balance.emitted.sum(axis=1)
     # Of single vesicles, only what is no chance, 3 s.e.
     surely = waiting - 3 * np.sqrt(waiting) if state.vesicles is not None else waiting
     for k in np.flatnonzero((surely > WAITING * free) & (free > SPENT * emitted)):

@@ -153,7 +153,7 @@ def restore(state: State, content: Mapping[str, np.ndarray]) -> None:
         array = content[path]
         owner[key] = array if isinstance(owner[key], np.ndarray) else array.item()
     names, types = (tuple(content[f"labels/{key}"].tolist()) for key in ("names", "types"))
-    state.labels, state.ledger.labels = replace(state.labels, names=names, types=types), names
+    state.labels, state.balance.labels = replace(state.labels, names=names, types=types), names
     state.warnings[:] = content["warnings"].tolist()
     if state.vesicles is not None:
         columns = {name: content[f"vesicles/{name}"] for name in state.vesicles.columns()}

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from exoabm.accounting.lineage import MET
 from exoabm.columns import MET_COUNTS
-from exoabm.lineage import MET
 from exoabm.state import OUTSIDE, PASSED, Resolution
 from exoabm.vesicle import DONORS, cargo_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from exoabm.edgebook import EdgeBook
+    from exoabm.accounting.contact_table import ContactTable
     from exoabm.state import State
 
 COUNTS = MET_COUNTS
@@ -99,10 +99,10 @@ def edges_of(state: State) -> Edges:
 
     They are in the order of kind, recipient, donor cell and, where that is not known, the origin's name.
     """
-    return _expected_edges(state) if state.book is None else _counted_edges(state, state.book)
+    return _expected_edges(state) if state.contacts is None else _counted_edges(state, state.contacts)
 
 
-def _counted_edges(state: State, book: EdgeBook) -> Edges:
+def _counted_edges(state: State, book: ContactTable) -> Edges:
     tables = [book.edges(kind) for kind in range(len(state.kinds))]
     joined = {name: np.concatenate([t[name] for t in tables]) for name in tables[0]}
     cells = everyone(state)

@@ -95,7 +95,7 @@ def _cumulative(state: State, buried: int) -> tuple[Everyone, dict[str, np.ndarr
     ``buried`` is how many were dead before. Returns these cells, and their counts; where cells come and go
     also what is bound to them now.
     """
-    way, ledger, lineage = state.trafficking, state.ledger, state.lineage
+    way, ledger, lineage = state.trafficking, state.balance, state.lineage
     counts = {
         "release": state.released.copy(),
         **{event: getattr(way, count).copy() for event, count in UPTAKE_EVENTS.items()},

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from exoabm.accounting.mass_balance import PLACES
 from exoabm.cargo import CargoClass
 from exoabm.columns import Row
-from exoabm.ledger import PLACES
 from exoabm.observe.communication import PER_ML
 from exoabm.observe.lineage import fates
 from exoabm.observe.outcomes import outcomes
@@ -73,9 +73,9 @@ def _of_kind(state: State, k: int) -> Row:
     open_volume = domain.voxel_volume * domain.n_voxels
     if domain.obstacle is not None:
         open_volume -= domain.voxel_volume * int(domain.obstacle.sum())
-    row.put("{vesicle}_emitted_EV", float(state.ledger.emitted[k].sum()), vesicle=name)
+    row.put("{vesicle}_emitted_EV", float(state.balance.emitted[k].sum()), vesicle=name)
     for place in PLACES:
-        row.put(f"{{vesicle}}_{place}_EV", float(state.ledger[place][k].sum()), vesicle=name)
+        row.put(f"{{vesicle}}_{place}_EV", float(state.balance[place][k].sum()), vesicle=name)
     buried = state.lineage.totals["internalized"][k].sum()
     taken_up = float(state.trafficking.internalized[:, k].sum() + buried)
     row.put("{vesicle}_taken_up_EV", taken_up, vesicle=name)

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from exoabm.accounting.contact_table import CONTACT_COUNTS, ContactTable
+from exoabm.accounting.mass_balance import MassBalance, WasteBalance
 from exoabm.cargo import Cargo, CargoClass
 from exoabm.domain import SIDES, Domain, Face, grid_shape
-from exoabm.edgebook import EDGE_COUNTS, EdgeBook
 from exoabm.errors import Problem, ResourceError, ScenarioError
-from exoabm.ledger import Ledger, WasteLedger
 from exoabm.parameters.diffusivity import mean_diffusivity
 from exoabm.physiology import CellType, Mechanics, SecretionMode, WasteMetabolism, reachable
 from exoabm.readers.cells import GRID
@@ -188,14 +188,14 @@ def build_state(loaded: LoadedScenario, plan: Blueprint, streams: Streams) -> St
     each = scenario.transport.engine == "vesicles"
     carried = cargo_names(plan.kinds)
     most = int(plan.estimate.allowed_bytes / BYTES_PER_VESICLE)
-    columns = (*EDGE_COUNTS, *(f"copies_delivered_{name}" for name in carried))
+    columns = (*CONTACT_COUNTS, *(f"copies_delivered_{name}" for name in carried))
     if FATES & set(living.behaviors_in_use(scenario)[0]):
         columns = (*columns, *PASSED.values())
     cargos = living.cargo_of(scenario)
     behaviors, base = living.behaviors_in_use(scenario)
     if len(plan.types) > len(base):
         base = np.vstack([base, living.nothing_at_rest(behaviors)])
-    ledger = Ledger(
+    balance = MassBalance(
         tuple(kind.name for kind in plan.kinds),
         plan.labels.names,
         LEDGER_TOLERANCE[scenario.transport.precision],
@@ -221,10 +221,10 @@ def build_state(loaded: LoadedScenario, plan: Blueprint, streams: Streams) -> St
         max_cells=float(scenario.domain.max_cells),
         responses=living.responses(scenario, behaviors, cargos),
         vesicles=Vesicles(len(carried), copies_type(plan.kinds), most) if each else None,
-        book=EdgeBook(columns, k) if each else None,
+        contacts=ContactTable(columns, k) if each else None,
         trafficking=Trafficking.empty(n, k, size, 1 if each else most_classes(plan.kinds)),
-        ledger=ledger,
-        waste_ledger=WasteLedger(),
+        balance=balance,
+        waste_balance=WasteBalance(),
         released=np.zeros((n, k)),
         warnings=list(plan.warnings),
         source=plan.placed.source if plan.placed else None,

@@ -269,7 +269,7 @@ def _measure_batch(state: State, process: Process, cell_dose: float) -> dict[str
     """What a harvest at this moment would give, from the donors' vesicles in the medium per donor cell."""
     donors = int((state.labels.of_cell >= 0).sum())
     theirs = [name not in OUTSIDE for name in state.labels.names]
-    batch = process.batch(float(state.ledger["free"][:, theirs].sum()) / donors if donors else 0.0)
+    batch = process.batch(float(state.balance["free"][:, theirs].sum()) / donors if donors else 0.0)
     return {
         "batch_medium_EV": batch.medium,
         "batch_stored_EV": batch.stored,

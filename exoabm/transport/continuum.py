@@ -34,7 +34,7 @@ from exoabm.kernels.exchange import (
     index_entries,
     index_slots,
 )
-from exoabm.state import RESERVOIR, Emissions, Passage
+from exoabm.state import RESERVOIR, Emissions, TransportResult
 from exoabm.transport.coupling import Coupling, couple
 from exoabm.transport.receptors import Receptors
 from exoabm.transport.scheme import choose_courant, conductance, is_uniform, substep_rates
@@ -114,7 +114,7 @@ class Continuum:
         labels = len(state.labels)
         return np.array([_held(field).reshape(labels, -1).sum(axis=1) for field in state.fields])
 
-    def advance(self, state: State, emissions: tuple[Emissions, ...], dt: float) -> Passage:
+    def advance(self, state: State, emissions: tuple[Emissions, ...], dt: float) -> TransportResult:
         """Advance every field by ``dt`` seconds; see ``Engine``.
 
         Raises
@@ -126,7 +126,9 @@ class Continuum:
         n, kinds, labels = len(state.cells), len(state.kinds), len(state.labels)
         most = most_classes(state.kinds)
         sizes = np.zeros((n, kinds, labels, most))
-        passage = Passage(np.zeros((n, kinds, labels)), *(np.zeros((kinds, labels)) for _ in range(3)))
+        passage = TransportResult(
+            np.zeros((n, kinds, labels)), *(np.zeros((kinds, labels)) for _ in range(3))
+        )
         passage.captured_sizes = sizes if most > 1 else None
         receptors = Receptors(state)
         parts = SLICES if any(t.sharing for t in state.types) else 1

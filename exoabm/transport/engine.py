@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     import numpy as np
 
-    from exoabm.state import Emissions, Passage, State
+    from exoabm.state import Emissions, State, TransportResult
 
 
 class Engine(Protocol):
@@ -19,7 +19,7 @@ class Engine(Protocol):
 
     name: str
 
-    def advance(self, state: State, emissions: tuple[Emissions, ...], dt: float) -> Passage:
+    def advance(self, state: State, emissions: tuple[Emissions, ...], dt: float) -> TransportResult:
         """Let emissions enter evenly over ``dt`` seconds, move all free vesicles, capture some."""
         ...
 

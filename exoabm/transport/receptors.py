@@ -99,7 +99,7 @@ class Receptors:
         return Occupancy(there, self._number[:, kind].copy(), chain, self._taken[kind], self._pools[kind])
 
     def arrival(self, captured: np.ndarray) -> np.ndarray | None:
-        """See ``Passage``; ``captured`` (n, K) is what was captured since the start."""
+        """See ``TransportResult``; ``captured`` (n, K) is what was captured since the start."""
         if not self._followed:
             return None
         arrival = np.full((*captured.shape, 2), np.nan)

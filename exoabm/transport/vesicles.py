@@ -14,7 +14,7 @@ import numpy as np
 
 from exoabm.domain import Face
 from exoabm.kernels.fates import CAPTURED, CLEARED, ESCAPED, Fates
-from exoabm.state import RESERVOIR, Emissions, Event, Passage
+from exoabm.state import RESERVOIR, Emissions, Event, TransportResult
 from exoabm.streams import Purpose
 from exoabm.transport.admission import Admission
 from exoabm.transport.capture import Capture, MembraneCapture, VoxelCapture
@@ -62,7 +62,7 @@ class VesicleEngine:
         vesicles = _vesicles(state)
         return _count(state, vesicles, vesicles.rows(Status.FREE))
 
-    def advance(self, state: State, emissions: tuple[Emissions, ...], dt: float) -> Passage:
+    def advance(self, state: State, emissions: tuple[Emissions, ...], dt: float) -> TransportResult:
         """Let new vesicles in, move all free ones for ``dt`` seconds, capture some; see ``Engine``.
 
         Of the emissions the first table is released here, and the third, what a dose brings: what unbound or
@@ -100,7 +100,9 @@ class VesicleEngine:
         taken = np.zeros((len(state.cells), len(state.kinds), len(state.labels)))
         places = vesicles.host[captured], vesicles.kind[captured], vesicles.label[captured]
         np.add.at(taken, places, 1)
-        return Passage(taken, _count(state, vesicles, cleared), _count(state, vesicles, escaped), entered)
+        return TransportResult(
+            taken, _count(state, vesicles, cleared), _count(state, vesicles, escaped), entered
+        )
 
     def _release(self, state: State, vesicles: Vesicles, rows: Emissions, dt: float) -> None:
         """Make the vesicles that donor cells release, each at its own moment of the step."""

@@ -55,7 +55,7 @@ def world(body: str, **pairs: str) -> LoadedScenario:
 def after(body: str, **pairs: str) -> dict:
     model = ExosomeModel(world(body, **pairs), seed=1)
     model.run(hours=1)
-    return model.state.ledger.totals()
+    return model.state.balance.totals()
 
 
 @pytest.mark.parametrize(

@@ -142,7 +142,7 @@ def test_any_executor_and_any_number_of_workers_give_the_same_bytes(tmp_path) ->
 
 def explode(model: ExosomeModel) -> dict[str, float]:
     """A readout that is not finite where the donor releases 120 / h."""
-    emitted = float(model.state.ledger.emitted.sum())
+    emitted = float(model.state.balance.emitted.sum())
     rate = model.state.types[0].release_rate * 3600
     return {"emitted": float("nan") if round(rate) == 120 else emitted}
 

@@ -52,7 +52,7 @@ def test_single_vesicles_deliver_the_copies_that_they_carry() -> None:
     model = pair(engine="vesicles")
     model.run(hours=4)
     state = model.state
-    edges = state.book.edges(0)
+    edges = state.contacts.edges(0)
     for cell in range(2, 5):
         mine = edges["recipient"] == cell
         copies = edges["copies_delivered_rna"][mine].sum()

@@ -172,7 +172,7 @@ def test_a_division_shares_everything_out() -> None:
     cells, way = state.cells, state.trafficking
     random = np.random.default_rng(1)
     cells.waste[:] = random.random(9) * 10
-    state.waste_ledger.held = float(cells.waste.sum())
+    state.waste_balance.held = float(cells.waste.sum())
     for name in ("bound", "endosomal", "encountered", "internalized", "lysosomal", "returning"):
         getattr(way, name)[:] = random.random(way.bound.shape)
     state.released[:] = 7.0
@@ -239,9 +239,9 @@ def test_what_the_dead_held_is_accounted_for() -> None:
     ids = state.cells.birth_id[left]
     turn_over(state, turnover, 60.0)
     np.testing.assert_array_equal(state.cells.birth_id, ids)
-    assert state.ledger["cleared"].sum() == 10 * m
+    assert state.balance["cleared"].sum() == 10 * m
     assert state.lineage.totals["lysosomal"].sum() == 10 * m
-    assert state.waste_ledger.debris == 5.0 * m
+    assert state.waste_balance.debris == 5.0 * m
     vesicles = state.vesicles
     assert vesicles is not None
     alive = vesicles.status != Status.GONE

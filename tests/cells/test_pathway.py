@@ -87,7 +87,7 @@ def test_25_in_a_run(engine: str) -> None:
     model = world(text, step="600 s", engine=engine)
     model.run(hours=6.6)
     assert model.state.labels.names == ("donor",)
-    assert model.state.ledger.emitted.sum() == pytest.approx(
+    assert model.state.balance.emitted.sum() == pytest.approx(
         1000, rel=1e-3 if engine == "continuum" else 0.02
     )
 
@@ -99,11 +99,11 @@ def test_bodies_go_along_into_a_type_that_makes_none() -> None:
     model = world(BODY.format(n=2, secretion="mean", keys=keys, rest="") + later, step="60 s")
     model.run(hours=0.2)
     assert set(model.state.type_names()) == {"later"}
-    before, held = model.state.ledger.emitted.sum(), model.state.cells.mvb.sum()
+    before, held = model.state.balance.emitted.sum(), model.state.cells.mvb.sum()
     model.run(hours=0.5)
     spent = held - model.state.cells.mvb.sum()
     assert spent > 1
-    assert model.state.ledger.emitted.sum() - before == pytest.approx(spent * 0.2 * 15, rel=1e-9)
+    assert model.state.balance.emitted.sum() - before == pytest.approx(spent * 0.2 * 15, rel=1e-9)
     assert "later" in model.state.labels.names
 
 

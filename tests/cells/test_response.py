@@ -98,7 +98,7 @@ SIGNS = {
     ),
     "waste_production": ("sender", WASTE, "increases", "'400 / h'", lambda s: s.cells.waste.sum(), 1),
     "waste_lysosomal_rate": ("sender", WASTE, "increases", "'5 / h'", lambda s: s.cells.waste.sum(), -1),
-    "waste_export_rate": ("sender", WASTE, "increases", "'2 / h'", lambda s: s.ledger.emitted[1].sum(), 1),
+    "waste_export_rate": ("sender", WASTE, "increases", "'2 / h'", lambda s: s.balance.emitted[1].sum(), 1),
     "division_rate": ("receiver", "division_rate = 0", "increases", "'0.5 / h'", lambda s: len(s.cells), 1),
     "death_rate": ("receiver", "death_rate = 0", "increases", "'1 / h'", lambda s: len(s.cells), -1),
     "motility": ("receiver", CALM, "increases", "'100 um^2 / h'", spread, 1),
@@ -113,7 +113,7 @@ SIGNS = {
     "production": ("sender", HOLDS, "increases", "'50 / h'", held, 1),
     "replication": ("sender", HOLDS, "increases", "'1 / h'", held, 1),
     "clearance": ("sender", HOLDS, "increases", "'1 / h'", held, -1),
-    "export": ("sender", HOLDS, "increases", "'1 / h'", lambda s: s.ledger.emitted[2].sum(), 1),
+    "export": ("sender", HOLDS, "increases", "'1 / h'", lambda s: s.balance.emitted[2].sum(), 1),
 }
 
 

@@ -45,8 +45,8 @@ def released(state: State, hours: float, dt: float) -> np.ndarray:
     for _ in range(round(hours * 3600 / dt)):
         rows = secrete(state, dt)
         np.add.at(total, rows.cell, rows.count)
-        state.waste_ledger.held = float(state.cells.waste.sum())
-        state.waste_ledger.check(state.time)
+        state.waste_balance.held = float(state.cells.waste.sum())
+        state.waste_balance.check(state.time)
         assert (state.cells.waste >= 0).all()
         state.step += 1
         state.time += dt
@@ -99,7 +99,7 @@ def test_waste_balances_and_is_never_negative(secretion: str, dt: float) -> None
     """Checked at every step inside; at two copies of waste in each vesicle."""
     state = donors(200, releases="'EV'", release_rate=0, secretion=secretion, waste=WASTE)
     vesicles = released(state, 24, dt)
-    ledger = state.waste_ledger
+    ledger = state.waste_balance
     assert ledger.exported == pytest.approx(2 * vesicles.sum(), rel=1e-12)
     assert ledger.produced == pytest.approx(300 * 24 * 200, rel=1e-12)
 
@@ -128,9 +128,9 @@ def test_no_more_waste_leaves_than_there_is() -> None:
 def test_a_waste_balance_that_is_off_is_noticed() -> None:
     state = donors(5, secretion="'mean'", release_rate=0, waste=WASTE)
     released(state, 1, 600)
-    state.waste_ledger.exported *= 1.05
+    state.waste_balance.exported *= 1.05
     with pytest.raises(NumericalError, match="waste balance is off"):
-        state.waste_ledger.check(state.time)
+        state.waste_balance.check(state.time)
 
 
 def test_what_left_a_surface_is_emitted_again_under_its_own_label_and_size() -> None:

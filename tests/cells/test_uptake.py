@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
+from exoabm.accounting.mass_balance import WasteBalance
 from exoabm.cargo import Cargo, CargoClass
 from exoabm.cells.uptake import receive_waste, take_up
-from exoabm.ledger import WasteLedger
 from exoabm.state import Trafficking, Uptake
 from exoabm.vesicle import DeliveryRoute, VesicleKind
 
@@ -193,12 +193,12 @@ def test_waste_is_received_by_the_copies_of_the_vesicles_that_ended() -> None:
     state = SimpleNamespace(
         kinds=[SPECIAL[0].kind(*cargo), SPECIAL[0].kind(cargo[1])],
         cells=SimpleNamespace(waste=np.array([1.0, 2.0])),
-        waste_ledger=WasteLedger(initial=3.0),
+        waste_balance=WasteBalance(initial=3.0),
     )
     lysosomal = np.arange(8.0).reshape(2, 2, 2)
     elsewhere, delivered = np.full((2, 2, 2), 1e9), np.full((2, 2, 2), 0.5)
     receive_waste(state, Uptake(elsewhere, lysosomal, elsewhere, delivered))
     received = 2.5 * np.array([0 + 1 + 1, 4 + 5 + 1])
     np.testing.assert_allclose(state.cells.waste - received, [1, 2])
-    assert state.waste_ledger.recaptured == pytest.approx(received.sum())
-    state.waste_ledger.check(0.0)
+    assert state.waste_balance.recaptured == pytest.approx(received.sum())
+    state.waste_balance.check(0.0)

@@ -36,7 +36,7 @@ def relays(
 def digest(model: ExosomeModel) -> str:
     """Of all bits of the vesicles, the edges and the events of the last step."""
     state, found = model.state, hashlib.sha256()
-    edges = state.book.edges(0)
+    edges = state.contacts.edges(0)
     for table in (state.vesicles.columns(), edges, state.events.columns()):
         for name in sorted(table):
             found.update(np.ascontiguousarray(table[name]).tobytes())
@@ -109,4 +109,4 @@ def two_kinds(rate: float | None) -> ExosomeModel:
 def test_the_relay_of_the_crowd_takes_part() -> None:
     model = relays("voxel")
     assert RELAY["name"] in model.state.labels.names
-    assert model.state.ledger["recycled_out"].sum() > 0
+    assert model.state.balance["recycled_out"].sum() > 0

@@ -40,7 +40,7 @@ def test_vesicles_of_all_sizes_come_to_the_concentration_behind_the_face(
         fair = entry.sizes
         monkeypatch.setattr(entry, "sizes", lambda *names, power: fair(*names))
     model = run(box(capture, diameter_gsd=2), 420)
-    counts = [run(model, 60).state.ledger["free"].sum() for _ in range(4)]
+    counts = [run(model, 60).state.balance["free"].sum() for _ in range(4)]
     volume = EDGE**3
     if capture == "membrane":  # of the cell at the corner an eighth is inside
         volume -= 4 / 3 * np.pi * model.state.of_type("diameter")[0] ** 3 / 8 / 8
@@ -74,7 +74,7 @@ def test_faces_that_meet_in_a_corner_fill_the_box_to_what_they_hold(
         step=step,
     )
     run(model, 120)
-    mean = np.mean([run(model, 60).state.ledger["free"].sum() for _ in range(5)])
+    mean = np.mean([run(model, 60).state.balance["free"].sum() for _ in range(5)])
     error = np.sqrt(1.6 * c * volume / 5)
     assert (abs(mean - c * volume) < 5 * error) != planted
 
@@ -96,7 +96,7 @@ def test_nothing_is_released_or_captured_through_a_wall(dim: int, capture: str) 
         transport={"engine": "vesicles", "capture": capture},
     )
     run(model, 120)
-    ledger = model.state.ledger
+    ledger = model.state.balance
     assert ledger["free"].sum() == ledger.emitted.sum() > 6000
     assert (model.state.vesicles.x < 40).all()
 
@@ -235,7 +235,7 @@ def test_an_obstacle_far_away_changes_no_way_beside_a_membrane_at_an_open_face()
         free.append(
             **columns | {"x": x, "y": y, "z": z, "diffusivity": 6.572, "id": np.arange(len(x)) + 10**13}
         )
-        model.state.ledger.emitted[0, 0] += len(x)
+        model.state.balance.emitted[0, 0] += len(x)
         model.step()
         ends.append(dict(zip(free.id.tolist(), free.x.tolist(), strict=True)))
     both = ends[0].keys() & ends[1].keys()

@@ -12,7 +12,7 @@ from crowds import crowd
 from worlds import world
 
 from exoabm import ExosomeModel
-from exoabm.ledger import PLACES
+from exoabm.accounting.mass_balance import PLACES
 from exoabm.observe.events import UPTAKE_EVENTS, VesicleEventWriter
 from exoabm.vesicle import vesicle_ids
 
@@ -48,7 +48,7 @@ def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     model.observe(writer)
     for _ in range(40):
         model.step()
-        ledger = model.state.ledger
+        ledger = model.state.balance
         assert (ledger.residual() == 0).all()
         for account in (ledger.emitted, ledger.entered, *(ledger[place] for place in PLACES)):
             assert (account == np.floor(account)).all()
@@ -59,7 +59,7 @@ def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 
 def test_sums_of_the_events_are_the_ledger(run: tuple[ExosomeModel, Any]) -> None:
     model, events = run
-    state, ledger = model.state, model.state.ledger
+    state, ledger = model.state, model.state.balance
     label = [list(state.labels.names).index(name) for name in events.donor_type]
     number = {
         name: np.bincount(np.array(label)[events.event == name], minlength=len(state.labels))
@@ -145,4 +145,4 @@ def test_free_vesicles_are_found_by_label_on_large_grids(edge: float) -> None:
     model = world([edge, edge], cells, transport={"engine": "vesicles"})
     model.run(hours=0.2)
     free = model.state.free_per_voxel(0).sum(axis=(1, 2))
-    assert (free == model.state.ledger["free"][0]).all()
+    assert (free == model.state.balance["free"][0]).all()

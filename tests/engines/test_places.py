@@ -108,14 +108,14 @@ def fill(model: ExosomeModel, number: int, seed: int = 1) -> float:
     columns |= {"diffusivity": FREELY, "diameter": 0.1, "id": np.arange(len(place)) + 10**13}
     x, y, z = place.T
     state.vesicles.append(**columns | {"x": x, "y": y, "z": z})
-    state.ledger.emitted[0, 0] += len(place)
+    state.balance.emitted[0, 0] += len(place)
     return float(density)
 
 
 def taken(model: ExosomeModel) -> float:
     """Vesicles captured until now, none of which leaves again."""
     return float(
-        sum(model.state.ledger[a].sum() for a in ("bound", "internalized", "lysosomal", "delivered"))
+        sum(model.state.balance[a].sum() for a in ("bound", "internalized", "lysosomal", "delivered"))
     )
 
 
@@ -177,7 +177,7 @@ def test_capture_on_the_grid(place: str, faces: str, voxel: float) -> None:
     run(model, 60)
     before = taken(model)
     run(model, 60)
-    rest = c * model.state.ledger["free"].sum() / 1000
+    rest = c * model.state.balance["free"].sum() / 1000
     limited = 1 + RATE / (4 * np.pi * FREELY * RADIUS)
     assert (taken(model) - before) / 60 == pytest.approx(f * RATE * rest / limited, rel=0.02)
 
@@ -212,9 +212,9 @@ def test_all_that_is_released_is_inside(engine: str, place: str, faces: str) -> 
     model = model_of(engine, place, faces, DONOR | {"release_rate": "60000 / h"}, 5.0, step=0.6)
     model.step()
     state = model.state
-    assert state.ledger.emitted[0, 0] == pytest.approx(10, rel=1e-9)
-    left = state.ledger["escaped"][0, 0]
-    assert state.ledger["free"][0, 0] + left == pytest.approx(10, rel=1e-9)
+    assert state.balance.emitted[0, 0] == pytest.approx(10, rel=1e-9)
+    left = state.balance["escaped"][0, 0]
+    assert state.balance["free"][0, 0] + left == pytest.approx(10, rel=1e-9)
     if engine == "continuum":
         assert (left > 0.1) == (faces in ("open", "held") and place != "wall")
     if place == "wall":
@@ -294,8 +294,8 @@ def test_doses_come_in_where_the_cell_is(engine: str, place: str, faces: str) ->
     model = model_of(engine, place, faces, kind, 5.0, step=1.0, dose=dose)
     model.step()
     error = 1e-6 if engine == "continuum" else 4 * np.sqrt(1000)  # single vesicles come by chance
-    label = int(np.argmax(model.state.ledger.emitted[0]))
-    assert model.state.ledger.emitted[0, label] == pytest.approx(1000, abs=error)
+    label = int(np.argmax(model.state.balance.emitted[0]))
+    assert model.state.balance.emitted[0, label] == pytest.approx(1000, abs=error)
     if place == "wall":
         assert model.state.free_per_voxel(0)[label][:, :, 6:].sum() < 1e-9
     if engine == "membrane":

@@ -40,7 +40,7 @@ def places(model: ExosomeModel) -> np.ndarray:
     inside = (way.bound, way.returning, way.endosomal, way.lysosomal, way.delivered)
     free = state.free_per_voxel(0)
     return np.concatenate(
-        [free.ravel(), *(array.ravel() for array in inside), state.ledger["cleared"].ravel()]
+        [free.ravel(), *(array.ravel() for array in inside), state.balance["cleared"].ravel()]
     )
 
 
@@ -53,11 +53,11 @@ def test_every_place_of_a_crowd(dim: int, faces: str) -> None:
     assert result, result
     assert len(result.z) > 100
     assert result.spread > 0.8
-    lost, gone = (m.state.ledger["escaped"] - m.state.ledger.entered for m in (counted, expected))
-    gross = counted.state.ledger["escaped"] + counted.state.ledger.entered
+    lost, gone = (m.state.balance["escaped"] - m.state.balance.entered for m in (counted, expected))
+    gross = counted.state.balance["escaped"] + counted.state.balance.entered
     assert (np.abs(lost - gone) <= 4 * np.sqrt(gross)).all()
     if faces == "held":
-        assert counted.state.ledger.entered.sum() > 1000
+        assert counted.state.balance.entered.sum() > 1000
 
 
 @pytest.mark.parametrize("dim", [2, 3])
@@ -114,7 +114,7 @@ def test_poisson_secretion_has_the_mean_of_the_continuum() -> None:
 def fates(model: ExosomeModel) -> np.ndarray:
     """Free, bound, inside, spent, delivered and cleared vesicles."""
     names = ("free", "bound", "internalized", "lysosomal", "delivered", "cleared")
-    return np.array([model.state.ledger[name].sum() for name in names])
+    return np.array([model.state.balance[name].sum() for name in names])
 
 
 def test_waste_settles_alike() -> None:
@@ -137,7 +137,7 @@ def waste(seed: int, engine: str) -> np.ndarray:
     model = ExosomeModel("waste_removal", seed=1, overrides=keys)
     model.state.streams = Streams(seed)
     model.run(hours=6)
-    ledger = model.state.waste_ledger
+    ledger = model.state.waste_balance
     return np.array([ledger.held, ledger.exported, ledger.recaptured, ledger.degraded])
 
 

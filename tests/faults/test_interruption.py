@@ -210,13 +210,13 @@ def leak(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_broken_balance_stops_the_run_and_keeps_what_was_recorded(command, tmp_path) -> None:
     pairs = ("--set", "record.metrics=1 min", "--set", "record.cells=1 min")
     command(*SHORT[:-4], "--hours", 1, "--seed", 1, "--out", "a", *pairs).refused(
-        4, "ledger does not balance", "exosome", "tolerance 1e-09"
+        4, "mass balance does not close", "exosome", "tolerance 1e-09"
     )
     assert names(tmp_path) == ["a.failed"]
     failed = tmp_path / "a.failed"
     about = json.loads((failed / "run.json").read_text())
     assert about["exit_state"] == "failed"
-    assert "ledger does not balance" in about["error"]
+    assert "mass balance does not close" in about["error"]
     assert about["seed"] == 1
     assert pq.read_table(failed / "metrics.parquet")["time_h"].to_pylist() == pytest.approx(
         [0, 1 / 60, 2 / 60]

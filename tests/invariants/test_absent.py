@@ -104,7 +104,7 @@ def run(engine: str, **parts: str) -> ExosomeModel:
 
 def bits(model: ExosomeModel) -> dict[str, np.ndarray]:
     state = model.state
-    found = {"position": state.cells.position, "released": state.released, "emitted": state.ledger.emitted}
+    found = {"position": state.cells.position, "released": state.released, "emitted": state.balance.emitted}
     found |= {name: getattr(state.trafficking, name) for name in vars(state.trafficking)}
     found |= {f"field {k}": field for k, field in enumerate(state.fields)}
     if state.vesicles is not None:

@@ -27,7 +27,7 @@ def books_agree(state: State) -> None:
     """Places hold what they can, single vesicles are where the accounts say, edges add up to metrics."""
     way, domain = state.trafficking, state.domain
     exact = state.vesicles is not None
-    assert np.abs(state.ledger.residual()).max() <= (0 if exact else 1e-11)
+    assert np.abs(state.balance.residual()).max() <= (0 if exact else 1e-11)
     amounts = [a for name, a in vars(way).items() if not name.endswith("_contact")]
     amounts += [*state.fields, state.cells.waste, state.cells.cargo, state.cells.mvb, state.released]
     for amount in amounts:

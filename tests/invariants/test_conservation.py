@@ -19,11 +19,11 @@ def gap(model: ExosomeModel) -> float:
     Released by cells, or entered through a face = free + on and in cells + cleared + escaped.
     """
     state, way = model.state, model.state.trafficking
-    emitted = state.ledger.emitted[0]
+    emitted = state.balance.emitted[0]
     held = state.fields[0].reshape(len(emitted), -1).sum(axis=1)
     for array in (way.bound, way.returning, way.endosomal, way.lysosomal, way.delivered):
         held = held + array[:, 0].sum(axis=0)
-    held = held + state.ledger["cleared"][0] + state.ledger["escaped"][0]
+    held = held + state.balance["cleared"][0] + state.balance["escaped"][0]
     return float((np.abs(emitted - held) / np.maximum(emitted, 1)).max())
 
 
@@ -40,10 +40,10 @@ def test_3_ledger_at_every_step_to_1e_12(dim: int, faces: str, saturation: str, 
         assert min(field.min() for field in model.state.fields) >= 0
     released = [model.state.released[donors == i].sum() for i in range(2)]
     assert released == pytest.approx([3 * 600 * 2 / 3, 2 * 60 * 2 / 3], rel=1e-12)
-    assert model.state.ledger.emitted[0, :2] == pytest.approx(released, rel=1e-12)
-    arrived = model.state.ledger.emitted[0, 2:].sum()
+    assert model.state.balance.emitted[0, :2] == pytest.approx(released, rel=1e-12)
+    arrived = model.state.balance.emitted[0, 2:].sum()
     assert (arrived > 0) == (faces == "held")
-    assert (model.state.ledger["escaped"].sum() > 0) == (faces in ("open", "held"))
+    assert (model.state.balance["escaped"].sum() > 0) == (faces in ("open", "held"))
 
 
 def test_3_whole_vesicles_stay_whole() -> None:
@@ -52,7 +52,7 @@ def test_3_whole_vesicles_stay_whole() -> None:
     released = model.state.released
     assert released.sum() > 500
     np.testing.assert_array_equal(released, np.round(released))
-    assert model.state.ledger.emitted.sum() == released.sum()
+    assert model.state.balance.emitted.sum() == released.sum()
 
 
 @pytest.mark.parametrize("place", ["fields", "bound", "lysosomal"])
@@ -87,7 +87,7 @@ def test_what_stops_is_used_up() -> None:
     model = run(crowd(3, vesicle=eager), 3600)
     stop_secretion(model)
     run(model, 6 * 3600)
-    ledger = model.state.ledger
+    ledger = model.state.balance
     inside = ledger["lysosomal"] + ledger["delivered"]
     np.testing.assert_allclose(inside, ledger.emitted, rtol=1e-9)
     np.testing.assert_allclose(ledger["delivered"], 0.2 * inside, rtol=1e-9)

@@ -59,11 +59,11 @@ def test_a_run_outlives_its_cells(emptying: LoadedScenario) -> None:
     while len(model.state.cells):
         model.step()
     assert model.state.time < 2700
-    emitted, free = model.state.ledger.emitted.sum(), model.state.ledger["free"].sum()
+    emitted, free = model.state.balance.emitted.sum(), model.state.balance["free"].sum()
     assert free > 0
     model.run(hours=0.5)
-    assert model.state.ledger.emitted.sum() == emitted
-    assert 0 < model.state.ledger["free"].sum() < free, "cleared, with nobody there"
+    assert model.state.balance.emitted.sum() == emitted
+    assert 0 < model.state.balance["free"].sum() < free, "cleared, with nobody there"
     assert len(model.edges) >= len(model.communication.edges) > 0
     assert len(model.agents) == 0
     kept = {name: np.array(array) for name, array in checkpoint.snapshot(model.state).items()}

@@ -95,7 +95,7 @@ def lived(request: pytest.FixtureRequest) -> ExosomeModel:
         held = model.state.trafficking
         assert (held.bound >= 0).all()
         assert (held.endosomal >= 0).all()
-        worst = np.abs(model.state.ledger.residual()).max()
+        worst = np.abs(model.state.balance.residual()).max()
         assert worst == 0 if model.state.vesicles is not None else worst < 1e-12
     lineage = model.state.lineage
     for happened in (lineage.divisions, lineage.deaths, lineage.transformations):

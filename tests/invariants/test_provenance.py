@@ -40,7 +40,7 @@ def shares(model: ExosomeModel, rest: float) -> np.ndarray:
     """Internalized per vesicle released, (donors, cells), when all but ``rest`` of it has ended."""
     run(model, 1800)
     stop_secretion(model)
-    ledger = model.state.ledger
+    ledger = model.state.balance
     while (ledger["free"] + ledger["bound"] > rest * ledger.emitted).any():
         run(model, 1800)
     taken = model.state.trafficking.internalized[:, 0].T

@@ -69,7 +69,7 @@ def test_every_release_has_the_donor_and_the_type_that_it_was_of(provenance: str
     released |= dict(zip(dead["birth_id"], dead["released"][:, 0], strict=True))
     assert sent.to_dict() == pytest.approx({cell: n for cell, n in released.items() if n}, rel=1e-12)
     assert rows["donor_type"].notna().all()
-    of_type = pd.Series(state.ledger.emitted[0]).groupby(list(state.labels.types)).sum()
+    of_type = pd.Series(state.balance.emitted[0]).groupby(list(state.labels.types)).sum()
     found = rows.groupby("donor_type", observed=True)["count"].sum()
     assert found.to_dict() == pytest.approx(of_type.to_dict(), rel=1e-12)
     # A cell released as two types within an interval.

@@ -174,7 +174,7 @@ def test_a_planted_error_is_seen(tmp_path: Path, monkeypatch) -> None:
     def forgetful(*place: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         about, content = read(*place)
         inside, cell = content["state/trafficking/endosomal"], 20
-        content["state/ledger/emitted"] -= 0.05 * inside[cell].sum(axis=0)[None]
+        content["state/balance/emitted"] -= 0.05 * inside[cell].sum(axis=0)[None]
         inside[cell] *= 0.95
         return about, content
 
@@ -208,7 +208,7 @@ def made_up(engine: str, seed: int = 0) -> State:
     loaded = load("signaling", {"transport.engine": engine, "domain.size": "[1100, 1100]"})
     state = build_state(loaded, blueprint(loaded, 1), Streams(1))
     random = np.random.default_rng(seed)
-    if state.vesicles is not None and state.book is not None:
+    if state.vesicles is not None and state.contacts is not None:
         columns = state.vesicles.columns()
         for n in (1500, 10):
             rows = {name: random.integers(0, 100, (n, *c.shape[1:])) for name, c in columns.items()}
@@ -221,17 +221,17 @@ def made_up(engine: str, seed: int = 0) -> State:
             owner[key] = type(old)(random.integers(1, 1000))
         elif not (isinstance(owner, dict) and "keys" in owner):
             owner[key] = random.uniform(0, 100, old.shape).astype(old.dtype)
-    for table in state.book.tables if state.book is not None else ():
+    for table in state.contacts.tables if state.contacts is not None else ():
         table.used = int((table.keys >= 0).sum())
     return state
 
 
 def count(state: State, random: np.random.Generator, n: int) -> None:
-    """Enter random events into the book of edges."""
-    assert state.book is not None
+    """Enter random events into the table of contacts."""
+    assert state.contacts is not None
     ends = random.integers(0, 300, (2, n))
-    columns = random.integers(0, len(state.book.columns), n)
-    state.book.add(0, *ends, columns, np.ones(n), random.uniform(0, 1e5, n))
+    columns = random.integers(0, len(state.contacts.columns), n)
+    state.contacts.add(0, *ends, columns, np.ones(n), random.uniform(0, 1e5, n))
 
 
 def fresh(engine: str) -> State:
@@ -263,7 +263,7 @@ def test_a_state_comes_back(engine: str, tmp_path: Path) -> None:
     assert (again.time, again.step) == (state.time, state.step)
     assert type(again.step) is int
     if engine == "vesicles":
-        assert again.book is not None
+        assert again.contacts is not None
         for one in (state, again):
             assert one.vesicles is not None
             random = np.random.default_rng(9)
@@ -272,7 +272,7 @@ def test_a_state_comes_back(engine: str, tmp_path: Path) -> None:
             one.vesicles.remove(np.arange(0, 1000, 3))
             count(one, random, 20_000)
         assert_same(checkpoint.snapshot(state), checkpoint.snapshot(again))
-        assert len(again.book.edges(0)["donor"]) > 10_000
+        assert len(again.contacts.edges(0)["donor"]) > 10_000
 
 
 @pytest.mark.parametrize("engine", ["continuum", "vesicles"])
@@ -280,16 +280,16 @@ def test_no_field_of_the_state_is_forgotten(engine: str) -> None:
     """A field that is new, and not known to be fixed, is saved without being named anywhere."""
     state = fresh(engine)
     saved = {path.split("/")[0] for path in checkpoint.snapshot(state)}
-    absent = {"vesicles", "book"} if engine == "continuum" else {"fields"}
+    absent = {"vesicles", "contacts"} if engine == "continuum" else {"fields"}
     absent |= {"subject", "measures"}  # empty without a therapy; tests/therapy looks at them
     assert saved | checkpoint.FIXED | absent == {f.name for f in fields(State)}
     assert not saved & checkpoint.FIXED
     paths = set(checkpoint.snapshot(state))
     assert {"time", "step", "entrants", "released", "cells/waste", "trafficking/returning"} <= paths
-    assert {"ledger/accounts/free", "ledger/emitted", "waste_ledger/produced"} <= paths
+    assert {"balance/accounts/free", "balance/emitted", "waste_balance/produced"} <= paths
     if engine == "vesicles":
         assert {f"vesicles/{name}" for name in (*Vesicles.COLUMNS, "copies")} <= paths
-        assert {f"book/tables/0/{name}" for name in ("keys", "counts", "first", "last", "used")} <= paths
+        assert {f"contacts/tables/0/{name}" for name in ("keys", "counts", "first", "last", "used")} <= paths
     else:
         assert "fields/0" in paths
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from exoabm import ExosomeModel
+from exoabm.accounting.mass_balance import MassBalance, WasteBalance
 from exoabm.cargo import Cargo, CargoClass
 from exoabm.domain import Domain, Face
 from exoabm.errors import InputError
-from exoabm.ledger import Ledger, WasteLedger
 from exoabm.observe import communication as talk
 from exoabm.observe.edges import COUNTS
 from exoabm.observe.network import graph as graph_of
@@ -79,8 +79,8 @@ def state(by_cell: bool, *, periodic: bool = False, reservoir: bool = False) -> 
         streams=Streams(1),
         fields=[np.zeros((len(names), 10, 10)) for _ in KINDS],
         trafficking=Trafficking.empty(5, 2, len(names)),
-        ledger=Ledger(("small", "large"), tuple(names)),
-        waste_ledger=WasteLedger(),
+        balance=MassBalance(("small", "large"), tuple(names)),
+        waste_balance=WasteBalance(),
         released=np.zeros((5, 2)),
         time=7200.0,
     )

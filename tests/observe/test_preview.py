@@ -364,7 +364,7 @@ def test_vesicles_and_molecules_are_counted_each_by_itself() -> None:
     model = xo.ExosomeModel(xo.load("tumor_delivery"), seed=1)
     model.run(hours=2)
     emitted = dict(
-        zip([k.name for k in model.state.kinds], model.state.ledger.emitted.sum(axis=1), strict=True)
+        zip([k.name for k in model.state.kinds], model.state.balance.emitted.sum(axis=1), strict=True)
     )
     words = " ".join(text.get_text() for text in figure_of(model).findobj(Text))
     assert (

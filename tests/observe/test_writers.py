@@ -15,8 +15,8 @@ import pytest
 import zarr
 
 from exoabm import ExosomeModel
+from exoabm.accounting.mass_balance import PLACES
 from exoabm.columns import COORDINATES
-from exoabm.ledger import PLACES
 from exoabm.observe.communication import PER_ML
 from exoabm.observe.events import EventWriter
 from exoabm.observe.fields import FieldWriter
@@ -117,7 +117,7 @@ def ledger(recorded: Recorded, k: int, donor_type: str) -> dict[str, float]:
     """The same from the ledger itself."""
     state = recorded.model.state
     mine = np.array([t == donor_type for t in state.labels.types])
-    columns = {"emitted": state.ledger.emitted, **state.ledger.accounts}
+    columns = {"emitted": state.balance.emitted, **state.balance.accounts}
     return {name: float(array[k, mine].sum()) for name, array in columns.items()}
 
 
@@ -213,7 +213,7 @@ def test_fields_hold_the_concentration(run: Recorded) -> None:
         np.testing.assert_allclose(last, expected, rtol=1e-6, atol=1e-30)
         free = last.sum() * state.domain.voxel_volume / PER_ML
         leaving = state.trafficking.returning[:, k].sum()
-        assert free + leaving == pytest.approx(state.ledger["free"][k].sum(), rel=1e-5)
+        assert free + leaving == pytest.approx(state.balance["free"][k].sum(), rel=1e-5)
 
 
 def test_a_table_grows_by_tables_and_may_stay_empty(tmp_path) -> None:

@@ -32,7 +32,7 @@ OPEN = {"faces": {"x": "open", "y": "open", "z": "open"}}
 def free_after(hours: float, *, half_life: float = HALF_LIFE) -> float:
     """Free vesicles of one donor in a closed drop."""
     drop = world([50, 50], [(DONOR, [[25, 25]])], vesicle={"half_life": f"{half_life} s"}, step=600)
-    return float(run(drop, hours * 3600).state.ledger["free"].sum())
+    return float(run(drop, hours * 3600).state.balance["free"].sum())
 
 
 @pytest.mark.parametrize(("hours", "expected"), [(6, 259.7), (24, 486.9), (96, 519.4)])

@@ -40,7 +40,7 @@ def pour(model: ExosomeModel, position: np.ndarray) -> None:
         start=0,
         copies=0,
     )
-    state.ledger.emitted[0, 0] += n
+    state.balance.emitted[0, 0] += n
 
 
 def one_cell(edge: float, uptake_rate: float, diffusivity: float, **keys: object) -> ExosomeModel:

@@ -79,7 +79,7 @@ def test_both_engines_have_the_same_mean_at_a_gsd_of_2() -> None:
     fields, old = (run(pair("continuum", size_classes=n), 1800).state for n in (None, 1))
 
     def numbers(state: Any) -> np.ndarray:
-        return np.array([state.ledger["free"].sum(), state.trafficking.encountered.sum()])
+        return np.array([state.balance["free"].sum(), state.trafficking.encountered.sum()])
 
     score = (numbers(found) - numbers(fields)) / np.sqrt(numbers(fields))
     print(numbers(found), numbers(fields), numbers(old))
@@ -191,7 +191,7 @@ def test_every_size_is_in_the_balance(saturation: str) -> None:
     model = crowd(saturation)
     for _ in range(30):
         model.step()
-        ledger = model.state.ledger
+        ledger = model.state.balance
         assert abs(ledger.residual() / np.maximum(ledger.emitted, 1)).max() < 1e-12
     way = model.state.trafficking
     for pool in ("bound", "endosomal", "returning"):
@@ -207,7 +207,7 @@ def test_sizes_live_through_division_and_death() -> None:
     model = crowd(keys={"division_rate": "4 / h", "death_rate": "1 / h"})
     for _ in range(40):
         model.step()
-        ledger = model.state.ledger
+        ledger = model.state.balance
         assert abs(ledger.residual() / np.maximum(ledger.emitted, 1)).max() < 1e-12
     state, way = model.state, model.state.trafficking
     assert len(state.cells) > 6

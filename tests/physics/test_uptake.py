@@ -95,7 +95,7 @@ def test_what_comes_at_once_into_an_empty_medium_saturates_at_once(step: float) 
     dose = {"name": "shot", "vesicle": "EV", "route": "tissue", "particles": 216_000, "through": "recipient"}
     fast = {"internalization_rate": 3600}  # so that the 0.014 receptors that this makes fill in no time
     model = run(world([60.0] * 3, [(cell, [[25, 25, 25]])], vesicle=fast, dose=[dose], step=step), 60)
-    assert model.state.ledger.emitted.sum() == pytest.approx(216_000)
+    assert model.state.balance.emitted.sum() == pytest.approx(216_000)
     taken = model.state.trafficking.encountered.sum()
     assert taken == pytest.approx(0.84, rel=0.12)
 

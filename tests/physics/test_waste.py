@@ -7,7 +7,7 @@ import pytest
 from worlds import run, world
 
 from exoabm import ExosomeModel
-from exoabm.state import Emissions, Passage, State
+from exoabm.state import Emissions, State, TransportResult
 
 P, LYSOSOMAL, EXPORT = 100.0, 0.5, 0.1
 """Units/h, 1/h, 1/h: the defaults."""
@@ -22,13 +22,13 @@ class Returning:
     def __init__(self, share: float) -> None:
         self.share = share
 
-    def advance(self, state: State, emissions: tuple[Emissions, ...], dt: float) -> Passage:
+    def advance(self, state: State, emissions: tuple[Emissions, ...], dt: float) -> TransportResult:
         rows = Emissions.join(*emissions)
         captured = np.zeros_like(state.trafficking.bound)
         sent = np.zeros(captured.shape[1:])
         np.add.at(captured, (rows.cell, rows.kind, rows.label), self.share * rows.count)
         np.add.at(sent, (rows.kind, rows.label), (1 - self.share) * rows.count)
-        return Passage(captured, np.zeros_like(sent), sent, np.zeros_like(sent))
+        return TransportResult(captured, np.zeros_like(sent), sent, np.zeros_like(sent))
 
     def free(self, state: State) -> np.ndarray:
         return np.zeros((len(state.kinds), len(state.labels)))

@@ -86,7 +86,7 @@ def pour(model: ExosomeModel, amount: Any, label: int = 0) -> None:
     state = model.state
     before = state.fields[0][label].sum()
     state.fields[0][label] += amount
-    state.ledger.emitted[0, label] += state.fields[0][label].sum() - before
+    state.balance.emitted[0, label] += state.fields[0][label].sum() - before
 
 
 def run(model: ExosomeModel, seconds: float) -> ExosomeModel:

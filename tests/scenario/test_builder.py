@@ -208,7 +208,7 @@ def test_a_state_starts_empty_and_balanced() -> None:
     assert state.labels.names == ("stressed", "senescent")  # none is senescent yet, but will be
     assert [f.shape for f in state.fields] == [(4, 60, 60)]  # two sizes of each
     assert state.fields[0].dtype == np.float64
-    assert not state.ledger.residual().any()
+    assert not state.balance.residual().any()
     assert (state.cells.birth_id == np.arange(132)).all()
     assert state.type_names()[[0, -1]].tolist() == ["stressed", "macrophage"]
 

@@ -116,7 +116,7 @@ def test_the_error_in_tissue_is_what_was_said() -> None:
         warnings = [warning for warning in model.warnings if warning.startswith("clock.step")]
         assert len(warnings) == (step == "20 min")
         model.run(hours=1)
-        found.append((float(model.state.ledger["free"].sum()), warnings))
+        found.append((float(model.state.balance["free"].sum()), warnings))
     (coarse, (warning,)), (fine, _) = found
     said = float(warning.split("about ")[1].split(" %")[0]) / 100
     print(coarse, fine, said)

@@ -14,12 +14,12 @@ import pytest
 import typer
 
 from exoabm import ExosomeModel
+from exoabm.accounting.mass_balance import PLACES
 from exoabm.batch.analysis.factors import factors_of
 from exoabm.batch.run import run_to_folder
 from exoabm.batch.sweeps.sweep import plan_sweep
 from exoabm.cli import app
 from exoabm.errors import InputError
-from exoabm.ledger import PLACES
 from exoabm.parameters import references
 from exoabm.scenario.loader import load, shipped
 
@@ -211,7 +211,7 @@ def test_the_numbers_of_a_page_are_those_of_a_run(name: str) -> None:
     assert set(columns) <= {"emitted", *PLACES}
     model = ExosomeModel(name, seed=1, overrides={"transport.provenance": "cell_type"})
     model.run()
-    kinds = model.state.ledger.totals()
+    kinds = model.state.balance.totals()
     found = list(kinds.values())
     if by_kind:
         assert [row[0].strip("`") for row in rows] == list(kinds)

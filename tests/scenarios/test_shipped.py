@@ -45,8 +45,8 @@ def test_a_scenario_asks_a_question_and_names_its_sources(name: str) -> None:
 def test_a_scenario_runs_and_keeps_its_numbers_in_the_published_ranges(name: str) -> None:
     assert not cautions(load(name).scenario)
     model = quickly(name, HOURS.get(name, 0.5))
-    assert (np.abs(model.state.ledger.residual()) <= 1e-9).all()
-    assert model.state.ledger.emitted.sum() > 0
+    assert (np.abs(model.state.balance.residual()) <= 1e-9).all()
+    assert model.state.balance.emitted.sum() > 0
     assert model.edges.num_rows > 0
     told = (
         "share voxels",
@@ -111,6 +111,6 @@ def test_waste_export_relieves_the_stressed_and_silence_does_not() -> None:
     print(waste)
     assert 100 / 0.6 * 0.95 < waste[0] < waste[1]
     assert waste[1] == pytest.approx(200, rel=1e-3)
-    assert off.state.ledger.emitted.sum() == 0
+    assert off.state.balance.emitted.sum() == 0
     macrophages = on.state.cells.waste[on.state.type_names() == "macrophage"]
     assert (macrophages > 0).all()

@@ -63,11 +63,11 @@ def test_a_real_tissue_talks(name: str, shape: tuple[int, int]) -> None:
         assert model.state.cells.position[:, axis] == pytest.approx(at, abs=PICOMETER, rel=0)
     assert "bystander" not in model.state.type_names()
     model.run(hours=0.2)
-    assert (np.abs(model.state.ledger.residual()) <= 1e-9).all()
+    assert (np.abs(model.state.balance.residual()) <= 1e-9).all()
     assert f"of {cells} cells stand closer" in model.warnings[0]
     graph = model.communication
     assert graph.graph["resolution"] == "cell_type"
-    book = model.state.ledger.totals()["exosome"]
+    book = model.state.balance.totals()["exosome"]
     inside = sum(book[p] for p in ("internalized", "lysosomal", "delivered", "recycled_out"))
     assert sum(w for *_, w in graph.edges(data="weight")) == pytest.approx(inside, rel=1e-9)
     assert set(graph.nodes) == set(model.state.type_names())
@@ -96,7 +96,7 @@ def test_a_layout_of_physicell_loads(name: str, given: tuple[str, dict[str, int]
     assert census(model.state.types, model.state.cells.type) == counts
     assert model.state.domain.dim == 2
     model.run(hours=0.1)
-    assert (np.abs(model.state.ledger.residual()) <= 1e-9).all()
+    assert (np.abs(model.state.balance.residual()) <= 1e-9).all()
 
 
 def test_a_layout_whose_types_are_unknown_lists_them_with_their_numbers() -> None:

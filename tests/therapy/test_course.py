@@ -83,10 +83,10 @@ def test_what_enters_is_in_the_ledger_under_its_own_label(engine: str, route: st
     state = treated(hours=2, **pairs).state
     assert state.labels.names[-1] == "dose"
     tolerance = 1e-9 if engine == "continuum" else 0
-    assert np.abs(state.ledger.residual()).max() <= tolerance
-    entered = state.ledger.entered[:, state.labels.names.index("dose")]
+    assert np.abs(state.balance.residual()).max() <= tolerance
+    entered = state.balance.entered[:, state.labels.names.index("dose")]
     assert entered[0] > 0
-    assert entered == pytest.approx(state.ledger.emitted.sum(axis=1))
+    assert entered == pytest.approx(state.balance.emitted.sum(axis=1))
     assert state.released.sum() == 0
     if engine == "continuum":
         assert entered[0] == pytest.approx(state.measures["treatment_entered_tissue_EV"], rel=1e-12)
@@ -103,7 +103,7 @@ def test_what_finds_no_way_in_is_not_said_to_have_entered(engine: str, killed: s
     state = model.state
     measured = state.measures["treatment_entered_tissue_EV"]
     assert state.measures["treatment_given_share"] == 1
-    assert measured == pytest.approx(state.ledger.entered.sum(), rel=1e-12)
+    assert measured == pytest.approx(state.balance.entered.sum(), rel=1e-12)
     lost = (killed, start) == ("vessel", "1 h")
     assert (measured == 0) == lost
     assert sum("dose.treatment" in warning for warning in model.warnings) == lost
@@ -154,7 +154,7 @@ def test_a_harvest_is_of_what_donors_released() -> None:
         model = ExosomeModel(tissue(text, **pairs), seed=1)
         model.run(hours=1)
         batches.append(model.state.measures["batch_medium_EV"])
-        assert (model.state.ledger.entered.sum() > 1000) == (is_given or face is held)
+        assert (model.state.balance.entered.sum() > 1000) == (is_given or face is held)
     alone, *beside = batches
     assert alone > 0
     assert beside[0] == pytest.approx(alone, rel=1e-12)

@@ -68,7 +68,7 @@ def test_no_field_falls_below_zero_at_a_face(faces: str, courant: str) -> None:
     model = ExosomeModel("signaling", seed=1, overrides=keys)
     field = model.state.fields[0][0]
     field[0, 0] = 1000.0
-    model.state.ledger.emitted[0, 0] += field.sum()
+    model.state.balance.emitted[0, 0] += field.sum()
     for _ in range(3):
         model.step()
         assert (field >= 0).all()

@@ -69,7 +69,7 @@ def test_pauses_and_steps_leave_the_run_as_it_is(engine: str) -> None:
     model = ExosomeModel(scenario, seed=5)
     for _ in range(session.model.state.step):
         model.step()
-    assert np.array_equal(session.model.state.ledger.emitted, model.state.ledger.emitted)
+    assert np.array_equal(session.model.state.balance.emitted, model.state.balance.emitted)
     assert np.array_equal(session.model.state.trafficking.internalized, model.state.trafficking.internalized)
     session.close()
 

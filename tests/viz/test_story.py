@@ -69,8 +69,8 @@ def test_the_sentence_counts_what_the_ledger_counts(model: ExosomeModel) -> None
     words = seen(model)
     numbers = [float(n.replace(",", "")) for n in re.findall(r"(?<=[ ])[\d,]+\.?\d*(?=[ ;])", words)]
     assert words.startswith("After 3.00 h")
-    assert float(model.state.ledger.emitted.sum()) in numbers
-    assert round(float(model.state.ledger["free"].sum())) in numbers
+    assert float(model.state.balance.emitted.sum()) in numbers
+    assert round(float(model.state.balance["free"].sum())) in numbers
     taken = model.state.trafficking.internalized.sum(axis=(1, 2))
     assert int((taken >= 1).sum()) in numbers
 
@@ -90,14 +90,14 @@ def test_long_curves_are_thinned_but_keep_their_end(
     monkeypatch.setattr("exoabm.viz.charts.MOST_POINTS", 5)
     line = curves(model, charts(model, Looks.of_state(model.state))["moved"])[0]
     assert len(line["x"]) <= 12
-    assert line["y"][-1] == float(model.state.ledger.emitted.sum())
+    assert line["y"][-1] == float(model.state.balance.emitted.sum())
 
 
 def test_what_is_no_vesicle_is_not_called_one() -> None:
     model = ExosomeModel("tumor_delivery", seed=1)
     assert "no vesicle has arrived yet" in seen(model)
     model.run(hours=2)
-    vesicles, _, molecules = model.state.ledger.emitted.sum(axis=1)
+    vesicles, _, molecules = model.state.balance.emitted.sum(axis=1)
     assert molecules > 100 * vesicles > 0
     words = seen(model)
     assert f"of {many(vesicles)} vesicles that arrived" in words
@@ -125,7 +125,7 @@ def test_a_dose_has_a_curve_in_the_tissue_and_in_the_body() -> None:
     (line,) = curves(model, drawn["dose"])
     assert line["name"] == "dose"
     assert line["y"][0] == 0.0
-    assert line["y"][-1] == pytest.approx(float(model.state.ledger.emitted.sum()))
+    assert line["y"][-1] == pytest.approx(float(model.state.balance.emitted.sum()))
     plasma, liver, *_ = curves(model, drawn["body_dose"])
     assert (plasma["name"], liver["name"]) == ("plasma", "liver")
     assert 0 < plasma["y"][-1] < 1

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def accounts(model: ExosomeModel) -> dict[str, float]:
     """Vesicles by where they are, in total and as percent of those released."""
-    ledger = model.state.ledger
+    ledger = model.state.balance
     emitted = float(ledger.emitted.sum())
     taken = float(model.state.trafficking.internalized.sum())
     found = {"emitted": emitted, "taken": taken, "taken_percent": _percent(taken, emitted)}

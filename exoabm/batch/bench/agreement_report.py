@@ -87,7 +87,7 @@ class Found(NamedTuple):
 def after_hours(run: ExosomeModel, hours: float = HOURS) -> Found:
     """Run a model; the reservoir's label, where there is one, is empty."""
     run.run(hours=hours)
-    ledger = run.state.ledger
+    ledger = run.state.balance
     places = ("free", "bound", "internalized", "lysosomal", "delivered", "cleared")
     return Found(
         run.state.free_per_voxel(0).sum(axis=0),

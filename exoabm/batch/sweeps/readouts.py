@@ -50,7 +50,7 @@ def possible(model: ExosomeModel, templates: tuple[str, ...] = READOUTS) -> dict
         "donor": tuple(state.types[i].name for i in sends),
         "recipient": tuple(state.types[i].name for i in present),
     }
-    by_cell = state.book is not None or state.labels.resolution is Resolution.CELL
+    by_cell = state.contacts is not None or state.labels.resolution is Resolution.CELL
     for template in templates:
         columns = dict.fromkeys(column for column, _ in expand((template,), names))
         reach = "_reach_" in template and (by_cell or "autocrine" not in template)

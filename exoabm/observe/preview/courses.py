@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from exoabm.ledger import PLACES
+from exoabm.accounting.mass_balance import PLACES
 from exoabm.observe import palette
 from exoabm.observe.palette import INK, PAPER
 from exoabm.observe.preview.frame import place_axes, rule_lines, say, write_heading

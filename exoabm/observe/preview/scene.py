@@ -89,7 +89,7 @@ class Scene:
     def emitted(self) -> dict[str, float]:
         """How many were emitted of each sort: vesicles, and what stands beside them."""
         found: dict[str, float] = {}
-        for kind, count in zip(self.state.kinds, self.state.ledger.emitted.sum(axis=1), strict=True):
+        for kind, count in zip(self.state.kinds, self.state.balance.emitted.sum(axis=1), strict=True):
             if count > 0:
                 found[kind.particles] = found.get(kind.particles, 0.0) + float(count)
         return found or {"vesicles": 0.0}
@@ -102,7 +102,7 @@ class Scene:
     @property
     def kinds(self) -> list[str]:
         """Names of the kinds of which there is or was any: a comparator that no dose gives has no part."""
-        emitted = self.state.ledger.emitted.sum(axis=1)
+        emitted = self.state.balance.emitted.sum(axis=1)
         return [kind.name for kind, count in zip(self.state.kinds, emitted, strict=True) if count > 0]
 
     def members(self, index: int) -> np.ndarray:

@@ -28,7 +28,7 @@ TOLERANCE = 1e-9
 
 
 @dataclass
-class Ledger:
+class MassBalance:
     """Where the emitted vesicles are, per vesicle kind and origin; every account is (K, L), float64.
 
     ``free`` includes what left a cell's surface in the last step and enters the medium in the next.
@@ -80,7 +80,7 @@ class Ledger:
         if broken.any():
             k, label = (int(i) for i in np.argwhere(broken)[0])
             raise NumericalError(
-                f"the ledger does not balance at {time / 3600:.6g} h: {self.kinds[k]} from "
+                f"the mass balance does not close at {time / 3600:.6g} h: {self.kinds[k]} from "
                 f"{self.labels[label]} is off by {residual[k, label]:.3g} of {self.emitted[k, label]:.6g} "
                 f"emitted (tolerance {self.tolerance:g})"
             )
@@ -95,7 +95,7 @@ class Ledger:
 
 
 @dataclass
-class WasteLedger:
+class WasteBalance:
     """initial + produced + recaptured = held + degraded + exported + debris of the dead, in waste units."""
 
     initial: float = 0.0
@@ -108,7 +108,7 @@ class WasteLedger:
     tolerance: float = TOLERANCE
 
     def check(self, time: float) -> None:
-        """Stop the run where the balance is broken; see ``Ledger.check``."""
+        """Stop the run where the balance is broken; see ``MassBalance.check``."""
         incoming = self.initial + self.produced + self.recaptured
         gap = incoming - self.held - self.degraded - self.exported - self.debris
         if not abs(gap) <= self.tolerance * max(incoming, 1.0):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exoabm.edgebook import EdgeBook
+from exoabm.accounting.contact_table import ContactTable
 from exoabm.vesicle import Status, Vesicles
 
 COLUMNS = ("encountered", "internalized", "copies")
@@ -26,7 +26,7 @@ def events(rng, n, cells):
 @pytest.mark.parametrize(("n", "cells"), [(0, 5), (10, 3), (50_000, 40), (50_000, 100_000)])
 def test_equals_counting_in_a_dictionary(n, cells):
     rng = np.random.default_rng(5)
-    book = EdgeBook(COLUMNS, 2)
+    book = ContactTable(COLUMNS, 2)
     plain, first, last = Counter(), {}, {}
     for _ in range(3):
         donor, recipient, column, amount, time = events(rng, n, cells)
@@ -50,7 +50,7 @@ def test_equals_counting_in_a_dictionary(n, cells):
 
 def test_order_of_events_does_not_matter():
     donor, recipient, column, amount, time = events(np.random.default_rng(1), 20_000, 50)
-    one, other = EdgeBook(COLUMNS, 1), EdgeBook(COLUMNS, 1)
+    one, other = ContactTable(COLUMNS, 1), ContactTable(COLUMNS, 1)
     one.add(0, donor, recipient, column, amount, time)
     back = slice(None, None, -1)
     other.add(0, donor[back], recipient[back], column[back], amount[back], time[back])
@@ -97,7 +97,7 @@ def test_rows_by_status():
 def test_edges_to_the_dead_are_packed_without_loss():
     """With and without packing, a book in which recipients die has the same edges; packed ones are small."""
     rng = np.random.default_rng(7)
-    packing, plain = EdgeBook(COLUMNS, 1), EdgeBook(COLUMNS, 1)
+    packing, plain = ContactTable(COLUMNS, 1), ContactTable(COLUMNS, 1)
     for step in range(300):
         living = np.arange(step, step + 200)
         donor = rng.integers(0, step + 200, 400)

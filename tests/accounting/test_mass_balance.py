@@ -6,15 +6,15 @@ import math
 
 import pytest
 
+from exoabm.accounting.mass_balance import PLACES, TOLERANCE, MassBalance, WasteBalance
 from exoabm.errors import NumericalError
-from exoabm.ledger import PLACES, TOLERANCE, Ledger, WasteLedger
 
 EMITTED = 7e6
 
 
-def ledger(kind: int, label: int, place: str, held: float) -> Ledger:
+def ledger(kind: int, label: int, place: str, held: float) -> MassBalance:
     """Two kinds of three origins; all vesicles of one of them are in one place."""
-    found = Ledger(("small", "large"), ("donor", "other", "dose"))
+    found = MassBalance(("small", "large"), ("donor", "other", "dose"))
     found.emitted[:] = 3.0
     found["cleared"][:] = 3.0
     found["cleared"][kind, label] = 0.0
@@ -43,8 +43,8 @@ def test_what_is_no_number_stops_the_run(value: float) -> None:
 def test_a_gap_of_a_billionth_of_the_waste_stops_the_run(place: str) -> None:
     incoming = {"initial": 1e6, "produced": 4e6, "recaptured": 2e6}
     for sign in (-1, 1):
-        WasteLedger(**incoming, **{place: 7e6 * (1 + sign * 0.9e-9)}).check(0.0)
+        WasteBalance(**incoming, **{place: 7e6 * (1 + sign * 0.9e-9)}).check(0.0)
         with pytest.raises(NumericalError, match="waste balance"):
-            WasteLedger(**incoming, **{place: 7e6 * (1 + sign * 1.1e-9)}).check(0.0)
+            WasteBalance(**incoming, **{place: 7e6 * (1 + sign * 1.1e-9)}).check(0.0)
     with pytest.raises(NumericalError, match="waste balance"):
-        WasteLedger(**incoming, **{place: math.nan}).check(0.0)
+        WasteBalance(**incoming, **{place: math.nan}).check(0.0)

@@ -1,4 +1,4 @@
-"""The book of edges between single cells: who met whom, counted vesicle by vesicle.
+"""Table of contacts between single cells: donor, recipient, counts of vesicles.
 
 Edges are kept for ever, so they must be small. One that can still grow takes about 130 bytes; nothing happens
 to a cell after its death, so the edges to dead recipients are packed, at some 15 bytes each.
@@ -13,7 +13,7 @@ import numpy as np
 
 from exoabm.kernels.tally import FREE, enter, tally
 
-EDGE_COUNTS = ("encountered", "unbound", "internalized", "lysosomal", "recycled", "delivered")
+CONTACT_COUNTS = ("encountered", "unbound", "internalized", "lysosomal", "recycled", "delivered")
 """What is counted between two cells, in the order of ``state.BOOKED``."""
 SMALLEST = 1024
 """Rows of a table that has just been made, and that are worth packing."""
@@ -22,7 +22,7 @@ GROWTH = 1.25
 
 
 @dataclass
-class EdgeBook:
+class ContactTable:
     """One table of edges per vesicle kind.
 
     An edge is a pair of birth ids, donor and recipient; a sender that is no cell is ``vesicle.DONORS`` + its
@@ -32,12 +32,12 @@ class EdgeBook:
 
     columns: tuple[str, ...]
     kinds: int
-    tables: list[_EdgeTable] = field(init=False)
-    closed: list[_Packed] = field(init=False)
+    tables: list[_OpenEdges] = field(init=False)
+    closed: list[_PackedEdges] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.tables = [_EdgeTable(len(self.columns)) for _ in range(self.kinds)]
-        self.closed = [_Packed(len(self.columns)) for _ in range(self.kinds)]
+        self.tables = [_OpenEdges(len(self.columns)) for _ in range(self.kinds)]
+        self.closed = [_PackedEdges(len(self.columns)) for _ in range(self.kinds)]
 
     def __len__(self) -> int:
         return sum(t.used for t in self.tables) + sum(p.edges for p in self.closed)
@@ -77,7 +77,7 @@ class EdgeBook:
         return {"donor": keys & 0xFFFFFFFF, "recipient": keys >> 32, **named, **ends}
 
 
-class _EdgeTable:
+class _OpenEdges:
     """Edges that can still grow, in the order in which they came up."""
 
     def __init__(self, columns: int) -> None:
@@ -139,7 +139,7 @@ class _EdgeTable:
         enter(self.slots, self.keys, self.used)
 
 
-class _Packed:
+class _PackedEdges:
     """Edges that nothing can be added to, compressed in blocks, without loss."""
 
     def __init__(self, columns: int) -> None:

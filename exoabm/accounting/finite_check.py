@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from exoabm.state import State
 
 HELD = "bound", "returning", "endosomal", "lysosomal", "recycled", "delivered"
-"""Accounts of cells that the ledger sums up at every step, so that it sees what they hold."""
+"""Accounts of cells that the mass balance sums up at every step, so that it sees what they hold."""
 TALLIED = "encountered", "internalized", "unbound"
 """Accounts of cells that only count."""
 SINGLE = "x", "y", "z"

@@ -1,0 +1,1 @@
+"""Accounts of vesicles, waste and contacts, and the checks that they balance."""
