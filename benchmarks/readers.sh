@@ -47,7 +47,7 @@ check() {  # check READER PACKAGE ENDING ...: install a package, and compare wha
     fi
     for run in cells types living; do
         for ending in "$@"; do
-            "$env/bin/python" tests/batch/exporters/readers.py "$reader" "$work/$run" "$work/$run$ending" || failed=1
+            "$env/bin/python" tests/export/readers.py "$reader" "$work/$run" "$work/$run$ending" || failed=1
         done
     done
 }

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from exoabm._mesa import BaseAgent, Model
+from exoabm.analysis.communication import edge_table
+from exoabm.analysis.network import graph
 from exoabm.cells.agents import Cell
 from exoabm.errors import InputError, ResourceError
-from exoabm.observe import checkpoint
-from exoabm.observe.communication import edge_table
-from exoabm.observe.metrics import Metrics
-from exoabm.observe.network import graph
-from exoabm.observe.recorder import Recorder
+from exoabm.output import checkpoint
+from exoabm.output.metrics import Metrics
+from exoabm.output.recorder import Recorder
 from exoabm.scenario.builder import blueprint, build_state, make_engine
 from exoabm.scenario.loader import LoadedScenario, load
 from exoabm.scenario.treatment import make_course
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from exoabm.observe.recorder import Observer
+    from exoabm.output.recorder import Observer
     from exoabm.scenario.schema import Scenario
 
 ROUNDING = 1e-9
@@ -48,7 +48,7 @@ class ExosomeModel(Model):  # type: ignore[misc]
     threads : int
         Threads for large grids; the result does not depend on it.
     snapshot : mapping, optional
-        Of ``observe.checkpoint.snapshot``, to go on from; scenario and seed must be those it was taken of.
+        Of ``output.checkpoint.snapshot``, to go on from; scenario and seed must be those it was taken of.
 
     Raises
     ------
@@ -182,7 +182,7 @@ class ExosomeModel(Model):  # type: ignore[misc]
 
     @property
     def communication(self) -> nx.DiGraph:
-        """Donor -> recipient, as counted until now; see ``observe.network.graph``."""
+        """Donor -> recipient, as counted until now; see ``analysis.network.graph``."""
         return graph(self.state)
 
     def graph(self, most: int | None = None, *, met: bool = False) -> nx.DiGraph:
@@ -191,7 +191,7 @@ class ExosomeModel(Model):  # type: ignore[misc]
 
     @property
     def edges(self) -> pa.Table:
-        """The edge table behind ``communication``; see ``observe.communication.edge_table``."""
+        """The edge table behind ``communication``; see ``analysis.communication.edge_table``."""
         return edge_table(self.state)
 
     @property

@@ -22,8 +22,9 @@ from exoabm.vesicle import DONORS, Status
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from exoabm.observe.recorder import Recorder
+    from exoabm.output.recorder import Recorder
     from exoabm.state import State, TransportResult, Turnover, Uptake
+    from exoabm.state import Passage, State, Turnover, Uptake
     from exoabm.therapy.course import Course
     from exoabm.transport.engine import Engine
 

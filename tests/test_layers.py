@@ -22,7 +22,7 @@ def site(tmp_path: Path) -> Path:
     """Lay the package out as an install does."""
     ignore = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "exoabm", tmp_path / "exoabm", ignore=ignore)
-    for room in ("scenarios", "viz"):
+    for room in ("scenarios", "viz", "benchmarks"):
         shutil.copytree(ROOT / room, tmp_path / "exoabm" / room, ignore=ignore)
     return tmp_path
 

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exoabm.batch.run import run_to_folder
 from exoabm.errors import ResourceError
+from exoabm.runs.execute import run_to_folder
 from exoabm.scenario.loader import load
 from exoabm.vesicle import DONORS, DOSED, KINDS, vesicle_ids, vesicle_names, vesicle_numbers
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import solara
 import solara.server.settings
 
-from exoabm.batch.probe import WORTH_A_PROBE, spoken
 from exoabm.errors import ExoError
+from exoabm.runs.runtime_estimate import WORTH_A_PROBE, spoken
 from exoabm.scenario.loader import load, shipped
 from exoabm.viz.canvas import Canvas, is_strip
 from exoabm.viz.card import Cell

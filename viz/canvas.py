@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import solara
 
-from exoabm.observe.palette import FIELD, PLACES, Role, rgb, to_hex
+from exoabm.plot.palette import FIELD, PLACES, Role, rgb, to_hex
 from exoabm.viz.frames import FULL
 from exoabm.viz.widgets import CanvasWidget
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from exoabm.domain import Domain
-    from exoabm.observe.looks import Looks
+    from exoabm.plot.looks import Looks
     from exoabm.state import State
     from exoabm.viz.session import Session
 

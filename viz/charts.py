@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from exoabm.observe.metrics import measure
-from exoabm.observe.palette import COOL, MUTED, PLACES, WARM, Style, rgb, to_hex
+from exoabm.output.metrics import measure
+from exoabm.plot.palette import COOL, MUTED, PLACES, WARM, Style, rgb, to_hex
 from exoabm.vesicle import cargo_names
 from exoabm.viz.particles import sorts, taking_part, together
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from exoabm.model import ExosomeModel
-    from exoabm.observe.looks import Looks
+    from exoabm.plot.looks import Looks
     from exoabm.scenario.schema import Scenario
     from exoabm.state import State
 

@@ -16,16 +16,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from exoabm.analysis.communication import EDGE_COLUMNS, edge_table
+from exoabm.analysis.edges import everyone
 from exoabm.domain import Face
 from exoabm.errors import InputError
-from exoabm.observe import palette
-from exoabm.observe.communication import EDGE_COLUMNS, edge_table
-from exoabm.observe.edges import everyone
-from exoabm.observe.looks import Looks
-from exoabm.observe.tables import read_whole
+from exoabm.plot import palette
+from exoabm.plot.looks import Looks
 from exoabm.scenario.living import binding, may_donate
 from exoabm.scenario.loader import MAX_BYTES, parse
 from exoabm.state import RESERVOIR
+from exoabm.tables.parquet import read_whole
 from exoabm.viz.particles import coming, pictured
 
 if TYPE_CHECKING:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from exoabm.errors import InputError
-from exoabm.observe import palette
+from exoabm.plot import palette
 from exoabm.viz.frames import HEADER, moment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from exoabm.observe.looks import Looks
+    from exoabm.plot.looks import Looks
     from exoabm.state import State
 
 FRAMES = 90

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from exoabm.errors import ExoError, ResourceError
 from exoabm.model import ROUNDING, ExosomeModel
-from exoabm.observe import checkpoint
-from exoabm.observe.looks import Looks
+from exoabm.output import checkpoint
+from exoabm.plot.looks import Looks
 from exoabm.scenario.builder import blueprint
 from exoabm.scenario.estimate import refuse_large_grid
 from exoabm.viz.frames import Film, Scale, draw

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from exoabm.observe.edges import UNKNOWN, edges_of, everyone
-from exoabm.observe.lineage import over_lives
+from exoabm.analysis.edges import UNKNOWN, edges_of, everyone
+from exoabm.output.lineage import over_lives
 from exoabm.state import OUTSIDE, Resolution
 from exoabm.viz.particles import Sort, coming, sorts
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from exoabm.observe import palette
+from exoabm.plot import palette
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.csv
 
-from exoabm.batch.run import draw_picture, run_to_folder
 from exoabm.errors import InputError, ResourceError
+from exoabm.runs.execute import draw_picture, run_to_folder
 from exoabm.viz.exchange import Exchange
 from exoabm.viz.panels import PANELS
 from exoabm.viz.svg import PRINT
@@ -35,7 +35,7 @@ EPOCH = (1980, 1, 1, 0, 0, 0)
 
 def metrics_csv(model: ExosomeModel) -> bytes:
     """The time series, ``metrics.parquet`` of the run folder, and a last row of this moment."""
-    from exoabm.observe.metrics import measure
+    from exoabm.output.metrics import measure
 
     rows = list(model.history.rows)
     if not rows or rows[-1]["time_h"] < model.state.time / 3600:

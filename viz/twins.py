@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from exoabm.errors import InputError
-from exoabm.observe.metrics import measure
+from exoabm.output.metrics import measure
 from exoabm.viz.columns import worded
 from exoabm.viz.knobs import Knob, knobs
 from exoabm.viz.openings import opening

@@ -24,13 +24,13 @@ import pyarrow.compute as pc
 
 from exoabm.errors import InputError, visible
 from exoabm.manifest import MANIFEST, faults, told
-from exoabm.observe.tables import read_whole
 from exoabm.readers.asked import Asked
 from exoabm.readers.cells import read_cells
 from exoabm.readers.flat import UNPACKED, read_flat
 from exoabm.readers.plausible import refuse_identical
 from exoabm.scenario.labels import BYSTANDER, meaning_of, toml_key
 from exoabm.scenario.loader import HOST, LoadedScenario, hosted, parse, shipped
+from exoabm.tables.parquet import read_whole
 from exoabm.viz.airlock import rehearse
 from exoabm.viz.columns import worded
 from exoabm.viz.exchange import Cells, Exchange, cells_of, read_about, scenario_of

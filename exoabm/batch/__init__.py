@@ -1,1 +1,1 @@
-"""Runs as jobs: one run into a folder, and what is built from many."""
+"""Many runs: sweeps, trials, and calibration."""

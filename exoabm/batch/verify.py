@@ -10,8 +10,8 @@ from exoabm.batch.sweeps.rows import PLAN, Plan
 from exoabm.errors import InputError
 from exoabm.manifest import MANIFEST, Fault, faults, inside, listed
 from exoabm.manifest import write as write_manifest
-from exoabm.observe.lock import LOCK
-from exoabm.observe.run_folder import UNFINISHED
+from exoabm.output.lock import LOCK
+from exoabm.output.run_folder import UNFINISHED
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -35,8 +35,8 @@ from exoabm.errors import InputError, visible
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from exoabm.batch.analysis.fit import Fit
-    from exoabm.batch.analysis.sensitivity import Sensitivity
+    from exoabm.batch.calibration.fit import Fit
+    from exoabm.batch.calibration.sensitivity import Sensitivity
     from exoabm.readers.particles import SizeTable
     from exoabm.scenario.loader import LoadedScenario
 
@@ -79,9 +79,9 @@ def sensitivity(
     """Find the numbers that carry a result, by Morris screening and then Sobol indices."""
     loaded = load(scenario, set_, engine)
     refuse_large_grid(loaded)
-    from exoabm.batch.analysis.factors import factors_of
-    from exoabm.batch.analysis.sensitivity import foretell, run_sensitivity
-    from exoabm.batch.analysis.sensitivity_report import plain, write_report
+    from exoabm.batch.calibration.factors import factors_of
+    from exoabm.batch.calibration.sensitivity import foretell, run_sensitivity
+    from exoabm.batch.calibration.sensitivity_report import plain, write_report
     from exoabm.batch.sweeps.workers import kept
 
     factors = factors_of(loaded, vary or ())
@@ -161,7 +161,7 @@ def fit(
     if cluster is not None and out_ is None:
         raise InputError("--cluster needs --out, a folder that its workers see too")
     with _goes_on(out_):
-        from exoabm.batch.analysis.measured import read_table
+        from exoabm.batch.calibration.measured import read_table
         from exoabm.readers.particles import HEIGHTS, read_sizes
 
         if heights not in (None, *HEIGHTS):
@@ -173,10 +173,10 @@ def fit(
             _fit_diameters(loaded, sizes, vesicle, as_json)
             return
         table = read_table(data, censored)
-        from exoabm.batch.analysis.factors import factors_of
-        from exoabm.batch.analysis.fit import fit_series
-        from exoabm.batch.analysis.fit_report import plain, write_fit
-        from exoabm.batch.analysis.measured import series_of
+        from exoabm.batch.calibration.factors import factors_of
+        from exoabm.batch.calibration.fit import fit_series
+        from exoabm.batch.calibration.fit_report import plain, write_fit
+        from exoabm.batch.calibration.measured import series_of
 
         series = series_of(table, column or ())
         if not vary:
@@ -214,7 +214,7 @@ def _fit_diameters(
 ) -> None:
     from dataclasses import asdict
 
-    from exoabm.batch.analysis.sizes import check_allowed, fit_diameters, spread
+    from exoabm.batch.calibration.sizes import check_allowed, fit_diameters, spread
 
     kinds = [kind.name for kind in loaded.scenario.vesicle]
     kind = vesicle or kinds[0]

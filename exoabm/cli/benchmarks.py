@@ -31,7 +31,7 @@ def bench(
 
     Of the speeds only the ratios travel between machines.
     """
-    from exoabm.batch.bench import run_benchmark
+    from exoabm.benchmarks import run_benchmark
 
     report = run_benchmark(what, picture)
     if as_json:

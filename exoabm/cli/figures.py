@@ -40,7 +40,7 @@ def figure(
     overwrite: Annotated[bool, typer.Option(help="Replace what stands there.")] = False,
 ) -> None:
     """Draw a figure for a paper: means with 95 % intervals, text as text, the same bytes each time."""
-    from exoabm.batch.figure import draw_figure
+    from exoabm.export.figure import draw_figure
 
     draw_figure(source, what, out, kind=kind, measure=measure, width=width, dpi=dpi, overwrite=overwrite)
     console.print(escape(str(out)), highlight=False)

@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from exoabm.batch.exporters.formats import FORMATS, TABLES, format_of
 from exoabm.cli.app import app
 from exoabm.cli.console import JsonOption, SetOption, err, load, out, print_json
 from exoabm.errors import InputError
+from exoabm.export.formats import FORMATS, TABLES, format_of
 
 PANEL = "Runs"
 
@@ -46,7 +46,7 @@ def export(
     ] = False,
 ) -> None:
     """Hand a run, sweep or trial to other programs: as tables, or in their formats; or a scenario as TOML."""
-    from exoabm.batch.export import export_format, export_run_scenario, export_scenario, export_tables
+    from exoabm.export.tables import export_format, export_run_scenario, export_scenario, export_tables
     from exoabm.scenario.loader import run_of
 
     folder, run = Path(source), run_of(source)
@@ -98,7 +98,7 @@ def clean(
     as_json: JsonOption = False,
 ) -> None:
     """Name what runs that were killed left in a folder, and in runs/ and trials/ in it."""
-    from exoabm.observe.leftovers import leftovers
+    from exoabm.output.leftovers import leftovers
 
     found = leftovers(folder)
     for left in found:

@@ -36,7 +36,7 @@ from exoabm.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from exoabm.batch.run import RunResult
+    from exoabm.runs.execute import RunResult
 
 PANEL = "Runs"
 WORTH_TELLING = 1e-3
@@ -75,8 +75,8 @@ def run(
     interval = _interval(checkpoint_every)
     folder = out_ or Path("runs") / f"{Path(loaded.name).stem}-{seed}"
     _check_folder(folder, overwrite)
-    from exoabm.batch.probe import warning
-    from exoabm.batch.run import run_to_folder
+    from exoabm.runs.execute import run_to_folder
+    from exoabm.runs.runtime_estimate import warning
 
     long = warning(loaded, hours=duration, threads=threads, compiling=say_compiling)
     if long is not None:
@@ -106,9 +106,9 @@ def resume(
     as_json: JsonOption = False,
 ) -> None:
     """Go on with a run, sweep or trial that stopped, to the same bits; put shards of a sweep together."""
-    from exoabm.batch.run import resume_run
     from exoabm.batch.sweeps.runner import is_batch
-    from exoabm.observe.run_folder import UNFINISHED
+    from exoabm.output.run_folder import UNFINISHED
+    from exoabm.runs.execute import resume_run
 
     if is_batch(folder):
         from exoabm.cli.batches import resume_batch
@@ -139,7 +139,7 @@ def _interval(text: str | None) -> float | None:
 
 def _check_folder(path: Path, overwrite: bool) -> None:
     """Fail before the slow imports, not after them."""
-    from exoabm.observe.run_folder import RunFolder
+    from exoabm.output.run_folder import RunFolder
 
     RunFolder(path, overwrite=overwrite)
 
@@ -147,7 +147,7 @@ def _check_folder(path: Path, overwrite: bool) -> None:
 @contextlib.contextmanager
 def _last_words(folder: Path) -> Iterator[None]:
     """On an interrupt, say what is left of a run."""
-    from exoabm.observe.run_folder import CHECKPOINT, UNFINISHED
+    from exoabm.output.run_folder import CHECKPOINT, UNFINISHED
 
     try:
         yield

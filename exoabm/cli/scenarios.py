@@ -35,7 +35,7 @@ from exoabm.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from exoabm.batch.analysis.convergence import Convergence
+    from exoabm.batch.calibration.convergence import Convergence
     from exoabm.scenario.loader import LoadedScenario
 
 PANEL = "Scenarios"
@@ -129,7 +129,7 @@ def validate(
     cells = census(plan.types, plan.type_index)
     found = None
     if converge:
-        from exoabm.batch.analysis import convergence
+        from exoabm.batch.calibration import convergence
 
         with Progress("Converging") as progress:
             found = convergence.converge(
@@ -200,7 +200,7 @@ def estimate(
     from exoabm.scenario.estimate import gib
 
     guess = blueprint(loaded, seed=0).estimate
-    from exoabm.batch.probe import probe, spoken
+    from exoabm.runs.runtime_estimate import probe, spoken
 
     timing = probe(loaded, hours=duration, threads=threads, compiling=say_compiling)
     if as_json:
@@ -231,7 +231,7 @@ def cite(
 
     keys = list(references())
     if scenario is not None:
-        from exoabm.batch.provenance import sources
+        from exoabm.runs.provenance import sources
 
         keys = sources(load(scenario))
     if as_json:
@@ -258,7 +258,7 @@ def new(
     overwrite: Annotated[bool, typer.Option(help="Replace what stands there.")] = False,
 ) -> None:
     """Begin a scenario from a table of cells: a cell type for each label, with numbers to be replaced."""
-    from exoabm.batch.draft import draft_scenario
+    from exoabm.runs.draft import draft_scenario
 
     say_table(draft_scenario(table, out_, overrides_of(set_), overwrite=overwrite))
     out.print(f"[green]{escape(str(out_))}[/]", highlight=False)

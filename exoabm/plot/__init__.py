@@ -6,7 +6,7 @@
 ``style``   sizes in mm and points, fonts, and how a figure is written, to the same bytes each time
 ``page``    panels side by side over a caption; ``matrix_page`` and ``curve_page`` fill it
 
-All draw with Matplotlib's objects alone, no ``pyplot``, in the colors of ``observe.palette``. Matplotlib is
+All draw with Matplotlib's objects alone, no ``pyplot``, in the colors of ``plot.palette``. Matplotlib is
 loaded when something is drawn.
 """
 

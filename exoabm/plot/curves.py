@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from exoabm.observe.preview.lettering import number
+from exoabm.plot.preview.lettering import number
 from exoabm.plot.style import axes_or_new, darker, hues, name_lines, rule
 
 if TYPE_CHECKING:

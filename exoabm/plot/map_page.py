@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from exoabm.observe.preview.lettering import number
 from exoabm.plot.maps import links
 from exoabm.plot.page import EDGE, Grid, Page
+from exoabm.plot.preview.lettering import number
 from exoabm.plot.style import COLUMN, PAGE, check_width, name_lines, text_height, text_width
 
 if TYPE_CHECKING:

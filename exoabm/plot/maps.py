@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from exoabm.observe.palette import INK, MUTED, PAPER
-from exoabm.observe.preview.lettering import number
-from exoabm.observe.preview.network import tapers
-from exoabm.observe.preview.scales import round_below
+from exoabm.plot.palette import INK, MUTED, PAPER
+from exoabm.plot.preview.lettering import number
+from exoabm.plot.preview.network import tapers
+from exoabm.plot.preview.scales import round_below
 from exoabm.plot.style import TEXT, axes_or_new, hues, name_lines
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from exoabm.observe import palette
-from exoabm.observe.palette import INK, MUTED, PAPER
-from exoabm.observe.preview.lettering import number
+from exoabm.plot import palette
+from exoabm.plot.palette import INK, MUTED, PAPER
+from exoabm.plot.preview.lettering import number
 from exoabm.plot.style import LEAST, LINE, POINT, TEXT, axes_or_new, name_lines, scale_of, text_width, told
 
 if TYPE_CHECKING:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from exoabm.observe.preview.lettering import number
 from exoabm.plot.matrices import (
     SLANT,
     Shades,
@@ -20,6 +19,7 @@ from exoabm.plot.matrices import (
     slant,
 )
 from exoabm.plot.page import EDGE, Grid, Page
+from exoabm.plot.preview.lettering import number
 from exoabm.plot.style import COLUMN, LEAST, PAGE, TEXT, check_width, name_lines, text_height, text_width
 
 if TYPE_CHECKING:

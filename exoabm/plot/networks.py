@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from exoabm.observe.palette import INK, MUTED, PAPER
-from exoabm.observe.preview.lettering import number
-from exoabm.observe.preview.scales import round_below
+from exoabm.plot.palette import INK, MUTED, PAPER
+from exoabm.plot.preview.lettering import number
+from exoabm.plot.preview.scales import round_below
 from exoabm.plot.style import TEXT, axes_or_new, darker, hues, name_lines
 
 if TYPE_CHECKING:

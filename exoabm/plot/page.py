@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from exoabm.observe.palette import INK, MUTED, PAPER
+from exoabm.plot.palette import INK, MUTED, PAPER
 from exoabm.plot.style import LEAST, MM, TEXT, fitted, text_height
 
 if TYPE_CHECKING:

@@ -9,7 +9,6 @@ import pytest
 
 from exoabm.batch.sweeps.rows import Plan, replicate_seeds, row_of
 from exoabm.scenario.loader import load
-from tests.batch.two_kinds import swept
 
 RATE = "cell_type.donor.release_rate"
 BESIDE = ("journal.sqlite", "lock")
@@ -40,9 +39,3 @@ def data(folder: Path) -> dict[str, bytes]:
 def plan() -> Callable[..., Plan]:
     """See ``small_plan``."""
     return small_plan
-
-
-@pytest.fixture(scope="session")
-def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a sweep of two kinds of vesicle, to be read and not to be changed."""
-    return swept(tmp_path_factory.mktemp("two_kinds"))

@@ -10,7 +10,6 @@ import pyarrow.parquet as pq
 import pytest
 from scipy import stats
 
-from exoabm.batch.run import run_to_folder
 from exoabm.batch.sweeps.compare import Comparison, Line, Side, compare, difference_table, write
 from exoabm.batch.sweeps.pictures import _reach
 from exoabm.batch.sweeps.rows import Plan
@@ -19,6 +18,7 @@ from exoabm.batch.sweeps.summary import write_results
 from exoabm.batch.sweeps.sweep import plan_sweep
 from exoabm.cli.batches import _broken, _change
 from exoabm.errors import InputError
+from exoabm.runs.execute import run_to_folder
 from exoabm.scenario.loader import load
 from tests.batch.conftest import RATE
 

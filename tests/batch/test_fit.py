@@ -12,14 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from exoabm.batch.analysis.factors import factors_of
-from exoabm.batch.analysis.fit import RUNS, Fit, fit_series
-from exoabm.batch.analysis.fit_report import write_fit
-from exoabm.batch.analysis.measured import Series, read_table, series_of
-from exoabm.batch.analysis.sizes import Diameters, fit_diameters
+from exoabm.batch.calibration.factors import factors_of
+from exoabm.batch.calibration.fit import RUNS, Fit, fit_series
+from exoabm.batch.calibration.fit_report import write_fit
+from exoabm.batch.calibration.measured import Series, read_table, series_of
+from exoabm.batch.calibration.sizes import Diameters, fit_diameters
 from exoabm.errors import InputError, RunFailed
 from exoabm.model import ExosomeModel
-from exoabm.observe.metrics import measure
+from exoabm.output.metrics import measure
 from exoabm.readers.particles import read_sizes
 from exoabm.scenario.loader import load
 
@@ -69,7 +69,7 @@ def test_noisy_data_give_intervals_that_hold_the_numbers(monkeypatch) -> None:
     With 95 % each that has a chance of 3 in 1,000 to fail, seeds being independent; the seeds are fixed.
     Intervals of half the width miss 13 times in the mean.
     """
-    from exoabm.batch.analysis.fit import _Problem
+    from exoabm.batch.calibration.fit import _Problem
 
     def closed_form(overrides):
         rate, life = (float(overrides[key].split()[0]) for key in (RATE, LIFE))
@@ -103,7 +103,7 @@ def test_what_ties_the_points_of_a_run_does_not_hide_the_error_of_the_measuremen
     for 1 seed in 150; the seeds are fixed. Intervals of the slope with half the width miss 11 times in the
     mean.
     """
-    from exoabm.batch.analysis.fit import _Problem
+    from exoabm.batch.calibration.fit import _Problem
 
     def line(level, slope, run):
         offset = 5 * np.random.default_rng(run).normal()

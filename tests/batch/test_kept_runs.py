@@ -26,7 +26,9 @@ TIMES = ("run.json", "manifest.json")
 @pytest.fixture(scope="module", autouse=True)
 def _no_pictures() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("exoabm.batch.run.draw_preview", lambda *a, **_: a[2].write_bytes(b"\x89PNG picture"))
+        patch.setattr(
+            "exoabm.runs.execute.draw_preview", lambda *a, **_: a[2].write_bytes(b"\x89PNG picture")
+        )
         yield
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from exoabm.batch.export import export_run_scenario
-from exoabm.batch.run import resume_run, run_to_folder
 from exoabm.errors import InputError
+from exoabm.export.tables import export_run_scenario
 from exoabm.manifest import faults
+from exoabm.runs.execute import resume_run, run_to_folder
 from exoabm.scenario.loader import load, read_run, run_of
 
 CELLS = """ImageNumber,ObjectNumber,x,y,cell_type

@@ -8,10 +8,10 @@ import math
 import numpy as np
 import pytest
 
-from exoabm.batch.analysis import sensitivity as module
-from exoabm.batch.analysis.factors import factors_of
-from exoabm.batch.analysis.sensitivity import Sensitivity, run_sensitivity
-from exoabm.batch.analysis.sensitivity_report import write_report
+from exoabm.batch.calibration import sensitivity as module
+from exoabm.batch.calibration.factors import factors_of
+from exoabm.batch.calibration.sensitivity import Sensitivity, run_sensitivity
+from exoabm.batch.calibration.sensitivity_report import write_report
 from exoabm.batch.sweeps.chunk import records
 from exoabm.batch.sweeps.readouts import measure, possible
 from exoabm.batch.sweeps.rows import Plan
@@ -232,7 +232,7 @@ def test_what_chance_left_out_of_a_run_is_no_unknown_readout(tmp_path) -> None:
 
 def test_one_value_that_is_no_number_makes_no_indices(tmp_path, monkeypatch) -> None:
     """SALib answers zeros, with intervals of zero width; a value too large to be squared, too."""
-    from exoabm.batch.analysis.evaluation import Evaluation
+    from exoabm.batch.calibration.evaluation import Evaluation
 
     whole = Evaluation.values
     for bad, words in ((None, "not a finite number in 1 of"), (1e200, "is not finite")):
@@ -273,7 +273,7 @@ def test_without_salib_the_extra_is_named(tmp_path, monkeypatch) -> None:
 
 
 def test_a_long_analysis_says_how_long_before_it_begins(monkeypatch) -> None:
-    from exoabm.batch import probe
+    from exoabm.runs import runtime_estimate as probe
 
     monkeypatch.setattr(probe, "probe", lambda *_, **__: probe.Timing(1.0, 0.5, 10, 99.0, 4))
     loaded = load("two_cells")

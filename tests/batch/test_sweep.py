@@ -274,8 +274,8 @@ def test_more_runs_at_a_time_than_memory_holds_are_refused() -> None:
 
 def test_a_long_sweep_is_announced_and_a_short_one_is_not(monkeypatch) -> None:
     """With a probe that says 100 s for a row, and 200 rows, 2 at a time."""
-    from exoabm.batch import probe
-    from exoabm.batch.probe import Timing
+    from exoabm.runs import runtime_estimate as probe
+    from exoabm.runs.runtime_estimate import Timing
 
     monkeypatch.setattr(probe, "probe", lambda *_, **__: Timing(0.0, 1.0, 100, 0.0, 5))
     vary = [f"{RATE}=1:9:20"]

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from exoabm.batch import provenance
-from exoabm.batch.run import resume_run, run_to_folder
 from exoabm.batch.sweeps.runner import Shard, resume_rows, run_rows
 from exoabm.errors import MixedVersions
+from exoabm.runs import provenance
+from exoabm.runs.execute import resume_run, run_to_folder
 from exoabm.scenario.loader import load
 from tests.batch.conftest import small_plan
 from tests.batch.test_runner import Power

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from exoabm.batch.run import run_to_folder
+from exoabm.runs.execute import run_to_folder
 from exoabm.scenario.loader import load
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from exoabm.batch.bench.cells import DIAMETER, _Crowd, rows, world
+from exoabm.benchmarks.cells import DIAMETER, _Crowd, rows, world
 
 
 def test_both_engines_are_measured_beside_the_agents() -> None:

@@ -11,7 +11,7 @@ from small import world
 from exoabm import ExosomeModel
 from exoabm.cells import feedback
 from exoabm.cells.feedback import FRESH, Column
-from exoabm.observe import checkpoint
+from exoabm.output import checkpoint
 
 HEAD = """
 vesicle = [{ name = "EV", diffusivity = "6.57 um^2/s", diameter_gsd = 1, half_life = "1 h", \

@@ -9,7 +9,7 @@ import pytest
 from small import scenario
 
 from exoabm import ExosomeModel
-from exoabm.observe.checkpoint import snapshot
+from exoabm.output.checkpoint import snapshot
 from exoabm.scenario.loader import parse
 
 BODY = """

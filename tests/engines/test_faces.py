@@ -9,7 +9,7 @@ import pytest
 from worlds import DONOR, RECIPIENT, STONE, run, world
 
 from exoabm import ExosomeModel
-from exoabm.observe import checkpoint
+from exoabm.output import checkpoint
 from exoabm.state import Event
 from exoabm.transport import entry
 from exoabm.vesicle import Status

@@ -13,7 +13,7 @@ from worlds import world
 
 from exoabm import ExosomeModel
 from exoabm.accounting.mass_balance import PLACES
-from exoabm.observe.events import UPTAKE_EVENTS, VesicleEventWriter
+from exoabm.output.events import UPTAKE_EVENTS, VesicleEventWriter
 from exoabm.vesicle import vesicle_ids
 
 BUSY: dict[str, Any] = {

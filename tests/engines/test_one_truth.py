@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 
 from exoabm import ExosomeModel
-from exoabm.batch.bench import run_benchmark
-from exoabm.batch.bench.agreement import along, blocks, compare, standard_errors
-from exoabm.batch.bench.agreement_figure import build_figure
-from exoabm.batch.bench.agreement_report import (
+from exoabm.analysis.communication import type_matrix
+from exoabm.benchmarks import run_benchmark
+from exoabm.benchmarks.agreement import along, blocks, compare, standard_errors
+from exoabm.benchmarks.agreement_figure import build_figure
+from exoabm.benchmarks.agreement_report import (
     CASES,
     Case,
     Comparison,
@@ -30,7 +31,6 @@ from exoabm.batch.bench.agreement_report import (
     strongest,
 )
 from exoabm.errors import InputError
-from exoabm.observe.communication import type_matrix
 
 RUNS = 8
 """Vesicle runs of each case; the benchmark makes more."""

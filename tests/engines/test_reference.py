@@ -15,8 +15,8 @@ import pytest
 from crowds import crowd
 
 from exoabm import ExosomeModel
-from exoabm.batch.provenance import arithmetic
-from exoabm.observe.checkpoint import snapshot
+from exoabm.output.checkpoint import snapshot
+from exoabm.runs.provenance import arithmetic
 
 REFERENCE = {
     "linear": "88faa8a961382049",

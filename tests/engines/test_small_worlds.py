@@ -13,7 +13,7 @@ import pytest
 from crowds import FACES, crowd
 
 from exoabm import ExosomeModel
-from exoabm.batch.bench.agreement import along, compare, standard_errors
+from exoabm.benchmarks.agreement import along, compare, standard_errors
 from exoabm.streams import Streams
 
 RATE = 30_000

@@ -14,7 +14,7 @@ import pytest
 
 from exoabm import manifest
 from exoabm.errors import InputError
-from exoabm.observe.tables import read_whole
+from exoabm.tables.parquet import read_whole
 
 RATE = "cell_type.donor.release_rate"
 SMALL = ("--set", "domain.voxel=40", "--set", "clock.step=600", "--hours", "0.5")
@@ -23,7 +23,7 @@ SMALL = ("--set", "domain.voxel=40", "--set", "clock.step=600", "--hours", "0.5"
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory) -> Path:
     """A finished run."""
-    from exoabm.batch.run import run_to_folder
+    from exoabm.runs.execute import run_to_folder
     from exoabm.scenario.loader import load
 
     small = {"domain.voxel": "40", "clock.step": "600"}
@@ -110,7 +110,7 @@ def test_a_table_with_a_damaged_name_is_refused_wherever_it_is_read(command, run
 def test_a_table_that_leads_out_of_itself_is_refused(tmp_path) -> None:
     """Arrow believes what a file says of its dictionaries and offsets unless it is asked to look."""
     from exoabm.errors import InputError
-    from exoabm.observe.tables import read_whole
+    from exoabm.tables.parquet import read_whole
 
     words = pa.array(["donor", "recipient"] * 50)
     pq.write_table(pa.table({"word": words}), tmp_path / "a.parquet", compression="none")
@@ -185,7 +185,7 @@ def test_a_name_in_a_manifest_leads_nowhere_else(runs, tmp_path) -> None:
 
 def test_leftovers_are_named_and_only_the_dead_removed(command, runs, tmp_path) -> None:
     """Of a killed run, one at work, one that can be resumed, and one killed as it replaced another."""
-    from exoabm.observe.lock import LOCK, hold
+    from exoabm.output.lock import LOCK, hold
 
     place = tmp_path / "runs"
     for name in (".dead.partial", ".busy.partial", "on.unfinished", "off.unfinished", ".mine.partial"):

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from exoabm import manifest
-from exoabm.batch.run import run_to_folder
-from exoabm.observe.run_folder import FILES
+from exoabm.output.run_folder import FILES
+from exoabm.runs.execute import run_to_folder
 from exoabm.scenario.loader import load
 
 PAIRED = (manifest.MANIFEST, "run.json", "summary.json", "cells.parquet", "communication.parquet")

@@ -20,10 +20,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from exoabm.batch.run import run_to_folder
 from exoabm.errors import InputError, NumericalError, RunFailed
-from exoabm.observe.lock import LOCK, locked
-from exoabm.observe.run_folder import RunFolder
+from exoabm.output.lock import LOCK, locked
+from exoabm.output.run_folder import RunFolder
+from exoabm.runs.execute import run_to_folder
 from exoabm.scenario.loader import load
 from exoabm.schedule import Step
 
@@ -115,7 +115,9 @@ def test_a_file_that_may_not_grow_leaves_nothing(tmp_path) -> None:
     assert not names(tmp_path)
 
 
-@pytest.mark.parametrize("function", ["os.fsync", "pathlib.Path.replace", "exoabm.batch.run.write_graphml"])
+@pytest.mark.parametrize(
+    "function", ["os.fsync", "pathlib.Path.replace", "exoabm.runs.execute.write_graphml"]
+)
 def test_every_write_may_find_the_disk_full(tmp_path, monkeypatch, function) -> None:
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")

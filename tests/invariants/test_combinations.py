@@ -9,12 +9,12 @@ import pytest
 from chances import ENGINES, PLANES, loaded, scenario
 
 from exoabm import ExosomeModel
+from exoabm.analysis.communication import edge_table
 from exoabm.cells import turnover
 from exoabm.errors import NumericalError
 from exoabm.kernels import pieces
-from exoabm.observe import checkpoint
-from exoabm.observe.communication import edge_table
-from exoabm.observe.metrics import measure
+from exoabm.output import checkpoint
+from exoabm.output.metrics import measure
 from exoabm.state import State
 from exoabm.vesicle import Status
 

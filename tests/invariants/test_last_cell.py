@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from exoabm import ExosomeModel
-from exoabm.batch.run import resume_run, run_to_folder
-from exoabm.observe import checkpoint
+from exoabm.output import checkpoint
+from exoabm.runs.execute import resume_run, run_to_folder
 from exoabm.scenario.loader import LoadedScenario, parse
 
 TEXT = """

@@ -12,12 +12,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from exoabm import ExosomeModel
-from exoabm.batch.run import resume_run, run_to_folder
+from exoabm.analysis.communication import summary
 from exoabm.errors import InputError, ResourceError
-from exoabm.observe import checkpoint
-from exoabm.observe.communication import summary
-from exoabm.observe.lineage import lineage_table
-from exoabm.observe.rebuild import rebuild
+from exoabm.output import checkpoint
+from exoabm.output.edges_from_events import rebuild
+from exoabm.output.lineage import lineage_table
+from exoabm.runs.execute import resume_run, run_to_folder
 from exoabm.scenario.loader import LoadedScenario, parse
 from exoabm.streams import Purpose
 from exoabm.transport import beside, footprint, mirrors, openings

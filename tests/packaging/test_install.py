@@ -191,7 +191,7 @@ def test_import_leaves_the_filters_of_warnings(installed: Path, tmp_path: Path) 
     libraries = "numpy, scipy.special, scipy.sparse, numba, pandas, networkx, pyarrow, pint, pydantic, zarr"
     for before, imports in (
         ("warnings", "exoabm"),
-        (libraries, "exoabm.model, exoabm.cli, exoabm.batch.run"),
+        (libraries, "exoabm.model, exoabm.cli, exoabm.runs.execute"),
     ):
         code = (
             f"import warnings, {before}; there = list(warnings.filters)\n"

@@ -21,7 +21,7 @@ from worlds import (
 )
 
 from exoabm import ExosomeModel
-from exoabm.observe.communication import communication_distance
+from exoabm.analysis.communication import communication_distance
 
 PER_SECOND = 60 / 3600
 """The default release rate, 60 / h."""

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import ndtr
 
-from exoabm.batch.analysis.sizes import check_allowed, fit_diameters, spread
+from exoabm.batch.calibration.sizes import check_allowed, fit_diameters, spread
 from exoabm.errors import InputError
 from exoabm.readers.particles import read_sizes
 

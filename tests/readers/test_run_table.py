@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from exoabm.batch.draft import draft_scenario, names_of_labels
-from exoabm.batch.run import run_to_folder
 from exoabm.errors import InputError
 from exoabm.model import ExosomeModel
+from exoabm.runs.draft import draft_scenario, names_of_labels
+from exoabm.runs.execute import run_to_folder
 from exoabm.scenario.builder import blueprint
 from exoabm.scenario.loader import load
 
@@ -44,7 +44,7 @@ def test_a_table_is_run_in_tissue_and_leads_back_to_its_cells(tmp_path):
 
 
 def test_daughters_have_no_row_in_the_table():
-    from exoabm.observe.writers import cell_table
+    from exoabm.output.writers import cell_table
 
     model = ExosomeModel(load(CASES / "mixed/03-float-codes/cells.csv", {"layout.unmapped": "bystander"}))
     model.state.cells.birth_id[-1] = 17  # born later

@@ -13,8 +13,8 @@ from exoabm import ExosomeModel
 from exoabm.batch.sweeps import readouts
 from exoabm.columns import READOUTS, TABLES, Row, expand
 from exoabm.errors import InputError, ScenarioError
-from exoabm.observe.metrics import measure
-from exoabm.observe.writers import cell_table
+from exoabm.output.metrics import measure
+from exoabm.output.writers import cell_table
 from exoabm.scenario import loader
 from exoabm.scenario.loader import LoadedScenario, parse, shipped
 from exoabm.scenario.naming import names_by_role

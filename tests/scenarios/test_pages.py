@@ -15,12 +15,13 @@ import typer
 
 from exoabm import ExosomeModel
 from exoabm.accounting.mass_balance import PLACES
-from exoabm.batch.analysis.factors import factors_of
-from exoabm.batch.run import run_to_folder
+from exoabm.batch.calibration.factors import factors_of
+from exoabm.runs.execute import run_to_folder
 from exoabm.batch.sweeps.sweep import plan_sweep
 from exoabm.cli import app
 from exoabm.errors import InputError
 from exoabm.parameters import references
+from exoabm.runs.execute import run_to_folder
 from exoabm.scenario.loader import load, shipped
 
 ROOT = Path(__file__).parents[2]

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from exoabm import ExosomeModel
-from exoabm.batch.run import run_to_folder
 from exoabm.errors import ScenarioError
-from exoabm.observe import checkpoint
+from exoabm.output import checkpoint
+from exoabm.runs.execute import run_to_folder
 from exoabm.scenario.loader import LoadedScenario, parse
 
 TISSUE = """

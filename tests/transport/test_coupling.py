@@ -11,7 +11,7 @@ import pytest
 
 from exoabm import ExosomeModel
 from exoabm.kernels.exchange import around, reached
-from exoabm.observe.metrics import measure
+from exoabm.output.metrics import measure
 from exoabm.scenario.loader import parse
 from exoabm.transport.coupling import couple
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from exoabm import ExosomeModel
-from exoabm.batch.run import run_to_folder
+from exoabm.runs.execute import run_to_folder
 from exoabm.scenario.loader import load
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from exoabm import ExosomeModel
-from exoabm.observe.metrics import measure
+from exoabm.output.metrics import measure
 from exoabm.scenario.loader import load, shipped
 from exoabm.viz.columns import usual, worded
 

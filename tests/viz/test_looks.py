@@ -7,9 +7,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from exoabm import ExosomeModel
-from exoabm.batch.run import run_to_folder
-from exoabm.observe.looks import Looks
-from exoabm.observe.preview.scene import Scene
+from exoabm.plot.looks import Looks
+from exoabm.plot.preview.scene import Scene
+from exoabm.runs.execute import run_to_folder
 from exoabm.scenario.loader import load
 from exoabm.viz.canvas import world_of
 from exoabm.viz.charts import charts

@@ -13,10 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from exoabm import ExosomeModel
-from exoabm.batch.run import run_to_folder
+from exoabm.analysis.communication import reach
 from exoabm.errors import InputError
-from exoabm.observe.communication import reach
-from exoabm.observe.looks import Looks
+from exoabm.plot.looks import Looks
+from exoabm.runs.execute import run_to_folder
 from exoabm.scenario.loader import load, shipped
 from exoabm.viz.exchange import COUNTS, Exchange, looks_of
 from exoabm.viz.panels import PANELS, WORDS, heatmap_words, network_words

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from exoabm import ExosomeModel
-from exoabm.observe.looks import Looks
+from exoabm.plot.looks import Looks
 from exoabm.viz.charts import charts, curves
 from exoabm.viz.story import many, seen, story
 

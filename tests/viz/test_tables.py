@@ -13,8 +13,8 @@ import solara
 from exoabm.cli.console import overrides_of
 from exoabm.domain import Domain
 from exoabm.model import ExosomeModel
-from exoabm.observe.looks import Looks
-from exoabm.observe.preview import build_figure
+from exoabm.plot.looks import Looks
+from exoabm.plot.preview import build_figure
 from exoabm.readers.asked import Question, Unanswered
 from exoabm.scenario.loader import load
 from exoabm.viz.canvas import walls

@@ -18,8 +18,8 @@ from PIL import Image
 from exoabm import ExosomeModel
 from exoabm.errors import InputError, ResourceError
 from exoabm.manifest import faults
-from exoabm.observe.looks import Looks
-from exoabm.observe.run_folder import FILES
+from exoabm.output.run_folder import FILES
+from exoabm.plot.looks import Looks
 from exoabm.scenario.loader import load, parse
 from exoabm.viz import takeaway
 from exoabm.viz.exchange import Exchange

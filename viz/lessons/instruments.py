@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from exoabm.observe.communication import PER_ML, distance_profile
+from exoabm.analysis.communication import PER_ML, distance_profile
 from exoabm.viz.lessons.measures import mean_square_distance, network, received
 from exoabm.viz.svg import PAGE, drawing, label, line, number, power, tag, ticks
 

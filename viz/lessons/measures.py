@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from exoabm.observe.edges import edges_of
+from exoabm.analysis.edges import edges_of
 
 if TYPE_CHECKING:
     from exoabm.model import ExosomeModel

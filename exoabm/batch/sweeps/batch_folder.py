@@ -11,9 +11,9 @@ from exoabm.batch.sweeps.chunk import ROWS, RUNS, SHARDS, chunk_path, read_chunk
 from exoabm.batch.sweeps.journal import JOURNAL
 from exoabm.batch.sweeps.rows import PLAN
 from exoabm.manifest import MANIFEST, Fault, faults, listed
-from exoabm.observe.lock import LOCK
-from exoabm.observe.run_folder import MADE as MADE_BY_A_RUN
-from exoabm.observe.run_folder import replaceable
+from exoabm.output.lock import LOCK
+from exoabm.output.run_folder import MADE as MADE_BY_A_RUN
+from exoabm.output.run_folder import replaceable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

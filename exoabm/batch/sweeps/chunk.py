@@ -16,11 +16,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from exoabm.batch.provenance import drift, made_with
 from exoabm.batch.sweeps.rows import PLAN, Plan
 from exoabm.errors import ExoError, InputError, RunFailed
-from exoabm.observe.lock import Held
-from exoabm.observe.run_folder import write_whole
+from exoabm.output.lock import Held
+from exoabm.output.run_folder import write_whole
+from exoabm.runs.provenance import drift, made_with
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,10 +104,10 @@ def run_row(plan: Plan, row: Row, folder: Path) -> dict[str, Any]:
 
 
 def _run(plan: Plan, row: Row, folder: Path) -> dict[str, Any]:
-    from exoabm.batch.run import run_to_folder
+    from exoabm.analysis.pairs import pairs_of
     from exoabm.batch.sweeps.readouts import checked
     from exoabm.model import ExosomeModel
-    from exoabm.observe.pairs import pairs_of
+    from exoabm.runs.execute import run_to_folder
 
     measure = measure_of(plan.measure)
 

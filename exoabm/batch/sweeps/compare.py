@@ -22,13 +22,13 @@ from exoabm.batch.sweeps.chunk import records
 from exoabm.batch.sweeps.readouts import gather
 from exoabm.batch.sweeps.rows import PLAN, Plan
 from exoabm.batch.sweeps.summary import varied_keys
-from exoabm.batch.unchanged import differences
 from exoabm.errors import InputError
 from exoabm.manifest import faults, listed, told
-from exoabm.observe.palette import COOL, INK, MUTED, RULE, WARM
-from exoabm.observe.run_folder import placed
-from exoabm.observe.tables import read_whole
+from exoabm.output.run_folder import placed
+from exoabm.plot.palette import COOL, INK, MUTED, RULE, WARM
+from exoabm.runs.unchanged import differences
 from exoabm.scenario.loader import parse
+from exoabm.tables.parquet import read_whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -344,7 +344,7 @@ def _quantile(free: float) -> float:
 
 
 def _warnings(a: Side, b: Side, common: list[RowKey], lines: list[Line]) -> list[str]:
-    from exoabm.observe.preview.lettering import counted
+    from exoabm.plot.preview.lettering import counted
 
     found = []
     if not common:
@@ -373,7 +373,7 @@ def _draw(comparison: Comparison, table: pa.Table, path: Path) -> None:
     from matplotlib.figure import Figure
     from matplotlib.ticker import FuncFormatter
 
-    from exoabm.observe.preview.lettering import number
+    from exoabm.plot.preview.lettering import number
 
     names = _most_changed(table)
     figure = Figure(figsize=(3.4 * len(names) + 0.4, 4.6), layout="constrained", dpi=144)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from exoabm.batch.sweeps.summary import ROUNDING
-from exoabm.observe.palette import COOL, INK, MUTED, RULE, WARM
-from exoabm.observe.preview.lettering import number
-from exoabm.observe.run_folder import placed
+from exoabm.output.run_folder import placed
+from exoabm.plot.palette import COOL, INK, MUTED, RULE, WARM
+from exoabm.plot.preview.lettering import number
 
 if TYPE_CHECKING:
     from pathlib import Path

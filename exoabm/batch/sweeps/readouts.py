@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from exoabm.analysis import communication as talk
 from exoabm.columns import BATCH, READOUTS, Row, expand
 from exoabm.errors import InputError, NumericalError
-from exoabm.observe import communication as talk
-from exoabm.observe.metrics import measure as last_row
+from exoabm.output.metrics import measure as last_row
 from exoabm.physiology import reachable
 from exoabm.state import Resolution
 

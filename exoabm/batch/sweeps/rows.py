@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import exoabm
-from exoabm.batch.provenance import made_with
-from exoabm.batch.unchanged import lasting, refuse_changes
 from exoabm.errors import InputError
-from exoabm.observe.run_folder import write_whole
+from exoabm.output.run_folder import write_whole
+from exoabm.runs.provenance import made_with
+from exoabm.runs.unchanged import lasting, refuse_changes
 from exoabm.scenario.loader import LoadedScenario, parse
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class Plan:
     made_with : mapping
         Versions and machine that began it, see ``provenance.made_with``; others may go on with it.
     pairs : bool
-        Whether rows keep who sent how much to whom, by types and vesicle kinds; see ``observe.pairs``.
+        Whether rows keep who sent how much to whom, by types and vesicle kinds; see ``analysis.pairs``.
     """
 
     source: str

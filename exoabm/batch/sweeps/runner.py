@@ -16,15 +16,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from exoabm.batch.provenance import drift
 from exoabm.batch.sweeps import chunk as files
 from exoabm.batch.sweeps.batch_folder import PLOTS, faults_of_reports, foreign, look, make_room
 from exoabm.batch.sweeps.journal import Journal
 from exoabm.batch.sweeps.rows import PLAN, Plan
 from exoabm.batch.sweeps.workers import ThisProcess
 from exoabm.errors import ExoError, InputError, MixedVersions, RunFailed
-from exoabm.observe.lock import LOCK, locked
-from exoabm.observe.run_folder import disk_full, disk_message, write_whole
+from exoabm.output.lock import LOCK, locked
+from exoabm.output.run_folder import disk_full, disk_message, write_whole
+from exoabm.runs.provenance import drift
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator

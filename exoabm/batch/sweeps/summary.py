@@ -15,10 +15,10 @@ import numpy as np
 
 from exoabm.batch.sweeps.chunk import records
 from exoabm.errors import InputError
-from exoabm.observe.preview.lettering import counted
-from exoabm.observe.run_folder import placed
+from exoabm.output.run_folder import placed
 from exoabm.parameters.parameter import Quantity
 from exoabm.parameters.units import to_internal
+from exoabm.plot.preview.lettering import counted
 from exoabm.scenario.entries import entries
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from exoabm.batch.sweeps.runner import disk_trouble
 from exoabm.batch.sweeps.summary import RESULTS, SUMMARY, write_results
 from exoabm.batch.verify import seal_batch
 from exoabm.errors import InputError, ResourceError
-from exoabm.observe.preview.lettering import counted
-from exoabm.observe.run_folder import write_whole
+from exoabm.output.run_folder import write_whole
+from exoabm.plot.preview.lettering import counted
 from exoabm.scenario.estimate import gib
 from exoabm.scenario.loader import load
 
@@ -180,7 +180,7 @@ def foretell(loaded: LoadedScenario, plan: Plan, vary: Sequence[str], jobs: int)
     rows = len(plan.rows) / jobs
     if rows * _work(loaded, plan.hours) < LONG / 10:
         return None
-    from exoabm.batch.probe import (
+    from exoabm.runs.runtime_estimate import (
         probe,
         spoken,
     )  # with the whole model, which the parent of workers can spare

@@ -7,7 +7,6 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 import exoabm
-from exoabm.batch.provenance import sources
 from exoabm.batch.trials import charts
 from exoabm.batch.trials.charts import VERDICT_CLASS, plain
 from exoabm.batch.trials.design import set_by_hand
@@ -32,6 +31,7 @@ from exoabm.batch.trials.words import (
     with_unit,
 )
 from exoabm.parameters import format_citation
+from exoabm.runs.provenance import sources
 from exoabm.scenario.entries import of_comparators, quantities
 
 if TYPE_CHECKING:

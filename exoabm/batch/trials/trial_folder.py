@@ -9,8 +9,6 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import exoabm
-from exoabm.batch.provenance import code, machine, versions
-from exoabm.batch.run import run_to_folder
 from exoabm.batch.sweeps.batch_folder import faults_of, make_room
 from exoabm.batch.sweeps.chunk import RUNS
 from exoabm.batch.sweeps.runner import disk_trouble
@@ -18,7 +16,9 @@ from exoabm.batch.trials.design import row_name, set_by_hand
 from exoabm.batch.trials.report import render
 from exoabm.batch.verify import seal_batch
 from exoabm.manifest import told
-from exoabm.observe.run_folder import write_whole
+from exoabm.output.run_folder import write_whole
+from exoabm.runs.execute import run_to_folder
+from exoabm.runs.provenance import code, machine, versions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

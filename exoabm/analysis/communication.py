@@ -1,0 +1,318 @@
+"""Who reached whom: the edge table and measures. Rows are senders, columns receivers, everywhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.spatial import cKDTree
+from scipy.spatial.distance import cdist
+
+from exoabm.analysis.edges import COUNTS, UNKNOWN, Edges, copies_columns, edges_of, everyone
+from exoabm.domain import Face
+from exoabm.errors import InputError
+from exoabm.physiology import reachable
+from exoabm.state import OUTSIDE, Resolution
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from exoabm.state import State
+
+PER_ML = 1e12
+"""Vesicles/um^3 to vesicles/mL."""
+FEW = 16
+"""To so many targets all distances are sooner computed than a tree is searched."""
+
+EDGE_COLUMNS = {
+    "donor": "birth id of the sending cell; null where only its type is known, and for dose and reservoir",
+    "recipient": "birth id of the receiving cell",
+    "donor_type": "cell type that the vesicles were released by",
+    "recipient_type": "cell type of the recipient",
+    "vesicle_kind": "kind of vesicle",
+    "cargo": "names of the cargo that this kind carries",
+    "encountered": "vesicles captured by the recipient's surface until now",
+    "bound": "vesicles on the recipient's surface now",
+    "internalized": "vesicles taken up by the recipient until now (uptake is not delivery)",
+    "lysosomal": "of these, vesicles degraded in a lysosome until now",
+    "recycled": "of these, vesicles released again until now",
+    "delivered": "of these, vesicles whose cargo reached the cytosol until now",
+    "first_time_s": "time by which a first encounter was as likely as not; null if later than the run",
+    "last_time_s": "time of the last encounter",
+}
+
+
+def edge_table(state: State) -> pa.Table:
+    """One row per origin, recipient and vesicle kind that met; see ``EDGE_COLUMNS``.
+
+    Counts are vesicles. ``copies_delivered_<cargo>`` says how many copies of each cargo that is. At
+    resolution ``cell_type`` the origin is a type and ``donor`` is null. Doses and the reservoir are origins
+    too.
+    """
+    import pyarrow as pa
+
+    edges = edges_of(state)
+    carried = [", ".join(c.name for c in k.cargo) for k in state.kinds]
+    columns: dict[str, pa.Array] = {
+        "donor": pa.array(edges.donor, mask=edges.donor == UNKNOWN),
+        "recipient": pa.array(edges.cells.birth_id[edges.recipient]),
+        "donor_type": _words(edges.origins, edges.origin),
+        "recipient_type": _words([t.name for t in state.types], edges.cells.type[edges.recipient]),
+        "vesicle_kind": _words([k.name for k in state.kinds], edges.kind),
+        "cargo": _words(carried, edges.kind),
+    }
+    for name in (*COUNTS, *copies_columns(state)):
+        columns[name] = pa.array(edges.counts[name])
+    for name, times in (("first_time_s", edges.first), ("last_time_s", edges.last)):
+        columns[name] = pa.array(times, mask=np.isnan(times))
+    table = pa.table(columns)
+    fields = [
+        f.with_metadata({"description": EDGE_COLUMNS.get(f.name, "copies that reached the cytosol")})
+        for f in table.schema
+    ]
+    meta = {
+        "resolution": edges.resolution.value,
+        "orientation": "rows send, columns receive",
+    }
+    return table.cast(pa.schema(fields, metadata=meta))
+
+
+@dataclass(frozen=True)
+class TypeMatrix:
+    """A quantity exchanged between types: ``values[i, j]`` from ``donors[i]`` to ``recipients[j]``.
+
+    Types that cells can turn into are among them, with zeros where none did.
+    """
+
+    donors: tuple[str, ...]
+    recipients: tuple[str, ...]
+    values: np.ndarray
+
+    def shares(self) -> np.ndarray:
+        """Each row as shares of its sum: how a donor type's vesicles divide among recipient types."""
+        total = self.values.sum(axis=1, keepdims=True)
+        return np.divide(self.values, total, out=np.zeros_like(self.values), where=total > 0)
+
+
+def type_matrix(state: State, count: str = "internalized", edges: Edges | None = None) -> TypeMatrix:
+    """Vesicles by donor type and recipient type; ``count`` is one of ``COUNTS``.
+
+    ``edges`` are those of the state, for who has them already.
+    """
+    if count not in COUNTS:
+        raise InputError(f"unknown count {count!r}; one of {', '.join(COUNTS)}")
+    edges = edges_of(state) if edges is None else edges
+    donors, recipients = talkers(state, edges)
+    types = [t.name for t in state.types]
+    values = np.zeros((len(donors), len(types)))
+    np.add.at(values, (edges.origin, edges.cells.type[edges.recipient]), edges.counts[count])
+    return TypeMatrix(donors, recipients, values[:, [types.index(name) for name in recipients]])
+
+
+def talkers(state: State, edges: Edges) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names of all that can have sent, and of all types that can have received, whatever chance did.
+
+    The former begin with the origins of the edges, in their order.
+    """
+    # What chance alone decides must not decide which entries there are: means over runs would lack zeros.
+    ever = {*edges.cells.type.tolist(), *state.lineage.changed["type"].tolist()}
+    present = sorted(reachable(state.types, ever))
+    donors = edges.origins
+    if edges.resolution is Resolution.CELL:
+        sent = reachable(state.types, {i for i in present if state.types[i].donates})
+        donors = tuple(dict.fromkeys((*donors, *(state.types[i].name for i in sorted(sent)))))
+    return donors, tuple(state.types[i].name for i in present)
+
+
+def reach(state: State, edges: Edges | None = None) -> dict[str, dict[str, Any]]:
+    """How far each donor type's vesicles got, in um, weighted by internalized vesicles.
+
+    At resolution ``cell`` distances are those between a donor and another cell, and ``autocrine_share``
+    is what donors took up of their own. At resolution ``cell_type`` the donor cell is not known; the
+    distance is that to the *nearest* cell that ever was a donor of the type, a lower bound, and ``basis``
+    says so.
+    """
+    edges = edges_of(state) if edges is None else edges
+    by_cell = edges.resolution is Resolution.CELL
+    result: dict[str, dict[str, Any]] = {}
+    for index, origin in enumerate(edges.origins):
+        mine = (edges.origin == index) & (edges.counts["internalized"] > 0)
+        if origin in OUTSIDE or not mine.any():
+            continue
+        taken, recipient = edges.counts["internalized"][mine], edges.recipient[mine]
+        found: dict[str, Any] = {}
+        if by_cell:
+            donor = edges.cells.row_of(edges.donor[mine])
+            start, end = edges.cells.position[donor], edges.cells.position[recipient]
+            distance = np.linalg.norm(state.domain.displacement(start, end), axis=1)
+            own = donor == recipient
+            found["autocrine_share"] = float(taken[own].sum() / taken.sum())
+            found["basis"] = "donor cell to another cell"
+            taken, distance = taken[~own], distance[~own]
+        else:
+            distance = nearest_donor_distance(state, origin)[recipient]
+            found["basis"] = "nearest donor of the type (lower bound)"
+        if len(taken):
+            found["mean_um"] = float(np.average(distance, weights=taken))
+            found["median_um"] = _quantile(distance, taken, 0.5)
+            found["q90_um"] = _quantile(distance, taken, 0.9)
+        result[origin] = found
+    return result
+
+
+def nearest_donor_distance(state: State, donor_type: str | None = None) -> np.ndarray:
+    """Distance in um from each cell that ever was to the nearest that ever was a donor, shape (n,).
+
+    A donor of ``donor_type``, if that is given; cells stand where they are now, or died.
+    """
+    cells = everyone(state)
+    return _nearest(state, cells.position, cells.position[cells.donated(state, donor_type)])
+
+
+def communication_distance(state: State, kind: int, threshold: float) -> float:
+    """Distance in um from the nearest donor out to which the concentration reaches ``threshold``.
+
+    The mean concentration in shells one voxel wide around the donors is followed outward; the distance
+    is interpolated in the logarithm of the concentration where it first falls below ``threshold``
+    (vesicles/um^3). 0 if it never reaches it, inf if it never falls below.
+    """
+    domain = state.domain
+    donors = state.cells.position[state.labels.of_cell >= 0]
+    if not len(donors):
+        return 0.0
+    distance, profile = distance_profile(state, kind)
+    below = np.flatnonzero(profile < threshold)
+    if not len(below):
+        return float("inf")
+    first = int(below[0])
+    if first == 0:
+        return 0.0
+    inner, outer = np.log(profile[first - 1]), np.log(max(profile[first], 1e-300))
+    share = (inner - np.log(threshold)) / (inner - outer)
+    return float(distance[first - 1] + share * domain.voxel)
+
+
+def distance_profile(state: State, kind: int) -> tuple[np.ndarray, np.ndarray]:
+    """Mean concentration (vesicles/um^3) in shells around the nearest donor, and their radii in um."""
+    domain = state.domain
+    donors = state.cells.position[state.labels.of_cell >= 0]
+    axes = np.meshgrid(*(domain.centers(a) for a in reversed(range(domain.dim))), indexing="ij")
+    centers = np.zeros((domain.n_voxels, 3))
+    for axis, values in enumerate(reversed(axes)):
+        centers[:, axis] = values.ravel()
+    if domain.dim == 2:
+        centers[:, 2] = donors[0, 2]
+    distance = _nearest(state, centers, donors)
+    shell = (distance / domain.voxel).astype(np.int64)
+    weight = np.ones(domain.n_voxels)
+    if domain.obstacle is not None:
+        weight[domain.obstacle.ravel()] = 0.0
+    free = state.free_per_voxel(kind).sum(axis=0, dtype=float).ravel()
+    count = np.bincount(shell, weights=weight)
+    total = np.bincount(shell, weights=free * weight)
+    mean_distance = np.bincount(shell, weights=distance * weight)
+    full = count > 0
+    return mean_distance[full] / count[full], total[full] / count[full] / domain.voxel_volume
+
+
+def summary(state: State, threshold: float) -> dict[str, Any]:
+    """The measures of a run in plain data, for ``summary.json`` and the command line."""
+    edges = edges_of(state)
+    matrix = type_matrix(state, edges=edges)
+    return {
+        "resolution": edges.resolution.value,
+        "orientation": "rows send, columns receive",
+        "internalized_by_type": _nested(matrix, matrix.values),
+        "share_by_type": _nested(matrix, matrix.shares()),
+        "delivered_by_type": _nested(matrix, type_matrix(state, "delivered", edges).values),
+        "effect_by_type": _effects(state),
+        "reach": reach(state, edges),
+        "strongest_edges": strongest(state, edges),
+        "communication_distance_um": {
+            kind.name: _finite(communication_distance(state, k, threshold))
+            for k, kind in enumerate(state.kinds)
+        },
+        "threshold_per_mL": threshold * PER_ML,
+    }
+
+
+def _effects(state: State) -> dict[str, dict[str, float]]:
+    """How far cells of each type that responds have been moved, and how many of them at least half way."""
+    found = {}
+    for index in sorted({response.cell_type for response in state.responses}):
+        effect = state.cells.effect[state.cells.type == index]
+        if len(effect):
+            found[state.types[index].name] = {
+                "cells": len(effect),
+                "effect_mean": float(effect.mean()),
+                "responding_cells": int((effect >= 0.5).sum()),
+            }
+    return found
+
+
+def strongest(state: State, edges: Edges, most: int = 10) -> list[dict[str, Any]]:
+    """The edges between two cells over which most vesicles went; none where donors are not known."""
+    if edges.resolution is not Resolution.CELL:
+        return []
+    between = edges.donor != edges.cells.birth_id[edges.recipient]
+    taken = np.where(between, edges.counts["internalized"], 0.0)
+    order = np.lexsort((edges.donor, edges.recipient, -taken))[:most]
+    types = [t.name for t in state.types]
+    shown = ("encountered", "internalized", "delivered", *copies_columns(state))
+    return [
+        {
+            "donor": int(edges.donor[i]) if edges.donor[i] != UNKNOWN else edges.origins[edges.origin[i]],
+            "recipient": int(edges.cells.birth_id[edges.recipient[i]]),
+            "donor_type": edges.origins[edges.origin[i]],
+            "recipient_type": types[edges.cells.type[edges.recipient[i]]],
+            "vesicle_kind": state.kinds[edges.kind[i]].name,
+            **{name: float(edges.counts[name][i]) for name in shown},
+        }
+        for i in order
+        if taken[i] > 0
+    ]
+
+
+def _nested(matrix: TypeMatrix, values: np.ndarray) -> dict[str, dict[str, float]]:
+    return {
+        donor: dict(zip(matrix.recipients, map(float, row), strict=True))
+        for donor, row in zip(matrix.donors, values, strict=True)
+    }
+
+
+def _finite(value: float) -> float | None:
+    return value if np.isfinite(value) else None
+
+
+def _words(names: Any, index: np.ndarray) -> pa.DictionaryArray:
+    import pyarrow as pa
+
+    # Each word once, for kinds may carry the same cargo, and pandas takes no category twice.
+    words, place = np.unique(np.array(list(names), dtype=object), return_inverse=True)
+    return pa.DictionaryArray.from_arrays(
+        pa.array(place.ravel()[index], pa.int32()), pa.array(words.tolist(), pa.string())
+    )
+
+
+def _nearest(state: State, points: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Distance from points to the nearest target, around periodic faces too; inf without targets."""
+    if not len(targets):
+        return np.full(len(points), np.inf)
+    domain = state.domain
+    images = targets
+    for axis in range(domain.dim):
+        if domain.faces[2 * axis] == Face.PERIODIC:
+            shift = np.zeros(3)
+            shift[axis] = domain.extent[axis]
+            images = np.concatenate([images, images + shift, images - shift])
+    if len(images) <= FEW:
+        return np.asarray(cdist(images, points).min(axis=0))
+    distance, _ = cKDTree(images).query(points)
+    return np.asarray(distance)
+
+
+def _quantile(values: np.ndarray, weight: np.ndarray, q: float) -> float:
+    order = np.argsort(values, kind="stable")
+    cumulative = np.cumsum(weight[order])
+    return float(values[order][np.searchsorted(cumulative, q * cumulative[-1])])

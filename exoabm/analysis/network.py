@@ -1,0 +1,146 @@
+"""The communication graph: edges point from donor to recipient."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from exoabm.analysis.edges import COUNTS, UNKNOWN, Edges, edges_of
+from exoabm.analysis.pairs import apart
+from exoabm.columns import EDGE_PER_KIND, EDGE_TIMES, Row
+from exoabm.state import OUTSIDE, Resolution
+from exoabm.vesicle import cargo_names
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import networkx as nx
+
+    from exoabm.state import State
+
+
+SMALLEST = float(np.finfo(float).tiny)
+"""Vesicles, below which their reciprocal is not finite and an edge has no uptake."""
+
+
+def graph(state: State, most: int | None = None, *, met: bool = False) -> nx.DiGraph:
+    """The communication graph, donor -> recipient.
+
+        weight = vesicles internalized,    distance = 1 / weight
+
+    Nodes are cells (by birth id) at resolution ``cell`` and cell types at resolution ``cell_type``;
+    ``graph.graph["resolution"]`` says which. They have a ``label`` and, if they are cells, ``x``, ``y`` and
+    ``z`` in um, where other programs look for them. An edge carries the counts of ``edge_table`` summed over
+    vesicle kinds; ``<kind>_internalized`` and ``<kind>_delivered`` of each kind;
+    ``copies_delivered_<cargo>``;
+    the types at both ends; and between two cells ``distance_um``, that between their centers. ``distance`` is
+    the length of an edge where a path is to be short along which much is sent.
+
+    Parameters
+    ----------
+    state : State
+    most : int, optional
+        Of more edges only the strongest are made, and ``graph.graph["left_out"]`` says so. The strengths of
+        the nodes count all of them.
+    met : bool
+        Keep edges without uptake, too: vesicles met the cell and none was taken up. They have the weight
+        0 and no ``distance``; measures that divide by weights refuse them.
+    """
+    import networkx as nx
+
+    edges = edges_of(state)
+    nodes = _nodes(state, edges)
+    names = list(nodes)
+    sender, receiver = _ends(state, edges, names)
+    taken = edges.counts["internalized"]
+    for key, end in (("out_strength", sender), ("in_strength", receiver)):
+        for data, strength in zip(nodes.values(), np.bincount(end, taken, len(names)).tolist(), strict=True):
+            data[key] = strength
+    result = nx.DiGraph(
+        resolution=edges.resolution.value,
+        time_h=state.time / 3600,
+        weight="internalized vesicles",
+        orientation="edges point from donor to recipient",
+    )
+    result.add_nodes_from(nodes.items())
+    pairs, pair = np.unique(sender * len(names) + receiver, return_inverse=True)
+    weight = np.bincount(pair, taken, len(pairs))
+    chosen = np.arange(len(pairs)) if met else np.flatnonzero(weight >= SMALLEST)
+    if most is not None and len(chosen) > most:
+        result.graph["left_out"] = f"all but the {most} strongest edges"
+        chosen = np.sort(chosen[np.argsort(-weight[chosen], kind="stable")[:most]])
+    rank = np.full(len(pairs), -1)
+    rank[chosen] = np.arange(len(chosen))
+    ends = np.column_stack(np.divmod(pairs[chosen], len(names))).tolist()
+    for (a, b), data in zip(ends, _attributes(state, edges, rank[pair], len(chosen)), strict=True):
+        donor, recipient = names[a], names[b]
+        types = {
+            "donor_type": nodes[donor]["cell_type"],
+            "recipient_type": nodes[recipient]["cell_type"],
+        }
+        result.add_edge(donor, recipient, **types, **data)
+    return result
+
+
+def _nodes(state: State, edges: Edges) -> dict[Any, dict[str, Any]]:
+    """Cells in the order of birth, or types; then origins that are neither."""
+    cells = edges.cells
+    types = np.array([t.name for t in state.types])[cells.type].tolist()
+    nodes: dict[Any, dict[str, Any]]
+    if edges.resolution is Resolution.CELL:
+        nodes = {
+            name: {"label": f"{of} {name}", "cell_type": of}
+            | {"x": x, "y": y, "z": z, "x_um": x, "y_um": y, "z_um": z}
+            for name, of, (x, y, z) in zip(
+                cells.birth_id.tolist(), types, cells.position.tolist(), strict=True
+            )
+        }
+        others = [name for name in edges.origins if name in OUTSIDE]
+    else:
+        nodes = {
+            name: {"label": name, "cell_type": name, "cells": types.count(name)}
+            for name in sorted(set(types))
+        }
+        others = [name for name in edges.origins if name not in nodes]
+    return nodes | {name: {"label": name, "cell_type": name} for name in others}
+
+
+def _ends(state: State, edges: Edges, names: list[Any]) -> tuple[np.ndarray, np.ndarray]:
+    """Places among the nodes of the donor and the recipient of every row of edges."""
+    place = {name: i for i, name in enumerate(names)}
+    origin = np.array([place.get(name, -1) for name in edges.origins], dtype=np.int64)[edges.origin]
+    if edges.resolution is Resolution.CELL:
+        return np.where(edges.donor == UNKNOWN, origin, edges.cells.row_of(edges.donor)), edges.recipient
+    kind = np.array([place.get(t.name, -1) for t in state.types])
+    return origin, kind[edges.cells.type[edges.recipient]]
+
+
+def _attributes(state: State, edges: Edges, pair: np.ndarray, pairs: int) -> Iterator[dict[str, Any]]:
+    """Of each pair, all vesicle kinds together and each; rows whose ``pair`` is negative belong to none."""
+    chosen = np.flatnonzero(pair >= 0)
+    pair = pair[chosen]
+
+    def total(column: str, kind: int | None = None) -> np.ndarray:
+        rows = slice(None) if kind is None else edges.kind[chosen] == kind
+        return np.bincount(pair[rows], edges.counts[column][chosen][rows], pairs)
+
+    flows = Row()
+    for name in COUNTS:
+        flows[name] = total(name)
+    for index, kind in enumerate(state.kinds):
+        for name in EDGE_PER_KIND:
+            flows.put(f"{{vesicle}}_{name}", total(name, index), vesicle=kind.name)
+    for cargo in cargo_names(state.kinds):
+        flows.put("copies_delivered_{cargo}", total(f"copies_delivered_{cargo}"), cargo=cargo)
+    flows["weight"] = flows["internalized"]
+    some = {name: np.full(pairs, np.nan) for name in ("distance", "distance_um", *EDGE_TIMES)}
+    has = flows["weight"] >= SMALLEST
+    some["distance"][has] = 1 / flows["weight"][has]
+    some["distance_um"][pair] = apart(edges, state.domain.displacement)[chosen]
+    np.fmin.at(some["first_time_s"], pair, edges.first[chosen])
+    np.fmax.at(some["last_time_s"], pair, edges.last[chosen])
+    for row in range(pairs):
+        numbers = {name: float(array[row]) for name, array in flows.items()}
+        known = {name: float(value[row]) for name, value in some.items() if not np.isnan(value[row])}
+        yield numbers | known

@@ -1,1 +1,0 @@
-"""What carries a result, and which numbers fit what was measured."""

@@ -1,0 +1,129 @@
+"""A sensitivity analysis as files: a table of indices, and a picture with the largest effect on top."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from exoabm.batch.calibration.evaluation import reporting
+from exoabm.output.run_folder import placed, write_whole
+from exoabm.plot.palette import COOL, INK, MUTED, RULE, WARM
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from matplotlib.axes import Axes
+
+    from exoabm.batch.calibration.sensitivity import Index, Sensitivity
+
+MOST_BARS = 25
+
+
+def plain(found: Sensitivity) -> dict[str, Any]:
+    """An analysis as plain data."""
+    rows = []
+    for index in found.indices:
+        factor, axis = index.factor, index.factor.axis
+        about = {
+            "key": factor.key,
+            "low": axis.low,
+            "high": axis.high,
+            "unit": axis.unit,
+            "log": axis.log,
+            "value": factor.value,
+            "source": factor.source,
+            "assumed": factor.assumed,
+        }
+        rows.append(about | {key: value for key, value in asdict(index).items() if key != "factor"})
+    return asdict(found) | {"indices": rows, "sentence": found.sentence}
+
+
+def write_report(found: Sensitivity, folder: Path, title: str) -> None:
+    """Write ``sensitivity.json`` and ``sensitivity.png``."""
+    text = json.dumps(plain(found), indent=2, ensure_ascii=False, allow_nan=False)
+    with reporting(folder):
+        write_whole(folder / "sensitivity.json", text.encode() + b"\n")
+        _draw(found, folder / "sensitivity.png", title)
+
+
+def _draw(found: Sensitivity, path: Path, title: str) -> None:
+    """Draw Morris' mu* beside Sobol's indices into a PNG; at most ``MOST_BARS`` factors."""
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
+
+    indices = found.indices[:MOST_BARS]
+    refined = [index for index in indices if index.total is not None]
+    figure = Figure(figsize=(11, 1.9 + 0.34 * len(indices)), layout="constrained", dpi=144)
+    figure.suptitle(title, x=0.01, ha="left", color=INK, fontsize=11, fontweight="bold")
+    left, right = figure.subplots(1, 2, width_ratios=(3, 2))
+    places = np.arange(len(indices))
+    colors = [_color(index) for index in indices]
+    left.barh(
+        places,
+        [i.mu_star for i in indices],
+        xerr=[i.mu_star_half for i in indices],
+        color=colors,
+        height=0.62,
+        error_kw={"ecolor": INK, "lw": 0.9, "capsize": 2},
+    )
+    left.set_xlim(left=0)
+    if found.noise > 0:
+        left.axvline(found.noise, color=INK, lw=1, ls=":")
+        left.annotate(
+            "between seeds",
+            (found.noise, 0),
+            xycoords=("data", "axes fraction"),
+            xytext=(3, 4),
+            textcoords="offset points",
+            fontsize=8,
+            color=INK,
+        )
+    left.set_yticks(places, [f"{i.factor.key}\n{i.factor.range}" for i in indices], fontsize=7.5)
+    left.set_title(f"Morris: mean change of {found.name} over a range", fontsize=9, loc="left", color=INK)
+    places = np.arange(len(refined))
+    for name, half, shift, alpha in (
+        ("total", "total_half", -0.17, 0.45),
+        ("first", "first_half", 0.17, 1.0),
+    ):
+        right.barh(
+            places + shift,
+            [max(getattr(i, name), 0.0) for i in refined],
+            xerr=[getattr(i, half) for i in refined],
+            color=[_color(i) for i in refined],
+            alpha=alpha,
+            height=0.32,
+            error_kw={"ecolor": INK, "lw": 0.9, "capsize": 2},
+        )
+    right.set_yticks(places, [i.factor.key.rpartition(".")[2] for i in refined], fontsize=7.5)
+    right.set_title("Sobol: share of the variance", fontsize=9, loc="left", color=INK)
+    right.set_xlim(0, min(1.5, max(1.0, *(1.05 * ((i.total or 0) + (i.total_half or 0)) for i in refined))))
+    if found.noise_share > 0:
+        right.axvline(found.noise_share, color=INK, lw=1, ls=":")
+    for axes in (left, right):
+        _tidy(axes)
+    handles = [
+        Patch(color=WARM[0], label="assumed"),
+        Patch(color=COOL[0], label="from a source"),
+        Patch(color=MUTED, label="alone"),
+        Patch(color=MUTED, alpha=0.45, label="with interactions"),
+    ]
+    figure.legend(handles=handles, loc="outside lower left", ncols=4, frameon=False, fontsize=8)
+    with placed(path) as partial:
+        figure.savefig(partial, format="png", facecolor="white")
+
+
+def _color(index: Index) -> str:
+    return WARM[0] if index.factor.assumed else COOL[0]
+
+
+def _tidy(axes: Axes) -> None:
+    axes.invert_yaxis()
+    axes.tick_params(labelsize=7.5, colors=MUTED)
+    axes.tick_params(axis="y", length=0, labelcolor=INK)
+    axes.grid(axis="x", color=RULE, lw=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.spines["bottom"].set_color(RULE)

@@ -1,0 +1,156 @@
+"""AnnData: cells, what they took up and what reached them, and who sent it to whom.
+
+====================  ==================================================================================
+``obs``               every cell that ever was, ``cell_0`` ... by birth: type, position, its id and label in
+                      the layout's table, its life; of each kind vesicles met, taken up, delivered, ...
+``X``, ``var``        copies of each cargo that were delivered to the cytosol
+``layers``            vesicles of the kinds that carry it, taken up and delivered; copies held at the end
+``obsm``              ``spatial`` in um; of each kind what a cell took up, by the type of its donor
+``obsp``              vesicles from cell to cell, of each kind and in all: sparse, **rows send, columns
+                      receive**, self pairs on the diagonal; where donors are known cell by cell
+``uns["exoabm"]``     scenario, its hash, seed, engine, versions, units, orientation
+====================  ==================================================================================
+
+Counts are until the end of the run. What is known of the living alone is missing for the dead.
+"""
+
+from __future__ import annotations
+
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from scipy.sparse import csr_array
+
+from exoabm.columns import MET_COUNTS
+from exoabm.export.hdf5 import put, put_frame, say
+
+if TYPE_CHECKING:
+    from exoabm.export.finished import Finished
+
+PAIRED = ("encountered", "internalized", "delivered")
+"""What is told of pairs; ``internalized`` is what was taken up until the end."""
+UNITS = {
+    "X": "copies of the cargo that reached the cytosol",
+    "layers/internalized": "vesicles of the kinds that carry the cargo, taken up until the end",
+    "layers/delivered": "of these, vesicles whose cargo reached the cytosol",
+    "layers/copies": "copies of the cargo in the cell at the end",
+    "obsm/spatial": "um",
+    "obsm/*_internalized_from": "vesicles taken up until the end, by the type of the donor",
+    "obsp": "vesicles until the end",
+}
+ORIENTATION = "rows send, columns receive: obsp[...][i, j] went from cell i to cell j"
+UNKNOWN_DONORS = (
+    "donors are known by type alone, so there is no obsp; runs with transport.provenance = 'cell' or "
+    "--engine vesicles have it"
+)
+
+
+def write(finished: Finished, to: Path) -> None:
+    """Write a run as AnnData; see above."""
+    import h5py
+
+    cells, file = finished.everyone, BytesIO()  # on a full disk HDF5 itself would crash
+    met = _Met(finished, cells["cell"])
+    index = [f"cell_{cell}" for cell in cells["cell"].to_pylist()]
+    with h5py.File(file, "w") as root:
+        say(root, "anndata", "0.1.0")
+        columns = {name: cells[name] for name in cells.column_names}
+        put_frame(root, "obs", index, columns | met.per_cell())
+        cargos = [cargo.name for cargo in finished.scenario.cargo]
+        put_frame(root, "var", cargos, {})
+        put(root, "X", _matrix([met.received(f"copies_delivered_{name}") for name in cargos], len(index)))
+        put(root, "layers", _layers(finished, cells, met, cargos))
+        axes = "xyz"[: finished.fields.dim]
+        put(root, "obsm", {"spatial": np.column_stack([np.asarray(cells[f"{a}_um"]) for a in axes])})
+        for kind in finished.kinds:
+            put_frame(root["obsm"], f"{kind}_internalized_from", index, met.by_donor_type(kind))
+        put(root, "obsp", met.pairs() if finished.by_cell else {})
+        put(root, "uns", {"spatial_unit": "um", "exoabm": _about(finished)})
+        for name in ("varm", "varp"):
+            put(root, name, {})
+    to.write_bytes(file.getbuffer())
+
+
+class _Met:
+    """Rows of ``communication.parquet``, with the places of both cells in a list of cells."""
+
+    def __init__(self, finished: Finished, cells: pa.ChunkedArray) -> None:
+        self._edges, self._n, self._kinds = finished.edges, len(cells), finished.kinds
+        self._donor, self._recipient = (
+            np.asarray(pc.fill_null(pc.index_in(self._edges[end], cells.combine_chunks()), -1))
+            for end in ("donor", "recipient")
+        )
+        self._kind, self._donor_type = (
+            np.array(self._edges[name].cast(pa.string()).to_pylist(), dtype=object)
+            for name in ("vesicle_kind", "donor_type")
+        )
+
+    def received(self, count: str, mine: np.ndarray | None = None) -> np.ndarray:
+        """What each cell received, (n,), of some rows; 0 of what no vesicle carries."""
+        if count not in self._edges.column_names:
+            return np.zeros(self._n)
+        rows = slice(None) if mine is None else mine
+        return np.bincount(self._recipient[rows], np.asarray(self._edges[count])[rows], self._n)
+
+    def of_kinds(self, count: str, kinds: tuple[str, ...]) -> np.ndarray:
+        """What each cell received of some kinds, (n,)."""
+        return self.received(count, np.isin(self._kind, kinds))
+
+    def per_cell(self) -> dict[str, np.ndarray]:
+        """What each cell met, of each kind."""
+        return {
+            f"{kind}_{count}": self.of_kinds(count, (kind,)) for kind in self._kinds for count in MET_COUNTS
+        }
+
+    def by_donor_type(self, kind: str) -> dict[str, np.ndarray]:
+        """What each cell took up of a kind, a column for each type of donor, doses and the reservoir too."""
+        return {
+            str(name): self.received("internalized", (self._kind == kind) & (self._donor_type == name))
+            for name in np.unique(self._donor_type.astype(str))
+        }
+
+    def pairs(self) -> dict[str, csr_array]:
+        """Vesicles from cell to cell, (n, n), rows send."""
+        found = {}
+        known = self._donor >= 0
+        for count in PAIRED:
+            values = np.asarray(self._edges[count])
+            for name, kinds in ((count, self._kinds), *((f"{k}_{count}", (k,)) for k in self._kinds)):
+                rows = known & np.isin(self._kind, kinds) & (values > 0)
+                ends = (self._donor[rows], self._recipient[rows])
+                matrix = csr_array((values[rows], ends), shape=(self._n, self._n))
+                matrix.sum_duplicates()
+                found[name] = matrix
+        return found
+
+
+def _layers(finished: Finished, cells: pa.Table, met: _Met, cargos: list[str]) -> dict[str, np.ndarray]:
+    """Beside the copies delivered: vesicles that carry each cargo, and copies held."""
+    carriers = [tuple(k.name for k in finished.scenario.vesicle if name in k.cargo) for name in cargos]
+    layers = {
+        count: _matrix([met.of_kinds(count, kinds) for kinds in carriers], len(cells))
+        for count in ("internalized", "delivered")
+    }
+    held = [f"{name}_copies" for name in cargos]
+    none = np.full(len(cells), np.nan)  # waste has no copies
+    columns = [np.asarray(cells[name], float) if name in cells.column_names else none for name in held]
+    return layers | {"copies": _matrix(columns, len(cells))}
+
+
+def _matrix(columns: list[np.ndarray], n: int) -> np.ndarray:
+    return np.column_stack(columns) if columns else np.zeros((n, 0))
+
+
+def _about(finished: Finished) -> dict[str, Any]:
+    """Where it is from, and what its numbers mean."""
+    about = finished.about
+    told = ("scenario_name", "scenario_sha256", "table_sha256", "seed", "hours", "engine", "versions")
+    return {name: about[name] for name in told if about[name] is not None} | {
+        "resolution": "cell" if finished.by_cell else "cell_type",
+        "orientation": ORIENTATION if finished.by_cell else UNKNOWN_DONORS,
+        "units": {name.replace("/", " "): unit for name, unit in UNITS.items()},
+    }

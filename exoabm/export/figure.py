@@ -1,0 +1,282 @@
+"""Figures for papers from a run, a sweep or a trial: what is drawn, from which numbers, with which words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from exoabm.errors import InputError, did_you_mean
+from exoabm.export.exchange import exchange_of, in_order, mean_and_half
+from exoabm.export.figure_data import (
+    MEASURES,
+    Asked,
+    amounts_of,
+    caption_of,
+    colors_of,
+    courses_of,
+    flown,
+    has_cells,
+    map_of,
+    refuse_nothing,
+    talkers,
+    types_of,
+    widest_numbers,
+    with_runs,
+)
+from exoabm.output.run_folder import placed
+from exoabm.plot.preview.lettering import number, percent
+from exoabm.plot.style import DPI, check_format, save, styled
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from exoabm.export.exchange import FinishedRun
+    from exoabm.plot.page import Page
+
+MOST_PANELS = 12
+"""Points or arms on one page."""
+WIDTHS = (30.0, 500.0)
+"""Width of a page, mm."""
+DOTS = (50.0, 2400.0)
+"""Dots per inch."""
+
+
+def draw_figure(
+    source: str,
+    what: str,
+    out: Path,
+    *,
+    kind: str | None = None,
+    measure: str | None = None,
+    width: float | None = None,
+    dpi: float = DPI,
+    overwrite: bool = False,
+) -> None:
+    """Draw a figure of a run, a sweep or a trial into a file; the same input gives the same bytes.
+
+    Parameters
+    ----------
+    source : str
+        A folder; some points or arms of it as ``DIR@KEY=VALUE``.
+    what : str
+        One of ``FIGURES``.
+    out : Path
+        Ends in ``.svg``, ``.pdf`` or ``.png``.
+    kind : str, optional
+        Vesicle kind; all together if not given.
+    measure : str, optional
+        One of ``MEASURES``; ``taken_up`` if not given, for distances ``delivered``.
+    width : float, optional
+        In mm; one or two columns of a journal, as what is drawn needs.
+    dpi : float
+        Of a PNG.
+    overwrite : bool
+        Replace what stands there.
+
+    Raises
+    ------
+    InputError
+        If something is unknown, or there is nothing to draw.
+    """
+    draw = _known("--what", what, FIGURES)
+    measure = measure or ("delivered" if what == "distance" else "taken_up")
+    _known("--measure", measure, MEASURES)
+    check_format(out)
+    for name, value, (low, high) in (("--width-mm", width, WIDTHS), ("--dpi", dpi, DOTS)):
+        if value is not None and not low <= value <= high:
+            raise InputError(f"{name} {value:g}: from {low:g} to {high:g}")
+    if out.exists() and not overwrite:
+        raise InputError(f"{out} exists already; choose another --out, or pass --overwrite")
+    exchange = exchange_of(source)
+    if kind is not None:
+        _known("--kind", kind, dict.fromkeys(exchange.kinds))
+    if len(exchange.groups) > MOST_PANELS:
+        example = ",".join(f"{k}={v}" for k, v in exchange.groups[0].keys.items())
+        raise InputError(
+            f"{source} has {len(exchange.groups)} points, a figure has room for {MOST_PANELS}; "
+            f"choose some, as in '{exchange.source}@{example}'"
+        )
+    with styled():
+        page = draw(Asked(exchange, measure, kind, width))
+        _write(page, out, dpi)
+
+
+def _write(page: Page, out: Path, dpi: float) -> None:
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with placed(out) as partial:
+            save(page.figure, partial, out.suffix.lower(), dpi)
+    except OSError as error:
+        raise InputError(f"cannot write {out}: {error.strerror or error}") from None
+
+
+def _known(option: str, word: str, known: dict[str, Any]) -> Any:
+    if word not in known:
+        raise InputError(f"{option} {word}: one of {', '.join(known)}{did_you_mean(word, known)}")
+    return known[word]
+
+
+def _matrix(asked: Asked) -> Page:
+    from exoabm.plot.matrix_page import Panel, matrix_page
+
+    rows, columns = talkers(asked.exchange)
+    panels = []
+    for group in asked.exchange.groups:
+        mean, half = mean_and_half(amounts_of(asked, group, rows, columns))
+        panels.append(Panel(group.title, mean, half))
+    refuse_nothing(asked, sum(float(panel.mean.sum()) for panel in panels))
+    return matrix_page(
+        panels,
+        rows,
+        columns,
+        unit=asked.unit,
+        heading=f"{asked.heading}; rows send, columns receive",
+        caption=caption_of(asked, "mean ± half of its 95 % interval (Student's t)"),
+        width=asked.width,
+    )
+
+
+def _network(asked: Asked) -> Page:
+    from exoabm.plot.networks import LEAST_SHARE
+    from exoabm.plot.ring_page import ring_page
+
+    exchange = asked.exchange
+    if exchange.sort == "run" and has_cells(exchange.groups[0].runs[0]):
+        return _map(asked, exchange.groups[0].runs[0])
+    rows, columns = talkers(exchange)
+    names = in_order([*rows, *columns], types_of(exchange))
+    panels = [(g.title, amounts_of(asked, g, names, names).mean(axis=0)) for g in exchange.groups]
+    refuse_nothing(asked, sum(float(amounts.sum()) for _, amounts in panels))
+    words = "Arrows point from the type that sends, in its color."
+    most = max(float(amounts.max()) for _, amounts in panels)
+    if any(((amounts > 0) & (amounts <= LEAST_SHARE * most)).any() for _, amounts in panels):
+        words += f" Those below {percent(LEAST_SHARE)} of the broadest are left out."
+    return ring_page(
+        panels,
+        names,
+        unit=asked.unit,
+        colors=colors_of(exchange, names),
+        heading=asked.heading,
+        caption=f"{words} {caption_of(asked, 'mean')}",
+        width=asked.width,
+    )
+
+
+def _map(asked: Asked, run: FinishedRun) -> Page:
+    from exoabm.plot.map_page import map_page
+
+    cells, drawn, words = map_of(asked, run)
+    if not len(drawn.amount):
+        refuse_nothing(asked, float(run.links.counts[asked.counted].sum()))
+    return map_page(
+        cells,
+        drawn,
+        unit=asked.unit,
+        colors=colors_of(asked.exchange, list(dict.fromkeys(cells.types))),
+        heading=asked.heading,
+        caption=f"{words} {caption_of(asked, '')}",
+        width=asked.width,
+    )
+
+
+def _time(asked: Asked) -> Page:
+    from exoabm.plot.curve_page import curve_page, tidy
+    from exoabm.plot.curves import courses, write_names
+    from exoabm.plot.style import scale_of
+
+    if asked.measure == "captured":
+        raise InputError(
+            "--measure captured: what was captured is not recorded over time; taken_up, delivered are"
+        )
+    ending = f"_{asked.measure}_EV"
+    columns = {name: f"{name}{ending}_per_cell" for name in types_of(asked.exchange)}
+    unit, colors = f"{asked.unit} per cell", colors_of(asked.exchange, list(columns))
+    if asked.kind is not None:
+        columns = {asked.kind: f"{asked.kind}{ending}"}
+        unit, colors = f"{asked.unit} by all cells", {}
+    found = [(group, *courses_of(group.runs, columns)) for group in with_runs(asked)]
+    names = [n for n in columns if any(np.nansum(curves[n][0]) > 0 for _, _, curves in found if n in curves)]
+    if not names:
+        refuse_nothing(asked, 0.0)
+    most = max(np.nanmax(c[n][0] + np.nan_to_num(c[n][1])) for _, _, c in found for n in names if n in c)
+    scale, power = scale_of(float(most))
+    page = curve_page(
+        [group.title for group, *_ in found],
+        names if asked.kind is None else [],
+        widest_numbers(float(most) / scale),
+        heading=asked.heading.replace(f" in {number(asked.exchange.hours)} h", " until each time"),
+        caption=caption_of(asked, "mean, and its 95 % interval (Student's t) as a band", runs=True),
+        width=asked.width,
+        label=power + unit,
+        beside=asked.kind is None,
+    )
+    for ax, (_, hours, curves) in zip(page.panels, found, strict=True):
+        shown = {n: (curves[n][0] / scale, curves[n][1] / scale) for n in names if n in curves}
+        courses(hours, shown, unit=power + unit, colors=colors, legend=False, ax=ax)
+    tidy(page)
+    if asked.kind is None:
+        write_names(page.panels[page.grid.columns - 1])
+    return page
+
+
+def _distance(asked: Asked) -> Page:
+    from exoabm.plot.curve_page import curve_page, tidy
+    from exoabm.plot.curves import write_names
+    from exoabm.plot.histograms import bins_for, distances
+    from exoabm.plot.style import scale_of
+
+    groups = with_runs(asked)
+    ways = [[flown(asked, run) for run in group.runs] for group in groups]
+    total = sum(float(each.amount.sum()) for runs in ways for each in runs)
+    own = sum(each.own for runs in ways for each in runs)
+    outside = sum(each.outside for runs in ways for each in runs)
+    if total == 0:
+        if own:
+            raise InputError(
+                f"all {asked.unit} returned to the cell that had sent them; there is no distance to draw"
+            )
+        refuse_nothing(asked, 0.0)
+    edges = bins_for(max(float(each.distance.max(initial=0.0)) for runs in ways for each in runs))
+    names = in_order((n for runs in ways for each in runs for n in each.origins), types_of(asked.exchange))
+    panels = []
+    for runs in ways:
+        counts = np.array([[each.binned(name, edges) for each in runs] for name in names])
+        panels.append({n: mean_and_half(counts[i]) for i, n in enumerate(names)})
+    most = max(float((mean + np.nan_to_num(half)).max()) for panel in panels for mean, half in panel.values())
+    scale, power = scale_of(most)
+    caption = caption_of(asked, "mean, and its 95 % interval (Student's t) as a bar, cut at 0", runs=True)
+    if outside:
+        caption = f"What no cell sent has no distance and is left out. {caption}"
+    if own:
+        share = percent(own / (own + total + outside))
+        caption = f"Not shown: {share} that returned to the cell that had sent them. {caption}"
+    several = len(names) > 1
+    page = curve_page(
+        [group.title for group in groups],
+        names if several else [],
+        widest_numbers(most / scale),
+        heading=asked.heading,
+        caption=caption,
+        width=asked.width,
+        label=f"{power}{asked.unit} per 000 µm",
+        beside=several,
+    )
+    colors = colors_of(asked.exchange, names)
+    for ax, panel in zip(page.panels, panels, strict=True):
+        shown = {name: (mean / scale, half / scale) for name, (mean, half) in panel.items()}
+        distances(edges, shown, unit=power + asked.unit, colors=colors, legend=False, ax=ax)
+    tidy(page)
+    if several:
+        write_names(page.panels[page.grid.columns - 1])
+    return page
+
+
+FIGURES: dict[str, Callable[[Asked], Page]] = {
+    "matrix": _matrix,
+    "network": _network,
+    "time": _time,
+    "distance": _distance,
+}
+"""What ``--what`` takes."""

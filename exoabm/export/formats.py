@@ -1,0 +1,164 @@
+"""The table of formats, in which a run, a sweep or a trial can be handed to other programs.
+
+It is data alone, so that the command line lists it without the libraries that write it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from exoabm.errors import InputError, did_you_mean
+
+TABLES = {"csv": ".csv", "json": ".jsonl", "arrow": ".arrow", "numpy": ".npz"}
+"""Formats of a whole folder, table by table, and the ending that its tables get there."""
+RUN, SWEEP, TRIAL = "run", "sweep", "trial"
+HERE = "exoabm.export"
+
+
+@dataclass(frozen=True)
+class Format:
+    """A row in the table of formats.
+
+    Attributes
+    ----------
+    name : str
+        As ``--format`` takes it.
+    endings : tuple of str
+        Of the name of a file or folder, by which the format is known; the longest that fits counts.
+    holds : str
+        What is in it, in a few words.
+    opened_with : str
+        Programs that read it.
+    writer : str
+        ``module:function``; it is called with a ``Finished`` and the place to write to.
+    of : tuple of str
+        What can be written so.
+    folder : str
+        Of what is a folder, a file at its top by which it is known; the function is called with one that is
+        empty.
+    """
+
+    name: str
+    endings: tuple[str, ...]
+    holds: str
+    opened_with: str
+    writer: str
+    of: tuple[str, ...] = (RUN,)
+    folder: str = ""
+
+
+FORMATS: tuple[Format, ...] = (
+    Format(
+        "h5ad",
+        (".h5ad",),
+        "AnnData: cells, cargo delivered, and vesicles from cell to cell (rows send)",
+        "anndata, scanpy, squidpy",
+        f"{HERE}.anndata:write",
+    ),
+    Format(
+        "ome-zarr",
+        (".ome.zarr",),
+        "OME-Zarr 0.5: concentrations over time, cells as labels",
+        "napari, Fiji, ome-zarr",
+        f"{HERE}.omezarr:write",
+        folder="zarr.json",
+    ),
+    Format(
+        "graphml",
+        (".graphml",),
+        "the communication graph; edges point from donor to recipient",
+        "igraph, networkx, Cytoscape, Gephi",
+        f"{HERE}.graphs:write_graphml",
+    ),
+    Format(
+        "gexf",
+        (".gexf",),
+        "the same graph, with cells in place",
+        "Gephi, networkx",
+        f"{HERE}.graphs:write_gexf",
+    ),
+    Format(
+        "cx2",
+        (".cx2",),
+        "the same graph, with cells in place (µm)",
+        "Cytoscape, NDEx, ndex2",
+        f"{HERE}.graphs:write_cx2",
+    ),
+    Format(
+        "physicell",
+        (".physicell.csv",),
+        "living cells at the end: `x,y,z,type`, version 2",
+        "PhysiCell, exoabm",
+        f"{HERE}.physicell:write",
+    ),
+    Format(
+        "simularium",
+        (".simularium",),
+        "cells over time, and single vesicles where they were last seen",
+        "Simularium viewer",
+        f"{HERE}.simularium:write",
+    ),
+    Format(
+        "vti",
+        (".vti",),
+        "concentrations on the grid, at the last recorded time",
+        "ParaView, PyVista",
+        f"{HERE}.vtk:write_grid",
+    ),
+    Format(
+        "vtp",
+        (".vtp",),
+        "cells as points, with all that `cells.parquet` says of them last",
+        "ParaView, PyVista",
+        f"{HERE}.vtk:write_cells",
+    ),
+)
+
+
+def names() -> tuple[str, ...]:
+    """What ``--format`` takes."""
+    return (*TABLES, *(each.name for each in FORMATS))
+
+
+def told(formats: Iterable[Format] = FORMATS) -> str:
+    """Names of formats, each with its endings."""
+    return ", ".join(
+        each.name + (f" ({', '.join(each.endings)})" if each.endings else "") for each in formats
+    )
+
+
+def format_of(to: Path, name: str | None = None) -> Format | None:
+    """The format that is asked for, by its name or by the ending of ``to``; None for a folder of tables.
+
+    Raises
+    ------
+    InputError
+        If there is none of that name or ending.
+    """
+    if name is not None:
+        if name in TABLES:
+            return None
+        found = next((each for each in FORMATS if each.name == name), None)
+        if found is None:
+            raise InputError(f"--format {name}: one of {', '.join(names())}{did_you_mean(name, names())}")
+        return found
+    low = to.name.lower()
+    fits = {end: each for each in FORMATS for end in each.endings if low.endswith(end) and low != end}
+    if fits:
+        return fits[max(fits, key=len)]
+    endings = [end for each in FORMATS for end in each.endings]
+    if to.suffix in TABLES.values():
+        raise InputError(f"--to {to}: tables are written into a folder; choose a name without {to.suffix}")
+    if to.suffix and not to.is_dir():
+        raise InputError(
+            f"--to {to}: no format has the ending {to.suffix}{did_you_mean(to.suffix, endings)}; "
+            f"there are {told()}; for a folder of tables of this name give --format csv"
+        )
+    if low in {each.name for each in FORMATS} and not to.is_dir():
+        raise InputError(
+            f"--to {to} is the name of a format, and a place to write to is needed: give --format {low}, "
+            "or --format csv for a folder of tables of this name"
+        )
+    return None

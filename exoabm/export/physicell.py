@@ -1,0 +1,27 @@
+"""PhysiCell's ``cells.csv``, version 2: the living cells at the end, a row ``x,y,z,type`` each, in um."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from exoabm.readers.physicell import COLUMNS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from exoabm.export.finished import Finished
+
+
+def write(finished: Finished, to: Path) -> None:
+    """Types are written by their names, which PhysiCell wants in its ``cell_definitions``.
+
+    Values stand without quotes, which PhysiCell takes for letters; names of types have no commas.
+    """
+    cells = finished.last_cells
+    places = (np.asarray(cells[f"{axis}_um"]).tolist() for axis in "xyz")
+    rows = zip(*places, cells["cell_type"].to_pylist(), strict=True)
+    with to.open("w", encoding="utf-8", newline="\n") as file:
+        file.write(",".join(COLUMNS) + "\n")
+        file.writelines(f"{x!r},{y!r},{z!r},{name}\n" for x, y, z, name in rows)

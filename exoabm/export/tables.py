@@ -1,0 +1,274 @@
+"""Runs, batches and scenarios in other formats."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.feather
+
+from exoabm.batch.sweeps.chunk import ROWS, RUNS, SHARDS
+from exoabm.batch.sweeps.journal import JOURNAL
+from exoabm.batch.sweeps.rows import PLAN
+from exoabm.batch.verify import verify
+from exoabm.errors import InputError, RunFailed
+from exoabm.export.finished import Finished
+from exoabm.export.formats import TABLES as ENDINGS
+from exoabm.export.pairs import long_tables
+from exoabm.manifest import MANIFEST, Fault, told
+from exoabm.output.lock import LOCK
+from exoabm.output.run_folder import disk_full, placed, placed_folder, write_whole
+from exoabm.runs.input_tables import copy, tables_of
+from exoabm.scenario.loader import load
+from exoabm.tables.parquet import read_whole
+
+if TYPE_CHECKING:
+    from exoabm.export.formats import Format
+    from exoabm.scenario.loader import LoadedScenario
+
+FORMATS = tuple(ENDINGS)
+COLUMNS = "columns.json"
+"""What the columns of all tables mean, which most formats have no place for."""
+INNER = frozenset({MANIFEST, PLAN, ROWS, RUNS, SHARDS, LOCK, JOURNAL})
+"""Names at the top of a folder that are of its making."""
+
+
+def export_tables(
+    source: Path, to: Path, fmt: str, *, overwrite: bool = False, partial: bool = False
+) -> tuple[list[Path], list[Fault]]:
+    """Write every table of a run, sweep or trial into ``to`` as csv, json (lines), arrow or numpy (npz).
+
+    What is no table (fields, graph, picture, JSON, the table of cells) is copied as it is. Who sent how much
+    to whom is written as long tables, too; see ``exporters.pairs``. ``columns.json`` says what the columns
+    mean. All of it is written, or nothing.
+
+    Parameters
+    ----------
+    source, to : Path
+    fmt : str
+    overwrite : bool
+        Replace files that stand in the way.
+    partial : bool
+        Leave out what is damaged or missing.
+
+    Returns
+    -------
+    list of Path
+        What was written.
+    list of Fault
+        What was left out, with ``partial``.
+
+    Raises
+    ------
+    InputError
+        If the folder holds no run, sweep or trial, a part of it is missing or damaged, the format is unknown,
+        or a file stands in the way.
+    RunFailed
+        If the disk fills.
+    """
+    if fmt not in FORMATS:
+        raise InputError(f"--format {fmt}: one of {', '.join(FORMATS)}")
+    if to.suffix in ENDINGS.values():
+        raise InputError(f"--to {to}: tables are written into a folder; choose a name without {to.suffix}")
+    faults = [fault for fault in verify(source) if fault.state != "foreign"]
+    if faults and not partial:
+        raise InputError(f"{source}: {told(faults)}; --partial exports the rest")
+    if to.exists() and to.samefile(source):
+        raise InputError(f"--to {to} is what is to be exported; choose another folder")
+    lost = {fault.name.split("/")[0] for fault in faults}
+    parts = [path for path in sorted(source.iterdir()) if _is_part(path) and path.name not in lost]
+    suffix = ENDINGS[fmt]
+    tables = {path: to / (path.stem + suffix) for path in parts if path.suffix == ".parquet"}
+    long, unmade = _long_tables(source, partial)
+    faults += unmade
+    copies = {path: to / path.name for path in parts if path not in tables}
+    made = [to / (name + suffix) for name in long]
+    written = [*tables.values(), *made, *([to / COLUMNS] if tables or made else []), *copies.values()]
+    if twice := {path for path in written if written.count(path) > 1}:
+        raise InputError(f"{source} holds two that would be exported as {min(twice).name}; rename one")
+    standing = [target for target in written if target.exists()]
+    if standing and not overwrite:
+        raise InputError(f"{standing[0]} exists already; choose another --to, or pass --overwrite")
+    with _writing(to), contextlib.ExitStack() as stack:  # all of them, or none
+        meanings = {}
+        for path, target in tables.items():
+            try:
+                table = read_whole(path)
+            except InputError as error:
+                raise InputError(f"{source}: {error}") from None
+            meanings[path.stem] = _meaning(table)
+            _write(table, stack.enter_context(placed(target)), fmt)
+        for (name, table), target in zip(long.items(), made, strict=True):
+            meanings[name] = _meaning(table)
+            _write(table, stack.enter_context(placed(target)), fmt)
+        if meanings:
+            text = json.dumps(meanings, indent=2, ensure_ascii=False)
+            stack.enter_context(placed(to / COLUMNS)).write_text(text + "\n", encoding="utf-8")
+        for path, target in copies.items():
+            if path.is_dir():
+                copy(path, stack.enter_context(placed_folder(target)))
+            else:
+                copy(path, stack.enter_context(placed(target)))
+    return written, faults
+
+
+def _long_tables(source: Path, partial: bool) -> tuple[dict[str, pa.Table], list[Fault]]:
+    """Who sent how much to whom as long tables; with ``partial`` a fault where they cannot be made."""
+    try:
+        return long_tables(source), []
+    except InputError:
+        if not partial:
+            raise
+        return {}, [Fault("long table of pairs", "not made")]
+
+
+def export_format(source: Path, to: Path, fmt: Format, *, overwrite: bool = False) -> Path:
+    """Write what a run, sweep or trial found in a format of other programs, whole or not at all.
+
+    Raises
+    ------
+    InputError
+        If the folder holds nothing that can be written so, a part of it is missing or damaged, or something
+        stands in the way.
+    RunFailed
+        If the disk fills.
+    """
+    faults = [fault for fault in verify(source) if fault.state != "foreign"]
+    if faults:
+        raise InputError(f"{source}: {told(faults)}")
+    finished = Finished(source)
+    if finished.kind not in fmt.of:
+        made_of = " or a ".join(fmt.of)
+        raise InputError(f"the format {fmt.name} is made of a {made_of}, and {source} is a {finished.kind}")
+    if source.resolve() in (to.resolve(), *to.resolve().parents):
+        raise InputError(f"--to {to} lies in what is to be exported; choose another place")
+    if to.exists():
+        _refuse_to_replace(to, fmt, overwrite)
+    module, _, name = fmt.writer.partition(":")
+    write = getattr(importlib.import_module(module), name)
+    with _writing(to.parent), (placed_folder if fmt.folder else placed)(to) as partial:
+        write(finished, partial)
+    return to
+
+
+def _refuse_to_replace(to: Path, fmt: Format, overwrite: bool) -> None:
+    """Refuse to replace anything unasked, and a folder that is of another making at all."""
+    if not overwrite:
+        raise InputError(f"{to} exists already; choose another --to, or pass --overwrite")
+    if to.is_dir() if not fmt.folder else not (to / fmt.folder).is_file():
+        raise InputError(f"{to} is not a {fmt.name} that could be replaced; choose another --to")
+
+
+def export_scenario(loaded: LoadedScenario, to: Path, *, overwrite: bool = False) -> Path:
+    """Write a scenario as TOML with every default filled in and every source named; a start for your own.
+
+    A layout's table is named by its full path.
+    """
+    return _write_scenario(loaded, to, {key: str(path) for key, path in tables_of(loaded).items()}, overwrite)
+
+
+def export_run_scenario(run: Path, to: Path, *, overwrite: bool = False) -> list[Path]:
+    """Write the scenario of a run as TOML, and its tables of cells, if it has any, beside it.
+
+    Raises
+    ------
+    InputError
+        If the run is damaged, or a file stands in the way.
+    """
+    loaded = load(run)
+    tables = tables_of(loaded)
+    beside = {key: to.with_name(f"{to.stem}.{path.name}") for key, path in tables.items()}
+    for path in beside.values():
+        if path.exists() and not overwrite:
+            raise InputError(f"{path} exists already; choose another --to, or pass --overwrite")
+    with _writing(to.parent), contextlib.ExitStack() as stack:
+        for key, path in beside.items():
+            placing = placed_folder if tables[key].is_dir() else placed
+            copy(tables[key], stack.enter_context(placing(path)))
+        written = _write_scenario(loaded, to, {key: path.name for key, path in beside.items()}, overwrite)
+    return [written, *beside.values()]
+
+
+def _write_scenario(loaded: LoadedScenario, to: Path, tables: dict[str, str], overwrite: bool) -> Path:
+    import tomli_w
+
+    if to.exists() and not overwrite:
+        raise InputError(f"{to} exists already; choose another --to, or pass --overwrite")
+    if to.suffix != ".toml":
+        raise InputError(f"--to {to}: a scenario is written to a file whose name ends in .toml")
+    data = loaded.resolved()
+    data["layout"] |= tables
+    with _writing(to.parent):
+        write_whole(to, tomli_w.dumps(data).encode())
+    return to
+
+
+@contextlib.contextmanager
+def _writing(folder: Path) -> Any:
+    """A folder to write into, which goes again if it was not there and nothing came of it."""
+    new = [place for place in (folder, *folder.parents) if not place.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            for place in new:
+                place.rmdir()
+        if not isinstance(error, OSError):
+            raise
+        if disk_full(error):
+            raise RunFailed(f"the disk is full; nothing was written to {folder}") from None
+        raise InputError(f"cannot write to {folder}: {error.strerror or error}") from None
+
+
+def _is_part(path: Path) -> bool:
+    return path.name not in INNER and not path.name.startswith(".")
+
+
+def _meaning(table: pa.Table) -> dict[str, Any]:
+    """What a table and its columns say of themselves."""
+    about = {k.decode(): v.decode() for k, v in (table.schema.metadata or {}).items() if b":" not in k}
+    about.pop("pandas", None)
+    columns = {}
+    for field in table.schema:
+        said = {k.decode(): v.decode() for k, v in (field.metadata or {}).items() if b":" not in k}
+        columns[field.name] = {"type": str(_plain(field).type), **said}
+    return {"about": about, "columns": columns}
+
+
+def _plain(field: pa.Field) -> pa.Field:
+    return field.with_type(field.type.value_type) if pa.types.is_dictionary(field.type) else field
+
+
+def _write(table: pa.Table, target: Path, fmt: str) -> None:
+    if fmt == "csv":
+        pa.csv.write_csv(_undictionaried(table), target)
+    elif fmt == "arrow":
+        pa.feather.write_feather(table, str(target), compression="uncompressed")
+    elif fmt == "numpy":
+        columns = {name: _as_numpy(table[name]) for name in table.column_names}
+        with target.open("wb") as packed:
+            np.savez_compressed(packed, allow_pickle=False, **columns)
+    else:
+        with target.open("w", encoding="utf-8") as file:
+            for batch in table.to_batches(max_chunksize=50_000):
+                file.writelines(json.dumps(row) + "\n" for row in batch.to_pylist())
+
+
+def _undictionaried(table: pa.Table) -> pa.Table:
+    return table.cast(pa.schema([_plain(field) for field in table.schema]))
+
+
+def _as_numpy(column: pa.ChunkedArray) -> np.ndarray:
+    """A column as an array; text that is not there is empty, numbers are NaN."""
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if pa.types.is_string(column.type):
+        return np.array(column.fill_null("").to_pylist(), dtype=np.str_)
+    return np.asarray(column.to_numpy(zero_copy_only=False))

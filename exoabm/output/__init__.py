@@ -1,0 +1,1 @@
+"""Output of a run: observers, their clocks, and the run folder that they write."""

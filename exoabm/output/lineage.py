@@ -1,0 +1,65 @@
+"""The lineage table: every cell that ever was."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from exoabm.analysis.edges import everyone
+from exoabm.columns import FATES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pyarrow as pa
+
+    from exoabm.state import State
+
+
+def fates(state: State) -> dict[str, dict[str, int]]:
+    """How often cells of each type divided, found no room to divide, died, or became another type."""
+    return {
+        t.name: {fate: int(getattr(state.lineage, fate)[i]) for fate in FATES}
+        for i, t in enumerate(state.types)
+    }
+
+
+def over_lives(state: State, count: str, kinds: Sequence[int]) -> np.ndarray:
+    """A count of ``MET``, these vesicle kinds summed, of all cells that ever were, in the order of birth."""
+    cells, met = everyone(state), state.lineage.met
+    chosen = np.isin(met["kind"], kinds)
+    total = np.zeros(len(cells))
+    np.add.at(total, cells.row_of(met["recipient"][chosen]), met[count][chosen])
+    total[cells.row_of(state.cells.birth_id)] += getattr(state.trafficking, count)[:, kinds].sum(axis=(1, 2))
+    return total
+
+
+def lineage_table(state: State) -> pa.Table:
+    """One row a cell, in the order of birth.
+
+    ``mother`` is null for cells of the layout, ``died_s`` for the living. Type and position are those of now,
+    or of death.
+    """
+    import pyarrow as pa
+
+    cells, dead = everyone(state), state.lineage.dead
+    mother, born = np.empty(len(cells), np.int64), np.empty(len(cells))
+    died = np.full(len(cells), np.nan)
+    for rows, source in (
+        (cells.row_of(state.cells.birth_id), {"mother": state.cells.mother, "born": state.cells.born}),
+        (cells.row_of(dead["birth_id"]), {"mother": dead["mother"], "born": dead["born"]}),
+    ):
+        mother[rows], born[rows] = source["mother"], source["born"]
+    died[cells.row_of(dead["birth_id"])] = dead["died"]
+    names = pa.array([t.name for t in state.types])
+    return pa.table(
+        {
+            "cell": cells.birth_id,
+            "mother": pa.array(mother, mask=mother < 0),
+            "cell_type": pa.DictionaryArray.from_arrays(pa.array(cells.type, pa.int32()), names),
+            "born_s": born,
+            "died_s": pa.array(died, mask=np.isnan(died)),
+            **{f"{axis}_um": cells.position[:, i] for i, axis in enumerate("xyz")},
+        }
+    )

@@ -1,0 +1,431 @@
+"""The run folder: written to a temporary sibling, synced, then renamed, so that it is never half there."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import secrets
+import shutil
+from itertools import count
+from pathlib import Path
+from stat import S_ISREG
+from typing import TYPE_CHECKING, Any, Self
+
+from exoabm.errors import ExoError, InputError, RunFailed
+from exoabm.manifest import MANIFEST, inside
+from exoabm.manifest import write as write_manifest
+from exoabm.output.lock import LOCK, Lock, check_free, hold
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+
+FILES = (
+    MANIFEST,
+    "run.json",
+    "metrics.parquet",
+    "cells.parquet",
+    "events.parquet",
+    "communication.parquet",
+    "communication.graphml",
+    "fields.zarr",
+    "summary.json",
+    "preview.png",
+)
+TABLE = "table"
+"""Folder within a run folder that holds the table of cells that the run was made from."""
+MADE = frozenset({*FILES, TABLE, "lineage.parquet"})
+"""Names at the top of a run folder that runs write."""
+UNFINISHED = ".unfinished"
+CHECKPOINT = "checkpoint.npz"
+BEFORE = "checkpoint.before.npz"
+"""The checkpoint before the last one, for where that is damaged."""
+SCAFFOLD = (CHECKPOINT, BEFORE, "checkpoint.*.partial", LOCK, "*.part")
+"""What a run leaves in its folder while it works, and a finished one does not need."""
+
+
+class RunFolder:
+    """A folder that appears under its name only when everything in it is on disk.
+
+    Used as a context: ``with RunFolder(path) as folder: ... folder.work / "run.json"``. The work lies beside
+    it in ``.<name>.partial``, held by one process at a time. On an error or an interrupt nothing is left
+    behind. What comes to stand under the name meanwhile, and what was changed in a folder that is to be
+    replaced, is never removed: the finished run is then kept beside it.
+
+    Attributes
+    ----------
+    notes : list of str
+        What to tell of the work that a process which was killed had left here.
+
+    Raises
+    ------
+    InputError
+        If the folder, or an unfinished run of its name, exists and may not be overwritten, is being written
+        by another process, or cannot be made.
+    RunFailed
+        If the disk fills, a file cannot be written, or the work was removed.
+    """
+
+    def __init__(self, path: Path, *, overwrite: bool = False) -> None:
+        self.path = Path(os.path.realpath(path))  # a link is written through, not replaced
+        self.unfinished = self.path.parent / f"{self.path.name}{UNFINISHED}"
+        self.partial = self.path.parent / f".{self.path.name}.partial"
+        self.work = self.partial
+        self.notes: list[str] = []
+        self._asked = path, overwrite
+        self._replaced = self.path.parent / f".{self.path.name}.replaced"
+        self._lock: Lock | None = None
+        self._made: os.stat_result | None = None
+        with _as_input_error(self.path):
+            self._check()
+            self._old = _standing(self.path)
+
+    def __enter__(self) -> Self:
+        with _as_input_error(self.path):
+            try:
+                self._begin()
+            except BaseException:
+                self._leave()
+                raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        gone = not self._is_mine(self.work)
+        try:
+            if error is None and not gone:
+                self.publish()
+        except OSError as fault:
+            error = fault
+        finally:
+            left = self._leave()
+        if gone and (error is None or (isinstance(error, Exception) and not isinstance(error, ExoError))):
+            raise RunFailed(
+                f"{self.work} was moved or removed while the run was writing it; {left}"
+            ) from None
+        if isinstance(error, OSError):
+            raise RunFailed(f"{disk_message(error, self.path)}; {left}") from None
+
+    @property
+    def replaces(self) -> str:
+        """What is to be replaced, as a checksum; "" if nothing is."""
+        text = repr(sorted(map(str, self._old)))
+        return hashlib.sha256(text.encode()).hexdigest() if self._old else ""
+
+    def write_json(self, name: str, data: Any) -> None:
+        """Write plain data as JSON; infinities and NaN are refused."""
+        text = json.dumps(data, indent=2, allow_nan=False, ensure_ascii=False)
+        (self.work / name).write_text(text + "\n", encoding="utf-8")
+
+    def publish(self) -> None:
+        """Sync everything and put it in place, where nothing came to stand meanwhile.
+
+        Raises
+        ------
+        RunFailed
+            If something did, or what was to be replaced has changed; names where the finished run is kept.
+        """
+        self._seal()
+        replacing = bool(self._old) and os.path.lexists(self.path)
+        if replacing:
+            self.path.replace(self._replaced)
+        try:
+            if replacing and _standing(self._replaced) != self._old:
+                raise FileExistsError(errno.EEXIST, "changed")
+            _put(self.work, self.path)
+        except OSError as error:
+            if replacing and not os.path.lexists(self.path):
+                self._replaced.replace(self.path)
+            if not isinstance(error, FileExistsError):
+                raise
+            kept = self.publish_beside("finished")
+            raise RunFailed(
+                f"something came to {self.path}, or was changed there, while the run went on; that is left "
+                f"as it is, and the finished run is kept in {kept}"
+            ) from None
+        shutil.rmtree(self._replaced, ignore_errors=True)
+        self._tidy(self.path)
+
+    def publish_beside(self, word: str) -> Path:
+        """Sync everything and put it in place under the first name ``<name>.<word>`` that is free."""
+        self._seal()
+        for number in count(1):
+            place = self.path.with_name(f"{self.path.name}.{word}" + (f"-{number}" if number > 1 else ""))
+            with contextlib.suppress(FileExistsError):
+                _put(self.work, place)
+                break
+        self._tidy(place)
+        return place
+
+    def _seal(self) -> None:
+        """Write the manifest of what the run made, and have all of it on disk."""
+        made = [name for name in inside(self.work) if name.split("/")[0] in MADE - {MANIFEST}]
+        write_manifest(self.work, made)
+        sync(self.work)
+
+    def _begin(self) -> None:
+        """Take the folder of the work for this process, empty."""
+        fresh = not self.partial.exists()
+        self.partial.mkdir(parents=True, exist_ok=True)
+        try:
+            self._hold(self.partial)
+        except OSError:  # no room for a lock, even
+            if fresh:
+                shutil.rmtree(self.partial, ignore_errors=True)
+            raise
+        for rest in self.partial.iterdir():
+            if rest.name != LOCK:
+                _remove(rest)
+        self._check()
+        if _standing(self.path) != self._old:
+            raise InputError(f"{self.path} has just been changed by another process; begin again")
+        if self.unfinished.exists():
+            with hold(self.unfinished):
+                shutil.rmtree(self.unfinished)
+
+    def _hold(self, work: Path) -> None:
+        """Lock the work for this process."""
+        self._lock = hold(work)
+        self.work, self._made = work, work.stat()
+        if self._lock.note:
+            self.notes.append(self._lock.note)
+        if self._replaced.exists():  # by a process that was killed as it put its run in place
+            if self.path.exists():
+                shutil.rmtree(self._replaced)
+            else:
+                self._replaced.replace(self.path)
+                self._old = _standing(self.path)
+
+    def _is_mine(self, work: Path) -> bool:
+        """Whether a folder is the one that this process holds."""
+        try:
+            return self._made is not None and os.path.samestat(work.stat(), self._made)
+        except OSError:
+            return False
+
+    def _leave(self) -> str:
+        """Tidy up after the work; says what is left of it."""
+        if self._is_mine(self.work):
+            shutil.rmtree(self.work, ignore_errors=True)
+        if self._lock is not None:
+            self._lock.close()
+        return f"nothing was left at {self.path}"
+
+    def _tidy(self, place: Path) -> None:
+        """Remove from a folder in place what only the work needed."""
+        for pattern in SCAFFOLD:
+            for file in place.glob(pattern):
+                file.unlink(missing_ok=True)
+        sync(place, deep=False)
+        sync(place.parent, deep=False)
+
+    def _check(self) -> None:
+        """Refuse what stands in the way: a run, an unfinished one, a process at work, or no run at all."""
+        path, overwrite = self._asked
+        _check_free(path, overwrite)
+        if self._lock is None and self.partial.exists():
+            check_free(self.partial)
+        if not self.unfinished.exists():
+            return
+        check_free(self.unfinished)
+        if (self.unfinished / CHECKPOINT).exists() and not overwrite:
+            raise InputError(
+                f"{self.unfinished} is an unfinished run: `exoabm resume {path}` goes on with it; "
+                "choose another --out, or pass --overwrite, to begin anew"
+            )
+
+
+class ResumableFolder(RunFolder):
+    """A run folder whose work outlives its process, in ``<path>.unfinished``, once there is a checkpoint.
+
+    One process at a time may hold it.
+
+    Parameters
+    ----------
+    path : Path
+    overwrite : bool
+        Replace the run folder, and unless this resumes one, the unfinished one.
+    resume : bool
+        Go on in an unfinished folder.
+
+    Raises
+    ------
+    InputError
+        As ``RunFolder``; if there is nothing to resume; if another process holds the folder.
+    """
+
+    def __init__(self, path: Path, *, overwrite: bool = False, resume: bool = False) -> None:
+        self._resume = resume
+        super().__init__(path, overwrite=overwrite or resume)
+        if resume and not self.unfinished.is_dir():
+            if (self.path / "run.json").is_file():
+                raise InputError(f"{path} is finished already; there is nothing to resume")
+            raise InputError(f"there is no unfinished run {self.unfinished}")
+
+    def _begin(self) -> None:
+        if self._resume:
+            if self.partial.exists():
+                check_free(self.partial)
+            self._hold(self.unfinished)
+            return
+        super()._begin()
+        _put(self.partial, self.unfinished)
+        self.work = self.unfinished
+
+    def _leave(self) -> str:
+        kept = (self.work / CHECKPOINT).exists()
+        if not kept and not self._resume:
+            return super()._leave()
+        if self._lock is not None:
+            self._lock.close()
+        if not kept:
+            return f"nothing was left at {self.path}"
+        return f"the last checkpoint is kept, and `exoabm resume {self.path}` goes on from it"
+
+
+def sync(folder: Path, *, deep: bool = True) -> None:
+    """Have a folder, and if ``deep`` all that is in it, on disk."""
+    for file in sorted(folder.rglob("*")) if deep else ():
+        _sync(file)
+    _sync(folder)
+
+
+def replaceable(path: Path) -> bool:
+    """Whether what stands at a path is empty, or a run and nothing else."""
+    if not path.is_dir():
+        return False
+    names = {each.name for each in path.iterdir()}
+    return not names or (names <= MADE and bool(names & {"run.json", MANIFEST}))
+
+
+@contextlib.contextmanager
+def placed(path: Path) -> Iterator[Path]:
+    """A name to write a file to, which is put in place under ``path`` only when all of it is on disk.
+
+    On an error, what stood under ``path`` stays.
+    """
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+    try:
+        yield partial
+        _sync(partial)
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    _sync(path.parent)
+
+
+@contextlib.contextmanager
+def placed_folder(path: Path) -> Iterator[Path]:
+    """A folder to fill, which is put in place under ``path`` as ``placed`` does with a file."""
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+    partial.mkdir()
+    old = partial.with_name(f"{partial.name}-old")
+    try:
+        yield partial
+        sync(partial)
+        if path.exists():
+            path.replace(old)
+        partial.replace(path)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+    sync(path.parent, deep=False)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Put a file in place only when all of it is on disk; see ``placed``."""
+    with placed(path) as partial:
+        partial.write_bytes(content)
+
+
+def disk_full(error: OSError) -> bool:
+    """Whether a write failed for want of room."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def disk_message(error: OSError, path: Path) -> str:
+    """What to tell about a failed write."""
+    if disk_full(error):
+        return "the disk is full"
+    return f"could not write {path}: {error.strerror or error}"
+
+
+def _check_free(path: Path, overwrite: bool) -> None:
+    """Refuse to replace a run without leave, and anything else at all."""
+    if not path.exists():
+        return
+    if not overwrite:
+        raise InputError(f"{path} exists already; choose another --out, or pass --overwrite")
+    if replaceable(path):
+        return
+    names = {each.name for each in path.iterdir()} if path.is_dir() else set()
+    if not names & {"run.json", MANIFEST}:
+        raise InputError(f"{path} is not a run folder; it will not be overwritten")
+    raise InputError(
+        f"{path} holds {min(names - MADE)!r}, which no run made; move it away to overwrite the run"
+    )
+
+
+def _standing(path: Path) -> frozenset[tuple[Any, ...]]:
+    """What stands at a path, to see later whether it is the same: every file, its size and its time."""
+    if not os.path.lexists(path):
+        return frozenset()
+    inside = path.rglob("*") if path.is_dir() else ()
+    found = [(path, path.lstat()), *((each, each.lstat()) for each in inside)]
+    return frozenset(
+        (each.relative_to(path), at.st_ino, *((at.st_size, at.st_mtime_ns) if S_ISREG(at.st_mode) else ()))
+        for each, at in found
+    )
+
+
+def _put(work: Path, place: Path) -> None:
+    """Rename a folder to a name that is free.
+
+    Raises
+    ------
+    FileExistsError
+        If it is not.
+    """
+    if os.path.lexists(place):  # the system itself would only spare what is not an empty folder
+        raise FileExistsError(errno.EEXIST, "exists", str(place))
+    try:
+        work.replace(place)
+    except OSError as error:
+        if error.errno in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
+            raise FileExistsError(errno.EEXIST, "exists", str(place)) from None
+        raise
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
+@contextlib.contextmanager
+def _as_input_error(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if disk_full(error):
+            raise RunFailed(f"the disk is full; nothing was left at {path}") from None
+        raise InputError(f"cannot write to {path.parent}: {error.strerror}") from None
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError) if path.is_dir() else contextlib.nullcontext():
+            os.fsync(handle)
+    finally:
+        os.close(handle)

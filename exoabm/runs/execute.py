@@ -1,0 +1,356 @@
+"""One run, from a scenario to a run folder."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import tomllib
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+import exoabm
+from exoabm.runs.input_tables import keep_tables, table_sha256_of
+from exoabm.runs.provenance import code, drift, machine, made_with, sources, versions
+from exoabm.runs.unchanged import lasting, refuse_changes
+from exoabm.errors import InputError, NumericalError
+from exoabm.model import ExosomeModel
+from exoabm.output import checkpoint
+from exoabm.analysis import communication as talk
+from exoabm.analysis.biodistribution import body
+from exoabm.output.events import EventWriter, VesicleEventWriter
+from exoabm.output.fields import FieldWriter
+from exoabm.output.graphml import write_graphml
+from exoabm.output.lineage import fates, lineage_table
+from exoabm.analysis.network import graph
+from exoabm.plot.preview import draw_preview
+from exoabm.plot.preview.readout import Readout
+from exoabm.output.recorder import part
+from exoabm.output.run_folder import BEFORE, CHECKPOINT, ResumableFolder, RunFolder
+from exoabm.tables.parquet import write_table
+from exoabm.output.writers import CellWriter
+from exoabm.scenario.builder import census
+from exoabm.scenario.estimate import MAX_EDGES_IN_GRAPHML
+from exoabm.scenario.loader import parse, run_of, sha256_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from exoabm.output.recorder import Observer
+    from exoabm.scenario.loader import LoadedScenario
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """A finished run: where it lies, its ``summary.json``, and what ``measure`` made of the model."""
+
+    folder: Path
+    summary: dict[str, Any]
+    warnings: tuple[str, ...]
+    readouts: dict[str, Any]
+    recognized: str = ""
+
+
+def run_to_folder(
+    loaded: LoadedScenario,
+    out: Path,
+    *,
+    seed: int | None = None,
+    hours: float | None = None,
+    overwrite: bool = False,
+    threads: int = 1,
+    checkpoint_every: float | None = None,
+    progress: Callable[[float], Any] | None = None,
+    measure: Callable[[ExosomeModel], dict[str, Any]] | None = None,
+) -> RunResult:
+    """Run a scenario and write its run folder; ``measure`` reads the finished model.
+
+    With ``checkpoint_every``, in s of model time, the work is kept in ``<out>.unfinished`` whatever stops it,
+    and ``resume_run`` goes on from the last checkpoint.
+
+    Raises
+    ------
+    InputError, ResourceError
+        Before anything is written.
+    NumericalError
+        If the balance breaks; what was recorded until then is kept in ``<out>.failed``, or with the last good
+        checkpoint.
+    RunFailed
+        If the disk fills; nothing but the last checkpoint is left behind.
+    """
+    clock = time.perf_counter()
+    kept = checkpoint_every is not None
+    folder = (ResumableFolder if kept else RunFolder)(out, overwrite=overwrite)
+    started, table_sha256 = _now(), table_sha256_of(loaded)
+    model = ExosomeModel(loaded, seed=seed, threads=threads)
+    end = float(model.scenario.clock.duration) if hours is None else hours * 3600.0
+    plan = {"end_s": end, "every_s": checkpoint_every, "replaces": folder.replaces, "started": started}
+    with folder, _let_go(model):
+        plan |= _recipe(model, hours, keep_tables(folder, loaded, table_sha256))
+        for observer in _observers(folder, model, plan, clock):
+            model.observe(observer)
+        return _complete(folder, model, plan, clock, progress, measure)
+
+
+def resume_run(out: Path, *, threads: int = 1, progress: Callable[[float], Any] | None = None) -> RunResult:
+    """Go on with the unfinished run of this run folder, from its last checkpoint to the same bits.
+
+    Raises
+    ------
+    InputError
+        If there is none; if it is held by another process, damaged, or of another version of exoabm; or if
+        its table of cells has changed.
+    NumericalError, RunFailed
+        As ``run_to_folder``.
+    """
+    with ResumableFolder(out, resume=True) as folder:
+        model, plan, clock = _taken_up(folder, threads)
+        with _let_go(model):
+            return _complete(folder, model, plan, clock, progress)
+
+
+def _taken_up(folder: ResumableFolder, threads: int) -> tuple[ExosomeModel, dict[str, Any], float]:
+    """The model of an unfinished run, its plan and the start of its clock, from the last sound checkpoint.
+
+    Raises
+    ------
+    InputError
+        If no checkpoint and what it needs are sound, or the scenario has changed.
+    """
+    faults = []
+    for name in (CHECKPOINT, BEFORE):
+        if name == BEFORE and not (folder.work / BEFORE).exists():
+            break
+        try:
+            plan, content = checkpoint.read(folder.work, name)
+        except InputError as error:
+            faults.append(str(error))
+            continue
+        clock = time.perf_counter() - plan["wall_time_s"]
+        if folder.replaces not in ("", plan["replaces"]):
+            raise InputError(f"{folder.path} exists already; move it away to resume {folder.work}")
+        loaded = _cooked(plan, folder.work)
+        model = ExosomeModel(loaded, seed=plan["seed"], threads=threads, snapshot=part(content, "state/"))
+        now = made_with()
+        plan["resumed"] = [*plan.get("resumed", []), {"at": _now(), "from_h": model.hours, "with": now}]
+        mixed = drift(plan["made_with"], now, "the run was begun")
+        if mixed is not None:
+            model.state.warnings.append(mixed)
+        try:
+            observers = [model.history, *_observers(folder, model, plan, clock)]
+            model.recorder.restore(observers, part(content, "recorder/"))
+        except InputError as error:
+            model.recorder.observers.clear()
+            faults.append(str(error))
+            continue
+        if name == BEFORE:
+            (folder.work / BEFORE).replace(folder.work / CHECKPOINT)
+            folder.notes.append(f"{faults[0]}; went on from the checkpoint before it, of {model.hours:g} h")
+        return model, plan, clock
+    raise InputError(
+        f"{'; '.join(dict.fromkeys(faults))}; put what is damaged back from a copy, or begin anew with "
+        f"`exoabm run ... --out {folder.path} --overwrite`"
+    )
+
+
+@contextlib.contextmanager
+def _let_go(model: ExosomeModel) -> Iterator[None]:
+    """After an error, hold no file open that a writer had begun; a model is in cycles and lives on."""
+    try:
+        yield
+    except BaseException:
+        model.recorder.observers.clear()
+        raise
+
+
+def _complete(
+    folder: RunFolder,
+    model: ExosomeModel,
+    plan: dict[str, Any],
+    clock: float,
+    progress: Callable[[float], Any] | None,
+    measure: Callable[[ExosomeModel], dict[str, Any]] | None = None,
+) -> RunResult:
+    """Run to the end, from wherever the model is, and write what is written once."""
+    about = _about(model, plan)
+    try:
+        model.run_until(plan["end_s"], progress=progress)
+    except NumericalError as error:
+        raise NumericalError(f"{error}; {_keep_failed(folder, model, about, error)}") from None
+    model.recorder.finish(model.state)
+    summary = summarize(model)
+    _write_tables(folder, model)
+    folder.write_json("summary.json", summary)
+    draw_picture(model, folder.work / "preview.png")
+    about |= {"exit_state": "done", "wall_time_s": time.perf_counter() - clock}
+    folder.write_json("run.json", about)
+    readouts = measure(model) if measure is not None else {}
+    warnings = (*model.warnings, *folder.notes)
+    return RunResult(folder.path, summary, warnings, readouts, model.recognized)
+
+
+def draw_picture(model: ExosomeModel, path: Path) -> None:
+    """Write ``preview.png``: a model at this moment, with the readout that its trial turns on."""
+    scenario, readout = model.scenario, None
+    if scenario.trial is not None:
+        name = scenario.trial.criterion[0].readout
+        asked = next(r for r in scenario.trial.readout if r.name == name)
+        readout = Readout(asked.metric, "" if asked.reduce.startswith("time") else asked.unit)
+    draw_preview(
+        model.state,
+        model.history.rows,
+        path,
+        title=scenario.info.title,
+        threshold=float(scenario.record.threshold),
+        readout=readout,
+    )
+
+
+def summarize(model: ExosomeModel) -> dict[str, Any]:
+    """The content of ``summary.json``."""
+    state = model.state
+    organs = body(model.history.rows)
+    return {
+        "scenario": model.loaded.name,
+        "title": model.scenario.info.title,
+        "seed": model.streams.seed,
+        "hours": model.hours,
+        "engine": model.engine.name,
+        "domain": state.domain.describe(),
+        "cells": census(state.types, state.cells.type),
+        **({"fates": fates(state)} if state.living else {}),
+        "ledger": state.balance.totals(),
+        "waste": {
+            name: getattr(state.waste_balance, name)
+            for name in ("produced", "recaptured", "degraded", "exported", "debris", "held")
+        },
+        **({"body": organs} if organs else {}),
+        "communication": talk.summary(state, float(model.scenario.record.threshold)),
+        "warnings": model.warnings,
+    }
+
+
+def _about(model: ExosomeModel, plan: dict[str, Any]) -> dict[str, Any]:
+    """The content of ``run.json`` as far as it is known at the start; ``hours`` is None where not given."""
+    loaded = model.loaded
+    return {
+        "scenario": tomllib.loads(plan["scenario"]),
+        "scenario_name": loaded.name,
+        "scenario_sha256": plan["scenario_sha256"],
+        "table_sha256": plan["table_sha256"],
+        "table_from": plan["table_from"],
+        "table": None if model.placed is None else model.placed.record,
+        "overrides": dict(loaded.overrides),
+        "seed": model.streams.seed,
+        "hours": plan["hours"],
+        "engine": model.engine.name,
+        "versions": versions(),
+        "code": code(),
+        "platform": machine(),
+        "citations": sources(loaded),
+        "warnings": model.warnings,
+        **{key: plan[key] for key in ("started", "resumed") if key in plan},
+    }
+
+
+def _observers(folder: RunFolder, model: ExosomeModel, plan: dict[str, Any], clock: float) -> list[Observer]:
+    """All that watch a run beside its metrics, in an order that a checkpoint relies on."""
+    record, work = model.scenario.record, folder.work
+    found: list[Observer] = [
+        CellWriter(work / "cells.parquet", float(record.cells)),
+        _event_writer(model, work / "events.parquet"),
+        FieldWriter(work / "fields.zarr", float(record.fields)),
+    ]
+    if plan["every_s"] is not None:
+
+        def so_far() -> dict[str, Any]:
+            return plan | {"wall_time_s": time.perf_counter() - clock}
+
+        found.append(checkpoint.Checkpoint(work, plan["every_s"], model.recorder, so_far))
+    return found
+
+
+def _event_writer(model: ExosomeModel, path: Path) -> Observer:
+    if model.state.vesicles is not None:
+        return VesicleEventWriter(path)
+    return EventWriter(path, float(model.scenario.record.events))
+
+
+def _recipe(model: ExosomeModel, hours: float | None, tables: dict[str, str]) -> dict[str, Any]:
+    """What makes the same model again from the run's own folder, as plain data; see ``_cooked``."""
+    import tomli_w
+
+    loaded, resolved = model.loaded, model.loaded.resolved()
+    source = loaded.table_path()
+    resolved["layout"] |= tables
+    return {
+        "exoabm": exoabm.__version__,
+        "made_with": made_with(),
+        "scenario": tomli_w.dumps(resolved),
+        "name": loaded.name,
+        "source": lasting(loaded.name if run_of(loaded.folder) is None else str(loaded.folder)),
+        "overrides": loaded.overrides,
+        "scenario_sha256": sha256_of(resolved),
+        "table_sha256": loaded.table_sha256(),
+        "table_from": None if source is None else str(source),
+        "seed": model.streams.seed,
+        "hours": hours,
+    }
+
+
+def _cooked(recipe: dict[str, Any], work: Path) -> LoadedScenario:
+    """The scenario of a recipe, with the table in the run's folder, if both still say what they said."""
+    if recipe["exoabm"] != exoabm.__version__:
+        raise InputError(
+            f"the run was begun with exoabm {recipe['exoabm']} and this is {exoabm.__version__}; "
+            "only the same version gives the same numbers"
+        )
+    loaded = parse(recipe["scenario"].encode(), name=recipe["name"], folder=work)
+    try:
+        table = loaded.table_sha256()
+    except OSError as error:
+        raise InputError(f"the table of cells cannot be read: {error.filename}: {error.strerror}") from None
+    if loaded.sha256() != recipe["scenario_sha256"]:
+        raise InputError(f"the scenario {recipe['name']} is not what it was when the run began")
+    if table != recipe["table_sha256"]:
+        raise InputError(f"{loaded.table_path()} is damaged; only the old table will do")
+    overrides = tuple((str(key), str(value)) for key, value in recipe["overrides"])
+    refuse_changes(loaded, recipe["source"], dict(overrides), recipe["table_sha256"], "run")
+    return replace(loaded, overrides=overrides)
+
+
+def _write_tables(folder: RunFolder, model: ExosomeModel) -> None:
+    write_table(_metrics(model), folder.work / "metrics.parquet")
+    write_table(model.edges, folder.work / "communication.parquet")
+    if model.state.living:
+        write_table(lineage_table(model.state), folder.work / "lineage.parquet")
+    strongest = graph(model.state, MAX_EDGES_IN_GRAPHML)
+    write_graphml(strongest, folder.work / "communication.graphml")
+
+
+def _metrics(model: ExosomeModel) -> pa.Table:
+    """The recorded rows; a column that one of them lacks is null there, as of a type without cells."""
+    rows = model.history.rows
+    columns = dict.fromkeys(name for row in rows for name in row)
+    return pa.table({name: [row.get(name) for row in rows] for name in columns})
+
+
+def _keep_failed(folder: RunFolder, model: ExosomeModel, about: dict[str, Any], error: NumericalError) -> str:
+    """Publish what was recorded before the fault under a name that cannot be taken for a result; says where.
+
+    A resumable folder stays where it is, with its last good checkpoint.
+    """
+    for observer in model.recorder.observers:
+        observer.close()
+    write_table(_metrics(model), folder.work / "metrics.parquet")
+    folder.write_json("run.json", about | {"exit_state": "failed", "error": str(error)})
+    if isinstance(folder, ResumableFolder):
+        return f"the last good checkpoint is kept in {folder.work}"
+    return f"what was recorded until then is kept in {folder.publish_beside('failed')}"
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,36 @@
+"""Every export is opened by a program that is not ours, where that is installed.
+
+``benchmarks/readers.sh`` installs all of them and does the same; the formats' own tests need none.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from exoabm.export.formats import format_of
+from exoabm.export.tables import export_format
+
+sys.path.insert(0, str(Path(__file__).parent))
+import readers
+
+EXPORTS = {
+    "anndata": ("a.h5ad",),
+    "ome_zarr": ("a.ome.zarr",),
+    "pyvista": ("a.vti", "a.vtp"),
+    "simulariumio": ("a.simularium",),
+}
+
+
+@pytest.mark.parametrize("run", ["continuum", "living", "types"])
+@pytest.mark.parametrize("name", readers.CHECKS)
+def test_another_program_reads_what_the_run_says(finished, tmp_path, name, run) -> None:
+    pytest.importorskip(name, reason=f"{name} is not installed; benchmarks/readers.sh does this with it")
+    folder = finished(run).folder
+    if name == "xarray":
+        readers.xarray(folder, folder / "fields.zarr")
+    for file in EXPORTS.get(name, ()):
+        to = export_format(folder, tmp_path / file, format_of(tmp_path / file))
+        readers.CHECKS[name](folder, to)

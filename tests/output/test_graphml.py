@@ -1,0 +1,155 @@
+"""GraphML as a stream has the content that networkx would write, in memory that does not grow."""
+
+from __future__ import annotations
+
+import tracemalloc
+from pathlib import Path
+
+import networkx as nx
+import numpy as np
+import pytest
+
+from exoabm import ExosomeModel
+from exoabm.output.graphml import write_graphml
+from exoabm.scenario.loader import parse
+
+TWO_KINDS = """
+info = { title = "two kinds" }
+domain = { size = [160, 120], voxel = "10 um" }
+clock = { step = "2 min", duration = "30 min" }
+transport = { engine = "vesicles" }
+layout = { group = [{ cell_type = "donor", count = 4 }, { cell_type = "taker", count = 20 }] }
+cargo = [{ name = "note", copies = 3 }, { name = "word", copies = 2 }]
+vesicle = [
+  { name = "small", cargo = ["note"], delivery_probability = 0.5 },
+  { name = "large", cargo = ["note", "word"], delivery_probability = 0.5 },
+]
+[[cell_type]]
+name = "donor"
+release_rate = "120 / h"
+takes_up = ["small"]
+mvb = { sorting = [{ vesicle = "small", share = 0.7 }, { vesicle = "large", share = 0.3 }] }
+[[cell_type]]
+name = "taker"
+takes_up = ["small", "large"]
+"""
+
+
+def read(path: Path) -> tuple[dict, list]:
+    """All that networkx finds in a file of nodes and edges."""
+    graph = nx.read_graphml(path)
+    return dict(graph.nodes(data=True)), list(graph.edges(data=True))
+
+
+def talk(by: str) -> nx.DiGraph:
+    size = {"layout.group.donor.count": "4", "layout.group.recipient.count": "20"}
+    model = ExosomeModel("signaling", seed=1, overrides={"transport.provenance": by} | size)
+    model.run(0.2)
+    return model.communication
+
+
+def odd() -> nx.DiGraph:
+    """Words that mean something in XML, numbers at the ends of their range, and what only some have."""
+    graph = nx.DiGraph(title='a < b & "c"', share=0.1 + 0.2, count=2**60)
+    graph.add_node("<&>\"'", name="µ – é", empty="")
+    graph.add_node(7, dead=True, alive=False, size=5e-324)
+    graph.add_edge("<&>\"'", 7, weight=1 / 3, far=float("inf"))
+    graph.add_edge(7, 8, weight=3)
+    return graph
+
+
+@pytest.mark.parametrize(
+    "graph", [talk("cell"), talk("cell_type"), odd(), nx.DiGraph()], ids=lambda g: len(g)
+)
+def test_the_content_is_what_networkx_writes(graph: nx.DiGraph, tmp_path: Path) -> None:
+    write_graphml(graph, tmp_path / "ours")
+    nx.write_graphml(graph, tmp_path / "theirs")
+    assert read(tmp_path / "ours") == read(tmp_path / "theirs")
+    for one, other in zip(*(read(tmp_path / name)[0].values() for name in ("ours", "theirs")), strict=True):
+        assert list(map(type, one.values())) == list(map(type, other.values()))
+
+
+def test_another_digit_is_seen(tmp_path: Path) -> None:
+    for name, weight in (("a", 1 / 3), ("b", 0.3333333333333334)):
+        graph = odd()
+        graph.edges["<&>\"'", 7]["weight"] = weight
+        write_graphml(graph, tmp_path / name)
+    assert read(tmp_path / "a") != read(tmp_path / "b")
+
+
+def test_another_kind_of_value_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(KeyError):
+        write_graphml(nx.DiGraph([(1, 2, {"cells": [1, 2]})]), tmp_path / "a")
+
+
+@pytest.fixture(scope="module")
+def counted(tmp_path_factory: pytest.TempPathFactory) -> tuple[ExosomeModel, Path]:
+    """Single vesicles of two kinds among the cells of a tissue, and the graph as a run writes it."""
+    model = ExosomeModel(parse(TWO_KINDS.encode(), name="two kinds", folder=Path()), seed=1)
+    model.run()
+    path = tmp_path_factory.mktemp("graph") / "communication.graphml"
+    write_graphml(model.communication, path)
+    return model, path
+
+
+def test_igraph_reads_what_a_run_writes(counted: tuple[ExosomeModel, Path]) -> None:
+    """Weighted betweenness by igraph, which refuses weights of 0, is that by networkx."""
+    igraph = pytest.importorskip("igraph")
+    model, path = counted
+    graph = igraph.Graph.Read_GraphML(str(path))
+    ours = model.communication
+    assert (graph.vcount(), graph.ecount()) == (ours.number_of_nodes(), ours.number_of_edges())
+    between = graph.betweenness(directed=True, weights="distance")
+    expected = nx.betweenness_centrality(ours, normalized=False, weight="distance")
+    np.testing.assert_allclose(between, list(expected.values()), rtol=1e-6, atol=1e-9)
+    assert max(between) > 0
+    assert min(graph.betweenness(directed=True, weights="weight")) >= 0
+    places = np.column_stack([graph.vs[axis] for axis in "xyz"])
+    np.testing.assert_array_equal(places, model.state.cells.position)
+    assert graph.vs["label"][0] == f"{graph.vs['cell_type'][0]} 0"
+    assert graph.attributes() == [], "Gephi refuses attributes of the graph itself"
+
+
+def test_an_edge_says_what_passed(counted: tuple[ExosomeModel, Path]) -> None:
+    """The edge table, pair by pair, for each kind and each cargo; pairs that only met are left out."""
+    model, path = counted
+    graph = nx.read_graphml(path, node_type=int)
+    table = model.edges.to_pandas()
+    pairs = table.groupby(["donor", "recipient"])
+    taken = pairs["internalized"].sum()
+    assert 5 <= (taken == 0).sum() < len(taken), "some only met"
+    assert set(graph.edges) == set(taken[taken > 0].index)
+    assert set(model.graph(met=True).edges) == set(taken.index)
+    both = set()
+    for (donor, recipient), rows in pairs:
+        if not rows["internalized"].sum():
+            continue
+        edge = graph.edges[donor, recipient]
+        for column in ("copies_delivered_note", "copies_delivered_word", "encountered", "delivered"):
+            assert edge[column] == rows[column].sum()
+        for kind in ("small", "large"):
+            of_kind = rows[rows["vesicle_kind"] == kind]
+            for count in ("internalized", "delivered"):
+                assert edge[f"{kind}_{count}"] == of_kind[count].sum()
+        both.add((edge["small_internalized"] > 0, edge["large_internalized"] > 0))
+        assert edge["weight"] == rows["internalized"].sum()
+        assert edge["distance"] == 1 / edge["weight"]
+        apart = model.state.cells.position[recipient] - model.state.cells.position[donor]
+        assert edge["distance_um"] == pytest.approx(np.linalg.norm(apart))
+    assert both == {(True, True), (True, False), (False, True)}
+    assert sum(graph.edges[e]["copies_delivered_note"] for e in graph.edges) > 0
+
+
+def test_memory_does_not_grow_with_the_edges(tmp_path: Path) -> None:
+    """Ten times the edges take about the same; the tree that networkx makes takes ten times as much."""
+    peaks = []
+    for write in (write_graphml, nx.write_graphml):
+        for n in (20, 200):
+            graph = nx.DiGraph()
+            graph.add_edges_from((i, 10 * j, {"weight": i / 7}) for i in range(n) for j in range(10))
+            tracemalloc.start()
+            write(graph, tmp_path / "a")
+            peaks.append(tracemalloc.get_traced_memory()[1])
+            tracemalloc.stop()
+    assert peaks[1] < 2 * peaks[0]
+    assert peaks[3] > 5 * peaks[2]

@@ -1,0 +1,163 @@
+"""The probe: what it makes of the steps that it measures; no test here depends on the speed of a machine."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+
+from exoabm.model import ExosomeModel
+from exoabm.runs import runtime_estimate as module
+from exoabm.runs.runtime_estimate import Timing, _growth, _stay, probe, spoken, warning
+from exoabm.scenario.estimate import BASE_BYTES, VESICLE_STEPS_PER_SECOND
+from exoabm.scenario.loader import load
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that only models move: 3 s to build one, then 0.5 s for each minute of model time."""
+    now = SimpleNamespace(time=0.0, steps=[])
+    build, advance = ExosomeModel.__init__, ExosomeModel.advance_by
+
+    def slow_build(model, *args, **kwargs):
+        build(model, *args, **kwargs)
+        now.time += 3.0
+
+    def slow_advance(model, seconds):
+        advance(model, seconds)
+        now.steps.append(seconds)
+        now.time += 0.5 * seconds / 60 + (20.0 if len(now.steps) == 1 else 0.0)
+
+    monkeypatch.setattr(ExosomeModel, "__init__", slow_build)
+    monkeypatch.setattr(ExosomeModel, "advance_by", slow_advance)
+    monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter=lambda: now.time))
+    return now
+
+
+def test_the_time_of_a_run_is_that_of_its_steps(clock) -> None:
+    found = probe(load("two_cells"))
+    assert found.setup == 3.0
+    assert found.step == pytest.approx(0.5)
+    assert found.steps == 1440
+    assert found.probed == 4  # 2 s of them; the first, which compiles for 20 s, is not among them
+    assert found.row_seconds == pytest.approx(3 + 720)
+    assert found.seconds == pytest.approx(723 + found.writing)
+    assert probe(load("two_cells"), hours=6).row_seconds == pytest.approx(3 + 180)
+
+
+def test_a_step_that_takes_too_long_is_cut(clock, monkeypatch) -> None:
+    build = ExosomeModel.__init__
+
+    def heavy(model, *args, **kwargs):
+        build(model, *args, **kwargs)
+        model.estimate = replace(model.estimate, step_seconds=50.0)
+
+    monkeypatch.setattr(ExosomeModel, "__init__", heavy)
+    found = probe(load("two_cells"))
+    assert clock.steps == pytest.approx([0.6] * len(clock.steps))
+    assert found.step == pytest.approx(0.5)
+
+
+def test_compiling_at_any_step_is_not_counted(clock, monkeypatch) -> None:
+    from numba.core import event
+
+    advance, said = ExosomeModel.advance_by, []
+
+    def compiles_late(model, seconds):
+        advance(model, seconds)
+        if len(clock.steps) == 3:
+            with event.trigger_event("numba:compile"), event.trigger_event("numba:compile"):
+                clock.time += 100.0
+
+    monkeypatch.setattr(ExosomeModel, "advance_by", compiles_late)
+    found = probe(load("two_cells"), compiling=lambda: said.append(1))
+    assert (found.step, found.probed, said) == (pytest.approx(0.5), 4, [1])
+
+
+def test_vesicles_still_to_come_are_counted() -> None:
+    for tau in (0.02, 0.3, 1.0, 7.0):
+        assert _stay(tau * -math.expm1(-1 / tau)) == pytest.approx(tau, rel=1e-6)
+    model = ExosomeModel("signaling", seed=1, overrides={"transport.engine": "vesicles"})
+    for _ in range(60):
+        model.step()
+    alive = len(model.state.vesicles)
+    expected = alive + _growth(model, model.estimate, 24 * 3600.0) * VESICLE_STEPS_PER_SECOND
+    counts = []
+    while model.hours < 24:
+        model.step()
+        counts.append(len(model.state.vesicles))
+    mean = sum(counts) / len(counts)
+    assert 0.8 < expected / mean < 2.5
+    # Seen to be wrong: without what is to come, and with the longest life that a vesicle may have.
+    assert alive / mean < 0.7
+    assert model.estimate.vesicles / mean > 4
+
+
+def test_only_a_long_run_is_probed_and_warned_of(monkeypatch) -> None:
+    asked = []
+    monkeypatch.setattr(module, "probe", lambda *a, **k: asked.append(k) or Timing(1.0, 2.0, 300, 0.0, 4))
+    assert warning(load("two_cells")) is None
+    assert not asked
+    long = load("two_cells", {"clock.duration": "2400 h"})
+    text = warning(long, threads=2)
+    assert text is not None
+    assert "about 10 min" in text
+    assert "GiB of memory" in text
+    assert asked == [{"hours": None, "threads": 2, "compiling": None}]
+    assert warning(long, hours=1) is None
+
+
+def test_much_memory_is_warned_of_without_a_probe(monkeypatch) -> None:
+    import psutil
+
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=1e9))
+    monkeypatch.setattr(module, "probe", None)
+    assert "may take up to" in str(warning(load("two_cells")))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.123, "0.12 s"), (61, "61 s"), (569, "9.5 min"), (7300, "2 h"), (4e5, "4.6 days")],
+)
+def test_times_are_spoken(seconds, text) -> None:
+    assert spoken(seconds) == text
+
+
+GRAPH = {"transport.provenance": "cell", "domain.voxel": "20", "layout.group.donor.count": "400"}
+"""Every pair of cells that met is a row of a table and an edge of the graph; the base is not enough."""
+SINGLE = {"transport.engine": "vesicles", "cell_type.donor.release_rate": "3000 / h", "clock.duration": "1 h"}
+
+
+@pytest.mark.parametrize(("settings", "hours", "more"), [(GRAPH, 0.1, True), (SINGLE, 1.0, False)])
+def test_memory_is_less_than_its_estimate_and_more_than_half(tmp_path, settings, hours, more) -> None:
+    code = f"""
+import json, sys
+from pathlib import Path
+from exoabm.runs.execute import run_to_folder
+from exoabm.scenario.loader import load
+loaded = load("signaling", {settings})
+result = run_to_folder(loaded, Path("a"), seed=1, hours={hours})
+from exoabm.scenario.builder import blueprint
+(peak,) = (s for s in Path("/proc/self/status").read_text().splitlines() if s.startswith("VmHWM"))
+print(json.dumps([1024 * int(peak.split()[1]), blueprint(loaded, 1).estimate.memory_bytes]))
+"""
+    if sys.platform != "linux":
+        pytest.skip("the peak is read from /proc")
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"NUMBA_NUM_THREADS": "1"},
+    )
+    peak, expected = json.loads(done.stdout)
+    print(f"peak {peak / 1e6:.0f} MB, estimated {expected / 1e6:.0f} MB")
+    assert peak <= expected <= 2 * peak
+    assert (peak > BASE_BYTES) == more
