@@ -13,28 +13,28 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 import exoabm
-from exoabm.runs.input_tables import keep_tables, table_sha256_of
-from exoabm.runs.provenance import code, drift, machine, made_with, sources, versions
-from exoabm.runs.unchanged import lasting, refuse_changes
+from exoabm.analysis import communication as talk
+from exoabm.analysis.biodistribution import body
+from exoabm.analysis.network import graph
 from exoabm.errors import InputError, NumericalError
 from exoabm.model import ExosomeModel
 from exoabm.output import checkpoint
-from exoabm.analysis import communication as talk
-from exoabm.analysis.biodistribution import body
 from exoabm.output.events import EventWriter, VesicleEventWriter
 from exoabm.output.fields import FieldWriter
 from exoabm.output.graphml import write_graphml
 from exoabm.output.lineage import fates, lineage_table
-from exoabm.analysis.network import graph
-from exoabm.plot.preview import draw_preview
-from exoabm.plot.preview.readout import Readout
 from exoabm.output.recorder import part
 from exoabm.output.run_folder import BEFORE, CHECKPOINT, ResumableFolder, RunFolder
-from exoabm.tables.parquet import write_table
 from exoabm.output.writers import CellWriter
+from exoabm.plot.preview import draw_preview
+from exoabm.plot.preview.readout import Readout
+from exoabm.runs.input_tables import keep_tables, table_sha256_of
+from exoabm.runs.provenance import code, drift, machine, made_with, sources, versions
+from exoabm.runs.unchanged import lasting, refuse_changes
 from exoabm.scenario.builder import census
 from exoabm.scenario.estimate import MAX_EDGES_IN_GRAPHML
 from exoabm.scenario.loader import parse, run_of, sha256_of
+from exoabm.tables.parquet import write_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -65,7 +65,8 @@ SECONDS_TO_DRAW = 1.0
 class Estimate:
     """Memory and work of a run.
 
-    Times are rough, within a factor of a few, from the speed of a typical machine; ``batch.probe`` measures.
+    Times are rough, within a factor of a few, from the speed of a typical machine;
+    ``runs.runtime_estimate`` measures.
 
     Attributes
     ----------
