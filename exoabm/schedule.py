@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from exoabm.output.recorder import Recorder
     from exoabm.state import State, TransportResult, Turnover, Uptake
-    from exoabm.state import Passage, State, Turnover, Uptake
     from exoabm.therapy.course import Course
     from exoabm.transport.engine import Engine
 

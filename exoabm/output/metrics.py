@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from exoabm.accounting.mass_balance import PLACES
+from exoabm.analysis.communication import PER_ML
+from exoabm.analysis.dose_response import outcomes
 from exoabm.cargo import CargoClass
 from exoabm.columns import Row
-from exoabm.analysis.communication import PER_ML
 from exoabm.output.lineage import fates
-from exoabm.analysis.dose_response import outcomes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

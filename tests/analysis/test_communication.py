@@ -10,14 +10,13 @@ import pytest
 
 from exoabm import ExosomeModel
 from exoabm.accounting.mass_balance import MassBalance, WasteBalance
+from exoabm.analysis import communication as talk
+from exoabm.analysis.edges import COUNTS
+from exoabm.analysis.network import graph as graph_of
 from exoabm.cargo import Cargo, CargoClass
 from exoabm.domain import Domain, Face
 from exoabm.errors import InputError
 from exoabm.output import communication as talk
-from exoabm.analysis.edges import COUNTS
-from exoabm.analysis.network import graph as graph_of
-from exoabm.analysis import communication as talk
-from exoabm.accounting.mass_balance import Ledger, WasteLedger
 from exoabm.physiology import CellType, SecretionMode
 from exoabm.state import RESERVOIR, Cells, Labels, Resolution, State, Trafficking
 from exoabm.streams import Streams

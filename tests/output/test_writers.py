@@ -16,11 +16,10 @@ import zarr
 
 from exoabm import ExosomeModel
 from exoabm.accounting.mass_balance import PLACES
-from exoabm.columns import COORDINATES
 from exoabm.analysis.communication import PER_ML
+from exoabm.columns import COORDINATES
 from exoabm.output.events import EventWriter
 from exoabm.output.fields import FieldWriter
-from exoabm.tables.parquet import TableWriter
 from exoabm.output.writers import CellWriter
 from exoabm.state import RESERVOIR
 from exoabm.tables.parquet import TableWriter

@@ -16,7 +16,6 @@ import typer
 from exoabm import ExosomeModel
 from exoabm.accounting.mass_balance import PLACES
 from exoabm.batch.calibration.factors import factors_of
-from exoabm.runs.execute import run_to_folder
 from exoabm.batch.sweeps.sweep import plan_sweep
 from exoabm.cli import app
 from exoabm.errors import InputError

@@ -8,13 +8,13 @@ import numpy as np
 
 from exoabm.accounting.mass_balance import PLACES
 from exoabm.output import palette
+from exoabm.plot import palette
 from exoabm.plot.palette import INK, PAPER
 from exoabm.plot.preview.frame import place_axes, rule_lines, say, write_heading
 from exoabm.plot.preview.lettering import FEW, number, percent, shorten, superscript
 from exoabm.plot.preview.matrix import MAX_NAMES
 from exoabm.plot.preview.readout import WASTE, Course
 from exoabm.plot.preview.scene import LEFT, RIGHT, Room, Scene
-from exoabm.plot import palette
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
