@@ -16,7 +16,6 @@ from exoabm.analysis.network import graph as graph_of
 from exoabm.cargo import Cargo, CargoClass
 from exoabm.domain import Domain, Face
 from exoabm.errors import InputError
-from exoabm.output import communication as talk
 from exoabm.physiology import CellType, SecretionMode
 from exoabm.state import RESERVOIR, Cells, Labels, Resolution, State, Trafficking
 from exoabm.streams import Streams

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from exoabm.accounting.mass_balance import PLACES
-from exoabm.output import palette
 from exoabm.plot import palette
 from exoabm.plot.palette import INK, PAPER
 from exoabm.plot.preview.frame import place_axes, rule_lines, say, write_heading
