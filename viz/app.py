@@ -12,27 +12,27 @@ import solara.server.settings
 from exoabm.errors import ExoError
 from exoabm.runs.runtime_estimate import WORTH_A_PROBE, spoken
 from exoabm.scenario.loader import load, shipped
-from exoabm.viz.canvas import Canvas, is_strip
-from exoabm.viz.card import Cell
-from exoabm.viz.carry import Bring, RunView, TakeAway
-from exoabm.viz.charts import charts, curves
-from exoabm.viz.compare import Compare
-from exoabm.viz.controls import Controls, Question
-from exoabm.viz.frames import moment
-from exoabm.viz.guide import Lessons, Progress
-from exoabm.viz.html import Press, html
-from exoabm.viz.knobs import changed, knobs
-from exoabm.viz.lessons import LESSONS
-from exoabm.viz.limits import SEATS
-from exoabm.viz.openings import first_setup, opening
-from exoabm.viz.reading import ScenarioPage
-from exoabm.viz.session import SPEEDS, Session
+from exoabm.viz.components.canvas import Canvas, is_strip
+from exoabm.viz.components.cell_card import Cell
+from exoabm.viz.components.communication import Communication
+from exoabm.viz.components.compare import Compare
+from exoabm.viz.components.controls import Controls, Question
+from exoabm.viz.components.export_import import Bring, RunView, TakeAway
+from exoabm.viz.components.html import Press, html
+from exoabm.viz.components.widgets import ChoiceWidget, PlayerWidget, PlotWidget, ThemeWidget
+from exoabm.viz.parameter_controls import changed, knobs
+from exoabm.viz.permalinks import Link, decode
+from exoabm.viz.results.charts import charts, curves
+from exoabm.viz.results.text_summary import PREPARING, seen, story
+from exoabm.viz.scenario_intros import first_setup, opening
+from exoabm.viz.server.frames import moment
+from exoabm.viz.server.limits import SEATS
+from exoabm.viz.server.session import SPEEDS, Session
+from exoabm.viz.server.uploads import is_run, open_run
 from exoabm.viz.setup import Setup
-from exoabm.viz.share import Link, decode
-from exoabm.viz.story import PREPARING, seen, story
-from exoabm.viz.talk import Communication
-from exoabm.viz.uploads import is_run, open_run
-from exoabm.viz.widgets import ChoiceWidget, LookWidget, PlayerWidget, PlotWidget
+from exoabm.viz.teaching.guide import Lessons, Progress
+from exoabm.viz.teaching.lessons import LESSONS
+from exoabm.viz.teaching.scenario_page import ScenarioPage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -102,7 +102,7 @@ def _Finished(folder: Path) -> None:
     with html("header", "exo-head"):
         html("span", "exo-brand", text="exoabm")
         html("span", "exo-motto", text=f"the finished run {run.name}")
-        LookWidget.element()
+        ThemeWidget.element()
     with html("main", "exo-wide"):
         RunView(run)
 
@@ -112,7 +112,7 @@ def _Full() -> None:
     with html("header", "exo-head"):
         html("span", "exo-brand", text="exoabm")
         html("span", "exo-motto", text="cells that talk through vesicles")
-        LookWidget.element()
+        ThemeWidget.element()
     with html("main", "exo-full"):
         html("h1", text="All seats are taken")
         running = "One model runs" if SEATS.most == 1 else f"{SEATS.most} models run"
@@ -200,7 +200,7 @@ def _Head(setup: Setup, on_scenario: Callable[[str], Any]) -> None:
             options=[[*pair] for pair in ({setup.scenario: Path(setup.scenario).stem} | titles).items()],
             on_value=lambda name: name in titles and on_scenario(name),
         )
-        LookWidget.element()
+        ThemeWidget.element()
 
 
 @solara.component

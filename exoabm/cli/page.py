@@ -34,5 +34,5 @@ def dash(
 ) -> None:
     """Open a running model in the browser, served from this machine to this machine."""
     # The page stands above the command line, which therefore calls it by its name alone.
-    serve = import_module("exoabm.viz.serve").serve
+    serve = import_module("exoabm.viz.server.serve").serve
     serve(scenario, port=port, browser=browser, seats=seats, base_url=base_url)

@@ -10,9 +10,9 @@ import pytest
 
 from exoabm import ExosomeModel
 from exoabm.scenario.loader import shipped
-from exoabm.viz.openings import first_setup
-from exoabm.viz.reading import PARTS
-from exoabm.viz.story import seen
+from exoabm.viz.results.text_summary import seen
+from exoabm.viz.scenario_intros import first_setup
+from exoabm.viz.teaching.scenario_page import PARTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

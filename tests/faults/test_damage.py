@@ -160,7 +160,7 @@ def test_a_run_is_not_exported_into_itself(command, runs) -> None:
 )
 def test_whoever_reads_a_run_is_told_of_its_damage(command, runs, name, harm, state) -> None:
     """``verify`` names each file; compare, export and the page refuse what is damaged or missing."""
-    from exoabm.viz.uploads import open_run
+    from exoabm.viz.server.uploads import open_run
 
     assert "b is whole" in command("verify", "b").out
     harm(runs[1] / name)

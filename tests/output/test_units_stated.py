@@ -14,7 +14,7 @@ from exoabm.analysis.communication import communication_distance, distance_profi
 from exoabm.output.fields import FieldWriter
 from exoabm.output.metrics import measure
 from exoabm.scenario.loader import parse
-from exoabm.viz.frames import Scale, draw, moment
+from exoabm.viz.server.frames import Scale, draw, moment
 
 HELD = 5e9
 """Vesicles/mL outside, and so within."""

@@ -7,7 +7,7 @@ import pytest
 from exoabm import ExosomeModel
 from exoabm.output.metrics import measure
 from exoabm.scenario.loader import load, shipped
-from exoabm.viz.columns import usual, worded
+from exoabm.viz.results.columns import usual, worded
 
 
 def test_particles_are_called_what_they_are() -> None:

@@ -11,8 +11,19 @@ from exoabm import ExosomeModel
 from exoabm.scenario.loader import load
 from exoabm.state import State
 from exoabm.vesicle import Status
-from exoabm.viz.frames import FULL, HAS_DOTS, HAS_FIELD, HEADER, PER_ML, Film, Scale, draw, moment, round_up
-from exoabm.viz.particles import pictured
+from exoabm.viz.results.particles import pictured
+from exoabm.viz.server.frames import (
+    FULL,
+    HAS_DOTS,
+    HAS_FIELD,
+    HEADER,
+    PER_ML,
+    Film,
+    Scale,
+    draw,
+    moment,
+    round_up,
+)
 
 
 def parts(frame: bytes) -> dict[str, np.ndarray]:
@@ -82,7 +93,7 @@ def test_dots_are_the_free_vesicles(swarm: State) -> None:
 
 
 def test_too_many_dots_are_thinned_by_their_ids(swarm: State, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("exoabm.viz.frames.MOST_DOTS", 40)
+    monkeypatch.setattr("exoabm.viz.server.frames.MOST_DOTS", 40)
     found, _, frame = drawn(swarm, with_field=False)
     assert swarm.vesicles is not None
     assert moment(frame).free == len(swarm.vesicles.rows(Status.FREE))

@@ -9,10 +9,10 @@ import pytest
 
 from exoabm import ExosomeModel
 from exoabm.scenario.builder import blueprint
-from exoabm.viz.lessons import LESSONS
-from exoabm.viz.lessons.instruments import INSTRUMENTS
-from exoabm.viz.lessons.lesson import read_number
-from exoabm.viz.limits import LIMITS
+from exoabm.viz.server.limits import LIMITS
+from exoabm.viz.teaching.instruments import INSTRUMENTS
+from exoabm.viz.teaching.lesson import read_number
+from exoabm.viz.teaching.lessons import LESSONS
 
 pytestmark = pytest.mark.slow
 

@@ -11,13 +11,13 @@ from exoabm.plot.looks import Looks
 from exoabm.plot.preview.scene import Scene
 from exoabm.runs.execute import run_to_folder
 from exoabm.scenario.loader import load
-from exoabm.viz.canvas import world_of
-from exoabm.viz.charts import charts
-from exoabm.viz.exchange import Exchange
-from exoabm.viz.gif import gif
-from exoabm.viz.openings import first_setup
-from exoabm.viz.session import Session
-from exoabm.viz.twins import Twins
+from exoabm.viz.components.canvas import world_of
+from exoabm.viz.components.paired_runs import Twins
+from exoabm.viz.results.charts import charts
+from exoabm.viz.results.communication_data import Exchange
+from exoabm.viz.scenario_intros import first_setup
+from exoabm.viz.server.animation import gif
+from exoabm.viz.server.session import Session
 
 
 @pytest.fixture

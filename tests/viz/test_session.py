@@ -14,13 +14,13 @@ import pytest
 from exoabm import ExosomeModel
 from exoabm.errors import NumericalError, ResourceError
 from exoabm.scenario.loader import LoadedScenario, load, parse, shipped
-from exoabm.viz.charts import charts, curves
-from exoabm.viz.frames import moment
-from exoabm.viz.limits import LIMITS, Limits, Seats
-from exoabm.viz.openings import first_setup
-from exoabm.viz.rehearsal import rehearse
-from exoabm.viz.session import SPEEDS, Session
-from exoabm.viz.story import seen, story
+from exoabm.viz.results.charts import charts, curves
+from exoabm.viz.results.text_summary import seen, story
+from exoabm.viz.scenario_intros import first_setup
+from exoabm.viz.server.frames import moment
+from exoabm.viz.server.jit_warmup import rehearse
+from exoabm.viz.server.limits import LIMITS, Limits, Seats
+from exoabm.viz.server.session import SPEEDS, Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -134,7 +134,7 @@ def test_before_its_first_step_is_compiled_it_waits_and_says_so(
     loaded: LoadedScenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     over = threading.Event()
-    monkeypatch.setattr("exoabm.viz.session.rehearse", lambda _: over)
+    monkeypatch.setattr("exoabm.viz.server.session.rehearse", lambda _: over)
     session = Session(loaded)
     assert not session.preparing, "nobody waits for it yet"
     session.play()

@@ -17,14 +17,14 @@ from exoabm.plot.looks import Looks
 from exoabm.plot.preview import build_figure
 from exoabm.readers.asked import Question, Unanswered
 from exoabm.scenario.loader import load
-from exoabm.viz.canvas import walls
-from exoabm.viz.carry import _Open, _Questions
-from exoabm.viz.exchange import Exchange
-from exoabm.viz.frames import Scale as FieldScale
-from exoabm.viz.frames import _field, _shares
-from exoabm.viz.panels import _placed
-from exoabm.viz.uploads import Shelf, bring_table
-from exoabm.viz.widgets import AnswerWidget
+from exoabm.viz.components.canvas import walls
+from exoabm.viz.components.export_import import _Open, _Questions
+from exoabm.viz.components.widgets import AnswerWidget
+from exoabm.viz.results.communication_data import Exchange
+from exoabm.viz.results.communication_views import _placed
+from exoabm.viz.server.frames import Scale as FieldScale
+from exoabm.viz.server.frames import _field, _shares
+from exoabm.viz.server.uploads import Shelf, bring_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

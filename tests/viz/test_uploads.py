@@ -15,10 +15,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from exoabm.errors import InputError
-from exoabm.viz import takeaway, uploads
-from exoabm.viz.session import Session
-from exoabm.viz.share import encode
-from exoabm.viz.uploads import Shelf, bring_run, bring_table, open_run
+from exoabm.viz.components import downloads as takeaway
+from exoabm.viz.permalinks import encode
+from exoabm.viz.server import uploads
+from exoabm.viz.server.session import Session
+from exoabm.viz.server.uploads import Shelf, bring_run, bring_table, open_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,0 +1,213 @@
+"""What the panels print are sums over the run folder's tables, from a live model and from a folder alike."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import xml.etree.ElementTree as ET
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from exoabm import ExosomeModel
+from exoabm.analysis.communication import reach
+from exoabm.errors import InputError
+from exoabm.plot.looks import Looks
+from exoabm.runs.execute import run_to_folder
+from exoabm.scenario.loader import load, shipped
+from exoabm.viz.results.communication_data import COUNTS, Exchange, looks_of
+from exoabm.viz.results.communication_views import PANELS, WORDS, heatmap_words, network_words
+from exoabm.viz.results.particles import coming
+from exoabm.viz.results.svg import PAGE, PRINT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from exoabm.scenario.loader import LoadedScenario
+
+
+@pytest.fixture(scope="module")
+def live(model: ExosomeModel) -> Exchange:
+    return Exchange.of_model(model, Looks.of_state(model.state))
+
+
+@pytest.fixture(scope="module")
+def stored(folder: Path) -> Exchange:
+    return Exchange.of_folder(folder)
+
+
+def test_live_and_stored_are_the_same(live: Exchange, stored: Exchange) -> None:
+    assert len(live) == 7 * 40
+    assert live.names == stored.names
+    assert stored.hours == live.hours == pytest.approx(2.0)
+    for name in ("donor", "donor_type", "recipient", "recipient_type"):
+        assert np.array_equal(getattr(live, name), getattr(stored, name))
+    for count in COUNTS:
+        assert np.array_equal(live.counts[count], stored.counts[count])
+    assert np.array_equal(live.cells.position, stored.cells.position)
+    assert live.cells.styles == stored.cells.styles
+    assert np.array_equal(live.space.size, stored.space.size)
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_every_number_is_a_sum_over_the_table(folder: Path, stored: Exchange, count: str) -> None:
+    table = pq.read_table(folder / "communication.parquet").to_pandas()
+    senders, receivers, values = stored.matrix(count)
+    for i, a in enumerate(senders):
+        for j, b in enumerate(receivers):
+            rows = table[(table.donor_type == a) & (table.recipient_type == b)]
+            assert values[i, j] == pytest.approx(rows[count].sum(), rel=1e-12)
+    for row in PANELS[0].numbers(stored, count):
+        pair = table[(table.donor == row["donor"]) & (table.recipient == row["recipient"])]
+        assert row[count] == pytest.approx(pair[count].sum(), rel=1e-12)
+    if count == "internalized":
+        means = PANELS[3].numbers(stored, count)
+        assert sum(row["sum"] for row in means) == pytest.approx(table[count].sum(), rel=1e-12)
+
+
+def test_network_leaves_out_what_a_cell_keeps_for_itself(stored: Exchange) -> None:
+    start, end, value = stored.between("internalized")
+    assert (start != end).all()
+    assert (np.diff(value) <= 0).all()
+    assert np.array_equal(np.sort(stored.cells.ids[start]), np.repeat(np.arange(7), 40))
+
+
+def test_distance_is_the_short_way_around_a_periodic_face(stored: Exchange) -> None:
+    space = stored.space
+    around = type(space)(space.low, space.size, np.array([True, False, False]))
+    a, b = np.array([[10.0, 10, 5]]), np.array([[590.0, 10, 5]])
+    assert space.distance(a, b)[0] == 580
+    assert around.distance(a, b)[0] == pytest.approx(20)
+
+
+@pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel.key)
+@pytest.mark.parametrize("look", [PAGE, PRINT], ids=["page", "print"])
+def test_panels_are_sound_svg_with_words(live: Exchange, panel, look) -> None:
+    root = ET.fromstring(panel.draw(live, "internalized", look))
+    assert root.get("role") == "img"
+    assert panel.words(live, "internalized") in root.get("aria-label")
+    text = "".join(root.itertext())
+    assert "nan" not in text.lower().split()
+    assert ("var(--" in ET.tostring(root).decode()) == (look is PAGE)
+
+
+def test_panels_of_nothing_say_so() -> None:
+    model = ExosomeModel("two_cells", seed=1)
+    exchange = Exchange.of_model(model, Looks.of_state(model.state))
+    for panel in PANELS:
+        for count in WORDS:
+            ET.fromstring(panel.draw(exchange, count, PAGE))
+        assert panel.numbers(exchange, "internalized") in (
+            [],
+            [{"donor_type": "donor", "recipient_type": "recipient", "internalized": 0.0}],
+        )
+
+
+def test_types_only_are_not_drawn_as_cells(folder: Path) -> None:
+    model = ExosomeModel("waste_removal", seed=1, overrides={"layout.group.stressed.count": "20"})
+    model.run(hours=1)
+    exchange = Exchange.of_model(model, Looks.of_state(model.state))
+    assert not exchange.by_cell
+    assert len(exchange.between("internalized")[0]) == 0
+    assert "by type only" in network_words(exchange, "internalized")
+    distance, _, to = exchange.distances("internalized")
+    assert "lower bound" in to
+    assert (distance >= 0).all()
+
+
+def test_cells_that_are_gone_are_left_out(live: Exchange) -> None:
+    keep = live.cells.ids != 0
+    fewer = type(live.cells)(
+        live.cells.ids[keep],
+        live.cells.type[keep],
+        live.cells.position[keep],
+        live.cells.styles,
+        live.cells.alive[keep],
+    )
+    start, end, _ = type(live)(**{**vars(live), "cells": fewer}).between("internalized")
+    assert len(start) == 6 * 40
+    assert (fewer.ids[start] != 0).all()
+    assert (end >= 0).all()
+
+
+@pytest.mark.parametrize(
+    "damage", ["run.json", "communication.parquet", "cells.parquet", "column", "scenario"]
+)
+def test_a_damaged_folder_is_refused_in_words(folder: Path, tmp_path: Path, damage: str) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(folder, broken)
+    if damage == "column":
+        table = pq.read_table(broken / "communication.parquet").drop_columns(["internalized"])
+        pq.write_table(table, broken / "communication.parquet")
+    elif damage == "scenario":
+        about = json.loads((broken / "run.json").read_text())
+        about["scenario"]["domain"]["voxel"] = "-4 um"
+        (broken / "run.json").write_text(json.dumps(about))
+    else:
+        (broken / damage).write_bytes(b"PAR1 no")
+    with pytest.raises(InputError):
+        Exchange.of_folder(broken)
+
+
+@pytest.mark.parametrize("scenario", sorted(shipped()))
+def test_types_look_alike_live_and_stored(scenario: str) -> None:
+    """A folder knows a type by its scenario alone, a live model by its mechanisms; both say the same role."""
+    model = ExosomeModel(scenario, seed=1)
+    live = Looks.of_state(model.state)
+    rows = pa.table({"cell_type": model.state.type_names()})
+    found, known = looks_of(rows, model.scenario), len(model.scenario.cell_type)
+    assert found == Looks(live.styles[:known], live.drawn[:known])
+
+
+def test_the_dead_keep_their_links_and_places(
+    bereft: ExosomeModel, mortal: LoadedScenario, tmp_path: Path
+) -> None:
+    live = Exchange.of_model(bereft, Looks.of_state(bereft.state))
+    distance, value, _ = live.distances("internalized")
+    assert np.average(distance, weights=value) == pytest.approx(reach(bereft.state)["donor"]["mean_um"])
+    table = bereft.edges.to_pandas()
+    links = PANELS[0].numbers(live, "internalized")
+    others = table[table.donor != table.recipient]
+    assert sum(row["internalized"] for row in links) == pytest.approx(others.internalized.sum())
+    drawn = PANELS[0].draw(live, "internalized", PAGE)
+    assert drawn.count(", dead: received") == len(bereft.state.lineage.dead)
+    out = tmp_path / "run"
+    run_to_folder(mortal, out, seed=1, hours=2.0)
+    stored = Exchange.of_folder(out)
+    for name in ("ids", "type", "position", "alive"):
+        assert np.array_equal(getattr(live.cells, name), getattr(stored.cells, name))
+
+
+@pytest.fixture(scope="module")
+def drugged() -> ExosomeModel:
+    """Vesicles and drug molecules beside them."""
+    model = ExosomeModel("tumor_delivery", seed=1)
+    model.run(hours=1)
+    return model
+
+
+def test_sorts_are_counted_each_by_itself(drugged: ExosomeModel, tmp_path: Path) -> None:
+    edges, looks = drugged.edges.to_pandas(), Looks.of_state(drugged.state)
+    stored = dict(zip(("vesicles", "drug molecules"), _stored(tmp_path), strict=True))
+    for sort in coming(drugged.scenario):
+        exchange = Exchange.of_model(drugged, looks, sort)
+        rows = edges[edges.vesicle_kind.isin(exchange.kinds)]
+        assert exchange.counts["internalized"].sum() == pytest.approx(rows.internalized.sum(), rel=1e-12)
+        assert sort.name in heatmap_words(exchange, "internalized")
+        assert stored[sort.name].what == sort.name
+        assert stored[sort.name].counts["internalized"].sum() == exchange.counts["internalized"].sum()
+    assert Exchange.of_model(drugged, looks).what == "vesicles"
+
+
+def _stored(tmp_path: Path) -> tuple[Exchange, ...]:
+    run_to_folder(load("tumor_delivery"), tmp_path / "run", seed=1, hours=1)
+    return Exchange.all_of_folder(tmp_path / "run")
+
+
+def test_what_no_cell_sent_has_no_distance_and_that_is_said(drugged: ExosomeModel) -> None:
+    exchange = Exchange.of_model(drugged, Looks.of_state(drugged.state))
+    assert "came from no other cell" in PANELS[-1].words(exchange, "internalized")
+    assert "came from no other cell" in PANELS[-1].draw(exchange, "internalized", PAGE)

@@ -1,0 +1,125 @@
+"""What is taken away parses, says what the run folder says, and runs again to the same numbers."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import tomllib
+import xml.etree.ElementTree as ET
+import zipfile
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow.csv
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from exoabm import ExosomeModel
+from exoabm.errors import InputError, ResourceError
+from exoabm.manifest import faults
+from exoabm.output.run_folder import FILES
+from exoabm.plot.looks import Looks
+from exoabm.scenario.loader import load, parse
+from exoabm.viz.components import downloads as takeaway
+from exoabm.viz.results.communication_data import Exchange
+from exoabm.viz.server.animation import FRAMES, gif, picture
+from exoabm.viz.server.frames import Scale, draw
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def read(data: bytes) -> dict[str, list]:
+    return pyarrow.csv.read_csv(io.BytesIO(data)).to_pydict()
+
+
+def test_tables_are_those_of_the_run_folder(model: ExosomeModel, folder: Path) -> None:
+    for data, name in (
+        (takeaway.metrics_csv(model), "metrics"),
+        (takeaway.edges_csv(model), "communication"),
+    ):
+        stored = pq.read_table(folder / f"{name}.parquet").to_pydict()
+        assert read(data) == stored
+
+
+def test_the_time_series_ends_now(loaded) -> None:
+    model = ExosomeModel(loaded, seed=1)
+    model.run(hours=0.25)
+    assert read(takeaway.metrics_csv(model))["time_h"] == pytest.approx([0, 1 / 6, 0.25])
+
+
+def test_numbers_of_a_panel(model: ExosomeModel) -> None:
+    rows = [{"donor": 1, "internalized": 0.5}, {"donor": 2, "internalized": 0.25}]
+    assert read(takeaway.rows_csv(rows)) == {"donor": [1, 2], "internalized": [0.5, 0.25]}
+
+
+def test_picture_and_drawing(model: ExosomeModel) -> None:
+    image = Image.open(io.BytesIO(takeaway.png(model)))
+    assert image.format == "PNG"
+    assert min(image.size) > 600
+    root = ET.fromstring(
+        takeaway.svg(Exchange.of_model(model, Looks.of_state(model.state)), "types", "internalized")
+    )
+    assert root.tag.endswith("svg")
+
+
+def test_the_scenario_runs_again(model: ExosomeModel, tmp_path: Path) -> None:
+    data = takeaway.scenario_toml(model.loaded)
+    again = parse(data, name="again", folder=tmp_path)
+    assert again.sha256() == model.loaded.sha256()
+
+
+def test_a_table_is_named_without_its_folder(tmp_path: Path) -> None:
+    data = takeaway.scenario_toml(load("tissue"))
+    assert tomllib.loads(data.decode())["layout"]["table"] == "tissue_cells.csv"
+    assert b"/" not in b"".join(line for line in data.splitlines() if b"table" in line)
+
+
+def test_the_run_folder_is_that_of_the_command_line(loaded, folder: Path, tmp_path: Path) -> None:
+    seen: list[float] = []
+    data = takeaway.run_zip(loaded, seed=1, hours=2.0, progress=seen.append)
+    assert seen[-1] == pytest.approx(1)
+    zipfile.ZipFile(io.BytesIO(data)).extractall(tmp_path)
+    assert {p.name for p in (tmp_path / "run").iterdir()} == {*FILES}
+    assert faults(tmp_path / "run") == []
+    assert parse((tmp_path / "scenario.toml").read_bytes(), name="again", folder=tmp_path)
+    for name in ("metrics", "cells", "events", "communication"):
+        ours, theirs = (
+            hashlib.sha256((f / f"{name}.parquet").read_bytes()) for f in (tmp_path / "run", folder)
+        )
+        assert ours.hexdigest() == theirs.hexdigest()
+
+
+def test_too_large_or_too_early_a_run_is_refused(loaded, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InputError, match="press Go"):
+        takeaway.run_zip(loaded, seed=1, hours=0)
+    monkeypatch.setattr(takeaway, "MOST_BYTES", 1000)
+    with pytest.raises(ResourceError, match="command line"):
+        takeaway.run_zip(loaded, seed=1, hours=0.1)
+
+
+@pytest.mark.parametrize("engine", ["continuum", "vesicles"])
+def test_a_film_shows_every_moment(engine: str) -> None:
+    model = ExosomeModel("two_cells", seed=1, overrides={"transport.engine": engine})
+    scale, frames = Scale(), []
+    for number in range(2 * FRAMES):
+        model.step()
+        frames.append(draw(model.state, number, scale, with_field=engine == "continuum"))
+    film = Image.open(io.BytesIO(gif(frames, model.state, Looks.of_state(model.state), size=120)))
+    assert film.n_frames == FRAMES
+    assert film.size == (120, 120)
+    film.seek(0)
+    first = np.asarray(film.convert("RGB")).astype(int)
+    film.seek(FRAMES - 1)
+    assert np.abs(np.asarray(film.convert("RGB")).astype(int) - first).max() > 40
+    shown = picture(frames[-1])
+    assert shown.time == model.state.time
+    assert len(shown.dots) == (0 if engine == "continuum" else np.sum(model.state.vesicles.status == 0))
+    x = shown.cells[:, 0] / 65535 * 200
+    assert x == pytest.approx(model.state.cells.position[:, 0], abs=0.01)
+
+
+def test_no_film_of_nothing(model: ExosomeModel) -> None:
+    with pytest.raises(InputError, match="press Go"):
+        gif([], model.state, Looks.of_state(model.state))

@@ -1,0 +1,158 @@
+"""Links open what they were made of, and nothing else gets through."""
+
+from __future__ import annotations
+
+import pytest
+
+from exoabm.errors import InputError
+from exoabm.viz.app import opened
+from exoabm.viz.parameter_controls import knobs
+from exoabm.viz.permalinks import FACES, LONGEST, decode, encode
+from exoabm.viz.scenario_intros import first_setup
+from exoabm.viz.setup import Setup
+
+SHIPPED = ["signaling", "tissue", "two_cells", "waste_removal"]
+
+
+@pytest.mark.parametrize("scenario", SHIPPED)
+def test_a_fresh_setup_has_a_short_link(scenario: str) -> None:
+    setup = first_setup(scenario, seed=7)
+    query = encode(setup, 2.5)
+    assert query == f"scenario={scenario}&seed=7&hours=2.5"
+    assert decode(query).setup == setup
+    assert decode(query).hours == 2.5
+
+
+def test_there_and_back_gives_the_same_model() -> None:
+    values = {
+        "cell_type.recipient.uptake_rate": "140",
+        "vesicle.exosome.half_life": "inf",
+        "transport.engine": "continuum",
+        "layout.group.recipient.count": "30",
+        "domain.faces.x": "open",
+    }
+    setup = first_setup("signaling", seed=2**63 - 1).changed(values)
+    link = decode("?" + encode(setup, 1 / 3))
+    assert link.setup.load().sha256() == setup.load().sha256()
+    assert link.setup.seed == setup.seed
+    assert link.hours == pytest.approx(1 / 3, rel=1e-9)
+
+
+def test_units_may_be_written() -> None:
+    link = decode("scenario=signaling&vesicle.exosome.half_life=30+min")
+    assert dict(link.setup.overrides)["vesicle.exosome.half_life"] == "0.5"
+
+
+@pytest.mark.parametrize("scenario", SHIPPED)
+def test_every_control_of_a_scenario_fits_into_a_link(scenario: str) -> None:
+    setup = first_setup(scenario)
+    controls = knobs(setup.load())
+    assert len(controls) > 15
+    for key, knob in controls.items():
+        link = decode(encode(setup.changed({key: knob.applied})))
+        assert knobs(link.setup.load())[key].applied == knob.applied
+
+
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        ("scenario=../../etc/passwd", "no shipped scenario"),
+        ("scenario=/etc/passwd", "no shipped scenario"),
+        ("scenario=http://example.org/x.toml", "no shipped scenario"),
+        ("scenario=signalling", "did you mean 'signaling'"),
+        ("scenario=signaling&scenario=tissue", "stands twice"),
+        ("scenario=signaling&layout.table=/etc/passwd", "cannot set this"),
+        ("scenario=signaling&layout.table=x.csv", "cannot set this"),
+        ("scenario=signaling&record.fields=1", "cannot set this"),
+        ("scenario=signaling&info.title=<script>alert(1)</script>", "cannot set this"),
+        ("scenario=signaling&domain.size=[1e9,1e9]", "cannot set this"),
+        ("scenario=signaling&__class__=1", "cannot set this"),
+        ("scenario=signaling&cell_type.recipient.uptake=1", "did you mean"),
+        ("scenario=signaling&cell_type.recipient.uptake_rate=-1", "outside the allowed"),
+        ("scenario=signaling&cell_type.recipient.uptake_rate=nan", "cell_type.recipient.uptake_rate"),
+        ("scenario=signaling&cell_type.recipient.uptake_rate=1e400", "cell_type.recipient.uptake_rate"),
+        ("scenario=signaling&cell_type.recipient.uptake_rate=", "cell_type.recipient.uptake_rate"),
+        ("scenario=signaling&cell_type.recipient.uptake_rate={value=1}", "cell_type.recipient.uptake_rate"),
+        ("scenario=signaling&cell_type.recipient.uptake_rate=" + "9" * 500, "too long"),
+        ("scenario=signaling&layout.group.recipient.count=99999999", "outside the allowed"),
+        ("scenario=signaling&transport.engine=os.system", "must be one of"),
+        ("scenario=signaling&domain.faces.x={concentration=1}", "must be one of"),
+        ("seed=-1", "whole number"),
+        ("seed=1.5", "whole number"),
+        ("seed=²", "whole number"),
+        ("seed=9223372036854775808", "whole number"),
+        ("hours=nan", "0 to"),
+        ("hours=inf", "0 to"),
+        ("hours=1e9", "0 to"),
+        ("%ff%fe", "not a share link"),
+        ("a=%ff", "not a share link"),
+        ("novalue", "not a share link"),
+        ("&".join(f"k{i}=1" for i in range(65)), "not a share link"),
+        ("a=" + "b" * LONGEST, "characters"),
+    ],
+)
+def test_hostile_links_are_refused_in_words(query: str, says: str) -> None:
+    with pytest.raises(InputError) as caught:
+        decode(query)
+    assert says in str(caught.value)
+    assert len(str(caught.value)) < 600
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "?scenario=../../../etc/passwd",
+        "?scenario=http://example.org/evil.toml",
+        "?scenario=signaling&layout.table=/etc/passwd",
+        "?scenario=signaling&clock.duration=1e99",
+        "?scenario=signaling&domain.voxel=0.5&hours=1",
+        "?scenario=signaling&layout.group.recipient.count=9999999",
+        "?scenario=signaling&cell_type.recipient.uptake_rate=nan",
+        "?seed=-1",
+    ],
+)
+def test_a_page_that_cannot_open_opens_the_first_scenario_and_says_why(query: str) -> None:
+    page = opened(query)
+    assert page.setup == first_setup("signaling")
+    assert page.session.model.state.time == page.hours == 0
+    assert page.problem
+    assert "Traceback" not in page.problem
+    assert "root:" not in page.problem
+
+
+def test_an_empty_address_opens_the_first_scenario() -> None:
+    assert decode("").setup == first_setup("signaling")
+
+
+def test_a_file_of_ones_own_has_no_link(tmp_path) -> None:
+    with pytest.raises(InputError, match="only a shipped scenario"):
+        encode(Setup(str(tmp_path / "mine.toml"), trusted=True))
+
+
+def test_faces_are_those_of_the_schema() -> None:
+    for key, words in FACES.items():
+        for word in words:
+            assert Setup("two_cells", ((key, word),)).load()
+
+
+SECRETION = "cell_type.neuron.secretion"
+
+
+def test_a_link_carries_controls_that_another_choice_has_brought() -> None:
+    setup = first_setup("disease_progression")
+    assert SECRETION not in knobs(setup.load())
+    setup = setup.changed({SECRETION: "poisson", "transport.engine": "vesicles"})
+    assert SECRETION in knobs(setup.load())
+    link = decode(encode(setup))
+    assert link.setup.load().sha256() == setup.load().sha256()
+    with pytest.raises(InputError, match="must be one of"):
+        decode("scenario=disease_progression&transport.engine=vesicles&" + SECRETION + "=often")
+    with pytest.raises(InputError, match="cannot set this"):
+        decode("scenario=disease_progression&" + SECRETION + "=poisson")
+
+
+def test_what_nothing_reads_any_more_is_left_out_of_a_link() -> None:
+    setup = first_setup("disease_progression").changed({SECRETION: "poisson"})
+    assert encode(setup) == "scenario=disease_progression&seed=1"
+    with pytest.raises(InputError, match="cannot set this"):
+        encode(setup.changed({"domain.size": "[1e3, 1e3]"}))

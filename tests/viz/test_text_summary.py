@@ -1,0 +1,176 @@
+"""Every number told on the page is one of the run's tables."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+from exoabm import ExosomeModel
+from exoabm.plot.looks import Looks
+from exoabm.viz.results.charts import charts, curves
+from exoabm.viz.results.text_summary import many, seen, story
+
+ENGINES = {"continuum": {}, "vesicles": {"transport.engine": "vesicles"}}
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def model(request: pytest.FixtureRequest) -> ExosomeModel:
+    made = ExosomeModel("signaling", seed=1, overrides=ENGINES[request.param])
+    made.run(hours=3)
+    return made
+
+
+def test_the_story_of_a_recipient_is_its_rows_of_the_edge_table(model: ExosomeModel) -> None:
+    edges = model.edges.to_pandas()
+    cell = int(edges.groupby("recipient").internalized.sum().idxmax())
+    rows = edges[(edges.recipient == cell) & (edges.internalized > 0)]
+    tale = story(model, cell)
+    assert tale is not None
+    assert tale.title == f"recipient {cell}"
+    told = {who: (taken, delivered) for who, taken, delivered, _ in tale.reached_by}
+    expected = {f"donor {r.donor}": (r.internalized, r.delivered) for r in rows.itertuples()}
+    assert told == expected
+    assert dict(tale.facts)["taken up"] == many(rows.internalized.sum())
+    assert [taken for _, taken, _, _ in tale.reached_by] == sorted(rows.internalized, reverse=True)
+    assert {(d, r) for d, r, _, _ in tale.links} == {(int(d), cell) for d in rows.donor}
+
+
+def test_the_story_of_a_donor_is_whom_it_reached(model: ExosomeModel) -> None:
+    edges = model.edges.to_pandas()
+    rows = edges[(edges.donor == 0) & (edges.internalized > 0)]
+    tale = story(model, 0)
+    assert tale is not None
+    assert len(tale.reached) == len(rows)
+    assert sum(taken for _, taken, _, _ in tale.reached) == pytest.approx(rows.internalized.sum())
+    assert all(out for *_, out in tale.links)
+    assert max(weight for *_, weight, _ in tale.links) == 1.0
+    first = {who: at for who, _, _, at in tale.reached}
+    for row in rows.itertuples():
+        at = first[f"recipient {row.recipient}"]
+        assert at is None if np.isnan(row.first_time_s) else at == pytest.approx(row.first_time_s / 3600)
+
+
+def test_of_a_cell_that_is_not_there_nothing_is_told(model: ExosomeModel) -> None:
+    assert story(model, 10**6) is None
+
+
+def test_by_type_no_edges_between_cells_are_drawn() -> None:
+    model = ExosomeModel("waste_removal", seed=1)
+    model.run(hours=1)
+    tale = story(model, 3)
+    assert tale is not None
+    assert tale.links == ()
+    assert "by type only" in tale.note
+
+
+def test_the_sentence_counts_what_the_ledger_counts(model: ExosomeModel) -> None:
+    words = seen(model)
+    numbers = [float(n.replace(",", "")) for n in re.findall(r"(?<=[ ])[\d,]+\.?\d*(?=[ ;])", words)]
+    assert words.startswith("After 3.00 h")
+    assert float(model.state.balance.emitted.sum()) in numbers
+    assert round(float(model.state.balance["free"].sum())) in numbers
+    taken = model.state.trafficking.internalized.sum(axis=(1, 2))
+    assert int((taken >= 1).sum()) in numbers
+
+
+def test_curves_are_columns_of_the_metrics(model: ExosomeModel) -> None:
+    table = model.metrics
+    for chart in charts(model, Looks.of_state(model.state)).values():
+        for line, (name, column, *_) in zip(curves(model, chart), chart.lines, strict=True):
+            assert line["name"] == name
+            assert line["y"][: len(table)] == pytest.approx(table[column].tolist())
+            assert line["x"][-1] == pytest.approx(3.0)
+
+
+def test_long_curves_are_thinned_but_keep_their_end(
+    model: ExosomeModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("exoabm.viz.results.charts.MOST_POINTS", 5)
+    line = curves(model, charts(model, Looks.of_state(model.state))["moved"])[0]
+    assert len(line["x"]) <= 12
+    assert line["y"][-1] == float(model.state.balance.emitted.sum())
+
+
+def test_what_is_no_vesicle_is_not_called_one() -> None:
+    model = ExosomeModel("tumor_delivery", seed=1)
+    assert "no vesicle has arrived yet" in seen(model)
+    model.run(hours=2)
+    vesicles, _, molecules = model.state.balance.emitted.sum(axis=1)
+    assert molecules > 100 * vesicles > 0
+    words = seen(model)
+    assert f"of {many(vesicles)} vesicles that arrived" in words
+    assert f"Of {many(molecules)} drug molecules that arrived" in words
+    assert "nanoparticle" not in words, "of which there are none"
+    drawn = charts(model, Looks.of_state(model.state))
+    assert drawn["moved"].title == "Vesicles arrived, taken up, delivered"
+    assert {line.column.partition("_")[0] for line in drawn["moved"].lines} == {"vesicle"}
+    assert drawn["moved_drug molecules"].y_label == "drug molecules until now"
+    assert {line.column.partition("_")[0] for line in drawn["moved_drug molecules"].lines} == {"free"}
+    assert not any(line.column.startswith("nanoparticle") for c in drawn.values() for line in c.lines)
+
+
+def test_a_soluble_factor_that_cells_release_is_named_so() -> None:
+    factor = {"vesicle.exosome.comparator": "soluble_factor", "domain.voxel": "20 um"}
+    model = ExosomeModel("signaling", seed=1, overrides=factor)
+    model.run(hours=1)
+    assert re.search(r"of [\d,.]+ free molecules released, .* were sensed\.$", seen(model))
+
+
+def test_a_dose_has_a_curve_in_the_tissue_and_in_the_body() -> None:
+    model = ExosomeModel("delivery_routes", seed=1)
+    model.run(hours=2)
+    drawn = charts(model, Looks.of_state(model.state))
+    (line,) = curves(model, drawn["dose"])
+    assert line["name"] == "dose"
+    assert line["y"][0] == 0.0
+    assert line["y"][-1] == pytest.approx(float(model.state.balance.emitted.sum()))
+    plasma, liver, *_ = curves(model, drawn["body_dose"])
+    assert (plasma["name"], liver["name"]) == ("plasma", "liver")
+    assert 0 < plasma["y"][-1] < 1
+    assert liver["y"][-1] > 0
+    assert "set_free_dose" not in drawn, "nothing is set free in this body"
+
+
+def test_numbers_of_vesicles_are_written_for_people() -> None:
+    told = ["0", "fewer than 0.001", "0.25", "7", "12.3", "1,235"]
+    assert [many(n) for n in (0.0, 1.2e-8, 0.25, 7.0, 12.345, 1234.6)] == told
+
+
+def test_what_the_dead_took_up_stays_told(bereft: ExosomeModel) -> None:
+    state, row = bereft.state, bereft.metrics.iloc[-1]
+    words = seen(bereft)
+    assert f"{many(row.exosome_taken_up_EV)} were taken up" in words
+    assert f"{many(row.exosome_delivered_EV)} delivered" in words
+    taken = bereft.edges.to_pandas().groupby("recipient").internalized.sum()
+    assert f"by {(taken >= 1).sum()} of 40 cells that can or could" in words
+    living = state.trafficking.internalized.sum()
+    assert many(living) != many(row.exosome_taken_up_EV), "the living alone would be told apart"
+
+
+def test_a_cell_tells_sorts_apart() -> None:
+    model = ExosomeModel("tumor_delivery", seed=1)
+    model.run(hours=1)
+    edges = model.edges.to_pandas()
+    cell = int(edges.recipient.iloc[0])
+    tale = story(model, cell)
+    assert tale is not None
+    assert "released" not in dict(tale.facts), "it cannot"
+    for sort, kinds in (("vesicles", ["vesicle"]), ("drug molecules", ["free"])):
+        rows = edges[(edges.recipient == cell) & edges.vesicle_kind.isin(kinds)]
+        assert dict(tale.facts)[f"taken up, {sort}"] == many(rows.internalized.sum())
+        (taken,) = (taken for who, taken, *_ in tale.reached_by if who == f"dose, {sort}")
+        assert taken == pytest.approx(rows.internalized.sum())
+
+
+def test_one_was_and_two_were(model: ExosomeModel) -> None:
+    lone = ExosomeModel("two_cells", seed=1, overrides={"transport.engine": "vesicles"})
+    said = set()
+    for _ in range(600):
+        lone.advance_by(60)
+        said.add(re.search(r"(\S+) (was|were) taken up", seen(lone)).groups() if ";" in seen(lone) else None)
+        if ("1", "was") in said:
+            break
+    assert ("1", "was") in said
+    assert ("1", "were") not in said

@@ -1,0 +1,1 @@
+"""Solara components of the page and the widgets that the browser draws."""

@@ -1,0 +1,151 @@
+"""The stage: cells, vesicles and concentration, as the session draws them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import solara
+
+from exoabm.plot.palette import FIELD, PLACES, Role, rgb, to_hex
+from exoabm.viz.components.widgets import CanvasWidget
+from exoabm.viz.server.frames import FULL
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import ArrayLike
+
+    from exoabm.domain import Domain
+    from exoabm.plot.looks import Looks
+    from exoabm.state import State
+    from exoabm.viz.server.session import Session
+
+_SHAPES = {Role.SENDS: "triangle", Role.TAKES_UP: "circle", Role.BOTH: "square", Role.NEITHER: "diamond"}
+
+
+def is_strip(extent: ArrayLike) -> bool:
+    """Whether a space is so long and low that what is else drawn over it stands above and below it."""
+    width, height = np.asarray(extent)[:2]
+    return bool(width > 3 * height)
+
+
+def world_of(state: State, looks: Looks, what: str = "vesicles") -> dict[str, Any]:
+    """What does not change from frame to frame: the extent in um, and how each cell type is drawn.
+
+    ``what`` names the particles that fill cells and medium. Types without cells are left in their place,
+    since frames number the types.
+    """
+    return {
+        "extent": [float(length) for length in state.domain.extent[:2]],
+        "strip": is_strip(state.domain.extent),
+        "what": what,
+        "full": f"{FULL:g}",
+        "ramp": list(FIELD),
+        "accent": PLACES["delivered"][1],
+        "walls": walls(state.domain, state.y_down),
+        "types": [
+            {
+                "name": style.name,
+                "color": style.color,
+                "outline": style.outline,
+                "bright": to_hex(rgb(style.color) + 0.35 * (1 - rgb(style.color))),
+                "shape": _SHAPES[style.role],
+                "radius": cell_type.diameter / 2,
+                "takes": style.role in (Role.TAKES_UP, Role.BOTH),
+                "sends": style.role in (Role.SENDS, Role.BOTH),
+                "named": style.named,
+                "present": drawn,
+            }
+            for style, drawn, cell_type in zip(*looks, state.types, strict=True)
+        ],
+    }
+
+
+def walls(domain: Domain, down: bool = False) -> list[list[float]]:
+    """Obstacles as boxes (x, y, width, height) in shares of the extent, each a run of voxels along x.
+
+    Of a volume, they are those that reach from top to bottom. Where y runs ``down``, the first row is the
+    uppermost of the picture.
+    """
+    if domain.obstacle is None:
+        return []
+    mask = np.asarray(domain.obstacle if domain.dim == 2 else domain.obstacle.all(axis=0))
+    mask = mask[::-1] if down else mask
+    height, width = mask.shape
+    edges = np.diff(np.pad(mask, ((0, 0), (1, 1))).astype(np.int8), axis=1)
+    rows, starts = np.nonzero(edges == 1)
+    _, ends = np.nonzero(edges == -1)
+    return [
+        [start / width, row / height, (end - start) / width, 1 / height]
+        for row, start, end in zip(rows.tolist(), starts.tolist(), ends.tolist(), strict=True)
+    ]
+
+
+@solara.component
+def Canvas(
+    session: Session,
+    layers: dict[str, bool],
+    alt: str,
+    *,
+    links: Sequence[Sequence[Any]] = (),
+    selected: int = -1,
+    past: int = -1,
+    on_pick: Callable[[int], None] | None = None,
+    on_layers: Callable[[dict[str, bool]], None] | None = None,
+) -> None:
+    """Draw a session as it runs, or the recorded frame ``past``.
+
+    Parameters
+    ----------
+    session
+    layers
+        Which of ``dots`` and ``field`` are drawn.
+    alt
+        The picture in words.
+    links
+        Edges lit up: birth id of donor and recipient, weight 0 to 1, whether it leaves the selected cell.
+    selected
+        Birth id of the selected cell, -1 for none.
+    past
+        Index of a recorded frame, -1 for the present.
+    """
+    world = solara.use_memo(
+        lambda: world_of(session.model.state, session.looks, session.pictured.name), [id(session)]
+    )
+    fixed = solara.use_reactive(session.scale.fixed)
+
+    def fix(value: bool) -> None:
+        session.scale.fixed = bool(value)
+        fixed.set(bool(value))
+
+    element = CanvasWidget.element(
+        world=world,
+        links=list(links),
+        selected=selected,
+        layers=layers,
+        fixed=fixed.value,
+        past=past >= 0,
+        preparing=session.preparing,
+        alt=alt,
+        on_painted=session.painted,
+        on_pick=on_pick,
+        on_layers=on_layers,
+        on_fix=fix,
+    )
+
+    def attach() -> Callable[[], None] | None:
+        widget = solara.get_widget(element)
+
+        def show(frame: bytes) -> None:
+            widget.frame = frame
+
+        if past >= 0:
+            show(session.rewind(past))
+            session.mute()
+            return None
+        session.show = show
+        show(session.frame)
+        return session.mute
+
+    solara.use_effect(attach, [id(session), past])

@@ -1,0 +1,220 @@
+"""The widgets drawn by the browser: canvas, player, controls and plot, each a Vue file beside this one."""
+
+from __future__ import annotations
+
+from ipyvuetify import VuetifyTemplate  # type: ignore[attr-defined]
+from traitlets import Bool, Bytes, Callable, Dict, Float, Int, List, Unicode
+
+
+class _Widget(VuetifyTemplate):  # type: ignore[misc]
+    """Calls ``on_<event>`` for what the browser says; strange arguments are up to the handlers."""
+
+    def _call(self, name: str, *values: object) -> None:
+        handler = getattr(self, name)
+        if handler is not None:
+            handler(*values)
+
+
+def _handler() -> Callable:
+    return Callable(None, allow_none=True)
+
+
+class CanvasWidget(_Widget):
+    """Draws frames; acknowledges each by its number."""
+
+    template_file = (__file__, "canvas.vue")
+    world = Dict().tag(sync=True)
+    frame = Bytes(b"").tag(sync=True)
+    links: List = List().tag(sync=True)
+    selected = Int(-1).tag(sync=True)
+    layers = Dict().tag(sync=True)
+    fixed = Bool(False).tag(sync=True)
+    past = Bool(False).tag(sync=True)
+    preparing = Bool(False).tag(sync=True)
+    alt = Unicode("").tag(sync=True)
+    on_painted, on_pick, on_layers, on_fix = _handler(), _handler(), _handler(), _handler()
+
+    def vue_painted(self, number: int) -> None:
+        """A frame is on the screen."""
+        self._call("on_painted", number)
+
+    def vue_pick(self, birth: int) -> None:
+        """A cell was chosen, or none (-1)."""
+        self._call("on_pick", birth)
+
+    def vue_set_layers(self, layers: dict) -> None:
+        """Other layers are wanted."""
+        self._call("on_layers", layers)
+
+    def vue_fix_scale(self, fixed: bool) -> None:
+        """The color scale is to stay, or to follow."""
+        self._call("on_fix", fixed)
+
+
+class PlayerWidget(_Widget):
+    """Go, pause, step, reset, speed, and the way back through the film."""
+
+    template_file = (__file__, "player.vue")
+    playing = Bool(False).tag(sync=True)
+    finished = Bool(False).tag(sync=True)
+    dirty = Bool(False).tag(sync=True)
+    time_h = Float(0.0).tag(sync=True)
+    end_h = Float(0.0).tag(sync=True)
+    left = Unicode("").tag(sync=True)
+    speed = Float(60.0).tag(sync=True)
+    speeds: List = List().tag(sync=True)
+    times: List = List().tag(sync=True)
+    position = Int(-1).tag(sync=True)
+    on_go, on_pause, on_step, on_reset = _handler(), _handler(), _handler(), _handler()
+    on_speed, on_scrub, on_live = _handler(), _handler(), _handler()
+
+    def vue_go(self, *_: object) -> None:
+        """Go was pressed."""
+        self._call("on_go")
+
+    def vue_pause(self, *_: object) -> None:
+        """Pause was pressed."""
+        self._call("on_pause")
+
+    def vue_step(self, *_: object) -> None:
+        """One step is wanted."""
+        self._call("on_step")
+
+    def vue_reset(self, *_: object) -> None:
+        """The run is to start again."""
+        self._call("on_reset")
+
+    def vue_set_speed(self, speed: float) -> None:
+        """Another speed was chosen."""
+        self._call("on_speed", speed)
+
+    def vue_scrub(self, index: int) -> None:
+        """A recorded frame is to be shown."""
+        self._call("on_scrub", index)
+
+    def vue_live(self, *_: object) -> None:
+        """The present is to be shown."""
+        self._call("on_live")
+
+
+class ControlsWidget(_Widget):
+    """Sliders, numbers and choices."""
+
+    template_file = (__file__, "controls.vue")
+    knobs: List = List().tag(sync=True)
+    on_knob, on_slide = _handler(), _handler()
+
+    def vue_set_knob(self, change: dict) -> None:
+        """A value was typed, chosen, or undone (None)."""
+        self._call("on_knob", change)
+
+    def vue_slide(self, change: dict) -> None:
+        """A slider was moved."""
+        self._call("on_slide", change)
+
+
+class ChoiceWidget(_Widget):
+    """A menu of (value, words); ``label`` is for those who do not see it."""
+
+    template_file = (__file__, "choice.vue")
+    label = Unicode("").tag(sync=True)
+    value = Unicode("").tag(sync=True)
+    options: List = List().tag(sync=True)
+    on_value = _handler()
+
+    def vue_choose(self, value: str) -> None:
+        """An option was chosen; what is none of them is not heard."""
+        if value in (option[0] for option in self.options):
+            self._call("on_value", value)
+
+
+class ThemeWidget(_Widget):
+    """Light or dark; the browser remembers, and asks the system at first."""
+
+    template_file = (__file__, "theme.vue")
+
+
+class PlotWidget(_Widget):
+    """Lines over one axis, drawn in the page's own style."""
+
+    template_file = (__file__, "plot.vue")
+    series: List = List().tag(sync=True)
+    x_label = Unicode("").tag(sync=True)
+    x_unit = Unicode("").tag(sync=True)
+    y_label = Unicode("").tag(sync=True)
+    x_least = Float(0.0).tag(sync=True)
+    y_least = Float(0.0).tag(sync=True)
+    alt = Unicode("").tag(sync=True)
+
+
+class AnswerWidget(_Widget):
+    """A field for a number, ``start`` at first, and a button to hand it in."""
+
+    template_file = (__file__, "answer.vue")
+    label = Unicode("Your answer").tag(sync=True)
+    button = Unicode("Check").tag(sync=True)
+    start = Unicode("").tag(sync=True)
+    unit = Unicode("").tag(sync=True)
+    on_answer = _handler()
+
+    def vue_send(self, text: object) -> None:
+        """An answer was given."""
+        self._call("on_answer", str(text)[:250])
+
+
+class DownloadWidget(_Widget):
+    """Files to take away, as (key, name, about), and a link to the run.
+
+    A file is handed over by setting ``filename``, ``mime`` and ``content``, and then raising ``serial``.
+    """
+
+    template_file = (__file__, "download.vue")
+    items: List = List().tag(sync=True)
+    busy = Unicode("").tag(sync=True)
+    link = Unicode("").tag(sync=True)
+    why = Unicode("").tag(sync=True)
+    filename = Unicode("").tag(sync=True)
+    mime = Unicode("").tag(sync=True)
+    content = Bytes(b"").tag(sync=True)
+    serial = Int(0).tag(sync=True)
+    on_ask = _handler()
+
+    def vue_ask(self, key: object) -> None:
+        """A file is wanted; what is none of them is not heard."""
+        if not self.busy and key in (item[0] for item in self.items):
+            self._call("on_ask", key)
+
+    def vue_taken(self, *_: object) -> None:
+        """The browser has the file."""
+        self.content = b""
+
+
+class UploadWidget(_Widget):
+    """Takes one file from the reader, in parts, up to ``most`` bytes."""
+
+    template_file = (__file__, "upload.vue")
+    label = Unicode("").tag(sync=True)
+    about = Unicode("").tag(sync=True)
+    accept = Unicode("").tag(sync=True)
+    most = Int(1 << 20).tag(sync=True)
+    on_file = _handler()
+
+    def __init__(self, **kwargs: object) -> None:
+        super().__init__(**kwargs)
+        self._parts = bytearray()
+
+    def vue_part(self, head: object, buffers: object = ()) -> None:
+        """A part came; with the last one the file is whole. A part out of order ends it."""
+        if not isinstance(head, dict) or not isinstance(buffers, list) or len(buffers) != 1:
+            return
+        size, at = head.get("size"), head.get("at")
+        if not isinstance(size, int) or not 0 <= size <= self.most:
+            return
+        if at == 0:
+            self._parts = bytearray()
+        if at != len(self._parts) or at + len(buffers[0]) > size:
+            return
+        self._parts += bytes(buffers[0])
+        if len(self._parts) == size:
+            data, self._parts = bytes(self._parts), bytearray()
+            self._call("on_file", str(head.get("name", ""))[:200], data)

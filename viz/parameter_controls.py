@@ -1,0 +1,252 @@
+"""The controls of a scenario, made from the declarations of its parameters."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
+
+from pydantic import BaseModel
+
+from exoabm.errors import InputError
+from exoabm.parameters import Quantity, format_citation
+from exoabm.scenario.entries import entries
+from exoabm.scenario.living import idle
+from exoabm.scenario.schema import CellTypeTable, Transport, VesicleTable
+from exoabm.viz.results.svg import power
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from exoabm.parameters.parameter import Parameter
+    from exoabm.scenario.loader import LoadedScenario
+
+SHARES = 1000
+"""Positions of a slider."""
+SPAN = 10.0
+"""A slider goes from a tenth of the value to ten times it where nothing was published."""
+
+_TABLES: dict[str, type[BaseModel]] = {
+    "transport": Transport,
+    "vesicle": VesicleTable,
+    "cell_type": CellTypeTable,
+}
+_HIDDEN = ("info.", "record.", "domain.", "layout.", "trial.", "schema_version")
+_SHOWN = ("domain.voxel", "domain.thickness")
+_UNITS = {
+    "1": "",
+    "um": "µm",
+    "um^2/s": "µm²/s",
+    "um^3/s": "µm³/s",
+    "1/h": "per h",
+    "1/mL": "per mL",
+    "ug": "µg",
+}
+_WORDS = {
+    "continuum": "expected numbers, as a field",
+    "vesicles": "single vesicles, as dots",
+    "voxel": "in the voxels of a cell",
+    "membrane": "at its membrane",
+    "cell_type": "by donor type",
+    "cell": "by donor cell",
+    "mean": "at a steady rate",
+    "poisson": "in random bursts",
+    "endosomal_escape": "escape from the endosome",
+    "membrane_fusion": "fusion with the membrane",
+}
+
+
+@dataclass(frozen=True)
+class Knob:
+    """One control: a number on a slider, a count of cells, or a choice.
+
+    Attributes
+    ----------
+    key : str
+        Dotted, as ``--set`` takes it.
+    label, unit : str
+    kind : str
+        ``number``, ``count`` or ``choice``.
+    applied : str
+        What the model runs with, in ``unit``.
+    low, high : float
+        Ends of the slider.
+    choices : tuple of (str, str)
+        Values and their words.
+    about : tuple of (str, str)
+        What the declaration says: meaning, ranges, source.
+    """
+
+    key: str
+    label: str
+    kind: Literal["number", "count", "choice"]
+    applied: str
+    unit: str = ""
+    low: float = 0.0
+    high: float = 1.0
+    choices: tuple[tuple[str, str], ...] = ()
+    about: tuple[tuple[str, str], ...] = ()
+    parameter: Parameter | None = field(default=None, repr=False)
+
+    @property
+    def logarithmic(self) -> bool:
+        """Whether the slider is logarithmic: from one to over twenty times it."""
+        return self.low > 0 and self.high / self.low > 20
+
+    def share(self, text: str) -> int:
+        """Where a value stands on the slider, 0 to ``SHARES``."""
+        value = min(max(float(text), self.low), self.high)
+        if self.logarithmic:
+            return round(SHARES * math.log(value / self.low) / math.log(self.high / self.low))
+        return round(SHARES * (value - self.low) / (self.high - self.low))
+
+    def value(self, share: int) -> str:
+        """The value at a place of the slider, to three figures."""
+        part = min(max(share, 0), SHARES) / SHARES
+        if self.logarithmic:
+            value = self.low * (self.high / self.low) ** part
+        else:
+            value = self.low + part * (self.high - self.low)
+        value = min(max(float(f"{value:.3g}"), self.low), self.high)
+        return str(max(1, round(value))) if self.kind == "count" else f"{value:.6g}"
+
+    def read(self, text: str) -> str:
+        """A value as typed, perhaps with a unit, in this knob's own unit.
+
+        Raises
+        ------
+        InputError
+            Naming what is allowed.
+        """
+        if len(text) > 100:
+            raise InputError("too long to be a value")
+        text = text.strip()
+        if self.kind == "choice":
+            if text not in (value for value, _ in self.choices):
+                raise InputError(f"must be one of {', '.join(value for value, _ in self.choices)}")
+            return text
+        if self.kind == "count":
+            try:
+                count = int(text)
+            except ValueError:
+                raise InputError(f"{text!r} is not a whole number") from None
+            if not 1 <= count <= 10_000_000:
+                raise InputError(f"{count} is outside the allowed 1 to 10000000")
+            return str(count)
+        assert self.parameter is not None
+        try:
+            given: object = float(text)
+        except ValueError:
+            given = text
+        return f"{Quantity(self.parameter, given).magnitude:.10g}"
+
+
+def knobs(loaded: LoadedScenario) -> dict[str, Knob]:
+    """Every control of a scenario, by dotted key, in the order of the file format."""
+    scenario = loaded.scenario
+    found = (knob for key, value in entries(scenario) for knob in _knob(key, value))
+    unused = idle(scenario)
+    return {knob.key: knob for knob in found if knob.key not in unused}
+
+
+def changed(knobs: Mapping[str, Knob], pending: Mapping[str, str]) -> dict[str, str]:
+    """Of the pending values, those that differ from what the model runs with."""
+    return {k: v for k, v in pending.items() if k in knobs and v != knobs[k].applied}
+
+
+def _knob(key: str, value: Any) -> Iterator[Knob]:
+    head, _, last = key.rpartition(".")
+    if key.startswith("layout.group.") and last == "count":
+        name = head.rpartition(".")[2]
+        about = (
+            ("what", f"How many cells the group {name} has."),
+            ("allowed", "1 to 10,000,000; fewer here"),
+        )
+        yield Knob(key, f"{_spaced(name)} cells", "count", str(value), "cells", 1.0, 4.0 * value, about=about)
+    elif isinstance(value, Quantity) and (key in _SHOWN or not key.startswith(_HIDDEN)):
+        low, high = _span(value)
+        parameter = value.parameter
+        yield Knob(
+            key,
+            _label(key),
+            "number",
+            f"{value.magnitude:.10g}",
+            _UNITS.get(parameter.unit, parameter.unit),
+            low,
+            high,
+            about=tuple(_about(key, value)),
+            parameter=parameter,
+        )
+    elif isinstance(value, str) and key.partition(".")[0] in _TABLES and not key.startswith(_HIDDEN):
+        table = _TABLES[key.partition(".")[0]]
+        found = table.model_fields.get(last)
+        if found is not None and get_origin(found.annotation) is Literal:
+            choices = tuple((c, _WORDS.get(c, c)) for c in get_args(found.annotation))
+            about = (("what", found.description or _label(key)), ("key", key))
+            yield Knob(key, _label(key), "choice", value, choices=choices, about=about)
+
+
+def _span(value: Quantity) -> tuple[float, float]:
+    """Ends of the slider: the published range, else a decade around the value, always around it."""
+    parameter, here = value.parameter, value.magnitude
+    low, high = parameter.allowed
+    if parameter.published is not None:
+        low, high = parameter.published
+    elif not (low == 0.0 and high == 1.0):
+        low, high = (max(low, here / SPAN), min(high, here * SPAN)) if here > 0 else (low, min(high, 1.0))
+    if math.isfinite(here):
+        low, high = min(low, here), max(high, here)
+    elif not math.isfinite(low):
+        low = max(parameter.allowed[0], 1.0)
+    return low, high if math.isfinite(high) else max(1.0, 100 * low)
+
+
+def _about(key: str, value: Quantity) -> Iterator[tuple[str, str]]:
+    parameter = value.parameter
+    yield parameter.symbol, parameter.meaning
+    yield "allowed", span(parameter.allowed, parameter.unit)
+    if parameter.published is not None:
+        yield (
+            "plausible" if parameter.how == "assumed" else "published",
+            span(parameter.published, parameter.unit),
+        )
+    named = [s.strip() for s in (value.source or ", ".join(parameter.source)).split(",")]
+    yield "source", "; ".join(s if s == "assumed" else _cited(s) for s in named)
+    if value.note or parameter.note:
+        yield "note", value.note or parameter.note
+    yield "key", key
+
+
+def span(ends: tuple[float, float], unit: str) -> str:
+    """A range with its unit, in words: ``0 to 10⁶ µm³/s``."""
+    low, high = (power(round(math.log10(e))) if _large_power(e) else f"{e:g}" for e in ends)
+    return f"{low} to {high.replace('inf', '∞')} {_UNITS.get(unit, unit)}".strip()
+
+
+def _large_power(value: float) -> bool:
+    return 1e4 < value < math.inf and math.isclose(math.log10(value), round(math.log10(value)), abs_tol=1e-9)
+
+
+def _cited(key: str) -> str:
+    try:
+        return format_citation(key)
+    except (KeyError, InputError):
+        return key
+
+
+def _label(key: str) -> str:
+    parts = key.split(".")
+    words = _spaced(parts[-1])
+    if parts[0] == "transport":
+        return {"engine": "show vesicles as", "capture": "capture", "provenance": "tell origins apart"}.get(
+            words, words
+        )
+    if parts[0] in ("clock", "domain"):
+        return {"step": "time step"}.get(words, words)
+    if "waste" in parts[:-1]:
+        words = f"waste {words}"
+    return words if len(parts) == 2 else f"{words}, {_spaced(parts[1])}"
+
+
+def _spaced(name: str) -> str:
+    return name.replace("_", " ")

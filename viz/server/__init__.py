@@ -1,0 +1,1 @@
+"""The server: address, access, limits, sessions and their frames."""

@@ -1,0 +1,150 @@
+"""The server behind ``exoabm dash``: this machine only, no telemetry, nothing from outside.
+
+Who may see what it serves is said in ``guard``.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import webbrowser
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from exoabm.errors import InputError, ResourceError
+from exoabm.viz.scenario_intros import first_setup
+from exoabm.viz.server.access_control import HOST, TOKEN, Guard, Keys, Place
+from exoabm.viz.server.jit_warmup import rehearse
+from exoabm.viz.server.limits import SEATS
+from exoabm.viz.server.uploads import is_run, open_run
+
+PORT = 8765
+PORTS_TRIED = 20
+LARGEST_MESSAGE = 32 << 20
+"""Bytes of a WebSocket message, an uploaded file among them."""
+
+SETTINGS = {
+    "SOLARA_APP": "exoabm.viz.app",
+    "SOLARA_MODE": "production",
+    "SOLARA_TELEMETRY_MIXPANEL_ENABLE": "false",
+    "SOLARA_THEME_SHOW_BANNER": "false",
+    "SOLARA_THEME_TITLE": "exoabm",
+    "SOLARA_ASSETS_FONTAWESOME_ENABLED": "false",
+    "SOLARA_KERNEL_CULL_TIMEOUT": "5s",
+    "SOLARA_KERNEL_MAX_COUNT": "64",
+}
+"""A tab that was closed is forgotten at once; one whose socket is gone, after five seconds."""
+HEARTBEAT = 4.0
+"""Seconds between two questions to a socket, and seconds that it has to answer; browsers do that unasked."""
+
+
+def serve(
+    scenario: str,
+    *,
+    port: int | None = None,
+    browser: bool = True,
+    seats: int = 16,
+    base_url: str | None = None,
+) -> None:
+    """Serve the page until interrupted.
+
+    Parameters
+    ----------
+    scenario
+        A shipped name, a path to a scenario file, or a finished run folder to look at.
+    port
+        Taken if free; by default the first free one from ``PORT`` on.
+    browser
+        Whether to open the page in the browser.
+    seats
+        Models that may run at once, one for each open tab.
+    base_url
+        Address under which a reverse proxy shows the page; see ``guard.Place``.
+
+    Raises
+    ------
+    InputError
+        If the scenario, the run or the address is wrong, or the files of the page are not installed.
+    ResourceError
+        If the port is taken.
+    """
+    Place(port or PORT, base_url)
+    if is_run(scenario):
+        open_run(Path(scenario))
+        scenario = str(Path(scenario).resolve())
+    else:
+        rehearse(first_setup(scenario, trusted=True).load())
+    place, keys = Place(_free_port(port), base_url), Keys()
+    _settle(scenario, place)
+    SEATS.most = seats
+    import uvicorn
+    from solara.server.starlette import app
+
+    config = uvicorn.Config(
+        Guard(app, place, keys),
+        host=HOST,
+        port=place.port,
+        log_level="warning",
+        loop="asyncio",
+        ws_max_size=LARGEST_MESSAGE,
+        ws_ping_interval=HEARTBEAT,
+        ws_ping_timeout=HEARTBEAT,
+        ws_per_message_deflate=False,  # on loopback packing costs more than it saves
+        timeout_graceful_shutdown=1,
+    )
+    server = uvicorn.Server(config)
+    threading.Thread(target=_announce, args=(server, place, keys, browser), daemon=True).start()
+    server.run()
+
+
+def _announce(server: Any, place: Place, keys: Keys, browser: bool) -> None:
+    """Say where the page is as soon as it is there."""
+    import time
+
+    while not server.started:
+        if server.should_exit:
+            return
+        time.sleep(0.05)
+    print(f"exoabm is at {place.base_url}?{TOKEN}={keys.token}  (Ctrl+C ends it)", flush=True)
+    if browser:
+        webbrowser.open(f"{place.base_url}?{TOKEN}={keys.ticket}")
+
+
+def _settle(scenario: str, place: Place) -> None:
+    """Set what Solara reads from the environment when it is imported."""
+    os.environ.update(SETTINGS)
+    os.environ["EXOABM_SCENARIO"] = scenario
+    os.environ["SOLARA_ROOT_PATH"], os.environ["SOLARA_BASE_URL"] = place.root, place.base_url
+    data = _data_folder()
+    os.environ["SOLARA_ASSETS_PROXY_CACHE_DIR"] = str(data / "share" / "solara" / "cdn")
+    os.environ.setdefault("JUPYTER_PATH", str(data / "share" / "jupyter"))
+    os.environ.setdefault("JUPYTER_CONFIG_PATH", str(data / "etc" / "jupyter"))
+
+
+def _data_folder() -> Path:
+    """Where the scripts of the page are installed: above the packages that brought them.
+
+    That is not always the prefix of the interpreter, as where an environment sees another's packages.
+    """
+    spec = find_spec("ipyvue")
+    for folder in Path(spec.origin).parents if spec is not None and spec.origin is not None else ():
+        if (folder / "share" / "jupyter" / "nbextensions" / "jupyter-vue").is_dir():
+            if (folder / "share" / "solara" / "cdn").is_dir():
+                return folder
+            break
+    raise InputError("the scripts of the page are not installed; run: pip install 'exoabm[offline]'")
+
+
+def _free_port(wanted: int | None) -> int:
+    for port in [wanted] if wanted is not None else range(PORT, PORT + PORTS_TRIED):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((HOST, port))
+            except OSError:
+                continue
+            return port
+    taken = f"port {wanted} is taken" if wanted is not None else f"ports {PORT} to {port} are all taken"
+    raise ResourceError(f"{taken}; name another with --port")

@@ -1,0 +1,313 @@
+"""One run in a browser: a model, the thread that steps it, and what the page is told.
+
+A session knows nothing of the page. It calls ``show`` with every frame and ``tell`` when anything else
+changed; the page calls ``painted`` when a frame is on the screen. At most one frame is drawn there while
+another waits, so that a slow browser slows the run instead of piling up frames, and a closed one stops it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from exoabm.errors import ExoError, ResourceError
+from exoabm.model import ROUNDING, ExosomeModel
+from exoabm.output import checkpoint
+from exoabm.plot.looks import Looks
+from exoabm.scenario.builder import blueprint
+from exoabm.scenario.estimate import refuse_large_grid
+from exoabm.viz.results.particles import pictured
+from exoabm.viz.server.frames import Film, Scale, draw
+from exoabm.viz.server.jit_warmup import rehearse
+from exoabm.viz.server.limits import LIMITS, Limits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+
+    from exoabm.scenario.loader import LoadedScenario
+
+FRAMES_PER_SECOND = 24.0
+PULSE = 0.5
+"""Seconds between two calls of ``tell`` while running."""
+WORK_PER_FRAME = 0.05
+"""Seconds of stepping after which a frame is drawn even if its model time is not reached."""
+MANY = 1 << 30
+"""Steps between two frames where only the time they take counts."""
+KEEP = 2.0
+"""Seconds between two copies of the state, of which the last is gone back to after an error."""
+PARTNER = 0.01
+"""Seconds between two looks at a partner."""
+PATIENCE = 0.25
+"""Seconds after which a wait for the browser looks whether it should end."""
+SPEEDS = (10.0, 30.0, 60.0, 180.0, 300.0, 600.0, 1800.0, 3600.0, 10800.0)
+"""Seconds of model time that pass in a second, where the machine can."""
+
+
+class Session:
+    """A model that can be played, paused, stepped and looked back on.
+
+    Parameters
+    ----------
+    loaded
+        The scenario, checked.
+    seed
+        Of the run; the same seed and scenario give the same run as ``exoabm run``.
+    limits
+        What the model may take.
+
+    Attributes
+    ----------
+    model : ExosomeModel
+        Read it under ``lock``.
+    lock : threading.RLock
+        Held while the model is stepped or read.
+    looks : Looks
+        How every picture of the run draws its cell types.
+    pictured : Sort
+        What frames show of the particles of the run.
+    film : Film
+        Recorded frames.
+    frame : bytes
+        The last frame drawn.
+    playing, finished : bool
+    compiled, preparing : bool
+        Whether the first step of its kind was compiled; whether it plays, but waits for that.
+    error : str
+        Why the run stopped; the model then stays at its last good state.
+    speed : float
+        Seconds of model time a second, one of ``SPEEDS``.
+    partner : Session or None
+        Of a pair that is to stay in step: the one that is ahead waits.
+    show, tell
+        Called from any thread; replace them.
+
+    Raises
+    ------
+    InputError, ResourceError
+        If the scenario is wrong, or too large for the page.
+    """
+
+    def __init__(self, loaded: LoadedScenario, seed: int = 1, limits: Limits = LIMITS) -> None:
+        refuse_large_grid(loaded.scenario)
+        hours = float(loaded.scenario.clock.duration) / 3600
+        limits.admit(blueprint(loaded, seed), hours)
+        self.loaded, self.seed, self.limits = loaded, seed, limits
+        self.lock = threading.RLock()
+        self.show: Callable[[bytes], None] = _nobody
+        self.tell: Callable[[], None] = _nobody
+        self.model = self._made()
+        self.looks = Looks.of_state(self.model.state)
+        self.pictured = pictured(loaded.scenario)
+        self.partner: Session | None = None
+        self.scale = Scale()
+        self.with_field = self.model.state.vesicles is None
+        self._rehearsed = rehearse(loaded)
+        self.film = Film()
+        self.speed = 300.0
+        self.error = ""
+        self._number = self._painted = 0
+        self._kept: tuple[dict[str, np.ndarray], int] = ({}, 0)
+        self._worker: threading.Thread | None = None
+        self._stop = threading.Event()
+        self._ack = threading.Event()
+        self.frame = self._draw()
+        self.film.add(self.frame)
+
+    @property
+    def playing(self) -> bool:
+        """Whether the worker is stepping the model."""
+        return self._worker is not None and self._worker.is_alive() and not self._stop.is_set()
+
+    @property
+    def compiled(self) -> bool:
+        """Whether the first step of its kind has been compiled."""
+        return self._rehearsed.is_set()
+
+    @property
+    def preparing(self) -> bool:
+        """Whether it plays, but waits for the first step of its kind to be compiled."""
+        return self.playing and not self.compiled
+
+    @property
+    def end(self) -> float:
+        """Model time, in s, at which the run is over."""
+        return float(self.model.scenario.clock.duration)
+
+    @property
+    def left(self) -> float:
+        """Seconds until the end at this speed, if the machine can; else by the estimate of a step."""
+        time = self.end - self.model.state.time
+        step = float(self.model.scenario.clock.step)
+        return max(time / self.speed, time / step * self.model.estimate.step_seconds)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the model has reached the scenario's duration."""
+        return self._reached(self.end)
+
+    def play(self, until: float | None = None) -> None:
+        """Start the worker, if the run can go on; with ``until`` (s), at full speed and no farther."""
+        if self.playing or self.finished or self.error:
+            return
+        self._stop = threading.Event()
+        self._worker = threading.Thread(
+            target=self._work, args=(self._stop, until), daemon=True, name="exoabm-session"
+        )
+        self._worker.start()
+        self.tell()
+
+    def pause(self) -> None:
+        """Stop the worker after the step that it is in, and show where that led."""
+        was_playing, self._worker = self.playing, None
+        self._stop.set()
+        self._ack.set()
+        if was_playing:
+            self.redraw()
+            self.tell()
+
+    def close(self) -> None:
+        """End the session: the worker stops, and nobody is told."""
+        self.show = self.tell = _nobody
+        self._stop.set()
+        self._ack.set()
+
+    def step(self) -> None:
+        """Pause, and advance by one step."""
+        self.pause()
+        if not self.finished and not self.error:
+            self._keep()
+            try:
+                self._advance()
+            except Exception as error:
+                self._fail(error)
+            else:
+                self._publish()
+        self.tell()
+
+    def painted(self, number: int) -> None:
+        """Note that the browser has drawn a frame."""
+        self._painted = number
+        self._ack.set()
+
+    def mute(self) -> None:
+        """Draw for nobody until ``show`` is set again; a run then goes on unseen."""
+        self.show = _nobody
+
+    def redraw(self) -> None:
+        """Draw the present moment again, as after a change of what is shown."""
+        if not self.playing:
+            with self.lock:
+                self.frame = self._draw()
+            self.show(self.frame)
+
+    def rewind(self, index: int) -> bytes:
+        """The recorded frame at an index, clipped to those there are."""
+        return self.film.frames[min(max(index, 0), len(self.film) - 1)]
+
+    def _work(self, stop: threading.Event, until: float | None) -> None:
+        told = kept = 0.0
+        while not stop.is_set() and not self._rehearsed.wait(PATIENCE):
+            continue
+        self._keep()
+        step = float(self.model.scenario.clock.step)
+        end = self.end if until is None else min(until, self.end)
+        try:
+            while not stop.is_set() and not self._reached(end):
+                began = time.monotonic()
+                steps = max(1, round(self.speed / FRAMES_PER_SECOND / step)) if until is None else MANY
+                for _ in range(steps):
+                    self._advance()
+                    if stop.is_set() or self._reached(end) or time.monotonic() - began > WORK_PER_FRAME:
+                        break
+                if stop.is_set():
+                    break
+                self._publish()
+                if time.monotonic() - told > PULSE:
+                    told = time.monotonic()
+                    self.tell()
+                if told - kept > KEEP:
+                    kept = told
+                    self._keep()
+                self._wait_for_paint(stop)
+                self._wait_for_partner(stop)
+                if until is None:
+                    stop.wait(max(0.0, steps * step / self.speed - (time.monotonic() - began)))
+        except Exception as error:
+            self._fail(error)
+        stop.set()
+        self.tell()
+
+    def _made(self, snapshot: dict[str, np.ndarray] | None = None) -> ExosomeModel:
+        """The model, with no more room for single vesicles than the page gives."""
+        model = ExosomeModel(self.loaded, seed=self.seed, snapshot=snapshot)
+        if model.state.vesicles is not None:
+            model.state.vesicles.most = self.limits.vesicles
+        return model
+
+    def _reached(self, end: float) -> bool:
+        return end - self.model.state.time <= ROUNDING * float(self.model.scenario.clock.step)
+
+    def _advance(self) -> None:
+        with self.lock:
+            model = self.model
+            model.advance_by(min(float(model.scenario.clock.step), self.end - model.state.time))
+            swarm = model.state.vesicles
+            if swarm is not None and len(swarm) > self.limits.vesicles:
+                raise ResourceError(
+                    f"{len(swarm):,} vesicles are alive; the page follows up to {self.limits.vesicles:,}. "
+                    "Use the field, a lower release rate, or the command line"
+                )
+
+    def _publish(self) -> None:
+        with self.lock:
+            self.frame = self._draw()
+        self.film.add(self.frame)
+        self.show(self.frame)
+
+    def _draw(self) -> bytes:
+        self._number += 1
+        state, kinds = self.model.state, self.pictured.kinds
+        return draw(state, self._number, self.scale, with_field=self.with_field, kinds=kinds)
+
+    def _wait_for_paint(self, stop: threading.Event) -> None:
+        """Wait while two frames are under way; without a page nobody needs to be waited for."""
+        while not stop.is_set() and self.show is not _nobody and self._painted < self._number - 1:
+            self._ack.wait(PATIENCE)
+            self._ack.clear()
+
+    def _wait_for_partner(self, stop: threading.Event) -> None:
+        while (
+            self.partner is not None
+            and self.partner.playing
+            and self.model.state.time > self.partner.model.state.time
+            and not stop.wait(PARTNER)
+        ):
+            continue
+
+    def _keep(self) -> None:
+        """Keep a copy of the state to go back to."""
+        with self.lock:
+            state = checkpoint.snapshot(self.model.state)
+            self._kept = ({name: array.copy() for name, array in state.items()}, len(self.model.history.rows))
+
+    def _fail(self, error: Exception) -> None:
+        """Keep the words of an error meant for people (of others, their kind), and go back to a whole state.
+
+        An error may leave a step half done, so the model is made again from the last copy kept.
+        """
+        known = isinstance(error, ExoError)
+        content, rows = self._kept
+        with self.lock:
+            broken = self.model
+            self.model = self._made(content)
+            self.model.history.rows[:] = broken.history.rows[:rows]
+            self.frame = self._draw()
+        self.error = str(error) if known else f"The model stopped: {type(error).__name__}: {error}"
+        self.show(self.frame)
+
+
+def _nobody(*_: object) -> None:
+    """Nobody listens."""

@@ -1,0 +1,218 @@
+"""The lessons on the page: predict, run, check, explain, one step after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import solara
+
+from exoabm.viz.components.communication import drawing
+from exoabm.viz.components.html import Press, html
+from exoabm.viz.components.widgets import AnswerWidget
+from exoabm.viz.teaching.instruments import INSTRUMENTS
+from exoabm.viz.teaching.lessons import LESSONS
+from exoabm.viz.teaching.scenario_page import prose
+
+if TYPE_CHECKING:
+    from exoabm.viz.server.session import Session
+    from exoabm.viz.setup import Setup
+    from exoabm.viz.teaching.lessons import Lesson, Step, Verdict
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a reader has come: the open lesson, predictions, and what was found, by ``<lesson>/<step>``."""
+
+    opened: str = ""
+    guesses: Mapping[str, str] = field(default_factory=dict)
+    found: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+
+@solara.component
+def Lessons(
+    session: Session,
+    setup: Setup,
+    begin: Callable[..., bool],
+    pulse: int,
+    progress: solara.Reactive[Progress],
+) -> None:
+    """A shelf of lessons, or the one that was opened.
+
+    Parameters
+    ----------
+    session, setup
+        The run on the page.
+    begin : callable
+        Starts another run in its place: ``begin(setup, play=, speed=)``.
+    pulse : int
+        Rises as the run goes on.
+    progress
+        Outlives the runs.
+    """
+
+    def open_lesson(key: str) -> None:
+        progress.set(replace(progress.peek(), opened=key))
+
+    lesson = next((each for each in LESSONS if each.key == progress.value.opened), None)
+    if lesson is None:
+        _Shelf(open_lesson, progress.value)
+    else:
+        _Lesson(lesson, session, setup, begin, pulse, progress, lambda: open_lesson("")).key(lesson.key)
+
+
+@solara.component
+def _Shelf(on_open: Callable[[str], None], progress: Progress) -> None:
+    with html("section", "exo-card", attributes={"aria-label": "Guided lessons"}):
+        html("h2", text="Three guided lessons")
+        html(
+            "p",
+            "exo-note",
+            text="Twenty minutes each: predict, run, check, explain. What is right is measured on your run.",
+        )
+        for lesson in LESSONS:
+            with html("article", "exo-lesson"):
+                html("h3", text=lesson.title)
+                html("p", text=lesson.idea)
+                done = sum(f"{lesson.key}/{step.key}" in progress.found for step in lesson.steps)
+                words = "Go on" if done else "Begin"
+                with html("div", "exo-row"):
+                    label = {"aria-label": f"{words}: {lesson.title}"}
+                    Press(words, lambda key=lesson.key: on_open(key), "exo-strong", label)
+                    html("span", "exo-note", text=f"{done} of {len(lesson.steps)} steps done")
+
+
+@solara.component
+def _Lesson(
+    lesson: Lesson,
+    session: Session,
+    setup: Setup,
+    begin: Callable[..., bool],
+    pulse: int,
+    progress: solara.Reactive[Progress],
+    on_leave: Callable[[], None],
+) -> None:
+    done = [f"{lesson.key}/{step.key}" in progress.value.found for step in lesson.steps]
+    first = done.index(False) if False in done else len(done)
+    at = solara.use_reactive(solara.use_memo(lambda: min(first, len(done) - 1), []))
+    with html("section", "exo-card exo-guide", attributes={"aria-label": lesson.title}):
+        with html("div", "exo-card-head"):
+            html("h2", text=lesson.title)
+            Press("All lessons", on_leave)
+        with html("ol", "exo-steps"):
+            for i, step in enumerate(lesson.steps):
+                with html("li", "exo-here" if i == at.value else "exo-done" if done[i] else ""):
+                    state = "done" if done[i] else "open"
+                    label: dict[str, Any] = {"aria-label": f"Step {i + 1}, {step.title}, {state}"}
+                    if i == at.value:
+                        label["aria-current"] = "step"
+                    if i > first:
+                        label["disabled"] = True
+                    Press("✓" if done[i] else str(i + 1), lambda i=i: at.set(i), "exo-dot", label)
+        step = lesson.steps[at.value]
+        _Step(lesson, step, at.value, session, setup, begin, pulse, progress).key(f"{lesson.key}/{step.key}")
+        if done[at.value] and at.value + 1 < len(done):
+            Press("Next step", lambda: at.set(at.value + 1), "exo-strong")
+        elif all(done):
+            prose(lesson.close)
+
+
+@solara.component
+def _Step(
+    lesson: Lesson,
+    step: Step,
+    number: int,
+    session: Session,
+    setup: Setup,
+    begin: Callable[..., bool],
+    pulse: int,
+    progress: solara.Reactive[Progress],
+) -> None:
+    key = f"{lesson.key}/{step.key}"
+    guess = progress.value.guesses.get(key, "")
+    verdict: solara.Reactive[Verdict | None] = solara.use_reactive(None)
+    wanted = lesson.setup(step)
+    mine = setup.same(wanted)
+    finished = mine and session.finished
+    earlier = {
+        f"{name.partition('/')[2]}.{what}": value
+        for name, found in progress.value.found.items()
+        if name.partition("/")[0] == lesson.key
+        for what, value in found.items()
+    }
+
+    def check(answer: str) -> None:
+        with session.lock:
+            found = earlier | step.measure(session.model)
+        said = step.grade(answer[:80], found)
+        verdict.set(said)
+        if said.right:
+            own = {name: value for name, value in found.items() if name not in earlier}
+            now = progress.peek()
+            progress.set(replace(now, found={**now.found, key: own}))
+
+    def predict(words: str) -> None:
+        now = progress.peek()
+        progress.set(replace(now, guesses={**now.guesses, key: words}))
+
+    html("h3", text=f"{number + 1}. {step.title}")
+    prose(step.read)
+    with html("div", "exo-question"):
+        html("h4", text="Predict")
+        html("p", text=step.predict)
+        with html("div", "exo-answers", attributes={"role": "group", "aria-label": "Your prediction"}):
+            for words in step.guesses:
+                chosen = guess == words
+                pressed = {"aria-pressed": str(chosen).lower()}
+                class_ = "exo-answer exo-answer-chosen" if chosen else "exo-answer"
+                Press(words, lambda words=words: predict(words), class_, pressed)
+    if not guess and key not in progress.value.found:
+        return
+    with html("div", "exo-stage-of-lesson"):
+        html("h4", text="Run")
+        html("p", text=step.look)
+        if not mine or (not finished and not session.playing):
+            words = "Go on" if mine else f"Run {step.hours:g} h"
+            Press(words, lambda: _run(wanted, step, session, begin, mine), "exo-strong")
+        elif not finished:
+            share = f"{session.model.state.time / session.end:.3f}"
+            html("progress", attributes={"max": "1", "value": share, "aria-label": "Model time of the run"})
+    if not finished and key not in progress.value.found:
+        return
+    with html("div", "exo-stage-of-lesson"):
+        html("h4", text="Check")
+        prose(step.asked(earlier))
+        if finished:
+            _Check(step, session, check)
+        with html("div", "exo-status", attributes={"role": "status"}):
+            if verdict.value is not None:
+                class_ = "exo-right-answer" if verdict.value.right else "exo-wrong-answer"
+                html("p", class_, text=("✓ " if verdict.value.right else "✗ ") + verdict.value.words)
+    if key in progress.value.found:
+        with html("div", "exo-explain"):
+            html("h4", text="Explain")
+            html("p", "exo-note", text=f"You predicted: {guess}." if guess else "You made no prediction.")
+            prose(step.told(earlier | progress.value.found[key]))
+
+
+@solara.component
+def _Check(step: Step, session: Session, on_answer: Callable[[str], None]) -> None:
+    """The instrument and the field for the answer."""
+
+    def draw() -> str:
+        with session.lock:
+            return INSTRUMENTS[step.instrument](session.model) if step.instrument else ""
+
+    svg = solara.use_memo(draw, [id(session), step.key])
+    with html("div"):
+        if svg:
+            drawing(svg)
+        AnswerWidget.element(unit=step.unit, on_answer=on_answer)
+
+
+def _run(wanted: Setup, step: Step, session: Session, begin: Callable[..., bool], mine: bool) -> None:
+    if mine:
+        session.play()
+    else:
+        begin(wanted, play=True, speed=step.speed)
