@@ -12,8 +12,8 @@ import numpy as np
 
 from exoabm._mesa import Agent, Model
 from exoabm.benchmarks.timing import Report
-from exoabm.kernels.crowd import TOUCH
-from exoabm.kernels.trafficking import chain_coefficients
+from exoabm.kernels.compartment_kinetics import chain_coefficients
+from exoabm.kernels.sphere_mechanics import TOUCH
 from exoabm.model import ExosomeModel
 from exoabm.scenario.loader import parse
 from exoabm.schedule import STAGES, Step

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from exoabm.benchmarks.timing import Report, measure, timed
-from exoabm.kernels.diffusion import advance_linear, advance_saturable
-from exoabm.kernels.exchange import UptakeLaw, index_entries, index_slots
+from exoabm.kernels.linear_uptake import advance_linear, index_slots
+from exoabm.kernels.saturable_uptake import advance_saturable
+from exoabm.kernels.uptake_rates import UptakeLaw, index_entries
 
 
 def bench_continuum() -> Report:

@@ -16,11 +16,10 @@ import numpy as np
 
 from exoabm.benchmarks.timing import Report, timed
 from exoabm.errors import InputError
-from exoabm.kernels.fates import STAYS, Fates, Movers
-from exoabm.kernels.hop import Lattice, Sinks, hop, marks
-from exoabm.kernels.medium import Medium
+from exoabm.kernels.brownian_offlattice import walk
+from exoabm.kernels.lattice_random_walk import Lattice, Sinks, hop, marks
+from exoabm.kernels.medium import STAYS, Fates, Medium, Movers
 from exoabm.kernels.membranes import membranes
-from exoabm.kernels.walk import walk
 
 
 def bench_vesicles() -> Report:

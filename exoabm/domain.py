@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from exoabm.kernels import sides, sight
+from exoabm.kernels import line_of_sight, medium
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,9 +20,9 @@ SIDES = ("x_low", "x_high", "y_low", "y_high", "z_low", "z_high")
 class Face(IntEnum):
     """What happens to a vesicle at a face of the domain. The codes are those of the kernels."""
 
-    NO_FLUX = sides.NO_FLUX
-    PERIODIC = sides.PERIODIC
-    FIXED = sides.FIXED
+    NO_FLUX = medium.NO_FLUX
+    PERIODIC = medium.PERIODIC
+    FIXED = medium.FIXED
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,11 +125,11 @@ class Domain:
 
     def sees(self, start: np.ndarray, way: np.ndarray) -> np.ndarray:
         """Which straight ways (n, 3) in um from ``start`` (n, 3) stay in the box and out of obstacles."""
-        return np.asarray(sight.lines(*self.walls, start, way) == sight.OPEN)
+        return np.asarray(line_of_sight.lines(*self.walls, start, way) == line_of_sight.OPEN)
 
     @cached_property
     def walls(self) -> tuple[int, np.ndarray, float, np.ndarray, np.ndarray, np.ndarray]:
-        """The box as `kernels.sight` takes it: dim, low, voxel, counts, periods, obstacles (flat)."""
+        """The box as `kernels.line_of_sight` takes it: dim, low, voxel, counts, periods, obstacles (flat)."""
         closed = np.empty(0, np.uint8) if self.obstacle is None else self.obstacle.ravel().astype(np.uint8)
         return self.dim, self.low, float(self.voxel), self.counts, self.period, closed
 

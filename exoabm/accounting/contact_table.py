@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from exoabm.kernels.tally import FREE, enter, tally
+from exoabm.kernels.row_groups import FREE, enter, tally
 
 CONTACT_COUNTS = ("encountered", "unbound", "internalized", "lysosomal", "recycled", "delivered")
 """What is counted between two cells, in the order of ``state.BOOKED``."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from exoabm.cells.mechanics import crowd_of, radii
 from exoabm.errors import NumericalError
-from exoabm.kernels import crowd
+from exoabm.kernels import sphere_mechanics
 from exoabm.state import Turnover
 from exoabm.streams import Purpose
 
@@ -125,7 +125,7 @@ def _find_room(state: State, position: np.ndarray, mothers: np.ndarray) -> tuple
     who = state.cells.birth_id[mothers]
     u = np.array([state.streams.uniform(Purpose.DAUGHTER, who, state.step, draw=i) for i in range(3)])
     box = crowd_of(state, position, radius[:n], room=m)
-    end = crowd.divide(box, where, radius, n, mothers, _directions(dim), _turns(u, dim), placed)
+    end = sphere_mechanics.divide(box, where, radius, n, mothers, _directions(dim), _turns(u, dim), placed)
     return where[n:end], placed
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from exoabm.kernels import crowd
+from exoabm.kernels import sphere_mechanics
 
 if TYPE_CHECKING:
     from exoabm.state import State
@@ -23,11 +23,11 @@ def radii(state: State) -> np.ndarray:
     return np.asarray(state.of_type("diameter") / 2)
 
 
-def crowd_of(state: State, position: np.ndarray, radius: np.ndarray, room: int = 0) -> crowd.Box:
+def crowd_of(state: State, position: np.ndarray, radius: np.ndarray, room: int = 0) -> sphere_mechanics.Box:
     """The box that cells at these positions are in, for the kernels; ``room`` for daughters."""
     domain = state.domain
     closed = np.empty(0, bool) if domain.obstacle is None else domain.obstacle.ravel()
-    return crowd.box(
+    return sphere_mechanics.box(
         domain.dim,
         domain.low,
         domain.extent,
@@ -41,7 +41,9 @@ def crowd_of(state: State, position: np.ndarray, radius: np.ndarray, room: int =
     )
 
 
-def relax(state: State, box: crowd.Box, position: np.ndarray, radius: np.ndarray, dt: float) -> bool:
+def relax(
+    state: State, box: sphere_mechanics.Box, position: np.ndarray, radius: np.ndarray, dt: float
+) -> bool:
     """Push overlapping cells apart, in place; whether any cell moved.
 
         dx_i/dt = rate/2 sum_j (r_i + r_j - |x_i - x_j|) (x_i - x_j)/|x_i - x_j|
@@ -55,8 +57,8 @@ def relax(state: State, box: crowd.Box, position: np.ndarray, radius: np.ndarray
     share = -math.expm1(-state.mechanics.relaxation * dt / substeps)
     shift, moved = np.zeros_like(position), False
     for _ in range(substeps):
-        if not crowd.push(box, position, radius, share, CAP, shift):
+        if not sphere_mechanics.push(box, position, radius, share, CAP, shift):
             break
-        crowd.shift_all(box, position, radius, shift)
+        sphere_mechanics.shift_all(box, position, radius, shift)
         moved = True
     return moved

@@ -9,7 +9,8 @@ import numpy as np
 
 from exoabm.cells.mechanics import crowd_of, radii, relax
 from exoabm.cells.response import pull
-from exoabm.kernels import crowd, slope
+from exoabm.kernels import sphere_mechanics
+from exoabm.kernels.field_operators import gradient
 from exoabm.physiology import Sense
 from exoabm.state import Event
 from exoabm.streams import Purpose
@@ -41,8 +42,8 @@ def move(state: State, dt: float) -> np.ndarray | None:
     goes = way.any(axis=1)
     if goes.any():
         # A cell whose surface meets a wall turns around.
-        state.cells.velocity[crowd.meets_walls(box, position, radius, way)] *= -1
-        moved = crowd.walk(box, position, radius, way) < int(goes.sum()) or moved
+        state.cells.velocity[sphere_mechanics.meets_walls(box, position, radius, way)] *= -1
+        moved = sphere_mechanics.walk(box, position, radius, way) < int(goes.sum()) or moved
     return position if moved else None
 
 
@@ -105,12 +106,12 @@ def sense_gradient(state: State, kind: int, rows: np.ndarray, radius: float) -> 
     A plane is fitted to the free vesicles per voxel in a window that reaches a cell radius (at least a voxel)
     to each side of the voxel with the cell's center: all cells sense over their own size, on both engines
     alike. What a cell itself releases and takes up lies evenly around that voxel and cancels. Beyond faces
-    and beside obstacles see `slope.gradient`.
+    and beside obstacles see `gradient`.
     """
     domain = state.domain
     free = state.free_per_voxel(kind)
     steep, mean = np.zeros((len(rows), 3)), np.zeros(len(rows))
-    slope.gradient(
+    gradient(
         free.reshape(len(free), -1, *free.shape[-2:]),
         domain.voxel_of(state.cells.position[rows]),
         domain.counts,

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from exoabm.cargo import CargoClass
-from exoabm.kernels import hosting
-from exoabm.kernels.trafficking import advance_chain, advance_parts, chain_coefficients
+from exoabm.kernels import compartment_kinetics as compartments
+from exoabm.kernels.compartment_kinetics import advance_chain, advance_parts, chain_coefficients
 from exoabm.parameters.units import spoken_share, spoken_time
 from exoabm.state import Event, Uptake
 from exoabm.streams import Purpose
@@ -101,21 +101,21 @@ def _take_up_expected(
 
 
 FATES = {
-    hosting.LEFT: (Event.UNBINDING, Status.RETURNING),
-    hosting.ENTERED: (Event.UPTAKE, Status.ENDOSOMAL),
-    hosting.FINISHED: (Event.DELIVERY, Status.GONE),
-    hosting.SPENT: (Event.DEGRADATION, Status.GONE),
-    hosting.RETURNED: (Event.RECYCLING, Status.RETURNING),
+    compartments.LEFT: (Event.UNBINDING, Status.RETURNING),
+    compartments.ENTERED: (Event.UPTAKE, Status.ENDOSOMAL),
+    compartments.FINISHED: (Event.DELIVERY, Status.GONE),
+    compartments.SPENT: (Event.DEGRADATION, Status.GONE),
+    compartments.RETURNED: (Event.RECYCLING, Status.RETURNING),
 }
 
 
 def _take_up_each(state: State, vesicles: Vesicles, captured: np.ndarray, dt: float) -> Uptake:
     """Single vesicles, each at its own random times."""
     rows = vesicles.rows(Status.BOUND, Status.ENDOSOMAL)
-    room = np.where(vesicles.status[rows] == Status.BOUND, hosting.OUTER, hosting.INNER)
+    room = np.where(vesicles.status[rows] == Status.BOUND, compartments.OUTER, compartments.INNER)
     event, when = np.empty((len(rows), 2), np.int8), np.empty((len(rows), 2))
     rates, row_of_rates = _rates(state, vesicles.host[rows], vesicles.kind[rows])
-    hosting.host(
+    compartments.host(
         vesicles.id[rows],
         room.astype(np.int8),
         vesicles.start[rows].astype(np.float64),
@@ -135,25 +135,29 @@ def _take_up_each(state: State, vesicles: Vesicles, captured: np.ndarray, dt: fl
         for code, (happening, status) in FATES.items():
             hit = event[:, column] == code
             mine = rows[hit]
-            if code == hosting.RETURNED:
+            if code == compartments.RETURNED:
                 vesicles.hops[mine] += 1
             vesicles.status[mine] = status
             state.events.add(happening, vesicles, mine, state.time + when[hit, column])
             np.add.at(new[code], _places(vesicles, mine), 1)
-    inward, out, fused_or_escaped = new[hosting.ENTERED], new[hosting.RETURNED], new[hosting.FINISHED]
+    inward, out, fused_or_escaped = (
+        new[compartments.ENTERED],
+        new[compartments.RETURNED],
+        new[compartments.FINISHED],
+    )
     way.encountered += captured
     way.internalized += inward
-    way.unbound += new[hosting.LEFT]
-    way.bound += captured - new[hosting.LEFT] - inward
-    way.endosomal += inward - out - fused_or_escaped - new[hosting.SPENT]
-    way.returning[:] = new[hosting.LEFT] + out
-    way.lysosomal += new[hosting.SPENT]
+    way.unbound += new[compartments.LEFT]
+    way.bound += captured - new[compartments.LEFT] - inward
+    way.endosomal += inward - out - fused_or_escaped - new[compartments.SPENT]
+    way.returning[:] = new[compartments.LEFT] + out
+    way.lysosomal += new[compartments.SPENT]
     way.recycled += out
     way.delivered += fused_or_escaped
     met = captured > 0
     way.last_contact[met] = state.time + dt
     way.first_contact[met & np.isnan(way.first_contact)] = state.time + dt
-    return Uptake(inward, new[hosting.SPENT], out, fused_or_escaped)
+    return Uptake(inward, new[compartments.SPENT], out, fused_or_escaped)
 
 
 def _shares(state: State) -> np.ndarray:
@@ -187,7 +191,7 @@ def _shares(state: State) -> np.ndarray:
 
 
 def _rates(state: State, host: np.ndarray, kind: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What `hosting.host` takes as rates, and the row of each vesicle there: its kind's, or its own."""
+    """What `compartments.host` takes as rates, and the row of each vesicle there: its kind's, or its own."""
     shares = _shares(state)
     leave = np.array([k.unbinding_rate + k.internalization_rate for k in state.kinds])
     drain = np.array([k.processing_rate for k in state.kinds])

@@ -9,9 +9,13 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from exoabm.kernels.sides import FIXED, PERIODIC
-
 _JIT: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
+
+NO_FLUX, PERIODIC, FIXED = 0, 1, 2
+"""Codes of the six sides of a grid, in the order x low, x high, y low, y high, z low, z high."""
+STAYS, CAPTURED, CLEARED, ESCAPED = range(4)
+"""Codes of the ways in which a step ends for a free vesicle."""
+
 f4 = np.float32
 
 Floats = NDArray[np.float64]
@@ -45,6 +49,42 @@ class Medium(NamedTuple):
     """(voxels) um: least distance to anything but membranes that matters; see `clearance`."""
     shortest: float
     """um: spread of the shortest sub-step along an axis."""
+
+
+class Movers(NamedTuple):
+    """Free vesicles, as columns of which only some rows take part; no other row is read or written."""
+
+    rows: Integers
+    """(m)"""
+    name: Integers
+    """(n) The random keys."""
+    x: Singles
+    """(n) um; replaced by where the step ends."""
+    y: Singles
+    z: Singles
+    """(n) um; left alone in two dimensions."""
+    diffusivity: Singles
+    """(n) In free medium, um^2/s."""
+    start: Singles
+    """(n) When each begins, s into the step; 0 for one that is there already."""
+    attempt: int = 0
+    """How often these were turned away in this step where they were captured; they go on from there."""
+
+
+class Fates(NamedTuple):
+    """How each vesicle ended a step; written."""
+
+    code: NDArray[np.int8]
+    """(n) STAYS, CAPTURED, CLEARED or ESCAPED."""
+    when: Singles
+    """(n) s into the step."""
+    target: NDArray[np.int32]
+    """(n) Row of the cell, or -1."""
+
+    @classmethod
+    def of(cls, n: int) -> Fates:
+        """Of n vesicles, all of which stay."""
+        return cls(np.zeros(n, np.int8), np.zeros(n, np.float32), np.full(n, -1, np.int32))
 
 
 class Grid(NamedTuple):

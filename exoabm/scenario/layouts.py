@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import cKDTree
 
 from exoabm.errors import InputError
-from exoabm.kernels.packing import add_separated, link_points
+from exoabm.kernels.sphere_mechanics import add_separated, link_points
 
 Positions = NDArray[np.float64]
 

@@ -20,7 +20,7 @@ import numpy as np
 from scipy.special import ive, k0, k1
 
 from exoabm.domain import Face
-from exoabm.kernels import sight
+from exoabm.kernels import line_of_sight
 from exoabm.scenario.layouts import neighbors
 from exoabm.transport.footprint import footprint
 from exoabm.transport.openings import inside, opened
@@ -126,10 +126,12 @@ def open_face_warnings(
     i = crowded[np.argmin(gap[crowded].min(axis=1))]
     t = float(gap[i].min())
     alone = [t, *[np.inf] * 5]
-    there = sight.directions(domain.dim)
+    there = line_of_sight.directions(domain.dim)
     there = there[inside(there, alone)]
     opening = opened(domain.dim, alone, [-1, 0, 0, 0, 0, 0])
-    more = opening.mean / (len(there) / len(sight.directions(domain.dim))) / (t + there[:, 0].mean()) - 1
+    more = (
+        opening.mean / (len(there) / len(line_of_sight.directions(domain.dim))) / (t + there[:, 0].mean()) - 1
+    )
     if more <= TOLERANCE:
         return []
     return [

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from exoabm.kernels.fates import CAPTURED, STAYS, Fates
-from exoabm.kernels.occupancy import Coming, Leaving, Places, enlist, judge
+from exoabm.kernels.compartment_kinetics import Coming, Leaving, Places, judge
+from exoabm.kernels.medium import CAPTURED, STAYS, Fates
+from exoabm.kernels.row_groups import enlist
 from exoabm.streams import Purpose
 from exoabm.transport.coupling import LEAST
 from exoabm.transport.receptors import receptors, shared, whole_receptors
@@ -139,7 +140,7 @@ class Admission:
     def _stay(self, rows: np.ndarray) -> np.ndarray:
         """How long vesicles stay on the surface that they are on or come to in this step, s, (m,).
 
-        The draws are those by which they leave it; see ``kernels.hosting``.
+        The draws are those by which they leave it; see ``kernels.compartment_kinetics``.
         """
         draw = self._state.streams.uniform(Purpose.SORTING, self._vesicles.id[rows], self._state.step)
         leave = self._leave[self._vesicles.kind[rows]]

@@ -8,12 +8,10 @@ import numpy as np
 from scipy import sparse
 
 from exoabm.domain import Face
-from exoabm.kernels import hop as hopping
-from exoabm.kernels.expel import expel
-from exoabm.kernels.fates import Fates, Movers
-from exoabm.kernels.medium import Medium, clearance
-from exoabm.kernels.membranes import membranes
-from exoabm.kernels.walk import walk
+from exoabm.kernels import lattice_random_walk
+from exoabm.kernels.brownian_offlattice import walk
+from exoabm.kernels.medium import Fates, Medium, Movers, clearance
+from exoabm.kernels.membranes import expel, membranes
 from exoabm.streams import Purpose
 from exoabm.transport.coupling import couple
 from exoabm.transport.entry import INSET, Entrants, enter_space, enter_voxels
@@ -91,7 +89,7 @@ class VoxelCapture:
             courant = min(choose_courant(domain), hop_limit(domain))
         flat = [np.reshape(g, (-1, *g.shape[-2:])) for g in conductance(domain)]
         nothing = np.zeros((2, *(int(n) for n in domain.counts[1::-1])))
-        self._lattice = hopping.Lattice(
+        self._lattice = lattice_random_walk.Lattice(
             domain.dim,
             domain.low,
             domain.voxel,
@@ -116,13 +114,13 @@ class VoxelCapture:
         used = np.flatnonzero(np.diff(rates.indptr))
         slot_of_voxel = np.full(domain.n_voxels, -1, np.int32)
         slot_of_voxel[used] = np.arange(len(used))
-        self._sinks = hopping.Sinks(
+        self._sinks = lattice_random_walk.Sinks(
             slot_of_voxel,
             np.concatenate([[0], np.cumsum(np.diff(rates.indptr)[used])]).astype(np.int64),
             rates.indices.astype(np.int32),
             np.array([r.data for r in each], np.float64),
             np.log(state.kinds[self._kind].diffusivities),
-            *hopping.marks(self._lattice, slot_of_voxel),
+            *lattice_random_walk.marks(self._lattice, slot_of_voxel),
         )
 
     def move(
@@ -141,7 +139,7 @@ class VoxelCapture:
         if share is not None:
             kappa = np.array([each.relative_kappa(share) for each in self._couplings])
             self._acting = sinks = sinks._replace(entry_rate=sinks.entry_rate * kappa[:, sinks.entry_cell])
-        hopping.hop(
+        lattice_random_walk.hop(
             _movers(vesicles, rows, attempt),
             dt,
             self._substeps,
@@ -163,7 +161,7 @@ class VoxelCapture:
         slot = sinks.slot_of_voxel[domain.flat(np.clip(domain.voxel_of(place), 0, domain.counts - 1))]
         free = vesicles.diffusivity[rows].astype(float)
         betas = np.array([each.beta for each in self._couplings])
-        beta, total, own = hopping.rates_at(slot, cell, free, betas, sinks)
+        beta, total, own = lattice_random_walk.rates_at(slot, cell, free, betas, sinks)
         per_second = np.maximum(free * self._substeps[0], self._substeps[1])
         h = dt / np.maximum(np.ceil(per_second * dt * (1 - 1e-12)), 1)
         return beta, h * total, h * own

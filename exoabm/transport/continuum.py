@@ -2,10 +2,10 @@
 
     du/dt = D lap u - k u + sources - uptake,   u = c V vesicles per voxel
 
-in explicit sub-steps with source and uptake implicit in place (``kernels.diffusion``). Each kind, origin and
-size class is a field of its own, with the D of its class; the fields of a kind are the rows of one array, the
-classes of an origin one after the other (row = label x classes + class). The engine picks its own sub-steps
-inside the coupling step. Uptake saturates on the sum over all rows.
+in explicit sub-steps with source and uptake implicit in place (``kernels.diffusion_stencil``). Each kind,
+origin and size class is a field of its own, with the D of its class; the fields of a kind are the rows of one
+array, the classes of an origin one after the other (row = label x classes + class). The engine picks its own
+sub-steps inside the coupling step. Uptake saturates on the sum over all rows.
 """
 
 from __future__ import annotations
@@ -18,22 +18,10 @@ import numpy as np
 from scipy import sparse
 
 from exoabm.errors import NumericalError
-from exoabm.kernels.diffusion import (
-    CLEARED,
-    ENTERED,
-    ESCAPED,
-    MASS,
-    advance_linear,
-    advance_saturable,
-)
-from exoabm.kernels.exchange import (
-    Entries,
-    Slots,
-    UptakeLaw,
-    collect,
-    index_entries,
-    index_slots,
-)
+from exoabm.kernels.diffusion_stencil import CLEARED, ENTERED, ESCAPED, MASS
+from exoabm.kernels.linear_uptake import Slots, advance_linear, collect, index_slots
+from exoabm.kernels.saturable_uptake import advance_saturable
+from exoabm.kernels.uptake_rates import Entries, UptakeLaw, index_entries
 from exoabm.state import RESERVOIR, Emissions, TransportResult
 from exoabm.transport.coupling import Coupling, couple
 from exoabm.transport.receptors import Receptors

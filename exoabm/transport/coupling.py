@@ -10,7 +10,7 @@ import numpy as np
 from scipy import sparse
 
 from exoabm.domain import Face
-from exoabm.kernels.exchange import around, reached
+from exoabm.kernels.line_of_sight import around, reached
 from exoabm.transport.beside import place_beside
 from exoabm.transport.footprint import footprint
 from exoabm.transport.receptors import receptors

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from exoabm.domain import SIDES, Face
-from exoabm.kernels.expel import expel
 from exoabm.kernels.medium import clearance
-from exoabm.kernels.membranes import gaps
+from exoabm.kernels.membranes import expel, gaps
 from exoabm.streams import Purpose
 from exoabm.vesicle import DONORS, KINDS, vesicle_names
 

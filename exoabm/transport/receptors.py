@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from exoabm.kernels.exchange import Occupancy
-from exoabm.kernels.trafficking import chain_coefficients
+from exoabm.kernels.compartment_kinetics import chain_coefficients
+from exoabm.kernels.uptake_rates import Occupancy
 from exoabm.streams import Purpose
 from exoabm.transport.walls import membrane_share
 

@@ -25,8 +25,8 @@ from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import splu
 
 from exoabm.errors import InputError, NumericalError
-from exoabm.kernels.greens import gather
-from exoabm.kernels.sides import FIXED, NO_FLUX, PERIODIC
+from exoabm.kernels.field_operators import gather
+from exoabm.kernels.medium import FIXED, NO_FLUX, PERIODIC
 
 Floats = NDArray[np.floating]
 
@@ -301,7 +301,7 @@ def _table(
     Returns
     -------
     table, mirrored, size
-        As `kernels.greens.gather` takes them, axes z, y, x.
+        As `kernels.field_operators.gather` takes them, axes z, y, x.
     stiffness : float
         1 / (1/(k N) - 1/((k + lambda_1) N)) for N voxels: the inverse of what the true conserved
         mode has in excess.

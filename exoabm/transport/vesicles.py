@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from exoabm.domain import Face
-from exoabm.kernels.fates import CAPTURED, CLEARED, ESCAPED, Fates
+from exoabm.kernels.medium import CAPTURED, CLEARED, ESCAPED, Fates
 from exoabm.state import RESERVOIR, Emissions, Event, TransportResult
 from exoabm.streams import Purpose
 from exoabm.transport.admission import Admission

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exoabm.domain import Face
-from exoabm.kernels import sight
+from exoabm.kernels import line_of_sight
 
 if TYPE_CHECKING:
     from exoabm.state import State
@@ -89,7 +89,7 @@ def _membranes(state: State) -> tuple[Floats, Floats]:
     share, middle = np.ones(n), np.zeros((n, 3))
     center, radius = np.ascontiguousarray(state.cells.position), np.asarray(state.of_type("diameter") / 2)
     dim = state.domain.dim
-    sight.shares(*state.domain.walls, center, radius, sight.directions(dim), share, middle)
+    line_of_sight.shares(*state.domain.walls, center, radius, line_of_sight.directions(dim), share, middle)
     return share, middle
 
 

@@ -13,7 +13,8 @@ from test_bits import relays
 
 from exoabm import ExosomeModel
 from exoabm.cells import uptake
-from exoabm.kernels import hop, hosting
+from exoabm.kernels import compartment_kinetics as hosting
+from exoabm.kernels import lattice_random_walk as hop
 from exoabm.kernels import random as kernel
 from exoabm.streams import Purpose
 from exoabm.transport import capture

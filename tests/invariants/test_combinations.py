@@ -12,7 +12,7 @@ from exoabm import ExosomeModel
 from exoabm.analysis.communication import edge_table
 from exoabm.cells import turnover
 from exoabm.errors import NumericalError
-from exoabm.kernels import pieces
+from exoabm.kernels import row_groups
 from exoabm.output import checkpoint
 from exoabm.output.metrics import measure
 from exoabm.state import State
@@ -72,7 +72,7 @@ def test_books_agree_and_a_restart_changes_no_bit(
             half = all_of(model)
         model.step()
         books_agree(model.state)
-    monkeypatch.setattr(pieces, "CHUNK", 64)
+    monkeypatch.setattr(row_groups, "CHUNK", 64)
     again = ExosomeModel(chance, seed=seed, snapshot=half, threads=2)
     again.run(hours=(model.state.time - again.state.time) / 3600)
     one, two = all_of(model), all_of(again)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from exoabm.kernels.sides import FIXED, PERIODIC
+from exoabm.kernels.medium import FIXED, PERIODIC
 
 
 @dataclass

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from exoabm.kernels import diffusion as d
-from exoabm.kernels import exchange as x
-from exoabm.kernels.sides import FIXED, NO_FLUX, PERIODIC
-from exoabm.kernels.trafficking import chain_coefficients
+from exoabm.kernels import diffusion_stencil as d
+from exoabm.kernels import linear_uptake, saturable_uptake
+from exoabm.kernels import uptake_rates as x
+from exoabm.kernels.compartment_kinetics import chain_coefficients
+from exoabm.kernels.medium import FIXED, NO_FLUX, PERIODIC
 
 sys.path.append(str(Path(__file__).parent))
 from reference import Problem, advance, membrane_rate
@@ -75,17 +76,17 @@ def make(shape, sides="mixed", dtype=np.float64, labels=1, varied=False, saturat
 def run_linear(p, n_sub, threads=1, label=0):
     """Field, uptake per cell, exposure and flows of one label by `advance_linear`."""
     u = p.u[label].copy(order="K")
-    slots = x.index_slots(p.voxel, u.shape)
+    slots = linear_uptake.index_slots(p.voxel, u.shape)
     share = p.dt * p.lattice_rate[p.cell] * p.weight / p.volume
     exposure, flows, taken = np.zeros(p.voxel.size), np.zeros(6), np.zeros(p.rate.size)
     flows[d.MASS] = u.sum(dtype=np.float64)
-    d.advance_linear(
+    linear_uptake.advance_linear(
         u, np.empty_like(u), n_sub=n_sub, r=p.r[label], decay=p.decay[label], sides=p.sides,
         side_value=p.value[label], slots=slots, source=p.source[label],
         sink=np.bincount(p.slot, share, minlength=p.voxel.size), exposure=exposure, flows=flows,
         conductance=p.conductance, threads=threads,
     )  # fmt: skip
-    x.collect(p.slot, p.cell, share, exposure, taken)
+    linear_uptake.collect(p.slot, p.cell, share, exposure, taken)
     return u[None], taken[None], exposure[None], flows[None]
 
 
@@ -95,9 +96,9 @@ def run_saturable(p, n_sub, threads=1, occupancy=None):
     labels, n_slots, n_cells = len(u), p.voxel.size, p.rate.size
     taken, flows = np.zeros((labels, n_cells)), np.zeros((labels, 6))
     flows[:, d.MASS] = u.reshape(labels, -1).sum(axis=1, dtype=np.float64)
-    d.advance_saturable(
+    saturable_uptake.advance_saturable(
         u, np.empty_like(u), n_sub=n_sub, r=p.r, decay=p.decay, sides=p.sides,
-        side_value=p.value, slots=x.index_slots(p.voxel, u.shape[1:]),
+        side_value=p.value, slots=linear_uptake.index_slots(p.voxel, u.shape[1:]),
         entries=x.index_entries(p.slot, p.cell, p.weight, n_slots, n_cells), source=p.source,
         law=x.UptakeLaw(p.rate, np.atleast_2d(p.lattice_rate), p.saturation), dt=p.dt, volume=p.volume,
         taken=taken, flows=flows, occupancy=occupancy, conductance=p.conductance, threads=threads,
@@ -318,9 +319,9 @@ def test_no_slots():
     p = make((5, 7))
     u, flows, empty = p.u[0], np.zeros(6), np.zeros(0)
     flows[d.MASS] = u.sum()
-    d.advance_linear(
+    linear_uptake.advance_linear(
         u, np.empty_like(u), n_sub=3, r=0.1, decay=0.0, sides=SIDES["no-flux"],
-        side_value=np.zeros(6), slots=x.index_slots(np.zeros(0, int), u.shape), source=empty,
+        side_value=np.zeros(6), slots=linear_uptake.index_slots(np.zeros(0, int), u.shape), source=empty,
         sink=empty, exposure=empty, flows=flows,
     )  # fmt: skip
     assert flows[d.MASS] == pytest.approx(u.sum(), rel=1e-14)

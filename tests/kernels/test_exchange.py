@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from exoabm.kernels.exchange import UptakeLaw, index_entries, refresh_rates
+from exoabm.kernels.uptake_rates import UptakeLaw, index_entries, refresh_rates
 
 VOLUME = 1500.0
 SLOT = np.array([0, 0, 1, 2, 2, 3, 4])

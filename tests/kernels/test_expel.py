@@ -7,10 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from exoabm.kernels.expel import _look, expel
-from exoabm.kernels.medium import Medium, grid_of
-from exoabm.kernels.membranes import membranes
-from exoabm.kernels.sides import NO_FLUX, PERIODIC
+from exoabm.kernels.medium import NO_FLUX, PERIODIC, Medium, grid_of
+from exoabm.kernels.membranes import _look, expel, membranes
 
 LOW, VOXEL = np.array([30.0, -20.0, 7.0]), 10.0
 WRAPS = (NO_FLUX, NO_FLUX, PERIODIC, PERIODIC, NO_FLUX, NO_FLUX)

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from exoabm.domain import Domain, Face
-from exoabm.kernels import hop as kernel
-from exoabm.kernels.diffusion import CLEARED as LOST
-from exoabm.kernels.diffusion import ESCAPED as LEFT
-from exoabm.kernels.diffusion import MASS, advance_linear
-from exoabm.kernels.exchange import index_slots
-from exoabm.kernels.fates import CAPTURED, CLEARED, ESCAPED, STAYS, Fates, Movers
+from exoabm.kernels import lattice_random_walk as kernel
+from exoabm.kernels.diffusion_stencil import CLEARED as LOST
+from exoabm.kernels.diffusion_stencil import ESCAPED as LEFT
+from exoabm.kernels.diffusion_stencil import MASS
+from exoabm.kernels.linear_uptake import advance_linear, index_slots
+from exoabm.kernels.medium import CAPTURED, CLEARED, ESCAPED, STAYS, Fates, Movers
 from exoabm.transport.scheme import conductance, is_uniform
 
 VOXEL, FREE, DT, N_SUB, SIZE = 10.0, 6.57, 60.0, 40, 7

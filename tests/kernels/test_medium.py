@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from exoabm.kernels import medium
-from exoabm.kernels.medium import clearance
-from exoabm.kernels.sides import FIXED, NO_FLUX, PERIODIC
+from exoabm.kernels.medium import FIXED, NO_FLUX, PERIODIC, clearance
 
 VOXEL = 2.5
 BOX = [(closed, open_, both) for closed in (NO_FLUX, PERIODIC) for open_ in (0, 1) for both in (False, True)]

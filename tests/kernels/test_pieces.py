@@ -8,16 +8,23 @@ import numpy as np
 import pytest
 
 from exoabm import ExosomeModel
-from exoabm.kernels import diffusion, hop, pieces, walk
+from exoabm.kernels import (
+    brownian_offlattice,
+    diffusion_stencil,
+    lattice_random_walk,
+    linear_uptake,
+    row_groups,
+    saturable_uptake,
+)  # fmt: skip
 
 VESICLES = {"transport.engine": "vesicles", "cell_type.donor.release_rate": "300 / h"}
 RUNS = {
-    "linear": (diffusion, "_linear_serial", {}, 1),
-    "shared": (diffusion, "_shared_serial", {"cell_type.recipient.saturation": "1 nM"}, 1),
-    "linear, threads": (diffusion, "_linear_parallel", {}, 2),
-    "shared, threads": (diffusion, "_shared_parallel", {"cell_type.recipient.saturation": "1 nM"}, 2),
-    "hop": (hop, "_range", VESICLES | {"transport.capture": "voxel"}, 1),
-    "walk": (walk, "_range", VESICLES | {"transport.capture": "membrane"}, 1),
+    "linear": (linear_uptake, "_linear_serial", {}, 1),
+    "shared": (saturable_uptake, "_shared_serial", {"cell_type.recipient.saturation": "1 nM"}, 1),
+    "linear, threads": (linear_uptake, "_linear_parallel", {}, 2),
+    "shared, threads": (saturable_uptake, "_shared_parallel", {"cell_type.recipient.saturation": "1 nM"}, 2),
+    "hop": (lattice_random_walk, "_range", VESICLES | {"transport.capture": "voxel"}, 1),
+    "walk": (brownian_offlattice, "_range", VESICLES | {"transport.capture": "membrane"}, 1),
 }
 
 
@@ -53,17 +60,17 @@ def test_small_pieces_give_the_same_bits(monkeypatch: pytest.MonkeyPatch, name: 
     voxels = 6 * 4 * 5
     for number in (1, 2, 3):
         calls.clear()
-        monkeypatch.setattr(pieces, "VOXELS", number * voxels + 1)
-        monkeypatch.setattr(pieces, "HOPS", number * 500)
-        monkeypatch.setattr(pieces, "WALKS", number * 500)
+        monkeypatch.setattr(diffusion_stencil, "UPDATES_PER_CALL", number * voxels + 1)
+        monkeypatch.setattr(lattice_random_walk, "HOPS_PER_CALL", number * 500)
+        monkeypatch.setattr(brownian_offlattice, "WALKS_PER_CALL", number * 500)
         assert bits(overrides, threads) == whole
         assert len(calls) > 10 * once, "a step of 20 min is many pieces"
 
 
 @pytest.mark.parametrize(("n", "voxels"), [(7, 10), (7, 10**9), (1, 1), (1000, 3)])
 def test_sub_steps_in_pieces_are_all_there(monkeypatch: pytest.MonkeyPatch, n: int, voxels: int) -> None:
-    monkeypatch.setattr(pieces, "VOXELS", 30)
-    found = list(pieces.substeps(n, voxels))
+    monkeypatch.setattr(diffusion_stencil, "UPDATES_PER_CALL", 30)
+    found = list(diffusion_stencil.substeps(n, voxels))
     assert sum(found) == n
     assert max(found) <= max(1, 30 // voxels)
 
@@ -81,5 +88,5 @@ def test_an_exception_where_threads_are_waited_for_ends_them() -> None:
         return first  # would never come to an end
 
     with pytest.raises(KeyboardInterrupt):
-        pieces.in_chunks(work, 4 * pieces.CHUNK, threads=2)
+        row_groups.in_chunks(work, 4 * row_groups.CHUNK, threads=2)
     assert done

@@ -13,7 +13,8 @@ import pytest
 from numba import njit
 from scipy import stats
 
-from exoabm.kernels import hop, walk
+from exoabm.kernels import brownian_offlattice as walk
+from exoabm.kernels import lattice_random_walk as hop
 from exoabm.kernels import random as kernel
 
 ALPHA = 1e-4

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from exoabm.kernels.sight import BLOCKED, OPEN, OUTSIDE, lines
+from exoabm.kernels.line_of_sight import BLOCKED, OPEN, OUTSIDE, lines
 
 LOW, VOXEL, COUNTS = np.array([-30.0, 12.0, 5.0]), 10.0, np.array([9, 7, 5])
 

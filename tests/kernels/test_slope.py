@@ -7,8 +7,8 @@ from itertools import product
 import numpy as np
 import pytest
 
-from exoabm.kernels.sides import FIXED, NO_FLUX, PERIODIC
-from exoabm.kernels.slope import _solve, gradient
+from exoabm.kernels.field_operators import _solve, gradient
+from exoabm.kernels.medium import FIXED, NO_FLUX, PERIODIC
 
 COUNTS = (9, 7, 6)
 SPACING = 2.5

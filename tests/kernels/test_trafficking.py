@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from exoabm.kernels.trafficking import advance_chain, advance_parts, chain_coefficients
+from exoabm.kernels.compartment_kinetics import advance_chain, advance_parts, chain_coefficients
 
 CELLS, KINDS, LABELS, PARTS, DT = 3, 2, 4, 5, 60.0
 GROWING = "encountered bound returning internalized unbound endosomal lysosomal recycled delivered".split()

@@ -13,11 +13,21 @@ import pytest
 from scipy.special import erfc
 from scipy.special import erfcx as exact_erfcx
 
-from exoabm.kernels.fates import CAPTURED, CLEARED, ESCAPED, STAYS, Fates, Movers
-from exoabm.kernels.medium import Medium, clearance
+from exoabm.kernels.brownian_offlattice import FATE, MOVE, walk
+from exoabm.kernels.medium import (
+    CAPTURED,
+    CLEARED,
+    ESCAPED,
+    FIXED,
+    NO_FLUX,
+    PERIODIC,
+    STAYS,
+    Fates,
+    Medium,
+    Movers,
+    clearance,
+)
 from exoabm.kernels.membranes import Membranes, contact, erfcx, membranes
-from exoabm.kernels.sides import FIXED, NO_FLUX, PERIODIC
-from exoabm.kernels.walk import FATE, MOVE, walk
 from exoabm.streams import Purpose
 
 FREE, TISSUE = 6.57, 0.33

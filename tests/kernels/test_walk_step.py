@@ -6,11 +6,9 @@ import numpy as np
 import pytest
 from numba import njit
 
-from exoabm.kernels import walk
-from exoabm.kernels.fates import CAPTURED, ESCAPED, STAYS, Fates, Movers
-from exoabm.kernels.medium import Medium, grid_of
+from exoabm.kernels import brownian_offlattice as walk
+from exoabm.kernels.medium import CAPTURED, ESCAPED, FIXED, NO_FLUX, STAYS, Fates, Medium, Movers, grid_of
 from exoabm.kernels.membranes import membranes
-from exoabm.kernels.sides import FIXED, NO_FLUX
 
 LOW, VOXEL, COUNTS = np.array([-30.0, 12.0, 5.0]), 10.0, np.array([9, 7, 5])
 SIZE = COUNTS * VOXEL

@@ -14,7 +14,7 @@ from scipy.special import erfcx
 from test_particles import VOXEL, captured, one_cell, pour
 from worlds import RECIPIENT, TISSUE, run, world
 
-from exoabm.kernels.fates import Movers
+from exoabm.kernels.medium import Movers
 from exoabm.kernels.membranes import contact
 from exoabm.transport import capture
 
@@ -23,7 +23,7 @@ FACTORS = [1.0, 1.05, 0.95]
 
 def hop_by(factor: float) -> Any:
     """The hopping kernel with every voxel's chance of capture, B / (1 + B), times a factor."""
-    hop = capture.hopping.hop
+    hop = capture.lattice_random_walk.hop
 
     def biased(movers: Movers, dt: float, substeps: Any, *names: Any, threads: int) -> None:
         *keys, lattice, sinks, fates = names
@@ -65,7 +65,7 @@ def test_the_rate_of_hops_tells_a_chance_wrong_by_5_percent(
     factor: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """1 - exp(-k_a t / V) in a stirred drop; 40,000 vesicles, 0.8 %, and 2.4 % are allowed."""
-    monkeypatch.setattr(capture.hopping, "hop", hop_by(factor))
+    monkeypatch.setattr(capture.lattice_random_walk, "hop", hop_by(factor))
     k_a, edge, n, seconds = 140.0, 40.0, 40_000, 140.0
     model = world(
         [edge] * 3,

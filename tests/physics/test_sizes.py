@@ -14,7 +14,7 @@ import pytest
 from worlds import DONOR, RECIPIENT, run, world
 
 from exoabm import ExosomeModel
-from exoabm.kernels.exchange import share_membrane
+from exoabm.kernels.uptake_rates import share_membrane
 from exoabm.vesicle import enough_classes, normal_nodes
 
 WIDE = {"diffusivity": 8.59, "diameter_gsd": 2}

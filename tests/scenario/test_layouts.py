@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from exoabm.errors import InputError
-from exoabm.kernels.packing import add_separated, link_points
+from exoabm.kernels.sphere_mechanics import add_separated, link_points
 from exoabm.scenario.layouts import (
     Box,
     Region,

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from exoabm import ExosomeModel
-from exoabm.kernels.exchange import around, reached
+from exoabm.kernels.line_of_sight import around, reached
 from exoabm.output.metrics import measure
 from exoabm.scenario.loader import parse
 from exoabm.transport.coupling import couple

@@ -1,12 +1,59 @@
-"""Counting events by key: rows in the order of their first event, found through an open-addressed table."""
+"""Long loops in pieces: while a kernel runs Python cannot answer a signal, between two calls it can.
+
+What is cut are sub-steps of a grid, which carry everything on in their arrays, and rows of vesicles, none of
+which knows of another. So the result has the same bits for any piece.
+"""
 
 from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numba import njit
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
 FREE = np.int32(-1)
 _MIX = np.uint64(0x9E3779B97F4A7C15)
+
+CHUNK = 8192
+"""Vesicles of one task of a thread, whatever the number of threads."""
+
+
+def in_chunks(work: Callable[[int, int], int], n: int, threads: int) -> None:
+    """Do ``work(first, last)``, which returns where it stopped, until all of n are done.
+
+    By one thread, or by several a chunk each; an exception in the one that waits ends the others, too.
+    """
+    stopped = threading.Event()
+
+    def whole(first: int, last: int) -> None:
+        while first < last and not stopped.is_set():
+            first = work(first, last)
+
+    starts = range(0, n, CHUNK)
+    if threads == 1 or len(starts) <= 1:
+        whole(0, n)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            list(pool.map(lambda i: whole(i, min(i + CHUNK, n)), starts))
+        finally:
+            stopped.set()
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def enlist(host, hosts):
+    """A linked list of the rows that name each host: first row or -1, (hosts), and the next after each."""
+    first, after = np.full(hosts, -1, np.int64), np.empty(host.size, np.int64)
+    for row in range(host.size):
+        after[row] = first[host[row]]
+        first[host[row]] = row
+    return first, after
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

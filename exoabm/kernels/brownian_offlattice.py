@@ -24,12 +24,25 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from exoabm.kernels import pieces
-from exoabm.kernels.fates import CAPTURED, CLEARED, ESCAPED, STAYS, Fates, Movers
-from exoabm.kernels.medium import Medium, fold, grid_of, index, passes, voxel_of
+from exoabm.kernels.medium import (
+    CAPTURED,
+    CLEARED,
+    ESCAPED,
+    FIXED,
+    PERIODIC,
+    STAYS,
+    Fates,
+    Medium,
+    Movers,
+    fold,
+    grid_of,
+    index,
+    passes,
+    voxel_of,
+)
 from exoabm.kernels.membranes import Membranes, from_center, hazard, nearest, reaches, reflection
 from exoabm.kernels.random import threefry
-from exoabm.kernels.sides import FIXED, PERIODIC
+from exoabm.kernels.row_groups import in_chunks
 
 MOVE, FATE = 9, 10
 """Purposes of the draws; the numbers of ``MOVE`` and ``CAPTURE`` in the streams of a run."""
@@ -44,6 +57,8 @@ _BLOCKS = 16
 _ATTEMPT = 1 << 24
 """Blocks of draws that a vesicle may use before it is turned away where it was captured, and after."""
 _ROUNDS = 12
+WALKS_PER_CALL = 1 << 22
+"""Steps of a vesicle among membranes in a piece; one takes 20 to 100 ns."""
 _JIT: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
 _LOW = 0xFFFFFFFF
 
@@ -332,4 +347,4 @@ def walk(
         medium.hindrance, medium.obstacle, medium.clearance, cells.near_ptr, cells.near_cell, cells.beyond,
         cells.table(), *fates,
     )  # fmt: skip
-    pieces.in_chunks(lambda first, last: _range(first, last, pieces.WALKS, *job), len(movers.rows), threads)
+    in_chunks(lambda first, last: _range(first, last, WALKS_PER_CALL, *job), len(movers.rows), threads)

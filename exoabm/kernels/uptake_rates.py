@@ -7,29 +7,17 @@ cell sum to one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
+
+from exoabm.kernels.diffusion_stencil import Floats, Integers
 
 _JIT: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
 
 _NEWTON_STEPS = 4
 """Enough for full precision from where they begin."""
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
-
-
-class Slots(NamedTuple):
-    """Occupied voxels, grouped by row of the grid (a row is a (z, y) pair)."""
-
-    row_ptr: Integers
-    """(rows + 1): the slots of row i are row_ptr[i] to row_ptr[i + 1]."""
-    column: Integers
-    """(slots): x index of the voxel."""
 
 
 class Entries(NamedTuple):
@@ -47,64 +35,6 @@ class Entries(NamedTuple):
     """(entries)"""
     member_weight: Floats
     """(entries)"""
-
-
-class UptakeLaw(NamedTuple):
-    """Uptake of each cell: Q = k_a c_s / (1 + s c_s), c_s the concentration at its membrane."""
-
-    rate: Floats
-    """(cells) k_a, um^3/s: uptake rate constant at low concentration."""
-    lattice_rate: Floats
-    """(groups, cells) kappa, um^3/s: the rate that acts on the cell's mean voxel concentration."""
-    saturation: Floats
-    """(cells) s, um^3: 1 / Km at rest, and what `Occupancy` says; 0 makes the uptake linear."""
-
-
-class Occupancy(NamedTuple):
-    """Receptors of each cell, and what is bound to them and goes on inside; see `chain_coefficients`.
-
-    With a share T of R receptors taken, those that there are being P of them, a cell takes up
-    Q = k_a (P - T) c_s. Over a sub-step h, in which T' = E T + F h Q / R, that is
-
-        Q = k_a a c_s / (1 + s c_s),    a = P - E T,    s = k_a F h / R
-
-    with the T' at its end: so the law at rest does not depend on h. E is what is left of those bound at the
-    start, F of those bound meanwhile.
-    """
-
-    there: Floats
-    """(cells) P, over R"""
-    number: Floats
-    """(cells) R; infinite where receptors are never short."""
-    chain: Floats
-    """(5) E, F, and what the second pool keeps and gets of the first: `chain_coefficients` of a sub-step."""
-    taken: Floats
-    """(cells) T, over R; changes."""
-    pools: Floats
-    """(cells, 2) what was captured since the start and is bound, and what has gone inside; changes."""
-
-
-def index_slots(voxel: Integers, shape: Sequence[int]) -> Slots:
-    """Group occupied voxels by grid row.
-
-    Parameters
-    ----------
-    voxel
-        (slots) flat indices of the occupied voxels in C order, strictly increasing.
-    shape
-        (ny, nx) or (nz, ny, nx).
-
-    Raises
-    ------
-    ValueError
-        If the indices are not strictly increasing or lie outside the grid.
-    """
-    voxel = np.asarray(voxel, dtype=np.int64)
-    *rows, width = shape
-    if voxel.size and (voxel[0] < 0 or voxel[-1] >= np.prod(shape) or np.any(np.diff(voxel) <= 0)):
-        raise ValueError("slots must be strictly increasing voxel indices inside the grid")
-    row_start = np.arange(np.prod(rows) + 1, dtype=np.int64) * width
-    return Slots(np.searchsorted(voxel, row_start).astype(np.int64), voxel % width)
 
 
 def index_entries(slot: Integers, cell: Integers, weight: Floats, n_slots: int, n_cells: int) -> Entries:
@@ -140,98 +70,39 @@ def index_entries(slot: Integers, cell: Integers, weight: Floats, n_slots: int, 
     )
 
 
-@njit(**_JIT)
-def around(center, offset, counts, strides, periodic):
-    """Flat voxels at offsets from central ones, folded back: wrapped at periodic faces, mirrored at others.
+class UptakeLaw(NamedTuple):
+    """Uptake of each cell: Q = k_a c_s / (1 + s c_s), c_s the concentration at its membrane."""
 
-    ``center`` (n, 3) and ``offset`` (m, 3) are voxels in the order x, y, z. Returns (n m), center by center.
+    rate: Floats
+    """(cells) k_a, um^3/s: uptake rate constant at low concentration."""
+    lattice_rate: Floats
+    """(groups, cells) kappa, um^3/s: the rate that acts on the cell's mean voxel concentration."""
+    saturation: Floats
+    """(cells) s, um^3: 1 / Km at rest, and what `Occupancy` says; 0 makes the uptake linear."""
+
+
+class Occupancy(NamedTuple):
+    """Receptors of each cell, and what is bound to them and goes on inside; see `chain_coefficients`.
+
+    With a share T of R receptors taken, those that there are being P of them, a cell takes up
+    Q = k_a (P - T) c_s. Over a sub-step h, in which T' = E T + F h Q / R, that is
+
+        Q = k_a a c_s / (1 + s c_s),    a = P - E T,    s = k_a F h / R
+
+    with the T' at its end: so the law at rest does not depend on h. E is what is left of those bound at the
+    start, F of those bound meanwhile.
     """
-    n, m = center.shape[0], offset.shape[0]
-    found = np.empty(n * m, np.int64)
-    for i in range(n):
-        for k in range(m):
-            flat = 0
-            for axis in range(3):
-                size = counts[axis]
-                v = center[i, axis] + offset[k, axis]
-                if v < 0 or v >= size:
-                    if periodic[axis]:
-                        v %= size
-                    else:
-                        v %= 2 * size
-                        v = min(v, 2 * size - 1 - v)
-                flat += v * strides[axis]
-            found[i * m + k] = flat
-    return found
 
-
-@njit(**_JIT)
-def reached(center, offset, counts, strides, periodic, blocked):
-    """Which of the voxels that `around` gives are reached from the center without crossing a blocked one.
-
-    A way counts if it goes from face to face and nearer at each step, folded back as `around` folds it.
-    ``blocked`` is (voxels) bool. Returns (n m) bool, center by center; nothing blocked is reached.
-    """
-    n, m = center.shape[0], offset.shape[0]
-    found = np.zeros(n * m, np.bool_)
-    most = np.zeros(3, np.int64)
-    for k in range(m):
-        for axis in range(3):
-            most[axis] = max(most[axis], abs(offset[k, axis]))
-    sides = 2 * most + 1
-    box = np.empty(
-        (sides[0] * sides[1] * sides[2], 3), np.int64
-    )  # the center first, then outward on each axis
-    for k in range(len(box)):
-        rest = k
-        for axis in range(3):
-            at = rest % sides[axis]
-            rest //= sides[axis]
-            box[k, axis] = (at + 1) // 2 if at % 2 else -(at // 2)
-    free = np.empty(len(box), np.bool_)
-    for i in range(n):
-        own = center[i : i + 1]
-        sites = around(own, box, counts, strides, periodic)
-        for k in range(len(box)):
-            free[k] = not blocked[sites[k]]
-            if not free[k] or k == 0:
-                continue
-            stride, open_way = 1, False
-            rest = k
-            for axis in range(3):
-                at = rest % sides[axis]
-                rest //= sides[axis]
-                if at:
-                    open_way = open_way or free[k - stride * (2 if at > 2 else at)]
-                stride *= sides[axis]
-            free[k] = open_way
-        for k in range(m):
-            place, stride = 0, 1
-            for axis in range(3):
-                v = offset[k, axis]
-                place += stride * (2 * v - 1 if v > 0 else -2 * v)
-                stride *= sides[axis]
-            found[i * m + k] = free[place]
-    return found
-
-
-@njit(**_JIT)
-def collect(entry_slot, entry_cell, entry_rate, exposure, taken):
-    """Uptake of each cell: taken_i += sum_q (dt kappa_i w_iq / V) exposure_q, in entry order.
-
-    Parameters
-    ----------
-    entry_slot, entry_cell
-        (entries) int64.
-    entry_rate
-        (entries) dt kappa_i w_iq / V.
-    exposure
-        (slots) sum of u' over the sub-steps, as `advance_linear` leaves it.
-    taken
-        (cells) vesicles, added to in place.
-    """
-    for e in range(entry_slot.size):
-        taken[entry_cell[e]] += entry_rate[e] * exposure[entry_slot[e]]
+    there: Floats
+    """(cells) P, over R"""
+    number: Floats
+    """(cells) R; infinite where receptors are never short."""
+    chain: Floats
+    """(5) E, F, and what the second pool keeps and gets of the first: `chain_coefficients` of a sub-step."""
+    taken: Floats
+    """(cells) T, over R; changes."""
+    pools: Floats
+    """(cells, 2) what was captured since the start and is bound, and what has gone inside; changes."""
 
 
 @njit(**_JIT)
@@ -400,64 +271,3 @@ def refresh_rates(rate, slot_total, entries, law, resistance, volume, first, las
     else:
         for i in range(first, last):
             share_membrane(rate, i, law.rate[i], resistance, law.saturation[i])
-
-
-@njit(**_JIT)
-def exchange_linear(field, row, slots, source, sink, exposure):
-    """Set u' = (u* + A) / (1 + B) in the slots of one row; return the sum of B u'.
-
-    Parameters
-    ----------
-    field
-        (rows, nx) after diffusion, changed in place.
-    source, sink, exposure
-        (slots) A, B, and the running sum of u'.
-    """
-    taken = 0.0
-    for q in range(slots.row_ptr[row], slots.row_ptr[row + 1]):
-        amount = (field[row, slots.column[q]] + source[q]) / (1.0 + sink[q])
-        field[row, slots.column[q]] = amount
-        exposure[q] += amount
-        taken += sink[q] * amount
-    return taken
-
-
-@njit(**_JIT)
-def exchange_shared(field, row, slots, entries, source, rate, step, slot_total, entry_taken, row_taken):
-    """Set u' = (u* + A) / (1 + B) in one row, B = (dt/V) sum_e w_e g_e alike for all labels of a group.
-
-    Parameters
-    ----------
-    field
-        (labels, rows, nx) after diffusion, changed in place.
-    source
-        (labels, slots) A.
-    rate
-        (groups, cells) g, um^3/s; label l is of the group l modulo their number.
-    step
-        dt / V, s / um^3.
-    slot_total
-        (groups, slots) sum of u' over the labels, written for the next sub-step.
-    entry_taken
-        (labels, entries) vesicles taken up, added to in place.
-    row_taken
-        (labels, rows) sum of B u', written.
-    """
-    labels, groups = field.shape[0], rate.shape[0]
-    row_taken[:, row] = 0.0
-    for q in range(slots.row_ptr[row], slots.row_ptr[row + 1]):
-        first, last = entries.slot_ptr[q], entries.slot_ptr[q + 1]
-        for g in range(groups):
-            sink = 0.0
-            for e in range(first, last):
-                sink += step * entries.weight[e] * rate[g, entries.cell[e]]
-            total = 0.0
-            for label in range(g, labels, groups):
-                amount = (field[label, row, slots.column[q]] + source[label, q]) / (1.0 + sink)
-                field[label, row, slots.column[q]] = amount
-                total += amount
-                row_taken[label, row] += sink * amount
-                for e in range(first, last):
-                    uptake = step * entries.weight[e] * rate[g, entries.cell[e]]
-                    entry_taken[label, e] += uptake * amount
-            slot_total[g, q] = total

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from exoabm.kernels import hosting
+from exoabm.kernels import compartment_kinetics as hosting
 
 N = 1_000_000
 SEED, PURPOSE = 11, 14

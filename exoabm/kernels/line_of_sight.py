@@ -148,3 +148,78 @@ def shares(dim, low, voxel, counts, wraps, closed, center, radius, direction, sh
                 middle[i] += way
         share[i] = open_ / direction.shape[0]
         middle[i] /= max(open_, 1)
+
+
+@njit(**_JIT)
+def around(center, offset, counts, strides, periodic):
+    """Flat voxels at offsets from central ones, folded back: wrapped at periodic faces, mirrored at others.
+
+    ``center`` (n, 3) and ``offset`` (m, 3) are voxels in the order x, y, z. Returns (n m), center by center.
+    """
+    n, m = center.shape[0], offset.shape[0]
+    found = np.empty(n * m, np.int64)
+    for i in range(n):
+        for k in range(m):
+            flat = 0
+            for axis in range(3):
+                size = counts[axis]
+                v = center[i, axis] + offset[k, axis]
+                if v < 0 or v >= size:
+                    if periodic[axis]:
+                        v %= size
+                    else:
+                        v %= 2 * size
+                        v = min(v, 2 * size - 1 - v)
+                flat += v * strides[axis]
+            found[i * m + k] = flat
+    return found
+
+
+@njit(**_JIT)
+def reached(center, offset, counts, strides, periodic, blocked):
+    """Which of the voxels that `around` gives are reached from the center without crossing a blocked one.
+
+    A way counts if it goes from face to face and nearer at each step, folded back as `around` folds it.
+    ``blocked`` is (voxels) bool. Returns (n m) bool, center by center; nothing blocked is reached.
+    """
+    n, m = center.shape[0], offset.shape[0]
+    found = np.zeros(n * m, np.bool_)
+    most = np.zeros(3, np.int64)
+    for k in range(m):
+        for axis in range(3):
+            most[axis] = max(most[axis], abs(offset[k, axis]))
+    sides = 2 * most + 1
+    box = np.empty(
+        (sides[0] * sides[1] * sides[2], 3), np.int64
+    )  # the center first, then outward on each axis
+    for k in range(len(box)):
+        rest = k
+        for axis in range(3):
+            at = rest % sides[axis]
+            rest //= sides[axis]
+            box[k, axis] = (at + 1) // 2 if at % 2 else -(at // 2)
+    free = np.empty(len(box), np.bool_)
+    for i in range(n):
+        own = center[i : i + 1]
+        sites = around(own, box, counts, strides, periodic)
+        for k in range(len(box)):
+            free[k] = not blocked[sites[k]]
+            if not free[k] or k == 0:
+                continue
+            stride, open_way = 1, False
+            rest = k
+            for axis in range(3):
+                at = rest % sides[axis]
+                rest //= sides[axis]
+                if at:
+                    open_way = open_way or free[k - stride * (2 if at > 2 else at)]
+                stride *= sides[axis]
+            free[k] = open_way
+        for k in range(m):
+            place, stride = 0, 1
+            for axis in range(3):
+                v = offset[k, axis]
+                place += stride * (2 * v - 1 if v > 0 else -2 * v)
+                stride *= sides[axis]
+            found[i * m + k] = free[place]
+    return found

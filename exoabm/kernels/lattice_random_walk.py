@@ -26,15 +26,17 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from exoabm.kernels import pieces
-from exoabm.kernels.fates import CAPTURED, CLEARED, ESCAPED, STAYS, Fates, Movers
+from exoabm.kernels.medium import CAPTURED, CLEARED, ESCAPED, STAYS, Fates, Movers
 from exoabm.kernels.random import threefry
+from exoabm.kernels.row_groups import in_chunks
 
 _UNEVEN, _SINK = 1, 2
 _BEYOND = 0.5
 """How far beyond the last classes rates go on linearly, in the distance of two; they end at 0."""
 _BLOCKS = 8
 _ROUNDS = 12
+HOPS_PER_CALL = 1 << 26
+"""Hops of a vesicle from voxel to voxel in a piece; one takes 2 to 5 ns."""
 _LOW = 0xFFFFFFFF
 _JIT: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
 
@@ -333,4 +335,4 @@ def hop(
         *movers, float(dt), *map(float, substeps), int(seed), int(purpose), int(step), *lattice, *sinks,
         slot_rate, *fates,
     )  # fmt: skip
-    pieces.in_chunks(lambda first, last: _range(first, last, pieces.HOPS, *job), len(movers.rows), threads)
+    in_chunks(lambda first, last: _range(first, last, HOPS_PER_CALL, *job), len(movers.rows), threads)
