@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from exoabm.batch.calibration.fit import Fit
     from exoabm.batch.calibration.sensitivity import Sensitivity
-    from exoabm.readers.particles import SizeTable
+    from exoabm.readers.particle_sizes import SizeTable
     from exoabm.scenario.loader import LoadedScenario
 
 ROUNDING = 1e-9
@@ -162,7 +162,7 @@ def fit(
         raise InputError("--cluster needs --out, a folder that its workers see too")
     with _goes_on(out_):
         from exoabm.batch.calibration.measured import read_table
-        from exoabm.readers.particles import HEIGHTS, read_sizes
+        from exoabm.readers.particle_sizes import HEIGHTS, read_sizes
 
         if heights not in (None, *HEIGHTS):
             raise InputError(f"--heights {heights}: one of {', '.join(HEIGHTS)}")

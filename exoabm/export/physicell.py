@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from exoabm.readers.physicell import COLUMNS
+from exoabm.readers.text_table import PHYSICELL_COLUMNS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,5 +23,5 @@ def write(finished: Finished, to: Path) -> None:
     places = (np.asarray(cells[f"{axis}_um"]).tolist() for axis in "xyz")
     rows = zip(*places, cells["cell_type"].to_pylist(), strict=True)
     with to.open("w", encoding="utf-8", newline="\n") as file:
-        file.write(",".join(COLUMNS) + "\n")
+        file.write(",".join(PHYSICELL_COLUMNS) + "\n")
         file.writelines(f"{x!r},{y!r},{z!r},{name}\n" for x, y, z, name in rows)

@@ -15,17 +15,15 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from exoabm.errors import visible
-from exoabm.readers.asked import Asked, Questions
+from exoabm.readers.cell_types import find_types
 from exoabm.readers.files import fingerprint, open_sheet
-from exoabm.readers.plausible import implausible
-from exoabm.readers.recognize import NOT_KNOWN, Found, recognize
-from exoabm.readers.rows import Chosen, choose_rows
+from exoabm.readers.instruments import IDS, NAMELESS, ROW
+from exoabm.readers.notation import THOUSANDS, UNITS, enumerated, quoted, split_unit
+from exoabm.readers.plausibility import plausibility_warnings
+from exoabm.readers.questions import Questions, TableOptions
+from exoabm.readers.recognition import NOT_KNOWN, RecognizedTable, recognize
+from exoabm.readers.row_selection import SelectedRows, select_rows
 from exoabm.readers.sheet import Labels, Sheet, is_number, trimmed, true
-from exoabm.readers.source import NAMELESS, ROW
-from exoabm.readers.sources import IDS
-from exoabm.readers.types import find_types
-from exoabm.readers.units import THOUSANDS, UNITS, split_unit
-from exoabm.readers.words import listed, short
 
 MAX_BYTES = 512 << 20
 """Of a text or Parquet table, unpacked; of HDF5 and Zarr, of what is read."""
@@ -124,7 +122,11 @@ class CellTable:
 
 
 def read_cells(
-    path: str | Path, asked: Asked | None = None, *, max_bytes: int = MAX_BYTES, max_cells: int = MAX_CELLS
+    path: str | Path,
+    options: TableOptions | None = None,
+    *,
+    max_bytes: int = MAX_BYTES,
+    max_cells: int = MAX_CELLS,
 ) -> CellTable:
     """Read positions, types and ids of cells from a table.
 
@@ -139,25 +141,25 @@ def read_cells(
 
     Raises
     ------
-    Unanswered
-        If the table leaves something open: what it is, and the options that settle it.
+    AmbiguousTable
+        If the table and the options leave something undecided; lists the options that settle it.
     InputError
         If it cannot be read as asked; names the file, the column and the row, counted from 1 below the
         header, without blank lines.
     """
-    path, asked = Path(path), asked or Asked()
-    sheet = open_sheet(path, asked, max_bytes, max_cells)
+    path, options = Path(path), options or TableOptions()
+    sheet = open_sheet(path, options, max_bytes, max_cells)
     sheet.check_size(max_cells)
     questions = Questions()
-    found = recognize(sheet, asked, questions)
+    found = recognize(sheet, options, questions)
     ids = _id_columns(sheet, found)
-    sheet.load(_likely(sheet, found, asked, ids))
-    chosen = choose_rows(sheet, found, asked, questions)
-    types = find_types(sheet, found, asked, chosen.rows, ids, questions, (max_bytes, max_cells))
-    positions = _positions(sheet, found, asked, chosen, questions)
+    sheet.load(_likely(sheet, found, options, ids))
+    chosen = select_rows(sheet, found, options, questions)
+    types = find_types(sheet, found, options, chosen.rows, ids, questions, (max_bytes, max_cells))
+    positions = _positions(sheet, found, options, chosen, questions)
     head = _head(found, chosen, positions, types.said)
     questions.put(sheet.name, f"recognized as {found.source.name}: {head}")
-    down = found.source.down if asked.y_axis is None else asked.y_axis == "down"
+    down = found.source.down if options.y_axis is None else options.y_axis == "down"
     said = [
         head,
         *types.notes,
@@ -168,10 +170,10 @@ def read_cells(
         f"y runs {'down' if down else 'up'}ward",
     ]
     names = sheet.ids(ids, chosen.rows) if ids else [str(row + 1) for row in chosen.rows]
-    warnings = list(implausible(positions, chosen.rows + 1))
+    warnings = list(plausibility_warnings(positions, chosen.rows + 1))
     if len(set(names)) < len(names):
         warnings.append(
-            f"{sheet.name}: ids in {listed(ids)} name several cells alike; source_id does not tell them apart"
+            f"{sheet.name}: ids in {enumerated(ids)} are not unique; several cells have the same source_id"
         )
     rows = chosen.rows + 1
     for array in (positions, rows):
@@ -198,7 +200,7 @@ def _in_line(text: str) -> str:
     return visible(text).replace("\n", "\\n")
 
 
-def _head(found: Found, chosen: Chosen, positions: NDArray[np.float64], types: str) -> str:
+def _head(found: RecognizedTable, chosen: SelectedRows, positions: NDArray[np.float64], types: str) -> str:
     """How many cells, from where to where, and how unit and type are known."""
     unit = "" if found.said == NOT_KNOWN else " um"
     axes = [axis for axis in "xyz" if axis in found.columns]
@@ -211,10 +213,10 @@ def _head(found: Found, chosen: Chosen, positions: NDArray[np.float64], types: s
 
 
 def _positions(
-    sheet: Sheet, found: Found, asked: Asked, chosen: Chosen, questions: Questions
+    sheet: Sheet, found: RecognizedTable, options: TableOptions, chosen: SelectedRows, questions: Questions
 ) -> NDArray[np.float64]:
     """Positions (n, 3) in um, on the grid."""
-    comma = _decimal_comma(sheet, found, asked, chosen, questions)
+    comma = _decimal_comma(sheet, found, options, chosen, questions)
     positions = np.zeros((len(chosen.rows), 3))
     for i, axis in enumerate("xyz"):
         of_axis = found.columns.get(axis, ())
@@ -223,7 +225,7 @@ def _positions(
         values = [sheet.numbers(name, chosen.rows, comma) for name in of_axis]
         mean = values[0] if len(values) == 1 else np.mean(values, axis=0)
         if axis == "z":
-            _ask_planes(sheet, found, asked, of_axis[0], mean, questions)
+            _ask_planes(sheet, found, options, of_axis[0], mean, questions)
         with np.errstate(over="ignore"):
             positions[:, i] = mean * found.um[axis]
         wrong = ~np.isfinite(positions[:, i])
@@ -239,10 +241,15 @@ def on_grid(positions: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _ask_planes(
-    sheet: Sheet, found: Found, asked: Asked, name: str, z: NDArray[np.float64], questions: Questions
+    sheet: Sheet,
+    found: RecognizedTable,
+    options: TableOptions,
+    name: str,
+    z: NDArray[np.float64],
+    questions: Questions,
 ) -> None:
     """Ask for the distance of planes where z counts them, or where x and y are in pixels."""
-    if asked.z_unit is not None or split_unit(name)[1] in UNITS:
+    if options.z_unit is not None or split_unit(name)[1] in UNITS:
         return
     planes = np.unique(z)
     if len(planes) < LEAST_PLANES:
@@ -256,16 +263,18 @@ def _ask_planes(
             else "in pixels"
         )
         questions.ask(
-            f"z: column {short(name)} holds {what}; give the distance of two",
+            f"z: column {quoted(name)} holds {what}; give the distance of two",
             ("z_unit", "5 um"),
             *([("z_unit", "um")] if counted else []),
         )
 
 
-def _decimal_comma(sheet: Sheet, found: Found, asked: Asked, chosen: Chosen, questions: Questions) -> bool:
+def _decimal_comma(
+    sheet: Sheet, found: RecognizedTable, options: TableOptions, chosen: SelectedRows, questions: Questions
+) -> bool:
     """Whether coordinates have a decimal comma: never where commas separate values, else all or none."""
-    if asked.decimal is not None:
-        return asked.decimal == ","
+    if options.decimal is not None:
+        return options.decimal == ","
     if not sheet.separator or sheet.separator == ",":
         return False
     written: list[str] = []
@@ -279,29 +288,29 @@ def _decimal_comma(sheet: Sheet, found: Found, asked: Asked, chosen: Chosen, que
         grouped &= bool(true(pc.match_substring_regex(text, THOUSANDS)).all())
     if written and plain_ones:
         sheet.fail(
-            f"some coordinates have a decimal comma ({short(written[0])}) and some have none "
-            f'({short(plain_ones[0])}); say layout.decimal = "," if the comma is a decimal one in all of them'
+            f"some coordinates have a decimal comma ({quoted(written[0])}) and some have none "
+            f'({quoted(plain_ones[0])}); set layout.decimal = "," if all are decimal commas'
         )
     if written and grouped:
         questions.ask(
-            f"decimal: exactly three digits follow every comma ({short(written[0])}), which may be a decimal "
-            "comma or separate thousands; if it separates thousands, save the numbers without it",
+            f"decimal: exactly three digits follow every comma ({quoted(written[0])}), which may be "
+            "a decimal comma or separate thousands; if it separates thousands, save the numbers without it",
             ("decimal", ","),
         )
     return bool(written)
 
 
-def _likely(sheet: Sheet, found: Found, asked: Asked, ids: tuple[str, ...]) -> list[str]:
+def _likely(sheet: Sheet, found: RecognizedTable, options: TableOptions, ids: tuple[str, ...]) -> list[str]:
     """Columns that will be asked for, so that the file is gone through once."""
     source = found.source
     known = (*source.types[:1], *source.images, *(name for name, _ in source.kept))
     names = [name for axis in found.columns.values() for name in axis]
     names += [own for own in map(found.column, known) if own is not None]
-    names += [*ids, *([asked.cell_type] if asked.cell_type is not None else [])]
+    names += [*ids, *([options.cell_type] if options.cell_type is not None else [])]
     return [name for name in dict.fromkeys(names) if name in sheet.single]
 
 
-def _id_columns(sheet: Sheet, found: Found) -> tuple[str, ...]:
+def _id_columns(sheet: Sheet, found: RecognizedTable) -> tuple[str, ...]:
     """The columns that name a cell, if there are any."""
     single = sheet.single
     for together in found.source.ids:

@@ -8,11 +8,11 @@ from pathlib import Path
 import pyarrow as pa
 
 from exoabm.errors import InputError, did_you_mean
-from exoabm.readers import physicell
-from exoabm.readers.asked import Asked
-from exoabm.readers.parquetfile import MAGIC, read_parquet
+from exoabm.readers.anndata_table import read_hdf5, read_zarr
+from exoabm.readers.parquet_table import MAGIC, read_parquet
+from exoabm.readers.questions import TableOptions
 from exoabm.readers.sheet import Sheet
-from exoabm.readers.textfile import decode, read_text
+from exoabm.readers.text_table import PHYSICELL_COLUMNS, decode, is_physicell, read_physicell, read_text
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
 HDF5_USER_BLOCKS = (0, 512, 1024, 2048)
@@ -33,7 +33,7 @@ def is_table(text: str) -> bool:
         return False
 
 
-def open_sheet(path: Path, asked: Asked, max_bytes: int, max_cells: int) -> Sheet:
+def open_sheet(path: Path, options: TableOptions, max_bytes: int, max_cells: int) -> Sheet:
     """The table that stands in a file, or in a Zarr folder.
 
     Raises
@@ -41,46 +41,44 @@ def open_sheet(path: Path, asked: Asked, max_bytes: int, max_cells: int) -> Shee
     InputError
         If there is none, or it cannot be read; names the file.
     """
-    if asked.format not in FORMATS:
-        raise InputError(f"{path.name}: format {asked.format!r}: one of {', '.join(FORMATS)}")
+    if options.format not in FORMATS:
+        raise InputError(f"{path.name}: format {options.format!r}: one of {', '.join(FORMATS)}")
     try:
         if path.is_dir():
-            return _open_zarr(path, max_bytes, max_cells)
+            return read_zarr(path, max_bytes, max_cells)
         if not path.is_file():  # nor a pipe or a device
             near = did_you_mean(path.name, [p.name for p in path.parent.glob("*.*")])
             raise InputError(f"{path}: there is no such file{near}")
         with path.open("rb") as stream:
             start = stream.read(4096)
             if any(start[at : at + len(HDF5)] == HDF5 for at in HDF5_USER_BLOCKS):
-                from exoabm.readers.hdf5 import read_hdf5
-
                 return read_hdf5(path, max_bytes, max_cells)
             if path.stat().st_size > max_bytes:
                 raise InputError(f"{path.name}: larger than the {max_bytes / 2**20:g} MiB allowed")
             data = start + stream.read()
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read: {error}") from error
-    return sheet_of(path.name, data, asked, max_bytes, max_cells)
+    return sheet_of(path.name, data, options, max_bytes, max_cells)
 
 
-def sheet_of(name: str, data: bytes, asked: Asked, max_bytes: int, max_cells: int) -> Sheet:
+def sheet_of(name: str, data: bytes, options: TableOptions, max_bytes: int, max_cells: int) -> Sheet:
     """The table that these bytes of a text or Parquet file are."""
-    if asked.format == "parquet" or (asked.format == "auto" and data.startswith(MAGIC)):
+    if options.format == "parquet" or (options.format == "auto" and data.startswith(MAGIC)):
         return read_parquet(name, data, max_bytes, max_cells)
-    if asked.format in ("h5ad", "zarr"):
-        raise InputError(f"{name}: is not a file of the format {asked.format!r}")
-    if asked.format in ("auto", "physicell-v1", "physicell-v2"):
+    if options.format in ("h5ad", "zarr"):
+        raise InputError(f"{name}: is not a file of the format {options.format!r}")
+    if options.format in ("auto", "physicell-v1", "physicell-v2"):
         text = decode(name, data, max_bytes)
-        form = asked.format if asked.format != "auto" else physicell.is_physicell(text)
-        own = dict(zip(("x", "y", "z", "cell_type"), physicell.COLUMNS, strict=True))
+        form = options.format if options.format != "auto" else is_physicell(text)
+        own = dict(zip(("x", "y", "z", "cell_type"), PHYSICELL_COLUMNS, strict=True))
         header = [field.strip() for field in text.data.split(b"\n", 1)[0].decode().split(",")][:4]
         if form == "physicell-v2":
             own = dict(zip(own, header, strict=False))
         elif form:
             own = {}
-        if form and own.items() >= asked.named.items():
-            return physicell.read_physicell(text, form, max_cells)
-        if asked.format != "auto":
+        if form and own.items() >= options.named.items():
+            return read_physicell(text, form, max_cells)
+        if options.format != "auto":
             raise InputError(f"{name}: columns of a PhysiCell table are read by position and cannot be named")
     return read_text(name, data, max_bytes, max_cells)
 
@@ -88,12 +86,10 @@ def sheet_of(name: str, data: bytes, asked: Asked, max_bytes: int, max_cells: in
 def fingerprint(path: Path) -> str:
     """SHA-256 of a table's file; of HDF5 and Zarr, whose matrices are not read, of what describes cells."""
     if path.is_dir():
-        return content_of(_open_zarr(path, 1 << 62, 1 << 62))
+        return content_of(read_zarr(path, 1 << 62, 1 << 62))
     with path.open("rb") as stream:
         start = stream.read(4096)
         if any(start[at : at + len(HDF5)] == HDF5 for at in HDF5_USER_BLOCKS):
-            from exoabm.readers.hdf5 import read_hdf5
-
             return content_of(read_hdf5(path, 1 << 62, 1 << 62))
         stream.seek(0)
         return hashlib.file_digest(stream, "sha256").hexdigest()
@@ -105,9 +101,3 @@ def content_of(sheet: Sheet) -> str:
     for name, column in zip(sheet.names, sheet.fetch(range(len(sheet.names))), strict=True):
         digest.update(pa.RecordBatch.from_arrays([column], [name]).serialize())
     return digest.hexdigest()
-
-
-def _open_zarr(path: Path, max_bytes: int, max_cells: int) -> Sheet:
-    from exoabm.readers.zarrtable import read_zarr
-
-    return read_zarr(path, max_bytes, max_cells)

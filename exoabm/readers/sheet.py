@@ -18,10 +18,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from exoabm.errors import InputError, did_you_mean
-from exoabm.readers.flat import LONGEST_LABEL
-from exoabm.readers.units import NUMBER
-from exoabm.readers.words import listed, short
+from exoabm.readers.notation import NUMBER, enumerated, quoted
 
+LONGEST_LABEL = 200
 LONGEST_NUMBER = 64
 MOST_COLUMNS = 50_000
 WHOLE = re.compile(r"([+-]?[0-9]+)\.0*")
@@ -106,11 +105,11 @@ class Sheet:
     def index(self, name: str, role: str = "") -> int:
         """Where the column of this name stands; refused if there is none, or if there are two."""
         if name not in self._places:
-            near, have = did_you_mean(name, self.names), f"the columns are {listed(self.names)}"
-            self.fail(f"there is no column {short(name)}{f' for {role}' if role else ''}{near} ({have})")
+            near, have = did_you_mean(name, self.names), f"the columns are {enumerated(self.names)}"
+            self.fail(f"there is no column {quoted(name)}{f' for {role}' if role else ''}{near} ({have})")
         if name not in self.single:
             use = f" for {role}" if role else ""
-            self.fail(f"the header names {short(name)} more than once, and it is used{use}")
+            self.fail(f"the header names {quoted(name)} more than once, and it is used{use}")
         return self._places[name]
 
     def load(self, names: Sequence[str]) -> None:
@@ -128,7 +127,7 @@ class Sheet:
         """The values of a column in these rows, as stored."""
         column = self.column(name)
         if len(column) != self.rows:
-            self.fail(f"column {short(name)} is damaged: {len(column)} of {self.rows} values")
+            self.fail(f"column {quoted(name)} is damaged: {len(column)} of {self.rows} values")
         if len(rows) == self.rows:
             return column
         # Arrow's own way from NumPy loads pandas.
@@ -146,7 +145,7 @@ class Sheet:
         elif _is_number(column.type):
             values = as_numpy(column.cast(pa.float64(), safe=False), np.nan)
         else:
-            self.fail(f"column {short(name)} holds {column.type}, neither numbers nor text")
+            self.fail(f"column {quoted(name)} holds {column.type}, neither numbers nor text")
         self.refuse(~np.isfinite(values), name, column, rows, "a finite number")
         return values
 
@@ -180,20 +179,20 @@ class Sheet:
         elif pa.types.is_null(column.type):
             return Labels(np.zeros(len(column), np.int32), [""])
         else:
-            self.fail(f"column {short(name)} holds {column.type}, neither numbers nor text")
+            self.fail(f"column {quoted(name)} holds {column.type}, neither numbers nor text")
         texts = [label_of(value) for value in self.decoded(name, encoded.dictionary).to_pylist()]
         words = list(dict.fromkeys(["", *texts]))
         place = {word: i for i, word in enumerate(words)}
         places = np.array([place[text] for text in texts], np.int32)
         found = as_numpy(encoded.indices.cast(pa.int64()), -1)
         if len(found) != self.rows or (len(found) and not -1 <= found.min() <= found.max() < len(texts)):
-            self.fail(f"column {short(name)} is damaged")
+            self.fail(f"column {quoted(name)} is damaged")
         codes = np.append(places, 0)[found].astype(np.int32)
         long = np.array([len(word) > LONGEST_LABEL for word in words])
         if long.any():
             row = int(np.argmax(long[codes]))
             self.fail(
-                f"row {row + 1}, column {short(name)} is {short(words[codes[row]])}, "
+                f"row {row + 1}, column {quoted(name)} is {quoted(words[codes[row]])}, "
                 f"not a name of at most {LONGEST_LABEL} characters"
             )
         return Labels(codes, words)
@@ -206,7 +205,7 @@ class Sheet:
             text = column.cast(pa.string())
             text.validate(full=True)
         except pa.ArrowException:
-            self.fail(f"column {short(name)} holds bytes that are no UTF-8 text")
+            self.fail(f"column {quoted(name)} holds bytes that are no UTF-8 text")
         return text
 
     def ids(self, names: Sequence[str], rows: NDArray[np.int64]) -> list[str]:
@@ -218,7 +217,7 @@ class Sheet:
                 column = column.dictionary_decode()
             column = self.decoded(name, column)
             if not (_is_text(column.type) or _is_number(column.type)):
-                self.fail(f"column {short(name)} holds {column.type}, neither numbers nor text")
+                self.fail(f"column {quoted(name)} holds {column.type}, neither numbers nor text")
             if _is_text(column.type):
                 parts.append([(each or "").strip() for each in column.to_pylist()])
             else:
@@ -227,7 +226,7 @@ class Sheet:
         for row, text in zip(rows, texts, strict=True):
             if len(text) > LONGEST_LABEL:
                 self.fail(
-                    f"row {row + 1}, column {short(names[0])}: an id of more than {LONGEST_LABEL} characters"
+                    f"row {row + 1}, column {quoted(names[0])}: an id of more than {LONGEST_LABEL} characters"
                 )
         return texts
 
@@ -239,8 +238,8 @@ class Sheet:
             at = int(np.argmax(wrong))
             value = column[at].as_py()
             text = "" if value is None else str(value).strip()
-            said = short(text) if text else "blank"
-            self.fail(f"row {rows[at] + 1}, column {short(name)} is {said}, not {expected}")
+            said = quoted(text) if text else "blank"
+            self.fail(f"row {rows[at] + 1}, column {quoted(name)} is {said}, not {expected}")
 
 
 def texts_of(column: pa.Array) -> list[str]:

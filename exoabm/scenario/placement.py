@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from exoabm.errors import InputError, Problem, ScenarioError
-from exoabm.readers.asked import Asked
 from exoabm.readers.cells import read_cells
-from exoabm.readers.plausible import refuse_identical
+from exoabm.readers.plausibility import check_distinct_positions
+from exoabm.readers.questions import TableOptions
 from exoabm.scenario import layouts
 from exoabm.scenario.labels import meaning_of
 from exoabm.state import SourceCells
@@ -61,14 +61,14 @@ class Placed:
 
     def check(self) -> None:
         """Refuse cells at one place."""
-        refuse_identical(self.table.name, self.table.positions, self.table.rows, self.table.images)
+        check_distinct_positions(self.table.name, self.table.positions, self.table.rows, self.table.images)
 
 
-def asked_of(loaded: LoadedScenario) -> Asked:
+def asked_of(loaded: LoadedScenario) -> TableOptions:
     """What a layout says of its table."""
     layout = loaded.scenario.layout
     turned = layout.y in ("up", "down")  # a direction, not a column
-    return Asked(
+    return TableOptions(
         format=layout.format,
         x=layout.x,
         y=None if turned else layout.y,

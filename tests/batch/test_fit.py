@@ -20,7 +20,7 @@ from exoabm.batch.calibration.sizes import Diameters, fit_diameters
 from exoabm.errors import InputError, RunFailed
 from exoabm.model import ExosomeModel
 from exoabm.output.metrics import measure
-from exoabm.readers.particles import read_sizes
+from exoabm.readers.particle_sizes import read_sizes
 from exoabm.scenario.loader import load
 
 pytestmark = pytest.mark.slow

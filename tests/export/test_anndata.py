@@ -9,8 +9,8 @@ import pytest
 
 from exoabm.export.formats import format_of
 from exoabm.export.tables import export_format
-from exoabm.readers.asked import Asked
 from exoabm.readers.cells import read_cells
+from exoabm.readers.questions import TableOptions
 
 ENCODINGS = {
     "anndata": "0.1.0", "array": "0.2.0", "categorical": "0.2.0", "csr_matrix": "0.1.0", "dataframe": "0.2.0",
@@ -140,7 +140,7 @@ def test_it_is_the_same_file_each_time_and_opens_here_again(opened, tmp_path) ->
     run, file = opened("continuum")
     again = export_format(run.folder, tmp_path / "again.h5ad", format_of(tmp_path / "again.h5ad"))
     assert again.read_bytes() == open(file.filename, "rb").read()  # noqa: PTH123, SIM115
-    table = read_cells(again, Asked(cell_type="cell_type"))
+    table = read_cells(again, TableOptions(cell_type="cell_type"))
     cells = run.last_cells.to_pandas()
     np.testing.assert_allclose(table.positions[:, :2], cells[["x_um", "y_um"]], atol=1e-6)
     assert table.types.tolist() == cells["cell_type"].tolist()

@@ -14,8 +14,7 @@ import pytest
 from exoabm.export.formats import format_of
 from exoabm.export.graphs import _declared
 from exoabm.export.tables import export_format
-from exoabm.readers.physicell import is_physicell, read_physicell
-from exoabm.readers.textfile import Text
+from exoabm.readers.text_table import Text, is_physicell, read_physicell
 from exoabm.scenario.builder import blueprint
 from exoabm.scenario.loader import load
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from exoabm.errors import InputError
-from exoabm.readers.asked import Asked, Unanswered
 from exoabm.readers.cells import read_cells
-from exoabm.readers.plausible import implausible, refuse_identical
+from exoabm.readers.plausibility import check_distinct_positions, plausibility_warnings
+from exoabm.readers.questions import AmbiguousTable, TableOptions
 
 CASES = Path(__file__).parent / "cases"
 TISSUE = {"CK+": 107, "other": 59, "CD68+": 34}
@@ -19,12 +19,12 @@ TWO = {"tumor": 1, "stroma": 1}
 
 
 def case(name, **said):
-    return read_cells(CASES / name, Asked(**said))
+    return read_cells(CASES / name, TableOptions(**said))
 
 
 def asked(name, **said):
     """What a table asks, as one text."""
-    with pytest.raises(Unanswered) as error:
+    with pytest.raises(AmbiguousTable) as error:
         case(name, **said)
     return str(error.value)
 
@@ -187,8 +187,8 @@ def test_identical_positions_name_rows_and_image():
     with pytest.raises(
         InputError, match=r"t\.csv: rows 4 and 201 have the same position .*column 'Image' tells"
     ):
-        refuse_identical("t.csv", twice, rows, table.images)
-    refuse_identical("t.csv", table.positions, table.rows, table.images)
+        check_distinct_positions("t.csv", twice, rows, table.images)
+    check_distinct_positions("t.csv", table.positions, table.rows, table.images)
 
 
 def test_sections_of_usual_density_are_not_warned_of():
@@ -197,7 +197,7 @@ def test_sections_of_usual_density_are_not_warned_of():
         -3, 3, (900, 2)
     )
     cells = np.column_stack([grid, np.zeros(900)])
-    assert list(implausible(cells, np.arange(900))) == []
-    (near, dense) = implausible(cells / 10, np.arange(900))
+    assert list(plausibility_warnings(cells, np.arange(900))) == []
+    (near, dense) = plausibility_warnings(cells / 10, np.arange(900))
     assert "nearest neighbor" in near
     assert "cells per mm2" in dense

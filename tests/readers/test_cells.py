@@ -17,8 +17,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from exoabm.errors import InputError
-from exoabm.readers.asked import Asked, Unanswered
 from exoabm.readers.cells import GRID, read_cells
+from exoabm.readers.questions import AmbiguousTable, TableOptions
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data"
 PLAIN = "x_um,y_um,cell_type\n1.5,-2,CD8+\n3,4e1,Tumor/EGFR\n+.5,6.,M2 Macrophages\n"
@@ -35,7 +35,7 @@ def table(tmp_path):
         data = content.encode() if isinstance(content, str) else content
         (tmp_path / name).write_bytes(data)
         limits = {key: kwargs.pop(key) for key in ("max_bytes", "max_cells") if key in kwargs}
-        return read_cells(tmp_path / name, Asked(**kwargs), **limits)
+        return read_cells(tmp_path / name, TableOptions(**kwargs), **limits)
 
     return read
 
@@ -49,8 +49,8 @@ def refused(table):
             table(content, **kwargs)
         message = str(error.value)
         assert message.startswith("cells.csv: ")
-        assert not isinstance(error.value, Unanswered) or "--set" in message
-        assert isinstance(error.value, Unanswered) or "\n" not in message
+        assert not isinstance(error.value, AmbiguousTable) or "--set" in message
+        assert isinstance(error.value, AmbiguousTable) or "\n" not in message
         assert len(message) < 2500
         return message
 
@@ -346,7 +346,7 @@ def test_physicell_refused(refused, content, kwargs, message):
         (PLAIN, {"unit": "pixel"}, 'unit = "0.5 um"'),
         (PLAIN, {"unit": "parsec"}, "um, nm or mm"),
         (PLAIN, {"unit": "0 um"}, "um, nm or mm"),
-        (PLAIN, {"unit": "nm"}, "column 'x_um' is in um, which unit = 'nm' denies"),
+        (PLAIN, {"unit": "nm"}, "column 'x_um' is in um, in contradiction to unit = 'nm'"),
         (PLAIN, {"format": "excel"}, "one of auto, csv, parquet"),
         (PLAIN, {"format": "parquet"}, "cannot be read as Parquet"),
         (PLAIN, {"max_bytes": 20}, "larger than"),

@@ -8,7 +8,7 @@ from scipy.special import ndtr
 
 from exoabm.batch.calibration.sizes import check_allowed, fit_diameters, spread
 from exoabm.errors import InputError
-from exoabm.readers.particles import read_sizes
+from exoabm.readers.particle_sizes import read_sizes
 
 CASES = Path(__file__).parent / "cases"
 NTA = "mixed/11-nta-instrument-file/"
@@ -110,7 +110,7 @@ def test_densities_and_counts(tmp_path, edges, of, height, heading, factor):
 
 def test_unequal_bins_of_an_unknown_height_are_asked_for(tmp_path):
     file = written(tmp_path / "a.csv", LOGARITHMIC, shares(LOGARITHMIC), of="Signal")
-    with pytest.raises(InputError, match="say --heights count, density"):
+    with pytest.raises(InputError, match="give --heights count, density"):
         read_sizes(file)
     assert fitted(read_sizes(file, heights="count"))[0].median_nm == pytest.approx(95, rel=2e-3)
     assert fitted(read_sizes(file, heights="density"))[0].median_nm > 105

@@ -8,12 +8,12 @@ import pytest
 import zarr
 
 from exoabm.errors import InputError
-from exoabm.readers.asked import Asked, Unanswered
 from exoabm.readers.cells import read_cells
 from exoabm.readers.files import fingerprint
+from exoabm.readers.questions import AmbiguousTable, TableOptions
 
 KINDS = ["B", "T cell"]
-UM = Asked(unit="um")
+UM = TableOptions(unit="um")
 
 
 def strings(group, name, values):
@@ -71,10 +71,10 @@ def check(table):
 
 def test_h5ad(h5ad):
     path = h5ad()
-    with pytest.raises(Unanswered, match=r"layout\.unit=um"):
+    with pytest.raises(AmbiguousTable, match=r"layout\.unit=um"):
         read_cells(path)
     check(read_cells(path, UM))
-    codes = read_cells(path, Asked(unit="um", cell_type="maybe"))
+    codes = read_cells(path, TableOptions(unit="um", cell_type="maybe"))
     assert Counter(codes.types.tolist()) == {"0": 1, "2": 1, "4": 1, "unclassified": 3}
 
 
@@ -117,7 +117,7 @@ def test_the_hash_is_of_what_describes_cells(h5ad):
 
 def test_a_unit_that_the_file_keeps(h5ad):
     path = h5ad(lambda root: root.create_group("uns").create_dataset("spatial_unit", data="um"))
-    assert "unit um, as the file says" in read_cells(path).said[0]
+    assert "unit um, from the file" in read_cells(path).said[0]
 
 
 def test_a_tissue_in_which_no_type_is_known_names_columns(h5ad):
@@ -125,7 +125,7 @@ def test_a_tissue_in_which_no_type_is_known_names_columns(h5ad):
         root["obs"].move("cell_type", "my_words")
         root["obs"].attrs["column-order"] = ["my_words", "score"]
 
-    with pytest.raises(Unanswered, match=r"layout\.cell_type=my_words"):
+    with pytest.raises(AmbiguousTable, match=r"layout\.cell_type=my_words"):
         read_cells(h5ad(change), UM)
 
 
@@ -171,7 +171,7 @@ HOSTILE = [
     (outside, "score", "is a link to elsewhere"),
     (soft, "score", "is a link to elsewhere"),
     (circle, "score", "neither numbers nor text"),
-    (raw, "score", "keeps its values in another file"),
+    (raw, "score", "is stored in another file"),
     (codes, "cell_type", "damaged: codes beyond its 2 categories"),
     (long, "note", "a text of more than"),
     (short, "score", "another length"),
@@ -188,7 +188,7 @@ HOSTILE = [
 @pytest.mark.parametrize(("change", "column", "says"), HOSTILE)
 def test_what_leads_elsewhere_or_is_damaged_is_refused(h5ad, change, column, says):
     with pytest.raises(InputError, match=says):
-        read_cells(h5ad(change), Asked(unit="um", cell_type=column))
+        read_cells(h5ad(change), TableOptions(unit="um", cell_type=column))
 
 
 def test_a_file_that_only_begins_like_hdf5(tmp_path):

@@ -6,15 +6,15 @@ import tracemalloc
 import pytest
 
 from exoabm.errors import InputError
-from exoabm.readers.asked import Asked
 from exoabm.readers.cells import read_cells
+from exoabm.readers.questions import TableOptions
 
 ROWS = "1,2,tumor\n30,4,stroma\n"
 
 
 def cells(tmp_path, content, name="cells.csv", **said):
     (tmp_path / name).write_bytes(content.encode() if isinstance(content, str) else content)
-    table = read_cells(tmp_path / name, Asked(**said))
+    table = read_cells(tmp_path / name, TableOptions(**said))
     return [
         (*map(float, place[:2]), label) for place, label in zip(table.positions, table.types, strict=True)
     ]
@@ -128,5 +128,5 @@ def test_names_are_text(tmp_path, name):
     assert "\x1b" not in said
     assert "\u202e" not in said
     with pytest.raises(InputError) as error:
-        read_cells(tmp_path / "cells.csv", Asked(cell_type="missing"))
+        read_cells(tmp_path / "cells.csv", TableOptions(cell_type="missing"))
     assert "\x1b" not in str(error.value)

@@ -15,7 +15,7 @@ from exoabm.domain import Domain
 from exoabm.model import ExosomeModel
 from exoabm.plot.looks import Looks
 from exoabm.plot.preview import build_figure
-from exoabm.readers.asked import Question, Unanswered
+from exoabm.readers.questions import AmbiguousTable, Question
 from exoabm.scenario.loader import load
 from exoabm.viz.components.canvas import walls
 from exoabm.viz.components.export_import import _Open, _Questions
@@ -53,7 +53,7 @@ def test_what_is_asked_has_a_field_on_the_page() -> None:
 
 def test_the_page_asks_for_the_width_of_a_pixel(shelf: Shelf) -> None:
     data = (CASES / "mixed/21-page-units/cells.csv").read_bytes()
-    with pytest.raises(Unanswered) as error:
+    with pytest.raises(AmbiguousTable) as error:
         bring_table(shelf, "cells.csv", data)
     assert ("unit", "0.5 um") in error.value.questions[0].answers
     brought = bring_table(shelf, "cells.csv", data, {"unit": "0.5 um"})

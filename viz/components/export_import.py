@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import solara
 
 from exoabm.errors import ExoError, visible
-from exoabm.readers.asked import Unanswered
-from exoabm.readers.types import PLACEHOLDER
+from exoabm.readers.cell_types import PLACEHOLDER
+from exoabm.readers.questions import AmbiguousTable
 from exoabm.scenario.labels import BYSTANDER
 from exoabm.viz import permalinks as share
 from exoabm.viz.components import downloads as takeaway
@@ -27,7 +27,7 @@ from exoabm.viz.server.uploads import MOST_RUN_BYTES, MOST_TABLE_BYTES, Shelf, b
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from exoabm.readers.asked import Question
+    from exoabm.readers.questions import Question
     from exoabm.viz.server.session import Session
     from exoabm.viz.server.uploads import Brought, FinishedRun
     from exoabm.viz.setup import Setup
@@ -205,7 +205,7 @@ def Bring(begin: Callable[..., bool]) -> None:
         try:
             brought.set(bring_table(shelf, name, data, said))
             open_.set(None)
-        except Unanswered as error:
+        except AmbiguousTable as error:
             open_.set(_Open(name, data, said, error.recognized, tuple(error.questions)))
         except ExoError as error:
             problem.set(str(error))

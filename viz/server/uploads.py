@@ -24,10 +24,10 @@ import pyarrow.compute as pc
 
 from exoabm.errors import InputError, visible
 from exoabm.manifest import MANIFEST, faults, told
-from exoabm.readers.asked import Asked
 from exoabm.readers.cells import read_cells
-from exoabm.readers.flat import UNPACKED, read_flat
-from exoabm.readers.plausible import refuse_identical
+from exoabm.readers.parquet_table import UNPACKED, read_flat
+from exoabm.readers.plausibility import check_distinct_positions
+from exoabm.readers.questions import TableOptions
 from exoabm.scenario.labels import BYSTANDER, meaning_of, toml_key
 from exoabm.scenario.loader import HOST, LoadedScenario, hosted, parse, shipped
 from exoabm.tables.parquet import read_whole
@@ -178,7 +178,7 @@ def bring_table(shelf: Shelf, name: str, data: bytes, said: Mapping[str, str] | 
         Naming the file, the column and the row.
     """
     told: dict[str, Any] = {key: (value,) if key == "where" else value for key, value in (said or {}).items()}
-    asked = Asked(**told)
+    asked = TableOptions(**told)
     if len(data) > MOST_TABLE_BYTES:
         raise InputError(f"{_tame(name)}: larger than the {MOST_TABLE_BYTES >> 20} MiB that the page takes")
     suffix = next((end for start, end in SUFFIXES.items() if data.startswith(start)), ".csv")
@@ -187,7 +187,7 @@ def bring_table(shelf: Shelf, name: str, data: bytes, said: Mapping[str, str] | 
     if suffix in (".parquet", ".h5ad"):
         rehearse(read_cells, file, max_bytes=MOST_TABLE_BYTES, max_cells=LIMITS.cells)
     table = read_cells(file, asked, max_bytes=MOST_TABLE_BYTES, max_cells=LIMITS.cells)
-    refuse_identical(table.name, table.positions, table.rows, table.images)
+    check_distinct_positions(table.name, table.positions, table.rows, table.images)
     labels = table.labels.counts()
     if len(labels) > MOST_LABELS:
         raise InputError(

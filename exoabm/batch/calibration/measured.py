@@ -12,11 +12,10 @@ import numpy as np
 from exoabm.errors import InputError, did_you_mean
 from exoabm.manifest import demand
 from exoabm.parameters import CATALOG
-from exoabm.readers.asked import Asked
 from exoabm.readers.files import open_sheet
+from exoabm.readers.notation import COMMA, NUMBER, decimal_comma, quoted
+from exoabm.readers.questions import TableOptions
 from exoabm.readers.sheet import texts_of
-from exoabm.readers.units import COMMA, NUMBER, decimal_comma
-from exoabm.readers.words import short
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -113,7 +112,7 @@ def read_table(path: Path, censored: str | None = None) -> Table:
         demand(path, [METRICS])
         path = path / METRICS
     sheet = open_sheet(
-        path, Asked(format="auto" if path.suffix == ".parquet" else "csv"), MAX_BYTES, MAX_ROWS
+        path, TableOptions(format="auto" if path.suffix == ".parquet" else "csv"), MAX_BYTES, MAX_ROWS
     )
     every, comma = np.arange(sheet.rows), False
     names = [name for name in sheet.names if name]
@@ -131,7 +130,7 @@ def read_table(path: Path, censored: str | None = None) -> Table:
             continue
         columns[name] = values
         if fault >= 0:
-            faults[name] = f"row {every[fault] + 1}, column {name!r} is {short(texts[fault])}, not a number"
+            faults[name] = f"row {every[fault] + 1}, column {name!r} is {quoted(texts[fault])}, not a number"
     return Table(path, columns, faults, tuple(left))
 
 

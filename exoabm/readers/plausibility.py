@@ -25,7 +25,7 @@ FEW = 0.01
 """Share of the cells that may be called stray."""
 
 
-def implausible(positions: NDArray[np.float64], rows: NDArray[np.int64]) -> Iterator[str]:
+def plausibility_warnings(positions: NDArray[np.float64], rows: NDArray[np.int64]) -> Iterator[str]:
     """What makes these positions (n, 3) in um unlikely; ``rows`` are those of the table."""
     n = len(positions)
     if n < 2:
@@ -52,7 +52,7 @@ def implausible(positions: NDArray[np.float64], rows: NDArray[np.int64]) -> Iter
         )
 
 
-def refuse_identical(
+def check_distinct_positions(
     name: str, positions: NDArray[np.float64], rows: NDArray[np.int64], images: tuple[str, ...]
 ) -> None:
     """Refuse cells that stand at the same place, (n, 3) in um; names their rows in the table.

@@ -7,6 +7,7 @@ comma, semicolon and bar the header has most of.
 from __future__ import annotations
 
 import csv
+import math
 import re
 import zlib
 from collections.abc import Sequence
@@ -17,9 +18,8 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
 from exoabm.errors import InputError
-from exoabm.readers.sheet import MOST_COLUMNS, Sheet, as_numpy, label_of, trimmed
-from exoabm.readers.units import NUMBER, PIXELS, UNITS
-from exoabm.readers.words import short
+from exoabm.readers.notation import NUMBER, PIXELS, UNITS, quoted
+from exoabm.readers.sheet import LONGEST_NUMBER, MOST_COLUMNS, Sheet, as_numpy, label_of, trimmed
 
 SIGNATURES = {
     b"PK\x03\x04": "a spreadsheet or zip archive; save the sheet as CSV",
@@ -195,9 +195,9 @@ def _parse(name: str, body: bytes, head: Head, lines: int, wanted: Sequence[int]
             row = bad[0]
             raise InputError(
                 f"{name}: row {row.number} has {row.actual_columns} values where the header "
-                f"has {row.expected_columns}: {short(row.text)}"
+                f"has {row.expected_columns}: {quoted(row.text)}"
             ) from None
-        raise InputError(f"{name}: cannot be read as CSV: {short(str(error))}") from None
+        raise InputError(f"{name}: cannot be read as CSV: {quoted(str(error))}") from None
     if table.num_rows != lines:
         raise InputError(f"{name}: a quoted value goes on over lines; is a quote left open?")
     if ENDED in head.notes and as_numpy(pc.utf8_length(trimmed(_whole(table.column(raw[-1]))))).any():
@@ -299,3 +299,51 @@ def _one_value_more(text: Text, names: list[str], separator: str, below: int) ->
     if len(set(first)) == len(first) and (counted or not any(map(NUMBER.fullmatch, first))):
         return ["", *names], ["rows have names, as R writes them"]
     return names, []
+
+
+PHYSICELL_COLUMNS = ("x", "y", "z", "type")
+
+
+def is_physicell(text: Text) -> str:
+    """physicell-v1 or -v2 by the first line, or ""."""
+    first = [field.strip() for field in text.data.split(b"\n", 1)[0].decode().split(",")]
+    if tuple(field.lower() for field in first[:4]) == PHYSICELL_COLUMNS:
+        return "physicell-v2"
+    return "physicell-v1" if len(first) == 4 and all(map(NUMBER.fullmatch, first)) else ""
+
+
+def _truncated(sheet: Sheet, row: int, text: str) -> str:
+    """The number of a type in version 1."""
+    if len(text) > LONGEST_NUMBER or not NUMBER.fullmatch(text):
+        sheet.fail(f"row {row}, column 'type' is {quoted(text) if text else 'blank'}, not a number")
+    if not math.isfinite(float(text)):
+        sheet.fail(f"row {row}, column 'type' is {quoted(text)}, not a finite number")
+    return str(int(float(text)))
+
+
+def read_physicell(text: Text, form: str, max_rows: int) -> Sheet:
+    """The cells of a PhysiCell layout; also their rules for what is missing."""
+    sheet = Sheet(text.name, form, PHYSICELL_COLUMNS, 0, lambda _: [])
+    if text.data.count(b"\n") > 2 * max_rows + 1:
+        sheet.fail(f"more lines than the {max_rows} cells allowed")
+    rows = [[v.strip() for v in line.split(",")] for line in text.data.decode().split("\n") if line.strip()]
+    most = len(PHYSICELL_COLUMNS)
+    names: tuple[str, ...] = PHYSICELL_COLUMNS
+    if form == "physicell-v2":
+        header = rows.pop(0)
+        if tuple(name.lower() for name in header[:4]) != PHYSICELL_COLUMNS:
+            sheet.fail("a PhysiCell v2 table has the header x,y,z,type; format 'csv' reads others")
+        most, names = len(header), tuple(header[:4])
+    for number, row in enumerate(rows, start=1):
+        if not 4 <= len(row) <= most:
+            more = f" to {most}" if most > 4 else ""
+            sheet.fail(f"row {number} has {len(row)} values, where {form} takes 4{more}")
+    if form == "physicell-v1":
+        for number, row in enumerate(rows, start=1):
+            row[3] = _truncated(sheet, number, row[3])
+    columns = [pa.array([row[i] for row in rows], pa.string()) for i in range(4)]
+
+    def fetch(wanted: Sequence[int]) -> list[pa.Array]:
+        return [columns[i] for i in wanted]
+
+    return Sheet(text.name, form, names, len(rows), fetch, text.notes, separator=",")

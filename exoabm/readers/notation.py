@@ -1,4 +1,4 @@
-"""Units of length, as column names and users write them."""
+"""Units and numbers as tables write them, and quotation of their text in messages."""
 
 from __future__ import annotations
 
@@ -7,7 +7,27 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from exoabm.errors import InputError
+from exoabm.errors import InputError, visible
+
+LONGEST_QUOTE = 80
+
+
+def quoted(text: str) -> str:
+    """Quote the beginning of a text, so that no message carries a page of junk."""
+    return repr(text if len(text) <= LONGEST_QUOTE else text[: LONGEST_QUOTE - 3] + "...")
+
+
+def enumerated(names: Iterable[str], most: int = 40) -> str:
+    """Names in quotes, the first ``most`` of them."""
+    names = list(names)
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(map(quoted, names[:most])) + more
+
+
+def command_line_option(key: str, value: str) -> str:
+    """An option of the command line, quoted for a shell."""
+    return f"--set 'layout.{key}={visible(value)}'"
+
 
 UNITS = {
     **dict.fromkeys(("um", "µm", "μm", "micron", "microns", "micrometer", "micrometre"), 1.0),

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from exoabm.errors import InputError, visible
-from exoabm.readers.source import Direction
-from exoabm.readers.words import option
+from exoabm.readers.notation import command_line_option
 
 
 @dataclass(frozen=True)
-class Asked:
+class TableOptions:
     """What the user said of a table; the keys are those of ``[layout]``.
 
     Attributes
@@ -46,7 +45,7 @@ class Asked:
     types_from: Path | None = None
     time: str | None = None
     decimal: str | None = None
-    y_axis: Direction | None = None
+    y_axis: Literal["up", "down"] | None = None
 
     @property
     def named(self) -> dict[str, str]:
@@ -76,10 +75,10 @@ class Questions:
     def put(self, name: str, recognized: str) -> None:
         """Raise an InputError with all of them, if there are any."""
         if self.found:
-            raise Unanswered(f"{name}: {visible(recognized)}", self.found)
+            raise AmbiguousTable(f"{name}: {visible(recognized)}", self.found)
 
 
-class Unanswered(InputError):
+class AmbiguousTable(InputError):
     """A table that leaves something open; ``questions`` are the findings, each with its options."""
 
     def __init__(self, recognized: str, questions: list[Question]) -> None:
@@ -87,9 +86,9 @@ class Unanswered(InputError):
         lines = [f"{recognized}; what it does not say is not guessed:"]
         for finding, answers in questions:
             lines.append(f"  {visible(finding)}")
-            lines.extend(f"    {option(key, value)}" for key, value in answers)
+            lines.extend(f"    {command_line_option(key, value)}" for key, value in answers)
         super().__init__("\n".join(lines))
 
-    def __reduce__(self) -> tuple[type[Unanswered], tuple[str, list[Question]]]:
+    def __reduce__(self) -> tuple[type[AmbiguousTable], tuple[str, list[Question]]]:
         """Errors travel from worker processes by pickle."""
         return type(self), (self.recognized, self.questions)

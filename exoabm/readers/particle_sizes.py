@@ -19,9 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exoabm.errors import InputError, did_you_mean, visible
-from exoabm.readers.textfile import Text, decode, separator_of
-from exoabm.readers.units import COMMA, NUMBER, UNITS, decimal_comma, split_unit
-from exoabm.readers.words import listed, short
+from exoabm.readers.notation import COMMA, NUMBER, UNITS, decimal_comma, enumerated, quoted, split_unit
+from exoabm.readers.text_table import Text, decode, separator_of
 
 Numbers = NDArray[np.float64]
 HEIGHTS = ("count", "density", "log-density")
@@ -131,12 +130,12 @@ class _Table:
             if len(below) <= places[0] or not re.match(r"[-+]?[\d.]", below[places[0]]):
                 continue
             if len(places) > 1:
-                found = listed([headings[i] for i in places])
+                found = enumerated([headings[i] for i in places])
                 raise InputError(f"{text.name}: several columns may be the size: {found}; keep one")
             unit = split_unit(headings[places[0]])[1]
             if unit not in UNITS:
                 raise InputError(
-                    f"{text.name}: column {short(headings[places[0]])} does not say its unit; write it, "
+                    f"{text.name}: column {quoted(headings[places[0]])} does not say its unit; write it, "
                     'as in "Diameter (nm)"'
                 )
             names = _sample_names(lines[:at], separator, headings)
@@ -159,9 +158,9 @@ class _Table:
         text = cells[column] if column < len(cells) else ""
         value = _number(text, self.comma)
         if value is None:
-            what = short(text) if text else "blank; a bin without particles is 0"
+            what = quoted(text) if text else "blank; a bin without particles is 0"
             self.fail(
-                f"line {self.first + row}, column {short(self.headings[column])} is {what}, not a number"
+                f"line {self.first + row}, column {quoted(self.headings[column])} is {what}, not a number"
             )
         return value
 
@@ -183,7 +182,9 @@ class _Table:
         for name, column in chosen.items():
             values = np.array([self.number(row, column) for row in rows])
             found[name] = values * self._width(column, edges, even, heights, notes)
-        notes.insert(0, f"{len(rows)} bins from {center[0]:g} to {center[-1]:g} nm; samples: {listed(found)}")
+        notes.insert(
+            0, f"{len(rows)} bins from {center[0]:g} to {center[-1]:g} nm; samples: {enumerated(found)}"
+        )
         return SizeTable(self.text.name, edges, found, tuple(map(visible, notes)))
 
     def _has_numbers(self, column: int) -> bool:
@@ -212,7 +213,7 @@ class _Table:
                     f"the table ends before line {self.first + at}; {rest} lines after it were left out",
                 )
             else:
-                what = f"{short(cell)} after {last:g}" if cell else "blank"
+                what = f"{quoted(cell)} after {last:g}" if cell else "blank"
                 self.fail(f"line {self.first + at}: the size is {what}; sizes must rise, one table a file")
         return rows, ""
 
@@ -226,11 +227,11 @@ class _Table:
             while name in named:
                 name, n = f"{self.names[i]} {n}", n + 1
             named[name] = i
-        for asked in columns:
-            if asked not in named:
-                self.fail(f"--column {asked}: no numbers of this name{did_you_mean(asked, named)}")
+        for options in columns:
+            if options not in named:
+                self.fail(f"--column {options}: no numbers of this name{did_you_mean(options, named)}")
         if columns:
-            return {asked: named[asked] for asked in columns}
+            return {options: named[options] for options in columns}
         left: dict[str, list[str]] = {}
         kept, averages = {}, {}
         for name, i in named.items():
@@ -250,7 +251,7 @@ class _Table:
         for name, of in self._multiples(kept, rows).items():
             left.setdefault(f"a multiple of {of}", []).append(name)
             del kept[name]
-        notes.extend(f"left out, {why}: {listed(names)}" for why, names in left.items())
+        notes.extend(f"left out, {why}: {enumerated(names)}" for why, names in left.items())
         if not kept:
             self.fail(f"no column holds numbers of particles; {'; '.join(notes)}; name one with --column")
         return kept
@@ -285,11 +286,11 @@ class _Table:
             kind = "count"
         if kind is None:
             self.fail(
-                f"the bins are unequal, and column {short(heading)} does not say whether it holds numbers of "
-                "particles or a density; say --heights count, density (per nm) or log-density"
+                f"the bins are unequal, and column {quoted(heading)} does not say whether it holds counts or "
+                "densities; give --heights count, density (per nm) or log-density"
             )
         if kind != "count":
-            said = f"{short(heading)} is a {kind}, times the width of its bins"
+            said = f"{quoted(heading)} is a {kind}, times the width of its bins"
             if said not in notes:
                 notes.append(said)
         if kind == "density":
@@ -326,7 +327,7 @@ class _Table:
         name = self.headings[self.size]
         notes.insert(0, f"{len(sizes):,} single particles, in {count} bins by Freedman and Diaconis in ln d")
         if others:
-            notes.append(f"left out: {listed(self.headings[i] for i in others)}")
+            notes.append(f"left out: {enumerated(self.headings[i] for i in others)}")
         return SizeTable(self.text.name, np.exp(edges), {name: found}, tuple(map(visible, notes)))
 
 

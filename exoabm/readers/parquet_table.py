@@ -1,4 +1,4 @@
-"""Parquet of others, read no larger in memory than it may be."""
+"""Parquet tables of numbers, truth values, text and categories, read within limits of memory."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from exoabm.errors import InputError
+from exoabm.readers.notation import quoted
+from exoabm.readers.sheet import LONGEST_LABEL, MOST_COLUMNS, Sheet
+
 UNPACKED = 4
 """Times as long as a packed file may be at most, as it says that it is unpacked."""
-LONGEST_LABEL = 200
 
 
 def read_flat(
@@ -53,3 +56,31 @@ def read_flat(
             if (pc.max(pc.binary_length(chunk.dictionary)).as_py() or 0) > 4 * LONGEST_LABEL:
                 raise ValueError(f"column {name!r} has a text of more than {LONGEST_LABEL} characters")
     return table
+
+
+MAGIC = b"PAR1"
+
+
+def read_parquet(name: str, data: bytes, max_bytes: int, max_rows: int) -> Sheet:
+    """A Parquet file as a sheet; columns are read when they are asked for."""
+
+    def fetch(wanted: Sequence[int]) -> list[pa.Array]:
+        columns = [names[i] for i in wanted]
+        try:
+            table = read_flat(
+                pa.BufferReader(data), sorted(set(columns)), max_rows * len(columns), UNPACKED * max_bytes
+            )
+            chunks = [table.column(column) for column in columns]
+            found = [c.unify_dictionaries().combine_chunks() for c in chunks]
+            return [c.chunk(0) if isinstance(c, pa.ChunkedArray) else c for c in found]
+        except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+            raise InputError(f"{name}: cannot be read as Parquet: {quoted(str(error))}") from None
+
+    try:
+        parquet = pq.ParquetFile(pa.BufferReader(data))
+        names, rows = list(parquet.schema_arrow.names), parquet.metadata.num_rows
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+        raise InputError(f"{name}: cannot be read as Parquet: {quoted(str(error))}") from None
+    if len(names) > MOST_COLUMNS:
+        raise InputError(f"{name}: {len(names)} columns, more than the {MOST_COLUMNS} allowed")
+    return Sheet(name, "parquet", tuple(names), rows, fetch)

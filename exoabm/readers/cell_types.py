@@ -9,13 +9,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from exoabm.readers.asked import Asked, Questions
 from exoabm.readers.files import open_sheet
-from exoabm.readers.recognize import Found
+from exoabm.readers.instruments import IDS, PERHAPS_TYPES, TYPES
+from exoabm.readers.notation import NUMBER, enumerated, quoted, split_unit
+from exoabm.readers.questions import Questions, TableOptions
+from exoabm.readers.recognition import RecognizedTable
 from exoabm.readers.sheet import BLANK, MISSING, Labels, Sheet
-from exoabm.readers.sources import IDS, PERHAPS_TYPES, TYPES
-from exoabm.readers.units import NUMBER, split_unit
-from exoabm.readers.words import listed, short
 
 PLACEHOLDER = "COLUMN"
 """In place of the name of a column, where none can be proposed."""
@@ -40,17 +39,17 @@ class Types:
 
 def find_types(
     sheet: Sheet,
-    found: Found,
-    asked: Asked,
+    found: RecognizedTable,
+    options: TableOptions,
     rows: NDArray[np.int64],
     ids: tuple[str, ...],
     questions: Questions,
     limits: tuple[int, int],
 ) -> Types:
     """The types of these rows; which column they are in is asked where it is not known."""
-    if asked.types_from is not None:
-        return _joined(sheet, asked, asked.types_from, rows, ids, limits)
-    column = _column(sheet, found, asked, questions)
+    if options.types_from is not None:
+        return _joined(sheet, options, options.types_from, rows, ids, limits)
+    column = _column(sheet, found, options, questions)
     if column is not None:
         labels = sheet.labels(column)
         return _without_blanks(Labels(labels.codes[rows], labels.words), f"type from `{column}`")
@@ -67,11 +66,11 @@ def find_types(
     return Types(Labels(np.zeros(len(rows), np.int32), [BLANK]), "type not known")
 
 
-def _column(sheet: Sheet, found: Found, asked: Asked, questions: Questions) -> str | None:
+def _column(sheet: Sheet, found: RecognizedTable, options: TableOptions, questions: Questions) -> str | None:
     """The one column of types."""
-    if asked.cell_type is not None:
-        sheet.index(asked.cell_type, "cell_type")
-        return asked.cell_type
+    if options.cell_type is not None:
+        sheet.index(options.cell_type, "cell_type")
+        return options.cell_type
     for name in found.source.types:
         own = found.column(name)
         if own is not None:
@@ -80,11 +79,11 @@ def _column(sheet: Sheet, found: Found, asked: Asked, questions: Questions) -> s
         return sheet.names[3]
     named = [n for n in sheet.names if split_unit(sheet.aliases.get(n, n))[0] in TYPES]
     if len(named) > 1:
-        questions.ask(f"type: could be {listed(named)}", *(("cell_type", name) for name in named))
+        questions.ask(f"type: could be {enumerated(named)}", *(("cell_type", name) for name in named))
     return named[0] if named else None
 
 
-def _proposals(sheet: Sheet, found: Found, ids: tuple[str, ...]) -> list[str]:
+def _proposals(sheet: Sheet, found: RecognizedTable, ids: tuple[str, ...]) -> list[str]:
     """Columns that may hold types: by their names, else by few different words."""
     named = [n for n in sheet.names if split_unit(sheet.aliases.get(n, n))[0] in PERHAPS_TYPES]
     if named or len(sheet.names) > MOST_LOOKED_AT:
@@ -117,7 +116,7 @@ def _without_blanks(labels: Labels, said: str) -> Types:
     return Types(Labels(codes, unique), said, notes)
 
 
-def _flags(sheet: Sheet, found: Found, ids: tuple[str, ...]) -> list[str]:
+def _flags(sheet: Sheet, found: RecognizedTable, ids: tuple[str, ...]) -> list[str]:
     """Columns that hold 0 and 1 alone, but for those that mean something else."""
     other = {*ids, *(name for axis in found.columns.values() for name in axis), *found.source.images}
     names = [name for name in sheet.names if name and name not in other and name in sheet.single]
@@ -144,7 +143,7 @@ def _of_flags(sheet: Sheet, names: list[str], rows: NDArray[np.int64]) -> Types:
         f"{int((total > 1).sum())} cells have several and are {MULTIPLE!r}",
     ]
     labels = Labels(codes.astype(np.int32), [*names, NEGATIVE, MULTIPLE])
-    return Types(labels, f"type by the columns of 0 and 1 ({listed(names, 12)})", tuple(notes))
+    return Types(labels, f"type by the columns of 0 and 1 ({enumerated(names, 12)})", tuple(notes))
 
 
 def _ones(labels: Labels, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -154,7 +153,7 @@ def _ones(labels: Labels, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
 
 def _joined(
     sheet: Sheet,
-    asked: Asked,
+    options: TableOptions,
     path: Path,
     rows: NDArray[np.int64],
     ids: tuple[str, ...],
@@ -163,22 +162,22 @@ def _joined(
     """Types of a second table, each for the cell of its id; a cell that it leaves out has none."""
     if not ids:
         sheet.fail("types_from needs ids, and no column of this table names its cells")
-    second = open_sheet(path, Asked(), *limits)
+    second = open_sheet(path, TableOptions(), *limits)
     second.check_size(limits[1])
     key = next((n for n in second.names if n.lower().replace(" ", "_") in IDS), second.names[0])
     rest = [name for name in second.names if name != key]
-    column = asked.cell_type if asked.cell_type in rest else None
+    column = options.cell_type if options.cell_type in rest else None
     if column is None:
         named = [n for n in rest if split_unit(n)[0] in TYPES | PERHAPS_TYPES]
         candidates = rest if len(rest) == 1 else named
-        if asked.cell_type is not None or len(candidates) != 1:
-            second.fail(f"which column holds the types? give layout.cell_type one of {listed(rest)}")
+        if options.cell_type is not None or len(candidates) != 1:
+            second.fail(f"which column holds the types? give layout.cell_type one of {enumerated(rest)}")
         column = candidates[0]
     labels = _without_blanks(second.labels(column), "").labels
     of_id: dict[str, int] = {}
     for row, name in enumerate(second.ids((key,), np.arange(second.rows))):
         if name in of_id:
-            second.fail(f"row {row + 1}: the id {short(name)} stands twice")
+            second.fail(f"row {row + 1}: the id {quoted(name)} stands twice")
         of_id[name] = int(labels.codes[row])
     words = list(labels.words)
     if BLANK not in words:
@@ -188,8 +187,8 @@ def _joined(
     left = int((codes < 0).sum())
     if left == len(codes):
         second.fail(
-            f"none of its ids, such as {short(next(iter(of_id)))}, is in {sheet.name}, where one is "
-            f"{short(mine[0])}"
+            f"none of its ids, such as {quoted(next(iter(of_id)))}, is in {sheet.name}, where one is "
+            f"{quoted(mine[0])}"
         )
     codes[codes < 0] = words.index(BLANK)
     notes = []

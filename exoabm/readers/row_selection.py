@@ -8,12 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from exoabm.readers.asked import Asked, Questions
-from exoabm.readers.recognize import OWN, Found
+from exoabm.readers.instruments import IMAGES, TIMES
+from exoabm.readers.notation import enumerated, quoted, split_unit
+from exoabm.readers.questions import Questions, TableOptions
+from exoabm.readers.recognition import UNKNOWN_SOURCE, RecognizedTable
 from exoabm.readers.sheet import Sheet
-from exoabm.readers.sources import IMAGES, TIMES
-from exoabm.readers.units import split_unit
-from exoabm.readers.words import listed, short
 
 MOST_NAMED = 6
 """Values of a column that a message lists."""
@@ -21,7 +20,7 @@ HOURS = {"h": 3600.0, "min": 60.0, "s": 1.0}
 
 
 @dataclass(frozen=True)
-class Chosen:
+class SelectedRows:
     """Rows that count, rising, from 0; what was left out, in words; and the image columns there are."""
 
     rows: NDArray[np.int64]
@@ -29,7 +28,9 @@ class Chosen:
     images: tuple[str, ...]
 
 
-def choose_rows(sheet: Sheet, found: Found, asked: Asked, questions: Questions) -> Chosen:
+def select_rows(
+    sheet: Sheet, found: RecognizedTable, options: TableOptions, questions: Questions
+) -> SelectedRows:
     """The rows that are cells of one image at one time.
 
     Raises
@@ -46,7 +47,7 @@ def choose_rows(sheet: Sheet, found: Found, asked: Asked, questions: Questions) 
             if left:
                 notes.append("left out: " + ", ".join(f"{n} {word or 'blank'}" for word, n in left.items()))
             if not mask.any():
-                sheet.fail(f"no row has {short(name)} {' or '.join(map(repr, values))}")
+                sheet.fail(f"no row has {quoted(name)} {' or '.join(map(repr, values))}")
     for column, values in found.source.dropped:
         name = found.column(column)
         other = _matching(sheet, name, values) & mask if name is not None else ~mask & mask
@@ -55,16 +56,16 @@ def choose_rows(sheet: Sheet, found: Found, asked: Asked, questions: Questions) 
             left = sheet.labels(str(name)).counts(np.flatnonzero(other))
             notes.append("left out: " + ", ".join(f"{n} {word}" for word, n in left.items()))
     settled = set()
-    for text in asked.where:
+    for text in options.where:
         name, value = _condition(sheet, text)
         settled.add(name)
         fits = _matching(sheet, name, (value,))
         if not (fits & mask).any():
             there = sheet.labels(name).counts(np.flatnonzero(mask))
-            sheet.fail(f"no cell has {short(name)} = {short(value)}; there are {_values(there)}")
+            sheet.fail(f"no cell has {quoted(name)} = {quoted(value)}; there are {_values(there)}")
         mask &= fits
         notes.append(f"{int(mask.sum())} of {sheet.rows} rows have {name} = {value}")
-    mask &= _at_time(sheet, found, asked, mask, settled, questions, notes)
+    mask &= _at_time(sheet, found, options, mask, settled, questions, notes)
     rows = np.flatnonzero(mask)
     images = _image_columns(sheet, found)
     for name in images:
@@ -76,11 +77,11 @@ def choose_rows(sheet: Sheet, found: Found, asked: Asked, questions: Questions) 
                 else "take one of them, or all (*) if they share one system of coordinates"
             )
             questions.ask(
-                f"image: column {short(name)} has {len(counts)} values ({_values(counts)}); {again}",
+                f"image: column {quoted(name)} has {len(counts)} values ({_values(counts)}); {again}",
                 *(("where", f"{name}={word}") for word in list(counts)[:MOST_NAMED]),
                 *([] if name == found.within else [("where", f"{name}=*")]),
             )
-    return Chosen(rows, tuple(notes), images)
+    return SelectedRows(rows, tuple(notes), images)
 
 
 def _condition(sheet: Sheet, text: str) -> tuple[str, str]:
@@ -89,7 +90,7 @@ def _condition(sheet: Sheet, text: str) -> tuple[str, str]:
     if not fits:
         column, equals, _ = text.partition("=")
         if not equals:
-            sheet.fail(f'where = {short(text)}: write COLUMN=VALUE, as in where = "Image=slide 1"')
+            sheet.fail(f'where = {quoted(text)}: write COLUMN=VALUE, as in where = "Image=slide 1"')
         sheet.index(column.strip(), "where")
         fits = [column.strip()]
     name = max(fits, key=len)
@@ -105,12 +106,12 @@ def _matching(sheet: Sheet, name: str, values: tuple[str, ...]) -> NDArray[np.bo
     return np.asarray(fits[labels.codes])
 
 
-def _image_columns(sheet: Sheet, found: Found) -> tuple[str, ...]:
+def _image_columns(sheet: Sheet, found: RecognizedTable) -> tuple[str, ...]:
     if found.within:
         return (found.within,)
     known = [found.column(name) for name in found.source.images]
     columns = [name for name in known if name is not None]
-    if found.source is OWN:
+    if found.source is UNKNOWN_SOURCE:
         columns = [name for name in sheet.names if split_unit(sheet.aliases.get(name, name))[0] in IMAGES]
     return tuple(name for name in dict.fromkeys(columns) if name in sheet.single)
 
@@ -123,8 +124,8 @@ def _values(counts: dict[str, int]) -> str:
 
 def _at_time(
     sheet: Sheet,
-    found: Found,
-    asked: Asked,
+    found: RecognizedTable,
+    options: TableOptions,
     mask: NDArray[np.bool_],
     settled: set[str],
     questions: Questions,
@@ -134,32 +135,34 @@ def _at_time(
     columns = [n for n in sheet.names if n.lower() in TIMES and n in sheet.single and n not in settled]
     columns = [n for n in columns if n not in {c for axis in found.columns.values() for c in axis}]
     if not columns:
-        if asked.time is not None and not settled & {n for n in sheet.names if n.lower() in TIMES}:
-            sheet.fail(f"time = {short(asked.time)}: there is no column of times ({listed(sorted(TIMES))})")
+        if options.time is not None and not settled & {n for n in sheet.names if n.lower() in TIMES}:
+            sheet.fail(
+                f"time = {quoted(options.time)}: there is no column of times ({enumerated(sorted(TIMES))})"
+            )
         return mask
     name = columns[0]
     labels = sheet.labels(name)
-    if len(labels.counts(np.flatnonzero(mask))) < 2 and asked.time is None:
+    if len(labels.counts(np.flatnonzero(mask))) < 2 and options.time is None:
         return mask
-    if asked.time is None:
+    if options.time is None:
         counts = labels.counts(np.flatnonzero(mask))
         questions.ask(
-            f"time: column {short(name)} has {len(counts)} times, and a cell a row for each",
+            f"time: column {quoted(name)} has {len(counts)} times, and a cell a row for each",
             ("time", "last"),
             ("time", "first"),
         )
         return mask
     rows = np.flatnonzero(mask)
     times = sheet.numbers(name, rows)
-    if asked.time in ("first", "last"):
-        time = float(times.max() if asked.time == "last" else times.min())
+    if options.time in ("first", "last"):
+        time = float(times.max() if options.time == "last" else times.min())
     else:
-        time = _time(sheet, name, asked.time)
+        time = _time(sheet, name, options.time)
     fits = np.zeros(sheet.rows, bool)
     fits[rows[np.abs(times - time) <= 1e-9 * max(1.0, abs(time))]] = True
     if not fits.any():
         sheet.fail(
-            f"no cell has {short(name)} = {time:g}; the times go from {times.min():g} to {times.max():g}"
+            f"no cell has {quoted(name)} = {time:g}; the times go from {times.min():g} to {times.max():g}"
         )
     notes.append(f"{name} = {time:g}, {int(fits.sum())} of {sheet.rows} rows")
     return fits
@@ -174,7 +177,7 @@ def _time(sheet: Sheet, name: str, text: str) -> float:
         number = float("nan")
     own = name.lower().rpartition("_")[2]
     if not np.isfinite(number) or (match and match[2] and own not in HOURS):
-        sheet.fail(f'time = {short(text)}: "first", "last", or a time such as "24 h"')
+        sheet.fail(f'time = {quoted(text)}: "first", "last", or a time such as "24 h"')
     if match and match[2]:
         number *= HOURS[match[2]] / HOURS[own]
     return number

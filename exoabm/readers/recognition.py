@@ -5,21 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from exoabm.errors import InputError
-from exoabm.readers.asked import Asked, Questions
+from exoabm.readers.instruments import AXES, PHYSICELL, SOURCES, Place, Source
+from exoabm.readers.notation import PIXELS, UNITS, Unit, enumerated, quoted, read_unit, split_unit
+from exoabm.readers.questions import Questions, TableOptions
 from exoabm.readers.sheet import Sheet
-from exoabm.readers.source import Place, Source
-from exoabm.readers.sources import AXES, PHYSICELL, SOURCES
-from exoabm.readers.units import PIXELS, UNITS, Unit, read_unit, split_unit
-from exoabm.readers.words import listed, short
 
-OWN = Source("common column names", (), down=False)
+UNKNOWN_SOURCE = Source("common column names", (), down=False)
 """A table of no known source; columns x and y without a unit are exoabm's own, in um."""
 NOT_KNOWN = "unit not known"
 GREEK_MU, MICRO = "\u03bc", "\u00b5"
 
 
 @dataclass(frozen=True)
-class Found:
+class RecognizedTable:
     """What a table was recognized as: its source, the columns of each axis, and um in one unit of it.
 
     ``said`` tells how the unit is known.
@@ -37,7 +35,7 @@ class Found:
         return (self.names or {}).get(name)
 
 
-def recognize(sheet: Sheet, asked: Asked, questions: Questions) -> Found:
+def recognize(sheet: Sheet, options: TableOptions, questions: Questions) -> RecognizedTable:
     """The source of a table, by its columns; what is not known of places and units is asked.
 
     Raises
@@ -53,19 +51,18 @@ def recognize(sheet: Sheet, asked: Asked, questions: Questions) -> Found:
         place: Place | None = Place(x, y, z, unit="um")
     else:
         fits = ((s, s.place_in(have)) for s in SOURCES)
-        source, place = next(((s, p) for s, p in fits if p is not None), (OWN, None))
-    columns = _named_or_placed(sheet, asked, source, place, names, doubtful, questions)
+        source, place = next(((s, p) for s, p in fits if p is not None), (UNKNOWN_SOURCE, None))
+    columns = _named_or_placed(sheet, options, source, place, names, doubtful, questions)
     used = [name for axis in columns.values() for name in axis]
     if len(set(used)) < len(used):
-        sheet.fail(
-            f"column {short(next(n for n in used if used.count(n) > 1))} cannot be two of {listed(columns)}"
-        )
+        twice = next(name for name in used if used.count(name) > 1)
+        sheet.fail(f"column {quoted(twice)} cannot be two of {enumerated(columns)}")
     for axis, of_axis in columns.items():
         for name in of_axis:
             sheet.index(name, axis)
-    um, said = _units(sheet, asked, source, place, columns, questions)
-    within = place.within if place is not None and asked.x is None and asked.y is None else ""
-    return Found(source, columns, um, said, names.get(within, ""), names)
+    um, said = _units(sheet, options, source, place, columns, questions)
+    within = place.within if place is not None and options.x is None and options.y is None else ""
+    return RecognizedTable(source, columns, um, said, names.get(within, ""), names)
 
 
 def _lookup(sheet: Sheet) -> tuple[dict[str, str], dict[str, list[str]]]:
@@ -84,7 +81,7 @@ def _lookup(sheet: Sheet) -> tuple[dict[str, str], dict[str, list[str]]]:
 
 def _named_or_placed(
     sheet: Sheet,
-    asked: Asked,
+    options: TableOptions,
     source: Source,
     place: Place | None,
     names: dict[str, str],
@@ -94,7 +91,7 @@ def _named_or_placed(
     """The columns of each axis: those that the user named, those of the source, or by common names."""
     columns: dict[str, tuple[str, ...]] = {}
     for axis in "xyz":
-        named = asked.named.get(axis)
+        named = options.named.get(axis)
         if named is not None:
             sheet.index(named, axis)
             columns[axis] = (named,)
@@ -103,7 +100,7 @@ def _named_or_placed(
         for name in of_axis:
             if len(doubtful.get(name, ())) > 1:
                 several = doubtful[name]
-                questions.ask(f"{axis} could be {listed(several)}", *((axis, each) for each in several))
+                questions.ask(f"{axis} could be {enumerated(several)}", *((axis, each) for each in several))
         if of_axis:
             columns[axis] = tuple(names[name] for name in of_axis)
     return columns
@@ -115,61 +112,64 @@ def _common(sheet: Sheet, axis: str) -> tuple[str, ...]:
     if len(found) > len(set(found)):
         sheet.index(found[0], axis)
     if len(found) > 1:
-        sheet.fail(f"{axis} could be {listed(found)}; give {axis} the name of one (layout.{axis})")
+        sheet.fail(f"{axis} could be {enumerated(found)}; give {axis} the name of one (layout.{axis})")
     if not found and axis != "z":
         sheet.fail(
             f"no column is named like {axis}; give {axis} the name of one (layout.{axis}); "
-            f"the columns are {listed(sheet.names)}{''.join(f'; {note}' for note in sheet.notes)}"
+            f"the columns are {enumerated(sheet.names)}{''.join(f'; {note}' for note in sheet.notes)}"
         )
     return tuple(name.replace(GREEK_MU, MICRO) for name in found)
 
 
 def _units(
     sheet: Sheet,
-    asked: Asked,
+    options: TableOptions,
     source: Source,
     place: Place | None,
     columns: dict[str, tuple[str, ...]],
     questions: Questions,
 ) -> tuple[dict[str, float], str]:
     """Um in one unit of each axis, and in words how that is known."""
-    given = None if asked.unit is None else _read(sheet, asked.unit, "unit")
+    given = None if options.unit is None else _read(sheet, options.unit, "unit")
     um, said = {}, {}
     for axis, of_axis in columns.items():
         suffix = split_unit(of_axis[0])[1]
-        if axis == "z" and asked.z_unit is not None:
-            um[axis] = _read(sheet, asked.z_unit, "z_unit").um
+        if axis == "z" and options.z_unit is not None:
+            um[axis] = _read(sheet, options.z_unit, "z_unit").um
             continue
         if suffix in UNITS:
             if given is not None and given.um != UNITS[suffix]:
-                sheet.fail(f"column {short(of_axis[0])} is in {suffix}, which unit = {asked.unit!r} denies")
+                sheet.fail(
+                    f"column {quoted(of_axis[0])} is in {suffix}, in contradiction to unit = {options.unit!r}"
+                )
             um[axis], said[axis] = UNITS[suffix], "from the column's name"
         elif suffix in PIXELS and given is not None and not given.is_width:
             sheet.fail(
-                f"column {short(of_axis[0])} is in pixels; give the width of one, as in "
+                f"column {quoted(of_axis[0])} is in pixels; give the width of one, as in "
                 f'unit = "{source.proposal}"'
             )
         elif given is not None:
-            um[axis], said[axis] = given.um, f"as given, {asked.unit}"
+            um[axis], said[axis] = given.um, f"as given, {options.unit}"
         elif suffix not in PIXELS and _known(sheet, place, of_axis[0]):
-            um[axis], said[axis] = (
-                1.0,
-                f"um, as {source.name} has it" if source is not OWN else "taken as um, since none is named",
-            )
+            um[axis] = 1.0
             if sheet.unit:
-                said[axis] = "um, as the file says"
+                said[axis] = "um, from the file"
+            elif source is UNKNOWN_SOURCE:
+                said[axis] = "um by default, since none is named"
+            else:
+                said[axis] = f"um, as always in tables of {source.name}"
         else:
             what = (
                 "are in pixels, whose width is not known" if _pixels(source, suffix) else "have no known unit"
             )
             questions.ask(
-                f"unit: {listed(_without_unit(sheet, place, columns))} {what}",
+                f"unit: {enumerated(_without_unit(sheet, place, columns))} {what}",
                 ("unit", source.proposal),
                 *([] if suffix in PIXELS else [("unit", "um")]),
             )
             um[axis] = 1.0
-    if "z" in um and um["z"] != um.get("x") and asked.z_unit is not None:
-        said["z"] = f"z as given, {asked.z_unit}"
+    if "z" in um and um["z"] != um.get("x") and options.z_unit is not None:
+        said["z"] = f"z as given, {options.z_unit}"
     return um, "unit " + ", ".join(dict.fromkeys(said.values())) if said else NOT_KNOWN
 
 

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from exoabm.errors import InputError, visible
-from exoabm.readers.flat import LONGEST_LABEL
-from exoabm.readers.sheet import MOST_COLUMNS, Sheet
-from exoabm.readers.words import listed, short
+from exoabm.readers.notation import enumerated, quoted
+from exoabm.readers.sheet import LONGEST_LABEL, MOST_COLUMNS, Sheet
 
 INDEX = "_index"
 """The name under which the index of ``obs`` is a column."""
@@ -49,7 +49,7 @@ def read_anndata(name: str, form: str, root: Any, child: Child, max_bytes: int, 
     index = _text(obs.attrs.get("_index", INDEX))
     stored = child(obs, index)
     if stored is None or not hasattr(stored, "shape"):
-        fail(f"the index of obs, {short(index)}, is not there")
+        fail(f"the index of obs, {quoted(index)}, is not there")
     rows = int(stored.shape[0])
     if rows > max_rows:
         fail(f"{rows} cells, more than the {max_rows} allowed")
@@ -76,10 +76,10 @@ def read_anndata(name: str, form: str, root: Any, child: Child, max_bytes: int, 
         try:
             return [columns[names[i]]() for i in wanted]
         except (OSError, RuntimeError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
-            return fail(f"cannot be read: {short(str(error))}")
+            return fail(f"cannot be read: {quoted(str(error))}")
 
     unit = _unit(child(child(root, "uns"), "spatial_unit")) if child(root, "uns") is not None else ""
-    notes = (f"obsm has {listed(sorted(obsm.keys()), 8)}",) if obsm is not None else ("there is no obsm",)
+    notes = (f"obsm has {enumerated(sorted(obsm.keys()), 8)}",) if obsm is not None else ("there is no obsm",)
     return Sheet(name, form, names, rows, fetch, notes if not any("/" in n for n in names) else (), unit=unit)
 
 
@@ -87,7 +87,7 @@ def _column(fail: Any, name: str, obs: Any, child: Child, rows: int, max_bytes: 
     """A column of obs, by what it says that it is."""
     node = child(obs, name)
     if node is None:
-        return fail(f"column {short(name)} of obs is not there")
+        return fail(f"column {quoted(name)} of obs is not there")
     if hasattr(node, "shape"):
         legacy = child(obs, "__categories")
         categories = None if legacy is None else child(legacy, name)
@@ -101,16 +101,16 @@ def _column(fail: Any, name: str, obs: Any, child: Child, rows: int, max_bytes: 
         values = _array(fail, name, child(node, "values"), rows, max_bytes)
         mask = np.asarray(child(node, "mask")[:], bool)
         return pa.array(values.to_pylist(), values.type, mask=mask)
-    return fail(f"column {short(name)} of obs is {short(kind or 'a group')}, neither numbers nor text")
+    return fail(f"column {quoted(name)} of obs is {quoted(kind or 'a group')}, neither numbers nor text")
 
 
 def _categorical(fail: Any, name: str, codes: Any, categories: Any, rows: int, max_bytes: int) -> pa.Array:
     if codes is None or categories is None or codes.shape != (rows,) or len(categories.shape) != 1:
-        return fail(f"column {short(name)} of obs has no codes and categories for its {rows} rows")
+        return fail(f"column {quoted(name)} of obs has no codes and categories for its {rows} rows")
     words = _array(fail, name, categories, int(categories.shape[0]), max_bytes)
     found = np.asarray(codes[:])
     if found.dtype.kind not in "iu" or (found >= len(words)).any():
-        return fail(f"column {short(name)} of obs is damaged: codes beyond its {len(words)} categories")
+        return fail(f"column {quoted(name)} of obs is damaged: codes beyond its {len(words)} categories")
     found = found.astype(np.int64)
     return pa.DictionaryArray.from_arrays(pa.array(np.maximum(found, 0), pa.int32(), mask=found < 0), words)
 
@@ -118,18 +118,18 @@ def _categorical(fail: Any, name: str, codes: Any, categories: Any, rows: int, m
 def _array(fail: Any, name: str, node: Any, rows: int, max_bytes: int) -> pa.Array:
     """A whole one-dimensional array."""
     if node is None or getattr(node, "shape", None) != (rows,):
-        return fail(f"column {short(name)} has another length than the {rows} cells")
+        return fail(f"column {quoted(name)} has another length than the {rows} cells")
     if rows * max(node.dtype.itemsize, 1) > max_bytes:
-        return fail(f"column {short(name)} is larger than the {max_bytes / 2**20:g} MiB allowed")
+        return fail(f"column {quoted(name)} is larger than the {max_bytes / 2**20:g} MiB allowed")
     if node.dtype.kind in "iufb":
         return pa.array(np.asarray(node[:]))
     if node.dtype.kind == "V":
-        return fail(f"column {short(name)} holds records, neither numbers nor text")
+        return fail(f"column {quoted(name)} holds records, neither numbers nor text")
     texts: list[str] = []
     for at in range(0, rows, TEXTS_AT_ONCE):
         part = [_text(each) for each in np.asarray(node[at : at + TEXTS_AT_ONCE], object)]
         if any(len(each) > LONGEST_LABEL for each in part):
-            return fail(f"column {short(name)} has a text of more than {LONGEST_LABEL} characters")
+            return fail(f"column {quoted(name)} has a text of more than {LONGEST_LABEL} characters")
         texts.extend(part)
     return pa.array(texts, pa.string())
 
@@ -153,3 +153,56 @@ def _unit(node: Any) -> str:
 def _text(value: object) -> str:
     """Text that may be stored as bytes."""
     return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def read_hdf5(path: Path, max_bytes: int, max_rows: int) -> Sheet:
+    """The cells of an ``.h5ad`` file; the file is opened anew whenever columns are asked for."""
+    import h5py
+
+    def child(group: Any, key: str) -> Any:
+        if not isinstance(group, h5py.Group) or key not in group:
+            return None
+        if not isinstance(group.get(key, getlink=True), h5py.HardLink):
+            raise InputError(f"{path.name}: {quoted(key)} is a link to elsewhere, which is not followed")
+        node = group[key]
+        if isinstance(node, h5py.Dataset) and (node.is_virtual or node.external):
+            raise InputError(f"{path.name}: {quoted(key)} is stored in another file, which is not read")
+        return node
+
+    def opened() -> Sheet:
+        return read_anndata(path.name, "h5ad", h5py.File(path, "r"), child, max_bytes, max_rows)
+
+    try:
+        return opened()
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path.name}: cannot be read as HDF5: {quoted(str(error))}") from None
+
+
+def read_zarr(path: Path, max_bytes: int, max_rows: int) -> Sheet:
+    """The cells of AnnData in a Zarr folder, or of the one table of SpatialData.
+
+    Raises
+    ------
+    InputError
+        If there is no table in it, or there are several.
+    """
+    import zarr
+
+    def child(group: Any, key: str) -> Any:
+        return group[key] if isinstance(group, zarr.Group) and key in group else None
+
+    try:
+        root = zarr.open_group(path, mode="r")
+        tables = child(root, "tables")
+        if child(root, "obs") is None and tables is not None:
+            names = sorted(tables.group_keys())
+            if len(names) != 1:
+                there = f"{len(names)} tables ({enumerated(names)})" if names else "no table"
+                raise InputError(f"{path.name}: holds {there}; name one, as in {path.name}/tables/NAME")
+            root = tables[names[0]]
+        return read_anndata(path.name, "zarr", root, child, max_bytes, max_rows)
+    except InputError:
+        raise
+    except Exception as error:  # zarr has no common base for what it raises on damaged files
+        what = f"{type(error).__name__}: {error}"
+        raise InputError(f"{path.name}: cannot be read as Zarr: {quoted(what)}") from None

@@ -1,0 +1,278 @@
+"""Instruments and programs whose tables of cells are recognized, and common names of columns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+ROW = "the rows of the table, from 1"
+NAMELESS = "the column without a name"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Columns that say where a cell is; of several for one axis the mean is taken.
+
+    Attributes
+    ----------
+    x, y, z : tuple of str
+        Columns of each axis; ``z`` may be empty.
+    unit : str
+        Where the columns' names do not say it: a unit, or "" for what has to be asked.
+    within : str
+        A column that must have one value, since the coordinates begin anew with each.
+    """
+
+    x: tuple[str, ...]
+    y: tuple[str, ...]
+    z: tuple[str, ...] = ()
+    unit: str = ""
+    within: str = ""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All of them, x first."""
+        return (*self.x, *self.y, *self.z)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A row in the table of sources.
+
+    Attributes
+    ----------
+    name : str
+        As it is said to the user.
+    places : tuple of Place
+        The first whose columns are all there counts.
+    beside : tuple of str
+        Columns that must be there too, for the table to be of this source.
+    unit : str
+        In words, what is known of the unit; for the documentation and for the question.
+    proposal : str
+        A width of a pixel that is common there, as ``layout.unit`` takes it.
+    types : tuple of str
+        Columns of the cell's type; the first that is there counts.
+    ids : tuple of tuple of str
+        Columns that name a cell, alone or together; the first that are there count.
+    images : tuple of str
+        Columns that tell images, slides or fields of view apart, of which only one can be used.
+    kept : tuple of (str, tuple of str)
+        A column, and its values in rows that are cells.
+    dropped : tuple of (str, tuple of str)
+        A column, and its values in rows that are none.
+    flags : bool
+        Types stand in columns of 0 and 1, a column a type.
+    derived : bool
+        A label ``A: B`` is of the class A where nothing is known of ``A: B``.
+    down : bool
+        Whether y runs downward, as in images.
+    note : str
+        What a user of such tables should know.
+    """
+
+    name: str
+    places: tuple[Place, ...]
+    required_columns: tuple[str, ...] = ()
+    unit: str = "asked for"
+    proposal: str = "0.5 um"
+    types: tuple[str, ...] = ()
+    ids: tuple[tuple[str, ...], ...] = ()
+    images: tuple[str, ...] = ()
+    kept: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    dropped: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    flags: bool = False
+    derived: bool = False
+    down: bool = True
+    note: str = ""
+
+    def place_in(self, names: frozenset[str]) -> Place | None:
+        """Where this source has its coordinates in a table with these columns, if it is of this source."""
+        if not names.issuperset(self.required_columns):
+            return None
+        return next((place for place in self.places if names.issuperset(place.columns)), None)
+
+
+def _with_and_without_z(name: str, axes: str, unit: str = "") -> tuple[Place, Place]:
+    """Coordinates in columns of this name with each of three axes in place of ``{}``; z may be missing."""
+    x, y, z = ((name.format(axis),) for axis in axes)
+    return Place(x, y, z, unit), Place(x, y, unit=unit)
+
+
+SOURCES: tuple[Source, ...] = (
+    Source(  # cells.parquet of a run folder, at the times that were recorded
+        name="a run of exoabm",
+        places=(Place(("x_um",), ("y_um",), ("z_um",)),),
+        required_columns=("time_s", "cell", "cell_type"),
+        unit="um",
+        types=("cell_type",),
+        ids=(("cell",),),
+        down=False,
+    ),
+    Source(  # HDF5 (.h5ad) or Zarr, and SpatialData: positions in obsm, the rest in obs
+        name="AnnData",
+        places=(
+            *_with_and_without_z("obsm/spatial_um/{}", "012", "um"),
+            *_with_and_without_z("obsm/spatial/{}", "012"),
+            *_with_and_without_z("obsm/X_spatial/{}", "012"),
+        ),
+        unit="none stored: asked for",
+        ids=(("_index",),),
+        images=("library_id", "sample", "sample_id", "batch", "imageid", "region"),
+    ),
+    Source(  # Measure > Export measurements, of cells or detections
+        name="QuPath",
+        places=(
+            Place(("Centroid X µm",), ("Centroid Y µm",)),
+            Place(("Centroid X px",), ("Centroid Y px",)),
+        ),
+        unit="in the column's name; pixels are asked for",
+        types=("Classification", "Class"),
+        ids=(("Object ID",),),
+        images=("Image",),
+        kept=(("Object type", ("Cell", "Detection")),),
+        dropped=(("Name", ("PathAnnotationObject", "PathRootObject", "PathTileObject", "TMACoreObject")),),
+        derived=True,
+    ),
+    Source(  # 10x Genomics: cells.parquet or cells.csv.gz of an output bundle
+        name="Xenium",
+        places=(Place(("x_centroid",), ("y_centroid",), unit="um"),),
+        required_columns=("cell_id",),
+        unit="um",
+        ids=(("cell_id",),),
+        note="types stand in a second table, such as clusters.csv",
+    ),
+    Source(  # quantification tables, and what scimap makes of them
+        name="MCMICRO or scimap",
+        places=(Place(("X_centroid",), ("Y_centroid",)),),
+        unit="pixels, whose width is asked for",
+        proposal="0.65 um",
+        types=("phenotype",),
+        ids=(("CellID",),),
+        images=("imageid", "ImageNumber"),
+    ),
+    Source(  # NanoString: the metadata file of a flat-file export
+        name="CosMx",
+        places=(
+            Place(("CenterX_global_px",), ("CenterY_global_px",)),
+            Place(("x_slide_mm",), ("y_slide_mm",)),
+            Place(("CenterX_local_px",), ("CenterY_local_px",), within="fov"),
+        ),
+        unit="pixels, whose width is asked for; mm where the name says so",
+        proposal="0.12028 um",
+        ids=(("cell",), ("fov", "cell_ID")),
+    ),
+    Source(  # Vizgen: cell_metadata.csv
+        name="MERSCOPE",
+        places=(Place(("center_x",), ("center_y",), unit="um"),),
+        required_columns=("fov", "volume"),
+        unit="um",
+        ids=(("EntityID",), ("",)),
+    ),
+    Source(  # ExportToSpreadsheet: one object, or several under two header lines
+        name="CellProfiler",
+        places=(
+            *_with_and_without_z("Location_Center_{}", "XYZ"),
+            *_with_and_without_z("AreaShape_Center_{}", "XYZ"),
+        ),
+        unit="pixels, whose width is asked for",
+        ids=(("ImageNumber", "ObjectNumber"), ("ObjectNumber",)),
+        images=("ImageNumber",),
+    ),
+    Source(  # regionprops_table: axis 0 is y, or z in a volume
+        name="steinbock or scikit-image",
+        places=(
+            Place(("centroid-2",), ("centroid-1",), ("centroid-0",)),
+            Place(("centroid-1",), ("centroid-0",)),
+        ),
+        unit="pixels, whose width is asked for",
+        proposal="1 um",
+        ids=(("Object",), ("label",)),
+        images=("image", "Image"),
+    ),
+    Source(  # Indica Labs: object data
+        name="HALO",
+        places=(Place(("XMin", "XMax"), ("YMin", "YMax")),),
+        unit="pixels, whose width is asked for",
+        ids=(("Object Id",),),
+        images=("Image Location",),
+        flags=True,
+    ),
+    Source(  # Akoya: *_cell_seg_data.txt
+        name="inForm",
+        places=(Place(("Cell X Position",), ("Cell Y Position",)),),
+        unit="um or pixels, as exported: asked for",
+        types=("Phenotype",),
+        ids=(("Cell ID",),),
+        images=("Sample Name",),
+    ),
+    Source(  # 10x Genomics: tissue_positions.csv of Space Ranger 2 or later
+        name="Visium",
+        places=(Place(("pxl_col_in_fullres",), ("pxl_row_in_fullres",)),),
+        unit="pixels, whose width is asked for",
+        ids=(("barcode",),),
+        kept=(("in_tissue", ("1",)),),
+        note="a spot of Visium is 55 um wide and holds several cells",
+    ),
+)
+"""Instruments and programs; the first whose columns a table has is its source."""
+
+PHYSICELL = Source(  # cells.csv, version 1 (four numbers a row) or 2 (a header that begins x,y,z,type)
+    name="PhysiCell",
+    places=(Place(("x",), ("y",), ("z",), unit="um"),),
+    required_columns=("type",),
+    unit="um",
+    types=("type",),
+    down=False,
+)
+"""Recognized by the form of the file, not by its columns alone; see ``text_table``."""
+
+_WORDS = ("position", "pos", "centroid", "center", "centre", "coordinate", "coord", "location", "loc")
+AXES = {
+    axis: frozenset(
+        {
+            axis,
+            *(f"{axis}_{word}" for word in _WORDS),
+            *(f"{word}_{axis}" for word in _WORDS),
+            f"cell_{axis}_position",
+        }
+    )
+    for axis in "xyz"
+}
+"""Names of a coordinate, in lower case, words joined by ``_``, without a unit."""
+TYPES = frozenset(
+    {"cell_type", "celltype", "type", "phenotype", "cell_phenotype", "cell_class", "classification"}
+)
+"""Names of the column of types, written likewise."""
+PERHAPS_TYPES = frozenset(
+    {
+        "annotation", "annotations", "class", "cluster", "clusters", "group", "label", "labels", "leiden",
+        "louvain", "nb_clus", "seurat_clusters", "clustername",
+        "cluster_name", "cell_types", "celltypes", "classifier_label", "graphclust", "cluster_id", "subclass",
+    }
+)  # fmt: skip
+"""Names that may mean types; proposed, never taken."""
+IDS = (
+    "cell_id",
+    "cellid",
+    "cell",
+    "object_id",
+    "objectid",
+    "entityid",
+    "id",
+    "barcode",
+    "index",
+    "",
+    "__index_level_0__",
+)
+"""Names of the column that names a cell, written likewise; "" is a column without a name."""
+IMAGES = frozenset(
+    {
+        "image", "imageid", "image_id", "image_name", "imagenumber", "image_number", "filename", "file_name",
+        "file", "sample", "sample_id", "sampleid", "sample_name", "slide", "slide_id", "slideid", "section",
+        "section_id", "slice", "slice_id", "plane", "library_id", "roi", "roi_id", "fov", "field", "tile",
+        "core", "core_id", "tma_core", "patient", "patient_id", "batch", "well", "acquisition_id",
+    }
+)  # fmt: skip
+"""Names that tell images apart in a table of no known source, written likewise."""
+TIMES = frozenset({"time", "time_s", "time_h", "time_min", "timepoint", "time_point", "frame", "t"})
+"""Names of a time, written likewise."""

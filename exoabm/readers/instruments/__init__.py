@@ -1,1 +1,0 @@
-"""One module an instrument or program: a ``SOURCE`` each, named in ``readers.sources``."""
