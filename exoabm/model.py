@@ -14,7 +14,7 @@ from exoabm.output.metrics import Metrics
 from exoabm.output.recorder import Recorder
 from exoabm.scenario.builder import blueprint, build_state, make_engine
 from exoabm.scenario.loader import LoadedScenario, load
-from exoabm.scenario.treatment import make_course
+from exoabm.scenario.treatment_protocol import make_course
 from exoabm.schedule import Step, advance
 from exoabm.streams import Streams
 from exoabm.transport.expected import TransferMatrix, transfer_matrix

@@ -10,8 +10,8 @@ from pydantic import BaseModel
 
 from exoabm.errors import InputError
 from exoabm.parameters import Quantity, format_citation
+from exoabm.scenario.cell_dynamics import idle
 from exoabm.scenario.entries import entries
-from exoabm.scenario.living import idle
 from exoabm.scenario.schema import CellTypeTable, Transport, VesicleTable
 from exoabm.viz.results.svg import power
 

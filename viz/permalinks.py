@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlencode
 
 from exoabm.errors import InputError, did_you_mean
-from exoabm.scenario.living import idle
+from exoabm.scenario.cell_dynamics import idle
 from exoabm.scenario.loader import shipped
 from exoabm.viz.parameter_controls import knobs
 from exoabm.viz.scenario_intros import first_setup

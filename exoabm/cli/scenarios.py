@@ -120,7 +120,7 @@ def validate(
     if not converge and (readout or hours is not None):
         raise InputError("--readout and --hours are for validate --converge, which runs the scenario")
     from exoabm.scenario.builder import blueprint, build_state, census
-    from exoabm.scenario.treatment import make_course, treats
+    from exoabm.scenario.treatment_protocol import make_course, treats
     from exoabm.streams import Streams
 
     plan = blueprint(loaded, seed=0)

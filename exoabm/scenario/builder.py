@@ -18,7 +18,8 @@ from exoabm.errors import Problem, ResourceError, ScenarioError
 from exoabm.parameters.diffusivity import mean_diffusivity
 from exoabm.physiology import CellType, Mechanics, SecretionMode, WasteMetabolism, reachable
 from exoabm.readers.cells import GRID
-from exoabm.scenario import layouts, living
+from exoabm.scenario import cell_dynamics as living
+from exoabm.scenario import layouts
 from exoabm.scenario.entries import cautions
 from exoabm.scenario.estimate import (
     BYTES_PER_VESICLE,
@@ -28,10 +29,10 @@ from exoabm.scenario.estimate import (
     estimate_run,
     grown_cells,
 )
+from exoabm.scenario.grid_accuracy import grid_warnings
 from exoabm.scenario.placement import Placed, arrange_groups, check_positions, from_table
-from exoabm.scenario.resolution import grid_warnings
-from exoabm.scenario.timing import step_warnings
-from exoabm.scenario.treatment import dosed, given
+from exoabm.scenario.step_accuracy import step_warnings
+from exoabm.scenario.treatment_protocol import dosed, given
 from exoabm.state import DOSE, FATES, PASSED, RESERVOIR, Cells, Labels, Resolution, State, Trafficking
 from exoabm.transport.scheme import hop_limit
 from exoabm.vesicle import (

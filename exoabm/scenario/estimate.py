@@ -10,7 +10,7 @@ import numpy as np
 
 from exoabm.domain import Domain
 from exoabm.errors import ResourceError
-from exoabm.scenario.living import binding
+from exoabm.scenario.cell_dynamics import binding
 from exoabm.vesicle import enough_classes
 
 if TYPE_CHECKING:

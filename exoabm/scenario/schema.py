@@ -18,7 +18,7 @@ from exoabm.parameters.catalog import CATALOG, COMPARATORS
 from exoabm.parameters.parameter import Quantity
 from exoabm.parameters.units import QuantityError
 from exoabm.scenario.fields import Name, Plain, Table, assumed, declared
-from exoabm.scenario.therapy import Dosing, ImmunityTable, ManufacturingTable, Pharmacokinetics
+from exoabm.scenario.schema_therapy import Dosing, ImmunityTable, ManufacturingTable, Pharmacokinetics
 from exoabm.scenario.trials import ArmTable, TrialTable
 
 FOLLOWS = "follows"

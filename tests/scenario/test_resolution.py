@@ -8,8 +8,8 @@ import pytest
 
 from exoabm import ExosomeModel
 from exoabm.scenario.builder import blueprint
+from exoabm.scenario.grid_accuracy import Shares, captured_shares
 from exoabm.scenario.loader import load, parse
-from exoabm.scenario.resolution import Shares, captured_shares
 
 
 def warnings(name: str, **overrides: str) -> list[str]:

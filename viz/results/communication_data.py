@@ -22,7 +22,7 @@ from exoabm.domain import Face
 from exoabm.errors import InputError
 from exoabm.plot import palette
 from exoabm.plot.looks import Looks
-from exoabm.scenario.living import binding, may_donate
+from exoabm.scenario.cell_dynamics import binding, may_donate
 from exoabm.scenario.loader import MAX_BYTES, parse
 from exoabm.state import RESERVOIR
 from exoabm.tables.parquet import read_whole

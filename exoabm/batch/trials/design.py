@@ -22,7 +22,7 @@ from exoabm.errors import InputError, did_you_mean
 from exoabm.model import ExosomeModel
 from exoabm.parameters.parameter import Quantity
 from exoabm.scenario.entries import quantities
-from exoabm.scenario.treatment import spread
+from exoabm.scenario.treatment_protocol import spread
 from exoabm.streams import Purpose, Streams
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import numpy as np
 from exoabm.domain import SIDES
 from exoabm.errors import Problem, ScenarioError
 from exoabm.parameters.catalog import ORGANS
-from exoabm.scenario.therapy import Separation
+from exoabm.scenario.schema_therapy import Separation
 from exoabm.streams import Purpose
 from exoabm.therapy.course import CellProduct, Course, Dose, Site
 from exoabm.therapy.dosing import Measure, Plan, Route, particles
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from exoabm.domain import Domain
     from exoabm.scenario.loader import LoadedScenario
     from exoabm.scenario.schema import Scenario
-    from exoabm.scenario.therapy import Dosing
+    from exoabm.scenario.schema_therapy import Dosing
     from exoabm.state import State
     from exoabm.streams import Streams
     from exoabm.vesicle import VesicleKind
