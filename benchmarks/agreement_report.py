@@ -88,10 +88,10 @@ def after_hours(run: ExosomeModel, hours: float = HOURS) -> Found:
     """Run a model; the reservoir's label, where there is one, is empty."""
     run.run(hours=hours)
     ledger = run.state.balance
-    places = ("free", "bound", "internalized", "lysosomal", "delivered", "cleared")
+    places = ("free", "bound", "endosomal", "lysosomal", "delivered", "cleared")
     return Found(
         run.state.free_per_voxel(0).sum(axis=0),
-        run.state.trafficking.internalized.sum(axis=(1, 2)),
+        run.state.trafficking.taken_up.sum(axis=(1, 2)),
         np.array([ledger[place].sum() for place in places]),
     )
 
@@ -122,11 +122,11 @@ class Edges(NamedTuple):
 def edges(case: Case, run: ExosomeModel, bias: float = 1.0) -> Edges:
     """Those of a run to the end, and what it sent times the transfer matrix at ``bias`` times the uptake."""
     matrix = case.model("continuum", bias=bias).transfer_matrix()
-    found = np.zeros(matrix.internalized.shape)
+    found = np.zeros(matrix.taken_up.shape)
     donor, recipient = run.edges["donor"].to_numpy(), run.edges["recipient"].to_numpy()
     place = np.searchsorted(matrix.donors, donor), np.searchsorted(matrix.recipients, recipient)
-    found[place] = run.edges["internalized"]
-    return Edges(found, run.state.released[matrix.donors] * matrix.internalized)
+    found[place] = run.edges["taken_up"]
+    return Edges(found, run.state.released[matrix.donors] * matrix.taken_up)
 
 
 def strongest(found: Edges, number: int = PAIRS) -> Edges:

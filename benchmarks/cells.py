@@ -156,7 +156,7 @@ class _CellAgent(Agent):  # type: ignore[misc]
         self.key = self._bin()
         model.bins.setdefault(self.key, []).append(self)
         self.bound = self.endosomal = self.lysosomal = self.delivered = self.recycled = 0.0
-        self.encountered = self.internalized = self.released = 0.0
+        self.encountered = self.taken_up = self.released = 0.0
 
     def _bin(self) -> tuple[int, int, int]:
         x, y, z = self.place
@@ -186,7 +186,7 @@ class _CellAgent(Agent):  # type: ignore[misc]
         end = keep_e * self.endosomal + from_b * self.bound + from_c * captured
         done = self.endosomal + inward - end
         self.encountered += captured
-        self.internalized += inward
+        self.taken_up += inward
         self.recycled += done * recycling
         self.delivered += done * (1 - recycling) * escape
         self.lysosomal += done * (1 - recycling) * (1 - escape)

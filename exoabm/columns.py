@@ -26,7 +26,7 @@ BODY = ("depot", "plasma", "peripheral", *ORGANS)
 """Where particles of a dose are in the body."""
 FATES = ("divisions", "blocked", "deaths", "transformations")
 """What is counted of the lives of cells of each type."""
-VESICLE_COUNTS = ("encountered", "bound", "internalized", "endosomal", "lysosomal", "delivered")
+VESICLE_COUNTS = ("encountered", "bound", "taken_up", "endosomal", "lysosomal", "delivered")
 """What is counted of each vesicle kind in ``cells.parquet``."""
 
 METRICS = (
@@ -90,9 +90,9 @@ BATCH = ("row", "seed", "state", "reason")
 FIELDS = "fields.zarr"
 COORDINATES = ("time", "time_s", "label", "donor_type", "x", "y", "z")
 """Arrays of ``fields.zarr`` beside those of vesicle kinds."""
-MET_COUNTS = ("encountered", "bound", "internalized", "lysosomal", "recycled", "delivered")
+MET_COUNTS = ("encountered", "bound", "taken_up", "lysosomal", "recycled", "delivered")
 """What is counted between two cells."""
-EDGE_PER_KIND = ("internalized", "delivered")
+EDGE_PER_KIND = ("taken_up", "delivered")
 """What an edge of the graph has of each vesicle kind."""
 EDGE_TIMES = ("first_time_s", "last_time_s")
 EDGES = (

@@ -99,9 +99,9 @@ def _commit(step: Step) -> None:
     balance["free"][:] = step.engine.free(state) + way.returning.sum(axis=0)
     warn_of_waiting(state, step.dt)
     balance["bound"][:] = way.bound.sum(axis=0)
-    balance["internalized"][:] = way.endosomal.sum(axis=0)
+    balance["endosomal"][:] = way.endosomal.sum(axis=0)
     balance["lysosomal"][:] = way.lysosomal.sum(axis=0) + buried["lysosomal"]
-    balance["recycled_out"][:] = way.recycled.sum(axis=0) + buried["recycled"]
+    balance["recycled"][:] = way.recycled.sum(axis=0) + buried["recycled"]
     balance["delivered"][:] = way.delivered.sum(axis=0) + buried["delivered"]
     if state.vesicles is not None:
         _book_events(state)

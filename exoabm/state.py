@@ -187,7 +187,7 @@ SIZES = ("bound_sizes", "endosomal_sizes", "returning_sizes")
 class Trafficking(Rows):
     """Vesicles met by each cell, by kind and origin; every array but the last three (n, K, L), float64.
 
-    ``encountered``, ``internalized``, ``unbound``, ``lysosomal``, ``recycled`` and ``delivered`` only grow.
+    ``encountered``, ``taken_up``, ``unbound``, ``lysosomal``, ``recycled`` and ``delivered`` only grow.
     ``bound`` sit on the surface now, ``endosomal`` are inside and undecided, ``returning`` unbound or were
     recycled in this step and are free from the next. ``first_contact`` is the time in s by which a first
     encounter was as likely as not (expected count ln 2), NaN before. ``bound_sizes``, ``endosomal_sizes``
@@ -198,7 +198,7 @@ class Trafficking(Rows):
     encountered: np.ndarray
     bound: np.ndarray
     returning: np.ndarray
-    internalized: np.ndarray
+    taken_up: np.ndarray
     unbound: np.ndarray
     endosomal: np.ndarray
     lysosomal: np.ndarray
@@ -290,7 +290,7 @@ class Turnover:
 class Uptake:
     """What a step of uptake did inside the cells: vesicles by what became of them, each (n, K, L)."""
 
-    internalized: np.ndarray
+    taken_up: np.ndarray
     lysosomal: np.ndarray
     recycled: np.ndarray
     delivered: np.ndarray

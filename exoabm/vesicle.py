@@ -90,7 +90,7 @@ class VesicleKind:
         Share of the endosomal vesicles that are released again as they are, so that they can go on to
         other cells.
     delivery_probability : float
-        Share of the internalized (and not recycled) vesicles whose cargo reaches the cytosol; the others
+        Share of the vesicles taken up (and not recycled) whose cargo reaches the cytosol; the others
         end in a lysosome. Uptake is not delivery.
     delivery_route : DeliveryRoute
     cargo : tuple of Cargo

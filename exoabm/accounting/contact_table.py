@@ -13,7 +13,7 @@ import numpy as np
 
 from exoabm.kernels.row_groups import FREE, enter, tally
 
-CONTACT_COUNTS = ("encountered", "unbound", "internalized", "lysosomal", "recycled", "delivered")
+CONTACT_COUNTS = ("encountered", "unbound", "taken_up", "lysosomal", "recycled", "delivered")
 """What is counted between two cells, in the order of ``state.BOOKED``."""
 SMALLEST = 1024
 """Rows of a table that has just been made, and that are worth packing."""

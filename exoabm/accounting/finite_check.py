@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 HELD = "bound", "returning", "endosomal", "lysosomal", "recycled", "delivered"
 """Accounts of cells that the mass balance sums up at every step, so that it sees what they hold."""
-TALLIED = "encountered", "internalized", "unbound"
+TALLIED = "encountered", "taken_up", "unbound"
 """Accounts of cells that only count."""
 SINGLE = "x", "y", "z"
 """Columns of vesicles that a step changes and that are no whole numbers."""

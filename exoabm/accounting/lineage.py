@@ -8,7 +8,7 @@ import numpy as np
 
 MET = (
     "encountered",
-    "internalized",
+    "taken_up",
     "unbound",
     "lysosomal",
     "recycled",

@@ -1,6 +1,6 @@
 """The balance of vesicles.
 
-    emitted = free + bound + internalized + lysosomal + recycled out + delivered + cleared + escaped
+    emitted = free + bound + endosomal + lysosomal + recycled + delivered + cleared + escaped
 
 It is checked after every step, for each vesicle kind and each origin. A run that breaks it stops.
 """
@@ -12,17 +12,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from exoabm.errors import NumericalError
+from exoabm.tables.fates import BALANCE
 
-PLACES = (
-    "free",
-    "bound",
-    "internalized",
-    "lysosomal",
-    "recycled_out",
-    "delivered",
-    "cleared",
-    "escaped",
-)
+PLACES = tuple(BALANCE)
 TOLERANCE = 1e-9
 """Largest gap of a balance, as a share of all that came in, that is taken for rounding; assumed."""
 
@@ -33,8 +25,8 @@ class MassBalance:
 
     ``free`` includes what left a cell's surface in the last step and enters the medium in the next.
     ``cleared`` includes what was bound to a cell that died, ``lysosomal`` what was in its endosomes.
-    ``internalized`` counts vesicles inside endosomes now; how many were ever taken up is the sum of
-    ``internalized``, ``lysosomal``, ``delivered`` and ``recycled_out``. A recycled vesicle counts as emitted
+    ``endosomal`` counts vesicles inside endosomes now; how many were ever taken up is the sum of
+    ``endosomal``, ``lysosomal``, ``delivered`` and ``recycled``. A recycled vesicle counts as emitted
     once more. Vesicles that come in through a face held at a concentration, or as a dose, count as emitted by
     the reservoir or the dose; ``entered`` says how many.
     """

@@ -34,7 +34,7 @@ EDGE_COLUMNS = {
     "cargo": "names of the cargo that this kind carries",
     "encountered": "vesicles captured by the recipient's surface until now",
     "bound": "vesicles on the recipient's surface now",
-    "internalized": "vesicles taken up by the recipient until now (uptake is not delivery)",
+    "taken_up": "vesicles taken up by the recipient until now (uptake is not delivery)",
     "lysosomal": "of these, vesicles degraded in a lysosome until now",
     "recycled": "of these, vesicles released again until now",
     "delivered": "of these, vesicles whose cargo reached the cytosol until now",
@@ -95,7 +95,7 @@ class TypeMatrix:
         return np.divide(self.values, total, out=np.zeros_like(self.values), where=total > 0)
 
 
-def type_matrix(state: State, count: str = "internalized", edges: Edges | None = None) -> TypeMatrix:
+def type_matrix(state: State, count: str = "taken_up", edges: Edges | None = None) -> TypeMatrix:
     """Vesicles by donor type and recipient type; ``count`` is one of ``COUNTS``.
 
     ``edges`` are those of the state, for who has them already.
@@ -126,7 +126,7 @@ def talkers(state: State, edges: Edges) -> tuple[tuple[str, ...], tuple[str, ...
 
 
 def reach(state: State, edges: Edges | None = None) -> dict[str, dict[str, Any]]:
-    """How far each donor type's vesicles got, in um, weighted by internalized vesicles.
+    """How far each donor type's vesicles got, in um, weighted by vesicles taken up.
 
     At resolution ``cell`` distances are those between a donor and another cell, and ``autocrine_share``
     is what donors took up of their own. At resolution ``cell_type`` the donor cell is not known; the
@@ -137,10 +137,10 @@ def reach(state: State, edges: Edges | None = None) -> dict[str, dict[str, Any]]
     by_cell = edges.resolution is Resolution.CELL
     result: dict[str, dict[str, Any]] = {}
     for index, origin in enumerate(edges.origins):
-        mine = (edges.origin == index) & (edges.counts["internalized"] > 0)
+        mine = (edges.origin == index) & (edges.counts["taken_up"] > 0)
         if origin in OUTSIDE or not mine.any():
             continue
-        taken, recipient = edges.counts["internalized"][mine], edges.recipient[mine]
+        taken, recipient = edges.counts["taken_up"][mine], edges.recipient[mine]
         found: dict[str, Any] = {}
         if by_cell:
             donor = edges.cells.row_of(edges.donor[mine])
@@ -223,7 +223,7 @@ def summary(state: State, threshold: float) -> dict[str, Any]:
     return {
         "resolution": edges.resolution.value,
         "orientation": "rows send, columns receive",
-        "internalized_by_type": _nested(matrix, matrix.values),
+        "taken_up_by_type": _nested(matrix, matrix.values),
         "share_by_type": _nested(matrix, matrix.shares()),
         "delivered_by_type": _nested(matrix, type_matrix(state, "delivered", edges).values),
         "effect_by_type": _effects(state),
@@ -256,10 +256,10 @@ def strongest(state: State, edges: Edges, most: int = 10) -> list[dict[str, Any]
     if edges.resolution is not Resolution.CELL:
         return []
     between = edges.donor != edges.cells.birth_id[edges.recipient]
-    taken = np.where(between, edges.counts["internalized"], 0.0)
+    taken = np.where(between, edges.counts["taken_up"], 0.0)
     order = np.lexsort((edges.donor, edges.recipient, -taken))[:most]
     types = [t.name for t in state.types]
-    shown = ("encountered", "internalized", "delivered", *copies_columns(state))
+    shown = ("encountered", "taken_up", "delivered", *copies_columns(state))
     return [
         {
             "donor": int(edges.donor[i]) if edges.donor[i] != UNKNOWN else edges.origins[edges.origin[i]],

@@ -116,7 +116,7 @@ def _counted_edges(state: State, book: ContactTable) -> Edges:
     origin[~outside] = _places([t.name for t in state.types], origins)[now]
     origin[outside] = _places(state.labels.types, origins)[donor[outside] - DONORS]
     counts = {name: joined[name].astype(float) for name in book.columns}
-    counts["bound"] = counts["encountered"] - counts.pop("unbound") - counts["internalized"]
+    counts["bound"] = counts["encountered"] - counts.pop("unbound") - counts["taken_up"]
     handed_over, inherited, shed = (counts.pop(name, 0.0) for name in PASSED.values())
     counts["bound"] += inherited - handed_over - shed
     return Edges(
@@ -141,9 +141,7 @@ def _places(names: Sequence[str], among: Sequence[str]) -> np.ndarray:
 def _expected_edges(state: State) -> Edges:
     way, labels, cells = state.trafficking, state.labels, everyone(state)
     # A daughter may hold what her mother met.
-    rows = np.nonzero(
-        (way.encountered != 0) | (way.bound != 0) | (way.endosomal != 0) | (way.internalized != 0)
-    )
+    rows = np.nonzero((way.encountered != 0) | (way.bound != 0) | (way.endosomal != 0) | (way.taken_up != 0))
     recipient, kind, label = cells.row_of(state.cells.birth_id[rows[0]]), *rows[1:]
     counts = {count: getattr(way, count)[rows] for count in COUNTS}
     first, last, met = way.first_contact[rows], way.last_contact[rows], state.lineage.met

@@ -27,12 +27,12 @@ SMALLEST = float(np.finfo(float).tiny)
 def graph(state: State, most: int | None = None, *, met: bool = False) -> nx.DiGraph:
     """The communication graph, donor -> recipient.
 
-        weight = vesicles internalized,    distance = 1 / weight
+        weight = vesicles taken up,    distance = 1 / weight
 
     Nodes are cells (by birth id) at resolution ``cell`` and cell types at resolution ``cell_type``;
     ``graph.graph["resolution"]`` says which. They have a ``label`` and, if they are cells, ``x``, ``y`` and
     ``z`` in um, where other programs look for them. An edge carries the counts of ``edge_table`` summed over
-    vesicle kinds; ``<kind>_internalized`` and ``<kind>_delivered`` of each kind;
+    vesicle kinds; ``<kind>_taken_up`` and ``<kind>_delivered`` of each kind;
     ``copies_delivered_<cargo>``;
     the types at both ends; and between two cells ``distance_um``, that between their centers. ``distance`` is
     the length of an edge where a path is to be short along which much is sent.
@@ -53,14 +53,14 @@ def graph(state: State, most: int | None = None, *, met: bool = False) -> nx.DiG
     nodes = _nodes(state, edges)
     names = list(nodes)
     sender, receiver = _ends(state, edges, names)
-    taken = edges.counts["internalized"]
+    taken = edges.counts["taken_up"]
     for key, end in (("out_strength", sender), ("in_strength", receiver)):
         for data, strength in zip(nodes.values(), np.bincount(end, taken, len(names)).tolist(), strict=True):
             data[key] = strength
     result = nx.DiGraph(
         resolution=edges.resolution.value,
         time_h=state.time / 3600,
-        weight="internalized vesicles",
+        weight="vesicles taken up",
         orientation="edges point from donor to recipient",
     )
     result.add_nodes_from(nodes.items())
@@ -133,7 +133,7 @@ def _attributes(state: State, edges: Edges, pair: np.ndarray, pairs: int) -> Ite
             flows.put(f"{{vesicle}}_{name}", total(name, index), vesicle=kind.name)
     for cargo in cargo_names(state.kinds):
         flows.put("copies_delivered_{cargo}", total(f"copies_delivered_{cargo}"), cargo=cargo)
-    flows["weight"] = flows["internalized"]
+    flows["weight"] = flows["taken_up"]
     some = {name: np.full(pairs, np.nan) for name in ("distance", "distance_um", *EDGE_TIMES)}
     has = flows["weight"] >= SMALLEST
     some["distance"][has] = 1 / flows["weight"][has]

@@ -42,7 +42,7 @@ ENDS = {
 }
 PAIRS = ENDS | TYPE_PAIRS
 """Columns of pairs of cells, or of a type and a cell where donor cells are not known."""
-SUMS = {"vesicles": "internalized", "delivered": "delivered", "captured": "encountered"}
+SUMS = {"vesicles": "taken_up", "delivered": "delivered", "captured": "encountered"}
 """Columns that are sums, and their counts in the edge table."""
 
 Columns = dict[str, Any]
@@ -92,7 +92,7 @@ def type_pairs(
         return np.bincount(flat, values, size)
 
     sums = {name: total(edges.counts[count][here]) for name, count in SUMS.items()}
-    taken, far = edges.counts["internalized"][here], distance[here]
+    taken, far = edges.counts["taken_up"][here], distance[here]
     weight = np.where(np.isnan(far), 0.0, taken)
     within = total(weight)
     mean = np.divide(total(weight * np.nan_to_num(far)), within, out=np.full(size, np.nan), where=within > 0)

@@ -88,9 +88,9 @@ class Cell(Agent):
         return float(self.model.state.cells.waste[self.row])
 
     @property
-    def internalized(self) -> float:
+    def taken_up(self) -> float:
         """Vesicles taken up so far, all kinds and origins."""
-        return float(self.model.state.trafficking.internalized[self.row].sum())
+        return float(self.model.state.trafficking.taken_up[self.row].sum())
 
     @property
     def delivered(self) -> float:

@@ -1,4 +1,4 @@
-"""Recipient cells take vesicles up: encountered -> bound -> internalized -> lysosomal or delivered.
+"""Recipient cells take vesicles up: encountered -> bound -> endosomal -> lysosomal or delivered.
 
 Uptake is not delivery; delivery is not effect.
 """
@@ -87,7 +87,7 @@ def _take_up_expected(
         way.encountered,
         way.bound,
         way.returning,
-        way.internalized,
+        way.taken_up,
         way.unbound,
         way.endosomal,
         way.lysosomal,
@@ -146,7 +146,7 @@ def _take_up_each(state: State, vesicles: Vesicles, captured: np.ndarray, dt: fl
         new[compartments.FINISHED],
     )
     way.encountered += captured
-    way.internalized += inward
+    way.taken_up += inward
     way.unbound += new[compartments.LEFT]
     way.bound += captured - new[compartments.LEFT] - inward
     way.endosomal += inward - out - fused_or_escaped - new[compartments.SPENT]

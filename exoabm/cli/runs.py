@@ -184,10 +184,10 @@ def _print_result(result: RunResult) -> None:
         for place, count in ledger.items():
             if count or place == "emitted":
                 share = count / ledger["emitted"] if ledger["emitted"] else 0.0
-                name = "internalized (now)" if place == "internalized" else place.replace("_", " ")
+                name = "endosomal (now)" if place == "endosomal" else place.replace("_", " ")
                 table.add_row(name, _counted(count), f"{share:.2%}")
         out.print(table)
-    taken = summary["communication"]["internalized_by_type"]
+    taken = summary["communication"]["taken_up_by_type"]
     if any(any(row.values()) for row in taken.values()):
         table = Table(box=None, header_style="bold", pad_edge=False)
         table.add_column("taken up from / by")
@@ -244,7 +244,7 @@ def _print_strongest(edges: list[dict[str, Any]]) -> None:
         table.add_column(name, justify="right")
     for edge in edges:
         ends = f"{edge['donor_type']} {edge['donor']} -> {edge['recipient_type']} {edge['recipient']}"
-        counts = (edge[name] for name in ("internalized", "delivered", *copies))
+        counts = (edge[name] for name in ("taken_up", "delivered", *copies))
         table.add_row(ends, *map(_counted, counts))
     out.print(table)
 

@@ -31,15 +31,15 @@ from exoabm.export.hdf5 import put, put_frame, say
 if TYPE_CHECKING:
     from exoabm.export.finished import Finished
 
-PAIRED = ("encountered", "internalized", "delivered")
-"""What is told of pairs; ``internalized`` is what was taken up until the end."""
+PAIRED = ("encountered", "taken_up", "delivered")
+"""What is told of pairs; ``taken_up`` is what was taken up until the end."""
 UNITS = {
     "X": "copies of the cargo that reached the cytosol",
-    "layers/internalized": "vesicles of the kinds that carry the cargo, taken up until the end",
+    "layers/taken_up": "vesicles of the kinds that carry the cargo, taken up until the end",
     "layers/delivered": "of these, vesicles whose cargo reached the cytosol",
     "layers/copies": "copies of the cargo in the cell at the end",
     "obsm/spatial": "um",
-    "obsm/*_internalized_from": "vesicles taken up until the end, by the type of the donor",
+    "obsm/*_taken_up_from": "vesicles taken up until the end, by the type of the donor",
     "obsp": "vesicles until the end",
 }
 ORIENTATION = "rows send, columns receive: obsp[...][i, j] went from cell i to cell j"
@@ -67,7 +67,7 @@ def write(finished: Finished, to: Path) -> None:
         axes = "xyz"[: finished.fields.dim]
         put(root, "obsm", {"spatial": np.column_stack([np.asarray(cells[f"{a}_um"]) for a in axes])})
         for kind in finished.kinds:
-            put_frame(root["obsm"], f"{kind}_internalized_from", index, met.by_donor_type(kind))
+            put_frame(root["obsm"], f"{kind}_taken_up_from", index, met.by_donor_type(kind))
         put(root, "obsp", met.pairs() if finished.by_cell else {})
         put(root, "uns", {"spatial_unit": "um", "exoabm": _about(finished)})
         for name in ("varm", "varp"):
@@ -109,7 +109,7 @@ class _Met:
     def by_donor_type(self, kind: str) -> dict[str, np.ndarray]:
         """What each cell took up of a kind, a column for each type of donor, doses and the reservoir too."""
         return {
-            str(name): self.received("internalized", (self._kind == kind) & (self._donor_type == name))
+            str(name): self.received("taken_up", (self._kind == kind) & (self._donor_type == name))
             for name in np.unique(self._donor_type.astype(str))
         }
 
@@ -133,7 +133,7 @@ def _layers(finished: Finished, cells: pa.Table, met: _Met, cargos: list[str]) -
     carriers = [tuple(k.name for k in finished.scenario.vesicle if name in k.cargo) for name in cargos]
     layers = {
         count: _matrix([met.of_kinds(count, kinds) for kinds in carriers], len(cells))
-        for count in ("internalized", "delivered")
+        for count in ("taken_up", "delivered")
     }
     held = [f"{name}_copies" for name in cargos]
     none = np.full(len(cells), np.nan)  # waste has no copies

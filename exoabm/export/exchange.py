@@ -83,7 +83,7 @@ class FinishedRun(Finished):
         table, cells = self.edges, self.known_cells
         origins, origin = _coded(table["donor_type"], ())
         _, kind = _coded(table["vesicle_kind"], self.kinds)
-        counts = {name: np.asarray(table[name]) for name in ("encountered", "internalized", "delivered")}
+        counts = {name: np.asarray(table[name]) for name in ("encountered", "taken_up", "delivered")}
         first, last = (np.asarray(table[f"{end}_time_s"].to_numpy(), float) for end in ("first", "last"))
         return Edges(
             resolution=Resolution.CELL if self.by_cell else Resolution.CELL_TYPE,
@@ -112,7 +112,7 @@ class FinishedRun(Finished):
 
     def pairs(self) -> Columns:
         """What went between its types; see ``analysis.pairs``."""
-        sent = self.summary["communication"]["internalized_by_type"]
+        sent = self.summary["communication"]["taken_up_by_type"]
         recipients = list(dict.fromkeys(name for row in sent.values() for name in row))
         return type_pairs(self.links, self.distance, list(sent), recipients, self.types, self.kinds)
 

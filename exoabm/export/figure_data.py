@@ -29,7 +29,7 @@ MEASURES = {
     "delivered": ("delivered", "delivered"),
 }
 """By the word of ``--measure`` the column of ``analysis.pairs``, and how it is said."""
-COUNTS = {"captured": "encountered", "taken_up": "internalized", "delivered": "delivered"}
+COUNTS = {"captured": "encountered", "taken_up": "taken_up", "delivered": "delivered"}
 """And the count of an edge."""
 MOST_CELLS = 2_000
 """Cells that are drawn one by one."""

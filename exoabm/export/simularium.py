@@ -69,7 +69,7 @@ def write(finished: Finished, to: Path) -> None:
 def _times(finished: Finished) -> tuple[np.ndarray, int]:
     """Times of the frames in s, the last among them, and which of the recorded ones they are: every k-th."""
     metrics = finished.table("metrics.parquet")
-    times, places = np.asarray(metrics["time_h"]) * 3600.0, ("free", "bound", "internalized")
+    times, places = np.asarray(metrics["time_h"]) * 3600.0, ("free", "bound", "endosomal")
     shown = np.zeros(len(times))
     if finished.about["engine"] == "vesicles":
         for name in (f"{kind}_{place}_EV" for kind in finished.kinds for place in places):

@@ -91,7 +91,7 @@ def _sum(rows: pa.Table) -> pa.Table:
 def _in_order(edges: pa.Table, kinds: list[str], resolution: bytes) -> pa.Table:
     """The rows and columns of ``communication.edge_table``."""
     bound = pc.add(edges["encountered"], edges["inherited"])
-    for name in ("unbound", "internalized", "handed_over", "shed"):
+    for name in ("unbound", "taken_up", "handed_over", "shed"):
         bound = pc.subtract(bound, edges[name])
     edges = edges.append_column("bound", bound)
     rank = pc.index_in(edges["vesicle_kind"], pa.array(kinds, pa.string()))

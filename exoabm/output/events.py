@@ -75,7 +75,7 @@ class EventWriter:
 UPTAKE_EVENTS = {
     "encounter": "encountered",
     "unbinding": "unbound",
-    "uptake": "internalized",
+    "uptake": "taken_up",
     "degradation": "lysosomal",
     "recycling": "recycled",
     "delivery": "delivered",

@@ -55,7 +55,7 @@ class Metrics:
 def measure(state: State) -> dict[str, float]:
     """Scalars of one moment: the ledger per vesicle kind, what cells of each type hold, concentrations.
 
-    ``<kind>_internalized_EV`` are in endosomes now, ``<kind>_taken_up_EV`` were taken up until now.
+    ``<kind>_endosomal_EV`` are in endosomes now, ``<kind>_taken_up_EV`` were taken up until now.
     ``<type>_effect_mean`` is how far responses have moved the cells' behaviors, 0 to 1;
     ``<type>_<signal>_effect_share`` the share of cells that were ever given enough copies, see ``outcomes``.
     """
@@ -76,8 +76,8 @@ def _of_kind(state: State, k: int) -> Row:
     row.put("{vesicle}_emitted_EV", float(state.balance.emitted[k].sum()), vesicle=name)
     for place in PLACES:
         row.put(f"{{vesicle}}_{place}_EV", float(state.balance[place][k].sum()), vesicle=name)
-    buried = state.lineage.totals["internalized"][k].sum()
-    taken_up = float(state.trafficking.internalized[:, k].sum() + buried)
+    buried = state.lineage.totals["taken_up"][k].sum()
+    taken_up = float(state.trafficking.taken_up[:, k].sum() + buried)
     row.put("{vesicle}_taken_up_EV", taken_up, vesicle=name)
     field_total = state.free_per_voxel(k).sum(axis=0)
     mean = float(field_total.sum(dtype=float)) / open_volume * PER_ML
@@ -105,7 +105,7 @@ def _of_type(state: State, index: int) -> Row:
         return row
     for word, counts in (
         ("released", state.released),
-        ("taken_up", way.internalized),
+        ("taken_up", way.taken_up),
         ("delivered", way.delivered),
     ):
         row.put(f"{{cell_type}}_{word}_EV_per_cell", float(counts[members].sum()) / n, cell_type=name)

@@ -46,10 +46,10 @@ FIELD = ("#FFFFFF", "#E9EEF2", "#CBD7DF", "#A5B8C5", "#7B95A7", "#527389", "#2F5
 PLACES = {
     "delivered": ("delivered", "#A3195B"),
     "lysosomal": ("lysosomes", "#1B6E5A"),
-    "internalized": ("endosomes", "#55A68C"),
+    "endosomal": ("endosomes", "#55A68C"),
     "bound": ("bound", "#A9D6C5"),
     "free": ("free", "#7B95A7"),
-    "recycled_out": ("recycled", "#B9AFCB"),
+    "recycled": ("recycled", "#B9AFCB"),
     "cleared": ("cleared", "#D3D6D9"),
     "escaped": ("escaped", "#B4B8BC"),
 }

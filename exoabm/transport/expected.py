@@ -30,22 +30,22 @@ class TransferMatrix:
         Birth ids of the cells in the rows and columns.
     encountered : numpy.ndarray
         First captures by each recipient, shape (donors, recipients).
-    internalized : numpy.ndarray
-        Times it is internalized by each recipient, unbinding, recycling and recapture included.
+    taken_up : numpy.ndarray
+        Times it is taken up by each recipient, unbinding, recycling and recapture included.
     """
 
     vesicle_kind: str
     donors: np.ndarray
     recipients: np.ndarray
     encountered: np.ndarray
-    internalized: np.ndarray
+    taken_up: np.ndarray
 
     def frame(self) -> pd.DataFrame:
         """Internalized vesicles as a table with the birth ids of donors (rows) and recipients."""
         import pandas as pd
 
         return pd.DataFrame(
-            self.internalized,
+            self.taken_up,
             index=pd.Index(self.donors, name="donor"),
             columns=pd.Index(self.recipients, name="recipient"),
         )

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from exoabm.accounting.contact_table import ContactTable
 from exoabm.vesicle import Status, Vesicles
 
-COLUMNS = ("encountered", "internalized", "copies")
+COLUMNS = ("encountered", "taken_up", "copies")
 
 
 def events(rng, n, cells):

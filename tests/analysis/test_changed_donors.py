@@ -94,7 +94,7 @@ def test_the_reach_of_a_type_counts_those_who_were_of_it() -> None:
     """Young 0 has become ripe: it is still the nearest that was young."""
     state = ExosomeModel(changing("cell_type"), seed=3).state
     way = state.trafficking
-    way.encountered[-1, 0, 0] = way.internalized[-1, 0, 0] = 5.0
+    way.encountered[-1, 0, 0] = way.taken_up[-1, 0, 0] = 5.0
     state.cells.position[-1] = state.cells.position[0] + [3.0, 4.0, 0.0]
     before = reach(state)["young"]["mean_um"]
     assert before == pytest.approx(5.0)

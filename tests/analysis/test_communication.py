@@ -91,7 +91,7 @@ def meet(
 ) -> None:
     """A cell met twice as many vesicles as it took up; a quarter was degraded, an eighth delivered."""
     way, at = made.trafficking, (cell, kind, label)
-    way.encountered[at], way.bound[at], way.internalized[at] = 2 * taken, taken / 2, taken
+    way.encountered[at], way.bound[at], way.taken_up[at] = 2 * taken, taken / 2, taken
     way.lysosomal[at], way.delivered[at], way.recycled[at] = taken / 4, taken / 8, taken / 16
     way.endosomal[at] = taken * (1 - 1 / 4 - 1 / 8 - 1 / 16)
     way.first_contact[at], way.last_contact[at] = first, last
@@ -186,9 +186,9 @@ def test_the_graph_of_cells() -> None:
     assert graph.edges[0, 3] == {
         "donor_type": "red",
         "recipient_type": "green",
-        "small_internalized": 8,
+        "small_taken_up": 8,
         "small_delivered": 1,
-        "large_internalized": 16,
+        "large_taken_up": 16,
         "large_delivered": 2,
         "copies_delivered_note": 9,
         "copies_delivered_debris": 4,
@@ -196,7 +196,7 @@ def test_the_graph_of_cells() -> None:
         "distance_um": 40,
         "encountered": 48,
         "bound": 12,
-        "internalized": 24,
+        "taken_up": 24,
         "lysosomal": 6,
         "recycled": 1.5,
         "delivered": 3,
@@ -254,7 +254,7 @@ def test_a_reservoir_is_a_sender_of_its_own(by_cell: bool, tmp_path) -> None:
     assert graph.nodes[RESERVOIR]["cell_type"] == RESERVOIR
     assert graph.edges[RESERVOIR, 4 if by_cell else "green"]["weight"] == 100
     (row,) = (r for r in talk.edge_table(made).to_pylist() if r["donor_type"] == RESERVOIR)
-    assert (row["donor"], row["recipient"], row["internalized"]) == (None, 4, 100)
+    assert (row["donor"], row["recipient"], row["taken_up"]) == (None, 4, 100)
     matrix = talk.type_matrix(made)
     assert matrix.donors == ("red", "blue", RESERVOIR)
     assert matrix.values[2].tolist() == [0, 0, 100]
@@ -347,7 +347,7 @@ def test_the_summary_is_plain_and_adds_up(by_cell: bool) -> None:
 
     found = talk.summary(conversation(by_cell), 1e-6)
     json.dumps(found, allow_nan=False)
-    assert found["internalized_by_type"]["red"] == {"red": 8, "blue": 0, "green": 56}
+    assert found["taken_up_by_type"]["red"] == {"red": 8, "blue": 0, "green": 56}
     assert found["share_by_type"]["blue"]["green"] == 1
     assert found["delivered_by_type"]["blue"]["green"] == 5
     assert found["threshold_per_mL"] == pytest.approx(1e6)

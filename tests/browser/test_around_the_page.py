@@ -59,7 +59,7 @@ def test_files_parse_and_agree(paused: Any, tmp_path: Path) -> None:
     links = list(csv.DictReader(io.StringIO(download(paused, "Links (CSV)").decode())))
     zipfile.ZipFile(io.BytesIO(download(paused, "Run folder (ZIP)"))).extractall(tmp_path)
     table = pq.read_table(tmp_path / "run" / "communication.parquet").to_pydict()
-    assert [float(row["internalized"]) for row in links] == table["internalized"]
+    assert [float(row["taken_up"]) for row in links] == table["taken_up"]
     stored = pq.read_table(tmp_path / "run" / "metrics.parquet").to_pylist()
     assert float(metrics[-1]["exosome_free_EV"]) == stored[-1]["exosome_free_EV"]
 
@@ -79,7 +79,7 @@ def test_the_share_link_opens_the_same_state(paused: Any, reader: Callable[..., 
 def test_panels_show_the_numbers_of_the_table(paused: Any) -> None:
     tab(paused, "Take away")
     links = list(csv.DictReader(io.StringIO(download(paused, "Links (CSV)").decode())))
-    total = sum(float(row["internalized"]) for row in links)
+    total = sum(float(row["taken_up"]) for row in links)
     tab(paused, "Who talks to whom")
     paused.page.get_by_role("button", name="Types", exact=True).click()
     said = paused.page.locator("svg[aria-label^='Who sends']").get_attribute("aria-label")
@@ -91,9 +91,9 @@ def test_panels_show_the_numbers_of_the_table(paused: Any) -> None:
     paused.page.get_by_role("button", name="Show the numbers").click()
     paused.page.wait_for_selector(".exo-scroll td")
     first = paused.page.locator(".exo-scroll tbody tr").first.locator("td").all_inner_texts()
-    strongest = max(links, key=lambda row: float(row["internalized"]))
+    strongest = max(links, key=lambda row: float(row["taken_up"]))
     assert first[:2] == [strongest["donor"], strongest["recipient"]]
-    assert float(first[-1]) == pytest.approx(float(strongest["internalized"]), rel=1e-3)
+    assert float(first[-1]) == pytest.approx(float(strongest["taken_up"]), rel=1e-3)
 
 
 def test_every_scenario_has_its_page_beside_it(reader: Callable[..., Any]) -> None:

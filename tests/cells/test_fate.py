@@ -173,7 +173,7 @@ def test_a_division_shares_everything_out() -> None:
     random = np.random.default_rng(1)
     cells.waste[:] = random.random(9) * 10
     state.waste_balance.held = float(cells.waste.sum())
-    for name in ("bound", "endosomal", "encountered", "internalized", "lysosomal", "returning"):
+    for name in ("bound", "endosomal", "encountered", "taken_up", "lysosomal", "returning"):
         getattr(way, name)[:] = random.random(way.bound.shape)
     state.released[:] = 7.0
     way.first_contact[:], way.last_contact[:] = 30.0, 50.0
@@ -191,7 +191,7 @@ def test_a_division_shares_everything_out() -> None:
         mother, daughter = np.split(getattr(way, pool), 2)
         np.testing.assert_array_equal(mother, daughter)
         np.testing.assert_array_equal(mother + daughter, before[pool])
-    for record in ("encountered", "internalized", "lysosomal", "returning"):
+    for record in ("encountered", "taken_up", "lysosomal", "returning"):
         mother, daughter = np.split(getattr(way, record), 2)
         np.testing.assert_array_equal(mother, before[record])
         assert not daughter.any()

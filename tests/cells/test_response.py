@@ -87,7 +87,7 @@ SIGNS = {
     "ilvs_per_mvb": ("sender", "", "increases", "45", lambda s: s.released.sum(), 1),
     "secretory_fraction": ("sender", "mvb = {}", "decreases", "0.02", lambda s: s.released.sum(), -1),
     "mvb_fate_rate": ("sender", "mvb = {}", "decreases", "'0.1 / h'", lambda s: s.cells.mvb.sum(), 1),
-    "uptake_rate": ("receiver", "", "increases", "60", total("internalized"), 1),
+    "uptake_rate": ("receiver", "", "increases", "60", total("taken_up"), 1),
     "recycling_probability": (
         *("receiver", "recycling_probability = 0.1", "increases"),
         *("0.9", total("recycled"), 1),

@@ -151,7 +151,7 @@ def test_an_agent_is_a_view_on_its_row() -> None:
     donor, recipient = agents
     assert isinstance(donor, Cell)
     assert donor.released == state.released[0].sum() == pytest.approx(120)
-    assert recipient.internalized == state.trafficking.internalized[1].sum() > 0
+    assert recipient.taken_up == state.trafficking.taken_up[1].sum() > 0
     assert recipient.delivered == state.trafficking.delivered[1].sum() > 0
     assert donor.pos == tuple(state.cells.position[0]) == (85, 105, 105)
     assert donor.waste == 0

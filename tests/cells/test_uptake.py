@@ -90,7 +90,7 @@ def integrate(rates: Rates, bound: float, endosomal: float, captured: float, dt:
     return np.asarray(solution.y[:, -1])
 
 
-COUNTS = ("bound", "returning", "internalized", "endosomal", "lysosomal", "recycled", "delivered")
+COUNTS = ("bound", "returning", "taken_up", "endosomal", "lysosomal", "recycled", "delivered")
 RNG = np.random.default_rng(20)
 RANDOM = [
     Rates(*(10 ** RNG.uniform(-6, -1.5, 3)).tolist(), *RNG.uniform(size=2).tolist(), fuses=i % 2 == 1)
@@ -157,9 +157,9 @@ def test_every_vesicle_is_somewhere_and_none_is_negative() -> None:
             np.testing.assert_allclose(now - was, getattr(uptake, end.name), atol=1e-10)
             assert (now >= was).all()
     inside = way.endosomal + way.lysosomal + way.recycled + way.delivered
-    np.testing.assert_allclose(way.internalized, inside, rtol=1e-12)
+    np.testing.assert_allclose(way.taken_up, inside, rtol=1e-12)
     unbound = back - way.recycled
-    np.testing.assert_allclose(way.encountered, way.bound + unbound + way.internalized, rtol=1e-12)
+    np.testing.assert_allclose(way.encountered, way.bound + unbound + way.taken_up, rtol=1e-12)
     for count in (*COUNTS, "encountered"):
         assert (getattr(way, count) >= 0).all(), count
     escape = [i for i, r in enumerate(kinds) if not r.fuses]

@@ -109,4 +109,4 @@ def two_kinds(rate: float | None) -> ExosomeModel:
 def test_the_relay_of_the_crowd_takes_part() -> None:
     model = relays("voxel")
     assert RELAY["name"] in model.state.labels.names
-    assert model.state.balance["recycled_out"].sum() > 0
+    assert model.state.balance["recycled"].sum() > 0

@@ -69,13 +69,13 @@ def test_sums_of_the_events_are_the_ledger(run: tuple[ExosomeModel, Any]) -> Non
     assert (events["count"] == 1).all()
     assert (events.interval_s == 0).all()
     kept = {
-        "release": ledger.emitted[0] - ledger.entered[0] - ledger["recycled_out"][0],
+        "release": ledger.emitted[0] - ledger.entered[0] - ledger["recycled"][0],
         "entry": ledger.entered[0],
         "clearance": ledger["cleared"][0],
         "escape": ledger["escaped"][0],
         "degradation": ledger["lysosomal"][0],
         "delivery": ledger["delivered"][0],
-        "recycling": ledger["recycled_out"][0],
+        "recycling": ledger["recycled"][0],
     }
     for name, values in kept.items():
         assert (number[name] == values).all(), name

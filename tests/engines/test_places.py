@@ -114,9 +114,7 @@ def fill(model: ExosomeModel, number: int, seed: int = 1) -> float:
 
 def taken(model: ExosomeModel) -> float:
     """Vesicles captured until now, none of which leaves again."""
-    return float(
-        sum(model.state.balance[a].sum() for a in ("bound", "internalized", "lysosomal", "delivered"))
-    )
+    return float(sum(model.state.balance[a].sum() for a in ("bound", "endosomal", "lysosomal", "delivered")))
 
 
 CAPTURES = [

@@ -113,7 +113,7 @@ def test_poisson_secretion_has_the_mean_of_the_continuum() -> None:
 
 def fates(model: ExosomeModel) -> np.ndarray:
     """Free, bound, inside, spent, delivered and cleared vesicles."""
-    names = ("free", "bound", "internalized", "lysosomal", "delivered", "cleared")
+    names = ("free", "bound", "endosomal", "lysosomal", "delivered", "cleared")
     return np.array([model.state.balance[name].sum() for name in names])
 
 
@@ -151,6 +151,6 @@ def test_two_cells_in_space() -> None:
         one.run(hours=1)
     result = compare(places(model), places(expected))
     assert result, result
-    counted, smooth = (one.edges["internalized"].to_numpy().sum() for one in (model, expected))
+    counted, smooth = (one.edges["taken_up"].to_numpy().sum() for one in (model, expected))
     assert abs(counted - smooth) < 3 * np.sqrt(smooth)
     assert abs(counted - 1.3 * smooth) > 3 * np.sqrt(smooth)

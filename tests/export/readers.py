@@ -50,7 +50,7 @@ def anndata(run: Path, file: Path) -> None:
     between = edges[edges["donor"].notna()]
     by_cell = pq.read_schema(run / "communication.parquet").metadata[b"resolution"] == b"cell"
     assert bool(found.obsp.keys()) == by_cell == bool(len(between))
-    for count in ("encountered", "internalized", "delivered") if by_cell else ():
+    for count in ("encountered", "taken_up", "delivered") if by_cell else ():
         for name, mine in (
             (count, between),
             *((f"{k}_{count}", between[between["vesicle_kind"] == k]) for k in kinds(run)),
@@ -63,12 +63,12 @@ def anndata(run: Path, file: Path) -> None:
             assert not np.allclose(matrix, matrix.T) or not matrix.any()
     for kind in kinds(run):
         mine = edges[edges["vesicle_kind"] == kind]
-        taken = mine.groupby("recipient")["internalized"].sum().reindex(cells["cell"], fill_value=0)
-        np.testing.assert_allclose(found.obs[f"{kind}_internalized"], taken, rtol=1e-12)
-        of = found.obsm[f"{kind}_internalized_from"]
+        taken = mine.groupby("recipient")["taken_up"].sum().reindex(cells["cell"], fill_value=0)
+        np.testing.assert_allclose(found.obs[f"{kind}_taken_up"], taken, rtol=1e-12)
+        of = found.obsm[f"{kind}_taken_up_from"]
         np.testing.assert_allclose(of.sum(axis=1), taken, rtol=1e-12)
         for donor_type in of.columns:
-            one = mine[mine["donor_type"] == donor_type].groupby("recipient")["internalized"].sum()
+            one = mine[mine["donor_type"] == donor_type].groupby("recipient")["taken_up"].sum()
             np.testing.assert_allclose(of[donor_type], one.reindex(cells["cell"], fill_value=0), rtol=1e-12)
     for cargo in found.var_names:
         copies = edges.groupby("recipient")[f"copies_delivered_{cargo}"].sum()

@@ -29,7 +29,7 @@ def by_hand(run: Path) -> dict[tuple[str, str, str], dict[str, float]]:
         start, end = last.loc[rows.donor.astype(int)], last.loc[rows.recipient]
         dx = np.abs(end.x_um.to_numpy() - start.x_um.to_numpy())
         far = np.hypot(np.minimum(dx, WIDTH - dx), end.y_um.to_numpy() - start.y_um.to_numpy())
-        taken = rows.internalized.to_numpy()
+        taken = rows.taken_up.to_numpy()
         found[key] = {
             "vesicles": taken.sum(),
             "delivered": rows.delivered.sum(),

@@ -89,11 +89,11 @@ def test_distances_hold_every_delivery_but_those_to_the_sender(run: Path) -> Non
     found = flown(Asked(exchange, "taken_up", None, None), exchange.groups[0].runs[0])
     edges = pq.read_table(run / "communication.parquet").to_pandas()
     own = edges.donor == edges.recipient
-    assert found.own == edges.internalized[own].sum() > 0
+    assert found.own == edges.taken_up[own].sum() > 0
     edges_of_bins = np.array([0.0, 40.0, 80.0, 200.0])
     for name in ("donor", "taker_of_all"):
         mine = ~own & (edges.donor_type == name)
-        assert found.binned(name, edges_of_bins).sum() == edges.internalized[mine].sum() > 0
+        assert found.binned(name, edges_of_bins).sum() == edges.taken_up[mine].sum() > 0
     assert found.distance.max() <= np.hypot(80, 120), "the shorter way around"
 
 

@@ -154,7 +154,7 @@ def test_where_no_cell_lives_at_the_end_none_is_shown_and_edges_stay(tmp_path) -
     assert not labels[-1].any()
     with h5py.File(found["h5ad"]) as file:
         assert len(file["obs"]["_index"]) == 5
-        assert file["obsp"]["internalized"]["data"][:].sum() == run.edges["internalized"].to_numpy().sum() > 0
+        assert file["obsp"]["taken_up"]["data"][:].sum() == run.edges["taken_up"].to_numpy().sum() > 0
 
 
 @pytest.mark.parametrize("room", [0, 4])

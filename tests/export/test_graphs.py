@@ -32,7 +32,7 @@ def by_table(finished) -> Edges:
     edges = finished.edges.to_pandas()
     donor = "donor" if finished.by_cell else "donor_type"
     recipient = "recipient" if finished.by_cell else "recipient_type"
-    taken = edges.groupby([donor, recipient], observed=True).internalized.sum()
+    taken = edges.groupby([donor, recipient], observed=True).taken_up.sum()
     return {(str(a), str(b)): v for (a, b), v in taken[taken > 0].items()}
 
 

@@ -36,7 +36,7 @@ def test_edges_of_a_run_are_those_of_its_table(finished, tmp_path, name) -> None
     assert (edges.source == sender).all()
     assert (edges.target == expected.recipient).all()
     for ours, theirs in (
-        ("vesicles", "internalized"),
+        ("vesicles", "taken_up"),
         ("delivered", "delivered"),
         ("captured", "encountered"),
     ):
@@ -70,7 +70,7 @@ def test_types_of_a_run_are_sums_of_its_edges(finished) -> None:
         same = (edges.source_type == row.source_type) & (edges.target_type == row.target_type)
         assert row.vesicles == edges.vesicles[same].sum()
         assert row.delivered == edges.delivered[same].sum()
-    assert types.vesicles.sum() == run.edges.to_pandas().internalized.sum() > 0
+    assert types.vesicles.sum() == run.edges.to_pandas().taken_up.sum() > 0
     assert (types.source == types.source_type).all()
 
 

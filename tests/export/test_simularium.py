@@ -89,7 +89,7 @@ def test_every_sphere_is_of_the_run(finished, tmp_path, name) -> None:
         if name == "continuum":
             assert not vesicles
             continue
-        for state, place in (("free", "free"), ("bound", "bound"), ("inside", "internalized")):
+        for state, place in (("free", "free"), ("bound", "bound"), ("inside", "endosomal")):
             assert sum(of == f"exosome#{state}" for _, of, _, _ in vesicles) == said[f"exosome_{place}_EV"]
         there = replayed(run, time)
         places = [(of, *on_grid(at, center)) for _, of, at, _ in vesicles]

@@ -59,7 +59,7 @@ def without(text: str, key: str) -> str:
         ("run.json", lambda text: "[]"),
         ("run.json", lambda text: json.dumps(json.loads(text) | {"scenario": 3})),
         ("summary.json", lambda text: without(text, "communication")),
-        ("summary.json", lambda text: without(text, "internalized_by_type")),
+        ("summary.json", lambda text: without(text, "taken_up_by_type")),
         ("summary.json", lambda text: json.dumps(json.loads(text) | {"communication": [1]})),
         ("summary.json", lambda text: json.dumps(json.loads(text) | {"hours": "long"})),
         ("summary.json", lambda text: "null"),

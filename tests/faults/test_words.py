@@ -57,7 +57,7 @@ def test_distances_and_small_numbers_are_said_as_they_are(monkeypatch) -> None:
     def tell(donors: list[str], distance: float | None) -> str:
         said.clear()
         communication = {
-            "internalized_by_type": {donor: {"recipient": 0.0} for donor in donors},
+            "taken_up_by_type": {donor: {"recipient": 0.0} for donor in donors},
             "strongest_edges": [],
             "threshold_per_mL": 1e6,
             "communication_distance_um": {"exosome": distance},

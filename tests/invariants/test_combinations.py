@@ -20,7 +20,7 @@ from exoabm.vesicle import Status
 
 CHANCES = [(seed, engine) for engine in ENGINES for seed in range(6)]
 STEPS = 4
-SUMS = {"bound": "bound", "internalized": "taken_up", "lysosomal": "lysosomal", "delivered": "delivered"}
+SUMS = {"bound": "bound", "taken_up": "taken_up", "lysosomal": "lysosomal", "delivered": "delivered"}
 
 
 def books_agree(state: State) -> None:

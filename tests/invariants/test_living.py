@@ -191,7 +191,7 @@ def test_the_dead_keep_their_edges(lived: ExosomeModel) -> None:
     received = np.array(edges["recipient"])
     assert np.isin(received, dead).any()
     assert set(received.tolist()) <= set(range(state.lineage.born))
-    for count in ("encountered", "internalized", "lysosomal", "recycled", "delivered"):
+    for count in ("encountered", "taken_up", "lysosomal", "recycled", "delivered"):
         total = getattr(state.trafficking, count).sum() + state.lineage.totals[count].sum()
         assert np.sum(edges[count]) == pytest.approx(total, rel=1e-12)
     assert np.sum(edges["bound"]) == pytest.approx(state.trafficking.bound.sum(), rel=1e-9)
@@ -282,7 +282,7 @@ def test_a_run_folder_tells_the_whole_story(engine: str, tmp_path: Path) -> None
     assert last["donor_deaths"] + last["taker_deaths"] == lineage["died_s"].notna().sum()
     events = pq.read_table(run / "events.parquet").to_pandas()
     edges = pq.read_table(run / "communication.parquet").to_pandas()
-    for event, count in (("encounter", "encountered"), ("uptake", "internalized"), ("delivery", "delivered")):
+    for event, count in (("encounter", "encountered"), ("uptake", "taken_up"), ("delivery", "delivered")):
         rows = events[events["event"] == event]
         assert rows["count"].sum() == pytest.approx(edges[count].sum(), rel=1e-9)
     released = events[events["event"] == "release"]["count"].sum()
@@ -297,7 +297,7 @@ def test_a_run_folder_tells_the_whole_story(engine: str, tmp_path: Path) -> None
     made, kept = (t.set_index(ends).sort_index() for t in (rebuild(run).to_pandas(), edges))
     assert kept["bound"].sum() > 1
     assert made.index.equals(kept.index)
-    for count in ("encountered", "bound", "internalized", "delivered"):
+    for count in ("encountered", "bound", "taken_up", "delivered"):
         np.testing.assert_allclose(made[count], kept[count], atol=1e-6, err_msg=count)
     cleared = events[events["event"] == "clearance"]
     assert cleared["recipient"].notna().any()
@@ -331,7 +331,7 @@ def test_nor_for_cells_that_fuse_with_vesicles_at_a_rate_of_their_own(change: tu
     text = OWN_DELIVERY.replace(*change) if change else OWN_DELIVERY
     model = ExosomeModel(parse(text.encode(), name="two", folder=Path()), seed=1)
     if change:
-        assert model.transfer_matrix().internalized.sum() > 0
+        assert model.transfer_matrix().taken_up.sum() > 0
         return
     with pytest.raises(InputError, match="delivery_probability"):
         model.transfer_matrix()

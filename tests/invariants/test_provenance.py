@@ -9,7 +9,7 @@ from worlds import run, stop_secretion
 
 from exoabm import ExosomeModel
 
-COUNTS = ("encountered", "bound", "internalized", "endosomal", "lysosomal", "delivered")
+COUNTS = ("encountered", "bound", "taken_up", "endosomal", "lysosomal", "delivered")
 
 
 @pytest.mark.parametrize("dim", [2, 3])
@@ -31,7 +31,7 @@ def test_labels_do_not_change_the_total() -> None:
     totals = []
     for provenance in ("cell_type", "cell"):
         state = run(crowd(3, saturation="0.1 pM", provenance=provenance), 3600).state
-        totals.append([state.fields[0].sum(axis=0), state.trafficking.internalized.sum(axis=2)])
+        totals.append([state.fields[0].sum(axis=0), state.trafficking.taken_up.sum(axis=2)])
     for a, b in zip(*totals, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-12)
 
@@ -43,7 +43,7 @@ def shares(model: ExosomeModel, rest: float) -> np.ndarray:
     ledger = model.state.balance
     while (ledger["free"] + ledger["bound"] > rest * ledger.emitted).any():
         run(model, 1800)
-    taken = model.state.trafficking.internalized[:, 0].T
+    taken = model.state.trafficking.taken_up[:, 0].T
     return np.asarray(taken / ledger.emitted[0][:, None])
 
 
@@ -52,8 +52,8 @@ def mismatch(model: ExosomeModel, truth: ExosomeModel, rest: float) -> float:
     matrix = truth.transfer_matrix()
     assert matrix.donors.tolist() == [0, 1, 2, 3, 4]
     assert matrix.recipients.tolist() == [3, 4, 5, 6, 7, 8]
-    assert (matrix.internalized > 1e-4).all()
-    return float(np.abs(shares(model, rest)[:, matrix.recipients] / matrix.internalized - 1).max())
+    assert (matrix.taken_up > 1e-4).all()
+    return float(np.abs(shares(model, rest)[:, matrix.recipients] / matrix.taken_up - 1).max())
 
 
 @pytest.mark.parametrize("faces", ["no-flux", "periodic", "open"])
@@ -86,7 +86,7 @@ def test_five_percent_in_any_rate_is_seen(fault: dict[str, dict[str, float]]) ->
 def test_vesicles_that_are_always_recycled_are_counted_every_time() -> None:
     """Only clearance ends them. The matrix goes on smoothly to where no cell keeps any."""
     nearly, always, less = (
-        crowd(provenance="cell", vesicle={"recycling_probability": p}).transfer_matrix().internalized
+        crowd(provenance="cell", vesicle={"recycling_probability": p}).transfer_matrix().taken_up
         for p in (1 - 1e-7, 1.0, 0.95)
     )
     assert np.isfinite(always).all()

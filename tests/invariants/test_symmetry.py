@@ -93,6 +93,6 @@ def test_looking_does_not_change_a_bit() -> None:
 def test_a_shorter_coupling_step_changes_little() -> None:
     """30 s or 60 s between cells and medium: 0.5 % in what cells have taken up after 2 h."""
     minute, half = (run(crowd(3, step=step), 7200) for step in (60, 30))
-    taken, finer = (m.state.trafficking.internalized for m in (minute, half))
+    taken, finer = (m.state.trafficking.taken_up for m in (minute, half))
     np.testing.assert_allclose(taken, finer, rtol=5e-3)
     assert (taken != finer).any()

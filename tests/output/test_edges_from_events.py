@@ -55,8 +55,8 @@ def test_the_graph(run: Path) -> None:
     kept = nx.read_graphml(run / "communication.graphml", node_type=int)
     made = nx.DiGraph()
     for row in rebuild(run).to_pylist():
-        if row["internalized"]:
-            made.add_edge(row["donor"], row["recipient"], weight=row["internalized"])
+        if row["taken_up"]:
+            made.add_edge(row["donor"], row["recipient"], weight=row["taken_up"])
     assert {e[:2]: e[2] for e in made.edges(data="weight")} == {
         e[:2]: e[2] for e in kept.edges(data="weight")
     }
@@ -71,7 +71,7 @@ def test_the_measures(run: Path) -> None:
     edges = rebuild(run).to_pandas()
     cells = pq.read_table(run / "cells.parquet").to_pandas().drop_duplicates("cell").set_index("cell")
     kept = summary(run)
-    for count, key in (("internalized", "internalized_by_type"), ("delivered", "delivered_by_type")):
+    for count, key in (("taken_up", "taken_up_by_type"), ("delivered", "delivered_by_type")):
         by_type = edges.groupby(["donor_type", "recipient_type"], observed=True)[count].sum()
         for donor, row in kept[key].items():
             assert row == {recipient: by_type.get((donor, recipient), 0.0) for recipient in row}
@@ -82,11 +82,11 @@ def test_the_measures(run: Path) -> None:
     between = edges.donor != edges.recipient
     for donor, found in kept["reach"].items():
         mine = (edges.donor_type == donor) & between
-        mean = np.average(apart[mine], weights=edges.internalized[mine])
+        mean = np.average(apart[mine], weights=edges.taken_up[mine])
         assert found["mean_um"] == pytest.approx(mean, rel=1e-12)
-    order = np.lexsort((edges.donor, edges.recipient, -np.where(between, edges.internalized, 0)))
+    order = np.lexsort((edges.donor, edges.recipient, -np.where(between, edges.taken_up, 0)))
     for row, strong in zip(order, kept["strongest_edges"], strict=False):
-        shown = ("donor", "recipient", "internalized", "copies_delivered_signal")
+        shown = ("donor", "recipient", "taken_up", "copies_delivered_signal")
         assert [edges[name][row] for name in shown] == [strong[name] for name in shown]
 
 
@@ -97,7 +97,7 @@ def test_one_event_that_is_missing_is_missed(run: Path, tmp_path: Path) -> None:
         pa.concat_tables([events[:last], events[last + 1 :]]), tmp_path / "events.parquet", row_group_size=999
     )
     (tmp_path / "cells.parquet").write_bytes((run / "cells.parquet").read_bytes())
-    made, kept = (t.column("internalized").to_numpy() for t in (rebuild(tmp_path), rebuild(run)))
+    made, kept = (t.column("taken_up").to_numpy() for t in (rebuild(tmp_path), rebuild(run)))
     assert kept.sum() - made.sum() == 1
 
 
@@ -195,15 +195,15 @@ def test_what_no_cell_sent_is_told_alike(tmp_path: Path, way: dict[str, str]) ->
     edges = kept.to_pandas()
     metrics = pq.read_table(out / "metrics.parquet").to_pandas().iloc[-1]
     taken_up = metrics.exosome_taken_up_EV + metrics.ectosome_taken_up_EV
-    assert edges.internalized.sum() == pytest.approx(taken_up, rel=1e-9)
-    assert edges.encountered.sum() > edges.internalized.sum()
-    by_origin = edges.groupby("donor_type", observed=True).internalized.sum()
+    assert edges.taken_up.sum() == pytest.approx(taken_up, rel=1e-9)
+    assert edges.encountered.sum() > edges.taken_up.sum()
+    by_origin = edges.groupby("donor_type", observed=True).taken_up.sum()
     assert set(by_origin.index) == {"another", "donor", "dose", "reservoir"}
     assert by_origin["dose"] > 100
     assert by_origin["reservoir"] > 20
     assert not edges.duplicated(["donor_type", "recipient", "vesicle_kind"]).any()
     assert edges.donor[edges.donor_type.isin(["dose", "reservoir"])].isna().all()
-    told = summary(out)["internalized_by_type"]
+    told = summary(out)["taken_up_by_type"]
     assert {name: row["recipient"] for name, row in told.items()} == pytest.approx(by_origin.to_dict())
     graph = nx.read_graphml(out / "communication.graphml")
     assert {name: graph.nodes[name]["out_strength"] for name in ("dose", "reservoir")} == pytest.approx(

@@ -116,23 +116,23 @@ def test_an_edge_says_what_passed(counted: tuple[ExosomeModel, Path]) -> None:
     graph = nx.read_graphml(path, node_type=int)
     table = model.edges.to_pandas()
     pairs = table.groupby(["donor", "recipient"])
-    taken = pairs["internalized"].sum()
+    taken = pairs["taken_up"].sum()
     assert 5 <= (taken == 0).sum() < len(taken), "some only met"
     assert set(graph.edges) == set(taken[taken > 0].index)
     assert set(model.graph(met=True).edges) == set(taken.index)
     both = set()
     for (donor, recipient), rows in pairs:
-        if not rows["internalized"].sum():
+        if not rows["taken_up"].sum():
             continue
         edge = graph.edges[donor, recipient]
         for column in ("copies_delivered_note", "copies_delivered_word", "encountered", "delivered"):
             assert edge[column] == rows[column].sum()
         for kind in ("small", "large"):
             of_kind = rows[rows["vesicle_kind"] == kind]
-            for count in ("internalized", "delivered"):
+            for count in ("taken_up", "delivered"):
                 assert edge[f"{kind}_{count}"] == of_kind[count].sum()
-        both.add((edge["small_internalized"] > 0, edge["large_internalized"] > 0))
-        assert edge["weight"] == rows["internalized"].sum()
+        both.add((edge["small_taken_up"] > 0, edge["large_taken_up"] > 0))
+        assert edge["weight"] == rows["taken_up"].sum()
         assert edge["distance"] == 1 / edge["weight"]
         apart = model.state.cells.position[recipient] - model.state.cells.position[donor]
         assert edge["distance_um"] == pytest.approx(np.linalg.norm(apart))

@@ -76,7 +76,7 @@ def test_observers_do_not_move_the_solver() -> None:
         model.run(hours=0.5)
     assert len(observer.times) == 31
     assert (plain.state.fields[0] == watched.state.fields[0]).all()
-    assert (plain.state.trafficking.internalized == watched.state.trafficking.internalized).all()
+    assert (plain.state.trafficking.taken_up == watched.state.trafficking.taken_up).all()
 
 
 def test_a_latecomer_looks_at_once_and_disturbs_nobody() -> None:
@@ -98,7 +98,7 @@ def test_metrics_have_a_row_for_each_time_and_units_in_their_names() -> None:
     frame = model.metrics
     assert frame["time_h"].tolist() == pytest.approx([i / 6 for i in range(7)])
     kind = "waste_vesicle"
-    places = ["free", "bound", "internalized", "lysosomal", "recycled_out", "delivered", "cleared", "escaped"]
+    places = ["free", "bound", "endosomal", "lysosomal", "recycled", "delivered", "cleared", "escaped"]
     total = sum(frame[f"{kind}_{place}_EV"] for place in places)
     assert total.to_numpy() == pytest.approx(frame[f"{kind}_emitted_EV"].to_numpy(), rel=1e-9)
     volume = 600 * 600 * 15 * 1e-12

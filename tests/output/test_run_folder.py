@@ -77,12 +77,12 @@ def test_every_file_opens(folder: Path) -> None:
     assert graph.number_of_nodes() == 37
     assert graph.number_of_edges() == len(edges)
     total = sum(w for *_, w in graph.edges(data="weight"))
-    assert total == pytest.approx(edges["internalized"].sum(), rel=1e-12)
+    assert total == pytest.approx(edges["taken_up"].sum(), rel=1e-12)
 
 
 def test_the_columns_of_the_contract(folder: Path) -> None:
     edges = pq.read_table(folder / "communication.parquet").column_names
-    contract = "donor recipient donor_type recipient_type vesicle_kind cargo encountered bound internalized"
+    contract = "donor recipient donor_type recipient_type vesicle_kind cargo encountered bound taken_up"
     assert [c for c in edges if c in contract.split()] == contract.split()
     assert {"delivered", "first_time_s", "last_time_s"} <= set(edges)
 
@@ -100,8 +100,8 @@ def test_what_is_printed_is_the_summary(folder: Path, said: dict[str, Any]) -> N
 def test_the_communication_sums_to_the_ledger(folder: Path) -> None:
     book = json.loads((folder / "summary.json").read_text())["ledger"]["exosome"]
     edges = pq.read_table(folder / "communication.parquet").to_pandas()
-    inside = sum(book[p] for p in ("internalized", "lysosomal", "delivered", "recycled_out"))
-    assert edges["internalized"].sum() == pytest.approx(inside, rel=1e-9)
+    inside = sum(book[p] for p in ("endosomal", "lysosomal", "delivered", "recycled"))
+    assert edges["taken_up"].sum() == pytest.approx(inside, rel=1e-9)
     assert edges["delivered"].sum() == pytest.approx(book["delivered"], rel=1e-9)
     assert set(edges["donor_type"]) == {"donor"}
     assert set(edges["recipient_type"]) == {"recipient"}
@@ -180,7 +180,7 @@ def test_every_table_reads_back_from_every_format(folder: Path, tmp_path: Path, 
         for field in schema:
             described = (field.metadata or {}).get(b"description", b"").decode()
             assert said[field.name].get("description", "") == described
-    assert "vesicle" in meanings["communication"]["columns"]["internalized"]["description"]
+    assert "vesicle" in meanings["communication"]["columns"]["taken_up"]["description"]
     assert meanings["communication"]["about"]["orientation"] == "rows send, columns receive"
     for name, table in tables(folder).items():
         (path,) = (p for p in written if p.stem == name and p.suffix not in (".graphml",))

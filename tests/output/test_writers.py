@@ -104,9 +104,9 @@ def accounts(recorded: Recorded, kind: str, donor_type: str) -> dict[str, float]
         "emitted": emitted,
         "free": emitted - bound - inside - gone,
         "bound": bound,
-        "internalized": inside,
+        "endosomal": inside,
         "lysosomal": n["degradation"],
-        "recycled_out": n["recycling"],
+        "recycled": n["recycling"],
         "delivered": n["delivery"],
         "cleared": n["clearance"],
         "escaped": n["escape"],
@@ -133,7 +133,7 @@ def test_the_events_sum_to_the_ledger(run: Recorded, account: str) -> None:
                 expected[account], rel=1e-9, abs=1e-9 * expected["emitted"]
             )
             seen += expected[account]
-    if account not in ("escaped", "recycled_out"):
+    if account not in ("escaped", "recycled"):
         assert seen > 0
 
 
@@ -175,11 +175,11 @@ def test_the_edges_sum_to_the_ledger(run: Recorded) -> None:
         for donor_type in set(state.labels.types):
             mine = edges[(edges["vesicle_kind"] == kind.name) & (edges["donor_type"] == donor_type)]
             book = ledger(run, k, donor_type)
-            inside = sum(book[p] for p in ("internalized", "lysosomal", "delivered", "recycled_out"))
-            assert mine["internalized"].sum() == pytest.approx(inside, rel=1e-9)
+            inside = sum(book[p] for p in ("endosomal", "lysosomal", "delivered", "recycled"))
+            assert mine["taken_up"].sum() == pytest.approx(inside, rel=1e-9)
             assert mine["delivered"].sum() == pytest.approx(book["delivered"], rel=1e-9)
             assert mine["bound"].sum() == pytest.approx(book["bound"], rel=1e-9)
-            assert mine["internalized"].sum() != pytest.approx(1.05 * inside, rel=1e-9) or inside == 0
+            assert mine["taken_up"].sum() != pytest.approx(1.05 * inside, rel=1e-9) or inside == 0
 
 
 def test_there_is_a_row_for_each_cell_and_time(run: Recorded) -> None:
@@ -194,7 +194,7 @@ def test_there_is_a_row_for_each_cell_and_time(run: Recorded) -> None:
     assert (last["waste_units"].to_numpy() == state.cells.waste).all()
     for k, kind in enumerate(state.kinds):
         assert (last[f"{kind.name}_released"].to_numpy() == state.released[:, k]).all()
-        for count in ("encountered", "bound", "internalized", "endosomal", "lysosomal", "delivered"):
+        for count in ("encountered", "bound", "taken_up", "endosomal", "lysosomal", "delivered"):
             expected = getattr(state.trafficking, count)[:, k].sum(axis=1)
             assert (last[f"{kind.name}_{count}"].to_numpy() == expected).all()
 

@@ -77,7 +77,7 @@ def crowd(
 def results(model: ExosomeModel) -> list[np.ndarray]:
     """Everything a run has produced that later steps build on."""
     way, state = model.state.trafficking, model.state
-    names = ("encountered", "bound", "internalized", "endosomal", "lysosomal", "delivered")
+    names = ("encountered", "bound", "taken_up", "endosomal", "lysosomal", "delivered")
     return [*state.fields, state.released, *(getattr(way, name) for name in names)]
 
 

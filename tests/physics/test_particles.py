@@ -317,7 +317,7 @@ def test_20_bystanders_hit_by_a_copy() -> None:
     run(model, 5 * 3600)
     edges = model.edges.to_pandas()
     copies = edges.groupby("recipient").copies_delivered_miRNA.sum().reindex(range(400, 800), fill_value=0)
-    uptakes = model.state.trafficking.internalized[400:].sum() / 400
+    uptakes = model.state.trafficking.taken_up[400:].sum() / 400
     m = uptakes * 0.02 * 0.25
     hit, exact = (copies > 0).mean(), 1 - np.exp(-m)
     error = np.sqrt(exact * (1 - exact) / 400)

@@ -138,8 +138,8 @@ def test_the_transfer_matrix_is_where_a_long_run_ends() -> None:
     sent = model.state.released[:, 0].copy()
     model.state.types = tuple(type(t)(**{**vars(t), "release_rate": 0.0}) for t in model.state.types)
     run(model, 10 * 3600)
-    found = model.state.trafficking.internalized[:, 0].T / sent[:, None]
-    expected = model.transfer_matrix().internalized
+    found = model.state.trafficking.taken_up[:, 0].T / sent[:, None]
+    expected = model.transfer_matrix().taken_up
     np.testing.assert_allclose(found, expected, rtol=1e-4)
     mean = world(
         [120, 100],
@@ -147,10 +147,10 @@ def test_the_transfer_matrix_is_where_a_long_run_ends() -> None:
         vesicle=TURNS | {"size_classes": 1},
         transport={"hindrance": 0.1, "provenance": "cell"},
     ).transfer_matrix()
-    assert abs(mean.internalized / expected - 1).max() > 0.05, "the mean D is seen"
+    assert abs(mean.taken_up / expected - 1).max() > 0.05, "the mean D is seen"
 
 
-def test_first_captures_are_what_is_internalized_where_nothing_comes_back() -> None:
+def test_first_captures_are_what_is_taken_up_where_nothing_comes_back() -> None:
     """The mean over size classes, by their shares; unbinding and recycling come after the first capture."""
     cell = dict(RECIPIENT, **DONOR, uptake_rate=60)
     never, often = (
@@ -162,8 +162,8 @@ def test_first_captures_are_what_is_internalized_where_nothing_comes_back() -> N
         ).transfer_matrix()
         for keys in ({"unbinding_rate": 0, "recycling_probability": 0}, {})
     )
-    np.testing.assert_allclose(often.encountered, never.internalized, rtol=1e-9)
-    assert (often.internalized > 1.1 * never.internalized).all()
+    np.testing.assert_allclose(often.encountered, never.taken_up, rtol=1e-9)
+    assert (often.taken_up > 1.1 * never.taken_up).all()
 
 
 def test_what_becomes_of_a_vesicle_does_not_depend_on_who_else_sends() -> None:
@@ -183,7 +183,7 @@ def test_what_becomes_of_a_vesicle_does_not_depend_on_who_else_sends() -> None:
     assert (few.donors.tolist(), few.recipients.tolist()) == ([0, 1], [1, 2, 3])
     assert more.donors.tolist() == [0, 1, 2, 3]
     np.testing.assert_allclose(few.encountered, more.encountered[:2], rtol=1e-9)
-    np.testing.assert_allclose(few.internalized, more.internalized[:2], rtol=1e-9)
+    np.testing.assert_allclose(few.taken_up, more.taken_up[:2], rtol=1e-9)
 
 
 @pytest.mark.parametrize("saturation", ["inf", "20 pM"])

@@ -84,7 +84,7 @@ def test_19_steady_waste_with_the_recapture_of_the_transfer_matrix(
     20 /h over 30 s is 0.08 % at most.
     """
     model = stressed(uptake_rate, unbinding_rate=unbinding)
-    rho = float(model.transfer_matrix().internalized[0, 0])
+    rho = float(model.transfer_matrix().taken_up[0, 0])
     assert 0.1 < rho < 0.9
     run(model, 40 * 3600)
     expected = P / (LYSOSOMAL + EXPORT * (1 - rho))

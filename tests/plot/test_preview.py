@@ -202,7 +202,7 @@ def test_png_has_its_size_and_is_reproducible(run: Callable[..., xo.ExosomeModel
 
 def test_drawing_changes_nothing(run: Callable[..., xo.ExosomeModel]) -> None:
     state = run("network").state
-    arrays = (state.trafficking.internalized, state.cells.position, *state.fields)
+    arrays = (state.trafficking.taken_up, state.cells.position, *state.fields)
     before = [a.copy() for a in arrays]
     figure_of(run("network"))
     for old, new in zip(before, arrays, strict=True):
@@ -319,7 +319,7 @@ def test_uptake_is_that_of_the_cells(run: Callable[..., xo.ExosomeModel]) -> Non
     donors = state.cells.position[state.type_names() == "donor"]
     distance = np.linalg.norm(state.cells.position[far, None] - donors, axis=2).min(axis=1)
     np.testing.assert_allclose(points[:, 0], distance)
-    taken = state.trafficking.internalized[far].sum(axis=(1, 2))
+    taken = state.trafficking.taken_up[far].sum(axis=(1, 2))
     np.testing.assert_allclose(points[:, 1], taken)
     assert ax.get_yscale() == "log"
 

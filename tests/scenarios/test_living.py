@@ -37,7 +37,7 @@ def test_a_relay_carries_a_message_where_no_vesicle_of_the_source_goes() -> None
     silent = after("relay", 72, response__handing_on__to=0)
     assert front(silent) < 100
     label = model.state.labels.names.index("source")
-    origin = model.state.trafficking.internalized[:, 0, label]
+    origin = model.state.trafficking.taken_up[:, 0, label]
     far = model.state.cells.position[:, 0] > 400
     assert model.state.cells.effect[far & of(model, "relay")].max() > 0.5
     assert origin[far].max() < 1e-3
@@ -60,7 +60,7 @@ def test_a_native_mirna_fails_to_reprogram_and_an_engineered_load_does_not() -> 
     assert not of(native, "reprogrammed").any()
     assert native.state.cells.effect.max() < 1e-4
     assert of(engineered, "reprogrammed").sum() == 60
-    assert engineered.state.trafficking.internalized.sum() == pytest.approx(way.internalized.sum(), rel=1e-9)
+    assert engineered.state.trafficking.taken_up.sum() == pytest.approx(way.taken_up.sum(), rel=1e-9)
 
 
 def sick(model: ExosomeModel) -> int:
@@ -99,7 +99,7 @@ def test_what_survives_in_phagocytes_decides_whether_they_protect_or_spread() ->
         model = after("disease_progression", 200, **coarse, **pairs)
         row = model.history.rows[-1]
         passed_on = row["phagocyte_exosome_emitted_EV"]
-        taken_up = model.state.trafficking.internalized[of(model, "phagocyte")].sum()
+        taken_up = model.state.trafficking.taken_up[of(model, "phagocyte")].sum()
         share = float(pairs.get(survival, 0.01))
         if taken_up:  # what survives leaves again, but for what is on its way
             assert 0.6 * share < passed_on / taken_up < share

@@ -207,7 +207,7 @@ def test_the_numbers_of_a_page_are_those_of_a_run(name: str) -> None:
     page = text(PAGES[name])
     by_kind = "| vesicle | emitted" in page
     head, *rows = table(page, "vesicle" if by_kind else "emitted")
-    columns = ["internalized" if column == "in endosomes" else column for column in head[by_kind:]]
+    columns = ["endosomal" if column == "in endosomes" else column for column in head[by_kind:]]
     assert set(columns) <= {"emitted", *PLACES}
     model = ExosomeModel(name, seed=1, overrides={"transport.provenance": "cell_type"})
     model.run()
@@ -270,7 +270,7 @@ def test_the_life_that_the_readme_tells(counted: Path, monkeypatch: pytest.Monke
 
 def test_the_counts_that_the_pages_quote(counted: Path) -> None:
     head, row = table(text(PAGES["signaling"]), "counted")
-    names = {"counted": "emitted", "in endosomes": "internalized"}
+    names = {"counted": "emitted", "in endosomes": "endosomal"}
     summary = json.loads((counted / "runs" / "each" / "summary.json").read_text())
     (found,) = summary["ledger"].values()
     assert not misprinted({names.get(c, c): n for c, n in zip(head, row, strict=True)}, found)
@@ -286,10 +286,10 @@ def test_the_exact_answer_that_the_pages_quote() -> None:
     """From 24 to 72 h `signaling` takes up 18,364.10 vesicles, which the transfer matrix foretells."""
     model = ExosomeModel("signaling", seed=1, overrides={"transport.provenance": "cell_type"})
     model.run(24)
-    start = model.state.trafficking.internalized.sum()
+    start = model.state.trafficking.taken_up.sum()
     model.run(48)
-    gain = model.state.trafficking.internalized.sum() - start
-    expected = model.transfer_matrix().internalized.sum() * 48 * 60
+    gain = model.state.trafficking.taken_up.sum() - start
+    expected = model.transfer_matrix().taken_up.sum() * 48 * 60
     assert gain == pytest.approx(expected, rel=1e-9)
     assert np.round([gain, expected], 2).tolist() == [18364.1, 18364.1]
     for path in (README, PAGES["signaling"]):

@@ -82,8 +82,8 @@ def test_two_cells_end_where_the_transfer_matrix_says() -> None:
     released = model.state.released[0, 0]
     model.state.types = tuple(dataclasses.replace(t, release_rate=0.0) for t in model.state.types)
     model.run(hours=40)
-    expected = model.transfer_matrix().internalized[0, 0] * released
-    found = model.state.trafficking.internalized[1, 0, 0]
+    expected = model.transfer_matrix().taken_up[0, 0] * released
+    found = model.state.trafficking.taken_up[1, 0, 0]
     print(found, expected, found / expected - 1)
     assert released == pytest.approx(120)
     assert found == pytest.approx(expected, rel=1e-9)
@@ -95,7 +95,7 @@ def test_signaling_falls_off_with_distance() -> None:
     model = quickly("signaling", 6, clock__step="5 min")
     state = model.state
     distance = np.linalg.norm(state.cells.position - state.cells.position[0], axis=1)
-    taken = state.trafficking.internalized.sum(axis=(1, 2))
+    taken = state.trafficking.taken_up.sum(axis=(1, 2))
     order = np.argsort(distance[7:])
     near, far = taken[7:][order[:30]].mean(), taken[7:][order[-30:]].mean()
     print(near, far)

@@ -68,7 +68,7 @@ def test_a_real_tissue_talks(name: str, shape: tuple[int, int]) -> None:
     graph = model.communication
     assert graph.graph["resolution"] == "cell_type"
     book = model.state.balance.totals()["exosome"]
-    inside = sum(book[p] for p in ("internalized", "lysosomal", "delivered", "recycled_out"))
+    inside = sum(book[p] for p in ("endosomal", "lysosomal", "delivered", "recycled"))
     assert sum(w for *_, w in graph.edges(data="weight")) == pytest.approx(inside, rel=1e-9)
     assert set(graph.nodes) == set(model.state.type_names())
 

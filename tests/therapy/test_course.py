@@ -114,10 +114,10 @@ def test_a_dose_is_a_sender_in_the_graph(tmp_path: Path) -> None:
     model = treated()
     graph = model.communication
     assert graph.nodes["dose"]["cell_type"] == "dose"
-    taken = model.state.trafficking.internalized.sum()
+    taken = model.state.trafficking.taken_up.sum()
     assert graph.nodes["dose"]["out_strength"] == pytest.approx(taken)
     assert set(model.edges.column("donor_type").to_pylist()) == {"dose"}
-    assert result.summary["communication"]["internalized_by_type"]["dose"]["tumor"] == pytest.approx(taken)
+    assert result.summary["communication"]["taken_up_by_type"]["dose"]["tumor"] == pytest.approx(taken)
     row = model.history.rows[-1]
     assert row["tumor_drug_copies_delivered_per_cell"] > 0
     assert row["treatment_liver_share"] > 0.1
@@ -228,7 +228,7 @@ def test_a_treated_model_goes_on_from_a_snapshot(engine: str) -> None:
     rest = ExosomeModel(tissue(**pairs), seed=1, snapshot=saved)
     rest.run(hours=1.5)
     assert rest.state.measures == whole.state.measures
-    assert (rest.state.trafficking.internalized == whole.state.trafficking.internalized).all()
+    assert (rest.state.trafficking.taken_up == whole.state.trafficking.taken_up).all()
 
 
 def test_therapeutic_cells_release_while_they_live_and_a_sensitized_host_ends_that() -> None:

@@ -63,13 +63,13 @@ def test_every_number_is_a_sum_over_the_table(folder: Path, stored: Exchange, co
     for row in PANELS[0].numbers(stored, count):
         pair = table[(table.donor == row["donor"]) & (table.recipient == row["recipient"])]
         assert row[count] == pytest.approx(pair[count].sum(), rel=1e-12)
-    if count == "internalized":
+    if count == "taken_up":
         means = PANELS[3].numbers(stored, count)
         assert sum(row["sum"] for row in means) == pytest.approx(table[count].sum(), rel=1e-12)
 
 
 def test_network_leaves_out_what_a_cell_keeps_for_itself(stored: Exchange) -> None:
-    start, end, value = stored.between("internalized")
+    start, end, value = stored.between("taken_up")
     assert (start != end).all()
     assert (np.diff(value) <= 0).all()
     assert np.array_equal(np.sort(stored.cells.ids[start]), np.repeat(np.arange(7), 40))
@@ -86,9 +86,9 @@ def test_distance_is_the_short_way_around_a_periodic_face(stored: Exchange) -> N
 @pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel.key)
 @pytest.mark.parametrize("look", [PAGE, PRINT], ids=["page", "print"])
 def test_panels_are_sound_svg_with_words(live: Exchange, panel, look) -> None:
-    root = ET.fromstring(panel.draw(live, "internalized", look))
+    root = ET.fromstring(panel.draw(live, "taken_up", look))
     assert root.get("role") == "img"
-    assert panel.words(live, "internalized") in root.get("aria-label")
+    assert panel.words(live, "taken_up") in root.get("aria-label")
     text = "".join(root.itertext())
     assert "nan" not in text.lower().split()
     assert ("var(--" in ET.tostring(root).decode()) == (look is PAGE)
@@ -100,9 +100,9 @@ def test_panels_of_nothing_say_so() -> None:
     for panel in PANELS:
         for count in WORDS:
             ET.fromstring(panel.draw(exchange, count, PAGE))
-        assert panel.numbers(exchange, "internalized") in (
+        assert panel.numbers(exchange, "taken_up") in (
             [],
-            [{"donor_type": "donor", "recipient_type": "recipient", "internalized": 0.0}],
+            [{"donor_type": "donor", "recipient_type": "recipient", "taken_up": 0.0}],
         )
 
 
@@ -111,9 +111,9 @@ def test_types_only_are_not_drawn_as_cells(folder: Path) -> None:
     model.run(hours=1)
     exchange = Exchange.of_model(model, Looks.of_state(model.state))
     assert not exchange.by_cell
-    assert len(exchange.between("internalized")[0]) == 0
-    assert "by type only" in network_words(exchange, "internalized")
-    distance, _, to = exchange.distances("internalized")
+    assert len(exchange.between("taken_up")[0]) == 0
+    assert "by type only" in network_words(exchange, "taken_up")
+    distance, _, to = exchange.distances("taken_up")
     assert "lower bound" in to
     assert (distance >= 0).all()
 
@@ -127,7 +127,7 @@ def test_cells_that_are_gone_are_left_out(live: Exchange) -> None:
         live.cells.styles,
         live.cells.alive[keep],
     )
-    start, end, _ = type(live)(**{**vars(live), "cells": fewer}).between("internalized")
+    start, end, _ = type(live)(**{**vars(live), "cells": fewer}).between("taken_up")
     assert len(start) == 6 * 40
     assert (fewer.ids[start] != 0).all()
     assert (end >= 0).all()
@@ -140,7 +140,7 @@ def test_a_damaged_folder_is_refused_in_words(folder: Path, tmp_path: Path, dama
     broken = tmp_path / "broken"
     shutil.copytree(folder, broken)
     if damage == "column":
-        table = pq.read_table(broken / "communication.parquet").drop_columns(["internalized"])
+        table = pq.read_table(broken / "communication.parquet").drop_columns(["taken_up"])
         pq.write_table(table, broken / "communication.parquet")
     elif damage == "scenario":
         about = json.loads((broken / "run.json").read_text())
@@ -166,13 +166,13 @@ def test_the_dead_keep_their_links_and_places(
     bereft: ExosomeModel, mortal: LoadedScenario, tmp_path: Path
 ) -> None:
     live = Exchange.of_model(bereft, Looks.of_state(bereft.state))
-    distance, value, _ = live.distances("internalized")
+    distance, value, _ = live.distances("taken_up")
     assert np.average(distance, weights=value) == pytest.approx(reach(bereft.state)["donor"]["mean_um"])
     table = bereft.edges.to_pandas()
-    links = PANELS[0].numbers(live, "internalized")
+    links = PANELS[0].numbers(live, "taken_up")
     others = table[table.donor != table.recipient]
-    assert sum(row["internalized"] for row in links) == pytest.approx(others.internalized.sum())
-    drawn = PANELS[0].draw(live, "internalized", PAGE)
+    assert sum(row["taken_up"] for row in links) == pytest.approx(others.taken_up.sum())
+    drawn = PANELS[0].draw(live, "taken_up", PAGE)
     assert drawn.count(", dead: received") == len(bereft.state.lineage.dead)
     out = tmp_path / "run"
     run_to_folder(mortal, out, seed=1, hours=2.0)
@@ -195,10 +195,10 @@ def test_sorts_are_counted_each_by_itself(drugged: ExosomeModel, tmp_path: Path)
     for sort in coming(drugged.scenario):
         exchange = Exchange.of_model(drugged, looks, sort)
         rows = edges[edges.vesicle_kind.isin(exchange.kinds)]
-        assert exchange.counts["internalized"].sum() == pytest.approx(rows.internalized.sum(), rel=1e-12)
-        assert sort.name in heatmap_words(exchange, "internalized")
+        assert exchange.counts["taken_up"].sum() == pytest.approx(rows.taken_up.sum(), rel=1e-12)
+        assert sort.name in heatmap_words(exchange, "taken_up")
         assert stored[sort.name].what == sort.name
-        assert stored[sort.name].counts["internalized"].sum() == exchange.counts["internalized"].sum()
+        assert stored[sort.name].counts["taken_up"].sum() == exchange.counts["taken_up"].sum()
     assert Exchange.of_model(drugged, looks).what == "vesicles"
 
 
@@ -209,5 +209,5 @@ def _stored(tmp_path: Path) -> tuple[Exchange, ...]:
 
 def test_what_no_cell_sent_has_no_distance_and_that_is_said(drugged: ExosomeModel) -> None:
     exchange = Exchange.of_model(drugged, Looks.of_state(drugged.state))
-    assert "came from no other cell" in PANELS[-1].words(exchange, "internalized")
-    assert "came from no other cell" in PANELS[-1].draw(exchange, "internalized", PAGE)
+    assert "came from no other cell" in PANELS[-1].words(exchange, "taken_up")
+    assert "came from no other cell" in PANELS[-1].draw(exchange, "taken_up", PAGE)

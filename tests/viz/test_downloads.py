@@ -50,8 +50,8 @@ def test_the_time_series_ends_now(loaded) -> None:
 
 
 def test_numbers_of_a_panel(model: ExosomeModel) -> None:
-    rows = [{"donor": 1, "internalized": 0.5}, {"donor": 2, "internalized": 0.25}]
-    assert read(takeaway.rows_csv(rows)) == {"donor": [1, 2], "internalized": [0.5, 0.25]}
+    rows = [{"donor": 1, "taken_up": 0.5}, {"donor": 2, "taken_up": 0.25}]
+    assert read(takeaway.rows_csv(rows)) == {"donor": [1, 2], "taken_up": [0.5, 0.25]}
 
 
 def test_picture_and_drawing(model: ExosomeModel) -> None:
@@ -59,7 +59,7 @@ def test_picture_and_drawing(model: ExosomeModel) -> None:
     assert image.format == "PNG"
     assert min(image.size) > 600
     root = ET.fromstring(
-        takeaway.svg(Exchange.of_model(model, Looks.of_state(model.state)), "types", "internalized")
+        takeaway.svg(Exchange.of_model(model, Looks.of_state(model.state)), "types", "taken_up")
     )
     assert root.tag.endswith("svg")
 

@@ -106,7 +106,7 @@ def test_too_many_dots_are_thinned_by_their_ids(swarm: State, monkeypatch: pytes
 def test_cells_say_what_they_received(which: str, request: pytest.FixtureRequest) -> None:
     state = request.getfixturevalue(which)
     found, _, _ = drawn(state, with_field=False)
-    taken = state.trafficking.internalized.sum(axis=(1, 2))
+    taken = state.trafficking.taken_up.sum(axis=(1, 2))
     told = state.trafficking.delivered.sum(axis=(1, 2))
     assert np.array_equal(found["birth"], state.cells.birth_id)
     assert np.array_equal(found["type"], state.cells.type)
@@ -121,7 +121,7 @@ def test_molecules_do_not_hide_the_vesicles() -> None:
     model.run(hours=1)
     state, kinds, scale = model.state, pictured(model.scenario).kinds, Scale()
     found = parts(draw(state, 1, scale, with_field=True, kinds=kinds))
-    taken, told = (a[:, 0].sum(axis=1) for a in (state.trafficking.internalized, state.trafficking.delivered))
+    taken, told = (a[:, 0].sum(axis=1) for a in (state.trafficking.taken_up, state.trafficking.delivered))
     expected = np.floor(np.clip(255 * np.log1p(taken) / np.log1p(FULL), 0, 255))
     assert np.abs(found["received"] - expected).max() <= 1
     assert np.array_equal(found["stage"], np.where(told >= 1, 2, taken >= 1))

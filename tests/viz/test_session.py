@@ -51,7 +51,7 @@ def test_it_runs_as_the_command_line_does(session: Session, loaded: LoadedScenar
     model = ExosomeModel(loaded, seed=1)
     model.run(hours=1)
     assert session.model.state.time == model.state.time
-    assert np.array_equal(session.model.state.trafficking.internalized, model.state.trafficking.internalized)
+    assert np.array_equal(session.model.state.trafficking.taken_up, model.state.trafficking.taken_up)
     assert session.model.history.rows == model.history.rows
 
 
@@ -70,7 +70,7 @@ def test_pauses_and_steps_leave_the_run_as_it_is(engine: str) -> None:
     for _ in range(session.model.state.step):
         model.step()
     assert np.array_equal(session.model.state.balance.emitted, model.state.balance.emitted)
-    assert np.array_equal(session.model.state.trafficking.internalized, model.state.trafficking.internalized)
+    assert np.array_equal(session.model.state.trafficking.taken_up, model.state.trafficking.taken_up)
     session.close()
 
 
@@ -113,7 +113,7 @@ def test_an_error_stops_the_run_and_keeps_a_whole_state(session: Session, loaded
     session.step()
 
     def break_half_way(seconds: float) -> None:
-        session.model.state.trafficking.internalized += 1.0
+        session.model.state.trafficking.taken_up += 1.0
         raise NumericalError("a balance broke")
 
     session.model.advance_by = break_half_way  # type: ignore[method-assign]
@@ -124,7 +124,7 @@ def test_an_error_stops_the_run_and_keeps_a_whole_state(session: Session, loaded
     whole.step()
     whole.step()
     assert session.model.state.step == 2
-    assert np.array_equal(session.model.state.trafficking.internalized, whole.state.trafficking.internalized)
+    assert np.array_equal(session.model.state.trafficking.taken_up, whole.state.trafficking.taken_up)
     assert session.model.history.rows == whole.history.rows
     session.play()
     assert not session.playing

@@ -24,26 +24,26 @@ def model(request: pytest.FixtureRequest) -> ExosomeModel:
 
 def test_the_story_of_a_recipient_is_its_rows_of_the_edge_table(model: ExosomeModel) -> None:
     edges = model.edges.to_pandas()
-    cell = int(edges.groupby("recipient").internalized.sum().idxmax())
-    rows = edges[(edges.recipient == cell) & (edges.internalized > 0)]
+    cell = int(edges.groupby("recipient").taken_up.sum().idxmax())
+    rows = edges[(edges.recipient == cell) & (edges.taken_up > 0)]
     tale = story(model, cell)
     assert tale is not None
     assert tale.title == f"recipient {cell}"
     told = {who: (taken, delivered) for who, taken, delivered, _ in tale.reached_by}
-    expected = {f"donor {r.donor}": (r.internalized, r.delivered) for r in rows.itertuples()}
+    expected = {f"donor {r.donor}": (r.taken_up, r.delivered) for r in rows.itertuples()}
     assert told == expected
-    assert dict(tale.facts)["taken up"] == many(rows.internalized.sum())
-    assert [taken for _, taken, _, _ in tale.reached_by] == sorted(rows.internalized, reverse=True)
+    assert dict(tale.facts)["taken up"] == many(rows.taken_up.sum())
+    assert [taken for _, taken, _, _ in tale.reached_by] == sorted(rows.taken_up, reverse=True)
     assert {(d, r) for d, r, _, _ in tale.links} == {(int(d), cell) for d in rows.donor}
 
 
 def test_the_story_of_a_donor_is_whom_it_reached(model: ExosomeModel) -> None:
     edges = model.edges.to_pandas()
-    rows = edges[(edges.donor == 0) & (edges.internalized > 0)]
+    rows = edges[(edges.donor == 0) & (edges.taken_up > 0)]
     tale = story(model, 0)
     assert tale is not None
     assert len(tale.reached) == len(rows)
-    assert sum(taken for _, taken, _, _ in tale.reached) == pytest.approx(rows.internalized.sum())
+    assert sum(taken for _, taken, _, _ in tale.reached) == pytest.approx(rows.taken_up.sum())
     assert all(out for *_, out in tale.links)
     assert max(weight for *_, weight, _ in tale.links) == 1.0
     first = {who: at for who, _, _, at in tale.reached}
@@ -71,7 +71,7 @@ def test_the_sentence_counts_what_the_ledger_counts(model: ExosomeModel) -> None
     assert words.startswith("After 3.00 h")
     assert float(model.state.balance.emitted.sum()) in numbers
     assert round(float(model.state.balance["free"].sum())) in numbers
-    taken = model.state.trafficking.internalized.sum(axis=(1, 2))
+    taken = model.state.trafficking.taken_up.sum(axis=(1, 2))
     assert int((taken >= 1).sum()) in numbers
 
 
@@ -143,9 +143,9 @@ def test_what_the_dead_took_up_stays_told(bereft: ExosomeModel) -> None:
     words = seen(bereft)
     assert f"{many(row.exosome_taken_up_EV)} were taken up" in words
     assert f"{many(row.exosome_delivered_EV)} delivered" in words
-    taken = bereft.edges.to_pandas().groupby("recipient").internalized.sum()
+    taken = bereft.edges.to_pandas().groupby("recipient").taken_up.sum()
     assert f"by {(taken >= 1).sum()} of 40 cells that can or could" in words
-    living = state.trafficking.internalized.sum()
+    living = state.trafficking.taken_up.sum()
     assert many(living) != many(row.exosome_taken_up_EV), "the living alone would be told apart"
 
 
@@ -159,9 +159,9 @@ def test_a_cell_tells_sorts_apart() -> None:
     assert "released" not in dict(tale.facts), "it cannot"
     for sort, kinds in (("vesicles", ["vesicle"]), ("drug molecules", ["free"])):
         rows = edges[(edges.recipient == cell) & edges.vesicle_kind.isin(kinds)]
-        assert dict(tale.facts)[f"taken up, {sort}"] == many(rows.internalized.sum())
+        assert dict(tale.facts)[f"taken up, {sort}"] == many(rows.taken_up.sum())
         (taken,) = (taken for who, taken, *_ in tale.reached_by if who == f"dose, {sort}")
-        assert taken == pytest.approx(rows.internalized.sum())
+        assert taken == pytest.approx(rows.taken_up.sum())
 
 
 def test_one_was_and_two_were(model: ExosomeModel) -> None:

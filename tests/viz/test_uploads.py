@@ -134,7 +134,7 @@ def test_a_run_folder_comes_back(shelf: Shelf, folder: Path, prefix: str) -> Non
     assert len(run.metrics) == 13
     cells, taken = run.cells_at(-1 + len(run.moments))
     assert len(cells) == 47
-    assert taken.sum() == pytest.approx(run.exchange.counts["internalized"].sum(), rel=1e-9)
+    assert taken.sum() == pytest.approx(run.exchange.counts["taken_up"].sum(), rel=1e-9)
     assert run.cells_at(0)[1].sum() == 0
 
 

@@ -45,7 +45,7 @@ def Panels(exchange: Exchange, sorts: Sequence[str], at: solara.Reactive[int]) -
     Opens with the network, or with the types where no arrow joins two cells.
     """
     shown = solara.use_reactive("network" if exchange.by_cell else "types")
-    count = solara.use_reactive("internalized")
+    count = solara.use_reactive("taken_up")
     numbers = solara.use_reactive(False)
     panel = next(p for p in PANELS if p.key == shown.value)
     with html("section", "exo-card"):

@@ -46,11 +46,11 @@ class Item:
 
 
 def _network_svg(session: Session) -> bytes:
-    return takeaway.svg(Exchange.of_model(session.model, session.looks), "network", "internalized")
+    return takeaway.svg(Exchange.of_model(session.model, session.looks), "network", "taken_up")
 
 
 def _types_svg(session: Session) -> bytes:
-    return takeaway.svg(Exchange.of_model(session.model, session.looks), "types", "internalized")
+    return takeaway.svg(Exchange.of_model(session.model, session.looks), "types", "taken_up")
 
 
 def _run(session: Session) -> bytes:

@@ -34,7 +34,7 @@ _ORGANS = {
     "lost": MUTED,
 }
 """Where a dose is shown to be, with colors."""
-_PLACES = {p: PLACES[p][1] for p in ("internalized", "lysosomal", "delivered")} | {
+_PLACES = {p: PLACES[p][1] for p in ("endosomal", "lysosomal", "delivered")} | {
     p: to_hex(0.75 * rgb(PLACES[p][1])) for p in ("free", "bound", "cleared")
 }
 """The colors of the ledger's places, those made for areas darker, so that a line of them can be seen."""

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from exoabm.scenario.schema import CellTypeTable, Scenario
     from exoabm.viz.results.particles import Sort
 
-COUNTS = ("internalized", "delivered", "encountered", "bound", "lysosomal", "recycled")
+COUNTS = ("taken_up", "delivered", "encountered", "bound", "lysosomal", "recycled")
 """What a panel can count, in the order of a menu; the words are those of ``EDGE_COLUMNS``."""
 
 UNKNOWN = -1

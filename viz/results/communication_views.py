@@ -32,7 +32,7 @@ DECADES = 6
 """Of strength by distance; links weaker than the strongest by more are not drawn."""
 
 WORDS = {
-    "internalized": "vesicles taken up",
+    "taken_up": "vesicles taken up",
     "delivered": "vesicles that delivered",
     "encountered": "vesicles met",
     "bound": "vesicles bound now",

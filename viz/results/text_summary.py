@@ -46,7 +46,7 @@ def seen(model: ExosomeModel) -> str:
 def _whereabouts(state: State, sort: Sort) -> str:
     """What became of all particles of a sort."""
     kinds, cells = list(sort.kinds), everyone(state)
-    taken = over_lives(state, "internalized", kinds)
+    taken = over_lives(state, "taken_up", kinds)
     can = np.array([t.uptake_rate[kinds].max() > 0 for t in state.types])
     takers = can[cells.type] | (taken > 0)  # the dead, and those that became another type, too
     able = "can" if takers.sum() == can[state.cells.type].sum() else "can or could"
@@ -109,7 +109,7 @@ def story(model: ExosomeModel, birth: int) -> Story | None:
             (f"{words}{of}", many(float(counts[row, list(sort.kinds)].sum())))
             for words, counts in (
                 ("on its surface", way.bound),
-                ("taken up", way.internalized),
+                ("taken up", way.taken_up),
                 ("in lysosomes", way.lysosomal),
                 ("delivered", way.delivered),
             )
@@ -119,7 +119,7 @@ def story(model: ExosomeModel, birth: int) -> Story | None:
     edges = edges_of(state)
     names = [t.name.replace("_", " ") for t in state.types]
     sort_of = {kind: sort.name for sort in come for kind in sort.kinds} if len(come) > 1 else {}
-    taken, told = edges.counts["internalized"], edges.counts["delivered"]
+    taken, told = edges.counts["taken_up"], edges.counts["delivered"]
     everyone = edges.cells  # the dead too
     toward = np.flatnonzero((everyone.birth_id[edges.recipient] == birth) & (taken > 0))
     going = np.flatnonzero((edges.donor == birth) & (taken > 0))

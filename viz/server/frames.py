@@ -128,7 +128,7 @@ def draw(
     field, maximum = _field(state, scale, kinds) if with_field else (np.zeros((0, 0), np.uint8), 0.0)
     dots, origin, free = _dots(state, kinds)
     way, cells = state.trafficking, state.cells
-    taken, told = (a[:, kinds].sum(axis=(1, 2)) for a in (way.internalized, way.delivered))
+    taken, told = (a[:, kinds].sum(axis=(1, 2)) for a in (way.taken_up, way.delivered))
     stage = (taken > 0).astype(np.uint8)
     if not single:
         stage = (taken >= 1).astype(np.uint8)

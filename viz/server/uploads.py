@@ -253,7 +253,7 @@ class FinishedRun:
         rows = self._cells.filter(pc.equal(self._cells["time_s"], time))
         taken = np.zeros(len(rows))
         for kind in self.exchanges[sort].kinds:
-            taken += rows[f"{kind}_internalized"].to_numpy()
+            taken += rows[f"{kind}_taken_up"].to_numpy()
         return cells_of(rows, self.exchange.cells.styles), taken
 
 
@@ -309,7 +309,7 @@ def open_run(folder: Path, *, name: str = "", brought: bool = False) -> Finished
         moments = np.unique(cells["time_s"].to_numpy())
         if "time_h" not in metrics.column_names or not len(metrics) or not np.isfinite(moments).all():
             raise InputError(f"{name}: metrics.parquet has no time series")
-        lacking = {f"{k}_internalized" for e in exchanges for k in e.kinds} - set(cells.column_names)
+        lacking = {f"{k}_taken_up" for e in exchanges for k in e.kinds} - set(cells.column_names)
         if lacking:
             raise InputError(f"{name}: cells.parquet has no column {min(lacking)!r}")
         seed, engine = int(about["seed"]), str(about["engine"])

@@ -18,7 +18,7 @@ def accounts(model: ExosomeModel) -> dict[str, float]:
     """Vesicles by where they are, in total and as percent of those released."""
     ledger = model.state.balance
     emitted = float(ledger.emitted.sum())
-    taken = float(model.state.trafficking.internalized.sum())
+    taken = float(model.state.trafficking.taken_up.sum())
     found = {"emitted": emitted, "taken": taken, "taken_percent": _percent(taken, emitted)}
     for place in ("free", "cleared", "escaped", "delivered"):
         found[place] = float(ledger[place].sum())
@@ -77,7 +77,7 @@ def network(model: ExosomeModel) -> dict[str, float]:
     """Who received most, how unequally it is shared out, how much went in total."""
     state = model.state
     edges = edges_of(state)
-    value = edges.counts["internalized"]
+    value = edges.counts["taken_up"]
     got, sent = (
         received(state),
         np.array(
@@ -103,7 +103,7 @@ def network(model: ExosomeModel) -> dict[str, float]:
 def received(state: State) -> np.ndarray:
     """Vesicles taken up by each cell that can."""
     takers = state.of_type("uptake_rate").max(axis=1) > 0
-    return np.asarray(state.trafficking.internalized.sum(axis=(1, 2))[takers])
+    return np.asarray(state.trafficking.taken_up.sum(axis=(1, 2))[takers])
 
 
 def _percent(part: float, whole: float) -> float:

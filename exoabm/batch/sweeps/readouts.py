@@ -66,7 +66,7 @@ def gather(metrics: Mapping[str, float], communication: Mapping[str, Any]) -> Re
     of vesicles that nobody took up, is None or left out.
     """
     found = Row().join({name: value for name, value in metrics.items() if name != "time_h"})
-    for word, table in (("taken_up", "internalized_by_type"), ("delivered", "delivered_by_type")):
+    for word, table in (("taken_up", "taken_up_by_type"), ("delivered", "delivered_by_type")):
         for donor, row in communication[table].items():
             for recipient, count in row.items():
                 template = f"{{donor}}_to_{{recipient}}_{word}_EV"

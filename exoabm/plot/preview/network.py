@@ -32,7 +32,7 @@ def draw_network(figure: Figure, scene: Scene) -> None:
     row_of = {str(b): i for i, b in enumerate(state.cells.birth_id)}
     alive = [label for label, name in enumerate(state.labels.names) if name in row_of]
     donors = np.array([row_of[state.labels.names[label]] for label in alive], dtype=np.int64)
-    flow = state.trafficking.internalized.sum(axis=1)[:, alive]
+    flow = state.trafficking.taken_up.sum(axis=1)[:, alive]
     itself = (donors, np.arange(len(donors)))
     own, total = float(flow[itself].sum()), float(flow.sum())
     flow[itself] = 0.0

@@ -60,7 +60,7 @@ class Scene:
     @classmethod
     def of(cls, state: State) -> Scene:
         """Take the measure of a state."""
-        taken = state.trafficking.internalized.sum(axis=(1, 2))
+        taken = state.trafficking.taken_up.sum(axis=(1, 2))
         low, high = log_range(taken)
         with np.errstate(divide="ignore"):
             shade = np.log(np.maximum(taken, low) / low) / np.log(high / low)

@@ -99,7 +99,7 @@ def tells_distance(scene: Scene) -> bool:
 
 def _uptake_by_type(figure: Figure, scene: Scene, ax: Axes, takers: list[int]) -> None:
     """Where every cell donates, or none does, the cells of each type stand side by side, for each kind."""
-    of_kind = scene.state.trafficking.internalized.sum(axis=2)
+    of_kind = scene.state.trafficking.taken_up.sum(axis=2)
     names = [kind.name for kind in scene.state.kinds]
     pairs = [(i, k) for i in takers for k in scene.kinds if of_kind[scene.members(i), names.index(k)].any()]
     if len(pairs) > MAX_PAIRS or len(scene.kinds) == 1:
