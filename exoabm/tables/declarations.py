@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from exoabm.parameters.therapy import ORGANS
+from exoabm.parameters.catalog import ORGANS
 from exoabm.tables.fates import BALANCE, BETWEEN_CELLS, EVENTS, SENDERS
 
 SCHEMA_VERSION = 1
