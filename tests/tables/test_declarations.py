@@ -43,7 +43,7 @@ def test_all_tables_and_the_balance_have_the_same_words_for_fates():
     assert set(COUNTED) <= set(EVENTS)
     kinds = {column.name for column in TABLES["metrics_by_kind"].columns}
     assert {*BALANCE, "taken_up"} <= kinds
-    assert "taken_up" not in {c.name for table in TABLES.values() for c in table.columns}
+    assert "internalized" not in {c.name for table in TABLES.values() for c in table.columns}
 
 
 EDGE = {
