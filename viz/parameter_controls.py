@@ -11,8 +11,9 @@ from pydantic import BaseModel
 from exoabm.errors import InputError
 from exoabm.parameters import Quantity, format_citation
 from exoabm.scenario.cell_dynamics import idle
-from exoabm.scenario.entries import entries
-from exoabm.scenario.schema import CellTypeTable, Transport, VesicleTable
+from exoabm.scenario.fields import entries
+from exoabm.scenario.schema import Transport
+from exoabm.scenario.schema_cells import CellTypeTable, VesicleTable
 from exoabm.viz.results.svg import power
 
 if TYPE_CHECKING:

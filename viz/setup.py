@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from exoabm.parameters import Quantity
-from exoabm.scenario.entries import entries
+from exoabm.scenario.fields import entries
 from exoabm.scenario.loader import load
 
 if TYPE_CHECKING:

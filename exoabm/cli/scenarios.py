@@ -288,8 +288,7 @@ def _told(row: dict[str, Any]) -> str:
 def _rows(loaded: LoadedScenario, everything: bool) -> Iterator[dict[str, Any]]:
     """One row per key of a scenario, in the order of the file format."""
     from exoabm.parameters import Quantity
-    from exoabm.scenario.entries import described
-    from exoabm.scenario.fields import is_idle
+    from exoabm.scenario.fields import described, is_idle
 
     for entry in described(loaded.scenario):
         key, value = entry.key, entry.value

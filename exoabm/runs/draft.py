@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from exoabm.errors import InputError
 from exoabm.output.run_folder import write_whole
-from exoabm.scenario.labels import BYSTANDER
+from exoabm.readers.cell_types import BYSTANDER
 from exoabm.scenario.loader import HOST, hosted, load
 from exoabm.scenario.placement import from_table
 

@@ -18,7 +18,7 @@ from scipy.linalg import expm
 
 import exoabm
 from exoabm.parameters import references
-from exoabm.scenario.entries import quantities
+from exoabm.scenario.fields import quantities
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from exoabm.errors import InputError
-from exoabm.scenario.entries import entries, plain_data
+from exoabm.scenario.fields import entries, plain_data
 from exoabm.scenario.loader import PATH_KEY, PATH_KEYS, load, shipped
 
 if TYPE_CHECKING:

@@ -20,7 +20,6 @@ from exoabm.physiology import CellType, Mechanics, SecretionMode, WasteMetabolis
 from exoabm.readers.cells import GRID
 from exoabm.scenario import cell_dynamics as living
 from exoabm.scenario import layouts
-from exoabm.scenario.entries import cautions
 from exoabm.scenario.estimate import (
     BYTES_PER_VESICLE,
     Estimate,
@@ -29,6 +28,7 @@ from exoabm.scenario.estimate import (
     estimate_run,
     grown_cells,
 )
+from exoabm.scenario.fields import cautions
 from exoabm.scenario.grid_accuracy import grid_warnings
 from exoabm.scenario.placement import Placed, arrange_groups, check_positions, from_table
 from exoabm.scenario.step_accuracy import step_warnings

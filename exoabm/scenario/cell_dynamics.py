@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     from exoabm.cells.behaviors import Behavior
     from exoabm.physiology import CellType
-    from exoabm.scenario.schema import CellTypeTable, Scenario
+    from exoabm.scenario.schema import Scenario
+    from exoabm.scenario.schema_cells import CellTypeTable
     from exoabm.state import State
     from exoabm.vesicle import VesicleKind
 

@@ -16,7 +16,8 @@ from exoabm.vesicle import enough_classes
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from exoabm.scenario.schema import Scenario, VesicleTable
+    from exoabm.scenario.schema import Scenario
+    from exoabm.scenario.schema_cells import VesicleTable
 
 MEMORY_SHARE = 0.8
 """Share of the free memory that a run may plan to use."""

@@ -18,11 +18,10 @@ from exoabm.errors import InputError, ScenarioError, did_you_mean, visible
 from exoabm.manifest import demand, listed
 from exoabm.readers.files import fingerprint, is_table
 from exoabm.scenario import cell_dynamics as living
-from exoabm.scenario.entries import names_of, plain_data
+from exoabm.scenario.fields import names_of, plain_data
 from exoabm.scenario.naming import colliding
-from exoabm.scenario.references import dangling
 from exoabm.scenario.schema import Scenario
-from exoabm.scenario.validation import MOST_FAULTS, problems_of, shortened, unseen
+from exoabm.scenario.validation import MOST_FAULTS, dangling, problems_of, shortened, unseen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from exoabm.columns import Collision, collisions
 from exoabm.errors import Problem
-from exoabm.scenario.labels import BYSTANDER
+from exoabm.readers.cell_types import BYSTANDER
 from exoabm.state import OUTSIDE
 
 if TYPE_CHECKING:

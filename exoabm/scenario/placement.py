@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from exoabm.errors import InputError, Problem, ScenarioError
+from exoabm.readers.cell_types import map_labels
 from exoabm.readers.cells import read_cells
 from exoabm.readers.plausibility import check_distinct_positions
 from exoabm.readers.questions import TableOptions
 from exoabm.scenario import layouts
-from exoabm.scenario.labels import meaning_of
 from exoabm.state import SourceCells
 from exoabm.streams import Purpose, Streams
 
@@ -92,7 +92,7 @@ def from_table(loaded: LoadedScenario) -> Placed:
     known = [t.name for t in loaded.scenario.cell_type]
     counts = table.labels.counts()
     try:
-        meaning = meaning_of(counts, layout.type_map, known, layout.unmapped, derived=table.derived)
+        meaning = map_labels(counts, layout.type_map, known, layout.unmapped, derived=table.derived)
     except InputError as error:
         command = f"exoabm new {shlex.quote(str(path))} --out mine.toml"
         more = f"`{command}` writes a scenario with a cell type for each label"

@@ -28,7 +28,7 @@ from exoabm.errors import InputError, ScenarioError
 from exoabm.model import ExosomeModel
 from exoabm.scenario.loader import LoadedScenario, parse
 from exoabm.scenario.schema import Scenario
-from exoabm.scenario.trials import ReadoutTable
+from exoabm.scenario.schema_therapy import ReadoutTable
 
 CLI: Any = typer.main.get_command(app)
 

@@ -11,7 +11,7 @@ from small import cells_of, scenario, world
 from exoabm.cells import behaviors
 from exoabm.cells.response import SIGNALS, behave
 from exoabm.errors import InputError
-from exoabm.scenario.entries import plain_data
+from exoabm.scenario.fields import plain_data
 from exoabm.scenario.loader import load, parse
 from exoabm.state import State
 

@@ -10,7 +10,7 @@ import pytest
 
 from exoabm import ExosomeModel
 from exoabm.scenario.loader import parse
-from exoabm.scenario.schema import CellTypeTable
+from exoabm.scenario.schema_cells import CellTypeTable
 
 BODY = """
 info = {{ title = "a test" }}

@@ -15,7 +15,7 @@ import pytest
 from exoabm.batch.trials.design import plan_trial
 from exoabm.batch.trials.trial import Trial, run_trial
 from exoabm.batch.trials.verdict import Verdict
-from exoabm.scenario.entries import quantities
+from exoabm.scenario.fields import quantities
 from exoabm.scenario.loader import load, shipped
 
 S, A = Verdict.SUPPORTS, Verdict.AGAINST

@@ -11,7 +11,7 @@ import pytest
 from exoabm import ExosomeModel
 from exoabm.parameters import references
 from exoabm.scenario.builder import blueprint, census
-from exoabm.scenario.entries import cautions, quantities
+from exoabm.scenario.fields import cautions, quantities
 from exoabm.scenario.loader import load, shipped
 
 NAMES = sorted(shipped())

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 import solara
 
 from exoabm.errors import ExoError, visible
-from exoabm.readers.cell_types import PLACEHOLDER
+from exoabm.readers.cell_types import BYSTANDER, PLACEHOLDER
 from exoabm.readers.questions import AmbiguousTable
-from exoabm.scenario.labels import BYSTANDER
 from exoabm.viz import permalinks as share
 from exoabm.viz.components import downloads as takeaway
 from exoabm.viz.components.communication import Panels, drawing

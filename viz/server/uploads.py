@@ -24,11 +24,11 @@ import pyarrow.compute as pc
 
 from exoabm.errors import InputError, visible
 from exoabm.manifest import MANIFEST, faults, told
+from exoabm.readers.cell_types import BYSTANDER, map_labels, toml_key
 from exoabm.readers.cells import read_cells
 from exoabm.readers.parquet_table import UNPACKED, read_flat
 from exoabm.readers.plausibility import check_distinct_positions
 from exoabm.readers.questions import TableOptions
-from exoabm.scenario.labels import BYSTANDER, meaning_of, toml_key
 from exoabm.scenario.loader import HOST, LoadedScenario, hosted, parse, shipped
 from exoabm.tables.parquet import read_whole
 from exoabm.viz.results.columns import worded
@@ -196,7 +196,7 @@ def bring_table(shelf: Shelf, name: str, data: bytes, said: Mapping[str, str] | 
         )
     host = parse(shipped()[HOST].read_bytes(), name=HOST, folder=file.parent).scenario
     known = tuple(cell.name for cell in host.cell_type)
-    meant = meaning_of(labels, host.layout.type_map, known, "bystander", derived=table.derived)
+    meant = map_labels(labels, host.layout.type_map, known, "bystander", derived=table.derived)
     return Brought(
         file=file,
         cells=len(table),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from exoabm.batch.sweeps.designs import Axis, read_axis
 from exoabm.errors import InputError, did_you_mean
 from exoabm.scenario.cell_dynamics import idle
-from exoabm.scenario.entries import quantities
+from exoabm.scenario.fields import quantities
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

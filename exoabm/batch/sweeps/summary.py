@@ -19,7 +19,7 @@ from exoabm.output.run_folder import placed
 from exoabm.parameters.parameter import Quantity
 from exoabm.parameters.units import to_internal
 from exoabm.plot.preview.lettering import counted
-from exoabm.scenario.entries import entries
+from exoabm.scenario.fields import entries
 
 if TYPE_CHECKING:
     from pathlib import Path

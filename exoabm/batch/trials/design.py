@@ -21,7 +21,7 @@ from exoabm.batch.sweeps.rows import Plan, Row
 from exoabm.errors import InputError, did_you_mean
 from exoabm.model import ExosomeModel
 from exoabm.parameters.parameter import Quantity
-from exoabm.scenario.entries import quantities
+from exoabm.scenario.fields import quantities
 from exoabm.scenario.treatment_protocol import spread
 from exoabm.streams import Purpose, Streams
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from exoabm.scenario.loader import LoadedScenario
-    from exoabm.scenario.trials import ArmTable, AssumptionTable, TrialTable
+    from exoabm.scenario.schema_therapy import ArmTable, AssumptionTable, TrialTable
 
 BASE_SEED = 1
 LARGEST_SEED = 2**62

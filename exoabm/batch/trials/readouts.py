@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from exoabm.batch.sweeps.readouts import Readouts
     from exoabm.model import ExosomeModel
-    from exoabm.scenario.trials import ReadoutTable
+    from exoabm.scenario.schema_therapy import ReadoutTable
 
 
 def measure(model: ExosomeModel) -> Readouts:

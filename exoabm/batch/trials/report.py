@@ -32,7 +32,7 @@ from exoabm.batch.trials.words import (
 )
 from exoabm.parameters import format_citation
 from exoabm.runs.provenance import sources
-from exoabm.scenario.entries import of_comparators, quantities
+from exoabm.scenario.fields import of_comparators, quantities
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -30,7 +30,7 @@ from exoabm.batch.trials.verdict import (
     paired_effect,
 )
 from exoabm.errors import InputError, NumericalError, RunFailed
-from exoabm.scenario.entries import quantities
+from exoabm.scenario.fields import quantities
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from exoabm.batch.trials.design import Design
     from exoabm.parameters.parameter import Quantity
     from exoabm.scenario.loader import LoadedScenario
-    from exoabm.scenario.trials import (
+    from exoabm.scenario.schema_therapy import (
         ArmTable,
         AssumptionTable,
         CriterionTable,

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 from exoabm.batch.trials.charts import number, plain
 from exoabm.batch.trials.design import text_of
 from exoabm.batch.trials.verdict import Direction, Effect, Scale
-from exoabm.scenario.entries import of_comparators
+from exoabm.scenario.fields import of_comparators
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from exoabm.batch.trials.trial import Comparison, Point, Sweep, Trial
     from exoabm.parameters.parameter import Quantity
-    from exoabm.scenario.trials import ReadoutTable
+    from exoabm.scenario.schema_therapy import ReadoutTable
 
 
 def percent(share: float) -> str:

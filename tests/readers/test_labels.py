@@ -7,14 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exoabm.errors import InputError
-from exoabm.scenario.labels import meaning_of
+from exoabm.readers.cell_types import map_labels
 
 KNOWN = ["tumor", "immune", "stroma"]
 
 
 def meant(labels, rules, unmapped="error", **more):
     counts = {label: labels.count(label) for label in labels}
-    meaning = meaning_of(counts, rules, KNOWN, unmapped, **more)
+    meaning = map_labels(counts, rules, KNOWN, unmapped, **more)
     return [meaning[label] for label in labels]
 
 

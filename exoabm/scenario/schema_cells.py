@@ -1,0 +1,301 @@
+"""Schema of cargo, vesicles, cell types and responses."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+from exoabm.cells import behaviors
+from exoabm.cells.response import SIGNALS
+from exoabm.parameters.catalog import CATALOG, COMPARATORS
+from exoabm.parameters.parameter import Quantity
+from exoabm.parameters.units import QuantityError
+from exoabm.scenario.fields import Name, Plain, Table, declared
+
+FOLLOWS = "follows"
+"""Type of an error that only follows from another one, which is reported."""
+
+
+class CargoTable(Table):
+    """A molecule that vesicles carry."""
+
+    name: Name
+    role: Literal["signal", "waste", "therapeutic"] = "signal"
+    molecule: Literal["mRNA", "miRNA", "protein", "lipid", "small_molecule", "misfolded_protein"] | None = (
+        Field(default=None, description="what it is made of; RNA and protein bring their half-lives")
+    )
+    copies: Quantity = declared("copies")
+    half_life: Quantity | None = declared(
+        "cargo_half_life",
+        default=None,
+        description="in the cell it was delivered to; by its molecule if not given, else it stays",
+    )
+    effect_copies: Quantity = declared("effect_copies")
+
+
+class VesicleTable(Table):
+    """A kind of vesicle."""
+
+    name: Name
+    diameter: Quantity = declared("diameter")
+    diameter_gsd: Quantity = declared("diameter_gsd")
+    diffusivity: Quantity | None = declared(
+        "diffusivity",
+        default=None,
+        description="in free medium, mean over the sizes; Stokes-Einstein from the diameter if not given",
+    )
+    size_classes: Quantity | None = declared("size_classes", default=None)
+    half_life: Quantity = declared("half_life")
+    unbinding_rate: Quantity = declared("unbinding_rate")
+    internalization_rate: Quantity = declared("internalization_rate")
+    processing_rate: Quantity = declared("processing_rate")
+    recycling_probability: Quantity = declared("recycling_probability")
+    delivery_probability: Quantity = declared("delivery_probability")
+    delivery_route: Literal["endosomal_escape", "membrane_fusion"] = Field(
+        default="endosomal_escape", description="where cargo enters the cytosol: a hypothesis to choose"
+    )
+    cargo: list[Name] = Field(default_factory=list, description="names of cargo it carries")
+    ligand: Name | None = Field(
+        default=None, description="cells with the receptor of this name bind it by their receptors"
+    )
+    binding_rate: Quantity = declared(
+        "receptor_binding_rate",
+        needs=("ligand",),
+        description="to each receptor that matches the ligand",
+    )
+    copies: Quantity | None = declared(
+        "copies", default=None, description="of each cargo in this kind; the cargo's own if not given"
+    )
+    comparator: Literal["free_drug", "soluble_factor", "lnp"] | None = Field(
+        default=None, description="no vesicle but what one is compared with; other defaults from the catalog"
+    )
+
+    @field_validator("size_classes")
+    @classmethod
+    def _whole(cls, value: Quantity | None) -> Quantity | None:
+        if value is not None and value % 1:
+            raise ValueError("must be a whole number")
+        return value
+
+    def load(self, cargo: CargoTable) -> Quantity:
+        """Mean copies of a cargo in a vesicle of this kind that carries it."""
+        return cargo.copies if self.copies is None else self.copies
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults_of_a_comparator(cls, given: Any) -> Any:
+        if not isinstance(given, dict) or given.get("comparator") not in COMPARATORS:
+            return given
+        prefix = f"{given['comparator']}_"
+        own = {name.removeprefix(prefix): p for name, p in CATALOG.items() if name.startswith(prefix)}
+        defaults = {
+            key: {"value": p.default, "source": ", ".join(p.source), "note": p.meaning}
+            for key, p in own.items()
+        }
+        return {**defaults, "diameter_gsd": 1.0, **given}
+
+
+class Waste(Table):
+    """Waste made, degraded in lysosomes and exported in vesicles by a cell."""
+
+    production: Quantity = declared("waste_production")
+    lysosomal_rate: Quantity = declared("waste_lysosomal_rate")
+    saturation: Quantity = declared(
+        "waste_saturation",
+        default_factory=lambda: Quantity(CATALOG["waste_saturation"], "inf", "assumed"),
+    )
+    export_rate: Quantity = declared("waste_export_rate")
+    vesicle: Name = Field(description="vesicle kind that carries it; its cargo must include waste")
+
+
+class Sorting(Table):
+    """A kind of intraluminal vesicle, and its share of all in a multivesicular body."""
+
+    vesicle: Name
+    share: Quantity = declared("ilv_share")
+
+
+class Mvb(Table):
+    """Multivesicular bodies as a pool: they form, and fuse with the membrane or go to lysosomes."""
+
+    secretory_fraction: Quantity = declared("secretory_fraction")
+    fate_rate: Quantity = declared("mvb_fate_rate")
+    number: Quantity | None = declared("mvb_number", default=None)
+    sorting: list[Sorting] = Field(
+        default_factory=list, description="kinds of their vesicles; all of the kind released if not given"
+    )
+
+
+class Receptor(Table):
+    """Receptors that bind vesicles with the ligand of the same name: k_a = N k_on."""
+
+    name: Name
+    number: Quantity = declared("receptor_number")
+
+
+class Holding(Table):
+    """What a cell does with the copies of a cargo that it holds, beside losing them by their half-life."""
+
+    cargo: Name
+    initial: Quantity = declared("cargo_copies", description="copies in each cell at the start")
+    production: Quantity = declared("cargo_production")
+    replication: Quantity = declared("cargo_replication")
+    capacity: Quantity = declared("cargo_capacity")
+    clearance: Quantity = declared("cargo_clearance")
+    export: Quantity = declared("cargo_export")
+    vesicle: Name | None = Field(default=None, description="vesicle kind that carries what is exported")
+
+
+class Transformation(Table):
+    """Turning into a cell of another type."""
+
+    into: Name
+    rate: Quantity = declared("transformation_rate")
+
+
+class Climbs(Table):
+    """Chemotaxis up a gradient of vesicles: v = chi K grad c/(K + c)^2."""
+
+    vesicle: Name
+    coefficient: Quantity = declared("chemotactic_coefficient")
+    half_max: Quantity = declared("attraction_half_max")
+
+
+class Follows(Table):
+    """Following the vesicles that a cell catches, each as strong as the copies of cargo in it."""
+
+    vesicle: Name
+    speed: Quantity = declared("chemotactic_speed")
+    half_max: Quantity = declared("polarity_half_max")
+    hill: Quantity = declared("hill")
+    memory: Quantity = declared("polarity_memory")
+
+
+class CellTypeTable(Table):
+    """A type of cell, and which mechanisms it has."""
+
+    name: Name
+    diameter: Quantity = declared("cell_diameter")
+    releases: Name | None = Field(default=None, description="vesicle kind released; none if not given")
+    release_rate: Quantity = declared("release_rate", needs=("releases", "mvb"))
+    ilvs_per_mvb: Quantity = declared("ilvs_per_mvb", needs=("releases", "waste", "mvb"))
+    secretion: Literal["mean", "poisson"] = Field(
+        default="mean",
+        description="fusions at their mean rate, or as a Poisson process in bursts",
+        json_schema_extra={"needs": ["releases", "waste", "mvb", "holds"]},
+    )
+    takes_up: list[Name] = Field(default_factory=list, description="vesicle kinds taken up")
+    uptake_rate: Quantity = declared("uptake_rate", needs=("takes_up",))
+    saturation: Quantity = declared("saturation", needs=("takes_up", "receptor"))
+    receptor: list[Receptor] = Field(
+        default_factory=list, description="vesicles with a matching ligand need no takes_up"
+    )
+    recycling_probability: Quantity | None = declared(
+        "recycling_probability", default=None, description="in these cells; that of the kind if not given"
+    )
+    delivery_probability: Quantity | None = declared(
+        "delivery_probability", default=None, description="in these cells; that of the kind if not given"
+    )
+    mvb: Mvb | None = Field(default=None, description="pool of multivesicular bodies; none if not given")
+    waste: Waste | None = Field(default=None, description="waste metabolism; none if not given")
+    holds: list[Holding] = Field(default_factory=list, description="cargo it makes, replicates or exports")
+    division_rate: Quantity | None = declared("division_rate", default=None)
+    death_rate: Quantity | None = declared("death_rate", default=None)
+    transformation: Transformation | None = None
+    motility: Quantity | None = declared("motility", default=None)
+    persistence: Quantity = declared("persistence", needs=("motility",))
+    climbs: Climbs | None = Field(default=None, description="chemotaxis; none if not given")
+    follows: Follows | None = Field(default=None, description="chemotaxis by captures; none if not given")
+    behavior: dict[str, Plain] = Field(
+        default_factory=dict, description="values at rest of behaviors that installed packages add"
+    )
+
+    @field_validator("behavior")
+    @classmethod
+    def _read_added(cls, value: dict[str, Any]) -> dict[str, Any]:
+        added = {each.name: each.places[0][1] for each in behaviors.added()}
+        for name in value.keys() - added.keys():
+            raise ValueError(f"no package adds a behavior {name!r}; added: {', '.join(added) or 'none'}")
+        return {name: Quantity.read(given, added[name]) for name, given in value.items()}
+
+    @model_validator(mode="after")
+    def _one_sense(self) -> CellTypeTable:
+        if self.climbs is not None and self.follows is not None:
+            raise ValueError("a cell either climbs a gradient or follows what it catches")
+        return self
+
+
+class Response(Table):
+    """A behavior that follows a signal; value = (rest + u to) / (1 + u), u = (signal / half_max)^hill."""
+
+    name: Name | None = None
+    cell_type: Name
+    signal: str = Field(
+        description="cargo.NAME, waste, concentration.VESICLE, bound.VESICLE, endosomal.VESICLE, time, age"
+    )
+    increases: str | None = Field(default=None, description="behavior that the signal raises")
+    decreases: str | None = Field(default=None, description="behavior that the signal lowers")
+    half_max: Quantity = Field(description="signal that moves the behavior half of its way")
+    hill: Quantity = declared("hill")
+    to: Quantity = Field(description="value of the behavior at full signal")
+
+    @property
+    def behavior(self) -> str:
+        """The behavior that is moved."""
+        return self.increases or self.decreases or ""
+
+    @property
+    def word(self) -> str:
+        """The signal without what it is of."""
+        return self.signal.partition(".")[0]
+
+    @property
+    def of(self) -> str:
+        """What the signal is of."""
+        return self.signal.partition(".")[2]
+
+    @field_validator("signal")
+    @classmethod
+    def _known_signal(cls, value: str) -> str:
+        word, _, of = value.partition(".")
+        if word not in SIGNALS:
+            raise ValueError(f"must be one of {', '.join(SIGNALS)}, some with a name after a dot")
+        if bool(SIGNALS[word].of) != bool(of):
+            wanted = f"{word}.NAME with the name of a {SIGNALS[word].of}" if SIGNALS[word].of else word
+            raise ValueError(f"must be {wanted}")
+        return value
+
+    @field_validator("increases", "decreases")
+    @classmethod
+    def _known_behavior(cls, value: str | None) -> str | None:
+        if value is not None and behaviors.find(value) is None:
+            of_cargo = ", ".join(f"{word}.CARGO" for word in behaviors.OF_CARGO)
+            raise ValueError(f"must be one of {', '.join(behaviors.known())}, {of_cargo}")
+        return value
+
+    @field_validator("half_max", mode="before")
+    @classmethod
+    def _read_half_max(cls, value: object, info: ValidationInfo) -> object:
+        word = str(info.data.get("signal", "")).partition(".")[0]
+        if word not in SIGNALS:
+            raise PydanticCustomError(FOLLOWS, "the signal says what this is a value of")
+        return Quantity.read(value, SIGNALS[word].parameter)
+
+    @field_validator("to", mode="before")
+    @classmethod
+    def _read_to(cls, value: object, info: ValidationInfo) -> object:
+        if not {"increases", "decreases"} <= info.data.keys():
+            raise PydanticCustomError(FOLLOWS, "the behavior says what this is a value of")
+        given = [info.data[verb] for verb in ("increases", "decreases") if info.data[verb] is not None]
+        if len(given) != 1:
+            raise ValueError("a response either increases or decreases a behavior: give one of the two")
+        behavior = behaviors.find(given[0])
+        assert behavior is not None
+        for _, parameter in behavior.places[:-1]:
+            try:
+                return Quantity.read(value, parameter)
+            except QuantityError:
+                continue
+        return Quantity.read(value, behavior.places[-1][1])
