@@ -14,7 +14,7 @@ from exoabm.output.metrics import Metrics
 from exoabm.output.recorder import Recorder
 from exoabm.scenario.builder import blueprint, build_state, make_engine
 from exoabm.scenario.loader import LoadedScenario, load
-from exoabm.scenario.treatment_protocol import make_course
+from exoabm.scenario.treatment_protocol import make_protocol
 from exoabm.schedule import Step, advance
 from exoabm.streams import Streams
 from exoabm.transport.expected import TransferMatrix, transfer_matrix
@@ -84,7 +84,7 @@ class ExosomeModel(Model):  # type: ignore[misc]
         self.estimate = plan.estimate
         self.placed = plan.placed
         self.state = build_state(scenario, plan, self.streams)
-        self.course = make_course(scenario, self.state)
+        self.protocol = make_protocol(scenario, self.state)
         if snapshot is not None:
             checkpoint.restore(self.state, snapshot)
             self.steps = self.state.step
@@ -124,7 +124,7 @@ class ExosomeModel(Model):  # type: ignore[misc]
 
     def advance_by(self, seconds: float) -> None:
         """Advance by one coupling step of any length."""
-        step = Step(self.state, self.engine, self.recorder, seconds, self.course)
+        step = Step(self.state, self.engine, self.recorder, seconds, self.protocol)
         born, died = self.state.lineage.born, len(self.state.lineage.dead)
         try:
             advance(step)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from exoabm.output.recorder import Recorder
     from exoabm.state import State, TransportResult, Turnover, Uptake
-    from exoabm.therapy.course import Course
+    from exoabm.therapy.treatment_protocol import TreatmentProtocol
     from exoabm.transport.engine import Engine
 
 
@@ -36,7 +36,7 @@ class Step:
     engine: Engine
     recorder: Recorder
     dt: float
-    course: Course | None = None
+    protocol: TreatmentProtocol | None = None
     dosed: Emissions = field(default_factory=Emissions.none)
     released: Emissions = field(init=False)
     unbound: Emissions = field(init=False)
@@ -47,8 +47,8 @@ class Step:
 
 
 def _dose(step: Step) -> None:
-    if step.course is not None:
-        step.dosed = step.course.advance(step.state, step.dt)
+    if step.protocol is not None:
+        step.dosed = step.protocol.advance(step.state, step.dt)
 
 
 def _secrete(step: Step) -> None:

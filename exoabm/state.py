@@ -8,9 +8,9 @@ A *label* names where a vesicle came from: a donor type, a donor cell, the reser
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import InitVar, dataclass, field, fields, replace
 from enum import IntEnum, StrEnum
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -386,6 +386,56 @@ class Events:
 
 
 @dataclass
+class DoseState:
+    """Variables of one dose.
+
+    Attributes
+    ----------
+    given, entered : float
+        Particles, or therapeutic cells, given until now; particles that entered the tissue until now.
+    cells, cell_time : float
+        Therapeutic cells alive, and the time integral of their number, cells times s.
+    amount, exposure : numpy.ndarray
+        Amount in each compartment of the body, and its time integral in amount times s, (n,).
+    """
+
+    compartments: InitVar[int] = 0
+    given: float = 0.0
+    entered: float = 0.0
+    cells: float = 0.0
+    cell_time: float = 0.0
+    amount: np.ndarray = field(init=False)
+    exposure: np.ndarray = field(init=False)
+
+    def __post_init__(self, compartments: int) -> None:
+        self.amount, self.exposure = np.zeros(compartments), np.zeros(compartments)
+
+
+@dataclass
+class TreatmentState:
+    """Variables of a treatment: one ``DoseState`` per dose, and the immune response of the host.
+
+    ``host`` (4,) holds antigen (ug), innate activation, effectors and memory, ``host_exposure`` (4,) their
+    time integrals; both are empty for a host without a response.
+    """
+
+    doses: dict[str, DoseState] = field(default_factory=dict)
+    host: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    host_exposure: np.ndarray = field(default_factory=lambda: np.zeros(0))
+
+
+class Measure(NamedTuple):
+    """Key of a treatment readout: quantity, and where it applies the dose and the compartment of the body."""
+
+    quantity: str
+    dose: str = ""
+    compartment: str = ""
+
+    def __str__(self) -> str:
+        return "/".join(self)
+
+
+@dataclass
 class State:
     """Everything that changes, and what it is measured against.
 
@@ -404,7 +454,7 @@ class State:
     ``max_cells`` the number of cells that divisions may not pass.
     ``source`` is what a table says of the cells of the layout, None where rules placed them; ``y_down`` tells
     that y runs downward in pictures of it.
-    ``subject`` is what a therapy keeps of the body, ``measures`` what it wants recorded with the metrics.
+    ``treatment`` holds the variables of a therapy, ``measures`` its readouts of the present.
     """
 
     domain: Domain
@@ -430,8 +480,8 @@ class State:
     events: Events = field(init=False)
     lineage: Lineage = field(init=False)
     contacts: ContactTable | None = None
-    subject: dict[str, np.ndarray] = field(default_factory=dict)
-    measures: dict[str, float] = field(default_factory=dict)
+    treatment: TreatmentState = field(default_factory=TreatmentState)
+    measures: dict[Measure, float] = field(default_factory=dict)
     time: float = 0.0
     step: int = 0
     warnings: list[str] = field(default_factory=list)

@@ -68,9 +68,10 @@ def _numbers(state: State, wholly: bool) -> Iterator[tuple[str, np.ndarray]]:
     for name in TALLIED:
         yield name, getattr(way, name)
     yield "released", state.released
-    if state.subject:
-        for name, array in state.subject.items():
-            yield name, array
+    for name, dose in state.treatment.doses.items():
+        for quantity, value in vars(dose).items():
+            yield f"{quantity} of dose {name}", np.atleast_1d(value)
+    yield "immune response", state.treatment.host
     if state.vesicles is not None:
         for name in SINGLE:
             yield name, getattr(state.vesicles, name)
@@ -97,8 +98,8 @@ def _look(state: State, where: str, array: np.ndarray, time: float, counts: np.n
 def _named(state: State, where: str, place: tuple[int, ...]) -> str:
     """A number in words: what it is of whom."""
     row, *rest = place
-    if where in state.subject:
-        return f"{where.replace('/', ' ')}, number {row + 1},"
+    if " of dose " in where or where == "immune response":
+        return f"{where}, variable {row + 1},"
     if where.startswith("field"):
         label, *voxel = place
         return f"the {where} from {state.labels.names[label]} in voxel {tuple(voxel[::-1])} (x, y, z from 0)"

@@ -1,7 +1,7 @@
 """Where in the body a dose is, as the time series of a run tells it.
 
 A dose that passes through a body has columns ``<dose>_<place>_share`` of particles, and
-``<dose>_free_<place>_share`` of the molecules that they set free; see ``therapy.course``.
+``<dose>_free_<place>_share`` of the molecules that they set free; see ``therapy.treatment_protocol``.
 """
 
 from __future__ import annotations

@@ -64,7 +64,23 @@ def measure(state: State) -> dict[str, float]:
         row.join(_of_kind(state, kind))
     for cell_type in range(len(state.types)):
         row.join(_of_type(state, cell_type))
-    return row.join(outcomes(state)).join(state.measures)
+    return row.join(outcomes(state)).join(_of_treatment(state))
+
+
+def _of_treatment(state: State) -> Row:
+    row, units = Row(), {"entered_tissue", "released", "batch_medium", "batch_stored"}
+    for (quantity, dose, compartment), value in state.measures.items():
+        column = f"{quantity}_EV" if quantity in units else quantity.replace("purity_per", "purity_EV_per")
+        if quantity.startswith("molecule"):
+            column = column.replace("molecule_share", "share")
+            row.put(f"{{dose}}_free_{compartment}_{column}", value, dose=dose)
+        elif compartment:
+            row.put(f"{{dose}}_{compartment}_{column.removeprefix('particle_')}", value, dose=dose)
+        elif dose:
+            row.put(f"{{dose}}_{column}", value, dose=dose)
+        else:
+            row.put(column, value)
+    return row
 
 
 def _of_kind(state: State, k: int) -> Row:

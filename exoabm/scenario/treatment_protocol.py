@@ -1,4 +1,4 @@
-"""From the therapy tables of a scenario to a course of treatment of one virtual subject."""
+"""From the therapy tables of a scenario to a treatment protocol of one virtual subject."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from exoabm.errors import Problem, ScenarioError
 from exoabm.parameters.catalog import ORGANS
 from exoabm.scenario.schema_therapy import Separation
 from exoabm.streams import Purpose
-from exoabm.therapy.course import CellProduct, Course, Dose, Site
-from exoabm.therapy.dosing import Measure, Plan, Route, particles
+from exoabm.therapy.dosing import CellProduct, Dose, DoseMetric, Route, Schedule, Site, particles
 from exoabm.therapy.immunity import Immunity
 from exoabm.therapy.manufacturing import Process, SeparationStep
-from exoabm.therapy.pharmacokinetics import Body, Formulation, Organ, extraction, kinetics
+from exoabm.therapy.pharmacokinetics import Body, Formulation, Organ, extraction, pbpk_model
+from exoabm.therapy.treatment_protocol import TreatmentProtocol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,12 +41,12 @@ def given(scenario: Scenario) -> list[Dosing]:
 
 
 def treats(scenario: Scenario) -> bool:
-    """Whether there is a course of treatment: doses, a host that answers to them, or how they are made."""
+    """Whether there is a treatment protocol: doses, a host that answers to them, or how they are made."""
     return bool(given(scenario)) or scenario.immunity is not None or scenario.manufacturing is not None
 
 
-def make_course(loaded: LoadedScenario, state: State) -> Course | None:
-    """The course of treatment that a scenario asks for; None if it asks for none.
+def make_protocol(loaded: LoadedScenario, state: State) -> TreatmentProtocol | None:
+    """The treatment protocol that a scenario asks for; None if it asks for none.
 
     Raises
     ------
@@ -60,14 +60,14 @@ def make_course(loaded: LoadedScenario, state: State) -> Course | None:
     doses = given(scenario)
     made = tuple(_dose(loaded, state, dose) for dose in doses)
     making = scenario.manufacturing
-    course = Course(
+    protocol = TreatmentProtocol(
         made,
         None if scenario.immunity is None else _host(scenario.immunity),
         None if making is None else _process(scenario, making, state.streams),
         1.0 if making is None else float(making.cell_dose),
     )
-    course.begin(state)
-    return course
+    protocol.begin(state)
+    return protocol
 
 
 def dosed(loaded: LoadedScenario, domain: Domain, kinds: Sequence[VesicleKind]) -> tuple[float, float]:
@@ -87,11 +87,10 @@ def dosed(loaded: LoadedScenario, domain: Domain, kinds: Sequence[VesicleKind]) 
         if Route(table.route) not in (Route.TISSUE, Route.LOCAL, Route.IMPLANT):
             continue
         load = _load(table, named[table.vesicle])
-        plan = _plan(loaded, table, load)
-        number = np.array(
-            [sum(plan.given(0.0, end)), sum(plan.given(plan.start, min(plan.start + step, end)))]
-        )
-        if Measure(table.measure) is Measure.CELLS:
+        schedule = _schedule(loaded, table, load)
+        first = schedule.start, min(schedule.start + step, end)
+        number = np.array([sum(schedule.administered(*span)) for span in ((0.0, end), first)])
+        if DoseMetric(table.measure) is DoseMetric.CELLS:
             number *= float(table.release_rate) * np.array([end, step])
         if Route(table.route) is not Route.TISSUE:
             assert scenario.pharmacokinetics is not None
@@ -106,16 +105,16 @@ def _load(table: Dosing, kind: VesicleKind) -> float:
     return sum(cargo.copies for cargo in kind.cargo) or float(table.molecular)
 
 
-def _plan(loaded: LoadedScenario, table: Dosing, load: float) -> Plan:
+def _schedule(loaded: LoadedScenario, table: Dosing, load: float) -> Schedule:
     """When a dose is given, and how many particles, or cells, of it."""
-    measure, amount = Measure(table.measure), float(getattr(table, table.measure))
-    if measure is not Measure.CELLS:
+    measure, amount = DoseMetric(table.measure), float(getattr(table, table.measure))
+    if measure is not DoseMetric.CELLS:
         try:
             amount = particles(measure, amount, load, float(table.protein_per_particle))
         except ValueError as error:
             problem = Problem(f"dose.{table.name}.{measure}", "", str(error))
             raise ScenarioError(loaded.name, [problem]) from None
-    return Plan(amount, float(table.start), float(table.duration), table.repeats, float(table.interval))
+    return Schedule(amount, float(table.start), float(table.duration), table.repeats, float(table.interval))
 
 
 def _dose(loaded: LoadedScenario, state: State, table: Dosing) -> Dose:
@@ -136,20 +135,20 @@ def _dose(loaded: LoadedScenario, state: State, table: Dosing) -> Dose:
             "through" if table.through else "reach", "", "there is no cell at whose surface it could enter"
         )
     load = _load(table, state.kinds[kind])
-    plan = _plan(loaded, table, load)
+    schedule = _schedule(loaded, table, load)
     product = None
-    if Measure(table.measure) is Measure.CELLS:
+    if DoseMetric(table.measure) is DoseMetric.CELLS:
         loss = math.log(2) / table.therapeutic_half_life
         product = CellProduct(float(table.release_rate), loss, float(table.cell_antigen))
     dose = Dose(
         name=table.name,
-        plan=plan,
+        schedule=schedule,
         route=Route(table.route),
         site=site,
         kind=kind,
         molecule=molecule,
         load=load,
-        kinetics=None,
+        pbpk=None,
         molecular=table.molecular,
         influx=0.0,
         molecule_influx=0.0,
@@ -178,7 +177,7 @@ def _dose(loaded: LoadedScenario, state: State, table: Dosing) -> Dose:
         )
     return replace(
         dose,
-        kinetics=kinetics(body, formulation),
+        pbpk=pbpk_model(body, formulation),
         influx=extraction(target, formulation) / body.plasma_volume,
         molecule_influx=target.flow / body.plasma_volume,
         patch=patch,

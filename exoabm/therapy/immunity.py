@@ -1,12 +1,12 @@
-"""The host's answer to foreign antigen: innate, adaptive, remembered.
+"""The immune response of the host to foreign antigen: innate, adaptive, and memory.
 
     dA/dt = input - a A                       antigen set free or taken up, ug
     dI/dt = (s - I) / tau                     innate activation, s = A / (A + A_half), 0 to 1
     dE/dt = r s E (1 - E) - d (E - floor)     effectors, floor = e_0 + (e_1 - e_0) M, 0 to 1
     dM/dt = mu E (1 - M)                      memory, 0 to 1
 
-A second exposure starts from the floor that memory keeps, and so is answered sooner and more strongly.
-Foreign cells are killed at k_kill E beside their own loss.
+A second exposure starts from the raised floor of effectors, so that the response is faster and stronger.
+Effectors kill foreign cells at the rate k_kill E, in addition to their own loss. The rate laws are assumed.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ SUBSTEP = 600.0
 
 @dataclass(frozen=True)
 class Immunity:
-    """How a host answers; rates in 1/s, masses in ug.
+    """Parameters of an immune response; rates in 1/s, masses in ug.
 
     Attributes
     ----------
     antigen_half : float
-        Foreign antigen at which a response runs at half its rate.
+        Foreign antigen of half-maximal activation.
     antigen_loss, innate_rate, expansion, contraction, memory_rate : float
         a, 1/tau, r, d and mu.
     naive, primed : float
@@ -49,11 +49,11 @@ class Immunity:
     kill_rate: float
 
     def start(self) -> np.ndarray:
-        """Antigen, innate activation, effectors and memory before anything is given, shape (4,)."""
+        """Antigen, innate activation, effectors and memory before the first dose, shape (4,)."""
         return np.array([0.0, 0.0, self._floor(self.initial_memory), self.initial_memory])
 
     def advance(self, host: np.ndarray, antigen: float, dt: float) -> np.ndarray:
-        """Advance the host (4,) by ``dt`` s, in which ``antigen`` (ug) is met evenly."""
+        """Advance the host (4,) by ``dt`` s, with an exposure to ``antigen`` (ug) evenly over them."""
         steps = max(1, int(np.ceil(dt / SUBSTEP)))
         h, rate = dt / steps, antigen / dt
         for _ in range(steps):
@@ -65,7 +65,7 @@ class Immunity:
         return host
 
     def kills(self, host: np.ndarray, foreignness: float) -> float:
-        """Rate at which the host kills therapeutic cells now, 1/s."""
+        """k_kill E f: rate at which the host kills therapeutic cells of foreignness f, 1/s."""
         return self.kill_rate * float(host[2]) * foreignness
 
     def _floor(self, memory: float) -> float:

@@ -1,9 +1,10 @@
-"""How doses are made: cells, conditioned medium, a chain of separation steps, storage.
+"""Manufacture of doses: cells, conditioned medium, a chain of separation steps, storage.
 
     vesicles = N_cells q T prod(R_i) (1 - lambda_48)^(t / 48 h)
 
-Purity is vesicles per mass of free protein left. Costs are relative to 1e8 cells made by expansion; no price
-was verified, so they rank ways of production and prove nothing of cost-effectiveness.
+Purity is the number of vesicles per mass of residual free protein. Costs are relative to 1e8 cells made by
+expansion; no price was verified, so that costs rank processes and do not show cost-effectiveness. The
+model is assumed.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from operator import mul
 
 HOUR = 3600.0
 STORED = 48 * HOUR
-"""The time that a storage loss is quoted for."""
+"""Reference time of a storage loss, s."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class SeparationStep:
 
 @dataclass(frozen=True)
 class Process:
-    """A way to make doses of vesicles; times in s, rates in 1/s, masses in ug.
+    """A process that makes doses of vesicles; times in s, rates in 1/s, masses in ug.
 
     ``protein_rate`` is free protein per cell and second, ``storage_loss`` the share lost in 48 h.
     """
@@ -49,16 +50,16 @@ class Process:
 
     @property
     def recovery(self) -> float:
-        """Share of the vesicles of the medium that the chain keeps."""
+        """Share of the vesicles of the medium recovered by the chain."""
         return math.prod(step.recovery for step in self.steps)
 
     @property
     def kept(self) -> float:
-        """Share of the vesicles of the medium that is left when a dose is given."""
+        """Share of the vesicles of the medium left after separation and storage."""
         return self.recovery * float((1.0 - self.storage_loss) ** (self.storage_time / STORED))
 
     def batch(self, released_per_cell: float) -> Batch:
-        """What comes of one harvest with so many vesicles per cell in the medium."""
+        """One harvest at ``released_per_cell`` vesicles per cell in the medium."""
         medium = self.cells * released_per_cell
         protein = self.cells * self.protein_rate * self.harvest_time
         protein *= math.prod(1.0 - step.removal for step in self.steps)
@@ -79,15 +80,15 @@ class Process:
         )
 
     def cells_needed(self, vesicles: float, released_per_cell: float) -> float:
-        """Producer cells for so many vesicles after separation (problem 26)."""
+        """Producer cells needed for a number of vesicles after separation."""
         return vesicles / (released_per_cell * self.recovery)
 
     def expansion_time(self, cells: float) -> float:
-        """Time in s to grow from the seed to so many cells."""
+        """t = t_d log2(N / N_seed): time in s to grow from the seed to a number of cells."""
         return self.doubling_time * max(math.log2(cells / self.seed_cells), 0.0)
 
     def cell_doses_per_day(self, dose: float) -> float:
-        """Doses of cells per day that the same culture gives if the cells themselves are the product."""
+        """Doses of cells per day from the same culture, with the cells as the product."""
         days = (self.expansion_time(self.cells) + self.harvest_time) / (24 * HOUR)
         return self.cells / dose / days if days > 0 else math.inf
 

@@ -1,28 +1,53 @@
-"""Where a dose goes in the body: a small physiological model, linear, solved exactly.
+"""Physiologically based pharmacokinetics (PBPK) of a dose: a linear compartment model, solved exactly.
 
-    dx/dt = K x + u,    x the particles and, in units of one particle's load, the molecules set free
+    dx/dt = K x + u,    x the particles and, in units of one particle's load, the free molecules
 
-Particles (vesicles, lipid nanoparticles) leave the plasma by phagocytes in contact with blood, each with the
-rate constant k_M, limited by the plasma flow Q of its organ, and through leaky vessels,
+Particles (vesicles, lipid nanoparticles) leave the plasma by uptake into phagocytes in contact with blood,
+each with the rate constant k_M, and through leaky vessels, limited by the plasma flow Q of the organ:
 
-    CL_i = Q_i (1 - exp(-(M_i k_M + PS_i) / Q_i)),
+    CL_i = Q_i (1 - exp(-(M_i k_M + PS_i) / Q_i)).
 
-stay in the organ and decay there; a share f_ret of what they carried comes out as free molecules. These
+They stay in the organ and decay there; a share f_ret of their load is released as free molecules. These
 follow the flow, dm_i/dt = Q_i (m_p / V_p - m_i / (V_i K_part)), and are cleared by liver and kidney. Organ
-shares follow from phagocytes and flows; the default numbers of phagocytes are calibrated to published shares.
+shares follow from phagocytes and flows.
+
+The model is assumed; the default numbers of phagocytes are calibrated to organ shares. Source: morishita2015.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import NamedTuple
 
 import numpy as np
 from scipy.linalg import expm
 
-PLASMA, PERIPHERAL, DEPOT, LOST = "plasma", "peripheral", "depot", "lost"
-FREE = "free_"
-"""Prefix of the compartments of free molecules."""
+
+class Form(StrEnum):
+    """Form of a drug: inside particles, or as molecules that particles released."""
+
+    PARTICLES = "particles"
+    MOLECULES = "molecules"
+
+
+class Compartment(NamedTuple):
+    """A compartment: an organ or fluid of the body, and the form of the drug in it."""
+
+    place: str
+    form: Form = Form.PARTICLES
+
+    @property
+    def molecules(self) -> Compartment:
+        """The compartment of the free molecules in the same place."""
+        return Compartment(self.place, Form.MOLECULES)
+
+
+PLASMA, PERIPHERAL, DEPOT, TARGET, LOST = map(
+    Compartment, ("plasma", "peripheral", "depot", "target", "lost")
+)
+"""Compartments of particles; ``lost`` holds all that was degraded, excreted or never absorbed."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +66,10 @@ class Organ:
 
 @dataclass(frozen=True)
 class Body:
-    """A subject; volumes in um^3, flows and clearances in um^3/s.
+    """Physiology of one subject; volumes in um^3, flows and clearances in um^3/s.
 
-    ``basal_clearance`` is all loss of particles from plasma but that to phagocytes and to a target's leaky
-    vessels; the heart's leak is part of it.
+    ``basal_clearance`` is the loss of particles from plasma other than to phagocytes and to leaky vessels of
+    the target; leakage into the heart is part of it.
     """
 
     plasma_volume: float
@@ -60,7 +85,7 @@ class Body:
 
 @dataclass(frozen=True)
 class Formulation:
-    """What is given: particles, or molecules alone; rates in 1/s, clearances in um^3/s.
+    """Properties of the drug: particles with a load, or free molecules; rates in 1/s, clearances in um^3/s.
 
     Attributes
     ----------
@@ -87,24 +112,24 @@ class Formulation:
 
 
 @dataclass(frozen=True)
-class Kinetics:
-    """One formulation in one body.
+class PBPKModel:
+    """dx/dt = K x + u: one formulation in one body.
 
-    ``names`` (n) are the compartments, ``matrix`` (n, n) is K in 1/s; its columns sum to 0, since what leaves
-    one compartment enters another and what is gone is in ``lost``.
+    ``compartments`` (n) index x, ``matrix`` (n, n) is K in 1/s. Its columns sum to 0: all that leaves one
+    compartment enters another, and losses enter ``LOST``.
     """
 
-    names: tuple[str, ...]
+    compartments: tuple[Compartment, ...]
     matrix: np.ndarray
     propagators: dict[float, np.ndarray] = field(default_factory=dict, compare=False)
 
-    def index(self, name: str) -> int:
-        """Where a compartment stands."""
-        return self.names.index(name)
+    def index(self, compartment: Compartment) -> int:
+        """Index of a compartment in x."""
+        return self.compartments.index(compartment)
 
     def start(self) -> np.ndarray:
-        """Nothing given yet, shape (n,)."""
-        return np.zeros(len(self.names))
+        """Amounts before the first administration, zeros, shape (n,)."""
+        return np.zeros(len(self.compartments))
 
     def advance(self, amount: np.ndarray, infused: np.ndarray, dt: float) -> tuple[np.ndarray, np.ndarray]:
         """Advance amounts (n,) by ``dt`` s while ``infused`` (n,) enters evenly, exactly.
@@ -113,41 +138,42 @@ class Kinetics:
         """
         if dt not in self.propagators:
             self.propagators[dt] = self._propagator(dt)
-        n = len(self.names)
+        n = len(self.compartments)
         both = self.propagators[dt] @ np.concatenate([amount, np.zeros(n), infused / dt])
         return both[:n], both[n : 2 * n]
 
     def _propagator(self, dt: float) -> np.ndarray:
         """exp of x' = K x + u, y' = x, u' = 0."""
-        n = len(self.names)
+        n = len(self.compartments)
         zero, one = np.zeros((n, n)), np.eye(n)
         block = np.block([[self.matrix, zero, one], [one, zero, zero], [zero, zero, zero]])
         return np.asarray(expm(block * dt))
 
-    def residence(self, given_to: str) -> np.ndarray:
-        """Time in s that one particle given to a compartment spends in each in all; inf in ``lost``."""
+    def residence(self, given_to: Compartment) -> np.ndarray:
+        """Mean residence time in s in each compartment of one particle given to ``given_to``; inf in LOST."""
         lost = self.index(LOST)
-        rest = [i for i in range(len(self.names)) if i != lost]
+        rest = [i for i in range(len(self.compartments)) if i != lost]
         unit = np.zeros(len(rest))
         unit[rest.index(self.index(given_to))] = 1.0
-        time = np.full(len(self.names), math.inf)
+        time = np.full(len(self.compartments), math.inf)
         time[rest] = np.linalg.solve(-self.matrix[np.ix_(rest, rest)], unit)
         return time
 
 
-def kinetics(body: Body, formulation: Formulation) -> Kinetics:
-    """The compartments of a formulation in a body, and the rates between them."""
+def pbpk_model(body: Body, formulation: Formulation) -> PBPKModel:
+    """Assemble the compartments of a formulation in a body and the rate matrix K."""
     organs = body.organs
-    names = [DEPOT, PLASMA, PERIPHERAL, *(o.name for o in organs)]
-    names += [FREE + PLASMA, *(FREE + o.name for o in organs), LOST]
-    k = np.zeros((len(names), len(names)))
+    places = [Compartment(organ.name) for organ in organs]
+    compartments = [DEPOT, PLASMA, PERIPHERAL, *places]
+    compartments += [PLASMA.molecules, *(place.molecules for place in places), LOST]
+    k = np.zeros((len(compartments), len(compartments)))
 
-    def flow(source: str, sink: str, rate: float) -> None:
-        i, j = names.index(source), names.index(sink)
+    def flow(source: Compartment, sink: Compartment, rate: float) -> None:
+        i, j = compartments.index(source), compartments.index(sink)
         k[j, i] += rate
         k[i, i] -= rate
 
-    absorbed = FREE + PLASMA if formulation.molecular else PLASMA
+    absorbed = PLASMA.molecules if formulation.molecular else PLASMA
     flow(DEPOT, absorbed, formulation.absorption_rate)
     volume = body.plasma_volume
     outer = body.distribution_volume - volume
@@ -155,34 +181,33 @@ def kinetics(body: Body, formulation: Formulation) -> Kinetics:
         flow(PLASMA, PERIPHERAL, body.exchange_flow / volume)
         flow(PERIPHERAL, PLASMA, body.exchange_flow / outer)
     basal = body.basal_clearance
-    for organ in organs:
-        leak = extraction(organ, formulation)
-        flow(PLASMA, organ.name, leak / volume)
+    for organ, place in zip(organs, places, strict=True):
+        flow(PLASMA, place, extraction(organ, formulation) / volume)
         if organ.name == "heart":
-            basal -= _through(organ.flow, organ.permeability)
-        flow(organ.name, FREE + organ.name, formulation.cargo_return * formulation.decay_rate)
-        flow(organ.name, LOST, (1.0 - formulation.cargo_return) * formulation.decay_rate)
-        flow(FREE + PLASMA, FREE + organ.name, organ.flow / volume)
-        flow(FREE + organ.name, FREE + PLASMA, organ.flow / (organ.volume * formulation.partition))
-    flow(PLASMA, "rest", max(basal, 0.0) / volume)
-    flow("target", PLASMA, formulation.drainage_rate)
+            basal -= _flow_limited(organ.flow, organ.permeability)
+        flow(place, place.molecules, formulation.cargo_return * formulation.decay_rate)
+        flow(place, LOST, (1.0 - formulation.cargo_return) * formulation.decay_rate)
+        flow(PLASMA.molecules, place.molecules, organ.flow / volume)
+        flow(place.molecules, PLASMA.molecules, organ.flow / (organ.volume * formulation.partition))
+    flow(PLASMA, Compartment("rest"), max(basal, 0.0) / volume)
+    flow(TARGET, PLASMA, formulation.drainage_rate)
     for place in (PLASMA, PERIPHERAL):
-        flow(place, FREE + PLASMA, formulation.leak_rate)
-    flow("target", FREE + "target", formulation.leak_rate)
+        flow(place, PLASMA.molecules, formulation.leak_rate)
+    flow(TARGET, TARGET.molecules, formulation.leak_rate)
     for name, clearance in (
         ("liver", formulation.hepatic_clearance),
         ("kidney", formulation.renal_clearance),
     ):
         (organ,) = (o for o in organs if o.name == name)
-        flow(FREE + name, LOST, clearance / (organ.volume * formulation.partition))
-    return Kinetics(tuple(names), k)
+        flow(Compartment(name).molecules, LOST, clearance / (organ.volume * formulation.partition))
+    return PBPKModel(tuple(compartments), k)
 
 
 def extraction(organ: Organ, formulation: Formulation) -> float:
-    """Clearance of particles from plasma into an organ, um^3/s."""
-    return _through(organ.flow, organ.phagocytes * formulation.carrier_uptake + organ.permeability)
+    """CL = Q (1 - exp(-(M k_M + PS) / Q)): clearance of particles from plasma into an organ, um^3/s."""
+    return _flow_limited(organ.flow, organ.phagocytes * formulation.carrier_uptake + organ.permeability)
 
 
-def _through(flow: float, intrinsic: float) -> float:
-    """Q (1 - exp(-CL / Q)): what a flow brings past a sink (the parallel-tube model)."""
+def _flow_limited(flow: float, intrinsic: float) -> float:
+    """Q (1 - exp(-CL / Q)): clearance by a sink along a vessel, the parallel-tube model; um^3/s."""
     return flow * -math.expm1(-intrinsic / flow) if flow > 0 else 0.0

@@ -133,7 +133,7 @@ def test_a_vesicle_that_is_lost_stops_the_run() -> None:
     model = crowd(2, transport={"engine": "vesicles"}, **BUSY)
     model.run(hours=0.1)
     model.state.vesicles.remove(np.array([0]))
-    with pytest.raises(Exception, match="does not balance"):
+    with pytest.raises(Exception, match="does not close"):
         model.step()
 
 

@@ -60,7 +60,7 @@ def test_3_a_leak_of_a_millionth_stops_the_run(place: str) -> None:
     model = run(crowd(), 1200)
     array = model.state.fields[0] if place == "fields" else getattr(model.state.trafficking, place)
     array *= 1 - 1e-6
-    with pytest.raises(NumericalError, match="does not balance"):
+    with pytest.raises(NumericalError, match="does not close"):
         model.step()
 
 

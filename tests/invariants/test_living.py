@@ -172,7 +172,7 @@ def test_a_lost_vesicle_of_the_dead_breaks_the_ledger() -> None:
     state = model.state
     assert state.trafficking.bound.sum() > 0
     state.trafficking.bound[0] = 0.0
-    with pytest.raises(Exception, match="does not balance"):
+    with pytest.raises(Exception, match="does not close"):
         model.step()
 
 

@@ -282,7 +282,7 @@ def test_no_field_of_the_state_is_forgotten(engine: str) -> None:
     state = fresh(engine)
     saved = {path.split("/")[0] for path in checkpoint.snapshot(state)}
     absent = {"vesicles", "contacts"} if engine == "continuum" else {"fields"}
-    absent |= {"subject", "measures"}  # empty without a therapy; tests/therapy looks at them
+    absent |= {"measures"}  # empty without a therapy; tests/therapy looks at them
     assert saved | checkpoint.FIXED | absent == {f.name for f in fields(State)}
     assert not saved & checkpoint.FIXED
     paths = set(checkpoint.snapshot(state))
@@ -473,7 +473,7 @@ def test_a_broken_balance_keeps_the_last_good_checkpoint(tmp_path: Path, monkeyp
     expected = contents(start(tmp_path / "whole"))
     with monkeypatch.context() as patch:
         patch.setattr(schedule, "STAGES", stages)
-        with pytest.raises(NumericalError, match=r"does not balance.*last good checkpoint is kept"):
+        with pytest.raises(NumericalError, match=r"does not close.*last good checkpoint is kept"):
             start(tmp_path / "a", checkpoint_every=600.0)
     work = tmp_path / "a.unfinished"
     assert checkpoint.read(work)[1]["state/step"] == 20

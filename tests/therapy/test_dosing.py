@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from subjects import host, process, value
 
-from exoabm.therapy.dosing import Measure, Plan, particles
+from exoabm.therapy.dosing import DoseMetric, Schedule, particles
 from exoabm.therapy.immunity import Immunity
 
 HOUR = 3600.0
@@ -18,27 +18,27 @@ HOUR = 3600.0
 @pytest.mark.parametrize("step", [0.25, 0.7, 5.0])
 @pytest.mark.parametrize("duration", [0.0, 1.5])
 def test_a_plan_gives_all_of_it_once(step: float, duration: float) -> None:
-    plan = Plan(amount=10.0, start=1.0, duration=duration, repeats=3, interval=4.0)
+    schedule = Schedule(amount=10.0, start=1.0, duration=duration, repeats=3, interval=4.0)
     times = np.arange(0, 20, step)
-    parts = [plan.given(t, t + step) for t in times]
+    parts = [schedule.administered(t, t + step) for t in times]
     assert sum(a + b for a, b in parts) == pytest.approx(30.0, rel=1e-12)
     assert all((a == 0) or duration == 0 for a, _ in parts)
-    assert plan.total == 30.0
+    assert schedule.total == 30.0
 
 
 def test_an_infusion_starts_and_ends_on_time() -> None:
-    plan = Plan(amount=6.0, start=1.0, duration=3.0, repeats=1, interval=1.0)
-    assert plan.given(0.0, 1.0) == (0.0, 0.0)
-    assert plan.given(0.5, 1.5) == (0.0, pytest.approx(1.0))
-    assert plan.given(3.5, 9.0) == (0.0, pytest.approx(1.0))
+    schedule = Schedule(amount=6.0, start=1.0, duration=3.0, repeats=1, interval=1.0)
+    assert schedule.administered(0.0, 1.0) == (0.0, 0.0)
+    assert schedule.administered(0.5, 1.5) == (0.0, pytest.approx(1.0))
+    assert schedule.administered(3.5, 9.0) == (0.0, pytest.approx(1.0))
 
 
 def test_doses_by_any_measure() -> None:
-    assert particles(Measure.PARTICLES, 7.0, 0.0, 1.0) == 7.0
-    assert particles(Measure.COPIES, 1000.0, 10.0, 1.0) == 100.0
-    assert particles(Measure.MASS, 1.0, 0.0, 3e-10) == pytest.approx(1e10 / 3)
+    assert particles(DoseMetric.PARTICLES, 7.0, 0.0, 1.0) == 7.0
+    assert particles(DoseMetric.COPIES, 1000.0, 10.0, 1.0) == 100.0
+    assert particles(DoseMetric.MASS, 1.0, 0.0, 3e-10) == pytest.approx(1e10 / 3)
     with pytest.raises(ValueError, match="carry cargo"):
-        particles(Measure.COPIES, 1.0, 0.0, 1.0)
+        particles(DoseMetric.COPIES, 1.0, 0.0, 1.0)
 
 
 @pytest.mark.parametrize(("step", "cells"), [("ultracentrifugation", 2.78e8), ("chromatography", 5.79e7)])

@@ -13,6 +13,8 @@ from exoabm.errors import ScenarioError
 from exoabm.output import checkpoint
 from exoabm.runs.execute import run_to_folder
 from exoabm.scenario.loader import LoadedScenario, parse
+from exoabm.state import Measure
+from exoabm.therapy.pharmacokinetics import DEPOT, PLASMA, TARGET
 
 TISSUE = """
 [info]
@@ -58,6 +60,7 @@ route = "intravenous"
 particles = 1e10
 through = "vessel"
 """
+LIVER_SHARE = Measure("particle_share", "treatment", "liver")
 ROUTES = ("local", "intravenous", "intraperitoneal", "subcutaneous", "implant")
 
 
@@ -89,7 +92,7 @@ def test_what_enters_is_in_the_ledger_under_its_own_label(engine: str, route: st
     assert entered == pytest.approx(state.balance.emitted.sum(axis=1))
     assert state.released.sum() == 0
     if engine == "continuum":
-        assert entered[0] == pytest.approx(state.measures["treatment_entered_tissue_EV"], rel=1e-12)
+        assert entered[0] == pytest.approx(state.measures[Measure("entered_tissue", "treatment")], rel=1e-12)
 
 
 @pytest.mark.parametrize("engine", ["continuum", "vesicles"])
@@ -101,8 +104,8 @@ def test_what_finds_no_way_in_is_not_said_to_have_entered(engine: str, killed: s
     model = ExosomeModel(tissue(dying + given, transport__engine=engine), seed=1)
     model.run(hours=1.5)
     state = model.state
-    measured = state.measures["treatment_entered_tissue_EV"]
-    assert state.measures["treatment_given_share"] == 1
+    measured = state.measures[Measure("entered_tissue", "treatment")]
+    assert state.measures[Measure("given_share", "treatment")] == 1
     assert measured == pytest.approx(state.balance.entered.sum(), rel=1e-12)
     lost = (killed, start) == ("vessel", "1 h")
     assert (measured == 0) == lost
@@ -130,12 +133,12 @@ def test_a_dose_is_a_sender_in_the_graph(tmp_path: Path) -> None:
 def test_the_tissue_gets_its_share_of_what_passes_the_vessels() -> None:
     """All that the target is given, times the volume of the tissue over the target's."""
     model = treated(hours=24, dose__treatment__leak_half_life="inf", pharmacokinetics__variability=0)
-    dose = model.course.doses[0]
-    body = dose.kinetics
-    exposure = model.state.subject["treatment/exposure"][body.index("plasma")]
+    dose = model.protocol.doses[0]
+    body = dose.pbpk
+    exposure = model.state.treatment.doses["treatment"].exposure[body.index(PLASMA)]
     share = 200 * 200 * 15 / 0.3e12
-    expected = exposure * body.matrix[body.index("target"), body.index("plasma")] * share
-    assert model.state.measures["treatment_entered_tissue_EV"] == pytest.approx(expected, rel=1e-9)
+    expected = exposure * body.matrix[body.index(TARGET), body.index(PLASMA)] * share
+    assert model.state.measures[Measure("entered_tissue", "treatment")] == pytest.approx(expected, rel=1e-9)
     assert expected == pytest.approx(1e10 * 0.0066 * share, rel=0.05)
 
 
@@ -153,7 +156,7 @@ def test_a_harvest_is_of_what_donors_released() -> None:
         pairs = given | {"dose__treatment__given": str(is_given).lower(), "domain__faces__x_low": face}
         model = ExosomeModel(tissue(text, **pairs), seed=1)
         model.run(hours=1)
-        batches.append(model.state.measures["batch_medium_EV"])
+        batches.append(model.state.measures[Measure("batch_medium")])
         assert (model.state.balance.entered.sum() > 1000) == (is_given or face is held)
     alone, *beside = batches
     assert alone > 0
@@ -165,8 +168,8 @@ def lucks(chain: str, seeds: int = 200) -> np.ndarray:
     """ln R of every step of a chain, in batches of so many seeds."""
     small = TISSUE.replace("count = 30", "count = 1")
     text = f"{small}[manufacturing]\nchain = {chain}\n"
-    courses = [ExosomeModel(tissue(text), seed=seed).course for seed in range(1, seeds + 1)]
-    found = [each.process for each in courses if each and each.process]
+    protocols = [ExosomeModel(tissue(text), seed=seed).protocol for seed in range(1, seeds + 1)]
+    found = [each.process for each in protocols if each and each.process]
     return np.log([[step.recovery for step in process.steps] for process in found])
 
 
@@ -191,9 +194,9 @@ def test_a_free_molecule_is_one_where_its_kind_declares_no_cargo() -> None:
         for more in ({"vesicle__drug_alone__cargo": "[]"}, {"vesicle__drug_alone__copies": 1})
     )
     assert none == one
-    shares = [value for name, value in none.items() if name.endswith("_share") and "given" not in name]
+    shares = [value for key, value in none.items() if key.quantity in ("particle_share", "molecule_share")]
     assert sum(shares) == pytest.approx(1)
-    assert none["treatment_free_plasma_molecules_h"] > 0
+    assert none[Measure("molecules_h", "treatment", "plasma")] > 0
 
 
 def test_no_dose_is_exactly_no_therapy() -> None:
@@ -202,7 +205,7 @@ def test_no_dose_is_exactly_no_therapy() -> None:
     never = ExosomeModel(tissue(sending), seed=1)
     withheld = ExosomeModel(tissue(sending + DOSE, dose__treatment__given="false"), seed=1)
     for model in (never, withheld):
-        assert model.course is None
+        assert model.protocol is None
         model.run(hours=2)
     for first, second in zip(never.state.fields, withheld.state.fields, strict=True):
         assert (first == second).all()
@@ -211,7 +214,7 @@ def test_no_dose_is_exactly_no_therapy() -> None:
 
 def test_arms_share_the_subject_and_its_seeds_differ() -> None:
     first, again, other = (
-        treated(hours=1, seed=seed, dose__treatment__particles=dose).state.measures["treatment_liver_share"]
+        treated(hours=1, seed=seed, dose__treatment__particles=dose).state.measures[LIVER_SHARE]
         for seed, dose in ((1, 1e10), (1, 1e9), (2, 1e10))
     )
     assert first == pytest.approx(again, rel=1e-12)
@@ -239,13 +242,13 @@ def test_therapeutic_cells_release_while_they_live_and_a_sensitized_host_ends_th
     )
     for model in (naive, sensitized):
         model.run(hours=24)
-    living = [m.state.measures["treatment_living_share"] for m in (naive, sensitized)]
+    living = [m.state.measures[Measure("living_share", "treatment")] for m in (naive, sensitized)]
     assert living[0] == pytest.approx(0.5, rel=0.02)
     assert living[1] < living[0]
-    assert naive.state.measures["treatment_released_EV"] == pytest.approx(
+    assert naive.state.measures[Measure("released", "treatment")] == pytest.approx(
         1e6 * 60 * 24 / np.log(2) * 0.5, rel=0.02
     )
-    assert naive.state.measures["innate_activation"] > 0
+    assert naive.state.measures[Measure("innate_activation")] > 0
 
 
 def test_exposures_of_the_host_are_activation_times_hours() -> None:
@@ -253,20 +256,21 @@ def test_exposures_of_the_host_are_activation_times_hours() -> None:
     cells = DOSE.replace("particles = 1e10", "cells = 1e6")
     model = ExosomeModel(tissue(TISSUE + cells + "[immunity]\n", immunity__initial_memory=0.5), seed=1)
     names = ("innate_activation", "effectors")
-    seen = [[model.state.measures[name] for name in names]]
+    seen = [[model.state.measures[Measure(name)] for name in names]]
     for _ in range(6):
         model.step()
-        seen.append([model.state.measures[name] for name in names])
-    found = [model.state.measures[f"{name}_h"] for name in names]
+        seen.append([model.state.measures[Measure(name)] for name in names])
+    found = [model.state.measures[Measure(f"{name}_h")] for name in names]
     expected = np.trapezoid(seen, dx=1 / 6, axis=0)
     assert (expected > 0).all()
     assert found == pytest.approx(expected, rel=1e-12)
 
 
 ENTRIES = {
-    ("local", False): "target", ("local", True): "free_target", ("implant", False): "target",
-    ("implant", True): "free_target", ("intravenous", False): "plasma", ("intravenous", True): "free_plasma",
-    ("intraperitoneal", False): "depot", ("subcutaneous", True): "depot",
+    ("local", False): TARGET, ("local", True): TARGET.molecules, ("implant", False): TARGET,
+    ("implant", True): TARGET.molecules, ("intravenous", False): PLASMA,
+    ("intravenous", True): PLASMA.molecules, ("intraperitoneal", False): DEPOT,
+    ("subcutaneous", True): DEPOT,
 }  # fmt: skip
 
 
@@ -278,16 +282,16 @@ def given_by(route: str, molecular: bool, **pairs: Any) -> ExosomeModel:
 
 def test_a_dose_is_given_where_its_route_leads() -> None:
     for given, entry in ENTRIES.items():
-        course = given_by(*given).course
-        assert course is not None
-        assert course.doses[0].entry == entry
+        protocol = given_by(*given).protocol
+        assert protocol is not None
+        assert protocol.doses[0].compartment == entry
 
 
 def test_a_dose_by_mass_is_as_many_particles_as_have_that_protein() -> None:
     text = DOSE.replace("particles = 1e10", 'mass = "3 ug"\nprotein_per_particle = "2e-10 ug"')
-    course = ExosomeModel(tissue(TISSUE + text), seed=1).course
-    assert course is not None
-    assert course.doses[0].plan.total == pytest.approx(1.5e10)
+    protocol = ExosomeModel(tissue(TISSUE + text), seed=1).protocol
+    assert protocol is not None
+    assert protocol.doses[0].schedule.total == pytest.approx(1.5e10)
 
 
 @pytest.mark.parametrize("molecular", [False, True])
@@ -297,7 +301,7 @@ def test_an_infusion_into_the_target_is_the_tissues_share_of_it(molecular: bool)
     share, entered = 200 * 200 * 15 / 0.3e12, []
     for _ in range(9):
         model.step()
-        entered.append(model.state.measures["treatment_entered_tissue_EV"])
+        entered.append(model.state.measures[Measure("entered_tissue", "treatment")])
     assert share * 1e10 <= entered[-1] < 1.2 * share * 1e10
     assert entered[2] == pytest.approx(entered[-1] / 2, rel=0.1)
 
@@ -344,7 +348,7 @@ def test_a_dose_is_given_in_the_space_that_there_is(size, place: str, message: s
     text = TISSUE + DOSE.replace('through = "vessel"', f'{place}\nreach = "20 um"')
     pairs = {"domain__size": f"[{', '.join(size)}]"}
     if message is None:
-        assert len(ExosomeModel(tissue(text, **pairs), seed=1).course.doses) == 1
+        assert len(ExosomeModel(tissue(text, **pairs), seed=1).protocol.doses) == 1
     else:
         with pytest.raises(ScenarioError, match=message):
             ExosomeModel(tissue(text, **pairs), seed=1)

@@ -1,0 +1,208 @@
+"""The treatment protocol of a run: doses that pass one body into the tissue, and the immune response to them.
+
+The tissue is a patch of the target organ. It receives its share, by volume, of the influx into the organ, at
+the cells of the entry site (vessel walls, the surroundings of a needle, the layer along a face).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from exoabm.state import DOSE, OUTSIDE, DoseState, Emissions, Measure
+from exoabm.streams import Purpose
+from exoabm.therapy.pharmacokinetics import DEPOT, LOST, PLASMA, TARGET, Form
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from exoabm.state import State
+    from exoabm.therapy.dosing import Dose
+    from exoabm.therapy.immunity import Immunity
+    from exoabm.therapy.manufacturing import Process
+
+HOUR = 3600.0
+
+
+class TreatmentProtocol:
+    """All doses of a run; ``state.treatment`` holds its variables, ``state.measures`` its readouts.
+
+    Parameters
+    ----------
+    doses : tuple of Dose
+    host : Immunity or None
+        None for a host without an immune response.
+    process : Process or None
+        How vesicles that the tissue releases would be made into doses.
+    cell_dose : float
+        Cells in a dose of cell therapy, the comparator of ``process``.
+    """
+
+    def __init__(
+        self,
+        doses: tuple[Dose, ...],
+        host: Immunity | None = None,
+        process: Process | None = None,
+        cell_dose: float = 1.0,
+    ) -> None:
+        self.doses, self.host, self.process, self.cell_dose = doses, host, process, cell_dose
+
+    def begin(self, state: State) -> None:
+        """Set the variables of an untreated subject."""
+        treatment = state.treatment
+        for dose in self.doses:
+            treatment.doses[dose.name] = DoseState(0 if dose.pbpk is None else len(dose.pbpk.compartments))
+        if self.host is not None:
+            treatment.host = self.host.start()
+            treatment.host_exposure = np.zeros(4)
+        self.measure(state)
+
+    def advance(self, state: State, dt: float) -> Emissions:
+        """Administer the doses due in the next ``dt`` s; returns the vesicles that enter the tissue."""
+        antigen = 0.0
+        rows = [Emissions.none()]
+        for number, dose in enumerate(self.doses):
+            particles, molecules, exposure = self._administer(state, dose, dt)
+            antigen += exposure
+            entering = _emissions(state, dose, dose.kind, particles, 2 * number)
+            state.treatment.doses[dose.name].entered += float(entering.count.sum())
+            rows.append(entering)
+            if dose.molecule is not None:
+                rows.append(_emissions(state, dose, dose.molecule, molecules, 2 * number + 1))
+        if self.host is not None:
+            treatment = state.treatment
+            before, after = treatment.host, self.host.advance(treatment.host, antigen, dt)
+            treatment.host = after
+            treatment.host_exposure += (before + after) / 2 * dt
+        self.measure(state)
+        return Emissions.join(*rows)
+
+    def _administer(self, state: State, dose: Dose, dt: float) -> tuple[float, float, float]:
+        """Particles and molecules that enter the tissue, and antigen (ug) that the host is exposed to."""
+        record = state.treatment.doses[dose.name]
+        bolus, infusion = dose.schedule.administered(state.time, state.time + dt)
+        record.given += bolus + infusion
+        antigen = 0.0
+        if dose.product is not None:
+            infusion, antigen = self._release(state, dose, bolus + infusion, dt)
+            bolus = 0.0
+        antigen += (bolus + infusion) * dose.antigen * dose.foreignness
+        if dose.pbpk is None:
+            return bolus + infusion, 0.0, antigen
+        pbpk = dose.pbpk
+        amount, infused = record.amount.copy(), pbpk.start()
+        kept = dose.bioavailability if dose.compartment == DEPOT else 1.0
+        for target, given in ((amount, bolus), (infused, infusion)):
+            target[pbpk.index(dose.compartment)] += kept * given
+            target[pbpk.index(LOST)] += (1.0 - kept) * given
+        record.amount, integral = pbpk.advance(amount, infused, dt)
+        record.exposure += integral
+        particles = dose.influx * float(integral[pbpk.index(PLASMA)])
+        molecules = dose.molecule_influx * float(integral[pbpk.index(PLASMA.molecules)])
+        if dose.compartment.place == TARGET.place:
+            if dose.molecular:
+                molecules += bolus + infusion
+            else:
+                particles += bolus + infusion
+        if dose.molecular:
+            particles, molecules = molecules, 0.0
+        return dose.patch * particles, dose.patch * molecules * dose.load, antigen
+
+    def _release(self, state: State, dose: Dose, cells: float, dt: float) -> tuple[float, float]:
+        """dN/dt = -(k_loss + k_kill) N of therapeutic cells: vesicles, and antigen (ug) of dead cells.
+
+        ``cells`` are given at the start of the step.
+        """
+        assert dose.product is not None
+        record, product = state.treatment.doses[dose.name], dose.product
+        alive = record.cells + cells
+        rate = product.loss_rate
+        if self.host is not None:
+            rate += self.host.kills(state.treatment.host, dose.foreignness)
+        left = float(alive * np.exp(-rate * dt))
+        cell_time = (alive - left) / rate if rate > 0 else alive * dt
+        record.cells = left
+        record.cell_time += cell_time
+        return product.release_rate * cell_time, (alive - left) * product.antigen * dose.foreignness
+
+    def measure(self, state: State) -> None:
+        """Write the readouts of doses, host and manufacture to ``state.measures``."""
+        state.measures.clear()
+        for dose in self.doses:
+            state.measures.update(_measure_dose(state.treatment.doses[dose.name], dose))
+        if self.host is not None:
+            _, innate, effectors, memory = (float(v) for v in state.treatment.host)
+            exposure = state.treatment.host_exposure / HOUR
+            found = {"innate_activation": innate, "effectors": effectors, "memory": memory}
+            found |= {"innate_activation_h": float(exposure[1]), "effectors_h": float(exposure[2])}
+            state.measures.update({Measure(name): value for name, value in found.items()})
+        if self.process is not None:
+            found = _measure_batch(state, self.process, self.cell_dose)
+            state.measures.update({Measure(name): value for name, value in found.items()})
+
+
+def _measure_dose(record: DoseState, dose: Dose) -> Iterator[tuple[Measure, float]]:
+    """Readouts of a dose, relative to its whole schedule; exposure to free molecules in molecules times h."""
+    name, total = dose.name, dose.schedule.total or 1.0
+    yield Measure("given_share", name), record.given / total
+    yield Measure("entered_tissue", name), record.entered
+    yield Measure("procedures", name), float(dose.schedule.procedures)
+    if dose.product is not None:
+        yield Measure("living_share", name), record.cells / total
+        total *= dose.product.release_rate * record.cell_time / total or 1.0
+        yield Measure("released", name), total if record.cell_time > 0 else 0.0
+    if dose.pbpk is None:
+        return
+    for i, (place, form) in enumerate(dose.pbpk.compartments):
+        amount, exposure = float(record.amount[i]), float(record.exposure[i])
+        if form is Form.MOLECULES:
+            yield Measure("molecule_share", name, place), (dose.load > 0) * amount / total
+            yield Measure("molecules_h", name, place), dose.load * exposure / HOUR
+        else:
+            yield Measure("particle_share", name, place), amount / total
+            if place != LOST.place:
+                yield Measure("particle_exposure_h", name, place), exposure / total / HOUR
+
+
+def _measure_batch(state: State, process: Process, cell_dose: float) -> dict[str, float]:
+    """Readouts of a harvest at this time, from the vesicles of donors in the medium per donor cell."""
+    donors = int((state.labels.of_cell >= 0).sum())
+    of_donors = [name not in OUTSIDE for name in state.labels.names]
+    batch = process.batch(float(state.balance["free"][:, of_donors].sum()) / donors if donors else 0.0)
+    return {
+        "batch_medium": batch.medium,
+        "batch_stored": batch.stored,
+        "batch_recovered_share": batch.after_each_step[-1],
+        "batch_purity_per_ug": batch.purity if np.isfinite(batch.purity) else 0.0,
+        "batch_doses": batch.doses,
+        "batch_doses_per_day": batch.doses_per_day,
+        "batch_doses_per_cost": 1.0 / batch.cost_per_dose if batch.cost_per_dose > 0 else 0.0,
+        "cell_doses_per_day": process.cell_doses_per_day(cell_dose),
+        "cell_doses_per_cost": 1.0 / process.cell_cost_per_dose(cell_dose),
+    }
+
+
+def _emissions(state: State, dose: Dose, kind: int, amount: float, stream: int) -> Emissions:
+    """Emission rows of an amount, shared evenly by the cells of the site; whole numbers for single vesicles.
+
+    Without a cell at the site nothing enters, and the run warns.
+    """
+    if amount <= 0:
+        return Emissions.none()
+    cells = dose.site.cells(state)
+    if not len(cells):
+        _warn(state, dose)
+    count = np.full(len(cells), amount / max(len(cells), 1))
+    if state.vesicles is not None:
+        # One stream per dose and kind: a second dose does not change the draws of the first.
+        entity = (state.cells.birth_id[cells] << 8) + stream
+        count = state.streams.poisson(Purpose.DOSE, entity, state.step, count).astype(float)
+    label = state.labels.names.index(DOSE)
+    return Emissions(cells, np.full(len(cells), kind), np.full(len(cells), label), count)
+
+
+def _warn(state: State, dose: Dose) -> None:
+    text = f"dose.{dose.name}: no cell is left at the entry site"
+    if not any(warning.startswith(text) for warning in state.warnings):
+        state.warnings.append(f"{text} at {state.time / HOUR:.4g} h; vesicles that arrive later are lost")
