@@ -13,26 +13,21 @@ from exoabm.errors import ExoError
 from exoabm.runs.runtime_estimate import WORTH_A_PROBE, spoken
 from exoabm.scenario.loader import load, shipped
 from exoabm.viz.components.canvas import Canvas, is_strip
-from exoabm.viz.components.cell_card import Cell
-from exoabm.viz.components.communication import Communication
-from exoabm.viz.components.compare import Compare
+from exoabm.viz.components.communication import Cell, Communication
 from exoabm.viz.components.controls import Controls, Question
-from exoabm.viz.components.export_import import Bring, RunView, TakeAway
-from exoabm.viz.components.html import Press, html
-from exoabm.viz.components.widgets import ChoiceWidget, PlayerWidget, PlotWidget, ThemeWidget
-from exoabm.viz.parameter_controls import changed, knobs
-from exoabm.viz.permalinks import Link, decode
+from exoabm.viz.components.export_import import Export, Import, RunView
+from exoabm.viz.components.paired_runs import Compare
+from exoabm.viz.components.widgets import Button, ChoiceWidget, PlayerWidget, PlotWidget, ThemeWidget, html
+from exoabm.viz.parameter_controls import changed, controls_of
 from exoabm.viz.results.charts import charts, curves
-from exoabm.viz.results.text_summary import PREPARING, seen, story
-from exoabm.viz.scenario_intros import first_setup, opening
-from exoabm.viz.server.frames import moment
-from exoabm.viz.server.limits import SEATS
+from exoabm.viz.results.text_summary import PREPARING, cell_summary, run_summary
+from exoabm.viz.server.frames import header
+from exoabm.viz.server.limits import SLOTS
 from exoabm.viz.server.session import SPEEDS, Session
 from exoabm.viz.server.uploads import is_run, open_run
-from exoabm.viz.setup import Setup
-from exoabm.viz.teaching.guide import Lessons, Progress
-from exoabm.viz.teaching.lessons import LESSONS
-from exoabm.viz.teaching.scenario_page import ScenarioPage
+from exoabm.viz.setup import Link, Setup, decode, first_setup, intro_of
+from exoabm.viz.teaching.guide import Lessons, Progress, ScenarioPage
+from exoabm.viz.teaching.lesson import LESSONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,11 +55,11 @@ def start(search: str) -> tuple[Link, str]:
     That is the link in the address; without one the scenario of the command line, else the first one.
     """
     named = os.environ.get(SCENARIO, FIRST)
-    usual = Link(first_setup(named, trusted=named not in shipped()))
+    default_column = Link(first_setup(named, trusted=named not in shipped()))
     try:
-        return (decode(search) if search else usual), ""
+        return (decode(search) if search else default_column), ""
     except ExoError as error:
-        return usual, str(error)
+        return default_column, str(error)
 
 
 @solara.component
@@ -81,22 +76,22 @@ def Page() -> None:
     seat = solara.use_memo(object, [])
 
     def sit() -> Callable[[], None]:
-        return lambda: SEATS.leave(id(seat))
+        return lambda: SLOTS.leave(id(seat))
 
-    taken = solara.use_memo(lambda: SEATS.take(id(seat)), [])
+    taken = solara.use_memo(lambda: SLOTS.take(id(seat)), [])
     solara.use_effect(sit, [])
     if not taken:
-        _Full()
+        _AllInUse()
         return
     named = os.environ.get(SCENARIO, FIRST)
     if is_run(named):
-        _Finished(Path(named))
+        _FinishedRunPage(Path(named))
     else:
-        _Desk()
+        _LivePage()
 
 
 @solara.component
-def _Finished(folder: Path) -> None:
+def _FinishedRunPage(folder: Path) -> None:
     """A finished run of the command line, from its tables."""
     run = solara.use_memo(lambda: open_run(folder), [folder])
     with html("header", "exo-head"):
@@ -108,14 +103,14 @@ def _Finished(folder: Path) -> None:
 
 
 @solara.component
-def _Full() -> None:
+def _AllInUse() -> None:
     with html("header", "exo-head"):
         html("span", "exo-brand", text="exoabm")
         html("span", "exo-motto", text="cells that talk through vesicles")
         ThemeWidget.element()
     with html("main", "exo-full"):
         html("h1", text="All seats are taken")
-        running = "One model runs" if SEATS.most == 1 else f"{SEATS.most} models run"
+        running = "One model runs" if SLOTS.most == 1 else f"{SLOTS.most} models run"
         html("p", text=f"{running} here already. Close a page, or come back in a minute.")
         html("a", "exo-strong", text="Try again", attributes={"href": "./"})
 
@@ -124,12 +119,12 @@ def _open(setup: Setup) -> Session:
     """A session, with the speed that its scenario opens at."""
     loaded = setup.load()
     session = Session(loaded, setup.seed)
-    session.speed = opening(loaded).speed
+    session.speed = intro_of(loaded).speed
     return session
 
 
 @solara.component
-def _Desk() -> None:
+def _LivePage() -> None:
     search = solara.use_router().search or ""
     first = solara.use_memo(lambda: opened(search), [])
     setup = solara.use_reactive(first.setup)
@@ -150,21 +145,21 @@ def _Desk() -> None:
         session.peek().close()
         setup.set(new)
         session.set(made)
-        made.tell = lambda: pulse.set(pulse.peek() + 1)
+        made.on_change = lambda: pulse.set(pulse.peek() + 1)
         made.speed = speed or made.speed
         if play:
             made.play()
         return True
 
     def listen() -> Callable[[], None]:
-        session.peek().tell = lambda: pulse.set(pulse.peek() + 1)
+        session.peek().on_change = lambda: pulse.set(pulse.peek() + 1)
         if first.hours > 0:
             session.peek().play(until=first.hours * 3600)
         return lambda: session.peek().close()
 
     solara.use_effect(listen, [])
-    _Head(setup.value, lambda name: begin(first_setup(name)))
-    _Bench(session.value, setup.value, begin, pulse.value, problem, tab, progress).key(
+    _Header(setup.value, lambda name: begin(first_setup(name)))
+    _Workspace(session.value, setup.value, begin, pulse.value, problem, tab, progress).key(
         f"bench-{setup.value.scenario}-{session.value.loaded.scenario.transport.engine}"
     )
 
@@ -184,12 +179,12 @@ def opened(search: str) -> Opened:
     try:
         return Opened(link.setup, _open(link.setup), link.hours, problem)
     except ExoError as error:
-        usual = first_setup(FIRST)
-        return Opened(usual, _open(usual), 0.0, str(error))
+        default_column = first_setup(FIRST)
+        return Opened(default_column, _open(default_column), 0.0, str(error))
 
 
 @solara.component
-def _Head(setup: Setup, on_scenario: Callable[[str], Any]) -> None:
+def _Header(setup: Setup, on_scenario: Callable[[str], Any]) -> None:
     titles = solara.use_memo(lambda: {n: load(n).scenario.info.title for n in shipped()}, [])
     with html("header", "exo-head"):
         html("span", "exo-brand", text="exoabm")
@@ -204,7 +199,7 @@ def _Head(setup: Setup, on_scenario: Callable[[str], Any]) -> None:
 
 
 @solara.component
-def _Bench(
+def _Workspace(
     session: Session,
     setup: Setup,
     begin: Callable[..., bool],
@@ -218,22 +213,22 @@ def _Bench(
     selected = solara.use_reactive(-1)
     layers = solara.use_reactive(solara.use_memo(lambda: {"dots": True, "field": session.with_field}, []))
     chart = solara.use_reactive("")
-    begun = opening(session.loaded)
+    intro = intro_of(session.loaded)
     sentence = solara.use_memo(
-        lambda: next((lesson.seen for lesson in LESSONS if lesson.owns(setup)), begun.sentence),
+        lambda: next((lesson.seen for lesson in LESSONS if lesson.owns(setup)), intro.sentence),
         [setup, id(session)],
     )
-    all_knobs = solara.use_memo(lambda: knobs(session.loaded), [id(session)])
+    all_knobs = solara.use_memo(lambda: controls_of(session.loaded), [id(session)])
     wanted = changed(all_knobs, pending.value)
 
     strip = is_strip(session.model.state.domain.extent)
     plots = solara.use_memo(lambda: charts(session.model, session.looks), [id(session)])
     with session.lock:
         state = session.model.state
-        words = PREPARING if session.preparing else seen(session.model)
+        words = PREPARING if session.preparing else run_summary(session.model)
         shown = chart.value if chart.value in plots else next(iter(plots))
         lines = curves(session.model, plots[shown])
-        tale = story(session.model, selected.value) if selected.value >= 0 else None
+        summary = cell_summary(session.model, selected.value) if selected.value >= 0 else None
         time_h = state.time / 3600
 
     def again(play: bool) -> None:
@@ -280,7 +275,7 @@ def _Bench(
 
     def set_speed(value: float) -> None:
         session.speed = min(SPEEDS, key=lambda s: abs(s - value))
-        session.tell()
+        session.on_change()
 
     def plot() -> None:
         _Plot(plots, shown, lines, session.end / 3600, chart.set)
@@ -301,7 +296,7 @@ def _Bench(
                 session,
                 layers.value,
                 words,
-                links=tale.links if tale else (),
+                links=summary.links if summary else (),
                 selected=selected.value,
                 past=past.value,
                 on_pick=lambda birth: selected.set(int(birth)),
@@ -316,7 +311,7 @@ def _Bench(
                 left=_left(session) if not wanted else "",
                 speed=session.speed,
                 speeds=list(SPEEDS),
-                times=[round(moment(f).time / 3600, 4) for f in list(session.film.frames)],
+                times=[round(header(f).time / 3600, 4) for f in list(session.recording.frames)],
                 position=past.value,
                 on_go=go,
                 on_pause=session.pause,
@@ -330,8 +325,8 @@ def _Bench(
             html("p", "exo-words", text=words, attributes={"aria-live": "polite" if calm else "off"})
             if strip:  # which leaves room below itself
                 plot()
-        if tale:
-            Cell(tale, lambda: selected.set(-1)).key("cell")
+        if summary:
+            Cell(summary, lambda: selected.set(-1)).key("cell")
         # By its key it stays what it is, with what was chosen in it, when a card comes before it.
         right = html("section", "exo-right", attributes={"aria-label": "Controls and results"})
         with right.key("right"):
@@ -339,8 +334,8 @@ def _Bench(
             named = {"role": "tabpanel", "aria-label": TABS[tab.value].replace("|", "")}
             with html("div", "exo-panel", attributes=named):
                 if tab.value == "try":
-                    Question(begun)
-                    with Controls(all_knobs, begun.controls, pending):
+                    Question(intro)
+                    with Controls(all_knobs, intro.controls, pending):
                         if not strip:
                             plot()
                 elif tab.value == "talk":
@@ -350,8 +345,8 @@ def _Bench(
                 elif tab.value == "lessons":
                     Lessons(session, setup, begin, pulse, progress)
                 elif tab.value == "take":
-                    TakeAway(session, setup, pulse)
-                    Bring(begin)
+                    Export(session, setup, pulse)
+                    Import(begin)
 
 
 def _left(session: Session) -> str:
@@ -365,7 +360,7 @@ def _Tabs(value: str, on_value: Callable[[str], Any]) -> None:
         for name, label in TABS.items():
             words, _, more = label.partition("|")
             attributes = {"role": "tab", "aria-selected": str(name == value).lower()}
-            Press(words, lambda name=name: on_value(name), "exo-tab", attributes, more)
+            Button(words, lambda name=name: on_value(name), "exo-tab", attributes, more)
 
 
 @solara.component
@@ -376,7 +371,7 @@ def _Trouble(words: str, on_again: Callable[[], None], *, stopped: bool) -> None
         )
         with html("div", "exo-card-head"):
             html("b", text=what)
-            Press("Start again", on_again)
+            Button("Start again", on_again)
         html("p", text=words)
 
 

@@ -58,7 +58,7 @@ _WORDS = {
 
 
 @dataclass(frozen=True)
-class Knob:
+class Control:
     """One control: a number on a slider, a count of cells, or a choice.
 
     Attributes
@@ -142,20 +142,20 @@ class Knob:
         return f"{Quantity(self.parameter, given).magnitude:.10g}"
 
 
-def knobs(loaded: LoadedScenario) -> dict[str, Knob]:
+def controls_of(loaded: LoadedScenario) -> dict[str, Control]:
     """Every control of a scenario, by dotted key, in the order of the file format."""
     scenario = loaded.scenario
-    found = (knob for key, value in entries(scenario) for knob in _knob(key, value))
+    found = (control for key, value in entries(scenario) for control in _knob(key, value))
     unused = idle(scenario)
-    return {knob.key: knob for knob in found if knob.key not in unused}
+    return {control.key: control for control in found if control.key not in unused}
 
 
-def changed(knobs: Mapping[str, Knob], pending: Mapping[str, str]) -> dict[str, str]:
+def changed(controls_of: Mapping[str, Control], pending: Mapping[str, str]) -> dict[str, str]:
     """Of the pending values, those that differ from what the model runs with."""
-    return {k: v for k, v in pending.items() if k in knobs and v != knobs[k].applied}
+    return {k: v for k, v in pending.items() if k in controls_of and v != controls_of[k].applied}
 
 
-def _knob(key: str, value: Any) -> Iterator[Knob]:
+def _knob(key: str, value: Any) -> Iterator[Control]:
     head, _, last = key.rpartition(".")
     if key.startswith("layout.group.") and last == "count":
         name = head.rpartition(".")[2]
@@ -163,11 +163,13 @@ def _knob(key: str, value: Any) -> Iterator[Knob]:
             ("what", f"How many cells the group {name} has."),
             ("allowed", "1 to 10,000,000; fewer here"),
         )
-        yield Knob(key, f"{_spaced(name)} cells", "count", str(value), "cells", 1.0, 4.0 * value, about=about)
+        yield Control(
+            key, f"{_spaced(name)} cells", "count", str(value), "cells", 1.0, 4.0 * value, about=about
+        )
     elif isinstance(value, Quantity) and (key in _SHOWN or not key.startswith(_HIDDEN)):
         low, high = _span(value)
         parameter = value.parameter
-        yield Knob(
+        yield Control(
             key,
             _label(key),
             "number",
@@ -184,7 +186,7 @@ def _knob(key: str, value: Any) -> Iterator[Knob]:
         if found is not None and get_origin(found.annotation) is Literal:
             choices = tuple((c, _WORDS.get(c, c)) for c in get_args(found.annotation))
             about = (("what", found.description or _label(key)), ("key", key))
-            yield Knob(key, _label(key), "choice", value, choices=choices, about=about)
+            yield Control(key, _label(key), "choice", value, choices=choices, about=about)
 
 
 def _span(value: Quantity) -> tuple[float, float]:

@@ -1,18 +1,37 @@
-"""What a run on the page is made of: a scenario's name, what is changed in it, and a seed."""
+"""A run on the page: scenario, changed values, seed; its introduction, its command and its link.
+
+The introduction of a shipped scenario stands beside it as ``NAME.intro.toml``. A link names a shipped
+scenario, a seed, an hour to run to, and values for keys that the page has a control for; each value passes
+the control's own range and then the scenario loader, as untrusted::
+
+    ?scenario=signaling&seed=1&hours=2&cell_type.recipient.uptake_rate=140
+"""
 
 from __future__ import annotations
 
+import difflib
+import math
+import tomllib
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from functools import cache
+from typing import TYPE_CHECKING, Annotated
+from urllib.parse import parse_qsl, urlencode
 
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from exoabm.errors import InputError, did_you_mean
 from exoabm.parameters import Quantity
+from exoabm.scenario.cell_dynamics import idle
 from exoabm.scenario.fields import entries
-from exoabm.scenario.loader import load
+from exoabm.scenario.loader import load, shipped
+from exoabm.viz.parameter_controls import controls_of
+from exoabm.viz.server.limits import LIMITS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from exoabm.scenario.loader import LoadedScenario
+    from exoabm.viz.parameter_controls import Control
 
 
 @dataclass(frozen=True)
@@ -73,3 +92,210 @@ def _told(text: str, value: object) -> str:
     except ValueError:
         return text
     return f"{text} {value.parameter.unit}"
+
+
+def unwrap(text: object) -> object:
+    """A text of several lines with each paragraph in one line."""
+    if not isinstance(text, str):
+        return text
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.strip().split("\n\n"))
+
+
+Text = Annotated[str, BeforeValidator(unwrap)]
+"""Text of a data file; single line breaks do not count."""
+
+
+class Data(BaseModel):
+    """A table of a data file; unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Prediction(Data):
+    """A question to answer before the first control is moved.
+
+    Attributes
+    ----------
+    question : str
+    answers : tuple of str
+        To choose from.
+    afterwards : str
+        What to observe, shown once an answer is chosen.
+    """
+
+    question: Text
+    answers: tuple[Text, ...]
+    afterwards: Text
+
+
+class Intro(Data):
+    """Introduction of a scenario on the page.
+
+    Attributes
+    ----------
+    sentence : str
+        What is seen.
+    controls : tuple of str
+        Dotted keys of at most five controls; the first is highlighted.
+    speed : float
+        Model time in s per second.
+    set : dict of str to str
+        Values by dotted key with which the page opens the scenario, where they differ from the file.
+    prediction : Prediction or None
+    """
+
+    sentence: Text
+    controls: tuple[str, ...] = Field(max_length=5)
+    speed: float = 300.0
+    set: dict[str, str] = Field({})
+    prediction: Prediction | None = None
+
+
+@cache
+def shipped_intro(scenario: str) -> Intro | None:
+    """The introduction of a shipped scenario; None of one that has none."""
+    path = shipped().get(scenario)
+    file = None if path is None else path.with_suffix(".intro.toml")
+    if file is None or not file.is_file():
+        return None
+    return Intro(**tomllib.loads(file.read_text(encoding="utf-8")))
+
+
+_DEFAULT_CONTROLS = ("release_rate", "uptake_rate", "half_life", "hindrance", "delivery_probability")
+
+
+def intro_of(loaded: LoadedScenario) -> Intro:
+    """The introduction of a scenario; of one without, its summary and the default controls."""
+    found = shipped_intro(loaded.name)
+    if found is not None:
+        return found
+    keys = controls_of(loaded)
+    first = [next((k for k in keys if k.endswith(f".{name}")), "") for name in _DEFAULT_CONTROLS]
+    info = loaded.scenario.info
+    return Intro(sentence=info.summary or info.title, controls=tuple(key for key in first if key))
+
+
+def first_setup(scenario: str, *, trusted: bool = False, seed: int = 1) -> Setup:
+    """How the page opens a scenario by name (or path, where trusted)."""
+    intro = shipped_intro(scenario)
+    return Setup(scenario, tuple(intro.set.items()) if intro else (), seed, trusted)
+
+
+LONGEST = 2000
+"""Characters of a query."""
+MOST = 64
+"""Values in a query."""
+LARGEST_SEED = 2**63 - 1
+FACES = {f"domain.faces.{axis}": ("no-flux", "periodic", "open") for axis in "xyz"}
+"""Choices that have no control, but that lessons make."""
+
+
+@dataclass(frozen=True)
+class Link:
+    """What a link opens: a setup, and the hour of model time to run to."""
+
+    setup: Setup
+    hours: float = 0.0
+
+
+def encode(setup: Setup, hours: float = 0.0) -> str:
+    """The query that opens this setup at this hour, without the question mark.
+
+    What was set once and nothing reads any more is left out.
+
+    Raises
+    ------
+    InputError
+        If it was made from a file of the reader's own, or says something that a link may not.
+    """
+    if setup.scenario not in shipped():
+        raise InputError(
+            "only a shipped scenario fits into a link; take the scenario file or the run instead"
+        )
+    pairs = [("scenario", setup.scenario), ("seed", str(setup.seed))]
+    if hours > 0:
+        pairs.append(("hours", f"{hours:.10g}"))
+    started = dict(first_setup(setup.scenario).overrides)
+    unused = idle(setup.load().scenario)
+    pairs += [(k, value) for k, value in setup.overrides if started.get(k) != value and k not in unused]
+    query = urlencode(pairs)
+    decode(query)
+    return query
+
+
+def decode(query: str) -> Link:
+    """The link of a query.
+
+    Raises
+    ------
+    InputError
+        Naming what is wrong and what is allowed.
+    """
+    pairs = _pairs(query)
+    scenario = pairs.pop("scenario", "signaling")
+    names = shipped()
+    if scenario not in names:
+        hint = did_you_mean(scenario, names)
+        raise InputError(
+            f"scenario = {_short(scenario)}: no shipped scenario{hint}; there are {', '.join(names)}"
+        )
+    seed, hours = _seed(pairs.pop("seed", "1")), _hours(pairs.pop("hours", "0"))
+    setup = first_setup(scenario, seed=seed)
+    while pairs:  # one choice brings the controls of others
+        controls = controls_of(setup.load())
+        shown = [key for key in pairs if key in FACES or key in controls] or list(pairs)
+        setup = setup.changed({key: _value(key, pairs.pop(key), controls) for key in shown})
+    setup.load()
+    return Link(setup, hours)
+
+
+def _pairs(query: str) -> dict[str, str]:
+    query = query.removeprefix("?")
+    if len(query) > LONGEST:
+        raise InputError(f"a link has at most {LONGEST} characters")
+    try:
+        pairs = parse_qsl(
+            query, keep_blank_values=True, strict_parsing=bool(query), errors="strict", max_num_fields=MOST
+        )
+    except ValueError:
+        raise InputError("the address is not a share link") from None
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(key for i, (key, _) in enumerate(pairs) if key in dict(pairs[:i]))
+        raise InputError(f"{_short(twice)} stands twice in the link")
+    return found
+
+
+def _value(key: str, text: str, known: Mapping[str, Control]) -> str:
+    if key in FACES:
+        if text not in FACES[key]:
+            raise InputError(f"{key} = {_short(text)}: must be one of {', '.join(FACES[key])}")
+        return text
+    if key not in known:
+        close = difflib.get_close_matches(key[:200], known, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise InputError(f"{_short(key)}: a link cannot set this{hint}")
+    try:
+        return known[key].read(text)
+    except InputError as error:
+        raise InputError(f"{key} = {_short(text)}: {error}") from None
+
+
+def _seed(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 19 and int(text) <= LARGEST_SEED):
+        raise InputError(f"seed = {_short(text)}: a whole number from 0 to {LARGEST_SEED}")
+    return int(text)
+
+
+def _hours(text: str) -> float:
+    try:
+        hours = float(text) if len(text) <= 32 else math.nan
+    except ValueError:
+        hours = math.nan
+    if not 0 <= hours <= LIMITS.hours:
+        raise InputError(f"hours = {_short(text)}: 0 to {LIMITS.hours:g}")
+    return hours
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 60 else text[:57] + "...")

@@ -167,7 +167,8 @@ def read_run(folder: Path) -> dict[str, Any]:
 def shipped() -> dict[str, Path]:
     """The scenarios that come with exoabm, by name."""
     folder = Path(str(resources.files("exoabm.scenarios")))
-    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+    files = (path for path in sorted(folder.glob("*.toml")) if "." not in path.stem)  # intros, lessons
+    return {path.stem: path for path in files}
 
 
 def load(

@@ -61,16 +61,16 @@ def test_a_new_browser_comes_in_by_the_address(server: Server, browser: Any) -> 
 
 
 def test_a_ticket_lets_in_once() -> None:
-    from exoabm.viz.server.access_control import Keys
+    from exoabm.viz.server.access_control import Tokens
 
-    keys = Keys()
+    keys = Tokens()
     ticket = keys.ticket
     assert keys.opens(ticket)
     assert not keys.opens(ticket)
     assert keys.opens(keys.token)
     assert keys.opens(keys.token)
     assert not keys.opens("")
-    assert Keys().token != keys.token
+    assert Tokens().token != keys.token
 
 
 @pytest.mark.parametrize("end", ["cut", "silence"])
@@ -130,7 +130,7 @@ def test_behind_a_proxy_that_takes_a_prefix_off(start: Callable[..., Server], br
 @pytest.mark.parametrize("url", ["hub.example.org", "ftp://x/", "https:///a", "https://x/?a=1"])
 def test_a_base_url_that_is_none_is_refused(url: str) -> None:
     from exoabm.errors import InputError
-    from exoabm.viz.server.access_control import Place
+    from exoabm.viz.server.access_control import Address
 
     with pytest.raises(InputError, match="--base-url"):
-        Place(8765, url)
+        Address(8765, url)

@@ -27,13 +27,13 @@ HOSTILE = (
 def shake_hands(server: Server, **headers: str) -> int:
     """The status of a request to open a WebSocket."""
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
-    usual = {
+    preferred = {
         "Upgrade": "websocket",
         "Connection": "Upgrade",
         "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
         "Sec-WebSocket-Version": "13",
     }
-    connection.request("GET", "/jupyter/api/kernels/abc/channels?session_id=x", headers=usual | headers)
+    connection.request("GET", "/jupyter/api/kernels/abc/channels?session_id=x", headers=preferred | headers)
     status = connection.getresponse().status
     connection.close()
     return status
@@ -44,7 +44,7 @@ def test_two_readers_are_apart(reader: Callable[..., Reader]) -> None:
     one.go(frames=10)
     assert one.clock > 0
     assert other.clock == 0.0
-    other.page.fill("#knob-cell-type-recipient-uptake-rate-number", "140")
+    other.page.fill("#control-cell-type-recipient-uptake-rate-number", "140")
     other.page.keyboard.press("Tab")
     other.page.wait_for_selector(".exo-pending")
     assert one.page.locator(".exo-pending").count() == 0

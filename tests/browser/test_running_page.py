@@ -11,8 +11,8 @@ import pytest
 from exoabm import ExosomeModel
 from exoabm.scenario.loader import shipped
 from exoabm.viz.results.text_summary import seen
-from exoabm.viz.scenario_intros import first_setup
-from exoabm.viz.teaching.scenario_page import PARTS
+from exoabm.viz.setup import first_setup
+from exoabm.viz.teaching.guide import PARTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.browser.conftest import Reader, Server
 
 FIRST = "signaling"
-UPTAKE = "#knob-cell-type-recipient-uptake-rate"
+UPTAKE = "#control-cell-type-recipient-uptake-rate"
 
 
 def test_the_first_minute_is_there_at_once(reader: Callable[..., Reader]) -> None:
@@ -29,8 +29,8 @@ def test_the_first_minute_is_there_at_once(reader: Callable[..., Reader]) -> Non
     assert page.title().startswith("exoabm")
     assert "release vesicles" in page.inner_text(".exo-sentence")
     assert page.locator(".exo-go").inner_text().strip() == "Go"
-    assert page.locator(".exo-knob").count() == 5
-    assert page.locator(".exo-knob-first").count() == 1
+    assert page.locator(".exo-control").count() == 5
+    assert page.locator(".exo-control-first").count() == 1
     page.wait_for_timeout(300)
     axis = page.locator(".exo-plot svg text", has_text="time (h)").bounding_box()
     assert axis["y"] + axis["height"] <= 900, "the plot is seen without scrolling"
@@ -120,7 +120,7 @@ def test_the_keyboard_does_it_all(reader: Callable[..., Reader]) -> None:
 def test_recorded_frames_are_looked_back_on(reader: Callable[..., Reader]) -> None:
     someone = reader().open()
     page = someone.page
-    handle = page.locator(".exo-film input")
+    handle = page.locator(".exo-timeline input")
     assert float(handle.input_value()) == 0, "nothing has run yet"
     someone.go(frames=30)
     someone.pause()
@@ -167,10 +167,10 @@ def test_the_other_controls_stand_under_headings_below_the_plot(reader: Callable
     page.wait_for_selector(".exo-group")
     assert page.locator(".exo-plot").bounding_box() == plot, "nothing jumps"
     page.click("summary:has-text('Cells: donor')")
-    page.locator("#knob-cell-type-donor-diameter").focus()
+    page.locator("#control-cell-type-donor-diameter").focus()
     page.keyboard.press("End")
     page.wait_for_selector("summary:has-text('Cells: donor'):has-text('1 changed')")
-    assert page.is_visible("#knob-cell-type-donor-diameter")
+    assert page.is_visible("#control-cell-type-donor-diameter")
     page.wait_for_selector(".exo-go:has-text('Go with new values')")
 
 
@@ -184,8 +184,8 @@ def test_what_cannot_be_a_value_is_said_beside_it(reader: Callable[..., Reader])
     page.keyboard.press("Tab")
     page.wait_for_selector(".exo-problem:has-text('outside the allowed 0 to 1e+06')")
     assert page.locator(".exo-pending").count() == 0
-    page.click(".exo-knob-first .exo-why")
-    about = page.inner_text(".exo-knob-first .exo-about")
+    page.click(".exo-control-first .exo-why")
+    about = page.inner_text(".exo-control-first .exo-about")
     assert "1 to 600 µm³/s" in about
     assert "Bonsergent" in about
 
@@ -363,7 +363,7 @@ def test_an_error_is_a_card_and_the_last_good_state_stays(reader: Callable[..., 
     page.wait_for_selector(".exo-trouble:has-text('this run follows up to 200,000')")
     page.wait_for_selector(".exo-go:has-text('Go')")
     assert re.search(r"of [\d,]+ vesicles released", someone.words())
-    page.fill("#knob-cell-type-donor-release-rate-number", "60")
+    page.fill("#control-cell-type-donor-release-rate-number", "60")
     page.keyboard.press("Tab")
     page.click(".exo-go:has-text('Go with new values')")
     page.wait_for_selector(".exo-trouble", state="detached")

@@ -7,12 +7,12 @@ import pytest
 from exoabm import ExosomeModel
 from exoabm.output.metrics import measure
 from exoabm.scenario.loader import load, shipped
-from exoabm.viz.results.columns import usual, worded
+from exoabm.viz.results.charts import column_labels, default_column
 
 
 def test_particles_are_called_what_they_are() -> None:
     scenario = load("tumor_delivery").scenario
-    said = worded(
+    said = column_labels(
         scenario,
         [
             "vesicle_taken_up_EV",
@@ -35,21 +35,21 @@ def test_particles_are_called_what_they_are() -> None:
 
 
 def test_kinds_of_one_sort_are_told_apart() -> None:
-    said = worded(load("tumor_niche").scenario, ["niche_vesicle_free_EV"])
+    said = column_labels(load("tumor_niche").scenario, ["niche_vesicle_free_EV"])
     assert said == {"niche_vesicle_free_EV": "vesicles free (niche_vesicle)".replace("_", " ")}
 
 
 @pytest.mark.parametrize("name", sorted(shipped()))
 def test_every_column_of_a_scenario_has_words_of_its_own(name: str) -> None:
     model = ExosomeModel(name, seed=1)
-    said = worded(model.scenario, [n for n in measure(model.state) if n != "time_h"])
+    said = column_labels(model.scenario, [n for n in measure(model.state) if n != "time_h"])
     assert len(set(said.values())) == len(said)
     assert not any("_" in words or "EV" in words.split() for words in said.values())
-    assert usual(said).endswith("_taken_up_EV")
+    assert default_column(said).endswith("_taken_up_EV")
 
 
 def test_what_is_drawn_first_is_what_the_difference_does() -> None:
     model = ExosomeModel("relay", seed=1)
-    said = worded(model.scenario, measure(model.state))
-    assert usual(said, "cargo.message.copies") == "relay_responding_cells"
-    assert usual(said, "cell_type.source.release_rate") == "exosome_taken_up_EV"
+    said = column_labels(model.scenario, measure(model.state))
+    assert default_column(said, "cargo.message.copies") == "relay_responding_cells"
+    assert default_column(said, "cell_type.source.release_rate") == "exosome_taken_up_EV"

@@ -18,10 +18,10 @@ from exoabm.errors import InputError
 from exoabm.plot.looks import Looks
 from exoabm.runs.execute import run_to_folder
 from exoabm.scenario.loader import load, shipped
-from exoabm.viz.results.communication_data import COUNTS, Exchange, looks_of
-from exoabm.viz.results.communication_views import PANELS, WORDS, heatmap_words, network_words
-from exoabm.viz.results.particles import coming
+from exoabm.viz.results.communication_data import COUNTS, CommunicationData, looks_of
+from exoabm.viz.results.communication_views import VIEWS, WORDS, heatmap_words, network_words
 from exoabm.viz.results.svg import PAGE, PRINT
+from exoabm.viz.results.text_summary import present_classes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,16 +30,16 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="module")
-def live(model: ExosomeModel) -> Exchange:
-    return Exchange.of_model(model, Looks.of_state(model.state))
+def live(model: ExosomeModel) -> CommunicationData:
+    return CommunicationData.of_model(model, Looks.of_state(model.state))
 
 
 @pytest.fixture(scope="module")
-def stored(folder: Path) -> Exchange:
-    return Exchange.of_folder(folder)
+def stored(folder: Path) -> CommunicationData:
+    return CommunicationData.of_folder(folder)
 
 
-def test_live_and_stored_are_the_same(live: Exchange, stored: Exchange) -> None:
+def test_live_and_stored_are_the_same(live: CommunicationData, stored: CommunicationData) -> None:
     assert len(live) == 7 * 40
     assert live.names == stored.names
     assert stored.hours == live.hours == pytest.approx(2.0)
@@ -53,29 +53,29 @@ def test_live_and_stored_are_the_same(live: Exchange, stored: Exchange) -> None:
 
 
 @pytest.mark.parametrize("count", COUNTS)
-def test_every_number_is_a_sum_over_the_table(folder: Path, stored: Exchange, count: str) -> None:
+def test_every_number_is_a_sum_over_the_table(folder: Path, stored: CommunicationData, count: str) -> None:
     table = pq.read_table(folder / "communication.parquet").to_pandas()
     senders, receivers, values = stored.matrix(count)
     for i, a in enumerate(senders):
         for j, b in enumerate(receivers):
             rows = table[(table.donor_type == a) & (table.recipient_type == b)]
             assert values[i, j] == pytest.approx(rows[count].sum(), rel=1e-12)
-    for row in PANELS[0].numbers(stored, count):
+    for row in VIEWS[0].numbers(stored, count):
         pair = table[(table.donor == row["donor"]) & (table.recipient == row["recipient"])]
         assert row[count] == pytest.approx(pair[count].sum(), rel=1e-12)
     if count == "taken_up":
-        means = PANELS[3].numbers(stored, count)
+        means = VIEWS[3].numbers(stored, count)
         assert sum(row["sum"] for row in means) == pytest.approx(table[count].sum(), rel=1e-12)
 
 
-def test_network_leaves_out_what_a_cell_keeps_for_itself(stored: Exchange) -> None:
+def test_network_leaves_out_what_a_cell_keeps_for_itself(stored: CommunicationData) -> None:
     start, end, value = stored.between("taken_up")
     assert (start != end).all()
     assert (np.diff(value) <= 0).all()
     assert np.array_equal(np.sort(stored.cells.ids[start]), np.repeat(np.arange(7), 40))
 
 
-def test_distance_is_the_short_way_around_a_periodic_face(stored: Exchange) -> None:
+def test_distance_is_the_short_way_around_a_periodic_face(stored: CommunicationData) -> None:
     space = stored.space
     around = type(space)(space.low, space.size, np.array([True, False, False]))
     a, b = np.array([[10.0, 10, 5]]), np.array([[590.0, 10, 5]])
@@ -83,12 +83,12 @@ def test_distance_is_the_short_way_around_a_periodic_face(stored: Exchange) -> N
     assert around.distance(a, b)[0] == pytest.approx(20)
 
 
-@pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel.key)
+@pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.key)
 @pytest.mark.parametrize("look", [PAGE, PRINT], ids=["page", "print"])
-def test_panels_are_sound_svg_with_words(live: Exchange, panel, look) -> None:
-    root = ET.fromstring(panel.draw(live, "taken_up", look))
+def test_panels_are_sound_svg_with_words(live: CommunicationData, view, look) -> None:
+    root = ET.fromstring(view.draw(live, "taken_up", look))
     assert root.get("role") == "img"
-    assert panel.words(live, "taken_up") in root.get("aria-label")
+    assert view.words(live, "taken_up") in root.get("aria-label")
     text = "".join(root.itertext())
     assert "nan" not in text.lower().split()
     assert ("var(--" in ET.tostring(root).decode()) == (look is PAGE)
@@ -96,11 +96,11 @@ def test_panels_are_sound_svg_with_words(live: Exchange, panel, look) -> None:
 
 def test_panels_of_nothing_say_so() -> None:
     model = ExosomeModel("two_cells", seed=1)
-    exchange = Exchange.of_model(model, Looks.of_state(model.state))
-    for panel in PANELS:
+    links = CommunicationData.of_model(model, Looks.of_state(model.state))
+    for view in VIEWS:
         for count in WORDS:
-            ET.fromstring(panel.draw(exchange, count, PAGE))
-        assert panel.numbers(exchange, "taken_up") in (
+            ET.fromstring(view.draw(links, count, PAGE))
+        assert view.numbers(links, "taken_up") in (
             [],
             [{"donor_type": "donor", "recipient_type": "recipient", "taken_up": 0.0}],
         )
@@ -109,16 +109,16 @@ def test_panels_of_nothing_say_so() -> None:
 def test_types_only_are_not_drawn_as_cells(folder: Path) -> None:
     model = ExosomeModel("waste_removal", seed=1, overrides={"layout.group.stressed.count": "20"})
     model.run(hours=1)
-    exchange = Exchange.of_model(model, Looks.of_state(model.state))
-    assert not exchange.by_cell
-    assert len(exchange.between("taken_up")[0]) == 0
-    assert "by type only" in network_words(exchange, "taken_up")
-    distance, _, to = exchange.distances("taken_up")
+    links = CommunicationData.of_model(model, Looks.of_state(model.state))
+    assert not links.by_cell
+    assert len(links.between("taken_up")[0]) == 0
+    assert "by type only" in network_words(links, "taken_up")
+    distance, _, to = links.distances("taken_up")
     assert "lower bound" in to
     assert (distance >= 0).all()
 
 
-def test_cells_that_are_gone_are_left_out(live: Exchange) -> None:
+def test_cells_that_are_gone_are_left_out(live: CommunicationData) -> None:
     keep = live.cells.ids != 0
     fewer = type(live.cells)(
         live.cells.ids[keep],
@@ -149,7 +149,7 @@ def test_a_damaged_folder_is_refused_in_words(folder: Path, tmp_path: Path, dama
     else:
         (broken / damage).write_bytes(b"PAR1 no")
     with pytest.raises(InputError):
-        Exchange.of_folder(broken)
+        CommunicationData.of_folder(broken)
 
 
 @pytest.mark.parametrize("scenario", sorted(shipped()))
@@ -165,18 +165,18 @@ def test_types_look_alike_live_and_stored(scenario: str) -> None:
 def test_the_dead_keep_their_links_and_places(
     bereft: ExosomeModel, mortal: LoadedScenario, tmp_path: Path
 ) -> None:
-    live = Exchange.of_model(bereft, Looks.of_state(bereft.state))
+    live = CommunicationData.of_model(bereft, Looks.of_state(bereft.state))
     distance, value, _ = live.distances("taken_up")
     assert np.average(distance, weights=value) == pytest.approx(reach(bereft.state)["donor"]["mean_um"])
     table = bereft.edges.to_pandas()
-    links = PANELS[0].numbers(live, "taken_up")
+    links = VIEWS[0].numbers(live, "taken_up")
     others = table[table.donor != table.recipient]
     assert sum(row["taken_up"] for row in links) == pytest.approx(others.taken_up.sum())
-    drawn = PANELS[0].draw(live, "taken_up", PAGE)
+    drawn = VIEWS[0].draw(live, "taken_up", PAGE)
     assert drawn.count(", dead: received") == len(bereft.state.lineage.dead)
     out = tmp_path / "run"
     run_to_folder(mortal, out, seed=1, hours=2.0)
-    stored = Exchange.of_folder(out)
+    stored = CommunicationData.of_folder(out)
     for name in ("ids", "type", "position", "alive"):
         assert np.array_equal(getattr(live.cells, name), getattr(stored.cells, name))
 
@@ -192,22 +192,22 @@ def drugged() -> ExosomeModel:
 def test_sorts_are_counted_each_by_itself(drugged: ExosomeModel, tmp_path: Path) -> None:
     edges, looks = drugged.edges.to_pandas(), Looks.of_state(drugged.state)
     stored = dict(zip(("vesicles", "drug molecules"), _stored(tmp_path), strict=True))
-    for sort in coming(drugged.scenario):
-        exchange = Exchange.of_model(drugged, looks, sort)
-        rows = edges[edges.vesicle_kind.isin(exchange.kinds)]
-        assert exchange.counts["taken_up"].sum() == pytest.approx(rows.taken_up.sum(), rel=1e-12)
-        assert sort.name in heatmap_words(exchange, "taken_up")
-        assert stored[sort.name].what == sort.name
-        assert stored[sort.name].counts["taken_up"].sum() == exchange.counts["taken_up"].sum()
-    assert Exchange.of_model(drugged, looks).what == "vesicles"
+    for particles in present_classes(drugged.scenario):
+        links = CommunicationData.of_model(drugged, looks, particles)
+        rows = edges[edges.vesicle_kind.isin(links.kinds)]
+        assert links.counts["taken_up"].sum() == pytest.approx(rows.taken_up.sum(), rel=1e-12)
+        assert particles.name in heatmap_words(links, "taken_up")
+        assert stored[particles.name].what == particles.name
+        assert stored[particles.name].counts["taken_up"].sum() == links.counts["taken_up"].sum()
+    assert CommunicationData.of_model(drugged, looks).what == "vesicles"
 
 
-def _stored(tmp_path: Path) -> tuple[Exchange, ...]:
+def _stored(tmp_path: Path) -> tuple[CommunicationData, ...]:
     run_to_folder(load("tumor_delivery"), tmp_path / "run", seed=1, hours=1)
-    return Exchange.all_of_folder(tmp_path / "run")
+    return CommunicationData.all_of_folder(tmp_path / "run")
 
 
 def test_what_no_cell_sent_has_no_distance_and_that_is_said(drugged: ExosomeModel) -> None:
-    exchange = Exchange.of_model(drugged, Looks.of_state(drugged.state))
-    assert "came from no other cell" in PANELS[-1].words(exchange, "taken_up")
-    assert "came from no other cell" in PANELS[-1].draw(exchange, "taken_up", PAGE)
+    links = CommunicationData.of_model(drugged, Looks.of_state(drugged.state))
+    assert "came from no other cell" in VIEWS[-1].words(links, "taken_up")
+    assert "came from no other cell" in VIEWS[-1].draw(links, "taken_up", PAGE)

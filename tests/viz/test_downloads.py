@@ -21,10 +21,9 @@ from exoabm.manifest import faults
 from exoabm.output.run_folder import FILES
 from exoabm.plot.looks import Looks
 from exoabm.scenario.loader import load, parse
-from exoabm.viz.components import downloads as takeaway
-from exoabm.viz.results.communication_data import Exchange
-from exoabm.viz.server.animation import FRAMES, gif, picture
-from exoabm.viz.server.frames import Scale, draw
+from exoabm.viz.components import export_import as takeaway
+from exoabm.viz.results.communication_data import CommunicationData
+from exoabm.viz.server.frames import FRAMES, Scale, decode, draw, gif
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,7 +58,7 @@ def test_picture_and_drawing(model: ExosomeModel) -> None:
     assert image.format == "PNG"
     assert min(image.size) > 600
     root = ET.fromstring(
-        takeaway.svg(Exchange.of_model(model, Looks.of_state(model.state)), "types", "taken_up")
+        takeaway.svg(CommunicationData.of_model(model, Looks.of_state(model.state)), "types", "taken_up")
     )
     assert root.tag.endswith("svg")
 
@@ -106,14 +105,14 @@ def test_a_film_shows_every_moment(engine: str) -> None:
     for number in range(2 * FRAMES):
         model.step()
         frames.append(draw(model.state, number, scale, with_field=engine == "continuum"))
-    film = Image.open(io.BytesIO(gif(frames, model.state, Looks.of_state(model.state), size=120)))
-    assert film.n_frames == FRAMES
-    assert film.size == (120, 120)
-    film.seek(0)
-    first = np.asarray(film.convert("RGB")).astype(int)
-    film.seek(FRAMES - 1)
-    assert np.abs(np.asarray(film.convert("RGB")).astype(int) - first).max() > 40
-    shown = picture(frames[-1])
+    recording = Image.open(io.BytesIO(gif(frames, model.state, Looks.of_state(model.state), size=120)))
+    assert recording.n_frames == FRAMES
+    assert recording.size == (120, 120)
+    recording.seek(0)
+    first = np.asarray(recording.convert("RGB")).astype(int)
+    recording.seek(FRAMES - 1)
+    assert np.abs(np.asarray(recording.convert("RGB")).astype(int) - first).max() > 40
+    shown = decode(frames[-1])
     assert shown.time == model.state.time
     assert len(shown.dots) == (0 if engine == "continuum" else np.sum(model.state.vesicles.status == 0))
     x = shown.cells[:, 0] / 65535 * 200

@@ -11,24 +11,24 @@ from exoabm import ExosomeModel
 from exoabm.scenario.loader import load
 from exoabm.state import State
 from exoabm.vesicle import Status
-from exoabm.viz.results.particles import pictured
+from exoabm.viz.results.text_summary import drawn_class
 from exoabm.viz.server.frames import (
     FULL,
     HAS_DOTS,
     HAS_FIELD,
     HEADER,
     PER_ML,
-    Film,
+    Recording,
     Scale,
     draw,
-    moment,
+    header,
     round_up,
 )
 
 
 def parts(frame: bytes) -> dict[str, np.ndarray]:
     """The arrays of a frame, read by its description."""
-    head, found, at = moment(frame), {}, HEADER.size
+    head, found, at = header(frame), {}, HEADER.size
     n, m = head.cells, head.dots
     layout = [
         ("birth", np.uint32, (n,)),
@@ -76,7 +76,7 @@ def test_the_field_is_the_concentration(continuum: State) -> None:
     step = 2 * np.sqrt(truth * scale.value) / 255 + scale.value / 255**2
     assert np.all(np.abs(back - truth) <= step)
     assert np.any(np.abs(1.05 * back - truth) > step), "an error of 5 % would be seen"
-    head = moment(frame)
+    head = header(frame)
     assert head.maximum == pytest.approx(truth.max(), rel=1e-6)
     assert (head.number, head.flags, head.time) == (7, HAS_FIELD, 7200.0)
 
@@ -85,7 +85,7 @@ def test_dots_are_the_free_vesicles(swarm: State) -> None:
     found, _, frame = drawn(swarm, with_field=False)
     assert swarm.vesicles is not None
     free = swarm.vesicles.rows(Status.FREE)
-    assert moment(frame).flags == HAS_DOTS
+    assert header(frame).flags == HAS_DOTS
     assert len(found["dots"]) == len(free) > 50
     x = found["dots"][:, 0] / 65535 * swarm.domain.extent[0]
     assert np.abs(x - swarm.vesicles.x[free]).max() < swarm.domain.extent[0] / 65535
@@ -96,7 +96,7 @@ def test_too_many_dots_are_thinned_by_their_ids(swarm: State, monkeypatch: pytes
     monkeypatch.setattr("exoabm.viz.server.frames.MOST_DOTS", 40)
     found, _, frame = drawn(swarm, with_field=False)
     assert swarm.vesicles is not None
-    assert moment(frame).free == len(swarm.vesicles.rows(Status.FREE))
+    assert header(frame).free == len(swarm.vesicles.rows(Status.FREE))
     assert 25 <= len(found["dots"]) <= 40
     again, _, _ = drawn(swarm, with_field=False)
     assert np.array_equal(found["dots"], again["dots"])
@@ -119,7 +119,7 @@ def test_cells_say_what_they_received(which: str, request: pytest.FixtureRequest
 def test_molecules_do_not_hide_the_vesicles() -> None:
     model = ExosomeModel("tumor_delivery", seed=1)
     model.run(hours=1)
-    state, kinds, scale = model.state, pictured(model.scenario).kinds, Scale()
+    state, kinds, scale = model.state, drawn_class(model.scenario).kinds, Scale()
     found = parts(draw(state, 1, scale, with_field=True, kinds=kinds))
     taken, told = (a[:, 0].sum(axis=1) for a in (state.trafficking.taken_up, state.trafficking.delivered))
     expected = np.floor(np.clip(255 * np.log1p(taken) / np.log1p(FULL), 0, 255))
@@ -135,8 +135,8 @@ def test_molecules_do_not_hide_the_vesicles() -> None:
 
 def test_what_is_pictured_is_what_comes() -> None:
     lone = load("signaling", {"vesicle.exosome.comparator": "soluble_factor"}).scenario
-    assert pictured(lone).name == "free molecules"
-    assert pictured(load("tissue_repair").scenario).name == "vesicles"
+    assert drawn_class(lone).name == "free molecules"
+    assert drawn_class(load("tissue_repair").scenario).name == "vesicles"
 
 
 def test_a_volume_is_seen_from_above() -> None:
@@ -168,10 +168,10 @@ def test_rounding_up(value: float, up: float) -> None:
 
 
 def test_a_film_keeps_the_whole_run_evenly() -> None:
-    film = Film(most=50)
+    recording = Recording(most=50)
     for number in range(1000):
-        film.add(number.to_bytes(4, "little"))
-    kept = [int.from_bytes(f, "little") for f in film.frames]
+        recording.add(number.to_bytes(4, "little"))
+    kept = [int.from_bytes(f, "little") for f in recording.frames]
     assert kept[0] == 0
     assert 25 <= len(kept) <= 50
     assert len(set(np.diff(kept))) == 1
@@ -179,11 +179,11 @@ def test_a_film_keeps_the_whole_run_evenly() -> None:
 
 
 def test_a_film_stays_within_its_bytes() -> None:
-    film = Film(most=10_000, most_bytes=100_000)
+    recording = Recording(most=10_000, most_bytes=100_000)
     for _ in range(500):
-        film.add(bytes(999))
-    assert sum(map(len, film.frames)) <= 100_000
-    assert len(film) > 40
+        recording.add(bytes(999))
+    assert sum(map(len, recording.frames)) <= 100_000
+    assert len(recording) > 40
 
 
 def test_what_is_left_of_a_field_fades() -> None:
@@ -194,6 +194,6 @@ def test_what_is_left_of_a_field_fades() -> None:
 
 
 def test_deliveries_to_the_dead_stay_counted(bereft: ExosomeModel) -> None:
-    head = moment(draw(bereft.state, 1, Scale(), with_field=False))
+    head = header(draw(bereft.state, 1, Scale(), with_field=False))
     assert head.delivered == int(bereft.metrics.iloc[-1].exosome_delivered_EV)
     assert head.delivered > int(bereft.state.trafficking.delivered.sum()) > 0

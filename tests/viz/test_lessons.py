@@ -10,9 +10,8 @@ import pytest
 from exoabm import ExosomeModel
 from exoabm.scenario.builder import blueprint
 from exoabm.viz.server.limits import LIMITS
-from exoabm.viz.teaching.instruments import INSTRUMENTS
-from exoabm.viz.teaching.lesson import read_number
-from exoabm.viz.teaching.lessons import LESSONS
+from exoabm.viz.teaching.lesson import LESSONS, evaluate, read_number
+from exoabm.viz.teaching.measures import INSTRUMENTS
 
 pytestmark = pytest.mark.slow
 
@@ -35,14 +34,14 @@ def runs() -> dict[str, tuple[ExosomeModel, dict[str, float]]]:
             model = made[key]
             assert model.hours <= step.hours
             model.run_until(step.hours * 3600)
-            found = step.measure(model)
+            found = step.measured(model)
             done[f"{lesson.key}/{step.key}"] = model, notes | found
             notes |= {f"{step.key}.{name}": value for name, value in found.items()}
     return done
 
 
 def test_three_lessons_of_five_steps() -> None:
-    assert [lesson.key for lesson in LESSONS] == ["message-in-a-bottle", "how-far", "who-talks-to-whom"]
+    assert [lesson.key for lesson in LESSONS] == ["message_in_a_bottle", "how_far", "who_talks_to_whom"]
     assert all(len(lesson.steps) == 5 for lesson in LESSONS)
     assert len({lesson.key for lesson in LESSONS}) == len(LESSONS)
     for lesson in LESSONS:
@@ -61,7 +60,7 @@ def test_the_page_takes_every_run(lesson, step) -> None:
 def test_the_truth_is_right_and_ten_percent_off_is_wrong(name: str, runs) -> None:
     _, step = STEPS[NAMES.index(name)]
     _, found = runs[name]
-    truth = step.truth(found)
+    truth = step.right_answer(found)
     assert math.isfinite(truth)
     assert truth != 0
     assert step.grade(f"{truth:.4g}", found).right
@@ -75,10 +74,10 @@ def test_the_truth_is_right_and_ten_percent_off_is_wrong(name: str, runs) -> Non
 def test_traps_are_wrong_and_each_says_its_own(name: str, runs) -> None:
     _, step = STEPS[NAMES.index(name)]
     _, found = runs[name]
-    for trap in step.traps:
-        verdict = step.grade(f"{trap.value(found):.6g}", found)
+    for mistake in step.mistakes:
+        verdict = step.grade(f"{evaluate(mistake.value, found):.6g}", found)
         assert not verdict.right
-        assert verdict.words == trap.words
+        assert verdict.words == mistake.words
     for junk in ("", "many", "nan", "inf", "1" * 200, "<b>"):
         assert not step.grade(junk, found).right
 
@@ -87,7 +86,7 @@ def test_traps_are_wrong_and_each_says_its_own(name: str, runs) -> None:
 def test_words_are_filled_in(name: str, runs) -> None:
     _, step = STEPS[NAMES.index(name)]
     _, found = runs[name]
-    for text in (step.told(found), step.asked(found)):
+    for text in (step.explanation(found), step.question(found)):
         assert not re.search(r"[{}]|\bnan\b|–(?= of)", text)
 
 
@@ -97,24 +96,24 @@ def test_another_seed_has_another_truth(runs) -> None:
     step = lesson.steps[1]
     model = ExosomeModel(lesson.setup(step).load(), seed=2)
     model.run()
-    other = step.measure(model)
-    mine = runs["message-in-a-bottle/chance"][1]
-    assert step.truth(other) != step.truth(mine)
-    assert not step.grade(f"{step.truth(mine):.4g}", other).right
+    other = step.measured(model)
+    mine = runs["message_in_a_bottle/chance"][1]
+    assert step.right_answer(other) != step.right_answer(mine)
+    assert not step.grade(f"{step.right_answer(mine):.4g}", other).right
 
 
 def test_the_law_of_how_far_holds(runs) -> None:
     """sqrt(D/k) within 1.5 % for the field, within 4 % for single vesicles; not half or twice."""
     for key, most in (("cloud", 0.015), ("longer", 0.015), ("slower", 0.015), ("noise", 0.04)):
-        found = runs[f"how-far/{key}"][1]
+        found = runs[f"how_far/{key}"][1]
         assert found["measured"] == pytest.approx(found["law"], rel=most)
-    assert runs["how-far/longer"][1]["law"] == pytest.approx(2 * runs["how-far/cloud"][1]["law"], rel=1e-6)
-    assert runs["how-far/listeners"][1]["measured"] < 0.9 * runs["how-far/longer"][1]["measured"]
+    assert runs["how_far/longer"][1]["law"] == pytest.approx(2 * runs["how_far/cloud"][1]["law"], rel=1e-6)
+    assert runs["how_far/listeners"][1]["measured"] < 0.9 * runs["how_far/longer"][1]["measured"]
 
 
 def test_removing_a_donor_leaves_the_others_links(runs) -> None:
-    seven = runs["who-talks-to-whom/hub"][0].communication
-    six = runs["who-talks-to-whom/remove"][0].communication
+    seven = runs["who_talks_to_whom/hub"][0].communication
+    six = runs["who_talks_to_whom/remove"][0].communication
     for donor in range(6):
         for _, recipient, data in six.out_edges(donor, data=True):
             assert data["weight"] == pytest.approx(seven[donor][recipient + 1]["weight"], rel=1e-9)
@@ -123,7 +122,7 @@ def test_removing_a_donor_leaves_the_others_links(runs) -> None:
 @pytest.mark.parametrize("name", sorted(INSTRUMENTS))
 def test_instruments_draw_even_nothing(name: str, runs) -> None:
     draw = INSTRUMENTS[name]
-    assert "<svg" in draw(runs["who-talks-to-whom/hub"][0])
+    assert "<svg" in draw(runs["who_talks_to_whom/hub"][0])
     fresh = draw(ExosomeModel("signaling", seed=1))
     assert "yet" in fresh
 

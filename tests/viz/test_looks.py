@@ -12,12 +12,12 @@ from exoabm.plot.preview.scene import Scene
 from exoabm.runs.execute import run_to_folder
 from exoabm.scenario.loader import load
 from exoabm.viz.components.canvas import world_of
-from exoabm.viz.components.paired_runs import Twins
+from exoabm.viz.components.paired_runs import PairedRuns
 from exoabm.viz.results.charts import charts
-from exoabm.viz.results.communication_data import Exchange
-from exoabm.viz.scenario_intros import first_setup
-from exoabm.viz.server.animation import gif
+from exoabm.viz.results.communication_data import CommunicationData
+from exoabm.viz.server.frames import gif
 from exoabm.viz.server.session import Session
+from exoabm.viz.setup import first_setup
 
 
 @pytest.fixture
@@ -41,10 +41,12 @@ def test_pictures_of_a_run_agree_whatever_becomes_of_its_cells(session: Session)
     assert tuple(Scene.of(state).styles) == session.looks.styles, "in preview.png"
     world = world_of(state, session.looks)
     assert {t["name"]: t["color"] for t in world["types"]} == colors
-    assert {s.name: s.color for s in Exchange.of_model(session.model, session.looks).cells.styles} == colors
+    assert {
+        s.name: s.color for s in CommunicationData.of_model(session.model, session.looks).cells.styles
+    } == colors
     for line in charts(session.model, session.looks)["each"].lines:
         assert line.color == colors[line.name]
-    assert gif(session.film.frames, state, session.looks, size=80).startswith(b"GIF89a")
+    assert gif(session.recording.frames, state, session.looks, size=80).startswith(b"GIF89a")
 
 
 def test_births_deaths_and_changes_are_taken_back() -> None:
@@ -67,14 +69,14 @@ def test_a_folder_is_drawn_as_it_was_live(tmp_path) -> None:
     loaded = load("tumor_niche", {"clock.duration": "2 h"})
     run_to_folder(loaded, tmp_path / "run", seed=1)
     assert len(set(pq.read_table(tmp_path / "run" / "cells.parquet")["time_s"].to_pylist())) >= 2
-    stored = Exchange.of_folder(tmp_path / "run").cells.styles
+    stored = CommunicationData.of_folder(tmp_path / "run").cells.styles
     assert stored == Session(loaded).looks.styles
 
 
 def test_two_runs_side_by_side_share_colors() -> None:
     """With more sources than relays the colors of run B alone would be others."""
-    twins = Twins(first_setup("relay"), "layout.group.relay.count", "2")
-    a, b = twins.sessions
+    runs = PairedRuns(first_setup("relay"), "layout.group.relay.count", "2")
+    a, b = runs.sessions
     assert [s.color for s in b.looks.styles] == [s.color for s in a.looks.styles]
     assert Looks.of_state(b.model.state).styles != a.looks.styles
-    twins.close()
+    runs.close()

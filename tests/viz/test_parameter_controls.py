@@ -9,61 +9,61 @@ import pytest
 
 from exoabm.errors import InputError
 from exoabm.scenario.loader import load, shipped
-from exoabm.viz.parameter_controls import SHARES, Knob, changed, knobs, span
-from exoabm.viz.scenario_intros import OPENINGS, first_setup, opening
-from exoabm.viz.setup import Setup
+from exoabm.viz.parameter_controls import SHARES, Control, changed, controls_of, span
+from exoabm.viz.setup import Setup, first_setup, intro_of, shipped_intro
 
 
 @pytest.fixture(scope="module")
-def signaling() -> dict[str, Knob]:
-    return knobs(load("signaling"))
+def signaling() -> dict[str, Control]:
+    return controls_of(load("signaling"))
 
 
 @pytest.mark.parametrize("scenario", sorted(shipped()))
 def test_every_scenario_opens_with_five_controls_that_it_has(scenario: str) -> None:
     loaded = first_setup(scenario).load()
-    begun, found = opening(loaded), knobs(loaded)
-    assert begun.sentence
-    assert 1 <= len(begun.controls) <= 5
-    assert set(begun.controls) <= set(found)
-    assert begun is OPENINGS[scenario]
-    assert begun.question
-    assert len(begun.answers) == 3
-    assert begun.afterwards
+    intro, found = intro_of(loaded), controls_of(loaded)
+    assert intro.sentence
+    assert 1 <= len(intro.controls) <= 5
+    assert set(intro.controls) <= set(found)
+    assert intro is shipped_intro(scenario)
+    assert intro.prediction is not None
+    assert len(intro.prediction.answers) == 3
 
 
 @pytest.mark.parametrize("scenario", sorted(shipped()))
 def test_numbers_are_declared_parameters_with_unit_range_and_source(scenario: str) -> None:
-    for knob in knobs(load(scenario)).values():
-        words = dict(knob.about)
-        if knob.kind == "number":
-            assert knob.parameter is not None
-            assert words["allowed"] == span(knob.parameter.allowed, knob.parameter.unit)
+    for control in controls_of(load(scenario)).values():
+        words = dict(control.about)
+        if control.kind == "number":
+            assert control.parameter is not None
+            assert words["allowed"] == span(control.parameter.allowed, control.parameter.unit)
             assert words["source"]
-            assert words[knob.parameter.symbol] == knob.parameter.meaning
-            assert knob.parameter.allowed[0] <= knob.low < knob.high <= knob.parameter.allowed[1]
+            assert words[control.parameter.symbol] == control.parameter.meaning
+            assert control.parameter.allowed[0] <= control.low < control.high <= control.parameter.allowed[1]
 
 
-def test_a_slider_goes_there_and_back(signaling: dict[str, Knob]) -> None:
-    for knob in signaling.values():
-        if knob.kind == "choice" or not math.isfinite(float(knob.applied)):
+def test_a_slider_goes_there_and_back(signaling: dict[str, Control]) -> None:
+    for control in signaling.values():
+        if control.kind == "choice" or not math.isfinite(float(control.applied)):
             continue
-        assert float(knob.value(0)) == pytest.approx(knob.low, rel=5e-3)
-        assert float(knob.value(SHARES)) == pytest.approx(knob.high, rel=5e-3)
-        near = float(knob.value(knob.share(knob.applied)))
-        span = math.log(knob.high / knob.low) * near if knob.logarithmic else knob.high - knob.low
-        assert near == pytest.approx(
-            float(knob.applied), abs=max(span / SHARES, 6e-3 * near, 0.5 * (knob.kind == "count"))
+        assert float(control.value(0)) == pytest.approx(control.low, rel=5e-3)
+        assert float(control.value(SHARES)) == pytest.approx(control.high, rel=5e-3)
+        near = float(control.value(control.share(control.applied)))
+        span = (
+            math.log(control.high / control.low) * near if control.logarithmic else control.high - control.low
         )
-        values = [float(knob.value(share)) for share in range(0, SHARES + 1, 50)]
+        assert near == pytest.approx(
+            float(control.applied), abs=max(span / SHARES, 6e-3 * near, 0.5 * (control.kind == "count"))
+        )
+        values = [float(control.value(share)) for share in range(0, SHARES + 1, 50)]
         assert values == sorted(values)
 
 
-def test_every_place_of_every_slider_is_a_value_that_loads(signaling: dict[str, Knob]) -> None:
-    for key, knob in signaling.items():
-        if knob.kind == "number":
+def test_every_place_of_every_slider_is_a_value_that_loads(signaling: dict[str, Control]) -> None:
+    for key, control in signaling.items():
+        if control.kind == "number":
             for share in (0, 333, SHARES):
-                load("signaling", {key: knob.value(share)})
+                load("signaling", {key: control.value(share)})
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_every_place_of_every_slider_is_a_value_that_loads(signaling: dict[str, 
     ],
 )
 def test_what_is_typed_is_read_with_its_unit(
-    signaling: dict[str, Knob], key: str, typed: str, read: str
+    signaling: dict[str, Control], key: str, typed: str, read: str
 ) -> None:
     assert signaling[key].read(typed) == read
 
@@ -98,13 +98,13 @@ def test_what_is_typed_is_read_with_its_unit(
     ],
 )
 def test_what_cannot_be_is_refused_in_words(
-    signaling: dict[str, Knob], key: str, typed: str, says: str
+    signaling: dict[str, Control], key: str, typed: str, says: str
 ) -> None:
     with pytest.raises(InputError, match=says):
         signaling[key].read(typed)
 
 
-def test_controls_without_effect_are_not_offered(signaling: dict[str, Knob]) -> None:
+def test_controls_without_effect_are_not_offered(signaling: dict[str, Control]) -> None:
     assert "cell_type.donor.release_rate" in signaling
     assert "cell_type.donor.uptake_rate" not in signaling
     assert "cell_type.recipient.release_rate" not in signaling
@@ -112,15 +112,15 @@ def test_controls_without_effect_are_not_offered(signaling: dict[str, Knob]) -> 
 
 def test_cells_that_release_by_sorting_or_export_have_the_controls_of_it() -> None:
     """Waste leaves in bursts or evenly; bodies with sorted vesicles need no ``releases``."""
-    waste = knobs(load("waste_removal"))
+    waste = controls_of(load("waste_removal"))
     assert "cell_type.stressed.secretion" in waste
     assert "cell_type.stressed.release_rate" not in waste
     body = "{ sorting = [{ vesicle = 'exosome', share = 1 }] }"
-    sorted_ = knobs(load("two_cells", {"cell_type.recipient.mvb": body}))
+    sorted_ = controls_of(load("two_cells", {"cell_type.recipient.mvb": body}))
     assert {f"cell_type.recipient.{k}" for k in ("release_rate", "ilvs_per_mvb", "secretion")} <= set(sorted_)
 
 
-def test_pending_values_that_are_the_applied_ones_change_nothing(signaling: dict[str, Knob]) -> None:
+def test_pending_values_that_are_the_applied_ones_change_nothing(signaling: dict[str, Control]) -> None:
     applied = signaling["cell_type.donor.release_rate"].applied
     pending = {"cell_type.donor.release_rate": applied, "transport.engine": "vesicles", "no.such": "1"}
     assert changed(signaling, pending) == {"transport.engine": "vesicles"}

@@ -6,10 +6,8 @@ import pytest
 
 from exoabm.errors import InputError
 from exoabm.viz.app import opened
-from exoabm.viz.parameter_controls import knobs
-from exoabm.viz.permalinks import FACES, LONGEST, decode, encode
-from exoabm.viz.scenario_intros import first_setup
-from exoabm.viz.setup import Setup
+from exoabm.viz.parameter_controls import controls_of
+from exoabm.viz.setup import FACES, LONGEST, Setup, decode, encode, first_setup
 
 SHIPPED = ["signaling", "tissue", "two_cells", "waste_removal"]
 
@@ -46,11 +44,11 @@ def test_units_may_be_written() -> None:
 @pytest.mark.parametrize("scenario", SHIPPED)
 def test_every_control_of_a_scenario_fits_into_a_link(scenario: str) -> None:
     setup = first_setup(scenario)
-    controls = knobs(setup.load())
+    controls = controls_of(setup.load())
     assert len(controls) > 15
-    for key, knob in controls.items():
-        link = decode(encode(setup.changed({key: knob.applied})))
-        assert knobs(link.setup.load())[key].applied == knob.applied
+    for key, control in controls.items():
+        link = decode(encode(setup.changed({key: control.applied})))
+        assert controls_of(link.setup.load())[key].applied == control.applied
 
 
 @pytest.mark.parametrize(
@@ -140,9 +138,9 @@ SECRETION = "cell_type.neuron.secretion"
 
 def test_a_link_carries_controls_that_another_choice_has_brought() -> None:
     setup = first_setup("disease_progression")
-    assert SECRETION not in knobs(setup.load())
+    assert SECRETION not in controls_of(setup.load())
     setup = setup.changed({SECRETION: "poisson", "transport.engine": "vesicles"})
-    assert SECRETION in knobs(setup.load())
+    assert SECRETION in controls_of(setup.load())
     link = decode(encode(setup))
     assert link.setup.load().sha256() == setup.load().sha256()
     with pytest.raises(InputError, match="must be one of"):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from exoabm.errors import InputError
-from exoabm.viz.server import sandboxed_reader as airlock
+from exoabm.viz.server import limits as airlock
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,16 +40,16 @@ def readers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 @pytest.mark.parametrize("name", ["dies", "swells"])
 def test_a_reader_that_dies_or_swells_is_a_refusal(readers: ModuleType, tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError, match=r"x\.parquet: damaged, or far larger"):
-        airlock.rehearse(getattr(readers, name), tmp_path / "x.parquet")
+        airlock.read_in_sandbox(getattr(readers, name), tmp_path / "x.parquet")
 
 
 def test_a_reader_without_end_is_stopped(readers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(airlock, "MOST_SECONDS", 1.0)
     with pytest.raises(InputError, match="longer than 1 s"):
-        airlock.rehearse(readers.sleeps, tmp_path / "x.parquet")
+        airlock.read_in_sandbox(readers.sleeps, tmp_path / "x.parquet")
 
 
 def test_what_a_reader_says_is_for_the_caller_to_hear(readers: ModuleType, tmp_path: Path) -> None:
-    airlock.rehearse(readers.refuses, tmp_path / "x.parquet")
-    airlock.rehearse(readers.notes, tmp_path / "x", column="y")
+    airlock.read_in_sandbox(readers.refuses, tmp_path / "x.parquet")
+    airlock.read_in_sandbox(readers.notes, tmp_path / "x", column="y")
     assert (tmp_path / "x").read_text() == "y"

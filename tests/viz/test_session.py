@@ -16,11 +16,10 @@ from exoabm.errors import NumericalError, ResourceError
 from exoabm.scenario.loader import LoadedScenario, load, parse, shipped
 from exoabm.viz.results.charts import charts, curves
 from exoabm.viz.results.text_summary import seen, story
-from exoabm.viz.scenario_intros import first_setup
-from exoabm.viz.server.frames import moment
-from exoabm.viz.server.jit_warmup import rehearse
-from exoabm.viz.server.limits import LIMITS, Limits, Seats
-from exoabm.viz.server.session import SPEEDS, Session
+from exoabm.viz.server.frames import header
+from exoabm.viz.server.limits import LIMITS, Limits, ModelSlots
+from exoabm.viz.server.session import SPEEDS, Session, warm_up
+from exoabm.viz.setup import first_setup
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -79,7 +78,7 @@ def test_after_a_pause_nothing_moves(session: Session) -> None:
     wait_for(lambda: session.model.state.step > 3)
     session.pause()
     step, frame = session.model.state.step, session.frame
-    assert moment(frame).time == session.model.state.time
+    assert header(frame).time == session.model.state.time
     time.sleep(0.3)
     assert session.model.state.step == step
     assert session.frame is frame
@@ -88,8 +87,8 @@ def test_after_a_pause_nothing_moves(session: Session) -> None:
 
 def test_at_most_two_frames_are_under_way(session: Session) -> None:
     shown: list[int] = []
-    session.show = lambda frame: shown.append(moment(frame).number)
-    session.painted(moment(session.frame).number)
+    session.on_frame = lambda frame: shown.append(header(frame).number)
+    session.painted(header(session.frame).number)
     session.play()
     wait_for(lambda: len(shown) == 2)
     time.sleep(0.4)
@@ -134,7 +133,7 @@ def test_before_its_first_step_is_compiled_it_waits_and_says_so(
     loaded: LoadedScenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     over = threading.Event()
-    monkeypatch.setattr("exoabm.viz.server.session.rehearse", lambda _: over)
+    monkeypatch.setattr("exoabm.viz.server.session.warm_up", lambda _: over)
     session = Session(loaded)
     assert not session.preparing, "nobody waits for it yet"
     session.play()
@@ -151,10 +150,10 @@ def test_before_its_first_step_is_compiled_it_waits_and_says_so(
     session.close()
 
 
-def test_each_kind_of_model_is_rehearsed_once(loaded: LoadedScenario) -> None:
-    over = rehearse(loaded)
-    assert over is rehearse(load("signaling", dict(loaded.overrides) | {"transport.hindrance": "0.5"}))
-    assert over is not rehearse(load("signaling", {"transport.engine": "vesicles"}))
+def test_each_kind_of_model_is_warmed_up_once(loaded: LoadedScenario) -> None:
+    over = warm_up(loaded)
+    assert over is warm_up(load("signaling", dict(loaded.overrides) | {"transport.hindrance": "0.5"}))
+    assert over is not warm_up(load("signaling", {"transport.engine": "vesicles"}))
     assert over.wait(60)
 
 
@@ -170,7 +169,7 @@ def test_it_says_how_long_it_will_take(session: Session) -> None:
 def test_closing_ends_the_worker_even_unpainted(loaded: LoadedScenario) -> None:
     sessions = [Session(loaded, seed=i) for i in range(4)]
     for session in sessions:
-        session.show = lambda frame: None
+        session.on_frame = lambda frame: None
         session.play()
     wait_for(lambda: workers() == 4)
     for session in sessions:
@@ -250,7 +249,7 @@ def test_every_shipped_scenario_runs_on_the_page(name: str) -> None:
         session.step()
     assert session.error == ""
     state = session.model.state
-    assert moment(session.frame).cells == len(state.cells)
+    assert header(session.frame).cells == len(state.cells)
     for chart in charts(session.model, session.looks).values():
         assert any(line["y"] for line in curves(session.model, chart)), chart.title
     assert seen(session.model).startswith("After")
@@ -258,7 +257,7 @@ def test_every_shipped_scenario_runs_on_the_page(name: str) -> None:
 
 
 def test_seats_are_counted_once_and_given_back() -> None:
-    seats = Seats(2)
+    seats = ModelSlots(2)
     assert seats.take(1)
     assert seats.take(1)
     assert seats.take(2)

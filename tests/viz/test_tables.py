@@ -20,11 +20,11 @@ from exoabm.scenario.loader import load
 from exoabm.viz.components.canvas import walls
 from exoabm.viz.components.export_import import _Open, _Questions
 from exoabm.viz.components.widgets import AnswerWidget
-from exoabm.viz.results.communication_data import Exchange
+from exoabm.viz.results.communication_data import CommunicationData
 from exoabm.viz.results.communication_views import _placed
 from exoabm.viz.server.frames import Scale as FieldScale
 from exoabm.viz.server.frames import _field, _shares
-from exoabm.viz.server.uploads import Shelf, bring_table
+from exoabm.viz.server.uploads import UploadFolder, read_table_upload
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,10 +33,10 @@ CASES = Path(__file__).parents[1] / "readers" / "cases"
 
 
 @pytest.fixture
-def shelf() -> Iterator[Shelf]:
-    shelf = Shelf()
-    yield shelf
-    shelf.close()
+def uploads() -> Iterator[UploadFolder]:
+    uploads = UploadFolder()
+    yield uploads
+    uploads.close()
 
 
 def test_what_is_asked_has_a_field_on_the_page() -> None:
@@ -51,13 +51,13 @@ def test_what_is_asked_has_a_field_on_the_page() -> None:
     found.close()
 
 
-def test_the_page_asks_for_the_width_of_a_pixel(shelf: Shelf) -> None:
+def test_the_page_asks_for_the_width_of_a_pixel(uploads: UploadFolder) -> None:
     data = (CASES / "mixed/21-page-units/cells.csv").read_bytes()
     with pytest.raises(AmbiguousTable) as error:
-        bring_table(shelf, "cells.csv", data)
+        read_table_upload(uploads, "cells.csv", data)
     assert ("unit", "0.5 um") in error.value.questions[0].answers
-    brought = bring_table(shelf, "cells.csv", data, {"unit": "0.5 um"})
-    assert "x 50 to 100 um" in brought.recognized
+    uploaded = read_table_upload(uploads, "cells.csv", data, {"unit": "0.5 um"})
+    assert "x 50 to 100 um" in uploaded.recognized
 
 
 @pytest.mark.parametrize(
@@ -69,12 +69,12 @@ def test_the_page_asks_for_the_width_of_a_pixel(shelf: Shelf) -> None:
     ],
 )
 def test_the_offered_command_runs_the_same(
-    shelf: Shelf, name: str, said: dict[str, str], monkeypatch
+    uploads: UploadFolder, name: str, said: dict[str, str], monkeypatch
 ) -> None:
     """It named a shipped scenario that was not there, and left out what each label means."""
     path = CASES / name
-    brought = bring_table(shelf, path.name, path.read_bytes(), said)
-    setup = brought.setup(dict.fromkeys(list(brought.labels)[:1], "stroma"), seed=3)
+    uploaded = read_table_upload(uploads, path.name, path.read_bytes(), said)
+    setup = uploaded.setup(dict.fromkeys(list(uploaded.labels)[:1], "stroma"), seed=3)
     setup = setup.changed({"clock.step": "600"})
     words = shlex.split(setup.command)
     assert words[:2] == ["exoabm", "run"]
@@ -107,8 +107,8 @@ def test_an_image_is_not_drawn_upside_down() -> None:
     np.testing.assert_array_equal(fields[0], fields[1][::-1])
     places = []
     for model in models:
-        exchange = Exchange.of_model(model, Looks.of_state(model.state))
-        places.append(_placed(exchange.cells, exchange.space))
+        communication = CommunicationData.of_model(model, Looks.of_state(model.state))
+        places.append(_placed(communication.cells, communication.space))
     (at_down, _, height), (at_up, _, _) = places
     np.testing.assert_allclose(at_down[:, 1], height - at_up[:, 1])
     uppermost = at_down[:, 1].argmin()

@@ -10,7 +10,7 @@ import pytest
 from exoabm import ExosomeModel
 from exoabm.plot.looks import Looks
 from exoabm.viz.results.charts import charts, curves
-from exoabm.viz.results.text_summary import many, seen, story
+from exoabm.viz.results.text_summary import cell_summary, many, run_summary
 
 ENGINES = {"continuum": {}, "vesicles": {"transport.engine": "vesicles"}}
 
@@ -26,47 +26,47 @@ def test_the_story_of_a_recipient_is_its_rows_of_the_edge_table(model: ExosomeMo
     edges = model.edges.to_pandas()
     cell = int(edges.groupby("recipient").taken_up.sum().idxmax())
     rows = edges[(edges.recipient == cell) & (edges.taken_up > 0)]
-    tale = story(model, cell)
-    assert tale is not None
-    assert tale.title == f"recipient {cell}"
-    told = {who: (taken, delivered) for who, taken, delivered, _ in tale.reached_by}
+    summary = cell_summary(model, cell)
+    assert summary is not None
+    assert summary.title == f"recipient {cell}"
+    told = {who: (taken, delivered) for who, taken, delivered, _ in summary.reached_by}
     expected = {f"donor {r.donor}": (r.taken_up, r.delivered) for r in rows.itertuples()}
     assert told == expected
-    assert dict(tale.facts)["taken up"] == many(rows.taken_up.sum())
-    assert [taken for _, taken, _, _ in tale.reached_by] == sorted(rows.taken_up, reverse=True)
-    assert {(d, r) for d, r, _, _ in tale.links} == {(int(d), cell) for d in rows.donor}
+    assert dict(summary.facts)["taken up"] == many(rows.taken_up.sum())
+    assert [taken for _, taken, _, _ in summary.reached_by] == sorted(rows.taken_up, reverse=True)
+    assert {(d, r) for d, r, _, _ in summary.links} == {(int(d), cell) for d in rows.donor}
 
 
 def test_the_story_of_a_donor_is_whom_it_reached(model: ExosomeModel) -> None:
     edges = model.edges.to_pandas()
     rows = edges[(edges.donor == 0) & (edges.taken_up > 0)]
-    tale = story(model, 0)
-    assert tale is not None
-    assert len(tale.reached) == len(rows)
-    assert sum(taken for _, taken, _, _ in tale.reached) == pytest.approx(rows.taken_up.sum())
-    assert all(out for *_, out in tale.links)
-    assert max(weight for *_, weight, _ in tale.links) == 1.0
-    first = {who: at for who, _, _, at in tale.reached}
+    summary = cell_summary(model, 0)
+    assert summary is not None
+    assert len(summary.reached) == len(rows)
+    assert sum(taken for _, taken, _, _ in summary.reached) == pytest.approx(rows.taken_up.sum())
+    assert all(out for *_, out in summary.links)
+    assert max(weight for *_, weight, _ in summary.links) == 1.0
+    first = {who: at for who, _, _, at in summary.reached}
     for row in rows.itertuples():
         at = first[f"recipient {row.recipient}"]
         assert at is None if np.isnan(row.first_time_s) else at == pytest.approx(row.first_time_s / 3600)
 
 
 def test_of_a_cell_that_is_not_there_nothing_is_told(model: ExosomeModel) -> None:
-    assert story(model, 10**6) is None
+    assert cell_summary(model, 10**6) is None
 
 
 def test_by_type_no_edges_between_cells_are_drawn() -> None:
     model = ExosomeModel("waste_removal", seed=1)
     model.run(hours=1)
-    tale = story(model, 3)
-    assert tale is not None
-    assert tale.links == ()
-    assert "by type only" in tale.note
+    summary = cell_summary(model, 3)
+    assert summary is not None
+    assert summary.links == ()
+    assert "by type only" in summary.note
 
 
 def test_the_sentence_counts_what_the_ledger_counts(model: ExosomeModel) -> None:
-    words = seen(model)
+    words = run_summary(model)
     numbers = [float(n.replace(",", "")) for n in re.findall(r"(?<=[ ])[\d,]+\.?\d*(?=[ ;])", words)]
     assert words.startswith("After 3.00 h")
     assert float(model.state.balance.emitted.sum()) in numbers
@@ -95,11 +95,11 @@ def test_long_curves_are_thinned_but_keep_their_end(
 
 def test_what_is_no_vesicle_is_not_called_one() -> None:
     model = ExosomeModel("tumor_delivery", seed=1)
-    assert "no vesicle has arrived yet" in seen(model)
+    assert "no vesicle has arrived yet" in run_summary(model)
     model.run(hours=2)
     vesicles, _, molecules = model.state.balance.emitted.sum(axis=1)
     assert molecules > 100 * vesicles > 0
-    words = seen(model)
+    words = run_summary(model)
     assert f"of {many(vesicles)} vesicles that arrived" in words
     assert f"Of {many(molecules)} drug molecules that arrived" in words
     assert "nanoparticle" not in words, "of which there are none"
@@ -115,7 +115,7 @@ def test_a_soluble_factor_that_cells_release_is_named_so() -> None:
     factor = {"vesicle.exosome.comparator": "soluble_factor", "domain.voxel": "20 um"}
     model = ExosomeModel("signaling", seed=1, overrides=factor)
     model.run(hours=1)
-    assert re.search(r"of [\d,.]+ free molecules released, .* were sensed\.$", seen(model))
+    assert re.search(r"of [\d,.]+ free molecules released, .* were sensed\.$", run_summary(model))
 
 
 def test_a_dose_has_a_curve_in_the_tissue_and_in_the_body() -> None:
@@ -140,7 +140,7 @@ def test_numbers_of_vesicles_are_written_for_people() -> None:
 
 def test_what_the_dead_took_up_stays_told(bereft: ExosomeModel) -> None:
     state, row = bereft.state, bereft.metrics.iloc[-1]
-    words = seen(bereft)
+    words = run_summary(bereft)
     assert f"{many(row.exosome_taken_up_EV)} were taken up" in words
     assert f"{many(row.exosome_delivered_EV)} delivered" in words
     taken = bereft.edges.to_pandas().groupby("recipient").taken_up.sum()
@@ -154,13 +154,13 @@ def test_a_cell_tells_sorts_apart() -> None:
     model.run(hours=1)
     edges = model.edges.to_pandas()
     cell = int(edges.recipient.iloc[0])
-    tale = story(model, cell)
-    assert tale is not None
-    assert "released" not in dict(tale.facts), "it cannot"
-    for sort, kinds in (("vesicles", ["vesicle"]), ("drug molecules", ["free"])):
+    summary = cell_summary(model, cell)
+    assert summary is not None
+    assert "released" not in dict(summary.facts), "it cannot"
+    for particles, kinds in (("vesicles", ["vesicle"]), ("drug molecules", ["free"])):
         rows = edges[(edges.recipient == cell) & edges.vesicle_kind.isin(kinds)]
-        assert dict(tale.facts)[f"taken up, {sort}"] == many(rows.taken_up.sum())
-        (taken,) = (taken for who, taken, *_ in tale.reached_by if who == f"dose, {sort}")
+        assert dict(summary.facts)[f"taken up, {particles}"] == many(rows.taken_up.sum())
+        (taken,) = (taken for who, taken, *_ in summary.reached_by if who == f"dose, {particles}")
         assert taken == pytest.approx(rows.taken_up.sum())
 
 
@@ -169,7 +169,11 @@ def test_one_was_and_two_were(model: ExosomeModel) -> None:
     said = set()
     for _ in range(600):
         lone.advance_by(60)
-        said.add(re.search(r"(\S+) (was|were) taken up", seen(lone)).groups() if ";" in seen(lone) else None)
+        said.add(
+            re.search(r"(\S+) (was|were) taken up", run_summary(lone)).groups()
+            if ";" in run_summary(lone)
+            else None
+        )
         if ("1", "was") in said:
             break
     assert ("1", "was") in said

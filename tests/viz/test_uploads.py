@@ -15,11 +15,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from exoabm.errors import InputError
-from exoabm.viz.components import downloads as takeaway
-from exoabm.viz.permalinks import encode
-from exoabm.viz.server import uploads
+from exoabm.viz.components import export_import as takeaway
+from exoabm.viz.server import uploads as module
 from exoabm.viz.server.session import Session
-from exoabm.viz.server.uploads import Shelf, bring_run, bring_table, open_run
+from exoabm.viz.server.uploads import UploadFolder, open_run, read_run_upload, read_table_upload
+from exoabm.viz.setup import encode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def shelf() -> Iterator[Shelf]:
-    shelf = Shelf()
-    yield shelf
-    shelf.close()
+def uploads() -> Iterator[UploadFolder]:
+    uploads = UploadFolder()
+    yield uploads
+    uploads.close()
 
 
 def table(n: int = 60, spread: float = 200.0) -> bytes:
@@ -55,12 +55,12 @@ def zipped(folder: Path, prefix: str = "run/") -> bytes:
     return target.getvalue()
 
 
-def test_a_table_runs(shelf: Shelf) -> None:
-    brought = bring_table(shelf, "C:\\my cells\\slide 7.csv", table())
-    assert brought.file.name == "slide_7.csv"
-    assert brought.labels == {"CD8T": 20, "CK+": 20, "Martian": 20}
-    assert brought.types == {"CD8T": "lymphocyte", "CK+": "tumor", "Martian": "bystander"}
-    setup = brought.setup({"Martian": "stroma"})
+def test_a_table_runs(uploads: UploadFolder) -> None:
+    uploaded = read_table_upload(uploads, "C:\\my cells\\slide 7.csv", table())
+    assert uploaded.file.name == "slide_7.csv"
+    assert uploaded.labels == {"CD8T": 20, "CK+": 20, "Martian": 20}
+    assert uploaded.types == {"CD8T": "lymphocyte", "CK+": "tumor", "Martian": "bystander"}
+    setup = uploaded.setup({"Martian": "stroma"})
     session = Session(setup.load(), setup.seed)
     session.step()
     counts = dict(zip(*np.unique(session.model.state.type_names(), return_counts=True), strict=True))
@@ -73,16 +73,16 @@ def test_a_table_runs(shelf: Shelf) -> None:
     assert b"slide_7.csv" in takeaway.scenario_toml(again)
 
 
-def test_a_wide_table_gets_coarser_voxels_or_is_refused(shelf: Shelf) -> None:
-    assert bring_table(shelf, "a.csv", table(spread=2000)).voxel == 5
-    assert bring_table(shelf, "a.csv", table(spread=4000)).voxel == 10
+def test_a_wide_table_gets_coarser_voxels_or_is_refused(uploads: UploadFolder) -> None:
+    assert read_table_upload(uploads, "a.csv", table(spread=2000)).voxel == 5
+    assert read_table_upload(uploads, "a.csv", table(spread=4000)).voxel == 10
     with pytest.raises(InputError, match="spread over"):
-        bring_table(shelf, "a.csv", table(spread=40_000))
+        read_table_upload(uploads, "a.csv", table(spread=40_000))
 
 
-def test_a_table_named_like_a_shipped_scenario_is_still_ones_own(shelf: Shelf) -> None:
+def test_a_table_named_like_a_shipped_scenario_is_still_ones_own(uploads: UploadFolder) -> None:
     with pytest.raises(InputError, match="only a shipped scenario"):
-        encode(bring_table(shelf, "tissue", table()).setup({}))
+        encode(read_table_upload(uploads, "tissue", table()).setup({}))
 
 
 @pytest.mark.parametrize(
@@ -104,29 +104,29 @@ def test_a_table_named_like_a_shipped_scenario_is_still_ones_own(shelf: Shelf) -
     ],
     ids=range(13),
 )
-def test_junk_tables_are_refused(shelf: Shelf, data: bytes) -> None:
+def test_junk_tables_are_refused(uploads: UploadFolder, data: bytes) -> None:
     with pytest.raises(InputError) as caught:
-        bring_table(shelf, "../../../etc/cron.d/x.csv", data)
+        read_table_upload(uploads, "../../../etc/cron.d/x.csv", data)
     assert "/" not in str(caught.value).split(":")[0]
 
 
-def test_a_type_that_is_none_is_refused(shelf: Shelf) -> None:
+def test_a_type_that_is_none_is_refused(uploads: UploadFolder) -> None:
     with pytest.raises(InputError, match="no cell type 'wizard'"):
-        bring_table(shelf, "a.csv", table()).setup({"CK+": "wizard"})
+        read_table_upload(uploads, "a.csv", table()).setup({"CK+": "wizard"})
 
 
-def test_a_label_cannot_say_more_than_its_name(shelf: Shelf) -> None:
+def test_a_label_cannot_say_more_than_its_name(uploads: UploadFolder) -> None:
     label = 'a" = 1 }\\n[transport]\\nengine = "vesicles'
     data = "x\ty\tcell_type\n".replace("\t", ",") + f'1,2,"{label.replace(chr(34), chr(34) * 2)}"\n5,60,CK+\n'
-    brought = bring_table(shelf, "a.csv", data.encode())
-    loaded = brought.setup({label: "tumor"}).load()
+    uploaded = read_table_upload(uploads, "a.csv", data.encode())
+    loaded = uploaded.setup({label: "tumor"}).load()
     assert loaded.scenario.layout.type_map == {label: "tumor", "CK+": "tumor"}
     assert loaded.scenario.transport.engine == "continuum"
 
 
 @pytest.mark.parametrize("prefix", ["", "run/", "a_run of mine/"])
-def test_a_run_folder_comes_back(shelf: Shelf, folder: Path, prefix: str) -> None:
-    run = bring_run(shelf, "mine.zip", zipped(folder, prefix))
+def test_a_run_folder_comes_back(uploads: UploadFolder, folder: Path, prefix: str) -> None:
+    run = read_run_upload(uploads, "mine.zip", zipped(folder, prefix))
     assert run.title == "Signaling at a distance"
     assert dict(run.facts)["seed"] == "1"
     assert run.preview.startswith(b"\x89PNG")
@@ -134,28 +134,28 @@ def test_a_run_folder_comes_back(shelf: Shelf, folder: Path, prefix: str) -> Non
     assert len(run.metrics) == 13
     cells, taken = run.cells_at(-1 + len(run.moments))
     assert len(cells) == 47
-    assert taken.sum() == pytest.approx(run.exchange.counts["taken_up"].sum(), rel=1e-9)
+    assert taken.sum() == pytest.approx(run.communication.counts["taken_up"].sum(), rel=1e-9)
     assert run.cells_at(0)[1].sum() == 0
 
 
 @pytest.mark.parametrize("name", ["metrics.parquet", "preview.png", "summary.json"])
 def test_a_run_that_was_damaged_on_the_way_is_refused(
-    shelf: Shelf, folder: Path, tmp_path: Path, name: str
+    uploads: UploadFolder, folder: Path, tmp_path: Path, name: str
 ) -> None:
     harmed = shutil.copytree(folder, tmp_path / "run")
     content = bytearray((harmed / name).read_bytes())
     content[len(content) // 2] ^= 1
     (harmed / name).write_bytes(content)
     with pytest.raises(InputError, match=f"{name}( is damaged|: )"):
-        bring_run(shelf, "x.zip", zipped(harmed, "run/"))
+        read_run_upload(uploads, "x.zip", zipped(harmed, "run/"))
     (harmed / "manifest.json").unlink()
     with pytest.raises(InputError, match=f"manifest.json is missing|{name}: "):
-        bring_run(shelf, "x.zip", zipped(harmed, "run/"))
+        read_run_upload(uploads, "x.zip", zipped(harmed, "run/"))
 
 
-def test_what_was_taken_away_can_be_brought(shelf: Shelf, loaded) -> None:
-    run = bring_run(shelf, "x.zip", takeaway.run_zip(loaded, seed=3, hours=1))
-    assert run.exchange.hours == 1
+def test_what_was_taken_away_can_be_brought(uploads: UploadFolder, loaded) -> None:
+    run = read_run_upload(uploads, "x.zip", takeaway.run_zip(loaded, seed=3, hours=1))
+    assert run.communication.hours == 1
     assert dict(run.facts)["seed"] == "3"
 
 
@@ -167,13 +167,13 @@ def evil(**files: bytes) -> bytes:
     return target.getvalue()
 
 
-def test_nothing_is_written_outside(shelf: Shelf, folder: Path, tmp_path: Path) -> None:
+def test_nothing_is_written_outside(uploads: UploadFolder, folder: Path, tmp_path: Path) -> None:
     data = zipped(folder, "run/")
     target = io.BytesIO(data)
     with zipfile.ZipFile(target, "a") as archive:
         for name in ("../../evil", "/evil", "run/../../evil.json", "run/sub/summary.json"):
             archive.writestr(name, b"x")
-    run = bring_run(shelf, "x.zip", target.getvalue())
+    run = read_run_upload(uploads, "x.zip", target.getvalue())
     assert {p.name for p in run.folder.iterdir()} <= set(uploads.WANTED)
     assert [p.name for p in run.folder.parent.iterdir()] == [run.folder.name]
 
@@ -193,25 +193,25 @@ def test_nothing_is_written_outside(shelf: Shelf, folder: Path, tmp_path: Path) 
     ],
     ids=range(9),
 )
-def test_junk_archives_are_refused(shelf: Shelf, data: bytes) -> None:
+def test_junk_archives_are_refused(uploads: UploadFolder, data: bytes) -> None:
     with pytest.raises(InputError):
-        bring_run(shelf, "x.zip", data)
-    assert not [p for p in shelf.place().parent.iterdir() if any(p.iterdir())]
+        read_run_upload(uploads, "x.zip", data)
+    assert not [p for p in uploads.place().parent.iterdir() if any(p.iterdir())]
 
 
-def test_a_bomb_does_not_go_off(shelf: Shelf, folder: Path) -> None:
+def test_a_bomb_does_not_go_off(uploads: UploadFolder, folder: Path) -> None:
     data = evil(**{"run.json": b"0" * (4 * uploads.MOST_RUN_BYTES + 1)})
     assert len(data) < uploads.MOST_RUN_BYTES / 50
     with pytest.raises(InputError, match="unpacked"):
-        bring_run(shelf, "x.zip", data)
+        read_run_upload(uploads, "x.zip", data)
     # An entry that lies about its length yields no more than it says.
     at = data.rindex(b"PK\x01\x02") + 24
     liar = data[:at] + struct.pack("<I", 10) + data[at + 4 :]
     with pytest.raises(InputError):
-        bring_run(shelf, "x.zip", liar)
+        read_run_upload(uploads, "x.zip", liar)
 
 
-def test_few_bytes_do_not_stand_for_a_large_table(shelf: Shelf) -> None:
+def test_few_bytes_do_not_stand_for_a_large_table(uploads: UploadFolder) -> None:
     """A number of 500,000 digits made 61 rows of them; a label of 100 kB was there in each of 1,500 rows."""
     long = table() + b"0" * 500_000 + b"1,5,CK+\n"
     label = pa.DictionaryArray.from_arrays(np.zeros(1500, np.int32), ["a" * 100_000])
@@ -224,7 +224,7 @@ def test_few_bytes_do_not_stand_for_a_large_table(shelf: Shelf) -> None:
         tracemalloc.start()
         try:
             with pytest.raises(InputError, match=says):
-                bring_table(shelf, name, data)
+                read_table_upload(uploads, name, data)
             assert tracemalloc.get_traced_memory()[1] < 2e7
         finally:
             tracemalloc.stop()
@@ -240,11 +240,13 @@ def test_few_bytes_do_not_stand_for_a_large_table(shelf: Shelf) -> None:
         ("run.json", lambda: b" " * 5_000, "larger than"),
     ],
 )
-def test_few_bytes_do_not_stand_for_a_large_run(shelf: Shelf, monkeypatch, name, content, says) -> None:
-    monkeypatch.setattr(uploads, "MOST_VALUES", 1000)
-    monkeypatch.setattr(uploads, "MOST_JSON_BYTES", 4000)
+def test_few_bytes_do_not_stand_for_a_large_run(
+    uploads: UploadFolder, monkeypatch, name, content, says
+) -> None:
+    monkeypatch.setattr(module, "MOST_VALUES", 1000)
+    monkeypatch.setattr(module, "MOST_JSON_BYTES", 4000)
     with pytest.raises(InputError, match=says):
-        bring_run(shelf, "x.zip", evil(**({"run.json": b"{}"} | {name: content()})))
+        read_run_upload(uploads, "x.zip", evil(**({"run.json": b"{}"} | {name: content()})))
 
 
 def test_a_folder_of_the_command_line_opens(folder: Path, tmp_path: Path) -> None:

@@ -111,7 +111,7 @@ def Canvas(
         Index of a recorded frame, -1 for the present.
     """
     world = solara.use_memo(
-        lambda: world_of(session.model.state, session.looks, session.pictured.name), [id(session)]
+        lambda: world_of(session.model.state, session.looks, session.drawn_class.name), [id(session)]
     )
     fixed = solara.use_reactive(session.scale.fixed)
 
@@ -144,7 +144,7 @@ def Canvas(
             show(session.rewind(past))
             session.mute()
             return None
-        session.show = show
+        session.on_frame = show
         show(session.frame)
         return session.mute
 

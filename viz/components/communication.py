@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import base64
 import time
 from typing import TYPE_CHECKING, Any
 
 import solara
 
-from exoabm.viz.components.html import Press, html
-from exoabm.viz.components.widgets import ChoiceWidget
-from exoabm.viz.results.communication_data import COUNTS, Exchange, meaning
-from exoabm.viz.results.communication_views import PANELS, WORDS, said
-from exoabm.viz.results.particles import coming
+from exoabm.viz.components.widgets import Button, ChoiceWidget, PlotWidget, html
+from exoabm.viz.results.charts import default_column
+from exoabm.viz.results.communication_data import COUNTS, CommunicationData, meaning
+from exoabm.viz.results.communication_views import VIEWS, WORDS, said, tissue
 from exoabm.viz.results.svg import PAGE
+from exoabm.viz.results.text_summary import CellSummary, many, present_classes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from exoabm.viz.server.session import Session
+    from exoabm.viz.server.uploads import FinishedRun
+
 
 REST = 1.5
 """Seconds between two drawings of a running model."""
@@ -26,61 +29,61 @@ REST = 1.5
 @solara.component
 def Communication(session: Session, pulse: int) -> None:
     """The panels of a live run; ``pulse`` rises as it goes on."""
-    found = solara.use_memo(lambda: coming(session.model.scenario), [id(session)])
+    found = solara.use_memo(lambda: present_classes(session.model.scenario), [id(session)])
     at = solara.use_reactive(0)
-    sort = found[min(at.value, len(found) - 1)]
-    kept = solara.use_memo(lambda: {"at": 0.0, "exchange": None}, [id(session), sort])
+    particles = found[min(at.value, len(found) - 1)]
+    kept = solara.use_memo(lambda: {"at": 0.0, "communication": None}, [id(session), particles])
     stale = time.monotonic() - kept["at"] > REST or not session.playing
-    if kept["exchange"] is None or stale:
+    if kept["communication"] is None or stale:
         with session.lock:
-            kept["exchange"] = Exchange.of_model(session.model, session.looks, sort)
+            kept["communication"] = CommunicationData.of_model(session.model, session.looks, particles)
         kept["at"] = time.monotonic()
-    Panels(kept["exchange"], [each.name for each in found], at)
+    Panels(kept["communication"], [each.name for each in found], at)
 
 
 @solara.component
-def Panels(exchange: Exchange, sorts: Sequence[str], at: solara.Reactive[int]) -> None:
-    """A choice of panel, of sort and of what is counted, the drawing, and the numbers behind it.
+def Panels(links: CommunicationData, particle_classes: Sequence[str], at: solara.Reactive[int]) -> None:
+    """A choice of panel, of particles and of what is counted, the drawing, and the numbers behind it.
 
     Opens with the network, or with the types where no arrow joins two cells.
     """
-    shown = solara.use_reactive("network" if exchange.by_cell else "types")
+    shown = solara.use_reactive("network" if links.by_cell else "types")
     count = solara.use_reactive("taken_up")
     numbers = solara.use_reactive(False)
-    panel = next(p for p in PANELS if p.key == shown.value)
+    view = next(p for p in VIEWS if p.key == shown.value)
     with html("section", "exo-card"):
         with html("div", "exo-row"):
             with html("div", "exo-tabs exo-tabs-small", attributes={"role": "group", "aria-label": "Panel"}):
-                for each in PANELS:
+                for each in VIEWS:
                     pressed = {"aria-pressed": str(each.key == shown.value).lower()}
-                    Press(each.name, lambda key=each.key: shown.set(key), "exo-tab", pressed)
-            if len(sorts) > 1:
+                    Button(each.name, lambda key=each.key: shown.set(key), "exo-tab", pressed)
+            if len(particle_classes) > 1:
                 ChoiceWidget.element(
                     label="Of what",
                     value=str(at.value),
-                    options=[[str(i), name] for i, name in enumerate(sorts)],
+                    options=[[str(i), name] for i, name in enumerate(particle_classes)],
                     on_value=lambda i: at.set(int(i)),
                 )
             ChoiceWidget.element(
                 label="What is counted",
                 value=count.value,
-                options=[[key, said(exchange, key)] for key in COUNTS],
+                options=[[key, said(links, key)] for key in COUNTS],
                 on_value=lambda key: count.set(key) if key in WORDS else None,
             )
-        drawing(panel.draw(exchange, count.value, PAGE))
-        html("p", "exo-words", text=panel.words(exchange, count.value))
-        rows = f", rows of {', '.join(exchange.kinds)}" if len(sorts) > 1 else ""
+        drawing(view.draw(links, count.value, PAGE))
+        html("p", "exo-words", text=view.words(links, count.value))
+        rows = f", rows of {', '.join(links.kinds)}" if len(particle_classes) > 1 else ""
         html(
             "p",
             "exo-note",
-            text=f"From {exchange.of}, at {exchange.hours:.2f} h: column {count.value} of "
-            f"communication.parquet{rows}, {meaning(count.value).replace('vesicles', exchange.what)}.",
+            text=f"From {links.of}, at {links.hours:.2f} h: column {count.value} of "
+            f"communication.parquet{rows}, {meaning(count.value).replace('vesicles', links.what)}.",
         )
         words = "Hide the numbers" if numbers.value else "Show the numbers"
         expanded = {"aria-expanded": str(numbers.value).lower()}
-        Press(words, lambda: numbers.set(not numbers.value), "exo-plain", expanded)
+        Button(words, lambda: numbers.set(not numbers.value), "exo-plain", expanded)
         if numbers.value:
-            _Numbers(panel.numbers(exchange, count.value))
+            _Numbers(view.numbers(links, count.value))
 
 
 def drawing(svg: str) -> None:
@@ -103,3 +106,116 @@ def _Numbers(rows: list[dict[str, Any]]) -> None:
                         html("td", text=f"{value:.4g}" if isinstance(value, float) else str(value))
     if len(rows) > most:
         html("p", "exo-note", text=f"and {len(rows) - most:,} more; all of them are under Take away.")
+
+
+@solara.component
+def Cell(summary: CellSummary, on_close: Callable[[], None]) -> None:
+    """What a cell sent and got until now, the strongest partners first."""
+    with html("section", "exo-card exo-cell", attributes={"aria-label": f"The story of {summary.title}"}):
+        with html("div", "exo-card-head"):
+            html("h2", text=summary.title)
+            Button("close", on_close)
+        with html("dl", "exo-facts"):
+            for name, value in summary.facts:
+                with html("div"):
+                    html("dt", text=name)
+                    html("dd", text=value)
+        for title, rows in (("Who reached me", summary.reached_by), ("Whom I reached", summary.reached)):
+            if rows:
+                _Partners(title, rows)
+        if summary.note:
+            html("p", "exo-note", text=summary.note)
+
+
+@solara.component
+def _Partners(title: str, rows: tuple[tuple[str, float, float, float | None], ...]) -> None:
+    most = 8
+    html("h3", text=f"{title}: {len(rows)}")
+    with html("table", "exo-table"):
+        with html("thead"), html("tr"):
+            for head in ("cell", "taken up", "delivered", "first contact"):
+                html("th", text=head, attributes={"scope": "col"})
+        with html("tbody"):
+            for who, taken, told, first in rows[:most]:
+                with html("tr"):
+                    for text in (
+                        who,
+                        many(taken),
+                        many(told),
+                        "" if first is None else f"{first:.2f} h",
+                    ):
+                        html("td", text=text)
+    if len(rows) > most:
+        html("p", "exo-note", text=f"and {len(rows) - most} more, in communication.parquet")
+
+
+@solara.component
+def RunView(run: FinishedRun) -> None:
+    """A finished run, from its tables: what it is, its time series, its cells at each moment, its links."""
+    with html("div", "exo-run"):
+        with html("section", "exo-card", attributes={"aria-label": f"The run {run.name}"}):
+            html("h2", text=run.title)
+            html("p", text=run.summary)
+            with html("dl", "exo-facts"):
+                for name, value in run.facts:
+                    with html("div"):
+                        html("dt", text=name)
+                        html("dd", text=value)
+            _Series(run)
+        at = solara.use_reactive(0)
+        Panels(run.communications[at.value], [each.what for each in run.communications], at)
+        with html("section", "exo-card", attributes={"aria-label": "Cells"}):
+            _Moments(run, at.value)
+        if run.preview:
+            picture = base64.b64encode(run.preview).decode()
+            said = f"Picture of the run: field, links, ledger and uptake against distance. {run.title}"
+            source = {"src": f"data:image/png;base64,{picture}", "alt": said}
+            with html("section", "exo-card exo-picture", attributes={"aria-label": "Picture"}):
+                html("img", "exo-preview", attributes=source)
+
+
+@solara.component
+def _Series(run: FinishedRun) -> None:
+    shown = solara.use_reactive(default_column(run.columns))
+    ChoiceWidget.element(
+        label="Column of metrics.parquet",
+        value=shown.value,
+        options=[[*pair] for pair in run.columns.items()],
+        on_value=shown.set,
+    )
+    pairs = zip(run.metrics["time_h"].to_pylist(), run.metrics[shown.value].to_pylist(), strict=True)
+    known = [(float(t), float(y)) for t, y in pairs if t is not None and y is not None]
+    PlotWidget.element(
+        series=[
+            {
+                "name": "",
+                "color": "#0B5D8A",
+                "bright": "#6FC0EE",
+                "x": [t for t, _ in known],
+                "y": [y for _, y in known],
+            }
+        ],
+        x_label="time (h)",
+        x_unit="h",
+        y_label=run.columns[shown.value],
+        x_least=0.1,
+        y_least=1e-9,
+        alt=f"{run.columns[shown.value]} over time" + (f"; {known[-1][1]:.4g} at the end" if known else ""),
+    )
+
+
+@solara.component
+def _Moments(run: FinishedRun, particles: int) -> None:
+    at = solara.use_reactive(len(run.moments) - 1)
+    cells, taken = run.cells_at(at.value, particles)
+    links = run.communications[particles]
+    hours = [f"{time_s / 3600:.2f} h" for time_s in run.moments]
+    ChoiceWidget.element(
+        label="Recorded moment",
+        value=str(at.value),
+        options=[[str(i), f"cells at {words}"] for i, words in enumerate(hours)],
+        on_value=lambda index: at.set(int(index)),
+    )
+    drawing(tissue(cells, links.space, taken, links.what))
+    note = f"From cells.parquet: the larger and darker, the more {links.what} taken up."
+    html("p", "exo-note", text=note)

@@ -1,4 +1,4 @@
-"""The question to predict, five controls, and the rest; pending values kept apart from applied ones."""
+"""The question to predict, the first five controls, and the others; pending and applied values."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any
 import solara
 
 from exoabm.errors import InputError
-from exoabm.viz.components.html import Press, html
-from exoabm.viz.components.widgets import ControlsWidget
+from exoabm.viz.components.widgets import Button, ControlsWidget, html
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from exoabm.viz.parameter_controls import Knob
-    from exoabm.viz.scenario_intros import Opening
+    from exoabm.viz.parameter_controls import Control
+    from exoabm.viz.setup import Intro
 
 _GROUPS = {
     "layout": "How many cells",
@@ -34,21 +33,22 @@ _TABLES = {
 
 
 @solara.component
-def Question(begun: Opening) -> None:
+def Question(intro: Intro) -> None:
     """A question to answer before the highlighted control is moved."""
     answer = solara.use_reactive("")
-    if not begun.question:
+    prediction = intro.prediction
+    if prediction is None:
         return
     with html("section", "exo-question exo-first"):
         html("h2", text="Predict first")
-        html("p", text=begun.question)
+        html("p", text=prediction.question)
         with html("div", "exo-answers", attributes={"role": "group", "aria-label": "Your prediction"}):
-            for words in begun.answers:
+            for words in prediction.answers:
                 chosen = answer.value == words
                 pressed = {"aria-pressed": str(chosen).lower()}
-                Press(words, lambda words=words: answer.set(words), "exo-answer", pressed)
+                Button(words, lambda words=words: answer.set(words), "exo-answer", pressed)
         if answer.value:
-            html("p", "exo-note", text=begun.afterwards, attributes={"role": "status"})
+            html("p", "exo-note", text=prediction.afterwards, attributes={"role": "status"})
 
 
 def group(key: str) -> str:
@@ -64,64 +64,64 @@ def group(key: str) -> str:
 
 @solara.component
 def Controls(
-    knobs: Mapping[str, Knob],
+    controls: Mapping[str, Control],
     first: Sequence[str],
     pending: solara.Reactive[dict[str, str]],
     children: list[Any] = [],  # noqa: B006
 ) -> None:
-    """Five controls at first, ``children``, and below them the other controls once they are asked for."""
+    """The first five controls, ``children``, and below them the other controls on request."""
     more = solara.use_reactive(False)
     problems = solara.use_reactive({})
 
-    def set_knob(change: object) -> None:
-        """Take a value over as pending; what cannot be read is said beside its control."""
-        if not isinstance(change, dict) or change.get("key") not in knobs:
+    def set_value(change: object) -> None:
+        """Keep a value as pending; the error of an unreadable one is shown beside its control."""
+        if not isinstance(change, dict) or change.get("key") not in controls:
             return
         key, text = change["key"], change.get("text")
         others = {k: p for k, p in problems.peek().items() if k != key}
         values = {k: t for k, t in pending.peek().items() if k != key}
         try:
             if text is not None:
-                values[key] = knobs[key].read(str(text))
+                values[key] = controls[key].read(str(text))
         except InputError as error:
             others[key] = str(error)
         problems.set(others)
         pending.set(values)
 
     def slide(change: object) -> None:
-        if isinstance(change, dict) and change.get("key") in knobs:
-            knob = knobs[change["key"]]
-            set_knob({"key": knob.key, "text": knob.value(int(change.get("share", 0)))})
+        if isinstance(change, dict) and change.get("key") in controls:
+            control = controls[change["key"]]
+            set_value({"key": control.key, "text": control.value(int(change.get("share", 0)))})
 
     def row(key: str) -> dict[str, Any]:
-        knob, text = knobs[key], pending.value.get(key, knobs[key].applied)
+        control, text = controls[key], pending.value.get(key, controls[key].applied)
         return {
             "key": key,
-            "label": knob.label,
-            "kind": knob.kind,
-            "unit": knob.unit,
+            "label": control.label,
+            "kind": control.kind,
+            "unit": control.unit,
             "text": text,
-            "share": 0 if knob.kind == "choice" else knob.share(text),
-            "pending": text if text != knob.applied else None,
-            "applied": knob.applied,
-            "choices": [list(c) for c in knob.choices],
-            "about": [list(a) for a in knob.about],
+            "share": 0 if control.kind == "choice" else control.share(text),
+            "pending": text if text != control.applied else None,
+            "applied": control.applied,
+            "choices": [list(c) for c in control.choices],
+            "about": [list(a) for a in control.about],
             "problem": problems.value.get(key, ""),
             "first": bool(first) and key == first[0],
         }
 
-    def panel(keys: Sequence[str]) -> None:
-        ControlsWidget.element(knobs=[row(key) for key in keys], on_knob=set_knob, on_slide=slide)
+    def view(keys: Sequence[str]) -> None:
+        ControlsWidget.element(controls=[row(key) for key in keys], on_value=set_value, on_slide=slide)
 
-    rest = [key for key in knobs if key not in first]
+    rest = [key for key in controls if key not in first]
     with html("div", "exo-panel"):
         with html("section", "exo-card"):
             words = "Fewer controls" if more.value else f"More controls ({len(rest)})"
             with html("div", "exo-card-head"):
                 html("h2", text="Change one thing")
                 expanded = {"aria-expanded": str(more.value).lower()}
-                Press(words, lambda: more.set(not more.value), attributes=expanded)
-            panel([key for key in first if key in knobs])
+                Button(words, lambda: more.set(not more.value), attributes=expanded)
+            view([key for key in first if key in controls])
         html("div", children=children)
         if more.value:
             with html("section", "exo-card", attributes={"aria-label": "More controls"}):
@@ -132,4 +132,4 @@ def Controls(
                     count = f"{len(keys)}" + (f", {differ} changed" if differ else "")
                     with html("details", "exo-group").key(name):
                         html("summary", children=[name, html("span", "exo-note", text=count)])
-                        panel(keys)
+                        view(keys)

@@ -2,34 +2,52 @@
 
 from __future__ import annotations
 
-import base64
+import io
+import tempfile
 import threading
+import zipfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+import pyarrow.csv
 import solara
 
-from exoabm.errors import ExoError, visible
+from exoabm.errors import ExoError, InputError, ResourceError, visible
 from exoabm.readers.cell_types import BYSTANDER, PLACEHOLDER
 from exoabm.readers.questions import AmbiguousTable
-from exoabm.viz import permalinks as share
-from exoabm.viz.components import downloads as takeaway
-from exoabm.viz.components.communication import Panels, drawing
-from exoabm.viz.components.html import Press, html
-from exoabm.viz.components.widgets import AnswerWidget, ChoiceWidget, DownloadWidget, PlotWidget, UploadWidget
-from exoabm.viz.results.columns import usual
-from exoabm.viz.results.communication_data import Exchange
-from exoabm.viz.results.communication_views import tissue
-from exoabm.viz.server.animation import gif
-from exoabm.viz.server.uploads import MOST_RUN_BYTES, MOST_TABLE_BYTES, Shelf, bring_run, bring_table
+from exoabm.runs.execute import draw_picture, run_to_folder
+from exoabm.viz.components.communication import RunView
+from exoabm.viz.components.widgets import (
+    AnswerWidget,
+    Button,
+    ChoiceWidget,
+    DownloadWidget,
+    UploadWidget,
+    html,
+)
+from exoabm.viz.results.communication_data import CommunicationData
+from exoabm.viz.results.communication_views import VIEWS
+from exoabm.viz.results.svg import PRINT
+from exoabm.viz.server.frames import gif
+from exoabm.viz.server.uploads import (
+    MOST_RUN_BYTES,
+    MOST_TABLE_BYTES,
+    UploadFolder,
+    read_run_upload,
+    read_table_upload,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from exoabm.model import ExosomeModel
     from exoabm.readers.questions import Question
+    from exoabm.scenario.loader import LoadedScenario
     from exoabm.viz.server.session import Session
-    from exoabm.viz.server.uploads import Brought, FinishedRun
-    from exoabm.viz.setup import Setup
+    from exoabm.viz.server.uploads import FinishedRun, UploadedTable
+    from exoabm.viz.setup import Setup, encode
 
 
 @dataclass(frozen=True)
@@ -45,16 +63,16 @@ class Item:
 
 
 def _network_svg(session: Session) -> bytes:
-    return takeaway.svg(Exchange.of_model(session.model, session.looks), "network", "taken_up")
+    return svg(CommunicationData.of_model(session.model, session.looks), "network", "taken_up")
 
 
 def _types_svg(session: Session) -> bytes:
-    return takeaway.svg(Exchange.of_model(session.model, session.looks), "types", "taken_up")
+    return svg(CommunicationData.of_model(session.model, session.looks), "types", "taken_up")
 
 
 def _run(session: Session) -> bytes:
     hours = session.model.state.time / 3600
-    return takeaway.run_zip(session.loaded, session.seed, hours)
+    return run_zip(session.loaded, session.seed, hours)
 
 
 ITEMS = (
@@ -64,7 +82,7 @@ ITEMS = (
         "field, cells, ledger and reach on one page",
         "picture.png",
         "image/png",
-        lambda s: takeaway.png(s.model),
+        lambda s: png(s.model),
     ),
     Item(
         "network",
@@ -81,7 +99,7 @@ ITEMS = (
         "the recorded frames",
         "film.gif",
         "image/gif",
-        lambda s: gif(list(s.film.frames), s.model.state, s.looks),
+        lambda s: gif(list(s.recording.frames), s.model.state, s.looks),
     ),
     Item(
         "metrics",
@@ -89,7 +107,7 @@ ITEMS = (
         "metrics of the run folder",
         "metrics.csv",
         "text/csv",
-        lambda s: takeaway.metrics_csv(s.model),
+        lambda s: metrics_csv(s.model),
     ),
     Item(
         "edges",
@@ -97,7 +115,7 @@ ITEMS = (
         "communication of the run folder",
         "communication.csv",
         "text/csv",
-        lambda s: takeaway.edges_csv(s.model),
+        lambda s: edges_csv(s.model),
     ),
     Item(
         "toml",
@@ -105,7 +123,7 @@ ITEMS = (
         "every number with its source",
         "scenario.toml",
         "application/toml",
-        lambda s: takeaway.scenario_toml(s.loaded),
+        lambda s: scenario_toml(s.loaded),
     ),
     Item(
         "zip",
@@ -121,14 +139,14 @@ _UNLOCKED = ("zip", "toml")
 
 
 @solara.component
-def TakeAway(session: Session, setup: Setup, pulse: int) -> None:
+def Export(session: Session, setup: Setup, pulse: int) -> None:
     """Files of the run on the page, and a link that opens it again."""
     busy = solara.use_reactive("")
     problem = solara.use_reactive("")
     holder: dict[str, DownloadWidget] = solara.use_memo(dict, [])
     command = solara.use_memo(lambda: setup.command, [setup])
     try:
-        link, why = share.encode(setup, session.model.state.time / 3600), ""
+        link, why = encode(setup, session.model.state.time / 3600), ""
     except ExoError as error:
         link, why = "", str(error)
 
@@ -176,16 +194,16 @@ def TakeAway(session: Session, setup: Setup, pulse: int) -> None:
 
 
 @solara.component
-def Bring(begin: Callable[..., bool]) -> None:
+def Import(begin: Callable[..., bool]) -> None:
     """A table of cells to run, or a finished run folder to look at."""
-    shelf = solara.use_memo(Shelf, [])
-    brought: solara.Reactive[Brought | None] = solara.use_reactive(None)
+    uploads = solara.use_memo(UploadFolder, [])
+    uploaded: solara.Reactive[UploadedTable | None] = solara.use_reactive(None)
     run: solara.Reactive[FinishedRun | None] = solara.use_reactive(None)
     problem = solara.use_reactive("")
     open_: solara.Reactive[_Open | None] = solara.use_reactive(None)
 
     def tidy() -> Callable[[], None]:
-        return shelf.close
+        return uploads.close
 
     solara.use_effect(tidy, [])
 
@@ -193,16 +211,16 @@ def Bring(begin: Callable[..., bool]) -> None:
         problem.set("")
         target.set(None)
         try:
-            target.set(reader(shelf, name, data))
+            target.set(reader(uploads, name, data))
         except ExoError as error:
             problem.set(str(error))
 
     def take_table(name: str, data: bytes, said: dict[str, str] | None = None) -> None:
         said = said or {}
         problem.set("")
-        brought.set(None)
+        uploaded.set(None)
         try:
-            brought.set(bring_table(shelf, name, data, said))
+            uploaded.set(read_table_upload(uploads, name, data, said))
             open_.set(None)
         except AmbiguousTable as error:
             open_.set(_Open(name, data, said, error.recognized, tuple(error.questions)))
@@ -223,14 +241,14 @@ def Bring(begin: Callable[..., bool]) -> None:
             about="the run folder of exoabm run, zipped",
             accept=".zip,application/zip",
             most=MOST_RUN_BYTES,
-            on_file=lambda name, data: take(bring_run, run, name, data),
+            on_file=lambda name, data: take(read_run_upload, run, name, data),
         )
         if problem.value:
             html("p", "exo-wrong-answer", text=problem.value, attributes={"role": "alert"})
     if open_.value is not None:
         _Questions(open_.value, take_table).key(f"{open_.value.name} {sorted(open_.value.said.items())}")
-    if brought.value is not None:
-        _Table(brought.value, begin).key(str(brought.value.file))
+    if uploaded.value is not None:
+        _Table(uploaded.value, begin).key(str(uploaded.value.file))
     if run.value is not None:
         RunView(run.value).key(str(run.value.folder))
 
@@ -288,13 +306,13 @@ def _Questions(opened: _Open, take: Callable[[str, bytes, dict[str, str]], None]
 
 
 @solara.component
-def _Table(brought: Brought, begin: Callable[..., bool]) -> None:
-    types = solara.use_reactive(dict(brought.types))
-    options = [[name, name.replace("_", " ")] for name in (*brought.known, BYSTANDER)]
+def _Table(uploaded: UploadedTable, begin: Callable[..., bool]) -> None:
+    types = solara.use_reactive(dict(uploaded.types))
+    options = [[name, name.replace("_", " ")] for name in (*uploaded.known, BYSTANDER)]
     with html("section", "exo-card", attributes={"aria-label": "Labels of your table"}):
-        html("h2", text=f"{brought.file.name}: {brought.cells:,} cells")
-        html("p", "exo-note", text=brought.recognized)
-        for warning in brought.warnings:
+        html("h2", text=f"{uploaded.file.name}: {uploaded.cells:,} cells")
+        html("p", "exo-note", text=uploaded.recognized)
+        for warning in uploaded.warnings:
             html("p", "exo-wrong-answer", text=warning)
         html(
             "p",
@@ -302,7 +320,7 @@ def _Table(brought: Brought, begin: Callable[..., bool]) -> None:
             text="What does each label mean? A bystander neither sends nor takes up vesicles.",
         )
         with html("div", "exo-labels"):
-            for label, count in brought.labels.items():
+            for label, count in uploaded.labels.items():
                 with html("div", "exo-row"):
                     html("span", "exo-label", text=f"{label} ({count:,})")
                     ChoiceWidget.element(
@@ -314,78 +332,101 @@ def _Table(brought: Brought, begin: Callable[..., bool]) -> None:
         html(
             "p",
             "exo-note",
-            text=f"Voxels of {brought.voxel:g} µm; each type sends and takes up as in “A tissue talks”.",
+            text=f"Voxels of {uploaded.voxel:g} µm; each type sends and takes up as in “A tissue talks”.",
         )
-        Press("Run these cells", lambda: begin(brought.setup(types.value)), "exo-strong")
+        Button("Run these cells", lambda: begin(uploaded.setup(types.value)), "exo-strong")
 
 
-@solara.component
-def RunView(run: FinishedRun) -> None:
-    """A finished run, from its tables: what it is, its time series, its cells at each moment, its links."""
-    with html("div", "exo-run"):
-        with html("section", "exo-card", attributes={"aria-label": f"The run {run.name}"}):
-            html("h2", text=run.title)
-            html("p", text=run.summary)
-            with html("dl", "exo-facts"):
-                for name, value in run.facts:
-                    with html("div"):
-                        html("dt", text=name)
-                        html("dd", text=value)
-            _Series(run)
-        at = solara.use_reactive(0)
-        Panels(run.exchanges[at.value], [each.what for each in run.exchanges], at)
-        with html("section", "exo-card", attributes={"aria-label": "Cells"}):
-            _Moments(run, at.value)
-        if run.preview:
-            picture = base64.b64encode(run.preview).decode()
-            said = f"Picture of the run: field, links, ledger and uptake against distance. {run.title}"
-            source = {"src": f"data:image/png;base64,{picture}", "alt": said}
-            with html("section", "exo-card exo-picture", attributes={"aria-label": "Picture"}):
-                html("img", "exo-preview", attributes=source)
+MOST_BYTES = 64 << 20
+"""Of a zipped run folder; a larger one is made on the command line."""
+EPOCH = (1980, 1, 1, 0, 0, 0)
+"""The earliest time that a zip archive can tell, so that the same run gives the same archive."""
 
 
-@solara.component
-def _Series(run: FinishedRun) -> None:
-    shown = solara.use_reactive(usual(run.columns))
-    ChoiceWidget.element(
-        label="Column of metrics.parquet",
-        value=shown.value,
-        options=[[*pair] for pair in run.columns.items()],
-        on_value=shown.set,
-    )
-    pairs = zip(run.metrics["time_h"].to_pylist(), run.metrics[shown.value].to_pylist(), strict=True)
-    known = [(float(t), float(y)) for t, y in pairs if t is not None and y is not None]
-    PlotWidget.element(
-        series=[
-            {
-                "name": "",
-                "color": "#0B5D8A",
-                "bright": "#6FC0EE",
-                "x": [t for t, _ in known],
-                "y": [y for _, y in known],
-            }
-        ],
-        x_label="time (h)",
-        x_unit="h",
-        y_label=run.columns[shown.value],
-        x_least=0.1,
-        y_least=1e-9,
-        alt=f"{run.columns[shown.value]} over time" + (f"; {known[-1][1]:.4g} at the end" if known else ""),
-    )
+def metrics_csv(model: ExosomeModel) -> bytes:
+    """The time series, ``metrics.parquet`` of the run folder, and a last row of this moment."""
+    from exoabm.output.metrics import measure
+
+    rows = list(model.history.rows)
+    if not rows or rows[-1]["time_h"] < model.state.time / 3600:
+        rows.append(measure(model.state))
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    return _csv(pa.Table.from_pylist([{key: row.get(key) for key in columns} for row in rows]))
 
 
-@solara.component
-def _Moments(run: FinishedRun, sort: int) -> None:
-    at = solara.use_reactive(len(run.moments) - 1)
-    cells, taken = run.cells_at(at.value, sort)
-    exchange = run.exchanges[sort]
-    hours = [f"{moment / 3600:.2f} h" for moment in run.moments]
-    ChoiceWidget.element(
-        label="Recorded moment",
-        value=str(at.value),
-        options=[[str(i), f"cells at {words}"] for i, words in enumerate(hours)],
-        on_value=lambda index: at.set(int(index)),
-    )
-    drawing(tissue(cells, exchange.space, taken, exchange.what))
-    note = f"From cells.parquet: the larger and darker, the more {exchange.what} taken up."
-    html("p", "exo-note", text=note)
+def edges_csv(model: ExosomeModel) -> bytes:
+    """Who sent what to whom: ``communication.parquet`` of the run folder."""
+    return _csv(model.edges)
+
+
+def rows_csv(rows: Sequence[dict[str, Any]]) -> bytes:
+    """The numbers behind a panel or a plot."""
+    return _csv(pa.Table.from_pylist(list(rows)))
+
+
+def png(model: ExosomeModel) -> bytes:
+    """The picture of the run folder, ``preview.png``: field, cells, ledger and reach on one page."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "preview.png"
+        draw_picture(model, path)
+        return path.read_bytes()
+
+
+def svg(links: CommunicationData, view: str, count: str) -> bytes:
+    """A communication panel as a drawing that stands alone."""
+    draw = next(p.draw for p in VIEWS if p.key == view)
+    return b'<?xml version="1.0" encoding="UTF-8"?>\n' + draw(links, count, PRINT).encode()
+
+
+def scenario_toml(loaded: LoadedScenario, folder: str = "") -> bytes:
+    """The scenario with every default filled in and every source named; a table of cells by its place."""
+    import tomli_w
+
+    data = loaded.resolved()
+    head = f"# {loaded.name}, as it ran on the page.\n"
+    if data["layout"].get("table"):
+        name = folder + Path(data["layout"]["table"]).name
+        data["layout"]["table"] = name
+        head += f"# Its cells stand in {name}, which belongs beside this file.\n"
+    return (head + "\n" + tomli_w.dumps(data)).encode()
+
+
+def run_zip(
+    loaded: LoadedScenario, seed: int, hours: float, progress: Callable[[float], Any] | None = None
+) -> bytes:
+    """The run folder up to this hour, zipped, with the scenario as it can be run again.
+
+    Raises
+    ------
+    InputError
+        If no time has passed.
+    ResourceError
+        If the archive would be larger than ``MOST_BYTES``.
+    """
+    if hours <= 0:
+        raise InputError("no time has passed yet: press Go first")
+    with tempfile.TemporaryDirectory() as work:
+        folder = Path(work) / "run"
+        run_to_folder(loaded, folder, seed=seed, hours=hours, progress=progress)
+        target = io.BytesIO()
+        with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+            _put(archive, "scenario.toml", scenario_toml(loaded, "run/table/"))
+            for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+                _put(archive, f"run/{path.relative_to(folder).as_posix()}", path.read_bytes())
+                if target.tell() > MOST_BYTES:
+                    raise ResourceError(
+                        f"the run folder is larger than the {MOST_BYTES >> 20} MiB that a page hands out; "
+                        "make it on the command line: exoabm run"
+                    )
+        return target.getvalue()
+
+
+def _put(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
+    archive.writestr(zipfile.ZipInfo(name, EPOCH), data, zipfile.ZIP_DEFLATED)
+
+
+def _csv(table: pa.Table) -> bytes:
+    fields = [f.with_type(f.type.value_type) if pa.types.is_dictionary(f.type) else f for f in table.schema]
+    target = io.BytesIO()
+    pa.csv.write_csv(table.cast(pa.schema(fields)), target)
+    return target.getvalue()

@@ -5,13 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import solara
 
-from exoabm.errors import InputError
+from exoabm.errors import ExoError, InputError
 from exoabm.output.metrics import measure
-from exoabm.viz.parameter_controls import Knob, knobs
-from exoabm.viz.results.columns import worded
-from exoabm.viz.scenario_intros import opening
-from exoabm.viz.server.session import Session
+from exoabm.viz.components.canvas import Canvas
+from exoabm.viz.components.widgets import AnswerWidget, Button, ChoiceWidget, PlotWidget, html
+from exoabm.viz.parameter_controls import Control, controls_of
+from exoabm.viz.results.charts import column_labels, default_column
+from exoabm.viz.results.svg import number
+from exoabm.viz.results.text_summary import PREPARING, run_summary
+from exoabm.viz.server.session import SPEEDS, Session
+from exoabm.viz.setup import intro_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -19,7 +24,7 @@ if TYPE_CHECKING:
     from exoabm.viz.setup import Setup
 
 
-class Twins:
+class PairedRuns:
     """Run A as the page has it, and run B with another value for one key; the same seed.
 
     Every draw is keyed by seed, cell, step and purpose, so that what differs between the two is what the key
@@ -36,10 +41,10 @@ class Twins:
         self.setups = setup, setup.changed({key: value})
         self.sessions = tuple(Session(each.load(), each.seed) for each in self.setups)
         a, b = self.sessions
-        a.partner, b.partner = b, a
+        a.paired_with, b.paired_with = b, a
         b.looks = b.looks.colored_like(a.looks)
         a.scale.match(b.scale)
-        self.speed = opening(a.loaded).speed
+        self.speed = intro_of(a.loaded).speed
 
     @property
     def speed(self) -> float:
@@ -69,7 +74,7 @@ class Twins:
     def listen(self, tell: Callable[[], None]) -> None:
         """Have ``tell`` called when either changes."""
         for session in self.sessions:
-            session.tell = tell
+            session.on_change = tell
 
     def play(self) -> None:
         """Go on with both."""
@@ -94,7 +99,7 @@ class Twins:
         """Columns of the metrics that both have, in words."""
         rows = [self._rows(session)[-1] for session in self.sessions]
         both = [name for name in rows[0] if name in rows[1] and name != "time_h"]
-        return worded(self.sessions[0].model.scenario, both)
+        return column_labels(self.sessions[0].model.scenario, both)
 
     def curves(self, column: str) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
         """A column of both runs over time, as ``x`` and ``y``."""
@@ -118,22 +123,24 @@ def difference(a: Mapping[str, list[float]], b: Mapping[str, list[float]]) -> di
     return {"x": times.tolist(), "y": (np.array(b["y"])[rows_b] - np.array(a["y"])[rows_a]).tolist()}
 
 
-def other(knob: Knob) -> str:
+def other(control: Control) -> str:
     """A value for run B that is worth a look: twice as much or what else can be, or another choice."""
-    if knob.kind == "choice":
-        return next((value for value, _ in knob.choices if value != knob.applied), knob.applied)
+    if control.kind == "choice":
+        return next((value for value, _ in control.choices if value != control.applied), control.applied)
     for factor in (2, 0.5, 1.1, 0.9):
         try:
-            value = float(knob.applied) * factor
-            return knob.read(str(max(1, round(value))) if knob.kind == "count" else f"{value:.6g}")
+            value = float(control.applied) * factor
+            return control.read(str(max(1, round(value))) if control.kind == "count" else f"{value:.6g}")
         except (InputError, ValueError, OverflowError):
             continue
-    return knob.applied
+    return control.applied
 
 
-def differing(setup: Setup) -> dict[str, Knob]:
+def differing(setup: Setup) -> dict[str, Control]:
     """What two runs can differ in; the clock is none of it, for they share theirs."""
-    return {key: knob for key, knob in knobs(setup.load()).items() if not key.startswith("clock.")}
+    return {
+        key: control for key, control in controls_of(setup.load()).items() if not key.startswith("clock.")
+    }
 
 
 def line(
@@ -141,3 +148,168 @@ def line(
 ) -> dict[str, Any]:
     """A curve as the plot takes it."""
     return {"name": name, "color": color, "bright": bright, "dash": dash, **curve}
+
+
+COLORS = {
+    "A": ("#0B5D8A", "#6FC0EE", ""),
+    "B": ("#A3195B", "#FF7AB8", "7 4"),
+    "B - A": ("#56626C", "#A3B1BC", ""),
+}
+"""Color on white, color on dark, dashes."""
+
+
+@solara.component
+def Compare(setup: Setup) -> None:
+    """Run A is the page's own setup; run B differs in one key."""
+    choices = solara.use_memo(lambda: differing(setup), [setup])
+    preferred = solara.use_memo(
+        lambda: next(iter(intro_of(setup.load()).controls), next(iter(choices))), [setup]
+    )
+    key = solara.use_reactive(
+        solara.use_memo(lambda: preferred if preferred in choices else next(iter(choices)), [])
+    )
+    value = solara.use_reactive(solara.use_memo(lambda: other(choices[key.peek()]), []))
+    again = solara.use_reactive(0)
+    problem = solara.use_reactive("")
+    control = choices.get(key.value) or choices[preferred]
+
+    def choose(name: str) -> None:
+        key.set(name)
+        value.set(other(choices[name]))
+        problem.set("")
+
+    def set_value(text: str) -> None:
+        try:
+            value.set(control.read(text))
+            problem.set("")
+        except InputError as error:
+            problem.set(str(error))
+
+    with html("section", "exo-card exo-compare", attributes={"aria-label": "Compare two runs"}):
+        html("h2", text="Two runs, the same random numbers, one difference")
+        with html("div", "exo-row"):
+            ChoiceWidget.element(
+                label="What differs",
+                value=control.key,
+                options=[[name, each.label] for name, each in choices.items()],
+                on_value=choose,
+            )
+            html("span", text=f"A: {_said(control.applied, control.unit, dict(control.choices))}")
+            if control.kind == "choice":
+                ChoiceWidget.element(
+                    label="Run B",
+                    value=value.value,
+                    options=[[v, f"B: {w}"] for v, w in control.choices],
+                    on_value=value.set,
+                )
+            else:
+                AnswerWidget.element(
+                    label="B:", unit=control.unit, button="Set", start=value.value, on_answer=set_value
+                ).key(f"{control.key}-{value.value}")
+        if problem.value:
+            html("p", "exo-wrong-answer", text=problem.value, attributes={"role": "alert"})
+    said = tuple(_said(v, control.unit, dict(control.choices)) for v in (control.applied, value.value))
+    _Pair(setup, control.key, value.value, said, lambda: again.set(again.value + 1)).key(
+        f"{setup}-{control.key}-{value.value}-{again.value}"
+    )
+
+
+@solara.component
+def _Pair(setup: Setup, key: str, value: str, values: tuple[str, ...], on_again: Callable[[], None]) -> None:
+    pulse = solara.use_reactive(0)
+    _ = pulse.value  # drawn anew whenever either run tells of itself
+    problem, runs = solara.use_memo(lambda: _make(setup, key, value), [])
+    column = solara.use_reactive("")
+    layers = solara.use_reactive({"dots": True, "field": runs is not None and runs.sessions[0].with_field})
+
+    def set_layers(new: dict[str, Any]) -> None:
+        layers.set({name: bool(new.get(name)) for name in ("dots", "field")})
+        for session in runs.sessions if runs is not None else ():
+            session.with_field = layers.peek()["field"]
+            session.redraw()
+
+    def live() -> Callable[[], None] | None:
+        if runs is None:
+            return None
+        runs.listen(lambda: pulse.set(pulse.peek() + 1))
+        return runs.close
+
+    solara.use_effect(live, [])
+    if runs is None:
+        html("p", "exo-wrong-answer", text=problem, attributes={"role": "alert"})
+        return
+
+    def set_speed(text: str) -> None:
+        runs.speed = float(text)
+        pulse.set(pulse.peek() + 1)
+
+    with html("div", "exo-player exo-pair-player"):
+        if runs.playing:
+            Button("Pause both", runs.pause, "exo-go")
+        else:
+            finished = {"disabled": True} if runs.finished else {}
+            Button("Finished" if finished else "Go, both", runs.play, "exo-go", finished)
+        Button("Start again", on_again)
+        ChoiceWidget.element(
+            label="Speed",
+            value=f"{runs.speed:g}",
+            options=[[f"{s:g}", _pace(s)] for s in SPEEDS],
+            on_value=set_speed,
+        )
+    if runs.error:
+        html("p", "exo-wrong-answer", text=runs.error, attributes={"role": "alert"})
+    with html("div", "exo-pair"):
+        for name, session, held in zip("AB", runs.sessions, values, strict=True):
+            with session.lock:
+                said = PREPARING if session.preparing else run_summary(session.model)
+            with html("section", "exo-run-of-pair", attributes={"aria-label": f"Run {name}"}):
+                html("h3", text=f"Run {name}: {held}")
+                Canvas(session, layers.value, f"Run {name}. {said}", on_layers=set_layers)
+                html("p", "exo-words", text=said)
+    names = runs.columns()
+    shown = column.value if column.value in names else default_column(names, key)
+    a, b = runs.curves(shown)
+    gap = difference(a, b)
+    with html("section", "exo-card", attributes={"aria-label": "Curves of both runs"}):
+        ChoiceWidget.element(
+            label="What is drawn",
+            value=shown,
+            options=[[*pair] for pair in names.items()],
+            on_value=column.set,
+        )
+        with html("div", "exo-pair"):
+            for title, lines in (
+                ("Both runs", [line(a, "A", *COLORS["A"]), line(b, "B", *COLORS["B"])]),
+                ("Difference", [line(gap, "B - A", *COLORS["B - A"])]),
+            ):
+                end = ", ".join(f"{each['name']} {number(each['y'][-1])}" for each in lines if each["y"])
+                with html("div"):
+                    html("h3", text=f"{title}: {end}")
+                    PlotWidget.element(
+                        series=lines,
+                        x_label="time (h)",
+                        x_unit="h",
+                        y_label=names[shown],
+                        x_least=min(1.0, runs.sessions[0].end / 3600),
+                        y_least=1e-6,
+                        alt=f"{title}, {names[shown]}: {end}",
+                    )
+        html("p", "exo-note", text=f"Column {shown} of metrics.parquet, of either run.")
+
+
+def _make(setup: Setup, key: str, value: str) -> tuple[str, PairedRuns | None]:
+    try:
+        return "", PairedRuns(setup, key, value)
+    except ExoError as error:
+        return str(error), None
+
+
+def _said(value: str, unit: str, choices: dict[str, str]) -> str:
+    return choices.get(value, f"{value} {unit}".strip())
+
+
+def _pace(seconds: float) -> str:
+    for length, unit in ((3600, "h"), (60, "min")):
+        if seconds >= length:
+            return f"{seconds / length:g} {unit} a second"
+    return f"{seconds:g} s a second"

@@ -1,13 +1,20 @@
-"""The widgets drawn by the browser: canvas, player, controls and plot, each a Vue file beside this one."""
+"""HTML elements, and the widgets drawn by the browser, each a Vue file beside this one."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
+import reacton.ipyvuetify as v
+import solara
 from ipyvuetify import VuetifyTemplate  # type: ignore[attr-defined]
 from traitlets import Bool, Bytes, Callable, Dict, Float, Int, List, Unicode
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
 
 class _Widget(VuetifyTemplate):  # type: ignore[misc]
-    """Calls ``on_<event>`` for what the browser says; strange arguments are up to the handlers."""
+    """Calls ``on_<event>`` for events of the browser; handlers check the arguments."""
 
     def _call(self, name: str, *values: object) -> None:
         handler = getattr(self, name)
@@ -52,7 +59,7 @@ class CanvasWidget(_Widget):
 
 
 class PlayerWidget(_Widget):
-    """Go, pause, step, reset, speed, and the way back through the film."""
+    """Go, pause, step, reset, speed, and the timeline of recorded frames."""
 
     template_file = (__file__, "player.vue")
     playing = Bool(False).tag(sync=True)
@@ -101,12 +108,12 @@ class ControlsWidget(_Widget):
     """Sliders, numbers and choices."""
 
     template_file = (__file__, "controls.vue")
-    knobs: List = List().tag(sync=True)
-    on_knob, on_slide = _handler(), _handler()
+    controls: List = List().tag(sync=True)
+    on_value, on_slide = _handler(), _handler()
 
-    def vue_set_knob(self, change: dict) -> None:
+    def vue_set_value(self, change: dict) -> None:
         """A value was typed, chosen, or undone (None)."""
-        self._call("on_knob", change)
+        self._call("on_value", change)
 
     def vue_slide(self, change: dict) -> None:
         """A slider was moved."""
@@ -114,7 +121,7 @@ class ControlsWidget(_Widget):
 
 
 class ChoiceWidget(_Widget):
-    """A menu of (value, words); ``label`` is for those who do not see it."""
+    """A menu of (value, words); ``label`` is for screen readers."""
 
     template_file = (__file__, "choice.vue")
     label = Unicode("").tag(sync=True)
@@ -123,7 +130,7 @@ class ChoiceWidget(_Widget):
     on_value = _handler()
 
     def vue_choose(self, value: str) -> None:
-        """An option was chosen; what is none of them is not heard."""
+        """An option was chosen; any other value is ignored."""
         if value in (option[0] for option in self.options):
             self._call("on_value", value)
 
@@ -148,7 +155,7 @@ class PlotWidget(_Widget):
 
 
 class AnswerWidget(_Widget):
-    """A field for a number, ``start`` at first, and a button to hand it in."""
+    """A field for a number, ``start`` at first, and a button that submits it."""
 
     template_file = (__file__, "answer.vue")
     label = Unicode("Your answer").tag(sync=True)
@@ -163,7 +170,7 @@ class AnswerWidget(_Widget):
 
 
 class DownloadWidget(_Widget):
-    """Files to take away, as (key, name, about), and a link to the run.
+    """Files to download, as (key, name, about), and a link to the run.
 
     A file is handed over by setting ``filename``, ``mime`` and ``content``, and then raising ``serial``.
     """
@@ -180,7 +187,7 @@ class DownloadWidget(_Widget):
     on_ask = _handler()
 
     def vue_ask(self, key: object) -> None:
-        """A file is wanted; what is none of them is not heard."""
+        """A file is wanted; any other key is ignored."""
         if not self.busy and key in (item[0] for item in self.items):
             self._call("on_ask", key)
 
@@ -190,7 +197,7 @@ class DownloadWidget(_Widget):
 
 
 class UploadWidget(_Widget):
-    """Takes one file from the reader, in parts, up to ``most`` bytes."""
+    """Uploads one file, in parts, up to ``most`` bytes."""
 
     template_file = (__file__, "upload.vue")
     label = Unicode("").tag(sync=True)
@@ -218,3 +225,35 @@ class UploadWidget(_Widget):
         if len(self._parts) == size:
             data, self._parts = bytes(self._parts), bytearray()
             self._call("on_file", str(head.get("name", ""))[:200], data)
+
+
+def html(
+    tag: str,
+    class_: str = "",
+    *,
+    text: str = "",
+    children: Sequence[Any] = (),
+    attributes: dict[str, Any] | None = None,
+) -> Any:
+    """An element, to be used as a context that its children are made in; ``text`` is escaped."""
+    return v.Html(
+        tag=tag,
+        class_=class_ or None,
+        children=[text, *children] if text else list(children),
+        attributes=attributes or {},
+    )
+
+
+@solara.component
+def Button(
+    words: str,
+    on_click: Callable[[], Any],
+    class_: str = "exo-plain",
+    attributes: dict[str, Any] | None = None,
+    more: str = "",
+) -> None:
+    """A button; ``attributes`` such as ``aria-pressed``; where it is narrow, the words ``more`` go."""
+    rest = [html("span", "exo-rest", text=more)] if more else []
+    said = {"type": "button", **(attributes or {})}
+    button = html("button", class_, text=words, children=rest, attributes=said)
+    v.use_event(button, "click", lambda *_: on_click())

@@ -11,7 +11,7 @@ import numpy as np
 from exoabm.output.metrics import measure
 from exoabm.plot.palette import COOL, MUTED, PLACES, WARM, Style, rgb, to_hex
 from exoabm.vesicle import cargo_names
-from exoabm.viz.results.particles import sorts, taking_part, together
+from exoabm.viz.results.text_summary import common_name, particle_classes, present_classes, present_kinds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from exoabm.plot.looks import Looks
     from exoabm.scenario.schema import Scenario
     from exoabm.state import State
+
 
 _BY_TYPE = (
     ("responding", "Cells that respond", "cells", "responding_cells"),
@@ -63,16 +64,17 @@ class Chart:
 
 def charts(model: ExosomeModel, looks: Looks) -> dict[str, Chart]:
     """The plots that a model has, by a short name."""
-    state, what = model.state, together(model.scenario)
-    kinds = taking_part(model.scenario)
+    state, what = model.state, common_name(model.scenario)
+    kinds = present_kinds(model.scenario)
     came = "released" if any(t.donates for t in state.types) else "arrived"
     names = [kind.name for kind in state.kinds]
     groups = [
-        (sort.name, [k for k in kinds if names.index(k) in sort.kinds]) for sort in sorts(model.scenario)
+        (particles.name, [k for k in kinds if names.index(k) in particles.kinds])
+        for particles in particle_classes(model.scenario)
     ]
     groups = [(name, group) for name, group in groups if group]
     found: dict[str, Chart] = {}
-    for sort, group in groups:  # each in a plot of its own: molecules outnumber vesicles by far
+    for particles, group in groups:  # each in a plot of its own: molecules outnumber vesicles by far
         moved, places = [], []
         for kind, dash in zip(group, cycle(_DASHES), strict=False):
             of = f", {kind}" if len(group) > 1 else ""
@@ -84,11 +86,11 @@ def charts(model: ExosomeModel, looks: Looks) -> dict[str, Chart]:
             places += [
                 Line(f"{PLACES[p][0]}{of}", f"{kind}_{p}_EV", color, dash) for p, color in _PLACES.items()
             ]
-        key = f"_{sort}" if found else ""
-        whose = f"{sort} {came}" if len(groups) > 1 else came
+        key = f"_{particles}" if found else ""
+        whose = f"{particles} {came}" if len(groups) > 1 else came
         title = f"{whose[0].upper()}{whose[1:]}, taken up, delivered"
-        found[f"moved{key}"] = Chart(title, f"{sort} until now", tuple(moved))
-        found[f"places{key}"] = Chart(f"Where the {sort} are", sort, tuple(places))
+        found[f"moved{key}"] = Chart(title, f"{particles} until now", tuple(moved))
+        found[f"places{key}"] = Chart(f"Where the {particles} are", particles, tuple(places))
     drawn = [style for style, there in zip(*looks, strict=True) if there and style.named]
     takers = [s for s in drawn if np.any(_type(state, s).uptake_rate > 0)]
     if takers:
@@ -153,3 +155,79 @@ def _doses(scenario: Scenario, row: Mapping[str, float]) -> dict[str, Chart]:
 
 def _type(state: State, style: Style) -> Any:
     return next(t for t in state.types if t.name == style.name)
+
+
+_OF_KIND = {
+    "emitted_EV": "",
+    "free_EV": "free",
+    "bound_EV": "bound",
+    "endosomal_EV": "in endosomes",
+    "lysosomal_EV": "degraded in lysosomes",
+    "recycled_EV": "released again",
+    "delivered_EV": "delivered",
+    "cleared_EV": "cleared",
+    "escaped_EV": "escaped",
+    "taken_up_EV": "taken up",
+    "mean_concentration_per_mL": "per mL, mean",
+    "max_concentration_per_mL": "per mL, highest",
+}
+"""Ends of the columns of a kind, and what is said of its particles."""
+_OF_TYPE = {
+    "cells": "cells",
+    "responding_cells": "cells that respond",
+    "released_EV_per_cell": "{} released per cell",
+    "taken_up_EV_per_cell": "{} taken up per cell",
+    "delivered_EV_per_cell": "{} delivered per cell",
+}
+_EFFECTS = ("cargo.", "response.")
+"""Tables that change what cells hold and do, not what they take up."""
+
+
+def column_labels(scenario: Scenario, names: Iterable[str]) -> dict[str, str]:
+    """Columns of ``metrics.parquet`` with their words, but for those of kinds that nothing brings."""
+    known = _of_kinds(scenario)
+    here = {
+        scenario.vesicle[kind].name for particles in present_classes(scenario) for kind in particles.kinds
+    }
+    idle = {f"{v.name}_{end}" for v in scenario.vesicle if v.name not in here for end in _OF_KIND}
+    for cell in scenario.cell_type:
+        known |= {f"{cell.name}_{e}": f"{cell.name}: {w}" for e, w in _OF_TYPE.items()}
+        known |= {
+            f"{cell.name}_{cargo.name}_{end}": f"{cell.name}: copies of {cargo.name} {said}per cell"
+            for cargo in scenario.cargo
+            for end, said in (("copies_per_cell", ""), ("copies_delivered_per_cell", "delivered "))
+        }
+    what = common_name(scenario)
+    heads = {cell.name for cell in scenario.cell_type} | {dose.name for dose in scenario.dose}
+    return {n: _spaced(known.get(n) or _headed(n, heads)).format(what) for n in names if n not in idle}
+
+
+def default_column(columns: Mapping[str, str], key: str = "") -> str:
+    """The column to begin with: what was taken up, or what that does where the difference lies in that."""
+    told = ["_responding_cells", "_copies_delivered_per_cell", "_copies_per_cell"]
+    ends = [*(told if key.startswith(_EFFECTS) else ()), "_taken_up_EV"]
+    found = (name for end in ends for name in columns if name.endswith(end))
+    return next(found, next(iter(columns)))
+
+
+def _of_kinds(scenario: Scenario) -> dict[str, str]:
+    """The columns of each kind: particle class, fate, and the kind where the class has several."""
+    came = "released or arrived" if scenario.dose else "released"
+    return {
+        f"{scenario.vesicle[kind].name}_{end}": f"{particles.name} {said or came}"
+        + (f" ({scenario.vesicle[kind].name})" if len(particles.kinds) > 1 else "")
+        for particles in present_classes(scenario)
+        for kind in particles.kinds
+        for end, said in _OF_KIND.items()
+    }
+
+
+def _headed(name: str, heads: Iterable[str]) -> str:
+    """Of a cell type or a dose: its name, and what."""
+    name = name.removesuffix("_EV").replace("_EV_", "_particles_")
+    head = max((h for h in heads if name.startswith(f"{h}_")), key=len, default="")
+    return f"{head}: {name[len(head) + 1 :]}" if head else name
+
+
+def _spaced(words: str) -> str:
+    return words.replace("_", " ")

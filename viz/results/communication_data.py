@@ -1,6 +1,6 @@
-"""Who sent what to whom, read from a live model or from the tables of a run folder, in one form.
+"""Communication between cells, from a live model or from the tables of a run folder, in one form.
 
-Everything that a communication panel shows is computed here from the rows of ``communication.parquet`` and
+All numbers of a communication view are computed here from the rows of ``communication.parquet`` and
 the positions in ``lineage.parquet``, or in ``cells.parquet`` where none come and go; a live model gives the
 same rows, as ``model.edges``. Rows send, columns receive.
 """
@@ -26,27 +26,26 @@ from exoabm.scenario.cell_dynamics import binding, may_donate
 from exoabm.scenario.loader import MAX_BYTES, parse
 from exoabm.state import RESERVOIR
 from exoabm.tables.parquet import read_whole
-from exoabm.viz.results.particles import coming, pictured
+from exoabm.viz.results.text_summary import drawn_class, present_classes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from exoabm.model import ExosomeModel
-    from exoabm.scenario.schema import Scenario
-    from exoabm.scenario.schema_cells import CellTypeTable
-    from exoabm.viz.results.particles import Sort
+    from exoabm.scenario.schema import CellTypeTable, Scenario
+    from exoabm.viz.results.text_summary import ParticleClass
 
 COUNTS = ("taken_up", "delivered", "encountered", "bound", "lysosomal", "recycled")
-"""What a panel can count, in the order of a menu; the words are those of ``EDGE_COLUMNS``."""
+"""Columns that a view can show, in the order of the menu; ``EDGE_COLUMNS`` describes them."""
 
 UNKNOWN = -1
 
 
 @dataclass(frozen=True)
 class Cells:
-    """Cells, (n): ``ids`` from birth, ``type`` into ``styles``, ``position`` (n, 3) in um, who is ``alive``.
+    """Cells (n): birth ``ids``, ``type`` into ``styles``, ``position`` (n, 3) in um, and ``alive``.
 
-    Type and place of the dead are those at death.
+    Type and position of dead cells are those at death.
     """
 
     ids: np.ndarray
@@ -70,9 +69,9 @@ class Cells:
 
 @dataclass(frozen=True)
 class Space:
-    """The part of space that cells stand in: ``low`` and ``size`` (3) in um, ``periodic`` (3).
+    """The simulated space: ``low`` and ``size`` (3) in um, ``periodic`` (3).
 
-    ``down`` tells that y runs downward in drawings.
+    ``down``: y points downward in drawings.
     """
 
     low: np.ndarray
@@ -88,12 +87,12 @@ class Space:
 
 
 @dataclass(frozen=True)
-class Exchange:
-    """Edges between donors and recipients, the kinds of one sort summed; every column (m).
+class CommunicationData:
+    """Edges (m) between donors and recipients, summed over the kinds of one particle class.
 
     ``donor`` is a birth id, or ``UNKNOWN`` where only ``donor_type`` (into ``names``) is known, which
-    ``resolution`` says. ``counts`` has a column for each of ``COUNTS``. ``cells`` are all that ever were.
-    ``of`` says where the rows came from, ``what`` was exchanged, and which ``kinds`` are counted.
+    ``resolution`` says. ``counts`` has a column for each of ``COUNTS``. ``cells`` are all cells of the run,
+    the dead included; ``of`` is the source of the rows, ``what`` the particles, ``kinds`` those counted.
     """
 
     resolution: str
@@ -120,8 +119,10 @@ class Exchange:
         return self.resolution == "cell"
 
     @classmethod
-    def of_model(cls, model: ExosomeModel, looks: Looks, sort: Sort | None = None) -> Exchange:
-        """Of a live model, as its run folder would say now; of what is pictured unless a sort is given."""
+    def of_model(
+        cls, model: ExosomeModel, looks: Looks, particles: ParticleClass | None = None
+    ) -> CommunicationData:
+        """Of a live model, as in its run folder; of the drawn class of particles unless one is given."""
         state, domain = model.state, model.state.domain
         every = everyone(state)
         cells = Cells(
@@ -133,17 +134,17 @@ class Exchange:
         )
         periodic = np.array([domain.faces[2 * axis] == Face.PERIODIC for axis in range(3)])
         space = Space(np.array(domain.low, float), np.array(domain.extent, float), periodic, state.y_down)
-        told = _told(model.scenario, sort or pictured(model.scenario))
-        return _exchange(edge_table(state), state.time / 3600, cells, space, "this run, live", *told)
+        names = _class_names(model.scenario, particles or drawn_class(model.scenario))
+        return _from_edges(edge_table(state), state.time / 3600, cells, space, "this run, live", *names)
 
     @classmethod
-    def of_folder(cls, folder: Path) -> Exchange:
-        """Of a finished run folder, of what is pictured; see ``all_of_folder``."""
+    def of_folder(cls, folder: Path) -> CommunicationData:
+        """Of a finished run folder, of the drawn class of particles; see ``all_of_folder``."""
         return cls.all_of_folder(folder)[0]
 
     @classmethod
-    def all_of_folder(cls, folder: Path) -> tuple[Exchange, ...]:
-        """Of a finished run folder, one for each sort of particles that came.
+    def all_of_folder(cls, folder: Path) -> tuple[CommunicationData, ...]:
+        """Of a finished run folder, one for each class of particles present.
 
         Raises
         ------
@@ -164,8 +165,8 @@ class Exchange:
             cells = cells_of(every, looks_of(first, scenario).styles)
             space = replace(space_of(scenario, cells.position), down=runs_down(about))
             return tuple(
-                _exchange(edges, hours, cells, space, folder.name, *_told(scenario, sort))
-                for sort in coming(scenario)
+                _from_edges(edges, hours, cells, space, folder.name, *_class_names(scenario, particles))
+                for particles in present_classes(scenario)
             )
         except InputError:
             raise
@@ -173,9 +174,9 @@ class Exchange:
             raise InputError(f"{folder.name}: not a readable run folder: {str(error)[:200]}") from None
 
     def between(self, count: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Rows of the sending and the receiving cell and the count, strongest first, where cells are known.
+        """Rows of donor cell and recipient cell and the count, strongest first, where both cells are known.
 
-        What a cell took up of its own is left out: a network joins two cells.
+        Uptake by the donor itself is left out.
         """
         start, end = self.cells.rows_of(self.donor), self.cells.rows_of(self.recipient)
         value = self.counts[count]
@@ -201,9 +202,9 @@ class Exchange:
         )
 
     def distances(self, count: str) -> tuple[np.ndarray, np.ndarray, str]:
-        """Distance in um and count per edge, and what the distance is measured to.
+        """Distance in um and count per edge, and the reference point of the distance in words.
 
-        Where only the donor's type is known it is that to the nearest donor of the type, a lower bound.
+        Where only the donor's type is known, it is that to the nearest donor of the type, a lower bound.
         """
         value = self.counts[count]
         end = self.cells.rows_of(self.recipient)
@@ -250,14 +251,14 @@ _PLACE = ("cell", "cell_type", "x_um", "y_um", "z_um")
 _NEEDED = ("donor", "recipient", "donor_type", "recipient_type", "vesicle_kind", "first_time_s", *COUNTS)
 
 
-def _told(scenario: Scenario, sort: Sort) -> tuple[str, tuple[str, ...]]:
-    """What a sort is called, and the names of its kinds."""
-    return sort.name, tuple(scenario.vesicle[kind].name for kind in sort.kinds)
+def _class_names(scenario: Scenario, particles: ParticleClass) -> tuple[str, tuple[str, ...]]:
+    """Name of a particle class, and the names of its kinds."""
+    return particles.name, tuple(scenario.vesicle[kind].name for kind in particles.kinds)
 
 
-def _exchange(
+def _from_edges(
     edges: pa.Table, hours: float, cells: Cells, space: Space, of: str, what: str, kinds: tuple[str, ...]
-) -> Exchange:
+) -> CommunicationData:
     missing = [name for name in _NEEDED if name not in edges.column_names]
     if missing:
         raise InputError(f"{of}: communication has no column {missing[0]!r}")
@@ -276,7 +277,7 @@ def _exchange(
     pair = pair.ravel()
     first = np.full(len(pairs), np.nan)
     np.fmin.at(first, pair, edges["first_time_s"].fill_null(np.nan).to_numpy())
-    return Exchange(
+    return CommunicationData(
         resolution=(edges.schema.metadata or {}).get(b"resolution", b"cell").decode(),
         hours=hours,
         names=names,
@@ -296,7 +297,7 @@ def _exchange(
 
 @dataclass(frozen=True)
 class _Part:
-    """What ``Looks`` asks of a cell type, told from a scenario alone."""
+    """The properties of a cell type that ``Looks`` needs, from a scenario alone."""
 
     name: str
     donates: bool
@@ -305,7 +306,7 @@ class _Part:
 
 
 def read_about(folder: Path) -> dict[str, Any]:
-    """What a run folder says of itself, ``run.json``.
+    """The content of ``run.json`` of a run folder.
 
     Raises
     ------
@@ -322,7 +323,7 @@ def read_about(folder: Path) -> dict[str, Any]:
 
 
 def scenario_of(about: dict[str, Any]) -> Scenario:
-    """The scenario of a ``run.json``, checked as any file is.
+    """The scenario of a ``run.json``, checked like any scenario file.
 
     Raises
     ------
@@ -365,7 +366,7 @@ def cells_of(table: pa.Table, styles: tuple[palette.Style, ...]) -> Cells:
     Raises
     ------
     InputError
-        If a cell is of a type that the run did not start with, or stands nowhere.
+        If a cell has an unknown type or a position that is not finite.
     """
     index = {style.name: i for i, style in enumerate(styles)}
     words = _words(table["cell_type"])
@@ -382,13 +383,13 @@ def cells_of(table: pa.Table, styles: tuple[palette.Style, ...]) -> Cells:
 
 
 def runs_down(about: dict[str, Any]) -> bool:
-    """Whether y runs downward in the pictures of a run, as its ``run.json`` says of its table."""
+    """Whether y points downward in the pictures of a run, by the table entry of its ``run.json``."""
     table = about.get("table")
     return isinstance(table, dict) and table.get("y") == "down"
 
 
 def space_of(scenario: Scenario, position: np.ndarray) -> Space:
-    """The declared space of a scenario, or the room around its cells where it is fitted to them."""
+    """The declared space of a scenario, or the box around its cells where it is fitted to them."""
     domain = scenario.domain
     if isinstance(domain.size, str):
         border = float(domain.margin)
@@ -427,10 +428,10 @@ def _nearest(space: Space, points: np.ndarray, targets: np.ndarray) -> np.ndarra
 
 
 def meaning(count: str) -> str:
-    """What a count counts, in the words of the run folder's table."""
+    """Meaning of a count, from the description of the table."""
     return EDGE_COLUMNS[count]
 
 
 def named(names: Sequence[str]) -> list[str]:
-    """Names for people: underscores are spaces, the reservoir is told."""
+    """Names for display: underscores become spaces."""
     return ["reservoir" if n == RESERVOIR else n.replace("_", " ") for n in names]

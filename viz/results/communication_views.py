@@ -1,6 +1,6 @@
 """Communication as pictures: the network over the tissue, type by type, chord, strength by distance.
 
-Each panel is a pure function from an ``Exchange`` to SVG. Whatever it prints is a sum over rows of
+Each panel is a pure function from an ``CommunicationData`` to SVG. Whatever it prints is a sum over rows of
 ``communication.parquet``, and ``Panel.numbers`` gives these sums as a table.
 """
 
@@ -18,8 +18,8 @@ from exoabm.viz.results.svg import PAGE, drawing, label, line, mark, number, pow
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from exoabm.viz.results.communication_data import Cells, Exchange, Space
-    from exoabm.viz.results.svg import Look
+    from exoabm.viz.results.communication_data import Cells, CommunicationData, Space
+    from exoabm.viz.results.svg import Theme
 
 LETTER = 7.2
 """Width of a letter, at most."""
@@ -43,29 +43,29 @@ WIDTH = 560.0
 
 
 @dataclass(frozen=True)
-class Panel:
+class View:
     """A way to look at an exchange: the SVG, what it says in words, and the rows behind it."""
 
     key: str
     name: str
-    draw: Callable[[Exchange, str, Look], str]
-    numbers: Callable[[Exchange, str], list[dict[str, Any]]]
-    words: Callable[[Exchange, str], str]
+    draw: Callable[[CommunicationData, str, Theme], str]
+    numbers: Callable[[CommunicationData, str], list[dict[str, Any]]]
+    words: Callable[[CommunicationData, str], str]
 
 
-def network(exchange: Exchange, count: str, look: Look = PAGE) -> str:
+def network(links: CommunicationData, count: str, look: Theme = PAGE) -> str:
     """Cells where they stand, and arrows from donor to recipient as thick as the count is large."""
-    cells = exchange.cells
-    at, width, height = _placed(cells, exchange.space)
+    cells = links.cells
+    at, width, height = _placed(cells, links.space)
     parts = [
         tag("rect", x=0.5, y=0.5, width=width - 1, height=height - 1, rx=6, fill="none", stroke=look.rule)
     ]
-    start, end, value = exchange.between(count)
+    start, end, value = links.between(count)
     top = float(value[0]) if len(value) else 1.0
     got, sent = np.zeros(len(cells)), np.zeros(len(cells))
     np.add.at(sent, start, value)
-    rows = cells.rows_of(exchange.recipient)
-    np.add.at(got, rows[rows >= 0], exchange.counts[count][rows >= 0])
+    rows = cells.rows_of(links.recipient)
+    np.add.at(got, rows[rows >= 0], links.counts[count][rows >= 0])
     for i in reversed(range(min(len(value), MOST_ARROWS))):
         share = float(value[i]) / top
         parts.append(
@@ -73,7 +73,7 @@ def network(exchange: Exchange, count: str, look: Look = PAGE) -> str:
                 at[start[i]],
                 at[end[i]],
                 title=f"cell {cells.ids[start[i]]} → cell {cells.ids[end[i]]}: "
-                f"{number(float(value[i]))} {said(exchange, count)}",
+                f"{number(float(value[i]))} {said(links, count)}",
                 stroke=look.hue(cells.styles[cells.type[start[i]]].color),
                 stroke_width=0.4 + 2.6 * math.sqrt(share),
                 stroke_opacity=0.15 + 0.6 * share,
@@ -81,11 +81,16 @@ def network(exchange: Exchange, count: str, look: Look = PAGE) -> str:
         )
     parts += _marks(cells, at, width * height, got, sent, look)
     return drawing(
-        width, height, parts, title="Network over the tissue", words=network_words(exchange, count), look=look
+        width,
+        height,
+        parts,
+        title="Network over the tissue",
+        words=network_words(links, count),
+        look=look,
     )
 
 
-def tissue(cells: Cells, space: Space, got: np.ndarray, what: str = "vesicles", look: Look = PAGE) -> str:
+def tissue(cells: Cells, space: Space, got: np.ndarray, what: str = "vesicles", look: Theme = PAGE) -> str:
     """Cells where they stand, larger and darker the more each took up, ``got`` (n)."""
     at, width, height = _placed(cells, space)
     parts = [_frame(width, height, look)]
@@ -94,35 +99,35 @@ def tissue(cells: Cells, space: Space, got: np.ndarray, what: str = "vesicles", 
     return drawing(width, height, parts, title="Cells", words=words, look=look)
 
 
-def said(exchange: Exchange, count: str) -> str:
+def said(links: CommunicationData, count: str) -> str:
     """What is counted, in words."""
-    return WORDS[count].replace("vesicles", exchange.what)
+    return WORDS[count].replace("vesicles", links.what)
 
 
-def network_words(exchange: Exchange, count: str) -> str:
+def network_words(links: CommunicationData, count: str) -> str:
     """What the network shows, in a sentence or two."""
-    if not exchange.by_cell:
+    if not links.by_cell:
         return (
             "This run tells donors apart by type only, so no arrow joins two cells: the larger and darker, "
             "the more a cell got. Choose “tell origins apart: by donor cell” under More controls to "
             "see who sent."
         )
-    start, end, value = exchange.between(count)
+    start, end, value = links.between(count)
     if not len(value):
-        return f"No {exchange.what} have gone from one cell to another yet."
-    ids = exchange.cells.ids
+        return f"No {links.what} have gone from one cell to another yet."
+    ids = links.cells.ids
     shown = min(len(value), MOST_ARROWS)
     which = f"The strongest {shown} of {len(value):,} links" if shown < len(value) else f"{shown} links"
     return (
         f"{which} are drawn. Strongest: cell {ids[start[0]]} to cell {ids[end[0]]}, "
-        f"{number(float(value[0]))} {said(exchange, count)}."
+        f"{number(float(value[0]))} {said(links, count)}."
     )
 
 
-def network_numbers(exchange: Exchange, count: str) -> list[dict[str, Any]]:
+def network_numbers(links: CommunicationData, count: str) -> list[dict[str, Any]]:
     """A row per pair of cells, strongest first."""
-    start, end, value = exchange.between(count)
-    cells = exchange.cells
+    start, end, value = links.between(count)
+    cells = links.cells
     return [
         {
             "donor": int(cells.ids[a]),
@@ -135,9 +140,9 @@ def network_numbers(exchange: Exchange, count: str) -> list[dict[str, Any]]:
     ]
 
 
-def heatmap(exchange: Exchange, count: str, look: Look = PAGE) -> str:
+def heatmap(links: CommunicationData, count: str, look: Theme = PAGE) -> str:
     """Type by type: rows send, columns receive, a number in every field."""
-    senders, receivers, values = exchange.matrix(count)
+    senders, receivers, values = links.matrix(count)
     title = "Who sends to whom, by type"
     if not values.size:
         return _nothing(title, "No cell type sends and takes up vesicles here.", look)
@@ -152,14 +157,17 @@ def heatmap(exchange: Exchange, count: str, look: Look = PAGE) -> str:
     tilted = max(map(len, receivers)) * LETTER > wide
     for j, name in enumerate(named(receivers)):
         x = left + (j + 0.5) * wide
-        parts += [_swatch(exchange, receivers[j], x, top - 12, look), _name(name, x, top - 26, tilted, look)]
+        parts += [
+            _swatch(links, receivers[j], x, top - 12, look),
+            _name(name, x, top - 26, tilted, look),
+        ]
     for i, name in enumerate(named(senders)):
         y = top + (i + 0.5) * tall
-        parts += [_swatch(exchange, senders[i], left - 14, y, look)]
+        parts += [_swatch(links, senders[i], left - 14, y, look)]
         parts.append(label(left - 26, y + 4, _short(name, 13), look, text_anchor="end"))
         for j in range(len(receivers)):
             depth = 0.06 + 0.86 * math.sqrt(float(values[i, j]) / highest)
-            words = f"{senders[i]} → {receivers[j]}: {number(float(values[i, j]))} {said(exchange, count)}"
+            words = f"{senders[i]} → {receivers[j]}: {number(float(values[i, j]))} {said(links, count)}"
             parts.append(
                 tag(
                     "rect",
@@ -190,30 +198,30 @@ def heatmap(exchange: Exchange, count: str, look: Look = PAGE) -> str:
         total = number(float(values[i].sum()))
         parts.append(label(left + wide * len(receivers) + 10, y + 4, f"Σ {total}", look, fill=look.muted))
     height = top + tall * len(senders) + 10
-    return drawing(WIDTH, height, parts, title=title, words=heatmap_words(exchange, count), look=look)
+    return drawing(WIDTH, height, parts, title=title, words=heatmap_words(links, count), look=look)
 
 
-def heatmap_words(exchange: Exchange, count: str) -> str:
+def heatmap_words(links: CommunicationData, count: str) -> str:
     """How to read the table, and its strongest pair."""
-    return f"Rows send, columns receive. {chord_words(exchange, count)}"
+    return f"Rows send, columns receive. {chord_words(links, count)}"
 
 
-def chord_words(exchange: Exchange, count: str) -> str:
+def chord_words(links: CommunicationData, count: str) -> str:
     """The strongest pair of types, in a sentence."""
-    senders, receivers, values = exchange.matrix(count)
+    senders, receivers, values = links.matrix(count)
     if not values.size or not values.any():
         return "Nothing has been received yet."
     i, j = np.unravel_index(int(np.argmax(values)), values.shape)
     share = float(values[i, j] / values.sum())
     return (
         f"Most goes from {named(senders)[i]} to {named(receivers)[j]}: "
-        f"{number(float(values[i, j]))} {said(exchange, count)}, {100 * share:.0f} % of all."
+        f"{number(float(values[i, j]))} {said(links, count)}, {100 * share:.0f} % of all."
     )
 
 
-def type_numbers(exchange: Exchange, count: str) -> list[dict[str, Any]]:
+def type_numbers(links: CommunicationData, count: str) -> list[dict[str, Any]]:
     """A row per pair of types."""
-    senders, receivers, values = exchange.matrix(count)
+    senders, receivers, values = links.matrix(count)
     return [
         {"donor_type": a, "recipient_type": b, count: float(values[i, j])}
         for i, a in enumerate(senders)
@@ -221,12 +229,12 @@ def type_numbers(exchange: Exchange, count: str) -> list[dict[str, Any]]:
     ]
 
 
-def chord(exchange: Exchange, count: str, look: Look = PAGE) -> str:
+def chord(links: CommunicationData, count: str, look: Theme = PAGE) -> str:
     """Types around a circle: the arc of a type is what it sent and received, ribbons join them.
 
     A ribbon has its donor's color, is as wide at both ends as the count, and ends short of the recipient.
     """
-    senders, receivers, values = exchange.matrix(count)
+    senders, receivers, values = links.matrix(count)
     title = "What flows between types"
     total = float(values.sum())
     if not total:
@@ -263,13 +271,13 @@ def chord(exchange: Exchange, count: str, look: Look = PAGE) -> str:
     parts = []
     for a, b, v in sorted(flows, key=lambda flow: -flow[2]):
         ribbon = _ribbon(center, inner - 2, inner - 12, ends[a, b, "from"], ends[a, b, "to"])
-        words = f"{names[a]} → {names[b]}: {number(v)} {said(exchange, count)} ({100 * v / total:.1f} %)"
-        color = look.hue(exchange.style(names[a]).color)
+        words = f"{names[a]} → {names[b]}: {number(v)} {said(links, count)} ({100 * v / total:.1f} %)"
+        color = look.hue(links.style(names[a]).color)
         parts.append(
             tag("path", d=ribbon, fill=color, fill_opacity=0.5, stroke=color, stroke_width=0.5, title=words)
         )
     for i in names_kept:
-        style = exchange.style(names[i])
+        style = links.style(names[i])
         arc = _ring(center, inner, outer, begin[i], begin[i] + span[i])
         parts.append(
             tag(
@@ -286,15 +294,15 @@ def chord(exchange: Exchange, count: str, look: Look = PAGE) -> str:
         offset = {"start": 10.0, "end": -10.0, "middle": 0.0}[side]
         lift = 4.0 if side != "middle" else (18.0 if math.sin(angle) > 0 else -10.0)
         parts.append(label(x + offset, y + lift, _short(named([names[i]])[0], 16), look, text_anchor=side))
-    return drawing(WIDTH, height, parts, title=title, words=chord_words(exchange, count), look=look)
+    return drawing(WIDTH, height, parts, title=title, words=chord_words(links, count), look=look)
 
 
-def strength(exchange: Exchange, count: str, look: Look = PAGE) -> str:
+def strength(links: CommunicationData, count: str, look: Theme = PAGE) -> str:
     """Count against distance: a point per edge, and the mean of groups of equal size as a line."""
-    distance, value, to = exchange.distances(count)
+    distance, value, to = links.distances(count)
     title = "Strength by distance"
     if not len(value):
-        return _nothing(title, _nowhere(exchange, count), look)
+        return _nothing(title, _nowhere(links, count), look)
     left, top, right, height = 66.0, 14.0, WIDTH - 14.0, 330.0
     bottom = height - 46.0
     reach = float(distance.max()) * 1.03 or 1.0
@@ -316,7 +324,7 @@ def strength(exchange: Exchange, count: str, look: Look = PAGE) -> str:
     parts += [label(x_of(t), bottom + 18, number(t), look, **faint) for t in ticks(0, reach, 6)]
     parts.append(label((left + right) / 2, height - 8, f"distance to {to} (µm)", look, text_anchor="middle"))
     place = f"translate(14 {(top + bottom) / 2:.0f}) rotate(-90)"
-    words = f"{said(exchange, count)} per link"
+    words = f"{said(links, count)} per link"
     parts.append(label(0, 0, words, look, transform=place, text_anchor="middle"))
     seen = np.flatnonzero(value >= 10.0**first)
     seen = seen[np.argsort(distance[seen], kind="stable")]
@@ -325,19 +333,19 @@ def strength(exchange: Exchange, count: str, look: Look = PAGE) -> str:
         tag("circle", cx=x_of(float(d)), cy=y_of(float(v)), r=2, fill=look.accent, fill_opacity=0.35)
         for d, v in zip(distance[seen], value[seen], strict=True)
     ]
-    means = [(row["distance_um"], row["mean"]) for row in strength_numbers(exchange, count)]
+    means = [(row["distance_um"], row["mean"]) for row in strength_numbers(links, count)]
     points = [(x_of(d), y_of(v)) for d, v in means if v >= 10.0**first]
     if len(points) > 2:
         parts.append(line(points, stroke=look.paper, stroke_width=5))
         parts.append(line(points, stroke=look.ink, stroke_width=2))
-    return drawing(WIDTH, height, parts, title=title, words=strength_words(exchange, count), look=look)
+    return drawing(WIDTH, height, parts, title=title, words=strength_words(links, count), look=look)
 
 
-def strength_words(exchange: Exchange, count: str) -> str:
+def strength_words(links: CommunicationData, count: str) -> str:
     """How far half of it went, in a sentence."""
-    distance, value, to = exchange.distances(count)
+    distance, value, to = links.distances(count)
     if not len(value):
-        return _nowhere(exchange, count)
+        return _nowhere(links, count)
     order = np.argsort(distance, kind="stable")
     share = np.cumsum(value[order]) / value.sum()
     half, most = (
@@ -345,25 +353,25 @@ def strength_words(exchange: Exchange, count: str) -> str:
     )
     if half == 0:
         return (
-            f"Most {said(exchange, count)} stayed among cells of the sending type, where only the type of "
+            f"Most {said(links, count)} stayed among cells of the sending type, where only the type of "
             f"the sender is known; nine tenths went up to {number(most)} µm, measured to {to}."
         )
     return (
-        f"Half of all {said(exchange, count)} went up to {number(half)} µm, nine tenths up to "
+        f"Half of all {said(links, count)} went up to {number(half)} µm, nine tenths up to "
         f"{number(most)} µm, measured to {to}."
     )
 
 
-def _nowhere(exchange: Exchange, count: str) -> str:
+def _nowhere(links: CommunicationData, count: str) -> str:
     """Why there is no distance."""
-    if exchange.counts[count].any():
+    if links.counts[count].any():
         return "What was received came from no other cell here, so it has no distance."
     return "Nothing has been received yet."
 
 
-def strength_numbers(exchange: Exchange, count: str) -> list[dict[str, Any]]:
+def strength_numbers(links: CommunicationData, count: str) -> list[dict[str, Any]]:
     """Mean count per link in groups of equally many links, from near to far."""
-    distance, value, _ = exchange.distances(count)
+    distance, value, _ = links.distances(count)
     order = np.argsort(distance, kind="stable")
     groups = np.array_split(order, max(1, min(14, len(order) // 8)))
     return [
@@ -378,11 +386,11 @@ def strength_numbers(exchange: Exchange, count: str) -> list[dict[str, Any]]:
     ]
 
 
-PANELS = (
-    Panel("network", "Network", network, network_numbers, network_words),
-    Panel("types", "Types", heatmap, type_numbers, heatmap_words),
-    Panel("chord", "Chord", chord, type_numbers, chord_words),
-    Panel("distance", "Distance", strength, strength_numbers, strength_words),
+VIEWS = (
+    View("network", "Network", network, network_numbers, network_words),
+    View("types", "Types", heatmap, type_numbers, heatmap_words),
+    View("chord", "Chord", chord, type_numbers, chord_words),
+    View("distance", "Distance", strength, strength_numbers, strength_words),
 )
 
 
@@ -397,7 +405,7 @@ def _placed(cells: Cells, space: Space) -> tuple[np.ndarray, float, float]:
 
 
 def _marks(
-    cells: Cells, at: np.ndarray, area: float, got: np.ndarray, sent: np.ndarray, look: Look
+    cells: Cells, at: np.ndarray, area: float, got: np.ndarray, sent: np.ndarray, look: Theme
 ) -> Iterator[str]:
     """A shape per cell: senders full, recipients larger and darker by what they got; the dead in dashes."""
     radius = float(np.clip(0.55 * math.sqrt(area / max(len(cells), 1)), 4.0, 13.0))
@@ -468,19 +476,19 @@ def _ribbon(
     )
 
 
-def _swatch(exchange: Exchange, name: str, x: float, y: float, look: Look) -> str:
-    style = exchange.style(name)
+def _swatch(links: CommunicationData, name: str, x: float, y: float, look: Theme) -> str:
+    style = links.style(name)
     return mark(style.role, x, y, 11, fill=look.hue(style.color))
 
 
-def _name(name: str, x: float, y: float, tilted: bool, look: Look) -> str:
+def _name(name: str, x: float, y: float, tilted: bool, look: Theme) -> str:
     if not tilted:
         return label(x, y, name, look, text_anchor="middle")
     place = f"translate({x - 4:.1f} {y:.1f}) rotate(-32)"
     return label(0, 0, _short(name, 14), look, transform=place, class_="exo-fine", font_size=12)
 
 
-def _frame(width: float, height: float, look: Look) -> str:
+def _frame(width: float, height: float, look: Theme) -> str:
     return tag("rect", x=0.5, y=0.5, width=width - 1, height=height - 1, rx=6, fill="none", stroke=look.rule)
 
 
@@ -488,7 +496,7 @@ def _short(name: str, most: int) -> str:
     return name if len(name) <= most else name[: most - 1].rstrip() + "…"
 
 
-def _nothing(title: str, words: str, look: Look) -> str:
+def _nothing(title: str, words: str, look: Theme) -> str:
     box = _frame(WIDTH, 200, look)
     said = label(WIDTH / 2, 104, words, look, text_anchor="middle", fill=look.muted)
     return drawing(WIDTH, 200, [box, said], title=title, words=words, look=look)

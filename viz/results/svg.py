@@ -22,7 +22,7 @@ FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
 
 
 @dataclass(frozen=True)
-class Look:
+class Theme:
     """Colors of what is not data."""
 
     ink: str
@@ -43,8 +43,8 @@ class Look:
         return f"var(--hue-{color[1:].lower()}, {color})" if self.follows else color
 
 
-PRINT = Look(palette.INK, palette.MUTED, palette.RULE, palette.PAPER, "#0B5D8A")
-PAGE = Look(
+PRINT = Theme(palette.INK, palette.MUTED, palette.RULE, palette.PAPER, "#0B5D8A")
+PAGE = Theme(
     ink=f"var(--ink, {PRINT.ink})",
     muted=f"var(--soft, {PRINT.muted})",
     rule=f"var(--line, {PRINT.rule})",
@@ -62,7 +62,7 @@ def tag(name: str, *inside: str, text: str = "", title: str = "", **attributes: 
     return f"<{name}{words}>{content}</{name}>" if content else f"<{name}{words}/>"
 
 
-def drawing(width: float, height: float, parts: Iterable[str], *, title: str, words: str, look: Look) -> str:
+def drawing(width: float, height: float, parts: Iterable[str], *, title: str, words: str, look: Theme) -> str:
     """A whole drawing with a title and a description for those who cannot see it."""
     return tag(
         "svg",
@@ -79,7 +79,7 @@ def drawing(width: float, height: float, parts: Iterable[str], *, title: str, wo
     )
 
 
-def label(x: float, y: float, words: str, look: Look, **attributes: Any) -> str:
+def label(x: float, y: float, words: str, look: Theme, **attributes: Any) -> str:
     """A text, ink on nothing unless told."""
     return tag("text", text=words, x=x, y=y, **({"fill": look.ink} | attributes))
 

@@ -32,7 +32,7 @@ PROXIES = (b"x-forwarded-host", b"x-forwarded-proto", b"script-name", b"x-script
 """What proxies say of themselves; ``base_url`` says it here."""
 
 
-class Place:
+class Address:
     """Where the page stands: its port on this machine, and what a proxy in front of it is called.
 
     Parameters
@@ -60,7 +60,7 @@ class Place:
         self.hosts = (*HOSTS, parts.hostname)
 
 
-class Keys:
+class Tokens:
     """The token of a page, and the ticket by which this machine's browser is shown in, once.
 
     A ticket stands among the arguments of the browser, which other accounts can see.
@@ -78,10 +78,10 @@ class Keys:
         return secrets.compare_digest(key.encode(), self.token.encode())
 
 
-class Guard:
+class AccessControl:
     """ASGI middleware: known hosts, a token, WebSockets only from the page's own origin, strict headers."""
 
-    def __init__(self, app: Callable[..., Awaitable[None]], place: Place, keys: Keys) -> None:
+    def __init__(self, app: Callable[..., Awaitable[None]], place: Address, keys: Tokens) -> None:
         self.app, self.place, self.keys = app, place, keys
         self.cookie = f"exoabm-{place.port}"
         self.headers = [
@@ -174,7 +174,7 @@ def _cookies(header: str) -> dict[str, str]:
     return {name: value for name, _, value in pairs}
 
 
-def _policy(place: Place) -> str:
+def _policy(place: Address) -> str:
     sockets = {f"ws://{host}:*" for host in HOSTS} | {f"{s}://{place.netloc}" for s in ("ws", "wss")}
     return (
         "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "

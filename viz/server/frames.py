@@ -18,18 +18,23 @@ deliveries are all until now, those to cells that have died since too.
 
 from __future__ import annotations
 
+import io
 import math
 import struct
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from exoabm.errors import InputError
+from exoabm.plot import palette
 from exoabm.vesicle import Status
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from exoabm.plot.looks import Looks
     from exoabm.state import State
+
 
 HEADER = struct.Struct("<2Id6I2f16x")
 """number, flags, time in s, w, h, n cells, m dots, free vesicles, delivered, scale and maximum per mL."""
@@ -162,7 +167,7 @@ def draw(
     )
 
 
-def moment(frame: bytes) -> Moment:
+def header(frame: bytes) -> Moment:
     """The head of a frame."""
     return Moment(*HEADER.unpack_from(frame))
 
@@ -218,7 +223,7 @@ def _free(state: State, kinds: Sequence[int]) -> float:
     return sum(float(state.fields[kind].sum()) for kind in kinds)
 
 
-class Film:
+class Recording:
     """Recorded frames to go back through: the whole run, ever more coarsely.
 
     When ``most`` frames or ``most_bytes`` are reached, every second frame is dropped and from then on
@@ -243,3 +248,115 @@ class Film:
             self.frames = self.frames[::2]
             self._bytes = sum(map(len, self.frames))
             self._stride *= 2
+
+
+FRAMES = 90
+"""Of a film."""
+MILLISECONDS = 70
+"""Of a frame; the last one stays longer."""
+COLORS = 96
+
+
+class Picture(NamedTuple):
+    """A frame read back; places as shares of the extent, 65535 = 1."""
+
+    time: float
+    cells: np.ndarray
+    dots: np.ndarray
+    type: np.ndarray
+    level: np.ndarray
+    origin: np.ndarray
+    field: np.ndarray
+
+
+def decode(frame: bytes) -> Picture:
+    """The arrays of a frame; see ``frames``."""
+    head, at = header(frame), HEADER.size
+    n, m = head.cells, head.dots
+
+    def take(dtype: type, *shape: int) -> np.ndarray:
+        nonlocal at
+        count = int(np.prod(shape))
+        found: np.ndarray = np.frombuffer(frame, dtype, count, at).reshape(shape)
+        at += found.nbytes
+        return found
+
+    take(np.uint32, n)
+    cells, dots = take(np.uint16, n, 2), take(np.uint16, m, 2)
+    kind, level, _ = take(np.uint8, n), take(np.uint8, n), take(np.uint8, n)
+    origin, field = take(np.uint8, m), take(np.uint8, head.height, head.width)
+    return Picture(head.time, cells, dots, kind, level, origin, field)
+
+
+def gif(frames: Sequence[bytes], state: State, looks: Looks, size: int = 480) -> bytes:
+    """The recorded frames as a film, ``FRAMES`` of them at most, evenly spread.
+
+    Raises
+    ------
+    InputError
+        If nothing was recorded yet.
+    """
+    from PIL import Image
+
+    if len(frames) < 2:
+        raise InputError("a film needs a run: press Go first")
+    chosen = np.unique(np.linspace(0, len(frames) - 1, FRAMES).round().astype(int))
+    painter = _Painter(state, looks, size)
+    images = [painter.paint(decode(frames[i])) for i in chosen]
+    colors = images[-1].quantize(COLORS, dither=Image.Dither.NONE)
+    flat = [image.quantize(palette=colors, dither=Image.Dither.NONE) for image in images]
+    target = io.BytesIO()
+    durations = [MILLISECONDS] * (len(flat) - 1) + [1500]
+    flat[0].save(target, "GIF", save_all=True, append_images=flat[1:], duration=durations, loop=0)
+    return target.getvalue()
+
+
+class _Painter:
+    """Frames as images of ``size`` pixels along the longer side, in the colors of the printed page."""
+
+    def __init__(self, state: State, looks: Looks, size: int) -> None:
+        extent = state.domain.extent[:2]
+        self.width, self.height = (max(1, round(size * e / max(extent))) for e in extent)
+        self.styles = looks.styles
+        self.diameter = [max(5.0, t.diameter * size / max(extent)) for t in state.types]
+        stops = np.array([palette.rgb(c) for c in palette.FIELD])
+        place = np.linspace(0, len(stops) - 1, 256)
+        self.ramp = np.column_stack(
+            [np.interp(place, np.arange(len(stops)), stops[:, i]) * 255 for i in range(3)]
+        ).astype(np.uint8)
+
+    def paint(self, shown: Picture) -> Any:
+        """The image of a frame."""
+        from PIL import Image, ImageDraw
+
+        size = (self.width, self.height)
+        if shown.field.size:
+            image = Image.fromarray(self.ramp[shown.field[::-1]]).resize(size, Image.Resampling.BILINEAR)
+        else:
+            image = Image.new("RGB", size, palette.PAPER)
+        pixels = np.asarray(image).copy()
+        x, y = self._pixels(shown.dots)
+        hues = [*(s.color for s in self.styles), palette.OTHER]
+        colors = np.array([palette.rgb(hue) * 255 for hue in hues])
+        paint = colors[np.minimum(shown.origin, len(self.styles))].astype(np.uint8)
+        for dx, dy in ((0, 0), (1, 0), (0, 1), (1, 1)):
+            pixels[np.minimum(y + dy, self.height - 1), np.minimum(x + dx, self.width - 1)] = paint
+        image = Image.fromarray(pixels)
+        draw = ImageDraw.Draw(image)
+        for (cx, cy), kind, level in zip(
+            np.column_stack(self._pixels(shown.cells)), shown.type, shown.level, strict=True
+        ):
+            style = self.styles[kind]
+            share = np.array([0.25 + 0.75 * level / 255 if style.role is palette.Role.TAKES_UP else 1.0])
+            fill = palette.to_hex(palette.tint(style.color, share)[0])
+            corners = style.role.polygon() * (self.diameter[kind], -self.diameter[kind]) + (cx, cy)
+            draw.polygon([tuple(c) for c in corners], fill=fill, outline=style.outline)
+        hours = f"{shown.time / 3600:.1f} h"
+        draw.rectangle((0, self.height - 20, 12 + 7 * len(hours), self.height), fill=palette.PAPER)
+        draw.text((6, self.height - 16), hours, fill=palette.INK)
+        return image
+
+    def _pixels(self, shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        x = (shares[:, 0].astype(float) / 65535 * (self.width - 1)).round().astype(int)
+        y = ((1 - shares[:, 1].astype(float) / 65535) * (self.height - 1)).round().astype(int)
+        return x, y

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
+import json
+import subprocess
+import sys
 import threading
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from exoabm.errors import ResourceError
+from exoabm.errors import InputError, ResourceError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from exoabm.scenario.builder import Blueprint
 
 
@@ -62,7 +69,7 @@ class Limits:
 LIMITS = Limits()
 
 
-class Seats:
+class ModelSlots:
     """How many sessions may be open at once; thread-safe."""
 
     def __init__(self, most: int) -> None:
@@ -87,5 +94,53 @@ class Seats:
         return len(self._taken)
 
 
-SEATS = Seats(16)
+SLOTS = ModelSlots(16)
 """Of this process; the server may say how many."""
+
+
+MOST_BYTES = 3 << 30
+"""Of address space, of which the libraries alone take a third."""
+MOST_SECONDS = 60.0
+
+
+def read_in_sandbox(read: Callable[..., object], file: Path, **limits: float | None) -> None:
+    """Call ``read(file, **limits)`` in a process of its own.
+
+    What it returns or raises there is left to the caller's own call.
+
+    Raises
+    ------
+    InputError
+        If that process died, took too much memory or too long.
+    """
+    call = [read.__module__, read.__qualname__, str(file), json.dumps(limits)]
+    try:
+        lived = subprocess.run(
+            [sys.executable, "-P", "-m", __name__, *call],
+            capture_output=True,
+            timeout=MOST_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise InputError(f"{file.name}: reading it takes longer than {MOST_SECONDS:g} s") from None
+    if lived.returncode:
+        raise InputError(f"{file.name}: damaged, or far larger than it says; reading it ended the reader")
+
+
+def _main(module: str, name: str, file: str, limits: str) -> int:
+    if sys.platform != "win32":
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (MOST_BYTES, MOST_BYTES))
+    read = getattr(importlib.import_module(module), name)
+    try:
+        read(Path(file), **json.loads(limits))
+    except MemoryError:
+        return 1
+    except Exception:  # the caller will meet the same, and says it in its own words
+        pass
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(_main(*sys.argv[1:]))

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from exoabm.errors import InputError, ResourceError
-from exoabm.viz.scenario_intros import first_setup
-from exoabm.viz.server.access_control import HOST, TOKEN, Guard, Keys, Place
-from exoabm.viz.server.jit_warmup import rehearse
-from exoabm.viz.server.limits import SEATS
+from exoabm.viz.server.access_control import HOST, TOKEN, AccessControl, Address, Tokens
+from exoabm.viz.server.limits import SLOTS
+from exoabm.viz.server.session import warm_up
 from exoabm.viz.server.uploads import is_run, open_run
+from exoabm.viz.setup import first_setup
 
 PORT = 8765
 PORTS_TRIED = 20
@@ -70,20 +70,20 @@ def serve(
     ResourceError
         If the port is taken.
     """
-    Place(port or PORT, base_url)
+    Address(port or PORT, base_url)
     if is_run(scenario):
         open_run(Path(scenario))
         scenario = str(Path(scenario).resolve())
     else:
-        rehearse(first_setup(scenario, trusted=True).load())
-    place, keys = Place(_free_port(port), base_url), Keys()
+        warm_up(first_setup(scenario, trusted=True).load())
+    place, keys = Address(_free_port(port), base_url), Tokens()
     _settle(scenario, place)
-    SEATS.most = seats
+    SLOTS.most = seats
     import uvicorn
     from solara.server.starlette import app
 
     config = uvicorn.Config(
-        Guard(app, place, keys),
+        AccessControl(app, place, keys),
         host=HOST,
         port=place.port,
         log_level="warning",
@@ -99,7 +99,7 @@ def serve(
     server.run()
 
 
-def _announce(server: Any, place: Place, keys: Keys, browser: bool) -> None:
+def _announce(server: Any, place: Address, keys: Tokens, browser: bool) -> None:
     """Say where the page is as soon as it is there."""
     import time
 
@@ -112,7 +112,7 @@ def _announce(server: Any, place: Place, keys: Keys, browser: bool) -> None:
         webbrowser.open(f"{place.base_url}?{TOKEN}={keys.ticket}")
 
 
-def _settle(scenario: str, place: Place) -> None:
+def _settle(scenario: str, place: Address) -> None:
     """Set what Solara reads from the environment when it is imported."""
     os.environ.update(SETTINGS)
     os.environ["EXOABM_SCENARIO"] = scenario

@@ -1,8 +1,8 @@
-"""One run in a browser: a model, the thread that steps it, and what the page is told.
+"""A run on the page: the model, the thread that steps it, and the calls to the page.
 
-A session knows nothing of the page. It calls ``show`` with every frame and ``tell`` when anything else
-changed; the page calls ``painted`` when a frame is on the screen. At most one frame is drawn there while
-another waits, so that a slow browser slows the run instead of piling up frames, and a closed one stops it.
+A session does not know the page. It calls ``on_frame`` with every frame and ``on_change`` after any other
+change; the page calls ``painted`` when a frame is on the screen. At most one frame waits while another is
+drawn, so a slow browser slows the run instead of accumulating frames, and a closed one stops it.
 """
 
 from __future__ import annotations
@@ -17,9 +17,8 @@ from exoabm.output import checkpoint
 from exoabm.plot.looks import Looks
 from exoabm.scenario.builder import blueprint
 from exoabm.scenario.estimate import refuse_large_grid
-from exoabm.viz.results.particles import pictured
-from exoabm.viz.server.frames import Film, Scale, draw
-from exoabm.viz.server.jit_warmup import rehearse
+from exoabm.viz.results.text_summary import drawn_class
+from exoabm.viz.server.frames import Recording, Scale, draw
 from exoabm.viz.server.limits import LIMITS, Limits
 
 if TYPE_CHECKING:
@@ -29,16 +28,17 @@ if TYPE_CHECKING:
 
     from exoabm.scenario.loader import LoadedScenario
 
+
 FRAMES_PER_SECOND = 24.0
 PULSE = 0.5
-"""Seconds between two calls of ``tell`` while running."""
+"""Seconds between two calls of ``on_change`` while running."""
 WORK_PER_FRAME = 0.05
 """Seconds of stepping after which a frame is drawn even if its model time is not reached."""
 MANY = 1 << 30
 """Steps between two frames where only the time they take counts."""
 KEEP = 2.0
 """Seconds between two copies of the state, of which the last is gone back to after an error."""
-PARTNER = 0.01
+PAIR_WAIT = 0.01
 """Seconds between two looks at a partner."""
 PATIENCE = 0.25
 """Seconds after which a wait for the browser looks whether it should end."""
@@ -96,16 +96,16 @@ class Session:
         limits.admit(blueprint(loaded, seed), hours)
         self.loaded, self.seed, self.limits = loaded, seed, limits
         self.lock = threading.RLock()
-        self.show: Callable[[bytes], None] = _nobody
-        self.tell: Callable[[], None] = _nobody
+        self.on_frame: Callable[[bytes], None] = _ignore
+        self.on_change: Callable[[], None] = _ignore
         self.model = self._made()
         self.looks = Looks.of_state(self.model.state)
-        self.pictured = pictured(loaded.scenario)
-        self.partner: Session | None = None
+        self.drawn_class = drawn_class(loaded.scenario)
+        self.paired_with: Session | None = None
         self.scale = Scale()
         self.with_field = self.model.state.vesicles is None
-        self._rehearsed = rehearse(loaded)
-        self.film = Film()
+        self._warmed_up = warm_up(loaded)
+        self.recording = Recording()
         self.speed = 300.0
         self.error = ""
         self._number = self._painted = 0
@@ -114,7 +114,7 @@ class Session:
         self._stop = threading.Event()
         self._ack = threading.Event()
         self.frame = self._draw()
-        self.film.add(self.frame)
+        self.recording.add(self.frame)
 
     @property
     def playing(self) -> bool:
@@ -124,7 +124,7 @@ class Session:
     @property
     def compiled(self) -> bool:
         """Whether the first step of its kind has been compiled."""
-        return self._rehearsed.is_set()
+        return self._warmed_up.is_set()
 
     @property
     def preparing(self) -> bool:
@@ -157,7 +157,7 @@ class Session:
             target=self._work, args=(self._stop, until), daemon=True, name="exoabm-session"
         )
         self._worker.start()
-        self.tell()
+        self.on_change()
 
     def pause(self) -> None:
         """Stop the worker after the step that it is in, and show where that led."""
@@ -166,11 +166,11 @@ class Session:
         self._ack.set()
         if was_playing:
             self.redraw()
-            self.tell()
+            self.on_change()
 
     def close(self) -> None:
         """End the session: the worker stops, and nobody is told."""
-        self.show = self.tell = _nobody
+        self.on_frame = self.on_change = _ignore
         self._stop.set()
         self._ack.set()
 
@@ -185,7 +185,7 @@ class Session:
                 self._fail(error)
             else:
                 self._publish()
-        self.tell()
+        self.on_change()
 
     def painted(self, number: int) -> None:
         """Note that the browser has drawn a frame."""
@@ -193,23 +193,23 @@ class Session:
         self._ack.set()
 
     def mute(self) -> None:
-        """Draw for nobody until ``show`` is set again; a run then goes on unseen."""
-        self.show = _nobody
+        """Draw for nobody until ``on_frame`` is set again; a run then goes on unseen."""
+        self.on_frame = _ignore
 
     def redraw(self) -> None:
         """Draw the present moment again, as after a change of what is shown."""
         if not self.playing:
             with self.lock:
                 self.frame = self._draw()
-            self.show(self.frame)
+            self.on_frame(self.frame)
 
     def rewind(self, index: int) -> bytes:
         """The recorded frame at an index, clipped to those there are."""
-        return self.film.frames[min(max(index, 0), len(self.film) - 1)]
+        return self.recording.frames[min(max(index, 0), len(self.recording) - 1)]
 
     def _work(self, stop: threading.Event, until: float | None) -> None:
         told = kept = 0.0
-        while not stop.is_set() and not self._rehearsed.wait(PATIENCE):
+        while not stop.is_set() and not self._warmed_up.wait(PATIENCE):
             continue
         self._keep()
         step = float(self.model.scenario.clock.step)
@@ -227,18 +227,18 @@ class Session:
                 self._publish()
                 if time.monotonic() - told > PULSE:
                     told = time.monotonic()
-                    self.tell()
+                    self.on_change()
                 if told - kept > KEEP:
                     kept = told
                     self._keep()
                 self._wait_for_paint(stop)
-                self._wait_for_partner(stop)
+                self._wait_for_pair(stop)
                 if until is None:
                     stop.wait(max(0.0, steps * step / self.speed - (time.monotonic() - began)))
         except Exception as error:
             self._fail(error)
         stop.set()
-        self.tell()
+        self.on_change()
 
     def _made(self, snapshot: dict[str, np.ndarray] | None = None) -> ExosomeModel:
         """The model, with no more room for single vesicles than the page gives."""
@@ -264,26 +264,26 @@ class Session:
     def _publish(self) -> None:
         with self.lock:
             self.frame = self._draw()
-        self.film.add(self.frame)
-        self.show(self.frame)
+        self.recording.add(self.frame)
+        self.on_frame(self.frame)
 
     def _draw(self) -> bytes:
         self._number += 1
-        state, kinds = self.model.state, self.pictured.kinds
+        state, kinds = self.model.state, self.drawn_class.kinds
         return draw(state, self._number, self.scale, with_field=self.with_field, kinds=kinds)
 
     def _wait_for_paint(self, stop: threading.Event) -> None:
         """Wait while two frames are under way; without a page nobody needs to be waited for."""
-        while not stop.is_set() and self.show is not _nobody and self._painted < self._number - 1:
+        while not stop.is_set() and self.on_frame is not _ignore and self._painted < self._number - 1:
             self._ack.wait(PATIENCE)
             self._ack.clear()
 
-    def _wait_for_partner(self, stop: threading.Event) -> None:
+    def _wait_for_pair(self, stop: threading.Event) -> None:
         while (
-            self.partner is not None
-            and self.partner.playing
-            and self.model.state.time > self.partner.model.state.time
-            and not stop.wait(PARTNER)
+            self.paired_with is not None
+            and self.paired_with.playing
+            and self.model.state.time > self.paired_with.model.state.time
+            and not stop.wait(PAIR_WAIT)
         ):
             continue
 
@@ -306,8 +306,33 @@ class Session:
             self.model.history.rows[:] = broken.history.rows[:rows]
             self.frame = self._draw()
         self.error = str(error) if known else f"The model stopped: {type(error).__name__}: {error}"
-        self.show(self.frame)
+        self.on_frame(self.frame)
 
 
-def _nobody(*_: object) -> None:
+def _ignore(*_: object) -> None:
     """Nobody listens."""
+
+
+_begun: dict[tuple[str, str, str], threading.Event] = {}
+_lock = threading.Lock()
+
+
+def warm_up(loaded: LoadedScenario) -> threading.Event:
+    """Step a copy of the model once, unless one of its kind was; the event is set when that is over."""
+    transport = loaded.scenario.transport
+    kind = loaded.name, transport.engine, transport.capture
+    with _lock:
+        over = _begun.get(kind)
+        if over is None:
+            over = _begun[kind] = threading.Event()
+            threading.Thread(target=_step, args=(loaded, over), daemon=True, name="exoabm-jit-warmup").start()
+    return over
+
+
+def _step(loaded: LoadedScenario, over: threading.Event) -> None:
+    try:
+        ExosomeModel(loaded, seed=0).step()
+    except Exception:  # the session will meet it itself, and has a place to say so
+        pass
+    finally:
+        over.set()

@@ -31,10 +31,9 @@ from exoabm.readers.plausibility import check_distinct_positions
 from exoabm.readers.questions import TableOptions
 from exoabm.scenario.loader import HOST, LoadedScenario, hosted, parse, shipped
 from exoabm.tables.parquet import read_whole
-from exoabm.viz.results.columns import worded
-from exoabm.viz.results.communication_data import Cells, Exchange, cells_of, read_about, scenario_of
-from exoabm.viz.server.limits import LIMITS
-from exoabm.viz.server.sandboxed_reader import rehearse
+from exoabm.viz.results.charts import column_labels
+from exoabm.viz.results.communication_data import Cells, CommunicationData, cells_of, read_about, scenario_of
+from exoabm.viz.server.limits import LIMITS, read_in_sandbox
 from exoabm.viz.setup import Setup
 
 if TYPE_CHECKING:
@@ -61,7 +60,7 @@ PREVIEW_START = b"\x89PNG\r\n\x1a\n"
 
 
 @dataclass(frozen=True)
-class BroughtTable(Setup):
+class TableSetup(Setup):
     """A setup whose cells stand in a table of the reader's own.
 
     Attributes
@@ -112,7 +111,7 @@ class BroughtTable(Setup):
         return f"exoabm run {shlex.quote(self.given)} --seed {self.seed}{own}{self._sets}"
 
 
-class Shelf:
+class UploadFolder:
     """A folder for what one reader brought; gone when it is closed."""
 
     def __init__(self) -> None:
@@ -132,7 +131,7 @@ class Shelf:
 
 
 @dataclass(frozen=True)
-class Brought:
+class UploadedTable:
     """A table that could be read: its labels, how many cells have each, and the cell type each would be.
 
     A label that means nothing to the scenario is a bystander until the reader says otherwise.
@@ -149,7 +148,7 @@ class Brought:
     warnings: tuple[str, ...]
     said: tuple[tuple[str, str], ...] = ()
 
-    def setup(self, types: Mapping[str, str], seed: int = 1) -> BroughtTable:
+    def setup(self, types: Mapping[str, str], seed: int = 1) -> TableSetup:
         """The setup with these cell types; labels without one are bystanders.
 
         Raises
@@ -162,12 +161,14 @@ class Brought:
             if name not in (*self.known, BYSTANDER):
                 raise InputError(f"{label!r}: no cell type {name[:60]!r}; known: {', '.join(self.known)}")
         pairs = tuple((label, name) for label, name in chosen.items() if name != BYSTANDER)
-        return BroughtTable(
+        return TableSetup(
             self.file.name, (), seed, False, self.file, self.given, pairs, self.said, self.voxel
         )
 
 
-def bring_table(shelf: Shelf, name: str, data: bytes, said: Mapping[str, str] | None = None) -> Brought:
+def read_table_upload(
+    uploads: UploadFolder, name: str, data: bytes, said: Mapping[str, str] | None = None
+) -> UploadedTable:
     """Keep and read a table of cells; ``said`` are keys of the layout and what the reader says, as the unit.
 
     Raises
@@ -182,10 +183,10 @@ def bring_table(shelf: Shelf, name: str, data: bytes, said: Mapping[str, str] | 
     if len(data) > MOST_TABLE_BYTES:
         raise InputError(f"{_tame(name)}: larger than the {MOST_TABLE_BYTES >> 20} MiB that the page takes")
     suffix = next((end for start, end in SUFFIXES.items() if data.startswith(start)), ".csv")
-    file = shelf.place() / (_tame(name) + suffix)
+    file = uploads.place() / (_tame(name) + suffix)
     file.write_bytes(data)
     if suffix in (".parquet", ".h5ad"):
-        rehearse(read_cells, file, max_bytes=MOST_TABLE_BYTES, max_cells=LIMITS.cells)
+        read_in_sandbox(read_cells, file, max_bytes=MOST_TABLE_BYTES, max_cells=LIMITS.cells)
     table = read_cells(file, asked, max_bytes=MOST_TABLE_BYTES, max_cells=LIMITS.cells)
     check_distinct_positions(table.name, table.positions, table.rows, table.images)
     labels = table.labels.counts()
@@ -197,7 +198,7 @@ def bring_table(shelf: Shelf, name: str, data: bytes, said: Mapping[str, str] | 
     host = parse(shipped()[HOST].read_bytes(), name=HOST, folder=file.parent).scenario
     known = tuple(cell.name for cell in host.cell_type)
     meant = map_labels(labels, host.layout.type_map, known, "bystander", derived=table.derived)
-    return Brought(
+    return UploadedTable(
         file=file,
         cells=len(table),
         labels=labels,
@@ -227,7 +228,7 @@ class FinishedRun:
     """A run folder that was opened: what it says of itself, its tables, its exchange at the end.
 
     There is an exchange for each sort of particles that came. ``moments`` are the recorded times in s, and
-    ``cells_at`` gives the cells at one of them with the particles of a sort that each had taken up.
+    ``cells_at`` gives the cells at one of them with the particles of a particles that each had taken up.
     """
 
     name: str
@@ -236,28 +237,28 @@ class FinishedRun:
     facts: tuple[tuple[str, str], ...]
     metrics: pa.Table
     moments: np.ndarray
-    exchanges: tuple[Exchange, ...]
+    communications: tuple[CommunicationData, ...]
     preview: bytes
     summary: str
     columns: dict[str, str]
     _cells: pa.Table = field(repr=False)
 
     @property
-    def exchange(self) -> Exchange:
+    def links(self) -> CommunicationData:
         """Of what is pictured: vesicles, if any came."""
-        return self.exchanges[0]
+        return self.communications[0]
 
-    def cells_at(self, index: int, sort: int = 0) -> tuple[Cells, np.ndarray]:
-        """Cells at a recorded moment, and how many of a sort each had taken up by then."""
+    def cells_at(self, index: int, particles: int = 0) -> tuple[Cells, np.ndarray]:
+        """Cells at a recorded moment, and how many of a particles each had taken up by then."""
         time = float(self.moments[min(max(index, 0), len(self.moments) - 1)])
         rows = self._cells.filter(pc.equal(self._cells["time_s"], time))
         taken = np.zeros(len(rows))
-        for kind in self.exchanges[sort].kinds:
+        for kind in self.communications[particles].kinds:
             taken += rows[f"{kind}_taken_up"].to_numpy()
-        return cells_of(rows, self.exchange.cells.styles), taken
+        return cells_of(rows, self.communication.cells.styles), taken
 
 
-def bring_run(shelf: Shelf, name: str, data: bytes) -> FinishedRun:
+def read_run_upload(uploads: UploadFolder, name: str, data: bytes) -> FinishedRun:
     """Unpack a zipped run folder and open it.
 
     Raises
@@ -267,11 +268,11 @@ def bring_run(shelf: Shelf, name: str, data: bytes) -> FinishedRun:
     """
     if len(data) > MOST_RUN_BYTES:
         raise InputError(f"{_tame(name)}: larger than the {MOST_RUN_BYTES >> 20} MiB that the page takes")
-    folder = shelf.place()
+    folder = uploads.place()
     try:
         _unpack(data, folder)
         _check_sizes(folder)
-        return open_run(folder, name=_tame(name), brought=True)
+        return open_run(folder, name=_tame(name), uploaded=True)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -285,7 +286,7 @@ def is_run(named: str) -> bool:
         return False
 
 
-def open_run(folder: Path, *, name: str = "", brought: bool = False) -> FinishedRun:
+def open_run(folder: Path, *, name: str = "", uploaded: bool = False) -> FinishedRun:
     """Open a finished run folder; of one that was brought, only what the page takes is there.
 
     Raises
@@ -296,20 +297,20 @@ def open_run(folder: Path, *, name: str = "", brought: bool = False) -> Finished
     name = name or folder.name
     if not (folder / "run.json").is_file():
         raise InputError(f"{name} holds no run (there is no run.json in it)")
-    looked = [each for each in WANTED[1:] if (folder / each).is_file()] if brought else None
+    looked = [each for each in WANTED[1:] if (folder / each).is_file()] if uploaded else None
     damage = [fault for fault in faults(folder, looked) if fault.state != "foreign"]
     if damage:
         raise InputError(f"{name}: {told(damage)}")
     about = read_about(folder)
-    exchanges = tuple(replace(each, of=name) for each in Exchange.all_of_folder(folder))
-    exchange = exchanges[0]
+    communications = tuple(replace(each, of=name) for each in CommunicationData.all_of_folder(folder))
+    links = communications[0]
     try:
         metrics = read_whole(folder / "metrics.parquet")
         cells = read_whole(folder / "cells.parquet")
         moments = np.unique(cells["time_s"].to_numpy())
         if "time_h" not in metrics.column_names or not len(metrics) or not np.isfinite(moments).all():
             raise InputError(f"{name}: metrics.parquet has no time series")
-        lacking = {f"{k}_taken_up" for e in exchanges for k in e.kinds} - set(cells.column_names)
+        lacking = {f"{k}_taken_up" for e in communications for k in e.kinds} - set(cells.column_names)
         if lacking:
             raise InputError(f"{name}: cells.parquet has no column {min(lacking)!r}")
         seed, engine = int(about["seed"]), str(about["engine"])
@@ -327,17 +328,17 @@ def open_run(folder: Path, *, name: str = "", brought: bool = False) -> Finished
             ("scenario", str(about.get("scenario_name", ""))[:80]),
             ("seed", str(seed)),
             ("engine", engine[:40]),
-            ("model time", f"{exchange.hours:g} h"),
-            ("cells", f"{int(exchange.cells.alive.sum()):,}"),
-            ("links", f"{sum(map(len, exchanges)):,}"),
+            ("model time", f"{links.hours:g} h"),
+            ("cells", f"{int(links.cells.alive.sum()):,}"),
+            ("links", f"{sum(map(len, communications)):,}"),
             ("exoabm", version[:40]),
         ),
         metrics=metrics,
         moments=moments,
-        exchanges=exchanges,
+        communications=communications,
         preview=image if image.startswith(PREVIEW_START) else b"",
         summary=scenario.info.question or scenario.info.summary,
-        columns=worded(scenario, [name for name in metrics.column_names if name != "time_h"]),
+        columns=column_labels(scenario, [name for name in metrics.column_names if name != "time_h"]),
         _cells=cells,
     )
 
@@ -370,7 +371,7 @@ def _check_sizes(folder: Path) -> None:
     for name in TABLES:
         if (folder / name).is_file():
             limits = {"most_values": MOST_VALUES, "most_bytes": UNPACKED * MOST_RUN_BYTES}
-            rehearse(read_flat, folder / name, columns=None, **limits)
+            read_in_sandbox(read_flat, folder / name, columns=None, **limits)
             try:
                 read_flat(folder / name, columns=None, **limits)
             except (pa.ArrowException, OSError, ValueError, KeyError) as error:

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import solara
 
+from exoabm.scenario.loader import shipped
 from exoabm.viz.components.communication import drawing
-from exoabm.viz.components.html import Press, html
-from exoabm.viz.components.widgets import AnswerWidget
-from exoabm.viz.teaching.instruments import INSTRUMENTS
-from exoabm.viz.teaching.lessons import LESSONS
-from exoabm.viz.teaching.scenario_page import prose
+from exoabm.viz.components.widgets import AnswerWidget, Button, html
+from exoabm.viz.teaching.lesson import LESSONS
+from exoabm.viz.teaching.measures import INSTRUMENTS
 
 if TYPE_CHECKING:
     from exoabm.viz.server.session import Session
     from exoabm.viz.setup import Setup
-    from exoabm.viz.teaching.lessons import Lesson, Step, Verdict
+    from exoabm.viz.teaching.lesson import Lesson, Step, Verdict
 
 
 @dataclass(frozen=True)
@@ -57,13 +58,13 @@ def Lessons(
 
     lesson = next((each for each in LESSONS if each.key == progress.value.opened), None)
     if lesson is None:
-        _Shelf(open_lesson, progress.value)
+        _LessonList(open_lesson, progress.value)
     else:
         _Lesson(lesson, session, setup, begin, pulse, progress, lambda: open_lesson("")).key(lesson.key)
 
 
 @solara.component
-def _Shelf(on_open: Callable[[str], None], progress: Progress) -> None:
+def _LessonList(on_open: Callable[[str], None], progress: Progress) -> None:
     with html("section", "exo-card", attributes={"aria-label": "Guided lessons"}):
         html("h2", text="Three guided lessons")
         html(
@@ -79,7 +80,7 @@ def _Shelf(on_open: Callable[[str], None], progress: Progress) -> None:
                 words = "Go on" if done else "Begin"
                 with html("div", "exo-row"):
                     label = {"aria-label": f"{words}: {lesson.title}"}
-                    Press(words, lambda key=lesson.key: on_open(key), "exo-strong", label)
+                    Button(words, lambda key=lesson.key: on_open(key), "exo-strong", label)
                     html("span", "exo-note", text=f"{done} of {len(lesson.steps)} steps done")
 
 
@@ -99,7 +100,7 @@ def _Lesson(
     with html("section", "exo-card exo-guide", attributes={"aria-label": lesson.title}):
         with html("div", "exo-card-head"):
             html("h2", text=lesson.title)
-            Press("All lessons", on_leave)
+            Button("All lessons", on_leave)
         with html("ol", "exo-steps"):
             for i, step in enumerate(lesson.steps):
                 with html("li", "exo-here" if i == at.value else "exo-done" if done[i] else ""):
@@ -109,11 +110,11 @@ def _Lesson(
                         label["aria-current"] = "step"
                     if i > first:
                         label["disabled"] = True
-                    Press("✓" if done[i] else str(i + 1), lambda i=i: at.set(i), "exo-dot", label)
+                    Button("✓" if done[i] else str(i + 1), lambda i=i: at.set(i), "exo-dot", label)
         step = lesson.steps[at.value]
         _Step(lesson, step, at.value, session, setup, begin, pulse, progress).key(f"{lesson.key}/{step.key}")
         if done[at.value] and at.value + 1 < len(done):
-            Press("Next step", lambda: at.set(at.value + 1), "exo-strong")
+            Button("Next step", lambda: at.set(at.value + 1), "exo-strong")
         elif all(done):
             prose(lesson.close)
 
@@ -144,7 +145,7 @@ def _Step(
 
     def check(answer: str) -> None:
         with session.lock:
-            found = earlier | step.measure(session.model)
+            found = earlier | step.measured(session.model)
         said = step.grade(answer[:80], found)
         verdict.set(said)
         if said.right:
@@ -166,7 +167,7 @@ def _Step(
                 chosen = guess == words
                 pressed = {"aria-pressed": str(chosen).lower()}
                 class_ = "exo-answer exo-answer-chosen" if chosen else "exo-answer"
-                Press(words, lambda words=words: predict(words), class_, pressed)
+                Button(words, lambda words=words: predict(words), class_, pressed)
     if not guess and key not in progress.value.found:
         return
     with html("div", "exo-stage-of-lesson"):
@@ -174,7 +175,7 @@ def _Step(
         html("p", text=step.look)
         if not mine or (not finished and not session.playing):
             words = "Go on" if mine else f"Run {step.hours:g} h"
-            Press(words, lambda: _run(wanted, step, session, begin, mine), "exo-strong")
+            Button(words, lambda: _run(wanted, step, session, begin, mine), "exo-strong")
         elif not finished:
             share = f"{session.model.state.time / session.end:.3f}"
             html("progress", attributes={"max": "1", "value": share, "aria-label": "Model time of the run"})
@@ -182,7 +183,7 @@ def _Step(
         return
     with html("div", "exo-stage-of-lesson"):
         html("h4", text="Check")
-        prose(step.asked(earlier))
+        prose(step.question(earlier))
         if finished:
             _Check(step, session, check)
         with html("div", "exo-status", attributes={"role": "status"}):
@@ -193,7 +194,7 @@ def _Step(
         with html("div", "exo-explain"):
             html("h4", text="Explain")
             html("p", "exo-note", text=f"You predicted: {guess}." if guess else "You made no prediction.")
-            prose(step.told(earlier | progress.value.found[key]))
+            prose(step.explanation(earlier | progress.value.found[key]))
 
 
 @solara.component
@@ -216,3 +217,58 @@ def _run(wanted: Setup, step: Step, session: Session, begin: Callable[..., bool]
         session.play()
     else:
         begin(wanted, play=True, speed=step.speed)
+
+
+PARTS = (
+    "What is it",
+    "How it works",
+    "How to use it",
+    "Things to notice",
+    "Things to try",
+    "Extend",
+    "References",
+)
+OPEN_AT_FIRST = ("What is it", "How it works")
+
+
+@cache
+def sections(scenario: str) -> tuple[tuple[str, str], ...]:
+    """Headings of a scenario's page and the HTML below each; none where no page ships."""
+    path = shipped().get(scenario)
+    if path is None or not path.with_suffix(".md").is_file():
+        return ()
+    text = path.with_suffix(".md").read_text(encoding="utf-8")
+    parts = re.split(r"^## +(.+)$", text, flags=re.MULTILINE)
+    return tuple(
+        (heading.strip(), to_html(body)) for heading, body in zip(parts[1::2], parts[2::2], strict=True)
+    )
+
+
+def to_html(text: str) -> str:
+    """HTML of Markdown that ships with exoabm; never of what a reader brings."""
+    from markdown import markdown
+
+    made = markdown(text, extensions=["tables", "fenced_code", "sane_lists"])
+    made = re.sub(r"<img[^>]*>", "", made)
+    return made.replace("<table>", '<div class="exo-scroll" tabindex="0"><table>').replace(
+        "</table>", "</table></div>"
+    )
+
+
+@solara.component
+def ScenarioPage(scenario: str) -> None:
+    """The page of a scenario, each part under a heading that opens and closes."""
+    found = sections(scenario)
+    with html("section", "exo-card exo-read", attributes={"aria-label": "About this scenario"}):
+        if not found:
+            html("p", text="This scenario has no page of its own.")
+        for heading, body in found:
+            opened = {"open": True} if heading in OPEN_AT_FIRST else {}
+            with html("details", "exo-part", attributes=opened):
+                html("summary", text=heading)
+                solara.HTML(tag="div", unsafe_innerHTML=body, class_="exo-prose")
+
+
+def prose(text: str) -> None:
+    """Our own Markdown as a paragraph or more of the page."""
+    solara.HTML(tag="div", unsafe_innerHTML=to_html(text), class_="exo-prose")

@@ -1,15 +1,26 @@
-"""What a lesson is made of: steps, each with a prediction, a run, a question about it, and the answer."""
+"""Guided lessons: predict, run, check, explain; read from the ``*.lesson.toml`` files beside the scenarios.
+
+The right answer is measured on the reader's own run and is never part of the text.
+"""
 
 from __future__ import annotations
 
+import ast
 import math
+import operator
 import re
-from collections.abc import Callable, Mapping
+import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import AfterValidator, Field
 
 from exoabm.viz.results.svg import number
-from exoabm.viz.scenario_intros import first_setup
+from exoabm.viz.setup import Data, Text, first_setup
+from exoabm.viz.teaching.measures import MEASURES
 
 if TYPE_CHECKING:
     from exoabm.model import ExosomeModel
@@ -18,35 +29,51 @@ if TYPE_CHECKING:
 Found = Mapping[str, float]
 """What was measured on the reader's runs, by name; of earlier steps as ``<step>.<name>``."""
 
-
-def of(name: str, times: float = 1.0) -> Callable[[Found], float]:
-    """What was found under a name, times a number."""
-    return lambda found: times * found[name]
+_OPERATORS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}
 
 
-def ratio(name: str, to: str, times: float = 1.0) -> Callable[[Found], float]:
-    """What was found under one name over that under another, times a number."""
-    return lambda found: times * found[name] / found[to]
+def evaluate(formula: str, found: Found) -> float:
+    """The value of a formula of numbers, measured names, ``+ - * /`` and parentheses."""
+
+    def value(node: ast.expr) -> float:
+        if isinstance(node, ast.BinOp):
+            return _OPERATORS[type(node.op)](value(node.left), value(node.right))
+        if isinstance(node, ast.Constant):
+            return float(node.value)  # type: ignore[arg-type]
+        return found[ast.unparse(node)]
+
+    return value(ast.parse(formula, mode="eval").body)
 
 
-@dataclass(frozen=True)
-class Trap:
-    """A wrong answer that is easily come by, and what to say to it."""
+def _checked(formula: str) -> str:
+    allowed = (ast.Expression, ast.BinOp, ast.Name, ast.Attribute, ast.Load, *_OPERATORS)
+    for node in ast.walk(ast.parse(formula, mode="eval")):
+        number = isinstance(node, ast.Constant) and isinstance(node.value, int | float)
+        if not (number or isinstance(node, allowed)):
+            raise ValueError(f"{formula!r}: numbers, measured names, + - * / and parentheses only")
+    return formula
 
-    value: Callable[[Found], float]
-    words: str
+
+Formula = Annotated[str, AfterValidator(_checked)]
+"""Text that ``evaluate`` takes."""
+
+
+class Mistake(Data):
+    """A frequent wrong answer, and the reply to it."""
+
+    value: Formula
+    words: Text
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is said to an answer."""
+    """The reply to an answer."""
 
     right: bool
     words: str
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(Data):
     """One round of a lesson.
 
     Attributes
@@ -58,77 +85,86 @@ class Step:
         A question that only the run can answer.
     guesses : tuple of str
         To choose from.
-    changes : tuple of (str, str)
+    set : dict of str to str
         Dotted keys and values on top of the lesson's own.
     look : str
         What to watch while it runs.
     ask : str
-        A question about the run that was made, with the number to read or to work out; ``{step_name}`` stands
-        for what an earlier step found.
+        A question about the run, answered by a number to read or to work out; ``{step_name}`` is replaced by
+        what an earlier step measured.
     unit : str
         Of the answer.
-    measure : callable
-        From a finished model to what there is to know of it, by name.
-    truth : callable
-        From what was found to the right answer.
+    measure : tuple of str
+        Names in ``MEASURES``.
+    truth : str
+        Formula of the right answer.
+    hint : str
+        Reply to a wrong answer.
+    explain : str
+        Afterwards, in Markdown; ``{name}`` is replaced by what was measured, ``{truth}`` by the answer.
+    hours : float
+        Model time of the run.
     tolerance : float
         Largest relative error of a right answer.
     slack : float
         Largest absolute error of a right answer, where that is more.
-    hint : str
-        To a wrong answer.
-    traps : tuple of Trap
-    explain : str
-        Afterwards, in Markdown; ``{name}`` stands for what was found, ``{truth}`` for the answer.
+    mistakes : tuple of Mistake
     instrument : str
-        Name of a drawing that is shown beside the question, of ``instruments``; "" for none.
-    hours : float
-        Model time of the run.
+        Name in ``INSTRUMENTS`` of a drawing shown beside the question; "" for none.
     speed : float
-        Seconds of model time a second.
+        Model time in s per second.
     """
 
     key: str
     title: str
-    read: str
-    predict: str
-    guesses: tuple[str, ...]
-    changes: tuple[tuple[str, str], ...]
-    look: str
-    ask: str
+    read: Text
+    predict: Text
+    guesses: tuple[Text, ...]
+    look: Text
+    ask: Text
     unit: str
-    measure: Callable[[ExosomeModel], dict[str, float]]
-    truth: Callable[[Found], float]
-    hint: str
-    explain: str
+    measure: tuple[str, ...]
+    truth: Formula
+    hint: Text
+    explain: Text
     hours: float
+    set: dict[str, str] = Field({})
     tolerance: float = 0.04
     slack: float = 0.0
-    traps: tuple[Trap, ...] = ()
+    mistakes: tuple[Mistake, ...] = ()
     instrument: str = ""
     speed: float = 3600.0
+
+    def measured(self, model: ExosomeModel) -> dict[str, float]:
+        """What this step measures on a finished model, by name."""
+        return {name: value for each in self.measure for name, value in MEASURES[each](model).items()}
+
+    def right_answer(self, found: Found) -> float:
+        """The right answer to the question, from what was measured."""
+        return evaluate(self.truth, found)
 
     def grade(self, answer: str, found: Found) -> Verdict:
         """Judge an answer as typed by what was measured on the reader's own run."""
         value = read_number(answer)
         if value is None:
-            return Verdict(False, f"A number, please, in {self.unit}." if self.unit else "A number, please.")
-        if self._near(value, self.truth(found)):
-            return Verdict(True, f"Right: your own run says {self._said(self.truth(found))}.")
-        for trap in self.traps:
-            if self._near(value, trap.value(found)):
-                return Verdict(False, trap.words)
+            return Verdict(False, f"Type a number, in {self.unit}." if self.unit else "Type a number.")
+        truth = self.right_answer(found)
+        if self._near(value, truth):
+            return Verdict(True, f"Correct: the value in your run is {self._with_unit(truth)}.")
+        for mistake in self.mistakes:
+            if self._near(value, evaluate(mistake.value, found)):
+                return Verdict(False, mistake.words)
         return Verdict(False, self.hint)
 
-    def told(self, found: Found) -> str:
+    def explanation(self, found: Found) -> str:
         """The explanation with the numbers of the reader's own runs in it."""
-        return self.explain.format(truth=self._said(self.truth(found)), **_numbers(found))
+        return self.explain.format(truth=self._with_unit(self.right_answer(found)), **_numbers(found))
 
-    def asked(self, found: Found) -> str:
-        """The question, with what earlier steps found in it."""
+    def question(self, found: Found) -> str:
+        """The question, with what earlier steps measured in it."""
         return self.ask.format(**_numbers(found))
 
-    def _said(self, value: float) -> str:
+    def _with_unit(self, value: float) -> str:
         return f"{number(value)} {self.unit}".strip()
 
     def _near(self, value: float, truth: float) -> bool:
@@ -136,44 +172,61 @@ class Step:
         return math.isfinite(truth) and abs(value - truth) <= error * (1 + 1e-9)
 
 
-@dataclass(frozen=True)
-class Lesson:
+class Lesson(Data):
     """A guided tour through one idea.
 
     Attributes
     ----------
     key, title : str
+    order : int
+        Place in the list of lessons.
     idea : str
         One sentence.
     seen : str
-        What is on the stage in every step, said above it.
+        What the picture shows in every step.
     scenario : str
         A shipped scenario.
-    changes : tuple of (str, str)
-        For every step.
+    set : dict of str to str
+        Dotted keys and values for every step.
     steps : tuple of Step
     close : str
         At the end, in Markdown.
     """
 
     key: str
+    order: int
     title: str
-    idea: str
-    seen: str
+    idea: Text
+    seen: Text
     scenario: str
-    changes: tuple[tuple[str, str], ...]
-    steps: tuple[Step, ...]
-    close: str
+    set: dict[str, str]
+    steps: tuple[Step, ...] = Field(alias="step")
+    close: Text
 
     def setup(self, step: Step) -> Setup:
         """The run of a step."""
-        length = (("clock.duration", f"{step.hours:g} h"),)
-        changes = dict(self.changes) | dict(step.changes) | dict(length)
+        changes = self.set | step.set | {"clock.duration": f"{step.hours:g} h"}
         return first_setup(self.scenario).changed(changes)
 
     def owns(self, setup: Setup) -> bool:
         """Whether a run is one of the lesson's own."""
         return any(setup.same(self.setup(step)) for step in self.steps)
+
+
+def read_lesson(file: Path) -> Lesson:
+    """A lesson from its file; ``[every_step]`` holds what a step does not say itself."""
+    data: dict[str, Any] = tomllib.loads(file.read_text(encoding="utf-8"))
+    common = data.pop("every_step", {})
+    data["step"] = [common | step for step in data["step"]]
+    return Lesson(key=file.name.partition(".")[0], **data)
+
+
+def _shipped_lessons() -> tuple[Lesson, ...]:
+    folder = Path(str(resources.files("exoabm.scenarios")))
+    return tuple(sorted(map(read_lesson, folder.glob("*.lesson.toml")), key=lambda lesson: lesson.order))
+
+
+LESSONS = _shipped_lessons()
 
 
 def _numbers(found: Found) -> dict[str, str]:
