@@ -100,7 +100,7 @@ def test_a_table_named_like_a_shipped_scenario_is_still_ones_own(uploads: Upload
         b"x,y,cell_type\n" + b"1,2,a\n" * 6000,
         b"x,y,cell_type\n" + b"".join(b"1,2,t%d\n" % i for i in range(60)),
         b"<html><script>alert(1)</script></html>",
-        b"9" * (uploads.MOST_TABLE_BYTES + 1),
+        b"9" * (module.MOST_TABLE_BYTES + 1),
     ],
     ids=range(13),
 )
@@ -174,7 +174,7 @@ def test_nothing_is_written_outside(uploads: UploadFolder, folder: Path, tmp_pat
         for name in ("../../evil", "/evil", "run/../../evil.json", "run/sub/summary.json"):
             archive.writestr(name, b"x")
     run = read_run_upload(uploads, "x.zip", target.getvalue())
-    assert {p.name for p in run.folder.iterdir()} <= set(uploads.WANTED)
+    assert {p.name for p in run.folder.iterdir()} <= set(module.WANTED)
     assert [p.name for p in run.folder.parent.iterdir()] == [run.folder.name]
 
 
@@ -188,7 +188,7 @@ def test_nothing_is_written_outside(uploads: UploadFolder, folder: Path, tmp_pat
         evil(**{"run.json": b"{}"}),
         evil(**{"run.json": b"[" * 100_000}),
         evil(**{"a/run.json": b"{}", "b/run.json": b"{}"}),
-        evil(**{f"f{i}": b"" for i in range(uploads.MOST_FILES + 1)}),
+        evil(**{f"f{i}": b"" for i in range(module.MOST_FILES + 1)}),
         evil(**{"../run.json": b"{}", "../../run.json": b"{}"}),
     ],
     ids=range(9),
@@ -200,8 +200,8 @@ def test_junk_archives_are_refused(uploads: UploadFolder, data: bytes) -> None:
 
 
 def test_a_bomb_does_not_go_off(uploads: UploadFolder, folder: Path) -> None:
-    data = evil(**{"run.json": b"0" * (4 * uploads.MOST_RUN_BYTES + 1)})
-    assert len(data) < uploads.MOST_RUN_BYTES / 50
+    data = evil(**{"run.json": b"0" * (4 * module.MOST_RUN_BYTES + 1)})
+    assert len(data) < module.MOST_RUN_BYTES / 50
     with pytest.raises(InputError, match="unpacked"):
         read_run_upload(uploads, "x.zip", data)
     # An entry that lies about its length yields no more than it says.
