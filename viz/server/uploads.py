@@ -244,7 +244,7 @@ class FinishedRun:
     _cells: pa.Table = field(repr=False)
 
     @property
-    def links(self) -> CommunicationData:
+    def communication(self) -> CommunicationData:
         """Of what is pictured: vesicles, if any came."""
         return self.communications[0]
 
