@@ -10,7 +10,7 @@ import pytest
 
 from exoabm import ExosomeModel
 from exoabm.scenario.loader import shipped
-from exoabm.viz.results.text_summary import seen
+from exoabm.viz.results.text_summary import run_summary
 from exoabm.viz.setup import first_setup
 from exoabm.viz.teaching.guide import PARTS
 
@@ -90,7 +90,7 @@ def test_what_is_shown_is_what_the_model_says(reader: Callable[..., Reader]) -> 
     setup = first_setup("signaling", seed=4).changed({"cell_type.recipient.uptake_rate": "140"})
     model = ExosomeModel(setup.load(), seed=4)
     model.run(hours=1)
-    assert someone.words() == seen(model)
+    assert someone.words() == run_summary(model)
     assert page.input_value(f"{UPTAKE}-number") == "140"
 
 

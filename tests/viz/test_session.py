@@ -15,7 +15,7 @@ from exoabm import ExosomeModel
 from exoabm.errors import NumericalError, ResourceError
 from exoabm.scenario.loader import LoadedScenario, load, parse, shipped
 from exoabm.viz.results.charts import charts, curves
-from exoabm.viz.results.text_summary import seen, story
+from exoabm.viz.results.text_summary import cell_summary, run_summary
 from exoabm.viz.server.frames import header
 from exoabm.viz.server.limits import LIMITS, Limits, ModelSlots
 from exoabm.viz.server.session import SPEEDS, Session, warm_up
@@ -252,8 +252,8 @@ def test_every_shipped_scenario_runs_on_the_page(name: str) -> None:
     assert header(session.frame).cells == len(state.cells)
     for chart in charts(session.model, session.looks).values():
         assert any(line["y"] for line in curves(session.model, chart)), chart.title
-    assert seen(session.model).startswith("After")
-    assert story(session.model, int(state.cells.birth_id[0])) is not None
+    assert run_summary(session.model).startswith("After")
+    assert cell_summary(session.model, int(state.cells.birth_id[0])) is not None
 
 
 def test_seats_are_counted_once_and_given_back() -> None:
