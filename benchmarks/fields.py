@@ -48,7 +48,8 @@ def bench_transfer() -> Report:
     """The transfer matrix by Green's function, beside one sparse LU of the same grid."""
     from scipy import sparse
 
-    from exoabm.transport.transfer import LatticeOperator, captures
+    from exoabm.transport.grid_discretization import LatticeOperator
+    from exoabm.transport.transfer_matrix import captures
 
     rows = []
     operator = LatticeOperator(shape=(256, 256), voxel=10.0, decay=1e-3, diffusivity=6.57)

@@ -17,7 +17,7 @@ from exoabm.scenario.loader import LoadedScenario, load
 from exoabm.scenario.treatment_protocol import make_protocol
 from exoabm.schedule import Step, advance
 from exoabm.streams import Streams
-from exoabm.transport.expected import TransferMatrix, transfer_matrix
+from exoabm.transport.transfer_matrix import TransferMatrix, transfer_matrix
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -205,6 +205,6 @@ class ExosomeModel(Model):  # type: ignore[misc]
         return self.state.warnings
 
     def transfer_matrix(self, vesicle: str | None = None) -> TransferMatrix:
-        """The exact expected donor -> recipient matrix; see ``transport.expected.transfer_matrix``."""
+        """The exact expected donor -> recipient matrix; see ``transport.transfer_matrix``."""
         names = [kind.name for kind in self.state.kinds]
         return transfer_matrix(self.state, 0 if vesicle is None else names.index(vesicle))

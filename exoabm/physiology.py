@@ -180,7 +180,7 @@ class Response:
     ----------
     cell_type : int
     signal : str
-        A word of ``cells.response.SIGNALS``.
+        A word of ``cells.responses.SIGNALS``.
     of : int
         Which cargo or vesicle kind the signal is of; -1 for a signal that needs none.
     behavior : int

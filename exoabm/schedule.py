@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from exoabm.accounting.finite_check import check_finite
-from exoabm.cells.contents import receive_cargo
-from exoabm.cells.fate import decide
+from exoabm.cells.cargo_pools import receive_cargo
 from exoabm.cells.motility import move
-from exoabm.cells.response import respond
+from exoabm.cells.responses import respond
 from exoabm.cells.secretion import secrete, unbind
-from exoabm.cells.turnover import turn_over
+from exoabm.cells.turnover import decide, turn_over
 from exoabm.cells.uptake import receive_waste, take_up, warn_of_waiting
 from exoabm.errors import NumericalError
 from exoabm.state import BOOKED, PASSED, Emissions, Event

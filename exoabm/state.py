@@ -85,7 +85,7 @@ class Cells(Rows):
         Present value of each behavior, (n, B), in the order of ``State.behaviors``.
     feedback : numpy.ndarray
         What each behavior and its signals did to each other in the last steps, (n, B, 6); see
-        ``cells.feedback``. B is 0 without responses.
+        ``cells.responses``. B is 0 without responses.
     effect : numpy.ndarray
         How far what the cell received and holds has moved its behaviors, 0 to 1: the strongest of its
         responses. Uptake is not delivery, and delivery is not effect.

@@ -1,4 +1,4 @@
-"""How cells move: at random, after vesicles, and out of each other's way."""
+"""Motility and mechanics of cells: random motion, chemotaxis, and repulsion of overlapping cells."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from exoabm.cells.mechanics import crowd_of, radii, relax
-from exoabm.cells.response import pull
+from exoabm.cells.responses import pull
 from exoabm.kernels import sphere_mechanics
 from exoabm.kernels.field_operators import gradient
 from exoabm.physiology import Sense
@@ -147,3 +146,55 @@ def _remember(state: State, attraction: Attraction, rows: np.ndarray, dt: float)
     u = pull(length, attraction.half_max, attraction.hill)
     unit = np.divide(polarity, length, out=np.zeros_like(polarity), where=length > 0)
     return np.asarray(unit * u / (1 + u))
+
+
+SHARE = 0.1
+"""Largest share of an overlap that one sub-step of pushing takes away; keeps a crowd from swinging."""
+CAP = 0.1
+"""Largest way of a cell in one sub-step of pushing, in its radii."""
+
+
+def radii(state: State) -> np.ndarray:
+    """Radius of every cell in um, (n,)."""
+    return np.asarray(state.of_type("diameter") / 2)
+
+
+def crowd_of(state: State, position: np.ndarray, radius: np.ndarray, room: int = 0) -> sphere_mechanics.Box:
+    """The box that cells at these positions are in, for the kernels; ``room`` for daughters."""
+    domain = state.domain
+    closed = np.empty(0, bool) if domain.obstacle is None else domain.obstacle.ravel()
+    return sphere_mechanics.box(
+        domain.dim,
+        domain.low,
+        domain.extent,
+        domain.period > 0,
+        domain.voxel,
+        domain.counts,
+        closed,
+        position,
+        radius,
+        room,
+    )
+
+
+def relax(
+    state: State, box: sphere_mechanics.Box, position: np.ndarray, radius: np.ndarray, dt: float
+) -> bool:
+    """Push overlapping cells apart, in place; whether any cell moved.
+
+        dx_i/dt = rate/2 sum_j (r_i + r_j - |x_i - x_j|) (x_i - x_j)/|x_i - x_j|
+
+    over neighbors that overlap: two cells that overlap by d, alone, do so by d e^(-rate t) later. Taken in
+    sub-steps; all cells move at once, so that the order of the rows does not matter.
+    """
+    if state.mechanics is None:
+        return False
+    substeps = max(1, math.ceil(state.mechanics.relaxation * dt / SHARE))
+    share = -math.expm1(-state.mechanics.relaxation * dt / substeps)
+    shift, moved = np.zeros_like(position), False
+    for _ in range(substeps):
+        if not sphere_mechanics.push(box, position, radius, share, CAP, shift):
+            break
+        sphere_mechanics.shift_all(box, position, radius, shift)
+        moved = True
+    return moved

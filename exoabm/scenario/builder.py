@@ -34,7 +34,7 @@ from exoabm.scenario.placement import Placed, arrange_groups, check_positions, f
 from exoabm.scenario.step_accuracy import step_warnings
 from exoabm.scenario.treatment_protocol import dosed, given
 from exoabm.state import DOSE, FATES, PASSED, RESERVOIR, Cells, Labels, Resolution, State, Trafficking
-from exoabm.transport.scheme import hop_limit
+from exoabm.transport.grid_discretization import hop_limit
 from exoabm.vesicle import (
     PARTICLES,
     DeliveryRoute,
@@ -238,10 +238,10 @@ def build_state(loaded: LoadedScenario, plan: Blueprint, streams: Streams) -> St
 def make_engine(transport: Transport, state: State, threads: int = 1) -> Engine:
     """The engine that a scenario asks for."""
     if transport.engine == "vesicles":
-        from exoabm.transport.vesicles import VesicleEngine
+        from exoabm.transport.vesicle_engine import VesicleEngine
 
         return VesicleEngine(state, capture=transport.capture, courant=transport.courant, threads=threads)
-    from exoabm.transport.continuum import Continuum
+    from exoabm.transport.continuum_engine import Continuum
 
     return Continuum(state, courant=transport.courant, threads=threads)
 

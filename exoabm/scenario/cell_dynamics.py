@@ -10,8 +10,7 @@ import numpy as np
 
 from exoabm.cargo import HALF_LIVES, Cargo, CargoClass, CargoPool, Molecule
 from exoabm.cells import behaviors
-from exoabm.cells.feedback import FRESH
-from exoabm.cells.response import SIGNALS, behave
+from exoabm.cells.responses import FRESH, SIGNALS, behave
 from exoabm.errors import Problem
 from exoabm.parameters.parameter import Quantity
 from exoabm.parameters.units import to_internal

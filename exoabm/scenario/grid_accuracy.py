@@ -22,9 +22,9 @@ from scipy.special import ive, k0, k1
 from exoabm.domain import Face
 from exoabm.kernels import line_of_sight
 from exoabm.scenario.layouts import neighbors
-from exoabm.transport.footprint import footprint
-from exoabm.transport.openings import inside, opened
-from exoabm.transport.walls import REACH
+from exoabm.transport.boundary_resistance import inside, opened
+from exoabm.transport.membrane_geometry import REACH
+from exoabm.transport.uptake_stencil import footprint
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

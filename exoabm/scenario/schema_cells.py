@@ -8,7 +8,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from exoabm.cells import behaviors
-from exoabm.cells.response import SIGNALS
+from exoabm.cells.responses import SIGNALS
 from exoabm.parameters.catalog import CATALOG, COMPARATORS
 from exoabm.parameters.parameter import Quantity
 from exoabm.parameters.units import QuantityError

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from exoabm.cells.response import SIGNALS
+from exoabm.cells.responses import SIGNALS
 from exoabm.errors import UNSEEN, Problem, did_you_mean, visible
 from exoabm.parameters.parameter import Quantity
 from exoabm.scenario.fields import meaning_of, names_of

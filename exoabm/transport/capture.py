@@ -13,9 +13,15 @@ from exoabm.kernels.brownian_offlattice import walk
 from exoabm.kernels.medium import Fates, Medium, Movers, clearance
 from exoabm.kernels.membranes import expel, membranes
 from exoabm.streams import Purpose
-from exoabm.transport.coupling import couple
-from exoabm.transport.entry import INSET, Entrants, enter_space, enter_voxels
-from exoabm.transport.scheme import choose_courant, conductance, hop_limit, is_uniform, substep_rates
+from exoabm.transport.boundary_influx import INSET, Entrants, enter_space, enter_voxels
+from exoabm.transport.cell_grid_coupling import couple
+from exoabm.transport.grid_discretization import (
+    choose_courant,
+    conductance,
+    hop_limit,
+    is_uniform,
+    substep_rates,
+)
 from exoabm.vesicle import Status
 
 if TYPE_CHECKING:

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from exoabm.cells.fate import decide
-from exoabm.cells.turnover import turn_over
+from exoabm.cells.turnover import decide, turn_over
 from exoabm.scenario.builder import blueprint, build_state
 from exoabm.scenario.loader import parse
 from exoabm.state import State

@@ -9,8 +9,8 @@ from scipy.optimize import brentq
 from small import world
 
 from exoabm import ExosomeModel
-from exoabm.cells import feedback
-from exoabm.cells.feedback import FRESH, Column
+from exoabm.cells import responses as feedback
+from exoabm.cells.responses import FRESH, Column
 from exoabm.output import checkpoint
 
 HEAD = """

@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 from scattering import HOUR, scattered
 
-from exoabm.cells.mechanics import crowd_of, radii, relax
-from exoabm.cells.motility import move, sense_gradient
+from exoabm.cells.motility import crowd_of, move, radii, relax, sense_gradient
 from exoabm.domain import Domain, Face
 from exoabm.kernels import sphere_mechanics
 from exoabm.scenario.layouts import overlaps

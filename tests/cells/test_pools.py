@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
-from exoabm.cells.pools import relax, replicate
+from exoabm.cells.cargo_pools import relax, replicate
 
 
 def solve(source: float, growth: float, capacity: float, loss: float, start: float, dt: float) -> np.ndarray:

@@ -9,7 +9,7 @@ import pytest
 from small import world
 
 from exoabm import ExosomeModel
-from exoabm.transport.walls import membrane_share
+from exoabm.transport.membrane_geometry import membrane_share
 
 POOL = """
 layout = {{ group = [

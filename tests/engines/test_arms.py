@@ -10,8 +10,8 @@ import pytest
 from crowds import FACES, PLACES, RELAY, SINK, ZONES
 from worlds import world
 
-from exoabm.transport import entry as entry_module
-from exoabm.transport import vesicles as engine_module
+from exoabm.transport import boundary_influx as entry_module
+from exoabm.transport import vesicle_engine as engine_module
 from exoabm.vesicle import DONORS, NAMES_PER_DONOR
 
 TOLD = ("id", "event", "time", "recipient", "donor", "hops", "x", "y", "z", "copies")

@@ -20,8 +20,11 @@ from exoabm.output.lineage import lineage_table
 from exoabm.runs.execute import resume_run, run_to_folder
 from exoabm.scenario.loader import LoadedScenario, parse
 from exoabm.streams import Purpose
-from exoabm.transport import beside, footprint, mirrors, openings
-from exoabm.transport.vesicles import VesicleEngine
+from exoabm.transport import boundary_resistance as mirrors
+from exoabm.transport import boundary_resistance as openings
+from exoabm.transport import boundary_stencil as beside
+from exoabm.transport import uptake_stencil as footprint
+from exoabm.transport.vesicle_engine import VesicleEngine
 from exoabm.vesicle import Status
 
 TEXT = """

@@ -17,7 +17,7 @@ from exoabm.kernels.diffusion_stencil import ESCAPED as LEFT
 from exoabm.kernels.diffusion_stencil import MASS
 from exoabm.kernels.linear_uptake import advance_linear, index_slots
 from exoabm.kernels.medium import CAPTURED, CLEARED, ESCAPED, STAYS, Fates, Movers
-from exoabm.transport.scheme import conductance, is_uniform
+from exoabm.transport.grid_discretization import conductance, is_uniform
 
 VOXEL, FREE, DT, N_SUB, SIZE = 10.0, 6.57, 60.0, 40, 7
 H = DT / N_SUB

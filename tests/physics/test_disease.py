@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from exoabm import ExosomeModel
-from exoabm.cells.contents import metabolize
+from exoabm.cells.cargo_pools import metabolize
 from exoabm.scenario.builder import blueprint, build_state
 from exoabm.scenario.loader import parse
 from exoabm.state import State

@@ -21,7 +21,7 @@ from worlds import pour as spread
 
 from exoabm import ExosomeModel
 from exoabm.scenario.loader import parse
-from exoabm.transport.receptors import whole_receptors
+from exoabm.transport.receptor_binding import whole_receptors
 
 EDGE, WALL, SECONDS, K_A = 30.0, 10.0, 120.0, 60.0
 INWARD = 60.0

@@ -10,7 +10,7 @@ import pytest
 from exoabm import ExosomeModel
 from exoabm.domain import Domain, Face
 from exoabm.errors import ScenarioError
-from exoabm.transport.scheme import MAX_DECAY, choose_courant, conductance, hop_limit
+from exoabm.transport.grid_discretization import MAX_DECAY, choose_courant, conductance, hop_limit
 
 FACES = (Face.NO_FLUX, Face.PERIODIC, Face.FIXED)
 

@@ -17,11 +17,11 @@ import numpy as np
 
 from exoabm.batch.sweeps.readouts import measure
 from exoabm.batch.sweeps.rows import replicate_seeds
-from exoabm.cells.feedback import by_chance
+from exoabm.cells.responses import by_chance
 from exoabm.errors import InputError, ResourceError, did_you_mean
 from exoabm.model import ExosomeModel
 from exoabm.scenario.builder import blueprint
-from exoabm.transport.scheme import choose_courant, hop_limit
+from exoabm.transport.grid_discretization import choose_courant, hop_limit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -12,9 +12,8 @@ import numpy as np
 import pytest
 from scattering import HOUR, live, scattered
 
-from exoabm.cells.fate import decide
 from exoabm.cells.secretion import secrete
-from exoabm.cells.turnover import turn_over
+from exoabm.cells.turnover import decide, turn_over
 from exoabm.scenario.layouts import overlaps
 from exoabm.state import State
 from exoabm.vesicle import Status

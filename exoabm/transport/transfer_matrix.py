@@ -1,20 +1,19 @@
-r"""The transfer matrix: who is expected to receive the vesicles of whom, exactly, on the grid.
+r"""The transfer matrix: expected donor -> recipient transfer of vesicles, exact on the grid.
 
-One vesicle is released by donor i on the voxels e_i. The time s_i that it spends in each voxel
-before it is taken up or lost obeys
+One vesicle is released by donor i on the voxels e_i. Its residence time s_i in each voxel before capture or
+loss obeys
 
     (k + B) s_i - div(D grad s_i) = e_i,        B_v = sum_j b_jv,     b_jv = kappa_j w_jv / V
 
-and recipient j is expected to capture W_ij = sum_v b_jv s_iv of it. For cells that stand still
-and take up linearly, W holds for any history of secretion. Rows send, columns receive. The grid
-has cubic voxels and the usual seven-point (five-point) flux between neighbors, with the harmonic
-mean of their diffusivities; no flux enters an obstacle.
+and recipient j is expected to capture W_ij = sum_v b_jv s_iv of it. For cells at rest with linear uptake, W
+holds for any history of secretion. Rows send, columns receive. Solved by Woodbury's identity
+(Source: woodbury1950) or by sparse LU factorization.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import scipy.fft
@@ -26,7 +25,141 @@ from scipy.sparse.linalg import splu
 
 from exoabm.errors import InputError, NumericalError
 from exoabm.kernels.field_operators import gather
-from exoabm.kernels.medium import FIXED, NO_FLUX, PERIODIC
+from exoabm.kernels.medium import NO_FLUX, PERIODIC
+from exoabm.state import FATES
+from exoabm.transport.cell_grid_coupling import couple
+from exoabm.transport.grid_discretization import LatticeOperator
+from exoabm.vesicle import DeliveryRoute
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from exoabm.state import State
+    from exoabm.transport.cell_grid_coupling import Coupling
+
+
+@dataclass(frozen=True)
+class TransferMatrix:
+    """Expected fate of one vesicle of a kind released by each donor. Rows send, columns receive.
+
+    Attributes
+    ----------
+    donors, recipients : numpy.ndarray
+        Birth ids of the cells in the rows and columns.
+    encountered : numpy.ndarray
+        First captures by each recipient, shape (donors, recipients).
+    taken_up : numpy.ndarray
+        Times it is taken up by each recipient, unbinding, recycling and recapture included.
+    """
+
+    vesicle_kind: str
+    donors: np.ndarray
+    recipients: np.ndarray
+    encountered: np.ndarray
+    taken_up: np.ndarray
+
+    def frame(self) -> pd.DataFrame:
+        """Internalized vesicles as a table with the birth ids of donors (rows) and recipients."""
+        import pandas as pd
+
+        return pd.DataFrame(
+            self.taken_up,
+            index=pd.Index(self.donors, name="donor"),
+            columns=pd.Index(self.recipients, name="recipient"),
+        )
+
+
+def transfer_matrix(state: State, kind: int = 0) -> TransferMatrix:
+    """The exact expected donor -> recipient matrix on the grid, for cells that stand still.
+
+        (k + U(x) - div D grad) S_i = e_i,    W_ij = integral of U_j S_i
+
+    for each size class with its own D and U; the result is the mean by the shares of the classes. It holds
+    for linear uptake and any history of secretion, because what one vesicle will meet does not depend on when
+    it left. Faces held at a concentration count as open.
+
+    Raises
+    ------
+    InputError
+        If some cell's uptake saturates: then a vesicle's fate depends on all the others. If cells can divide,
+        die, change or move, or their uptake responds: then it depends on when it leaves. If cells have shares
+        of recycling, or of fusion where the others are recycled, of their own.
+    """
+    _refuse_restless(state, kind)
+    vesicle, couplings = state.kinds[kind], couple(state, kind)
+    coupling, name = couplings[0], vesicle.name
+    if not coupling.linear:
+        raise InputError(
+            f"the transfer matrix holds for linear uptake only, and uptake of {name} saturates here; "
+            "set saturation = 'inf' for the cell types that take it up, or use the label fields"
+        )
+    if not coupling.kappa.any():
+        raise InputError(f"no cell takes up {name}: there is nothing to transfer to")
+    donors = np.flatnonzero(state.labels.of_cell >= 0)
+    recipients = np.flatnonzero(coupling.kappa > 0)
+    direct = np.zeros((len(donors), len(recipients)))
+    final = np.zeros_like(direct)
+    for share, diffusivity, each in zip(vesicle.shares, vesicle.diffusivities, couplings, strict=True):
+        first, ended = _of_one_size(state, kind, float(diffusivity), each, donors, recipients)
+        direct += share * first
+        final += share * ended
+    ids = state.cells.birth_id
+    return TransferMatrix(name, ids[donors], ids[recipients], direct, final)
+
+
+def _of_one_size(
+    state: State,
+    kind: int,
+    diffusivity: float,
+    coupling: Coupling,
+    donors: np.ndarray,
+    recipients: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """First captures and internalizations of vesicles with one D, each (donors, recipients).
+
+    A captured vesicle keeps its size, and is free again after unbinding, or after internalization and
+    recycling.
+    """
+    domain, vesicle = state.domain, state.kinds[kind]
+    operator = LatticeOperator(
+        shape=domain.shape,
+        voxel=domain.voxel,
+        decay=vesicle.decay_rate,
+        diffusivity=diffusivity * domain.hindrance,
+        faces=domain.faces,
+        obstacle=domain.obstacle,
+    )
+    sinks = coupling.sink_rates(domain.voxel_volume)[recipients]
+    inward = 1 - vesicle.unbinding_probability
+    recycled = inward * (1 - vesicle.fusion_probability) * vesicle.recycling_probability
+    again = vesicle.unbinding_probability + recycled
+    senders = np.union1d(donors, recipients) if again > 0 else donors
+    first = captures(operator, coupling.release[senders], sinks)
+    direct = first[np.searchsorted(senders, donors)]
+    if again == 0:
+        return direct, direct
+    among = first[np.searchsorted(senders, recipients)]
+    return direct, with_returns(direct, among, np.full(len(recipients), again)) * inward
+
+
+RESTLESS = FATES | {"motility", "chemotaxis", "uptake_rate", "recycling_probability"}
+
+
+def _refuse_restless(state: State, kind: int) -> None:
+    found = sorted(RESTLESS & set(state.behaviors))
+    if state.mechanics is not None:
+        found.append("mechanics")
+    vesicle = state.kinds[kind]
+    fuses = vesicle.delivery_route is DeliveryRoute.MEMBRANE_FUSION and vesicle.recycling_probability > 0
+    if fuses and "delivery_probability" in state.behaviors:  # what fuses is not recycled
+        found.append("delivery_probability (by membrane_fusion)")
+    if found:
+        raise InputError(
+            "the transfer matrix holds for cells that stand still, stay as they are and treat vesicles "
+            f"alike; here they have {', '.join(found)}; leave these out, or read model.communication after "
+            "a run"
+        )
+
 
 Floats = NDArray[np.floating]
 
@@ -34,97 +167,6 @@ Floats = NDArray[np.floating]
 _DONORS = 1024  # solved for at once on the sinks
 _COLUMNS = 64  # solved for at once on the whole grid
 _DENSE_SINKS = 16_000
-
-
-@dataclass(frozen=True, eq=False)
-class LatticeOperator:
-    """k - div(D grad) on a grid of cubic voxels.
-
-    Attributes
-    ----------
-    shape : (ny, nx) or (nz, ny, nx)
-        Voxels along each axis.
-    voxel : float
-        dx, um.
-    decay : float
-        k, 1/s.
-    diffusivity : float or array of ``shape``
-        D, um^2/s.
-    faces : six of NO_FLUX = 0, PERIODIC = 1, FIXED = 2
-        x_low, x_high, y_low, y_high, z_low, z_high; a fixed face is held at zero, so it absorbs.
-        The last two are not read in two dimensions.
-    obstacle : bool array of ``shape``, optional
-        Voxels that nothing enters.
-    """
-
-    shape: tuple[int, ...]
-    voxel: float
-    decay: float
-    diffusivity: float | Floats
-    faces: tuple[int, ...] = (NO_FLUX,) * 6
-    obstacle: NDArray[np.bool_] | None = None
-
-    def __post_init__(self) -> None:
-        if len(self.shape) not in (2, 3) or min(self.shape) < 1:
-            raise InputError(f"grid shape {self.shape}: must be (ny, nx) or (nz, ny, nx)")
-        if not 0 < self.voxel < np.inf:
-            raise InputError(f"voxel = {self.voxel} um: must be positive and finite")
-        if not 0 <= self.decay < np.inf:
-            raise InputError(f"decay = {self.decay} /s: must be finite and not negative")
-        diffusivity = np.asarray(self.diffusivity)
-        if not np.all((diffusivity >= 0) & np.isfinite(diffusivity)):
-            raise InputError("diffusivity must be finite and not negative")
-        for name, array in (("diffusivity", diffusivity), ("obstacle", self.obstacle)):
-            if array is not None and np.ndim(array) and np.shape(array) != tuple(self.shape):
-                raise InputError(f"{name} has shape {np.shape(array)}, the grid {self.shape}")
-        if len(self.faces) != 6 or not set(self.faces) <= {NO_FLUX, PERIODIC, FIXED}:
-            raise InputError(f"faces {self.faces}: six of 0 (no flux), 1 (periodic), 2 (fixed)")
-        if any((low == PERIODIC) != (high == PERIODIC) for low, high in self.axes()):
-            raise InputError("a periodic face needs its opposite to be periodic too")
-
-    def axes(self) -> list[tuple[int, int]]:
-        """Low and high face of each axis, in the order of ``shape``."""
-        pairs = list(zip(self.faces[::2], self.faces[1::2], strict=True))
-        return pairs[: len(self.shape)][::-1]
-
-    @property
-    def homogeneous(self) -> bool:
-        """Whether the Green's function is a table: one D > 0, no obstacle, no fixed face."""
-        d = np.asarray(self.diffusivity)
-        return bool(
-            d.min() == d.max() > 0
-            and (self.obstacle is None or not np.any(self.obstacle))
-            and all(FIXED not in pair for pair in self.axes())
-        )
-
-    def parts(self) -> tuple[sp.csc_array, Floats]:
-        """Exchange between neighboring voxels and loss from each, 1/s, voxels in C order.
-
-        The operator is diag(loss + sum of exchange) - exchange, with
-        exchange = 2 D1 D2 / ((D1 + D2) dx^2), and 2 D / dx^2 added to the loss at a fixed face.
-        """
-        size = int(np.prod(self.shape))
-        number = np.arange(size).reshape(self.shape)
-        d = np.broadcast_to(np.asarray(self.diffusivity, np.float64), self.shape) / self.voxel**2
-        if self.obstacle is not None:
-            d = np.where(self.obstacle, 0.0, d)
-        loss = np.full(self.shape, float(self.decay))
-        exchange = sp.csc_array((size, size))
-        for axis, (low, high) in enumerate(self.axes()):
-            here = np.moveaxis(number, axis, 0)
-            if low == PERIODIC and len(here) > 1:
-                i, j = here.ravel(), np.roll(here, -1, axis=0).ravel()
-            else:
-                i, j = here[:-1].ravel(), here[1:].ravel()
-            a, b = d.flat[i], d.flat[j]
-            mean = np.divide(2 * a * b, a + b, out=np.zeros_like(a), where=a + b > 0)
-            link = sp.coo_array((mean, (i, j)), shape=(size, size)).tocsc()
-            exchange = exchange + link + link.T
-            for code, end in ((low, 0), (high, -1)):
-                if code == FIXED:
-                    np.moveaxis(loss, axis, 0)[end] += 2 * np.moveaxis(d, axis, 0)[end]
-        exchange.eliminate_zeros()
-        return exchange, loss.ravel()
 
 
 def captures(

@@ -19,8 +19,8 @@ from worlds import RECIPIENT, world
 
 from exoabm import ExosomeModel
 from exoabm.domain import Face
-from exoabm.transport.coupling import couple
-from exoabm.transport.openings import opened
+from exoabm.transport.boundary_resistance import opened
+from exoabm.transport.cell_grid_coupling import couple
 
 RADIUS, FREELY = 7.5, 6.572
 NONE = float("inf")

@@ -29,7 +29,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exoabm.kernels import line_of_sight
-from exoabm.transport.footprint import (
+from exoabm.transport.boundary_resistance import TURNS, away_from, inside, mirrored, opened
+from exoabm.transport.membrane_geometry import NOWHERE, Key
+from exoabm.transport.uptake_stencil import (
     Footprint,
     continuum_potential,
     footprint,
@@ -38,13 +40,10 @@ from exoabm.transport.footprint import (
     settled,
     transmissibility,
 )
-from exoabm.transport.mirrors import TURNS, mirrored
-from exoabm.transport.openings import away_from, inside, opened
-from exoabm.transport.walls import NOWHERE, Key
 
 if TYPE_CHECKING:
     from exoabm.state import State
-    from exoabm.transport.walls import Walls
+    from exoabm.transport.membrane_geometry import Walls
 
 DENSE = 1000
 """Voxels of a footprint from which the lattice is as fine as the sphere itself, and not corrected."""

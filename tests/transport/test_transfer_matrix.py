@@ -9,15 +9,10 @@ import pytest
 import scipy.sparse as sp
 
 from exoabm.errors import InputError
-from exoabm.transport.footprint import footprint
-from exoabm.transport.transfer import (
-    FIXED,
-    NO_FLUX,
-    PERIODIC,
-    LatticeOperator,
-    captures,
-    with_unbinding,
-)
+from exoabm.kernels.medium import FIXED, NO_FLUX, PERIODIC
+from exoabm.transport.grid_discretization import LatticeOperator
+from exoabm.transport.transfer_matrix import captures, with_unbinding
+from exoabm.transport.uptake_stencil import footprint
 
 VOXEL = 10.0
 D = 6.57

@@ -16,9 +16,9 @@ from exoabm.domain import Face
 from exoabm.kernels.medium import CAPTURED, CLEARED, ESCAPED, Fates
 from exoabm.state import RESERVOIR, Emissions, Event, TransportResult
 from exoabm.streams import Purpose
-from exoabm.transport.admission import Admission
+from exoabm.transport.boundary_influx import sizes
 from exoabm.transport.capture import Capture, MembraneCapture, VoxelCapture
-from exoabm.transport.entry import sizes
+from exoabm.transport.receptor_binding import Admission
 from exoabm.vesicle import DONORS, DOSED, Status, cargo_names, vesicle_names
 
 if TYPE_CHECKING:

@@ -23,9 +23,9 @@ from exoabm.kernels.linear_uptake import Slots, advance_linear, collect, index_s
 from exoabm.kernels.saturable_uptake import advance_saturable
 from exoabm.kernels.uptake_rates import Entries, UptakeLaw, index_entries
 from exoabm.state import RESERVOIR, Emissions, TransportResult
-from exoabm.transport.coupling import Coupling, couple
-from exoabm.transport.receptors import Receptors
-from exoabm.transport.scheme import choose_courant, conductance, is_uniform, substep_rates
+from exoabm.transport.cell_grid_coupling import Coupling, couple
+from exoabm.transport.grid_discretization import choose_courant, conductance, is_uniform, substep_rates
+from exoabm.transport.receptor_binding import Receptors
 from exoabm.vesicle import most_classes
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ from scipy import sparse
 
 from exoabm.domain import Face
 from exoabm.kernels.line_of_sight import around, reached
-from exoabm.transport.beside import place_beside
-from exoabm.transport.footprint import footprint
-from exoabm.transport.receptors import receptors
-from exoabm.transport.walls import walls_of
+from exoabm.transport.boundary_stencil import place_beside
+from exoabm.transport.membrane_geometry import walls_of
+from exoabm.transport.receptor_binding import LEAST, receptors
+from exoabm.transport.uptake_stencil import footprint
 
 if TYPE_CHECKING:
     from exoabm.domain import Domain
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 ROUNDING = 1e-12
 """Weights whose sum is as near to 1 are left as they are."""
-LEAST = 1e-3
-"""Least resistance of a cell on the lattice at any share of its uptake rate, over that at a share of 1."""
 
 
 @dataclass(frozen=True)

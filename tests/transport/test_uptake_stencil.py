@@ -12,7 +12,7 @@ from scipy import sparse
 from scipy.sparse.linalg import cg
 
 from exoabm.errors import InputError
-from exoabm.transport.footprint import (
+from exoabm.transport.uptake_stencil import (
     Footprint,
     _lattice,
     effective_rate,

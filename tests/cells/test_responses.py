@@ -9,7 +9,7 @@ import pytest
 from small import cells_of, scenario, world
 
 from exoabm.cells import behaviors
-from exoabm.cells.response import SIGNALS, behave
+from exoabm.cells.responses import SIGNALS, behave
 from exoabm.errors import InputError
 from exoabm.scenario.fields import plain_data
 from exoabm.scenario.loader import load, parse

@@ -13,7 +13,7 @@ from exoabm import ExosomeModel
 from exoabm.kernels.line_of_sight import around, reached
 from exoabm.output.metrics import measure
 from exoabm.scenario.loader import parse
-from exoabm.transport.coupling import couple
+from exoabm.transport.cell_grid_coupling import couple
 
 WALLED = """
 schema_version = 1

@@ -1,0 +1,236 @@
+"""Responses: behaviors of cells as functions of signals, damped where a response alters its own signal.
+
+    value = (base + sum u_i maximum_i) / (1 + sum u_i),    u_i = (s_i / half_max_i)^hill_i
+
+For one response this is the Hill form base + (maximum - base) s^h / (K^h + s^h). Responses that raise a
+behavior act first; those that lower it act on the raised value. The rate law is assumed.
+
+*Damping.* A behavior v holds for a step, and the signals at the end of the step ask for f(v). Where the
+signal depends on the behavior within a step, f has a slope -g, and v := f(v) enters a cycle of two steps as
+soon as g > 1. Therefore
+
+    v := v + share (f - v),    share = min(1, (1 + SETTLES) / (1 + g)),
+
+which for a constant slope reduces the distance to the fixed point by the factor -SETTLES per step. The slope
+is measured in each cell, g = -(change of f) / (change of v) between two steps, if both changed in opposite
+directions and had done so a few steps before. For signals that are slow relative to the step, the share stays
+1 and v := f(v) exactly. Where signals are counts of single events, two steps do not determine the slope: g is
+then that of several steps, without the present one, so that the mean behavior is unbiased.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from exoabm.cells.behaviors import added
+from exoabm.parameters.catalog import CATALOG
+from exoabm.physiology import SecretionMode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from exoabm.parameters.parameter import Parameter
+    from exoabm.physiology import Response
+    from exoabm.state import State
+
+LARGEST = 1e150
+"""Beyond it u stands for a full signal; it keeps the weighted mean finite."""
+
+
+class Signal(NamedTuple):
+    """Something that cells sense.
+
+    ``of`` says what the name after the dot is of (a cargo or a vesicle), or is empty; ``read(state, rows,
+    index, now)`` gives the signal of the cells in ``rows`` at the time ``now`` (s), to which all of the
+    state but its clock has come; ``internal`` tells whether it counts as an effect of what a cell received
+    or holds.
+    """
+
+    parameter: Parameter
+    of: str
+    read: Callable[[State, np.ndarray, int, float], np.ndarray]
+    internal: bool
+
+
+def _concentration(state: State, rows: np.ndarray, kind: int, now: float) -> np.ndarray:
+    """Free vesicles per um^3 in the voxel of each cell's center."""
+    domain = state.domain
+    voxel = domain.flat(domain.voxel_of(state.cells.position[rows]))
+    count = state.free_per_voxel(kind).sum(axis=0, dtype=np.float64).ravel()[voxel]
+    return np.asarray(count / domain.voxel_volume)
+
+
+SIGNALS = {
+    "cargo": Signal(
+        CATALOG["signal_copies"], "cargo", lambda state, rows, cargo, _: state.cells.cargo[rows, cargo], True
+    ),
+    "waste": Signal(CATALOG["signal_copies"], "", lambda state, rows, _, __: state.cells.waste[rows], True),
+    "concentration": Signal(CATALOG["signal_concentration"], "vesicle", _concentration, True),
+    "bound": Signal(
+        CATALOG["signal_vesicles"],
+        "vesicle",
+        lambda state, rows, kind, _: state.trafficking.bound[rows, kind].sum(axis=1),
+        True,
+    ),
+    "endosomal": Signal(
+        CATALOG["signal_vesicles"],
+        "vesicle",
+        lambda state, rows, kind, _: state.trafficking.endosomal[rows, kind].sum(axis=1),
+        True,
+    ),
+    "time": Signal(CATALOG["signal_time"], "", lambda _, rows, __, now: np.full(len(rows), now), False),
+    "age": Signal(
+        CATALOG["signal_time"], "", lambda state, rows, _, now: now - state.cells.born[rows], False
+    ),
+}
+
+
+def respond(state: State, dt: float) -> None:
+    """Let added behaviors act as they were in this step, and give all what signals ask for at its end."""
+    for behavior in added():
+        if behavior.act is not None and behavior.name in state.behaviors:
+            behavior.act(state, state.behavior(behavior.name), dt)
+    if state.responses:
+        behave(state, state.time + dt)
+
+
+def behave(state: State, now: float) -> None:
+    """Apply every response to every cell of its type at ``now`` (s); writes behaviors and effects."""
+    cells = state.cells
+    cells.effect[:] = 0.0
+    for cell_type in sorted({row.cell_type for row in state.responses}):
+        rows = np.flatnonzero(cells.type == cell_type)
+        mine = [row for row in state.responses if row.cell_type == cell_type]
+        strength = [_strength(state, rows, row, now) for row in mine]
+        for row, u in zip(mine, strength, strict=True):
+            if SIGNALS[row.signal].internal:
+                cells.effect[rows] = np.maximum(cells.effect[rows], u / (1 + u))
+        for behavior in sorted({row.behavior for row in mine}):
+            value = state.base[cells.type[rows], behavior]
+            for raises in (True, False):
+                total, toward = np.zeros(len(rows)), np.zeros(len(rows))
+                for row, u in zip(mine, strength, strict=True):
+                    if row.behavior == behavior and row.raises is raises:
+                        total += u
+                        toward += u * row.maximum
+                value = (value + toward) / (1 + total)
+            cells.behavior[rows, behavior] = follow(state, rows, behavior, value)
+
+
+def _strength(state: State, rows: np.ndarray, row: Response, now: float) -> np.ndarray:
+    """u for the cells in ``rows``."""
+    signal = SIGNALS[row.signal].read(state, rows, row.of, now)
+    return pull(np.maximum(signal, 0.0), row.half_max, row.hill)
+
+
+def pull(signal: np.ndarray, half_max: float, hill: float) -> np.ndarray:
+    """u = (s / half_max)^hill of signals of any shape, at most ``LARGEST``."""
+    with np.errstate(over="ignore"):
+        return np.minimum((signal / half_max) ** hill, LARGEST)
+
+
+SETTLES = 0.5
+"""What is left of a distance to the fixed point after a step, at most; smaller slopes are not damped."""
+RECENT = 3
+"""Steps between two turns up to which they count as one alternation: half a period of 6 steps or less."""
+RECOVERY = 1.1
+"""Factor by which a share rises in a step without alternation."""
+MEMORY = 0.5
+"""Weight of the steps before where chance moves signals; 1/(1 - MEMORY) steps are looked at."""
+SMALL = 1e-6
+"""Distance to the fixed point, relative, below which changes are of no account, such as those of rounding."""
+SEEN = 0.01
+"""Relative distance between what a behavior is and what its signals ask for that is worth a warning."""
+STEADY = 0.9
+"""Weight of the steps before in the mean share of a cell type that decides on a warning under chance."""
+LASTING = 0.6
+"""Mean share below which responses alternate and not by chance: white noise leaves 0.8 and more."""
+
+
+class Column(IntEnum):
+    """Columns of ``Cells.feedback`` for one behavior."""
+
+    VALUE = 0
+    """Behavior in the step before."""
+    TARGET = 1
+    """What signals asked for at its start; NaN where no step was."""
+    SHARE = 2
+    SINCE = 3
+    """Steps since behavior and target last changed against each other."""
+    PRODUCT = 4
+    """Sum of change of behavior x change of target."""
+    SQUARE = 5
+    """Sum of squared changes of the behavior."""
+
+
+FRESH = np.array([0.0, np.nan, 1.0, np.inf, 0.0, 0.0])
+"""A cell without a past, in the order of ``Column``."""
+
+
+def by_chance(state: State) -> bool:
+    """Whether signals are counts of single events rather than expected numbers."""
+    return state.vesicles is not None or any(t.secretion is SecretionMode.POISSON for t in state.types)
+
+
+def follow(state: State, rows: np.ndarray, behavior: int, target: np.ndarray) -> np.ndarray:
+    """The behavior from now on of the cells in ``rows``, (n,), whose signals ask for ``target``.
+
+    Brings ``cells.feedback`` of these cells up to date, and warns where responses alternate.
+    """
+    past, value = state.cells.feedback[rows, behavior], state.cells.behavior[rows, behavior]
+    chance = by_chance(state)
+    gap = np.abs(target - value)
+    scale = np.maximum(np.abs(target), np.abs(value))
+    if chance:
+        gain = _damp(past, gap > SMALL * scale)
+        _note(past, value, target, MEMORY)
+    else:
+        _note(past, value, target, 0.0)
+        gain = _damp(past, gap > SMALL * scale)
+    state.cells.feedback[rows, behavior] = past
+    _warn(state, rows, behavior, chance, (gain >= 1) & (gap > SEEN * scale))
+    share = past[:, Column.SHARE]
+    return np.where(share < 1, value + share * (target - value), target)
+
+
+def _note(past: np.ndarray, value: np.ndarray, target: np.ndarray, memory: float) -> None:
+    """Add the change since the last step to the sums of each cell."""
+    known = ~np.isnan(past[:, Column.TARGET])
+    change = np.where(known, value - past[:, Column.VALUE], 0.0)
+    asked = np.where(known, target - past[:, Column.TARGET], 0.0)
+    past[:, Column.PRODUCT] = memory * past[:, Column.PRODUCT] + change * asked
+    past[:, Column.SQUARE] = memory * past[:, Column.SQUARE] + change * change
+    past[:, Column.VALUE], past[:, Column.TARGET] = value, target
+
+
+def _damp(past: np.ndarray, matters: np.ndarray) -> np.ndarray:
+    """Set the share of each cell by its slope; returns the slope g, 0 where nothing alternates."""
+    turns = matters & (past[:, Column.PRODUCT] < 0)
+    alternates = turns & (past[:, Column.SINCE] <= RECENT)
+    gain = np.zeros(len(past))
+    np.divide(-past[:, Column.PRODUCT], past[:, Column.SQUARE], out=gain, where=alternates)
+    most = np.minimum(1.0, RECOVERY * past[:, Column.SHARE])
+    past[:, Column.SHARE] = np.minimum(most, np.where(alternates, (1 + SETTLES) / (1 + gain), 1.0))
+    past[:, Column.SINCE] = np.where(turns, 1.0, past[:, Column.SINCE] + 1)
+    return gain
+
+
+def _warn(state: State, rows: np.ndarray, behavior: int, chance: bool, alternates: np.ndarray) -> None:
+    if not len(rows):
+        return
+    mean = state.damping[:, behavior]
+    cell_type = int(state.cells.type[rows[0]])
+    share = float(state.cells.feedback[rows, behavior, Column.SHARE].mean())
+    mean[cell_type] = STEADY * mean[cell_type] + (1 - STEADY) * share
+    if not (mean[cell_type] < LASTING if chance else alternates.any()):
+        return
+    start = f"{state.types[cell_type].name}: responses of {state.behaviors[behavior]} alternated"
+    if not any(warning.startswith(start) for warning in state.warnings):
+        state.warnings.append(
+            f"{start} from step to step, for within a step they change the signal that they follow. They are "
+            "damped and settle where they should, but what happens on the way there takes a few steps; a "
+            "shorter clock.step resolves it"
+        )
