@@ -20,15 +20,17 @@ if TYPE_CHECKING:
     from exoabm.errors import ExoError as ExoError
     from exoabm.model import ExosomeModel as ExosomeModel
     from exoabm.scenario.loader import load as load
+    from exoabm.tables.run import open_run as open_run
 
 _HOME = {
     "Cell": "exoabm.cells.agents",
     "ExosomeModel": "exoabm.model",
     "ExoError": "exoabm.errors",
     "load": "exoabm.scenario.loader",
+    "open_run": "exoabm.tables.run",
 }
 
-__all__ = ["Cell", "ExoError", "ExosomeModel", "__version__", "load"]
+__all__ = ["Cell", "ExoError", "ExosomeModel", "__version__", "load", "open_run"]
 
 
 def __getattr__(name: str) -> Any:

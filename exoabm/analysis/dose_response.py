@@ -13,20 +13,20 @@ import numpy as np
 from scipy.special import gammainc
 
 from exoabm.cargo import CargoClass
-from exoabm.columns import Row
+from exoabm.tables.readouts import named
 
 if TYPE_CHECKING:
     from exoabm.state import State
 
 
-def outcomes(state: State) -> Row:
+def outcomes(state: State) -> dict[str, float]:
     """Per type of recipient and signal: mean copies delivered, and share of cells given enough of them.
 
     Both count deliveries until now, and know nothing of the responses, whose effect is ``cells.effect``.
     """
     delivered = state.trafficking.delivered.sum(axis=2)
     signals = {c.name: c for kind in state.kinds for c in kind.cargo if c.role is CargoClass.SIGNAL}
-    found = Row()
+    found: dict[str, float] = {}
     for index, cell_type in enumerate(state.types):
         members = state.cells.type == index
         if not members.any():
@@ -38,9 +38,6 @@ def outcomes(state: State) -> Row:
                 continue
             copies = delivered[members] @ carried
             shows = gammainc(cargo.effect_copies, copies)
-            for column, value in (
-                ("{cell_type}_{cargo}_copies_delivered_per_cell", copies.mean()),
-                ("{cell_type}_{cargo}_effect_share", shows.mean()),
-            ):
-                found.put(column, float(value), cell_type=cell_type.name, cargo=name)
+            for quantity, value in (("copies_delivered_per_cell", copies), ("effect_share", shows)):
+                found[named(quantity, cell_type.name, name)] = float(value.mean())
     return found

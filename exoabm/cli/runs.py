@@ -197,8 +197,8 @@ def _print_result(result: RunResult) -> None:
         for donor, row in taken.items():
             table.add_row(donor, *(f"{row[r]:,.1f}" for r in receivers))
         out.print(table)
-    for dose, places in summary.get("body", {}).items():
-        _print_body(dose, places)
+    for dose, forms in summary.get("body", {}).items():
+        _print_body(dose, forms)
     _print_strongest(summary["communication"]["strongest_edges"])
     threshold = summary["communication"]["threshold_per_mL"]
     for kind, distance in summary["communication"]["communication_distance_um"].items():
@@ -213,15 +213,15 @@ def _print_result(result: RunResult) -> None:
     out.print(f"[green]{escape(str(result.folder))}[/]", highlight=False)
 
 
-def _print_body(dose: str, places: dict[str, dict[str, float]]) -> None:
+def _print_body(dose: str, forms: dict[str, dict[str, dict[str, float]]]) -> None:
     """Where in the body a dose was; molecules that it set free beside its particles."""
-    molecules = {p.removeprefix("free_"): held for p, held in places.items() if p.startswith("free_")}
+    particles, molecules = forms["particles"], forms["molecules"]
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column(f"{dose} in the body")
     for name in ("at the end", "at most", "share x h", *(["set free, at most"] if molecules else [])):
         table.add_column(name, justify="right")
-    for place in dict.fromkeys(p.removeprefix("free_") for p in places):
-        held, free = places.get(place, {}), molecules.get(place)
+    for place in dict.fromkeys((*particles, *molecules)):
+        held, free = particles.get(place, {}), molecules.get(place)
         exposure = f"{held['exposure_h']:.3g}" if "exposure_h" in held else ""
         cells = [_share(held[key]) if held else "" for key in ("share", "most_share")]
         table.add_row(place, *cells, exposure, *([_share(free["most_share"])] if free else []))

@@ -25,6 +25,7 @@ from exoabm.scenario.builder import blueprint
 from exoabm.scenario.loader import parse, run_of
 from exoabm.state import OUTSIDE, Resolution
 from exoabm.tables.parquet import read_whole
+from exoabm.tables.readouts import named
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -54,11 +55,6 @@ class FinishedRun(Finished):
         demand(self.folder, ["summary.json"])
         found: dict[str, Any] = json.loads((self.folder / "summary.json").read_text(encoding="utf-8"))
         return found
-
-    @cached_property
-    def metrics(self) -> pa.Table:
-        """``metrics.parquet``."""
-        return self.table("metrics.parquet")
 
     @cached_property
     def types(self) -> tuple[str, ...]:
@@ -120,7 +116,7 @@ class FinishedRun(Finished):
     def cells_at_start(self) -> dict[str, int]:
         """Cells of each type in the first row of the metrics."""
         first = self.metrics.slice(0, 1).to_pylist()[0]
-        return {name: int(first.get(f"{name}_cells") or 0) for name in self.types}
+        return {name: int(first.get(named("cells", name)) or 0) for name in self.types}
 
     @cached_property
     def _cells(self) -> pa.Table:

@@ -27,6 +27,7 @@ from exoabm.export.figure_data import (
 from exoabm.output.run_folder import placed
 from exoabm.plot.preview.lettering import number, percent
 from exoabm.plot.style import DPI, check_format, save, styled
+from exoabm.tables.readouts import named
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -190,11 +191,10 @@ def _time(asked: Asked) -> Page:
         raise InputError(
             "--measure captured: what was captured is not recorded over time; taken_up, delivered are"
         )
-    ending = f"_{asked.measure}_EV"
-    columns = {name: f"{name}{ending}_per_cell" for name in types_of(asked.exchange)}
+    columns = {name: named(f"{asked.measure}_per_cell", name) for name in types_of(asked.exchange)}
     unit, colors = f"{asked.unit} per cell", colors_of(asked.exchange, list(columns))
     if asked.kind is not None:
-        columns = {asked.kind: f"{asked.kind}{ending}"}
+        columns = {asked.kind: named(asked.measure, asked.kind)}
         unit, colors = f"{asked.unit} by all cells", {}
     found = [(group, *courses_of(group.runs, columns)) for group in with_runs(asked)]
     names = [n for n in columns if any(np.nansum(curves[n][0]) > 0 for _, _, curves in found if n in curves)]

@@ -16,6 +16,7 @@ from exoabm.export.formats import RUN, SWEEP, TRIAL
 from exoabm.scenario.builder import BYSTANDER, BYSTANDER_DIAMETER
 from exoabm.scenario.loader import load, read_run
 from exoabm.tables.parquet import read_whole
+from exoabm.tables.run import open_run
 
 if TYPE_CHECKING:
     from exoabm.scenario.loader import LoadedScenario
@@ -70,6 +71,11 @@ class Finished:
     def scenario(self) -> Scenario:
         """Its checked content."""
         return self.loaded.scenario
+
+    @cached_property
+    def metrics(self) -> pa.Table:
+        """Time series side by side; see ``tables.run``."""
+        return open_run(self.folder).metrics
 
     @cached_property
     def cells(self) -> pa.Table:

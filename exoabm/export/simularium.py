@@ -1,6 +1,6 @@
 """Simularium's JSON trajectory: cells, and where a run has single vesicles, these too.
 
-A frame for each time of ``metrics.parquet``; of long runs every k-th, so that there are no more than
+A frame for each recorded time of the metrics; of long runs every k-th, so that there are no more than
 ``MOST_SPHERES``, and the description says so. Lengths in um from the center of the box, times in s. Agents
 are numbered anew, from 0: the viewer's binary form holds numbers as 32-bit floats, and vesicles have long
 names. A cell is shown where it was recorded last. A vesicle is shown where its last event happened, as
@@ -18,6 +18,7 @@ import numpy as np
 
 from exoabm.export.tracks import STATES, tracks
 from exoabm.plot.palette import COOL, WARM
+from exoabm.tables.readouts import named
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,11 +69,11 @@ def write(finished: Finished, to: Path) -> None:
 
 def _times(finished: Finished) -> tuple[np.ndarray, int]:
     """Times of the frames in s, the last among them, and which of the recorded ones they are: every k-th."""
-    metrics = finished.table("metrics.parquet")
+    metrics = finished.metrics
     times, places = np.asarray(metrics["time_h"]) * 3600.0, ("free", "bound", "endosomal")
     shown = np.zeros(len(times))
     if finished.about["engine"] == "vesicles":
-        for name in (f"{kind}_{place}_EV" for kind in finished.kinds for place in places):
+        for name in (named(place, kind) for kind in finished.kinds for place in places):
             shown += np.asarray(metrics[name])
     shown += len(finished.everyone)
     every = next(k for k in range(1, len(times) + 1) if shown[::-k].sum() <= MOST_SPHERES or k == len(times))

@@ -18,6 +18,7 @@ from exoabm.errors import ExoError, InputError, RunFailed
 from exoabm.manifest import MANIFEST, inside
 from exoabm.manifest import write as write_manifest
 from exoabm.output.lock import LOCK, Lock, check_free, hold
+from exoabm.tables.declarations import METRICS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 FILES = (
     MANIFEST,
     "run.json",
-    "metrics.parquet",
+    *(table.file for table in METRICS),
     "cells.parquet",
     "events.parquet",
     "communication.parquet",

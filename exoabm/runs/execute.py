@@ -10,8 +10,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-
 import exoabm
 from exoabm.analysis import communication as talk
 from exoabm.analysis.biodistribution import body
@@ -34,7 +32,10 @@ from exoabm.runs.unchanged import lasting, refuse_changes
 from exoabm.scenario.builder import census
 from exoabm.scenario.estimate import MAX_EDGES_IN_GRAPHML
 from exoabm.scenario.loader import parse, run_of, sha256_of
+from exoabm.tables.declarations import SCHEMA_VERSION, TABLES
 from exoabm.tables.parquet import write_table
+from exoabm.tables.schema import footer
+from exoabm.tables.series import metrics_tables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -237,6 +238,7 @@ def _about(model: ExosomeModel, plan: dict[str, Any]) -> dict[str, Any]:
     """The content of ``run.json`` as far as it is known at the start; ``hours`` is None where not given."""
     loaded = model.loaded
     return {
+        "schema_version": SCHEMA_VERSION,
         "scenario": tomllib.loads(plan["scenario"]),
         "scenario_name": loaded.name,
         "scenario_sha256": plan["scenario_sha256"],
@@ -323,7 +325,7 @@ def _cooked(recipe: dict[str, Any], work: Path) -> LoadedScenario:
 
 
 def _write_tables(folder: RunFolder, model: ExosomeModel) -> None:
-    write_table(_metrics(model), folder.work / "metrics.parquet")
+    _write_metrics(folder, model)
     write_table(model.edges, folder.work / "communication.parquet")
     if model.state.living:
         write_table(lineage_table(model.state), folder.work / "lineage.parquet")
@@ -331,11 +333,13 @@ def _write_tables(folder: RunFolder, model: ExosomeModel) -> None:
     write_graphml(strongest, folder.work / "communication.graphml")
 
 
-def _metrics(model: ExosomeModel) -> pa.Table:
-    """The recorded rows; a column that one of them lacks is null there, as of a type without cells."""
-    rows = model.history.rows
-    columns = dict.fromkeys(name for row in rows for name in row)
-    return pa.table({name: [row.get(name) for row in rows] for name in columns})
+def _write_metrics(folder: RunFolder, model: ExosomeModel) -> None:
+    for name, table in metrics_tables(model.history.rows, _footer(model)).items():
+        write_table(table, folder.work / TABLES[name].file)
+
+
+def _footer(model: ExosomeModel) -> dict[str, str]:
+    return footer(exoabm.__version__, model.loaded.sha256(), model.streams.seed)
 
 
 def _keep_failed(folder: RunFolder, model: ExosomeModel, about: dict[str, Any], error: NumericalError) -> str:
@@ -345,7 +349,7 @@ def _keep_failed(folder: RunFolder, model: ExosomeModel, about: dict[str, Any], 
     """
     for observer in model.recorder.observers:
         observer.close()
-    write_table(_metrics(model), folder.work / "metrics.parquet")
+    _write_metrics(folder, model)
     folder.write_json("run.json", about | {"exit_state": "failed", "error": str(error)})
     if isinstance(folder, ResumableFolder):
         return f"the last good checkpoint is kept in {folder.work}"

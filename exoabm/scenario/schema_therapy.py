@@ -6,8 +6,10 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from exoabm.errors import InputError
 from exoabm.parameters.parameter import Quantity
 from exoabm.scenario.fields import Name, Plain, Table, declared
+from exoabm.tables.readouts import parse
 
 
 class Liver(Table):
@@ -246,7 +248,7 @@ class ReadoutTable(Table):
     """A number read from the metrics of a run."""
 
     name: Name
-    metric: str = Field(description="a column of metrics.parquet")
+    metric: str = Field(description="a readout of the time series, such as taken_up_per_cell[tumor]")
     title: str = Field(default="", max_length=200)
     unit: str = Field(default="", max_length=40)
     reduce: Literal["last", "max", "mean", "time_of_max", "time_to"] = Field(
@@ -255,6 +257,17 @@ class ReadoutTable(Table):
     )
     level: Quantity | None = declared("readout_level", default=None, description="for time_to")
     at: Quantity | None = declared("readout_time", default=None, description="the end if not given")
+
+    @field_validator("metric")
+    @classmethod
+    def _a_readout(cls, metric: str) -> str:
+        try:
+            found = parse(metric)
+        except InputError as error:
+            raise ValueError(str(error)) from None
+        if found.column is None:
+            raise ValueError(f"{metric!r} is known at the end of a run alone; a time series is needed")
+        return str(found)
 
     @model_validator(mode="after")
     def _a_level_to_reach(self) -> ReadoutTable:

@@ -15,13 +15,13 @@ import json
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from exoabm.errors import InputError, did_you_mean
 from exoabm.tables.declarations import METRICS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from exoabm.tables.declarations import Column, Table
 
@@ -157,22 +157,3 @@ def _split(text: str, fault: str) -> tuple[list[str], list[str]]:
     if names and len(marks) != len(names) - 1:
         raise InputError(fault)
     return names, marks
-
-
-def columns_of(rows: Iterable[Mapping[str, float]], table: Table) -> dict[str, list[Any]]:
-    """Rows of readouts as columns of a table of metrics, in their order; None where one is missing."""
-    keys = [name for name in table.key if name != TIME]
-    values = [column.name for column in table.values]
-    found: dict[str, list[Any]] = {column.name: [] for column in table.columns}
-    for row in rows:
-        groups: dict[tuple[str, ...], dict[str, float]] = {} if keys else {(): {}}
-        for text, value in row.items():
-            if text != TIME and TABLE_OF[(readout := parse(text)).quantity] is table:
-                groups.setdefault(readout.names, {})[readout.quantity] = value
-        for names, numbers in groups.items():
-            found[TIME].append(row[TIME])
-            for key, name in zip(keys, names, strict=True):
-                found[key].append(name)
-            for value in values:
-                found[value].append(numbers.get(value))
-    return found

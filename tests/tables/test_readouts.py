@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from exoabm.errors import InputError
 from exoabm.tables.declarations import METRICS
-from exoabm.tables.readouts import KEYS, PAIR, TABLE_OF, Readout, between, columns_of, named, parse, resolve
+from exoabm.tables.readouts import KEYS, PAIR, TABLE_OF, Readout, between, named, parse, resolve
+from exoabm.tables.series import columns_of, metrics_tables, side_by_side
 
 HOSTILE = st.text(alphabet='ab_ to,->"[]\\.é', min_size=1, max_size=8)
 
@@ -87,3 +88,17 @@ def test_rows_of_readouts_become_columns_of_their_tables():
         "copies_delivered_per_cell": [None, None, None],
         "effect_share": [None, None, 0.5],
     }
+
+
+def test_series_are_side_by_side_again_as_they_were():
+    rows = [
+        {"time_h": 0.0, named("copies_per_cell", "a", "b_c"): 1.0, "memory": 9.0, named("cells", "a"): 3},
+        {
+            "time_h": 1.5,
+            named("copies_per_cell", "a_b", "c"): 2.0,
+            named("particle_share", "d", "liver"): 0.5,
+        },
+    ]
+    found = side_by_side(metrics_tables(rows))
+    assert found.to_pylist() == [{name: row.get(name) for name in found.column_names} for row in rows]
+    assert set(found.column_names) == {name for row in rows for name in row}

@@ -178,7 +178,7 @@ def RunView(run: FinishedRun) -> None:
 def _Series(run: FinishedRun) -> None:
     shown = solara.use_reactive(default_column(run.columns))
     ChoiceWidget.element(
-        label="Column of metrics.parquet",
+        label="Readout",
         value=shown.value,
         options=[[*pair] for pair in run.columns.items()],
         on_value=shown.set,

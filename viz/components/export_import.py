@@ -344,7 +344,7 @@ EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 def metrics_csv(model: ExosomeModel) -> bytes:
-    """The time series, ``metrics.parquet`` of the run folder, and a last row of this moment."""
+    """The time series, the metrics of the run folder side by side, and a last row of this moment."""
     from exoabm.output.metrics import measure
 
     rows = list(model.history.rows)

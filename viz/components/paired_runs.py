@@ -294,7 +294,7 @@ def _Pair(setup: Setup, key: str, value: str, values: tuple[str, ...], on_again:
                         y_least=1e-6,
                         alt=f"{title}, {names[shown]}: {end}",
                     )
-        html("p", "exo-note", text=f"Column {shown} of metrics.parquet, of either run.")
+        html("p", "exo-note", text=f"Readout {shown} of the metrics of either run.")
 
 
 def _make(setup: Setup, key: str, value: str) -> tuple[str, PairedRuns | None]:

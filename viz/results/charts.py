@@ -1,4 +1,4 @@
-"""The plots of a run: curves over time, each a column of ``metrics.parquet``."""
+"""The plots of a run: curves over time, each a readout."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from exoabm.output.metrics import measure
 from exoabm.plot.palette import COOL, MUTED, PLACES, WARM, Style, rgb, to_hex
+from exoabm.tables.readouts import named, parse
 from exoabm.vesicle import cargo_names
 from exoabm.viz.results.text_summary import common_name, particle_classes, present_classes, present_kinds
 
@@ -20,13 +21,14 @@ if TYPE_CHECKING:
     from exoabm.plot.looks import Looks
     from exoabm.scenario.schema import Scenario
     from exoabm.state import State
+    from exoabm.tables.readouts import Readout
 
 
 _BY_TYPE = (
     ("responding", "Cells that respond", "cells", "responding_cells"),
     ("cells", "Cells that live", "cells", "cells"),
 )
-"""Curves by cell type, where the metrics have them: key, title, unit, and the end of the column's name."""
+"""Curves by cell type, where the metrics have them: key, title, unit, and the quantity."""
 _ORGANS = {
     "plasma": PLACES["delivered"][1],
     "liver": WARM[0],
@@ -79,12 +81,12 @@ def charts(model: ExosomeModel, looks: Looks) -> dict[str, Chart]:
         for kind, dash in zip(group, cycle(_DASHES), strict=False):
             of = f", {kind}" if len(group) > 1 else ""
             moved += [
-                Line(f"{came}{of}", f"{kind}_emitted_EV", MUTED, dash),
-                Line(f"taken up{of}", f"{kind}_taken_up_EV", PLACES["lysosomal"][1], dash),
-                Line(f"delivered{of}", f"{kind}_delivered_EV", PLACES["delivered"][1], dash),
+                Line(f"{came}{of}", named("emitted", kind), MUTED, dash),
+                Line(f"taken up{of}", named("taken_up", kind), PLACES["lysosomal"][1], dash),
+                Line(f"delivered{of}", named("delivered", kind), PLACES["delivered"][1], dash),
             ]
             places += [
-                Line(f"{PLACES[p][0]}{of}", f"{kind}_{p}_EV", color, dash) for p, color in _PLACES.items()
+                Line(f"{PLACES[p][0]}{of}", named(p, kind), color, dash) for p, color in _PLACES.items()
             ]
         key = f"_{particles}" if found else ""
         whose = f"{particles} {came}" if len(groups) > 1 else came
@@ -94,17 +96,17 @@ def charts(model: ExosomeModel, looks: Looks) -> dict[str, Chart]:
     drawn = [style for style, there in zip(*looks, strict=True) if there and style.named]
     takers = [s for s in drawn if np.any(_type(state, s).uptake_rate > 0)]
     if takers:
-        lines = tuple(Line(s.name, f"{s.name}_taken_up_EV_per_cell", s.color) for s in takers)
+        lines = tuple(Line(s.name, named("taken_up_per_cell", s.name), s.color) for s in takers)
         found["each"] = Chart("Taken up per cell", f"{what} per cell until now", lines)
     row = measure(state)
     for key, title, unit, ending in _BY_TYPE:
         held = _by_type(drawn, row, ending)
-        constant = key == "cells" and not any(f"{line.name}_divisions" in row for line in held)
+        constant = key == "cells" and not any(named("divisions", line.name) in row for line in held)
         if held and not constant:
             found[key] = Chart(title, unit, held)
     found |= _doses(model.scenario, row)
     for name in cargo_names(state.kinds):
-        held = _by_type(drawn, row, f"{name}_copies_per_cell")
+        held = _by_type(drawn, row, "copies_per_cell", name)
         if held:
             found[f"held_{name}"] = Chart(f"Copies of {name} in the cells", "copies per cell", held)
     wasting = [s for s in drawn if _type(state, s).waste is not None]
@@ -131,24 +133,29 @@ def curves(model: ExosomeModel, chart: Chart) -> list[dict[str, Any]]:
     ]
 
 
-def _by_type(drawn: Iterable[Style], row: Mapping[str, float], ending: str) -> tuple[Line, ...]:
-    """A curve for each cell type that has a column of this ending."""
-    return tuple(Line(s.name, f"{s.name}_{ending}", s.color) for s in drawn if f"{s.name}_{ending}" in row)
+def _by_type(drawn: Iterable[Style], row: Mapping[str, float], quantity: str, *of: str) -> tuple[Line, ...]:
+    """A curve for each cell type that has this quantity."""
+    return tuple(
+        Line(s.name, readout, s.color) for s in drawn if (readout := named(quantity, s.name, *of)) in row
+    )
 
 
 def _doses(scenario: Scenario, row: Mapping[str, float]) -> dict[str, Chart]:
     """What of each dose entered the tissue, and where in the body the rest of it is."""
     doses = [dose for dose in scenario.dose if dose.given]
     colors = cycle((*COOL[:3], *WARM))
-    entered = (Line(d.name, f"{d.name}_entered_tissue_EV", c) for d, c in zip(doses, colors, strict=False))
+    entered = (Line(d.name, named("entered_tissue", d.name), c) for d, c in zip(doses, colors, strict=False))
     found = {"dose": Chart("Dose that reached the tissue", "particles until now", tuple(entered))}
     for dose in doses:
         of = f"Dose in the body: {dose.name}" if len(doses) > 1 else "Dose in the body"
         free = dose.molecular or dose.molecule is not None
-        for key, prefix, title in (("body", "", of), ("set_free", "free_", f"{of}, as molecules")):
-            organs = {organ: f"{dose.name}_{prefix}{organ}_share" for organ in _ORGANS}
+        for key, share, title in (
+            ("body", "particle_share", of),
+            ("set_free", "molecule_share", f"{of}, as molecules"),
+        ):
+            organs = {organ: named(share, dose.name, organ) for organ in _ORGANS}
             lines = tuple(Line(o, organs[o], color) for o, color in _ORGANS.items() if organs[o] in row)
-            if lines and (free or not prefix):
+            if lines and (free or key == "body"):
                 found[f"{key}_{dose.name}"] = Chart(title, "share of the whole dose", lines)
     return found if doses else {}
 
@@ -158,76 +165,79 @@ def _type(state: State, style: Style) -> Any:
 
 
 _OF_KIND = {
-    "emitted_EV": "",
-    "free_EV": "free",
-    "bound_EV": "bound",
-    "endosomal_EV": "in endosomes",
-    "lysosomal_EV": "degraded in lysosomes",
-    "recycled_EV": "released again",
-    "delivered_EV": "delivered",
-    "cleared_EV": "cleared",
-    "escaped_EV": "escaped",
-    "taken_up_EV": "taken up",
+    "emitted": "",
+    "free": "free",
+    "bound": "bound",
+    "endosomal": "in endosomes",
+    "lysosomal": "degraded in lysosomes",
+    "recycled": "released again",
+    "delivered": "delivered",
+    "cleared": "cleared",
+    "escaped": "escaped",
+    "taken_up": "taken up",
     "mean_concentration_per_mL": "per mL, mean",
     "max_concentration_per_mL": "per mL, highest",
 }
-"""Ends of the columns of a kind, and what is said of its particles."""
+"""Quantities of a vesicle kind, and what is said of its particles."""
 _OF_TYPE = {
     "cells": "cells",
     "responding_cells": "cells that respond",
-    "released_EV_per_cell": "{} released per cell",
-    "taken_up_EV_per_cell": "{} taken up per cell",
-    "delivered_EV_per_cell": "{} delivered per cell",
+    "released_per_cell": "{} released per cell",
+    "taken_up_per_cell": "{} taken up per cell",
+    "delivered_per_cell": "{} delivered per cell",
+}
+_OF_CARGO = {
+    "copies_per_cell": "copies of {} per cell",
+    "copies_delivered_per_cell": "copies of {} delivered per cell",
+    "effect_share": "{} effect share",
 }
 _EFFECTS = ("cargo.", "response.")
 """Tables that change what cells hold and do, not what they take up."""
 
 
 def column_labels(scenario: Scenario, names: Iterable[str]) -> dict[str, str]:
-    """Columns of ``metrics.parquet`` with their words, but for those of kinds that nothing brings."""
-    known = _of_kinds(scenario)
-    here = {
-        scenario.vesicle[kind].name for particles in present_classes(scenario) for kind in particles.kinds
-    }
-    idle = {f"{v.name}_{end}" for v in scenario.vesicle if v.name not in here for end in _OF_KIND}
-    for cell in scenario.cell_type:
-        known |= {f"{cell.name}_{e}": f"{cell.name}: {w}" for e, w in _OF_TYPE.items()}
-        known |= {
-            f"{cell.name}_{cargo.name}_{end}": f"{cell.name}: copies of {cargo.name} {said}per cell"
-            for cargo in scenario.cargo
-            for end, said in (("copies_per_cell", ""), ("copies_delivered_per_cell", "delivered "))
-        }
+    """Readouts with their words, but for those of kinds that nothing brings."""
+    kinds = _kinds(scenario)
     what = common_name(scenario)
-    heads = {cell.name for cell in scenario.cell_type} | {dose.name for dose in scenario.dose}
-    return {n: _spaced(known.get(n) or _headed(n, heads)).format(what) for n in names if n not in idle}
+    found = {}
+    for name in names:
+        readout = parse(name)
+        if readout.quantity not in _OF_KIND or len(readout.names) != 1:
+            found[name] = _words(readout, what)
+        elif readout.names[0] in kinds:
+            said = _OF_KIND[readout.quantity] or ("released or arrived" if scenario.dose else "released")
+            found[name] = kinds[readout.names[0]].format(said)
+    return found
 
 
 def default_column(columns: Mapping[str, str], key: str = "") -> str:
-    """The column to begin with: what was taken up, or what that does where the difference lies in that."""
-    told = ["_responding_cells", "_copies_delivered_per_cell", "_copies_per_cell"]
-    ends = [*(told if key.startswith(_EFFECTS) else ()), "_taken_up_EV"]
-    found = (name for end in ends for name in columns if name.endswith(end))
+    """The readout to begin with: what was taken up, or what that does where the difference lies in that."""
+    effects = ["responding_cells", "copies_delivered_per_cell", "copies_per_cell"]
+    quantities = [*(effects if key.startswith(_EFFECTS) else ()), "taken_up"]
+    found = (name for quantity in quantities for name in columns if parse(name).quantity == quantity)
     return next(found, next(iter(columns)))
 
 
-def _of_kinds(scenario: Scenario) -> dict[str, str]:
-    """The columns of each kind: particle class, fate, and the kind where the class has several."""
-    came = "released or arrived" if scenario.dose else "released"
+def _kinds(scenario: Scenario) -> dict[str, str]:
+    """Per kind that comes: the particle class with room for a word, and the kind where the class has several."""
     return {
-        f"{scenario.vesicle[kind].name}_{end}": f"{particles.name} {said or came}"
+        scenario.vesicle[kind].name: f"{particles.name} {{}}"
         + (f" ({scenario.vesicle[kind].name})" if len(particles.kinds) > 1 else "")
         for particles in present_classes(scenario)
         for kind in particles.kinds
-        for end, said in _OF_KIND.items()
     }
 
 
-def _headed(name: str, heads: Iterable[str]) -> str:
-    """Of a cell type or a dose: its name, and what."""
-    name = name.removesuffix("_EV").replace("_EV_", "_particles_")
-    head = max((h for h in heads if name.startswith(f"{h}_")), key=len, default="")
-    return f"{head}: {name[len(head) + 1 :]}" if head else name
-
-
-def _spaced(words: str) -> str:
-    return words.replace("_", " ")
+def _words(readout: Readout, what: str) -> str:
+    """Of a cell type or a dose: its name, and the quantity."""
+    said = readout.quantity.replace("_", " ")
+    if not readout.names:
+        return said
+    first, *rest = (name.replace("_", " ") for name in readout.names)
+    if readout.quantity in _OF_CARGO:
+        said = _OF_CARGO[readout.quantity].format(rest[0])
+    elif readout.quantity in _OF_TYPE:
+        said = _OF_TYPE[readout.quantity].format(what)
+    elif rest:
+        said = f"{' '.join(rest)} {said}"
+    return f"{first}: {said}"

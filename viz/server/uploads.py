@@ -30,7 +30,9 @@ from exoabm.readers.parquet_table import UNPACKED, read_flat
 from exoabm.readers.plausibility import check_distinct_positions
 from exoabm.readers.questions import TableOptions
 from exoabm.scenario.loader import HOST, LoadedScenario, hosted, parse, shipped
+from exoabm.tables.declarations import METRICS
 from exoabm.tables.parquet import read_whole
+from exoabm.tables.run import Run
 from exoabm.viz.results.charts import column_labels
 from exoabm.viz.results.communication_data import Cells, CommunicationData, cells_of, read_about, scenario_of
 from exoabm.viz.server.limits import LIMITS, read_in_sandbox
@@ -52,7 +54,7 @@ MOST_VALUES = 1 << 24
 """Of a table in it: 5,000 cells with 16 columns at 200 moments."""
 MOST_JSON_BYTES = 8 << 20
 MOST_FILES = 4000
-TABLES = ("metrics.parquet", "cells.parquet", "communication.parquet", "lineage.parquet")
+TABLES = (*(table.file for table in METRICS), "cells.parquet", "communication.parquet", "lineage.parquet")
 WANTED = (MANIFEST, "run.json", "summary.json", "preview.png", *TABLES)
 BAD_ARCHIVE = (zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, RuntimeError, EOFError, OSError)
 """What the standard library raises over archives that are damaged, locked or of an unknown method."""
@@ -305,11 +307,11 @@ def open_run(folder: Path, *, name: str = "", uploaded: bool = False) -> Finishe
     communications = tuple(replace(each, of=name) for each in CommunicationData.all_of_folder(folder))
     links = communications[0]
     try:
-        metrics = read_whole(folder / "metrics.parquet")
+        metrics = Run(folder, name).metrics
         cells = read_whole(folder / "cells.parquet")
         moments = np.unique(cells["time_s"].to_numpy())
-        if "time_h" not in metrics.column_names or not len(metrics) or not np.isfinite(moments).all():
-            raise InputError(f"{name}: metrics.parquet has no time series")
+        if not len(metrics) or not np.isfinite(moments).all():
+            raise InputError(f"{name}: metrics.parquet has no times")
         lacking = {f"{k}_taken_up" for e in communications for k in e.kinds} - set(cells.column_names)
         if lacking:
             raise InputError(f"{name}: cells.parquet has no column {min(lacking)!r}")

@@ -14,9 +14,10 @@ from exoabm.batch.sweeps import chunk as files
 from exoabm.batch.sweeps.readouts import possible
 from exoabm.batch.sweeps.rows import Plan, replicate_seeds, row_of
 from exoabm.batch.sweeps.runner import run_or_resume
-from exoabm.errors import InputError, RunFailed, did_you_mean
+from exoabm.errors import InputError, RunFailed
 from exoabm.model import ExosomeModel
 from exoabm.output.run_folder import disk_message
+from exoabm.tables.readouts import resolve
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,11 +59,10 @@ class Evaluation:
         model = ExosomeModel(self.loaded, seed=0)
         model.step()
         known = list(possible(model))
-        if self.readout not in known:
-            raise InputError(
-                f"--readout {self.readout}: no readout of this scenario{did_you_mean(self.readout, known)}\n"
-                f"there are: {', '.join(known)}"
-            )
+        try:
+            self.readout = resolve(self.readout, known, "readout of this scenario")
+        except InputError as error:
+            raise InputError(f"--readout {error}\nthere are: {', '.join(known)}") from None
 
     def noise(self) -> np.ndarray:
         """The readout of the scenario as it is, with different seeds."""

@@ -32,10 +32,10 @@ from exoabm.batch.sweeps.readouts import possible
 from exoabm.batch.sweeps.rows import Plan, replicate_seeds, row_of
 from exoabm.batch.sweeps.runner import run_or_resume
 from exoabm.batch.sweeps.workers import ThisProcess, kept
-from exoabm.columns import METRICS as COLUMNS
-from exoabm.errors import InputError, RunFailed, did_you_mean
+from exoabm.errors import InputError, RunFailed
 from exoabm.model import ExosomeModel
 from exoabm.scenario.loader import LoadedScenario
+from exoabm.tables.readouts import resolve
 
 if TYPE_CHECKING:
     from exoabm.batch.calibration.factors import Factor
@@ -153,10 +153,9 @@ def fit_series(
 
 
 def _check(loaded: LoadedScenario, factors: Sequence[Factor], series: Series, replicates: int) -> None:
-    known = possible(ExosomeModel(loaded, seed=0), COLUMNS)
+    known = possible(ExosomeModel(loaded, seed=0), recorded=True)
     for name in series.names:
-        if name not in known:
-            raise InputError(f"--data: {name}: no readout of this scenario{did_you_mean(name, known)}")
+        resolve(name, known, "readout of this scenario")
     points = int(np.isfinite(series.values).sum())
     if not factors:
         raise InputError("say what to fit, with --vary KEY=LO:HI[:log]")

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from exoabm.errors import InputError, did_you_mean
-from exoabm.manifest import demand
 from exoabm.parameters import CATALOG
 from exoabm.readers.files import open_sheet
 from exoabm.readers.notation import COMMA, NUMBER, decimal_comma, quoted
 from exoabm.readers.questions import TableOptions
 from exoabm.readers.sheet import texts_of
+from exoabm.tables.run import open_run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +26,6 @@ CENSORED = {"drop": math.nan, "half": 0.5, "limit": 1.0}
 """What a value below a limit may count as, times the limit."""
 NOT_MEASURED = frozenset({"", "nan", "na", "null", "none"})
 MAX_BYTES, MAX_ROWS = 256 << 20, 5_000_000
-METRICS = "metrics.parquet"
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,7 @@ class Series:
     hours : numpy.ndarray
         Rising, (n,).
     names : tuple of str
-        Columns of ``metrics.parquet``, m of them.
+        Readouts, m of them.
     values : numpy.ndarray
         (n, m); NaN where nothing was measured.
     deviation : numpy.ndarray or None
@@ -109,8 +108,9 @@ def read_table(path: Path, censored: str | None = None) -> Table:
     if censored not in (None, *CENSORED):
         raise InputError(f"--censored {censored}: one of {', '.join(CENSORED)}")
     if path.is_dir():
-        demand(path, [METRICS])
-        path = path / METRICS
+        series = open_run(path).metrics
+        values = {name: np.asarray(series[name].cast("float64")) for name in series.column_names}
+        return Table(path, values)
     sheet = open_sheet(
         path, TableOptions(format="auto" if path.suffix == ".parquet" else "csv"), MAX_BYTES, MAX_ROWS
     )

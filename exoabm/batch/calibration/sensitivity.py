@@ -21,6 +21,7 @@ import numpy as np
 from exoabm.batch.calibration.evaluation import NOISE_RUNS, Evaluation, silent, work
 from exoabm.batch.sweeps.workers import ThisProcess
 from exoabm.errors import InputError, NumericalError
+from exoabm.tables.readouts import named
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -177,7 +178,7 @@ def run_sensitivity(
         loaded,
         folder,
         source=source,
-        readout=readout or f"{loaded.scenario.vesicle[0].name}_delivered_EV",
+        readout=readout or named("delivered", loaded.scenario.vesicle[0].name),
         seed=seed,
         replicates=replicates,
         hours=hours,

@@ -28,7 +28,8 @@ from exoabm.output.run_folder import placed
 from exoabm.plot.palette import COOL, INK, MUTED, RULE, WARM
 from exoabm.runs.unchanged import differences
 from exoabm.scenario.loader import parse
-from exoabm.tables.parquet import read_whole
+from exoabm.tables.run import open_run
+from exoabm.tables.schema import words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,8 +44,8 @@ SAME = 1e-12
 TOLD = 5
 """Readouts that a warning names."""
 PANELS = 4
-USUAL = ("_taken_up_EV", "_delivered_EV", "_free_EV", "_cleared_EV")
-"""Metrics that are shown first where they differ, by the end of their names."""
+USUAL = ("taken_up", "delivered", "free", "cleared")
+"""Quantities that are shown first where they differ."""
 
 RowKey = tuple[tuple[tuple[str, str], ...], int]
 
@@ -165,7 +166,7 @@ def compare(a: str, b: str) -> Comparison:
 
 
 def difference_table(comparison: Comparison) -> pa.Table | None:
-    """The course of every metric of two runs: time, A, B and B - A; None for arms.
+    """Every readout of two runs over time, in long form: time, readout, A, B and B - A; None for arms.
 
     Times are those that both runs have.
     """
@@ -175,12 +176,20 @@ def difference_table(comparison: Comparison) -> pa.Table | None:
     if a is None or b is None:
         return None
     times, in_a, in_b = np.intersect1d(a["time_h"], b["time_h"], return_indices=True)
-    columns: dict[str, Any] = {"time_h": times}
-    for name in a.column_names:
-        if name != "time_h" and name in b.column_names:
-            one, other = (np.asarray(t[name], float)[rows] for t, rows in ((a, in_a), (b, in_b)))
-            columns |= {f"a_{name}": one, f"b_{name}": other, f"difference_{name}": other - one}
-    return pa.table(columns)
+    names = [name for name in a.column_names if name != "time_h" and name in b.column_names]
+    one, other = (
+        np.array([np.asarray(table[name], float)[rows] for name in names]).reshape(len(names), len(times))
+        for table, rows in ((a, in_a), (b, in_b))
+    )
+    return pa.table(
+        {
+            "time_h": np.tile(times, len(names)),
+            "readout": words(names, np.repeat(np.arange(len(names)), len(times))),
+            "a": one.ravel(),
+            "b": other.ravel(),
+            "difference": (other - one).ravel(),
+        }
+    )
 
 
 def write(comparison: Comparison, folder: Path) -> list[Path]:
@@ -193,7 +202,7 @@ def write(comparison: Comparison, folder: Path) -> list[Path]:
     with placed(written[0]) as partial:
         partial.write_text(text + "\n", encoding="utf-8")
     table = difference_table(comparison)
-    if table is not None and table.num_rows > 1:
+    if table is not None and len(set(table["time_h"].to_pylist())) > 1:
         written += [folder / "difference.parquet", folder / "difference.png"]
         with placed(written[1]) as partial:
             pq.write_table(table, partial)
@@ -239,16 +248,15 @@ def _run(name: str, folder: Path) -> Side:
     if damage:
         raise InputError(f"{folder} cannot be read as a run: {told(damage)}")
     try:
-        about = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-        metrics = read_whole(folder / "metrics.parquet")
+        run = open_run(folder)
+        about, summary, metrics = run.about, run.summary, run.metrics
         last = metrics.slice(metrics.num_rows - 1).to_pylist()[0]
         found = gather(last, summary["communication"])
         readouts = {key: None if value is None else float(value) for key, value in found.items()}
         rows: dict[RowKey, Readouts] = {((), int(about["seed"])): readouts}
         text, named = tomli_w.dumps(about["scenario"]).encode(), str(about["scenario_name"])
         hours, version = float(summary["hours"]), str(about["versions"]["exoabm"])
-    except (OSError, InputError, UnicodeError, json.JSONDecodeError) as error:
+    except (OSError, InputError) as error:
         raise InputError(f"{folder} cannot be read as a run: {error}") from None
     except (ValueError, RecursionError, LookupError, TypeError, AttributeError) as error:
         why = f"{type(error).__name__}: {error}"
@@ -376,12 +384,13 @@ def _draw(comparison: Comparison, table: pa.Table, path: Path) -> None:
     from exoabm.plot.preview.lettering import number
 
     names = _most_changed(table)
+    readout = np.array(table["readout"].to_pylist())
     figure = Figure(figsize=(3.4 * len(names) + 0.4, 4.6), layout="constrained", dpi=144)
     figure.supxlabel("time (h)", color=INK, fontsize=9)
-    time = np.asarray(table["time_h"])
     both = figure.subplots(2, len(names), squeeze=False, sharex=True, height_ratios=(3, 2))
     for column, name in enumerate(names):
-        a, b, change = (np.asarray(table[f"{part}_{name}"]) for part in ("a", "b", "difference"))
+        mine = readout == name
+        time, a, b, change = (np.asarray(table[part])[mine] for part in ("time_h", "a", "b", "difference"))
         upper, lower = both[:, column]
         upper.set_title(name.replace("_", " "), fontsize=8.5, color=INK, loc="left")
         upper.plot(time, a, color=COOL[0], lw=1.6, label="A")
@@ -404,15 +413,16 @@ def _draw(comparison: Comparison, table: pa.Table, path: Path) -> None:
 def _most_changed(table: pa.Table) -> list[str]:
     """Names of the metrics whose courses differ most, in shares of their own size."""
     change: dict[str, float] = {}
-    for column in table.column_names:
-        if column.startswith("difference_"):
-            name = column.removeprefix("difference_")
-            size = max(np.abs(np.asarray(table[f"{side}_{name}"])).max() for side in "ab")
-            change[name] = np.abs(np.asarray(table[column])).max() / size if size else 0.0
+    readout = np.array(table["readout"].to_pylist())
+    for name in dict.fromkeys(readout.tolist()):
+        mine = readout == name
+        size = max(np.abs(np.asarray(table[side])[mine]).max() for side in "ab")
+        change[name] = np.abs(np.asarray(table["difference"])[mine]).max() / size if size else 0.0
 
     def rank(name: str) -> tuple[bool, int, float]:
-        ends = [i for i, end in enumerate(USUAL) if name.endswith(end)]
-        return change[name] <= SAME, ends[0] if ends else len(USUAL), -change[name]
+        quantity = name.partition("[")[0]
+        place = USUAL.index(quantity) if quantity in USUAL else len(USUAL)
+        return change[name] <= SAME, place, -change[name]
 
     return sorted(change, key=rank)[:PANELS]
 

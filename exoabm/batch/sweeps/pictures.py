@@ -10,6 +10,7 @@ from exoabm.batch.sweeps.summary import ROUNDING
 from exoabm.output.run_folder import placed
 from exoabm.plot.palette import COOL, INK, MUTED, RULE, WARM
 from exoabm.plot.preview.lettering import number
+from exoabm.tables.readouts import KEYS, parse
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,14 +21,14 @@ if TYPE_CHECKING:
 
 PANELS = 6
 PREFERRED = (
-    "_taken_up_EV",
-    "_delivered_EV",
-    "_reach_median_um",
-    "_communication_distance_um",
-    "_free_EV",
-    "_cleared_EV",
+    "taken_up",
+    "delivered",
+    "reach_median_um",
+    "communication_distance_um",
+    "free",
+    "cleared",
 )
-"""The readouts that most questions are about, by the end of their names."""
+"""The quantities that most questions are about."""
 FAINT = "#9FB6C8"
 """Intervals where there are many."""
 WIDE = 30
@@ -55,8 +56,10 @@ def headline(summary: Summary) -> list[str]:
     moving = [name for name, change in zip(summary.readouts, changes, strict=True) if change]
 
     def rank(name: str) -> tuple[bool, int]:
-        ends = [i for i, end in enumerate(PREFERRED) if name.endswith(end)]
-        return "_to_" in name, ends[0] if ends else len(PREFERRED)
+        found = parse(name) if name.partition("[")[0] in KEYS else None
+        if found is None or found.quantity not in PREFERRED:
+            return False, len(PREFERRED)
+        return found.pair, PREFERRED.index(found.quantity)
 
     return sorted(moving, key=rank)[:PANELS]
 

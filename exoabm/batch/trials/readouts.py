@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from exoabm.batch.sweeps.readouts import possible
-from exoabm.columns import METRICS
 from exoabm.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ def measure(model: ExosomeModel) -> Readouts:
     assert model.scenario.trial is not None
     asked, rows = model.scenario.trial.readout, model.history.rows
     absent = any(each.metric not in rows[-1] for each in asked)
-    known = possible(model, METRICS) if absent else ()
+    known = possible(model, recorded=True) if absent else ()
     found = {each.name: take(each, rows, known) for each in asked}
     return {name: value if math.isfinite(value) else None for name, value in found.items()}
 

@@ -14,6 +14,7 @@ from exoabm.plot.preview.lettering import FEW, number, percent, shorten, supersc
 from exoabm.plot.preview.matrix import MAX_NAMES
 from exoabm.plot.preview.readout import WASTE, Course
 from exoabm.plot.preview.scene import LEFT, RIGHT, Room, Scene
+from exoabm.tables.readouts import named
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,7 +30,7 @@ def draw_places(figure: Figure, scene: Scene, rows: list[dict[str, float]]) -> N
     ax = place_axes(figure, LEFT, scene.bottom, 376, scene.lower, "places")
     hours = _series(rows, "time_h")
     columns = {
-        name: np.sum([_series(rows, f"{k.name}_{name}_EV") for k in state.kinds], axis=0)
+        name: np.sum([_series(rows, named(name, k.name)) for k in state.kinds], axis=0)
         for name in ("emitted", *PLACES)
     }
     if len(rows) < 2 or not columns["emitted"].any():
@@ -99,7 +100,7 @@ def draw_waste(figure: Figure, scene: Scene, rows: list[dict[str, float]]) -> No
 
 def waste_key(type_name: str) -> str:
     """The column of the time series that holds the waste of a type."""
-    return type_name + WASTE
+    return named(WASTE, type_name)
 
 
 def _series(rows: list[dict[str, float]], key: str) -> np.ndarray:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from exoabm.analysis.biodistribution import MOLECULES, body
+from exoabm.analysis.biodistribution import FORMS, body
 from exoabm.plot import palette
 from exoabm.plot.palette import COOL, INK, MUTED, WARM
+from exoabm.tables.readouts import named
 
 if TYPE_CHECKING:
     from exoabm.plot.preview.scene import Scene
 
-WASTE = "_waste_units_per_cell"
-"""The end of the columns that hold the waste of a type."""
+WASTE = "waste_units_per_cell"
+"""Quantity of the waste that cells of a type hold."""
+LOST = "lost"
 MOST_ORGANS = 5
 """Curves of organs that can still be told apart; the target is always among them."""
 
@@ -53,7 +55,7 @@ def course_of(scene: Scene, rows: list[dict[str, float]], readout: Readout | Non
     if found is not None:
         return found
     # Waste has a panel of its own.
-    if readout is not None and readout.metric in last and not readout.metric.endswith(WASTE):
+    if readout is not None and readout.metric in last and not readout.metric.startswith(f"{WASTE}["):
         words = readout.metric.replace("_", " ")
         return Course("Readout of the trial", [words], readout.unit, [Curve("", readout.metric, INK)])
     if scene.state.living:
@@ -70,25 +72,24 @@ def course_of(scene: Scene, rows: list[dict[str, float]], readout: Readout | Non
 def _organs(rows: list[dict[str, float]]) -> Course | None:
     """The dose of which most was given, where it was found most; particles if it has any."""
     doses = body(rows)
-    given = {dose: rows[-1][f"{dose}_given_share"] for dose in doses if doses[dose]}
+    given = {dose: rows[-1][named("given_share", dose)] for dose in doses if doses[dose]}
     if not any(given.values()):
         return None
     dose = max(given, key=lambda name: given[name])
-    held = {p: found["most_share"] for p, found in doses[dose].items() if p.removeprefix(MOLECULES) != "lost"}
-    particles = {p: most for p, most in held.items() if not p.startswith(MOLECULES)}
-    ranked = sorted(particles or held, key=lambda p: (not p.endswith("target"), -held[p]))[:MOST_ORGANS]
+    form = "particles" if set(doses[dose]["particles"]) - {LOST} else "molecules"
+    held = {place: at["most_share"] for place, at in doses[dose][form].items() if place != LOST}
+    ranked = sorted(held, key=lambda place: (place != "target", -held[place]))[:MOST_ORGANS]
     colors = (palette.PLACES["delivered"][1], WARM[0], COOL[0], COOL[1], MUTED)
     curves = [
-        Curve(place.removeprefix(MOLECULES), f"{dose}_{place}_share", color)
+        Curve(place, named(FORMS[form][0], dose, place), color)
         for place, color in zip(ranked, colors, strict=False)
     ]
     which = [dose] if len(given) > 1 else []
-    form = "particles" if particles else "molecules"
     return Course(
         "Where in the body the dose is", [*which, f"{form}, the places that held most"], "share", curves
     )
 
 
-def _by_type(scene: Scene, row: dict[str, float], ending: str) -> list[Curve]:
-    columns = [(style, f"{style.name}_{ending}") for style in scene.styles]
+def _by_type(scene: Scene, row: dict[str, float], quantity: str) -> list[Curve]:
+    columns = [(style, named(quantity, style.name)) for style in scene.styles]
     return [Curve(s.name, column, s.outline) for s, column in columns if column in row]
