@@ -13,71 +13,18 @@ from itertools import product
 from string import Formatter
 from typing import TYPE_CHECKING, Any
 
-from exoabm.accounting.mass_balance import PLACES as LEDGER_PLACES
 from exoabm.errors import InputError
-from exoabm.parameters.catalog import ORGANS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 ROLES = ("vesicle", "cell_type", "cargo", "dose", "donor", "recipient", "trial.readout")
 """What a name in a template can be the name of."""
-BODY = ("depot", "plasma", "peripheral", *ORGANS)
-"""Where particles of a dose are in the body."""
 FATES = ("divisions", "blocked", "deaths", "transformations")
 """What is counted of the lives of cells of each type."""
 VESICLE_COUNTS = ("encountered", "bound", "taken_up", "endosomal", "lysosomal", "delivered")
 """What is counted of each vesicle kind in ``cells.parquet``."""
 
-METRICS = (
-    "time_h",
-    "{vesicle}_emitted_EV",
-    *(f"{{vesicle}}_{place}_EV" for place in LEDGER_PLACES),
-    "{vesicle}_taken_up_EV",
-    "{vesicle}_mean_concentration_per_mL",
-    "{vesicle}_max_concentration_per_mL",
-    *(f"{{cell_type}}_{fate}" for fate in FATES),
-    "{cell_type}_cells",
-    "{cell_type}_responding_cells",
-    "{cell_type}_released_EV_per_cell",
-    "{cell_type}_taken_up_EV_per_cell",
-    "{cell_type}_delivered_EV_per_cell",
-    "{cell_type}_{cargo}_copies_per_cell",
-    "{cell_type}_effect_mean",
-    "{cell_type}_waste_units_per_cell",
-    "{cell_type}_{cargo}_copies_delivered_per_cell",
-    "{cell_type}_{cargo}_effect_share",
-    "{dose}_given_share",
-    "{dose}_entered_tissue_EV",
-    "{dose}_procedures",
-    "{dose}_living_share",
-    "{dose}_released_EV",
-    *(f"{{dose}}_{place}_{end}" for place in BODY for end in ("share", "exposure_h")),
-    *(f"{{dose}}_free_{place}_{end}" for place in BODY[1:] for end in ("share", "molecules_h")),
-    "{dose}_lost_share",
-    "innate_activation",
-    "effectors",
-    "memory",
-    "innate_activation_h",
-    "effectors_h",
-    "batch_medium_EV",
-    "batch_stored_EV",
-    "batch_recovered_share",
-    "batch_purity_EV_per_ug",
-    "batch_doses",
-    "batch_doses_per_day",
-    "batch_doses_per_cost",
-    "cell_doses_per_day",
-    "cell_doses_per_cost",
-)
-READOUTS = (
-    *(template for template in METRICS if template != "time_h"),
-    "{donor}_to_{recipient}_taken_up_EV",
-    "{donor}_to_{recipient}_delivered_EV",
-    *(f"{{donor}}_reach_{end}" for end in ("autocrine_share", "mean_um", "median_um", "q90_um")),
-    "{vesicle}_communication_distance_um",
-)
-"""What a run of a sweep comes down to."""
 CELLS = (
     *("time_s", "cell", "cell_type", "x_um", "y_um", "z_um", "waste_units", "mvb", "effect"),
     *("source_id", "source_label"),
@@ -85,8 +32,6 @@ CELLS = (
     "{vesicle}_released",
     *(f"{{vesicle}}_{count}" for count in VESICLE_COUNTS),
 )
-BATCH = ("row", "seed", "state", "reason")
-"""Columns of ``results.parquet`` beside keys that are varied, which have a dot in them, and readouts."""
 FIELDS = "fields.zarr"
 COORDINATES = ("time", "time_s", "label", "donor_type", "x", "y", "z")
 """Arrays of ``fields.zarr`` beside those of vesicle kinds."""
@@ -109,13 +54,10 @@ GRAPH = (
     *(f"{{vesicle}}_{count}" for count in EDGE_PER_KIND),
 )
 TABLES = {
-    "metrics.parquet": METRICS,
     "cells.parquet": CELLS,
     FIELDS: (*COORDINATES, "{vesicle}"),
     "communication.parquet": EDGES,
     "communication.graphml": GRAPH,
-    "the results of a sweep": (*BATCH, *READOUTS),
-    "the results of a trial": (*BATCH, "{trial.readout}"),
 }
 """Templates of the columns of each table that has names of a scenario in them."""
 DECLARED = frozenset(template for templates in TABLES.values() for template in templates)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import textwrap
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -176,9 +176,13 @@ def _change(relative: float | None) -> str:
 
 
 def _broken(name: str, width: int) -> str:
-    """A long name on several lines, each but the last ending in an underscore of it."""
-    lines = textwrap.wrap(name.replace("_", " "), width, break_long_words=False)
-    return "_\n  ".join(line.replace(" ", "_") for line in lines)
+    """A long name on several lines, broken after underscores, brackets and spaces."""
+    lines = [""]
+    for part in re.findall(r"[^_\[ ]*[_\[ ]?", name):
+        if lines[-1] and len(lines[-1]) + len(part) > width:
+            lines.append("")
+        lines[-1] += part
+    return "\n  ".join(lines)
 
 
 def resume_batch(folder: Path, jobs: int, cluster: str | None, as_json: bool) -> None:

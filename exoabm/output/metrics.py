@@ -63,7 +63,9 @@ def measure(state: State) -> dict[str, float]:
         row |= _of_kind(state, kind)
     for cell_type in range(len(state.types)):
         row |= _of_type(state, cell_type)
-    treatment = {named(quantity, *filter(None, of)): value for (quantity, *of), value in state.measures.items()}
+    treatment = {
+        named(quantity, *filter(None, of)): value for (quantity, *of), value in state.measures.items()
+    }
     return row | outcomes(state) | treatment
 
 

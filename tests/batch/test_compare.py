@@ -20,6 +20,7 @@ from exoabm.cli.batches import _broken, _change
 from exoabm.errors import InputError
 from exoabm.runs.execute import run_to_folder
 from exoabm.scenario.loader import load
+from exoabm.tables.run import open_run
 from tests.batch.conftest import RATE
 
 UPTAKE = "cell_type.recipient.uptake_rate"
@@ -53,8 +54,8 @@ def test_two_runs_differ_by_what_was_changed(runs) -> None:
     found = compare(str(runs / "a"), str(runs / "b"))
     assert found.changed == {RATE: ("60 / h", "120 / h")}
     assert (found.paired, found.warnings) == (1, [])
-    a, b = (pq.read_table(runs / n / "metrics.parquet")["exosome_free_EV"][-1].as_py() for n in "ab")
-    free = line(found, "exosome_free_EV")
+    a, b = (open_run(runs / n).metrics["free[exosome]"][-1].as_py() for n in "ab")
+    free = line(found, "free[exosome]")
     assert (free.a, free.b, free.difference, free.half) == (a, b, b - a, None)
     assert free.relative == (b - a) / a
 
@@ -72,16 +73,16 @@ def test_another_seed_is_told(runs) -> None:
     assert not found.paired
     assert "no seed in common" in found.warnings[0]
     assert found.plain()["same_seeds"] is False
-    assert line(found, "exosome_emitted_EV").difference != 0
+    assert line(found, "emitted[exosome]").difference != 0
 
 
 def test_the_difference_curve_is_b_minus_a(runs, tmp_path) -> None:
     found = compare(str(runs / "a"), str(runs / "b"))
     table = difference_table(found).to_pandas()
-    a, b = (pq.read_table(runs / n / "metrics.parquet").to_pandas() for n in "ab")
+    a, b = (open_run(runs / n).metrics.to_pandas() for n in "ab")
     assert list(table["time_h"]) == list(a["time_h"])
-    expected = b["exosome_cleared_EV"] - a["exosome_cleared_EV"]
-    assert list(table["difference_exosome_cleared_EV"]) == list(expected)
+    expected = b["cleared[exosome]"] - a["cleared[exosome]"]
+    assert table[table.readout == "cleared[exosome]"]["difference"].tolist() == list(expected)
     names = [path.name for path in write(found, tmp_path / "out")]
     assert names == ["comparison.json", "difference.parquet", "difference.png"]
     assert json.loads((tmp_path / "out" / "comparison.json").read_text())["changed"][RATE][1] == "120 / h"
@@ -95,9 +96,9 @@ def test_arms_of_a_sweep_are_compared_in_pairs(sweep) -> None:
     assert found.paired == 8
     write_results(sweep, Plan.read(sweep))
     rows = pq.read_table(sweep / "results.parquet").to_pandas()
-    wide = rows.pivot_table("exosome_free_EV", ["seed", f"{UPTAKE} (um^3/s)"], f"{RATE} (1/h)")
+    wide = rows.pivot_table("free[exosome]", ["seed", f"{UPTAKE} (um^3/s)"], f"{RATE} (1/h)")
     change = (wide[600.0] - wide[60.0]).groupby("seed").mean()
-    free = line(found, "exosome_free_EV")
+    free = line(found, "free[exosome]")
     assert free.difference == pytest.approx(change.mean(), rel=1e-12)
     low, high = stats.t.interval(0.95, 3, change.mean(), stats.sem(change))
     assert (free.difference - free.half, free.difference + free.half) == pytest.approx((low, high))
@@ -194,7 +195,7 @@ def test_a_large_change_is_told_as_a_factor(relative: float | None, words: str) 
 
 
 def test_long_names_break_between_their_words() -> None:
-    name = "recipient_signal_copies_delivered_per_cell"
+    name = "copies_delivered_per_cell[recipient, signal]"
     lines = _broken(name, 24).split("\n")
     assert max(map(len, lines)) <= 24 + 3
     assert "".join(line.strip() for line in lines) == name

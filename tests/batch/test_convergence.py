@@ -64,7 +64,7 @@ def loaded(text: str) -> LoadedScenario:
 
 def test_the_error_by_step_is_that_of_the_closed_form() -> None:
     """m' = 60 t/(1 h + t), held for a step: first order, error -dt/2 (p(T) - p(0))."""
-    found = converge(loaded(CLOCK), readouts=["a_message_copies_per_cell"], seeds=1)
+    found = converge(loaded(CLOCK), readouts=["copies_per_cell[a, message]"], seeds=1)
     (row,) = found.readouts
     exact, error = 60 * (2 - math.log(3)), -(300 / 3600) / 2 * 60 * 2 / 3
     print(row, exact, error)
@@ -79,7 +79,7 @@ def test_the_error_by_step_is_that_of_the_closed_form() -> None:
 
 def test_the_error_by_voxel_is_that_of_the_closed_form() -> None:
     """Beside a held face c cosh((L - x)/l)/cosh(L/l), l^2 = D/k: c A l tanh(L/l) vesicles, error ~ dx^2."""
-    (row,) = converge(loaded(HELD), readouts=["EV_free_EV"], seeds=1).readouts
+    (row,) = converge(loaded(HELD), readouts=["free[EV]"], seeds=1).readouts
     length = math.sqrt(8.0 * 60 / math.log(2))
     exact = 1e-3 * 50 * 10 * length * math.tanh(40 / length)
     print(row, exact)
@@ -97,7 +97,7 @@ def test_the_sub_step_of_the_medium_is_halved_with_the_step() -> None:
 
 
 def test_chance_stands_beside_its_standard_error() -> None:
-    found = converge(loaded(LEAK.replace("SECRETION", "poisson")), readouts=["EV_free_EV"], seeds=6)
+    found = converge(loaded(LEAK.replace("SECRETION", "poisson")), readouts=["free[EV]"], seeds=6)
     (row,) = found.readouts
     print(row)
     assert found.random
@@ -141,9 +141,10 @@ def test_three_steps_are_judged(values: tuple, verdict: str, order: float | None
 
 def test_a_readout_that_is_none_is_named() -> None:
     with pytest.raises(
-        InputError, match="--readout EV_fre_EV: no readout of this scenario; did you mean 'EV_free_EV'"
+        InputError,
+        match=r"--readout 'free\[E\]': no such readout of this scenario; did you mean 'free\[EV\]'",
     ):
-        converge(loaded(LEAK.replace("SECRETION", "mean")), readouts=["EV_fre_EV"])
+        converge(loaded(LEAK.replace("SECRETION", "mean")), readouts=["free[E]"])
 
 
 def test_the_command(tmp_path, monkeypatch, capsys) -> None:
@@ -159,7 +160,7 @@ def test_the_command(tmp_path, monkeypatch, capsys) -> None:
         captured = capsys.readouterr()
         return int(stop.value.code or 0), captured.out, captured.err
 
-    name = "a_message_copies_per_cell"
+    name = "copies_per_cell[a, message]"
     code, text, _ = run("--converge", "--readout", name, "--hours", "1", "--seeds", "1")
     assert code == 0
     assert name in text

@@ -30,7 +30,7 @@ SETTINGS = {"domain.voxel": "40", "clock.step": "1800", "cell_type.recipient.upt
 RATE, LIFE = "cell_type.donor.release_rate", "vesicle.exosome.half_life"
 TRUTH = {RATE: "47 / h", LIFE: "4.2 h"}
 VARY = (f"{RATE}=1 / h:1000 / h:log", f"{LIFE}=1 h:48 h:log")
-NAMES = ("exosome_free_EV", "exosome_taken_up_EV")
+NAMES = ("free[exosome]", "taken_up[exosome]")
 HOURS = np.array([1.0, 2, 4, 6, 9, 12])
 
 
@@ -141,8 +141,8 @@ def test_a_stochastic_run_gives_its_numbers_back() -> None:
 
 def test_what_the_data_do_not_say_is_said() -> None:
     found = fitted(
-        synthetic(names=("exosome_emitted_EV",)),
-        names=("exosome_emitted_EV",),
+        synthetic(names=("emitted[exosome]",)),
+        names=("emitted[exosome]",),
         vary=(VARY[0], "vesicle.exosome.delivery_probability=0.001:0.3:log"),
     )
     rate, delivery = found.numbers
@@ -234,8 +234,8 @@ def test_a_table_that_makes_no_sense_is_refused(tmp_path, text, columns, words) 
 
 
 def test_a_fit_that_cannot_be_is_refused() -> None:
-    with pytest.raises(InputError, match="did you mean 'exosome_free_EV'"):
-        fitted(synthetic(), names=("exosome_fre_EV", "exosome_taken_up_EV"))
+    with pytest.raises(InputError, match="did you mean 'free'"):
+        fitted(synthetic(), names=("fre[exosome]", "taken_up[exosome]"))
     with pytest.raises(InputError, match="too few"):
         fitted(np.full((6, 2), np.nan))
     with pytest.raises(RunFailed, match=r"domain\.size"):
@@ -356,7 +356,7 @@ def test_the_example_of_abc_finds_the_numbers_again(tmp_path, monkeypatch, capsy
     page = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text(encoding="utf-8")
     code = page.split("## How to fit by approximate Bayesian computation")[1].split("```python\n")[1]
     noisy = {"cell_type.donor.secretion": "poisson", "clock.step": "1 h", "domain.voxel": "40 um"}
-    names, truth = ("exosome_emitted_EV", "exosome_free_EV"), {RATE: "600 / h", LIFE: "6 h"}
+    names, truth = ("emitted[exosome]", "free[exosome]"), {RATE: "600 / h", LIFE: "6 h"}
     rows = np.column_stack([HOURS, synthetic(noisy, 5, names, truth)])
     monkeypatch.chdir(tmp_path)
     np.savetxt("measured.csv", rows, delimiter=",", header=",".join(("time_h", *names)), comments="")

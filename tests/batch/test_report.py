@@ -63,7 +63,7 @@ replicates = 4
 sweep_replicates = 4
 [[trial.readout]]
 name = "taken_up"
-metric = "recipient_taken_up_EV_per_cell"
+metric = "taken_up_per_cell[recipient]"
 title = "Taken up"
 unit = "EV"
 [[trial.criterion]]

@@ -58,8 +58,8 @@ def test_a_row_is_the_run_of_its_scenario_and_seed(tmp_path) -> None:
     )
     model.run(hours=0.05)
     last = model.metrics.iloc[-1].to_dict()
-    assert found[3]["readouts"]["exosome_emitted_EV"] == last["exosome_emitted_EV"]
-    assert found[3]["readouts"]["exosome_free_EV"] == last["exosome_free_EV"]
+    assert found[3]["readouts"]["emitted[exosome]"] == last["emitted[exosome]"]
+    assert found[3]["readouts"]["free[exosome]"] == last["free[exosome]"]
     assert states(tmp_path / "a") == ["done"] * 6
 
 

@@ -26,7 +26,7 @@ SETTINGS = {"cell_type.recipient.takes_up": "[]", "domain.voxel": "40", "clock.s
 RATE, LIFE = "cell_type.donor.release_rate", "vesicle.exosome.half_life"
 
 
-def analysis(folder, vary, readout="exosome_cleared_EV", settings=SETTINGS, **more) -> Sensitivity:
+def analysis(folder, vary, readout="cleared[exosome]", settings=SETTINGS, **more) -> Sensitivity:
     loaded = load("two_cells", settings)
     more = {"trajectories": 4, "samples": 64, "hours": 0.2} | more
     return run_sensitivity(loaded, factors_of(loaded, vary), folder, readout=readout, **more)
@@ -82,7 +82,7 @@ def test_indices_are_those_of_the_closed_form(tmp_path, rate, life) -> None:
 
 def test_screening_is_exact_where_the_readout_is_linear_and_leaves_out_what_does_nothing(tmp_path) -> None:
     vary = [f"{RATE}=10:50", f"{LIFE}=2:10", "vesicle.exosome.delivery_probability=0.1:0.2"]
-    found = analysis(tmp_path, vary, "exosome_emitted_EV", samples=16)
+    found = analysis(tmp_path, vary, "emitted[exosome]", samples=16)
     lead, *others = found.indices
     assert lead.factor.key == RATE
     assert lead.mu_star == pytest.approx(40 * 0.2, rel=1e-9)
@@ -96,15 +96,15 @@ def test_screening_is_exact_where_the_readout_is_linear_and_leaves_out_what_does
 def test_the_sentence_names_an_assumption_that_carries_the_result(tmp_path) -> None:
     vary = [f"{RATE}=59:61", "vesicle.exosome.delivery_probability=0.01:0.3"]
     settings = {k: v for k, v in SETTINGS.items() if "takes_up" not in k}
-    found = analysis(tmp_path, vary, "exosome_delivered_EV", settings, samples=16)
-    assert found.sentence.startswith("log10 of exosome_delivered_EV rests most on vesicle.exosome.delivery")
+    found = analysis(tmp_path, vary, "delivered[exosome]", settings, samples=16)
+    assert found.sentence.startswith("log10 of delivered[exosome] rests most on vesicle.exosome.delivery")
     assert "Its value is an assumption" in found.sentence
 
 
 def test_noise_between_seeds_stands_beside_the_indices(tmp_path) -> None:
     """Fusions are a Poisson process: the variance of what is emitted is the bodies' size times its mean."""
     settings = SETTINGS | {"cell_type.donor.secretion": "poisson", RATE: "600 / h"}
-    found = analysis(tmp_path, [f"{RATE}=300:900"], "exosome_emitted_EV", settings, samples=16, hours=2)
+    found = analysis(tmp_path, [f"{RATE}=300:900"], "emitted[exosome]", settings, samples=16, hours=2)
     expected = math.sqrt(15 * 600 * 2)
     # The standard deviation of 8 is off by 27 %; three of these is a chance of 1 in 300, the seed is fixed.
     assert abs(found.noise / expected - 1) < 0.8
@@ -185,11 +185,11 @@ def test_a_range_that_makes_no_sense_is_refused(vary, words) -> None:
         ({"samples": 4}, "power of two"),
         ({"trajectories": 1}, "--trajectories 1"),
         ({"replicates": 0}, "--replicates 0"),
-        ({"readout": "exosome_cleared"}, "there are: exosome_emitted_EV"),
-        ({"readout": "donor_cells"}, "the same whatever is varied"),
+        ({"readout": "cleared[exosom]"}, r"there are: emitted\[exosome\]"),
+        ({"readout": "cells[donor]"}, "the same whatever is varied"),
         (
             {
-                "readout": "exosome_communication_distance_um",
+                "readout": "communication_distance_um[exosome]",
                 "settings": SETTINGS | {"record.threshold": "1"},
             },
             "not a finite number in 8 of 8 runs",
@@ -214,12 +214,12 @@ RARE = {
 
 def test_what_chance_left_out_of_a_run_is_no_unknown_readout(tmp_path) -> None:
     """The reach of donors is a readout of the scenario; runs without it are named, and not analyzed."""
-    loaded, readout = load("two_cells", RARE), "donor_reach_mean_um"
+    loaded, readout = load("two_cells", RARE), "reach_mean_um[donor]"
     model = ExosomeModel(loaded, seed=0)
     model.step()
     assert readout not in measure(model)
     assert readout in possible(model)
-    assert "recipient_reach_mean_um" not in possible(model), "it sends nothing"
+    assert "reach_mean_um[recipient]" not in possible(model), "it sends nothing"
     with pytest.raises(InputError, match=r"not a finite number in [1-7] of 8 runs") as error:
         analysis(tmp_path, [f"{RATE}=30:90"], readout, RARE, hours=0.4)
     found = list(records(tmp_path / "noise", Plan.read(tmp_path / "noise")))
@@ -244,7 +244,7 @@ def test_one_value_that_is_no_number_makes_no_indices(tmp_path, monkeypatch) -> 
             return values
 
         def measured(record, bad=bad):
-            number = record.get("exosome_cleared_EV")
+            number = record.get("cleared[exosome]")
             measured.calls += 1
             return math.nan if bad is None and measured.calls == 40 else number
 
@@ -258,7 +258,7 @@ def test_one_value_that_is_no_number_makes_no_indices(tmp_path, monkeypatch) -> 
 def test_a_run_that_fails_is_told_with_its_reason(tmp_path) -> None:
     vary = ["domain.voxel=30:50"]
     with pytest.raises(RunFailed, match="runs failed in") as failed:
-        analysis(tmp_path, vary, "exosome_max_concentration_per_mL")
+        analysis(tmp_path, vary, "max_concentration_per_mL[exosome]")
     assert "domain.size" in str(failed.value)
 
 

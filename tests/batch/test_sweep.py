@@ -95,8 +95,8 @@ def test_means_and_intervals_are_those_of_the_rows(tmp_path) -> None:
     assert list(rows[f"{RATE} (1/h)"]) == [60.0] * 5 + [6000.0] * 5
     table = pq.read_table(tmp_path / "a" / "summary.parquet").to_pandas()
     for point, rate in enumerate((60.0, 6000.0)):
-        values = rows.loc[rows[f"{RATE} (1/h)"] == rate, "exosome_free_EV"]
-        line = table[(table.point == point) & (table.readout == "exosome_free_EV")].iloc[0]
+        values = rows.loc[rows[f"{RATE} (1/h)"] == rate, "free[exosome]"]
+        line = table[(table.point == point) & (table.readout == "free[exosome]")].iloc[0]
         low, high = stats.t.interval(0.95, 4, values.mean(), stats.sem(values))
         assert line[f"{RATE} (1/h)"] == rate
         assert line["n"] == 5
@@ -116,13 +116,13 @@ def test_a_type_that_no_cell_became_counts_as_zero(tmp_path, engine) -> None:
     found = report(run_rows(plan, tmp_path / "a")).summary
     (count,), (mean,) = found.count, found.mean
     per = {name: (n, value) for name, n, value in zip(found.readouts, count, mean, strict=True)}
-    assert 0 < per["activated_cells"][1] < 1
-    assert 0 < per["tired_cells"][1] < 1
+    assert 0 < per["cells[activated]"][1] < 1
+    assert 0 < per["cells[tired]"][1] < 1
     senders = ("donor", "tired") if engine == "vesicles" else ("donor",)
-    pairs = [f"{a}_to_{b}_taken_up_EV" for a in senders for b in ("recipient", "activated")]
-    assert [per[name][0] for name in (*pairs, "activated_responding_cells")] == [6] * (len(pairs) + 1)
+    pairs = [f"taken_up[{a} -> {b}]" for a in senders for b in ("recipient", "activated")]
+    assert [per[name][0] for name in (*pairs, "responding_cells[activated]")] == [6] * (len(pairs) + 1)
     assert min(per[name][1] for name in pairs[:2]) > 0
-    assert sum(per[name][1] for name in pairs) == pytest.approx(per["exosome_taken_up_EV"][1], rel=1e-9)
+    assert sum(per[name][1] for name in pairs) == pytest.approx(per["taken_up[exosome]"][1], rel=1e-9)
 
 
 def test_points_share_seeds_unless_told_otherwise(tmp_path) -> None:
@@ -165,7 +165,7 @@ def test_failed_rows_are_in_the_table_and_not_in_the_means(tmp_path) -> None:
     rows = pq.read_table(tmp_path / "a" / "results.parquet").to_pandas()
     assert list(rows["state"]) == ["done"] * 4 + ["failed", "done"]
     assert "clock.step" in rows["reason"][4]
-    assert math.isnan(rows["exosome_free_EV"][4])
+    assert math.isnan(rows["free[exosome]"][4])
     assert list(found.summary.n) == [3, 2, 0]
     assert list(found.summary.failed) == [0, 0, 1]
     assert any("1 row failed" in warning for warning in found.warnings)

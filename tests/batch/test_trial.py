@@ -73,7 +73,7 @@ sweep_replicates = 3
 limits = ["Anything <else>."]
 [[trial.readout]]
 name = "delivered"
-metric = "recipient_delivered_EV_per_cell"
+metric = "delivered_per_cell[recipient]"
 unit = "EV"
 [[trial.criterion]]
 readout = "delivered"
@@ -313,7 +313,11 @@ def test_what_was_set_by_hand_goes_below_the_arm_and_above_the_rest() -> None:
         ('arm = "sending"\nversus', 'arm = "silent"\nversus', "compared with another"),
         ('claim = "A donor\'s vesicles deliver."', 'claim = "Deliver"', "a claim is a sentence"),
         ('name = "null"', 'name = "sending"', "stands twice"),
-        ('metric = "recipient_delivered_EV_per_cell"', 'metric = "recipient_deliverd"', "no such column"),
+        (
+            'metric = "delivered_per_cell[recipient]"',
+            'metric = "delivered_per_cell[nobody]"',
+            "no such column",
+        ),
         (
             'keys = ["vesicle.exosome.delivery_probability"]',
             'keys = ["vesicle.exosome.phi"]',
@@ -375,7 +379,7 @@ def test_real_null_trials_seldom_say_supports() -> None:
     Each trial takes 40 of the runs and halves them; 2.5 % are expected to support, 10 of 400. More than 20
     come by chance once in 700 seeds, were the trials independent.
     """
-    readout = ReadoutTable.model_validate({"name": "x", "metric": "recipient_taken_up_EV_per_cell"})
+    readout = ReadoutTable.model_validate({"name": "x", "metric": "taken_up_per_cell[recipient]"})
     values = []
     for seed in range(60):
         model = ExosomeModel(small(clock__duration="2 h"), seed=seed)
@@ -397,7 +401,7 @@ def test_real_null_trials_seldom_say_supports() -> None:
 
 def test_a_readout_that_chance_left_out_of_a_run_is_not_unknown() -> None:
     """A type without cells has no column yet; the trial is planned, and a run without has no number."""
-    text = SMALL.replace("recipient_delivered_EV_per_cell", "heir_delivered_EV_per_cell")
+    text = SMALL.replace("delivered_per_cell[recipient]", "delivered_per_cell[heir]")
     heir = '[[cell_type]]\nname = "heir"\ntakes_up = ["exosome"]\n[trial]'
     text = text.replace("[trial]", heir, 1)
     turning = 'saturation = "inf"\ntransformation = {{ into = "heir", rate = "{rate} / h" }}'

@@ -20,6 +20,7 @@ from PIL import Image
 
 from exoabm.runs.execute import run_to_folder
 from exoabm.scenario.loader import load
+from exoabm.tables.run import open_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,8 +61,8 @@ def test_files_parse_and_agree(paused: Any, tmp_path: Path) -> None:
     zipfile.ZipFile(io.BytesIO(download(paused, "Run folder (ZIP)"))).extractall(tmp_path)
     table = pq.read_table(tmp_path / "run" / "communication.parquet").to_pydict()
     assert [float(row["taken_up"]) for row in links] == table["taken_up"]
-    stored = pq.read_table(tmp_path / "run" / "metrics.parquet").to_pylist()
-    assert float(metrics[-1]["exosome_free_EV"]) == stored[-1]["exosome_free_EV"]
+    stored = open_run(tmp_path / "run").metrics.to_pylist()
+    assert float(metrics[-1]["free[exosome]"]) == stored[-1]["free[exosome]"]
 
 
 def test_the_share_link_opens_the_same_state(paused: Any, reader: Callable[..., Any]) -> None:
@@ -168,7 +169,7 @@ def test_two_runs_side_by_side(reader: Callable[..., Any]) -> None:
     times = [float(b) for b in page.locator(".exo-clock b").all_inner_texts()]
     assert len(times) == 2
     assert abs(times[0] - times[1]) <= 0.1
-    page.get_by_label("What is drawn").select_option("exosome_emitted_EV")
+    page.get_by_label("What is drawn").select_option("emitted[exosome]")
     page.wait_for_selector("[aria-label^='Both runs, vesicles released']")
     a, b = map(float, re.findall(r"[AB] ([\d.]+)", page.inner_text("h3:has-text('Both runs')")))
     assert 4 < b / a < 25

@@ -73,7 +73,7 @@ def test_pairs_add_up_to_the_readouts(sweep: Path) -> None:
             for v, *ends in zip(pairs["vesicles"], pairs["source_type"], pairs["target_type"], strict=True)
             if ends == ["donor", "taker_of_all"]
         )
-        assert total == pytest.approx(result["donor_to_taker_of_all_taken_up_EV"], rel=1e-12)
+        assert total == pytest.approx(result["taken_up[donor -> taker_of_all]"], rel=1e-12)
 
 
 def test_analyses_keep_none_and_say_so(tmp_path, plan) -> None:

@@ -68,7 +68,7 @@ def test_every_sphere_is_of_the_run(finished, tmp_path, name) -> None:
     assert (info["spatialUnits"], info["timeUnits"]) == (
         {"magnitude": 1.0, "name": "µm"}, {"magnitude": 1.0, "name": "s"}
     )  # fmt: skip
-    metrics = run.table("metrics.parquet").to_pandas()
+    metrics = run.metrics.to_pandas()
     found = list(frames(content))
     assert info["totalSteps"] == content["spatialData"]["bundleSize"] == len(found)
     assert [time for time, _ in found] == pytest.approx(metrics["time_h"] * 3600)

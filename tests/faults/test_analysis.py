@@ -41,7 +41,7 @@ def test_a_fit_gives_back_what_a_run_was_made_with(command, tmp_path) -> None:
 
 def test_a_fit_that_makes_no_sense_is_refused(command, tmp_path) -> None:
     command("fit", "two_cells", "--data", "none.csv").refused(2, "none.csv", "no such file")
-    (tmp_path / "a.csv").write_text("time_h,exosome_free_EV\n1,5\n2,8\n")
+    (tmp_path / "a.csv").write_text("time_h,free[exosome]\n1,5\n2,8\n")
     command("fit", "two_cells", "--data", "a.csv").refused(2, "--vary KEY=LO:HI")
     command("fit", "two_cells", "--data", "a.csv", "--vary", "a=1:2").refused(2, "--vary a")
     (tmp_path / "h.csv").write_text("diameter_nm,a\n" + "\n".join(f"{10 * i},{9 - i}" for i in range(1, 9)))

@@ -16,7 +16,7 @@ def test_a_sweep_says_what_it_found(command, tmp_path) -> None:
     done = command(*SWEEP, "--seed", 1, "--out", "a")
     assert done.code == 0
     assert "2 rows, 0 failed" in done.out
-    assert "exosome_taken_up_EV" in done.out
+    assert "taken_up[exosome]" in done.out
     assert "no confidence intervals" in done.err
     again = command("resume", "a", "--json")
     assert json.loads(again.out[again.out.index("{") :]) | {"folder": ""} == {

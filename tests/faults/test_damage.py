@@ -313,12 +313,12 @@ def test_a_damaged_part_of_a_kept_sweep_is_told(command, tmp_path) -> None:
     ("text", "fragments"),
     [
         (
-            "time_h,exosome_free_EV,exosome_free_EV\n1,3,4\n2,8,9\n",
-            ("two columns are named 'exosome_free_EV'",),
+            "time_h,free[exosome],free[exosome]\n1,3,4\n2,8,9\n",
+            ("two columns are named 'free[exosome]'",),
         ),
-        ("time_h,exosome_free_EV\n1,inf\n2,8\n3,9\n", ("exosome_free_EV is infinite", "time_h = 1")),
-        ("time_h,exosome_free_EV\n1,5\n1e9,8\n", ("time_h = 1e+09", "at most 100000 h")),
-        ("time_h,exosome_free_EV\n1,nan\n2,nan\n", ("no column changes with time",)),
+        ("time_h,free[exosome]\n1,inf\n2,8\n3,9\n", ("free[exosome] is infinite", "time_h = 1")),
+        ("time_h,free[exosome]\n1,5\n1e9,8\n", ("time_h = 1e+09", "at most 100000 h")),
+        ("time_h,free[exosome]\n1,nan\n2,nan\n", ("no column changes with time",)),
     ],
 )
 def test_a_table_of_measurements_that_makes_no_sense_is_refused(command, tmp_path, text, fragments) -> None:
@@ -329,7 +329,7 @@ def test_a_table_of_measurements_that_makes_no_sense_is_refused(command, tmp_pat
 
 
 def test_a_kind_of_vesicle_does_not_go_with_a_time_series(command, tmp_path) -> None:
-    (tmp_path / "m.csv").write_text("time_h,exosome_free_EV\n1,5\n2,8\n")
+    (tmp_path / "m.csv").write_text("time_h,free[exosome]\n1,5\n2,8\n")
     done = command("fit", "two_cells", "--data", "m.csv", "--vary", f"{RATE}=10:100", "--vesicle", "nope")
     done.refused(2, "--vesicle goes with a histogram")
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
 
 from exoabm import ExosomeModel
 from exoabm.errors import NumericalError
 from exoabm.scenario.loader import parse
+from exoabm.tables.run import open_run
 
 BODY = """
 info = { title = "growth" }
@@ -55,7 +55,7 @@ def test_the_command_ends_with_4_and_keeps_what_was_recorded(command, tmp_path) 
     about = json.loads((tmp_path / "r.failed" / "run.json").read_text())
     assert about["exit_state"] == "failed"
     assert "max_cells" in about["error"]
-    cells = pq.read_table(tmp_path / "r.failed" / "metrics.parquet")["a_cells"].to_pylist()
+    cells = open_run(tmp_path / "r.failed").metrics["cells[a]"].to_pylist()
     assert cells[0] == 4
     assert 30 < cells[-1] <= 40
 

@@ -148,11 +148,11 @@ def test_a_digit_that_is_lost_would_be_seen(tmp_path: Path, whole) -> None:
     copy = tmp_path / "a"
     shutil.copytree(whole[1], copy)
     assert_same_run(whole[1], copy)
-    table = pq.read_table(copy / "metrics.parquet")
-    values = table["exosome_free_EV"].to_numpy().copy()
+    table = pq.read_table(copy / "metrics_by_kind.parquet")
+    values = table["free"].to_numpy().copy()
     values[-1] = np.nextafter(values[-1], np.inf)
-    at = table.column_names.index("exosome_free_EV")
-    pq.write_table(table.set_column(at, "exosome_free_EV", [values]), copy / "metrics.parquet")
+    at = table.column_names.index("free")
+    pq.write_table(table.set_column(at, "free", [values]), copy / "metrics_by_kind.parquet")
     with pytest.raises(AssertionError, match="metrics"):
         assert_same_run(whole[1], copy)
 

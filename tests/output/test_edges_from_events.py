@@ -16,6 +16,7 @@ from exoabm.output.edges_from_events import ENDS, TIMES, rebuild
 from exoabm.runs.execute import run_to_folder
 from exoabm.scenario.loader import load, parse
 from exoabm.tables import parquet as tables
+from exoabm.tables.run import open_run
 
 RELAYS = {
     "transport.engine": "vesicles",
@@ -193,7 +194,7 @@ def test_what_no_cell_sent_is_told_alike(tmp_path: Path, way: dict[str, str]) ->
     run_to_folder(loaded, out, seed=1)
     kept = pq.read_table(out / "communication.parquet")
     edges = kept.to_pandas()
-    metrics = pq.read_table(out / "metrics.parquet").to_pandas().iloc[-1]
+    metrics = open_run(out).metrics.to_pandas().iloc[-1]
     taken_up = metrics.exosome_taken_up_EV + metrics.ectosome_taken_up_EV
     assert edges.taken_up.sum() == pytest.approx(taken_up, rel=1e-9)
     assert edges.encountered.sum() > edges.taken_up.sum()

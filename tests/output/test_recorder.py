@@ -100,14 +100,14 @@ def test_metrics_have_a_row_for_each_time_and_units_in_their_names() -> None:
     kind = "waste_vesicle"
     places = ["free", "bound", "endosomal", "lysosomal", "recycled", "delivered", "cleared", "escaped"]
     total = sum(frame[f"{kind}_{place}_EV"] for place in places)
-    assert total.to_numpy() == pytest.approx(frame[f"{kind}_emitted_EV"].to_numpy(), rel=1e-9)
+    assert total.to_numpy() == pytest.approx(frame[f"emitted[{kind}]"].to_numpy(), rel=1e-9)
     volume = 600 * 600 * 15 * 1e-12
-    free, mean = frame[f"{kind}_free_EV"].iloc[-1], frame[f"{kind}_mean_concentration_per_mL"].iloc[-1]
+    free, mean = frame[f"free[{kind}]"].iloc[-1], frame[f"mean_concentration_per_mL[{kind}]"].iloc[-1]
     leaving = model.state.trafficking.returning.sum()
     assert mean == pytest.approx((free - leaving) / volume, rel=1e-9)
-    assert (frame["stressed_cells"] == 120).all()
-    released = 120 * frame["stressed_released_EV_per_cell"]
-    assert released.to_numpy() == pytest.approx(frame[f"{kind}_emitted_EV"].to_numpy(), rel=1e-9)
+    assert (frame["cells[stressed]"] == 120).all()
+    released = 120 * frame["released_per_cell[stressed]"]
+    assert released.to_numpy() == pytest.approx(frame[f"emitted[{kind}]"].to_numpy(), rel=1e-9)
     counts = ("_cells", "_divisions", "_blocked", "_deaths", "_transformations")
     units = ("_h", "_EV", "_per_mL", "_per_cell", *counts, "_effect_mean")  # an effect is a share
     assert [name for name in frame if not name.endswith(units)] == []

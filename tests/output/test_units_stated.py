@@ -76,11 +76,11 @@ def even(
 def test_tables_and_fields(even: tuple[ExosomeModel, Path]) -> None:
     model, path = even
     row = measure(model.state)
-    assert row["EV_mean_concentration_per_mL"] == pytest.approx(HELD, rel=1e-5)  # an obstacle is no medium
-    assert row["EV_max_concentration_per_mL"] == pytest.approx(HELD, rel=1e-5)
+    assert row["mean_concentration_per_mL[EV]"] == pytest.approx(HELD, rel=1e-5)  # an obstacle is no medium
+    assert row["max_concentration_per_mL[EV]"] == pytest.approx(HELD, rel=1e-5)
     assert row["time_h"] == pytest.approx(0.5)
     volume = model.state.domain.voxel_volume * (~model.state.domain.obstacle).sum()
-    assert row["EV_free_EV"] == pytest.approx(HELD * 1e-12 * volume, rel=1e-5)
+    assert row["free[EV]"] == pytest.approx(HELD * 1e-12 * volume, rel=1e-5)
     group = zarr.open_group(path, mode="r")
     assert group.attrs["unit"] == "vesicles/mL"
     last = np.asarray(group["EV"][-1]).sum(axis=0)

@@ -293,10 +293,10 @@ def test_stacked_places_add_up_to_the_emitted(run: Callable[..., xo.ExosomeModel
     ax = panel(figure_of(model), "places")
     areas = {c.get_label(): c.get_paths()[0].vertices for c in ax.collections}
     end = max(v[v[:, 0] == rows[-1]["time_h"], 1].max() for v in areas.values())
-    assert end == pytest.approx(rows[-1]["exosome_emitted_EV"], rel=1e-6)
+    assert end == pytest.approx(rows[-1]["emitted[exosome]"], rel=1e-6)
     free = areas["free"]
     at_end = free[free[:, 0] == rows[-1]["time_h"], 1]
-    assert np.ptp(at_end) == pytest.approx(rows[-1]["exosome_free_EV"], rel=1e-6)
+    assert np.ptp(at_end) == pytest.approx(rows[-1]["free[exosome]"], rel=1e-6)
     assert any(t.get_text().startswith("delivered") for t in ax.texts)
 
 
@@ -328,13 +328,13 @@ def test_waste_takes_the_place_of_uptake(run: Callable[..., xo.ExosomeModel]) ->
     model = run("waste")
     ax = panel(figure_of(model), "waste")
     sick = next(line for line in ax.lines if line.get_label() == "sick")
-    assert sick.get_ydata()[-1] == pytest.approx(model.metrics["sick_waste_units_per_cell"].iloc[-1])
+    assert sick.get_ydata()[-1] == pytest.approx(model.metrics["waste_units_per_cell[sick]"].iloc[-1])
     assert "waste units" in ax.get_ylabel()
 
 
 def test_the_readout_is_drawn_where_there_is_room_for_it(run: Callable[..., xo.ExosomeModel]) -> None:
     """A trial's column as it was recorded; beside the other panels, and none where nothing asks for it."""
-    for name, column in (("usual", "near_taken_up_EV_per_cell"), ("long", "exosome_free_EV")):
+    for name, column in (("usual", "taken_up_per_cell[near]"), ("long", "free[exosome]")):
         model = run(name)
         figure = figure_of(model, readout=Readout(column, "EV"))
         (line,) = panel(figure, "course").lines[:1]

@@ -67,7 +67,7 @@ def test_the_same_cells_from_four_instruments_make_the_same_run(engine):
         model.run(hours=0.4)
         fields = model.edges.drop_columns([c for c in model.edges.column_names if c.endswith("_um")])
         told.append((model.metrics.to_dict("list"), fields.to_pydict()))
-    assert told[0][0]["exosome_taken_up_EV"][-1] > 0
+    assert told[0][0]["taken_up[exosome]"][-1] > 0
     for metrics, edges in told[1:]:
         assert {k: np.array(v).tobytes() for k, v in metrics.items()} == {
             k: np.array(v).tobytes() for k, v in told[0][0].items()

@@ -11,11 +11,10 @@ from hypothesis import strategies as st
 
 from exoabm import ExosomeModel
 from exoabm.batch.sweeps import readouts
-from exoabm.columns import READOUTS, TABLES, Row, expand
-from exoabm.errors import InputError, ScenarioError
+from exoabm.columns import TABLES, expand
+from exoabm.errors import ScenarioError
 from exoabm.output.metrics import measure
 from exoabm.output.writers import cell_table
-from exoabm.scenario import loader
 from exoabm.scenario.loader import LoadedScenario, parse, shipped
 from exoabm.scenario.naming import names_by_role
 
@@ -47,7 +46,7 @@ takes_up = ["{kinds[0]}"]
 death_rate = "0 / h"
 [trial]
 claim = "Nothing."
-readout = [{{ name = "{readout}", metric = "{types[0]}_cells" }}]
+readout = [{{ name = "{readout}", metric = "cells[{types[0]}]" }}]
 criterion = [{{ readout = "{readout}", arm = "x", versus = "y", direction = "higher", by = 0.1 }}]
 """  # noqa: E501
 SAFE = {"types": ("t0", "t1"), "cargos": ("u0", "u1"), "kinds": ("v0", "v1"), "doses": ("w0", "w1")}
@@ -109,40 +108,15 @@ def test_whatever_the_names_every_number_has_its_own_column(
 @pytest.mark.parametrize(
     ("names", "column", "entries"),
     [
-        ({"types": ("a", "a_b"), "cargos": ("b_c", "c")}, "a_b_c_copies_per_cell", ("'b_c'", "'a_b'")),
-        ({"types": ("a", "a_b"), "cargos": ("b_c", "c")}, "a_b_c_effect_share", ("'b_c'", "'a_b'")),
-        ({"types": ("a", "a_responding")}, "a_responding_cells", ("'a'", "'a_responding'")),
-        ({"types": ("a", "b"), "kinds": ("a_to_b", "v")}, "a_to_b_taken_up_EV", ("'a'", "'b'", "'a_to_b'")),
-        ({"types": ("a", "a_to_b")}, "a_to_a_to_b_taken_up_EV", None),
-        ({"doses": ("d", "d_free")}, "d_free_plasma_share", ("'d'", "'d_free'")),
         ({"kinds": ("time_s", "v")}, "time_s", ("vesicle 'time_s'", "the table itself")),
         ({"kinds": ("EV", "ev")}, "ev", ("'EV'", "'ev'")),
-        ({"readout": "seed"}, "seed", ("trial.readout 'seed'", "the table itself")),
-        ({"types": ("x", "y"), "doses": ("x", "z")}, "x_reach_mean_um", None),
     ],
 )
-def test_two_entries_of_one_column_are_refused_with_both(
-    names: dict, column: str, entries: tuple | None
-) -> None:
-    if entries is None:  # near, but each has its own
-        assert column in dict(expand(READOUTS, names_by_role(named(**names).scenario)))
-        return
+def test_two_entries_of_one_column_are_refused_with_both(names: dict, column: str, entries: tuple) -> None:
     with pytest.raises(ScenarioError, match=SAYS) as error:
         named(**names)
     line = next(line for line in str(error.value).splitlines() if all(entry in line for entry in entries))
     assert column in line or "copies" in line  # two entries that share several columns are told once
-
-
-def test_without_the_check_a_row_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Columns that no template foresees, such as those of a package, are never merged either."""
-    monkeypatch.setattr(loader, "colliding", lambda scenario: ())
-    loaded = named(types=("a", "a_b"), cargos=("b_c", "c"))
-    with pytest.raises(InputError, match="a_b_c_copies_per_cell"):
-        ExosomeModel(loaded, seed=1)
-    with pytest.raises(InputError, match="'x'"):
-        Row(x=1.0).join({"x": 2.0})
-    with pytest.raises(InputError, match="'row'"):
-        readouts.checked({"row": 1.0})
 
 
 @pytest.mark.parametrize("name", shipped())
@@ -151,6 +125,4 @@ def test_shipped_scenarios_write_what_is_declared(name: str) -> None:
     model = ExosomeModel(name, seed=1)
     names = names_by_role(model.scenario)
     declared = {table: {column for column, _ in expand(t, names)} for table, t in TABLES.items()}
-    assert set(measure(model.state)) <= declared["metrics.parquet"]
-    assert set(readouts.measure(model)) <= declared["the results of a sweep"]
     assert set(cell_table(model.state).column_names) <= declared["cells.parquet"]

@@ -98,12 +98,12 @@ def test_what_survives_in_phagocytes_decides_whether_they_protect_or_spread() ->
     def reached(**pairs: object) -> float:
         model = after("disease_progression", 200, **coarse, **pairs)
         row = model.history.rows[-1]
-        passed_on = row["phagocyte_exosome_emitted_EV"]
+        passed_on = row["emitted[phagocyte_exosome]"]
         taken_up = model.state.trafficking.taken_up[of(model, "phagocyte")].sum()
         share = float(pairs.get(survival, 0.01))
         if taken_up:  # what survives leaves again, but for what is on its way
             assert 0.6 * share < passed_on / taken_up < share
-        return row["neuron_seed_effect_share"]
+        return row["effect_share[neuron, seed]"]
 
     none = reached(cell_type__phagocyte__uptake_rate=0)
     at = {share: reached(**{survival: share}) for share in (0.01, 0.5, 1)}

@@ -122,9 +122,12 @@ def test_a_dose_is_a_sender_in_the_graph(tmp_path: Path) -> None:
     assert set(model.edges.column("donor_type").to_pylist()) == {"dose"}
     assert result.summary["communication"]["taken_up_by_type"]["dose"]["tumor"] == pytest.approx(taken)
     row = model.history.rows[-1]
-    assert row["tumor_drug_copies_delivered_per_cell"] > 0
-    assert row["treatment_liver_share"] > 0.1
-    assert result.summary["body"]["treatment"]["liver"]["share"] == row["treatment_liver_share"]
+    assert row["copies_delivered_per_cell[tumor, drug]"] > 0
+    assert row["particle_share[treatment, liver]"] > 0.1
+    assert (
+        result.summary["body"]["treatment"]["particles"]["liver"]["share"]
+        == row["particle_share[treatment, liver]"]
+    )
     held = [place["share"] for place in result.summary["body"]["treatment"].values()]
     assert sum(held) == pytest.approx(1.0)
     assert model.history.rows[0].keys() == row.keys()

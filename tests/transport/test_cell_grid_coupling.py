@@ -78,8 +78,8 @@ def test_nothing_is_handed_through_a_wall(engine: str, dim: int) -> None:
     model = walled(engine, dim)
     model.run(hours=1)
     row = measure(model.state)
-    assert row["exosome_emitted_EV"] > 900
-    assert row["exosome_taken_up_EV"] == row["exosome_bound_EV"] == 0
+    assert row["emitted[exosome]"] > 900
+    assert row["taken_up[exosome]"] == row["bound[exosome]"] == 0
 
 
 def by_ways(center: np.ndarray, offset: np.ndarray, place: tuple, blocked: np.ndarray) -> bool:

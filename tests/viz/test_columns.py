@@ -15,28 +15,28 @@ def test_particles_are_called_what_they_are() -> None:
     said = column_labels(
         scenario,
         [
-            "vesicle_taken_up_EV",
-            "free_taken_up_EV",
-            "free_free_EV",
-            "nanoparticle_emitted_EV",
-            "tumor_taken_up_EV_per_cell",
-            "tumor_drug_copies_per_cell",
-            "treatment_liver_share",
+            "taken_up[vesicle]",
+            "taken_up[free]",
+            "free[free]",
+            "emitted[nanoparticle]",
+            "taken_up_per_cell[tumor]",
+            "copies_per_cell[tumor, drug]",
+            "particle_share[treatment, liver]",
         ],
     )
     assert said == {
-        "vesicle_taken_up_EV": "vesicles taken up",
-        "free_taken_up_EV": "drug molecules taken up",
-        "free_free_EV": "drug molecules free",
-        "tumor_taken_up_EV_per_cell": "tumor: particles taken up per cell",
-        "tumor_drug_copies_per_cell": "tumor: copies of drug per cell",
-        "treatment_liver_share": "treatment: liver share",
+        "taken_up[vesicle]": "vesicles taken up",
+        "taken_up[free]": "drug molecules taken up",
+        "free[free]": "drug molecules free",
+        "taken_up_per_cell[tumor]": "tumor: particles taken up per cell",
+        "copies_per_cell[tumor, drug]": "tumor: copies of drug per cell",
+        "particle_share[treatment, liver]": "treatment: liver particle share",
     }, "lipid nanoparticles are in other arms only"
 
 
 def test_kinds_of_one_sort_are_told_apart() -> None:
-    said = column_labels(load("tumor_niche").scenario, ["niche_vesicle_free_EV"])
-    assert said == {"niche_vesicle_free_EV": "vesicles free (niche_vesicle)".replace("_", " ")}
+    said = column_labels(load("tumor_niche").scenario, ["free[niche_vesicle]"])
+    assert said == {"free[niche_vesicle]": "vesicles free (niche_vesicle)".replace("_", " ")}
 
 
 @pytest.mark.parametrize("name", sorted(shipped()))
@@ -45,11 +45,11 @@ def test_every_column_of_a_scenario_has_words_of_its_own(name: str) -> None:
     said = column_labels(model.scenario, [n for n in measure(model.state) if n != "time_h"])
     assert len(set(said.values())) == len(said)
     assert not any("_" in words or "EV" in words.split() for words in said.values())
-    assert default_column(said).endswith("_taken_up_EV")
+    assert default_column(said).startswith("taken_up[")
 
 
 def test_what_is_drawn_first_is_what_the_difference_does() -> None:
     model = ExosomeModel("relay", seed=1)
-    said = column_labels(model.scenario, measure(model.state))
-    assert default_column(said, "cargo.message.copies") == "relay_responding_cells"
-    assert default_column(said, "cell_type.source.release_rate") == "exosome_taken_up_EV"
+    said = column_labels(model.scenario, [n for n in measure(model.state) if n != "time_h"])
+    assert default_column(said, "cargo.message.copies") == "responding_cells[relay]"
+    assert default_column(said, "cell_type.source.release_rate") == "taken_up[exosome]"

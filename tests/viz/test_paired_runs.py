@@ -42,12 +42,12 @@ def test_released_alike_taken_up_apart(runs: PairedRuns) -> None:
     a, b = (session.model for session in runs.sessions)
     assert a.state.time == b.state.time == 7200
     assert np.array_equal(a.state.released, b.state.released)
-    gap = difference(*runs.curves("exosome_emitted_EV"))
+    gap = difference(*runs.curves("emitted[exosome]"))
     assert len(gap["x"]) >= 13
     assert not any(gap["y"])
-    taken = difference(*runs.curves("exosome_taken_up_EV"))
+    taken = difference(*runs.curves("taken_up[exosome]"))
     assert taken["y"][-1] > 0
-    end_a, end_b = (curve["y"][-1] for curve in runs.curves("exosome_taken_up_EV"))
+    end_a, end_b = (curve["y"][-1] for curve in runs.curves("taken_up[exosome]"))
     assert taken["y"][-1] == end_b - end_a
 
 
@@ -59,7 +59,7 @@ def test_equal_values_give_equal_runs() -> None:
         runs.speed = 10800.0
         runs.play()
         wait(runs)
-        gap = difference(*runs.curves("exosome_taken_up_EV"))
+        gap = difference(*runs.curves("taken_up[exosome]"))
         assert (not any(gap["y"])) == same
         runs.close()
 

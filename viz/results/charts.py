@@ -219,7 +219,7 @@ def default_column(columns: Mapping[str, str], key: str = "") -> str:
 
 
 def _kinds(scenario: Scenario) -> dict[str, str]:
-    """Per kind that comes: the particle class with room for a word, and the kind where the class has several."""
+    """Per kind that comes: its particle class with room for a word, and the kind where there are several."""
     return {
         scenario.vesicle[kind].name: f"{particles.name} {{}}"
         + (f" ({scenario.vesicle[kind].name})" if len(particles.kinds) > 1 else "")

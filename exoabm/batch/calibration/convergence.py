@@ -18,9 +18,10 @@ import numpy as np
 from exoabm.batch.sweeps.readouts import measure
 from exoabm.batch.sweeps.rows import replicate_seeds
 from exoabm.cells.responses import by_chance
-from exoabm.errors import InputError, ResourceError, did_you_mean
+from exoabm.errors import InputError, ResourceError
 from exoabm.model import ExosomeModel
 from exoabm.scenario.builder import blueprint
+from exoabm.tables.readouts import resolve
 from exoabm.transport.grid_discretization import choose_courant, hop_limit
 
 if TYPE_CHECKING:
@@ -137,15 +138,16 @@ def converge(
         if progress is not None:
             progress((done + share) / total)
 
+    names: list[str] = []
     for level, chosen in levels:
         rows = []
         for number in chosen:
             rows.append(_run(level, number, hours, threads, tell))
             done += 1
             if not found and len(rows) == 1:
-                _check(readouts, rows[0])
+                names = _checked(readouts, rows[0])
         found.append(rows)
-    names = list(readouts) or [name for name, value in found[0][0].items() if value is not None]
+    names = names or [name for name, value in found[0][0].items() if value is not None]
     smaller = found[3] if voxel is not None else None
     table, undefined = [], []
     for name in names:
@@ -245,13 +247,12 @@ def _run(
     return measure(model)
 
 
-def _check(readouts: Sequence[str], known: Values) -> None:
-    for name in readouts:
-        if name not in known:
-            raise InputError(
-                f"--readout {name}: no readout of this scenario{did_you_mean(name, known)}\n"
-                f"there are: {', '.join(known)}"
-            )
+def _checked(readouts: Sequence[str], known: Values) -> list[str]:
+    """Readouts as tables write them."""
+    try:
+        return [resolve(name, known, "readout of this scenario") for name in readouts]
+    except InputError as error:
+        raise InputError(f"--readout {error}\nthere are: {', '.join(known)}") from None
 
 
 def _judge(name: str, steps: list[np.ndarray], finer: np.ndarray | None) -> Converged:

@@ -253,10 +253,9 @@ def _write_rows(path: Path, folder: Path, plan: Plan, varied: tuple[Varied, ...]
         *keys,
         pa.field("state", pa.string()),
     ]
-    fields += [pa.field("reason", pa.string()), *(pa.field(name, pa.float64()) for name in names)]
+    prefix = "trial.readout." if plan.about.get("kind") == "trial" else ""
+    fields += [pa.field("reason", pa.string()), *(pa.field(prefix + name, pa.float64()) for name in names)]
     schema = pa.schema(fields)
-    if twice := [name for name in dict.fromkeys(schema.names) if schema.names.count(name) > 1]:
-        raise InputError(f"two columns of {RESULTS} would be named {twice[0]!r}; rename the readout")
     overrides = {row.name: dict(row.overrides) for row in plan.rows}
     found = records(folder, plan)
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
@@ -268,5 +267,5 @@ def _write_rows(path: Path, folder: Path, plan: Plan, varied: tuple[Varied, ...]
                 texts = (overrides[record["row"]].get(v.key) for record in batch)
                 columns[v.column] = [None if text is None else v.value(text) for text in texts]
             for name in names:
-                columns[name] = [record.get("readouts", {}).get(name) for record in batch]
+                columns[prefix + name] = [record.get("readouts", {}).get(name) for record in batch]
             writer.write_table(pa.table(columns, schema=schema))
