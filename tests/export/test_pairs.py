@@ -86,7 +86,7 @@ def test_pairs_of_a_sweep_and_their_intervals(sweep: Path, tmp_path: Path) -> No
         assert (each[key] == results[key][row]).all()
         assert each.replicate.nunique() == 1
         taken = each.vesicles[(each.source == "donor") & (each.target == "taker_of_all")].sum()
-        assert taken == pytest.approx(results.donor_to_taker_of_all_taken_up_EV[row])
+        assert taken == pytest.approx(results["taken_up[donor -> taker_of_all]"][row])
     assert sorted(pairs.replicate.unique()) == [1, 2, 3]
     checked = 0
     for mean in means[means["mean"].notna()].itertuples(index=False):

@@ -90,7 +90,7 @@ def test_every_sphere_is_of_the_run(finished, tmp_path, name) -> None:
             assert not vesicles
             continue
         for state, place in (("free", "free"), ("bound", "bound"), ("inside", "endosomal")):
-            assert sum(of == f"exosome#{state}" for _, of, _, _ in vesicles) == said[f"exosome_{place}_EV"]
+            assert sum(of == f"exosome#{state}" for _, of, _, _ in vesicles) == said[f"{place}[exosome]"]
         there = replayed(run, time)
         places = [(of, *on_grid(at, center)) for _, of, at, _ in vesicles]
         assert sorted(places) == sorted((of, *on_grid(at)) for of, at in there.values())

@@ -40,7 +40,7 @@ def books_agree(state: State) -> None:
         for kind, count in zip(edges["vesicle_kind"].to_pylist(), edges[column].to_pylist(), strict=True):
             total[kind] += count
         for kind in state.kinds:
-            assert total[kind.name] == pytest.approx(row[f"{kind.name}_{account}_EV"], rel=1e-9, abs=1e-9)
+            assert total[kind.name] == pytest.approx(row[f"{account}[{kind.name}]"], rel=1e-9, abs=1e-9)
     if state.vesicles is None:
         return
     vesicles = state.vesicles

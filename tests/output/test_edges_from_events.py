@@ -195,7 +195,7 @@ def test_what_no_cell_sent_is_told_alike(tmp_path: Path, way: dict[str, str]) ->
     kept = pq.read_table(out / "communication.parquet")
     edges = kept.to_pandas()
     metrics = open_run(out).metrics.to_pandas().iloc[-1]
-    taken_up = metrics.exosome_taken_up_EV + metrics.ectosome_taken_up_EV
+    taken_up = metrics["taken_up[exosome]"] + metrics["taken_up[ectosome]"]
     assert edges.taken_up.sum() == pytest.approx(taken_up, rel=1e-9)
     assert edges.encountered.sum() > edges.taken_up.sum()
     by_origin = edges.groupby("donor_type", observed=True).taken_up.sum()

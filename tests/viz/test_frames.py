@@ -195,5 +195,5 @@ def test_what_is_left_of_a_field_fades() -> None:
 
 def test_deliveries_to_the_dead_stay_counted(bereft: ExosomeModel) -> None:
     head = header(draw(bereft.state, 1, Scale(), with_field=False))
-    assert head.delivered == int(bereft.metrics.iloc[-1].exosome_delivered_EV)
+    assert head.delivered == int(bereft.metrics.iloc[-1]["delivered[exosome]"])
     assert head.delivered > int(bereft.state.trafficking.delivered.sum()) > 0

@@ -9,6 +9,7 @@ import pytest
 
 from exoabm import ExosomeModel
 from exoabm.plot.looks import Looks
+from exoabm.tables.readouts import parse
 from exoabm.viz.results.charts import charts, curves
 from exoabm.viz.results.text_summary import cell_summary, many, run_summary
 
@@ -105,10 +106,10 @@ def test_what_is_no_vesicle_is_not_called_one() -> None:
     assert "nanoparticle" not in words, "of which there are none"
     drawn = charts(model, Looks.of_state(model.state))
     assert drawn["moved"].title == "Vesicles arrived, taken up, delivered"
-    assert {line.column.partition("_")[0] for line in drawn["moved"].lines} == {"vesicle"}
+    assert {parse(line.column).names for line in drawn["moved"].lines} == {("vesicle",)}
     assert drawn["moved_drug molecules"].y_label == "drug molecules until now"
-    assert {line.column.partition("_")[0] for line in drawn["moved_drug molecules"].lines} == {"free"}
-    assert not any(line.column.startswith("nanoparticle") for c in drawn.values() for line in c.lines)
+    assert {parse(line.column).names for line in drawn["moved_drug molecules"].lines} == {("free",)}
+    assert not any("nanoparticle" in line.column for c in drawn.values() for line in c.lines)
 
 
 def test_a_soluble_factor_that_cells_release_is_named_so() -> None:
@@ -141,12 +142,12 @@ def test_numbers_of_vesicles_are_written_for_people() -> None:
 def test_what_the_dead_took_up_stays_told(bereft: ExosomeModel) -> None:
     state, row = bereft.state, bereft.metrics.iloc[-1]
     words = run_summary(bereft)
-    assert f"{many(row.exosome_taken_up_EV)} were taken up" in words
-    assert f"{many(row.exosome_delivered_EV)} delivered" in words
+    assert f"{many(row['taken_up[exosome]'])} were taken up" in words
+    assert f"{many(row['delivered[exosome]'])} delivered" in words
     taken = bereft.edges.to_pandas().groupby("recipient").taken_up.sum()
     assert f"by {(taken >= 1).sum()} of 40 cells that can or could" in words
     living = state.trafficking.taken_up.sum()
-    assert many(living) != many(row.exosome_taken_up_EV), "the living alone would be told apart"
+    assert many(living) != many(row["taken_up[exosome]"]), "the living alone would be told apart"
 
 
 def test_a_cell_tells_sorts_apart() -> None:

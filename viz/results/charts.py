@@ -206,7 +206,7 @@ def column_labels(scenario: Scenario, names: Iterable[str]) -> dict[str, str]:
             found[name] = _words(readout, what)
         elif readout.names[0] in kinds:
             said = _OF_KIND[readout.quantity] or ("released or arrived" if scenario.dose else "released")
-            found[name] = kinds[readout.names[0]].format(said)
+            found[name] = kinds[readout.names[0]].format(said).replace("_", " ")
     return found
 
 
