@@ -13,6 +13,7 @@ from scipy import stats
 from exoabm.batch.sweeps.rows import Plan
 from exoabm.errors import InputError
 from exoabm.export.exchange import FinishedRun, exchange_of, in_order, mean_and_half
+from tests.batch.conftest import small_plan
 from tests.batch.two_kinds import RATE
 
 WIDTH = 160.0
@@ -76,8 +77,8 @@ def test_pairs_add_up_to_the_readouts(sweep: Path) -> None:
         assert total == pytest.approx(result["taken_up[donor -> taker_of_all]"], rel=1e-12)
 
 
-def test_analyses_keep_none_and_say_so(tmp_path, plan) -> None:
-    plan(2).write(tmp_path)
+def test_analyses_keep_none_and_say_so(tmp_path) -> None:
+    small_plan(2).write(tmp_path)
     with pytest.raises(InputError, match="keeps nothing of who sent to whom"):
         exchange_of(str(tmp_path))
 
