@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from exoabm.batch.sweeps.batch_folder import JOURNAL
 from exoabm.batch.sweeps.chunk import RUNS, SHARDS, chunk_path, read_chunk
-from exoabm.batch.sweeps.journal import JOURNAL
 from exoabm.batch.sweeps.rows import PLAN, Plan
 from exoabm.errors import InputError
 from exoabm.manifest import MANIFEST, Fault, faults, inside, listed

@@ -10,12 +10,10 @@ from __future__ import annotations
 from exoabm.cli import scenarios as scenarios
 from exoabm.cli import runs as runs
 from exoabm.cli import folders as folders
-from exoabm.cli import figures as figures
 from exoabm.cli import batches as batches
-from exoabm.cli import analysis as analysis
+from exoabm.cli import calibration as calibration
 from exoabm.cli import trials as trials
-from exoabm.cli import page as page
-from exoabm.cli import benchmarks as benchmarks
+from exoabm.cli import services as services
 # isort: on
 
 from exoabm.cli.app import app as app

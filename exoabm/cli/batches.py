@@ -12,6 +12,7 @@ from rich.table import Table
 
 from exoabm.cli.app import app
 from exoabm.cli.console import (
+    PANEL,
     ClusterOption,
     EngineOption,
     HoursOption,
@@ -19,14 +20,17 @@ from exoabm.cli.console import (
     JsonOption,
     ScenarioArgument,
     SetOption,
+    counting,
     err,
+    last_words,
     load,
     out,
     positive_hours,
     print_json,
     refuse_large_grid,
+    tell_damage,
+    workers_of,
 )
-from exoabm.cli.rows import PANEL, counting, last_words, tell_damage, workers_of
 from exoabm.errors import InputError, RunFailed
 
 if TYPE_CHECKING:

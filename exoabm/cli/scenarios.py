@@ -258,7 +258,7 @@ def new(
     overwrite: Annotated[bool, typer.Option(help="Replace what stands there.")] = False,
 ) -> None:
     """Begin a scenario from a table of cells: a cell type for each label, with numbers to be replaced."""
-    from exoabm.runs.draft import draft_scenario
+    from exoabm.runs.input_tables import draft_scenario
 
     say_table(draft_scenario(table, out_, overrides_of(set_), overwrite=overwrite))
     out.print(f"[green]{escape(str(out_))}[/]", highlight=False)

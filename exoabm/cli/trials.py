@@ -11,17 +11,21 @@ from rich.table import Table
 
 from exoabm.cli.app import app
 from exoabm.cli.console import (
+    PANEL,
     ClusterOption,
     EngineOption,
     JobsOption,
     JsonOption,
     SetOption,
+    counting,
+    last_words,
     load,
     out,
     print_json,
     refuse_large_grid,
+    tell_damage,
+    workers_of,
 )
-from exoabm.cli.rows import PANEL, counting, last_words, tell_damage, workers_of
 from exoabm.errors import InputError
 
 if TYPE_CHECKING:

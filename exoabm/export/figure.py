@@ -25,7 +25,7 @@ from exoabm.export.figure_data import (
     with_runs,
 )
 from exoabm.output.run_folder import placed
-from exoabm.plot.preview.lettering import number, percent
+from exoabm.plot.scales import number, percent
 from exoabm.plot.style import DPI, check_format, save, styled
 from exoabm.tables.readouts import named
 
@@ -120,7 +120,7 @@ def _known(option: str, word: str, known: dict[str, Any]) -> Any:
 
 
 def _matrix(asked: Asked) -> Page:
-    from exoabm.plot.matrix_page import Panel, matrix_page
+    from exoabm.plot.matrices import Panel, matrix_page
 
     rows, columns = talkers(asked.exchange)
     panels = []
@@ -140,8 +140,7 @@ def _matrix(asked: Asked) -> Page:
 
 
 def _network(asked: Asked) -> Page:
-    from exoabm.plot.networks import LEAST_SHARE
-    from exoabm.plot.ring_page import ring_page
+    from exoabm.plot.networks import LEAST_SHARE, ring_page
 
     exchange = asked.exchange
     if exchange.sort == "run" and has_cells(exchange.groups[0].runs[0]):
@@ -166,7 +165,7 @@ def _network(asked: Asked) -> Page:
 
 
 def _map(asked: Asked, run: FinishedRun) -> Page:
-    from exoabm.plot.map_page import map_page
+    from exoabm.plot.maps import map_page
 
     cells, drawn, words = map_of(asked, run)
     if not len(drawn.amount):
@@ -183,8 +182,7 @@ def _map(asked: Asked, run: FinishedRun) -> Page:
 
 
 def _time(asked: Asked) -> Page:
-    from exoabm.plot.curve_page import curve_page, tidy
-    from exoabm.plot.curves import courses, write_names
+    from exoabm.plot.curves import courses, curve_page, tidy, write_names
     from exoabm.plot.style import scale_of
 
     if asked.measure == "captured":
@@ -222,8 +220,7 @@ def _time(asked: Asked) -> Page:
 
 
 def _distance(asked: Asked) -> Page:
-    from exoabm.plot.curve_page import curve_page, tidy
-    from exoabm.plot.curves import write_names
+    from exoabm.plot.curves import curve_page, tidy, write_names
     from exoabm.plot.histograms import bins_for, distances
     from exoabm.plot.style import scale_of
 

@@ -11,10 +11,9 @@ import exoabm
 from exoabm.analysis.edges import UNKNOWN
 from exoabm.errors import InputError
 from exoabm.export.exchange import in_order, mean_and_half
-from exoabm.plot.looks import Looks
 from exoabm.plot.maps import Cells, Links, strongest
-from exoabm.plot.palette import OTHER
-from exoabm.plot.preview.lettering import counted, number, percent
+from exoabm.plot.palette import OTHER, Looks
+from exoabm.plot.scales import counted, number, percent
 from exoabm.scenario.builder import declared
 from exoabm.state import OUTSIDE
 

@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.feather
 
+from exoabm.batch.sweeps.batch_folder import JOURNAL
 from exoabm.batch.sweeps.chunk import ROWS, RUNS, SHARDS
-from exoabm.batch.sweeps.journal import JOURNAL
 from exoabm.batch.sweeps.rows import PLAN
 from exoabm.batch.verify import verify
 from exoabm.errors import InputError, RunFailed

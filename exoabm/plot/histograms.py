@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from exoabm.plot.curves import line_styles
-from exoabm.plot.preview.lettering import number
+from exoabm.plot.scales import number
 from exoabm.plot.style import axes_or_new, darker, hues, name_lines, rule
 
 if TYPE_CHECKING:

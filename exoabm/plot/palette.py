@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from exoabm.physiology import CellType
+    from exoabm.state import State
 
 WARM = ("#D55E00", "#E69F00", "#CC79A7")
 COOL = ("#0072B2", "#009E73", "#56B4E9", "#333333")
@@ -128,3 +129,39 @@ def to_hex(color: np.ndarray) -> str:
 def tint(color: str, share: np.ndarray) -> np.ndarray:
     """white + share (color - white): colors (n, 3) that deepen as ``share`` (n,) goes from 0 to 1."""
     return 1.0 + np.clip(share, 0.0, 1.0)[:, None] * (rgb(color) - 1.0)
+
+
+class Looks(NamedTuple):
+    """A style for each cell type, and which of the types have cells or can come to have some."""
+
+    styles: tuple[Style, ...]
+    drawn: tuple[bool, ...]
+
+    @classmethod
+    def of(cls, types: Sequence[CellType], counts: np.ndarray) -> Looks:
+        """Looks by the cells of each type, (types); what cells can turn into counts as one cell at least."""
+        counts = counts.copy()
+        coming = [t.becomes for t in types if t.becomes is not None]
+        counts[coming] = np.maximum(counts[coming], 1)
+        return cls(tuple(cell_styles(types, counts)), tuple((counts > 0).tolist()))
+
+    @classmethod
+    def of_state(cls, state: State) -> Looks:
+        """Looks by the cells that the run of a state started with."""
+        return cls.of(state.types, _at_start(state))
+
+    def colored_like(self, other: Looks) -> Looks:
+        """The same roles in the colors of another run of the same types."""
+        pairs = zip(self.styles, other.styles, strict=True)
+        return Looks(tuple(Style(own.name, own.role, its.color, its.named) for own, its in pairs), self.drawn)
+
+
+def _at_start(state: State) -> np.ndarray:
+    """Cells of each type at the start (T): those of now, less births, plus deaths, and types changed back."""
+    lineage = state.lineage
+    counts = np.bincount(state.cells.type, minlength=len(state.types))
+    counts += lineage.deaths + lineage.transformations - lineage.divisions
+    for index, cell_type in enumerate(state.types):
+        if cell_type.becomes is not None:
+            counts[cell_type.becomes] -= lineage.transformations[index]
+    return counts

@@ -12,7 +12,7 @@ import numpy as np
 
 from exoabm.errors import InputError, did_you_mean
 from exoabm.plot.palette import COOL, INK, MUTED, OTHER, PAPER, RULE, WARM, rgb, to_hex
-from exoabm.plot.preview.lettering import number, plain, superscript
+from exoabm.plot.scales import number, plain, superscript
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -25,10 +25,9 @@ from exoabm.output.recorder import part
 from exoabm.output.run_folder import BEFORE, CHECKPOINT, ResumableFolder, RunFolder
 from exoabm.output.writers import CellWriter
 from exoabm.plot.preview import draw_preview
-from exoabm.plot.preview.readout import Readout
+from exoabm.plot.preview.scene import Readout
 from exoabm.runs.input_tables import keep_tables, table_sha256_of
-from exoabm.runs.provenance import code, drift, machine, made_with, sources, versions
-from exoabm.runs.unchanged import lasting, refuse_changes
+from exoabm.runs.provenance import code, drift, lasting, machine, made_with, refuse_changes, sources, versions
 from exoabm.scenario.builder import census
 from exoabm.scenario.estimate import MAX_EDGES_IN_GRAPHML
 from exoabm.scenario.loader import parse, run_of, sha256_of

@@ -8,8 +8,8 @@ import signal
 import pytest
 
 from exoabm.batch.sweeps import chunk as files
-from exoabm.batch.sweeps.cluster import dask
 from exoabm.batch.sweeps.runner import run_rows
+from exoabm.batch.sweeps.workers import dask
 from exoabm.errors import InputError
 from tests.batch.conftest import data, small_plan
 
@@ -28,7 +28,7 @@ def test_dask_that_is_not_installed_is_named(monkeypatch) -> None:
 
 def test_a_cluster_that_does_not_answer_is_named(monkeypatch) -> None:
     pytest.importorskip("distributed", reason="the extra 'cluster' is not installed")
-    monkeypatch.setattr("exoabm.batch.sweeps.cluster.CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr("exoabm.batch.sweeps.workers.CONNECT_SECONDS", 0.5)
     with pytest.raises(InputError, match="nobody answers"), dask("tcp://127.0.0.1:9")():
         pass
 

@@ -12,9 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from exoabm.batch.calibration.factors import factors_of
-from exoabm.batch.calibration.fit import RUNS, Fit, fit_series
-from exoabm.batch.calibration.fit_report import write_fit
+from exoabm.batch.calibration.evaluation import factors_of
+from exoabm.batch.calibration.fit import RUNS, Fit, fit_series, write_fit
 from exoabm.batch.calibration.measured import Series, read_table, series_of
 from exoabm.batch.calibration.sizes import Diameters, fit_diameters
 from exoabm.errors import InputError, RunFailed

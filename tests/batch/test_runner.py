@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from exoabm.batch.sweeps import chunk as files
-from exoabm.batch.sweeps.journal import JOURNAL
+from exoabm.batch.sweeps.batch_folder import JOURNAL
 from exoabm.batch.sweeps.rows import Plan, Row, replicate_seeds, row_of
 from exoabm.batch.sweeps.runner import Shard, resume_rows, run_rows
 from exoabm.batch.sweeps.workers import ThisProcess, local

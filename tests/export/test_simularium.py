@@ -10,8 +10,8 @@ import pytest
 
 from exoabm.export import simularium
 from exoabm.export.formats import format_of
+from exoabm.export.simularium import tracks
 from exoabm.export.tables import export_format
-from exoabm.export.tracks import tracks
 
 ENDS = {"degradation", "delivery", "clearance", "escape"}
 STATES = {
@@ -137,7 +137,7 @@ def test_tracks_do_not_depend_on_how_rows_are_read(finished, monkeypatch, size) 
     run = finished("living")
     times = np.array([600.0, 1800.0, 1800.0, 3600.0])
     expected = list(tracks(run, times))
-    monkeypatch.setattr("exoabm.export.tracks.AT_ONCE", size)
+    monkeypatch.setattr("exoabm.export.simularium.AT_ONCE", size)
     for found, other in zip(tracks(run, times), expected, strict=True):
         for one, two in zip(found, other, strict=True):
             np.testing.assert_array_equal(one, two)

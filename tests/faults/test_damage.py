@@ -264,7 +264,7 @@ def half(path: Path) -> None:
 
 @pytest.mark.parametrize("harm", [other_columns, no_text, half])
 def test_a_journal_that_is_damaged_within_is_made_again(swept, tmp_path, harm) -> None:
-    from exoabm.batch.sweeps.journal import JOURNAL
+    from exoabm.batch.sweeps.batch_folder import JOURNAL
     from exoabm.batch.sweeps.runner import resume_rows
 
     folder = shutil.copytree(swept, tmp_path / "s")

@@ -13,13 +13,11 @@ from matplotlib.text import Text
 
 from exoabm import plot
 from exoabm.errors import InputError
-from exoabm.plot.curve_page import curve_page, tidy
-from exoabm.plot.curves import write_names
-from exoabm.plot.map_page import map_page
-from exoabm.plot.maps import Cells, Links
-from exoabm.plot.matrix_page import Panel, matrix_page
+from exoabm.plot.curves import curve_page, tidy, write_names
+from exoabm.plot.maps import Cells, Links, map_page
+from exoabm.plot.matrices import Panel, matrix_page
+from exoabm.plot.networks import ring_page
 from exoabm.plot.page import Page
-from exoabm.plot.ring_page import ring_page
 from exoabm.plot.style import styled
 
 LONG = "a_cell_type_whose_name_has_very_many_letters"

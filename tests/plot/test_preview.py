@@ -22,8 +22,8 @@ from exoabm.analysis.communication import PER_ML, type_matrix
 from exoabm.plot import palette
 from exoabm.plot.palette import Role
 from exoabm.plot.preview import DPI, build_figure, draw_preview
-from exoabm.plot.preview.lettering import number
-from exoabm.plot.preview.readout import Readout
+from exoabm.plot.preview.scene import Readout
+from exoabm.plot.scales import number
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,8 +12,8 @@ import pytest
 
 from exoabm.errors import InputError
 from exoabm.model import ExosomeModel
-from exoabm.runs.draft import draft_scenario, names_of_labels
 from exoabm.runs.execute import run_to_folder
+from exoabm.runs.input_tables import draft_scenario, names_of_labels
 from exoabm.scenario.builder import blueprint
 from exoabm.scenario.loader import load
 

@@ -15,7 +15,7 @@ import pytest
 from exoabm import ExosomeModel
 from exoabm.analysis.communication import reach
 from exoabm.errors import InputError
-from exoabm.plot.looks import Looks
+from exoabm.plot.palette import Looks
 from exoabm.runs.execute import run_to_folder
 from exoabm.scenario.loader import load, shipped
 from exoabm.viz.results.communication_data import COUNTS, CommunicationData, looks_of

@@ -19,7 +19,7 @@ from exoabm import ExosomeModel
 from exoabm.errors import InputError, ResourceError
 from exoabm.manifest import faults
 from exoabm.output.run_folder import FILES
-from exoabm.plot.looks import Looks
+from exoabm.plot.palette import Looks
 from exoabm.scenario.loader import load, parse
 from exoabm.viz.components import export_import as takeaway
 from exoabm.viz.results.communication_data import CommunicationData

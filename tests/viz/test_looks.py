@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from exoabm import ExosomeModel
-from exoabm.plot.looks import Looks
+from exoabm.plot.palette import Looks
 from exoabm.plot.preview.scene import Scene
 from exoabm.runs.execute import run_to_folder
 from exoabm.scenario.loader import load

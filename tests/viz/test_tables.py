@@ -13,7 +13,7 @@ import solara
 from exoabm.cli.console import overrides_of
 from exoabm.domain import Domain
 from exoabm.model import ExosomeModel
-from exoabm.plot.looks import Looks
+from exoabm.plot.palette import Looks
 from exoabm.plot.preview import build_figure
 from exoabm.readers.questions import AmbiguousTable, Question
 from exoabm.scenario.loader import load

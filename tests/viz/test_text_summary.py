@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from exoabm import ExosomeModel
-from exoabm.plot.looks import Looks
+from exoabm.plot.palette import Looks
 from exoabm.tables.readouts import parse
 from exoabm.viz.results.charts import charts, curves
 from exoabm.viz.results.text_summary import cell_summary, many, run_summary

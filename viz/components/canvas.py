@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from exoabm.domain import Domain
-    from exoabm.plot.looks import Looks
+    from exoabm.plot.palette import Looks
     from exoabm.state import State
     from exoabm.viz.server.session import Session
 

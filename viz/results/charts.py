@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from exoabm.model import ExosomeModel
-    from exoabm.plot.looks import Looks
+    from exoabm.plot.palette import Looks
     from exoabm.scenario.schema import Scenario
     from exoabm.state import State
     from exoabm.tables.readouts import Readout

@@ -21,7 +21,7 @@ from exoabm.analysis.edges import everyone
 from exoabm.domain import Face
 from exoabm.errors import InputError
 from exoabm.plot import palette
-from exoabm.plot.looks import Looks
+from exoabm.plot.palette import Looks
 from exoabm.scenario.cell_dynamics import binding, may_donate
 from exoabm.scenario.loader import MAX_BYTES, parse
 from exoabm.state import RESERVOIR

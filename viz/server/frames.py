@@ -32,7 +32,7 @@ from exoabm.vesicle import Status
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from exoabm.plot.looks import Looks
+    from exoabm.plot.palette import Looks
     from exoabm.state import State
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from exoabm.errors import ExoError, ResourceError
 from exoabm.model import ROUNDING, ExosomeModel
 from exoabm.output import checkpoint
-from exoabm.plot.looks import Looks
+from exoabm.plot.palette import Looks
 from exoabm.scenario.builder import blueprint
 from exoabm.scenario.estimate import refuse_large_grid
 from exoabm.viz.results.text_summary import drawn_class

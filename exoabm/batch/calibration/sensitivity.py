@@ -27,8 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from exoabm.batch.calibration.evaluation import Stage
-    from exoabm.batch.calibration.factors import Factor
+    from exoabm.batch.calibration.evaluation import Factor, Stage
     from exoabm.batch.sweeps.workers import Workers
     from exoabm.scenario.loader import LoadedScenario
 

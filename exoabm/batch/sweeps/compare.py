@@ -26,7 +26,7 @@ from exoabm.errors import InputError
 from exoabm.manifest import faults, listed, told
 from exoabm.output.run_folder import placed
 from exoabm.plot.palette import COOL, INK, MUTED, RULE, WARM
-from exoabm.runs.unchanged import differences
+from exoabm.runs.provenance import differences
 from exoabm.scenario.loader import parse
 from exoabm.tables.run import open_run
 from exoabm.tables.schema import words
@@ -352,7 +352,7 @@ def _quantile(free: float) -> float:
 
 
 def _warnings(a: Side, b: Side, common: list[RowKey], lines: list[Line]) -> list[str]:
-    from exoabm.plot.preview.lettering import counted
+    from exoabm.plot.scales import counted
 
     found = []
     if not common:
@@ -381,7 +381,7 @@ def _draw(comparison: Comparison, table: pa.Table, path: Path) -> None:
     from matplotlib.figure import Figure
     from matplotlib.ticker import FuncFormatter
 
-    from exoabm.plot.preview.lettering import number
+    from exoabm.plot.scales import number
 
     names = _most_changed(table)
     readout = np.array(table["readout"].to_pylist())

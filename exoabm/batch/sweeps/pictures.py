@@ -9,7 +9,7 @@ import numpy as np
 from exoabm.batch.sweeps.summary import ROUNDING
 from exoabm.output.run_folder import placed
 from exoabm.plot.palette import COOL, INK, MUTED, RULE, WARM
-from exoabm.plot.preview.lettering import number
+from exoabm.plot.scales import number
 from exoabm.tables.readouts import KEYS, parse
 
 if TYPE_CHECKING:

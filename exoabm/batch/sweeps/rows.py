@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import exoabm
 from exoabm.errors import InputError
 from exoabm.output.run_folder import write_whole
-from exoabm.runs.provenance import made_with
-from exoabm.runs.unchanged import lasting, refuse_changes
+from exoabm.runs.provenance import lasting, made_with, refuse_changes
 from exoabm.scenario.loader import LoadedScenario, parse
 
 if TYPE_CHECKING:

@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from exoabm.batch.sweeps import chunk as files
-from exoabm.batch.sweeps.batch_folder import PLOTS, faults_of_reports, foreign, look, make_room
-from exoabm.batch.sweeps.journal import Journal
+from exoabm.batch.sweeps.batch_folder import PLOTS, Journal, faults_of_reports, foreign, look, make_room
 from exoabm.batch.sweeps.rows import PLAN, Plan
 from exoabm.batch.sweeps.workers import ThisProcess
 from exoabm.errors import ExoError, InputError, MixedVersions, RunFailed

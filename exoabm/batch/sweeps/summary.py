@@ -18,7 +18,7 @@ from exoabm.errors import InputError
 from exoabm.output.run_folder import placed
 from exoabm.parameters.parameter import Quantity
 from exoabm.parameters.units import to_internal
-from exoabm.plot.preview.lettering import counted
+from exoabm.plot.scales import counted
 from exoabm.scenario.fields import entries
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from exoabm.batch.sweeps.summary import RESULTS, SUMMARY, write_results
 from exoabm.batch.verify import seal_batch
 from exoabm.errors import InputError, ResourceError
 from exoabm.output.run_folder import write_whole
-from exoabm.plot.preview.lettering import counted
+from exoabm.plot.scales import counted
 from exoabm.scenario.estimate import gib
 from exoabm.scenario.loader import load
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from html import escape
+from importlib.resources import files
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,6 @@ import exoabm
 from exoabm.batch.trials import charts
 from exoabm.batch.trials.charts import VERDICT_CLASS, plain
 from exoabm.batch.trials.design import set_by_hand
-from exoabm.batch.trials.style import STYLE
 from exoabm.batch.trials.verdict import LEVEL, POWER, Direction, Scale, Verdict, final
 from exoabm.batch.trials.words import (
     arm_title,
@@ -55,6 +55,11 @@ ALWAYS = (
 )
 
 
+def _style() -> str:
+    """The style sheet of the report, which it carries within itself."""
+    return files("exoabm.batch.trials").joinpath("report.css").read_text(encoding="utf-8")
+
+
 def render(trial: Trial) -> str:
     """The whole page as HTML."""
     info = trial.scenario.scenario.info
@@ -75,7 +80,7 @@ def render(trial: Trial) -> str:
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(info.title)}: {trial.verdict}</title><style>{STYLE}</style></head>"
+        f"<title>{escape(info.title)}: {trial.verdict}</title><style>{_style()}</style></head>"
         f"<body><main>{''.join(parts)}</main>"
         f"<footer><strong>Not for clinical use.</strong> Made by exoabm {exoabm.__version__}.</footer>"
         "</body></html>\n"

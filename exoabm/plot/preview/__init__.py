@@ -11,15 +11,23 @@ from typing import TYPE_CHECKING
 
 from exoabm.output.metrics import measure
 from exoabm.plot.palette import PAPER
+from exoabm.plot.preview.communication import MAX_NETWORK_CELLS, draw_matrix, draw_network
 from exoabm.plot.preview.courses import draw_course, draw_places, draw_waste, waste_key
-from exoabm.plot.preview.frame import place_axes, say, write_heading
-from exoabm.plot.preview.header import draw_header
-from exoabm.plot.preview.matrix import draw_matrix
-from exoabm.plot.preview.network import MAX_NETWORK_CELLS, draw_network
-from exoabm.plot.preview.readout import Readout, course_of
+from exoabm.plot.preview.frame import draw_header, place_axes, say, write_heading
+from exoabm.plot.preview.maps import draw_tissue
 from exoabm.plot.preview.scene import DPI as DPI
-from exoabm.plot.preview.scene import HEIGHT, LEAST_ROOM, LEFT, RIGHT, TOP, WIDTH, Room, Scene
-from exoabm.plot.preview.tissue import draw_tissue
+from exoabm.plot.preview.scene import (
+    HEIGHT,
+    LEAST_ROOM,
+    LEFT,
+    RIGHT,
+    TOP,
+    WIDTH,
+    Readout,
+    Room,
+    Scene,
+    course_of,
+)
 from exoabm.plot.preview.uptake import draw_uptake, tells_distance
 from exoabm.state import OUTSIDE, Resolution
 

@@ -9,11 +9,10 @@ import numpy as np
 from exoabm.accounting.mass_balance import PLACES
 from exoabm.plot import palette
 from exoabm.plot.palette import INK, PAPER
+from exoabm.plot.preview.communication import MAX_NAMES
 from exoabm.plot.preview.frame import place_axes, rule_lines, say, write_heading
-from exoabm.plot.preview.lettering import FEW, number, percent, shorten, superscript
-from exoabm.plot.preview.matrix import MAX_NAMES
-from exoabm.plot.preview.readout import WASTE, Course
-from exoabm.plot.preview.scene import LEFT, RIGHT, Room, Scene
+from exoabm.plot.preview.scene import LEFT, RIGHT, WASTE, Course, Room, Scene
+from exoabm.plot.scales import FEW, number, percent, shorten, superscript
 from exoabm.tables.readouts import named
 
 if TYPE_CHECKING:

@@ -10,9 +10,8 @@ from exoabm.analysis.communication import nearest_donor_distance
 from exoabm.analysis.edges import everyone
 from exoabm.plot.palette import INK, PAPER, Style
 from exoabm.plot.preview.frame import place_axes, rule_lines, say, write_heading
-from exoabm.plot.preview.lettering import number, shorten, tick_names
-from exoabm.plot.preview.scales import log_range, log_ticks
 from exoabm.plot.preview.scene import RIGHT, TAKERS, Scene
+from exoabm.plot.scales import log_range, log_ticks, number, shorten, tick_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,18 +1,19 @@
-"""The command that opens a running model in the browser."""
+"""Commands that open the page and run the benchmarks."""
 
 from __future__ import annotations
 
 from importlib import import_module
+from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.table import Table
 
 from exoabm.cli.app import app
+from exoabm.cli.console import JsonOption, out, print_json
 
-PANEL = "Runs"
 
-
-@app.command(rich_help_panel=PANEL)
+@app.command(rich_help_panel="Runs")
 def dash(
     scenario: Annotated[
         str,
@@ -36,3 +37,32 @@ def dash(
     # The page stands above the command line, which therefore calls it by its name alone.
     serve = import_module("exoabm.viz.server.serve").serve
     serve(scenario, port=port, browser=browser, seats=seats, base_url=base_url)
+
+
+@app.command(rich_help_panel="Speed")
+def bench(
+    what: Annotated[
+        str,
+        typer.Argument(
+            help="Which one: continuum, transfer, vesicles, cells; agreement compares the two engines."
+        ),
+    ] = "continuum",
+    picture: Annotated[
+        Path | None, typer.Option("--out", help="Picture to write: FILE.png, .svg or .pdf; for agreement.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure speed beside a plain reference in the same run, or how the two engines agree.
+
+    Of the speeds only the ratios travel between machines.
+    """
+    from exoabm.benchmarks import run_benchmark
+
+    report = run_benchmark(what, picture)
+    if as_json:
+        print_json(report.rows)
+        return
+    table = Table(*report.columns, box=None, header_style="bold", pad_edge=False, title=report.title)
+    for row in report.rows:
+        table.add_row(*(str(row[column]) for column in report.columns))
+    out.print(table)

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from exoabm.cli.app import app
 from exoabm.cli.console import (
+    PANEL,
     ClusterOption,
     EngineOption,
     HoursOption,
@@ -21,6 +22,7 @@ from exoabm.cli.console import (
     JsonOption,
     ScenarioArgument,
     SetOption,
+    counting,
     err,
     load,
     out,
@@ -28,8 +30,8 @@ from exoabm.cli.console import (
     print_json,
     refuse_large_grid,
     say_table,
+    workers_of,
 )
-from exoabm.cli.rows import PANEL, counting, workers_of
 from exoabm.errors import InputError, visible
 
 if TYPE_CHECKING:
@@ -79,7 +81,7 @@ def sensitivity(
     """Find the numbers that carry a result, by Morris screening and then Sobol indices."""
     loaded = load(scenario, set_, engine)
     refuse_large_grid(loaded)
-    from exoabm.batch.calibration.factors import factors_of
+    from exoabm.batch.calibration.evaluation import factors_of
     from exoabm.batch.calibration.sensitivity import foretell, run_sensitivity
     from exoabm.batch.calibration.sensitivity_report import plain, write_report
     from exoabm.batch.sweeps.workers import kept
@@ -173,9 +175,8 @@ def fit(
             _fit_diameters(loaded, sizes, vesicle, as_json)
             return
         table = read_table(data, censored)
-        from exoabm.batch.calibration.factors import factors_of
-        from exoabm.batch.calibration.fit import fit_series
-        from exoabm.batch.calibration.fit_report import plain, write_fit
+        from exoabm.batch.calibration.evaluation import factors_of
+        from exoabm.batch.calibration.fit import fit_series, plain, write_fit
         from exoabm.batch.calibration.measured import series_of
 
         series = series_of(table, column or ())
