@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+MINUS = "\N{MINUS SIGN}"
 
 DECADES = 4
 """Orders of magnitude of concentration, and of uptake, that shades tell apart."""
@@ -27,6 +30,41 @@ def log_range(values: np.ndarray, decades: float = DECADES) -> tuple[float, floa
     high = float(positive.max())
     low = max(float(positive.min()), high / 10**decades)
     return min(low, high / 2), high
+
+
+def linear(low: float, high: float, start: float, end: float) -> Callable[[float], float]:
+    """Map of [low, high] to [start, end]: y = start + (x - low) / (high - low) (end - start)."""
+    return lambda value: start + (value - low) / (high - low) * (end - start)
+
+
+def logarithmic(low: float, high: float, start: float, end: float) -> Callable[[float], float]:
+    """Map of [low, high] to [start, end]: y = start + ln(x / low) / ln(high / low) (end - start)."""
+    return lambda value: start + math.log(value / low) / math.log(high / low) * (end - start)
+
+
+def span(values: Sequence[float]) -> tuple[float, float]:
+    """A range around values, never empty, that does not cross 0 where the values do not."""
+    low, high = min(values), max(values)
+    room = 0.06 * (high - low) or 0.5 * abs(high) or 1.0
+    return (low - room if low < 0 or low > room else 0.0), (high + room if high > 0 or -high > room else 0.0)
+
+
+def log_span(values: Sequence[float]) -> tuple[float, float]:
+    """A range around positive values, wider by a share of itself."""
+    room = 1.1 * (max(values) / min(values)) ** 0.05
+    return min(values) / room, max(values) * room
+
+
+def ticks(low: float, high: float, most: int = 5) -> list[float]:
+    """Multiples of 1, 2 or 5 times a power of ten within a range, at most ``most`` + 1 of them."""
+    if not high > low:
+        return [low]
+    rough = (high - low) / most
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(m * power for m in (1, 2, 5, 10) if m * power >= rough * (1 - 1e-9))
+    first = math.ceil(low / step - 1e-9)
+    count = math.floor(high / step + 1e-9) - first
+    return [round((first + i) * step, 12) + 0.0 for i in range(count + 1)]
 
 
 def log_ticks(low: float, high: float) -> list[float]:
@@ -70,6 +108,25 @@ def number(value: float) -> str:
     if not 1e-3 <= size < 1e7:
         return _scientific(value)
     return f"{value:,.0f}" if size >= 100 else f"{value:.3g}"
+
+
+def three_figures(value: float) -> str:
+    """Three significant figures with their zeros; powers of ten from 10^5 on and below 10^-3."""
+    if not math.isfinite(value):
+        return "∞"
+    if value == 0:
+        return "0"
+    if 1e-3 <= abs(value) < 1e5:
+        text = f"{value:,.{max(0, 2 - math.floor(math.log10(abs(value))))}f}"
+    else:
+        mantissa, exponent = f"{value:.2e}".split("e")
+        text = f"{mantissa}×10{superscript(int(exponent))}"
+    return text.replace("-", MINUS)
+
+
+def signed(value: float) -> str:
+    """``number`` with a minus sign, and infinity."""
+    return number(value).replace("-", MINUS) if math.isfinite(value) else "∞"
 
 
 def _scientific(value: float) -> str:

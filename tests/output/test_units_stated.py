@@ -14,7 +14,7 @@ from exoabm.analysis.communication import communication_distance, distance_profi
 from exoabm.output.fields import FieldWriter
 from exoabm.output.metrics import measure
 from exoabm.scenario.loader import parse
-from exoabm.viz.server.frames import Scale, draw, moment
+from exoabm.viz.server.frames import Scale, draw, header
 
 HELD = 5e9
 """Vesicles/mL outside, and so within."""
@@ -100,5 +100,5 @@ def test_readers_of_the_state(even: tuple[ExosomeModel, Path]) -> None:
 
 def test_page(even: tuple[ExosomeModel, Path]) -> None:
     frame = draw(even[0].state, 1, Scale(), with_field=True)
-    assert moment(frame).maximum == pytest.approx(HELD, rel=1e-5)
-    assert moment(frame).time == 1800
+    assert header(frame).maximum == pytest.approx(HELD, rel=1e-5)
+    assert header(frame).time == 1800

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from html import escape
 from itertools import pairwise
 from textwrap import wrap
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from exoabm.batch.trials.verdict import Direction, Effect, Scale, Verdict
+from exoabm.plot.scales import linear, log_span, log_ticks, logarithmic, signed, span, three_figures, ticks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -31,7 +31,6 @@ TICK_ROOM = 38
 """Least distance of two numbers on an axis; the scenario's own value goes first."""
 TOUCHING = 12
 """Distance below which two marks on an axis touch."""
-MINUS = "\N{MINUS SIGN}"
 
 VERDICT_CLASS = {
     Verdict.SUPPORTS: "supports",
@@ -41,39 +40,14 @@ VERDICT_CLASS = {
 }
 
 
-def number(value: float) -> str:
-    """A number for people: three figures, a true minus sign, powers of ten written out."""
-    if value == 0 or not math.isfinite(value):
-        return "0" if value == 0 else "∞"
-    if 1e-3 <= abs(value) < 1e5:
-        digits = max(0, 2 - math.floor(math.log10(abs(value))))
-        text = f"{value:,.{digits}f}"
-    else:
-        mantissa, exponent = f"{value:.2e}".split("e")
-        raised = str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
-        text = f"{mantissa}×10{raised}"
-    return text.replace("-", MINUS)
-
-
-def plain(value: float) -> str:
-    """A number as it was given: at most four figures, no zeros behind it."""
-    if math.isfinite(value) and (abs(value) >= 1e5 or 0 < abs(value) < 1e-4):
-        mantissa, _, power = number(value).partition("×")
-        mantissa = mantissa.rstrip("0").rstrip(".")
-        return f"{mantissa}×{power}" if power else number(value)
-    if not math.isfinite(value):
-        return "∞"
-    return (f"{value:,.3g}" if abs(value) < 1e3 else f"{value:,.0f}").replace("-", MINUS)
-
-
 def strips(arms: Mapping[str, np.ndarray], titles: Mapping[str, str], unit: str) -> str:
-    """Every replicate of every arm as a dot, pairs joined across arms, the mean as a bar."""
+    """Replicates of each arm as dots, pairs joined across arms, means as bars."""
     names = list(arms)
     shown = {name: titles.get(name) or name for name in names}
-    low, high = _span([v for each in arms.values() for v in each.tolist()])
+    low, high = span([v for each in arms.values() for v in each.tolist()])
     row, centers = _rows(list(shown.values()))
     height = row * len(names)
-    to_x = _linear(low, high, MARGIN, WIDTH - MARGIN)
+    to_x = linear(low, high, MARGIN, WIDTH - MARGIN)
     parts = []
     for r in range(len(arms[names[0]])):
         points = " ".join(f"{to_x(arms[n][r]):.1f},{y:.1f}" for n, y in zip(names, centers, strict=True))
@@ -83,10 +57,10 @@ def strips(arms: Mapping[str, np.ndarray], titles: Mapping[str, str], unit: str)
         hue = f"arm{i % 6}"
         parts += [f'<circle class="dot {hue}" cx="{to_x(v):.1f}" cy="{y:.1f}" r="3.2"/>' for v in arms[name]]
         mean = float(np.mean(arms[name]))
-        told = f"<title>mean {number(mean)}</title>"
+        told = f"<title>mean {three_figures(mean)}</title>"
         parts.append(_line("mean", to_x(mean), to_x(mean), y - 9, y + 9, told))
-    parts.append(_axis(low, high, to_x, height + 4, unit, _ticks(low, high, 5)))
-    listed = "; ".join(f"{shown[n]} {number(float(np.mean(arms[n])))}" for n in names)
+    parts.append(_axis(low, high, to_x, height + 4, unit, ticks(low, high, 5)))
+    listed = "; ".join(f"{shown[n]} {three_figures(float(np.mean(arms[n])))}" for n in names)
     return _svg(height + 44, parts, f"Replicates by arm. Means: {listed}")
 
 
@@ -101,10 +75,10 @@ def forest(rows: Sequence[tuple[str, Effect | None, Direction, float, Verdict]],
     ratio = known[0][0].scale is Scale.RATIO
     nothing = 1.0 if ratio else 0.0
     ends = [v for effect, d, by in known for v in (effect.low, effect.high, bound(d, by, effect.scale))]
-    low, high = _log_span([*ends, nothing]) if ratio else _span([*ends, nothing])
+    low, high = log_span([*ends, nothing]) if ratio else span([*ends, nothing])
     row, centers = _rows([name for name, *_ in rows])
     height = row * len(rows)
-    to_x = (_logarithmic if ratio else _linear)(low, high, MARGIN, WIDTH - MARGIN)
+    to_x = (logarithmic if ratio else linear)(low, high, MARGIN, WIDTH - MARGIN)
     parts = []
     for i, ((name, effect, direction, by, verdict), y) in enumerate(zip(rows, centers, strict=True)):
         parts.append(_name(name, row * i))
@@ -119,10 +93,12 @@ def forest(rows: Sequence[tuple[str, Effect | None, Direction, float, Verdict]],
         ]
     zero = to_x(nothing)
     parts += [_line("zero", zero, zero, y - BAND / 2, y + BAND / 2) for y in centers]
-    ticks = _log_ticks(low, high) if ratio else _ticks(low, high, 5)
-    parts.append(_axis(low, high, to_x, height + 4, scale_text(known[0][0].scale, unit), ticks))
+    marks = log_ticks(low, high) if ratio else ticks(low, high, 5)
+    parts.append(_axis(low, high, to_x, height + 4, scale_text(known[0][0].scale, unit), marks))
     told = "; ".join(
-        f"{name}: {number(e.estimate)} ({number(e.low)} to {number(e.high)})" for name, e, *_ in rows if e
+        f"{name}: {three_figures(e.estimate)} ({three_figures(e.low)} to {three_figures(e.high)})"
+        for name, e, *_ in rows
+        if e
     )
     return _svg(height + 44, parts, f"Effects with {LEVEL_TEXT} intervals. {told}")
 
@@ -149,8 +125,8 @@ def sweep(
     top, height, left = 22, 176, 52
     to_x = _along(values, left + 18, WIDTH - MARGIN - 18)
     powers = scale is Scale.RATIO and max(ends) / min(ends) > 10
-    low, high = _log_span(ends) if powers else _span(ends)
-    to_y = (_logarithmic if powers else _linear)(low, high, height, top)
+    low, high = log_span(ends) if powers else span(ends)
+    to_y = (logarithmic if powers else linear)(low, high, height, top)
     wanted = (float(top), to_y(edge)) if direction.upward else (to_y(edge), float(height))
     parts = [
         _wanted(left, wanted[0], WIDTH - MARGIN - left, wanted[1] - wanted[0]),
@@ -166,19 +142,19 @@ def sweep(
             _line(f"ci {mark}", x, x, to_y(effect.low), to_y(effect.high)),
             _mark(x, y, verdict),
         ]
-    for tick in _log_ticks(low, high) if powers else _ticks(low, high, 6):
-        parts.append(_text("tick", left - 6, to_y(tick) + 4, plain(tick), "end"))
+    for tick in log_ticks(low, high) if powers else ticks(low, high, 6):
+        parts.append(_text("tick", left - 6, to_y(tick) + 4, signed(tick), "end"))
     placed: list[float] = []
     for value in sorted(values, key=lambda v: v != own):
         if all(abs(to_x(value) - x) > TICK_ROOM for x in placed):
             placed.append(to_x(value))
-            parts.append(_text("tick", to_x(value), height + 18, plain(value), "middle"))
+            parts.append(_text("tick", to_x(value), height + 18, signed(value), "middle"))
     parts += [
         _line("axis", left, WIDTH - MARGIN, height, height),
         _text("unit", WIDTH - MARGIN, height + 36, unit, "end"),
         _text("unit", left, top - 9, effect_unit, "start"),
     ]
-    told = "; ".join(f"{number(v)}: {number(e.estimate)}, {verdict}" for v, e, verdict in drawn)
+    told = "; ".join(f"{three_figures(v)}: {three_figures(e.estimate)}, {verdict}" for v, e, verdict in drawn)
     return _svg(height + 44, parts, f"The effect along the range. {told}")
 
 
@@ -186,15 +162,15 @@ def _along(values: Sequence[float], start: float, end: float) -> Callable[[float
     """The axis of an assumption: even, in powers, or where shares near 1 would touch, in odds."""
     low, high = min(values), max(values)
     if low == high:
-        return _linear(low - 1, high + 1, start, end)
+        return linear(low - 1, high + 1, start, end)
     if low > 0 and high / low > 8:
-        return _logarithmic(low, high, start, end)
+        return logarithmic(low, high, start, end)
     ordered = sorted(values)
     closest = min(b - a for a, b in pairwise(ordered)) / (high - low) * (end - start)
     if closest < TOUCHING and low > 0 and high < 1:
-        odds = _logarithmic(low / (1 - low), high / (1 - high), start, end)
+        odds = logarithmic(low / (1 - low), high / (1 - high), start, end)
         return lambda share: odds(share / (1 - share))
-    return _linear(low, high, start, end)
+    return linear(low, high, start, end)
 
 
 def bound(direction: Direction, by: float, scale: Scale) -> float:
@@ -251,7 +227,7 @@ def _axis(
     parts = [_line("axis", to_x(low), to_x(high), y, y)]
     for tick in ticks:
         x = to_x(tick)
-        parts += [_line("axis", x, x, y, y + 4), _text("tick", x, y + 17, plain(tick), "middle")]
+        parts += [_line("axis", x, x, y, y + 4), _text("tick", x, y + 17, signed(tick), "middle")]
     parts.append(_text("unit", to_x(high), y + 34, unit, "end"))
     return "".join(parts)
 
@@ -268,46 +244,6 @@ def _wanted(x: float, y: float, width: float, height: float) -> str:
 
 def _text(kind: str, x: float, y: float, text: str, anchor: str) -> str:
     return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
-
-
-def _span(values: Sequence[float]) -> tuple[float, float]:
-    """A range around values, never empty; it does not cross 0 where the values do not."""
-    low, high = min(values), max(values)
-    room = 0.06 * (high - low) or 0.5 * abs(high) or 1.0
-    return (low - room if low < 0 or low > room else 0.0), (high + room if high > 0 or -high > room else 0.0)
-
-
-def _ticks(low: float, high: float, most: int) -> list[float]:
-    """Round numbers within a range, at most about ``most``."""
-    raw = (high - low) / most
-    power = 10.0 ** math.floor(math.log10(raw))
-    step = next(m * power for m in (1, 2, 5, 10) if m * power >= raw * (1 - 1e-9))
-    first = math.ceil(low / step - 1e-9)
-    last = math.floor(high / step + 1e-9)
-    return [i * step for i in range(first, last + 1)]
-
-
-def _log_span(values: Sequence[float]) -> tuple[float, float]:
-    """A range around positive values, wider by a share of itself."""
-    room = 1.1 * (max(values) / min(values)) ** 0.05
-    return min(values) / room, max(values) * room
-
-
-def _log_ticks(low: float, high: float) -> list[float]:
-    """Powers of ten within a range, and 2 and 5 times these where the range is short."""
-    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    steps = (
-        (1,) if high / low > 1e3 else (1, 2, 5) if high / low > 4 else (1, 1.25, 1.5, 2, 3, 4, 5, 6, 7, 8, 9)
-    )
-    return [m * 10.0**p for p in powers for m in steps if low <= m * 10.0**p <= high]
-
-
-def _linear(low: float, high: float, start: float, end: float) -> Callable[[float], float]:
-    return lambda value: start + (value - low) / (high - low) * (end - start)
-
-
-def _logarithmic(low: float, high: float, start: float, end: float) -> Callable[[float], float]:
-    return lambda value: start + math.log(value / low) / math.log(high / low) * (end - start)
 
 
 def _svg(height: float, parts: Sequence[str], told: str) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import exoabm
 from exoabm.batch.trials import charts
-from exoabm.batch.trials.charts import VERDICT_CLASS, plain
+from exoabm.batch.trials.charts import VERDICT_CLASS
 from exoabm.batch.trials.design import set_by_hand
 from exoabm.batch.trials.verdict import LEVEL, POWER, Direction, Scale, Verdict, final
 from exoabm.batch.trials.words import (
@@ -31,6 +31,7 @@ from exoabm.batch.trials.words import (
     with_unit,
 )
 from exoabm.parameters import format_citation
+from exoabm.plot.scales import signed
 from exoabm.runs.provenance import sources
 from exoabm.scenario.fields import of_comparators, quantities
 
@@ -335,8 +336,8 @@ def _assumptions(trial: Trial) -> str:
         rows.append(
             (
                 f"<code>{_key(key)}</code>{SWEPT if key in swept else ''}",
-                f"{plain(q.magnitude)} {escape(unit)}",
-                f"{plain(published[0])} to {plain(published[1])}" if published else "",
+                f"{signed(q.magnitude)} {escape(unit)}",
+                f"{signed(published[0])} to {signed(published[1])}" if published else "",
                 escape(q.source or "this scenario"),
             )
         )

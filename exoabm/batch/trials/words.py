@@ -6,9 +6,9 @@ from html import escape
 from math import isclose
 from typing import TYPE_CHECKING, Any
 
-from exoabm.batch.trials.charts import number, plain
 from exoabm.batch.trials.design import text_of
 from exoabm.batch.trials.verdict import Direction, Effect, Scale
+from exoabm.plot.scales import signed, three_figures
 from exoabm.scenario.fields import of_comparators
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def percent(share: float) -> str:
     """A share in percent."""
-    return f"{plain(100 * share)}\N{NO-BREAK SPACE}%"
+    return f"{signed(100 * share)}\N{NO-BREAK SPACE}%"
 
 
 def spelled(unit: str) -> str:
@@ -50,16 +50,16 @@ def shown(effect: Effect, unit: str) -> str:
     """An effect with its interval, or that the replicates do not differ."""
     ratio = effect.scale is Scale.RATIO
     tail = f" {escape(unit)}" if unit and not ratio else ""
-    lead = f"ratio {number(effect.estimate)}" if ratio else f"{_signed(effect.estimate)}"
+    lead = f"ratio {three_figures(effect.estimate)}" if ratio else f"{_signed(effect.estimate)}"
     if effect.spread == 0.0:
         return f"{lead}{tail}, the same in every replicate"
     if effect.certain:
         return f"{lead}{tail}, within 0.1\N{NO-BREAK SPACE}% the same in every replicate"
-    return f"{lead} ({number(effect.low)} to {number(effect.high)}){tail}"
+    return f"{lead} ({three_figures(effect.low)} to {three_figures(effect.high)}){tail}"
 
 
 def _signed(value: float) -> str:
-    return f"+{number(value)}" if value > 0 else number(value)
+    return f"+{three_figures(value)}" if value > 0 else three_figures(value)
 
 
 def claimed(trial: Trial, comparison: Comparison) -> str:
@@ -82,7 +82,7 @@ def found_with(trial: Trial, comparison: Comparison, effect: Effect) -> str:
     """The true effect that the trial would find."""
     size = effect.detectable(Direction(comparison.criterion.direction), float(comparison.criterion.by))
     if effect.scale is Scale.RATIO:
-        return f"ratio {number(size)}"
+        return f"ratio {three_figures(size)}"
     return f"{_signed(size)} {escape(readout_of(trial, comparison.criterion.readout).unit)}"
 
 
@@ -91,7 +91,7 @@ def _size(trial: Trial, comparison: Comparison, margin: float) -> str:
     if comparison.criterion.scale == "ratio":
         return percent(margin)
     unit = readout_of(trial, comparison.criterion.readout).unit
-    return f"{plain(margin)} {escape(unit)}" if unit else plain(margin)
+    return f"{signed(margin)} {escape(unit)}" if unit else signed(margin)
 
 
 def assumption(each: Sweep) -> str:
@@ -107,13 +107,13 @@ def unit_of(each: Sweep) -> str:
 
 def with_unit(each: Sweep, value: float) -> str:
     """A value of an assumption with its unit."""
-    return f"{plain(value)}{escape(unit_of(each))}"
+    return f"{signed(value)}{escape(unit_of(each))}"
 
 
 def stretch(each: Sweep, points: Sequence[Point]) -> str:
     """From the first to the last of neighboring values."""
     low, high = points[0].value, points[-1].value
-    return with_unit(each, low) if low == high else f"{plain(low)} to {with_unit(each, high)}"
+    return with_unit(each, low) if low == high else f"{signed(low)} to {with_unit(each, high)}"
 
 
 def range_of(trial: Trial, each: Sweep) -> str:
@@ -123,11 +123,11 @@ def range_of(trial: Trial, each: Sweep) -> str:
         return "; no published range, the values are stated by the scenario"
     low, high = parameter.published
     kind = "plausible" if parameter.how == "assumed" else "published"
-    said = f"; {kind} range {plain(low)} to {plain(high)}{unit_of(each)}"
+    said = f"; {kind} range {signed(low)} to {signed(high)}{unit_of(each)}"
     first, last = each.points[0].value, each.points[-1].value
     if isclose(first, low) and isclose(last, high):
         return said
-    return f"{said}, swept from {plain(first)} to {with_unit(each, last)}"
+    return f"{said}, swept from {signed(first)} to {with_unit(each, last)}"
 
 
 def setting(value: Any, unit: str) -> str:
@@ -135,7 +135,7 @@ def setting(value: Any, unit: str) -> str:
     if isinstance(value, bool | list):
         return text_of(value)
     if isinstance(value, int | float):
-        value = f"{plain(float(value))} {spelled(unit)}".rstrip() if value else "0"
+        value = f"{signed(float(value))} {spelled(unit)}".rstrip() if value else "0"
     return str(value).replace(" ", "\N{NO-BREAK SPACE}")
 
 
