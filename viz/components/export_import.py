@@ -332,7 +332,8 @@ def _Table(uploaded: UploadedTable, begin: Callable[..., bool]) -> None:
         html(
             "p",
             "exo-note",
-            text=f"Voxels of {uploaded.voxel:g} µm; each type sends and takes up as in “A tissue talks”.",
+            text=f"Voxels of {uploaded.voxel:g} µm; each type releases and takes up vesicles as in "
+            "“Vesicle exchange in tissue”.",
         )
         Button("Run these cells", lambda: begin(uploaded.setup(types.value)), "exo-strong")
 
