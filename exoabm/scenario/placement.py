@@ -15,6 +15,7 @@ from exoabm.readers.cells import read_cells
 from exoabm.readers.plausibility import check_distinct_positions
 from exoabm.readers.questions import TableOptions
 from exoabm.scenario import layouts
+from exoabm.scenario.region import Box, Region
 from exoabm.state import SourceCells
 from exoabm.streams import Purpose, Streams
 
@@ -140,8 +141,8 @@ def _arrange(
         if len(group.center) != domain.dim:
             raise InputError(f"center needs {domain.dim} coordinates")
         center = (*map(float, group.center), *low[domain.dim :])
-    region = layouts.Region(
-        layouts.Box(tuple(low), tuple(high)),
+    region = Region(
+        Box(tuple(low), tuple(high)),
         center,
         float(group.inner or 0.0),
         math.inf if group.outer is None else float(group.outer),

@@ -13,16 +13,8 @@ from scipy import stats
 
 from exoabm.errors import InputError
 from exoabm.kernels.sphere_mechanics import add_separated, link_points
-from exoabm.scenario.layouts import (
-    Box,
-    Region,
-    cluster,
-    lattice,
-    overlaps,
-    points,
-    poisson_disc,
-    random_points,
-)
+from exoabm.scenario.layouts import cluster, lattice, overlaps, points, poisson_disc, random_points
+from exoabm.scenario.region import Box, Region
 
 ALPHA = 1e-3
 SLAB = Region(Box((0.0, 0.0, 5.0), (200.0, 100.0, 5.0)))
