@@ -328,7 +328,7 @@ def problems(scenario: Scenario) -> Iterator[Problem]:
             ("receptor", [receptor.name for receptor in table.receptor]),
         ):
             for name in sorted({name for name in names if names.count(name) > 1}):
-                yield Problem(f"{key}.{where}", repr(name), "this name stands twice")
+                yield Problem(f"{key}.{where}", repr(name), "this name is given twice")
         transport = scenario.transport
         if table.follows is not None and (transport.engine, transport.capture) != ("vesicles", "membrane"):
             yield Problem(

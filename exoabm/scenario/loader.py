@@ -21,7 +21,7 @@ from exoabm.scenario import cell_dynamics as living
 from exoabm.scenario.fields import names_of, plain_data
 from exoabm.scenario.naming import colliding
 from exoabm.scenario.schema import Scenario
-from exoabm.scenario.validation import MOST_FAULTS, dangling, problems_of, shortened, unseen
+from exoabm.scenario.validation import MAX_PROBLEMS, hidden_characters, schema_problems, shortened, unresolved
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -247,13 +247,13 @@ def parse(
     """Check the bytes of a scenario file; see ``load``."""
     given = dict(overrides or {})
     raw = _tables(data, name, given, trusted=trusted)
-    if hidden := list(unseen(raw))[:MOST_FAULTS]:
+    if hidden := list(hidden_characters(raw))[:MAX_PROBLEMS]:
         raise ScenarioError(name, hidden)
     try:
         scenario = Scenario.model_validate(raw)
     except ValidationError as error:
-        raise ScenarioError(name, list(problems_of(error, raw))) from None
-    problems = list(dangling(scenario)) or [*living.problems(scenario), *colliding(scenario)]
+        raise ScenarioError(name, list(schema_problems(error, raw))) from None
+    problems = list(unresolved(scenario)) or [*living.problems(scenario), *colliding(scenario)]
     if problems:
         raise ScenarioError(name, problems)
     return LoadedScenario(name, scenario, folder, trusted, tuple(given.items()), data)

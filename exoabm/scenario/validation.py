@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from exoabm.cells.responses import SIGNALS
 from exoabm.errors import UNSEEN, Problem, did_you_mean, visible
 from exoabm.parameters.parameter import Quantity
+from exoabm.readers.cell_types import BYSTANDER
 from exoabm.scenario.fields import meaning_of, names_of
 from exoabm.scenario.schema import Scenario
 from exoabm.scenario.schema_cells import FOLLOWS
@@ -22,8 +23,10 @@ if TYPE_CHECKING:
 
     from pydantic_core import ErrorDetails
 
+    from exoabm.scenario.schema_cells import CellTypeTable
 
-MOST_FAULTS = 100
+
+MAX_PROBLEMS = 100
 PLAIN_WORDS = {
     "int_parsing": "a whole number such as 30",
     "int_type": "a whole number such as 30",
@@ -34,14 +37,14 @@ PLAIN_WORDS = {
     "string_pattern_mismatch": "a name: a letter, then letters, digits, _ or -, at most 64",
     "too_short": "a list with at least one entry",
 }
-"""What is right instead of the commonest faults of type."""
+"""Expected values for the most frequent errors of type."""
 
 
-def problems_of(error: ValidationError, raw: dict[str, Any]) -> Iterator[Problem]:
-    """One problem a key: what its branches want (a word, or a list) is wanted together."""
+def schema_problems(error: ValidationError, raw: dict[str, Any]) -> Iterator[Problem]:
+    """One problem per key; where a key may hold several types, the expected values of all are joined."""
     problems: dict[str, Problem] = {}
     faults = error.errors(include_url=False)
-    for fault in faults[:MOST_FAULTS]:
+    for fault in faults[:MAX_PROBLEMS]:
         if fault["type"] == FOLLOWS:
             continue
         where, table = _locate(fault["loc"], raw)
@@ -57,7 +60,7 @@ def problems_of(error: ValidationError, raw: dict[str, Any]) -> Iterator[Problem
         else:
             below = _subtable(table, key)
             if kind == "literal_error" and below and isinstance(fault["input"], dict):
-                continue  # of the table's branch there is more to say
+                continue  # the errors inside the table are more specific
             problem = Problem(where, found, _wanted(fault, below), meaning_of(table, key))
         before = problems.get(where)
         if before is not None and problem.expected.startswith("must be "):
@@ -65,26 +68,26 @@ def problems_of(error: ValidationError, raw: dict[str, Any]) -> Iterator[Problem
             problem = Problem(where, before.value, both, before.hint)
         problems[where] = problem
     yield from problems.values()
-    if len(faults) > MOST_FAULTS:
-        yield Problem("...", "", f"{len(faults) - MOST_FAULTS:,} more")
+    if len(faults) > MAX_PROBLEMS:
+        yield Problem("...", "", f"{len(faults) - MAX_PROBLEMS:,} more")
 
 
-def unseen(raw: Any, where: str = "") -> Iterator[Problem]:
-    """Texts of a scenario, keys among them, with letters that a terminal or a page would not show."""
+def hidden_characters(raw: Any, where: str = "") -> Iterator[Problem]:
+    """Keys and texts of a scenario with control characters, which a terminal or a page would not show."""
     if isinstance(raw, dict):
         for key, value in raw.items():
-            yield from unseen(key, f"{where}.{visible(key)}".lstrip("."))
-            yield from unseen(value, f"{where}.{visible(key)}".lstrip("."))
+            yield from hidden_characters(key, f"{where}.{visible(key)}".lstrip("."))
+            yield from hidden_characters(value, f"{where}.{visible(key)}".lstrip("."))
     elif isinstance(raw, list):
         for name, value in zip(names_of(raw), raw, strict=True):
-            yield from unseen(value, f"{where}.{visible(name)}")
+            yield from hidden_characters(value, f"{where}.{visible(name)}")
     elif isinstance(raw, str) and (found := UNSEEN.search(raw)):
         code = f"U+{ord(found[0]):04X}"
-        yield Problem(where, shortened(raw), f"holds a control character, {code}; write it without")
+        yield Problem(where, shortened(raw), f"contains a control character, {code}; remove it")
 
 
 def _wanted(fault: ErrorDetails, below: type[BaseModel] | None) -> str:
-    """What would be right, in the words of the file format; ``below`` is the table that the key may hold."""
+    """The expected value, in terms of the file format; ``below`` is the table that the key may hold."""
     kind, given, context = fault["type"], fault.get("input"), fault.get("ctx", {})
     if kind == "literal_error":
         words = re.findall(r"'([^']*)'", context["expected"])
@@ -103,14 +106,14 @@ def _wanted(fault: ErrorDetails, below: type[BaseModel] | None) -> str:
 
 
 def _elsewhere(key: str, known: list[str]) -> str:
-    """A key that another table has, or else those that this one has."""
+    """The other table that has this key, or else the keys of this one."""
     others = [name for name in _all_keys() if name.rpartition(".")[2] == key]
     keys = f"known keys: {', '.join(known)}"
     return f"it belongs in [{others[0].rpartition('.')[0]}]; {keys}" if len(others) == 1 else keys
 
 
 def _locate(loc: tuple[int | str, ...], raw: Any) -> tuple[str, type[BaseModel] | None]:
-    """The dotted key of a pydantic location, and the table that its last key stands in."""
+    """The dotted key of a pydantic location, and the table of its last key."""
     table: type[BaseModel] | None = Scenario
     holder, parts, node = table, [], raw
     for step in loc:
@@ -118,7 +121,7 @@ def _locate(loc: tuple[int | str, ...], raw: Any) -> tuple[str, type[BaseModel] 
         if isinstance(step, int):
             parts.append(names_of(node)[step] if isinstance(node, list) else str(step))
         elif inside is None and not (table is not None and step in table.model_fields):
-            continue  # pydantic's own word for a branch of a union
+            continue  # pydantic's name for a branch of a union
         else:
             parts.append(step)
             holder, table = table, _subtable(table, step)
@@ -147,7 +150,7 @@ def _subtable(table: type[BaseModel] | None, key: str) -> type[BaseModel] | None
 
 @cache
 def _all_keys() -> dict[str, None]:
-    """Every key of the file format with the table it stands in, such as ``vesicle.diffusivity``."""
+    """Every key of the file format with its table, such as ``vesicle.diffusivity``."""
     found: dict[str, None] = {}
     pending: list[tuple[str, type[BaseModel]]] = [("", Scenario)]
     while pending:
@@ -172,8 +175,8 @@ def shortened(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def dangling(scenario: Scenario) -> Iterator[Problem]:
-    """Names that stand twice, or that name nothing."""
+def unresolved(scenario: Scenario) -> Iterator[Problem]:
+    """Names that are given twice, and references to names that do not exist."""
     names = {
         "vesicle": [table.name for table in scenario.vesicle],
         "cargo": [table.name for table in scenario.cargo],
@@ -190,76 +193,85 @@ def dangling(scenario: Scenario) -> Iterator[Problem]:
     for key, known in names.items():
         for name in sorted({n for n in known if known.count(n) > 1}):
             hint = "give each group a name of its own" if key == "layout.group" else ""
-            yield Problem(key, repr(name), "this name stands twice", hint)
-
+            yield Problem(key, repr(name), "this name is given twice", hint)
     for name in OUTSIDE:
         if name in names["cell_type"]:
-            yield Problem("cell_type", repr(name), "this name stands for what no cell released")
-
-    def unknown(where: str, name: str | None, kind: str) -> Iterator[Problem]:
+            yield Problem("cell_type", repr(name), "this name is reserved for vesicles that no cell released")
+    for where, name, kind in _references(scenario):
         if name is not None and name not in names[kind]:
-            known = dict.fromkeys(names[kind])
+            known = list(dict.fromkeys(names[kind]))
             hint = did_you_mean(name, known).lstrip("; ") or f"known: {', '.join(known)}"
             yield Problem(where, repr(name), f"no {kind.replace('_', ' ')} of this name", hint)
+    yield from _unsupported(scenario)
 
+
+Reference = tuple[str, str | None, str]
+"""Dotted key, the name that it holds if any, and the kind of entry that it refers to."""
+
+
+def _references(scenario: Scenario) -> Iterator[Reference]:
+    """Every name in a scenario that refers to another entry."""
     for vesicle in scenario.vesicle:
         for cargo in vesicle.cargo:
-            yield from unknown(f"vesicle.{vesicle.name}.cargo", cargo, "cargo")
-    waste = [c for c in scenario.cargo if c.role == "waste"]
+            yield f"vesicle.{vesicle.name}.cargo", cargo, "cargo"
     for cell in scenario.cell_type:
-        yield from unknown(f"cell_type.{cell.name}.releases", cell.releases, "vesicle")
-        for vesicle_name in cell.takes_up:
-            yield from unknown(f"cell_type.{cell.name}.takes_up", vesicle_name, "vesicle")
-        if cell.waste is not None:
-            key = f"cell_type.{cell.name}.waste.vesicle"
-            yield from unknown(key, cell.waste.vesicle, "vesicle")
-            for vesicle in scenario.vesicle:
-                carried = [c for c in waste if c.name in vesicle.cargo and vesicle.load(c) > 0]
-                if vesicle.name == cell.waste.vesicle and not carried:
-                    yield Problem(
-                        key,
-                        repr(vesicle.name),
-                        "this vesicle carries no waste (a cargo of role waste, copies above 0)",
-                    )
-        key = f"cell_type.{cell.name}"
-        for held in cell.holds:
-            yield from unknown(f"{key}.holds.{held.cargo}.cargo", held.cargo, "cargo")
-            yield from unknown(f"{key}.holds.{held.cargo}.vesicle", held.vesicle, "vesicle")
-        for sorting in cell.mvb.sorting if cell.mvb else ():
-            yield from unknown(f"{key}.mvb.sorting", sorting.vesicle, "vesicle")
-        for follow, where in ((cell.climbs, "climbs"), (cell.follows, "follows")):
-            if follow is not None:
-                yield from unknown(f"{key}.{where}.vesicle", follow.vesicle, "vesicle")
-        if cell.transformation is not None:
-            yield from unknown(f"{key}.transformation.into", cell.transformation.into, "cell_type")
+        yield from _references_of_cells(cell, f"cell_type.{cell.name}")
     for name, row in zip(names_of(scenario.response), scenario.response, strict=True):
         key = f"response.{name}"
-        yield from unknown(f"{key}.cell_type", row.cell_type, "cell_type")
+        yield f"{key}.cell_type", row.cell_type, "cell_type"
         if row.of:
-            yield from unknown(f"{key}.signal", row.of, SIGNALS[row.word].of)
+            yield f"{key}.signal", row.of, SIGNALS[row.word].of
         if "." in row.behavior:
-            yield from unknown(
-                f"{key}.{'increases' if row.increases else 'decreases'}",
-                row.behavior.partition(".")[2],
-                "cargo",
-            )
+            verb = "increases" if row.increases else "decreases"
+            yield f"{key}.{verb}", row.behavior.partition(".")[2], "cargo"
     for group in scenario.layout.group:
-        yield from unknown(f"layout.group.{group.key}.cell_type", group.cell_type, "cell_type")
+        yield f"layout.group.{group.key}.cell_type", group.cell_type, "cell_type"
     for dose in scenario.dose:
-        yield from unknown(f"dose.{dose.name}.vesicle", dose.vesicle, "vesicle")
-        yield from unknown(f"dose.{dose.name}.molecule", dose.molecule, "vesicle")
-        yield from unknown(f"dose.{dose.name}.through", dose.through, "cell_type")
-        if dose.route != "tissue" and scenario.pharmacokinetics is None:
-            hint = "add [pharmacokinetics], or give the dose into the tissue itself"
-            where = f"dose.{dose.name}.route"
-            yield Problem(where, repr(dose.route), "needs a body to pass", hint)
-    if scenario.trial is not None:
-        criteria = scenario.trial.criterion
-        for name, criterion in zip(names_of(criteria), criteria, strict=True):
-            where = f"trial.criterion.{name}"
-            yield from unknown(f"{where}.readout", criterion.readout, "trial.readout")
-            yield from unknown(f"{where}.arm", criterion.arm, "arm")
-            yield from unknown(f"{where}.versus", criterion.versus, "arm")
+        yield f"dose.{dose.name}.vesicle", dose.vesicle, "vesicle"
+        yield f"dose.{dose.name}.molecule", dose.molecule, "vesicle"
+        yield f"dose.{dose.name}.through", dose.through, "cell_type"
+    criteria = scenario.trial.criterion if scenario.trial is not None else []
+    for name, criterion in zip(names_of(criteria), criteria, strict=True):
+        yield f"trial.criterion.{name}.readout", criterion.readout, "trial.readout"
+        yield f"trial.criterion.{name}.arm", criterion.arm, "arm"
+        yield f"trial.criterion.{name}.versus", criterion.versus, "arm"
     for label, target in scenario.layout.type_map.items():
-        if target != "bystander":
-            yield from unknown(f"layout.type_map.{label!r}", target, "cell_type")
+        if target != BYSTANDER:
+            yield f"layout.type_map.{label!r}", target, "cell_type"
+
+
+def _references_of_cells(cell: CellTypeTable, key: str) -> Iterator[Reference]:
+    yield f"{key}.releases", cell.releases, "vesicle"
+    for vesicle in cell.takes_up:
+        yield f"{key}.takes_up", vesicle, "vesicle"
+    if cell.waste is not None:
+        yield f"{key}.waste.vesicle", cell.waste.vesicle, "vesicle"
+    for held in cell.holds:
+        yield f"{key}.holds.{held.cargo}.cargo", held.cargo, "cargo"
+        yield f"{key}.holds.{held.cargo}.vesicle", held.vesicle, "vesicle"
+    for sorting in cell.mvb.sorting if cell.mvb else ():
+        yield f"{key}.mvb.sorting", sorting.vesicle, "vesicle"
+    if cell.climbs is not None:
+        yield f"{key}.climbs.vesicle", cell.climbs.vesicle, "vesicle"
+    if cell.follows is not None:
+        yield f"{key}.follows.vesicle", cell.follows.vesicle, "vesicle"
+    if cell.transformation is not None:
+        yield f"{key}.transformation.into", cell.transformation.into, "cell_type"
+
+
+def _unsupported(scenario: Scenario) -> Iterator[Problem]:
+    """Waste without a vesicle that carries waste, and doses through a body that is not given."""
+    waste = [cargo for cargo in scenario.cargo if cargo.role == "waste"]
+    for cell in scenario.cell_type:
+        for vesicle in scenario.vesicle if cell.waste is not None else ():
+            carried = [cargo for cargo in waste if cargo.name in vesicle.cargo and vesicle.load(cargo) > 0]
+            if cell.waste is not None and vesicle.name == cell.waste.vesicle and not carried:
+                yield Problem(
+                    f"cell_type.{cell.name}.waste.vesicle",
+                    repr(vesicle.name),
+                    "this vesicle carries no waste (a cargo of role waste, copies above 0)",
+                )
+    for dose in scenario.dose:
+        if dose.route != "tissue" and scenario.pharmacokinetics is None:
+            hint = "add [pharmacokinetics], or set route = 'tissue'"
+            yield Problem(f"dose.{dose.name}.route", repr(dose.route), "needs [pharmacokinetics]", hint)

@@ -45,7 +45,7 @@ def test_a_scenario_with_a_control_character_is_refused(spell: str, place: str) 
     start = PLACES[place].split('"')[0] + '"'
     assert start in text
     text = text.replace(start, start + toml_of(SPELLS[spell]), 1)
-    with pytest.raises(ScenarioError, match=r"holds a control character, U\+") as refusal:
+    with pytest.raises(ScenarioError, match=r"contains a control character, U\+") as refusal:
         parse(text.encode(), name="mine", folder=Path())
     assert visible(str(refusal.value)) == str(refusal.value)
 

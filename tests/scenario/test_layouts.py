@@ -231,7 +231,7 @@ def test_fills_to_just_below_jamming(region, fits, too_many):
 
 def test_message_counts_those_that_stood_there():
     taken = SLAB.draw(3, generator())
-    with pytest.raises(InputError, match=r"only [0-9]+ of 500 cells fit beside the 3 that stand"):
+    with pytest.raises(InputError, match=r"only [0-9]+ of 500 cells fit beside the 3 already placed"):
         poisson_disc(500, 10.0, SLAB, generator(), taken)
 
 

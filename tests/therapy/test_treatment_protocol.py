@@ -326,7 +326,7 @@ def test_faults_are_named(pairs: dict[str, str], message: str) -> None:
 
 
 def test_a_route_through_the_body_needs_one() -> None:
-    with pytest.raises(ScenarioError, match="needs a body to pass"):
+    with pytest.raises(ScenarioError, match=r"needs \[pharmacokinetics\]"):
         tissue(TISSUE + DOSE.replace("[pharmacokinetics]", ""))
 
 
