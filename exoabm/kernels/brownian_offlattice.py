@@ -1,68 +1,88 @@
-r"""Brownian vesicles among membranes: motion in steps of their own length, and how a free one ends.
+r"""Brownian motion off the lattice, among partially absorbing membranes.
 
     x <- x + sigma xi,     sigma = sqrt(2 D h) = max(distance / 3, shortest)
 
-A step may touch a membrane unseen; the chance of this, `contact`, is known for a flat one, exactly,
-and to first order in sigma over its radius for a sphere or a disc. Far from a membrane a step that
-touches it is rare, close to it the membrane is flat: steps are long in between too.
+A step may touch a membrane without ending there; the probability, `capture_probability`, is exact for a
+flat membrane, and of first order in sigma over its radius for a sphere or a disc. Far from a membrane a step
+that touches it is rare, close to it the membrane is flat: steps are long in between too.
 
-Every event that ends the call early has its law decided beforehand: a vesicle draws, once per call,
+The law of every event that ends the call early is drawn in advance: a particle has, once per call,
 an exponential clearing time, a threshold for its capture and one for its escape. It is captured when
-the hazard that it has met, ``-sum log(1 - P)``, exceeds the threshold, which has the same law as an
+its cumulative hazard, ``-sum log(1 - P)``, exceeds the threshold, which has the same law as an
 independent draw in every sub-step.
 
-Randomness is keyed by (seed, purpose, vesicle, step, draw), so a vesicle's way depends neither on
-the others nor on the threads. Blocks are Threefry-4x32 with 12 rounds, which pass BigCrush; those of
-one vesicle are drawn sixteen at a time, in a vector loop.
+Draws are keyed by (seed, purpose, particle, step, draw), so that a path depends neither on the other
+particles nor on the threads. Blocks are Threefry-4x32 with 12 rounds, which pass BigCrush; those of
+one particle are drawn sixteen at a time, in a vector loop.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 
+from exoabm.kernels.line_of_sight import BLOCKED, OUTSIDE
 from exoabm.kernels.medium import (
     CAPTURED,
     CLEARED,
     ESCAPED,
     FIXED,
+    FREE,
     PERIODIC,
-    STAYS,
-    Fates,
     Medium,
-    Movers,
+    Outcomes,
+    Particles,
     fold,
     grid_of,
-    index,
-    passes,
+    trace_step,
+    voxel_along,
     voxel_of,
-)
-from exoabm.kernels.membranes import Membranes, from_center, hazard, nearest, reaches, reflection
-from exoabm.kernels.random import threefry
-from exoabm.kernels.row_groups import in_chunks
+)  # fmt: skip
+from exoabm.kernels.membranes import (
+    Membranes,
+    from_center,
+    hazard,
+    nearest_membrane,
+    reflection,
+    unobstructed,
+)  # fmt: skip
+from exoabm.kernels.random import StepKey, threefry
+from exoabm.kernels.row_groups import run_in_chunks
 
-MOVE, FATE = 9, 10
-"""Purposes of the draws; the numbers of ``MOVE`` and ``CAPTURE`` in the streams of a run."""
-
-_SHARE = 1.0 / 3.0
+_MEMBRANE_SHARE = 1.0 / 3.0
 """Spread of a step over the distance to the nearest membrane."""
-_CLEAR = 1.0 / 6.5
+_CLEARANCE_SHARE = 1.0 / 6.5
 """Spread of a step over the distance to anything else."""
-_OUT = math.sqrt(0.5)
-"""Spread until a vesicle leaves by a face over that of the whole step: on average half of the time."""
+_WAY_OUT = math.sqrt(0.5)
+"""Spread until a particle leaves by a face over that of the whole step: on average half of the time."""
+_TOUCHING = -1e-3
+"""um inside a membrane that single precision may round to."""
 _BLOCKS = 16
 _ATTEMPT = 1 << 24
-"""Blocks of draws that a vesicle may use before it is turned away where it was captured, and after."""
+"""Blocks of draws that a particle may use before it is refused at the cell that captured it, and after."""
 _ROUNDS = 12
-WALKS_PER_CALL = 1 << 22
-"""Steps of a vesicle among membranes in a piece; one takes 20 to 100 ns."""
+STEPS_PER_CALL = 1 << 22
+"""Sub-steps of all particles between two checks for signals; one takes 20 to 100 ns."""
 _JIT: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
 _LOW = 0xFFFFFFFF
 
 f4, i4, u4 = np.float32, np.int32, np.uint32
+
+
+class _Site(NamedTuple):
+    """A position, its voxel, and the nearest membrane."""
+
+    x: float
+    y: float
+    z: float
+    voxel: int
+    cell: int
+    """-1 where no membrane is near."""
+    distance: float
+    """um; below 0 inside the membrane."""
 
 
 @njit(forceinline=True, **_JIT)
@@ -101,10 +121,10 @@ def _circle(word):
 
 
 @njit(**_JIT)
-def _draw_normals(seed, step, name, block, normal):
+def _draw_normals(key, particle, block, normal):
     """Fill ``normal`` with those of `_BLOCKS` blocks, four standard normals from each."""
-    k0, k1, k2, k3 = u4(seed & _LOW), u4(seed >> 32), u4(MOVE), u4(step >> 32)
-    c0, c1, c2 = u4(name & _LOW), u4(name >> 32), u4(step & _LOW)
+    k0, k1, k2, k3 = u4(key.seed & _LOW), u4(key.seed >> 32), u4(key.move), u4(key.step >> 32)
+    c0, c1, c2 = u4(particle & _LOW), u4(particle >> 32), u4(key.step & _LOW)
     first = u4(block)
     for i in range(_BLOCKS):
         a, b, c, d = threefry(_ROUNDS, k0, k1, k2, k3, c0, c1, c2, u4(first + u4(i)))
@@ -119,11 +139,11 @@ def _draw_normals(seed, step, name, block, normal):
 
 
 @njit(forceinline=True, **_JIT)
-def _draw_fates(seed, step, name, attempt):
+def _draw_thresholds(key, particle, attempt):
     """Exponential clearing time, of rate 1, and thresholds of capture and escape."""
     a, b, c, _ = threefry(
-        _ROUNDS, u4(seed & _LOW), u4(seed >> 32), u4(FATE), u4(step >> 32),
-        u4(name & _LOW), u4(name >> 32), u4(step & _LOW), u4(attempt),
+        _ROUNDS, u4(key.seed & _LOW), u4(key.seed >> 32), u4(key.capture), u4(key.step >> 32),
+        u4(particle & _LOW), u4(particle >> 32), u4(key.step & _LOW), u4(attempt),
     )  # fmt: skip
     return (
         -np.float64(_log(_unit(a))),
@@ -133,16 +153,38 @@ def _draw_fates(seed, step, name, attempt):
 
 
 @njit(forceinline=True, **_JIT)
-def _advance(grid, hindrance, obstacle, place, noise, voxel, room, spread, goal, way, pace):
-    """Set the goal of a step, with everything in the way: True if it leaves the box, and a chance.
+def _site(grid, obstacle, near_ptr, near_cell, ball, x, y, z):
+    voxel = voxel_of(grid, x, y, z)
+    cell, distance = nearest_membrane(grid, obstacle, near_ptr, near_cell, ball, voxel, x, y, z)
+    return _Site(x, y, z, voxel, cell, distance)
 
-    The chance, as a hazard -log(1 - P), is that of leaving unseen.
 
-    Where hindrance varies, D along each axis is that at the point displaced along this axis
+@njit(forceinline=True, **_JIT)
+def _distance_to(grid, ball, cell, site):
+    """Distance of a site outside the membrane of a cell, at least 0."""
+    return max(from_center(grid, ball, cell, site.x, site.y, site.z)[3] - ball[cell, 3], 0.0)
+
+
+@njit(forceinline=True, **_JIT)
+def _step_length(grid, room, distance, beyond, diffusivity, brief, left):
+    """h = min(reach^2 / (2 D), left),   reach = min(room / 6.5, distance / 3).
+
+    The shortest steps, ``brief``, divide the time that is left evenly.
+    """
+    reach = min(_CLEARANCE_SHARE * room, _MEMBRANE_SHARE * min(distance, beyond))
+    if reach > grid.shortest:
+        return min(reach * reach / (2.0 * diffusivity), left)
+    return left / max(math.ceil(left / brief), 1.0)
+
+
+@njit(forceinline=True, **_JIT)
+def _displace(grid, hindrance, obstacle, place, noise, voxel, mixed, spread, goal, way, pace):
+    """Set the goal of a step along each axis; returns whether it leaves the box, and its squared length.
+
+    Where hindrance varies (``mixed``), D along each axis is that at the point displaced along this axis
     (LaBolle, Quastel, Fogg & Gravner 2000), which keeps a uniform density uniform.
     """
-    mixed = grid.varies and room < 6.0 * spread
-    leaves, unseen, size = False, 0.0, 0.0
+    leaves, square = False, 0.0
     for axis in range(3):
         here = place[axis]
         goal[axis] = here
@@ -150,10 +192,10 @@ def _advance(grid, hindrance, obstacle, place, noise, voxel, room, spread, goal,
         pace[0, axis] = 0.0
         if axis >= grid.dim:
             continue
-        way[0, axis] = index(grid, axis, here)
+        way[0, axis] = voxel_along(grid, axis, here)
         step = spread * noise[axis]
         if mixed:
-            there = index(grid, axis, fold(grid, axis, here + step)[0])
+            there = voxel_along(grid, axis, fold(grid, axis, here + step)[0])
             stride = 1
             for k in range(axis):
                 stride *= grid.counts[k]
@@ -168,183 +210,238 @@ def _advance(grid, hindrance, obstacle, place, noise, voxel, room, spread, goal,
         elif image > 0 and grid.sides[2 * axis + 1] == FIXED:
             leaves, way[1, axis], there = True, n, grid.below[axis]
         else:
-            j = index(grid, axis, there)
+            j = voxel_along(grid, axis, there)
             if image & 1 and grid.sides[2 * axis] != PERIODIC:
                 j = n - 1 - j
             way[1, axis] = j + image * n
         goal[axis] = there
         pace[0, axis] = step
-        size += step * step
-    if grid.blocked and size >= room * room:
-        verdict = passes(grid, obstacle, place, way, pace)
-        if verdict == 0:
+        square += step * step
+    return leaves, square
+
+
+@njit(forceinline=True, **_JIT)
+def _unseen_escape(grid, place, goal, spread):
+    """-log(1 - P) of a step that crosses an open face and ends inside,   P = exp(-d0 d1 / (D h))."""
+    hazard, scale = 0.0, spread * spread / 2
+    for axis in range(grid.dim):
+        for side in range(2):
+            if grid.sides[2 * axis + side] == FIXED and scale > 0:
+                face = grid.high[axis] if side else grid.low[axis]
+                product = abs(place[axis] - face) * abs(goal[axis] - face)
+                if product < 25 * scale:
+                    hazard -= math.log1p(-math.exp(-product / scale))
+    return hazard
+
+
+@njit(forceinline=True, **_JIT)
+def _bounded_step(grid, hindrance, obstacle, place, noise, voxel, room, spread, goal, way, pace):
+    """Set the goal of a step that may meet faces, obstacles or a change of hindrance.
+
+    Returns whether it leaves the box, and the hazard of leaving unseen; see `_displace`, `_unseen_escape`.
+    """
+    mixed = grid.varies and room < 6.0 * spread
+    leaves, square = _displace(grid, hindrance, obstacle, place, noise, voxel, mixed, spread, goal, way, pace)
+    if grid.blocked and square >= room * room:
+        met = trace_step(grid, obstacle, place, way, pace)
+        if met == BLOCKED:
             leaves = False
             for axis in range(grid.dim):
                 goal[axis] = place[axis]
-        elif verdict == 2:
+        elif met == OUTSIDE:
             leaves = True
+    unseen = 0.0
     if grid.opens and not leaves:
-        scale = spread * spread / 2
-        for axis in range(grid.dim):
-            for side in range(2):
-                if grid.sides[2 * axis + side] == FIXED and scale > 0:
-                    face = grid.high[axis] if side else grid.low[axis]
-                    near = abs(place[axis] - face) * abs(goal[axis] - face)
-                    if near < 25 * scale:  # the chance of an unseen crossing, exp(-d0 d1 / (D h))
-                        unseen -= math.log1p(-math.exp(-near / scale))
+        unseen = _unseen_escape(grid, place, goal, spread)
     return leaves, unseen
 
 
+@njit(forceinline=True, **_JIT)
+def _hazard_on_way_out(grid, ball, site, end, spread, diffusivity):
+    """-log(1 - P) of capture before a face is reached, beside the cell nearest to the face."""
+    cell = end.cell
+    before = _distance_to(grid, ball, cell, site)
+    return hazard(
+        grid, ball[cell, 4], ball[cell, 3], before, abs(end.distance), _WAY_OUT * spread, diffusivity
+    )
+
+
 @njit(**_JIT)
-def _range(
-    first, last, most, rows, vesicle_id, x, y, z, diffusivity, start, attempt, dt, seed, step, grid,
-    decay_rate,
-    hindrance, obstacle, clearance, near_ptr, near_cell, beyond, ball, fate, when, target,
+def _reflect(grid, obstacle, near_ptr, near_cell, ball, site, end, spread, jump, room, before):
+    """Where a step goes on that ends inside a membrane, and its distance outside; see `reflection`.
+
+    Without room between cells that touch, or behind an obstacle, the particle stays at its site.
+    """
+    cell = end.cell
+    bend = 1.0 if grid.dim == 3 else 0.5
+    out = reflection(-end.distance, spread, bend / ball[cell, 3])
+    dx, dy, dz, r = from_center(grid, ball, cell, end.x, end.y, end.z)
+    push = (out - end.distance) / r
+    x, y = fold(grid, 0, end.x + push * dx)[0], fold(grid, 1, end.y + push * dy)[0]
+    z = fold(grid, 2, end.z + push * dz)[0] if grid.dim == 3 else end.z
+    new = _site(grid, obstacle, near_ptr, near_cell, ball, x, y, z)
+    stuck = new.distance < _TOUCHING
+    if grid.blocked and not stuck and jump + out - end.distance >= room:
+        stuck = not unobstructed(grid, obstacle, site.x, site.y, site.z, x, y, z)
+    if stuck:
+        return site, before
+    return new, out
+
+
+@njit(forceinline=True, **_JIT)
+def _meet_membranes(
+    grid, obstacle, near_ptr, near_cell, ball, site, end, spread, jump, room, diffusivity, capture
+):
+    """The site after a step beside a cell, the rest of the capture threshold, and the cell met last.
+
+    A step meets the membrane that is nearest at its end, and then, if another, the one nearest at its begin.
+    """
+    cell, distance = end.cell, max(site.distance, 0.0)
+    before, after = distance, end.distance
+    if cell != site.cell:
+        before = _distance_to(grid, ball, cell, site)
+    if after < 0.0:
+        end, after = _reflect(
+            grid, obstacle, near_ptr, near_cell, ball, site, end, spread, jump, room, before
+        )
+    capture -= hazard(grid, ball[cell, 4], ball[cell, 3], before, after, spread, diffusivity)
+    other = site.cell
+    if other >= 0 and other != cell and capture >= 0.0:
+        cell, after = other, _distance_to(grid, ball, other, end)
+        capture -= hazard(grid, ball[cell, 4], ball[cell, 3], distance, after, spread, diffusivity)
+    return end, capture, cell
+
+
+@njit(forceinline=True, **_JIT)
+def _is_bounded(grid, x, y, z, room, spread, jump):
+    """Whether a step to a place may meet a face, an obstacle or a change of hindrance."""
+    inside = grid.low[0] <= x < grid.high[0] and grid.low[1] <= y < grid.high[1]
+    if grid.dim == 3:
+        inside = inside and grid.low[2] <= z < grid.high[2]
+    return not inside or room < 6.0 * spread or room <= jump
+
+
+@njit(forceinline=True, **_JIT)
+def _clip(grid, axis, x):
+    return min(max(np.float64(x), grid.low[axis]), grid.below[axis])
+
+
+@njit(**_JIT)
+def _walk_rows(
+    first, last, most, particles, dt, key, grid, decay_rate, hindrance, obstacle, clearance, near_ptr, near_cell,
+    beyond, ball, outcomes,
 ):  # fmt: skip
-    """The vesicles in rows first to last, or fewer, once ``most`` steps are made; returns where it ends."""
+    """The particles in rows first to last, or fewer, once ``most`` steps are made; where it ended."""
+    rows, ids, x, y, z, diffusivities, starts, attempt = particles
+    code, when, target = outcomes
     normal = np.empty(4 * _BLOCKS, np.float32)
     place, goal, noise = np.zeros(3), np.zeros(3), np.zeros(3)
-    pace, way = np.zeros((3, 3)), np.empty((5, 3), np.int64)
-    low, high = grid.low, grid.high
-    bends = 1.0 if grid.dim == 3 else 0.5
-    made = 0
+    pace, way, made = np.zeros((3, 3)), np.empty((5, 3), np.int64), 0
     for k in range(first, last):
         if made > most:
             return k
         row = rows[k]
-        free = np.float64(diffusivity[row])
-        px = min(max(np.float64(x[row]), low[0]), grid.below[0])
-        py = min(max(np.float64(y[row]), low[1]), grid.below[1])
-        pz = np.float64(z[row])
-        if grid.dim == 3:
-            pz = min(max(pz, low[2]), grid.below[2])
-        span = max(dt - start[row], 0.0)
-        clear, capture, escape = _draw_fates(seed, step, vesicle_id[row], attempt)
+        free, span = np.float64(diffusivities[row]), max(dt - starts[row], 0.0)
+        clear, capture, escape = _draw_thresholds(key, ids[row], attempt)
         clear = clear / decay_rate if decay_rate > 0 else np.inf
-        left = min(clear, span)
-        end = start[row] + left
+        left, h = min(clear, span), 0.0
+        time = starts[row] + left
         brief = grid.shortest * grid.shortest / (2.0 * grid.largest * free)
         block, used = attempt * _ATTEMPT, normal.size
+        pz = _clip(grid, 2, z[row]) if grid.dim == 3 else np.float64(z[row])
+        px, py = _clip(grid, 0, x[row]), _clip(grid, 1, y[row])
         voxel = voxel_of(grid, px, py, pz)
-        near, distance = nearest(grid, obstacle, near_ptr, near_cell, ball, voxel, px, py, pz)
-        code, cell = (CLEARED if clear < span else STAYS), -1
+        near, gap = nearest_membrane(grid, obstacle, near_ptr, near_cell, ball, voxel, px, py, pz)
+        site = _Site(px, py, pz, voxel, near, gap)
+        outcome, cell = (CLEARED if clear < span else FREE), -1
         while left > 0.0:
             if used + grid.dim > normal.size:
-                _draw_normals(seed, step, vesicle_id[row], block, normal)
+                _draw_normals(key, ids[row], block, normal)
                 block, used = block + _BLOCKS, 0
-            nx, ny, nz = np.float64(normal[used]), np.float64(normal[used + 1]), 0.0
-            if grid.dim == 3:
-                nz = np.float64(normal[used + 2])
+            nx, ny = np.float64(normal[used]), np.float64(normal[used + 1])
+            nz = np.float64(normal[used + 2]) if grid.dim == 3 else 0.0
             used += grid.dim
-            room, slowed = np.float64(clearance[voxel]), free * hindrance[voxel if grid.varies else 0]
-            distance = max(distance, 0.0)
-            reach = min(_CLEAR * room, _SHARE * min(distance, np.float64(beyond[voxel])))
-            if reach > grid.shortest:
-                h = min(reach * reach / (2.0 * slowed), left)
-            else:  # short ones divide the time left evenly
-                h = left / max(math.ceil(left / brief), 1.0)
-            spread = math.sqrt(2.0 * slowed * h)
+            room, slowed = (
+                np.float64(clearance[site.voxel]),
+                free * hindrance[site.voxel if grid.varies else 0],
+            )
+            h = _step_length(
+                grid, room, max(site.distance, 0.0), np.float64(beyond[site.voxel]), slowed, brief, left
+            )
+            spread, leaves = math.sqrt(2.0 * slowed * h), False
             left -= h
             jump = spread * math.sqrt(nx * nx + ny * ny + nz * nz)
-            qx = np.float64(f4(px + spread * nx))
-            qy = np.float64(f4(py + spread * ny))
-            qz = np.float64(f4(pz + spread * nz))
-            inside = low[0] <= qx < high[0] and low[1] <= qy < high[1]
-            if grid.dim == 3:
-                inside = inside and low[2] <= qz < high[2]
-            if not inside or room < 6.0 * spread or room <= jump:
-                place[0], place[1], place[2] = px, py, pz
+            qx, qy = np.float64(f4(site.x + spread * nx)), np.float64(f4(site.y + spread * ny))
+            qz = np.float64(f4(site.z + spread * nz))
+            if _is_bounded(grid, qx, qy, qz, room, spread, jump):
+                place[0], place[1], place[2] = site.x, site.y, site.z
                 noise[0], noise[1], noise[2] = nx, ny, nz
-                leaves, unseen = _advance(
-                    grid, hindrance, obstacle, place, noise, voxel, room, spread, goal, way, pace
+                leaves, unseen = _bounded_step(
+                    grid, hindrance, obstacle, place, noise, site.voxel, room, spread, goal, way, pace
                 )
                 qx, qy, qz = goal[0], goal[1], goal[2]
                 jump = math.sqrt(pace[0, 0] ** 2 + pace[0, 1] ** 2 + pace[0, 2] ** 2)
                 escape -= unseen
-                if leaves or escape < 0.0:
-                    code, at = ESCAPED, voxel_of(grid, qx, qy, qz)
-                    struck, after = nearest(grid, obstacle, near_ptr, near_cell, ball, at, qx, qy, qz)
-                    if struck >= 0 and spread > 0.0:  # it may have been captured on the way out
-                        before = max(from_center(grid, ball, struck, px, py, pz)[3] - ball[struck, 3], 0.0)
-                        capture -= hazard(
-                            grid, ball[struck, 4], ball[struck, 3], before, abs(after), _OUT * spread, slowed
-                        )
-                        if capture < 0.0:
-                            code, cell = CAPTURED, struck
-                    px, py, pz = qx, qy, qz
-                    break
-            at = voxel_of(grid, qx, qy, qz)
-            struck, after = nearest(grid, obstacle, near_ptr, near_cell, ball, at, qx, qy, qz)
-            ahead, beside = struck, after
-            if struck >= 0 and spread > 0.0:
-                before = distance
-                if struck != near:
-                    before = max(from_center(grid, ball, struck, px, py, pz)[3] - ball[struck, 3], 0.0)
-                if after < 0.0:
-                    out = reflection(-after, spread, bends / ball[struck, 3])
-                    dx, dy, dz, r = from_center(grid, ball, struck, qx, qy, qz)
-                    push = (out - after) / r
-                    qx, qy = fold(grid, 0, qx + push * dx)[0], fold(grid, 1, qy + push * dy)[0]
-                    if grid.dim == 3:
-                        qz = fold(grid, 2, qz + push * dz)[0]
-                    at = voxel_of(grid, qx, qy, qz)
-                    ahead, beside = nearest(grid, obstacle, near_ptr, near_cell, ball, at, qx, qy, qz)
-                    # Cells that touch may leave no room; 1e-3 um is what single precision blurs.
-                    stuck = beside < -1e-3
-                    if grid.blocked and not stuck and jump + out - after >= room:
-                        stuck = not reaches(grid, obstacle, px, py, pz, qx, qy, qz)
-                    if stuck:
-                        qx, qy, qz, at, ahead, beside, out = px, py, pz, voxel, near, distance, before
-                    after = out
-                capture -= hazard(grid, ball[struck, 4], ball[struck, 3], before, after, spread, slowed)
-                cell = struck
-                if near >= 0 and near != struck and capture >= 0.0:
-                    after = from_center(grid, ball, near, qx, qy, qz)[3] - ball[near, 3]
-                    capture -= hazard(
-                        grid, ball[near, 4], ball[near, 3], distance, max(after, 0.0), spread, slowed
-                    )
-                    cell = near
-            px, py, pz, voxel, near, distance = qx, qy, qz, at, ahead, beside
-            if capture < 0.0:
-                code = CAPTURED
+                leaves = leaves or escape < 0.0
+            voxel = voxel_of(grid, qx, qy, qz)
+            near, gap = nearest_membrane(grid, obstacle, near_ptr, near_cell, ball, voxel, qx, qy, qz)
+            end = _Site(qx, qy, qz, voxel, near, gap)
+            if leaves:
+                if end.cell >= 0 and spread > 0.0:  # it may have been captured on the way out
+                    capture -= _hazard_on_way_out(grid, ball, site, end, spread, slowed)
+                outcome, cell, site = (CAPTURED if capture < 0.0 else ESCAPED), end.cell, end
                 break
-        if code in (CAPTURED, ESCAPED):
-            end -= left + 0.5 * h
-        x[row], y[row], z[row] = px, py, pz
-        fate[row], when[row], target[row] = code, end, (cell if code == CAPTURED else -1)
+            if near >= 0 and spread > 0.0:
+                end, capture, cell = _meet_membranes(
+                    grid, obstacle, near_ptr, near_cell, ball, site, end, spread, jump, room, slowed, capture
+                )
+            site = end
+            if capture < 0.0:
+                outcome = CAPTURED
+                break
+        if outcome == CAPTURED or outcome == ESCAPED:
+            time -= left + 0.5 * h
+        x[row], y[row], z[row] = site.x, site.y, site.z
+        code[row], when[row], target[row] = outcome, time, (cell if outcome == CAPTURED else -1)
         made += 1 + 4 * block // grid.dim
     return last
 
 
-def walk(
-    movers: Movers,
+def walk_off_lattice(
+    particles: Particles,
     dt: float,
-    seed: int,
-    step: int,
+    key: StepKey,
     medium: Medium,
-    cells: Membranes,
-    fates: Fates,
+    membranes: Membranes,
+    outcomes: Outcomes,
     threads: int = 1,
 ) -> None:
-    """Take free vesicles through one coupling step; each ends it in exactly one way.
+    """Advance free particles by one coupling step; each has exactly one outcome.
 
     Parameters
     ----------
-    movers : Movers
+    particles : Particles
     dt : float
         Length of the step, s.
-    seed, step : int
-        Names of the run and the step.
+    key : StepKey
+        Names of the draws.
     medium : Medium
-    cells : Membranes
-    fates : Fates
+    membranes : Membranes
+    outcomes : Outcomes
         Written.
     threads : int
         The result has the same bits for any number.
+
+    Notes
+    -----
+    Sources: Carslaw & Jaeger 1959, Erban & Chapman 2007, Andrews 2009 for capture; see `capture_probability`.
     """
     job = (
-        *movers, float(dt), int(seed), int(step), grid_of(medium), float(medium.decay_rate),
-        medium.hindrance, medium.obstacle, medium.clearance, cells.near_ptr, cells.near_cell, cells.beyond,
-        cells.table(), *fates,
+        particles, float(dt), key, grid_of(medium), float(medium.decay_rate), medium.hindrance, medium.obstacle,
+        medium.clearance, membranes.near_ptr, membranes.near_cell, membranes.beyond, membranes.table(), outcomes,
     )  # fmt: skip
-    in_chunks(lambda first, last: _range(first, last, WALKS_PER_CALL, *job), len(movers.rows), threads)
+
+    def walk(first: int, last: int) -> int:
+        return _walk_rows(first, last, STEPS_PER_CALL, *job)
+
+    run_in_chunks(walk, len(particles.rows), threads)

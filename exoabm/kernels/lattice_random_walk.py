@@ -1,20 +1,20 @@
-r"""Walkers on a grid: the explicit scheme of `diffusion`, one walker at a time.
+r"""Random walk on a grid: the explicit diffusion scheme of `diffusion_stencil`, one particle at a time.
 
-In a sub-step of length h a walker in voxel v
+In a sub-step of length h a particle in voxel v
 
     is cleared with k h,   goes to each neighbor with r g of the face between,   else stays,
     r = D h / dx^2,
 
-and is then captured in v with B/(1 + B), B = h sum of the capture rates there. A walker that is
-let in during a sub-step is only captured in it. The expected numbers are those of the grid scheme,
+and is then captured in v with B/(1 + B), B = h sum of the capture rates there. A particle that
+enters during a sub-step is only captured in it. The expected numbers are those of the grid scheme,
 exactly and for any h, with the same faces, obstacles and conductances g.
 
-Randomness is keyed by (seed, purpose, walker, step, draw), so that a walker's way depends neither
-on the others nor on the threads: blocks of Threefry-4x32 with 12 rounds, one word a sub-step, those
-of one walker eight blocks at a time, in a vector loop. The
-capture threshold is drawn once per call: a walker is captured when ``sum log(1 + B)`` exceeds an
-exponential variate, which has the same law as a draw in every sub-step. One that was turned away goes on
-from the next sub-step with the words of its way that it has not used, and a new threshold.
+Draws are keyed by (seed, purpose, particle, step, draw), so that a path depends neither on the other
+particles nor on the threads: blocks of Threefry-4x32 with 12 rounds, one word a sub-step, those
+of one particle eight blocks at a time, in a vector loop. The
+capture threshold is drawn once per call: a particle is captured when ``sum log(1 + B)`` exceeds an
+exponential variate, which has the same law as a draw in every sub-step. A particle that was refused at a
+binding site continues from the next sub-step with the unused words of its path and a new threshold.
 """
 
 from __future__ import annotations
@@ -26,23 +26,21 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from exoabm.kernels.medium import CAPTURED, CLEARED, ESCAPED, STAYS, Fates, Movers
-from exoabm.kernels.random import threefry
-from exoabm.kernels.row_groups import in_chunks
+from exoabm.kernels.medium import CAPTURED, CLEARED, ESCAPED, FREE, Floats, Integers, Outcomes, Particles
+from exoabm.kernels.random import StepKey, threefry
+from exoabm.kernels.row_groups import run_in_chunks
 
 _UNEVEN, _SINK = 1, 2
 _BEYOND = 0.5
-"""How far beyond the last classes rates go on linearly, in the distance of two; they end at 0."""
+"""How far beyond the last size classes rates are extrapolated, in the distance of two; constant beyond."""
 _BLOCKS = 8
+_WORDS = 4 * _BLOCKS
+"""Random words drawn at a time."""
 _ROUNDS = 12
 HOPS_PER_CALL = 1 << 26
-"""Hops of a vesicle from voxel to voxel in a piece; one takes 2 to 5 ns."""
+"""Sub-steps of all particles between two checks for signals; one takes 2 to 5 ns."""
 _LOW = 0xFFFFFFFF
 _JIT: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
-
-Floats = NDArray[np.float64]
-Singles = NDArray[np.float32]
-Integers = NDArray[np.int64]
 
 
 class Lattice(NamedTuple):
@@ -55,10 +53,10 @@ class Lattice(NamedTuple):
     """um"""
     counts: Integers
     """(3) voxels along x, y, z; 1 along z in two dimensions."""
-    wraps: NDArray[np.bool_]
-    """(3) whether an axis is periodic."""
+    periodic: NDArray[np.bool_]
+    """(3)"""
     gx: Floats
-    """(nz, ny, nx + 1) conductances of the faces along x relative to free medium; see `diffusion`."""
+    """(nz, ny, nx + 1) conductances of the faces along x relative to free medium; see `diffusion_stencil`."""
     gy: Floats
     """(nz, ny + 1, nx)"""
     gz: Floats
@@ -70,7 +68,7 @@ class Lattice(NamedTuple):
 
 
 class Sinks(NamedTuple):
-    """Where walkers are captured, and by which cell."""
+    """Capture rates of voxels, by cell."""
 
     slot_of_voxel: NDArray[np.int32]
     """(voxels) slot, or -1."""
@@ -79,28 +77,39 @@ class Sinks(NamedTuple):
     entry_cell: NDArray[np.int32]
     """(entries)"""
     entry_rate: Floats
-    """(classes, entries) 1/s, of walkers with these D"""
+    """(classes, entries) 1/s, of particles with the D of the class"""
     log_diffusivity: Floats
     """(classes) log D, rising; rates are linear in it between them, and for half that way beyond the last."""
     mark: NDArray[np.uint8]
-    """(voxels) what to look up there; see `marks`."""
+    """(voxels) `mark_voxels`"""
     marked: NDArray[np.uint8]
     """One bit a voxel, little end first, where the mark is not 0: all that is read elsewhere."""
 
 
-@njit(forceinline=True, **_JIT)
-def _words(seed, purpose, walker, step, draw):
-    return threefry(
-        _ROUNDS,
-        np.uint32(seed & _LOW),
-        np.uint32(seed >> 32),
-        np.uint32(purpose),
-        np.uint32(step >> 32),
-        np.uint32(walker & _LOW),
-        np.uint32(walker >> 32),
-        np.uint32(step & _LOW),
-        np.uint32(draw),
-    )
+class _Box(NamedTuple):
+    """Numbers of the lattice in tuples, which numba reads without counting references."""
+
+    dim: int
+    low: tuple[float, float, float]
+    voxel: float
+    counts: tuple[int, int, int]
+    periodic: tuple[bool, bool, bool]
+    uniform: float
+    decay_rate: float
+
+
+class _Steps(NamedTuple):
+    """Sub-steps of one particle."""
+
+    n: int
+    h: float
+    """s"""
+    clears: float
+    """k h in units of a random word."""
+    shares: float
+    """1 / r in the same units."""
+    uniform_shares: float
+    """1 / (r g), g the conductance of most faces; 0 where they differ."""
 
 
 @njit(forceinline=True, **_JIT)
@@ -108,12 +117,29 @@ def _unit(word):
     return (np.float64(word) + 0.5) * 2.0**-32
 
 
+@njit(forceinline=True, **_JIT)
+def _threshold(key, particle, attempt):
+    """Exponential variate that sum log(1 + B) must exceed, and a uniform one that picks the cell."""
+    a, b, _, _ = threefry(
+        _ROUNDS,
+        np.uint32(key.seed & _LOW),
+        np.uint32(key.seed >> 32),
+        np.uint32(key.capture),
+        np.uint32(key.step >> 32),
+        np.uint32(particle & _LOW),
+        np.uint32(particle >> 32),
+        np.uint32(key.step & _LOW),
+        np.uint32(attempt),
+    )
+    return -math.log(_unit(a)), _unit(b)
+
+
 @njit(**_JIT)
-def _draw(seed, purpose, walker, step, block, word):
+def _draw_words(key, particle, block, word):
     """Fill ``word`` with those of `_BLOCKS` blocks from ``block`` on."""
-    k0, k1 = np.uint32(seed & _LOW), np.uint32(seed >> 32)
-    k2, k3 = np.uint32(purpose), np.uint32(step >> 32)
-    c0, c1, c2 = np.uint32(walker & _LOW), np.uint32(walker >> 32), np.uint32(step & _LOW)
+    k0, k1 = np.uint32(key.seed & _LOW), np.uint32(key.seed >> 32)
+    k2, k3 = np.uint32(key.move), np.uint32(key.step >> 32)
+    c0, c1, c2 = np.uint32(particle & _LOW), np.uint32(particle >> 32), np.uint32(key.step & _LOW)
     first = np.uint32(block)
     for i in range(_BLOCKS):
         draw = np.uint32(first + np.uint32(i))
@@ -125,8 +151,54 @@ def _draw(seed, purpose, walker, step, block, word):
 
 
 @njit(forceinline=True, **_JIT)
+def _steps(box, diffusivity, dt, per_diffusivity, least):
+    """n = ceil(max(D a, b) dt),  h = dt / n,  r = D h / dx^2."""
+    rate = max(diffusivity * per_diffusivity, least)
+    n = max(np.int64(math.ceil(rate * dt * (1 - 1e-12))), np.int64(1))
+    h = dt / n
+    r = diffusivity * h / (box.voxel * box.voxel)
+    shares = 2.0**-32 / r if r > 0.0 else 1e300  # an immobile particle stays
+    uniform_shares = shares / box.uniform if box.uniform > 0.0 else 0.0
+    return _Steps(n, h, box.decay_rate * h * 2.0**32, shares, uniform_shares)
+
+
+@njit(forceinline=True, **_JIT)
+def _first_substep(start, h, n, attempt):
+    """The sub-step in which a particle begins, and whether it enters during it."""
+    if attempt > 0:  # the one in which it was refused is over
+        return int(start / h) + 1, False
+    return int(min(start / h, n - 0.5)), start > 0
+
+
+@njit(forceinline=True, **_JIT)
+def _coordinate(box, axis, x):
+    """Voxel along an axis of a position, and the place inside the voxel, 0 to 1."""
+    scaled = (x - box.low[axis]) / box.voxel
+    i = min(max(np.int64(math.floor(scaled)), 0), box.counts[axis] - 1)
+    return i, scaled - i
+
+
+@njit(forceinline=True, **_JIT)
+def _locate(box, x, y, z):
+    """Flat voxel of a position, and the place inside the voxel along each axis, 0 to 1."""
+    ix, part_x = _coordinate(box, 0, x)
+    iy, part_y = _coordinate(box, 1, y)
+    iz, part_z = _coordinate(box, 2, z)
+    return ix + box.counts[0] * (iy + box.counts[1] * iz), part_x, part_y, part_z
+
+
+@njit(forceinline=True, **_JIT)
+def _unravel(box, voxel):
+    """Indices along x, y, z of a flat voxel."""
+    nx, ny = box.counts[0], box.counts[1]
+    iz = voxel // (nx * ny)
+    iy = voxel // nx - ny * iz
+    return voxel - nx * (iy + ny * iz), iy, iz
+
+
+@njit(forceinline=True, **_JIT)
 def _direction(dim, gx, gy, gz, ix, iy, iz, v):
-    """The neighbor (0 to 5: x low, x high, y low, ...) on whose share of the faces v falls, or 6."""
+    """The neighbor (0 to 5: x low, x high, y low, ...) on whose share g of the faces v falls, or 6."""
     v -= gx[iz, iy, ix]
     if v < 0:
         return 0
@@ -149,9 +221,31 @@ def _direction(dim, gx, gy, gz, ix, iy, iz, v):
     return 6
 
 
+@njit(forceinline=True, **_JIT)
+def _step_along(i, n, periodic):
+    """An index of an axis of n voxels, folded at periodic faces; -1 beyond others."""
+    if i < 0 or i >= n:
+        return i % n if periodic else -1
+    return i
+
+
+@njit(forceinline=True, **_JIT)
+def _neighbor(box, ix, iy, iz, direction):
+    """Flat index of the neighbor in a direction (0 to 5), -1 beyond an open face."""
+    step = 2 * (direction % 2) - 1
+    if direction < 2:
+        ix = _step_along(ix + step, box.counts[0], box.periodic[0])
+    elif direction < 4:
+        iy = _step_along(iy + step, box.counts[1], box.periodic[1])
+    else:
+        iz = _step_along(iz + step, box.counts[2], box.periodic[2])
+    inside = ix >= 0 and iy >= 0 and iz >= 0
+    return ix + box.counts[0] * (iy + box.counts[1] * iz) if inside else -1
+
+
 @njit(**_JIT)
-def _between(diffusivity, log_diffusivity):
-    """The two classes next to a walker's D, and how far it is from the first to the second."""
+def _between_classes(diffusivity, log_diffusivity):
+    """The two size classes next to D, and the position of log D from the first (0) to the second (1)."""
     classes = log_diffusivity.size
     if classes == 1 or diffusivity <= 0.0:
         return 0, 0, 0.0
@@ -162,111 +256,92 @@ def _between(diffusivity, log_diffusivity):
     return lower, lower + 1, min(max((at - first) / (second - first), -_BEYOND), 1.0 + _BEYOND)
 
 
+@njit(forceinline=True, **_JIT)
+def _rate_at(rate, column, between):
+    """(1 - t) rate[lower] + t rate[upper]."""
+    lower, upper, t = between
+    low = rate[lower, column]
+    return low + t * (rate[upper, column] - low)
+
+
+@njit(forceinline=True, **_JIT)
+def _capturing_cell(slot_ptr, entry_cell, entry_rate, slot, share, between):
+    """The cell on whose part of the rates in a slot ``share`` (1/s) falls."""
+    entry = slot_ptr[slot] - 1
+    while entry + 1 < slot_ptr[slot + 1] and (share > 0 or entry < slot_ptr[slot]):
+        entry += 1
+        share -= _rate_at(entry_rate, entry, between)
+    return entry_cell[entry]
+
+
 @njit(**_JIT)
-def _range(
-    first, last, most, rows, walker, x, y, z, diffusivity, start, attempt, dt, per_diffusivity, least,
-    seed, purpose, step, dim, low, voxel, counts, wraps, gx, gy, gz, uniform, decay_rate,
-    slot_of_voxel, slot_ptr, entry_cell, entry_rate, log_diffusivity, mark, marked, slot_rate,
-    fate, when, target,
+def _walk_rows(
+    first, last, most, particles, dt, per_diffusivity, least, key, box, moves, gx, gy, gz, sinks, slot_rate,
+    outcomes,
 ):  # fmt: skip
-    """The vesicles in rows first to last, or fewer, once ``most`` hops are made; returns where it stopped."""
-    nx, ny, nz = counts[0], counts[1], counts[2]
-    low_x, low_y, low_z = low[0], low[1], low[2]
-    at, move, stays = np.zeros(3, np.int64), np.zeros(7, np.int64), 2.0 * dim
-    move[0], move[1], move[2], move[3] = -1, 1, -nx, nx
-    if dim == 3:
-        move[4], move[5] = -nx * ny, nx * ny
-    word = np.empty(4 * _BLOCKS, np.uint32)
-    made = 0
+    """The particles in rows first to last, or fewer, once ``most`` sub-steps are made; where it ended."""
+    rows, ids, x, y, z, diffusivities, starts, attempt = particles  # arrays: reading tuples counts references
+    slot_of_voxel, slot_ptr, entry_cell, entry_rate, log_diffusivity, mark, marked = sinks
+    code, when, target = outcomes
+    word, stays, made = np.empty(_WORDS, np.uint32), 2.0 * box.dim, 0
     for k in range(first, last):
         if made > most:
             return k
         i = rows[k]
-        free = np.float64(diffusivity[i])
-        lower, upper, above = _between(free, log_diffusivity)
-        rate = max(free * per_diffusivity, least)
-        n = max(np.int64(math.ceil(rate * dt * (1 - 1e-12))), np.int64(1))
-        h = dt / n
-        r = free * h / (voxel * voxel)
-        clears = decay_rate * h * 2.0**32
-        shares = 2.0**-32 / r if r > 0.0 else 1e300  # one that cannot move stays
-        ways = shares / uniform if uniform > 0.0 else 0.0
-        ix = min(max(np.int64(math.floor((x[i] - low_x) / voxel)), 0), nx - 1)
-        iy = min(max(np.int64(math.floor((y[i] - low_y) / voxel)), 0), ny - 1)
-        iz = 0
-        if dim == 3:
-            iz = int(min(max(math.floor((z[i] - low_z) / voxel), 0), nz - 1))
-        part_x, part_y = (x[i] - low_x) / voxel - ix, (y[i] - low_y) / voxel - iy
-        part_z = (z[i] - low_z) / voxel - iz
-        here = ix + nx * (iy + ny * iz)
-        begin = int(min(start[i] / h, n - 0.5))
-        made += int(n - begin)
-        let_in = start[i] > 0
-        if attempt > 0:  # the sub-step in which it was turned away is over
-            begin, let_in = int(start[i] / h) + 1, False
-        a, b, _, _ = _words(seed, purpose + 1, walker[i], step, attempt)
-        threshold, pick = -math.log(_unit(a)), _unit(b)
-        code, time, cell = STAYS, dt, -1
-        batch = -1
-        flag = mark[here]
+        start, diffusivity = starts[i], np.float64(diffusivities[i])
+        between = _between_classes(diffusivity, log_diffusivity)
+        n, h, clears, shares, uniform_shares = _steps(box, diffusivity, dt, per_diffusivity, least)
+        here, part_x, part_y, part_z = _locate(box, x[i], y[i], z[i])
+        begin, enters = _first_substep(start, h, n, attempt)
+        made += n - begin
+        threshold, pick = _threshold(key, ids[i], attempt)
+        outcome, cell, batch, flag, s = FREE, -1, -1, mark[here], begin
         for s in range(begin, n):
-            if not (let_in and s == begin):
-                if s // (4 * _BLOCKS) != batch:
-                    batch = s // (4 * _BLOCKS)
-                    _draw(seed, purpose, walker[i], step, batch * _BLOCKS, word)
-                v = np.float64(word[s % (4 * _BLOCKS)]) + (0.5 - clears)
+            if not (enters and s == begin):
+                if s // _WORDS != batch:
+                    batch = s // _WORDS
+                    _draw_words(key, ids[i], batch * _BLOCKS, word)
+                v = np.float64(word[s % _WORDS]) + (0.5 - clears)
                 if v < 0.0:
-                    code, time = CLEARED, max((s + 0.5) * h, start[i])
+                    outcome = CLEARED
                     break
                 if not flag & _UNEVEN:
-                    here += move[np.int64(min(v * ways, stays))]
+                    here += moves[np.int64(min(v * uniform_shares, stays))]
                 else:
-                    at[2] = here // (nx * ny)
-                    at[1] = here // nx - ny * at[2]
-                    at[0] = here - nx * (at[1] + ny * at[2])
-                    way = _direction(dim, gx, gy, gz, at[0], at[1], at[2], v * shares)
-                    if way < 6:
-                        axis = way // 2
-                        to = at[axis] + 2 * (way % 2) - 1
-                        if to < 0 or to >= counts[axis]:
-                            if not wraps[axis]:
-                                code, time = ESCAPED, max((s + 0.5) * h, start[i])
-                                break
-                            to %= counts[axis]
-                        at[axis] = to
-                        here = at[0] + nx * (at[1] + ny * at[2])
+                    ix, iy, iz = _unravel(box, here)
+                    direction = _direction(box.dim, gx, gy, gz, ix, iy, iz, v * shares)
+                    if direction < 6:
+                        to = _neighbor(box, ix, iy, iz, direction)
+                        if to < 0:
+                            outcome = ESCAPED
+                            break
+                        here = to
             flag = np.uint8(0)
             if (marked[here >> 3] >> (here & 7)) & 1:
                 flag = mark[here]
             if flag & _SINK:
                 slot = slot_of_voxel[here]
-                capture = slot_rate[lower, slot]
-                capture = max(capture + above * (slot_rate[upper, slot] - capture), 0.0)
+                capture = max(_rate_at(slot_rate, slot, between), 0.0)
                 threshold -= math.log1p(capture * h)
                 if threshold < 0:
-                    share = pick * capture
-                    entry = slot_ptr[slot] - 1
-                    while entry + 1 < slot_ptr[slot + 1] and (share > 0 or entry < slot_ptr[slot]):
-                        entry += 1
-                        low_rate = entry_rate[lower, entry]
-                        share -= low_rate + above * (entry_rate[upper, entry] - low_rate)
-                    code, time, cell = CAPTURED, max((s + 0.5) * h, start[i]), entry_cell[entry]
+                    cell = _capturing_cell(slot_ptr, entry_cell, entry_rate, slot, pick * capture, between)
+                    outcome = CAPTURED
                     break
-        iz = here // (nx * ny)
-        iy = here // nx - ny * iz
-        ix = here - nx * (iy + ny * iz)
-        x[i] = low_x + (ix + part_x) * voxel
-        y[i] = low_y + (iy + part_y) * voxel
-        if dim == 3:
-            z[i] = low_z + (iz + part_z) * voxel
-        fate[i], when[i], target[i] = code, time, cell
+        ix, iy, iz = _unravel(box, here)
+        x[i], y[i] = box.low[0] + (ix + part_x) * box.voxel, box.low[1] + (iy + part_y) * box.voxel
+        if box.dim == 3:
+            z[i] = box.low[2] + (iz + part_z) * box.voxel
+        time = dt if outcome == FREE else max((s + 0.5) * h, start)
+        code[i], when[i], target[i] = outcome, time, cell
     return last
 
 
-def marks(lattice: Lattice, slot_of_voxel: NDArray[np.int32]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Marks of the voxels, flat: whether they hold a sink, and whether the ways to go are uneven; bits.
+def mark_voxels(
+    lattice: Lattice, slot_of_voxel: NDArray[np.int32]
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Marks of the voxels, flat: whether they hold a sink, and whether their faces differ; the same as bits.
 
-    They are even where all faces are inner ones and have the conductance ``uniform``.
+    They are alike where all faces are inner ones and have the conductance ``uniform``.
     """
     nx, ny, nz = (int(n) for n in lattice.counts)
     even = np.zeros((nz, ny, nx), bool)
@@ -280,17 +355,17 @@ def marks(lattice: Lattice, slot_of_voxel: NDArray[np.int32]) -> tuple[NDArray[n
 
 
 @njit(**_JIT)
-def rates_at(slot, cell, diffusivity, betas, sinks):
-    """How walkers of these D (m) are captured in slots (m), by all cells and by the cells (m).
+def capture_rates(slot, cell, diffusivity, betas, sinks):
+    """Capture rates of particles of these D (m) in slots (m), by all cells and by the cells (m).
 
     Returns beta = k_a / kappa, between the ``betas`` (classes, cells), and the two rates in 1/s, (m) each.
     """
     beta, total, own = np.zeros(slot.size), np.zeros(slot.size), np.zeros(slot.size)
     for i in range(slot.size):
-        lower, upper, above = _between(diffusivity[i], sinks.log_diffusivity)
+        between = _between_classes(diffusivity[i], sinks.log_diffusivity)
+        lower, upper, above = between
         for entry in range(sinks.slot_ptr[slot[i]], sinks.slot_ptr[slot[i] + 1]):
-            rate = sinks.entry_rate[lower, entry]
-            rate += above * (sinks.entry_rate[upper, entry] - rate)
+            rate = _rate_at(sinks.entry_rate, entry, between)
             total[i] += rate
             if sinks.entry_cell[entry] == cell[i]:
                 own[i] += rate
@@ -299,40 +374,64 @@ def rates_at(slot, cell, diffusivity, betas, sinks):
     return beta, total, own
 
 
-def hop(
-    movers: Movers,
+def walk_on_lattice(
+    particles: Particles,
     dt: float,
     substeps: tuple[float, float],
-    seed: int,
-    purpose: int,
-    step: int,
+    key: StepKey,
     lattice: Lattice,
     sinks: Sinks,
-    fates: Fates,
+    outcomes: Outcomes,
     threads: int = 1,
 ) -> None:
-    """Take walkers through one coupling step; each ends it in exactly one way.
+    """Advance particles by one coupling step; each has exactly one outcome.
 
     Parameters
     ----------
-    movers : Movers
-        Of their places only the voxel counts, the place inside it is kept.
+    particles : Particles
+        Of their positions only the voxel counts; the place inside it is kept.
     dt : float
         Length of the step, s.
     substeps : tuple
-        A walker takes max(D times the first, the second) sub-steps a second, rounded up over the step.
-    seed, purpose, step : int
-        Names of the run, of the draws (this number and the next) and of the step.
+        A particle takes max(D times the first, the second) sub-steps a second, rounded up over the step.
+    key : StepKey
+        Names of the draws.
     lattice : Lattice
     sinks : Sinks
-    fates : Fates
+    outcomes : Outcomes
         Written.
     threads : int
         The result has the same bits for any number.
     """
     slot_rate = np.array([np.diff(np.append(0.0, np.cumsum(r))[sinks.slot_ptr]) for r in sinks.entry_rate])
+    faces = lattice.gx, lattice.gy, lattice.gz
     job = (
-        *movers, float(dt), *map(float, substeps), int(seed), int(purpose), int(step), *lattice, *sinks,
-        slot_rate, *fates,
-    )  # fmt: skip
-    in_chunks(lambda first, last: _range(first, last, HOPS_PER_CALL, *job), len(movers.rows), threads)
+        particles,
+        float(dt),
+        *map(float, substeps),
+        key,
+        *_numbers(lattice),
+        *faces,
+        sinks,
+        slot_rate,
+        outcomes,
+    )
+
+    def walk(first: int, last: int) -> int:
+        return _walk_rows(first, last, HOPS_PER_CALL, *job)
+
+    run_in_chunks(walk, len(particles.rows), threads)
+
+
+def _numbers(lattice: Lattice) -> tuple[_Box, Integers]:
+    """Numbers of the lattice, and the change of the flat index of a voxel in each direction, (7)."""
+    nx, ny, nz = (int(n) for n in lattice.counts)
+    periodic = tuple(bool(wraps) for wraps in lattice.periodic)
+    low, voxel = tuple(float(x) for x in lattice.low), float(lattice.voxel)
+    box = _Box(
+        lattice.dim, low, voxel, (nx, ny, nz), periodic, float(lattice.uniform), float(lattice.decay_rate)
+    )
+    moves = np.array([-1, 1, -nx, nx, -nx * ny, nx * ny, 0])
+    if lattice.dim == 2:
+        moves[4:] = 0
+    return box, moves

@@ -9,12 +9,14 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from exoabm.kernels.line_of_sight import BLOCKED, OPEN, OUTSIDE
+
 _JIT: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
 
 NO_FLUX, PERIODIC, FIXED = 0, 1, 2
 """Codes of the six sides of a grid, in the order x low, x high, y low, y high, z low, z high."""
-STAYS, CAPTURED, CLEARED, ESCAPED = range(4)
-"""Codes of the ways in which a step ends for a free vesicle."""
+FREE, CAPTURED, CLEARED, ESCAPED = range(4)
+"""Outcomes of a step for a free particle."""
 
 f4 = np.float32
 
@@ -51,39 +53,39 @@ class Medium(NamedTuple):
     """um: spread of the shortest sub-step along an axis."""
 
 
-class Movers(NamedTuple):
-    """Free vesicles, as columns of which only some rows take part; no other row is read or written."""
+class Particles(NamedTuple):
+    """Free particles, as columns of which only some rows take part; no other row is read or written."""
 
     rows: Integers
     """(m)"""
-    name: Integers
-    """(n) The random keys."""
+    id: Integers
+    """(n) Keys of the random draws."""
     x: Singles
-    """(n) um; replaced by where the step ends."""
+    """(n) um; replaced by the position at the end of the step."""
     y: Singles
     z: Singles
-    """(n) um; left alone in two dimensions."""
+    """(n) um; unchanged in two dimensions."""
     diffusivity: Singles
     """(n) In free medium, um^2/s."""
     start: Singles
-    """(n) When each begins, s into the step; 0 for one that is there already."""
+    """(n) Begin of each, s into the step; 0 for one that is present already."""
     attempt: int = 0
-    """How often these were turned away in this step where they were captured; they go on from there."""
+    """How often these were refused in this step at the cell that captured them; they continue from there."""
 
 
-class Fates(NamedTuple):
-    """How each vesicle ended a step; written."""
+class Outcomes(NamedTuple):
+    """Outcome of a step for each particle; written."""
 
     code: NDArray[np.int8]
-    """(n) STAYS, CAPTURED, CLEARED or ESCAPED."""
+    """(n) FREE, CAPTURED, CLEARED or ESCAPED."""
     when: Singles
     """(n) s into the step."""
     target: NDArray[np.int32]
     """(n) Row of the cell, or -1."""
 
     @classmethod
-    def of(cls, n: int) -> Fates:
-        """Of n vesicles, all of which stay."""
+    def of(cls, n: int) -> Outcomes:
+        """Of n particles, all of which remain free."""
         return cls(np.zeros(n, np.int8), np.zeros(n, np.float32), np.full(n, -1, np.int32))
 
 
@@ -135,7 +137,7 @@ def grid_of(medium: Medium) -> Grid:
 
 
 @njit(forceinline=True, **_JIT)
-def index(grid, axis, p):
+def voxel_along(grid, axis, p):
     """Voxel along an axis of a position inside the box."""
     if grid.counts[axis] == 1:
         return 0
@@ -158,7 +160,7 @@ def fold(grid, axis, p):
 
 
 @njit(forceinline=True, **_JIT)
-def flat(grid, a, b, c):
+def flat_index(grid, a, b, c):
     """Number of the voxel (a, b, c), x fastest."""
     return a + grid.counts[0] * (b + grid.counts[1] * c)
 
@@ -171,16 +173,16 @@ def voxel_of(grid, x, y, z):
     if grid.dim == 2:
         return a + grid.counts[0] * b
     c = min(np.int64((z - grid.low[2]) / grid.voxel), grid.counts[2] - 1)
-    return flat(grid, a, b, c)
+    return flat_index(grid, a, b, c)
 
 
 @njit(forceinline=True, **_JIT)
-def passes(grid, obstacle, place, way, pace):
-    """Whether the voxels on the straight way from way[0] to way[1] hold no obstacle.
+def trace_step(grid, obstacle, place, way, pace):
+    """What a straight step from voxel way[0] to way[1] meets first: `OPEN`, `BLOCKED` or `OUTSIDE`.
 
-    The way goes from face to face, so that a wall joined at edges or corners only holds too. Voxel
-    numbers go on beyond the faces of the box. Returns 1 where it passes, 0 where it is blocked,
-    2 where it leaves through an open face before that.
+    The way goes from face to face, so that walls that touch at edges or corners only are closed, too. Voxel
+    numbers continue beyond the faces of the box. ``pace[0]`` is the step; the other rows of ``way`` (5, 3) and
+    ``pace`` (3, 3) are overwritten.
     """
     total = 0
     for axis in range(3):
@@ -203,16 +205,16 @@ def passes(grid, obstacle, place, way, pace):
             n = grid.counts[k]
             j = way[2, k]
             if (j < 0 and grid.sides[2 * k] == FIXED) or (j >= n and grid.sides[2 * k + 1] == FIXED):
-                return 2
+                return OUTSIDE
             if grid.sides[2 * k] == PERIODIC:
                 j %= n
             else:
                 j %= 2 * n
                 j = min(j, 2 * n - 1 - j)
             way[4, k] = j
-        if obstacle[flat(grid, way[4, 0], way[4, 1], way[4, 2])]:
-            return 0
-    return 1
+        if obstacle[flat_index(grid, way[4, 0], way[4, 1], way[4, 2])]:
+            return BLOCKED
+    return OPEN
 
 
 def clearance(

@@ -15,7 +15,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from exoabm.kernels.line_of_sight import BLOCKED, line
+from exoabm.kernels.line_of_sight import BLOCKED, OPEN, line
 from exoabm.kernels.medium import (
     FIXED,
     PERIODIC,
@@ -26,8 +26,8 @@ from exoabm.kernels.medium import (
     clearance,
     fold,
     grid_of,
-    index,
-    passes,
+    trace_step,
+    voxel_along,
     voxel_of,
 )  # fmt: skip
 
@@ -102,7 +102,7 @@ def reflection(depth, spread, curvature):
 
 
 @njit(forceinline=True, **_JIT)
-def contact(before, after, spread, sink, curvature):
+def capture_probability(before, after, spread, sink, curvature):
     r"""Chance that a reflected step would have ended at a partially absorbing membrane.
 
         P = 1 - p(sink + curvature) / p(curvature),    p(k) = 1 + E - 2 sqrt(pi) B erfcx(A + B),
@@ -147,7 +147,7 @@ def hazard(grid, reactivity, radius, before, after, spread, diffusivity):
     if reactivity <= 0.0 or before * after > 15.0 * spread * spread:
         return 0.0
     curvature = (1.0 if grid.dim == 3 else 0.5) / radius
-    return -math.log1p(-contact(before, after, spread, reactivity / diffusivity, curvature))
+    return -math.log1p(-capture_probability(before, after, spread, reactivity / diffusivity, curvature))
 
 
 @njit(forceinline=True, **_JIT)
@@ -175,7 +175,7 @@ def sees(grid, obstacle, ball, cell, x, y, z):
 
 
 @njit(**_JIT)
-def reaches(grid, obstacle, x, y, z, to_x, to_y, to_z):
+def unobstructed(grid, obstacle, x, y, z, to_x, to_y, to_z):
     """Whether no obstacle stands between two places."""
     dx, dy = _gap(to_x, x, grid.period[0]), _gap(to_y, y, grid.period[1])
     dz = _gap(to_z, z, grid.period[2]) if grid.dim == 3 else 0.0
@@ -184,7 +184,7 @@ def reaches(grid, obstacle, x, y, z, to_x, to_y, to_z):
 
 
 @njit(forceinline=True, **_JIT)
-def nearest(grid, obstacle, near_ptr, near_cell, ball, voxel, x, y, z):
+def nearest_membrane(grid, obstacle, near_ptr, near_cell, ball, voxel, x, y, z):
     """Nearest of the cells near a voxel that are in sight, and the signed distance of its membrane."""
     best, least = -1, np.inf
     for k in range(near_ptr[voxel], near_ptr[voxel + 1]):
@@ -195,27 +195,27 @@ def nearest(grid, obstacle, near_ptr, near_cell, ball, voxel, x, y, z):
     return best, least
 
 
-def gaps(place: Floats, medium: Medium, cells: Membranes) -> Floats:
+def membrane_distances(place: Floats, medium: Medium, cells: Membranes) -> Floats:
     """Least distance of places (m, 3) in the box from a membrane, (m,) um; below 0 in a cell.
 
-    A lower bound where no membrane is within the reach that `membranes` was given.
+    A lower bound where no membrane is within the reach that `build_membranes` was given.
     """
     found = np.empty(len(place))
     near = cells.near_ptr, cells.near_cell, cells.table()
-    _gaps(place, grid_of(medium), medium.obstacle, *near, cells.beyond, found)
+    _distances(place, grid_of(medium), medium.obstacle, *near, cells.beyond, found)
     return found
 
 
 @njit(**_JIT)
-def _gaps(place, grid, obstacle, near_ptr, near_cell, ball, beyond, found):
+def _distances(place, grid, obstacle, near_ptr, near_cell, ball, beyond, found):
     for i in range(len(place)):
         x, y, z = place[i]
         voxel = voxel_of(grid, x, y, z)
-        gap = nearest(grid, obstacle, near_ptr, near_cell, ball, voxel, x, y, z)[1]
+        gap = nearest_membrane(grid, obstacle, near_ptr, near_cell, ball, voxel, x, y, z)[1]
         found[i] = min(gap, np.float64(beyond[voxel]))
 
 
-def membranes(
+def build_membranes(
     dim: int,
     low: Floats,
     voxel: float,
@@ -307,25 +307,29 @@ def _find_hidden(dim, low, voxel, counts, sides, center, radius, obstacle, hidde
                     hidden[cell] |= obstacle[v] > 0
 
 
-def expel(rows: Integers, x: Singles, y: Singles, z: Singles, medium: Medium, cells: Membranes) -> None:
+def resolve_overlaps(
+    rows: Integers, x: Singles, y: Singles, z: Singles, medium: Medium, cells: Membranes
+) -> None:
     """Push vesicles that lie inside a cell out to its membrane; positions are written in place.
 
     Straight out from its center, or, if that leads out of the box, through an obstacle or into another cell,
     to the nearest side where it does not, in turns of 15 degrees along each plane of the axes. Where all
     sides lead into other cells these hand it on; one that is walled in stays.
     """
-    _expel(rows, x, y, z, grid_of(medium), medium.obstacle, cells.near_ptr, cells.near_cell, cells.table())
+    _resolve_rows(
+        rows, x, y, z, grid_of(medium), medium.obstacle, cells.near_ptr, cells.near_cell, cells.table()
+    )
 
 
 @njit(**_JIT)
-def _expel(rows, x, y, z, grid, obstacle, near_ptr, near_cell, ball):
+def _resolve_rows(rows, x, y, z, grid, obstacle, near_ptr, near_cell, ball):
     place, apart, goal = np.zeros(3), np.zeros(3), np.zeros(3)
     way, pace = np.empty((5, 3), np.int64), np.zeros((3, 3))
     for row in rows:
         for _ in range(4):
             place[0], place[1], place[2] = x[row], y[row], z[row]
             voxel = voxel_of(grid, place[0], place[1], place[2])
-            cell, distance = nearest(
+            cell, distance = nearest_membrane(
                 grid, obstacle, near_ptr, near_cell, ball, voxel, place[0], place[1], place[2]
             )
             if cell < 0 or distance >= -_INSIDE:
@@ -340,7 +344,7 @@ def _expel(rows, x, y, z, grid, obstacle, near_ptr, near_cell, ball):
                     found = _is_open_way(grid, obstacle, place, goal, way, pace)
                     if found and alone:
                         voxel = voxel_of(grid, goal[0], goal[1], goal[2])
-                        depth = nearest(
+                        depth = nearest_membrane(
                             grid, obstacle, near_ptr, near_cell, ball, voxel, goal[0], goal[1], goal[2]
                         )[1]
                         found = depth >= -_INSIDE
@@ -379,8 +383,8 @@ def _is_open_way(grid, obstacle, place, goal, way, pace):
         if grid.period[axis] == 0.0 and not (grid.low[axis] <= goal[axis] < grid.high[axis]):
             return False
         pace[0, axis] = goal[axis] - place[axis]
-        way[0, axis] = index(grid, axis, place[axis])
+        way[0, axis] = voxel_along(grid, axis, place[axis])
         folded, image = fold(grid, axis, goal[axis])
-        way[1, axis] = index(grid, axis, folded) + image * grid.counts[axis]
+        way[1, axis] = voxel_along(grid, axis, folded) + image * grid.counts[axis]
         goal[axis] = folded
-    return not grid.blocked or passes(grid, obstacle, place, way, pace) == 1
+    return not grid.blocked or trace_step(grid, obstacle, place, way, pace) == OPEN

@@ -18,6 +18,7 @@ which IEEE 754 rounds in one way, so they are the same on every machine.
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
@@ -32,6 +33,17 @@ _PARITY = np.uint32(0x1BD11BDA)
 _LOW = 0xFFFFFFFF
 _INVERSION_BELOW = 10.0
 _HALF_LOG_TWO_PI = 0.5 * math.log(2.0 * math.pi)
+
+
+class StepKey(NamedTuple):
+    """Names of the draws by which particles move for one step."""
+
+    seed: int
+    step: int
+    move: int
+    """Purpose of the draws of displacements."""
+    capture: int
+    """Purpose of the draws of captures, clearances and escapes."""
 
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)

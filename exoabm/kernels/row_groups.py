@@ -24,7 +24,7 @@ CHUNK = 8192
 """Vesicles of one task of a thread, whatever the number of threads."""
 
 
-def in_chunks(work: Callable[[int, int], int], n: int, threads: int) -> None:
+def run_in_chunks(work: Callable[[int, int], int], n: int, threads: int) -> None:
     """Do ``work(first, last)``, which returns where it stopped, until all of n are done.
 
     By one thread, or by several a chunk each; an exception in the one that waits ends the others, too.
