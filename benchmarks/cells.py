@@ -12,8 +12,8 @@ import numpy as np
 
 from exoabm._mesa import Agent, Model
 from exoabm.benchmarks.timing import Report
-from exoabm.kernels.compartment_kinetics import chain_coefficients
-from exoabm.kernels.sphere_mechanics import TOUCH
+from exoabm.kernels.compartment_kinetics import compartment_coefficients
+from exoabm.kernels.sphere_mechanics import CONTACT_FACTOR
 from exoabm.model import ExosomeModel
 from exoabm.scenario.loader import parse
 from exoabm.schedule import STAGES, Step
@@ -117,7 +117,9 @@ class _Crowd(Model):  # type: ignore[misc]
         super().__init__(rng=1)
         kind, kept = state.kinds[0], state.types[0]
         leave = kind.unbinding_rate + kind.internalization_rate
-        self.chain = chain_coefficients(leave, kind.internalization_rate, kind.processing_rate, DT).tolist()
+        self.chain = compartment_coefficients(
+            leave, kind.internalization_rate, kind.processing_rate, DT
+        ).tolist()
         self.shares = (kind.unbinding_probability, kind.recycling_probability, kind.escape_probability)
         b, d, motility = (float(state.behavior(n)[0]) for n in ("division_rate", "death_rate", "motility"))
         self.fate, self.divides = (b + d) * DT, b / (b + d)  # as many divide as die
@@ -214,7 +216,7 @@ class _CellAgent(Agent):  # type: ignore[misc]
             height, angle = 2 * model.random.random() - 1, 2 * math.pi * model.random.random()
             across = math.sqrt(1 - height * height)
             way = (across * math.cos(angle), across * math.sin(angle), height)
-            place = [x + DIAMETER * TOUCH * w for x, w in zip(self.place, way, strict=True)]
+            place = [x + DIAMETER * CONTACT_FACTOR * w for x, w in zip(self.place, way, strict=True)]
             inside = all(0 <= x < length for x, length in zip(place, model.extent, strict=True))
             if inside and model.free(place, self):
                 daughter = _CellAgent(model, place)

@@ -16,10 +16,11 @@ import numpy as np
 
 from exoabm.benchmarks.timing import Report, timed
 from exoabm.errors import InputError
-from exoabm.kernels.brownian_offlattice import walk
-from exoabm.kernels.lattice_random_walk import Lattice, Sinks, hop, marks
-from exoabm.kernels.medium import STAYS, Fates, Medium, Movers
-from exoabm.kernels.membranes import membranes
+from exoabm.kernels.brownian_offlattice import walk_off_lattice
+from exoabm.kernels.lattice_random_walk import Lattice, Sinks, mark_voxels, walk_on_lattice
+from exoabm.kernels.medium import FREE, Medium, Outcomes, Particles
+from exoabm.kernels.membranes import build_membranes
+from exoabm.kernels.random import StepKey
 
 
 def bench_vesicles() -> Report:
@@ -84,17 +85,18 @@ class _Crowd:
             entry,
             np.full((1, cells), 0.0142),
             np.log([6.57]),
-            *marks(self.lattice, slot),
+            *mark_voxels(self.lattice, slot),
         )
         self.place = rng.uniform(0, 10.0 * side, (3, n)).astype(np.float32)
 
     def hop(self) -> None:
         """One step of 60 s in 27 sub-steps."""
         n, (x, y, z) = self.n, self.place.copy()
-        movers = Movers(
+        movers = Particles(
             np.arange(n), np.arange(n), x, y, z, np.full(n, 6.57, np.float32), np.zeros(n, np.float32)
         )
-        hop(movers, self.dt, self.substeps, 1, 9, 0, self.lattice, self.sinks, Fates.of(n))
+        key = StepKey(1, 0, 9, 10)
+        walk_on_lattice(movers, self.dt, self.substeps, key, self.lattice, self.sinks, Outcomes.of(n))
 
     def numpy(self) -> None:
         """Gaussian steps, mirrored at the faces, capture in voxels, decay."""
@@ -168,7 +170,7 @@ class _Sphere:
             3, low, voxel, counts, sides, np.ones(1, np.float32), np.zeros(0, np.uint8), 0.0,
             np.full(int(counts.prod()), np.inf, np.float32), shortest,
         )  # fmt: skip
-        cell = membranes(
+        cell = build_membranes(
             3, low, voxel, counts, sides, np.zeros((1, 3)), np.array([self.radius]),
             np.array([self.reactivity]), voxel,
         )  # fmt: skip
@@ -178,12 +180,16 @@ class _Sphere:
             slow, start, fates = (
                 np.full(n, self.diffusivity, np.float32),
                 np.zeros(n, np.float32),
-                Fates.of(n),
+                Outcomes.of(n),
             )
-            movers, total = Movers(np.arange(n), np.arange(n), x, y, z, slow, start), 0.0
+            movers, total = Particles(np.arange(n), np.arange(n), x, y, z, slow, start), 0.0
             for step in range(round(self.time / self.coupling)):
-                total += timed(partial(walk, movers, self.coupling, 1, step, medium, cell, fates))
-                movers = movers._replace(rows=movers.rows[fates.code[movers.rows] == STAYS])
+                total += timed(
+                    partial(
+                        walk_off_lattice, movers, self.coupling, StepKey(1, step, 9, 10), medium, cell, fates
+                    )
+                )
+                movers = movers._replace(rows=movers.rows[fates.code[movers.rows] == FREE])
             spent.append(total)
         return self.judge(float(np.median(spent)), len(movers.rows))
 

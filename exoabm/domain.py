@@ -125,7 +125,7 @@ class Domain:
 
     def sees(self, start: np.ndarray, way: np.ndarray) -> np.ndarray:
         """Which straight ways (n, 3) in um from ``start`` (n, 3) stay in the box and out of obstacles."""
-        return np.asarray(line_of_sight.lines(*self.walls, start, way) == line_of_sight.OPEN)
+        return np.asarray(line_of_sight.trace_lines(*self.walls, start, way) == line_of_sight.OPEN)
 
     @cached_property
     def walls(self) -> tuple[int, np.ndarray, float, np.ndarray, np.ndarray, np.ndarray]:

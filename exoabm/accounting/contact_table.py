@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from exoabm.kernels.row_groups import FREE, enter, tally
+from exoabm.kernels.row_groups import EMPTY, count_by_key, index_keys
 
 CONTACT_COUNTS = ("encountered", "unbound", "taken_up", "lysosomal", "recycled", "delivered")
 """What is counted between two cells, in the order of ``state.BOOKED``."""
@@ -89,7 +89,7 @@ class _OpenEdges:
         self.keys = np.zeros(room, np.int64)
         self.counts = np.zeros((room, columns), np.int64)
         self.first, self.last = np.full(room, np.inf), np.full(room, -np.inf)
-        self.slots = np.full(1 << int(1.5 * room).bit_length(), FREE)
+        self.slots = np.full(1 << int(1.5 * room).bit_length(), EMPTY)
 
     @property
     def bytes_held(self) -> int:
@@ -106,7 +106,7 @@ class _OpenEdges:
         done = 0
         while done < len(key):
             rest = slice(done, None)
-            count, self.used = tally(
+            count, self.used = count_by_key(
                 key[rest],
                 column[rest],
                 amount[rest],
@@ -136,7 +136,7 @@ class _OpenEdges:
         self._make(rows[3].shape[1], max(room, SMALLEST))
         for column, part in zip(self._columns(), rows, strict=True):
             column[: self.used] = part
-        enter(self.slots, self.keys, self.used)
+        index_keys(self.slots, self.keys, self.used)
 
 
 class _PackedEdges:

@@ -41,8 +41,8 @@ def move(state: State, dt: float) -> np.ndarray | None:
     goes = way.any(axis=1)
     if goes.any():
         # A cell whose surface meets a wall turns around.
-        state.cells.velocity[sphere_mechanics.meets_walls(box, position, radius, way)] *= -1
-        moved = sphere_mechanics.walk(box, position, radius, way) < int(goes.sum()) or moved
+        state.cells.velocity[sphere_mechanics.crosses_walls(box, position, radius, way)] *= -1
+        moved = sphere_mechanics.move_in_turn(box, position, radius, way) < int(goes.sum()) or moved
     return position if moved else None
 
 
@@ -159,11 +159,13 @@ def radii(state: State) -> np.ndarray:
     return np.asarray(state.of_type("diameter") / 2)
 
 
-def crowd_of(state: State, position: np.ndarray, radius: np.ndarray, room: int = 0) -> sphere_mechanics.Box:
+def crowd_of(
+    state: State, position: np.ndarray, radius: np.ndarray, room: int = 0
+) -> sphere_mechanics.NeighborGrid:
     """The box that cells at these positions are in, for the kernels; ``room`` for daughters."""
     domain = state.domain
     closed = np.empty(0, bool) if domain.obstacle is None else domain.obstacle.ravel()
-    return sphere_mechanics.box(
+    return sphere_mechanics.neighbor_grid(
         domain.dim,
         domain.low,
         domain.extent,
@@ -178,7 +180,7 @@ def crowd_of(state: State, position: np.ndarray, radius: np.ndarray, room: int =
 
 
 def relax(
-    state: State, box: sphere_mechanics.Box, position: np.ndarray, radius: np.ndarray, dt: float
+    state: State, box: sphere_mechanics.NeighborGrid, position: np.ndarray, radius: np.ndarray, dt: float
 ) -> bool:
     """Push overlapping cells apart, in place; whether any cell moved.
 
@@ -193,8 +195,8 @@ def relax(
     share = -math.expm1(-state.mechanics.relaxation * dt / substeps)
     shift, moved = np.zeros_like(position), False
     for _ in range(substeps):
-        if not sphere_mechanics.push(box, position, radius, share, CAP, shift):
+        if not sphere_mechanics.overlap_displacements(box, position, radius, share, CAP, shift):
             break
-        sphere_mechanics.shift_all(box, position, radius, shift)
+        sphere_mechanics.move_together(box, position, radius, shift)
         moved = True
     return moved

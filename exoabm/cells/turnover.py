@@ -369,7 +369,9 @@ def _find_room(state: State, position: np.ndarray, mothers: np.ndarray) -> tuple
     who = state.cells.birth_id[mothers]
     u = np.array([state.streams.uniform(Purpose.DAUGHTER, who, state.step, draw=i) for i in range(3)])
     box = crowd_of(state, position, radius[:n], room=m)
-    end = sphere_mechanics.divide(box, where, radius, n, mothers, _directions(dim), _turns(u, dim), placed)
+    end = sphere_mechanics.place_touching(
+        box, where, radius, n, mothers, _directions(dim), _turns(u, dim), placed
+    )
     return where[n:end], placed
 
 

@@ -12,7 +12,11 @@ import numpy as np
 
 from exoabm.cargo import CargoClass
 from exoabm.kernels import compartment_kinetics as compartments
-from exoabm.kernels.compartment_kinetics import advance_chain, advance_parts, chain_coefficients
+from exoabm.kernels.compartment_kinetics import (
+    advance_compartment_parts,
+    advance_compartments,
+    compartment_coefficients,
+)
 from exoabm.parameters.units import spoken_share, spoken_time
 from exoabm.state import Event, Uptake
 from exoabm.streams import Purpose
@@ -61,7 +65,7 @@ def _take_up_expected(
     way = state.trafficking
     coefficients = np.array(
         [
-            chain_coefficients(
+            compartment_coefficients(
                 kind.unbinding_rate + kind.internalization_rate,
                 kind.internalization_rate,
                 kind.processing_rate,
@@ -76,35 +80,22 @@ def _take_up_expected(
     shares = _shares(state)
     if sizes is not None:
         pools = way.bound, way.endosomal, way.bound_sizes, way.endosomal_sizes, way.returning_sizes
-        advance_parts(sizes, coefficients, shares, *pools)
+        advance_compartment_parts(sizes, coefficients, shares, *pools)
     new = [np.empty_like(captured) for _ in range(4)]
-    advance_chain(
-        captured,
-        coefficients,
-        shares,
-        state.time + dt,
-        LIKELY_CONTACT,
-        way.encountered,
-        way.bound,
-        way.returning,
-        way.taken_up,
-        way.unbound,
-        way.endosomal,
-        way.lysosomal,
-        way.recycled,
-        way.delivered,
-        way.first_contact,
-        way.last_contact,
-        *new,
-    )
+    contents = compartments.Compartments(
+        way.encountered, way.bound, way.endosomal, way.returning, way.unbound, way.taken_up, way.lysosomal,
+        way.recycled, way.delivered, way.first_contact, way.last_contact,
+    )  # fmt: skip
+    transfers = compartments.Transfers(*new)
+    advance_compartments(captured, coefficients, shares, state.time + dt, LIKELY_CONTACT, contents, transfers)
     return Uptake(*new)
 
 
 FATES = {
-    compartments.LEFT: (Event.UNBINDING, Status.RETURNING),
-    compartments.ENTERED: (Event.UPTAKE, Status.ENDOSOMAL),
-    compartments.FINISHED: (Event.DELIVERY, Status.GONE),
-    compartments.SPENT: (Event.DEGRADATION, Status.GONE),
+    compartments.EXITED: (Event.UNBINDING, Status.RETURNING),
+    compartments.TRANSFERRED: (Event.UPTAKE, Status.ENDOSOMAL),
+    compartments.COMPLETED: (Event.DELIVERY, Status.GONE),
+    compartments.LOST: (Event.DEGRADATION, Status.GONE),
     compartments.RETURNED: (Event.RECYCLING, Status.RETURNING),
 }
 
@@ -112,12 +103,12 @@ FATES = {
 def _take_up_each(state: State, vesicles: Vesicles, captured: np.ndarray, dt: float) -> Uptake:
     """Single vesicles, each at its own random times."""
     rows = vesicles.rows(Status.BOUND, Status.ENDOSOMAL)
-    room = np.where(vesicles.status[rows] == Status.BOUND, compartments.OUTER, compartments.INNER)
+    compartment = np.where(vesicles.status[rows] == Status.BOUND, compartments.FIRST, compartments.SECOND)
     event, when = np.empty((len(rows), 2), np.int8), np.empty((len(rows), 2))
     rates, row_of_rates = _rates(state, vesicles.host[rows], vesicles.kind[rows])
-    compartments.host(
+    compartments.draw_transitions(
         vesicles.id[rows],
-        room.astype(np.int8),
+        compartment.astype(np.int8),
         vesicles.start[rows].astype(np.float64),
         row_of_rates,
         rates,
@@ -141,23 +132,23 @@ def _take_up_each(state: State, vesicles: Vesicles, captured: np.ndarray, dt: fl
             state.events.add(happening, vesicles, mine, state.time + when[hit, column])
             np.add.at(new[code], _places(vesicles, mine), 1)
     inward, out, fused_or_escaped = (
-        new[compartments.ENTERED],
+        new[compartments.TRANSFERRED],
         new[compartments.RETURNED],
-        new[compartments.FINISHED],
+        new[compartments.COMPLETED],
     )
     way.encountered += captured
     way.taken_up += inward
-    way.unbound += new[compartments.LEFT]
-    way.bound += captured - new[compartments.LEFT] - inward
-    way.endosomal += inward - out - fused_or_escaped - new[compartments.SPENT]
-    way.returning[:] = new[compartments.LEFT] + out
-    way.lysosomal += new[compartments.SPENT]
+    way.unbound += new[compartments.EXITED]
+    way.bound += captured - new[compartments.EXITED] - inward
+    way.endosomal += inward - out - fused_or_escaped - new[compartments.LOST]
+    way.returning[:] = new[compartments.EXITED] + out
+    way.lysosomal += new[compartments.LOST]
     way.recycled += out
     way.delivered += fused_or_escaped
     met = captured > 0
     way.last_contact[met] = state.time + dt
     way.first_contact[met & np.isnan(way.first_contact)] = state.time + dt
-    return Uptake(inward, new[compartments.SPENT], out, fused_or_escaped)
+    return Uptake(inward, new[compartments.LOST], out, fused_or_escaped)
 
 
 def _shares(state: State) -> np.ndarray:
@@ -191,7 +182,7 @@ def _shares(state: State) -> np.ndarray:
 
 
 def _rates(state: State, host: np.ndarray, kind: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What `compartments.host` takes as rates, and the row of each vesicle there: its kind's, or its own."""
+    """Rates for `draw_transitions`, and the row of each vesicle among them: its kind's, or its own."""
     shares = _shares(state)
     leave = np.array([k.unbinding_rate + k.internalization_rate for k in state.kinds])
     drain = np.array([k.processing_rate for k in state.kinds])

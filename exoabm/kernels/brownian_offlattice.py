@@ -328,8 +328,8 @@ def _clip(grid, axis, x):
 
 @njit(**_JIT)
 def _walk_rows(
-    first, last, most, particles, dt, key, grid, decay_rate, hindrance, obstacle, clearance, near_ptr, near_cell,
-    beyond, ball, outcomes,
+    first, last, most, particles, dt, key, grid, decay_rate, hindrance, obstacle, clearance, near_ptr,
+    near_cell, beyond, ball, outcomes,
 ):  # fmt: skip
     """The particles in rows first to last, or fewer, once ``most`` steps are made; where it ended."""
     rows, ids, x, y, z, diffusivities, starts, attempt = particles
@@ -399,7 +399,7 @@ def _walk_rows(
             if capture < 0.0:
                 outcome = CAPTURED
                 break
-        if outcome == CAPTURED or outcome == ESCAPED:
+        if outcome in (CAPTURED, ESCAPED):
             time -= left + 0.5 * h
         x[row], y[row], z[row] = site.x, site.y, site.z
         code[row], when[row], target[row] = outcome, time, (cell if outcome == CAPTURED else -1)
@@ -437,8 +437,9 @@ def walk_off_lattice(
     Sources: Carslaw & Jaeger 1959, Erban & Chapman 2007, Andrews 2009 for capture; see `capture_probability`.
     """
     job = (
-        particles, float(dt), key, grid_of(medium), float(medium.decay_rate), medium.hindrance, medium.obstacle,
-        medium.clearance, membranes.near_ptr, membranes.near_cell, membranes.beyond, membranes.table(), outcomes,
+        particles, float(dt), key, grid_of(medium), float(medium.decay_rate), medium.hindrance,
+        medium.obstacle, medium.clearance, membranes.near_ptr, membranes.near_cell, membranes.beyond,
+        membranes.table(), outcomes,
     )  # fmt: skip
 
     def walk(first: int, last: int) -> int:

@@ -1,4 +1,4 @@
-"""Two pools in a row with exchange, advanced exactly over a step, for many rows at once."""
+"""Captured particles: finite binding sites, and two compartments in series, expected and drawn."""
 
 from __future__ import annotations
 
@@ -18,59 +18,87 @@ Integers = NDArray[np.int64]
 Codes = NDArray[np.int8]
 Floats = NDArray[np.float64]
 
-OUTER, INNER = 1, 2
+FIRST, SECOND = 1, 2
+"""Codes of the compartments."""
+NO_EVENT, EXITED, TRANSFERRED, COMPLETED, LOST, RETURNED = range(6)
+"""Events: out of the first compartment, EXITED or TRANSFERRED; COMPLETED in either; out of the second, LOST
+or RETURNED."""
 
 
-NOTHING, LEFT, ENTERED, FINISHED, SPENT, RETURNED = range(6)
-"""Events: LEFT the outer room back out, ENTERED inward, FINISHED, SPENT, RETURNED from the inner room."""
-
-
-class Coming(NamedTuple):
-    """Guests at hosts, in the order in which they are judged; (m) each."""
+class Arrivals(NamedTuple):
+    """Particles that arrive at cells, in the order in which they are judged; (m) each."""
 
     when: Floats
     """s into the step"""
-    host: Integers
+    cell: Integers
     kind: Integers
     draw: Floats
-    """Uniform in (0, 1); who draws less than the chance stays."""
+    """Uniform in (0, 1); a particle is admitted if it is less than the probability."""
     stay: Floats
-    """s"""
+    """s that it occupies the site."""
     share: Floats
-    """Free places, over the mean number, with which they were led here."""
+    """Free sites over the mean number, as assumed for its capture."""
     beta: Floats
     sink: Floats
     own: Floats
-    """k_a / kappa, and B by all hosts and by this one: see `judge`."""
+    """k_a / kappa, and B by all cells and by this one: see `admit`."""
 
 
-class Places(NamedTuple):
-    """Hosts and their places; the last four change."""
+class Sites(NamedTuple):
+    """Binding sites of cells; the last four change."""
 
     mean: Floats
-    """(hosts, kinds) number that the rates are given for."""
+    """(cells, kinds) number for which the rates hold."""
     whole: Floats
-    """(hosts, kinds) places that there are."""
+    """(cells, kinds) sites of the cell, a whole number."""
     shared: NDArray[np.bool_]
-    """(hosts, kinds, kinds) which kinds take the same places."""
+    """(cells, kinds, kinds) which kinds bind to the same sites."""
     taken: Integers
-    """(hosts, kinds)"""
+    """(cells, kinds)"""
     kept: Integers
-    """(hosts, kinds) of those, the ones that are not left in this step."""
+    """(cells, kinds) of the sites taken, those that are not left in this step."""
     now: Floats
-    """(hosts, kinds) s; the same for kinds that share places."""
+    """(cells, kinds) s; the same for kinds that share sites."""
     first: Integers
-    """(hosts) row of `Leaving`, or -1."""
+    """(cells) row of `Departures`, or -1."""
 
 
-class Leaving(NamedTuple):
-    """Who leaves in this step, a linked list for each host; changes."""
+class Departures(NamedTuple):
+    """Particles that leave their sites in this step, a linked list for each cell; changes."""
 
     when: Floats
     """s"""
     kind: Integers
     next: Integers
     """Row, or -1."""
+
+
+class Compartments(NamedTuple):
+    """Contents of two compartments in series and running totals, (n, K, L) each; `advance_compartments`."""
+
+    arrived: Floats
+    first: Floats
+    second: Floats
+    """Contents now."""
+    out: Floats
+    """Exited or returned in the last step."""
+    exited: Floats
+    transferred: Floats
+    lost: Floats
+    returned: Floats
+    completed: Floats
+    first_arrival: Floats
+    last_arrival: Floats
+    """s"""
+
+
+class Transfers(NamedTuple):
+    """Numbers moved in one step, (n, K, L) each; written."""
+
+    transferred: Floats
+    lost: Floats
+    returned: Floats
+    completed: Floats
 
 
 @njit(**_JIT)
@@ -80,73 +108,72 @@ def relative_rate(share, beta, least):
 
 
 @njit(**_JIT)
-def judge(coming, places, leaving, used, dt, least, stays):
-    """Let guests take places, in their order; returns how many rows of ``leaving`` are used now.
+def admit(arrivals, sites, departures, used, dt, least, admitted):
+    """Probability r (1 + B) / (1 + B + (r - 1) b) that an arriving particle finds a free site.
 
-    A guest was led to its host with the chance B/(1 + B) of a sub-step, as if a share of the places was free.
-    With r the rate by those that are free over that, and b the host's own part of B, it stays with the chance
-
-        r (1 + B) / (1 + B + (r - 1) b)
+    It was captured with the probability B/(1 + B) of a sub-step, for an assumed share of free sites; r is the
+    rate at the actual share over that rate, and b the part of its cell in B. Returns the rows of
+    ``departures`` that are used now.
 
     Parameters
     ----------
-    coming : Coming
-    places : Places
-    leaving : Leaving
-        With room for all of ``coming``.
+    arrivals : Arrivals
+    sites : Sites
+    departures : Departures
+        With room for all of ``arrivals``.
     used : int
-        Rows of ``leaving`` in use.
+        Rows of ``departures`` in use.
     dt : float
         Length of the step, s.
     least : float
         See `relative_rate`.
-    stays : (m,) bool
+    admitted : (m,) bool
         Written.
     """
-    for i in range(coming.when.size):
-        host, kind = coming.host[i], coming.kind[i]
-        now = max(places.now[host, kind], coming.when[i])
-        for other in range(places.taken.shape[1]):
-            if places.shared[host, kind, other]:
-                places.now[host, other] = now
-        row, before = places.first[host], -1
+    for i in range(arrivals.when.size):
+        cell, kind = arrivals.cell[i], arrivals.kind[i]
+        now = max(sites.now[cell, kind], arrivals.when[i])
+        for other in range(sites.taken.shape[1]):
+            if sites.shared[cell, kind, other]:
+                sites.now[cell, other] = now
+        row, before = sites.first[cell], -1
         while row >= 0:
-            after, leaves = leaving.next[row], leaving.kind[row]
-            if leaving.when[row] <= now and places.shared[host, kind, leaves]:
-                places.taken[host, leaves] -= 1
+            after, leaves = departures.next[row], departures.kind[row]
+            if departures.when[row] <= now and sites.shared[cell, kind, leaves]:
+                sites.taken[cell, leaves] -= 1
                 if before < 0:
-                    places.first[host] = after
+                    sites.first[cell] = after
                 else:
-                    leaving.next[before] = after
+                    departures.next[before] = after
             else:
                 before = row
             row = after
-        free = places.whole[host, kind]
-        for other in range(places.taken.shape[1]):
-            if places.shared[host, kind, other]:
-                free -= places.taken[host, other]
-        stays[i] = False
+        free = sites.whole[cell, kind]
+        for other in range(sites.taken.shape[1]):
+            if sites.shared[cell, kind, other]:
+                free -= sites.taken[cell, other]
+        admitted[i] = False
         if free <= 0.0:
             continue
-        ratio = relative_rate(free / places.mean[host, kind], coming.beta[i], least)
-        ratio /= relative_rate(coming.share[i], coming.beta[i], least)
-        sink = 1.0 + coming.sink[i]
-        if coming.draw[i] * (sink + (ratio - 1.0) * coming.own[i]) >= ratio * sink:
+        ratio = relative_rate(free / sites.mean[cell, kind], arrivals.beta[i], least)
+        ratio /= relative_rate(arrivals.share[i], arrivals.beta[i], least)
+        sink = 1.0 + arrivals.sink[i]
+        if arrivals.draw[i] * (sink + (ratio - 1.0) * arrivals.own[i]) >= ratio * sink:
             continue
-        stays[i] = True
-        coming.when[i] = now
-        places.taken[host, kind] += 1
-        if now + coming.stay[i] < dt:
-            leaving.when[used], leaving.kind[used] = now + coming.stay[i], kind
-            leaving.next[used] = places.first[host]
-            places.first[host] = used
+        admitted[i] = True
+        arrivals.when[i] = now
+        sites.taken[cell, kind] += 1
+        if now + arrivals.stay[i] < dt:
+            departures.when[used], departures.kind[used] = now + arrivals.stay[i], kind
+            departures.next[used] = sites.first[cell]
+            sites.first[cell] = used
             used += 1
         else:
-            places.kept[host, kind] += 1
+            sites.kept[cell, kind] += 1
     return used
 
 
-def chain_coefficients(leave: float, onward: float, drain: float, dt: float) -> np.ndarray:
+def compartment_coefficients(leave: float, onward: float, drain: float, dt: float) -> np.ndarray:
     """Exact step of b' = C/dt - leave*b, e' = onward*b - drain*e over ``dt``.
 
     Returns
@@ -164,9 +191,9 @@ def chain_coefficients(leave: float, onward: float, drain: float, dt: float) -> 
     return np.array([keep_b, mean_b, keep_e, onward * overlap, from_influx])
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@njit(inline="always", **_JIT)
 def _step(b0, e0, c, keep_b, mean_b, keep_e, from_b, from_c, off, fusion, recycling):
-    """Both pools after a step, and what moved: out of the first, inward, fused, ended, out of the second."""
+    """Contents after a step, and how many exited, moved on, completed at once, left the second, returned."""
     b1 = b0 * keep_b + c * mean_b
     left = b0 + c - b1
     back = left * off
@@ -177,100 +204,84 @@ def _step(b0, e0, c, keep_b, mean_b, keep_e, from_b, from_c, off, fusion, recycl
     return b1, e0 + inward - fused - ended, back, inward, fused, ended, ended * recycling
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def advance_chain(
-    captured,
-    coefficients,
-    shares,
-    time,
-    threshold,
-    encountered,
-    bound,
-    returning,
-    internalized,
-    unbound,
-    endosomal,
-    lysosomal,
-    recycled,
-    delivered,
-    first_contact,
-    last_contact,
-    new_internalized,
-    new_lysosomal,
-    new_recycled,
-    new_delivered,
-):
-    """Advance every (row, kind, label) by one step; all arrays (n, K, L), updated in place.
+@njit(**_JIT)
+def advance_compartments(entering, coefficients, shares, time, threshold, contents, transfers):
+    """Advance every (row, kind, label) by one step; all arrays (n, K, L).
 
     Parameters
     ----------
-    captured
-        What enters the first pool, evenly over the step.
+    entering
+        Particles that enter the first compartment, evenly over the step.
     coefficients
-        (n, K, 5), or (1, K, 5) for all rows, from ``chain_coefficients``; with others in place of F_b and G_c
-        where what enters comes otherwise than evenly.
+        (n, K, 5), or (1, K, 5) for all rows, from `compartment_coefficients`; with others in place of F_b and
+        G_c where particles enter otherwise than evenly.
     shares
-        (n, K, 4), or (1, K, 4) for all rows: of what leaves the first pool, the share that goes back out;
-        of what goes on, the share delivered at once; of what leaves the second pool, the share that goes
-        back out; and of the rest of that, the share delivered.
+        (n, K, 4), or (1, K, 4) for all rows: the share of particles leaving the first compartment that exits;
+        of the others, the share completed at once; of those leaving the second compartment, the share
+        returned; and of the rest of these, the share completed.
     time, threshold
-        End of the step, and the running count at which ``first_contact`` is set to it.
+        End of the step, and the running count at which the first arrival is set to it.
+    contents : Compartments
+        Updated in place.
+    transfers : Transfers
+        Written.
     """
-    n, kinds, labels = captured.shape
+    arrived, first, second, outward, exited, transferred, lost, returned, completed, begin, last = contents
+    new_transferred, new_lost, new_returned, new_completed = transfers
+    n, kinds, labels = entering.shape
     own, each = shares.shape[0] > 1, coefficients.shape[0] > 1
     for i in range(n):
         for k in range(kinds):
             keep_b, mean_b, keep_e, from_b, from_c = coefficients[i if each else 0, k]
             off, fusion, recycling, escape = shares[i if own else 0, k]
             for j in range(labels):
-                c = captured[i, k, j]
-                b0 = bound[i, k, j]
-                e0 = endosomal[i, k, j]
+                c = entering[i, k, j]
                 b1, e1, back, inward, fused, ended, out = _step(
-                    b0, e0, c, keep_b, mean_b, keep_e, from_b, from_c, off, fusion, recycling
-                )
+                    first[i, k, j], second[i, k, j], c, keep_b, mean_b, keep_e, from_b, from_c, off, fusion,
+                    recycling,
+                )  # fmt: skip
                 functional = fused + (ended - out) * escape
                 degraded = (ended - out) * (1.0 - escape)
-                bound[i, k, j] = b1
-                returning[i, k, j] = back + out
-                endosomal[i, k, j] = e1
-                internalized[i, k, j] += inward
-                unbound[i, k, j] += back
-                lysosomal[i, k, j] += degraded
-                recycled[i, k, j] += out
-                delivered[i, k, j] += functional
-                new_internalized[i, k, j] = inward
-                new_lysosomal[i, k, j] = degraded
-                new_recycled[i, k, j] = out
-                new_delivered[i, k, j] = functional
+                first[i, k, j] = b1
+                outward[i, k, j] = back + out
+                second[i, k, j] = e1
+                transferred[i, k, j] += inward
+                exited[i, k, j] += back
+                lost[i, k, j] += degraded
+                returned[i, k, j] += out
+                completed[i, k, j] += functional
+                new_transferred[i, k, j] = inward
+                new_lost[i, k, j] = degraded
+                new_returned[i, k, j] = out
+                new_completed[i, k, j] = functional
                 if c > 0.0:
-                    encountered[i, k, j] += c
-                    last_contact[i, k, j] = time
-                    if encountered[i, k, j] >= threshold and np.isnan(first_contact[i, k, j]):
-                        first_contact[i, k, j] = time
+                    arrived[i, k, j] += c
+                    last[i, k, j] = time
+                    if arrived[i, k, j] >= threshold and np.isnan(begin[i, k, j]):
+                        begin[i, k, j] = time
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def advance_parts(
-    captured, coefficients, shares, bound, endosomal, bound_parts, endosomal_parts, returning_parts
+@njit(**_JIT)
+def advance_compartment_parts(
+    entering, coefficients, shares, first, second, first_parts, second_parts, out_parts
 ):  # fmt: skip
-    """Advance what the pools are made of by the step that ``advance_chain`` then takes with their totals.
+    """Advance the composition of the compartments by the step that `advance_compartments` then takes.
 
-    Every part goes the same way at the same rates, so that each is advanced by itself.
+    Every part has the same rates, so that each is advanced by itself.
 
     Parameters
     ----------
-    captured
-        (n, K, L, S) what enters, by part.
+    entering
+        (n, K, L, S) particles that enter, by part.
     coefficients, shares
-        As in ``advance_chain``.
-    bound, endosomal
-        (n, K, L) the pools before the step.
-    bound_parts, endosomal_parts, returning_parts
-        (n, K, L, S) share of each part in the pools and in what goes back out; the first two as they are
-        before the step, all written. Their sum is 1, or 0 where nothing is.
+        As in `advance_compartments`.
+    first, second
+        (n, K, L) contents before the step.
+    first_parts, second_parts, out_parts
+        (n, K, L, S) share of each part in the contents and in the particles that exit or return; the first
+        two as they are before the step, all written. Their sum is 1, or 0 where there are none.
     """
-    n, kinds, labels, parts = captured.shape
+    n, kinds, labels, parts = entering.shape
     own, each = shares.shape[0] > 1, coefficients.shape[0] > 1
     for i in range(n):
         for k in range(kinds):
@@ -280,74 +291,81 @@ def advance_parts(
                 total_b = total_e = total_r = 0.0
                 for s in range(parts):
                     b1, e1, back, _, _, _, out = _step(
-                        bound[i, k, j] * bound_parts[i, k, j, s],
-                        endosomal[i, k, j] * endosomal_parts[i, k, j, s],
-                        captured[i, k, j, s], keep_b, mean_b, keep_e, from_b, from_c, off, fusion, recycling,
+                        first[i, k, j] * first_parts[i, k, j, s],
+                        second[i, k, j] * second_parts[i, k, j, s],
+                        entering[i, k, j, s], keep_b, mean_b, keep_e, from_b, from_c, off, fusion, recycling,
                     )  # fmt: skip
-                    bound_parts[i, k, j, s] = b1
-                    endosomal_parts[i, k, j, s] = e1
-                    returning_parts[i, k, j, s] = back + out
+                    first_parts[i, k, j, s] = b1
+                    second_parts[i, k, j, s] = e1
+                    out_parts[i, k, j, s] = back + out
                     total_b += b1
                     total_e += e1
                     total_r += back + out
                 for s in range(parts):
-                    bound_parts[i, k, j, s] /= total_b if total_b > 0.0 else 1.0
-                    endosomal_parts[i, k, j, s] /= total_e if total_e > 0.0 else 1.0
-                    returning_parts[i, k, j, s] /= total_r if total_r > 0.0 else 1.0
+                    first_parts[i, k, j, s] /= total_b if total_b > 0.0 else 1.0
+                    second_parts[i, k, j, s] /= total_e if total_e > 0.0 else 1.0
+                    out_parts[i, k, j, s] /= total_r if total_r > 0.0 else 1.0
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _one(guest, room, since, rates, dt, seed, purpose, step):
-    """First and second event of one guest with their times, from ``since`` to the end of the step."""
+@njit(**_JIT)
+def _draw_one(particle, compartment, since, rates, dt, seed, purpose, step):
+    """First and second event of a particle and their times, from ``since`` to the end of the step.
+
+    It leaves each compartment after an exponential time, t = -log(u) / rate.
+    """
     leave, off, fusion, drain, recycling, escape = rates
     time = since
-    first, first_time = NOTHING, 0.0
-    if room == OUTER:
+    first, first_time = NO_EVENT, 0.0
+    if compartment == FIRST:
         if leave == 0.0:
-            return NOTHING, 0.0, NOTHING, 0.0
-        time -= math.log(uniform(seed, purpose, guest, step, 0)) / leave
+            return NO_EVENT, 0.0, NO_EVENT, 0.0
+        time -= math.log(uniform(seed, purpose, particle, step, 0)) / leave
         if time > dt:
-            return NOTHING, 0.0, NOTHING, 0.0
-        if uniform(seed, purpose, guest, step, 1) < off:
-            return LEFT, time, NOTHING, 0.0
-        first, first_time = ENTERED, time
-        if uniform(seed, purpose, guest, step, 2) < fusion:
-            return first, first_time, FINISHED, time
+            return NO_EVENT, 0.0, NO_EVENT, 0.0
+        if uniform(seed, purpose, particle, step, 1) < off:
+            return EXITED, time, NO_EVENT, 0.0
+        first, first_time = TRANSFERRED, time
+        if uniform(seed, purpose, particle, step, 2) < fusion:
+            return first, first_time, COMPLETED, time
     if drain == 0.0:
-        return first, first_time, NOTHING, 0.0
-    time -= math.log(uniform(seed, purpose, guest, step, 3)) / drain
+        return first, first_time, NO_EVENT, 0.0
+    time -= math.log(uniform(seed, purpose, particle, step, 3)) / drain
     if time > dt:
-        return first, first_time, NOTHING, 0.0
-    if uniform(seed, purpose, guest, step, 4) < recycling:
+        return first, first_time, NO_EVENT, 0.0
+    if uniform(seed, purpose, particle, step, 4) < recycling:
         end = RETURNED
-    elif uniform(seed, purpose, guest, step, 5) < escape:
-        end = FINISHED
+    elif uniform(seed, purpose, particle, step, 5) < escape:
+        end = COMPLETED
     else:
-        end = SPENT
-    if first == NOTHING:
-        return end, time, NOTHING, 0.0
+        end = LOST
+    if first == NO_EVENT:
+        return end, time, NO_EVENT, 0.0
     return first, first_time, end, time
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _range(start, stop, guest, room, since, kind, rates, dt, seed, purpose, step, event, when):
+@njit(**_JIT)
+def _draw_rows(start, stop, particle, compartment, since, kind, rates, dt, seed, purpose, step, event, when):
     for i in range(start, stop):
-        a, ta, b, tb = _one(guest[i], room[i], since[i], rates[kind[i]], dt, seed, purpose, step)
+        a, ta, b, tb = _draw_one(
+            particle[i], compartment[i], since[i], rates[kind[i]], dt, seed, purpose, step
+        )
         event[i, 0], when[i, 0] = a, ta
         event[i, 1], when[i, 1] = b, tb
 
 
-@njit(cache=True, nogil=True, error_model="numpy", parallel=True)
-def _parallel(guest, room, since, kind, rates, dt, seed, purpose, step, event, when):
-    n = guest.shape[0]
+@njit(parallel=True, **_JIT)
+def _draw_parallel(particle, compartment, since, kind, rates, dt, seed, purpose, step, event, when):
+    n = particle.shape[0]
     for chunk in prange((n + CHUNK - 1) // CHUNK):
-        stop = min(n, (chunk + 1) * CHUNK)
-        _range(chunk * CHUNK, stop, guest, room, since, kind, rates, dt, seed, purpose, step, event, when)
+        first, last = chunk * CHUNK, min(n, (chunk + 1) * CHUNK)
+        _draw_rows(
+            first, last, particle, compartment, since, kind, rates, dt, seed, purpose, step, event, when
+        )
 
 
-def host(
-    guest: Integers,
-    room: Codes,
+def draw_transitions(
+    particle: Integers,
+    compartment: Codes,
     since: Floats,
     kind: Codes,
     rates: Floats,
@@ -360,22 +378,22 @@ def host(
     *,
     threads: int = 1,
 ) -> None:
-    """Let every guest live through one step of ``dt`` seconds.
+    """Draw the transitions of each particle in one step of ``dt`` seconds; independent exponential times.
 
     Parameters
     ----------
-    guest
-        (n) int64 names, the random keys.
-    room, since, kind
-        (n) OUTER or INNER, the time within the step from which it counts, and the row of ``rates``.
+    particle
+        (n) int64, the keys of the draws.
+    compartment, since, kind
+        (n) FIRST or SECOND, the time within the step from which it counts, and the row of ``rates``.
     rates
-        (kinds, 6): leave 1/s, share back out, share finished on entering, drain 1/s, share returned from
-        the inner room, share of the rest that is finished.
+        (kinds, 6): rate of leaving the first compartment, 1/s, share that exits, share of the others
+        completed at once, rate of leaving the second, 1/s, share returned, share of the rest completed.
     event, when
-        (n, 2) int8 and float64, written: at most two events of each guest and their times.
+        (n, 2) int8 and float64, written: at most two events of each particle and their times.
     """
-    job = (guest, room, since, kind, rates, dt, seed, purpose, step, event, when)
+    job = (particle, compartment, since, kind, rates, dt, seed, purpose, step, event, when)
     if threads == 1:
-        _range(0, len(guest), *job)
+        _draw_rows(0, len(particle), *job)
     else:
-        _parallel(*job)
+        _draw_parallel(*job)

@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from exoabm.kernels.line_of_sight import OPEN, line
+from exoabm.kernels.line_of_sight import OPEN, trace_line
 from exoabm.kernels.medium import FIXED, PERIODIC
 
 _JIT: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
@@ -76,7 +76,7 @@ def gradient(field, voxel, counts, sides, held, closed, reach, spacing, slope, m
                             continue
                         start[:] = voxel[i]
                         start += 0.5
-                        if line(dim, low, 1.0, counts, wraps, closed, start, apart) != OPEN:
+                        if trace_line(dim, low, 1.0, counts, wraps, closed, start, apart) != OPEN:
                             continue
                     u = 0.0
                     for label in range(labels):

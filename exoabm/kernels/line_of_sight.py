@@ -1,4 +1,4 @@
-"""What a straight line from a point meets: an obstacle, the end of the box, or nothing."""
+"""Lines and paths past obstacles: what they meet first, the visible share of spheres, reachable voxels."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 _JIT: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
 
 OPEN, BLOCKED, OUTSIDE = 0, 1, 2
-"""What a line meets first; see `line`."""
-OCTANT = 512
+"""What a line meets first; see `trace_line`."""
+DIRECTIONS_PER_OCTANT = 512
 """Directions in each octant (quadrant of a plane) by which the share of a membrane is counted."""
 
 Floats = NDArray[np.float64]
 
 
 @njit(**_JIT)
-def line(dim, low, voxel, counts, wraps, closed, start, way):
+def trace_line(dim, low, voxel, counts, wraps, closed, start, way):
     """Follow the line from ``start``, inside the box, to ``start + way``.
 
     Parameters
@@ -80,23 +80,23 @@ def line(dim, low, voxel, counts, wraps, closed, start, way):
 
 
 @njit(**_JIT)
-def lines(dim, low, voxel, counts, wraps, closed, start, way):
-    """What each of the lines (n, 3) meets, (n,); see `line`."""
+def trace_lines(dim, low, voxel, counts, wraps, closed, start, way):
+    """What each of the lines (n, 3) meets, (n,); see `trace_line`."""
     met = np.empty(len(start), np.int8)
     for i in range(len(start)):
-        met[i] = line(dim, low, voxel, counts, wraps, closed, start[i], way[i])
+        met[i] = trace_line(dim, low, voxel, counts, wraps, closed, start[i], way[i])
     return met
 
 
 @cache
-def directions(dim: int) -> Floats:
+def sphere_directions(dim: int) -> Floats:
     """Unit vectors (n, 3), each standing for an equal part of a sphere, or of a circle in a plane.
 
     They are alike in all octants, so that planes through the center cut off whole shares.
     """
-    i = np.arange(OCTANT) + 0.5
-    turn = i / OCTANT if dim == 2 else (i * (math.sqrt(5.0) - 1.0) / 2.0) % 1.0
-    height = np.zeros(OCTANT) if dim == 2 else i / OCTANT
+    i = np.arange(DIRECTIONS_PER_OCTANT) + 0.5
+    turn = i / DIRECTIONS_PER_OCTANT if dim == 2 else (i * (math.sqrt(5.0) - 1.0) / 2.0) % 1.0
+    height = np.zeros(DIRECTIONS_PER_OCTANT) if dim == 2 else i / DIRECTIONS_PER_OCTANT
     across, angle = np.sqrt(1.0 - height**2), 0.5 * math.pi * turn
     part = np.stack([across * np.cos(angle), across * np.sin(angle), height], axis=1)
     signs = np.array([[x, y, z] for x in (1, -1) for y in (1, -1) for z in ((1, -1) if dim == 3 else (1,))])
@@ -104,10 +104,11 @@ def directions(dim: int) -> Floats:
 
 
 @njit(**_JIT)
-def shares(dim, low, voxel, counts, wraps, closed, center, radius, direction, share, middle):
+def visible_shares(dim, low, voxel, counts, wraps, closed, center, radius, direction, share, middle):
     """Write the shares of membranes that lie inside the box and in sight of their centers, and their middles.
 
-    Of spheres, or discs in a plane, with ``center`` (n, 3) and ``radius`` (n); see `line` and `directions`.
+    Of spheres, or discs in a plane, with ``center`` (n, 3) and ``radius`` (n); see `trace_line`,
+    `sphere_directions`.
     ``share`` is (n,), ``middle`` (n, 3) the mean of the places on this part, as seen from the center.
     """
     way = np.zeros(3)
@@ -143,7 +144,7 @@ def shares(dim, low, voxel, counts, wraps, closed, center, radius, direction, sh
                 away |= not wraps[axis] > 0 and (end < 0.0 or end > counts[axis] * voxel)
             if away:
                 continue
-            if not near or line(dim, low, voxel, counts, wraps, closed, center[i], way) == OPEN:
+            if not near or trace_line(dim, low, voxel, counts, wraps, closed, center[i], way) == OPEN:
                 open_ += 1
                 middle[i] += way
         share[i] = open_ / direction.shape[0]
@@ -151,7 +152,7 @@ def shares(dim, low, voxel, counts, wraps, closed, center, radius, direction, sh
 
 
 @njit(**_JIT)
-def around(center, offset, counts, strides, periodic):
+def neighborhood_voxels(center, offset, counts, strides, periodic):
     """Flat voxels at offsets from central ones, folded back: wrapped at periodic faces, mirrored at others.
 
     ``center`` (n, 3) and ``offset`` (m, 3) are voxels in the order x, y, z. Returns (n m), center by center.
@@ -176,10 +177,10 @@ def around(center, offset, counts, strides, periodic):
 
 
 @njit(**_JIT)
-def reached(center, offset, counts, strides, periodic, blocked):
-    """Which of the voxels that `around` gives are reached from the center without crossing a blocked one.
+def reachable_voxels(center, offset, counts, strides, periodic, blocked):
+    """Whether a path without blocked voxels leads from the center to each of `neighborhood_voxels`.
 
-    A way counts if it goes from face to face and nearer at each step, folded back as `around` folds it.
+    A path goes from face to face and nearer at each step, folded back at the faces of the box.
     ``blocked`` is (voxels) bool. Returns (n m) bool, center by center; nothing blocked is reached.
     """
     n, m = center.shape[0], offset.shape[0]
@@ -201,7 +202,7 @@ def reached(center, offset, counts, strides, periodic, blocked):
     free = np.empty(len(box), np.bool_)
     for i in range(n):
         own = center[i : i + 1]
-        sites = around(own, box, counts, strides, periodic)
+        sites = neighborhood_voxels(own, box, counts, strides, periodic)
         for k in range(len(box)):
             free[k] = not blocked[sites[k]]
             if not free[k] or k == 0:

@@ -181,8 +181,8 @@ def trace_step(grid, obstacle, place, way, pace):
     """What a straight step from voxel way[0] to way[1] meets first: `OPEN`, `BLOCKED` or `OUTSIDE`.
 
     The way goes from face to face, so that walls that touch at edges or corners only are closed, too. Voxel
-    numbers continue beyond the faces of the box. ``pace[0]`` is the step; the other rows of ``way`` (5, 3) and
-    ``pace`` (3, 3) are overwritten.
+    numbers continue beyond the faces of the box. ``pace[0]`` is the step; the other rows of ``way`` (5, 3)
+    and ``pace`` (3, 3) are overwritten.
     """
     total = 0
     for axis in range(3):

@@ -15,7 +15,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from exoabm.kernels.line_of_sight import BLOCKED, OPEN, line
+from exoabm.kernels.line_of_sight import BLOCKED, OPEN, trace_line
 from exoabm.kernels.medium import (
     FIXED,
     PERIODIC,
@@ -171,7 +171,7 @@ def sees(grid, obstacle, ball, cell, x, y, z):
     """Whether no obstacle stands between a place and the center of a cell."""
     dx, dy, dz, _ = from_center(grid, ball, cell, x, y, z)
     space = grid.dim, grid.low, grid.voxel, grid.counts, grid.period
-    return line(*space, obstacle, (x, y, z), (-dx, -dy, -dz)) != BLOCKED
+    return trace_line(*space, obstacle, (x, y, z), (-dx, -dy, -dz)) != BLOCKED
 
 
 @njit(**_JIT)
@@ -180,7 +180,7 @@ def unobstructed(grid, obstacle, x, y, z, to_x, to_y, to_z):
     dx, dy = _gap(to_x, x, grid.period[0]), _gap(to_y, y, grid.period[1])
     dz = _gap(to_z, z, grid.period[2]) if grid.dim == 3 else 0.0
     space = grid.dim, grid.low, grid.voxel, grid.counts, grid.period
-    return line(*space, obstacle, (x, y, z), (dx, dy, dz)) != BLOCKED
+    return trace_line(*space, obstacle, (x, y, z), (dx, dy, dz)) != BLOCKED
 
 
 @njit(forceinline=True, **_JIT)
@@ -340,7 +340,7 @@ def _resolve_rows(rows, x, y, z, grid, obstacle, near_ptr, near_cell, ball):
             out, found = ball[cell, 3] / r, False
             for alone in (True, False):
                 for turn in range(1 + 24 * (3 if grid.dim == 3 else 1)):
-                    _look(grid, turn, place, apart, out, goal)
+                    _turned_goal(grid, turn, place, apart, out, goal)
                     found = _is_open_way(grid, obstacle, place, goal, way, pace)
                     if found and alone:
                         voxel = voxel_of(grid, goal[0], goal[1], goal[2])
@@ -360,7 +360,7 @@ def _resolve_rows(rows, x, y, z, grid, obstacle, near_ptr, near_cell, ball):
 
 
 @njit(**_JIT)
-def _look(grid, turn, place, apart, out, goal):
+def _turned_goal(grid, turn, place, apart, out, goal):
     """Set the goal: ``out`` times as far from a center as a place that is ``apart`` from it, and turned."""
     planes = 3 if grid.dim == 3 else 1
     a = turn // 2 % planes

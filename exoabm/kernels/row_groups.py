@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-FREE = np.int32(-1)
+EMPTY = np.int32(-1)
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 
 CHUNK = 8192
@@ -47,7 +47,7 @@ def run_in_chunks(work: Callable[[int, int], int], n: int, threads: int) -> None
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def enlist(host, hosts):
+def linked_lists(host, hosts):
     """A linked list of the rows that name each host: first row or -1, (hosts), and the next after each."""
     first, after = np.full(hosts, -1, np.int64), np.empty(host.size, np.int64)
     for row in range(host.size):
@@ -61,13 +61,13 @@ def _slot(slots, keys, key):
     """Where the row of a key is noted, or the free slot where it belongs."""
     mask = slots.shape[0] - 1
     slot = np.int64((np.uint64(key) * _MIX) >> np.uint64(20)) & mask
-    while slots[slot] != FREE and keys[slots[slot]] != key:
+    while slots[slot] != EMPTY and keys[slots[slot]] != key:
         slot = (slot + 1) & mask
     return slot
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def tally(key, column, amount, time, slots, keys, counts, first, last, used):
+def count_by_key(key, column, amount, time, slots, keys, counts, first, last, used):
     """Add ``amount`` to ``counts[row of key, column]``, noting first and last time of column 0.
 
     Parameters
@@ -75,7 +75,7 @@ def tally(key, column, amount, time, slots, keys, counts, first, last, used):
     key, column, amount, time
         (n) int64 keys, columns, what to add, times in s.
     slots
-        Rows by the hash of their keys, int32, ``FREE`` where none; a power of two, more than there are rows.
+        Rows by the hash of their keys, int32, ``EMPTY`` where none; a power of two, more than there are rows.
     keys, counts, first, last
         Rows: (m) keys, (m, columns), (m), (m); those from ``used`` on are 0, inf and -inf.
     used
@@ -88,7 +88,7 @@ def tally(key, column, amount, time, slots, keys, counts, first, last, used):
     """
     for i in range(key.shape[0]):
         slot = _slot(slots, keys, key[i])
-        if slots[slot] == FREE:
+        if slots[slot] == EMPTY:
             if used == keys.shape[0]:
                 return i, used
             slots[slot] = used
@@ -103,7 +103,7 @@ def tally(key, column, amount, time, slots, keys, counts, first, last, used):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def enter(slots, keys, used):
+def index_keys(slots, keys, used):
     """Note rows 0 to ``used`` - 1, all of different keys, in an empty table."""
     for row in range(used):
         slots[_slot(slots, keys, keys[row])] = row

@@ -200,7 +200,7 @@ def advance_saturable(
     diffusion positive.
 
     Labels may be of several groups, with a kappa for each, that come in turn: label l is of the
-    group l modulo their number. All of them share the membranes; see `exchange.share_membrane`.
+    group l modulo their number. All of them share the membranes; see `exchange.shared_membrane_rates`.
 
     Parameters
     ----------

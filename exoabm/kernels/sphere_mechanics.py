@@ -11,13 +11,13 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from exoabm.kernels.line_of_sight import BLOCKED, line
+from exoabm.kernels.line_of_sight import BLOCKED, trace_line
 
-TOUCH = 1.0 + 1e-9
+CONTACT_FACTOR = 1.0 + 1e-9
 """A daughter is put down this much farther than touching, so that rounding never makes an overlap."""
 
 
-class Box(NamedTuple):
+class NeighborGrid(NamedTuple):
     """Where spheres are; axes x, y, z, of which the first ``dim`` count.
 
     ``head`` (bins in all) and ``link`` (spheres) chain the spheres of each bin, -1 ends a chain. ``closed``
@@ -36,7 +36,7 @@ class Box(NamedTuple):
     closed: np.ndarray
 
 
-def box(
+def neighbor_grid(
     dim: int,
     low: np.ndarray,
     length: np.ndarray,
@@ -47,21 +47,21 @@ def box(
     position: np.ndarray,
     radius: np.ndarray,
     room: int,
-) -> Box:
+) -> NeighborGrid:
     """A box with all spheres entered, and links for ``room`` more.
 
     A bin is at least as wide as the largest sum of two radii, so that the bins next door suffice; there are
     no more than some four bins a sphere.
     """
     n = len(position)
-    widest = 2.0 * float(radius.max()) * TOUCH if n else 1.0
+    widest = 2.0 * float(radius.max()) * CONTACT_FACTOR if n else 1.0
     fair = (float(np.prod(length[:dim])) / (4.0 * max(n, 1))) ** (1.0 / dim)
     bins = np.ones(3, np.int64)
     bins[:dim] = np.maximum(1, (length[:dim] / max(widest, fair)).astype(np.int64))
     head = np.full(int(bins.prod()), -1, np.int64)
     link = np.full(n + room, -1, np.int64)
-    made = Box(dim, low, length, periodic, bins, head, link, voxel, counts, closed)
-    enter(made, position, n)
+    made = NeighborGrid(dim, low, length, periodic, bins, head, link, voxel, counts, closed)
+    rebuild_bins(made, position, n)
     return made
 
 
@@ -77,7 +77,7 @@ def bin_of(box, point):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def enter(box, position, n):
+def rebuild_bins(box, position, n):
     """Chain spheres 0 to n - 1 anew."""
     box.head[:] = -1
     for i in range(n - 1, -1, -1):
@@ -87,7 +87,7 @@ def enter(box, position, n):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def relink(box, i, old, new):
+def change_bin(box, i, old, new):
     """Move sphere i from one bin's chain to the head of another's."""
     if box.head[old] == i:
         box.head[old] = box.link[i]
@@ -101,7 +101,7 @@ def relink(box, i, old, new):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def span(box, axis, x):
+def bin_range(box, axis, x):
     """First of the bins around a coordinate along an axis, and how many; each counts once."""
     bins = box.bins[axis]
     if axis >= box.dim:
@@ -116,22 +116,22 @@ def span(box, axis, x):
 @njit(cache=True, nogil=True, error_model="numpy")
 def neighbor_bins(box, point, found):
     """Write the flat bins around a point, each once, into ``found`` (27); returns how many."""
-    first_x, wide = span(box, 0, point[0])
-    first_y, high = span(box, 1, point[1])
-    first_z, deep = span(box, 2, point[2])
+    first_x, wide = bin_range(box, 0, point[0])
+    first_y, high = bin_range(box, 1, point[1])
+    first_z, deep = bin_range(box, 2, point[2])
     total = 0
     for c in range(deep):
-        z = wrap(first_z + c, box.bins[2])
+        z = wrap_index(first_z + c, box.bins[2])
         for b in range(high):
-            y = wrap(first_y + b, box.bins[1])
+            y = wrap_index(first_y + b, box.bins[1])
             for a in range(wide):
-                found[total] = wrap(first_x + a, box.bins[0]) + box.bins[0] * (y + box.bins[1] * z)
+                found[total] = wrap_index(first_x + a, box.bins[0]) + box.bins[0] * (y + box.bins[1] * z)
                 total += 1
     return total
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def wrap(i, n):
+def wrap_index(i, n):
     """i modulo n, for i from -1 to n + 1."""
     if i < 0:
         return i + n
@@ -139,7 +139,7 @@ def wrap(i, n):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def apart(box, a, b, way):
+def displacement(box, a, b, way):
     """Write b - a, the shortest way around periodic faces, into ``way``; returns its square."""
     square = 0.0
     for axis in range(box.dim):
@@ -152,7 +152,7 @@ def apart(box, a, b, way):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def reach_of(box, axis, start, radius):
+def center_limits(box, axis, start, radius):
     """Lowest and highest coordinate of the center of a sphere along an axis, with its surface at the walls.
 
     One that stands out over a wall at its ``start`` may stay as far out, but come no farther.
@@ -165,7 +165,7 @@ def reach_of(box, axis, start, radius):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def fold(box, point, start, radius):
+def fold_into_box(box, point, start, radius):
     """Bring the center of a sphere inside: around periodic faces, mirrored where its surface meets others."""
     for axis in range(box.dim):
         if box.periodic[axis]:
@@ -174,7 +174,7 @@ def fold(box, point, start, radius):
             x -= length * math.floor(x / length)
             point[axis] = min(box.low[axis] + x, box.low[axis] + length * (1.0 - 1e-12))
         else:
-            low, high = reach_of(box, axis, start[axis], radius)
+            low, high = center_limits(box, axis, start[axis], radius)
             length = high - low
             x = point[axis] - low
             if length > 0.0:
@@ -183,28 +183,30 @@ def fold(box, point, start, radius):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def meets_walls(box, position, radius, shift):
+def crosses_walls(box, position, radius, shift):
     """Along which axes the way of each sphere ends beyond a wall, (n, 3)."""
     meets = np.zeros(position.shape, np.bool_)
     for i in range(position.shape[0]):
         for axis in range(box.dim):
-            low, high = reach_of(box, axis, position[i, axis], radius[i])
+            low, high = center_limits(box, axis, position[i, axis], radius[i])
             end = position[i, axis] + shift[i, axis]
             meets[i, axis] = not box.periodic[axis] and not low <= end <= high
     return meets
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def is_barred(box, start, end, way):
+def path_is_blocked(box, start, end, way):
     """Whether a point lies in an obstacle, or behind one as seen from ``start``; ``way`` is overwritten."""
     if box.closed.size == 0:
         return False
-    apart(box, start, end, way)
-    return line(box.dim, box.low, box.voxel, box.counts, box.periodic, box.closed, start, way) == BLOCKED
+    displacement(box, start, end, way)
+    return (
+        trace_line(box.dim, box.low, box.voxel, box.counts, box.periodic, box.closed, start, way) == BLOCKED
+    )
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def push(box, position, radius, share, cap, shift):
+def overlap_displacements(box, position, radius, share, cap, shift):
     """Displacement of each sphere away from those that it overlaps.
 
         d_i = sum_j share/2 (r_i + r_j - |x_i - x_j|) (x_i - x_j)/|x_i - x_j|,   at most cap r_i
@@ -220,7 +222,7 @@ def push(box, position, radius, share, cap, shift):
             while j >= 0:
                 reach = radius[i] + radius[j]
                 if j != i:
-                    square = apart(box, position[j], position[i], way)
+                    square = displacement(box, position[j], position[i], way)
                     if square < reach * reach:
                         distance = math.sqrt(square)
                         if distance > 0.0:
@@ -243,19 +245,19 @@ def push(box, position, radius, share, cap, shift):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def shift_all(box, position, radius, shift):
+def move_together(box, position, radius, shift):
     """Move every sphere at once, but none into an obstacle or through one, and chain them anew."""
     new, way = np.zeros(3), np.zeros(3)
     for i in range(position.shape[0]):
         new[:] = position[i] + shift[i]
-        fold(box, new, position[i], radius[i])
-        if not is_barred(box, position[i], new, way):
+        fold_into_box(box, new, position[i], radius[i])
+        if not path_is_blocked(box, position[i], new, way):
             position[i] = new
-    enter(box, position, position.shape[0])
+    rebuild_bins(box, position, position.shape[0])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def walk(box, position, radius, shift):
+def move_in_turn(box, position, radius, shift):
     """Move spheres one after the other; one that would come to overlap another more than it does stays.
 
     Nor does any enter an obstacle or go through one. Returns how many stayed that were to move.
@@ -265,16 +267,16 @@ def walk(box, position, radius, shift):
         if shift[i, 0] == 0.0 and shift[i, 1] == 0.0 and shift[i, 2] == 0.0:
             continue
         new[:] = position[i] + shift[i]
-        fold(box, new, position[i], radius[i])
-        free = not is_barred(box, position[i], new, way)
+        fold_into_box(box, new, position[i], radius[i])
+        free = not path_is_blocked(box, position[i], new, way)
         for b in range(neighbor_bins(box, new, found) if free else 0):
             j = box.head[found[b]]
             while j >= 0 and free:
                 if j != i:
                     reach = radius[i] + radius[j]
-                    square = apart(box, new, position[j], way)
+                    square = displacement(box, new, position[j], way)
                     if square < reach * reach:
-                        free = square >= apart(box, position[i], position[j], way)
+                        free = square >= displacement(box, position[i], position[j], way)
                 j = box.link[j]
             if not free:
                 break
@@ -282,14 +284,14 @@ def walk(box, position, radius, shift):
             old, to = bin_of(box, position[i]), bin_of(box, new)
             position[i] = new
             if old != to:
-                relink(box, i, old, to)
+                change_bin(box, i, old, to)
         else:
             stayed += 1
     return stayed
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def divide(box, position, radius, n, mothers, direction, turns, placed):
+def place_touching(box, position, radius, n, mothers, direction, turns, placed):
     """Find a place for one daughter beside each mother, touching her and overlapping nobody.
 
     Parameters
@@ -322,18 +324,18 @@ def divide(box, position, radius, n, mothers, direction, turns, placed):
                 step = 0.0
                 for k in range(3):
                     step += turns[m, axis, k] * direction[t, k]
-                new[axis] += 2.0 * r * TOUCH * step
-                low, high = reach_of(box, axis, position[mother, axis], r)
+                new[axis] += 2.0 * r * CONTACT_FACTOR * step
+                low, high = center_limits(box, axis, position[mother, axis], r)
                 inside = inside and (box.periodic[axis] or low <= new[axis] <= high)
             if not inside:
                 continue
-            fold(box, new, position[mother], r)
-            free = not is_barred(box, position[mother], new, way)
+            fold_into_box(box, new, position[mother], r)
+            free = not path_is_blocked(box, position[mother], new, way)
             for b in range(neighbor_bins(box, new, found) if free else 0):
                 j = box.head[found[b]]
                 while j >= 0 and free:
                     reach = r + radius[j]
-                    free = apart(box, new, position[j], way) >= reach * reach
+                    free = displacement(box, new, position[j], way) >= reach * reach
                     j = box.link[j]
                 if not free:
                     break

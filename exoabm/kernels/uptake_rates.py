@@ -82,7 +82,7 @@ class UptakeLaw(NamedTuple):
 
 
 class Occupancy(NamedTuple):
-    """Receptors of each cell, and what is bound to them and goes on inside; see `chain_coefficients`.
+    """Receptors of each cell, and what is bound to them and goes on inside; see `compartment_coefficients`.
 
     With a share T of R receptors taken, those that there are being P of them, a cell takes up
     Q = k_a (P - T) c_s. Over a sub-step h, in which T' = E T + F h Q / R, that is
@@ -98,7 +98,7 @@ class Occupancy(NamedTuple):
     number: Floats
     """(cells) R; infinite where receptors are never short."""
     chain: Floats
-    """(5) E, F, and what the second pool keeps and gets of the first: `chain_coefficients` of a sub-step."""
+    """(5) E, F, and the shares of the second pool: `compartment_coefficients` of a sub-step."""
     taken: Floats
     """(cells) T, over R; changes."""
     pools: Floats
@@ -129,7 +129,7 @@ def membrane_rate(mean, rate, resistance, saturation):
 
 
 @njit(**_JIT)
-def share_membrane(rate, i, uptake, resistance, saturation):
+def shared_membrane_rates(rate, i, uptake, resistance, saturation):
     """Effective uptake rates of the groups that share the membrane of cell i; ``rate[:, i]`` has their cbar.
 
     Q_s = k_a c_s / y with y = 1 + s sum c_s, c_s the concentration at the membrane, so that
@@ -242,7 +242,7 @@ def refresh_occupied(
         if groups == 1:
             rate[0, i] = membrane_rate(rate[0, i], uptake, acting[0, i], law.saturation[i])
         else:
-            share_membrane(rate, i, uptake, acting, law.saturation[i])
+            shared_membrane_rates(rate, i, uptake, acting, law.saturation[i])
         if occupancy.number[i] < np.inf:
             room = free * occupancy.number[i] / (occupancy.chain[1] * dt)
             _never_more(rate, fresh, entries, room, dt / volume, i)
@@ -270,4 +270,4 @@ def refresh_rates(rate, slot_total, entries, law, resistance, volume, first, las
             rate[0, i] = membrane_rate(rate[0, i], law.rate[i], resistance[0, i], law.saturation[i])
     else:
         for i in range(first, last):
-            share_membrane(rate, i, law.rate[i], resistance, law.saturation[i])
+            shared_membrane_rates(rate, i, law.rate[i], resistance, law.saturation[i])

@@ -126,11 +126,14 @@ def open_face_warnings(
     i = crowded[np.argmin(gap[crowded].min(axis=1))]
     t = float(gap[i].min())
     alone = [t, *[np.inf] * 5]
-    there = line_of_sight.directions(domain.dim)
+    there = line_of_sight.sphere_directions(domain.dim)
     there = there[inside(there, alone)]
     opening = opened(domain.dim, alone, [-1, 0, 0, 0, 0, 0])
     more = (
-        opening.mean / (len(there) / len(line_of_sight.directions(domain.dim))) / (t + there[:, 0].mean()) - 1
+        opening.mean
+        / (len(there) / len(line_of_sight.sphere_directions(domain.dim)))
+        / (t + there[:, 0].mean())
+        - 1
     )
     if more <= TOLERANCE:
         return []

@@ -10,7 +10,7 @@ import numpy as np
 
 from exoabm.domain import SIDES, Face
 from exoabm.kernels.medium import clearance
-from exoabm.kernels.membranes import expel, gaps
+from exoabm.kernels.membranes import membrane_distances, resolve_overlaps
 from exoabm.streams import Purpose
 from exoabm.vesicle import DONORS, KINDS, vesicle_names
 
@@ -93,7 +93,7 @@ def enter_space(
     middle = face.positions(state, every, [np.full(len(every), 0.5)] * 3)
     middle[:, axis] = edge
     half = 0.5 * domain.voxel * math.sqrt(domain.dim - 1)
-    h = np.minimum(longest(gaps(middle, medium, cells) - half, every), dt)
+    h = np.minimum(longest(membrane_distances(middle, medium, cells) - half, every), dt)
     late = 2 * np.sqrt(h) / (2 * np.sqrt(h) + (dt - h) / np.sqrt(h))  # of all, those in the last h
     area = domain.voxel_volume / domain.voxel
     rate = held * area * root * np.sqrt(face.hindrance / np.pi)
@@ -105,7 +105,7 @@ def enter_space(
     # Where it began, when, and how much longer it must last here than elsewhere in this voxel.
     h, late = h[which], late[which]
     spare = np.where(u[3] < late, h * (u[3] / late) ** 2, h + (dt - h) * (u[3] - late) / (1 - late + 1e-300))
-    gap = gaps(position, medium, cells)
+    gap = membrane_distances(position, medium, cells)
     age = np.minimum(longest(gap, which), spare)
     chance = np.sqrt(np.minimum(h, spare) / age) * np.exp(-vesicle.decay_rate * age) * (gap > 0)
     spread = np.sqrt(2 * vesicle.diffusivity_of(size) * face.hindrance[which] * age)
@@ -122,7 +122,7 @@ def enter_space(
     open_[open_] = ~domain.blocked(position[open_])
     kept, position = kept[open_], position[open_]
     x, y, z = position.T.astype(np.float32)
-    expel(np.arange(len(kept)), x, y, z, medium, cells)
+    resolve_overlaps(np.arange(len(kept)), x, y, z, medium, cells)
     return Entrants(name[kept], size[kept], np.stack([x, y, z], axis=1), (dt - spare + age)[kept])
 
 

@@ -184,7 +184,7 @@ def _beside_open(
     lattice, sign = lattice_around(dim, reach), [s for _, s in walls]
     distance = np.array(cell.distance) / cell.radius
     opening = opened(dim, distance.tolist(), sign)
-    there = float(inside(line_of_sight.directions(dim), distance.tolist()).mean())
+    there = float(inside(line_of_sight.sphere_directions(dim), distance.tolist()).mean())
     unit = 1 / (4 * np.pi * reach) if dim == 3 else 1 / (2 * np.pi)
     true = unit * (opening.even if held else opening.slope) / there
     nearby = (np.array(middle) / cell.radius).tolist()

@@ -9,9 +9,10 @@ from scipy import sparse
 
 from exoabm.domain import Face
 from exoabm.kernels import lattice_random_walk
-from exoabm.kernels.brownian_offlattice import walk
-from exoabm.kernels.medium import Fates, Medium, Movers, clearance
-from exoabm.kernels.membranes import expel, membranes
+from exoabm.kernels.brownian_offlattice import walk_off_lattice
+from exoabm.kernels.medium import Medium, Outcomes, Particles, clearance
+from exoabm.kernels.membranes import build_membranes, resolve_overlaps
+from exoabm.kernels.random import StepKey
 from exoabm.streams import Purpose
 from exoabm.transport.boundary_influx import INSET, Entrants, enter_space, enter_voxels
 from exoabm.transport.cell_grid_coupling import couple
@@ -50,7 +51,7 @@ class Capture(Protocol):
         rows: np.ndarray,
         dt: float,
         share: np.ndarray | None,
-        fates: Fates,
+        fates: Outcomes,
         threads: int,
         attempt: int = 0,
     ) -> None:
@@ -126,7 +127,7 @@ class VoxelCapture:
             rates.indices.astype(np.int32),
             np.array([r.data for r in each], np.float64),
             np.log(state.kinds[self._kind].diffusivities),
-            *lattice_random_walk.marks(self._lattice, slot_of_voxel),
+            *lattice_random_walk.mark_voxels(self._lattice, slot_of_voxel),
         )
 
     def move(
@@ -136,7 +137,7 @@ class VoxelCapture:
         rows: np.ndarray,
         dt: float,
         share: np.ndarray | None,
-        fates: Fates,
+        fates: Outcomes,
         threads: int,
         attempt: int = 0,
     ) -> None:
@@ -145,13 +146,11 @@ class VoxelCapture:
         if share is not None:
             kappa = np.array([each.relative_kappa(share) for each in self._couplings])
             self._acting = sinks = sinks._replace(entry_rate=sinks.entry_rate * kappa[:, sinks.entry_cell])
-        lattice_random_walk.hop(
-            _movers(vesicles, rows, attempt),
+        lattice_random_walk.walk_on_lattice(
+            _particles(vesicles, rows, attempt),
             dt,
             self._substeps,
-            state.streams.seed,
-            int(Purpose.MOVE),
-            state.step,
+            _step_key(state),
             self._lattice,
             sinks,
             fates,
@@ -167,7 +166,7 @@ class VoxelCapture:
         slot = sinks.slot_of_voxel[domain.flat(np.clip(domain.voxel_of(place), 0, domain.counts - 1))]
         free = vesicles.diffusivity[rows].astype(float)
         betas = np.array([each.beta for each in self._couplings])
-        beta, total, own = lattice_random_walk.rates_at(slot, cell, free, betas, sinks)
+        beta, total, own = lattice_random_walk.capture_rates(slot, cell, free, betas, sinks)
         per_second = np.maximum(free * self._substeps[0], self._substeps[1])
         h = dt / np.maximum(np.ceil(per_second * dt * (1 - 1e-12)), 1)
         return beta, h * total, h * own
@@ -217,7 +216,7 @@ class MembraneCapture:
         radius = state.of_type("diameter") / 2
         area = 4 * np.pi * radius**2 if domain.dim == 3 else 2 * np.pi * radius * domain.thickness
         rate = state.of_type("uptake_rate")[:, kind].astype(float)
-        self._table = membranes(
+        self._table = build_membranes(
             domain.dim,
             domain.low,
             domain.voxel,
@@ -232,7 +231,7 @@ class MembraneCapture:
         vesicles = state.vesicles
         if vesicles is not None and len(vesicles):
             rows = np.flatnonzero((vesicles.status == Status.FREE) & (vesicles.kind == kind))
-            expel(rows, vesicles.x, vesicles.y, vesicles.z, self._medium, self._table)
+            resolve_overlaps(rows, vesicles.x, vesicles.y, vesicles.z, self._medium, self._table)
 
     def move(
         self,
@@ -241,7 +240,7 @@ class MembraneCapture:
         rows: np.ndarray,
         dt: float,
         share: np.ndarray | None,
-        fates: Fates,
+        fates: Outcomes,
         threads: int,
         attempt: int = 0,
     ) -> None:
@@ -249,11 +248,10 @@ class MembraneCapture:
         table = self._table
         if share is not None:
             table = table._replace(reactivity=table.reactivity * share)
-        walk(
-            _movers(vesicles, rows, attempt),
+        walk_off_lattice(
+            _particles(vesicles, rows, attempt),
             dt,
-            state.streams.seed,
-            state.step,
+            _step_key(state),
             self._medium,
             table,
             fates,
@@ -304,9 +302,13 @@ class MembraneCapture:
         return enter_space(state, self._kind, side, held, dt, self._medium, self._table)
 
 
-def _movers(vesicles: Vesicles, rows: np.ndarray, attempt: int) -> Movers:
+def _step_key(state: State) -> StepKey:
+    return StepKey(state.streams.seed, state.step, int(Purpose.MOVE), int(Purpose.CAPTURE))
+
+
+def _particles(vesicles: Vesicles, rows: np.ndarray, attempt: int) -> Particles:
     place = vesicles.x, vesicles.y, vesicles.z
-    return Movers(rows, vesicles.id, *place, vesicles.diffusivity, vesicles.start, attempt)
+    return Particles(rows, vesicles.id, *place, vesicles.diffusivity, vesicles.start, attempt)
 
 
 def medium_of(state: State, kind: int, matters: np.ndarray, shortest: float) -> Medium:

@@ -10,7 +10,7 @@ import numpy as np
 from scipy import sparse
 
 from exoabm.domain import Face
-from exoabm.kernels.line_of_sight import around, reached
+from exoabm.kernels.line_of_sight import neighborhood_voxels, reachable_voxels
 from exoabm.transport.boundary_stencil import place_beside
 from exoabm.transport.membrane_geometry import walls_of
 from exoabm.transport.receptor_binding import LEAST, receptors
@@ -143,13 +143,15 @@ class _Entries:
         place = (domain.counts, domain.strides, periodic)
         weights = np.tile(weight, (len(members), 1))
         if domain.obstacle is not None:
-            weights *= reached(centers, offsets, *place, domain.obstacle.ravel()).reshape(weights.shape)
+            weights *= reachable_voxels(centers, offsets, *place, domain.obstacle.ravel()).reshape(
+                weights.shape
+            )
             walled_in = weights.sum(axis=1) == 0
             self.rows.append(members[walled_in])
             self.columns.append(domain.flat(centers[walled_in]))
             self.weights.append(np.ones(walled_in.sum()))
         self.rows.append(np.repeat(members, len(weight)))
-        self.columns.append(around(centers, offsets, *place))
+        self.columns.append(neighborhood_voxels(centers, offsets, *place))
         self.weights.append(weights.ravel())
 
     def matrix(self, cells: int) -> sparse.csr_array:

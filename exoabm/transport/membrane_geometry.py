@@ -89,7 +89,9 @@ def _membranes(state: State) -> tuple[Floats, Floats]:
     share, middle = np.ones(n), np.zeros((n, 3))
     center, radius = np.ascontiguousarray(state.cells.position), np.asarray(state.of_type("diameter") / 2)
     dim = state.domain.dim
-    line_of_sight.shares(*state.domain.walls, center, radius, line_of_sight.directions(dim), share, middle)
+    line_of_sight.visible_shares(
+        *state.domain.walls, center, radius, line_of_sight.sphere_directions(dim), share, middle
+    )
     return share, middle
 
 

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from exoabm.kernels.compartment_kinetics import Coming, Leaving, Places, chain_coefficients, judge
-from exoabm.kernels.medium import CAPTURED, STAYS, Fates
-from exoabm.kernels.row_groups import enlist
+from exoabm.kernels.compartment_kinetics import Arrivals, Departures, Sites, admit, compartment_coefficients
+from exoabm.kernels.medium import CAPTURED, FREE, Outcomes
+from exoabm.kernels.row_groups import linked_lists
 from exoabm.kernels.uptake_rates import Occupancy
 from exoabm.streams import Purpose
 from exoabm.transport.membrane_geometry import membrane_share
@@ -108,7 +108,7 @@ class Receptors:
         self._followed.add(kind)
         vesicle = self._state.kinds[kind]
         leave = vesicle.unbinding_rate + vesicle.internalization_rate
-        chain = chain_coefficients(leave, vesicle.internalization_rate, vesicle.processing_rate, h)
+        chain = compartment_coefficients(leave, vesicle.internalization_rate, vesicle.processing_rate, h)
         there = left_by_others(self._state, self._taken.T, kind)
         return Occupancy(there, self._number[:, kind].copy(), chain, self._taken[kind], self._pools[kind])
 
@@ -151,10 +151,10 @@ class Admission:
         taken = np.bincount(host * mean.shape[1] + kind, minlength=mean.size).reshape(mean.shape)
         host, kind, until = host[goes], kind[goes], until[goes]
         going = np.bincount(host * mean.shape[1] + kind, minlength=mean.size).reshape(mean.shape)
-        first, after = enlist(host, n)
-        self._leaving = Leaving(until, kind, after)
+        first, after = linked_lists(host, n)
+        self._leaving = Departures(until, kind, after)
         pool = shared(state)[state.cells.type]
-        self._places = Places(
+        self._places = Sites(
             mean, whole_receptors(state), pool, taken, taken - going, np.zeros(mean.shape), first
         )
 
@@ -172,7 +172,7 @@ class Admission:
         free = np.maximum(places.whole[:, kind] - kept, 0.0)
         return np.divide(free, places.mean[:, kind], out=share, where=limited)
 
-    def settle(self, captures: Sequence[Capture], fates: Fates, threads: int) -> None:
+    def settle(self, captures: Sequence[Capture], fates: Outcomes, threads: int) -> None:
         """Judge all proposals in ``fates``; who is turned away moves on to the end of the step."""
         if not self._limited.any():
             return
@@ -185,13 +185,13 @@ class Admission:
             due = waiting.when <= self._dt * np.minimum(turn / windows, 1.0)[waiting.kind]
             order = np.lexsort((name, waiting.when))
             order = order[due[order]]
-            coming, stays = Coming._make(c[order] for c in waiting), np.empty(len(order), bool)
+            coming, stays = Arrivals._make(c[order] for c in waiting), np.empty(len(order), bool)
             room = np.zeros(len(order), np.int64)
-            self._leaving = Leaving._make(np.append(c[:used], room.astype(c.dtype)) for c in self._leaving)
-            used = judge(coming, self._places, self._leaving, used, self._dt, LEAST, stays)
+            self._leaving = Departures._make(np.append(c[:used], room.astype(c.dtype)) for c in self._leaving)
+            used = admit(coming, self._places, self._leaving, used, self._dt, LEAST, stays)
             fates.when[row[order[stays]]] = coming.when[stays]
             turned = np.sort(row[order[~stays]])
-            fates.code[turned] = STAYS
+            fates.code[turned] = FREE
             vesicles.start[turned] = fates.when[turned]
             for kind, capture in enumerate(captures):
                 mine = turned[vesicles.kind[turned] == kind]
@@ -201,20 +201,20 @@ class Admission:
             again = turned[fates.code[turned] == CAPTURED]
             more = self._proposals(again, captures, fates, turn)
             row, name = np.append(row[~due], more[0]), np.append(name[~due], more[1])
-            waiting = Coming(*(np.append(a[~due], b) for a, b in zip(waiting, more[2], strict=True)))
+            waiting = Arrivals(*(np.append(a[~due], b) for a, b in zip(waiting, more[2], strict=True)))
 
-    def _windows(self, waiting: Coming) -> np.ndarray:
+    def _windows(self, waiting: Arrivals) -> np.ndarray:
         """Windows that the step is worth, (K,): `WINDOWS` times the square of the share that may change."""
         places = self._places
         changes = places.taken - places.kept
-        np.add.at(changes, (waiting.host, waiting.kind), 1)
+        np.add.at(changes, (waiting.cell, waiting.kind), 1)
         pooled = (places.shared * changes[:, None]).sum(axis=2)
         share = np.where(self._limited, pooled / np.maximum(places.whole, 1.0), 0.0).max(axis=0, initial=0.0)
         return np.maximum(np.ceil(WINDOWS * np.minimum(share, 1.0) ** 2), 1.0).astype(np.int64)
 
     def _proposals(
-        self, rows: np.ndarray, captures: Sequence[Capture], fates: Fates, turn: int
-    ) -> tuple[np.ndarray, np.ndarray, Coming]:
+        self, rows: np.ndarray, captures: Sequence[Capture], fates: Outcomes, turn: int
+    ) -> tuple[np.ndarray, np.ndarray, Arrivals]:
         """Rows and names of those that came to cells whose receptors can be short, and how they came."""
         vesicles = self._vesicles
         rows = rows[self._limited[fates.target[rows], vesicles.kind[rows]]]
@@ -231,7 +231,7 @@ class Admission:
             when, kinds = fates.when[mine].astype(float), np.full(len(mine), kind)
             found.append((mine, when, cell, kinds, draw, self._stay(mine), share[cell], *sinks))
         row, *columns = (np.concatenate(column) for column in zip(*found, strict=True))
-        return row, vesicles.id[row], Coming(*columns)
+        return row, vesicles.id[row], Arrivals(*columns)
 
     def _stay(self, rows: np.ndarray) -> np.ndarray:
         """How long vesicles stay on the surface that they are on or come to in this step, s, (m,).

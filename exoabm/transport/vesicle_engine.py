@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from exoabm.domain import Face
-from exoabm.kernels.medium import CAPTURED, CLEARED, ESCAPED, Fates
+from exoabm.kernels.medium import CAPTURED, CLEARED, ESCAPED, Outcomes
 from exoabm.state import RESERVOIR, Emissions, Event, TransportResult
 from exoabm.streams import Purpose
 from exoabm.transport.boundary_influx import sizes
@@ -76,7 +76,7 @@ class VesicleEngine:
         self._dose(state, vesicles, emissions[2], dt)
         entered = self._let_in(state, vesicles, dt)
         n = len(vesicles)
-        fates = Fates.of(n)
+        fates = Outcomes.of(n)
         free = vesicles.status == Status.FREE
         admission = Admission(state, vesicles, dt)
         for kind, capture in enumerate(self._captures):

@@ -158,10 +158,10 @@ def test_a_steep_answer_to_many_copies_is_full_speed() -> None:
 
 def world(
     position: np.ndarray, radius: np.ndarray, periodic: bool = False, dim: int = 2
-) -> sphere_mechanics.Box:
+) -> sphere_mechanics.NeighborGrid:
     counts = np.array([10, 10, 10 if dim == 3 else 1])
     length = np.array([100.0, 100.0, 100.0 if dim == 3 else 10.0])
-    return sphere_mechanics.box(
+    return sphere_mechanics.neighbor_grid(
         dim, np.zeros(3), length, np.full(3, periodic), 10.0, counts, np.empty(0, bool), position, radius, 0
     )
 
@@ -185,7 +185,9 @@ def test_pushes_are_those_of_all_pairs(periodic: bool, dim: int) -> None:
     if dim == 2:
         position[:, 2] = 5.0
     shift = np.zeros((n, 3))
-    sphere_mechanics.push(world(position, radius, periodic, dim), position, radius, 0.1, np.inf, shift)
+    sphere_mechanics.overlap_displacements(
+        world(position, radius, periodic, dim), position, radius, 0.1, np.inf, shift
+    )
     way = position[:, None] - position[None]
     way[..., dim:] = 0
     if periodic:
@@ -211,7 +213,9 @@ def test_no_way_makes_an_overlap_worse(periodic: bool, dim: int) -> None:
         if dim == 2:
             shift[:, 2] = 0
         before = np.minimum(gaps(position, radius, periodic, dim), 0)
-        stayed += sphere_mechanics.walk(world(position, radius, periodic, dim), position, radius, shift)
+        stayed += sphere_mechanics.move_in_turn(
+            world(position, radius, periodic, dim), position, radius, shift
+        )
         after = np.minimum(gaps(position, radius, periodic, dim), 0)
         assert (after >= before - 1e-9).all()
         assert ((position[:, :dim] >= 0) & (position[:, :dim] < 100)).all()

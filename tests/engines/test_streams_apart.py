@@ -13,15 +13,14 @@ from test_bits import relays
 
 from exoabm import ExosomeModel
 from exoabm.cells import uptake
-from exoabm.kernels import compartment_kinetics as hosting
-from exoabm.kernels import lattice_random_walk as hop
+from exoabm.kernels import compartment_kinetics, lattice_random_walk
 from exoabm.kernels import random as kernel
 from exoabm.streams import Purpose
 from exoabm.transport import capture
 
 ALL = -1
 """Every number of a draw, where a kernel takes as many as it needs."""
-ALIKE = {frozenset({"host", "_stay"})}
+ALIKE = {frozenset({"draw_transitions", "_stay"})}
 """How long a vesicle stays on a surface is asked twice, and must have one answer."""
 
 
@@ -70,25 +69,27 @@ def log(monkeypatch: pytest.MonkeyPatch) -> Log:
             return usual(seed, purpose, who, step, *rest)
 
         monkeypatch.setattr(kernel, f"{name}_array", drawn)
-    usual_hop, usual_walk, usual_host = hop.hop, capture.walk, hosting.host
+    on_lattice, off_lattice = lattice_random_walk.walk_on_lattice, capture.walk_off_lattice
+    transitions = compartment_kinetics.draw_transitions
 
-    def hopped(movers, dt, substeps, seed, purpose, step, *rest, **options):  # type: ignore[no-untyped-def]
-        for each in (purpose, purpose + 1):
-            found.note("hop", each, movers.name[movers.rows], step, ALL)
-        return usual_hop(movers, dt, substeps, seed, purpose, step, *rest, **options)
+    def walked_on(particles, dt, substeps, key, *rest, **options):  # type: ignore[no-untyped-def]
+        for each in (key.move, key.capture):
+            found.note("walk_on_lattice", each, particles.id[particles.rows], key.step, ALL)
+        return on_lattice(particles, dt, substeps, key, *rest, **options)
 
-    def walked(movers, dt, seed, step, *rest, **options):  # type: ignore[no-untyped-def]
-        for each in (Purpose.MOVE, Purpose.CAPTURE):
-            found.note("walk", each, movers.name[movers.rows], step, ALL)
-        return usual_walk(movers, dt, seed, step, *rest, **options)
+    def walked_off(particles, dt, key, *rest, **options):  # type: ignore[no-untyped-def]
+        for each in (key.move, key.capture):
+            found.note("walk_off_lattice", each, particles.id[particles.rows], key.step, ALL)
+        return off_lattice(particles, dt, key, *rest, **options)
 
-    def hosted(guest, room, since, kind, rates, dt, seed, purpose, step, *rest, **options):  # type: ignore[no-untyped-def]
-        found.note("host", purpose, guest, step, ALL)
-        return usual_host(guest, room, since, kind, rates, dt, seed, purpose, step, *rest, **options)
+    def drawn_transitions(particle, *rest, **options):  # type: ignore[no-untyped-def]
+        purpose, step = rest[6], rest[7]
+        found.note("draw_transitions", purpose, particle, step, ALL)
+        return transitions(particle, *rest, **options)
 
-    monkeypatch.setattr(hop, "hop", hopped)
-    monkeypatch.setattr(capture, "walk", walked)
-    monkeypatch.setattr(hosting, "host", hosted)
+    monkeypatch.setattr(lattice_random_walk, "walk_on_lattice", walked_on)
+    monkeypatch.setattr(capture, "walk_off_lattice", walked_off)
+    monkeypatch.setattr(compartment_kinetics, "draw_transitions", drawn_transitions)
     return found
 
 

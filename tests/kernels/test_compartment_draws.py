@@ -1,23 +1,25 @@
-"""Two waiting rooms: the counts of what happens against their closed forms, and the same bits always."""
+"""Two compartments in series: counts of events against their closed forms, and the same bits always."""
 
 import math
 
 import numpy as np
 import pytest
 
-from exoabm.kernels import compartment_kinetics as hosting
+from exoabm.kernels import compartment_kinetics
 
 N = 1_000_000
 SEED, PURPOSE = 11, 14
 
 
-def live(rates, room=hosting.OUTER, dt=3600.0, step=0, threads=1, since=0.0, guests=None):
-    guest = np.arange(N) if guests is None else guests
-    n = len(guest)
+def live(
+    rates, compartment=compartment_kinetics.FIRST, dt=3600.0, step=0, threads=1, since=0.0, particles=None
+):
+    particle = np.arange(N) if particles is None else particles
+    n = len(particle)
     event, when = np.zeros((n, 2), np.int8), np.zeros((n, 2))
-    hosting.host(
-        guest,
-        np.full(n, room, np.int8),
+    compartment_kinetics.draw_transitions(
+        particle,
+        np.full(n, compartment, np.int8),
         np.full(n, since),
         np.zeros(n, np.int8),
         np.array([rates]),
@@ -53,11 +55,11 @@ def expected(dt=3600.0, rates=RATES):
     ended = (1 - off) * (1 - fusion) * (left - stays)
     rest = ended * (1 - recycling)
     return {
-        hosting.LEFT: left * off,
-        hosting.ENTERED: inward,
-        hosting.FINISHED: inward * fusion + rest * escape,
-        hosting.SPENT: rest * (1 - escape),
-        hosting.RETURNED: ended * recycling,
+        compartment_kinetics.EXITED: left * off,
+        compartment_kinetics.TRANSFERRED: inward,
+        compartment_kinetics.COMPLETED: inward * fusion + rest * escape,
+        compartment_kinetics.LOST: rest * (1 - escape),
+        compartment_kinetics.RETURNED: ended * recycling,
     }
 
 
@@ -77,17 +79,17 @@ def test_a_5_percent_change_of_any_rate_is_seen(index):
 
 def test_times_are_ordered_inside_the_step_and_exponential():
     event, when = live((1e-3, 0.0, 0.0, 1e-3, 0.0, 1.0))
-    two = event[:, 1] != hosting.NOTHING
+    two = event[:, 1] != compartment_kinetics.NO_EVENT
     assert (when[two, 1] >= when[two, 0]).all()
-    assert (when[event[:, 0] != hosting.NOTHING, 0] <= 3600).all()
-    first = when[event[:, 0] != hosting.NOTHING, 0]
+    assert (when[event[:, 0] != compartment_kinetics.NO_EVENT, 0] <= 3600).all()
+    first = when[event[:, 0] != compartment_kinetics.NO_EVENT, 0]
     assert first.mean() == pytest.approx(1e3 - 3600 / math.expm1(3.6), rel=0.01)
 
 
-def test_rooms_without_exit_keep_their_guests():
+def test_compartments_without_exit_keep_their_particles():
     event, _ = live((0.0, 0.5, 0.5, 0.0, 0.5, 0.5))
     assert not event.any()
-    event, _ = live((0.0, 0.5, 0.5, 0.0, 0.5, 0.5), room=hosting.INNER)
+    event, _ = live((0.0, 0.5, 0.5, 0.0, 0.5, 0.5), compartment=compartment_kinetics.SECOND)
     assert not event.any()
 
 
@@ -103,7 +105,7 @@ def test_bits_do_not_depend_on_threads_or_company():
         assert np.array_equal(event, again[0])
         assert np.array_equal(when, again[1])
     some = np.arange(0, N, 37)
-    alone = live(RATES, guests=some)
+    alone = live(RATES, particles=some)
     assert np.array_equal(event[some], alone[0])
     assert np.array_equal(when[some], alone[1])
 

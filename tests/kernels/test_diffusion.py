@@ -12,7 +12,7 @@ import pytest
 from exoabm.kernels import diffusion_stencil as d
 from exoabm.kernels import linear_uptake, saturable_uptake
 from exoabm.kernels import uptake_rates as x
-from exoabm.kernels.compartment_kinetics import chain_coefficients
+from exoabm.kernels.compartment_kinetics import compartment_coefficients
 from exoabm.kernels.medium import FIXED, NO_FLUX, PERIODIC
 
 sys.path.append(str(Path(__file__).parent))
@@ -264,7 +264,7 @@ def test_receptors_at_rest_make_the_law_at_rest(leave):
     """Field and uptake at rest with R = Km k_a / leave receptors, few bound over a sub-step or most."""
     p = make((9, 13), labels=3, saturation=20.0)
     number = np.divide(p.rate, p.saturation * leave, out=np.full(3, np.inf), where=p.saturation > 0)
-    chain = chain_coefficients(leave, leave, 0.1, p.dt)
+    chain = compartment_coefficients(leave, leave, 0.1, p.dt)
     occupancy = x.Occupancy(np.ones(3), number, chain, np.zeros(3), np.zeros((3, 2)))
     held = copy.deepcopy(p)
     held.saturation = p.rate * chain[1] * p.dt / number
@@ -284,7 +284,7 @@ def test_no_more_is_taken_than_there_are_receptors():
     p.u[:] = 0.0
     p.source[:] *= 1e4
     p.rate, p.lattice_rate = p.rate * 1e3, p.lattice_rate * 1e3
-    number, chain = np.array([3.0, 40.0, 0.5]), chain_coefficients(0.01, 0.01, 0.1, p.dt)
+    number, chain = np.array([3.0, 40.0, 0.5]), compartment_coefficients(0.01, 0.01, 0.1, p.dt)
     there = np.array([1.0, 0.7, 1.0])
     occupancy = x.Occupancy(there, number, chain, np.array([0.0, 0.1, 0.9]), np.zeros((3, 2)))
     p.saturation = p.rate * chain[1] * p.dt / number

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from exoabm.kernels.medium import NO_FLUX, PERIODIC, Medium, grid_of
-from exoabm.kernels.membranes import _look, expel, membranes
+from exoabm.kernels.membranes import _turned_goal, build_membranes, resolve_overlaps
 
 LOW, VOXEL = np.array([30.0, -20.0, 7.0]), 10.0
 WRAPS = (NO_FLUX, NO_FLUX, PERIODIC, PERIODIC, NO_FLUX, NO_FLUX)
@@ -25,9 +25,9 @@ def pushed(place: np.ndarray, *, flat: bool = False) -> np.ndarray:
     far = np.full(int(counts.prod()), 64 * VOXEL, np.float32)
     space = dim, LOW, VOXEL, counts, np.array(WRAPS)
     medium = Medium(*space, np.ones(1, np.float32), none, 0.0, far, 1.0)
-    cells = membranes(*space, CENTER, RADIUS, np.ones(4), VOXEL, none)
+    cells = build_membranes(*space, CENTER, RADIUS, np.ones(4), VOXEL, none)
     x, y, z = place.T.astype(np.float32).copy()
-    expel(np.arange(len(place)), x, y, z, medium, cells)
+    resolve_overlaps(np.arange(len(place)), x, y, z, medium, cells)
     return np.stack([x, y, z], axis=1).astype(float)
 
 
@@ -88,7 +88,7 @@ def test_turns_go_through_the_planes_of_the_axes_by_15_degrees(dim: int) -> None
     about = [2] if dim == 2 else [0, 1, 2]  # axes that stay as they are
 
     def turned(turn: int) -> np.ndarray:
-        _look(grid, turn, place, old, 1.5, goal)
+        _turned_goal(grid, turn, place, old, 1.5, goal)
         if dim == 2:
             assert goal[2] == place[2]
             goal[2] = place[2] + 0.5 * old[2]

@@ -16,13 +16,14 @@ from exoabm.kernels.diffusion_stencil import CLEARED as LOST
 from exoabm.kernels.diffusion_stencil import ESCAPED as LEFT
 from exoabm.kernels.diffusion_stencil import MASS
 from exoabm.kernels.linear_uptake import advance_linear, index_slots
-from exoabm.kernels.medium import CAPTURED, CLEARED, ESCAPED, STAYS, Fates, Movers
+from exoabm.kernels.medium import CAPTURED, CLEARED, ESCAPED, FREE, Outcomes, Particles
+from exoabm.kernels.random import StepKey
 from exoabm.transport.grid_discretization import conductance, is_uniform
 
-VOXEL, FREE, DT, N_SUB, SIZE = 10.0, 6.57, 60.0, 40, 7
+VOXEL, WATER, DT, N_SUB, SIZE = 10.0, 6.57, 60.0, 40, 7
 H = DT / N_SUB
-SUBSTEPS = ((N_SUB - 0.5) / DT / FREE, 0.0)
-PURPOSE = 9
+SUBSTEPS = ((N_SUB - 0.5) / DT / WATER, 0.0)
+PURPOSES = 9, 10
 CLOSED, ROUND = (Face.NO_FLUX,) * 6, (Face.PERIODIC,) * 6
 OPEN = (Face.FIXED, Face.NO_FLUX, Face.PERIODIC, Face.PERIODIC, Face.NO_FLUX, Face.FIXED)
 
@@ -72,7 +73,7 @@ class World:
         cells = np.array([5, 6, 7], np.int32)  # the first two share a voxel
         ptr = np.array([0, 2, 3])
         self.sinks = kernel.Sinks(
-            slot, ptr, cells, self.rate[None], np.zeros(1), *kernel.marks(self.lattice, slot)
+            slot, ptr, cells, self.rate[None], np.zeros(1), *kernel.mark_voxels(self.lattice, slot)
         )
         wall = self.domain.obstacle
         self.open = np.arange(n) if wall is None else np.flatnonzero(~wall.ravel())
@@ -88,7 +89,7 @@ class World:
             u,
             np.empty_like(u),
             n_sub=N_SUB,
-            r=FREE * H / VOXEL**2,
+            r=WATER * H / VOXEL**2,
             decay=self.lattice.decay_rate * H,
             sides=self.domain.faces,
             side_value=np.zeros(6),
@@ -129,20 +130,20 @@ class Walkers:
         seed: int = 1,
         threads: int = 1,
         wrong: float = 1.0,
-        diffusivity: float = FREE,
+        diffusivity: float = WATER,
         substeps: tuple[float, float] = SUBSTEPS,
         classes: tuple[list[float], list[float]] = ([1.0], [0.0]),
     ) -> Walkers:
         """One step; ``wrong`` is a factor of the capture rates, ``classes`` factors of each and its log D."""
         rate = np.outer(classes[0], self.world.rate) * wrong
         sinks = self.world.sinks._replace(entry_rate=rate, log_diffusivity=np.array(classes[1]))
-        kernel.hop(
-            Movers(
+        kernel.walk_on_lattice(
+            Particles(
                 np.arange(self.n) if rows is None else rows, np.arange(self.n), self.x, self.y, self.z,
                 np.full(self.n, diffusivity, np.float32), self.start,
             ),
-            DT, substeps, seed, PURPOSE, 0, self.world.lattice, sinks,
-            Fates(self.fate, self.when, self.target), threads=threads,
+            DT, substeps, StepKey(seed, 0, *PURPOSES), self.world.lattice, sinks,
+            Outcomes(self.fate, self.when, self.target), threads=threads,
         )  # fmt: skip
         return self
 
@@ -177,7 +178,7 @@ OWN = [(-9.0, 0.5), (-1.5, 0.75), (-1.0, 1.0), (0.5, 1.75), (1.0, 2.0), (2.0, 5.
 def test_rates_go_by_a_walkers_own_diffusivity(at: float, factor: float) -> None:
     """Three classes at log D -1, 1 and 3: linear between them, and for half that way beyond, not farther."""
     world = WORLDS["2-D periodic"]()
-    classes = ([1.0, 2.0, 8.0], [float(np.log(FREE)) + each - at for each in (-1.0, 1.0, 3.0)])
+    classes = ([1.0, 2.0, 8.0], [float(np.log(WATER)) + each - at for each in (-1.0, 1.0, 3.0)])
     found = world.walkers(20_000).go(classes=classes)
     expected = world.walkers(20_000).go(wrong=factor)
     captured = [(walkers.fate == CAPTURED).sum() for walkers in (found, expected)]
@@ -190,11 +191,11 @@ def test_expected_numbers_are_those_of_the_grid_scheme(name: str) -> None:
     """Voxels, fates and the takings of each cell; 4e5 walkers, 4 standard errors; chi-square 4 of its own."""
     world, n = WORLDS[name](), 400_000
     # An explicit step of the scheme may not empty a voxel; otherwise there is no chance to stay.
-    assert FREE * H / VOXEL**2 * 2 * (world.domain.dim + 1) < 1
+    assert WATER * H / VOXEL**2 * 2 * (world.domain.dim + 1) < 1
     field, taken, flows = world.field()
     walkers = world.walkers(n).go()
-    assert set(walkers.fate) <= {STAYS, CAPTURED, CLEARED, ESCAPED}
-    stays = walkers.fate == STAYS
+    assert set(walkers.fate) <= {FREE, CAPTURED, CLEARED, ESCAPED}
+    stays = walkers.fate == FREE
     count = np.bincount(walkers.voxels()[stays], minlength=len(field))
     closed = np.setdiff1d(np.arange(len(field)), world.open)
     assert not count[closed].any()  # nothing leaks into an obstacle
@@ -230,10 +231,10 @@ def test_mean_square_displacement(dim: int) -> None:
     place[dim:] = 5.0
     walkers = Walkers(world, place).go()
     moved = np.stack([walkers.x, walkers.y, walkers.z]) - place
-    ratio = (moved**2).sum(axis=0).mean() / (2 * dim * FREE * DT)
+    ratio = (moved**2).sum(axis=0).mean() / (2 * dim * WATER * DT)
     assert ratio == pytest.approx(1, rel=0.01)
     assert ratio * 1.05 != pytest.approx(1, rel=0.01)
-    assert np.abs(moved.mean(axis=1)).max() < 4 * np.sqrt(2 * FREE * DT / 200_000)
+    assert np.abs(moved.mean(axis=1)).max() < 4 * np.sqrt(2 * WATER * DT / 200_000)
 
 
 def test_decay_and_late_starts() -> None:
@@ -287,7 +288,7 @@ def test_no_end_comes_before_the_start() -> None:
         walkers = world.walkers(n) if decay else Walkers(world, np.full((3, n), VOXEL * SIZE / 2))
         walkers.start[:] = (7 + np.linspace(0.5, 0.99, n)) * H
         walkers.go()
-        ended = walkers.fate != STAYS
+        ended = walkers.fate != FREE
         assert ended.mean() > 0.3
         assert (walkers.when[ended] >= walkers.start[ended]).all()
 

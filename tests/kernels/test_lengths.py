@@ -14,7 +14,7 @@ from exoabm.domain import Domain, Face
 from exoabm.kernels import sphere_mechanics
 from exoabm.kernels.line_of_sight import BLOCKED, OPEN
 from exoabm.kernels.medium import Medium, clearance
-from exoabm.kernels.membranes import gaps, membranes
+from exoabm.kernels.membranes import build_membranes, membrane_distances
 from exoabm.scenario import layouts
 
 SIZE = np.array([90.0, 70.0, 50.0])
@@ -52,9 +52,9 @@ def test_every_way_around_is_the_shortest_of_all_images(wraps: tuple[bool, ...])
     beyond = b + np.random.default_rng(3).integers(-2, 3, b.shape) * np.where(wraps, SIZE, 0)
     np.testing.assert_allclose(domain.wrap(beyond), b, atol=1e-9)
     space = 3, domain.low, domain.extent, domain.period > 0, VOXEL, domain.counts, np.empty(0, bool)
-    bodies, found = sphere_mechanics.box(*space, a, np.full(len(a), 7.5), 0), np.zeros(3)
+    bodies, found = sphere_mechanics.neighbor_grid(*space, a, np.full(len(a), 7.5), 0), np.zeros(3)
     for i in range(100):
-        assert sphere_mechanics.apart(bodies, a[i], b[i], found) == pytest.approx((way[i] ** 2).sum())
+        assert sphere_mechanics.displacement(bodies, a[i], b[i], found) == pytest.approx((way[i] ** 2).sum())
         np.testing.assert_allclose(found, way[i], atol=1e-9)
     assert domain.sees(a, way).all() or not all(wraps)
 
@@ -69,19 +69,19 @@ def test_membranes_and_bodies_meet_around_each_seam(wraps: tuple[bool, ...]) -> 
     one, none = np.ones(1, np.float32), np.empty(0, np.uint8)
     medium = Medium(3, domain.low, VOXEL, domain.counts, sides, one, none, 0.0, room, 0.75)
     radius = np.full(12, 7.5)
-    table = membranes(3, domain.low, VOXEL, domain.counts, sides, cells, radius, radius, 100.0)
+    table = build_membranes(3, domain.low, VOXEL, domain.counts, sides, cells, radius, radius, 100.0)
     expected = np.array(
         [np.linalg.norm(shortest(cells, np.tile(p, (12, 1)), wraps), axis=1).min() for p in place]
     )
-    found = gaps(place.astype(np.float32).astype(float), medium, table)
+    found = membrane_distances(place.astype(np.float32).astype(float), medium, table)
     np.testing.assert_allclose(found, expected - 7.5, atol=1e-4)
     for axis in range(3):
         pair = np.tile(domain.low + SIZE / 2, (2, 1))
         pair[:, axis] = domain.low[axis] + [4.0, SIZE[axis] - 4.0]
         space = 3, domain.low, domain.extent, domain.period > 0, VOXEL, domain.counts, np.empty(0, bool)
         shift = np.zeros((2, 3))
-        pushed = sphere_mechanics.push(
-            sphere_mechanics.box(*space, pair, radius[:2], 0), pair, radius[:2], 0.1, 1.0, shift
+        pushed = sphere_mechanics.overlap_displacements(
+            sphere_mechanics.neighbor_grid(*space, pair, radius[:2], 0), pair, radius[:2], 0.1, 1.0, shift
         )
         assert pushed == (2 if wraps[axis] else 0)
         if wraps[axis]:
@@ -113,7 +113,7 @@ def test_bodies_are_folded_back_around_seams_and_mirrored_where_their_surface_me
     assert not plain.opens_to_reservoir
     inside = np.clip(inside, domain.low + 7.5, domain.low + SIZE - 7.5)
     space = 3, domain.low, domain.extent, domain.period > 0, VOXEL, domain.counts, np.empty(0, bool)
-    bodies = sphere_mechanics.box(*space, inside, np.full(50, 7.5), 0)
+    bodies = sphere_mechanics.neighbor_grid(*space, inside, np.full(50, 7.5), 0)
     for axis in range(3):
         for i in range(50):
             for turns in (-1, 1):
@@ -123,5 +123,5 @@ def test_bodies_are_folded_back_around_seams_and_mirrored_where_their_surface_me
                 else:
                     wall = domain.low[axis] + (7.5 if turns < 0 else SIZE[axis] - 7.5)
                     far[axis] = 2 * wall - far[axis]
-                sphere_mechanics.fold(bodies, far, inside[i], 7.5)
+                sphere_mechanics.fold_into_box(bodies, far, inside[i], 7.5)
                 np.testing.assert_allclose(far, inside[i], atol=1e-9)

@@ -23,8 +23,8 @@ RUNS = {
     "shared": (saturable_uptake, "_shared_serial", {"cell_type.recipient.saturation": "1 nM"}, 1),
     "linear, threads": (linear_uptake, "_linear_parallel", {}, 2),
     "shared, threads": (saturable_uptake, "_shared_parallel", {"cell_type.recipient.saturation": "1 nM"}, 2),
-    "hop": (lattice_random_walk, "_range", VESICLES | {"transport.capture": "voxel"}, 1),
-    "walk": (brownian_offlattice, "_range", VESICLES | {"transport.capture": "membrane"}, 1),
+    "hop": (lattice_random_walk, "_walk_rows", VESICLES | {"transport.capture": "voxel"}, 1),
+    "walk": (brownian_offlattice, "_walk_rows", VESICLES | {"transport.capture": "membrane"}, 1),
 }
 
 
@@ -62,7 +62,7 @@ def test_small_pieces_give_the_same_bits(monkeypatch: pytest.MonkeyPatch, name: 
         calls.clear()
         monkeypatch.setattr(diffusion_stencil, "UPDATES_PER_CALL", number * voxels + 1)
         monkeypatch.setattr(lattice_random_walk, "HOPS_PER_CALL", number * 500)
-        monkeypatch.setattr(brownian_offlattice, "WALKS_PER_CALL", number * 500)
+        monkeypatch.setattr(brownian_offlattice, "STEPS_PER_CALL", number * 500)
         assert bits(overrides, threads) == whole
         assert len(calls) > 10 * once, "a step of 20 min is many pieces"
 
@@ -88,5 +88,5 @@ def test_an_exception_where_threads_are_waited_for_ends_them() -> None:
         return first  # would never come to an end
 
     with pytest.raises(KeyboardInterrupt):
-        row_groups.in_chunks(work, 4 * row_groups.CHUNK, threads=2)
+        row_groups.run_in_chunks(work, 4 * row_groups.CHUNK, threads=2)
     assert done

@@ -13,8 +13,7 @@ import pytest
 from numba import njit
 from scipy import stats
 
-from exoabm.kernels import brownian_offlattice as walk
-from exoabm.kernels import lattice_random_walk as hop
+from exoabm.kernels import brownian_offlattice, lattice_random_walk
 from exoabm.kernels import random as kernel
 
 ALPHA = 1e-4
@@ -231,28 +230,31 @@ def test_rejection_never_reads_the_blocks_of_another_step() -> None:
     assert alone == poissons(60.0)[17]
 
 
-BIG = {"seed": 0x12345678_9ABCDEF0, "purpose": 7, "walker": 0x0F1E2D3C_4B5A6978, "step": 3 << 32 | 5}
+KEYED = kernel.StepKey(0x12345678_9ABCDEF0, 3 << 32 | 5, move=7, capture=11)
+PARTICLE = 0x0F1E2D3C_4B5A6978
 KEY, COUNTER = "9abcdef0 12345678 00000007 00000003", "4b5a6978 0f1e2d3c 00000005"
 
 
-def test_names_of_hops_and_walks_fill_key_and_counter() -> None:
+def test_names_of_random_walks_fill_key_and_counter() -> None:
     """The same layout as everywhere, in 12 rounds; every bit of seed, entity and step in its place."""
 
     def block(purpose: int, draw: int) -> list[int]:
         key = words_of(KEY.replace("00000007", f"{purpose:08x}"))
         return [int(w) for w in kernel.threefry(12, *key, *words_of(COUNTER), np.uint32(draw))]
 
-    assert [int(w) for w in hop._words(*BIG.values(), 9)] == block(7, 9)
-    word = np.empty(4 * hop._BLOCKS, np.uint32)
-    hop._draw(*BIG.values(), 40, word)
-    assert word.reshape(4, -1).T.tolist() == [block(7, 40 + k) for k in range(hop._BLOCKS)]
-    seed, _, name, step = BIG.values()
-    fates = walk._draw_fates(seed, step, name, 3)
-    words = np.array(block(walk.FATE, 3)[:3])
-    np.testing.assert_allclose(fates, -np.log(((words >> 1) + 0.5) * 2.0**-31), rtol=1e-6)
-    normal = np.empty(4 * walk._BLOCKS, np.float32)
-    walk._draw_normals(seed, step, name, 16, normal)
-    words = np.array([block(walk.MOVE, 16 + k) for k in range(walk._BLOCKS)])
+    lattice, space = lattice_random_walk, brownian_offlattice
+    threshold, pick = lattice._threshold(KEYED, PARTICLE, 9)
+    expected = (np.array(block(KEYED.capture, 9)[:2]) + 0.5) * 2.0**-32
+    np.testing.assert_allclose([np.exp(-threshold), pick], expected, rtol=1e-12)
+    word = np.empty(4 * lattice._BLOCKS, np.uint32)
+    lattice._draw_words(KEYED, PARTICLE, 40, word)
+    assert word.reshape(4, -1).T.tolist() == [block(7, 40 + k) for k in range(lattice._BLOCKS)]
+    thresholds = space._draw_thresholds(KEYED, PARTICLE, 3)
+    words = np.array(block(KEYED.capture, 3)[:3])
+    np.testing.assert_allclose(thresholds, -np.log(((words >> 1) + 0.5) * 2.0**-31), rtol=1e-6)
+    normal = np.empty(4 * space._BLOCKS, np.float32)
+    space._draw_normals(KEYED, PARTICLE, 16, normal)
+    words = np.array([block(7, 16 + k) for k in range(space._BLOCKS)])
     radius = np.sqrt(-2 * np.log(((words[:, ::2] >> 1) + 0.5) * 2.0**-31))
     turn = 2 * np.pi * words[:, 1::2] / 2.0**32
     expected = [radius[:, 0] * np.cos(turn[:, 0]), radius[:, 0] * np.sin(turn[:, 0])]

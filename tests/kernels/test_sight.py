@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from exoabm.kernels.line_of_sight import BLOCKED, OPEN, OUTSIDE, lines
+from exoabm.kernels.line_of_sight import BLOCKED, OPEN, OUTSIDE, trace_lines
 
 LOW, VOXEL, COUNTS = np.array([-30.0, 12.0, 5.0]), 10.0, np.array([9, 7, 5])
 
@@ -19,7 +19,7 @@ def test_a_line_meets_what_its_points_meet_first(dim: int) -> None:
     start = LOW + random.random((300, 3)) * counts * VOXEL
     way = random.normal(0, 25, (300, 3))
     wraps = np.array([0.0, 70.0, 0.0])
-    found = lines(dim, LOW, VOXEL, counts, wraps, closed.astype(np.uint8), start, way)
+    found = trace_lines(dim, LOW, VOXEL, counts, wraps, closed.astype(np.uint8), start, way)
     expected, sure = np.full(300, OPEN), np.ones(300, bool)
     strides = np.array([1, counts[0], counts[0] * counts[1] if dim == 3 else 0])
     for i in range(300):

@@ -13,24 +13,24 @@ import pytest
 from scipy.special import erfc
 from scipy.special import erfcx as exact_erfcx
 
-from exoabm.kernels.brownian_offlattice import FATE, MOVE, walk
+from exoabm.kernels.brownian_offlattice import walk_off_lattice
 from exoabm.kernels.medium import (
     CAPTURED,
     CLEARED,
     ESCAPED,
     FIXED,
+    FREE,
     NO_FLUX,
     PERIODIC,
-    STAYS,
-    Fates,
     Medium,
-    Movers,
+    Outcomes,
+    Particles,
     clearance,
 )
-from exoabm.kernels.membranes import Membranes, contact, erfcx, membranes
-from exoabm.streams import Purpose
+from exoabm.kernels.membranes import Membranes, build_membranes, capture_probability, erfcx
+from exoabm.kernels.random import StepKey
 
-FREE, TISSUE = 6.57, 0.33
+WATER, TISSUE = 6.57, 0.33
 ONE, TWO = pytest.approx(1, rel=0.01), pytest.approx(1, rel=0.02)
 
 
@@ -70,7 +70,7 @@ def medium(
 def no_cells(space: Medium) -> Membranes:
     none = np.zeros(0)
     shape = space.dim, space.low, space.voxel, space.counts, space.sides
-    return membranes(*shape, np.zeros((0, 3)), none, none, 20.0)
+    return build_membranes(*shape, np.zeros((0, 3)), none, none, 20.0)
 
 
 class Swarm:
@@ -102,13 +102,13 @@ class Swarm:
         """Take those still free through some steps."""
         chosen = self.rows if rows is None else rows
         for _ in range(steps):
-            walk(
-                Movers(
-                    chosen[self.fate[chosen] == STAYS], self.name, self.x, self.y, self.z,
+            walk_off_lattice(
+                Particles(
+                    chosen[self.fate[chosen] == FREE], self.name, self.x, self.y, self.z,
                     self.diffusivity, self.start,
                 ),
-                dt, seed, self.step, space, no_cells(space) if cells is None else cells,
-                Fates(self.fate, self.when, self.target), threads=threads,
+                dt, StepKey(seed, self.step, 9, 10), space, no_cells(space) if cells is None else cells,
+                Outcomes(self.fate, self.when, self.target), threads=threads,
             )  # fmt: skip
             self.step += 1
         return self
@@ -141,10 +141,6 @@ def flatness(place: np.ndarray, axis: int, length: float, bins: int) -> float:
 # ---- the draws ------------------------------------------------------------------------------
 
 
-def test_purposes_are_those_of_the_streams() -> None:
-    assert (MOVE, FATE) == (Purpose.MOVE, Purpose.CAPTURE)
-
-
 @pytest.mark.parametrize(("counts", "dim"), [((40, 40, 40), 3), ((40, 40, 1), 2)])
 @pytest.mark.parametrize("many", [False, True])
 def test_mean_square_displacement(counts: Any, dim: int, many: bool) -> None:
@@ -152,12 +148,12 @@ def test_mean_square_displacement(counts: Any, dim: int, many: bool) -> None:
     matters = np.full(int(np.prod(counts)), many)
     space = medium(counts, matters=matters, shortest=1.5)
     start = np.full((200_000, 3), 200.0)
-    swarm = Swarm(start, FREE).go(20.0, space, steps=2 if many else 1)
+    swarm = Swarm(start, WATER).go(20.0, space, steps=2 if many else 1)
     moved = swarm.place - start
     time = 40.0 if many else 20.0
-    assert (moved**2).sum(axis=1).mean() / (2 * dim * FREE * time) == ONE
-    assert 1.05 * (moved**2).sum(axis=1).mean() / (2 * dim * FREE * time) != ONE
-    scale = np.sqrt(2 * FREE * time)
+    assert (moved**2).sum(axis=1).mean() / (2 * dim * WATER * time) == ONE
+    assert 1.05 * (moved**2).sum(axis=1).mean() / (2 * dim * WATER * time) != ONE
+    scale = np.sqrt(2 * WATER * time)
     assert np.abs(moved.mean(axis=0)).max() < 4 * scale / np.sqrt(len(moved))
     assert np.mean((moved[:, 0] / scale) ** 4) == pytest.approx(3, abs=0.1)
     assert np.abs(np.corrcoef(moved[:, :dim].T) - np.eye(dim)).max() < 4 / np.sqrt(len(moved))
@@ -172,7 +168,7 @@ def test_uniform_stays_uniform_in_a_box(side: int) -> None:
     """Chi-square of 20 bins within 3 of its standard errors, and no one leaves."""
     for matters in (False, True):
         space = medium((5, 4, 3), sides=(side,) * 6, matters=np.full(60, matters), shortest=3.0)
-        swarm = Swarm(uniform(200_000, [50, 40, 30]), FREE).go(30.0, space, steps=2)
+        swarm = Swarm(uniform(200_000, [50, 40, 30]), WATER).go(30.0, space, steps=2)
         assert not swarm.fate.any()
         assert (swarm.place >= 0).all()
         assert (swarm.place < [50, 40, 30]).all()
@@ -184,11 +180,11 @@ def test_faces_reflect_and_wrap() -> None:
     """From near a face: the image of the free Gaussian, its mean depth to 4 standard errors."""
     space = medium((20, 20, 20))
     start = np.tile([0.5, 100.0, 199.5], (100_000, 1))
-    swarm = Swarm(start, FREE).go(1.0, space)
-    free = Swarm(start, FREE).go(1.0, medium((60, 60, 60), low=(-200.0, -200.0, -200.0)))
+    swarm = Swarm(start, WATER).go(1.0, space)
+    free = Swarm(start, WATER).go(1.0, medium((60, 60, 60), low=(-200.0, -200.0, -200.0)))
     assert np.allclose(swarm.x, np.abs(free.x), atol=1e-4)
     assert np.allclose(swarm.z, 200 - np.abs(200 - free.z), atol=1e-4)
-    around = Swarm(start, FREE).go(1.0, medium((20, 20, 20), sides=(PERIODIC,) * 6))
+    around = Swarm(start, WATER).go(1.0, medium((20, 20, 20), sides=(PERIODIC,) * 6))
     assert np.allclose(around.place, free.place % 200, atol=1e-3)
 
 
@@ -200,15 +196,15 @@ def test_uniform_stays_uniform_over_jumps_of_hindrance(dim: int) -> None:
     slow[..., 3:6] = 0.1
     space = medium(counts, sides=(PERIODIC,) * 6, hindrance=slow, shortest=2.5)
     n = 50_000
-    swarm = Swarm(uniform(n, [80, 40, 40]), FREE).go(60.0, space, steps=3)
+    swarm = Swarm(uniform(n, [80, 40, 40]), WATER).go(60.0, space, steps=3)
     inside = np.mean((swarm.x > 30) & (swarm.x < 60))
     assert abs(inside - 3 / 8) < 3.5 * np.sqrt(3 / 8 * 5 / 8 / n)
     assert flatness(swarm.place, 0, 80, 16) < 1 + 3 * np.sqrt(2 / 15)
 
 
 def test_hindrance_slows() -> None:
-    swarm = Swarm(np.full((100_000, 3), 200.0), FREE).go(20.0, medium((40, 40, 40), hindrance=0.05))
-    assert ((swarm.place - 200) ** 2).sum(axis=1).mean() / (6 * 0.05 * FREE * 20) == ONE
+    swarm = Swarm(np.full((100_000, 3), 200.0), WATER).go(20.0, medium((40, 40, 40), hindrance=0.05))
+    assert ((swarm.place - 200) ** 2).sum(axis=1).mean() / (6 * 0.05 * WATER * 20) == ONE
 
 
 @pytest.mark.parametrize("shape", ["wall", "stairs"])
@@ -224,13 +220,13 @@ def test_nothing_passes_a_wall(shape: str) -> None:
     place = uniform(100_000, 2.0 * n)
     row, column = (place[:, :2].T // 2).astype(int)[::-1]
     place = place[(column < row) if shape == "stairs" else (column < 6)]
-    swarm = Swarm(place, FREE)
+    swarm = Swarm(place, WATER)
     swarm.go(20.5, space, steps=2)
     row, column = (swarm.place[:, :2].T // 2).astype(int)[::-1]
     side = (column < row) if shape == "stairs" else (column < 6)
     assert side.all()
     long = space._replace(shortest=30.0)
-    assert ((Swarm(place, FREE).go(100.0, long, steps=5).x < 12) | (shape == "stairs")).all()
+    assert ((Swarm(place, WATER).go(100.0, long, steps=5).x < 12) | (shape == "stairs")).all()
 
 
 def test_uniform_stays_uniform_beside_obstacles() -> None:
@@ -238,7 +234,7 @@ def test_uniform_stays_uniform_beside_obstacles() -> None:
     space = medium((8, 8, 8), obstacle=blocks, shortest=2.0, sides=(PERIODIC,) * 6)
     place = uniform(200_000, 80)
     x, y, z = (place // 10).astype(int).T
-    swarm = Swarm(place[~blocks[z, y, x]], FREE).go(20.0, space)
+    swarm = Swarm(place[~blocks[z, y, x]], WATER).go(20.0, space)
     x, y, z = (swarm.place // 10).astype(int).T
     count = np.bincount(x + 8 * (y + 8 * z), minlength=512)
     assert count[blocks.ravel()].sum() == 0
@@ -249,7 +245,7 @@ def test_uniform_stays_uniform_beside_obstacles() -> None:
 
 def test_decay_is_exact() -> None:
     space = medium((5, 5, 5), decay=0.01)
-    swarm = Swarm(uniform(200_000, 50), FREE)
+    swarm = Swarm(uniform(200_000, 50), WATER)
     swarm.start[100_000:] = 30.0
     swarm.go(100.0, space)
     for part, span in ((slice(0, 100_000), 100.0), (slice(100_000, None), 70.0)):
@@ -267,13 +263,13 @@ def test_escape_does_not_depend_on_the_step(shortest: float, steps: int) -> None
     """From a depth of 20 um: erfc(d / sqrt(4 D t)), to 3.5 standard errors of 5e4."""
     space = medium((40, 4, 4), sides=(FIXED, *(NO_FLUX,) * 5), shortest=shortest)
     start = np.tile([20.0, 20.0, 20.0], (50_000, 1))
-    swarm = Swarm(start, FREE).go(60.0 / steps, space, steps=steps)
-    expected = erfc(20 / np.sqrt(4 * FREE * 60))
+    swarm = Swarm(start, WATER).go(60.0 / steps, space, steps=steps)
+    expected = erfc(20 / np.sqrt(4 * WATER * 60))
     error = np.sqrt(expected * (1 - expected) / len(start))
     assert abs(swarm.share(ESCAPED) - expected) < 3.5 * error
-    assert swarm.share(ESCAPED) + swarm.share(STAYS) == 1
+    assert swarm.share(ESCAPED) + swarm.share(FREE) == 1
     assert (swarm.target == -1).all()
-    assert (swarm.x[swarm.fate == STAYS] >= 0).all()
+    assert (swarm.x[swarm.fate == FREE] >= 0).all()
 
 
 # ---- membranes ------------------------------------------------------------------------------
@@ -281,7 +277,7 @@ def test_escape_does_not_depend_on_the_step(shortest: float, steps: int) -> None
 
 def sphere(space: Medium, center: Any, radius: float, uptake: float, reach: float = 20.0) -> Membranes:
     reactivity = np.array([uptake / (4 * np.pi * radius**2)])
-    return membranes(
+    return build_membranes(
         space.dim, space.low, space.voxel, space.counts, space.sides,
         np.array([center], float), np.array([radius]), reactivity, reach,
     )  # fmt: skip
@@ -307,15 +303,15 @@ def test_erfcx() -> None:
 def test_contact_is_the_ratio_of_densities() -> None:
     """Against the absorbing and the reflecting limit, and flux by quadrature of the density."""
     for x0, x in ((0.3, 0.2), (0.0, 0.5), (1.0, 0.7)):
-        assert contact(x0, x, 1.0, 0.0, 0.1) == pytest.approx(0, abs=1e-6)
+        assert capture_probability(x0, x, 1.0, 0.0, 0.1) == pytest.approx(0, abs=1e-6)
         plane = 2 / (1 + np.exp(2 * x0 * x))
-        assert contact(x0, x, 1.0, np.inf, 0.0) == pytest.approx(plane, rel=1e-6)
+        assert capture_probability(x0, x, 1.0, np.inf, 0.0) == pytest.approx(plane, rel=1e-6)
     for sink in (1e-9, 1e3, 1e8, np.inf):
-        assert 0 <= contact(0.0, 0.0, 1.0, sink, 0.1) <= 1
+        assert 0 <= capture_probability(0.0, 0.0, 1.0, sink, 0.1) <= 1
     x = np.linspace(0, 12, 200_001)
     x0, k = 0.4, 0.8
     folded = (np.exp(-((x - x0) ** 2) / 2) + np.exp(-((x + x0) ** 2) / 2)) / np.sqrt(2 * np.pi)
-    chance = np.array([contact(x0, v, 1.0, k, 0.0) for v in x])
+    chance = np.array([capture_probability(x0, v, 1.0, k, 0.0) for v in x])
     taken = np.trapezoid(folded * chance, x)
     exact = erfc(x0 / np.sqrt(2)) - np.exp(-(x0**2) / 2) * exact_erfcx((x0 + k) / np.sqrt(2))
     assert taken == pytest.approx(exact, rel=1e-5)
@@ -323,7 +319,7 @@ def test_contact_is_the_ratio_of_densities() -> None:
 
 def from_afar(
     uptake: float, time: float, n: int, *, r: float = 50.0, radius: float = 10.0,
-    diffusivity: float = FREE, shortest: float = 1.0, steps: int = 1, seed: int = 1, half: int = 30,
+    diffusivity: float = WATER, shortest: float = 1.0, steps: int = 1, seed: int = 1, half: int = 30,
 ) -> float:  # fmt: skip
     voxel = 30.0
     space = medium((2 * half,) * 3, voxel, low=(-half * voxel,) * 3, shortest=shortest)
@@ -337,7 +333,7 @@ def from_afar(
 @pytest.mark.parametrize(("time", "expected"), [(600.0, 0.1305), (3600.0, 0.1708)])
 def test_12_capture_by_an_absorbing_sphere(time: float, expected: float) -> None:
     """5 %: 3 standard errors of 2.5e4 vesicles."""
-    assert robin(50, 10, np.inf, FREE, time) == pytest.approx(expected, abs=5e-5)
+    assert robin(50, 10, np.inf, WATER, time) == pytest.approx(expected, abs=5e-5)
     assert from_afar(np.inf, time, 25_000) == pytest.approx(expected, rel=0.05)
 
 
@@ -366,7 +362,7 @@ def test_10_rate_of_partial_absorbers_and_a_planted_bias(wrong: float) -> None:
     assert right == (wrong == 1.0)
 
 
-@pytest.mark.parametrize(("diffusivity", "rate"), [(FREE, 13.9), (TISSUE, 9.75)])
+@pytest.mark.parametrize(("diffusivity", "rate"), [(WATER, 13.9), (TISSUE, 9.75)])
 def test_10_collins_kimball(diffusivity: float, rate: float) -> None:
     """Captures from a uniform swarm by 8 cells, against the rate in time; 5 %, 2 standard errors.
 
@@ -376,9 +372,9 @@ def test_10_collins_kimball(diffusivity: float, rate: float) -> None:
     x = uptake / (4 * np.pi * diffusivity * a)
     assert uptake / (1 + x) == pytest.approx(rate, rel=0.003)
     time = 150.0 if diffusivity == TISSUE else 40.0
-    space = medium((10, 10, 10), shortest=1.0 if diffusivity == FREE else 0.75)
+    space = medium((10, 10, 10), shortest=1.0 if diffusivity == WATER else 0.75)
     center = np.stack(np.meshgrid(*[[25.0, 75.0]] * 3), axis=-1).reshape(-1, 3)
-    cells = membranes(
+    cells = build_membranes(
         3, space.low, space.voxel, space.counts, space.sides, center, np.full(8, a),
         np.full(8, uptake / (4 * np.pi * a**2)), 20.0,
     )  # fmt: skip
@@ -402,15 +398,15 @@ def test_9_berg_purcell() -> None:
     space = medium((10, 10, 10), low=(-50.0,) * 3, shortest=0.75)
     place = uniform(n, side) - 50
     place = place[np.linalg.norm(place, axis=1) > a]
-    swarm = Swarm(place, FREE).go(time, space, sphere(space, (0, 0, 0), a, np.inf))
-    expected = n / side**3 * 4 * np.pi * FREE * a * time * (1 + 2 * a / np.sqrt(np.pi * FREE * time))
+    swarm = Swarm(place, WATER).go(time, space, sphere(space, (0, 0, 0), a, np.inf))
+    expected = n / side**3 * 4 * np.pi * WATER * a * time * (1 + 2 * a / np.sqrt(np.pi * WATER * time))
     assert swarm.fate.sum() == pytest.approx(expected, rel=0.03)
 
 
 def test_14_mean_first_passage_to_an_open_face() -> None:
     """Over 100 um in one dimension: 761 s, to 2 %, 2.4 standard errors of 1e4."""
     space = medium((10, 1, 1), sides=(FIXED, *(NO_FLUX,) * 5), shortest=2.0)
-    swarm = Swarm(np.tile([99.99, 5.0, 5.0], (10_000, 1)), FREE).go(20_000.0, space)
+    swarm = Swarm(np.tile([99.99, 5.0, 5.0], (10_000, 1)), WATER).go(20_000.0, space)
     assert (swarm.fate == ESCAPED).all()
     assert swarm.when.mean() == pytest.approx(761, rel=0.02)
 
@@ -429,10 +425,10 @@ def test_14_mean_first_passage_to_a_disc(uptake: float) -> None:
     place = place[np.hypot(*(place[:, :2] - [3, 96] - side * np.rint((place[:, :2] - [3, 96]) / side)).T) > a]
     cell = sphere(space, (3, 96, 5), a, 1.0, 15.0)
     cell = cell._replace(reactivity=np.array([uptake / (2 * np.pi * a * height)]))
-    swarm = Swarm(place[:n], FREE).go(20_000.0, space, cell)
+    swarm = Swarm(place[:n], WATER).go(20_000.0, space, cell)
     assert (swarm.fate == CAPTURED).all()
     f = np.pi * a**2 / side**2
-    expected = side**2 * (-np.log(f) - 1.476 + 2 * f - f * f / 2) / (4 * np.pi * FREE * (1 - f))
+    expected = side**2 * (-np.log(f) - 1.476 + 2 * f - f * f / 2) / (4 * np.pi * WATER * (1 - f))
     expected += (side**2 * (1 - f)) * height / uptake
     assert swarm.when.mean() == pytest.approx(expected, rel=0.02)
     assert (swarm.z == 5).all()
@@ -445,7 +441,7 @@ def test_uniform_stays_uniform_beside_a_sphere(shortest: float) -> None:
     space = medium((4, 4, 4), low=(-20.0,) * 3, shortest=shortest)
     place = uniform(n, 40) - 20
     place = place[np.linalg.norm(place, axis=1) > a]
-    swarm = Swarm(place, FREE).go(5.0, space, sphere(space, (0, 0, 0), a, 0.0))
+    swarm = Swarm(place, WATER).go(5.0, space, sphere(space, (0, 0, 0), a, 0.0))
     edge = a * np.array([1, 1.1, 1.3, 1.8])
     r = np.linalg.norm(swarm.place, axis=1)
     volume = 4 / 3 * np.pi * np.diff(edge**3)
@@ -462,7 +458,7 @@ def test_nothing_passes_a_wall_beside_a_cell() -> None:
     space = medium((8, 8, 8), voxel=3.0, obstacle=wall, shortest=1.0)
     place = uniform(40_000, 24)
     place = place[(np.linalg.norm(place - [12, 12, 12], axis=1) > 5) & (place[:, 0] < 12)]
-    swarm = Swarm(place, FREE).go(30.0, space, sphere(space, (12, 12, 12), 5.0, 30.0))
+    swarm = Swarm(place, WATER).go(30.0, space, sphere(space, (12, 12, 12), 5.0, 30.0))
     assert (swarm.x < 12).all()
     assert 0.03 < swarm.share(CAPTURED) < 0.9
 
@@ -480,11 +476,11 @@ def test_bits_depend_on_no_one_else() -> None:
     place = place[np.linalg.norm(place - 25, axis=1) > 7.5]
 
     def result(**how: Any) -> np.ndarray:
-        s = Swarm(place, FREE).go(20.0, space, cells, **how)
+        s = Swarm(place, WATER).go(20.0, space, cells, **how)
         return np.stack([s.x, s.y, s.z, s.fate, s.when, s.target])
 
     one = result()
-    assert set(one[3]) == {STAYS, CAPTURED, CLEARED, ESCAPED}
+    assert set(one[3]) == {FREE, CAPTURED, CLEARED, ESCAPED}
     assert np.array_equal(one, result(threads=2))
     assert np.array_equal(one, result(threads=5))
     some = np.random.default_rng(2).permutation(len(place))[:777]

@@ -6,9 +6,20 @@ import numpy as np
 import pytest
 from numba import njit
 
-from exoabm.kernels import brownian_offlattice as walk
-from exoabm.kernels.medium import CAPTURED, ESCAPED, FIXED, NO_FLUX, STAYS, Fates, Medium, Movers, grid_of
-from exoabm.kernels.membranes import membranes
+from exoabm.kernels import brownian_offlattice
+from exoabm.kernels.medium import (
+    CAPTURED,
+    ESCAPED,
+    FIXED,
+    FREE,
+    NO_FLUX,
+    Medium,
+    Outcomes,
+    Particles,
+    grid_of,
+)
+from exoabm.kernels.membranes import build_membranes
+from exoabm.kernels.random import StepKey
 
 LOW, VOXEL, COUNTS = np.array([-30.0, 12.0, 5.0]), 10.0, np.array([9, 7, 5])
 SIZE = COUNTS * VOXEL
@@ -17,7 +28,9 @@ NONE = np.empty(0, np.uint8)
 
 @njit
 def advance(grid, hindrance, obstacle, place, noise, voxel, room, spread, goal, way, pace):
-    return walk._advance(grid, hindrance, obstacle, place, noise, voxel, room, spread, goal, way, pace)
+    return brownian_offlattice._bounded_step(
+        grid, hindrance, obstacle, place, noise, voxel, room, spread, goal, way, pace
+    )
 
 
 def step(
@@ -93,10 +106,11 @@ def test_who_leaves_beside_a_cell_is_captured_on_the_way_by_its_reactivity_alone
     space = 3, LOW, VOXEL, COUNTS, sides
     room = np.zeros(int(COUNTS.prod()), np.float32)
     medium = Medium(*space, np.ones(1, np.float32), NONE, 0.0, room, 0.5)
-    cells = membranes(*space, center, np.array([3.0]), np.array([reactivity]), 20.0, NONE)
-    fates = Fates.of(n)
+    cells = build_membranes(*space, center, np.array([3.0]), np.array([reactivity]), 20.0, NONE)
+    fates = Outcomes.of(n)
     free, start = np.full(n, 6.0, np.float32), np.zeros(n, np.float32)
-    walk.walk(Movers(np.arange(n), np.arange(n), x, y, z, free, start), 30.0, 1, 0, medium, cells, fates)
+    particles, key = Particles(np.arange(n), np.arange(n), x, y, z, free, start), StepKey(1, 0, 9, 10)
+    brownian_offlattice.walk_off_lattice(particles, 30.0, key, medium, cells, fates)
     assert np.count_nonzero(fates.code == ESCAPED) > 20
     assert (np.count_nonzero(fates.code == CAPTURED) > 50) == some
-    assert np.isin(fates.code, [STAYS, ESCAPED, CAPTURED]).all()
+    assert np.isin(fates.code, [FREE, ESCAPED, CAPTURED]).all()

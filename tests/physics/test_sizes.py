@@ -14,7 +14,7 @@ import pytest
 from worlds import DONOR, RECIPIENT, run, world
 
 from exoabm import ExosomeModel
-from exoabm.kernels.uptake_rates import share_membrane
+from exoabm.kernels.uptake_rates import shared_membrane_rates
 from exoabm.vesicle import enough_classes, normal_nodes
 
 WIDE = {"diffusivity": 8.59, "diameter_gsd": 2}
@@ -223,7 +223,7 @@ def test_membranes_are_shared_between_sizes() -> None:
     for load in (1e-9, 0.1, 1.0, 30.0, 1e6):
         mean = load * km * np.array([[0.2], [0.5], [0.3]])
         rate = mean.copy()
-        share_membrane(rate, 0, k_a, resistance, 1 / km)
+        shared_membrane_rates(rate, 0, k_a, resistance, 1 / km)
         flux = rate * mean
         membrane = mean + (1 - resistance) / k_a * flux  # c_s = cbar + (1/k_a - 1/kappa) Q
         np.testing.assert_allclose(flux, k_a * membrane / (1 + membrane.sum() / km), rtol=1e-12)

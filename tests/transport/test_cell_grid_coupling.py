@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from exoabm import ExosomeModel
-from exoabm.kernels.line_of_sight import around, reached
+from exoabm.kernels.line_of_sight import neighborhood_voxels, reachable_voxels
 from exoabm.output.metrics import measure
 from exoabm.scenario.loader import parse
 from exoabm.transport.cell_grid_coupling import couple
@@ -87,7 +87,7 @@ def by_ways(center: np.ndarray, offset: np.ndarray, place: tuple, blocked: np.nd
     steps = [axis for axis in range(3) for _ in range(abs(offset[axis]))]
 
     def is_open(at: tuple[int, ...]) -> bool:
-        return not blocked[around(center[None], np.array([at]), *place)[0]]
+        return not blocked[neighborhood_voxels(center[None], np.array([at]), *place)[0]]
 
     def walk(at: tuple[int, ...]) -> bool:
         if not is_open(at):
@@ -115,12 +115,12 @@ def test_what_is_reached_is_what_some_way_leads_to(dim: int) -> None:
     for _ in range(6):
         blocked = rng.random(counts.prod()) < 0.4
         centers = np.stack([rng.integers(0, n, 5) for n in counts], axis=1)
-        found = reached(centers, offsets, *place, blocked).reshape(5, -1)
+        found = reachable_voxels(centers, offsets, *place, blocked).reshape(5, -1)
         wanted = [[by_ways(c, o, place, blocked) for o in offsets] for c in centers]
         assert (found == wanted).all()
         seen += found.sum()
     assert seen > 100
-    assert reached(centers, offsets, *place, np.zeros(counts.prod(), bool)).all()
+    assert reachable_voxels(centers, offsets, *place, np.zeros(counts.prod(), bool)).all()
 
 
 def test_a_cell_in_a_hole_keeps_its_release_and_has_no_membrane() -> None:
