@@ -113,4 +113,5 @@ def test_living_cells_and_doses_do_so_too(log: Log, scenario: str) -> None:
 def test_sorting_by_the_draws_of_capture_is_seen(log: Log, by: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(uptake, "Purpose", SimpleNamespace(SORTING=Purpose.CAPTURE))
     relays(by, hours=0.1)
-    assert ("hop", "host", "CAPTURE") in log.shared() or ("host", "walk", "CAPTURE") in log.shared()
+    walk = {"voxel": "walk_on_lattice", "membrane": "walk_off_lattice"}[by]
+    assert ("draw_transitions", walk, "CAPTURE") in log.shared()
