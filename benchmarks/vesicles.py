@@ -269,7 +269,6 @@ def _million() -> tuple[str, float]:
 
     model = ExosomeModel(parse(_TISSUE.encode(), name="bench", folder=Path()), seed=1)
     vesicles = model.state.vesicles
-    assert vesicles is not None
     while len(vesicles) < 1_000_000:
         model.step()
     steps, spent = 0.0, 0.0

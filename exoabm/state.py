@@ -1,4 +1,4 @@
-"""The state of a model, as arrays, and the rows that one stage of a step hands to the next.
+"""The state of a model, as arrays.
 
 Rows of ``Cells`` are cells; axis names used throughout: n cells, K vesicle kinds, L labels,
 S size classes.
@@ -9,24 +9,25 @@ from __future__ import annotations
 
 import math
 from dataclasses import InitVar, dataclass, field, fields, replace
-from enum import IntEnum, StrEnum
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from enum import StrEnum
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from exoabm.accounting.contact_table import ContactTable
 from exoabm.accounting.lineage import Lineage
-from exoabm.vesicle import DOSED, Status
+from exoabm.accounting.records import Events
+from exoabm.vesicle import DOSED, Status, Vesicles
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from exoabm.accounting.contact_table import ContactTable
     from exoabm.accounting.mass_balance import MassBalance, WasteBalance
     from exoabm.cargo import Cargo
     from exoabm.domain import Domain
     from exoabm.physiology import CellType, Mechanics, Response
     from exoabm.streams import Streams
-    from exoabm.vesicle import VesicleKind, Vesicles
+    from exoabm.vesicle import VesicleKind
 
 RESERVOIR = "reservoir"
 FATES = frozenset({"division_rate", "death_rate", "transformation_rate"})
@@ -41,13 +42,6 @@ class Resolution(StrEnum):
 
     CELL_TYPE = "cell_type"
     CELL = "cell"
-
-
-def where_known(column: np.ndarray, rows: np.ndarray, absent: float = -1) -> np.ndarray:
-    """``column[rows]``, and ``absent`` where a row is -1: that of no cell, as when none is left."""
-    found = np.full((len(rows), *column.shape[1:]), absent, column.dtype)
-    found[rows >= 0] = column[rows[rows >= 0]]
-    return found
 
 
 class Rows:
@@ -219,83 +213,6 @@ class Trafficking(Rows):
         return cls(**{f.name: other[f.name] if f.name in other else np.zeros(shape) for f in fields(cls)})
 
 
-@dataclass
-class Emissions:
-    """Rows: vesicles that enter the medium during a step at a cell's surface.
-
-    ``cell`` is a row of Cells, ``label`` the origin (kept through unbinding), ``count`` how many, ``size``
-    their size class, or -1 where they are of all sizes, as they are made.
-    """
-
-    cell: np.ndarray
-    kind: np.ndarray
-    label: np.ndarray
-    count: np.ndarray
-    size: np.ndarray = None  # type: ignore[assignment] # -1 for all of them, once made
-
-    def __post_init__(self) -> None:
-        if self.size is None:
-            self.size = np.full(len(self.cell), -1)
-
-    @classmethod
-    def none(cls) -> Emissions:
-        """No row at all."""
-        empty = np.empty(0, np.int64)
-        return cls(empty, empty, empty, np.empty(0))
-
-    @classmethod
-    def join(cls, *parts: Emissions) -> Emissions:
-        """All rows of several tables, in their order."""
-        return cls(*(np.concatenate([getattr(p, column.name) for p in parts]) for column in fields(cls)))
-
-
-@dataclass
-class TransportResult:
-    """What a step of transport did: captures per cell, and losses and gains of the medium.
-
-    ``captured`` is (n, K, L); ``cleared``, ``escaped`` and ``entered`` are (K, L). ``captured_sizes`` is
-    that by size class, (n, K, L, S), where fields tell these apart. ``arrival`` (n, K, 2) is the share
-    of the captured that is on the surface at the end, and in endosomes if all goes there; it is None
-    or NaN where the engine did not follow that, and captures came evenly.
-    """
-
-    captured: np.ndarray
-    cleared: np.ndarray
-    escaped: np.ndarray
-    entered: np.ndarray
-    captured_sizes: np.ndarray | None = None
-    arrival: np.ndarray | None = None
-
-
-@dataclass
-class Turnover:
-    """Rows: cells that divide, die or become another type at the end of a step; no cell does two of these.
-
-    ``daughter`` (m, 3) is where the daughter of each ``divides`` starts, ``blocked`` would have divided but
-    found no room, ``becomes`` is the type that each of ``changes`` turns into.
-    """
-
-    divides: np.ndarray
-    daughter: np.ndarray
-    blocked: np.ndarray
-    dies: np.ndarray
-    changes: np.ndarray
-    becomes: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.divides) + len(self.dies) + len(self.changes)
-
-
-@dataclass
-class Uptake:
-    """What a step of uptake did inside the cells: vesicles by what became of them, each (n, K, L)."""
-
-    taken_up: np.ndarray
-    lysosomal: np.ndarray
-    recycled: np.ndarray
-    delivered: np.ndarray
-
-
 @dataclass(frozen=True)
 class SourceCells:
     """What the layout's table says of each of its cells, which are the first to be born, in their order.
@@ -306,83 +223,6 @@ class SourceCells:
     ids: list[str]
     codes: np.ndarray
     labels: tuple[str, ...]
-
-
-class Event(IntEnum):
-    """What can happen to a single vesicle. The names are those of ``events.parquet``."""
-
-    RELEASE = 0
-    ENTRY = 1
-    ENCOUNTER = 2
-    UNBINDING = 3
-    UPTAKE = 4
-    DEGRADATION = 5
-    RECYCLING = 6
-    DELIVERY = 7
-    CLEARANCE = 8
-    ESCAPE = 9
-    HANDOVER = 10
-    INHERITANCE = 11
-    PARTITION = 12
-
-
-BOOKED = (
-    Event.ENCOUNTER,
-    Event.UNBINDING,
-    Event.UPTAKE,
-    Event.DEGRADATION,
-    Event.RECYCLING,
-    Event.DELIVERY,
-)
-"""Events between two cells, in the order of the columns of the edge book."""
-
-PASSED = {
-    Event.HANDOVER: "handed_over",
-    Event.INHERITANCE: "inherited",
-    Event.CLEARANCE: "shed",
-}
-"""Events of vesicles bound to cells that divide or die, and their columns in the edge book: one left with the
-daughter's part of the membrane, came with it, or was cleared with the debris of the dead."""
-
-
-@dataclass
-class Events:
-    """Rows: what happened to single vesicles in this step, in the order of the stages.
-
-    Each part is a dict of columns: event, time in s, the vesicle's own columns at that moment, and birth id
-    and type of the cell it happened on or in, ``recipient`` and ``recipient_type`` (-1 in the medium).
-    """
-
-    cells: Cells
-    parts: list[dict[str, np.ndarray]] = field(default_factory=list)
-
-    VESICLE: ClassVar = ("id", "kind", "label", "donor", "hops", "x", "y", "z", "copies")
-
-    def add(self, event: Event, vesicles: Vesicles, rows: np.ndarray, time: np.ndarray) -> None:
-        """Note that ``event`` happened to the vesicles in ``rows`` at ``time`` (s)."""
-        if len(rows):
-            part = {name: getattr(vesicles, name)[rows] for name in self.VESICLE}
-            part["event"] = np.full(len(rows), event, np.int8)
-            part["time"] = np.broadcast_to(np.asarray(time, np.float64), len(rows))
-            host = vesicles.host[rows]
-            part["recipient"] = where_known(self.cells.birth_id, host)
-            part["recipient_type"] = where_known(self.cells.type, host)
-            self.parts.append(part)
-
-    @classmethod
-    def nothing(cls, vesicles: Vesicles) -> dict[str, np.ndarray]:
-        """The columns of no event at all."""
-        part = {name: getattr(vesicles, name)[:0] for name in cls.VESICLE}
-        integers = dict.fromkeys(("event", "recipient", "recipient_type"), np.empty(0, np.int64))
-        return part | integers | {"time": np.empty(0)}
-
-    def columns(self) -> dict[str, np.ndarray]:
-        """All rows, in order of time; empty if nothing happened."""
-        if not self.parts:
-            return {}
-        joined = {name: np.concatenate([p[name] for p in self.parts]) for name in self.parts[0]}
-        order = np.argsort(joined["time"], kind="stable")
-        return {name: column[order] for name, column in joined.items()}
 
 
 @dataclass
@@ -475,11 +315,12 @@ class State:
     damping: np.ndarray = field(init=False)
     mechanics: Mechanics | None = None
     max_cells: float = math.inf
-    vesicles: Vesicles | None = None
+    follows_vesicles: bool = False
+    vesicles: Vesicles = field(default_factory=lambda: Vesicles(0))
     entrants: np.ndarray = field(init=False)
     events: Events = field(init=False)
     lineage: Lineage = field(init=False)
-    contacts: ContactTable | None = None
+    contacts: ContactTable = field(default_factory=lambda: ContactTable((), 0))
     treatment: TreatmentState = field(default_factory=TreatmentState)
     measures: dict[Measure, float] = field(default_factory=dict)
     time: float = 0.0
@@ -518,7 +359,7 @@ class State:
 
     def free_per_voxel(self, kind: int) -> np.ndarray:
         """Free vesicles of a kind per voxel and label, (L, ny, nx) or (L, nz, ny, nx)."""
-        if self.vesicles is None:
+        if not self.follows_vesicles:
             rows, classes = self.fields[kind], self.kinds[kind].size_classes
             return (
                 rows if classes == 1 else rows.reshape(len(self.labels), classes, *rows.shape[1:]).sum(axis=1)

@@ -12,9 +12,17 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from exoabm.kernels.row_groups import EMPTY, count_by_key, index_keys
+from exoabm.tables.fates import COUNTED, Event
 
-CONTACT_COUNTS = ("encountered", "unbound", "taken_up", "lysosomal", "recycled", "delivered")
-"""What is counted between two cells, in the order of ``state.BOOKED``."""
+CONTACT_COUNTS = tuple(COUNTED.values())
+"""Counts between two cells."""
+MEMBRANE_COUNTS = {
+    Event.HANDOVER: "handed_over",
+    Event.INHERITANCE: "inherited",
+    Event.CLEARANCE: "shed",
+}
+"""Counts of vesicles bound to cells that divide or die: passed on with the membrane of the daughter, received
+with it, or cleared with the debris of the dead."""
 SMALLEST = 1024
 """Rows of a table that has just been made, and that are worth packing."""
 GROWTH = 1.25

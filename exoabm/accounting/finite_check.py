@@ -72,7 +72,7 @@ def _numbers(state: State, wholly: bool) -> Iterator[tuple[str, np.ndarray]]:
         for quantity, value in vars(dose).items():
             yield f"{quantity} of dose {name}", np.atleast_1d(value)
     yield "immune response", state.treatment.host
-    if state.vesicles is not None:
+    if state.follows_vesicles:
         for name in SINGLE:
             yield name, getattr(state.vesicles, name)
     if wholly:
@@ -104,7 +104,6 @@ def _named(state: State, where: str, place: tuple[int, ...]) -> str:
         label, *voxel = place
         return f"the {where} from {state.labels.names[label]} in voxel {tuple(voxel[::-1])} (x, y, z from 0)"
     if where in SINGLE:
-        assert state.vesicles is not None
         kind = state.kinds[state.vesicles.kind[row]].name
         return f"{where} of vesicle {state.vesicles.id[row]} ({kind})"
     cell = f"cell {state.cells.birth_id[row]} ({state.types[state.cells.type[row]].name})"

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from exoabm.accounting.contact_table import MEMBRANE_COUNTS
 from exoabm.accounting.lineage import MET
 from exoabm.columns import MET_COUNTS
-from exoabm.state import OUTSIDE, PASSED, Resolution
+from exoabm.state import OUTSIDE, Resolution
 from exoabm.vesicle import DONORS, cargo_names
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def edges_of(state: State) -> Edges:
 
     They are in the order of kind, recipient, donor cell and, where that is not known, the origin's name.
     """
-    return _expected_edges(state) if state.contacts is None else _counted_edges(state, state.contacts)
+    return _expected_edges(state) if not state.follows_vesicles else _counted_edges(state, state.contacts)
 
 
 def _counted_edges(state: State, book: ContactTable) -> Edges:
@@ -117,7 +118,7 @@ def _counted_edges(state: State, book: ContactTable) -> Edges:
     origin[outside] = _places(state.labels.types, origins)[donor[outside] - DONORS]
     counts = {name: joined[name].astype(float) for name in book.columns}
     counts["bound"] = counts["encountered"] - counts.pop("unbound") - counts["taken_up"]
-    handed_over, inherited, shed = (counts.pop(name, 0.0) for name in PASSED.values())
+    handed_over, inherited, shed = (counts.pop(name, 0.0) for name in MEMBRANE_COUNTS.values())
     counts["bound"] += inherited - handed_over - shed
     return Edges(
         resolution=Resolution.CELL,

@@ -11,16 +11,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from exoabm.accounting.records import Emissions
 from exoabm.cargo import CargoClass
 from exoabm.physiology import SecretionMode
-from exoabm.state import Emissions, Event
 from exoabm.streams import Purpose
+from exoabm.tables.fates import Event
 from exoabm.vesicle import cargo_names
 
 if TYPE_CHECKING:
+    from exoabm.accounting.records import Uptake
     from exoabm.cargo import CargoPool
     from exoabm.physiology import CellType
-    from exoabm.state import State, Uptake
+    from exoabm.state import State
 
 
 def metabolize(state: State, dt: float) -> list[Emissions]:
@@ -51,7 +53,7 @@ def _metabolize(
     loss = state.cargos[pool.cargo].decay_rate + clearance + export
     held = state.cells.cargo[members, pool.cargo]
     who = state.cells.birth_id[members] * len(state.cargos) + pool.cargo
-    if state.vesicles is not None and cell_type.secretion is SecretionMode.POISSON:
+    if state.follows_vesicles and cell_type.secretion is SecretionMode.POISSON:
         rest, exported = _whole(state, pool, who, held, source, growth, loss, export, dt)
     else:
         rest, integral = replicate(held, source, growth, pool.capacity, loss, dt)
@@ -60,7 +62,7 @@ def _metabolize(
     if pool.vesicle is None:
         return []
     count = exported / pool.copies
-    if state.vesicles is not None:
+    if state.follows_vesicles:
         u = state.streams.uniform(Purpose.ROUNDING, who, state.step, draw=Purpose.EXPORT)
         count = np.floor(count + u)
     sent = count > 0
@@ -96,15 +98,28 @@ def _whole(
     return (copies + made - gone).astype(float), exported.astype(float)
 
 
-def receive_cargo(state: State, uptake: Uptake) -> None:
-    """Copies that reached the cytosol in this step are active from now on; waste goes to its own pool.
+def receive_waste(state: State, uptake: Uptake) -> None:
+    """Add the waste of vesicles that reached their fate to the pool of the recipient."""
+    copies = np.array(
+        [sum(c.copies for c in kind.cargo if c.role is CargoClass.WASTE) for kind in state.kinds]
+    )
+    ended = (uptake.lysosomal + uptake.delivered).sum(axis=2)
+    received = ended @ copies
+    state.cells.waste += received
+    state.waste_balance.recaptured += float(received.sum())
+    state.waste_balance.held = float(state.cells.waste.sum())
 
-    Single vesicles deliver the copies that each of them carries, expected vesicles their mean.
+
+def receive_cargo(state: State, uptake: Uptake) -> None:
+    """Add the copies delivered in this step to the pools of cargo, and waste to its own pool.
+
+    Single vesicles deliver the copies that each of them carries, expected numbers of vesicles the mean.
     """
+    receive_waste(state, uptake)
     active = [c for c, cargo in enumerate(state.cargos) if cargo.role is not CargoClass.WASTE]
     if not active:
         return
-    if state.vesicles is None:
+    if not state.follows_vesicles:
         number = {cargo.name: c for c, cargo in enumerate(state.cargos)}
         copies = np.zeros((len(state.kinds), len(state.cargos)))
         for k, kind in enumerate(state.kinds):

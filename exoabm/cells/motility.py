@@ -11,8 +11,8 @@ from exoabm.cells.responses import pull
 from exoabm.kernels import sphere_mechanics
 from exoabm.kernels.field_operators import gradient
 from exoabm.physiology import Sense
-from exoabm.state import Event
 from exoabm.streams import Purpose
+from exoabm.tables.fates import Event
 
 if TYPE_CHECKING:
     from exoabm.physiology import Attraction

@@ -26,12 +26,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from exoabm.cells.behaviors import added
+from exoabm.cells.cargo_pools import receive_cargo
 from exoabm.parameters.catalog import CATALOG
 from exoabm.physiology import SecretionMode
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from exoabm.accounting.records import Uptake
     from exoabm.parameters.parameter import Parameter
     from exoabm.physiology import Response
     from exoabm.state import State
@@ -88,8 +90,9 @@ SIGNALS = {
 }
 
 
-def respond(state: State, dt: float) -> None:
-    """Let added behaviors act as they were in this step, and give all what signals ask for at its end."""
+def respond(state: State, uptake: Uptake, dt: float) -> None:
+    """Receive cargo and waste, let added behaviors act at their present values, and update all behaviors."""
+    receive_cargo(state, uptake)
     for behavior in added():
         if behavior.act is not None and behavior.name in state.behaviors:
             behavior.act(state, state.behavior(behavior.name), dt)
@@ -172,7 +175,7 @@ FRESH = np.array([0.0, np.nan, 1.0, np.inf, 0.0, 0.0])
 
 def by_chance(state: State) -> bool:
     """Whether signals are counts of single events rather than expected numbers."""
-    return state.vesicles is not None or any(t.secretion is SecretionMode.POISSON for t in state.types)
+    return state.follows_vesicles or any(t.secretion is SecretionMode.POISSON for t in state.types)
 
 
 def follow(state: State, rows: np.ndarray, behavior: int, target: np.ndarray) -> np.ndarray:

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from exoabm.accounting.records import Emissions
 from exoabm.cells.cargo_pools import metabolize, relax
 from exoabm.physiology import CellType, SecretionMode
-from exoabm.state import Emissions
 from exoabm.streams import Purpose
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def _burst(
     """
     who = state.cells.birth_id[members]
     if cell_type.secretion is SecretionMode.MEAN:
-        if state.vesicles is None:
+        if not state.follows_vesicles:
             return expected
         return np.floor(expected + state.streams.uniform(Purpose.ROUNDING, who, state.step, draw=fusion))
     fusions = state.streams.poisson(fusion, who, state.step, expected / ilvs_per_mvb)
@@ -101,7 +101,7 @@ def _export_waste(
         slowed = k_lys / (1 + start / metabolism.saturation)
         middle, _ = relax(start, p, slowed + k_exo, 0.5 * dt)
         k_lys = k_lys / (1 + middle / metabolism.saturation)
-    if cell_type.secretion is SecretionMode.MEAN and state.vesicles is None:
+    if cell_type.secretion is SecretionMode.MEAN and not state.follows_vesicles:
         rest, integral = relax(start, p, k_lys + k_exo, dt)
         exported = k_exo * integral
         vesicles = exported / metabolism.copies
@@ -191,7 +191,7 @@ def _vesicles(
     who = state.cells.birth_id[members] * len(state.kinds) + kind
     if cell_type.secretion is SecretionMode.POISSON:
         return state.streams.poisson(Purpose.SORTED_ILVS, who, state.step, expected).astype(float)
-    if state.vesicles is None:
+    if not state.follows_vesicles:
         return expected
     u = state.streams.uniform(Purpose.ROUNDING, who, state.step, draw=Purpose.SORTED_ILVS)
     return np.floor(expected + u)

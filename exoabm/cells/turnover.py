@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from exoabm.accounting.lineage import MET
+from exoabm.accounting.records import Turnover
 from exoabm.cells.motility import crowd_of, radii
 from exoabm.cells.responses import FRESH
 from exoabm.errors import NumericalError, ResourceError
 from exoabm.kernels import sphere_mechanics
 from exoabm.physiology import SecretionMode
-from exoabm.state import Event, Turnover
 from exoabm.streams import Purpose
+from exoabm.tables.fates import Event
 from exoabm.vesicle import Status
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def turn_over(state: State, turnover: Turnover, time: float) -> None:
         for table in (cells, state.trafficking):
             table.take(rows)
         state.released = state.released[rows]
-        if state.vesicles is not None:
+        if state.follows_vesicles:
             host = state.vesicles.host
             host[host >= 0] = row_of[host[host >= 0]]
         _bear(state, mothers, turnover.daughter, time)
@@ -81,7 +82,7 @@ def _bury(state: State, dead: np.ndarray, time: float) -> None:
     cells, way, lineage = state.cells, state.trafficking, state.lineage
     if not len(dead):
         return
-    if state.vesicles is not None:
+    if state.follows_vesicles:
         _end_with_host(state, dead, time)
     state.balance["cleared"][:] += (way.bound[dead] + way.returning[dead]).sum(axis=0)
     way.lysosomal[dead] += way.endosomal[dead]
@@ -114,7 +115,6 @@ def _bury(state: State, dead: np.ndarray, time: float) -> None:
 def _end_with_host(state: State, dead: np.ndarray, time: float) -> None:
     """End the single vesicles on and in cells that die."""
     vesicles = state.vesicles
-    assert vesicles is not None
     doomed = np.zeros(len(state.cells), bool)
     doomed[dead] = True
     hosted = np.flatnonzero(vesicles.host >= 0)
@@ -150,7 +150,7 @@ def _bear(state: State, mothers: np.ndarray, place: np.ndarray, time: float) -> 
         share[mothers] /= 2
         share[new] = share[mothers]
     _share_bodies(state, mothers, new)
-    if state.vesicles is None:
+    if not state.follows_vesicles:
         for pool in (way.bound, way.endosomal):
             pool[mothers] /= 2
             pool[new] = pool[mothers]
@@ -163,7 +163,7 @@ def _share_copies(state: State, mothers: np.ndarray, new: np.ndarray) -> None:
     cells, columns = state.cells, np.arange(len(state.cargos))
     whole = np.zeros((len(state.types), len(columns)), bool)
     for index, cell_type in enumerate(state.types):
-        if state.vesicles is not None and cell_type.secretion is SecretionMode.POISSON:
+        if state.follows_vesicles and cell_type.secretion is SecretionMode.POISSON:
             whole[index, [pool.cargo for pool in cell_type.pools]] = True
     mine, held = whole[cells.type[mothers]], cells.cargo[mothers]
     copies = np.where(mine, np.floor(held), 0.0)
@@ -193,7 +193,6 @@ def _share_bodies(state: State, mothers: np.ndarray, new: np.ndarray) -> None:
 def _share_vesicles(state: State, mothers: np.ndarray, new: np.ndarray, time: float) -> None:
     """Give each vesicle on or in a mother to her or to her daughter."""
     vesicles, way = state.vesicles, state.trafficking
-    assert vesicles is not None
     way.bound[new] = way.endosomal[new] = 0.0
     daughter = np.full(len(state.cells), -1)
     daughter[mothers] = new
@@ -267,7 +266,7 @@ COARSE = 0.1
 """Chance of a fate in one step beyond which a warning is due: only one fate fits in a step."""
 
 
-def decide(state: State, position: np.ndarray, dt: float) -> Turnover | None:
+def decide(state: State, position: np.ndarray | None, dt: float) -> Turnover | None:
     """What becomes of the cells at the end of a step of ``dt`` seconds; ``position`` is where they then are.
 
         P(fate) = rate (e^(r dt) - 1) / r,    r = b - d - w
@@ -286,6 +285,7 @@ def decide(state: State, position: np.ndarray, dt: float) -> Turnover | None:
     """
     if not state.living or not len(state.cells):
         return None
+    position = state.cells.position if position is None else position
     turnover = _by_rates(state, position, dt)
     if len(state.doomed):
         turnover = _with_doomed(state, turnover)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from exoabm.cargo import CargoClass
+from exoabm.accounting.records import Uptake
 from exoabm.kernels import compartment_kinetics as compartments
 from exoabm.kernels.compartment_kinetics import (
     advance_compartment_parts,
@@ -18,11 +18,12 @@ from exoabm.kernels.compartment_kinetics import (
     compartment_coefficients,
 )
 from exoabm.parameters.units import spoken_share, spoken_time
-from exoabm.state import Event, Uptake
 from exoabm.streams import Purpose
+from exoabm.tables.fates import Event
 from exoabm.vesicle import DeliveryRoute, Status
 
 if TYPE_CHECKING:
+    from exoabm.accounting.records import TransportResult
     from exoabm.state import State
     from exoabm.vesicle import VesicleKind, Vesicles
 
@@ -36,33 +37,26 @@ SPENT = 0.01
 """Share of all emitted below which free vesicles are so few that none of this matters."""
 
 
-def take_up(
-    state: State,
-    captured: np.ndarray,
-    dt: float,
-    sizes: np.ndarray | None = None,
-    arrival: np.ndarray | None = None,
-) -> Uptake:
-    """Move captured vesicles, (n, K, L), along their way into the cells over a step of ``dt`` seconds.
+def take_up(state: State, result: TransportResult, dt: float) -> Uptake:
+    """Advance captured vesicles along the uptake pathway over a step of ``dt`` seconds.
 
-    A bound vesicle unbinds at k_off or goes inward at k_int. With membrane fusion a share phi of those
-    delivers at once; the others reach an endosome, which they leave at k_proc: recycled to the medium,
-    delivered with probability phi by endosomal escape, or degraded in a lysosome. ``sizes`` (n, K, L, S) are
-    the captured ones by size class, if fields have classes; ``arrival`` is that of a ``TransportResult``.
+        bound -> (k_off) unbound, (k_int) endosomal -> (k_proc) recycled, delivered, lysosomal
+
+    With membrane fusion a share phi of those that leave the surface inward delivers at once; the others reach
+    an endosome. From there a share is recycled to the medium, a share phi of the rest is delivered by
+    endosomal escape, and the remainder is degraded in a lysosome. The scheme is assumed.
     """
-    if state.vesicles is None:
-        return _take_up_expected(state, captured, dt, sizes, arrival)
-    return _take_up_each(state, state.vesicles, captured, dt)
+    if state.follows_vesicles:
+        return _take_up_each(state, result.captured, dt)
+    return _take_up_expected(state, result, dt)
 
 
-def _take_up_expected(
-    state: State, captured: np.ndarray, dt: float, sizes: np.ndarray | None, arrival: np.ndarray | None
-) -> Uptake:
-    """Expected numbers. Captures arrive evenly over the step, where ``arrival`` does not know better.
+def _take_up_expected(state: State, result: TransportResult, dt: float) -> Uptake:
+    """Expected numbers; captures are uniform in time unless ``result.arrival`` states otherwise.
 
-    The two pools are advanced exactly, so the split does not depend on the step.
+    Both pools are advanced exactly, so that the split does not depend on the step.
     """
-    way = state.trafficking
+    way, captured, sizes, arrival = state.trafficking, result.captured, result.captured_sizes, result.arrival
     coefficients = np.array(
         [
             compartment_coefficients(
@@ -100,8 +94,9 @@ FATES = {
 }
 
 
-def _take_up_each(state: State, vesicles: Vesicles, captured: np.ndarray, dt: float) -> Uptake:
+def _take_up_each(state: State, captured: np.ndarray, dt: float) -> Uptake:
     """Single vesicles, each at its own random times."""
+    vesicles = state.vesicles
     rows = vesicles.rows(Status.BOUND, Status.ENDOSOMAL)
     compartment = np.where(vesicles.status[rows] == Status.BOUND, compartments.FIRST, compartments.SECOND)
     event, when = np.empty((len(rows), 2), np.int8), np.empty((len(rows), 2))
@@ -199,18 +194,6 @@ def _places(vesicles: Vesicles, rows: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return vesicles.host[rows], vesicles.kind[rows], vesicles.label[rows]
 
 
-def receive_waste(state: State, uptake: Uptake) -> None:
-    """Waste in vesicles that ended their way joins the pool of the cell that took them up."""
-    copies = np.array(
-        [sum(c.copies for c in kind.cargo if c.role is CargoClass.WASTE) for kind in state.kinds]
-    )
-    ended = (uptake.lysosomal + uptake.delivered).sum(axis=2)
-    received = ended @ copies
-    state.cells.waste += received
-    state.waste_balance.recaptured += float(received.sum())
-    state.waste_balance.held = float(state.cells.waste.sum())
-
-
 def returning(kind: VesicleKind) -> str:
     """What a step is long against where vesicles that left cells wait for its end."""
     return f"unbinding and renewed uptake of {kind.name}"
@@ -226,7 +209,7 @@ def warn_of_waiting(state: State, dt: float) -> None:
     waiting = state.trafficking.returning.sum(axis=(0, 2))
     free, emitted = state.balance["free"].sum(axis=1), state.balance.emitted.sum(axis=1)
     # Of single vesicles, only what is no chance, 3 s.e.
-    surely = waiting - 3 * np.sqrt(waiting) if state.vesicles is not None else waiting
+    surely = waiting - 3 * np.sqrt(waiting) if state.follows_vesicles else waiting
     for k in np.flatnonzero((surely > WAITING * free) & (free > SPENT * emitted)):
         subject = returning(state.kinds[k])
         if any(subject in warning for warning in state.warnings):
@@ -235,7 +218,7 @@ def warn_of_waiting(state: State, dt: float) -> None:
         state.warnings.append(
             long_step(
                 subject,
-                f"at {(state.time + dt) / 3600:.3g} h {spoken_share(share)} of its free vesicles had left a "
+                f"at {state.time / 3600:.3g} h {spoken_share(share)} of its free vesicles had left a "
                 "cell in the last step, and wait for the next",
                 dt * MENDED * (1 - share) / share if share < 1 else dt * MENDED,
             )

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from exoabm.plot.palette import COOL, WARM
-from exoabm.state import Event
+from exoabm.tables.fates import Event
 from exoabm.tables.readouts import named
 
 if TYPE_CHECKING:

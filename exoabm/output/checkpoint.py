@@ -40,6 +40,7 @@ FIXED = frozenset(
         "streams",
         "source",
         "events",
+        "follows_vesicles",
     }
 )
 """Fields of ``State`` that a run never changes, and the events, which end with their step."""
@@ -134,8 +135,7 @@ def snapshot(state: State) -> dict[str, np.ndarray]:
     found = {path: np.asarray(owner[key]) for path, owner, key in _leaves(state)}
     found |= {f"labels/{key}": np.array(getattr(state.labels, key), str) for key in ("names", "types")}
     found["warnings"] = np.array(state.warnings, str)
-    if state.vesicles is not None:
-        found |= {f"vesicles/{name}": column for name, column in state.vesicles.columns().items()}
+    found |= {f"vesicles/{name}": column for name, column in state.vesicles.columns().items()}
     return found
 
 
@@ -155,10 +155,9 @@ def restore(state: State, content: Mapping[str, np.ndarray]) -> None:
     names, types = (tuple(content[f"labels/{key}"].tolist()) for key in ("names", "types"))
     state.labels, state.balance.labels = replace(state.labels, names=names, types=types), names
     state.warnings[:] = content["warnings"].tolist()
-    if state.vesicles is not None:
-        columns = {name: content[f"vesicles/{name}"] for name in state.vesicles.columns()}
-        state.vesicles = Vesicles(columns["copies"].shape[1], columns["copies"].dtype, state.vesicles.most)
-        state.vesicles.append(**columns)
+    columns = {name: content[f"vesicles/{name}"] for name in state.vesicles.columns()}
+    state.vesicles = Vesicles(columns["copies"].shape[1], columns["copies"].dtype, state.vesicles.most)
+    state.vesicles.append(**columns)
 
 
 def _leaves(state: State) -> Iterator[tuple[str, Any, Any]]:

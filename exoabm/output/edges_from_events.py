@@ -8,18 +8,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from exoabm.accounting.contact_table import MEMBRANE_COUNTS
 from exoabm.analysis.communication import EDGE_COLUMNS
 from exoabm.analysis.edges import COUNTS
 from exoabm.errors import InputError
 from exoabm.output.events import UPTAKE_EVENTS
-from exoabm.state import PASSED
 from exoabm.tables.parquet import read_whole
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 ENDS = ["donor", "recipient", "donor_type", "recipient_type", "vesicle_kind", "cargo"]
-COUNTED = UPTAKE_EVENTS | {event.name.lower(): count for event, count in PASSED.items()}
+COUNTED = UPTAKE_EVENTS | {event.name.lower(): count for event, count in MEMBRANE_COUNTS.items()}
 TIMES = {"first_time_s": "min", "last_time_s": "max"}
 
 

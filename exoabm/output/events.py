@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from exoabm.accounting.records import Events, where_known
 from exoabm.analysis.edges import Everyone
 from exoabm.output.recorder import part
-from exoabm.state import OUTSIDE, Event, Events, Resolution, where_known
+from exoabm.state import OUTSIDE, Resolution
+from exoabm.tables.fates import Event
 from exoabm.tables.parquet import OneTable, TableWriter, pick
 from exoabm.vesicle import cargo_names, vesicle_ids, vesicle_numbers
 
@@ -275,7 +277,7 @@ class VesicleEventWriter(OneTable):
 
 def _vesicle_rows(state: State, happened: dict[str, np.ndarray]) -> pa.Table:
     """Columns of ``Events`` as a table; without rows only its schema."""
-    if not happened and state.vesicles is not None:
+    if not happened and state.follows_vesicles:
         happened = Events.nothing(state.vesicles)
     kind, donor, recipient = happened["kind"], happened["donor"], happened["recipient"]
     carried = [", ".join(c.name for c in k.cargo) for k in state.kinds]

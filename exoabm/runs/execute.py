@@ -275,7 +275,7 @@ def _observers(folder: RunFolder, model: ExosomeModel, plan: dict[str, Any], clo
 
 
 def _event_writer(model: ExosomeModel, path: Path) -> Observer:
-    if model.state.vesicles is not None:
+    if model.state.follows_vesicles:
         return VesicleEventWriter(path)
     return EventWriter(path, float(model.scenario.record.events))
 

@@ -148,7 +148,7 @@ def _growth(model: ExosomeModel, guess: Estimate, duration: float) -> float:
     Vesicles that come at a rate q and stay for a time tau are ``q tau (1 - exp(-t / tau))``. What the steps
     so far show of tau is an upper guess, as a vesicle that was taken up is not at its end yet.
     """
-    if model.state.vesicles is None:
+    if not model.state.follows_vesicles:
         return 0.0
     emitted, alive = float(model.state.balance.emitted.sum()), len(model.state.vesicles)
     if emitted == 0:

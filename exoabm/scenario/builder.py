@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from exoabm.accounting.contact_table import CONTACT_COUNTS, ContactTable
+from exoabm.accounting.contact_table import CONTACT_COUNTS, MEMBRANE_COUNTS, ContactTable
 from exoabm.accounting.mass_balance import MassBalance, WasteBalance
 from exoabm.cargo import Cargo, CargoClass
 from exoabm.domain import SIDES, Domain, Face, grid_shape
@@ -33,7 +33,7 @@ from exoabm.scenario.grid_accuracy import grid_warnings
 from exoabm.scenario.placement import Placed, arrange_groups, check_positions, from_table
 from exoabm.scenario.step_accuracy import step_warnings
 from exoabm.scenario.treatment_protocol import dosed, given
-from exoabm.state import DOSE, FATES, PASSED, RESERVOIR, Cells, Labels, Resolution, State, Trafficking
+from exoabm.state import DOSE, FATES, RESERVOIR, Cells, Labels, Resolution, State, Trafficking
 from exoabm.transport.grid_discretization import hop_limit
 from exoabm.vesicle import (
     PARTICLES,
@@ -191,7 +191,7 @@ def build_state(loaded: LoadedScenario, plan: Blueprint, streams: Streams) -> St
     most = int(plan.estimate.allowed_bytes / BYTES_PER_VESICLE)
     columns = (*CONTACT_COUNTS, *(f"copies_delivered_{name}" for name in carried))
     if FATES & set(living.behaviors_in_use(scenario)[0]):
-        columns = (*columns, *PASSED.values())
+        columns = (*columns, *MEMBRANE_COUNTS.values())
     cargos = living.cargo_of(scenario)
     behaviors, base = living.behaviors_in_use(scenario)
     if len(plan.types) > len(base):
@@ -221,8 +221,9 @@ def build_state(loaded: LoadedScenario, plan: Blueprint, streams: Streams) -> St
         mechanics=None if scenario.mechanics is None else Mechanics(float(scenario.mechanics.relaxation)),
         max_cells=float(scenario.domain.max_cells),
         responses=living.responses(scenario, behaviors, cargos),
-        vesicles=Vesicles(len(carried), copies_type(plan.kinds), most) if each else None,
-        contacts=ContactTable(columns, k) if each else None,
+        follows_vesicles=each,
+        vesicles=Vesicles(len(carried), copies_type(plan.kinds), most),
+        contacts=ContactTable(columns, k if each else 0),
         trafficking=Trafficking.empty(n, k, size, 1 if each else most_classes(plan.kinds)),
         balance=balance,
         waste_balance=WasteBalance(),

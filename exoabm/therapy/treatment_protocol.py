@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from exoabm.state import DOSE, OUTSIDE, DoseState, Emissions, Measure
+from exoabm.accounting.records import Emissions
+from exoabm.state import DOSE, OUTSIDE, DoseState, Measure
 from exoabm.streams import Purpose
 from exoabm.therapy.pharmacokinetics import DEPOT, LOST, PLASMA, TARGET, Form
 
@@ -194,7 +195,7 @@ def _emissions(state: State, dose: Dose, kind: int, amount: float, stream: int) 
     if not len(cells):
         _warn(state, dose)
     count = np.full(len(cells), amount / max(len(cells), 1))
-    if state.vesicles is not None:
+    if state.follows_vesicles:
         # One stream per dose and kind: a second dose does not change the draws of the first.
         entity = (state.cells.birth_id[cells] << 8) + stream
         count = state.streams.poisson(Purpose.DOSE, entity, state.step, count).astype(float)

@@ -229,7 +229,7 @@ class MembraneCapture:
             self._medium.obstacle,
         )
         vesicles = state.vesicles
-        if vesicles is not None and len(vesicles):
+        if len(vesicles):
             rows = np.flatnonzero((vesicles.status == Status.FREE) & (vesicles.kind == kind))
             resolve_overlaps(rows, vesicles.x, vesicles.y, vesicles.z, self._medium, self._table)
 

@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import sparse
 
+from exoabm.accounting.records import Emissions, Sources, TransportResult
 from exoabm.errors import NumericalError
 from exoabm.kernels.diffusion_stencil import CLEARED, ENTERED, ESCAPED, MASS
 from exoabm.kernels.linear_uptake import Slots, advance_linear, collect, index_slots
 from exoabm.kernels.saturable_uptake import advance_saturable
 from exoabm.kernels.uptake_rates import Entries, UptakeLaw, index_entries
-from exoabm.state import RESERVOIR, Emissions, TransportResult
+from exoabm.state import RESERVOIR
 from exoabm.transport.cell_grid_coupling import Coupling, couple
 from exoabm.transport.grid_discretization import choose_courant, conductance, is_uniform, substep_rates
 from exoabm.transport.receptor_binding import Receptors
@@ -102,7 +103,7 @@ class Continuum:
         labels = len(state.labels)
         return np.array([_held(field).reshape(labels, -1).sum(axis=1) for field in state.fields])
 
-    def advance(self, state: State, emissions: tuple[Emissions, ...], dt: float) -> TransportResult:
+    def advance(self, state: State, sources: Sources, dt: float) -> TransportResult:
         """Advance every field by ``dt`` seconds; see ``Engine``.
 
         Raises
@@ -110,14 +111,12 @@ class Continuum:
         NumericalError
             If a field's sum leaves the balance that the solver carries beside it.
         """
-        rows = Emissions.join(*emissions)
+        rows = sources.joined()
         n, kinds, labels = len(state.cells), len(state.kinds), len(state.labels)
         most = most_classes(state.kinds)
         sizes = np.zeros((n, kinds, labels, most))
-        passage = TransportResult(
-            np.zeros((n, kinds, labels)), *(np.zeros((kinds, labels)) for _ in range(3))
-        )
-        passage.captured_sizes = sizes if most > 1 else None
+        result = TransportResult(np.zeros((n, kinds, labels)), *np.zeros((3, kinds, labels)))
+        result.captured_sizes = sizes if most > 1 else None
         receptors = Receptors(state)
         parts = SLICES if any(t.sharing for t in state.types) else 1
         amounts = [sparse.csr_array(_amounts(state, rows, kind) / parts) for kind in range(kinds)]
@@ -127,12 +126,12 @@ class Continuum:
                 taken, flows = self._advance_kind(state, kind, amounts[kind], dt / parts, receptors)
                 sizes[:, kind, :, :classes] += taken.reshape(labels, classes, n).transpose(2, 0, 1)
                 flows = flows.reshape(labels, classes, -1).sum(axis=1)
-                passage.cleared[kind] += flows[:, CLEARED]
-                passage.escaped[kind] += flows[:, ESCAPED]
-                passage.entered[kind] += flows[:, ENTERED]
-        passage.captured[:] = sizes.sum(axis=3)
-        passage.arrival = receptors.arrival(passage.captured.sum(axis=2))
-        return passage
+                result.cleared[kind] += flows[:, CLEARED]
+                result.escaped[kind] += flows[:, ESCAPED]
+                result.entered[kind] += flows[:, ENTERED]
+        result.captured[:] = sizes.sum(axis=3)
+        result.arrival = receptors.arrival(result.captured.sum(axis=2))
+        return result
 
     def _advance_kind(
         self, state: State, kind: int, amount: sparse.csr_array, dt: float, receptors: Receptors

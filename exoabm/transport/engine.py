@@ -1,4 +1,4 @@
-"""What every transport engine can do."""
+"""The interface of transport engines."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     import numpy as np
 
-    from exoabm.state import Emissions, State, TransportResult
+    from exoabm.accounting.records import Sources, TransportResult
+    from exoabm.state import State
 
 
 class Engine(Protocol):
-    """Moves free vesicles and lets cells capture them.
+    """Transport of free vesicles, and their capture by cells.
 
-    An engine keeps no state of its own that a restart would miss: what changes lives in ``State``, and
-    what it derives from that it can derive again.
+    All variables of an engine are in ``State``; an engine only holds quantities derived from them.
     """
 
     name: str
 
-    def advance(self, state: State, emissions: tuple[Emissions, ...], dt: float) -> TransportResult:
-        """Let emissions enter evenly over ``dt`` seconds, move all free vesicles, capture some."""
+    def advance(self, state: State, sources: Sources, dt: float) -> TransportResult:
+        """Advance by ``dt`` seconds: sources enter uniformly in time; free vesicles move and are captured."""
         ...
 
     def bind(self, state: State) -> None:
-        """Place the cells anew, after some have come, gone, moved or become another type."""
+        """Update the cells after births, deaths, motion or transformation; time proportional to cells."""
         ...
 
     def free(self, state: State) -> np.ndarray:

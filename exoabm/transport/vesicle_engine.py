@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from exoabm.accounting.records import Emissions, Sources, TransportResult
 from exoabm.domain import Face
 from exoabm.kernels.medium import CAPTURED, CLEARED, ESCAPED, Outcomes
-from exoabm.state import RESERVOIR, Emissions, Event, TransportResult
+from exoabm.state import RESERVOIR
 from exoabm.streams import Purpose
+from exoabm.tables.fates import Event
 from exoabm.transport.boundary_influx import sizes
 from exoabm.transport.capture import Capture, MembraneCapture, VoxelCapture
 from exoabm.transport.receptor_binding import Admission
@@ -59,21 +61,20 @@ class VesicleEngine:
 
     def free(self, state: State) -> np.ndarray:
         """Free vesicles per kind and label, shape (K, L)."""
-        vesicles = _vesicles(state)
+        vesicles = state.vesicles
         return _count(state, vesicles, vesicles.rows(Status.FREE))
 
-    def advance(self, state: State, emissions: tuple[Emissions, ...], dt: float) -> TransportResult:
+    def advance(self, state: State, sources: Sources, dt: float) -> TransportResult:
         """Let new vesicles in, move all free ones for ``dt`` seconds, capture some; see ``Engine``.
 
-        Of the emissions the first table is released here, and the third, what a dose brings: what unbound or
-        was recycled, the second, is known vesicle by vesicle.
+        Returning vesicles are already in ``state.vesicles``; released and dosed ones are new.
         """
-        vesicles = _vesicles(state)
+        vesicles = state.vesicles
         state.events.parts.clear()
-        vesicles.check_room(float(emissions[0].count.sum() + emissions[2].count.sum()))
+        vesicles.check_room(float(sources.released.count.sum() + sources.dosed.count.sum()))
         self._release_again(state, vesicles, dt)
-        self._release(state, vesicles, emissions[0], dt)
-        self._dose(state, vesicles, emissions[2], dt)
+        self._release(state, vesicles, sources.released, dt)
+        self._dose(state, vesicles, sources.dosed, dt)
         entered = self._let_in(state, vesicles, dt)
         n = len(vesicles)
         fates = Outcomes.of(n)
@@ -212,12 +213,6 @@ def _born(state: State, kind: int, name: np.ndarray, size: np.ndarray) -> dict[s
 def _as_kept(start: np.ndarray) -> np.ndarray:
     """Times within a step as single precision keeps them, so that no fate comes before its birth."""
     return start.astype(np.float32).astype(np.float64)
-
-
-def _vesicles(state: State) -> Vesicles:
-    if state.vesicles is None:
-        raise TypeError("this state keeps fields, not single vesicles")
-    return state.vesicles
 
 
 def _count(state: State, vesicles: Vesicles, rows: np.ndarray) -> np.ndarray:

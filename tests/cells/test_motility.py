@@ -15,7 +15,8 @@ from exoabm.cells.motility import crowd_of, move, radii, relax, sense_gradient
 from exoabm.domain import Domain, Face
 from exoabm.kernels import sphere_mechanics
 from exoabm.scenario.layouts import overlaps
-from exoabm.state import Event, State
+from exoabm.state import State
+from exoabm.tables.fates import Event
 from exoabm.vesicle import Status
 
 MOTILE = 'motility = "36 um^2/h"'
@@ -104,7 +105,6 @@ def test_chemotaxis_climbs_the_occupancy_of_receptors() -> None:
 def test_single_vesicles_show_the_same_gradient() -> None:
     """Poisson numbers of vesicles: the mean over many cells is that of the field they are drawn from."""
     state = climbing("vesicles")
-    assert state.vesicles is not None
     random = np.random.default_rng(3)
     u = 200 + 0.2 * state.domain.centers(0)
     count = random.poisson(np.broadcast_to(u, (20, 20)))
@@ -128,7 +128,6 @@ def test_a_follower_remembers_where_vesicles_came_from() -> None:
         'releases = "ev"\ntakes_up = ["ev"]'
     )
     state = scattered(2, keys, engine="vesicles", capture="membrane")
-    assert state.vesicles is not None
     start, dt = state.cells.position.copy(), 120.0
     columns = dict.fromkeys(state.vesicles.columns(), 0) | {"status": Status.BOUND, "host": 3}
     x, y, z = start[3] + [7.5, 0, 0]

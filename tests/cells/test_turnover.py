@@ -201,7 +201,6 @@ def test_a_division_shares_everything_out() -> None:
 
 def hosted(state: State, rows: int, each: int) -> None:
     """Put ``each`` vesicles on and as many in each of the first cells."""
-    assert state.vesicles is not None
     host = np.repeat(np.arange(rows), 2 * each)
     status = np.tile(np.repeat([Status.BOUND, Status.ENDOSOMAL], each), rows)
     columns = dict.fromkeys(state.vesicles.columns(), 0)
@@ -217,7 +216,6 @@ def test_single_vesicles_fall_to_either_by_a_fair_coin() -> None:
     assert turnover is not None
     turn_over(state, turnover, 60.0)
     way, vesicles = state.trafficking, state.vesicles
-    assert vesicles is not None
     for pool, status in ((way.bound, Status.BOUND), (way.endosomal, Status.ENDOSOMAL)):
         np.testing.assert_array_equal(pool[:4, 0, 0] + pool[4:, 0, 0], np.full(4, 2000))
         assert abs(pool[4:].sum() - 4000) < 4 * math.sqrt(8000 / 4)
@@ -242,7 +240,6 @@ def test_what_the_dead_held_is_accounted_for() -> None:
     assert state.lineage.totals["lysosomal"].sum() == 10 * m
     assert state.waste_balance.debris == 5.0 * m
     vesicles = state.vesicles
-    assert vesicles is not None
     alive = vesicles.status != Status.GONE
     assert alive.sum() == 20 * (9 - m)
     np.testing.assert_array_equal(np.bincount(vesicles.host[alive]), np.full(9 - m, 20))

@@ -11,9 +11,11 @@ import pytest
 from scipy.integrate import solve_ivp
 
 from exoabm.accounting.mass_balance import WasteBalance
+from exoabm.accounting.records import TransportResult, Uptake
 from exoabm.cargo import Cargo, CargoClass
-from exoabm.cells.uptake import receive_waste, take_up
-from exoabm.state import Trafficking, Uptake
+from exoabm.cells.cargo_pools import receive_waste
+from exoabm.cells.uptake import take_up
+from exoabm.state import Trafficking
 from exoabm.vesicle import DeliveryRoute, VesicleKind
 
 
@@ -54,14 +56,15 @@ def cells(*rates: Rates, n: int = 1, labels: int = 1) -> SimpleNamespace:
     return SimpleNamespace(
         kinds=[r.kind() for r in rates],
         trafficking=Trafficking.empty(n, len(rates), labels),
-        vesicles=None,
+        follows_vesicles=False,
         behaviors=(),
         time=0.0,
     )
 
 
 def advance(state: SimpleNamespace, captured: np.ndarray, dt: float) -> Uptake:
-    uptake = take_up(state, captured, dt)
+    nothing = np.zeros(captured.shape[1:])
+    uptake = take_up(state, TransportResult(captured, nothing, nothing, nothing), dt)
     state.time += dt
     return uptake
 

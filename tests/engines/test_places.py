@@ -27,7 +27,7 @@ from worlds import DONOR, RECIPIENT, pour, run, world
 
 from exoabm import ExosomeModel
 from exoabm.cells.motility import move, sense_gradient
-from exoabm.state import Event
+from exoabm.tables.fates import Event
 from exoabm.vesicle import Status
 
 SIZE = [60.0, 50.0, 40.0]
@@ -90,7 +90,7 @@ def model_of(
 def fill(model: ExosomeModel, number: int, seed: int = 1) -> float:
     """Put vesicles evenly into the open space: their concentration, 1/um^3."""
     state, domain = model.state, model.state.domain
-    if state.vesicles is None:
+    if not state.follows_vesicles:
         open_ = np.ones(domain.shape) if domain.obstacle is None else (~domain.obstacle).astype(float)
         pour(model, number * open_ / open_.sum())
         return float(number / open_.sum() / domain.voxel_volume)

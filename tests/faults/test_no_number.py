@@ -34,7 +34,6 @@ def in_field(state: State) -> None:
 
 
 def in_vesicle(state: State) -> None:
-    assert state.vesicles is not None
     state.vesicles.y[3] = np.inf
 
 

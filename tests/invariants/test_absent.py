@@ -107,7 +107,7 @@ def bits(model: ExosomeModel) -> dict[str, np.ndarray]:
     found = {"position": state.cells.position, "released": state.released, "emitted": state.balance.emitted}
     found |= {name: getattr(state.trafficking, name) for name in vars(state.trafficking)}
     found |= {f"field {k}": field for k, field in enumerate(state.fields)}
-    if state.vesicles is not None:
+    if state.follows_vesicles:
         found |= state.vesicles.columns()
     return {name: np.array(column) for name, column in found.items()}
 

@@ -26,7 +26,7 @@ SUMS = {"bound": "bound", "taken_up": "taken_up", "lysosomal": "lysosomal", "del
 def books_agree(state: State) -> None:
     """Places hold what they can, single vesicles are where the accounts say, edges add up to metrics."""
     way, domain = state.trafficking, state.domain
-    exact = state.vesicles is not None
+    exact = state.follows_vesicles
     assert np.abs(state.balance.residual()).max() <= (0 if exact else 1e-11)
     amounts = [a for name, a in vars(way).items() if not name.endswith("_contact")]
     amounts += [*state.fields, state.cells.waste, state.cells.cargo, state.cells.mvb, state.released]
@@ -41,7 +41,7 @@ def books_agree(state: State) -> None:
             total[kind] += count
         for kind in state.kinds:
             assert total[kind.name] == pytest.approx(row[f"{account}[{kind.name}]"], rel=1e-9, abs=1e-9)
-    if state.vesicles is None:
+    if not state.follows_vesicles:
         return
     vesicles = state.vesicles
     assert len(np.unique(vesicles.id)) == len(vesicles)

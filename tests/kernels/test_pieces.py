@@ -37,7 +37,7 @@ def bits(overrides: dict[str, str], threads: int) -> list[bytes]:
     for _ in range(3):
         model.step()
     state = model.state
-    columns = [] if state.vesicles is None else list(state.vesicles.columns().values())
+    columns = [] if not state.follows_vesicles else list(state.vesicles.columns().values())
     arrays = [*state.fields, state.trafficking.delivered, state.trafficking.bound, *columns]
     return [np.ascontiguousarray(array).tobytes() for array in arrays]
 

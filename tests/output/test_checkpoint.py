@@ -209,7 +209,7 @@ def made_up(engine: str, seed: int = 0) -> State:
     loaded = load("signaling", {"transport.engine": engine, "domain.size": "[1100, 1100]"})
     state = build_state(loaded, blueprint(loaded, 1), Streams(1))
     random = np.random.default_rng(seed)
-    if state.vesicles is not None and state.contacts is not None:
+    if state.follows_vesicles:
         columns = state.vesicles.columns()
         for n in (1500, 10):
             rows = {name: random.integers(0, 100, (n, *c.shape[1:])) for name, c in columns.items()}
@@ -222,14 +222,13 @@ def made_up(engine: str, seed: int = 0) -> State:
             owner[key] = type(old)(random.integers(1, 1000))
         elif not (isinstance(owner, dict) and "keys" in owner):
             owner[key] = random.uniform(0, 100, old.shape).astype(old.dtype)
-    for table in state.contacts.tables if state.contacts is not None else ():
+    for table in state.contacts.tables if state.follows_vesicles else ():
         table.used = int((table.keys >= 0).sum())
     return state
 
 
 def count(state: State, random: np.random.Generator, n: int) -> None:
     """Enter random events into the table of contacts."""
-    assert state.contacts is not None
     ends = random.integers(0, 300, (2, n))
     columns = random.integers(0, len(state.contacts.columns), n)
     state.contacts.add(0, *ends, columns, np.ones(n), random.uniform(0, 1e5, n))
@@ -264,9 +263,7 @@ def test_a_state_comes_back(engine: str, tmp_path: Path) -> None:
     assert (again.time, again.step) == (state.time, state.step)
     assert type(again.step) is int
     if engine == "vesicles":
-        assert again.contacts is not None
         for one in (state, again):
-            assert one.vesicles is not None
             random = np.random.default_rng(9)
             columns = one.vesicles.columns()
             one.vesicles.append(**{n: random.integers(0, 9, (700, *c.shape[1:])) for n, c in columns.items()})
@@ -281,7 +278,7 @@ def test_no_field_of_the_state_is_forgotten(engine: str) -> None:
     """A field that is new, and not known to be fixed, is saved without being named anywhere."""
     state = fresh(engine)
     saved = {path.split("/")[0] for path in checkpoint.snapshot(state)}
-    absent = {"vesicles", "contacts"} if engine == "continuum" else {"fields"}
+    absent = set() if engine == "continuum" else {"fields"}
     absent |= {"measures"}  # empty without a therapy; tests/therapy looks at them
     assert saved | checkpoint.FIXED | absent == {f.name for f in fields(State)}
     assert not saved & checkpoint.FIXED

@@ -12,7 +12,7 @@ from scipy.special import erfc, erfcx
 from worlds import FREE, RECIPIENT, TISSUE, absorbing_cube, collins_kimball, run, stop_secretion, world
 
 from exoabm import ExosomeModel
-from exoabm.state import Event
+from exoabm.tables.fates import Event
 from exoabm.vesicle import DONORS, Status, vesicle_names
 
 MEMBRANE = {"engine": "vesicles", "capture": "membrane"}

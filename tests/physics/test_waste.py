@@ -7,7 +7,8 @@ import pytest
 from worlds import run, world
 
 from exoabm import ExosomeModel
-from exoabm.state import Emissions, State, TransportResult
+from exoabm.accounting.records import Sources, TransportResult
+from exoabm.state import State
 
 P, LYSOSOMAL, EXPORT = 100.0, 0.5, 0.1
 """Units/h, 1/h, 1/h: the defaults."""
@@ -22,8 +23,8 @@ class Returning:
     def __init__(self, share: float) -> None:
         self.share = share
 
-    def advance(self, state: State, emissions: tuple[Emissions, ...], dt: float) -> TransportResult:
-        rows = Emissions.join(*emissions)
+    def advance(self, state: State, sources: Sources, dt: float) -> TransportResult:
+        rows = sources.joined()
         captured = np.zeros_like(state.trafficking.bound)
         sent = np.zeros(captured.shape[1:])
         np.add.at(captured, (rows.cell, rows.kind, rows.label), self.share * rows.count)

@@ -83,7 +83,6 @@ def test_the_field_is_the_concentration(continuum: State) -> None:
 
 def test_dots_are_the_free_vesicles(swarm: State) -> None:
     found, _, frame = drawn(swarm, with_field=False)
-    assert swarm.vesicles is not None
     free = swarm.vesicles.rows(Status.FREE)
     assert header(frame).flags == HAS_DOTS
     assert len(found["dots"]) == len(free) > 50
@@ -95,7 +94,6 @@ def test_dots_are_the_free_vesicles(swarm: State) -> None:
 def test_too_many_dots_are_thinned_by_their_ids(swarm: State, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("exoabm.viz.server.frames.MOST_DOTS", 40)
     found, _, frame = drawn(swarm, with_field=False)
-    assert swarm.vesicles is not None
     assert header(frame).free == len(swarm.vesicles.rows(Status.FREE))
     assert 25 <= len(found["dots"]) <= 40
     again, _, _ = drawn(swarm, with_field=False)

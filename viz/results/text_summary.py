@@ -58,7 +58,7 @@ def _whereabouts(state: State, particles: ParticleClass) -> str:
     can = np.array([t.uptake_rate[kinds].max() > 0 for t in state.types])
     takers = can[cells.type] | (taken > 0)  # the dead, and those that became another type, too
     able = "can" if takers.sum() == can[state.cells.type].sum() else "can or could"
-    counted = "" if state.vesicles is not None else " are expected to"
+    counted = "" if state.follows_vesicles else " are expected to"
     places = (state.balance.emitted, state.balance["free"], state.balance["delivered"])
     emitted, free, told = (float(a[kinds].sum()) for a in places)
     swallowed = float(taken.sum())

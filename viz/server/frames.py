@@ -128,7 +128,7 @@ def draw(
     kinds
         Vesicle kinds that are drawn; all if not given.
     """
-    single = state.vesicles is not None
+    single = state.follows_vesicles
     kinds = list(range(len(state.kinds)) if kinds is None else kinds)
     field, maximum = _field(state, scale, kinds) if with_field else (np.zeros((0, 0), np.uint8), 0.0)
     dots, origin, free = _dots(state, kinds)

@@ -103,7 +103,7 @@ class Session:
         self.drawn_class = drawn_class(loaded.scenario)
         self.paired_with: Session | None = None
         self.scale = Scale()
-        self.with_field = self.model.state.vesicles is None
+        self.with_field = not self.model.state.follows_vesicles
         self._warmed_up = warm_up(loaded)
         self.recording = Recording()
         self.speed = 300.0
@@ -243,7 +243,7 @@ class Session:
     def _made(self, snapshot: dict[str, np.ndarray] | None = None) -> ExosomeModel:
         """The model, with no more room for single vesicles than the page gives."""
         model = ExosomeModel(self.loaded, seed=self.seed, snapshot=snapshot)
-        if model.state.vesicles is not None:
+        if model.state.follows_vesicles:
             model.state.vesicles.most = self.limits.vesicles
         return model
 

@@ -54,7 +54,7 @@ def possible(model: ExosomeModel, *, recorded: bool = False) -> dict[str, None]:
         "donor": tuple(state.types[i].name for i in sends),
         "recipient": types,
     }
-    by_cell = state.contacts is not None or state.labels.resolution is Resolution.CELL
+    by_cell = state.follows_vesicles or state.labels.resolution is Resolution.CELL
     for quantity, keys in ((quantity, keys) for quantity, forms in KEYS.items() for keys in forms):
         of_all = product(*(names[key] for key in keys))
         written = dict.fromkeys(str(Readout(quantity, each, keys == PAIR)) for each in of_all)

@@ -1,0 +1,103 @@
+"""Booking of a step: flows of vesicles, contacts between cells, and the balances at its end.
+
+Both engines are booked by the same functions: where vesicles are expected numbers, the events, the contact
+table and the table of single vesicles are empty.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from exoabm.accounting.contact_table import MEMBRANE_COUNTS
+from exoabm.accounting.finite_check import check_finite
+from exoabm.tables.fates import COUNTED, Event
+from exoabm.vesicle import DONORS, Status
+
+if TYPE_CHECKING:
+    from exoabm.accounting.records import Sources, TransportResult, Uptake
+    from exoabm.state import State
+
+
+def book_flows(state: State, sources: Sources, result: TransportResult, uptake: Uptake) -> None:
+    """Add the vesicles that entered or left the medium in a step.
+
+    emitted += released + dosed + entered + recycled
+    """
+    balance, released, dosed = state.balance, sources.released, sources.dosed
+    np.add.at(state.released, (released.cell, released.kind), released.count)
+    for emitted in (released, dosed):
+        np.add.at(balance.emitted, (emitted.kind, emitted.label), emitted.count)
+    np.add.at(balance.entered, (dosed.kind, dosed.label), dosed.count)
+    balance.entered += result.entered
+    balance.emitted += result.entered + uptake.recycled.sum(axis=0)
+    balance["cleared"][:] += result.cleared
+    balance["escaped"][:] += result.escaped
+
+
+def _book_stocks(state: State, free: np.ndarray) -> None:
+    """Set the vesicles in each place at the end of a step; ``free`` (K, L) are those in the medium."""
+    balance, vesicles, of_dead = state.balance, state.trafficking, state.lineage.totals
+    balance["free"][:] = free + vesicles.returning.sum(axis=0)
+    balance["bound"][:] = vesicles.bound.sum(axis=0)
+    balance["endosomal"][:] = vesicles.endosomal.sum(axis=0)
+    for place in ("lysosomal", "recycled", "delivered"):
+        balance[place][:] = getattr(vesicles, place).sum(axis=0) + of_dead[place]
+    state.waste_balance.held = float(state.cells.waste.sum())
+
+
+def _book_contacts(state: State, *, changed: bool) -> None:
+    """Count the events of single vesicles on and in cells, by donor and recipient; remove those gone."""
+    _count_events(state)
+    if changed:
+        state.contacts.settle(state.cells.birth_id)
+    state.vesicles.remove(state.vesicles.rows(Status.GONE))
+
+
+def _count_events(state: State) -> None:
+    happened = state.events.columns()
+    if not happened:
+        return
+    names = state.contacts.columns
+    counted = {Event[event.upper()]: column for event, column in COUNTED.items()} | MEMBRANE_COUNTS
+    sender = np.where(happened["donor"] >= 0, happened["donor"], DONORS + happened["label"].astype(np.int64))
+    for event, column in counted.items():
+        if column not in names:
+            continue
+        between = (happened["recipient"] >= 0) & (happened["event"] == event)
+        for kind in range(len(state.kinds)):
+            rows = np.flatnonzero(between & (happened["kind"] == kind))
+            pairs = kind, sender[rows], happened["recipient"][rows]
+            time, copies = happened["time"][rows], happened["copies"][rows]
+            state.contacts.add(*pairs, np.full(len(rows), names.index(column)), np.ones(len(rows)), time)
+            if event == Event.DELIVERY:
+                for cargo in range(copies.shape[1]):
+                    place = np.full(len(rows), len(COUNTED) + cargo)
+                    state.contacts.add(*pairs, place, copies[:, cargo], time)
+
+
+def close_step(state: State, free: np.ndarray, dt: float, *, changed: bool) -> None:
+    """Book all stocks and contacts at the end of a step, advance the clock, and check the state.
+
+    Parameters
+    ----------
+    free : numpy.ndarray
+        Vesicles in the medium, (K, L).
+    dt : float
+        Length of the step, s.
+    changed : bool
+        Whether cells divided, died or changed type.
+
+    Raises
+    ------
+    NumericalError
+        If a number is not finite, or the balance of vesicles or of waste does not close.
+    """
+    check_finite(state, state.time + dt)
+    _book_stocks(state, free)
+    _book_contacts(state, changed=changed)
+    state.time += dt
+    state.step += 1
+    state.balance.check(state.time)
+    state.waste_balance.check(state.time)

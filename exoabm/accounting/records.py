@@ -1,0 +1,158 @@
+"""Records that the stages of a step hand on: sources, transport, uptake, turnover and events of vesicles.
+
+Axis names: n cells, K vesicle kinds, L labels, S size classes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from exoabm.tables.fates import Event
+
+if TYPE_CHECKING:
+    from exoabm.state import Cells
+    from exoabm.vesicle import Vesicles
+
+
+@dataclass
+class Emissions:
+    """Rows: vesicles that enter the medium during a step at the surface of a cell.
+
+    ``cell`` is a row of Cells, ``label`` the origin (kept through unbinding), ``count`` their number,
+    ``size`` their size class, or -1 for all classes by their shares, as released.
+    """
+
+    cell: np.ndarray
+    kind: np.ndarray
+    label: np.ndarray
+    count: np.ndarray
+    size: np.ndarray = None  # type: ignore[assignment] # -1 for all of them, once made
+
+    def __post_init__(self) -> None:
+        if self.size is None:
+            self.size = np.full(len(self.cell), -1)
+
+    @classmethod
+    def none(cls) -> Emissions:
+        """A table without rows."""
+        empty = np.empty(0, np.int64)
+        return cls(empty, empty, empty, np.empty(0))
+
+    @classmethod
+    def join(cls, *parts: Emissions) -> Emissions:
+        """Concatenate tables, in their order."""
+        return cls(*(np.concatenate([getattr(p, column.name) for p in parts]) for column in fields(cls)))
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Vesicles that enter the medium during a step.
+
+    ``released`` by donor cells, ``returning`` after unbinding or recycling in the step before, ``dosed`` by a
+    treatment.
+    """
+
+    released: Emissions
+    returning: Emissions
+    dosed: Emissions
+
+    def joined(self) -> Emissions:
+        """Rows of all three, in this order."""
+        return Emissions.join(self.released, self.returning, self.dosed)
+
+
+@dataclass
+class TransportResult:
+    """Result of a step of transport: captures per cell, losses from the medium and gains through its faces.
+
+    ``captured`` is (n, K, L); ``cleared``, ``escaped`` and ``entered`` are (K, L). ``captured_sizes`` is
+    the first by size class, (n, K, L, S), for kinds with size classes. ``arrival`` (n, K, 2) is the share of
+    the captured vesicles on the surface at the end of the step, and in endosomes if all entered; None or NaN
+    for captures that are uniform in time.
+    """
+
+    captured: np.ndarray
+    cleared: np.ndarray
+    escaped: np.ndarray
+    entered: np.ndarray
+    captured_sizes: np.ndarray | None = None
+    arrival: np.ndarray | None = None
+
+
+@dataclass
+class Turnover:
+    """Rows: cells that divide, die or change type at the end of a step; at most one of these per cell.
+
+    ``daughter`` (m, 3) is the position of the daughter of each of ``divides``; ``blocked`` are cells whose
+    division found no room; ``becomes`` is the new type of each of ``changes``.
+    """
+
+    divides: np.ndarray
+    daughter: np.ndarray
+    blocked: np.ndarray
+    dies: np.ndarray
+    changes: np.ndarray
+    becomes: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.divides) + len(self.dies) + len(self.changes)
+
+
+@dataclass
+class Uptake:
+    """Result of a step of uptake: vesicles by their fate, each (n, K, L)."""
+
+    taken_up: np.ndarray
+    lysosomal: np.ndarray
+    recycled: np.ndarray
+    delivered: np.ndarray
+
+
+def where_known(column: np.ndarray, rows: np.ndarray, absent: float = -1) -> np.ndarray:
+    """``column[rows]``, and ``absent`` where a row is -1, that of no cell."""
+    found = np.full((len(rows), *column.shape[1:]), absent, column.dtype)
+    found[rows >= 0] = column[rows[rows >= 0]]
+    return found
+
+
+@dataclass
+class Events:
+    """Rows: events of single vesicles in this step, in the order of the stages.
+
+    Each part is a dict of columns: event, time in s, the columns of the vesicle at that time, and birth id
+    and type of the cell at which it happened, ``recipient`` and ``recipient_type`` (-1 in the medium).
+    """
+
+    cells: Cells
+    parts: list[dict[str, np.ndarray]] = field(default_factory=list)
+
+    VESICLE: ClassVar = ("id", "kind", "label", "donor", "hops", "x", "y", "z", "copies")
+
+    def add(self, event: Event, vesicles: Vesicles, rows: np.ndarray, time: np.ndarray) -> None:
+        """Record ``event`` of the vesicles in ``rows`` at ``time`` (s)."""
+        if len(rows):
+            part = {name: getattr(vesicles, name)[rows] for name in self.VESICLE}
+            part["event"] = np.full(len(rows), event, np.int8)
+            part["time"] = np.broadcast_to(np.asarray(time, np.float64), len(rows))
+            host = vesicles.host[rows]
+            part["recipient"] = where_known(self.cells.birth_id, host)
+            part["recipient_type"] = where_known(self.cells.type, host)
+            self.parts.append(part)
+
+    @classmethod
+    def nothing(cls, vesicles: Vesicles) -> dict[str, np.ndarray]:
+        """Columns of a table without events."""
+        part = {name: getattr(vesicles, name)[:0] for name in cls.VESICLE}
+        integers = dict.fromkeys(("event", "recipient", "recipient_type"), np.empty(0, np.int64))
+        return part | integers | {"time": np.empty(0)}
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """All rows, in order of time; empty without events."""
+        if not self.parts:
+            return {}
+        joined = {name: np.concatenate([p[name] for p in self.parts]) for name in self.parts[0]}
+        order = np.argsort(joined["time"], kind="stable")
+        return {name: column[order] for name, column in joined.items()}
