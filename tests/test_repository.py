@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -39,3 +41,36 @@ def test_yaml_is_valid(path: Path) -> None:
 def test_every_hook_is_pinned() -> None:
     hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))
     assert all(repository["rev"].startswith("v") for repository in hooks["repos"])
+
+
+def absent(page: str) -> set[str]:
+    """Paths and dotted module names in code of a page that do not exist; NAME and * stand for any name."""
+    code = re.findall(r"`([^`\n]+)`", page) + re.findall(r"^(?:from|import) (\S+)", page, re.MULTILINE)
+    paths = {word for word in code if re.fullmatch(r"[\w.]+/[\w./*-]+", word)}
+    paths = {path for path in paths if path.partition("/")[0] in {file.name for file in ROOT.iterdir()}}
+    missing = {path for path in paths if "NAME" not in path and not any(ROOT.glob(path.rstrip("/")))}
+    modules = {word for word in code if re.fullmatch(r"exoabm(\.[a-z_]+)+", word)}
+    names = {word for word in modules if hasattr(exoabm, word.partition(".")[2])}
+    return missing | {word for word in modules - names if not exists(word)}
+
+
+def exists(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_every_path_and_module_named_in_a_page_exists(path: Path) -> None:
+    assert not absent(path.read_text(encoding="utf-8"))
+
+
+def test_an_absent_path_or_module_is_seen() -> None:
+    page = "`exoabm/gone.py`, `exoabm/state.py`, `exoabm.gone`, `exoabm.state`, `tests/`, `docs/no.md`\n"
+    assert absent(page + "from exoabm.gone.far import x") == {
+        "exoabm/gone.py", "exoabm.gone", "docs/no.md", "exoabm.gone.far",
+    }  # fmt: skip

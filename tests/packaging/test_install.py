@@ -202,7 +202,7 @@ def test_import_leaves_the_filters_of_warnings(installed: Path, tmp_path: Path) 
 
 def test_the_source_distribution_is_whole(tmp_path: Path) -> None:
     """What a clone has to work with: the description, the changes, the recipes and all tests."""
-    kept = ["exoabm", "scenarios", "viz", "tests", "benchmarks", ".ci", ".github"]
+    kept = ["exoabm", "scenarios", "viz", "tests", "benchmarks", ".ci", ".github", "docs"]
     names = [file.name for file in ROOT.iterdir() if file.suffix in (".md", ".cff", ".toml", ".in", ".yaml")]
     copy = tmp_path / "checkout"
     junk = shutil.ignore_patterns("__pycache__", "*.egg-info")
