@@ -10,10 +10,10 @@ from pydantic import BaseModel
 
 from exoabm.errors import InputError
 from exoabm.parameters import Quantity, format_citation
-from exoabm.scenario.cell_dynamics import idle
 from exoabm.scenario.fields import entries
 from exoabm.scenario.schema import Transport
 from exoabm.scenario.schema_cells import CellTypeTable, VesicleTable
+from exoabm.scenario.validation import unused_keys
 from exoabm.viz.results.svg import power
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ def controls_of(loaded: LoadedScenario) -> dict[str, Control]:
     """Every control of a scenario, by dotted key, in the order of the file format."""
     scenario = loaded.scenario
     found = (control for key, value in entries(scenario) for control in _knob(key, value))
-    unused = idle(scenario)
+    unused = unused_keys(scenario)
     return {control.key: control for control in found if control.key not in unused}
 
 

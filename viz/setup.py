@@ -21,9 +21,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from exoabm.errors import InputError, did_you_mean
 from exoabm.parameters import Quantity
-from exoabm.scenario.cell_dynamics import idle
 from exoabm.scenario.fields import entries
 from exoabm.scenario.loader import load, shipped
+from exoabm.scenario.validation import unused_keys
 from exoabm.viz.parameter_controls import controls_of
 from exoabm.viz.server.limits import LIMITS
 
@@ -216,7 +216,7 @@ def encode(setup: Setup, hours: float = 0.0) -> str:
     if hours > 0:
         pairs.append(("hours", f"{hours:.10g}"))
     started = dict(first_setup(setup.scenario).overrides)
-    unused = idle(setup.load().scenario)
+    unused = unused_keys(setup.load().scenario)
     pairs += [(k, value) for k, value in setup.overrides if started.get(k) != value and k not in unused]
     query = urlencode(pairs)
     decode(query)

@@ -1,29 +1,24 @@
-"""From a checked scenario to a model's state: the domain, the cells in it, what they carry and do."""
+"""Construction of a model's state from a validated scenario: domain, cells, estimate and engine."""
 
 from __future__ import annotations
 
 import contextlib
-import math
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from exoabm.accounting.contact_table import CONTACT_COUNTS, MEMBRANE_COUNTS, ContactTable
 from exoabm.accounting.mass_balance import MassBalance, WasteBalance
-from exoabm.cargo import Cargo, CargoClass
 from exoabm.domain import SIDES, Domain, Face, grid_shape
 from exoabm.errors import Problem, ResourceError, ScenarioError
-from exoabm.parameters.diffusivity import mean_diffusivity
-from exoabm.physiology import CellType, Mechanics, SecretionMode, WasteMetabolism, reachable
+from exoabm.physiology import CellType, Mechanics, SecretionMode, reachable
 from exoabm.readers.cells import GRID
-from exoabm.scenario import cell_dynamics as living
-from exoabm.scenario import layouts
+from exoabm.scenario import cell_dynamics, layouts
 from exoabm.scenario.estimate import (
     BYTES_PER_VESICLE,
     Estimate,
-    classes_of,
     declared_size,
     estimate_run,
     grown_cells,
@@ -36,8 +31,6 @@ from exoabm.scenario.treatment_protocol import dosed, given
 from exoabm.state import DOSE, FATES, RESERVOIR, Cells, Labels, Resolution, State, Trafficking
 from exoabm.transport.grid_discretization import hop_limit
 from exoabm.vesicle import (
-    PARTICLES,
-    DeliveryRoute,
     VesicleKind,
     Vesicles,
     cargo_names,
@@ -62,7 +55,7 @@ LEDGER_TOLERANCE = {"float64": 1e-9, "float32": 1e-3}
 
 @dataclass(frozen=True)
 class Blueprint:
-    """Everything about a run that is known before its large arrays are made."""
+    """Everything about a run that is known before its large arrays are allocated."""
 
     domain: Domain
     kinds: tuple[VesicleKind, ...]
@@ -76,57 +69,25 @@ class Blueprint:
 
 
 def blueprint(loaded: LoadedScenario, seed: int) -> Blueprint:
-    """Resolve a scenario down to cells and grid, and estimate what running it takes.
+    """Resolve a scenario to cells and grid, and estimate the resources of its run.
 
     Raises
     ------
     InputError
         If the scenario contradicts itself.
     ResourceError
-        If the grid alone is beyond this machine; nothing large has been allocated by then.
+        If the grid alone exceeds the memory of this machine; nothing large is allocated before.
     """
     scenario = loaded.scenario
     kinds, types = declared(scenario)
-    cargos = living.cargo_of(scenario)
-    warnings, placed = list(cautions(scenario)), None
-    if scenario.domain.size != "fit":
-        domain = _domain(loaded, None)
-        estimate_run(scenario, domain, *declared_size(scenario)).refuse()
-    if scenario.layout.table is not None:
-        placed = from_table(loaded)
-        warnings.extend(placed.table.warnings)
-        position, names = placed.position, placed.names
-    elif scenario.domain.size != "fit":
-        position, names = arrange_groups(loaded, domain, types, seed)
-    else:
-        problem = Problem("domain.size", "'fit'", "only a layout with a table can be fitted")
-        raise ScenarioError(loaded.name, [problem])
-    if scenario.domain.size == "fit":
-        domain = _domain(loaded, position)
-        with _because_of(placed):
-            estimate_run(scenario, domain, len(position), declared_size(scenario)[1]).refuse()
-    _check_courant(loaded, domain)
-    check_positions(loaded, domain, position, None if placed is None else placed.table.rows)
-    if placed is not None:
-        placed.check()
-    if domain.dim == 2:
-        position[:, 2] = domain.low[2] + domain.thickness / 2
+    domain, position, names, placed = _place_cells(loaded, types, seed)
     if BYSTANDER in names and BYSTANDER not in {t.name for t in types}:
         types = (*types, _bystander(len(kinds)))
     index_of = {t.name: i for i, t in enumerate(types)}
     type_index = np.array([index_of[name] for name in names], dtype=np.int16)
     radii = np.array([t.diameter / 2 for t in types])[type_index]
     overlap = layouts.overlaps(position, radii, domain.period)
-    if overlap.cells:
-        warnings.append(
-            f"{overlap.cells} of {len(position)} cells stand closer to a neighbor than their diameters "
-            f"allow (least distance {overlap.least_distance:.3g} um); they are kept where they are"
-        )
-    warnings.extend(_interval_warnings(scenario))
-    warnings.extend(living.receptor_warnings(scenario, types))
-    warnings.extend(_inert(loaded, domain, types, type_index))
-    warnings.extend(grid_warnings(scenario.transport, domain, kinds, types, type_index, position))
-    if scenario.transport.engine == "vesicles" and scenario.transport.capture == "membrane" and overlap.cells:
+    if overlap.cells and (scenario.transport.engine, scenario.transport.capture) == ("vesicles", "membrane"):
         problem = Problem(
             "transport.capture",
             "'membrane'",
@@ -134,31 +95,78 @@ def blueprint(loaded: LoadedScenario, seed: int) -> Blueprint:
             "use capture = 'voxel' for tissue in which cells touch",
         )
         raise ScenarioError(loaded.name, [problem])
-    labels = _labels(scenario, domain, types, type_index)
-    rate = sum(t.release_rate * int((type_index == i).sum()) for i, t in enumerate(types) if t.donates)
     count = census(types, type_index)
-    decay = {cargo.name: cargo.decay_rate for cargo in cargos}
+    warnings = list(cautions(scenario))
+    if placed is not None:
+        warnings.extend(placed.table.warnings)
+    if overlap.cells:
+        warnings.append(
+            f"{overlap.cells} of {len(position)} cells are closer to a neighbor than their diameters "
+            f"allow (least distance {overlap.least_distance:.3g} um); their positions are not changed"
+        )
+    decay = {cargo.name: cargo.decay_rate for cargo in cell_dynamics.cargo_of(scenario)}
+    warnings.extend(_interval_warnings(scenario))
+    warnings.extend(cell_dynamics.receptor_warnings(scenario, types))
+    warnings.extend(_inert(loaded, domain, types, type_index))
+    warnings.extend(grid_warnings(scenario.transport, domain, kinds, types, type_index, position))
     warnings.extend(step_warnings(scenario, domain, kinds, types, count, decay))
+    labels = _labels(scenario, domain, types, type_index)
+    rate = sum(t.release_rate * count.get(t.name, 0) for t in types if t.donates)
     grown = grown_cells(scenario, domain, count)
-    takers = grown_cells(
-        scenario, domain, {t.name: count.get(t.name, 0) for t in types if any(t.uptake_rate)}
+    takers = {t.name: count.get(t.name, 0) for t in types if any(t.uptake_rate)}
+    estimate = estimate_run(
+        scenario,
+        domain,
+        grown,
+        len(labels),
+        rate * (grown / max(len(position), 1)),
+        grown_cells(scenario, domain, takers),
+        dosed(loaded, domain, kinds),
     )
-    rate *= grown / max(len(position), 1)
-    estimate = estimate_run(scenario, domain, grown, len(labels), rate, takers, dosed(loaded, domain, kinds))
     estimate.refuse()
     return Blueprint(domain, kinds, types, position, type_index, labels, estimate, tuple(warnings), placed)
 
 
+def _place_cells(
+    loaded: LoadedScenario, types: tuple[CellType, ...], seed: int
+) -> tuple[Domain, np.ndarray, np.ndarray, Placed | None]:
+    """The domain, positions (n, 3) and type names (n,) of the cells, and their table if they have one."""
+    scenario = loaded.scenario
+    fitted, listed = scenario.domain.size == "fit", scenario.layout.table is not None
+    if fitted and not listed:
+        problem = Problem("domain.size", "'fit'", "only a layout with a table can be fitted")
+        raise ScenarioError(loaded.name, [problem])
+    if not fitted:
+        domain = _domain(loaded, None)
+        estimate_run(scenario, domain, *declared_size(scenario)).refuse()
+    placed = from_table(loaded) if listed else None
+    if placed is not None:
+        position, names = placed.position, placed.names
+    else:
+        position, names = arrange_groups(loaded, domain, types, seed)
+    if fitted:
+        domain = _domain(loaded, position)
+        with _with_outliers(placed):
+            estimate_run(scenario, domain, len(position), declared_size(scenario)[1]).refuse()
+    _check_courant(loaded, domain)
+    check_positions(loaded, domain, position, None if placed is None else placed.table.rows)
+    if placed is not None:
+        placed.check()
+    if domain.dim == 2:
+        position[:, 2] = domain.low[2] + domain.thickness / 2
+    return domain, position, names, placed
+
+
 def declared(scenario: Scenario) -> tuple[tuple[VesicleKind, ...], tuple[CellType, ...]]:
-    """The vesicle kinds and cell types of a scenario, without a cell of them."""
-    cargos = living.cargo_of(scenario)
-    kinds = _kinds(scenario, cargos)
-    return kinds, _types(scenario, kinds, cargos)
+    """The vesicle kinds and cell types of a scenario."""
+    cargos = cell_dynamics.cargo_of(scenario)
+    kinds = cell_dynamics.vesicle_kinds(scenario, cargos)
+    return kinds, cell_dynamics.cell_types(scenario, kinds, cargos)
 
 
 @contextlib.contextmanager
-def _because_of(placed: Placed | None) -> Iterator[None]:
-    """Name the stray cells of a table where its domain is too large."""
+def _with_outliers(placed: Placed | None) -> Iterator[None]:
+    """Name the outlying cells of a table whose domain is too large."""
     try:
         yield
     except ResourceError as error:
@@ -169,10 +177,10 @@ def _because_of(placed: Placed | None) -> Iterator[None]:
 def _inert(
     loaded: LoadedScenario, domain: Domain, types: tuple[CellType, ...], type_index: np.ndarray
 ) -> Iterator[str]:
-    """Say that nothing can happen: no vesicle ever comes, or no cell takes one up."""
+    """Warnings that no vesicle is ever released or dosed, or that no cell takes vesicles up."""
     present = [types[i] for i in reachable(types, set(type_index.tolist()))]
     if not (any(t.donates for t in present) or domain.opens_to_reservoir or given(loaded.scenario)):
-        yield f"no cell releases vesicles ({_mapped(present)}), and no vesicle comes from elsewhere"
+        yield f"no cell releases vesicles ({_mapped(present)}), and there is no other source of vesicles"
     if not any(t.uptake_limit > 0 and t.uptake_rate.any() for t in present):
         yield f"no cell takes vesicles up ({_mapped(present)})"
 
@@ -190,12 +198,12 @@ def build_state(loaded: LoadedScenario, plan: Blueprint, streams: Streams) -> St
     carried = cargo_names(plan.kinds)
     most = int(plan.estimate.allowed_bytes / BYTES_PER_VESICLE)
     columns = (*CONTACT_COUNTS, *(f"copies_delivered_{name}" for name in carried))
-    if FATES & set(living.behaviors_in_use(scenario)[0]):
+    if FATES & set(cell_dynamics.behaviors_in_use(scenario)[0]):
         columns = (*columns, *MEMBRANE_COUNTS.values())
-    cargos = living.cargo_of(scenario)
-    behaviors, base = living.behaviors_in_use(scenario)
+    cargos = cell_dynamics.cargo_of(scenario)
+    behaviors, base = cell_dynamics.behaviors_in_use(scenario)
     if len(plan.types) > len(base):
-        base = np.vstack([base, living.nothing_at_rest(behaviors)])
+        base = np.vstack([base, cell_dynamics.nothing_at_rest(behaviors)])
     balance = MassBalance(
         tuple(kind.name for kind in plan.kinds),
         plan.labels.names,
@@ -220,7 +228,7 @@ def build_state(loaded: LoadedScenario, plan: Blueprint, streams: Streams) -> St
         base=base,
         mechanics=None if scenario.mechanics is None else Mechanics(float(scenario.mechanics.relaxation)),
         max_cells=float(scenario.domain.max_cells),
-        responses=living.responses(scenario, behaviors, cargos),
+        responses=cell_dynamics.responses(scenario, behaviors, cargos),
         follows_vesicles=each,
         vesicles=Vesicles(len(carried), copies_type(plan.kinds), most),
         contacts=ContactTable(columns, k if each else 0),
@@ -232,12 +240,12 @@ def build_state(loaded: LoadedScenario, plan: Blueprint, streams: Streams) -> St
         source=plan.placed.source if plan.placed else None,
         y_down=plan.placed.table.y_down if plan.placed else scenario.layout.y_axis == "down",
     )
-    living.fill(state)
+    cell_dynamics.fill(state)
     return state
 
 
 def make_engine(transport: Transport, state: State, threads: int = 1) -> Engine:
-    """The engine that a scenario asks for."""
+    """The transport engine of a scenario."""
     if transport.engine == "vesicles":
         from exoabm.transport.vesicle_engine import VesicleEngine
 
@@ -247,86 +255,6 @@ def make_engine(transport: Transport, state: State, threads: int = 1) -> Engine:
     return Continuum(state, courant=transport.courant, threads=threads)
 
 
-def _kinds(scenario: Scenario, cargos: tuple[Cargo, ...]) -> tuple[VesicleKind, ...]:
-    cargo = {c.name: c for c in cargos}
-    medium = scenario.transport
-    kinds = []
-    for v in scenario.vesicle:
-        free: float | None = v.diffusivity
-        if free is None:
-            free = mean_diffusivity(v.diameter, v.diameter_gsd, medium.viscosity, medium.temperature)
-        kinds.append(
-            VesicleKind(
-                name=v.name,
-                diameter=float(v.diameter),
-                diameter_gsd=float(v.diameter_gsd),
-                diffusivity=float(free),
-                decay_rate=math.log(2) / v.half_life,
-                unbinding_rate=float(v.unbinding_rate),
-                internalization_rate=float(v.internalization_rate),
-                processing_rate=float(v.processing_rate),
-                recycling_probability=float(v.recycling_probability),
-                delivery_probability=float(v.delivery_probability),
-                delivery_route=DeliveryRoute(v.delivery_route),
-                particles=PARTICLES[v.comparator],
-                size_classes=classes_of(v),
-                cargo=tuple(
-                    cargo[name] if v.copies is None else replace(cargo[name], copies=float(v.copies))
-                    for name in v.cargo
-                ),
-            )
-        )
-    return tuple(kinds)
-
-
-def _types(
-    scenario: Scenario, kinds: tuple[VesicleKind, ...], cargos: tuple[Cargo, ...]
-) -> tuple[CellType, ...]:
-    names = [kind.name for kind in kinds]
-    numbers = {t.name: i for i, t in enumerate(scenario.cell_type)}
-    types = []
-    for t in scenario.cell_type:
-        rate, receptors = living.binding(scenario, t)
-        limit = living.uptake_limit(scenario, t)
-        if limit > t.uptake_rate > 0:
-            most = limit / float(t.uptake_rate)
-            rate, receptors = rate * most, receptors * most
-        waste = None
-        if t.waste is not None:
-            carrier = names.index(t.waste.vesicle)
-            copies = sum(c.copies for c in kinds[carrier].cargo if c.role is CargoClass.WASTE)
-            waste = WasteMetabolism(
-                float(t.waste.production),
-                float(t.waste.lysosomal_rate),
-                float(t.waste.export_rate),
-                carrier,
-                copies,
-                float(t.waste.saturation),
-            )
-        types.append(
-            CellType(
-                name=t.name,
-                diameter=float(t.diameter),
-                secretion=SecretionMode(t.secretion),
-                releases=None if t.releases is None else names.index(t.releases),
-                release_rate=float(t.release_rate),
-                ilvs_per_mvb=float(t.ilvs_per_mvb),
-                uptake_rate=rate,
-                receptors=receptors,
-                waste=waste,
-                becomes=None if t.transformation is None else numbers[t.transformation.into],
-                persistence=float(t.persistence),
-                attraction=living.attraction(t, kinds),
-                pathway=living.pathway(t, kinds),
-                pools=living.pools(t, kinds, cargos),
-                uptake_limit=limit,
-                may_donate=living.may_donate(scenario, t),
-                sharing=living.sharing(scenario, t),
-            )
-        )
-    return living.with_heirs(tuple(types))
-
-
 def _check_courant(loaded: LoadedScenario, domain: Domain) -> None:
     medium = loaded.scenario.transport
     limit, why = (
@@ -334,21 +262,21 @@ def _check_courant(loaded: LoadedScenario, domain: Domain) -> None:
         f"the stability limit of the explicit scheme in {domain.dim} dimensions",
     )
     if medium.engine == "vesicles" and medium.capture == "voxel":
-        limit, why = hop_limit(domain), "what leaves single vesicles a chance to stay in their voxel"
+        limit, why = hop_limit(domain), "the limit at which a single vesicle may still stay in its voxel"
     elif Face.FIXED in domain.faces[: 2 * domain.dim] and hop_limit(domain) < limit:
-        limit, why = hop_limit(domain), "what open and held faces, half a voxel away, can take in a sub-step"
+        limit, why = hop_limit(domain), "the stability limit at open and held faces, half a voxel away"
     if medium.courant is not None and medium.courant > limit:
         problem = Problem(
             "transport.courant",
             f"{medium.courant:g}",
             f"above {why}; allowed 0 to {limit:.4g}",
-            "leave it out and the engine chooses its own sub-steps",
+            "without this key the engine chooses its own sub-steps",
         )
         raise ScenarioError(loaded.name, [problem])
 
 
 def _bystander(kinds: int) -> CellType:
-    """A cell that stands in the tissue and neither releases nor takes up."""
+    """The type of cells that neither release nor take up vesicles."""
     nothing, never = np.zeros(kinds), np.full(kinds, np.inf)
     return CellType(BYSTANDER, BYSTANDER_DIAMETER, SecretionMode.MEAN, None, 0.0, 1.0, nothing, never)
 
@@ -400,7 +328,7 @@ def _faces(table: DomainTable) -> tuple[tuple[Face, ...], tuple[float, ...]]:
 
 
 def _zones(loaded: LoadedScenario, domain: Domain) -> tuple[np.ndarray | float, np.ndarray | None]:
-    """Hindrance and obstacles per voxel; later zones lie over earlier ones."""
+    """Hindrance and obstacles per voxel; later zones replace earlier ones."""
     scenario = loaded.scenario
     hindrance = np.full(domain.shape, float(scenario.transport.hindrance))
     obstacle = np.zeros(domain.shape, bool)
@@ -439,9 +367,9 @@ def _inside(zone: Zone, centers: np.ndarray, file: str) -> np.ndarray:
 def _labels(
     scenario: Scenario, domain: Domain, types: tuple[CellType, ...], type_index: np.ndarray
 ) -> Labels:
-    """Which origins are told apart; types or cells that release nothing get no label."""
+    """Labels of origins; types or cells that release nothing get none."""
     donates = np.array([t.donates for t in types])
-    # Single vesicles know their donor cell, so their labels need only tell types apart.
+    # Single vesicles record their donor cell, so labels by type suffice.
     each = scenario.transport.engine == "vesicles"
     resolution = Resolution.CELL_TYPE if each else Resolution(scenario.transport.provenance)
     of_cell = np.full(len(type_index), -1, dtype=np.int64)
@@ -467,7 +395,7 @@ def _interval_warnings(scenario: Scenario) -> list[str]:
     record, step = scenario.record, float(scenario.clock.step)
     return [
         f"record.{name} = {getattr(record, name)} is shorter than clock.step = {scenario.clock.step}; "
-        "it is recorded at every step"
+        "one record is made per step"
         for name in ("metrics", "cells", "events", "fields")
         if float(getattr(record, name)) < step * (1 - 1e-9)
     ]

@@ -1,4 +1,4 @@
-"""From the scenario's tables to what cells have inside and how they respond."""
+"""Cargo, vesicle kinds and cell types of a scenario: contents of cells, behaviors and responses."""
 
 from __future__ import annotations
 
@@ -11,21 +11,30 @@ import numpy as np
 from exoabm.cargo import HALF_LIVES, Cargo, CargoClass, CargoPool, Molecule
 from exoabm.cells import behaviors
 from exoabm.cells.responses import FRESH, SIGNALS, behave
-from exoabm.errors import Problem
+from exoabm.parameters.diffusivity import mean_diffusivity
 from exoabm.parameters.parameter import Quantity
 from exoabm.parameters.units import to_internal
-from exoabm.physiology import Attraction, MvbPathway, Response, SecretionMode, Sense, reachable
+from exoabm.physiology import (
+    Attraction,
+    CellType,
+    MvbPathway,
+    Response,
+    SecretionMode,
+    Sense,
+    WasteMetabolism,
+    reachable,
+)
 from exoabm.streams import Purpose
+from exoabm.vesicle import PARTICLES, DeliveryRoute, VesicleKind, enough_classes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from exoabm.cells.behaviors import Behavior
-    from exoabm.physiology import CellType
+    from exoabm.physiology import CellType, WasteMetabolism
     from exoabm.scenario.schema import Scenario
-    from exoabm.scenario.schema_cells import CellTypeTable
+    from exoabm.scenario.schema_cells import CellTypeTable, VesicleTable
     from exoabm.state import State
-    from exoabm.vesicle import VesicleKind
 
 
 def cargo_of(scenario: Scenario) -> tuple[Cargo, ...]:
@@ -43,6 +52,96 @@ def cargo_of(scenario: Scenario) -> tuple[Cargo, ...]:
             Cargo(table.name, CargoClass(table.role), table.copies, decay, molecule, table.effect_copies)
         )
     return tuple(cargos)
+
+
+def vesicle_kinds(scenario: Scenario, cargos: tuple[Cargo, ...]) -> tuple[VesicleKind, ...]:
+    """The vesicle kinds of a scenario."""
+    cargo = {c.name: c for c in cargos}
+    medium = scenario.transport
+    kinds = []
+    for v in scenario.vesicle:
+        free: float | None = v.diffusivity
+        if free is None:
+            free = mean_diffusivity(v.diameter, v.diameter_gsd, medium.viscosity, medium.temperature)
+        kinds.append(
+            VesicleKind(
+                name=v.name,
+                diameter=float(v.diameter),
+                diameter_gsd=float(v.diameter_gsd),
+                diffusivity=float(free),
+                decay_rate=math.log(2) / v.half_life,
+                unbinding_rate=float(v.unbinding_rate),
+                internalization_rate=float(v.internalization_rate),
+                processing_rate=float(v.processing_rate),
+                recycling_probability=float(v.recycling_probability),
+                delivery_probability=float(v.delivery_probability),
+                delivery_route=DeliveryRoute(v.delivery_route),
+                particles=PARTICLES[v.comparator],
+                size_classes=classes_of(v),
+                cargo=tuple(
+                    cargo[name] if v.copies is None else replace(cargo[name], copies=float(v.copies))
+                    for name in v.cargo
+                ),
+            )
+        )
+    return tuple(kinds)
+
+
+def classes_of(vesicle: VesicleTable) -> int:
+    """Size classes that a kind of vesicle has: what is given, or as many as its spread needs."""
+    gsd, given = float(vesicle.diameter_gsd), vesicle.size_classes
+    if gsd == 1 or given is None:
+        return enough_classes(gsd)
+    return int(given)
+
+
+def cell_types(
+    scenario: Scenario, kinds: tuple[VesicleKind, ...], cargos: tuple[Cargo, ...]
+) -> tuple[CellType, ...]:
+    """The cell types of a scenario."""
+    names = [kind.name for kind in kinds]
+    numbers = {t.name: i for i, t in enumerate(scenario.cell_type)}
+    types = []
+    for t in scenario.cell_type:
+        rate, receptors = binding(scenario, t)
+        limit = uptake_limit(scenario, t)
+        if limit > t.uptake_rate > 0:
+            most = limit / float(t.uptake_rate)
+            rate, receptors = rate * most, receptors * most
+        waste = None
+        if t.waste is not None:
+            carrier = names.index(t.waste.vesicle)
+            copies = sum(c.copies for c in kinds[carrier].cargo if c.role is CargoClass.WASTE)
+            waste = WasteMetabolism(
+                float(t.waste.production),
+                float(t.waste.lysosomal_rate),
+                float(t.waste.export_rate),
+                carrier,
+                copies,
+                float(t.waste.saturation),
+            )
+        types.append(
+            CellType(
+                name=t.name,
+                diameter=float(t.diameter),
+                secretion=SecretionMode(t.secretion),
+                releases=None if t.releases is None else names.index(t.releases),
+                release_rate=float(t.release_rate),
+                ilvs_per_mvb=float(t.ilvs_per_mvb),
+                uptake_rate=rate,
+                receptors=receptors,
+                waste=waste,
+                becomes=None if t.transformation is None else numbers[t.transformation.into],
+                persistence=float(t.persistence),
+                attraction=attraction(t, kinds),
+                pathway=pathway(t, kinds),
+                pools=pools(t, kinds, cargos),
+                uptake_limit=limit,
+                may_donate=may_donate(scenario, t),
+                sharing=sharing(scenario, t),
+            )
+        )
+    return with_heirs(tuple(types))
 
 
 def at_rest(table: CellTypeTable, behavior: Behavior) -> Quantity | None:
@@ -63,26 +162,6 @@ def at_rest(table: CellTypeTable, behavior: Behavior) -> Quantity | None:
         if isinstance(value, Quantity):
             return value
     return None
-
-
-def idle(scenario: Scenario) -> set[str]:
-    """Dotted keys that nothing reads: of what cells of a type do not do, and how many points are listed."""
-    moved = {(row.cell_type, row.behavior) for row in scenario.response}
-    each = scenario.transport.engine == "vesicles"
-    found = {f"layout.group.{group.key}.count" for group in scenario.layout.group if group.points is not None}
-    for table in scenario.cell_type:
-        releases = table.releases is not None or table.mvb is not None
-        exports = table.waste is not None
-        read = {
-            "release_rate": releases,
-            "ilvs_per_mvb": releases or (exports and table.secretion == "poisson"),
-            "secretion": releases or exports or (each and bool(table.holds)),
-            # Receptors have their own rate, which a response moves in proportion to this one.
-            "uptake_rate": bool(table.takes_up) or (table.name, "uptake_rate") in moved,
-            "saturation": bool(table.takes_up),
-        }
-        found |= {f"cell_type.{table.name}.{key}" for key, is_read in read.items() if not is_read}
-    return found
 
 
 def behaviors_in_use(scenario: Scenario) -> tuple[tuple[str, ...], np.ndarray]:
@@ -298,77 +377,3 @@ def attraction(table: CellTypeTable, kinds: tuple[VesicleKind, ...]) -> Attracti
             memory=float(table.follows.memory),
         )
     return None
-
-
-def problems(scenario: Scenario) -> Iterator[Problem]:
-    """Living parts of a scenario that contradict themselves; names that name nothing are found before."""
-    types = {table.name: table for table in scenario.cell_type}
-    vesicles = {vesicle.name: vesicle for vesicle in scenario.vesicle}
-    roles = {cargo.name: cargo for cargo in scenario.cargo}
-    for table in scenario.cell_type:
-        key = f"cell_type.{table.name}"
-        if table.mvb is not None:
-            shares = sum(float(s.share) for s in table.mvb.sorting)
-            if not table.mvb.sorting and table.releases is None:
-                yield Problem(f"{key}.mvb", "", "needs releases, or sorting: which vesicles it holds")
-            elif table.mvb.sorting and abs(shares - 1) > 1e-9:
-                yield Problem(f"{key}.mvb.sorting", f"{shares:g}", "the shares must sum to 1")
-            releases = table.release_rate > 0 or any(
-                row.cell_type == table.name and row.behavior == "release_rate" for row in scenario.response
-            )
-            if not table.mvb.secretory_fraction and releases:
-                yield Problem(
-                    f"{key}.mvb.secretory_fraction",
-                    "0",
-                    "must be above 0 at rest where the cell releases",
-                    "block secretion by a response, or set release_rate = 0",
-                )
-        for where, names in (
-            ("holds", [held.cargo for held in table.holds]),
-            ("receptor", [receptor.name for receptor in table.receptor]),
-        ):
-            for name in sorted({name for name in names if names.count(name) > 1}):
-                yield Problem(f"{key}.{where}", repr(name), "this name is given twice")
-        transport = scenario.transport
-        if table.follows is not None and (transport.engine, transport.capture) != ("vesicles", "membrane"):
-            yield Problem(
-                f"{key}.follows",
-                "",
-                "needs single vesicles that meet membranes: engine = 'vesicles' and capture = 'membrane'",
-                "with fields, cells can climb a gradient: see climbs",
-            )
-        for held in table.holds:
-            where = f"{key}.holds.{held.cargo}"
-            if roles[held.cargo].role == "waste":
-                yield Problem(where, "", "waste has a table of its own", f"see {key}.waste")
-            exports = held.export > 0 or any(
-                row.cell_type == table.name and row.increases == f"export.{held.cargo}"
-                for row in scenario.response
-            )
-            if held.vesicle is not None and held.cargo not in vesicles[held.vesicle].cargo:
-                yield Problem(f"{where}.vesicle", repr(held.vesicle), "does not carry this cargo")
-            elif held.vesicle is not None and not vesicles[held.vesicle].load(roles[held.cargo]):
-                yield Problem(f"{where}.vesicle", repr(held.vesicle), "carries 0 copies of this cargo")
-            elif exports and held.vesicle is None:
-                yield Problem(f"{where}.export", "", "needs the vesicle that carries it out")
-    for position, row in enumerate(scenario.response):
-        behavior = behaviors.find(row.behavior)
-        assert behavior is not None
-        rest = at_rest(types[row.cell_type], behavior)
-        where = f"response.{row.name or position}"
-        verb = "increases" if row.increases else "decreases"
-        if rest is None:
-            yield Problem(
-                f"{where}.{verb}",
-                repr(row.behavior),
-                f"the cell type {row.cell_type} has no such behavior",
-                f"give it cell_type.{row.cell_type}.{behavior.places[0][0]}",
-            )
-        elif (row.to - rest) * (1 if row.increases else -1) < 0:
-            yield Problem(
-                f"{where}.to",
-                str(row.to),
-                f"does not {verb[:-1]} {row.behavior}, which is {rest} at rest",
-            )
-        elif row.behavior == "uptake_rate" and not rest:
-            yield Problem(f"{where}.{verb}", "'uptake_rate'", "needs an uptake rate above 0 at rest")

@@ -10,8 +10,7 @@ import numpy as np
 
 from exoabm.domain import Domain
 from exoabm.errors import ResourceError
-from exoabm.scenario.cell_dynamics import binding
-from exoabm.vesicle import enough_classes
+from exoabm.scenario.cell_dynamics import binding, classes_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -309,14 +308,6 @@ def refuse_large_grid(scenario: Scenario) -> None:
     counts = [max(1, round(length / table.voxel)) for length in reversed(table.size)]
     domain = Domain(tuple(counts), float(table.voxel), float(table.thickness))
     estimate_run(scenario, domain, *declared_size(scenario)).refuse()
-
-
-def classes_of(vesicle: VesicleTable) -> int:
-    """Size classes that a kind of vesicle has: what is given, or as many as its spread needs."""
-    gsd, given = float(vesicle.diameter_gsd), vesicle.size_classes
-    if gsd == 1 or given is None:
-        return enough_classes(gsd)
-    return int(given)
 
 
 def _fastest(scenario: Scenario) -> float:

@@ -17,11 +17,17 @@ from pydantic import ValidationError
 from exoabm.errors import InputError, ScenarioError, did_you_mean, visible
 from exoabm.manifest import demand, listed
 from exoabm.readers.files import fingerprint, is_table
-from exoabm.scenario import cell_dynamics as living
 from exoabm.scenario.fields import names_of, plain_data
 from exoabm.scenario.naming import colliding
 from exoabm.scenario.schema import Scenario
-from exoabm.scenario.validation import MAX_PROBLEMS, hidden_characters, schema_problems, shortened, unresolved
+from exoabm.scenario.validation import (
+    MAX_PROBLEMS,
+    hidden_characters,
+    inconsistencies,
+    schema_problems,
+    shortened,
+    unresolved,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -253,7 +259,7 @@ def parse(
         scenario = Scenario.model_validate(raw)
     except ValidationError as error:
         raise ScenarioError(name, list(schema_problems(error, raw))) from None
-    problems = list(unresolved(scenario)) or [*living.problems(scenario), *colliding(scenario)]
+    problems = list(unresolved(scenario)) or [*inconsistencies(scenario), *colliding(scenario)]
     if problems:
         raise ScenarioError(name, problems)
     return LoadedScenario(name, scenario, folder, trusted, tuple(given.items()), data)

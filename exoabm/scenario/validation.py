@@ -1,4 +1,4 @@
-"""Errors of a scenario: violations of the schema in terms of the file format, and unresolved names."""
+"""Validation of a scenario: errors of its schema, unresolved names, contradictions, unused keys."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from exoabm.cells import behaviors
 from exoabm.cells.responses import SIGNALS
 from exoabm.errors import UNSEEN, Problem, did_you_mean, visible
 from exoabm.parameters.parameter import Quantity
 from exoabm.readers.cell_types import BYSTANDER
+from exoabm.scenario.cell_dynamics import at_rest
 from exoabm.scenario.fields import meaning_of, names_of
 from exoabm.scenario.schema import Scenario
 from exoabm.scenario.schema_cells import FOLLOWS
@@ -275,3 +277,114 @@ def _unsupported(scenario: Scenario) -> Iterator[Problem]:
         if dose.route != "tissue" and scenario.pharmacokinetics is None:
             hint = "add [pharmacokinetics], or set route = 'tissue'"
             yield Problem(f"dose.{dose.name}.route", repr(dose.route), "needs [pharmacokinetics]", hint)
+
+
+def inconsistencies(scenario: Scenario) -> Iterator[Problem]:
+    """Contradictions between the tables of cells and responses; names must be resolved before."""
+    for table in scenario.cell_type:
+        yield from _problems_of_mvbs(scenario, table)
+        yield from _problems_of_cells(scenario, table)
+        yield from _problems_of_cargo(scenario, table)
+    yield from _problems_of_responses(scenario)
+
+
+def _problems_of_mvbs(scenario: Scenario, table: CellTypeTable) -> Iterator[Problem]:
+    if table.mvb is None:
+        return
+    key = f"cell_type.{table.name}.mvb"
+    shares = sum(float(s.share) for s in table.mvb.sorting)
+    if not table.mvb.sorting and table.releases is None:
+        yield Problem(key, "", "needs releases, or sorting: the kinds of its vesicles")
+    elif table.mvb.sorting and abs(shares - 1) > 1e-9:
+        yield Problem(f"{key}.sorting", f"{shares:g}", "the shares must sum to 1")
+    releases = table.release_rate > 0 or any(
+        row.cell_type == table.name and row.behavior == "release_rate" for row in scenario.response
+    )
+    if not table.mvb.secretory_fraction and releases:
+        yield Problem(
+            f"{key}.secretory_fraction",
+            "0",
+            "must be above 0 at rest where the cell releases",
+            "block secretion by a response, or set release_rate = 0",
+        )
+
+
+def _problems_of_cells(scenario: Scenario, table: CellTypeTable) -> Iterator[Problem]:
+    key, transport = f"cell_type.{table.name}", scenario.transport
+    for where, names in (
+        ("holds", [held.cargo for held in table.holds]),
+        ("receptor", [receptor.name for receptor in table.receptor]),
+    ):
+        for name in sorted({name for name in names if names.count(name) > 1}):
+            yield Problem(f"{key}.{where}", repr(name), "this name is given twice")
+    if table.follows is not None and (transport.engine, transport.capture) != ("vesicles", "membrane"):
+        yield Problem(
+            f"{key}.follows",
+            "",
+            "needs single vesicles captured at membranes: engine = 'vesicles' and capture = 'membrane'",
+            "with fields, cells can climb a gradient: see climbs",
+        )
+
+
+def _problems_of_cargo(scenario: Scenario, table: CellTypeTable) -> Iterator[Problem]:
+    vesicles = {vesicle.name: vesicle for vesicle in scenario.vesicle}
+    cargos = {cargo.name: cargo for cargo in scenario.cargo}
+    for held in table.holds:
+        key = f"cell_type.{table.name}.holds.{held.cargo}"
+        if cargos[held.cargo].role == "waste":
+            yield Problem(key, "", "waste has its own table", f"see cell_type.{table.name}.waste")
+        exports = held.export > 0 or any(
+            row.cell_type == table.name and row.increases == f"export.{held.cargo}"
+            for row in scenario.response
+        )
+        if held.vesicle is not None and held.cargo not in vesicles[held.vesicle].cargo:
+            yield Problem(f"{key}.vesicle", repr(held.vesicle), "does not carry this cargo")
+        elif held.vesicle is not None and not vesicles[held.vesicle].load(cargos[held.cargo]):
+            yield Problem(f"{key}.vesicle", repr(held.vesicle), "carries 0 copies of this cargo")
+        elif exports and held.vesicle is None:
+            yield Problem(f"{key}.export", "", "needs the vesicle that carries it out")
+
+
+def _problems_of_responses(scenario: Scenario) -> Iterator[Problem]:
+    types = {table.name: table for table in scenario.cell_type}
+    for position, row in enumerate(scenario.response):
+        behavior = behaviors.find(row.behavior)
+        assert behavior is not None
+        rest = at_rest(types[row.cell_type], behavior)
+        key = f"response.{row.name or position}"
+        verb = "increases" if row.increases else "decreases"
+        if rest is None:
+            yield Problem(
+                f"{key}.{verb}",
+                repr(row.behavior),
+                f"the cell type {row.cell_type} has no such behavior",
+                f"set cell_type.{row.cell_type}.{behavior.places[0][0]}",
+            )
+        elif (row.to - rest) * (1 if row.increases else -1) < 0:
+            yield Problem(
+                f"{key}.to",
+                str(row.to),
+                f"does not {verb[:-1]} {row.behavior}, which is {rest} at rest",
+            )
+        elif row.behavior == "uptake_rate" and not rest:
+            yield Problem(f"{key}.{verb}", "'uptake_rate'", "needs an uptake rate above 0 at rest")
+
+
+def unused_keys(scenario: Scenario) -> set[str]:
+    """Dotted keys that the scenario does not use: rates of absent mechanisms, counts of listed points."""
+    moved = {(row.cell_type, row.behavior) for row in scenario.response}
+    each = scenario.transport.engine == "vesicles"
+    found = {f"layout.group.{group.key}.count" for group in scenario.layout.group if group.points is not None}
+    for table in scenario.cell_type:
+        releases = table.releases is not None or table.mvb is not None
+        exports = table.waste is not None
+        read = {
+            "release_rate": releases,
+            "ilvs_per_mvb": releases or (exports and table.secretion == "poisson"),
+            "secretion": releases or exports or (each and bool(table.holds)),
+            # Receptors have their own rate, which a response moves in proportion to this one.
+            "uptake_rate": bool(table.takes_up) or (table.name, "uptake_rate") in moved,
+            "saturation": bool(table.takes_up),
+        }
+        found |= {f"cell_type.{table.name}.{key}" for key, is_read in read.items() if not is_read}
+    return found

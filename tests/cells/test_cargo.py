@@ -297,7 +297,7 @@ def test_a_behavior_that_nobody_adds_is_named() -> None:
     ("keys", "message"),
     [
         ('holds = [{ cargo = "rma" }]', "did you mean 'rna'"),
-        ('holds = [{ cargo = "ash" }]', "waste has a table of its own"),
+        ('holds = [{ cargo = "ash" }]', "waste has its own table"),
         ('holds = [{ cargo = "rna", vesicle = "VE" }]', "no vesicle of this name"),
         ('holds = [{ cargo = "rna", export = "1 / h" }]', "needs the vesicle that carries it out"),
         ('holds = [{ cargo = "rna" }, { cargo = "rna" }]', "this name is given twice"),

@@ -191,7 +191,7 @@ def test_cells_that_overlap_are_kept_and_counted(tmp_path) -> None:
     table.write_text("x_um,y_um,cell_type\n1,2,CK+\n5,2,CK+\n60,4,CK+\n")
     made = plan("tissue", layout__table=table)
     assert len(made.position) == 3
-    assert any("2 of 3 cells stand closer" in w and "4 um" in w for w in made.warnings)
+    assert any("2 of 3 cells are closer" in w and "4 um" in w for w in made.warnings)
 
 
 def test_what_a_reader_should_know_is_said() -> None:

@@ -61,7 +61,7 @@ def test_a_scenario_runs_and_keeps_its_numbers_in_the_published_ranges(name: str
 def test_a_warning_of_the_tissue_counts_the_cells_that_overlap() -> None:
     loaded = load("tissue")
     (warning,) = blueprint(loaded, 1).warnings
-    assert "of 560 cells stand closer" in warning
+    assert "of 560 cells are closer" in warning
 
 
 def test_the_cells_of_the_scenarios() -> None:

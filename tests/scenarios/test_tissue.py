@@ -64,7 +64,7 @@ def test_a_real_tissue_talks(name: str, shape: tuple[int, int]) -> None:
     assert "bystander" not in model.state.type_names()
     model.run(hours=0.2)
     assert (np.abs(model.state.balance.residual()) <= 1e-9).all()
-    assert f"of {cells} cells stand closer" in model.warnings[0]
+    assert f"of {cells} cells are closer" in model.warnings[0]
     graph = model.communication
     assert graph.graph["resolution"] == "cell_type"
     book = model.state.balance.totals()["exosome"]

@@ -18,8 +18,8 @@ from exoabm.batch.sweeps.runner import run_or_resume
 from exoabm.errors import InputError, RunFailed, did_you_mean
 from exoabm.model import ExosomeModel
 from exoabm.output.run_folder import disk_message
-from exoabm.scenario.cell_dynamics import idle
 from exoabm.scenario.fields import quantities
+from exoabm.scenario.validation import unused_keys
 from exoabm.tables.readouts import resolve
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def factors_of(loaded: LoadedScenario, vary: Sequence[str] = ()) -> tuple[Factor
 
 
 def _published(scenario: Scenario) -> list[Axis]:
-    unused = idle(scenario)
+    unused = unused_keys(scenario)
     return [
         _published_axis(key, quantity)
         for key, quantity in quantities(scenario)
