@@ -166,12 +166,12 @@ def _distance_to(grid, ball, cell, site):
 
 
 @njit(forceinline=True, **_JIT)
-def _step_length(grid, room, distance, beyond, diffusivity, brief, left):
+def _step_length(grid, room, distance, diffusivity, brief, left):
     """h = min(reach^2 / (2 D), left),   reach = min(room / 6.5, distance / 3).
 
     The shortest steps, ``brief``, divide the time that is left evenly.
     """
-    reach = min(_CLEARANCE_SHARE * room, _MEMBRANE_SHARE * min(distance, beyond))
+    reach = min(_CLEARANCE_SHARE * room, _MEMBRANE_SHARE * distance)
     if reach > grid.shortest:
         return min(reach * reach / (2.0 * diffusivity), left)
     return left / max(math.ceil(left / brief), 1.0)
@@ -256,16 +256,6 @@ def _bounded_step(grid, hindrance, obstacle, place, noise, voxel, room, spread, 
     return leaves, unseen
 
 
-@njit(forceinline=True, **_JIT)
-def _hazard_on_way_out(grid, ball, site, end, spread, diffusivity):
-    """-log(1 - P) of capture before a face is reached, beside the cell nearest to the face."""
-    cell = end.cell
-    before = _distance_to(grid, ball, cell, site)
-    return hazard(
-        grid, ball[cell, 4], ball[cell, 3], before, abs(end.distance), _WAY_OUT * spread, diffusivity
-    )
-
-
 @njit(**_JIT)
 def _reflect(grid, obstacle, near_ptr, near_cell, ball, site, end, spread, jump, room, before):
     """Where a step goes on that ends inside a membrane, and its distance outside; see `reflection`.
@@ -290,23 +280,26 @@ def _reflect(grid, obstacle, near_ptr, near_cell, ball, site, end, spread, jump,
 
 @njit(forceinline=True, **_JIT)
 def _meet_membranes(
-    grid, obstacle, near_ptr, near_cell, ball, site, end, spread, jump, room, diffusivity, capture
+    grid, obstacle, near_ptr, near_cell, ball, site, end, spread, jump, room, diffusivity, capture, leaves
 ):
     """The site after a step beside a cell, the rest of the capture threshold, and the cell met last.
 
-    A step meets the membrane that is nearest at its end, and then, if another, the one nearest at its begin.
+    A step meets the membrane that is nearest at its end, and then, if another, the one nearest at its begin;
+    a particle that ``leaves`` by a face, the one nearest to its way out.
     """
     cell, distance = end.cell, max(site.distance, 0.0)
     before, after = distance, end.distance
-    if cell != site.cell:
+    if leaves or cell != site.cell:
         before = _distance_to(grid, ball, cell, site)
-    if after < 0.0:
+    if leaves:
+        spread, after = _WAY_OUT * spread, abs(after)
+    elif after < 0.0:
         end, after = _reflect(
             grid, obstacle, near_ptr, near_cell, ball, site, end, spread, jump, room, before
         )
     capture -= hazard(grid, ball[cell, 4], ball[cell, 3], before, after, spread, diffusivity)
     other = site.cell
-    if other >= 0 and other != cell and capture >= 0.0:
+    if not leaves and other >= 0 and other != cell and capture >= 0.0:
         cell, after = other, _distance_to(grid, ball, other, end)
         capture -= hazard(grid, ball[cell, 4], ball[cell, 3], distance, after, spread, diffusivity)
     return end, capture, cell
@@ -322,8 +315,28 @@ def _is_bounded(grid, x, y, z, room, spread, jump):
 
 
 @njit(forceinline=True, **_JIT)
-def _clip(grid, axis, x):
-    return min(max(np.float64(x), grid.low[axis]), grid.below[axis])
+def _clip(grid, x, y, z):
+    """The position, in the box; z is kept in two dimensions."""
+    x = min(max(np.float64(x), grid.low[0]), grid.below[0])
+    y = min(max(np.float64(y), grid.low[1]), grid.below[1])
+    if grid.dim == 3:
+        return x, y, min(max(np.float64(z), grid.low[2]), grid.below[2])
+    return x, y, np.float64(z)
+
+
+@njit(forceinline=True, **_JIT)
+def _end(clear, decay_rate, start, dt):
+    """Outcome of a particle that is neither captured nor escapes, and how long it moves, s."""
+    clear = clear / decay_rate if decay_rate > 0 else np.inf
+    span = max(dt - start, 0.0)
+    return (CLEARED if clear < span else FREE), min(clear, span)
+
+
+@njit(forceinline=True, **_JIT)
+def _free_step(site, nx, ny, nz, spread):
+    """x + sigma xi, in single precision, and the length of the step."""
+    x, y = np.float64(f4(site.x + spread * nx)), np.float64(f4(site.y + spread * ny))
+    return x, y, np.float64(f4(site.z + spread * nz)), spread * math.sqrt(nx * nx + ny * ny + nz * nz)
 
 
 @njit(**_JIT)
@@ -341,19 +354,15 @@ def _walk_rows(
         if made > most:
             return k
         row = rows[k]
-        free, span = np.float64(diffusivities[row]), max(dt - starts[row], 0.0)
-        clear, capture, escape = _draw_thresholds(key, ids[row], attempt)
-        clear = clear / decay_rate if decay_rate > 0 else np.inf
-        left, h = min(clear, span), 0.0
-        time = starts[row] + left
+        free, block, used, h, cell = np.float64(diffusivities[row]), attempt * _ATTEMPT, normal.size, 0.0, -1
         brief = grid.shortest * grid.shortest / (2.0 * grid.largest * free)
-        block, used = attempt * _ATTEMPT, normal.size
-        pz = _clip(grid, 2, z[row]) if grid.dim == 3 else np.float64(z[row])
-        px, py = _clip(grid, 0, x[row]), _clip(grid, 1, y[row])
-        voxel = voxel_of(grid, px, py, pz)
-        near, gap = nearest_membrane(grid, obstacle, near_ptr, near_cell, ball, voxel, px, py, pz)
-        site = _Site(px, py, pz, voxel, near, gap)
-        outcome, cell = (CLEARED if clear < span else FREE), -1
+        clear, capture, escape = _draw_thresholds(key, ids[row], attempt)
+        outcome, left = _end(clear, decay_rate, starts[row], dt)
+        time = starts[row] + left
+        qx, qy, qz = _clip(grid, x[row], y[row], z[row])
+        voxel = voxel_of(grid, qx, qy, qz)
+        near, gap = nearest_membrane(grid, obstacle, near_ptr, near_cell, ball, voxel, qx, qy, qz)
+        site, leaves = _Site(qx, qy, qz, voxel, near, gap), False
         while left > 0.0:
             if used + grid.dim > normal.size:
                 _draw_normals(key, ids[row], block, normal)
@@ -361,23 +370,15 @@ def _walk_rows(
             nx, ny = np.float64(normal[used]), np.float64(normal[used + 1])
             nz = np.float64(normal[used + 2]) if grid.dim == 3 else 0.0
             used += grid.dim
-            room, slowed = (
-                np.float64(clearance[site.voxel]),
-                free * hindrance[site.voxel if grid.varies else 0],
-            )
-            h = _step_length(
-                grid, room, max(site.distance, 0.0), np.float64(beyond[site.voxel]), slowed, brief, left
-            )
-            spread, leaves = math.sqrt(2.0 * slowed * h), False
-            left -= h
-            jump = spread * math.sqrt(nx * nx + ny * ny + nz * nz)
-            qx, qy = np.float64(f4(site.x + spread * nx)), np.float64(f4(site.y + spread * ny))
-            qz = np.float64(f4(site.z + spread * nz))
+            slowed, room = free * hindrance[voxel if grid.varies else 0], np.float64(clearance[voxel])
+            free_of_cells = min(max(site.distance, 0.0), np.float64(beyond[voxel]))
+            h = _step_length(grid, room, free_of_cells, slowed, brief, left)
+            left, spread = left - h, math.sqrt(2.0 * slowed * h)
+            qx, qy, qz, jump = _free_step(site, nx, ny, nz, spread)
             if _is_bounded(grid, qx, qy, qz, room, spread, jump):
-                place[0], place[1], place[2] = site.x, site.y, site.z
-                noise[0], noise[1], noise[2] = nx, ny, nz
+                place[:], noise[:] = (site.x, site.y, site.z), (nx, ny, nz)
                 leaves, unseen = _bounded_step(
-                    grid, hindrance, obstacle, place, noise, site.voxel, room, spread, goal, way, pace
+                    grid, hindrance, obstacle, place, noise, voxel, room, spread, goal, way, pace
                 )
                 qx, qy, qz = goal[0], goal[1], goal[2]
                 jump = math.sqrt(pace[0, 0] ** 2 + pace[0, 1] ** 2 + pace[0, 2] ** 2)
@@ -386,21 +387,15 @@ def _walk_rows(
             voxel = voxel_of(grid, qx, qy, qz)
             near, gap = nearest_membrane(grid, obstacle, near_ptr, near_cell, ball, voxel, qx, qy, qz)
             end = _Site(qx, qy, qz, voxel, near, gap)
-            if leaves:
-                if end.cell >= 0 and spread > 0.0:  # it may have been captured on the way out
-                    capture -= _hazard_on_way_out(grid, ball, site, end, spread, slowed)
-                outcome, cell, site = (CAPTURED if capture < 0.0 else ESCAPED), end.cell, end
-                break
             if near >= 0 and spread > 0.0:
                 end, capture, cell = _meet_membranes(
-                    grid, obstacle, near_ptr, near_cell, ball, site, end, spread, jump, room, slowed, capture
-                )
-            site = end
-            if capture < 0.0:
-                outcome = CAPTURED
+                    grid, obstacle, near_ptr, near_cell, ball, site, end, spread, jump, room, slowed,
+                    capture, leaves,
+                )  # fmt: skip
+            site, voxel = end, end.voxel
+            if leaves or capture < 0.0:
+                outcome, time = (CAPTURED if capture < 0.0 else ESCAPED), time - (left + 0.5 * h)
                 break
-        if outcome in (CAPTURED, ESCAPED):
-            time -= left + 0.5 * h
         x[row], y[row], z[row] = site.x, site.y, site.z
         code[row], when[row], target[row] = outcome, time, (cell if outcome == CAPTURED else -1)
         made += 1 + 4 * block // grid.dim

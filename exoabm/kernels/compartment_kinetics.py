@@ -108,6 +108,23 @@ def relative_rate(share, beta, least):
 
 
 @njit(**_JIT)
+def _release_sites(sites, departures, cell, kind, now):
+    """Free the sites of a cell, among those that a kind binds to, that were left until ``now``."""
+    row, before = sites.first[cell], -1
+    while row >= 0:
+        after, leaves = departures.next[row], departures.kind[row]
+        if departures.when[row] <= now and sites.shared[cell, kind, leaves]:
+            sites.taken[cell, leaves] -= 1
+            if before < 0:
+                sites.first[cell] = after
+            else:
+                departures.next[before] = after
+        else:
+            before = row
+        row = after
+
+
+@njit(**_JIT)
 def admit(arrivals, sites, departures, used, dt, least, admitted):
     """Probability r (1 + B) / (1 + B + (r - 1) b) that an arriving particle finds a free site.
 
@@ -136,18 +153,7 @@ def admit(arrivals, sites, departures, used, dt, least, admitted):
         for other in range(sites.taken.shape[1]):
             if sites.shared[cell, kind, other]:
                 sites.now[cell, other] = now
-        row, before = sites.first[cell], -1
-        while row >= 0:
-            after, leaves = departures.next[row], departures.kind[row]
-            if departures.when[row] <= now and sites.shared[cell, kind, leaves]:
-                sites.taken[cell, leaves] -= 1
-                if before < 0:
-                    sites.first[cell] = after
-                else:
-                    departures.next[before] = after
-            else:
-                before = row
-            row = after
+        _release_sites(sites, departures, cell, kind, now)
         free = sites.whole[cell, kind]
         for other in range(sites.taken.shape[1]):
             if sites.shared[cell, kind, other]:

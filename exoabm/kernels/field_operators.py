@@ -1,4 +1,4 @@
-"""The plane that lies best through a field around a voxel: its slope, and the mean that it is fitted to."""
+"""Operators on a lattice field: least-squares gradient, and sums of the Green's function of a box."""
 
 from __future__ import annotations
 
@@ -55,22 +55,7 @@ def gradient(field, voxel, counts, sides, held, closed, reach, spacing, slope, m
             for oy in range(-reach, reach + 1):
                 for ox in range(-reach, reach + 1):
                     offset[0], offset[1], offset[2], offset[3] = 1.0, ox, oy, oz
-                    sign, beyond = 1.0, 0.0
-                    for axis in range(3):
-                        n = counts[axis]
-                        j = voxel[i, axis] + (ox if axis == 0 else (oy if axis == 1 else oz))
-                        apart[axis] = offset[axis + 1]
-                        if wraps[axis] > 0:
-                            at[axis] = j % n
-                            continue
-                        while j < 0 or j >= n:
-                            side = 2 * axis + (1 if j >= n else 0)
-                            j = 2 * n - 1 - j if j >= n else -1 - j
-                            if sides[side] == FIXED:
-                                beyond += 2.0 * sign * held[side]
-                                sign = -sign
-                        at[axis] = j
-                        apart[axis] = j - voxel[i, axis]
+                    sign, beyond = _mirror(voxel[i], offset, counts, wraps, sides, held, at, apart)
                     if closed.size:
                         if closed[at[0] + nx * (at[1] + ny * at[2])]:
                             continue
@@ -92,9 +77,34 @@ def gradient(field, voxel, counts, sides, held, closed, reach, spacing, slope, m
             slope[i, axis] = right[axis + 1] / spacing
 
 
+@njit(inline="always", **_JIT)
+def _mirror(voxel, offset, counts, wraps, sides, held, at, apart):
+    """u(at offset) = beyond + sign u(at): the voxel in the box whose image lies at an offset.
+
+    ``at`` and ``apart`` (3), the voxel and how far it is, are overwritten; returns sign and beyond.
+    """
+    sign, beyond = 1.0, 0.0
+    for axis in range(3):
+        n = counts[axis]
+        j = voxel[axis] + np.int64(offset[axis + 1])
+        apart[axis] = offset[axis + 1]
+        if wraps[axis] > 0:
+            at[axis] = j % n
+            continue
+        while j < 0 or j >= n:
+            side = 2 * axis + (1 if j >= n else 0)
+            j = 2 * n - 1 - j if j >= n else -1 - j
+            if sides[side] == FIXED:
+                beyond += 2.0 * sign * held[side]
+                sign = -sign
+        at[axis] = j
+        apart[axis] = j - voxel[axis]
+    return sign, beyond
+
+
 @njit(**_JIT)
 def _solve(normal, right):
-    """Solve normal x = right in place, by elimination; 0 where nothing tells x."""
+    """Solve normal x = right in place, by elimination; 0 where x is not determined."""
     n = right.size
     for k in range(n):
         if normal[k, k] <= _FLAT:
@@ -122,8 +132,30 @@ def _fold(site: int, other: int, size: int, mirrored: bool) -> tuple[int, int]:
     return abs(site - other), min(image, 2 * size - image) if mirrored else 0
 
 
+@njit(inline="always", **_JIT)
+def _image_sum(table, mirrored, z0, z1, y0, y1, x0, x1):
+    """Sum of the table over the direct image (0) and, on mirrored axes, the other (1)."""
+    mz, my, mx = mirrored[0], mirrored[1], mirrored[2]
+    total = table[z0, y0, x0]
+    if mx:
+        total += table[z0, y0, x1]
+    if my:
+        total += table[z0, y1, x0]
+        if mx:
+            total += table[z0, y1, x1]
+    if mz:
+        total += table[z1, y0, x0]
+        if mx:
+            total += table[z1, y0, x1]
+        if my:
+            total += table[z1, y1, x0]
+            if mx:
+                total += table[z1, y1, x1]
+    return total
+
+
 @njit(**_JIT)
-def gather(
+def green_sums(
     table: NDArray[Any],
     mirrored: NDArray[np.bool_],
     size: NDArray[np.int64],
@@ -169,19 +201,4 @@ def gather(
                 z0, z1 = _fold(z, targets[j, 0], nz, mz)
                 y0, y1 = _fold(y, targets[j, 1], ny, my)
                 x0, x1 = _fold(x, targets[j, 2], nx, mx)
-                total = table[z0, y0, x0]
-                if mx:
-                    total += table[z0, y0, x1]
-                if my:
-                    total += table[z0, y1, x0]
-                    if mx:
-                        total += table[z0, y1, x1]
-                if mz:
-                    total += table[z1, y0, x0]
-                    if mx:
-                        total += table[z1, y0, x1]
-                    if my:
-                        total += table[z1, y1, x0]
-                        if mx:
-                            total += table[z1, y1, x1]
-                row[j] += weight * total
+                row[j] += weight * _image_sum(table, mirrored, z0, z1, y0, y1, x0, x1)

@@ -1,9 +1,9 @@
-"""Membranes of cells: which one is near, and how a step that may have touched it ends.
+"""Membranes of cells: the nearest one, the end of a step that may have touched it, and overlaps.
 
-What an obstacle hides from the center of a cell is no part of it: there is no cell behind a wall.
+The part of a membrane that an obstacle hides from the center of the cell does not exist.
 
-A step may touch a membrane unseen; the chance of this, `contact`, is known for a flat one, exactly, and to
-first order in sigma over its radius for a sphere or a disc.
+A step may touch a membrane without ending there; the probability, `capture_probability`, is exact for a flat
+membrane, and of first order in sigma over its radius for a sphere or a disc.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _JIT: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
 
 _TURN = math.pi / 12
 _INSIDE = 1e-4
-"""um inside a cell that is still its membrane."""
+"""um inside a cell that count as its membrane."""
 
 
 class Membranes(NamedTuple):
@@ -254,18 +254,24 @@ def build_membranes(
 
 
 @njit(**_JIT)
+def _voxels_within(dim, low, voxel, counts, sides, center, distance, first, last):
+    """First and last voxel of the cube around a center along each axis; beyond periodic faces only."""
+    for axis in range(dim):
+        at = center[axis] - low[axis]
+        first[axis] = math.floor((at - distance) / voxel)
+        last[axis] = math.floor((at + distance) / voxel)
+        if sides[2 * axis] != PERIODIC:
+            first[axis] = max(first[axis], 0)
+            last[axis] = min(last[axis], counts[axis] - 1)
+
+
+@njit(**_JIT)
 def _list_near(dim, low, voxel, counts, sides, center, radius, reach, bound, ptr, near, covered, stage):
     """For each voxel: 0 bound the nearest membrane's distance, 1 count and 2 list those within it."""
     first, last = np.zeros(3, np.int64), np.zeros(3, np.int64)
     for cell in range(radius.size):
         wide = radius[cell] + reach
-        for axis in range(dim):
-            at = center[cell, axis] - low[axis]
-            first[axis] = math.floor((at - wide) / voxel)
-            last[axis] = math.floor((at + wide) / voxel)
-            if sides[2 * axis] != PERIODIC:
-                first[axis] = max(first[axis], 0)
-                last[axis] = min(last[axis], counts[axis] - 1)
+        _voxels_within(dim, low, voxel, counts, sides, center[cell], wide, first, last)
         for c in range(first[2], last[2] + 1):
             for b in range(first[1], last[1] + 1):
                 for a in range(first[0], last[0] + 1):
@@ -293,13 +299,7 @@ def _find_hidden(dim, low, voxel, counts, sides, center, radius, obstacle, hidde
     """Mark the cells into whose box an obstacle reaches."""
     first, last = np.zeros(3, np.int64), np.zeros(3, np.int64)
     for cell in range(radius.size):
-        for axis in range(dim):
-            at = center[cell, axis] - low[axis]
-            first[axis] = math.floor((at - radius[cell]) / voxel)
-            last[axis] = math.floor((at + radius[cell]) / voxel)
-            if sides[2 * axis] != PERIODIC:
-                first[axis] = max(first[axis], 0)
-                last[axis] = min(last[axis], counts[axis] - 1)
+        _voxels_within(dim, low, voxel, counts, sides, center[cell], radius[cell], first, last)
         for c in range(first[2], last[2] + 1):
             for b in range(first[1], last[1] + 1):
                 for a in range(first[0], last[0] + 1):
@@ -310,11 +310,11 @@ def _find_hidden(dim, low, voxel, counts, sides, center, radius, obstacle, hidde
 def resolve_overlaps(
     rows: Integers, x: Singles, y: Singles, z: Singles, medium: Medium, cells: Membranes
 ) -> None:
-    """Push vesicles that lie inside a cell out to its membrane; positions are written in place.
+    """Move particles that lie inside a cell out to its membrane; positions are written in place.
 
     Straight out from its center, or, if that leads out of the box, through an obstacle or into another cell,
     to the nearest side where it does not, in turns of 15 degrees along each plane of the axes. Where all
-    sides lead into other cells these hand it on; one that is walled in stays.
+    sides lead into other cells it moves on from these, up to four times; an enclosed one stays.
     """
     _resolve_rows(
         rows, x, y, z, grid_of(medium), medium.obstacle, cells.near_ptr, cells.near_cell, cells.table()

@@ -1,7 +1,7 @@
-"""Long loops in pieces: while a kernel runs Python cannot answer a signal, between two calls it can.
+"""Groups of rows: chunks for threads and signals, linked lists, and counts by key.
 
-What is cut are sub-steps of a grid, which carry everything on in their arrays, and rows of vesicles, none of
-which knows of another. So the result has the same bits for any piece.
+While a kernel runs, Python cannot answer a signal; between two calls it can. Rows are independent of each
+other, so that the result has the same bits for any division.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ EMPTY = np.int32(-1)
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 
 CHUNK = 8192
-"""Vesicles of one task of a thread, whatever the number of threads."""
+"""Rows of one task of a thread, for any number of threads."""
 
 
 def run_in_chunks(work: Callable[[int, int], int], n: int, threads: int) -> None:
-    """Do ``work(first, last)``, which returns where it stopped, until all of n are done.
+    """Do ``work(first, last)``, which returns the row where it stopped, until all of n are done.
 
-    By one thread, or by several a chunk each; an exception in the one that waits ends the others, too.
+    By one thread, or by several, a chunk each; an exception in the waiting thread ends the others, too.
     """
     stopped = threading.Event()
 
@@ -47,12 +47,12 @@ def run_in_chunks(work: Callable[[int, int], int], n: int, threads: int) -> None
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def linked_lists(host, hosts):
-    """A linked list of the rows that name each host: first row or -1, (hosts), and the next after each."""
-    first, after = np.full(hosts, -1, np.int64), np.empty(host.size, np.int64)
-    for row in range(host.size):
-        after[row] = first[host[row]]
-        first[host[row]] = row
+def linked_lists(group, groups):
+    """Linked list of the rows of each group: its first row or -1, (groups), and the next row after each."""
+    first, after = np.full(groups, -1, np.int64), np.empty(group.size, np.int64)
+    for row in range(group.size):
+        after[row] = first[group[row]]
+        first[group[row]] = row
     return first, after
 
 

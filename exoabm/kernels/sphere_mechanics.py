@@ -1,6 +1,7 @@
-"""Spheres that move, divide and push each other: neighbors by a grid of bins, in a box with walls.
+"""Mechanics of spheres in a box with walls: overlaps, motion, new spheres in contact, random packing.
 
-Cells are visited in the order of their rows, so results do not depend on threads.
+Neighbors are found by a grid of bins. Spheres are visited in the order of their rows, so that results do not
+depend on threads.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from numba import njit
 from exoabm.kernels.line_of_sight import BLOCKED, trace_line
 
 CONTACT_FACTOR = 1.0 + 1e-9
-"""A daughter is put down this much farther than touching, so that rounding never makes an overlap."""
+"""A new sphere is placed this much farther than touching, so that rounding never makes an overlap."""
 
 
 class NeighborGrid(NamedTuple):
@@ -46,9 +47,9 @@ def neighbor_grid(
     closed: np.ndarray,
     position: np.ndarray,
     radius: np.ndarray,
-    room: int,
+    spare: int,
 ) -> NeighborGrid:
-    """A box with all spheres entered, and links for ``room`` more.
+    """A grid with all spheres entered, and links for as many more as ``spare``.
 
     A bin is at least as wide as the largest sum of two radii, so that the bins next door suffice; there are
     no more than some four bins a sphere.
@@ -59,73 +60,73 @@ def neighbor_grid(
     bins = np.ones(3, np.int64)
     bins[:dim] = np.maximum(1, (length[:dim] / max(widest, fair)).astype(np.int64))
     head = np.full(int(bins.prod()), -1, np.int64)
-    link = np.full(n + room, -1, np.int64)
+    link = np.full(n + spare, -1, np.int64)
     made = NeighborGrid(dim, low, length, periodic, bins, head, link, voxel, counts, closed)
     rebuild_bins(made, position, n)
     return made
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def bin_of(box, point):
+def bin_of(grid, point):
     """Flat index of the bin of a point; outside counts to the nearest bin."""
     flat = 0
-    for axis in range(box.dim - 1, -1, -1):
-        share = (point[axis] - box.low[axis]) / box.length[axis]
-        i = math.floor(share * box.bins[axis])
-        flat = flat * box.bins[axis] + min(max(i, 0), box.bins[axis] - 1)
+    for axis in range(grid.dim - 1, -1, -1):
+        share = (point[axis] - grid.low[axis]) / grid.length[axis]
+        i = math.floor(share * grid.bins[axis])
+        flat = flat * grid.bins[axis] + min(max(i, 0), grid.bins[axis] - 1)
     return flat
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def rebuild_bins(box, position, n):
+def rebuild_bins(grid, position, n):
     """Chain spheres 0 to n - 1 anew."""
-    box.head[:] = -1
+    grid.head[:] = -1
     for i in range(n - 1, -1, -1):
-        b = bin_of(box, position[i])
-        box.link[i] = box.head[b]
-        box.head[b] = i
+        b = bin_of(grid, position[i])
+        grid.link[i] = grid.head[b]
+        grid.head[b] = i
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def change_bin(box, i, old, new):
+def change_bin(grid, i, old, new):
     """Move sphere i from one bin's chain to the head of another's."""
-    if box.head[old] == i:
-        box.head[old] = box.link[i]
+    if grid.head[old] == i:
+        grid.head[old] = grid.link[i]
     else:
-        j = box.head[old]
-        while box.link[j] != i:
-            j = box.link[j]
-        box.link[j] = box.link[i]
-    box.link[i] = box.head[new]
-    box.head[new] = i
+        j = grid.head[old]
+        while grid.link[j] != i:
+            j = grid.link[j]
+        grid.link[j] = grid.link[i]
+    grid.link[i] = grid.head[new]
+    grid.head[new] = i
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def bin_range(box, axis, x):
+def bin_range(grid, axis, x):
     """First of the bins around a coordinate along an axis, and how many; each counts once."""
-    bins = box.bins[axis]
-    if axis >= box.dim:
+    bins = grid.bins[axis]
+    if axis >= grid.dim:
         return 0, 1
-    i = min(max(math.floor((x - box.low[axis]) / box.length[axis] * bins), 0), bins - 1)
-    if box.periodic[axis]:
+    i = min(max(math.floor((x - grid.low[axis]) / grid.length[axis] * bins), 0), bins - 1)
+    if grid.periodic[axis]:
         return (i - 1 if bins > 2 else 0), min(bins, 3)
     first = max(i - 1, 0)
     return first, min(i + 1, bins - 1) - first + 1
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def neighbor_bins(box, point, found):
+def neighbor_bins(grid, point, found):
     """Write the flat bins around a point, each once, into ``found`` (27); returns how many."""
-    first_x, wide = bin_range(box, 0, point[0])
-    first_y, high = bin_range(box, 1, point[1])
-    first_z, deep = bin_range(box, 2, point[2])
+    first_x, wide = bin_range(grid, 0, point[0])
+    first_y, high = bin_range(grid, 1, point[1])
+    first_z, deep = bin_range(grid, 2, point[2])
     total = 0
     for c in range(deep):
-        z = wrap_index(first_z + c, box.bins[2])
+        z = wrap_index(first_z + c, grid.bins[2])
         for b in range(high):
-            y = wrap_index(first_y + b, box.bins[1])
+            y = wrap_index(first_y + b, grid.bins[1])
             for a in range(wide):
-                found[total] = wrap_index(first_x + a, box.bins[0]) + box.bins[0] * (y + box.bins[1] * z)
+                found[total] = wrap_index(first_x + a, grid.bins[0]) + grid.bins[0] * (y + grid.bins[1] * z)
                 total += 1
     return total
 
@@ -139,42 +140,42 @@ def wrap_index(i, n):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def displacement(box, a, b, way):
-    """Write b - a, the shortest way around periodic faces, into ``way``; returns its square."""
+def displacement(grid, a, b, vector):
+    """Write b - a, the shortest around periodic faces, into ``vector``; returns its square."""
     square = 0.0
-    for axis in range(box.dim):
+    for axis in range(grid.dim):
         d = b[axis] - a[axis]
-        if box.periodic[axis]:
-            d -= box.length[axis] * round(d / box.length[axis])
-        way[axis] = d
+        if grid.periodic[axis]:
+            d -= grid.length[axis] * round(d / grid.length[axis])
+        vector[axis] = d
         square += d * d
     return square
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def center_limits(box, axis, start, radius):
+def center_limits(grid, axis, start, radius):
     """Lowest and highest coordinate of the center of a sphere along an axis, with its surface at the walls.
 
     One that stands out over a wall at its ``start`` may stay as far out, but come no farther.
     """
-    low = box.low[axis] + min(radius, max(start - box.low[axis], 0.0))
-    high = box.low[axis] + box.length[axis]
+    low = grid.low[axis] + min(radius, max(start - grid.low[axis], 0.0))
+    high = grid.low[axis] + grid.length[axis]
     # The upper edge itself belongs to no voxel.
-    high = max(low, min(high - min(radius, max(high - start, 0.0)), high - 1e-12 * box.length[axis]))
+    high = max(low, min(high - min(radius, max(high - start, 0.0)), high - 1e-12 * grid.length[axis]))
     return low, high
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def fold_into_box(box, point, start, radius):
+def fold_into_box(grid, point, start, radius):
     """Bring the center of a sphere inside: around periodic faces, mirrored where its surface meets others."""
-    for axis in range(box.dim):
-        if box.periodic[axis]:
-            length = box.length[axis]
-            x = point[axis] - box.low[axis]
+    for axis in range(grid.dim):
+        if grid.periodic[axis]:
+            length = grid.length[axis]
+            x = point[axis] - grid.low[axis]
             x -= length * math.floor(x / length)
-            point[axis] = min(box.low[axis] + x, box.low[axis] + length * (1.0 - 1e-12))
+            point[axis] = min(grid.low[axis] + x, grid.low[axis] + length * (1.0 - 1e-12))
         else:
-            low, high = center_limits(box, axis, start[axis], radius)
+            low, high = center_limits(grid, axis, start[axis], radius)
             length = high - low
             x = point[axis] - low
             if length > 0.0:
@@ -183,30 +184,31 @@ def fold_into_box(box, point, start, radius):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def crosses_walls(box, position, radius, shift):
-    """Along which axes the way of each sphere ends beyond a wall, (n, 3)."""
+def crosses_walls(grid, position, radius, shift):
+    """Whether the displacement of each sphere ends beyond a wall, along each axis, (n, 3)."""
     meets = np.zeros(position.shape, np.bool_)
     for i in range(position.shape[0]):
-        for axis in range(box.dim):
-            low, high = center_limits(box, axis, position[i, axis], radius[i])
+        for axis in range(grid.dim):
+            low, high = center_limits(grid, axis, position[i, axis], radius[i])
             end = position[i, axis] + shift[i, axis]
-            meets[i, axis] = not box.periodic[axis] and not low <= end <= high
+            meets[i, axis] = not grid.periodic[axis] and not low <= end <= high
     return meets
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def path_is_blocked(box, start, end, way):
-    """Whether a point lies in an obstacle, or behind one as seen from ``start``; ``way`` is overwritten."""
-    if box.closed.size == 0:
+def path_is_blocked(grid, start, end, vector):
+    """Whether an obstacle lies between ``start`` and ``end``, or at it; ``vector`` is overwritten."""
+    if grid.closed.size == 0:
         return False
-    displacement(box, start, end, way)
+    displacement(grid, start, end, vector)
     return (
-        trace_line(box.dim, box.low, box.voxel, box.counts, box.periodic, box.closed, start, way) == BLOCKED
+        trace_line(grid.dim, grid.low, grid.voxel, grid.counts, grid.periodic, grid.closed, start, vector)
+        == BLOCKED
     )
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def overlap_displacements(box, position, radius, share, cap, shift):
+def overlap_displacements(grid, position, radius, share, cap, shift):
     """Displacement of each sphere away from those that it overlaps.
 
         d_i = sum_j share/2 (r_i + r_j - |x_i - x_j|) (x_i - x_j)/|x_i - x_j|,   at most cap r_i
@@ -214,15 +216,15 @@ def overlap_displacements(box, position, radius, share, cap, shift):
     Two spheres at one place part in a direction of their own. ``shift`` (n, 3) is overwritten; returns
     how many spheres move.
     """
-    found, way, moving = np.empty(27, np.int64), np.zeros(3), 0
+    found, vector, moving = np.empty(27, np.int64), np.zeros(3), 0
     for i in range(position.shape[0]):
         shift[i] = 0.0
-        for b in range(neighbor_bins(box, position[i], found)):
-            j = box.head[found[b]]
+        for b in range(neighbor_bins(grid, position[i], found)):
+            j = grid.head[found[b]]
             while j >= 0:
                 reach = radius[i] + radius[j]
                 if j != i:
-                    square = displacement(box, position[j], position[i], way)
+                    square = displacement(grid, position[j], position[i], vector)
                     if square < reach * reach:
                         distance = math.sqrt(square)
                         if distance > 0.0:
@@ -230,12 +232,16 @@ def overlap_displacements(box, position, radius, share, cap, shift):
                         else:
                             turn = 2.399963229728653 * (i + j)
                             sign = 1.0 if i < j else -1.0
-                            way[0], way[1], scale = math.cos(turn), math.sin(turn), 0.5 * share * reach * sign
-                        for axis in range(box.dim):
-                            shift[i, axis] += scale * way[axis]
-                j = box.link[j]
+                            vector[0], vector[1], scale = (
+                                math.cos(turn),
+                                math.sin(turn),
+                                0.5 * share * reach * sign,
+                            )
+                        for axis in range(grid.dim):
+                            shift[i, axis] += scale * vector[axis]
+                j = grid.link[j]
         length = 0.0
-        for axis in range(box.dim):
+        for axis in range(grid.dim):
             length += shift[i, axis] * shift[i, axis]
         length = math.sqrt(length)
         if length > cap * radius[i]:
@@ -245,106 +251,106 @@ def overlap_displacements(box, position, radius, share, cap, shift):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def move_together(box, position, radius, shift):
+def move_together(grid, position, radius, shift):
     """Move every sphere at once, but none into an obstacle or through one, and chain them anew."""
-    new, way = np.zeros(3), np.zeros(3)
+    new, vector = np.zeros(3), np.zeros(3)
     for i in range(position.shape[0]):
         new[:] = position[i] + shift[i]
-        fold_into_box(box, new, position[i], radius[i])
-        if not path_is_blocked(box, position[i], new, way):
+        fold_into_box(grid, new, position[i], radius[i])
+        if not path_is_blocked(grid, position[i], new, vector):
             position[i] = new
-    rebuild_bins(box, position, position.shape[0])
+    rebuild_bins(grid, position, position.shape[0])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def move_in_turn(box, position, radius, shift):
-    """Move spheres one after the other; one that would come to overlap another more than it does stays.
+def move_in_turn(grid, position, radius, shift):
+    """Move spheres one after the other; one whose overlap with another would increase stays.
 
-    Nor does any enter an obstacle or go through one. Returns how many stayed that were to move.
+    Nor does any enter an obstacle or go through one. Returns how many were refused.
     """
-    found, way, new, stayed = np.empty(27, np.int64), np.zeros(3), np.zeros(3), 0
+    found, vector, new, refused = np.empty(27, np.int64), np.zeros(3), np.zeros(3), 0
     for i in range(position.shape[0]):
         if shift[i, 0] == 0.0 and shift[i, 1] == 0.0 and shift[i, 2] == 0.0:
             continue
         new[:] = position[i] + shift[i]
-        fold_into_box(box, new, position[i], radius[i])
-        free = not path_is_blocked(box, position[i], new, way)
-        for b in range(neighbor_bins(box, new, found) if free else 0):
-            j = box.head[found[b]]
+        fold_into_box(grid, new, position[i], radius[i])
+        free = not path_is_blocked(grid, position[i], new, vector)
+        for b in range(neighbor_bins(grid, new, found) if free else 0):
+            j = grid.head[found[b]]
             while j >= 0 and free:
                 if j != i:
                     reach = radius[i] + radius[j]
-                    square = displacement(box, new, position[j], way)
+                    square = displacement(grid, new, position[j], vector)
                     if square < reach * reach:
-                        free = square >= displacement(box, position[i], position[j], way)
-                j = box.link[j]
+                        free = square >= displacement(grid, position[i], position[j], vector)
+                j = grid.link[j]
             if not free:
                 break
         if free:
-            old, to = bin_of(box, position[i]), bin_of(box, new)
+            old, to = bin_of(grid, position[i]), bin_of(grid, new)
             position[i] = new
             if old != to:
-                change_bin(box, i, old, to)
+                change_bin(grid, i, old, to)
         else:
-            stayed += 1
-    return stayed
+            refused += 1
+    return refused
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def place_touching(box, position, radius, n, mothers, direction, turns, placed):
-    """Find a place for one daughter beside each mother, touching her and overlapping nobody.
+def place_touching(grid, position, radius, n, parents, direction, rotations, placed):
+    """Place one new sphere beside each parent, in contact with it and without overlap.
 
     Parameters
     ----------
     position, radius
-        (n + m, 3) and (n + m,): spheres so far, then room for the daughters, which are entered in order.
-    mothers
+        (n + m, 3) and (n + m,): spheres so far, then rows for the new ones, which are entered in order.
+    parents
         (m,) rows.
     direction
         (T, 3) unit vectors to try in turn.
-    turns
+    rotations
         (m, 3, 3) rotations applied to them.
     placed
-        (m,) bool, written: whether there was room. A daughter without is left out.
+        (m,) bool, written: whether there was space. A sphere without is left out.
 
     Returns
     -------
     int
-        Spheres now; the daughters that found room follow the others in the order of their mothers.
+        Spheres now; the new ones follow the others in the order of their parents.
     """
-    found, way, new = np.empty(27, np.int64), np.zeros(3), np.zeros(3)
-    for m in range(mothers.size):
-        mother = mothers[m]
-        r = radius[mother]
+    found, vector, new = np.empty(27, np.int64), np.zeros(3), np.zeros(3)
+    for m in range(parents.size):
+        parent = parents[m]
+        r = radius[parent]
         placed[m] = False
         for t in range(direction.shape[0]):
-            new[:] = position[mother]
+            new[:] = position[parent]
             inside = True
-            for axis in range(box.dim):
+            for axis in range(grid.dim):
                 step = 0.0
                 for k in range(3):
-                    step += turns[m, axis, k] * direction[t, k]
+                    step += rotations[m, axis, k] * direction[t, k]
                 new[axis] += 2.0 * r * CONTACT_FACTOR * step
-                low, high = center_limits(box, axis, position[mother, axis], r)
-                inside = inside and (box.periodic[axis] or low <= new[axis] <= high)
+                low, high = center_limits(grid, axis, position[parent, axis], r)
+                inside = inside and (grid.periodic[axis] or low <= new[axis] <= high)
             if not inside:
                 continue
-            fold_into_box(box, new, position[mother], r)
-            free = not path_is_blocked(box, position[mother], new, way)
-            for b in range(neighbor_bins(box, new, found) if free else 0):
-                j = box.head[found[b]]
+            fold_into_box(grid, new, position[parent], r)
+            free = not path_is_blocked(grid, position[parent], new, vector)
+            for b in range(neighbor_bins(grid, new, found) if free else 0):
+                j = grid.head[found[b]]
                 while j >= 0 and free:
                     reach = r + radius[j]
-                    free = displacement(box, new, position[j], way) >= reach * reach
-                    j = box.link[j]
+                    free = displacement(grid, new, position[j], vector) >= reach * reach
+                    j = grid.link[j]
                 if not free:
                     break
             if free:
                 position[n] = new
                 radius[n] = r
-                b = bin_of(box, new)
-                box.link[n] = box.head[b]
-                box.head[b] = n
+                b = bin_of(grid, new)
+                grid.link[n] = grid.head[b]
+                grid.head[b] = n
                 n += 1
                 placed[m] = True
                 break

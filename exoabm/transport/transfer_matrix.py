@@ -24,7 +24,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import splu
 
 from exoabm.errors import InputError, NumericalError
-from exoabm.kernels.field_operators import gather
+from exoabm.kernels.field_operators import green_sums
 from exoabm.kernels.medium import NO_FLUX, PERIODIC
 from exoabm.state import FATES
 from exoabm.transport.cell_grid_coupling import couple
@@ -309,7 +309,7 @@ def _by_green(
 
     system = np.empty((count, count), dtype)
     rows = np.arange(count + 1)
-    gather(table, mirrored, grid, rows, at_sinks, h, at_sinks, True, system)
+    green_sums(table, mirrored, grid, rows, at_sinks, h, at_sinks, True, system)
     system *= h
     system.flat[:: count + 1] += 1
     factor = scipy.linalg.cho_factor(system.T, overwrite_a=True, check_finite=False)
@@ -322,7 +322,7 @@ def _by_green(
         donors = slice(first, first + _DONORS)
         start = release.indptr[first : first + _DONORS + 1].astype(np.int64)
         near = np.empty((len(start) - 1, count), dtype)
-        gather(table, mirrored, grid, start, source, weights, at_sinks, False, near)
+        green_sums(table, mirrored, grid, start, source, weights, at_sinks, False, near)
         near *= h
         near = scipy.linalg.cho_solve(factor, near.T, overwrite_b=True, check_finite=False).T
         excess = release[donors].sum(axis=1) - near @ root
@@ -343,7 +343,7 @@ def _table(
     Returns
     -------
     table, mirrored, size
-        As `kernels.field_operators.gather` takes them, axes z, y, x.
+        As `kernels.field_operators.green_sums` takes them, axes z, y, x.
     stiffness : float
         1 / (1/(k N) - 1/((k + lambda_1) N)) for N voxels: the inverse of what the true conserved
         mode has in excess.
