@@ -218,6 +218,61 @@ def matrix_page(
     fit into no field in the least size are left out, and the caption says so.
     """
     shades = shades_of(np.concatenate([panel.mean.ravel() for panel in panels]), unit)
+    fit = _fitted(panels, rows, columns, shades, width)
+    grid, label = fit.grid, fit.label
+    if fit.size is None:
+        caption += " Numbers do not fit into the fields and are left out; exoabm export writes them."
+    power = shades.unit.removesuffix(unit).strip()  # small matrices have no scale that says it
+    heading += f"; numbers in {power}" if power else ""
+    page = Page(grid, [panel.title for panel in panels], heading, caption)
+    for i, (panel, ax) in enumerate(zip(panels, page.panels, strict=True)):
+        names = (page.is_leftmost(i), page.is_lowest(i))
+        matrix(
+            panel.mean,
+            rows,
+            columns,
+            half=panel.half,
+            unit=unit,
+            shades=shades,
+            size=fit.size,
+            names=names,
+            ax=ax,
+        )
+        ax.yaxis.set_label_coords(-(grid.left - text_height(1) / 2 - 0.3) / grid.panel[0], 0.5)
+        if grid.panel[1] < text_width("rows send"):  # the heading says it, too
+            ax.set_ylabel("")
+        if not label:
+            ax.set_xlabel("")
+        if fit.turned:
+            slant(ax, fit.names)
+        ax.xaxis.set_label_coords(
+            0.5, -(grid.bottom - text_height(1)) / grid.panel[1], transform=ax.transAxes
+        )
+    if fit.size is None or grid.panel[1] >= LEAST_BAR:
+        bar = page.beside(BAR, min(grid.panel[1], 32.0), GAP)
+        scale_axes(bar, shades)
+        bar.yaxis.set_label_coords((_beside(shades) - GAP - text_height(1) / 2) / BAR, 0.5)
+    return page
+
+
+class _Fit(NamedTuple):
+    """Sizes at which names and numbers of matrices fit on a page."""
+
+    grid: Grid
+    size: float | None
+    """Of the numbers, points; None if they fit in no field."""
+    names: list[str]
+    """Of the columns, in lines."""
+    turned: bool
+    """Whether the names of the columns are slanted."""
+    label: float
+    """Height of the label below, mm; 0 if it is left out."""
+
+
+def _fitted(
+    panels: Sequence[Panel], rows: Sequence[str], columns: Sequence[str], shades: Shades, width: float | None
+) -> _Fit:
+    """Sizes of fields, names and numbers for a page of this width, mm, or of one or two columns of a journal."""
     texts = list({t for panel in panels for t in numbers(panel.mean, panel.half, shades).values()})
     right = _beside(shades)
     left = max(text_width(line) for name in rows for line in name_lines(name).split("\n")) + 1.5
@@ -240,7 +295,6 @@ def matrix_page(
     high = max(FIELD[1], field_size(texts, TEXT)[1], tallest, min(0.6 * field, MOST_HEIGHT))
     size = size_in(texts, field, high)
     if size is None:
-        caption += " Numbers do not fit into the fields and are left out; exoabm export writes them."
         high = max(tallest, min(high, field))
     label = text_height(1) + 1.5 if field * len(columns) >= text_width("columns receive") else 0.0
     grid = Grid(
@@ -251,37 +305,7 @@ def matrix_page(
         bottom=_below(below, turned) + label,
         gap=(GAP, GAP),
     )
-    power = shades.unit.removesuffix(unit).strip()  # small matrices have no scale that says it
-    heading += f"; numbers in {power}" if power else ""
-    page = Page(grid, [panel.title for panel in panels], heading, caption)
-    for i, (panel, ax) in enumerate(zip(panels, page.panels, strict=True)):
-        names = (page.is_leftmost(i), page.is_lowest(i))
-        matrix(
-            panel.mean,
-            rows,
-            columns,
-            half=panel.half,
-            unit=unit,
-            shades=shades,
-            size=size,
-            names=names,
-            ax=ax,
-        )
-        ax.yaxis.set_label_coords(-(left - text_height(1) / 2 - 0.3) / grid.panel[0], 0.5)
-        if grid.panel[1] < text_width("rows send"):  # the heading says it, too
-            ax.set_ylabel("")
-        if not label:
-            ax.set_xlabel("")
-        if turned:
-            slant(ax, below)
-        ax.xaxis.set_label_coords(
-            0.5, -(grid.bottom - text_height(1)) / grid.panel[1], transform=ax.transAxes
-        )
-    if size is None or grid.panel[1] >= LEAST_BAR:
-        bar = page.beside(BAR, min(grid.panel[1], 32.0), GAP)
-        scale_axes(bar, shades)
-        bar.yaxis.set_label_coords((right - GAP - text_height(1) / 2) / BAR, 0.5)
-    return page
+    return _Fit(grid, size, below, turned, label)
 
 
 def _across(

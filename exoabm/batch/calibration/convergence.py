@@ -148,20 +148,7 @@ def converge(
                 names = _checked(readouts, rows[0])
         found.append(rows)
     names = names or [name for name, value in found[0][0].items() if value is not None]
-    smaller = found[3] if voxel is not None else None
-    table, undefined = [], []
-    for name in names:
-        values = [[row.get(name) for row in rows] for rows in found]
-        if any(value is None or not math.isfinite(value) for rows in values for value in rows):
-            undefined.append(name)
-            continue
-        table.append(
-            _judge(
-                name,
-                [np.array(rows, float) for rows in values[:3]],
-                None if smaller is None else np.array(values[3], float),
-            )
-        )
+    table, undefined = _judged(names, found)
     remarks = [remark] if remark else []
     if undefined:
         remarks.append(f"not defined in every run: {', '.join(undefined)}")
@@ -175,6 +162,22 @@ def converge(
         total,
         tuple(remarks),
     )
+
+
+def _judged(names: Sequence[str], found: Sequence[Sequence[Values]]) -> tuple[list[Converged], list[str]]:
+    """The readouts that are defined in every run, judged, and the names of the others.
+
+    ``found`` has the runs at three steps and, where there is a fourth entry, with smaller voxels.
+    """
+    table, undefined = [], []
+    for name in names:
+        values = [[row.get(name) for row in rows] for rows in found]
+        if any(value is None or not math.isfinite(value) for rows in values for value in rows):
+            undefined.append(name)
+            continue
+        steps = [np.array(rows, float) for rows in values[:3]]
+        table.append(_judge(name, steps, np.array(values[3], float) if len(values) > 3 else None))
+    return table, undefined
 
 
 def plain(found: Convergence) -> dict[str, Any]:

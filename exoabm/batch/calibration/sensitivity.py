@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import math
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -24,13 +24,15 @@ from exoabm.errors import InputError, NumericalError
 from exoabm.tables.readouts import named
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from exoabm.batch.calibration.evaluation import Factor, Stage
     from exoabm.batch.sweeps.workers import Workers
     from exoabm.scenario.loader import LoadedScenario
 
+SOBOL = ("first", "first_half", "total", "total_half")
+"""Fields of an ``Index`` that Sobol's analysis gives."""
 LEVELS = 4
 """Levels of Morris' grid; his choice."""
 NEGLIGIBLE = 0.1
@@ -195,17 +197,7 @@ def run_sensitivity(
         values, center = runs.decades(values), runs.decades(center)
     with _quiet():
         screened = morris.analyze(problem, points, values, num_levels=LEVELS, **draw)
-    indices = [
-        Index(
-            factor,
-            *(float(np.nan_to_num(screened[name][i])) for name in ("mu_star", "mu_star_conf", "sigma")),
-        )
-        for i, factor in enumerate(factors)
-    ]
-    largest = max(index.mu_star for index in indices)
-    if largest == 0:
-        raise InputError(f"{runs.readout} is the same whatever is varied; choose another --readout")
-    kept = [i for i in indices if i.mu_star + i.mu_star_half >= NEGLIGIBLE * largest]
+    indices, kept = _screened(screened, factors, runs.readout)
     left = [index.factor for index in kept]
     problem = _problem(left)
     points = sobol.draw(problem, samples, calc_second_order=False, **draw)
@@ -215,17 +207,7 @@ def run_sensitivity(
     variance = _variance(runs.readout, values)
     with _quiet():
         found = sobol.analyze(problem, values, calc_second_order=False, **draw)
-    refined = {
-        index.factor.key: Index(
-            index.factor,
-            index.mu_star,
-            index.mu_star_half,
-            index.sigma,
-            *(float(found[name][i]) for name in ("S1", "S1_conf", "ST", "ST_conf")),
-        )
-        for i, index in enumerate(kept)
-    }
-    indices = [refined.get(index.factor.key, index) for index in indices]
+    indices = _refined(indices, kept, found)
     return Sensitivity(
         readout=runs.readout,
         logarithm=bool(logarithm),
@@ -237,6 +219,33 @@ def run_sensitivity(
         runs=runs.count,
         indices=tuple(sorted(indices, key=lambda i: (i.total or 0.0, i.mu_star), reverse=True)),
     )
+
+
+def _screened(
+    found: Mapping[str, Any], factors: Sequence[Factor], readout: str
+) -> tuple[list[Index], list[Index]]:
+    """Morris' indices of all factors, and of those that are not negligible beside the largest."""
+    columns = ("mu_star", "mu_star_conf", "sigma")
+    indices = [
+        Index(factor, *(float(np.nan_to_num(found[name][i])) for name in columns))
+        for i, factor in enumerate(factors)
+    ]
+    largest = max(index.mu_star for index in indices)
+    if largest == 0:
+        raise InputError(f"{readout} is the same whatever is varied; choose another --readout")
+    return indices, [i for i in indices if i.mu_star + i.mu_star_half >= NEGLIGIBLE * largest]
+
+
+def _refined(indices: Sequence[Index], kept: Sequence[Index], found: Mapping[str, Any]) -> list[Index]:
+    """The same indices, those of the factors that were kept with Sobol's."""
+    columns = ("S1", "S1_conf", "ST", "ST_conf")
+    refined = {
+        index.factor.key: replace(
+            index, **dict(zip(SOBOL, (float(found[name][i]) for name in columns), strict=True))
+        )
+        for i, index in enumerate(kept)
+    }
+    return [refined.get(index.factor.key, index) for index in indices]
 
 
 def foretell(

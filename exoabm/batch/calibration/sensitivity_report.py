@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from exoabm.batch.calibration.sensitivity import Index, Sensitivity
 
+WHISKER = {"ecolor": INK, "lw": 0.9, "capsize": 2}
 MOST_BARS = 25
 
 
@@ -50,60 +51,16 @@ def write_report(found: Sensitivity, folder: Path, title: str) -> None:
 
 
 def _draw(found: Sensitivity, path: Path, title: str) -> None:
-    """Draw Morris' mu* beside Sobol's indices into a PNG; at most ``MOST_BARS`` factors."""
+    """Draw both plots side by side into a PNG."""
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
-    indices = found.indices[:MOST_BARS]
-    refined = [index for index in indices if index.total is not None]
-    figure = Figure(figsize=(11, 1.9 + 0.34 * len(indices)), layout="constrained", dpi=144)
+    rows = min(len(found.indices), MOST_BARS)
+    figure = Figure(figsize=(11, 1.9 + 0.34 * rows), layout="constrained", dpi=144)
     figure.suptitle(title, x=0.01, ha="left", color=INK, fontsize=11, fontweight="bold")
     left, right = figure.subplots(1, 2, width_ratios=(3, 2))
-    places = np.arange(len(indices))
-    colors = [_color(index) for index in indices]
-    left.barh(
-        places,
-        [i.mu_star for i in indices],
-        xerr=[i.mu_star_half for i in indices],
-        color=colors,
-        height=0.62,
-        error_kw={"ecolor": INK, "lw": 0.9, "capsize": 2},
-    )
-    left.set_xlim(left=0)
-    if found.noise > 0:
-        left.axvline(found.noise, color=INK, lw=1, ls=":")
-        left.annotate(
-            "between seeds",
-            (found.noise, 0),
-            xycoords=("data", "axes fraction"),
-            xytext=(3, 4),
-            textcoords="offset points",
-            fontsize=8,
-            color=INK,
-        )
-    left.set_yticks(places, [f"{i.factor.key}\n{i.factor.range}" for i in indices], fontsize=7.5)
-    left.set_title(f"Morris: mean change of {found.name} over a range", fontsize=9, loc="left", color=INK)
-    places = np.arange(len(refined))
-    for name, half, shift, alpha in (
-        ("total", "total_half", -0.17, 0.45),
-        ("first", "first_half", 0.17, 1.0),
-    ):
-        right.barh(
-            places + shift,
-            [max(getattr(i, name), 0.0) for i in refined],
-            xerr=[getattr(i, half) for i in refined],
-            color=[_color(i) for i in refined],
-            alpha=alpha,
-            height=0.32,
-            error_kw={"ecolor": INK, "lw": 0.9, "capsize": 2},
-        )
-    right.set_yticks(places, [i.factor.key.rpartition(".")[2] for i in refined], fontsize=7.5)
-    right.set_title("Sobol: share of the variance", fontsize=9, loc="left", color=INK)
-    right.set_xlim(0, min(1.5, max(1.0, *(1.05 * ((i.total or 0) + (i.total_half or 0)) for i in refined))))
-    if found.noise_share > 0:
-        right.axvline(found.noise_share, color=INK, lw=1, ls=":")
-    for axes in (left, right):
-        _tidy(axes)
+    plot_screening(found, left)
+    plot_indices(found, right)
     handles = [
         Patch(color=WARM[0], label="assumed"),
         Patch(color=COOL[0], label="from a source"),
@@ -115,11 +72,65 @@ def _draw(found: Sensitivity, path: Path, title: str) -> None:
         figure.savefig(partial, format="png", facecolor="white")
 
 
+def plot_screening(found: Sensitivity, ax: Axes) -> Axes:
+    """Morris' mu* of each factor with its 95 % interval, dotted: noise between seeds."""
+    indices = found.indices[:MOST_BARS]
+    places = np.arange(len(indices))
+    ax.barh(
+        places,
+        [i.mu_star for i in indices],
+        xerr=[i.mu_star_half for i in indices],
+        color=[_color(index) for index in indices],
+        height=0.62,
+        error_kw=WHISKER,
+    )
+    ax.set_xlim(left=0)
+    if found.noise > 0:
+        ax.axvline(found.noise, color=INK, lw=1, ls=":")
+        ax.annotate(
+            "between seeds",
+            (found.noise, 0),
+            xycoords=("data", "axes fraction"),
+            xytext=(3, 4),
+            textcoords="offset points",
+            fontsize=8,
+            color=INK,
+        )
+    ax.set_yticks(places, [f"{i.factor.key}\n{i.factor.range}" for i in indices], fontsize=7.5)
+    ax.set_title(f"Morris: mean change of {found.name} over a range", fontsize=9, loc="left", color=INK)
+    return _tidy(ax)
+
+
+def plot_indices(found: Sensitivity, ax: Axes) -> Axes:
+    """Sobol's indices of each factor that was kept, first and total; dotted: share of the noise."""
+    refined = [index for index in found.indices[:MOST_BARS] if index.total is not None]
+    places = np.arange(len(refined))
+    for name, half, shift, alpha in (
+        ("total", "total_half", -0.17, 0.45),
+        ("first", "first_half", 0.17, 1.0),
+    ):
+        ax.barh(
+            places + shift,
+            [max(getattr(i, name), 0.0) for i in refined],
+            xerr=[getattr(i, half) for i in refined],
+            color=[_color(i) for i in refined],
+            alpha=alpha,
+            height=0.32,
+            error_kw=WHISKER,
+        )
+    ax.set_yticks(places, [i.factor.key.rpartition(".")[2] for i in refined], fontsize=7.5)
+    ax.set_title("Sobol: share of the variance", fontsize=9, loc="left", color=INK)
+    ax.set_xlim(0, min(1.5, max(1.0, *(1.05 * ((i.total or 0) + (i.total_half or 0)) for i in refined))))
+    if found.noise_share > 0:
+        ax.axvline(found.noise_share, color=INK, lw=1, ls=":")
+    return _tidy(ax)
+
+
 def _color(index: Index) -> str:
     return WARM[0] if index.factor.assumed else COOL[0]
 
 
-def _tidy(axes: Axes) -> None:
+def _tidy(axes: Axes) -> Axes:
     axes.invert_yaxis()
     axes.tick_params(labelsize=7.5, colors=MUTED)
     axes.tick_params(axis="y", length=0, labelcolor=INK)
@@ -127,3 +138,4 @@ def _tidy(axes: Axes) -> None:
     axes.set_axisbelow(True)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.spines["bottom"].set_color(RULE)
+    return axes

@@ -59,11 +59,7 @@ def draw_uptake(figure: Figure, scene: Scene) -> None:
         if style.named and _medians(ax, across[rows], taken[rows], low, style):
             notes = ["a point per cell; lines: medians of equal groups"]
     if recipients.sum() <= 3:
-        for row in np.flatnonzero(recipients & (taken > 0)):
-            inward = -1 if across[row] > 0.5 * reach else 1
-            look = {"ha": "left" if inward > 0 else "right", "va": "center", "fontsize": 8, "color": INK}
-            words, at = number(taken[row]), (across[row], height[row])
-            ax.annotate(words, at, (8 * inward, 0), textcoords="offset points", **look)
+        _write_amounts(ax, np.flatnonzero(recipients & (taken > 0)), across, height, taken, reach)
     powers = log_ticks(low, high)
     ticks = dict(zip(powers, tick_names(powers), strict=True))
     missed = recipients & (taken < low)
@@ -86,6 +82,17 @@ def draw_uptake(figure: Figure, scene: Scene) -> None:
         marks = [-0.045 * reach, *[x for x in marks if x > 0.04 * reach]]
     ax.set_xticks(marks, [number(round(x, 9)) if x >= 0 else "donors" for x in marks])
     write_heading(figure, RIGHT, scene.bottom, title, notes)
+
+
+def _write_amounts(
+    ax: Axes, rows: np.ndarray, across: np.ndarray, height: np.ndarray, taken: np.ndarray, reach: float
+) -> None:
+    """Write the number of vesicles beside each of few points."""
+    for row in rows:
+        inward = -1 if across[row] > 0.5 * reach else 1
+        look: dict[str, Any] = {"ha": "left" if inward > 0 else "right", "va": "center"}
+        look |= {"fontsize": 8, "color": INK, "textcoords": "offset points"}
+        ax.annotate(number(taken[row]), (across[row], height[row]), (8 * inward, 0), **look)
 
 
 def tells_distance(scene: Scene) -> bool:
