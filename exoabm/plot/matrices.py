@@ -272,7 +272,7 @@ class _Fit(NamedTuple):
 def _fitted(
     panels: Sequence[Panel], rows: Sequence[str], columns: Sequence[str], shades: Shades, width: float | None
 ) -> _Fit:
-    """Sizes of fields, names and numbers for a page of this width, mm, or of one or two columns of a journal."""
+    """Sizes of fields, names and numbers for a page of this width, mm, or of one or two journal columns."""
     texts = list({t for panel in panels for t in numbers(panel.mean, panel.half, shades).values()})
     right = _beside(shades)
     left = max(text_width(line) for name in rows for line in name_lines(name).split("\n")) + 1.5
