@@ -251,7 +251,7 @@ def _print(outcome: Outcome, report: Report | None) -> None:
 
 def _print_effects(report: Report) -> None:
     """The headline readouts at values of each varied key, or at the one point that there is."""
-    from exoabm.batch.sweeps.pictures import headline
+    from exoabm.batch.sweeps.summary import headline
 
     summary = report.summary
     if len(summary.points) == 1:

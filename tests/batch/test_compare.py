@@ -11,10 +11,9 @@ import pytest
 from scipy import stats
 
 from exoabm.batch.sweeps.compare import Comparison, Line, Side, compare, difference_table, write
-from exoabm.batch.sweeps.pictures import _reach
 from exoabm.batch.sweeps.rows import Plan
 from exoabm.batch.sweeps.runner import run_rows
-from exoabm.batch.sweeps.summary import write_results
+from exoabm.batch.sweeps.summary import _reach, write_results
 from exoabm.batch.sweeps.sweep import plan_sweep
 from exoabm.cli.batches import _broken, _change
 from exoabm.errors import InputError

@@ -17,8 +17,7 @@ import typer
 
 from exoabm.batch.sweeps.rows import Plan
 from exoabm.batch.sweeps.workers import local
-from exoabm.batch.trials.design import plan_trial
-from exoabm.batch.trials.readouts import measure, take
+from exoabm.batch.trials.design import measure, plan_trial, take
 from exoabm.batch.trials.report import render
 from exoabm.batch.trials.trial import Trial, run_trial
 from exoabm.batch.trials.trial_folder import write_trial

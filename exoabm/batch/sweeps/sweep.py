@@ -127,7 +127,7 @@ def report(outcome: Outcome) -> Report:
 
 
 def _report(outcome: Outcome) -> Report:
-    from exoabm.batch.sweeps.pictures import draw_sweep
+    from exoabm.batch.sweeps.summary import draw_sweep
 
     folder, plan = outcome.folder, outcome.plan
     summary = write_results(folder, plan)
