@@ -241,7 +241,7 @@ def _label(key: str) -> str:
     parts = key.split(".")
     words = _spaced(parts[-1])
     if parts[0] == "transport":
-        return {"engine": "show vesicles as", "capture": "capture", "provenance": "tell origins apart"}.get(
+        return {"engine": "show vesicles as", "capture": "capture", "provenance": "record donors"}.get(
             words, words
         )
     if parts[0] in ("clock", "domain"):

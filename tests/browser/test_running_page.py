@@ -278,7 +278,7 @@ def test_the_field_instead_of_dots(reader: Callable[..., Reader]) -> None:
     page.wait_for_function("document.querySelector('.exo-clock b').textContent === '0.50'")
     assert page.locator(".exo-toggle:has-text('vesicles')").count() == 0
     page.wait_for_selector(".exo-scale:has-text('vesicles/mL')")
-    assert "are expected to drift" in someone.words()
+    assert "are expected to be free" in someone.words()
 
 
 def test_every_scenario_runs_from_the_menu_and_has_its_page(reader: Callable[..., Reader]) -> None:

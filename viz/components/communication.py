@@ -1,4 +1,4 @@
-"""Who talks to whom: the communication panels of a run, drawn anew as it goes on."""
+"""Communication views of a live run, the card of a cell, and the view of a finished run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from exoabm.viz.results.charts import default_column
 from exoabm.viz.results.communication_data import COUNTS, CommunicationData, meaning
 from exoabm.viz.results.communication_views import VIEWS, WORDS, said, tissue
 from exoabm.viz.results.svg import PAGE
-from exoabm.viz.results.text_summary import CellSummary, many, present_classes
+from exoabm.viz.results.text_summary import CellSummary, Partner, many, present_classes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,7 +28,7 @@ REST = 1.5
 
 @solara.component
 def Communication(session: Session, pulse: int) -> None:
-    """The panels of a live run; ``pulse`` rises as it goes on."""
+    """The views of a live run; ``pulse`` rises as it advances."""
     found = solara.use_memo(lambda: present_classes(session.model.scenario), [id(session)])
     at = solara.use_reactive(0)
     particles = found[min(at.value, len(found) - 1)]
@@ -43,9 +43,9 @@ def Communication(session: Session, pulse: int) -> None:
 
 @solara.component
 def Panels(links: CommunicationData, particle_classes: Sequence[str], at: solara.Reactive[int]) -> None:
-    """A choice of panel, of particles and of what is counted, the drawing, and the numbers behind it.
+    """Choice of view, particles and count, the drawing, and the numbers behind it.
 
-    Opens with the network, or with the types where no arrow joins two cells.
+    Opens with the network, or with the types where donor cells are not recorded.
     """
     shown = solara.use_reactive("network" if links.by_cell else "types")
     count = solara.use_reactive("taken_up")
@@ -53,19 +53,19 @@ def Panels(links: CommunicationData, particle_classes: Sequence[str], at: solara
     view = next(p for p in VIEWS if p.key == shown.value)
     with html("section", "exo-card"):
         with html("div", "exo-row"):
-            with html("div", "exo-tabs exo-tabs-small", attributes={"role": "group", "aria-label": "Panel"}):
+            with html("div", "exo-tabs exo-tabs-small", attributes={"role": "group", "aria-label": "View"}):
                 for each in VIEWS:
                     pressed = {"aria-pressed": str(each.key == shown.value).lower()}
                     Button(each.name, lambda key=each.key: shown.set(key), "exo-tab", pressed)
             if len(particle_classes) > 1:
                 ChoiceWidget.element(
-                    label="Of what",
+                    label="Particles",
                     value=str(at.value),
                     options=[[str(i), name] for i, name in enumerate(particle_classes)],
                     on_value=lambda i: at.set(int(i)),
                 )
             ChoiceWidget.element(
-                label="What is counted",
+                label="Count",
                 value=count.value,
                 options=[[key, said(links, key)] for key in COUNTS],
                 on_value=lambda key: count.set(key) if key in WORDS else None,
@@ -87,7 +87,7 @@ def Panels(links: CommunicationData, particle_classes: Sequence[str], at: solara
 
 
 def drawing(svg: str) -> None:
-    """An SVG of our own in the page, as wide as its place; it carries its own description."""
+    """An SVG of exoabm, as wide as its container, with its own description."""
     solara.HTML(tag="div", unsafe_innerHTML=svg, class_="exo-drawing")
 
 
@@ -105,13 +105,13 @@ def _Numbers(rows: list[dict[str, Any]]) -> None:
                     for value in row.values():
                         html("td", text=f"{value:.4g}" if isinstance(value, float) else str(value))
     if len(rows) > most:
-        html("p", "exo-note", text=f"and {len(rows) - most:,} more; all of them are under Take away.")
+        html("p", "exo-note", text=f"and {len(rows) - most:,} more; all of them are under Export.")
 
 
 @solara.component
 def Cell(summary: CellSummary, on_close: Callable[[], None]) -> None:
-    """What a cell sent and got until now, the strongest partners first."""
-    with html("section", "exo-card exo-cell", attributes={"aria-label": f"The story of {summary.title}"}):
+    """Uptake from donors and by recipients of a cell until now, the strongest first."""
+    with html("section", "exo-card exo-cell", attributes={"aria-label": f"Summary of {summary.title}"}):
         with html("div", "exo-card-head"):
             html("h2", text=summary.title)
             Button("close", on_close)
@@ -120,7 +120,7 @@ def Cell(summary: CellSummary, on_close: Callable[[], None]) -> None:
                 with html("div"):
                     html("dt", text=name)
                     html("dd", text=value)
-        for title, rows in (("Who reached me", summary.reached_by), ("Whom I reached", summary.reached)):
+        for title, rows in (("Received from", summary.donors), ("Taken up by", summary.recipients)):
             if rows:
                 _Partners(title, rows)
         if summary.note:
@@ -128,7 +128,7 @@ def Cell(summary: CellSummary, on_close: Callable[[], None]) -> None:
 
 
 @solara.component
-def _Partners(title: str, rows: tuple[tuple[str, float, float, float | None], ...]) -> None:
+def _Partners(title: str, rows: tuple[Partner, ...]) -> None:
     most = 8
     html("h3", text=f"{title}: {len(rows)}")
     with html("table", "exo-table"):
@@ -136,12 +136,12 @@ def _Partners(title: str, rows: tuple[tuple[str, float, float, float | None], ..
             for head in ("cell", "taken up", "delivered", "first contact"):
                 html("th", text=head, attributes={"scope": "col"})
         with html("tbody"):
-            for who, taken, told, first in rows[:most]:
+            for name, taken, delivered, first in rows[:most]:
                 with html("tr"):
                     for text in (
-                        who,
+                        name,
                         many(taken),
-                        many(told),
+                        many(delivered),
                         "" if first is None else f"{first:.2f} h",
                     ):
                         html("td", text=text)
@@ -151,7 +151,7 @@ def _Partners(title: str, rows: tuple[tuple[str, float, float, float | None], ..
 
 @solara.component
 def RunView(run: FinishedRun) -> None:
-    """A finished run, from its tables: what it is, its time series, its cells at each moment, its links."""
+    """A finished run, from its tables: summary, time series, cells at each recorded time, links."""
     with html("div", "exo-run"):
         with html("section", "exo-card", attributes={"aria-label": f"The run {run.name}"}):
             html("h2", text=run.title)
@@ -168,7 +168,7 @@ def RunView(run: FinishedRun) -> None:
             _Moments(run, at.value)
         if run.preview:
             picture = base64.b64encode(run.preview).decode()
-            said = f"Picture of the run: field, links, ledger and uptake against distance. {run.title}"
+            said = f"Picture of the run: field, links, mass balance, and uptake against distance. {run.title}"
             source = {"src": f"data:image/png;base64,{picture}", "alt": said}
             with html("section", "exo-card exo-picture", attributes={"aria-label": "Picture"}):
                 html("img", "exo-preview", attributes=source)
@@ -211,7 +211,7 @@ def _Moments(run: FinishedRun, particles: int) -> None:
     links = run.communications[particles]
     hours = [f"{time_s / 3600:.2f} h" for time_s in run.moments]
     ChoiceWidget.element(
-        label="Recorded moment",
+        label="Recorded time",
         value=str(at.value),
         options=[[str(i), f"cells at {words}"] for i, words in enumerate(hours)],
         on_value=lambda index: at.set(int(index)),

@@ -1,7 +1,7 @@
-"""Small drawings as SVG text: tags, scales, numbers for people, colors that follow the page's theme.
+"""Drawings as SVG text: elements, paths, scales, and colors that follow the page.
 
-A drawing is made for one of two *looks*: ``PAGE`` takes its colors from the page's CSS variables, so that it
-turns dark with the page, and ``PRINT`` carries them in itself, so that a saved file stands alone.
+A drawing has one of two themes: ``PAGE`` takes its colors from the CSS variables of the page, light or dark;
+``PRINT`` contains them, for saved files.
 """
 
 from __future__ import annotations
@@ -13,17 +13,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from exoabm.plot import palette
+from exoabm.plot import palette, scales
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+WIDTH = 560.0
+"""Of a drawing."""
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
 
 
 @dataclass(frozen=True)
 class Theme:
-    """Colors of what is not data."""
+    """Colors of everything but data."""
 
     ink: str
     muted: str
@@ -31,15 +33,15 @@ class Theme:
     paper: str
     accent: str
     follows: bool = False
-    """Whether colors are the page's, and turn with it."""
+    """Whether colors are CSS variables of the page."""
 
     @property
     def on_accent(self) -> str:
-        """Of letters on the accent."""
+        """Color of text on the accent."""
         return f"var(--brand-ink, {palette.PAPER})" if self.follows else palette.PAPER
 
     def hue(self, color: str) -> str:
-        """A color of the palette; on the page a brighter one in the dark."""
+        """A color of the palette; on the dark page a brighter one."""
         return f"var(--hue-{color[1:].lower()}, {color})" if self.follows else color
 
 
@@ -63,7 +65,7 @@ def tag(name: str, *inside: str, text: str = "", title: str = "", **attributes: 
 
 
 def drawing(width: float, height: float, parts: Iterable[str], *, title: str, words: str, look: Theme) -> str:
-    """A whole drawing with a title and a description for those who cannot see it."""
+    """A drawing with a title and a description for screen readers."""
     return tag(
         "svg",
         tag("title", text=title),
@@ -80,7 +82,7 @@ def drawing(width: float, height: float, parts: Iterable[str], *, title: str, wo
 
 
 def label(x: float, y: float, words: str, look: Theme, **attributes: Any) -> str:
-    """A text, ink on nothing unless told."""
+    """A text, in ink unless ``fill`` is given."""
     return tag("text", text=words, x=x, y=y, **({"fill": look.ink} | attributes))
 
 
@@ -99,35 +101,78 @@ def mark(role: palette.Role, x: float, y: float, diameter: float, **attributes: 
 
 
 def number(value: float) -> str:
-    """Three digits that count, or all before the point; powers of ten where that would be long."""
-    size = abs(value)
-    if not math.isfinite(size):
-        return "–"
-    if size == 0:
-        return "0"
-    if not 1e-3 <= size < 1e7:
-        digits, exponent = f"{value:.1e}".split("e")
-        return f"{digits.removesuffix('.0')}×{power(int(exponent))}"
-    return f"{value:,.0f}" if size >= 100 else f"{value:.3g}"
+    """A number as in all figures; a dash where it is not finite."""
+    return scales.number(value) if math.isfinite(value) else "–"
 
 
 def power(exponent: int) -> str:
     """A power of ten, for a logarithmic scale."""
-    if -3 <= exponent <= 4:
-        return number(10.0**exponent)
-    return "10" + str(exponent).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return number(10.0**exponent) if -3 <= exponent <= 4 else f"10{scales.superscript(exponent)}"
 
 
-def ticks(low: float, high: float, most: int = 5) -> list[float]:
-    """Round numbers that divide a range, at most ``most`` + 1 of them."""
-    if not high > low:
-        return [low]
-    rough = (high - low) / most
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = next(m * power for m in (1, 2, 5, 10) if m * power >= rough * (1 - 1e-9))
-    first = math.ceil(low / step - 1e-9)
-    count = math.floor(high / step + 1e-9) - first
-    return [round((first + i) * step, 12) + 0.0 for i in range(count + 1)]
+def frame(width: float, height: float, look: Theme) -> str:
+    """The border of a drawing."""
+    return tag("rect", x=0.5, y=0.5, width=width - 1, height=height - 1, rx=6, fill="none", stroke=look.rule)
+
+
+def message(title: str, words: str, look: Theme, width: float = WIDTH, height: float = 200.0) -> str:
+    """A drawing that consists of a sentence."""
+    box = frame(width, height, look)
+    text = label(width / 2, height / 2, words, look, text_anchor="middle", fill=look.muted)
+    return drawing(width, height, [box, text], title=title, words=words, look=look)
+
+
+def arrow(start: np.ndarray, end: np.ndarray, **attributes: Any) -> str:
+    """A curved line with a head; the lines of both directions differ."""
+    (x0, y0), (x1, y1) = map(tuple, (start, end))
+    dx, dy = x1 - x0, y1 - y0
+    cx, cy = (x0 + x1) / 2 + 0.12 * dy, (y0 + y1) / 2 - 0.12 * dx
+    ex, ey = x1 - cx, y1 - cy
+    far = math.hypot(ex, ey) or 1.0
+    ex, ey = ex / far, ey / far
+    tip, wing = 5.0, 2.2
+    bx, by = x1 - tip * ex, y1 - tip * ey
+    wings = [(bx - wing * ey, by + wing * ex), (x1, y1), (bx + wing * ey, by - wing * ex)]
+    head = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in wings)
+    return tag(
+        "path", d=f"M{x0:.1f} {y0:.1f}Q{cx:.1f} {cy:.1f} {x1:.1f} {y1:.1f}{head}", fill="none", **attributes
+    )
+
+
+def polar(center: tuple[float, float], radius: float, angle: float) -> tuple[float, float]:
+    """The point at a radius and an angle from a center."""
+    return center[0] + radius * math.cos(angle), center[1] + radius * math.sin(angle)
+
+
+def _arc(center: tuple[float, float], radius: float, start: float, end: float, sweep: int = 1) -> str:
+    x, y = polar(center, radius, end)
+    return f"A{radius:.1f} {radius:.1f} 0 {int(abs(end - start) > math.pi)} {sweep} {x:.2f} {y:.2f}"
+
+
+def ring(center: tuple[float, float], inner: float, outer: float, start: float, end: float) -> str:
+    """Path of a sector of a ring between two angles."""
+    end = min(end, start + 2 * math.pi - 1e-3)
+    x0, y0 = polar(center, outer, start)
+    x1, y1 = polar(center, inner, end)
+    there, back = _arc(center, outer, start, end), _arc(center, inner, end, start, 0)
+    return f"M{x0:.2f} {y0:.2f}{there}L{x1:.2f} {y1:.2f}{back}Z"
+
+
+def ribbon(
+    center: tuple[float, float],
+    near: float,
+    far: float,
+    source: tuple[float, float],
+    target: tuple[float, float],
+) -> str:
+    """Path of a ribbon between two arcs of a circle."""
+    x0, y0 = polar(center, near, source[0])
+    x1, y1 = polar(center, far, target[0])
+    cx, cy = center
+    return (
+        f"M{x0:.2f} {y0:.2f}{_arc(center, near, *source)}Q{cx:.1f} {cy:.1f} {x1:.2f} {y1:.2f}"
+        f"{_arc(center, far, *target)}Q{cx:.1f} {cy:.1f} {x0:.2f} {y0:.2f}Z"
+    )
 
 
 def _value(value: object) -> str:

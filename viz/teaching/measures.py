@@ -9,7 +9,8 @@ import numpy as np
 
 from exoabm.analysis.communication import PER_ML, distance_profile
 from exoabm.analysis.edges import edges_of
-from exoabm.viz.results.svg import PAGE, drawing, label, line, number, power, tag, ticks
+from exoabm.plot.scales import linear, logarithmic, ticks
+from exoabm.viz.results.svg import PAGE, WIDTH, drawing, label, line, message, number, power, tag
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -120,7 +121,7 @@ def _spread(values: np.ndarray) -> float:
     return 100 * float(values.std() / values.mean()) if len(values) and values.mean() > 0 else math.nan
 
 
-WIDTH, HEIGHT = 560.0, 290.0
+HEIGHT = 290.0
 LEFT, RIGHT, TOP, BOTTOM = 70.0, 546.0, 14.0, 214.0
 DECADES = 4
 
@@ -132,25 +133,22 @@ def draw_spread(model: ExosomeModel, look: Theme = PAGE) -> str:
     concentration = concentration * PER_ML
     title = "Concentration against distance"
     if not concentration.max() > 0:
-        return _empty(title, "Nothing has been released yet.", look)
+        return message(title, "Nothing has been released yet.", look, WIDTH, HEIGHT)
     last = math.ceil(math.log10(concentration.max()))
     first = last - DECADES
     reach = float(distance.max())
     seen = concentration >= 10.0**first
 
-    def at(d: float, c: float) -> tuple[float, float]:
-        return LEFT + (RIGHT - LEFT) * d / reach, BOTTOM - (BOTTOM - TOP) * (math.log10(c) - first) / DECADES
-
+    x_of = linear(0.0, reach, LEFT, RIGHT)
+    y_of = logarithmic(10.0**first, 10.0**last, BOTTOM, TOP)
     parts = []
     for exponent in range(first, last + 1):
-        y = at(0, 10.0**exponent)[1]
+        y = y_of(10.0**exponent)
         parts.append(tag("line", x1=LEFT, x2=RIGHT, y1=y, y2=y, stroke=look.rule))
         parts.append(label(LEFT - 8, y + 4, power(exponent), look, text_anchor="end", fill=look.muted))
-    parts += _bottom(
-        [(at(t, 10.0**first)[0], number(t)) for t in ticks(0, reach, 6)], "distance to the donor (µm)", look
-    )
+    parts += _bottom([(x_of(t), number(t)) for t in ticks(0, reach, 6)], "distance to the donor (µm)", look)
     pairs = zip(distance[seen].tolist(), concentration[seen].tolist(), strict=True)
-    points = [at(d, c) for d, c in pairs]
+    points = [(x_of(d), y_of(c)) for d, c in pairs]
     parts.append(line(points, stroke=look.accent, stroke_width=2))
     parts += [tag("circle", cx=x, cy=y, r=2.4, fill=look.accent) for x, y in points]
     parts.append(label(LEFT, TOP - 3, "vesicles per mL", look, fill=look.muted))
@@ -169,7 +167,7 @@ def draw_sharing(model: ExosomeModel, look: Theme = PAGE) -> str:
     got = np.sort(received(model.state))[::-1]
     title = "How uptake is shared out"
     if not got.sum() > 0:
-        return _empty(title, "Nothing has been taken up yet.", look)
+        return message(title, "Nothing has been taken up yet.", look, WIDTH, HEIGHT)
     share = np.concatenate([[0.0], np.cumsum(got) / got.sum()])
     part = np.linspace(0, 1, len(share))
 
@@ -219,8 +217,3 @@ def _bottom(marks: list[tuple[float, str]], words: str, look: Theme) -> list[str
         *found,
         label((LEFT + RIGHT) / 2, BOTTOM + 38, words, look, text_anchor="middle", fill=look.muted),
     ]
-
-
-def _empty(title: str, words: str, look: Theme) -> str:
-    said = label(WIDTH / 2, HEIGHT / 2, words, look, text_anchor="middle", fill=look.muted)
-    return drawing(WIDTH, HEIGHT, [said], title=title, words=words, look=look)
