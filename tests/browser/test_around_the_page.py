@@ -83,7 +83,7 @@ def test_panels_show_the_numbers_of_the_table(paused: Any) -> None:
     total = sum(float(row["taken_up"]) for row in links)
     tab(paused, "Who talks to whom")
     paused.page.get_by_role("button", name="Types", exact=True).click()
-    said = paused.page.locator("svg[aria-label^='Who sends']").get_attribute("aria-label")
+    said = paused.page.locator("svg[aria-label^='Donor and recipient']").get_attribute("aria-label")
     assert float(re.search(r"recipient: ([\d.]+)", said).group(1)) == pytest.approx(total, rel=5e-3)
     for name in ("Chord", "Distance", "Network"):
         paused.page.get_by_role("button", name=name, exact=True).click()
@@ -247,5 +247,5 @@ def test_a_run_folder_of_the_command_line(start: Callable[..., Any], browser: An
     page.wait_for_selector("section[aria-label='The run mine']", timeout=60_000)
     assert "3 h" in page.inner_text(".exo-facts")
     page.get_by_role("button", name="Types", exact=True).click()
-    page.wait_for_selector("svg[aria-label^='Who sends']")
+    page.wait_for_selector("svg[aria-label^='Donor and recipient']")
     page.context.close()

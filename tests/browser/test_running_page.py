@@ -204,7 +204,7 @@ def test_reset_starts_the_same_run_again(reader: Callable[..., Reader]) -> None:
     assert someone.picture() == start
 
 
-def test_a_clicked_cell_tells_its_story(reader: Callable[..., Reader]) -> None:
+def test_a_clicked_cell_has_a_summary(reader: Callable[..., Reader]) -> None:
     someone = reader().open("?scenario=signaling&seed=1&hours=2")
     page = someone.page
     page.wait_for_function("document.querySelector('.exo-clock b').textContent === '2.00'")
@@ -219,7 +219,7 @@ def test_a_clicked_cell_tells_its_story(reader: Callable[..., Reader]) -> None:
     page.wait_for_selector(f".exo-cell h2:has-text('donor {birth}')")
     assert page.locator(".exo-views").bounding_box() == tabs, "nothing jumps"
     assert page.locator(".exo-group").count() > 3, "what was opened stays open"
-    assert "Whom I reached" in page.inner_text(".exo-cell")
+    assert "Taken up by" in page.inner_text(".exo-cell")
     rows = page.locator(".exo-cell tbody tr").count()
     assert 1 <= rows <= 8
     page.wait_for_timeout(200)

@@ -209,5 +209,5 @@ def _stored(tmp_path: Path) -> tuple[CommunicationData, ...]:
 
 def test_what_no_cell_sent_has_no_distance_and_that_is_said(drugged: ExosomeModel) -> None:
     links = CommunicationData.of_model(drugged, Looks.of_state(drugged.state))
-    assert "came from no other cell" in VIEWS[-1].words(links, "taken_up")
-    assert "came from no other cell" in VIEWS[-1].draw(links, "taken_up", PAGE)
+    assert "received from another cell" in VIEWS[-1].words(links, "taken_up")
+    assert "received from another cell" in VIEWS[-1].draw(links, "taken_up", PAGE)
