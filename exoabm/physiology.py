@@ -25,6 +25,25 @@ class SecretionMode(StrEnum):
     POISSON = "poisson"
 
 
+class Process(StrEnum):
+    """Process of a cell that a behavior acts on."""
+
+    RELEASE = "release"
+    """A rate at which vesicles are released, alone enough to make a cell a donor."""
+    SECRETION = "secretion"
+    """The pathway of multivesicular bodies, given a release rate."""
+    UPTAKE = "uptake"
+    RECYCLING = "recycling"
+    DELIVERY = "delivery"
+    METABOLISM = "metabolism"
+    """Pools of waste and cargo."""
+    MOTION = "motion"
+    TURNOVER = "turnover"
+    """Cells come, go or change type."""
+    OTHER = "other"
+    """Defined by the code of an added behavior."""
+
+
 @dataclass(frozen=True)
 class MvbPathway:
     """Multivesicular bodies (MVBs) form, meet their fate, and a share of them fuses with the membrane.

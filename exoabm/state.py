@@ -17,6 +17,7 @@ import numpy as np
 from exoabm.accounting.contact_table import ContactTable
 from exoabm.accounting.lineage import Lineage
 from exoabm.accounting.records import Events
+from exoabm.physiology import Process
 from exoabm.vesicle import DOSED, Status, Vesicles
 
 if TYPE_CHECKING:
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from exoabm.vesicle import VesicleKind
 
 RESERVOIR = "reservoir"
-FATES = frozenset({"division_rate", "death_rate", "transformation_rate"})
-"""Behaviors by which cells come, go or become others."""
 DOSE = "dose"
 OUTSIDE = (RESERVOIR, DOSE)
 """Origins that are no cells."""
@@ -279,22 +278,20 @@ class Measure(NamedTuple):
 class State:
     """Everything that changes, and what it is measured against.
 
-    ``cargos`` are the columns of ``cells.cargo``. ``behaviors`` names the columns of ``cells.behavior``; a
-    behavior that no cell type names and no response moves is not among them, and then costs nothing and
-    draws nothing. ``base`` (T, B) has the value of each for each type without any signal, ``damping`` (T, B)
-    the mean share of ``cells.feedback`` in the last steps.
-    ``released`` (n, K) counts what each cell has sent, ``entrants`` (7, K) the single vesicles that came in
-    through each face or by doses; the next vesicle's name goes on from there. The continuum engine keeps
-    ``fields``: per vesicle kind the free vesicles per voxel, label and size class, (L S, ny, nx) or
-    (L S, nz, ny, nx), the classes of a label one after the other; ``free_per_voxel`` sums over them. The
-    vesicle engine keeps ``vesicles``, one row each, the ``events`` of the current step, and the ``book`` of
-    edges between cells.
-    ``doomed`` are birth ids of cells that die at the end of this step whatever their rates.
+    ``cargos`` are the columns of ``cells.cargo``. ``behaviors`` names the columns of ``cells.behavior``,
+    ``processes`` gives the process that each acts on; a behavior that no cell type names and no response
+    moves is not among them, and then costs nothing and draws nothing. ``base`` (T, B) has the value of each
+    for each type without any signal, ``damping`` (T, B) the mean share of ``cells.feedback`` in the last
+    steps. ``released`` (n, K) counts what each cell has sent, ``entrants`` (7, K) the single vesicles that
+    came in through each face or by doses; the next vesicle's name goes on from there. The continuum engine
+    keeps ``fields``: per vesicle kind the free vesicles per voxel, label and size class, (L S, ny, nx) or (L
+    S, nz, ny, nx), the classes of a label one after the other; ``free_per_voxel`` sums over them. The vesicle
+    engine keeps ``vesicles``, one row each, the ``events`` of the current step, and the ``book`` of edges
+    between cells. ``doomed`` are birth ids of cells that die at the end of this step whatever their rates.
     ``lineage`` keeps births, deaths and what the dead had met; ``mechanics`` is None where cells do not push,
-    ``max_cells`` the number of cells that divisions may not pass.
-    ``source`` is what a table says of the cells of the layout, None where rules placed them; ``y_down`` tells
-    that y runs downward in pictures of it.
-    ``treatment`` holds the variables of a therapy, ``measures`` its readouts of the present.
+    ``max_cells`` the number of cells that divisions may not pass. ``source`` is what a table says of the
+    cells of the layout, None where rules placed them; ``y_down`` tells that y runs downward in pictures of
+    it. ``treatment`` holds the variables of a therapy, ``measures`` its readouts of the present.
     """
 
     domain: Domain
@@ -310,6 +307,7 @@ class State:
     released: np.ndarray
     cargos: tuple[Cargo, ...] = ()
     behaviors: tuple[str, ...] = ()
+    processes: tuple[Process, ...] = ()
     base: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
     responses: tuple[Response, ...] = ()
     damping: np.ndarray = field(init=False)
@@ -339,7 +337,7 @@ class State:
     @property
     def living(self) -> bool:
         """Whether cells can come, go or change their type."""
-        return bool(FATES & set(self.behaviors))
+        return Process.TURNOVER in self.processes
 
     def behavior(self, name: str) -> np.ndarray:
         """Present value of a behavior for every cell, (n,), a view; the name must be in ``behaviors``."""

@@ -1,9 +1,9 @@
 """Named random streams: every draw is a pure function of (seed, purpose, entity, step).
 
-Nothing is consumed, so a draw depends neither on what was drawn before nor on the number of
-threads, and two arms of a trial that share a seed share every decision that both of them take.
-Entities are named by the number they got at birth, never by their row; a vesicle by its donor, its
-kind and the donor's own count (``vesicle.vesicle_names``).
+A draw depends neither on earlier draws nor on the number of threads, and two arms of a trial with one seed
+share every decision that both take. Cells are named by their number at birth, never by their row; vesicles by
+donor, kind and number among the vesicles of the donor (``vesicle.vesicle_names``). Counter-based generators.
+Source: salmon2011.
 """
 
 from __future__ import annotations
@@ -23,45 +23,43 @@ SEED_BITS = 63
 
 
 class Purpose(IntEnum):
-    """What a draw decides. The numbers are part of every result: add rows, never renumber."""
+    """Decision of a draw. The numbers are part of every result: add rows, never renumber or reuse one.
 
-    LAYOUT = 1  # where cells stand at the start
-    FUSION = 2  # how many multivesicular bodies of a cell fuse with its membrane
-    ILVS = 3  # how many vesicles these fusions set free
+    11, 12, 13, 15 and 16 are retired.
+    """
+
+    LAYOUT = 1  # positions of cells at the start
+    FUSION = 2  # number of multivesicular bodies that fuse with the membrane
+    ILVS = 3  # number of vesicles that these fusions release
     WASTE_FUSION = 4  # the same for the export of waste
     WASTE_ILVS = 5  # the same for the export of waste
-    CARGO_LOAD = 6  # how many copies of a cargo a vesicle carries
-    DIAMETER = 7  # how large a vesicle is
-    RELEASE_SITE = 8  # where on the membrane a vesicle leaves
-    MOVE = 9  # the Brownian displacement of a vesicle
-    CAPTURE = 10  # whether an encounter ends in binding
-    CLEARANCE = 11  # when a free vesicle decays
-    UNBIND = 12  # whether a bound vesicle leaves the surface again
-    INTERNALIZE = 13  # when a bound vesicle is taken in
-    SORTING = 14  # whether an endosome ends in a lysosome, in the cytosol or outside
-    DELIVERY = 15  # whether cargo reaches the cytosol
-    RESPONSE = 16  # whether a recipient reacts
-    FATE = 17  # whether a cell divides or dies
-    MOTILITY = 18  # where a cell moves
-    DOSE = 19  # what a therapy administers
-    RELEASE_TIME = 20  # when within a step a vesicle leaves
-    ENTRY = 21  # what comes in through a face held at a concentration
-    ROUNDING = 22  # whether a mean number of vesicles is rounded up
-    DAUGHTER = 23  # on which side of its mother a daughter is looked for a place
-    PARTITION = 24  # which of mother and daughter gets a vesicle at division
-    MVB_FORMATION = 40  # how many multivesicular bodies a cell forms
-    MVB_FATE = 41  # how many of those it had meet their fate
-    MVB_EARLY_FATE = 42  # how many of the new ones do so at once
-    MVB_FUSION = 43  # how many of these fuse with the membrane
-    SORTED_ILVS = 44  # how many vesicles of a kind they set free
-    MVB_START = 45  # how many multivesicular bodies a cell has at the start
-    COPIES_MADE = 46  # how many copies of a cargo a cell makes
-    COPIES_LOST = 47  # how many copies it loses
-    EXPORT = 48  # how many of these it exports
-    REPLICATE = 49  # what makes a replicate of a trial its own: donor, host, measured dose
-    COPIES_SHARED = 50  # how many copies of a cargo a daughter gets at division
-    RECEPTORS = 51  # whether a mean number of receptors is rounded up in a cell
-    ADMISSION = 52  # whether a captured vesicle finds a receptor free
+    CARGO_LOAD = 6  # copies of a cargo in a vesicle
+    DIAMETER = 7  # diameter of a vesicle
+    RELEASE_SITE = 8  # site of release on the membrane
+    MOVE = 9  # Brownian displacement of a vesicle
+    CAPTURE = 10  # captures, clearances and escapes of a vesicle along its path
+    SORTING = 14  # path of a captured vesicle: unbinding, endosome, lysosome, cytosol, recycling
+    FATE = 17  # division, death or transformation of a cell
+    MOTILITY = 18  # displacement of a cell
+    DOSE = 19  # vesicles of a dose; traits of a subject
+    RELEASE_TIME = 20  # time of release within a step
+    ENTRY = 21  # vesicles that enter through a face held at a concentration
+    ROUNDING = 22  # rounding of an expected number; the draw names what is rounded
+    DAUGHTER = 23  # side of the mother on which a daughter is placed
+    PARTITION = 24  # vesicles passed to the daughter at division
+    MVB_FORMATION = 40  # multivesicular bodies formed
+    MVB_FATE = 41  # older bodies that reach their fate
+    MVB_EARLY_FATE = 42  # new bodies that reach their fate in the same step
+    MVB_FUSION = 43  # bodies that fuse with the membrane
+    SORTED_ILVS = 44  # vesicles of a kind that these release
+    MVB_START = 45  # multivesicular bodies at the start
+    COPIES_MADE = 46  # copies of a cargo produced
+    COPIES_LOST = 47  # copies lost
+    EXPORT = 48  # lost copies that are exported
+    REPLICATE = 49  # traits of a replicate of a trial: donor, host, measured dose
+    COPIES_SHARED = 50  # copies passed to the daughter at division
+    RECEPTORS = 51  # rounding of the mean number of receptors of a cell
+    ADMISSION = 52  # acceptance of a capture by a free receptor
 
 
 @dataclass(frozen=True)

@@ -1,20 +1,21 @@
-"""The behaviors of cells: what each one is, where its value at rest stands, and in which unit.
+"""Behaviors of cells: declaration of each with its key in a scenario, its unit, and the process it acts on.
 
-A behavior is a number that every cell has for itself and that responses move. One that no type names and no
-response moves is not kept at all. Others may bring behaviors of their own by the entry point group
+A behavior is a number that every cell has for itself and that responses change. A behavior that no cell type
+names and no response changes is not stored. Packages add behaviors by the entry point group
 ``exoabm.behaviors``; see CONTRIBUTING.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
 from exoabm.errors import InputError
 from exoabm.parameters.catalog import CATALOG
+from exoabm.physiology import Process
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,14 +37,21 @@ class Behavior:
     name : str
         Its name in responses.
     places : tuple of (str, Parameter)
-        Where its value at rest may stand in a ``[[cell_type]]``, and what it then is a value of. That of an
-        added behavior stands at ``behavior.NAME``.
+        Keys of a ``[[cell_type]]`` that may hold its value at rest, and the parameter with its unit. The key
+        of an added behavior is ``behavior.NAME``.
     standing : bool
-        Whether it is kept as soon as a type names it; others are kept only where a response moves them.
+        Whether it is stored for every type that names it; others are stored only if a response changes them.
+        True for added behaviors.
     absent : float
-        Value for a type that does not name it; NaN where something else then holds.
+        Value for a type that does not name it; NaN where the value of the vesicle kind then holds.
     act : callable, optional
         ``act(state, value, dt)``, called once a step with its value for every cell, (n,).
+    process : Process
+        The process it acts on.
+    requires : tuple of str
+        Keys of a ``[[cell_type]]`` of which one must be given for the type to have the behavior; empty: none.
+    positive : bool
+        Whether a response needs a value above 0 at rest.
     """
 
     name: str
@@ -51,47 +59,62 @@ class Behavior:
     standing: bool = False
     absent: float = 0.0
     act: Callable[[State, np.ndarray, float], None] | None = None
+    process: Process = Process.OTHER
+    requires: tuple[str, ...] = ()
+    positive: bool = False
 
 
-def _built_in(name: str, *keys: str, standing: bool = False, absent: float = 0.0) -> Behavior:
+def _built_in(
+    process: Process,
+    name: str,
+    *keys: str,
+    standing: bool = False,
+    absent: float = 0.0,
+    requires: tuple[str, ...] = (),
+    positive: bool = False,
+) -> Behavior:
     """A behavior with its places as ``key`` or ``key: parameter``; by default all have its own name."""
     places = []
     for place in keys or (name,):
         key, _, parameter = place.partition(": ")
         places.append((key, CATALOG[parameter or name]))
-    return Behavior(name, tuple(places), standing, absent)
+    return Behavior(name, tuple(places), standing, absent, None, process, requires, positive)
 
 
+DONORS = ("releases", "mvb")
+RECIPIENTS = ("takes_up", "receptor")
 BUILT_IN = (
-    _built_in("release_rate"),
-    _built_in("ilvs_per_mvb"),
-    _built_in("secretory_fraction", "mvb.secretory_fraction"),
-    _built_in("mvb_fate_rate", "mvb.fate_rate"),
-    _built_in("uptake_rate"),
-    _built_in("recycling_probability", standing=True, absent=math.nan),
-    _built_in("delivery_probability", standing=True, absent=math.nan),
-    _built_in("waste_production", "waste.production"),
-    _built_in("waste_lysosomal_rate", "waste.lysosomal_rate"),
-    _built_in("waste_export_rate", "waste.export_rate"),
-    _built_in("division_rate", standing=True),
-    _built_in("death_rate", standing=True),
-    _built_in("motility", standing=True),
+    _built_in(Process.RELEASE, "release_rate", requires=DONORS),
+    _built_in(Process.SECRETION, "ilvs_per_mvb", requires=DONORS),
+    _built_in(Process.SECRETION, "secretory_fraction", "mvb.secretory_fraction"),
+    _built_in(Process.SECRETION, "mvb_fate_rate", "mvb.fate_rate"),
+    _built_in(Process.UPTAKE, "uptake_rate", requires=RECIPIENTS, positive=True),
+    _built_in(Process.RECYCLING, "recycling_probability", standing=True, absent=math.nan),
+    _built_in(Process.DELIVERY, "delivery_probability", standing=True, absent=math.nan),
+    _built_in(Process.METABOLISM, "waste_production", "waste.production"),
+    _built_in(Process.METABOLISM, "waste_lysosomal_rate", "waste.lysosomal_rate"),
+    _built_in(Process.RELEASE, "waste_export_rate", "waste.export_rate"),
+    _built_in(Process.TURNOVER, "division_rate", standing=True),
+    _built_in(Process.TURNOVER, "death_rate", standing=True),
+    _built_in(Process.MOTION, "motility", standing=True),
     _built_in(
+        Process.MOTION,
         "chemotaxis",
         "climbs.coefficient: chemotactic_coefficient",
         "follows.speed: chemotactic_speed",
         standing=True,
     ),
-    _built_in("transformation_rate", "transformation.rate", standing=True),
+    _built_in(Process.TURNOVER, "transformation_rate", "transformation.rate", standing=True),
 )
+"""Built-in behaviors, a row each."""
 
 OF_CARGO = {
-    "production": "cargo_production",
-    "replication": "cargo_replication",
-    "clearance": "cargo_clearance",
-    "export": "cargo_export",
+    "production": ("cargo_production", Process.METABOLISM),
+    "replication": ("cargo_replication", Process.METABOLISM),
+    "clearance": ("cargo_clearance", Process.METABOLISM),
+    "export": ("cargo_export", Process.RELEASE),
 }
-"""Behaviors that a cell has for each cargo it holds, such as ``production.mir21``, and their parameters."""
+"""Behaviors for each cargo that a cell holds, such as ``production.mir21``: parameter and process."""
 
 
 @cache
@@ -116,12 +139,12 @@ def added() -> tuple[Behavior, ...]:
         if behavior.name in names:
             raise InputError(f"{where} has the name of another behavior, {behavior.name!r}")
         names.add(behavior.name)
-        found.append(behavior)
+        found.append(replace(behavior, standing=True))
     return tuple(found)
 
 
 def known() -> dict[str, Behavior]:
-    """Every behavior by name, but those of a cargo."""
+    """Every behavior by name, except those of a cargo."""
     return {behavior.name: behavior for behavior in (*BUILT_IN, *added())}
 
 
@@ -129,5 +152,6 @@ def find(name: str) -> Behavior | None:
     """A behavior by its name in a response, also one of a cargo such as ``export.seed``."""
     word, _, cargo = name.partition(".")
     if cargo and word in OF_CARGO:
-        return Behavior(name, ((f"holds.{cargo}.{word}", CATALOG[OF_CARGO[word]]),))
+        parameter, process = OF_CARGO[word]
+        return Behavior(name, ((f"holds.{cargo}.{word}", CATALOG[parameter]),), process=process)
     return known().get(name)

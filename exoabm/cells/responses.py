@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from exoabm.cells.behaviors import added
+from exoabm.cells.behaviors import known
 from exoabm.cells.cargo_pools import receive_cargo
 from exoabm.parameters.catalog import CATALOG
 from exoabm.physiology import SecretionMode
@@ -91,9 +91,9 @@ SIGNALS = {
 
 
 def respond(state: State, uptake: Uptake, dt: float) -> None:
-    """Receive cargo and waste, let added behaviors act at their present values, and update all behaviors."""
+    """Receive cargo and waste, let behaviors act at their present values, and update all behaviors."""
     receive_cargo(state, uptake)
-    for behavior in added():
+    for behavior in known().values():
         if behavior.act is not None and behavior.name in state.behaviors:
             behavior.act(state, state.behavior(behavior.name), dt)
     if state.responses:

@@ -35,6 +35,7 @@ FIXED = frozenset(
         "max_cells",
         "cargos",
         "behaviors",
+        "processes",
         "base",
         "responses",
         "streams",

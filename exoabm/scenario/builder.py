@@ -13,7 +13,7 @@ from exoabm.accounting.contact_table import CONTACT_COUNTS, MEMBRANE_COUNTS, Con
 from exoabm.accounting.mass_balance import MassBalance, WasteBalance
 from exoabm.domain import SIDES, Domain, Face, grid_shape
 from exoabm.errors import Problem, ResourceError, ScenarioError
-from exoabm.physiology import CellType, Mechanics, SecretionMode, reachable
+from exoabm.physiology import CellType, Mechanics, Process, SecretionMode, reachable
 from exoabm.readers.cells import GRID
 from exoabm.scenario import cell_dynamics, layouts
 from exoabm.scenario.estimate import (
@@ -28,7 +28,7 @@ from exoabm.scenario.grid_accuracy import grid_warnings
 from exoabm.scenario.placement import Placed, arrange_groups, check_positions, from_table
 from exoabm.scenario.step_accuracy import step_warnings
 from exoabm.scenario.treatment_protocol import dosed, given
-from exoabm.state import DOSE, FATES, RESERVOIR, Cells, Labels, Resolution, State, Trafficking
+from exoabm.state import DOSE, RESERVOIR, Cells, Labels, Resolution, State, Trafficking
 from exoabm.transport.grid_discretization import hop_limit
 from exoabm.vesicle import (
     VesicleKind,
@@ -198,10 +198,11 @@ def build_state(loaded: LoadedScenario, plan: Blueprint, streams: Streams) -> St
     carried = cargo_names(plan.kinds)
     most = int(plan.estimate.allowed_bytes / BYTES_PER_VESICLE)
     columns = (*CONTACT_COUNTS, *(f"copies_delivered_{name}" for name in carried))
-    if FATES & set(cell_dynamics.behaviors_in_use(scenario)[0]):
+    behaviors, base = cell_dynamics.behaviors_in_use(scenario)
+    processes = cell_dynamics.processes(behaviors)
+    if Process.TURNOVER in processes:
         columns = (*columns, *MEMBRANE_COUNTS.values())
     cargos = cell_dynamics.cargo_of(scenario)
-    behaviors, base = cell_dynamics.behaviors_in_use(scenario)
     if len(plan.types) > len(base):
         base = np.vstack([base, cell_dynamics.nothing_at_rest(behaviors)])
     balance = MassBalance(
@@ -225,6 +226,7 @@ def build_state(loaded: LoadedScenario, plan: Blueprint, streams: Streams) -> St
         else [np.zeros((size * kind.size_classes, *domain.shape), dtype) for kind in plan.kinds],
         cargos=cargos,
         behaviors=behaviors,
+        processes=processes,
         base=base,
         mechanics=None if scenario.mechanics is None else Mechanics(float(scenario.mechanics.relaxation)),
         max_cells=float(scenario.domain.max_cells),

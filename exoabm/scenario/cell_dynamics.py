@@ -18,6 +18,7 @@ from exoabm.physiology import (
     Attraction,
     CellType,
     MvbPathway,
+    Process,
     Response,
     SecretionMode,
     Sense,
@@ -146,9 +147,7 @@ def cell_types(
 
 def at_rest(table: CellTypeTable, behavior: Behavior) -> Quantity | None:
     """The value of a behavior in cells of a type without any signal; None if the type does not have it."""
-    if behavior.name in ("release_rate", "ilvs_per_mvb") and table.releases is None and table.mvb is None:
-        return None
-    if behavior.name == "uptake_rate" and not table.takes_up and not table.receptor:
+    if behavior.requires and not any(getattr(table, key) for key in behavior.requires):
         return None
     for key, _ in behavior.places:
         value: Any = table
@@ -171,10 +170,7 @@ def behaviors_in_use(scenario: Scenario) -> tuple[tuple[str, ...], np.ndarray]:
         each.name
         for each in behaviors.known().values()
         if each.name in moved
-        or (
-            (each.standing or each in behaviors.added())
-            and any(at_rest(table, each) is not None for table in scenario.cell_type)
-        )
+        or (each.standing and any(at_rest(table, each) is not None for table in scenario.cell_type))
     ]
     names = (*named, *sorted(name for name in moved if name not in behaviors.known()))
     base = np.zeros((len(scenario.cell_type), len(names)))
@@ -185,6 +181,12 @@ def behaviors_in_use(scenario: Scenario) -> tuple[tuple[str, ...], np.ndarray]:
             value = at_rest(table, behavior)
             base[row, column] = behavior.absent if value is None else float(value)
     return names, base
+
+
+def processes(names: tuple[str, ...]) -> tuple[Process, ...]:
+    """Process that each behavior acts on."""
+    found = (behaviors.find(name) for name in names)
+    return tuple(Process.OTHER if each is None else each.process for each in found)
 
 
 def nothing_at_rest(names: tuple[str, ...]) -> np.ndarray:
@@ -264,10 +266,8 @@ def may_donate(scenario: Scenario, table: CellTypeTable) -> bool:
     return any(
         row.cell_type == table.name
         and row.to > 0
-        and (
-            row.increases in ("release_rate", "waste_export_rate")
-            or (row.increases or "").startswith("export.")
-        )
+        and row.increases is not None
+        and processes((row.increases,)) == (Process.RELEASE,)
         for row in scenario.response
     )
 

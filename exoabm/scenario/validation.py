@@ -366,8 +366,8 @@ def _problems_of_responses(scenario: Scenario) -> Iterator[Problem]:
                 str(row.to),
                 f"does not {verb[:-1]} {row.behavior}, which is {rest} at rest",
             )
-        elif row.behavior == "uptake_rate" and not rest:
-            yield Problem(f"{key}.{verb}", "'uptake_rate'", "needs an uptake rate above 0 at rest")
+        elif behavior.positive and not rest:
+            yield Problem(f"{key}.{verb}", repr(row.behavior), f"needs {row.behavior} above 0 at rest")
 
 
 def unused_keys(scenario: Scenario) -> set[str]:

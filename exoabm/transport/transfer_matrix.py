@@ -26,7 +26,7 @@ from scipy.sparse.linalg import splu
 from exoabm.errors import InputError, NumericalError
 from exoabm.kernels.field_operators import green_sums
 from exoabm.kernels.medium import NO_FLUX, PERIODIC
-from exoabm.state import FATES
+from exoabm.physiology import Process
 from exoabm.transport.cell_grid_coupling import couple
 from exoabm.transport.grid_discretization import LatticeOperator
 from exoabm.vesicle import DeliveryRoute
@@ -142,17 +142,19 @@ def _of_one_size(
     return direct, with_returns(direct, among, np.full(len(recipients), again)) * inward
 
 
-RESTLESS = FATES | {"motility", "chemotaxis", "uptake_rate", "recycling_probability"}
+UNSTEADY = (Process.TURNOVER, Process.MOTION, Process.UPTAKE, Process.RECYCLING)
+"""Processes whose behaviors make the transfer depend on the time of release, or on the cell."""
 
 
 def _refuse_restless(state: State, kind: int) -> None:
-    found = sorted(RESTLESS & set(state.behaviors))
+    acting = dict(zip(state.behaviors, state.processes, strict=True))
+    found = sorted(name for name, process in acting.items() if process in UNSTEADY)
     if state.mechanics is not None:
         found.append("mechanics")
     vesicle = state.kinds[kind]
-    fuses = vesicle.delivery_route is DeliveryRoute.MEMBRANE_FUSION and vesicle.recycling_probability > 0
-    if fuses and "delivery_probability" in state.behaviors:  # what fuses is not recycled
-        found.append("delivery_probability (by membrane_fusion)")
+    if vesicle.delivery_route is DeliveryRoute.MEMBRANE_FUSION and vesicle.recycling_probability > 0:
+        fused = (name for name, process in acting.items() if process is Process.DELIVERY)
+        found += [f"{name} (by membrane_fusion)" for name in fused]  # fused vesicles are not recycled
     if found:
         raise InputError(
             "the transfer matrix holds for cells that stand still, stay as they are and treat vesicles "

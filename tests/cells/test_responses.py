@@ -11,6 +11,8 @@ from small import cells_of, scenario, world
 from exoabm.cells import behaviors
 from exoabm.cells.responses import SIGNALS, behave
 from exoabm.errors import InputError
+from exoabm.parameters import CATALOG
+from exoabm.physiology import Process
 from exoabm.scenario.fields import plain_data
 from exoabm.scenario.loader import load, parse
 from exoabm.state import State
@@ -140,6 +142,31 @@ def test_a_response_moves_what_its_row_says(behavior: str, engine: str) -> None:
     print(behavior, engine, found)
     assert np.sign(found[1] - found[0]) == sign
     assert abs(found[1] - found[0]) > 0.05 * max(found)
+
+
+@pytest.mark.parametrize(
+    ("verb", "to", "expected"), [("increases", "'12 / h'", 12), ("decreases", "'1 / h'", 1)]
+)
+def test_a_built_in_behavior_is_one_row(monkeypatch, verb: str, to: str, expected: float) -> None:
+    """Key, unit, sign, requirement, process and action: all from the row, with 6 per hour at rest."""
+    acted = []
+    row = behaviors.Behavior(
+        "budding",
+        (("release_rate", CATALOG["release_rate"]),),
+        act=lambda state, value, dt: acted.append(value * dt),
+        process=Process.TURNOVER,
+        requires=("releases",),
+    )
+    monkeypatch.setattr(behaviors, "BUILT_IN", (*behaviors.BUILT_IN, row))
+    text = body("sender", "").replace("300 / h", "6 / h")
+    model = world(text + ROW.format(cell_type="sender", verb=verb, behavior="budding", to=to), size=200)
+    assert model.state.living
+    model.run(hours=0.5)
+    assert np.mean(acted[-1], where=model.state.cells.type == 0) == pytest.approx(expected / 60, rel=1e-3)
+    with pytest.raises(InputError, match="here they have budding"):
+        model.transfer_matrix("EV")
+    with pytest.raises(InputError, match="has no such behavior"):
+        world(text + ROW.format(cell_type="receiver", verb=verb, behavior="budding", to=to), size=200)
 
 
 def state_with(*rows: str, needs: str = "") -> State:
