@@ -1,4 +1,4 @@
-"""Every error that a user may meet, each with the exit code that the command line returns for it."""
+"""Errors reported to users, with the exit codes of the command line."""
 
 from __future__ import annotations
 
@@ -11,47 +11,47 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
-"""Letters that a terminal obeys instead of showing them (C0, C1), and that end lines or turn them around."""
+"""Control characters (C0, C1), line and paragraph separators, and overrides of the text direction."""
 
 
 def visible(text: str) -> str:
-    r"""A text with what is in ``UNSEEN`` as escapes, such as ``\x1b``; what comes from a file is shown so."""
+    r"""A text with the characters of ``UNSEEN`` as escapes, such as ``\x1b``; used for text from files."""
     return UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
 
 
 class ExoError(Exception):
-    """An error meant for the user: its message stands alone, without a traceback."""
+    """An error for the user, whose message is printed without a traceback."""
 
     exit_code = 1
 
 
 class RunFailed(ExoError):
-    """A run did not finish, for instance because the disk filled."""
+    """A run did not finish, for example because the disk was full."""
 
     exit_code = 1
 
 
 class InputError(ExoError):
-    """The input is wrong; nothing was computed and nothing was written."""
+    """Invalid input; nothing was computed or written."""
 
     exit_code = 2
 
 
 class ResourceError(ExoError):
-    """The run would need more memory than allowed; refused before anything is allocated."""
+    """The run requires more memory than permitted; refused before allocation."""
 
     exit_code = 3
 
 
 class NumericalError(ExoError):
-    """A balance broke or a value stopped being finite."""
+    """A violated balance, or a value that is not finite."""
 
     exit_code = 4
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One fault in an input file: where it stands, what was found, and what would be right."""
+    """One error in an input file: location, value and expected value."""
 
     where: str
     value: str
@@ -65,7 +65,7 @@ class Problem:
 
 
 class ScenarioError(InputError):
-    """A scenario that cannot be run, with every problem found in it."""
+    """An invalid scenario, with all problems found in it."""
 
     def __init__(self, file: str, problems: list[Problem]) -> None:
         self.file = file
@@ -73,12 +73,12 @@ class ScenarioError(InputError):
         super().__init__("\n".join([f"{file}:", *(f"  {problem}" for problem in problems)]))
 
     def __reduce__(self) -> tuple[type[ScenarioError], tuple[str, list[Problem]]]:
-        """Errors travel from worker processes by pickle, which calls the class with these."""
+        """Arguments with which pickle constructs the error in another process."""
         return type(self), (self.file, self.problems)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """``; did you mean 'x'?`` where something close is known, else nothing; dotted keys also by their end."""
+    """``; did you mean 'x'?`` for the closest name, or ""; dotted keys also by their last part."""
     known = list(known)
     ends = {name.rpartition(".")[2].lower(): name for name in known}
     options = ends | {name.lower(): name for name in known}
@@ -87,4 +87,4 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 class MixedVersions(UserWarning):
-    """Parts of one result were made by different versions or on different machines."""
+    """Parts of one result were computed by different versions or on different machines."""

@@ -1,4 +1,4 @@
-"""The program itself: its name, its version, and what becomes of an error."""
+"""The application: name, version and handling of errors."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ INTERRUPTED = 130
 
 app = typer.Typer(
     name="exoabm",
-    help="Simulate how cells talk through extracellular vesicles.",
+    help="Simulate cell communication through extracellular vesicles.",
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
@@ -33,7 +33,7 @@ app = typer.Typer(
 
 
 def main() -> None:
-    """Entry point: run the command and turn every known error into its exit code."""
+    """Entry point: run the command and map each known error to its exit code."""
     _answer_signals()
     warnings.showwarning = partial(_warn, warnings.showwarning)
     Console.on_broken_pipe = _nobody_reads  # type: ignore[method-assign,assignment] # typer's help, too
@@ -81,7 +81,7 @@ def _nobody_reads(_: Console) -> None:
 
 
 def _answer_signals() -> None:
-    """End in order on a signal of a scheduler or of a terminal that closes, as on an interrupt.
+    """Terminate on a signal of a scheduler or a closed terminal as on an interrupt.
 
     One that is ignored from the start, as under ``nohup``, stays so.
     """
@@ -92,7 +92,7 @@ def _answer_signals() -> None:
 
 
 def _check_words(words: list[str]) -> None:
-    """Refuse names that are no UTF-8, which tables and JSON could not hold."""
+    """Refuse names that are not valid UTF-8, which tables and JSON cannot contain."""
     for word in words:
         try:
             word.encode()
@@ -101,7 +101,7 @@ def _check_words(words: list[str]) -> None:
 
 
 def _hush() -> None:
-    """Nobody reads on: what still waits to be printed goes nowhere."""
+    """Discard pending output after the reader has closed the pipe."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
@@ -109,7 +109,7 @@ def _hush() -> None:
 @app.callback(invoke_without_command=True)
 def _root(
     context: typer.Context,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
 ) -> None:
     if version:
         import exoabm

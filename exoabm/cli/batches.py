@@ -1,4 +1,4 @@
-"""Commands that make many runs, or set one beside another."""
+"""Commands that run sweeps or compare runs."""
 
 from __future__ import annotations
 
@@ -56,30 +56,30 @@ def sweep(
         list[str] | None,
         typer.Option(
             metavar="KEY=A,B,C|KEY=LO:HI:N[:log]",
-            help="What to vary. May be repeated; without, the --replicates are of one point.",
+            help="Values of a key. Repeatable; without it, one point is replicated.",
         ),
     ] = None,
     design: Annotated[
-        str, typer.Option(help="grid (all combinations), lhs or sobol (N points in the box).")
+        str, typer.Option(help="grid (all combinations), lhs or sobol (N points in the ranges).")
     ] = "grid",
-    replicates: Annotated[int, typer.Option(help="Runs per point; every point has the same seeds.")] = 1,
-    independent: Annotated[bool, typer.Option(help="Give every point seeds of its own.")] = False,
-    seed: Annotated[int | None, typer.Option(help="0 to 2^63 - 1; drawn and recorded if not given.")] = None,
+    replicates: Annotated[int, typer.Option(help="Runs per point; all points use the same seeds.")] = 1,
+    independent: Annotated[bool, typer.Option(help="Use different seeds for each point.")] = False,
+    seed: Annotated[int | None, typer.Option(help="0 to 2^63 - 1; random and recorded by default.")] = None,
     hours: HoursOption = None,
     engine: EngineOption = None,
     set_: SetOption = None,
     keep: Annotated[
-        str, typer.Option(help="readouts (a few numbers per run), or runs (whole run folders too).")
+        str, typer.Option(help="readouts (numbers only) or runs (run folders as well).")
     ] = "readouts",
     jobs: JobsOption = 1,
     cluster: ClusterOption = None,
     shard: Annotated[
         str | None, typer.Option(metavar="I/N", help="Run part I of N; `exoabm resume OUT` merges the parts.")
     ] = None,
-    overwrite: Annotated[bool, typer.Option(help="Replace a sweep that stands at --out.")] = False,
+    overwrite: Annotated[bool, typer.Option(help="Replace an existing sweep at --out.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Run a scenario over many values and seeds; what stops it loses nothing, `exoabm resume` goes on."""
+    """Run a scenario over many values and seeds; `exoabm resume` continues after an interruption."""
     loaded, vary = load(scenario, set_, engine), vary or []
     if not vary and replicates == 1:
         raise InputError("a sweep of one run: say what to --vary KEY=A,B,C, or how many --replicates N")
@@ -118,15 +118,15 @@ def sweep(
 
 @app.command(rich_help_panel=PANEL)
 def compare(
-    a: Annotated[str, typer.Argument(help="A run folder, a sweep, or an arm of one: DIR@KEY=VALUE.")],
-    b: Annotated[str, typer.Argument(help="What to set beside it.")],
+    a: Annotated[str, typer.Argument(help="A run folder, a sweep, or one of its arms: DIR@KEY=VALUE.")],
+    b: Annotated[str, typer.Argument(help="Run, sweep or arm to compare with A.")],
     out_: Annotated[
         Path | None, typer.Option("--out", help="Folder for the table and the difference curves.")
     ] = None,
-    all_: Annotated[bool, typer.Option("--all", help="Show readouts that are the same, too.")] = False,
+    all_: Annotated[bool, typer.Option("--all", help="Include identical readouts.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Set two runs or arms side by side: what was changed, and what came of it."""
+    """Compare two runs or arms: changed keys, and differences of readouts."""
     from exoabm.batch.sweeps.compare import SAME, write
     from exoabm.batch.sweeps.compare import compare as compared
 
@@ -173,7 +173,7 @@ def _print_comparison(found: Comparison, least: float) -> None:
 
 
 def _change(relative: float | None) -> str:
-    """A difference as a share of A, or what B is to A as a factor where that says it better."""
+    """A difference relative to A, or the factor B/A where it is large."""
     if relative is None:
         return ""
     return f"{1 + relative:,.3g} times" if 1 + relative >= MANY_TIMES else f"{relative:+.1%}"
@@ -190,7 +190,7 @@ def _broken(name: str, width: int) -> str:
 
 
 def resume_batch(folder: Path, jobs: int, cluster: str | None, as_json: bool) -> None:
-    """Go on with the batch in a folder, or put its shards together."""
+    """Resume the batch in a folder, or merge its shards."""
     from exoabm.batch.sweeps.runner import resume_rows
 
     with last_words(folder):
@@ -200,7 +200,7 @@ def resume_batch(folder: Path, jobs: int, cluster: str | None, as_json: bool) ->
 
 
 def _finish(outcome: Outcome, as_json: bool) -> None:
-    """Sum a batch up and say how it went; failed rows are an error once all others are done."""
+    """Summarize a batch; failed rows are an error after all others are complete."""
     for note in outcome.notes:
         err.print(f"[yellow]Warning:[/] {escape(note)}", highlight=False)
     tell_damage(outcome.damage)
@@ -250,7 +250,7 @@ def _print(outcome: Outcome, report: Report | None) -> None:
 
 
 def _print_effects(report: Report) -> None:
-    """The headline readouts at values of each varied key, or at the one point that there is."""
+    """Main readouts at values of each varied key, or at the single point."""
     from exoabm.batch.sweeps.summary import headline
 
     summary = report.summary

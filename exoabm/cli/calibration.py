@@ -1,4 +1,4 @@
-"""Commands that ask what a result rests on, and which values fit what was measured."""
+"""Commands for sensitivity analysis and fitting."""
 
 from __future__ import annotations
 
@@ -52,8 +52,7 @@ RangeOption = Annotated[
     typer.Option(
         "--vary",
         metavar="KEY=LO:HI[:log]",
-        help="A number and its range. May be repeated; if not given, every number in use that has a "
-        "published range.",
+        help="A parameter and its range. Repeatable; default all parameters in use with a published range.",
     ),
 ]
 
@@ -64,21 +63,21 @@ def sensitivity(
     out_: Annotated[Path, typer.Option("--out", help="Folder of the analysis.")],
     vary: RangeOption = None,
     readout: Annotated[
-        str | None, typer.Option(help="Which number of a run; deliveries of the first vesicle kind.")
+        str | None, typer.Option(help="Readout to analyze; default deliveries of the first vesicle kind.")
     ] = None,
-    trajectories: Annotated[int, typer.Option(help="Of the Morris screening.")] = 10,
-    samples: Annotated[int, typer.Option(help="Of the Sobol indices; a power of two.")] = 128,
-    replicates: Annotated[int, typer.Option(help="Runs per point; every point has the same seeds.")] = 1,
-    seed: Annotated[int, typer.Option(min=0, help="Points and seeds of the runs follow from it.")] = 0,
+    trajectories: Annotated[int, typer.Option(help="Trajectories of the Morris screening.")] = 10,
+    samples: Annotated[int, typer.Option(help="Samples for the Sobol indices; a power of two.")] = 128,
+    replicates: Annotated[int, typer.Option(help="Runs per point; all points use the same seeds.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the points and of the runs.")] = 0,
     hours: HoursOption = None,
     engine: EngineOption = None,
     set_: SetOption = None,
     jobs: JobsOption = 1,
     cluster: ClusterOption = None,
-    overwrite: Annotated[bool, typer.Option(help="Begin anew where --out holds other runs.")] = False,
+    overwrite: Annotated[bool, typer.Option(help="Restart where --out contains other runs.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Find the numbers that carry a result, by Morris screening and then Sobol indices."""
+    """Find the influential parameters by Morris screening and Sobol indices."""
     loaded = load(scenario, set_, engine)
     refuse_large_grid(loaded)
     from exoabm.batch.calibration.evaluation import factors_of
@@ -126,27 +125,27 @@ def fit(
     ],
     vary: Annotated[
         list[str] | None,
-        typer.Option(metavar="KEY=LO:HI[:log]", help="A number to fit and its range. May be repeated."),
+        typer.Option(metavar="KEY=LO:HI[:log]", help="A parameter to fit and its range. Repeatable."),
     ] = None,
     column: Annotated[
-        list[str] | None, typer.Option(help="A column to fit; all that change if not given.")
+        list[str] | None, typer.Option(help="A column to fit; default all columns that vary.")
     ] = None,
     vesicle: Annotated[
-        str | None, typer.Option(help="Kind that a histogram of diameters is of; the first if not given.")
+        str | None, typer.Option(help="Vesicle kind of a histogram of diameters; default the first.")
     ] = None,
     heights: Annotated[
         str | None,
-        typer.Option(help="What a histogram holds, where it does not say so: count, density or log-density."),
+        typer.Option(help="Heights of a histogram without such information: count, density or log-density."),
     ] = None,
     censored: Annotated[
         str | None,
-        typer.Option(help="What values such as <0.5 count as: drop, half or limit; refused if not given."),
+        typer.Option(help="Treatment of values such as <0.5: drop, half or limit; default refused."),
     ] = None,
-    replicates: Annotated[int, typer.Option(help="Runs per point, whose mean is fitted.")] = 1,
-    seed: Annotated[int, typer.Option(min=0, help="Starts and seeds of the runs follow from it.")] = 0,
+    replicates: Annotated[int, typer.Option(help="Runs per point; their mean is fitted.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the starting points and of the runs.")] = 0,
     out_: Annotated[
         Path | None,
-        typer.Option("--out", help="Folder for the runs, so that they are not lost, and what comes of them."),
+        typer.Option("--out", help="Folder for the runs and results; allows resumption."),
     ] = None,
     engine: EngineOption = None,
     set_: SetOption = None,
@@ -154,7 +153,7 @@ def fit(
     cluster: ClusterOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Fit numbers of a scenario to measured time series, or its vesicles' diameters to histograms.
+    """Fit parameters of a scenario to measured time series, or vesicle diameters to histograms.
 
     With --out, the same command goes on where it was stopped.
     """
@@ -267,20 +266,20 @@ def _print_fit(found: Fit, given: bool) -> None:
         interval = f"{'<' * number.low_open}{low} to {'>' * number.high_open}{high}"
         table.add_row(escape(number.key), f"{number.value:.4g}", interval, escape(number.unit))
     out.print(table)
-    measure = "standard deviations (near 1 is good)" if given else "of the columns' size"
+    measure = "standard deviations (1 is expected)" if given else "of the columns' size"
     out.print(f"{found.runs:,} runs; root mean square misfit {found.error:.3g} {measure}", highlight=False)
     for number in found.numbers:
         if not number.known:
             err.print(
-                f"[yellow]Warning:[/] the data do not say what {escape(number.key)} is within its range",
+                f"[yellow]Warning:[/] the data do not determine {escape(number.key)} within its range",
                 highlight=False,
             )
     keys = [number.key for number in found.numbers]
     for i, j in combinations(range(len(keys)), 2):
         if abs(found.correlation[i][j]) > TIED:
             err.print(
-                f"[yellow]Warning:[/] {escape(keys[i])} and {escape(keys[j])} are tied "
-                f"(correlation {found.correlation[i][j]:.2f}); their combination is better known than each",
+                f"[yellow]Warning:[/] {escape(keys[i])} and {escape(keys[j])} are correlated "
+                f"(correlation {found.correlation[i][j]:.2f}); only their combination is well determined",
                 highlight=False,
             )
     pairs = " ".join(f"--set {key}='{value}'" for key, value in found.overrides.items())
@@ -289,11 +288,11 @@ def _print_fit(found: Fit, given: bool) -> None:
 
 @contextlib.contextmanager
 def _goes_on(where: Path | None) -> Iterator[None]:
-    """On an interrupt, say whether anything is lost."""
+    """On an interrupt, state whether runs are kept."""
     try:
         yield
     except (KeyboardInterrupt, SystemExit):
-        left = "the same command goes on from here" if where else "with --out the runs would have been kept"
+        left = "the same command resumes" if where else "with --out the runs would have been kept"
         err.print(f"interrupted; {left}", highlight=False)
         raise
 

@@ -1,4 +1,4 @@
-"""What the commands share: options, the way to a scenario, and how things are said."""
+"""Common options, loading of scenarios, and output of the commands."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ WIDE = 10_000
 
 
 class _Console(Console):
-    """A console that shows control characters instead of sending them."""
+    """A console that escapes control characters."""
 
     def render_str(self, text: str, **options: Any) -> Text:  # type: ignore[override]
         """A text as it is measured and laid out."""
@@ -47,7 +47,7 @@ err = _Console(stderr=True, soft_wrap=True)
 ScenarioArgument = Annotated[
     str,
     typer.Argument(
-        metavar="SCENARIO", help="A shipped scenario's name, a path to a TOML file, or a table of cells."
+        metavar="SCENARIO", help="Name of an included scenario, path of a TOML file, or table of cells."
     ),
 ]
 SetOption = Annotated[
@@ -55,32 +55,30 @@ SetOption = Annotated[
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="Override a value, e.g. clock.step='30 s'. May be repeated.",
+        help="Override a value, e.g. clock.step='30 s'. Repeatable.",
     ),
 ]
 HoursOption = Annotated[
     str | None,
-    typer.Option(
-        metavar="TIME", help="Model time, 24 or '24 h' or '90 min'; the scenario's duration if not given."
-    ),
+    typer.Option(metavar="TIME", help="Model time, 24, '24 h' or '90 min'; default as in the scenario."),
 ]
 EngineOption = Annotated[
-    str | None, typer.Option("--engine", help="continuum or vesicles; the scenario's if not given.")
+    str | None, typer.Option("--engine", help="continuum or vesicles; default as in the scenario.")
 ]
 ThreadsOption = Annotated[int, typer.Option(min=1, max=256, help="Threads for large grids.")]
-JobsOption = Annotated[int, typer.Option(min=1, max=1024, help="Runs at a time on this machine.")]
+JobsOption = Annotated[int, typer.Option(min=1, max=1024, help="Parallel runs on this machine.")]
 ClusterOption = Annotated[
     str | None,
     typer.Option(
         metavar="tcp://HOST:PORT|local:N",
-        help="A Dask scheduler that sees the same disk, or N workers of Dask here; extra 'cluster'.",
+        help="Address of a Dask scheduler with the same file system, or local:N workers; extra 'cluster'.",
     ),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def load(scenario: str, pairs: list[str] | None = None, engine: str | None = None) -> LoadedScenario:
-    """A scenario by its name or path, with what ``--set`` and ``--engine`` say."""
+    """A scenario by name or path, with ``--set`` and ``--engine`` applied."""
     from exoabm.scenario import loader
 
     chosen = {} if engine is None else {"transport.engine": engine}
@@ -102,14 +100,14 @@ def overrides_of(pairs: list[str] | None) -> dict[str, str]:
 
 
 def refuse_large_grid(loaded: LoadedScenario) -> None:
-    """Refuse before the slow imports what cannot fit by its declared size alone."""
+    """Refuse, before slow imports, a scenario whose declared size exceeds the memory."""
     from exoabm.scenario.estimate import refuse_large_grid
 
     refuse_large_grid(loaded.scenario)
 
 
 def positive_hours(text: str | None) -> float | None:
-    """What ``--hours`` says in h, if it is a time to run for; a bare number is in hours."""
+    """Value of ``--hours`` in h; a number without unit is in hours."""
     from exoabm.parameters.units import to_internal
 
     if text is None:
@@ -124,18 +122,18 @@ def positive_hours(text: str | None) -> float | None:
 
 
 def say_compiling() -> None:
-    """Say why the first command on a machine takes longer."""
+    """Print the reason why the first command takes longer."""
     err.print("Compiling for this machine, once; this may take a minute ...", style="dim", highlight=False)
 
 
 def say_table(recognized: str) -> None:
-    """Say what the table of cells was recognized as, if there is one."""
+    """Print the recognized format of the table of cells, if any."""
     if recognized:
         err.print(f"[cyan]Table:[/] {escape(recognized)}", highlight=False)
 
 
 class Progress:
-    """A progress bar on stderr where that is a terminal, else nothing."""
+    """A progress bar on stderr if that is a terminal."""
 
     def __init__(self, title: str) -> None:
         from rich import progress
@@ -160,14 +158,14 @@ class Progress:
 
 
 def print_json(data: Any) -> None:
-    """Print for programs: no NaN, nothing that JSON does not have."""
+    """Print valid JSON, without NaN."""
     plain = (getattr(sys.stdout, "encoding", None) or "utf-8").lower().replace("-", "") != "utf8"
     text = json.dumps(data, indent=2, ensure_ascii=plain, allow_nan=False, default=str)
     print_plain(UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
 
 
 def print_plain(text: str) -> None:
-    """Print as it is; where nobody reads on, leave it to the program what to do (typer would end with 1)."""
+    """Print without formatting; a closed pipe is handled by the caller (typer would exit with 1)."""
     try:
         print(text, flush=True)
     except BrokenPipeError:
@@ -181,7 +179,7 @@ MOST_TOLD = 20
 
 
 def workers_of(jobs: int, cluster: str | None) -> Workers:
-    """Who runs the rows, as ``--jobs`` and ``--cluster`` say."""
+    """Workers selected by ``--jobs`` and ``--cluster``."""
     if cluster is not None:
         from exoabm.batch.sweeps.workers import dask
 
@@ -193,7 +191,7 @@ def workers_of(jobs: int, cluster: str | None) -> Workers:
 
 @contextlib.contextmanager
 def counting(title: str) -> Iterator[Any]:
-    """A progress bar on stderr where that is a terminal: rows, rate and time left."""
+    """A progress bar on stderr if that is a terminal: rows, rate and remaining time."""
     from rich import progress
 
     bar = progress.Progress(
@@ -218,21 +216,21 @@ def counting(title: str) -> Iterator[Any]:
 
 
 def tell_damage(found: Sequence[str]) -> None:
-    """Say what was damaged or missing of rows that were done, and so was made again."""
+    """Report completed rows that were damaged or missing and are computed again."""
     for each in found[:MOST_TOLD]:
-        err.print(f"[yellow]Warning:[/] {escape(each)}; it is made again", highlight=False)
+        err.print(f"[yellow]Warning:[/] {escape(each)}; it is computed again", highlight=False)
     if len(found) > MOST_TOLD:
         err.print(f"[yellow]Warning:[/] and {len(found) - MOST_TOLD:,} more", highlight=False)
 
 
 @contextlib.contextmanager
 def last_words(folder: Path) -> Iterator[None]:
-    """On an interrupt, say how to go on."""
+    """On an interrupt, print how to resume."""
     from exoabm.batch.sweeps.runner import is_batch
 
     try:
         yield
     except (KeyboardInterrupt, SystemExit):
-        left = f"`exoabm resume {folder}` goes on with it" if is_batch(folder) else "nothing was left behind"
+        left = f"`exoabm resume {folder}` resumes it" if is_batch(folder) else "no files remain"
         err.print(f"interrupted; {escape(left)}", highlight=False)
         raise

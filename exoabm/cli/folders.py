@@ -1,4 +1,4 @@
-"""Commands for what runs left on disk: hand its tables out, check it, find what was left behind."""
+"""Commands for stored results: export, verification and clean-up."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def export(
         Path,
         typer.Option(
             "--to",
-            help="A file of a format below, known by its ending; a folder for tables; or a TOML file for a "
+            help="A file with an extension below; a folder for tables; or a TOML file for a "
             "scenario (of a run, too).",
         ),
     ],
@@ -41,12 +41,12 @@ def export(
         ),
     ] = None,
     set_: SetOption = None,
-    overwrite: Annotated[bool, typer.Option(help="Replace what stands there.")] = False,
+    overwrite: Annotated[bool, typer.Option(help="Replace an existing file or folder.")] = False,
     partial: Annotated[
-        bool, typer.Option("--partial", help="Leave out tables that are missing or damaged, and say so.")
+        bool, typer.Option("--partial", help="Omit missing or damaged tables, with a warning.")
     ] = False,
 ) -> None:
-    """Hand a run, sweep or trial to other programs: as tables, or in their formats; or a scenario as TOML."""
+    """Export a run, sweep or trial as tables or in formats of other programs, or a scenario as TOML."""
     from exoabm.export.tables import export_format, export_run_scenario, export_scenario, export_tables
     from exoabm.scenario.loader import run_of
 
@@ -75,7 +75,7 @@ def verify(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A run, a sweep or a trial.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Check every file of a run, sweep or trial by the checksums that were written with it."""
+    """Verify every file of a run, sweep or trial by its checksum."""
     from exoabm.batch.verify import verify as verified
 
     found = verified(folder)
@@ -85,20 +85,20 @@ def verify(
         for fault in found:
             out.print(f"{fault.state:<8} {escape(fault.name)}", highlight=False)
     if found:
-        raise InputError(f"{folder}: files that are damaged, missing or foreign: {len(found):,}")
+        raise InputError(f"{folder}: damaged, missing or unexpected files: {len(found):,}")
     if not as_json:
-        out.print(f"{escape(str(folder))} is whole", highlight=False)
+        out.print(f"{escape(str(folder))} is complete and undamaged", highlight=False)
 
 
 @app.command(rich_help_panel=PANEL)
 def clean(
-    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where runs were written.")] = Path(),
+    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Folder that contains runs.")] = Path(),
     remove: Annotated[
-        bool, typer.Option("--remove", help="Remove what nobody needs; never what can be resumed.")
+        bool, typer.Option("--remove", help="Remove leftovers, except those that can be resumed.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Name what runs that were killed left in a folder, and in runs/ and trials/ in it."""
+    """List leftovers of terminated runs in a folder, and in its runs/ and trials/."""
     from exoabm.output.leftovers import leftovers
 
     found = leftovers(folder)
@@ -117,7 +117,7 @@ def clean(
         end = (" (removed)" if remove else " (--remove removes it)") if left.dead else ""
         out.print(f"{escape(str(left.path))} {escape(left.what)}{end}", highlight=False)
     if not found:
-        out.print("nothing was left behind", highlight=False)
+        out.print("no leftovers", highlight=False)
 
 
 @app.command(rich_help_panel="Runs")
@@ -126,28 +126,28 @@ def figure(
         str,
         typer.Argument(
             metavar="DIR",
-            help="A run, a sweep or a trial; some points of it as DIR@KEY=VALUE or DIR@arm=NAME.",
+            help="A run, sweep or trial; selected points as DIR@KEY=VALUE or DIR@arm=NAME.",
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", help="A file that ends in .svg, .pdf or .png.")],
+    out: Annotated[Path, typer.Option("--out", help="A .svg, .pdf or .png file.")],
     what: Annotated[
         str,
         typer.Option(
-            help="matrix (who sent how much to whom, by type), network, time (uptake by type) or distance."
+            help="matrix (vesicles by donor and recipient type), network, time (uptake by type) or distance."
         ),
     ] = "matrix",
     measure: Annotated[
         str | None,
-        typer.Option(help="captured, taken_up or delivered; taken_up if not given, for distance delivered."),
+        typer.Option(help="captured, taken_up or delivered; default taken_up, for distance delivered."),
     ] = None,
-    kind: Annotated[str | None, typer.Option(help="Vesicle kind; all together if not given.")] = None,
+    kind: Annotated[str | None, typer.Option(help="Vesicle kind; default the sum of all.")] = None,
     width: Annotated[
-        float | None, typer.Option("--width-mm", help="Width; one or two columns of a journal if not given.")
+        float | None, typer.Option("--width-mm", help="Width; default one or two journal columns.")
     ] = None,
-    dpi: Annotated[float, typer.Option(help="Dots per inch of a .png.")] = 600.0,
-    overwrite: Annotated[bool, typer.Option(help="Replace what stands there.")] = False,
+    dpi: Annotated[float, typer.Option(help="Resolution of a .png in dots per inch.")] = 600.0,
+    overwrite: Annotated[bool, typer.Option(help="Replace an existing file or folder.")] = False,
 ) -> None:
-    """Draw a figure for a paper: means with 95 % intervals, text as text, the same bytes each time."""
+    """Draw a figure for publication, with means and 95 % confidence intervals."""
     from exoabm.export.figure import draw_figure
 
     draw_figure(source, what, out, kind=kind, measure=measure, width=width, dpi=dpi, overwrite=overwrite)

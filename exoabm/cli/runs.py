@@ -1,4 +1,4 @@
-"""Commands that make a run, go on with one, or hand its tables out."""
+"""Commands that run a scenario or resume a run."""
 
 from __future__ import annotations
 
@@ -46,22 +46,20 @@ WORTH_TELLING = 1e-3
 @app.command(rich_help_panel=PANEL)
 def run(
     scenario: ScenarioArgument,
-    seed: Annotated[int | None, typer.Option(help="0 to 2^63 - 1; drawn and recorded if not given.")] = None,
+    seed: Annotated[int | None, typer.Option(help="0 to 2^63 - 1; random and recorded by default.")] = None,
     hours: HoursOption = None,
     engine: EngineOption = None,
     set_: SetOption = None,
-    out_: Annotated[
-        Path | None, typer.Option("--out", help="Run folder; runs/NAME-SEED if not given.")
-    ] = None,
+    out_: Annotated[Path | None, typer.Option("--out", help="Run folder; default runs/NAME-SEED.")] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace an existing or unfinished run folder.")] = False,
     checkpoint_every: Annotated[
         str | None,
-        typer.Option(help="Model time, e.g. '1 h'. The run can be resumed from OUT.unfinished if it stops."),
+        typer.Option(help="Model time, e.g. '1 h'. An interrupted run is resumed from OUT.unfinished."),
     ] = None,
     threads: ThreadsOption = 1,
     as_json: JsonOption = False,
 ) -> None:
-    """Run a scenario and write its run folder; of a run folder, the same run again."""
+    """Run a scenario, or repeat the run of a run folder, and write a run folder."""
     loaded = load(scenario, set_, engine)
     refuse_large_grid(loaded)
     from exoabm.scenario.loader import read_run, run_of
@@ -98,14 +96,14 @@ def run(
 @app.command(rich_help_panel=PANEL)
 def resume(
     folder: Annotated[
-        Path, typer.Argument(metavar="DIR", help="The --out of the run, sweep or trial, as it was given.")
+        Path, typer.Argument(metavar="DIR", help="Folder of the run, sweep or trial, as given to --out.")
     ],
     threads: ThreadsOption = 1,
     jobs: JobsOption = 1,
     cluster: ClusterOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Go on with a run, sweep or trial that stopped, to the same bits; put shards of a sweep together."""
+    """Resume an interrupted run, sweep or trial with identical results; merge the shards of a sweep."""
     from exoabm.batch.sweeps.runner import is_batch
     from exoabm.output.run_folder import UNFINISHED
     from exoabm.runs.execute import resume_run
@@ -138,7 +136,7 @@ def _interval(text: str | None) -> float | None:
 
 
 def _check_folder(path: Path, overwrite: bool) -> None:
-    """Fail before the slow imports, not after them."""
+    """Fail before slow imports."""
     from exoabm.output.run_folder import RunFolder
 
     RunFolder(path, overwrite=overwrite)
@@ -146,14 +144,14 @@ def _check_folder(path: Path, overwrite: bool) -> None:
 
 @contextlib.contextmanager
 def _last_words(folder: Path) -> Iterator[None]:
-    """On an interrupt, say what is left of a run."""
+    """On an interrupt, state whether the run can be resumed."""
     from exoabm.output.run_folder import CHECKPOINT, UNFINISHED
 
     try:
         yield
     except (KeyboardInterrupt, SystemExit):
         kept = (folder.parent / f"{folder.name}{UNFINISHED}" / CHECKPOINT).exists()
-        left = f"`exoabm resume {folder}` goes on with it" if kept else "nothing was left behind"
+        left = f"`exoabm resume {folder}` resumes it" if kept else "no files remain"
         err.print(f"interrupted; {escape(left)}", highlight=False)
         raise
 

@@ -1,4 +1,4 @@
-"""Commands that look at a scenario without running it."""
+"""Commands that inspect a scenario without running it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ PANEL = "Scenarios"
 
 @app.command("list", rich_help_panel=PANEL)
 def list_scenarios(as_json: JsonOption = False) -> None:
-    """List the scenarios that come with exoabm, and the question that each one asks."""
+    """List the included scenarios and their questions."""
     from exoabm.scenario.loader import shipped
 
     infos = {name: load(name).scenario.info for name in shipped()}
@@ -61,7 +61,7 @@ def show(
     scenario: ScenarioArgument,
     set_: SetOption = None,
     all_: Annotated[
-        bool, typer.Option("--all", help="Also keys that are not set, or of no meaning here.")
+        bool, typer.Option("--all", help="Include keys that are not set or not applicable.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -98,22 +98,23 @@ def validate(
         bool,
         typer.Option(
             "--converge",
-            help="Run it at three steps and two voxels; say each readout's discretization error.",
+            help="Run at three steps and two voxels and estimate the discretization error of each readout.",
         ),
     ] = False,
     readout: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="With --converge: only this readout. May be repeated."),
+        typer.Option(metavar="NAME", help="With --converge: only this readout. Repeatable."),
     ] = None,
     hours: HoursOption = None,
-    seed: Annotated[int, typer.Option(min=0, help="With --converge: the runs' seeds follow from it.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="With --converge: master seed of the runs.")] = 0,
     seeds: Annotated[
-        int, typer.Option(min=1, max=1000, help="With --converge: runs that show the noise between seeds.")
+        int,
+        typer.Option(min=1, max=1000, help="With --converge: number of runs for the noise between seeds."),
     ] = 3,
     threads: ThreadsOption = 1,
     as_json: JsonOption = False,
 ) -> None:
-    """Check a scenario wholly, its table and layout included; with --converge, also its steps and voxels."""
+    """Check a scenario with its table and layout; with --converge, also its step and voxel."""
     loaded = load(scenario, set_)
     refuse_large_grid(loaded)
     duration = positive_hours(hours)
@@ -156,7 +157,7 @@ def validate(
 
 
 def _print_convergence(found: Convergence) -> None:
-    """A row per readout: its value, its errors by step and voxel, and the noise between seeds."""
+    """One row per readout: value, errors by step and voxel, and noise between seeds."""
     out.print(
         f"Errors at a step of {found.step:g} s and voxels of {found.voxel:g} um, from {found.runs} runs:",
         highlight=False,
@@ -190,7 +191,7 @@ def estimate(
     threads: ThreadsOption = 1,
     as_json: JsonOption = False,
 ) -> None:
-    """Estimate the memory of a run, and its time from a few of its steps; refuse (exit 3) what cannot fit."""
+    """Estimate the memory of a run, and its time from a few steps; exit 3 if the memory is insufficient."""
     from dataclasses import asdict
 
     loaded = load(scenario, set_)
@@ -222,11 +223,11 @@ def estimate(
 
 @app.command(rich_help_panel=PANEL)
 def cite(
-    scenario: Annotated[str | None, typer.Argument(help="A scenario; every source if not given.")] = None,
+    scenario: Annotated[str | None, typer.Argument(help="A scenario; default all sources.")] = None,
     bibtex: Annotated[bool, typer.Option("--bibtex", help="Print BibTeX.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Print the sources that a scenario's numbers, methods and libraries rest on."""
+    """Print the sources of a scenario's parameters, methods and libraries."""
     from exoabm.parameters import format_citation, references
 
     keys = list(references())
@@ -255,9 +256,9 @@ def new(
     table: Annotated[Path, typer.Argument(metavar="TABLE", help="A table of cells.")],
     out_: Annotated[Path, typer.Option("--out", help="The TOML file to write.")],
     set_: SetOption = None,
-    overwrite: Annotated[bool, typer.Option(help="Replace what stands there.")] = False,
+    overwrite: Annotated[bool, typer.Option(help="Replace an existing file or folder.")] = False,
 ) -> None:
-    """Begin a scenario from a table of cells: a cell type for each label, with numbers to be replaced."""
+    """Create a scenario from a table of cells: one cell type per label, with values to be replaced."""
     from exoabm.runs.input_tables import draft_scenario
 
     say_table(draft_scenario(table, out_, overrides_of(set_), overwrite=overwrite))
@@ -266,14 +267,14 @@ def new(
 
 
 def _filled(text: str) -> str:
-    """A line folded between words to the width there is, and set in from the second line on."""
+    """A line wrapped at words, with a hanging indent."""
     return textwrap.fill(
         text, out.width, subsequent_indent=" " * 6, break_long_words=False, break_on_hyphens=False
     )
 
 
 def _told(row: dict[str, Any]) -> str:
-    """What there is to know of a key, in a line."""
+    """Description of a key in one line."""
     unit = f" {row['unit']}" if row.get("unit") else ""
     words = {
         row["meaning"].rstrip("."): True,

@@ -18,22 +18,22 @@ def dash(
     scenario: Annotated[
         str,
         typer.Argument(
-            metavar="[SCENARIO]", help="A shipped scenario's name, a path to a TOML file, or a run folder."
+            metavar="[SCENARIO]", help="Name of an included scenario, path of a TOML file, or run folder."
         ),
     ] = "signaling",
     port: Annotated[
-        int | None, typer.Option(min=1, max=65535, help="The first free one from 8765 on if not given.")
+        int | None, typer.Option(min=1, max=65535, help="Default: the first free port from 8765.")
     ] = None,
-    seats: Annotated[int, typer.Option(min=1, max=64, help="Models that may run at once.")] = 16,
+    seats: Annotated[
+        int, typer.Option(min=1, max=64, help="Maximum number of models at the same time.")
+    ] = 16,
     browser: Annotated[bool, typer.Option(help="Open the page in the browser.")] = True,
     base_url: Annotated[
         str | None,
-        typer.Option(
-            metavar="URL", help="Address under which a reverse proxy shows the page, its path included."
-        ),
+        typer.Option(metavar="URL", help="Address of the page behind a reverse proxy, including its path."),
     ] = None,
 ) -> None:
-    """Open a running model in the browser, served from this machine to this machine."""
+    """Open a running model in the browser, served locally."""
     # The page stands above the command line, which therefore calls it by its name alone.
     serve = import_module("exoabm.viz.server.serve").serve
     serve(scenario, port=port, browser=browser, seats=seats, base_url=base_url)
@@ -43,16 +43,14 @@ def dash(
 def bench(
     what: Annotated[
         str,
-        typer.Argument(
-            help="Which one: continuum, transfer, vesicles, cells; agreement compares the two engines."
-        ),
+        typer.Argument(help="continuum, transfer, vesicles or cells; agreement compares the two engines."),
     ] = "continuum",
     picture: Annotated[
-        Path | None, typer.Option("--out", help="Picture to write: FILE.png, .svg or .pdf; for agreement.")
+        Path | None, typer.Option("--out", help="Figure of agreement: FILE.png, .svg or .pdf.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure speed beside a plain reference in the same run, or how the two engines agree.
+    """Measure speed relative to a plain reference, or the agreement of the two engines.
 
     Of the speeds only the ratios travel between machines.
     """

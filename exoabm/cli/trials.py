@@ -1,4 +1,4 @@
-"""The command that puts claims to the test."""
+"""The command that tests claims."""
 
 from __future__ import annotations
 
@@ -47,26 +47,26 @@ def trial(
     scenario: Annotated[
         str | None, typer.Argument(metavar="SCENARIO", help="A scenario with arms, by name or path.")
     ] = None,
-    all_: Annotated[bool, typer.Option("--all", help="Every shipped scenario that has arms.")] = False,
+    all_: Annotated[bool, typer.Option("--all", help="All included scenarios with arms.")] = False,
     replicates: Annotated[
-        int | None, typer.Option(min=2, help="Paired replicates; the scenario's own number if not given.")
+        int | None, typer.Option(min=2, help="Paired replicates; default as in the scenario.")
     ] = None,
     jobs: JobsOption = 1,
     cluster: ClusterOption = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the first replicate.")] = 1,
-    sweep: Annotated[bool, typer.Option(help="Sweep the assumptions that the answer may rest on.")] = True,
+    sweep: Annotated[bool, typer.Option(help="Sweep the assumptions on which the answer may depend.")] = True,
     engine: EngineOption = None,
     set_: SetOption = None,
     out_: Annotated[
-        Path | None, typer.Option("--out", help="Folder; trials/NAME if not given, and DIR/NAME with --all.")
+        Path | None, typer.Option("--out", help="Folder; default trials/NAME, and DIR/NAME with --all.")
     ] = None,
-    overwrite: Annotated[bool, typer.Option(help="Replace a trial that stands there.")] = False,
+    overwrite: Annotated[bool, typer.Option(help="Replace an existing trial.")] = False,
     keep_runs: Annotated[
-        bool, typer.Option("--keep-runs", help="Keep the run folder of every replicate, not of the first.")
+        bool, typer.Option("--keep-runs", help="Keep the run folders of all replicates, not only the first.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Run the arms of a scenario in pairs; say whether the model supports its claim. Not for clinical use."""
+    """Run the arms of a scenario in pairs and test its claim. Not for clinical use."""
     chosen = _chosen(scenario, all_, set_, engine)
     from exoabm.batch.trials.design import plan_trial
     from exoabm.batch.trials.trial import check_folder, run_trial
@@ -100,7 +100,7 @@ def trial(
 
 
 def finish_trial(outcome: Outcome, as_json: bool) -> None:
-    """Judge a trial whose runs were gone on with, and report."""
+    """Evaluate a resumed trial and write its report."""
     from exoabm.batch.trials.trial import judged
 
     said = _report(judged(outcome), outcome.folder, outcome.plan, quiet=as_json)
@@ -109,7 +109,7 @@ def finish_trial(outcome: Outcome, as_json: bool) -> None:
 
 
 def _report(result: Trial, folder: Path, plan: Plan, *, quiet: bool) -> dict[str, Any]:
-    """Write what a trial found, tell it unless ``quiet``, and return its summary."""
+    """Write the results of a trial, print them unless ``quiet``, and return the summary."""
     from exoabm.batch.trials.trial_folder import summary, write_trial
 
     tell_damage(write_trial(result, folder, plan))
@@ -121,7 +121,7 @@ def _report(result: Trial, folder: Path, plan: Plan, *, quiet: bool) -> dict[str
 def _chosen(
     scenario: str | None, all_: bool, set_: list[str] | None, engine: str | None
 ) -> dict[str, LoadedScenario]:
-    """The scenarios to try; what is wrong with one of them is said before any runs."""
+    """The scenarios to test; errors in any of them are reported before the first run."""
     from exoabm.scenario.loader import shipped
 
     if all_ == (scenario is not None):

@@ -162,10 +162,10 @@ def test_whoever_reads_a_run_is_told_of_its_damage(command, runs, name, harm, st
     """``verify`` names each file; compare, export and the page refuse what is damaged or missing."""
     from exoabm.viz.server.uploads import open_run
 
-    assert "b is whole" in command("verify", "b").out
+    assert "b is complete and undamaged" in command("verify", "b").out
     harm(runs[1] / name)
     done = command("verify", "b")
-    done.refused(2, "b: files that are damaged, missing or foreign: 1")
+    done.refused(2, "b: damaged, missing or unexpected files: 1")
     assert f"{state:<8} {name}" in done.out
     if state == "foreign":
         assert command("compare", "a", "b").code == 0
@@ -211,7 +211,7 @@ def test_leftovers_are_named_and_only_the_dead_removed(command, runs, tmp_path) 
     kept = {".busy.partial", "on.unfinished", ".mine.partial", "lost"}
     assert {path.name for path in place.iterdir()} == kept
     assert manifest.faults(place / "lost") == []
-    assert "nothing was left behind" in command("clean", place / "lost").out
+    assert "no leftovers" in command("clean", place / "lost").out
 
 
 # Batches.
@@ -290,7 +290,7 @@ def test_a_damaged_part_of_a_kept_sweep_is_told(command, tmp_path) -> None:
         "s",
     )
     assert command(*sweep).code == 0
-    assert "s is whole" in command("verify", "s").out
+    assert "s is complete and undamaged" in command("verify", "s").out
     part = next((tmp_path / "s" / "runs").glob("*/summary.json"))
     part.write_text(part.read_text().replace("1", "2", 1))
     name = part.relative_to(tmp_path / "s").as_posix()
@@ -299,7 +299,7 @@ def test_a_damaged_part_of_a_kept_sweep_is_told(command, tmp_path) -> None:
     assert json.loads(done.out[done.out.index("{") :])["faults"] == [{"file": name, "state": "damaged"}]
     done = command("resume", "s")
     assert done.code == 0
-    assert f"{name} is damaged; it is made again" in done.err
+    assert f"{name} is damaged; it is computed again" in done.err
     done = command("resume", "s", "--json")
     assert json.loads(done.out[done.out.index("{") :])["damage"] == []
     assert command("verify", "s").code == 0

@@ -161,7 +161,7 @@ def test_a_digit_that_is_lost_would_be_seen(tmp_path: Path, whole) -> None:
 def test_an_interrupted_run_says_how_to_go_on(tmp_path: Path, command, how: signal.Signals) -> None:
     base = ("run", "two_cells", "--seed", 1, "--hours", 90_000, "--out", "a")
     err = stopped(how, 0.1, *base, "--checkpoint-every", 24, cwd=tmp_path)
-    assert "interrupted; `exoabm resume a` goes on with it" in err
+    assert "interrupted; `exoabm resume a` resumes it" in err
     command(*base).refused(2, "a.unfinished is an unfinished run", "exoabm resume", "--overwrite")
     short = ("run", "two_cells", "--seed", 1, "--hours", 0.1, "--out", "a")
     assert command(*short, "--overwrite").code == 0
