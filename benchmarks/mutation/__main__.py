@@ -44,8 +44,8 @@ LEFT_OUT = ("charts.py", "pictures.py", "style.py", "_figure.py", "bench/cells.p
             "bench/vesicles.py", "bench/timing.py")  # fmt: skip
 """Drawing, and the benches of speed."""
 TESTS = "kernels therapy transport cells batch engines physics invariants observe/test_communication.py \
-observe/test_recorder.py scenario/test_layouts.py scenario/test_timing.py scenario/test_resolution.py \
-accounting test_streams.py test_vesicle_ids.py test_mesa.py".split()
+observe/test_recorder.py scenario/test_layouts.py scenario/test_step_accuracy.py \
+scenario/test_grid_accuracy.py accounting test_streams.py test_vesicle_ids.py test_mesa.py".split()
 PER_SECOND = 3
 """Tests at most for each second of them; the compiler takes longer than most of them."""
 PATIENCE = 4.0, 200.0

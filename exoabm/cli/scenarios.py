@@ -121,11 +121,11 @@ def validate(
     if not converge and (readout or hours is not None):
         raise InputError("--readout and --hours are for validate --converge, which runs the scenario")
     from exoabm.scenario.builder import blueprint, build_state, census
-    from exoabm.scenario.treatment_protocol import make_protocol, treats
+    from exoabm.scenario.treatment_protocol import has_treatment, make_protocol
     from exoabm.streams import Streams
 
     plan = blueprint(loaded, seed=0)
-    if treats(loaded.scenario):
+    if has_treatment(loaded.scenario):
         make_protocol(loaded, build_state(loaded, plan, Streams(0)))
     cells = census(plan.types, plan.type_index)
     found = None

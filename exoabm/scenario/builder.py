@@ -27,7 +27,7 @@ from exoabm.scenario.fields import cautions
 from exoabm.scenario.grid_accuracy import grid_warnings
 from exoabm.scenario.placement import Placed, arrange_groups, check_positions, from_table
 from exoabm.scenario.step_accuracy import step_warnings
-from exoabm.scenario.treatment_protocol import dosed, given
+from exoabm.scenario.treatment_protocol import administered_doses, dosed
 from exoabm.state import DOSE, RESERVOIR, Cells, Labels, Resolution, State, Trafficking
 from exoabm.transport.grid_discretization import hop_limit
 from exoabm.vesicle import (
@@ -179,7 +179,9 @@ def _inert(
 ) -> Iterator[str]:
     """Warnings that no vesicle is ever released or dosed, or that no cell takes vesicles up."""
     present = [types[i] for i in reachable(types, set(type_index.tolist()))]
-    if not (any(t.donates for t in present) or domain.opens_to_reservoir or given(loaded.scenario)):
+    if not (
+        any(t.donates for t in present) or domain.opens_to_reservoir or administered_doses(loaded.scenario)
+    ):
         yield f"no cell releases vesicles ({_mapped(present)}), and there is no other source of vesicles"
     if not any(t.uptake_limit > 0 and t.uptake_rate.any() for t in present):
         yield f"no cell takes vesicles up ({_mapped(present)})"
@@ -386,7 +388,7 @@ def _labels(
         for label, i in enumerate(present):
             of_cell[type_index == i] = label
         names = origin = [types[i].name for i in present]
-    if given(scenario):
+    if administered_doses(scenario):
         names, origin = [*names, DOSE], [*origin, DOSE]
     if domain.opens_to_reservoir or not names:
         names, origin = [*names, RESERVOIR], [*origin, RESERVOIR]

@@ -1,4 +1,4 @@
-"""What a run will take, before anything large is allocated."""
+"""Memory and time of a run, estimated before anything large is allocated."""
 
 from __future__ import annotations
 
@@ -19,35 +19,35 @@ if TYPE_CHECKING:
     from exoabm.scenario.schema_cells import VesicleTable
 
 MEMORY_SHARE = 0.8
-"""Share of the free memory that a run may plan to use."""
+"""Share of the free memory that a run may use."""
 BASE_BYTES = 600e6
-"""The interpreter with its libraries loaded and its picture drawn: 500 to 560 MB measured, by Python."""
+"""The interpreter with its libraries and the preview: 500 to 560 MB measured, depending on Python."""
 BYTES_PER_VOXEL = 60.0
-"""Distances and concentrations while a run is summed up and drawn, measured."""
+"""Distances and concentrations while a run is summarized and drawn, measured."""
 BYTES_PER_CELL = 4000.0
 """Agents, layout and tables of cells while they are written, measured."""
 BYTES_PER_CONTACT = 8 * 16
 """Trafficking arrays and their increments, per cell, kind and label."""
 BYTES_PER_SIZE = 8 * 4
-"""Shares of a size class in what is bound, endosomal and returning, and in what is captured, likewise."""
+"""Shares of a size class in bound, endosomal and returning vesicles, and their increments."""
 BYTES_PER_RECORDED_CONTACT = 1000
-"""What recording makes of them, where the cell takes vesicles up."""
+"""Recorded values of a cell that takes vesicles up."""
 BYTES_PER_VESICLE = 250.0
-"""A row of a single vesicle, its growth and what a step notes about it."""
+"""A row of a single vesicle, with reserve for growth and the events of a step."""
 BYTES_FOR_EVENTS = 600e6
-"""Events waiting for their row group, and its encoding, where there are many."""
+"""Events of a row group before it is written, and its encoding, where there are many."""
 BYTES_PER_EVENT = 1000.0
-"""Where there are few; less than 250 measured."""
+"""Of few events; less than 250 measured."""
 EDGES_PER_CELL = 100
-"""Most donors that a cell meets; a vesicle reaches few cells beyond the nearest."""
+"""Largest number of donors per recipient; a vesicle reaches few cells beyond the nearest."""
 BYTES_PER_EDGE = 300.0
-"""Of the book of edges, as it grows."""
+"""Of the contact table, with reserve for growth."""
 BYTES_PER_EDGE_WRITTEN = 350.0
-"""Columns, sums and order of all edges when tables are made of them at the end, measured."""
+"""Columns, sums and order of all edges while their tables are written at the end, measured."""
 MAX_EDGES_IN_GRAPHML = 200_000
-"""GraphML is for looking at; beyond this many edges only the strongest are written, and it says so."""
+"""GraphML is for inspection; beyond this number only the strongest edges are written, with a note."""
 BYTES_PER_EDGE_IN_GRAPH = 1500.0
-"""Of the edges that GraphML shows, measured."""
+"""Of the edges in GraphML, measured."""
 VESICLE_STEPS_PER_SECOND = 8e6
 VOXEL_UPDATES_PER_SECOND = 4e8
 SATURABLE_UPDATES_PER_SECOND = 4e7
@@ -71,7 +71,7 @@ class Estimate:
     Attributes
     ----------
     voxels, cells, labels, kinds : int
-        Cells that there may be in the end, where they divide.
+        With division, the largest number of cells at the end.
     steps : int
         Coupling steps.
     substeps : int
@@ -79,16 +79,16 @@ class Estimate:
     vesicles : float
         Most single vesicles at a time, an upper guess; 0 where fields are computed.
     arriving : float
-        Of these, how many one step may bring: what cells release in it at rest, what doses do, and all that
-        held faces would fill the domain with.
+        Of these, vesicles that one step may add: by cells at rest, by doses, and the content of a domain
+        in equilibrium with held faces.
     memory_bytes : float
     allowed_bytes : float
     remedy : str
-        What would lower what takes most memory.
+        How to reduce the largest part of the memory.
     step_seconds : float
         Of one coupling step.
     recording_seconds, closing_seconds : float
-        To write tables during the whole run, and at its end; a row of a batch does without.
+        To write tables during the run, and at its end; a row of a batch writes none.
     """
 
     voxels: int
@@ -122,7 +122,7 @@ class Estimate:
         Raises
         ------
         ResourceError
-            Naming what it would take and what there is.
+            With the memory needed and available.
         """
         if self.memory_bytes > self.allowed_bytes:
             single = f", {self.vesicles:,.0f} single vesicles" if self.vesicles else ""
@@ -131,6 +131,30 @@ class Estimate:
                 f"{gib(self.allowed_bytes)} may be used: {self.voxels:,} voxels x {self.labels:,} origins "
                 f"x {self.kinds} vesicle kinds, {self.cells:,} cells{single}; {self.remedy}"
             )
+
+
+@dataclass(frozen=True)
+class _Size:
+    """Numbers of which memory and times are proportional."""
+
+    voxels: int
+    cells: int
+    takers: int
+    labels: int
+    classes: tuple[int, ...]
+    alive: float
+    emitted: float
+    edges: float
+
+    @property
+    def contacts(self) -> float:
+        """Cells times labels times vesicle kinds."""
+        return float(self.cells) * self.labels * len(self.classes)
+
+    @property
+    def shown_edges(self) -> float:
+        """Edges that are written as GraphML."""
+        return min(self.edges, MAX_EDGES_IN_GRAPHML)
 
 
 def estimate_run(
@@ -144,82 +168,95 @@ def estimate_run(
 ) -> Estimate:
     """Estimate a run of a scenario on a domain with this many cells and labels.
 
-    ``release_rate`` is that of all cells together, vesicles/s; it matters where each one is followed.
-    ``takers`` are those of the cells that take vesicles up; all, if it is not known yet. ``dosed`` are the
-    vesicles that doses bring in the whole run, and in one step.
+    ``release_rate`` is that of all cells together, vesicles/s; it matters where single vesicles are followed.
+    ``takers`` is the number of cells that take vesicles up; by default all. ``dosed`` are the vesicles that
+    doses bring in the whole run, and in one step.
     """
     import psutil
 
-    itemsize = np.dtype(scenario.transport.precision).itemsize
-    kinds = len(scenario.vesicle)
-    voxels = domain.n_voxels
     clock = scenario.clock
-    steps = int(np.ceil(clock.duration / clock.step))
-    each = scenario.transport.engine == "vesicles"
-    # All that a step releases is there in that step, however soon it is gone.
+    follows_vesicles = scenario.transport.engine == "vesicles"
+    # All vesicles of a step exist in that step, however fast they are cleared.
     span = min(float(clock.duration), _lifetime(scenario) + float(clock.step))
-    held = max(domain.face_concentration) * domain.voxel_volume * voxels * kinds
-    alive = release_rate * span + dosed[0] + held if each else 0.0
-    arriving = release_rate * float(clock.step) + dosed[1] + held if each else 0.0
+    held = max(domain.face_concentration) * domain.voxel_volume * domain.n_voxels * len(scenario.vesicle)
     emitted = math.inf if domain.opens_to_reservoir else _emitted(scenario, release_rate)
-    classes = [classes_of(vesicle) for vesicle in scenario.vesicle]
-    field_bytes = 0.0 if each else float(voxels) * itemsize * labels * (sum(classes) + max(classes))
-    zone_bytes = float(voxels) * (9 + 8 * (domain.dim + 2)) if scenario.domain.zone else 0.0
-    contacts = float(cells) * labels * kinds
     takers = cells if takers is None else takers
-    edges = _edges(scenario, takers, labels, emitted)
-    shown = min(edges, MAX_EDGES_IN_GRAPHML)
-    recorded = float(voxels) * (BYTES_PER_VOXEL + 20.0 * labels)
-    contact_bytes = contacts * BYTES_PER_CONTACT + cells * BYTES_PER_CELL
-    if max(classes) > 1 and not each:
-        contact_bytes += contacts * max(classes) * BYTES_PER_SIZE
-    contact_bytes += float(takers) * labels * kinds * BYTES_PER_RECORDED_CONTACT
-    graph_bytes = edges * BYTES_PER_EDGE_WRITTEN + shown * BYTES_PER_EDGE_IN_GRAPH
-    by_cell = not each and scenario.transport.provenance == "cell" and labels > len(scenario.cell_type)
-    merged = ", or transport.provenance = 'cell_type'" * by_cell
-    parts = {
-        "free memory, or run it on a larger machine": BASE_BYTES,
-        f"use larger voxels, or a smaller domain{merged}": field_bytes + zone_bytes + recorded,
-        f"use fewer cells{merged}": contact_bytes + graph_bytes,
-    }
-    if each:
-        events = _events(scenario, emitted)
-        parts["release fewer vesicles, or transport.engine = 'continuum'"] = (
-            min(BYTES_FOR_EVENTS, events * BYTES_PER_EVENT)
-            + alive * BYTES_PER_VESICLE
-            + edges * BYTES_PER_EDGE
-        )
+    size = _Size(
+        voxels=domain.n_voxels,
+        cells=cells,
+        takers=takers,
+        labels=labels,
+        classes=tuple(classes_of(vesicle) for vesicle in scenario.vesicle),
+        alive=release_rate * span + dosed[0] + held if follows_vesicles else 0.0,
+        emitted=emitted,
+        edges=_edges(scenario, takers, labels, emitted),
+    )
+    parts = _memory(scenario, domain, size)
     substeps = max(1, int(np.ceil(_fastest(scenario) * clock.step / (0.2 * domain.voxel**2))))
-    updates = 0.0 if each else float(substeps) * voxels * labels * sum(classes)
+    updates = 0.0 if follows_vesicles else float(substeps) * size.voxels * labels * sum(size.classes)
     records = 1 + float(clock.duration) / np.array(
         [float(scenario.record.events), float(scenario.record.fields)]
     )
+    recorded_values = size.voxels * labels * len(size.classes)
     return Estimate(
-        voxels=voxels,
+        voxels=size.voxels,
         cells=cells,
         labels=labels,
-        kinds=kinds,
-        steps=steps,
+        kinds=len(size.classes),
+        steps=int(np.ceil(clock.duration / clock.step)),
         substeps=substeps,
-        vesicles=alive,
-        arriving=arriving,
+        vesicles=size.alive,
+        arriving=release_rate * float(clock.step) + dosed[1] + held if follows_vesicles else 0.0,
         memory_bytes=sum(parts.values()),
         allowed_bytes=MEMORY_SHARE * psutil.virtual_memory().available,
         remedy=max(parts, key=lambda part: parts[part]),
         step_seconds=SECONDS_PER_STEP
         + updates / (SATURABLE_UPDATES_PER_SECOND if _saturable(scenario) else VOXEL_UPDATES_PER_SECOND)
-        + alive / VESICLE_STEPS_PER_SECOND
-        + contacts / CONTACTS_PER_SECOND,
+        + size.alive / VESICLE_STEPS_PER_SECOND
+        + size.contacts / CONTACTS_PER_SECOND,
         recording_seconds=float(
             records
-            @ [contacts * SECONDS_PER_RECORDED_CONTACT, voxels * labels * kinds * SECONDS_PER_RECORDED_VOXEL]
+            @ [size.contacts * SECONDS_PER_RECORDED_CONTACT, recorded_values * SECONDS_PER_RECORDED_VOXEL]
         ),
-        closing_seconds=SECONDS_TO_DRAW + edges * SECONDS_PER_EDGE + shown * SECONDS_PER_EDGE_IN_GRAPHML,
+        closing_seconds=SECONDS_TO_DRAW
+        + size.edges * SECONDS_PER_EDGE
+        + size.shown_edges * SECONDS_PER_EDGE_IN_GRAPHML,
     )
 
 
+def _memory(scenario: Scenario, domain: Domain, size: _Size) -> dict[str, float]:
+    """Bytes of each part of a run, by what would reduce it."""
+    transport = scenario.transport
+    itemsize = np.dtype(transport.precision).itemsize
+    fields = transport.engine == "continuum"
+    grid_bytes = float(size.voxels) * (BYTES_PER_VOXEL + 20.0 * size.labels)
+    if fields:
+        grid_bytes += float(size.voxels) * itemsize * size.labels * (sum(size.classes) + max(size.classes))
+    if scenario.domain.zone:
+        grid_bytes += float(size.voxels) * (9 + 8 * (domain.dim + 2))
+    cell_bytes = size.contacts * BYTES_PER_CONTACT + size.cells * BYTES_PER_CELL
+    if max(size.classes) > 1 and fields:
+        cell_bytes += size.contacts * max(size.classes) * BYTES_PER_SIZE
+    cell_bytes += float(size.takers) * size.labels * len(size.classes) * BYTES_PER_RECORDED_CONTACT
+    cell_bytes += size.edges * BYTES_PER_EDGE_WRITTEN + size.shown_edges * BYTES_PER_EDGE_IN_GRAPH
+    by_cell = fields and transport.provenance == "cell" and size.labels > len(scenario.cell_type)
+    merged = ", or transport.provenance = 'cell_type'" * by_cell
+    parts = {
+        "free memory, or run it on a larger machine": BASE_BYTES,
+        f"use larger voxels, or a smaller domain{merged}": grid_bytes,
+        f"use fewer cells{merged}": cell_bytes,
+    }
+    if not fields:
+        parts["release fewer vesicles, or transport.engine = 'continuum'"] = (
+            min(BYTES_FOR_EVENTS, _events(scenario, size.emitted) * BYTES_PER_EVENT)
+            + size.alive * BYTES_PER_VESICLE
+            + size.edges * BYTES_PER_EDGE
+        )
+    return parts
+
+
 def _edges(scenario: Scenario, takers: int, labels: int, emitted: float) -> float:
-    """An upper guess of the edges between single cells."""
+    """Upper estimate of the edges between single cells."""
     if scenario.transport.engine != "vesicles":
         return float(takers) * labels if scenario.transport.provenance == "cell" else 0.0
     most = float(takers) * EDGES_PER_CELL
@@ -228,12 +265,12 @@ def _edges(scenario: Scenario, takers: int, labels: int, emitted: float) -> floa
 
 
 def _events(scenario: Scenario, emitted: float) -> float:
-    """An upper guess of the events of single vesicles: two of its own, and four at each cell it meets."""
+    """Upper estimate of the events of single vesicles: two each, and four at each cell that it reaches."""
     return emitted * (2 + 4 * max(map(_meetings, scenario.vesicle)))
 
 
 def _emitted(scenario: Scenario, release_rate: float) -> float:
-    """Single vesicles that come in a run; inf where there may be more than cells release at rest."""
+    """Single vesicles of a run; inf where there may be more than cells release at rest."""
     if (
         scenario.response
         or scenario.dose
@@ -244,23 +281,23 @@ def _emitted(scenario: Scenario, release_rate: float) -> float:
 
 
 def _meetings(vesicle: VesicleTable) -> float:
-    """Cells that a vesicle meets if it is never cleared on its way from one to the next, but 1e9 at most."""
+    """Cells that a vesicle reaches if it is never cleared between them, 1e9 at most."""
     off, inward = float(vesicle.unbinding_rate), float(vesicle.internalization_rate)
     stays = (1.0 - float(vesicle.recycling_probability)) * (inward / (off + inward) if off > 0 else 1.0)
     return 1.0 / max(stays, 1e-9)
 
 
 def _saturable(scenario: Scenario) -> bool:
-    """Whether some cells' uptake saturates, by what is declared or by their receptors."""
+    """Whether the uptake of some cells saturates, by their saturation or by their receptors."""
     return any(np.isfinite(binding(scenario, cell)[1]).any() for cell in scenario.cell_type)
 
 
 def grown_cells(scenario: Scenario, domain: Domain, count: Mapping[str, int]) -> int:
-    """Cells that a run may come to have, from those of each type at the start.
+    """Largest number of cells of a run, from those of each type at the start.
 
     A type grows by e^((b - d) t) at its rates at rest, but no further than the densest packing of its
-    bodies in the domain, and all no further than ``domain.max_cells``; one that shrinks is counted as it
-    starts.
+    cells in the domain, and all no further than ``domain.max_cells``; a declining type is counted as at
+    the start.
     """
     start = total = sum(count.values())
     for table in scenario.cell_type:
@@ -276,7 +313,7 @@ def grown_cells(scenario: Scenario, domain: Domain, count: Mapping[str, int]) ->
 
 
 def _lifetime(scenario: Scenario) -> float:
-    """An upper guess of how long a vesicle lives, outside and inside cells, s."""
+    """Upper estimate of the lifetime of a vesicle, outside and inside cells, s."""
     return max(
         1.5 * v.half_life + sum(1 / r for r in (v.internalization_rate, v.processing_rate) if r > 0)
         for v in scenario.vesicle
@@ -284,7 +321,7 @@ def _lifetime(scenario: Scenario) -> float:
 
 
 def declared_size(scenario: Scenario) -> tuple[int, int]:
-    """Cells of the layout's groups, and origins told apart among them, before any is placed; 1 at least."""
+    """Cells of the layout's groups, and labels of their origins, at least 1, before any is placed."""
     donors = {c.name for c in scenario.cell_type if c.releases or c.waste or c.holds}
     count = {True: 0, False: 0}
     for group in scenario.layout.group:
@@ -295,7 +332,7 @@ def declared_size(scenario: Scenario) -> tuple[int, int]:
 
 
 def refuse_large_grid(scenario: Scenario) -> None:
-    """Refuse a grid that cannot fit from its declared size alone, before anything else is looked at.
+    """Refuse a grid too large for this machine by its declared size alone.
 
     Raises
     ------
@@ -311,12 +348,12 @@ def refuse_large_grid(scenario: Scenario) -> None:
 
 
 def _fastest(scenario: Scenario) -> float:
-    """An upper guess of the largest diffusivity, um^2/s, from the smallest diameter."""
+    """Upper estimate of the largest diffusivity, um^2/s, from the smallest diameter."""
     given = [float(v.diffusivity) for v in scenario.vesicle if v.diffusivity is not None]
     derived = [0.66 / float(v.diameter) for v in scenario.vesicle if v.diffusivity is None]
     return max(given + derived) * float(scenario.transport.hindrance)
 
 
 def gib(size: float) -> str:
-    """A number of bytes for people."""
+    """A number of bytes as text."""
     return f"{size / 2**30:.3g} GiB" if size >= 2**29 else f"{size / 2**20:.3g} MiB"

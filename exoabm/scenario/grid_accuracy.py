@@ -1,12 +1,12 @@
-"""How wrong a grid is about cells that stand close together, before anything is run.
+"""Error of a grid for cells that are close together, estimated before a run.
 
-A donor and the cells around it that take up are solved twice at rest: on the lattice without bounds, with the
-footprints of the engines, and in space, as spheres (or discs) that emit and take up evenly,
+The stationary concentration around a donor and the recipients near it is computed twice: on the unbounded
+lattice, with the stencils of the engines, and in space, with spheres (or discs) that emit and take up evenly,
 
     c_i = sum_j g_ij (e_j - q_j),    q_i = k_i c_i,    g_ij = exp(-(d_ij - a_j)/L) / (4 pi D d_ij (1 + a_j/L))
 
-with e_j what is released, d_ii = a_i and L = sqrt(D / k), at most the domain's length. In a slab of thickness
-h g_ij is K0(d_ij/L) / (2 pi D h x K1(x)), x = a_j/L. The shares of what the donor releases that each type of
+with e_j the release rate, d_ii = a_i and L = sqrt(D / k), at most the domain's length. In a slab of thickness
+h g_ij is K0(d_ij/L) / (2 pi D h x K1(x)), x = a_j/L. The shares of the released vesicles that each type of
 cell captures are compared.
 """
 
@@ -35,26 +35,26 @@ if TYPE_CHECKING:
     from exoabm.vesicle import VesicleKind
 
 TOLERANCE = 0.03
-"""Largest relative error of captured shares that is not warned of."""
+"""Largest relative error of captured shares without a warning."""
 LEAST_SHARE = 0.1
-"""Types that capture less of what is captured than this are not looked at."""
+"""Types with a smaller share of all captures are ignored."""
 DONORS, AROUND = 64, 6
-"""Donors that are tried, evenly among them, and of each the nearest cells that take up."""
+"""Number of donors, evenly chosen, and of their nearest recipients that are computed."""
 NEAR = 4.0
-"""Cells farther apart than so many voxels are told apart; with decay they are tried up to ``FAR``."""
+"""Distance in voxels beyond which the grid resolves cells; with fast decay, ``FAR``."""
 FAR = 16.0
 DECAYS = 0.2
-"""Voxels over the length in which vesicles decay, from which on decay is resolved badly."""
+"""Voxel relative to the decay length beyond which decay is poorly resolved."""
 FINER = (0.75, 0.5, 1 / 3, 0.25, 1 / 6)
-"""Voxels that are tried, over the given one, where it is too coarse."""
+"""Smaller voxels, relative to the given one, that are tried where it is too coarse."""
 CLOSE = 1.25
-"""Cells at an open face whose centers are nearer than so many diameters are told of."""
+"""Distance of centers, in diameters, below which cells at an open face are reported."""
 MOST_SITES = 500
-"""Voxels of footprints around a donor that are solved for; with more of them cells are told apart."""
+"""Largest number of stencil voxels around a donor; with more of them the grid resolves the cells."""
 
 
 class Shares(NamedTuple):
-    """Share of what a donor releases that cells of a type capture: on the grid, and in space."""
+    """Share of the vesicles of a donor that cells of a type capture: on the grid, and in space."""
 
     taker: str
     grid: float
@@ -74,9 +74,9 @@ def grid_warnings(
     type_index: np.ndarray,
     position: np.ndarray,
 ) -> list[str]:
-    """Say where voxels are too coarse for the cells in them, or ``transport.courant`` is of no use."""
+    """Warnings of voxels too coarse for the cells in them, and of an unused ``transport.courant``."""
     if transport.engine == "vesicles" and transport.capture == "membrane":
-        unused = "transport.courant is not used: with capture = 'membrane' vesicles choose their own steps"
+        unused = "transport.courant is not used: with capture = 'membrane' the steps of vesicles are adaptive"
         return [] if transport.courant is None else [unused]
     warnings = open_face_warnings(domain, types, type_index, position)
     worst, vesicle = None, 0
@@ -87,8 +87,8 @@ def grid_warnings(
     if worst is None or abs(worst.error) <= TOLERANCE:
         return warnings
     warning = (
-        f"domain.voxel = {domain.voxel:g} um is too coarse for cells that share voxels or nearly so: of what "
-        f"a donor releases of {kinds[vesicle].name}, {worst.taker} cells around it capture {worst.grid:.3g} "
+        f"domain.voxel = {domain.voxel:g} um is too coarse for cells in the same or adjacent voxels: of the "
+        f"{kinds[vesicle].name} of a donor, {worst.taker} cells around it capture {worst.grid:.3g} "
         f"on the grid, {worst.space:.3g} in space ({100 * worst.error:+.0f} %)"
     )
     for factor in FINER:
@@ -96,17 +96,20 @@ def grid_warnings(
         found = captured_shares(domain, vesicle, kinds[vesicle], types, type_index, position, voxel)
         if found is None or abs(found.error) <= TOLERANCE:
             left = "" if found is None else f" ({100 * found.error:+.1f} %)"
-            return [*warnings, f"{warning}. Voxels of {voxel:.2g} um mend it{left}"]
+            return [*warnings, f"{warning}. Voxels of {voxel:.2g} um are small enough{left}"]
     least = FINER[-1] * domain.voxel
-    return [*warnings, f"{warning}. Smaller voxels are better; those of {least:.2g} um do not yet mend it"]
+    return [
+        *warnings,
+        f"{warning}. Smaller voxels reduce this error, but those of {least:.2g} um are still too large",
+    ]
 
 
 def open_face_warnings(
     domain: Domain, types: Sequence[CellType], type_index: np.ndarray, position: np.ndarray
 ) -> list[str]:
-    """Say where cells close to each other stand at an open face, as each of them alone would meet a slope.
+    """Warnings of cells close to each other at an open face.
 
-    How much more of it one meets that has the face to itself than a place in the medium is told: `openings`.
+    The correction of uptake at an open face holds for a single cell; among neighbors it is too large.
     """
     radius = np.array([t.diameter / 2 for t in types])[type_index]
     takes = np.array([bool(np.any(t.uptake_rate > 0)) for t in types])[type_index]
@@ -139,9 +142,10 @@ def open_face_warnings(
         return []
     return [
         (
-            f"{len(crowded)} cells stand close together at an open face of the domain. One that has it to "
-            f"itself meets up to {100 * more:.0f} % more than the medium there holds, and so do these; among "
-            f"neighbors it would be less. Faces {REACH[domain.dim]:.0f} radii from all cells do not matter"
+            f"{len(crowded)} cells are close together at an open face of the domain. The concentration at a "
+            f"single cell there is up to {100 * more:.0f} % above that of the medium, which is assumed for "
+            f"these too; among neighbors it is less. Faces {REACH[domain.dim]:.0f} radii from all cells have "
+            "no effect"
         )
     ]
 
@@ -155,10 +159,10 @@ def captured_shares(
     position: np.ndarray,
     voxel: float | None = None,
 ) -> Shares | None:
-    """What the nearest cells of a type capture, the mean over donors, for the type with the largest error.
+    """Captures of the nearest cells of a type, the mean over donors, for the type with the largest error.
 
-    None where a grid of this voxel is fine enough to tell cells apart. Which cells are near is decided by the
-    domain's own voxel.
+    None where a grid of this voxel resolves the cells. The cells considered near depend on the domain's own
+    voxel.
 
     Parameters
     ----------
@@ -194,25 +198,42 @@ def captured_shares(
         cells = np.concatenate([[donor], others])
         rates = [float(types[type_index[i]].uptake_rate[kind]) for i in cells]
         radii = [types[type_index[i]].diameter / 2 for i in cells]
-        away = position[cells] - position[donor]
-        period = np.where(domain.period > 0, domain.period, np.inf)
-        away -= np.where(domain.period > 0, domain.period, 0.0) * np.round(away / period)
-        site = np.floor((position[donor] + away - domain.low) / voxel).astype(int)
-        if domain.dim == 2:
-            site[:, 2] = 0
-        site = site - site[0]
-        height = domain.thickness if domain.dim == 2 else None
-        grid = _on_grid(
-            domain.dim, tuple(map(tuple, site.tolist())), tuple(radii), tuple(rates), diffusivity, voxel,
-            height, length,
-        )  # fmt: skip
-        if grid is not None:
-            space = _in_space(domain.dim, away, radii, rates, diffusivity, height, length)
-            np.add.at(shares.T, type_index[cells], np.column_stack([grid, space]) / len(donors))
+        found = _shares_around(domain, position[cells], radii, rates, diffusivity, voxel, length)
+        if found is not None:
+            np.add.at(shares.T, type_index[cells], found / len(donors))
     grid, space = shares
-    matters = np.flatnonzero(space > LEAST_SHARE * space.sum()).tolist()
-    told = [Shares(types[i].name, float(grid[i]), float(space[i])) for i in matters]
-    return max(told, key=lambda each: abs(each.error), default=None)
+    relevant = np.flatnonzero(space > LEAST_SHARE * space.sum()).tolist()
+    candidates = [Shares(types[i].name, float(grid[i]), float(space[i])) for i in relevant]
+    return max(candidates, key=lambda each: abs(each.error), default=None)
+
+
+def _shares_around(
+    domain: Domain,
+    position: np.ndarray,
+    radii: Sequence[float],
+    rates: Sequence[float],
+    diffusivity: float,
+    voxel: float,
+    length: float,
+) -> np.ndarray | None:
+    """Shares captured by each cell on the grid and in space, (n, 2); None if the grid resolves the cells.
+
+    The first of the positions (n, 3) is that of the donor.
+    """
+    away = position - position[0]
+    period = np.where(domain.period > 0, domain.period, np.inf)
+    away -= np.where(domain.period > 0, domain.period, 0.0) * np.round(away / period)
+    site = np.floor((position[0] + away - domain.low) / voxel).astype(int)
+    if domain.dim == 2:
+        site[:, 2] = 0
+    site = site - site[0]
+    height = domain.thickness if domain.dim == 2 else None
+    sites = tuple(map(tuple, site.tolist()))
+    grid = _on_grid(domain.dim, sites, tuple(radii), tuple(rates), diffusivity, voxel, height, length)
+    if grid is None:
+        return None
+    space = _in_space(domain.dim, away, radii, rates, diffusivity, height, length)
+    return np.column_stack([grid, space])
 
 
 def _in_space(
@@ -224,7 +245,7 @@ def _in_space(
     height: float | None,
     length: float,
 ) -> np.ndarray:
-    """Share of what the first cell releases that each cell captures, by the equations of the module."""
+    """Share of the vesicles of the first cell that each cell captures, by the equations of the module."""
     a, k = np.array(radii), np.array(rates)
     d = np.linalg.norm(place[:, None] - place[None], axis=2)
     d = np.maximum(d, np.maximum(a[:, None], a[None]))
@@ -249,7 +270,7 @@ def _on_grid(
     height: float | None,
     length: float,
 ) -> np.ndarray | None:
-    """The same on the lattice; None if the footprints have too many sites, which tells the cells apart."""
+    """The same on the lattice; None if the stencils have so many sites that the grid resolves the cells."""
     if any(radius > NEAR * voxel for radius in radii):
         return None
     shapes = [

@@ -1,12 +1,12 @@
-"""Whether the coupling step is short against what goes on in it.
+"""Errors of the coupling step, estimated before a run.
 
-Within a step vesicles in cells and pools advance exactly, but what one stage hands to the next waits. To
-first order in the step dt these are the relative errors, as far as a scenario tells them before it is run:
+Within a step vesicles in cells and pools advance exactly, but exchange between stages is delayed to the end
+of the step. To first order in the step dt the relative errors known from a scenario are:
 
     free vesicles    U (s + (1 - s) rho) dt      those that unbind or are recycled are free from the next step
     received pool    k dt / 2                    copies and waste join a cell at the end of the step
-    clock signal     h dt / (8 t_half)           a behavior holds for a step; of its whole way
-    motion           sqrt(2 d mu dt) / a, v dt / a    cells jump once a step, over so many radii a
+    clock signal     h dt / (8 t_half)           a behavior is constant in a step; relative to its range
+    motion           sqrt(2 d mu dt) / a, v dt / a    cells move once per step; in radii a
 
 with U the rate at which the cells of the domain capture a free vesicle, s the share of captured ones that
 unbind, rho that of the others that is recycled, k the rate of loss from the pool.
@@ -33,13 +33,13 @@ if TYPE_CHECKING:
     from exoabm.vesicle import VesicleKind
 
 LEAP = 1.0
-"""Radii that a cell may go in a step, in the mean, before a warning is due."""
+"""Mean displacement of a cell per step, in radii, above which there is a warning."""
 SHORT_LEAP = 0.5
-"""The same at the step that a warning names."""
+"""The same at the step that a warning recommends."""
 
 
 class Coarse(NamedTuple):
-    """Something for which a step is long: what it does, its relative error, and the step that mends it."""
+    """A process for which a step is long: the effect, its relative error, and a sufficient step."""
 
     subject: str
     effect: str
@@ -58,7 +58,7 @@ def step_warnings(
     count: dict[str, int],
     decay: dict[str, float],
 ) -> list[str]:
-    """What a step is too long for, with the expected error and the step that mends it.
+    """Warnings of processes for which the step is too long, with the expected error and a sufficient step.
 
     ``count`` has the cells of each type, ``decay`` the rate of decay of each cargo in cells, 1/s.
     """
@@ -94,8 +94,8 @@ def _waiting(
         if error > WAITING:
             yield Coarse(
                 returning(kind),
-                "what leaves a cell waits for the next step, and in the long run about {} too many are "
-                "counted as free",
+                "vesicles that leave a cell are free from the next step on, and at steady state about {} "
+                "too many are counted as free",
                 error,
                 dt * MENDED / error,
             )
@@ -129,7 +129,7 @@ def _received(
         if error > WAITING:
             yield Coarse(
                 f"the loss of {name} in {where}",
-                "what is received joins at the end of a step, and of it about {} too much is held",
+                "received copies join the pool at the end of a step, which makes it about {} too large",
                 error,
                 dt * MENDED / error,
             )
@@ -147,7 +147,7 @@ def _clocks(scenario: Scenario, dt: float) -> Iterator[Coarse]:
             if error > WAITING:
                 yield Coarse(
                     f"the response of {row.behavior} to {row.word} in {row.cell_type}",
-                    "a behavior holds for a step and lags by up to {} of its way",
+                    "a behavior is constant in a step and lags by up to {} of its range",
                     error,
                     dt * MENDED / error,
                 )
@@ -172,7 +172,7 @@ def _motion(scenario: Scenario, domain: Domain, types: list[CellType], dt: float
             if leap > LEAP:
                 yield Coarse(
                     f"the motion of {t.name}",
-                    "cells go once a step, about {} of their radius, past what lies between",
+                    "cells move once per step, by about {} of their radius, without contact on the way",
                     leap,
                     dt * (SHORT_LEAP / leap) ** power,
                 )

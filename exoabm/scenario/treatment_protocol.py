@@ -32,32 +32,36 @@ if TYPE_CHECKING:
     from exoabm.vesicle import VesicleKind
 
 SUBJECTS = 1 << 60
-"""Entities that stand for traits of a subject, beyond every cell's."""
+"""First entity number of the traits of a subject, above those of all cells."""
 
 
-def given(scenario: Scenario) -> list[Dosing]:
-    """The doses that are given at all; one of nothing is a vehicle, which is given too."""
+def administered_doses(scenario: Scenario) -> list[Dosing]:
+    """The doses that are switched on, among them those of zero amount (vehicle)."""
     return [dose for dose in scenario.dose if dose.given]
 
 
-def treats(scenario: Scenario) -> bool:
-    """Whether there is a treatment protocol: doses, a host that answers to them, or how they are made."""
-    return bool(given(scenario)) or scenario.immunity is not None or scenario.manufacturing is not None
+def has_treatment(scenario: Scenario) -> bool:
+    """Whether a scenario has a treatment protocol: doses, immunity or manufacturing."""
+    return (
+        bool(administered_doses(scenario))
+        or scenario.immunity is not None
+        or scenario.manufacturing is not None
+    )
 
 
 def make_protocol(loaded: LoadedScenario, state: State) -> TreatmentProtocol | None:
-    """The treatment protocol that a scenario asks for; None if it asks for none.
+    """The treatment protocol of a scenario; None if it has none.
 
     Raises
     ------
     ScenarioError
-        If a dose is given at a place that the domain lacks, finds no cells to enter at, carries nothing it
-        could be counted by, or the tissue is larger than the organ that it is a part of.
+        If the place of a dose is outside the domain or has no cells at whose surface it enters, if its
+        amount refers to a cargo that it does not carry, or if the tissue is larger than the target organ.
     """
     scenario = loaded.scenario
-    if not treats(scenario):
+    if not has_treatment(scenario):
         return None
-    doses = given(scenario)
+    doses = administered_doses(scenario)
     made = tuple(_dose(loaded, state, dose) for dose in doses)
     making = scenario.manufacturing
     protocol = TreatmentProtocol(
@@ -71,19 +75,19 @@ def make_protocol(loaded: LoadedScenario, state: State) -> TreatmentProtocol | N
 
 
 def dosed(loaded: LoadedScenario, domain: Domain, kinds: Sequence[VesicleKind]) -> tuple[float, float]:
-    """Guesses, before there is a state, of vesicles that doses bring to the tissue: in a run, in a step.
+    """Estimates, before there is a state, of vesicles that doses bring to the tissue: in a run, in a step.
 
-    What comes through the blood is not in them: most of it ends elsewhere, and only the run tells how much.
+    Vesicles that arrive through the blood are not included: most of them end in other organs.
 
     Raises
     ------
     ScenarioError
-        If a dose is counted by what it does not carry.
+        If the amount of a dose refers to a cargo that it does not carry.
     """
     scenario, found = loaded.scenario, np.zeros(2)
     end, step = float(scenario.clock.duration), float(scenario.clock.step)
     named = {kind.name: kind for kind in kinds}
-    for table in given(scenario):
+    for table in administered_doses(scenario):
         if Route(table.route) not in (Route.TISSUE, Route.LOCAL, Route.IMPLANT):
             continue
         load = _load(table, named[table.vesicle])
@@ -106,7 +110,7 @@ def _load(table: Dosing, kind: VesicleKind) -> float:
 
 
 def _schedule(loaded: LoadedScenario, table: Dosing, load: float) -> Schedule:
-    """When a dose is given, and how many particles, or cells, of it."""
+    """Times and amount of a dose, in particles or cells."""
     measure, amount = DoseMetric(table.measure), float(getattr(table, table.measure))
     if measure is not DoseMetric.CELLS:
         try:
@@ -132,7 +136,9 @@ def _dose(loaded: LoadedScenario, state: State, table: Dosing) -> Dose:
     site = _site(state, table)
     if not len(site.cells(state)):
         raise wrong(
-            "through" if table.through else "reach", "", "there is no cell at whose surface it could enter"
+            "through" if table.through else "reach",
+            "",
+            "no cell at whose surface the dose could enter",
         )
     load = _load(table, state.kinds[kind])
     schedule = _schedule(loaded, table, load)
@@ -158,23 +164,22 @@ def _dose(loaded: LoadedScenario, state: State, table: Dosing) -> Dose:
         foreignness=float(table.foreignness),
         product=product,
     )
-    if dose.route is Route.TISSUE:
-        return dose
+    return dose if dose.route is Route.TISSUE else _through_body(loaded, state, table, dose)
+
+
+def _through_body(loaded: LoadedScenario, state: State, table: Dosing, dose: Dose) -> Dose:
+    """A dose with the pharmacokinetics of its route."""
     body, formulation = _subject(loaded.scenario.pharmacokinetics, table, state.streams)
     (target,) = (organ for organ in body.organs if organ.name == "target")
     volume = _volume(state.domain)
     patch = volume / target.volume
     if patch > 1:
-        raise ScenarioError(
-            loaded.name,
-            [
-                Problem(
-                    "pharmacokinetics.target.volume",
-                    f"{target.volume / 1e12:g} mL",
-                    f"smaller than the simulated tissue, {volume / 1e12:g} mL, which is a part of it",
-                )
-            ],
+        problem = Problem(
+            "pharmacokinetics.target.volume",
+            f"{target.volume / 1e12:g} mL",
+            f"smaller than the simulated tissue, {volume / 1e12:g} mL, which is a part of it",
         )
+        raise ScenarioError(loaded.name, [problem])
     return replace(
         dose,
         pbpk=pbpk_model(body, formulation),
@@ -199,7 +204,7 @@ def _volume(domain: Domain) -> float:
 
 
 def traits(streams: Streams, variability: float, number: int, first: int = 0) -> np.ndarray:
-    """Log-normal factors with mean 1 that make a subject or a batch its own, shape (number,).
+    """Log-normal factors with mean 1 of a subject or a batch, shape (number,).
 
     Arms with the same seed have the same subject.
     """
@@ -213,7 +218,7 @@ def spread(variability: float, normal: np.ndarray) -> np.ndarray:
 
 
 def _subject(body: Any, dose: Dosing, streams: Streams) -> tuple[Body, Formulation]:
-    """The body and what it does to a formulation; clearances and permeability vary between subjects."""
+    """The body and the kinetics of a formulation; clearances and permeability vary between subjects."""
     phagocytes, leak, basal, hepatic, absorption = traits(streams, float(body.variability), 5)
     permeability = {
         "target": float(dose.target_permeability) * leak,
@@ -268,18 +273,18 @@ def _host(table: Any) -> Immunity:
 
 
 def _process(scenario: Scenario, table: Any, streams: Streams) -> Process:
-    """A batch; how well each step works varies between batches, R_i = R^luck within 0 and 1.
+    """A batch; the recovery of each step varies between batches, R_i = R^f within 0 and 1.
 
-    A step has its luck by its name, so that it is the same wherever it stands in the chain of an arm, and
-    that of two steps is never shared.
+    The factor f is drawn by the name of a step, so that it does not depend on the position of the step in
+    the chain of an arm, and is independent between steps.
     """
     names = get_args(Separation)
-    luck = traits(streams, float(table.variability), len(names) * len(table.chain), first=16)
-    luck = luck.reshape(len(table.chain), len(names))  # the n-th time that a step is taken, in row n
+    factor = traits(streams, float(table.variability), len(names) * len(table.chain), first=16)
+    factor = factor.reshape(len(table.chain), len(names))  # the n-th time that a step is taken, in row n
     steps = tuple(
         SeparationStep(
             name,
-            float(each.recovery) ** float(luck[table.chain[:i].count(name), names.index(name)]),
+            float(each.recovery) ** float(factor[table.chain[:i].count(name), names.index(name)]),
             float(each.removal),
             float(each.time),
         )

@@ -82,7 +82,10 @@ def test_the_error_told_is_that_of_the_engine(case: str) -> None:
     share = captured / (model.state.released.sum() - before[1])
     assert share == pytest.approx(told.grid, rel=0.02)
     assert abs(told.error) > 0.03
-    assert any("share voxels" in w and f"({100 * told.error:+.0f} %)" in w for w in model.state.warnings)
+    assert any(
+        "too coarse for cells in the same" in w and f"({100 * told.error:+.0f} %)" in w
+        for w in model.state.warnings
+    )
 
 
 @pytest.mark.parametrize("name", ["two_cells", "signaling", "waste_removal", "tissue"])
@@ -97,7 +100,7 @@ def test_coarse_voxels_are_told_of(engine: str) -> None:
     assert "domain.voxel = 10 um" in warning
     assert "macrophage" in warning
     assert -18 < float(warning.split("(")[1].split(" %")[0]) < -10
-    assert "Voxels of 5 um mend it" in warning
+    assert "Voxels of 5 um are small enough" in warning
 
 
 def test_only_cells_that_take_up_count() -> None:
