@@ -10,8 +10,8 @@ from exoabm.accounting.finite_check import check_finite
 from exoabm.accounting.records import Emissions, Sources, TransportResult, Turnover, Uptake
 from exoabm.cells.motility import move
 from exoabm.cells.responses import respond
-from exoabm.cells.secretion import secrete, unbind
-from exoabm.cells.turnover import decide, turn_over
+from exoabm.cells.secretion import returning_vesicles, secrete
+from exoabm.cells.turnover import apply_turnover, decide_fates
 from exoabm.cells.uptake import take_up, warn_of_waiting
 from exoabm.errors import NumericalError
 
@@ -49,7 +49,7 @@ def _dose(step: Step) -> None:
 
 
 def _secrete(step: Step) -> None:
-    step.sources = Sources(secrete(step.state, step.dt), unbind(step.state), step.dosed)
+    step.sources = Sources(secrete(step.state, step.dt), returning_vesicles(step.state), step.dosed)
 
 
 def _transport(step: Step) -> None:
@@ -65,7 +65,7 @@ def _move(step: Step) -> None:
 
 
 def _decide_fate(step: Step) -> None:
-    step.turnover = decide(step.state, step.position, step.dt)
+    step.turnover = decide_fates(step.state, step.position, step.dt)
 
 
 def _commit(step: Step) -> None:
@@ -74,7 +74,7 @@ def _commit(step: Step) -> None:
     if step.position is not None:
         state.cells.position = step.position
     if step.turnover is not None:
-        turn_over(state, step.turnover, state.time + step.dt)
+        apply_turnover(state, step.turnover, state.time + step.dt)
     close_step(state, step.engine.free(state), step.dt, changed=bool(step.turnover))
     warn_of_waiting(state, step.dt)
     if step.position is not None or step.turnover:

@@ -287,11 +287,11 @@ class State:
     keeps ``fields``: per vesicle kind the free vesicles per voxel, label and size class, (L S, ny, nx) or (L
     S, nz, ny, nx), the classes of a label one after the other; ``free_per_voxel`` sums over them. The vesicle
     engine keeps ``vesicles``, one row each, the ``events`` of the current step, and the ``book`` of edges
-    between cells. ``doomed`` are birth ids of cells that die at the end of this step whatever their rates.
-    ``lineage`` keeps births, deaths and what the dead had met; ``mechanics`` is None where cells do not push,
-    ``max_cells`` the number of cells that divisions may not pass. ``source`` is what a table says of the
-    cells of the layout, None where rules placed them; ``y_down`` tells that y runs downward in pictures of
-    it. ``treatment`` holds the variables of a therapy, ``measures`` its readouts of the present.
+    between cells. ``marked_for_death`` are birth ids of cells that die at the end of this step whatever their
+    rates. ``lineage`` keeps births, deaths and what the dead had met; ``mechanics`` is None where cells do
+    not push, ``max_cells`` the number of cells that divisions may not pass. ``source`` is what a table says
+    of the cells of the layout, None where rules placed them; ``y_down`` tells that y runs downward in
+    pictures of it. ``treatment`` holds the variables of a therapy, ``measures`` its readouts of the present.
     """
 
     domain: Domain
@@ -326,7 +326,7 @@ class State:
     warnings: list[str] = field(default_factory=list)
     source: SourceCells | None = None
     y_down: bool = False
-    doomed: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+    marked_for_death: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
 
     def __post_init__(self) -> None:
         self.entrants = np.zeros((DOSED + 1, len(self.kinds)), np.int64)
@@ -343,7 +343,7 @@ class State:
         """Present value of a behavior for every cell, (n,), a view; the name must be in ``behaviors``."""
         return self.cells.behavior[:, self.behaviors.index(name)]
 
-    def present(self, behavior: str, rows: np.ndarray, rest: float) -> float | np.ndarray:
+    def present_value(self, behavior: str, rows: np.ndarray, rest: float) -> float | np.ndarray:
         """Present value of a behavior for the cells in ``rows``; ``rest`` where nothing moves it."""
         return self.behavior(behavior)[rows] if behavior in self.behaviors else rest
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-MET = (
+CUMULATIVE_COUNTS = (
     "encountered",
     "taken_up",
     "unbound",
@@ -17,7 +17,7 @@ MET = (
 """Counts of ``Trafficking`` that only grow."""
 
 
-class Growing:
+class GrowingTable:
     """Columns of equal length that only grow; the first ``count`` rows are filled."""
 
     def __init__(self, **columns: tuple[type, tuple[int, ...]]) -> None:
@@ -52,12 +52,12 @@ class Lineage:
     ----------
     born : int
         Cells that ever were; the birth id of the next one.
-    dead : Growing
+    dead : GrowingTable
         A row per dead cell, in the order of deaths: who it was, where and when it died, what it had released.
-    met : Growing
+    contacts : GrowingTable
         What the dead had met: a row per dead cell (birth id), vesicle kind and label, with counts that only
         grew in its life and the times of its first and last contact.
-    changed : Growing
+    changed : GrowingTable
         A row per transformation: who changed, the type it left, and what it had released until then.
     totals : dict of numpy.ndarray
         Sums of these counts over the dead, (K, L) each.
@@ -69,9 +69,9 @@ class Lineage:
     types: int
     kinds: int
     labels: int
-    dead: Growing = field(init=False)
-    met: Growing = field(init=False)
-    changed: Growing = field(init=False)
+    dead: GrowingTable = field(init=False)
+    contacts: GrowingTable = field(init=False)
+    changed: GrowingTable = field(init=False)
     totals: dict[str, np.ndarray] = field(init=False)
     divisions: np.ndarray = field(init=False)
     blocked: np.ndarray = field(init=False)
@@ -80,7 +80,7 @@ class Lineage:
 
     def __post_init__(self) -> None:
         one, times = (np.int64, ()), dict.fromkeys(("first_contact", "last_contact"), (np.float64, ()))
-        self.dead = Growing(
+        self.dead = GrowingTable(
             birth_id=one,
             mother=one,
             type=one,
@@ -89,10 +89,10 @@ class Lineage:
             position=(np.float64, (3,)),
             released=(np.float64, (self.kinds,)),
         )
-        self.changed = Growing(birth_id=one, type=one, released=(np.float64, (self.kinds,)))
-        self.met = Growing(
-            recipient=one, kind=one, label=one, **dict.fromkeys(MET, (np.float64, ())), **times
+        self.changed = GrowingTable(birth_id=one, type=one, released=(np.float64, (self.kinds,)))
+        self.contacts = GrowingTable(
+            recipient=one, kind=one, label=one, **dict.fromkeys(CUMULATIVE_COUNTS, (np.float64, ())), **times
         )
-        self.totals = {name: np.zeros((self.kinds, self.labels)) for name in MET}
+        self.totals = {name: np.zeros((self.kinds, self.labels)) for name in CUMULATIVE_COUNTS}
         for name in ("divisions", "blocked", "deaths", "transformations"):
             setattr(self, name, np.zeros(self.types, np.int64))

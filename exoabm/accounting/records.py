@@ -111,7 +111,7 @@ class Uptake:
     delivered: np.ndarray
 
 
-def where_known(column: np.ndarray, rows: np.ndarray, absent: float = -1) -> np.ndarray:
+def take_or_absent(column: np.ndarray, rows: np.ndarray, absent: float = -1) -> np.ndarray:
     """``column[rows]``, and ``absent`` where a row is -1, that of no cell."""
     found = np.full((len(rows), *column.shape[1:]), absent, column.dtype)
     found[rows >= 0] = column[rows[rows >= 0]]
@@ -138,8 +138,8 @@ class Events:
             part["event"] = np.full(len(rows), event, np.int8)
             part["time"] = np.broadcast_to(np.asarray(time, np.float64), len(rows))
             host = vesicles.host[rows]
-            part["recipient"] = where_known(self.cells.birth_id, host)
-            part["recipient_type"] = where_known(self.cells.type, host)
+            part["recipient"] = take_or_absent(self.cells.birth_id, host)
+            part["recipient_type"] = take_or_absent(self.cells.type, host)
             self.parts.append(part)
 
     @classmethod

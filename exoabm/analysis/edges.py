@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from exoabm.accounting.contact_table import MEMBRANE_COUNTS
-from exoabm.accounting.lineage import MET
+from exoabm.accounting.lineage import CUMULATIVE_COUNTS
 from exoabm.columns import MET_COUNTS
 from exoabm.state import OUTSIDE, Resolution
 from exoabm.vesicle import DONORS, cargo_names
@@ -145,13 +145,13 @@ def _expected_edges(state: State) -> Edges:
     rows = np.nonzero((way.encountered != 0) | (way.bound != 0) | (way.endosomal != 0) | (way.taken_up != 0))
     recipient, kind, label = cells.row_of(state.cells.birth_id[rows[0]]), *rows[1:]
     counts = {count: getattr(way, count)[rows] for count in COUNTS}
-    first, last, met = way.first_contact[rows], way.last_contact[rows], state.lineage.met
+    first, last, met = way.first_contact[rows], way.last_contact[rows], state.lineage.contacts
     if len(met):
         recipient = np.concatenate([recipient, cells.row_of(met["recipient"])])
         kind, label = np.concatenate([kind, met["kind"]]), np.concatenate([label, met["label"]])
         none = np.zeros(len(met))
         for name in COUNTS:
-            counts[name] = np.concatenate([counts[name], met[name] if name in MET else none])
+            counts[name] = np.concatenate([counts[name], met[name] if name in CUMULATIVE_COUNTS else none])
         first = np.concatenate([first, met["first_contact"]])
         last = np.concatenate([last, met["last_contact"]])
     donor_of, named = np.full(len(labels), UNKNOWN, dtype=np.int64), list(labels.types)

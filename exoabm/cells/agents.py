@@ -35,8 +35,8 @@ class Cell(Agent):
                 'cell type a death_rate, "0 / h" will do'
             )
         alive = self.birth_id in state.cells.birth_id
-        if alive and self.birth_id not in state.doomed:
-            state.doomed = np.append(state.doomed, self.birth_id)
+        if alive and self.birth_id not in state.marked_for_death:
+            state.marked_for_death = np.append(state.marked_for_death, self.birth_id)
         self.leave()
 
     def leave(self) -> None:

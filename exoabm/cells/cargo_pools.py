@@ -46,17 +46,17 @@ def _metabolize(
     state: State, cell_type: CellType, pool: CargoPool, members: np.ndarray, dt: float
 ) -> list[Emissions]:
     name = state.cargos[pool.cargo].name
-    source = state.present(f"production.{name}", members, pool.production)
-    growth = state.present(f"replication.{name}", members, pool.replication)
-    clearance = state.present(f"clearance.{name}", members, pool.clearance)
-    export = state.present(f"export.{name}", members, pool.export)
+    source = state.present_value(f"production.{name}", members, pool.production)
+    growth = state.present_value(f"replication.{name}", members, pool.replication)
+    clearance = state.present_value(f"clearance.{name}", members, pool.clearance)
+    export = state.present_value(f"export.{name}", members, pool.export)
     loss = state.cargos[pool.cargo].decay_rate + clearance + export
     held = state.cells.cargo[members, pool.cargo]
     who = state.cells.birth_id[members] * len(state.cargos) + pool.cargo
     if state.follows_vesicles and cell_type.secretion is SecretionMode.POISSON:
         rest, exported = _whole(state, pool, who, held, source, growth, loss, export, dt)
     else:
-        rest, integral = replicate(held, source, growth, pool.capacity, loss, dt)
+        rest, integral = logistic(held, source, growth, pool.capacity, loss, dt)
         exported = export * integral
     state.cells.cargo[members, pool.cargo] = rest
     if pool.vesicle is None:
@@ -141,7 +141,7 @@ def receive_cargo(state: State, uptake: Uptake) -> None:
 Values = float | np.ndarray
 
 
-def relax(start: np.ndarray, source: Values, rate: Values, dt: float) -> tuple[np.ndarray, np.ndarray]:
+def first_order(start: np.ndarray, source: Values, rate: Values, dt: float) -> tuple[np.ndarray, np.ndarray]:
     """End value and time integral of w' = source - rate w over ``dt`` seconds.
 
     Parameters
@@ -155,15 +155,15 @@ def relax(start: np.ndarray, source: Values, rate: Values, dt: float) -> tuple[n
         return start + source * dt, start * dt + 0.5 * source * dt * dt
     if np.ndim(rate) and not np.all(rate):
         still = np.asarray(rate) == 0
-        end, integral = relax(start, source, np.where(still, 1.0, rate), dt)
-        straight, area = relax(start, source, 0.0, dt)
+        end, integral = first_order(start, source, np.where(still, 1.0, rate), dt)
+        straight, area = first_order(start, source, 0.0, dt)
         return np.where(still, straight, end), np.where(still, area, integral)
     steady = source / rate
     end = steady + (start - steady) * np.exp(-rate * dt)
     return end, (start + source * dt - end) / rate
 
 
-def replicate(
+def logistic(
     start: np.ndarray, source: Values, growth: Values, capacity: float, loss: Values, dt: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """End value and time integral of m' = source + growth m (1 - m / capacity) - loss m over ``dt`` seconds.
@@ -184,7 +184,7 @@ def replicate(
     growth = np.broadcast_to(np.asarray(growth, np.float64), start.shape)
     grows = growth > 0
     if not grows.any():
-        return relax(start, source, loss, dt)
+        return first_order(start, source, loss, dt)
     b = np.where(grows, growth, 1.0) / capacity
     a = growth - loss
     large = np.maximum(0.5 * (np.abs(a) + np.sqrt(a * a + 4.0 * b * source)), 1e-300)
@@ -200,7 +200,7 @@ def replicate(
     integral = np.where(steep, up * dt + np.log(scale + b * rise), np.log1p(b * rise / scale)) / b
     if grows.all():
         return end, integral
-    plain, area = relax(start, source, loss, dt)
+    plain, area = first_order(start, source, loss, dt)
     return np.where(grows, end, plain), np.where(grows, integral, area)
 
 

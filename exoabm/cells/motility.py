@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from exoabm.cells.responses import pull
+from exoabm.cells.responses import hill_ratio
 from exoabm.kernels import sphere_mechanics
 from exoabm.kernels.field_operators import gradient
 from exoabm.physiology import Sense
@@ -32,12 +32,12 @@ def move(state: State, dt: float) -> np.ndarray | None:
         return None
     way = np.zeros_like(state.cells.position)
     if "motility" in wants:
-        way += _wander(state, dt)
+        way += _random_motion(state, dt)
     if "chemotaxis" in wants:
-        way += _follow(state, dt)
+        way += _chemotaxis(state, dt)
     position, radius = state.cells.position.copy(), radii(state)
-    box = crowd_of(state, position, radius)
-    moved = relax(state, box, position, radius, dt)
+    box = neighbor_box(state, position, radius)
+    moved = separate_overlaps(state, box, position, radius, dt)
     goes = way.any(axis=1)
     if goes.any():
         # A cell whose surface meets a wall turns around.
@@ -46,7 +46,7 @@ def move(state: State, dt: float) -> np.ndarray | None:
     return position if moved else None
 
 
-def _wander(state: State, dt: float) -> np.ndarray:
+def _random_motion(state: State, dt: float) -> np.ndarray:
     """Random motion: Brownian, or an Ornstein-Uhlenbeck velocity, exactly over the step.
 
         dx = sqrt(2 mu dt) N                                             persistence P = 0
@@ -80,7 +80,7 @@ def _wander(state: State, dt: float) -> np.ndarray:
     return way
 
 
-def _follow(state: State, dt: float) -> np.ndarray:
+def _chemotaxis(state: State, dt: float) -> np.ndarray:
     """Chemotaxis; see ``physiology.Attraction``."""
     way = np.zeros_like(state.cells.position)
     strength = state.behavior("chemotaxis")
@@ -94,7 +94,7 @@ def _follow(state: State, dt: float) -> np.ndarray:
             k = attraction.half_max
             direction = steep * (k / (k + concentration) ** 2)[:, None]
         else:
-            direction = _remember(state, attraction, rows, dt)
+            direction = _polarity_direction(state, attraction, rows, dt)
         way[rows] = strength[rows, None] * direction * dt
     return way
 
@@ -125,7 +125,7 @@ def sense_gradient(state: State, kind: int, rows: np.ndarray, radius: float) -> 
     return steep / domain.voxel_volume, mean / domain.voxel_volume
 
 
-def _remember(state: State, attraction: Attraction, rows: np.ndarray, dt: float) -> np.ndarray:
+def _polarity_direction(state: State, attraction: Attraction, rows: np.ndarray, dt: float) -> np.ndarray:
     """Let polarity fade, add what was caught in this step, and turn it into a direction of length 0 to 1."""
     cells = state.cells
     cells.polarity[rows] *= math.exp(-dt / attraction.memory)
@@ -143,7 +143,7 @@ def _remember(state: State, attraction: Attraction, rows: np.ndarray, dt: float)
         np.add.at(cells.polarity, host[here], (strength[:, None] * toward)[here])
     polarity = cells.polarity[rows]
     length = np.linalg.norm(polarity, axis=1, keepdims=True)
-    u = pull(length, attraction.half_max, attraction.hill)
+    u = hill_ratio(length, attraction.half_max, attraction.hill)
     unit = np.divide(polarity, length, out=np.zeros_like(polarity), where=length > 0)
     return np.asarray(unit * u / (1 + u))
 
@@ -159,7 +159,7 @@ def radii(state: State) -> np.ndarray:
     return np.asarray(state.of_type("diameter") / 2)
 
 
-def crowd_of(
+def neighbor_box(
     state: State, position: np.ndarray, radius: np.ndarray, room: int = 0
 ) -> sphere_mechanics.NeighborGrid:
     """The box that cells at these positions are in, for the kernels; ``room`` for daughters."""
@@ -179,7 +179,7 @@ def crowd_of(
     )
 
 
-def relax(
+def separate_overlaps(
     state: State, box: sphere_mechanics.NeighborGrid, position: np.ndarray, radius: np.ndarray, dt: float
 ) -> bool:
     """Push overlapping cells apart, in place; whether any cell moved.

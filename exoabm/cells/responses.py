@@ -97,10 +97,10 @@ def respond(state: State, uptake: Uptake, dt: float) -> None:
         if behavior.act is not None and behavior.name in state.behaviors:
             behavior.act(state, state.behavior(behavior.name), dt)
     if state.responses:
-        behave(state, state.time + dt)
+        apply_responses(state, state.time + dt)
 
 
-def behave(state: State, now: float) -> None:
+def apply_responses(state: State, now: float) -> None:
     """Apply every response to every cell of its type at ``now`` (s); writes behaviors and effects."""
     cells = state.cells
     cells.effect[:] = 0.0
@@ -120,16 +120,16 @@ def behave(state: State, now: float) -> None:
                         total += u
                         toward += u * row.maximum
                 value = (value + toward) / (1 + total)
-            cells.behavior[rows, behavior] = follow(state, rows, behavior, value)
+            cells.behavior[rows, behavior] = damped(state, rows, behavior, value)
 
 
 def _strength(state: State, rows: np.ndarray, row: Response, now: float) -> np.ndarray:
     """u for the cells in ``rows``."""
     signal = SIGNALS[row.signal].read(state, rows, row.of, now)
-    return pull(np.maximum(signal, 0.0), row.half_max, row.hill)
+    return hill_ratio(np.maximum(signal, 0.0), row.half_max, row.hill)
 
 
-def pull(signal: np.ndarray, half_max: float, hill: float) -> np.ndarray:
+def hill_ratio(signal: np.ndarray, half_max: float, hill: float) -> np.ndarray:
     """u = (s / half_max)^hill of signals of any shape, at most ``LARGEST``."""
     with np.errstate(over="ignore"):
         return np.minimum((signal / half_max) ** hill, LARGEST)
@@ -169,7 +169,7 @@ class Column(IntEnum):
     """Sum of squared changes of the behavior."""
 
 
-FRESH = np.array([0.0, np.nan, 1.0, np.inf, 0.0, 0.0])
+NO_HISTORY = np.array([0.0, np.nan, 1.0, np.inf, 0.0, 0.0])
 """A cell without a past, in the order of ``Column``."""
 
 
@@ -178,7 +178,7 @@ def by_chance(state: State) -> bool:
     return state.follows_vesicles or any(t.secretion is SecretionMode.POISSON for t in state.types)
 
 
-def follow(state: State, rows: np.ndarray, behavior: int, target: np.ndarray) -> np.ndarray:
+def damped(state: State, rows: np.ndarray, behavior: int, target: np.ndarray) -> np.ndarray:
     """The behavior from now on of the cells in ``rows``, (n,), whose signals ask for ``target``.
 
     Brings ``cells.feedback`` of these cells up to date, and warns where responses alternate.
@@ -188,18 +188,18 @@ def follow(state: State, rows: np.ndarray, behavior: int, target: np.ndarray) ->
     gap = np.abs(target - value)
     scale = np.maximum(np.abs(target), np.abs(value))
     if chance:
-        gain = _damp(past, gap > SMALL * scale)
-        _note(past, value, target, MEMORY)
+        gain = _update_share(past, gap > SMALL * scale)
+        _update_slope(past, value, target, MEMORY)
     else:
-        _note(past, value, target, 0.0)
-        gain = _damp(past, gap > SMALL * scale)
+        _update_slope(past, value, target, 0.0)
+        gain = _update_share(past, gap > SMALL * scale)
     state.cells.feedback[rows, behavior] = past
     _warn(state, rows, behavior, chance, (gain >= 1) & (gap > SEEN * scale))
     share = past[:, Column.SHARE]
     return np.where(share < 1, value + share * (target - value), target)
 
 
-def _note(past: np.ndarray, value: np.ndarray, target: np.ndarray, memory: float) -> None:
+def _update_slope(past: np.ndarray, value: np.ndarray, target: np.ndarray, memory: float) -> None:
     """Add the change since the last step to the sums of each cell."""
     known = ~np.isnan(past[:, Column.TARGET])
     change = np.where(known, value - past[:, Column.VALUE], 0.0)
@@ -209,7 +209,7 @@ def _note(past: np.ndarray, value: np.ndarray, target: np.ndarray, memory: float
     past[:, Column.VALUE], past[:, Column.TARGET] = value, target
 
 
-def _damp(past: np.ndarray, matters: np.ndarray) -> np.ndarray:
+def _update_share(past: np.ndarray, matters: np.ndarray) -> np.ndarray:
     """Set the share of each cell by its slope; returns the slope g, 0 where nothing alternates."""
     turns = matters & (past[:, Column.PRODUCT] < 0)
     alternates = turns & (past[:, Column.SINCE] <= RECENT)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from exoabm.accounting.records import Emissions
-from exoabm.cells.cargo_pools import metabolize, relax
+from exoabm.cells.cargo_pools import first_order, metabolize
 from exoabm.physiology import CellType, SecretionMode
 from exoabm.streams import Purpose
 
@@ -31,11 +31,11 @@ def secrete(state: State, dt: float) -> Emissions:
     for index, cell_type in enumerate(state.types):
         members = np.flatnonzero(state.cells.type == index)
         if cell_type.pathway is not None:
-            for kind, count in fuse(state, cell_type, cell_type.pathway, members, dt):
+            for kind, count in fused_mvbs(state, cell_type, cell_type.pathway, members, dt):
                 rows.append(_rows(state, members, kind, count))
         elif cell_type.releases is not None:
-            ilvs = state.present("ilvs_per_mvb", members, cell_type.ilvs_per_mvb)
-            rate = state.present("release_rate", members, cell_type.release_rate)
+            ilvs = state.present_value("ilvs_per_mvb", members, cell_type.ilvs_per_mvb)
+            rate = state.present_value("release_rate", members, cell_type.release_rate)
             # Formation of MVBs is as at rest: more ILVs in each are more vesicles.
             expected = np.full(len(members), rate * dt * (ilvs / cell_type.ilvs_per_mvb))
             count = _burst(state, cell_type, members, expected, ilvs, Purpose.FUSION, Purpose.ILVS)
@@ -47,7 +47,7 @@ def secrete(state: State, dt: float) -> Emissions:
     return Emissions.join(*rows)
 
 
-def unbind(state: State) -> Emissions:
+def returning_vesicles(state: State) -> Emissions:
     """Vesicles that left a cell's surface in the last step; they keep their origin and size."""
     returning, sizes = state.trafficking.returning, state.trafficking.returning_sizes
     cell, kind, label = np.nonzero(returning)
@@ -92,21 +92,23 @@ def _export_waste(
     Poisson secretion whole vesicles leave, at most as many as the pool fills; production and lysosomal
     degradation then act on what is left.
     """
-    p = state.present("waste_production", members, metabolism.production)
-    k_lys: float | np.ndarray = state.present("waste_lysosomal_rate", members, metabolism.lysosomal_rate)
-    k_exo = state.present("waste_export_rate", members, metabolism.export_rate)
+    p = state.present_value("waste_production", members, metabolism.production)
+    k_lys: float | np.ndarray = state.present_value(
+        "waste_lysosomal_rate", members, metabolism.lysosomal_rate
+    )
+    k_exo = state.present_value("waste_export_rate", members, metabolism.export_rate)
     start = state.cells.waste[members]
     balance = state.waste_balance
     if math.isfinite(metabolism.saturation):
         slowed = k_lys / (1 + start / metabolism.saturation)
-        middle, _ = relax(start, p, slowed + k_exo, 0.5 * dt)
+        middle, _ = first_order(start, p, slowed + k_exo, 0.5 * dt)
         k_lys = k_lys / (1 + middle / metabolism.saturation)
     if cell_type.secretion is SecretionMode.MEAN and not state.follows_vesicles:
-        rest, integral = relax(start, p, k_lys + k_exo, dt)
+        rest, integral = first_order(start, p, k_lys + k_exo, dt)
         exported = k_exo * integral
         vesicles = exported / metabolism.copies
     else:
-        _, intended = relax(start, p, k_lys + k_exo, dt)
+        _, intended = first_order(start, p, k_lys + k_exo, dt)
         drawn = _burst(
             state,
             cell_type,
@@ -118,7 +120,7 @@ def _export_waste(
         )
         vesicles = np.minimum(drawn, np.floor(start / metabolism.copies))
         exported = vesicles * metabolism.copies
-        rest, integral = relax(start - exported, p, k_lys, dt)
+        rest, integral = first_order(start - exported, p, k_lys, dt)
     state.cells.waste[members] = rest
     balance.produced += (
         float(np.broadcast_to(p, len(members)).sum() * dt) if np.ndim(p) else float(p) * dt * len(members)
@@ -134,23 +136,23 @@ def _rows(state: State, members: np.ndarray, kind: int, count: np.ndarray) -> Em
     return Emissions(members, np.full(len(members), kind), state.labels.of_cell[members], count)
 
 
-def fuse(
+def fused_mvbs(
     state: State, cell_type: CellType, pathway: MvbPathway, members: np.ndarray, dt: float
 ) -> list[tuple[int, np.ndarray]]:
     """Vesicles that the cells in ``members`` release in ``dt`` seconds: a kind and the count of each cell.
 
-    At the mean, exact over the step. As a Poisson process, bodies are whole: formed ~ Poisson, those that
-    meet their fate binomial, and of these those that fuse binomial; at rest the fusions are a Poisson process
-    and the vesicles have the Fano factor 1 + b.
+    Expected numbers are exact over the step. In Poisson mode bodies are whole: Poisson many form, binomially
+    many reach their fate, and binomially many of these fuse; at rest fusions are a Poisson process and the
+    vesicles have the Fano factor 1 + b.
     """
-    q = state.present("release_rate", members, cell_type.release_rate)
-    b = state.present("ilvs_per_mvb", members, cell_type.ilvs_per_mvb)
-    f = state.present("secretory_fraction", members, pathway.secretory_fraction)
-    k = state.present("mvb_fate_rate", members, pathway.fate_rate)
+    q = state.present_value("release_rate", members, cell_type.release_rate)
+    b = state.present_value("ilvs_per_mvb", members, cell_type.ilvs_per_mvb)
+    f = state.present_value("secretory_fraction", members, pathway.secretory_fraction)
+    k = state.present_value("mvb_fate_rate", members, pathway.fate_rate)
     formation = q * (pathway.formation(1.0, cell_type.ilvs_per_mvb))
     held = state.cells.mvb[members, 0]
     if cell_type.secretion is SecretionMode.MEAN:
-        rest, integral = relax(held, formation, k, dt)
+        rest, integral = first_order(held, formation, k, dt)
         fusions = f * (k * integral)
     else:
         rest, fusions = _whole(state, members, held, formation, k, f, dt)

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from exoabm.accounting.lineage import MET
+from exoabm.accounting.lineage import CUMULATIVE_COUNTS
 from exoabm.accounting.records import Turnover
-from exoabm.cells.motility import crowd_of, radii
-from exoabm.cells.responses import FRESH
+from exoabm.cells.motility import neighbor_box, radii
+from exoabm.cells.responses import NO_HISTORY
 from exoabm.errors import NumericalError, ResourceError
 from exoabm.kernels import sphere_mechanics
 from exoabm.physiology import SecretionMode
@@ -28,7 +28,7 @@ MEMORY_SHARE = 0.8
 """Share of the free memory that new labels may take."""
 
 
-def turn_over(state: State, turnover: Turnover, time: float) -> None:
+def apply_turnover(state: State, turnover: Turnover, time: float) -> None:
     """Let cells change, die and divide at the end of a step, at ``time`` (s).
 
     *Transformation*: the cell keeps its name, all that it holds and all that it met. It behaves as its new
@@ -43,12 +43,12 @@ def turn_over(state: State, turnover: Turnover, time: float) -> None:
     are expected numbers, and by a fair coin each where vesicles, bodies or copies are whole.
     """
     cells, lineage = state.cells, state.lineage
-    lineage.blocked += _census(state, turnover.blocked)
-    lineage.transformations += _census(state, turnover.changes)
-    lineage.divisions += _census(state, turnover.divides)
-    lineage.deaths += _census(state, turnover.dies)
-    _change(state, turnover.changes, turnover.becomes)
-    _bury(state, turnover.dies, time)
+    lineage.blocked += _count_by_type(state, turnover.blocked)
+    lineage.transformations += _count_by_type(state, turnover.changes)
+    lineage.divisions += _count_by_type(state, turnover.divides)
+    lineage.deaths += _count_by_type(state, turnover.dies)
+    _transform(state, turnover.changes, turnover.becomes)
+    _remove_dead(state, turnover.dies, time)
     alive = np.ones(len(cells), bool)
     alive[turnover.dies] = False
     row_of = np.cumsum(alive) - 1
@@ -61,11 +61,11 @@ def turn_over(state: State, turnover: Turnover, time: float) -> None:
         if state.follows_vesicles:
             host = state.vesicles.host
             host[host >= 0] = row_of[host[host >= 0]]
-        _bear(state, mothers, turnover.daughter, time)
+        _add_daughters(state, mothers, turnover.daughter, time)
     _relabel(state)
 
 
-def _change(state: State, rows: np.ndarray, becomes: np.ndarray) -> None:
+def _transform(state: State, rows: np.ndarray, becomes: np.ndarray) -> None:
     """Make cells those of another type, and keep what they had released as the type that they were."""
     cells = state.cells
     state.lineage.changed.append(
@@ -74,10 +74,10 @@ def _change(state: State, rows: np.ndarray, becomes: np.ndarray) -> None:
     cells.type[rows] = becomes
     cells.behavior[rows] = state.base[becomes]
     if state.responses:
-        cells.feedback[rows] = FRESH
+        cells.feedback[rows] = NO_HISTORY
 
 
-def _bury(state: State, dead: np.ndarray, time: float) -> None:
+def _remove_dead(state: State, dead: np.ndarray, time: float) -> None:
     """Close the accounts of cells that die, and keep what they met."""
     cells, way, lineage = state.cells, state.trafficking, state.lineage
     if not len(dead):
@@ -97,12 +97,12 @@ def _bury(state: State, dead: np.ndarray, time: float) -> None:
         position=cells.position[dead],
         released=state.released[dead],
     )
-    counts = {name: getattr(way, name)[dead] for name in MET}
+    counts = {name: getattr(way, name)[dead] for name in CUMULATIVE_COUNTS}
     for name, count in counts.items():
         lineage.totals[name] += count.sum(axis=0)
     place = np.nonzero(np.any([count != 0 for count in counts.values()], axis=0))
     row, kind, label = place
-    lineage.met.append(
+    lineage.contacts.append(
         recipient=cells.birth_id[dead][row],
         kind=kind,
         label=label,
@@ -115,10 +115,10 @@ def _bury(state: State, dead: np.ndarray, time: float) -> None:
 def _end_with_host(state: State, dead: np.ndarray, time: float) -> None:
     """End the single vesicles on and in cells that die."""
     vesicles = state.vesicles
-    doomed = np.zeros(len(state.cells), bool)
-    doomed[dead] = True
+    marked_for_death = np.zeros(len(state.cells), bool)
+    marked_for_death[dead] = True
     hosted = np.flatnonzero(vesicles.host >= 0)
-    hosted = hosted[doomed[vesicles.host[hosted]]]
+    hosted = hosted[marked_for_death[vesicles.host[hosted]]]
     status = vesicles.status[hosted]
     left = hosted[status == Status.RETURNING]
     vesicles.host[left] = -1
@@ -130,7 +130,7 @@ def _end_with_host(state: State, dead: np.ndarray, time: float) -> None:
     vesicles.host[hosted] = -1
 
 
-def _bear(state: State, mothers: np.ndarray, place: np.ndarray, time: float) -> None:
+def _add_daughters(state: State, mothers: np.ndarray, place: np.ndarray, time: float) -> None:
     """Turn the copies of their mothers' rows, at the end of all tables, into daughters."""
     cells, way, m = state.cells, state.trafficking, len(mothers)
     if not m:
@@ -142,14 +142,14 @@ def _bear(state: State, mothers: np.ndarray, place: np.ndarray, time: float) -> 
     cells.born[new] = time
     cells.position[new] = place
     state.released[new] = 0.0
-    for name in (*MET, "returning"):
+    for name in (*CUMULATIVE_COUNTS, "returning"):
         getattr(way, name)[new] = 0.0
     way.first_contact[new] = way.last_contact[new] = np.nan
     _share_copies(state, mothers, new)
     for share in (cells.waste, cells.polarity):
         share[mothers] /= 2
         share[new] = share[mothers]
-    _share_bodies(state, mothers, new)
+    _share_mvbs(state, mothers, new)
     if not state.follows_vesicles:
         for pool in (way.bound, way.endosomal):
             pool[mothers] /= 2
@@ -175,7 +175,7 @@ def _share_copies(state: State, mothers: np.ndarray, new: np.ndarray) -> None:
     cells.cargo[new], cells.cargo[mothers] = given, held - given
 
 
-def _share_bodies(state: State, mothers: np.ndarray, new: np.ndarray) -> None:
+def _share_mvbs(state: State, mothers: np.ndarray, new: np.ndarray) -> None:
     """Share out the pools of the MVB pathway: halves of expected numbers, whole bodies one by one."""
     cells = state.cells
     poisson = np.array([t.secretion is SecretionMode.POISSON for t in state.types])
@@ -254,7 +254,7 @@ def _widen(state: State, more: int) -> None:
         totals[name] = np.pad(total, ((0, 0), (0, more)))
 
 
-def _census(state: State, rows: np.ndarray) -> np.ndarray:
+def _count_by_type(state: State, rows: np.ndarray) -> np.ndarray:
     """Number of rows of each type, (T,)."""
     return np.bincount(state.cells.type[rows], minlength=len(state.types))
 
@@ -266,15 +266,15 @@ COARSE = 0.1
 """Chance of a fate in one step beyond which a warning is due: only one fate fits in a step."""
 
 
-def decide(state: State, position: np.ndarray | None, dt: float) -> Turnover | None:
+def decide_fates(state: State, position: np.ndarray | None, dt: float) -> Turnover | None:
     """What becomes of the cells at the end of a step of ``dt`` seconds; ``position`` is where they then are.
 
         P(fate) = rate (e^(r dt) - 1) / r,    r = b - d - w
 
     for division, death and transformation at their rates b, d and w; at most one of them in a step. That is
     how often each happens in the mean to a cell and all its descendants in the step, so that numbers grow by
-    e^(r dt) whatever the step. A daughter needs a free place that touches her mother; where there is none
-    the mother does not divide (contact inhibition), and tries again at her rate. ``state.doomed`` die
+    e^(r dt) whatever the step. A daughter needs a free place that touches her mother; where there is none the
+    mother does not divide (contact inhibition), and tries again at her rate. ``state.marked_for_death`` die
     whatever their rates.
 
     Raises
@@ -287,17 +287,17 @@ def decide(state: State, position: np.ndarray | None, dt: float) -> Turnover | N
         return None
     position = state.cells.position if position is None else position
     turnover = _by_rates(state, position, dt)
-    if len(state.doomed):
-        turnover = _with_doomed(state, turnover)
+    if len(state.marked_for_death):
+        turnover = _with_removed(state, turnover)
     if turnover is not None:
-        _refuse_explosion(state, turnover, dt)
+        _check_population(state, turnover, dt)
     return turnover
 
 
-def _with_doomed(state: State, turnover: Turnover | None) -> Turnover:
-    """The same, but doomed cells do nothing else than die."""
-    dies = np.flatnonzero(np.isin(state.cells.birth_id, state.doomed))
-    state.doomed = state.doomed[:0]
+def _with_removed(state: State, turnover: Turnover | None) -> Turnover:
+    """The same, but marked_for_death cells do nothing else than die."""
+    dies = np.flatnonzero(np.isin(state.cells.birth_id, state.marked_for_death))
+    state.marked_for_death = state.marked_for_death[:0]
     if turnover is None:
         none = np.empty(0, np.int64)
         return Turnover(none, np.empty((0, 3)), none, dies, none, none)
@@ -346,7 +346,7 @@ def _by_rates(state: State, position: np.ndarray, dt: float) -> Turnover | None:
     return turnover if len(rows) else None
 
 
-def _refuse_explosion(state: State, turnover: Turnover, dt: float) -> None:
+def _check_population(state: State, turnover: Turnover, dt: float) -> None:
     born = len(turnover.divides)
     alive = len(state.cells) + born - len(turnover.dies)
     if born and alive > state.max_cells:
@@ -368,7 +368,7 @@ def _find_room(state: State, position: np.ndarray, mothers: np.ndarray) -> tuple
     radius = np.concatenate([radii(state), np.zeros(m)])
     who = state.cells.birth_id[mothers]
     u = np.array([state.streams.uniform(Purpose.DAUGHTER, who, state.step, draw=i) for i in range(3)])
-    box = crowd_of(state, position, radius[:n], room=m)
+    box = neighbor_box(state, position, radius[:n], room=m)
     end = sphere_mechanics.place_touching(
         box, where, radius, n, mothers, _directions(dim), _turns(u, dim), placed
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from exoabm.accounting.records import Events, where_known
+from exoabm.accounting.records import Events, take_or_absent
 from exoabm.analysis.edges import Everyone
 from exoabm.output.recorder import part
 from exoabm.state import OUTSIDE, Resolution
@@ -120,8 +120,8 @@ def _cumulative(state: State, buried: int) -> tuple[Everyone, dict[str, np.ndarr
         np.concatenate([gone["type"], living.type])[order],
         np.concatenate([gone["position"], living.position])[order],
     )
-    met = np.flatnonzero(np.isin(lineage.met["recipient"], gone["birth_id"]))
-    row, kind, label = (lineage.met[name][met] for name in ("recipient", "kind", "label"))
+    met = np.flatnonzero(np.isin(lineage.contacts["recipient"], gone["birth_id"]))
+    row, kind, label = (lineage.contacts[name][met] for name in ("recipient", "kind", "label"))
     rows, died = cells.row_of(living.birth_id), cells.row_of(row)
     for event, count in counts.items():
         counts[event] = np.zeros((len(cells), *count.shape[1:]))
@@ -129,7 +129,7 @@ def _cumulative(state: State, buried: int) -> tuple[Everyone, dict[str, np.ndarr
         if event == "release":
             counts[event][cells.row_of(gone["birth_id"])] = gone["released"]
         elif event in UPTAKE_EVENTS:
-            counts[event][died, kind, label] = lineage.met[UPTAKE_EVENTS[event]][met]
+            counts[event][died, kind, label] = lineage.contacts[UPTAKE_EVENTS[event]][met]
     return cells, counts | totals
 
 
@@ -228,12 +228,12 @@ def _event_rows(
     known = list(dict.fromkeys(names))
     events = np.repeat([known.index(name) for name in names], [len(p[1]) for p in parts])
     kind, label, sender, receiver, count = (np.concatenate([p[i] for p in parts]) for i in range(1, 6))
-    donor = where_known(cells.birth_id, sender)
+    donor = take_or_absent(cells.birth_id, sender)
     if state.labels.resolution is Resolution.CELL:
         numbers = [-1 if n in OUTSIDE else int(n) for n in state.labels.names]
         donor = np.where(sender >= 0, donor, np.array(numbers, dtype=np.int64)[label])
     place = np.where(sender >= 0, sender, receiver)
-    position = where_known(cells.position, place, np.nan)
+    position = take_or_absent(cells.position, place, np.nan)
     carried = [", ".join(c.name for c in k.cargo) for k in state.kinds]
     n = len(count)
     return pa.table(
@@ -246,8 +246,8 @@ def _event_rows(
             "cargo": pick(carried, kind),
             "donor": pa.array(donor, mask=donor < 0),
             "donor_type": pick(list(state.labels.types), label),
-            "recipient": pa.array(where_known(cells.birth_id, receiver), mask=receiver < 0),
-            "recipient_type": pick([t.name for t in state.types], where_known(cells.type, receiver)),
+            "recipient": pa.array(take_or_absent(cells.birth_id, receiver), mask=receiver < 0),
+            "recipient_type": pick([t.name for t in state.types], take_or_absent(cells.type, receiver)),
             "count": count,
             **{f"{axis}_um": _nullable(position[:, i]) for i, axis in enumerate("xyz")},
         }

@@ -26,8 +26,8 @@ def fates(state: State) -> dict[str, dict[str, int]]:
 
 
 def over_lives(state: State, count: str, kinds: Sequence[int]) -> np.ndarray:
-    """A count of ``MET``, these vesicle kinds summed, of all cells that ever were, in the order of birth."""
-    cells, met = everyone(state), state.lineage.met
+    """A count of ``CUMULATIVE_COUNTS``, summed over vesicle kinds, of all cells in the order of birth."""
+    cells, met = everyone(state), state.lineage.contacts
     chosen = np.isin(met["kind"], kinds)
     total = np.zeros(len(cells))
     np.add.at(total, cells.row_of(met["recipient"][chosen]), met[count][chosen])

@@ -10,7 +10,7 @@ import numpy as np
 
 from exoabm.cargo import HALF_LIVES, Cargo, CargoClass, CargoPool, Molecule
 from exoabm.cells import behaviors
-from exoabm.cells.responses import FRESH, SIGNALS, behave
+from exoabm.cells.responses import NO_HISTORY, SIGNALS, apply_responses
 from exoabm.parameters.diffusivity import mean_diffusivity
 from exoabm.parameters.parameter import Quantity
 from exoabm.parameters.units import to_internal
@@ -225,8 +225,8 @@ def fill(state: State) -> None:
                 continue
         cells.mvb[members, 0] = number
     if state.responses:
-        cells.feedback = np.tile(FRESH, (*cells.behavior.shape, 1))
-        behave(state, state.time)
+        cells.feedback = np.tile(NO_HISTORY, (*cells.behavior.shape, 1))
+        apply_responses(state, state.time)
 
 
 def responses(scenario: Scenario, names: tuple[str, ...], cargos: tuple[Cargo, ...]) -> tuple[Response, ...]:

@@ -22,9 +22,9 @@ from scipy.special import ive, k0, k1
 from exoabm.domain import Face
 from exoabm.kernels import line_of_sight
 from exoabm.scenario.layouts import neighbors
-from exoabm.transport.boundary_resistance import inside, opened
+from exoabm.transport.boundary_resistance import inside, open_boundary
 from exoabm.transport.membrane_geometry import REACH
-from exoabm.transport.uptake_stencil import footprint
+from exoabm.transport.uptake_stencil import solve_stencil
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -131,7 +131,7 @@ def open_face_warnings(
     alone = [t, *[np.inf] * 5]
     there = line_of_sight.sphere_directions(domain.dim)
     there = there[inside(there, alone)]
-    opening = opened(domain.dim, alone, [-1, 0, 0, 0, 0, 0])
+    opening = open_boundary(domain.dim, alone, [-1, 0, 0, 0, 0, 0])
     more = (
         opening.mean
         / (len(there) / len(line_of_sight.sphere_directions(domain.dim)))
@@ -274,7 +274,9 @@ def _on_grid(
     if any(radius > NEAR * voxel for radius in radii):
         return None
     shapes = [
-        footprint(dim=dim, radius=a, uptake_rate=k, diffusivity=diffusivity, voxel=voxel, thickness=height)
+        solve_stencil(
+            dim=dim, radius=a, uptake_rate=k, diffusivity=diffusivity, voxel=voxel, thickness=height
+        )
         for a, k in zip(radii, rates, strict=True)
     ]
     takes = [(i, s, np.array(at)) for i, (s, at) in enumerate(zip(shapes, site, strict=True)) if s.kappa > 0]

@@ -28,7 +28,7 @@ RIM = 0.2
 """The shortest such spread where a face meets a membrane, in those of the shortest sub-steps."""
 
 
-class Entrants(NamedTuple):
+class Influx(NamedTuple):
     """Vesicles that enter in a step: names, diameters over the median, positions (m, 3) in um, times."""
 
     name: np.ndarray
@@ -46,7 +46,7 @@ def sizes(state: State, kind: int, name: np.ndarray, power: float = 0.0) -> np.n
     return np.exp(sigma * state.streams.normal(Purpose.DIAMETER, name, 0) - power * sigma**2)
 
 
-def enter_voxels(state: State, kind: int, side: int, held: float, dt: float) -> Entrants:
+def influx_into_voxels(state: State, kind: int, side: int, held: float, dt: float) -> Influx:
     """What comes into the voxels at a face in ``dt`` seconds: 2 D c A/dx a second, dx/2 being the way.
 
     So vesicles of each size come in by their D, each at its own moment.
@@ -57,12 +57,12 @@ def enter_voxels(state: State, kind: int, side: int, held: float, dt: float) -> 
     name, which = face.draw(state, held * domain.voxel_volume * per_second * dt)
     u = [state.streams.uniform(Purpose.RELEASE_SITE, name, 0, draw=i) for i in range(4)]
     position = face.positions(state, which, [INSET + (1 - 2 * INSET) * v for v in u[:3]])
-    return Entrants(name, sizes(state, kind, name, power=1.0), position, dt * u[3])
+    return Influx(name, sizes(state, kind, name, power=1.0), position, dt * u[3])
 
 
-def enter_space(
+def influx_into_space(
     state: State, kind: int, side: int, held: float, dt: float, medium: Medium, cells: Membranes
-) -> Entrants:
+) -> Influx:
     """What comes through a face in ``dt`` seconds, as excursions from it that last longer than h.
 
         N ~ Poisson(c A T sqrt(D / (pi h))),   depth at the age h: sqrt(4 D h) sqrt(-ln u)
@@ -72,10 +72,7 @@ def enter_space(
     along the face by Brownian motion; it ends where that meets another open or held face. At the age h, or at
     the end of the step if that comes first, it is a free vesicle like others. Where a membrane meets the
     face, the part of it that is nearer to the face than `RIM` of a shortest sub-step is short of vesicles.
-
-    References
-    ----------
-    Ito 1972, Poisson point processes attached to Markov processes.
+    Excursions of a Markov process form a Poisson point process (Ito 1972).
     """
     domain, face, streams = state.domain, _FaceVoxels(state, side, kind), state.streams
     vesicle, axis = state.kinds[kind], side // 2
@@ -123,7 +120,7 @@ def enter_space(
     kept, position = kept[open_], position[open_]
     x, y, z = position.T.astype(np.float32)
     resolve_overlaps(np.arange(len(kept)), x, y, z, medium, cells)
-    return Entrants(name[kept], size[kept], np.stack([x, y, z], axis=1), (dt - spare + age)[kept])
+    return Influx(name[kept], size[kept], np.stack([x, y, z], axis=1), (dt - spare + age)[kept])
 
 
 def _along(domain: Domain, axis: int, at: np.ndarray, spread: np.ndarray, draw: np.ndarray) -> np.ndarray:

@@ -36,7 +36,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ellipk
 
-from exoabm.transport.uptake_stencil import FAR, settled
+from exoabm.transport.uptake_stencil import FAR, rounded
 
 POINTS = {2: 240, 3: 480}
 """Points on a whole membrane; c is right to 1 %, R to 4 % of what is most often a small part."""
@@ -50,7 +50,7 @@ Image = tuple[int, float, int]
 """Along an axis: a point x has one at flip x + shift, with a sign."""
 
 
-class Opening(NamedTuple):
+class OpenBoundary(NamedTuple):
     """A cell beside faces, at least one of them open or held; what the module calls c and R, each times f."""
 
     mean: float
@@ -61,7 +61,7 @@ class Opening(NamedTuple):
     """R of even concentrations, f R."""
 
 
-def opened(dim: int, distance: Sequence[float], sign: Sequence[int]) -> Opening:
+def open_boundary(dim: int, distance: Sequence[float], sign: Sequence[int]) -> OpenBoundary:
     """What a cell meets, by its distances from the faces on six sides (infinite: none), in radii.
 
     Solved at `KNOTS` on both sides of each distance, but as it is between two opposite faces.
@@ -80,20 +80,20 @@ def opened(dim: int, distance: Sequence[float], sign: Sequence[int]) -> Opening:
     for way in product(*ways):
         solved = _solve(dim, *_turned([at for at, _ in way], sign))
         found += float(np.prod([share for _, share in way])) * np.array(solved)
-    return Opening(*found.tolist())
+    return OpenBoundary(*found.tolist())
 
 
-def heights(place: Floats, distance: Sequence[float], sign: Sequence[int]) -> Floats:
+def slopes(place: Floats, distance: Sequence[float], sign: Sequence[int]) -> Floats:
     """Slopes p, (n,), at places (n, 3) seen from the center: the product of distances from open faces."""
     slope = np.ones(len(place))
     for axis in range(3):
-        side = away_from(axis, distance, sign)
+        side = nearest_open_side(axis, distance, sign)
         if side >= 0:
             slope *= distance[side] + (-place[:, axis] if side % 2 else place[:, axis])
     return slope
 
 
-def away_from(axis: int, distance: Sequence[float], sign: Sequence[int]) -> int:
+def nearest_open_side(axis: int, distance: Sequence[float], sign: Sequence[int]) -> int:
     """The open or held face along an axis that is nearest, as the number of its side; -1 for none."""
     sides = [s for s in (2 * axis, 2 * axis + 1) if sign[s] < 0 and np.isfinite(distance[s])]
     return min(sides, key=lambda s: distance[s], default=-1)
@@ -109,7 +109,7 @@ def inside(normal: Floats, distance: Sequence[float]) -> NDArray[np.bool_]:
 
 
 def _turned(distance: Sequence[float], sign: Sequence[int]) -> tuple[tuple[float, ...], tuple[int, ...]]:
-    """The same cell turned and mirrored so that what stands beside it comes first, the nearest first."""
+    """The same cell, rotated and reflected: the nearest boundary first."""
     axes = []
     for axis in range(3):
         sides = [(float(distance[s]), int(sign[s])) for s in (2 * axis, 2 * axis + 1)]
@@ -119,8 +119,8 @@ def _turned(distance: Sequence[float], sign: Sequence[int]) -> tuple[tuple[float
 
 
 @lru_cache(maxsize=4096)
-def _solve(dim: int, distance: tuple[float, ...], sign: tuple[int, ...]) -> Opening:
-    """See `opened`."""
+def _solve(dim: int, distance: tuple[float, ...], sign: tuple[int, ...]) -> OpenBoundary:
+    """See `open_boundary`."""
     normal, size = _sphere(dim)
     there = inside(normal, distance)
     y, share = normal[there], float(there.mean())
@@ -139,16 +139,16 @@ def _solve(dim: int, distance: tuple[float, ...], sign: tuple[int, ...]) -> Open
         nearest = np.minimum(away, nearest)
     # A closed surface is seen from itself by half of all directions: pieces beside a face are too coarse.
     double[np.diag_indices(len(y))] += signed * (-0.5 - whole)
-    slope = heights(y, distance, sign)
+    slope = slopes(y, distance, sign)
     inverse = np.linalg.inv(0.5 * np.eye(len(y)) - double)
     free = inverse @ slope
     taken, evenly = (inverse @ (single @ each) for each in (free, np.ones(len(y))))
     found = share * free.mean(), taken.mean() / free.mean(), evenly.mean()
-    return Opening(*(settled(float(value)) for value in found))
+    return OpenBoundary(*(rounded(float(value)) for value in found))
 
 
 def axis_images(distance: Sequence[float], sign: Sequence[int]) -> list[Image]:
-    """Of one axis, its nearer face first: itself, mirrored at one face, or back and forth between two."""
+    """Images along one axis, its nearer face first: none, one, or the series between two faces."""
     (low, high), (s, t) = distance, sign
     if not np.isfinite(low):
         return [(1, 0.0, 1)]
@@ -210,7 +210,7 @@ TURNS = 2
 """Times that images between two faces, or a face and an obstacle, go back and forth."""
 
 
-def mirrored(dim: int, radius: float, distance: Sequence[float] | Floats) -> float:
+def closed_resistance(dim: int, radius: float, distance: Sequence[float] | Floats) -> float:
     """R of a cell between closed walls at distances on six sides (infinite: none), lattice units."""
     axes = []
     for axis in range(3):

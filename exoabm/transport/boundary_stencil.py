@@ -29,21 +29,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exoabm.kernels import line_of_sight
-from exoabm.transport.boundary_resistance import TURNS, away_from, inside, mirrored, opened
-from exoabm.transport.membrane_geometry import NOWHERE, Key
+from exoabm.transport.boundary_resistance import (
+    TURNS,
+    closed_resistance,
+    inside,
+    nearest_open_side,
+    open_boundary,
+)
+from exoabm.transport.membrane_geometry import NO_OFFSET, Key
 from exoabm.transport.uptake_stencil import (
-    Footprint,
+    UptakeStencil,
     continuum_potential,
-    footprint,
     lattice_around,
     lattice_green,
-    settled,
+    rounded,
+    solve_stencil,
     transmissibility,
 )
 
 if TYPE_CHECKING:
     from exoabm.state import State
-    from exoabm.transport.membrane_geometry import Walls
+    from exoabm.transport.membrane_geometry import MembraneGeometry
 
 DENSE = 1000
 """Voxels of a footprint from which the lattice is as fine as the sphere itself, and not corrected."""
@@ -55,7 +61,7 @@ Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Placement:
+class BoundaryStencil:
     """A cell of one type on the lattice beside walls: what `footprint` gives, for this place."""
 
     offsets: Ints
@@ -66,9 +72,9 @@ class Placement:
     release_weight: Floats
 
 
-def place_beside(
-    state: State, kind: int, diffusivities: Floats, mean: float, walls: Walls, row: int
-) -> tuple[Ints, Placement]:
+def boundary_stencil_of(
+    state: State, kind: int, diffusivities: Floats, mean: float, walls: MembraneGeometry, row: int
+) -> tuple[Ints, BoundaryStencil]:
     """The footprint of a cell (row) beside walls for a vesicle kind: where it stands, and its shape.
 
     ``diffusivities`` (S,) are those of its sizes, the slowest first, ``mean`` the one that release goes by.
@@ -87,12 +93,12 @@ def place_beside(
     )
     if (walls.sign[row] < 0).any():
         where = tuple(walls.middle[row].tolist()), tuple(walls.point[row].tolist())
-        return walls.place[row], _beside_open(cell, walls.key(row, NOWHERE), *where, bool(walls.held[row]))
+        return walls.place[row], _beside_open(cell, walls.key(row, NO_OFFSET), *where, bool(walls.held[row]))
     moved = walls.stands(row)
     voxel = walls.place[row] + moved
     voxel = np.where(domain.period > 0, voxel % domain.counts, voxel)
     if domain.obstacle is not None and domain.obstacle.ravel()[domain.flat(voxel)]:
-        moved, voxel = NOWHERE, walls.place[row]
+        moved, voxel = NO_OFFSET, walls.place[row]
     return voxel, _beside_closed(cell, walls.key(row, moved))
 
 
@@ -114,9 +120,9 @@ class _Cell(NamedTuple):
         """Its radius in voxels."""
         return self.radius / self.voxel
 
-    def alone(self, level: int, diffusivity: float) -> Footprint:
+    def alone(self, level: int, diffusivity: float) -> UptakeStencil:
         """What it would have far from walls, with so many shells at least."""
-        return footprint(
+        return solve_stencil(
             dim=self.dim,
             radius=self.radius,
             uptake_rate=self.k_a,
@@ -147,15 +153,18 @@ class _Cell(NamedTuple):
             resistance = conduct / kappa + conduct / self.k_a * (more / self.share - 1) + added
             last = level + 1 == lattice.levels or lattice.size(level) > DENSE
             if (resistance >= least).all() or last:
-                return level, np.array([settled(k) for k in conduct / np.maximum(resistance, least)])
+                return level, np.array([rounded(k) for k in conduct / np.maximum(resistance, least)])
             level += 1
 
 
 @lru_cache(maxsize=16384)
-def _beside_closed(cell: _Cell, walls: Key) -> Placement:
+def _beside_closed(cell: _Cell, walls: Key) -> BoundaryStencil:
     """Beside closed walls: evenly on what is inside of a ball."""
     dim, reach = cell.dim, cell.reach
-    lattice, true = lattice_around(dim, reach), mirrored(dim, reach, np.array(cell.distance) / cell.voxel)
+    lattice, true = (
+        lattice_around(dim, reach),
+        closed_resistance(dim, reach, np.array(cell.distance) / cell.voxel),
+    )
 
     def change(level: int) -> tuple[float, float]:
         if lattice.size(level) > DENSE:
@@ -167,7 +176,7 @@ def _beside_closed(cell: _Cell, walls: Key) -> Placement:
     shells = (n for n in range(lattice.levels) if len(_inside(dim, reach, n, n, walls)))
     rings = _between_shells(shells, lambda n: _mean(dim, reach, level, n, walls), true)
     offsets = _inside(dim, reach, 0, level, walls)
-    return Placement(
+    return BoundaryStencil(
         offsets,
         np.full(len(offsets), 1 / len(offsets)),
         kappa,
@@ -178,17 +187,17 @@ def _beside_closed(cell: _Cell, walls: Key) -> Placement:
 @lru_cache(maxsize=16384)
 def _beside_open(
     cell: _Cell, walls: Key, middle: tuple[float, ...], point: tuple[float, ...], held: bool
-) -> Placement:
+) -> BoundaryStencil:
     """Beside open and held faces, and closed ones that meet them."""
     dim, reach = cell.dim, cell.reach
     lattice, sign = lattice_around(dim, reach), [s for _, s in walls]
     distance = np.array(cell.distance) / cell.radius
-    opening = opened(dim, distance.tolist(), sign)
+    opening = open_boundary(dim, distance.tolist(), sign)
     there = float(inside(line_of_sight.sphere_directions(dim), distance.tolist()).mean())
     unit = 1 / (4 * np.pi * reach) if dim == 3 else 1 / (2 * np.pi)
     true = unit * (opening.even if held else opening.slope) / there
     nearby = (np.array(middle) / cell.radius).tolist()
-    stands = _stands(reach, walls, distance, nearby, point, opening.mean / there)
+    stands = _open_placement(reach, walls, distance, nearby, point, opening.mean / there)
 
     def pattern(sites: Ints) -> Floats:
         return np.ones(len(sites)) if held else stands.slope(sites)
@@ -223,10 +232,10 @@ def _beside_open(
 
     shells = (n for n in range(lattice.levels) if len(ring(n)[0]))
     rings = _between_shells(shells, potential, true)
-    return Placement(sites, weight, kappa, *_together([(*ring(n), part) for n, part in rings]))
+    return BoundaryStencil(sites, weight, kappa, *_together([(*ring(n), part) for n, part in rings]))
 
 
-class _Stands(NamedTuple):
+class _OpenPlacement(NamedTuple):
     """Where the footprint of a cell beside open faces stands: between voxels, so that it meets the slope."""
 
     reach: float
@@ -254,12 +263,12 @@ class _Stands(NamedTuple):
         return _together([(sites, part) for sites, part in rings if len(sites)])
 
 
-def _stands(
+def _open_placement(
     reach: float, walls: Key, distance: Floats, middle: Sequence[float], point: Sequence[float], mean: float
-) -> _Stands:
+) -> _OpenPlacement:
     """Where the slope is as steep as on the membrane in the mean, by its middle; lengths in radii."""
     sign = [s for _, s in walls]
-    side = tuple(away_from(axis, distance.tolist(), sign) for axis in range(3))
+    side = tuple(nearest_open_side(axis, distance.tolist(), sign) for axis in range(3))
     away = [distance[s] + (-middle[a] if s % 2 else middle[a]) for a, s in enumerate(side) if s >= 0]
     scale = (mean / float(np.prod(away))) ** (1 / len(away))
     ways: list[list[tuple[int, float]]] = []
@@ -282,7 +291,7 @@ def _stands(
     sites = [
         (np.array([i for i, _ in way]), float(np.prod([part for _, part in way]))) for way in product(*ways)
     ]
-    return _Stands(reach, walls, side, sites, room)
+    return _OpenPlacement(reach, walls, side, sites, room)
 
 
 def _together(rings: Sequence[tuple[Ints, float] | tuple[Ints, Floats, float]]) -> tuple[Ints, Floats]:
@@ -307,7 +316,7 @@ def images(walls: Key) -> list[tuple[tuple[int, int, int], ...]]:
 
 
 def _axis_images(low: tuple[int, int], high: tuple[int, int]) -> list[tuple[int, int, int]]:
-    """Of one axis: itself, mirrored at one wall, or back and forth between two."""
+    """Images along one axis: itself, one mirror image, or the series between two walls."""
     (i, s), (j, t) = low, high
     if i < 0 and j < 0:
         return [(1, 0, 1)]
@@ -371,7 +380,7 @@ def _between_shells(
         if here <= surface:
             if inner < 0:
                 return [(n, 1.0)]
-            share = settled((before - surface) / (before - here))
+            share = rounded((before - surface) / (before - here))
             return [(k, part) for k, part in ((inner, 1 - share), (n, share)) if part > 0]
         before, inner = here, n
     return [(inner, 1.0)]

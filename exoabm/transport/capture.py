@@ -14,7 +14,7 @@ from exoabm.kernels.medium import Medium, Outcomes, Particles, clearance
 from exoabm.kernels.membranes import build_membranes, resolve_overlaps
 from exoabm.kernels.random import StepKey
 from exoabm.streams import Purpose
-from exoabm.transport.boundary_influx import INSET, Entrants, enter_space, enter_voxels
+from exoabm.transport.boundary_influx import INSET, Influx, influx_into_space, influx_into_voxels
 from exoabm.transport.cell_grid_coupling import couple
 from exoabm.transport.grid_discretization import (
     choose_courant,
@@ -76,7 +76,7 @@ class Capture(Protocol):
         """Positions (m, 3) in um where ``cell`` (rows) releases ``vesicle`` (birth numbers)."""
         ...
 
-    def enter(self, state: State, side: int, held: float, dt: float) -> Entrants:
+    def enter(self, state: State, side: int, held: float, dt: float) -> Influx:
         """What comes in through a face held at a concentration."""
         ...
 
@@ -188,9 +188,9 @@ class VoxelCapture:
             position[:, 2] = state.cells.position[cell, 2]
         return position
 
-    def enter(self, state: State, side: int, held: float, dt: float) -> Entrants:
+    def enter(self, state: State, side: int, held: float, dt: float) -> Influx:
         """See ``Capture``: into the voxels at the face; see `entry`."""
-        return enter_voxels(state, self._kind, side, held, dt)
+        return influx_into_voxels(state, self._kind, side, held, dt)
 
 
 class MembraneCapture:
@@ -297,9 +297,9 @@ class MembraneCapture:
         normal = np.stack([across * np.cos(angle), across * np.sin(angle), height], axis=1)
         return np.asarray(self._table.radius[cell, None] * normal)
 
-    def enter(self, state: State, side: int, held: float, dt: float) -> Entrants:
+    def enter(self, state: State, side: int, held: float, dt: float) -> Influx:
         """See ``Capture``: on excursions from the face; see `entry`."""
-        return enter_space(state, self._kind, side, held, dt, self._medium, self._table)
+        return influx_into_space(state, self._kind, side, held, dt, self._medium, self._table)
 
 
 def _step_key(state: State) -> StepKey:

@@ -11,10 +11,10 @@ from scipy import sparse
 
 from exoabm.domain import Face
 from exoabm.kernels.line_of_sight import neighborhood_voxels, reachable_voxels
-from exoabm.transport.boundary_stencil import place_beside
-from exoabm.transport.membrane_geometry import walls_of
+from exoabm.transport.boundary_stencil import boundary_stencil_of
+from exoabm.transport.membrane_geometry import membrane_geometry_of
 from exoabm.transport.receptor_binding import LEAST, receptors
-from exoabm.transport.uptake_stencil import footprint
+from exoabm.transport.uptake_stencil import solve_stencil
 
 if TYPE_CHECKING:
     from exoabm.domain import Domain
@@ -89,14 +89,14 @@ def couple(state: State, kind: int) -> tuple[Coupling, ...]:
     free = vesicle.diffusivities
     membrane_rate = state.of_type("uptake_rate")[:, kind].astype(float)
     number = receptors(state)[:, kind]
-    kappa, walls = np.zeros((len(free), len(cells))), walls_of(state)
+    kappa, walls = np.zeros((len(free), len(cells))), membrane_geometry_of(state)
     membrane_rate *= walls.share
     uptake, release = _Entries(domain), _Entries(domain)
     group_of = cells.type * len(values) + which
     for group in np.flatnonzero(np.bincount(group_of)):
         cell_type, hindrance = state.types[group // len(values)], values[group % len(values)]
         solve = partial(
-            footprint,
+            solve_stencil,
             dim=domain.dim,
             radius=cell_type.diameter / 2,
             uptake_rate=float(cell_type.uptake_rate[kind]),
@@ -106,7 +106,7 @@ def couple(state: State, kind: int) -> tuple[Coupling, ...]:
         )
         for row in np.flatnonzero((group_of == group) & walls.near).tolist():
             alone, mean = np.array([row]), vesicle.diffusivity * hindrance
-            voxel, beside = place_beside(state, kind, free * hindrance, mean, walls, row)
+            voxel, beside = boundary_stencil_of(state, kind, free * hindrance, mean, walls, row)
             release.add(alone, voxel[None], beside.release_offsets, beside.release_weight)
             if beside.kappa.any():
                 kappa[:, row] = beside.kappa

@@ -18,7 +18,7 @@ REACH = {2: 5.0, 3: 3.0}
 """Radii from which an open or held face is seen; there a cell meets 2 %, and 0.7 %, more of a slope."""
 FURTHEST = 60
 """Voxels from which nothing is seen; tables of the lattice's own function are not larger."""
-NOWHERE = np.zeros(3, np.int64)
+NO_OFFSET = np.zeros(3, np.int64)
 """No voxels away."""
 
 Floats = NDArray[np.float64]
@@ -28,7 +28,7 @@ Key = tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True)
-class Walls:
+class MembraneGeometry:
     """What stands beside cells; arrays of their rows.
 
     Attributes
@@ -36,7 +36,7 @@ class Walls:
     share : (n,)
         f, of the membrane.
     near : (n,) bool
-        Whether a face or an obstacle is so near that it matters; see `walls_of`.
+        Whether a face or an obstacle is so near that it matters; see `membrane_geometry_of`.
     place : (n, 3) int
         The voxel of the center.
     middle : (n, 3)
@@ -95,7 +95,7 @@ def _membranes(state: State) -> tuple[Floats, Floats]:
     return share, middle
 
 
-def walls_of(state: State) -> Walls:
+def membrane_geometry_of(state: State) -> MembraneGeometry:
     """What stands beside each cell; an obstacle straight ahead along an axis counts as a closed face.
 
     Closed faces and obstacles are seen from a radius and a voxel away, open and held ones from `REACH` radii.
@@ -133,4 +133,4 @@ def walls_of(state: State) -> Walls:
     point = (center + middle - domain.low) / domain.voxel - place - 0.5
     point[:, domain.dim :] = 0.0
     near = (voxels >= 0).any(axis=1) | (share < 1)
-    return Walls(share, near, place, middle, point, distance, voxels, sign, held)
+    return MembraneGeometry(share, near, place, middle, point, distance, voxels, sign, held)

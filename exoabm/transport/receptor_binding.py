@@ -85,7 +85,7 @@ def occupied(state: State) -> np.ndarray:
     return np.asarray(state.trafficking.bound.sum(axis=2) / receptors(state))
 
 
-def left_by_others(state: State, taken: np.ndarray, kind: int) -> np.ndarray:
+def free_of_other_kinds(state: State, taken: np.ndarray, kind: int) -> np.ndarray:
     """Share of the receptors for a kind that are there and not ``taken`` (n, K) by other kinds, (n,)."""
     share = state.uptake_share()
     others = shared(state)[state.cells.type, kind]
@@ -109,7 +109,7 @@ class Receptors:
         vesicle = self._state.kinds[kind]
         leave = vesicle.unbinding_rate + vesicle.internalization_rate
         chain = compartment_coefficients(leave, vesicle.internalization_rate, vesicle.processing_rate, h)
-        there = left_by_others(self._state, self._taken.T, kind)
+        there = free_of_other_kinds(self._state, self._taken.T, kind)
         return Occupancy(there, self._number[:, kind].copy(), chain, self._taken[kind], self._pools[kind])
 
     def arrival(self, captured: np.ndarray) -> np.ndarray | None:
@@ -133,7 +133,7 @@ EXTRA = 16
 """Turns after the last window; what is turned away then is captured no more in this step."""
 
 
-class Admission:
+class ReceptorBinding:
     """The receptors of all cells through one step of single vesicles."""
 
     def __init__(self, state: State, vesicles: Vesicles, dt: float) -> None:

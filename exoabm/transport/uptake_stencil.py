@@ -1,19 +1,34 @@
-r"""How a spherical cell stands on a lattice, so that its uptake does not depend on the spacing.
+r"""Uptake stencil: discretization of a spherical cell on the grid with a rate independent of the spacing.
 
 A sphere of radius a with the membrane rate constant k_a takes up, in still medium, at
 
-    1 / k_eff = 1 / k_a + 1 / (4 pi D a)                          (Collins & Kimball 1949)
+    1 / k_eff = 1 / k_a + 1 / (4 pi D a)
 
-per unit of far concentration; a disc through a slab of thickness h at
-1 / k_eff = 1 / k_a + ln(r / a) / (2 pi D h) per unit of concentration at the distance r. On the
-lattice the cell removes kappa w_v c_v from each voxel v of its *footprint*, and the lattice adds
-its own resistance, G(0) / (D dx) for a single voxel. Here kappa is solved so that the sum is
-right, and the voxels of release are chosen so that recapture is right as well.
+per unit of far concentration (Source: collins1949); a disc through a slab of thickness h at 1 / k_eff = 1 /
+k_a + ln(r / a) / (2 pi D h) per unit of concentration at the distance r. On the lattice the cell removes
+kappa w_v c_v from each voxel v of its *stencil*, and the lattice adds its own resistance, G(0) / (D dx) for a
+single voxel. kappa is solved such that the sum of both is right, and the voxels of release are chosen such
+that recapture is right.
 
-Everything is computed in lattice units: lengths in dx, rates in the transmissibility
-T = D dx (3-D) or D h (slab). There both dimensions obey one equation. The three-dimensional
-Green's function G vanishes at infinity; the slab takes G = K - A, with A the potential kernel,
-which vanishes at the distance ``FAR`` and whose value drops out of every result.
+*Uptake.* With c = 1 - sum_v' G(v - v') kappa w_v' c_v' / T on the stencil, kappa is the root of
+kappa sum_v w_v c_v = k_eff. The stencil is the smallest lattice ball, uniformly weighted, for which
+0 < kappa <= 2 k_a: the resistance of the lattice then replaces at most half of that of the membrane. A single
+voxel has the closed form
+
+    1 / kappa = 1 / k_a + 1 / (4 pi D a) - 0.252731 / (D dx)              (3-D)
+    1 / kappa = 1 / k_a - ln(a / (0.1985 dx)) / (2 pi D h)                (slab)
+
+*Release.* Vesicles leave at the membrane, where c = k_eff / k_a of the far value; by reciprocity a vesicle
+released where the lattice has that concentration is recaptured with the true probability k_a / (k_a + 4 pi D
+a). Vesicles are placed on the two neighboring shells of the lattice between which the concentration passes
+that value, in the proportion that attains it, or at the center where the lattice is too coarse. In terms of
+the potential of a unit flux into the stencil the condition reads d = 1 / (4 pi D a), which holds for k_a = 0
+too.
+
+*Units.* Lattice units: lengths in dx, rates in the transmissibility T = D dx (3-D) or D h (slab), in which
+both dimensions obey one equation. The three-dimensional Green's function G vanishes at infinity; the slab
+takes G = K - A, with A the potential kernel, which vanishes at the distance ``FAR`` and whose value cancels
+in every result.
 """
 
 from __future__ import annotations
@@ -37,15 +52,15 @@ MAX_RADIUS = 18.0
 """Largest cell radius in voxels; on a finer lattice a ball has beyond 24,000 sites."""
 
 DIGITS = 10
-"""Digits that are kept of what linear algebra gives, which goes by library and processor in the last four."""
+"""Digits kept of results of linear algebra; the last four depend on library and processor."""
 
 FAR = 1.0e4
 _REACHES = (4, 8, 12, 20)
 
 
 @dataclass(frozen=True, eq=False)
-class Footprint:
-    """Where a cell takes up and releases on the lattice, and how strongly.
+class UptakeStencil:
+    """Uptake and release of a cell on the lattice.
 
     The cell removes ``kappa * uptake_weight[v] * c[v]`` vesicles per second from voxel v, and
     puts the fraction ``release_weight[p]`` of what it releases into voxel p.
@@ -59,7 +74,7 @@ class Footprint:
     kappa : float
         Rate constant on the lattice, um^3/s.
     beta : float
-        k_a / kappa: the mean concentration on the footprint over that at the true membrane;
+        k_a / kappa: the mean concentration on the stencil over that at the true membrane;
         1 for a cell without uptake, infinite for a perfect absorber.
     release_offsets, release_weight : (p, 3) int, (p,) float
         Voxels of release and their shares, sum 1.
@@ -76,7 +91,7 @@ class Footprint:
 
 
 @lru_cache(maxsize=4096)
-def footprint(
+def solve_stencil(
     *,
     dim: int,
     radius: float,
@@ -86,23 +101,8 @@ def footprint(
     thickness: float | None = None,
     ball_of: float | None = None,
     least: int = 0,
-) -> Footprint:
-    """Solve for the footprint with the far-field rate 1/k_eff = 1/k_a + 1/(4 pi D a).
-
-    *Uptake.* With c = 1 - sum_v' G(v - v') kappa w_v' c_v' / T on the footprint, kappa is the root
-    of kappa sum_v w_v c_v = k_eff. The footprint is the smallest lattice ball, uniformly weighted,
-    for which 0 < kappa <= 2 k_a: the lattice's resistance then replaces at most half of the
-    membrane's. A single voxel has the closed form
-
-        1 / kappa = 1 / k_a + 1 / (4 pi D a) - 0.252731 / (D dx)              (3-D)
-        1 / kappa = 1 / k_a - ln(a / (0.1985 dx)) / (2 pi D h)                (slab)
-
-    *Release.* Vesicles leave at the membrane, where c = k_eff / k_a of the far value; by
-    reciprocity a vesicle released where the lattice has that concentration is recaptured with the
-    true probability k_a / (k_a + 4 pi D a). They are put on the two neighboring shells of the
-    lattice between which the concentration passes that value, in the proportion that meets it; all
-    at the center where the lattice is too coarse for that. In terms of the potential of a unit
-    flux into the footprint the condition reads d = 1 / (4 pi D a), which holds for k_a = 0 too.
+) -> UptakeStencil:
+    """Solve for the stencil with the far-field rate 1/k_eff = 1/k_a + 1/(4 pi D a); see the module.
 
     Parameters
     ----------
@@ -121,11 +121,11 @@ def footprint(
     ball_of : float, optional
         The least D that is to have the same ball, um^2/s; ``diffusivity`` itself if not given.
     least : int
-        Shells that the ball has at least.
+        Least number of shells of the ball, minus one.
 
     Returns
     -------
-    Footprint
+    UptakeStencil
         Shared between calls with the same arguments; its arrays are read-only.
 
     Raises
@@ -134,6 +134,28 @@ def footprint(
         An argument is out of range, or the lattice is too fine for the cell.
     """
     conduct = transmissibility(dim, diffusivity, voxel, thickness)
+    _check(radius, uptake_rate, voxel)
+    lattice, surface = lattice_around(dim, radius / voxel), continuum_potential(dim, radius / voxel)
+    membrane = conduct / uptake_rate if uptake_rate > 0 else np.inf
+    slowest = membrane * (1.0 if ball_of is None else ball_of / diffusivity)
+    level, resistance, flux = _solve_uptake(lattice, surface, membrane, slowest, least)
+    kappa = rounded(conduct / resistance)
+    voxels, (release_offsets, release_weight) = (
+        lattice.voxels(0, level),
+        _release(lattice, surface, level, flux),
+    )
+    return UptakeStencil(
+        offsets=voxels,
+        uptake_weight=_read_only(np.full(len(voxels), 1 / len(voxels))),
+        kappa=kappa,
+        beta=uptake_rate / kappa if kappa else 1.0,
+        release_offsets=release_offsets,
+        release_weight=release_weight,
+        level=level,
+    )
+
+
+def _check(radius: float, uptake_rate: float, voxel: float) -> None:
     if not (0 < radius < np.inf):
         raise InputError(f"cell radius = {radius} um: must be positive and finite")
     if not uptake_rate >= 0:
@@ -143,54 +165,48 @@ def footprint(
             f"voxel = {voxel} um: too fine for a cell of radius {radius} um; "
             f"use at least {radius / MAX_RADIUS:.3g} um"
         )
-    lattice = lattice_around(dim, radius / voxel)
-    surface = continuum_potential(dim, radius / voxel)
 
-    if uptake_rate == 0:
-        level, kappa = least, 0.0
-        flux = lattice.count[: lattice.first[least + 1]] / lattice.count[: lattice.first[least + 1]].sum()
-    else:
-        membrane = conduct / uptake_rate
-        rate = 1.0 / (membrane + surface)
-        slowest = membrane * (1.0 if ball_of is None else ball_of / diffusivity)
-        # Bisection is safe: spreading the same kappa over a larger ball raises the rate.
-        level = bisect_left(
-            range(lattice.levels),
-            True,
-            lo=least,
-            key=lambda n: bool(lattice.ball(n).rate(slowest / 2) > 1 / (slowest + surface)),
-        )
-        ball = lattice.ball(level)
-        resistance = brentq(lambda y: ball.rate(y) - rate, membrane / 2, 2 / rate, xtol=1e-300, rtol=1e-14)
-        kappa, flux = settled(conduct / resistance), ball.flux(resistance)
 
-    # Potential of a unit flux, mean over each shell: falls outwards.
+def _solve_uptake(
+    lattice: Lattice, surface: float, membrane: float, slowest: float, least: int
+) -> tuple[int, float, Floats]:
+    """Shells of the ball, T / kappa, and share of the flux that each orbit takes.
+
+    ``surface`` is the potential at the membrane, ``membrane`` is T / k_a, ``slowest`` the same at the least
+    D.
+    """
+    if np.isinf(membrane):
+        count = lattice.count[: lattice.first[least + 1]]
+        return least, np.inf, count / count.sum()
+    rate = 1.0 / (membrane + surface)
+    # Bisection is valid: the rate rises with the radius of the ball at constant kappa.
+    level = bisect_left(
+        range(lattice.levels),
+        True,
+        lo=least,
+        key=lambda n: bool(lattice.ball(n).rate(slowest / 2) > 1 / (slowest + surface)),
+    )
+    ball = lattice.ball(level)
+    resistance = brentq(lambda y: ball.rate(y) - rate, membrane / 2, 2 / rate, xtol=1e-300, rtol=1e-14)
+    return level, resistance, ball.flux(resistance)
+
+
+def _release(lattice: Lattice, surface: float, level: int, flux: Floats) -> tuple[Ints, Floats]:
+    """Offsets and weights of release: the two shells between which the potential passes ``surface``."""
     inside = lattice.first[level + 1]
     potential = lattice.green[:, :inside] @ (flux / lattice.count[:inside])
     shell = np.add.reduceat(lattice.count * potential, lattice.first[:-1])
     shell /= np.add.reduceat(lattice.count, lattice.first[:-1])
-    outer = int(np.argmax(shell <= surface))
+    outer = int(np.argmax(shell <= surface))  # the mean potential of a shell falls outward
     inner = max(outer - 1, 0)
-    share = settled((shell[inner] - surface) / (shell[inner] - shell[outer])) if outer else 1.0
-    mixture = ((inner, 1 - share), (outer, share))
-    rings = [(lattice.voxels(n, n), part) for n, part in mixture if part > 0]
-
-    voxels = lattice.voxels(0, level)
-    return Footprint(
-        offsets=voxels,
-        uptake_weight=_frozen(np.full(len(voxels), 1 / len(voxels))),
-        kappa=kappa,
-        beta=uptake_rate / kappa if kappa else 1.0,
-        release_offsets=_frozen(np.concatenate([ring for ring, _ in rings])),
-        release_weight=_frozen(
-            np.concatenate([np.full(len(ring), part / len(ring)) for ring, part in rings])
-        ),
-        level=level,
-    )
+    share = rounded((shell[inner] - surface) / (shell[inner] - shell[outer])) if outer else 1.0
+    rings = [(lattice.voxels(n, n), part) for n, part in ((inner, 1 - share), (outer, share)) if part > 0]
+    weight = np.concatenate([np.full(len(ring), part / len(ring)) for ring, part in rings])
+    return _read_only(np.concatenate([ring for ring, _ in rings])), _read_only(weight)
 
 
 def effective_rate(
-    cell: Footprint,
+    cell: UptakeStencil,
     *,
     dim: int,
     diffusivity: float,
@@ -198,11 +214,11 @@ def effective_rate(
     thickness: float | None = None,
     reach: float = np.inf,
 ) -> float:
-    """Rate onto a footprint on the infinite lattice, by a dense solve over its voxels.
+    """Rate onto a stencil on the infinite lattice, by a dense solve over its voxels.
 
     k_eff = kappa sum_v w_v c_v, where c is 1 far away, at infinity in 3-D and at the distance
-    ``reach`` (um) on the logarithmic far field of a slab. Made to check `footprint`, which uses
-    the symmetry of the lattice; all weights are taken as they come.
+    ``reach`` (um) on the logarithmic far field of a slab. A check of `solve_stencil`, which uses
+    the symmetry of the lattice; weights may be arbitrary.
 
     Returns
     -------
@@ -240,9 +256,9 @@ def lattice_green(dim: int, size: int) -> Floats:
     kernel = np.stack([_scaled_bessel(n, 2 * t) for n in range(size + 1)])
     plane = kernel[:, None] * kernel[None]
     if dim == 3:
-        return _frozen((plane * (step * t)) @ kernel.T)
+        return _read_only((plane * (step * t)) @ kernel.T)
     far = (np.log(FAR) + np.euler_gamma + np.log(8) / 2) / (2 * np.pi)
-    return _frozen((far - (plane[0, 0] - plane) @ (step * t))[..., None])
+    return _read_only((far - (plane[0, 0] - plane) @ (step * t))[..., None])
 
 
 def _scaled_bessel(order: int, z: Floats) -> Floats:
@@ -347,14 +363,14 @@ def _lattice(dim: int, reach: int) -> Lattice:
     table = lattice_green(dim, 2 * reach)
     green = np.stack([np.add.reduceat(table[tuple(np.abs(site - sites).T)], start) for site in sites[start]])
     first = np.append(np.flatnonzero(np.diff(rows[:, 0], prepend=-1)), len(rows))
-    return Lattice(_frozen(sites), _frozen(count), _frozen(first), _frozen(green))
+    return Lattice(_read_only(sites), _read_only(count), _read_only(first), _read_only(green))
 
 
-def settled(value: float) -> float:
-    """A number to ``DIGITS`` digits, the same whatever version of LAPACK has solved it."""
+def rounded(value: float) -> float:
+    """A number to ``DIGITS`` digits, independent of the version of LAPACK."""
     return float(f"{value:.{DIGITS - 1}e}")
 
 
-def _frozen(array: NDArray[Any]) -> NDArray[Any]:
+def _read_only(array: NDArray[Any]) -> NDArray[Any]:
     array.flags.writeable = False
     return array

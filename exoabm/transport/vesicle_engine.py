@@ -20,7 +20,7 @@ from exoabm.streams import Purpose
 from exoabm.tables.fates import Event
 from exoabm.transport.boundary_influx import sizes
 from exoabm.transport.capture import Capture, MembraneCapture, VoxelCapture
-from exoabm.transport.receptor_binding import Admission
+from exoabm.transport.receptor_binding import ReceptorBinding
 from exoabm.vesicle import DONORS, DOSED, Status, cargo_names, vesicle_names
 
 if TYPE_CHECKING:
@@ -72,14 +72,14 @@ class VesicleEngine:
         vesicles = state.vesicles
         state.events.parts.clear()
         vesicles.check_room(float(sources.released.count.sum() + sources.dosed.count.sum()))
-        self._release_again(state, vesicles, dt)
+        self._release_returning(state, vesicles, dt)
         self._release(state, vesicles, sources.released, dt)
         self._dose(state, vesicles, sources.dosed, dt)
-        entered = self._let_in(state, vesicles, dt)
+        entered = self._enter(state, vesicles, dt)
         n = len(vesicles)
         fates = Outcomes.of(n)
         free = vesicles.status == Status.FREE
-        admission = Admission(state, vesicles, dt)
+        admission = ReceptorBinding(state, vesicles, dt)
         for kind, capture in enumerate(self._captures):
             rows = np.flatnonzero(free & (vesicles.kind == kind))
             capture.move(state, vesicles, rows, dt, admission.share(kind), fates, self.threads)
@@ -107,21 +107,21 @@ class VesicleEngine:
 
     def _release(self, state: State, vesicles: Vesicles, rows: Emissions, dt: float) -> None:
         """Make the vesicles that donor cells release, each at its own moment of the step."""
-        for kind, cell, label in _one_by_one(rows, len(state.kinds)):
+        for kind, cell, label in _expand(rows, len(state.kinds)):
             donor = state.cells.birth_id[cell]
-            number = state.released[cell, kind].astype(np.int64) + _earlier(cell)
+            number = state.released[cell, kind].astype(np.int64) + _rank_in_cell(cell)
             name = vesicle_names(donor, kind, number)
-            self._appear(state, vesicles, name, kind, cell, label, donor, Event.RELEASE, dt)
+            self._add(state, vesicles, name, kind, cell, label, donor, Event.RELEASE, dt)
 
     def _dose(self, state: State, vesicles: Vesicles, rows: Emissions, dt: float) -> None:
         """Make the vesicles that a dose brings to the surface of cells."""
-        for kind, cell, label in _one_by_one(rows, len(state.kinds)):
+        for kind, cell, label in _expand(rows, len(state.kinds)):
             number = state.entrants[DOSED, kind] + np.arange(len(cell))
             name = vesicle_names(DONORS + DOSED, kind, number)
             state.entrants[DOSED, kind] += len(cell)
-            self._appear(state, vesicles, name, kind, cell, label, -1, Event.ENTRY, dt)
+            self._add(state, vesicles, name, kind, cell, label, -1, Event.ENTRY, dt)
 
-    def _appear(
+    def _add(
         self,
         state: State,
         vesicles: Vesicles,
@@ -134,15 +134,15 @@ class VesicleEngine:
         dt: float,
     ) -> None:
         """Put new vesicles of a kind at the surface of cells, each some time in this step."""
-        new = _born(state, kind, name, sizes(state, kind, name))
-        start = _as_kept(dt * state.streams.uniform(Purpose.RELEASE_TIME, name, state.step))
+        new = _new_vesicles(state, kind, name, sizes(state, kind, name))
+        start = _single_precision(dt * state.streams.uniform(Purpose.RELEASE_TIME, name, state.step))
         place = self._captures[kind].release(state, cell, name, step=0)
         new["x"], new["y"], new["z"] = place.T
         time = state.time + start
         added = vesicles.append(**new, born=time, start=start, donor=donor, host=-1, label=label)
         state.events.add(event, vesicles, added, time)
 
-    def _release_again(self, state: State, vesicles: Vesicles, dt: float) -> None:
+    def _release_returning(self, state: State, vesicles: Vesicles, dt: float) -> None:
         """Set free, some time in this step, what unbound or was recycled in the last one."""
         rows = vesicles.rows(Status.RETURNING)
         for kind, capture in enumerate(self._captures):
@@ -154,7 +154,7 @@ class VesicleEngine:
         vesicles.status[rows] = Status.FREE
         vesicles.host[rows] = -1
 
-    def _let_in(self, state: State, vesicles: Vesicles, dt: float) -> np.ndarray:
+    def _enter(self, state: State, vesicles: Vesicles, dt: float) -> np.ndarray:
         """Vesicles that come in through faces held at a concentration, (K, L)."""
         domain, entered = state.domain, np.zeros((len(state.kinds), len(state.labels)))
         for side, held in enumerate(domain.face_concentration[: 2 * domain.dim]):
@@ -163,9 +163,9 @@ class VesicleEngine:
             label = state.labels.names.index(RESERVOIR)
             for kind, capture in enumerate(self._captures):
                 name, size, position, start = capture.enter(state, side, held, dt)
-                new = _born(state, kind, name, size)
+                new = _new_vesicles(state, kind, name, size)
                 new["x"], new["y"], new["z"] = position.T
-                start = _as_kept(start)
+                start = _single_precision(start)
                 time = state.time + start
                 added = vesicles.append(**new, born=time, start=start, donor=-1, host=-1, label=label)
                 state.events.add(Event.ENTRY, vesicles, added, time)
@@ -173,7 +173,7 @@ class VesicleEngine:
         return entered
 
 
-def _one_by_one(rows: Emissions, kinds: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+def _expand(rows: Emissions, kinds: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
     """Kind, and an entry per vesicle with its cell and label, for the kinds that there are rows of."""
     count = rows.count.astype(np.int64)
     for kind in range(kinds):
@@ -182,7 +182,7 @@ def _one_by_one(rows: Emissions, kinds: int) -> Iterator[tuple[int, np.ndarray, 
             yield kind, np.repeat(rows.cell[mine], count[mine]), np.repeat(rows.label[mine], count[mine])
 
 
-def _earlier(cell: np.ndarray) -> np.ndarray:
+def _rank_in_cell(cell: np.ndarray) -> np.ndarray:
     """How many elements before each one are equal to it, shape (n,)."""
     order = np.argsort(cell, kind="stable")
     sorted_ = cell[order]
@@ -191,7 +191,7 @@ def _earlier(cell: np.ndarray) -> np.ndarray:
     return earlier
 
 
-def _born(state: State, kind: int, name: np.ndarray, size: np.ndarray) -> dict[str, Any]:
+def _new_vesicles(state: State, kind: int, name: np.ndarray, size: np.ndarray) -> dict[str, Any]:
     """Diameter, diffusivity and cargo of new vesicles of a kind, by their names and relative sizes."""
     vesicle, streams = state.kinds[kind], state.streams
     names = cargo_names(state.kinds)
@@ -210,7 +210,7 @@ def _born(state: State, kind: int, name: np.ndarray, size: np.ndarray) -> dict[s
     }
 
 
-def _as_kept(start: np.ndarray) -> np.ndarray:
+def _single_precision(start: np.ndarray) -> np.ndarray:
     """Times within a step as single precision keeps them, so that no fate comes before its birth."""
     return start.astype(np.float32).astype(np.float64)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from exoabm.cells.turnover import decide, turn_over
+from exoabm.cells.turnover import apply_turnover, decide_fates
 from exoabm.scenario.builder import blueprint, build_state
 from exoabm.scenario.loader import parse
 from exoabm.state import State
@@ -54,8 +54,8 @@ def live(state: State, steps: int, dt: float, *, apart: bool = False) -> None:
             n = np.arange(len(state.cells))
             place = 20.0 + 40.0 * np.column_stack([n % side, n // side])
             state.cells.position[:, :2] = place
-        turnover = decide(state, state.cells.position, dt)
+        turnover = decide_fates(state, state.cells.position, dt)
         if turnover is not None:
-            turn_over(state, turnover, state.time + dt)
+            apply_turnover(state, turnover, state.time + dt)
         state.time += dt
         state.step += 1

@@ -10,7 +10,7 @@ from small import world
 
 from exoabm import ExosomeModel
 from exoabm.cells import responses as feedback
-from exoabm.cells.responses import FRESH, Column
+from exoabm.cells.responses import NO_HISTORY, Column
 from exoabm.output import checkpoint
 
 HEAD = """
@@ -194,15 +194,15 @@ def test_single_vesicles_settle_too() -> None:
 
 def follow(targets: np.ndarray, memory_less: bool = False) -> np.ndarray:
     """Behaviors (steps, n) of cells whose signals ask for ``targets`` (steps, n) whatever they do."""
-    past, value, found = np.tile(FRESH, (targets.shape[1], 1)), targets[0].copy(), []
+    past, value, found = np.tile(NO_HISTORY, (targets.shape[1], 1)), targets[0].copy(), []
     for target in targets:
         matters = target != value
         if memory_less:
-            feedback._note(past, value, target, 0.0)
-            feedback._damp(past, matters)
+            feedback._update_slope(past, value, target, 0.0)
+            feedback._update_share(past, matters)
         else:
-            feedback._damp(past, matters)
-            feedback._note(past, value, target, feedback.MEMORY)
+            feedback._update_share(past, matters)
+            feedback._update_slope(past, value, target, feedback.MEMORY)
         value = value + past[:, Column.SHARE] * (target - value)
         found.append(value.copy())
     return np.array(found)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scattering import HOUR, scattered
 
-from exoabm.cells.motility import crowd_of, move, radii, relax, sense_gradient
+from exoabm.cells.motility import move, neighbor_box, radii, sense_gradient, separate_overlaps
 from exoabm.domain import Domain, Face
 from exoabm.kernels import sphere_mechanics
 from exoabm.scenario.layouts import overlaps
@@ -230,8 +230,8 @@ def test_two_cells_part_by_e_to_minus_rate_t() -> None:
     start = np.array([[50.0, 50, 10], [52.0, 50, 10], [150, 150, 10], [50, 150, 10]])
     for minutes in (1, 5, 20):
         position = start.copy()
-        box = crowd_of(state, position, radii(state))
-        assert relax(state, box, position, radii(state), 60.0 * minutes)
+        box = neighbor_box(state, position, radii(state))
+        assert separate_overlaps(state, box, position, radii(state), 60.0 * minutes)
         overlap = 15 - (position[1, 0] - position[0, 0])
         assert overlap == pytest.approx(13 * math.exp(-6 / 60 * minutes), rel=1e-9)
         np.testing.assert_array_equal(position[2:], start[2:])
@@ -240,7 +240,7 @@ def test_two_cells_part_by_e_to_minus_rate_t() -> None:
 def test_cells_at_one_place_part_too() -> None:
     state = relaxing()
     position = np.tile([50.0, 50.0, 10.0], (4, 1))
-    relax(state, crowd_of(state, position, radii(state)), position, radii(state), 3600.0)
+    separate_overlaps(state, neighbor_box(state, position, radii(state)), position, radii(state), 3600.0)
     assert overlaps(position, radii(state)).least_distance > 7
 
 

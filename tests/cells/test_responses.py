@@ -9,7 +9,7 @@ import pytest
 from small import cells_of, scenario, world
 
 from exoabm.cells import behaviors
-from exoabm.cells.responses import SIGNALS, behave
+from exoabm.cells.responses import SIGNALS, apply_responses
 from exoabm.errors import InputError
 from exoabm.parameters import CATALOG
 from exoabm.physiology import Process
@@ -181,7 +181,7 @@ def row(signal: str, verb: str = "increases", to: str = "114", half_max: str = "
 
 
 def uptake(state: State) -> np.ndarray:
-    behave(state, state.time)
+    apply_responses(state, state.time)
     return np.asarray(state.behavior("uptake_rate")[state.cells.type == 1])
 
 
@@ -247,7 +247,7 @@ def test_a_concentration_is_what_is_free_in_the_voxel() -> None:
     cell = np.flatnonzero(state.cells.type == 1)[2]
     voxel = state.domain.flat(state.domain.voxel_of(state.cells.position[cell : cell + 1]))
     state.fields[0][0].ravel()[voxel] = 3e-3 * state.domain.voxel_volume
-    behave(state, state.time)
+    apply_responses(state, state.time)
     assert state.behavior("uptake_rate")[cell] == pytest.approx(14 + 100 * 0.75, rel=1e-12)
     assert (np.delete(state.behavior("uptake_rate")[state.cells.type == 1], 2) == 14).all()
 

@@ -13,7 +13,7 @@ import pytest
 from scattering import HOUR, live, scattered
 
 from exoabm.cells.secretion import secrete
-from exoabm.cells.turnover import decide, turn_over
+from exoabm.cells.turnover import apply_turnover, decide_fates
 from exoabm.scenario.layouts import overlaps
 from exoabm.state import State
 from exoabm.vesicle import Status
@@ -104,7 +104,7 @@ def test_fates_compete_in_proportion_to_their_rates() -> None:
     )
     state = scattered(150, keys, more=more)
     dt = HOUR / 2
-    turnover = decide(state, state.cells.position, dt)
+    turnover = decide_fates(state, state.cells.position, dt)
     assert turnover is not None
     n = 150 * 150
 
@@ -122,7 +122,7 @@ def test_fates_compete_in_proportion_to_their_rates() -> None:
     assert ((counts - shifted) ** 2 / shifted).sum() + (stays - stay) ** 2 / stay > 16.3
     everyone = np.concatenate([turnover.divides, turnover.dies, turnover.changes])
     assert len(np.unique(everyone)) == len(everyone)
-    turn_over(state, turnover, dt)
+    apply_turnover(state, turnover, dt)
     assert (state.cells.type == 0).sum() == len(turnover.changes), "b stands first in the file"
     assert state.warnings, "a quarter of the cells meet a fate in one step"
 
@@ -154,13 +154,13 @@ def test_contact_inhibition() -> None:
     assert len(full.cells) == n
     full.cells.position[:, 0], full.cells.position[:, 1] = x.ravel() + 300, y.ravel() + 300
     inner = np.flatnonzero((abs(x.ravel() - 97.5) < 80) & (abs(y.ravel() - 97.5) < 80))
-    turnover = decide(full, full.cells.position, HOUR)
+    turnover = decide_fates(full, full.cells.position, HOUR)
     assert turnover is not None
     assert not np.isin(turnover.divides, inner).any()
     assert np.isin(inner, turnover.blocked).all()
     where = full.cells.position[inner[40]].copy()
     full.cells.position[inner[40]] = 900.0, 900.0, where[2]
-    turnover = decide(full, full.cells.position, HOUR)
+    turnover = decide_fates(full, full.cells.position, HOUR)
     assert turnover is not None
     assert (np.linalg.norm(turnover.daughter - where, axis=1) < 1e-6).sum() <= 1
     assert len(state.cells) == 4
@@ -178,10 +178,10 @@ def test_a_division_shares_everything_out() -> None:
     way.first_contact[:], way.last_contact[:] = 30.0, 50.0
     before = {name: getattr(way, name).copy() for name in vars(way)}
     waste = cells.waste.copy()
-    turnover = decide(state, cells.position, 50 * HOUR)
+    turnover = decide_fates(state, cells.position, 50 * HOUR)
     assert turnover is not None
     assert len(turnover.divides) == 9
-    turn_over(state, turnover, 60.0)
+    apply_turnover(state, turnover, 60.0)
     assert len(cells) == 18
     np.testing.assert_array_equal(cells.mother[9:], np.arange(9))
     np.testing.assert_array_equal(cells.waste[:9] + cells.waste[9:], waste)
@@ -212,9 +212,9 @@ def hosted(state: State, rows: int, each: int) -> None:
 def test_single_vesicles_fall_to_either_by_a_fair_coin() -> None:
     state = scattered(2, f'releases = "ev"\n{DIVIDING}', engine="vesicles")
     hosted(state, 4, 2000)
-    turnover = decide(state, state.cells.position, 50 * HOUR)
+    turnover = decide_fates(state, state.cells.position, 50 * HOUR)
     assert turnover is not None
-    turn_over(state, turnover, 60.0)
+    apply_turnover(state, turnover, 60.0)
     way, vesicles = state.trafficking, state.vesicles
     for pool, status in ((way.bound, Status.BOUND), (way.endosomal, Status.ENDOSOMAL)):
         np.testing.assert_array_equal(pool[:4, 0, 0] + pool[4:, 0, 0], np.full(4, 2000))
@@ -228,13 +228,13 @@ def test_what_the_dead_held_is_accounted_for() -> None:
     state = scattered(3, 'releases = "ev"\ndeath_rate = "1 / h"', engine="vesicles")
     hosted(state, 9, 10)
     state.cells.waste[:] = 5.0
-    turnover = decide(state, state.cells.position, 0.4 * HOUR)
+    turnover = decide_fates(state, state.cells.position, 0.4 * HOUR)
     assert turnover is not None
     m = len(turnover.dies)
     assert 0 < m < 9
     left = np.setdiff1d(np.arange(9), turnover.dies)
     ids = state.cells.birth_id[left]
-    turn_over(state, turnover, 60.0)
+    apply_turnover(state, turnover, 60.0)
     np.testing.assert_array_equal(state.cells.birth_id, ids)
     assert state.balance["cleared"].sum() == 10 * m
     assert state.lineage.totals["lysosomal"].sum() == 10 * m
@@ -271,10 +271,10 @@ mvb = { number = 3.5, fate_rate = "1 / h", secretory_fraction = 1 }\n"""
     bodies = state.cells.mvb[:, 0].copy()
     assert set(bodies.tolist()) == {3.0, 4.0}
     assert abs(bodies.sum() - 1400) < 4 * math.sqrt(400 * 0.25)
-    turnover = decide(state, state.cells.position, 50 * HOUR)
+    turnover = decide_fates(state, state.cells.position, 50 * HOUR)
     assert turnover is not None
     mothers = turnover.divides
-    turn_over(state, turnover, 60.0)
+    apply_turnover(state, turnover, 60.0)
     shared = state.cells.mvb[:, 0]
     assert (shared == np.floor(shared)).all()
     np.testing.assert_array_equal(shared[mothers] + shared[400:], bodies[mothers])
@@ -289,10 +289,10 @@ def test_a_whole_copy_goes_to_one_of_two() -> None:
     state = scattered(20, keys, engine="vesicles", more=cargo)
     seed, other = (1, 0) if state.cargos[1].name == "seed" else (0, 1)
     state.cells.cargo[:, other] = 3.0
-    turnover = decide(state, state.cells.position, 50 * HOUR)
+    turnover = decide_fates(state, state.cells.position, 50 * HOUR)
     assert turnover is not None
     mothers = turnover.divides
-    turn_over(state, turnover, 60.0)
+    apply_turnover(state, turnover, 60.0)
     mother, daughter = state.cells.cargo[mothers], state.cells.cargo[400:]
     np.testing.assert_array_equal(mother + daughter, np.full((len(mothers), 2), 3.0))
     np.testing.assert_array_equal(daughter[:, other], 1.5, "cargo that only decays is an expected number")
@@ -304,7 +304,7 @@ def test_a_whole_copy_goes_to_one_of_two() -> None:
 def test_expected_bodies_are_halved_in_either_engine() -> None:
     for engine in ("continuum", "vesicles"):
         state = scattered(2, f'releases = "ev"\nmvb = {{ number = 7 }}\n{DIVIDING}', engine=engine)
-        turnover = decide(state, state.cells.position, 50 * HOUR)
+        turnover = decide_fates(state, state.cells.position, 50 * HOUR)
         assert turnover is not None
-        turn_over(state, turnover, 60.0)
+        apply_turnover(state, turnover, 60.0)
         np.testing.assert_array_equal(state.cells.mvb[:, 0], np.full(8, 3.5))

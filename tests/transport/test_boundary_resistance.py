@@ -19,7 +19,7 @@ from worlds import RECIPIENT, world
 
 from exoabm import ExosomeModel
 from exoabm.domain import Face
-from exoabm.transport.boundary_resistance import opened
+from exoabm.transport.boundary_resistance import open_boundary
 from exoabm.transport.cell_grid_coupling import couple
 
 RADIUS, FREELY = 7.5, 6.572
@@ -130,6 +130,6 @@ def test_of_modes_around_a_center_on_faces() -> None:
         (2, 2, 0.25, 2 / np.pi, 1 / 2),
     ):
         at = [0.0 if side % 2 == 0 and side // 2 < sides else NONE for side in range(6)]
-        found = opened(dim, at, [-1 if t == 0 else 0 for t in at])
+        found = open_boundary(dim, at, [-1 if t == 0 else 0 for t in at])
         assert found.mean == pytest.approx(share * mean, rel=0.01)
         assert found.slope == pytest.approx(slope, rel=0.04)

@@ -12,7 +12,7 @@ from exoabm.errors import InputError
 from exoabm.kernels.medium import FIXED, NO_FLUX, PERIODIC
 from exoabm.transport.grid_discretization import LatticeOperator
 from exoabm.transport.transfer_matrix import captures, with_unbinding
-from exoabm.transport.uptake_stencil import footprint
+from exoabm.transport.uptake_stencil import solve_stencil
 
 VOXEL = 10.0
 D = 6.57
@@ -172,7 +172,7 @@ def test_autocrine_and_paracrine_capture_of_spheres(diffusivity: float) -> None:
     """Screened Collins-Kimball: surface chance p_s = k_a / (k_a + 4 pi D a (1 + a/L))."""
     radius, rate, length, n = 7.5, 14.2, 60.0, 64
     decay = diffusivity / length**2
-    cell = footprint(dim=3, radius=radius, uptake_rate=rate, diffusivity=diffusivity, voxel=radius)
+    cell = solve_stencil(dim=3, radius=radius, uptake_rate=rate, diffusivity=diffusivity, voxel=radius)
     number = np.arange(n**3).reshape(n, n, n)
     center = np.array([n // 2] * 3)
 

@@ -13,11 +13,11 @@ from scipy.sparse.linalg import cg
 
 from exoabm.errors import InputError
 from exoabm.transport.uptake_stencil import (
-    Footprint,
+    UptakeStencil,
     _lattice,
     effective_rate,
-    footprint,
     lattice_green,
+    solve_stencil,
 )
 
 RADIUS = 7.5
@@ -27,8 +27,8 @@ FREE, TISSUE = 6.57, 0.33
 SPACINGS = [RADIUS / 3, RADIUS / 1.7, RADIUS, 2 * RADIUS, 4 * RADIUS]
 
 
-def place(dim: int, uptake_rate: float, diffusivity: float, voxel: float) -> Footprint:
-    return footprint(
+def place(dim: int, uptake_rate: float, diffusivity: float, voxel: float) -> UptakeStencil:
+    return solve_stencil(
         dim=dim,
         radius=RADIUS,
         uptake_rate=uptake_rate,
@@ -45,13 +45,13 @@ def resistance(dim: int, diffusivity: float, radius: float = RADIUS) -> float:
     return float(np.log(REACH / radius) / (2 * np.pi * diffusivity * THICKNESS))
 
 
-def lattice_rate(cell: Footprint, dim: int, diffusivity: float, voxel: float) -> float:
+def lattice_rate(cell: UptakeStencil, dim: int, diffusivity: float, voxel: float) -> float:
     return effective_rate(
         cell, dim=dim, diffusivity=diffusivity, voxel=voxel, thickness=THICKNESS, reach=REACH
     )
 
 
-def recapture(cell: Footprint, dim: int, diffusivity: float, voxel: float) -> float:
+def recapture(cell: UptakeStencil, dim: int, diffusivity: float, voxel: float) -> float:
     """Chance that a released vesicle is taken up again, in a slab before it gets to REACH."""
 
     def green(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -249,4 +249,4 @@ def test_capture_from_afar_on_a_finite_grid(fineness: float) -> None:
 def test_what_cannot_be_is_refused(change: dict[str, float], message: str) -> None:
     arguments = {"dim": 3, "radius": 7.5, "uptake_rate": 14.0, "diffusivity": 1.0, "voxel": 5.0}
     with pytest.raises(InputError, match=message):
-        footprint(**{**arguments, **change})  # type: ignore[arg-type]
+        solve_stencil(**{**arguments, **change})  # type: ignore[arg-type]
