@@ -1,4 +1,4 @@
-"""What vesicles carry, and what cells hold of it."""
+"""Cargo of vesicles, and pools of cargo in cells."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class CargoClass(StrEnum):
-    """What a cargo is to the cell that takes it up."""
+    """Role of a cargo in the recipient cell."""
 
     SIGNAL = "signal"
     WASTE = "waste"
@@ -15,7 +15,7 @@ class CargoClass(StrEnum):
 
 
 class Molecule(StrEnum):
-    """What a cargo is made of; an RNA and a protein bring the half-life of their class."""
+    """Molecular class of a cargo; RNA and protein have a default half-life."""
 
     MRNA = "mRNA"
     MIRNA = "miRNA"
@@ -26,7 +26,7 @@ class Molecule(StrEnum):
 
 
 HALF_LIVES = {Molecule.MRNA: "9 h", Molecule.PROTEIN: "46 h", Molecule.MIRNA: "120 h"}
-"""Half-lives in a cell (Schwanhäusser 2011, Gantier 2011; recalled, known to a factor of 3)."""
+"""Half-lives in a cell, within a factor of 3. Source: schwanhausser2011, gantier2011."""
 
 
 @dataclass(frozen=True)
@@ -37,15 +37,15 @@ class Cargo:
     ----------
     name : str
     role : CargoClass
-        A signal or a therapeutic counts once it is delivered to the cytosol; waste joins the recipient's
-        waste pool wherever the vesicle ends, and must be degraded there.
+        A signal or a therapeutic counts once it is delivered to the cytosol; waste joins the
+        waste pool of the recipient at any fate of the vesicle, and is degraded there.
     copies : float
         Mean copies per vesicle.
     decay_rate : float
-        Loss of active copies in a cell, 1/s; 0 for what stays.
+        Loss of active copies in a cell, 1/s.
     molecule : Molecule or None
     effect_copies : float
-        Delivered copies from which a cell shows an effect.
+        Least number of delivered copies with an effect on a cell.
     """
 
     name: str
@@ -58,7 +58,7 @@ class Cargo:
 
 @dataclass(frozen=True)
 class CargoPool:
-    """What a type of cell does with the copies m of a cargo that it holds; rates in 1/s.
+    """Kinetics of the copies m of a cargo in cells of a type; rates in 1/s.
 
         dm/dt = production + replication m (1 - m / capacity) - (decay + clearance + export) m + delivered
 

@@ -2,7 +2,7 @@
 
 Rows of ``Cells`` are cells; axis names used throughout: n cells, K vesicle kinds, L labels,
 S size classes.
-A *label* names where a vesicle came from: a donor type, a donor cell, the reservoir behind a face, or a dose.
+A *label* is the origin of a vesicle: a donor type, a donor cell, the reservoir behind a face, or a dose.
 """
 
 from __future__ import annotations
@@ -33,41 +33,41 @@ if TYPE_CHECKING:
 RESERVOIR = "reservoir"
 DOSE = "dose"
 OUTSIDE = (RESERVOIR, DOSE)
-"""Origins that are no cells."""
+"""Origins other than cells."""
 
 
 class Resolution(StrEnum):
-    """How finely the origin of a vesicle is known."""
+    """Resolution of the origin of vesicles."""
 
     CELL_TYPE = "cell_type"
     CELL = "cell"
 
 
 class Rows:
-    """Columns of equal length, one row a cell, that come and go together."""
+    """Columns of equal length, one row per cell."""
 
     def take(self, rows: np.ndarray) -> None:
-        """Make row i what was row ``rows[i]``, in every column: drops rows, repeats them, orders them."""
+        """Select rows in every column: row i becomes the former row ``rows[i]``."""
         for column in fields(self):  # type: ignore[arg-type]
             setattr(self, column.name, getattr(self, column.name)[rows])
 
 
 @dataclass
 class Cells(Rows):
-    """One row a cell, in the order of birth.
+    """One row per cell, in the order of birth.
 
     Attributes
     ----------
     birth_id : numpy.ndarray
-        Names the cell for ever, int64, rising; never used again. Draws are keyed by it.
+        Permanent number of the cell, int64, rising, never reused; draws are keyed by it.
     type : numpy.ndarray
         Index into ``State.types``.
     position, velocity, polarity : numpy.ndarray
-        Center in um, persistent part of the motion in um/s, remembered direction of what it follows; (n, 3).
+        Center in um, persistent part of the motion in um/s, polarity of chemotaxis; (n, 3).
     born : numpy.ndarray
         Time of birth in s; 0 for the cells of the layout.
     mother : numpy.ndarray
-        Birth id of the cell it came from by division; -1 for the cells of the layout.
+        Birth id of the mother; -1 for the cells of the layout.
     waste : numpy.ndarray
         Waste held, units.
     cargo : numpy.ndarray
@@ -77,11 +77,11 @@ class Cells(Rows):
     behavior : numpy.ndarray
         Present value of each behavior, (n, B), in the order of ``State.behaviors``.
     feedback : numpy.ndarray
-        What each behavior and its signals did to each other in the last steps, (n, B, 6); see
-        ``cells.responses``. B is 0 without responses.
+        History of each behavior and its target in recent steps, (n, B, 6); see ``cells.responses``. B is 0
+        without responses.
     effect : numpy.ndarray
-        How far what the cell received and holds has moved its behaviors, 0 to 1: the strongest of its
-        responses. Uptake is not delivery, and delivery is not effect.
+        Strength of the strongest response to received or held cargo, 0 to 1. Uptake is not delivery, and
+        delivery is not effect.
     """
 
     birth_id: np.ndarray
@@ -105,7 +105,7 @@ class Cells(Rows):
     def at(
         cls, position: np.ndarray, types: np.ndarray, *, cargos: int = 0, pools: int = 0, behaviors: int = 0
     ) -> Cells:
-        """Cells of a layout, numbered in its order; they hold nothing, and their behaviors are 0."""
+        """Cells of a layout, numbered in its order, with empty pools and behaviors of 0."""
         n = len(position)
         return cls(
             birth_id=np.arange(n, dtype=np.int64),
@@ -130,10 +130,10 @@ class Cells(Rows):
 
 @dataclass(frozen=True)
 class Labels:
-    """The origins that vesicles are told apart by.
+    """Origins of vesicles that are distinguished.
 
-    ``names`` (L) are donor types, birth ids of donor cells, the reservoir or the dose; ``of_cell`` (n) gives
-    the label of what a cell releases, -1 for a cell that releases nothing.
+    ``names`` (L) are donor types, birth ids of donor cells, the reservoir or the dose; ``of_cell`` (n) is
+    the label of vesicles released by a cell, -1 for a cell that releases none.
     """
 
     resolution: Resolution
@@ -145,7 +145,7 @@ class Labels:
         return len(self.names)
 
     def follow(self, cells: Cells, types: Sequence[CellType]) -> Labels:
-        """The labels of these cells now; a donor cell that has none gets one of its own, after the others."""
+        """Labels of the present cells; new donor cells get labels after the existing ones."""
         donates = np.array([t.donates for t in types])[cells.type]
         if self.resolution is Resolution.CELL_TYPE:
             label = np.array([self.names.index(t.name) if t.name in self.names else -1 for t in types])
@@ -168,7 +168,7 @@ class Labels:
         )
 
     def of_past(self, birth_id: int, cell_type: CellType) -> int:
-        """The label of what a cell that is dead, or of another type by now, released as this type; or -1."""
+        """Label of vesicles that a cell released before its death or change of type, as this type; or -1."""
         name = cell_type.name if self.resolution is Resolution.CELL_TYPE else str(birth_id)
         return self.names.index(name) if cell_type.donates and name in self.names else -1
 
@@ -178,14 +178,14 @@ SIZES = ("bound_sizes", "endosomal_sizes", "returning_sizes")
 
 @dataclass
 class Trafficking(Rows):
-    """Vesicles met by each cell, by kind and origin; every array but the last three (n, K, L), float64.
+    """Vesicles at each cell, by kind and origin; every array but the last three (n, K, L), float64.
 
     ``encountered``, ``taken_up``, ``unbound``, ``lysosomal``, ``recycled`` and ``delivered`` only grow.
-    ``bound`` sit on the surface now, ``endosomal`` are inside and undecided, ``returning`` unbound or were
-    recycled in this step and are free from the next. ``first_contact`` is the time in s by which a first
-    encounter was as likely as not (expected count ln 2), NaN before. ``bound_sizes``, ``endosomal_sizes``
-    and ``returning_sizes`` are the shares of each size class in these three, (n, K, L, S), 0 where none is;
-    with one class for all kinds, and for single vesicles, which know their size, S is 0.
+    ``bound`` are on the surface now, ``endosomal`` in endosomes, ``returning`` unbound or were recycled in
+    this step and are free from the next. ``first_contact`` is the median time of the first encounter in s
+    (expected count ln 2), NaN before. ``bound_sizes``, ``endosomal_sizes`` and ``returning_sizes`` are the
+    shares of the size classes in these three, (n, K, L, S), 0 without vesicles; S is 0 with one class for all
+    kinds, and for single vesicles.
     """
 
     encountered: np.ndarray
@@ -205,7 +205,7 @@ class Trafficking(Rows):
 
     @classmethod
     def empty(cls, n: int, kinds: int, labels: int, classes: int = 1) -> Trafficking:
-        """Nothing met yet; ``classes`` is the most size classes of a kind."""
+        """Counts before the first contact; ``classes`` is the largest number of size classes of a kind."""
         shape = (n, kinds, labels)
         other = {name: np.full(shape, np.nan) for name in ("first_contact", "last_contact")}
         other |= {name: np.zeros((*shape, classes if classes > 1 else 0)) for name in SIZES}
@@ -214,9 +214,9 @@ class Trafficking(Rows):
 
 @dataclass(frozen=True)
 class SourceCells:
-    """What the layout's table says of each of its cells, which are the first to be born, in their order.
+    """Identifiers of the cells of a table, which have the first birth ids, in the order of the table.
 
-    ``ids`` are texts (n), ``labels[codes[i]]`` is the label of cell i as the table writes it.
+    ``ids`` are texts (n), ``labels[codes[i]]`` is the label of cell i in the table.
     """
 
     ids: list[str]
@@ -276,22 +276,41 @@ class Measure(NamedTuple):
 
 @dataclass
 class State:
-    """Everything that changes, and what it is measured against.
+    """State of a model: all variables, and the fixed quantities that they refer to.
 
-    ``cargos`` are the columns of ``cells.cargo``. ``behaviors`` names the columns of ``cells.behavior``,
-    ``processes`` gives the process that each acts on; a behavior that no cell type names and no response
-    moves is not among them, and then costs nothing and draws nothing. ``base`` (T, B) has the value of each
-    for each type without any signal, ``damping`` (T, B) the mean share of ``cells.feedback`` in the last
-    steps. ``released`` (n, K) counts what each cell has sent, ``entrants`` (7, K) the single vesicles that
-    came in through each face or by doses; the next vesicle's name goes on from there. The continuum engine
-    keeps ``fields``: per vesicle kind the free vesicles per voxel, label and size class, (L S, ny, nx) or (L
-    S, nz, ny, nx), the classes of a label one after the other; ``free_per_voxel`` sums over them. The vesicle
-    engine keeps ``vesicles``, one row each, the ``events`` of the current step, and the ``book`` of edges
-    between cells. ``marked_for_death`` are birth ids of cells that die at the end of this step whatever their
-    rates. ``lineage`` keeps births, deaths and what the dead had met; ``mechanics`` is None where cells do
-    not push, ``max_cells`` the number of cells that divisions may not pass. ``source`` is what a table says
-    of the cells of the layout, None where rules placed them; ``y_down`` tells that y runs downward in
-    pictures of it. ``treatment`` holds the variables of a therapy, ``measures`` its readouts of the present.
+    Attributes
+    ----------
+    cargos, behaviors : tuple
+        Columns of ``cells.cargo`` and ``cells.behavior``. Behaviors that no cell type names and no response
+        changes are not stored.
+    processes : tuple of Process
+        Process that each behavior acts on.
+    base, damping : numpy.ndarray
+        Value of each behavior at rest, and mean share of ``cells.feedback`` in recent steps, both (T, B).
+    released : numpy.ndarray
+        Vesicles released by each cell until now, (n, K).
+    fields : list of numpy.ndarray
+        Continuum engine: free vesicles of each kind per voxel, (L S, ny, nx) or (L S, nz, ny, nx), the size
+        classes of a label in succession.
+    follows_vesicles : bool
+        Whether vesicles are followed one by one; otherwise they are expected numbers, and ``vesicles``,
+        ``events`` and ``contacts`` are empty.
+    vesicles, events, contacts
+        Vesicle engine: one row per vesicle, the events of the current step, and counts between cells.
+    entrants : numpy.ndarray
+        Single vesicles that entered through each face or by doses, (7, K), int64.
+    lineage : Lineage
+        Births, deaths, and counts of dead cells.
+    mechanics : Mechanics or None
+        None for cells without repulsion.
+    max_cells : float
+        Largest number of living cells.
+    treatment, measures
+        Variables of a therapy, and its present readouts.
+    source, y_down
+        Identifiers of cells from a table, None for generated layouts; whether y points down in figures.
+    marked_for_death : numpy.ndarray
+        Birth ids of cells that die at the end of this step.
     """
 
     domain: Domain
@@ -344,7 +363,7 @@ class State:
         return self.cells.behavior[:, self.behaviors.index(name)]
 
     def present_value(self, behavior: str, rows: np.ndarray, rest: float) -> float | np.ndarray:
-        """Present value of a behavior for the cells in ``rows``; ``rest`` where nothing moves it."""
+        """Present value of a behavior for the cells in ``rows``; ``rest`` if no response changes it."""
         return self.behavior(behavior)[rows] if behavior in self.behaviors else rest
 
     def uptake_share(self) -> np.ndarray | None:

@@ -1,7 +1,7 @@
-"""Extracellular vesicles (EVs): their kinds, and single ones.
+"""Extracellular vesicles (EVs): kinds, and tables of single vesicles.
 
-"Exosome" is right here only for vesicles that the model makes by fusion of a multivesicular body
-with the plasma membrane; names elsewhere say vesicle or EV (MISEV2023).
+"Exosome" denotes only vesicles that the model releases by fusion of a multivesicular body with the plasma
+membrane; other names are vesicle or EV. Source: welsh2024 (MISEV2023).
 """
 
 from __future__ import annotations
@@ -24,22 +24,20 @@ if TYPE_CHECKING:
 
 
 class DeliveryRoute(StrEnum):
-    """Where cargo enters the cytosol; there is no consensus, so it is a hypothesis to choose."""
+    """Site at which cargo enters the cytosol: a hypothesis, since there is no consensus."""
 
     ENDOSOMAL_ESCAPE = "endosomal_escape"
     MEMBRANE_FUSION = "membrane_fusion"
 
 
 SIZE_TOLERANCE = 0.005
-"""Largest relative error that the size classes of a kind may make in its means of D and of 1/D."""
-
-
+"""Largest relative error of the means of D and of 1/D over the size classes of a kind."""
 MOST_CLASSES = 8
-"""Size classes that a kind may have; four are enough for a GSD of 3."""
+"""Largest number of size classes of a kind; four suffice for a GSD of 3."""
 
 
 def enough_classes(gsd: float) -> int:
-    """The fewest size classes that have the means of D and of 1/D to ``SIZE_TOLERANCE``."""
+    """Least number of size classes with the means of D and of 1/D within ``SIZE_TOLERANCE``."""
     sigma = math.log(gsd)
     for count in range(1, MOST_CLASSES):
         z, weight = normal_nodes(count)
@@ -50,9 +48,9 @@ def enough_classes(gsd: float) -> int:
 
 @cache
 def normal_nodes(count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Gauss and Hermite's nodes and weights for a mean over a standard normal z, each (count,), read-only.
+    """Gauss-Hermite nodes and weights for the mean over a standard normal z, each (count,), read-only.
 
-    Rounded to 13 decimals, so that they are the same with every version of NumPy.
+    Rounded to 13 decimals, which makes them independent of the version of NumPy.
     """
     z, weight = np.polynomial.hermite_e.hermegauss(count)
     z, weight = np.round(z, 13), np.round(weight / math.sqrt(2 * math.pi), 13)
@@ -66,12 +64,12 @@ PARTICLES = {
     "free_drug": "drug molecules",
     "soluble_factor": "free molecules",
 }
-"""What a number of them is called, by what stands beside vesicles for comparison."""
+"""Name of the particles of a kind, by its comparator."""
 
 
 @dataclass(frozen=True)
 class VesicleKind:
-    """One kind of vesicle, its motion in free medium and its way into a cell.
+    """One kind of vesicle: motion in free medium, and rates of the uptake pathway.
 
     Attributes
     ----------
@@ -79,25 +77,24 @@ class VesicleKind:
     diameter, diameter_gsd : float
         Median in um and geometric standard deviation of the log-normal diameter.
     diffusivity : float
-        Mean over the diameters in free medium, um^2/s; tissue hindrance is the domain's.
+        Mean over the diameters in free medium, um^2/s; hindrance by tissue is a property of the domain.
     decay_rate : float
         Extracellular clearance, 1/s.
     unbinding_rate, internalization_rate : float
-        The two ways off the cell surface, 1/s: back to the medium, or into an endosome.
+        Rates from the cell surface to the medium, and into an endosome, 1/s.
     processing_rate : float
-        From the endosome to its end, 1/s.
+        Rate from the endosome to the fate of the vesicle, 1/s.
     recycling_probability : float
-        Share of the endosomal vesicles that are released again as they are, so that they can go on to
-        other cells.
+        Share of the endosomal vesicles that are released again intact.
     delivery_probability : float
-        Share of the vesicles taken up (and not recycled) whose cargo reaches the cytosol; the others
-        end in a lysosome. Uptake is not delivery.
+        Share of the vesicles taken up (and not recycled) whose cargo reaches the cytosol; the others are
+        degraded in a lysosome. Uptake is not delivery.
     delivery_route : DeliveryRoute
     cargo : tuple of Cargo
     particles : str
-        What a number of them is called.
+        Name of the particles.
     size_classes : int
-        Classes of size that fields tell apart, and for which footprints are solved.
+        Number of size classes, each with fields and uptake stencils of its own.
     """
 
     name: str
@@ -133,24 +130,25 @@ class VesicleKind:
         return self.diffusivity_of(np.exp(-math.log(self.diameter_gsd) * normal_nodes(self.size_classes)[0]))
 
     def diffusivity_of(self, size: np.ndarray) -> np.ndarray:
-        """D in free medium of vesicles that are ``size`` times as wide as the median, um^2/s, shape (n,).
+        """D in free medium of vesicles of ``size`` times the median diameter, um^2/s, shape (n,).
 
             D(s) = D exp(-sigma^2 / 2) / s,    sigma = log GSD
 
-        Stokes-Einstein; 1/s has the mean exp(sigma^2/2), so that D is the mean over the kind.
+        Stokes-Einstein (Source: einstein1905); 1/s has the mean exp(sigma^2/2), so that D is the mean of the
+        kind.
         """
         sigma = math.log(self.diameter_gsd)
         return np.asarray(self.diffusivity * math.exp(-0.5 * sigma**2) / size)
 
     @property
     def unbinding_probability(self) -> float:
-        """k_off / (k_off + k_int): the chance that a bound vesicle leaves the surface again."""
+        """k_off / (k_off + k_int): probability that a bound vesicle returns to the medium."""
         total = self.unbinding_rate + self.internalization_rate
         return self.unbinding_rate / total if total > 0 else 0.0
 
     @property
     def fusion_probability(self) -> float:
-        """Share of the vesicles leaving the surface inward that fuse with the cell's membrane."""
+        """Share of the vesicles leaving the surface inward that fuse with the membrane of the cell."""
         fuses = self.delivery_route is DeliveryRoute.MEMBRANE_FUSION
         return self.delivery_probability if fuses else 0.0
 
@@ -161,25 +159,26 @@ class VesicleKind:
 
 
 def most_classes(kinds: Sequence[VesicleKind]) -> int:
-    """Size classes of the kind that has most of them."""
+    """Largest number of size classes of a kind."""
     return max(kind.size_classes for kind in kinds)
 
 
 def cargo_names(kinds: Sequence[VesicleKind]) -> tuple[str, ...]:
-    """Names of every cargo that some kind carries, sorted."""
+    """Names of all cargo of all kinds, sorted."""
     return tuple(sorted({cargo.name for kind in kinds for cargo in kind.cargo}))
 
 
 def copies_type(kinds: Sequence[VesicleKind]) -> np.dtype[Any]:
-    """The smallest integer that holds the copies in any vesicle, Poisson numbers up to 20 sigma."""
+    """Smallest integer type for the copies in a vesicle, Poisson numbers up to 20 sigma."""
     most = max((cargo.copies for kind in kinds for cargo in kind.cargo), default=0.0)
     return np.min_scalar_type(max(int(most + 20 * math.sqrt(most)), 256))
 
 
 class Status(IntEnum):
-    """Where a single vesicle is.
+    """Place of a single vesicle.
 
-    ``RETURNING`` left a cell in this step and is free from the next; ``GONE`` is removed at its end.
+    ``RETURNING`` left a cell in this step and is free from the next; ``GONE`` is removed at the end of the
+    step.
     """
 
     FREE = 0
@@ -284,7 +283,7 @@ def _bits(number: np.ndarray) -> np.ndarray:
 
 
 class Vesicles:
-    """Single vesicles as a structure of arrays; the first ``count`` rows are alive.
+    """Single vesicles as a structure of arrays; the first ``count`` rows are present.
 
     Attributes
     ----------
@@ -299,7 +298,7 @@ class Vesicles:
     start : float32
         Time within the current step from which its status counts.
     donor, host : int32
-        Birth id of the donor cell, kept for ever (-1: reservoir); row of the cell it is on or in (-1).
+        Birth id of the donor cell (-1: reservoir); row of the cell it is on or in (-1).
     kind, status, label, hops : int8, int8, int16, int16
         Vesicle kind, ``Status``, label of the origin, and times it was recycled.
     most : float
@@ -342,7 +341,7 @@ class Vesicles:
         return column
 
     def check_room(self, more: float) -> None:
-        """Refuse so many new vesicles before anything is allocated for them.
+        """Check the number of new vesicles before memory is allocated.
 
         Raises
         ------
@@ -357,12 +356,12 @@ class Vesicles:
 
     @property
     def bytes_per_vesicle(self) -> int:
-        """Memory of one row."""
+        """Memory of one row, bytes."""
         return sum(a.dtype.itemsize * int(np.prod(a.shape[1:])) for a in self._arrays.values())
 
     @property
     def bytes_held(self) -> int:
-        """Memory of all rows, with the room kept for new ones."""
+        """Memory of all rows and of the reserved capacity, bytes."""
         return sum(a.nbytes for a in self._arrays.values())
 
     def rows(self, *status: Status) -> np.ndarray:
@@ -370,7 +369,7 @@ class Vesicles:
         return np.flatnonzero(np.isin(self.status, status))
 
     def append(self, **columns: Any) -> np.ndarray:
-        """Add vesicles given by all their columns (an array, or one value for all); returns their rows."""
+        """Append vesicles given by all columns (an array, or one value for all); returns their rows."""
         n = len(columns["id"])
         start, end = self.count, self.count + n
         if end > len(self._arrays["id"]):
@@ -386,7 +385,7 @@ class Vesicles:
         return np.arange(start, end)
 
     def remove(self, rows: np.ndarray) -> None:
-        """Drop rows (in rising order); the holes are filled from the tail, always in the same way."""
+        """Remove rows (in rising order); gaps are filled from the end, in a fixed order."""
         if not len(rows):
             return
         keep = self.count - len(rows)
@@ -399,5 +398,5 @@ class Vesicles:
         self.count = keep
 
     def columns(self) -> dict[str, np.ndarray]:
-        """Every column of the living rows, by name."""
+        """Every column of the present rows, by name."""
         return {name: array[: self.count] for name, array in self._arrays.items()}

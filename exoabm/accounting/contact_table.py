@@ -1,7 +1,7 @@
 """Table of contacts between single cells: donor, recipient, counts of vesicles.
 
-Edges are kept for ever, so they must be small. One that can still grow takes about 130 bytes; nothing happens
-to a cell after its death, so the edges to dead recipients are packed, at some 15 bytes each.
+Edges are kept for the whole run. An open edge takes about 130 bytes; edges to dead recipients, which do not
+change, are compressed to about 15 bytes each.
 """
 
 from __future__ import annotations
@@ -24,18 +24,17 @@ MEMBRANE_COUNTS = {
 """Counts of vesicles bound to cells that divide or die: passed on with the membrane of the daughter, received
 with it, or cleared with the debris of the dead."""
 SMALLEST = 1024
-"""Rows of a table that has just been made, and that are worth packing."""
+"""Rows of a new table, and least number of rows that is compressed."""
 GROWTH = 1.25
-"""By how much a full table grows, and how many more open edges there may be before the dead are packed."""
+"""Factor of growth of a full table, and of open edges before closed ones are compressed."""
 
 
 @dataclass
 class ContactTable:
     """One table of edges per vesicle kind.
 
-    An edge is a pair of birth ids, donor and recipient; a sender that is no cell is ``vesicle.DONORS`` + its
-    label. ``columns`` names what is counted; the first is
-    the encounter, whose first and last times are kept.
+    An edge is a pair of birth ids, donor and recipient; a sender other than a cell is ``vesicle.DONORS`` +
+    its label. ``columns`` names the counts; the first is the encounter, whose first and last times are kept.
     """
 
     columns: tuple[str, ...]
@@ -52,7 +51,7 @@ class ContactTable:
 
     @property
     def bytes_held(self) -> int:
-        """Memory of all edges, with the room kept for new ones."""
+        """Memory of all edges and of the reserved capacity, bytes."""
         return sum(t.bytes_held for t in self.tables) + sum(p.blocks.nbytes for p in self.closed)
 
     def add(
@@ -69,7 +68,7 @@ class ContactTable:
         self.tables[kind].add(key, column.astype(np.int64), amount.astype(np.int64), time)
 
     def settle(self, living: np.ndarray) -> None:
-        """Pack the edges to recipients that are not among the ``living`` (birth ids), once it is worth it."""
+        """Compress the edges to recipients not among the ``living`` (birth ids), if there are enough."""
         for table, packed in zip(self.tables, self.closed, strict=True):
             if table.used > table.due:
                 packed.append(table.release(np.isin(table.keys[: table.used] >> 32, living, invert=True)))
@@ -86,7 +85,7 @@ class ContactTable:
 
 
 class _OpenEdges:
-    """Edges that can still grow, in the order in which they came up."""
+    """Open edges, in the order of their first event."""
 
     def __init__(self, columns: int) -> None:
         self.used = 0
@@ -131,7 +130,7 @@ class _OpenEdges:
                 self._refill(self.rows(), int(GROWTH * len(self.keys)))
 
     def release(self, leaves: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Drop the rows that are marked, and hand them over."""
+        """Remove the marked rows and return them."""
         rows = self.rows()
         gone = tuple(column[leaves] for column in rows)
         self._refill(tuple(column[~leaves] for column in rows), int(len(leaves) - leaves.sum()))
@@ -139,7 +138,7 @@ class _OpenEdges:
         return gone
 
     def _refill(self, rows: tuple[np.ndarray, ...], room: int) -> None:
-        """Start anew with these rows, and room for as many as that (at least ``SMALLEST``)."""
+        """Replace all rows, with a capacity of ``room`` rows (at least ``SMALLEST``)."""
         self.used = len(rows[0])
         self._make(rows[3].shape[1], max(room, SMALLEST))
         for column, part in zip(self._columns(), rows, strict=True):
@@ -148,7 +147,7 @@ class _OpenEdges:
 
 
 class _PackedEdges:
-    """Edges that nothing can be added to, compressed in blocks, without loss."""
+    """Closed edges, compressed in blocks without loss."""
 
     def __init__(self, columns: int) -> None:
         self.columns = columns
@@ -161,7 +160,7 @@ class _PackedEdges:
         if not len(rows[0]):
             return
         keys, first, last, counts = (column[np.argsort(rows[0])] for column in rows)
-        # Differences, and bytes of like weight side by side, are mostly zeros. Most cells met only once.
+        # Differences, and bytes of equal significance side by side, are mostly zeros.
         words = [np.diff(keys, prepend=0), first.view(np.int64), last.view(np.int64) ^ first.view(np.int64)]
         table = np.column_stack([*words, counts])
         block = zlib.compress(table.view(np.uint8).T.tobytes(), level=1)
@@ -170,7 +169,7 @@ class _PackedEdges:
         self.edges += len(keys)
 
     def rows(self) -> list[tuple[np.ndarray, ...]]:
-        """The edges of every block, as they were given."""
+        """Edges of every block."""
         return [
             self._unpack(self.blocks[end - size : end].tobytes(), edges)
             for end, (size, edges) in zip(np.cumsum(self.sizes[:, 0]), self.sizes, strict=True)

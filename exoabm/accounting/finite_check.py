@@ -1,7 +1,7 @@
-"""Whether every number of the state is one, asked at the end of each step.
+"""Check that all numbers of the state are finite, at the end of each step.
 
-A sum is finite only if all its terms are: one addition a number tells, and only where it does not, the
-first number that is not finite is looked for and named.
+A sum is finite only if all its terms are: each array is summed, and only for a sum that is not finite the
+first wrong number is located and reported.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from exoabm.state import State
 
 HELD = "bound", "returning", "endosomal", "lysosomal", "recycled", "delivered"
-"""Accounts of cells that the mass balance sums up at every step, so that it sees what they hold."""
+"""Counts that enter the mass balance of every step, which detects a number that is not finite."""
 TALLIED = "encountered", "taken_up", "unbound"
-"""Accounts of cells that only count."""
+"""Counts that do not enter the mass balance."""
 SINGLE = "x", "y", "z"
-"""Columns of vesicles that a step changes and that are no whole numbers."""
+"""Real-valued columns of vesicles that a step changes."""
 
 
 def check_finite(state: State, time: float, *, wholly: bool = False) -> None:
@@ -35,7 +35,7 @@ def check_finite(state: State, time: float, *, wholly: bool = False) -> None:
     time : float
         End of the step, s.
     wholly : bool
-        Look also at what the balances of the step would see: fields, waste, and what cells hold of vesicles.
+        Check also the quantities that the balances cover: fields, waste, and vesicles on and in cells.
 
     Raises
     ------
@@ -49,12 +49,12 @@ def check_finite(state: State, time: float, *, wholly: bool = False) -> None:
 
 
 def _had(state: State) -> np.ndarray:
-    """Which behaviors each cell has, (n, B); NaN stands for what a type does not have."""
+    """Behaviors that each cell has, (n, B); NaN marks those that its type lacks."""
     return np.isfinite(state.base)[state.cells.type]
 
 
 def _numbers(state: State, wholly: bool) -> Iterator[tuple[str, np.ndarray]]:
-    """Quantities by their names, each an array of which every number must be finite."""
+    """Names of quantities and arrays of which every number must be finite."""
     cells, way = state.cells, state.trafficking
     yield "cargo", cells.cargo
     if state.behaviors:
@@ -85,7 +85,7 @@ def _numbers(state: State, wholly: bool) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def _look(state: State, where: str, array: np.ndarray, time: float, counts: np.ndarray | bool) -> None:
-    """Name the first number that is not finite; a sum may also have been too large for one."""
+    """Report the first number that is not finite; a sum may also overflow by itself."""
     wrong = ~np.isfinite(array) & counts
     if not wrong.any():
         return
@@ -96,7 +96,7 @@ def _look(state: State, where: str, array: np.ndarray, time: float, counts: np.n
 
 
 def _named(state: State, where: str, place: tuple[int, ...]) -> str:
-    """A number in words: what it is of whom."""
+    """Description of a number: quantity and owner."""
     row, *rest = place
     if " of dose " in where or where == "immune response":
         return f"{where}, variable {row + 1},"

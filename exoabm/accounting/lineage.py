@@ -1,4 +1,4 @@
-"""Who descends from whom, and what the dead leave behind: their names, and all that they ever met."""
+"""Lineage: births, deaths and transformations of cells, and the counts of dead cells."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ CUMULATIVE_COUNTS = (
     "recycled",
     "delivered",
 )
-"""Counts of ``Trafficking`` that only grow."""
+"""Cumulative counts of ``Trafficking``."""
 
 
 class GrowingTable:
-    """Columns of equal length that only grow; the first ``count`` rows are filled."""
+    """Append-only columns of equal length; the first ``count`` rows are filled."""
 
     def __init__(self, **columns: tuple[type, tuple[int, ...]]) -> None:
         self.count = 0
@@ -33,7 +33,7 @@ class GrowingTable:
         return self.arrays[name][: self.count]
 
     def append(self, **columns: np.ndarray) -> None:
-        """Add rows given by all their columns; room doubles when it is used up."""
+        """Append rows given by all columns; the capacity doubles when it is exhausted."""
         first, last = self.count, self.count + len(next(iter(columns.values())))
         for name, array in self.arrays.items():
             if last > len(array):
@@ -46,23 +46,23 @@ class GrowingTable:
 
 @dataclass
 class Lineage:
-    """Births and deaths until now.
+    """Births, deaths and transformations until now.
 
     Attributes
     ----------
     born : int
-        Cells that ever were; the birth id of the next one.
+        Number of cells ever born; the next birth id.
     dead : GrowingTable
-        A row per dead cell, in the order of deaths: who it was, where and when it died, what it had released.
+        A row per dead cell, in the order of deaths: identity, place and time of death, vesicles released.
     contacts : GrowingTable
-        What the dead had met: a row per dead cell (birth id), vesicle kind and label, with counts that only
-        grew in its life and the times of its first and last contact.
+        A row per dead cell (birth id), vesicle kind and label: cumulative counts, and times of the first and
+        last contact.
     changed : GrowingTable
-        A row per transformation: who changed, the type it left, and what it had released until then.
+        A row per transformation: cell, former type, and vesicles released until then.
     totals : dict of numpy.ndarray
         Sums of these counts over the dead, (K, L) each.
     divisions, blocked, deaths, transformations : numpy.ndarray
-        How often cells of each type did so, (T,); a division is blocked where a daughter finds no room.
+        Events per cell type, (T,); a division is blocked if there is no room for a daughter.
     """
 
     born: int

@@ -1,8 +1,9 @@
-"""The balance of vesicles.
+"""Mass balances of vesicles and of waste.
 
     emitted = free + bound + endosomal + lysosomal + recycled + delivered + cleared + escaped
 
-It is checked after every step, for each vesicle kind and each origin. A run that breaks it stops.
+Both are checked after every step, the first for each vesicle kind and origin. A run stops if one does not
+close.
 """
 
 from __future__ import annotations
@@ -16,19 +17,19 @@ from exoabm.tables.fates import BALANCE
 
 PLACES = tuple(BALANCE)
 TOLERANCE = 1e-9
-"""Largest gap of a balance, as a share of all that came in, that is taken for rounding; assumed."""
+"""Largest relative gap of a balance that is attributed to rounding; assumed."""
 
 
 @dataclass
 class MassBalance:
-    """Where the emitted vesicles are, per vesicle kind and origin; every account is (K, L), float64.
+    """Emitted vesicles by place, per vesicle kind and origin; every account is (K, L), float64.
 
-    ``free`` includes what left a cell's surface in the last step and enters the medium in the next.
-    ``cleared`` includes what was bound to a cell that died, ``lysosomal`` what was in its endosomes.
-    ``endosomal`` counts vesicles inside endosomes now; how many were ever taken up is the sum of
-    ``endosomal``, ``lysosomal``, ``delivered`` and ``recycled``. A recycled vesicle counts as emitted
-    once more. Vesicles that come in through a face held at a concentration, or as a dose, count as emitted by
-    the reservoir or the dose; ``entered`` says how many.
+    ``free`` includes vesicles that left a cell in the last step and enter the medium in the next. ``cleared``
+    includes vesicles bound to cells that died, ``lysosomal`` those in their endosomes. ``endosomal`` counts
+    vesicles in endosomes now; the number ever taken up is the sum of ``endosomal``, ``lysosomal``,
+    ``delivered`` and ``recycled``. A recycled vesicle counts as emitted once more. Vesicles that enter
+    through a face held at a concentration, or as a dose, count as emitted by the reservoir or the dose;
+    ``entered`` is their number.
     """
 
     kinds: tuple[str, ...]
@@ -47,7 +48,7 @@ class MassBalance:
         return self.accounts[place]
 
     def widen(self, labels: tuple[str, ...]) -> None:
-        """Keep accounts for more origins; the new ones stand at the end of ``labels``."""
+        """Add accounts for new origins at the end of ``labels``."""
         more = len(labels) - len(self.labels)
         self.labels = labels
         self.emitted, self.entered = (np.pad(a, ((0, 0), (0, more))) for a in (self.emitted, self.entered))
@@ -60,7 +61,7 @@ class MassBalance:
         return (self.emitted - held) / np.maximum(self.emitted, 1.0)
 
     def check(self, time: float) -> None:
-        """Stop the run where the balance is broken or no longer finite.
+        """Stop the run if the balance does not close or is not finite.
 
         Raises
         ------
@@ -100,7 +101,7 @@ class WasteBalance:
     tolerance: float = TOLERANCE
 
     def check(self, time: float) -> None:
-        """Stop the run where the balance is broken; see ``MassBalance.check``."""
+        """Stop the run if the balance does not close; see ``MassBalance.check``."""
         incoming = self.initial + self.produced + self.recaptured
         gap = incoming - self.held - self.degraded - self.exported - self.debris
         if not abs(gap) <= self.tolerance * max(incoming, 1.0):

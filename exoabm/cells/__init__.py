@@ -1,1 +1,1 @@
-"""What cells do: secrete vesicles, take them up, handle their waste."""
+"""Cells: secretion, uptake, cargo and waste, responses, turnover and motility."""

@@ -1,4 +1,4 @@
-"""Mesa agents as thin views on rows of the cell arrays, for set-up, rare events and users' extensions."""
+"""Mesa agents as views on rows of the cell arrays, for set-up, rare events and extensions by users."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from exoabm.errors import InputError
 
 
 class Cell(Agent):
-    """One cell, known by its birth id. Its data live in the arrays of the model's state."""
+    """One cell, identified by its birth id; its data are in the arrays of the state."""
 
     def __init__(self, model: Any, birth_id: int) -> None:
         self.birth_id = birth_id
         super().__init__(model)
 
     def remove(self) -> None:
-        """Take the cell out of the model: it dies at the end of the next step, as other cells die.
+        """Remove the cell from the model: it dies at the end of the next step.
 
-        The agent is gone at once. What was bound to the cell is cleared with its debris, and it stays in the
-        record; until the end of that step it goes on.
+        The agent is removed at once. Vesicles bound to the cell are cleared with its debris; its record is
+        kept.
 
         Raises
         ------
@@ -40,7 +40,7 @@ class Cell(Agent):
         self.leave()
 
     def leave(self) -> None:
-        """Be no agent of the model any more, and change nothing of the cell."""
+        """Remove the agent only; the cell is unchanged."""
         super().remove()
 
     @property
@@ -66,12 +66,12 @@ class Cell(Agent):
 
     @property
     def pos(self) -> tuple[float, ...]:
-        """Center as a tuple in um, under the name that Mesa's own tools look for."""
+        """Center as a tuple in um, under the name that Mesa requires."""
         return tuple(float(x) for x in self.position)
 
     @pos.setter
     def pos(self, value: object) -> None:
-        """Mesa sets ``pos`` to None when an agent is made; the arrays stay the only truth."""
+        """Accept None only, which Mesa sets when an agent is made."""
         if value is not None:
             raise AttributeError("a cell is moved through the model's state, not through its agent")
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def metabolize(state: State, dt: float) -> list[Emissions]:
-    """Let every cargo in every cell live through ``dt`` seconds; returns what is exported in vesicles."""
+    """Advance the cargo of all cells by ``dt`` seconds; returns the exported vesicles."""
     rows = []
     for index, cell_type in enumerate(state.types):
         pools = {pool.cargo: pool for pool in cell_type.pools}
@@ -81,9 +81,9 @@ def _whole(
     export: float | np.ndarray,
     dt: float,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Whole copies: made ~ Poisson, lost ~ binomial, both of what was there at the start of the step.
+    """Whole copies: produced ~ Poisson, lost ~ binomial, from the copies at the start of the step.
 
-    Where every copy is lost within a step this is a branching process with Poisson offspring.
+    If all copies are lost within a step this is a branching process with Poisson offspring.
     """
     streams, step = state.streams, state.step
     u = streams.uniform(Purpose.ROUNDING, who, step, draw=Purpose.COPIES_LOST)
@@ -169,8 +169,8 @@ def logistic(
     """End value and time integral of m' = source + growth m (1 - m / capacity) - loss m over ``dt`` seconds.
 
     With b = growth/capacity and a = growth - loss, m = y'/(b y) turns it into y'' = a y' + b source y, whose
-    solution is a sum of two exponentials; the integral of m is ln(y)/b. What is computed is (y - 1)/b, which
-    keeps its digits however large the capacity.
+    solution is a sum of two exponentials; the integral of m is ln(y)/b. Computed is (y - 1)/b, without loss
+    of digits at large capacity.
 
     Parameters
     ----------

@@ -20,12 +20,11 @@ if TYPE_CHECKING:
 
 
 def move(state: State, dt: float) -> np.ndarray | None:
-    """Where the cells will be after a step of ``dt`` seconds, (n, 3) in um; None if none moves.
+    """Positions of the cells after a step of ``dt`` seconds, (n, 3) in um; None if no cell moves.
 
-    Cells that overlap push apart; then each goes its own way, one after the other in the order of birth. A
-    cell whose way would make it overlap another more than it does stays where it is for this step, as does
-    one whose way ends in an obstacle. Cells turn back where their surface meets a face, and go on around
-    periodic ones.
+    Overlapping cells repel each other; then the cells move, in the order of birth. A displacement that would
+    increase an overlap, or end in an obstacle, is rejected for this step. Cells are reflected where their
+    surface reaches a face; periodic faces wrap.
     """
     wants = [name for name in ("motility", "chemotaxis") if name in state.behaviors]
     if not len(state.cells) or (not wants and state.mechanics is None):
@@ -40,7 +39,7 @@ def move(state: State, dt: float) -> np.ndarray | None:
     moved = separate_overlaps(state, box, position, radius, dt)
     goes = way.any(axis=1)
     if goes.any():
-        # A cell whose surface meets a wall turns around.
+        # Cells whose surface reaches a wall reverse their velocity.
         state.cells.velocity[sphere_mechanics.crosses_walls(box, position, radius, way)] *= -1
         moved = sphere_mechanics.move_in_turn(box, position, radius, way) < int(goes.sum()) or moved
     return position if moved else None
@@ -52,8 +51,8 @@ def _random_motion(state: State, dt: float) -> np.ndarray:
         dx = sqrt(2 mu dt) N                                             persistence P = 0
         dv = -v/P dt + sqrt(2 mu)/P dW,   dx = v dt                      P > 0
 
-    with the mean square displacement 2 mu t per axis, or 2 mu (t - P (1 - e^(-t/P))) of a cell that has moved
-    for long (Fuerth 1920). Cells start at rest.
+    with the mean square displacement 2 mu t per axis, or, in the stationary state,
+    2 mu (t - P (1 - e^(-t/P))) (Fuerth 1920). Cells start at rest.
     """
     cells, streams, dim = state.cells, state.streams, state.domain.dim
     way = np.zeros_like(cells.position)
@@ -81,7 +80,7 @@ def _random_motion(state: State, dt: float) -> np.ndarray:
 
 
 def _chemotaxis(state: State, dt: float) -> np.ndarray:
-    """Chemotaxis; see ``physiology.Attraction``."""
+    """v = chi u: displacement by chemotaxis; see ``physiology.Attraction``."""
     way = np.zeros_like(state.cells.position)
     strength = state.behavior("chemotaxis")
     for index, cell_type in enumerate(state.types):
@@ -102,10 +101,9 @@ def _chemotaxis(state: State, dt: float) -> np.ndarray:
 def sense_gradient(state: State, kind: int, rows: np.ndarray, radius: float) -> tuple[np.ndarray, np.ndarray]:
     """Gradient (n, 3) in vesicles/um^4 and mean concentration (n,) in vesicles/um^3 around cells.
 
-    A plane is fitted to the free vesicles per voxel in a window that reaches a cell radius (at least a voxel)
-    to each side of the voxel with the cell's center: all cells sense over their own size, on both engines
-    alike. What a cell itself releases and takes up lies evenly around that voxel and cancels. Beyond faces
-    and beside obstacles see `gradient`.
+    A plane is fitted to the free vesicles per voxel in a window of a cell radius (at least a voxel) to each
+    side of the voxel of the center, for both engines. Release and uptake of the cell itself are symmetric
+    around that voxel and cancel. At faces and obstacles see `gradient`.
     """
     domain = state.domain
     free = state.free_per_voxel(kind)
@@ -126,7 +124,7 @@ def sense_gradient(state: State, kind: int, rows: np.ndarray, radius: float) -> 
 
 
 def _polarity_direction(state: State, attraction: Attraction, rows: np.ndarray, dt: float) -> np.ndarray:
-    """Let polarity fade, add what was caught in this step, and turn it into a direction of length 0 to 1."""
+    """Decay of polarity, addition of captures in this step, and the direction of length 0 to 1."""
     cells = state.cells
     cells.polarity[rows] *= math.exp(-dt / attraction.memory)
     for part in state.events.parts:
@@ -149,9 +147,9 @@ def _polarity_direction(state: State, attraction: Attraction, rows: np.ndarray, 
 
 
 SHARE = 0.1
-"""Largest share of an overlap that one sub-step of pushing takes away; keeps a crowd from swinging."""
+"""Largest share of an overlap removed per sub-step; prevents oscillation of dense clusters."""
 CAP = 0.1
-"""Largest way of a cell in one sub-step of pushing, in its radii."""
+"""Largest displacement of a cell per sub-step, in its radii."""
 
 
 def radii(state: State) -> np.ndarray:
@@ -162,7 +160,7 @@ def radii(state: State) -> np.ndarray:
 def neighbor_box(
     state: State, position: np.ndarray, radius: np.ndarray, room: int = 0
 ) -> sphere_mechanics.NeighborGrid:
-    """The box that cells at these positions are in, for the kernels; ``room`` for daughters."""
+    """Neighbor grid of cells at these positions, with ``room`` rows for daughters."""
     domain = state.domain
     closed = np.empty(0, bool) if domain.obstacle is None else domain.obstacle.ravel()
     return sphere_mechanics.neighbor_grid(
@@ -182,12 +180,12 @@ def neighbor_box(
 def separate_overlaps(
     state: State, box: sphere_mechanics.NeighborGrid, position: np.ndarray, radius: np.ndarray, dt: float
 ) -> bool:
-    """Push overlapping cells apart, in place; whether any cell moved.
+    """Repulsion of overlapping cells, in place; returns whether any cell moved.
 
         dx_i/dt = rate/2 sum_j (r_i + r_j - |x_i - x_j|) (x_i - x_j)/|x_i - x_j|
 
-    over neighbors that overlap: two cells that overlap by d, alone, do so by d e^(-rate t) later. Taken in
-    sub-steps; all cells move at once, so that the order of the rows does not matter.
+    over overlapping neighbors: the overlap d of two isolated cells decays as d e^(-rate t). Sub-steps move
+    all cells at once, so that the order of the rows is irrelevant. The force law is assumed.
     """
     if state.mechanics is None:
         return False

@@ -39,16 +39,15 @@ if TYPE_CHECKING:
     from exoabm.state import State
 
 LARGEST = 1e150
-"""Beyond it u stands for a full signal; it keeps the weighted mean finite."""
+"""Upper bound of u; keeps the weighted mean finite."""
 
 
 class Signal(NamedTuple):
-    """Something that cells sense.
+    """A signal of cells.
 
-    ``of`` says what the name after the dot is of (a cargo or a vesicle), or is empty; ``read(state, rows,
-    index, now)`` gives the signal of the cells in ``rows`` at the time ``now`` (s), to which all of the
-    state but its clock has come; ``internal`` tells whether it counts as an effect of what a cell received
-    or holds.
+    ``of`` is the entity of the name after the dot (cargo or vesicle), or empty; ``read(state, rows, index,
+    now)`` returns the signal of the cells in ``rows`` at the end ``now`` (s) of the step; ``internal`` marks
+    signals that count as an effect of received or held cargo.
     """
 
     parameter: Parameter
@@ -136,33 +135,33 @@ def hill_ratio(signal: np.ndarray, half_max: float, hill: float) -> np.ndarray:
 
 
 SETTLES = 0.5
-"""What is left of a distance to the fixed point after a step, at most; smaller slopes are not damped."""
+"""Largest remaining share of the distance to the fixed point after a step."""
 RECENT = 3
-"""Steps between two turns up to which they count as one alternation: half a period of 6 steps or less."""
+"""Largest number of steps between two reversals of one alternation: half a period of 6 steps."""
 RECOVERY = 1.1
-"""Factor by which a share rises in a step without alternation."""
+"""Factor of increase of a share per step without alternation."""
 MEMORY = 0.5
-"""Weight of the steps before where chance moves signals; 1/(1 - MEMORY) steps are looked at."""
+"""Weight of earlier steps for stochastic signals; 1/(1 - MEMORY) steps contribute."""
 SMALL = 1e-6
-"""Distance to the fixed point, relative, below which changes are of no account, such as those of rounding."""
+"""Relative distance to the fixed point below which changes are attributed to rounding."""
 SEEN = 0.01
-"""Relative distance between what a behavior is and what its signals ask for that is worth a warning."""
+"""Relative distance between a behavior and its target above which a warning is given."""
 STEADY = 0.9
-"""Weight of the steps before in the mean share of a cell type that decides on a warning under chance."""
+"""Weight of earlier steps in the mean share of a cell type that triggers a warning for stochastic signals."""
 LASTING = 0.6
-"""Mean share below which responses alternate and not by chance: white noise leaves 0.8 and more."""
+"""Mean share below which alternation is significant: white noise gives 0.8 or more."""
 
 
 class Column(IntEnum):
     """Columns of ``Cells.feedback`` for one behavior."""
 
     VALUE = 0
-    """Behavior in the step before."""
+    """Behavior in the previous step."""
     TARGET = 1
-    """What signals asked for at its start; NaN where no step was."""
+    """Target at the start of that step; NaN before the first step."""
     SHARE = 2
     SINCE = 3
-    """Steps since behavior and target last changed against each other."""
+    """Steps since behavior and target last changed in opposite directions."""
     PRODUCT = 4
     """Sum of change of behavior x change of target."""
     SQUARE = 5
@@ -170,7 +169,7 @@ class Column(IntEnum):
 
 
 NO_HISTORY = np.array([0.0, np.nan, 1.0, np.inf, 0.0, 0.0])
-"""A cell without a past, in the order of ``Column``."""
+"""History of a new cell, in the order of ``Column``."""
 
 
 def by_chance(state: State) -> bool:
@@ -179,9 +178,9 @@ def by_chance(state: State) -> bool:
 
 
 def damped(state: State, rows: np.ndarray, behavior: int, target: np.ndarray) -> np.ndarray:
-    """The behavior from now on of the cells in ``rows``, (n,), whose signals ask for ``target``.
+    """v + share (f - v): behavior of the cells in ``rows`` in the next step, (n,), with the target f.
 
-    Brings ``cells.feedback`` of these cells up to date, and warns where responses alternate.
+    Updates ``cells.feedback`` of these cells, and warns if responses alternate.
     """
     past, value = state.cells.feedback[rows, behavior], state.cells.behavior[rows, behavior]
     chance = by_chance(state)
@@ -210,7 +209,7 @@ def _update_slope(past: np.ndarray, value: np.ndarray, target: np.ndarray, memor
 
 
 def _update_share(past: np.ndarray, matters: np.ndarray) -> np.ndarray:
-    """Set the share of each cell by its slope; returns the slope g, 0 where nothing alternates."""
+    """Set the share of each cell from its slope; returns the slope g, 0 without alternation."""
     turns = matters & (past[:, Column.PRODUCT] < 0)
     alternates = turns & (past[:, Column.SINCE] <= RECENT)
     gain = np.zeros(len(past))
@@ -233,7 +232,7 @@ def _warn(state: State, rows: np.ndarray, behavior: int, chance: bool, alternate
     start = f"{state.types[cell_type].name}: responses of {state.behaviors[behavior]} alternated"
     if not any(warning.startswith(start) for warning in state.warnings):
         state.warnings.append(
-            f"{start} from step to step, for within a step they change the signal that they follow. They are "
-            "damped and settle where they should, but what happens on the way there takes a few steps; a "
-            "shorter clock.step resolves it"
+            f"{start} from step to step, since they change their own signal within a step. They are damped "
+            "and converge to the fixed point, but the transient takes a few steps; a shorter clock.step "
+            "resolves it"
         )

@@ -36,7 +36,7 @@ def secrete(state: State, dt: float) -> Emissions:
         elif cell_type.releases is not None:
             ilvs = state.present_value("ilvs_per_mvb", members, cell_type.ilvs_per_mvb)
             rate = state.present_value("release_rate", members, cell_type.release_rate)
-            # Formation of MVBs is as at rest: more ILVs in each are more vesicles.
+            # Formation of MVBs is constant: more ILVs per body release more vesicles.
             expected = np.full(len(members), rate * dt * (ilvs / cell_type.ilvs_per_mvb))
             count = _burst(state, cell_type, members, expected, ilvs, Purpose.FUSION, Purpose.ILVS)
             rows.append(_rows(state, members, cell_type.releases, count))
@@ -48,7 +48,7 @@ def secrete(state: State, dt: float) -> Emissions:
 
 
 def returning_vesicles(state: State) -> Emissions:
-    """Vesicles that left a cell's surface in the last step; they keep their origin and size."""
+    """Vesicles that unbound or were recycled in the last step; they keep origin and size."""
     returning, sizes = state.trafficking.returning, state.trafficking.returning_sizes
     cell, kind, label = np.nonzero(returning)
     count = returning[cell, kind, label]
@@ -70,8 +70,8 @@ def _burst(
 ) -> np.ndarray:
     """Fusions ~ Poisson(expected / ILVs per MVB), each releasing Poisson(ILVs per MVB); or their mean.
 
-    Where vesicles are counted one by one, a mean is rounded up or down at random, so that it is kept.
-    Mean ``expected`` and, over many steps, a Fano factor of 1 + ILVs per MVB.
+    For single vesicles a mean is rounded up or down at random, without bias. Mean ``expected`` and, over many
+    steps, a Fano factor of 1 + ILVs per MVB.
     """
     who = state.cells.birth_id[members]
     if cell_type.secretion is SecretionMode.MEAN:
@@ -86,11 +86,11 @@ def _burst(
 def _export_waste(
     state: State, cell_type: CellType, metabolism: WasteMetabolism, members: np.ndarray, dt: float
 ) -> np.ndarray:
-    """dw/dt = p - (k_lys + k_exo) w, exactly over the step; what k_exo takes leaves in vesicles.
+    """dw/dt = p - (k_lys + k_exo) w, exact over the step; waste lost at k_exo leaves in vesicles.
 
-    Saturable lysosomes degrade at k_lys w / (1 + w / W), with the pace of the middle of the step. With
+    Saturable lysosomes degrade at k_lys w / (1 + w / W), with the rate at the middle of the step. With
     Poisson secretion whole vesicles leave, at most as many as the pool fills; production and lysosomal
-    degradation then act on what is left.
+    degradation then act on the remainder. The rate law is assumed.
     """
     p = state.present_value("waste_production", members, metabolism.production)
     k_lys: float | np.ndarray = state.present_value(
@@ -139,7 +139,7 @@ def _rows(state: State, members: np.ndarray, kind: int, count: np.ndarray) -> Em
 def fused_mvbs(
     state: State, cell_type: CellType, pathway: MvbPathway, members: np.ndarray, dt: float
 ) -> list[tuple[int, np.ndarray]]:
-    """Vesicles that the cells in ``members`` release in ``dt`` seconds: a kind and the count of each cell.
+    """dM/dt = k_form - k_fate M: vesicles released in ``dt`` seconds, kind and counts of the cells.
 
     Expected numbers are exact over the step. In Poisson mode bodies are whole: Poisson many form, binomially
     many reach their fate, and binomially many of these fuse; at rest fusions are a Poisson process and the
@@ -172,9 +172,9 @@ def _whole(
     f: float | np.ndarray,
     dt: float,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Whole bodies left after the step, and those that fused in it.
+    """Whole bodies after the step, and those that fused in it.
 
-    Expected numbers, as at the start and of cells that were of another type, are rounded at random.
+    Expected numbers, at the start and after a change of type, are rounded at random.
     """
     streams, who, step = state.streams, state.cells.birth_id[members], state.step
     held = np.floor(held + streams.uniform(Purpose.ROUNDING, who, step, draw=Purpose.MVB_FATE))
@@ -189,7 +189,7 @@ def _whole(
 def _vesicles(
     state: State, cell_type: CellType, members: np.ndarray, kind: int, expected: np.ndarray
 ) -> np.ndarray:
-    """Vesicles of a kind by their expected number; each kind of a cell has draws of its own."""
+    """Vesicles of a kind from their expected number, with separate draws for each kind."""
     who = state.cells.birth_id[members] * len(state.kinds) + kind
     if cell_type.secretion is SecretionMode.POISSON:
         return state.streams.poisson(Purpose.SORTED_ILVS, who, state.step, expected).astype(float)

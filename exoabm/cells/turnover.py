@@ -25,22 +25,22 @@ if TYPE_CHECKING:
     from exoabm.state import State
 
 MEMORY_SHARE = 0.8
-"""Share of the free memory that new labels may take."""
+"""Largest share of the free memory for new labels."""
 
 
 def apply_turnover(state: State, turnover: Turnover, time: float) -> None:
-    """Let cells change, die and divide at the end of a step, at ``time`` (s).
+    """Apply transformation, death and division of cells at the end of a step, at ``time`` (s).
 
-    *Transformation*: the cell keeps its name, all that it holds and all that it met. It behaves as its new
-    type does at rest, until its signals are read again.
+    *Transformation*: the cell keeps its birth id, its contents and its counts. Its behaviors are those of the
+    new type at rest, until the next update of responses.
 
-    *Death*: vesicles bound to its surface, and those that just left it, are cleared with its debris; those in
-    its endosomes end in its lysosomes. Its waste is debris too, its cargo is lost. What it had met stays in
-    the record under its birth id.
+    *Death*: vesicles bound to the surface, and those that left it in this step, are cleared with the debris;
+    those in endosomes count as lysosomal. Waste becomes debris, cargo is lost. The counts of the cell are
+    kept under its birth id.
 
-    *Division*: the mother keeps her birth id and her record; the daughter gets the next one, and an empty
-    record. Vesicles on and in the mother, waste, cargo and MVBs are shared out evenly: in halves where they
-    are expected numbers, and by a fair coin each where vesicles, bodies or copies are whole.
+    *Division*: the mother keeps her birth id and counts; the daughter gets the next birth id and counts of
+    zero. Vesicles on and in the mother, waste, cargo and MVBs are partitioned evenly: expected numbers in
+    halves, single vesicles, bodies or copies with probability 1/2 each. Symmetric partition is assumed.
     """
     cells, lineage = state.cells, state.lineage
     lineage.blocked += _count_by_type(state, turnover.blocked)
@@ -66,7 +66,7 @@ def apply_turnover(state: State, turnover: Turnover, time: float) -> None:
 
 
 def _transform(state: State, rows: np.ndarray, becomes: np.ndarray) -> None:
-    """Make cells those of another type, and keep what they had released as the type that they were."""
+    """Change the type of cells, and record the vesicles released as the former type."""
     cells = state.cells
     state.lineage.changed.append(
         birth_id=cells.birth_id[rows], type=cells.type[rows], released=state.released[rows]
@@ -78,7 +78,7 @@ def _transform(state: State, rows: np.ndarray, becomes: np.ndarray) -> None:
 
 
 def _remove_dead(state: State, dead: np.ndarray, time: float) -> None:
-    """Close the accounts of cells that die, and keep what they met."""
+    """Book cells that die, and record their counts."""
     cells, way, lineage = state.cells, state.trafficking, state.lineage
     if not len(dead):
         return
@@ -113,7 +113,7 @@ def _remove_dead(state: State, dead: np.ndarray, time: float) -> None:
 
 
 def _end_with_host(state: State, dead: np.ndarray, time: float) -> None:
-    """End the single vesicles on and in cells that die."""
+    """Fate of single vesicles on and in cells that die: cleared or degraded."""
     vesicles = state.vesicles
     marked_for_death = np.zeros(len(state.cells), bool)
     marked_for_death[dead] = True
@@ -131,7 +131,7 @@ def _end_with_host(state: State, dead: np.ndarray, time: float) -> None:
 
 
 def _add_daughters(state: State, mothers: np.ndarray, place: np.ndarray, time: float) -> None:
-    """Turn the copies of their mothers' rows, at the end of all tables, into daughters."""
+    """Initialize the daughters, copies of the rows of their mothers at the end of all tables."""
     cells, way, m = state.cells, state.trafficking, len(mothers)
     if not m:
         return
@@ -159,7 +159,7 @@ def _add_daughters(state: State, mothers: np.ndarray, place: np.ndarray, time: f
 
 
 def _share_copies(state: State, mothers: np.ndarray, new: np.ndarray) -> None:
-    """Share out cargo: halves of expected copies, and each by a coin where cells hold whole ones."""
+    """Partition cargo: expected copies in halves, whole copies binomially."""
     cells, columns = state.cells, np.arange(len(state.cargos))
     whole = np.zeros((len(state.types), len(columns)), bool)
     for index, cell_type in enumerate(state.types):
@@ -176,7 +176,7 @@ def _share_copies(state: State, mothers: np.ndarray, new: np.ndarray) -> None:
 
 
 def _share_mvbs(state: State, mothers: np.ndarray, new: np.ndarray) -> None:
-    """Share out the pools of the MVB pathway: halves of expected numbers, whole bodies one by one."""
+    """Partition the pools of MVBs: expected numbers in halves, whole bodies binomially."""
     cells = state.cells
     poisson = np.array([t.secretion is SecretionMode.POISSON for t in state.types])
     whole = poisson[cells.type[mothers]]
@@ -191,14 +191,14 @@ def _share_mvbs(state: State, mothers: np.ndarray, new: np.ndarray) -> None:
 
 
 def _share_vesicles(state: State, mothers: np.ndarray, new: np.ndarray, time: float) -> None:
-    """Give each vesicle on or in a mother to her or to her daughter."""
+    """Partition single vesicles on and in mothers, with probability 1/2 each."""
     vesicles, way = state.vesicles, state.trafficking
     way.bound[new] = way.endosomal[new] = 0.0
     daughter = np.full(len(state.cells), -1)
     daughter[mothers] = new
     hosted = vesicles.rows(Status.BOUND, Status.ENDOSOMAL)
     hosted = hosted[daughter[vesicles.host[hosted]] >= 0]
-    # Draw 1: the vesicle's number is also that of an entity of the first draws, a cell's bodies.
+    # Draw 1, since the number of a vesicle may equal that of a pool of MVBs in draw 0.
     passed = hosted[state.streams.uniform(Purpose.PARTITION, vesicles.id[hosted], state.step, draw=1) < 0.5]
     bound = vesicles.status[passed] == Status.BOUND
     now = np.asarray(time)
@@ -213,7 +213,7 @@ def _share_vesicles(state: State, mothers: np.ndarray, new: np.ndarray, time: fl
 
 
 def _relabel(state: State) -> None:
-    """Give every donor its label; arrays grow where donor cells are new and told apart one by one."""
+    """Update the labels of donors; arrays grow with new donor cells at cell resolution."""
     labels = state.labels.follow(state.cells, state.types)
     more = len(labels) - len(state.labels)
     state.labels = labels
@@ -222,7 +222,7 @@ def _relabel(state: State) -> None:
 
 
 def _widen(state: State, more: int) -> None:
-    """Add empty labels at the end of every array that has them.
+    """Extend every array with a label axis.
 
     Raises
     ------
@@ -261,21 +261,21 @@ def _count_by_type(state: State, rows: np.ndarray) -> np.ndarray:
 
 IN_ORDER = ("division_rate", "death_rate", "transformation_rate")
 DIRECTIONS = {2: 24, 3: 96}
-"""Sides of its mother on which a daughter is looked for a place, by dimension: some 15 degrees apart."""
+"""Directions from the mother in which a daughter is placed, by dimension: about 15 degrees apart."""
 COARSE = 0.1
-"""Chance of a fate in one step beyond which a warning is due: only one fate fits in a step."""
+"""Probability of an event per step above which a warning is given."""
 
 
 def decide_fates(state: State, position: np.ndarray | None, dt: float) -> Turnover | None:
-    """What becomes of the cells at the end of a step of ``dt`` seconds; ``position`` is where they then are.
+    """Division, death and transformation of cells in a step of ``dt`` seconds, at their new ``position``.
 
         P(fate) = rate (e^(r dt) - 1) / r,    r = b - d - w
 
-    for division, death and transformation at their rates b, d and w; at most one of them in a step. That is
-    how often each happens in the mean to a cell and all its descendants in the step, so that numbers grow by
-    e^(r dt) whatever the step. A daughter needs a free place that touches her mother; where there is none the
-    mother does not divide (contact inhibition), and tries again at her rate. ``state.marked_for_death`` die
-    whatever their rates.
+    for division, death and transformation at the rates b, d and w; at most one of them per step. This is the
+    mean number of these events of a cell and its descendants in the step, so that populations grow by e^(r
+    dt) for any step. A daughter needs a free place in contact with the mother; without one the mother does
+    not divide (contact inhibition). Cells ``state.marked_for_death`` die at any rates. The rates are
+    first-order; assumed.
 
     Raises
     ------
@@ -295,7 +295,7 @@ def decide_fates(state: State, position: np.ndarray | None, dt: float) -> Turnov
 
 
 def _with_removed(state: State, turnover: Turnover | None) -> Turnover:
-    """The same, but marked_for_death cells do nothing else than die."""
+    """The same, with the death of removed cells instead of their other events."""
     dies = np.flatnonzero(np.isin(state.cells.birth_id, state.marked_for_death))
     state.marked_for_death = state.marked_for_death[:0]
     if turnover is None:
@@ -313,7 +313,7 @@ def _with_removed(state: State, turnover: Turnover | None) -> Turnover:
 
 
 def _by_rates(state: State, position: np.ndarray, dt: float) -> Turnover | None:
-    """What the rates of cells and chance make of them."""
+    """Events drawn by the rates of the cells."""
     cells, n = state.cells, len(state.cells)
     rates = np.zeros((n, 3))
     for column, name in enumerate(IN_ORDER):
@@ -352,13 +352,13 @@ def _check_population(state: State, turnover: Turnover, dt: float) -> None:
     if born and alive > state.max_cells:
         raise NumericalError(
             f"{alive:,} cells would be alive at {(state.time + dt) / 3600:.4g} h, {born:,} of them born in "
-            f"this step, and domain.max_cells = {state.max_cells:,.0f}; raise it if so many are meant, else "
-            "let them divide more slowly, die, or have less room"
+            f"this step, and domain.max_cells = {state.max_cells:,.0f}; raise it if so many are intended, or "
+            "lower division rates, raise death rates, or reduce the domain"
         )
 
 
 def _find_room(state: State, position: np.ndarray, mothers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Places of the daughters that find one, (m', 3), and which of the mothers (m,) these belong to."""
+    """Positions of daughters with room, (m', 3), and whether each mother (m,) has room."""
     m, n, dim = len(mothers), len(position), state.domain.dim
     placed = np.zeros(m, bool)
     if not m:
@@ -386,7 +386,7 @@ def _directions(dim: int) -> np.ndarray:
 
 
 def _turns(u: np.ndarray, dim: int) -> np.ndarray:
-    """Random rotations (m, 3, 3), all alike in chance, from uniform numbers (3, m); about z in a slab."""
+    """Uniform random rotations (m, 3, 3) from uniform numbers (3, m); about z in a slab."""
     if dim == 2:
         a, b = np.cos(2 * np.pi * u[0]), np.sin(2 * np.pi * u[0])
         o, one = np.zeros_like(a), np.ones_like(a)
@@ -407,6 +407,6 @@ def _warn(state: State, chance: float, dt: float) -> None:
     word = "of their fate (division, death, transformation)"
     if chance > COARSE and not any(word in warning for warning in state.warnings):
         state.warnings.append(
-            f"cells meet one {word} in up to {chance:.0%} of the steps of {dt:g} s, and only one fits in a "
-            "step; a shorter clock.step is more exact"
+            f"cells undergo a change {word} in up to {chance:.0%} of the steps of {dt:g} s, and at most one "
+            "per step is modeled; a shorter clock.step is more exact"
         )

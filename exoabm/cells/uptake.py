@@ -1,6 +1,7 @@
-"""Recipient cells take vesicles up: encountered -> bound -> endosomal -> lysosomal or delivered.
+"""Uptake by recipient cells: encountered -> bound -> endosomal -> recycled, lysosomal or delivered.
 
-Uptake is not delivery; delivery is not effect.
+Uptake is not delivery; delivery is not effect. Most vesicles that are taken up do not deliver their cargo.
+Source: bonsergent2021.
 """
 
 from __future__ import annotations
@@ -28,13 +29,13 @@ if TYPE_CHECKING:
     from exoabm.vesicle import VesicleKind, Vesicles
 
 LIKELY_CONTACT = math.log(2)
-"""Expected encounters by which a first one is as likely as not (Poisson arrivals)."""
+"""Expected number of encounters at the median time of the first one (Poisson arrivals)."""
 WAITING = 0.1
-"""Share of what is free that has left a cell in this step, beyond which a warning is due."""
+"""Share of free vesicles that left a cell in this step, above which a warning is given."""
 MENDED = 0.05
-"""The same at the step that a warning names."""
+"""The same share at the step that the warning recommends."""
 SPENT = 0.01
-"""Share of all emitted below which free vesicles are so few that none of this matters."""
+"""Share of free vesicles in those emitted below which no warning is given."""
 
 
 def take_up(state: State, result: TransportResult, dt: float) -> Uptake:
@@ -147,9 +148,9 @@ def _take_up_each(state: State, captured: np.ndarray, dt: float) -> Uptake:
 
 
 def _shares(state: State) -> np.ndarray:
-    """Off the surface, fused, recycled and escaped, (1, K, 4); (n, K, 4) where cells differ in them.
+    """Probabilities of unbinding, fusion, recycling and escape, (1, K, 4), or (n, K, 4) if cells differ.
 
-    A cell with a recycling or delivery probability of its own has it for every vesicle kind.
+    A recycling or delivery probability of a cell applies to every vesicle kind.
     """
     shares = np.array(
         [
@@ -190,25 +191,25 @@ def _rates(state: State, host: np.ndarray, kind: np.ndarray) -> tuple[np.ndarray
 
 
 def _places(vesicles: Vesicles, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Where vesicles on or in cells stand in the (n, K, L) arrays."""
+    """Indices of vesicles on or in cells in arrays (n, K, L)."""
     return vesicles.host[rows], vesicles.kind[rows], vesicles.label[rows]
 
 
 def returning(kind: VesicleKind) -> str:
-    """What a step is long against where vesicles that left cells wait for its end."""
+    """Process that a long step resolves poorly: vesicles that left cells are free from the next step."""
     return f"unbinding and renewed uptake of {kind.name}"
 
 
 def long_step(subject: str, effect: str, mended: float) -> str:
-    """A warning that names what the step is long against, what comes of it, and the step that mends it, s."""
-    return f"clock.step is long against {subject}: {effect}. A step of {spoken_time(mended)} or less mends it"
+    """Warning of a step that is long for a process: its effect, and a sufficient step in s."""
+    return f"clock.step is long for {subject}: {effect}. A step of {spoken_time(mended)} or less suffices"
 
 
 def warn_of_waiting(state: State, dt: float) -> None:
-    """Warn where too many of the free vesicles left a cell in this step, and could not be captured in it."""
+    """Warn if many free vesicles left a cell in this step, in which they could not be captured."""
     waiting = state.trafficking.returning.sum(axis=(0, 2))
     free, emitted = state.balance["free"].sum(axis=1), state.balance.emitted.sum(axis=1)
-    # Of single vesicles, only what is no chance, 3 s.e.
+    # Of single vesicles, the excess over 3 standard errors.
     surely = waiting - 3 * np.sqrt(waiting) if state.follows_vesicles else waiting
     for k in np.flatnonzero((surely > WAITING * free) & (free > SPENT * emitted)):
         subject = returning(state.kinds[k])

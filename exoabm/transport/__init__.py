@@ -1,1 +1,1 @@
-"""How vesicles cross the space between cells: engines behind one small interface."""
+"""Transport: engines that move and capture vesicles, the coupling of cells to the grid, transfer matrices."""

@@ -1,4 +1,4 @@
-"""Single vesicles that come in through a face behind which a concentration is held."""
+"""Influx of single vesicles through a face held at a concentration."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from exoabm.state import State
 
 INSET = 0.01
-"""Released vesicles keep this share of a voxel from its faces, so that rounding never moves them over."""
+"""Distance of released vesicles from the faces of their voxel, in voxels; exceeds rounding."""
 FREELY = 1 / 6.5
-"""Spread of an excursion, at the age at which it is first noted, over the distance to what it may meet."""
+"""Spread of an excursion at its first recorded age, over the distance to the next boundary."""
 RIM = 0.2
-"""The shortest such spread where a face meets a membrane, in those of the shortest sub-steps."""
+"""Least spread where a face meets a membrane, in spreads of the shortest sub-steps."""
 
 
 class Influx(NamedTuple):
@@ -47,9 +47,9 @@ def sizes(state: State, kind: int, name: np.ndarray, power: float = 0.0) -> np.n
 
 
 def influx_into_voxels(state: State, kind: int, side: int, held: float, dt: float) -> Influx:
-    """What comes into the voxels at a face in ``dt`` seconds: 2 D c A/dx a second, dx/2 being the way.
+    """2 D c A/dx per second: vesicles that enter the voxels at a face in ``dt`` seconds, at distance dx/2.
 
-    So vesicles of each size come in by their D, each at its own moment.
+    The rate of each size is proportional to its D; entry times are uniform.
     """
     domain = state.domain
     face = _FaceVoxels(state, side, kind)
@@ -63,16 +63,15 @@ def influx_into_voxels(state: State, kind: int, side: int, held: float, dt: floa
 def influx_into_space(
     state: State, kind: int, side: int, held: float, dt: float, medium: Medium, cells: Membranes
 ) -> Influx:
-    """What comes through a face in ``dt`` seconds, as excursions from it that last longer than h.
+    """Vesicles that enter through a face in ``dt`` seconds, as excursions from it longer than h.
 
         N ~ Poisson(c A T sqrt(D / (pi h))),   depth at the age h: sqrt(4 D h) sqrt(-ln u)
 
-    begin in a time T on the area A. Shorter ones, of which there are any number, end where they began: h is
-    chosen by place, so that they meet nothing but the faces at right angles to this one. An excursion goes
-    along the face by Brownian motion; it ends where that meets another open or held face. At the age h, or at
-    the end of the step if that comes first, it is a free vesicle like others. Where a membrane meets the
-    face, the part of it that is nearer to the face than `RIM` of a shortest sub-step is short of vesicles.
-    Excursions of a Markov process form a Poisson point process (Ito 1972).
+    begin in a time T on the area A. Shorter excursions return to the face: h is chosen by place such that
+    they reach nothing but the faces at right angles to this one. Along the face an excursion is Brownian
+    motion; it ends at another open or held face. At the age h, or at the end of the step, it is a free
+    vesicle. Where a membrane meets the face, the concentration within `RIM` of a shortest sub-step of the
+    face is too low. Excursions of a Markov process form a Poisson point process (Ito 1972).
     """
     domain, face, streams = state.domain, _FaceVoxels(state, side, kind), state.streams
     vesicle, axis = state.kinds[kind], side // 2
@@ -145,7 +144,7 @@ def _along(domain: Domain, axis: int, at: np.ndarray, spread: np.ndarray, draw: 
 
 
 def _beside_obstacles(domain: Domain, begin: np.ndarray, end: np.ndarray, axis: int) -> np.ndarray:
-    """Ends of ways, those that lie in an obstacle brought back along the face to where they began."""
+    """End points; those in an obstacle are moved along the face to their start."""
     place, inside = end.copy(), domain.contains(end)
     back = np.flatnonzero(inside)[domain.blocked(end[inside])]
     place[back] = begin[back]
@@ -169,7 +168,7 @@ class _FaceVoxels:
 
     @cached_property
     def freely(self) -> np.ndarray:
-        """Spread that meets no obstacle, change of hindrance or opposite face, (voxels,) um."""
+        """Spread that reaches no obstacle, change of hindrance or opposite face, (voxels,) um."""
         domain = self._domain
         closed = np.where(np.array(domain.faces) == Face.FIXED, Face.NO_FLUX, domain.faces)
         matters = np.zeros(domain.n_voxels, bool) if domain.obstacle is None else domain.obstacle.ravel()

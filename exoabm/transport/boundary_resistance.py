@@ -39,32 +39,32 @@ from scipy.special import ellipk
 from exoabm.transport.uptake_stencil import FAR, rounded
 
 POINTS = {2: 240, 3: 480}
-"""Points on a whole membrane; c is right to 1 %, R to 4 % of what is most often a small part."""
+"""Boundary elements on a whole membrane; the error of c is 1 %, that of R 4 %."""
 KNOTS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.1, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0)
-"""Distances from a face, in radii, for which it is solved; between them f c and f R are straight lines."""
+"""Distances from a face, in radii, at which it is solved; f c and f R are interpolated linearly."""
 BACK = 2
-"""Times that images between two faces go back and forth."""
+"""Orders of reflection between two opposite faces."""
 
 Floats = NDArray[np.float64]
 Image = tuple[int, float, int]
-"""Along an axis: a point x has one at flip x + shift, with a sign."""
+"""Image of a point x along an axis at flip x + shift, with a sign."""
 
 
 class OpenBoundary(NamedTuple):
-    """A cell beside faces, at least one of them open or held; what the module calls c and R, each times f."""
+    """f c and f R of a cell at faces, at least one of them open or held."""
 
     mean: float
-    """Of slopes; of even concentrations c is 1."""
+    """f c of gradients; c is 1 for constant concentrations."""
     slope: float
-    """R of slopes, f R."""
+    """f R of gradients."""
     even: float
-    """R of even concentrations, f R."""
+    """f R of constant concentrations."""
 
 
 def open_boundary(dim: int, distance: Sequence[float], sign: Sequence[int]) -> OpenBoundary:
-    """What a cell meets, by its distances from the faces on six sides (infinite: none), in radii.
+    """Solution for the distances from the faces on six sides (infinite: none), in radii.
 
-    Solved at `KNOTS` on both sides of each distance, but as it is between two opposite faces.
+    Interpolated between `KNOTS`; exact between two opposite faces.
     """
     ways: list[list[tuple[float, float]]] = []
     for side in range(6):
@@ -84,7 +84,7 @@ def open_boundary(dim: int, distance: Sequence[float], sign: Sequence[int]) -> O
 
 
 def slopes(place: Floats, distance: Sequence[float], sign: Sequence[int]) -> Floats:
-    """Slopes p, (n,), at places (n, 3) seen from the center: the product of distances from open faces."""
+    """p at places (n, 3) relative to the center: product of the distances from open faces, (n,)."""
     slope = np.ones(len(place))
     for axis in range(3):
         side = nearest_open_side(axis, distance, sign)
@@ -94,13 +94,13 @@ def slopes(place: Floats, distance: Sequence[float], sign: Sequence[int]) -> Flo
 
 
 def nearest_open_side(axis: int, distance: Sequence[float], sign: Sequence[int]) -> int:
-    """The open or held face along an axis that is nearest, as the number of its side; -1 for none."""
+    """Side of the nearest open or held face along an axis; -1 for none."""
     sides = [s for s in (2 * axis, 2 * axis + 1) if sign[s] < 0 and np.isfinite(distance[s])]
     return min(sides, key=lambda s: distance[s], default=-1)
 
 
 def inside(normal: Floats, distance: Sequence[float]) -> NDArray[np.bool_]:
-    """Which places (n, 3) on a unit sphere are on the near side of all faces."""
+    """Whether places (n, 3) on a unit sphere are inside all faces."""
     there = np.ones(len(normal), bool)
     for side in range(6):
         if distance[side] < 1:
@@ -137,7 +137,7 @@ def _solve(dim: int, distance: tuple[float, ...], sign: tuple[int, ...]) -> Open
         away = np.where(flip.min() < 0, ((source - y) ** 2).sum(axis=1), np.inf)
         signed = np.where(away < nearest, s, signed)
         nearest = np.minimum(away, nearest)
-    # A closed surface is seen from itself by half of all directions: pieces beside a face are too coarse.
+    # The double layer of a closed surface is -1/2 on itself; elements near a face are too coarse for that.
     double[np.diag_indices(len(y))] += signed * (-0.5 - whole)
     slope = slopes(y, distance, sign)
     inverse = np.linalg.inv(0.5 * np.eye(len(y)) - double)
@@ -203,11 +203,11 @@ def _sphere(dim: int) -> tuple[Floats, float]:
 
 
 PIECES = 32
-"""Pieces of a radius, from a center on a face to one a radius away, at which cut spheres are tabulated."""
+"""Intervals of the table of cut spheres, from a center on the face to one a radius away."""
 QUADRATURE = 256
-"""Points of a quadrature over what is left of a cut sphere or circle; R is right to 4e-3."""
+"""Points of the quadrature over the remaining part of a cut sphere or circle; error of R 4e-3."""
 TURNS = 2
-"""Times that images between two faces, or a face and an obstacle, go back and forth."""
+"""Orders of reflection between two faces, or a face and an obstacle."""
 
 
 def closed_resistance(dim: int, radius: float, distance: Sequence[float] | Floats) -> float:

@@ -1,18 +1,17 @@
-r"""Cells at the faces of the domain and at obstacles: how much of them is there, and how the lattice sees it.
+r"""Uptake stencils of cells at faces of the domain and at obstacles.
 
-Of a membrane that reaches over a face, or into or behind an obstacle, only the share f that lies inside and
-in sight of the cell's center takes up and releases. A closed face is a mirror, so that in still medium
+Of a membrane that crosses a face, or reaches into or behind an obstacle, only the share f that lies inside
+and in sight of the center takes up and releases. A closed face is a mirror, so that in still medium
 
     1 / k_eff = 1 / (f k_a) + R,    R = 1/(4 pi D a) sum_m phi(d_m / a),
 
-over the images m of the cell (itself among them), d_m their distances from it. phi(d/a) is a/d where cell and
-image stand apart; where a face cuts the cell it is the mean, on what is left of an evenly charged sphere, of
-the potential of that and its image. The footprint stands around the middle of the membrane that is there.
+over the images m of the cell (itself among them), d_m their distances from it; phi as in
+``boundary_resistance``. The stencil is centered at the middle of the membrane inside.
 
-Beside open and held faces images change the sign, and what matters is how much of a slope away from the face
-the cell meets: that, c, and R are solved for (`openings`), and the footprint stands where the slope is c, as
-even to both sides as it fits. The lattice adds the same sum of its own function over the voxels of the
-footprint, with R' its own part and c' the mean of the slope on it, and kappa makes up the difference,
+At open and held faces images change the sign, and uptake is proportional to the concentration c of a gradient
+at the face, averaged over the membrane. c and R are solved in ``boundary_resistance``; the stencil is placed
+where the gradient attains c. The lattice adds the same sum with its own Green's function over the voxels of
+the stencil, with R' its part and c' the mean of the gradient on it, and kappa compensates the difference,
 
     1 / kappa = (c' / c) (1 / (f k_a) + R) - R'.
 """
@@ -52,9 +51,9 @@ if TYPE_CHECKING:
     from exoabm.transport.membrane_geometry import MembraneGeometry
 
 DENSE = 1000
-"""Voxels of a footprint from which the lattice is as fine as the sphere itself, and not corrected."""
+"""Voxels of a stencil above which the lattice resolves the sphere and is not corrected."""
 NOTHING = ((-1, 0),) * 6
-"""Of a cell far from all walls, what stands beside it; see `Key`."""
+"""Key of a cell far from all boundaries; see `Key`."""
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -62,7 +61,7 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class BoundaryStencil:
-    """A cell of one type on the lattice beside walls: what `footprint` gives, for this place."""
+    """Stencil of a cell at boundaries; see `solve_stencil`."""
 
     offsets: Ints
     weight: Floats
@@ -75,9 +74,9 @@ class BoundaryStencil:
 def boundary_stencil_of(
     state: State, kind: int, diffusivities: Floats, mean: float, walls: MembraneGeometry, row: int
 ) -> tuple[Ints, BoundaryStencil]:
-    """The footprint of a cell (row) beside walls for a vesicle kind: where it stands, and its shape.
+    """Stencil of a cell (row) at boundaries for a vesicle kind: its central voxel, and its shape.
 
-    ``diffusivities`` (S,) are those of its sizes, the slowest first, ``mean`` the one that release goes by.
+    ``diffusivities`` (S,) are those of the size classes, the slowest first; ``mean`` determines release.
     """
     domain, cell_type = state.domain, state.types[state.cells.type[row]]
     cell = _Cell(
@@ -121,7 +120,7 @@ class _Cell(NamedTuple):
         return self.radius / self.voxel
 
     def alone(self, level: int, diffusivity: float) -> UptakeStencil:
-        """What it would have far from walls, with so many shells at least."""
+        """Stencil far from boundaries, with at least ``level`` + 1 shells."""
         return solve_stencil(
             dim=self.dim,
             radius=self.radius,
@@ -136,8 +135,8 @@ class _Cell(NamedTuple):
     def solve(self, change: Callable[[int], tuple[float, float]]) -> tuple[int, Floats]:
         """Shells of the ball and kappa of each size, (S,).
 
-        ``change`` gives for a number of shells by how much 1/(f k_a) counts more, and what is to be added to
-        the resistance that `footprint` gives a cell alone, in lattice units.
+        ``change`` returns for a number of shells the factor of 1/(f k_a), and the resistance to add to that
+        of `solve_stencil` for an isolated cell, in lattice units.
         """
         level = self.alone(0, self.mean).level
         if self.k_a * self.share == 0:
@@ -145,7 +144,7 @@ class _Cell(NamedTuple):
         conduct = np.array(
             [transmissibility(self.dim, d, self.voxel, self.thickness) for d in self.diffusivities]
         )
-        least = conduct / (self.share * self.k_a) / 2  # as in `footprint`
+        least = conduct / (self.share * self.k_a) / 2  # as in `solve_stencil`
         lattice = lattice_around(self.dim, self.reach)
         while True:
             kappa = np.array([self.alone(level, d).kappa for d in self.diffusivities])
@@ -159,7 +158,7 @@ class _Cell(NamedTuple):
 
 @lru_cache(maxsize=16384)
 def _beside_closed(cell: _Cell, walls: Key) -> BoundaryStencil:
-    """Beside closed walls: evenly on what is inside of a ball."""
+    """At closed boundaries: uniform on the part of a ball inside."""
     dim, reach = cell.dim, cell.reach
     lattice, true = (
         lattice_around(dim, reach),
@@ -188,7 +187,7 @@ def _beside_closed(cell: _Cell, walls: Key) -> BoundaryStencil:
 def _beside_open(
     cell: _Cell, walls: Key, middle: tuple[float, ...], point: tuple[float, ...], held: bool
 ) -> BoundaryStencil:
-    """Beside open and held faces, and closed ones that meet them."""
+    """At open and held faces, and closed ones that meet them."""
     dim, reach = cell.dim, cell.reach
     lattice, sign = lattice_around(dim, reach), [s for _, s in walls]
     distance = np.array(cell.distance) / cell.radius
@@ -236,19 +235,19 @@ def _beside_open(
 
 
 class _OpenPlacement(NamedTuple):
-    """Where the footprint of a cell beside open faces stands: between voxels, so that it meets the slope."""
+    """Placement of a stencil at open faces, between voxels such that it attains the gradient."""
 
     reach: float
     walls: Key
     side: tuple[int, ...]
-    """Of each axis the open or held face that is nearest, -1 for none."""
+    """Nearest open or held face along each axis, -1 for none."""
     sites: list[tuple[Ints, float]]
-    """Voxels from the center's own, and the part of the footprint there."""
+    """Voxels relative to that of the center, and the part of the stencil there."""
     room: Floats
-    """(3) voxels to either side along the axes with such a face."""
+    """Voxels to either side along axes with such a face, (3,)."""
 
     def slope(self, sites: Ints) -> Floats:
-        """What c would be in voxels (n, 3), without the cell: distances from the faces, in radii."""
+        """c in voxels (n, 3) without the cell: product of distances from the faces, in radii."""
         slope = np.ones(len(sites))
         for axis, side in enumerate(self.side):
             if side >= 0:
@@ -257,7 +256,7 @@ class _OpenPlacement(NamedTuple):
         return slope
 
     def ball(self, offsets: Ints) -> tuple[Ints, Floats]:
-        """Voxels and weights of what is put around each place, as far to one side as to the other."""
+        """Voxels and weights of a symmetric ball around each place."""
         offsets = offsets[(np.abs(offsets) <= self.room).all(axis=1)]
         rings = [(_within(offsets + stand, self.walls), part) for stand, part in self.sites]
         return _together([(sites, part) for sites, part in rings if len(sites)])
@@ -266,7 +265,7 @@ class _OpenPlacement(NamedTuple):
 def _open_placement(
     reach: float, walls: Key, distance: Floats, middle: Sequence[float], point: Sequence[float], mean: float
 ) -> _OpenPlacement:
-    """Where the slope is as steep as on the membrane in the mean, by its middle; lengths in radii."""
+    """Placement at which the gradient equals its mean over the membrane; lengths in radii."""
     sign = [s for _, s in walls]
     side = tuple(nearest_open_side(axis, distance.tolist(), sign) for axis in range(3))
     away = [distance[s] + (-middle[a] if s % 2 else middle[a]) for a, s in enumerate(side) if s >= 0]
@@ -295,7 +294,7 @@ def _open_placement(
 
 
 def _together(rings: Sequence[tuple[Ints, float] | tuple[Ints, Floats, float]]) -> tuple[Ints, Floats]:
-    """Voxels and weights of several, each a share of the whole and, if not given, even; sum 1."""
+    """Union of rings with weights that sum to 1; weights within a ring are uniform unless given."""
     if not rings:
         return np.empty((0, 3), np.int64), np.empty(0)
     sites = np.concatenate([ring[0] for ring in rings])
@@ -335,12 +334,12 @@ def _axis_images(low: tuple[int, int], high: tuple[int, int]) -> list[tuple[int,
 
 @lru_cache(maxsize=4096)
 def _inside(dim: int, reach: float, inner: int, outer: int, walls: Key) -> Ints:
-    """Voxels of the shells from inner to outer that are on the cell's side of all walls."""
+    """Voxels of the shells from inner to outer inside all boundaries."""
     return _within(lattice_around(dim, reach).voxels(inner, outer), walls)
 
 
 def _within(sites: Ints, walls: Key) -> Ints:
-    """Those of the voxels that are on the cell's side of all walls."""
+    """Voxels inside all boundaries."""
     inside = np.ones(len(sites), bool)
     for side, (between, _) in enumerate(walls):
         if between >= 0:
@@ -364,7 +363,7 @@ def _potential(dim: int, source: Ints, share: Floats, target: Ints, walls: Key) 
 
 @lru_cache(maxsize=4096)
 def _mean(dim: int, reach: float, level: int, shell: int, walls: Key) -> float:
-    """Mean over a shell (-1: the footprint) of the potential of an evenly shared flux, lattice units."""
+    """Mean over a shell (-1: the stencil) of the potential of a uniform flux, lattice units."""
     source = _inside(dim, reach, 0, level, walls)
     target = source if shell < 0 else _inside(dim, reach, shell, shell, walls)
     return float(_potential(dim, source, np.full(len(source), 1 / len(source)), target, walls).mean())
@@ -373,7 +372,7 @@ def _mean(dim: int, reach: float, level: int, shell: int, walls: Key) -> float:
 def _between_shells(
     shells: Iterable[int], potential: Callable[[int], float], surface: float
 ) -> list[tuple[int, float]]:
-    """The shells between which the potential passes that at the membrane, and the share of each."""
+    """The two shells between which the potential attains that at the membrane, and their shares."""
     before, inner = np.inf, -1
     for n in shells:
         here = potential(n)

@@ -1,4 +1,4 @@
-"""How single vesicles move and are captured: from voxel to voxel, or in space up to a membrane."""
+"""Motion and capture of single vesicles: random walk on the lattice, or Brownian motion up to a membrane."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ if TYPE_CHECKING:
     from exoabm.vesicle import Vesicles
 
 STEP_AT_MEMBRANE = 0.1
-"""Spread of the shortest sub-steps beside membranes, in radii of the smallest cell."""
+"""Spread of the shortest sub-steps at membranes, in radii of the smallest cell."""
 TRIES = 200
-"""Draws of a place on a membrane that looks out of the domain, or into an obstacle."""
+"""Largest number of draws of a release site in the domain and outside obstacles."""
 REACH = 4.0
-"""How far from a voxel membranes are looked for, in spreads of the shortest sub-steps."""
+"""Distance from a voxel within which membranes are searched, in spreads of the shortest sub-steps."""
 
 
 class Capture(Protocol):
-    """A way in which free vesicles of one kind move and are captured."""
+    """Model of motion and capture of the free vesicles of one kind."""
 
     def place(self, state: State) -> None:
-        """Take note of where the cells are now."""
+        """Update the positions of the cells."""
         ...
 
     def move(
@@ -57,35 +57,35 @@ class Capture(Protocol):
     ) -> None:
         """Move the vesicles in ``rows`` to the end of a step of ``dt`` seconds, and write their fates.
 
-        Cells have a ``share`` (n,) of their uptake rates, all of it if that is None. ``attempt`` counts how
-        often these vesicles were turned away in this step.
+        ``share`` (n,) is the share of the uptake rates of cells, None for 1. ``attempt`` counts the rejected
+        captures of these vesicles in this step.
         """
         ...
 
     def sinks_at(
         self, state: State, vesicles: Vesicles, rows: np.ndarray, cell: np.ndarray, dt: float
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """By what the vesicles in ``rows`` were captured, in ``cell``: three arrays (m,).
+        """Rates of capture of the vesicles in ``rows`` by ``cell``: three arrays (m,).
 
-        k_a / kappa of the cell, and B of the sub-step, the chance of capture being B/(1 + B), by all cells
-        and by this one.
+        k_a / kappa of the cell, and B of the sub-step for all cells and for this one; the probability of
+        capture is B/(1 + B).
         """
         ...
 
     def release(self, state: State, cell: np.ndarray, vesicle: np.ndarray, step: int) -> np.ndarray:
-        """Positions (m, 3) in um where ``cell`` (rows) releases ``vesicle`` (birth numbers)."""
+        """Release sites (m, 3) in um of ``vesicle`` (names) at ``cell`` (rows)."""
         ...
 
     def enter(self, state: State, side: int, held: float, dt: float) -> Influx:
-        """What comes in through a face held at a concentration."""
+        """Vesicles that enter through a face held at a concentration."""
         ...
 
 
 class VoxelCapture:
-    """Vesicles hop from voxel to voxel and are captured where a cell's footprint is.
+    """Random walk on the lattice with capture in the voxels of uptake stencils.
 
-    The twin of the continuum engine: the expected numbers are its own, whatever the step. Cells may
-    overlap; the space that they fill is in the hindrance. ``courant`` is D h/dx^2 of a sub-step, up to
+    Expected numbers equal those of the continuum engine for any step. Cells may overlap; the space that they
+    fill is part of the hindrance. ``courant`` is D h/dx^2 of a sub-step, up to
     ``hop_limit``.
     """
 
@@ -115,7 +115,7 @@ class VoxelCapture:
         """See ``Capture``."""
         domain = state.domain
         self._couplings = couple(state, self._kind)
-        # The classes share their footprints: one pattern, and rates by class.
+        # Size classes share the stencils: one sparsity pattern, and rates by class.
         each = [sparse.csc_array(c.sink_rates(domain.voxel_volume)) for c in self._couplings]
         rates = each[0]
         used = np.flatnonzero(np.diff(rates.indptr))
@@ -141,7 +141,7 @@ class VoxelCapture:
         threads: int,
         attempt: int = 0,
     ) -> None:
-        """See ``Capture``. A vesicle has the kappa of its own D, between those of the size classes."""
+        """See ``Capture``. kappa is interpolated between the size classes by the D of each vesicle."""
         self._acting = sinks = self._sinks
         if share is not None:
             kappa = np.array([each.relative_kappa(share) for each in self._couplings])
@@ -197,11 +197,13 @@ class MembraneCapture:
     """Capture at partially absorbing spheres, or discs through a slab, that vesicles cannot enter.
 
     D dc/dn = kappa_s c,   kappa_s = k_a / (4 pi a^2)  or  k_a / (2 pi a h)
+
+    Source: collins1949, erban2007.
     """
 
     def __init__(self, state: State, kind: int) -> None:
         self._kind = kind
-        # Types that have died out count too, so that a resumed run has the step that it began with.
+        # Extinct types count too, so that a resumed run has the same step.
         gone = np.flatnonzero(state.lineage.deaths + state.lineage.transformations)
         ever = {*state.cells.type.tolist(), *gone.tolist()}
         ever |= {t.becomes for t in state.types if t.becomes is not None}
@@ -211,7 +213,7 @@ class MembraneCapture:
         self.place(state)
 
     def place(self, state: State) -> None:
-        """See ``Capture``. Free vesicles that a cell now covers are pushed out to its membrane."""
+        """See ``Capture``. Free vesicles inside a cell are moved to its membrane."""
         kind, domain = self._kind, state.domain
         radius = state.of_type("diameter") / 2
         area = 4 * np.pi * radius**2 if domain.dim == 3 else 2 * np.pi * radius * domain.thickness
@@ -244,7 +246,7 @@ class MembraneCapture:
         threads: int,
         attempt: int = 0,
     ) -> None:
-        """See ``Capture``. Cells with a share of their uptake rates are less reactive."""
+        """See ``Capture``. The reactivity of a membrane is proportional to ``share``."""
         table = self._table
         if share is not None:
             table = table._replace(reactivity=table.reactivity * share)
@@ -266,9 +268,9 @@ class MembraneCapture:
         return nothing + 1, nothing, nothing
 
     def release(self, state: State, cell: np.ndarray, vesicle: np.ndarray, step: int) -> np.ndarray:
-        """See ``Capture``: evenly on the membrane, where it is in the domain and no obstacle hides it.
+        """See ``Capture``: uniform on the part of the membrane in the domain and in sight of the center.
 
-        A cell that is walled in on all sides keeps what it releases at its center.
+        An enclosed cell releases at its center.
         """
         domain, center = state.domain, state.cells.position[cell]
         position, left = center.copy(), np.arange(len(cell))
@@ -288,7 +290,7 @@ class MembraneCapture:
     def _spoke(
         self, state: State, cell: np.ndarray, vesicle: np.ndarray, step: int, again: int
     ) -> np.ndarray:
-        """From the center of each cell to a place on its membrane, (m, 3) in um."""
+        """Vector from the center of each cell to a random place on its membrane, (m, 3) in um."""
         u, v = (
             state.streams.uniform(Purpose.RELEASE_SITE, vesicle, step, draw=2 * again + i) for i in range(2)
         )
@@ -312,7 +314,7 @@ def _particles(vesicles: Vesicles, rows: np.ndarray, attempt: int) -> Particles:
 
 
 def medium_of(state: State, kind: int, matters: np.ndarray, shortest: float) -> Medium:
-    """What vesicles of a kind move through; ``matters`` marks the voxels with capture."""
+    """Medium of a vesicle kind for the kernels; ``matters`` marks the voxels with capture."""
     domain = state.domain
     sides = np.array(domain.faces, np.int64)
     hindrance = np.atleast_1d(np.asarray(domain.hindrance, np.float32)).ravel()

@@ -1,4 +1,4 @@
-"""Which voxels each cell takes vesicles from and releases them into, for one vesicle kind."""
+"""Coupling of cells to the grid: voxels and weights of uptake and release, for one vesicle kind."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from exoabm.state import State
 
 ROUNDING = 1e-12
-"""Weights whose sum is as near to 1 are left as they are."""
+"""Deviation of the sum of weights from 1 below which they are not rescaled."""
 
 
 @dataclass(frozen=True)
@@ -31,13 +31,13 @@ class Coupling:
     Attributes
     ----------
     uptake, release : scipy.sparse.csr_array
-        (cells, voxels); weights of each cell's uptake footprint and release stencil, rows sum to 1
+        (cells, voxels); weights of the uptake and release stencils of each cell, rows sum to 1
         (rows of cells that do not take up this kind are empty).
     kappa : numpy.ndarray
-        Rate constant of each cell on the lattice, um^3/s, shape (n,); see ``footprint``.
+        Rate constant of each cell on the lattice, um^3/s, shape (n,); see ``solve_stencil``.
     membrane_rate, receptors : numpy.ndarray
-        k_a in um^3/s and number of receptors of each cell, shape (n,), of the membrane that is there (see
-        ``walls``); infinitely many make uptake linear.
+        k_a in um^3/s and number of receptors of each cell, shape (n,), of the membrane inside (see
+        ``membrane_geometry``); infinitely many make uptake linear.
     """
 
     uptake: sparse.csr_array
@@ -58,9 +58,9 @@ class Coupling:
         return np.divide(self.membrane_rate, self.kappa, out=np.ones_like(self.kappa), where=active)
 
     def relative_kappa(self, share: np.ndarray) -> np.ndarray:
-        """kappa of cells whose membrane has a share f of its rate k_a, over kappa, (n,).
+        """f / (f + (kappa / k_a) (1 - f)): relative kappa of cells with a share f of the rate k_a, (n,).
 
-        f / (f + (kappa / k_a) (1 - f)): the lattice's part of the resistance stays.
+        The part of the resistance due to the lattice is constant.
         """
         return np.asarray(share / np.maximum(share + (1 - share) / self.beta, LEAST * share + 1e-300))
 
@@ -70,14 +70,13 @@ class Coupling:
 
 
 def couple(state: State, kind: int) -> tuple[Coupling, ...]:
-    """Place every cell of the state on the grid for one vesicle kind; one coupling for each size class.
+    """Couple all cells to the grid for one vesicle kind; one coupling for each size class.
 
-    Cells of one type in one diffusivity share a footprint, but for those beside faces and obstacles; of these
-    what lies inside the domain and in sight takes up and releases (see `walls`). All sizes are taken up from
-    the same ball, that of the slowest, each with its own kappa, and released from the same stencil, that of
-    the mean D. Where a footprint reaches over a face it is folded back (mirrored, or wrapped at periodic
-    faces); what falls on obstacles or behind them is dropped and the rest scaled up; a cell that is walled in
-    has its own voxel.
+    Cells of one type and diffusivity share a stencil, except those at faces and obstacles (see
+    ``boundary_stencil``). All sizes are taken up from the ball of the slowest, each with its own kappa, and
+    released from the stencil of the mean D. A stencil that crosses a face is folded back (reflected, or
+    wrapped at periodic faces); parts in or behind obstacles are removed and the rest is rescaled; an enclosed
+    cell has its own voxel.
     """
     domain, cells, vesicle = state.domain, state.cells, state.kinds[kind]
     voxels = domain.voxel_of(cells.position)

@@ -1,4 +1,4 @@
-"""The continuum engine: expected numbers of free vesicles on a grid.
+"""Continuum engine: expected numbers of free vesicles on a grid.
 
     du/dt = D lap u - k u + sources - uptake,   u = c V vesicles per voxel
 
@@ -33,18 +33,18 @@ if TYPE_CHECKING:
     from exoabm.state import State
 
 NOTHING = 1e-25
-"""A field that holds fewer vesicles than this is emptied, before its numbers become subnormal and slow."""
+"""Vesicles below which a field is set to 0, before its numbers become subnormal and slow."""
 LARGE = 1 << 18
-"""Voxels from which more than one thread pays; on smaller grids threads mostly wait for each other."""
+"""Voxels above which several threads are faster than one."""
 SLICES = 8
-"""Parts of a step in which kinds that share receptors take turns, each part in the opposite order."""
+"""Parts of a step in which kinds that share receptors alternate, in reversed order."""
 DRIFT = {np.dtype("f8"): 1e-9, np.dtype("f4"): 1e-3}
 """Largest relative difference allowed between a field's sum and its own balance in one coupling step."""
 
 
 @dataclass(frozen=True)
 class _Sites:
-    """Where the cells touch the field of one vesicle kind, in the form the kernels take."""
+    """Coupling of cells to the field of one vesicle kind, as arguments of the kernels."""
 
     couplings: tuple[Coupling, ...]
     """One for each size class; they differ in kappa only."""
@@ -88,7 +88,7 @@ class Continuum:
         self._sites = [_sites(state, kind) for kind in range(len(state.kinds))]
 
     def couplings(self, kind: int) -> tuple[Coupling, ...]:
-        """How the cells stand on the grid for a vesicle kind, by size class."""
+        """Couplings of a vesicle kind, by size class."""
         return self._sites[kind].couplings
 
     def substeps(self, state: State, kind: int, dt: float, size: int = -1) -> int:
@@ -252,7 +252,7 @@ def _held(field: np.ndarray) -> np.ndarray:
 
 
 def _amounts(state: State, rows: Emissions, kind: int) -> sparse.csr_array:
-    """What enters, (rows, cells): vesicles of no class of their own go to all classes by their shares."""
+    """Emissions, (rows, cells); those of class -1 are divided among all classes by their shares."""
     shares = state.kinds[kind].shares
     shape = len(state.labels) * len(shares), len(state.cells)
     mine = rows.kind == kind
@@ -306,7 +306,7 @@ def _in_slots(weights: sparse.csr_array, slot_of: np.ndarray, slots: int) -> spa
 
 
 def _at_present(state: State, sites: _Sites) -> _Sites:
-    """The sites with the membranes' present share of their uptake rates, where uptake is linear."""
+    """Sites with the present share of the uptake rates, for linear uptake."""
     share = state.uptake_share()
     if share is None:
         return sites

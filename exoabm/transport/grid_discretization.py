@@ -31,13 +31,13 @@ MAX_DECAY = 0.02
 
 
 def choose_courant(domain: Domain) -> float:
-    """D h/dx^2 of the sub-steps h that suits a domain and its faces."""
+    """D h/dx^2 of the sub-steps h for the faces of a domain."""
     has_fixed = Face.FIXED in domain.faces[: 2 * domain.dim]
     return (COURANT_FIXED if has_fixed else COURANT)[domain.dim]
 
 
 def hop_limit(domain: Domain) -> float:
-    """Largest D h/dx^2 at which a vesicle's chances to hop away or be cleared add up to no more than one.
+    """Largest D h/dx^2 at which the probabilities of hops and clearance of a vesicle sum to at most one.
 
     A voxel has 2 dim ways out, and a fixed face, half a voxel away, counts twice.
     """
@@ -53,7 +53,7 @@ def substep_rates(domain: Domain, courant: float, decay_rate: float) -> tuple[fl
 
 
 def is_uniform(domain: Domain) -> bool:
-    """Whether vesicles move alike everywhere: no obstacle, one hindrance."""
+    """Whether the medium is uniform: no obstacle, one hindrance."""
     return np.ndim(domain.hindrance) == 0 and domain.obstacle is None
 
 

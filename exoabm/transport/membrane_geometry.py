@@ -1,4 +1,4 @@
-r"""Which faces of the domain and obstacles stand beside cells, and how much of their membranes is there."""
+"""Geometry of membranes at boundaries: faces and obstacles near cells, share of each membrane inside."""
 
 from __future__ import annotations
 
@@ -15,37 +15,37 @@ if TYPE_CHECKING:
     from exoabm.state import State
 
 REACH = {2: 5.0, 3: 3.0}
-"""Radii from which an open or held face is seen; there a cell meets 2 %, and 0.7 %, more of a slope."""
+"""Distance in radii at which an open or held face is included; beyond it the error is 2 %, and 0.7 %."""
 FURTHEST = 60
-"""Voxels from which nothing is seen; tables of the lattice's own function are not larger."""
+"""Largest distance in voxels, that of the tables of the lattice Green's function."""
 NO_OFFSET = np.zeros(3, np.int64)
-"""No voxels away."""
+"""Offset of zero voxels."""
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Key = tuple[tuple[int, int], ...]
-"""Voxels between a cell's and the wall on each side (-1: none), and the sign of the image there."""
+"""Voxels between a cell and the boundary on each side (-1: none), and the sign of the image there."""
 
 
 @dataclass(frozen=True)
 class MembraneGeometry:
-    """What stands beside cells; arrays of their rows.
+    """Boundaries near cells; arrays over cells.
 
     Attributes
     ----------
     share : (n,)
-        f, of the membrane.
+        f, share of the membrane inside the domain and in sight of the center.
     near : (n,) bool
-        Whether a face or an obstacle is so near that it matters; see `membrane_geometry_of`.
+        Whether a face or an obstacle is within reach; see `membrane_geometry_of`.
     place : (n, 3) int
         The voxel of the center.
     middle : (n, 3)
-        From the center to the middle of the membrane that is there, um.
+        Vector from the center to the middle of the membrane inside, um.
     point : (n, 3)
         The same place, in voxels from the middle of ``place``.
     distance, voxels, sign : (n, 6)
-        From the center to the wall on each side, in um (infinite: none); the voxels between it and ``place``,
-        -1 for none; and the image's sign.
+        Distance from the center to the boundary on each side, in um (infinite: none); voxels between it and
+        ``place``, -1 for none; and the sign of the image.
     held : (n,) bool
         Whether all open and held faces that are near hold a concentration.
     """
@@ -61,14 +61,14 @@ class MembraneGeometry:
     held: NDArray[np.bool_]
 
     def stands(self, row: int) -> Ints:
-        """Voxels from ``place`` to the nearest of the middle of the membrane, (3,)."""
+        """Voxels from ``place`` to the voxel nearest to the middle of the membrane, (3,)."""
         between = self.voxels[row].reshape(3, 2)
         least = np.where(between[:, 0] < 0, -FURTHEST, -between[:, 0])
         most = np.where(between[:, 1] < 0, FURTHEST, between[:, 1])
         return np.clip(np.floor(self.point[row] + 0.5).astype(np.int64), least, most)
 
     def key(self, row: int, moved: Ints) -> Key:
-        """What the lattice knows of a row, its footprint ``moved`` from ``place``."""
+        """Boundaries of a row in lattice units, for a stencil displaced by ``moved`` from ``place``."""
         sides = []
         for side in range(6):
             between = int(self.voxels[row, side])
@@ -79,12 +79,12 @@ class MembraneGeometry:
 
 
 def membrane_share(state: State) -> Floats:
-    """Share f of each cell's membrane that is there, (n,); see the module."""
+    """Share f of the membrane of each cell inside the domain and in sight of its center, (n,)."""
     return _membranes(state)[0]
 
 
 def _membranes(state: State) -> tuple[Floats, Floats]:
-    """Shares of membranes that are there, (n,), and from each center to their middles, (n, 3) um."""
+    """Shares of membranes inside, (n,), and vectors from the centers to their middles, (n, 3) um."""
     n = len(state.cells)
     share, middle = np.ones(n), np.zeros((n, 3))
     center, radius = np.ascontiguousarray(state.cells.position), np.asarray(state.of_type("diameter") / 2)
@@ -96,9 +96,10 @@ def _membranes(state: State) -> tuple[Floats, Floats]:
 
 
 def membrane_geometry_of(state: State) -> MembraneGeometry:
-    """What stands beside each cell; an obstacle straight ahead along an axis counts as a closed face.
+    """Boundaries near each cell; an obstacle along an axis counts as a closed face.
 
-    Closed faces and obstacles are seen from a radius and a voxel away, open and held ones from `REACH` radii.
+    Closed faces and obstacles are included up to a radius and a voxel, open and held ones up to `REACH`
+    radii.
     """
     domain, center = state.domain, np.ascontiguousarray(state.cells.position)
     radius = np.asarray(state.of_type("diameter") / 2)

@@ -37,9 +37,10 @@ if TYPE_CHECKING:
 
 
 def receptors(state: State) -> np.ndarray:
-    """R of each cell for each kind where its uptake rate is the highest, (n, K); infinite: never short.
+    """R of each cell for each kind at its highest uptake rate, (n, K); infinite for linear uptake.
 
-    Of the membrane that is there; see ``walls``. A cell of which nothing is there takes up nothing with all.
+    Proportional to the share of the membrane inside; see ``membrane_geometry``. A cell without membrane
+    inside has all receptors and no uptake.
     """
     number = np.asarray(state.of_type("receptors"), float)
     if np.isfinite(number).any():
@@ -49,10 +50,9 @@ def receptors(state: State) -> np.ndarray:
 
 
 def whole_receptors(state: State) -> np.ndarray:
-    """How many each cell has now, (n, K), whole numbers: R times the share that its behavior leaves it.
+    """Present number of receptors of each cell, (n, K), integers: R times the share of its uptake behavior.
 
-    What is not whole is rounded down, or up with the chance of the fraction: a number drawn once for each
-    cell decides, so that the mean over cells is R, and a lower share leaves a cell no more than before.
+    Rounded at random without bias, by one draw per cell, so that the number rises with the share.
     """
     number, kinds = receptors(state), len(state.kinds)
     share = state.uptake_share()
@@ -61,7 +61,7 @@ def whole_receptors(state: State) -> np.ndarray:
     limited = np.isfinite(number).any(axis=0)
     pool = shared(state)[state.cells.type]
     for kind in np.flatnonzero(limited):
-        first = pool[:, kind].argmax(axis=1)  # kinds that share receptors share the draw
+        first = pool[:, kind].argmax(axis=1)  # kinds that share receptors have one draw
         draw = np.empty(len(state.cells))
         for k in range(kinds):
             mine = first == k
@@ -71,7 +71,7 @@ def whole_receptors(state: State) -> np.ndarray:
 
 
 def shared(state: State) -> np.ndarray:
-    """Which kinds bind by the same receptors of a type, (T, K, K) bool, each kind with itself."""
+    """Whether two kinds bind to the same receptors of a type, (T, K, K) bool."""
     kinds = len(state.kinds)
     together = np.zeros((len(state.types), kinds, kinds), bool)
     for t, cell_type in enumerate(state.types):
@@ -81,12 +81,12 @@ def shared(state: State) -> np.ndarray:
 
 
 def occupied(state: State) -> np.ndarray:
-    """B / R, the share of each cell's receptors that the bound vesicles of each kind occupy, (n, K)."""
+    """B / R: share of the receptors of each cell occupied by bound vesicles of each kind, (n, K)."""
     return np.asarray(state.trafficking.bound.sum(axis=2) / receptors(state))
 
 
 def free_of_other_kinds(state: State, taken: np.ndarray, kind: int) -> np.ndarray:
-    """Share of the receptors for a kind that are there and not ``taken`` (n, K) by other kinds, (n,)."""
+    """Share of the receptors for a kind that other kinds leave free, (n,); ``taken`` (n, K) are occupied."""
     share = state.uptake_share()
     others = shared(state)[state.cells.type, kind]
     others[:, kind] = False
@@ -95,7 +95,7 @@ def free_of_other_kinds(state: State, taken: np.ndarray, kind: int) -> np.ndarra
 
 
 class Receptors:
-    """The receptors of all cells through one step of fields: expected numbers that are bound, by kind."""
+    """Receptors of all cells during a step of the continuum engine: expected occupancy by kind."""
 
     def __init__(self, state: State) -> None:
         self._state, self._number = state, receptors(state)
@@ -104,7 +104,7 @@ class Receptors:
         self._followed: set[int] = set()
 
     def occupancy(self, kind: int, h: float) -> Occupancy:
-        """What the kernel takes for a kind, in sub-steps of ``h`` s, and changes."""
+        """Occupancy of a kind in sub-steps of ``h`` s, updated by the kernel."""
         self._followed.add(kind)
         vesicle = self._state.kinds[kind]
         leave = vesicle.unbinding_rate + vesicle.internalization_rate
@@ -113,7 +113,7 @@ class Receptors:
         return Occupancy(there, self._number[:, kind].copy(), chain, self._taken[kind], self._pools[kind])
 
     def arrival(self, captured: np.ndarray) -> np.ndarray | None:
-        """See ``TransportResult``; ``captured`` (n, K) is what was captured since the start."""
+        """See ``TransportResult``; ``captured`` (n, K) are the captures of the step."""
         if not self._followed:
             return None
         arrival = np.full((*captured.shape, 2), np.nan)
@@ -126,15 +126,14 @@ class Receptors:
 LEAST = 1e-3
 """Least resistance of a cell on the lattice at any share of its uptake rate, over that at a share of 1."""
 WINDOWS = 16
-"""Parts of a step in which the receptors of some cell may all change hands, after each of which vesicles that
-were turned away go on. Where a share s of them changes, s^2 as many: the error of the order in time is s over
-their number."""
+"""Windows of a step in which all receptors of a cell may change; rejected vesicles move on after each. For a
+share s of receptors that change, s^2 as many: the error of the order in time is s over their number."""
 EXTRA = 16
-"""Turns after the last window; what is turned away then is captured no more in this step."""
+"""Turns after the last window; vesicles rejected then are not captured in this step."""
 
 
 class ReceptorBinding:
-    """The receptors of all cells through one step of single vesicles."""
+    """Receptors of all cells during a step of the vesicle engine."""
 
     def __init__(self, state: State, vesicles: Vesicles, dt: float) -> None:
         self._state, self._vesicles, self._dt = state, vesicles, dt
@@ -159,9 +158,9 @@ class ReceptorBinding:
         )
 
     def share(self, kind: int) -> np.ndarray | None:
-        """Most receptors of each cell for a kind that are free at any time from now on, over R, (n,).
+        """Largest number of free receptors of each cell for a kind in the rest of the step, over R, (n,).
 
-        None where all are, always.
+        None if all are free.
         """
         share, limited = self._state.uptake_share(), self._limited[:, kind]
         if not limited.any():
@@ -173,7 +172,7 @@ class ReceptorBinding:
         return np.divide(free, places.mean[:, kind], out=share, where=limited)
 
     def settle(self, captures: Sequence[Capture], fates: Outcomes, threads: int) -> None:
-        """Judge all proposals in ``fates``; who is turned away moves on to the end of the step."""
+        """Accept or reject all proposals in ``fates``; rejected vesicles move on to the end of the step."""
         if not self._limited.any():
             return
         vesicles, used = self._vesicles, len(self._leaving.when)
@@ -204,7 +203,7 @@ class ReceptorBinding:
             waiting = Arrivals(*(np.append(a[~due], b) for a, b in zip(waiting, more[2], strict=True)))
 
     def _windows(self, waiting: Arrivals) -> np.ndarray:
-        """Windows that the step is worth, (K,): `WINDOWS` times the square of the share that may change."""
+        """Number of windows, (K,): `WINDOWS` times the square of the share of receptors that may change."""
         places = self._places
         changes = places.taken - places.kept
         np.add.at(changes, (waiting.cell, waiting.kind), 1)
@@ -215,7 +214,7 @@ class ReceptorBinding:
     def _proposals(
         self, rows: np.ndarray, captures: Sequence[Capture], fates: Outcomes, turn: int
     ) -> tuple[np.ndarray, np.ndarray, Arrivals]:
-        """Rows and names of those that came to cells whose receptors can be short, and how they came."""
+        """Rows and names of captures at cells with limited receptors, and their proposals."""
         vesicles = self._vesicles
         rows = rows[self._limited[fates.target[rows], vesicles.kind[rows]]]
         found = []
@@ -234,9 +233,9 @@ class ReceptorBinding:
         return row, vesicles.id[row], Arrivals(*columns)
 
     def _stay(self, rows: np.ndarray) -> np.ndarray:
-        """How long vesicles stay on the surface that they are on or come to in this step, s, (m,).
+        """Residence time of vesicles on the surface of their cell, s, (m,).
 
-        The draws are those by which they leave it; see ``kernels.compartment_kinetics``.
+        The draws are those of unbinding and internalization; see ``kernels.compartment_kinetics``.
         """
         draw = self._state.streams.uniform(Purpose.SORTING, self._vesicles.id[rows], self._state.step)
         leave = self._leave[self._vesicles.kind[rows]]

@@ -40,16 +40,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TransferMatrix:
-    """Expected fate of one vesicle of a kind released by each donor. Rows send, columns receive.
+    """Expected transfer of one vesicle of a kind released by each donor. Rows send, columns receive.
 
     Attributes
     ----------
     donors, recipients : numpy.ndarray
         Birth ids of the cells in the rows and columns.
     encountered : numpy.ndarray
-        First captures by each recipient, shape (donors, recipients).
+        Expected first captures by each recipient, shape (donors, recipients).
     taken_up : numpy.ndarray
-        Times it is taken up by each recipient, unbinding, recycling and recapture included.
+        Expected uptake events by each recipient, unbinding, recycling and recapture included.
     """
 
     vesicle_kind: str
@@ -70,20 +70,20 @@ class TransferMatrix:
 
 
 def transfer_matrix(state: State, kind: int = 0) -> TransferMatrix:
-    """The exact expected donor -> recipient matrix on the grid, for cells that stand still.
+    """Exact expected donor -> recipient matrix on the grid, for cells at rest.
 
         (k + U(x) - div D grad) S_i = e_i,    W_ij = integral of U_j S_i
 
     for each size class with its own D and U; the result is the mean by the shares of the classes. It holds
-    for linear uptake and any history of secretion, because what one vesicle will meet does not depend on when
-    it left. Faces held at a concentration count as open.
+    for linear uptake and any history of secretion, because the path of a vesicle does not depend on its time
+    of release. Faces held at a concentration count as open.
 
     Raises
     ------
     InputError
-        If some cell's uptake saturates: then a vesicle's fate depends on all the others. If cells can divide,
-        die, change or move, or their uptake responds: then it depends on when it leaves. If cells have shares
-        of recycling, or of fusion where the others are recycled, of their own.
+        If the uptake of a cell saturates: the fate of a vesicle then depends on all others. If cells can
+        divide, die, change type or move, or their uptake responds: it then depends on the time of release. If
+        cells have individual shares of recycling, or of fusion with recycling of the others.
     """
     _refuse_restless(state, kind)
     vesicle, couplings = state.kinds[kind], couple(state, kind)
@@ -157,9 +157,8 @@ def _refuse_restless(state: State, kind: int) -> None:
         found += [f"{name} (by membrane_fusion)" for name in fused]  # fused vesicles are not recycled
     if found:
         raise InputError(
-            "the transfer matrix holds for cells that stand still, stay as they are and treat vesicles "
-            f"alike; here they have {', '.join(found)}; leave these out, or read model.communication after "
-            "a run"
+            "the transfer matrix holds for cells at rest, of constant type and with equal treatment of "
+            f"vesicles; here they have {', '.join(found)}; omit these, or use model.communication"
         )
 
 
@@ -233,7 +232,7 @@ def captures(
 
 
 def with_unbinding(direct: Floats, among: Floats, unbinding: Floats) -> Floats:
-    """T = W (I - P W_rr)^-1 (I - P): where vesicles end that may leave a surface again; see ``with_returns``.
+    """T = W (I - P W_rr)^-1 (I - P): uptake of vesicles that may unbind; see ``with_returns``.
 
     A vesicle captured by j is internalized with the chance 1 - p_j.
 

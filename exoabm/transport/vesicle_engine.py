@@ -1,8 +1,8 @@
-"""The vesicle engine: every vesicle is followed, from the donor cell that released it to its end.
+"""Vesicle engine: every vesicle is followed from its release to its fate.
 
-Free vesicles move by Brownian motion, each at its own diffusivity, in steps of their own: long where nothing
-is near, short beside a cell. A cell captures them at its membrane (a partially absorbing sphere) or, in a
-tissue where cells touch and hindrance stands for the space they fill, in the voxels it covers.
+Free vesicles move by Brownian motion, each at its own diffusivity, in adaptive steps. A cell captures them at
+its membrane (a partially absorbing sphere) or, in tissue where cells touch and the hindrance represents the
+space that they fill, in the voxels of its stencil.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class VesicleEngine:
-    """Follows single vesicles; see the module.
+    """Engine of single vesicles; see the module.
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ class VesicleEngine:
         )
 
     def _release(self, state: State, vesicles: Vesicles, rows: Emissions, dt: float) -> None:
-        """Make the vesicles that donor cells release, each at its own moment of the step."""
+        """Add the vesicles that donor cells release, at random times within the step."""
         for kind, cell, label in _expand(rows, len(state.kinds)):
             donor = state.cells.birth_id[cell]
             number = state.released[cell, kind].astype(np.int64) + _rank_in_cell(cell)
@@ -114,7 +114,7 @@ class VesicleEngine:
             self._add(state, vesicles, name, kind, cell, label, donor, Event.RELEASE, dt)
 
     def _dose(self, state: State, vesicles: Vesicles, rows: Emissions, dt: float) -> None:
-        """Make the vesicles that a dose brings to the surface of cells."""
+        """Add the vesicles of a dose at the surface of cells."""
         for kind, cell, label in _expand(rows, len(state.kinds)):
             number = state.entrants[DOSED, kind] + np.arange(len(cell))
             name = vesicle_names(DONORS + DOSED, kind, number)
@@ -133,7 +133,7 @@ class VesicleEngine:
         event: Event,
         dt: float,
     ) -> None:
-        """Put new vesicles of a kind at the surface of cells, each some time in this step."""
+        """Add vesicles of a kind at the surface of cells, at random times within the step."""
         new = _new_vesicles(state, kind, name, sizes(state, kind, name))
         start = _single_precision(dt * state.streams.uniform(Purpose.RELEASE_TIME, name, state.step))
         place = self._captures[kind].release(state, cell, name, step=0)
@@ -143,7 +143,7 @@ class VesicleEngine:
         state.events.add(event, vesicles, added, time)
 
     def _release_returning(self, state: State, vesicles: Vesicles, dt: float) -> None:
-        """Set free, some time in this step, what unbound or was recycled in the last one."""
+        """Release the vesicles that unbound or were recycled in the last step, at random times."""
         rows = vesicles.rows(Status.RETURNING)
         for kind, capture in enumerate(self._captures):
             mine = rows[vesicles.kind[rows] == kind]
@@ -174,7 +174,7 @@ class VesicleEngine:
 
 
 def _expand(rows: Emissions, kinds: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """Kind, and an entry per vesicle with its cell and label, for the kinds that there are rows of."""
+    """Per kind with emissions: kind, and cell and label of each vesicle."""
     count = rows.count.astype(np.int64)
     for kind in range(kinds):
         mine = (rows.kind == kind) & (count > 0)
@@ -192,7 +192,7 @@ def _rank_in_cell(cell: np.ndarray) -> np.ndarray:
 
 
 def _new_vesicles(state: State, kind: int, name: np.ndarray, size: np.ndarray) -> dict[str, Any]:
-    """Diameter, diffusivity and cargo of new vesicles of a kind, by their names and relative sizes."""
+    """Columns of new vesicles of a kind, from their names and relative sizes."""
     vesicle, streams = state.kinds[kind], state.streams
     names = cargo_names(state.kinds)
     copies = np.zeros((len(name), len(names)))
@@ -211,7 +211,7 @@ def _new_vesicles(state: State, kind: int, name: np.ndarray, size: np.ndarray) -
 
 
 def _single_precision(start: np.ndarray) -> np.ndarray:
-    """Times within a step as single precision keeps them, so that no fate comes before its birth."""
+    """Times within a step rounded to single precision, as stored, so that no fate precedes the release."""
     return start.astype(np.float32).astype(np.float64)
 
 

@@ -309,7 +309,7 @@ def test_a_run_folder_tells_the_whole_story(engine: str, tmp_path: Path) -> None
 
 
 def test_the_transfer_matrix_is_for_cells_that_stand_still() -> None:
-    with pytest.raises(InputError, match="stand still"):
+    with pytest.raises(InputError, match="cells at rest"):
         ExosomeModel(lively("types"), seed=1).transfer_matrix()
 
 

@@ -50,7 +50,7 @@ def test_a_scenario_runs_and_keeps_its_numbers_in_the_published_ranges(name: str
     assert model.edges.num_rows > 0
     told = (
         "share voxels",
-        "clock.step is long against unbinding",
+        "clock.step is long for unbinding",
         "at an open face",
     )  # errors that are known, and stated
     crowded = [warning for warning in model.warnings if any(word in warning for word in told)]
