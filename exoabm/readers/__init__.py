@@ -1,8 +1,9 @@
-"""Tables of cells as instruments and programs write them: what each column means, and what has to be asked.
+"""Tables of cells and of vesicle sizes as instruments and programs write them.
 
-``sources``   the table of instruments, one small module each in ``readers/instruments``
-``sheet``     named columns of one length, whatever file they stand in
-``cells``     ``read_cells``: from a path and what the user said to positions, labels and ids
+``instruments``   the table of instruments and programs that are recognized
+``sheet``         named columns of one length, whatever the file format
+``cells``         ``read_cells``: from a path and options to positions, labels and ids
 
-Nothing in here knows of models: the room reads, checks, and says what it recognized.
+Ambiguities are not guessed: they are reported with the options that settle them. The package does not depend
+on models.
 """

@@ -134,8 +134,8 @@ def read_cells(
     ----------
     path
         A text table, Parquet, AnnData (``.h5ad`` or Zarr), SpatialData, or PhysiCell's ``cells.csv``.
-    asked
-        What the user said of it.
+    options
+        What the user specified of it.
     max_bytes, max_cells
         Larger tables are refused.
 
@@ -144,14 +144,12 @@ def read_cells(
     AmbiguousTable
         If the table and the options leave something undecided; lists the options that settle it.
     InputError
-        If it cannot be read as asked; names the file, the column and the row, counted from 1 below the
-        header, without blank lines.
+        If it cannot be read with these options; names file, column and row (from 1, without blank lines).
     """
     path, options = Path(path), options or TableOptions()
     sheet = open_sheet(path, options, max_bytes, max_cells)
     sheet.check_size(max_cells)
-    questions = Questions()
-    found = recognize(sheet, options, questions)
+    found = recognize(sheet, options, questions := Questions())
     ids = _id_columns(sheet, found)
     sheet.load(_likely(sheet, found, options, ids))
     chosen = select_rows(sheet, found, options, questions)
@@ -160,24 +158,14 @@ def read_cells(
     head = _head(found, chosen, positions, types.said)
     questions.put(sheet.name, f"recognized as {found.source.name}: {head}")
     down = found.source.down if options.y_axis is None else options.y_axis == "down"
-    said = [
-        head,
-        *types.notes,
-        *chosen.notes,
-        *sheet.notes,
-        f"recognized as {found.source.name}" + (f"; {found.source.note}" if found.source.note else ""),
-        f"ids from {' and '.join(f'`{name}`' if name else NAMELESS for name in ids) if ids else ROW}",
-        f"y runs {'down' if down else 'up'}ward",
-    ]
     names = sheet.ids(ids, chosen.rows) if ids else [str(row + 1) for row in chosen.rows]
-    warnings = list(plausibility_warnings(positions, chosen.rows + 1))
-    if len(set(names)) < len(names):
-        warnings.append(
-            f"{sheet.name}: ids in {enumerated(ids)} are not unique; several cells have the same source_id"
-        )
     rows = chosen.rows + 1
-    for array in (positions, rows):
-        array.setflags(write=False)
+    warnings = list(plausibility_warnings(positions, rows))
+    if len(set(names)) < len(names):
+        repeated = f"ids in {enumerated(ids)} are not unique; several cells have the same source_id"
+        warnings.append(f"{sheet.name}: {repeated}")
+    positions.setflags(write=False)
+    rows.setflags(write=False)
     return CellTable(
         positions=positions,
         labels=types.labels,
@@ -190,8 +178,19 @@ def read_cells(
         y_down=down,
         derived=found.source.derived,
         images=chosen.images,
-        said=tuple(said),
+        said=(head, *types.notes, *chosen.notes, *sheet.notes, *_recognition(found, ids, down)),
         warnings=tuple(warnings),
+    )
+
+
+def _recognition(found: RecognizedTable, ids: tuple[str, ...], down: bool) -> tuple[str, str, str]:
+    """Source, ids and direction of y, in words."""
+    note = f"; {found.source.note}" if found.source.note else ""
+    columns = " and ".join(f"`{name}`" if name else NAMELESS for name in ids)
+    return (
+        f"recognized as {found.source.name}{note}",
+        f"ids from {columns or ROW}",
+        f"y runs {'down' if down else 'up'}ward",
     )
 
 

@@ -14,7 +14,7 @@ from exoabm.errors import InputError
 from exoabm.manifest import inside
 from exoabm.output.run_folder import TABLE, write_whole
 from exoabm.readers.cell_types import BYSTANDER
-from exoabm.scenario.loader import HOST, hosted, load, sha256_of_tables
+from exoabm.scenario.loader import TABLE_SCENARIO, load, scenario_of_table, sha256_of_tables
 from exoabm.scenario.placement import from_table
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def draft_scenario(table: Path, to: Path, overrides: Mapping[str, str], *, overw
     if len(labels) > MOST_TYPES:
         raise InputError(f"{table}: {len(labels)} labels; is this the column of cell types?")
     said = tomllib.loads(loaded.written())["layout"]
-    raw = tomllib.loads(hosted(table.name).decode())
+    raw = tomllib.loads(scenario_of_table(table.name).decode())
     known = {each["name"]: each for each in raw["cell_type"]}
     first = raw["cell_type"][0]
     names = names_of_labels(labels)
@@ -121,7 +121,7 @@ def draft_scenario(table: Path, to: Path, overrides: Mapping[str, str], *, overw
     }
     if loaded.scenario.layout.types_from is not None:
         raw["layout"]["types_from"] = _beside(Path(loaded.scenario.layout.types_from), to)
-    raw["info"]["summary"] += f" Rates are those of the shipped scenario {HOST}, and assumptions."
+    raw["info"]["summary"] += f" Rates are those of the shipped scenario {TABLE_SCENARIO}, and assumptions."
     head = f"# {placed.table.recognized(names)}\n"
     head += "# Rates, diameters and uptake are assumptions to be replaced by what was measured.\n\n"
     write_whole(to, (head + tomli_w.dumps(raw)).encode())

@@ -194,10 +194,6 @@ def estimate_run(
     parts = _memory(scenario, domain, size)
     substeps = max(1, int(np.ceil(_fastest(scenario) * clock.step / (0.2 * domain.voxel**2))))
     updates = 0.0 if follows_vesicles else float(substeps) * size.voxels * labels * sum(size.classes)
-    records = 1 + float(clock.duration) / np.array(
-        [float(scenario.record.events), float(scenario.record.fields)]
-    )
-    recorded_values = size.voxels * labels * len(size.classes)
     return Estimate(
         voxels=size.voxels,
         cells=cells,
@@ -214,14 +210,19 @@ def estimate_run(
         + updates / (SATURABLE_UPDATES_PER_SECOND if _saturable(scenario) else VOXEL_UPDATES_PER_SECOND)
         + size.alive / VESICLE_STEPS_PER_SECOND
         + size.contacts / CONTACTS_PER_SECOND,
-        recording_seconds=float(
-            records
-            @ [size.contacts * SECONDS_PER_RECORDED_CONTACT, recorded_values * SECONDS_PER_RECORDED_VOXEL]
-        ),
+        recording_seconds=_recording_seconds(scenario, size),
         closing_seconds=SECONDS_TO_DRAW
         + size.edges * SECONDS_PER_EDGE
         + size.shown_edges * SECONDS_PER_EDGE_IN_GRAPHML,
     )
+
+
+def _recording_seconds(scenario: Scenario, size: _Size) -> float:
+    """Time to write the tables of contacts and fields during a run."""
+    record, duration = scenario.record, float(scenario.clock.duration)
+    contacts = (1 + duration / float(record.events)) * size.contacts
+    values = (1 + duration / float(record.fields)) * size.voxels * size.labels * len(size.classes)
+    return contacts * SECONDS_PER_RECORDED_CONTACT + values * SECONDS_PER_RECORDED_VOXEL
 
 
 def _memory(scenario: Scenario, domain: Domain, size: _Size) -> dict[str, float]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -98,12 +98,7 @@ def poisson_disc(
     if n == 0:
         return np.empty((0, 3))
     order = np.argsort(-radii, kind="stable")
-    old = np.empty((0, 3)) if taken is None else np.asarray(taken, dtype=float).reshape(-1, 3)
-    old_radii = np.broadcast_to(
-        radii.max() if taken_radii is None else np.asarray(taken_radii, dtype=float), (len(old),)
-    )
-    if not (np.isfinite(old).all() and np.isfinite(old_radii).all() and (old_radii >= 0.0).all()):
-        raise InputError("the points already taken must be finite, their radii at least 0")
+    old, old_radii = _taken(taken, float(radii.max()) if taken_radii is None else taken_radii)
     points = np.concatenate([old, np.zeros((n, 3))])
     all_radii = np.concatenate([old_radii, radii[order]])
     count = _add_at_random(points, all_radii, len(old), region, rng, margin, period)
@@ -112,6 +107,15 @@ def poisson_disc(
     placed = np.empty((n, 3))
     placed[order] = points[len(old) :]
     return placed
+
+
+def _taken(points: ArrayLike | None, radii: ArrayLike) -> tuple[Positions, NDArray[np.float64]]:
+    """Points (m, 3) already placed, and their radii (m,)."""
+    old = np.empty((0, 3)) if points is None else np.asarray(points, dtype=float).reshape(-1, 3)
+    old_radii = np.broadcast_to(np.asarray(radii, dtype=float), (len(old),))
+    if not (np.isfinite(old).all() and np.isfinite(old_radii).all() and (old_radii >= 0.0).all()):
+        raise InputError("the points already taken must be finite, their radii at least 0")
+    return old, old_radii
 
 
 def _add_at_random(
@@ -218,39 +222,22 @@ def lattice(
     """
     n = _count(n)
     _positive("the spacing", spacing)
+    if n == 0:
+        return np.empty((0, 3))
     if kind not in ("square", "hexagonal", "cubic"):
         raise InputError(f"lattice kind {kind!r}: one of square, hexagonal, cubic")
     if kind == "cubic" and region.dim == 2:
         raise InputError("a cubic lattice needs a 3-D domain; use square or hexagonal")
-    if n == 0:
-        return np.empty((0, 3))
     steps = spacing * np.array([1.0, math.sqrt(0.75) if kind == "hexagonal" else 1.0, 1.0])
     low, high, most = _lattice_bounds(spacing, steps, region, kind, margin)
-
-    def too_many(fit: int) -> InputError:
-        return InputError(
-            f"only {fit} of {n} cells fit on a {kind} lattice {spacing:g} um apart; "
+    sites = _smallest_block(n, most, lambda counts: _sites(counts, steps, region, kind, margin, low, high))
+    if len(sites) < n:
+        raise InputError(
+            f"only {len(sites)} of {n} cells fit on a {kind} lattice {spacing:g} um apart; "
             "ask for fewer cells, a smaller spacing or a larger region"
         )
-
-    if math.prod(map(int, most)) < n:
-        raise too_many(math.prod(map(int, most)))
-    side = bisect_left(range(int(most.max())), n, key=lambda side: math.prod(min(int(m), side) for m in most))
-    counts = np.minimum(most, side)
-    for axis in (2, 1):  # an incomplete block loses whole layers and rows before corners
-        counts[axis] = -(-n * int(counts[axis]) // math.prod(map(int, counts)))
-    middle = (low + high) / 2.0
-    while True:
-        sites = np.clip(_block(counts, steps, kind == "hexagonal") + middle, low, high)
-        sites = sites[region.contains(sites, margin - 1e-9 * spacing)]
-        if len(sites) >= n:
-            break
-        if side >= most.max():
-            raise too_many(len(sites))
-        side = max(side + 1, side * 9 // 8)
-        counts = np.minimum(most, side)
     # Rounded, so that sites at equal distance stay in row order in spite of rounding errors.
-    distance = np.round(((sites - middle) ** 2).sum(axis=1) / spacing**2, 6)
+    distance = np.round(((sites - (low + high) / 2.0) ** 2).sum(axis=1) / spacing**2, 6)
     return sites[np.sort(np.argsort(distance, kind="stable")[:n])]
 
 
@@ -272,6 +259,36 @@ def _lattice_bounds(
     if kind != "cubic":
         most[2] = 1
     return low, high, most
+
+
+def _smallest_block(
+    n: int, most: NDArray[np.int64], sites_of: Callable[[NDArray[np.int64]], Positions]
+) -> Positions:
+    """Sites inside the region of the smallest block with ``n`` of them, or of the largest block."""
+    side = bisect_left(range(int(most.max())), n, key=lambda side: math.prod(min(int(m), side) for m in most))
+    counts = np.minimum(most, side)
+    if math.prod(map(int, counts)) >= n:
+        for axis in (2, 1):  # an incomplete block loses whole layers and rows before corners
+            counts[axis] = -(-n * int(counts[axis]) // math.prod(map(int, counts)))
+    sites = sites_of(counts)
+    while len(sites) < n and side < most.max():
+        side = max(side + 1, side * 9 // 8)
+        sites = sites_of(np.minimum(most, side))
+    return sites
+
+
+def _sites(
+    counts: NDArray[np.int64],
+    steps: NDArray[np.float64],
+    region: Region,
+    kind: str,
+    margin: float,
+    low: Positions,
+    high: Positions,
+) -> Positions:
+    """Sites of a block in the middle of the box that lie inside the region."""
+    sites = np.clip(_block(counts, steps, kind == "hexagonal") + (low + high) / 2.0, low, high)
+    return sites[region.contains(sites, margin - 1e-9 * float(steps[0]))]
 
 
 def _block(counts: NDArray[np.int64], steps: NDArray[np.float64], staggered: bool) -> Positions:

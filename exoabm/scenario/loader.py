@@ -1,4 +1,4 @@
-"""Reading a scenario: by shipped name or path, with overrides, every fault named."""
+"""Reading and validation of scenario files, with overrides."""
 
 from __future__ import annotations
 
@@ -35,25 +35,25 @@ if TYPE_CHECKING:
 MAX_BYTES = 1 << 20
 PATH_KEY = "layout.table"
 NO_KEYS = {
-    "seed": "a seed is no key of a scenario: --seed names the first, --replicates how many runs differ by it",
-    "replicates": "replicates are no key of a scenario: write --replicates N",
+    "seed": "a seed is not a key of a scenario: --seed is that of the first run, --replicates their number",
+    "replicates": "replicates are not a key of a scenario: give --replicates N",
     "engine": "the key is transport.engine; --engine sets it, too",
     "hours": "the key is clock.duration; --hours sets it, too",
-    "threads": "threads are no key of a scenario, and change no number: write --threads N",
+    "threads": "threads are not a key of a scenario and change no result: give --threads N",
 }
-"""Words of the command line that users take for keys, and what to write instead."""
+"""Options of the command line that are mistaken for keys, and how to give them."""
 PATH_KEYS = (PATH_KEY, "layout.types_from")
-HOST = "tissue"
-"""The scenario that a table of cells is run in where no other is named."""
+TABLE_SCENARIO = "tissue"
+"""The scenario in which a table of cells is run by default."""
 RUN = "run.json"
 
 
 @dataclass(frozen=True)
 class LoadedScenario:
-    """A checked scenario and where it came from.
+    """A valid scenario and its origin.
 
-    ``folder`` is what relative table paths start from. An untrusted scenario (an upload, a URL) may
-    read nothing outside it. ``text`` is the file as it was read, to be read again with other overrides.
+    Table paths are relative to ``folder``. An untrusted scenario (an upload, a URL) may read no files outside
+    it. ``text`` is the file as read, for reading it again with other overrides.
     """
 
     name: str
@@ -86,32 +86,32 @@ class LoadedScenario:
             resolved.is_relative_to(self.folder.resolve()) and not path.is_absolute()
         ):
             raise InputError(
-                f"{self.name}: {key} = {str(path)!r} leads out of the scenario's folder; "
-                "a scenario from an upload or a URL may only name files beside it"
+                f"{self.name}: {key} = {str(path)!r} is outside the scenario's folder; "
+                "a scenario from an upload or a URL may only use files in its folder"
             )
         return resolved
 
     def table_sha256(self) -> str | None:
-        """SHA-256 of the layout's table, if it has one; of two, if its types stand in a second one."""
+        """SHA-256 of the layout's table, if it has one; of both, if a second one has its types."""
         return sha256_of_tables([path for path in (self.table_path(), self.types_path()) if path is not None])
 
     def resolved(self) -> dict[str, Any]:
-        """The scenario with every default filled in, as plain data that TOML and JSON can hold."""
+        """The scenario with all defaults, as plain data for TOML or JSON."""
         plain = plain_data(self.scenario)
         assert isinstance(plain, dict)
         return plain
 
     def written(self) -> str:
-        """The scenario as it was written, with what was set since, as TOML.
+        """The scenario as written, with later overrides, as TOML.
 
-        Defaults are left out, for what they are may depend on a value that is set later.
+        Without defaults, since these may depend on a value that is set later.
         """
         import tomli_w
 
         return tomli_w.dumps(_tables(self.text, self.name, dict(self.overrides), trusted=self.trusted))
 
     def changed(self, overrides: Mapping[str, str]) -> LoadedScenario:
-        """The scenario with other values, as if they had been set from the start.
+        """The scenario with other values, as if set at first.
 
         Raises
         ------
@@ -140,7 +140,7 @@ def sha256_of(resolved: Mapping[str, Any]) -> str:
 
 
 def run_of(source: str | Path) -> Path | None:
-    """The run folder that a source names, by itself or by its ``run.json``; None if it is something else."""
+    """The run folder that a source refers to, by its path or that of its ``run.json``; else None."""
     path = Path(source)
     try:
         if str(source) in shipped():
@@ -153,7 +153,7 @@ def run_of(source: str | Path) -> Path | None:
 
 
 def read_run(folder: Path) -> dict[str, Any]:
-    """What a run folder says of itself, ``run.json``, checked by its manifest.
+    """The ``run.json`` of a run folder, verified by its manifest.
 
     Raises
     ------
@@ -171,7 +171,7 @@ def read_run(folder: Path) -> dict[str, Any]:
 
 
 def shipped() -> dict[str, Path]:
-    """The scenarios that come with exoabm, by name."""
+    """The scenarios shipped with exoabm, by name."""
     folder = Path(str(resources.files("exoabm.scenarios")))
     files = (path for path in sorted(folder.glob("*.toml")) if "." not in path.stem)  # intros, lessons
     return {path.stem: path for path in files}
@@ -180,22 +180,22 @@ def shipped() -> dict[str, Path]:
 def load(
     source: str | Path, overrides: Mapping[str, str] | None = None, *, trusted: bool = True
 ) -> LoadedScenario:
-    """Read a shipped scenario by name, any scenario by path, or that of a run; a table stands in ``tissue``.
+    """Read a scenario by shipped name or path, that of a run, or a table of cells in ``tissue``.
 
     Parameters
     ----------
     source
-        A name such as ``"signaling"`` or a path. An untrusted source must be a name. A run folder holds its
-        table of cells, so that it is enough to repeat the run.
+        A name such as ``"signaling"`` or a path. An untrusted source must be a name. A run folder
+        contains its table of cells and suffices to repeat the run.
     overrides
         Dotted keys and values as text, e.g. ``{"cell_type.donor.release_rate": "10"}``.
     trusted
-        False for what comes from an upload or a URL.
+        False for an upload or a URL.
 
     Raises
     ------
     ScenarioError, InputError
-        With file, key, value and what is allowed.
+        With file, key, value and the allowed values.
     """
     names = shipped()
     text = str(source)
@@ -204,7 +204,7 @@ def load(
         return _load_run(run, overrides)
     if trusted and text not in names and is_table(text):
         given = {PATH_KEY: text, **(overrides or {})}
-        return parse(hosted(Path(text).name), name=text, folder=Path.cwd(), overrides=given)
+        return parse(scenario_of_table(Path(text).name), name=text, folder=Path.cwd(), overrides=given)
     if text in names:
         path = names[text]
     elif trusted and (text.endswith(".toml") or "/" in text or _is_file(text)):
@@ -220,14 +220,14 @@ def load(
     return parse(data, name=name, folder=path.parent, overrides=overrides, trusted=trusted)
 
 
-def hosted(table: str) -> bytes:
-    """The scenario ``tissue`` as TOML, with a table of this name in place of its own."""
+def scenario_of_table(table: str) -> bytes:
+    """The scenario ``tissue`` as TOML, with a table of this name."""
     import tomli_w
 
-    raw = tomllib.loads(shipped()[HOST].read_text(encoding="utf-8"))
+    raw = tomllib.loads(shipped()[TABLE_SCENARIO].read_text(encoding="utf-8"))
     raw["layout"]["table"] = table
-    raw["info"]["title"] = f"Who talks to whom in {visible(table)}"[:200]
-    raw["info"]["summary"] = f"Cells stand where the table {visible(table)} says."[:5000]
+    raw["info"]["title"] = f"Communication between the cells of {visible(table)}"[:200]
+    raw["info"]["summary"] = f"Cells have the positions in the table {visible(table)}."[:5000]
     return tomli_w.dumps(raw).encode()
 
 
@@ -288,7 +288,7 @@ def _resolve(path: Path, name: str) -> Path:
         raise InputError(f"{name}: {PATH_KEY} = {shortened(str(path))}: not a path") from None
 
 
-@lru_cache(maxsize=4)  # a batch reads one text with many overrides
+@lru_cache(maxsize=4)  # a batch reads one file with many overrides
 def _toml(data: bytes, name: str) -> dict[str, Any]:
     if len(data) > MAX_BYTES:
         raise InputError(f"{name}: a scenario file may have at most {MAX_BYTES} bytes")
@@ -303,12 +303,12 @@ def _toml(data: bytes, name: str) -> dict[str, Any]:
 
 
 def refuse_option(key: str, option: str) -> None:
-    """Refuse a word of the command line where a key of a scenario is meant.
+    """Refuse an option of the command line in place of a key of a scenario.
 
     Raises
     ------
     InputError
-        Saying what to write instead.
+        With the option to give instead.
     """
     if key in NO_KEYS:
         raise InputError(f"{option} {key}: {NO_KEYS[key]}")
@@ -317,7 +317,7 @@ def refuse_option(key: str, option: str) -> None:
 def _override(raw: dict[str, Any], dotted: str, value: str, name: str) -> None:
     """Set one dotted key in the raw tables; elements of a list are found by their names.
 
-    What is changed is copied on the way down: what was read is kept for other overrides.
+    Changed tables are copied, so that the original serves for other overrides.
     """
     parts = dotted.split(".")
     node: Any = raw
@@ -342,12 +342,12 @@ def _override(raw: dict[str, Any], dotted: str, value: str, name: str) -> None:
         node[at] = copy(node[at])
         node = node[at]
     if not isinstance(node, dict):
-        raise InputError(f"{name}: --set {dotted}: name the element and the key to set in it")
+        raise InputError(f"{name}: --set {dotted}: give the name of the element and the key")
     node[parts[-1]] = _literal(value)
 
 
 def _literal(text: str) -> Any:
-    """A value as TOML would read it, or the text itself."""
+    """The value of a text in TOML, or the text itself."""
     if len(text) < 4096:
         try:
             return tomllib.loads(f"value = {text}")["value"]

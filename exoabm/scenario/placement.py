@@ -1,4 +1,4 @@
-"""Where a scenario's cells stand: arranged by its groups, or read from its table."""
+"""Positions and types of a scenario's cells: arranged by its groups, or read from its table."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Placed:
-    """Cells of a table: the table, and the cell type that each of its labels means."""
+    """Cells of a table, and the cell type of each of its labels."""
 
     table: CellTable
     meaning: dict[str, str]
@@ -47,26 +47,26 @@ class Placed:
 
     @property
     def source(self) -> SourceCells:
-        """What the table says of each cell, for the record."""
+        """Id and label of each cell in the table, for the records of a run."""
         return SourceCells(self.table.ids, self.table.labels.codes, tuple(self.table.labels.words))
 
     @property
     def recognized(self) -> str:
-        """What the table was recognized as, in a line."""
+        """Source, columns and types of the table, in one line."""
         return self.table.recognized(self.meaning)
 
     @property
     def record(self) -> dict[str, Any]:
-        """What the table was recognized as, for ``run.json``."""
+        """Source, columns and types of the table, for ``run.json``."""
         return self.table.record(self.meaning)
 
     def check(self) -> None:
-        """Refuse cells at one place."""
+        """Refuse cells with the same position."""
         check_distinct_positions(self.table.name, self.table.positions, self.table.rows, self.table.images)
 
 
-def asked_of(loaded: LoadedScenario) -> TableOptions:
-    """What a layout says of its table."""
+def table_options(loaded: LoadedScenario) -> TableOptions:
+    """Options of a layout's table."""
     layout = loaded.scenario.layout
     turned = layout.y in ("up", "down")  # a direction, not a column
     return TableOptions(
@@ -89,7 +89,7 @@ def from_table(loaded: LoadedScenario) -> Placed:
     """The cells of the layout's table."""
     layout, path = loaded.scenario.layout, loaded.table_path()
     assert path is not None
-    table = read_cells(path, asked_of(loaded))
+    table = read_cells(path, table_options(loaded))
     known = [t.name for t in loaded.scenario.cell_type]
     counts = table.labels.counts()
     try:

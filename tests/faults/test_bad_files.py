@@ -151,7 +151,7 @@ def upload(tmp_path) -> Path:
 def test_an_upload_reads_nothing_outside_its_folder(upload, tmp_path, table) -> None:
     loaded = untrusted(upload, table.format(above=tmp_path))
     for act in (loaded.table_path, loaded.table_sha256, lambda: blueprint(loaded, 0)):
-        with pytest.raises(InputError, match=r"layout\.table = .* leads out of") as error:
+        with pytest.raises(InputError, match=r"layout\.table = .* is outside") as error:
             act()
         assert "CK+" not in str(error.value)
 
@@ -163,7 +163,7 @@ def test_an_upload_reads_a_table_beside_it(upload) -> None:
 
 def test_an_override_of_an_upload_climbs_no_higher(upload) -> None:
     loaded = untrusted(upload, "cells.csv", **{"layout.table": "../secret.csv"})
-    with pytest.raises(InputError, match="leads out of"):
+    with pytest.raises(InputError, match="is outside"):
         blueprint(loaded, 0)
 
 

@@ -96,7 +96,7 @@ SETTINGS = {
     ),
     "not-a-table": ("clock.step.a.b=1", ("clock.step is not a table",)),
     "key-of-a-number": ("clock.step.a=1", ("clock.step.a",)),
-    "no-key-in-element": ("cell_type.donor=1", ("name the element and the key",)),
+    "no-key-in-element": ("cell_type.donor=1", ("give the name of the element and the key",)),
     "list-for-a-number": ("clock.step=[1]", ("clock.step",)),
     "table-for-a-number": ("clock.step={a=1}", ("clock.step", "value, source and note")),
     "date-for-a-number": ("clock.step=2020-01-01", ("clock.step", "not a number")),

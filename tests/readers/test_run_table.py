@@ -28,7 +28,7 @@ def plan(name, **said):
 
 def test_a_table_is_run_in_tissue_and_leads_back_to_its_cells(tmp_path):
     loaded = load(CASES / "tables/qupath_blank_class.csv", SHORT)
-    assert loaded.scenario.info.title == "Who talks to whom in qupath_blank_class.csv"
+    assert loaded.scenario.info.title == "Communication between the cells of qupath_blank_class.csv"
     assert "synthetic" not in loaded.scenario.info.summary
     done = run_to_folder(loaded, tmp_path / "run", seed=1, hours=0.2)
     assert "97 CK+ -> tumor" in done.recognized

@@ -82,7 +82,7 @@ def test_the_offered_command_runs_the_same(
     monkeypatch.chdir(path.parent)
     pairs = [words[i + 1] for i, word in enumerate(words) if word == "--set"]
     there, here = load(words[2], overrides_of(pairs)), setup.load()
-    assert there.scenario.info.summary.startswith("Cells stand where the table")
+    assert there.scenario.info.summary.startswith("Cells have the positions in the table")
     models = [ExosomeModel(each, seed=3) for each in (there, here)]
     for model in models:
         model.run(hours=0.2)

@@ -29,7 +29,7 @@ from exoabm.readers.cells import read_cells
 from exoabm.readers.parquet_table import UNPACKED, read_flat
 from exoabm.readers.plausibility import check_distinct_positions
 from exoabm.readers.questions import TableOptions
-from exoabm.scenario.loader import HOST, LoadedScenario, hosted, parse, shipped
+from exoabm.scenario.loader import TABLE_SCENARIO, LoadedScenario, parse, scenario_of_table, shipped
 from exoabm.tables.declarations import METRICS
 from exoabm.tables.parquet import read_whole
 from exoabm.tables.run import Run
@@ -88,7 +88,7 @@ class TableSetup(Setup):
     def load(self) -> LoadedScenario:
         """See ``Setup``."""
         return parse(
-            hosted(self.file.name),
+            scenario_of_table(self.file.name),
             name=self.scenario,
             folder=self.file.parent,
             overrides={**self._own, **dict(self.overrides)},
@@ -197,7 +197,7 @@ def read_table_upload(
             f"{file.name}: {len(labels)} different cell types; the page takes up to {MOST_LABELS}. "
             "Is this the column of cell types?"
         )
-    host = parse(shipped()[HOST].read_bytes(), name=HOST, folder=file.parent).scenario
+    host = parse(shipped()[TABLE_SCENARIO].read_bytes(), name=TABLE_SCENARIO, folder=file.parent).scenario
     known = tuple(cell.name for cell in host.cell_type)
     meant = map_labels(labels, host.layout.type_map, known, "bystander", derived=table.derived)
     return UploadedTable(
