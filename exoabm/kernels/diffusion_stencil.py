@@ -37,7 +37,7 @@ MASS, RELEASED, TAKEN, CLEARED, ESCAPED, ENTERED = range(6)
 """Places in the `flows` of a label, all in vesicles: the mass M, then five running sums."""
 
 UPDATES_PER_CALL = 1 << 26
-"""Updates of a voxel in a piece; one takes 1 to 5 ns."""
+"""Updates of a voxel between two checks for signals; one takes 1 to 5 ns."""
 
 Field = NDArray[np.floating[Any]]
 Floats = NDArray[np.float64]

@@ -158,7 +158,7 @@ def advance_linear(
     source, sink
         (slots) A, vesicles released in a sub-step, and B = dt sum_i kappa_i w_iq / V.
     exposure
-        (slots) sum of u' over the sub-steps, added to in place; see `exchange.collect`.
+        (slots) sum of u' over the sub-steps, added to in place; see `collect`.
     flows
         (6) in vesicles, at MASS the mass before the call. Every sub-step carries it on by
         M' = M + released - taken - cleared - escaped + entered, with cleared = k dt M, and adds the

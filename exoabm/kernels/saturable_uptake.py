@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit, prange
@@ -12,6 +12,7 @@ from exoabm.kernels.diffusion_stencil import (
     Conductance,
     Field,
     Floats,
+    Integers,
     check_shape,
     diffuse_row,
     flatten,
@@ -25,114 +26,111 @@ from exoabm.kernels.linear_uptake import Slots
 from exoabm.kernels.uptake_rates import (
     Entries,
     Occupancy,
+    Rates,
     UptakeLaw,
-    mean_over,
     occupy_all,
-    refresh_occupied,
     refresh_rates,
 )  # fmt: skip
 
 _JIT: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
 
 
-@njit(**_JIT)
-def exchange_shared(field, row, slots, entries, source, rate, step, slot_total, entry_taken, row_taken):
-    """Set u' = (u* + A) / (1 + B) in one row, B = (dt/V) sum_e w_e g_e alike for all labels of a group.
+class _Uptake(NamedTuple):
+    """Arrays of the uptake in all slots, by group of labels; overwritten in every sub-step."""
 
-    Parameters
-    ----------
-    field
-        (labels, rows, nx) after diffusion, changed in place.
-    source
-        (labels, slots) A.
-    rate
-        (groups, cells) g, um^3/s; label l is of the group l modulo their number.
-    step
-        dt / V, s / um^3.
-    slot_total
-        (groups, slots) sum of u' over the labels, written for the next sub-step.
-    entry_taken
-        (labels, entries) vesicles taken up, added to in place.
-    row_taken
-        (labels, rows) sum of B u', written.
-    """
-    labels, groups = field.shape[0], rate.shape[0]
-    row_taken[:, row] = 0.0
-    for q in range(slots.row_ptr[row], slots.row_ptr[row + 1]):
-        first, last = entries.slot_ptr[q], entries.slot_ptr[q + 1]
-        for g in range(groups):
-            sink = 0.0
-            for e in range(first, last):
-                sink += step * entries.weight[e] * rate[g, entries.cell[e]]
-            total = 0.0
-            for label in range(g, labels, groups):
-                amount = (field[label, row, slots.column[q]] + source[label, q]) / (1.0 + sink)
-                field[label, row, slots.column[q]] = amount
-                total += amount
-                row_taken[label, row] += sink * amount
-                for e in range(first, last):
-                    uptake = step * entries.weight[e] * rate[g, entries.cell[e]]
-                    entry_taken[label, e] += uptake * amount
-            slot_total[g, q] = total
+    total: Floats
+    """(groups, slots) sum of u' over the labels."""
+    fresh: Floats
+    """(groups, slots) the same before the uptake, with what is released."""
+    sink: Floats
+    """(slots) B"""
+    amount: Floats
+    """(slots) u' of one label."""
+    entry_rate: Floats
+    """(entries) (dt/V) w g"""
+    entry_taken: Floats
+    """(labels, entries) vesicles taken up, added to."""
 
 
 @njit(**_JIT)
-def _diffuse_shared(
-    new, old, first, last, grid, value, r, decay, faces, slots, source, slot_fresh, row_escaped
-):  # fmt: skip
-    """Diffusion and decay of the rows `first` to `last` of every label, and what is then in their slots."""
-    labels, groups = old.shape[0], slot_fresh.shape[0]
+def _diffuse(
+    new, old, first, last, grid, value, r, decay, faces, row_ptr, column, source, fresh, row_escaped
+):
+    """Diffusion and decay of the rows `first` to `last` of every label, and u* + A in their slots."""
+    labels, groups = old.shape[0], fresh.shape[0]
     for row in range(first, last):
         for label in range(labels):
             row_escaped[label, row] = diffuse_row(
                 new[label], old[label], row, grid, value, label, r[label], decay[label], faces
             )
-        for q in range(slots.row_ptr[row], slots.row_ptr[row + 1]):
-            slot_fresh[:, q] = 0.0
-            for label in range(labels):
-                slot_fresh[label % groups, q] += new[label, row, slots.column[q]] + source[label, q]
+            group = label % groups
+            if label < groups:
+                for q in range(row_ptr[row], row_ptr[row + 1]):
+                    fresh[group, q] = new[label, row, column[q]] + source[label, q]
+            else:
+                for q in range(row_ptr[row], row_ptr[row + 1]):
+                    fresh[group, q] += new[label, row, column[q]] + source[label, q]
 
 
 @njit(**_JIT)
-def _refresh(
-    rate, mean, fresh, acting, slot_total, slot_fresh, entries, law, resistance, occupancy, dt, volume,
-    first, last,
-):  # fmt: skip
-    """Rates of the cells `first` to `last`, with receptors to occupy or without."""
-    if occupancy is None:
-        refresh_rates(rate, slot_total, entries, law, resistance, volume, first, last)
-    else:
-        refresh_occupied(
-            rate, mean, fresh, acting, slot_total, slot_fresh, entries, law, resistance, occupancy, dt,
-            volume, first, last,
-        )  # fmt: skip
+def _exchange(new, first, last, row_ptr, column, entries, entry_slot, source, rate, step, uptake, row_taken):
+    """u' = (u* + A) / (1 + B) in the rows `first` to `last`,   B = sum_e b_e,   b_e = (dt/V) w_e g_e.
 
-
-@njit(**_JIT)
-def _exchange(
-    new, first, last, slots, entries, source, rate, step, slot_total, entry_taken, row_taken
-):  # fmt: skip
-    """Release and uptake in the rows `first` to `last` of every label, at the rates of the cells."""
+    Label l is of the group l modulo their number; ``rate`` is (groups, cells) g in um^3/s, ``step`` dt / V.
+    ``row_taken`` (labels, rows), the sum of B u', is written.
+    """
+    slot_ptr, cell, weight, _, _, _ = entries
+    total, _, sink, amount, entry_rate, entry_taken = uptake
+    labels, groups = new.shape[0], rate.shape[0]
     for row in range(first, last):
-        exchange_shared(new, row, slots, entries, source, rate, step, slot_total, entry_taken, row_taken)
+        begin, end = row_ptr[row], row_ptr[row + 1]
+        for group in range(groups):
+            sink[begin:end] = 0.0
+            for e in range(slot_ptr[begin], slot_ptr[end]):
+                entry_rate[e] = step * weight[e] * rate[group, cell[e]]
+                sink[entry_slot[e]] += entry_rate[e]
+            for label in range(group, labels, groups):
+                taken = 0.0
+                for q in range(begin, end):
+                    held = (new[label, row, column[q]] + source[label, q]) / (1.0 + sink[q])
+                    new[label, row, column[q]] = held
+                    amount[q] = held
+                    total[group, q] = held if label == group else total[group, q] + held
+                    taken += sink[q] * held
+                row_taken[label, row] = taken
+                for e in range(slot_ptr[begin], slot_ptr[end]):
+                    entry_taken[label, e] += entry_rate[e] * amount[entry_slot[e]]
 
 
 @njit(**_JIT)
-def _shared_serial(
-    old, new, n_sub, grid, value, r, decay, faces, slots, entries, source, law, resistance, occupancy,
-    dt, volume, rate, mean, fresh, acting, slot_total, slot_fresh, entry_taken, released, entered, flows,
-    row_taken, row_escaped,
+def _serial(
+    old, new, n_sub, grid, value, r, decay, faces, slots, entries, entry_slot, source, rates, occupancy,
+    uptake, dt, volume, released, entered, flows, row_taken, row_escaped,
 ):  # fmt: skip
-    rows = old.shape[1]
+    rows, cells = old.shape[1], rates.rate.shape[1]
+    row_ptr, column = slots
     for _ in range(n_sub):
-        _diffuse_shared(
-            new, old, 0, rows, grid, value, r, decay, faces, slots, source, slot_fresh, row_escaped
+        _diffuse(
+            new,
+            old,
+            0,
+            rows,
+            grid,
+            value,
+            r,
+            decay,
+            faces,
+            row_ptr,
+            column,
+            source,
+            uptake.fresh,
+            row_escaped,
+        )
+        refresh_rates(rates, occupancy, uptake.total, uptake.fresh, entries, dt, volume, 0, cells)
+        _exchange(
+            new, 0, rows, row_ptr, column, entries, entry_slot, source, rates.rate, dt / volume, uptake,
+            row_taken,
         )  # fmt: skip
-        _refresh(
-            rate, mean, fresh, acting, slot_total, slot_fresh, entries, law, resistance, occupancy, dt,
-            volume, 0, rate.shape[1],
-        )  # fmt: skip
-        _exchange(new, 0, rows, slots, entries, source, rate, dt / volume, slot_total, entry_taken, row_taken)
         for label in range(old.shape[0]):
             update_balance(
                 flows[label], row_taken[label], row_escaped[label], released[label],
@@ -142,26 +140,33 @@ def _shared_serial(
 
 
 @njit(parallel=True, **_JIT)
-def _shared_parallel(
-    old, new, n_sub, grid, value, r, decay, faces, slots, entries, source, law, resistance, occupancy,
-    dt, volume, rate, mean, fresh, acting, slot_total, slot_fresh, entry_taken, released, entered, flows,
-    row_taken, row_escaped, bounds, cell_bounds,
+def _parallel(
+    old, new, n_sub, grid, value, r, decay, faces, slots, entries, entry_slot, source, rates, occupancy,
+    uptake, dt, volume, released, entered, flows, row_taken, row_escaped, bounds, cell_bounds,
 ):  # fmt: skip
+    row_ptr, column = slots
     for _ in range(n_sub):
         for c in prange(bounds.size - 1):
-            _diffuse_shared(
-                new, old, bounds[c], bounds[c + 1], grid, value, r, decay, faces, slots, source,
-                slot_fresh, row_escaped,
+            _diffuse(
+                new, old, bounds[c], bounds[c + 1], grid, value, r, decay, faces, row_ptr, column, source,
+                uptake.fresh, row_escaped,
             )  # fmt: skip
         for c in prange(cell_bounds.size - 1):
-            _refresh(
-                rate, mean, fresh, acting, slot_total, slot_fresh, entries, law, resistance, occupancy, dt,
-                volume, cell_bounds[c], cell_bounds[c + 1],
-            )  # fmt: skip
+            refresh_rates(
+                rates,
+                occupancy,
+                uptake.total,
+                uptake.fresh,
+                entries,
+                dt,
+                volume,
+                cell_bounds[c],
+                cell_bounds[c + 1],
+            )
         for c in prange(bounds.size - 1):
             _exchange(
-                new, bounds[c], bounds[c + 1], slots, entries, source, rate, dt / volume, slot_total,
-                entry_taken, row_taken,
+                new, bounds[c], bounds[c + 1], row_ptr, column, entries, entry_slot, source, rates.rate,
+                dt / volume, uptake, row_taken,
             )  # fmt: skip
         for label in range(old.shape[0]):
             update_balance(
@@ -196,11 +201,11 @@ def advance_saturable(
 
     As `advance_linear`, with B_q = (dt / V) sum_i w_iq g_i. At the start of every sub-step each
     cell takes g_i from the mean concentration cbar_i = sum_q w_iq sum_labels u_q / V of its own
-    voxels: see `exchange.membrane_rate`. First order in time; positive for every dt that keeps the
+    voxels: see `uptake_rates.membrane_rate`. First order in time; positive for every dt that keeps the
     diffusion positive.
 
     Labels may be of several groups, with a kappa for each, that come in turn: label l is of the
-    group l modulo their number. All of them share the membranes; see `exchange.shared_membrane_rates`.
+    group l modulo their number. All of them share the membranes; see `uptake_rates.shared_membrane_rates`.
 
     Parameters
     ----------
@@ -236,54 +241,71 @@ def advance_saturable(
     old, new, grid, faces = flatten(u, scratch, sides, conductance)
     value = np.ascontiguousarray(side_value, dtype=np.float64)
     r, decay = np.asarray(r, dtype=np.float64), np.asarray(decay, dtype=np.float64)
-    labels, rows, width = old.shape
-    n_slots, n_cells = slots.column.size, law.rate.size
-    check_shape("r", r, (labels,))
-    check_shape("decay", decay, (labels,))
-    check_shape("side_value", value, (labels, 6))
-    check_shape("slots.row_ptr", slots.row_ptr, (rows + 1,))
-    check_shape("entries.slot_ptr", entries.slot_ptr, (n_slots + 1,))
-    check_shape("entries.member_ptr", entries.member_ptr, (n_cells + 1,))
-    check_shape("source", source, (labels, n_slots))
-    groups = law.lattice_rate.shape[0]
-    check_shape("law.lattice_rate", law.lattice_rate, (groups, n_cells))
+    labels, rows, _ = old.shape
+    groups, n_cells, n_slots = len(law.lattice_rate), law.rate.size, slots.column.size
     if labels % groups:
         raise ValueError(f"{labels} labels cannot come in turn from {groups} groups")
-    check_shape("law.saturation", law.saturation, (n_cells,))
-    check_shape("taken", taken, (labels, n_cells))
-    check_shape("flows", flows, (labels, 6))
-    active = np.broadcast_to(law.rate > 0.0, law.lattice_rate.shape)
-    resistance = np.divide(law.rate, law.lattice_rate, out=np.ones(law.lattice_rate.shape), where=active)
+    for name, array, shape in (
+        ("r", r, (labels,)),
+        ("decay", decay, (labels,)),
+        ("side_value", value, (labels, 6)),
+        ("slots.row_ptr", slots.row_ptr, (rows + 1,)),
+        ("entries.slot_ptr", entries.slot_ptr, (n_slots + 1,)),
+        ("entries.member_ptr", entries.member_ptr, (n_cells + 1,)),
+        ("source", source, (labels, n_slots)),
+        ("law.lattice_rate", law.lattice_rate, (groups, n_cells)),
+        ("law.saturation", law.saturation, (n_cells,)),
+        ("taken", taken, (labels, n_cells)),
+        ("flows", flows, (labels, 6)),
+    ):
+        check_shape(name, array, shape)
     entered = np.array([inflow(u.shape[1:], grid.sides, value[i], r[i], conductance) for i in range(labels)])
-    voxel = np.repeat(np.arange(rows), np.diff(slots.row_ptr)) * width + slots.column
-    grouped = (labels // groups, groups, n_slots)
-    slot_total = old.reshape(labels, -1).take(voxel, axis=1).reshape(grouped).sum(axis=0, dtype=np.float64)
-    # What enters in the first sub-step counts in its own rates, or much that comes at once does not saturate.
-    # u' is A / (1 + B) at least, and u is that already where sources are steady.
-    slot = np.repeat(np.arange(n_slots), np.diff(entries.slot_ptr))
-    most = np.array([np.bincount(slot, entries.weight * k[entries.cell], n_slots) for k in law.lattice_rate])
-    first = source.reshape(grouped).sum(axis=0) / (1.0 + most * (dt / volume))
-    np.maximum(slot_total, first, out=slot_total)
-    entry_taken = np.zeros((labels, entries.cell.size))
-    rate = np.full((groups, n_cells), -1.0)
-    mean, fresh, acting = (np.zeros((groups, n_cells)) for _ in range(3))
+    entry_slot = np.repeat(np.arange(n_slots), np.diff(entries.slot_ptr))
+    rates = Rates.of(law, entries)
+    uptake = _first_uptake(old, slots, entries, entry_slot, source, law, dt / volume)
+    row_taken, row_escaped = np.zeros((labels, rows)), np.zeros((labels, rows))
     state = (
-        grid, side_values(grid, value), r, decay, faces, slots, entries, source, law, resistance, occupancy,
-        float(dt), float(volume), rate, mean, fresh, acting, slot_total, np.zeros((groups, n_slots)),
-        entry_taken, source.sum(axis=1), entered, flows, np.zeros((labels, rows)), np.zeros((labels, rows)),
+        grid, side_values(grid, value), r, decay, faces, slots, entries, entry_slot, source, rates,
+        occupancy, uptake, float(dt), float(volume), source.sum(axis=1), entered, flows, row_taken,
+        row_escaped,
     )  # fmt: skip
     for some in substeps(n_sub, old.size):
         if threads == 1:
-            _shared_serial(old, new, some, *state)
+            _serial(old, new, some, *state)
         else:
-            _shared_parallel(
-                old, new, some, *state, split_range(rows, threads), split_range(n_cells, threads)
-            )
+            _parallel(old, new, some, *state, split_range(rows, threads), split_range(n_cells, threads))
         old, new = (new, old) if some % 2 else (old, new)
     if occupancy is not None:
-        mean_over(mean, slot_total, entries, float(volume), 0, n_cells)
-        occupy_all(occupancy, rate, mean, float(dt))
+        occupy_all(rates, occupancy, uptake.total, entries, float(dt), float(volume))
     for label in range(labels):
-        taken[label] += np.bincount(entries.cell, entry_taken[label], minlength=n_cells)
+        taken[label] += np.bincount(entries.cell, uptake.entry_taken[label], minlength=n_cells)
     if n_sub % 2:
         u[...] = scratch
+
+
+def _first_uptake(
+    u: Field,
+    slots: Slots,
+    entries: Entries,
+    entry_slot: Integers,
+    source: Floats,
+    law: UptakeLaw,
+    step: float,
+) -> _Uptake:
+    """Arrays of the uptake before the first sub-step; ``step`` is dt / V.
+
+    Particles that enter in the first sub-step count in its rates, so that a large number that enters at once
+    saturates: u' is at least A / (1 + B), and u has reached that where sources are steady.
+    """
+    (labels, rows, width), groups, n_slots = u.shape, len(law.lattice_rate), slots.column.size
+    voxel = np.repeat(np.arange(rows), np.diff(slots.row_ptr)) * width + slots.column
+    grouped = (labels // groups, groups, n_slots)
+    total = u.reshape(labels, -1).take(voxel, axis=1).reshape(grouped).sum(axis=0, dtype=np.float64)
+    most = np.array(
+        [np.bincount(entry_slot, entries.weight * k[entries.cell], n_slots) for k in law.lattice_rate]
+    )
+    np.maximum(total, source.reshape(grouped).sum(axis=0) / (1.0 + most * step), out=total)
+    slot, entry = np.zeros(n_slots), np.zeros(entries.cell.size)
+    return _Uptake(
+        total, np.zeros((groups, n_slots)), slot, slot.copy(), entry, np.zeros((labels, entry.size))
+    )

@@ -1,8 +1,7 @@
-"""Where cells meet the field: occupied voxels, release and uptake in place, and the membrane law.
+"""Uptake rates of cells from the field in their voxels: the membrane law and the receptors that are free.
 
-An occupied voxel is a *slot*. One cell may reach over several slots and one slot may serve several
-cells; an *entry* is one such pair with the weight w of the cell in that voxel. The weights of a
-cell sum to one.
+An occupied voxel is a *slot*. One cell may cover several slots and one slot may belong to several cells; an
+*entry* is one such pair with the weight w of the cell in that voxel. The weights of a cell sum to one.
 """
 
 from __future__ import annotations
@@ -157,117 +156,128 @@ def shared_membrane_rates(rate, i, uptake, resistance, saturation):
         rate[g, i] = uptake / (y - 1.0 + resistance[g, i])
 
 
+class Rates(NamedTuple):
+    """Effective uptake rates of all cells, and the concentrations from which they follow."""
+
+    uptake: Floats
+    """(cells) k_a, um^3/s"""
+    resistance: Floats
+    """(groups, cells) beta = k_a / kappa"""
+    saturation: Floats
+    """(cells) s, um^3"""
+    least: Floats
+    """(cells) smallest weight of a cell in a voxel."""
+    rate: Floats
+    """(groups, cells) g, um^3/s; negative before the first sub-step, then written in each."""
+    mean: Floats
+    fresh: Floats
+    """(groups, cells) cbar, vesicles/um^3, and cbar before the uptake; written."""
+    acting: Floats
+    """(groups, cells) beta of the free receptors; written."""
+
+    @classmethod
+    def of(cls, law: UptakeLaw, entries: Entries) -> Rates:
+        """Before the first sub-step."""
+        shape = law.lattice_rate.shape
+        active = np.broadcast_to(law.rate > 0.0, shape)
+        resistance = np.divide(law.rate, law.lattice_rate, out=np.ones(shape), where=active)
+        least = np.ones(shape[1])
+        np.minimum.at(least, entries.cell, entries.weight)
+        work = (np.zeros(shape) for _ in range(3))
+        return cls(law.rate, resistance, law.saturation, least, np.full(shape, -1.0), *work)
+
+
 @njit(**_JIT)
-def occupy(occupancy, rate, mean, dt, i):
+def _mean_over(out, slot_total, ptr, slot, weight, volume, i):
+    """cbar_i = sum_q w_iq total_q / V of cell i, (groups, cells)."""
+    for g in range(out.shape[0]):
+        total = 0.0
+        for k in range(ptr[i], ptr[i + 1]):
+            total += weight[k] * slot_total[g, slot[k]]
+        out[g, i] = total / volume
+
+
+@njit(**_JIT)
+def _set_rates(rate, mean, i, uptake, resistance, saturation):
+    """Rates of the groups at cell i from their mean concentrations."""
+    if rate.shape[0] == 1:
+        rate[0, i] = membrane_rate(mean[0, i], uptake, resistance[0, i], saturation)
+    else:
+        rate[:, i] = mean[:, i]
+        shared_membrane_rates(rate, i, uptake, resistance, saturation)
+
+
+@njit(**_JIT)
+def _occupy(chain, number, taken, pools, rate, mean, dt, i):
     """Carry the pools of cell i over a sub-step at these rates and mean concentrations, (groups, cells)."""
     captured = 0.0
     for g in range(rate.shape[0]):
         captured += dt * rate[g, i] * mean[g, i]
-    chain = occupancy.chain
     keep_b, mean_b, keep_e, from_b, from_c = chain[0], chain[1], chain[2], chain[3], chain[4]
-    bound, inside = occupancy.pools[i, 0], occupancy.pools[i, 1]
-    occupancy.pools[i, 0] = bound * keep_b + captured * mean_b
-    occupancy.pools[i, 1] = inside * keep_e + bound * from_b + captured * from_c
-    occupancy.taken[i] = occupancy.taken[i] * keep_b + captured * mean_b / occupancy.number[i]
+    bound, inside = pools[i, 0], pools[i, 1]
+    pools[i, 0] = bound * keep_b + captured * mean_b
+    pools[i, 1] = inside * keep_e + bound * from_b + captured * from_c
+    taken[i] = taken[i] * keep_b + captured * mean_b / number[i]
 
 
 @njit(**_JIT)
-def occupy_all(occupancy, rate, mean, dt):
-    """`occupy` for every cell."""
-    for i in range(rate.shape[1]):
-        occupy(occupancy, rate, mean, dt, i)
+def _limit(rate, fresh, least, most, share, i):
+    """Scale the rates of cell i so that it takes up no more than ``most``.
 
-
-@njit(**_JIT)
-def mean_over(out, slot_total, entries, volume, first, last):
-    """Mean concentrations cbar (groups, cells) of the voxels of the cells `first` to `last`."""
-    for g in range(out.shape[0]):
-        for i in range(first, last):
-            total = 0.0
-            for k in range(entries.member_ptr[i], entries.member_ptr[i + 1]):
-                total += entries.member_weight[k] * slot_total[g, entries.member_slot[k]]
-            out[g, i] = total / volume
-
-
-@njit(**_JIT)
-def _never_more(rate, fresh, entries, room, share, i):
-    """Scale the rates of cell i so that it takes up no more than ``room``.
-
-    ``fresh`` (groups, cells) has what comes within reach, cbar before the uptake, and ``share`` is dt / V:
-    of x at a voxel a cell with the weight w takes at most b x / (1 + b), b = share w g.
+    ``fresh`` (groups, cells) is cbar before the uptake, and ``share`` dt / V: of x vesicles in a voxel a cell
+    with the weight w, at least ``least``, takes at most b x / (1 + b), b = share w g.
     """
-    most, weight = 0.0, 1.0
-    for k in range(entries.member_ptr[i], entries.member_ptr[i + 1]):
-        weight = min(weight, entries.member_weight[k])
-    slowest = np.inf
+    reach, slowest = 0.0, np.inf
     for g in range(rate.shape[0]):
-        most += rate[g, i] * fresh[g, i]
-        slowest = min(slowest, share * weight * rate[g, i])
-    if most > room * (1.0 + slowest):
+        reach += rate[g, i] * fresh[g, i]
+        slowest = min(slowest, share * least * rate[g, i])
+    if reach > most * (1.0 + slowest):
         for g in range(rate.shape[0]):
-            rate[g, i] *= room / (most - room * slowest)
+            rate[g, i] *= most / (reach - most * slowest)
 
 
 @njit(**_JIT)
-def refresh_occupied(
-    rate, mean, fresh, acting, slot_total, slot_fresh, entries, law, resistance, occupancy, dt, volume,
-    first, last,
-):  # fmt: skip
-    """As `refresh_rates`, by the receptors that are free now; the last sub-step is booked before.
+def refresh_rates(rates, occupancy, total, fresh, entries, dt, volume, first, last):
+    """Set the effective uptake rates of the cells `first` to `last` from the field in their slots.
 
     Parameters
     ----------
-    rate, mean, fresh, acting
-        (groups, cells); the first is negative before the first sub-step, the others are written.
-    slot_fresh
-        (groups, slots) vesicles in the voxel after diffusion and release, before the uptake.
-    occupancy
-        `Occupancy`
-    dt
-        s
-
-    The others are those of `refresh_rates`.
+    rates : Rates
+    occupancy : Occupancy or None
+        With it the rates are those of the receptors that are free now, after the uptake of the last sub-step.
+    total, fresh
+        (groups, slots) vesicles of each group in the voxel, all labels together: after the last uptake, and
+        now, after diffusion and release.
+    entries : Entries
+    dt, volume
+        Sub-step, s, and voxel volume, um^3.
     """
-    groups = rate.shape[0]
-    mean_over(mean, slot_total, entries, volume, first, last)
-    mean_over(fresh, slot_fresh, entries, volume, first, last)
-    for i in range(first, last):
-        if rate[0, i] >= 0.0:
-            occupy(occupancy, rate, mean, dt, i)
-        free = max(occupancy.there[i] - occupancy.chain[0] * occupancy.taken[i], 0.0)
-        for g in range(groups):
-            acting[g, i] = 1.0 + free * (resistance[g, i] - 1.0)
-            rate[g, i] = mean[g, i]
-        uptake = law.rate[i] * free
-        if groups == 1:
-            rate[0, i] = membrane_rate(rate[0, i], uptake, acting[0, i], law.saturation[i])
-        else:
-            shared_membrane_rates(rate, i, uptake, acting, law.saturation[i])
-        if occupancy.number[i] < np.inf:
-            room = free * occupancy.number[i] / (occupancy.chain[1] * dt)
-            _never_more(rate, fresh, entries, room, dt / volume, i)
-
-
-@njit(**_JIT)
-def refresh_rates(rate, slot_total, entries, law, resistance, volume, first, last):
-    """Set the effective uptake rates of the cells `first` to `last` from the field at their slots.
-
-    Parameters
-    ----------
-    rate
-        (groups, cells) um^3/s, written.
-    slot_total
-        (groups, slots) vesicles of each group in the voxel, all labels together.
-    entries, law
-        `Entries` and `UptakeLaw`; resistance (groups, cells) is beta = k_a / kappa of each cell.
-    volume
-        Voxel volume, um^3.
-    """
-    groups = rate.shape[0]
-    mean_over(rate, slot_total, entries, volume, first, last)
-    if groups == 1:
+    _, _, _, ptr, slot, weight = entries
+    uptake, resistance, saturation, least, rate, mean, mean_fresh, acting = rates
+    if occupancy is None:
         for i in range(first, last):
-            rate[0, i] = membrane_rate(rate[0, i], law.rate[i], resistance[0, i], law.saturation[i])
+            _mean_over(mean, total, ptr, slot, weight, volume, i)
+            _set_rates(rate, mean, i, uptake[i], resistance, saturation[i])
     else:
+        there, number, chain, taken, pools = occupancy
         for i in range(first, last):
-            shared_membrane_rates(rate, i, law.rate[i], resistance, law.saturation[i])
+            _mean_over(mean, total, ptr, slot, weight, volume, i)
+            _mean_over(mean_fresh, fresh, ptr, slot, weight, volume, i)
+            if rate[0, i] >= 0.0:
+                _occupy(chain, number, taken, pools, rate, mean, dt, i)
+            free = max(there[i] - chain[0] * taken[i], 0.0)
+            for g in range(rate.shape[0]):
+                acting[g, i] = 1.0 + free * (resistance[g, i] - 1.0)
+            _set_rates(rate, mean, i, uptake[i] * free, acting, saturation[i])
+            if number[i] < np.inf:
+                _limit(rate, mean_fresh, least[i], free * number[i] / (chain[1] * dt), dt / volume, i)
+
+
+@njit(**_JIT)
+def occupy_all(rates, occupancy, total, entries, dt, volume):
+    """Carry the pools of all cells over the last sub-step."""
+    _, _, _, ptr, slot, weight = entries
+    _, number, chain, taken, pools = occupancy
+    for i in range(number.size):
+        _mean_over(rates.mean, total, ptr, slot, weight, volume, i)
+        _occupy(chain, number, taken, pools, rates.rate, rates.mean, dt, i)
