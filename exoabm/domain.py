@@ -1,4 +1,4 @@
-"""The space that vesicles cross: a slab (2-D) or a volume (3-D) of cubic voxels."""
+"""The domain: a slab (2-D) or a volume (3-D) of cubic voxels, its faces and obstacles."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SIDES = ("x_low", "x_high", "y_low", "y_high", "z_low", "z_high")
 
 
 class Face(IntEnum):
-    """What happens to a vesicle at a face of the domain. The codes are those of the kernels."""
+    """Boundary condition of a face of the domain. The codes are those of the kernels."""
 
     NO_FLUX = medium.NO_FLUX
     PERIODIC = medium.PERIODIC
@@ -36,17 +36,17 @@ class Domain:
     voxel : float
         Edge of a voxel in um.
     thickness : float
-        Thickness of the slab in um; of no meaning in 3-D, where a voxel is a cube.
+        Thickness of the slab in um; not used in 3-D.
     origin : tuple of float
-        The low corner in um (x, y, z); tables of real tissue keep their own coordinates.
+        The low corner in um (x, y, z), that of the coordinates of a table of cells.
     faces : tuple of Face
         One per side, in the order of ``SIDES``.
     face_concentration : tuple of float
         Concentration held at each fixed face, vesicles/um^3; 0 is an open face.
     hindrance : numpy.ndarray or float
-        D*/D, one number or one per voxel.
+        D*/D, one number or one per voxel. Source: thorne2006.
     obstacle : numpy.ndarray of bool or None
-        Voxels that no vesicle enters.
+        Voxels that vesicles cannot enter.
     """
 
     shape: tuple[int, ...]
@@ -71,7 +71,7 @@ class Domain:
 
     @property
     def period(self) -> np.ndarray:
-        """Lengths in um after which space repeats itself along x, y, z, shape (3,); 0 where it does not."""
+        """Periods in um along x, y, z, shape (3,); 0 for axes that are not periodic."""
         return np.where([face == Face.PERIODIC for face in self.faces[::2]], self.extent, 0.0)
 
     @property
@@ -86,7 +86,7 @@ class Domain:
 
     @property
     def n_voxels(self) -> int:
-        """How many voxels there are, obstacles included."""
+        """Number of voxels, including obstacles."""
         return int(np.prod([int(n) for n in self.shape], dtype=object))
 
     @cached_property
@@ -124,17 +124,17 @@ class Domain:
         return np.asarray(self.obstacle.ravel()[self.flat(voxels)])
 
     def sees(self, start: np.ndarray, way: np.ndarray) -> np.ndarray:
-        """Which straight ways (n, 3) in um from ``start`` (n, 3) stay in the box and out of obstacles."""
+        """Whether straight paths (n, 3) in um from ``start`` (n, 3) stay in the box and outside obstacles."""
         return np.asarray(line_of_sight.trace_lines(*self.walls, start, way) == line_of_sight.OPEN)
 
     @cached_property
     def walls(self) -> tuple[int, np.ndarray, float, np.ndarray, np.ndarray, np.ndarray]:
-        """The box as `kernels.line_of_sight` takes it: dim, low, voxel, counts, periods, obstacles (flat)."""
+        """Arguments of `kernels.line_of_sight`: dim, low, voxel, counts, periods, obstacles (flat)."""
         closed = np.empty(0, np.uint8) if self.obstacle is None else self.obstacle.ravel().astype(np.uint8)
         return self.dim, self.low, float(self.voxel), self.counts, self.period, closed
 
     def wrap(self, positions: np.ndarray) -> np.ndarray:
-        """Positions (n, 3) in um brought back through periodic faces; others stay where they are."""
+        """Positions (n, 3) in um wrapped at periodic faces."""
         wrapped = positions.copy()
         for axis in np.flatnonzero(self.period[: self.dim]):
             wrapped[:, axis] = self.low[axis] + (positions[:, axis] - self.low[axis]) % self.extent[axis]
@@ -179,7 +179,7 @@ class Domain:
         return delta
 
     def describe(self) -> str:
-        """One line for people, as '1000 x 700 um slab, 10 um thick, 100 x 70 voxels of 10 um'."""
+        """Description in one line, as '1000 x 700 um slab, 10 um thick, 100 x 70 voxels of 10 um'."""
         size = " x ".join(f"{length:g}" for length in self.extent[: self.dim])
         grid = " x ".join(str(n) for n in self.counts[: self.dim])
         body = f"slab, {self.thickness:g} um thick" if self.dim == 2 else "volume"

@@ -1,4 +1,4 @@
-"""The model: owns the state, runs the stages of the schedule. Nothing else."""
+"""The model: owner of the state, which runs the stages of the schedule."""
 
 from __future__ import annotations
 

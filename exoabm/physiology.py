@@ -1,4 +1,4 @@
-"""What cells of a type have inside and what they do: declared once, the same through a run.
+"""Physiology of cell types: constants of secretion, uptake, metabolism, motion and responses.
 
 Rates in 1/s, lengths in um, concentrations in vesicles/um^3.
 """
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class SecretionMode(StrEnum):
-    """Whether a donor's fusions come at their mean or as a Poisson process."""
+    """Fusions at their mean rate, or as a Poisson process."""
 
     MEAN = "mean"
     POISSON = "poisson"
@@ -46,20 +46,20 @@ class Process(StrEnum):
 
 @dataclass(frozen=True)
 class MvbPathway:
-    """Multivesicular bodies (MVBs) form, meet their fate, and a share of them fuses with the membrane.
+    """Pool of multivesicular bodies (MVBs): formation, fate, and fusion of a share with the membrane.
 
         dM/dt = k_form - k_fate M,    fusions = f_sec k_fate M,    vesicles = b per fusion
 
-    ``formation`` = release rate / (f_sec b) at rest, so that a cell at rest releases what its type says.
+    ``formation`` = release rate / (f_sec b) at rest, so that a cell at rest releases at the rate of its type.
 
     Attributes
     ----------
     secretory_fraction : float
-        f_sec; the others end in lysosomes.
+        f_sec; the others fuse with lysosomes.
     fate_rate : float
         k_fate, 1/s.
     initial : float or None
-        MVBs at the start; None for the steady number.
+        MVBs at the start; None for the steady state.
     sorting : tuple of (int, float)
         Vesicle kinds of the ILVs and their shares, which sum to 1.
     """
@@ -70,7 +70,7 @@ class MvbPathway:
     sorting: tuple[tuple[int, float], ...]
 
     def formation(self, release_rate: float, ilvs_per_mvb: float) -> float:
-        """MVBs formed per second by a cell that at rest releases at this rate."""
+        """q / (f_sec b): MVBs formed per second by a cell with release rate q at rest."""
         if self.secretory_fraction == 0.0:
             return 0.0
         return release_rate / (self.secretory_fraction * ilvs_per_mvb)
@@ -80,7 +80,7 @@ class MvbPathway:
 class WasteMetabolism:
     """dw/dt = production - lysosomal_rate w / (1 + w / saturation) - export_rate w + waste taken up.
 
-    Rates in 1/s; ``saturation`` is the waste at which lysosomes work at half their greatest pace.
+    Rates in 1/s; ``saturation`` is the waste of half-maximal lysosomal degradation.
     ``vesicle`` is the kind that carries the exported waste out, ``copies`` the waste units in each.
     """
 
@@ -93,7 +93,7 @@ class WasteMetabolism:
 
 
 class Sense(StrEnum):
-    """How a cell knows where to go: by the gradient of a concentration, or by the vesicles it catches."""
+    """Signal of chemotaxis: gradient of a concentration, or captured vesicles."""
 
     GRADIENT = "gradient"
     CAPTURES = "captures"
@@ -101,12 +101,12 @@ class Sense(StrEnum):
 
 @dataclass(frozen=True)
 class Attraction:
-    """What a cell follows, and how it senses it.
+    """Chemotaxis: vesicle kind, signal and sensitivity.
 
     By ``gradient``, v = chi K grad c / (K + c)^2 with K = ``half_max`` in vesicles/um^3 and the behavior
-    ``chemotaxis`` chi in um^2/s: the cell climbs the occupancy c/(K + c) of its receptors.
-    By ``captures``, each vesicle caught adds the copies of cargo in it (1 if its kind carries none) to a
-    polarity p, toward the side where it was caught; p fades over ``memory`` s, and
+    ``chemotaxis`` chi in um^2/s: the cell follows the gradient of receptor occupancy c/(K + c).
+    By ``captures``, each captured vesicle adds its copies of cargo (1 if its kind carries none) to a polarity
+    p, toward the site of capture; p decays over ``memory`` s, and
     v = chi |p|^hill / (K^hill + |p|^hill) p/|p|, with chi in um/s.
     """
 
@@ -119,7 +119,7 @@ class Attraction:
 
 @dataclass(frozen=True)
 class CellType:
-    """What all cells of a type have in common; rates in 1/s, lengths in um.
+    """Constants of a cell type; rates in 1/s, lengths in um.
 
     Attributes
     ----------
@@ -131,24 +131,24 @@ class CellType:
         Mean ILVs that one fusion releases.
     uptake_rate : numpy.ndarray
         Membrane uptake rate constant k_a per vesicle kind, um^3/s, shape (K,); 0 = not taken up. Where the
-        behavior ``uptake_rate`` is in use it is the highest value that this behavior can have.
+        behavior ``uptake_rate`` is in use, its highest value.
     receptors : numpy.ndarray
         Mean number R of receptors of a cell per kind, at that rate, shape (K,); inf = uptake is linear.
     becomes : int or None
-        Type that a cell of this one is transformed into; None for a type that stays what it is.
+        Type into which cells transform; None for none.
     persistence : float
         Time in s over which random motion keeps its direction; 0 is Brownian motion.
     attraction : Attraction or None
-        What cells of this type follow; None for a type that follows nothing.
+        Chemotaxis; None for none.
     pathway : MvbPathway or None
-        Multivesicular bodies as a pool; None for a type that releases at its rate without one.
+        Pool of multivesicular bodies; None for release at the rate of the type without a pool.
     pools : tuple of CargoPool
-        What it does with cargo that it holds.
+        Kinetics of cargo in the cell.
     uptake_limit : float
         Highest value of the behavior ``uptake_rate``, um^3/s.
     may_donate : bool
-        Whether responses, or bodies that its cells held as another type, can make it release vesicles
-        although it releases none at rest.
+        Whether responses, or bodies held from a former type, can cause release although there is none at
+        rest.
     sharing : tuple of tuple of int
         Vesicle kinds that bind by the same receptors, a group for each receptor of several kinds.
     """
@@ -187,21 +187,21 @@ class CellType:
 
 @dataclass(frozen=True)
 class Response:
-    """A behavior of a type of cell that follows a signal s.
+    """Response of a behavior of a cell type to a signal s.
 
         value = (base + u maximum) / (1 + u),    u = (s / half_max)^hill
 
-    which is ``base`` without the signal, half way at ``half_max``, and ``maximum`` at the end. Several
-    responses of one behavior share the way by their u; those that raise it act first, then those that
-    lower it.
+    with ``base`` at s = 0, half of the change at ``half_max``, and ``maximum`` at saturation. Several
+    responses of one behavior are weighted by their u; those that raise it act first, then those that lower
+    it.
 
     Attributes
     ----------
     cell_type : int
     signal : str
-        A word of ``cells.responses.SIGNALS``.
+        Key of ``cells.responses.SIGNALS``.
     of : int
-        Which cargo or vesicle kind the signal is of; -1 for a signal that needs none.
+        Index of the cargo or vesicle kind of the signal; -1 for none.
     behavior : int
         Column of ``Cells.behavior``.
     raises : bool
@@ -219,13 +219,13 @@ class Response:
 
 @dataclass(frozen=True)
 class Mechanics:
-    """Cells that overlap push each other apart: their overlap fades at ``relaxation`` (1/s)."""
+    """Repulsion of overlapping cells: overlap decays at ``relaxation`` (1/s)."""
 
     relaxation: float
 
 
 def reachable(types: Sequence[CellType], start: set[int]) -> set[int]:
-    """These types and those that cells of them can turn into, by index."""
+    """Indices of these types and of all types into which their cells can transform."""
     found, pending = set(), set(start)
     while pending:
         index = pending.pop()

@@ -95,18 +95,11 @@ STAGES = (
     Stage("secrete", "MVBs, waste and cargo pools, surfaces", "emission rows", _secrete),
     Stage("transport", "emission rows, free vesicles", "captures, clearance, escape", _transport),
     Stage("take up", "captures, recipient cells", "uptake by fate", _take_up),
-    Stage(
-        "respond", "uptake, signals", "waste, cargo, behaviors", lambda s: respond(s.state, s.uptake, s.dt)
-    ),
+    Stage("respond", "uptake, signals", "cargo, behaviors", lambda s: respond(s.state, s.uptake, s.dt)),
     Stage("move", "behaviors, gradients, captures", "positions", _move),
     Stage("fate", "behaviors, positions", "turnover rows", _decide_fate),
     Stage("commit", "all of these", "balances, contacts, clock, arrays of cells", _commit),
-    Stage(
-        "observe",
-        "state, read-only",
-        "metrics, tables, fields when due",
-        lambda s: s.recorder.observe(s.state),
-    ),
+    Stage("observe", "state, read-only", "tables when due", lambda s: s.recorder.observe(s.state)),
 )
 
 

@@ -108,7 +108,7 @@ def test_agents_that_have_a_step_take_it() -> None:
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_removed_agent_is_a_cell_that_dies(engine: str) -> None:
-    """It releases no more, what it sent goes on, the ledger holds, and it stays in the record."""
+    """It releases no more, what it sent goes on, the mass balance holds, and it stays in the record."""
     settings = MORTAL | {"transport.engine": engine}
     model, other = (xo.ExosomeModel("signaling", seed=1, overrides=settings) for _ in range(2))
     for each in (model, other):
@@ -125,7 +125,7 @@ def test_a_removed_agent_is_a_cell_that_dies(engine: str) -> None:
     emitted = [each.state.balance.emitted.sum() for each in (model, other)]
     assert emitted[0] == emitted[1], "it lived until the end of the step"
     for each in (model, other, again):
-        each.run(hours=0.5)  # the ledger is checked in every step
+        each.run(hours=0.5)  # the mass balance is checked in every step
     assert model.state.lineage.dead["released"].sum() == sent > 0
     assert model.state.balance.emitted.sum() < other.state.balance.emitted.sum()
     assert int(model.state.lineage.deaths.sum()) == 1

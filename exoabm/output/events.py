@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 
 class EventWriter:
-    """``events.parquet``: the ledger as rows, each what happened in one interval between two parties.
+    """``events.parquet``: the mass balance as rows, each what happened in one interval between two parties.
 
     The continuum engine knows expected numbers, so a row stands for all events of a kind between an
     origin and a cell in ``interval_s`` before ``time_s``, and ``vesicle`` is null. Summed over all rows, the
-    counts are the ledger's.
+    counts are the mass balance's.
     """
 
     def __init__(self, path: Path, interval: float) -> None:
@@ -97,7 +97,7 @@ def _cumulative(state: State, buried: int) -> tuple[Everyone, dict[str, np.ndarr
     ``buried`` is how many were dead before. Returns these cells, and their counts; where cells come and go
     also what is bound to them now.
     """
-    way, ledger, lineage = state.trafficking, state.balance, state.lineage
+    way, balance, lineage = state.trafficking, state.balance, state.lineage
     counts = {
         "release": state.released.copy(),
         **{event: getattr(way, count).copy() for event, count in UPTAKE_EVENTS.items()},
@@ -105,9 +105,9 @@ def _cumulative(state: State, buried: int) -> tuple[Everyone, dict[str, np.ndarr
     if state.living:
         counts["bound"] = way.bound.copy()
     totals = {
-        "clearance": ledger["cleared"].copy(),
-        "escape": ledger["escaped"].copy(),
-        "entry": ledger.entered.copy(),
+        "clearance": balance["cleared"].copy(),
+        "escape": balance["escaped"].copy(),
+        "entry": balance.entered.copy(),
     }
     living = Everyone(state.cells.birth_id.copy(), state.cells.type, state.cells.position)
     if len(lineage.dead) == buried:

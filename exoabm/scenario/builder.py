@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 BYSTANDER = "bystander"
 BYSTANDER_DIAMETER = 15.0
 """um; assumed."""
-LEDGER_TOLERANCE = {"float64": 1e-9, "float32": 1e-3}
+BALANCE_TOLERANCE = {"float64": 1e-9, "float32": 1e-3}
 """A field in single precision drifts by some 1e-4 of its mass over 1e5 sub-steps."""
 
 
@@ -210,7 +210,7 @@ def build_state(loaded: LoadedScenario, plan: Blueprint, streams: Streams) -> St
     balance = MassBalance(
         tuple(kind.name for kind in plan.kinds),
         plan.labels.names,
-        LEDGER_TOLERANCE[scenario.transport.precision],
+        BALANCE_TOLERANCE[scenario.transport.precision],
     )
     pools = int(any(t.pathway is not None for t in plan.types))
     cells = Cells.at(

@@ -99,9 +99,9 @@ def test_waste_balances_and_is_never_negative(secretion: str, dt: float) -> None
     """Checked at every step inside; at two copies of waste in each vesicle."""
     state = donors(200, releases="'EV'", release_rate=0, secretion=secretion, waste=WASTE)
     vesicles = released(state, 24, dt)
-    ledger = state.waste_balance
-    assert ledger.exported == pytest.approx(2 * vesicles.sum(), rel=1e-12)
-    assert ledger.produced == pytest.approx(300 * 24 * 200, rel=1e-12)
+    balance = state.waste_balance
+    assert balance.exported == pytest.approx(2 * vesicles.sum(), rel=1e-12)
+    assert balance.produced == pytest.approx(300 * 24 * 200, rel=1e-12)
 
 
 def test_waste_settles_where_its_equation_does() -> None:

@@ -96,8 +96,8 @@ def test_nothing_is_released_or_captured_through_a_wall(dim: int, capture: str) 
         transport={"engine": "vesicles", "capture": capture},
     )
     run(model, 120)
-    ledger = model.state.balance
-    assert ledger["free"].sum() == ledger.emitted.sum() > 6000
+    balance = model.state.balance
+    assert balance["free"].sum() == balance.emitted.sum() > 6000
     assert (model.state.vesicles.x < 40).all()
 
 

@@ -137,8 +137,8 @@ def waste(seed: int, engine: str) -> np.ndarray:
     model = ExosomeModel("waste_removal", seed=1, overrides=keys)
     model.state.streams = Streams(seed)
     model.run(hours=6)
-    ledger = model.state.waste_balance
-    return np.array([ledger.held, ledger.exported, ledger.recaptured, ledger.degraded])
+    balance = model.state.waste_balance
+    return np.array([balance.held, balance.exported, balance.recaptured, balance.degraded])
 
 
 def test_two_cells_in_space() -> None:

@@ -47,7 +47,7 @@ def test_3_ledger_at_every_step_to_1e_12(dim: int, faces: str, saturation: str, 
 
 
 def test_3_whole_vesicles_stay_whole() -> None:
-    """Bursts are integers, and the ledger counts them exactly."""
+    """Bursts are integers, and the mass balance counts them exactly."""
     model = run(crowd(kinds={"secretion": "poisson"}), 3600)
     released = model.state.released
     assert released.sum() > 500
@@ -87,7 +87,7 @@ def test_what_stops_is_used_up() -> None:
     model = run(crowd(3, vesicle=eager), 3600)
     stop_secretion(model)
     run(model, 6 * 3600)
-    ledger = model.state.balance
-    inside = ledger["lysosomal"] + ledger["delivered"]
-    np.testing.assert_allclose(inside, ledger.emitted, rtol=1e-9)
-    np.testing.assert_allclose(ledger["delivered"], 0.2 * inside, rtol=1e-9)
+    balance = model.state.balance
+    inside = balance["lysosomal"] + balance["delivered"]
+    np.testing.assert_allclose(inside, balance.emitted, rtol=1e-9)
+    np.testing.assert_allclose(balance["delivered"], 0.2 * inside, rtol=1e-9)

@@ -92,7 +92,7 @@ def lively(engine: str) -> LoadedScenario:
 
 @pytest.fixture(scope="module", params=ENGINES)
 def lived(request: pytest.FixtureRequest) -> ExosomeModel:
-    """An hour of life. The model itself checks both ledgers after each of the 60 steps."""
+    """An hour of life. The model itself checks both balances after each of the 60 steps."""
     model = ExosomeModel(lively(request.param), seed=4)
     for _ in range(60):
         model.step()

@@ -40,11 +40,11 @@ def shares(model: ExosomeModel, rest: float) -> np.ndarray:
     """Internalized per vesicle released, (donors, cells), when all but ``rest`` of it has ended."""
     run(model, 1800)
     stop_secretion(model)
-    ledger = model.state.balance
-    while (ledger["free"] + ledger["bound"] > rest * ledger.emitted).any():
+    balance = model.state.balance
+    while (balance["free"] + balance["bound"] > rest * balance.emitted).any():
         run(model, 1800)
     taken = model.state.trafficking.taken_up[:, 0].T
-    return np.asarray(taken / ledger.emitted[0][:, None])
+    return np.asarray(taken / balance.emitted[0][:, None])
 
 
 def mismatch(model: ExosomeModel, truth: ExosomeModel, rest: float) -> float:

@@ -1,4 +1,4 @@
-"""The tables and fields of a run, against the ledger and against each other."""
+"""The tables and fields of a run, against the mass balance and against each other."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def accounts(recorded: Recorded, kind: str, donor_type: str) -> dict[str, float]
 
 
 def ledger(recorded: Recorded, k: int, donor_type: str) -> dict[str, float]:
-    """The same from the ledger itself."""
+    """The same from the mass balance itself."""
     state = recorded.model.state
     mine = np.array([t == donor_type for t in state.labels.types])
     columns = {"emitted": state.balance.emitted, **state.balance.accounts}

@@ -191,8 +191,8 @@ def test_every_size_is_in_the_balance(saturation: str) -> None:
     model = crowd(saturation)
     for _ in range(30):
         model.step()
-        ledger = model.state.balance
-        assert abs(ledger.residual() / np.maximum(ledger.emitted, 1)).max() < 1e-12
+        balance = model.state.balance
+        assert abs(balance.residual() / np.maximum(balance.emitted, 1)).max() < 1e-12
     way = model.state.trafficking
     for pool in ("bound", "endosomal", "returning"):
         assert (getattr(way, pool) > 0).all()
@@ -207,8 +207,8 @@ def test_sizes_live_through_division_and_death() -> None:
     model = crowd(keys={"division_rate": "4 / h", "death_rate": "1 / h"})
     for _ in range(40):
         model.step()
-        ledger = model.state.balance
-        assert abs(ledger.residual() / np.maximum(ledger.emitted, 1)).max() < 1e-12
+        balance = model.state.balance
+        assert abs(balance.residual() / np.maximum(balance.emitted, 1)).max() < 1e-12
     state, way = model.state, model.state.trafficking
     assert len(state.cells) > 6
     assert state.lineage.deaths.sum() > 1

@@ -1,4 +1,4 @@
-"""Doses in a model: what enters is in the ledger and the graph, under a label of its own; off is absent."""
+"""Doses in a model: they enter the mass balance and the graph under a label of their own, or are absent."""
 
 from __future__ import annotations
 

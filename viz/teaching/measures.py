@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 def accounts(model: ExosomeModel) -> dict[str, float]:
     """Vesicles by where they are, in total and as percent of those released."""
-    ledger = model.state.balance
-    emitted = float(ledger.emitted.sum())
+    balance = model.state.balance
+    emitted = float(balance.emitted.sum())
     taken = float(model.state.trafficking.taken_up.sum())
     found = {"emitted": emitted, "taken": taken, "taken_percent": _percent(taken, emitted)}
     for place in ("free", "cleared", "escaped", "delivered"):
-        found[place] = float(ledger[place].sum())
+        found[place] = float(balance[place].sum())
         found[f"{place}_percent"] = _percent(found[place], emitted)
     return found
 

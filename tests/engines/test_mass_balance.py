@@ -48,9 +48,9 @@ def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     model.observe(writer)
     for _ in range(40):
         model.step()
-        ledger = model.state.balance
-        assert (ledger.residual() == 0).all()
-        for account in (ledger.emitted, ledger.entered, *(ledger[place] for place in PLACES)):
+        balance = model.state.balance
+        assert (balance.residual() == 0).all()
+        for account in (balance.emitted, balance.entered, *(balance[place] for place in PLACES)):
             assert (account == np.floor(account)).all()
             assert (account >= 0).all()
     writer.close()
@@ -59,7 +59,7 @@ def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 
 def test_sums_of_the_events_are_the_ledger(run: tuple[ExosomeModel, Any]) -> None:
     model, events = run
-    state, ledger = model.state, model.state.balance
+    state, balance = model.state, model.state.balance
     label = [list(state.labels.names).index(name) for name in events.donor_type]
     number = {
         name: np.bincount(np.array(label)[events.event == name], minlength=len(state.labels))
@@ -69,13 +69,13 @@ def test_sums_of_the_events_are_the_ledger(run: tuple[ExosomeModel, Any]) -> Non
     assert (events["count"] == 1).all()
     assert (events.interval_s == 0).all()
     kept = {
-        "release": ledger.emitted[0] - ledger.entered[0] - ledger["recycled"][0],
-        "entry": ledger.entered[0],
-        "clearance": ledger["cleared"][0],
-        "escape": ledger["escaped"][0],
-        "degradation": ledger["lysosomal"][0],
-        "delivery": ledger["delivered"][0],
-        "recycling": ledger["recycled"][0],
+        "release": balance.emitted[0] - balance.entered[0] - balance["recycled"][0],
+        "entry": balance.entered[0],
+        "clearance": balance["cleared"][0],
+        "escape": balance["escaped"][0],
+        "degradation": balance["lysosomal"][0],
+        "delivery": balance["delivered"][0],
+        "recycling": balance["recycled"][0],
     }
     for name, values in kept.items():
         assert (number[name] == values).all(), name
