@@ -38,8 +38,8 @@ def verify(folder: Path) -> list[Fault]:
     place = folder.absolute()
     unfinished = place.with_name(f"{place.name.removesuffix(UNFINISHED)}{UNFINISHED}")
     if unfinished.is_dir():
-        raise InputError(f"{unfinished} is an unfinished run: `exoabm resume` checks it and goes on with it")
-    raise InputError(f"{folder} holds no run, sweep or trial")
+        raise InputError(f"{unfinished} is an unfinished run: `exoabm resume` checks and resumes it")
+    raise InputError(f"{folder} contains no run, sweep or trial")
 
 
 def seal_batch(folder: Path) -> None:

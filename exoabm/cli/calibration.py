@@ -180,7 +180,7 @@ def fit(
 
         series = series_of(table, column or ())
         if not vary:
-            raise InputError("say what to fit, with --vary KEY=LO:HI[:log]")
+            raise InputError("select the parameters to fit with --vary KEY=LO:HI[:log]")
         if vesicle is not None:
             raise InputError(f"--vesicle goes with a histogram of diameters; {data} is a time series")
         factors = factors_of(loaded, vary)

@@ -217,16 +217,18 @@ def exchange_of(text: str) -> Exchange:
     run = run_of(folder)
     if run is not None:
         if chosen:
-            raise InputError(f"{text}: {run} is a single run, of which there are no arms")
+            raise InputError(f"{text}: {run} is a single run without arms")
         found = FinishedRun(run)
         seed, hours = int(found.about["seed"]), float(found.summary["hours"])
         group = Group({}, (Replicate(seed, None, found),))
         return Exchange(str(run), "run", found.loaded, hours, (group,), 0, seed)
     if not (folder / PLAN).is_file():
-        raise InputError(f"{folder} holds no run, sweep or trial")
+        raise InputError(f"{folder} contains no run, sweep or trial")
     plan = Plan.read(folder)
     if not plan.pairs:
-        raise InputError(f"{folder} is part of an analysis, which keeps nothing of who sent to whom")
+        raise InputError(
+            f"{folder} is part of an analysis, which does not store numbers by donor and recipient"
+        )
     found_rows = {record["row"]: record for record in records(folder, plan)}
     trial = plan.about.get("kind") == TRIAL
     wanted = _arms(plan, chosen) if trial else _points(plan, chosen)

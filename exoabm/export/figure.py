@@ -186,9 +186,7 @@ def _time(asked: Asked) -> Page:
     from exoabm.plot.style import scale_of
 
     if asked.measure == "captured":
-        raise InputError(
-            "--measure captured: what was captured is not recorded over time; taken_up, delivered are"
-        )
+        raise InputError("--measure captured: captures are not recorded over time; use taken_up or delivered")
     columns = {name: named(f"{asked.measure}_per_cell", name) for name in types_of(asked.exchange)}
     unit, colors = f"{asked.unit} per cell", colors_of(asked.exchange, list(columns))
     if asked.kind is not None:
@@ -232,7 +230,7 @@ def _distance(asked: Asked) -> Page:
     if total == 0:
         if own:
             raise InputError(
-                f"all {asked.unit} returned to the cell that had sent them; there is no distance to draw"
+                f"all {asked.unit} returned to the cell that had sent them; there is no distance to plot"
             )
         refuse_nothing(asked, 0.0)
     edges = bins_for(max(float(each.distance.max(initial=0.0)) for runs in ways for each in runs))

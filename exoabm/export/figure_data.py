@@ -171,7 +171,7 @@ def flown(asked: Asked, run: FinishedRun) -> Flown:
     """
     if not run.by_cell:
         raise InputError(
-            f"{run.folder} knows donors by their type alone, so that there are no distances: run it again "
+            f"{run.folder} stores donors by type only, without distances: repeat the run "
             "with --set transport.provenance=cell or --engine vesicles"
         )
     edges, chosen = run.links, _of_kind(asked, run)

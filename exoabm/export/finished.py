@@ -53,7 +53,7 @@ class Finished:
         try:
             return read_whole(self.folder / name)
         except FileNotFoundError:
-            raise InputError(f"{self.folder} holds no {name}, which this format is made of") from None
+            raise InputError(f"{self.folder} holds no {name}, which this format requires") from None
         except InputError as error:
             raise InputError(f"{self.folder}: {error}") from None
 

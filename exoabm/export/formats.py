@@ -158,7 +158,7 @@ def format_of(to: Path, name: str | None = None) -> Format | None:
         )
     if low in {each.name for each in FORMATS} and not to.is_dir():
         raise InputError(
-            f"--to {to} is the name of a format, and a place to write to is needed: give --format {low}, "
+            f"--to {to} is the name of a format, and a path is required: give --format {low}, "
             "or --format csv for a folder of tables of this name"
         )
     return None

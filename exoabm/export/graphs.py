@@ -103,6 +103,6 @@ def _read(finished: Finished) -> nx.DiGraph:
     try:
         return nx.read_graphml(finished.folder / GRAPHML)
     except FileNotFoundError:
-        raise InputError(f"{finished.folder} holds no {GRAPHML}, which this format is made of") from None
+        raise InputError(f"{finished.folder} holds no {GRAPHML}, which this format requires") from None
     except (ET.ParseError, nx.NetworkXError, LookupError, ValueError) as error:
         raise InputError(f"{finished.folder / GRAPHML} cannot be read: {error}") from None

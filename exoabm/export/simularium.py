@@ -205,7 +205,7 @@ def _head(finished: Finished, types: list[str], times: np.ndarray, every: int) -
         ending = {2: "nd", 3: "rd"}.get(every, "th")
         said.append(f"every {every}{ending} recorded time")
     if any("#" in name for name in types):
-        said.append("vesicles stand where they were last seen")
+        said.append("vesicles are at their last recorded position")
     return {
         "version": 3,
         "timeUnits": {"magnitude": 1.0, "name": "s"},

@@ -67,8 +67,8 @@ def export_tables(
     Raises
     ------
     InputError
-        If the folder holds no run, sweep or trial, a part of it is missing or damaged, the format is unknown,
-        or a file stands in the way.
+        If the folder contains no run, sweep or trial, or a missing or damaged part, the format is unknown,
+        or a file exists already.
     RunFailed
         If the disk fills.
     """
@@ -80,7 +80,7 @@ def export_tables(
     if faults and not partial:
         raise InputError(f"{source}: {told(faults)}; --partial exports the rest")
     if to.exists() and to.samefile(source):
-        raise InputError(f"--to {to} is what is to be exported; choose another folder")
+        raise InputError(f"--to {to} is the folder to be exported; choose another one")
     lost = {fault.name.split("/")[0] for fault in faults}
     parts = [path for path in sorted(source.iterdir()) if _is_part(path) and path.name not in lost]
     suffix = ENDINGS[fmt]
@@ -147,7 +147,7 @@ def export_format(source: Path, to: Path, fmt: Format, *, overwrite: bool = Fals
         made_of = " or a ".join(fmt.of)
         raise InputError(f"the format {fmt.name} is made of a {made_of}, and {source} is a {finished.kind}")
     if source.resolve() in (to.resolve(), *to.resolve().parents):
-        raise InputError(f"--to {to} lies in what is to be exported; choose another place")
+        raise InputError(f"--to {to} is inside the folder to be exported; choose another path")
     if to.exists():
         _refuse_to_replace(to, fmt, overwrite)
     module, _, name = fmt.writer.partition(":")

@@ -70,7 +70,7 @@ def _work(path: Path) -> Leftover:
         return Leftover(path, str(error).removeprefix(f"{path} "), dead=False)
     if (path / CHECKPOINT).exists():
         place = path.with_name(path.name.removesuffix(UNFINISHED))
-        return Leftover(path, f"is an unfinished run: `exoabm resume {place}` goes on with it", dead=False)
+        return Leftover(path, f"is an unfinished run: `exoabm resume {place}` resumes it", dead=False)
     return Leftover(path, "was left by a process that ended", dead=True)
 
 

@@ -238,8 +238,8 @@ class RunFolder:
         check_free(self.unfinished)
         if (self.unfinished / CHECKPOINT).exists() and not overwrite:
             raise InputError(
-                f"{self.unfinished} is an unfinished run: `exoabm resume {path}` goes on with it; "
-                "choose another --out, or pass --overwrite, to begin anew"
+                f"{self.unfinished} is an unfinished run: `exoabm resume {path}` resumes it; "
+                "choose another --out, or pass --overwrite, to restart"
             )
 
 

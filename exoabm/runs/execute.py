@@ -76,7 +76,7 @@ def run_to_folder(
     InputError, ResourceError
         Before anything is written.
     NumericalError
-        If the balance breaks; what was recorded until then is kept in ``<out>.failed``, or with the last good
+        If the balance breaks; results recorded until then are kept in ``<out>.failed``, or with the last good
         checkpoint.
     RunFailed
         If the disk fills; nothing but the last checkpoint is left behind.
@@ -136,7 +136,7 @@ def _taken_up(folder: ResumableFolder, threads: int) -> tuple[ExosomeModel, dict
         model = ExosomeModel(loaded, seed=plan["seed"], threads=threads, snapshot=part(content, "state/"))
         now = made_with()
         plan["resumed"] = [*plan.get("resumed", []), {"at": _now(), "from_h": model.hours, "with": now}]
-        mixed = drift(plan["made_with"], now, "the run was begun")
+        mixed = drift(plan["made_with"], now, "the run was started")
         if mixed is not None:
             model.state.warnings.append(mixed)
         try:
@@ -151,7 +151,7 @@ def _taken_up(folder: ResumableFolder, threads: int) -> tuple[ExosomeModel, dict
             folder.notes.append(f"{faults[0]}; went on from the checkpoint before it, of {model.hours:g} h")
         return model, plan, clock
     raise InputError(
-        f"{'; '.join(dict.fromkeys(faults))}; put what is damaged back from a copy, or begin anew with "
+        f"{'; '.join(dict.fromkeys(faults))}; restore the damaged files from a copy, or restart with "
         f"`exoabm run ... --out {folder.path} --overwrite`"
     )
 
@@ -306,8 +306,8 @@ def _cooked(recipe: dict[str, Any], work: Path) -> LoadedScenario:
     """The scenario of a recipe, with the table in the run's folder, if both still say what they said."""
     if recipe["exoabm"] != exoabm.__version__:
         raise InputError(
-            f"the run was begun with exoabm {recipe['exoabm']} and this is {exoabm.__version__}; "
-            "only the same version gives the same numbers"
+            f"the run was started with exoabm {recipe['exoabm']} and this is {exoabm.__version__}; "
+            "only the same version gives the same results"
         )
     loaded = parse(recipe["scenario"].encode(), name=recipe["name"], folder=work)
     try:
@@ -315,9 +315,9 @@ def _cooked(recipe: dict[str, Any], work: Path) -> LoadedScenario:
     except OSError as error:
         raise InputError(f"the table of cells cannot be read: {error.filename}: {error.strerror}") from None
     if loaded.sha256() != recipe["scenario_sha256"]:
-        raise InputError(f"the scenario {recipe['name']} is not what it was when the run began")
+        raise InputError(f"the scenario {recipe['name']} has changed since the run was started")
     if table != recipe["table_sha256"]:
-        raise InputError(f"{loaded.table_path()} is damaged; only the old table will do")
+        raise InputError(f"{loaded.table_path()} is damaged; the original table is required")
     overrides = tuple((str(key), str(value)) for key, value in recipe["overrides"])
     refuse_changes(loaded, recipe["source"], dict(overrides), recipe["table_sha256"], "run")
     return replace(loaded, overrides=overrides)
@@ -352,7 +352,7 @@ def _keep_failed(folder: RunFolder, model: ExosomeModel, about: dict[str, Any], 
     folder.write_json("run.json", about | {"exit_state": "failed", "error": str(error)})
     if isinstance(folder, ResumableFolder):
         return f"the last good checkpoint is kept in {folder.work}"
-    return f"what was recorded until then is kept in {folder.publish_beside('failed')}"
+    return f"results recorded until then are kept in {folder.publish_beside('failed')}"
 
 
 def _now() -> str:

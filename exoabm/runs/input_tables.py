@@ -63,7 +63,7 @@ def keep_tables(folder: RunFolder, loaded: LoadedScenario, table_sha256: str | N
         kept[key] = f"{PLACES[key]}/{path.name}"
         copy(path, folder.work / kept[key])
     if sha256_of_tables([folder.work / name for name in kept.values()]) != table_sha256:
-        raise InputError("the table of cells was changed while it was read; begin again")
+        raise InputError("the table of cells was changed while it was read; repeat the command")
     return kept
 
 

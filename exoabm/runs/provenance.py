@@ -190,13 +190,13 @@ def refuse_changes(
     Parameters
     ----------
     then : LoadedScenario
-        As it was when the work was begun.
+        As it was when the work was started.
     source : str
         What it was loaded from, see ``lasting``, with ``overrides``.
     table_sha256 : str or None
         Of its table, then.
     begun : str
-        What was begun: "run" or "batch".
+        What was started: "run" or "batch".
 
     Raises
     ------
@@ -209,7 +209,7 @@ def refuse_changes(
         now = load(source, overrides)
         changed = differences(then, now)
     except InputError as error:
-        raise InputError(f"{source} has changed since the {begun} was begun: {error}") from None
+        raise InputError(f"{source} has changed since the {begun} was started: {error}") from None
     paths = [path for path in (now.table_path(), now.types_path()) if path is not None]
     if paths and table_sha256 is not None:
         for key in PATH_KEYS:
@@ -219,8 +219,8 @@ def refuse_changes(
     if changed:
         lines = [f"  {key}: {old} -> {new}" for key, (old, new) in changed.items()]
         raise InputError(
-            "\n".join([f"{source} has changed since the {begun} was begun:", *lines])
-            + f"\nput it back as it was, or begin a new {begun}"
+            "\n".join([f"{source} has changed since the {begun} was started:", *lines])
+            + f"\nrestore the original, or start a new {begun}"
         )
 
 

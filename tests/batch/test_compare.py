@@ -125,7 +125,7 @@ def test_a_seed_counts_once_however_many_of_its_rows_are_there() -> None:
     assert (found.a, found.b, found.difference, found.lost) == (0.0, 2.5, 2.5, 2)
     low, high = stats.t.interval(0.95, 1, 2.5, stats.sem(change))
     assert (found.difference - found.half, found.difference + found.half) == pytest.approx((low, high))
-    assert warnings == ["of 6 pairs, those in which a readout is not defined are left out: cells (2)"]
+    assert warnings == ["of 6 pairs, those with an undefined readout are omitted: cells (2)"]
 
 
 def test_seeds_and_not_rows_are_counted_where_none_is_common_too() -> None:

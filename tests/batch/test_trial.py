@@ -244,7 +244,7 @@ def test_where_nothing_differs_the_report_gives_no_interval(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("key", "cv", "message"),
     [
-        ("cell_type.donor.relase_rate", 0.5, "trial.between.release.keys: no number has the key"),
+        ("cell_type.donor.relase_rate", 0.5, "trial.between.release.keys: no parameter has the key"),
         ("cell_type.donor.release_rate", 3, "outside the allowed 0 to 2"),
         ("vesicle.exosome.delivery_probability", 2, "delivery_probability of seed"),
     ],
@@ -320,7 +320,7 @@ def test_what_was_set_by_hand_goes_below_the_arm_and_above_the_rest() -> None:
         (
             'keys = ["vesicle.exosome.delivery_probability"]',
             'keys = ["vesicle.exosome.phi"]',
-            "no number has the key",
+            "no parameter has the key",
         ),
         ('keys = ["vesicle.exosome.delivery_probability"]', 'keys = ["clock.step"]', "give values"),
         ("cell_type.donor.release_rate", "cell_type.donor.relase_rate", "did you mean"),

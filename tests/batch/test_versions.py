@@ -37,13 +37,13 @@ def test_what_differs_is_named_and_nothing_else() -> None:
         "machine",
         "arithmetic",
     }
-    assert provenance.drift(now, now, "it was begun") is None
+    assert provenance.drift(now, now, "it was started") is None
     then = now | {"numba": "0.1", "machine": "abacus"}
-    assert provenance.drift(then, now, "it was begun") == (
-        f"it was begun with numba 0.1, machine abacus, and this is numba {now['numba']}, machine "
+    assert provenance.drift(then, now, "it was started") == (
+        f"it was started with numba 0.1, machine abacus, and this is numba {now['numba']}, machine "
         f"{now['machine']}: results may differ in their last digits"
     )
-    assert "numpy unknown" in str(provenance.drift({}, now, "it was begun"))
+    assert "numpy unknown" in str(provenance.drift({}, now, "it was started"))
 
 
 def test_a_batch_that_goes_on_with_another_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,7 +71,7 @@ def test_a_run_that_goes_on_with_another_version(tmp_path: Path, monkeypatch: py
         )
     old = other_numpy(monkeypatch)
     result = resume_run(tmp_path / "a")
-    said = f"the run was begun with numpy {old}, and this is numpy 9.8.7: results may differ in their "
+    said = f"the run was started with numpy {old}, and this is numpy 9.8.7: results may differ in their "
     said += "last digits"
     assert said in result.warnings
     about = json.loads((tmp_path / "a" / "run.json").read_text())

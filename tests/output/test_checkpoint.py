@@ -584,7 +584,7 @@ def test_a_scenario_that_was_edited_meanwhile_does_not_resume(tmp_path: Path) ->
         )
     whole = mine.read_text()
     mine.write_text(whole.replace('step = "60 s"', 'step = "90 s"').replace("count = 7", "count = 6"))
-    with pytest.raises(InputError, match=r"has changed since the run was begun") as error:
+    with pytest.raises(InputError, match=r"has changed since the run was started") as error:
         resume_run(tmp_path / "a")
     assert "clock.step: 60 s -> 90 s" in str(error.value)
     assert "count: 7 -> 6" in str(error.value)

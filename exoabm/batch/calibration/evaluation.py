@@ -75,13 +75,15 @@ def factors_of(loaded: LoadedScenario, vary: Sequence[str] = ()) -> tuple[Factor
     found = dict(quantities(loaded.scenario))
     axes = [read_axis(text, count=False) for text in vary] or _published(loaded.scenario)
     if not axes:
-        raise InputError("no number of this scenario has a published range; say what to --vary")
+        raise InputError("no parameter of this scenario has a published range; select keys with --vary")
     keys = [axis.key for axis in axes]
     for axis in axes:
         if keys.count(axis.key) > 1:
-            raise InputError(f"--vary {axis.key}: stands twice")
+            raise InputError(f"--vary {axis.key}: given twice")
         if axis.key not in found:
-            raise InputError(f"--vary {axis.key}: no number of this scenario{did_you_mean(axis.key, found)}")
+            raise InputError(
+                f"--vary {axis.key}: not a parameter of this scenario{did_you_mean(axis.key, found)}"
+            )
         if vary:
             for share in (0.0, 1.0):
                 loaded.changed({axis.key: axis.at(share)})
@@ -183,7 +185,7 @@ class Evaluation:
             lines = [f"  {row}: {reason}" for row, reason in outcome.reasons.items()]
             raise RunFailed(
                 "\n".join([f"{outcome.failed:,} of {outcome.rows:,} runs failed in {folder}:", *lines])
-                + "\nindices need every run; --vary what fails within a narrower range"
+                + "\nindices require every run; reduce the ranges in which runs fail"
             )
         self.count += outcome.rows
         found = {record["row"]: self.number(record["readouts"]) for record in files.records(folder, plan)}
@@ -192,7 +194,7 @@ class Evaluation:
             raise InputError(
                 f"--readout {self.readout}: not a finite number in {len(missing):,} of {len(rows):,} runs in "
                 f"{folder}:\n{_listed(missing)}\n"
-                "indices need it in every run: choose another, longer --hours, or --vary narrower ranges"
+                "indices require it in every run: choose another, longer --hours, or --vary narrower ranges"
             )
         return found
 
@@ -227,7 +229,7 @@ def reporting(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        text = f"{disk_message(error, folder)}; the runs are kept, and the same command goes on"
+        text = f"{disk_message(error, folder)}; the runs are kept, and the same command resumes"
         raise RunFailed(text) from None
 
 

@@ -164,9 +164,9 @@ def _check(loaded: LoadedScenario, factors: Sequence[Factor], series: Series, re
         resolve(name, known, "readout of this scenario")
     points = int(np.isfinite(series.values).sum())
     if not factors:
-        raise InputError("say what to fit, with --vary KEY=LO:HI[:log]")
+        raise InputError("select the parameters to fit with --vary KEY=LO:HI[:log]")
     if points <= len(factors):
-        raise InputError(f"--data: {points} values are too few to fit {len(factors)} numbers")
+        raise InputError(f"--data: {points} values are too few to fit {len(factors)} parameters")
     if not 1 <= replicates <= 10_000:
         raise InputError(f"--replicates {replicates}: from 1 to 10,000")
 

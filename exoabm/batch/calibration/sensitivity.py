@@ -115,9 +115,7 @@ class Sensitivity:
                     f"({_percent(guesses[0].total, guesses[0].total_half)})."
                 )
         if len(ranked) > 1 and _low(lead) < _high(ranked[1]):
-            words.append(
-                f"That it comes before {ranked[1].factor.key} is not certain; more samples would tell."
-            )
+            words.append(f"Its rank before {ranked[1].factor.key} is uncertain; use more samples.")
         return " ".join(words)
 
 
@@ -232,7 +230,7 @@ def _screened(
     ]
     largest = max(index.mu_star for index in indices)
     if largest == 0:
-        raise InputError(f"{readout} is the same whatever is varied; choose another --readout")
+        raise InputError(f"{readout} does not depend on the varied parameters; choose another --readout")
     return indices, [i for i in indices if i.mu_star + i.mu_star_half >= NEGLIGIBLE * largest]
 
 

@@ -37,7 +37,7 @@ SHARDS = "shards"
 class Written:
     """A file of rows that was written: which, its checksum, and reasons of failed rows by their numbers.
 
-    ``note`` says that it was not made with what the batch was begun with.
+    ``note`` says that it was not made with what the batch was started with.
     """
 
     chunk: int
@@ -62,7 +62,7 @@ def run_chunk(folder: Path, plan_sha256: str, chunk: int) -> Written:
     start = time.perf_counter()
     plan = _plan(folder)
     if plan.sha256 != plan_sha256:
-        raise InputError(f"{folder} holds another batch than the one that is run")
+        raise InputError(f"{folder} contains a batch other than the current one")
     lines = [_line({"plan": plan.sha256, "chunk": chunk})]
     found = []
     for row in plan.rows_of(chunk):
@@ -72,7 +72,7 @@ def run_chunk(folder: Path, plan_sha256: str, chunk: int) -> Written:
     checksum = hashlib.sha256(body).hexdigest()
     write_whole(chunk_path(folder, chunk), body + _line({"sha256": checksum}).encode())
     failed, seconds = failures(plan, chunk, found), time.perf_counter() - start
-    note = drift(plan.made_with, made_with(), "the batch was begun", "rows were run with")
+    note = drift(plan.made_with, made_with(), "the batch was started", "rows were run with")
     return Written(chunk, checksum, failed, len(found), seconds, note)
 
 

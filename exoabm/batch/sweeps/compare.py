@@ -227,7 +227,7 @@ def read_arm(text: str) -> tuple[Path, dict[str, str]]:
         raise InputError(f"{text}: write DIR@KEY=VALUE for an arm of a sweep")
     arm = {key.strip(): value.strip() for key, _, value in pairs}
     if len(arm) < len(pairs):
-        raise InputError(f"{text}: a key stands there twice")
+        raise InputError(f"{text}: a key is given twice")
     return Path(place), arm
 
 
@@ -238,7 +238,7 @@ def _side(name: str, folder: Path, arm: Mapping[str, str], chosen: set[str]) -> 
         return _run(name, folder)
     if (folder / PLAN).is_file():
         return _sweep(name, folder, arm, chosen)
-    raise InputError(f"{folder} holds neither a run nor a sweep")
+    raise InputError(f"{folder} contains neither a run nor a sweep")
 
 
 def _run(name: str, folder: Path) -> Side:
@@ -356,7 +356,7 @@ def _warnings(a: Side, b: Side, common: list[RowKey], lines: list[Line]) -> list
 
     found = []
     if not common:
-        found.append("no seed in common: the differences hold chance as well as what was changed")
+        found.append("no common seeds: the differences include chance")
     elif min(len(a.rows), len(b.rows)) > len(common) or len(a.rows) != len(b.rows):
         found.append(f"{counted(len(common), 'pair')}; rows without a partner are left out")
     found += [
@@ -368,7 +368,7 @@ def _warnings(a: Side, b: Side, common: list[RowKey], lines: list[Line]) -> list
         whole = f"{len(common):,} pairs" if common else f"{len(a.rows) + len(b.rows):,} rows"
         told = ", ".join(f"{line.readout} ({line.lost:,})" for line in partial[:TOLD])
         more = f" and {len(partial) - TOLD} more" if len(partial) > TOLD else ""
-        found.append(f"of {whole}, those in which a readout is not defined are left out: {told}{more}")
+        found.append(f"of {whole}, those with an undefined readout are omitted: {told}{more}")
     if a.hours != b.hours:
         found.append(f"A ran for {a.hours:g} h and B for {b.hours:g} h")
     if a.version != b.version:

@@ -106,7 +106,7 @@ def read_axis(text: str, *, count: bool = True) -> Axis:
         if not count:
             raise InputError(f"--vary {text!r}: write {form}")
         if len(set(values)) < len(values):
-            raise InputError(f"--vary {text!r}: a value stands there twice")
+            raise InputError(f"--vary {text!r}: a value is given twice")
         if key == PATH_KEY:
             values = [str(Path(value).resolve()) for value in values]
         return Axis(key, tuple(values), n=len(values))
@@ -124,7 +124,7 @@ def _range(text: str, key: str, parts: list[str], form: str, count: bool) -> Axi
     n = int(rest[0]) if count else 0
     if not low < high or (log and low <= 0) or (count and not 2 <= n <= MOST_POINTS):
         raise InputError(
-            f"--vary {text!r}: a range must rise, have 2 values or more, and be above 0 if it is :log"
+            f"--vary {text!r}: a range must increase, have at least 2 values, and be above 0 if it is :log"
         )
     return Axis(key, low=low, high=high, unit=unit or low_unit, n=n, log=log)
 
@@ -170,7 +170,7 @@ def points(axes: Sequence[Axis], design: str = "grid", seed: int = 0) -> list[Po
     if not axes:
         return [{}]
     if len(set(keys)) < len(keys):
-        raise InputError("--vary: a key stands twice; give all of its values in one --vary")
+        raise InputError("--vary: a key is given twice; give all of its values in one --vary")
     if design == "grid":
         if math.prod(axis.n for axis in axes) > MOST_POINTS:
             raise InputError(f"--design grid: more than {MOST_POINTS:,} points; use lhs or sobol")
@@ -180,7 +180,7 @@ def points(axes: Sequence[Axis], design: str = "grid", seed: int = 0) -> list[Po
     counts = {axis.n for axis in axes if not axis.values}
     if len(counts) != 1:
         raise InputError(
-            f"--design {design}: every range must say the same number of points, key=LO:HI:N "
+            f"--design {design}: every range must have the same number of points, key=LO:HI:N "
             f"(they say {', '.join(map(str, sorted(counts))) or 'none'})"
         )
     shares = (_latin if design == "lhs" else _sobol)(counts.pop(), len(axes), seed)

@@ -229,16 +229,16 @@ class Plan:
             plain["rows"] = tuple(Row(name, _pairs(pairs), seed) for name, pairs, seed in plain["rows"])
             plan = cls(**(plain | {"base": _pairs(plain["base"]), "times": tuple(plain["times"])}))
         except FileNotFoundError:
-            raise InputError(f"{folder} holds no batch (there is no {PLAN} in it)") from None
+            raise InputError(f"{folder} contains no batch (there is no {PLAN} in it)") from None
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(f"{folder / PLAN} cannot be read: {error}") from None
         if plan.version != exoabm.__version__:
             raise InputError(
-                f"the batch was begun with exoabm {plan.version} and this is {exoabm.__version__}; "
-                "only the same version gives the same numbers"
+                f"the batch was started with exoabm {plan.version} and this is {exoabm.__version__}; "
+                "only the same version gives the same results"
             )
         if plan.sha256 != expected:
-            raise InputError(f"{folder / PLAN} was changed after the batch was begun")
+            raise InputError(f"{folder / PLAN} was changed after the batch was started")
         return plan
 
     def check_unchanged(self) -> None:
@@ -258,7 +258,7 @@ class Plan:
         except OSError as error:
             raise InputError(f"the table of cells cannot be read: {error.strerror}") from None
         if table != self.table_sha256:
-            raise InputError(f"{then.table_path()} has changed since the batch was begun")
+            raise InputError(f"{then.table_path()} has changed since the batch was started")
 
     def _plain(self) -> dict[str, Any]:
         plain = {name: getattr(self, name) for name in type(self).__dataclass_fields__}

@@ -176,7 +176,7 @@ def run_or_resume(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Outcome:
-    """Run a batch, or go on with it where it was begun before; as ``run_rows`` and ``resume_rows``.
+    """Run a batch, or go on with it where it was started before; as ``run_rows`` and ``resume_rows``.
 
     Raises
     ------
@@ -186,7 +186,9 @@ def run_or_resume(
     if overwrite or not is_batch(folder):
         return run_rows(plan, folder, workers=workers, overwrite=overwrite, progress=progress)
     if Plan.read(folder).sha256 != plan.sha256:
-        raise InputError(f"{folder} holds runs of other settings; choose another --out, or pass --overwrite")
+        raise InputError(
+            f"{folder} contains runs with other settings; choose another --out, or pass --overwrite"
+        )
     return resume_rows(folder, workers=workers, progress=progress)
 
 
@@ -285,7 +287,7 @@ def _drive(plan: Plan, folder: Path, chunks: Iterable[int], workers: Workers) ->
             pending.clear()
             if deaths > DEATHS:
                 raise RunFailed(
-                    f"workers die again and again (out of memory?); {_resumable(folder)}"
+                    f"workers terminate repeatedly (out of memory?); {_resumable(folder)}"
                 ) from None
 
 
@@ -294,7 +296,7 @@ def _take_in(shard: Path, home: Path, plan: Plan) -> None:
     with locked(shard):
         theirs = Plan.read(shard)
         if theirs.sha256 != plan.sha256:
-            raise InputError(f"{shard} is a part of another batch than {home}")
+            raise InputError(f"{shard} belongs to a batch other than {home}")
         for chunk in range(plan.chunks):
             if look(shard, plan, chunk, None)[0] is None or look(home, plan, chunk, None)[0]:
                 continue
@@ -308,7 +310,7 @@ def _take_in(shard: Path, home: Path, plan: Plan) -> None:
                     kept.replace(place)
             source = files.chunk_path(shard, chunk)
             write_whole(files.chunk_path(home, chunk), source.read_bytes())
-    note = drift(theirs.made_with, plan.made_with, f"part {shard.name} was begun", "the batch with")
+    note = drift(theirs.made_with, plan.made_with, f"part {shard.name} was started", "the batch with")
     if note is not None:
         warnings.warn(note, MixedVersions, stacklevel=2)
 
@@ -322,20 +324,20 @@ def _clear(folder: Path, overwrite: bool) -> None:
     if is_batch(folder):
         if not overwrite:
             raise InputError(
-                f"{folder} holds a batch already: `exoabm resume {folder}` goes on with it; "
-                "choose another --out, or pass --overwrite, to begin anew"
+                f"{folder} already contains a batch: `exoabm resume {folder}` resumes it; "
+                "choose another --out, or pass --overwrite, to restart"
             )
         with locked(folder):
             strange = next(foreign(folder), None)
             if strange is not None:
                 raise InputError(
-                    f"{folder} holds {strange!r}, which no batch made; move it away to overwrite"
+                    f"{folder} holds {strange!r}, which is not part of a batch; move it to overwrite"
                 )
             shutil.rmtree(folder)
         return
     left = {path.name for path in folder.iterdir() if not path.name.endswith(".partial")}
     if not left <= {LOCK, files.ROWS, SHARDS}:  # of a batch that was stopped before it had a plan
-        raise InputError(f"{folder} exists and holds no batch; choose another --out")
+        raise InputError(f"{folder} exists and contains no batch; choose another --out")
 
 
 @contextlib.contextmanager

@@ -154,6 +154,6 @@ def _remote(distributed: Any, address: str) -> Iterator[Executor]:
     try:
         client = distributed.Client(address, timeout=CONNECT_SECONDS)
     except (OSError, ValueError) as error:
-        raise InputError(f"--cluster {address}: nobody answers there ({error})") from None
+        raise InputError(f"--cluster {address}: no scheduler responds ({error})") from None
     with client:
         yield client.get_executor(pure=False)

@@ -207,7 +207,7 @@ def design_of(plan: Plan) -> Design:
         If the plan is of another kind of batch.
     """
     if plan.about.get("kind") != KIND:
-        raise InputError(f"this is no trial but a {plan.about.get('kind', 'batch')}")
+        raise InputError(f"not a trial but a {plan.about.get('kind', 'batch')}")
     return _design(replace(plan.scenario_of(Row("", (), 0)), overrides=plan.base), plan.about)
 
 
@@ -234,7 +234,7 @@ def _design(scenario: LoadedScenario, about: Mapping[str, Any]) -> Design:
 def _known(keys: list[str], known: Mapping[str, Quantity], where: str) -> list[str]:
     for key in keys:
         if key not in known:
-            raise InputError(f"{where}.keys: no number has the key {key!r}{did_you_mean(key, known)}")
+            raise InputError(f"{where}.keys: no parameter has the key {key!r}{did_you_mean(key, known)}")
     return keys
 
 

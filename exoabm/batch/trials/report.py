@@ -213,10 +213,10 @@ def _criteria(trial: Trial) -> str:
     n = len(trial.seeds)
     note = (
         f"<p class='note'>Paired differences of {n} replicates with common random numbers, {percent(LEVEL)} "
-        "t intervals; ratios are those of geometric means. The shaded side is where the whole interval must "
-        "lie; all criteria must hold. <em>Margins</em>: those for which the criterion would hold, so that "
-        f"nobody need trust the one chosen. <em>Found with {percent(POWER)}</em>: the true effect that a "
-        "trial of this size finds with that chance.</p>"
+        "t intervals; ratios are those of geometric means. The whole interval must be on the shaded "
+        "side; all criteria must hold. <em>Margins</em>: those for which the criterion would hold, so that "
+        f"the chosen one can be judged. <em>Found with {percent(POWER)}</em>: the true effect that a "
+        "trial of this size detects with this probability.</p>"
     )
     head = ("readout", "arms", "claimed", "found", "margins", f"found with {percent(POWER)}", "verdict")
     return _figures(parts) + _table(head, table) + note

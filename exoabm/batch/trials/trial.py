@@ -143,7 +143,7 @@ def check_folder(plan: Plan, folder: Path, *, overwrite: bool = False) -> bool:
         return False
     if Plan.read(folder).sha256 != plan.sha256:
         raise InputError(
-            f"{folder} exists and holds runs of other settings; choose another --out, or pass --overwrite"
+            f"{folder} contains runs with other settings; choose another --out, or pass --overwrite"
         )
     return True
 
