@@ -51,7 +51,7 @@ def test_a_batch_that_goes_on_with_another_version(tmp_path: Path, monkeypatch: 
         run_rows(small_plan(), tmp_path / "a", workers=lambda: Power(2))
     old = other_numpy(monkeypatch)
     with pytest.warns(
-        MixedVersions, match=rf"begun with numpy {old}, and rows were run with numpy 9\.8\.7"
+        MixedVersions, match=rf"started with numpy {old}, and rows were run with numpy 9\.8\.7"
     ) as w:
         resume_rows(tmp_path / "a")
     assert len(w) == 1, "said once, not for every file"
@@ -92,5 +92,5 @@ def test_a_worker_of_another_version_tells(tmp_path: Path) -> None:
     plan = small_plan()
     begun = replace(plan, made_with={**plan.made_with, "numba": "0.1"})
     assert begun.sha256 == plan.sha256
-    with pytest.warns(MixedVersions, match=r"begun with numba 0\.1, and rows were run with numba"):
+    with pytest.warns(MixedVersions, match=r"started with numba 0\.1, and rows were run with numba"):
         run_rows(begun, tmp_path / "a")

@@ -532,7 +532,7 @@ def test_a_run_that_was_to_replace_another_does(tmp_path: Path) -> None:
 def test_another_version_does_not_resume(tmp_path: Path, monkeypatch) -> None:
     run = halted(tmp_path / "a")
     monkeypatch.setattr(exoabm, "__version__", "99.0")
-    with pytest.raises(InputError, match=r"begun with exoabm .* this is 99\.0"):
+    with pytest.raises(InputError, match=r"started with exoabm .* this is 99\.0"):
         resume_run(run)
 
 
