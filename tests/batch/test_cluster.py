@@ -29,7 +29,7 @@ def test_dask_that_is_not_installed_is_named(monkeypatch) -> None:
 def test_a_cluster_that_does_not_answer_is_named(monkeypatch) -> None:
     pytest.importorskip("distributed", reason="the extra 'cluster' is not installed")
     monkeypatch.setattr("exoabm.batch.sweeps.workers.CONNECT_SECONDS", 0.5)
-    with pytest.raises(InputError, match="nobody answers"), dask("tcp://127.0.0.1:9")():
+    with pytest.raises(InputError, match="no scheduler responds"), dask("tcp://127.0.0.1:9")():
         pass
 
 

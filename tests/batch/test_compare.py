@@ -70,7 +70,7 @@ def test_another_seed_is_told(runs) -> None:
     found = compare(str(runs / "a"), str(runs / "chance"))
     assert not found.changed
     assert not found.paired
-    assert "no seed in common" in found.warnings[0]
+    assert "no common seeds" in found.warnings[0]
     assert found.plain()["same_seeds"] is False
     assert line(found, "emitted[exosome]").difference != 0
 

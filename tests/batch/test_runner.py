@@ -190,7 +190,7 @@ def test_workers_that_die_are_replaced_and_at_last_given_up(tmp_path) -> None:
 
     assert run_rows(small_plan(), tmp_path / "a", workers=Dying).ran == 8
     Dying.lives = 100
-    with pytest.raises(RunFailed, match="workers die again"):
+    with pytest.raises(RunFailed, match="workers terminate repeatedly"):
         run_rows(small_plan(), tmp_path / "b", workers=Dying)
     assert states(tmp_path / "b") == ["done"] * 3 + ["waiting"] * 5
     Dying.lives = 0
@@ -209,13 +209,13 @@ def test_a_batch_is_neither_begun_twice_nor_written_over(tmp_path) -> None:
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter.txt").write_text("years of work")
     for overwrite in (False, True):
-        with pytest.raises(InputError, match="holds no batch"):
+        with pytest.raises(InputError, match="contains no batch"):
             run_rows(small_plan(2), tmp_path / "thesis", overwrite=overwrite)
     assert data(tmp_path / "thesis") == {"chapter.txt": b"years of work"}
 
 
 def test_a_folder_without_a_plan_is_no_batch(tmp_path) -> None:
-    with pytest.raises(InputError, match="holds no batch"):
+    with pytest.raises(InputError, match="contains no batch"):
         resume_rows(tmp_path)
 
 
@@ -309,7 +309,7 @@ def test_a_shard_is_resumed_by_itself(tmp_path) -> None:
 def test_shards_of_different_batches_do_not_mix(tmp_path) -> None:
     run_rows(small_plan(4), tmp_path / "a", shard=Shard(1, 2))
     run_rows(small_plan(5), tmp_path / "a", shard=Shard(2, 2))
-    with pytest.raises(InputError, match="another batch"):
+    with pytest.raises(InputError, match="batch other than"):
         resume_rows(tmp_path / "a")
 
 

@@ -170,7 +170,7 @@ def test_what_is_varied_by_itself_is_in_use_and_has_a_published_range() -> None:
         ([f"{RATE}=-5:5"], "allowed"),
         ([f"{RATE}=5:6", f"{RATE}=7:8"], "twice"),
         ([f"{RATE}=5"], "KEY=LO:HI"),
-        (["layout.group.donor.points=1:2"], "no number"),
+        (["layout.group.donor.points=1:2"], "not a parameter"),
     ],
 )
 def test_a_range_that_makes_no_sense_is_refused(vary, words) -> None:
@@ -186,7 +186,7 @@ def test_a_range_that_makes_no_sense_is_refused(vary, words) -> None:
         ({"trajectories": 1}, "--trajectories 1"),
         ({"replicates": 0}, "--replicates 0"),
         ({"readout": "cleared[exosom]"}, r"there are: emitted\[exosome\]"),
-        ({"readout": "cells[donor]"}, "the same whatever is varied"),
+        ({"readout": "cells[donor]"}, "does not depend on the varied parameters"),
         (
             {
                 "readout": "communication_distance_um[exosome]",

@@ -311,7 +311,7 @@ def test_what_was_set_by_hand_goes_below_the_arm_and_above_the_rest() -> None:
         ('direction = "higher"', 'direction = "better"', "direction"),
         ('arm = "sending"\nversus', 'arm = "silent"\nversus', "compared with another"),
         ('claim = "A donor\'s vesicles deliver."', 'claim = "Deliver"', "a claim is a sentence"),
-        ('name = "null"', 'name = "sending"', "stands twice"),
+        ('name = "null"', 'name = "sending"', "given twice"),
         (
             'metric = "delivered_per_cell[recipient]"',
             'metric = "delivered_per_cell[nobody]"',

@@ -79,7 +79,7 @@ def test_pairs_add_up_to_the_readouts(sweep: Path) -> None:
 
 def test_analyses_keep_none_and_say_so(tmp_path) -> None:
     small_plan(2).write(tmp_path)
-    with pytest.raises(InputError, match="keeps nothing of who sent to whom"):
+    with pytest.raises(InputError, match="does not store numbers by donor"):
         exchange_of(str(tmp_path))
 
 

@@ -28,7 +28,7 @@ def test_a_sweep_says_what_it_found(command, tmp_path) -> None:
         "damage": [],
         "warnings": ["one replicate per point: there are no confidence intervals"],
     }
-    command(*SWEEP, "--seed", 1, "--out", "a").refused(2, "holds a batch already", "exoabm resume a")
+    command(*SWEEP, "--seed", 1, "--out", "a").refused(2, "already contains a batch", "exoabm resume a")
     assert command(*SWEEP, "--seed", 1, "--out", "a", "--overwrite").code == 0
     compared = command("compare", f"a@{RATE}=60", f"a@{RATE}=600")
     assert compared.code == 0

@@ -242,7 +242,7 @@ def test_rows_that_are_damaged_are_told_by_compare(command, swept, tmp_path) -> 
 
 def test_an_arm_names_each_key_once(command, swept, tmp_path) -> None:
     shutil.copytree(swept, tmp_path / "s")
-    command("compare", f"s@{RATE}=10,{RATE}=60", "s").refused(2, "a key stands there twice")
+    command("compare", f"s@{RATE}=10,{RATE}=60", "s").refused(2, "a key is given twice")
 
 
 def other_columns(path: Path) -> None:

@@ -50,7 +50,7 @@ def test_a_layout_of_more_cells_runs_as_long_as_none_divides() -> None:
 def test_the_command_ends_with_4_and_keeps_what_was_recorded(command, tmp_path) -> None:
     (tmp_path / "g.toml").write_text(BODY.replace("MOST", "40"))
     done = command("run", "g.toml", "--seed", 3, "--out", "r")
-    done.refused(4, "domain.max_cells = 40", "recorded until then is kept in", "r.failed")
+    done.refused(4, "domain.max_cells = 40", "recorded until then are kept in", "r.failed")
     assert not (tmp_path / "r").exists()
     about = json.loads((tmp_path / "r.failed" / "run.json").read_text())
     assert about["exit_state"] == "failed"
