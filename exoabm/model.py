@@ -64,7 +64,7 @@ class ExosomeModel(Model):  # type: ignore[misc]
     """
 
     cell_class: type[Cell] = Cell
-    """Of the agents that stand for cells; a subclass of the model may name a subclass of ``Cell``."""
+    """Class of the agents of cells; a subclass of the model may set a subclass of ``Cell``."""
 
     def __init__(
         self,

@@ -123,7 +123,7 @@ def influx_into_space(
 
 
 def _along(domain: Domain, axis: int, at: np.ndarray, spread: np.ndarray, draw: np.ndarray) -> np.ndarray:
-    """Move coordinates along a face, in place; the chance that no open or held face is met on the way.
+    """Move coordinates along a face, in place; returns the probability to reach no open or held face.
 
     For a way from g0 to g1 from a face it is 1 - exp(-2 g0 g1 / spread^2).
     """

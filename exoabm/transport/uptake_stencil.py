@@ -140,10 +140,8 @@ def solve_stencil(
     slowest = membrane * (1.0 if ball_of is None else ball_of / diffusivity)
     level, resistance, flux = _solve_uptake(lattice, surface, membrane, slowest, least)
     kappa = rounded(conduct / resistance)
-    voxels, (release_offsets, release_weight) = (
-        lattice.voxels(0, level),
-        _release(lattice, surface, level, flux),
-    )
+    voxels = lattice.voxels(0, level)
+    release_offsets, release_weight = _release(lattice, surface, level, flux)
     return UptakeStencil(
         offsets=voxels,
         uptake_weight=_read_only(np.full(len(voxels), 1 / len(voxels))),
