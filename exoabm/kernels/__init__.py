@@ -1,4 +1,4 @@
-"""Compiled loops on raw arrays. They import numpy and numba only and know nothing of biology."""
+"""Compiled loops on arrays, without biology; they import NumPy and numba only."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import numba
 
 
 def _find_cache() -> None:
-    """Where numba can keep compiled code nowhere, give it a folder for as long as this process runs.
+    """Give numba a temporary folder for compiled code where it has none.
 
-    That is so on an install that may not be written to, by a user without a home. Processes started from
-    this one share the folder.
+    This is the case in a read-only install of a user without a home. Processes started from this one share
+    the folder.
     """
     try:
         numba.njit(cache=True)(_find_cache)  # compiles nothing, but looks for a place
@@ -24,8 +24,8 @@ def _find_cache() -> None:
         os.environ["NUMBA_CACHE_DIR"] = numba.config.CACHE_DIR = folder
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
         print(
-            "exoabm: there is no folder to keep compiled code in, so every start compiles anew; "
-            "set NUMBA_CACHE_DIR to one that can be written to",
+            "exoabm: no folder for compiled code, so every start compiles anew; "
+            "set NUMBA_CACHE_DIR to a writable one",
             file=sys.stderr,
         )
 

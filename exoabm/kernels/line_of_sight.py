@@ -90,7 +90,7 @@ def trace_lines(dim, low, voxel, counts, wraps, closed, start, way):
 
 @cache
 def sphere_directions(dim: int) -> Floats:
-    """Unit vectors (n, 3), each standing for an equal part of a sphere, or of a circle in a plane.
+    """Unit vectors (n, 3), each for an equal part of a sphere, or of a circle in a plane.
 
     They are alike in all octants, so that planes through the center cut off whole shares.
     """

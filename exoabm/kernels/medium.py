@@ -1,4 +1,4 @@
-"""A box of voxels as vesicles in space meet it: faces, obstacles, hindrance, and room to move."""
+"""Medium of free particles: a box of voxels with faces, obstacles and hindrance; particles and outcomes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _FAR = 64
 
 
 class Medium(NamedTuple):
-    """What vesicles move through: a box of cubic voxels, arrays flat with x fastest."""
+    """A box of cubic voxels, arrays flat with x fastest."""
 
     dim: int
     """2 (x and y move, z is left alone) or 3."""

@@ -168,7 +168,7 @@ def from_center(grid, ball, cell, x, y, z):
 
 @njit(**_JIT)
 def sees(grid, obstacle, ball, cell, x, y, z):
-    """Whether no obstacle stands between a place and the center of a cell."""
+    """Whether no obstacle lies between a place and the center of a cell."""
     dx, dy, dz, _ = from_center(grid, ball, cell, x, y, z)
     space = grid.dim, grid.low, grid.voxel, grid.counts, grid.period
     return trace_line(*space, obstacle, (x, y, z), (-dx, -dy, -dz)) != BLOCKED
@@ -176,7 +176,7 @@ def sees(grid, obstacle, ball, cell, x, y, z):
 
 @njit(**_JIT)
 def unobstructed(grid, obstacle, x, y, z, to_x, to_y, to_z):
-    """Whether no obstacle stands between two places."""
+    """Whether no obstacle lies between two places."""
     dx, dy = _gap(to_x, x, grid.period[0]), _gap(to_y, y, grid.period[1])
     dz = _gap(to_z, z, grid.period[2]) if grid.dim == 3 else 0.0
     space = grid.dim, grid.low, grid.voxel, grid.counts, grid.period

@@ -9,7 +9,7 @@ counters, a simplified Threefish cipher. The name of a draw fills key and counte
 so the order of calls, the number of threads and the other entities cannot change it. Every
 function here takes ``seed, purpose, entity, step`` in this order, and then ``draw``, the number of
 the block of 128 bits within that name. Methods by rejection go on to ``draw + 1, draw + 2, ...``:
-whoever needs several such variates for one entity and step gives each its own purpose.
+several such variates for one entity and step need a purpose each.
 
 Uniforms, normals and the bits of every block use only integer operations, ``+ - * /`` and ``sqrt``,
 which IEEE 754 rounds in one way, so they are the same on every machine.

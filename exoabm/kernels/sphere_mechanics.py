@@ -156,7 +156,7 @@ def displacement(grid, a, b, vector):
 def center_limits(grid, axis, start, radius):
     """Lowest and highest coordinate of the center of a sphere along an axis, with its surface at the walls.
 
-    One that stands out over a wall at its ``start`` may stay as far out, but come no farther.
+    A sphere that protrudes from a wall at its ``start`` may protrude as far, but no farther.
     """
     low = grid.low[axis] + min(radius, max(start - grid.low[axis], 0.0))
     high = grid.low[axis] + grid.length[axis]
@@ -385,7 +385,7 @@ def link_points(points, first, last, head, link, low, inverse_edge):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def is_free(x, y, z, radius, points, radii, head, link, low, inverse_edge):
-    """Tell whether no linked sphere j has |p - p_j| < radius + radii[j].
+    """Whether no linked sphere j has |p - p_j| < radius + radii[j].
 
     A bin must be at least as wide as the largest such sum, so that the bins next door suffice.
     """
@@ -411,7 +411,7 @@ def is_free(x, y, z, radius, points, radii, head, link, low, inverse_edge):
 def add_separated(points, radii, count, candidates, images, head, link, low, inverse_edge):
     """Try `candidates` (m, 3) in order; each that is free becomes the next of `points`.
 
-    Free means free at each of `images` (k, 3): where a candidate stands, moved by none (0, 0, 0) or,
+    Free means free at each of `images` (k, 3): at the candidate itself, moved by (0, 0, 0), or,
     where space repeats itself, by whole periods. Returns the new `count`, at most ``len(points)``.
     """
     for c in range(candidates.shape[0]):

@@ -13,7 +13,7 @@ All faces are closed, periodic, open, held. The place is where the center lies; 
 the seam. The box has three lengths that differ. f is the share of the membrane inside; at open faces single
 vesicles are held against the grid, and that against boundary elements in `test_boundary_resistance.py`.
 Not here: held faces that meet, and what comes in (`test_faces.py`), the laws of division
-(`tests/cells/test_turnover.py`), gradients by themselves (`tests/kernels/test_slope.py`).
+(`tests/cells/test_turnover.py`), gradients by themselves (`tests/kernels/test_gradient.py`).
 """
 
 from __future__ import annotations
