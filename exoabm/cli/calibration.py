@@ -220,7 +220,7 @@ def _fit_diameters(
     kind = vesicle or kinds[0]
     if kind not in kinds:
         raise InputError(f"--vesicle {kind}: there are {', '.join(kinds)}")
-    say_table(f"{table.name.removeprefix('--data ')}: {'; '.join(table.said)}")
+    say_table(f"{table.name.removeprefix('--data ')}: {'; '.join(table.findings)}")
     found = fit_diameters(table.edges, table.samples)
     for each in found:
         check_allowed(each)

@@ -23,14 +23,14 @@ INDEX = "_index"
 """The name under which the index of ``obs`` is a column."""
 SPATIAL = ("spatial_um", "spatial", "X_spatial")
 TEXTS_AT_ONCE = 256
-"""Texts read before the longest is looked at; few bytes can stand for a long text in every row."""
+"""Texts read before their length is checked; few bytes can encode a long text in every row."""
 
 Child = Callable[[Any, str], Any]
 """The entry of a group, None if there is none; refuses links that lead elsewhere."""
 
 
 def read_anndata(name: str, form: str, root: Any, child: Child, max_bytes: int, max_rows: int) -> Sheet:
-    """The cells of an AnnData group as a sheet, whose columns are read when they are asked for.
+    """The cells of an AnnData group as a sheet, whose columns are read on demand.
 
     Raises
     ------
@@ -84,7 +84,7 @@ def read_anndata(name: str, form: str, root: Any, child: Child, max_bytes: int, 
 
 
 def _column(fail: Any, name: str, obs: Any, child: Child, rows: int, max_bytes: int) -> pa.Array:
-    """A column of obs, by what it says that it is."""
+    """A column of obs, by its ``encoding-type``."""
     node = child(obs, name)
     if node is None:
         return fail(f"column {quoted(name)} of obs is not there")
@@ -156,7 +156,7 @@ def _text(value: object) -> str:
 
 
 def read_hdf5(path: Path, max_bytes: int, max_rows: int) -> Sheet:
-    """The cells of an ``.h5ad`` file; the file is opened anew whenever columns are asked for."""
+    """The cells of an ``.h5ad`` file; columns are read on demand."""
     import h5py
 
     def child(group: Any, key: str) -> Any:

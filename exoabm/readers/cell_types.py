@@ -22,23 +22,23 @@ from exoabm.readers.recognition import RecognizedTable
 from exoabm.readers.sheet import BLANK, MISSING, Labels, Sheet
 
 PLACEHOLDER = "COLUMN"
-"""In place of the name of a column, where none can be proposed."""
+"""Placeholder for the name of a column."""
 NEGATIVE, MULTIPLE = "negative", "multiple"
 MOST_FLAGS = 2000
-"""Columns of a table in which types may be columns of 0 and 1."""
+"""Largest number of columns of a table in which types may be columns of 0 and 1."""
 MOST_PROPOSED = 4
 MOST_LOOKED_AT = 200
-"""Columns of a table in which words are looked for."""
+"""Largest number of columns of a table that are searched for types."""
 MOST_KINDS = 100
-"""Different values of a column that may still be types."""
+"""Largest number of different values of a column of types."""
 
 
 @dataclass(frozen=True)
 class Types:
-    """The label of each chosen row, where it is from, and what is to be said of it."""
+    """The label of each selected row, its origin, and notes on it."""
 
     labels: Labels
-    said: str
+    findings: str
     notes: tuple[str, ...] = ()
 
 
@@ -51,7 +51,7 @@ def find_types(
     questions: Questions,
     limits: tuple[int, int],
 ) -> Types:
-    """The types of these rows; which column they are in is asked where it is not known."""
+    """The types of these rows; an unknown column of types becomes a question."""
     if options.types_from is not None:
         return _joined(sheet, options, options.types_from, rows, ids, limits)
     column = _column(sheet, found, options, questions)
@@ -108,17 +108,17 @@ def _may_be_types(column: pa.Array) -> bool:
     return 2 <= len(found) <= MOST_KINDS and not all(NUMBER.fullmatch(text.strip()) for text in found)
 
 
-def _without_blanks(labels: Labels, said: str) -> Types:
-    """Blank is a label like another."""
+def _without_blanks(labels: Labels, findings: str) -> Types:
+    """Labels in which blanks are the label ``BLANK``."""
     words = [BLANK if word.lower() in MISSING else word for word in labels.words]
     if BLANK not in words:
-        return Types(labels, said)
+        return Types(labels, findings)
     unique = list(dict.fromkeys(words))
     place = {word: i for i, word in enumerate(unique)}
     codes = np.array([place[word] for word in words], np.int32)[labels.codes]
     blank = int((codes == place[BLANK]).sum())
     notes = (f"{blank} cells without a type are {BLANK!r}",) if blank else ()
-    return Types(Labels(codes, unique), said, notes)
+    return Types(Labels(codes, unique), findings, notes)
 
 
 def _flags(sheet: Sheet, found: RecognizedTable, ids: tuple[str, ...]) -> list[str]:
@@ -217,11 +217,11 @@ def map_labels(
     *,
     derived: bool = False,
 ) -> dict[str, str]:
-    """The cell type of a scenario that each label of a table means.
+    """The cell type of a scenario for each label of a table.
 
     For every label the first of: the key of `type_map` that equals it; the first key, in their
     order, that matches it with `*` for any characters; a known type of the same name; the policy
-    `unmapped`. Where ``A: B`` is a class derived from A, what is said of ``A: B`` goes first.
+    `unmapped`. Where ``A: B`` is a class derived from A, a rule for ``A: B`` has priority.
 
     Parameters
     ----------
@@ -232,7 +232,7 @@ def map_labels(
     known
         Names of the scenario's cell types.
     unmapped
-        What becomes of the other labels: "error", or the type "bystander".
+        How other labels are treated: "error", or the type "bystander".
     derived
         Whether a label ``A: B`` is derived from the class A.
 
@@ -279,8 +279,8 @@ def _unknown(left: Mapping[str, int], known: Sequence[str]) -> str:
         lines.append(f"  and {len(order) - MOST_LISTED} more labels; is this the column of cell types?")
     lines += [
         (
-            f"say what they are (one of {', '.join(known)}; {BYSTANDER} stands there and does nothing; a * "
-            f'in a label stands for any characters), or set layout.unmapped = "{BYSTANDER}":'
+            f"map each to one of {', '.join(known)}, or to {BYSTANDER}, which is inactive (a * in a label "
+            f'matches any characters), or set layout.unmapped = "{BYSTANDER}":'
         ),
         "[layout.type_map]",
         *(f'{toml_key(label)} = "{BYSTANDER}"' for label in order[:MOST_LISTED]),

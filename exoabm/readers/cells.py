@@ -1,7 +1,7 @@
-"""From a table of cells to positions, labels and ids: what is recognized is said, what is not known asked.
+"""Positions, labels and ids of cells from a table.
 
-Nothing is guessed: an unknown unit, several images, no column of types or several are refused with the
-finding and the option that settles it.
+Ambiguities are not guessed: an unknown unit, several images, and no or several columns of types are refused
+with the options that settle them.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from exoabm.readers.row_selection import SelectedRows, select_rows
 from exoabm.readers.sheet import Labels, Sheet, is_number, trimmed, true
 
 MAX_BYTES = 512 << 20
-"""Of a text or Parquet table, unpacked; of HDF5 and Zarr, of what is read."""
+"""Of a text or Parquet table, unpacked; of HDF5 and Zarr, of the columns read."""
 MAX_CELLS = 2_000_000
 GRID = 2.0**-20
 """um; positions are whole multiples of it, about a picometer, so that their differences are exact."""
 LEAST_PLANES = 2
 MOST_TOLD = 12
-"""Labels in a line that says what was recognized."""
+"""Largest number of labels in a summary."""
 
 
 @dataclass(frozen=True, eq=False)
 class CellTable:
-    """Cells as a table lists them; entry i of every array is the i-th cell that counts.
+    """Cells of a table; entry i of every array is the i-th selected cell.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class CellTable:
     labels : Labels
         Of the types, as written in the table.
     ids : list of str
-        What names each cell in the table; its row, from 1, where nothing does.
+        Identifier of each cell in the table; its row, from 1, by default.
     rows : numpy.ndarray
         The row of each cell in the table, from 1.
     name, sha256 : str
@@ -58,11 +58,11 @@ class CellTable:
     derived : bool
         Whether a label ``A: B`` is of the class A.
     images : tuple of str
-        Columns that tell images apart.
-    said : tuple of str
-        What was recognized, in words.
+        Columns that distinguish images.
+    findings : tuple of str
+        Findings in words.
     warnings : tuple of str
-        What is not plausible.
+        Implausible properties of the positions, and repeated ids.
     """
 
     positions: NDArray[np.float64]
@@ -76,7 +76,7 @@ class CellTable:
     y_down: bool
     derived: bool
     images: tuple[str, ...]
-    said: tuple[str, ...]
+    findings: tuple[str, ...]
     warnings: tuple[str, ...]
 
     def __len__(self) -> int:
@@ -93,19 +93,19 @@ class CellTable:
         return 2 if (self.positions[:, 2] == self.positions[0, 2]).all() else 3
 
     def recognized(self, meaning: dict[str, str] | None = None) -> str:
-        """What was recognized, in a line; with the cell type that each label means, where it is known."""
+        """Findings in one line, with the cell type of each label where it is known."""
         counts = self.labels.counts()
         told = [
             f"{count:,} {label}" + (f" -> {meaning[label]}" if meaning else "")
             for label, count in list(counts.items())[:MOST_TOLD]
         ]
         more = f" and {len(counts) - MOST_TOLD} more labels" if len(counts) > MOST_TOLD else ""
-        head, *rest = self.said
+        head, *rest = self.findings
         after = "".join(f"; {each}" for each in rest)
         return _in_line(f"{self.name}: {head}: {', '.join(told)}{more}{after}")
 
     def record(self, meaning: dict[str, str]) -> dict[str, Any]:
-        """What was recognized, for ``run.json``."""
+        """Findings for ``run.json``."""
         return {
             "file": self.name,
             "sha256": self.sha256,
@@ -113,7 +113,7 @@ class CellTable:
             "source": self.source,
             "cells": len(self),
             "y": "down" if self.y_down else "up",
-            "recognized": list(self.said),
+            "recognized": list(self.findings),
             "labels": {
                 label: {"cells": count, "cell_type": meaning[label]}
                 for label, count in self.labels.counts().items()
@@ -155,7 +155,7 @@ def read_cells(
     chosen = select_rows(sheet, found, options, questions)
     types = find_types(sheet, found, options, chosen.rows, ids, questions, (max_bytes, max_cells))
     positions = _positions(sheet, found, options, chosen, questions)
-    head = _head(found, chosen, positions, types.said)
+    head = _head(found, chosen, positions, types.findings)
     questions.put(sheet.name, f"recognized as {found.source.name}: {head}")
     down = found.source.down if options.y_axis is None else options.y_axis == "down"
     names = sheet.ids(ids, chosen.rows) if ids else [str(row + 1) for row in chosen.rows]
@@ -178,7 +178,7 @@ def read_cells(
         y_down=down,
         derived=found.source.derived,
         images=chosen.images,
-        said=(head, *types.notes, *chosen.notes, *sheet.notes, *_recognition(found, ids, down)),
+        findings=(head, *types.notes, *chosen.notes, *sheet.notes, *_recognition(found, ids, down)),
         warnings=tuple(warnings),
     )
 
@@ -195,20 +195,20 @@ def _recognition(found: RecognizedTable, ids: tuple[str, ...], down: bool) -> tu
 
 
 def _in_line(text: str) -> str:
-    """A text as it can stand in a line."""
+    """A text without line breaks."""
     return visible(text).replace("\n", "\\n")
 
 
 def _head(found: RecognizedTable, chosen: SelectedRows, positions: NDArray[np.float64], types: str) -> str:
-    """How many cells, from where to where, and how unit and type are known."""
-    unit = "" if found.said == NOT_KNOWN else " um"
+    """Number and range of cells, and the origin of unit and type."""
+    unit = "" if found.findings == NOT_KNOWN else " um"
     axes = [axis for axis in "xyz" if axis in found.columns]
     ends = [
         f"{axis} {positions[:, i].min():.6g} to {positions[:, i].max():.6g}{unit}"
         for i, axis in enumerate("xyz")
         if axis in axes
     ]
-    return f"{len(chosen.rows):,} cells, {', '.join(ends)}, {found.said}, {types}"
+    return f"{len(chosen.rows):,} cells, {', '.join(ends)}, {found.findings}, {types}"
 
 
 def _positions(
@@ -233,7 +233,7 @@ def _positions(
 
 
 def on_grid(positions: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Positions as multiples of ``GRID``, such that the same cells elsewhere have the same differences."""
+    """Positions as multiples of ``GRID``, so that differences do not depend on the origin."""
     low = positions.min(axis=0)
     rounded = np.round(low / GRID) * GRID + np.round((positions - low) / GRID) * GRID
     return np.asarray(rounded + 0.0)  # no negative zero
@@ -300,7 +300,7 @@ def _decimal_comma(
 
 
 def _likely(sheet: Sheet, found: RecognizedTable, options: TableOptions, ids: tuple[str, ...]) -> list[str]:
-    """Columns that will be asked for, so that the file is gone through once."""
+    """Columns that will be needed, so that the file is read once."""
     source = found.source
     known = (*source.types[:1], *source.images, *(name for name, _ in source.kept))
     names = [name for axis in found.columns.values() for name in axis]
@@ -310,7 +310,7 @@ def _likely(sheet: Sheet, found: RecognizedTable, options: TableOptions, ids: tu
 
 
 def _id_columns(sheet: Sheet, found: RecognizedTable) -> tuple[str, ...]:
-    """The columns that name a cell, if there are any."""
+    """The columns that identify a cell, if there are any."""
     single = sheet.single
     for together in found.source.ids:
         own = [found.column(name) for name in together]

@@ -1,4 +1,4 @@
-"""What kind of file a table is, by its first bytes; and its hash."""
+"""File format of a table, by its first bytes, and its hash."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HDF5_USER_BLOCKS = (0, 512, 1024, 2048)
 """Bytes at which HDF5 may begin."""
 FORMATS = ("auto", "csv", "parquet", "h5ad", "zarr", "physicell-v1", "physicell-v2")
 TABLES = (".csv", ".tsv", ".txt", ".gz", ".parquet", ".h5ad", ".zarr")
-"""Endings by which the command line tells a table from a scenario."""
+"""Extensions by which the command line distinguishes tables from scenarios."""
 
 
 def is_table(text: str) -> bool:
@@ -34,7 +34,7 @@ def is_table(text: str) -> bool:
 
 
 def open_sheet(path: Path, options: TableOptions, max_bytes: int, max_cells: int) -> Sheet:
-    """The table that stands in a file, or in a Zarr folder.
+    """The table in a file or in a Zarr folder.
 
     Raises
     ------
@@ -62,7 +62,7 @@ def open_sheet(path: Path, options: TableOptions, max_bytes: int, max_cells: int
 
 
 def sheet_of(name: str, data: bytes, options: TableOptions, max_bytes: int, max_cells: int) -> Sheet:
-    """The table that these bytes of a text or Parquet file are."""
+    """The table in the bytes of a text or Parquet file."""
     if options.format == "parquet" or (options.format == "auto" and data.startswith(MAGIC)):
         return read_parquet(name, data, max_bytes, max_cells)
     if options.format in ("h5ad", "zarr"):
@@ -84,7 +84,7 @@ def sheet_of(name: str, data: bytes, options: TableOptions, max_bytes: int, max_
 
 
 def fingerprint(path: Path) -> str:
-    """SHA-256 of a table's file; of HDF5 and Zarr, whose matrices are not read, of what describes cells."""
+    """SHA-256 of a table's file; of HDF5 and Zarr, whose matrices are not read, of the columns of cells."""
     if path.is_dir():
         return content_of(read_zarr(path, 1 << 62, 1 << 62))
     with path.open("rb") as stream:

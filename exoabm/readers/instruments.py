@@ -10,16 +10,16 @@ NAMELESS = "the column without a name"
 
 @dataclass(frozen=True)
 class Place:
-    """Columns that say where a cell is; of several for one axis the mean is taken.
+    """Columns of coordinates; the mean of several for one axis is used.
 
     Attributes
     ----------
     x, y, z : tuple of str
         Columns of each axis; ``z`` may be empty.
     unit : str
-        Where the columns' names do not say it: a unit, or "" for what has to be asked.
+        Unit where the columns' names do not contain it; "" if unknown.
     within : str
-        A column that must have one value, since the coordinates begin anew with each.
+        A column that must have one value, since coordinates restart with each value.
     """
 
     x: tuple[str, ...]
@@ -36,38 +36,38 @@ class Place:
 
 @dataclass(frozen=True)
 class Source:
-    """A row in the table of sources.
+    """An instrument or program that writes tables of cells.
 
     Attributes
     ----------
     name : str
-        As it is said to the user.
+        Name in messages.
     places : tuple of Place
-        The first whose columns are all there counts.
+        Alternatives; the first whose columns all exist is used.
     beside : tuple of str
-        Columns that must be there too, for the table to be of this source.
+        Further columns that a table of this source must have.
     unit : str
-        In words, what is known of the unit; for the documentation and for the question.
+        The unit, or how it is determined, in words.
     proposal : str
-        A width of a pixel that is common there, as ``layout.unit`` takes it.
+        A common width of a pixel, as a value of ``layout.unit``.
     types : tuple of str
-        Columns of the cell's type; the first that is there counts.
+        Columns of the cell's type; the first that exists is used.
     ids : tuple of tuple of str
-        Columns that name a cell, alone or together; the first that are there count.
+        Columns that identify a cell, alone or together; the first that exist are used.
     images : tuple of str
-        Columns that tell images, slides or fields of view apart, of which only one can be used.
+        Columns of images, slides or fields of view, of which only one can be used.
     kept : tuple of (str, tuple of str)
         A column, and its values in rows that are cells.
     dropped : tuple of (str, tuple of str)
-        A column, and its values in rows that are none.
+        A column, and its values in rows that are not cells.
     flags : bool
-        Types stand in columns of 0 and 1, a column a type.
+        Types are columns of 0 and 1, one per type.
     derived : bool
-        A label ``A: B`` is of the class A where nothing is known of ``A: B``.
+        A label ``A: B`` belongs to the class A unless mapped itself.
     down : bool
-        Whether y runs downward, as in images.
+        Whether y points downward, as in images.
     note : str
-        What a user of such tables should know.
+        Remark for users of such tables.
     """
 
     name: str
@@ -141,7 +141,7 @@ SOURCES: tuple[Source, ...] = (
         ids=(("cell_id",),),
         note="types stand in a second table, such as clusters.csv",
     ),
-    Source(  # quantification tables, and what scimap makes of them
+    Source(  # quantification tables, and tables of scimap
         name="MCMICRO or scimap",
         places=(Place(("X_centroid",), ("Y_centroid",)),),
         unit="pixels, whose width is asked for",
@@ -273,6 +273,6 @@ IMAGES = frozenset(
         "core", "core_id", "tma_core", "patient", "patient_id", "batch", "well", "acquisition_id",
     }
 )  # fmt: skip
-"""Names that tell images apart in a table of no known source, written likewise."""
+"""Names of columns of images in a table of unknown source, written likewise."""
 TIMES = frozenset({"time", "time_s", "time_h", "time_min", "timepoint", "time_point", "frame", "t"})
 """Names of a time, written likewise."""

@@ -78,7 +78,7 @@ def decimal_comma(name: str, texts: Iterable[str]) -> bool:
 
 
 def read_unit(text: str, key: str = "unit") -> Unit:
-    """The unit that a text such as "um" or "0.65 um" stands for.
+    """The unit denoted by a text such as "um" or "0.65 um".
 
     Raises
     ------

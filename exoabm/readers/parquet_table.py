@@ -14,7 +14,7 @@ from exoabm.readers.notation import quoted
 from exoabm.readers.sheet import LONGEST_LABEL, MOST_COLUMNS, Sheet
 
 UNPACKED = 4
-"""Times as long as a packed file may be at most, as it says that it is unpacked."""
+"""Largest ratio of the declared unpacked size of a file to its packed size."""
 
 
 def read_flat(
@@ -22,8 +22,8 @@ def read_flat(
 ) -> pa.Table:
     """Columns of a Parquet file (all if None), not larger in memory than they may be; text as dictionaries.
 
-    A few bytes can stand for any number of rows, or for a long text in each: what the file says of its size
-    is checked before anything is read, and the length of texts before rows are made of them.
+    A few bytes can encode any number of rows, or a long text in each: the declared size is checked before
+    reading, and the length of texts before rows are constructed.
 
     Raises
     ------
@@ -32,7 +32,7 @@ def read_flat(
     """
     parquet = pq.ParquetFile(source)
     about, fields = parquet.metadata, list(parquet.schema_arrow)
-    # Nothing is asked of a column's own metadata: if damaged, it ends the process (pyarrow 26).
+    # Metadata of columns are not accessed: if damaged, they abort the process (pyarrow 26).
     groups = [about.row_group(i) for i in range(about.num_row_groups)]
     rows = max(about.num_rows, sum(group.num_rows for group in groups))
     wanted = [field for field in fields if columns is None or field.name in columns]
@@ -62,7 +62,7 @@ MAGIC = b"PAR1"
 
 
 def read_parquet(name: str, data: bytes, max_bytes: int, max_rows: int) -> Sheet:
-    """A Parquet file as a sheet; columns are read when they are asked for."""
+    """A Parquet file as a sheet; columns are read on demand."""
 
     def fetch(wanted: Sequence[int]) -> list[pa.Array]:
         columns = [names[i] for i in wanted]

@@ -3,7 +3,7 @@
 A table of sizes is known by a heading such as ``Bin centre (nm)``, ``Size / nm`` or ``diameter_nm``, wherever
 it stands in the file. What its other columns are is read from their headings: a density by ``/nm`` or
 ``dN/dD``, one by the logarithm by ``dN/dlogD``, a count otherwise; averages, errors and columns weighted by
-volume or area are no samples. Whatever is left out is said.
+volume or area are no samples. Omitted columns are reported.
 """
 
 from __future__ import annotations
@@ -53,17 +53,17 @@ MOST_LINES = 500
 ALIKE = 2e-3
 """Relative difference of a ratio that rounding to four digits can make."""
 EVEN = 0.02
-"""Relative difference of widths of bins that are said to be equal."""
+"""Largest relative difference of widths of bins considered equal."""
 
 
 @dataclass(frozen=True)
 class SizeTable:
-    """A histogram: edges (n + 1) in nm, numbers of particles (n) by sample, and what was left out."""
+    """A histogram: edges (n + 1) in nm, numbers of particles (n) by sample, and notes on omitted content."""
 
     name: str
     edges: Numbers
     samples: dict[str, Numbers]
-    said: tuple[str, ...]
+    findings: tuple[str, ...]
 
 
 def read_sizes(
@@ -192,7 +192,7 @@ class _Table:
         return any(LIKE_NUMBER.fullmatch(cell) for cell in first)
 
     def _rising(self) -> tuple[list[int], str]:
-        """Rows of the histogram, to where its instrument ends it, and what is said of the end."""
+        """Rows of the histogram, up to the end set by its instrument, and a note on that end."""
         rows: list[int] = []
         last = -np.inf
         known = split_unit(self.headings[self.size])[0] in INSTRUMENTS
@@ -220,7 +220,7 @@ class _Table:
     def _chosen(
         self, columns: Sequence[str], others: list[int], rows: list[int], notes: list[str]
     ) -> dict[str, int]:
-        """Columns of samples by name: those asked for, or all that hold numbers of particles."""
+        """Columns of samples by name: those requested, or all with numbers of particles."""
         named: dict[str, int] = {}
         for i in others:
             name, n = self.names[i] or f"column {i + 1}", 2
@@ -290,9 +290,9 @@ class _Table:
                 "densities; give --heights count, density (per nm) or log-density"
             )
         if kind != "count":
-            said = f"{quoted(heading)} is a {kind}, times the width of its bins"
-            if said not in notes:
-                notes.append(said)
+            findings = f"{quoted(heading)} is a {kind}, times the width of its bins"
+            if findings not in notes:
+                notes.append(findings)
         if kind == "density":
             return np.diff(edges)
         return np.diff(np.log(np.maximum(edges, edges[1] / 2))) if kind == "log-density" else 1.0

@@ -1,4 +1,4 @@
-"""Whether positions can be those of cells in a tissue: how near, how many to an area, how far off."""
+"""Plausibility of positions as those of cells in a tissue: distances, density, outliers."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from exoabm.errors import InputError
 NEAREST = (4.0, 25.0)
 """um between neighbors, the median; real tumor sections have 6.6 to 7.5."""
 USUAL = 10.0
-"""um between neighbors, of which the width of a pixel is guessed that was taken for um."""
+"""um between neighbors, from which the width of a pixel is estimated if pixels were read as um."""
 DENSITY = (500.0, 20_000.0)
 """Cells per mm2 of the box around them; real sections have 7,000 to 10,000."""
 LEAST_CELLS = 20
-"""Of fewer cells neither says anything."""
+"""Smallest number of cells for these checks."""
 QUERIES = 20_000
-"""Cells whose neighbors are looked for, evenly chosen."""
+"""Cells whose neighbors are searched, evenly chosen."""
 FAR = 20.0
-"""Times the usual distance of neighbors that a gap must be, and half of the whole length, to be named."""
+"""A gap is reported if it exceeds this multiple of the median distance and half of the length."""
 FEW = 0.01
-"""Share of the cells that may be called stray."""
+"""Largest share of cells that count as outliers."""
 
 
 def plausibility_warnings(positions: NDArray[np.float64], rows: NDArray[np.int64]) -> Iterator[str]:
-    """What makes these positions (n, 3) in um unlikely; ``rows`` are those of the table."""
+    """Warnings of implausible positions (n, 3) in um; ``rows`` are those of the table."""
     n = len(positions)
     if n < 2:
         return
@@ -42,7 +42,7 @@ def plausibility_warnings(positions: NDArray[np.float64], rows: NDArray[np.int64
         guess = USUAL / nearest
         yield (
             f"the median distance to the nearest neighbor is {nearest:.3g} um, where {low:g} to {high:g} um "
-            f"are usual. It is as if {'pixels' if guess < 1 else 'units'} of {guess:.1g} um were taken for um"
+            f"are usual. Possibly {'pixels' if guess < 1 else 'units'} of {guess:.1g} um were read as um"
         )
     area = float(np.prod(np.ptp(kept[:, :2], axis=0))) / 1e6
     if np.ptp(kept[:, 2]) == 0 and area > 0 and not DENSITY[0] <= len(kept) / area <= DENSITY[1]:
@@ -55,7 +55,7 @@ def plausibility_warnings(positions: NDArray[np.float64], rows: NDArray[np.int64
 def check_distinct_positions(
     name: str, positions: NDArray[np.float64], rows: NDArray[np.int64], images: tuple[str, ...]
 ) -> None:
-    """Refuse cells that stand at the same place, (n, 3) in um; names their rows in the table.
+    """Refuse cells with the same position, (n, 3) in um; names their rows in the table.
 
     Raises
     ------
@@ -69,10 +69,10 @@ def check_distinct_positions(
     pairs = sorted(sorted(map(int, rows[order[i : i + 2]])) for i in np.flatnonzero(same)[:10_000])
     first, second = pairs[0]
     x, y = positions[np.flatnonzero(rows == first)[0], :2]
-    image = f"; column {images[0]!r} tells images apart: choose one with layout.where" if images else ""
+    image = f"; column {images[0]!r} distinguishes images: choose one with layout.where" if images else ""
     raise InputError(
         f"{name}: rows {first} and {second} have the same position ({x:g}, {y:g}) um, as have "
-        f"{int(same.sum())} pairs in all; two cells cannot stand at one place{image}"
+        f"{int(same.sum())} pairs in all; two cells cannot have the same position{image}"
     )
 
 
@@ -86,7 +86,7 @@ def _nearest(positions: NDArray[np.float64]) -> float:
 
 
 def _stray(positions: NDArray[np.float64], nearest: float) -> NDArray[np.bool_]:
-    """The few cells that a wide gap along some axis parts from all others."""
+    """The few cells separated from all others by a wide gap along an axis."""
     n = len(positions)
     stray = np.zeros(n, bool)
     most = max(int(FEW * n), 1)
@@ -108,7 +108,7 @@ def _far_off(positions: NDArray[np.float64], rows: NDArray[np.int64], stray: NDA
     named = ", ".join(map(str, rows[stray][:5])) + (" ..." if stray.sum() > 5 else "")
     whole, tissue = np.ptp(positions, axis=0).max(), np.ptp(positions[~stray], axis=0).max()
     count = int(stray.sum())
-    cells = f"1 cell (row {named}) stands" if count == 1 else f"{count} cells (rows {named}) stand"
+    cells = f"1 cell (row {named}) is" if count == 1 else f"{count} cells (rows {named}) are"
     return (
         f"{cells} far from all others and {'makes' if count == 1 else 'make'} the domain {_length(whole)} "
         f"long; without {'it' if count == 1 else 'them'} it is {_length(tissue)}"

@@ -1,4 +1,4 @@
-"""What a user may say of a table, and what has to be asked where nothing was said."""
+"""Options of a table, and questions where table and options are ambiguous."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from exoabm.readers.notation import command_line_option
 
 @dataclass(frozen=True)
 class TableOptions:
-    """What the user said of a table; the keys are those of ``[layout]``.
+    """Options of a table; the keys are those of ``[layout]``.
 
     Attributes
     ----------
     format : str
-        "auto", or what the file is.
+        "auto", or the file format.
     x, y, z, cell_type : str or None
         Columns.
     unit, z_unit : str or None
-        Of columns whose names do not say it, such as "0.65 um"; z may have its own.
+        Of columns whose names do not contain it, such as "0.65 um"; z may have its own.
     where : tuple of str
-        Rows that count, as ``COLUMN=VALUE``; in a value ``*`` stands for any characters.
+        Rows to use, as ``COLUMN=VALUE``; in a value ``*`` matches any characters.
     types_from : Path or None
-        A second table, with an id and a type a row.
+        A second table, with id and type of each cell.
     time : str or None
         "first", "last" or a time of a table that holds several.
     decimal : str or None
@@ -55,7 +55,7 @@ class TableOptions:
 
 
 class Question(NamedTuple):
-    """What a table does not say, and what may settle it: keys of the layout and proposed values."""
+    """An ambiguity of a table, and options that settle it: keys of the layout and proposed values."""
 
     finding: str
     answers: tuple[tuple[str, str], ...]
@@ -63,7 +63,7 @@ class Question(NamedTuple):
 
 @dataclass
 class Questions:
-    """What a table does not say, each with the options that settle it; put all at once."""
+    """Ambiguities of a table, each with the options that settle it, reported together."""
 
     found: list[Question] = field(default_factory=list)
 
@@ -79,16 +79,16 @@ class Questions:
 
 
 class AmbiguousTable(InputError):
-    """A table that leaves something open; ``questions`` are the findings, each with its options."""
+    """An ambiguous table; ``questions`` are the ambiguities, each with its options."""
 
     def __init__(self, recognized: str, questions: list[Question]) -> None:
         self.recognized, self.questions = recognized, questions
-        lines = [f"{recognized}; what it does not say is not guessed:"]
+        lines = [f"{recognized}; ambiguities are not guessed:"]
         for finding, answers in questions:
             lines.append(f"  {visible(finding)}")
             lines.extend(f"    {command_line_option(key, value)}" for key, value in answers)
         super().__init__("\n".join(lines))
 
     def __reduce__(self) -> tuple[type[AmbiguousTable], tuple[str, list[Question]]]:
-        """Errors travel from worker processes by pickle."""
+        """Worker processes return errors by pickle."""
         return type(self), (self.recognized, self.questions)

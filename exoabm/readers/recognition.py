@@ -1,4 +1,4 @@
-"""Which source a table is of, and which columns say where its cells are."""
+"""Source of a table, and its columns of coordinates."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ GREEK_MU, MICRO = "\u03bc", "\u00b5"
 class RecognizedTable:
     """What a table was recognized as: its source, the columns of each axis, and um in one unit of it.
 
-    ``said`` tells how the unit is known.
+    ``findings`` says how the unit was determined.
     """
 
     source: Source
     columns: dict[str, tuple[str, ...]]
     um: dict[str, float]
-    said: str
+    findings: str
     within: str = ""
     names: dict[str, str] | None = None
 
@@ -36,12 +36,12 @@ class RecognizedTable:
 
 
 def recognize(sheet: Sheet, options: TableOptions, questions: Questions) -> RecognizedTable:
-    """The source of a table, by its columns; what is not known of places and units is asked.
+    """The source of a table, by its columns; unknown coordinates and units become questions.
 
     Raises
     ------
     InputError
-        If there are no coordinates, or what the user said does not fit the table.
+        If there are no coordinates, or the options do not fit the table.
     """
     names, doubtful = _lookup(sheet)
     have = frozenset(names)
@@ -60,9 +60,9 @@ def recognize(sheet: Sheet, options: TableOptions, questions: Questions) -> Reco
     for axis, of_axis in columns.items():
         for name in of_axis:
             sheet.index(name, axis)
-    um, said = _units(sheet, options, source, place, columns, questions)
+    um, findings = _units(sheet, options, source, place, columns, questions)
     within = place.within if place is not None and options.x is None and options.y is None else ""
-    return RecognizedTable(source, columns, um, said, names.get(within, ""), names)
+    return RecognizedTable(source, columns, um, findings, names.get(within, ""), names)
 
 
 def _lookup(sheet: Sheet) -> tuple[dict[str, str], dict[str, list[str]]]:
@@ -131,7 +131,7 @@ def _units(
 ) -> tuple[dict[str, float], str]:
     """Um in one unit of each axis, and in words how that is known."""
     given = None if options.unit is None else _read(sheet, options.unit, "unit")
-    um, said = {}, {}
+    um, findings = {}, {}
     for axis, of_axis in columns.items():
         suffix = split_unit(of_axis[0])[1]
         if axis == "z" and options.z_unit is not None:
@@ -142,22 +142,22 @@ def _units(
                 sheet.fail(
                     f"column {quoted(of_axis[0])} is in {suffix}, in contradiction to unit = {options.unit!r}"
                 )
-            um[axis], said[axis] = UNITS[suffix], "from the column's name"
+            um[axis], findings[axis] = UNITS[suffix], "from the column's name"
         elif suffix in PIXELS and given is not None and not given.is_width:
             sheet.fail(
                 f"column {quoted(of_axis[0])} is in pixels; give the width of one, as in "
                 f'unit = "{source.proposal}"'
             )
         elif given is not None:
-            um[axis], said[axis] = given.um, f"as given, {options.unit}"
+            um[axis], findings[axis] = given.um, f"as given, {options.unit}"
         elif suffix not in PIXELS and _known(sheet, place, of_axis[0]):
             um[axis] = 1.0
             if sheet.unit:
-                said[axis] = "um, from the file"
+                findings[axis] = "um, from the file"
             elif source is UNKNOWN_SOURCE:
-                said[axis] = "um by default, since none is named"
+                findings[axis] = "um by default, since none is named"
             else:
-                said[axis] = f"um, as always in tables of {source.name}"
+                findings[axis] = f"um, as always in tables of {source.name}"
         else:
             what = (
                 "are in pixels, whose width is not known" if _pixels(source, suffix) else "have no known unit"
@@ -169,8 +169,8 @@ def _units(
             )
             um[axis] = 1.0
     if "z" in um and um["z"] != um.get("x") and options.z_unit is not None:
-        said["z"] = f"z as given, {options.z_unit}"
-    return um, "unit " + ", ".join(dict.fromkeys(said.values())) if said else NOT_KNOWN
+        findings["z"] = f"z as given, {options.z_unit}"
+    return um, "unit " + ", ".join(dict.fromkeys(findings.values())) if findings else NOT_KNOWN
 
 
 def _without_unit(sheet: Sheet, place: Place | None, columns: dict[str, tuple[str, ...]]) -> list[str]:

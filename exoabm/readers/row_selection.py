@@ -1,4 +1,4 @@
-"""Which rows of a table count: cells and not annotations, one image, one time, and what the user chose."""
+"""Selection of the rows of a table: cells of one image at one time, and the user's conditions."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HOURS = {"h": 3600.0, "min": 60.0, "s": 1.0}
 
 @dataclass(frozen=True)
 class SelectedRows:
-    """Rows that count, rising, from 0; what was left out, in words; and the image columns there are."""
+    """Selected rows, rising, from 0; notes on omitted rows; and the columns of images."""
 
     rows: NDArray[np.int64]
     notes: tuple[str, ...]
@@ -36,7 +36,7 @@ def select_rows(
     Raises
     ------
     InputError
-        If what the user chose is not there, or nothing is left.
+        If a chosen value does not exist, or no row is left.
     """
     mask, notes = np.ones(sheet.rows, bool), []
     for column, values in found.source.kept:
@@ -117,9 +117,9 @@ def _image_columns(sheet: Sheet, found: RecognizedTable) -> tuple[str, ...]:
 
 
 def _values(counts: dict[str, int]) -> str:
-    said = [f"{word or 'blank'}: {n}" for word, n in list(counts.items())[:MOST_NAMED]]
+    findings = [f"{word or 'blank'}: {n}" for word, n in list(counts.items())[:MOST_NAMED]]
     more = f" and {len(counts) - MOST_NAMED} more" if len(counts) > MOST_NAMED else ""
-    return ", ".join(said) + more
+    return ", ".join(findings) + more
 
 
 def _at_time(

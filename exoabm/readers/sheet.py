@@ -1,4 +1,4 @@
-"""Named columns of one length, whatever file they stand in, and the values in them.
+"""Named columns of one length, independent of the file format, and their values.
 
 Rows are counted from 1 below the header, without blank lines, in every message.
 """
@@ -28,7 +28,7 @@ MINUS = "\N{MINUS SIGN}"
 BLANK = "unclassified"
 """The label of a cell whose type is blank."""
 MISSING = frozenset({"", "nan", "na", "<na>"})
-"""Labels that stand for none, in lower case."""
+"""Labels that denote a missing type, in lower case."""
 
 
 class Labels(NamedTuple):
@@ -61,7 +61,7 @@ class Sheet:
     fetch : callable
         From indices of columns to one Arrow array each, of numbers, truth values or text.
     notes : tuple of str
-        What was done to read it, to be said.
+        Notes on the conversion of the file.
     unit : str
         Of positions, where the file itself keeps it.
     separator : str
@@ -94,16 +94,16 @@ class Sheet:
 
     @cached_property
     def _places(self) -> dict[str, int]:
-        """Where each name stands first."""
+        """First index of each name."""
         return {name: i for i, name in reversed(list(enumerate(self.names)))}
 
     @cached_property
     def single(self) -> frozenset[str]:
-        """Names that stand once in the header."""
+        """Names that occur once in the header."""
         return frozenset(name for name, count in Counter(self.names).items() if count == 1)
 
     def index(self, name: str, role: str = "") -> int:
-        """Where the column of this name stands; refused if there is none, or if there are two."""
+        """Index of the column of this name; refused if there is none, or if there are two."""
         if name not in self._places:
             near, have = did_you_mean(name, self.names), f"the columns are {enumerated(self.names)}"
             self.fail(f"there is no column {quoted(name)}{f' for {role}' if role else ''}{near} ({have})")
@@ -113,7 +113,7 @@ class Sheet:
         return self._places[name]
 
     def load(self, names: Sequence[str]) -> None:
-        """Read these columns at once, to be asked for one by one."""
+        """Read these columns together, for later use one by one."""
         wanted = sorted({self.index(name) for name in names} - self._kept.keys())
         if wanted:
             self._kept.update(zip(wanted, self.fetch(wanted), strict=True))
@@ -136,7 +136,7 @@ class Sheet:
     # From columns to values; ``rows`` are those that count, in rising order.
 
     def numbers(self, name: str, rows: NDArray[np.int64], comma: bool = False) -> NDArray[np.float64]:
-        """Values in these rows as float64; what is no finite number is refused, with its row."""
+        """Values in these rows as float64; other values are refused, with their row."""
         column = self.taken(name, rows)
         if pa.types.is_dictionary(column.type):
             column = column.dictionary_decode()
@@ -238,8 +238,8 @@ class Sheet:
             at = int(np.argmax(wrong))
             value = column[at].as_py()
             text = "" if value is None else str(value).strip()
-            said = quoted(text) if text else "blank"
-            self.fail(f"row {rows[at] + 1}, column {quoted(name)} is {said}, not {expected}")
+            findings = quoted(text) if text else "blank"
+            self.fail(f"row {rows[at] + 1}, column {quoted(name)} is {findings}, not {expected}")
 
 
 def texts_of(column: pa.Array) -> list[str]:
@@ -279,7 +279,7 @@ def trimmed(column: pa.Array) -> pa.Array:
 
 
 def is_number(text: pa.Array) -> NDArray[np.bool_]:
-    """Which texts are numbers, in the way that tables write them."""
+    """Texts that are numbers in the notation of tables."""
     return true(pc.match_substring_regex(text, rf"^(?:{NUMBER.pattern})$"))
 
 

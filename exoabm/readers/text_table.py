@@ -1,4 +1,4 @@
-"""Text tables: bytes to a header and columns, whatever the encoding, the separator and what stands above.
+"""Text tables: header and columns from bytes of any encoding, separator and preamble.
 
 Gzip is known by its first bytes. Text is UTF-8, else Windows-1252. Values are separated by whichever of tab,
 comma, semicolon and bar the header has most of.
@@ -37,14 +37,14 @@ BLOCK = 64 << 20
 """Bytes that the parser holds at a time."""
 ENDED = "a separator ends every row"
 SPARE_LINES = 3
-"""Lines that may stand above the rows, besides."""
+"""Further lines allowed above the rows."""
 SAMPLE = 100
-"""Rows looked at to tell what a value too many is."""
+"""Rows examined to interpret a surplus value."""
 
 
 @dataclass(frozen=True)
 class Text:
-    """A decoded file: bytes in UTF-8 whose lines end in LF, and what was done to it."""
+    """A decoded file: bytes in UTF-8 whose lines end in LF, and notes on its conversion."""
 
     name: str
     data: bytes
@@ -52,7 +52,7 @@ class Text:
 
 
 def unpacked(name: str, data: bytes, max_bytes: int) -> bytes:
-    """What a gzip file holds, or the data itself; refused where little stands for much."""
+    """The content of a gzip file, or the data itself; refused if the ratio of sizes is too large."""
     if not data.startswith(GZIP):
         return data
     most = min(max_bytes, max(MOST_EXPANSION * len(data), LEAST_EXPANDED))
@@ -104,7 +104,7 @@ def decode(name: str, data: bytes, max_bytes: int) -> Text:
 
 @dataclass(frozen=True)
 class Head:
-    """What stands above the rows: names, what separates them, and where the rows begin."""
+    """The header: names, separator, and the first line of the rows."""
 
     names: tuple[str, ...]
     separator: str
@@ -253,13 +253,13 @@ def _values(line: str, separator: str) -> list[str]:
 
 
 def separator_of(line: str) -> str:
-    """The mark that stands most often in a line, outside of quotes."""
+    """The most frequent separator of a line, outside of quotes."""
     bare = re.sub(r'"[^"]*"', "", line)
     return max(SEPARATORS, key=lambda mark: (bare.count(mark), mark == ","))
 
 
 def _heads_rows(data: bytes, line: str, below: int) -> bool:
-    """Whether a line that begins with # is the header itself: numbers stand right below it."""
+    """Whether a line that begins with # is the header itself: the next line has numbers."""
     mark = separator_of(line)
     under = next(iter(_rows(data, below, 1)), "").split(mark)
     return (
@@ -322,7 +322,7 @@ def _truncated(sheet: Sheet, row: int, text: str) -> str:
 
 
 def read_physicell(text: Text, form: str, max_rows: int) -> Sheet:
-    """The cells of a PhysiCell layout; also their rules for what is missing."""
+    """The cells of a PhysiCell layout, with its rules for missing values."""
     sheet = Sheet(text.name, form, PHYSICELL_COLUMNS, 0, lambda _: [])
     if text.data.count(b"\n") > 2 * max_rows + 1:
         sheet.fail(f"more lines than the {max_rows} cells allowed")

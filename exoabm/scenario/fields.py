@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 def declared(name: str, *, words: tuple[str, ...] = (), needs: tuple[str, ...] = (), **field: Any) -> Any:
     """A field whose numbers are values of the catalog's parameter ``name``.
 
-    Its default is the catalog's unless ``field`` says otherwise; ``words`` may stand for a number. It means
-    nothing where none of the keys in ``needs`` is set in its table.
+    Its default is the catalog's unless ``field`` says otherwise; ``words`` may stand for a number. It
+    has no effect where none of the keys in ``needs`` is set in its table.
     """
     extra: dict[str, Any] = {"parameter": name, "words": list(words), "needs": list(needs)}
     if not field.keys() & {"default", "default_factory"}:
@@ -40,7 +40,7 @@ def parameter_of(table: type[BaseModel], key: str) -> Parameter | None:
 
 
 def is_idle(table: BaseModel, key: str) -> bool:
-    """Whether a field means nothing as its table stands: none of the keys that it needs is set."""
+    """Whether a field has no effect in its table: none of the keys that it needs is set."""
     extra = type(table).model_fields[key].json_schema_extra
     needs = extra.get("needs") if isinstance(extra, dict) else None
     return isinstance(needs, list) and bool(needs) and not any(getattr(table, str(name)) for name in needs)
@@ -79,16 +79,16 @@ def _without_dates(value: object) -> object:
     if isinstance(value, list):
         return [_without_dates(item) for item in value]
     if not isinstance(value, str | int | float):
-        raise ValueError("a date or a time is no value here")
+        raise ValueError("dates and times are not allowed here")
     return value
 
 
 Plain = Annotated[Any, AfterValidator(_without_dates)]
-"""What TOML and JSON both hold: text, numbers, true and false, lists and tables of them."""
+"""Values common to TOML and JSON: text, numbers, true and false, lists and tables of them."""
 
 
 def meaning_of(table: type[BaseModel] | None, key: str) -> str:
-    """A sentence on what a key of a table is, "" if there is none."""
+    """The meaning of a key of a table as a sentence; "" if there is none."""
     if table is None or key not in table.model_fields:
         return ""
     parameter = parameter_of(table, key)
@@ -96,13 +96,13 @@ def meaning_of(table: type[BaseModel] | None, key: str) -> str:
 
 
 def cautions(scenario: Scenario) -> list[str]:
-    """A sentence for every value outside its published range; comparators are no vesicles."""
+    """A sentence for every value outside its published range, except for comparators."""
     others = of_comparators(scenario)
     return [f"{key}: {q.caution}" for key, q in quantities(scenario) if q.caution and key not in others]
 
 
 def of_comparators(scenario: Scenario) -> set[str]:
-    """Keys of comparators for which the published range is one of vesicles and says nothing."""
+    """Keys of comparators, to which the published range of vesicles does not apply."""
     own = ("diameter", "diffusivity", "half_life", "delivery_probability", "copies")
     return {f"vesicle.{v.name}.{key}" for v in scenario.vesicle if v.comparator for key in own}
 
@@ -116,7 +116,7 @@ def quantities(table: BaseModel, prefix: str = "") -> Iterator[tuple[str, Quanti
 
 @dataclass(frozen=True)
 class Entry:
-    """A value of a scenario, the table that it stands in, and the name of its field there."""
+    """A value of a scenario, its table, and the name of its field there."""
 
     key: str
     value: Any
@@ -125,12 +125,12 @@ class Entry:
 
     @property
     def meaning(self) -> str:
-        """A sentence on what the value is, if there is one."""
+        """The meaning of the value as a sentence, if there is one."""
         return meaning_of(type(self.table), self.field)
 
     @property
     def choices(self) -> list[str]:
-        """The words that it may be, if they are given."""
+        """The words that are allowed, if they are listed."""
         found: list[str] = []
         pending = [type(self.table).model_fields[self.field].annotation]
         while pending:
@@ -149,7 +149,7 @@ def entries(table: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def described(table: BaseModel, prefix: str = "") -> Iterator[Entry]:
-    """Every value of a scenario, as ``entries``, with what is declared of it."""
+    """Every value of a scenario, as ``entries``, with its declaration."""
     for name in type(table).model_fields:
         yield from _entries(Entry(f"{prefix}{name}", getattr(table, name), table, name))
 
@@ -192,7 +192,7 @@ def _given(value: Quantity) -> str | float:
 
 
 def names_of(items: list[Any]) -> list[str]:
-    """How the elements of a list are called in dotted keys: by a name of their own, else by number from 0."""
+    """Names of the elements of a list in dotted keys: their own, else their number from 0."""
     names = [_name_of(item) for item in items]
     first: dict[str | None, int] = {}
     for position, name in enumerate(names):

@@ -1,8 +1,8 @@
 """The scenario file as a schema: every table, key, type and default.
 
-Numbers are ``Quantity`` values of declared parameters, so that unit, allowed range and source stand in
-one place, the parameter catalog. A mechanism is off until the scenario names it: a cell type that does
-not say what it ``releases`` releases nothing.
+Numbers are ``Quantity`` values of declared parameters, whose unit, allowed range and source are those of the
+parameter catalog. A mechanism is off unless the scenario names it: a cell type without ``releases`` releases
+no vesicles.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from exoabm.scenario.schema_therapy import (
 
 
 class Info(Table):
-    """What the scenario asks, in words."""
+    """Title, question and summary of the scenario."""
 
     title: str = Field(max_length=200)
     question: str = Field(default="", max_length=2000)
@@ -34,7 +34,7 @@ class Info(Table):
 
 
 class FixedFace(Table):
-    """A face held at a concentration; 0 is an open face through which vesicles leave for good."""
+    """A face held at a concentration; 0 is an open face, which vesicles leave permanently."""
 
     concentration: Quantity = declared("face_concentration", default=...)
 
@@ -43,7 +43,7 @@ FaceRule = Literal["no-flux", "periodic", "open"] | FixedFace
 
 
 class Faces(Table):
-    """What happens at the faces: an axis (x) for both sides, or one side (x_low) alone."""
+    """Boundary conditions: an axis (x) for both sides, or one side (x_low) alone."""
 
     x: FaceRule = "no-flux"
     y: FaceRule = "no-flux"
@@ -65,12 +65,12 @@ class Faces(Table):
         for axis in "xyz":
             rules = [self.side(f"{axis}_{end}") for end in ("low", "high")]
             if rules.count("periodic") == 1:
-                raise ValueError(f"a periodic face needs its partner: set {axis} = 'periodic'")
+                raise ValueError(f"both faces of an axis must be periodic: set {axis} = 'periodic'")
         return self
 
 
 class Zone(Table):
-    """A part of the domain with its own hindrance, or an obstacle that no vesicle enters.
+    """A part of the domain with its own hindrance, or an obstacle impermeable to vesicles.
 
     Give ``low`` and ``high`` corners for a box, or ``center`` and ``radius`` for a disc or ball.
     """
@@ -129,7 +129,7 @@ ARRANGEMENTS = {
     "cluster": {"count", "spacing", "center"},
     "points": {"count", "points"},
 }
-"""What each arrangement of a group reads."""
+"""Keys that each arrangement of a group uses."""
 
 
 class Group(Table):
@@ -179,12 +179,13 @@ class Group(Table):
             if key not in read and getattr(self, key) is not None:
                 readers = [repr(name) for name, keys in ARRANGEMENTS.items() if key in keys]
                 raise ValueError(
-                    f"arrange = {self.arrange!r} has no {key}; it is for arrange = {' or '.join(readers)}"
+                    f"arrange = {self.arrange!r} does not use {key}; "
+                    f"it is for arrange = {' or '.join(readers)}"
                 )
         scattered = self.arrange in ("random", "overlapping")
         if scattered and self.center is not None and self.inner is None and self.outer is None:
             raise ValueError(
-                f"arrange = {self.arrange!r} takes its center for inner and outer; give one of them"
+                f"arrange = {self.arrange!r} uses its center with inner or outer; give one of them"
             )
         return self
 
@@ -195,7 +196,7 @@ class Group(Table):
 
 
 class Layout(Table):
-    """Where the cells stand: groups arranged by rule, or a table of real cells."""
+    """Positions of cells: groups arranged by rule, or a table of measured cells."""
 
     group: list[Group] = Field(default_factory=list)
     table: str | None = Field(
@@ -205,24 +206,24 @@ class Layout(Table):
         default="auto", json_schema_extra={"needs": ["table"]}
     )
     x: str | None = Field(default=None, description="column of x; found by its name if not given")
-    y: str | None = Field(default=None, description="column of y, or the way that it runs: up or down")
+    y: str | None = Field(default=None, description="column of y, or its direction: up or down")
     z: str | None = None
     cell_type: str | None = Field(default=None, description="column of the cell's type")
     unit: str | None = Field(default=None, description="unit of the coordinates, e.g. '0.5 um'")
-    z_unit: str | None = Field(default=None, description="unit of z where it is another, e.g. of planes")
+    z_unit: str | None = Field(default=None, description="unit of z if it differs, e.g. of planes")
     where: str | list[str] = Field(
         default_factory=list,
-        description="rows that count, e.g. 'Image=slide 1'; * stands for any characters",
+        description="rows to use, e.g. 'Image=slide 1'; * matches any characters",
     )
-    types_from: str | None = Field(default=None, description="a second table, with an id and a type a row")
+    types_from: str | None = Field(default=None, description="a second table, with id and type of each cell")
     time: str | int | float | None = Field(
         default=None, description="of a table with several times: 'first', 'last' or e.g. '24 h'"
     )
     decimal: Literal[".", ","] | None = Field(
-        default=None, description="what stands before decimals, where the numbers do not agree"
+        default=None, description="decimal separator, where the numbers are ambiguous"
     )
     y_axis: Literal["up", "down"] | None = Field(
-        default=None, description="the way that y runs in pictures; as the source has it if not given"
+        default=None, description="direction of y in pictures; that of the source if not given"
     )
     type_map: dict[str, str] = Field(
         default_factory=dict,
@@ -240,12 +241,12 @@ class Layout(Table):
             fields = type(self).model_fields
             for key in sorted(fields.keys() - {"group", "table"}):
                 if getattr(self, key) != fields[key].get_default(call_default_factory=True):
-                    raise ValueError(f"{key} says how a table is read, and this layout has no table")
+                    raise ValueError(f"{key} is an option of a table, and this layout has no table")
         return self
 
 
 class Clock(Table):
-    """How long, and in which coupling steps between cells and medium."""
+    """Duration and coupling step between cells and medium."""
 
     step: Quantity = declared("step")
     duration: Quantity = declared("duration")
@@ -255,7 +256,7 @@ class Transport(Table):
     """The medium and the engine that moves vesicles through it."""
 
     engine: Literal["continuum", "vesicles"] = Field(
-        default="continuum", description="expected numbers on a grid, or every vesicle followed"
+        default="continuum", description="expected numbers on a grid, or single vesicles"
     )
     capture: Literal["voxel", "membrane"] = Field(
         default="voxel",
@@ -267,18 +268,18 @@ class Transport(Table):
     temperature: Quantity = declared("temperature")
     provenance: Literal["cell_type", "cell"] = Field(
         default="cell_type",
-        description="whether origins are told apart by donor type or donor cell",
+        description="labels of vesicle origins: by donor type or by donor cell",
     )
     precision: Literal["float64", "float32"] = "float64"
     courant: Quantity | None = declared(
         "courant",
         default=None,
-        description="D dt/dx^2 of a sub-step; the engine's own choice if not given",
+        description="D dt/dx^2 of a sub-step; chosen by the engine if not given",
     )
 
 
 class Record(Table):
-    """How often each table is written; observers have their own clock."""
+    """Recording interval of each table, independent of the step."""
 
     metrics: Quantity = assumed("interval", "10 min")
     cells: Quantity = declared("interval")
@@ -288,13 +289,13 @@ class Record(Table):
 
 
 class MechanicsTable(Table):
-    """Cells that overlap push each other apart; without this table they stay as they are placed."""
+    """Repulsion of overlapping cells; without this table their positions do not change."""
 
     relaxation: Quantity = declared("relaxation")
 
 
 class Scenario(Table):
-    """A scenario file, checked and complete."""
+    """A complete scenario file."""
 
     schema_version: Literal[1] = 1
     info: Info
@@ -306,15 +307,19 @@ class Scenario(Table):
     cargo: list[CargoTable] = Field(default_factory=list)
     cell_type: list[CellTypeTable] = Field(min_length=1)
     response: list[Response] = Field(default_factory=list)
-    mechanics: MechanicsTable | None = Field(default=None, description="cells push; not if not given")
+    mechanics: MechanicsTable | None = Field(
+        default=None, description="repulsion of cells; none if not given"
+    )
     pharmacokinetics: Pharmacokinetics | None = Field(
-        default=None, description="the body that doses pass; none if not given"
+        default=None, description="pharmacokinetics of doses; none if not given"
     )
     dose: list[Dosing] = Field(default_factory=list)
-    immunity: ImmunityTable | None = Field(default=None, description="the host's answer; none if not given")
+    immunity: ImmunityTable | None = Field(
+        default=None, description="immune response of the host; none if not given"
+    )
     manufacturing: ManufacturingTable | None = Field(
-        default=None, description="how vesicles of the medium become doses; not asked if not given"
+        default=None, description="production of doses from conditioned medium; none if not given"
     )
     record: Record = Field(default_factory=Record)
-    trial: TrialTable | None = Field(default=None, description="the claim that the arms put to the test")
+    trial: TrialTable | None = Field(default=None, description="the claim tested by the arms")
     arm: list[ArmTable] = Field(default_factory=list)

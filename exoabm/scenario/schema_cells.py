@@ -19,18 +19,18 @@ FOLLOWS = "follows"
 
 
 class CargoTable(Table):
-    """A molecule that vesicles carry."""
+    """A cargo molecule of vesicles."""
 
     name: Name
     role: Literal["signal", "waste", "therapeutic"] = "signal"
     molecule: Literal["mRNA", "miRNA", "protein", "lipid", "small_molecule", "misfolded_protein"] | None = (
-        Field(default=None, description="what it is made of; RNA and protein bring their half-lives")
+        Field(default=None, description="class of molecule; RNA and protein have default half-lives")
     )
     copies: Quantity = declared("copies")
     half_life: Quantity | None = declared(
         "cargo_half_life",
         default=None,
-        description="in the cell it was delivered to; by its molecule if not given, else it stays",
+        description="in the recipient cell; that of its molecule if not given, else infinite",
     )
     effect_copies: Quantity = declared("effect_copies")
 
@@ -54,11 +54,11 @@ class VesicleTable(Table):
     recycling_probability: Quantity = declared("recycling_probability")
     delivery_probability: Quantity = declared("delivery_probability")
     delivery_route: Literal["endosomal_escape", "membrane_fusion"] = Field(
-        default="endosomal_escape", description="where cargo enters the cytosol: a hypothesis to choose"
+        default="endosomal_escape", description="where cargo enters the cytosol; a hypothesis"
     )
     cargo: list[Name] = Field(default_factory=list, description="names of cargo it carries")
     ligand: Name | None = Field(
-        default=None, description="cells with the receptor of this name bind it by their receptors"
+        default=None, description="cells with the receptor of this name bind it by these receptors"
     )
     binding_rate: Quantity = declared(
         "receptor_binding_rate",
@@ -69,7 +69,7 @@ class VesicleTable(Table):
         "copies", default=None, description="of each cargo in this kind; the cargo's own if not given"
     )
     comparator: Literal["free_drug", "soluble_factor", "lnp"] | None = Field(
-        default=None, description="no vesicle but what one is compared with; other defaults from the catalog"
+        default=None, description="not a vesicle but a comparator, with its own defaults in the catalog"
     )
 
     @field_validator("size_classes")
@@ -98,7 +98,7 @@ class VesicleTable(Table):
 
 
 class Waste(Table):
-    """Waste made, degraded in lysosomes and exported in vesicles by a cell."""
+    """Waste produced, degraded in lysosomes and exported in vesicles by a cell."""
 
     production: Quantity = declared("waste_production")
     lysosomal_rate: Quantity = declared("waste_lysosomal_rate")
@@ -107,7 +107,7 @@ class Waste(Table):
         default_factory=lambda: Quantity(CATALOG["waste_saturation"], "inf", "assumed"),
     )
     export_rate: Quantity = declared("waste_export_rate")
-    vesicle: Name = Field(description="vesicle kind that carries it; its cargo must include waste")
+    vesicle: Name = Field(description="vesicle kind that carries it, with waste among its cargo")
 
 
 class Sorting(Table):
@@ -118,7 +118,7 @@ class Sorting(Table):
 
 
 class Mvb(Table):
-    """Multivesicular bodies as a pool: they form, and fuse with the membrane or go to lysosomes."""
+    """A pool of multivesicular bodies, which form and fuse with the membrane or with lysosomes."""
 
     secretory_fraction: Quantity = declared("secretory_fraction")
     fate_rate: Quantity = declared("mvb_fate_rate")
@@ -136,7 +136,7 @@ class Receptor(Table):
 
 
 class Holding(Table):
-    """What a cell does with the copies of a cargo that it holds, beside losing them by their half-life."""
+    """Metabolism of a cargo in a cell, in addition to its decay by half-life."""
 
     cargo: Name
     initial: Quantity = declared("cargo_copies", description="copies in each cell at the start")
@@ -145,11 +145,11 @@ class Holding(Table):
     capacity: Quantity = declared("cargo_capacity")
     clearance: Quantity = declared("cargo_clearance")
     export: Quantity = declared("cargo_export")
-    vesicle: Name | None = Field(default=None, description="vesicle kind that carries what is exported")
+    vesicle: Name | None = Field(default=None, description="vesicle kind that carries exported copies")
 
 
 class Transformation(Table):
-    """Turning into a cell of another type."""
+    """Transformation into a cell of another type."""
 
     into: Name
     rate: Quantity = declared("transformation_rate")
@@ -164,7 +164,7 @@ class Climbs(Table):
 
 
 class Follows(Table):
-    """Following the vesicles that a cell catches, each as strong as the copies of cargo in it."""
+    """Migration toward captured vesicles, each weighted by its copies of cargo."""
 
     vesicle: Name
     speed: Quantity = declared("chemotactic_speed")
@@ -200,14 +200,20 @@ class CellTypeTable(Table):
     )
     mvb: Mvb | None = Field(default=None, description="pool of multivesicular bodies; none if not given")
     waste: Waste | None = Field(default=None, description="waste metabolism; none if not given")
-    holds: list[Holding] = Field(default_factory=list, description="cargo it makes, replicates or exports")
+    holds: list[Holding] = Field(
+        default_factory=list, description="cargo that it produces, replicates or exports"
+    )
     division_rate: Quantity | None = declared("division_rate", default=None)
     death_rate: Quantity | None = declared("death_rate", default=None)
     transformation: Transformation | None = None
     motility: Quantity | None = declared("motility", default=None)
     persistence: Quantity = declared("persistence", needs=("motility",))
-    climbs: Climbs | None = Field(default=None, description="chemotaxis; none if not given")
-    follows: Follows | None = Field(default=None, description="chemotaxis by captures; none if not given")
+    climbs: Climbs | None = Field(
+        default=None, description="chemotaxis along a gradient of vesicles; none if not given"
+    )
+    follows: Follows | None = Field(
+        default=None, description="migration toward captured vesicles; none if not given"
+    )
     behavior: dict[str, Plain] = Field(
         default_factory=dict, description="values at rest of behaviors that installed packages add"
     )
@@ -223,7 +229,7 @@ class CellTypeTable(Table):
     @model_validator(mode="after")
     def _one_sense(self) -> CellTypeTable:
         if self.climbs is not None and self.follows is not None:
-            raise ValueError("a cell either climbs a gradient or follows what it catches")
+            raise ValueError("give either climbs (a gradient) or follows (captures), not both")
         return self
 
 
@@ -237,23 +243,23 @@ class Response(Table):
     )
     increases: str | None = Field(default=None, description="behavior that the signal raises")
     decreases: str | None = Field(default=None, description="behavior that the signal lowers")
-    half_max: Quantity = Field(description="signal that moves the behavior half of its way")
+    half_max: Quantity = Field(description="signal at which the behavior is half-way between rest and to")
     hill: Quantity = declared("hill")
     to: Quantity = Field(description="value of the behavior at full signal")
 
     @property
     def behavior(self) -> str:
-        """The behavior that is moved."""
+        """The behavior that is changed."""
         return self.increases or self.decreases or ""
 
     @property
     def word(self) -> str:
-        """The signal without what it is of."""
+        """The kind of signal, without the name of its vesicle or cargo."""
         return self.signal.partition(".")[0]
 
     @property
     def of(self) -> str:
-        """What the signal is of."""
+        """The name of the vesicle or cargo of the signal."""
         return self.signal.partition(".")[2]
 
     @field_validator("signal")
@@ -280,14 +286,14 @@ class Response(Table):
     def _read_half_max(cls, value: object, info: ValidationInfo) -> object:
         word = str(info.data.get("signal", "")).partition(".")[0]
         if word not in SIGNALS:
-            raise PydanticCustomError(FOLLOWS, "the signal says what this is a value of")
+            raise PydanticCustomError(FOLLOWS, "the unit depends on the signal")
         return Quantity.read(value, SIGNALS[word].parameter)
 
     @field_validator("to", mode="before")
     @classmethod
     def _read_to(cls, value: object, info: ValidationInfo) -> object:
         if not {"increases", "decreases"} <= info.data.keys():
-            raise PydanticCustomError(FOLLOWS, "the behavior says what this is a value of")
+            raise PydanticCustomError(FOLLOWS, "the unit depends on the behavior")
         given = [info.data[verb] for verb in ("increases", "decreases") if info.data[verb] is not None]
         if len(given) != 1:
             raise ValueError("a response either increases or decreases a behavior: give one of the two")

@@ -87,13 +87,13 @@ class Pharmacokinetics(Table):
 
 
 class Dosing(Table):
-    """A dose: how much by which measure, by which route, when; and what becomes of it in the body."""
+    """A dose: amount, route, schedule, place of entry and pharmacokinetics."""
 
     name: Name
     given: bool = Field(default=True, description="arms of a trial switch doses on and off")
-    vesicle: Name = Field(description="vesicle kind as which its particles enter the tissue")
+    vesicle: Name = Field(description="vesicle kind of its particles in the tissue")
     molecule: Name | None = Field(
-        default=None, description="vesicle kind as which molecules that it sets free enter the tissue"
+        default=None, description="vesicle kind of its released molecules in the tissue"
     )
     molecular: bool = Field(default=False, description="the dose itself consists of free molecules")
     route: Literal["tissue", "local", "intravenous", "intraperitoneal", "subcutaneous", "implant"]
@@ -113,7 +113,7 @@ class Dosing(Table):
     reach: Quantity | None = declared(
         "length",
         default=None,
-        description="how far from the center, or the face, cells are entered at",
+        description="distance from the center or the face within which it enters at cells",
     )
     protein_per_particle: Quantity = declared("protein_per_particle")
     relative_immunogenicity: Quantity = declared("relative_immunogenicity")
@@ -135,14 +135,14 @@ class Dosing(Table):
 
     @property
     def measure(self) -> str:
-        """By what the dose is counted."""
+        """The unit of the amount of the dose."""
         return next(m for m in ("particles", "copies", "mass", "cells") if getattr(self, m) is not None)
 
     @model_validator(mode="after")
     def _one_measure_one_way_in(self) -> Dosing:
         measures = [getattr(self, m) is not None for m in ("particles", "copies", "mass", "cells")]
         if sum(measures) != 1:
-            raise ValueError("state a dose by exactly one of particles, copies, mass and cells")
+            raise ValueError("give exactly one of particles, copies, mass and cells")
         ways = [way is not None for way in (self.through, self.center, self.face)]
         if sum(ways) != 1:
             raise ValueError("a dose enters through a cell type, around a center, or along a face: give one")
@@ -152,7 +152,7 @@ class Dosing(Table):
 
 
 class ImmunityTable(Table):
-    """How the host answers foreign antigen."""
+    """Immune response of the host to foreign antigen."""
 
     antigen_half: Quantity = declared("antigen_half")
     antigen_half_life: Quantity = declared("antigen_half_life")
@@ -212,7 +212,7 @@ class TangentialFlow(Table):
 
 
 class ManufacturingTable(Table):
-    """How vesicles in the medium become doses: a culture, a chain of steps, storage."""
+    """Production of doses: culture, a chain of separation steps, storage."""
 
     chain: list[Separation] = Field(min_length=1, description="separation steps in their order")
     cells: Quantity = declared("producer_cells")
@@ -277,7 +277,7 @@ class ReadoutTable(Table):
 
 
 class CriterionTable(Table):
-    """What the claim says of a readout; all criteria must hold."""
+    """A criterion of the claim for one readout; all criteria must hold."""
 
     readout: Name
     arm: Name
@@ -289,18 +289,18 @@ class CriterionTable(Table):
     @model_validator(mode="after")
     def _a_ratio_stays_positive(self) -> CriterionTable:
         if self.scale == "ratio" and self.by >= 1 and self.direction in ("lower", "not lower"):
-            raise ValueError("on the scale of ratios, lower by 1 or more is below nothing")
+            raise ValueError("on the scale of ratios, lower by 1 or more is negative")
         if self.arm == self.versus:
-            raise ValueError("an arm is compared with another one")
+            raise ValueError("arm and versus must differ")
         return self
 
 
 class AssumptionTable(Table):
-    """A value that the conclusion may rest on, swept over its range."""
+    """A value that may determine the conclusion, swept over its range."""
 
     name: Name
     title: str = Field(default="", max_length=200)
-    keys: list[str] = Field(min_length=1, description="dotted keys that get the value together")
+    keys: list[str] = Field(min_length=1, description="dotted keys that are set to the value together")
     values: list[Plain] = Field(
         default_factory=list, description="the published range, evenly in its logarithm, if not given"
     )
@@ -308,7 +308,7 @@ class AssumptionTable(Table):
 
 
 class BetweenTable(Table):
-    """What differs between replicates and is the same in all arms: a donor, a host, a measured dose."""
+    """Variation between replicates that is common to all arms: a donor, a host, a measured dose."""
 
     name: Name
     title: str = Field(default="", max_length=200)
@@ -317,7 +317,7 @@ class BetweenTable(Table):
 
 
 class TrialTable(Table):
-    """A claim put to the test."""
+    """A claim and its test."""
 
     claim: str = Field(max_length=500)
     replicates: int = Field(default=20, ge=2, le=100_000)
@@ -329,7 +329,9 @@ class TrialTable(Table):
     criterion: list[CriterionTable] = Field(min_length=1)
     assumption: list[AssumptionTable] = Field(default_factory=list)
     between: list[BetweenTable] = Field(default_factory=list)
-    limits: list[str] = Field(default_factory=list, description="what the trial does not show, in sentences")
+    limits: list[str] = Field(
+        default_factory=list, description="conclusions that the trial does not support, in sentences"
+    )
 
     @field_validator("claim")
     @classmethod

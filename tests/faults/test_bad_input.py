@@ -109,7 +109,7 @@ SETTINGS = {
     "one-length": ("domain.size=[10]", ("domain.size", "2 lengths")),
     "uneven-size": ("domain.size=[205, 200, 200]", ("domain.size", "200 um or 210 um would be")),
     "fit-without-table": ("domain.size=fit", ("domain.size = 'fit'", "table")),
-    "half-periodic": ("domain.faces.x_low=periodic", ("domain.faces", "periodic", "partner")),
+    "half-periodic": ("domain.faces.x_low=periodic", ("domain.faces", "periodic", "both faces")),
     "unknown-face": ("domain.faces.x=shut", ("domain.faces.x = 'shut'", "no-flux")),
     "negative-face": ("domain.faces.x={concentration=-1}", ("domain.faces.x.concentration = -1",)),
     "no-cells": ("layout.group=[]", ("layout", "a table or at least one group")),
@@ -125,7 +125,7 @@ SETTINGS = {
         "layout.group.donor.cell_type=x",
         ("layout.group.x.cell_type = 'x'", "no cell type of this name"),
     ),
-    "dangling-type-map": ("layout.type_map={a='b'}", ("layout: type_map says how a table is read",)),
+    "dangling-type-map": ("layout.type_map={a='b'}", ("layout: type_map is an option of a table",)),
     "type-called-dose": ("cell_type.donor.name=dose", ("cell_type = 'dose'", "no cell released")),
     "bad-name": ("vesicle.exosome.name='a b'", ("vesicle.a b.name = 'a b'", "must be a name: a letter")),
     "one-text-for-a-size": (

@@ -116,7 +116,7 @@ def test_pixels_given_their_width_are_the_cells_in_um():
 def test_pixels_taken_for_um_are_warned_of():
     (warning,) = case("mixed/02-pixels-as-um/cells.csv", unit="um").warnings[:1]
     assert "where 4 to 25 um are usual" in warning
-    assert "taken for um" in warning
+    assert "were read as um" in warning
 
 
 SAME = [
@@ -177,7 +177,7 @@ def test_ids_are_kept_as_written():
 
 def test_a_stray_cell_is_named():
     (warning,) = case("mixed/08-outlier/cells.csv").warnings
-    assert "1 cell (row 5) stands far from all others and makes the domain 500 mm long" in warning
+    assert "1 cell (row 5) is far from all others and makes the domain 500 mm long" in warning
 
 
 def test_identical_positions_name_rows_and_image():
@@ -185,7 +185,7 @@ def test_identical_positions_name_rows_and_image():
     twice = np.concatenate([table.positions, table.positions[3:4]])
     rows = np.append(table.rows, 201)
     with pytest.raises(
-        InputError, match=r"t\.csv: rows 4 and 201 have the same position .*column 'Image' tells"
+        InputError, match=r"t\.csv: rows 4 and 201 have the same position .*column 'Image' distinguishes"
     ):
         check_distinct_positions("t.csv", twice, rows, table.images)
     check_distinct_positions("t.csv", table.positions, table.rows, table.images)

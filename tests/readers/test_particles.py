@@ -40,7 +40,7 @@ def test_known_answers(name, medians, gsd, near):
 
 
 def test_what_is_left_out_is_said():
-    said = "; ".join(read_sizes(CASES / "sizes/zetaview_real_structure.txt").said)
+    said = "; ".join(read_sizes(CASES / "sizes/zetaview_real_structure.txt").findings)
     for words in (
         "samples: 'Number'",
         "weighted by size: 'Volume / nm^3', 'Area / nm^2'",
@@ -50,7 +50,9 @@ def test_what_is_left_out_is_said():
     assert "not corrected for the dilution" in said
     table = read_sizes(CASES / "sizes/nanosight_ExperimentSummary.csv")
     assert list(table.samples) == ["s_00", "s_01", "s_02"]
-    assert "left out, an error: 'Standard Error'; left out, an average: 'Average'" in "; ".join(table.said)
+    assert "left out, an error: 'Standard Error'; left out, an average: 'Average'" in "; ".join(
+        table.findings
+    )
 
 
 def test_a_blank_bin_is_refused_and_another_column_can_be_chosen():
@@ -122,7 +124,7 @@ def test_a_table_of_percentiles_below_is_not_read(tmp_path):
     file = written(tmp_path / "a.csv", EVEN, shares(EVEN), "Bin centre (nm)", above=above, below=below)
     table = read_sizes(file)
     assert list(table.samples) == ["mine"]
-    assert "100 lines after it were left out" in "; ".join(table.said)
+    assert "100 lines after it were left out" in "; ".join(table.findings)
     assert fitted(table)[0].median_nm == pytest.approx(95, rel=2e-3)
 
 

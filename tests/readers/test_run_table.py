@@ -109,7 +109,7 @@ def test_rows_are_those_of_the_table():
 def test_cells_at_one_place_are_refused(tmp_path):
     (tmp_path / "a.csv").write_text("Image,x,y,type\ns,5,5,tumor\ns,25,5,tumor\ns,5,5,stroma\n")
     with pytest.raises(
-        InputError, match=r"rows 1 and 3 have the same position \(5, 5\) um.*'Image' tells images"
+        InputError, match=r"rows 1 and 3 have the same position \(5, 5\) um.*'Image' distinguishes images"
     ):
         plan(tmp_path / "a.csv")
 

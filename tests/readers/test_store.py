@@ -117,7 +117,7 @@ def test_the_hash_is_of_what_describes_cells(h5ad):
 
 def test_a_unit_that_the_file_keeps(h5ad):
     path = h5ad(lambda root: root.create_group("uns").create_dataset("spatial_unit", data="um"))
-    assert "unit um, from the file" in read_cells(path).said[0]
+    assert "unit um, from the file" in read_cells(path).findings[0]
 
 
 def test_a_tissue_in_which_no_type_is_known_names_columns(h5ad):

@@ -154,7 +154,7 @@ def test_a_date_is_no_value_of_an_arm() -> None:
         .read_text()
         .replace('"cell_type.donor.release_rate" = 0', '"x" = 2000-01-01', 1)
     )
-    with pytest.raises(ScenarioError, match="a date or a time is no value here"):
+    with pytest.raises(ScenarioError, match="dates and times are not allowed here"):
         parse(text.encode(), name="dated", folder=shipped()["signaling"].parent)
 
 
@@ -165,5 +165,5 @@ def test_keys_of_a_table_need_one(key: str, value: object) -> None:
     """What says how a table is read is refused where a layout has none, not left unread."""
     group = [{"cell_type": "donor", "arrange": "points", "points": [[1, 2]]}]
     assert Layout.model_validate({"group": group, "where": [], "unmapped": "error"}).table is None
-    with pytest.raises(ValueError, match=f"{key} says how a table is read"):
+    with pytest.raises(ValueError, match=f"{key} is an option of a table"):
         Layout.model_validate({"group": group, key: value})

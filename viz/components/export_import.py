@@ -286,7 +286,7 @@ def _Questions(opened: _Open, take: Callable[[str, bytes, dict[str, str]], None]
 
     with html("section", "exo-card", attributes={"aria-label": "Questions about your table"}):
         html("h2", text="What does your table mean?")
-        html("p", "exo-note", text=f"{opened.recognized}. What it does not say is not guessed.")
+        html("p", "exo-note", text=f"{opened.recognized}. Ambiguities are not guessed.")
         for question in opened.questions:
             html("p", text=visible(question.finding))
             proposed: dict[str, list[str]] = {}
