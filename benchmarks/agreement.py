@@ -44,7 +44,7 @@ class Agreement:
 
 
 class Comparison(NamedTuple):
-    """One panel of the picture: what is compared where, over how many runs, and how it came out."""
+    """One panel of the figure: quantity, number of runs, and result of the comparison."""
 
     scenario: str
     what: str
@@ -64,7 +64,7 @@ def compare(counts: np.ndarray, expected: np.ndarray) -> Agreement:
 
 
 def pooled(counts: np.ndarray, expected: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Neighbors put together until each expects ``LEAST``; what is left over joins the last."""
+    """Merge neighbors until each expects ``LEAST``; the remainder joins the last."""
     group = np.floor(np.cumsum(expected) / LEAST * (1 - 1e-9)).astype(int)
     large = expected >= LEAST
     group = np.unique(np.where(large, -1 - np.arange(len(expected)), group), return_inverse=True)[1]
@@ -87,13 +87,13 @@ def blocks(field: np.ndarray, edge: int) -> np.ndarray:
 
 
 def standard_errors(values: np.ndarray, expected: np.ndarray) -> np.ndarray:
-    """How far the mean over runs (the first axis) lies from what is expected, in its standard errors."""
+    """Deviation of the mean over runs (the first axis) from the expected value, in standard errors."""
     error = values.std(axis=0, ddof=1) / np.sqrt(len(values))
     return np.abs(values.mean(axis=0) - expected) / error
 
 
 def along(counts: np.ndarray, expected: np.ndarray, biased: np.ndarray) -> float:
-    """z-score of the counts in the direction in which a bias would move them, where it tells most.
+    """z-score of the counts in the direction of a bias, with the greatest power.
 
     sum (x - e) d / e / sqrt(sum d^2 / e),   d = biased - expected
     """

@@ -77,7 +77,7 @@ CASES = {
 
 
 class Found(NamedTuple):
-    """What a run is compared by: free vesicles per voxel, uptake per cell, and where all of them are."""
+    """Quantities compared: free vesicles per voxel, uptake per cell, and totals by compartment."""
 
     free: np.ndarray
     uptake: np.ndarray
@@ -120,7 +120,7 @@ class Edges(NamedTuple):
 
 
 def edges(case: Case, run: ExosomeModel, bias: float = 1.0) -> Edges:
-    """Those of a run to the end, and what it sent times the transfer matrix at ``bias`` times the uptake."""
+    """Numbers at the end of a run, and the transfer matrix times the release at ``bias`` times the uptake."""
     matrix = case.model("continuum", bias=bias).transfer_matrix()
     found = np.zeros(matrix.taken_up.shape)
     donor, recipient = run.edges["donor"].to_numpy(), run.edges["recipient"].to_numpy()

@@ -1,4 +1,4 @@
-"""What living cells cost, beside the transport of their vesicles and the same rules as Mesa agents."""
+"""Cost of cell dynamics, relative to transport and to the same rules as Mesa agents."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def _by_part(model: ExosomeModel) -> tuple[float, float, float]:
 
 
 class _Crowd(Model):  # type: ignore[misc]
-    """The same cells as Mesa agents. Captured vesicles are handed to them as the fields would."""
+    """The same cells as Mesa agents, with captured vesicles as from the fields."""
 
     def __init__(self, state: State) -> None:
         super().__init__(rng=1)
@@ -135,7 +135,7 @@ class _Crowd(Model):  # type: ignore[misc]
         self.agents.do("step")
 
     def free(self, place: list[float], itself: _CellAgent) -> bool:
-        """Whether a cell at a place would overlap nobody else."""
+        """Whether a cell at a position would not overlap others."""
         x, y, z = place
         a, b, c = int(x // DIAMETER), int(y // DIAMETER), int(z // DIAMETER)
         for i in (a - 1, a, a + 1):

@@ -1,4 +1,4 @@
-"""Speed of the field solver and of the transfer matrix, each beside a plain reference in the same run."""
+"""Speed of the field solver and of the transfer matrix, relative to plain references."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from exoabm.kernels.uptake_rates import UptakeLaw, index_entries
 
 
 def bench_continuum() -> Report:
-    """The field solver on one and two threads, beside NumPy slicing and a copy that stays in cache."""
+    """The field solver on one and two threads, relative to NumPy slicing and an in-cache copy."""
     rows = []
     for title, shape, dtype, cells, law, threads in (
         ("2-D", (512, 512), np.float64, 0, "linear", 1),
@@ -45,7 +45,7 @@ def bench_continuum() -> Report:
 
 
 def bench_transfer() -> Report:
-    """The transfer matrix by Green's function, beside one sparse LU of the same grid."""
+    """The transfer matrix by Green's function, relative to one sparse LU of the same grid."""
     from scipy import sparse
 
     from exoabm.transport.grid_discretization import LatticeOperator

@@ -1,4 +1,4 @@
-"""Speed and size of the vesicle engine, beside Smoldyn on comparable work or a plain NumPy walk."""
+"""Speed and size of the vesicle engine, relative to Smoldyn or a plain NumPy random walk."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from exoabm.kernels.random import StepKey
 
 
 def bench_vesicles() -> Report:
-    """Single vesicles on one thread, beside Smoldyn on comparable work, or else a plain NumPy walk.
+    """Single vesicles on one thread, relative to Smoldyn or else a plain NumPy random walk.
 
     Smoldyn is taken from this interpreter or from the one that ``EXOABM_SMOLDYN`` names. Where cells are
     points it binds within a radius; at membranes it takes, of the steps tried, the fastest that is as exact

@@ -1,4 +1,4 @@
-"""AnnData: cells, what they took up and what reached them, and who sent it to whom.
+"""Export to AnnData: cells, their uptake and deliveries, and vesicles between cells.
 
 ====================  ==================================================================================
 ``obs``               every cell that ever was, ``cell_0`` ... by birth: type, position, its id and label in
@@ -40,7 +40,7 @@ INDEX = "_index"
 
 
 def say(node: Any, kind: str, version: str) -> None:
-    """Say what an element is."""
+    """Add the description of an element."""
     node.attrs["encoding-type"], node.attrs["encoding-version"] = kind, version
 
 
@@ -179,24 +179,24 @@ class _Met:
         )
 
     def received(self, count: str, mine: np.ndarray | None = None) -> np.ndarray:
-        """What each cell received, (n,), of some rows; 0 of what no vesicle carries."""
+        """Numbers received by each cell, (n,), in given rows; 0 for cargo without vesicle."""
         if count not in self._edges.column_names:
             return np.zeros(self._n)
         rows = slice(None) if mine is None else mine
         return np.bincount(self._recipient[rows], np.asarray(self._edges[count])[rows], self._n)
 
     def of_kinds(self, count: str, kinds: tuple[str, ...]) -> np.ndarray:
-        """What each cell received of some kinds, (n,)."""
+        """Numbers received by each cell of given kinds, (n,)."""
         return self.received(count, np.isin(self._kind, kinds))
 
     def per_cell(self) -> dict[str, np.ndarray]:
-        """What each cell met, of each kind."""
+        """Encounters of each cell, by kind."""
         return {
             f"{kind}_{count}": self.of_kinds(count, (kind,)) for kind in self._kinds for count in MET_COUNTS
         }
 
     def by_donor_type(self, kind: str) -> dict[str, np.ndarray]:
-        """What each cell took up of a kind, a column for each type of donor, doses and the reservoir too."""
+        """Uptake of a kind by each cell, one column per donor type, dose and reservoir."""
         return {
             str(name): self.received("taken_up", (self._kind == kind) & (self._donor_type == name))
             for name in np.unique(self._donor_type.astype(str))
@@ -218,7 +218,7 @@ class _Met:
 
 
 def _layers(finished: Finished, cells: pa.Table, met: _Met, cargos: list[str]) -> dict[str, np.ndarray]:
-    """Beside the copies delivered: vesicles that carry each cargo, and copies held."""
+    """Layers other than copies delivered: vesicles with each cargo, and copies in cells."""
     carriers = [tuple(k.name for k in finished.scenario.vesicle if name in k.cargo) for name in cargos]
     layers = {
         count: _matrix([met.of_kinds(count, kinds) for kinds in carriers], len(cells))
@@ -235,7 +235,7 @@ def _matrix(columns: list[np.ndarray], n: int) -> np.ndarray:
 
 
 def _about(finished: Finished) -> dict[str, Any]:
-    """Where it is from, and what its numbers mean."""
+    """Provenance, and meaning of the numbers."""
     about = finished.about
     told = ("scenario_name", "scenario_sha256", "table_sha256", "seed", "hours", "engine", "versions")
     return {name: about[name] for name in told if about[name] is not None} | {

@@ -1,4 +1,4 @@
-"""What passed between the types of a finished run, of the points of a sweep, or of the arms of a trial."""
+"""Exchange between cell types in a run, in the points of a sweep, or in the arms of a trial."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ class FinishedRun(Finished):
         return blueprint(self.loaded, seed=int(self.about["seed"])).domain.displacement(start, end)
 
     def pairs(self) -> Columns:
-        """What went between its types; see ``analysis.pairs``."""
+        """Vesicles between its types; see ``analysis.pairs``."""
         sent = self.summary["communication"]["taken_up_by_type"]
         recipients = list(dict.fromkeys(name for row in sent.values() for name in row))
         return type_pairs(self.links, self.distance, list(sent), recipients, self.types, self.kinds)
@@ -145,7 +145,7 @@ class Replicate:
     run: FinishedRun | None
 
     def pairs(self) -> Columns:
-        """What went between the types; see ``analysis.pairs``."""
+        """Vesicles between the types; see ``analysis.pairs``."""
         if self.kept is not None:
             return self.kept
         assert self.run is not None
@@ -161,7 +161,7 @@ class Group:
 
     @property
     def title(self) -> str:
-        """What sets it apart."""
+        """Distinguishing keys."""
         return ", ".join(
             value if key == ARM else f"{short_key(key)} = {value}" for key, value in self.keys.items()
         )
@@ -174,7 +174,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Exchange:
-    """What is known of who sent to whom.
+    """Exchange between cell types, by replicate.
 
     Attributes
     ----------
@@ -310,7 +310,7 @@ def mean_and_half(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def in_order(names: Iterable[str], types: Iterable[str]) -> list[str]:
-    """Names of types in the order of the scenario, then others, then what is no cell."""
+    """Names of types in the order of the scenario, then others, then doses and reservoirs."""
     rank = {name: i for i, name in enumerate(types)}
     rank |= {name: len(rank) + 1000 + i for i, name in enumerate(OUTSIDE)}
     return sorted(dict.fromkeys(names), key=lambda name: (rank.get(name, len(rank)), name))

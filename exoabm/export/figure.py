@@ -1,4 +1,4 @@
-"""Figures for papers from a run, a sweep or a trial: what is drawn, from which numbers, with which words."""
+"""Figures for publication from a run, a sweep or a trial."""
 
 from __future__ import annotations
 

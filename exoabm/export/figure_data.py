@@ -1,4 +1,4 @@
-"""What figures are made of: amounts by type, courses and distances of replicates, colors, and the caption."""
+"""Data of figures: numbers by type, time courses and distances of replicates, colors, caption."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ NO_RUNS = "keeps no runs, which this figure is made of; sweep with --keep runs, 
 
 
 class Asked(NamedTuple):
-    """What is drawn: of whom, how much of what, and with what on the page."""
+    """Specification of a figure: source, quantity and layout."""
 
     exchange: Exchange
     measure: str
@@ -57,19 +57,19 @@ class Asked(NamedTuple):
 
     @property
     def unit(self) -> str:
-        """What is counted, in words."""
+        """Name of the quantity."""
         return f"{self.what} {MEASURES[self.measure][1]}"
 
     @property
     def heading(self) -> str:
-        """What the figure shows."""
+        """Title of the figure."""
         text = f"{self.unit[0].upper()}{self.unit[1:]} in {number(self.exchange.hours)} h"
         several = len(self.exchange.kinds) > 1
         return text + (f", {self.kind or 'all kinds'}" if several else "")
 
 
 class Flown(NamedTuple):
-    """What went between two cells of a run: how far in um, how much, and from which of the origins.
+    """Vesicles between pairs of cells of a run: distance in um, number and origin.
 
     ``own`` returned to the cell that had sent it; ``outside`` was sent by no cell.
     """
@@ -82,7 +82,7 @@ class Flown(NamedTuple):
     outside: float
 
     def binned(self, name: str, edges: np.ndarray) -> np.ndarray:
-        """What one origin sent, by bins of distance."""
+        """Vesicles of one origin, by bins of distance."""
         mine = (
             self.origin == self.origins.index(name)
             if name in self.origins
@@ -115,7 +115,7 @@ def talkers(exchange: Exchange) -> tuple[list[str], list[str]]:
 
 
 def amounts_of(asked: Asked, group: Group, rows: Sequence[str], columns: Sequence[str]) -> np.ndarray:
-    """What went from each row to each column in every replicate: (replicates, rows, columns)."""
+    """Numbers from each row to each column in every replicate: (replicates, rows, columns)."""
     found = np.zeros((len(group.replicates), len(rows), len(columns)))
     at = {name: i for i, name in enumerate(rows)}, {name: i for i, name in enumerate(columns)}
     for n, each in enumerate(group.replicates):
@@ -162,7 +162,7 @@ def with_runs(asked: Asked) -> list[Group]:
 
 
 def flown(asked: Asked, run: FinishedRun) -> Flown:
-    """How far what is asked for went in a run.
+    """Distances of the requested quantity in a run.
 
     Raises
     ------
@@ -198,7 +198,7 @@ def has_cells(run: FinishedRun) -> bool:
 
 
 def map_of(asked: Asked, run: FinishedRun) -> tuple[Cells, Links, str]:
-    """The cells of a run, the strongest links between them, and words on what is not drawn."""
+    """The cells of a run, the strongest links between them, and a note on omissions."""
     edges, cells = run.links, run.known_cells
     _, types = declared(run.loaded.scenario)
     wide = {each.name: each.diameter for each in types}
@@ -237,7 +237,7 @@ def types_of(exchange: Exchange) -> list[str]:
 
 
 def colors_of(exchange: Exchange, names: Sequence[str]) -> dict[str, str]:
-    """The colors that the preview of a run gives types; of what is no cell a gray."""
+    """The colors of types as in the preview; gray for doses and reservoirs."""
     _, types = declared(exchange.scenario.scenario)
     looks = Looks.of(types, np.array([_cells(exchange).get(each.name, 0) for each in types]))
     known = {style.name: style.color for style in looks.styles}
@@ -258,7 +258,7 @@ def widest_numbers(most: float) -> list[str]:
 
 
 def refuse_nothing(asked: Asked, total: float) -> None:
-    """Refuse to draw nothing, and say what there is.
+    """Refuse an empty figure and list the available choices.
 
     Raises
     ------
@@ -282,7 +282,7 @@ def refuse_nothing(asked: Asked, total: float) -> None:
 
 
 def caption_of(asked: Asked, how: str, *, runs: bool = False) -> str:
-    """The line below: scenario, seeds, how many runs, and what is drawn of them.
+    """The caption: scenario, seeds, number of runs, and quantity.
 
     ``how`` says what the mean and its interval look like; ``runs`` that run folders alone are drawn.
     """

@@ -28,7 +28,7 @@ ROUNDING = 1e-6
 
 
 class Finished:
-    """What writers of formats are given; parts are read when they are asked for, and then kept.
+    """Input of format writers; parts are read on first access and cached.
 
     Attributes
     ----------
@@ -118,7 +118,7 @@ class Finished:
 
     @cached_property
     def everyone(self) -> pa.Table:
-        """Every cell that ever was, in the order of birth: where it is, or died, and all that is told of it.
+        """All cells that have existed, in order of birth, with last position and properties.
 
         That is its row in ``lineage.parquet`` where cells come and go, its id and label in the layout's
         table, and its last row in ``cells.parquet``, whose columns are null for the dead.

@@ -1,4 +1,4 @@
-"""The table of formats, in which a run, a sweep or a trial can be handed to other programs.
+"""Table of export formats of a run, a sweep or a trial.
 
 It is data alone, so that the command line lists it without the libraries that write it.
 """
@@ -118,7 +118,7 @@ FORMATS: tuple[Format, ...] = (
 
 
 def names() -> tuple[str, ...]:
-    """What ``--format`` takes."""
+    """Values of ``--format``."""
     return (*TABLES, *(each.name for each in FORMATS))
 
 

@@ -72,7 +72,7 @@ def write(finished: Finished, to: Path) -> None:
 
 
 def _write_cells(finished: Finished, labels: Any, axes: tuple[str, ...], space: tuple[int, ...]) -> None:
-    """Cells as labels of the image, and what is known of each."""
+    """Cells as labels of the image, with their properties."""
     fields = finished.fields
     labels.attrs["ome"] = {"version": VERSION, "labels": [CELLS]}
     group = labels.create_group(CELLS)

@@ -49,7 +49,7 @@ ROWS_AT_A_TIME = 1024
 
 
 class Place(NamedTuple):
-    """Where a run of a batch belongs: what was varied in it, and its number among those with the same."""
+    """Position of a run in a batch: varied values, and number of the replicate."""
 
     keys: tuple[Any, ...]
     replicate: int
@@ -83,7 +83,7 @@ def _with_ends(types: pa.Table) -> pa.Table:
 
 
 def _sweep(plan: Plan) -> tuple[tuple[str, ...], dict[str, Place]]:
-    """Names of what was varied, and the place of each row."""
+    """Names of varied keys, and the position of each row."""
     varied = varied_keys(plan)
     counted: dict[Any, int] = {}
     places = {}

@@ -1,4 +1,4 @@
-"""Where single vesicles are at given times, as their events tell it; memory holds those that are there."""
+"""Positions of single vesicles at given times, reconstructed from events."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def _last(parts: list[Seen]) -> Seen:
 
 
 def _rows(finished: Finished) -> Iterator[tuple[np.ndarray, Seen]]:
-    """Events in the order in which they were written, as times and what they leave."""
+    """Events in the order of writing, as times and resulting states."""
     state = {event.name.lower(): STATES.index(name) for event, name in AFTER.items()}
     with pq.ParquetFile(finished.folder / "events.parquet", page_checksum_verification=True) as file:
         for batch in file.iter_batches(AT_ONCE, columns=COLUMNS):
@@ -114,7 +114,7 @@ VIEW = 75.0
 
 
 class Spheres(NamedTuple):
-    """What is shown at a time: number and type of each, (n,), and its place in um, (n, 3)."""
+    """Agents at a time: number and type, (n,), and position in um, (n, 3)."""
 
     number: np.ndarray
     type: np.ndarray
@@ -186,7 +186,7 @@ def _vesicles(finished: Finished, times: np.ndarray, first: int, types: int) -> 
 
 
 def _numbers(shown: list[Spheres], radii: np.ndarray, center: np.ndarray) -> Iterator[str]:
-    """Eleven numbers for each: what it is drawn as, its number, type, place, turn, radius, and no points."""
+    """Eleven numbers per agent: visual type, number, type, position, rotation, radius, no points."""
     for spheres in shown:
         for number, of, place in zip(
             spheres.number.tolist(), spheres.type.tolist(), (spheres.place - center).tolist(), strict=True
@@ -196,7 +196,7 @@ def _numbers(shown: list[Spheres], radii: np.ndarray, center: np.ndarray) -> Ite
 
 
 def _head(finished: Finished, types: list[str], times: np.ndarray, every: int) -> dict[str, Any]:
-    """What the numbers mean, and how the scene is looked at."""
+    """Meaning of the numbers, and camera settings."""
     about = finished.about
     size, hues = finished.box_um, cycle((*WARM, *COOL))
     color = {name: next(hues) for name in dict.fromkeys(name.split("#")[0] for name in types)}

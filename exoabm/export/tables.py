@@ -129,7 +129,7 @@ def _long_tables(source: Path, partial: bool) -> tuple[dict[str, pa.Table], list
 
 
 def export_format(source: Path, to: Path, fmt: Format, *, overwrite: bool = False) -> Path:
-    """Write what a run, sweep or trial found in a format of other programs, whole or not at all.
+    """Export a run, sweep or trial to a format of other programs, completely or not at all.
 
     Raises
     ------
@@ -174,7 +174,7 @@ def export_scenario(loaded: LoadedScenario, to: Path, *, overwrite: bool = False
 
 
 def export_run_scenario(run: Path, to: Path, *, overwrite: bool = False) -> list[Path]:
-    """Write the scenario of a run as TOML, and its tables of cells, if it has any, beside it.
+    """Write the scenario of a run as TOML, with its tables of cells in the same folder.
 
     Raises
     ------
@@ -211,7 +211,7 @@ def _write_scenario(loaded: LoadedScenario, to: Path, tables: dict[str, str], ov
 
 @contextlib.contextmanager
 def _writing(folder: Path) -> Any:
-    """A folder to write into, which goes again if it was not there and nothing came of it."""
+    """A folder to write into, removed again on failure if it is new."""
     new = [place for place in (folder, *folder.parents) if not place.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -232,7 +232,7 @@ def _is_part(path: Path) -> bool:
 
 
 def _meaning(table: pa.Table) -> dict[str, Any]:
-    """What a table and its columns say of themselves."""
+    """Metadata of a table and its columns."""
     about = {k.decode(): v.decode() for k, v in (table.schema.metadata or {}).items() if b":" not in k}
     about.pop("pandas", None)
     columns = {}

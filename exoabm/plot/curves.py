@@ -95,7 +95,7 @@ def line_styles(names: list[str], colors: Mapping[str, str]) -> dict[str, object
 
 
 def write_names(ax: Axes) -> None:
-    """The names of what is drawn, right of the axes, in the order of the last values."""
+    """Names of the curves, right of the axes, in the order of the last values."""
     handles, labels = ax.get_legend_handles_labels()
     order = sorted(range(len(handles)), key=lambda i: -_last(handles[i]))
     ax.legend(

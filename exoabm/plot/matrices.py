@@ -137,7 +137,7 @@ def slant(ax: Axes, names: Sequence[str]) -> None:
 
 
 def numbers(mean: np.ndarray, half: np.ndarray | None, shades: Shades) -> dict[tuple[int, ...], str]:
-    """What is written in each field."""
+    """Text of each field."""
     halves = np.full(mean.shape, np.nan) if half is None else np.asarray(half, float)
     return {
         at: told(value / shades.scale, float(halves[at]) / shades.scale) if value or halves[at] > 0 else "0"

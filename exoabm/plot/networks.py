@@ -131,7 +131,7 @@ LIMITS = (-1.45, 1.45)
 
 
 def upright(place: np.ndarray) -> tuple[float, float]:
-    """What is seen of the ring's plane upright: no more than its types take, and arrows between them."""
+    """Vertical extent of the ring with its types and arrows."""
     low, high = float(place[:, 1].min(initial=0.0)), float(place[:, 1].max(initial=0.0))
     beyond = LIMITS[1] - 1.0
     return low - beyond, high + beyond
@@ -150,7 +150,7 @@ def _points(ax: Axes, length: float) -> float:
 
 
 def _key(ax: Axes, top: float, unit: str) -> None:
-    """Lines of three widths below the ring, with what they stand for."""
+    """Legend of three line widths below the ring."""
     from matplotlib.lines import Line2D
 
     values = round_below(top) * np.array([1.0, 0.5, 0.2])

@@ -112,9 +112,9 @@ class Page:
         return self.axes(x, y, width, height)
 
     def is_lowest(self, panel: int) -> bool:
-        """Whether no panel stands below."""
+        """Whether the panel is in the lowest row."""
         return panel + self.grid.columns >= len(self.panels)
 
     def is_leftmost(self, panel: int) -> bool:
-        """Whether no panel stands left of it."""
+        """Whether the panel is in the first column."""
         return panel % self.grid.columns == 0

@@ -58,7 +58,7 @@ PLACES = {
 
 
 class Role(Enum):
-    """What a cell type does with vesicles, and the shape it is drawn in (Matplotlib's and the web's)."""
+    """Role of a cell type, and its marker (in Matplotlib and on the page)."""
 
     SENDS = ("sends", "^", 3)
     TAKES_UP = ("takes up", "o", 48)

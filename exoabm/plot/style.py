@@ -170,7 +170,7 @@ def check_width(width: float | None, least: float) -> None:
 
 
 def scale_of(most: float) -> tuple[float, str]:
-    """A power of ten to divide numbers by, from 10^5 on and below 10^-2, and how it stands before a unit."""
+    """Power of ten for numbers from 10^5 and below 10^-2, and its text before a unit."""
     if most == 0 or 1e-2 <= most < 1e5:
         return 1.0, ""
     exponent = 3 * int(np.floor(np.log10(most) / 3))

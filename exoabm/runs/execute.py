@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RunResult:
-    """A finished run: where it lies, its ``summary.json``, and what ``measure`` made of the model."""
+    """A finished run: its folder, its ``summary.json``, and the result of ``measure``."""
 
     folder: Path
     summary: dict[str, Any]
@@ -96,7 +96,7 @@ def run_to_folder(
 
 
 def resume_run(out: Path, *, threads: int = 1, progress: Callable[[float], Any] | None = None) -> RunResult:
-    """Go on with the unfinished run of this run folder, from its last checkpoint to the same bits.
+    """Resume the unfinished run of a run folder from its last checkpoint, with identical bits.
 
     Raises
     ------
@@ -158,7 +158,7 @@ def _taken_up(folder: ResumableFolder, threads: int) -> tuple[ExosomeModel, dict
 
 @contextlib.contextmanager
 def _let_go(model: ExosomeModel) -> Iterator[None]:
-    """After an error, hold no file open that a writer had begun; a model is in cycles and lives on."""
+    """Close all files of writers after an error."""
     try:
         yield
     except BaseException:
@@ -174,7 +174,7 @@ def _complete(
     progress: Callable[[float], Any] | None,
     measure: Callable[[ExosomeModel], dict[str, Any]] | None = None,
 ) -> RunResult:
-    """Run to the end, from wherever the model is, and write what is written once."""
+    """Run to the end and write the final files."""
     about = _about(model, plan)
     try:
         model.run_until(plan["end_s"], progress=progress)
@@ -258,7 +258,7 @@ def _about(model: ExosomeModel, plan: dict[str, Any]) -> dict[str, Any]:
 
 
 def _observers(folder: RunFolder, model: ExosomeModel, plan: dict[str, Any], clock: float) -> list[Observer]:
-    """All that watch a run beside its metrics, in an order that a checkpoint relies on."""
+    """All observers of a run except the metrics, in the order used by checkpoints."""
     record, work = model.scenario.record, folder.work
     found: list[Observer] = [
         CellWriter(work / "cells.parquet", float(record.cells)),
@@ -281,7 +281,7 @@ def _event_writer(model: ExosomeModel, path: Path) -> Observer:
 
 
 def _recipe(model: ExosomeModel, hours: float | None, tables: dict[str, str]) -> dict[str, Any]:
-    """What makes the same model again from the run's own folder, as plain data; see ``_cooked``."""
+    """Data to rebuild the model from the run folder; see ``_cooked``."""
     import tomli_w
 
     loaded, resolved = model.loaded, model.loaded.resolved()
@@ -303,7 +303,7 @@ def _recipe(model: ExosomeModel, hours: float | None, tables: dict[str, str]) ->
 
 
 def _cooked(recipe: dict[str, Any], work: Path) -> LoadedScenario:
-    """The scenario of a recipe, with the table in the run's folder, if both still say what they said."""
+    """The scenario of a recipe, with the table in the run's folder, if both are unchanged."""
     if recipe["exoabm"] != exoabm.__version__:
         raise InputError(
             f"the run was started with exoabm {recipe['exoabm']} and this is {exoabm.__version__}; "
@@ -342,7 +342,7 @@ def _footer(model: ExosomeModel) -> dict[str, str]:
 
 
 def _keep_failed(folder: RunFolder, model: ExosomeModel, about: dict[str, Any], error: NumericalError) -> str:
-    """Publish what was recorded before the fault under a name that cannot be taken for a result; says where.
+    """Publish the records before a failure under a distinct name, and return a message with it.
 
     A resumable folder stays where it is, with its last good checkpoint.
     """

@@ -37,7 +37,7 @@ def tables_of(loaded: LoadedScenario) -> dict[str, Path]:
 
 
 def table_sha256_of(loaded: LoadedScenario) -> str | None:
-    """Of the layout's tables; None also where they cannot be read, which the model's reader tells better."""
+    """Hash of the layout's tables; None where they cannot be read, which the reader reports."""
     with contextlib.suppress(OSError, InputError):
         return loaded.table_sha256()
     return None
@@ -87,7 +87,7 @@ SPELLED = {"LAMDA": "lambda"}
 
 
 def draft_scenario(table: Path, to: Path, overrides: Mapping[str, str], *, overwrite: bool = False) -> str:
-    """Write a scenario for a table, with a cell type for each of its labels; return what was recognized.
+    """Write a scenario for a table, with one cell type per label; return the recognized format.
 
     A label that ``tissue`` knows begins with the numbers of the type that it means there, others with those
     of its first type; all of them are assumptions, to be replaced by what was measured.
@@ -155,6 +155,6 @@ def _latin(text: str) -> str:
 
 
 def _beside(path: Path, to: Path) -> str:
-    """How a scenario names a file: by its name where it lies beside it, else by its full path."""
+    """Path of a file in a scenario: its name if in the same folder, else the full path."""
     path = path.resolve()
     return path.name if path.parent == to.resolve().parent else str(path)

@@ -1,4 +1,4 @@
-"""What a run was made with: versions, code, machine, seed."""
+"""Provenance of a run: versions, code, platform, seed."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def versions() -> dict[str, str]:
 
 
 def made_with() -> dict[str, str]:
-    """What the bits of a result may rest on beside scenario and seed: versions, our files, the machine.
+    """Influences on the bits of a result other than scenario and seed: versions, code, platform.
 
     ``arithmetic`` is a checksum of functions whose last digit goes by the vector instructions of a processor.
     """
@@ -77,7 +77,7 @@ def arithmetic() -> str:
 
 
 def drift(then: Mapping[str, str], now: Mapping[str, str], what: str, this: str = "this is") -> str | None:
-    """A sentence that names what differs, if anything does: ``what`` (begun) with one, ``this`` another."""
+    """A sentence on the differences between two provenances, or None."""
     pairs = [(name, then.get(name, "unknown"), now.get(name, "unknown")) for name in {**then, **now}]
     differing = [(name, a, b) for name, a, b in pairs if a != b]
     if not differing:

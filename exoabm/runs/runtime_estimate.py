@@ -143,7 +143,7 @@ def probe(
 
 
 def _growth(model: ExosomeModel, guess: Estimate, duration: float) -> float:
-    """What a step takes longer in the mean of a run than now, as single vesicles become more.
+    """Ratio of the mean duration of a step in a run to the present one, as single vesicles accumulate.
 
     Vesicles that come at a rate q and stay for a time tau are ``q tau (1 - exp(-t / tau))``. What the steps
     so far show of tau is an upper guess, as a vesicle that was taken up is not at its end yet.

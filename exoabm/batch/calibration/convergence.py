@@ -84,7 +84,7 @@ class Converged:
 
 @dataclass(frozen=True)
 class Convergence:
-    """What ``converge`` found; ``remarks`` say what was left out and why."""
+    """Results of ``converge``; ``remarks`` state omissions and their reasons."""
 
     readouts: tuple[Converged, ...]
     step: float

@@ -55,7 +55,7 @@ class Factor:
 
     @property
     def assumed(self) -> bool:
-        """Whether the value is an assumption: it says so, or nobody says where it comes from."""
+        """Whether the value is an assumption, by its source or for lack of one."""
         return not self.source or "assumed" in self.source
 
     @property
@@ -65,7 +65,7 @@ class Factor:
 
 
 def factors_of(loaded: LoadedScenario, vary: Sequence[str] = ()) -> tuple[Factor, ...]:
-    """What to vary: ``key=lo:hi[:log]`` each, or every number in use whose parameter has a published range.
+    """Factors to vary: each ``key=lo:hi[:log]``, or every parameter in use with a published range.
 
     Raises
     ------
@@ -167,7 +167,7 @@ class Evaluation:
         return np.log10(values)
 
     def _run(self, name: str, rows: list[Row]) -> dict[str, float]:
-        """The readout of each row, from a batch that is begun, gone on with, or there already."""
+        """The readout of each row, from a new, resumed or completed batch."""
         plan = Plan.of(
             self.loaded,
             rows,
@@ -199,13 +199,13 @@ class Evaluation:
         return found
 
     def number(self, readouts: Readouts) -> float:
-        """The readout; NaN where it is not defined, as the reach of vesicles that nobody took up."""
+        """The readout; NaN where it is undefined, such as the reach without any uptake."""
         value = readouts.get(self.readout)
         return math.nan if value is None else value
 
 
 def _listed(rows: Sequence[Row]) -> str:
-    """The first of some rows, a line each: name, seed and what they change."""
+    """The first rows, one line each: name, seed and changed keys."""
     lines = [
         f"  {row.name}: "
         + ", ".join([f"seed {row.seed}", *(f"{key} = {text}" for key, text in row.overrides)])
@@ -225,7 +225,7 @@ def work(loaded: LoadedScenario, hours: float | None) -> float:
 
 @contextlib.contextmanager
 def reporting(folder: Path) -> Iterator[None]:
-    """Tell that a report could not be written, and that the runs are kept."""
+    """Warn that a report could not be written and that the runs are kept."""
     try:
         yield
     except OSError as error:

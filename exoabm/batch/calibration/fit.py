@@ -122,7 +122,7 @@ def fit_series(
     workers: Workers = ThisProcess,
     progress: Callable[[int], object] | None = None,
 ) -> Fit:
-    """Fit numbers of a scenario to a series; called again with the same folder, it goes on.
+    """Fit parameters of a scenario to a series; a second call with the same folder resumes.
 
     Parameters
     ----------

@@ -30,7 +30,7 @@ MAX_BYTES, MAX_ROWS = 256 << 20, 5_000_000
 
 @dataclass(frozen=True)
 class Table:
-    """Columns of numbers of equal length, by name; what is wrong with some; columns of words, left out."""
+    """Numeric columns of equal length, by name; faults of others; omitted text columns."""
 
     path: Path
     columns: dict[str, np.ndarray]
@@ -38,7 +38,7 @@ class Table:
     left_out: tuple[str, ...] = ()
 
     def chosen(self, names: Sequence[str], *beside: str) -> list[str]:
-        """The columns asked for, or all but those beside them.
+        """The requested columns, or all except given ones.
 
         Raises
         ------
@@ -192,6 +192,6 @@ def series_of(table: Table, names: Sequence[str] = ()) -> Series:
 
 
 def _changes(values: np.ndarray) -> bool:
-    """Whether what was measured is not the same all the time."""
+    """Whether the measured values vary with time."""
     measured = values[np.isfinite(values)]
     return measured.size > 0 and bool(measured.max() > measured.min())

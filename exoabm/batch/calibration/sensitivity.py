@@ -43,7 +43,7 @@ DECADE = 10.0
 
 @dataclass(frozen=True)
 class Index:
-    """What one factor does to the readout; ``first`` and ``total`` are None where screening left it out.
+    """Indices of one factor; ``first`` and ``total`` are None if screening excluded it.
 
     ``*_half`` are half-widths of 95 % intervals, from bootstrap over the points.
     """
@@ -90,7 +90,7 @@ class Sensitivity:
 
     @property
     def name(self) -> str:
-        """What is analyzed."""
+        """The analyzed readout."""
         return f"log10 of {self.readout}" if self.logarithm else self.readout
 
     @property
@@ -135,7 +135,7 @@ def run_sensitivity(
     stage: Stage | None = None,
     overwrite: bool = False,
 ) -> Sensitivity:
-    """Screen the factors, then compute Sobol indices of those that matter; called again, it goes on.
+    """Screen the factors and compute Sobol indices of the influential ones; a second call resumes.
 
     Parameters
     ----------
@@ -222,7 +222,7 @@ def run_sensitivity(
 def _screened(
     found: Mapping[str, Any], factors: Sequence[Factor], readout: str
 ) -> tuple[list[Index], list[Index]]:
-    """Morris' indices of all factors, and of those that are not negligible beside the largest."""
+    """Morris indices of all factors, and of those not negligible relative to the largest."""
     columns = ("mu_star", "mu_star_conf", "sigma")
     indices = [
         Index(factor, *(float(np.nan_to_num(found[name][i])) for name in columns))
@@ -268,7 +268,7 @@ def foretell(
 
 @dataclass(frozen=True)
 class _Method:
-    """What SALib has of one method."""
+    """Functions of SALib for one method."""
 
     draw: Callable[..., np.ndarray]
     analyze: Callable[..., Any]

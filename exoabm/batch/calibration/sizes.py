@@ -75,7 +75,7 @@ def spread(found: Sequence[Diameters]) -> str:
 
 
 def check_allowed(each: Diameters) -> None:
-    """Refuse sizes that no scenario takes, which come of a wrong unit.
+    """Refuse sizes outside the allowed range, usually caused by a wrong unit.
 
     Raises
     ------

@@ -130,7 +130,7 @@ def _check(base: sqlite3.Connection) -> None:
 
 @contextmanager
 def _disk_errors() -> Iterator[None]:
-    """What SQLite says of the disk, in the system's words."""
+    """Errors of SQLite about the disk, as system messages."""
     try:
         yield
     except sqlite3.OperationalError as error:
@@ -208,19 +208,19 @@ def look(
 
 
 def faults_of_reports(folder: Path) -> list[Fault]:
-    """What is damaged or missing of the tables, pictures and reports that a finished batch has."""
+    """Damaged or missing tables, figures and reports of a finished batch."""
     names = [name for name in listed(folder) if name.split("/")[0] not in (PLAN, ROWS, RUNS)]
     return [fault for fault in faults(folder, names) if (folder / MANIFEST).exists()]
 
 
 def faults_of(folder: Path, row: str) -> list[Fault]:
-    """What is damaged or missing of the run that was kept of a row, named from the batch's folder."""
+    """Damaged or missing files of the kept run of a row, relative to the batch's folder."""
     found = faults(folder / RUNS / row)
     return [Fault(f"{RUNS}/{row}/{fault.name}", fault.state) for fault in found if fault.state != "foreign"]
 
 
 def make_room(run: Path) -> None:
-    """Let a run be written where a damaged one stands; one that holds what no run made is put aside whole."""
+    """Prepare the path of a damaged run for a new one; a folder with foreign files is set aside."""
     if not os.path.lexists(run) or replaceable(run):
         return
     for number in count(1):

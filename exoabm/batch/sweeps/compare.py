@@ -1,4 +1,4 @@
-"""Two runs, or two arms of sweeps, side by side: readouts, what was changed, and whether chance was the same.
+"""Comparison of two runs or arms of sweeps: readouts, changed keys and common seeds.
 
 Rows that share a seed are compared in pairs, so that what they have in common drops out:
 
@@ -94,7 +94,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What two runs or arms have in common and what not.
+    """Common and different properties of two runs or arms.
 
     Attributes
     ----------

@@ -136,7 +136,7 @@ def _bound(text: str) -> tuple[float, str]:
 
 
 def _split(text: str) -> list[str]:
-    """Split at commas that stand in no bracket and no quotation."""
+    """Split at commas outside brackets and quotation marks."""
     parts, depth, quote, start = [], 0, "", 0
     for i, character in enumerate(text):
         if quote:

@@ -1,4 +1,4 @@
-"""What a run comes down to: a number per readout, the same names in every run of a scenario."""
+"""Readouts of a run: one number each, with the same names in every run of a scenario."""
 
 from __future__ import annotations
 

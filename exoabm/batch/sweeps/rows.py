@@ -1,4 +1,4 @@
-"""What a batch is made of: rows, and the plan that holds all of them.
+"""Rows of a batch, and the plan that contains them.
 
 A row is a scenario with some values changed, and a seed. The plan has everything that a row needs, so that
 any process on any machine makes the same row from it.
@@ -74,7 +74,7 @@ def digest(data: Any) -> str:
 
 @dataclass(frozen=True)
 class Plan:
-    """A batch before it is run: the scenario, the rows, and what is kept of each.
+    """Plan of a batch: the scenario, the rows, and the results to keep.
 
     Attributes
     ----------
@@ -176,7 +176,7 @@ class Plan:
 
     @cached_property
     def sha256(self) -> str:
-        """What the plan's results depend on, in one number; not where its files lie, nor who runs it."""
+        """Hash of all inputs of the results, without paths of files and workers."""
         plain = self._plain()
         return digest({name: value for name, value in plain.items() if name not in PLACE})
 
@@ -242,7 +242,7 @@ class Plan:
         return plan
 
     def check_unchanged(self) -> None:
-        """Refuse to go on where the scenario or its table is no longer what it was.
+        """Refuse to resume with a changed scenario or table.
 
         A source that is gone contradicts nothing: the plan holds all of the scenario.
 

@@ -1,4 +1,4 @@
-"""Runs the rows of a batch on any executor, and goes on where it was stopped.
+"""Execution of the rows of a batch on any executor, and resumption.
 
 A row counts only when the file that it is in is on disk under its final name. What is there when a batch
 begins again is checked, and only what is missing or damaged is run; so the end is the same, byte for byte,
@@ -70,7 +70,7 @@ class Shard:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a batch stands after it was run.
+    """State of a batch after execution.
 
     Attributes
     ----------
@@ -144,7 +144,7 @@ def run_rows(
 
 
 def resume_rows(folder: Path, *, workers: Workers = ThisProcess, progress: Progress | None = None) -> Outcome:
-    """Go on with the batch in a folder: take its shards in, check what is there, run what is not.
+    """Resume the batch in a folder: merge its shards, verify completed rows, run missing ones.
 
     Raises
     ------
@@ -176,7 +176,7 @@ def run_or_resume(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Outcome:
-    """Run a batch, or go on with it where it was started before; as ``run_rows`` and ``resume_rows``.
+    """Run a batch, or resume it; see ``run_rows`` and ``resume_rows``.
 
     Raises
     ------
@@ -235,14 +235,14 @@ def _run(
 
 
 def _sweep_up(folder: Path) -> None:
-    """Remove what a process that was killed had half written; nobody else writes while we hold the lock."""
+    """Remove incomplete files of a terminated process; the lock excludes other writers."""
     for place in (folder, folder / files.ROWS, folder / files.RUNS, folder / PLOTS):
         for scrap in place.glob(".*.partial*"):
             shutil.rmtree(scrap) if scrap.is_dir() else scrap.unlink(missing_ok=True)
 
 
 class _Stand:
-    """Counts what is done."""
+    """Counter of completed rows."""
 
     def __init__(self, plan: Plan, progress: Progress | None, total: int) -> None:
         self.rows = self.failed = 0
@@ -316,7 +316,7 @@ def _take_in(shard: Path, home: Path, plan: Plan) -> None:
 
 
 def _clear(folder: Path, overwrite: bool) -> None:
-    """Make sure that nothing of value stands in the way; remove a batch that may be replaced."""
+    """Refuse to overwrite foreign files; remove a batch that may be replaced."""
     if not folder.exists():
         return
     if not folder.is_dir():

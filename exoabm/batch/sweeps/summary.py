@@ -1,4 +1,4 @@
-"""What a batch comes to: a table of its rows, and means of its replicates with confidence intervals.
+"""Results of a batch: a table of its rows, and means of replicates with confidence intervals.
 
     mean ± t(n - 1, 0.975) sd / sqrt(n)
 
@@ -60,7 +60,7 @@ class Varied:
         return self.unit is not None
 
     def value(self, text: str) -> float | str:
-        """A value as it stands in the tables, in the parameter's own unit where it is a number."""
+        """A value as in the tables, in the parameter's unit if it is a number."""
         return text if self.unit is None else to_internal(text, self.unit)[0]
 
     def same(self, a: str, b: str) -> bool:
@@ -117,7 +117,7 @@ class Summary:
         return pa.table(columns)
 
     def warnings(self) -> list[str]:
-        """What a reader of the means should know before believing them."""
+        """Warnings on the interpretation of the means."""
         found = []
         if self.failed.any():
             found.append(
@@ -170,7 +170,7 @@ class Summary:
 
 
 def varied_keys(plan: Plan) -> tuple[Varied, ...]:
-    """The keys that rows of a plan change, in the order in which they first stand in it."""
+    """The keys changed by rows of a plan, in order of first occurrence."""
     texts: dict[str, dict[str, None]] = {}
     for row in plan.rows:
         for key, text in row.overrides:
@@ -195,7 +195,7 @@ def _unit(plan: Plan, key: str, texts: tuple[str, ...]) -> str | None:
 
 
 def write_results(folder: Path, plan: Plan) -> Summary:
-    """Write ``results.parquet``, a row per run, and ``summary.parquet``; return what the latter holds."""
+    """Write ``results.parquet``, one row per run, and ``summary.parquet``; return the latter."""
     import pyarrow.parquet as pq
 
     varied = varied_keys(plan)
@@ -302,7 +302,7 @@ def draw_sweep(summary: Summary, folder: Path, title: str, chosen: list[str] | N
 
 
 def headline(summary: Summary) -> list[str]:
-    """The readouts to show if nobody chose: those that change, the usual ones first."""
+    """The default readouts: those that change, common ones first."""
     means = summary.mean[summary.n > 0]
     if not len(means):
         return []

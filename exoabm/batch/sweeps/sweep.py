@@ -35,7 +35,7 @@ LONG = 600.0
 
 @dataclass(frozen=True)
 class Report:
-    """What a finished sweep tells: its summary and what to be warned of."""
+    """Report of a finished sweep: summary and warnings."""
 
     summary: Summary
     warnings: list[str]
@@ -54,7 +54,7 @@ def plan_sweep(
     hours: float | None = None,
     keep: Keep = "readouts",
 ) -> Plan:
-    """Plan a sweep; every point has the same seeds, so that points differ by what is varied alone.
+    """Plan a sweep; all points use the same seeds, so that they differ by the varied keys only.
 
     Parameters
     ----------
@@ -154,7 +154,7 @@ def _report(outcome: Outcome) -> Report:
 
 
 def foretell(loaded: LoadedScenario, plan: Plan, vary: Sequence[str], jobs: int) -> str | None:
-    """Refuse a sweep that would not fit into memory; tell how long a long one will take, else None.
+    """Refuse a sweep that exceeds the memory; return the estimated time of a long one, else None.
 
     Looked at are the scenario itself and each value of a list or end of a range by itself.
 

@@ -24,7 +24,7 @@ Workers = Callable[[], AbstractContextManager[Executor]]
 
 
 class ThisProcess(Executor):
-    """Runs what it is given at once."""
+    """Executor that runs each task at once."""
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Run it, and return a future that is done."""

@@ -187,7 +187,7 @@ def _interval(left: float, right: float, middle: float, y: float, verdict: Verdi
 
 
 def _mark(x: float, y: float, verdict: Verdict) -> str:
-    """A shape for each verdict beside its color: disc, cross, ring."""
+    """A shape for each verdict in addition to its color: disc, cross, ring."""
     mark = VERDICT_CLASS[verdict]
     if verdict is Verdict.SUPPORTS:
         return f'<circle class="solid {mark}" cx="{x:.1f}" cy="{y:.1f}" r="5.5"/>'
@@ -197,7 +197,7 @@ def _mark(x: float, y: float, verdict: Verdict) -> str:
 
 
 def scale_text(scale: Scale, unit: str) -> str:
-    """What an effect is, with its unit."""
+    """Name of an effect, with its unit."""
     return f"difference, {unit}" if scale is Scale.DIFFERENCE and unit else scale.value
 
 

@@ -63,7 +63,7 @@ class Design:
 
     @property
     def trial(self) -> TrialTable:
-        """What the scenario says of the trial."""
+        """The trial table of the scenario."""
         return trial_of(self.scenario)
 
     @property
@@ -212,7 +212,7 @@ def design_of(plan: Plan) -> Design:
 
 
 def set_by_hand(scenario: LoadedScenario) -> list[tuple[str, str]]:
-    """What a trial's scenario was changed in, beside what it sets for all arms itself."""
+    """Overrides of a trial's scenario other than ``[trial.set]``."""
     shared = {key: text_of(value) for key, value in trial_of(scenario).set.items()}
     return [(key, text) for key, text in scenario.overrides if shared.get(key) != text]
 
@@ -254,7 +254,7 @@ def _values(loaded: LoadedScenario, table: AssumptionTable) -> tuple[tuple[float
 
 
 def _check_readouts(made: Design) -> None:
-    """See that every arm can be built and has what is read of it, before anything runs."""
+    """Check that every arm can be built and has its readouts, before the first run."""
     from exoabm.batch.trials.design import measure
 
     for arm in made.arms:

@@ -1,4 +1,4 @@
-"""The report of a trial: one page that needs nothing beside it, for a screen, light or dark, or for paper."""
+"""Report of a trial: one self-contained page, for light and dark screens and for print."""
 
 from __future__ import annotations
 
@@ -229,7 +229,7 @@ def _pair(trial: Trial, comparison: Comparison) -> str:
 
 
 def _between(trial: Trial) -> str:
-    """What is drawn for each replicate; without it only chance inside a run makes replicates differ."""
+    """Quantities drawn for each replicate."""
     scenario, known = trial.scenario.scenario, dict(quantities(trial.scenario.scenario))
     rows = [
         (escape(each.title or each.name), ", ".join(f"<code>{_key(k)}</code>" for k in each.keys), each.cv)

@@ -55,7 +55,7 @@ Values = dict[str, dict[str, np.ndarray]]
 
 @dataclass(frozen=True)
 class Comparison:
-    """A criterion and what the replicates say of it; ``effect`` is None where it is not defined."""
+    """A criterion with its effect over the replicates; None where it is undefined."""
 
     criterion: CriterionTable
     effect: Effect | None
@@ -65,7 +65,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Secondary:
-    """An arm beside the first one in one readout, corrected for all that were looked at.
+    """Comparison of an arm with the first one in one readout, corrected for multiplicity.
 
     The p-value by Holm's rule, the interval by Bonferroni's, so that all intervals hold together.
     """
@@ -127,12 +127,12 @@ class Trial:
 
     @property
     def table(self) -> TrialTable:
-        """What the scenario says of the trial."""
+        """The trial table of the scenario."""
         return trial_of(self.scenario)
 
 
 def check_folder(plan: Plan, folder: Path, *, overwrite: bool = False) -> bool:
-    """Whether this very trial stands in a folder, to go on with.
+    """Whether a folder contains this trial, to be resumed.
 
     Raises
     ------
@@ -157,7 +157,7 @@ def run_trial(
     progress: Callable[[int, int], object] | None = None,
     damaged: Callable[[Sequence[str]], object] | None = None,
 ) -> Trial:
-    """Run every arm in every replicate, sweep the assumptions, and judge; called again, it goes on.
+    """Run all arms in all replicates, sweep the assumptions, and evaluate; a second call resumes.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The folder of a trial: its runs, and beside them ``report.html``, ``trial.json`` and tables."""
+"""Folder of a trial: its runs, ``report.html``, ``trial.json`` and tables."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ DISCLAIMER = "Not for clinical use."
 
 
 def write_trial(trial: Trial, folder: Path, plan: Plan) -> list[str]:
-    """Write what a trial found beside its runs; what was damaged or missing of those was made again.
+    """Write the results of a trial to the folder of its runs, after repair of damaged runs.
 
     ``runs/ARM-SEED`` holds the run folder of the first replicate of each arm, or, where the plan says so, of
     every replicate: the same bits as those that were judged.

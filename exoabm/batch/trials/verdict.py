@@ -33,7 +33,7 @@ POWER = 0.8
 
 
 class Verdict(StrEnum):
-    """What a trial says of its claim."""
+    """Verdict of a trial on its claim."""
 
     SUPPORTS = "supports"
     AGAINST = "does not support"
@@ -64,7 +64,7 @@ class Scale(StrEnum):
 
 @dataclass(frozen=True)
 class Effect:
-    """The effect of an arm beside its reference.
+    """The effect of an arm relative to its reference.
 
     Attributes
     ----------

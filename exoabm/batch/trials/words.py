@@ -1,4 +1,4 @@
-"""How a report says what a trial found: effects, margins, assumptions and their units, as HTML."""
+"""Text of a trial report as HTML: effects, margins, assumptions and units."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def readout_of(trial: Trial, name: str) -> ReadoutTable:
 
 
 def title_of(readout: ReadoutTable) -> str:
-    """What a readout is called."""
+    """Title of a readout."""
     return readout.title or readout.name
 
 
 def arm_title(trial: Trial, name: str) -> str:
-    """What an arm is called."""
+    """Title of an arm."""
     return escape(next(arm.title or arm.name for arm in trial.scenario.scenario.arm if arm.name == name))
 
 
@@ -63,7 +63,7 @@ def _signed(value: float) -> str:
 
 
 def claimed(trial: Trial, comparison: Comparison) -> str:
-    """What a criterion says."""
+    """Text of a criterion."""
     criterion, by = comparison.criterion, float(comparison.criterion.by)
     return f"{criterion.direction} by more than {_size(trial, comparison, by)}" if by else criterion.direction
 
@@ -95,7 +95,7 @@ def _size(trial: Trial, comparison: Comparison, margin: float) -> str:
 
 
 def assumption(each: Sweep) -> str:
-    """What is swept."""
+    """Title of an assumption."""
     return each.table.title or each.table.name
 
 
@@ -117,7 +117,7 @@ def stretch(each: Sweep, points: Sequence[Point]) -> str:
 
 
 def range_of(trial: Trial, each: Sweep) -> str:
-    """The range of an assumption, whose it is, and what of it was swept."""
+    """The range of an assumption, its source, and the swept values."""
     parameter = each.base.parameter
     if parameter.published is None or set(each.table.keys) & of_comparators(trial.scenario.scenario):
         return "; no published range, the values are stated by the scenario"

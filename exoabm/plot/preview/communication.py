@@ -158,7 +158,7 @@ def tapers(start: np.ndarray, way: np.ndarray, width: np.ndarray) -> np.ndarray:
 
 
 def _width_key(ax: Axes, scene: Scene, most: float, broadest: float) -> None:
-    """What the width of a link means, right of the map: round numbers of vesicles."""
+    """Legend of link widths, right of the map: round numbers of vesicles."""
     scale, domain = scene.scale, scene.state.domain
     values = round_below(most) * np.array([1.0, 0.5, 0.2])
     x = domain.low[0] + domain.extent[0] + 22 / scale

@@ -118,7 +118,7 @@ def _frame(ax: Axes, hours: np.ndarray, top: float, label: str) -> None:
 
 
 def _label_ends(ax: Axes, labels: list[tuple[float, str, str]], bold: str = "\0") -> None:
-    """Write (value, words, color) beside the right edge, spread apart, each with a line to its value."""
+    """Write (value, text, color) at the right edge without overlap, each with a line to its value."""
     px = ax.bbox.height
     bottom, top = ax.get_ylim()
     share = np.array([(value - bottom) / (top - bottom) for value, _, _ in labels])

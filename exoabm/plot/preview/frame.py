@@ -97,7 +97,7 @@ def draw_header(figure: Figure, scene: Scene, title: str) -> None:
 
 
 def _key(scene: Scene) -> list[tuple[Style, str]]:
-    """The entries of the key: named types by size, the others by role, and what each shape means."""
+    """Entries of the legend: named types by size, others by role, and the meaning of each shape."""
     entries: list[tuple[int, Style, str]] = []
     rest: dict[Role, list[int]] = {}
     most = 24 if len(scene.styles) <= 5 else 16

@@ -169,7 +169,7 @@ def _level(state: State) -> int:
 def _ramp(
     figure: Figure, scene: Scene, place: int, colors: np.ndarray, low: float, high: float, label: str
 ) -> Axes:
-    """A color scale beside the tissue, the upper (0) or the lower (1) of two; logarithms on y."""
+    """A color scale next to the tissue, the upper (0) or lower (1) of two; logarithmic in y."""
     height = scene.upper / 2 - 16
     left = LEFT + scene.scale * scene.state.domain.extent[0] + 44
     ax = place_axes(figure, left, TOP + place * (height + 32), 15, height, f"scale {place}")

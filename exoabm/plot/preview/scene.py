@@ -1,4 +1,4 @@
-"""What the panels of the picture share: the layout in pixels, and how cells are shaded."""
+"""Common layout in pixels, and shading of cells, of the panels of the preview."""
 
 from __future__ import annotations
 
@@ -82,13 +82,13 @@ class Scene:
         return HEIGHT - 72 - self.bottom
 
     def below(self, left: float, height: float) -> Room:
-        """What is left in the upper row below axes of this height, and their labels."""
+        """Remaining height of the upper row below axes of this height and their labels."""
         top = TOP + height + 134
         return Room(left, top, TOP + self.upper - top)
 
     @property
     def emitted(self) -> dict[str, float]:
-        """How many were emitted of each sort: vesicles, and what stands beside them."""
+        """Emitted numbers of vesicles and of comparators."""
         found: dict[str, float] = {}
         for kind, count in zip(self.state.kinds, self.state.balance.emitted.sum(axis=1), strict=True):
             if count > 0:
@@ -97,7 +97,7 @@ class Scene:
 
     @property
     def what(self) -> str:
-        """What is drawn in a panel that takes all kinds together."""
+        """Quantity of a panel for all kinds together."""
         return next(iter(self.emitted)) if len(self.emitted) == 1 else "particles"
 
     @property
@@ -143,7 +143,7 @@ class Course(NamedTuple):
 
 
 def course_of(scene: Scene, rows: list[dict[str, float]], readout: Readout | None) -> Course | None:
-    """What is shown of a run: the first of these that it has. None if it has none, or a single moment.
+    """The time course shown for a run: the first available one, or None.
 
     Organs that hold a dose; the readout of its trial; cells that come and go; effects of responses.
     """

@@ -25,7 +25,7 @@ MAX_PAIRS = 6
 
 
 def draw_uptake(figure: Figure, scene: Scene) -> None:
-    """Vesicles taken up by each cell, over its distance from the nearest donor if that tells anything."""
+    """Vesicles taken up by each cell, against distance from the nearest donor if distances differ."""
     state, taken = scene.state, scene.taken
     ax = place_axes(figure, RIGHT, scene.bottom, 656, scene.lower, "uptake")
     title = "Uptake against distance"
@@ -87,7 +87,7 @@ def draw_uptake(figure: Figure, scene: Scene) -> None:
 def _write_amounts(
     ax: Axes, rows: np.ndarray, across: np.ndarray, height: np.ndarray, taken: np.ndarray, reach: float
 ) -> None:
-    """Write the number of vesicles beside each of few points."""
+    """Write the number of vesicles next to each of a few points."""
     for row in rows:
         inward = -1 if across[row] > 0.5 * reach else 1
         look: dict[str, Any] = {"ha": "left" if inward > 0 else "right", "va": "center"}
@@ -96,7 +96,7 @@ def _write_amounts(
 
 
 def tells_distance(scene: Scene) -> bool:
-    """Whether recipients differ in how far they are from what vesicles come from."""
+    """Whether recipients differ in distance from the sources."""
     distance, _ = _distance(scene.state)
     takers = [i for i, s in enumerate(scene.styles) if s.role in TAKERS and len(scene.members(i))]
     of_takers = distance[np.isin(scene.state.cells.type, takers)]
@@ -104,7 +104,7 @@ def tells_distance(scene: Scene) -> bool:
 
 
 def _uptake_by_type(figure: Figure, scene: Scene, ax: Axes, takers: list[int]) -> None:
-    """Where every cell donates, or none does, the cells of each type stand side by side, for each kind."""
+    """Uptake by cell type for each kind, where all cells or none are donors."""
     of_kind = scene.state.trafficking.taken_up.sum(axis=2)
     names = [kind.name for kind in scene.state.kinds]
     pairs = [(i, k) for i in takers for k in scene.kinds if of_kind[scene.members(i), names.index(k)].any()]
@@ -152,7 +152,7 @@ def _medians(ax: Axes, across: np.ndarray, taken: np.ndarray, low: float, style:
 
 
 def _distance(state: State) -> tuple[np.ndarray, str]:
-    """Distance in um of each cell (n) to what vesicles come from, and what that is."""
+    """Distance in um of each cell (n) from the nearest source, and the name of the source."""
     domain, position = state.domain, state.cells.position
     if (state.labels.of_cell >= 0).any() or not domain.opens_to_reservoir:
         return nearest_donor_distance(state)[everyone(state).row_of(state.cells.birth_id)], "donor"
