@@ -1,4 +1,4 @@
-"""exoabm simulates how cells talk through extracellular vesicles.
+"""Simulator of cell communication through extracellular vesicles.
 
     import exoabm as xo
     model = xo.ExosomeModel("signaling", seed=1)
