@@ -285,6 +285,8 @@ class State:
         changes are not stored.
     processes : tuple of Process
         Process that each behavior acts on.
+    behavior_units : tuple of tuple of str
+        Unit of each behavior, per cell type.
     base, damping : numpy.ndarray
         Value of each behavior at rest, and mean share of ``cells.feedback`` in recent steps, both (T, B).
     released : numpy.ndarray
@@ -327,6 +329,7 @@ class State:
     cargos: tuple[Cargo, ...] = ()
     behaviors: tuple[str, ...] = ()
     processes: tuple[Process, ...] = ()
+    behavior_units: tuple[tuple[str, ...], ...] = ()
     base: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
     responses: tuple[Response, ...] = ()
     damping: np.ndarray = field(init=False)

@@ -72,13 +72,14 @@ def test_no_column_of_any_table_is_unsigned(engine: str, tmp_path: Path) -> None
     loaded = load("signaling", small | {"cell_type.recipient.death_rate": "0.1 / h"})
     run_to_folder(loaded, tmp_path / "run", seed=1, hours=0.3)
     tables = sorted((tmp_path / "run").glob("*.parquet"))
-    assert {t.stem for t in tables} == {"cells", "communication", "events", "lineage", "metrics"}
+    assert len(tables) >= 15
     for path in tables:
         for field in pq.read_schema(path):
             assert not pa.types.is_unsigned_integer(field.type), f"{path.name}: {field}"
             assert not pa.types.is_integer(field.type) or field.type.bit_width >= 32, f"{path.name}: {field}"
     events = pq.read_table(tmp_path / "run/events.parquet").to_pandas()
     if engine == "vesicles":
-        assert (events.copies_signal - events.copies_signal.max()).min() < 0
+        copies = pq.read_table(tmp_path / "run/vesicle_cargo.parquet").to_pandas().copies
+        assert (copies - copies.max()).min() < 0
         assert events.groupby(["donor", "vesicle_kind", "number"], observed=True).vesicle.nunique().max() == 1
         assert events.vesicle.max() < LARGEST

@@ -6,17 +6,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
 
-from exoabm.analysis.edges import COUNTS, UNKNOWN, Edges, copies_columns, edges_of, everyone
+from exoabm.analysis.edges import COUNTS, UNKNOWN, Edges, apart, edges_of, everyone
 from exoabm.domain import Face
 from exoabm.errors import InputError
 from exoabm.physiology import reachable
 from exoabm.state import OUTSIDE, Resolution
+from exoabm.tables.declarations import TABLES
+from exoabm.vesicle import cargo_names
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    from collections.abc import Mapping
 
     from exoabm.state import State
 
@@ -25,57 +28,54 @@ PER_ML = 1e12
 FEW = 16
 """To so many targets all distances are sooner computed than a tree is searched."""
 
-EDGE_COLUMNS = {
-    "donor": "birth id of the sending cell; null where only its type is known, and for dose and reservoir",
-    "recipient": "birth id of the receiving cell",
-    "donor_type": "cell type that the vesicles were released by",
-    "recipient_type": "cell type of the recipient",
-    "vesicle_kind": "kind of vesicle",
-    "cargo": "names of the cargo that this kind carries",
-    "encountered": "vesicles captured by the recipient's surface until now",
-    "bound": "vesicles on the recipient's surface now",
-    "taken_up": "vesicles taken up by the recipient until now (uptake is not delivery)",
-    "lysosomal": "of these, vesicles degraded in a lysosome until now",
-    "recycled": "of these, vesicles released again until now",
-    "delivered": "of these, vesicles whose cargo reached the cytosol until now",
-    "first_time_s": "time by which a first encounter was as likely as not; null if later than the run",
-    "last_time_s": "time of the last encounter",
-}
 
+def edge_table(state: State, about: Mapping[str, str] | None = None) -> pa.Table:
+    """One row per sender, recipient and vesicle kind that met; see ``tables.declarations``.
 
-def edge_table(state: State) -> pa.Table:
-    """One row per origin, recipient and vesicle kind that met; see ``EDGE_COLUMNS``.
-
-    Counts are vesicles. ``copies_delivered_<cargo>`` says how many copies of each cargo that is. At
-    resolution ``cell_type`` the origin is a type and ``donor`` is null. Doses and the reservoir are origins
-    too.
+    At resolution ``cell_type`` the sender is a type and ``donor`` is null. ``about`` goes into the footer.
     """
-    import pyarrow as pa
+    from exoabm.tables.schema import build, words
 
     edges = edges_of(state)
-    carried = [", ".join(c.name for c in k.cargo) for k in state.kinds]
-    columns: dict[str, pa.Array] = {
-        "donor": pa.array(edges.donor, mask=edges.donor == UNKNOWN),
+    return build(
+        TABLES["edges"],
+        {
+            **_ends(state, edges),
+            "recipient_type": words([t.name for t in state.types], edges.cells.type[edges.recipient]),
+            **edges.counts,
+            "first_time_s": edges.first,
+            "last_time_s": edges.last,
+            "distance_um": apart(edges, state.domain.displacement),
+        },
+        dict(about or {}) | {"resolution": edges.resolution.value},
+    )
+
+
+def cargo_table(state: State, about: Mapping[str, str] | None = None) -> pa.Table:
+    """Copies of cargo delivered over each edge: a row for each cargo of its vesicle kind."""
+    from exoabm.tables.schema import build, words
+
+    edges, names = edges_of(state), cargo_names(state.kinds)
+    carries = np.array([[any(c.name == name for c in k.cargo) for name in names] for k in state.kinds], bool)
+    row, cargo = np.nonzero(carries.reshape(len(state.kinds), -1)[edges.kind])
+    copies = np.array([edges.copies[name] for name in names]).reshape(len(names), len(edges))
+    ends = {name: column.take(pa.array(row)) for name, column in _ends(state, edges).items()}
+    return build(
+        TABLES["edges_by_cargo"],
+        ends | {"cargo": words(names, cargo), "copies_delivered": copies[cargo, row]},
+        dict(about or {}) | {"resolution": edges.resolution.value},
+    )
+
+
+def _ends(state: State, edges: Edges) -> dict[str, pa.Array]:
+    """Sender, recipient and vesicle kind of each edge."""
+    from exoabm.tables.schema import senders, words
+
+    return {
+        **senders(edges.origins, edges.origin, edges.donor),
         "recipient": pa.array(edges.cells.birth_id[edges.recipient]),
-        "donor_type": _words(edges.origins, edges.origin),
-        "recipient_type": _words([t.name for t in state.types], edges.cells.type[edges.recipient]),
-        "vesicle_kind": _words([k.name for k in state.kinds], edges.kind),
-        "cargo": _words(carried, edges.kind),
+        "vesicle_kind": words([k.name for k in state.kinds], edges.kind),
     }
-    for name in (*COUNTS, *copies_columns(state)):
-        columns[name] = pa.array(edges.counts[name])
-    for name, times in (("first_time_s", edges.first), ("last_time_s", edges.last)):
-        columns[name] = pa.array(times, mask=np.isnan(times))
-    table = pa.table(columns)
-    fields = [
-        f.with_metadata({"description": EDGE_COLUMNS.get(f.name, "copies that reached the cytosol")})
-        for f in table.schema
-    ]
-    meta = {
-        "resolution": edges.resolution.value,
-        "orientation": "rows send, columns receive",
-    }
-    return table.cast(pa.schema(fields, metadata=meta))
 
 
 @dataclass(frozen=True)
@@ -259,15 +259,15 @@ def strongest(state: State, edges: Edges, most: int = 10) -> list[dict[str, Any]
     taken = np.where(between, edges.counts["taken_up"], 0.0)
     order = np.lexsort((edges.donor, edges.recipient, -taken))[:most]
     types = [t.name for t in state.types]
-    shown = ("encountered", "taken_up", "delivered", *copies_columns(state))
     return [
         {
-            "donor": int(edges.donor[i]) if edges.donor[i] != UNKNOWN else edges.origins[edges.origin[i]],
+            "donor": int(edges.donor[i]) if edges.donor[i] != UNKNOWN else None,
             "recipient": int(edges.cells.birth_id[edges.recipient[i]]),
             "donor_type": edges.origins[edges.origin[i]],
             "recipient_type": types[edges.cells.type[edges.recipient[i]]],
             "vesicle_kind": state.kinds[edges.kind[i]].name,
-            **{name: float(edges.counts[name][i]) for name in shown},
+            **{name: float(edges.counts[name][i]) for name in ("encountered", "taken_up", "delivered")},
+            "copies_delivered": {name: float(copies[i]) for name, copies in edges.copies.items()},
         }
         for i in order
         if taken[i] > 0
@@ -283,16 +283,6 @@ def _nested(matrix: TypeMatrix, values: np.ndarray) -> dict[str, dict[str, float
 
 def _finite(value: float) -> float | None:
     return value if np.isfinite(value) else None
-
-
-def _words(names: Any, index: np.ndarray) -> pa.DictionaryArray:
-    import pyarrow as pa
-
-    # Each word once, for kinds may carry the same cargo, and pandas takes no category twice.
-    words, place = np.unique(np.array(list(names), dtype=object), return_inverse=True)
-    return pa.DictionaryArray.from_arrays(
-        pa.array(place.ravel()[index], pa.int32()), pa.array(words.tolist(), pa.string())
-    )
 
 
 def _nearest(state: State, points: np.ndarray, targets: np.ndarray) -> np.ndarray:

@@ -9,17 +9,19 @@ import numpy as np
 
 from exoabm.accounting.contact_table import MEMBRANE_COUNTS
 from exoabm.accounting.lineage import CUMULATIVE_COUNTS
-from exoabm.columns import MET_COUNTS
 from exoabm.state import OUTSIDE, Resolution
+from exoabm.tables.fates import BETWEEN_CELLS
 from exoabm.vesicle import DONORS, cargo_names
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from exoabm.accounting.contact_table import ContactTable
     from exoabm.state import State
 
-COUNTS = MET_COUNTS
+COUNTS = tuple(BETWEEN_CELLS)
+COPIES = "copies_delivered_"
+"""Before the name of a cargo, its column in the contact table."""
 UNKNOWN = -1
 """Birth id of a donor of which only the type is known."""
 
@@ -75,7 +77,9 @@ class Edges:
     recipient, kind : numpy.ndarray
         Row of the receiving cell in ``cells``, index of the vesicle kind.
     counts : dict of numpy.ndarray
-        Vesicles, by the names in ``COUNTS``, and copies delivered, by ``copies_delivered_<cargo>``.
+        Vesicles, by the names in ``COUNTS``.
+    copies : dict of numpy.ndarray
+        Copies delivered, by the name of the cargo.
     first, last : numpy.ndarray
         Times in s, NaN where there is none.
     """
@@ -88,6 +92,7 @@ class Edges:
     recipient: np.ndarray
     kind: np.ndarray
     counts: dict[str, np.ndarray]
+    copies: dict[str, np.ndarray]
     first: np.ndarray
     last: np.ndarray
 
@@ -117,6 +122,7 @@ def _counted_edges(state: State, book: ContactTable) -> Edges:
     origin[~outside] = _places([t.name for t in state.types], origins)[now]
     origin[outside] = _places(state.labels.types, origins)[donor[outside] - DONORS]
     counts = {name: joined[name].astype(float) for name in book.columns}
+    copies = {name: counts.pop(f"{COPIES}{name}") for name in cargo_names(state.kinds)}
     counts["bound"] = counts["encountered"] - counts.pop("unbound") - counts["taken_up"]
     handed_over, inherited, shed = (counts.pop(name, 0.0) for name in MEMBRANE_COUNTS.values())
     counts["bound"] += inherited - handed_over - shed
@@ -129,6 +135,7 @@ def _counted_edges(state: State, book: ContactTable) -> Edges:
         recipient=recipient,
         kind=np.repeat(np.arange(len(tables)), [len(t["donor"]) for t in tables]),
         counts=counts,
+        copies=copies,
         # What came with a division was never met.
         first=np.where(np.isfinite(joined["first"]), joined["first"], np.nan),
         last=np.where(np.isfinite(joined["last"]), joined["last"], np.nan),
@@ -175,21 +182,29 @@ def _expected_edges(state: State) -> Edges:
         origin=origin[order],
         recipient=recipient[order],
         kind=kind,
-        counts=counts | _mean_copies(state, counts["delivered"], kind),
+        counts=counts,
+        copies=_mean_copies(state, counts["delivered"], kind),
         first=first[order],
         last=last[order],
     )
 
 
-def copies_columns(state: State) -> list[str]:
-    """Names of the columns of delivered copies, one per cargo."""
-    return [f"copies_delivered_{name}" for name in cargo_names(state.kinds)]
+def apart(edges: Edges, displacement: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> np.ndarray:
+    """Distance in um between the two cells of each edge, shape (edges,); NaN where the donor is not known.
+
+    ``displacement`` is that of the domain: around periodic faces the shorter way counts.
+    """
+    known = np.flatnonzero(edges.donor != UNKNOWN)
+    distance = np.full(len(edges), np.nan)
+    start = edges.cells.position[edges.cells.row_of(edges.donor[known])]
+    end = edges.cells.position[edges.recipient[known]]
+    distance[known] = np.linalg.norm(displacement(start, end), axis=1)
+    return distance
 
 
 def _mean_copies(state: State, delivered: np.ndarray, kind: np.ndarray) -> dict[str, np.ndarray]:
     result = {}
-    for name in copies_columns(state):
-        cargo = name.removeprefix("copies_delivered_")
-        mean = np.array([sum(c.copies for c in k.cargo if c.name == cargo) for k in state.kinds])
+    for name in cargo_names(state.kinds):
+        mean = np.array([sum(c.copies for c in k.cargo if c.name == name) for k in state.kinds])
         result[name] = delivered * mean[kind]
     return result

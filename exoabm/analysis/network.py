@@ -6,11 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from exoabm.analysis.edges import COUNTS, UNKNOWN, Edges, edges_of
-from exoabm.analysis.pairs import apart
-from exoabm.columns import EDGE_PER_KIND, EDGE_TIMES, Row
+from exoabm.analysis.edges import COUNTS, UNKNOWN, Edges, apart, edges_of
 from exoabm.state import OUTSIDE, Resolution
-from exoabm.vesicle import cargo_names
+from exoabm.tables.readouts import named
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,8 +30,8 @@ def graph(state: State, most: int | None = None, *, met: bool = False) -> nx.DiG
     Nodes are cells (by birth id) at resolution ``cell`` and cell types at resolution ``cell_type``;
     ``graph.graph["resolution"]`` says which. They have a ``label`` and, if they are cells, ``x``, ``y`` and
     ``z`` in um, where other programs look for them. An edge carries the counts of ``edge_table`` summed over
-    vesicle kinds; ``<kind>_taken_up`` and ``<kind>_delivered`` of each kind;
-    ``copies_delivered_<cargo>``;
+    vesicle kinds; ``taken_up[<kind>]`` and ``delivered[<kind>]`` of each kind;
+    ``copies_delivered[<cargo>]``;
     the types at both ends; and between two cells ``distance_um``, that between their centers. ``distance`` is
     the length of an edge where a path is to be short along which much is sent.
 
@@ -121,20 +119,20 @@ def _attributes(state: State, edges: Edges, pair: np.ndarray, pairs: int) -> Ite
     chosen = np.flatnonzero(pair >= 0)
     pair = pair[chosen]
 
-    def total(column: str, kind: int | None = None) -> np.ndarray:
+    def total(values: np.ndarray, kind: int | None = None) -> np.ndarray:
         rows = slice(None) if kind is None else edges.kind[chosen] == kind
-        return np.bincount(pair[rows], edges.counts[column][chosen][rows], pairs)
+        return np.bincount(pair[rows], values[chosen][rows], pairs)
 
-    flows = Row()
-    for name in COUNTS:
-        flows[name] = total(name)
+    flows = {name: total(edges.counts[name]) for name in COUNTS}
     for index, kind in enumerate(state.kinds):
-        for name in EDGE_PER_KIND:
-            flows.put(f"{{vesicle}}_{name}", total(name, index), vesicle=kind.name)
-    for cargo in cargo_names(state.kinds):
-        flows.put("copies_delivered_{cargo}", total(f"copies_delivered_{cargo}"), cargo=cargo)
+        for name in ("taken_up", "delivered"):
+            flows[named(name, kind.name)] = total(edges.counts[name], index)
+    for cargo, copies in edges.copies.items():
+        flows[named("copies_delivered", cargo)] = total(copies)
     flows["weight"] = flows["taken_up"]
-    some = {name: np.full(pairs, np.nan) for name in ("distance", "distance_um", *EDGE_TIMES)}
+    some = {
+        name: np.full(pairs, np.nan) for name in ("distance", "distance_um", "first_time_s", "last_time_s")
+    }
     has = flows["weight"] >= SMALLEST
     some["distance"][has] = 1 / flows["weight"][has]
     some["distance_um"][pair] = apart(edges, state.domain.displacement)[chosen]

@@ -233,16 +233,17 @@ def _share(value: float) -> str:
 def _print_strongest(edges: list[dict[str, Any]]) -> None:
     if not edges:
         return
-    copies = [name for name in edges[0] if name.startswith("copies_delivered_")]
+    copies = list(edges[0]["copies_delivered"])
     table = Table(
         box=None, header_style="bold", pad_edge=False, title="strongest edges", title_justify="left"
     )
     table.add_column("donor -> recipient")
-    for name in ("taken up", "delivered", *(f"{c.removeprefix('copies_delivered_')} copies" for c in copies)):
+    for name in ("taken up", "delivered", *(f"{name} copies" for name in copies)):
         table.add_column(name, justify="right")
     for edge in edges:
-        ends = f"{edge['donor_type']} {edge['donor']} -> {edge['recipient_type']} {edge['recipient']}"
-        counts = (edge[name] for name in ("taken_up", "delivered", *copies))
+        donor = "" if edge["donor"] is None else f" {edge['donor']}"
+        ends = f"{edge['donor_type']}{donor} -> {edge['recipient_type']} {edge['recipient']}"
+        counts = (edge["taken_up"], edge["delivered"], *(edge["copies_delivered"][name] for name in copies))
         table.add_row(ends, *map(_counted, counts))
     out.print(table)
 

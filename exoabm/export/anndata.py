@@ -27,7 +27,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy.sparse import csr_array
 
-from exoabm.columns import MET_COUNTS
+from exoabm.export.exchange import sender_names
+from exoabm.tables.fates import BETWEEN_CELLS
+from exoabm.tables.readouts import named
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -128,7 +130,7 @@ UNITS = {
     "layers/delivered": "of these, vesicles whose cargo reached the cytosol",
     "layers/copies": "copies of the cargo in the cell at the end",
     "obsm/spatial": "um",
-    "obsm/*_taken_up_from": "vesicles taken up until the end, by the type of the donor",
+    "obsm/taken_up_from[*]": "vesicles taken up until the end, by the type of the donor",
     "obsp": "vesicles until the end",
 }
 ORIENTATION = "rows send, columns receive: obsp[...][i, j] went from cell i to cell j"
@@ -148,15 +150,17 @@ def write(finished: Finished, to: Path) -> None:
     with h5py.File(file, "w") as root:
         say(root, "anndata", "0.1.0")
         columns = {name: cells[name] for name in cells.column_names}
-        put_frame(root, "obs", index, columns | met.per_cell())
+        held = finished.held_by(cells)
+        own = {n: v for n, v in held.items() if n.startswith(("released[", "endosomal["))}
+        put_frame(root, "obs", index, columns | own | met.per_cell())
         cargos = [cargo.name for cargo in finished.scenario.cargo]
         put_frame(root, "var", cargos, {})
-        put(root, "X", _matrix([met.received(f"copies_delivered_{name}") for name in cargos], len(index)))
-        put(root, "layers", _layers(finished, cells, met, cargos))
+        put(root, "X", _matrix([met.copies(name) for name in cargos], len(index)))
+        put(root, "layers", _layers(finished, held, met, cargos))
         axes = "xyz"[: finished.fields.dim]
         put(root, "obsm", {"spatial": np.column_stack([np.asarray(cells[f"{a}_um"]) for a in axes])})
         for kind in finished.kinds:
-            put_frame(root["obsm"], f"{kind}_taken_up_from", index, met.by_donor_type(kind))
+            put_frame(root["obsm"], named("taken_up_from", kind), index, met.by_donor_type(kind))
         put(root, "obsp", met.pairs() if finished.by_cell else {})
         put(root, "uns", {"spatial_unit": "um", "exoabm": _about(finished)})
         for name in ("varm", "varp"):
@@ -165,7 +169,7 @@ def write(finished: Finished, to: Path) -> None:
 
 
 class _Met:
-    """Rows of ``communication.parquet``, with the places of both cells in a list of cells."""
+    """Rows of ``edges.parquet``, with the places of both cells in a list of cells."""
 
     def __init__(self, finished: Finished, cells: pa.ChunkedArray) -> None:
         self._edges, self._n, self._kinds = finished.edges, len(cells), finished.kinds
@@ -173,17 +177,20 @@ class _Met:
             np.asarray(pc.fill_null(pc.index_in(self._edges[end], cells.combine_chunks()), -1))
             for end in ("donor", "recipient")
         )
-        self._kind, self._donor_type = (
-            np.array(self._edges[name].cast(pa.string()).to_pylist(), dtype=object)
-            for name in ("vesicle_kind", "donor_type")
-        )
+        self._kind = np.array(self._edges["vesicle_kind"].cast(pa.string()).to_pylist(), dtype=object)
+        self._sender = np.array(sender_names(self._edges), dtype=object)
+        self._cargo, self._cells = finished.need("edges_by_cargo"), cells.combine_chunks()
 
     def received(self, count: str, mine: np.ndarray | None = None) -> np.ndarray:
-        """Numbers received by each cell, (n,), in given rows; 0 for cargo without vesicle."""
-        if count not in self._edges.column_names:
-            return np.zeros(self._n)
+        """What each cell received, (n,), of some rows."""
         rows = slice(None) if mine is None else mine
         return np.bincount(self._recipient[rows], np.asarray(self._edges[count])[rows], self._n)
+
+    def copies(self, cargo: str) -> np.ndarray:
+        """Copies of a cargo delivered to each cell, (n,); 0 of one that no vesicle carries."""
+        rows = self._cargo.filter(pc.equal(self._cargo["cargo"].cast(pa.string()), cargo))
+        at = np.asarray(pc.index_in(rows["recipient"].combine_chunks(), value_set=self._cells), np.int64)
+        return np.bincount(at, np.asarray(rows["copies_delivered"]), self._n)
 
     def of_kinds(self, count: str, kinds: tuple[str, ...]) -> np.ndarray:
         """Numbers received by each cell of given kinds, (n,)."""
@@ -192,14 +199,16 @@ class _Met:
     def per_cell(self) -> dict[str, np.ndarray]:
         """Encounters of each cell, by kind."""
         return {
-            f"{kind}_{count}": self.of_kinds(count, (kind,)) for kind in self._kinds for count in MET_COUNTS
+            named(count, kind): self.of_kinds(count, (kind,))
+            for kind in self._kinds
+            for count in BETWEEN_CELLS
         }
 
     def by_donor_type(self, kind: str) -> dict[str, np.ndarray]:
         """Uptake of a kind by each cell, one column per donor type, dose and reservoir."""
         return {
-            str(name): self.received("taken_up", (self._kind == kind) & (self._donor_type == name))
-            for name in np.unique(self._donor_type.astype(str))
+            str(name): self.received("taken_up", (self._kind == kind) & (self._sender == name))
+            for name in np.unique(self._sender.astype(str))
         }
 
     def pairs(self) -> dict[str, csr_array]:
@@ -208,7 +217,7 @@ class _Met:
         known = self._donor >= 0
         for count in PAIRED:
             values = np.asarray(self._edges[count])
-            for name, kinds in ((count, self._kinds), *((f"{k}_{count}", (k,)) for k in self._kinds)):
+            for name, kinds in ((count, self._kinds), *((named(count, k), (k,)) for k in self._kinds)):
                 rows = known & np.isin(self._kind, kinds) & (values > 0)
                 ends = (self._donor[rows], self._recipient[rows])
                 matrix = csr_array((values[rows], ends), shape=(self._n, self._n))
@@ -217,17 +226,18 @@ class _Met:
         return found
 
 
-def _layers(finished: Finished, cells: pa.Table, met: _Met, cargos: list[str]) -> dict[str, np.ndarray]:
-    """Layers other than copies delivered: vesicles with each cargo, and copies in cells."""
+def _layers(
+    finished: Finished, held: dict[str, np.ndarray], met: _Met, cargos: list[str]
+) -> dict[str, np.ndarray]:
+    """Beside the copies delivered: vesicles that carry each cargo, and copies held."""
     carriers = [tuple(k.name for k in finished.scenario.vesicle if name in k.cargo) for name in cargos]
+    n = len(finished.everyone)
     layers = {
-        count: _matrix([met.of_kinds(count, kinds) for kinds in carriers], len(cells))
+        count: _matrix([met.of_kinds(count, kinds) for kinds in carriers], n)
         for count in ("taken_up", "delivered")
     }
-    held = [f"{name}_copies" for name in cargos]
-    none = np.full(len(cells), np.nan)  # waste has no copies
-    columns = [np.asarray(cells[name], float) if name in cells.column_names else none for name in held]
-    return layers | {"copies": _matrix(columns, len(cells))}
+    none = np.full(n, np.nan)  # waste has no copies
+    return layers | {"copies": _matrix([held.get(named("copies", name), none) for name in cargos], n)}
 
 
 def _matrix(columns: list[np.ndarray], n: int) -> np.ndarray:

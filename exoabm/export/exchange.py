@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from exoabm.analysis.edges import UNKNOWN, Edges, Everyone
-from exoabm.analysis.pairs import apart, type_pairs
 from exoabm.batch.sweeps.chunk import RUNS, records
 from exoabm.batch.sweeps.compare import read_arm
 from exoabm.batch.sweeps.rows import PLAN, Plan
@@ -20,11 +18,10 @@ from exoabm.batch.trials.design import KIND as TRIAL
 from exoabm.batch.trials.design import design_of, row_name
 from exoabm.errors import InputError, did_you_mean
 from exoabm.export.finished import Finished
-from exoabm.manifest import demand
 from exoabm.scenario.builder import blueprint
 from exoabm.scenario.loader import parse, run_of
 from exoabm.state import OUTSIDE, Resolution
-from exoabm.tables.parquet import read_whole
+from exoabm.tables.fates import BETWEEN_CELLS
 from exoabm.tables.readouts import named
 
 if TYPE_CHECKING:
@@ -41,20 +38,7 @@ POSITION = ("x_um", "y_um", "z_um")
 
 
 class FinishedRun(Finished):
-    """A run folder, read part by part when it is asked for, each part checked by its checksum.
-
-    Raises
-    ------
-    InputError
-        From each part that is missing or damaged.
-    """
-
-    @cached_property
-    def summary(self) -> dict[str, Any]:
-        """``summary.json``."""
-        demand(self.folder, ["summary.json"])
-        found: dict[str, Any] = json.loads((self.folder / "summary.json").read_text(encoding="utf-8"))
-        return found
+    """A run folder, with its edges in the form that figures are made of."""
 
     @cached_property
     def types(self) -> tuple[str, ...]:
@@ -75,11 +59,10 @@ class FinishedRun(Finished):
 
     @cached_property
     def links(self) -> Edges:
-        """``communication.parquet`` as the run had it."""
+        """``edges.parquet`` as the run had it."""
         table, cells = self.edges, self.known_cells
-        origins, origin = _coded(table["donor_type"], ())
-        _, kind = _coded(table["vesicle_kind"], self.kinds)
-        counts = {name: np.asarray(table[name]) for name in ("encountered", "taken_up", "delivered")}
+        origins, origin = _coded(sender_names(table), ())
+        _, kind = _coded(table["vesicle_kind"].cast("string").to_pylist(), self.kinds)
         first, last = (np.asarray(table[f"{end}_time_s"].to_numpy(), float) for end in ("first", "last"))
         return Edges(
             resolution=Resolution.CELL if self.by_cell else Resolution.CELL_TYPE,
@@ -89,15 +72,16 @@ class FinishedRun(Finished):
             origin=origin,
             recipient=cells.row_of(np.asarray(table["recipient"])),
             kind=kind,
-            counts=counts,
+            counts={name: np.asarray(table[name]) for name in BETWEEN_CELLS},
+            copies={},
             first=first,
             last=last,
         )
 
-    @cached_property
+    @property
     def distance(self) -> np.ndarray:
         """Distance between the two cells of each edge in um; NaN where the donor is not known."""
-        return apart(self.links, self.displacement)
+        return np.asarray(self.edges["distance_um"].to_numpy(), float)
 
     def displacement(self, start: np.ndarray, end: np.ndarray) -> np.ndarray:
         """End minus start (n, 3) in um, the shortest way around where faces are periodic."""
@@ -107,10 +91,8 @@ class FinishedRun(Finished):
         return blueprint(self.loaded, seed=int(self.about["seed"])).domain.displacement(start, end)
 
     def pairs(self) -> Columns:
-        """Vesicles between its types; see ``analysis.pairs``."""
-        sent = self.summary["communication"]["taken_up_by_type"]
-        recipients = list(dict.fromkeys(name for row in sent.values() for name in row))
-        return type_pairs(self.links, self.distance, list(sent), recipients, self.types, self.kinds)
+        """Vesicles exchanged between its types; see ``analysis.pairs``."""
+        return self.need("pairs").to_pydict()
 
     @cached_property
     def cells_at_start(self) -> dict[str, int]:
@@ -121,19 +103,10 @@ class FinishedRun(Finished):
     @cached_property
     def _cells(self) -> pa.Table:
         """A row for every cell that ever was, in the order of birth."""
-        if (self.folder / "lineage.parquet").exists():
-            return self.table("lineage.parquet")
-        table = self.table("cells.parquet", ["time_s", "cell", "cell_type", *POSITION])
-        time = np.asarray(table["time_s"])
-        return table.filter(time == time.max()) if len(time) else table
-
-    def table(self, name: str, columns: list[str] | None = None) -> pa.Table:
-        """A table of the folder, or some of its columns, by the name of its file."""
-        demand(self.folder, [name])
-        try:
-            return read_whole(self.folder / name, columns)
-        except InputError as error:
-            raise InputError(f"{self.folder}: {error}") from None
+        if self.lineage is not None:
+            return self.lineage
+        time = np.asarray(self.cells["time_s"])
+        return self.cells.filter(time == time.max()) if len(time) else self.cells
 
 
 @dataclass(frozen=True)
@@ -316,9 +289,14 @@ def in_order(names: Iterable[str], types: Iterable[str]) -> list[str]:
     return sorted(dict.fromkeys(names), key=lambda name: (rank.get(name, len(rank)), name))
 
 
-def _coded(column: pa.ChunkedArray, names: tuple[str, ...]) -> tuple[tuple[str, ...], np.ndarray]:
+def sender_names(table: pa.Table) -> list[str]:
+    """The cell type of the sender of each row, or the word for what is no cell."""
+    pairs = zip(table["donor_type"].to_pylist(), table["sender"].to_pylist(), strict=True)
+    return [of or word for of, word in pairs]
+
+
+def _coded(words: list[str], names: tuple[str, ...]) -> tuple[tuple[str, ...], np.ndarray]:
     """The words of a column, those of ``names`` first, and the number of each row's word."""
-    words = column.cast("string").to_pylist()
     known = tuple(dict.fromkeys((*names, *words)))
     place = {name: i for i, name in enumerate(known)}
     return known, np.array([place[word] for word in words], np.int64)

@@ -20,11 +20,12 @@ from exoabm.state import OUTSIDE
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from exoabm.analysis.pairs import Columns
     from exoabm.export.exchange import Exchange, FinishedRun, Group
 
 MEASURES = {
-    "captured": ("captured", "captured"),
-    "taken_up": ("vesicles", "taken up"),
+    "captured": ("encountered", "captured"),
+    "taken_up": ("taken_up", "taken up"),
     "delivered": ("delivered", "delivered"),
 }
 """By the word of ``--measure`` the column of ``analysis.pairs``, and how it is said."""
@@ -91,6 +92,11 @@ class Flown(NamedTuple):
         return np.histogram(self.distance[mine], edges, weights=self.amount[mine])[0]
 
 
+def senders_of(pairs: Columns) -> list[str]:
+    """The cell type of the sender of each row, or the word for what is no cell."""
+    return [of or word for of, word in zip(pairs["donor_type"], pairs["sender"], strict=True)]
+
+
 def talkers(exchange: Exchange) -> tuple[list[str], list[str]]:
     """Names of all that send, and of the types that take up or did, in the order of the scenario."""
     found = [each.pairs() for group in exchange.groups for each in group.replicates]
@@ -98,19 +104,19 @@ def talkers(exchange: Exchange) -> tuple[list[str], list[str]]:
     sent = {
         name
         for pairs in found
-        for name, captured in zip(pairs["source_type"], pairs["captured"], strict=True)
+        for name, captured in zip(senders_of(pairs), pairs["encountered"], strict=True)
         if captured > 0 or name not in OUTSIDE
     }
     rows = in_order(sent, order)
     got = {
         name
         for pairs in found
-        for name, captured in zip(pairs["target_type"], pairs["captured"], strict=True)
+        for name, captured in zip(pairs["recipient_type"], pairs["encountered"], strict=True)
         if captured > 0
     }
     _, types = declared(exchange.scenario.scenario)
     takers = {each.name for each in types if np.any(each.uptake_rate > 0)}
-    there = {name for pairs in found for name in pairs["target_type"]}
+    there = {name for pairs in found for name in pairs["recipient_type"]}
     return rows, in_order(got | (takers & there), order)
 
 
@@ -120,7 +126,7 @@ def amounts_of(asked: Asked, group: Group, rows: Sequence[str], columns: Sequenc
     at = {name: i for i, name in enumerate(rows)}, {name: i for i, name in enumerate(columns)}
     for n, each in enumerate(group.replicates):
         pairs = each.pairs()
-        keys = (pairs["source_type"], pairs["target_type"], pairs["vesicle_kind"])
+        keys = (senders_of(pairs), pairs["recipient_type"], pairs["vesicle_kind"])
         for source, target, kind, amount in zip(*keys, pairs[MEASURES[asked.measure][0]], strict=True):
             if source in at[0] and target in at[1] and asked.kind in (None, kind):
                 found[n, at[0][source], at[1][target]] += amount

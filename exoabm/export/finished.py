@@ -14,53 +14,24 @@ from exoabm.batch.sweeps.rows import PLAN
 from exoabm.errors import InputError
 from exoabm.export.formats import RUN, SWEEP, TRIAL
 from exoabm.scenario.builder import BYSTANDER, BYSTANDER_DIAMETER
-from exoabm.scenario.loader import load, read_run
-from exoabm.tables.parquet import read_whole
-from exoabm.tables.run import open_run
+from exoabm.scenario.loader import load
+from exoabm.tables.declarations import TABLES
+from exoabm.tables.readouts import named
+from exoabm.tables.run import Run
 
 if TYPE_CHECKING:
     from exoabm.scenario.loader import LoadedScenario
     from exoabm.scenario.schema import Scenario
 
 
-ROUNDING = 1e-6
-"""s by which times of two tables may differ, for rounding; assumed."""
+def kind_of(folder: Path) -> str:
+    """What a folder holds: "run", "sweep" or "trial"."""
+    batch = TRIAL if (folder / "trial.json").is_file() else SWEEP
+    return batch if (folder / PLAN).is_file() else RUN
 
 
-class Finished:
-    """Input of format writers; parts are read on first access and cached.
-
-    Attributes
-    ----------
-    folder : Path
-    kind : str
-        "run", "sweep" or "trial".
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        batch = TRIAL if (folder / "trial.json").is_file() else SWEEP
-        self.kind = batch if (folder / PLAN).is_file() else RUN
-
-    def table(self, name: str) -> pa.Table:
-        """A table of the folder, by the name of its file.
-
-        Raises
-        ------
-        InputError
-            If it is missing or cannot be read.
-        """
-        try:
-            return read_whole(self.folder / name)
-        except FileNotFoundError:
-            raise InputError(f"{self.folder} holds no {name}, which this format requires") from None
-        except InputError as error:
-            raise InputError(f"{self.folder}: {error}") from None
-
-    @cached_property
-    def about(self) -> dict[str, Any]:
-        """``run.json``."""
-        return read_run(self.folder)
+class Finished(Run):
+    """Input of format writers: a run, with its scenario and the geometry of its fields."""
 
     @cached_property
     def loaded(self) -> LoadedScenario:
@@ -73,35 +44,6 @@ class Finished:
         return self.loaded.scenario
 
     @cached_property
-    def metrics(self) -> pa.Table:
-        """Time series side by side; see ``tables.run``."""
-        return open_run(self.folder).metrics
-
-    @cached_property
-    def cells(self) -> pa.Table:
-        """``cells.parquet``: a row per cell and recorded time."""
-        return self.table("cells.parquet")
-
-    @cached_property
-    def _begins(self) -> tuple[np.ndarray, np.ndarray]:
-        """Recorded times of cells in s, and the rows at which they begin; then the number of all rows."""
-        times, begins = np.unique(np.asarray(self.cells["time_s"]), return_index=True)
-        return times, np.append(begins, len(self.cells))
-
-    def cells_at(self, time_s: float) -> pa.Table:
-        """Of these the rows that were recorded last until this time, without cells that had died by then."""
-        times, begins = self._begins
-        last = int(np.searchsorted(times, time_s + ROUNDING, "right")) - 1
-        if last < 0:
-            return self.cells.slice(0, 0)
-        rows = self.cells.slice(begins[last], begins[last + 1] - begins[last])
-        if self.lineage is None:
-            return rows
-        dead = pc.less_equal(self.lineage["died_s"], time_s + ROUNDING)
-        gone = self.lineage["cell"].filter(pc.fill_null(dead, False))
-        return rows.filter(pc.invert(pc.is_in(rows["cell"], gone.combine_chunks())))
-
-    @cached_property
     def first_cells(self) -> pa.Table:
         """Of these the rows of the first recorded time."""
         return self.cells_at(0.0)
@@ -112,16 +54,11 @@ class Finished:
         return self.cells_at(self.fields.times_s[-1])
 
     @cached_property
-    def lineage(self) -> pa.Table | None:
-        """``lineage.parquet``: a row for each cell that ever was; None where cells do not come and go."""
-        return self.table("lineage.parquet") if (self.folder / "lineage.parquet").is_file() else None
-
-    @cached_property
     def everyone(self) -> pa.Table:
         """All cells that have existed, in order of birth, with last position and properties.
 
-        That is its row in ``lineage.parquet`` where cells come and go, its id and label in the layout's
-        table, and its last row in ``cells.parquet``, whose columns are null for the dead.
+        That is its row in the lineage where cells come and go, its id and label in the layout's table, and
+        its last row in ``cells``, whose columns are null for the dead. Columns without values are left out.
         """
         last = self.last_cells
         own = ["cell", "cell_type", "x_um", "y_um", "z_um"]
@@ -135,12 +72,26 @@ class Finished:
                 cells = cells.append_column(name, self.first_cells[name].take(at_first))
             elif name not in (*own, "time_s"):
                 cells = cells.append_column(name, last[name].take(at_last))
-        return cells
+        return cells.select(
+            [name for name in cells.column_names if cells[name].null_count < max(1, len(cells))]
+        )
 
-    @cached_property
-    def edges(self) -> pa.Table:
-        """``communication.parquet``: a row per origin, recipient and vesicle kind."""
-        return self.table("communication.parquet")
+    def held_by(self, cells: pa.Table) -> dict[str, np.ndarray]:
+        """What cells have of each vesicle kind and cargo at the end, such as ``endosomal[exosome]``.
+
+        NaN for cells that are dead.
+        """
+        found = {}
+        for table, key in (("cells_by_kind", "vesicle_kind"), ("cells_by_cargo", "cargo")):
+            rows = self.need(table)
+            rows = rows.filter(pc.equal(rows["time_s"], pc.max(rows["time_s"])))
+            for name in pc.unique(rows[key]).to_pylist():
+                mine = rows.filter(pc.equal(rows[key].cast(pa.string()), name))
+                at = pc.index_in(cells["cell"].combine_chunks(), value_set=mine["cell"].combine_chunks())
+                for column in TABLES[table].values:
+                    values = mine[column.name].take(at)
+                    found[named(column.name, name)] = np.asarray(values.to_numpy(), float)
+        return found
 
     @property
     def by_cell(self) -> bool:
@@ -187,6 +138,8 @@ class Fields:
         Donor types or birth ids of donor cells that the fields are kept apart by.
     label_types : tuple of str
         The type of each of these donors.
+    kinds : list of str
+        Vesicle kinds.
     times_s : numpy.ndarray
         (T,).
     dim : int
@@ -206,18 +159,19 @@ class Fields:
             self.label_types = tuple(about.get("label_types", self.labels))
             self.voxel_um, self.origin_um = float(about["voxel_um"]), tuple(map(float, about["origin_um"]))
             self.times_s = np.asarray(self._group["time_s"][:], float)
-            self.dim = len(about["axes"]) - 2
+            self.dim = len(about["axes"]) - 3
+            self.kinds = [str(name) for name in self._group["vesicle_kind"][:]]
         except Exception as error:  # zarr has no common base for what it raises on damaged files
             raise InputError(f"{path} cannot be read: {type(error).__name__}: {error}") from None
 
     def at(self, kind: str, time: int = -1) -> np.ndarray:
         """Vesicles/mL of a kind at a recorded time, by its number: (label, [z,] y, x)."""
-        return np.asarray(self._group[kind][time % len(self.times_s)])
+        return np.asarray(self._group["concentration"][time % len(self.times_s), self.kinds.index(kind)])
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Voxels along ([z,] y, x)."""
-        return next(array.shape[2:] for _, array in self._group.arrays() if array.ndim > 2)
+        return tuple(self._group["concentration"].shape[3:])
 
 
 def _opened(path: Path) -> Any:

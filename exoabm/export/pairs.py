@@ -1,9 +1,7 @@
-"""Who sent how much to whom as long tables, which R, pandas and DuckDB read as they are.
+"""Vesicles exchanged between types in each run of a sweep or trial, and their means, as long tables.
 
 ====================  ====================================================================================
-``edges``             of a run: a row for each cell or type that sent, cell that received, and kind
-``types``             of a run: a row for each pair of types and kind, also where nothing went
-``pairs``             of a sweep or trial: the same of each of its runs, with what was varied in it
+``pairs``             a row for each run, pair of types and kind, with what was varied
 ``pairs_summary``     means over the runs of each point or arm, with 95 % intervals
 ====================  ====================================================================================
 """
@@ -15,13 +13,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from exoabm.analysis.pairs import ENDS, SUMS, TYPE_PAIRS, cell_pairs, described
+from exoabm.analysis.pairs import PAIRS, SUMS
 from exoabm.batch.sweeps.chunk import records
 from exoabm.batch.sweeps.rows import PLAN, Plan
 from exoabm.batch.sweeps.summary import half_width, varied_keys
 from exoabm.batch.trials.design import KIND as TRIAL
 from exoabm.batch.trials.design import design_of, point, row_name
-from exoabm.export.exchange import FinishedRun
+from exoabm.tables.schema import field
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -30,6 +28,8 @@ if TYPE_CHECKING:
 METHOD = "mean over runs ± t(n - 1, 0.975) sd / sqrt(n)"
 """How intervals are made."""
 QUANTITIES = (*SUMS, "distance_um", "first_time_s")
+ENDS = ("sender", "donor_type", "recipient_type", "vesicle_kind")
+COLUMNS = tuple(column.name for column in PAIRS.columns)
 TOLD = {
     "row": "run of the batch, as in results",
     "replicate": "number of the run among those of its point or arm, from 1",
@@ -56,7 +56,7 @@ class Place(NamedTuple):
 
 
 def long_tables(source: Path) -> dict[str, pa.Table]:
-    """Tables of a run, sweep or trial by their names; none of a batch that keeps no pairs.
+    """Tables of a sweep or trial by their names; none of a run, or of a batch that keeps no pairs.
 
     Raises
     ------
@@ -64,22 +64,13 @@ def long_tables(source: Path) -> dict[str, pa.Table]:
         If what they are made of is missing or damaged, or of another version of exoabm.
     """
     if not (source / PLAN).is_file():
-        run = FinishedRun(source)
-        types = pa.table({**run.pairs()})
-        edges = cell_pairs(run.links, run.distance, run.types, run.kinds)
-        return {"edges": edges, "types": described(_with_ends(types), ENDS | TYPE_PAIRS)}
+        return {}
     plan = Plan.read(source)
     if not plan.pairs:
         return {}
     names, places = _trial(plan) if plan.about.get("kind") == TRIAL else _sweep(plan)
     pairs = _pairs(source, plan, names, places)
     return {"pairs": pairs, "pairs_summary": _summary(pairs, names)}
-
-
-def _with_ends(types: pa.Table) -> pa.Table:
-    """Pairs of types with the ends that pairs of cells have, too."""
-    columns = {"source": types["source_type"], "target": types["target_type"]}
-    return pa.table(columns | {name: types[name] for name in types.column_names})
 
 
 def _sweep(plan: Plan) -> tuple[tuple[str, ...], dict[str, Place]]:
@@ -115,25 +106,21 @@ def _pairs(folder: Path, plan: Plan, names: tuple[str, ...], places: Mapping[str
     """The pairs of all runs that are done, one after the other."""
     tables = []
     for batch in _batched(records(folder, plan)):
-        columns: dict[str, list[Any]] = {name: [] for name in (*names, "row", "replicate", *TYPE_PAIRS)}
+        columns: dict[str, list[Any]] = {name: [] for name in (*names, "row", "replicate", *COLUMNS)}
         for record in batch:
             place, kept = places[record["row"]], record["pairs"]
-            n = len(kept["source_type"])
+            n = len(kept["sender"])
             told = dict(zip(names, place.keys, strict=True)) | {
                 "row": record["row"],
                 "replicate": place.replicate,
             }
             for name, value in told.items():
                 columns[name] += [value] * n
-            for name in TYPE_PAIRS:
+            for name in COLUMNS:
                 columns[name] += kept[name]
         tables.append(_typed(columns, names, places))
     table = pa.concat_tables(tables) if tables else _typed({}, names, places)
-    ends = [table["source_type"], table["target_type"]]
-    at = table.column_names.index("source_type")
-    for name, column in zip(("target", "source"), reversed(ends), strict=True):
-        table = table.add_column(at, name, column)
-    return described(table, TOLD | ENDS | TYPE_PAIRS)
+    return _described(table)
 
 
 def _batched(found: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
@@ -151,19 +138,19 @@ def _batched(found: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
 def _typed(columns: Mapping[str, list[Any]], names: tuple[str, ...], places: Mapping[str, Place]) -> pa.Table:
     """Columns with the same types in every batch of rows, whatever is null there."""
     words = pa.string()
-    types = {name: pa.float64() for name in TYPE_PAIRS}
-    types |= dict.fromkeys(("source_type", "target_type", "vesicle_kind", "row"), words)
+    types = {name: pa.float64() for name in QUANTITIES}
+    types |= dict.fromkeys((*ENDS, "row"), words)
     types |= {"replicate": pa.int64()}
     for i, name in enumerate(names):
         given = [place.keys[i] for place in places.values() if place.keys[i] is not None]
         types[name] = words if any(isinstance(value, str) for value in given) else pa.float64()
-    order = (*names, "row", "replicate", *TYPE_PAIRS)
+    order = (*names, "row", "replicate", *COLUMNS)
     return pa.table({name: pa.array(columns.get(name, []), types[name]) for name in order})
 
 
 def _summary(pairs: pa.Table, names: tuple[str, ...]) -> pa.Table:
     """Means and intervals of each quantity over the runs of each point or arm."""
-    by = [*names, "source_type", "target_type", "vesicle_kind"]
+    by = [*names, *ENDS]
     groups: dict[tuple[Any, ...], list[int]] = {}
     for i, key in enumerate(zip(*(pairs[name].to_pylist() for name in by), strict=True)):
         groups.setdefault(key, []).append(i)
@@ -190,4 +177,12 @@ def _summary(pairs: pa.Table, names: tuple[str, ...]) -> pa.Table:
     numbers = {"mean": mean, "sd": sd, "ci95_low": mean - half, "ci95_high": mean + half}
     columns |= {name: pa.array(each.ravel(), from_pandas=True) for name, each in numbers.items()}
     columns["method"] = pa.array([METHOD] * n.size, pa.string())
-    return described(pa.table(columns), TOLD | TYPE_PAIRS)
+    return _described(pa.table(columns))
+
+
+def _described(table: pa.Table) -> pa.Table:
+    """A table whose columns say what they hold."""
+    own = {name: {"description": meaning} for name, meaning in TOLD.items()}
+    said = {column.name: field(column).metadata for column in PAIRS.columns} | own
+    fields = [f.with_metadata(said[f.name]) if f.name in said else f for f in table.schema]
+    return table.cast(pa.schema(fields))

@@ -18,7 +18,8 @@ from exoabm.batch.sweeps.chunk import ROWS, RUNS, SHARDS
 from exoabm.batch.sweeps.rows import PLAN
 from exoabm.batch.verify import verify
 from exoabm.errors import InputError, RunFailed
-from exoabm.export.finished import Finished
+from exoabm.export.finished import Finished, kind_of
+from exoabm.export.formats import RUN
 from exoabm.export.formats import TABLES as ENDINGS
 from exoabm.export.pairs import long_tables
 from exoabm.manifest import MANIFEST, Fault, told
@@ -142,10 +143,10 @@ def export_format(source: Path, to: Path, fmt: Format, *, overwrite: bool = Fals
     faults = [fault for fault in verify(source) if fault.state != "foreign"]
     if faults:
         raise InputError(f"{source}: {told(faults)}")
-    finished = Finished(source)
-    if finished.kind not in fmt.of:
+    kind = kind_of(source)
+    if kind not in fmt.of:
         made_of = " or a ".join(fmt.of)
-        raise InputError(f"the format {fmt.name} is made of a {made_of}, and {source} is a {finished.kind}")
+        raise InputError(f"the format {fmt.name} is made of a {made_of}, and {source} is a {kind}")
     if source.resolve() in (to.resolve(), *to.resolve().parents):
         raise InputError(f"--to {to} is inside the folder to be exported; choose another path")
     if to.exists():
@@ -153,7 +154,7 @@ def export_format(source: Path, to: Path, fmt: Format, *, overwrite: bool = Fals
     module, _, name = fmt.writer.partition(":")
     write = getattr(importlib.import_module(module), name)
     with _writing(to.parent), (placed_folder if fmt.folder else placed)(to) as partial:
-        write(finished, partial)
+        write(Finished(source) if kind == RUN else source, partial)
     return to
 
 

@@ -53,9 +53,10 @@ def write_grid(finished: Finished, to: Path) -> None:
 
 
 def write_cells(finished: Finished, to: Path) -> None:
-    """Cells at the last recorded time as points in um, with every column of ``cells.parquet``."""
+    """Cells at the last recorded time as points in um, with all that the tables of cells have."""
     cells = finished.last_cells
-    columns = {name: _plain(cells[name]) for name in cells.column_names}
+    present = [name for name in cells.column_names if cells[name].null_count < max(1, len(cells))]
+    columns = {name: _plain(cells[name]) for name in present} | finished.held_by(cells)
     points = np.column_stack([columns.pop(f"{axis}_um") for axis in "xyz"])
     n, time = len(points), columns.pop("time_s")
     verts = {"connectivity": np.arange(n), "offsets": np.arange(1, n + 1)}

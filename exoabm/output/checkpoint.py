@@ -36,6 +36,7 @@ FIXED = frozenset(
         "cargos",
         "behaviors",
         "processes",
+        "behavior_units",
         "base",
         "responses",
         "streams",

@@ -1,108 +1,142 @@
-"""The edge table of a run, made again from its events: the proof that the rows say everything."""
+"""The edge tables of a run, made again from its events: the proof that the rows of events are complete."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from exoabm.accounting.contact_table import MEMBRANE_COUNTS
-from exoabm.analysis.communication import EDGE_COLUMNS
-from exoabm.analysis.edges import COUNTS
 from exoabm.errors import InputError
-from exoabm.output.events import UPTAKE_EVENTS
+from exoabm.tables.declarations import TABLES
+from exoabm.tables.fates import BETWEEN_CELLS, CELL, COUNTED
 from exoabm.tables.parquet import read_whole
+from exoabm.tables.schema import build, check
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-ENDS = ["donor", "recipient", "donor_type", "recipient_type", "vesicle_kind", "cargo"]
-COUNTED = UPTAKE_EVENTS | {event.name.lower(): count for event, count in MEMBRANE_COUNTS.items()}
+ENDS = ["sender", "donor", "donor_type", "recipient", "recipient_type", "vesicle_kind"]
+BY_CARGO = [*ENDS, "cargo"]
+COUNTS = COUNTED | {event.name.lower(): count for event, count in MEMBRANE_COUNTS.items()}
 TIMES = {"first_time_s": "min", "last_time_s": "max"}
 
 
-def rebuild(run: Path) -> pa.Table:
-    """The edge table from the events, the cells and the lineage of a run folder alone.
+def rebuild(folder: Path) -> dict[str, pa.Table]:
+    """``edges`` and ``edges_by_cargo`` from the events, the cells and the lineage of a run folder alone.
 
-    It is ``communication.parquet`` again, row for row. Events are read one row group at a time, so memory
-    holds the edges and no more than one group. The continuum engine's rows stand for whole intervals and
-    expected numbers: of its runs the times are null, copies of cargo are left out, and counts are the same
-    but for rounding.
+    Edges are those of the run, row for row, but for the distances; of cargo there are the rows in which some
+    was delivered. Events are read one row group at a time, so memory holds the edges, the cargo of vesicles
+    and no more than one group. The continuum engine's rows stand for whole intervals and expected numbers: of
+    its runs the times are null, copies of cargo are left out, and counts are the same but for rounding.
 
     Raises
     ------
     InputError
-        If one of the two files is missing or damaged.
+        If one of the files is missing or damaged.
     """
+    lineage, cargo = _table(folder, "lineage"), _table(folder, "vesicle_cargo")
+    types = None if lineage is None else lineage["cell_type"].combine_chunks().cast(pa.string())
     try:
-        with pq.ParquetFile(run / "events.parquet", page_checksum_verification=True) as events:
-            types, schema = _types_at_the_end(run), events.schema_arrow
-            resolution = (schema.metadata or {})[b"resolution"]
-            edges = _among_cells(schema.empty_table(), types)
+        with pq.ParquetFile(folder / TABLES["events"].file, page_checksum_verification=True) as events:
+            schema = events.schema_arrow
+            edges, copies = _between_cells(schema.empty_table(), types), None
             for group in range(events.num_row_groups):
-                edges = _sum(pa.concat_tables([edges, _among_cells(events.read_row_group(group), types)]))
-        names = pq.read_schema(run / "cells.parquet").names
-    except (OSError, KeyError, pa.ArrowInvalid) as error:
-        raise InputError(f"the events of {run} cannot be read: {error}") from None
-    kinds = [name.removesuffix("_released") for name in names if name.endswith("_released")]
-    return _in_order(edges, kinds, resolution)
+                rows = events.read_row_group(group)
+                edges = _sum(pa.concat_tables([edges, _between_cells(rows, types)]), ENDS)
+                if cargo is not None:
+                    found = _delivered(rows, types, cargo)
+                    copies = found if copies is None else _sum(pa.concat_tables([copies, found]), BY_CARGO)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise InputError(f"the events of {folder} cannot be read: {error}") from None
+    kinds = _kinds(folder)
+    about = {"resolution": (schema.metadata or {})[b"resolution"].decode()}
+    edges = _in_order(edges, kinds)
+    made = {"edges": build(TABLES["edges"], _edge_columns(edges), about)}
+    if copies is not None:
+        columns = {
+            name: copies[name].combine_chunks()
+            for name in (*BY_CARGO, "copies_delivered")
+            if name != "recipient_type"
+        }
+        made["edges_by_cargo"] = build(TABLES["edges_by_cargo"], columns, about)
+    return made
 
 
-def _types_at_the_end(run: Path) -> pa.Array | None:
-    """The type of every cell that ever was, by birth id; None where cells keep the type that events tell."""
-    lineage = run / "lineage.parquet"
-    if not lineage.exists():
+def _table(folder: Path, name: str, columns: list[str] | None = None) -> pa.Table | None:
+    table = TABLES[name]
+    if not (folder / table.file).exists():
         return None
-    return read_whole(lineage, columns=["cell_type"])["cell_type"].combine_chunks().cast(pa.string())
+    found = read_whole(folder / table.file, columns)
+    check(table, found, f"{folder}: {table.file}", columns)
+    return found
 
 
-def _among_cells(events: pa.Table, types: pa.Array | None) -> pa.Table:
-    """A row for each event between an origin and a cell, with a column for each thing that is counted."""
-    single = pc.is_valid(events["vesicle"])
-    counted = pc.is_in(events["event"].cast(pa.string()), pa.array([*COUNTED]))
-    known = pc.and_(pc.is_valid(events["recipient"]), counted)
-    rows = events.filter(known)
-    single, event, number = single.filter(known), rows["event"].cast(pa.string()), rows["count"]
-    columns = {name: rows[name] for name in ENDS[:2]}
-    columns |= {name: rows[name].cast(pa.string()) for name in ENDS[2:]}
-    for name in ENDS[:2] if types is not None else ():
+def _kinds(folder: Path) -> pa.Array:
+    """Names of the vesicle kinds, in the order of the scenario."""
+    table = _table(folder, "cells_by_kind", ["vesicle_kind"])
+    if table is None:
+        raise InputError(f"{folder} holds no {TABLES['cells_by_kind'].file}")
+    return pc.unique(table["vesicle_kind"].cast(pa.string()).combine_chunks())
+
+
+def _between_cells(events: pa.Table, types: pa.Array | None) -> pa.Table:
+    """A row for each event between a sender and a cell, with a column for each count."""
+    counted = pc.is_in(events["event"].cast(pa.string()), pa.array([*COUNTS]))
+    rows = events.filter(pc.and_(pc.is_valid(events["recipient"]), counted))
+    event, number = rows["event"].cast(pa.string()), rows["count"]
+    columns = _ends(rows, types)
+    for name, count in COUNTS.items():
+        columns[count] = pc.if_else(pc.equal(event, name), number, 0.0)
+    met = pc.and_(pc.is_valid(rows["vesicle"]), pc.equal(event, "encounter"))
+    return pa.table(columns | dict.fromkeys(TIMES, pc.if_else(met, rows["time_s"], None)))
+
+
+def _ends(rows: pa.Table, types: pa.Array | None) -> dict[str, Any]:
+    """Both ends of events; where cells change, with the type that they have at the end."""
+    words = ("sender", "donor_type", "recipient_type", "vesicle_kind")
+    columns = {name: rows[name].cast(pa.string()) if name in words else rows[name] for name in ENDS}
+    for name in ("donor", "recipient") if types is not None else ():
         columns[f"{name}_type"] = pc.coalesce(pc.take(types, rows[name]), columns[f"{name}_type"])
-    for name, count in COUNTED.items():
-        columns[count] = pc.if_else(pc.equal(event, name), number, 0).cast(pa.float64())
-    for name in events.column_names:
-        if name.startswith("copies_"):
-            copies = pc.if_else(pc.equal(event, "delivery"), rows[name], 0)
-            columns[f"copies_delivered_{name.removeprefix('copies_')}"] = copies.cast(pa.float64())
-    met = pc.if_else(pc.and_(single, pc.equal(event, "encounter")), rows["time_s"], None)
-    return pa.table(columns | dict.fromkeys(TIMES, met))
+    return columns
 
 
-def _sum(rows: pa.Table) -> pa.Table:
+def _delivered(events: pa.Table, types: pa.Array | None, cargo: pa.Table) -> pa.Table:
+    """Copies that each delivery brought, a row for each cargo of the vesicle."""
+    rows = events.filter(pc.equal(events["event"].cast(pa.string()), "delivery"))
+    ids = np.asarray(cargo["vesicle"])
+    order = np.argsort(ids, kind="stable")
+    low, high = (np.searchsorted(ids[order], np.asarray(rows["vesicle"]), side) for side in ("left", "right"))
+    n = high - low
+    of = np.repeat(np.arange(len(n)), n)
+    at = order[np.repeat(low, n) + np.arange(n.sum()) - np.repeat(np.cumsum(n) - n, n)]
+    columns = {name: pc.take(column, pa.array(of)) for name, column in _ends(rows, types).items()}
+    columns["cargo"] = pc.take(cargo["cargo"].cast(pa.string()), pa.array(at))
+    columns["copies_delivered"] = pc.take(cargo["copies"], pa.array(at)).cast(pa.float64())
+    return _sum(pa.table(columns), BY_CARGO)
+
+
+def _sum(rows: pa.Table, ends: list[str]) -> pa.Table:
     """One row for each pair of ends and vesicle kind: counts added up, the first and the last time."""
-    how = [(name, TIMES.get(name, "sum")) for name in rows.column_names if name not in ENDS]
-    found = rows.group_by(ENDS).aggregate(how)
-    return found.select(ENDS + [f"{name}_{function}" for name, function in how]).rename_columns(
-        ENDS + [name for name, _ in how]
-    )
+    how = [(name, TIMES.get(name, "sum")) for name in rows.column_names if name not in ends]
+    found = rows.group_by(ends).aggregate(how)
+    names = [f"{name}_{function}" for name, function in how]
+    return found.select(ends + names).rename_columns(ends + [name for name, _ in how])
 
 
-def _in_order(edges: pa.Table, kinds: list[str], resolution: bytes) -> pa.Table:
-    """The rows and columns of ``communication.edge_table``."""
+def _in_order(edges: pa.Table, kinds: pa.Array) -> pa.Table:
+    """Edges by kind, recipient, donor and, where that is not known, the name of the sender."""
     bound = pc.add(edges["encountered"], edges["inherited"])
     for name in ("unbound", "taken_up", "handed_over", "shed"):
         bound = pc.subtract(bound, edges[name])
-    edges = edges.append_column("bound", bound)
-    rank = pc.index_in(edges["vesicle_kind"], pa.array(kinds, pa.string()))
-    keys = [(name, "ascending") for name in ("rank", "recipient", "donor", "donor_type")]
-    edges = edges.append_column("rank", rank).sort_by(keys)
-    copies = [name for name in edges.column_names if name.startswith("copies_delivered_")]
-    edges = edges.select([*ENDS, *COUNTS, *copies, *TIMES])
-    fields = [
-        field.with_type(pa.dictionary(pa.int32(), pa.string()) if field.name in ENDS[2:] else field.type)
-        .with_metadata({"description": EDGE_COLUMNS.get(field.name, "copies that reached the cytosol")})
-        for field in edges.schema
-    ]  # fmt: skip
-    meta = {"resolution": resolution, "orientation": "rows send, columns receive"}
-    return edges.cast(pa.schema(fields, metadata=meta))
+    name = pc.if_else(pc.equal(edges["sender"], CELL), edges["donor_type"], edges["sender"])
+    edges = edges.append_column("bound", bound).append_column("name", name)
+    edges = edges.append_column("rank", pc.index_in(edges["vesicle_kind"], kinds))
+    return edges.sort_by([(key, "ascending") for key in ("rank", "recipient", "donor", "name")])
+
+
+def _edge_columns(edges: pa.Table) -> dict[str, Any]:
+    return {name: edges[name].combine_chunks() for name in (*ENDS, *BETWEEN_CELLS, *TIMES)}

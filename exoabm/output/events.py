@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,8 +11,10 @@ from exoabm.accounting.records import Events, take_or_absent
 from exoabm.analysis.edges import Everyone
 from exoabm.output.recorder import part
 from exoabm.state import OUTSIDE, Resolution
-from exoabm.tables.fates import Event
-from exoabm.tables.parquet import OneTable, TableWriter, pick
+from exoabm.tables.declarations import TABLES
+from exoabm.tables.fates import COUNTED, Event
+from exoabm.tables.parquet import TableObserver
+from exoabm.tables.schema import senders, words
 from exoabm.vesicle import cargo_names, vesicle_ids, vesicle_numbers
 
 if TYPE_CHECKING:
@@ -22,17 +24,17 @@ if TYPE_CHECKING:
     from exoabm.state import State
 
 
-class EventWriter:
-    """``events.parquet``: the mass balance as rows, each what happened in one interval between two parties.
+class EventWriter(TableObserver):
+    """``events.parquet``: the mass balance as rows, each the events of an interval between two parties.
 
-    The continuum engine knows expected numbers, so a row stands for all events of a kind between an
-    origin and a cell in ``interval_s`` before ``time_s``, and ``vesicle`` is null. Summed over all rows, the
-    counts are the mass balance's.
+    The continuum engine knows expected numbers, so a row stands for all events of a kind between a
+    sender and a cell in ``interval_s`` before ``time_s``, and ``vesicle`` is null. Summed over all rows, the
+    counts are those of the mass balance.
     """
 
-    def __init__(self, path: Path, interval: float) -> None:
+    def __init__(self, folder: Path, interval: float, about: Mapping[str, str] | None = None) -> None:
+        super().__init__(folder, [TABLES["events"]], about or {})
         self.interval = interval
-        self._table = TableWriter(path)
         self._before: dict[str, np.ndarray] = {}
         self._time = 0.0
         self._buried = self._changed = 0
@@ -50,41 +52,28 @@ class EventWriter:
         changed = self._changed if self._before else len(state.lineage.changed)
         released = _released(state, cells, new.pop("release"), now["release"], changed)
         interval = state.time - self._time if self._before else 0.0
-        self._table.append(_event_rows(state, cells, released, new, interval))
+        self._about["resolution"] = state.labels.resolution.value
+        self.append("events", _event_rows(state, cells, released, new, interval))
         alive = np.isin(cells.birth_id, state.cells.birth_id)
         kept = {name: a[alive] if name in PER_CELL else a for name, a in now.items()}
         self._before = kept | {"cell": cells.birth_id[alive]}
         self._time, self._buried = state.time, len(state.lineage.dead)
         self._changed = len(state.lineage.changed)
 
-    def close(self) -> None:
-        """Finish the file."""
-        self._table.close()
-
     def snapshot(self) -> dict[str, np.ndarray]:
-        """The counts and the time of the last record; see ``TableWriter``."""
+        """The counts and the time of the last record, and the file; see ``TableWriter``."""
         before = {f"before/{event}": count for event, count in self._before.items()}
         clock = {name: np.array(getattr(self, f"_{name}")) for name in ("time", "buried", "changed")}
-        return self._table.snapshot() | clock | before
+        return super().snapshot() | clock | before
 
     def restore(self, content: Mapping[str, np.ndarray]) -> None:
         """Take them back."""
-        self._table.restore(content)
+        super().restore(content)
         self._time, self._before = float(content["time"]), part(content, "before/")
         self._buried, self._changed = int(content["buried"]), int(content["changed"])
 
 
-UPTAKE_EVENTS = {
-    "encounter": "encountered",
-    "unbinding": "unbound",
-    "uptake": "taken_up",
-    "degradation": "lysosomal",
-    "recycling": "recycled",
-    "delivery": "delivered",
-}
-
-
-PER_CELL = frozenset({"release", "bound", *UPTAKE_EVENTS})
+PER_CELL = frozenset({"release", "bound", *COUNTED})
 SHED = "shed"
 """Clearance with the debris of a cell; the other clearance is on no cell."""
 DUST = 1e-9
@@ -100,7 +89,7 @@ def _cumulative(state: State, buried: int) -> tuple[Everyone, dict[str, np.ndarr
     way, balance, lineage = state.trafficking, state.balance, state.lineage
     counts = {
         "release": state.released.copy(),
-        **{event: getattr(way, count).copy() for event, count in UPTAKE_EVENTS.items()},
+        **{event: getattr(way, count).copy() for event, count in COUNTED.items()},
     }
     if state.living:
         counts["bound"] = way.bound.copy()
@@ -128,8 +117,8 @@ def _cumulative(state: State, buried: int) -> tuple[Everyone, dict[str, np.ndarr
         counts[event][rows] = count
         if event == "release":
             counts[event][cells.row_of(gone["birth_id"])] = gone["released"]
-        elif event in UPTAKE_EVENTS:
-            counts[event][died, kind, label] = lineage.contacts[UPTAKE_EVENTS[event]][met]
+        elif event in COUNTED:
+            counts[event][died, kind, label] = lineage.contacts[COUNTED[event]][met]
     return cells, counts | totals
 
 
@@ -213,7 +202,7 @@ def _event_rows(
     released: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
     new: dict[str, np.ndarray],
     interval: float,
-) -> pa.Table:
+) -> dict[str, Any]:
     kind, label, cell, count = released
     parts = [("release", kind, label, cell, np.full(len(cell), -1), count)]
     for event, amount in new.items():
@@ -234,75 +223,79 @@ def _event_rows(
         donor = np.where(sender >= 0, donor, np.array(numbers, dtype=np.int64)[label])
     place = np.where(sender >= 0, sender, receiver)
     position = take_or_absent(cells.position, place, np.nan)
-    carried = [", ".join(c.name for c in k.cargo) for k in state.kinds]
     n = len(count)
-    return pa.table(
-        {
-            "event": pick(known, events),
-            "time_s": np.full(n, state.time),
-            "interval_s": np.full(n, interval),
-            "vesicle": pa.nulls(n, pa.int64()),
-            "vesicle_kind": pick([k.name for k in state.kinds], kind),
-            "cargo": pick(carried, kind),
-            "donor": pa.array(donor, mask=donor < 0),
-            "donor_type": pick(list(state.labels.types), label),
-            "recipient": pa.array(take_or_absent(cells.birth_id, receiver), mask=receiver < 0),
-            "recipient_type": pick([t.name for t in state.types], take_or_absent(cells.type, receiver)),
-            "count": count,
-            **{f"{axis}_um": _nullable(position[:, i]) for i, axis in enumerate("xyz")},
-        }
-    ).replace_schema_metadata({"resolution": state.labels.resolution.value})
+    return {
+        "event": words(known, events),
+        "time_s": np.full(n, state.time),
+        "interval_s": np.full(n, interval),
+        "vesicle_kind": words([k.name for k in state.kinds], kind),
+        **senders(state.labels.types, label, donor),
+        "recipient": pa.array(take_or_absent(cells.birth_id, receiver), mask=receiver < 0),
+        "recipient_type": words([t.name for t in state.types], take_or_absent(cells.type, receiver)),
+        "count": count,
+        **{f"{axis}_um": position[:, i] for i, axis in enumerate("xyz")},
+    }
 
 
-class VesicleEventWriter(OneTable):
-    """``events.parquet`` of the vesicle engine: one row an event, streamed in row groups as the run goes on.
+class VesicleEventWriter(TableObserver):
+    """``events.parquet`` of the vesicle engine: a row an event, streamed in row groups as the run goes on.
 
-    The communication graph, the edge table and every measure can be made again from these rows alone.
-    Positions are rounded to 1/64 um. ``vesicle`` names a vesicle for ever (``vesicle.vesicle_ids``);
-    ``number`` says how many of its kind its donor had sent before. No column is unsigned, so that
-    differences can be below 0.
+    The communication graph, the edge table and every measure can be made again from these rows and from
+    ``vesicle_cargo.parquet``, which has the copies of cargo in each vesicle from its release on. Positions
+    are rounded to 1/64 um. ``vesicle`` names a vesicle for ever (``vesicle.vesicle_ids``); ``number`` is how
+    many of its kind its donor had sent before.
     """
 
     interval = 0.0
 
-    def __init__(self, path: Path) -> None:
-        self._table = TableWriter(path)
+    def __init__(self, folder: Path, about: Mapping[str, str] | None = None) -> None:
+        said = dict(about or {}) | {"resolution": Resolution.CELL.value}
+        super().__init__(folder, [TABLES["events"], TABLES["vesicle_cargo"]], said)
 
     def record(self, state: State) -> None:
-        """Append the rows of this step; none at the start, which gives a table without rows its columns."""
+        """Append the rows of this step; none at the start, which gives tables without rows their columns."""
         happened = state.events.columns()
-        if happened or state.step == 0:
-            self._table.append(_vesicle_rows(state, happened))
+        if not happened and state.step == 0 and state.follows_vesicles:
+            happened = Events.nothing(state.vesicles)
+        if happened:
+            self.append("events", _vesicle_rows(state, happened))
+            self.append("vesicle_cargo", _cargo_rows(state, happened))
 
 
-def _vesicle_rows(state: State, happened: dict[str, np.ndarray]) -> pa.Table:
-    """Columns of ``Events`` as a table; without rows only its schema."""
-    if not happened and state.follows_vesicles:
-        happened = Events.nothing(state.vesicles)
-    kind, donor, recipient = happened["kind"], happened["donor"], happened["recipient"]
-    carried = [", ".join(c.name for c in k.cargo) for k in state.kinds]
-    table = {
-        "event": pick([e.name.lower() for e in Event], happened["event"]),
+def _vesicle_rows(state: State, happened: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Columns of ``Events`` as those of the table of events."""
+    kind, recipient = happened["kind"], happened["recipient"]
+    return {
+        "event": words([e.name.lower() for e in Event], happened["event"]),
         "time_s": happened["time"],
-        "interval_s": np.zeros(len(kind), np.float32),
+        "interval_s": np.zeros(len(kind)),
         "vesicle": vesicle_ids(happened["id"]),
         "number": vesicle_numbers(happened["id"]),
-        "vesicle_kind": pick([k.name for k in state.kinds], kind),
-        "cargo": pick(carried, kind),
-        "donor": pa.array(donor.astype(np.int64), mask=donor < 0),
-        "donor_type": pick(list(state.labels.types), happened["label"]),
+        "vesicle_kind": words([k.name for k in state.kinds], kind),
+        **senders(state.labels.types, happened["label"], happened["donor"]),
         "recipient": pa.array(recipient.astype(np.int64), mask=recipient < 0),
-        "recipient_type": pick([t.name for t in state.types], happened["recipient_type"]),
-        "count": np.ones(len(kind), np.int32),
-        "hops": happened["hops"].astype(np.int32),
+        "recipient_type": words([t.name for t in state.types], happened["recipient_type"]),
+        "count": np.ones(len(kind)),
+        "hops": happened["hops"].astype(np.int64),
+        **{
+            f"{axis}_um": (np.round(happened[axis] * 64) / 64).astype(np.float32).astype(float)
+            for axis in "xyz"
+        },
     }
-    for column, name in enumerate(cargo_names(state.kinds)):
-        copies = happened["copies"][:, column]
-        table[f"copies_{name}"] = copies.astype(np.promote_types(copies.dtype, np.int32))
-    for axis in "xyz":
-        table[f"{axis}_um"] = (np.round(happened[axis] * 64) / 64).astype(np.float32)
-    return pa.table(table).replace_schema_metadata({"resolution": Resolution.CELL.value})
 
 
-def _nullable(values: np.ndarray) -> pa.Array:
-    return pa.array(values, mask=np.isnan(values))
+def _rounded(place: np.ndarray) -> np.ndarray:
+    return (np.round(place * 64) / 64).astype(np.float32).astype(float)
+
+
+def _cargo_rows(state: State, happened: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Copies in each vesicle that is new in this step, a row for each cargo of its kind."""
+    names = cargo_names(state.kinds)
+    carries = np.array([[any(c.name == name for c in k.cargo) for name in names] for k in state.kinds], bool)
+    new = np.flatnonzero(np.isin(happened["event"], (Event.RELEASE, Event.ENTRY)))
+    at, cargo = np.nonzero(carries.reshape(len(state.kinds), -1)[happened["kind"][new]])
+    return {
+        "vesicle": vesicle_ids(happened["id"][new[at]]),
+        "cargo": words(names, cargo),
+        "copies": happened["copies"][new[at], cargo].astype(np.int64),
+    }

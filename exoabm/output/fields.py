@@ -1,8 +1,9 @@
 """The observer of fields: ``fields.zarr``, Zarr format 3 as xarray reads it.
 
-For each vesicle kind an array (time, label, [z,] y, x) of free vesicles per mL, and their coordinates:
+The array ``concentration`` (time, vesicle_kind, label, [z,] y, x) of free vesicles per mL, with coordinates:
 
 ``time``                h; ``time_s`` is the same in s, as in all tables
+``vesicle_kind``          names of the kinds
 ``label, donor_type``   the donor types, or birth ids of donor cells, that the fields are kept apart by
 ``x, y, z``             centers of voxels, um
 
@@ -35,12 +36,13 @@ TIMES = {"time": ("h", 3600.0), "time_s": ("s", 1.0)}
 """Coordinates along time: the unit of each, and s in one."""
 LABELS = {"label": "labels", "donor_type": "label_types"}
 """Coordinates along label, and the attributes of the group that say the same."""
+VALUES = "concentration"
 AT_ONCE = 1024
 """Entries of a chunk of these coordinates."""
 
 
 class FieldWriter:
-    """``fields.zarr``: free vesicles per mL, an array (time, label, [z,] y, x) per vesicle kind."""
+    """``fields.zarr``: free vesicles per mL, (time, vesicle_kind, label, [z,] y, x)."""
 
     def __init__(self, path: Path, interval: float) -> None:
         self.interval = interval
@@ -56,13 +58,14 @@ class FieldWriter:
     def _append(self, state: State) -> None:
         self._miss_nothing()
         scale = PER_ML / state.domain.voxel_volume
-        group, kinds = self._open(state), [kind.name for kind in state.kinds]
+        group = self._open(state)
         for name, (_, unit) in TIMES.items():
             group[name].append(np.array([state.time / unit]))
         self._widen(state)
-        for index, kind in enumerate(kinds):
-            group[kind].append((state.free_per_voxel(index) * scale).astype(np.float32)[None])
-            self._note(f"{kind}/c/{group[kind].shape[0] - 1}")
+        kinds = range(len(state.kinds))
+        found = [(state.free_per_voxel(kind) * scale).astype(np.float32) for kind in kinds]
+        group[VALUES].append(np.stack(found)[None])
+        self._note(f"{VALUES}/c/{group[VALUES].shape[0] - 1}")
 
     def _miss_nothing(self) -> None:
         """See that all arrays are there; zarr has no common base for what it raises where one is not."""
@@ -133,8 +136,9 @@ class FieldWriter:
                 raise InputError(f"{chunk} is {'damaged' if chunk.exists() else 'missing'}")
         labels = {name: content[name].tolist() for name in LABELS.values()}
         for name in lengths:
-            shape = (len(times), len(labels["labels"]), *arrays[name].shape[2:])
-            arrays[name].resize(shape[: arrays[name].ndim])
+            now = {"time": len(times), "label": len(labels["labels"])}
+            shape = zip(_axes(arrays[name]), arrays[name].shape, strict=True)
+            arrays[name].resize(tuple(now.get(axis, size) for axis, size in shape))
         self._group, self._arrays = group, ("", *arrays)
         _label(group, labels)
 
@@ -143,16 +147,15 @@ class FieldWriter:
         if len(self._group.attrs["labels"]) == len(state.labels):
             return
         _label(self._group, _labels(state))
-        for kind in state.kinds:
-            times, _, *shape = self._group[kind.name].shape
-            self._group[kind.name].resize((times, len(state.labels), *shape))
+        times, kinds, _, *shape = self._group[VALUES].shape
+        self._group[VALUES].resize((times, kinds, len(state.labels), *shape))
 
     def _open(self, state: State) -> Any:
         if self._group is None:
             import zarr
 
             domain = state.domain
-            axes = ("time", "label", *"zyx"[-domain.dim :])
+            axes = ("time", "vesicle_kind", "label", *"zyx"[-domain.dim :])
             group = zarr.open_group(self._path, mode="w", zarr_format=3)
             group.attrs.update(
                 {
@@ -172,11 +175,14 @@ class FieldWriter:
                 new_array(group, name, (0,), (AT_ONCE,), str, ("label",), {})
             _label(group, _labels(state))
             self._lay_out(group, domain)
-            shape = (0, len(state.labels), *domain.shape)
-            chunks = (1, 1, *(min(n, 256) for n in domain.shape))
-            for kind in state.kinds:
-                about = {"units": "1/mL", "long_name": f"free vesicles of the kind {kind.name}"}
-                new_array(group, kind.name, shape, chunks, "f4", axes, about)
+            shape = (0, len(state.kinds), len(state.labels), *domain.shape)
+            chunks = (1, 1, 1, *(min(n, 256) for n in domain.shape))
+            names = np.array([kind.name for kind in state.kinds], dtype=object)
+            new_array(group, "vesicle_kind", names.shape, names.shape, str, ("vesicle_kind",), {})[:] = names
+            self._note("vesicle_kind/c")
+            new_array(
+                group, VALUES, shape, chunks, "f4", axes, {"units": "1/mL", "long_name": "free vesicles"}
+            )
             self._group, self._arrays = group, ("", *group.array_keys())
         return self._group
 
@@ -252,7 +258,8 @@ def _layout(group: Any) -> str:
     """All that the metadata of a group and its arrays say but for their lengths, as text."""
     about = {name: value for name, value in group.attrs.items() if name not in LABELS.values()}
     arrays = {
-        name: array.metadata.to_dict() | {"shape": array.shape[len({"time", "label"} & {*_axes(array)}) :]}
+        name: array.metadata.to_dict()
+        | {"shape": [n for n, a in zip(array.shape, _axes(array), strict=True) if a not in ("time", "label")]}
         for name, array in group.arrays()
     }
     return json.dumps([about, arrays], sort_keys=True, default=str)

@@ -5,16 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
 
 from exoabm.analysis.edges import everyone
-from exoabm.columns import FATES
+from exoabm.tables.declarations import TABLES
+from exoabm.tables.schema import build, words
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import pyarrow as pa
+    from collections.abc import Mapping, Sequence
 
     from exoabm.state import State
+
+FATES = ("divisions", "blocked", "deaths", "transformations")
+"""Events in the life of cells that are counted for each type."""
 
 
 def fates(state: State) -> dict[str, dict[str, int]]:
@@ -35,14 +38,12 @@ def over_lives(state: State, count: str, kinds: Sequence[int]) -> np.ndarray:
     return total
 
 
-def lineage_table(state: State) -> pa.Table:
+def lineage_table(state: State, about: Mapping[str, str] | None = None) -> pa.Table:
     """One row a cell, in the order of birth.
 
     ``mother`` is null for cells of the layout, ``died_s`` for the living. Type and position are those of now,
     or of death.
     """
-    import pyarrow as pa
-
     cells, dead = everyone(state), state.lineage.dead
     mother, born = np.empty(len(cells), np.int64), np.empty(len(cells))
     died = np.full(len(cells), np.nan)
@@ -52,14 +53,15 @@ def lineage_table(state: State) -> pa.Table:
     ):
         mother[rows], born[rows] = source["mother"], source["born"]
     died[cells.row_of(dead["birth_id"])] = dead["died"]
-    names = pa.array([t.name for t in state.types])
-    return pa.table(
+    return build(
+        TABLES["lineage"],
         {
             "cell": cells.birth_id,
             "mother": pa.array(mother, mask=mother < 0),
-            "cell_type": pa.DictionaryArray.from_arrays(pa.array(cells.type, pa.int32()), names),
+            "cell_type": words([t.name for t in state.types], cells.type),
             "born_s": born,
-            "died_s": pa.array(died, mask=np.isnan(died)),
+            "died_s": died,
             **{f"{axis}_um": cells.position[:, i] for i, axis in enumerate("xyz")},
-        }
+        },
+        about,
     )

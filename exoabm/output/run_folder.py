@@ -18,7 +18,7 @@ from exoabm.errors import ExoError, InputError, RunFailed
 from exoabm.manifest import MANIFEST, inside
 from exoabm.manifest import write as write_manifest
 from exoabm.output.lock import LOCK, Lock, check_free, hold
-from exoabm.tables.declarations import METRICS
+from exoabm.tables.declarations import RUN_TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,10 +27,7 @@ if TYPE_CHECKING:
 FILES = (
     MANIFEST,
     "run.json",
-    *(table.file for table in METRICS),
-    "cells.parquet",
-    "events.parquet",
-    "communication.parquet",
+    *(table.file for table in RUN_TABLES if not table.where),
     "communication.graphml",
     "fields.zarr",
     "summary.json",
@@ -38,7 +35,7 @@ FILES = (
 )
 TABLE = "table"
 """Folder within a run folder that holds the table of cells that the run was made from."""
-MADE = frozenset({*FILES, TABLE, "lineage.parquet"})
+MADE = frozenset({*FILES, TABLE, *(table.file for table in RUN_TABLES)})
 """Names at the top of a run folder that runs write."""
 UNFINISHED = ".unfinished"
 CHECKPOINT = "checkpoint.npz"

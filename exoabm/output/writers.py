@@ -2,65 +2,101 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
 from exoabm.cargo import CargoClass
-from exoabm.columns import VESICLE_COUNTS, Row
-from exoabm.tables.parquet import OneTable, TableWriter, pick
+from exoabm.tables.declarations import CELLS, TABLES
+from exoabm.tables.parquet import TableObserver
+from exoabm.tables.schema import words
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from exoabm.state import SourceCells, State
 
+Columns = dict[str, Any]
+COUNTS = tuple(c.name for c in TABLES["cells_by_kind"].values if c.name != "released")
 
-class CellWriter(OneTable):
-    """``cells.parquet``: a row per cell and recorded time."""
 
-    def __init__(self, path: Path, interval: float) -> None:
+class CellWriter(TableObserver):
+    """Cells at recorded times: who and where, and their vesicles, cargo and behaviors."""
+
+    def __init__(self, folder: Path, interval: float, about: Mapping[str, str] | None = None) -> None:
+        super().__init__(folder, CELLS, about or {})
         self.interval = interval
-        self._table = TableWriter(path)
 
     def record(self, state: State) -> None:
-        """Append a row for every cell."""
-        self._table.append(cell_table(state))
+        """Append the rows of this moment."""
+        for name, columns in cell_columns(state).items():
+            self.append(name, columns)
 
 
-def cell_table(state: State) -> pa.Table:
-    """Every cell now: who, where, and per vesicle kind what it sent and met.
+def cell_columns(state: State) -> dict[str, Columns]:
+    """Every cell now, as the columns of each table of cells by its name.
 
     Where the layout has a table, ``source_id`` and ``source_label`` are what it says of the cell; null for
-    daughters, whose ``lineage.parquet`` leads back.
+    daughters, whose lineage leads back.
     """
-    cells, way, n = state.cells, state.trafficking, len(state.cells)
-    columns = Row(
-        time_s=np.full(n, state.time),
-        cell=cells.birth_id,
-        cell_type=pick([t.name for t in state.types], cells.type),
-        x_um=cells.position[:, 0],
-        y_um=cells.position[:, 1],
-        z_um=cells.position[:, 2],
-        waste_units=cells.waste,
-    )
+    return {
+        "cells": _cells(state),
+        "cells_by_kind": _by_kind(state),
+        "cells_by_cargo": _by_cargo(state),
+        "behaviors": _behaviors(state),
+    }
+
+
+def _cells(state: State) -> Columns:
+    cells, n = state.cells, len(state.cells)
+    columns: Columns = {
+        "time_s": np.full(n, state.time),
+        "cell": cells.birth_id,
+        "cell_type": words([t.name for t in state.types], cells.type),
+        **{f"{axis}_um": cells.position[:, i] for i, axis in enumerate("xyz")},
+        "waste_units": cells.waste,
+    }
     if state.source is not None:
-        for name, values in _source_columns(state.source, cells.birth_id).items():
-            columns[name] = values
+        columns |= _source_columns(state.source, cells.birth_id)
     if cells.mvb.shape[1]:
         columns["mvb"] = cells.mvb[:, 0]
-    for c, cargo in enumerate(state.cargos):
-        if cargo.role is not CargoClass.WASTE:
-            columns.put("{cargo}_copies", cells.cargo[:, c], cargo=cargo.name)
     if state.responses:
         columns["effect"] = cells.effect
-    for k, kind in enumerate(state.kinds):
-        columns.put("{vesicle}_released", state.released[:, k], vesicle=kind.name)
-        for count in VESICLE_COUNTS:
-            columns.put(f"{{vesicle}}_{count}", getattr(way, count)[:, k].sum(axis=1), vesicle=kind.name)
-    # Arrow would look into the state's own arrays, which go on changing while the rows wait.
-    return pa.table({n: np.array(c) if isinstance(c, np.ndarray) else c for n, c in columns.items()})
+    return columns
+
+
+def _by_kind(state: State) -> Columns:
+    names = [kind.name for kind in state.kinds]
+    counts = {name: getattr(state.trafficking, name).sum(axis=2) for name in COUNTS}
+    values = {"released": state.released, **counts}
+    return _long(state, "vesicle_kind", names, values)
+
+
+def _by_cargo(state: State) -> Columns:
+    held = [c for c, cargo in enumerate(state.cargos) if cargo.role is not CargoClass.WASTE]
+    names = [state.cargos[c].name for c in held]
+    return _long(state, "cargo", names, {"copies": state.cells.cargo[:, held]})
+
+
+def _behaviors(state: State) -> Columns:
+    columns = _long(state, "behavior", list(state.behaviors), {"value": state.cells.behavior})
+    known = list(dict.fromkeys(unit for units in state.behavior_units for unit in units))
+    place = np.array([[known.index(unit) for unit in units] for units in state.behavior_units], np.int64)
+    of_cell = place.reshape(len(state.types), -1)[state.cells.type]
+    return columns | {"unit": words(known, of_cell.T.ravel())}
+
+
+def _long(state: State, key: str, names: list[str], values: Mapping[str, np.ndarray]) -> Columns:
+    """A row for each name and cell, of values (n, names)."""
+    n = len(state.cells)
+    return {
+        "time_s": np.full(n * len(names), state.time),
+        "cell": np.tile(state.cells.birth_id, len(names)),
+        key: words(names, np.repeat(np.arange(len(names)), n)),
+        **{name: value.T.ravel() for name, value in values.items()},
+    }
 
 
 def _source_columns(source: SourceCells, birth_id: np.ndarray) -> dict[str, pa.Array]:
@@ -68,8 +104,7 @@ def _source_columns(source: SourceCells, birth_id: np.ndarray) -> dict[str, pa.A
     first = birth_id < len(source.ids)
     row = np.where(first, birth_id, 0)
     ids = [source.ids[i] if known else None for i, known in zip(row.tolist(), first.tolist(), strict=True)]
-    label = pa.array(np.where(first, source.codes[row], 0), pa.int32(), mask=~first)
     return {
         "source_id": pa.array(ids, pa.string()),
-        "source_label": pa.DictionaryArray.from_arrays(label, list(source.labels)),
+        "source_label": words(list(source.labels), np.where(first, source.codes[row], -1)),
     }

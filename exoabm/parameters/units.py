@@ -134,6 +134,27 @@ def factor(unit: str) -> float:
     return float(_parse(unit)[0])
 
 
+def internal_unit(unit: str) -> str:
+    """The unit in which numbers of ``unit`` are kept inside, such as ``um^3/s``; "1" for pure numbers.
+
+    Raises
+    ------
+    QuantityError
+        If ``unit`` is not a known unit.
+
+    Examples
+    --------
+    >>> internal_unit("1 / h"), internal_unit("um^2 / min"), internal_unit("EV")
+    ('1/s', 'um^2/s', '1')
+    """
+    own = {"[length]": "um", "[time]": "s", "[mass]": "ug", "[temperature]": "K"}
+    powers = {own[name]: power for name, power in _parse(unit)[1].items()}
+    above, below = (
+        [n if abs(p) == 1 else f"{n}^{abs(p)}" for n, p in powers.items() if p * sign > 0] for sign in (1, -1)
+    )
+    return "/".join([" ".join(above) or "1", *below])
+
+
 def to_internal(value: object, unit: str) -> tuple[float, float]:
     """Return ``value`` as a magnitude in ``unit``, and in internal units.
 

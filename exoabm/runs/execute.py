@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 import exoabm
 from exoabm.analysis import communication as talk
 from exoabm.analysis.biodistribution import body
+from exoabm.analysis.communication import cargo_table, edge_table
 from exoabm.analysis.network import graph
+from exoabm.analysis.pairs import pairs_of
 from exoabm.errors import InputError, NumericalError
 from exoabm.model import ExosomeModel
 from exoabm.output import checkpoint
@@ -33,11 +35,11 @@ from exoabm.scenario.estimate import MAX_EDGES_IN_GRAPHML
 from exoabm.scenario.loader import parse, run_of, sha256_of
 from exoabm.tables.declarations import SCHEMA_VERSION, TABLES
 from exoabm.tables.parquet import write_table
-from exoabm.tables.schema import footer
+from exoabm.tables.schema import build, footer
 from exoabm.tables.series import metrics_tables
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from exoabm.output.recorder import Observer
     from exoabm.scenario.loader import LoadedScenario
@@ -179,10 +181,12 @@ def _complete(
     try:
         model.run_until(plan["end_s"], progress=progress)
     except NumericalError as error:
-        raise NumericalError(f"{error}; {_keep_failed(folder, model, about, error)}") from None
+        raise NumericalError(
+            f"{error}; {_keep_failed(folder, model, plan, about | {'error': str(error)})}"
+        ) from None
     model.recorder.finish(model.state)
     summary = summarize(model)
-    _write_tables(folder, model)
+    _write_tables(folder, model, _footer(plan))
     folder.write_json("summary.json", summary)
     draw_picture(model, folder.work / "preview.png")
     about |= {"exit_state": "done", "wall_time_s": time.perf_counter() - clock}
@@ -261,8 +265,8 @@ def _observers(folder: RunFolder, model: ExosomeModel, plan: dict[str, Any], clo
     """All observers of a run except the metrics, in the order used by checkpoints."""
     record, work = model.scenario.record, folder.work
     found: list[Observer] = [
-        CellWriter(work / "cells.parquet", float(record.cells)),
-        _event_writer(model, work / "events.parquet"),
+        CellWriter(work, float(record.cells), _footer(plan)),
+        _event_writer(model, work, _footer(plan)),
         FieldWriter(work / "fields.zarr", float(record.fields)),
     ]
     if plan["every_s"] is not None:
@@ -274,10 +278,10 @@ def _observers(folder: RunFolder, model: ExosomeModel, plan: dict[str, Any], clo
     return found
 
 
-def _event_writer(model: ExosomeModel, path: Path) -> Observer:
+def _event_writer(model: ExosomeModel, folder: Path, about: Mapping[str, str]) -> Observer:
     if model.state.follows_vesicles:
-        return VesicleEventWriter(path)
-    return EventWriter(path, float(model.scenario.record.events))
+        return VesicleEventWriter(folder, about)
+    return EventWriter(folder, float(model.scenario.record.events), about)
 
 
 def _recipe(model: ExosomeModel, hours: float | None, tables: dict[str, str]) -> dict[str, Any]:
@@ -323,33 +327,40 @@ def _cooked(recipe: dict[str, Any], work: Path) -> LoadedScenario:
     return replace(loaded, overrides=overrides)
 
 
-def _write_tables(folder: RunFolder, model: ExosomeModel) -> None:
-    _write_metrics(folder, model)
-    write_table(model.edges, folder.work / "communication.parquet")
-    if model.state.living:
-        write_table(lineage_table(model.state), folder.work / "lineage.parquet")
+def _write_tables(folder: RunFolder, model: ExosomeModel, about: Mapping[str, str]) -> None:
+    _write_metrics(folder, model, about)
+    state = model.state
+    found = {
+        "edges": edge_table(state, about),
+        "edges_by_cargo": cargo_table(state, about),
+        "pairs": build(TABLES["pairs"], pairs_of(state), about),
+    }
+    if state.living:
+        found["lineage"] = lineage_table(state, about)
+    for name, table in found.items():
+        write_table(table, folder.work / TABLES[name].file)
     strongest = graph(model.state, MAX_EDGES_IN_GRAPHML)
     write_graphml(strongest, folder.work / "communication.graphml")
 
 
-def _write_metrics(folder: RunFolder, model: ExosomeModel) -> None:
-    for name, table in metrics_tables(model.history.rows, _footer(model)).items():
+def _write_metrics(folder: RunFolder, model: ExosomeModel, about: Mapping[str, str]) -> None:
+    for name, table in metrics_tables(model.history.rows, about).items():
         write_table(table, folder.work / TABLES[name].file)
 
 
-def _footer(model: ExosomeModel) -> dict[str, str]:
-    return footer(exoabm.__version__, model.loaded.sha256(), model.streams.seed)
+def _footer(plan: Mapping[str, Any]) -> dict[str, str]:
+    return footer(plan["exoabm"], plan["scenario_sha256"], plan["seed"])
 
 
-def _keep_failed(folder: RunFolder, model: ExosomeModel, about: dict[str, Any], error: NumericalError) -> str:
+def _keep_failed(folder: RunFolder, model: ExosomeModel, plan: dict[str, Any], about: dict[str, Any]) -> str:
     """Publish the records before a failure under a distinct name, and return a message with it.
 
     A resumable folder stays where it is, with its last good checkpoint.
     """
     for observer in model.recorder.observers:
         observer.close()
-    _write_metrics(folder, model)
-    folder.write_json("run.json", about | {"exit_state": "failed", "error": str(error)})
+    _write_metrics(folder, model, _footer(plan))
+    folder.write_json("run.json", about | {"exit_state": "failed"})
     if isinstance(folder, ResumableFolder):
         return f"the last good checkpoint is kept in {folder.work}"
     return f"results recorded until then are kept in {folder.publish_beside('failed')}"

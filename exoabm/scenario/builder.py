@@ -229,6 +229,7 @@ def build_state(loaded: LoadedScenario, plan: Blueprint, streams: Streams) -> St
         cargos=cargos,
         behaviors=behaviors,
         processes=processes,
+        behavior_units=cell_dynamics.units_of_behaviors(scenario, behaviors, len(plan.types)),
         base=base,
         mechanics=None if scenario.mechanics is None else Mechanics(float(scenario.mechanics.relaxation)),
         max_cells=float(scenario.domain.max_cells),

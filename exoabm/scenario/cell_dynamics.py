@@ -13,7 +13,7 @@ from exoabm.cells import behaviors
 from exoabm.cells.responses import NO_HISTORY, SIGNALS, apply_responses
 from exoabm.parameters.diffusivity import mean_diffusivity
 from exoabm.parameters.parameter import Quantity
-from exoabm.parameters.units import to_internal
+from exoabm.parameters.units import internal_unit, to_internal
 from exoabm.physiology import (
     Attraction,
     CellType,
@@ -187,6 +187,22 @@ def processes(names: tuple[str, ...]) -> tuple[Process, ...]:
     """Process that each behavior acts on."""
     found = (behaviors.find(name) for name in names)
     return tuple(Process.OTHER if each is None else each.process for each in found)
+
+
+def units_of_behaviors(scenario: Scenario, names: tuple[str, ...], types: int) -> tuple[tuple[str, ...], ...]:
+    """The unit in which the value of each behavior is kept, per cell type."""
+    found = []
+    for row in range(types):
+        units = []
+        for name in names:
+            behavior = behaviors.find(name)
+            assert behavior is not None
+            table = scenario.cell_type[row] if row < len(scenario.cell_type) else None
+            value = None if table is None else at_rest(table, behavior)
+            parameter = behavior.places[0][1] if value is None else value.parameter
+            units.append(internal_unit(parameter.unit))
+        found.append(tuple(units))
+    return tuple(found)
 
 
 def nothing_at_rest(names: tuple[str, ...]) -> np.ndarray:

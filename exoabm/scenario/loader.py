@@ -18,7 +18,6 @@ from exoabm.errors import InputError, ScenarioError, did_you_mean, visible
 from exoabm.manifest import demand, listed
 from exoabm.readers.files import fingerprint, is_table
 from exoabm.scenario.fields import names_of, plain_data
-from exoabm.scenario.naming import colliding
 from exoabm.scenario.schema import Scenario
 from exoabm.scenario.validation import (
     MAX_PROBLEMS,
@@ -259,7 +258,7 @@ def parse(
         scenario = Scenario.model_validate(raw)
     except ValidationError as error:
         raise ScenarioError(name, list(schema_problems(error, raw))) from None
-    problems = list(unresolved(scenario)) or [*inconsistencies(scenario), *colliding(scenario)]
+    problems = list(unresolved(scenario)) or list(inconsistencies(scenario))
     if problems:
         raise ScenarioError(name, problems)
     return LoadedScenario(name, scenario, folder, trusted, tuple(given.items()), data)

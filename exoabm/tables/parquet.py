@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from exoabm.errors import InputError
+from exoabm.tables.schema import build
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
+
+    from exoabm.tables.declarations import Table
 
 ROWS_PER_GROUP = 1 << 16
 """Rows of a Parquet row group; as many wait in memory at most."""
@@ -125,22 +128,44 @@ class TableWriter:
         whole.close()
 
 
-class OneTable:
-    """An observer that keeps nothing but one table."""
+class TableObserver:
+    """An observer that keeps nothing but tables, each a file in one folder.
 
-    _table: TableWriter
+    Parameters
+    ----------
+    folder : Path
+    tables : iterable of Table
+        Their declarations.
+    about : mapping
+        What the footers say of the run; see ``schema.footer``.
+    """
+
+    def __init__(self, folder: Path, tables: Iterable[Table], about: Mapping[str, str]) -> None:
+        self._about = dict(about)
+        self._declared = {table.name: table for table in tables}
+        self._writers = {name: TableWriter(folder / table.file) for name, table in self._declared.items()}
+
+    def append(self, name: str, columns: Mapping[str, Any]) -> None:
+        """Append rows to a table, given by its columns."""
+        self._writers[name].append(build(self._declared[name], columns, self._about))
 
     def close(self) -> None:
-        """Finish the file."""
-        self._table.close()
+        """Finish the files."""
+        for writer in self._writers.values():
+            writer.close()
 
     def snapshot(self) -> dict[str, np.ndarray]:
         """See ``TableWriter``."""
-        return self._table.snapshot()
+        return {
+            f"{name}/{key}": value
+            for name, writer in self._writers.items()
+            for key, value in writer.snapshot().items()
+        }
 
     def restore(self, content: Mapping[str, np.ndarray]) -> None:
         """See ``TableWriter``."""
-        self._table.restore(content)
+        for name, writer in self._writers.items():
+            writer.restore({key: content[f"{name}/{key}"] for key in ("rows", "sha256")})
 
 
 def write_table(table: pa.Table, path: Path) -> None:
@@ -171,9 +196,3 @@ def read_whole(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def pick(names: list[str], index: np.ndarray) -> pa.Array:
-    """Names by index as a dictionary column, null below zero."""
-    codes = pa.array(index.astype(np.int32), mask=index < 0)
-    return pa.DictionaryArray.from_arrays(codes, pa.array(names, pa.string()))

@@ -93,7 +93,7 @@ class Run:
         """All time series side by side: ``time_h`` and a column for each readout, null where undefined."""
         from exoabm.tables.series import side_by_side
 
-        return side_by_side({table.name: self._need(table.name) for table in METRICS})
+        return side_by_side({table.name: self.need(table.name) for table in METRICS})
 
     @cached_property
     def communication(self) -> nx.DiGraph:
@@ -137,7 +137,7 @@ class Run:
 
         times, begins = self._begins
         last = int(np.searchsorted(times, time_s + ROUNDING, "right")) - 1
-        cells = self._need("cells")
+        cells = self.need("cells")
         if last < 0:
             return cells.slice(0, 0)
         rows = cells.slice(begins[last], begins[last + 1] - begins[last])
@@ -151,11 +151,12 @@ class Run:
     @cached_property
     def _begins(self) -> tuple[np.ndarray, np.ndarray]:
         """Recorded times of cells in s, and the rows at which they begin; then the number of all rows."""
-        cells = self._need("cells")
+        cells = self.need("cells")
         times, begins = np.unique(np.asarray(cells["time_s"]), return_index=True)
         return times, np.append(begins, len(cells))
 
-    def _need(self, name: str) -> pa.Table:
+    def need(self, name: str) -> pa.Table:
+        """A table that the run must have."""
         found = self.table(name)
         if found is None:
             raise InputError(f"{self.name} holds no {TABLES[name].file}")

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from exoabm.errors import InputError, visible
 from exoabm.tables.declarations import REAL, SCHEMA_VERSION, TEXT, WHOLE, WORD
+from exoabm.tables.fates import CELL, DOSE, RESERVOIR
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -80,6 +81,27 @@ def words(names: Sequence[str], index: np.ndarray) -> pa.DictionaryArray:
 def word(name: str, rows: int) -> pa.DictionaryArray:
     """A column with the same word throughout."""
     return words([name], np.zeros(rows, np.int64))
+
+
+def senders(names: Sequence[str], index: np.ndarray, donor: np.ndarray) -> dict[str, pa.Array]:
+    """The columns ``sender``, ``donor`` and ``donor_type``.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Cell types, and the words in ``fates.SENDERS`` for what is no cell.
+    index : numpy.ndarray
+        Into these, (n,).
+    donor : numpy.ndarray
+        Birth id of the sending cell, below 0 where it is not known, (n,).
+    """
+    outside = np.array([name in (DOSE, RESERVOIR) for name in names], bool)[index]
+    kinds = [name if name in (DOSE, RESERVOIR) else CELL for name in names]
+    return {
+        "sender": words(kinds, index),
+        "donor": pa.array(donor.astype(np.int64), mask=outside | (donor < 0)),
+        "donor_type": words(names, np.where(outside, -1, index)),
+    }
 
 
 def check(table: Table, found: pa.Table, where: str, columns: Sequence[str] | None = None) -> None:

@@ -55,7 +55,7 @@ def changing(provenance: str) -> LoadedScenario:
 def test_every_release_has_the_donor_and_the_type_that_it_was_of(provenance: str, tmp_path: Path) -> None:
     """Within one interval a cell may be of three types, and die: the rows add up to books kept otherwise."""
     model = ExosomeModel(changing(provenance), seed=3)
-    writer = EventWriter(tmp_path / "events.parquet", 3600.0)
+    writer = EventWriter(tmp_path, 3600.0)
     model.observe(writer)
     model.run(hours=3)
     writer.close()

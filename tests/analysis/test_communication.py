@@ -19,6 +19,8 @@ from exoabm.errors import InputError
 from exoabm.physiology import CellType, SecretionMode
 from exoabm.state import RESERVOIR, Cells, Labels, Resolution, State, Trafficking
 from exoabm.streams import Streams
+from exoabm.tables.declarations import TABLES
+from exoabm.tables.schema import check
 from exoabm.vesicle import DeliveryRoute, VesicleKind
 
 CARGO = (Cargo("note", CargoClass.SIGNAL, 3.0), Cargo("debris", CargoClass.WASTE, 2.0))
@@ -154,15 +156,18 @@ def test_the_edge_table_has_a_row_for_each_origin_recipient_and_kind() -> None:
     rows = {(r["donor"], r["recipient"], r["vesicle_kind"]): r for r in table.to_pylist()}
     assert set(rows) == {(0, 3, "small"), (0, 3, "large"), (0, 0, "small"), (1, 3, "small"), (2, 4, "large")}
     row = rows[0, 3, "large"]
-    assert (row["donor_type"], row["recipient_type"], row["cargo"]) == ("red", "green", "note, debris")
+    assert (row["sender"], row["donor_type"], row["recipient_type"]) == ("cell", "red", "green")
     assert [row[c] for c in COUNTS] == [32, 8, 16, 4, 1, 2]
-    assert (row["copies_delivered_note"], row["copies_delivered_debris"]) == (6, 4)
+    copies = {
+        (r["donor"], r["recipient"], r["vesicle_kind"], r["cargo"]): r["copies_delivered"]
+        for r in talk.cargo_table(conversation(True)).to_pylist()
+    }
+    assert (copies[0, 3, "large", "note"], copies[0, 3, "large", "debris"]) == (6, 4)
     assert (row["first_time_s"], row["last_time_s"]) == (60, 300)
-    assert rows[0, 3, "small"]["copies_delivered_debris"] == 0
+    assert (0, 3, "small", "debris") not in copies, "this kind carries none"
     assert rows[0, 0, "small"]["first_time_s"] is None
-    assert table.schema.metadata == {b"resolution": b"cell", b"orientation": b"rows send, columns receive"}
-    described = {f.name: f.metadata[b"description"].decode() for f in table.schema}
-    assert {k: v for k, v in described.items() if k in talk.EDGE_COLUMNS} == talk.EDGE_COLUMNS
+    assert table.schema.metadata[b"resolution"] == b"cell"
+    check(TABLES["edges"], table, "here")
 
 
 def test_an_edge_of_which_only_the_type_is_known_has_no_donor() -> None:
@@ -186,12 +191,12 @@ def test_the_graph_of_cells() -> None:
     assert graph.edges[0, 3] == {
         "donor_type": "red",
         "recipient_type": "green",
-        "small_taken_up": 8,
-        "small_delivered": 1,
-        "large_taken_up": 16,
-        "large_delivered": 2,
-        "copies_delivered_note": 9,
-        "copies_delivered_debris": 4,
+        "taken_up[small]": 8,
+        "delivered[small]": 1,
+        "taken_up[large]": 16,
+        "delivered[large]": 2,
+        "copies_delivered[note]": 9,
+        "copies_delivered[debris]": 4,
         "distance": 1 / 24,
         "distance_um": 40,
         "encountered": 48,
@@ -253,8 +258,9 @@ def test_a_reservoir_is_a_sender_of_its_own(by_cell: bool, tmp_path) -> None:
     graph = graph_of(made)
     assert graph.nodes[RESERVOIR]["cell_type"] == RESERVOIR
     assert graph.edges[RESERVOIR, 4 if by_cell else "green"]["weight"] == 100
-    (row,) = (r for r in talk.edge_table(made).to_pylist() if r["donor_type"] == RESERVOIR)
-    assert (row["donor"], row["recipient"], row["taken_up"]) == (None, 4, 100)
+    (row,) = (r for r in talk.edge_table(made).to_pylist() if r["sender"] == RESERVOIR)
+    ends = (row["donor"], row["donor_type"], row["recipient"])
+    assert (ends, row["taken_up"]) == ((None, None, 4), 100)
     matrix = talk.type_matrix(made)
     assert matrix.donors == ("red", "blue", RESERVOIR)
     assert matrix.values[2].tolist() == [0, 0, 100]
@@ -357,8 +363,8 @@ def test_the_summary_is_plain_and_adds_up(by_cell: bool) -> None:
 def test_kinds_that_carry_the_same_cargo_are_a_frame_too() -> None:
     model = ExosomeModel("tumor_delivery", seed=1)
     model.run(hours=0.5)
-    table = model.edges
+    table = talk.cargo_table(model.state)
     frame = table.to_pandas()
     assert len(frame) == len(table) > 0
     assert set(frame.cargo) == {"drug"}
-    assert frame.donor_type.tolist() == table["donor_type"].to_pylist()
+    assert frame.sender.tolist() == table["sender"].to_pylist()

@@ -41,7 +41,7 @@ def run(table: Path, tmp_path: Path) -> Path:
 
 
 def same(a: Path, b: Path) -> bool:
-    names = ("cells", "events", "metrics", "communication")
+    names = ("cells", "events", "metrics", "edges")
     return all(pq.read_table(a / f"{n}.parquet").equals(pq.read_table(b / f"{n}.parquet")) for n in names)
 
 

@@ -281,8 +281,8 @@ def test_the_report_stands_alone_and_says_all(trial: Trial) -> None:
     ],
 )
 def test_readouts(reduce: str, at: str | None, expected: float) -> None:
-    rows = [{"time_h": float(t), "x": v} for t, v in enumerate((1.0, 9.0, 2.0))]
-    table = {"name": "x", "metric": "x", "reduce": reduce} | ({"at": at} if at else {})
+    rows = [{"time_h": float(t), "memory": v} for t, v in enumerate((1.0, 9.0, 2.0))]
+    table = {"name": "x", "metric": "memory", "reduce": reduce} | ({"at": at} if at else {})
     table |= {"level": 3} if reduce == "time_to" else {}
     assert take(ReadoutTable.model_validate(table), rows) == expected
 

@@ -59,7 +59,7 @@ def test_files_parse_and_agree(paused: Any, tmp_path: Path) -> None:
     assert float(metrics[-1]["time_h"]) == 0.5
     links = list(csv.DictReader(io.StringIO(download(paused, "Links (CSV)").decode())))
     zipfile.ZipFile(io.BytesIO(download(paused, "Run folder (ZIP)"))).extractall(tmp_path)
-    table = pq.read_table(tmp_path / "run" / "communication.parquet").to_pydict()
+    table = pq.read_table(tmp_path / "run" / "edges.parquet").to_pydict()
     assert [float(row["taken_up"]) for row in links] == table["taken_up"]
     stored = open_run(tmp_path / "run").metrics.to_pylist()
     assert float(metrics[-1]["free[exosome]"]) == stored[-1]["free[exosome]"]

@@ -13,7 +13,8 @@ from worlds import world
 
 from exoabm import ExosomeModel
 from exoabm.accounting.mass_balance import PLACES
-from exoabm.output.events import UPTAKE_EVENTS, VesicleEventWriter
+from exoabm.output.events import VesicleEventWriter
+from exoabm.tables.fates import COUNTED
 from exoabm.vesicle import vesicle_ids
 
 BUSY: dict[str, Any] = {
@@ -44,7 +45,7 @@ def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     dim, capture = request.param
     transport = {"engine": "vesicles", "capture": capture}
     model = crowd(dim, faces="held", zones=True, saturation="1 nM", transport=transport, **BUSY)
-    writer = VesicleEventWriter(path)
+    writer = VesicleEventWriter(path.parent)
     model.observe(writer)
     for _ in range(40):
         model.step()
@@ -79,7 +80,7 @@ def test_sums_of_the_events_are_the_ledger(run: tuple[ExosomeModel, Any]) -> Non
     }
     for name, values in kept.items():
         assert (number[name] == values).all(), name
-    for name, count in UPTAKE_EVENTS.items():
+    for name, count in COUNTED.items():
         cells = np.searchsorted(state.cells.birth_id, events.recipient[events.event == name].astype(int))
         met = getattr(state.trafficking, count).sum(axis=(1, 2))
         assert (np.bincount(cells, minlength=len(state.cells)) == met).all(), name

@@ -33,13 +33,13 @@ def everyone(run: Path) -> pd.DataFrame:
 
 
 def kinds(run: Path) -> list[str]:
-    return [name.removesuffix("_released") for name in table(run, "cells") if name.endswith("_released")]
+    return list(dict.fromkeys(table(run, "cells_by_kind")["vesicle_kind"]))
 
 
 def anndata(run: Path, file: Path) -> None:
     import anndata
 
-    found, cells, edges = anndata.read_h5ad(file), everyone(run), table(run, "communication")
+    found, cells, edges = anndata.read_h5ad(file), everyone(run), table(run, "edges")
     assert list(found.obs_names) == [f"cell_{cell}" for cell in cells["cell"]]
     assert list(found.obs["cell_type"]) == list(cells["cell_type"])
     assert found.obs["cell_type"].dtype == "category"
@@ -48,12 +48,12 @@ def anndata(run: Path, file: Path) -> None:
     assert found.uns["spatial_unit"] == "um"
     row = {cell: i for i, cell in enumerate(cells["cell"])}
     between = edges[edges["donor"].notna()]
-    by_cell = pq.read_schema(run / "communication.parquet").metadata[b"resolution"] == b"cell"
+    by_cell = pq.read_schema(run / "edges.parquet").metadata[b"resolution"] == b"cell"
     assert bool(found.obsp.keys()) == by_cell == bool(len(between))
     for count in ("encountered", "taken_up", "delivered") if by_cell else ():
         for name, mine in (
             (count, between),
-            *((f"{k}_{count}", between[between["vesicle_kind"] == k]) for k in kinds(run)),
+            *((f"{count}[{k}]", between[between["vesicle_kind"] == k]) for k in kinds(run)),
         ):
             expected = np.zeros((len(row), len(row)))
             for sender, receiver, vesicles in zip(mine["donor"], mine["recipient"], mine[count], strict=True):
@@ -64,14 +64,15 @@ def anndata(run: Path, file: Path) -> None:
     for kind in kinds(run):
         mine = edges[edges["vesicle_kind"] == kind]
         taken = mine.groupby("recipient")["taken_up"].sum().reindex(cells["cell"], fill_value=0)
-        np.testing.assert_allclose(found.obs[f"{kind}_taken_up"], taken, rtol=1e-12)
-        of = found.obsm[f"{kind}_taken_up_from"]
+        np.testing.assert_allclose(found.obs[f"taken_up[{kind}]"], taken, rtol=1e-12)
+        of = found.obsm[f"taken_up_from[{kind}]"]
         np.testing.assert_allclose(of.sum(axis=1), taken, rtol=1e-12)
         for donor_type in of.columns:
             one = mine[mine["donor_type"] == donor_type].groupby("recipient")["taken_up"].sum()
             np.testing.assert_allclose(of[donor_type], one.reindex(cells["cell"], fill_value=0), rtol=1e-12)
     for cargo in found.var_names:
-        copies = edges.groupby("recipient")[f"copies_delivered_{cargo}"].sum()
+        brought = table(run, "edges_by_cargo").query("cargo == @cargo")
+        copies = brought.groupby("recipient")["copies_delivered"].sum()
         np.testing.assert_allclose(
             found[:, cargo].X[:, 0], copies.reindex(cells["cell"], fill_value=0), rtol=1e-12
         )
@@ -92,12 +93,12 @@ def ome_zarr(run: Path, file: Path) -> None:
     image = next(iter(Reader(parse_url(file, mode="r"))()))
     nodes = Reader(parse_url(file / "labels" / "cells", mode="r"))()  # the image is one of them
     (cells,) = [node for node in nodes if node.metadata.get("name") == "cells"]
-    assert [axis["name"] for axis in image.metadata["axes"]] == ["t", "c", *fields.attrs["axes"][2:]]
+    assert [axis["name"] for axis in image.metadata["axes"]] == ["t", "c", *fields.attrs["axes"][3:]]
     of = np.array(fields.attrs["label_types"])
     for c, name in enumerate(image.metadata["channel_names"]):
         kind, _, donor_type = name.partition(" from ")
         mine = of == donor_type if donor_type else slice(None)
-        expected = fields[kind][:][:, mine].sum(axis=1, dtype=float)
+        expected = fields["concentration"][:, kinds(run).index(kind)][:, mine].sum(axis=1, dtype=float)
         np.testing.assert_allclose(image.data[0][:, c].compute(), expected, rtol=1e-6)
     (level,) = cells.metadata["coordinateTransformations"]
     scale, first = (np.array(each[key]) for each, key in zip(level, ("scale", "translation"), strict=True))
@@ -161,7 +162,7 @@ def pyvista(run: Path, file: Path) -> None:
         return
     about = zarr_attributes(run)
     donors = np.array(about["label_types"])
-    shape = json.loads((run / "fields.zarr" / kinds(run)[0] / "zarr.json").read_text())["shape"][2:]
+    shape = json.loads((run / "fields.zarr/concentration/zarr.json").read_text())["shape"][3:]
     assert found.dimensions == tuple(n + 1 for n in [*shape[::-1], 1][:3])
     np.testing.assert_allclose(found.origin, about["origin_um"])
     width = [about["voxel_um"]] * len(shape) + [about.get("thickness_um")]
@@ -185,10 +186,9 @@ def xarray(run: Path, file: Path) -> None:
 
     about, end = zarr_attributes(run), table(run, "metrics")["time_h"].max()
     with xarray.open_zarr(file) as found:
-        axes = about["axes"][2:]
-        for kind in kinds(run):
-            assert found[kind].dims == ("time", "label", *axes)
-            assert not found[kind].isnull().any()
+        axes = about["axes"][3:]
+        assert found["concentration"].dims == ("time", "vesicle_kind", "label", *axes)
+        assert not found["concentration"].isnull().any()
         for axis in axes:
             first = about["origin_um"]["xyz".index(axis)] + about["voxel_um"] / 2
             expected = first + about["voxel_um"] * np.arange(found.sizes[axis])
@@ -198,16 +198,20 @@ def xarray(run: Path, file: Path) -> None:
         assert float(found["time"][-1]) == end
         last = table(run, "metrics_by_kind").groupby("vesicle_kind", observed=True).last()
         for kind in kinds(run):
-            mean = float(found[kind][-1].sum("label").mean())
+            mean = float(found["concentration"][-1].sel(vesicle_kind=kind).sum("label").mean())
             np.testing.assert_allclose(mean, last.loc[kind, "mean_concentration_per_mL"], rtol=1e-5)
-            np.testing.assert_array_equal(found[kind][-1], field_of(run, kind))
+            np.testing.assert_array_equal(
+                found["concentration"][-1].sel(vesicle_kind=kind), field_of(run, kind)
+            )
 
 
 def field_of(run: Path, kind: str) -> np.ndarray:
     """Vesicles/mL at the end, (label, [z,] y, x)."""
     import zarr
 
-    return zarr.open_group(run / "fields.zarr", mode="r")[kind][-1].astype(float)
+    return zarr.open_group(run / "fields.zarr", mode="r")["concentration"][-1, kinds(run).index(kind)].astype(
+        float
+    )
 
 
 def zarr_attributes(run: Path) -> dict[str, Any]:

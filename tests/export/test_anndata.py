@@ -78,19 +78,19 @@ def test_rows_send_and_columns_receive(opened, name) -> None:
     run, file = opened(name)
     ids = [text.removeprefix("cell_") for text in file["obs"]["_index"].asstr()[:]]
     place = {int(cell): i for i, cell in enumerate(ids)}
-    rows = pq.read_table(run.folder / "communication.parquet").to_pylist()
+    rows = pq.read_table(run.folder / "edges.parquet").to_pylist()
     for count in ("encountered", "taken_up", "delivered"):
         expected = np.zeros((len(ids), len(ids)))
         for row in rows:
             expected[place[row["donor"]], place[row["recipient"]]] += row[count]
-        for key in (count, f"exosome_{count}"):
+        for key in (count, f"{count}[exosome]"):
             np.testing.assert_allclose(dense(file["obsp"][key]), expected, rtol=1e-12)
         assert not np.allclose(expected, expected.T) or not expected.any()
     taken = dense(file["obsp"]["taken_up"])
     assert np.diag(taken).sum() > 0
-    np.testing.assert_allclose(file["obs"]["exosome_taken_up"][:], taken.sum(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(file["obs"]["taken_up[exosome]"][:], taken.sum(axis=0), rtol=1e-12)
     types = np.array(words(file["obs"]["cell_type"]))
-    of = file["obsm"]["exosome_taken_up_from"]
+    of = file["obsm"]["taken_up_from[exosome]"]
     for donor_type in of.attrs["column-order"]:
         np.testing.assert_allclose(of[donor_type][:], taken[types == donor_type].sum(axis=0), rtol=1e-12)
     assert b"rows send" in file["uns"]["exoabm"]["orientation"][()]
@@ -106,7 +106,7 @@ def test_cells_are_those_of_the_table_and_their_daughters(opened) -> None:
     assert words(obs["source_id"]) == [f"slide/{i:03d}" if i < 36 else None for i in lineage["cell"]]
     assert words(obs["cell_type"]) == lineage["cell_type"].tolist()
     dead = lineage["died_s"].notna().to_numpy()
-    assert np.isnan(obs["exosome_released"][:]).tolist() == dead.tolist()
+    assert np.isnan(obs["released[exosome]"][:]).tolist() == dead.tolist()
     assert obs["mother"]["mask"][:].tolist() == lineage["mother"].isna().tolist()
     assert dense(file["obsp"]["taken_up"])[dead].sum() > 0
     np.testing.assert_array_equal(file["obsm"]["spatial"][:], lineage[["x_um", "y_um"]])
@@ -116,9 +116,10 @@ def test_cargo_is_told_in_copies_and_in_vesicles(opened) -> None:
     run, file = opened("continuum")
     assert file["var"]["_index"].asstr()[:].tolist() == ["signal"]
     cells = run.last_cells.to_pandas()
-    assert file["X"][:, 0] == pytest.approx(cells["exosome_delivered"], rel=1e-9)  # a copy a vesicle
-    assert file["layers"]["taken_up"][:, 0] == pytest.approx(cells["exosome_taken_up"], rel=1e-9)
-    assert file["layers"]["copies"][:, 0] == pytest.approx(cells["signal_copies"])
+    held = run.held_by(run.last_cells)
+    assert file["X"][:, 0] == pytest.approx(held["delivered[exosome]"], rel=1e-9)  # a copy a vesicle
+    assert file["layers"]["taken_up"][:, 0] == pytest.approx(held["taken_up[exosome]"], rel=1e-9)
+    assert file["layers"]["copies"][:, 0] == pytest.approx(held["copies[signal]"])
     assert obs_text(file, "source_id") == cells["source_id"].tolist()
 
 
@@ -130,7 +131,7 @@ def test_where_donors_are_known_by_type_alone_there_are_no_pairs(opened) -> None
     run, file = opened("types")
     assert not file["obsp"].keys()
     assert b"provenance = 'cell'" in file["uns"]["exoabm"]["orientation"][()]
-    of = file["obsm"]["exosome_taken_up_from"]
+    of = file["obsm"]["taken_up_from[exosome]"]
     found = {name: of[name][:].sum() for name in of.attrs["column-order"]}
     edges = run.edges.to_pandas().groupby("donor_type", observed=True)["taken_up"].sum()
     assert found == pytest.approx(edges.to_dict(), rel=1e-12)

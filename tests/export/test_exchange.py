@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +23,7 @@ def by_hand(run: Path) -> dict[tuple[str, str, str], dict[str, float]]:
     """Sums of the edge table by types and kind; distances the shorter way around."""
     cells = pq.read_table(run / "cells.parquet").to_pandas()
     last = cells[cells.time_s == cells.time_s.max()].set_index("cell")
-    edges = pq.read_table(run / "communication.parquet").to_pandas()
+    edges = pq.read_table(run / "edges.parquet").to_pandas()
     found = {}
     for key, rows in edges.groupby(["donor_type", "recipient_type", "vesicle_kind"], observed=True):
         start, end = last.loc[rows.donor.astype(int)], last.loc[rows.recipient]
@@ -32,9 +31,9 @@ def by_hand(run: Path) -> dict[tuple[str, str, str], dict[str, float]]:
         far = np.hypot(np.minimum(dx, WIDTH - dx), end.y_um.to_numpy() - start.y_um.to_numpy())
         taken = rows.taken_up.to_numpy()
         found[key] = {
-            "vesicles": taken.sum(),
+            "taken_up": taken.sum(),
             "delivered": rows.delivered.sum(),
-            "captured": rows.encountered.sum(),
+            "encountered": rows.encountered.sum(),
             "distance_um": (taken * far).sum() / taken.sum() if taken.sum() else None,
             "first_time_s": rows.first_time_s.min(),
         }
@@ -49,15 +48,17 @@ def test_rows_keep_the_sums_of_their_runs(sweep: Path) -> None:
             assert replicate.run is not None
             assert replicate.kept == replicate.run.pairs(), "the same from the folder"
             expected, pairs = by_hand(replicate.run.folder), replicate.pairs()
-            keys = list(zip(pairs["source_type"], pairs["target_type"], pairs["vesicle_kind"], strict=True))
+            keys = list(zip(pairs["donor_type"], pairs["recipient_type"], pairs["vesicle_kind"], strict=True))
             assert len(set(keys)) == len(keys) == 2 * 3 * 2, "two send, three types, two kinds"
             assert set(expected) <= set(keys)
             for i, key in enumerate(keys):
-                for name, value in expected.get(key, {"vesicles": 0, "delivered": 0, "captured": 0}).items():
+                for name, value in expected.get(
+                    key, {"taken_up": 0, "delivered": 0, "encountered": 0}
+                ).items():
                     got = pairs[name][i]
                     assert got == pytest.approx(value, rel=1e-12), (key, name)
             around += sum(
-                values["vesicles"] for (_, to, _), values in expected.items() if to == "taker_of_all"
+                values["taken_up"] for (_, to, _), values in expected.items() if to == "taker_of_all"
             )
     assert around > 50
 
@@ -71,7 +72,7 @@ def test_pairs_add_up_to_the_readouts(sweep: Path) -> None:
         pairs = next(r for r in group.replicates if r.seed == row.seed).pairs()
         total = sum(
             v
-            for v, *ends in zip(pairs["vesicles"], pairs["source_type"], pairs["target_type"], strict=True)
+            for v, *ends in zip(pairs["taken_up"], pairs["donor_type"], pairs["recipient_type"], strict=True)
             if ends == ["donor", "taker_of_all"]
         )
         assert total == pytest.approx(result["taken_up[donor -> taker_of_all]"], rel=1e-12)
@@ -109,9 +110,8 @@ def test_a_damaged_part_of_a_run_is_named(sweep: Path, tmp_path: Path) -> None:
     for path in run.iterdir():
         if path.is_file():
             (copy / path.name).write_bytes(path.read_bytes())
-    summary = json.loads((copy / "summary.json").read_text())
-    (copy / "summary.json").write_text(json.dumps(summary | {"hours": 7}))
-    with pytest.raises(InputError, match=r"summary\.json is damaged"):
+    (copy / "pairs.parquet").write_bytes((copy / "edges.parquet").read_bytes())
+    with pytest.raises(InputError, match=r"pairs\.parquet is damaged"):
         FinishedRun(copy).pairs()
 
 

@@ -65,7 +65,7 @@ def test_the_numbers_are_means_and_intervals_of_the_runs(sweep: Path, tmp_path: 
     values = []
     for row in pq.read_table(sweep / "results.parquet").to_pylist():
         if row[f"{RATE} (1/h)"] == 240:
-            edges = pq.read_table(sweep / "runs" / row["row"] / "communication.parquet").to_pandas()
+            edges = pq.read_table(sweep / "runs" / row["row"] / "edges.parquet").to_pandas()
             mine = (edges.vesicle_kind == "small") & (edges.recipient_type == "taker_of_all")
             values.append(edges.delivered[mine & (edges.donor_type == "donor")].sum())
     low, high = stats.t.interval(0.95, 2, np.mean(values), stats.sem(values))
@@ -87,7 +87,7 @@ def test_rows_send(sweep: Path) -> None:
 def test_distances_hold_every_delivery_but_those_to_the_sender(run: Path) -> None:
     exchange = exchange_of(str(run))
     found = flown(Asked(exchange, "taken_up", None, None), exchange.groups[0].runs[0])
-    edges = pq.read_table(run / "communication.parquet").to_pandas()
+    edges = pq.read_table(run / "edges.parquet").to_pandas()
     own = edges.donor == edges.recipient
     assert found.own == edges.taken_up[own].sum() > 0
     edges_of_bins = np.array([0.0, 40.0, 80.0, 200.0])

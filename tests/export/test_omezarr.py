@@ -63,7 +63,7 @@ def test_a_channel_is_a_kind_from_all_or_from_one_type(opened) -> None:
     types = list(dict.fromkeys(fields.attrs["label_types"]))
     assert names == ["exosome", *(f"exosome from {of}" for of in types)]
     assert len(types) == 4
-    whole = fields["exosome"][:].astype(float)
+    whole = fields["concentration"][:, 0].astype(float)
     np.testing.assert_allclose(image[:, 0], whole.sum(axis=1), rtol=1e-6)
     of = np.array(fields.attrs["label_types"])
     for c, name in enumerate(types):

@@ -15,63 +15,44 @@ from exoabm.batch.trials.design import plan_trial
 from exoabm.export.pairs import METHOD, long_tables
 from exoabm.export.tables import export_tables
 from exoabm.scenario.loader import load
+from exoabm.tables.declarations import TABLES
 from tests.batch.two_kinds import RATE
 
-LONG = "source target source_type target_type vesicles delivered distance_um first_time_s".split()
-MORE = ["vesicle_kind", "captured"]
+LONG = [column.name for column in TABLES["pairs"].columns]
 
 
 @pytest.mark.parametrize("name", ["vesicles", "types"])
-def test_edges_of_a_run_are_those_of_its_table(finished, tmp_path, name) -> None:
-    """Source sends, target receives; distances between the cells where both are known."""
+def test_edges_of_a_run_have_the_distances_between_their_cells(finished, tmp_path, name) -> None:
     run = finished(name)
     export_tables(run.folder, tmp_path / "out", "csv")
-    edges = pd.read_csv(tmp_path / "out" / "edges.csv", dtype={"source": str})
-    assert [*edges.columns] == LONG + MORE
-    expected = run.edges.to_pandas()
-    expected = expected[expected.encountered > 0].reset_index(drop=True)
-    assert len(edges) == len(expected) > 20
-    by_cell = name == "vesicles"
-    sender = expected.donor.astype(int).astype(str) if by_cell else expected.donor_type.astype(str)
-    assert (edges.source == sender).all()
-    assert (edges.target == expected.recipient).all()
-    for ours, theirs in (
-        ("vesicles", "taken_up"),
-        ("delivered", "delivered"),
-        ("captured", "encountered"),
-    ):
-        np.testing.assert_array_equal(edges[ours], expected[theirs])
-    np.testing.assert_array_equal(edges.first_time_s, expected.first_time_s)
-    cells = run.everyone.to_pandas().set_index("cell")[["x_um", "y_um"]]
-    if by_cell:
-        way = cells.loc[expected.recipient].to_numpy() - cells.loc[expected.donor.astype(int)].to_numpy()
-        np.testing.assert_allclose(edges.distance_um, np.hypot(*way.T), atol=1e-9)
-        assert (edges.source_type == cells_of(run, edges.source)).all()
+    edges = pd.read_csv(tmp_path / "out" / "edges.csv")
+    assert len(edges) == len(run.edges) > 20
+    cells = run.everyone.to_pandas().set_index("cell")
+    if name == "vesicles":
+        ends = (
+            cells.loc[edges[end].astype(int), ["x_um", "y_um"]].to_numpy() for end in ("donor", "recipient")
+        )
+        start, end = ends
+        np.testing.assert_allclose(edges.distance_um, np.hypot(*(end - start).T), atol=1e-9)
+        assert (edges.donor_type == list(cells.loc[edges.donor.astype(int), "cell_type"])).all()
     else:
         assert edges.distance_um.isna().all(), "donor cells are not known"
-    assert (edges.target_type == cells_of(run, edges.target)).all()
+        assert edges.donor.isna().all()
+    assert (edges.recipient_type == list(cells.loc[edges.recipient, "cell_type"])).all()
     meanings = json.loads((tmp_path / "out" / "columns.json").read_text())
-    assert set(meanings["edges"]["columns"]) == {*LONG, *MORE}
+    assert set(meanings["edges"]["columns"]) == {*edges.columns}
     assert all("description" in column for column in meanings["edges"]["columns"].values())
 
 
-def cells_of(run, ids) -> list[str]:
-    types = run.everyone.to_pandas().set_index("cell").cell_type
-    return list(types.loc[[int(i) for i in ids]])
-
-
-def test_types_of_a_run_are_sums_of_its_edges(finished) -> None:
+def test_pairs_of_a_run_are_sums_of_its_edges(finished) -> None:
     run = finished("vesicles")
-    tables = {name: table.to_pandas() for name, table in long_tables(run.folder).items()}
-    types, edges = tables["types"], tables["edges"]
-    assert [*types.columns] == LONG + MORE
+    types, edges = run.need("pairs").to_pandas(), run.edges.to_pandas()
     assert len(types) == 16, "every pair of four types"
     for row in types.itertuples():
-        same = (edges.source_type == row.source_type) & (edges.target_type == row.target_type)
-        assert row.vesicles == edges.vesicles[same].sum()
+        same = (edges.donor_type == row.donor_type) & (edges.recipient_type == row.recipient_type)
+        assert row.taken_up == edges.taken_up[same].sum()
         assert row.delivered == edges.delivered[same].sum()
-    assert types.vesicles.sum() == run.edges.to_pandas().taken_up.sum() > 0
-    assert (types.source == types.source_type).all()
+    assert types.taken_up.sum() == edges.taken_up.sum() > 0
 
 
 def test_pairs_of_a_sweep_and_their_intervals(sweep: Path, tmp_path: Path) -> None:
@@ -79,20 +60,20 @@ def test_pairs_of_a_sweep_and_their_intervals(sweep: Path, tmp_path: Path) -> No
     export_tables(sweep, tmp_path / "out", "csv")
     pairs, means = (pd.read_csv(tmp_path / "out" / f"{name}.csv") for name in ("pairs", "pairs_summary"))
     key = f"{RATE} (1/h)"
-    assert [*pairs.columns] == [key, "row", "replicate", *LONG, *MORE]
+    assert [*pairs.columns] == [key, "row", "replicate", *LONG]
     results = pd.read_csv(tmp_path / "out" / "results.csv").set_index("row")
     assert len(pairs) == 6 * 6 * 2, "six runs, six pairs, two kinds"
     for row, each in pairs.groupby("row"):
         assert (each[key] == results[key][row]).all()
         assert each.replicate.nunique() == 1
-        taken = each.vesicles[(each.source == "donor") & (each.target == "taker_of_all")].sum()
+        taken = each.taken_up[(each.donor_type == "donor") & (each.recipient_type == "taker_of_all")].sum()
         assert taken == pytest.approx(results["taken_up[donor -> taker_of_all]"][row])
     assert sorted(pairs.replicate.unique()) == [1, 2, 3]
     checked = 0
     for mean in means[means["mean"].notna()].itertuples(index=False):
-        rate, source, target, kind, quantity, n, value, sd, low, high, method = mean
-        same = (pairs[key] == rate) & (pairs.target_type == target) & (pairs.vesicle_kind == kind)
-        same &= pairs.source_type == source
+        rate, _, source, target, kind, quantity, n, value, sd, low, high, method = mean
+        same = (pairs[key] == rate) & (pairs.recipient_type == target) & (pairs.vesicle_kind == kind)
+        same &= pairs.donor_type == source
         values = pairs[same][quantity].dropna()
         assert (n, value) == (len(values), pytest.approx(values.mean()))
         assert method == METHOD
@@ -118,8 +99,8 @@ def test_pairs_of_a_trial_name_arm_assumption_and_value(tmp_path: Path) -> None:
     assert len(swept)
     assert swept["value"].notna().all()
     assert (swept.row.str.split(".").str[0] == swept.assumption).all()
-    sending = own[(own.arm == "sending") & (own.target_type == "recipient")]
-    assert (sending.source_type == "donor").all()
-    assert (sending.captured > 0).all()
-    assert (own[own.arm == "silent"].captured == 0).all()
+    sending = own[(own.arm == "sending") & (own.recipient_type == "recipient")]
+    assert (sending.donor_type == "donor").all()
+    assert (sending.encountered > 0).all()
+    assert (own[own.arm == "silent"].encountered == 0).all()
     assert {*tables["pairs_summary"].columns} >= {"arm", "assumption", "value", "ci95_low", "ci95_high"}

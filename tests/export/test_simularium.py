@@ -47,7 +47,7 @@ def on_grid(place, center=(0.0, 0.0, 0.0)):
 def replayed(run, time):
     """Vesicles by their names, event after event: state and place."""
     there = {}
-    for row in run.table("events.parquet").to_pylist():
+    for row in run.events.to_pylist():
         if row["time_s"] > time + 1e-3:
             continue
         if row["event"] in ENDS:

@@ -55,7 +55,7 @@ def test_a_slab_has_a_point_more_than_voxels_along_each_axis(finished, tmp_path,
     assert [*map(float, body.attrib["Origin"].split())] == pytest.approx(run.fields.origin_um, rel=1e-15)
     assert arrays("FieldData")["TimeValue"].tolist() == [3600.0]
     group = zarr.open_group(run.folder / "fields.zarr", mode="r")
-    last, of = group["exosome"][-1].astype(float), np.array(group.attrs["label_types"])
+    last, of = group["concentration"][-1, 0].astype(float), np.array(group.attrs["label_types"])
     found = arrays("CellData")
     assert len(found) == 5
     whole = last.sum(axis=0)
@@ -72,7 +72,7 @@ def test_a_volume_runs_x_then_y_then_z(tmp_path) -> None:
     run = Finished(run_to_folder(load("two_cells", small), tmp_path / "run", seed=1, hours=0.5).folder)
     body, arrays = opened(run, tmp_path / "a.vti")
     assert body.attrib["WholeExtent"] == "0 6 0 5 0 4"
-    last = zarr.open_group(run.folder / "fields.zarr", mode="r")["exosome"][-1].sum(axis=0)
+    last = zarr.open_group(run.folder / "fields.zarr", mode="r")["concentration"][-1, 0].sum(axis=0)
     assert last.shape == (4, 5, 6)
     found = arrays("CellData")["exosome_per_mL"]
     for iz, iy, ix in itertools.product(range(4), range(5), range(6)):
@@ -94,11 +94,13 @@ def test_cells_are_points_with_all_that_is_known_of_them(finished, tmp_path) -> 
     assert arrays("Verts")["connectivity"].tolist() == [*range(n)]
     assert arrays("Verts")["offsets"].tolist() == [*range(1, n + 1)]
     found = arrays("PointData")
-    assert found.keys() == {*cells.columns} - {"time_s", "x_um", "y_um", "z_um"}
+    cells = cells.dropna(axis="columns", how="all")
+    held = run.held_by(run.last_cells)
+    assert found.keys() == {*cells.columns, *held} - {"time_s", "x_um", "y_um", "z_um"}
     assert found["cell_type"] == cells["cell_type"].tolist()
     assert found["source_id"] == [
         text or "" for text in cells["source_id"].where(cells["source_id"].notna(), "")
     ]
     assert "" in found["source_id"]  # a daughter
-    np.testing.assert_array_equal(found["exosome_released"], cells["exosome_released"])
+    np.testing.assert_array_equal(found["released[exosome]"], held["released[exosome]"])
     np.testing.assert_array_equal(found["cell"], cells["cell"])

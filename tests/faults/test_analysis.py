@@ -22,7 +22,7 @@ def test_a_sensitivity_analysis_ends_in_a_table_and_a_sentence(command, tmp_path
     assert plain == json.loads((tmp_path / "a" / "sensitivity.json").read_text())
     other = command("sensitivity", "two_cells", *vary, *options, "--seed", "1")
     other.refused(2, "other settings", "--overwrite")
-    command("sensitivity", "two_cells", *options, "--readout", "x").refused(2, "no readout", "there are")
+    command("sensitivity", "two_cells", *options, "--readout", "x").refused(2, "no quantity 'x'", "there are")
 
 
 def test_a_fit_gives_back_what_a_run_was_made_with(command, tmp_path) -> None:

@@ -78,7 +78,7 @@ def with_a_damaged_name(path: Path) -> None:
     """A byte of a column's name is no UTF-8 any more; Arrow reads such a table."""
     data = path.read_bytes()
     for place in range(len(data) - 1, 0, -1):
-        if data[place : place + 9] == b"exosome_f" and data[place - 1] < 40:
+        if data[place : place + 9] == b"mean_conc" and data[place - 1] < 40:
             spoiled = bytearray(data)
             spoiled[place + 3] = 0xE3
             path.write_bytes(spoiled)
@@ -94,15 +94,15 @@ def with_a_damaged_name(path: Path) -> None:
 
 
 def test_a_table_with_a_damaged_name_is_refused_wherever_it_is_read(command, runs, tmp_path) -> None:
-    with_a_damaged_name(runs[1] / "metrics.parquet")
+    with_a_damaged_name(runs[1] / "metrics_by_kind.parquet")
     seal(runs[1])
-    command("compare", "a", "b").refused(2, "metrics.parquet cannot be read")
+    command("compare", "a", "b").refused(2, "metrics_by_kind.parquet cannot be read")
     command("fit", "two_cells", "--data", "b", "--vary", "a=1:2").refused(
-        2, "metrics.parquet", "cannot be read"
+        2, "metrics_by_kind.parquet", "cannot be read"
     )
     for form in ("csv", "json", "arrow", "numpy"):
         command("export", "b", "--to", "out", "--format", form).refused(
-            2, "b: metrics.parquet cannot be read"
+            2, "b: metrics_by_kind.parquet cannot be read"
         )
         assert not (tmp_path / "out").exists()
 
@@ -148,10 +148,10 @@ def test_a_run_is_not_exported_into_itself(command, runs) -> None:
         ("communication.graphml", Path.unlink, "missing"),
         ("manifest.json", lambda path: path.write_text(path.read_text().replace("1", "2", 1)), "damaged"),
         ("manifest.json", Path.unlink, "missing"),
-        ("fields.zarr/exosome/c/1/0/0/0/0", Path.unlink, "missing"),
+        ("fields.zarr/concentration/c/1/0/0/0/0/0", Path.unlink, "missing"),
         ("fields.zarr/zarr.json", lambda path: path.write_text("{}"), "damaged"),
         (
-            "fields.zarr/exosome/c/7/0/0/0/0",
+            "fields.zarr/concentration/c/7/0/0/0/0/0",
             lambda path: path.parent.mkdir(parents=True) or path.touch(),
             "foreign",
         ),
@@ -359,7 +359,7 @@ def test_a_name_that_is_not_utf_8_is_refused(command, tmp_path, verb) -> None:
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("name", ["metrics.parquet", "communication.parquet", "cells.parquet"])
+@pytest.mark.parametrize("name", ["metrics_by_kind.parquet", "edges.parquet", "cells.parquet"])
 def test_no_flipped_bit_changes_a_number_unseen(kept, tmp_path, name) -> None:
     """What a table's pages hold is kept by their checksums; what is said of them, by what they hold."""
     good, whole = (kept / name).read_bytes(), read_whole(kept / name)

@@ -12,9 +12,6 @@ from exoabm.output.run_folder import FILES
 from exoabm.runs.execute import run_to_folder
 from exoabm.scenario.loader import load
 
-PAIRED = (manifest.MANIFEST, "run.json", "summary.json", "cells.parquet", "communication.parquet")
-"""What the long tables of pairs are made of."""
-
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -52,10 +49,6 @@ def test_a_part_that_is_lost_or_damaged_is_named(command, run, tmp_path, name, h
     assert done.code == 0
     assert f"left out: {name}" in done.err
     others = {part.replace(".parquet", ".csv") for part in FILES if part not in (name, manifest.MANIFEST)}
-    if name in PAIRED:
-        assert "left out: long table of pairs" in done.err
-    else:
-        others |= {"edges.csv", "types.csv"}
     assert {path.name for path in (tmp_path / "b").iterdir()} == {*others, "columns.json"}
 
 

@@ -427,8 +427,8 @@ def test_overwriting_spares_what_was_not_there_at_the_start(tmp_path, change) ->
     ("part", "says"),
     [
         ("fields.zarr", "fields.zarr/ was moved or removed"),
-        ("fields.zarr/exosome", "fields.zarr/exosome was moved or removed"),
-        ("fields.zarr/exosome/c/1/0/0/0/0", "fields.zarr/exosome/c/1/0/0/0/0 was removed"),
+        ("fields.zarr/concentration", "fields.zarr/concentration was moved or removed"),
+        ("fields.zarr/concentration/c/1/0/0/0/0/0", "fields.zarr/concentration/c/1/0/0/0/0/0 was removed"),
         ("cells.00000.part", "could not write"),
     ],
 )

@@ -22,7 +22,7 @@ from exoabm.scenario.loader import load
 
 pytestmark = pytest.mark.slow
 
-TABLES = ("metrics", "cells", "events", "communication")
+TABLES = ("metrics_by_kind", "cells", "events", "edges")
 SETTINGS = {
     "record.cells": "5 min",
     "record.events": "2 min",

@@ -352,7 +352,7 @@ def test_a_part_that_only_the_last_checkpoint_needs_is_made_again(tmp_path: Path
 def test_a_chunk_that_is_lost_or_damaged_is_not_taken_for_zero(tmp_path: Path, harm) -> None:
     """A chunk that is not there reads as 0, and one that holds other bytes as other numbers."""
     run = halted(tmp_path / "a")
-    chunk = tmp_path / "a.unfinished" / "fields.zarr" / "exosome" / "c" / "1" / "0" / "0" / "0"
+    chunk = tmp_path / "a.unfinished" / "fields.zarr" / "concentration/c/1/0/0/0/0"
     harm(chunk)
     with pytest.raises(InputError, match=r"exosome/c/1/0/0/0 is (missing|damaged).*--overwrite"):
         resume_run(run)
@@ -361,13 +361,13 @@ def test_a_chunk_that_is_lost_or_damaged_is_not_taken_for_zero(tmp_path: Path, h
 def test_chunks_carry_their_checksums(tmp_path: Path) -> None:
     """Whoever reads a damaged chunk is told."""
     run = start(tmp_path / "a")
-    chunk = run / "fields.zarr" / "exosome" / "c" / "1" / "0" / "0" / "0"
+    chunk = run / "fields.zarr" / "concentration/c/1/0/0/0/0"
     good, seen = chunk.read_bytes(), 0
     places = range(0, len(good), max(len(good) // 12, 1))
     for place in places:
         flip(chunk, place)
         with pytest.raises(Exception, match=r".") as error:
-            zarr.open_group(run / "fields.zarr", mode="r")["exosome"][1]
+            zarr.open_group(run / "fields.zarr", mode="r")["concentration"][1]
         seen += "checksum" in str(error.value)
         chunk.write_bytes(good)
     assert seen == len(places) > 10
@@ -397,6 +397,9 @@ def flip(path: Path, place: int) -> None:
     path.write_bytes(data)
 
 
+VALUES = "concentration"
+
+
 def reword(work: Path, array: str, old: str, new: str) -> None:
     path = work / "fields.zarr" / array / "zarr.json"
     text = path.read_text()
@@ -417,13 +420,19 @@ def test_pickled_objects_are_never_loaded(tmp_path: Path) -> None:
         (lambda work: (work / "events.00001.part").write_bytes(b"PAR1"), "cannot be read"),
         (lambda work: (work / "cells.00001.part").replace(work / "cells.00000.part"), "cannot be read"),
         (lambda work: (work / "fields.zarr" / "zarr.json").unlink(), "cannot be read"),
-        (lambda work: (work / "fields.zarr" / "exosome" / "zarr.json").write_text("{"), "cannot be read"),
+        (
+            lambda work: (work / "fields.zarr/concentration/zarr.json").write_text("{"),
+            "cannot be read",
+        ),
         (lambda work: flip(work / "cells.00000.part", 200), "damaged and cannot be read"),
         (lambda work: flip(work / "events.00001.part", -900), "damaged and cannot be read"),
         # What zarr makes of these two depends on its version.
-        (lambda w: reword(w, "exosome", '"chunk_shape"', '"chunk_Shape"'), "cannot be read|not those of its"),
+        (
+            lambda w: reword(w, VALUES, '"chunk_shape"', '"chunk_Shape"'),
+            "cannot be read|not those of its",
+        ),
         (lambda w: reword(w, "time_s", '"fill_value"', '"fill_valve"'), "cannot be read|not those of its"),
-        (lambda work: reword(work, "exosome", '"float32"', '"float64"'), "not those of its checkpoint"),
+        (lambda work: reword(work, VALUES, '"float32"', '"float64"'), "not those of its checkpoint"),
         (lambda work: reword(work, "", '"voxel_um": 10.0', '"voxel_um": 50.0'), "not those of its"),
     ],
     ids=[

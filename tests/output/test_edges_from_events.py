@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
@@ -42,11 +43,15 @@ def summary(run: Path) -> dict:
 
 
 def test_the_edge_table_row_for_row(run: Path) -> None:
-    made, kept = rebuild(run), pq.read_table(run / "communication.parquet")
-    assert made.schema.equals(kept.schema, check_metadata=True)
-    assert made.to_pylist() == kept.to_pylist()
+    found, kept = rebuild(run), open_run(run)
+    made, copies = found["edges"], kept.edges_by_cargo
+    assert made.schema.equals(kept.edges.schema)
+    assert made.drop_columns("distance_um").to_pylist() == kept.edges.drop_columns("distance_um").to_pylist()
     assert made.num_rows > 1000
-    assert all(np.sum(made[name]) > 0 for name in ("recycled", "delivered", "copies_delivered_signal"))
+    assert all(np.sum(made[name]) > 0 for name in ("recycled", "delivered"))
+    some = copies.filter(pc.greater(copies["copies_delivered"], 0)).to_pylist()
+    assert sorted(map(repr, found["edges_by_cargo"].to_pylist())) == sorted(map(repr, some))
+    assert len(some) > 100
 
 
 def test_the_graph(run: Path) -> None:
@@ -55,7 +60,7 @@ def test_the_graph(run: Path) -> None:
 
     kept = nx.read_graphml(run / "communication.graphml", node_type=int)
     made = nx.DiGraph()
-    for row in rebuild(run).to_pylist():
+    for row in rebuild(run)["edges"].to_pylist():
         if row["taken_up"]:
             made.add_edge(row["donor"], row["recipient"], weight=row["taken_up"])
     assert {e[:2]: e[2] for e in made.edges(data="weight")} == {
@@ -69,7 +74,7 @@ def test_the_graph(run: Path) -> None:
 
 def test_the_measures(run: Path) -> None:
     """Who to whom by type, how far it went, and the strongest edges."""
-    edges = rebuild(run).to_pandas()
+    edges = rebuild(run)["edges"].to_pandas()
     cells = pq.read_table(run / "cells.parquet").to_pandas().drop_duplicates("cell").set_index("cell")
     kept = summary(run)
     for count, key in (("taken_up", "taken_up_by_type"), ("delivered", "delivered_by_type")):
@@ -87,7 +92,7 @@ def test_the_measures(run: Path) -> None:
         assert found["mean_um"] == pytest.approx(mean, rel=1e-12)
     order = np.lexsort((edges.donor, edges.recipient, -np.where(between, edges.taken_up, 0)))
     for row, strong in zip(order, kept["strongest_edges"], strict=False):
-        shown = ("donor", "recipient", "taken_up", "copies_delivered_signal")
+        shown = ("donor", "recipient", "taken_up", "delivered")
         assert [edges[name][row] for name in shown] == [strong[name] for name in shown]
 
 
@@ -97,8 +102,9 @@ def test_one_event_that_is_missing_is_missed(run: Path, tmp_path: Path) -> None:
     pq.write_table(
         pa.concat_tables([events[:last], events[last + 1 :]]), tmp_path / "events.parquet", row_group_size=999
     )
-    (tmp_path / "cells.parquet").write_bytes((run / "cells.parquet").read_bytes())
-    made, kept = (t.column("taken_up").to_numpy() for t in (rebuild(tmp_path), rebuild(run)))
+    for name in ("cells_by_kind.parquet", "vesicle_cargo.parquet"):
+        (tmp_path / name).write_bytes((run / name).read_bytes())
+    made, kept = (t["edges"].column("taken_up").to_numpy() for t in (rebuild(tmp_path), rebuild(run)))
     assert kept.sum() - made.sum() == 1
 
 
@@ -108,7 +114,7 @@ def test_expected_numbers_too(tmp_path: Path, provenance: str) -> None:
     held = {"domain.faces.x": "{ concentration = '1e8 / mL' }"} if provenance == "cell_type" else {}
     loaded = load("two_cells", {"transport.provenance": provenance, **held})
     run_to_folder(loaded, tmp_path / "run", seed=1, hours=2)
-    made, kept = rebuild(tmp_path / "run"), pq.read_table(tmp_path / "run" / "communication.parquet")
+    made, kept = rebuild(tmp_path / "run"), pq.read_table(tmp_path / "run" / "edges.parquet")
     assert made.select(ENDS).to_pylist() == kept.select(ENDS).to_pylist()
     assert made.schema.metadata == kept.schema.metadata
     for name in made.column_names[len(ENDS) : -len(TIMES)]:
@@ -192,26 +198,26 @@ def test_what_no_cell_sent_is_told_alike(tmp_path: Path, way: dict[str, str]) ->
     loaded = parse(SENT_IN.encode(), name="sent_in", folder=tmp_path, overrides=overrides)
     out = tmp_path / "run"
     run_to_folder(loaded, out, seed=1)
-    kept = pq.read_table(out / "communication.parquet")
+    kept = pq.read_table(out / "edges.parquet")
     edges = kept.to_pandas()
     metrics = open_run(out).metrics.to_pandas().iloc[-1]
     taken_up = metrics["taken_up[exosome]"] + metrics["taken_up[ectosome]"]
     assert edges.taken_up.sum() == pytest.approx(taken_up, rel=1e-9)
     assert edges.encountered.sum() > edges.taken_up.sum()
-    by_origin = edges.groupby("donor_type", observed=True).taken_up.sum()
+    edges["origin"] = edges.donor_type.astype(object).fillna(edges.sender.astype(object))
+    by_origin = edges.groupby("origin").taken_up.sum()
     assert set(by_origin.index) == {"another", "donor", "dose", "reservoir"}
     assert by_origin["dose"] > 100
     assert by_origin["reservoir"] > 20
-    assert not edges.duplicated(["donor_type", "recipient", "vesicle_kind"]).any()
-    assert edges.donor[edges.donor_type.isin(["dose", "reservoir"])].isna().all()
+    assert not edges.duplicated(["origin", "recipient", "vesicle_kind"]).any()
+    assert edges.donor[edges.origin.isin(["dose", "reservoir"])].isna().all()
     told = summary(out)["taken_up_by_type"]
     assert {name: row["recipient"] for name, row in told.items()} == pytest.approx(by_origin.to_dict())
     graph = nx.read_graphml(out / "communication.graphml")
     assert {name: graph.nodes[name]["out_strength"] for name in ("dose", "reservoir")} == pytest.approx(
         {name: by_origin[name] for name in ("dose", "reservoir")}
     )
-    made = rebuild(out)
-    assert made.schema.metadata == kept.schema.metadata
+    made = rebuild(out)["edges"]
     assert made.select(ENDS).to_pylist() == kept.select(ENDS).to_pylist()
     for name in COUNTS:
         np.testing.assert_allclose(made[name], kept[name], rtol=1e-9, atol=1e-9)
@@ -220,7 +226,7 @@ def test_what_no_cell_sent_is_told_alike(tmp_path: Path, way: dict[str, str]) ->
 def test_a_run_in_which_nothing_met(tmp_path: Path) -> None:
     loaded = load("two_cells", {"transport.engine": "vesicles"})
     run_to_folder(loaded, tmp_path / "run", seed=1, hours=0.02)
-    assert rebuild(tmp_path / "run").to_pylist() == []
+    assert rebuild(tmp_path / "run")["edges"].to_pylist() == []
 
 
 def test_what_is_no_run_is_refused(tmp_path: Path) -> None:

@@ -18,6 +18,9 @@ from exoabm.output.fields import FieldWriter
 SHAPE = (2, 3, 4)
 
 
+NAMES = ("concentration", *"xyz", "time", "time_s", "vesicle_kind", "label", "donor_type")
+
+
 class State:
     """Two kinds of vesicle and as many donors as it is told, without a model."""
 
@@ -74,15 +77,17 @@ def test_coordinates_have_their_values_and_units(tmp_path) -> None:
     assert (group["time_s"][:].tolist(), group["time_s"].attrs["units"]) == ([0.0, 600.0], "s")
     assert group["label"][:].tolist() == group.attrs["labels"] == ["0", "1", "2"]
     assert group["donor_type"][:].tolist() == ["stroma", "tumor", "stroma"]
-    assert (group["b"].attrs["units"], *group["b"].metadata.dimension_names) == (
-        "1/mL", "time", "label", "z", "y", "x"
+    values = group["concentration"]
+    assert group["vesicle_kind"][:].tolist() == ["a", "b"]
+    assert (values.attrs["units"], *values.metadata.dimension_names) == (
+        "1/mL", "time", "vesicle_kind", "label", "z", "y", "x"
     )  # fmt: skip
-    np.testing.assert_array_equal(group["b"][1], expected(1, 600.0, 3))
+    np.testing.assert_array_equal(values[1, 1], expected(1, 600.0, 3))
     about = json.loads((tmp_path / "f.zarr" / "zarr.json").read_text())
     assert about["zarr_format"] == 3
     known = about["consolidated_metadata"]["metadata"]
-    assert known.keys() == {"a", "b", "time", "time_s", "label", "donor_type", "x", "y", "z"}
-    assert known["a"]["shape"] == [2, 3, *SHAPE]
+    assert known.keys() == {*NAMES}
+    assert known["concentration"]["shape"] == [2, 2, 3, *SHAPE]
 
 
 def test_a_slab_has_no_z_and_tells_its_thickness(tmp_path) -> None:
@@ -92,7 +97,8 @@ def test_a_slab_has_no_z_and_tells_its_thickness(tmp_path) -> None:
     writer.record(state)
     writer.close()
     group = zarr.open_group(tmp_path / "f.zarr", mode="r")
-    assert group["a"].metadata.dimension_names == ("time", "label", "y", "x")
+    names = group["concentration"].metadata.dimension_names
+    assert names == ("time", "vesicle_kind", "label", "y", "x")
     assert "z" not in group
     assert group.attrs["thickness_um"] == 7.0
 
@@ -101,17 +107,18 @@ def test_xarray_reads_what_was_written(tmp_path) -> None:
     xarray = pytest.importorskip("xarray", reason="xarray is in the extra 'test'")
     recorded(tmp_path / "f.zarr").close()
     with xarray.open_zarr(tmp_path / "f.zarr", chunks=None) as found:
-        assert {*found.data_vars} == {"a", "b"}
-        assert {*found.coords} == {"time", "time_s", "label", "donor_type", "x", "y", "z"}
+        assert {*found.data_vars} == {"concentration"}
+        assert {*found.coords} == {*NAMES} - {"concentration"}
         for kind, name in enumerate("ab"):
-            np.testing.assert_array_equal(found[name][0, :2], expected(kind, 0.0, 2))  # its zeros are no NaN
-            np.testing.assert_array_equal(found[name][0, 2], 0.0)  # not yet born
-            np.testing.assert_array_equal(found[name][1], expected(kind, 600.0, 3))
-        one = found["b"].sel(x=112.5, y=-17.5, z=10.5, label="1", time=1 / 6, method=None)
+            values = found["concentration"].sel(vesicle_kind=name)
+            np.testing.assert_array_equal(values[0, :2], expected(kind, 0.0, 2))  # its zeros are no NaN
+            np.testing.assert_array_equal(values[0, 2], 0.0)  # not yet born
+            np.testing.assert_array_equal(values[1], expected(kind, 600.0, 3))
+        one = values.sel(x=112.5, y=-17.5, z=10.5, label="1", time=1 / 6, method=None)
         assert float(one) == expected(1, 600.0, 3)[1, 1, 0, 2] > 0
-        assert found["a"].dtype == np.float32
+        assert values.dtype == np.float32
         assert found["time"].attrs == {"units": "h", "long_name": "model time"}
-        tumor = found["a"].where(found["donor_type"] == "tumor", drop=True)
+        tumor = found["concentration"].where(found["donor_type"] == "tumor", drop=True)
         assert tumor["label"].values.tolist() == ["1"]
 
 
@@ -127,19 +134,19 @@ def test_a_writer_that_was_closed_goes_on_from_its_snapshot(tmp_path) -> None:
     second = FieldWriter(tmp_path / "f.zarr", 600.0)
     second.restore(content)
     assert second._group["label"][:].tolist() == second._group.attrs["labels"] == ["0", "1"]
-    assert second._group["b"].shape == (1, 2, *SHAPE)
+    assert second._group["concentration"].shape == (1, 2, 2, *SHAPE)
     for state.time in (600.0, 1200.0):
         second.record(state)
     second.close()
     group = zarr.open_group(tmp_path / "f.zarr", mode="r")
     assert group["time"][:].tolist() == [0.0, 600 / 3600, 1200 / 3600]
     assert group["donor_type"][:].tolist() == ["stroma", "tumor", "stroma"]
-    for kind, name in enumerate("ab"):
-        np.testing.assert_array_equal(group[name][0, :2], expected(kind, 0.0, 2))
-        np.testing.assert_array_equal(group[name][2], expected(kind, 1200.0, 3))
+    for kind in range(2):
+        np.testing.assert_array_equal(group["concentration"][0, kind, :2], expected(kind, 0.0, 2))
+        np.testing.assert_array_equal(group["concentration"][2, kind], expected(kind, 1200.0, 3))
 
 
-@pytest.mark.parametrize("name", ["", *"abxyz", "time", "time_s", "label", "donor_type"])
+@pytest.mark.parametrize("name", ["", *NAMES])
 def test_an_array_that_is_lost_is_missed(tmp_path, name) -> None:
     writer, state = recorded(tmp_path / "f.zarr"), State("0", "1", "2")
     (tmp_path / "f.zarr" / name / "zarr.json").unlink()

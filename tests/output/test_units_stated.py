@@ -83,7 +83,7 @@ def test_tables_and_fields(even: tuple[ExosomeModel, Path]) -> None:
     assert row["free[EV]"] == pytest.approx(HELD * 1e-12 * volume, rel=1e-5)
     group = zarr.open_group(path, mode="r")
     assert group.attrs["unit"] == "vesicles/mL"
-    last = np.asarray(group["EV"][-1]).sum(axis=0)
+    last = np.asarray(group["concentration"][-1, 0]).sum(axis=0)
     np.testing.assert_allclose(last[~model.state.domain.obstacle], HELD, rtol=1e-5)
     assert group["time_s"][-1] == pytest.approx(1800)
 

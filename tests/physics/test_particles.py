@@ -12,6 +12,7 @@ from scipy.special import erfc, erfcx
 from worlds import FREE, RECIPIENT, TISSUE, absorbing_cube, collins_kimball, run, stop_secretion, world
 
 from exoabm import ExosomeModel
+from exoabm.analysis.communication import cargo_table
 from exoabm.tables.fates import Event
 from exoabm.vesicle import DONORS, Status, vesicle_names
 
@@ -315,8 +316,8 @@ def test_20_bystanders_hit_by_a_copy() -> None:
     run(model, 3600)
     stop_secretion(model)
     run(model, 5 * 3600)
-    edges = model.edges.to_pandas()
-    copies = edges.groupby("recipient").copies_delivered_miRNA.sum().reindex(range(400, 800), fill_value=0)
+    edges = cargo_table(model.state).to_pandas()
+    copies = edges.groupby("recipient").copies_delivered.sum().reindex(range(400, 800), fill_value=0)
     uptakes = model.state.trafficking.taken_up[400:].sum() / 400
     m = uptakes * 0.02 * 0.25
     hit, exact = (copies > 0).mean(), 1 - np.exp(-m)

@@ -44,12 +44,13 @@ def test_a_table_is_run_in_tissue_and_leads_back_to_its_cells(tmp_path):
 
 
 def test_daughters_have_no_row_in_the_table():
-    from exoabm.output.writers import cell_table
+    from exoabm.output.writers import cell_columns
 
     model = ExosomeModel(load(CASES / "mixed/03-float-codes/cells.csv", {"layout.unmapped": "bystander"}))
     model.state.cells.birth_id[-1] = 17  # born later
-    assert cell_table(model.state)["source_id"].to_pylist() == ["1", "2", "3", None]
-    assert cell_table(model.state)["source_label"].to_pylist() == ["1", "2", "1", None]
+    cells = cell_columns(model.state)["cells"]
+    assert cells["source_id"].to_pylist() == ["1", "2", "3", None]
+    assert cells["source_label"].to_pylist() == ["1", "2", "1", None]
 
 
 @pytest.mark.parametrize("engine", ["continuum", "vesicles"])

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 import typer
 
@@ -22,6 +21,7 @@ from exoabm.errors import InputError
 from exoabm.parameters import references
 from exoabm.runs.execute import run_to_folder
 from exoabm.scenario.loader import load, shipped
+from exoabm.tables.run import open_run
 
 ROOT = Path(__file__).parents[2]
 PAGES = {name: path.with_suffix(".md") for name, path in shipped().items()}
@@ -274,9 +274,10 @@ def test_the_counts_that_the_pages_quote(counted: Path) -> None:
     summary = json.loads((counted / "runs" / "each" / "summary.json").read_text())
     (found,) = summary["ledger"].values()
     assert not misprinted({names.get(c, c): n for c, n in zip(head, row, strict=True)}, found)
-    events = pq.read_table(counted / "runs" / "each" / "events.parquet").to_pandas()
+    run = open_run(counted / "runs" / "each")
+    events, copies = run.events.to_pandas(), run.vesicle_cargo.to_pandas().set_index("vesicle").copies
     told = events[events.event == "delivery"]
-    empty, reached = (told.copies_signal == 0).sum(), told.recipient.nunique()
+    empty, reached = (copies[told.vesicle] == 0).sum(), told.recipient.nunique()
     sentence = f"the {len(told)} vesicles that delivered in the counted run, {empty} carried no copy"
     assert sentence in text(PAGES["signaling"])
     assert f"{reached} recipients had a delivery" in text(PAGES["signaling"])

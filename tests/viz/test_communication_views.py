@@ -54,7 +54,7 @@ def test_live_and_stored_are_the_same(live: CommunicationData, stored: Communica
 
 @pytest.mark.parametrize("count", COUNTS)
 def test_every_number_is_a_sum_over_the_table(folder: Path, stored: CommunicationData, count: str) -> None:
-    table = pq.read_table(folder / "communication.parquet").to_pandas()
+    table = pq.read_table(folder / "edges.parquet").to_pandas()
     senders, receivers, values = stored.matrix(count)
     for i, a in enumerate(senders):
         for j, b in enumerate(receivers):
@@ -133,15 +133,13 @@ def test_cells_that_are_gone_are_left_out(live: CommunicationData) -> None:
     assert (end >= 0).all()
 
 
-@pytest.mark.parametrize(
-    "damage", ["run.json", "communication.parquet", "cells.parquet", "column", "scenario"]
-)
+@pytest.mark.parametrize("damage", ["run.json", "edges.parquet", "cells.parquet", "column", "scenario"])
 def test_a_damaged_folder_is_refused_in_words(folder: Path, tmp_path: Path, damage: str) -> None:
     broken = tmp_path / "broken"
     shutil.copytree(folder, broken)
     if damage == "column":
-        table = pq.read_table(broken / "communication.parquet").drop_columns(["taken_up"])
-        pq.write_table(table, broken / "communication.parquet")
+        table = pq.read_table(broken / "edges.parquet").drop_columns(["taken_up"])
+        pq.write_table(table, broken / "edges.parquet")
     elif damage == "scenario":
         about = json.loads((broken / "run.json").read_text())
         about["scenario"]["domain"]["voxel"] = "-4 um"

@@ -235,8 +235,8 @@ def test_few_bytes_do_not_stand_for_a_large_table(uploads: UploadFolder) -> None
     [
         ("cells.parquet", lambda: packed(cell=np.zeros(3_000)), "3000 rows of 1 columns"),
         ("cells.parquet", lambda: packed(**{f"c{i}": np.zeros(20) for i in range(60)}), "20 rows of 60"),
-        ("communication.parquet", lambda: packed(donor_type=["a" * 1000] * 9), "text of more than"),
-        ("metrics.parquet", lambda: packed(time_h=[[1.0] * 1000]), "holds list"),
+        ("edges.parquet", lambda: packed(donor_type=["a" * 1000] * 9), "text of more than"),
+        ("metrics_by_kind.parquet", lambda: packed(time_h=[[1.0] * 1000]), "holds list"),
         ("run.json", lambda: b" " * 5_000, "larger than"),
     ],
 )

@@ -77,7 +77,7 @@ def Panels(links: CommunicationData, particle_classes: Sequence[str], at: solara
             "p",
             "exo-note",
             text=f"From {links.of}, at {links.hours:.2f} h: column {count.value} of "
-            f"communication.parquet{rows}, {meaning(count.value).replace('vesicles', links.what)}.",
+            f"edges.parquet{rows}, {meaning(count.value).replace('vesicles', links.what)}.",
         )
         words = "Hide the numbers" if numbers.value else "Show the numbers"
         expanded = {"aria-expanded": str(numbers.value).lower()}
@@ -146,7 +146,7 @@ def _Partners(title: str, rows: tuple[Partner, ...]) -> None:
                     ):
                         html("td", text=text)
     if len(rows) > most:
-        html("p", "exo-note", text=f"and {len(rows) - most} more, in communication.parquet")
+        html("p", "exo-note", text=f"and {len(rows) - most} more, in edges.parquet")
 
 
 @solara.component
@@ -217,5 +217,5 @@ def _Moments(run: FinishedRun, particles: int) -> None:
         on_value=lambda index: at.set(int(index)),
     )
     drawing(tissue(cells, links.space, taken, links.what))
-    note = f"From cells.parquet: the larger and darker, the more {links.what} taken up."
+    note = f"From cells_by_kind.parquet: the larger and darker, the more {links.what} taken up."
     html("p", "exo-note", text=note)

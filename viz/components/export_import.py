@@ -356,7 +356,7 @@ def metrics_csv(model: ExosomeModel) -> bytes:
 
 
 def edges_csv(model: ExosomeModel) -> bytes:
-    """Who sent what to whom: ``communication.parquet`` of the run folder."""
+    """Who sent what to whom: ``edges.parquet`` of the run folder."""
     return _csv(model.edges)
 
 

@@ -1,6 +1,6 @@
 """Communication between cells, from a live model or from the tables of a run folder, in one form.
 
-All numbers of a communication view are computed here from the rows of ``communication.parquet`` and
+All numbers of a communication view are computed here from the rows of ``edges.parquet`` and
 the positions in ``lineage.parquet``, or in ``cells.parquet`` where none come and go; a live model gives the
 same rows, as ``model.edges``. Rows send, columns receive.
 """
@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from exoabm.analysis.communication import EDGE_COLUMNS, edge_table
+from exoabm.analysis.communication import edge_table
 from exoabm.analysis.edges import everyone
 from exoabm.domain import Face
 from exoabm.errors import InputError
@@ -25,7 +25,8 @@ from exoabm.plot.palette import Looks
 from exoabm.scenario.cell_dynamics import binding, may_donate
 from exoabm.scenario.loader import MAX_BYTES, parse
 from exoabm.state import RESERVOIR
-from exoabm.tables.parquet import read_whole
+from exoabm.tables.fates import BETWEEN_CELLS
+from exoabm.tables.run import Run
 from exoabm.viz.results.text_summary import drawn_class, present_classes
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from exoabm.viz.results.text_summary import ParticleClass
 
 COUNTS = ("taken_up", "delivered", "encountered", "bound", "lysosomal", "recycled")
-"""Columns that a view can show, in the order of the menu; ``EDGE_COLUMNS`` describes them."""
+"""Columns that a view can show, in the order of the menu."""
 
 UNKNOWN = -1
 
@@ -154,14 +155,14 @@ class CommunicationData:
         try:
             about = read_about(folder)
             scenario = scenario_of(about)
-            edges = read_whole(folder / "communication.parquet")
-            table = read_whole(folder / "cells.parquet", columns=["time_s", *_PLACE])
+            run = Run(folder, folder.name)
+            edges, table = run.need("edges"), run.need("cells")
             hours = float(pc.max(table["time_s"]).as_py() or 0.0) / 3600
             first, last = (
                 table.filter(pc.equal(table["time_s"], at(table["time_s"]))) for at in (pc.min, pc.max)
             )
-            lineage = folder / "lineage.parquet"
-            every = read_whole(lineage) if lineage.exists() else last
+            lineage = run.table("lineage")
+            every = last if lineage is None else lineage
             cells = cells_of(every, looks_of(first, scenario).styles)
             space = replace(space_of(scenario, cells.position), down=runs_down(about))
             return tuple(
@@ -248,7 +249,6 @@ class CommunicationData:
 
 
 _PLACE = ("cell", "cell_type", "x_um", "y_um", "z_um")
-_NEEDED = ("donor", "recipient", "donor_type", "recipient_type", "vesicle_kind", "first_time_s", *COUNTS)
 
 
 def _class_names(scenario: Scenario, particles: ParticleClass) -> tuple[str, tuple[str, ...]]:
@@ -259,12 +259,10 @@ def _class_names(scenario: Scenario, particles: ParticleClass) -> tuple[str, tup
 def _from_edges(
     edges: pa.Table, hours: float, cells: Cells, space: Space, of: str, what: str, kinds: tuple[str, ...]
 ) -> CommunicationData:
-    missing = [name for name in _NEEDED if name not in edges.column_names]
-    if missing:
-        raise InputError(f"{of}: communication has no column {missing[0]!r}")
     edges = edges.filter(pa.array(np.isin(np.array(_words(edges["vesicle_kind"]), dtype=object), kinds)))
     known = [style.name for style in cells.styles]
-    donor_type, recipient_type = _words(edges["donor_type"]), _words(edges["recipient_type"])
+    outside = zip(_words(edges["donor_type"]), _words(edges["sender"]), strict=True)
+    donor_type, recipient_type = [of or word for of, word in outside], _words(edges["recipient_type"])
     names = tuple(dict.fromkeys([*known, *sorted(set(donor_type) | set(recipient_type))]))
     index = {name: i for i, name in enumerate(names)}
     columns = [
@@ -429,7 +427,7 @@ def _nearest(space: Space, points: np.ndarray, targets: np.ndarray) -> np.ndarra
 
 def meaning(count: str) -> str:
     """Meaning of a count, from the description of the table."""
-    return EDGE_COLUMNS[count]
+    return f"vesicles {BETWEEN_CELLS[count]}"
 
 
 def named(names: Sequence[str]) -> list[str]:

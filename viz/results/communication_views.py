@@ -1,7 +1,7 @@
 """Communication views: network over the tissue, table by type, chord diagram, strength by distance.
 
 Each view is a pure function from ``CommunicationData`` to SVG. Its numbers are sums over rows of
-``communication.parquet``; ``View.numbers`` returns them as a table.
+``edges.parquet``; ``View.numbers`` returns them as a table.
 """
 
 from __future__ import annotations

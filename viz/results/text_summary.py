@@ -1,6 +1,6 @@
 """Text summaries of a run and of a cell, and the names of particles.
 
-Every number is one of the run folder: sums of the mass balance and of the rows of ``communication.parquet``.
+Every number is one of the run folder: sums of the mass balance and of the rows of ``edges.parquet``.
 """
 
 from __future__ import annotations

@@ -31,7 +31,6 @@ from exoabm.readers.plausibility import check_distinct_positions
 from exoabm.readers.questions import TableOptions
 from exoabm.scenario.loader import TABLE_SCENARIO, LoadedScenario, parse, scenario_of_table, shipped
 from exoabm.tables.declarations import METRICS
-from exoabm.tables.parquet import read_whole
 from exoabm.tables.run import Run
 from exoabm.viz.results.charts import column_labels
 from exoabm.viz.results.communication_data import Cells, CommunicationData, cells_of, read_about, scenario_of
@@ -54,7 +53,8 @@ MOST_VALUES = 1 << 24
 """Of a table in it: 5,000 cells with 16 columns at 200 moments."""
 MOST_JSON_BYTES = 8 << 20
 MOST_FILES = 4000
-TABLES = (*(table.file for table in METRICS), "cells.parquet", "communication.parquet", "lineage.parquet")
+READ = (*(table.name for table in METRICS), "cells", "cells_by_kind", "edges", "lineage")
+TABLES = tuple(f"{name}.parquet" for name in READ)
 WANTED = (MANIFEST, "run.json", "summary.json", "preview.png", *TABLES)
 BAD_ARCHIVE = (zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, RuntimeError, EOFError, OSError)
 """What the standard library raises over archives that are damaged, locked or of an unknown method."""
@@ -244,6 +244,7 @@ class FinishedRun:
     summary: str
     columns: dict[str, str]
     _cells: pa.Table = field(repr=False)
+    _by_kind: pa.Table = field(repr=False)
 
     @property
     def communication(self) -> CommunicationData:
@@ -254,9 +255,17 @@ class FinishedRun:
         """Cells at a recorded moment, and how many of a particles each had taken up by then."""
         time = float(self.moments[min(max(index, 0), len(self.moments) - 1)])
         rows = self._cells.filter(pc.equal(self._cells["time_s"], time))
-        taken = np.zeros(len(rows))
-        for kind in self.communications[particles].kinds:
-            taken += rows[f"{kind}_taken_up"].to_numpy()
+        chosen = pa.array(self.communications[particles].kinds, pa.string())
+        counts = self._by_kind.filter(
+            pc.and_(
+                pc.equal(self._by_kind["time_s"], time),
+                pc.is_in(self._by_kind["vesicle_kind"].cast(pa.string()), chosen),
+            )
+        )
+        at = pc.index_in(counts["cell"].combine_chunks(), value_set=rows["cell"].combine_chunks())
+        known = np.asarray(pc.is_valid(at))
+        place = np.asarray(pc.fill_null(at, 0), np.int64)[known]
+        taken = np.bincount(place, counts["taken_up"].to_numpy()[known], len(rows))
         return cells_of(rows, self.communication.cells.styles), taken
 
 
@@ -307,14 +316,11 @@ def open_run(folder: Path, *, name: str = "", uploaded: bool = False) -> Finishe
     communications = tuple(replace(each, of=name) for each in CommunicationData.all_of_folder(folder))
     links = communications[0]
     try:
-        metrics = Run(folder, name).metrics
-        cells = read_whole(folder / "cells.parquet")
+        run = Run(folder, name)
+        metrics, cells, kinds = run.metrics, run.need("cells"), run.need("cells_by_kind")
         moments = np.unique(cells["time_s"].to_numpy())
         if not len(metrics) or not np.isfinite(moments).all():
             raise InputError(f"{name}: metrics.parquet has no times")
-        lacking = {f"{k}_taken_up" for e in communications for k in e.kinds} - set(cells.column_names)
-        if lacking:
-            raise InputError(f"{name}: cells.parquet has no column {min(lacking)!r}")
         seed, engine = int(about["seed"]), str(about["engine"])
         version = str(about["versions"]["exoabm"])
         scenario = scenario_of(about)
@@ -342,6 +348,7 @@ def open_run(folder: Path, *, name: str = "", uploaded: bool = False) -> Finishe
         summary=scenario.info.question or scenario.info.summary,
         columns=column_labels(scenario, [name for name in metrics.column_names if name != "time_h"]),
         _cells=cells,
+        _by_kind=kinds,
     )
 
 
