@@ -50,7 +50,8 @@ def test_the_edge_table_row_for_row(run: Path) -> None:
     assert made.num_rows > 1000
     assert all(np.sum(made[name]) > 0 for name in ("recycled", "delivered"))
     some = copies.filter(pc.greater(copies["copies_delivered"], 0)).to_pylist()
-    assert sorted(map(repr, found["edges_by_cargo"].to_pylist())) == sorted(map(repr, some))
+    again = [row for row in found["edges_by_cargo"].to_pylist() if row["copies_delivered"]]
+    assert sorted(map(repr, again)) == sorted(map(repr, some))
     assert len(some) > 100
 
 
@@ -114,7 +115,7 @@ def test_expected_numbers_too(tmp_path: Path, provenance: str) -> None:
     held = {"domain.faces.x": "{ concentration = '1e8 / mL' }"} if provenance == "cell_type" else {}
     loaded = load("two_cells", {"transport.provenance": provenance, **held})
     run_to_folder(loaded, tmp_path / "run", seed=1, hours=2)
-    made, kept = rebuild(tmp_path / "run"), pq.read_table(tmp_path / "run" / "edges.parquet")
+    made, kept = rebuild(tmp_path / "run")["edges"], pq.read_table(tmp_path / "run" / "edges.parquet")
     assert made.select(ENDS).to_pylist() == kept.select(ENDS).to_pylist()
     assert made.schema.metadata == kept.schema.metadata
     for name in made.column_names[len(ENDS) : -len(TIMES)]:
