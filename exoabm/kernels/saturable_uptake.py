@@ -228,8 +228,8 @@ def advance_saturable(
     flows
         (labels, 6)
     occupancy
-        The receptors of the cells and what they have bound. Without it uptake is as if these were
-        at rest. What is taken never passes what there is.
+        Receptors of the cells and bound vesicles, changed in place: uptake never exceeds the free receptors.
+        Without it uptake follows the law at rest.
 
     The other arguments are those of `advance_linear`.
 
@@ -242,6 +242,45 @@ def advance_saturable(
     value = np.ascontiguousarray(side_value, dtype=np.float64)
     r, decay = np.asarray(r, dtype=np.float64), np.asarray(decay, dtype=np.float64)
     labels, rows, _ = old.shape
+    _check(labels, rows, r, decay, value, slots, entries, source, law, taken, flows)
+    entered = np.array([inflow(u.shape[1:], grid.sides, value[i], r[i], conductance) for i in range(labels)])
+    entry_slot = np.repeat(np.arange(slots.column.size), np.diff(entries.slot_ptr))
+    rates = Rates.of(law, entries)
+    uptake = _first_uptake(old, slots, entries, entry_slot, source, law, dt / volume)
+    row_taken, row_escaped = np.zeros((labels, rows)), np.zeros((labels, rows))
+    state = (
+        grid, side_values(grid, value), r, decay, faces, slots, entries, entry_slot, source, rates,
+        occupancy, uptake, float(dt), float(volume), source.sum(axis=1), entered, flows, row_taken,
+        row_escaped,
+    )  # fmt: skip
+    for some in substeps(n_sub, old.size):
+        if threads == 1:
+            _serial(old, new, some, *state)
+        else:
+            _parallel(old, new, some, *state, split_range(rows, threads), split_range(law.rate.size, threads))
+        old, new = (new, old) if some % 2 else (old, new)
+    if occupancy is not None:
+        occupy_all(rates, occupancy, uptake.total, entries, float(dt), float(volume))
+    for label in range(labels):
+        taken[label] += np.bincount(entries.cell, uptake.entry_taken[label], minlength=law.rate.size)
+    if n_sub % 2:
+        u[...] = scratch
+
+
+def _check(
+    labels: int,
+    rows: int,
+    r: Floats,
+    decay: Floats,
+    value: Floats,
+    slots: Slots,
+    entries: Entries,
+    source: Floats,
+    law: UptakeLaw,
+    taken: Floats,
+    flows: Floats,
+) -> None:
+    """Raise unless the arrays of `advance_saturable` fit together."""
     groups, n_cells, n_slots = len(law.lattice_rate), law.rate.size, slots.column.size
     if labels % groups:
         raise ValueError(f"{labels} labels cannot come in turn from {groups} groups")
@@ -259,28 +298,6 @@ def advance_saturable(
         ("flows", flows, (labels, 6)),
     ):
         check_shape(name, array, shape)
-    entered = np.array([inflow(u.shape[1:], grid.sides, value[i], r[i], conductance) for i in range(labels)])
-    entry_slot = np.repeat(np.arange(n_slots), np.diff(entries.slot_ptr))
-    rates = Rates.of(law, entries)
-    uptake = _first_uptake(old, slots, entries, entry_slot, source, law, dt / volume)
-    row_taken, row_escaped = np.zeros((labels, rows)), np.zeros((labels, rows))
-    state = (
-        grid, side_values(grid, value), r, decay, faces, slots, entries, entry_slot, source, rates,
-        occupancy, uptake, float(dt), float(volume), source.sum(axis=1), entered, flows, row_taken,
-        row_escaped,
-    )  # fmt: skip
-    for some in substeps(n_sub, old.size):
-        if threads == 1:
-            _serial(old, new, some, *state)
-        else:
-            _parallel(old, new, some, *state, split_range(rows, threads), split_range(n_cells, threads))
-        old, new = (new, old) if some % 2 else (old, new)
-    if occupancy is not None:
-        occupy_all(rates, occupancy, uptake.total, entries, float(dt), float(volume))
-    for label in range(labels):
-        taken[label] += np.bincount(entries.cell, uptake.entry_taken[label], minlength=n_cells)
-    if n_sub % 2:
-        u[...] = scratch
 
 
 def _first_uptake(
