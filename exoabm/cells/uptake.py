@@ -18,7 +18,7 @@ from exoabm.kernels.compartment_kinetics import (
     advance_compartments,
     compartment_coefficients,
 )
-from exoabm.parameters.units import spoken_share, spoken_time
+from exoabm.parameters.units import duration_text, percent_text
 from exoabm.streams import Purpose
 from exoabm.tables.fates import Event
 from exoabm.vesicle import DeliveryRoute, Status
@@ -202,7 +202,7 @@ def returning(kind: VesicleKind) -> str:
 
 def long_step(subject: str, effect: str, mended: float) -> str:
     """Warning of a step that is long for a process: its effect, and a sufficient step in s."""
-    return f"clock.step is long for {subject}: {effect}. A step of {spoken_time(mended)} or less suffices"
+    return f"clock.step is long for {subject}: {effect}. A step of {duration_text(mended)} or less suffices"
 
 
 def warn_of_waiting(state: State, dt: float) -> None:
@@ -219,7 +219,7 @@ def warn_of_waiting(state: State, dt: float) -> None:
         state.warnings.append(
             long_step(
                 subject,
-                f"at {state.time / 3600:.3g} h {spoken_share(share)} of its free vesicles had left a "
+                f"at {state.time / 3600:.3g} h {percent_text(share)} of its free vesicles had left a "
                 "cell in the last step, and wait for the next",
                 dt * MENDED * (1 - share) / share if share < 1 else dt * MENDED,
             )

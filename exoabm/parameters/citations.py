@@ -1,4 +1,4 @@
-"""The sources in ``references.bib``, and how they are printed."""
+"""The sources in ``references.bib``, and their format in print."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def parse_references(text: str) -> dict[str, dict[str, str]]:
 @cache
 def references() -> dict[str, dict[str, str]]:
     """Return every entry of the package's ``references.bib`` by its key."""
-    from importlib.resources import files  # only who cites waits for it
+    from importlib.resources import files  # imported only where sources are needed
 
     source = files("exoabm.parameters").joinpath("references.bib")
     return parse_references(source.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""What a parameter is: a name, a meaning, a unit, a default, two ranges and a source."""
+"""Parameters, with unit, default, ranges and source, and their values."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ How = Literal["read", "secondary", "recalled", "computed", "assumed"]
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One number that the simulator needs, with everything that a reader of it should know.
+    """Declaration of a parameter.
 
     Attributes
     ----------
@@ -26,18 +26,18 @@ class Parameter:
         In ``unit``; None where the scenario must give a value or the model derives one.
     allowed
         Hard limits in ``unit``, both included; outside is an error. An upper limit of infinity
-        says that infinity is a value with a meaning, which ``meaning`` tells.
+        means that infinity is allowed; ``meaning`` explains it.
     published
         The range found in the literature, in ``unit``; outside is a warning. For an assumed
         default it is the range in which the assumption is held to be plausible.
     source
-        Keys of ``references.bib``; ``"assumed"`` stands for a modeling assumption.
+        Keys of ``references.bib``; ``"assumed"`` is a modeling assumption.
     how
-        How the default was come by: ``read`` in the source, ``secondary`` (read in another work
+        How the default was obtained: ``read`` in the source, ``secondary`` (read in another work
         that cites it), ``recalled`` (to be checked before publishing), ``computed`` from the
         source, or ``assumed``.
     note
-        What the number does not say.
+        Limitations of the value.
     """
 
     name: str
@@ -79,18 +79,18 @@ class Parameter:
 
 
 class Quantity(float):
-    """A parameter's value: a float in internal units that remembers what it is.
+    """A parameter's value: a float in internal units, with its parameter, unit and source.
 
     It computes as a plain float, and results of arithmetic are plain floats.
 
     Parameters
     ----------
     parameter
-        What it is a value of.
+        The parameter of which it is a value.
     given
         A number in ``parameter.unit``, or a text such as ``"60 / h"`` or ``"inf"``.
     source, note
-        Where the value comes from, and what to know of it; empty if nothing was said.
+        Source and limitations of the value; empty by default.
 
     Attributes
     ----------
@@ -103,7 +103,7 @@ class Quantity(float):
     ------
     QuantityError
         (an `InputError` and a `ValueError`) if ``given`` is not a number, is infinite where
-        infinity means nothing, has the wrong dimension, or is outside the allowed range.
+        infinity is not allowed, has the wrong dimension, or is outside the allowed range.
     """
 
     __slots__ = ("given", "magnitude", "note", "parameter", "source")
@@ -177,7 +177,7 @@ class Quantity(float):
     def caution(self) -> str:
         """A sentence if the value lies outside the published range, else empty.
 
-        Zero and infinity switch a mechanism off, which no range forbids.
+        Zero and infinity switch a mechanism off and are exempt.
         """
         published = self.parameter.published
         if published is None or self.magnitude in (0.0, math.inf):

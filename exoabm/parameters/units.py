@@ -1,4 +1,4 @@
-"""The only place that reads units. Inside the program a number is in µm, s, µg, K and counts.
+"""Conversion of quantities to internal units: µm, s, µg, K and counts.
 
 Arithmetic is exact (fractions) up to one final rounding, so the same text always gives the same
 float, and ``"100 nm"``, ``"0.1 um"`` and a bare 0.1 read in um all give the same one. A mole is a
@@ -64,7 +64,7 @@ _LONGEST = 80
 
 
 class QuantityError(InputError, ValueError):
-    """A number, unit or text that cannot be read as the quantity that is wanted."""
+    """A number, unit or text that is not the expected quantity."""
 
 
 @cache
@@ -166,7 +166,7 @@ def to_internal(value: object, unit: str) -> tuple[float, float]:
         A bare number, read in ``unit``; or a text such as ``"60 EV/cell/h"``, ``"6 h"``, ``"inf"``
         or ``"5e9/mL"``; a text without a unit is a bare number.
     unit
-        The unit of the magnitude, which also says what dimension is wanted.
+        The unit of the magnitude, which determines the expected dimension.
 
     Raises
     ------
@@ -198,20 +198,20 @@ def to_internal(value: object, unit: str) -> tuple[float, float]:
             if number in ("inf", math.inf):
                 return math.inf, math.inf
             raise OverflowError
-        # repr gives the shortest decimal of the float: what was written, not its binary neighbor.
+        # repr gives the shortest decimal of the float, which is the number as written.
         exact = Fraction(repr(decimal)) * ratio
         return float(exact / scale), float(exact)
     except OverflowError:
         raise QuantityError(f"{shown!r} is too large") from None
 
 
-def spoken_share(share: float) -> str:
-    """A relative error in per cent, with the digits that an estimate deserves."""
+def percent_text(share: float) -> str:
+    """A relative error in percent, with one or two digits."""
     return f"{float(f'{100 * share:.1g}') if share < 0.1 else float(f'{100 * share:.2g}'):g} %"
 
 
-def spoken_time(seconds: float) -> str:
-    """A time rounded down to two digits in the unit that suits it."""
+def duration_text(seconds: float) -> str:
+    """A time in h, min or s, rounded down to two digits."""
     for unit, size in (("h", 3600.0), ("min", 60.0)):
         if seconds >= size:
             return f"{_down(seconds / size):g} {unit}"

@@ -21,7 +21,7 @@ import numpy as np
 
 from exoabm.cargo import CargoClass
 from exoabm.cells.uptake import MENDED, WAITING, long_step, returning
-from exoabm.parameters.units import spoken_share
+from exoabm.parameters.units import percent_text
 from exoabm.vesicle import DeliveryRoute
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Coarse(NamedTuple):
     step: float
 
     def __str__(self) -> str:
-        return long_step(self.subject, self.effect.format(spoken_share(self.error)), self.step)
+        return long_step(self.subject, self.effect.format(percent_text(self.error)), self.step)
 
 
 def step_warnings(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from exoabm import ExosomeModel
-from exoabm.parameters.units import spoken_share, spoken_time, to_internal
+from exoabm.parameters.units import duration_text, percent_text, to_internal
 from exoabm.scenario.builder import blueprint
 from exoabm.scenario.loader import parse
 
@@ -124,5 +124,5 @@ def test_the_error_in_tissue_is_what_was_said() -> None:
 
 
 def test_errors_and_times_are_said_with_the_digits_they_deserve() -> None:
-    assert [spoken_share(x) for x in (0.0123, 0.274, 1.634)] == ["1 %", "27 %", "160 %"]
-    assert [spoken_time(x) for x in (44.9, 61, 157, 9300)] == ["44 s", "1 min", "2.6 min", "2.5 h"]
+    assert [percent_text(x) for x in (0.0123, 0.274, 1.634)] == ["1 %", "27 %", "160 %"]
+    assert [duration_text(x) for x in (44.9, 61, 157, 9300)] == ["44 s", "1 min", "2.6 min", "2.5 h"]
