@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import math
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from exoabm.batch.sweeps.workers import Workers
     from exoabm.scenario.loader import LoadedScenario
 
-SOBOL = ("first", "first_half", "total", "total_half")
-"""Fields of an ``Index`` that Sobol's analysis gives."""
 LEVELS = 4
 """Levels of Morris' grid; his choice."""
 NEGLIGIBLE = 0.1
@@ -238,8 +236,12 @@ def _refined(indices: Sequence[Index], kept: Sequence[Index], found: Mapping[str
     """The same indices, those of the factors that were kept with Sobol's."""
     columns = ("S1", "S1_conf", "ST", "ST_conf")
     refined = {
-        index.factor.key: replace(
-            index, **dict(zip(SOBOL, (float(found[name][i]) for name in columns), strict=True))
+        index.factor.key: Index(
+            index.factor,
+            index.mu_star,
+            index.mu_star_half,
+            index.sigma,
+            *(float(found[name][i]) for name in columns),
         )
         for i, index in enumerate(kept)
     }
