@@ -13,9 +13,9 @@ from exoabm.errors import ExoError
 from exoabm.runs.runtime_estimate import WORTH_A_PROBE, spoken
 from exoabm.scenario.loader import load, shipped
 from exoabm.viz.components.canvas import Canvas, is_strip
-from exoabm.viz.components.communication import Cell, Communication
+from exoabm.viz.components.communication import Cell, Communication, RunView
 from exoabm.viz.components.controls import Controls, Question
-from exoabm.viz.components.export_import import Export, Import, RunView
+from exoabm.viz.components.export_import import Export, Import
 from exoabm.viz.components.paired_runs import Compare
 from exoabm.viz.components.widgets import Button, ChoiceWidget, PlayerWidget, PlotWidget, ThemeWidget, html
 from exoabm.viz.parameter_controls import changed, controls_of

@@ -147,7 +147,7 @@ class Intro(Data):
     sentence: Text
     controls: tuple[str, ...] = Field(max_length=5)
     speed: float = 300.0
-    set: dict[str, str] = Field({})
+    set: dict[str, str] = Field(default={})
     prediction: Prediction | None = None
 
 

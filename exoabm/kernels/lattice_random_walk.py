@@ -101,7 +101,7 @@ class _Box(NamedTuple):
 class _Steps(NamedTuple):
     """Sub-steps of one particle."""
 
-    n: int
+    n: np.int64
     h: float
     """s"""
     clears: float
@@ -426,11 +426,10 @@ def walk_on_lattice(
 def _numbers(lattice: Lattice) -> tuple[_Box, Integers]:
     """Numbers of the lattice, and the change of the flat index of a voxel in each direction, (7)."""
     nx, ny, nz = (int(n) for n in lattice.counts)
-    periodic = tuple(bool(wraps) for wraps in lattice.periodic)
-    low, voxel = tuple(float(x) for x in lattice.low), float(lattice.voxel)
-    box = _Box(
-        lattice.dim, low, voxel, (nx, ny, nz), periodic, float(lattice.uniform), float(lattice.decay_rate)
-    )
+    wraps = bool(lattice.periodic[0]), bool(lattice.periodic[1]), bool(lattice.periodic[2])
+    low = float(lattice.low[0]), float(lattice.low[1]), float(lattice.low[2])
+    rates = float(lattice.uniform), float(lattice.decay_rate)
+    box = _Box(lattice.dim, low, float(lattice.voxel), (nx, ny, nz), wraps, *rates)
     moves = np.array([-1, 1, -nx, nx, -nx * ny, nx * ny, 0])
     if lattice.dim == 2:
         moves[4:] = 0

@@ -38,8 +38,8 @@ def columns_of(rows: Iterable[Mapping[str, float]], table: Table) -> dict[str, l
             found[TIME].append(row[TIME])
             for key, name in zip(keys, names, strict=True):
                 found[key].append(name)
-            for value in values:
-                found[value].append(numbers.get(value))
+            for quantity in values:
+                found[quantity].append(numbers.get(quantity))
     return found
 
 
@@ -58,6 +58,6 @@ def side_by_side(tables: Mapping[str, pa.Table]) -> pa.Table:
                 if value is not None:
                     text = str(Readout(column.name, names))
                     found.setdefault(text, [None] * len(times))[i] = value
-    types = {text: TYPES[column.dtype] for text in found if (column := parse(text).column) is not None}
+    types = {text: TYPES[parsed.dtype] for text in found if (parsed := parse(text).column) is not None}
     arrays = [pa.array(values, types[text]) for text, values in found.items()]
     return pa.table([pa.array(times, pa.float64()), *arrays], names=[TIME, *found])

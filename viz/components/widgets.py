@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import reacton.ipyvuetify as v
 import solara
+import traitlets
 from ipyvuetify import VuetifyTemplate  # type: ignore[attr-defined]
-from traitlets import Bool, Bytes, Callable, Dict, Float, Int, List, Unicode
+from traitlets import Bool, Bytes, Dict, Float, Int, List, Unicode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,7 +24,7 @@ class _Widget(VuetifyTemplate):  # type: ignore[misc]
 
 
 def _handler() -> Callable:
-    return Callable(None, allow_none=True)
+    return traitlets.Callable(None, allow_none=True)
 
 
 class CanvasWidget(_Widget):

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from exoabm.model import ExosomeModel
-    from exoabm.scenario.schema import CellTypeTable, Scenario
+    from exoabm.scenario.schema import Scenario
+    from exoabm.scenario.schema_cells import CellTypeTable
     from exoabm.viz.results.text_summary import ParticleClass
 
 COUNTS = ("taken_up", "delivered", "encountered", "bound", "lysosomal", "recycled")

@@ -190,7 +190,7 @@ def _field(
     """A field of the table, ``box`` = (x, y, width, height), darker for larger values."""
     x, y, width, height = box
     depth = 0.06 + 0.86 * math.sqrt(value / highest)
-    shape = {"x": x + 1, "y": y + 1, "width": width - 2, "height": height - 2, "rx": 4}
+    shape: dict[str, Any] = {"x": x + 1, "y": y + 1, "width": width - 2, "height": height - 2, "rx": 4}
     yield tag("rect", **shape, fill=look.accent, fill_opacity=depth, title=words)
     yield label(
         x + width / 2,
@@ -262,12 +262,12 @@ def chord(links: CommunicationData, count: str, look: Theme = PAGE) -> str:
         parts.append(
             tag("path", d=path, fill=color, fill_opacity=0.5, stroke=color, stroke_width=0.5, title=words)
         )
-    for i, (start, end, size) in sorted(arcs.items()):
+    for i, (first, last, size) in sorted(arcs.items()):
         style = links.style(names[i])
         words = f"{names[i]}: sent and received {number(size)}"
-        path = ring(center, inner, outer, start, end)
+        path = ring(center, inner, outer, first, last)
         parts.append(tag("path", d=path, fill=look.hue(style.color), title=words))
-        parts += _arc_name(center, outer + 16, (start + end) / 2, style, named([names[i]])[0], look)
+        parts += _arc_name(center, outer + 16, (first + last) / 2, style, named([names[i]])[0], look)
     return drawing(WIDTH, height, parts, title=title, words=chord_words(links, count), look=look)
 
 

@@ -254,10 +254,10 @@ class Session:
         with self.lock:
             model = self.model
             model.advance_by(min(float(model.scenario.clock.step), self.end - model.state.time))
-            swarm = model.state.vesicles
-            if swarm is not None and len(swarm) > self.limits.vesicles:
+            alive = len(model.state.vesicles)
+            if alive > self.limits.vesicles:
                 raise ResourceError(
-                    f"{len(swarm):,} vesicles are alive; the page follows up to {self.limits.vesicles:,}. "
+                    f"{alive:,} vesicles are alive; the page follows up to {self.limits.vesicles:,}. "
                     "Use the field, a lower release rate, or the command line"
                 )
 

@@ -109,8 +109,7 @@ def read_table(path: Path, censored: str | None = None) -> Table:
         raise InputError(f"--censored {censored}: one of {', '.join(CENSORED)}")
     if path.is_dir():
         series = open_run(path).metrics
-        values = {name: np.asarray(series[name].cast("float64")) for name in series.column_names}
-        return Table(path, values)
+        return Table(path, {name: np.asarray(series[name].cast("float64")) for name in series.column_names})
     sheet = open_sheet(
         path, TableOptions(format="auto" if path.suffix == ".parquet" else "csv"), MAX_BYTES, MAX_ROWS
     )
