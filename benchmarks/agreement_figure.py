@@ -30,10 +30,10 @@ AXES = {
 }
 COLORS = {"uptake": COOL[0], "free vesicles": COOL[1], "edges": WARM[0]}
 NOTE = (
-    "Above: single vesicles, with the standard error that chance gives them; the line is what is expected. "
+    "Above: single vesicles, with standard errors; the line is the expected number. "
     "Below: the difference in standard errors;\n"
-    "of an engine that is right 95 % lie in the band, and a few more where the vesicles of a donor have few "
-    "places to go."
+    "for a correct engine 95 % lie in the band, and slightly more where the vesicles of a donor have few "
+    "possible destinations."
 )
 
 

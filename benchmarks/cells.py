@@ -58,7 +58,7 @@ def world(engine: str, count: int) -> ExosomeModel:
 
 def bench_cells() -> Report:
     """Time a step of living cells in both engines and as agents."""
-    title = "A step of living cells, beside their vesicles' transport and the same rules as Mesa agents"
+    title = "A step of cell dynamics, relative to transport and to the same rules as Mesa agents"
     found = rows()
     return Report(title, tuple(found[0]), found)
 

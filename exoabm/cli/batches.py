@@ -82,7 +82,7 @@ def sweep(
     """Run a scenario over many values and seeds; `exoabm resume` continues after an interruption."""
     loaded, vary = load(scenario, set_, engine), vary or []
     if not vary and replicates == 1:
-        raise InputError("a sweep of one run: say what to --vary KEY=A,B,C, or how many --replicates N")
+        raise InputError("a sweep of one run: give --vary KEY=A,B,C or --replicates N")
     refuse_large_grid(loaded)
     if keep not in ("readouts", "runs"):
         raise InputError(f"--keep {keep}: readouts or runs")

@@ -243,7 +243,7 @@ def _distance(asked: Asked) -> Page:
     scale, power = scale_of(most)
     caption = caption_of(asked, "mean, and its 95 % interval (Student's t) as a bar, cut at 0", runs=True)
     if outside:
-        caption = f"What no cell sent has no distance and is left out. {caption}"
+        caption = f"Vesicles of doses and reservoirs have no distance and are omitted. {caption}"
     if own:
         share = percent(own / (own + total + outside))
         caption = f"Not shown: {share} that returned to the cell that had sent them. {caption}"

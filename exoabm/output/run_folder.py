@@ -285,7 +285,7 @@ class ResumableFolder(RunFolder):
             self._lock.close()
         if not kept:
             return f"nothing was left at {self.path}"
-        return f"the last checkpoint is kept, and `exoabm resume {self.path}` goes on from it"
+        return f"the last checkpoint is kept, and `exoabm resume {self.path}` resumes from it"
 
 
 def sync(folder: Path, *, deep: bool = True) -> None:

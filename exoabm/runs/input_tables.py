@@ -123,7 +123,7 @@ def draft_scenario(table: Path, to: Path, overrides: Mapping[str, str], *, overw
         raw["layout"]["types_from"] = _beside(Path(loaded.scenario.layout.types_from), to)
     raw["info"]["summary"] += f" Rates are those of the shipped scenario {TABLE_SCENARIO}, and assumptions."
     head = f"# {placed.table.recognized(names)}\n"
-    head += "# Rates, diameters and uptake are assumptions to be replaced by what was measured.\n\n"
+    head += "# Rates, diameters and uptake are assumptions to be replaced by measured values.\n\n"
     write_whole(to, (head + tomli_w.dumps(raw)).encode())
     return placed.table.recognized(names)
 

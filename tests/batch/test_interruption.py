@@ -237,7 +237,7 @@ def test_every_write_may_find_the_disk_full(tmp_path, monkeypatch, place) -> Non
 
     with monkeypatch.context() as patch:
         patch.setattr(place, full)
-        with pytest.raises(RunFailed, match="the disk is full; the rows that are done are kept"):
+        with pytest.raises(RunFailed, match="the disk is full; completed rows are kept"):
             resume_rows(tmp_path / "a")
     assert not list((tmp_path / "a").rglob(".*"))
     assert resume_rows(tmp_path / "a").ran == 1
@@ -253,6 +253,6 @@ def test_a_part_of_an_analysis_goes_on_with_its_command(tmp_path, monkeypatch, k
 
     with monkeypatch.context() as patch:
         patch.setattr("os.fsync", full)
-        with pytest.raises(RunFailed, match=r"the disk is full; .* the same command goes on") as error:
+        with pytest.raises(RunFailed, match=r"the disk is full; .* the same command resumes") as error:
             resume_rows(tmp_path / "a")
     assert "exoabm resume" not in str(error.value)

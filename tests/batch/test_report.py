@@ -140,8 +140,8 @@ def test_a_bare_number_of_an_arm_has_the_unit_of_its_parameter(page: str) -> Non
 
 
 def test_criteria_on_one_readout_are_told_apart(page: str) -> None:
-    assert re.search(r"Taken up: All beside Nothing</tspan>", page)
-    assert re.search(r"Taken up: All beside Slow</tspan>", page)
+    assert re.search(r"Taken up: All and Nothing</tspan>", page)
+    assert re.search(r"Taken up: All and Slow</tspan>", page)
 
 
 def test_the_same_in_every_replicate_is_said_of_nothing_else() -> None:

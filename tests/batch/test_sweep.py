@@ -195,7 +195,7 @@ def test_a_disk_that_fills_at_the_end_keeps_the_rows(tmp_path, monkeypatch) -> N
 
     with monkeypatch.context() as patch:
         patch.setattr("os.fsync", full)
-        with pytest.raises(RunFailed, match="the disk is full; the rows that are done are kept"):
+        with pytest.raises(RunFailed, match="the disk is full; completed rows are kept"):
             report(outcome)
     assert data(tmp_path / "a") == before
     report(resume_rows(tmp_path / "a"))
@@ -231,9 +231,9 @@ def test_an_interval_that_exceeds_the_effect_is_told() -> None:
 
 def test_replicates_without_chance_are_told(tmp_path) -> None:
     _, _, found = swept(tmp_path / "a", f"{RATE}=60,600", chance=False, replicates=2)
-    assert any("nothing in this scenario is left to chance" in warning for warning in found.warnings)
+    assert any("this scenario is deterministic" in warning for warning in found.warnings)
     _, _, found = swept(tmp_path / "b", f"{RATE}=60,600", replicates=2)
-    assert not any("left to chance" in warning for warning in found.warnings)
+    assert not any("deterministic" in warning for warning in found.warnings)
     assert "no confidence intervals" in summary([1.0, 2.0], 0.5, n=1).warnings()[0]
 
 

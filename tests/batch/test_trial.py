@@ -238,7 +238,7 @@ def test_where_nothing_differs_the_report_gives_no_interval(tmp_path: Path) -> N
     assert trial.comparisons[0].effect.certain
     page = render(trial)
     assert "EV, the same in every replicate" in page
-    assert "Nothing but chance" in page
+    assert "Stochasticity only" in page
 
 
 @pytest.mark.parametrize(

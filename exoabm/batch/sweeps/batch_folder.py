@@ -197,7 +197,7 @@ def look(
         there = chunk_path(folder, chunk).exists()
         return None, f"{name} is {'damaged' if there else 'missing'}" if there or entered else ""
     if entered not in (None, whole[0]):
-        return None, f"{name} is not what the journal says"
+        return None, f"{name} differs from the journal"
     kept = whole[1] if plan.keep == "runs" else ()
     for record in kept:
         found = faults_of(folder, record["row"]) if record["state"] == "done" else []

@@ -361,5 +361,5 @@ def disk_trouble(folder: Path) -> Iterator[None]:
 def _resumable(folder: Path) -> str:
     with contextlib.suppress(ExoError):
         if Plan.read(folder).about.get("kind") in WITHIN:
-            return "the runs that are done are kept, and the same command goes on"
-    return f"the rows that are done are kept, and `exoabm resume {folder}` goes on"
+            return "completed runs are kept, and the same command resumes"
+    return f"completed rows are kept, and `exoabm resume {folder}` continues"

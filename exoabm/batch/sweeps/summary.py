@@ -127,8 +127,8 @@ class Summary:
             found.append("one replicate per point: there are no confidence intervals")
         elif not (self.sd > 0).any():
             found.append(
-                "all replicates of a point are the same: nothing in this scenario is left to chance, "
-                "so one replicate would do"
+                "all replicates of a point are the same: this scenario is deterministic, "
+                "so that one replicate is sufficient"
             )
         for name, uncertain in self._uncertain().items():
             found.append(

@@ -51,8 +51,8 @@ WORDS = {
 }
 SIGN = {Verdict.SUPPORTS: "✓", Verdict.AGAINST: "✕", Verdict.OPEN: "?", Verdict.DEPENDS: "⇄"}
 ALWAYS = (
-    "A model shows what follows from its assumptions, not that they hold in a patient, an animal or a dish.",
-    "Intervals describe chance between replicates of the model, not errors that all replicates share.",
+    "A model shows consequences of its assumptions, not their validity in patients, animals or cell culture.",
+    "Intervals describe variation between replicates of the model, not errors common to all replicates.",
 )
 
 
@@ -67,16 +67,16 @@ def render(trial: Trial) -> str:
     parts = [
         _head(trial),
         _section("Answer", _answer(trial)),
-        _section("What the answer rests on", _rests(trial)),
+        _section("Assumptions on which the answer depends", _rests(trial)),
         _section("Arms", _arms(trial)),
-        _section("The claim, criterion by criterion", _criteria(trial)),
+        _section("Criteria of the claim", _criteria(trial)),
         _section("Readouts", _readouts(trial)),
-        _section("What differs between replicates", _between(trial)),
-        _section("Assumptions, swept", _sweeps(trial)),
-        _section("All arms in all readouts", _secondary(trial)),
-        _section("Assumed values, and the sources", _assumptions(trial)),
-        _section("What this does not show", _limits(trial)),
-        _section("How it was made", _making(trial)),
+        _section("Variation between replicates", _between(trial)),
+        _section("Swept assumptions", _sweeps(trial)),
+        _section("All arms and readouts", _secondary(trial)),
+        _section("Assumed values and their sources", _assumptions(trial)),
+        _section("Limits of this trial", _limits(trial)),
+        _section("Methods", _making(trial)),
     ]
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
@@ -115,7 +115,7 @@ def _answer(trial: Trial) -> str:
 def _sentence(trial: Trial, comparison: Comparison) -> str:
     criterion, effect = comparison.criterion, comparison.effect
     readout = readout_of(trial, criterion.readout)
-    arms = f"<b>{arm_title(trial, criterion.arm)}</b> beside <b>{arm_title(trial, criterion.versus)}</b>"
+    arms = f"<b>{arm_title(trial, criterion.arm)}</b> and <b>{arm_title(trial, criterion.versus)}</b>"
     if effect is None:
         return f"{escape(title_of(readout))}, {arms}: {escape(comparison.note)}"
     said = f"{escape(title_of(readout))}, {arms}: {shown(effect, readout.unit)}."
@@ -153,9 +153,9 @@ def _rests(trial: Trial) -> str:
     here, elsewhere = len(trial.seeds), _swept(trial)
     counts = f"the own one in {here} replicates and others in {elsewhere}" if here != elsewhere else ""
     note = (
-        f"<p class='note'>The verdict at each value that was tried, {counts or f'in {here} replicates'}. "
-        "One that only turns inconclusive has lost power, and has not changed. Each value is judged by "
-        "itself, without correction for how many were tried.</p>"
+        f"<p class='note'>The verdict at each swept value, {counts or f'in {here} replicates'}. "
+        "A change to inconclusive indicates lower power, not another verdict. Each value is evaluated "
+        "separately, without correction for multiplicity.</p>"
     )
     return _table(("assumption", "own value", "the claim along its range"), rows) + note if rows else ""
 
@@ -225,7 +225,7 @@ def _criteria(trial: Trial) -> str:
 def _pair(trial: Trial, comparison: Comparison) -> str:
     """The two arms of a criterion, as plain text."""
     titles = {arm.name: arm.title or arm.name for arm in trial.scenario.scenario.arm}
-    return f"{titles[comparison.criterion.arm]} beside {titles[comparison.criterion.versus]}"
+    return f"{titles[comparison.criterion.arm]} and {titles[comparison.criterion.versus]}"
 
 
 def _between(trial: Trial) -> str:
@@ -244,12 +244,12 @@ def _between(trial: Trial) -> str:
             rows.append((told, f"<code>{_key(key)}</code>", known[key]))
     drawn = [(title, keys, percent(cv.magnitude), because(cv)) for title, keys, cv in rows]
     if not drawn:
-        return "<p>Nothing but chance: release, motion, fates and places of cells.</p>"
+        return "<p>Stochasticity only: release, motion, fates and positions of cells.</p>"
     note = (
         "<p class='note'>Log-normal around the scenario's values, drawn for each replicate and the same in "
-        "all of its arms, beside the chance of release, motion, fates and places of cells.</p>"
+        "all of its arms, in addition to stochastic release, motion, fates and positions of cells.</p>"
     )
-    return _table(("what", "keys", "coefficient of variation", "source"), drawn) + note
+    return _table(("quantity", "keys", "coefficient of variation", "source"), drawn) + note
 
 
 def _readouts(trial: Trial) -> str:
@@ -305,9 +305,9 @@ def _secondary(trial: Trial) -> str:
         for row in trial.secondary
     ]
     note = (
-        f"<p class='note'>Each arm beside <b>{arm_title(trial, first)}</b>. p-values (Holm) and intervals "
-        f"(Bonferroni) are corrected for all {len(rows)} comparisons of this table, so that all intervals "
-        f"hold together in {percent(LEVEL)} of trials. Where nothing differs between replicates there is "
+        f"<p class='note'>Each arm compared with <b>{arm_title(trial, first)}</b>. p-values (Holm) and "
+        f"intervals (Bonferroni) are corrected for all {len(rows)} comparisons here, so that intervals "
+        f"hold simultaneously in {percent(LEVEL)} of trials. Without variation between replicates there is "
         "no p-value.</p>"
     )
     table = _table(("readout", "arm", "difference", "p, corrected"), rows)
