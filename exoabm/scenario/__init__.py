@@ -1,1 +1,1 @@
-"""Scenario files: what they may say, how they are read, and how a model is built from one."""
+"""Scenario files: schema, reading, validation, estimates, and construction of a model's state."""

@@ -50,7 +50,7 @@ BYSTANDER = "bystander"
 BYSTANDER_DIAMETER = 15.0
 """um; assumed."""
 BALANCE_TOLERANCE = {"float64": 1e-9, "float32": 1e-3}
-"""A field in single precision drifts by some 1e-4 of its mass over 1e5 sub-steps."""
+"""A field in single precision drifts by about 1e-4 of its mass over 1e5 sub-steps."""
 
 
 @dataclass(frozen=True)
@@ -245,7 +245,7 @@ def build_state(loaded: LoadedScenario, plan: Blueprint, streams: Streams) -> St
         source=plan.placed.source if plan.placed else None,
         y_down=plan.placed.table.y_down if plan.placed else scenario.layout.y_axis == "down",
     )
-    cell_dynamics.fill(state)
+    cell_dynamics.set_initial_contents(state)
     return state
 
 

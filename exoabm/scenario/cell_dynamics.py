@@ -89,7 +89,7 @@ def vesicle_kinds(scenario: Scenario, cargos: tuple[Cargo, ...]) -> tuple[Vesicl
 
 
 def classes_of(vesicle: VesicleTable) -> int:
-    """Size classes that a kind of vesicle has: what is given, or as many as its spread needs."""
+    """Number of size classes of a vesicle kind: the given one, or as many as its spread requires."""
     gsd, given = float(vesicle.diameter_gsd), vesicle.size_classes
     if gsd == 1 or given is None:
         return enough_classes(gsd)
@@ -142,7 +142,7 @@ def cell_types(
                 sharing=sharing(scenario, t),
             )
         )
-    return with_heirs(tuple(types))
+    return with_potential_donors(tuple(types))
 
 
 def at_rest(table: CellTypeTable, behavior: Behavior) -> Quantity | None:
@@ -164,7 +164,7 @@ def at_rest(table: CellTypeTable, behavior: Behavior) -> Quantity | None:
 
 
 def behaviors_in_use(scenario: Scenario) -> tuple[tuple[str, ...], np.ndarray]:
-    """Names of the behaviors that are kept, and their values at rest, (types, behaviors)."""
+    """Names of the behaviors that are stored, and their values at rest, (types, behaviors)."""
     moved = {row.behavior for row in scenario.response}
     named = [
         each.name
@@ -184,13 +184,13 @@ def behaviors_in_use(scenario: Scenario) -> tuple[tuple[str, ...], np.ndarray]:
 
 
 def processes(names: tuple[str, ...]) -> tuple[Process, ...]:
-    """Process that each behavior acts on."""
+    """The process on which each behavior acts."""
     found = (behaviors.find(name) for name in names)
     return tuple(Process.OTHER if each is None else each.process for each in found)
 
 
 def units_of_behaviors(scenario: Scenario, names: tuple[str, ...], types: int) -> tuple[tuple[str, ...], ...]:
-    """The unit in which the value of each behavior is kept, per cell type."""
+    """The unit in which the value of each behavior is stored, per cell type."""
     found = []
     for row in range(types):
         units = []
@@ -211,18 +211,18 @@ def nothing_at_rest(names: tuple[str, ...]) -> np.ndarray:
     return np.array([0.0 if each is None else each.absent for each in found])
 
 
-def with_heirs(types: tuple[CellType, ...]) -> tuple[CellType, ...]:
-    """The types, with those as donors that cells may join while they hold multivesicular bodies."""
+def with_potential_donors(types: tuple[CellType, ...]) -> tuple[CellType, ...]:
+    """The types; those into which cells with multivesicular bodies may transform are potential donors."""
     hold = {i for i, t in enumerate(types) if t.pathway is not None and t.donates}
-    heirs = reachable(types, hold)
+    reached = reachable(types, hold)
     return tuple(
-        replace(t, may_donate=True) if i in heirs and t.pathway is not None else t
+        replace(t, may_donate=True) if i in reached and t.pathway is not None else t
         for i, t in enumerate(types)
     )
 
 
-def fill(state: State) -> None:
-    """Give the cells of the layout what they have at the start: MVBs, cargo and behaviors."""
+def set_initial_contents(state: State) -> None:
+    """Set the initial MVBs, cargo and behaviors of cells."""
     cells = state.cells
     cells.behavior[:] = state.base[cells.type]
     for index, cell_type in enumerate(state.types):
@@ -246,7 +246,7 @@ def fill(state: State) -> None:
 
 
 def responses(scenario: Scenario, names: tuple[str, ...], cargos: tuple[Cargo, ...]) -> tuple[Response, ...]:
-    """The rows of ``[[response]]`` by index."""
+    """The rows of ``[[response]]`` with indices in place of names."""
     types = [table.name for table in scenario.cell_type]
     index = {
         "cargo": [cargo.name for cargo in cargos],
@@ -312,7 +312,7 @@ def binding(scenario: Scenario, table: CellTypeTable) -> tuple[np.ndarray, np.nd
 
 
 def receptor_warnings(scenario: Scenario, types: tuple[CellType, ...]) -> Iterator[str]:
-    """Saturation that means no receptors: less than one in a cell of single vesicles, or ever more."""
+    """Warnings of saturations that correspond to less than one receptor per cell, or to none."""
     for table, cell_type in zip(scenario.cell_type, types, strict=False):
         for k, vesicle in enumerate(scenario.vesicle):
             key, number = f"cell_type.{table.name}.saturation", float(cell_type.receptors[k])
@@ -321,13 +321,13 @@ def receptor_warnings(scenario: Scenario, types: tuple[CellType, ...]) -> Iterat
             stays = vesicle.unbinding_rate + vesicle.internalization_rate == 0
             if stays and vesicle.ligand is None and math.isfinite(table.saturation):
                 yield (
-                    f"{key} is not used: {vesicle.name} never leaves the surface of a cell, so no "
-                    "number of receptors, Km k_a / (k_off + k_int), follows from it, and uptake is linear"
+                    f"{key} is not used: {vesicle.name} never leaves the surface of a cell, so "
+                    "that no number of receptors, Km k_a / (k_off + k_int), follows, and uptake is linear"
                 )
             elif number < 1 and scenario.transport.engine == "vesicles":
                 yield (
-                    f"{key} = {table.saturation} makes {number:.2g} receptors for {vesicle.name}: a cell has "
-                    "one with this chance, or none. Fields take such numbers as they are"
+                    f"{key} = {table.saturation} corresponds to {number:.2g} receptors for {vesicle.name}: a "
+                    "cell has one with this probability, or none. Fields use the number itself"
                 )
 
 
@@ -358,7 +358,7 @@ def pathway(table: CellTypeTable, kinds: tuple[VesicleKind, ...]) -> MvbPathway 
 def pools(
     table: CellTypeTable, kinds: tuple[VesicleKind, ...], cargos: tuple[Cargo, ...]
 ) -> tuple[CargoPool, ...]:
-    """What a type does with the cargo that it holds."""
+    """Metabolism of the cargo of a cell type."""
     names = [kind.name for kind in kinds]
     number = {cargo.name: c for c, cargo in enumerate(cargos)}
     copies = {(kind.name, cargo.name): cargo.copies for kind in kinds for cargo in kind.cargo}
@@ -379,7 +379,7 @@ def pools(
 
 
 def attraction(table: CellTypeTable, kinds: tuple[VesicleKind, ...]) -> Attraction | None:
-    """What cells of a type follow."""
+    """Chemotaxis of a cell type, if it has one."""
     names = [kind.name for kind in kinds]
     if table.climbs is not None:
         return Attraction(names.index(table.climbs.vesicle), Sense.GRADIENT, float(table.climbs.half_max))

@@ -307,7 +307,7 @@ def test_kinds_that_come_at_once_share_the_receptors(engine: str) -> None:
 @pytest.mark.parametrize(
     ("leave", "engine", "word"),
     [
-        (3600, "vesicles", "makes 0.014 receptors for EV"),
+        (3600, "vesicles", "corresponds to 0.014 receptors for EV"),
         (3600, "continuum", ""),
         (0, "continuum", "is not used: EV never leaves"),
         (6, "vesicles", ""),
