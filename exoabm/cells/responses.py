@@ -9,9 +9,9 @@ behavior act first; those that lower it act on the raised value. The rate law is
 signal depends on the behavior within a step, f has a slope -g, and v := f(v) enters a cycle of two steps as
 soon as g > 1. Therefore
 
-    v := v + share (f - v),    share = min(1, (1 + SETTLES) / (1 + g)),
+    v := v + share (f - v),    share = min(1, (1 + RESIDUAL) / (1 + g)),
 
-which for a constant slope reduces the distance to the fixed point by the factor -SETTLES per step. The slope
+which for a constant slope reduces the distance to the fixed point by the factor -RESIDUAL per step. The slope
 is measured in each cell, g = -(change of f) / (change of v) between two steps, if both changed in opposite
 directions and had done so a few steps before. For signals that are slow relative to the step, the share stays
 1 and v := f(v) exactly. Where signals are counts of single events, two steps do not determine the slope: g is
@@ -134,21 +134,21 @@ def hill_ratio(signal: np.ndarray, half_max: float, hill: float) -> np.ndarray:
         return np.minimum((signal / half_max) ** hill, LARGEST)
 
 
-SETTLES = 0.5
+RESIDUAL = 0.5
 """Largest remaining share of the distance to the fixed point after a step."""
-RECENT = 3
+MAX_HALF_PERIOD = 3
 """Largest number of steps between two reversals of one alternation: half a period of 6 steps."""
 RECOVERY = 1.1
 """Factor of increase of a share per step without alternation."""
 MEMORY = 0.5
 """Weight of earlier steps for stochastic signals; 1/(1 - MEMORY) steps contribute."""
-SMALL = 1e-6
+ROUNDING_DISTANCE = 1e-6
 """Relative distance to the fixed point below which changes are attributed to rounding."""
-SEEN = 0.01
+WARNING_DISTANCE = 0.01
 """Relative distance between a behavior and its target above which a warning is given."""
-STEADY = 0.9
+WARNING_MEMORY = 0.9
 """Weight of earlier steps in the mean share of a cell type that triggers a warning for stochastic signals."""
-LASTING = 0.6
+WARNING_SHARE = 0.6
 """Mean share below which alternation is significant: white noise gives 0.8 or more."""
 
 
@@ -187,13 +187,13 @@ def damped(state: State, rows: np.ndarray, behavior: int, target: np.ndarray) ->
     gap = np.abs(target - value)
     scale = np.maximum(np.abs(target), np.abs(value))
     if chance:
-        gain = _update_share(past, gap > SMALL * scale)
+        gain = _update_share(past, gap > ROUNDING_DISTANCE * scale)
         _update_slope(past, value, target, MEMORY)
     else:
         _update_slope(past, value, target, 0.0)
-        gain = _update_share(past, gap > SMALL * scale)
+        gain = _update_share(past, gap > ROUNDING_DISTANCE * scale)
     state.cells.feedback[rows, behavior] = past
-    _warn(state, rows, behavior, chance, (gain >= 1) & (gap > SEEN * scale))
+    _warn(state, rows, behavior, chance, (gain >= 1) & (gap > WARNING_DISTANCE * scale))
     share = past[:, Column.SHARE]
     return np.where(share < 1, value + share * (target - value), target)
 
@@ -211,11 +211,11 @@ def _update_slope(past: np.ndarray, value: np.ndarray, target: np.ndarray, memor
 def _update_share(past: np.ndarray, matters: np.ndarray) -> np.ndarray:
     """Set the share of each cell from its slope; returns the slope g, 0 without alternation."""
     turns = matters & (past[:, Column.PRODUCT] < 0)
-    alternates = turns & (past[:, Column.SINCE] <= RECENT)
+    alternates = turns & (past[:, Column.SINCE] <= MAX_HALF_PERIOD)
     gain = np.zeros(len(past))
     np.divide(-past[:, Column.PRODUCT], past[:, Column.SQUARE], out=gain, where=alternates)
     most = np.minimum(1.0, RECOVERY * past[:, Column.SHARE])
-    past[:, Column.SHARE] = np.minimum(most, np.where(alternates, (1 + SETTLES) / (1 + gain), 1.0))
+    past[:, Column.SHARE] = np.minimum(most, np.where(alternates, (1 + RESIDUAL) / (1 + gain), 1.0))
     past[:, Column.SINCE] = np.where(turns, 1.0, past[:, Column.SINCE] + 1)
     return gain
 
@@ -226,8 +226,8 @@ def _warn(state: State, rows: np.ndarray, behavior: int, chance: bool, alternate
     mean = state.damping[:, behavior]
     cell_type = int(state.cells.type[rows[0]])
     share = float(state.cells.feedback[rows, behavior, Column.SHARE].mean())
-    mean[cell_type] = STEADY * mean[cell_type] + (1 - STEADY) * share
-    if not (mean[cell_type] < LASTING if chance else alternates.any()):
+    mean[cell_type] = WARNING_MEMORY * mean[cell_type] + (1 - WARNING_MEMORY) * share
+    if not (mean[cell_type] < WARNING_SHARE if chance else alternates.any()):
         return
     start = f"{state.types[cell_type].name}: responses of {state.behaviors[behavior]} alternated"
     if not any(warning.startswith(start) for warning in state.warnings):

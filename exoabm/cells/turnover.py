@@ -262,7 +262,7 @@ def _count_by_type(state: State, rows: np.ndarray) -> np.ndarray:
 IN_ORDER = ("division_rate", "death_rate", "transformation_rate")
 DIRECTIONS = {2: 24, 3: 96}
 """Directions from the mother in which a daughter is placed, by dimension: about 15 degrees apart."""
-COARSE = 0.1
+WARNING_PROBABILITY = 0.1
 """Probability of an event per step above which a warning is given."""
 
 
@@ -405,7 +405,7 @@ def _turns(u: np.ndarray, dim: int) -> np.ndarray:
 
 def _warn(state: State, chance: float, dt: float) -> None:
     word = "of their fate (division, death, transformation)"
-    if chance > COARSE and not any(word in warning for warning in state.warnings):
+    if chance > WARNING_PROBABILITY and not any(word in warning for warning in state.warnings):
         state.warnings.append(
             f"cells undergo a change {word} in up to {chance:.0%} of the steps of {dt:g} s, and at most one "
             "per step is modeled; a shorter clock.step is more exact"

@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 
 LIKELY_CONTACT = math.log(2)
 """Expected number of encounters at the median time of the first one (Poisson arrivals)."""
-WAITING = 0.1
+WARNING_SHARE = 0.1
 """Share of free vesicles that left a cell in this step, above which a warning is given."""
-MENDED = 0.05
+RECOMMENDED_SHARE = 0.05
 """The same share at the step that the warning recommends."""
-SPENT = 0.01
+NEGLIGIBLE_SHARE = 0.01
 """Share of free vesicles in those emitted below which no warning is given."""
 
 
@@ -86,7 +86,7 @@ def _take_up_expected(state: State, result: TransportResult, dt: float) -> Uptak
     return Uptake(*new)
 
 
-FATES = {
+EVENT_OF_OUTCOME = {
     compartments.EXITED: (Event.UNBINDING, Status.RETURNING),
     compartments.TRANSFERRED: (Event.UPTAKE, Status.ENDOSOMAL),
     compartments.COMPLETED: (Event.DELIVERY, Status.GONE),
@@ -117,9 +117,9 @@ def _take_up_each(state: State, captured: np.ndarray, dt: float) -> Uptake:
     )
     vesicles.start[rows] = 0.0
     way = state.trafficking
-    new = {code: np.zeros(captured.shape) for code in FATES}
+    new = {code: np.zeros(captured.shape) for code in EVENT_OF_OUTCOME}
     for column in range(2):
-        for code, (happening, status) in FATES.items():
+        for code, (happening, status) in EVENT_OF_OUTCOME.items():
             hit = event[:, column] == code
             mine = rows[hit]
             if code == compartments.RETURNED:
@@ -211,7 +211,7 @@ def warn_of_waiting(state: State, dt: float) -> None:
     free, emitted = state.balance["free"].sum(axis=1), state.balance.emitted.sum(axis=1)
     # Of single vesicles, the excess over 3 standard errors.
     surely = waiting - 3 * np.sqrt(waiting) if state.follows_vesicles else waiting
-    for k in np.flatnonzero((surely > WAITING * free) & (free > SPENT * emitted)):
+    for k in np.flatnonzero((surely > WARNING_SHARE * free) & (free > NEGLIGIBLE_SHARE * emitted)):
         subject = returning(state.kinds[k])
         if any(subject in warning for warning in state.warnings):
             continue
@@ -221,6 +221,6 @@ def warn_of_waiting(state: State, dt: float) -> None:
                 subject,
                 f"at {state.time / 3600:.3g} h {percent_text(share)} of its free vesicles had left a "
                 "cell in the last step, and wait for the next",
-                dt * MENDED * (1 - share) / share if share < 1 else dt * MENDED,
+                dt * RECOMMENDED_SHARE * (1 - share) / share if share < 1 else dt * RECOMMENDED_SHARE,
             )
         )

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from exoabm.cargo import CargoClass
-from exoabm.cells.uptake import MENDED, WAITING, long_step, returning
+from exoabm.cells.uptake import RECOMMENDED_SHARE, WARNING_SHARE, long_step, returning
 from exoabm.parameters.units import percent_text
 from exoabm.vesicle import DeliveryRoute
 
@@ -91,13 +91,13 @@ def _waiting(
         off = kind.unbinding_probability
         again = off + (1 - off) * (1 - kind.fusion_probability) * kind.recycling_probability
         error = uptake * again * dt
-        if error > WAITING:
+        if error > WARNING_SHARE:
             yield Coarse(
                 returning(kind),
                 "vesicles that leave a cell are free from the next step on, and at steady state about {} "
                 "too many are counted as free",
                 error,
-                dt * MENDED / error,
+                dt * RECOMMENDED_SHARE / error,
             )
 
 
@@ -126,12 +126,12 @@ def _received(
                 worst[cargo.name] = max(worst.get(cargo.name, (0.0, "")), (loss, t.name))
     for name, (loss, where) in worst.items():
         error = loss * dt / 2
-        if error > WAITING:
+        if error > WARNING_SHARE:
             yield Coarse(
                 f"the loss of {name} in {where}",
                 "received copies join the pool at the end of a step, which makes it about {} too large",
                 error,
-                dt * MENDED / error,
+                dt * RECOMMENDED_SHARE / error,
             )
 
 
@@ -144,12 +144,12 @@ def _clocks(scenario: Scenario, dt: float) -> Iterator[Coarse]:
     for row in scenario.response:
         if row.word in ("time", "age"):
             error = float(row.hill) * dt / (8 * float(row.half_max))
-            if error > WAITING:
+            if error > WARNING_SHARE:
                 yield Coarse(
                     f"the response of {row.behavior} to {row.word} in {row.cell_type}",
                     "a behavior is constant in a step and lags by up to {} of its range",
                     error,
-                    dt * MENDED / error,
+                    dt * RECOMMENDED_SHARE / error,
                 )
 
 

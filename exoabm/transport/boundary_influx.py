@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 INSET = 0.01
 """Distance of released vesicles from the faces of their voxel, in voxels; exceeds rounding."""
-FREELY = 1 / 6.5
+SPREAD_RATIO = 1 / 6.5
 """Spread of an excursion at its first recorded age, over the distance to the next boundary."""
-RIM = 0.2
+LEAST_RATIO = 0.2
 """Least spread where a face meets a membrane, in spreads of the shortest sub-steps."""
 
 
@@ -70,8 +70,8 @@ def influx_into_space(
     begin in a time T on the area A. Shorter excursions return to the face: h is chosen by place such that
     they reach nothing but the faces at right angles to this one. Along the face an excursion is Brownian
     motion; it ends at another open or held face. At the age h, or at the end of the step, it is a free
-    vesicle. Where a membrane meets the face, the concentration within `RIM` of a shortest sub-step of the
-    face is too low. Excursions of a Markov process form a Poisson point process (Ito 1972).
+    vesicle. Where a membrane meets the face, the concentration within `LEAST_RATIO` of a shortest sub-step of
+    the face is too low. Excursions of a Markov process form a Poisson point process (Ito 1972).
     """
     domain, face, streams = state.domain, _FaceVoxels(state, side, kind), state.streams
     vesicle, axis = state.kinds[kind], side // 2
@@ -81,7 +81,7 @@ def influx_into_space(
 
     def longest(gap: np.ndarray, which: np.ndarray) -> np.ndarray:
         """The age h at which excursions are noted, by the distance to the next membrane."""
-        spread = np.minimum(face.freely[which], np.maximum(FREELY * gap, RIM * medium.shortest))
+        spread = np.minimum(face.freely[which], np.maximum(SPREAD_RATIO * gap, LEAST_RATIO * medium.shortest))
         pace = 2 * vesicle.diffusivity * face.hindrance[which]
         return np.divide(spread**2, pace, out=np.full(len(gap), dt), where=pace > 0)
 
@@ -175,7 +175,7 @@ class _FaceVoxels:
         hindrance = np.atleast_1d(np.asarray(domain.hindrance, np.float32)).ravel()
         room = clearance(domain.counts, domain.voxel, closed, matters, hindrance)[self._voxel]
         room = np.maximum(room.astype(float), domain.voxel)  # a voxel that has no room holds nothing itself
-        return FREELY * np.minimum(room, domain.extent[: domain.dim].min())
+        return SPREAD_RATIO * np.minimum(room, domain.extent[: domain.dim].min())
 
     def draw(self, state: State, expected: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Poisson numbers per voxel: name and voxel of each entrant."""

@@ -42,8 +42,8 @@ POINTS = {2: 240, 3: 480}
 """Boundary elements on a whole membrane; the error of c is 1 %, that of R 4 %."""
 KNOTS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.1, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0)
 """Distances from a face, in radii, at which it is solved; f c and f R are interpolated linearly."""
-BACK = 2
-"""Orders of reflection between two opposite faces."""
+REFLECTIONS = 2
+"""Orders of reflection between two opposite boundaries."""
 
 Floats = NDArray[np.float64]
 Image = tuple[int, float, int]
@@ -155,9 +155,9 @@ def axis_images(distance: Sequence[float], sign: Sequence[int]) -> list[Image]:
     if not np.isfinite(high):
         return [(1, 0.0, 1), (-1, -2 * low, s)]
     found, length = [], low + high
-    for k in range(-BACK, BACK + 1):
+    for k in range(-REFLECTIONS, REFLECTIONS + 1):
         found.append((1, 2 * k * length, (s * t) ** abs(k)))
-        if k > -BACK:
+        if k > -REFLECTIONS:
             found.append(
                 (-1, -2 * low + 2 * k * length, t * (s * t) ** (k - 1) if k > 0 else s * (s * t) ** -k)
             )
@@ -206,8 +206,6 @@ PIECES = 32
 """Intervals of the table of cut spheres, from a center on the face to one a radius away."""
 QUADRATURE = 256
 """Points of the quadrature over the remaining part of a cut sphere or circle; error of R 4e-3."""
-TURNS = 2
-"""Orders of reflection between two faces, or a face and an obstacle."""
 
 
 def closed_resistance(dim: int, radius: float, distance: Sequence[float] | Floats) -> float:
@@ -216,7 +214,7 @@ def closed_resistance(dim: int, radius: float, distance: Sequence[float] | Float
     for axis in range(3):
         low, high = distance[2 * axis : 2 * axis + 2]
         if np.isfinite(low) and np.isfinite(high):
-            turns = 2 * (low + high) * np.arange(-TURNS, TURNS + 1)
+            turns = 2 * (low + high) * np.arange(-REFLECTIONS, REFLECTIONS + 1)
             axes.append([*turns.tolist(), *(turns[1:] - 2 * low).tolist()])
         else:
             axes.append([0.0] + [2 * d for d in (low, high) if np.isfinite(d)])

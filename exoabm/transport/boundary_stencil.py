@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from exoabm.kernels import line_of_sight
 from exoabm.transport.boundary_resistance import (
-    TURNS,
+    REFLECTIONS,
     closed_resistance,
     inside,
     nearest_open_side,
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
 DENSE = 1000
 """Voxels of a stencil above which the lattice resolves the sphere and is not corrected."""
-NOTHING = ((-1, 0),) * 6
+NO_BOUNDARY = ((-1, 0),) * 6
 """Key of a cell far from all boundaries; see `Key`."""
 
 Floats = NDArray[np.float64]
@@ -168,7 +168,7 @@ def _beside_closed(cell: _Cell, walls: Key) -> BoundaryStencil:
     def change(level: int) -> tuple[float, float]:
         if lattice.size(level) > DENSE:
             return 1.0, 0.0
-        own = _mean(dim, reach, level, -1, walls) - _mean(dim, reach, level, -1, NOTHING)
+        own = _mean(dim, reach, level, -1, walls) - _mean(dim, reach, level, -1, NO_BOUNDARY)
         return 1.0, true - continuum_potential(dim, reach) - own
 
     level, kappa = cell.solve(change)
@@ -215,7 +215,7 @@ def _beside_open(
         if lattice.size(level) > DENSE:
             return more, (more - 1) * true
         own = float(weight @ _potential(dim, sites, flux, sites, walls)) - _mean(
-            dim, reach, level, -1, NOTHING
+            dim, reach, level, -1, NO_BOUNDARY
         )
         return more, more * true - continuum_potential(dim, reach) - own
 
@@ -324,9 +324,9 @@ def _axis_images(low: tuple[int, int], high: tuple[int, int]) -> list[tuple[int,
     if i < 0:
         return [(1, 0, 1), (-1, 1 + 2 * j, t)]
     n, found = i + j + 1, []
-    for k in range(-TURNS, TURNS + 1):
+    for k in range(-REFLECTIONS, REFLECTIONS + 1):
         found.append((1, 2 * k * n, (s * t) ** abs(k)))
-        if k > -TURNS:
+        if k > -REFLECTIONS:
             sign = t * (s * t) ** (k - 1) if k > 0 else s * (s * t) ** -k
             found.append((-1, -1 - 2 * i + 2 * k * n, sign))
     return found

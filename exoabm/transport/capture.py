@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 STEP_AT_MEMBRANE = 0.1
 """Spread of the shortest sub-steps at membranes, in radii of the smallest cell."""
-TRIES = 200
+MAX_DRAWS = 200
 """Largest number of draws of a release site in the domain and outside obstacles."""
 REACH = 4.0
 """Distance from a voxel within which membranes are searched, in spreads of the shortest sub-steps."""
@@ -274,7 +274,7 @@ class MembraneCapture:
         """
         domain, center = state.domain, state.cells.position[cell]
         position, left = center.copy(), np.arange(len(cell))
-        for again in range(TRIES):
+        for again in range(MAX_DRAWS):
             spoke = self._spoke(state, cell[left], vesicle[left], step, again)
             site = domain.wrap(center[left] + spoke)
             site = site.astype(np.float32).astype(float)  # as vesicles keep it

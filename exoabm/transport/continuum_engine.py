@@ -32,13 +32,13 @@ from exoabm.vesicle import most_classes
 if TYPE_CHECKING:
     from exoabm.state import State
 
-NOTHING = 1e-25
+EMPTY_FIELD = 1e-25
 """Vesicles below which a field is set to 0, before its numbers become subnormal and slow."""
-LARGE = 1 << 18
+PARALLEL_VOXELS = 1 << 18
 """Voxels above which several threads are faster than one."""
 SLICES = 8
 """Parts of a step in which kinds that share receptors alternate, in reversed order."""
-DRIFT = {np.dtype("f8"): 1e-9, np.dtype("f4"): 1e-3}
+DRIFT_TOLERANCE = {np.dtype("f8"): 1e-9, np.dtype("f4"): 1e-3}
 """Largest relative difference allowed between a field's sum and its own balance in one coupling step."""
 
 
@@ -67,7 +67,7 @@ class Continuum:
     courant : float, optional
         D dt/dx^2 of a sub-step; at most the stability limit.
     threads : int
-        Threads for large grids (``LARGE``). The result has the same bits for any number.
+        Threads for large grids (``PARALLEL_VOXELS``). The result has the same bits for any number.
     """
 
     name = "continuum"
@@ -75,7 +75,7 @@ class Continuum:
     def __init__(self, state: State, *, courant: float | None = None, threads: int = 1) -> None:
         domain = state.domain
         self.courant = choose_courant(domain) if courant is None else float(courant)
-        self.threads = threads if state.domain.n_voxels >= LARGE else 1
+        self.threads = threads if state.domain.n_voxels >= PARALLEL_VOXELS else 1
         self._conductance = None if is_uniform(domain) else conductance(domain)
         self._scratch = np.empty(0)
         self.bind(state)
@@ -153,7 +153,7 @@ class Continuum:
         else:
             self._saturable(state, kind, sites, *job, receptors)
         held = _check(state, kind, field, flows)
-        faint = (held > 0) & (held < NOTHING)
+        faint = (held > 0) & (held < EMPTY_FIELD)
         field[faint] = 0.0
         flows[faint, CLEARED] += held[faint]
         return taken, flows
@@ -333,7 +333,7 @@ def _check(state: State, kind: int, field: np.ndarray, flows: np.ndarray) -> np.
     """Vesicles in each row of a field, (rows,), after comparing them with the solver's own balance."""
     actual = _held(field)
     gap, vesicle = np.abs(actual - flows[:, MASS]), state.kinds[kind]
-    if not (gap <= DRIFT[field.dtype] * np.maximum(flows[:, MASS], 1e-6)).all():
+    if not (gap <= DRIFT_TOLERANCE[field.dtype] * np.maximum(flows[:, MASS], 1e-6)).all():
         worst = int(np.argmax(np.where(np.isfinite(gap), gap, np.inf)))
         raise NumericalError(
             f"the field of {vesicle.name} from {state.labels.names[worst // vesicle.size_classes]} holds "

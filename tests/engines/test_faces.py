@@ -61,7 +61,7 @@ def test_faces_that_meet_in_a_corner_fill_the_box_to_what_they_hold(
     """
     if planted:
         monkeypatch.setattr(entry, "_along", lambda domain, axis, at, spread, draw: np.ones(len(at)))
-        monkeypatch.setattr(entry, "FREELY", 10.0)
+        monkeypatch.setattr(entry, "SPREAD_RATIO", 10.0)
     size, c = [40.0, 30.0, 20.0][:dim], 0.2 if dim == 2 else 0.05
     held = {"concentration": f"{c * 1e12} / mL"}
     volume = np.prod(size) * (10 if dim == 2 else 1)

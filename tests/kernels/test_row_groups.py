@@ -46,7 +46,7 @@ def bits(overrides: dict[str, str], threads: int) -> list[bytes]:
 def test_small_pieces_give_the_same_bits(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """Odd and even numbers of sub-steps to a piece, so that the two copies of the field change places."""
     module, function, overrides, threads = RUNS[name]
-    monkeypatch.setattr("exoabm.transport.continuum_engine.LARGE", 1)
+    monkeypatch.setattr("exoabm.transport.continuum_engine.PARALLEL_VOXELS", 1)
     calls, kernel = [], getattr(module, function)
 
     def counted(*given: object) -> object:
