@@ -20,7 +20,7 @@ from exoabm.viz.components.paired_runs import Compare
 from exoabm.viz.components.widgets import Button, ChoiceWidget, PlayerWidget, PlotWidget, ThemeWidget, html
 from exoabm.viz.parameter_controls import changed, controls_of
 from exoabm.viz.results.charts import charts, curves
-from exoabm.viz.results.text_summary import PREPARING, cell_summary, run_summary
+from exoabm.viz.results.text_summary import PREPARING, cell_summary, recorded_summary, run_summary
 from exoabm.viz.server.frames import header
 from exoabm.viz.server.limits import SLOTS
 from exoabm.viz.server.session import SPEEDS, Session
@@ -30,7 +30,7 @@ from exoabm.viz.teaching.guide import Lessons, Progress, ScenarioPage
 from exoabm.viz.teaching.lesson import LESSONS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 solara.server.settings.telemetry.mixpanel_enable = False
 
@@ -208,46 +208,95 @@ def _Workspace(
     tab: solara.Reactive[str],
     progress: solara.Reactive[Progress],
 ) -> None:
+    """The model with its player on the left, the chosen tab on the right."""
     pending = solara.use_reactive({})
-    past = solara.use_reactive(-1)
     selected = solara.use_reactive(-1)
-    layers = solara.use_reactive(solara.use_memo(lambda: {"dots": True, "field": session.with_field}, []))
-    chart = solara.use_reactive("")
-    intro = intro_of(session.loaded)
-    sentence = solara.use_memo(
-        lambda: next((lesson.seen for lesson in LESSONS if lesson.owns(setup)), intro.sentence),
-        [setup, id(session)],
-    )
-    all_knobs = solara.use_memo(lambda: controls_of(session.loaded), [id(session)])
-    wanted = changed(all_knobs, pending.value)
-
-    strip = is_strip(session.model.state.domain.extent)
-    plots = solara.use_memo(lambda: charts(session.model, session.looks), [id(session)])
-    with session.lock:
-        state = session.model.state
-        words = PREPARING if session.preparing else run_summary(session.model)
-        shown = chart.value if chart.value in plots else next(iter(plots))
-        lines = curves(session.model, plots[shown])
-        summary = cell_summary(session.model, selected.value) if selected.value >= 0 else None
-        time_h = state.time / 3600
+    past = solara.use_reactive(-1)
+    controls = solara.use_memo(lambda: controls_of(session.loaded), [id(session)])
+    wanted = changed(controls, pending.value)
 
     def again(play: bool) -> None:
         past.set(-1)
         if begin(setup.changed(wanted), play=play):
             pending.set({})
 
-    def go() -> None:
-        past.set(-1)
-        if wanted:
-            again(play=True)
-        else:
-            session.play()
-
     def open_tab(name: str) -> None:
         selected.set(-1)
         if name == "compare":
             session.pause()
         tab.set(name)
+
+    if tab.value == "compare":
+        with html("main", "exo-wide"):
+            _Tabs(tab.value, open_tab)
+            Compare(setup).key(f"compare-{setup}")
+        return
+    strip = is_strip(session.model.state.domain.extent)
+    summary = None
+    if selected.value >= 0 and past.value < 0:
+        with session.lock:
+            summary = cell_summary(session.model, selected.value)
+    with html("main", "exo-main"):
+        with html("section", "exo-left", attributes={"aria-label": "The model"}):
+            trouble = session.error or problem.value
+            if trouble:  # in place of the sentence, so that it is seen, and Go stays in sight
+                _Trouble(trouble, lambda: again(play=False), stopped=bool(session.error))
+            else:
+                html("p", "exo-sentence", text=_sentence(session, setup))
+            _Stage(session, pulse, bool(wanted), again, past, selected, summary.links if summary else ())
+            if strip:  # which leaves room below itself
+                _Plot(session, pulse)
+        if summary:
+            Cell(summary, lambda: selected.set(-1)).key("cell")
+        # The key keeps the state of this element when a card is inserted before it.
+        right = html("section", "exo-right", attributes={"aria-label": "Controls and results"})
+        with right.key("right"):
+            _Tabs(tab.value, open_tab)
+            named = {"role": "tabpanel", "aria-label": TABS[tab.value].replace("|", "")}
+            with html("div", "exo-panel", attributes=named):
+                if tab.value == "try":
+                    intro = intro_of(session.loaded)
+                    if intro.prediction is not None:
+                        Question(intro.prediction, setup, pending)
+                    with Controls(controls, intro.controls, pending, on_valid=lambda: problem.set("")):
+                        if not strip:
+                            _Plot(session, pulse)
+                elif tab.value == "talk":
+                    Communication(session, pulse)
+                elif tab.value == "read":
+                    ScenarioPage(setup.scenario)
+                elif tab.value == "lessons":
+                    Lessons(session, setup, begin, pulse, progress)
+                elif tab.value == "take":
+                    Export(session, setup, pulse)
+                    Import(begin)
+
+
+def _sentence(session: Session, setup: Setup) -> str:
+    """What the picture shows: of a lesson, or of the scenario."""
+    lesson = next((lesson for lesson in LESSONS if lesson.owns(setup)), None)
+    return lesson.seen if lesson is not None else intro_of(session.loaded).sentence
+
+
+@solara.component
+def _Stage(
+    session: Session,
+    pulse: int,
+    dirty: bool,
+    again: Callable[[bool], None],
+    past: solara.Reactive[int],
+    selected: solara.Reactive[int],
+    links: Sequence[Sequence[Any]],
+) -> None:
+    """The picture, the player and the summary in words."""
+    layers = solara.use_reactive(solara.use_memo(lambda: {"dots": True, "field": session.with_field}, []))
+
+    def go() -> None:
+        past.set(-1)
+        if dirty:
+            again(True)
+        else:
+            session.play()
 
     def step() -> None:
         past.set(-1)
@@ -277,76 +326,42 @@ def _Workspace(
         session.speed = min(SPEEDS, key=lambda s: abs(s - value))
         session.on_change()
 
-    def plot() -> None:
-        _Plot(plots, shown, lines, session.end / 3600, chart.set)
-
-    if tab.value == "compare":
-        with html("main", "exo-wide"):
-            _Tabs(tab.value, open_tab)
-            Compare(setup).key(f"compare-{setup}")
-        return
-    with html("main", "exo-main"):
-        with html("section", "exo-left", attributes={"aria-label": "The model"}):
-            trouble = session.error or problem.value
-            if trouble:  # in place of the sentence, so that it is seen, and Go stays in sight
-                _Trouble(trouble, lambda: again(play=False), stopped=bool(session.error))
-            else:
-                html("p", "exo-sentence", text=sentence)
-            Canvas(
-                session,
-                layers.value,
-                words,
-                links=summary.links if summary else (),
-                selected=selected.value,
-                past=past.value,
-                on_pick=lambda birth: selected.set(int(birth)),
-                on_layers=set_layers,
-            )
-            PlayerWidget.element(
-                playing=session.playing,
-                finished=session.finished,
-                dirty=bool(wanted),
-                time_h=time_h,
-                end_h=session.end / 3600,
-                left=_left(session) if not wanted else "",
-                speed=session.speed,
-                speeds=list(SPEEDS),
-                times=[round(header(f).time / 3600, 4) for f in list(session.recording.frames)],
-                position=past.value,
-                on_go=go,
-                on_pause=session.pause,
-                on_step=step,
-                on_reset=lambda: again(play=False),
-                on_speed=set_speed,
-                on_scrub=scrub,
-                on_live=lambda: past.set(-1),
-            )
-            calm = session.preparing or not session.playing
-            html("p", "exo-words", text=words, attributes={"aria-live": "polite" if calm else "off"})
-            if strip:  # which leaves room below itself
-                plot()
-        if summary:
-            Cell(summary, lambda: selected.set(-1)).key("cell")
-        # By its key it stays what it is, with what was chosen in it, when a card comes before it.
-        right = html("section", "exo-right", attributes={"aria-label": "Controls and results"})
-        with right.key("right"):
-            _Tabs(tab.value, open_tab)
-            named = {"role": "tabpanel", "aria-label": TABS[tab.value].replace("|", "")}
-            with html("div", "exo-panel", attributes=named):
-                if tab.value == "try":
-                    Question(intro)
-                    with Controls(all_knobs, intro.controls, pending):
-                        if not strip:
-                            plot()
-                elif tab.value == "talk":
-                    Communication(session, pulse)
-                elif tab.value == "read":
-                    ScenarioPage(setup.scenario)
-                elif tab.value == "lessons":
-                    Lessons(session, setup, begin, pulse, progress)
-                elif tab.value == "take":
-                    Export(session, setup, pulse)
-                    Import(begin)
+    with session.lock:
+        words = PREPARING if session.preparing else run_summary(session.model)
+        time_h = session.model.state.time / 3600
+    if past.value >= 0:
+        words = recorded_summary(header(session.rewind(past.value)), session.drawn_class)
+    Canvas(
+        session,
+        layers.value,
+        words,
+        links=links,
+        selected=selected.value,
+        past=past.value,
+        on_pick=lambda birth: selected.set(int(birth)),
+        on_layers=set_layers,
+    )
+    PlayerWidget.element(
+        playing=session.playing,
+        finished=session.finished,
+        dirty=dirty,
+        time_h=time_h,
+        end_h=session.end / 3600,
+        left="" if dirty else _left(session),
+        speed=session.speed,
+        speeds=sorted({*SPEEDS, session.speed}),
+        times=[round(header(f).time / 3600, 4) for f in list(session.recording.frames)],
+        position=past.value,
+        on_go=go,
+        on_pause=session.pause,
+        on_step=step,
+        on_reset=lambda: again(False),
+        on_speed=set_speed,
+        on_scrub=scrub,
+        on_live=lambda: past.set(-1),
+    )
+    calm = session.preparing or not session.playing
+    html("p", "exo-words", text=words, attributes={"aria-live": "polite" if calm else "off"})
 
 
 def _left(session: Session) -> str:
@@ -376,15 +391,21 @@ def _Trouble(words: str, on_again: Callable[[], None], *, stopped: bool) -> None
 
 
 @solara.component
-def _Plot(
-    plots: dict[str, Any], shown: str, lines: list[dict[str, Any]], end: float, on_chart: Callable[[str], Any]
-) -> None:
+def _Plot(session: Session, pulse: int) -> None:
+    """Curves of the run over time; at first those with the readout of the introduction."""
+    chart = solara.use_reactive("")
+    plots = solara.use_memo(lambda: charts(session.model, session.looks), [id(session)])
+    readout = intro_of(session.loaded).readout
+    leading = (name for name, each in plots.items() if any(line.column == readout for line in each.lines))
+    shown = chart.value if chart.value in plots else next(leading, next(iter(plots)))
+    with session.lock:
+        lines = curves(session.model, plots[shown])
     with html("section", "exo-card"):
         ChoiceWidget.element(
             label="Plot",
             value=shown,
             options=[[name, c.title] for name, c in plots.items()],
-            on_value=on_chart,
+            on_value=chart.set,
         )
         latest = ", ".join(f"{c['name']} {c['y'][-1]:.4g}" for c in lines if c["y"])
         PlotWidget.element(
@@ -392,7 +413,7 @@ def _Plot(
             x_label="time (h)",
             x_unit="h",
             y_label=plots[shown].y_label,
-            x_least=min(1.0, end),
+            x_least=min(1.0, session.end / 3600),
             y_least=1.0,
             alt=f"{plots[shown].title}, {plots[shown].y_label}: {latest}",
         )

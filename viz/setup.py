@@ -12,12 +12,13 @@ from __future__ import annotations
 import difflib
 import math
 import tomllib
+from bisect import bisect_right
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import parse_qsl, urlencode
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from exoabm.errors import InputError, did_you_mean
 from exoabm.parameters import Quantity
@@ -28,7 +29,7 @@ from exoabm.viz.parameter_controls import controls_of
 from exoabm.viz.server.limits import LIMITS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from exoabm.scenario.loader import LoadedScenario
     from exoabm.viz.parameter_controls import Control
@@ -112,20 +113,57 @@ class Data(BaseModel):
 
 
 class Prediction(Data):
-    """A question to answer before the first control is moved.
+    """A question that the reader's own runs answer: with the scenario as it opens, and with changed values.
+
+    The value judged is a readout at the end of the run, over another one if given; where values are changed,
+    its ratio after / before.
 
     Attributes
     ----------
     question : str
     answers : tuple of str
-        To choose from.
-    afterwards : str
-        What to observe, shown once an answer is chosen.
+        To choose from, from the smallest value to the largest.
+    limits : tuple of float
+        Values between two answers, ascending.
+    readout, over : str
+        Names of ``final_readouts``; ``over`` may be "".
+    label, unit : str
+        Of the readout.
+    why : str
+        The reason for the usual result, and what would change it.
+    set : dict of str to str
+        The changed values by dotted key; empty where one run answers the question.
     """
 
     question: Text
-    answers: tuple[Text, ...]
-    afterwards: Text
+    answers: tuple[Text, ...] = Field(min_length=2)
+    limits: tuple[float, ...]
+    readout: str
+    over: str = ""
+    label: Text
+    unit: str = ""
+    why: Text
+    set: dict[str, str] = Field({})
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Prediction:
+        if len(self.limits) != len(self.answers) - 1 or sorted(self.limits) != list(self.limits):
+            raise ValueError("limits: ascending, one fewer than answers")
+        return self
+
+    def values(self, rows: Sequence[Mapping[str, float]]) -> list[float]:
+        """The readout, over another one if given, in the final rows of the runs."""
+        return [row[self.readout] / (row[self.over] if self.over else 1.0) for row in rows]
+
+    def right_answer(self, values: Sequence[float]) -> str:
+        """The answer that one run gives, or two runs before and after the change; "" if none can be told."""
+        if len(values) == 1:
+            found = values[0]
+        elif values[0] > 0:
+            found = values[1] / values[0]
+        else:
+            found = math.inf if values[1] > 0 else math.nan
+        return "" if math.isnan(found) else self.answers[bisect_right(self.limits, found)]
 
 
 class Intro(Data):
@@ -135,6 +173,8 @@ class Intro(Data):
     ----------
     sentence : str
         What is seen.
+    readout : str
+        The readout that plots open with.
     controls : tuple of str
         Dotted keys of at most five controls; the first is highlighted.
     speed : float
@@ -145,6 +185,7 @@ class Intro(Data):
     """
 
     sentence: Text
+    readout: str = ""
     controls: tuple[str, ...] = Field(max_length=5)
     speed: float = 300.0
     set: dict[str, str] = Field(default={})

@@ -75,7 +75,7 @@ def test_a_folder_is_drawn_as_it_was_live(tmp_path) -> None:
 
 def test_two_runs_side_by_side_share_colors() -> None:
     """With more sources than relays the colors of run B alone would be others."""
-    runs = PairedRuns(first_setup("relay"), "layout.group.relay.count", "2")
+    runs = PairedRuns(first_setup("relay"), {"layout.group.relay.count": "2"})
     a, b = runs.sessions
     assert [s.color for s in b.looks.styles] == [s.color for s in a.looks.styles]
     assert Looks.of_state(b.model.state).styles != a.looks.styles

@@ -23,7 +23,7 @@ KEY = "cell_type.recipient.uptake_rate"
 @pytest.fixture
 def runs() -> Iterator[PairedRuns]:
     setup = first_setup("two_cells").changed({"clock.duration": "2", "clock.step": "60"})
-    runs = PairedRuns(setup, KEY, "100")
+    runs = PairedRuns(setup, {KEY: "100"})
     runs.speed = 10800.0
     yield runs
     runs.close()
@@ -55,7 +55,7 @@ def test_equal_values_give_equal_runs() -> None:
     """A planted difference of 5 % is seen; none is seen where there is none."""
     setup = first_setup("two_cells").changed({"clock.duration": "6", "clock.step": "60"})
     for value, same in (("14", True), ("14.7", False)):
-        runs = PairedRuns(setup.changed({"transport.engine": "continuum"}), KEY, value)
+        runs = PairedRuns(setup.changed({"transport.engine": "continuum"}), {KEY: value})
         runs.speed = 10800.0
         runs.play()
         wait(runs)
@@ -79,7 +79,7 @@ def test_they_stay_in_step_and_stop_together(runs: PairedRuns) -> None:
 
 def test_a_value_that_cannot_be_is_refused() -> None:
     with pytest.raises(InputError, match="outside the allowed"):
-        PairedRuns(first_setup("two_cells"), KEY, "-3")
+        PairedRuns(first_setup("two_cells"), {KEY: "-3"})
 
 
 @pytest.mark.parametrize("scenario", ["signaling", "two_cells", "waste_removal", "tissue"])
@@ -104,7 +104,7 @@ def test_difference_takes_common_times_only() -> None:
 def test_both_pictures_have_one_scale() -> None:
     """Twice the release, twice the concentration: the same color is still the same concentration."""
     setup = Setup("two_cells", (("transport.engine", "continuum"),))
-    runs = PairedRuns(setup, "cell_type.donor.release_rate", "6000")
+    runs = PairedRuns(setup, {"cell_type.donor.release_rate": "6000"})
     for _ in range(20):
         for session in runs.sessions:
             session.step()

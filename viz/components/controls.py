@@ -6,14 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 import solara
 
-from exoabm.errors import InputError
+from exoabm.errors import ExoError, InputError
+from exoabm.viz.components.paired_runs import PairedRuns
 from exoabm.viz.components.widgets import Button, ControlsWidget, html
+from exoabm.viz.results.svg import number
+from exoabm.viz.setup import first_setup
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from exoabm.viz.parameter_controls import Control
-    from exoabm.viz.setup import Intro
+    from exoabm.viz.setup import Prediction, Setup
 
 _GROUPS = {
     "layout": "How many cells",
@@ -33,22 +36,75 @@ _TABLES = {
 
 
 @solara.component
-def Question(intro: Intro) -> None:
-    """A question to answer before the highlighted control is moved."""
+def Question(prediction: Prediction, setup: Setup, pending: solara.Reactive[dict[str, str]]) -> None:
+    """A question to predict; one button sets the values and makes the runs that judge the prediction."""
     answer = solara.use_reactive("")
-    prediction = intro.prediction
-    if prediction is None:
-        return
+    runs: solara.Reactive[PairedRuns | None] = solara.use_reactive(None)
+    pulse = solara.use_reactive(0)
+    _ = pulse.value  # drawn again whenever a run advances
+    problem = solara.use_reactive("")
+
+    def run() -> None:
+        try:
+            made = PairedRuns(first_setup(setup.scenario, seed=setup.seed), prediction.set)
+        except ExoError as error:
+            problem.set(str(error))
+            return
+        pending.set({**pending.peek(), **prediction.set})
+        made.listen(lambda: pulse.set(pulse.peek() + 1))
+        runs.set(made)
+        made.finish()
+
+    def close() -> None:
+        made = runs.peek()
+        if made is not None:
+            made.close()
+
+    solara.use_effect(lambda: close, [])
     with html("section", "exo-question exo-first"):
         html("h2", text="Predict first")
         html("p", text=prediction.question)
         with html("div", "exo-answers", attributes={"role": "group", "aria-label": "Your prediction"}):
             for words in prediction.answers:
-                chosen = answer.value == words
-                pressed = {"aria-pressed": str(chosen).lower()}
-                Button(words, lambda words=words: answer.set(words), "exo-answer", pressed)
-        if answer.value:
-            html("p", "exo-note", text=prediction.afterwards, attributes={"role": "status"})
+                said: dict[str, Any] = {"aria-pressed": str(answer.value == words).lower()}
+                if runs.value is not None:
+                    said["disabled"] = True
+                Button(words, lambda words=words: answer.set(words), "exo-answer", said)
+        if problem.value:
+            html("p", "exo-problem", text=problem.value, attributes={"role": "alert"})
+        if answer.value and runs.value is None:
+            Button("Set the value and run both" if prediction.set else "Run it", run, "exo-strong")
+        elif runs.value is not None:
+            _Judged(prediction, answer.value, runs.value, pulse.value)
+
+
+@solara.component
+def _Judged(prediction: Prediction, answer: str, runs: PairedRuns, pulse: int) -> None:
+    """The progress of the runs, and then their values, the verdict and the reason."""
+    with html("div", "exo-judged", attributes={"role": "status"}):
+        if runs.error:
+            html("p", "exo-problem", text=runs.error)
+        elif not runs.finished:
+            share = {"max": "1", "value": f"{runs.progress:.3f}", "aria-label": "Model time of the runs"}
+            html("progress", attributes=share)
+        else:
+            right, words = verdict(prediction, answer, runs.final_readouts())
+            html("p", "exo-right-answer" if right else "exo-wrong-answer", text=words)
+            html("p", "exo-note", text=prediction.why)
+
+
+def verdict(prediction: Prediction, answer: str, rows: Sequence[Mapping[str, float]]) -> tuple[bool, str]:
+    """Whether the runs with these final readouts confirm an answer, and their values in a sentence."""
+    values = prediction.values(rows)
+    truth = prediction.right_answer(values)
+    found = [f"{number(value)} {prediction.unit}".strip() for value in values]
+    label = prediction.label[0].upper() + prediction.label[1:]
+    text = f"{label}: {found[0]}." if len(found) == 1 else f"{label}: {found[0]} before, {found[1]} after."
+    if not truth:
+        return False, f"{text} The runs do not answer the question."
+    if answer == truth:
+        return True, f"✓ {text} Your prediction “{answer}” is confirmed by your runs."
+    return False, f"✗ {text} You predicted “{answer}”; the result is “{truth}”."
 
 
 def group(key: str) -> str:
@@ -67,9 +123,13 @@ def Controls(
     controls: Mapping[str, Control],
     first: Sequence[str],
     pending: solara.Reactive[dict[str, str]],
+    on_valid: Callable[[], None],
     children: list[Any] = [],  # noqa: B006
 ) -> None:
-    """The first five controls, ``children``, and below them the other controls on request."""
+    """The first five controls, ``children``, and below them the other controls on request.
+
+    ``on_valid`` is called when a value was read.
+    """
     more = solara.use_reactive(False)
     problems = solara.use_reactive({})
 
@@ -83,6 +143,7 @@ def Controls(
         try:
             if text is not None:
                 values[key] = controls[key].read(str(text))
+            on_valid()
         except InputError as error:
             others[key] = str(error)
         problems.set(others)
@@ -94,23 +155,10 @@ def Controls(
             set_value({"key": control.key, "text": control.value(int(change.get("share", 0)))})
 
     def row(key: str) -> dict[str, Any]:
-        control, text = controls[key], pending.value.get(key, controls[key].applied)
-        return {
-            "key": key,
-            "label": control.label,
-            "kind": control.kind,
-            "unit": control.unit,
-            "text": text,
-            "share": 0 if control.kind == "choice" else control.share(text),
-            "pending": text if text != control.applied else None,
-            "applied": control.applied,
-            "choices": [list(c) for c in control.choices],
-            "about": [list(a) for a in control.about],
-            "problem": problems.value.get(key, ""),
-            "first": bool(first) and key == first[0],
-        }
+        text = pending.value.get(key, controls[key].applied)
+        return _row(controls[key], text, problems.value.get(key, ""), first=key in first[:1])
 
-    def view(keys: Sequence[str]) -> None:
+    def group_of(keys: Sequence[str]) -> None:
         ControlsWidget.element(controls=[row(key) for key in keys], on_value=set_value, on_slide=slide)
 
     rest = [key for key in controls if key not in first]
@@ -121,7 +169,7 @@ def Controls(
                 html("h2", text="Change one thing")
                 expanded = {"aria-expanded": str(more.value).lower()}
                 Button(words, lambda: more.set(not more.value), attributes=expanded)
-            view([key for key in first if key in controls])
+            group_of([key for key in first if key in controls])
         html("div", children=children)
         if more.value:
             with html("section", "exo-card", attributes={"aria-label": "More controls"}):
@@ -132,4 +180,22 @@ def Controls(
                     count = f"{len(keys)}" + (f", {differ} changed" if differ else "")
                     with html("details", "exo-group").key(name):
                         html("summary", children=[name, html("span", "exo-note", text=count)])
-                        view(keys)
+                        group_of(keys)
+
+
+def _row(control: Control, text: str, problem: str, *, first: bool) -> dict[str, Any]:
+    """A control as ``controls.vue`` takes it."""
+    return {
+        "key": control.key,
+        "label": control.label,
+        "kind": control.kind,
+        "unit": control.unit,
+        "text": text,
+        "share": 0 if control.kind == "choice" else control.share(text),
+        "pending": text if text != control.applied else None,
+        "applied": control.applied,
+        "choices": [list(c) for c in control.choices],
+        "about": [list(a) for a in control.about],
+        "problem": problem,
+        "first": first,
+    }

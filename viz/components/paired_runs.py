@@ -12,7 +12,7 @@ from exoabm.output.metrics import measure
 from exoabm.viz.components.canvas import Canvas
 from exoabm.viz.components.widgets import AnswerWidget, Button, ChoiceWidget, PlotWidget, html
 from exoabm.viz.parameter_controls import Control, controls_of
-from exoabm.viz.results.charts import column_labels, default_column
+from exoabm.viz.results.charts import column_labels, default_column, final_readouts
 from exoabm.viz.results.svg import number
 from exoabm.viz.results.text_summary import PREPARING, run_summary
 from exoabm.viz.server.session import SPEEDS, Session
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 
 class PairedRuns:
-    """Run A as the page has it, and run B with another value for one key; the same seed.
+    """Run A of a setup, and run B with other values by dotted key; only run A where there are none.
 
-    Every draw is keyed by seed, cell, step and purpose, so that what differs between the two is what the key
-    does, and not chance.
+    Both have the same seed. Every draw is keyed by seed, cell, step and purpose, so the two runs differ
+    only by the effect of the values.
 
     Raises
     ------
@@ -36,15 +36,15 @@ class PairedRuns:
         If B cannot be run.
     """
 
-    def __init__(self, setup: Setup, key: str, value: str) -> None:
-        self.key = key
-        self.setups = setup, setup.changed({key: value})
+    def __init__(self, setup: Setup, changes: Mapping[str, str]) -> None:
+        self.setups = (setup, setup.changed(changes)) if changes else (setup,)
         self.sessions = tuple(Session(each.load(), each.seed) for each in self.setups)
-        a, b = self.sessions
-        a.paired_with, b.paired_with = b, a
-        b.looks = b.looks.colored_like(a.looks)
-        a.scale.match(b.scale)
-        self.speed = intro_of(a.loaded).speed
+        self.speed = intro_of(self.sessions[0].loaded).speed
+        if changes:
+            a, b = self.sessions
+            a.paired_with, b.paired_with = b, a
+            b.looks = b.looks.colored_like(a.looks)
+            a.scale.match(b.scale)
 
     @property
     def speed(self) -> float:
@@ -80,6 +80,25 @@ class PairedRuns:
         """Go on with both."""
         for session in self.sessions:
             session.play()
+
+    def finish(self) -> None:
+        """Run both to the end as fast as possible, each by itself."""
+        for session in self.sessions:
+            session.paired_with = None
+            session.play(until=session.end)
+
+    @property
+    def progress(self) -> float:
+        """Share of the model time that both have reached, 0 to 1."""
+        return min(session.model.state.time / session.end for session in self.sessions)
+
+    def final_readouts(self) -> list[dict[str, float]]:
+        """``charts.final_readouts`` of each run."""
+        found = []
+        for session in self.sessions:
+            with session.lock:
+                found.append(final_readouts(session.model))
+        return found
 
     def pause(self) -> None:
         """Stop both, at the time of the one that is ahead."""
@@ -217,9 +236,8 @@ def Compare(setup: Setup) -> None:
 @solara.component
 def _Pair(setup: Setup, key: str, value: str, values: tuple[str, ...], on_again: Callable[[], None]) -> None:
     pulse = solara.use_reactive(0)
-    _ = pulse.value  # drawn anew whenever either run tells of itself
+    _ = pulse.value  # drawn again whenever either run advances
     problem, runs = solara.use_memo(lambda: _make(setup, key, value), [])
-    column = solara.use_reactive("")
     layers = solara.use_reactive({"dots": True, "field": runs is not None and runs.sessions[0].with_field})
 
     def set_layers(new: dict[str, Any]) -> None:
@@ -266,6 +284,13 @@ def _Pair(setup: Setup, key: str, value: str, values: tuple[str, ...], on_again:
                 html("h3", text=f"Run {name}: {held}")
                 Canvas(session, layers.value, f"Run {name}. {said}", on_layers=set_layers)
                 html("p", "exo-words", text=said)
+    _Curves(runs, key, pulse.value)
+
+
+@solara.component
+def _Curves(runs: PairedRuns, key: str, pulse: int) -> None:
+    """A readout of both runs over time, and the difference."""
+    column = solara.use_reactive("")
     names = runs.columns()
     shown = column.value if column.value in names else default_column(names, key)
     a, b = runs.curves(shown)
@@ -299,7 +324,7 @@ def _Pair(setup: Setup, key: str, value: str, values: tuple[str, ...], on_again:
 
 def _make(setup: Setup, key: str, value: str) -> tuple[str, PairedRuns | None]:
     try:
-        return "", PairedRuns(setup, key, value)
+        return "", PairedRuns(setup, {key: value})
     except ExoError as error:
         return str(error), None
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import cycle
+from itertools import cycle, permutations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from scipy.spatial import cKDTree
 
+from exoabm.analysis.communication import reach
 from exoabm.output.metrics import measure
 from exoabm.plot.palette import COOL, MUTED, PLACES, WARM, Style, rgb, to_hex
 from exoabm.tables.readouts import named, parse
@@ -131,6 +133,23 @@ def curves(model: ExosomeModel, chart: Chart) -> list[dict[str, Any]]:
         }
         for name, column, color, dash in chart.lines
     ]
+
+
+def final_readouts(model: ExosomeModel) -> dict[str, float]:
+    """Readouts of this moment, the reach of donor types, and mean distances between cell types.
+
+    ``distance_um[a, b]`` is the mean distance from the cells of type a to their nearest cell of type b.
+    """
+    state = model.state
+    found = dict(measure(state))
+    for donor, values in reach(state).items():
+        found[named("reach_mean_um", donor)] = values.get("mean_um", 0.0)
+    position, kinds = state.cells.position, state.cells.type
+    for (i, a), (j, b) in permutations(enumerate(state.types), 2):
+        start, end = position[kinds == i], position[kinds == j]
+        if len(start) and len(end):
+            found[f"distance_um[{a.name}, {b.name}]"] = float(cKDTree(end).query(start)[0].mean())
+    return found
 
 
 def _by_type(drawn: Iterable[Style], row: Mapping[str, float], quantity: str, *of: str) -> tuple[Line, ...]:

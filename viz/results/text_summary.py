@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from exoabm.model import ExosomeModel
     from exoabm.scenario.schema import Scenario
     from exoabm.state import State
+    from exoabm.viz.server.frames import Header
 
 
 PREPARING = (
@@ -182,6 +183,14 @@ def _links(
         top = float(taken[rows].max()) if len(rows) else 1.0
         for i in rows.tolist():
             yield int(donor[i]), int(recipient[i]), float(np.sqrt(taken[i] / top)), out
+
+
+def recorded_summary(frame: Header, particles: ParticleClass) -> str:
+    """The summary of a recorded frame."""
+    return (
+        f"{hours(frame.time)} (recorded): {many(frame.free)} {particles.name} free in the medium; "
+        f"{many(frame.delivered)} {particles.delivered}. Press “now” to return to the present."
+    )
 
 
 def hours(seconds: float) -> str:

@@ -54,7 +54,7 @@ HAS_FIELD, HAS_DOTS = 1, 2
 UNKNOWN_ORIGIN = 255
 
 
-class Moment(NamedTuple):
+class Header(NamedTuple):
     """The head of a frame, read back."""
 
     number: int
@@ -167,9 +167,9 @@ def draw(
     )
 
 
-def header(frame: bytes) -> Moment:
+def header(frame: bytes) -> Header:
     """The head of a frame."""
-    return Moment(*HEADER.unpack_from(frame))
+    return Header(*HEADER.unpack_from(frame))
 
 
 def _shares(state: State, x: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -159,6 +159,40 @@ def _Step(
 
     html("h3", text=f"{number + 1}. {step.title}")
     prose(step.read)
+    _Predict(step, guess, predict)
+    done = progress.value.found.get(key)
+    if not guess and done is None:
+        return
+    with html("div", "exo-stage-of-lesson"):
+        html("h4", text="Run")
+        html("p", text=step.look)
+        _Run(session, mine, f"Run {step.hours:g} h", lambda: _run(wanted, step, session, begin, mine))
+    if not finished and done is None:
+        return
+    with html("div", "exo-stage-of-lesson"):
+        html("h4", text="Check")
+        prose(step.question(earlier))
+        if finished:
+            _Check(step, session, check)
+        _Reply(verdict.value)
+    if done is not None:
+        with html("div", "exo-explain"):
+            html("h4", text="Explain")
+            html("p", "exo-note", text=f"You predicted: {guess}." if guess else "You made no prediction.")
+            prose(step.explanation(earlier | done))
+
+
+@solara.component
+def _Run(session: Session, mine: bool, words: str, on_run: Callable[[], None]) -> None:
+    if not mine or (not session.finished and not session.playing):
+        Button("Go on" if mine else words, on_run, "exo-strong")
+    elif not session.finished:
+        share = f"{session.model.state.time / session.end:.3f}"
+        html("progress", attributes={"max": "1", "value": share, "aria-label": "Model time of the run"})
+
+
+@solara.component
+def _Predict(step: Step, guess: str, on_guess: Callable[[str], None]) -> None:
     with html("div", "exo-question"):
         html("h4", text="Predict")
         html("p", text=step.predict)
@@ -167,34 +201,15 @@ def _Step(
                 chosen = guess == words
                 pressed = {"aria-pressed": str(chosen).lower()}
                 class_ = "exo-answer exo-answer-chosen" if chosen else "exo-answer"
-                Button(words, lambda words=words: predict(words), class_, pressed)
-    if not guess and key not in progress.value.found:
-        return
-    with html("div", "exo-stage-of-lesson"):
-        html("h4", text="Run")
-        html("p", text=step.look)
-        if not mine or (not finished and not session.playing):
-            words = "Go on" if mine else f"Run {step.hours:g} h"
-            Button(words, lambda: _run(wanted, step, session, begin, mine), "exo-strong")
-        elif not finished:
-            share = f"{session.model.state.time / session.end:.3f}"
-            html("progress", attributes={"max": "1", "value": share, "aria-label": "Model time of the run"})
-    if not finished and key not in progress.value.found:
-        return
-    with html("div", "exo-stage-of-lesson"):
-        html("h4", text="Check")
-        prose(step.question(earlier))
-        if finished:
-            _Check(step, session, check)
-        with html("div", "exo-status", attributes={"role": "status"}):
-            if verdict.value is not None:
-                class_ = "exo-right-answer" if verdict.value.right else "exo-wrong-answer"
-                html("p", class_, text=("✓ " if verdict.value.right else "✗ ") + verdict.value.words)
-    if key in progress.value.found:
-        with html("div", "exo-explain"):
-            html("h4", text="Explain")
-            html("p", "exo-note", text=f"You predicted: {guess}." if guess else "You made no prediction.")
-            prose(step.explanation(earlier | progress.value.found[key]))
+                Button(words, lambda words=words: on_guess(words), class_, pressed)
+
+
+@solara.component
+def _Reply(verdict: Verdict | None) -> None:
+    with html("div", "exo-status", attributes={"role": "status"}):
+        if verdict is not None:
+            class_ = "exo-right-answer" if verdict.right else "exo-wrong-answer"
+            html("p", class_, text=("✓ " if verdict.right else "✗ ") + verdict.words)
 
 
 @solara.component

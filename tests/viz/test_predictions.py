@@ -1,0 +1,83 @@
+"""Predictions are judged by the reader's own runs, on the same random numbers."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from pydantic import ValidationError
+
+from exoabm.scenario.loader import shipped
+from exoabm.tables.readouts import parse
+from exoabm.viz.components.controls import verdict
+from exoabm.viz.components.paired_runs import PairedRuns
+from exoabm.viz.parameter_controls import controls_of
+from exoabm.viz.results.charts import charts, final_readouts
+from exoabm.viz.results.text_summary import recorded_summary
+from exoabm.viz.server.frames import header
+from exoabm.viz.server.session import Session
+from exoabm.viz.setup import Prediction, first_setup, shipped_intro
+
+
+@pytest.mark.parametrize("scenario", sorted(shipped()))
+def test_every_scenario_asks_what_its_runs_can_answer(scenario: str) -> None:
+    intro, setup = shipped_intro(scenario), first_setup(scenario)
+    assert intro is not None
+    prediction, loaded = intro.prediction, setup.load()
+    assert prediction is not None
+    controls = controls_of(loaded)
+    for key, value in prediction.set.items():
+        assert controls[key].read(value) != controls[key].applied
+    tables = ("cell_type", "vesicle", "cargo", "dose")
+    names = {each.name for table in tables for each in getattr(loaded.scenario, table)}
+    for readout in filter(None, (intro.readout, prediction.readout, prediction.over)):
+        if readout.startswith("distance_um["):
+            assert set(readout[12:-1].split(", ")) <= names
+        else:
+            assert set(parse(readout).names) <= names
+
+
+def test_limits_lie_between_answers() -> None:
+    prediction = shipped_intro("signaling").prediction
+    assert [prediction.right_answer([1.0, after]) for after in (0.5, 1.0, 2.0)] == list(prediction.answers)
+    assert prediction.right_answer([0.0, 0.0]) == ""
+    assert prediction.right_answer([0.0, 1.0]) == prediction.answers[-1]
+    with pytest.raises(ValidationError, match="ascending"):
+        Prediction(**{**prediction.model_dump(), "limits": (2.0, 1.0)})
+
+
+def test_two_runs_judge_the_prediction() -> None:
+    """With ten times the uptake rate vesicles are taken up closer to the donors; the run says so."""
+    small = {"clock.duration": "2", "transport.engine": "continuum", "clock.step": "60"}
+    prediction = shipped_intro("signaling").prediction
+    runs = PairedRuns(first_setup("signaling").changed(small), prediction.set)
+    runs.finish()
+    end = time.monotonic() + 60
+    while not runs.finished and time.monotonic() < end:
+        time.sleep(0.05)
+    rows = runs.final_readouts()
+    runs.close()
+    assert len(rows) == 2
+    for answer in prediction.answers:
+        right, words = verdict(prediction, answer, rows)
+        assert right == (answer == "Less far")
+        assert "before" in words
+        assert answer in words
+    swapped, _ = verdict(prediction, "Less far", rows[::-1])
+    assert not swapped
+
+
+def test_the_plot_opens_with_the_readout_of_the_scenario() -> None:
+    for scenario in ("tumor_niche", "tissue_repair", "disease_progression", "tumor_delivery", "chemotaxis"):
+        session = Session(first_setup(scenario).load())
+        readout = shipped_intro(scenario).readout
+        plots = charts(session.model, session.looks)
+        assert any(line.column == readout for chart in plots.values() for line in chart.lines)
+        assert readout in final_readouts(session.model)
+
+
+def test_words_of_a_recorded_frame_are_of_its_time() -> None:
+    session = Session(first_setup("two_cells").changed({"transport.engine": "continuum"}).load())
+    session.model.run(hours=2)
+    words = recorded_summary(header(session.recording.frames[0]), session.drawn_class)
+    assert words.startswith("After 0 min (recorded): 0 vesicles")
