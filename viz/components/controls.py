@@ -86,10 +86,10 @@ def _Judged(prediction: Prediction, answer: str, runs: PairedRuns, pulse: int) -
             html("p", "exo-problem", text=runs.error)
         elif not runs.finished:
             share = {"max": "1", "value": f"{runs.progress:.3f}", "aria-label": "Model time of the runs"}
-            html("progress", attributes=share)
+            html("progress", attributes=share).key("progress")
         else:
             right, words = verdict(prediction, answer, runs.final_readouts())
-            html("p", "exo-right-answer" if right else "exo-wrong-answer", text=words)
+            html("p", "exo-right-answer" if right else "exo-wrong-answer", text=words).key("verdict")
             html("p", "exo-note", text=prediction.why)
 
 
