@@ -39,7 +39,20 @@ def test_the_first_minute_is_there_at_once(reader: Callable[..., Reader]) -> Non
     page.click(".exo-answer >> nth=1")
     page.wait_for_selector(".exo-answer[aria-pressed=true]")
     assert page.locator(".exo-answer[aria-pressed=true]").count() == 1
-    assert "140" in page.inner_text(".exo-question .exo-note")
+    assert page.is_visible(".exo-question .exo-strong:has-text('Set the value and run both')")
+
+
+def test_a_prediction_is_judged_by_the_readers_runs(reader: Callable[..., Reader]) -> None:
+    page = reader().open("?scenario=tumor_delivery").page
+    page.click(".exo-answer >> nth=0")
+    page.click(".exo-question .exo-strong")
+    page.wait_for_selector(".exo-control-first .exo-pending")
+    assert page.input_value(".exo-control-first .exo-number") == "70"
+    page.wait_for_selector(".exo-judged .exo-wrong-answer")
+    judged = page.inner_text(".exo-judged")
+    assert "before" in judged
+    assert "the result is “Up to 3.5 times as much”" in judged
+    assert "Supply from the blood" in judged, "one sentence says why"
 
 
 @pytest.mark.parametrize("size", [(1280, 720), (1024, 768), (768, 1024)], ids=str)
@@ -131,6 +144,7 @@ def test_recorded_frames_are_looked_back_on(reader: Callable[..., Reader]) -> No
     page.wait_for_selector(".exo-clock:has-text('recorded')")
     page.wait_for_function(f"+document.querySelector('.exo-clock b').textContent < {now}")
     assert someone.picture() != picture
+    assert "(recorded)" in someone.words(), "words tell the time of the picture"
     page.click(".exo-live")
     page.wait_for_function(f"+document.querySelector('.exo-clock b').textContent === {now}")
     page.wait_for_timeout(200)
@@ -188,6 +202,21 @@ def test_what_cannot_be_a_value_is_said_beside_it(reader: Callable[..., Reader])
     about = page.inner_text(".exo-control-first .exo-about")
     assert "1 to 600 µm³/s" in about
     assert "Bonsergent" in about
+    page.fill(f"{UPTAKE}-number", "20")
+    page.keyboard.press("Tab")
+    page.wait_for_selector(".exo-problem", state="detached")
+
+
+def test_a_refused_model_is_forgotten_after_a_valid_value(reader: Callable[..., Reader]) -> None:
+    page = reader().open().page
+    count = "#control-layout-group-recipient-count-number"
+    page.fill(count, "900000")
+    page.keyboard.press("Tab")
+    page.click(".exo-go:has-text('Go with new values')")
+    page.wait_for_selector(".exo-trouble")
+    page.fill(count, "200")
+    page.keyboard.press("Tab")
+    page.wait_for_selector(".exo-trouble", state="detached")
 
 
 def test_reset_starts_the_same_run_again(reader: Callable[..., Reader]) -> None:
