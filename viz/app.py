@@ -38,11 +38,11 @@ STYLE = Path(__file__).parent / "style.css"
 FIRST = "signaling"
 TABS = {
     "try": "Try it",
-    "talk": "Who talks| to whom",
+    "talk": "Links| between cells",
     "compare": "Compare",
     "read": "Read",
     "lessons": "Lessons",
-    "take": "Take away",
+    "take": "Files",
 }
 """What the right side can show, by a short name; what stands behind the bar goes where it is narrow."""
 SCENARIO = "EXOABM_SCENARIO"
@@ -72,7 +72,7 @@ def Layout(children: list[Any] = []) -> None:  # noqa: B006
 @solara.component
 def Page() -> None:
     """The page of one user: a seat, then a running model."""
-    solara.Title("exoabm: cells that talk through vesicles")
+    solara.Title("exoabm: cell communication through extracellular vesicles")
     seat = solara.use_memo(object, [])
 
     def sit() -> Callable[[], None]:
@@ -106,12 +106,12 @@ def _FinishedRunPage(folder: Path) -> None:
 def _AllInUse() -> None:
     with html("header", "exo-head"):
         html("span", "exo-brand", text="exoabm")
-        html("span", "exo-motto", text="cells that talk through vesicles")
+        html("span", "exo-motto", text="cell communication through extracellular vesicles")
         ThemeWidget.element()
     with html("main", "exo-full"):
-        html("h1", text="All seats are taken")
+        html("h1", text="All models are in use")
         running = "One model runs" if SLOTS.most == 1 else f"{SLOTS.most} models run"
-        html("p", text=f"{running} here already. Close a page, or come back in a minute.")
+        html("p", text=f"{running}, the limit of this server. Close another page, or try again in a minute.")
         html("a", "exo-strong", text="Try again", attributes={"href": "./"})
 
 
@@ -188,11 +188,11 @@ def _Header(setup: Setup, on_scenario: Callable[[str], Any]) -> None:
     titles = solara.use_memo(lambda: {n: load(n).scenario.info.title for n in shipped()}, [])
     with html("header", "exo-head"):
         html("span", "exo-brand", text="exoabm")
-        html("span", "exo-motto", text="cells that talk through vesicles")
+        html("span", "exo-motto", text="cell communication through extracellular vesicles")
         ChoiceWidget.element(
             label="Scenario",
             value=setup.scenario,
-            options=[[*pair] for pair in ({setup.scenario: Path(setup.scenario).stem} | titles).items()],
+            options=[[*pair] for pair in ({setup.scenario: setup.title} | titles).items()],
             on_value=lambda name: name in titles and on_scenario(name),
         )
         ThemeWidget.element()
@@ -268,8 +268,8 @@ def _Workspace(
                 elif tab.value == "lessons":
                     Lessons(session, setup, begin, pulse, progress)
                 elif tab.value == "take":
-                    Export(session, setup, pulse)
                     Import(begin)
+                    Export(session, setup, pulse)
 
 
 def _sentence(session: Session, setup: Setup) -> str:

@@ -15,6 +15,7 @@ import tomllib
 from bisect import bisect_right
 from dataclasses import dataclass, replace
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import parse_qsl, urlencode
 
@@ -63,6 +64,11 @@ class Setup:
             As ``scenario.loader.load`` does.
         """
         return load(self.scenario, dict(self.overrides), trusted=self.trusted)
+
+    @property
+    def title(self) -> str:
+        """The name shown where the scenario is not a shipped one."""
+        return Path(self.scenario).stem
 
     def changed(self, values: Mapping[str, str]) -> Setup:
         """The setup with other values for some keys."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 AXE = Path(os.environ.get("AXE_CORE", ROOT / "node_modules" / "axe-core" / "axe.min.js"))
-VIEWS = ("Try it", "Who talks to whom", "Compare", "Read", "Lessons", "Take away")
+VIEWS = ("Try it", "Links between cells", "Compare", "Read", "Lessons", "Files")
 LOOKS = {
     "light": {"color_scheme": "light"},
     "dark": {"color_scheme": "dark"},

@@ -46,7 +46,7 @@ def paused(reader: Callable[..., Any]) -> Any:
 
 
 def test_files_parse_and_agree(paused: Any, tmp_path: Path) -> None:
-    tab(paused, "Take away")
+    tab(paused, "Files")
     png = Image.open(io.BytesIO(download(paused, "Picture (PNG)")))
     assert png.format == "PNG"
     gif = Image.open(io.BytesIO(download(paused, "Film (GIF)")))
@@ -66,7 +66,7 @@ def test_files_parse_and_agree(paused: Any, tmp_path: Path) -> None:
 
 
 def test_the_share_link_opens_the_same_state(paused: Any, reader: Callable[..., Any]) -> None:
-    tab(paused, "Take away")
+    tab(paused, "Files")
     words = paused.words()
     link = paused.page.locator(".exo-link").input_value()
     assert link.startswith(paused.server.address)
@@ -78,10 +78,10 @@ def test_the_share_link_opens_the_same_state(paused: Any, reader: Callable[..., 
 
 
 def test_panels_show_the_numbers_of_the_table(paused: Any) -> None:
-    tab(paused, "Take away")
+    tab(paused, "Files")
     links = list(csv.DictReader(io.StringIO(download(paused, "Links (CSV)").decode())))
     total = sum(float(row["taken_up"]) for row in links)
-    tab(paused, "Who talks to whom")
+    tab(paused, "Links between cells")
     paused.page.get_by_role("button", name="Types", exact=True).click()
     said = paused.page.locator("svg[aria-label^='Donor and recipient']").get_attribute("aria-label")
     assert float(re.search(r"recipient: ([\d.]+)", said).group(1)) == pytest.approx(total, rel=5e-3)
@@ -197,22 +197,25 @@ def bring(someone: Any, what: str, name: str, data: bytes) -> None:
 
 def test_a_table_of_ones_own_runs(reader: Callable[..., Any]) -> None:
     someone = reader().open()
-    tab(someone, "Take away")
+    tab(someone, "Files")
     bring(someone, "A table of cells", "my slide.csv", cells("AB"))
     someone.page.wait_for_selector("text=my_slide.csv: 40 cells")
     someone.page.get_by_label("Cell type of A").select_option("tumor")
     someone.page.get_by_label("Cell type of B").select_option("macrophage")
     someone.page.get_by_role("button", name="Run these cells").click()
     someone.page.wait_for_selector(".exo-legend:has-text('macrophage')")
+    chosen = someone.page.locator(".exo-head select").evaluate("e => e.selectedOptions[0].textContent")
+    assert chosen.strip() == "my slide.csv", "the header names the table"
+    assert "my_slide.csv" in someone.page.inner_text(".exo-sentence")
     someone.go()
     assert "40 cells" in someone.words() or "of 40 cells" in someone.words()
-    tab(someone, "Take away")
+    tab(someone, "Files")
     someone.page.wait_for_selector("text=only a shipped scenario fits into a link")
 
 
 def test_junk_is_refused_in_words_and_the_run_goes_on(reader: Callable[..., Any]) -> None:
     someone = reader().open()
-    tab(someone, "Take away")
+    tab(someone, "Files")
     for what, name, data, says in (
         ("A table of cells", "a.csv", b"", "is empty"),
         ("A table of cells", "../../x.csv", os.urandom(3000), "x.csv"),
@@ -226,10 +229,10 @@ def test_junk_is_refused_in_words_and_the_run_goes_on(reader: Callable[..., Any]
 
 
 def test_a_finished_run_opens(paused: Any, reader: Callable[..., Any]) -> None:
-    tab(paused, "Take away")
+    tab(paused, "Files")
     data = download(paused, "Run folder (ZIP)")
     other = reader().open("?scenario=two_cells")
-    tab(other, "Take away")
+    tab(other, "Files")
     bring(other, "A finished run", "run.zip", data)
     other.page.wait_for_selector("section[aria-label='The run run']")
     facts = other.page.locator("section[aria-label='The run run'] .exo-facts").inner_text()

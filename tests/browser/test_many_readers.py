@@ -111,7 +111,7 @@ def test_when_all_seats_are_taken_a_page_says_so(small: Server, reader: Callable
     one = reader(small).open()
     late = reader(small)
     late.page.goto(small.address)
-    late.page.wait_for_selector("h1:has-text('All seats are taken')")
+    late.page.wait_for_selector("h1:has-text('All models are in use')")
     one.page.close()
     late.page.wait_for_timeout(500)
     for _ in range(20):

@@ -14,12 +14,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from exoabm.errors import InputError
+from exoabm.errors import InputError, ResourceError
 from exoabm.viz.components import export_import as takeaway
 from exoabm.viz.server import uploads as module
 from exoabm.viz.server.session import Session
 from exoabm.viz.server.uploads import UploadFolder, open_run, read_run_upload, read_table_upload
-from exoabm.viz.setup import encode
+from exoabm.viz.setup import encode, first_setup
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -253,3 +253,19 @@ def test_a_folder_of_the_command_line_opens(folder: Path, tmp_path: Path) -> Non
     assert open_run(folder).name == "small"
     with pytest.raises(InputError, match="no run"):
         open_run(tmp_path)
+
+
+def test_a_section_of_6072_cells_is_taken(uploads: UploadFolder) -> None:
+    """The limit follows from the estimate of the run, not from a small number of cells."""
+    side = 78
+    rows = [f"{14 * (i % side)},{14 * (i // side)},{('tumor', 'stroma')[i % 2]}" for i in range(6072)]
+    uploaded = read_table_upload(uploads, "section.csv", "\n".join(["x,y,cell_type", *rows]).encode())
+    setup = uploaded.setup({})
+    assert setup.title == "section.csv"
+    Session(setup.load(), setup.seed)
+
+
+def test_too_many_cells_are_refused_before_they_are_placed() -> None:
+    setup = first_setup("signaling").changed({"layout.group.recipient.count": "900000"})
+    with pytest.raises(ResourceError, match="900,007 cells; the page takes up to 20,000"):
+        Session(setup.load())

@@ -1,4 +1,4 @@
-"""Take away and bring: files and a link of the run on the page, tables and finished runs of one's own."""
+"""Export of files and a link of the run on the page; import of tables of cells and finished runs."""
 
 from __future__ import annotations
 
@@ -176,8 +176,8 @@ def Export(session: Session, setup: Setup, pulse: int) -> None:
 
         threading.Thread(target=make, daemon=True, name="exoabm-carry").start()
 
-    with html("section", "exo-card", attributes={"aria-label": "Take away"}):
-        html("h2", text="Take away")
+    with html("section", "exo-card", attributes={"aria-label": "Export"}):
+        html("h2", text="Export")
         element = DownloadWidget.element(
             items=[[item.key, item.words, item.about] for item in ITEMS],
             busy=busy.value,
@@ -227,11 +227,11 @@ def Import(begin: Callable[..., bool]) -> None:
         except ExoError as error:
             problem.set(str(error))
 
-    with html("section", "exo-card", attributes={"aria-label": "Bring your own"}):
-        html("h2", text="Bring your own")
+    with html("section", "exo-card", attributes={"aria-label": "Import"}):
+        html("h2", text="Import")
         UploadWidget.element(
             label="A table of cells …",
-            about="of QuPath, Xenium, MERSCOPE, … or with columns x, y and cell_type; up to 5,000 cells",
+            about="of QuPath, Xenium, MERSCOPE, … or with columns x, y and cell_type; up to 20,000 cells",
             accept=".csv,.tsv,.txt,.gz,.parquet,.h5ad,text/csv,text/tab-separated-values,application/gzip",
             most=MOST_TABLE_BYTES,
             on_file=take_table,
@@ -317,7 +317,7 @@ def _Table(uploaded: UploadedTable, begin: Callable[..., bool]) -> None:
         html(
             "p",
             "exo-note",
-            text="What does each label mean? A bystander neither sends nor takes up vesicles.",
+            text="What does each label mean? A bystander neither releases nor takes up vesicles.",
         )
         with html("div", "exo-labels"):
             for label, count in uploaded.labels.items():

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from exoabm.scenario.builder import Blueprint
+    from exoabm.scenario.schema import Scenario
 
 
 @dataclass(frozen=True)
@@ -36,14 +37,30 @@ class Limits:
     """
 
     voxels: int = 1 << 18
-    cells: int = 5_000
+    cells: int = 20_000
+    memory_bytes: float = 2e9
+    step_seconds: float = 0.5
     concentrations: int = 4_000_000
     contacts: int = 500_000
     vesicles: int = 200_000
     hours: float = 24.0 * 60
 
+    def admit_cells(self, scenario: Scenario) -> None:
+        """Refuse a layout with too many cells before they are placed.
+
+        Raises
+        ------
+        ResourceError
+        """
+        cells = sum(group.count for group in scenario.layout.group)
+        if cells > self.cells:
+            raise ResourceError(
+                f"this model has {cells:,} cells; the page takes up to {self.cells:,}. "
+                "Run it from the command line: exoabm run"
+            )
+
     def admit(self, plan: Blueprint, hours: float) -> None:
-        """Refuse a model that is too large for the page.
+        """Refuse a model that is too large for the page, by its size and the estimate of its run.
 
         Raises
         ------
@@ -54,6 +71,8 @@ class Limits:
         for found, most, words in (
             (plan.domain.n_voxels, self.voxels, "voxels"),
             (cells, self.cells, "cells"),
+            (plan.estimate.memory_bytes / 1e6, self.memory_bytes / 1e6, "MB of memory"),
+            (plan.estimate.step_seconds, self.step_seconds, "s of computing in a step"),
             (plan.domain.n_voxels * kinds * labels, self.concentrations, "concentrations a step"),
             (cells * kinds * labels, self.contacts, "pairs of cell and origin"),
             (plan.estimate.arriving, self.vesicles, "single vesicles that come in one step"),

@@ -93,6 +93,7 @@ class Session:
     def __init__(self, loaded: LoadedScenario, seed: int = 1, limits: Limits = LIMITS) -> None:
         refuse_large_grid(loaded.scenario)
         hours = float(loaded.scenario.clock.duration) / 3600
+        limits.admit_cells(loaded.scenario)
         limits.admit(blueprint(loaded, seed), hours)
         self.loaded, self.seed, self.limits = loaded, seed, limits
         self.lock = threading.RLock()

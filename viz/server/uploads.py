@@ -50,7 +50,7 @@ VOXELS = (5.0, 10.0, 20.0)
 MOST_RUN_BYTES = 64 << 20
 """Of a zipped run folder; unpacked it may be four times that."""
 MOST_VALUES = 1 << 24
-"""Of a table in it: 5,000 cells with 16 columns at 200 moments."""
+"""Of a table in it: 20,000 cells with 16 columns at 50 times."""
 MOST_JSON_BYTES = 8 << 20
 MOST_FILES = 4000
 READ = (*(table.name for table in METRICS), "cells", "cells_by_kind", "edges", "lineage")
@@ -105,6 +105,11 @@ class TableSetup(Setup):
             "layout.unmapped": "bystander",
             "domain.voxel": f"{self.voxel:g} um",
         }
+
+    @property
+    def title(self) -> str:
+        """The name of the table as the reader has it."""
+        return self.given
 
     @property
     def command(self) -> str:
