@@ -38,6 +38,7 @@ from exoabm.viz.server.uploads import (
     read_run_upload,
     read_table_upload,
 )
+from exoabm.viz.setup import encode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
     from exoabm.scenario.loader import LoadedScenario
     from exoabm.viz.server.session import Session
     from exoabm.viz.server.uploads import FinishedRun, UploadedTable
-    from exoabm.viz.setup import Setup, encode
+    from exoabm.viz.setup import Setup
 
 
 @dataclass(frozen=True)
