@@ -26,7 +26,9 @@ from exoabm.manifest import MANIFEST, Fault, told
 from exoabm.output.lock import LOCK
 from exoabm.output.run_folder import disk_full, placed, placed_folder, write_whole
 from exoabm.runs.input_tables import copy, tables_of
+from exoabm.runs.provenance import made_with
 from exoabm.scenario.loader import load
+from exoabm.tables.operations import Operation
 from exoabm.tables.parquet import read_whole
 
 if TYPE_CHECKING:
@@ -73,6 +75,7 @@ def export_tables(
     RunFailed
         If the disk fills.
     """
+    operation = Operation("export", **{"with": made_with()})
     if fmt not in FORMATS:
         raise InputError(f"--format {fmt}: one of {', '.join(FORMATS)}")
     if to.suffix in ENDINGS.values():
@@ -112,11 +115,24 @@ def export_tables(
             text = json.dumps(meanings, indent=2, ensure_ascii=False)
             stack.enter_context(placed(to / COLUMNS)).write_text(text + "\n", encoding="utf-8")
         for path, target in copies.items():
-            if path.is_dir():
+            if path.name == "run.json":
+                text = _with_row(path, operation)
+                stack.enter_context(placed(target)).write_text(text, encoding="utf-8")
+            elif path.is_dir():
                 copy(path, stack.enter_context(placed_folder(target)))
             else:
                 copy(path, stack.enter_context(placed(target)))
     return written, faults
+
+
+def _with_row(path: Path, operation: Operation) -> str:
+    """``run.json`` with a row for the export."""
+    try:
+        about = json.loads(path.read_text(encoding="utf-8"))
+        about["operations"].append(operation.row())
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise InputError(f"{path} cannot be read: {type(error).__name__}") from None
+    return json.dumps(about, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _long_tables(source: Path, partial: bool) -> tuple[dict[str, pa.Table], list[Fault]]:

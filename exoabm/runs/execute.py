@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import time
 import tomllib
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +32,7 @@ from exoabm.scenario.builder import census
 from exoabm.scenario.estimate import MAX_EDGES_IN_GRAPHML
 from exoabm.scenario.loader import parse, run_of, sha256_of
 from exoabm.tables.declarations import SCHEMA_VERSION, TABLES
+from exoabm.tables.operations import Operation
 from exoabm.tables.parquet import write_table
 from exoabm.tables.schema import build, footer
 from exoabm.tables.series import metrics_tables
@@ -83,18 +82,18 @@ def run_to_folder(
     RunFailed
         If the disk fills; nothing but the last checkpoint is left behind.
     """
-    clock = time.perf_counter()
+    operation = Operation("run", from_h=0.0, **{"with": made_with()})
     kept = checkpoint_every is not None
     folder = (ResumableFolder if kept else RunFolder)(out, overwrite=overwrite)
-    started, table_sha256 = _now(), table_sha256_of(loaded)
+    table_sha256 = table_sha256_of(loaded)
     model = ExosomeModel(loaded, seed=seed, threads=threads)
     end = float(model.scenario.clock.duration) if hours is None else hours * 3600.0
-    plan = {"end_s": end, "every_s": checkpoint_every, "replaces": folder.replaces, "started": started}
+    plan = {"end_s": end, "every_s": checkpoint_every, "replaces": folder.replaces, "operations": []}
     with folder, _let_go(model):
         plan |= _recipe(model, hours, keep_tables(folder, loaded, table_sha256))
-        for observer in _observers(folder, model, plan, clock):
+        for observer in _observers(folder, model, plan, operation):
             model.observe(observer)
-        return _complete(folder, model, plan, clock, progress, measure)
+        return _complete(folder, model, plan, operation, progress, measure)
 
 
 def resume_run(out: Path, *, threads: int = 1, progress: Callable[[float], Any] | None = None) -> RunResult:
@@ -109,13 +108,13 @@ def resume_run(out: Path, *, threads: int = 1, progress: Callable[[float], Any] 
         As ``run_to_folder``.
     """
     with ResumableFolder(out, resume=True) as folder:
-        model, plan, clock = _taken_up(folder, threads)
+        model, plan, operation = _taken_up(folder, threads)
         with _let_go(model):
-            return _complete(folder, model, plan, clock, progress)
+            return _complete(folder, model, plan, operation, progress)
 
 
-def _taken_up(folder: ResumableFolder, threads: int) -> tuple[ExosomeModel, dict[str, Any], float]:
-    """The model of an unfinished run, its plan and the start of its clock, from the last sound checkpoint.
+def _taken_up(folder: ResumableFolder, threads: int) -> tuple[ExosomeModel, dict[str, Any], Operation]:
+    """The model of an unfinished run, its plan and this operation, from the last sound checkpoint.
 
     Raises
     ------
@@ -131,18 +130,17 @@ def _taken_up(folder: ResumableFolder, threads: int) -> tuple[ExosomeModel, dict
         except InputError as error:
             faults.append(str(error))
             continue
-        clock = time.perf_counter() - plan["wall_time_s"]
         if folder.replaces not in ("", plan["replaces"]):
             raise InputError(f"{folder.path} exists already; move it away to resume {folder.work}")
         loaded = _cooked(plan, folder.work)
         model = ExosomeModel(loaded, seed=plan["seed"], threads=threads, snapshot=part(content, "state/"))
         now = made_with()
-        plan["resumed"] = [*plan.get("resumed", []), {"at": _now(), "from_h": model.hours, "with": now}]
+        operation = Operation("resume", from_h=model.hours, **{"with": now})
         mixed = drift(plan["made_with"], now, "the run was started")
         if mixed is not None:
             model.state.warnings.append(mixed)
         try:
-            observers = [model.history, *_observers(folder, model, plan, clock)]
+            observers = [model.history, *_observers(folder, model, plan, operation)]
             model.recorder.restore(observers, part(content, "recorder/"))
         except InputError as error:
             model.recorder.observers.clear()
@@ -151,7 +149,7 @@ def _taken_up(folder: ResumableFolder, threads: int) -> tuple[ExosomeModel, dict
         if name == BEFORE:
             (folder.work / BEFORE).replace(folder.work / CHECKPOINT)
             folder.notes.append(f"{faults[0]}; went on from the checkpoint before it, of {model.hours:g} h")
-        return model, plan, clock
+        return model, plan, operation
     raise InputError(
         f"{'; '.join(dict.fromkeys(faults))}; restore the damaged files from a copy, or restart with "
         f"`exoabm run ... --out {folder.path} --overwrite`"
@@ -172,7 +170,7 @@ def _complete(
     folder: RunFolder,
     model: ExosomeModel,
     plan: dict[str, Any],
-    clock: float,
+    operation: Operation,
     progress: Callable[[float], Any] | None,
     measure: Callable[[ExosomeModel], dict[str, Any]] | None = None,
 ) -> RunResult:
@@ -181,15 +179,14 @@ def _complete(
     try:
         model.run_until(plan["end_s"], progress=progress)
     except NumericalError as error:
-        raise NumericalError(
-            f"{error}; {_keep_failed(folder, model, plan, about | {'error': str(error)})}"
-        ) from None
+        failed = {"error": str(error), "operations": [*plan["operations"], operation.row()]}
+        raise NumericalError(f"{error}; {_keep_failed(folder, model, plan, about | failed)}") from None
     model.recorder.finish(model.state)
     summary = summarize(model)
     _write_tables(folder, model, _footer(plan))
     folder.write_json("summary.json", summary)
     draw_picture(model, folder.work / "preview.png")
-    about |= {"exit_state": "done", "wall_time_s": time.perf_counter() - clock}
+    about |= {"exit_state": "done", "operations": [*plan["operations"], operation.row()]}
     folder.write_json("run.json", about)
     readouts = measure(model) if measure is not None else {}
     warnings = (*model.warnings, *folder.notes)
@@ -257,11 +254,12 @@ def _about(model: ExosomeModel, plan: dict[str, Any]) -> dict[str, Any]:
         "platform": machine(),
         "citations": sources(loaded),
         "warnings": model.warnings,
-        **{key: plan[key] for key in ("started", "resumed") if key in plan},
     }
 
 
-def _observers(folder: RunFolder, model: ExosomeModel, plan: dict[str, Any], clock: float) -> list[Observer]:
+def _observers(
+    folder: RunFolder, model: ExosomeModel, plan: dict[str, Any], operation: Operation
+) -> list[Observer]:
     """All observers of a run except the metrics, in the order used by checkpoints."""
     record, work = model.scenario.record, folder.work
     found: list[Observer] = [
@@ -272,7 +270,7 @@ def _observers(folder: RunFolder, model: ExosomeModel, plan: dict[str, Any], clo
     if plan["every_s"] is not None:
 
         def so_far() -> dict[str, Any]:
-            return plan | {"wall_time_s": time.perf_counter() - clock}
+            return plan | {"operations": [*plan["operations"], operation.row()]}
 
         found.append(checkpoint.Checkpoint(work, plan["every_s"], model.recorder, so_far))
     return found
@@ -364,7 +362,3 @@ def _keep_failed(folder: RunFolder, model: ExosomeModel, plan: dict[str, Any], a
     if isinstance(folder, ResumableFolder):
         return f"the last good checkpoint is kept in {folder.work}"
     return f"results recorded until then are kept in {folder.publish_beside('failed')}"
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -76,7 +76,7 @@ def test_a_run_that_goes_on_with_another_version(tmp_path: Path, monkeypatch: py
     assert said in result.warnings
     about = json.loads((tmp_path / "a" / "run.json").read_text())
     assert said in about["warnings"]
-    assert [part["with"]["numpy"] for part in about["resumed"]] == ["9.8.7"]
+    assert [each["with"]["numpy"] for each in about["operations"]] == [old, "9.8.7"]
 
 
 def test_parts_of_a_batch_by_two_versions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

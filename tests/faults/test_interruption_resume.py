@@ -136,8 +136,8 @@ def test_a_run_killed_again_and_again_goes_on_to_the_same_bits(tmp_path: Path, w
         resume_run(out, threads=2)
     assert [p.name for p in tmp_path.iterdir()] == ["a"]
     assert_same_run(undisturbed, out)
-    resumed = json.loads((out / "run.json").read_text())["resumed"]
-    assert len(resumed) == 4
+    resumed = json.loads((out / "run.json").read_text())["operations"][1:]
+    assert [each["operation"] for each in resumed] == ["resume"] * 4
     starts = [each["from_h"] for each in resumed]
     assert starts == sorted(starts)
     assert 0 <= starts[0] <= starts[-1] < HUNDRED_STEPS

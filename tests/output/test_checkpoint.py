@@ -141,7 +141,7 @@ def test_a_hundred_steps_are_fifty_and_fifty(whole: SimpleNamespace, tmp_path: P
     assert [p.name for p in tmp_path.iterdir()] == ["a"]
     about = json.loads((run / "run.json").read_text())
     assert about["exit_state"] == "done"
-    assert len(about["resumed"]) == 1
+    assert [each["operation"] for each in about["operations"]] == ["run", "resume"]
 
 
 def test_a_run_may_stop_again_and_again(whole: SimpleNamespace, tmp_path: Path) -> None:

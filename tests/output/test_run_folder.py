@@ -105,7 +105,9 @@ def test_the_run_says_what_made_it(folder: Path) -> None:
     assert about["exit_state"] == "done"
     assert about["engine"] == "continuum"
     assert about["seed"] == 5
-    assert about["wall_time_s"] > 0
+    (operation,) = about["operations"]
+    assert (operation["operation"], operation["from_h"]) == ("run", 0)
+    assert min(operation[key] for key in ("wall_s", "cpu_s", "peak_memory_bytes")) > 0
     assert about["overrides"] == SMALL
     assert about["versions"]["numpy"] == np.__version__
     assert len(about["scenario_sha256"]) == 64
@@ -161,7 +163,9 @@ def test_every_table_reads_back_from_every_format(folder: Path, tmp_path: Path, 
     assert all(path.exists() for path in written)
     copied = {"summary.json", "run.json", "communication.graphml", "preview.png", "fields.zarr"}
     assert copied | {"columns.json"} <= {p.name for p in written}
-    for name in copied - {"fields.zarr"}:
+    made = json.loads((tmp_path / "out" / "run.json").read_text())["operations"]
+    assert [each["operation"] for each in made] == ["run", "export"]
+    for name in copied - {"fields.zarr", "run.json"}:
         assert (tmp_path / "out" / name).read_bytes() == (folder / name).read_bytes()
     old, new = (
         zarr.open_group(f / "fields.zarr", mode="r")["concentration"][:] for f in (folder, tmp_path / "out")
@@ -175,7 +179,7 @@ def test_every_table_reads_back_from_every_format(folder: Path, tmp_path: Path, 
         for field in schema:
             described = (field.metadata or {}).get(b"description", b"").decode()
             assert said[field.name].get("description", "") == described
-    assert "vesicle" in meanings["communication"]["columns"]["taken_up"]["description"]
+    assert "vesicle" in meanings["edges"]["columns"]["taken_up"]["description"]
     assert meanings["communication"]["about"]["orientation"] == "rows send, columns receive"
     for name, table in tables(folder).items():
         (path,) = (p for p in written if p.stem == name and p.suffix not in (".graphml",))
