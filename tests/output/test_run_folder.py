@@ -180,7 +180,7 @@ def test_every_table_reads_back_from_every_format(folder: Path, tmp_path: Path, 
             described = (field.metadata or {}).get(b"description", b"").decode()
             assert said[field.name].get("description", "") == described
     assert "vesicle" in meanings["edges"]["columns"]["taken_up"]["description"]
-    assert meanings["communication"]["about"]["orientation"] == "rows send, columns receive"
+    assert meanings["edges"]["about"]["resolution"] == "cell"
     for name, table in tables(folder).items():
         (path,) = (p for p in written if p.stem == name and p.suffix not in (".graphml",))
         back = read_back(path, fmt)
