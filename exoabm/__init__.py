@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from exoabm.errors import ExoError as ExoError
     from exoabm.model import ExosomeModel as ExosomeModel
     from exoabm.scenario.loader import load as load
-    from exoabm.tables.run import open_run as open_run
+    from exoabm.tables.run_tables import open_run as open_run
 
 _HOME = {
     "Cell": "exoabm.cells.agents",
     "ExosomeModel": "exoabm.model",
     "ExoError": "exoabm.errors",
     "load": "exoabm.scenario.loader",
-    "open_run": "exoabm.tables.run",
+    "open_run": "exoabm.tables.run_tables",
 }
 
 __all__ = ["Cell", "ExoError", "ExosomeModel", "__version__", "load", "open_run"]

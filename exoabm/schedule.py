@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from exoabm.accounting.booking import book_flows, close_step
 from exoabm.accounting.finite_check import check_finite
-from exoabm.accounting.records import Emissions, Sources, TransportResult, Turnover, Uptake
+from exoabm.accounting.stage_records import Emissions, Sources, TransportResult, Turnover, Uptake
+from exoabm.accounting.step_balance import book_flows, close_step
 from exoabm.cells.motility import move
 from exoabm.cells.responses import respond
 from exoabm.cells.secretion import returning_vesicles, secrete

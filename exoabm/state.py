@@ -16,7 +16,7 @@ import numpy as np
 
 from exoabm.accounting.contact_table import ContactTable
 from exoabm.accounting.lineage import Lineage
-from exoabm.accounting.records import Events
+from exoabm.accounting.stage_records import Events
 from exoabm.physiology import Process
 from exoabm.vesicle import DOSED, Status, Vesicles
 

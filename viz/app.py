@@ -10,7 +10,7 @@ import solara
 import solara.server.settings
 
 from exoabm.errors import ExoError
-from exoabm.runs.runtime_estimate import WORTH_A_PROBE, spoken
+from exoabm.runs.measured_runtime import WORTH_A_PROBE, spoken
 from exoabm.scenario.loader import load, shipped
 from exoabm.viz.components.canvas import Canvas, is_strip
 from exoabm.viz.components.communication import Cell, Communication, RunView

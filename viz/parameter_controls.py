@@ -10,9 +10,9 @@ from pydantic import BaseModel
 
 from exoabm.errors import InputError
 from exoabm.parameters import Quantity, format_citation
-from exoabm.scenario.fields import entries
 from exoabm.scenario.schema import Transport
 from exoabm.scenario.schema_cells import CellTypeTable, VesicleTable
+from exoabm.scenario.schema_fields import entries
 from exoabm.scenario.validation import unused_keys
 from exoabm.viz.results.svg import power
 

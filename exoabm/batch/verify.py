@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from exoabm.batch.sweeps.batch_folder import JOURNAL
-from exoabm.batch.sweeps.chunk import RUNS, SHARDS, chunk_path, read_chunk
-from exoabm.batch.sweeps.rows import PLAN, Plan
+from exoabm.batch.execution.batch_folder import JOURNAL
+from exoabm.batch.execution.row_files import RUNS, SHARDS, chunk_path, read_chunk
+from exoabm.batch.execution.rows import PLAN, Plan
 from exoabm.errors import InputError
 from exoabm.manifest import MANIFEST, Fault, faults, inside, listed
 from exoabm.manifest import write as write_manifest

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from exoabm.accounting.records import Emissions
+from exoabm.accounting.stage_records import Emissions
 from exoabm.cargo import CargoClass
 from exoabm.physiology import SecretionMode
 from exoabm.streams import Purpose
@@ -19,7 +19,7 @@ from exoabm.tables.fates import Event
 from exoabm.vesicle import cargo_names
 
 if TYPE_CHECKING:
-    from exoabm.accounting.records import Uptake
+    from exoabm.accounting.stage_records import Uptake
     from exoabm.cargo import CargoPool
     from exoabm.physiology import CellType
     from exoabm.state import State

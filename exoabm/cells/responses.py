@@ -33,7 +33,7 @@ from exoabm.physiology import SecretionMode
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from exoabm.accounting.records import Uptake
+    from exoabm.accounting.stage_records import Uptake
     from exoabm.parameters.parameter import Parameter
     from exoabm.physiology import Response
     from exoabm.state import State

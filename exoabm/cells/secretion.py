@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from exoabm.accounting.records import Emissions
+from exoabm.accounting.stage_records import Emissions
 from exoabm.cells.cargo_pools import first_order, metabolize
 from exoabm.physiology import CellType, SecretionMode
 from exoabm.streams import Purpose

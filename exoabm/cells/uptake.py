@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from exoabm.accounting.records import Uptake
+from exoabm.accounting.stage_records import Uptake
 from exoabm.kernels import compartment_kinetics as compartments
 from exoabm.kernels.compartment_kinetics import (
     advance_compartment_parts,
@@ -24,7 +24,7 @@ from exoabm.tables.fates import Event
 from exoabm.vesicle import DeliveryRoute, Status
 
 if TYPE_CHECKING:
-    from exoabm.accounting.records import TransportResult
+    from exoabm.accounting.stage_records import TransportResult
     from exoabm.state import State
     from exoabm.vesicle import VesicleKind, Vesicles
 

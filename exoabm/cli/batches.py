@@ -34,8 +34,8 @@ from exoabm.cli.console import (
 from exoabm.errors import InputError, RunFailed
 
 if TYPE_CHECKING:
-    from exoabm.batch.sweeps.compare import Comparison
-    from exoabm.batch.sweeps.runner import Outcome
+    from exoabm.batch.compare import Comparison
+    from exoabm.batch.execution.runner import Outcome
     from exoabm.batch.sweeps.sweep import Report
 
 NAME_WIDTH, VALUE_WIDTH = 34, 18
@@ -88,7 +88,7 @@ def sweep(
         raise InputError(f"--keep {keep}: readouts or runs")
     if shard is not None and seed is None:
         raise InputError("--shard needs --seed, so that all parts are of the same sweep")
-    from exoabm.batch.sweeps.runner import Shard, run_rows
+    from exoabm.batch.execution.runner import Shard, run_rows
     from exoabm.batch.sweeps.sweep import foretell, plan_sweep
     from exoabm.streams import Streams
 
@@ -127,8 +127,8 @@ def compare(
     as_json: JsonOption = False,
 ) -> None:
     """Compare two runs or arms: changed keys, and differences of readouts."""
-    from exoabm.batch.sweeps.compare import SAME, write
-    from exoabm.batch.sweeps.compare import compare as compared
+    from exoabm.batch.compare import SAME, write
+    from exoabm.batch.compare import compare as compared
 
     found = compared(a, b)
     if as_json:
@@ -191,7 +191,7 @@ def _broken(name: str, width: int) -> str:
 
 def resume_batch(folder: Path, jobs: int, cluster: str | None, as_json: bool) -> None:
     """Resume the batch in a folder, or merge its shards."""
-    from exoabm.batch.sweeps.runner import resume_rows
+    from exoabm.batch.execution.runner import resume_rows
 
     with last_words(folder):
         with counting(folder.name) as progress:
@@ -209,7 +209,7 @@ def _finish(outcome: Outcome, as_json: bool) -> None:
 
         finish_trial(outcome, as_json)
         return
-    from exoabm.batch.sweeps.runner import is_shard
+    from exoabm.batch.execution.runner import is_shard
 
     report = None
     if not is_shard(outcome.folder):

@@ -83,7 +83,7 @@ def sensitivity(
     from exoabm.batch.calibration.evaluation import factors_of
     from exoabm.batch.calibration.sensitivity import foretell, run_sensitivity
     from exoabm.batch.calibration.sensitivity_report import plain, write_report
-    from exoabm.batch.sweeps.workers import kept
+    from exoabm.batch.execution.workers import kept
 
     factors = factors_of(loaded, vary or ())
     duration = positive_hours(hours)
@@ -162,7 +162,7 @@ def fit(
     if cluster is not None and out_ is None:
         raise InputError("--cluster needs --out, a folder that its workers see too")
     with _goes_on(out_):
-        from exoabm.batch.calibration.measured import read_table
+        from exoabm.batch.calibration.measurements import read_table
         from exoabm.readers.particle_sizes import HEIGHTS, read_sizes
 
         if heights not in (None, *HEIGHTS):
@@ -176,7 +176,7 @@ def fit(
         table = read_table(data, censored)
         from exoabm.batch.calibration.evaluation import factors_of
         from exoabm.batch.calibration.fit import fit_series, plain, write_fit
-        from exoabm.batch.calibration.measured import series_of
+        from exoabm.batch.calibration.measurements import series_of
 
         series = series_of(table, column or ())
         if not vary:
@@ -214,7 +214,7 @@ def _fit_diameters(
 ) -> None:
     from dataclasses import asdict
 
-    from exoabm.batch.calibration.sizes import check_allowed, fit_diameters, spread
+    from exoabm.batch.calibration.size_distribution import check_allowed, fit_diameters, spread
 
     kinds = [kind.name for kind in loaded.scenario.vesicle]
     kind = vesicle or kinds[0]

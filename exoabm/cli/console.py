@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rich.segment import Segment
     from rich.text import Text
 
-    from exoabm.batch.sweeps.workers import Workers
+    from exoabm.batch.execution.workers import Workers
     from exoabm.scenario.loader import LoadedScenario
 
 WIDE = 10_000
@@ -101,7 +101,7 @@ def overrides_of(pairs: list[str] | None) -> dict[str, str]:
 
 def refuse_large_grid(loaded: LoadedScenario) -> None:
     """Refuse, before slow imports, a scenario whose declared size exceeds the memory."""
-    from exoabm.scenario.estimate import refuse_large_grid
+    from exoabm.scenario.resource_estimate import refuse_large_grid
 
     refuse_large_grid(loaded.scenario)
 
@@ -181,10 +181,10 @@ MOST_TOLD = 20
 def workers_of(jobs: int, cluster: str | None) -> Workers:
     """Workers selected by ``--jobs`` and ``--cluster``."""
     if cluster is not None:
-        from exoabm.batch.sweeps.workers import dask
+        from exoabm.batch.execution.workers import dask
 
         return dask(cluster)
-    from exoabm.batch.sweeps.workers import local
+    from exoabm.batch.execution.workers import local
 
     return local(jobs)
 
@@ -226,7 +226,7 @@ def tell_damage(found: Sequence[str]) -> None:
 @contextlib.contextmanager
 def last_words(folder: Path) -> Iterator[None]:
     """On an interrupt, print how to resume."""
-    from exoabm.batch.sweeps.runner import is_batch
+    from exoabm.batch.execution.runner import is_batch
 
     try:
         yield

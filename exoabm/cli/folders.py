@@ -47,7 +47,7 @@ def export(
     ] = False,
 ) -> None:
     """Export a run, sweep or trial as tables or in formats of other programs, or a scenario as TOML."""
-    from exoabm.export.tables import export_format, export_run_scenario, export_scenario, export_tables
+    from exoabm.export.export import export_format, export_run_scenario, export_scenario, export_tables
     from exoabm.scenario.loader import run_of
 
     folder, run = Path(source), run_of(source)
@@ -99,7 +99,7 @@ def clean(
     as_json: JsonOption = False,
 ) -> None:
     """List leftovers of terminated runs in a folder, and in its runs/ and trials/."""
-    from exoabm.output.leftovers import leftovers
+    from exoabm.output.stale_files import leftovers
 
     found = leftovers(folder)
     for left in found:

@@ -74,7 +74,7 @@ def run(
     folder = out_ or Path("runs") / f"{Path(loaded.name).stem}-{seed}"
     _check_folder(folder, overwrite)
     from exoabm.runs.execute import run_to_folder
-    from exoabm.runs.runtime_estimate import warning
+    from exoabm.runs.measured_runtime import warning
 
     long = warning(loaded, hours=duration, threads=threads, compiling=say_compiling)
     if long is not None:
@@ -104,7 +104,7 @@ def resume(
     as_json: JsonOption = False,
 ) -> None:
     """Resume an interrupted run, sweep or trial with identical results; merge the shards of a sweep."""
-    from exoabm.batch.sweeps.runner import is_batch
+    from exoabm.batch.execution.runner import is_batch
     from exoabm.output.run_folder import UNFINISHED
     from exoabm.runs.execute import resume_run
 

@@ -198,10 +198,10 @@ def estimate(
     refuse_large_grid(loaded)
     duration = positive_hours(hours)
     from exoabm.scenario.builder import blueprint
-    from exoabm.scenario.estimate import gib
+    from exoabm.scenario.resource_estimate import gib
 
     guess = blueprint(loaded, seed=0).estimate
-    from exoabm.runs.runtime_estimate import probe, spoken
+    from exoabm.runs.measured_runtime import probe, spoken
 
     timing = probe(loaded, hours=duration, threads=threads, compiling=say_compiling)
     if as_json:
@@ -289,7 +289,7 @@ def _told(row: dict[str, Any]) -> str:
 def _rows(loaded: LoadedScenario, everything: bool) -> Iterator[dict[str, Any]]:
     """One row per key of a scenario, in the order of the file format."""
     from exoabm.parameters import Quantity
-    from exoabm.scenario.fields import described, is_idle
+    from exoabm.scenario.schema_fields import described, is_idle
 
     for entry in described(loaded.scenario):
         key, value = entry.key, entry.value

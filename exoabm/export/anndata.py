@@ -27,7 +27,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy.sparse import csr_array
 
-from exoabm.export.exchange import sender_names
+from exoabm.export.type_exchange import sender_names
 from exoabm.tables.fates import BETWEEN_CELLS
 from exoabm.tables.readouts import named
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     import h5py
 
-    from exoabm.export.finished import Finished
+    from exoabm.export.finished_run import Finished
 
 INDEX = "_index"
 

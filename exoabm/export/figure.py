@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from exoabm.errors import InputError, did_you_mean
-from exoabm.export.exchange import exchange_of, in_order, mean_and_half
 from exoabm.export.figure_data import (
     MEASURES,
     Asked,
@@ -24,6 +23,7 @@ from exoabm.export.figure_data import (
     widest_numbers,
     with_runs,
 )
+from exoabm.export.type_exchange import exchange_of, in_order, mean_and_half
 from exoabm.output.run_folder import placed
 from exoabm.plot.scales import number, percent
 from exoabm.plot.style import DPI, check_format, save, styled
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from exoabm.export.exchange import FinishedRun
+    from exoabm.export.type_exchange import FinishedRun
     from exoabm.plot.page import Page
 
 MOST_PANELS = 12

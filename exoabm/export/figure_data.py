@@ -10,7 +10,7 @@ import numpy as np
 import exoabm
 from exoabm.analysis.edges import UNKNOWN
 from exoabm.errors import InputError
-from exoabm.export.exchange import in_order, mean_and_half
+from exoabm.export.type_exchange import in_order, mean_and_half
 from exoabm.plot.maps import Cells, Links, strongest
 from exoabm.plot.palette import OTHER, Looks
 from exoabm.plot.scales import counted, number, percent
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from exoabm.analysis.pairs import Columns
-    from exoabm.export.exchange import Exchange, FinishedRun, Group
+    from exoabm.export.type_exchange import Exchange, FinishedRun, Group
 
 MEASURES = {
     "captured": ("encountered", "captured"),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     import networkx as nx
 
-    from exoabm.export.finished import Finished
+    from exoabm.export.finished_run import Finished
 
 GRAPHML = "communication.graphml"
 TYPES = {bool: "boolean", int: "long", float: "double", str: "string"}

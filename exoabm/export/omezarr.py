@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from exoabm.output.fields import new_array
+from exoabm.output.concentration_fields import new_array
 from exoabm.plot.palette import COOL, WARM
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from exoabm.export.finished import Fields, Finished
+    from exoabm.export.finished_run import Fields, Finished
 
 VERSION = "0.5"
 CELLS = "cells"

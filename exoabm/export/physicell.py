@@ -11,7 +11,7 @@ from exoabm.readers.text_table import PHYSICELL_COLUMNS
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from exoabm.export.finished import Finished
+    from exoabm.export.finished_run import Finished
 
 
 def write(finished: Finished, to: Path) -> None:

@@ -18,7 +18,7 @@ from exoabm.tables.readouts import named
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from exoabm.export.finished import Finished
+    from exoabm.export.finished_run import Finished
 
 STATES = ("free", "bound", "inside")
 GONE = -1

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from exoabm.export.finished import Finished
+    from exoabm.export.finished_run import Finished
 
 TYPES = {"f4": "Float32", "f8": "Float64", "i4": "Int32", "i8": "Int64"}
 HEAD = """<?xml version="1.0"?>

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from exoabm.accounting.records import Events, take_or_absent
+from exoabm.accounting.stage_records import Events, take_or_absent
 from exoabm.analysis.edges import Everyone
 from exoabm.output.recorder import part
 from exoabm.state import OUTSIDE, Resolution

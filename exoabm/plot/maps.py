@@ -8,7 +8,7 @@ import numpy as np
 
 from exoabm.plot.page import EDGE, Grid, Page
 from exoabm.plot.palette import INK, MUTED, PAPER
-from exoabm.plot.preview.communication import tapers
+from exoabm.plot.run_figure.communication import tapers
 from exoabm.plot.scales import number, round_below
 from exoabm.plot.style import (
     COLUMN,

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from exoabm.errors import InputError, visible
 from exoabm.readers.notation import enumerated, quoted
-from exoabm.readers.sheet import LONGEST_LABEL, MOST_COLUMNS, Sheet
+from exoabm.readers.table import LONGEST_LABEL, MOST_COLUMNS, Sheet
 
 INDEX = "_index"
 """The name under which the index of ``obs`` is a column."""

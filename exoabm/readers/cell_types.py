@@ -18,8 +18,8 @@ from exoabm.readers.files import open_sheet
 from exoabm.readers.instruments import IDS, PERHAPS_TYPES, TYPES
 from exoabm.readers.notation import NUMBER, enumerated, quoted, split_unit
 from exoabm.readers.questions import Questions, TableOptions
-from exoabm.readers.recognition import RecognizedTable
-from exoabm.readers.sheet import BLANK, MISSING, Labels, Sheet
+from exoabm.readers.source_detection import RecognizedTable
+from exoabm.readers.table import BLANK, MISSING, Labels, Sheet
 
 PLACEHOLDER = "COLUMN"
 """Placeholder for the name of a column."""

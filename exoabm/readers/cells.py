@@ -19,11 +19,11 @@ from exoabm.readers.cell_types import find_types
 from exoabm.readers.files import fingerprint, open_sheet
 from exoabm.readers.instruments import IDS, NAMELESS, ROW
 from exoabm.readers.notation import THOUSANDS, UNITS, enumerated, quoted, split_unit
-from exoabm.readers.plausibility import plausibility_warnings
+from exoabm.readers.position_checks import plausibility_warnings
 from exoabm.readers.questions import Questions, TableOptions
-from exoabm.readers.recognition import NOT_KNOWN, RecognizedTable, recognize
 from exoabm.readers.row_selection import SelectedRows, select_rows
-from exoabm.readers.sheet import Labels, Sheet, is_number, trimmed, true
+from exoabm.readers.source_detection import NOT_KNOWN, RecognizedTable, recognize
+from exoabm.readers.table import Labels, Sheet, is_number, trimmed, true
 
 MAX_BYTES = 512 << 20
 """Of a text or Parquet table, unpacked; of HDF5 and Zarr, of the columns read."""

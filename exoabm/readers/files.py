@@ -11,7 +11,7 @@ from exoabm.errors import InputError, did_you_mean
 from exoabm.readers.anndata_table import read_hdf5, read_zarr
 from exoabm.readers.parquet_table import MAGIC, read_parquet
 from exoabm.readers.questions import TableOptions
-from exoabm.readers.sheet import Sheet
+from exoabm.readers.table import Sheet
 from exoabm.readers.text_table import PHYSICELL_COLUMNS, decode, is_physicell, read_physicell, read_text
 
 HDF5 = b"\x89HDF\r\n\x1a\n"

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from exoabm.errors import InputError
 from exoabm.readers.notation import quoted
-from exoabm.readers.sheet import LONGEST_LABEL, MOST_COLUMNS, Sheet
+from exoabm.readers.table import LONGEST_LABEL, MOST_COLUMNS, Sheet
 
 UNPACKED = 4
 """Largest ratio of the declared unpacked size of a file to its packed size."""

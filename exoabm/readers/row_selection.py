@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from exoabm.readers.instruments import IMAGES, TIMES
 from exoabm.readers.notation import enumerated, quoted, split_unit
 from exoabm.readers.questions import Questions, TableOptions
-from exoabm.readers.recognition import UNKNOWN_SOURCE, RecognizedTable
-from exoabm.readers.sheet import Sheet
+from exoabm.readers.source_detection import UNKNOWN_SOURCE, RecognizedTable
+from exoabm.readers.table import Sheet
 
 MOST_NAMED = 6
 """Values of a column that a message lists."""

@@ -19,7 +19,7 @@ import pyarrow.csv as pacsv
 
 from exoabm.errors import InputError
 from exoabm.readers.notation import NUMBER, PIXELS, UNITS, quoted
-from exoabm.readers.sheet import LONGEST_NUMBER, MOST_COLUMNS, Sheet, as_numpy, label_of, trimmed
+from exoabm.readers.table import LONGEST_NUMBER, MOST_COLUMNS, Sheet, as_numpy, label_of, trimmed
 
 SIGNATURES = {
     b"PK\x03\x04": "a spreadsheet or zip archive; save the sheet as CSV",

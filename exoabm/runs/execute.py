@@ -17,20 +17,20 @@ from exoabm.analysis.pairs import pairs_of
 from exoabm.errors import InputError, NumericalError
 from exoabm.model import ExosomeModel
 from exoabm.output import checkpoint
+from exoabm.output.cells import CellWriter
+from exoabm.output.concentration_fields import FieldWriter
 from exoabm.output.events import EventWriter, VesicleEventWriter
-from exoabm.output.fields import FieldWriter
 from exoabm.output.graphml import write_graphml
 from exoabm.output.lineage import fates, lineage_table
 from exoabm.output.recorder import part
 from exoabm.output.run_folder import BEFORE, CHECKPOINT, ResumableFolder, RunFolder
-from exoabm.output.writers import CellWriter
-from exoabm.plot.preview import draw_preview
-from exoabm.plot.preview.scene import Readout
+from exoabm.plot.run_figure import draw_preview
+from exoabm.plot.run_figure.layout import Readout
 from exoabm.runs.input_tables import keep_tables, table_sha256_of
 from exoabm.runs.provenance import code, drift, lasting, machine, made_with, refuse_changes, sources, versions
 from exoabm.scenario.builder import census
-from exoabm.scenario.estimate import MAX_EDGES_IN_GRAPHML
 from exoabm.scenario.loader import parse, run_of, sha256_of
+from exoabm.scenario.resource_estimate import MAX_EDGES_IN_GRAPHML
 from exoabm.tables.declarations import SCHEMA_VERSION, TABLES
 from exoabm.tables.operations import Operation
 from exoabm.tables.parquet import write_table

@@ -19,8 +19,8 @@ from scipy.linalg import expm
 import exoabm
 from exoabm.errors import InputError
 from exoabm.parameters import references
-from exoabm.scenario.fields import entries, plain_data, quantities
 from exoabm.scenario.loader import PATH_KEY, PATH_KEYS, load, shipped
+from exoabm.scenario.schema_fields import entries, plain_data, quantities
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -15,17 +15,18 @@ from exoabm.domain import SIDES, Domain, Face, grid_shape
 from exoabm.errors import Problem, ResourceError, ScenarioError
 from exoabm.physiology import CellType, Mechanics, Process, SecretionMode, reachable
 from exoabm.readers.cells import GRID
-from exoabm.scenario import cell_dynamics, layouts
-from exoabm.scenario.estimate import (
+from exoabm.scenario import cell_builder as cell_dynamics
+from exoabm.scenario import layouts
+from exoabm.scenario.grid_accuracy import grid_warnings
+from exoabm.scenario.placement import Placed, arrange_groups, check_positions, from_table
+from exoabm.scenario.resource_estimate import (
     BYTES_PER_VESICLE,
     Estimate,
     declared_size,
     estimate_run,
     grown_cells,
 )
-from exoabm.scenario.fields import cautions
-from exoabm.scenario.grid_accuracy import grid_warnings
-from exoabm.scenario.placement import Placed, arrange_groups, check_positions, from_table
+from exoabm.scenario.schema_fields import cautions
 from exoabm.scenario.step_accuracy import step_warnings
 from exoabm.scenario.treatment_protocol import administered_doses, dosed
 from exoabm.state import DOSE, RESERVOIR, Cells, Labels, Resolution, State, Trafficking

@@ -17,8 +17,8 @@ from pydantic import ValidationError
 from exoabm.errors import InputError, ScenarioError, did_you_mean, visible
 from exoabm.manifest import demand, listed
 from exoabm.readers.files import fingerprint, is_table
-from exoabm.scenario.fields import names_of, plain_data
 from exoabm.scenario.schema import Scenario
+from exoabm.scenario.schema_fields import names_of, plain_data
 from exoabm.scenario.validation import (
     MAX_PROBLEMS,
     hidden_characters,

@@ -12,7 +12,7 @@ import numpy as np
 from exoabm.errors import InputError, Problem, ScenarioError
 from exoabm.readers.cell_types import map_labels
 from exoabm.readers.cells import read_cells
-from exoabm.readers.plausibility import check_distinct_positions
+from exoabm.readers.position_checks import check_distinct_positions
 from exoabm.readers.questions import TableOptions
 from exoabm.scenario import layouts
 from exoabm.scenario.region import Box, Region

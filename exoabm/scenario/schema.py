@@ -12,8 +12,8 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from exoabm.parameters.parameter import Quantity
-from exoabm.scenario.fields import Name, Table, assumed, declared
 from exoabm.scenario.schema_cells import CargoTable, CellTypeTable, Response, VesicleTable
+from exoabm.scenario.schema_fields import Name, Table, assumed, declared
 from exoabm.scenario.schema_therapy import (
     ArmTable,
     Dosing,

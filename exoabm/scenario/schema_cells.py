@@ -12,7 +12,7 @@ from exoabm.cells.responses import SIGNALS
 from exoabm.parameters.catalog import CATALOG, COMPARATORS
 from exoabm.parameters.parameter import Quantity
 from exoabm.parameters.units import QuantityError
-from exoabm.scenario.fields import Name, Plain, Table, declared
+from exoabm.scenario.schema_fields import Name, Plain, Table, declared
 
 FOLLOWS = "follows"
 """Type of an error that only follows from another one, which is reported."""

@@ -8,7 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from exoabm.errors import InputError
 from exoabm.parameters.parameter import Quantity
-from exoabm.scenario.fields import Name, Plain, Table, declared
+from exoabm.scenario.schema_fields import Name, Plain, Table, declared
 from exoabm.tables.readouts import parse
 
 

@@ -14,10 +14,10 @@ from exoabm.cells.responses import SIGNALS
 from exoabm.errors import UNSEEN, Problem, did_you_mean, visible
 from exoabm.parameters.parameter import Quantity
 from exoabm.readers.cell_types import BYSTANDER
-from exoabm.scenario.cell_dynamics import at_rest
-from exoabm.scenario.fields import meaning_of, names_of
+from exoabm.scenario.cell_builder import at_rest
 from exoabm.scenario.schema import Scenario
 from exoabm.scenario.schema_cells import FOLLOWS
+from exoabm.scenario.schema_fields import meaning_of, names_of
 from exoabm.state import OUTSIDE
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from exoabm.accounting.records import Emissions
+from exoabm.accounting.stage_records import Emissions
 from exoabm.state import DOSE, OUTSIDE, DoseState, Measure
 from exoabm.streams import Purpose
 from exoabm.therapy.pharmacokinetics import DEPOT, LOST, PLASMA, TARGET, Form

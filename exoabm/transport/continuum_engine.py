@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import sparse
 
-from exoabm.accounting.records import Emissions, Sources, TransportResult
+from exoabm.accounting.stage_records import Emissions, Sources, TransportResult
 from exoabm.errors import NumericalError
 from exoabm.kernels.diffusion_stencil import CLEARED, ENTERED, ESCAPED, MASS
 from exoabm.kernels.linear_uptake import Slots, advance_linear, collect, index_slots

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     import numpy as np
 
-    from exoabm.accounting.records import Sources, TransportResult
+    from exoabm.accounting.stage_records import Sources, TransportResult
     from exoabm.state import State
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from exoabm.accounting.records import Emissions, Sources, TransportResult
+from exoabm.accounting.stage_records import Emissions, Sources, TransportResult
 from exoabm.domain import Face
 from exoabm.kernels.medium import CAPTURED, CLEARED, ESCAPED, Outcomes
 from exoabm.state import RESERVOIR

@@ -7,9 +7,9 @@ import signal
 
 import pytest
 
-from exoabm.batch.sweeps import chunk as files
-from exoabm.batch.sweeps.runner import run_rows
-from exoabm.batch.sweeps.workers import dask
+from exoabm.batch.execution import row_files as files
+from exoabm.batch.execution.runner import run_rows
+from exoabm.batch.execution.workers import dask
 from exoabm.errors import InputError
 from tests.batch.conftest import data, small_plan
 
@@ -28,7 +28,7 @@ def test_dask_that_is_not_installed_is_named(monkeypatch) -> None:
 
 def test_a_cluster_that_does_not_answer_is_named(monkeypatch) -> None:
     pytest.importorskip("distributed", reason="the extra 'cluster' is not installed")
-    monkeypatch.setattr("exoabm.batch.sweeps.workers.CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr("exoabm.batch.execution.workers.CONNECT_SECONDS", 0.5)
     with pytest.raises(InputError, match="no scheduler responds"), dask("tcp://127.0.0.1:9")():
         pass
 

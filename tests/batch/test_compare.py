@@ -10,16 +10,16 @@ import pyarrow.parquet as pq
 import pytest
 from scipy import stats
 
-from exoabm.batch.sweeps.compare import Comparison, Line, Side, compare, difference_table, write
-from exoabm.batch.sweeps.rows import Plan
-from exoabm.batch.sweeps.runner import run_rows
+from exoabm.batch.compare import Comparison, Line, Side, compare, difference_table, write
+from exoabm.batch.execution.rows import Plan
+from exoabm.batch.execution.runner import run_rows
 from exoabm.batch.sweeps.summary import _reach, write_results
 from exoabm.batch.sweeps.sweep import plan_sweep
 from exoabm.cli.batches import _broken, _change
 from exoabm.errors import InputError
 from exoabm.runs.execute import run_to_folder
 from exoabm.scenario.loader import load
-from exoabm.tables.run import open_run
+from exoabm.tables.run_tables import open_run
 from tests.batch.conftest import RATE
 
 UPTAKE = "cell_type.recipient.uptake_rate"
@@ -110,7 +110,7 @@ def side(name: str, readouts: dict[tuple[int, int], float | None]) -> Side:
 
 
 def differences(a: Side, b: Side) -> tuple[list[Line], list[str]]:
-    from exoabm.batch.sweeps.compare import _lines, _warnings
+    from exoabm.batch.compare import _lines, _warnings
 
     common = [key for key in a.rows if key in b.rows]
     return (lines := _lines(a, b, common)), _warnings(a, b, common, lines)
@@ -147,7 +147,7 @@ def test_arms_that_differ_in_nothing_differ_by_nothing(sweep) -> None:
 
 
 def test_welch_where_seeds_differ() -> None:
-    from exoabm.batch.sweeps.compare import _quantile, _welch
+    from exoabm.batch.compare import _quantile, _welch
 
     random = np.random.default_rng(1)
     a, b = random.normal(0, 1, 7), random.normal(1, 3, 12)

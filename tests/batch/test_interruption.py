@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from exoabm.batch.sweeps import chunk as files
-from exoabm.batch.sweeps.rows import Plan
-from exoabm.batch.sweeps.runner import is_batch, resume_rows, run_rows
+from exoabm.batch.execution import row_files as files
+from exoabm.batch.execution.rows import Plan
+from exoabm.batch.execution.runner import is_batch, resume_rows, run_rows
 from exoabm.batch.sweeps.sweep import report
 from exoabm.errors import RunFailed
 from tests.batch.conftest import RATE, data, small_plan

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from exoabm.batch.sweeps import chunk as files
-from exoabm.batch.sweeps.rows import Plan
-from exoabm.batch.sweeps.runner import Shard, resume_rows, run_rows
+from exoabm.batch.execution import row_files as files
+from exoabm.batch.execution.rows import Plan
+from exoabm.batch.execution.runner import Shard, resume_rows, run_rows
 from exoabm.batch.sweeps.sweep import report
 from exoabm.batch.verify import verify
 from exoabm.errors import InputError

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from exoabm.errors import InputError
-from exoabm.export.tables import export_run_scenario
+from exoabm.export.export import export_run_scenario
 from exoabm.manifest import faults
 from exoabm.runs.execute import resume_run, run_to_folder
 from exoabm.scenario.loader import load, read_run, run_of

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from exoabm.batch.trials import charts
+from exoabm.batch.trials import report_charts as charts
 from exoabm.batch.trials.design import plan_trial
 from exoabm.batch.trials.report import render
+from exoabm.batch.trials.report_text import setting, shown
 from exoabm.batch.trials.trial import Trial, run_trial
 from exoabm.batch.trials.verdict import Direction, Scale, Verdict, each_of, paired_effect
-from exoabm.batch.trials.words import setting, shown
 from exoabm.scenario.loader import parse
 
 NB = "\N{NO-BREAK SPACE}"

@@ -17,11 +17,11 @@ from pathlib import Path
 
 import pytest
 
-from exoabm.batch.sweeps import chunk as files
-from exoabm.batch.sweeps.batch_folder import JOURNAL
-from exoabm.batch.sweeps.rows import Plan, Row, replicate_seeds, row_of
-from exoabm.batch.sweeps.runner import Shard, resume_rows, run_rows
-from exoabm.batch.sweeps.workers import ThisProcess, local
+from exoabm.batch.execution import row_files as files
+from exoabm.batch.execution.batch_folder import JOURNAL
+from exoabm.batch.execution.rows import Plan, Row, replicate_seeds, row_of
+from exoabm.batch.execution.runner import Shard, resume_rows, run_rows
+from exoabm.batch.execution.workers import ThisProcess, local
 from exoabm.errors import InputError, RunFailed
 from exoabm.model import ExosomeModel
 from exoabm.scenario.loader import load
@@ -340,7 +340,7 @@ def test_an_idle_worker_ends_with_its_parent(tmp_path) -> None:
     """Also where the parent is killed and cannot say a word."""
     code = (
         "import os, time\n"
-        "from exoabm.batch.sweeps.workers import local\n"
+        "from exoabm.batch.execution.workers import local\n"
         "if __name__ == '__main__':\n"
         "    with local(2)() as pool:\n"
         "        print(*{f.result() for f in [pool.submit(os.getpid) for _ in range(20)]}, flush=True)\n"

@@ -12,10 +12,10 @@ from exoabm.batch.calibration import sensitivity as module
 from exoabm.batch.calibration.evaluation import factors_of
 from exoabm.batch.calibration.sensitivity import Sensitivity, run_sensitivity
 from exoabm.batch.calibration.sensitivity_report import write_report
-from exoabm.batch.sweeps.chunk import records
-from exoabm.batch.sweeps.readouts import measure, possible
-from exoabm.batch.sweeps.rows import Plan
-from exoabm.batch.sweeps.workers import ThisProcess
+from exoabm.batch.execution.readouts import measure, possible
+from exoabm.batch.execution.row_files import records
+from exoabm.batch.execution.rows import Plan
+from exoabm.batch.execution.workers import ThisProcess
 from exoabm.errors import ExoError, InputError, RunFailed
 from exoabm.model import ExosomeModel
 from exoabm.scenario.loader import load
@@ -273,7 +273,7 @@ def test_without_salib_the_extra_is_named(tmp_path, monkeypatch) -> None:
 
 
 def test_a_long_analysis_says_how_long_before_it_begins(monkeypatch) -> None:
-    from exoabm.runs import runtime_estimate as probe
+    from exoabm.runs import measured_runtime as probe
 
     monkeypatch.setattr(probe, "probe", lambda *_, **__: probe.Timing(1.0, 0.5, 10, 99.0, 4))
     loaded = load("two_cells")

@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 from scipy import stats
 
-from exoabm.batch.sweeps.rows import replicate_seeds
-from exoabm.batch.sweeps.runner import resume_rows, run_rows
+from exoabm.batch.execution.rows import replicate_seeds
+from exoabm.batch.execution.runner import resume_rows, run_rows
 from exoabm.batch.sweeps.summary import Summary, Varied
 from exoabm.batch.sweeps.sweep import foretell, plan_sweep, report
 from exoabm.errors import InputError, ResourceError, RunFailed, ScenarioError
@@ -274,8 +274,8 @@ def test_more_runs_at_a_time_than_memory_holds_are_refused() -> None:
 
 def test_a_long_sweep_is_announced_and_a_short_one_is_not(monkeypatch) -> None:
     """With a probe that says 100 s for a row, and 200 rows, 2 at a time."""
-    from exoabm.runs import runtime_estimate as probe
-    from exoabm.runs.runtime_estimate import Timing
+    from exoabm.runs import measured_runtime as probe
+    from exoabm.runs.measured_runtime import Timing
 
     monkeypatch.setattr(probe, "probe", lambda *_, **__: Timing(0.0, 1.0, 100, 0.0, 5))
     vary = [f"{RATE}=1:9:20"]

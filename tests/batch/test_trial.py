@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 import typer
 
-from exoabm.batch.sweeps.rows import Plan
-from exoabm.batch.sweeps.workers import local
+from exoabm.batch.execution.rows import Plan
+from exoabm.batch.execution.workers import local
 from exoabm.batch.trials.design import measure, plan_trial, take
 from exoabm.batch.trials.report import render
 from exoabm.batch.trials.trial import Trial, run_trial
-from exoabm.batch.trials.trial_folder import write_trial
+from exoabm.batch.trials.trial_output import write_trial
 from exoabm.batch.trials.verdict import Direction, Verdict, judge, paired_effect
 from exoabm.cli import app
 from exoabm.errors import InputError, ScenarioError

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from exoabm.batch.sweeps.runner import Shard, resume_rows, run_rows
+from exoabm.batch.execution.runner import Shard, resume_rows, run_rows
 from exoabm.errors import MixedVersions
 from exoabm.runs import provenance
 from exoabm.runs.execute import resume_run, run_to_folder

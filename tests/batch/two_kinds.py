@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from exoabm.batch.sweeps.runner import run_rows
+from exoabm.batch.execution.runner import run_rows
 from exoabm.batch.sweeps.sweep import plan_sweep, report
 from exoabm.scenario.loader import load
 

@@ -20,7 +20,7 @@ from PIL import Image
 
 from exoabm.runs.execute import run_to_folder
 from exoabm.scenario.loader import load
-from exoabm.tables.run import open_run
+from exoabm.tables.run_tables import open_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from exoabm.export.finished import Finished
+from exoabm.export.finished_run import Finished
 from exoabm.runs.execute import run_to_folder
 from exoabm.scenario.loader import load
 

@@ -7,8 +7,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from exoabm.export.export import export_format
 from exoabm.export.formats import format_of
-from exoabm.export.tables import export_format
 from exoabm.readers.cells import read_cells
 from exoabm.readers.questions import TableOptions
 

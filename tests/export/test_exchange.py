@@ -9,9 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 from scipy import stats
 
-from exoabm.batch.sweeps.rows import Plan
+from exoabm.batch.execution.rows import Plan
 from exoabm.errors import InputError
-from exoabm.export.exchange import FinishedRun, exchange_of, in_order, mean_and_half
+from exoabm.export.type_exchange import FinishedRun, exchange_of, in_order, mean_and_half
 from tests.batch.conftest import small_plan
 from tests.batch.two_kinds import RATE
 

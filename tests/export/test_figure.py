@@ -15,9 +15,9 @@ from scipy import stats
 
 from exoabm.errors import InputError
 from exoabm.export import figure_data
-from exoabm.export.exchange import exchange_of
 from exoabm.export.figure import FIGURES, draw_figure
 from exoabm.export.figure_data import Asked, amounts_of, flown, talkers
+from exoabm.export.type_exchange import exchange_of
 from exoabm.plot.scales import number
 from exoabm.runs.execute import run_to_folder
 from exoabm.scenario.loader import load

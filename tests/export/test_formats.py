@@ -13,9 +13,8 @@ import pytest
 import zarr
 
 from exoabm.errors import InputError, RunFailed
-from exoabm.export import formats
-from exoabm.export import tables as export
-from exoabm.export.finished import Finished
+from exoabm.export import export, formats
+from exoabm.export.finished_run import Finished
 from exoabm.export.formats import FORMATS, Format, format_of
 from exoabm.runs.execute import run_to_folder
 from exoabm.scenario.loader import load

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from exoabm.export.export import export_format
 from exoabm.export.formats import format_of
 from exoabm.export.graphs import _declared
-from exoabm.export.tables import export_format
 from exoabm.readers.text_table import Text, is_physicell, read_physicell
 from exoabm.scenario.builder import blueprint
 from exoabm.scenario.loader import load

@@ -12,8 +12,8 @@ import pytest
 import zarr
 
 from exoabm.export import omezarr
+from exoabm.export.export import export_format
 from exoabm.export.formats import format_of
-from exoabm.export.tables import export_format
 
 
 @pytest.fixture(scope="module", params=["continuum", "living"])

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from exoabm.export.export import export_format
 from exoabm.export.formats import format_of
-from exoabm.export.tables import export_format
 
 sys.path.insert(0, str(Path(__file__).parent))
 import readers

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from exoabm.export import simularium
+from exoabm.export.export import export_format
 from exoabm.export.formats import format_of
 from exoabm.export.simularium import tracks
-from exoabm.export.tables import export_format
 
 ENDS = {"degradation", "delivery", "clearance", "escape"}
 STATES = {

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import zarr
 
-from exoabm.export.finished import Finished
+from exoabm.export.export import export_format
+from exoabm.export.finished_run import Finished
 from exoabm.export.formats import format_of
-from exoabm.export.tables import export_format
 from exoabm.runs.execute import run_to_folder
 from exoabm.scenario.loader import load
 

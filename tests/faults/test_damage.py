@@ -219,7 +219,7 @@ def test_leftovers_are_named_and_only_the_dead_removed(command, runs, tmp_path) 
 
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory) -> Path:
-    from exoabm.batch.sweeps.runner import run_rows
+    from exoabm.batch.execution.runner import run_rows
     from exoabm.batch.sweeps.sweep import plan_sweep
     from exoabm.scenario.loader import load
 
@@ -264,8 +264,8 @@ def half(path: Path) -> None:
 
 @pytest.mark.parametrize("harm", [other_columns, no_text, half])
 def test_a_journal_that_is_damaged_within_is_made_again(swept, tmp_path, harm) -> None:
-    from exoabm.batch.sweeps.batch_folder import JOURNAL
-    from exoabm.batch.sweeps.runner import resume_rows
+    from exoabm.batch.execution.batch_folder import JOURNAL
+    from exoabm.batch.execution.runner import resume_rows
 
     folder = shutil.copytree(swept, tmp_path / "s")
     harm(folder / JOURNAL)

@@ -10,7 +10,7 @@ import pytest
 from exoabm import ExosomeModel
 from exoabm.errors import NumericalError
 from exoabm.scenario.loader import parse
-from exoabm.tables.run import open_run
+from exoabm.tables.run_tables import open_run
 
 BODY = """
 info = { title = "growth" }

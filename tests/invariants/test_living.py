@@ -20,7 +20,7 @@ from exoabm.output.lineage import lineage_table
 from exoabm.runs.execute import resume_run, run_to_folder
 from exoabm.scenario.loader import LoadedScenario, parse
 from exoabm.streams import Purpose
-from exoabm.tables.run import open_run
+from exoabm.tables.run_tables import open_run
 from exoabm.transport import boundary_resistance as mirrors
 from exoabm.transport import boundary_resistance as openings
 from exoabm.transport import boundary_stencil as beside

@@ -17,7 +17,7 @@ from exoabm.output.edges_from_events import ENDS, TIMES, rebuild
 from exoabm.runs.execute import run_to_folder
 from exoabm.scenario.loader import load, parse
 from exoabm.tables import parquet as tables
-from exoabm.tables.run import open_run
+from exoabm.tables.run_tables import open_run
 
 RELAYS = {
     "transport.engine": "vesicles",

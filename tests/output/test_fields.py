@@ -13,7 +13,7 @@ import zarr
 
 from exoabm.analysis.communication import PER_ML
 from exoabm.domain import Domain
-from exoabm.output.fields import FieldWriter
+from exoabm.output.concentration_fields import FieldWriter
 
 SHAPE = (2, 3, 4)
 

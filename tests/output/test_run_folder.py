@@ -19,7 +19,7 @@ import tomli_w
 import zarr
 
 from exoabm.errors import InputError
-from exoabm.export.tables import FORMATS, export_tables
+from exoabm.export.export import FORMATS, export_tables
 from exoabm.output.run_folder import FILES
 from exoabm.runs.execute import run_to_folder
 from exoabm.scenario.loader import load, parse

@@ -11,7 +11,7 @@ import zarr
 
 from exoabm import ExosomeModel
 from exoabm.analysis.communication import communication_distance, distance_profile
-from exoabm.output.fields import FieldWriter
+from exoabm.output.concentration_fields import FieldWriter
 from exoabm.output.metrics import measure
 from exoabm.scenario.loader import parse
 from exoabm.viz.server.frames import Scale, draw, header

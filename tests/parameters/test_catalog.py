@@ -17,9 +17,9 @@ from exoabm.parameters import (
     stokes_einstein,
 )
 from exoabm.parameters.catalog import THEMES, collect, parse_theme
-from exoabm.parameters.document import PAGES, parameter_table, renewed, renewed_pages
-from exoabm.scenario.fields import declared
+from exoabm.parameters.write_docs import PAGES, parameter_table, renewed, renewed_pages
 from exoabm.scenario.schema import Transport
+from exoabm.scenario.schema_fields import declared
 
 ROOT = Path(__file__).resolve().parents[2]
 PARAMETERS = pytest.mark.parametrize("parameter", CATALOG.values(), ids=CATALOG)
@@ -152,7 +152,7 @@ def test_a_parameter_takes_a_row_and_a_field(monkeypatch):
 
 def test_generated_pages_are_up_to_date():
     for path, text in renewed_pages(ROOT).items():
-        assert path.read_text(encoding="utf-8") == text, "run python -m exoabm.parameters.document"
+        assert path.read_text(encoding="utf-8") == text, "run python -m exoabm.parameters.write_docs"
 
 
 def test_a_stale_page_is_renewed():

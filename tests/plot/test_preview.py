@@ -21,8 +21,8 @@ import exoabm as xo
 from exoabm.analysis.communication import PER_ML, type_matrix
 from exoabm.plot import palette
 from exoabm.plot.palette import Role
-from exoabm.plot.preview import DPI, build_figure, draw_preview
-from exoabm.plot.preview.scene import Readout
+from exoabm.plot.run_figure import DPI, build_figure, draw_preview
+from exoabm.plot.run_figure.layout import Readout
 from exoabm.plot.scales import number
 
 if TYPE_CHECKING:
@@ -386,11 +386,11 @@ def test_matplotlib_waits_until_a_picture_is_drawn(tmp_path: Path) -> None:
     """Neither importing the room nor drawing touches pyplot, whose state is the process's."""
     code = """
         import sys
-        import exoabm.plot.preview
+        import exoabm.plot.run_figure
         assert "matplotlib" not in sys.modules
         import exoabm as xo
         model = xo.ExosomeModel("two_cells", seed=1)
-        exoabm.plot.preview.build_figure(model.state, [])
+        exoabm.plot.run_figure.build_figure(model.state, [])
         assert "matplotlib" in sys.modules and "matplotlib.pyplot" not in sys.modules
     """
     result = subprocess.run(

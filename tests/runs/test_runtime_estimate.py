@@ -13,10 +13,10 @@ from types import SimpleNamespace
 import pytest
 
 from exoabm.model import ExosomeModel
-from exoabm.runs import runtime_estimate as module
-from exoabm.runs.runtime_estimate import Timing, _growth, _stay, probe, spoken, warning
-from exoabm.scenario.estimate import BASE_BYTES, VESICLE_STEPS_PER_SECOND
+from exoabm.runs import measured_runtime as module
+from exoabm.runs.measured_runtime import Timing, _growth, _stay, probe, spoken, warning
 from exoabm.scenario.loader import load
+from exoabm.scenario.resource_estimate import BASE_BYTES, VESICLE_STEPS_PER_SECOND
 
 
 @pytest.fixture

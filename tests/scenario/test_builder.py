@@ -11,8 +11,8 @@ import pytest
 from exoabm.domain import Face
 from exoabm.errors import InputError, ResourceError
 from exoabm.scenario.builder import Blueprint, blueprint, build_state, census
-from exoabm.scenario.estimate import Estimate
 from exoabm.scenario.loader import load, parse, shipped
+from exoabm.scenario.resource_estimate import Estimate
 from exoabm.state import RESERVOIR, Resolution
 from exoabm.streams import Streams
 

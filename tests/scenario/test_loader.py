@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from exoabm.errors import InputError, ResourceError, ScenarioError
 from exoabm.parameters.parameter import Quantity
 from exoabm.scenario.builder import blueprint
-from exoabm.scenario.fields import entries, plain_data, quantities
 from exoabm.scenario.loader import load, parse, shipped
+from exoabm.scenario.schema_fields import entries, plain_data, quantities
 
 SHIPPED = {name: tomllib.loads(path.read_text(encoding="utf-8")) for name, path in shipped().items()}
 FOLDER = shipped()["tissue"].parent

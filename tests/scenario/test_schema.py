@@ -10,10 +10,10 @@ from pydantic import BaseModel, ValidationError
 from exoabm.errors import ScenarioError
 from exoabm.parameters.catalog import CATALOG
 from exoabm.parameters.parameter import Quantity
-from exoabm.scenario.fields import parameter_of
 from exoabm.scenario.loader import parse, shipped
 from exoabm.scenario.schema import DomainTable, Faces, Group, Layout, Scenario, Zone
 from exoabm.scenario.schema_cells import Response, VesicleTable, Waste
+from exoabm.scenario.schema_fields import parameter_of
 
 
 def tables(table: type[BaseModel]) -> dict[str, type[BaseModel]]:

@@ -15,8 +15,8 @@ import pytest
 from exoabm.batch.trials.design import plan_trial
 from exoabm.batch.trials.trial import Trial, run_trial
 from exoabm.batch.trials.verdict import Verdict
-from exoabm.scenario.fields import quantities
 from exoabm.scenario.loader import load, shipped
+from exoabm.scenario.schema_fields import quantities
 
 S, A = Verdict.SUPPORTS, Verdict.AGAINST
 

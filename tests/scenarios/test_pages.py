@@ -21,7 +21,7 @@ from exoabm.errors import InputError
 from exoabm.parameters import references
 from exoabm.runs.execute import run_to_folder
 from exoabm.scenario.loader import load, shipped
-from exoabm.tables.run import open_run
+from exoabm.tables.run_tables import open_run
 
 ROOT = Path(__file__).parents[2]
 PAGES = {name: path.with_suffix(".md") for name, path in shipped().items()}

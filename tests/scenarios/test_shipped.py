@@ -11,8 +11,8 @@ import pytest
 from exoabm import ExosomeModel
 from exoabm.parameters import references
 from exoabm.scenario.builder import blueprint, census
-from exoabm.scenario.fields import cautions, quantities
 from exoabm.scenario.loader import load, shipped
+from exoabm.scenario.schema_fields import cautions, quantities
 
 NAMES = sorted(shipped())
 HOURS = {"chemotaxis": 3, "signaling": 0.5, "tissue": 0.5, "two_cells": 3, "waste_removal": 3}

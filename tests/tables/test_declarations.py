@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from exoabm.errors import InputError
-from exoabm.tables import dictionary
+from exoabm.tables import data_dictionary as dictionary
 from exoabm.tables.declarations import TABLES
 from exoabm.tables.fates import BALANCE, COUNTED, EVENTS, Event
 from exoabm.tables.schema import build, check, schema, words

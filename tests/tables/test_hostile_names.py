@@ -13,9 +13,9 @@ import zarr
 
 from exoabm import ExosomeModel, open_run
 from exoabm.analysis.communication import cargo_table
-from exoabm.output.fields import FieldWriter
+from exoabm.output.cells import cell_columns
+from exoabm.output.concentration_fields import FieldWriter
 from exoabm.output.metrics import measure
-from exoabm.output.writers import cell_columns
 from exoabm.runs.execute import run_to_folder
 from exoabm.scenario.loader import parse
 from exoabm.tables.readouts import named

@@ -20,7 +20,7 @@ from exoabm.manifest import faults
 from exoabm.output.run_folder import FILES
 from exoabm.plot.palette import Looks
 from exoabm.scenario.loader import load, parse
-from exoabm.tables.run import open_run
+from exoabm.tables.run_tables import open_run
 from exoabm.viz.components import export_import as takeaway
 from exoabm.viz.results.communication_data import CommunicationData
 from exoabm.viz.server.frames import FRAMES, Scale, decode, draw, gif

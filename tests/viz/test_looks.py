@@ -8,7 +8,7 @@ import pytest
 
 from exoabm import ExosomeModel
 from exoabm.plot.palette import Looks
-from exoabm.plot.preview.scene import Scene
+from exoabm.plot.run_figure.layout import Scene
 from exoabm.runs.execute import run_to_folder
 from exoabm.scenario.loader import load
 from exoabm.viz.components.canvas import world_of

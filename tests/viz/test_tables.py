@@ -14,7 +14,7 @@ from exoabm.cli.console import overrides_of
 from exoabm.domain import Domain
 from exoabm.model import ExosomeModel
 from exoabm.plot.palette import Looks
-from exoabm.plot.preview import build_figure
+from exoabm.plot.run_figure import build_figure
 from exoabm.readers.questions import AmbiguousTable, Question
 from exoabm.scenario.loader import load
 from exoabm.viz.components.canvas import walls

@@ -22,11 +22,11 @@ from exoabm.domain import Face
 from exoabm.errors import InputError
 from exoabm.plot import palette
 from exoabm.plot.palette import Looks
-from exoabm.scenario.cell_dynamics import binding, may_donate
+from exoabm.scenario.cell_builder import binding, may_donate
 from exoabm.scenario.loader import MAX_BYTES, parse
 from exoabm.state import RESERVOIR
 from exoabm.tables.fates import BETWEEN_CELLS
-from exoabm.tables.run import Run
+from exoabm.tables.run_tables import Run
 from exoabm.viz.results.text_summary import drawn_class, present_classes
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from exoabm.model import ROUNDING, ExosomeModel
 from exoabm.output import checkpoint
 from exoabm.plot.palette import Looks
 from exoabm.scenario.builder import blueprint
-from exoabm.scenario.estimate import refuse_large_grid
+from exoabm.scenario.resource_estimate import refuse_large_grid
 from exoabm.viz.results.text_summary import drawn_class
 from exoabm.viz.server.frames import Recording, Scale, draw
 from exoabm.viz.server.limits import LIMITS, Limits

@@ -27,11 +27,11 @@ from exoabm.manifest import MANIFEST, faults, told
 from exoabm.readers.cell_types import BYSTANDER, map_labels, toml_key
 from exoabm.readers.cells import read_cells
 from exoabm.readers.parquet_table import UNPACKED, read_flat
-from exoabm.readers.plausibility import check_distinct_positions
+from exoabm.readers.position_checks import check_distinct_positions
 from exoabm.readers.questions import TableOptions
 from exoabm.scenario.loader import TABLE_SCENARIO, LoadedScenario, parse, scenario_of_table, shipped
 from exoabm.tables.declarations import METRICS
-from exoabm.tables.run import Run
+from exoabm.tables.run_tables import Run
 from exoabm.viz.results.charts import column_labels
 from exoabm.viz.results.communication_data import Cells, CommunicationData, cells_of, read_about, scenario_of
 from exoabm.viz.server.limits import LIMITS, read_in_sandbox

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from exoabm.batch.sweeps import chunk as files
+from exoabm.batch.execution import row_files as files
+from exoabm.batch.execution.readouts import possible
+from exoabm.batch.execution.rows import Plan, replicate_seeds, row_of
+from exoabm.batch.execution.runner import run_or_resume
 from exoabm.batch.sweeps.designs import Axis, read_axis
-from exoabm.batch.sweeps.readouts import possible
-from exoabm.batch.sweeps.rows import Plan, replicate_seeds, row_of
-from exoabm.batch.sweeps.runner import run_or_resume
 from exoabm.errors import InputError, RunFailed, did_you_mean
 from exoabm.model import ExosomeModel
 from exoabm.output.run_folder import disk_message
-from exoabm.scenario.fields import quantities
+from exoabm.scenario.schema_fields import quantities
 from exoabm.scenario.validation import unused_keys
 from exoabm.tables.readouts import resolve
 
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from exoabm.batch.sweeps.readouts import Readouts
-    from exoabm.batch.sweeps.rows import Row
-    from exoabm.batch.sweeps.workers import Workers
+    from exoabm.batch.execution.readouts import Readouts
+    from exoabm.batch.execution.rows import Row
+    from exoabm.batch.execution.workers import Workers
     from exoabm.parameters import Quantity
     from exoabm.scenario.loader import LoadedScenario
     from exoabm.scenario.schema import Scenario

@@ -28,11 +28,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from exoabm.batch.calibration.evaluation import reporting, work
-from exoabm.batch.sweeps import chunk as files
-from exoabm.batch.sweeps.readouts import possible
-from exoabm.batch.sweeps.rows import Plan, replicate_seeds, row_of
-from exoabm.batch.sweeps.runner import run_or_resume
-from exoabm.batch.sweeps.workers import ThisProcess, kept
+from exoabm.batch.execution import row_files as files
+from exoabm.batch.execution.readouts import possible
+from exoabm.batch.execution.rows import Plan, replicate_seeds, row_of
+from exoabm.batch.execution.runner import run_or_resume
+from exoabm.batch.execution.workers import ThisProcess, kept
 from exoabm.errors import InputError, RunFailed
 from exoabm.model import ExosomeModel
 from exoabm.output.run_folder import placed, write_whole
@@ -44,11 +44,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from exoabm.batch.calibration.evaluation import Factor
-    from exoabm.batch.calibration.measured import Series
-    from exoabm.batch.sweeps.workers import Workers
+    from exoabm.batch.calibration.measurements import Series
+    from exoabm.batch.execution.workers import Workers
     from exoabm.scenario.loader import LoadedScenario
 
-METRICS = "exoabm.batch.sweeps.readouts:metrics"
+METRICS = "exoabm.batch.execution.readouts:metrics"
 STARTS_PER_FACTOR = 8
 REFINED = 2
 """The best starts that are refined; two, so that a second minimum shows."""

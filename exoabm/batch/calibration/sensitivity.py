@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from exoabm.batch.calibration.evaluation import NOISE_RUNS, Evaluation, silent, work
-from exoabm.batch.sweeps.workers import ThisProcess
+from exoabm.batch.execution.workers import ThisProcess
 from exoabm.errors import InputError, NumericalError
 from exoabm.tables.readouts import named
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from exoabm.batch.calibration.evaluation import Factor, Stage
-    from exoabm.batch.sweeps.workers import Workers
+    from exoabm.batch.execution.workers import Workers
     from exoabm.scenario.loader import LoadedScenario
 
 LEVELS = 4
@@ -259,7 +259,7 @@ def foretell(
     jobs: int = 1,
 ) -> str | None:
     """How many runs an analysis takes at most, and how long, measured; None if that is not long."""
-    from exoabm.runs.runtime_estimate import WORTH_A_PROBE, probe, spoken
+    from exoabm.runs.measured_runtime import WORTH_A_PROBE, probe, spoken
 
     runs = NOISE_RUNS + replicates * (trajectories * (factors + 1) + samples * (factors + 2))
     if runs / jobs * work(loaded, hours) < WORTH_A_PROBE:

@@ -1,1 +1,1 @@
-"""Many runs: designs of rows, run on any executor, journaled, resumed and summed up."""
+"""Sweeps: designs of points and replicates, their summary and plots."""

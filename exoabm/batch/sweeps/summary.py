@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from exoabm.batch.sweeps.chunk import records
+from exoabm.batch.execution.row_files import records
 from exoabm.errors import InputError
 from exoabm.output.run_folder import placed
 from exoabm.parameters.parameter import Quantity
 from exoabm.parameters.units import to_internal
 from exoabm.plot.palette import COOL, INK, MUTED, RULE, WARM
 from exoabm.plot.scales import counted, number
-from exoabm.scenario.fields import entries
+from exoabm.scenario.schema_fields import entries
 from exoabm.tables.readouts import KEYS, parse
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from matplotlib.axes import Axes
 
-    from exoabm.batch.sweeps.rows import Overrides, Plan
+    from exoabm.batch.execution.rows import Overrides, Plan
 
 RESULTS = "results.parquet"
 SUMMARY = "summary.parquet"

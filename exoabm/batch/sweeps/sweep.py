@@ -6,25 +6,25 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from exoabm.batch.sweeps.batch_folder import PLOTS
+from exoabm.batch.execution.batch_folder import PLOTS
+from exoabm.batch.execution.rows import Plan, digest, replicate_seeds, row_of
+from exoabm.batch.execution.runner import disk_trouble
 from exoabm.batch.sweeps.designs import points, read_axis
-from exoabm.batch.sweeps.rows import Plan, digest, replicate_seeds, row_of
-from exoabm.batch.sweeps.runner import disk_trouble
 from exoabm.batch.sweeps.summary import RESULTS, SUMMARY, write_results
 from exoabm.batch.verify import seal_batch
 from exoabm.errors import InputError, ResourceError
 from exoabm.output.run_folder import write_whole
 from exoabm.plot.scales import counted
-from exoabm.scenario.estimate import gib
 from exoabm.scenario.loader import load
+from exoabm.scenario.resource_estimate import gib
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from exoabm.batch.execution.rows import Keep
+    from exoabm.batch.execution.runner import Outcome
     from exoabm.batch.sweeps.designs import Axis
-    from exoabm.batch.sweeps.rows import Keep
-    from exoabm.batch.sweeps.runner import Outcome
     from exoabm.batch.sweeps.summary import Summary
     from exoabm.scenario.loader import LoadedScenario
 
@@ -180,7 +180,7 @@ def foretell(loaded: LoadedScenario, plan: Plan, vary: Sequence[str], jobs: int)
     rows = len(plan.rows) / jobs
     if rows * _work(loaded, plan.hours) < LONG / 10:
         return None
-    from exoabm.runs.runtime_estimate import (
+    from exoabm.runs.measured_runtime import (
         probe,
         spoken,
     )  # with the whole model, which the parent of workers can spare

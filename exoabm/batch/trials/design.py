@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from exoabm.batch.sweeps.readouts import possible
-from exoabm.batch.sweeps.rows import Plan, Row
+from exoabm.batch.execution.readouts import possible
+from exoabm.batch.execution.rows import Plan, Row
 from exoabm.errors import InputError, did_you_mean
 from exoabm.model import ExosomeModel
 from exoabm.parameters.parameter import Quantity
-from exoabm.scenario.fields import quantities
+from exoabm.scenario.schema_fields import quantities
 from exoabm.scenario.treatment_protocol import spread
 from exoabm.streams import Purpose, Streams
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from exoabm.batch.sweeps.readouts import Readouts
+    from exoabm.batch.execution.readouts import Readouts
     from exoabm.model import ExosomeModel
     from exoabm.scenario.loader import LoadedScenario
     from exoabm.scenario.schema_therapy import ArmTable, AssumptionTable, ReadoutTable, TrialTable

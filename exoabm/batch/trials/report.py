@@ -8,11 +8,10 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 import exoabm
-from exoabm.batch.trials import charts
-from exoabm.batch.trials.charts import VERDICT_CLASS
+from exoabm.batch.trials import report_charts as charts
 from exoabm.batch.trials.design import set_by_hand
-from exoabm.batch.trials.verdict import LEVEL, POWER, Direction, Scale, Verdict, final
-from exoabm.batch.trials.words import (
+from exoabm.batch.trials.report_charts import VERDICT_CLASS
+from exoabm.batch.trials.report_text import (
     arm_title,
     assumption,
     bearing,
@@ -30,10 +29,11 @@ from exoabm.batch.trials.words import (
     unit_of,
     with_unit,
 )
+from exoabm.batch.trials.verdict import LEVEL, POWER, Direction, Scale, Verdict, final
 from exoabm.parameters import format_citation
 from exoabm.plot.scales import signed
 from exoabm.runs.provenance import sources
-from exoabm.scenario.fields import of_comparators, quantities
+from exoabm.scenario.schema_fields import of_comparators, quantities
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from exoabm.batch.sweeps import chunk as files
-from exoabm.batch.sweeps.rows import Plan
-from exoabm.batch.sweeps.runner import is_batch, resume_rows, run_rows
-from exoabm.batch.sweeps.workers import ThisProcess
+from exoabm.batch.execution import row_files as files
+from exoabm.batch.execution.rows import Plan
+from exoabm.batch.execution.runner import is_batch, resume_rows, run_rows
+from exoabm.batch.execution.workers import ThisProcess
 from exoabm.batch.trials.design import design_of, point, row_name, trial_of
 from exoabm.batch.trials.verdict import (
     Direction,
@@ -30,14 +30,14 @@ from exoabm.batch.trials.verdict import (
     paired_effect,
 )
 from exoabm.errors import InputError, NumericalError, RunFailed
-from exoabm.scenario.fields import quantities
+from exoabm.scenario.schema_fields import quantities
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from exoabm.batch.sweeps.runner import Outcome
-    from exoabm.batch.sweeps.workers import Workers
+    from exoabm.batch.execution.runner import Outcome
+    from exoabm.batch.execution.workers import Workers
     from exoabm.batch.trials.design import Design
     from exoabm.parameters.parameter import Quantity
     from exoabm.scenario.loader import LoadedScenario

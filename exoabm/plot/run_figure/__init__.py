@@ -11,12 +11,9 @@ from typing import TYPE_CHECKING
 
 from exoabm.output.metrics import measure
 from exoabm.plot.palette import PAPER
-from exoabm.plot.preview.communication import MAX_NETWORK_CELLS, draw_matrix, draw_network
-from exoabm.plot.preview.courses import draw_course, draw_places, draw_waste, waste_key
-from exoabm.plot.preview.frame import draw_header, place_axes, say, write_heading
-from exoabm.plot.preview.maps import draw_tissue
-from exoabm.plot.preview.scene import DPI as DPI
-from exoabm.plot.preview.scene import (
+from exoabm.plot.run_figure.communication import MAX_NETWORK_CELLS, draw_matrix, draw_network
+from exoabm.plot.run_figure.layout import DPI as DPI
+from exoabm.plot.run_figure.layout import (
     HEIGHT,
     LEAST_ROOM,
     LEFT,
@@ -28,7 +25,10 @@ from exoabm.plot.preview.scene import (
     Scene,
     course_of,
 )
-from exoabm.plot.preview.uptake import draw_uptake, tells_distance
+from exoabm.plot.run_figure.maps import draw_tissue
+from exoabm.plot.run_figure.panels import draw_header, place_axes, say, write_heading
+from exoabm.plot.run_figure.time_courses import draw_course, draw_places, draw_waste, waste_key
+from exoabm.plot.run_figure.uptake import draw_uptake, tells_distance
 from exoabm.state import OUTSIDE, Resolution
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import numpy as np
 
 from exoabm.domain import Domain
 from exoabm.errors import ResourceError
-from exoabm.scenario.cell_dynamics import binding, classes_of
+from exoabm.scenario.cell_builder import binding, classes_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from exoabm.plot.palette import INK, MUTED, OTHER, PAPER, RULE, Role, Style
-from exoabm.plot.preview.scene import HEIGHT, RIGHT, WIDTH, Scene
+from exoabm.plot.run_figure.layout import HEIGHT, RIGHT, WIDTH, Scene
 from exoabm.plot.scales import counted, number, plain, shorten
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from exoabm.batch.trials.design import text_of
 from exoabm.batch.trials.verdict import Direction, Effect, Scale
 from exoabm.plot.scales import signed, three_figures
-from exoabm.scenario.fields import of_comparators
+from exoabm.scenario.schema_fields import of_comparators
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

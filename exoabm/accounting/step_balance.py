@@ -16,7 +16,7 @@ from exoabm.tables.fates import COUNTED, Event
 from exoabm.vesicle import DONORS, Status
 
 if TYPE_CHECKING:
-    from exoabm.accounting.records import Sources, TransportResult, Uptake
+    from exoabm.accounting.stage_records import Sources, TransportResult, Uptake
     from exoabm.state import State
 
 

@@ -14,8 +14,8 @@ from exoabm.parameters import CATALOG
 from exoabm.readers.files import open_sheet
 from exoabm.readers.notation import COMMA, NUMBER, decimal_comma, quoted
 from exoabm.readers.questions import TableOptions
-from exoabm.readers.sheet import texts_of
-from exoabm.tables.run import open_run
+from exoabm.readers.table import texts_of
+from exoabm.tables.run_tables import open_run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

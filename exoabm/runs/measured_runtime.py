@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from numba.core import event
 
 from exoabm.model import ExosomeModel
-from exoabm.scenario.estimate import VESICLE_STEPS_PER_SECOND, Estimate
+from exoabm.scenario.resource_estimate import VESICLE_STEPS_PER_SECOND, Estimate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -184,7 +184,7 @@ def warning(
         As the run would.
     """
     from exoabm.scenario.builder import blueprint
-    from exoabm.scenario.estimate import gib
+    from exoabm.scenario.resource_estimate import gib
 
     guess = blueprint(loaded, seed=0).estimate
     share = 1.0 if hours is None else hours * 3600.0 / float(loaded.scenario.clock.duration)

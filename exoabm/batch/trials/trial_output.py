@@ -9,9 +9,9 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import exoabm
-from exoabm.batch.sweeps.batch_folder import faults_of, make_room
-from exoabm.batch.sweeps.chunk import RUNS
-from exoabm.batch.sweeps.runner import disk_trouble
+from exoabm.batch.execution.batch_folder import faults_of, make_room
+from exoabm.batch.execution.row_files import RUNS
+from exoabm.batch.execution.runner import disk_trouble
 from exoabm.batch.trials.design import row_name, set_by_hand
 from exoabm.batch.trials.report import render
 from exoabm.batch.verify import seal_batch
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from exoabm.batch.sweeps.rows import Plan
+    from exoabm.batch.execution.rows import Plan
     from exoabm.batch.trials.trial import Comparison, Trial
 
 DISCLAIMER = "Not for clinical use."

@@ -1,6 +1,6 @@
 """Tables of parameters in Markdown, as they stand in ``docs/parameters.md`` and ``ODD.md``.
 
-``python -m exoabm.parameters.document`` in a checkout writes them anew.
+``python -m exoabm.parameters.write_docs`` in a checkout writes them anew.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ PAGES = ("README.md", "ODD.md", "docs/parameters.md")
 _INTRODUCTION = """\
 # Parameters
 
-Generated from `exoabm/parameters/*.toml` by `python -m exoabm.parameters.document`; do not edit.
+Generated from `exoabm/parameters/*.toml` by `python -m exoabm.parameters.write_docs`; do not edit.
 Of 0 parameters 0 have a default that is assumed.
 
 A value outside the *allowed* range is an error, one outside the *published* range a warning. Where the

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from exoabm.batch.sweeps.chunk import records
-from exoabm.batch.sweeps.readouts import gather
-from exoabm.batch.sweeps.rows import PLAN, Plan
+from exoabm.batch.execution.readouts import gather
+from exoabm.batch.execution.row_files import records
+from exoabm.batch.execution.rows import PLAN, Plan
 from exoabm.batch.sweeps.summary import varied_keys
 from exoabm.errors import InputError
 from exoabm.manifest import faults, listed, told
@@ -28,7 +28,7 @@ from exoabm.output.run_folder import placed
 from exoabm.plot.palette import COOL, INK, MUTED, RULE, WARM
 from exoabm.runs.provenance import differences
 from exoabm.scenario.loader import parse
-from exoabm.tables.run import open_run
+from exoabm.tables.run_tables import open_run
 from exoabm.tables.schema import words
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from exoabm.batch.sweeps.readouts import Readouts
+    from exoabm.batch.execution.readouts import Readouts
     from exoabm.scenario.loader import LoadedScenario
 
 SAME = 1e-12

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from exoabm.analysis.edges import UNKNOWN, Edges, Everyone
-from exoabm.batch.sweeps.chunk import RUNS, records
-from exoabm.batch.sweeps.compare import read_arm
-from exoabm.batch.sweeps.rows import PLAN, Plan
+from exoabm.batch.compare import read_arm
+from exoabm.batch.execution.row_files import RUNS, records
+from exoabm.batch.execution.rows import PLAN, Plan
 from exoabm.batch.sweeps.summary import half_width, varied_keys
 from exoabm.batch.trials.design import KIND as TRIAL
 from exoabm.batch.trials.design import design_of, row_name
 from exoabm.errors import InputError, did_you_mean
-from exoabm.export.finished import Finished
+from exoabm.export.finished_run import Finished
 from exoabm.scenario.builder import blueprint
 from exoabm.scenario.loader import parse, run_of
 from exoabm.state import OUTSIDE, Resolution

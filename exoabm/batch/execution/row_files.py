@@ -16,7 +16,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from exoabm.batch.sweeps.rows import PLAN, Plan
+from exoabm.batch.execution.rows import PLAN, Plan
 from exoabm.errors import ExoError, InputError, RunFailed
 from exoabm.output.lock import Held
 from exoabm.output.run_folder import write_whole
@@ -25,7 +25,7 @@ from exoabm.runs.provenance import drift, made_with
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from exoabm.batch.sweeps.rows import Row
+    from exoabm.batch.execution.rows import Row
     from exoabm.model import ExosomeModel
 
 ROWS = "rows"
@@ -105,7 +105,7 @@ def run_row(plan: Plan, row: Row, folder: Path) -> dict[str, Any]:
 
 def _run(plan: Plan, row: Row, folder: Path) -> dict[str, Any]:
     from exoabm.analysis.pairs import pairs_of
-    from exoabm.batch.sweeps.readouts import checked
+    from exoabm.batch.execution.readouts import checked
     from exoabm.model import ExosomeModel
     from exoabm.runs.execute import run_to_folder
 
@@ -117,7 +117,7 @@ def _run(plan: Plan, row: Row, folder: Path) -> dict[str, Any]:
 
     loaded = plan.scenario_of(row)
     if plan.keep == "runs":
-        from exoabm.batch.sweeps.batch_folder import make_room
+        from exoabm.batch.execution.batch_folder import make_room
 
         out = folder / RUNS / row.name
         make_room(out)

@@ -8,7 +8,7 @@ from exoabm.errors import InputError
 from exoabm.readers.instruments import AXES, PHYSICELL, SOURCES, Place, Source
 from exoabm.readers.notation import PIXELS, UNITS, Unit, enumerated, quoted, read_unit, split_unit
 from exoabm.readers.questions import Questions, TableOptions
-from exoabm.readers.sheet import Sheet
+from exoabm.readers.table import Sheet
 
 UNKNOWN_SOURCE = Source("common column names", (), down=False)
 """A table of no known source; columns x and y without a unit are exoabm's own, in um."""

@@ -15,8 +15,8 @@ from datetime import UTC, datetime
 from itertools import count
 from typing import TYPE_CHECKING, Any, Self
 
-from exoabm.batch.sweeps.chunk import ROWS, RUNS, SHARDS, chunk_path, read_chunk
-from exoabm.batch.sweeps.rows import PLAN
+from exoabm.batch.execution.row_files import ROWS, RUNS, SHARDS, chunk_path, read_chunk
+from exoabm.batch.execution.rows import PLAN
 from exoabm.manifest import MANIFEST, Fault, faults, listed
 from exoabm.output.lock import LOCK
 from exoabm.output.run_folder import MADE as MADE_BY_A_RUN
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from exoabm.batch.sweeps.chunk import Written
-    from exoabm.batch.sweeps.rows import Plan
+    from exoabm.batch.execution.row_files import Written
+    from exoabm.batch.execution.rows import Plan
 
 JOURNAL = "journal.sqlite"
 

@@ -16,10 +16,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from exoabm.batch.sweeps import chunk as files
-from exoabm.batch.sweeps.batch_folder import PLOTS, Journal, faults_of_reports, foreign, look, make_room
-from exoabm.batch.sweeps.rows import PLAN, Plan
-from exoabm.batch.sweeps.workers import ThisProcess
+from exoabm.batch.execution import row_files as files
+from exoabm.batch.execution.batch_folder import PLOTS, Journal, faults_of_reports, foreign, look, make_room
+from exoabm.batch.execution.rows import PLAN, Plan
+from exoabm.batch.execution.workers import ThisProcess
 from exoabm.errors import ExoError, InputError, MixedVersions, RunFailed
 from exoabm.output.lock import LOCK, locked
 from exoabm.output.run_folder import disk_full, disk_message, write_whole
@@ -28,8 +28,8 @@ from exoabm.runs.provenance import drift
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
 
-    from exoabm.batch.sweeps.chunk import Written
-    from exoabm.batch.sweeps.workers import Workers
+    from exoabm.batch.execution.row_files import Written
+    from exoabm.batch.execution.workers import Workers
 
     Progress = Callable[[int, int], object]
 
