@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 HEAD = f"""# Tables
 
 This file is generated from `exoabm/tables/declarations.py`; after a change there run
-`python -m exoabm.tables.data_dictionary`. Version of the tables: {SCHEMA_VERSION}.
+`python -m exoabm.tables.data_dictionary > docs/tables.md`. Version of the tables: {SCHEMA_VERSION}.
 
 Tables are Parquet files. Their footer has the version of the tables, that of exoabm, the SHA-256 of the
 scenario and the seed; each column has its meaning and unit as metadata. `vesicle_kind`, `cell_type`, `cargo`
