@@ -12,7 +12,7 @@ import pytest
 
 from exoabm import open_run
 from exoabm.errors import InputError
-from exoabm.export.tables import export_tables
+from exoabm.export.export import export_tables
 from exoabm.manifest import inside
 from exoabm.manifest import write as seal
 from exoabm.runs.execute import run_to_folder
