@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 import exoabm
+from exoabm.tables.declarations import TABLES
 
 ROOT = Path(__file__).parents[1]
 
@@ -44,11 +45,12 @@ def test_every_hook_is_pinned() -> None:
 
 
 def absent(page: str) -> set[str]:
-    """Paths and dotted module names in code of a page that do not exist; NAME and * stand for any name."""
+    """Paths, modules and tables named in code of a page that do not exist; NAME and * stand for any name."""
     code = re.findall(r"`([^`\n]+)`", page) + re.findall(r"^(?:from|import) (\S+)", page, re.MULTILINE)
     paths = {word for word in code if re.fullmatch(r"[\w.]+/[\w./*-]+", word)}
     paths = {path for path in paths if path.partition("/")[0] in {file.name for file in ROOT.iterdir()}}
     missing = {path for path in paths if "NAME" not in path and not any(ROOT.glob(path.rstrip("/")))}
+    missing |= {word for word in code if re.fullmatch(r"[a-z_]+\.parquet", word) and word[:-8] not in TABLES}
     modules = {word for word in code if re.fullmatch(r"exoabm(\.[a-z_]+)+", word)}
     names = {word for word in modules if hasattr(exoabm, word.partition(".")[2])}
     return missing | {word for word in modules - names if not exists(word)}
@@ -61,16 +63,16 @@ def exists(module: str) -> bool:
         return False
 
 
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("scenarios/*.md")])
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
-def test_every_path_and_module_named_in_a_page_exists(path: Path) -> None:
+def test_every_path_module_and_table_named_in_a_page_exists(path: Path) -> None:
     assert not absent(path.read_text(encoding="utf-8"))
 
 
-def test_an_absent_path_or_module_is_seen() -> None:
-    page = "`exoabm/gone.py`, `exoabm/state.py`, `exoabm.gone`, `exoabm.state`, `tests/`, `docs/no.md`\n"
+def test_an_absent_path_module_or_table_is_seen() -> None:
+    page = "`exoabm/gone.py`, `exoabm.gone`, `exoabm.state`, `docs/no.md`, `gone.parquet`\n"
     assert absent(page + "from exoabm.gone.far import x") == {
-        "exoabm/gone.py", "exoabm.gone", "docs/no.md", "exoabm.gone.far",
+        "exoabm/gone.py", "exoabm.gone", "docs/no.md", "exoabm.gone.far", "gone.parquet",
     }  # fmt: skip

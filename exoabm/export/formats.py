@@ -110,7 +110,7 @@ FORMATS: tuple[Format, ...] = (
     Format(
         "vtp",
         (".vtp",),
-        "cells as points, with all that is known of them last",
+        "cells as points, with their last recorded properties",
         "ParaView, PyVista",
         f"{HERE}.vtk:write_cells",
     ),
