@@ -267,6 +267,8 @@ def _Workspace(
                     ScenarioPage(setup.scenario)
                 elif tab.value == "lessons":
                     Lessons(session, setup, begin, pulse, progress)
+                    if progress.value.opened and not strip:
+                        _Plot(session, pulse)
                 elif tab.value == "take":
                     Import(begin)
                     Export(session, setup, pulse)

@@ -41,7 +41,7 @@ def runs() -> dict[str, tuple[ExosomeModel, dict[str, float]]]:
 
 
 def test_three_lessons_of_five_steps() -> None:
-    assert [lesson.key for lesson in LESSONS] == ["message_in_a_bottle", "how_far", "who_talks_to_whom"]
+    assert [lesson.key for lesson in LESSONS] == ["fate_of_a_vesicle", "how_far", "donors_and_recipients"]
     assert all(len(lesson.steps) == 5 for lesson in LESSONS)
     assert len({lesson.key for lesson in LESSONS}) == len(LESSONS)
     for lesson in LESSONS:
@@ -97,7 +97,7 @@ def test_another_seed_has_another_truth(runs) -> None:
     model = ExosomeModel(lesson.setup(step).load(), seed=2)
     model.run()
     other = step.measured(model)
-    mine = runs["message_in_a_bottle/chance"][1]
+    mine = runs["fate_of_a_vesicle/chance"][1]
     assert step.right_answer(other) != step.right_answer(mine)
     assert not step.grade(f"{step.right_answer(mine):.4g}", other).right
 
@@ -112,8 +112,8 @@ def test_the_law_of_how_far_holds(runs) -> None:
 
 
 def test_removing_a_donor_leaves_the_others_links(runs) -> None:
-    seven = runs["who_talks_to_whom/hub"][0].communication
-    six = runs["who_talks_to_whom/remove"][0].communication
+    seven = runs["donors_and_recipients/hub"][0].communication
+    six = runs["donors_and_recipients/remove"][0].communication
     for donor in range(6):
         for _, recipient, data in six.out_edges(donor, data=True):
             assert data["weight"] == pytest.approx(seven[donor][recipient + 1]["weight"], rel=1e-9)
@@ -122,7 +122,7 @@ def test_removing_a_donor_leaves_the_others_links(runs) -> None:
 @pytest.mark.parametrize("name", sorted(INSTRUMENTS))
 def test_instruments_draw_even_nothing(name: str, runs) -> None:
     draw = INSTRUMENTS[name]
-    assert "<svg" in draw(runs["who_talks_to_whom/hub"][0])
+    assert "<svg" in draw(runs["donors_and_recipients/hub"][0])
     fresh = draw(ExosomeModel("signaling", seed=1))
     assert "yet" in fresh
 
