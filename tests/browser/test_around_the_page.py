@@ -130,7 +130,7 @@ def test_a_lesson_knows_wrong_from_right(reader: Callable[..., Any]) -> None:
     square = float(re.search(r"= ([\d,]+) µm²", label).group(1).replace(",", ""))
     answer, status = page.locator(".exo-answer-field"), page.locator(".exo-status")
     for text, says in (
-        ("no idea", "A number, please"),
+        ("no idea", "Type a number"),
         (f"{square**0.5:.1f}", "λ is half of it"),
         (f"{0.7 * square**0.5:.1f}", "Take the square root"),
     ):
@@ -141,10 +141,10 @@ def test_a_lesson_knows_wrong_from_right(reader: Callable[..., Any]) -> None:
     answer.fill(f"{square**0.5 / 2:.1f}")
     page.get_by_role("button", name="Check").click()
     page.wait_for_selector(".exo-right-answer")
-    assert "your own run says 43.5 µm" in status.inner_text()
+    assert "the value in your run is 43.5 µm" in status.inner_text()
     assert "You predicted: It grows, then keeps its size." in page.locator(".exo-explain").inner_text()
     page.get_by_role("button", name="Next step").click()
-    page.wait_for_selector("text=2. Live four times as long")
+    page.wait_for_selector("text=2. A longer lifetime")
 
 
 def test_two_runs_side_by_side(reader: Callable[..., Any]) -> None:

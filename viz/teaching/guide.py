@@ -159,14 +159,14 @@ def _Step(
 
     html("h3", text=f"{number + 1}. {step.title}")
     prose(step.read)
-    _Predict(step, guess, predict)
+    _show_prediction(step, guess, predict)
     done = progress.value.found.get(key)
     if not guess and done is None:
         return
     with html("div", "exo-stage-of-lesson"):
         html("h4", text="Run")
         html("p", text=step.look)
-        _Run(session, mine, f"Run {step.hours:g} h", lambda: _run(wanted, step, session, begin, mine))
+        _show_run(session, mine, f"Run {step.hours:g} h", lambda: _run(wanted, step, session, begin, mine))
     if not finished and done is None:
         return
     with html("div", "exo-stage-of-lesson"):
@@ -174,7 +174,7 @@ def _Step(
         prose(step.question(earlier))
         if finished:
             _Check(step, session, check)
-        _Reply(verdict.value)
+        _show_reply(verdict.value)
     if done is not None:
         with html("div", "exo-explain"):
             html("h4", text="Explain")
@@ -182,8 +182,7 @@ def _Step(
             prose(step.explanation(earlier | done))
 
 
-@solara.component
-def _Run(session: Session, mine: bool, words: str, on_run: Callable[[], None]) -> None:
+def _show_run(session: Session, mine: bool, words: str, on_run: Callable[[], None]) -> None:
     if not mine or (not session.finished and not session.playing):
         Button("Go on" if mine else words, on_run, "exo-strong")
     elif not session.finished:
@@ -191,8 +190,7 @@ def _Run(session: Session, mine: bool, words: str, on_run: Callable[[], None]) -
         html("progress", attributes={"max": "1", "value": share, "aria-label": "Model time of the run"})
 
 
-@solara.component
-def _Predict(step: Step, guess: str, on_guess: Callable[[str], None]) -> None:
+def _show_prediction(step: Step, guess: str, on_guess: Callable[[str], None]) -> None:
     with html("div", "exo-question"):
         html("h4", text="Predict")
         html("p", text=step.predict)
@@ -204,8 +202,7 @@ def _Predict(step: Step, guess: str, on_guess: Callable[[str], None]) -> None:
                 Button(words, lambda words=words: on_guess(words), class_, pressed)
 
 
-@solara.component
-def _Reply(verdict: Verdict | None) -> None:
+def _show_reply(verdict: Verdict | None) -> None:
     with html("div", "exo-status", attributes={"role": "status"}):
         if verdict is not None:
             class_ = "exo-right-answer" if verdict.right else "exo-wrong-answer"
