@@ -354,7 +354,7 @@ def test_a_chunk_that_is_lost_or_damaged_is_not_taken_for_zero(tmp_path: Path, h
     run = halted(tmp_path / "a")
     chunk = tmp_path / "a.unfinished" / "fields.zarr" / "concentration/c/1/0/0/0/0"
     harm(chunk)
-    with pytest.raises(InputError, match=r"exosome/c/1/0/0/0 is (missing|damaged).*--overwrite"):
+    with pytest.raises(InputError, match=r"concentration/c/1/0/0/0/0 is (missing|damaged).*--overwrite"):
         resume_run(run)
 
 
