@@ -98,17 +98,12 @@ def Canvas(
 
     Parameters
     ----------
-    session
-    layers
-        Which of ``dots`` and ``field`` are drawn.
-    alt
-        The picture in words.
+    layers : which of ``dots`` and ``field`` are drawn
+    alt : the picture in words
     links
         Edges lit up: birth id of donor and recipient, weight 0 to 1, whether it leaves the selected cell.
-    selected
-        Birth id of the selected cell, -1 for none.
-    past
-        Index of a recorded frame, -1 for the present.
+    selected : birth id of the selected cell, -1 for none
+    past : index of a recorded frame, -1 for the present
     """
     world = solara.use_memo(
         lambda: world_of(session.model.state, session.looks, session.drawn_class.name), [id(session)]

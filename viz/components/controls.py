@@ -126,10 +126,7 @@ def Controls(
     on_valid: Callable[[], None],
     children: list[Any] = [],  # noqa: B006
 ) -> None:
-    """The first five controls, ``children``, and below them the other controls on request.
-
-    ``on_valid`` is called when a value was read.
-    """
+    """The first five controls, ``children``, and below them the others; ``on_valid`` follows a read value."""
     more = solara.use_reactive(False)
     problems = solara.use_reactive({})
 
