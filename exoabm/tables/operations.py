@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import sys
 import time
 from datetime import UTC, datetime
@@ -11,8 +10,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-BYTES = 1 if sys.platform == "darwin" else 1024
-"""Bytes in a unit of ``ru_maxrss``."""
+
+def peak_memory() -> int:
+    """Largest resident memory of this process until now, bytes."""
+    if sys.platform == "win32":
+        import psutil
+
+        return int(psutil.Process().memory_info().peak_wset)
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, bytes
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 class Operation:
@@ -37,5 +45,5 @@ class Operation:
             **self._said,
             "wall_s": time.perf_counter() - self._wall,
             "cpu_s": time.process_time() - self._cpu,
-            "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * BYTES,
+            "peak_memory_bytes": peak_memory(),
         }

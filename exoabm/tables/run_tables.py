@@ -62,7 +62,7 @@ class Run:
     def __repr__(self) -> str:
         return f"Run({str(self.folder)!r})"
 
-    def __getattr__(self, name: str) -> pa.Table | None:
+    def __getattr__(self, name: str) -> Any:
         table = TABLES.get(name)
         if table is None or table not in RUN_TABLES:
             raise AttributeError(f"a run has no {name!r}")

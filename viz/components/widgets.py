@@ -23,7 +23,7 @@ class _Widget(VuetifyTemplate):  # type: ignore[misc]
             handler(*values)
 
 
-def _handler() -> Callable:
+def _handler() -> traitlets.TraitType[Any, Any]:
     return traitlets.Callable(None, allow_none=True)
 
 

@@ -148,7 +148,7 @@ def final_readouts(model: ExosomeModel) -> dict[str, float]:
     for (i, a), (j, b) in permutations(enumerate(state.types), 2):
         start, end = position[kinds == i], position[kinds == j]
         if len(start) and len(end):
-            found[f"distance_um[{a.name}, {b.name}]"] = float(cKDTree(end).query(start)[0].mean())
+            found[f"distance_um[{a.name}, {b.name}]"] = float(np.mean(cKDTree(end).query(start)[0]))
     return found
 
 
