@@ -88,7 +88,12 @@ def run_to_folder(
     table_sha256 = table_sha256_of(loaded)
     model = ExosomeModel(loaded, seed=seed, threads=threads)
     end = float(model.scenario.clock.duration) if hours is None else hours * 3600.0
-    plan: dict[str, Any] = {"end_s": end, "every_s": checkpoint_every, "replaces": folder.replaces, "operations": []}
+    plan: dict[str, Any] = {
+        "end_s": end,
+        "every_s": checkpoint_every,
+        "replaces": folder.replaces,
+        "operations": [],
+    }
     with folder, _let_go(model):
         plan |= _recipe(model, hours, keep_tables(folder, loaded, table_sha256))
         for observer in _observers(folder, model, plan, operation):

@@ -309,7 +309,7 @@ def test_what_was_set_by_hand_goes_below_the_arm_and_above_the_rest() -> None:
         ('readout = "delivered"', 'readout = "deliverd"', "did you mean 'delivered'"),
         ('versus = "silent"', 'versus = "quiet"', "no arm of this name"),
         ('direction = "higher"', 'direction = "better"', "direction"),
-        ('arm = "sending"\nversus', 'arm = "silent"\nversus', "compared with another"),
+        ('arm = "sending"\nversus', 'arm = "silent"\nversus', "arm and versus must differ"),
         ('claim = "A donor\'s vesicles deliver."', 'claim = "Deliver"', "a claim is a sentence"),
         ('name = "null"', 'name = "sending"', "given twice"),
         (
@@ -361,7 +361,7 @@ def test_the_command(tmp_path: Path) -> None:
     assert (said["verdict"], said["replicates"]) == ("supports", 3)
     assert (tmp_path / "trials" / "small" / "report.html").exists()
     for words, reason in (
-        (("small.toml",), "exists"),
+        (("small.toml",), "other settings"),
         ((), "--all"),
         (("two_cells",), "has no"),
         (("signalling",), "did you mean"),

@@ -86,7 +86,7 @@ def test_a_format_of_another_kind_of_folder_is_refused(finished, tmp_path, monke
 
 
 def writer(finished, to):
-    (to / "inside" if to.is_dir() else to).write_text(finished.kind)
+    (to / "inside" if to.is_dir() else to).write_text("run")
     if (to.parent / "fail").exists():
         raise InputError("no data")
 

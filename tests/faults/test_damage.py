@@ -136,7 +136,7 @@ def test_an_export_is_whole_or_not_there(command, runs, tmp_path) -> None:
 
 def test_a_run_is_not_exported_into_itself(command, runs) -> None:
     before = sorted(path.name for path in runs[0].iterdir())
-    command("export", "a", "--to", "a", "--overwrite").refused(2, "--to a is what is to be exported")
+    command("export", "a", "--to", "a", "--overwrite").refused(2, "--to a is the folder to be exported")
     assert sorted(path.name for path in runs[0].iterdir()) == before
 
 
