@@ -119,7 +119,8 @@ def test_a_dose_is_a_sender_in_the_graph(tmp_path: Path) -> None:
     assert graph.nodes["dose"]["cell_type"] == "dose"
     taken = model.state.trafficking.taken_up.sum()
     assert graph.nodes["dose"]["out_strength"] == pytest.approx(taken)
-    assert set(model.edges.column("donor_type").to_pylist()) == {"dose"}
+    assert set(model.edges.column("sender").to_pylist()) == {"dose"}
+    assert model.edges.column("donor_type").null_count == model.edges.num_rows
     assert result.summary["communication"]["taken_up_by_type"]["dose"]["tumor"] == pytest.approx(taken)
     row = model.history.rows[-1]
     assert row["copies_delivered_per_cell[tumor, drug]"] > 0
