@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from typing import TYPE_CHECKING, Any
 
@@ -24,13 +25,24 @@ STORED = {"compression": "zstd", "write_page_checksum": True}
 """How every table of a run folder is stored; a damaged page is seen when it is read."""
 
 
+class _Writer(pq.ParquetWriter):
+    """A writer of pyarrow that may be dropped unfinished after an error.
+
+    pyarrow 26 closes a dropped writer once more, and prints the traceback of a disk that is still full.
+    """
+
+    def __del__(self) -> None:
+        with contextlib.suppress(OSError, pa.ArrowException):
+            super().__del__()
+
+
 class _GroupWriter:
     """A Parquet file whose row groups are all full but the last, however its rows come."""
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         self.path = path
         self.rows = 0
-        self._writer = pq.ParquetWriter(path, schema, **STORED)
+        self._writer = _Writer(path, schema, **STORED)
         self._waiting: list[pa.Table] = []
         self._written = 0
 
