@@ -556,7 +556,7 @@ def test_another_scenario_does_not_resume(tmp_path: Path) -> None:
     run = halted(tmp_path / "a")
     text = checkpoint.read(tmp_path / "a.unfinished")[0]["scenario"]
     edit(tmp_path / "a.unfinished", scenario=text.replace("60 s", "61 s"))
-    with pytest.raises(InputError, match="scenario signaling is not what it was"):
+    with pytest.raises(InputError, match="scenario signaling has changed since"):
         resume_run(run)
 
 

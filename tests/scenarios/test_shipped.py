@@ -49,7 +49,7 @@ def test_a_scenario_runs_and_keeps_its_numbers_in_the_published_ranges(name: str
     assert model.state.balance.emitted.sum() > 0
     assert model.edges.num_rows > 0
     told = (
-        "share voxels",
+        "in the same or adjacent voxels",
         "clock.step is long for unbinding",
         "at an open face",
     )  # errors that are known, and stated

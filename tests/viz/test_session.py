@@ -198,7 +198,7 @@ def test_a_swarm_beyond_the_cap_stops_the_run() -> None:
     ("overrides", "says"),
     [
         ({"domain.size": '["9000 um", "9000 um"]'}, "voxels"),
-        ({"layout.group.recipient.count": "6000", "layout.group.recipient.arrange": "overlapping"}, "cells"),
+        ({"layout.group.recipient.count": "20001", "layout.group.recipient.arrange": "overlapping"}, "cells"),
         ({"clock.duration": "1e5 h"}, "hours"),
         (
             {

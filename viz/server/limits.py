@@ -71,11 +71,11 @@ class Limits:
         for found, most, words in (
             (plan.domain.n_voxels, self.voxels, "voxels"),
             (cells, self.cells, "cells"),
+            (plan.estimate.arriving, self.vesicles, "single vesicles that come in one step"),
             (plan.estimate.memory_bytes / 1e6, self.memory_bytes / 1e6, "MB of memory"),
             (plan.estimate.step_seconds, self.step_seconds, "s of computing in a step"),
             (plan.domain.n_voxels * kinds * labels, self.concentrations, "concentrations a step"),
             (cells * kinds * labels, self.contacts, "pairs of cell and origin"),
-            (plan.estimate.arriving, self.vesicles, "single vesicles that come in one step"),
             (hours, self.hours, "hours"),
         ):
             if found > most:
