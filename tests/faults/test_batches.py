@@ -48,7 +48,7 @@ def test_replicates_alone_are_a_sweep(command) -> None:
     done = command("sweep", "two_cells", "--hours", 0.05, "--replicates", 3, "--seed", 1, "--out", "a")
     assert done.code == 0
     assert "mean and 95 % interval" in done.out
-    assert "one replicate would do" in done.err
+    assert "one replicate is sufficient" in done.err
 
 
 def test_a_sweep_with_a_failed_row_ends_with_1_after_all_others(command, tmp_path) -> None:
