@@ -55,13 +55,16 @@ def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
             assert (account == np.floor(account)).all()
             assert (account >= 0).all()
     writer.close()
+    carried = pq.read_table(path.with_name("vesicle_cargo.parquet")).to_pandas()
+    assert not carried.duplicated(["vesicle", "cargo"]).any()  # the same from release to end
     return model, pq.read_table(path).to_pandas()
 
 
 def test_sums_of_the_events_are_the_ledger(run: tuple[ExosomeModel, Any]) -> None:
     model, events = run
     state, balance = model.state, model.state.balance
-    label = [list(state.labels.names).index(name) for name in events.donor_type]
+    origin = events.donor_type.astype(object).fillna(events.sender.astype(object))
+    label = [list(state.labels.names).index(name) for name in origin]
     number = {
         name: np.bincount(np.array(label)[events.event == name], minlength=len(state.labels))
         for name in sorted(BIRTHS | set(FOLLOWS))
@@ -122,7 +125,6 @@ def test_relays_are_followed(run: tuple[ExosomeModel, Any]) -> None:
     assert (lives.hops == hops).all()
     assert lives.hops.max() >= 2
     assert (lives.groupby("vesicle").donor.nunique() <= 1).all()
-    assert (lives.groupby("vesicle").copies_signal.nunique() == 1).all()
     relayed = lives[(lives.event == "uptake") & (lives.hops > 0) & lives.donor.notna()]
     earlier = lives[lives.event == "recycling"].drop_duplicates("vesicle").set_index("vesicle").recipient
     relay = earlier.loc[relayed.vesicle].to_numpy()

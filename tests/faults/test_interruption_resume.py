@@ -87,7 +87,7 @@ def assert_same_run(one: Path, other: Path) -> None:
             for group in range(max(a.num_row_groups, b.num_row_groups)):
                 assert a.metadata.row_group(group).num_rows == b.metadata.row_group(group).num_rows
     groups = [zarr.open_group(run / "fields.zarr", mode="r") for run in (one, other)]
-    for name in ("time_s", "exosome"):
+    for name in ("time_s", "concentration"):
         a, b = (np.asarray(group[name]) for group in groups)
         np.testing.assert_array_equal(a, b, strict=True)
     assert (one / "summary.json").read_bytes() == (other / "summary.json").read_bytes()
