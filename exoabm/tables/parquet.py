@@ -25,7 +25,7 @@ STORED = {"compression": "zstd", "write_page_checksum": True}
 """How every table of a run folder is stored; a damaged page is seen when it is read."""
 
 
-class _Writer(pq.ParquetWriter):
+class _Writer(pq.ParquetWriter):  # type: ignore[misc]
     """A writer of pyarrow that may be dropped unfinished after an error.
 
     pyarrow 26 closes a dropped writer once more, and prints the traceback of a disk that is still full.
