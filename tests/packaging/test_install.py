@@ -20,9 +20,16 @@ import pytest
 pytestmark = pytest.mark.packaging
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-SOURCES = {"exoabm": "exoabm", "scenarios": "exoabm/scenarios", "viz": "exoabm/viz"}
+SOURCES = {
+    "exoabm": "exoabm",
+    "benchmarks": "exoabm/benchmarks",
+    "scenarios": "exoabm/scenarios",
+    "viz": "exoabm/viz",
+}
+BESIDE = {"mutation", "mutation.md", "readers.sh", "pictures"}
+"""Of the repository alone, not of the package."""
 LAZY = ("dask", "distributed", "matplotlib", "mesa", "pandas", "SALib", "solara")
-ROOMS = "batch cells kernels observe parameters scenario scenarios transport viz".split()
+ROOMS = "batch benchmarks cells kernels output parameters scenario scenarios transport viz".split()
 
 
 def run(*command: object, cwd: Path) -> str:
@@ -90,7 +97,7 @@ def test_wheel_holds_every_file_and_nothing_else(wheel: Path) -> None:
         f"{target}/{path.relative_to(ROOT / source)}"
         for source, target in SOURCES.items()
         for path in (ROOT / source).rglob("*")
-        if path.is_file() and not {"__pycache__", "pictures"} & set(path.parts)  # of the README
+        if path.is_file() and not {"__pycache__", *BESIDE} & set(path.parts)
     }
     with zipfile.ZipFile(wheel) as archive:
         packed = {name for name in archive.namelist() if ".dist-info/" not in name}
