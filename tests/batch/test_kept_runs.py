@@ -113,7 +113,7 @@ def test_what_others_put_into_a_damaged_run_is_kept(plan: Plan, whole: Path, tmp
             (copy / name).write_text("years of work")
         else:
             shutil.copytree(folder / name, copy / name)
-        with pytest.raises(InputError, match=r"notes\.txt', which no batch made"):
+        with pytest.raises(InputError, match=r"notes\.txt', which is not part of a batch"):
             run_rows(plan, copy, overwrite=True)
         shutil.rmtree(copy)
     assert run_rows(plan, shutil.copytree(whole, tmp_path / "copy"), overwrite=True).ran == 2

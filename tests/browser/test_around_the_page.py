@@ -238,7 +238,7 @@ def test_a_finished_run_opens(paused: Any, reader: Callable[..., Any]) -> None:
     facts = other.page.locator("section[aria-label='The run run'] .exo-facts").inner_text()
     assert "0.5 h" in facts
     assert "307" in facts
-    other.page.get_by_label("Recorded moment").select_option("0")
+    other.page.get_by_label("Recorded time").select_option("0")
     other.page.wait_for_selector("svg[aria-label*='307 cells took up 0 vesicles']")
 
 

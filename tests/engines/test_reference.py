@@ -19,10 +19,10 @@ from exoabm.output.checkpoint import snapshot
 from exoabm.runs.provenance import arithmetic
 
 REFERENCE = {
-    "linear": "88faa8a961382049",
-    "saturable": "d88e80fd2fdf2d01",
-    "voxel": "d14c1e62d7241c4b",
-    "membrane": "a0721eb938b38750",
+    "linear": "5aaeb2ca137d9a20",
+    "saturable": "0faf3a1ac68dbd1b",
+    "voxel": "f1bb32ab47a951d6",
+    "membrane": "8d19ef97bf9c0c40",
 }
 WAYS = {"recycling_probability": 0.3, "processing_rate": "20 / h", "diameter_gsd": 1.35}
 
