@@ -1,19 +1,69 @@
 """Mesa, imported without its side effects.
 
-``import mesa`` (3.3) forces the start method of multiprocessing to ``spawn`` for the whole process, and
-``Agent._ids`` keeps every model that ever had agents alive. Both are undone here.
+``import mesa`` (3.3) forces the start method of multiprocessing to ``spawn`` for the whole process, loads
+pandas, networkx and scipy.spatial (0.6 s), and ``Agent._ids`` keeps every model that ever had agents alive.
+All of this is undone here: these libraries are loaded when something of Mesa first uses them.
 """
 
 from __future__ import annotations
 
 import itertools
 import multiprocessing
+import sys
 import weakref
-from typing import Any
+from contextlib import contextmanager
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LATER = ("pandas", "networkx", "tqdm.auto", "scipy.spatial.distance")
+"""Modules that Mesa imports and that a model need not have."""
+
+
+class _Later(ModuleType):
+    """A module that is imported when a function or class of it is called."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return _Name(self.__name__, name)
+
+
+class _Name:
+    """Something in a module that is imported later."""
+
+    def __init__(self, module: str, name: str) -> None:
+        self._place = module, name
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        module, name = self._place
+        return getattr(import_module(module), name)(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        module, own = self._place
+        return getattr(getattr(import_module(module), own), name)
+
+
+@contextmanager
+def _postponed(names: tuple[str, ...]) -> Iterator[None]:
+    """Within, an import of these modules makes a placeholder of those that are not loaded yet."""
+    mine = {name: _Later(name) for name in names if name not in sys.modules}
+    sys.modules.update(mine)
+    try:
+        yield
+    finally:
+        for name, module in mine.items():
+            if sys.modules.get(name) is module:
+                del sys.modules[name]
+
 
 _before = multiprocessing.get_start_method(allow_none=True)
 
-import mesa  # noqa: E402
+with _postponed(LATER):
+    import mesa
 
 multiprocessing.set_start_method(_before, force=True)
 

@@ -17,7 +17,6 @@ from exoabm.scenario.loader import LoadedScenario, load
 from exoabm.scenario.treatment_protocol import make_protocol
 from exoabm.schedule import Step, advance
 from exoabm.streams import Streams
-from exoabm.transport.transfer_matrix import TransferMatrix, transfer_matrix
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
 
     from exoabm.output.recorder import Observer
     from exoabm.scenario.schema import Scenario
+    from exoabm.transport.transfer_matrix import TransferMatrix
 
 ROUNDING = 1e-9
 
@@ -206,5 +206,7 @@ class ExosomeModel(Model):  # type: ignore[misc]
 
     def transfer_matrix(self, vesicle: str | None = None) -> TransferMatrix:
         """The exact expected donor -> recipient matrix; see ``transport.transfer_matrix``."""
+        from exoabm.transport.transfer_matrix import transfer_matrix
+
         names = [kind.name for kind in self.state.kinds]
         return transfer_matrix(self.state, 0 if vesicle is None else names.index(vesicle))

@@ -6,9 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
-from scipy.spatial import cKDTree
-from scipy.spatial.distance import cdist
 
 from exoabm.analysis.edges import COUNTS, UNKNOWN, Edges, apart, edges_of, everyone
 from exoabm.domain import Face
@@ -20,6 +17,8 @@ from exoabm.vesicle import cargo_names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    import pyarrow as pa
 
     from exoabm.state import State
 
@@ -53,6 +52,8 @@ def edge_table(state: State, about: Mapping[str, str] | None = None) -> pa.Table
 
 def cargo_table(state: State, about: Mapping[str, str] | None = None) -> pa.Table:
     """Copies of cargo delivered over each edge: a row for each cargo of its vesicle kind."""
+    import pyarrow as pa
+
     from exoabm.tables.schema import build, words
 
     edges, names = edges_of(state), cargo_names(state.kinds)
@@ -69,6 +70,8 @@ def cargo_table(state: State, about: Mapping[str, str] | None = None) -> pa.Tabl
 
 def _ends(state: State, edges: Edges) -> dict[str, pa.Array]:
     """Sender, recipient and vesicle kind of each edge."""
+    import pyarrow as pa
+
     from exoabm.tables.schema import senders, words
 
     return {
@@ -287,6 +290,9 @@ def _finite(value: float) -> float | None:
 
 def _nearest(state: State, points: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """Distance from points to the nearest target, around periodic faces too; inf without targets."""
+    from scipy.spatial import cKDTree
+    from scipy.spatial.distance import cdist
+
     if not len(targets):
         return np.full(len(points), np.inf)
     domain = state.domain

@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from exoabm import collector_paused
 from exoabm.errors import UNSEEN, InputError, visible
 
 if TYPE_CHECKING:
@@ -79,7 +80,8 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 def load(scenario: str, pairs: list[str] | None = None, engine: str | None = None) -> LoadedScenario:
     """A scenario by name or path, with ``--set`` and ``--engine`` applied."""
-    from exoabm.scenario import loader
+    with collector_paused():
+        from exoabm.scenario import loader
 
     chosen = {} if engine is None else {"transport.engine": engine}
     return loader.load(scenario, overrides_of(pairs) | chosen)

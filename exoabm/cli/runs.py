@@ -11,6 +11,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from exoabm import collector_paused
 from exoabm.cli.app import app
 from exoabm.cli.console import (
     ClusterOption,
@@ -73,8 +74,9 @@ def run(
     interval = _interval(checkpoint_every)
     folder = out_ or Path("runs") / f"{Path(loaded.name).stem}-{seed}"
     _check_folder(folder, overwrite)
-    from exoabm.runs.execute import run_to_folder
-    from exoabm.runs.measured_runtime import warning
+    with collector_paused():
+        from exoabm.runs.execute import run_to_folder
+        from exoabm.runs.measured_runtime import warning
 
     long = warning(loaded, hours=duration, threads=threads, compiling=say_compiling)
     if long is not None:

@@ -44,15 +44,17 @@ PANEL = "Scenarios"
 @app.command("list", rich_help_panel=PANEL)
 def list_scenarios(as_json: JsonOption = False) -> None:
     """List the included scenarios and their questions."""
-    from exoabm.scenario.loader import shipped
+    import tomllib
 
-    infos = {name: load(name).scenario.info for name in shipped()}
+    from exoabm.scenario import shipped
+
+    infos = {name: tomllib.loads(path.read_text("utf-8"))["info"] for name, path in shipped().items()}
     if as_json:
-        print_json([{"name": n, "title": i.title, "question": i.question} for n, i in infos.items()])
+        print_json([{"name": n, "title": i["title"], "question": i["question"]} for n, i in infos.items()])
         return
     table = Table("scenario", "question", box=None, header_style="bold", pad_edge=False)
     for name, info in infos.items():
-        table.add_row(f"[cyan]{name}[/]", escape(info.question))
+        table.add_row(f"[cyan]{name}[/]", escape(info["question"]))
     out.print(table)
 
 

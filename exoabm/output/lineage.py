@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
 
 from exoabm.analysis.edges import everyone
 from exoabm.tables.declarations import TABLES
-from exoabm.tables.schema import build, words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    import pyarrow as pa
 
     from exoabm.state import State
 
@@ -44,6 +44,10 @@ def lineage_table(state: State, about: Mapping[str, str] | None = None) -> pa.Ta
     ``mother`` is null for cells of the layout, ``died_s`` for the living. Type and position are those of now,
     or of death.
     """
+    import pyarrow as pa
+
+    from exoabm.tables.schema import build, words
+
     cells, dead = everyone(state), state.lineage.dead
     mother, born = np.empty(len(cells), np.int64), np.empty(len(cells))
     died = np.full(len(cells), np.nan)

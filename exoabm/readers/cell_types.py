@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from exoabm.errors import InputError, did_you_mean
 from exoabm.readers.files import open_sheet
 from exoabm.readers.instruments import IDS, PERHAPS_TYPES, TYPES
-from exoabm.readers.notation import NUMBER, enumerated, quoted, split_unit
+from exoabm.readers.notation import BYSTANDER, NUMBER, enumerated, quoted, split_unit
 from exoabm.readers.questions import Questions, TableOptions
 from exoabm.readers.source_detection import RecognizedTable
 from exoabm.readers.table import BLANK, MISSING, Labels, Sheet
@@ -204,7 +204,6 @@ def _joined(
     return Types(Labels(codes, words), f"type from `{column}` of {second.name}, by `{key}`", tuple(notes))
 
 
-BYSTANDER = "bystander"
 DERIVED = ": "
 MOST_LISTED = 40
 

@@ -19,7 +19,7 @@ from exoabm.readers.cell_types import find_types
 from exoabm.readers.files import fingerprint, open_sheet
 from exoabm.readers.instruments import IDS, NAMELESS, ROW
 from exoabm.readers.notation import THOUSANDS, UNITS, enumerated, quoted, split_unit
-from exoabm.readers.position_checks import plausibility_warnings
+from exoabm.readers.position_checks import GRID, plausibility_warnings
 from exoabm.readers.questions import Questions, TableOptions
 from exoabm.readers.row_selection import SelectedRows, select_rows
 from exoabm.readers.source_detection import NOT_KNOWN, RecognizedTable, recognize
@@ -28,8 +28,6 @@ from exoabm.readers.table import Labels, Sheet, is_number, trimmed, true
 MAX_BYTES = 512 << 20
 """Of a text or Parquet table, unpacked; of HDF5 and Zarr, of the columns read."""
 MAX_CELLS = 2_000_000
-GRID = 2.0**-20
-"""um; positions are whole multiples of it, about a picometer, so that their differences are exact."""
 LEAST_PLANES = 2
 MOST_TOLD = 12
 """Largest number of labels in a summary."""

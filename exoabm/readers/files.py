@@ -1,18 +1,19 @@
-"""File format of a table, by its first bytes, and its hash."""
+"""File format of a table, by its first bytes, and its hash.
+
+The readers, and pyarrow with them, are imported when a table is read.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-
-import pyarrow as pa
+from typing import TYPE_CHECKING
 
 from exoabm.errors import InputError, did_you_mean
-from exoabm.readers.anndata_table import read_hdf5, read_zarr
-from exoabm.readers.parquet_table import MAGIC, read_parquet
-from exoabm.readers.questions import TableOptions
-from exoabm.readers.table import Sheet
-from exoabm.readers.text_table import PHYSICELL_COLUMNS, decode, is_physicell, read_physicell, read_text
+
+if TYPE_CHECKING:
+    from exoabm.readers.questions import TableOptions
+    from exoabm.readers.table import Sheet
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
 HDF5_USER_BLOCKS = (0, 512, 1024, 2048)
@@ -41,6 +42,8 @@ def open_sheet(path: Path, options: TableOptions, max_bytes: int, max_cells: int
     InputError
         If there is none, or it cannot be read; names the file.
     """
+    from exoabm.readers.anndata_table import read_hdf5, read_zarr
+
     if options.format not in FORMATS:
         raise InputError(f"{path.name}: format {options.format!r}: one of {', '.join(FORMATS)}")
     try:
@@ -63,6 +66,15 @@ def open_sheet(path: Path, options: TableOptions, max_bytes: int, max_cells: int
 
 def sheet_of(name: str, data: bytes, options: TableOptions, max_bytes: int, max_cells: int) -> Sheet:
     """The table in the bytes of a text or Parquet file."""
+    from exoabm.readers.parquet_table import MAGIC, read_parquet
+    from exoabm.readers.text_table import (
+        PHYSICELL_COLUMNS,
+        decode,
+        is_physicell,
+        read_physicell,
+        read_text,
+    )
+
     if options.format == "parquet" or (options.format == "auto" and data.startswith(MAGIC)):
         return read_parquet(name, data, max_bytes, max_cells)
     if options.format in ("h5ad", "zarr"):
@@ -85,6 +97,8 @@ def sheet_of(name: str, data: bytes, options: TableOptions, max_bytes: int, max_
 
 def fingerprint(path: Path) -> str:
     """SHA-256 of a table's file; of HDF5 and Zarr, whose matrices are not read, of the columns of cells."""
+    from exoabm.readers.anndata_table import read_hdf5, read_zarr
+
     if path.is_dir():
         return content_of(read_zarr(path, 1 << 62, 1 << 62))
     with path.open("rb") as stream:
@@ -97,6 +111,8 @@ def fingerprint(path: Path) -> str:
 
 def content_of(sheet: Sheet) -> str:
     """SHA-256 of every column of a table, name after name."""
+    import pyarrow as pa
+
     digest = hashlib.sha256(repr((sheet.names, sheet.rows)).encode())
     for name, column in zip(sheet.names, sheet.fetch(range(len(sheet.names))), strict=True):
         digest.update(pa.RecordBatch.from_arrays([column], [name]).serialize())

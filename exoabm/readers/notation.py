@@ -9,6 +9,9 @@ from typing import NamedTuple
 
 from exoabm.errors import InputError, visible
 
+BYSTANDER = "bystander"
+"""Type of cells whose label is mapped to no type of the scenario; it is inactive."""
+
 LONGEST_QUOTE = 80
 
 

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from exoabm.errors import InputError
 
+GRID = 2.0**-20
+"""um; positions are whole multiples of it, about a picometer, so that their differences are exact."""
 NEAREST = (4.0, 25.0)
 """um between neighbors, the median; real tumor sections have 6.6 to 7.5."""
 USUAL = 10.0

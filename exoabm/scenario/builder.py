@@ -14,7 +14,8 @@ from exoabm.accounting.mass_balance import MassBalance, WasteBalance
 from exoabm.domain import SIDES, Domain, Face, grid_shape
 from exoabm.errors import Problem, ResourceError, ScenarioError
 from exoabm.physiology import CellType, Mechanics, Process, SecretionMode, reachable
-from exoabm.readers.cells import GRID
+from exoabm.readers.notation import BYSTANDER
+from exoabm.readers.position_checks import GRID
 from exoabm.scenario import cell_builder as cell_dynamics
 from exoabm.scenario import layouts
 from exoabm.scenario.grid_accuracy import grid_warnings
@@ -47,7 +48,6 @@ if TYPE_CHECKING:
     from exoabm.streams import Streams
     from exoabm.transport.engine import Engine
 
-BYSTANDER = "bystander"
 BYSTANDER_DIAMETER = 15.0
 """um; assumed."""
 BALANCE_TOLERANCE = {"float64": 1e-9, "float32": 1e-3}

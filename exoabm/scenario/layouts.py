@@ -8,15 +8,17 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.spatial import cKDTree
 
 from exoabm.errors import InputError
 from exoabm.kernels.sphere_mechanics import add_separated, link_points
 from exoabm.scenario.region import CHUNK, Positions, Region, grid_points, shell_measure
+
+if TYPE_CHECKING:
+    from scipy.spatial import cKDTree
 
 JAMMING = {2: 0.547, 3: 0.384}
 """Fraction that random sequential addition of equal discs or spheres can reach, at most.
@@ -156,6 +158,8 @@ def _images(period: ArrayLike) -> Positions:
 
 def neighbors(positions: Positions, period: ArrayLike = NOT_PERIODIC) -> cKDTree:
     """Tree of the points (n, 3) with distances to nearest images; its data are the points wrapped inside."""
+    from scipy.spatial import cKDTree
+
     length = np.asarray(period, dtype=float)
     around = np.where(length > 0.0, length, np.inf)
     inside = positions - length * np.floor(positions / around)

@@ -8,7 +8,6 @@ import tomllib
 from copy import copy
 from dataclasses import dataclass, field
 from functools import lru_cache
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from pydantic import ValidationError
 from exoabm.errors import InputError, ScenarioError, did_you_mean, visible
 from exoabm.manifest import demand, listed
 from exoabm.readers.files import fingerprint, is_table
+from exoabm.scenario import shipped as shipped
 from exoabm.scenario.schema import Scenario
 from exoabm.scenario.schema_fields import names_of, plain_data
 from exoabm.scenario.validation import (
@@ -167,13 +167,6 @@ def read_run(folder: Path) -> dict[str, Any]:
     if not isinstance(about, dict) or not isinstance(about.get("scenario"), dict):
         raise InputError(f"{folder / RUN} holds no scenario")
     return about
-
-
-def shipped() -> dict[str, Path]:
-    """The scenarios shipped with exoabm, by name."""
-    folder = Path(str(resources.files("exoabm.scenarios")))
-    files = (path for path in sorted(folder.glob("*.toml")) if "." not in path.stem)  # intros, lessons
-    return {path.stem: path for path in files}
 
 
 def load(

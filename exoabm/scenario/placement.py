@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from exoabm.errors import InputError, Problem, ScenarioError
-from exoabm.readers.cell_types import map_labels
-from exoabm.readers.cells import read_cells
 from exoabm.readers.position_checks import check_distinct_positions
 from exoabm.readers.questions import TableOptions
 from exoabm.scenario import layouts
@@ -87,6 +85,9 @@ def table_options(loaded: LoadedScenario) -> TableOptions:
 
 def from_table(loaded: LoadedScenario) -> Placed:
     """The cells of the layout's table."""
+    from exoabm.readers.cell_types import map_labels
+    from exoabm.readers.cells import read_cells
+
     layout, path = loaded.scenario.layout, loaded.table_path()
     assert path is not None
     table = read_cells(path, table_options(loaded))

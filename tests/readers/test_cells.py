@@ -17,7 +17,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from exoabm.errors import InputError
-from exoabm.readers.cells import GRID, read_cells
+from exoabm.readers.cells import read_cells
+from exoabm.readers.position_checks import GRID
 from exoabm.readers.questions import AmbiguousTable, TableOptions
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data"

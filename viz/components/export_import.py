@@ -15,7 +15,8 @@ import pyarrow.csv
 import solara
 
 from exoabm.errors import ExoError, InputError, ResourceError, visible
-from exoabm.readers.cell_types import BYSTANDER, PLACEHOLDER
+from exoabm.readers.cell_types import PLACEHOLDER
+from exoabm.readers.notation import BYSTANDER
 from exoabm.readers.questions import AmbiguousTable
 from exoabm.runs.execute import draw_picture, run_to_folder
 from exoabm.viz.components.communication import RunView

@@ -1,0 +1,53 @@
+"""What a start loads: modules are checked rather than times, which a busy machine would spoil."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+from exoabm.scenario.loader import load, shipped
+
+NOT_NEEDED = {"pandas", "networkx", "pyarrow", "matplotlib", "tqdm", "zarr", "solara"}
+"""Libraries that a model and its steps do without: their import takes longer than the steps do."""
+
+
+def test_a_first_step_loads_no_library_that_it_does_not_need() -> None:
+    """Parts of Mesa that need pandas and networkx load them when they are used."""
+    code = f"""
+import sys
+import exoabm
+model = exoabm.ExosomeModel("two_cells", seed=1)
+model.step()
+print(sorted({NOT_NEEDED} & sys.modules.keys()))
+import mesa
+collector = mesa.DataCollector(model_reporters={{"hours": lambda model: model.hours}})
+collector.collect(model)
+print(collector.get_model_vars_dataframe().hours.tolist(), "pandas" in sys.modules)
+import networkx
+grid = mesa.space.NetworkGrid(networkx.path_graph(5))
+print(grid.get_neighborhood(2, radius=2), type(networkx).__name__)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    first, second, third = done.stdout.splitlines()
+    assert first == "[]"
+    assert second == f"[{1 / 60}] True"
+    assert third == "[1, 3, 0, 4] module"
+
+
+def test_the_list_of_scenarios_is_read_without_building_them() -> None:
+    code = (
+        "import atexit, sys; atexit.register(lambda: print(*sys.modules)); sys.argv[1:] = ['list', '--json']"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}; from exoabm.cli import main; main()"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    *shown, modules = done.stdout.splitlines()
+    loaded = {"numpy", "numba", "pint", "exoabm.scenario.schema"} & set(modules.split())
+    assert not loaded, done.stderr
+    infos = [(name, load(name).scenario.info) for name in shipped()]
+    expected = [{"name": name, "title": info.title, "question": info.question} for name, info in infos]
+    assert json.loads("\n".join(shown)) == expected
