@@ -88,6 +88,7 @@ class ExosomeModel(Model):  # type: ignore[misc]
         if snapshot is not None:
             checkpoint.restore(self.state, snapshot)
             self.steps = self.state.step
+        self._threads = threads
         self.engine = make_engine(self.scenario.transport, self.state, threads)
         self.history = Metrics(float(self.scenario.record.metrics))
         self.recorder = Recorder()
@@ -169,6 +170,44 @@ class ExosomeModel(Model):  # type: ignore[misc]
                     progress((self.state.time - start) / (end - start))
         finally:
             self._length = step
+
+    def branch(
+        self, *, silence: str | None = None, block: str | None = None, give: str | None = None
+    ) -> ExosomeModel:
+        """A second model that goes on from this moment on the same draws, with one change.
+
+        Cells, vesicles, fields, clocks and recorded metrics are copied. Every draw is named by seed, purpose,
+        entity and step; the two models therefore differ by the change and its consequences alone. Without a
+        change the branch repeats this model bit for bit.
+
+        Parameters
+        ----------
+        silence : str, optional
+            ``"cell:17"``, ``"cell_type:macrophage"``, ``"edge:3->17"`` (cells or types), or
+            ``"vesicle:exosome"``.
+        block : {"release", "uptake", "delivery", "response"}, optional
+            The step that is removed; release, or uptake for an edge, if not given. See ``cells.silencing``.
+        give : str, optional
+            ``"cell:17 message 100"``: copies of a cargo given to a cell, or to each cell of a type, now.
+
+        Raises
+        ------
+        InputError
+            If the selection names nothing in this model, or has no such step.
+
+        Examples
+        --------
+        >>> model = ExosomeModel("two_cells", seed=1)
+        >>> model.run(hours=1)
+        >>> silent = model.branch(silence="cell_type:donor")
+        >>> model.run(hours=1), silent.run(hours=1)
+        (None, None)
+        """
+        loaded = self.loaded.with_change(silence=silence, block=block, give=give, at=f"{self.hours!r} h")
+        content = {name: array.copy() for name, array in checkpoint.snapshot(self.state).items()}
+        twin = type(self)(loaded, seed=self.streams.seed, threads=self._threads, snapshot=content)
+        twin.history.restore(self.history.snapshot())
+        return twin
 
     @property
     def hours(self) -> float:

@@ -217,6 +217,47 @@ class Response:
     maximum: float
 
 
+class Block(StrEnum):
+    """Step between donor and recipient that a silencing removes."""
+
+    RELEASE = "release"
+    UPTAKE = "uptake"
+    DELIVERY = "delivery"
+    RESPONSE = "response"
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """One cell by its birth id, or all cells of a type by its index; the other is -1."""
+
+    cell: int = -1
+    cell_type: int = -1
+
+
+@dataclass(frozen=True)
+class Silence:
+    """A removed step of communication, from ``start`` (s) on; see ``cells.silencing``.
+
+    ``donor`` and ``recipient`` are None where any cell is meant, ``kind`` is -1 for all vesicle kinds.
+    """
+
+    block: Block
+    start: float
+    donor: Chosen | None = None
+    recipient: Chosen | None = None
+    kind: int = -1
+
+
+@dataclass(frozen=True)
+class Gift:
+    """Copies of a cargo that each chosen cell receives in the step that contains ``time`` (s)."""
+
+    to: Chosen
+    cargo: int
+    copies: float
+    time: float
+
+
 @dataclass(frozen=True)
 class Mechanics:
     """Repulsion of overlapping cells: overlap decays at ``relaxation`` (1/s)."""

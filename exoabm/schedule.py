@@ -11,6 +11,7 @@ from exoabm.accounting.step_balance import book_flows, close_step
 from exoabm.cells.motility import move
 from exoabm.cells.responses import respond
 from exoabm.cells.secretion import returning_vesicles, secrete
+from exoabm.cells.silencing import give, without_silenced
 from exoabm.cells.turnover import apply_turnover, decide_fates
 from exoabm.cells.uptake import take_up, warn_of_waiting
 from exoabm.errors import NumericalError
@@ -49,7 +50,9 @@ def _dose(step: Step) -> None:
 
 
 def _secrete(step: Step) -> None:
-    step.sources = Sources(secrete(step.state, step.dt), returning_vesicles(step.state), step.dosed)
+    give(step.state, step.dt)
+    released = without_silenced(step.state, secrete(step.state, step.dt))
+    step.sources = Sources(released, returning_vesicles(step.state), step.dosed)
 
 
 def _transport(step: Step) -> None:

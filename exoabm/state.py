@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from exoabm.accounting.mass_balance import MassBalance, WasteBalance
     from exoabm.cargo import Cargo
     from exoabm.domain import Domain
-    from exoabm.physiology import CellType, Mechanics, Response
+    from exoabm.physiology import CellType, Gift, Mechanics, Response, Silence
     from exoabm.streams import Streams
     from exoabm.vesicle import VesicleKind
 
@@ -289,6 +289,8 @@ class State:
         Unit of each behavior, per cell type.
     base, damping : numpy.ndarray
         Value of each behavior at rest, and mean share of ``cells.feedback`` in recent steps, both (T, B).
+    silences, gifts : tuple
+        Interventions of a causal comparison; see ``cells.silencing``.
     released : numpy.ndarray
         Vesicles released by each cell until now, (n, K).
     fields : list of numpy.ndarray
@@ -332,6 +334,8 @@ class State:
     behavior_units: tuple[tuple[str, ...], ...] = ()
     base: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
     responses: tuple[Response, ...] = ()
+    silences: tuple[Silence, ...] = ()
+    gifts: tuple[Gift, ...] = ()
     damping: np.ndarray = field(init=False)
     mechanics: Mechanics | None = None
     max_cells: float = math.inf

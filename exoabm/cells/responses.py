@@ -27,6 +27,7 @@ import numpy as np
 
 from exoabm.cells.behaviors import known
 from exoabm.cells.cargo_pools import receive_cargo
+from exoabm.cells.silencing import unresponsive
 from exoabm.parameters.catalog import CATALOG
 from exoabm.physiology import SecretionMode
 
@@ -125,6 +126,8 @@ def apply_responses(state: State, now: float) -> None:
 def _strength(state: State, rows: np.ndarray, row: Response, now: float) -> np.ndarray:
     """u for the cells in ``rows``."""
     signal = SIGNALS[row.signal].read(state, rows, row.of, now)
+    if SIGNALS[row.signal].internal:
+        signal = np.where(unresponsive(state, rows), 0.0, signal)
     return hill_ratio(np.maximum(signal, 0.0), row.half_max, row.hill)
 
 

@@ -7,11 +7,12 @@ Source: bonsergent2021.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from exoabm.accounting.stage_records import Uptake
+from exoabm.cells.silencing import acting, block_each, blocked_shares
 from exoabm.kernels import compartment_kinetics as compartments
 from exoabm.kernels.compartment_kinetics import (
     advance_compartment_parts,
@@ -19,6 +20,7 @@ from exoabm.kernels.compartment_kinetics import (
     compartment_coefficients,
 )
 from exoabm.parameters.units import duration_text, percent_text
+from exoabm.physiology import Block
 from exoabm.streams import Purpose
 from exoabm.tables.fates import Event
 from exoabm.vesicle import DeliveryRoute, Status
@@ -72,18 +74,39 @@ def _take_up_expected(state: State, result: TransportResult, dt: float) -> Uptak
     if arrival is not None:
         coefficients = np.repeat(coefficients, len(captured), axis=0)
         coefficients[..., [1, 4]] = np.where(np.isnan(arrival), coefficients[..., [1, 4]], arrival)
-    shares = _shares(state)
-    if sizes is not None:
-        pools = way.bound, way.endosomal, way.bound_sizes, way.endosomal_sizes, way.returning_sizes
-        advance_compartment_parts(sizes, coefficients, shares, *pools)
     new = [np.empty_like(captured) for _ in range(4)]
-    contents = compartments.Compartments(
+    pools = way.bound, way.endosomal, way.bound_sizes, way.endosomal_sizes, way.returning_sizes
+    held = (
         way.encountered, way.bound, way.endosomal, way.returning, way.unbound, way.taken_up, way.lysosomal,
         way.recycled, way.delivered, way.first_contact, way.last_contact,
     )  # fmt: skip
-    transfers = compartments.Transfers(*new)
-    advance_compartments(captured, coefficients, shares, state.time + dt, LIKELY_CONTACT, contents, transfers)
+    entering, transfers, shares = captured, tuple(new), _shares(state)
+    blocked = blocked_shares(state, shares)
+    if blocked is not None:  # each origin has probabilities of its own, as if it were a kind
+        labels = captured.shape[2]
+        shares = blocked.reshape(len(captured), -1, blocked.shape[3])
+        coefficients = np.repeat(coefficients, labels, axis=1)
+        entering, sizes, *pools = _by_origin(captured, sizes, *pools)  # type: ignore[assignment]
+        held, transfers = tuple(_by_origin(*held)), tuple(_by_origin(*new))
+    if sizes is not None:
+        advance_compartment_parts(sizes, coefficients, shares, *pools)
+    advance_compartments(
+        entering, coefficients, shares, state.time + dt, LIKELY_CONTACT,
+        compartments.Compartments(*held), compartments.Transfers(*transfers),
+    )  # fmt: skip
     return Uptake(*new)
+
+
+def _by_origin(*arrays: np.ndarray | None) -> list[Any]:
+    """Views (n, K L, 1, ...) of arrays (n, K, L, ...)."""
+    views = []
+    for array in arrays:
+        view = None if array is None else array.view()
+        if view is not None:
+            n, kinds, labels, *rest = view.shape
+            view.shape = (n, kinds * labels, 1, *rest)
+        views.append(view)
+    return views
 
 
 EVENT_OF_OUTCOME = {
@@ -101,7 +124,7 @@ def _take_up_each(state: State, captured: np.ndarray, dt: float) -> Uptake:
     rows = vesicles.rows(Status.BOUND, Status.ENDOSOMAL)
     compartment = np.where(vesicles.status[rows] == Status.BOUND, compartments.FIRST, compartments.SECOND)
     event, when = np.empty((len(rows), 2), np.int8), np.empty((len(rows), 2))
-    rates, row_of_rates = _rates(state, vesicles.host[rows], vesicles.kind[rows])
+    rates, row_of_rates = _rates(state, vesicles, rows)
     compartments.draw_transitions(
         vesicles.id[rows],
         compartment.astype(np.int8),
@@ -177,15 +200,17 @@ def _shares(state: State) -> np.ndarray:
     return shares
 
 
-def _rates(state: State, host: np.ndarray, kind: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _rates(state: State, vesicles: Vesicles, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Rates for `draw_transitions`, and the row of each vesicle among them: its kind's, or its own."""
-    shares = _shares(state)
+    shares, host, kind = _shares(state), vesicles.host[rows], vesicles.kind[rows]
     leave = np.array([k.unbinding_rate + k.internalization_rate for k in state.kinds])
     drain = np.array([k.processing_rate for k in state.kinds])
-    if len(shares) == 1:
+    blocked = bool(acting(state, Block.UPTAKE, Block.DELIVERY))
+    if len(shares) == 1 and not blocked:
         off, fusion, recycling, escape = shares[0].T
         return np.column_stack([leave, off, fusion, drain, recycling, escape]), kind
-    off, fusion, recycling, escape = shares[host, kind].T
+    each = shares[host if len(shares) > 1 else 0, kind]
+    off, fusion, recycling, escape = (block_each(state, vesicles, rows, each) if blocked else each).T
     mine = np.column_stack([leave[kind], off, fusion, drain[kind], recycling, escape])
     return mine, np.arange(len(kind))
 

@@ -39,6 +39,8 @@ FIXED = frozenset(
         "behavior_units",
         "base",
         "responses",
+        "silences",
+        "gifts",
         "streams",
         "source",
         "events",

@@ -207,7 +207,14 @@ def refuse_changes(
         return
     try:
         now = load(source, overrides)
-        changed = differences(then, now)
+        own = [  # silencings and gifts that were added to the source, as by `exoabm whatif`
+            f"{key}.{row.name}."
+            for key in ("silence", "give")
+            for row in getattr(then.scenario, key)
+            if row.name not in {other.name for other in getattr(now.scenario, key)}
+        ]
+        found = differences(then, now).items()
+        changed = {key: pair for key, pair in found if not key.startswith(tuple(own))}
     except InputError as error:
         raise InputError(f"{source} has changed since the {begun} was started: {error}") from None
     paths = [path for path in (now.table_path(), now.types_path()) if path is not None]

@@ -27,6 +27,7 @@ from exoabm.scenario.resource_estimate import (
     estimate_run,
     grown_cells,
 )
+from exoabm.scenario.schema_cells import selected
 from exoabm.scenario.schema_fields import cautions
 from exoabm.scenario.step_accuracy import step_warnings
 from exoabm.scenario.treatment_protocol import administered_doses, dosed
@@ -112,6 +113,7 @@ def blueprint(loaded: LoadedScenario, seed: int) -> Blueprint:
     warnings.extend(grid_warnings(scenario.transport, domain, kinds, types, type_index, position))
     warnings.extend(step_warnings(scenario, domain, kinds, types, count, decay))
     labels = _labels(scenario, domain, types, type_index)
+    _check_selections(loaded, labels, len(position), grows=Process.TURNOVER in _processes(scenario))
     rate = sum(t.release_rate * count.get(t.name, 0) for t in types if t.donates)
     grown = grown_cells(scenario, domain, count)
     takers = {t.name: count.get(t.name, 0) for t in types if any(t.uptake_rate)}
@@ -175,6 +177,29 @@ def _with_outliers(placed: Placed | None) -> Iterator[None]:
         raise ResourceError(f"{error}; {why}" if why else str(error)) from None
 
 
+def _processes(scenario: Scenario) -> tuple[Process, ...]:
+    return cell_dynamics.processes(cell_dynamics.behaviors_in_use(scenario)[0])
+
+
+def _check_selections(loaded: LoadedScenario, labels: Labels, cells: int, *, grows: bool) -> None:
+    """Refuse silenced or given cells that do not exist, and edges whose donor cell is not known."""
+    scenario = loaded.scenario
+    for key, text in (
+        *((f"silence.{row.name}.of", row.of) for row in scenario.silence),
+        *((f"give.{row.name}.to", row.to) for row in scenario.give),
+    ):
+        word, names = selected(text)
+        beyond = [name for name in names if name.isdecimal() and int(name) >= cells]
+        if beyond and not grows:
+            fault = f"no cell has the birth id {beyond[0]}; there are 0 to {cells - 1}"
+            raise ScenarioError(loaded.name, [Problem(key, repr(text), fault)])
+        each = scenario.transport.engine == "vesicles"
+        if word == "edge" and names[0].isdecimal() and not each and labels.resolution is not Resolution.CELL:
+            hint = "set transport.provenance = 'cell' or transport.engine = 'vesicles', or name a type"
+            fault = "expected numbers of vesicles keep the type of their donor only"
+            raise ScenarioError(loaded.name, [Problem(key, repr(text), fault, hint)])
+
+
 def _inert(
     loaded: LoadedScenario, domain: Domain, types: tuple[CellType, ...], type_index: np.ndarray
 ) -> Iterator[str]:
@@ -235,6 +260,8 @@ def build_state(loaded: LoadedScenario, plan: Blueprint, streams: Streams) -> St
         mechanics=None if scenario.mechanics is None else Mechanics(float(scenario.mechanics.relaxation)),
         max_cells=float(scenario.domain.max_cells),
         responses=cell_dynamics.responses(scenario, behaviors, cargos),
+        silences=cell_dynamics.silences(scenario),
+        gifts=cell_dynamics.gifts(scenario, cargos),
         follows_vesicles=each,
         vesicles=Vesicles(len(carried), copies_type(plan.kinds), most),
         contacts=ContactTable(columns, k if each else 0),

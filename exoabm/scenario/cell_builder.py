@@ -16,15 +16,20 @@ from exoabm.parameters.parameter import Quantity
 from exoabm.parameters.units import internal_unit, to_internal
 from exoabm.physiology import (
     Attraction,
+    Block,
     CellType,
+    Chosen,
+    Gift,
     MvbPathway,
     Process,
     Response,
     SecretionMode,
     Sense,
+    Silence,
     WasteMetabolism,
     reachable,
 )
+from exoabm.scenario.schema_cells import selected
 from exoabm.streams import Purpose
 from exoabm.vesicle import PARTICLES, DeliveryRoute, VesicleKind, enough_classes
 
@@ -265,6 +270,47 @@ def responses(scenario: Scenario, names: tuple[str, ...], cargos: tuple[Cargo, .
         )
         for row in scenario.response
     )
+
+
+def silences(scenario: Scenario) -> tuple[Silence, ...]:
+    """The active rows of ``[[silence]]`` with indices in place of names."""
+    found = []
+    for row in scenario.silence:
+        word, names = selected(row.of)
+        step, begins, kind = Block(row.step), float(row.start), -1
+        donor = recipient = None
+        if word == "vesicle":
+            kind = [table.name for table in scenario.vesicle].index(names[0])
+        elif word == "edge":
+            donor, recipient = (_chosen(scenario, name) for name in names)
+        elif step is Block.RELEASE:
+            donor = _chosen(scenario, names[0])
+        else:
+            recipient = _chosen(scenario, names[0])
+        if row.active:
+            found.append(Silence(step, begins, donor, recipient, kind))
+    return tuple(found)
+
+
+def gifts(scenario: Scenario, cargos: tuple[Cargo, ...]) -> tuple[Gift, ...]:
+    """The active rows of ``[[give]]``."""
+    index = [cargo.name for cargo in cargos]
+    return tuple(
+        Gift(
+            _chosen(scenario, selected(row.to)[1][0]),
+            index.index(row.cargo),
+            float(row.copies),
+            float(row.time),
+        )
+        for row in scenario.give
+        if row.active
+    )
+
+
+def _chosen(scenario: Scenario, name: str) -> Chosen:
+    if name.isdecimal():
+        return Chosen(cell=int(name))
+    return Chosen(cell_type=[table.name for table in scenario.cell_type].index(name))
 
 
 def uptake_limit(scenario: Scenario, table: CellTypeTable) -> float:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import tomllib
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -120,9 +120,65 @@ class LoadedScenario:
         text = self.written().encode()
         return parse(text, name=self.name, folder=self.folder, overrides=overrides, trusted=self.trusted)
 
+    def extended(self, **tables: Sequence[Mapping[str, Any]]) -> LoadedScenario:
+        """The scenario with further elements of lists of tables, e.g. ``silence=[{"name": ..., ...}]``.
+
+        Raises
+        ------
+        InputError
+            If one of them is not allowed.
+        """
+        import tomli_w
+
+        raw = tomllib.loads(self.written())
+        for key, more in tables.items():
+            raw[key] = [*raw.get(key, []), *more]
+        text = tomli_w.dumps(raw).encode()
+        made = parse(text, name=self.name, folder=self.folder, trusted=self.trusted)
+        return replace(made, overrides=self.overrides)
+
+    def with_change(
+        self,
+        *,
+        silence: str | None = None,
+        block: str | None = None,
+        give: str | None = None,
+        at: str = "0 h",
+    ) -> LoadedScenario:
+        """The scenario with a silencing or a gift from a model time on; see ``ExosomeModel.branch``.
+
+        Raises
+        ------
+        InputError
+            If they are not written so, or name nothing in the scenario.
+        """
+        if block is not None and silence is None:
+            raise InputError(f"block = {block!r} says what is silenced, but nothing is: give silence, too")
+        tables: dict[str, list[dict[str, Any]]] = {}
+        if silence is not None:
+            names = {row.name for row in self.scenario.silence}
+            row = {"name": _free("silenced", names), "of": silence, "start": at}
+            tables["silence"] = [row | ({} if block is None else {"block": block})]
+        if give is not None:
+            words = give.split()
+            if len(words) != 3:
+                raise InputError(f"give = {give!r}: write 'cell:17 CARGO COPIES', or cell_type:NAME")
+            names = {gift.name for gift in self.scenario.give}
+            to, cargo, copies = words[0], words[1], _literal(words[2])
+            tables["give"] = [
+                {"name": _free("given", names), "to": to, "cargo": cargo, "copies": copies, "time": at}
+            ]
+        return self.extended(**tables) if tables else self
+
     def sha256(self) -> str:
         """SHA-256 of the resolved scenario as canonical JSON."""
         return sha256_of(self.resolved())
+
+
+def _free(name: str, taken: set[str]) -> str:
+    """A name that is not taken: itself, or with a number."""
+    names = (name, *(f"{name}_{number}" for number in range(2, len(taken) + 3)))
+    return next(each for each in names if each not in taken)
 
 
 def sha256_of_tables(paths: Sequence[Path]) -> str | None:

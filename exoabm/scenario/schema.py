@@ -12,7 +12,14 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from exoabm.parameters.parameter import Quantity
-from exoabm.scenario.schema_cells import CargoTable, CellTypeTable, Response, VesicleTable
+from exoabm.scenario.schema_cells import (
+    CargoTable,
+    CellTypeTable,
+    GiftTable,
+    Response,
+    SilenceTable,
+    VesicleTable,
+)
 from exoabm.scenario.schema_fields import Name, Table, assumed, declared
 from exoabm.scenario.schema_therapy import (
     ArmTable,
@@ -307,6 +314,8 @@ class Scenario(Table):
     cargo: list[CargoTable] = Field(default_factory=list)
     cell_type: list[CellTypeTable] = Field(min_length=1)
     response: list[Response] = Field(default_factory=list)
+    silence: list[SilenceTable] = Field(default_factory=list)
+    give: list[GiftTable] = Field(default_factory=list)
     mechanics: MechanicsTable | None = Field(
         default=None, description="repulsion of cells; none if not given"
     )

@@ -305,3 +305,75 @@ class Response(Table):
             except QuantityError:
                 continue
         return Quantity.read(value, behavior.places[-1][1])
+
+
+SELECTIONS = ("cell", "cell_type", "edge", "vesicle")
+_SELECTED = "must be 'cell:17', 'cell_type:NAME', 'edge:3->17' (cells or types) or 'vesicle:NAME'"
+
+
+def selected(text: str) -> tuple[str, tuple[str, ...]]:
+    """What a selection such as ``cell:17`` or ``edge:3->17`` is of, and the names or numbers in it.
+
+    Raises
+    ------
+    ValueError
+        If it is not written so.
+    """
+    word, colon, of = (part.strip() for part in text.partition(":"))
+    names = tuple(name.strip() for name in of.split("->")) if word == "edge" else (of,)
+    fits = word in SELECTIONS and colon and all(names) and len(names) == (2 if word == "edge" else 1)
+    if not fits or (word == "cell" and not of.isdecimal()):
+        raise ValueError(_SELECTED)
+    return word, names
+
+
+class SilenceTable(Table):
+    """A removed step of communication: vesicles that are not released, or without uptake or effect."""
+
+    name: Name
+    of: str = Field(description="cell:17, cell_type:NAME, edge:3->17 (cells or types), or vesicle:NAME")
+    block: Literal["release", "uptake", "delivery", "response"] | None = Field(
+        default=None, description="the step that is removed; release, or uptake for an edge, if not given"
+    )
+    start: Quantity = declared("intervention_time", description="model time from which it is removed")
+    active: bool = Field(default=True, description="arms of a comparison switch silencings on and off")
+
+    @property
+    def step(self) -> str:
+        """The step that is removed."""
+        return self.block or ("uptake" if selected(self.of)[0] == "edge" else "release")
+
+    @field_validator("of")
+    @classmethod
+    def _known_selection(cls, value: str) -> str:
+        selected(value)
+        return value
+
+    @model_validator(mode="after")
+    def _step_of_selection(self) -> SilenceTable:
+        word = selected(self.of)[0]
+        if word == "edge" and self.step == "release":
+            raise ValueError("a release has no recipient yet: block = 'uptake' or 'delivery' of an edge")
+        if word in ("edge", "vesicle") and self.step == "response":
+            raise ValueError(
+                "copies in a cell do not keep their vesicle or donor: block = 'delivery', or of = 'cell:...'"
+            )
+        return self
+
+
+class GiftTable(Table):
+    """Copies of a cargo that cells receive at a time, beside those that vesicles deliver."""
+
+    name: Name
+    to: str = Field(description="cell:17 or cell_type:NAME; each cell receives the copies")
+    cargo: Name
+    copies: Quantity = declared("given_copies", default=...)
+    time: Quantity = declared("intervention_time", description="model time at which they are given")
+    active: bool = Field(default=True, description="arms of a comparison switch gifts on and off")
+
+    @field_validator("to")
+    @classmethod
+    def _known_cells(cls, value: str) -> str:
+        if selected(value)[0] not in ("cell", "cell_type"):
+            raise ValueError("must be 'cell:17' or 'cell_type:NAME'")
+        return value

@@ -16,7 +16,7 @@ from exoabm.parameters.parameter import Quantity
 from exoabm.readers.notation import BYSTANDER
 from exoabm.scenario.cell_builder import at_rest
 from exoabm.scenario.schema import Scenario
-from exoabm.scenario.schema_cells import FOLLOWS
+from exoabm.scenario.schema_cells import FOLLOWS, selected
 from exoabm.scenario.schema_fields import meaning_of, names_of
 from exoabm.state import OUTSIDE
 
@@ -185,6 +185,8 @@ def unresolved(scenario: Scenario) -> Iterator[Problem]:
         "cell_type": [table.name for table in scenario.cell_type],
         "layout.group": [group.key for group in scenario.layout.group],
         "response": [row.name for row in scenario.response if row.name is not None],
+        "silence": [table.name for table in scenario.silence],
+        "give": [table.name for table in scenario.give],
         "dose": [table.name for table in scenario.dose],
         "arm": [table.name for table in scenario.arm],
         **{
@@ -228,6 +230,15 @@ def _references(scenario: Scenario) -> Iterator[Reference]:
             yield f"{key}.{verb}", row.behavior.partition(".")[2], "cargo"
     for group in scenario.layout.group:
         yield f"layout.group.{group.key}.cell_type", group.cell_type, "cell_type"
+    for silence in scenario.silence:
+        word, of = selected(silence.of)
+        for one in of:
+            if not one.isdecimal():
+                yield f"silence.{silence.name}.of", one, "vesicle" if word == "vesicle" else "cell_type"
+    for gift in scenario.give:
+        word, of = selected(gift.to)
+        yield f"give.{gift.name}.cargo", gift.cargo, "cargo"
+        yield f"give.{gift.name}.to", of[0] if word == "cell_type" else None, "cell_type"
     for dose in scenario.dose:
         yield f"dose.{dose.name}.vesicle", dose.vesicle, "vesicle"
         yield f"dose.{dose.name}.molecule", dose.molecule, "vesicle"

@@ -58,6 +58,7 @@ def cells(*rates: Rates, n: int = 1, labels: int = 1) -> SimpleNamespace:
         trafficking=Trafficking.empty(n, len(rates), labels),
         follows_vesicles=False,
         behaviors=(),
+        silences=(),
         time=0.0,
     )
 
