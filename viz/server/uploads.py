@@ -25,8 +25,8 @@ import pyarrow.compute as pc
 from exoabm.errors import InputError, visible
 from exoabm.manifest import MANIFEST, faults, told
 from exoabm.readers.cell_types import map_labels, toml_key
-from exoabm.readers.notation import BYSTANDER
 from exoabm.readers.cells import read_cells
+from exoabm.readers.notation import BYSTANDER
 from exoabm.readers.parquet_table import UNPACKED, read_flat
 from exoabm.readers.position_checks import check_distinct_positions
 from exoabm.readers.questions import TableOptions
