@@ -1,9 +1,9 @@
 """Simulator of cell communication through extracellular vesicles.
 
     import exoabm as xo
-    model = xo.ExosomeModel("signaling", seed=1)
-    model.run(hours=24)
-    model.communication      # networkx.DiGraph, donor -> recipient
+    run = xo.run("signaling", seed=1)
+    run.plot_matrix()        # who sends to whom
+    run.edges.to_pandas()    # vesicles from each donor to each recipient
 
 Names are loaded when first used, so that importing the package costs next to nothing.
 """
@@ -20,20 +20,28 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from exoabm.api.runs import Run as Run
+    from exoabm.api.runs import open_run as open_run
+    from exoabm.api.runs import resume as resume
+    from exoabm.api.runs import run as run
+    from exoabm.api.scenarios import list_scenarios as list_scenarios
+    from exoabm.api.scenarios import scenario as scenario
+    from exoabm.api.scenarios import scenario_from_table as scenario_from_table
     from exoabm.cells.agents import Cell as Cell
     from exoabm.errors import ExoError as ExoError
     from exoabm.model import ExosomeModel as ExosomeModel
     from exoabm.scenario.loader import load as load
-    from exoabm.tables.run_tables import open_run as open_run
 
-_HOME = {
-    "Cell": "exoabm.cells.agents",
-    "ExosomeModel": "exoabm.model",
-    "ExoError": "exoabm.errors",
-    "load": "exoabm.scenario.loader",
-    "open_run": "exoabm.tables.run_tables",
+_NAMES = {
+    "exoabm.api.runs": ("Run", "open_run", "resume", "run"),
+    "exoabm.api.scenarios": ("list_scenarios", "scenario", "scenario_from_table"),
+    "exoabm.cells.agents": ("Cell",),
+    "exoabm.errors": ("ExoError",),
+    "exoabm.model": ("ExosomeModel",),
+    "exoabm.scenario.loader": ("load",),
 }
-
+_HOME = {name: module for module, names in _NAMES.items() for name in names}
+__all__ = sorted([*_HOME, "__version__"])
 
 @contextmanager
 def collector_paused() -> Iterator[None]:
@@ -45,9 +53,6 @@ def collector_paused() -> Iterator[None]:
     finally:
         if running:
             gc.enable()
-
-
-__all__ = ["Cell", "ExoError", "ExosomeModel", "__version__", "load", "open_run"]
 
 
 def __getattr__(name: str) -> Any:

@@ -57,6 +57,7 @@ class ExosomeModel(Model):  # type: ignore[misc]
 
     Examples
     --------
+    >>> from exoabm import ExosomeModel
     >>> model = ExosomeModel("two_cells", seed=1)
     >>> model.run(hours=1)
     >>> model.communication.graph["resolution"]

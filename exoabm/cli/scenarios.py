@@ -33,10 +33,7 @@ from exoabm.cli.console import (
 from exoabm.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from exoabm.batch.calibration.convergence import Convergence
-    from exoabm.scenario.loader import LoadedScenario
 
 PANEL = "Scenarios"
 
@@ -68,8 +65,10 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """Show every key of a scenario: value, unit, meaning, allowed and published range, source."""
+    from exoabm.scenario.description import rows_of
+
     loaded = load(scenario, set_)
-    rows = list(_rows(loaded, all_ or as_json))
+    rows = list(rows_of(loaded, everything=all_ or as_json))
     if as_json:
         print_json({"name": loaded.name, "sha256": loaded.sha256(), "parameters": rows})
         return
@@ -286,33 +285,3 @@ def _told(row: dict[str, Any]) -> str:
         f"source: {row.get('source')}": row.get("source"),
     }
     return "; ".join(word for word, true in words.items() if word and true)
-
-
-def _rows(loaded: LoadedScenario, everything: bool) -> Iterator[dict[str, Any]]:
-    """One row per key of a scenario, in the order of the file format."""
-    from exoabm.parameters import Quantity
-    from exoabm.scenario.schema_fields import described, is_idle
-
-    for entry in described(loaded.scenario):
-        key, value = entry.key, entry.value
-        idle = is_idle(entry.table, entry.field)
-        if not everything and (idle or value is None or value == [] or key.split(".")[-2:-1] == [value]):
-            continue
-        row = {"key": key, "meaning": entry.meaning, "choices": entry.choices}
-        if isinstance(value, Quantity):
-            parameter = value.parameter
-            yield row | {
-                "value": f"{value.magnitude:.10g}",
-                "unit": parameter.unit if parameter.unit != "1" else "",
-                "allowed": "{:g} to {:g}".format(*parameter.allowed),
-                "published": "{:g} to {:g}".format(*parameter.published) if parameter.published else "",
-                "source": value.source or "this scenario",
-                "symbol": parameter.symbol,
-                "note": value.note,
-            }
-        else:
-            yield row | {"value": _plain(value)}
-
-
-def _plain(value: Any) -> Any:
-    return [_plain(v) for v in value] if isinstance(value, list) else getattr(value, "given", value)

@@ -87,22 +87,43 @@ SPELLED = {"LAMDA": "lambda"}
 
 
 def draft_scenario(table: Path, to: Path, overrides: Mapping[str, str], *, overwrite: bool = False) -> str:
-    """Write a scenario for a table, with one cell type per label; return the recognized format.
-
-    A label that ``tissue`` knows begins with the numbers of the type that it means there, others with those
-    of its first type; all of them are assumptions, to be replaced by what was measured.
+    """Write a scenario for a table, see ``scenario_of_labels``; return the recognized format.
 
     Raises
     ------
     InputError
         If the table leaves something open, or the file exists.
     """
-    import tomli_w
-
     if to.suffix != ".toml":
         raise InputError(f"--out {to}: a scenario is written to a file whose name ends in .toml")
     if to.exists() and not overwrite:
         raise InputError(f"{to} exists already; choose another --out, or pass --overwrite")
+    text, recognized = scenario_of_labels(table, overrides, to.resolve().parent)
+    write_whole(to, text)
+    return recognized
+
+
+def scenario_of_labels(table: Path, overrides: Mapping[str, str], home: Path) -> tuple[bytes, str]:
+    """A scenario for a table with one cell type per label, as TOML, and the recognized format.
+
+    A label that ``tissue`` knows begins with the numbers of the type that it means there, others with those
+    of its first type; all of them are assumptions, to be replaced by what was measured.
+
+    Parameters
+    ----------
+    table : Path
+    overrides : mapping
+        Keys of the layout that the table leaves open.
+    home : Path
+        The folder of the scenario, by which the table is named in it.
+
+    Raises
+    ------
+    InputError
+        If the table leaves something open.
+    """
+    import tomli_w
+
     loaded = load(table, {**overrides, "layout.unmapped": BYSTANDER})
     placed = from_table(loaded)
     labels = list(placed.table.labels.counts())
@@ -116,16 +137,15 @@ def draft_scenario(table: Path, to: Path, overrides: Mapping[str, str], *, overw
     raw["cell_type"] = [{**known.get(placed.meaning[label], first), "name": names[label]} for label in labels]
     raw["layout"] = {
         **{key: value for key, value in said.items() if key not in ("unmapped", "type_map")},
-        "table": _beside(table, to),
+        "table": _beside(table, home),
         "type_map": names,
     }
     if loaded.scenario.layout.types_from is not None:
-        raw["layout"]["types_from"] = _beside(Path(loaded.scenario.layout.types_from), to)
+        raw["layout"]["types_from"] = _beside(Path(loaded.scenario.layout.types_from), home)
     raw["info"]["summary"] += f" Rates are those of the shipped scenario {TABLE_SCENARIO}, and assumptions."
     head = f"# {placed.table.recognized(names)}\n"
     head += "# Rates, diameters and uptake are assumptions to be replaced by measured values.\n\n"
-    write_whole(to, (head + tomli_w.dumps(raw)).encode())
-    return placed.table.recognized(names)
+    return (head + tomli_w.dumps(raw)).encode(), placed.table.recognized(names)
 
 
 def names_of_labels(labels: Iterable[str]) -> dict[str, str]:
@@ -154,7 +174,7 @@ def _latin(text: str) -> str:
     return "".join(mark for mark in found if not unicodedata.combining(mark[0]))
 
 
-def _beside(path: Path, to: Path) -> str:
-    """Path of a file in a scenario: its name if in the same folder, else the full path."""
+def _beside(path: Path, home: Path) -> str:
+    """Path of a file in a scenario: its name if in the folder of the scenario, else the full path."""
     path = path.resolve()
-    return path.name if path.parent == to.resolve().parent else str(path)
+    return path.name if path.parent == home else str(path)

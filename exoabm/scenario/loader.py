@@ -27,9 +27,12 @@ from exoabm.scenario.validation import (
     shortened,
     unresolved,
 )
+from exoabm.scenario.values import texts_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from exoabm.scenario.values import Changes
 
 MAX_BYTES = 1 << 20
 PATH_KEY = "layout.table"
@@ -47,12 +50,19 @@ TABLE_SCENARIO = "tissue"
 RUN = "run.json"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LoadedScenario:
     """A valid scenario and its origin.
 
     Table paths are relative to ``folder``. An untrusted scenario (an upload, a URL) may read no files outside
-    it. ``text`` is the file as read, for reading it again with other overrides.
+    it. ``text`` is the file as read, for reading it again with other overrides. A notebook shows a
+    table of its keys with value, unit, range and source.
+
+    Examples
+    --------
+    >>> import exoabm as xo
+    >>> xo.scenario("two_cells")
+    <scenario two_cells: Two cells>
     """
 
     name: str
@@ -61,6 +71,14 @@ class LoadedScenario:
     trusted: bool = True
     overrides: tuple[tuple[str, str], ...] = ()
     text: bytes = field(default=b"", repr=False, compare=False)
+
+    def __repr__(self) -> str:
+        return f"<scenario {self.name}: {visible(self.scenario.info.title)}>"
+
+    def _repr_html_(self) -> str:
+        from exoabm.scenario.description import html_of
+
+        return html_of(self)
 
     def table_path(self) -> Path | None:
         """Path of the layout's table, if it has one.
@@ -109,16 +127,47 @@ class LoadedScenario:
 
         return tomli_w.dumps(_tables(self.text, self.name, dict(self.overrides), trusted=self.trusted))
 
-    def changed(self, overrides: Mapping[str, str]) -> LoadedScenario:
+    def changed(self, changes: Changes) -> LoadedScenario:
         """The scenario with other values, as if set at first.
+
+        Parameters
+        ----------
+        changes : mapping
+            Values by dotted key: texts, numbers in the unit of their parameter, pairs ``(number, "unit")``,
+            quantities of pint; see ``scenario.values.text_of``.
 
         Raises
         ------
         InputError
             If one of them is not allowed.
+
+        Examples
+        --------
+        >>> import exoabm as xo
+        >>> faster = xo.scenario("two_cells").changed({"cell_type.donor.release_rate": "2 / min"})
+        >>> faster.scenario.cell_type[0].release_rate
+        <release_rate 120 1/h>
         """
-        text = self.written().encode()
-        return parse(text, name=self.name, folder=self.folder, overrides=overrides, trusted=self.trusted)
+        given = dict(self.overrides) | texts_of(changes)
+        return parse(self.text, name=self.name, folder=self.folder, overrides=given, trusted=self.trusted)
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
+        """Write the scenario as written, with its changes, to a TOML file; a table is named by its full path.
+
+        Raises
+        ------
+        InputError
+            If the name does not end in ``.toml``, or the file exists.
+        """
+        to = Path(path)
+        if to.suffix != ".toml":
+            raise InputError(f"{to}: a scenario is written to a file whose name ends in .toml")
+        if to.exists() and not overwrite:
+            raise InputError(f"{to} exists already; choose another name, or pass overwrite=True")
+        paths = {PATH_KEY: self.table_path(), PATH_KEYS[1]: self.types_path()}
+        given = {key: str(path) for key, path in paths.items() if path is not None}
+        to.write_text(self.changed(given).written(), encoding="utf-8")
+        return to
 
     def extended(self, **tables: Sequence[Mapping[str, Any]]) -> LoadedScenario:
         """The scenario with further elements of lists of tables, e.g. ``silence=[{"name": ..., ...}]``.

@@ -1,0 +1,353 @@
+"""Plots of a run, or of the replicates of a point or an arm: drawn into ``ax``, with units on the axes."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from exoabm.errors import InputError, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from matplotlib.animation import FuncAnimation
+    from matplotlib.axes import Axes
+
+    from exoabm.export.figure_data import Asked
+    from exoabm.export.type_exchange import Exchange, FinishedRun, Group
+
+DPI = 150
+"""Dots per inch of a new figure, at which letters of 6.5 points are read on a screen; assumed."""
+DECADES = 3.0
+"""Range of a logarithmic scale of concentrations below their maximum, in powers of ten; assumed."""
+WIDEST = 24
+"""Letters of the names of columns that fit side by side below a matrix; assumed."""
+FRAME = 200
+"""Time of a picture in an animation, ms; assumed."""
+
+
+class Plots:
+    """Plots of runs that differ by their seeds alone: of one run, or means with intervals of several.
+
+    Every plot takes ``ax`` and returns the axes that it drew into; without ``ax`` these are of a new figure
+    of pyplot, one column of a journal wide. Means have 95 % confidence intervals (Student's t).
+    """
+
+    @cached_property
+    def _exchange(self) -> Exchange:
+        raise NotImplementedError
+
+    @property
+    def _group(self) -> Group:
+        return self._exchange.groups[0]
+
+    def plot(self, *readouts: str, ax: Axes | None = None) -> Axes:
+        """Draw readouts over time, by default the vesicles taken up per cell of each type.
+
+        Parameters
+        ----------
+        readouts : str
+            Names of columns of ``metrics`` of one unit, such as ``"taken_up[exosome]"``.
+        ax : matplotlib.axes.Axes, optional
+
+        Examples
+        --------
+        >>> import exoabm as xo
+        >>> ax = xo.run("two_cells", {"clock.step": "10 min"}, seed=1, hours=1).plot("free[exosome]")
+        >>> ax.get_xlabel(), ax.get_ylabel()
+        ('time (h)', 'free vesicles')
+        """
+        from exoabm.export.figure_data import colors_of, courses_of, types_of
+        from exoabm.plot.curves import courses
+        from exoabm.tables.readouts import named
+
+        asked = self._asked("taken_up", None)
+        if readouts:
+            unit = self._unit_of(readouts)
+            columns, colors = {name: name for name in readouts}, {}
+        else:
+            columns = {n: named("taken_up_per_cell", n) for n in types_of(self._exchange)}
+            unit, colors = f"{asked.unit} per cell", colors_of(self._exchange, list(columns))
+        hours, curves = courses_of(self._runs(), columns)
+        with _axes(ax) as ax:
+            courses(hours, curves, unit=unit, colors=colors, ax=ax)
+        return ax
+
+    def plot_matrix(
+        self, measure: str = "taken_up", kind: str | None = None, *, ax: Axes | None = None
+    ) -> Axes:
+        """Draw the vesicles from each type (rows send) to each type (columns receive).
+
+        Parameters
+        ----------
+        measure : str
+            ``"captured"``, ``"taken_up"`` or ``"delivered"``.
+        kind : str, optional
+            Vesicle kind; by default the sum of all.
+        ax : matplotlib.axes.Axes, optional
+        """
+        from exoabm.export.figure_data import amounts_of, refuse_nothing, talkers
+        from exoabm.export.type_exchange import mean_and_half
+        from exoabm.plot.matrices import matrix, slant
+        from exoabm.plot.style import name_lines
+
+        asked = self._asked(measure, kind)
+        rows, columns = talkers(self._exchange)
+        mean, half = mean_and_half(amounts_of(asked, self._group, rows, columns))
+        refuse_nothing(asked, float(mean.sum()))
+        with _axes(ax) as ax:
+            matrix(mean, rows, columns, half=half, unit=asked.unit, ax=ax)
+            if sum(map(len, columns)) > WIDEST:
+                slant(ax, [name_lines(name) for name in columns])
+            ax.set_title(asked.heading)
+        return ax
+
+    def plot_network(
+        self, measure: str = "taken_up", kind: str | None = None, *, ax: Axes | None = None
+    ) -> Axes:
+        """Draw the types on a ring, with arrows as wide as the vesicles from one to the other are many."""
+        from exoabm.export.figure_data import amounts_of, colors_of, refuse_nothing, talkers, types_of
+        from exoabm.export.type_exchange import in_order
+        from exoabm.plot.networks import network
+
+        asked = self._asked(measure, kind)
+        rows, columns = talkers(self._exchange)
+        names = in_order([*rows, *columns], types_of(self._exchange))
+        amounts = amounts_of(asked, self._group, names, names).mean(axis=0)
+        refuse_nothing(asked, float(amounts.sum()))
+        with _axes(ax) as ax:
+            network(amounts, names, unit=asked.unit, colors=colors_of(self._exchange, names), ax=ax)
+            ax.set_title(asked.heading, pad=16)
+        return ax
+
+    def plot_map(self, measure: str = "taken_up", kind: str | None = None, *, ax: Axes | None = None) -> Axes:
+        """Draw the cells of the first run, seen along z, and the strongest links; broad ends send."""
+        from exoabm.export.figure_data import colors_of, map_of
+        from exoabm.plot.maps import links
+
+        asked, run = self._asked(measure, kind), self._runs()[0]
+        cells, drawn, _ = map_of(asked, run)
+        colors = colors_of(self._exchange, list(dict.fromkeys(cells.types)))
+        with _axes(ax) as ax:
+            links(cells, drawn, unit=asked.unit, colors=colors, ax=ax)
+            ax.set_title(asked.heading)
+        return ax
+
+    def plot_distance(
+        self, measure: str = "delivered", kind: str | None = None, *, ax: Axes | None = None
+    ) -> Axes:
+        """Draw the vesicles by the distance in µm between the cell that sent and the cell that received.
+
+        Raises
+        ------
+        InputError
+            If the runs know donors by type only: set ``transport.provenance`` to ``"cell"``.
+        """
+        from exoabm.export.figure_data import colors_of, flown, refuse_nothing, types_of
+        from exoabm.export.type_exchange import in_order, mean_and_half
+        from exoabm.plot.histograms import bins_for, distances
+
+        asked = self._asked(measure, kind)
+        ways = [flown(asked, run) for run in self._runs()]
+        refuse_nothing(asked, sum(float(each.amount.sum()) for each in ways))
+        edges = bins_for(max(float(each.distance.max(initial=0.0)) for each in ways))
+        names = in_order((n for each in ways for n in each.origins), types_of(self._exchange))
+        amounts = {n: mean_and_half(np.array([each.binned(n, edges) for each in ways])) for n in names}
+        with _axes(ax) as ax:
+            distances(edges, amounts, unit=asked.unit, colors=colors_of(self._exchange, names), ax=ax)
+            ax.set_title(asked.heading)
+        return ax
+
+    def plot_field(
+        self, kind: str | None = None, *, hours: float | None = None, ax: Axes | None = None
+    ) -> Axes:
+        """Draw the concentration of free vesicles per mL in the first run, with the outlines of the cells.
+
+        Parameters
+        ----------
+        kind : str, optional
+            Vesicle kind; by default the first.
+        hours : float, optional
+            Model time in h; the last recorded time until then. By default the end.
+        ax : matplotlib.axes.Axes, optional
+
+        Notes
+        -----
+        In three dimensions it is the mean along z.
+        """
+        run = self._runs()[0]
+        times = run.fields.times_s / 3600
+        at = len(times) - 1 if hours is None else int(np.searchsorted(times, hours + 1e-9, "right")) - 1
+        if at < 0:
+            raise InputError(f"hours = {hours:g}: the first recorded time is {times[0]:g} h")
+        with _axes(ax) as ax:
+            _draw_field(ax, run, self._kind(kind), at)
+        return ax
+
+    def animate(self, kind: str | None = None) -> FuncAnimation:
+        """The field of ``plot_field`` over all recorded times, on one scale.
+
+        ``.to_jshtml()`` shows it in a notebook; ``.save("field.gif", writer="pillow")`` writes it to a file.
+        """
+        from matplotlib.animation import FuncAnimation
+
+        run, kind = self._runs()[0], self._kind(kind)
+        with _axes(None) as ax:
+            update = _draw_field(ax, run, kind, len(run.fields.times_s) - 1)
+        frames = len(run.fields.times_s)
+        return FuncAnimation(ax.figure, update, frames=frames, interval=FRAME)  # type: ignore[arg-type]
+
+    def _runs(self) -> list[FinishedRun]:
+        """The run folders.
+
+        Raises
+        ------
+        InputError
+            If none were kept.
+        """
+        from exoabm.export.figure_data import NO_RUNS
+
+        if not self._group.runs:
+            raise InputError(f"{self._exchange.source} {NO_RUNS}")
+        return self._group.runs
+
+    def _kind(self, kind: str | None) -> str:
+        kinds = self._exchange.kinds
+        if kind is not None and kind not in kinds:
+            raise InputError(f"kind = {kind!r}: one of {', '.join(kinds)}{did_you_mean(kind, kinds)}")
+        return kind or kinds[0]
+
+    def _asked(self, measure: str, kind: str | None) -> Asked:
+        from exoabm.export.figure_data import MEASURES, Asked
+
+        if measure not in MEASURES:
+            hint = did_you_mean(measure, MEASURES)
+            raise InputError(f"measure = {measure!r}: one of {', '.join(MEASURES)}{hint}")
+        return Asked(self._exchange, measure, None if kind is None else self._kind(kind), None)
+
+    def _unit_of(self, readouts: Sequence[str]) -> str:
+        """The label of readouts, which must be of one unit."""
+        from exoabm.tables.readouts import parse
+
+        known = [name for name in self._runs()[0].metrics.column_names if name != "time_h"]
+        for name in readouts:
+            if name not in known:
+                raise InputError(f"no readout {name!r}{did_you_mean(name, known)}; see metrics.column_names")
+        parsed = [parse(name) for name in readouts]
+        units = dict.fromkeys(each.column.unit for each in parsed if each.column is not None)
+        if len(units) > 1:
+            raise InputError(
+                f"the readouts have different units: {', '.join(map(str, units))}; plot each by itself"
+            )
+        quantities = dict.fromkeys(each.quantity.replace("_", " ") for each in parsed)
+        unit = next(iter(units), "")
+        return f"{' / '.join(quantities)} {unit or 'vesicles'}".strip()
+
+
+class _axes:
+    """The axes given, or those of a new figure of pyplot, drawn in the style of figures for papers."""
+
+    def __init__(self, ax: Axes | None) -> None:
+        from exoabm.plot.style import styled
+
+        self._ax, self._style = ax, styled()
+
+    def __enter__(self) -> Any:
+        self._style.__enter__()
+        if self._ax is not None:
+            return self._ax
+        from matplotlib import pyplot as plt
+
+        from exoabm.plot.style import COLUMN, MM
+
+        size = (COLUMN * MM, 0.75 * COLUMN * MM)
+        return plt.subplots(figsize=size, dpi=DPI, layout="constrained")[1]
+
+    def __exit__(self, *error: Any) -> None:
+        self._style.__exit__(*error)
+
+
+def _draw_field(ax: Axes, run: FinishedRun, kind: str, at: int) -> Any:
+    """Draw a field and the cells; return the function that draws another time."""
+    from matplotlib.colors import LinearSegmentedColormap, LogNorm, Normalize
+
+    from exoabm.plot import palette
+    from exoabm.plot.scales import number
+    from exoabm.plot.style import scale_of
+
+    def amounts(time: int) -> np.ndarray:
+        found = run.fields.at(kind, time).sum(axis=0, dtype=float)
+        return found.mean(axis=0) if found.ndim == 3 else found
+
+    every = [float(amounts(time).max()) for time in range(len(run.fields.times_s))]
+    scale, power = scale_of(max(every))
+    most = max(every) / scale or 1.0
+
+    def values(time: int) -> np.ndarray:
+        return np.maximum(amounts(time) / scale, least if wide else 0.0)
+
+    least = most / 10**DECADES
+    wide = float(np.median(amounts(int(np.argmax(every))))) < max(every) / 10
+    norm: Normalize = LogNorm(least, most) if wide else Normalize(0.0, most)
+    colors = LinearSegmentedColormap.from_list("field", palette.FIELD)
+    low, step = run.fields.origin_um, run.fields.voxel_um
+    ny, nx = amounts(at).shape
+    extent = (low[0], low[0] + nx * step, low[1], low[1] + ny * step)
+    image = ax.imshow(values(at), norm=norm, cmap=colors, extent=extent, origin="lower")
+    bar = ax.figure.colorbar(image, ax=ax, shrink=0.85, pad=0.02)
+    bar.set_label(f"free vesicles of {kind} ({power}/mL)")
+    outlines = ax.add_collection(_outlines(ax, run, at))
+    _type_key(ax, run)
+    ax.set(xlabel="x (µm)", ylabel="y (µm)", title=f"{number(run.fields.times_s[at] / 3600)} h")
+
+    def update(time: int) -> list[Any]:
+        nonlocal outlines
+        image.set_data(values(time))
+        outlines.remove()
+        outlines = ax.add_collection(_outlines(ax, run, time))
+        ax.set_title(f"{number(run.fields.times_s[time] / 3600)} h")
+        return [image, outlines]
+
+    return update
+
+
+def _looks(run: FinishedRun) -> Mapping[str, str]:
+    """The color of each type, as in the preview."""
+    from exoabm.plot.palette import OTHER, Looks
+    from exoabm.scenario.builder import declared
+
+    _, types = declared(run.scenario)
+    looks = Looks.of(types, np.array([run.cells_at_start.get(each.name, 0) for each in types]))
+    return dict.fromkeys(run.types, OTHER) | {style.name: style.color for style in looks.styles}
+
+
+def _outlines(ax: Axes, run: FinishedRun, at: int) -> Any:
+    from matplotlib.collections import EllipseCollection
+
+    cells, colors = run.cells_at(float(run.fields.times_s[at])), _looks(run)
+    names = cells["cell_type"].to_pylist()
+    size = np.array([run.diameters.get(name, 0.0) for name in names])
+    place = np.column_stack([np.asarray(cells["x_um"]), np.asarray(cells["y_um"])])
+    return EllipseCollection(
+        size,
+        size,
+        np.zeros(len(size)),
+        units="xy",
+        offsets=place,
+        offset_transform=ax.transData,
+        facecolors="none",
+        edgecolors=[colors[name] for name in names],
+        linewidths=0.7,
+    )
+
+
+def _type_key(ax: Axes, run: FinishedRun) -> None:
+    """Names of the types, below the axes."""
+    from matplotlib.lines import Line2D
+
+    there = [name for name in run.types if run.cells_at_start.get(name)]
+    colors = _looks(run)
+    marks = [Line2D([], [], ls="", marker="o", mfc="none", mec=colors[name], ms=4) for name in there]
+    ax.legend(marks, there, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=3, handletextpad=0.1)

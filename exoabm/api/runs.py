@@ -1,0 +1,379 @@
+"""Runs: made, resumed and opened; a run has its tables, fields, graph and plots."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from exoabm.api.plots import Plots
+from exoabm.api.progress import progress_bar
+from exoabm.api.scenarios import Source, scenario
+from exoabm.errors import InputError
+from exoabm.parameters.units import to_internal
+from exoabm.scenario.values import text_of
+from exoabm.tables.html import html_card, html_table
+from exoabm.tables.run_tables import Run as RunTables
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+    from exoabm.api.progress import Tell
+    from exoabm.export.type_exchange import Exchange
+    from exoabm.scenario.loader import LoadedScenario
+    from exoabm.scenario.values import Changes
+    from exoabm.transport.transfer_matrix import TransferMatrix
+
+MOST_HOURS = 1e6
+"""Longest run, h."""
+
+
+def run(
+    source: Source = "signaling",
+    changes: Changes | None = None,
+    *,
+    seed: int | None = None,
+    hours: float | str | None = None,
+    out: str | Path | None = None,
+    overwrite: bool = False,
+    threads: int = 1,
+    checkpoint_every: float | str | None = None,
+    progress: bool | Tell | None = None,
+) -> Run:
+    """Run a scenario, or repeat the run of a run folder, and return its results.
+
+    Parameters
+    ----------
+    source, changes
+        As for ``scenario``.
+    seed : int, optional
+        0 to 2^63 - 1; that of a run folder, else drawn from the operating system and recorded.
+    hours : float or str, optional
+        Model time in h, or with a unit (``"90 min"``); by default the scenario's duration.
+    out : str or Path, optional
+        The run folder. By default a temporary one, which is removed with the ``Run``; see ``Run.save``.
+    overwrite : bool
+        Replace a run folder at ``out``.
+    threads : int
+        For large grids; the results do not depend on it.
+    checkpoint_every : float or str, optional
+        Model time between checkpoints, in h or with a unit; ``resume`` goes on from the last one.
+    progress : bool or callable, optional
+        Whether to draw a progress bar, or a function of the share done.
+
+    Raises
+    ------
+    InputError, ResourceError
+        Before anything is written.
+    NumericalError
+        If the mass balance breaks.
+
+    Examples
+    --------
+    >>> import exoabm as xo
+    >>> first = xo.run("two_cells", {"clock.step": "10 min"}, seed=1, hours=2)
+    >>> first
+    <run of two_cells: 2 h, seed 1>
+    >>> first.metrics.column_names[:2]
+    ['time_h', 'emitted[exosome]']
+    >>> first.edges.to_pandas()[["donor", "recipient"]].values.tolist()
+    [[0, 1]]
+    """
+    loaded = scenario(source, changes)
+    from exoabm.scenario.loader import read_run, run_of
+    from exoabm.scenario.resource_estimate import refuse_large_grid
+
+    refuse_large_grid(loaded.scenario)
+    before = run_of(source) if isinstance(source, str | Path) else None
+    about = {} if before is None else read_run(before)
+    duration = about.get("hours") if hours is None else hours_of(hours)
+    interval = None if checkpoint_every is None else seconds_of(checkpoint_every, "checkpoint_every")
+    if interval is not None and out is None:
+        raise InputError("checkpoint_every needs out, the folder of the run")
+    from exoabm.runs.execute import run_to_folder
+
+    home = None if out is not None else tempfile.TemporaryDirectory(prefix="exoabm-")
+    folder = Path(out) if home is None else Path(home.name) / "run"
+    with progress_bar(Path(loaded.name).stem, progress) as tell:
+        done = run_to_folder(
+            loaded,
+            folder,
+            seed=about.get("seed") if seed is None else seed,
+            hours=duration,
+            overwrite=overwrite,
+            threads=threads,
+            checkpoint_every=interval,
+            progress=tell,
+        )
+    return Run(done.folder, notes=done.warnings, home=home)
+
+
+def resume(folder: str | Path, *, threads: int = 1, progress: bool | Tell | None = None) -> Run:
+    """Resume an interrupted run that had ``checkpoint_every``; the results are identical bits.
+
+    Raises
+    ------
+    InputError
+        If there is no checkpoint in ``<folder>.unfinished``, or something has changed since.
+    """
+    from exoabm.output.run_folder import UNFINISHED
+    from exoabm.runs.execute import resume_run
+
+    path = Path(folder)
+    path = path.with_name(path.name.removesuffix(UNFINISHED))
+    with progress_bar(path.name, progress) as tell:
+        done = resume_run(path, threads=threads, progress=tell)
+    return Run(done.folder, notes=done.warnings)
+
+
+def open_run(folder: str | Path) -> Run:
+    """A finished run, whose parts are read when they are asked for; see ``Run``.
+
+    Raises
+    ------
+    InputError
+        If the folder holds no run, or one whose tables have another version.
+
+    Examples
+    --------
+    >>> import exoabm as xo
+    >>> made = xo.run("two_cells", {"clock.step": "10 min"}, seed=1, hours=1, out="first")
+    >>> xo.open_run("first").edges.equals(made.edges)
+    True
+    """
+    return Run(folder)
+
+
+class Run(RunTables, Plots):
+    """A run: tables, fields, communication graph and plots, read from its folder when they are asked for.
+
+    Each table is an attribute, a ``pyarrow.Table`` (``.to_pandas()``; polars and pyarrow read it as it is):
+    ``metrics``, ``cells``, ``events``, ``edges``, ``pairs``, ``behaviors``, ``metrics_by_kind``, ...; None
+    where a run has none of it. Columns and their units are in ``docs/tables.md`` and in the schema of each
+    table. A run that has no folder of its own lies in a temporary one, which is removed with this object.
+
+    Attributes
+    ----------
+    folder : Path
+    notes : tuple of str
+        Warnings of the run just made.
+
+    Examples
+    --------
+    >>> import exoabm as xo
+    >>> made = xo.run("two_cells", {"clock.step": "10 min"}, seed=1, hours=1)
+    >>> made.edges.schema.field("distance_um").metadata[b"unit"]
+    b'um'
+    >>> made.summary["ledger"]["exosome"]["emitted"]
+    60.0
+    >>> sorted(made.communication)
+    ['0', '1']
+    >>> made.fields["concentration"].dims[:3]
+    ('time', 'vesicle_kind', 'label')
+    """
+
+    def __init__(self, folder: str | Path, *, notes: tuple[str, ...] = (), home: Any = None) -> None:
+        super().__init__(folder)
+        self.notes = notes
+        self._home = home
+
+    def __repr__(self) -> str:
+        return f"<run of {self.about['scenario_name']}: {self.hours:g} h, seed {self.seed}>"
+
+    def _repr_html_(self) -> str:
+        info = self.about["scenario"]["info"]
+        ledger: dict[str, dict[str, float]] = self.summary["ledger"]
+        places = [
+            place
+            for place in next(iter(ledger.values()), {})
+            if place == "emitted" or any(row[place] for row in ledger.values())
+        ]
+        rows = [(p.replace("_", " "), *(float(row[p]) for row in ledger.values())) for p in places]
+        lines = [f"{self.hours:g} h, seed {self.seed}, engine {self.about['engine']}"]
+        lines += [] if self._home is not None else [str(self.folder)]
+        lines += [f"Warning: {text}" for text in self.warnings]
+        return html_card(
+            f"{self.about['scenario_name']}: {info['title']}", lines, html_table(["vesicles", *ledger], rows)
+        )
+
+    @property
+    def seed(self) -> int:
+        """The seed."""
+        return int(self.about["seed"])
+
+    @property
+    def hours(self) -> float:
+        """Model time at the end, in h."""
+        return float(self.summary["hours"])
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a reader of the result should know."""
+        return list(dict.fromkeys([*self.about["warnings"], *self.notes]))
+
+    @cached_property
+    def scenario(self) -> LoadedScenario:
+        """The scenario, as it was run."""
+        from exoabm.scenario.loader import load
+
+        return load(self.folder)
+
+    @cached_property
+    def fields(self) -> Any:
+        """Concentrations of free vesicles in 1/mL, as an ``xarray.Dataset``.
+
+        The variable ``concentration`` has the dimensions (time, vesicle_kind, label, [z,] y, x), with
+        coordinates in h and µm. It is read lazily from a run folder, and whole from a temporary one.
+
+        Raises
+        ------
+        InputError
+            If xarray is not installed, or the fields are missing or damaged.
+        """
+        try:
+            import xarray
+        except ImportError:
+            raise InputError("fields needs xarray: pip install xarray") from None
+        path = self.folder / "fields.zarr"
+        try:
+            found = xarray.open_zarr(path, chunks=None)
+            return found.load() if self._home is not None else found
+        except Exception as error:  # zarr and xarray have no common base for damaged files
+            raise InputError(f"{path} cannot be read: {type(error).__name__}: {error}") from None
+
+    def transfer_matrix(self, vesicle: str | None = None) -> TransferMatrix:
+        """The exact expected numbers from donor to recipient per vesicle released, cells as at the start.
+
+        Rows send, columns receive; see ``transport.transfer_matrix``. ``.frame()`` is a DataFrame.
+
+        Raises
+        ------
+        InputError
+            If uptake saturates, or cells move, divide, die or respond.
+
+        Examples
+        --------
+        >>> import exoabm as xo
+        >>> run = xo.run("two_cells", {"clock.step": "10 min"}, seed=1, hours=1)
+        >>> run.transfer_matrix().taken_up.shape
+        (1, 1)
+        """
+        from exoabm.model import ExosomeModel
+
+        return ExosomeModel(self.scenario, seed=self.seed).transfer_matrix(vesicle)
+
+    def graph(self) -> nx.DiGraph:
+        """The communication graph, donor -> recipient; the same as ``communication``."""
+        return self.communication
+
+    def export(self, to: str | Path, format: str | None = None, *, overwrite: bool = False) -> list[Path]:  # noqa: A002
+        """Write all tables into a folder, or the run in the format of another program; return the files.
+
+        Parameters
+        ----------
+        to : str or Path
+            A folder for tables; a name with the ending of a format, such as ``run.h5ad`` or ``cells.vtp``; a
+            ``.toml`` file for the scenario.
+        format : str, optional
+            ``"csv"`` (by default), ``"json"``, ``"arrow"`` or ``"numpy"`` for tables, or a format's name.
+        overwrite : bool
+
+        Examples
+        --------
+        >>> import exoabm as xo
+        >>> run = xo.run("two_cells", {"clock.step": "10 min"}, seed=1, hours=1)
+        >>> [path.name for path in run.export("first.graphml")]
+        ['first.graphml']
+        """
+        return export(self.folder, to, format, overwrite=overwrite)
+
+    def save(self, folder: str | Path, *, overwrite: bool = False) -> Run:
+        """Copy the run folder to a place of its own, and return the run there.
+
+        Raises
+        ------
+        InputError
+            If something stands there.
+        """
+        save_folder(self.folder, Path(folder), overwrite=overwrite)
+        return Run(folder, notes=self.notes)
+
+    @cached_property
+    def _exchange(self) -> Exchange:
+        from exoabm.export.type_exchange import exchange_of
+
+        return exchange_of(str(self.folder))
+
+
+def export(
+    folder: Path, to: str | Path, fmt: str | None = None, *, overwrite: bool = False, partial: bool = False
+) -> list[Path]:
+    """Write what a run, sweep or trial folder holds; see ``Run.export``."""
+    from exoabm.export.export import export_format, export_run_scenario, export_tables
+    from exoabm.export.formats import format_of
+    from exoabm.scenario.loader import run_of
+
+    to = Path(to)
+    if to.suffix == ".toml" and run_of(folder) is not None:
+        return export_run_scenario(folder, to, overwrite=overwrite)
+    found = format_of(to, fmt)
+    if found is not None:
+        return [export_format(folder, to, found, overwrite=overwrite)]
+    return export_tables(folder, to, fmt or "csv", overwrite=overwrite, partial=partial)[0]
+
+
+def save_folder(source: Path, to: Path, *, overwrite: bool = False) -> None:
+    """Copy a folder of results, whole or not at all.
+
+    Raises
+    ------
+    InputError
+        If something stands there that may not be replaced, or it cannot be written.
+    """
+    from exoabm.output.run_folder import placed_folder
+    from exoabm.runs.input_tables import copy
+
+    if to.exists() and not (overwrite and to.is_dir() and (to / "manifest.json").is_file()):
+        raise InputError(f"{to} exists already; choose another folder, or pass overwrite=True for results")
+    try:
+        to.parent.mkdir(parents=True, exist_ok=True)
+        with placed_folder(to) as partial:
+            copy(source, partial)
+    except OSError as error:
+        raise InputError(f"cannot write to {to}: {error.strerror or error}") from None
+
+
+def hours_of(value: Any, name: str = "hours") -> float:
+    """A model time above 0 in h; a number without unit is in hours.
+
+    Raises
+    ------
+    InputError
+        Naming the option.
+    """
+    try:
+        hours = to_internal(text_of(value, name), "h")[0]
+    except InputError as error:
+        raise InputError(f"{name} {value}: {error}; write 24 or '24 h'") from None
+    if not 0 < hours < MOST_HOURS:
+        raise InputError(f"{name} {value}: must be above 0 and below {MOST_HOURS:.0e}".replace("e+0", "e"))
+    return hours
+
+
+def seconds_of(value: Any, name: str) -> float:
+    """A time above 0 in s; a number without unit is in hours.
+
+    Raises
+    ------
+    InputError
+        Naming the option.
+    """
+    try:
+        seconds = to_internal(text_of(value, name), "h")[1]
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from None
+    if not 0 < seconds < math.inf:
+        raise InputError(f"{name} {value}: must be a time above 0, such as '1 h'")
+    return seconds

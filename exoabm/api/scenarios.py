@@ -1,0 +1,114 @@
+"""Scenarios: loaded, built and changed in Python, with the checks of the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from exoabm.scenario.loader import LoadedScenario, load, parse, refuse_option, shipped
+from exoabm.scenario.values import Changes, tables_of, texts_of
+
+Source = str | Path | Mapping[str, Any] | LoadedScenario
+"""What a scenario is made of: see ``scenario``."""
+BUILT = "built-in-python"
+"""Name of a scenario that is no file."""
+
+
+def scenario(source: Source = "signaling", changes: Changes | None = None, /, **more: Any) -> LoadedScenario:
+    """A checked scenario, with values changed.
+
+    Parameters
+    ----------
+    source
+        The name of an included scenario; the path of a TOML file, of a table of cells, or of a run folder;
+        a nested mapping as in a TOML file; or a scenario.
+    changes : mapping, optional
+        Values by dotted key, as of ``--set``: texts with a unit (``"100 / h"``), numbers in the unit of the
+        parameter, pairs ``(100, "1/h")``, quantities of pint.
+    more
+        The same, with ``__`` in place of each dot.
+
+    Raises
+    ------
+    ScenarioError, InputError
+        Naming file, key, value and what is allowed.
+
+    Examples
+    --------
+    >>> import exoabm as xo
+    >>> faster = {"cell_type.donor.release_rate": (2, "1/min")}
+    >>> small = xo.scenario("two_cells", faster, clock__duration="2 h")
+    >>> small
+    <scenario two_cells: Two cells>
+    >>> small.scenario.cell_type[0].release_rate
+    <release_rate 120 1/h>
+    >>> xo.scenario("two_cells", {"cell_type.donor.release_rat": 3})
+    Traceback (most recent call last):
+        ...
+    exoabm.errors.ScenarioError: two_cells:
+      cell_type.donor.release_rat: unknown key (did you mean 'release_rate'?)
+    """
+    given = texts_of(changes, more)
+    for key in given:
+        refuse_option(key, "the key")
+    if isinstance(source, LoadedScenario):
+        return source.changed(given) if given else source
+    if isinstance(source, Mapping):
+        import tomli_w
+
+        text = tomli_w.dumps(tables_of(source)).encode()
+        return parse(text, name=BUILT, folder=Path.cwd(), overrides=given)
+    return load(source, given)
+
+
+def list_scenarios() -> dict[str, str]:
+    """The included scenarios and the question of each.
+
+    Examples
+    --------
+    >>> import exoabm as xo
+    >>> "signaling" in xo.list_scenarios()
+    True
+    """
+    return {name: load(name).scenario.info.question for name in shipped()}
+
+
+def scenario_from_table(table: str | Path, changes: Changes | None = None, /, **more: Any) -> LoadedScenario:
+    r"""A scenario for a table of cells, with one cell type per label, as ``exoabm new`` writes.
+
+    A label that ``tissue`` knows has the values of the type that it means there; others have those of its
+    first type. All of them are assumptions, to be replaced by what was measured: change them by the names of
+    the cell types, or ``save`` the scenario and edit it.
+
+    Parameters
+    ----------
+    table : str or Path
+        Of QuPath, Xenium, MERSCOPE, a ``.h5ad``, or any with columns x, y and a type.
+    changes, more
+        As for ``scenario``; of ``layout`` what the table lacks, such as ``layout__unit="0.65 um"``; others
+        apply to the scenario that was made.
+
+    Raises
+    ------
+    InputError
+        If the table leaves something open, naming the key that says it.
+
+    Examples
+    --------
+    >>> import exoabm as xo
+    >>> from pathlib import Path
+    >>> rows = ["x_um,y_um,cell_type", "10,10,T cell", "60,40,tumor", "30,80,tumor"]
+    >>> _ = Path("cells.csv").write_text("\n".join(rows))
+    >>> mine = xo.scenario_from_table("cells.csv", cell_type__T_cell__release_rate="50 / h")
+    >>> [each.name for each in mine.scenario.cell_type]
+    ['tumor', 'T_cell']
+    """
+    from exoabm.runs.input_tables import scenario_of_labels
+
+    given = texts_of(changes, more)
+    layout = {key: text for key, text in given.items() if key.startswith("layout.")}
+    path = Path(table)
+    text, _ = scenario_of_labels(path, layout, path.resolve().parent)
+    rest = {key: value for key, value in given.items() if key not in layout}
+    return parse(text, name=path.stem, folder=path.resolve().parent, overrides=rest)

@@ -1,0 +1,70 @@
+"""The names of the package: documented, with an example that runs, and cheap to import."""
+
+from __future__ import annotations
+
+import doctest
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import matplotlib as mpl
+import pytest
+
+import exoabm as xo
+from exoabm.api import scenarios
+from exoabm.api.plots import Plots
+from exoabm.scenario.loader import LoadedScenario
+
+RESULTS = (LoadedScenario, Plots, scenarios.scenario)
+NO_EXAMPLE = {"Cell", "ExoError", "load", "resume"}
+"""Classes that a user meets but does not make, and functions whose example would need an interrupt."""
+
+
+def examples() -> list[doctest.DocTest]:
+    """Examples of all public names, and of the methods of what they return."""
+    finder = doctest.DocTestFinder(exclude_empty=True)
+    found = {}
+    for thing in (*(getattr(xo, name) for name in xo.__all__), *RESULTS):
+        if getattr(thing, "__module__", "").startswith("exoabm"):
+            for each in finder.find(thing, thing.__name__, globs={}):
+                found[each.filename, each.lineno] = each
+    return [each for each in found.values() if each.examples]
+
+
+@pytest.mark.parametrize("name", [name for name in xo.__all__ if name != "__version__"])
+def test_every_public_name_says_what_it_is(name: str) -> None:
+    thing = getattr(xo, name)
+    assert inspect.getdoc(thing), f"{name} has no docstring"
+    if name not in NO_EXAMPLE:
+        assert ">>>" in (inspect.getdoc(thing) or ""), f"{name} has no example"
+
+
+def test_every_example_gives_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    mpl.use("Agg")
+    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.IGNORE_EXCEPTION_DETAIL)
+    texts: list[str] = []
+    for each in examples():
+        runner.run(each, out=texts.append)
+    assert runner.tries > 20
+    assert not runner.failures, "".join(texts)
+
+
+def test_the_package_is_cheap_to_import_and_so_is_its_list_of_names() -> None:
+    heavy = "pandas matplotlib solara dask xarray zarr numba pydantic".split()
+    code = f"import sys, exoabm; dir(exoabm); print([m for m in {heavy} if m in sys.modules])"
+    timed = "import time; t = time.process_time(); import exoabm; print(time.process_time() - t)"
+    found, seconds = (
+        subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True).stdout
+        for text in (code, timed)
+    )
+    assert found.strip() == "[]"
+    assert float(seconds) < 0.3
+
+
+def test_a_scenario_needs_no_library_of_results() -> None:
+    code = "import sys, exoabm as xo; xo.scenario('two_cells')._repr_html_(); "
+    code += "print([m for m in 'pandas matplotlib solara xarray zarr'.split() if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

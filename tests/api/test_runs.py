@@ -1,0 +1,148 @@
+"""Scenarios and runs in Python: the same checks, the same run in memory and on disk, plots into axes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+
+import exoabm as xo
+from exoabm.errors import InputError, ScenarioError
+from exoabm.tables.declarations import RUN_TABLES
+
+mpl.use("Agg")
+from matplotlib import pyplot as plt
+
+SMALL = {"domain.voxel": "40 um", "clock.step": "10 min", "transport.engine": "vesicles"}
+RATE = "cell_type.donor.release_rate"
+
+
+@pytest.fixture(scope="module")
+def made() -> xo.Run:
+    return xo.run("two_cells", SMALL, seed=3, hours=2)
+
+
+def test_values_of_python_are_those_of_a_file() -> None:
+    import pint
+
+    unit = pint.UnitRegistry()
+    given = ["120 / h", 120, (2, "1/min"), np.float64(120), np.array(120.0), 2 / unit.minute]
+    rates = [xo.scenario("two_cells", {RATE: each}).scenario.cell_type[0].release_rate for each in given]
+    assert len(set(map(float, rates))) == 1
+    cubes = ([90, 90, 90], np.full(3, 90), "[90, 90, 90]")
+    sizes = [xo.scenario("two_cells", domain__size=each) for each in cubes]
+    assert len({each.sha256() for each in sizes}) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"cell_type.donor.release_rat": 3}, "did you mean 'release_rate'"),
+        ({RATE: "3 um"}, "has dimension length"),
+        ({RATE: -1}, "outside the allowed"),
+        ({RATE: object()}, "a value is a text"),
+        ({RATE: ("2", "1/h", 3)}, RATE),
+        ({"seed": 3}, "a seed is not a key"),
+    ],
+)
+def test_a_wrong_change_is_refused_by_key_value_and_range(changes: dict[str, object], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        xo.scenario("two_cells", changes)
+
+
+def test_a_scenario_is_built_of_mappings_changed_and_saved(tmp_path: Path) -> None:
+    import tomllib
+
+    raw = tomllib.loads(xo.scenario("two_cells").written())
+    built = xo.scenario(raw, {RATE: 7})
+    again = built.changed({"clock.step": (5, "min")})
+    assert again.scenario.cell_type[0].release_rate.magnitude == 7
+    assert xo.scenario(again.save(tmp_path / "mine.toml")).sha256() == again.sha256()
+    with pytest.raises(ScenarioError, match="unknown key"):
+        xo.scenario(raw | {"colour": 1})
+    with pytest.raises(InputError, match="exists already"):
+        again.save(tmp_path / "mine.toml")
+    html = again._repr_html_()
+    assert all(word in html for word in (RATE, "<td style='text-align:left'>7</td>", "1/h", "this scenario"))
+
+
+def test_a_name_of_markup_is_text_in_a_notebook() -> None:
+    assert "<b>" not in xo.scenario("two_cells", info__title="<b>x")._repr_html_()
+
+
+def test_the_run_of_a_folder_is_the_run_in_memory(made: xo.Run, tmp_path: Path) -> None:
+    kept = xo.run("two_cells", SMALL, seed=3, hours=2, out=tmp_path / "run")
+    model = xo.ExosomeModel("two_cells", seed=3, overrides=SMALL)
+    model.run(hours=2)
+    for run in (kept, xo.open_run(tmp_path / "run"), made.save(tmp_path / "saved")):
+        for table in RUN_TABLES:
+            a, b = getattr(made, table.name), getattr(run, table.name)
+            assert (a is None and b is None) or a.equals(b, check_metadata=True), table.name
+        assert run.summary == made.summary
+        assert run.fields.identical(made.fields)
+        assert dict(run.communication.edges) == dict(made.communication.edges)
+    own = model.edges
+    assert own.num_rows == made.edges.num_rows > 0
+    assert all(made.edges[name].equals(own[name]) for name in own.column_names)
+    metrics = made.metrics.to_pandas()
+    for name, column in model.metrics.items():
+        np.testing.assert_array_equal(
+            metrics[name].to_numpy(float), column.to_numpy(float), err_msg=str(name)
+        )
+
+
+def test_the_folder_of_a_run_without_one_is_gone_with_it() -> None:
+    run = xo.run("two_cells", SMALL, seed=3, hours=0.5)
+    folder, fields = run.folder, run.fields
+    assert folder.is_dir()
+    del run
+    assert not folder.exists()
+    assert fields["concentration"].sum() >= 0, "fields of such a run are in memory"
+
+
+def test_a_run_of_a_run_folder_repeats_it(made: xo.Run) -> None:
+    again = xo.run(made.folder)
+    assert again.events.equals(made.events)
+    assert again.seed == 3
+
+
+@pytest.mark.parametrize("name", ["plot", "plot_matrix", "plot_network", "plot_map", "plot_field"])
+def test_plots_draw_into_the_axes_given(made: xo.Run, name: str) -> None:
+    figure, ax = plt.subplots()
+    assert getattr(made, name)(ax=ax) is ax
+    assert ax.has_data() or ax.patches or ax.collections
+    if name in ("plot", "plot_map", "plot_field"):
+        assert "(" in ax.get_xlabel(), "a unit"
+    plt.close(figure)
+
+
+def test_a_plot_shows_the_numbers_of_the_table(made: xo.Run) -> None:
+    ax = made.plot("free[exosome]")
+    np.testing.assert_array_equal(ax.lines[0].get_ydata(), made.metrics["free[exosome]"])
+    shown = ax.figure.axes[0]
+    assert shown.get_ylabel() == "free vesicles"
+    plt.close("all")
+    with pytest.raises(InputError, match="did you mean 'free\\[exosome\\]'"):
+        made.plot("fre[exosome]")
+    with pytest.raises(InputError, match="did you mean 'delivered'"):
+        made.plot_matrix("deliverd")
+
+
+def test_an_animation_has_a_frame_per_recorded_time(made: xo.Run, tmp_path: Path) -> None:
+    found = made.animate()
+    found.save(tmp_path / "field.gif", writer="pillow", dpi=40)
+    from PIL import Image
+
+    with Image.open(tmp_path / "field.gif") as image:
+        assert image.n_frames == made.fields.sizes["time"]
+    plt.close("all")
+
+
+def test_times_have_units_and_are_refused_by_name() -> None:
+    assert xo.run("two_cells", SMALL, seed=1, hours="30 min").hours == 0.5
+    with pytest.raises(InputError, match="hours -1: must be above 0"):
+        xo.run("two_cells", hours=-1)
+    with pytest.raises(InputError, match="checkpoint_every needs out"):
+        xo.run("two_cells", checkpoint_every="1 h")
