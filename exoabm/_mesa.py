@@ -85,3 +85,6 @@ class Agent(mesa.Agent):  # type: ignore[misc]
 
 Model = mesa.Model
 BaseAgent = mesa.Agent
+AgentSet = mesa.agent.AgentSet
+ContinuousSpace = mesa.space.ContinuousSpace
+DataCollector = mesa.DataCollector

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from exoabm._mesa import BaseAgent, Model
+from exoabm._mesa import BaseAgent, DataCollector, Model
 from exoabm.analysis.communication import edge_table
 from exoabm.analysis.network import graph
-from exoabm.cells.agents import Cell
+from exoabm.cells.agents import AgentsByType, Cell, CellSpace, Readouts
 from exoabm.errors import InputError, ResourceError
 from exoabm.output import checkpoint
-from exoabm.output.metrics import Metrics
+from exoabm.output.metrics import Metrics, measure
 from exoabm.output.recorder import Recorder
 from exoabm.scenario.builder import blueprint, build_state, make_engine
 from exoabm.scenario.loader import LoadedScenario, load
@@ -19,7 +20,7 @@ from exoabm.schedule import Step, advance
 from exoabm.streams import Streams
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from pathlib import Path
 
     import networkx as nx
@@ -45,6 +46,8 @@ class ExosomeModel(Model):  # type: ignore[misc]
         0 to 2^63 - 1; drawn from the operating system (and kept in ``streams.seed``) if not given.
     overrides : mapping, optional
         Dotted keys and values, e.g. ``{"cell_type.donor.release_rate": "10 / h"}``.
+    **values
+        The same, a keyword each; with ``mesa.batch_run``, dotted keys are parameters to vary.
     threads : int
         Threads for large grids; the result does not depend on it.
     snapshot : mapping, optional
@@ -75,12 +78,11 @@ class ExosomeModel(Model):  # type: ignore[misc]
         overrides: Mapping[str, str] | None = None,
         threads: int = 1,
         snapshot: Mapping[str, np.ndarray] | None = None,
+        **values: object,
     ) -> None:
         self.streams = Streams.from_entropy(seed)
         super().__init__(rng=self.streams.seed)
-        if not isinstance(scenario, LoadedScenario):
-            scenario = load(scenario, {k: str(v) for k, v in (overrides or {}).items()})
-        self.loaded = scenario
+        scenario = self.loaded = _with(scenario, {**_mapping(overrides), **values})
         plan = blueprint(scenario, self.streams.seed)
         self.estimate = plan.estimate
         self.placed = plan.placed
@@ -96,6 +98,8 @@ class ExosomeModel(Model):  # type: ignore[misc]
         self.recorder.add(self.history, self.state)
         self._cells = {int(name): self.cell_class(self, int(name)) for name in self.state.cells.birth_id}
         self._length = float(self.scenario.clock.step)
+        self._in_run = False
+        self.datacollector: DataCollector = Readouts(measure)
 
     @property
     def scenario(self) -> Scenario:
@@ -111,18 +115,24 @@ class ExosomeModel(Model):  # type: ignore[misc]
         self.recorder.add(observer, self.state)
 
     def step(self) -> None:
-        """Advance by one coupling step of the scenario's clock, then let agents that have a ``step`` take it.
+        """Advance by one coupling step, then let agents that have a ``step`` take it, and collect data.
 
         ``run`` calls it for every step, so that a subclass may do more before and after ``super().step()``;
         in ``run`` that step ends at the end of the run at the latest. As in Mesa, a subclass that has a
-        ``step`` of its own calls those of agents itself, as by ``self.agents.shuffle_do("step")``; without
-        one they are called here, in the order in which agents were made.
+        ``step`` of its own calls those of agents itself, as by ``self.agents.shuffle_do("step")``, and
+        ``collect`` of a ``datacollector`` that it has set; without one both are done here, agents in the
+        order in which they were made.
         """
         self.advance_by(self._length)
-        if type(self).step is ExosomeModel.step:
-            for kind, agents in list(self.agents_by_type.items()):
+        plain = type(self).step is ExosomeModel.step
+        if plain:
+            for kind, agents in list(self._agents_by_type.items()):
                 if kind.step is not BaseAgent.step:
                     agents.do("step")
+        if isinstance(self.datacollector, Readouts):
+            self.datacollector.collect(self, recorded_only=self._in_run)
+        elif plain:
+            self.datacollector.collect(self)
 
     def advance_by(self, seconds: float) -> None:
         """Advance by one coupling step of any length."""
@@ -159,6 +169,7 @@ class ExosomeModel(Model):  # type: ignore[misc]
             If a subclass has a ``step`` that does not advance the model.
         """
         step, start = float(self.scenario.clock.step), self.state.time
+        self._in_run = True
         try:
             while self.running and end - self.state.time > ROUNDING * step:
                 rest, before = end - self.state.time, self.state.time
@@ -170,7 +181,22 @@ class ExosomeModel(Model):  # type: ignore[misc]
                 if progress is not None:
                     progress((self.state.time - start) / (end - start))
         finally:
-            self._length = step
+            self._length, self._in_run = step, False
+
+    @property
+    def agents_by_type(self) -> AgentsByType:
+        """Cells by the name of their type, such as ``"donor"``, and other agents by their class."""
+        return AgentsByType(self)
+
+    @property
+    def agent_types(self) -> list[str | type[BaseAgent]]:
+        """The keys of ``agents_by_type``."""
+        return list(self.agents_by_type)
+
+    @property
+    def space(self) -> CellSpace:
+        """The x-y plane of the domain in um, with its cells, for drawings of Mesa and searches."""
+        return CellSpace(self)
 
     def branch(
         self, *, silence: str | None = None, block: str | None = None, give: str | None = None
@@ -250,3 +276,27 @@ class ExosomeModel(Model):  # type: ignore[misc]
 
         names = [kind.name for kind in self.state.kinds]
         return transfer_matrix(self.state, 0 if vesicle is None else names.index(vesicle))
+
+
+def _with(scenario: str | Path | LoadedScenario, overrides: Mapping[str, object]) -> LoadedScenario:
+    """The scenario, loaded, with other values."""
+    values = {key: str(value) for key, value in overrides.items()}
+    if not isinstance(scenario, LoadedScenario):
+        return load(scenario, values)
+    return scenario.changed(values) if values else scenario
+
+
+def _mapping(overrides: object) -> dict[str, object]:
+    """The overrides as a dictionary; ``mesa.batch_run`` takes one apart into its keys.
+
+    Raises
+    ------
+    InputError
+        If they are not a mapping.
+    """
+    if overrides is None or isinstance(overrides, Mapping):
+        return dict(overrides or {})
+    raise InputError(
+        f"overrides = {overrides!r}: expected a dictionary of keys and values; with mesa.batch_run give each "
+        "key as a parameter, or a list of dictionaries"
+    )
