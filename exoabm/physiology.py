@@ -180,6 +180,14 @@ class CellType:
         holds = self.pathway is not None and bool(self.pathway.initial)
         return exports or holds or (releases and self.release_rate > 0) or self.may_donate
 
+    def sends(self, kind: int) -> bool:
+        """Whether cells of this type can release vesicles of a kind."""
+        sorted_to = self.pathway.sorting if self.pathway is not None else ()
+        carriers = {self.releases, *(pool.vesicle for pool in self.pools), *(k for k, _ in sorted_to)}
+        if self.waste is not None:
+            carriers.add(self.waste.vesicle)
+        return kind in carriers
+
     def rivals(self, kind: int) -> tuple[int, ...]:
         """Other vesicle kinds that bind by the same receptors as this one."""
         return tuple(k for group in self.sharing if kind in group for k in group if k != kind)

@@ -394,12 +394,10 @@ def _Trouble(words: str, on_again: Callable[[], None], *, stopped: bool) -> None
 
 @solara.component
 def _Plot(session: Session, pulse: int) -> None:
-    """Curves of the run over time; at first those with the readout of the introduction."""
+    """Curves of the run over time; at first those with the readout of the scenario."""
     chart = solara.use_reactive("")
     plots = solara.use_memo(lambda: charts(session.model, session.looks), [id(session)])
-    readout = intro_of(session.loaded).readout
-    leading = (name for name, each in plots.items() if any(line.column == readout for line in each.lines))
-    shown = chart.value if chart.value in plots else next(leading, next(iter(plots)))
+    shown = chart.value if chart.value in plots else next(iter(plots))
     with session.lock:
         lines = curves(session.model, plots[shown])
     with html("section", "exo-card"):

@@ -179,8 +179,6 @@ class Intro(Data):
     ----------
     sentence : str
         What is seen.
-    readout : str
-        The readout that plots open with.
     controls : tuple of str
         Dotted keys of at most five controls; the first is highlighted.
     speed : float
@@ -191,7 +189,6 @@ class Intro(Data):
     """
 
     sentence: Text
-    readout: str = ""
     controls: tuple[str, ...] = Field(max_length=5)
     speed: float = 300.0
     set: dict[str, str] = Field(default={})

@@ -114,6 +114,12 @@ class Comparison:
     lines: list[Line]
     warnings: list[str]
 
+    @property
+    def main(self) -> str:
+        """The readout of the scenario of A, which is the first line if both have it; "" for none."""
+        asked = self.a.scenario.scenario.main_readout
+        return "" if asked is None else asked.metric
+
     def plain(self) -> dict[str, Any]:
         """As plain data."""
         return {
@@ -122,6 +128,7 @@ class Comparison:
             "changed": {key: list(values) for key, values in self.changed.items()},
             "same_seeds": self.a.seeds == self.b.seeds,
             "pairs": self.paired,
+            "readout": self.main or None,
             "readouts": [
                 {
                     "readout": line.readout,
@@ -291,7 +298,9 @@ def _sweep(name: str, folder: Path, arm: Mapping[str, str], chosen: set[str]) ->
 
 def _lines(a: Side, b: Side, common: list[RowKey]) -> list[Line]:
     names = dict.fromkeys(n for side in (a, b) for row in side.rows.values() for n in row)
-    return [line for name in names if (line := _line(name, a, b, common)) is not None]
+    main = a.scenario.scenario.main_readout
+    ordered = sorted(names, key=lambda name: main is None or name != main.metric)
+    return [line for name in ordered if (line := _line(name, a, b, common)) is not None]
 
 
 def _line(name: str, a: Side, b: Side, common: list[RowKey]) -> Line | None:
@@ -383,7 +392,7 @@ def _draw(comparison: Comparison, table: pa.Table, path: Path) -> None:
 
     from exoabm.plot.scales import number
 
-    names = _most_changed(table)
+    names = _most_changed(table, comparison.main)
     readout = np.array(table["readout"].to_pylist())
     figure = Figure(figsize=(3.4 * len(names) + 0.4, 4.6), layout="constrained", dpi=144)
     figure.supxlabel("time (h)", color=INK, fontsize=9)
@@ -410,8 +419,8 @@ def _draw(comparison: Comparison, table: pa.Table, path: Path) -> None:
     figure.savefig(path, format="png", facecolor="white")
 
 
-def _most_changed(table: pa.Table) -> list[str]:
-    """Names of the metrics whose courses differ most, in shares of their own size."""
+def _most_changed(table: pa.Table, main: str) -> list[str]:
+    """``main``, and the metrics whose courses differ most, in shares of their own size."""
     change: dict[str, float] = {}
     readout = np.array(table["readout"].to_pylist())
     for name in dict.fromkeys(readout.tolist()):
@@ -419,10 +428,10 @@ def _most_changed(table: pa.Table) -> list[str]:
         size = max(np.abs(np.asarray(table[side])[mine]).max() for side in "ab")
         change[name] = np.abs(np.asarray(table["difference"])[mine]).max() / size if size else 0.0
 
-    def rank(name: str) -> tuple[bool, int, float]:
+    def rank(name: str) -> tuple[bool, bool, int, float]:
         quantity = name.partition("[")[0]
         place = USUAL.index(quantity) if quantity in USUAL else len(USUAL)
-        return change[name] <= SAME, place, -change[name]
+        return name != main, change[name] <= SAME, place, -change[name]
 
     return sorted(change, key=rank)[:PANELS]
 

@@ -160,7 +160,11 @@ def _print_comparison(found: Comparison, least: float) -> None:
     table.add_column("readout", no_wrap=True, overflow="fold")
     for name in ("A", "B", "B - A", "change"):
         table.add_column(name, justify="right", no_wrap=True)
-    shown = [line for line in found.lines if abs(line.difference) > least * max(abs(line.a), abs(line.b))]
+    shown = [
+        line
+        for line in found.lines
+        if line.readout == found.main or abs(line.difference) > least * max(abs(line.a), abs(line.b))
+    ]
     room = max(20, out.width - NUMBERS_WIDTH)
     for line in shown:
         change = _with_interval(line.difference, line.half or 0.0)

@@ -63,7 +63,7 @@ def sensitivity(
     out_: Annotated[Path, typer.Option("--out", help="Folder of the analysis.")],
     vary: RangeOption = None,
     readout: Annotated[
-        str | None, typer.Option(help="Readout to analyze; default deliveries of the first vesicle kind.")
+        str | None, typer.Option(help="Readout to analyze; default that of the scenario.")
     ] = None,
     trajectories: Annotated[int, typer.Option(help="Trajectories of the Morris screening.")] = 10,
     samples: Annotated[int, typer.Option(help="Samples for the Sobol indices; a power of two.")] = 128,

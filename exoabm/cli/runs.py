@@ -176,6 +176,10 @@ def _print_result(result: RunResult) -> None:
         f"[bold]{escape(summary['title'])}[/]: {summary['hours']:g} h, seed {summary['seed']}",
         highlight=False,
     )
+    asked = summary.get("readout")
+    if asked is not None and asked["value"] is not None:
+        said = f"{asked['title']}: {_counted(asked['value'])} {asked['unit']}".rstrip()
+        out.print(f"[bold]{escape(said)}[/] ({escape(asked['metric'])})", highlight=False)
     for kind, ledger in summary["ledger"].items():
         table = Table(box=None, header_style="bold", pad_edge=False)
         table.add_column(kind)

@@ -109,8 +109,34 @@ def _of_type(state: State, index: int) -> dict[str, float]:
             found["effect_mean"] = float(state.cells.effect[members].mean())
         if any(t.waste is not None for t in state.types):
             found["waste_units_per_cell"] = float(np.mean(state.cells.waste[members]))
+    if state.types[index].attraction is not None and (n or state.living):
+        found["arrived_cells"] = _arrived(state, index)
     row = {named(quantity, name): value for quantity, value in found.items()}
     for c, cargo in enumerate(state.cargos):
         if n and cargo.role is not CargoClass.WASTE:
-            row[named("copies_per_cell", name, cargo.name)] = float(np.mean(state.cells.cargo[members, c]))
+            held = state.cells.cargo[members, c]
+            row[named("copies_per_cell", name, cargo.name)] = float(np.mean(held))
+            row[named("holding_cells", name, cargo.name)] = int((held >= 1).sum())
     return row
+
+
+def _arrived(state: State, index: int) -> int:
+    """Number of cells of a type whose surface is at most a diameter from that of a cell they follow.
+
+    Followed are cells of other types that send the kind of vesicles to which this type is attracted.
+    """
+    from scipy.spatial import cKDTree
+
+    own, cells = state.types[index], state.cells
+    assert own.attraction is not None
+    period = state.domain.period
+    place = cells.position - state.domain.low
+    place = np.where((period > 0) & (place >= period), 0.0, place)  # as the tree demands of rounded ones
+    found = np.zeros(len(cells), bool)
+    for other, kind in enumerate(state.types):
+        senders = place[cells.type == other]
+        if other == index or not kind.sends(own.attraction.vesicle) or not len(senders):
+            continue
+        reach = 1.5 * own.diameter + 0.5 * kind.diameter
+        found |= np.isfinite(cKDTree(senders, boxsize=period).query(place, distance_upper_bound=reach)[0])
+    return int((found & (cells.type == index)).sum())

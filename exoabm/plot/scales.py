@@ -90,6 +90,11 @@ def plain(text: str) -> str:
     return "".join(c if ord(c) in glyphs else "□" for c in " ".join(text.split()))
 
 
+def capitalized(words: str) -> str:
+    """Words with a capital letter at their start."""
+    return words[:1].upper() + words[1:]
+
+
 def shorten(text: str, most: int) -> str:
     """A text of at most so many letters."""
     return text if len(text) <= most else text[: most - 1].rstrip() + "…"

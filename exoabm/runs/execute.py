@@ -22,6 +22,7 @@ from exoabm.output.concentration_fields import FieldWriter
 from exoabm.output.events import EventWriter, VesicleEventWriter
 from exoabm.output.graphml import write_graphml
 from exoabm.output.lineage import fates, lineage_table
+from exoabm.output.metrics import measure as last_row
 from exoabm.output.recorder import part
 from exoabm.output.run_folder import BEFORE, CHECKPOINT, ResumableFolder, RunFolder
 from exoabm.plot.run_figure import draw_preview
@@ -199,12 +200,9 @@ def _complete(
 
 
 def draw_picture(model: ExosomeModel, path: Path) -> None:
-    """Write ``preview.png``: a model at this moment, with the readout that its trial turns on."""
-    scenario, readout = model.scenario, None
-    if scenario.trial is not None:
-        name = scenario.trial.criterion[0].readout
-        asked = next(r for r in scenario.trial.readout if r.name == name)
-        readout = Readout(asked.metric, "" if asked.reduce.startswith("time") else asked.unit)
+    """Write ``preview.png``: a model at this moment, with the readout of its scenario."""
+    scenario, asked = model.scenario, model.scenario.main_readout
+    readout = None if asked is None else Readout(asked.metric, asked.unit, asked.title)
     draw_preview(
         model.state,
         model.history.rows,
@@ -213,6 +211,14 @@ def draw_picture(model: ExosomeModel, path: Path) -> None:
         threshold=float(scenario.record.threshold),
         readout=readout,
     )
+
+
+def main_readout(model: ExosomeModel) -> dict[str, Any]:
+    """The readout of the scenario as ``readout`` in ``summary.json``, its value None if undefined."""
+    asked = model.scenario.main_readout
+    if asked is None:
+        return {}
+    return {"readout": {**asked.model_dump(), "value": last_row(model.state).get(asked.metric)}}
 
 
 def summarize(model: ExosomeModel) -> dict[str, Any]:
@@ -224,6 +230,7 @@ def summarize(model: ExosomeModel) -> dict[str, Any]:
         "title": model.scenario.info.title,
         "seed": model.streams.seed,
         "hours": model.hours,
+        **main_readout(model),
         "engine": model.engine.name,
         "domain": state.domain.describe(),
         "cells": census(state.types, state.cells.type),

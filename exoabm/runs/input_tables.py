@@ -135,6 +135,7 @@ def scenario_of_labels(table: Path, overrides: Mapping[str, str], home: Path) ->
     first = raw["cell_type"][0]
     names = names_of_labels(labels)
     raw["cell_type"] = [{**known.get(placed.meaning[label], first), "name": names[label]} for label in labels]
+    raw.pop("readout", None)  # it names types of the shipped table
     raw["layout"] = {
         **{key: value for key, value in said.items() if key not in ("unmapped", "type_map")},
         "table": _beside(table, home),

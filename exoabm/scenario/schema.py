@@ -25,6 +25,7 @@ from exoabm.scenario.schema_therapy import (
     ArmTable,
     Dosing,
     ImmunityTable,
+    MainReadout,
     ManufacturingTable,
     Pharmacokinetics,
     TrialTable,
@@ -330,5 +331,18 @@ class Scenario(Table):
         default=None, description="production of doses from conditioned medium; none if not given"
     )
     record: Record = Field(default_factory=Record)
+    readout: MainReadout | None = Field(
+        default=None, description="what results begin with; that of the trial's first criterion if not given"
+    )
     trial: TrialTable | None = Field(default=None, description="the claim tested by the arms")
     arm: list[ArmTable] = Field(default_factory=list)
+
+    @property
+    def main_readout(self) -> MainReadout | None:
+        """The readout that results begin with: the scenario's own, or that of its trial's first criterion."""
+        if self.readout is not None or self.trial is None:
+            return self.readout
+        name = self.trial.criterion[0].readout
+        asked = next(each for each in self.trial.readout if each.name == name)
+        unit = "" if asked.reduce.startswith("time") else asked.unit
+        return MainReadout(metric=asked.metric, title=asked.title or asked.name, unit=unit)

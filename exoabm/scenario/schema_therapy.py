@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from exoabm.errors import InputError
 from exoabm.parameters.parameter import Quantity
@@ -244,11 +244,45 @@ class ArmTable(Table):
     )
 
 
+def _time_series(metric: str) -> str:
+    try:
+        found = parse(metric)
+    except InputError as error:
+        raise ValueError(str(error)) from None
+    if found.column is None:
+        raise ValueError(f"{metric!r} is known at the end of a run alone; a time series is needed")
+    return str(found)
+
+
+Metric = Annotated[str, AfterValidator(_time_series)]
+"""A readout of the time series, as it is written."""
+
+
+class MainReadout(Table):
+    """The readout that answers the question of the scenario; results begin with it."""
+
+    metric: Metric = Field(description="a readout of the time series, such as cells[tumor]")
+    title: str = Field(min_length=1, max_length=200)
+    unit: str = Field(default="", max_length=40, description="that of the column if not given")
+    more: str = Field(default="", max_length=200, description="what a higher value means")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _unit_of_the_column(cls, given: Any) -> Any:
+        if not isinstance(given, dict) or given.get("unit"):
+            return given
+        try:
+            column = parse(str(given.get("metric"))).column
+        except InputError:
+            return given
+        return given if column is None else {**given, "unit": column.unit}
+
+
 class ReadoutTable(Table):
     """A number read from the metrics of a run."""
 
     name: Name
-    metric: str = Field(description="a readout of the time series, such as taken_up_per_cell[tumor]")
+    metric: Metric = Field(description="a readout of the time series, such as taken_up_per_cell[tumor]")
     title: str = Field(default="", max_length=200)
     unit: str = Field(default="", max_length=40)
     reduce: Literal["last", "max", "mean", "time_of_max", "time_to"] = Field(
@@ -257,17 +291,6 @@ class ReadoutTable(Table):
     )
     level: Quantity | None = declared("readout_level", default=None, description="for time_to")
     at: Quantity | None = declared("readout_time", default=None, description="the end if not given")
-
-    @field_validator("metric")
-    @classmethod
-    def _a_readout(cls, metric: str) -> str:
-        try:
-            found = parse(metric)
-        except InputError as error:
-            raise ValueError(str(error)) from None
-        if found.column is None:
-            raise ValueError(f"{metric!r} is known at the end of a run alone; a time series is needed")
-        return str(found)
 
     @model_validator(mode="after")
     def _a_level_to_reach(self) -> ReadoutTable:

@@ -19,6 +19,7 @@ from exoabm.scenario.schema import Scenario
 from exoabm.scenario.schema_cells import FOLLOWS, selected
 from exoabm.scenario.schema_fields import meaning_of, names_of
 from exoabm.state import OUTSIDE
+from exoabm.tables.readouts import KEYS, parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -209,6 +210,8 @@ def unresolved(scenario: Scenario) -> Iterator[Problem]:
     yield from _unsupported(scenario)
 
 
+NAMED = {"vesicle_kind": "vesicle", "cell_type": "cell_type", "cargo": "cargo", "dose": "dose"}
+"""Keys of readouts, and the kinds of entries whose names they take."""
 Reference = tuple[str, str | None, str]
 """Dotted key, the name that it holds if any, and the kind of entry that it refers to."""
 
@@ -243,6 +246,12 @@ def _references(scenario: Scenario) -> Iterator[Reference]:
         yield f"dose.{dose.name}.vesicle", dose.vesicle, "vesicle"
         yield f"dose.{dose.name}.molecule", dose.molecule, "vesicle"
         yield f"dose.{dose.name}.through", dose.through, "cell_type"
+    if scenario.readout is not None:
+        readout = parse(scenario.readout.metric)
+        for keys in KEYS[readout.quantity]:
+            if len(keys) == len(readout.names):
+                pairs = zip(keys, readout.names, strict=True)
+                yield from (("readout.metric", name, NAMED[key]) for key, name in pairs if key in NAMED)
     criteria = scenario.trial.criterion if scenario.trial is not None else []
     for name, criterion in zip(names_of(criteria), criteria, strict=True):
         yield f"trial.criterion.{name}.readout", criterion.readout, "trial.readout"

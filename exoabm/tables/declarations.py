@@ -191,6 +191,13 @@ METRICS = (
             ),
             Column("cells", WHOLE, "cells", "cells now", NONE_LEFT),
             Column("responding_cells", WHOLE, "cells", "cells with an effect of 0.5 or more", "no response"),
+            Column(
+                "arrived_cells",
+                WHOLE,
+                "cells",
+                "cells at most a diameter from a cell of another type that sends the vesicles they follow",
+                "cells of this type follow no vesicles",
+            ),
             *_numbers(
                 "vesicles/cell",
                 {
@@ -225,6 +232,7 @@ METRICS = (
             TYPE,
             CARGO,
             Column("copies_per_cell", REAL, "copies/cell", "copies held now, mean over cells", "it is waste"),
+            Column("holding_cells", WHOLE, "cells", "cells that hold at least one copy now", "it is waste"),
             Column(
                 "copies_delivered_per_cell",
                 REAL,

@@ -85,6 +85,7 @@ def test_rows_of_readouts_become_columns_of_their_tables():
         "cell_type": ["a", "a_b", "a"],
         "cargo": ["b_c", "c", "b_c"],
         "copies_per_cell": [1.0, 2.0, None],
+        "holding_cells": [None, None, None],
         "copies_delivered_per_cell": [None, None, None],
         "effect_share": [None, None, 0.5],
     }

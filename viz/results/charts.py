@@ -12,6 +12,7 @@ from scipy.spatial import cKDTree
 from exoabm.analysis.communication import reach
 from exoabm.output.metrics import measure
 from exoabm.plot.palette import COOL, MUTED, PLACES, WARM, Style, rgb, to_hex
+from exoabm.plot.scales import capitalized
 from exoabm.tables.readouts import named, parse
 from exoabm.vesicle import cargo_names
 from exoabm.viz.results.text_summary import common_name, particle_classes, present_classes, present_kinds
@@ -67,7 +68,7 @@ class Chart:
 
 
 def charts(model: ExosomeModel, looks: Looks) -> dict[str, Chart]:
-    """The plots that a model has, by a short name."""
+    """The plots that a model has, by a short name; the first has the readout of the scenario."""
     state, what = model.state, common_name(model.scenario)
     kinds = present_kinds(model.scenario)
     came = "released" if any(t.donates for t in state.types) else "arrived"
@@ -114,8 +115,21 @@ def charts(model: ExosomeModel, looks: Looks) -> dict[str, Chart]:
     wasting = [s for s in drawn if _type(state, s).waste is not None]
     if wasting:
         lines = _by_type(wasting, row, "waste_units_per_cell")
-        found = {"waste": Chart("Waste in the cells", "waste units per cell", lines)} | found
-    return found
+        found["waste"] = Chart("Waste in the cells", "waste units per cell", lines)
+    return _with_main_first(model.scenario, found)
+
+
+def _with_main_first(scenario: Scenario, found: dict[str, Chart]) -> dict[str, Chart]:
+    """The chart that has the readout of the scenario, or one of it alone, before the others."""
+    asked = scenario.main_readout
+    if asked is None:
+        return found
+    having = [key for key, each in found.items() if any(line.column == asked.metric for line in each.lines)]
+    line = Line(asked.title, asked.metric, PLACES["delivered"][1])
+    chart = found[having[0]].lines if having else (line,)
+    unit = asked.unit.replace("/", " per ")
+    key = having[0] if having else "readout"
+    return {key: Chart(capitalized(asked.title), unit, chart)} | {k: c for k, c in found.items() if k != key}
 
 
 def curves(model: ExosomeModel, chart: Chart) -> list[dict[str, Any]]:

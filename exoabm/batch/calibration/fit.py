@@ -368,14 +368,17 @@ def write_fit(found: Fit, loaded: LoadedScenario, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         write_whole(folder / "fit.json", text.encode() + b"\n")
         write_whole(folder / "fitted.toml", tomli_w.dumps(fitted).encode())
-        _draw(found, folder / "fit.png", loaded.scenario.info.title)
+        asked = loaded.scenario.main_readout
+        main = "" if asked is None else asked.metric
+        _draw(found, folder / "fit.png", loaded.scenario.info.title, main)
 
 
-def _draw(found: Fit, path: Path, title: str) -> None:
-    """Draw a panel per readout, at most ``MOST_PANELS``, into a PNG."""
+def _draw(found: Fit, path: Path, title: str, main: str) -> None:
+    """Draw a panel per readout, at most ``MOST_PANELS`` with ``main`` as the first, into a PNG."""
     from matplotlib.figure import Figure
 
-    names = found.names[:MOST_PANELS]
+    order = sorted(range(len(found.names)), key=lambda i: found.names[i] != main)[:MOST_PANELS]
+    names = [found.names[i] for i in order]
     columns = min(3, len(names))
     rows = -(-len(names) // columns)
     figure = Figure(figsize=(3.8 * columns + 0.4, 2.7 * rows + 1.2), layout="constrained", dpi=144)
@@ -384,7 +387,7 @@ def _draw(found: Fit, path: Path, title: str) -> None:
     data, model = np.array(found.data, float), np.array(found.model)
     for axes in panels[len(names) :]:
         axes.remove()
-    for column, (axes, name) in enumerate(zip(panels, names, strict=False)):
+    for column, axes, name in zip(order, panels, names, strict=False):
         axes.plot(found.hours, model[:, column], color=WARM[0], lw=1.5, label="fitted")
         axes.plot(found.hours, data[:, column], "o", color=COOL[0], ms=3.5, label="measured")
         axes.set_title(name.replace("_", " "), fontsize=8.5, color=INK, loc="left")

@@ -144,7 +144,7 @@ def run_sensitivity(
     source : str or Path, optional
         What the scenario was loaded from.
     readout : str, optional
-        Which readout; deliveries of the first kind of vesicle if not given.
+        Which readout; that of the scenario if not given, else deliveries of the first kind of vesicle.
     trajectories : int
         Of Morris; each is a run more than there are factors.
     samples : int
@@ -171,11 +171,14 @@ def run_sensitivity(
     """
     _check(trajectories, samples, replicates)
     morris, sobol = _salib("morris"), _salib("sobol")
+    scenario = loaded.scenario
+    main = scenario.main_readout
+    default = named("delivered", scenario.vesicle[0].name) if main is None else main.metric
     runs = Evaluation(
         loaded,
         folder,
         source=source,
-        readout=readout or named("delivered", loaded.scenario.vesicle[0].name),
+        readout=readout or default,
         seed=seed,
         replicates=replicates,
         hours=hours,

@@ -185,6 +185,12 @@ class Plan:
         """Number of files that the rows go into."""
         return -(-len(self.rows) // self.chunk)
 
+    @cached_property
+    def main_readout(self) -> str:
+        """The readout that results begin with; "" for none."""
+        asked = parse(self.scenario.encode(), name=self.name, folder=Path(self.folder)).scenario.main_readout
+        return "" if asked is None else asked.metric
+
     def rows_of(self, chunk: int) -> tuple[Row, ...]:
         """The rows of one file."""
         return self.rows[chunk * self.chunk : (chunk + 1) * self.chunk]

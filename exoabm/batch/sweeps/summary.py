@@ -87,6 +87,8 @@ class Summary:
         Replicates in which a readout is defined, their mean, and their standard deviation (NaN for one).
     half : ndarray, shape (points, readouts)
         Half the width of the confidence interval of the mean; NaN where there is none.
+    main : str
+        The readout of the scenario, which is the first; "" for none.
     """
 
     varied: tuple[Varied, ...]
@@ -98,6 +100,7 @@ class Summary:
     mean: np.ndarray
     sd: np.ndarray
     half: np.ndarray
+    main: str = ""
 
     def table(self) -> pa.Table:
         """One row per point and readout."""
@@ -200,6 +203,7 @@ def write_results(folder: Path, plan: Plan) -> Summary:
 
     varied = varied_keys(plan)
     names = list(dict.fromkeys(n for record in records(folder, plan) for n in record.get("readouts", ())))
+    names.sort(key=lambda name: name != plan.main_readout)
     with placed(folder / RESULTS) as partial:
         _write_rows(partial, folder, plan, varied, names)
     summary = summarize(folder, plan, varied, names)
@@ -234,7 +238,8 @@ def summarize(folder: Path, plan: Plan, varied: tuple[Varied, ...], names: list[
     points: list[dict[str, Value]] = [
         {v.key: v.value(text) for v in varied for key, text in pairs if key == v.key} for pairs in index
     ]
-    return Summary(varied, points, names, n, failed, count, mean, sd, half_width(sd, count))
+    main = plan.main_readout if plan.main_readout in names else ""
+    return Summary(varied, points, names, n, failed, count, mean, sd, half_width(sd, count), main)
 
 
 def half_width(sd: np.ndarray, n: np.ndarray) -> np.ndarray:
@@ -293,7 +298,7 @@ MANY_LEVELS = 12
 
 
 def draw_sweep(summary: Summary, folder: Path, title: str, chosen: list[str] | None = None) -> list[Path]:
-    """Draw ``KEY.png`` per varied key into a folder; a panel per readout, chosen or those asked for most."""
+    """Draw ``KEY.png`` per varied key into a folder; a panel per readout, chosen or the default ones."""
     readouts = chosen or headline(summary)
     if not readouts or len(summary.points) < 2:
         return []
@@ -302,7 +307,7 @@ def draw_sweep(summary: Summary, folder: Path, title: str, chosen: list[str] | N
 
 
 def headline(summary: Summary) -> list[str]:
-    """The default readouts: those that change, common ones first."""
+    """The default readouts: that of the scenario, then those that change, common ones first."""
     means = summary.mean[summary.n > 0]
     if not len(means):
         return []
@@ -316,7 +321,8 @@ def headline(summary: Summary) -> list[str]:
             return False, len(PREFERRED)
         return found.pair, PREFERRED.index(found.quantity)
 
-    return sorted(moving, key=rank)[:PANELS]
+    ranked = [name for name in sorted(moving, key=rank) if name != summary.main]
+    return [*filter(None, [summary.main]), *ranked][:PANELS]
 
 
 def _draw(summary: Summary, varied: Varied, readouts: list[str], folder: Path, title: str) -> Path:

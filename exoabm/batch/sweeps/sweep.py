@@ -144,6 +144,7 @@ def _report(outcome: Outcome) -> Report:
         "failed": outcome.failed,
         "points": len(summary.points),
         "hours": plan.hours,
+        "readout": summary.main or None,
         "files": [RESULTS, SUMMARY, *(f"{PLOTS}/{path.name}" for path in plots)],
         "warnings": warnings,
     }

@@ -88,7 +88,7 @@ def build_figure(
     threshold : float, optional
         Concentration in vesicles/um^3 whose contour is drawn in the tissue.
     readout : Readout, optional
-        What a trial asks for.
+        What the scenario is about.
     """
     from matplotlib.figure import Figure
 
@@ -96,7 +96,7 @@ def build_figure(
     scene = Scene.of(state)
     if not rows or rows[-1]["time_h"] < state.time / 3600:
         rows = [*rows, measure(state)]
-    draw_header(figure, scene, title)
+    draw_header(figure, scene, title, rows[-1], readout)
     draw_tissue(figure, scene, threshold)
     course = course_of(scene, rows, readout)
     room = _links(figure, scene, tight=course is not None)

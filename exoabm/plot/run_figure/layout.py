@@ -10,7 +10,7 @@ import numpy as np
 from exoabm.analysis.biodistribution import FORMS, body
 from exoabm.plot import palette
 from exoabm.plot.palette import COOL, INK, MUTED, WARM, Looks, Role, Style
-from exoabm.plot.scales import log_range
+from exoabm.plot.scales import capitalized, log_range
 from exoabm.tables.readouts import named
 
 if TYPE_CHECKING:
@@ -119,10 +119,11 @@ MOST_ORGANS = 5
 
 
 class Readout(NamedTuple):
-    """A column of the metrics that a trial asks for, and its unit."""
+    """A column of the metrics that a scenario is about, its unit, and its title."""
 
     metric: str
     unit: str
+    title: str = ""
 
 
 class Curve(NamedTuple):
@@ -145,18 +146,18 @@ class Course(NamedTuple):
 def course_of(scene: Scene, rows: list[dict[str, float]], readout: Readout | None) -> Course | None:
     """The time course shown for a run: the first available one, or None.
 
-    Organs that hold a dose; the readout of its trial; cells that come and go; effects of responses.
+    The readout of its scenario; organs that hold a dose; cells that come and go; effects of responses.
     """
     last = rows[-1]
     if len(rows) < 2:
         return None
+    # Waste has a panel of its own.
+    if readout is not None and readout.metric in last and not readout.metric.startswith(f"{WASTE}["):
+        title = capitalized(readout.title or readout.metric)
+        return Course(title, [readout.metric], readout.unit, [Curve("", readout.metric, INK)])
     found = _organs(rows)
     if found is not None:
         return found
-    # Waste has a panel of its own.
-    if readout is not None and readout.metric in last and not readout.metric.startswith(f"{WASTE}["):
-        words = readout.metric.replace("_", " ")
-        return Course("Readout of the trial", [words], readout.unit, [Curve("", readout.metric, INK)])
     if scene.state.living:
         curves = _by_type(scene, last, "cells")
         if any(len({row.get(c.column) for row in rows}) > 1 for c in curves):

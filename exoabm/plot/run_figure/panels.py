@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from exoabm.plot.palette import INK, MUTED, OTHER, PAPER, RULE, Role, Style
-from exoabm.plot.run_figure.layout import HEIGHT, RIGHT, WIDTH, Scene
-from exoabm.plot.scales import counted, number, plain, shorten
+from exoabm.plot.run_figure.layout import HEIGHT, RIGHT, WIDTH, Readout, Scene
+from exoabm.plot.scales import capitalized, counted, number, plain, shorten
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,8 +72,10 @@ def rule_lines(ax: Axes) -> None:
     ax.set_axisbelow(True)
 
 
-def draw_header(figure: Figure, scene: Scene, title: str) -> None:
-    """Title, facts and key."""
+def draw_header(
+    figure: Figure, scene: Scene, title: str, last: dict[str, float], readout: Readout | None
+) -> None:
+    """Title, the readout of the scenario with its last value, facts and key."""
     state = scene.state
     words = plain(title) or "Communication through extracellular vesicles"
     write(figure, 40, 50, shorten(words, 78), size=14, weight="bold", color=INK)
@@ -84,7 +86,13 @@ def draw_header(figure: Figure, scene: Scene, title: str) -> None:
         f"{number(state.time / 3600)} h",
         f"{emitted} emitted",
     )
-    write(figure, 40, 83, "   ·   ".join(facts), size=8.5, color=MUTED)
+    start = 40.0
+    if readout is not None and readout.metric in last:
+        said = shorten(capitalized(plain(readout.title) or readout.metric), 60)
+        value = f"{said}: {number(last[readout.metric])} {readout.unit.replace('um', 'µm')}"
+        lead = write(figure, start, 83, value.strip(), size=8.5, color=INK, weight="bold")
+        start += lead.get_window_extent().width + 24
+    write(figure, start, 83, "   ·   ".join(facts), size=8.5, color=MUTED)
     pen, line = 40.0, 122
     for style, label in _key(scene):
         entry = write(figure, pen + 24, line, label, size=8.5, color=INK if style.name else MUTED)

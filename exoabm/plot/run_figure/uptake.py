@@ -32,9 +32,10 @@ def draw_uptake(figure: Figure, scene: Scene) -> None:
     distance, source = _distance(state)
     takers = [i for i, s in enumerate(scene.styles) if s.role in TAKERS and len(scene.members(i))]
     recipients = np.isin(state.cells.type, takers)
-    if not taken.any():
+    if not taken.any() or not takers:
         write_heading(figure, RIGHT, scene.bottom, title, [])
-        say(ax, "nothing taken up" if takers else "no cell takes up vesicles")
+        left = "that takes up vesicles is left" if taken.any() else "takes up vesicles"
+        say(ax, "nothing taken up" if takers else f"no cell {left}")
         return
     if not tells_distance(scene):
         _uptake_by_type(figure, scene, ax, takers)
