@@ -25,7 +25,7 @@ from exoabm.scenario.loader import load
 pytestmark = pytest.mark.slow
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data" / "ev"
-SETTINGS = {"domain.voxel": "40", "clock.step": "1800", "cell_type.recipient.uptake_rate": "90"}
+SETTINGS = {"domain.voxel": "40", "clock.step": "3600", "cell_type.recipient.uptake_rate": "90"}
 RATE, LIFE = "cell_type.donor.release_rate", "vesicle.exosome.half_life"
 TRUTH = {RATE: "47 / h", LIFE: "4.2 h"}
 VARY = (f"{RATE}=1 / h:1000 / h:log", f"{LIFE}=1 h:48 h:log")

@@ -89,10 +89,12 @@ REPLICATES = {
     "exosome_vs_cell_therapy": 5,
 }
 COARSE = {
-    "signaling": {"domain.voxel": "20 um", "clock.step": "5 min"},
-    "waste_removal": {"clock.step": "3 min"},
+    "signaling": {"domain.voxel": "25 um", "clock.step": "10 min"},
+    "waste_removal": {"domain.voxel": "20 um", "clock.step": "10 min"},
+    "tumor_delivery": {"clock.step": "15 min"},
+    "exosome_vs_cell_therapy": {"clock.step": "30 min"},
     "tissue_repair": {"clock.duration": "48 h", "clock.step": "1 h", "domain.voxel": "30 um"},
-    "disease_progression": {"domain.voxel": "40 um", "clock.step": "20 min"},
+    "disease_progression": {"domain.voxel": "50 um", "clock.step": "1 h"},
 }
 
 
