@@ -56,6 +56,6 @@ def small_disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]
 @pytest.fixture(scope="session")
 def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a sweep of two kinds of vesicle, to be read and not to be changed."""
-    from tests.batch.two_kinds import swept  # needs the package
+    from tests.batch.two_vesicle_types import swept  # needs the package
 
     return swept(tmp_path_factory.mktemp("two_kinds"))

@@ -27,7 +27,9 @@ def examples() -> list[doctest.DocTest]:
     found = {}
     for thing in (*(getattr(xo, name) for name in xo.__all__), *RESULTS):
         if getattr(thing, "__module__", "").startswith("exoabm"):
-            for each in finder.find(thing, thing.__name__, globs={name: getattr(xo, name) for name in xo.__all__}):
+            for each in finder.find(
+                thing, thing.__name__, globs={name: getattr(xo, name) for name in xo.__all__}
+            ):
                 found[each.filename, each.lineno] = each
     return [each for each in found.values() if each.examples]
 

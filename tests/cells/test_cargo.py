@@ -7,7 +7,7 @@ from importlib.metadata import EntryPoint
 
 import numpy as np
 import pytest
-from small import cells_of, released, world
+from small_scenarios import cells_of, released, world
 
 from exoabm.cells import behaviors
 from exoabm.cells.behaviors import Behavior

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 from scipy.optimize import brentq
-from small import world
+from small_scenarios import world
 
 from exoabm import ExosomeModel
 from exoabm.cells import responses as feedback

@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 import pytest
-from scattering import HOUR, scattered
+from sparse_cells import HOUR, scattered
 
 from exoabm.cells.motility import move, neighbor_box, radii, sense_gradient, separate_overlaps
 from exoabm.domain import Domain, Face

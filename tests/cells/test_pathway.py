@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from small import cells_of, released, world
+from small_scenarios import cells_of, released, world
 
 N = 20_000
 

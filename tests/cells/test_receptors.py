@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from small import world
+from small_scenarios import world
 
 from exoabm import ExosomeModel
 from exoabm.transport.membrane_geometry import membrane_share

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from small import cells_of, scenario, world
+from small_scenarios import cells_of, scenario, world
 
 from exoabm.cells import behaviors
 from exoabm.cells.responses import SIGNALS, apply_responses

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small import scenario
+from small_scenarios import scenario
 
 from exoabm import ExosomeModel
 from exoabm.output.checkpoint import snapshot

@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 import pytest
-from scattering import HOUR, live, scattered
+from sparse_cells import HOUR, live, scattered
 
 from exoabm.cells.secretion import secrete
 from exoabm.cells.turnover import apply_turnover, decide_fates

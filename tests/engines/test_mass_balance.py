@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from crowds import crowd
+from crowded_tissue import crowd
 from worlds import world
 
 from exoabm import ExosomeModel

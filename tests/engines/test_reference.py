@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from crowds import crowd
+from crowded_tissue import crowd
 
 from exoabm import ExosomeModel
 from exoabm.output.checkpoint import snapshot

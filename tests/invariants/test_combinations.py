@@ -6,7 +6,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from chances import ENGINES, PLANES, loaded, scenario
+from random_scenarios import ENGINES, PLANES, loaded, scenario
 
 from exoabm import ExosomeModel
 from exoabm.analysis.communication import edge_table

@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
-from crowds import FACES, crowd
+from crowded_tissue import FACES, crowd
 from worlds import run, stop_secretion
 
 from exoabm import ExosomeModel

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from crowds import crowd
+from crowded_tissue import crowd
 from worlds import run, stop_secretion
 
 from exoabm import ExosomeModel

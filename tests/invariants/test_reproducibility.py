@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from crowds import assert_identical, crowd
+from crowded_tissue import assert_identical, crowd
 from worlds import run
 
 BURSTS = {"secretion": "poisson"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from crowds import PLACES, assert_identical, crowd, results
+from crowded_tissue import PLACES, assert_identical, crowd, results
 from worlds import run
 
 from exoabm import ExosomeModel

@@ -1,4 +1,4 @@
-"""Tests of this room share ``subjects``."""
+"""Tests of this room share ``default_bodies``."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from subjects import host, process, value
+from default_bodies import host, process, value
 
 from exoabm.therapy.dosing import DoseMetric, Schedule, particles
 from exoabm.therapy.immunity import Immunity

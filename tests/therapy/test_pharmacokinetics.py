@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from subjects import mouse, value, vesicles
+from default_bodies import mouse, value, vesicles
 
 from exoabm.therapy.pharmacokinetics import (
     DEPOT,

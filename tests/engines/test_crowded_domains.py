@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from crowds import FACES, crowd
+from crowded_tissue import FACES, crowd
 
 from exoabm import ExosomeModel
 from exoabm.benchmarks.agreement import along, compare, standard_errors

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_bits import relays
+from test_vesicle_reproducibility import relays
 
 from exoabm import ExosomeModel
 from exoabm.cells import uptake

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from crowds import RELAY, crowd
+from crowded_tissue import RELAY, crowd
 from worlds import toml
 
 from exoabm import ExosomeModel

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 sys.path.append(os.path.dirname(__file__))  # noqa: PTH120
-from relay import Relay
+from interruptible_proxy import Relay
 
 if TYPE_CHECKING:
     from collections.abc import Callable

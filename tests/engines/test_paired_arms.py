@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from crowds import FACES, PLACES, RELAY, SINK, ZONES
+from crowded_tissue import FACES, PLACES, RELAY, SINK, ZONES
 from worlds import world
 
 from exoabm.transport import boundary_influx as entry_module
