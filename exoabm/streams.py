@@ -60,6 +60,7 @@ class Purpose(IntEnum):
     COPIES_SHARED = 50  # copies passed to the daughter at division
     RECEPTORS = 51  # rounding of the mean number of receptors of a cell
     ADMISSION = 52  # acceptance of a capture by a free receptor
+    OBSERVATION = 53  # errors of observation in a truth file: position, type, segmentation, expression
 
 
 @dataclass(frozen=True)

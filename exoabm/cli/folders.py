@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 
 from exoabm.cli.app import app
-from exoabm.cli.console import JsonOption, SetOption, err, load, out, print_json
+from exoabm.cli.console import JsonOption, SetOption, err, load, out, overrides_of, print_json
 from exoabm.cli.console import out as console
 from exoabm.errors import InputError
 from exoabm.export.formats import FORMATS, TABLES, format_of
@@ -53,14 +53,17 @@ def export(
     folder, run = Path(source), run_of(source)
     if not folder.is_dir() and run is None:
         written = [export_scenario(load(source, set_), to, overwrite=overwrite)]
-    elif set_:
-        raise InputError("--set goes with a scenario; a run is exported as it was")
     elif run is not None and to.suffix == ".toml":
+        if set_:
+            raise InputError("--set goes with a scenario; a run is exported as it was")
         written = export_run_scenario(run, to, overwrite=overwrite)
     elif (fmt := format_of(to, format_)) is not None:
         if partial:
             raise InputError(f"--partial goes with a folder of tables, not with the format {fmt.name}")
-        written = [export_format(run or folder, to, fmt, overwrite=overwrite)]
+        options = overrides_of(set_)
+        written = [export_format(run or folder, to, fmt, overwrite=overwrite, options=options)]
+    elif set_:
+        raise InputError("--set goes with a scenario or the format truth; tables are exported as they are")
     else:
         tables = format_ or "csv"
         written, lost = export_tables(run or folder, to, tables, overwrite=overwrite, partial=partial)

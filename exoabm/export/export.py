@@ -32,6 +32,8 @@ from exoabm.tables.operations import Operation
 from exoabm.tables.parquet import read_whole
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from exoabm.export.formats import Format
     from exoabm.scenario.loader import LoadedScenario
 
@@ -145,8 +147,17 @@ def _long_tables(source: Path, partial: bool) -> tuple[dict[str, pa.Table], list
         return {}, [Fault("long table of pairs", "not made")]
 
 
-def export_format(source: Path, to: Path, fmt: Format, *, overwrite: bool = False) -> Path:
+def export_format(
+    source: Path,
+    to: Path,
+    fmt: Format,
+    *,
+    overwrite: bool = False,
+    options: Mapping[str, str] | None = None,
+) -> Path:
     """Export a run, sweep or trial to a format of other programs, completely or not at all.
+
+    ``options`` are values of those of the format, by name; see ``Format.options``.
 
     Raises
     ------
@@ -156,6 +167,8 @@ def export_format(source: Path, to: Path, fmt: Format, *, overwrite: bool = Fals
     RunFailed
         If the disk fills.
     """
+    if options and not fmt.options:
+        raise InputError(f"--set {min(options)}: the format {fmt.name} has no options")
     faults = [fault for fault in verify(source) if fault.state != "foreign"]
     if faults:
         raise InputError(f"{source}: {told(faults)}")
@@ -170,7 +183,8 @@ def export_format(source: Path, to: Path, fmt: Format, *, overwrite: bool = Fals
     module, _, name = fmt.writer.partition(":")
     write = getattr(importlib.import_module(module), name)
     with _writing(to.parent), (placed_folder if fmt.folder else placed)(to) as partial:
-        write(Finished(source) if kind == RUN else source, partial)
+        given = (options or {},) if fmt.options else ()
+        write(Finished(source) if kind == RUN else source, partial, *given)
     return to
 
 

@@ -26,7 +26,8 @@ class Format:
     name : str
         As ``--format`` takes it.
     endings : tuple of str
-        Of the name of a file or folder, by which the format is known; the longest that fits counts.
+        Of the name of a file or folder, by which the format is known; the longest that fits counts. One
+        without a dot at its front may be the whole name.
     holds : str
         What is in it, in a few words.
     opened_with : str
@@ -38,6 +39,9 @@ class Format:
     folder : str
         Of what is a folder, a file at its top by which it is known; the function is called with one that is
         empty.
+    options : str
+        Beginning of the names of parameters that are its options; the function is called with those given, by
+        the rest of their names.
     """
 
     name: str
@@ -47,6 +51,7 @@ class Format:
     writer: str
     of: tuple[str, ...] = (RUN,)
     folder: str = ""
+    options: str = ""
 
 
 FORMATS: tuple[Format, ...] = (
@@ -56,6 +61,14 @@ FORMATS: tuple[Format, ...] = (
         "AnnData: cells, cargo delivered, and vesicles from cell to cell (rows send)",
         "anndata, scanpy, squidpy",
         f"{HERE}.anndata:write",
+    ),
+    Format(
+        "truth",
+        ("truth.h5ad",),
+        "AnnData: true communication, and what an observer sees, to test methods that infer it",
+        "anndata, liana, squidpy, COMMOT, `exoabm score`",
+        f"{HERE}.truth:write",
+        options="truth_",
     ),
     Format(
         "ome-zarr",
@@ -145,7 +158,12 @@ def format_of(to: Path, name: str | None = None) -> Format | None:
             raise InputError(f"--format {name}: one of {', '.join(names())}{did_you_mean(name, names())}")
         return found
     low = to.name.lower()
-    fits = {end: each for each in FORMATS for end in each.endings if low.endswith(end) and low != end}
+    fits = {
+        end: each
+        for each in FORMATS
+        for end in each.endings
+        if low.endswith(end) and (low != end or end[0] != ".")
+    }
     if fits:
         return fits[max(fits, key=len)]
     endings = [end for each in FORMATS for end in each.endings]

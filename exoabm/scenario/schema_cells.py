@@ -177,6 +177,11 @@ class CellTypeTable(Table):
     """A type of cell, and which mechanisms it has."""
 
     name: Name
+    annotated_as: Name | None = Field(
+        default=None,
+        description="type that an observer sees who cannot tell what it releases, in truth files; its name "
+        "if not given",
+    )
     diameter: Quantity = declared("cell_diameter")
     releases: Name | None = Field(default=None, description="vesicle kind released; none if not given")
     release_rate: Quantity = declared("release_rate", needs=("releases", "mvb"))

@@ -27,7 +27,7 @@ def test_no_two_formats_share_a_name_or_an_ending() -> None:
     assert len({*names}) == len(names)
     endings = [end for each in FORMATS for end in each.endings]
     assert len({*endings}) == len(endings)
-    assert all(end.startswith(".") and end == end.lower() for end in endings)
+    assert all("." in end and end == end.lower() for end in endings)
     assert ".toml" not in endings
 
 
@@ -141,7 +141,7 @@ def test_where_no_cell_lives_at_the_end_none_is_shown_and_edges_stay(tmp_path) -
     assert run.everyone["died_s"].null_count == 0
     found = {}
     for fmt in FORMATS:
-        if "run" in fmt.of:
+        if "run" in fmt.of and fmt.name != "truth":  # which needs cells
             to = tmp_path / f"a{fmt.endings[0] if fmt.endings else ''}"
             found[fmt.name] = export.export_format(run.folder, to, fmt)
     frames = json.loads(found["simularium"].read_text())["spatialData"]["bundleData"]

@@ -85,7 +85,7 @@ def obey(command: str) -> None:
     if not rest and any(parameter.required for parameter in CLI.commands[name].params):
         return  # mentioned, not given
     given = CLI.commands[name].make_context(name, list(rest)).params
-    source = next(filter(None, map(given.get, ("scenario", "source", "folder", "a"))), None)
+    source = next(filter(None, map(given.get, ("scenario", "source", "folder", "a", "truth"))), None)
     if str(source).startswith("runs/") or given.get("converge"):  # a run that is not there, or many
         return
     if name in RUNS:

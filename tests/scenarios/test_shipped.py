@@ -103,6 +103,21 @@ def test_signaling_falls_off_with_distance() -> None:
     assert taken[:7].sum() == 0
 
 
+def test_hidden_donors_are_a_third_of_each_type_and_macrophages_alone_receive_b() -> None:
+    """The donors of a type are annotated as it; shares of kinds are those of their bodies, 5 sigma."""
+    model = quickly("hidden_donors", 1)
+    state, tables = model.state, model.loaded.scenario.cell_type
+    seen = np.array([t.annotated_as or t.name for t in tables])[state.cells.type]
+    released = state.released.sum(axis=1) > 0
+    for name, number in (("tumor", 90), ("stroma", 90), ("macrophage", 60)):
+        assert (seen == name).sum() == number == 3 * (released & (seen == name)).sum()
+    a, b = (state.released[seen == "tumor", kind].sum() for kind in (0, 1))
+    assert a / (a + b) == pytest.approx(0.75, abs=5 * np.sqrt(0.75 * 0.25 / (a + b)))
+    edges = model.edges.to_pandas()
+    received = edges[(edges.vesicle_kind == "exosome_b") & (edges.taken_up > 0)].recipient_type
+    assert {*received} == {"macrophage", "macrophage_donor"}
+
+
 def test_waste_export_relieves_the_stressed_and_silence_does_not() -> None:
     """Secretion on and off: p / (k_lys + k_exo) at least, p / k_lys at most."""
     on = quickly("waste_removal", 24, clock__step="10 min")
