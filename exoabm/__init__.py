@@ -20,6 +20,15 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from exoabm.api.analyses import compare as compare
+    from exoabm.api.analyses import fit as fit
+    from exoabm.api.analyses import sensitivity as sensitivity
+    from exoabm.api.batches import Sweep as Sweep
+    from exoabm.api.batches import Trial as Trial
+    from exoabm.api.batches import open_sweep as open_sweep
+    from exoabm.api.batches import open_trial as open_trial
+    from exoabm.api.batches import sweep as sweep
+    from exoabm.api.batches import trial as trial
     from exoabm.api.runs import Run as Run
     from exoabm.api.runs import open_run as open_run
     from exoabm.api.runs import resume as resume
@@ -28,14 +37,18 @@ if TYPE_CHECKING:
     from exoabm.api.scenarios import scenario as scenario
     from exoabm.api.scenarios import scenario_from_table as scenario_from_table
     from exoabm.cells.agents import Cell as Cell
+    from exoabm.cells.behaviors import behavior as behavior
     from exoabm.errors import ExoError as ExoError
     from exoabm.model import ExosomeModel as ExosomeModel
     from exoabm.scenario.loader import load as load
 
 _NAMES = {
+    "exoabm.api.analyses": ("compare", "fit", "sensitivity"),
+    "exoabm.api.batches": ("Sweep", "Trial", "open_sweep", "open_trial", "sweep", "trial"),
     "exoabm.api.runs": ("Run", "open_run", "resume", "run"),
     "exoabm.api.scenarios": ("list_scenarios", "scenario", "scenario_from_table"),
     "exoabm.cells.agents": ("Cell",),
+    "exoabm.cells.behaviors": ("behavior",),
     "exoabm.errors": ("ExoError",),
     "exoabm.model": ("ExosomeModel",),
     "exoabm.scenario.loader": ("load",),

@@ -88,3 +88,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 class MixedVersions(UserWarning):
     """Parts of one result were computed by different versions or on different machines."""
+
+
+class LongRun(UserWarning):
+    """Work that takes long, announced before it begins."""

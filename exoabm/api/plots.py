@@ -71,7 +71,7 @@ class Plots:
             columns = {n: named("taken_up_per_cell", n) for n in types_of(self._exchange)}
             unit, colors = f"{asked.unit} per cell", colors_of(self._exchange, list(columns))
         hours, curves = courses_of(self._runs(), columns)
-        with _axes(ax) as ax:
+        with new_axes(ax) as ax:
             courses(hours, curves, unit=unit, colors=colors, ax=ax)
         return ax
 
@@ -97,7 +97,7 @@ class Plots:
         rows, columns = talkers(self._exchange)
         mean, half = mean_and_half(amounts_of(asked, self._group, rows, columns))
         refuse_nothing(asked, float(mean.sum()))
-        with _axes(ax) as ax:
+        with new_axes(ax) as ax:
             matrix(mean, rows, columns, half=half, unit=asked.unit, ax=ax)
             if sum(map(len, columns)) > WIDEST:
                 slant(ax, [name_lines(name) for name in columns])
@@ -117,7 +117,7 @@ class Plots:
         names = in_order([*rows, *columns], types_of(self._exchange))
         amounts = amounts_of(asked, self._group, names, names).mean(axis=0)
         refuse_nothing(asked, float(amounts.sum()))
-        with _axes(ax) as ax:
+        with new_axes(ax) as ax:
             network(amounts, names, unit=asked.unit, colors=colors_of(self._exchange, names), ax=ax)
             ax.set_title(asked.heading, pad=16)
         return ax
@@ -130,7 +130,7 @@ class Plots:
         asked, run = self._asked(measure, kind), self._runs()[0]
         cells, drawn, _ = map_of(asked, run)
         colors = colors_of(self._exchange, list(dict.fromkeys(cells.types)))
-        with _axes(ax) as ax:
+        with new_axes(ax) as ax:
             links(cells, drawn, unit=asked.unit, colors=colors, ax=ax)
             ax.set_title(asked.heading)
         return ax
@@ -155,7 +155,7 @@ class Plots:
         edges = bins_for(max(float(each.distance.max(initial=0.0)) for each in ways))
         names = in_order((n for each in ways for n in each.origins), types_of(self._exchange))
         amounts = {n: mean_and_half(np.array([each.binned(n, edges) for each in ways])) for n in names}
-        with _axes(ax) as ax:
+        with new_axes(ax) as ax:
             distances(edges, amounts, unit=asked.unit, colors=colors_of(self._exchange, names), ax=ax)
             ax.set_title(asked.heading)
         return ax
@@ -182,7 +182,7 @@ class Plots:
         at = len(times) - 1 if hours is None else int(np.searchsorted(times, hours + 1e-9, "right")) - 1
         if at < 0:
             raise InputError(f"hours = {hours:g}: the first recorded time is {times[0]:g} h")
-        with _axes(ax) as ax:
+        with new_axes(ax) as ax:
             _draw_field(ax, run, self._kind(kind), at)
         return ax
 
@@ -194,7 +194,7 @@ class Plots:
         from matplotlib.animation import FuncAnimation
 
         run, kind = self._runs()[0], self._kind(kind)
-        with _axes(None) as ax:
+        with new_axes(None) as ax:
             update = _draw_field(ax, run, kind, len(run.fields.times_s) - 1)
         frames = len(run.fields.times_s)
         return FuncAnimation(ax.figure, update, frames=frames, interval=FRAME)  # type: ignore[arg-type]
@@ -246,7 +246,7 @@ class Plots:
         return f"{' / '.join(quantities)} {unit or 'vesicles'}".strip()
 
 
-class _axes:
+class new_axes:
     """The axes given, or those of a new figure of pyplot, drawn in the style of figures for papers."""
 
     def __init__(self, ax: Axes | None) -> None:

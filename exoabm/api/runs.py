@@ -94,8 +94,7 @@ def run(
         raise InputError("checkpoint_every needs out, the folder of the run")
     from exoabm.runs.execute import run_to_folder
 
-    home = None if out is not None else tempfile.TemporaryDirectory(prefix="exoabm-")
-    folder = Path(out) if home is None else Path(home.name) / "run"
+    home, folder = place_of(out, "run")
     with progress_bar(Path(loaded.name).stem, progress) as tell:
         done = run_to_folder(
             loaded,
@@ -343,6 +342,14 @@ def save_folder(source: Path, to: Path, *, overwrite: bool = False) -> None:
             copy(source, partial)
     except OSError as error:
         raise InputError(f"cannot write to {to}: {error.strerror or error}") from None
+
+
+def place_of(out: str | Path | None, name: str) -> tuple[Any, Path]:
+    """The folder for results, and the temporary one that holds it if none was named."""
+    if out is not None:
+        return None, Path(out)
+    home = tempfile.TemporaryDirectory(prefix="exoabm-")
+    return home, Path(home.name) / name
 
 
 def hours_of(value: Any, name: str = "hours") -> float:

@@ -111,4 +111,4 @@ def scenario_from_table(table: str | Path, changes: Changes | None = None, /, **
     path = Path(table)
     text, _ = scenario_of_labels(path, layout, path.resolve().parent)
     rest = {key: value for key, value in given.items() if key not in layout}
-    return parse(text, name=path.stem, folder=path.resolve().parent, overrides=rest)
+    return parse(text, name=f"built-from-{path.stem}", folder=path.resolve().parent, overrides=rest)

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 from exoabm.errors import InputError
 from exoabm.parameters.catalog import CATALOG
+from exoabm.parameters.parameter import Parameter
+from exoabm.parameters.units import factor
 from exoabm.physiology import Process
 
 if TYPE_CHECKING:
@@ -22,8 +24,10 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from exoabm.parameters.parameter import Parameter
+    from exoabm.parameters.parameter import How
     from exoabm.state import State
+
+    Act = Callable[[State, np.ndarray, float], None]
 
 GROUP = "exoabm.behaviors"
 
@@ -117,8 +121,94 @@ OF_CARGO = {
 """Behaviors for each cargo that a cell holds, such as ``production.mir21``: parameter and process."""
 
 
-@cache
+_LOCAL: dict[str, Behavior] = {}
+"""Behaviors registered by ``behavior`` in this process, by name."""
+
+
+def behavior(
+    name: str,
+    *,
+    unit: str,
+    meaning: str,
+    allowed: tuple[float, float],
+    source: str = "assumed",
+    symbol: str = "",
+) -> Callable[[Act], Act]:
+    """Register a behavior in this process, without an installed package: ``@exoabm.behavior(...)``.
+
+    Scenarios give its value at rest as ``behavior = { NAME = ... }`` in a ``[[cell_type]]``, change it by
+    ``increases = "NAME"`` in a ``[[response]]``. Registering a name again replaces what was registered. A run
+    with such a behavior says in ``run.json`` that its folder alone does not repeat it.
+
+    Parameters
+    ----------
+    name : str
+        Lower-case letters, digits and ``_``.
+    unit : str
+        Of the values in scenarios, such as ``"1/h"``; ``"1"`` if there is none.
+    meaning : str
+        A sentence.
+    allowed : tuple of float
+        Least and greatest value in ``unit``.
+    source : str
+        Key of ``references.bib``, or ``"assumed"``.
+    symbol : str
+        In equations; the name if not given.
+
+    Returns
+    -------
+    callable
+        Decorator of ``act(state, value, dt)``, called once a step with the value of every cell, (n,),
+        in internal units (um, s), and the step in s.
+
+    Raises
+    ------
+    InputError
+        If the name is that of a built-in behavior or of a package, or the declaration is not sound.
+
+    Examples
+    --------
+    >>> import exoabm as xo
+    >>> photons = []
+    >>> @xo.behavior("glow", unit="1/h", meaning="Rate at which a cell glows.", allowed=(0, 100))
+    ... def shine(state, value, dt):
+    ...     photons.append(value.sum() * dt)
+    >>> glowing = xo.scenario("two_cells", {"cell_type.recipient.behavior.glow": "6 / h"})
+    >>> xo.run(glowing, {"clock.step": "10 min"}, seed=1, hours=1).about["local_behaviors"]
+    ['glow']
+    >>> round(float(sum(photons)), 9)
+    6.0
+    """
+    taken = {each.name for each in (*BUILT_IN, *_of_packages())}
+    if name in taken:
+        raise InputError(f"behavior {name!r}: there is a behavior of this name already")
+    how: How = "assumed" if source == "assumed" else "read"
+    low, high = map(float, allowed)
+    try:
+        declared = Parameter(name, symbol or name, meaning, unit, None, (low, high), None, (source,), how)
+        factor(unit)
+    except ValueError as error:
+        raise InputError(f"behavior {name!r}: {error}") from None
+
+    def register(act: Act) -> Act:
+        _LOCAL[name] = Behavior(name, ((f"behavior.{name}", declared),), standing=True, act=act)
+        return act
+
+    return register
+
+
+def local_behaviors() -> tuple[str, ...]:
+    """Names of the behaviors registered in this process alone."""
+    return tuple(_LOCAL)
+
+
 def added() -> tuple[Behavior, ...]:
+    """Behaviors of installed packages, and those registered in this process."""
+    return (*_of_packages(), *_LOCAL.values())
+
+
+@cache
+def _of_packages() -> tuple[Behavior, ...]:
     """Behaviors that installed packages bring.
 
     Raises

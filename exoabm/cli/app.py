@@ -64,7 +64,8 @@ def main() -> None:
     except Exception as error:
         if not hasattr(error, "format_message"):
             raise
-        err.print(f"[bold red]Error:[/] {escape(error.format_message())}", highlight=False)
+        if said := error.format_message():  # click has errors that are a help text printed before
+            err.print(f"[bold red]Error:[/] {escape(said)}", highlight=False)
         code = getattr(error, "exit_code", InputError.exit_code)
     sys.exit(code or 0)
 

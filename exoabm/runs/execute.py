@@ -14,6 +14,7 @@ from exoabm.analysis.biodistribution import body
 from exoabm.analysis.communication import cargo_table, edge_table
 from exoabm.analysis.network import graph
 from exoabm.analysis.pairs import pairs_of
+from exoabm.cells.behaviors import local_behaviors
 from exoabm.errors import InputError, NumericalError
 from exoabm.model import ExosomeModel
 from exoabm.output import checkpoint
@@ -88,6 +89,11 @@ def run_to_folder(
     folder = (ResumableFolder if kept else RunFolder)(out, overwrite=overwrite)
     table_sha256 = table_sha256_of(loaded)
     model = ExosomeModel(loaded, seed=seed, threads=threads)
+    if names := _local_behaviors(model):
+        model.state.warnings.append(
+            f"behaviors registered in Python and not by a package: {', '.join(names)}; "
+            "the run folder alone does not repeat the run"
+        )
     end = float(model.scenario.clock.duration) if hours is None else hours * 3600.0
     plan: dict[str, Any] = {
         "end_s": end,
@@ -266,7 +272,13 @@ def _about(model: ExosomeModel, plan: dict[str, Any]) -> dict[str, Any]:
         "platform": machine(),
         "citations": sources(loaded),
         "warnings": model.warnings,
+        **({"local_behaviors": names} if (names := _local_behaviors(model)) else {}),
     }
+
+
+def _local_behaviors(model: ExosomeModel) -> list[str]:
+    """Behaviors of a model that only this process knows."""
+    return [name for name in local_behaviors() if name in model.state.behaviors]
 
 
 def _observers(

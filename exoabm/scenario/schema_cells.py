@@ -228,7 +228,10 @@ class CellTypeTable(Table):
     def _read_added(cls, value: dict[str, Any]) -> dict[str, Any]:
         added = {each.name: each.places[0][1] for each in behaviors.added()}
         for name in value.keys() - added.keys():
-            raise ValueError(f"no package adds a behavior {name!r}; added: {', '.join(added) or 'none'}")
+            raise ValueError(
+                f"no package adds a behavior {name!r}, and exoabm.behavior has not registered it here; "
+                f"added: {', '.join(added) or 'none'}"
+            )
         return {name: Quantity.read(given, added[name]) for name, given in value.items()}
 
     @model_validator(mode="after")

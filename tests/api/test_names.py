@@ -17,19 +17,18 @@ from exoabm.api.plots import Plots
 from exoabm.scenario.loader import LoadedScenario
 
 RESULTS = (LoadedScenario, Plots, scenarios.scenario)
-NO_EXAMPLE = {"Cell", "ExoError", "load", "resume"}
-"""Classes that a user meets but does not make, and functions whose example would need an interrupt."""
+NO_EXAMPLE = {"Cell", "ExoError", "Sweep", "Trial", "load", "open_trial", "resume"}
+"""Classes that a user meets but does not make, and functions whose example takes long or an interrupt."""
 
 
 def examples() -> list[doctest.DocTest]:
     """Examples of all public names, and of the methods of what they return."""
     finder = doctest.DocTestFinder(exclude_empty=True)
+    names = {name: getattr(xo, name) for name in xo.__all__}
     found = {}
-    for thing in (*(getattr(xo, name) for name in xo.__all__), *RESULTS):
+    for thing in (*names.values(), *RESULTS):
         if getattr(thing, "__module__", "").startswith("exoabm"):
-            for each in finder.find(
-                thing, thing.__name__, globs={name: getattr(xo, name) for name in xo.__all__}
-            ):
+            for each in finder.find(thing, thing.__name__, globs=names):
                 found[each.filename, each.lineno] = each
     return [each for each in found.values() if each.examples]
 

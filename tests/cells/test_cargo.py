@@ -263,9 +263,9 @@ def glowing(monkeypatch: pytest.MonkeyPatch):
     glowing.value = "package:LIGHT"
     monkeypatch.setattr(behaviors, "entry_points", points)
     monkeypatch.setattr(EntryPoint, "load", lambda self: getattr(module, self.value.partition(":")[2]))
-    behaviors.added.cache_clear()
+    behaviors._of_packages.cache_clear()
     yield glowing
-    behaviors.added.cache_clear()
+    behaviors._of_packages.cache_clear()
 
 
 def test_a_package_adds_a_behavior(glowing) -> None:

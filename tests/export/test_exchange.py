@@ -8,12 +8,12 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from scipy import stats
-from tests.batch.two_vesicle_types import RATE
 
 from exoabm.batch.execution.rows import Plan
 from exoabm.errors import InputError
 from exoabm.export.type_exchange import FinishedRun, exchange_of, in_order, mean_and_half
 from tests.batch.conftest import small_plan
+from tests.batch.two_vesicle_types import RATE
 
 WIDTH = 160.0
 """After so many um space repeats itself along x."""

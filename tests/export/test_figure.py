@@ -12,7 +12,6 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from scipy import stats
-from tests.batch.two_vesicle_types import RATE
 
 from exoabm.errors import InputError
 from exoabm.export import figure_data
@@ -22,6 +21,7 @@ from exoabm.export.type_exchange import exchange_of
 from exoabm.plot.scales import number
 from exoabm.runs.execute import run_to_folder
 from exoabm.scenario.loader import load
+from tests.batch.two_vesicle_types import RATE
 
 
 @pytest.fixture(scope="module")

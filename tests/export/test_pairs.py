@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
-from tests.batch.two_vesicle_types import RATE
 
 from exoabm.batch.execution.runner import run_rows
 from exoabm.batch.trials.design import plan_trial
@@ -17,6 +16,7 @@ from exoabm.export.export import export_tables
 from exoabm.export.pairs import METHOD, long_tables
 from exoabm.scenario.loader import load
 from exoabm.tables.declarations import TABLES
+from tests.batch.two_vesicle_types import RATE
 
 LONG = [column.name for column in TABLES["pairs"].columns]
 

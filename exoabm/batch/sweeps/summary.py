@@ -205,7 +205,7 @@ def write_results(folder: Path, plan: Plan) -> Summary:
     names = list(dict.fromkeys(n for record in records(folder, plan) for n in record.get("readouts", ())))
     names.sort(key=lambda name: name != plan.main_readout)
     with placed(folder / RESULTS) as partial:
-        _write_rows(partial, folder, plan, varied, names)
+        write_rows(partial, folder, plan, varied, names)
     summary = summarize(folder, plan, varied, names)
     with placed(folder / SUMMARY) as partial:
         pq.write_table(summary.table(), partial)
@@ -250,7 +250,8 @@ def half_width(sd: np.ndarray, n: np.ndarray) -> np.ndarray:
     return np.where(n > 1, half, np.nan)
 
 
-def _write_rows(path: Path, folder: Path, plan: Plan, varied: tuple[Varied, ...], names: list[str]) -> None:
+def write_rows(path: Path, folder: Path, plan: Plan, varied: tuple[Varied, ...], names: list[str]) -> None:
+    """Write one row per run of a batch, as ``results.parquet``."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -382,6 +383,66 @@ def _panel(axes: Axes, summary: Summary, varied: Varied, name: str) -> None:
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(RULE)
+
+
+def draw_means(ax: Axes, summary: Summary, varied: Varied, name: str) -> Axes:
+    """Draw means with intervals of a readout against a varied key, a line per combination of the others."""
+    from exoabm.plot.style import darker, hues, rule
+
+    column = summary.readouts.index(name)
+    others = [each for each in summary.varied if each.key != varied.key]
+    lines: dict[str, list[int]] = {}
+    for row, point in enumerate(summary.points):
+        if summary.n[row]:
+            words = [f"{each.key.rpartition('.')[2]} = {_told(point.get(each.key), each)}" for each in others]
+            lines.setdefault(", ".join(words), []).append(row)
+    names = list(dict.fromkeys(point.get(varied.key) for point in summary.points))
+    numeric = varied.numeric and None not in names
+    shades = hues(list(lines))
+    for label, rows in lines.items():
+        values = [summary.points[row].get(varied.key) for row in rows]
+        x = np.array([value if numeric else names.index(value) for value in values], float)
+        order = np.argsort(x)
+        mean, half = summary.mean[rows, column][order], np.nan_to_num(summary.half[rows, column][order])
+        look: dict[str, Any] = {"fmt": "o-" if numeric else "o", "ms": 3.5, "lw": 1.0, "capsize": 2.5}
+        ax.errorbar(x[order], mean, _reach(mean, half), color=darker(shades[label]), label=label, **look)
+    _scale_axes(ax, summary, names, column, numeric)
+    parsed = parse(name) if name.partition("[")[0] in KEYS else None
+    unit = parsed.column.unit if parsed is not None and parsed.column is not None else ""
+    ax.set_xlabel(varied.column)
+    ax.set_ylabel(name.replace("_", " ") + (f" ({unit})" if unit else ""), parse_math=False)
+    if others:
+        ax.legend(fontsize=6)
+    rule(ax)
+    return ax
+
+
+def _told(value: Value, varied: Varied) -> str:
+    if not isinstance(value, float):
+        return _short(value)
+    return f"{number(value)} {varied.unit if varied.unit != '1' else ''}".strip()
+
+
+def _scale_axes(ax: Axes, summary: Summary, names: list[Value], column: int, numeric: bool) -> None:
+    """Logarithms where values differ by factors; words where they are no numbers."""
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
+
+    formatter = FuncFormatter(lambda value, _: number(value))
+    if numeric and _by_factors(np.unique(np.array(names, float))):
+        ax.set_xscale("log")
+        ax.xaxis.set_minor_formatter(NullFormatter())
+        if len(names) <= MANY_LEVELS:
+            ax.xaxis.set_major_locator(FixedLocator(sorted(np.array(names, float))))
+    if numeric:
+        ax.xaxis.set_major_formatter(formatter)
+    else:
+        ax.set_xticks(range(len(names)), [_short(value) for value in names])
+        ax.margins(x=0.15)
+    y = summary.mean[summary.n > 0, column]
+    if len(y) and y.min() > 0 and y.max() > WIDE * y.min():
+        ax.set_yscale("log")
+        ax.yaxis.set_minor_formatter(NullFormatter())
+    ax.yaxis.set_major_formatter(formatter)
 
 
 def _reach(mean: np.ndarray, half: np.ndarray) -> np.ndarray:

@@ -15,7 +15,6 @@ from exoabm.batch.verify import seal_batch
 from exoabm.errors import InputError, ResourceError
 from exoabm.output.run_folder import write_whole
 from exoabm.plot.scales import counted
-from exoabm.scenario.loader import load
 from exoabm.scenario.resource_estimate import gib
 
 if TYPE_CHECKING:
@@ -84,7 +83,7 @@ def plan_sweep(
     axes = [read_axis(text) for text in vary]
     if hours is not None and any(axis.key == "clock.duration" for axis in axes):
         raise InputError("--hours sets how long every run lasts; --vary clock.duration would change nothing")
-    _corners(loaded, source or loaded.name, axes)
+    _corners(loaded, axes)
     if not 1 <= replicates <= LARGEST_REPLICATES:
         raise InputError(f"--replicates {replicates}: from 1 to {LARGEST_REPLICATES:,}")
     shared = replicate_seeds(seed, replicates)
@@ -169,7 +168,7 @@ def foretell(loaded: LoadedScenario, plan: Plan, vary: Sequence[str], jobs: int)
     from exoabm.scenario.builder import blueprint
 
     jobs = min(jobs, plan.chunks)
-    around = [loaded, *_corners(loaded, plan.source, [read_axis(text) for text in vary])]
+    around = [loaded, *_corners(loaded, [read_axis(text) for text in vary])]
     sizes = [blueprint(each, seed=0).estimate for each in around]
     largest = max(sizes, key=lambda size: size.memory_bytes)
     if jobs * largest.memory_bytes > largest.allowed_bytes:
@@ -195,10 +194,10 @@ def foretell(loaded: LoadedScenario, plan: Plan, vary: Sequence[str], jobs: int)
     )
 
 
-def _corners(loaded: LoadedScenario, source: str | Path, axes: list[Axis]) -> list[LoadedScenario]:
+def _corners(loaded: LoadedScenario, axes: list[Axis]) -> list[LoadedScenario]:
     """The scenario with each value of a list, and each end of a range, by itself."""
     return [
-        load(source, dict(loaded.overrides) | {axis.key: value})
+        loaded.changed({axis.key: value})
         for axis in axes
         for value in axis.values or (axis.levels[0], axis.levels[-1])
     ]

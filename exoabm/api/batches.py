@@ -1,0 +1,612 @@
+"""Sweeps and trials: many runs of one scenario, their means with intervals, and the verdict on a claim."""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from exoabm.api.plots import Plots, new_axes
+from exoabm.api.progress import progress_bar
+from exoabm.api.runs import export, hours_of, place_of, save_folder
+from exoabm.api.scenarios import Source, scenario
+from exoabm.errors import InputError, LongRun, did_you_mean
+from exoabm.scenario.values import text_of
+from exoabm.tables.html import html_card, html_table
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from matplotlib.axes import Axes
+
+    from exoabm.api.progress import Tell
+    from exoabm.batch.execution.rows import Plan
+    from exoabm.batch.execution.runner import Outcome
+    from exoabm.batch.execution.workers import Workers
+    from exoabm.batch.sweeps.summary import Summary, Varied
+    from exoabm.batch.trials.trial import Trial as Judged
+    from exoabm.export.type_exchange import Exchange
+    from exoabm.scenario.values import Changes
+
+Vary = Mapping[str, Any] | Sequence[str]
+"""Varied keys with their values; see ``sweep``."""
+
+
+def sweep(
+    source: Source,
+    vary: Vary = (),
+    changes: Changes | None = None,
+    *,
+    design: str = "grid",
+    replicates: int = 1,
+    seed: int | None = None,
+    independent: bool = False,
+    hours: float | str | None = None,
+    keep: str = "readouts",
+    jobs: int = 1,
+    cluster: str | None = None,
+    shard: str | None = None,
+    out: str | Path | None = None,
+    overwrite: bool = False,
+    progress: bool | Tell | None = None,
+) -> Sweep:
+    """Run a scenario over many values and seeds, and return means with 95 % confidence intervals.
+
+    All points use the same seeds, so that they differ by the varied keys and not by chance.
+
+    Parameters
+    ----------
+    source, changes
+        As for ``scenario``.
+    vary : mapping or sequence of str
+        By dotted key a list of values, or a range as text: ``"10:300 / h:4:log"`` for 4 values that are
+        evenly spaced in their logarithm. Or texts as of ``--vary``, ``"KEY=LO:HI:N"``.
+    design : str
+        ``"grid"`` for all combinations, ``"lhs"`` or ``"sobol"`` for N points in the ranges.
+    replicates : int
+        Runs per point, each with a seed of its own.
+    seed : int, optional
+        From which all seeds follow; by default drawn from the operating system and recorded.
+    independent : bool
+        Give each point seeds of its own.
+    hours : float or str, optional
+        Model time of each run, in h or with a unit.
+    keep : str
+        ``"runs"`` keeps whole run folders beside the ``"readouts"``.
+    jobs : int
+        Processes of this machine. In a script more than one needs ``if __name__ == "__main__":``.
+    cluster : str, optional
+        Address of a Dask scheduler, or ``"local:N"``.
+    shard : str, optional
+        ``"I/N"`` runs part I of N.
+    out : str or Path, optional
+        Folder; by default a temporary one, which is removed with the ``Sweep``.
+    overwrite : bool
+        Replace a sweep at ``out``.
+    progress : bool or callable, optional
+        Whether to draw a progress bar, or a function of the rows done and those there are.
+
+    Raises
+    ------
+    InputError, ResourceError
+        Before a row is run.
+    RunFailed
+        If the disk fills or workers keep dying; ``exoabm resume`` goes on with the folder.
+
+    Examples
+    --------
+    >>> import exoabm as xo
+    >>> noisy = {"cell_type.donor.secretion": "poisson", "clock.step": "10 min", "domain.voxel": "40 um"}
+    >>> found = xo.sweep(
+    ...     "two_cells", {"cell_type.donor.release_rate": [60, 120]}, noisy, replicates=3, seed=1, hours=1
+    ... )
+    >>> found
+    <sweep of two_cells: 2 points, 6 runs>
+    >>> found.table.column_names[:4]
+    ['point', 'cell_type.donor.release_rate (1/h)', 'readout', 'n']
+    >>> found.plot("emitted[exosome]").get_xlabel()
+    'cell_type.donor.release_rate (1/h)'
+    """
+    loaded = scenario(source, changes)
+    texts = vary_texts(vary)
+    if not texts and replicates == 1:
+        raise InputError("a sweep of one run: give values to vary, or replicates")
+    if keep not in ("readouts", "runs"):
+        raise InputError(f"keep = {keep!r}: readouts or runs")
+    if shard is not None and (seed is None or out is None):
+        raise InputError("a shard needs seed and out, so that all parts are of the same sweep")
+    from exoabm.scenario.resource_estimate import refuse_large_grid
+
+    refuse_large_grid(loaded.scenario)
+    from exoabm.batch.execution.runner import Shard, run_rows
+    from exoabm.batch.sweeps.sweep import foretell, plan_sweep
+    from exoabm.streams import Streams
+
+    part, workers = None if shard is None else Shard.read(shard), workers_of(jobs, cluster)
+    plan = plan_sweep(
+        loaded,
+        texts,
+        source=source_of(source),
+        design=design,
+        replicates=replicates,
+        seed=Streams.from_entropy(seed).seed,
+        independent=independent,
+        hours=None if hours is None else hours_of(hours),
+        keep="runs" if keep == "runs" else "readouts",
+    )
+    if not cluster and (long := foretell(loaded, plan, texts, jobs)) is not None:
+        warnings.warn(long, LongRun, stacklevel=2)
+    home, folder = place_of(out, "sweep")
+    with progress_bar(folder.name, progress) as tell:
+        outcome = run_rows(plan, folder, workers=workers, shard=part, overwrite=overwrite, progress=tell)
+    return finished(outcome, home)
+
+
+def finished(outcome: Outcome, home: Any = None) -> Sweep:
+    """Write the tables and plots of a sweep that has been run, unless it is a shard."""
+    from exoabm.batch.execution.runner import is_shard
+    from exoabm.batch.sweeps.sweep import report
+
+    notes = (*outcome.notes, *(f"{each}; it was computed again" for each in outcome.damage))
+    told = () if is_shard(outcome.folder) else report(outcome).warnings
+    return Sweep(outcome.folder, notes=(*notes, *told), outcome=outcome, home=home)
+
+
+def open_sweep(folder: str | Path) -> Sweep:
+    """A finished sweep, whose parts are read when they are asked for; see ``Sweep``.
+
+    Raises
+    ------
+    InputError
+        If the folder holds no sweep, or one of another version of exoabm.
+
+    Examples
+    --------
+    >>> import exoabm as xo
+    >>> small = {"clock.step": "10 min", "domain.voxel": "40 um"}
+    >>> made = xo.sweep("two_cells", {"transport.hindrance": [0.1, 1]}, small, hours=1, out="open")
+    >>> xo.open_sweep("open").table.equals(made.table)
+    True
+    """
+    return Sweep(folder)
+
+
+class Batch(Plots):
+    """What sweeps and trials share: the folder, its plan, the table of runs, and plots of the first group."""
+
+    def __init__(self, folder: str | Path, *, notes: Sequence[str] = (), home: Any = None) -> None:
+        from exoabm.batch.execution.rows import Plan
+
+        self.folder, self.notes, self._home = Path(folder), tuple(notes), home
+        self.plan: Plan = Plan.read(self.folder)
+
+    @cached_property
+    def results(self) -> pa.Table:
+        """One row per run: its seed, the varied values, whether it is done, and every readout."""
+        from exoabm.batch.execution.row_files import records
+        from exoabm.batch.sweeps.summary import RESULTS, varied_keys, write_rows
+        from exoabm.tables.parquet import read_whole
+
+        path = self.folder / RESULTS
+        if path.is_file():
+            return read_whole(path)
+        with tempfile.TemporaryDirectory() as scratch:
+            names = list(
+                dict.fromkeys(n for r in records(self.folder, self.plan) for n in r.get("readouts", ()))
+            )
+            path = Path(scratch) / RESULTS
+            write_rows(path, self.folder, self.plan, varied_keys(self.plan), names)
+            return read_whole(path)
+
+    def save(self, folder: str | Path, *, overwrite: bool = False) -> Any:
+        """Copy the folder to a place of its own, and return the result there.
+
+        Raises
+        ------
+        InputError
+            If something stands there.
+        """
+        save_folder(self.folder, Path(folder), overwrite=overwrite)
+        return type(self)(folder, notes=self.notes)
+
+    def export(
+        self,
+        to: str | Path,
+        format: str | None = None,  # noqa: A002
+        *,
+        overwrite: bool = False,
+    ) -> list[Path]:
+        """Write all tables into a folder, also who sent how much to whom; see ``Run.export``."""
+        return export(self.folder, to, format, overwrite=overwrite)
+
+    @cached_property
+    def _exchange(self) -> Exchange:
+        from exoabm.export.type_exchange import exchange_of
+
+        return exchange_of(str(self.folder))
+
+
+class Sweep(Batch):
+    """A sweep: means of replicates with 95 % confidence intervals, by point and readout.
+
+        mean ± t(n - 1, 0.975) sd / sqrt(n)
+
+    Attributes
+    ----------
+    folder : Path
+    notes : tuple of str
+        Warnings of the sweep just made.
+    plan : Plan
+        Scenario, rows, seeds.
+    outcome : Outcome or None
+        How many rows ran and failed, of a sweep just made.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        *,
+        notes: Sequence[str] = (),
+        outcome: Outcome | None = None,
+        home: Any = None,
+    ) -> None:
+        super().__init__(folder, notes=notes, home=home)
+        self.outcome = outcome
+        if self.plan.about.get("kind") != "sweep":
+            raise InputError(f"{folder} holds a {self.plan.about.get('kind', 'batch')} and no sweep")
+
+    def __repr__(self) -> str:
+        points = len(dict.fromkeys(row.overrides for row in self.plan.rows))
+        return f"<sweep of {self.plan.name}: {points:,} points, {len(self.plan.rows):,} runs>"
+
+    def _repr_html_(self) -> str:
+        from exoabm.batch.sweeps.summary import headline
+
+        shown = set(headline(self.summary))
+        rows = [
+            [row[name] for name in self.table.column_names if name not in ("point", "failed", "sd")]
+            for row in self.table.to_pylist()
+            if row["readout"] in shown
+        ]
+        names = [name for name in self.table.column_names if name not in ("point", "failed", "sd")]
+        lines = [f"Warning: {text}" for text in self.warnings]
+        return html_card(repr(self).strip("<>"), lines, html_table(names, rows))
+
+    @cached_property
+    def summary(self) -> Summary:
+        """Means, standard deviations and half intervals as arrays (points, readouts)."""
+        from exoabm.batch.execution.row_files import records
+        from exoabm.batch.sweeps.summary import summarize, varied_keys
+
+        names = dict.fromkeys(n for r in records(self.folder, self.plan) for n in r.get("readouts", ()))
+        return summarize(self.folder, self.plan, varied_keys(self.plan), list(names))
+
+    @cached_property
+    def table(self) -> pa.Table:
+        """One row per point and readout: n, mean, sd, ci95_low and ci95_high."""
+        return self.summary.table()
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a reader of the means should know."""
+        return list(dict.fromkeys([*self.notes, *self.summary.warnings()]))
+
+    @property
+    def readouts(self) -> list[str]:
+        """Names of all readouts."""
+        return self.summary.readouts
+
+    def plot(self, *readouts: str, x: str | None = None, ax: Axes | None = None) -> Axes:
+        """Draw the mean of a readout with its 95 % interval against a varied key, a line per value of others.
+
+        Parameters
+        ----------
+        readouts : str
+            The readout; by default the first that changes.
+        x : str, optional
+            The key along the axis; by default that with most values.
+        ax : matplotlib.axes.Axes, optional
+        """
+        from exoabm.batch.sweeps.summary import draw_means, headline
+
+        summary = self.summary
+        if len(readouts) > 1:
+            raise InputError("a plot of a sweep has one readout; call it for each, with ax")
+        name = readouts[0] if readouts else next(iter(headline(summary)), None)
+        if name is None:
+            raise InputError("no readout changes over this sweep; name one to plot it")
+        if name not in summary.readouts:
+            raise InputError(f"no readout {name!r}{did_you_mean(name, summary.readouts)}; see .readouts")
+        with new_axes(ax) as ax:
+            draw_means(ax, summary, self._axis(x), name)
+        return ax
+
+    def at(self, keys: Changes) -> Replicates:
+        """The replicates of one point, by its values, with plots of their means: ``sweep.at({key: value})``.
+
+        Raises
+        ------
+        InputError
+            If no point, or more than one, has these values.
+        """
+        chosen = ",".join(f"{key}={text_of(value, key)}" for key, value in keys.items())
+        return Replicates(f"{self.folder}@{chosen}", self)
+
+    def _axis(self, key: str | None) -> Varied:
+        varied = {each.key: each for each in self.summary.varied}
+        if key is None:
+            if not varied:
+                raise InputError("this sweep varies no key; its means are in .table")
+            counts = {name: len({point.get(name) for point in self.summary.points}) for name in varied}
+            return varied[max(counts, key=lambda name: (varied[name].numeric, counts[name]))]
+        if key not in varied:
+            raise InputError(f"x = {key!r} is not varied{did_you_mean(key, varied)}; {', '.join(varied)}")
+        return varied[key]
+
+
+class Replicates(Plots):
+    """The runs of one point of a sweep, or of one arm of a trial."""
+
+    def __init__(self, source: str, batch: Batch) -> None:
+        from exoabm.export.type_exchange import exchange_of
+
+        self._batch = batch  # its folder stays as long as this
+        self.__dict__["_exchange"] = found = exchange_of(source)
+        if len(found.groups) != 1:
+            raise InputError(f"{source}: {len(found.groups)} points have these values; name all varied keys")
+
+    def __repr__(self) -> str:
+        return f"<{len(self._group.replicates)} runs: {self._group.title}>"
+
+
+def trial(
+    source: Source,
+    changes: Changes | None = None,
+    *,
+    replicates: int | None = None,
+    seed: int = 1,
+    sweep: bool = True,
+    keep_runs: bool = False,
+    jobs: int = 1,
+    cluster: str | None = None,
+    out: str | Path | None = None,
+    overwrite: bool = False,
+    progress: bool | Tell | None = None,
+) -> Trial:
+    """Run the arms of a scenario in pairs on common random numbers, and test its claim. Not for clinical use.
+
+    Parameters
+    ----------
+    source, changes
+        As for ``scenario``; the scenario has a ``[trial]``.
+    replicates : int, optional
+        Paired replicates; by default as in the scenario.
+    seed : int
+        Of the first replicate.
+    sweep : bool
+        Sweep the assumptions on which the answer may depend.
+    keep_runs : bool
+        Keep the run folders of all replicates, not only of the first.
+    jobs, cluster, overwrite, progress
+        As for ``sweep``.
+    out : str or Path, optional
+        Folder; a second call goes on where it was stopped. By default a temporary one.
+
+    Raises
+    ------
+    InputError
+        If the scenario has no trial, or ``out`` holds something else.
+    RunFailed
+        If a run fails: an effect needs all of its pairs.
+
+    Examples
+    --------
+    >>> import exoabm as xo
+    >>> xo.trial("two_cells")
+    Traceback (most recent call last):
+        ...
+    exoabm.errors.InputError: two_cells has no [trial]
+    """
+    from exoabm.batch.trials.design import plan_trial
+    from exoabm.batch.trials.trial import run_trial
+    from exoabm.batch.trials.trial_output import write_trial
+    from exoabm.scenario.resource_estimate import refuse_large_grid
+
+    loaded = scenario(source, changes)
+    if loaded.scenario.trial is None:
+        raise InputError(f"{loaded.name} has no [trial]")
+    refuse_large_grid(loaded.scenario)
+    plan = plan_trial(
+        loaded,
+        source=source_of(source),
+        replicates=replicates,
+        sweep=sweep,
+        base_seed=seed,
+        keep_runs=keep_runs,
+    )
+    home, folder = place_of(out, "trial")
+    damage: list[str] = []
+    with progress_bar(folder.name, progress) as tell:
+        judged = run_trial(
+            plan,
+            folder,
+            workers=workers_of(jobs, cluster),
+            overwrite=overwrite,
+            progress=tell,
+            damaged=damage.extend,
+        )
+    damage += write_trial(judged, folder, plan)
+    return Trial(folder, judged, notes=[f"{each}; it was computed again" for each in damage], home=home)
+
+
+def open_trial(folder: str | Path) -> Trial:
+    """A finished trial; see ``Trial``.
+
+    Raises
+    ------
+    InputError
+        If the folder holds no finished trial.
+    """
+    return Trial(folder)
+
+
+class Trial(Batch):
+    """A trial: the verdict on a claim, its criteria with effects, and the swept assumptions.
+
+    Attributes
+    ----------
+    folder : Path
+        With ``report.html``.
+    judged : batch.trials.trial.Trial
+        All that was found.
+    """
+
+    def __init__(
+        self, folder: str | Path, judged: Judged | None = None, *, notes: Sequence[str] = (), home: Any = None
+    ) -> None:
+        super().__init__(folder, notes=notes, home=home)
+        if judged is None:
+            from exoabm.batch.execution.runner import Outcome
+            from exoabm.batch.trials.trial import judged as evaluate
+
+            if not (self.folder / "trial.json").is_file():
+                raise InputError(f"{folder} holds no finished trial; `exoabm resume` goes on with it")
+            rows = len(self.plan.rows)
+            judged = evaluate(Outcome(self.folder, self.plan, rows, 0, 0, {}))
+        self.judged = judged
+
+    def __repr__(self) -> str:
+        return f"<trial of {self.plan.name}: {self.verdict}>"
+
+    def _repr_html_(self) -> str:
+        title = f"{self.claim} Verdict: {self.verdict}"
+        flips = [
+            f"between {flip.assumption} = {flip.between[0]:.3g} and {flip.between[1]:.3g} "
+            f"from {flip.verdicts[0]} to {flip.verdicts[1]}"
+            for each in self.judged.sweeps
+            for flip in each.flips
+        ]
+        table = self.table
+        rows = [list(row.values()) for row in table.to_pylist()]
+        lines = [f"{len(self.judged.seeds)} paired replicates. Not for clinical use.", *flips]
+        return html_card(title, lines, html_table(table.column_names, rows))
+
+    @property
+    def verdict(self) -> str:
+        """``"supports"``, ``"does not support"``, ``"inconclusive"`` or ``"assumption-dependent"``."""
+        return self.judged.verdict.value
+
+    @property
+    def claim(self) -> str:
+        """The claim that is tested."""
+        return self.judged.table.claim
+
+    @cached_property
+    def table(self) -> pa.Table:
+        """One row per criterion: readout, arms, effect with its 95 % interval, p-value and verdict."""
+        import pyarrow as pa
+
+        from exoabm.batch.trials.trial_output import summary
+
+        return pa.Table.from_pylist(summary(self.judged)["criteria"])
+
+    @cached_property
+    def values(self) -> pa.Table:
+        """One row per arm, seed and readout: ``arm, seed, readout, value``."""
+        import pyarrow as pa
+
+        names = ("arm", "seed", "readout", "value")
+        rows = (
+            (arm, seed, readout, value)
+            for arm, readouts in self.judged.values.items()
+            for readout, values in readouts.items()
+            for seed, value in zip(self.judged.seeds, values.tolist(), strict=True)
+        )
+        return pa.Table.from_pylist([dict(zip(names, row, strict=True)) for row in rows])
+
+    def at(self, arm: str) -> Replicates:
+        """The replicates of an arm, with plots of their means."""
+        return Replicates(f"{self.folder}@arm={arm}", self)
+
+    def plot(self, *readouts: str, ax: Axes | None = None) -> Axes:
+        """Draw a readout of every replicate by arm, with the mean and its 95 % interval.
+
+        Parameters
+        ----------
+        readouts : str
+            Name of a readout of the trial; by default that of the first criterion.
+        ax : matplotlib.axes.Axes, optional
+        """
+        from exoabm.export.type_exchange import mean_and_half
+        from exoabm.plot.palette import COOL, INK
+        from exoabm.plot.style import name_lines, rule
+
+        known = {each.name: each for each in self.judged.table.readout}
+        name = readouts[0] if readouts else self.judged.table.criterion[0].readout
+        if name not in known or len(readouts) > 1:
+            raise InputError(f"no readout {name!r}{did_you_mean(name, known)}; one of {', '.join(known)}")
+        arms = list(self.judged.values)
+        with new_axes(ax) as ax:
+            for place, arm in enumerate(arms):
+                values = self.judged.values[arm][name]
+                mean, half = mean_and_half(values)
+                ax.plot(np.full(len(values), place), values, "o", ms=3, mfc="none", mec=COOL[0], alpha=0.6)
+                ax.errorbar(place, mean, np.nan_to_num(half), fmt="D", ms=4, color=INK, capsize=3)
+            ax.set_xticks(range(len(arms)), [name_lines(arm) for arm in arms])
+            ax.set(xlabel="arm", xlim=(-0.5, len(arms) - 0.5))
+            unit = known[name].unit
+            ax.set_ylabel(f"{name.replace('_', ' ')}{f' ({unit})' if unit else ''}")
+            rule(ax)
+        return ax
+
+
+def vary_texts(vary: Vary) -> list[str]:
+    """Varied keys as texts of ``--vary``.
+
+    Raises
+    ------
+    InputError
+        If a list of values is empty.
+    """
+    if isinstance(vary, str):
+        return [vary]
+    if not isinstance(vary, Mapping):
+        return list(vary)
+    found = []
+    for key, values in vary.items():
+        if isinstance(values, str):
+            found.append(f"{key}={values}")
+            continue
+        texts = [text_of(value, key) for value in values] if np.iterable(values) else []
+        if not texts:
+            raise InputError(f"vary {key}: give a list of values, or a range as 'LO:HI:N' or 'LO:HI:N:log'")
+        found.append(f"{key}={','.join(texts)}")
+    return found
+
+
+def workers_of(jobs: int, cluster: str | None) -> Workers:
+    """Workers on this machine, or those of a Dask scheduler.
+
+    Raises
+    ------
+    InputError
+        If they are other processes, which lack behaviors registered in this one.
+    """
+    from exoabm.batch.execution.workers import dask, local
+    from exoabm.cells.behaviors import local_behaviors
+
+    if (jobs > 1 or cluster is not None) and (names := local_behaviors()):
+        raise InputError(
+            f"other processes do not know the behaviors registered here ({', '.join(names)}); "
+            "run with jobs = 1, or add them by a package"
+        )
+    return local(jobs) if cluster is None else dask(cluster)
+
+
+def source_of(source: Source) -> str | None:
+    """Where a scenario was loaded from, as the provenance of a batch has it."""
+    return str(source) if isinstance(source, str | Path) else None
