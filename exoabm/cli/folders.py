@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 
 from exoabm.cli.app import app
-from exoabm.cli.console import JsonOption, SetOption, err, load, out, overrides_of, print_json
+from exoabm.cli.console import JsonOption, err, load, out, overrides_of, print_json
 from exoabm.cli.console import out as console
 from exoabm.errors import InputError
 from exoabm.export.formats import FORMATS, TABLES, format_of
@@ -40,7 +40,15 @@ def export(
             "--format", help=f"{', '.join(TABLES)}, for a folder of tables (csv if not given); or one below."
         ),
     ] = None,
-    set_: SetOption = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Override a value of a scenario, or set an option of the format truth, e.g. noise=0.5; "
+            "docs/inference.md lists them. Repeatable.",
+        ),
+    ] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace an existing file or folder.")] = False,
     partial: Annotated[
         bool, typer.Option("--partial", help="Omit missing or damaged tables, with a warning.")

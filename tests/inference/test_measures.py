@@ -127,6 +127,8 @@ def test_errors_come_as_often_as_asked_and_leave_other_cells_alone() -> None:
     assert {*mistaken} == {0, 1, 2}
     assert cells.positions(np.zeros((n, 2))).std() == pytest.approx(2, rel=0.05)
     assert (cells.counts(genes.levels)[:, 1] == 0).mean() == pytest.approx(0.3, **near)
+    cut = Observer(Options.read({"section": "40 um", "section_thickness": "10 um"}, seed=3), np.arange(5))
+    assert cut.seen(np.array([34.9, 35, 40, 45, 45.1])).tolist() == [False, True, True, True, False]
     some = Observer(Options.read({"jitter": "2 um"}, seed=3), np.arange(7, 9))
     np.testing.assert_array_equal(some.positions(np.zeros((2, 2))), cells.positions(np.zeros((n, 2)))[7:9])
 
