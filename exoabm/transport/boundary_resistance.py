@@ -40,8 +40,13 @@ from exoabm.transport.uptake_stencil import FAR, rounded
 
 POINTS = {2: 240, 3: 480}
 """Boundary elements on a whole membrane; the error of c is 1 %, that of R 4 %."""
-KNOTS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.1, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0)
-"""Distances from a face, in radii, at which it is solved; f c and f R are interpolated linearly."""
+KNOTS = (0.0, 0.25, 0.5, 0.75, 0.9, 0.97, 1.0, 1.01, 1.04, 1.1, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0)
+"""Distances t from a face, in radii, at which it is solved; f c and f R are interpolated in ln|t - 1|.
+
+Where a disc touches a closed face its resistance has a cusp: vesicles reach the narrow gap slowly.
+"""
+TOUCHING = 3e-4
+"""Added to |t - 1|: the gap at which the logarithmic rise of R ends, by elements of `POINTS`."""
 REFLECTIONS = 2
 """Orders of reflection between two opposite boundaries."""
 
@@ -74,13 +79,18 @@ def open_boundary(dim: int, distance: Sequence[float], sign: Sequence[int]) -> O
             continue
         last = int(np.searchsorted(KNOTS, t, side="right"))
         low, high = KNOTS[last - 1], KNOTS[last]
-        part = (t - low) / (high - low)
+        part = (_gap(t) - _gap(low)) / (_gap(high) - _gap(low))
         ways.append([(at, share) for at, share in ((low, 1 - part), (high, part)) if share > 0])
     found = np.zeros(3)
     for way in product(*ways):
         solved = _solve(dim, *_turned([at for at, _ in way], sign))
         found += float(np.prod([share for _, share in way])) * np.array(solved)
     return OpenBoundary(*found.tolist())
+
+
+def _gap(t: float) -> float:
+    """Coordinate of interpolation: rises with the distance t, by ln|t - 1| on both sides of 1."""
+    return math.copysign(math.log1p(abs(t - 1) / TOUCHING), t - 1)
 
 
 def slopes(place: Floats, distance: Sequence[float], sign: Sequence[int]) -> Floats:

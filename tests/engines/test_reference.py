@@ -19,9 +19,9 @@ from exoabm.output.checkpoint import snapshot
 from exoabm.runs.provenance import arithmetic
 
 REFERENCE = {
-    "linear": "5aaeb2ca137d9a20",
-    "saturable": "0faf3a1ac68dbd1b",
-    "voxel": "f1bb32ab47a951d6",
+    "linear": "271f7e49c753b0cf",
+    "saturable": "952d0547a7c95b48",
+    "voxel": "6ced1dac9b1ab9f7",
     "membrane": "8d19ef97bf9c0c40",
 }
 WAYS = {"recycling_probability": 0.3, "processing_rate": "20 / h", "diameter_gsd": 1.35}
