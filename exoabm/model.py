@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from exoabm._mesa import BaseAgent, DataCollector, Model
@@ -235,6 +236,14 @@ class ExosomeModel(Model):  # type: ignore[misc]
         twin = type(self)(loaded, seed=self.streams.seed, threads=self._threads, snapshot=content)
         twin.history.restore(self.history.snapshot())
         return twin
+
+    def show(self) -> Any:
+        """The model as a widget of Jupyter: the canvas of the page, with play, pause, step and a timeline.
+
+        Playing advances this model. Display the result as the last value of a cell; it needs ipywidgets, and
+        no network.
+        """
+        return import_module("exoabm.viz.notebook").widget_of(self)  # a layer above this one
 
     @property
     def hours(self) -> float:

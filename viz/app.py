@@ -243,7 +243,7 @@ def _Workspace(
                 _Trouble(trouble, lambda: again(play=False), stopped=bool(session.error))
             else:
                 html("p", "exo-sentence", text=_sentence(session, setup))
-            _Stage(session, pulse, bool(wanted), again, past, selected, summary.links if summary else ())
+            Stage(session, pulse, bool(wanted), again, past, selected, summary.links if summary else ())
             if strip:  # which leaves room below itself
                 _Plot(session, pulse)
         if summary:
@@ -281,7 +281,7 @@ def _sentence(session: Session, setup: Setup) -> str:
 
 
 @solara.component
-def _Stage(
+def Stage(
     session: Session,
     pulse: int,
     dirty: bool,

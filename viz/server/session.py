@@ -57,6 +57,8 @@ class Session:
         Of the run; the same seed and scenario give the same run as ``exoabm run``.
     limits
         What the model may take.
+    model
+        Of this scenario and seed, to go on with from where it is; by default a new one.
 
     Attributes
     ----------
@@ -90,7 +92,13 @@ class Session:
         If the scenario is wrong, or too large for the page.
     """
 
-    def __init__(self, loaded: LoadedScenario, seed: int = 1, limits: Limits = LIMITS) -> None:
+    def __init__(
+        self,
+        loaded: LoadedScenario,
+        seed: int = 1,
+        limits: Limits = LIMITS,
+        model: ExosomeModel | None = None,
+    ) -> None:
         refuse_large_grid(loaded.scenario)
         hours = float(loaded.scenario.clock.duration) / 3600
         limits.admit_cells(loaded.scenario)
@@ -99,7 +107,7 @@ class Session:
         self.lock = threading.RLock()
         self.on_frame: Callable[[bytes], None] = _ignore
         self.on_change: Callable[[], None] = _ignore
-        self.model = self._made()
+        self.model = self._made() if model is None else model
         self.looks = Looks.of_state(self.model.state)
         self.drawn_class = drawn_class(loaded.scenario)
         self.paired_with: Session | None = None
