@@ -28,6 +28,7 @@ extensions = ["myst_nb", "numpydoc", "sphinx.ext.autodoc"]
 myst_heading_anchors = 3
 nb_execution_mode = "force"
 nb_execution_raise_on_error = True
+nb_execution_in_temp = True
 nb_execution_timeout = 120
 numpydoc_show_class_members = False
 autodoc_member_order = "bysource"
