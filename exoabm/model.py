@@ -16,8 +16,10 @@ from exoabm.output.metrics import Metrics, measure
 from exoabm.output.recorder import Recorder
 from exoabm.scenario.builder import blueprint, build_state, make_engine
 from exoabm.scenario.loader import LoadedScenario, load
+from exoabm.scenario.step_changes import changed_between_steps
 from exoabm.scenario.treatment_protocol import make_protocol
 from exoabm.schedule import Step, advance
+from exoabm.state import OUTSIDE
 from exoabm.streams import Streams
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
     from exoabm.output.recorder import Observer
     from exoabm.scenario.schema import Scenario
+    from exoabm.scenario.step_changes import StepChange
     from exoabm.transport.transfer_matrix import TransferMatrix
 
 ROUNDING = 1e-9
@@ -98,6 +101,7 @@ class ExosomeModel(Model):  # type: ignore[misc]
         self.recorder = Recorder()
         self.recorder.add(self.history, self.state)
         self._cells = {int(name): self.cell_class(self, int(name)) for name in self.state.cells.birth_id}
+        self.changes: list[StepChange] = []
         self._length = float(self.scenario.clock.step)
         self._in_run = False
         self.datacollector: DataCollector = Readouts(measure)
@@ -244,6 +248,51 @@ class ExosomeModel(Model):  # type: ignore[misc]
         no network.
         """
         return import_module("exoabm.viz.notebook").widget_of(self)  # a layer above this one
+
+    def set(self, key: str, value: object) -> None:
+        """Change a rate, probability or saturation between two steps; the next step uses the new value.
+
+        What the run has become stays: cells, vesicles, fields and all counts. The change is noted with its
+        time in ``changes``, in ``run.json`` and in checkpoints; a run with the same changes at the same times
+        gives the same bits, also after ``resume``.
+
+        Parameters
+        ----------
+        key : str
+            Dotted key of a number of the scenario; see ``scenario.step_changes.OPEN``.
+        value
+            Text with a unit, number in the unit of its parameter, pair ``(number, "unit")``, or quantity of
+            pint.
+
+        Raises
+        ------
+        InputError
+            If the key is unknown or fixed, the value is not allowed, or a cell type would begin to release
+            vesicles that has released none: it has no label of origin.
+
+        Examples
+        --------
+        >>> model = ExosomeModel("two_cells", seed=1)
+        >>> model.run(hours=1)
+        >>> model.set("cell_type.donor.release_rate", "120 / h")
+        >>> model.run(hours=1)
+        >>> round(float(model.state.balance.totals()["exosome"]["emitted"]), 6)
+        180.0
+        """
+        loaded, change = changed_between_steps(self.loaded, self.state.time, key, value)
+        plan = blueprint(loaded, self.streams.seed)
+        if new := set(plan.labels.types) - {*self.state.labels.types, *OUTSIDE}:
+            raise InputError(f"{key}: {', '.join(new)} has released nothing and has no label of origin")
+        state = build_state(loaded, plan, self.streams)
+        protocol = make_protocol(loaded, state)
+        checkpoint.restore(state, checkpoint.snapshot(self.state))
+        at_rest = state.base[state.cells.type] != self.state.base[state.cells.type]
+        state.cells.behavior[at_rest] = state.base[state.cells.type][at_rest]
+        state.warnings.extend(text for text in plan.warnings if text not in state.warnings)
+        self.state.__dict__ = state.__dict__  # the same object for all that hold it
+        self.loaded, self.protocol = loaded, protocol
+        self.engine = make_engine(self.scenario.transport, self.state, self._threads)
+        self.changes.append(change)
 
     @property
     def hours(self) -> float:

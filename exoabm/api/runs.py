@@ -13,11 +13,13 @@ from exoabm.api.progress import progress_bar
 from exoabm.api.scenarios import Source, scenario
 from exoabm.errors import InputError
 from exoabm.parameters.units import to_internal
-from exoabm.scenario.values import text_of
+from exoabm.scenario.values import text_of, texts_of
 from exoabm.tables.html import html_card, html_table
 from exoabm.tables.run_tables import Run as RunTables
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import networkx as nx
 
     from exoabm.api.progress import Tell
@@ -40,6 +42,7 @@ def run(
     overwrite: bool = False,
     threads: int = 1,
     checkpoint_every: float | str | None = None,
+    changes_at: Mapping[float | str, Changes] | None = None,
     progress: bool | Tell | None = None,
 ) -> Run:
     """Run a scenario, or repeat the run of a run folder, and return its results.
@@ -60,6 +63,9 @@ def run(
         For large grids; the results do not depend on it.
     checkpoint_every : float or str, optional
         Model time between checkpoints, in h or with a unit; ``resume`` goes on from the last one.
+    changes_at : mapping, optional
+        Changes between steps by model time in h or with a unit: ``{"6 h": {KEY: VALUE}}``; see
+        ``ExosomeModel.set``. Those of a run folder are repeated if none are given.
     progress : bool or callable, optional
         Whether to draw a progress bar, or a function of the share done.
 
@@ -105,8 +111,22 @@ def run(
             threads=threads,
             checkpoint_every=interval,
             progress=tell,
+            changes_at=_timed(changes_at, about),
         )
     return Run(done.folder, notes=done.warnings, home=home)
+
+
+def _timed(
+    changes_at: Mapping[float | str, Changes] | None, about: Mapping[str, Any]
+) -> list[tuple[float, str, str]]:
+    """Changes between steps as (s, key, text); by default those of a run that is repeated."""
+    if changes_at is None:
+        return [(row["time_s"], row["key"], row["value"]) for row in about.get("changes", ())]
+    return [
+        (seconds_of(time, "changes_at"), key, text)
+        for time, changes in changes_at.items()
+        for key, text in texts_of(changes).items()
+    ]
 
 
 def resume(folder: str | Path, *, threads: int = 1, progress: bool | Tell | None = None) -> Run:

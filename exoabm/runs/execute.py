@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import tomllib
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,7 @@ from exoabm.runs.provenance import code, drift, lasting, machine, made_with, ref
 from exoabm.scenario.builder import census
 from exoabm.scenario.loader import parse, run_of, sha256_of
 from exoabm.scenario.resource_estimate import MAX_EDGES_IN_GRAPHML
+from exoabm.scenario.step_changes import StepChange, check_step_changes, with_step_changes
 from exoabm.tables.declarations import SCHEMA_VERSION, TABLES
 from exoabm.tables.operations import Operation
 from exoabm.tables.parquet import write_table
@@ -40,7 +42,7 @@ from exoabm.tables.schema import build, footer
 from exoabm.tables.series import metrics_tables
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from exoabm.output.recorder import Observer
     from exoabm.scenario.loader import LoadedScenario
@@ -68,8 +70,11 @@ def run_to_folder(
     checkpoint_every: float | None = None,
     progress: Callable[[float], Any] | None = None,
     measure: Callable[[ExosomeModel], dict[str, Any]] | None = None,
+    changes_at: Sequence[tuple[float, str, str]] = (),
 ) -> RunResult:
     """Run a scenario and write its run folder; ``measure`` reads the finished model.
+
+    ``changes_at`` has changes between steps as (model time in s, key, value), see ``ExosomeModel.set``.
 
     With ``checkpoint_every``, in s of model time, the work is kept in ``<out>.unfinished`` whatever stops it,
     and ``resume_run`` goes on from the last checkpoint.
@@ -100,12 +105,15 @@ def run_to_folder(
         "every_s": checkpoint_every,
         "replaces": folder.replaces,
         "operations": [],
+        "changes_at": sorted(changes_at, key=itemgetter(0)),
+        "changes": [],
     }
+    check_step_changes(loaded, plan["changes_at"], end)
     with folder, _let_go(model):
         plan |= _recipe(model, hours, keep_tables(folder, loaded, table_sha256))
         for observer in _observers(folder, model, plan, operation):
             model.observe(observer)
-        return _complete(folder, model, plan, operation, progress, measure)
+        return _complete(folder, model, loaded, plan, operation, progress, measure)
 
 
 def resume_run(out: Path, *, threads: int = 1, progress: Callable[[float], Any] | None = None) -> RunResult:
@@ -120,13 +128,17 @@ def resume_run(out: Path, *, threads: int = 1, progress: Callable[[float], Any] 
         As ``run_to_folder``.
     """
     with ResumableFolder(out, resume=True) as folder:
-        model, plan, operation = _taken_up(folder, threads)
+        model, loaded, plan, operation = _taken_up(folder, threads)
         with _let_go(model):
-            return _complete(folder, model, plan, operation, progress)
+            return _complete(folder, model, loaded, plan, operation, progress)
 
 
-def _taken_up(folder: ResumableFolder, threads: int) -> tuple[ExosomeModel, dict[str, Any], Operation]:
-    """The model of an unfinished run, its plan and this operation, from the last sound checkpoint.
+def _taken_up(
+    folder: ResumableFolder, threads: int
+) -> tuple[ExosomeModel, LoadedScenario, dict[str, Any], Operation]:
+    """The model of an unfinished run, its scenario at the start, its plan and this operation.
+
+    They are those of the last sound checkpoint.
 
     Raises
     ------
@@ -145,7 +157,11 @@ def _taken_up(folder: ResumableFolder, threads: int) -> tuple[ExosomeModel, dict
         if folder.replaces not in ("", plan["replaces"]):
             raise InputError(f"{folder.path} exists already; move it away to resume {folder.work}")
         loaded = _cooked(plan, folder.work)
-        model = ExosomeModel(loaded, seed=plan["seed"], threads=threads, snapshot=part(content, "state/"))
+        made = [StepChange(**row) for row in plan["changes"]]
+        now_loaded = with_step_changes(loaded, made)
+        state = part(content, "state/")
+        model = ExosomeModel(now_loaded, seed=plan["seed"], threads=threads, snapshot=state)
+        model.changes.extend(made)
         now = made_with()
         operation = Operation("resume", from_h=model.hours, **{"with": now})
         mixed = drift(plan["made_with"], now, "the run was started")
@@ -161,7 +177,7 @@ def _taken_up(folder: ResumableFolder, threads: int) -> tuple[ExosomeModel, dict
         if name == BEFORE:
             (folder.work / BEFORE).replace(folder.work / CHECKPOINT)
             folder.notes.append(f"{faults[0]}; went on from the checkpoint before it, of {model.hours:g} h")
-        return model, plan, operation
+        return model, loaded, plan, operation
     raise InputError(
         f"{'; '.join(dict.fromkeys(faults))}; restore the damaged files from a copy, or restart with "
         f"`exoabm run ... --out {folder.path} --overwrite`"
@@ -181,15 +197,16 @@ def _let_go(model: ExosomeModel) -> Iterator[None]:
 def _complete(
     folder: RunFolder,
     model: ExosomeModel,
+    loaded: LoadedScenario,
     plan: dict[str, Any],
     operation: Operation,
     progress: Callable[[float], Any] | None,
     measure: Callable[[ExosomeModel], dict[str, Any]] | None = None,
 ) -> RunResult:
-    """Run to the end and write the final files."""
-    about = _about(model, plan)
+    """Run to the end, with changes between steps, and write the final files."""
+    about = _about(model, loaded, plan)
     try:
-        model.run_until(plan["end_s"], progress=progress)
+        _run_to_end(model, plan, progress)
     except NumericalError as error:
         failed = {"error": str(error), "operations": [*plan["operations"], operation.row()]}
         raise NumericalError(f"{error}; {_keep_failed(folder, model, plan, about | failed)}") from None
@@ -199,10 +216,29 @@ def _complete(
     folder.write_json("summary.json", summary)
     draw_picture(model, folder.work / "preview.png")
     about |= {"exit_state": "done", "operations": [*plan["operations"], operation.row()]}
+    about |= {"warnings": model.warnings} | _changes_of(model)
     folder.write_json("run.json", about)
     readouts = measure(model) if measure is not None else {}
     warnings = (*model.warnings, *folder.notes)
     return RunResult(folder.path, summary, warnings, readouts, model.recognized)
+
+
+def _run_to_end(model: ExosomeModel, plan: dict[str, Any], progress: Callable[[float], Any] | None) -> None:
+    start, end = model.state.time, plan["end_s"]
+
+    def tell(_: float) -> None:
+        if progress is not None:
+            progress((model.state.time - start) / (end - start))
+
+    for time, key, value in plan["changes_at"][len(model.changes) :]:
+        model.run_until(time, progress=tell)
+        model.set(key, value)
+    model.run_until(end, progress=tell)
+
+
+def _changes_of(model: ExosomeModel) -> dict[str, Any]:
+    """The changes between steps of a model, as an entry of ``run.json``; nothing where there were none."""
+    return {"changes": [change.row() for change in model.changes]} if model.changes else {}
 
 
 def draw_picture(model: ExosomeModel, path: Path) -> None:
@@ -252,9 +288,8 @@ def summarize(model: ExosomeModel) -> dict[str, Any]:
     }
 
 
-def _about(model: ExosomeModel, plan: dict[str, Any]) -> dict[str, Any]:
+def _about(model: ExosomeModel, loaded: LoadedScenario, plan: dict[str, Any]) -> dict[str, Any]:
     """The content of ``run.json`` as far as it is known at the start; ``hours`` is None where not given."""
-    loaded = model.loaded
     return {
         "schema_version": SCHEMA_VERSION,
         "scenario": tomllib.loads(plan["scenario"]),
@@ -294,7 +329,8 @@ def _observers(
     if plan["every_s"] is not None:
 
         def so_far() -> dict[str, Any]:
-            return plan | {"operations": [*plan["operations"], operation.row()]}
+            now = {"operations": [*plan["operations"], operation.row()]}
+            return plan | now | {"changes": [change.row() for change in model.changes]}
 
         found.append(checkpoint.Checkpoint(work, plan["every_s"], model.recorder, so_far))
     return found
@@ -382,7 +418,7 @@ def _keep_failed(folder: RunFolder, model: ExosomeModel, plan: dict[str, Any], a
     for observer in model.recorder.observers:
         observer.close()
     _write_metrics(folder, model, _footer(plan))
-    folder.write_json("run.json", about | {"exit_state": "failed"})
+    folder.write_json("run.json", about | {"exit_state": "failed"} | _changes_of(model))
     if isinstance(folder, ResumableFolder):
         return f"the last good checkpoint is kept in {folder.work}"
     return f"results recorded until then are kept in {folder.publish_beside('failed')}"
