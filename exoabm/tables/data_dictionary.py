@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from exoabm.tables.declarations import BATCH_TABLES, CELLS, EDGES, EVENT_TABLES, METRICS, SCHEMA_VERSION
+from exoabm.tables.declarations import (
+    BATCH_TABLES,
+    CAUSAL_TABLES,
+    CELLS,
+    EDGES,
+    EVENT_TABLES,
+    METRICS,
+    SCHEMA_VERSION,
+)
 from exoabm.tables.readouts import BETWEEN, DISTANCE, OF_DONOR
 
 if TYPE_CHECKING:
@@ -69,6 +77,7 @@ GROUPS = {
     "Events": EVENT_TABLES,
     "Communication": EDGES,
     "Batches": BATCH_TABLES,
+    "Causal effects": CAUSAL_TABLES,
 }
 
 

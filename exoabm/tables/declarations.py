@@ -497,5 +497,52 @@ BATCH_TABLES = (
     ),
 )
 """The tables of a batch."""
-TABLES = {table.name: table for table in (*RUN_TABLES, *BATCH_TABLES)}
+FOLDER_OF_CAUSES = "folders of `exoabm causal` and `exoabm paths`"
+CAUSAL_TABLES = (
+    Table(
+        "causal",
+        "a donor, or donor type, and its effect on a readout",
+        ("group",),
+        (
+            Column("group", TEXT, "", "the donors: cell:NUMBER or cell_type:NAME"),
+            Column("readout", WORD, "", "the readout, at the end of the run"),
+            *_numbers("vesicles", {"sent": "vesicles released by them, mean over seeds"}),
+            *_numbers("1", {"sent_share": "share of these in all that were released"}),
+            Column("n", WHOLE, "runs", "seeds; 1 for the adjoint, which is exact"),
+            *_numbers("see readout", {"effect": "readout with them minus without them, mean over seeds"}),
+            Column("ci95_low", REAL, "see readout", "lower end of its 95 % interval", "fewer than two seeds"),
+            Column(
+                "ci95_high", REAL, "see readout", "upper end of its 95 % interval", "fewer than two seeds"
+            ),
+            Column("effect_share", REAL, "1", "share in the sum of all effects", "the sum is 0"),
+        ),
+        where=FOLDER_OF_CAUSES,
+    ),
+    Table(
+        "paths",
+        "deliveries to a recipient type that began with a first donor type and went over so many cells",
+        ("vesicle_kind", "first_donor_type", "donor_type", "recipient_type", "relays", "recycled"),
+        (
+            KIND,
+            Column(
+                "first_donor_type", WORD, "", "type of the cell with which the path begins", "no cell sent"
+            ),
+            Column(
+                "donor_type",
+                WORD,
+                "",
+                "type of the cell that released it; recycling keeps it",
+                "no cell sent",
+            ),
+            Column("recipient_type", WORD, "", "type of the cell to which it was delivered"),
+            Column("relays", WHOLE, "1", "cells in between until the vesicle was released"),
+            Column("recycled", WHOLE, "1", "cells in between that took it up and recycled it"),
+            *_numbers("vesicles", {"delivered": "vesicles delivered over such paths"}),
+            *_numbers("1", {"share": "share of the vesicles of this kind delivered to the recipient type"}),
+        ),
+        where=FOLDER_OF_CAUSES,
+    ),
+)
+"""Tables of causal effects."""
+TABLES = {table.name: table for table in (*RUN_TABLES, *BATCH_TABLES, *CAUSAL_TABLES)}
 """Every table by name."""

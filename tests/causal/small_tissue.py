@@ -64,8 +64,14 @@ LINEAR = {f"cell_type.{name}.saturation": "inf" for name in ("relay", "reader")}
 SILENT_RELAYS = {"response.handing_on.to": "0"}
 
 
-def model(*changes, seed=1, **keys):
-    """A model of it; ``changes`` are further mappings of dotted keys."""
+def loaded(*changes, responses=True, **keys):
+    """The scenario; ``changes`` are mappings of dotted keys, ``keys`` have __ for each dot."""
     values = {k: v for change in changes for k, v in change.items()}
     values |= {key.replace("__", "."): value for key, value in keys.items()}
-    return ExosomeModel(parse(TOML, name="small", folder=Path(), overrides=values), seed=seed)
+    text = TOML if responses else TOML[: TOML.index(b"[[response]]")]
+    return parse(text, name="small", folder=Path(), overrides=values)
+
+
+def model(*changes, seed=1, **keys):
+    """A model of it."""
+    return ExosomeModel(loaded(*changes, **keys), seed=seed)

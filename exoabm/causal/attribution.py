@@ -1,0 +1,414 @@
+"""Attribution: the causal effect of each donor, or donor type, on a readout, beside what it sent.
+
+    one at a time   effect_i = R(all) - R(all but i)
+    Shapley         effect_i = mean over random orders of R(those before i and i) - R(those before i)
+    adjoint         effect_i = sum_k n_ik e_ik . g_k          (linear uptake, without a run)
+
+Runs of one seed share all draws, so that effects are differences of twins; intervals are Student's t over
+seeds. For Shapley each seed has a random order of its own: the interval holds both chance and order. One
+order costs as many runs as one at a time. Source: shapley1953.
+
+Adjoint: a vesicle released on the voxels e_i adds e_i . g to the readout, with
+
+    (k + B - div D grad) g = sum_j b_j v_j,    v_j = a w_j + r e_j . g,
+
+w_j the weight of an uptake by j, a the chance that a captured vesicle goes inward, and r that it is free
+again. The operator is symmetric, so one factorization answers for all donors (``transport.transfer_matrix``).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import scipy.sparse as sp
+from scipy.sparse.linalg import splu
+
+from exoabm.batch.execution.readouts import measure as readouts_of
+from exoabm.batch.execution.row_files import records
+from exoabm.batch.execution.rows import Plan, Row, replicate_seeds, row_of
+from exoabm.batch.execution.runner import run_or_resume
+from exoabm.batch.execution.workers import local
+from exoabm.errors import InputError, RunFailed
+from exoabm.physiology import Process, SecretionMode
+from exoabm.scenario.schema_cells import selected
+from exoabm.tables.declarations import TABLES
+from exoabm.tables.readouts import named, resolve
+from exoabm.transport.cell_grid_coupling import couple
+from exoabm.transport.grid_discretization import LatticeOperator
+from exoabm.transport.transfer_matrix import refuse_restless
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    import pandas as pd
+
+    from exoabm.batch.execution.workers import Workers
+    from exoabm.model import ExosomeModel
+    from exoabm.scenario.loader import LoadedScenario
+    from exoabm.state import State
+    from exoabm.transport.cell_grid_coupling import Coupling
+
+DESIGNS = ("one", "shapley", "adjoint")
+MEASURE = "exoabm.causal.attribution:measure"
+CONVERGED = 1e-13
+"""Relative change of the values of captures at which the sum over returns has converged."""
+MOST_RETURNS = 10_000
+TABLE = "causal"
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """Effects of donors on a readout; ``rows`` as those of ``causal.parquet``, the largest effect first."""
+
+    readout: str
+    design: str
+    total: float
+    rows: tuple[dict[str, Any], ...]
+
+    def frame(self) -> pd.DataFrame:
+        """The rows as a table."""
+        import pandas as pd
+
+        return pd.DataFrame(self.rows)
+
+    def disagreement(self) -> str:
+        """A sentence on the donor whose shares of the effect and of the vesicles sent differ most."""
+        known = [row for row in self.rows if row["effect_share"] is not None]
+        if not known:
+            return "No donor changes this readout."
+        worst = max(known, key=lambda row: abs(row["effect_share"] - row["sent_share"]))
+        return (
+            f"The shares differ most for {worst['group']}: {100 * worst['sent_share']:.3g} % of the vesicles "
+            f"sent, {100 * worst['effect_share']:.3g} % of the effect."
+        )
+
+
+def measure(model: ExosomeModel) -> dict[str, float | None]:
+    """The readouts of a run, and for each of its silencings, active or not, what the donors in it sent."""
+    found = dict(readouts_of(model))
+    state = model.state
+    for row in model.scenario.silence:
+        word, (name,) = selected(row.of)
+        mine = state.cells.birth_id == int(name) if word == "cell" else state.type_names() == name
+        found[f"sent[{row.name}]"] = float(state.released[mine].sum())
+    return found
+
+
+def groups_of(model: ExosomeModel, by: str) -> list[str]:
+    """Selections of the donor types that have cells, or of all donor cells."""
+    state = model.state
+    donors = state.labels.of_cell >= 0
+    if by == "cell":
+        return [f"cell:{number}" for number in state.cells.birth_id[donors]]
+    names = state.type_names()[donors]
+    return [f"cell_type:{t.name}" for t in state.types if t.name in names]
+
+
+def is_certain(model: ExosomeModel) -> bool:
+    """Whether every seed gives the same run: expected numbers throughout, and cells at given places."""
+    scenario, state = model.scenario, model.state
+    placed = all(group.arrange in ("points", "lattice", "hexagonal") for group in scenario.layout.group)
+    mean = all(t.secretion is SecretionMode.MEAN for t in state.types)
+    still = (
+        not {Process.TURNOVER, Process.MOTION, Process.OTHER} & set(state.processes)
+        and state.mechanics is None
+    )
+    return placed and mean and still and not (state.follows_vesicles or scenario.dose)
+
+
+def plan_of(
+    loaded: LoadedScenario, groups: Sequence[str], *, design: str, seeds: int, seed: int, hours: float | None
+) -> Plan:
+    """The runs of an attribution: every coalition of active donors that the design asks for, by seed."""
+    silences = [{"name": f"s{i}", "of": of, "active": False} for i, of in enumerate(groups)]
+    base = loaded.extended(silence=silences)
+    rows: dict[str, Row] = {}
+    for each in replicate_seeds(seed, seeds):
+        for silent in _coalitions(len(groups), design, each):
+            row = _row(silent, each)
+            rows[row.name] = row
+    about = {"kind": "causal", "design": design, "groups": list(groups), "seeds": seeds, "seed": seed}
+    return Plan.of(base, rows.values(), hours=hours, measure=MEASURE, about=about)
+
+
+def _row(silent: frozenset[int], seed: int) -> Row:
+    return row_of({f"silence.s{i}.active": "true" for i in sorted(silent)}, seed)
+
+
+def _order(n: int, seed: int) -> list[int]:
+    """A random order of the groups, by the seed of the run alone."""
+    return np.random.default_rng(seed).permutation(n).tolist()
+
+
+def _coalitions(n: int, design: str, seed: int) -> list[frozenset[int]]:
+    """Which groups are silent, of each run of a seed."""
+    if design == "one":
+        return [frozenset(), *(frozenset({i}) for i in range(n))]
+    order = _order(n, seed)
+    return [frozenset(order[k:]) for k in range(n + 1)]
+
+
+def attribute(
+    loaded: LoadedScenario,
+    out: Path,
+    *,
+    readout: str,
+    by: str = "type",
+    design: str = "one",
+    seeds: int = 20,
+    seed: int = 1,
+    hours: float | None = None,
+    workers: Workers | None = None,
+    overwrite: bool = False,
+    progress: Callable[[int, int], object] | None = None,
+) -> Attribution:
+    """The effect of each donor type, or donor cell, on a readout at the end of a run.
+
+    Parameters
+    ----------
+    readout : str
+        As in ``metrics``, such as ``"delivered_per_cell[recipient]"``.
+    by : {"type", "cell"}
+    design : {"one", "shapley", "adjoint"}
+        One at a time, Shapley values by random orders, or the adjoint of the transfer matrix. One at a time
+        and Shapley need ``seeds`` x (groups + 1) runs; one seed where every seed gives the same run.
+    out : Path
+        Folder of the runs, ``causal.parquet`` and ``causal.png``; the same call resumes an interrupted one.
+
+    Raises
+    ------
+    InputError
+        If readout, group or design do not apply to the scenario.
+    RunFailed
+        If a run failed.
+    """
+    from exoabm.model import ExosomeModel
+
+    model = ExosomeModel(loaded, seed=seed)
+    if design == "adjoint":
+        out.mkdir(parents=True, exist_ok=overwrite)
+        return _written(adjoint(model, readout, by=by, hours=hours), loaded, out)
+    if design not in DESIGNS:
+        raise InputError(f"design {design!r}: must be one of {', '.join(DESIGNS)}")
+    readout = resolve(readout, readouts_of(model))
+    seeds = 1 if is_certain(model) else seeds
+    groups = groups_of(model, by)
+    if not groups:
+        raise InputError(f"{loaded.name}: no cell releases vesicles, so there is nothing to attribute")
+    plan = plan_of(loaded, groups, design=design, seeds=seeds, seed=seed, hours=hours)
+    outcome = run_or_resume(plan, out, workers=workers or local(1), overwrite=overwrite, progress=progress)
+    if outcome.failed:
+        raise RunFailed(f"{outcome.failed} runs failed: {next(iter(outcome.reasons.values()))}")
+    found = {record["row"]: record["readouts"] for record in records(out, plan)}
+    return _written(_summed(found, groups, plan, readout, design), loaded, out)
+
+
+def _summed(
+    found: Mapping[str, Mapping[str, float | None]], groups: list[str], plan: Plan, readout: str, design: str
+) -> Attribution:
+    every = replicate_seeds(plan.about["seed"], plan.about["seeds"])
+    n = len(groups)
+    effect, sent, total = np.zeros((len(every), n)), np.zeros((len(every), n)), np.zeros(len(every))
+    for s, seed in enumerate(every):
+
+        def value(silent: frozenset[int], seed: int = seed) -> float:
+            got = found[_row(silent, seed).name].get(readout)
+            return math.nan if got is None else float(got)
+
+        whole = found[_row(frozenset(), seed).name]
+        sent[s] = [whole[f"sent[s{i}]"] or 0.0 for i in range(n)]
+        total[s] = value(frozenset())
+        order = _order(n, seed)
+        for k, i in enumerate(order):
+            if design == "one":
+                effect[s, i] = total[s] - value(frozenset({i}))
+            else:
+                effect[s, i] = value(frozenset(order[k + 1 :])) - value(frozenset(order[k:]))
+    if np.isnan(effect).any():
+        raise InputError(f"{readout} is not defined in a run without some donors; choose another readout")
+    return _table(groups, sent.mean(axis=0), effect, readout, design, float(total.mean()))
+
+
+def _table(
+    groups: Sequence[str], sent: np.ndarray, effect: np.ndarray, readout: str, design: str, total: float
+) -> Attribution:
+    """Rows of means and intervals; ``effect`` is (runs, groups), with one row where it is exact."""
+    from scipy.special import stdtrit
+
+    n = len(effect)
+    mean = effect.mean(axis=0)
+    half = np.full(len(groups), math.nan)
+    if n > 1:
+        half = float(stdtrit(n - 1, 0.975)) * effect.std(axis=0, ddof=1) / math.sqrt(n)
+    whole, all_sent = float(mean.sum()), float(sent.sum())
+    rows = [
+        {
+            "group": group,
+            "readout": readout,
+            "sent": float(sent[i]),
+            "sent_share": float(sent[i] / all_sent) if all_sent else 0.0,
+            "n": n,
+            "effect": float(mean[i]),
+            "ci95_low": None if math.isnan(half[i]) else float(mean[i] - half[i]),
+            "ci95_high": None if math.isnan(half[i]) else float(mean[i] + half[i]),
+            "effect_share": float(mean[i] / whole) if whole else None,
+        }
+        for i, group in enumerate(groups)
+    ]
+    rows = [rows[i] for i in np.argsort(-np.abs(mean), kind="stable")]
+    return Attribution(readout, design, total, tuple(rows))
+
+
+def _written(found: Attribution, loaded: LoadedScenario, out: Path) -> Attribution:
+    from exoabm.plot.effects import draw_attribution
+    from exoabm.tables.parquet import write_table
+    from exoabm.tables.schema import build
+
+    columns = {name: [row[name] for row in found.rows] for name in found.rows[0]}
+    write_table(build(TABLES[TABLE], columns), out / TABLES[TABLE].file)
+    runs = "exact, without a run" if found.design == "adjoint" else f"n = {found.rows[0]['n']} seeds"
+    draw_attribution(
+        out / "causal.png",
+        found.rows,
+        title=f"{loaded.scenario.info.title}: effect on {found.readout}",
+        caption=f"{found.disagreement()} Design: {found.design}; {runs}; bars: 95 % interval.",
+    )
+    return found
+
+
+def adjoint(
+    model: ExosomeModel, readout: str, *, by: str = "cell", hours: float | None = None
+) -> Attribution:
+    """Effects of donors on ``taken_up``, ``delivered`` or their means per cell, without a run.
+
+    They count all that the vesicles sent within ``hours`` (the scenario's duration if None) will do, also
+    after its end; a run that ends then lacks what is still on its way. Vesicles sent are release rate x time,
+    or, of a model that has run, those that it counted.
+
+    Raises
+    ------
+    InputError
+        If uptake saturates, cells answer to what they receive, move, divide, or the readout is another one.
+    """
+    state = model.state
+    seconds = float(model.scenario.clock.duration) if hours is None else hours * 3600.0
+    if state.responses:
+        raise InputError("the adjoint holds where cells do not answer to what they receive; use runs instead")
+    sent = state.released.copy() if state.step else _expected(state, seconds)
+    effect = np.zeros(len(state.cells))
+    for kind, weight in _weights(state, readout):
+        effect += sent[:, kind] * worth(state, kind, weight)
+    donors = np.flatnonzero(state.labels.of_cell >= 0)
+    groups, of = groups_of(model, by), np.arange(len(donors))
+    if by != "cell":
+        names = [group.partition(":")[2] for group in groups]
+        of = np.array([names.index(name) for name in state.type_names()[donors]])
+    sums = [np.bincount(of, column[donors], len(groups)) for column in (sent.sum(axis=1), effect)]
+    return _table(groups, sums[0], sums[1][None], readout, "adjoint", float(effect.sum()))
+
+
+def _expected(state: State, seconds: float) -> np.ndarray:
+    """Vesicles that cells release at their constant rates, (n, K)."""
+    sent = np.zeros((len(state.cells), len(state.kinds)))
+    for index, cell_type in enumerate(state.types):
+        members = state.cells.type == index
+        if cell_type.pathway is not None or cell_type.waste is not None or cell_type.pools:
+            raise InputError(
+                f"release of {cell_type.name} is not constant (bodies, waste or cargo): run the model first"
+            )
+        if cell_type.releases is not None:
+            sent[members, cell_type.releases] = cell_type.release_rate * seconds
+    return sent
+
+
+QUANTITIES = ("taken_up", "delivered", "taken_up_per_cell", "delivered_per_cell")
+
+
+def _weights(state: State, readout: str) -> list[tuple[int, np.ndarray]]:
+    """Per vesicle kind, what an uptake by each cell adds to the readout, (n,)."""
+    per_kind = {
+        named(quantity, kind.name): (quantity, k)
+        for k, kind in enumerate(state.kinds)
+        for quantity in QUANTITIES[:2]
+    }
+    per_type = {
+        named(quantity, t.name): (quantity, i)
+        for i, t in enumerate(state.types)
+        for quantity in QUANTITIES[2:]
+    }
+    name = resolve(readout, [*per_kind, *per_type])
+    quantity, index = (per_kind | per_type)[name]
+    ones = np.ones(len(state.cells))
+    kinds = range(len(state.kinds))
+    if name in per_kind:
+        kinds = range(index, index + 1)
+    else:
+        mine = state.cells.type == index
+        if not mine.any():
+            raise InputError(f"{name}: no cell is of this type")
+        ones = mine / mine.sum()
+    found = []
+    for k in kinds:
+        kind = state.kinds[k]
+        rest = (1 - kind.fusion_probability) * (1 - kind.recycling_probability) * kind.escape_probability
+        factor = kind.fusion_probability + rest if quantity.startswith("delivered") else 1.0
+        found.append((k, factor * ones))
+    return found
+
+
+def worth(state: State, kind: int, weight: np.ndarray) -> np.ndarray:
+    """What a vesicle of a kind, released by each cell, adds to a readout, (n,): e_i . g; see the module.
+
+    Parameters
+    ----------
+    weight : numpy.ndarray
+        What an uptake by each cell adds, (n,).
+    """
+    refuse_restless(state, kind)
+    vesicle, couplings = state.kinds[kind], couple(state, kind)
+    if not couplings[0].linear:
+        raise InputError(
+            f"the adjoint holds for linear uptake only, and uptake of {vesicle.name} saturates here; "
+            "set saturation = 'inf' for the cell types that take it up, or use runs"
+        )
+    total = np.zeros(len(state.cells))
+    for share, diffusivity, each in zip(vesicle.shares, vesicle.diffusivities, couplings, strict=True):
+        total += share * _worth_of_size(state, kind, float(diffusivity), each, weight)
+    return total
+
+
+def _worth_of_size(
+    state: State, kind: int, diffusivity: float, coupling: Coupling, weight: np.ndarray
+) -> np.ndarray:
+    domain, vesicle = state.domain, state.kinds[kind]
+    grid = LatticeOperator(
+        shape=domain.shape,
+        voxel=domain.voxel,
+        decay=vesicle.decay_rate,
+        diffusivity=diffusivity * domain.hindrance,
+        faces=domain.faces,
+        obstacle=domain.obstacle,
+    )
+    sinks = coupling.sink_rates(domain.voxel_volume)
+    exchange, loss = grid.parts()
+    loss = loss + np.asarray(sinks.sum(axis=0)).ravel()
+    loss[(loss == 0) & (np.asarray(exchange.sum(axis=0)).ravel() == 0)] = 1.0  # obstacles
+    matrix = (sp.diags_array(np.asarray(exchange.sum(axis=0)).ravel() + loss) - exchange).tocsc()
+    factor = splu(matrix, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
+    inward = 1 - vesicle.unbinding_probability
+    again = (
+        vesicle.unbinding_probability
+        + inward * (1 - vesicle.fusion_probability) * vesicle.recycling_probability
+    )
+    value = inward * weight
+    for _ in range(MOST_RETURNS):
+        released = coupling.release @ factor.solve(sinks.T @ value)
+        new = inward * weight + again * released
+        if np.abs(new - value).max() <= CONVERGED * np.abs(new).max():
+            return np.asarray(released)
+        value = new
+    raise InputError("a vesicle that always unbinds and is always recaptured never ends")

@@ -1,0 +1,305 @@
+"""What if: a run beside its twin, in which one step of communication is silenced, on the same draws.
+
+    effect = value with silencing - value as it is
+
+for every value of every table. Every draw is named by seed, purpose, entity and step, so that the effect
+contains no chance of its own. Where vesicles compete for receptors, where responses change release, or where
+cells divide, other vesicles than the silenced ones take another course too; how many is measured.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from exoabm.errors import InputError
+from exoabm.output.run_folder import write_whole
+from exoabm.runs.execute import run_to_folder
+from exoabm.scenario.builder import blueprint
+from exoabm.scenario.loader import load, read_run, run_of
+from exoabm.scenario.schema_cells import selected
+from exoabm.streams import Streams
+from exoabm.tables.declarations import RUN_TABLES, WHOLE
+from exoabm.tables.run_tables import Run, open_run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import pandas as pd
+
+    from exoabm.scenario.loader import LoadedScenario
+    from exoabm.scenario.schema import Scenario
+    from exoabm.tables.declarations import Table
+
+AS_IS, CHANGED, DIFFERENCE, ABOUT = "as_is", "changed", "difference", "whatif.json"
+"""The two runs, the tables of their difference, and the summary in the folder of a comparison."""
+COUNTS = ("vesicles", "copies")
+"""Units of numbers that are 0 where a row is absent from one of two runs."""
+EVENT_KEY = (
+    "event",
+    "time_s",
+    "vesicle_kind",
+    "sender",
+    "donor",
+    "donor_type",
+    "recipient",
+    "recipient_type",
+)
+"""What tells events of expected numbers apart."""
+
+
+@dataclass(frozen=True)
+class WhatIf:
+    """A finished comparison: its folder, both runs, and the content of ``whatif.json``."""
+
+    folder: Path
+    as_is: Run
+    changed: Run
+    about: Mapping[str, Any]
+
+    def difference(self, table: str) -> pd.DataFrame:
+        """The difference of a table by its name, such as ``"edges"``: changed - as it is."""
+        import pandas as pd
+
+        return pd.read_parquet(self.folder / DIFFERENCE / f"{table}.parquet")
+
+
+def whatif(
+    source: str | Path | LoadedScenario,
+    out: Path,
+    *,
+    silence: str | None = None,
+    block: str | None = None,
+    give: str | None = None,
+    at: str = "0 h",
+    seed: int | None = None,
+    hours: float | None = None,
+    overwrite: bool = False,
+    threads: int = 1,
+    progress: Callable[[float], Any] | None = None,
+) -> WhatIf:
+    """Run a scenario, or the run of a run folder again, with and without one change from a time on.
+
+    Parameters
+    ----------
+    source : str, Path or LoadedScenario
+        A scenario, or a run folder, whose seed and model time are then taken.
+    out : Path
+        Folder to write: ``as_is`` and ``changed`` (run folders), ``difference/<table>.parquet``,
+        ``whatif.png`` and ``whatif.json``.
+    silence, block, give : str, optional
+        As ``ExosomeModel.branch``.
+    at : str
+        Model time from which the change holds, such as ``"12 h"``.
+
+    Raises
+    ------
+    InputError
+        Before anything is run, if nothing is changed, or the change or the folder is not allowed.
+    """
+    if silence is None and give is None:
+        raise InputError("nothing is changed: name what is silenced or given, e.g. --silence cell:17")
+    about: dict[str, Any] = {}
+    if isinstance(source, str | Path):
+        before = run_of(source)
+        about = {} if before is None else read_run(before)
+        source = load(source)
+    seed = Streams.from_entropy(about.get("seed") if seed is None else seed).seed
+    hours = about.get("hours") if hours is None else hours
+    changed = source.with_change(silence=silence, block=block, give=give, at=at)
+    blueprint(changed, seed)  # refuses what the layout lacks before anything is run
+    _make_room(out, overwrite)
+    runs = []
+    for part, (name, loaded) in enumerate(((AS_IS, source), (CHANGED, changed))):
+
+        def half(share: float, part: int = part) -> None:
+            if progress is not None:
+                progress((part + share) / 2)
+
+        made = run_to_folder(loaded, out / name, seed=seed, hours=hours, threads=threads, progress=half)
+        runs.append(open_run(made.folder))
+    asked = {"silence": silence, "block": block, "give": give, "at": at, "seed": seed}
+    return _compare(out, runs[0], runs[1], asked, changed.scenario)
+
+
+def _make_room(out: Path, overwrite: bool) -> None:
+    """Refuse a folder that exists, or remove an earlier comparison from it."""
+    if not out.exists():
+        return
+    if not overwrite:
+        raise InputError(f"{out} exists already; choose another --out, or pass --overwrite")
+    ours = {AS_IS, CHANGED, DIFFERENCE, ABOUT, "whatif.png"}
+    if not out.is_dir() or {path.name for path in out.iterdir()} - ours:
+        raise InputError(f"{out} holds more than a comparison; move it away to overwrite")
+    shutil.rmtree(out)
+
+
+def _compare(out: Path, a: Run, b: Run, asked: dict[str, Any], scenario: Scenario) -> WhatIf:
+    """Write the differences, the picture and the summary, the last of these at the end."""
+    from exoabm.plot.effects import draw_twins
+
+    (out / DIFFERENCE).mkdir()
+    for table in RUN_TABLES:
+        found = difference(a, b, table)
+        if found is not None:
+            found.to_parquet(out / DIFFERENCE / table.file, index=False)
+    last = [run.metrics.slice(run.metrics.num_rows - 1).to_pylist()[0] for run in (a, b)]
+    readouts = {
+        name: {"as_is": value, "changed": last[1].get(name), "effect": last[1][name] - value}
+        for name, value in last[0].items()
+        if name != "time_h" and value is not None and last[1].get(name) is not None
+    }
+    about = {**asked, "hours": last[0]["time_h"], "pairing": pairing(a, b, scenario), "readouts": readouts}
+    result = WhatIf(out, a, b, about)
+    draw_twins(
+        out / "whatif.png",
+        cells=a.cells_at(last[0]["time_h"] * 3600).to_pandas(),
+        effect=_by_cell(result.difference("cells_by_kind"), "taken_up"),
+        course=_course(a, b),
+        chosen=_chosen(a, asked["silence"] or str(asked["give"]).split()[0]),
+        title=_title(asked, scenario),
+        caption=str(about["pairing"]["said"]),
+    )
+    text = json.dumps(about, indent=2, ensure_ascii=False, allow_nan=False)
+    write_whole(out / ABOUT, (text + "\n").encode())
+    return result
+
+
+def _title(asked: Mapping[str, Any], scenario: Scenario) -> str:
+    what = [f"{asked['silence']} silenced ({_step(scenario)})"] if asked["silence"] else []
+    what += [f"{asked['give']} given"] if asked["give"] else []
+    return f"{scenario.info.title}: {' and '.join(what)} from {asked['at']}"
+
+
+def _step(scenario: Scenario) -> str:
+    return scenario.silence[-1].step if scenario.silence else ""
+
+
+def _chosen(run: Run, selection: str) -> list[int]:
+    """Cells that a selection names, to be marked in pictures."""
+    word, names = selected(selection)
+    if word == "vesicle":
+        return []
+    cells = run.need("cells").to_pandas().drop_duplicates("cell")
+    numbers = [int(name) for name in names if name.isdecimal()]
+    mine = cells.cell.isin(numbers) | cells.cell_type.isin(names)
+    return cells.cell[mine].tolist()
+
+
+def _by_cell(table: pd.DataFrame, name: str) -> pd.Series:
+    last = table[table.time_s == table.time_s.max()]
+    return last.groupby("cell")[name].sum()
+
+
+def _course(a: Run, b: Run) -> pd.DataFrame:
+    """Vesicles taken up and delivered until each time, changed - as it is, summed over vesicle kinds."""
+    left, right = (
+        r.need("metrics_by_kind").to_pandas().groupby("time_h").sum(numeric_only=True) for r in (a, b)
+    )
+    return (right - left)[["emitted", "taken_up", "delivered"]]
+
+
+def difference(a: Run, b: Run, table: Table) -> pd.DataFrame | None:
+    """B - A of every number of a table, by its key; None if neither run has it.
+
+    ``runs`` says where a row is: in both, or in one of them (``as_is``, ``changed``). Numbers of vesicles and
+    copies are 0 where a row is absent; other values have no difference there. Of events of single vesicles,
+    the rows that are in one run only.
+    """
+    import pandas as pd
+
+    one_side, other_side = (run.table(table.name) for run in (a, b))
+    if one_side is None or other_side is None:
+        return None
+    words = [column.name for column in table.columns if column.dtype in ("word", "text")]
+    left, right = (t.to_pandas().astype(dict.fromkeys(words, object)) for t in (one_side, other_side))
+    values = [c for c in table.values if c.name in left and c.name not in words]
+    if table.name == "events":
+        if left.vesicle.notna().any() or right.vesicle.notna().any():
+            both = pd.concat([left.assign(runs=AS_IS), right.assign(runs=CHANGED)], ignore_index=True)
+            return both.drop_duplicates(subset=list(left.columns), keep=False).reset_index(drop=True)
+        key = list(EVENT_KEY)
+        left, right = (
+            each.groupby(key, dropna=False, observed=True, as_index=False)["count"].sum()
+            for each in (left, right)
+        )
+        values = [c for c in values if c.name == "count"]
+    else:
+        key = list(table.key)
+    joined = left.merge(right, on=key, how="outer", suffixes=("", "|b"), indicator=True)
+    found = joined[key].copy()
+    found["runs"] = joined["_merge"].map({"both": "both", "left_only": AS_IS, "right_only": CHANGED})
+    for column in values:
+        one, other = joined[column.name], joined[f"{column.name}|b"]
+        if column.unit in COUNTS and column.dtype != WHOLE:
+            one, other = (
+                each.where(found["runs"].isin(("both", arm)), 0.0)
+                for each, arm in ((one, AS_IS), (other, CHANGED))
+            )
+        found[column.name] = other - one
+    for name in words:
+        if name not in key and name in joined:
+            found[name] = joined[name].where(joined[name].notna(), joined[f"{name}|b"])
+    return found
+
+
+def pairing(a: Run, b: Run, scenario: Scenario) -> dict[str, Any]:
+    """How far vesicles of other donors than the silenced ones took another course, and what can cause it.
+
+    ``untouched`` is their number (of expected numbers, the vesicles taken up), ``other_course`` how many of
+    them had another history, and ``share`` the ratio.
+    """
+    row = scenario.silence[-1] if scenario.silence else None
+    word, names = selected(row.of) if row is not None else ("", ())
+    silenced = names[:1] if word == "edge" or (row is not None and row.step == "release") else ()
+    events = [run.need("events").to_pandas() for run in (a, b)]
+    if events[0].vesicle.notna().any():
+        # A vesicle is known by its id; equal histories have equal rows, and a row in one run only differs.
+        columns = ["event", "time_s", "vesicle", "recipient"]
+        donors = [
+            each[["vesicle", "donor", "donor_type", "vesicle_kind"]].drop_duplicates("vesicle")
+            for each in events
+        ]
+        import pandas as pd
+
+        of = pd.concat(donors).drop_duplicates("vesicle")
+        one = pd.concat([each[columns].astype({"event": str}) for each in events]).drop_duplicates(keep=False)
+        rest = of[~_named(of, silenced)]
+        other = int(rest.vesicle.isin(one.vesicle).sum())
+        total: float = len(rest)
+    else:
+        found = difference(a, b, next(t for t in RUN_TABLES if t.name == "edges"))
+        edges = a.need("edges").to_pandas()
+        assert found is not None
+        total = float(edges.taken_up[~_named(edges, silenced)].sum())
+        other = float(found.taken_up[~_named(found, silenced)].abs().sum())  # type: ignore[assignment]
+    why = reasons(scenario)
+    share = other / total if total else 0.0
+    subject = f"{other:,.6g} of {total:,.6g} vesicles of other donors took another course"
+    said = f"{subject}, because {'; '.join(why)}." if other and why else f"{subject}."
+    return {"untouched": total, "other_course": other, "share": share, "because": why, "said": said}
+
+
+def _named(table: pd.DataFrame, names: tuple[str, ...]) -> np.ndarray:
+    """Rows whose donor, donor type or vesicle kind is among the names."""
+    cells = [int(name) for name in names if name.isdecimal()]
+    found = table.donor.isin(cells) | table.donor_type.isin(names) | table.vesicle_kind.isin(names)
+    return found.to_numpy(bool)
+
+
+def reasons(scenario: Scenario) -> list[str]:
+    """Mechanisms by which the vesicles of one donor change the course of those of another."""
+    found = []
+    if any(t.takes_up and np.isfinite(float(t.saturation)) for t in scenario.cell_type):
+        found.append("uptake saturates, so that vesicles compete for receptors")
+    if scenario.response:
+        changed = ", ".join(sorted({row.behavior for row in scenario.response}))
+        found.append(f"cells answer to what they receive ({changed})")
+    if any(t.transformation is not None for t in scenario.cell_type) or scenario.mechanics is not None:
+        found.append("cells change their type or their place")
+    return found

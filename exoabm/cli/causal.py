@@ -1,0 +1,201 @@
+"""Commands for causal effects: comparison with a silenced twin, attribution to donors, and paths."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from exoabm.cli.app import app
+from exoabm.cli.console import (
+    EngineOption,
+    HoursOption,
+    JobsOption,
+    JsonOption,
+    Progress,
+    ScenarioArgument,
+    SetOption,
+    ThreadsOption,
+    counting,
+    err,
+    load,
+    out,
+    positive_hours,
+    print_json,
+    refuse_large_grid,
+    workers_of,
+)
+from exoabm.errors import InputError
+
+PANEL = "Cause and effect"
+SHOWN = 12
+"""Readouts that are printed."""
+
+
+@app.command(rich_help_panel=PANEL)
+def whatif(
+    source: Annotated[
+        str, typer.Argument(metavar="RUN", help="Run folder, whose seed and time are taken, or a scenario.")
+    ],
+    out_: Annotated[Path, typer.Option("--out", help="Folder of the comparison.")],
+    silence: Annotated[
+        str | None,
+        typer.Option(help="cell:17, cell_type:NAME, edge:3->17 (cells or types), or vesicle:NAME."),
+    ] = None,
+    block: Annotated[
+        str | None,
+        typer.Option(help="release, uptake, delivery or response; default release, or uptake for an edge."),
+    ] = None,
+    give: Annotated[
+        str | None, typer.Option(help="'cell:17 CARGO COPIES', or cell_type:NAME: copies given to each cell.")
+    ] = None,
+    at: Annotated[str, typer.Option(help="Model time from which the change holds.")] = "0 h",
+    seed: Annotated[int | None, typer.Option(help="Default: that of the run.")] = None,
+    hours: HoursOption = None,
+    set_: SetOption = None,
+    overwrite: Annotated[bool, typer.Option(help="Replace an earlier comparison.")] = False,
+    threads: ThreadsOption = 1,
+    as_json: JsonOption = False,
+) -> None:
+    """Run a scenario with and without one cell, type, edge or vesicle kind, on the same random draws."""
+    loaded = load(source, set_)
+    refuse_large_grid(loaded)
+    duration = positive_hours(hours)
+    from exoabm.causal.twins import whatif as compare
+    from exoabm.scenario.loader import read_run, run_of
+
+    before = run_of(source)
+    about = {} if before is None else read_run(before)
+    with Progress("twins") as tick:
+        result = compare(
+            loaded,
+            out_,
+            silence=silence,
+            block=block,
+            give=give,
+            at=at,
+            seed=about.get("seed") if seed is None else seed,
+            hours=about.get("hours") if duration is None else duration,
+            overwrite=overwrite,
+            threads=threads,
+            progress=tick,
+        )
+    if as_json:
+        print_json({"folder": str(out_), **result.about})
+        return
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in ("readout", "as it is", "changed", "effect"):
+        table.add_column(name, justify="left" if name == "readout" else "right")
+    moved = {name: row for name, row in result.about["readouts"].items() if row["effect"]}
+    for name, row in list(moved.items())[:SHOWN]:
+        table.add_row(escape(name), *(f"{row[key]:,.6g}" for key in ("as_is", "changed", "effect")))
+    if moved:
+        out.print(table)
+        if len(moved) > SHOWN:
+            out.print(f"and {len(moved) - SHOWN} more readouts in whatif.json", highlight=False)
+    else:
+        out.print("no readout changed", highlight=False)
+    err.print(escape(result.about["pairing"]["said"]), highlight=False)
+    out.print(f"[green]{escape(str(out_))}[/]", highlight=False)
+
+
+@app.command(rich_help_panel=PANEL)
+def causal(
+    scenario: ScenarioArgument,
+    readout: Annotated[str, typer.Option(help="Readout at the end, e.g. 'delivered_per_cell[recipient]'.")],
+    out_: Annotated[Path, typer.Option("--out", help="Folder of the attribution.")],
+    by: Annotated[str, typer.Option(help="type or cell.")] = "type",
+    design: Annotated[
+        str,
+        typer.Option(help="one (donor at a time), shapley, or adjoint (linear uptake, without a run)."),
+    ] = "one",
+    seeds: Annotated[int, typer.Option(min=1, max=10_000, help="Seeds of the intervals.")] = 20,
+    seed: Annotated[int, typer.Option(help="Seed from which these follow.")] = 1,
+    hours: HoursOption = None,
+    engine: EngineOption = None,
+    set_: SetOption = None,
+    jobs: JobsOption = 1,
+    overwrite: Annotated[bool, typer.Option(help="Replace an earlier attribution.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Attribute a readout to donors: the causal effect of each, beside what it sent."""
+    loaded = load(scenario, set_, engine)
+    if by not in ("type", "cell"):
+        raise InputError(f"--by {by}: must be type or cell")
+    refuse_large_grid(loaded)
+    duration = positive_hours(hours)
+    from exoabm.causal.attribution import attribute, groups_of, is_certain
+    from exoabm.model import ExosomeModel
+    from exoabm.runs.measured_runtime import probe, spoken
+
+    if design != "adjoint":
+        model = ExosomeModel(loaded, seed=seed)
+        groups = len(groups_of(model, by))
+        certain = is_certain(model)
+        seeds = 1 if certain else seeds
+        runs = seeds * (groups + 1)
+        needed = probe(loaded, hours=duration).row_seconds * runs / jobs
+        same = "; every seed gives the same run, so that one is made" if certain else ""
+        note = f"{runs:,} runs ({groups} donors and none silenced), about {spoken(needed)}{same}"
+        err.print(f"[yellow]Note:[/] {escape(note)}", highlight=False)
+    with counting("runs") as tick:
+        found = attribute(
+            loaded,
+            out_,
+            readout=readout,
+            by=by,
+            design=design,
+            seeds=seeds,
+            seed=seed,
+            hours=duration,
+            workers=workers_of(jobs, None),
+            overwrite=overwrite,
+            progress=tick,
+        )
+    if as_json:
+        print_json({"folder": str(out_), "readout": found.readout, "total": found.total, "rows": found.rows})
+        return
+    table = Table(
+        box=None, header_style="bold", pad_edge=False, title=escape(found.readout), title_justify="left"
+    )
+    for name in ("donor", "sent", "share", "effect", "95 % interval", "share"):
+        table.add_column(name, justify="left" if name == "donor" else "right")
+    for row in found.rows[:SHOWN]:
+        ends = "" if row["ci95_low"] is None else f"{row['ci95_low']:,.4g} to {row['ci95_high']:,.4g}"
+        share = "" if row["effect_share"] is None else f"{row['effect_share']:.1%}"
+        sent, effect = f"{row['sent']:,.6g}", f"{row['effect']:,.5g}"
+        table.add_row(escape(row["group"]), sent, f"{row['sent_share']:.1%}", effect, ends, share)
+    out.print(table)
+    out.print(found.disagreement(), highlight=False)
+    out.print(f"[green]{escape(str(out_))}[/]", highlight=False)
+
+
+@app.command(rich_help_panel=PANEL)
+def paths(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder of the engine vesicles.")],
+    out_: Annotated[Path, typer.Option("--out", help="Folder of paths.parquet and paths.png.")],
+    overwrite: Annotated[bool, typer.Option(help="Replace earlier paths.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Tell direct deliveries of a run from those over relays, by the number of cells in between."""
+    from exoabm.causal.paths import paths as follow
+
+    found = follow(folder, out_, overwrite=overwrite)
+    if as_json:
+        print_json({"folder": str(out_), "rows": found.rows})
+        return
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in ("recipient", "delivered", "direct", "over 1", "over 2", "over more cells"):
+        table.add_column(name, justify="left" if name == "recipient" else "right")
+    for name, share in found.by_hops().items():
+        cells = [
+            share[0],
+            *(float(share[k]) if len(share) > k else 0.0 for k in (1, 2)),
+            float(share[3:].sum()),
+        ]
+        table.add_row(escape(name), f"{found.delivered(name):,.6g}", *(f"{each:.1%}" for each in cells))
+    out.print(table)
+    out.print(f"[green]{escape(str(out_))}[/]", highlight=False)

@@ -1,0 +1,169 @@
+"""Figures of causal effects: on the tissue, beside what was sent, and by the number of relays."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from exoabm.plot.page import Grid, Page
+from exoabm.plot.palette import COOL, INK, MUTED, OTHER, PAPER, PLACES, RULE, WARM
+from exoabm.plot.scales import number
+from exoabm.plot.style import PAGE, save, styled
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+DPI = 200
+MARKED = 30
+"""Changed cells up to which each is marked; more would hide the tissue."""
+LOSS, GAIN = WARM[0], COOL[0]
+"""Colors of less and of more than as it is."""
+
+
+def _numbers(ax: Axes, axes: str = "xy") -> None:
+    for name in axes:
+        getattr(ax, f"{name}axis").set_major_formatter(lambda value, _: number(round(value, 9)))
+    for side in ("top", "right"):
+        ax.spines[side].set_visible(False)
+
+
+def draw_twins(
+    path: Path,
+    *,
+    cells: pd.DataFrame,
+    effect: pd.Series,
+    course: pd.DataFrame,
+    chosen: Sequence[int],
+    title: str,
+    caption: str,
+) -> None:
+    """Write the picture of a comparison: the effect on each cell, and over time.
+
+    Parameters
+    ----------
+    cells : pandas.DataFrame
+        ``cell``, ``x_um``, ``y_um``.
+    effect : pandas.Series
+        Change of the vesicles taken up, by cell.
+    course : pandas.DataFrame
+        Change of vesicles emitted, taken up and delivered, by time in h.
+    chosen : sequence of int
+        Cells that are marked.
+    """
+    with styled():
+        grid = Grid(PAGE, 2, (66.0, 52.0), 14.0, 9.0, (30.0, 8.0))
+        page = Page(grid, ["change of vesicles taken up, by cell", "change until each time"], title, caption)
+        _tissue(page.panels[0], cells, effect, chosen)
+        ax = page.panels[1]
+        looks = {
+            "emitted": PLACES["free"][1],
+            "taken_up": PLACES["endosomal"][1],
+            "delivered": PLACES["delivered"][1],
+        }
+        for name, color in looks.items():
+            ax.plot(course.index, course[name], color=color, label=name.replace("_", " "), linewidth=1.2)
+        ax.axhline(0, color=MUTED, linewidth=0.5)
+        ax.set(xlabel="time (h)", ylabel="vesicles, changed less as it is")
+        ax.legend(loc="best")
+        _numbers(ax)
+        save(page.figure, path, ".png", DPI)
+
+
+def _tissue(ax: Axes, cells: pd.DataFrame, effect: pd.Series, chosen: Sequence[int]) -> None:
+    from matplotlib.colors import LinearSegmentedColormap, SymLogNorm
+
+    value = cells.cell.map(effect).fillna(0.0).to_numpy()
+    most = float(np.abs(value).max()) or 1.0
+    norm = SymLogNorm(most / 100, vmin=-most, vmax=most)
+    colors = LinearSegmentedColormap.from_list("effect", [LOSS, "#EEF0F2", GAIN])
+    size = float(np.clip(12000 / max(len(cells), 1), 1.0, 30.0))
+    order = np.argsort(np.abs(value), kind="stable")
+    x, y = cells.x_um.to_numpy(), cells.y_um.to_numpy()
+    dots = ax.scatter(
+        x[order], y[order], c=value[order], s=size, cmap=colors, norm=norm, edgecolors=RULE, linewidths=0.2
+    )
+    mine = cells.cell.isin(chosen).to_numpy() & (len(chosen) <= MARKED)
+    ax.scatter(
+        x[mine], y[mine], s=1.6 * size, facecolors="none", edgecolors=INK, linewidths=0.7, label="changed"
+    )
+    ax.set(aspect="equal", xlabel="x (µm)", ylabel="y (µm)")
+    _numbers(ax)
+    bar = ax.figure.colorbar(dots, ax=ax, fraction=0.04, pad=0.02)
+    ticks = [-most, -most / 10, 0.0, most / 10, most]
+    bar.set_ticks(ticks, labels=[number(float(f"{tick:.3g}")) for tick in ticks])
+    bar.outline.set_visible(False)
+    if mine.any():
+        ax.legend(loc="upper center", bbox_to_anchor=(0.5, 1.12), borderpad=0.1)
+
+
+def draw_attribution(path: Path, rows: Sequence[Mapping[str, Any]], *, title: str, caption: str) -> None:
+    """Write the picture of an attribution: effects with intervals, and their shares beside those sent.
+
+    ``rows`` have ``group``, ``sent_share``, ``effect``, ``ci95_low``, ``ci95_high`` and ``effect_share``.
+    """
+    shown = list(rows)[:25]
+    with styled():
+        height = max(40.0, 4.0 * len(shown) + 8)
+        grid = Grid(PAGE, 2, (62.0, height), 34.0, 9.0, (16.0, 8.0))
+        page = Page(
+            grid,
+            ["effect, and its 95 % interval", "share of the effect, against share of vesicles sent"],
+            title,
+            caption,
+        )
+        left, right = page.panels
+        place = np.arange(len(shown))[::-1]
+        effect = np.array([row["effect"] for row in shown])
+        low, high = (np.array([row[key] for row in shown], float) for key in ("ci95_low", "ci95_high"))
+        left.barh(place, effect, color=[GAIN if e >= 0 else LOSS for e in effect], height=0.6)
+        known = np.isfinite(low)
+        left.hlines(place[known], low[known], high[known], color=INK, linewidth=0.8)
+        left.axvline(0, color=MUTED, linewidth=0.5)
+        left.set_yticks(place, [row["group"] for row in shown])
+        _numbers(left, "x")
+        known_rows = [row for row in rows if row["effect_share"] is not None]
+        sent = np.array([row["sent_share"] for row in known_rows])
+        share = np.array([row["effect_share"] for row in known_rows])
+        ends = [np.append(each, 0.0) for each in (sent, share)]
+        pad = [0.08 * (float(np.ptp(each)) or 1.0) for each in ends]
+        limits = [(float(e.min()) - p, float(e.max()) + p) for e, p in zip(ends, pad, strict=True)]
+        right.axline((0, 0), slope=1, color=RULE, linewidth=0.8, zorder=0)
+        right.scatter(
+            sent, share, s=14 if len(rows) <= 100 else 3, color=OTHER, edgecolors=PAPER, linewidths=0.2
+        )
+        for x, y, row in zip(sent, share, known_rows, strict=True):
+            if len(known_rows) <= 12:
+                right.annotate(
+                    str(row["group"]), (x, y), xytext=(3, 2), textcoords="offset points", fontsize=6
+                )
+        right.axhline(0, color=MUTED, linewidth=0.5)
+        right.set(
+            xlabel="share of vesicles sent", ylabel="share of the effect", xlim=limits[0], ylim=limits[1]
+        )
+        _numbers(right)
+        save(page.figure, path, ".png", DPI)
+
+
+def draw_paths(path: Path, shares: Mapping[str, np.ndarray], *, title: str, caption: str) -> None:
+    """Write the picture of paths: share of the delivered vesicles by hops, for each recipient type."""
+    from matplotlib.ticker import MaxNLocator
+
+    with styled():
+        names = list(shares)
+        columns = min(3, len(names))
+        width = (PAGE - 18.0 - 10.0 * (columns - 1)) / columns - 1
+        grid = Grid(PAGE, columns, (width, 36.0), 13.0, 9.0, (10.0, 10.0))
+        page = Page(grid, names, title, caption)
+        for ax, name in zip(page.panels, names, strict=True):
+            share = shares[name]
+            ax.bar(np.arange(len(share)), share, color=[COOL[0], *[COOL[2]] * (len(share) - 1)], width=0.8)
+            ax.set(xlabel="cells in between", ylim=(0, None))
+            ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+            _numbers(ax)
+        page.panels[0].set_ylabel("share of delivered vesicles")
+        save(page.figure, path, ".png", DPI)

@@ -1,0 +1,81 @@
+"""Attribution to donors: the adjoint against matrix and twins, designs against each other."""
+
+import numpy as np
+import pytest
+from small_tissue import LINEAR, SILENT_RELAYS, loaded, model
+
+from exoabm.causal.attribution import adjoint, attribute, worth
+from exoabm.errors import InputError
+
+
+def still(**keys):
+    """The tissue without responses, which the adjoint needs."""
+    return model(LINEAR, responses=False, **keys)
+
+
+@pytest.mark.parametrize("recycling", ["0", "0.4"])
+def test_the_adjoint_is_the_transfer_matrix_times_the_weights(recycling):
+    first = still(vesicle__exosome__recycling_probability=recycling)
+    matrix = first.transfer_matrix()
+    weight = np.random.default_rng(1).random(15)
+    found = worth(first.state, 0, weight)[matrix.donors]
+    assert found == pytest.approx(matrix.taken_up @ weight[matrix.recipients], rel=1e-11)
+
+
+def test_the_adjoint_foretells_the_difference_of_twins():
+    first = still(vesicle__exosome__half_life="1 h")
+    first.run(hours=1)
+    silent = first.branch(silence="cell:1")
+    for each in (first, silent):
+        each.run(hours=2)
+    sent = first.state.released - silent.state.released
+    # From here on no one releases, until every vesicle has met its fate.
+    ends = [each.branch(silence="vesicle:exosome") for each in (first, silent)]
+    for each in ends:
+        each.run(hours=40)
+    taken, delivered = (
+        [getattr(each.state.trafficking, name).sum(axis=(1, 2)) for each in ends]
+        for name in ("taken_up", "delivered")
+    )
+    readers = np.arange(15) >= 9
+    expected = sent[1, 0] * worth(first.state, 0, readers.astype(float))[1]
+    assert (taken[0] - taken[1])[readers].sum() == pytest.approx(expected, rel=1e-7)
+    first.state.released[:] = sent
+    row = adjoint(first, "delivered_per_cell[reader]").rows[0]
+    assert row["group"] == "cell:1"
+    assert (delivered[0] - delivered[1])[readers].mean() == pytest.approx(row["effect"], rel=1e-7)
+
+
+def test_the_adjoint_refuses_what_it_does_not_hold_for():
+    with pytest.raises(InputError, match="do not answer"):
+        adjoint(model(LINEAR), "delivered[exosome]")
+    with pytest.raises(InputError, match="saturates"):
+        adjoint(model(responses=False), "delivered[exosome]")
+    with pytest.raises(InputError, match="effect_mean"):
+        adjoint(still(), "effect_mean[reader]")
+
+
+def test_effects_of_a_linear_tissue_add_up_and_designs_agree(tmp_path):
+    scenario = loaded(LINEAR, SILENT_RELAYS)
+    asked = {"readout": "taken_up[exosome]", "by": "cell", "seeds": 2, "hours": 1}
+    one = attribute(scenario, tmp_path / "one", **asked)
+    shapley = attribute(scenario, tmp_path / "shapley", design="shapley", **asked)
+    left, right = ({row["group"]: row for row in each.rows} for each in (one, shapley))
+    assert left.keys() == right.keys() == {f"cell:{i}" for i in range(3)}
+    for name, row in left.items():
+        assert row["effect"] == pytest.approx(right[name]["effect"], abs=1e-9)
+        assert row["sent"] == 60
+    assert sum(row["effect"] for row in one.rows) == pytest.approx(one.total, rel=1e-9)
+    assert (tmp_path / "one" / "causal.png").stat().st_size > 10_000
+    again = attribute(scenario, tmp_path / "one", **asked)
+    assert again.rows == one.rows
+
+
+def test_with_relays_the_first_donors_cause_more_than_they_send(tmp_path):
+    found = attribute(loaded(LINEAR), tmp_path / "a", readout="delivered_per_cell[reader]", seeds=1)
+    rows = {row["group"]: row for row in found.rows}
+    donor = rows["cell_type:donor"]
+    assert donor["effect"] == pytest.approx(found.total, rel=1e-9)  # without donors nothing is sent
+    assert donor["sent_share"] < 0.9 < donor["effect"] / found.total
+    with pytest.raises(InputError, match="delivered_per_cell"):
+        attribute(loaded(LINEAR), tmp_path / "b", readout="delivered_per_cell[raeder]", seeds=1)
