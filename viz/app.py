@@ -12,22 +12,22 @@ import solara.server.settings
 from exoabm.errors import ExoError
 from exoabm.runs.measured_runtime import WORTH_A_PROBE, spoken
 from exoabm.scenario.loader import load, shipped
-from exoabm.viz.components.canvas import Canvas, is_strip
+from exoabm.viz.components.canvas import Canvas, Curves, is_strip
 from exoabm.viz.components.communication import Cell, Communication, RunView
 from exoabm.viz.components.controls import Controls, Question
 from exoabm.viz.components.export_import import Export, Import
 from exoabm.viz.components.paired_runs import Compare
-from exoabm.viz.components.widgets import Button, ChoiceWidget, PlayerWidget, PlotWidget, ThemeWidget, html
+from exoabm.viz.components.widgets import Button, ChoiceWidget, PlayerWidget, ThemeWidget, html
 from exoabm.viz.parameter_controls import changed, controls_of
-from exoabm.viz.results.charts import charts, curves
 from exoabm.viz.results.text_summary import PREPARING, cell_summary, recorded_summary, run_summary
 from exoabm.viz.server.frames import header
 from exoabm.viz.server.limits import SLOTS
 from exoabm.viz.server.session import SPEEDS, Session
 from exoabm.viz.server.uploads import is_run, open_run
 from exoabm.viz.setup import Link, Setup, decode, first_setup, intro_of
-from exoabm.viz.teaching.guide import Lessons, Progress, ScenarioPage
+from exoabm.viz.teaching.guide import Lessons, ScenarioPage
 from exoabm.viz.teaching.lesson import LESSONS
+from exoabm.viz.teaching.sheets import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -192,7 +192,10 @@ def _Header(setup: Setup, on_scenario: Callable[[str], Any]) -> None:
         ChoiceWidget.element(
             label="Scenario",
             value=setup.scenario,
-            options=[[*pair] for pair in ({setup.scenario: setup.title} | titles).items()],
+            options=[
+                [name, f"{title} ({name})" if name in titles else title]
+                for name, title in ({setup.scenario: setup.title} | titles).items()
+            ],
             on_value=lambda name: name in titles and on_scenario(name),
         )
         ThemeWidget.element()
@@ -244,31 +247,30 @@ def _Workspace(
             else:
                 html("p", "exo-sentence", text=_sentence(session, setup))
             Stage(session, pulse, bool(wanted), again, past, selected, summary.links if summary else ())
-            if strip:  # which leaves room below itself
-                _Plot(session, pulse)
-        if summary:
-            Cell(summary, lambda: selected.set(-1)).key("cell")
-        # The key keeps the state of this element when a card is inserted before it.
-        right = html("section", "exo-right", attributes={"aria-label": "Controls and results"})
-        with right.key("right"):
+            if strip and tab.value != "lessons":  # which leaves room below itself
+                Curves(session, pulse)
+        with html("section", "exo-right", attributes={"aria-label": "Controls and results"}):
             _Tabs(tab.value, open_tab)
+            if summary:
+                Cell(summary, lambda: selected.set(-1)).key("cell")
             named = {"role": "tabpanel", "aria-label": TABS[tab.value].replace("|", "")}
-            with html("div", "exo-panel", attributes=named):
+            # The key keeps the state of this element when a card is inserted before it.
+            with html("div", "exo-panel", attributes=named).key("panel"):
                 if tab.value == "try":
                     intro = intro_of(session.loaded)
                     if intro.prediction is not None:
                         Question(intro.prediction, setup, pending)
                     with Controls(controls, intro.controls, pending, on_valid=lambda: problem.set("")):
                         if not strip:
-                            _Plot(session, pulse)
+                            Curves(session, pulse)
                 elif tab.value == "talk":
                     Communication(session, pulse)
                 elif tab.value == "read":
                     ScenarioPage(setup.scenario)
                 elif tab.value == "lessons":
-                    Lessons(session, setup, begin, pulse, progress)
-                    if progress.value.opened and not strip:
-                        _Plot(session, pulse)
+                    Lessons(
+                        session, setup, begin, pulse, progress, lambda first: Curves(session, pulse, first)
+                    )
                 elif tab.value == "take":
                     Import(begin)
                     Export(session, setup, pulse)
@@ -390,30 +392,3 @@ def _Trouble(words: str, on_again: Callable[[], None], *, stopped: bool) -> None
             html("b", text=what)
             Button("Start again", on_again)
         html("p", text=words)
-
-
-@solara.component
-def _Plot(session: Session, pulse: int) -> None:
-    """Curves of the run over time; at first those with the readout of the scenario."""
-    chart = solara.use_reactive("")
-    plots = solara.use_memo(lambda: charts(session.model, session.looks), [id(session)])
-    shown = chart.value if chart.value in plots else next(iter(plots))
-    with session.lock:
-        lines = curves(session.model, plots[shown])
-    with html("section", "exo-card"):
-        ChoiceWidget.element(
-            label="Plot",
-            value=shown,
-            options=[[name, c.title] for name, c in plots.items()],
-            on_value=chart.set,
-        )
-        latest = ", ".join(f"{c['name']} {c['y'][-1]:.4g}" for c in lines if c["y"])
-        PlotWidget.element(
-            series=lines,
-            x_label="time (h)",
-            x_unit="h",
-            y_label=plots[shown].y_label,
-            x_least=min(1.0, session.end / 3600),
-            y_least=1.0,
-            alt=f"{plots[shown].title}, {plots[shown].y_label}: {latest}",
-        )

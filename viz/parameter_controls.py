@@ -43,6 +43,17 @@ _UNITS = {
     "1/mL": "per mL",
     "ug": "µg",
 }
+_NAMES = {
+    "ilvs_per_mvb": "vesicles per fused MVB",
+    "half_max": "signal for half the effect",
+    "hill": "steepness (Hill exponent)",
+    "to": "value at full effect",
+    "diameter_gsd": "spread of diameters (GSD)",
+    "initial": "copies at the start",
+    "reach": "distance of entry",
+    "antigen_half": "antigen for half the response",
+}
+"""Keys whose own words say too little."""
 _WORDS = {
     "continuum": "expected numbers, as a field",
     "vesicles": "single vesicles, as dots",
@@ -239,7 +250,7 @@ def _cited(key: str) -> str:
 
 def _label(key: str) -> str:
     parts = key.split(".")
-    words = _spaced(parts[-1])
+    words = _NAMES.get(parts[-1], _spaced(parts[-1]))
     if parts[0] == "transport":
         return {"engine": "show vesicles as", "capture": "capture", "provenance": "record donors"}.get(
             words, words

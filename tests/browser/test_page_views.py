@@ -145,6 +145,45 @@ def test_a_lesson_knows_wrong_from_right(reader: Callable[..., Any]) -> None:
     assert "You predicted: It grows, then keeps its size." in page.locator(".exo-explain").inner_text()
     page.get_by_role("button", name="Next step").click()
     page.wait_for_selector("text=2. A longer lifetime")
+    someone.open()
+    tab(someone, "Lessons")
+    page.wait_for_selector("text=1 of 5 steps done")
+    answers = download(someone, "My answers (HTML)").decode()
+    assert "It grows, then keeps its size" in answers
+    assert "= 43.5 µm" in answers
+    key = download(someone, "Teacher's key (HTML)").decode()
+    assert key.count("<section>") == 8
+    page.evaluate("localStorage.removeItem('exoabm.lessons')")
+
+
+def test_the_plot_of_a_lesson_stands_beside_its_question(reader: Callable[..., Any]) -> None:
+    someone = reader().open()
+    page = someone.page
+    tab(someone, "Lessons")
+    page.get_by_role("button", name="Begin: The fate of a vesicle").click()
+    page.get_by_role("button", name="About 70 %").click()
+    page.get_by_role("button", name="Run 6 h").click()
+    page.wait_for_selector(".exo-guide .exo-plot")
+    chosen = page.locator(".exo-guide .exo-pick option:checked").first.inner_text()
+    assert chosen == "Where the vesicles are"
+    assert page.locator(".exo-speed select option:checked").inner_text().endswith("a second")
+    page.evaluate("localStorage.removeItem('exoabm.lessons')")
+
+
+def test_a_movie_is_recorded_by_the_browser(reader: Callable[..., Any]) -> None:
+    someone = reader().open()
+    tab(someone, "Files")
+    someone.page.get_by_role("button", name="Record a movie").click()
+    someone.go(frames=20)
+    film = "document.querySelector('.exo-film').__vue__"
+    assert someone.page.evaluate(f"{film}.entries({film}.stage()).map(e => e.words)")[:2] == [
+        "donor",
+        "recipient",
+    ]
+    movie = download(someone, "Stop and save")
+    assert movie[:4] == b"\x1a\x45\xdf\xa3", "WebM"
+    assert len(movie) > 10_000
+    someone.pause()
 
 
 def test_two_runs_side_by_side(reader: Callable[..., Any]) -> None:

@@ -130,6 +130,55 @@ def test_the_keyboard_does_it_all(reader: Callable[..., Reader]) -> None:
     page.wait_for_function("document.querySelector('.exo-clock b').textContent === '0.00'")
 
 
+def test_shortcuts_are_listed_under_a_question_mark(reader: Callable[..., Reader]) -> None:
+    page = reader().open().page
+    assert page.is_visible(".exo-hint:has-text('press Go')"), "the picture says what to do"
+    page.keyboard.press("?")
+    page.wait_for_selector(".exo-keys:has-text('start again')")
+    page.keyboard.press("Escape")
+    page.wait_for_selector(".exo-keys", state="detached")
+
+
+def test_motion_between_coarse_steps_is_interpolated(reader: Callable[..., Reader]) -> None:
+    """A step of 600 s at 30 min a second is 3 frames of the model a second."""
+    someone = reader().open("?scenario=disease_progression")
+    page = someone.page
+    page.get_by_label("Speed").select_option(label="30 min a second")
+    someone.go(frames=3)
+    page.wait_for_selector(".exo-clock:has-text('interpolated')")
+    counts = "[window.exoabmFrames, window.exoabmPaints]"
+    before = page.evaluate(counts)
+    page.wait_for_timeout(2500)
+    frames, paints = (after - start for start, after in zip(before, page.evaluate(counts), strict=True))
+    assert paints >= 3 * max(frames, 1)
+    someone.pause()
+    assert page.locator(".exo-clock:has-text('interpolated')").count() == 0
+
+
+def test_names_of_the_page_and_of_commands_are_both_shown(reader: Callable[..., Reader]) -> None:
+    page = reader().open("?scenario=production").page
+    assert page.locator(".exo-head select option:checked").inner_text().endswith("(production)")
+    labels = page.locator(".exo-control label")
+    assert "ilvs" not in " ".join(labels.all_inner_texts())
+    assert labels.last.get_attribute("title") == "cell_type.producer.ilvs_per_mvb"
+    assert "free[vesicle]" in page.locator(".exo-plot figcaption").get_attribute("title")
+
+
+def test_the_plot_opens_with_the_readout_of_the_scenario(reader: Callable[..., Reader]) -> None:
+    page = reader().open("?scenario=chemotaxis").page
+    chosen = page.locator(".exo-right .exo-pick option:checked").first
+    assert chosen.inner_text() == "Followers that reached the leader"
+
+
+def test_a_phone_shows_the_picture_while_a_slider_moves(reader: Callable[..., Reader]) -> None:
+    page = reader(width=390, height=844).open().page
+    page.locator(".exo-control-first").evaluate("e => e.scrollIntoView({ block: 'end' })")
+    page.wait_for_timeout(200)
+    picture, slider = (page.locator(s).first.bounding_box() for s in (".exo-view", UPTAKE))
+    assert picture["y"] >= 0
+    assert picture["y"] + picture["height"] <= slider["y"]
+
+
 def test_recorded_frames_are_looked_back_on(reader: Callable[..., Reader]) -> None:
     someone = reader().open()
     page = someone.page
@@ -174,12 +223,14 @@ def test_a_slider_is_pending_until_go(reader: Callable[..., Reader]) -> None:
     assert page.input_value(f"{UPTAKE}-number") == "140"
 
 
-def test_the_other_controls_stand_under_headings_below_the_plot(reader: Callable[..., Reader]) -> None:
-    page = reader().open().page
-    plot = page.locator(".exo-plot").bounding_box()
+def test_the_other_controls_open_in_sight_under_headings(reader: Callable[..., Reader]) -> None:
+    page = reader(width=1440).open().page
+    first = page.locator(".exo-control-first").bounding_box()
     page.click("button:has-text('More controls')")
     page.wait_for_selector(".exo-group")
-    assert page.locator(".exo-plot").bounding_box() == plot, "nothing jumps"
+    box = page.locator(".exo-group").first.bounding_box()
+    assert box["y"] + box["height"] <= 900, "above the fold"
+    assert page.locator(".exo-control-first").bounding_box() == first, "nothing jumps"
     page.click("summary:has-text('Cells: donor')")
     page.locator("#control-cell-type-donor-diameter").focus()
     page.keyboard.press("End")
@@ -249,6 +300,8 @@ def test_a_clicked_cell_has_a_summary(reader: Callable[..., Reader]) -> None:
     assert page.locator(".exo-views").bounding_box() == tabs, "nothing jumps"
     assert page.locator(".exo-group").count() > 3, "what was opened stays open"
     assert "Taken up by" in page.inner_text(".exo-cell")
+    card, controls = (page.locator(s).first.bounding_box() for s in (".exo-cell", ".exo-controls"))
+    assert card["y"] + card["height"] <= controls["y"], "the card covers no slider"
     rows = page.locator(".exo-cell tbody tr").count()
     assert 1 <= rows <= 8
     page.wait_for_timeout(200)

@@ -45,11 +45,12 @@ def test_every_column_of_a_scenario_has_words_of_its_own(name: str) -> None:
     said = column_labels(model.scenario, [n for n in measure(model.state) if n != "time_h"])
     assert len(set(said.values())) == len(said)
     assert not any("_" in words or "EV" in words.split() for words in said.values())
-    assert default_column(said).startswith("taken_up[")
+    assert default_column(model.scenario, said) == model.scenario.main_readout.metric
 
 
-def test_what_is_drawn_first_is_what_the_difference_does() -> None:
+def test_what_is_drawn_first_is_the_readout_of_the_scenario() -> None:
     model = ExosomeModel("relay", seed=1)
     said = column_labels(model.scenario, [n for n in measure(model.state) if n != "time_h"])
-    assert default_column(said, "cargo.message.copies") == "responding_cells[relay]"
-    assert default_column(said, "cell_type.source.release_rate") == "taken_up[exosome]"
+    assert default_column(model.scenario, said) == "responding_cells[relay]"
+    plain = model.scenario.model_copy(update={"readout": None})
+    assert default_column(plain, said) == "taken_up[exosome]"

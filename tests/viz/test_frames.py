@@ -32,6 +32,7 @@ def parts(frame: bytes) -> dict[str, np.ndarray]:
     n, m = head.cells, head.dots
     layout = [
         ("birth", np.uint32, (n,)),
+        ("names", np.uint32, (m,)),
         ("cells", np.uint16, (n, 2)),
         ("dots", np.uint16, (m, 2)),
         ("type", np.uint8, (n,)),

@@ -40,8 +40,17 @@ def runs() -> dict[str, tuple[ExosomeModel, dict[str, float]]]:
     return done
 
 
-def test_three_lessons_of_five_steps() -> None:
-    assert [lesson.key for lesson in LESSONS] == ["fate_of_a_vesicle", "how_far", "donors_and_recipients"]
+def test_eight_lessons_of_five_steps() -> None:
+    assert [lesson.key for lesson in LESSONS] == [
+        "fate_of_a_vesicle",
+        "how_far",
+        "donors_and_recipients",
+        "noise_and_replicates",
+        "few_big_or_many_small",
+        "threshold_and_relay",
+        "block_the_signal",
+        "be_the_modeler",
+    ]
     assert all(len(lesson.steps) == 5 for lesson in LESSONS)
     assert len({lesson.key for lesson in LESSONS}) == len(LESSONS)
     for lesson in LESSONS:

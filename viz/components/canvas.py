@@ -1,4 +1,4 @@
-"""The stage: cells, vesicles and concentration, as the session draws them."""
+"""The picture of a run, as the session draws it, and its curves over time."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import numpy as np
 import solara
 
 from exoabm.plot.palette import FIELD, PLACES, Role, rgb, to_hex
-from exoabm.viz.components.widgets import CanvasWidget
+from exoabm.viz.components.widgets import CanvasWidget, ChoiceWidget, PlotWidget, html
+from exoabm.viz.results.charts import charts, curves
 from exoabm.viz.server.frames import FULL
 
 if TYPE_CHECKING:
@@ -121,6 +122,7 @@ def Canvas(
         layers=layers,
         fixed=fixed.value,
         past=past >= 0,
+        playing=session.playing and past < 0,
         preparing=session.preparing,
         alt=alt,
         on_painted=session.painted,
@@ -144,3 +146,31 @@ def Canvas(
         return session.mute
 
     solara.use_effect(attach, [id(session), past])
+
+
+@solara.component
+def Curves(session: Session, pulse: int, first: str = "") -> None:
+    """Curves of the run over time; at first those named, else those with the readout of the scenario."""
+    chart = solara.use_reactive("")
+    plots = solara.use_memo(lambda: charts(session.model, session.looks), [id(session)])
+    shown = next((name for name in (chart.value, first) if name in plots), next(iter(plots)))
+    with session.lock:
+        lines = curves(session.model, plots[shown])
+    with html("section", "exo-card"):
+        ChoiceWidget.element(
+            label="Plot",
+            value=shown,
+            options=[[name, c.title] for name, c in plots.items()],
+            on_value=chart.set,
+        )
+        latest = ", ".join(f"{c['name']} {c['y'][-1]:.4g}" for c in lines if c["y"])
+        PlotWidget.element(
+            series=lines,
+            x_label="time (h)",
+            x_unit="h",
+            y_label=plots[shown].y_label,
+            x_least=min(1.0, session.end / 3600),
+            y_least=1.0,
+            about=", ".join(line.column for line in plots[shown].lines),
+            alt=f"{plots[shown].title}, {plots[shown].y_label}: {latest}",
+        )

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import solara
 
 from exoabm.viz.components.widgets import Button, ChoiceWidget, PlotWidget, html
-from exoabm.viz.results.charts import default_column
 from exoabm.viz.results.communication_data import COUNTS, CommunicationData, meaning
 from exoabm.viz.results.communication_views import VIEWS, WORDS, said, tissue
 from exoabm.viz.results.svg import PAGE
@@ -76,8 +75,9 @@ def Panels(links: CommunicationData, particle_classes: Sequence[str], at: solara
         html(
             "p",
             "exo-note",
-            text=f"From {links.of}, at {links.hours:.2f} h: column {count.value} of "
-            f"edges.parquet{rows}, {meaning(count.value).replace('vesicles', links.what)}.",
+            text=f"From {links.of}, at {links.hours:.2f} h: "
+            f"{meaning(count.value).replace('vesicles', links.what)}.",
+            attributes={"title": f"Column {count.value} of edges.parquet{rows}"},
         )
         words = "Hide the numbers" if numbers.value else "Show the numbers"
         expanded = {"aria-expanded": str(numbers.value).lower()}
@@ -176,7 +176,7 @@ def RunView(run: FinishedRun) -> None:
 
 @solara.component
 def _Series(run: FinishedRun) -> None:
-    shown = solara.use_reactive(default_column(run.columns))
+    shown = solara.use_reactive(run.first)
     ChoiceWidget.element(
         label="Readout",
         value=shown.value,

@@ -126,7 +126,7 @@ def Controls(
     on_valid: Callable[[], None],
     children: list[Any] = [],  # noqa: B006
 ) -> None:
-    """The first five controls, ``children``, and below them the others; ``on_valid`` follows a read value."""
+    """The first five controls, the others below them, and ``children``; ``on_valid`` follows a read value."""
     more = solara.use_reactive(False)
     problems = solara.use_reactive({})
 
@@ -167,7 +167,6 @@ def Controls(
                 expanded = {"aria-expanded": str(more.value).lower()}
                 Button(words, lambda: more.set(not more.value), attributes=expanded)
             group_of([key for key in first if key in controls])
-        html("div", children=children)
         if more.value:
             with html("section", "exo-card", attributes={"aria-label": "More controls"}):
                 html("h2", text="More controls")
@@ -178,6 +177,7 @@ def Controls(
                     with html("details", "exo-group").key(name):
                         html("summary", children=[name, html("span", "exo-note", text=count)])
                         group_of(keys)
+        html("div", children=children)
 
 
 def _row(control: Control, text: str, problem: str, *, first: bool) -> dict[str, Any]:

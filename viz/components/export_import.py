@@ -25,6 +25,7 @@ from exoabm.viz.components.widgets import (
     Button,
     ChoiceWidget,
     DownloadWidget,
+    FilmWidget,
     UploadWidget,
     html,
 )
@@ -81,7 +82,7 @@ ITEMS = (
     Item(
         "png",
         "Picture (PNG)",
-        "field, cells, mass balance and reach on one page",
+        "field, cells, ledger and reach on one page",
         "picture.png",
         "image/png",
         lambda s: png(s.model),
@@ -187,6 +188,7 @@ def Export(session: Session, setup: Setup, pulse: int) -> None:
             why=why,
             on_ask=ask,
         )
+        FilmWidget.element()
         html("p", "exo-note", text="The same from the command line:")
         scrolled = {"tabindex": "0", "role": "region", "aria-label": "Command"}
         html("code", "exo-command", text=command, attributes=scrolled)
@@ -368,7 +370,7 @@ def rows_csv(rows: Sequence[dict[str, Any]]) -> bytes:
 
 
 def png(model: ExosomeModel) -> bytes:
-    """The picture of the run folder, ``preview.png``: field, cells, mass balance and reach on one page."""
+    """The picture of the run folder, ``preview.png``: field, cells, ledger and reach on one page."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "preview.png"
         draw_picture(model, path)

@@ -210,7 +210,7 @@ def Compare(setup: Setup) -> None:
             ChoiceWidget.element(
                 label="What differs",
                 value=control.key,
-                options=[[name, each.label] for name, each in choices.items()],
+                options=[[name, f"{each.label} ({name})"] for name, each in choices.items()],
                 on_value=choose,
             )
             html("span", text=f"A: {_said(control.applied, control.unit, dict(control.choices))}")
@@ -284,15 +284,15 @@ def _Pair(setup: Setup, key: str, value: str, values: tuple[str, ...], on_again:
                 html("h3", text=f"Run {name}: {held}")
                 Canvas(session, layers.value, f"Run {name}. {said}", on_layers=set_layers)
                 html("p", "exo-words", text=said)
-    _Curves(runs, key, pulse.value)
+    _Curves(runs, pulse.value)
 
 
 @solara.component
-def _Curves(runs: PairedRuns, key: str, pulse: int) -> None:
+def _Curves(runs: PairedRuns, pulse: int) -> None:
     """A readout of both runs over time, and the difference."""
     column = solara.use_reactive("")
     names = runs.columns()
-    shown = column.value if column.value in names else default_column(names, key)
+    shown = column.value if column.value in names else default_column(runs.sessions[0].model.scenario, names)
     a, b = runs.curves(shown)
     gap = difference(a, b)
     with html("section", "exo-card", attributes={"aria-label": "Curves of both runs"}):
@@ -319,7 +319,7 @@ def _Curves(runs: PairedRuns, key: str, pulse: int) -> None:
                         y_least=1e-6,
                         alt=f"{title}, {names[shown]}: {end}",
                     )
-        html("p", "exo-note", text=f"Readout {shown} of the metrics of either run.")
+        html("p", "exo-note", text=f"{names[shown]} ({shown})")
 
 
 def _make(setup: Setup, key: str, value: str) -> tuple[str, PairedRuns | None]:

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 
+KEPT = 100_000
+"""Characters that a browser may hand back."""
+
+
 class _Widget(VuetifyTemplate):  # type: ignore[misc]
     """Calls ``on_<event>`` for events of the browser; handlers check the arguments."""
 
@@ -38,6 +42,7 @@ class CanvasWidget(_Widget):
     layers = Dict().tag(sync=True)
     fixed = Bool(False).tag(sync=True)
     past = Bool(False).tag(sync=True)
+    playing = Bool(False).tag(sync=True)
     preparing = Bool(False).tag(sync=True)
     alt = Unicode("").tag(sync=True)
     on_painted, on_pick, on_layers, on_fix = _handler(), _handler(), _handler(), _handler()
@@ -152,6 +157,7 @@ class PlotWidget(_Widget):
     y_label = Unicode("").tag(sync=True)
     x_least = Float(0.0).tag(sync=True)
     y_least = Float(0.0).tag(sync=True)
+    about = Unicode("").tag(sync=True)
     alt = Unicode("").tag(sync=True)
 
 
@@ -168,6 +174,25 @@ class AnswerWidget(_Widget):
     def vue_send(self, text: object) -> None:
         """An answer was given."""
         self._call("on_answer", str(text)[:250])
+
+
+class KeepWidget(_Widget):
+    """Keeps a text in the browser under a name, and hands it over when the page is opened again."""
+
+    template_file = (__file__, "keep.vue")
+    name = Unicode("").tag(sync=True)
+    text = Unicode("").tag(sync=True)
+    on_restore = _handler()
+
+    def vue_restore(self, text: object) -> None:
+        """What was kept."""
+        self._call("on_restore", str(text)[:KEPT])
+
+
+class FilmWidget(_Widget):
+    """Records the picture as a movie, in the browser and by its own recorder."""
+
+    template_file = (__file__, "film.vue")
 
 
 class DownloadWidget(_Widget):

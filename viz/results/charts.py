@@ -43,7 +43,7 @@ _ORGANS = {
 _PLACES = {p: PLACES[p][1] for p in ("endosomal", "lysosomal", "delivered")} | {
     p: to_hex(0.75 * rgb(PLACES[p][1])) for p in ("free", "bound", "cleared")
 }
-"""Colors of the places of the mass balance; those made for areas are darker, so that a line is visible."""
+"""The colors of the ledger's places, those made for areas darker, so that a line of them can be seen."""
 _DASHES = ("", "7 4", "2 3")
 """Of the first, the second and further kinds of particles."""
 MOST_POINTS = 240
@@ -215,17 +215,17 @@ _OF_KIND = {
 _OF_TYPE = {
     "cells": "cells",
     "responding_cells": "cells that respond",
+    "arrived_cells": "cells that arrived",
     "released_per_cell": "{} released per cell",
     "taken_up_per_cell": "{} taken up per cell",
     "delivered_per_cell": "{} delivered per cell",
 }
 _OF_CARGO = {
     "copies_per_cell": "copies of {} per cell",
+    "holding_cells": "cells that hold {}",
     "copies_delivered_per_cell": "copies of {} delivered per cell",
     "effect_share": "{} effect share",
 }
-_EFFECTS = ("cargo.", "response.")
-"""Tables that change what cells hold and do, not what they take up."""
 
 
 def column_labels(scenario: Scenario, names: Iterable[str]) -> dict[str, str]:
@@ -243,12 +243,13 @@ def column_labels(scenario: Scenario, names: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def default_column(columns: Mapping[str, str], key: str = "") -> str:
-    """The readout to begin with: what was taken up, or what that does where the difference lies in that."""
-    effects = ["responding_cells", "copies_delivered_per_cell", "copies_per_cell"]
-    quantities = [*(effects if key.startswith(_EFFECTS) else ()), "taken_up"]
-    found = (name for quantity in quantities for name in columns if parse(name).quantity == quantity)
-    return next(found, next(iter(columns)))
+def default_column(scenario: Scenario, columns: Mapping[str, str]) -> str:
+    """The readout to begin with: that of the scenario; without one, vesicles taken up."""
+    asked = scenario.main_readout
+    if asked is not None and asked.metric in columns:
+        return asked.metric
+    taken = (name for name in columns if parse(name).quantity == "taken_up")
+    return next(taken, next(iter(columns)))
 
 
 def _kinds(scenario: Scenario) -> dict[str, str]:

@@ -4,6 +4,7 @@ Everything is little-endian, and arrays stand in the order of their alignment::
 
     header    64 bytes, see HEADER
     birth     uint32 (n)      names of the cells
+    names     uint32 (m)      ids of the free vesicles, by which a browser follows them between frames
     cells     uint16 (n, 2)   x, y as shares of the extent, 65535 = 1
     dots      uint16 (m, 2)   free vesicles, likewise
     type      uint8 (n)       index of the cell type
@@ -131,7 +132,7 @@ def draw(
     single = state.follows_vesicles
     kinds = list(range(len(state.kinds)) if kinds is None else kinds)
     field, maximum = _field(state, scale, kinds) if with_field else (np.zeros((0, 0), np.uint8), 0.0)
-    dots, origin, free = _dots(state, kinds)
+    names, dots, origin, free = _dots(state, kinds)
     way, cells = state.trafficking, state.cells
     taken, told = (a[:, kinds].sum(axis=(1, 2)) for a in (way.taken_up, way.delivered))
     stage = (taken > 0).astype(np.uint8)
@@ -156,6 +157,7 @@ def draw(
         (
             head,
             cells.birth_id.astype(np.uint32).tobytes(),
+            names.tobytes(),
             _shares(state, cells.position[:, 0], cells.position[:, 1]).tobytes(),
             dots.tobytes(),
             cells.type.astype(np.uint8).tobytes(),
@@ -199,15 +201,16 @@ def _field(state: State, scale: Scale, kinds: Sequence[int]) -> tuple[np.ndarray
     return (share * 255 + 0.5).astype(np.uint8), maximum
 
 
-def _dots(state: State, kinds: Sequence[int]) -> tuple[np.ndarray, np.ndarray, int]:
-    """Places and origins of the free vesicles, and how many there are.
+def _dots(state: State, kinds: Sequence[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+    """Ids, places and origins of the free vesicles, and how many there are.
 
     Which ones are drawn goes by a hash of their ids, so that those drawn stay nearly the same from frame to
     frame.
     """
     swarm = state.vesicles
     if swarm is None:
-        return np.zeros((0, 2), np.uint16), np.zeros(0, np.uint8), round(_free(state, kinds))
+        none = np.zeros(0, np.uint32)
+        return none, np.zeros((0, 2), np.uint16), np.zeros(0, np.uint8), round(_free(state, kinds))
     rows = np.flatnonzero((swarm.status == Status.FREE) & np.isin(swarm.kind, kinds))
     free = len(rows)
     if free > MOST_DOTS:
@@ -216,7 +219,7 @@ def _dots(state: State, kinds: Sequence[int]) -> tuple[np.ndarray, np.ndarray, i
     names = [t.name for t in state.types]
     types = [names.index(name) if name in names else UNKNOWN_ORIGIN for name in state.labels.types]
     origin = np.array(types, np.uint8)[swarm.label[rows]]
-    return _shares(state, swarm.x[rows], swarm.y[rows]), origin, free
+    return swarm.id[rows].astype(np.uint32), _shares(state, swarm.x[rows], swarm.y[rows]), origin, free
 
 
 def _free(state: State, kinds: Sequence[int]) -> float:
@@ -281,7 +284,7 @@ def decode(frame: bytes) -> Picture:
         at += found.nbytes
         return found
 
-    take(np.uint32, n)
+    take(np.uint32, n + m)
     cells, dots = take(np.uint16, n, 2), take(np.uint16, m, 2)
     kind, level, _ = take(np.uint8, n), take(np.uint8, n), take(np.uint8, n)
     origin, field = take(np.uint8, m), take(np.uint8, head.height, head.width)

@@ -33,7 +33,7 @@ from exoabm.readers.questions import TableOptions
 from exoabm.scenario.loader import TABLE_SCENARIO, LoadedScenario, parse, scenario_of_table, shipped
 from exoabm.tables.declarations import METRICS
 from exoabm.tables.run_tables import Run
-from exoabm.viz.results.charts import column_labels
+from exoabm.viz.results.charts import column_labels, default_column
 from exoabm.viz.results.communication_data import Cells, CommunicationData, cells_of, read_about, scenario_of
 from exoabm.viz.server.limits import LIMITS, read_in_sandbox
 from exoabm.viz.setup import Setup
@@ -249,6 +249,7 @@ class FinishedRun:
     preview: bytes
     summary: str
     columns: dict[str, str]
+    first: str
     _cells: pa.Table = field(repr=False)
     _by_kind: pa.Table = field(repr=False)
 
@@ -332,6 +333,7 @@ def open_run(folder: Path, *, name: str = "", uploaded: bool = False) -> Finishe
         scenario = scenario_of(about)
     except (OSError, KeyError, ValueError, TypeError, pa.ArrowException) as error:
         raise InputError(f"{name}: not a readable run folder: {str(error)[:200]}") from None
+    columns = column_labels(scenario, [name for name in metrics.column_names if name != "time_h"])
     preview = folder / "preview.png"
     image = preview.read_bytes() if preview.is_file() else b""
     return FinishedRun(
@@ -352,7 +354,8 @@ def open_run(folder: Path, *, name: str = "", uploaded: bool = False) -> Finishe
         communications=communications,
         preview=image if image.startswith(PREVIEW_START) else b"",
         summary=scenario.info.question or scenario.info.summary,
-        columns=column_labels(scenario, [name for name in metrics.column_names if name != "time_h"]),
+        columns=columns,
+        first=default_column(scenario, columns),
         _cells=cells,
         _by_kind=kinds,
     )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -12,23 +12,15 @@ import solara
 
 from exoabm.scenario.loader import shipped
 from exoabm.viz.components.communication import drawing
-from exoabm.viz.components.widgets import AnswerWidget, Button, html
+from exoabm.viz.components.widgets import AnswerWidget, Button, DownloadWidget, KeepWidget, html
 from exoabm.viz.teaching.lesson import LESSONS
 from exoabm.viz.teaching.measures import INSTRUMENTS
+from exoabm.viz.teaching.sheets import PRINTS, Progress, printed, to_html
 
 if TYPE_CHECKING:
     from exoabm.viz.server.session import Session
     from exoabm.viz.setup import Setup
     from exoabm.viz.teaching.lesson import Lesson, Step, Verdict
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a reader has come: the open lesson, predictions, and what was found, by ``<lesson>/<step>``."""
-
-    opened: str = ""
-    guesses: Mapping[str, str] = field(default_factory=dict)
-    found: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 @solara.component
@@ -38,6 +30,7 @@ def Lessons(
     begin: Callable[..., bool],
     pulse: int,
     progress: solara.Reactive[Progress],
+    plot: Callable[[str], object],
 ) -> None:
     """A shelf of lessons, or the one that was opened.
 
@@ -51,26 +44,34 @@ def Lessons(
         Rises as the run goes on.
     progress
         Outlives the runs.
+    plot : callable
+        Draws the curves of the run, at first those named.
     """
 
     def open_lesson(key: str) -> None:
         progress.set(replace(progress.peek(), opened=key))
 
+    KeepWidget.element(
+        name="exoabm.lessons",
+        text=progress.value.kept(),
+        on_restore=lambda text: progress.set(progress.peek().with_kept(text)),
+    )
     lesson = next((each for each in LESSONS if each.key == progress.value.opened), None)
     if lesson is None:
         _LessonList(open_lesson, progress.value)
     else:
-        _Lesson(lesson, session, setup, begin, pulse, progress, lambda: open_lesson("")).key(lesson.key)
+        _Lesson(lesson, session, setup, begin, pulse, progress, plot, lambda: open_lesson("")).key(lesson.key)
 
 
 @solara.component
 def _LessonList(on_open: Callable[[str], None], progress: Progress) -> None:
     with html("section", "exo-card", attributes={"aria-label": "Guided lessons"}):
-        html("h2", text="Three guided lessons")
+        html("h2", text=f"{len(LESSONS)} guided lessons")
         html(
             "p",
             "exo-note",
-            text="Twenty minutes each: predict, run, check, explain. What is right is measured on your run.",
+            text="Twenty minutes each: predict, run, check, explain. What is right is measured on your run. "
+            "Your progress is kept in this browser.",
         )
         for lesson in LESSONS:
             with html("article", "exo-lesson"):
@@ -82,6 +83,29 @@ def _LessonList(on_open: Callable[[str], None], progress: Progress) -> None:
                     label = {"aria-label": f"{words}: {lesson.title}"}
                     Button(words, lambda key=lesson.key: on_open(key), "exo-strong", label)
                     html("span", "exo-note", text=f"{done} of {len(lesson.steps)} steps done")
+    _Prints(progress)
+
+
+@solara.component
+def _Prints(progress: Progress) -> None:
+    """Pages to print or to hand in: sheets, the teacher's key, and the reader's own answers."""
+    holder: dict[str, DownloadWidget] = solara.use_memo(dict, [])
+
+    def make(key: str) -> None:
+        widget = holder["widget"]
+        with widget.hold_sync():
+            widget.filename, widget.mime = f"exoabm-{key}.html", "text/html"
+            widget.content = printed(key, progress)
+            widget.serial += 1
+
+    with html("section", "exo-card", attributes={"aria-label": "Pages to print"}):
+        html("h2", text="Pages to print")
+        element = DownloadWidget.element(
+            items=[[key, *words] for key, words in PRINTS.items()],
+            why="Each is one file that any browser opens and prints.",
+            on_ask=make,
+        )
+    solara.use_effect(lambda: holder.update(widget=solara.get_widget(element)), [])
 
 
 @solara.component
@@ -92,6 +116,7 @@ def _Lesson(
     begin: Callable[..., bool],
     pulse: int,
     progress: solara.Reactive[Progress],
+    plot: Callable[[str], object],
     on_leave: Callable[[], None],
 ) -> None:
     done = [f"{lesson.key}/{step.key}" in progress.value.found for step in lesson.steps]
@@ -112,7 +137,8 @@ def _Lesson(
                         label["disabled"] = True
                     Button("✓" if done[i] else str(i + 1), lambda i=i: at.set(i), "exo-dot", label)
         step = lesson.steps[at.value]
-        _Step(lesson, step, at.value, session, setup, begin, pulse, progress).key(f"{lesson.key}/{step.key}")
+        made = _Step(lesson, step, at.value, session, setup, begin, pulse, progress, plot)
+        made.key(f"{lesson.key}/{step.key}")
         if done[at.value] and at.value + 1 < len(done):
             Button("Next step", lambda: at.set(at.value + 1), "exo-strong")
         elif all(done):
@@ -129,12 +155,13 @@ def _Step(
     begin: Callable[..., bool],
     pulse: int,
     progress: solara.Reactive[Progress],
+    plot: Callable[[str], object],
 ) -> None:
     key = f"{lesson.key}/{step.key}"
     guess = progress.value.guesses.get(key, "")
     verdict: solara.Reactive[Verdict | None] = solara.use_reactive(None)
     wanted = lesson.setup(step)
-    mine = setup.same(wanted)
+    mine = lesson.is_run_of(setup, step)
     finished = mine and session.finished
     earlier = {
         f"{name.partition('/')[2]}.{what}": value
@@ -151,7 +178,8 @@ def _Step(
         if said.right:
             own = {name: value for name, value in found.items() if name not in earlier}
             now = progress.peek()
-            progress.set(replace(now, found={**now.found, key: own}))
+            answers = {**now.answers, key: answer[:80]}
+            progress.set(replace(now, found={**now.found, key: own}, answers=answers))
 
     def predict(words: str) -> None:
         now = progress.peek()
@@ -167,6 +195,8 @@ def _Step(
         html("h4", text="Run")
         html("p", text=step.look)
         _show_run(session, mine, f"Run {step.hours:g} h", lambda: _run(wanted, step, session, begin, mine))
+        if mine and not step.instrument:
+            plot(step.plot)
     if not finished and done is None:
         return
     with html("div", "exo-stage-of-lesson"):
@@ -253,17 +283,6 @@ def sections(scenario: str) -> tuple[tuple[str, str], ...]:
     parts = re.split(r"^## +(.+)$", text, flags=re.MULTILINE)
     return tuple(
         (heading.strip(), to_html(body)) for heading, body in zip(parts[1::2], parts[2::2], strict=True)
-    )
-
-
-def to_html(text: str) -> str:
-    """HTML of Markdown that ships with exoabm; never of what a reader brings."""
-    from markdown import markdown
-
-    made = markdown(text, extensions=["tables", "fenced_code", "sane_lists"])
-    made = re.sub(r"<img[^>]*>", "", made)
-    return made.replace("<table>", '<div class="exo-scroll" tabindex="0"><table>').replace(
-        "</table>", "</table></div>"
     )
 
 

@@ -111,6 +111,10 @@ class Step(Data):
     mistakes : tuple of Mistake
     instrument : str
         Name in ``INSTRUMENTS`` of a drawing shown beside the question; "" for none.
+    seed : int
+        Of the run; 0 for that of the page.
+    plot : str
+        Key of the chart that stands beside the question where there is no drawing; see ``results.charts``.
     speed : float
         Model time in s per second.
     """
@@ -133,6 +137,8 @@ class Step(Data):
     slack: float = 0.0
     mistakes: tuple[Mistake, ...] = ()
     instrument: str = ""
+    plot: str = ""
+    seed: int = 0
     speed: float = 3600.0
 
     def measured(self, model: ExosomeModel) -> dict[str, float]:
@@ -206,11 +212,15 @@ class Lesson(Data):
     def setup(self, step: Step) -> Setup:
         """The run of a step."""
         changes = self.set | step.set | {"clock.duration": f"{step.hours:g} h"}
-        return first_setup(self.scenario).changed(changes)
+        return first_setup(self.scenario, seed=step.seed or 1).changed(changes)
+
+    def is_run_of(self, setup: Setup, step: Step) -> bool:
+        """Whether a run is that of a step."""
+        return setup.same(self.setup(step)) and step.seed in (0, setup.seed)
 
     def owns(self, setup: Setup) -> bool:
         """Whether a run is one of the lesson's own."""
-        return any(setup.same(self.setup(step)) for step in self.steps)
+        return any(self.is_run_of(setup, step) for step in self.steps)
 
 
 def read_lesson(file: Path) -> Lesson:

@@ -9,7 +9,11 @@ import numpy as np
 
 from exoabm.analysis.communication import PER_ML, distance_profile
 from exoabm.analysis.edges import edges_of
+from exoabm.output.metrics import measure
+from exoabm.plot.palette import Looks
 from exoabm.plot.scales import linear, logarithmic, ticks
+from exoabm.viz.results.communication_data import CommunicationData
+from exoabm.viz.results.communication_views import VIEWS
 from exoabm.viz.results.svg import PAGE, WIDTH, drawing, label, line, message, number, power, tag
 
 if TYPE_CHECKING:
@@ -30,6 +34,19 @@ def accounts(model: ExosomeModel) -> dict[str, float]:
         found[place] = float(balance[place].sum())
         found[f"{place}_percent"] = _percent(found[place], emitted)
     return found
+
+
+def outcome(model: ExosomeModel) -> dict[str, float]:
+    """The readout of the scenario, the same per recipient as a whole, and the relative noise of a count.
+
+    A count of mean N of independent events has the standard deviation sqrt(N): 100 / sqrt(N) percent of it.
+    """
+    found = accounts(model)
+    asked = model.scenario.main_readout
+    value = measure(model.state).get(asked.metric, math.nan) if asked is not None else math.nan
+    taken = found["taken"]
+    root = math.sqrt(taken)
+    return found | {"readout": value, "root": root, "noise_percent": 100 / root if root > 0 else math.nan}
 
 
 def first_meeting(model: ExosomeModel) -> dict[str, float]:
@@ -200,15 +217,27 @@ def draw_sharing(model: ExosomeModel, look: Theme = PAGE) -> str:
     return drawing(WIDTH, HEIGHT, parts, title=title, words=words, look=look)
 
 
+def draw_network(model: ExosomeModel, look: Theme = PAGE) -> str:
+    """Who sent how much to whom: the strongest links over the tissue."""
+    links = CommunicationData.of_model(model, Looks.of_state(model.state))
+    return next(view for view in VIEWS if view.key == "network").draw(links, "taken_up", look)
+
+
 MEASURES: dict[str, Callable[[ExosomeModel], dict[str, float]]] = {
     "accounts": accounts,
+    "outcome": outcome,
     "first_meeting": first_meeting,
     "spread": spread,
     "network": network,
 }
 """What a step can measure on a finished model."""
 
-INSTRUMENTS: dict[str, Callable[[ExosomeModel], str]] = {"spread": draw_spread, "sharing": draw_sharing}
+INSTRUMENTS: dict[str, Callable[[ExosomeModel], str]] = {
+    "spread": draw_spread,
+    "sharing": draw_sharing,
+    "network": draw_network,
+}
+"""What a step can draw beside its question."""
 
 
 def _bottom(marks: list[tuple[float, str]], words: str, look: Theme) -> list[str]:

@@ -1,0 +1,65 @@
+"""Pages to print, and progress kept by a browser that may hand back anything."""
+
+import json
+
+import pytest
+
+from exoabm.viz.teaching.lesson import LESSONS
+from exoabm.viz.teaching.sheets import PRINTS, Progress, printed
+
+FIRST = LESSONS[0]
+STEP = FIRST.steps[0]
+NAME = f"{FIRST.key}/{STEP.key}"
+DONE = Progress(
+    guesses={NAME: STEP.guesses[0]},
+    answers={NAME: "71 %"},
+    found={NAME: {"free": 255.0, "emitted": 360.0, "free_percent": 70.8}},
+)
+
+
+def test_progress_comes_back_as_it_was() -> None:
+    assert Progress().kept() == ""
+    assert Progress().with_kept(DONE.kept()) == DONE
+    later = Progress(guesses={NAME: STEP.guesses[1]})
+    assert later.with_kept(DONE.kept()).guesses[NAME] == STEP.guesses[1], "what was done since stays"
+
+
+@pytest.mark.parametrize(
+    "junk",
+    [
+        "",
+        "[" * 3000,
+        "7",
+        '{"guesses": 3, "found": []}',
+        json.dumps({"guesses": {NAME: "<script>"}, "found": {"no/step": {"x": 1}}}),
+        json.dumps({"found": {NAME: {"x": "1"}}, "answers": {NAME: 7}}),
+    ],
+)
+def test_junk_of_a_browser_is_ignored(junk: str) -> None:
+    assert Progress().with_kept(junk) == Progress()
+
+
+def test_sheet_and_key_hold_every_step_and_no_answer_of_a_run() -> None:
+    for key in ("sheets", "key"):
+        page = printed(key, DONE).decode()
+        assert page.count("<article>") == sum(len(lesson.steps) for lesson in LESSONS)
+        assert "{" not in page.partition("</style>")[2]
+        assert "70.8" not in page
+    key = printed("key", DONE).decode()
+    assert all(step.hint.split()[0] in key for lesson in LESSONS for step in lesson.steps)
+
+
+def test_my_answers_are_those_of_the_reader_and_escaped() -> None:
+    page = printed("answers", DONE).decode()
+    assert STEP.guesses[0] in page
+    assert "71 %" in page
+    assert page.count("<section>") == 1
+    assert (
+        "<b>"
+        not in printed("answers", Progress(guesses=DONE.guesses, found=DONE.found, answers={NAME: "<b>"}))
+        .decode()
+        .partition("Answer.</b>")[2]
+        .partition("</p>")[0]
+    )
+    assert "No step has been done" in printed("answers", Progress()).decode()
+    assert set(PRINTS) == {"sheets", "key", "answers"}

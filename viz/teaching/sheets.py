@@ -1,0 +1,184 @@
+"""What a reader has done in the lessons; sheets, the teacher's key and the reader's answers to print."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from html import escape
+from typing import Any
+
+from exoabm.viz.teaching.lesson import LESSONS, Lesson, Step
+
+PRINTS = {
+    "sheets": ("Sheets for readers (HTML)", "every lesson with room for predictions and answers"),
+    "key": ("Teacher's key (HTML)", "how each answer follows from the run, frequent mistakes, explanations"),
+    "answers": ("My answers (HTML)", "your predictions, answers and measured values, to hand in"),
+}
+"""Pages to print by key, with their words."""
+_STEPS = {f"{lesson.key}/{step.key}": step for lesson in LESSONS for step in lesson.steps}
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a reader has come, by ``<lesson>/<step>``.
+
+    Attributes
+    ----------
+    opened : str
+        The open lesson.
+    guesses, answers : mapping of str to str
+        The prediction chosen, and the right answer as it was typed.
+    found : mapping of str to mapping
+        What was measured on the run of a step that was answered.
+    """
+
+    opened: str = ""
+    guesses: Mapping[str, str] = field(default_factory=dict)
+    found: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    answers: Mapping[str, str] = field(default_factory=dict)
+
+    def kept(self) -> str:
+        """As the browser keeps it; "" while nothing was done."""
+        found = {step: dict(values) for step, values in self.found.items()}
+        plain = {"guesses": dict(self.guesses), "answers": dict(self.answers), "found": found}
+        return json.dumps(plain) if self.guesses or self.found else ""
+
+    def with_kept(self, text: str) -> Progress:
+        """With what a browser kept, for the steps there are; what was done since stays; junk is ignored."""
+        try:
+            plain = json.loads(text)
+        except (ValueError, RecursionError):
+            return self
+        if not isinstance(plain, dict):
+            return self
+        parts = {key: _of_steps(plain.get(key)) for key in ("guesses", "answers", "found")}
+        guesses = {s: g for s, g in parts["guesses"].items() if g in _STEPS[s].guesses}
+        answers = {s: a[:80] for s, a in parts["answers"].items() if isinstance(a, str)}
+        found: dict[str, Mapping[str, float]] = {s: v for s, v in parts["found"].items() if _measured(v)}
+        return replace(
+            self,
+            guesses={**guesses, **self.guesses},
+            answers={**answers, **self.answers},
+            found={**found, **self.found},
+        )
+
+
+def _of_steps(part: object) -> dict[str, Any]:
+    return {s: v for s, v in part.items() if s in _STEPS} if isinstance(part, dict) else {}
+
+
+def _measured(values: object) -> bool:
+    """Whether these are measured numbers by name."""
+    if not isinstance(values, dict) or not values:
+        return False
+    return all(isinstance(k, str) and isinstance(v, int | float) for k, v in values.items())
+
+
+def printed(key: str, progress: Progress) -> bytes:
+    """A page of ``PRINTS`` as a whole document that needs no other file."""
+    title = PRINTS[key][0].partition(" (")[0]
+    draw = {"sheets": _sheet, "key": _key, "answers": _answer}[key]
+    parts = [f"<h1>exoabm: {escape(title)}</h1>"]
+    if key == "answers":
+        parts.append("<p>Name <span class=line></span> Date <span class=line></span></p>")
+    for lesson in LESSONS:
+        names = [f"{lesson.key}/{step.key}" for step in lesson.steps]
+        if key == "answers" and not any(name in progress.guesses or name in progress.found for name in names):
+            continue
+        parts.append(f"<section><h2>{escape(lesson.title)}</h2>{to_html(lesson.idea)}")
+        for number, step in enumerate(lesson.steps, 1):
+            head = f"<h3>{number}. {escape(step.title)}</h3>"
+            parts.append(f"<article>{head}{draw(lesson, step, progress)}</article>")
+        parts.append("</section>")
+    if key == "answers" and len(parts) == 2:
+        parts.append("<p>No step has been done in this browser.</p>")
+    head = f"<!doctype html><html lang=en><meta charset=utf-8><title>{escape(title)}</title>"
+    return f"{head}<style>{_STYLE}</style><body>{''.join(parts)}</body></html>".encode()
+
+
+def _sheet(lesson: Lesson, step: Step, progress: Progress) -> str:
+    """The step as a reader without the page sees it."""
+    boxes = "".join(f"<li>☐ {escape(words)}</li>" for words in step.guesses)
+    changed = ", ".join(f"<code>{escape(k)} = {escape(v)}</code>" for k, v in step.set.items())
+    return (
+        f"{to_html(step.read)}<p><b>Predict.</b> {escape(step.predict)}</p><ul class=boxes>{boxes}</ul>"
+        f"<p><b>Run.</b> {step.hours:g} h of model time. {escape(step.look)}</p>"
+        + (f"<p class=small>Changed: {changed}</p>" if changed else "")
+        + f"<p><b>Check.</b> {escape(blanks(step.ask))}</p>"
+        f"<p>Answer <span class=line></span> {escape(step.unit)}</p>"
+        "<p>Why <span class='line long'></span></p>"
+    )
+
+
+def _key(lesson: Lesson, step: Step, progress: Progress) -> str:
+    """What a teacher needs: how the answer is measured, mistakes with replies, the explanation."""
+    spread = f"within {100 * step.tolerance:g} %" + (f" or {step.slack:g}" if step.slack else "")
+    rows = "".join(
+        f"<tr><td><code>{escape(m.value)}</code></td><td>{escape(m.words)}</td></tr>" for m in step.mistakes
+    )
+    table = f"<table><tr><th>wrong answer</th><th>reply</th></tr>{rows}</table>" if rows else ""
+    return (
+        f"<p><b>Question.</b> {escape(blanks(step.ask))}</p>"
+        f"<p><b>Right answer.</b> <code>{escape(step.truth)}</code> {escape(step.unit)}, measured on the "
+        f"reader's own run and accepted {spread}; it differs between seeds.</p>"
+        f"<p><b>Hint.</b> {escape(step.hint)}</p>{table}"
+        f"<div><b>Explanation.</b> {to_html(blanks(step.explain))}</div>"
+    )
+
+
+def _answer(lesson: Lesson, step: Step, progress: Progress) -> str:
+    """What the reader predicted, answered and measured."""
+    name = f"{lesson.key}/{step.key}"
+    found = progress.found.get(name)
+    guess = progress.guesses.get(name, "none")
+    said = f"<p><b>Question.</b> {escape(step.predict)}</p><p><b>Prediction.</b> {escape(guess)}</p>"
+    if found is None:
+        return f"{said}<p>Not answered yet.</p>"
+    earlier = {
+        f"{other.partition('/')[2]}.{what}": value
+        for other, values in progress.found.items()
+        if other.partition("/")[0] == lesson.key
+        for what, value in values.items()
+    }
+    try:
+        every = {**earlier, **found}
+        asked, explained = step.question(every), step.explanation(every)
+    except (KeyError, ValueError, ZeroDivisionError):  # kept by another version of the lesson
+        return f"{said}<p>Answered with an earlier version of this lesson.</p>"
+    answer = f"{progress.answers.get(name, '')} {step.unit}".strip()
+    return (
+        f"{said}<p><b>Check.</b> {escape(asked)}</p><p><b>Answer.</b> {escape(answer)} ✓</p>"
+        f"{to_html(explained)}"
+    )
+
+
+def blanks(text: str) -> str:
+    """A text with dots in place of every measured number."""
+    return re.sub(r"\{[a-z0-9_]+\}", "…", text)
+
+
+def to_html(text: str) -> str:
+    """HTML of Markdown that ships with exoabm; never of what a reader brings."""
+    from markdown import markdown
+
+    made = markdown(text, extensions=["tables", "fenced_code", "sane_lists"])
+    made = re.sub(r"<img[^>]*>", "", made)
+    return made.replace("<table>", '<div class="exo-scroll" tabindex="0"><table>').replace(
+        "</table>", "</table></div>"
+    )
+
+
+_STYLE = """
+body { font: 11pt/1.45 "Helvetica Neue", Arial, sans-serif; color: #1b252d; }
+body { max-width: 46em; margin: 2em auto; }
+h1 { font-size: 17pt; } h2 { font-size: 14pt; border-bottom: 1px solid #8794a0; }
+h3 { font-size: 11.5pt; margin: 1em 0 .3em; }
+p, ul { margin: .4em 0; } ul.boxes { list-style: none; padding-left: 0; columns: 2; }
+.small, code { font-size: 9.5pt; } article { break-inside: avoid; } section + section { break-before: page; }
+.line { display: inline-block; border-bottom: 1px solid #1b252d; min-width: 12em; height: 1.2em; }
+.long { min-width: 36em; max-width: 90%; } table { border-collapse: collapse; font-size: 9.5pt; }
+td, th { border-top: 1px solid #d3dae0; padding: 3px 10px 3px 0; text-align: left; vertical-align: top; }
+@media print { body { margin: 0; } }
+"""
