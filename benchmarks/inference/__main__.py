@@ -24,12 +24,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.stats import rankdata
 
 from exoabm.batch.sweeps.summary import half_width
 from exoabm.errors import InputError
 from exoabm.export.export import export_format
 from exoabm.export.formats import format_of
-from exoabm.inference.score import ALL, COMBINED, DISTANCE, DONORS, EXPRESSION, OUT, RESULT, score
+from exoabm.inference.measures import correlation
+from exoabm.inference.results import Choice, read_result
+from exoabm.inference.score import ALL, COMBINED, DISTANCE, DONORS, EXPRESSION, OUT, Truth
+from exoabm.parameters.catalog import CATALOG
 from exoabm.runs.execute import run_to_folder
 from exoabm.scenario.loader import load
 
@@ -143,29 +147,40 @@ def truths(work: Path, name: str, source: str, seed: int, hours: float, **change
 
 
 def measured(work: Path, truth: Path, case: dict[str, Any]) -> list[dict[str, Any]]:
-    """Rows of the table for a truth file: tools whose result is there, and baselines."""
-    rows = []
-    for tool in METHODS:
-        result = work / "results" / f"{truth.stem}.{tool}{ENDING[tool]}"
-        if not result.exists():
+    """Rows of the table for a truth file: baselines, and tools whose result is there; each is scored once."""
+    rows, read = [], []
+    for method in (*BASELINES, *METHODS):
+        result = work / "results" / f"{truth.stem}.{method}{ENDING.get(method, '')}"
+        if method in METHODS and not result.exists():
             continue
-        report = score(truth, result)
-        for method in (RESULT, *(() if rows else BASELINES)):
-            part = report.rows[method][OUT]
-            rows.append(
-                case
-                | {
-                    "method": METHODS[tool] if method == RESULT else method,
-                    "prevalence": part[ALL].prevalence,
-                    "auprc": part[ALL].auprc,
-                    "auroc": part[ALL].auroc,
-                    "spearman": part[ALL].spearman,
-                    "prevalence_donors": part[DONORS].prevalence,
-                    "auprc_donors": part[DONORS].auprc,
-                    "type_spearman": report.type_spearman if method == RESULT else None,
-                }
-            )
+        kept = work / "scores" / f"{truth.stem}.{method.replace(' ', '_')}.json"
+        if not kept.exists():
+            read = read or [Truth(truth)]
+            kept.write_text(json.dumps(scored(read[0], method, result)))
+        rows.append(case | {"method": METHODS.get(method, method)} | json.loads(kept.read_text()))
     return rows
+
+
+def scored(truth: Truth, method: str, file: Path) -> dict[str, float | None]:
+    """Measures of a baseline, or of the result of a tool in a file, without self pairs."""
+    between = None
+    if method in METHODS:
+        result = read_result(file, truth.cells, truth.types, truth.of, Choice())
+        matrix = result.matrix
+        if result.by_type is not None:
+            between = correlation(rankdata(result.by_type), rankdata(truth.by_type()))
+    else:
+        matrix = truth.baseline(method, float(CATALOG["baseline_length"].default or 0))
+    part = truth.measures(matrix)[OUT]
+    return {
+        "prevalence": part[ALL].prevalence,
+        "auprc": part[ALL].auprc,
+        "auroc": part[ALL].auroc,
+        "spearman": part[ALL].spearman,
+        "prevalence_donors": part[DONORS].prevalence,
+        "auprc_donors": part[DONORS].auprc,
+        "type_spearman": between,
+    }
 
 
 def run_tools(work: Path, envs: Path, files: list[Path]) -> None:
@@ -287,7 +302,7 @@ def main() -> None:
     parser.add_argument("--published", action="store_true")
     asked = parser.parse_args()
     work, envs = asked.folder, asked.envs or asked.folder / "envs"
-    for name in ("runs", "truth", "results"):
+    for name in ("runs", "truth", "results", "scores"):
         (work / name).mkdir(parents=True, exist_ok=True)
     if asked.published:
         published(work, envs)
