@@ -21,6 +21,7 @@ from exoabm.scenario.treatment_protocol import make_protocol
 from exoabm.schedule import Step, advance
 from exoabm.state import OUTSIDE
 from exoabm.streams import Streams
+from exoabm.tables.html import html_card, html_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -114,6 +115,17 @@ class ExosomeModel(Model):  # type: ignore[misc]
     @scenario.setter
     def scenario(self, _: object) -> None:
         """Mesa 3.5 gives every model a scenario of Mesa's own kind; ours stays."""
+
+    def __repr__(self) -> str:
+        told = f"{self.hours:g} h, {len(self.state.cells):,} cells, seed {self.streams.seed}"
+        return f"<model of {self.loaded.name}: {told}>"
+
+    def _repr_html_(self) -> str:
+        totals = self.state.balance.totals()
+        places = next(iter(totals.values()), {})
+        rows = [(place, *(float(row[place]) for row in totals.values())) for place in places]
+        lines = [f"{change.key} = {change.value} from {change.time_s / 3600:g} h" for change in self.changes]
+        return html_card(repr(self).strip("<>"), lines, html_table(["vesicles", *totals], rows))
 
     def observe(self, observer: Observer) -> None:
         """Add an observer; it looks at once, then by its own clock."""

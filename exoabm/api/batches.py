@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from exoabm.batch.sweeps.summary import Summary, Varied
     from exoabm.batch.trials.trial import Trial as Judged
     from exoabm.export.type_exchange import Exchange
+    from exoabm.scenario.loader import LoadedScenario
     from exoabm.scenario.values import Changes
 
 Vary = Mapping[str, Any] | Sequence[str]
@@ -122,6 +123,50 @@ def sweep(
     from exoabm.scenario.resource_estimate import refuse_large_grid
 
     refuse_large_grid(loaded.scenario)
+    home, folder = place_of(out, "sweep")
+    with progress_bar(folder.name, progress) as tell:
+        outcome = run_sweep(
+            loaded,
+            texts,
+            source=source_of(source),
+            design=design,
+            replicates=replicates,
+            seed=seed,
+            independent=independent,
+            hours=None if hours is None else hours_of(hours),
+            keep=keep,
+            jobs=jobs,
+            cluster=cluster,
+            shard=shard,
+            out=folder,
+            overwrite=overwrite,
+            progress=tell,
+        )
+    return finished(outcome, home)
+
+
+def run_sweep(
+    loaded: LoadedScenario,
+    vary: Sequence[str],
+    *,
+    source: str | None,
+    seed: int | None,
+    keep: str,
+    jobs: int,
+    cluster: str | None,
+    shard: str | None,
+    out: Path,
+    overwrite: bool,
+    progress: Tell | None,
+    **design: Any,
+) -> Outcome:
+    """Plan a sweep, announce a long one, and run its rows; ``design`` goes to ``plan_sweep``.
+
+    Raises
+    ------
+    InputError, ResourceError, RunFailed
+        As ``sweep``.
+    """
     from exoabm.batch.execution.runner import Shard, run_rows
     from exoabm.batch.sweeps.sweep import foretell, plan_sweep
     from exoabm.streams import Streams
@@ -129,21 +174,15 @@ def sweep(
     part, workers = None if shard is None else Shard.read(shard), workers_of(jobs, cluster)
     plan = plan_sweep(
         loaded,
-        texts,
-        source=source_of(source),
-        design=design,
-        replicates=replicates,
+        vary,
+        source=source,
         seed=Streams.from_entropy(seed).seed,
-        independent=independent,
-        hours=None if hours is None else hours_of(hours),
         keep="runs" if keep == "runs" else "readouts",
+        **design,
     )
-    if not cluster and (long := foretell(loaded, plan, texts, jobs)) is not None:
-        warnings.warn(long, LongRun, stacklevel=2)
-    home, folder = place_of(out, "sweep")
-    with progress_bar(folder.name, progress) as tell:
-        outcome = run_rows(plan, folder, workers=workers, shard=part, overwrite=overwrite, progress=tell)
-    return finished(outcome, home)
+    if not cluster and (long := foretell(loaded, plan, vary, jobs)) is not None:
+        warnings.warn(long, LongRun, stacklevel=3)
+    return run_rows(plan, out, workers=workers, shard=part, overwrite=overwrite, progress=progress)
 
 
 def finished(outcome: Outcome, home: Any = None) -> Sweep:

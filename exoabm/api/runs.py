@@ -111,12 +111,12 @@ def run(
             threads=threads,
             checkpoint_every=interval,
             progress=tell,
-            changes_at=_timed(changes_at, about),
+            changes_at=timed_changes(changes_at, about),
         )
     return Run(done.folder, notes=done.warnings, home=home)
 
 
-def _timed(
+def timed_changes(
     changes_at: Mapping[float | str, Changes] | None, about: Mapping[str, Any]
 ) -> list[tuple[float, str, str]]:
     """Changes between steps as (s, key, text); by default those of a run that is repeated."""

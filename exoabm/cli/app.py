@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from exoabm.cli.console import err, out
-from exoabm.errors import ExoError, InputError, MixedVersions, ResourceError
+from exoabm.errors import ExoError, InputError, LongRun, MixedVersions, ResourceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,7 +71,9 @@ def main() -> None:
 
 
 def _warn(usual: Callable[..., None], message: Warning | str, category: type[Warning], *rest: Any) -> None:
-    if issubclass(category, MixedVersions):
+    if issubclass(category, LongRun):
+        err.print(f"[yellow]Note:[/] {escape(str(message))}", highlight=False)
+    elif issubclass(category, MixedVersions):
         err.print(f"[yellow]Warning:[/] {escape(str(message))}", highlight=False)
     else:
         usual(message, category, *rest)

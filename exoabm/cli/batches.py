@@ -88,31 +88,27 @@ def sweep(
         raise InputError(f"--keep {keep}: readouts or runs")
     if shard is not None and seed is None:
         raise InputError("--shard needs --seed, so that all parts are of the same sweep")
-    from exoabm.batch.execution.runner import Shard, run_rows
-    from exoabm.batch.sweeps.sweep import foretell, plan_sweep
-    from exoabm.streams import Streams
+    from exoabm.api.batches import run_sweep
 
-    part = None if shard is None else Shard.read(shard)
-    workers = workers_of(jobs, cluster)
-    plan = plan_sweep(
-        loaded,
-        vary,
-        source=scenario,
-        design=design,
-        replicates=replicates,
-        seed=Streams.from_entropy(seed).seed,
-        independent=independent,
-        hours=positive_hours(hours),
-        keep="runs" if keep == "runs" else "readouts",
-    )
-    long = None if cluster else foretell(loaded, plan, vary, jobs)
-    if long is not None:
-        err.print(f"[yellow]Note:[/] {escape(long)}", highlight=False)
+    with last_words(out_), counting(out_.name) as progress:
+        outcome = run_sweep(
+            loaded,
+            vary,
+            source=scenario,
+            design=design,
+            replicates=replicates,
+            seed=seed,
+            independent=independent,
+            hours=positive_hours(hours),
+            keep=keep,
+            jobs=jobs,
+            cluster=cluster,
+            shard=shard,
+            out=out_,
+            overwrite=overwrite,
+            progress=progress,
+        )
     with last_words(out_):
-        with counting(out_.name) as progress:
-            outcome = run_rows(
-                plan, out_, workers=workers, shard=part, overwrite=overwrite, progress=progress
-            )
         _finish(outcome, as_json)
 
 

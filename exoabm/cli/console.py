@@ -110,17 +110,9 @@ def refuse_large_grid(loaded: LoadedScenario) -> None:
 
 def positive_hours(text: str | None) -> float | None:
     """Value of ``--hours`` in h; a number without unit is in hours."""
-    from exoabm.parameters.units import to_internal
+    from exoabm.api.runs import hours_of
 
-    if text is None:
-        return None
-    try:
-        hours = to_internal(text, "h")[0]
-    except InputError as error:
-        raise InputError(f"--hours {text}: {error}; write 24 or '24 h'") from None
-    if not 0 < hours < 1e6:
-        raise InputError(f"--hours {text}: must be above 0 and below 1e6")
-    return hours
+    return None if text is None else hours_of(text, "--hours")
 
 
 def say_compiling() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -32,7 +31,6 @@ from exoabm.cli.console import (
     say_compiling,
     say_table,
 )
-from exoabm.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,6 +73,7 @@ def run(
     folder = out_ or Path("runs") / f"{Path(loaded.name).stem}-{seed}"
     _check_folder(folder, overwrite)
     with collector_paused():
+        from exoabm.api.runs import timed_changes
         from exoabm.runs.execute import run_to_folder
         from exoabm.runs.measured_runtime import warning
 
@@ -91,6 +90,7 @@ def run(
             threads=threads,
             checkpoint_every=interval,
             progress=tick,
+            changes_at=timed_changes(None, about),
         )
     _report(result, as_json)
 
@@ -124,17 +124,9 @@ def resume(
 
 def _interval(text: str | None) -> float | None:
     """A time above 0 in s; a bare number is in hours."""
-    from exoabm.parameters.units import to_internal
+    from exoabm.api.runs import seconds_of
 
-    if text is None:
-        return None
-    try:
-        seconds = to_internal(text, "h")[1]
-    except InputError as error:
-        raise InputError(f"--checkpoint-every: {error}") from None
-    if not 0 < seconds < math.inf:
-        raise InputError(f"--checkpoint-every {text}: must be a time above 0, such as '1 h'")
-    return seconds
+    return None if text is None else seconds_of(text, "--checkpoint-every")
 
 
 def _check_folder(path: Path, overwrite: bool) -> None:

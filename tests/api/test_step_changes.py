@@ -36,6 +36,8 @@ def test_vesicles_are_released_at_the_rate_of_each_time() -> None:
     model.run(hours=1)
     assert model.state is state, "whoever holds the state sees the change"
     assert state.balance.totals()["exosome"]["emitted"] == pytest.approx(60 + 120)
+    assert repr(model) == "<model of two_cells: 3 h, 2 cells, seed 1>"
+    assert f"{RATE} = 120 / h from 1 h" in model._repr_html_()
     assert [(change.time_s, change.value, change.before) for change in model.changes] == [
         (3600.0, "120 / h", "60 1/h"),
         (7200.0, "0", "120 1/h"),
