@@ -23,6 +23,7 @@ from exoabm.scenario.placement import Placed, arrange_groups, check_positions, f
 from exoabm.scenario.resource_estimate import (
     BYTES_PER_VESICLE,
     Estimate,
+    captured_rates,
     declared_size,
     estimate_run,
     grown_cells,
@@ -125,6 +126,7 @@ def blueprint(loaded: LoadedScenario, seed: int) -> Blueprint:
         rate * (grown / max(len(position), 1)),
         grown_cells(scenario, domain, takers),
         dosed(loaded, domain, kinds),
+        captured_rates(domain, kinds, types, count, rate),
     )
     estimate.refuse()
     return Blueprint(domain, kinds, types, position, type_index, labels, estimate, tuple(warnings), placed)

@@ -13,31 +13,33 @@ from exoabm.errors import ResourceError
 from exoabm.scenario.cell_builder import binding, classes_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from exoabm.physiology import CellType
     from exoabm.scenario.schema import Scenario
     from exoabm.scenario.schema_cells import VesicleTable
+    from exoabm.vesicle import VesicleKind
 
 MEMORY_SHARE = 0.8
 """Share of the free memory that a run may use."""
-BASE_BYTES = 600e6
-"""The interpreter with its libraries and the preview: 500 to 560 MB measured, depending on Python."""
+BASE_BYTES = 520e6
+"""The interpreter with its libraries and the preview: 475 to 490 MB measured, 590 if kernels are compiled."""
 BYTES_PER_VOXEL = 60.0
 """Distances and concentrations while a run is summarized and drawn, measured."""
-BYTES_PER_CELL = 4000.0
+BYTES_PER_CELL = 1500.0
 """Agents, layout and tables of cells while they are written, measured."""
 BYTES_PER_CONTACT = 8 * 16
 """Trafficking arrays and their increments, per cell, kind and label."""
 BYTES_PER_SIZE = 8 * 4
 """Shares of a size class in bound, endosomal and returning vesicles, and their increments."""
-BYTES_PER_RECORDED_CONTACT = 1000
+BYTES_PER_RECORDED_CONTACT = 700
 """Recorded values of a cell that takes vesicles up."""
-BYTES_PER_VESICLE = 250.0
-"""A row of a single vesicle, with reserve for growth and the events of a step."""
-BYTES_FOR_EVENTS = 600e6
-"""Events of a row group before it is written, and its encoding, where there are many."""
-BYTES_PER_EVENT = 1000.0
-"""Of few events; less than 250 measured."""
+BYTES_PER_VESICLE = 100.0
+"""A row of a single vesicle, with reserve for growth, measured."""
+BYTES_PER_EVENT = 500.0
+"""Of events that wait to be written, as arrays, as a table and encoded."""
+EVENTS_PER_GROUP = 1 << 16
+"""Events that wait beside those of a step, at most."""
 EDGES_PER_CELL = 100
 """Largest number of donors per recipient; a vesicle reaches few cells beyond the nearest."""
 BYTES_PER_EDGE = 300.0
@@ -77,7 +79,7 @@ class Estimate:
     substeps : int
         Sub-steps of the field in each coupling step, for the fastest vesicle kind.
     vesicles : float
-        Most single vesicles at a time, an upper guess; 0 where fields are computed.
+        Single vesicles at the end, by release, clearance and uptake; 0 where fields are computed.
     arriving : float
         Of these, vesicles that one step may add: by cells at rest, by doses, and the content of a domain
         in equilibrium with held faces.
@@ -143,7 +145,8 @@ class _Size:
     labels: int
     classes: tuple[int, ...]
     alive: float
-    emitted: float
+    arriving: float
+    events: float
     edges: float
 
     @property
@@ -165,19 +168,25 @@ def estimate_run(
     release_rate: float = 0.0,
     takers: int | None = None,
     dosed: tuple[float, float] = (0.0, 0.0),
+    captured: Mapping[str, float] | None = None,
 ) -> Estimate:
     """Estimate a run of a scenario on a domain with this many cells and labels.
 
     ``release_rate`` is that of all cells together, vesicles/s; it matters where single vesicles are followed.
     ``takers`` is the number of cells that take vesicles up; by default all. ``dosed`` are the vesicles that
-    doses bring in the whole run, and in one step.
+    doses bring in the whole run, and in one step. ``captured`` is the rate in 1/s at which all cells together
+    capture a free vesicle of each kind, by its name; by default it is not known.
     """
     import psutil
 
     clock = scenario.clock
     follows_vesicles = scenario.transport.engine == "vesicles"
-    # All vesicles of a step exist in that step, however fast they are cleared.
-    span = min(float(clock.duration), _lifetime(scenario) + float(clock.step))
+    duration, step = float(clock.duration), float(clock.step)
+    stay, meetings = 0.0, 0.0
+    for vesicle in scenario.vesicle:
+        rate = math.inf if captured is None else captured.get(vesicle.name, 0.0)
+        stay = max(stay, mean_stay(vesicle, duration, rate if captured else 0.0))
+        meetings = max(meetings, min(_meetings(vesicle), rate * stay))
     held = max(domain.face_concentration) * domain.voxel_volume * domain.n_voxels * len(scenario.vesicle)
     emitted = math.inf if domain.opens_to_reservoir else _emitted(scenario, release_rate)
     takers = cells if takers is None else takers
@@ -187,9 +196,11 @@ def estimate_run(
         takers=takers,
         labels=labels,
         classes=tuple(classes_of(vesicle) for vesicle in scenario.vesicle),
-        alive=release_rate * span + dosed[0] + held if follows_vesicles else 0.0,
-        emitted=emitted,
-        edges=_edges(scenario, takers, labels, emitted),
+        # All vesicles of a step exist in that step, however fast they are cleared.
+        alive=release_rate * min(duration, stay + step) + dosed[0] + held if follows_vesicles else 0.0,
+        arriving=release_rate * step + dosed[1] + held if follows_vesicles else 0.0,
+        events=2 + 4 * meetings,
+        edges=_edges(scenario, takers, labels, emitted * meetings if meetings else 0.0),
     )
     parts = _memory(scenario, domain, size)
     substeps = max(1, int(np.ceil(_fastest(scenario) * clock.step / (0.2 * domain.voxel**2))))
@@ -202,7 +213,7 @@ def estimate_run(
         steps=int(np.ceil(clock.duration / clock.step)),
         substeps=substeps,
         vesicles=size.alive,
-        arriving=release_rate * float(clock.step) + dosed[1] + held if follows_vesicles else 0.0,
+        arriving=size.arriving,
         memory_bytes=sum(parts.values()),
         allowed_bytes=MEMORY_SHARE * psutil.virtual_memory().available,
         remedy=max(parts, key=lambda part: parts[part]),
@@ -249,25 +260,19 @@ def _memory(scenario: Scenario, domain: Domain, size: _Size) -> dict[str, float]
     }
     if not fields:
         parts["release fewer vesicles, or transport.engine = 'continuum'"] = (
-            min(BYTES_FOR_EVENTS, _events(scenario, size.emitted) * BYTES_PER_EVENT)
+            (EVENTS_PER_GROUP + size.arriving * size.events) * BYTES_PER_EVENT
             + size.alive * BYTES_PER_VESICLE
             + size.edges * BYTES_PER_EDGE
         )
     return parts
 
 
-def _edges(scenario: Scenario, takers: int, labels: int, emitted: float) -> float:
-    """Upper estimate of the edges between single cells."""
+def _edges(scenario: Scenario, takers: int, labels: int, met: float) -> float:
+    """Upper estimate of the edges between single cells, of which ``met`` vesicles reach one."""
     if scenario.transport.engine != "vesicles":
         return float(takers) * labels if scenario.transport.provenance == "cell" else 0.0
     most = float(takers) * EDGES_PER_CELL
-    meetings = max(map(_meetings, scenario.vesicle))
-    return min(most, emitted * meetings)
-
-
-def _events(scenario: Scenario, emitted: float) -> float:
-    """Upper estimate of the events of single vesicles: two each, and four at each cell that it reaches."""
-    return emitted * (2 + 4 * max(map(_meetings, scenario.vesicle)))
+    return min(most, met)
 
 
 def _emitted(scenario: Scenario, release_rate: float) -> float:
@@ -313,12 +318,57 @@ def grown_cells(scenario: Scenario, domain: Domain, count: Mapping[str, int]) ->
     return max(start, min(total, int(scenario.domain.max_cells)))
 
 
-def _lifetime(scenario: Scenario) -> float:
-    """Upper estimate of the lifetime of a vesicle, outside and inside cells, s."""
-    return max(
-        1.5 * v.half_life + sum(1 / r for r in (v.internalization_rate, v.processing_rate) if r > 0)
-        for v in scenario.vesicle
+def mean_stay(vesicle: VesicleTable, duration: float, captured: float) -> float:
+    """Time that a vesicle is followed, in the mean over those released evenly until ``duration``, s.
+
+        tau = int_0^T 1 . p(t) dt,    dp/dt = A p,    p(0) = free
+
+    of the states free, bound and in an endosome, which it leaves by clearance and by its fate; ``captured``
+    is the rate in 1/s from the first to the second. Faces through which vesicles escape are not regarded.
+    """
+    from scipy.linalg import expm
+
+    clear = math.log(2) / float(vesicle.half_life)
+    off, inward = float(vesicle.unbinding_rate), float(vesicle.internalization_rate)
+    end, again = float(vesicle.processing_rate), float(vesicle.recycling_probability)
+    rates = np.array(
+        [
+            [-clear - captured, off, again * end, 1.0],
+            [captured, -off - inward, 0.0, 0.0],
+            [0.0, inward, -end, 0.0],
+            [0.0, 0.0, 0.0, 0.0],
+        ]
     )
+    return float(expm(rates * duration)[:3, 3].sum())
+
+
+def captured_rates(
+    domain: Domain,
+    kinds: Sequence[VesicleKind],
+    types: Iterable[CellType],
+    count: Mapping[str, int],
+    release_rate: float,
+) -> dict[str, float]:
+    """Rate in 1/s at which all cells together capture a free vesicle of each kind, in even mixture.
+
+        c = 1/V sum_i k k_D / (k + k_D),    k_D = 4 pi D a
+
+    with the rate constant k of the membrane and that of diffusion to a sphere of radius a; no more than the
+    receptors of all cells, ``release_rate`` in 1/s and clearance allow in equilibrium.
+    """
+    volume, found = domain.n_voxels * domain.voxel_volume, {}
+    for k, kind in enumerate(kinds):
+        rate, most = 0.0, 0.0
+        for each in types:
+            reach = 2 * math.pi * kind.diffusivity * float(np.mean(domain.hindrance)) * each.diameter
+            membrane, cells = float(each.uptake_rate[k]), count.get(each.name, 0)
+            if membrane > 0 and cells:
+                rate += cells * membrane * reach / (membrane + reach) / volume
+                most += cells * float(each.receptors[k]) * (kind.unbinding_rate + kind.internalization_rate)
+        if most < release_rate:
+            rate = min(rate, most * kind.decay_rate / (release_rate - most))
+        found[kind.name] = rate
+    return found
 
 
 def declared_size(scenario: Scenario) -> tuple[int, int]:

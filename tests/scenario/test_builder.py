@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from exoabm.domain import Face
 from exoabm.errors import InputError, ResourceError
 from exoabm.scenario.builder import Blueprint, blueprint, build_state, census
 from exoabm.scenario.loader import load, parse, shipped
-from exoabm.scenario.resource_estimate import Estimate
+from exoabm.scenario.resource_estimate import Estimate, captured_rates, mean_stay
 from exoabm.state import RESERVOIR, Resolution
 from exoabm.streams import Streams
 
@@ -257,7 +258,7 @@ def test_single_vesicles_of_doses_and_held_faces_are_foreseen(monkeypatch) -> No
     assert dosed.vesicles - alone.vesicles == pytest.approx(2e6, rel=1e-9)
     assert dosed.arriving - alone.arriving == pytest.approx(1e6, rel=1e-9)
     assert held.vesicles - alone.vesicles == pytest.approx(1e-3 * volume, rel=1e-9)
-    assert dosed.memory_bytes - alone.memory_bytes > 2e6 * 250
+    assert dosed.memory_bytes - alone.memory_bytes > 2e6 * 100
     with pytest.raises(ResourceError, match="single vesicles"):
         foreseen(text + DOSED, dose__injection__particles="1e9")
     assert foreseen(text + DOSED, dose__injection__given="false").vesicles == alone.vesicles
@@ -275,6 +276,36 @@ def test_all_that_one_step_releases_is_foreseen() -> None:
     short = {"vesicle__exosome__half_life": "1 min", "vesicle__exosome__processing_rate": "1 / min"}
     rate = {"transport__engine": "vesicles", "cell_type__donor__release_rate": "4e5 / h"}
     assert plan(clock__step="1 h", **rate, **short).estimate.vesicles >= 7 * 4e5
+
+
+def test_vesicles_alive_are_foreseen_by_clearance_and_fates() -> None:
+    """All that are cleared, q / k (1 - e^(-kT)); all taken up at once, then q (1 / i + 1 / p)."""
+    vesicle = load("signaling", {"vesicle.exosome.half_life": "1 h"}).scenario.vesicle[0]
+    k, off, inward, end, again = (
+        math.log(2) / 3600,
+        float(vesicle.unbinding_rate),
+        float(vesicle.internalization_rate),
+        float(vesicle.processing_rate),
+        float(vesicle.recycling_probability),
+    )
+    assert mean_stay(vesicle, 7200.0, 0.0) == pytest.approx((1 - math.exp(-7200 * k)) / k, rel=1e-9)
+    visits = 1 / (inward / (off + inward) * (1 - again))
+    seized = visits * (1 / (off + inward) + inward / (off + inward) / end)
+    assert mean_stay(vesicle, 1e9, 1e6) == pytest.approx(seized, rel=1e-3)
+    assert mean_stay(vesicle, 0.0, 1.0) == 0.0
+
+
+def test_full_receptors_capture_no_more_than_they_turn_over() -> None:
+    found = plan("signaling")
+    each, kind = replace(found.types[1], receptors=np.array([1000.0])), found.kinds[0]
+    most = 10 * 1000.0 * (kind.unbinding_rate + kind.internalization_rate)
+
+    def rate(released: float) -> float:
+        return captured_rates(found.domain, found.kinds, [each], {each.name: 10}, released)[kind.name]
+
+    assert rate(0.0) == rate(most / 2) > 0
+    full = rate(1e6 * most)
+    assert full / (full + kind.decay_rate) == pytest.approx(1e-6, rel=1e-9)
 
 
 def test_the_same_cell_may_not_be_asked_for_twice() -> None:

@@ -208,6 +208,10 @@ def test_a_swarm_beyond_the_cap_stops_the_run() -> None:
             },
             "single vesicles that come in one step",
         ),
+        (  # 175,000 in a step, 8 million alive at the end
+            {"transport.engine": "vesicles", "cell_type.donor.release_rate": "1.5e6 / h"},
+            "s of computing",
+        ),
     ],
 )
 def test_what_is_too_large_for_the_page_is_refused(overrides: dict[str, str], says: str) -> None:

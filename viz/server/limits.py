@@ -68,13 +68,12 @@ class Limits:
             Naming what it has and what is allowed.
         """
         kinds, labels, cells = len(plan.kinds), len(plan.labels), len(plan.position)
-        counted = plan.estimate.vesicles > 0  # an upper guess, of which the page follows ``vesicles`` at most
         for found, most, words in (
             (plan.domain.n_voxels, self.voxels, "voxels"),
             (cells, self.cells, "cells"),
             (plan.estimate.arriving, self.vesicles, "single vesicles that come in one step"),
-            (0.0 if counted else plan.estimate.memory_bytes / 1e6, self.memory_bytes / 1e6, "MB of memory"),
-            (0.0 if counted else plan.estimate.step_seconds, self.step_seconds, "s of computing in a step"),
+            (plan.estimate.memory_bytes / 1e6, self.memory_bytes / 1e6, "MB of memory"),
+            (plan.estimate.step_seconds, self.step_seconds, "s of computing in a step"),
             (plan.domain.n_voxels * kinds * labels, self.concentrations, "concentrations a step"),
             (cells * kinds * labels, self.contacts, "pairs of cell and origin"),
             (hours, self.hours, "hours"),
