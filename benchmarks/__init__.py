@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING
+from inspect import signature
+from typing import TYPE_CHECKING, Any
 
 from exoabm.errors import InputError, did_you_mean
 
@@ -19,15 +20,19 @@ BENCHMARKS = {
     "vesicles": "vesicles.bench_vesicles",
     "cells": "cells.bench_cells",
     "agreement": "agreement_report.bench_agreement",
+    "run": "whole_runs.bench_run",
+    "scaling": "whole_runs.bench_scaling",
 }
 """The module and function of each; a module is imported when its benchmark is run."""
-DRAWN = ("agreement",)
+DRAWN = ("agreement", "scaling")
 """Benchmarks that have a picture."""
 PICTURES = (".png", ".svg", ".pdf")
 
 
-def run_benchmark(name: str, picture: Path | None = None) -> Report:
+def run_benchmark(name: str, picture: Path | None = None, **options: Any) -> Report:
     """Run a benchmark by name, and write its picture where one is asked for.
+
+    ``options`` are those of ``bench_run`` and ``bench_scaling``; None for those that are not given.
 
     Raises
     ------
@@ -41,7 +46,11 @@ def run_benchmark(name: str, picture: Path | None = None) -> Report:
     if picture is not None:
         _check(name, picture)
     module, function = BENCHMARKS[name].split(".")
-    report: Report = getattr(import_module(f"{__name__}.{module}"), function)()
+    bench = getattr(import_module(f"{__name__}.{module}"), function)
+    given = {option: value for option, value in options.items() if value is not None}
+    for option in given.keys() - signature(bench).parameters.keys():
+        raise InputError(f"the benchmark {name!r} has no --{option}")
+    report: Report = bench(**given)
     if picture is not None and report.draw is not None:
         report.draw(picture)
     return report

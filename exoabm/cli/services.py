@@ -43,10 +43,26 @@ def dash(
 def bench(
     what: Annotated[
         str,
-        typer.Argument(help="continuum, transfer, vesicles or cells; agreement compares the two engines."),
+        typer.Argument(
+            help="continuum, transfer, vesicles or cells; run and scaling measure whole runs; agreement "
+            "compares the two engines."
+        ),
     ] = "continuum",
     picture: Annotated[
-        Path | None, typer.Option("--out", help="Figure of agreement: FILE.png, .svg or .pdf.")
+        Path | None, typer.Option("--out", help="Figure of agreement or scaling: FILE.png, .svg or .pdf.")
+    ] = None,
+    against: Annotated[
+        Path | None, typer.Option(metavar="PYTHON", help="run: beside the exoabm of this interpreter.")
+    ] = None,
+    rounds: Annotated[int | None, typer.Option(min=1, max=99, help="run: rounds of each case; 5.")] = None,
+    table: Annotated[
+        Path | None, typer.Option(help="run: a table of cells, as a case more in each engine.")
+    ] = None,
+    record: Annotated[
+        Path | None, typer.Option(help="run, scaling: FILE.json with every measurement and the machine.")
+    ] = None,
+    largest: Annotated[
+        float | None, typer.Option(min=1, help="scaling: most voxels, cells or vesicles of a case.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -56,7 +72,9 @@ def bench(
     """
     from exoabm.benchmarks import run_benchmark
 
-    report = run_benchmark(what, picture)
+    report = run_benchmark(
+        what, picture, against=against, rounds=rounds, table=table, record=record, largest=largest
+    )
     if as_json:
         print_json(report.rows)
         return

@@ -208,8 +208,8 @@ def test_a_swarm_beyond_the_cap_stops_the_run() -> None:
             },
             "single vesicles that come in one step",
         ),
-        (  # 175,000 in a step, 8 million alive at the end
-            {"transport.engine": "vesicles", "cell_type.donor.release_rate": "1.5e6 / h"},
+        (  # 82,000 in a step, 9 million alive at the end
+            {"transport.engine": "vesicles", "cell_type.donor.release_rate": "7e5 / h"},
             "s of computing",
         ),
     ],

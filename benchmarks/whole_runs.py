@@ -1,0 +1,347 @@
+"""Whole runs, each in a process of its own as a user starts it: wall and CPU time, peak memory, bytes.
+
+``bench run`` measures shipped scenarios, and a table of cells where one is given, beside another installed
+build in alternating rounds. ``bench scaling`` varies one size at a time; its slopes are
+
+    d log(y) / d log(size)
+
+between the two largest sizes, of y = CPU time and y = peak memory, each less that of ``two_cells`` for 1 min,
+which is the cost of a start.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from exoabm.benchmarks.timing import Report
+from exoabm.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+ROUNDS = 5
+MB = 1e6
+
+
+@dataclass(frozen=True)
+class Case:
+    """A run: its name, the arguments of ``exoabm run``, and a scenario as TOML that is not shipped."""
+
+    name: str
+    arguments: tuple[str, ...]
+    text: str = ""
+
+
+SHIPPED = (
+    Case("start: two_cells, 1 min", ("two_cells", "--hours", "1 min")),
+    Case("two_cells, 24 h", ("two_cells",)),
+    Case("signaling, 24 h", ("signaling",)),
+    Case("signaling, 24 h, vesicles", ("signaling", "--engine", "vesicles")),
+    Case("tumor_niche, 96 h", ("tumor_niche",)),
+    Case("tissue, 6 h", ("tissue", "--hours", "6")),
+    Case("tissue, 6 h, vesicles", ("tissue", "--hours", "6", "--engine", "vesicles")),
+    Case("tissue_repair, 24 h", ("tissue_repair", "--hours", "24")),
+)
+
+
+def of_table(table: Path) -> tuple[Case, ...]:
+    """A table of cells, run for 6 h in each engine."""
+    place = str(table.resolve())
+    return tuple(
+        Case(f"{table.name}, 6 h, {engine}", (place, "--hours", "6", "--engine", engine))
+        for engine in ("continuum", "vesicles")
+    )
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One run: wall and CPU seconds, the peak of its memory and the size of its folder, in bytes."""
+
+    wall: float
+    cpu: float
+    peak: float
+    written: float
+
+
+def measure_run(python: str, case: Case) -> Measured:
+    """Run a case once by an interpreter that has exoabm.
+
+    Raises
+    ------
+    InputError
+        If the run fails; with what it said.
+    """
+    with tempfile.TemporaryDirectory() as place:
+        folder, arguments = Path(place), list(case.arguments)
+        if case.text:
+            (folder / "case.toml").write_text(case.text)
+            arguments.insert(0, str(folder / "case.toml"))
+        command = [python, "-m", "exoabm.cli", "run", *arguments, "--seed", "1", "--out", str(folder / "run")]
+        with (folder / "said.txt").open("w+") as said:
+            start = time.perf_counter()
+            process = subprocess.Popen(command, cwd=place, stdout=said, stderr=said)
+            _, status, usage = os.wait4(process.pid, 0)
+            wall = time.perf_counter() - start
+            process.returncode = os.waitstatus_to_exitcode(status)
+            if process.returncode:
+                said.seek(0)
+                raise InputError(
+                    f"{case.name}: the run ended with {process.returncode}: {said.read()[-300:]}"
+                )
+        written = sum(path.stat().st_size for path in (folder / "run").rglob("*") if path.is_file())
+    unit = 1 if sys.platform == "darwin" else 1024
+    return Measured(wall, usage.ru_utime + usage.ru_stime, float(usage.ru_maxrss * unit), float(written))
+
+
+def bench_run(
+    *,
+    against: Path | None = None,
+    rounds: int = ROUNDS,
+    table: Path | None = None,
+    record: Path | None = None,
+    cases: Sequence[Case] = SHIPPED,
+) -> Report:
+    """Measure whole runs of this build, and of another one in turn; medians over rounds.
+
+    Raises
+    ------
+    InputError
+        If there is no exoabm behind ``against``, or a run fails.
+    """
+    builds = {"this": sys.executable} | ({} if against is None else {"other": str(against.absolute())})
+    about = {name: _about(python) for name, python in builds.items()}
+    rows, runs = [], []
+    for case in (*cases, *(of_table(table) if table is not None else ())):
+        found: dict[str, list[Measured]] = {name: [] for name in builds}
+        for number in range(rounds):
+            order = list(builds) if number % 2 == 0 else list(reversed(builds))
+            for name in order:
+                found[name].append(measure_run(builds[name], case))
+        runs += [
+            {"case": case.name, "build": name, **{k: [getattr(m, k) for m in all_] for k in _UNITS}}
+            for name, all_ in found.items()
+        ]
+        rows.append(_row(case.name, {name: _medians(all_) for name, all_ in found.items()}))
+    title = f"Whole runs, medians of {rounds} rounds" + " alternating with the other build" * bool(against)
+    _write(record, {"rounds": rounds, "builds": about, "units": _UNITS, "runs": runs})
+    return Report(title, tuple(rows[0]), rows)
+
+
+_UNITS = {"wall": "s", "cpu": "s", "peak": "bytes", "written": "bytes"}
+
+
+def _row(name: str, found: dict[str, Measured]) -> dict[str, Any]:
+    mine = found["this"]
+    row: dict[str, Any] = {"case": name} | _shown(mine)
+    if (other := found.get("other")) is not None:
+        row |= {f"other {key}": value for key, value in _shown(other).items()}
+        row |= {
+            "times faster": f"{other.wall / mine.wall:.2f}",
+            "less CPU": f"{other.cpu / mine.cpu:.2f}",
+            "less memory": f"{other.peak / mine.peak:.2f}",
+        }
+    return row
+
+
+def _shown(one: Measured) -> dict[str, Any]:
+    return {
+        "wall s": round(one.wall, 2),
+        "CPU s": round(one.cpu, 2),
+        "peak MB": round(one.peak / MB),
+        "written MB": round(one.written / MB, 2),
+    }
+
+
+def _medians(found: list[Measured]) -> Measured:
+    def middle(values: list[float]) -> float:
+        values = sorted(values)
+        return (values[(len(values) - 1) // 2] + values[len(values) // 2]) / 2
+
+    return Measured(*(middle([getattr(one, name) for one in found]) for name in _UNITS))
+
+
+def _about(python: str) -> dict[str, Any]:
+    """Version and provenance of the exoabm behind an interpreter."""
+    code = (
+        "import json; from exoabm.runs.provenance import code, versions; "
+        "print(json.dumps({'versions': versions(), 'code': code()}))"
+    )
+    try:
+        done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise InputError(f"--against {python}: no Python with exoabm: {error}") from None
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def _machine() -> dict[str, Any]:
+    import psutil
+
+    from exoabm.runs.provenance import machine
+
+    return machine() | {
+        "cores": os.cpu_count(),
+        "memory_bytes": psutil.virtual_memory().total,
+        "load_average": os.getloadavg(),
+    }
+
+
+def _write(record: Path | None, found: dict[str, Any]) -> None:
+    if record is not None:
+        record.write_text(json.dumps({"machine": _machine()} | found, indent=1) + "\n")
+
+
+WORLD = """
+info = {{ title = "scaling" }}
+domain = {{ size = {size}, voxel = "10 um" }}
+clock = {{ step = "1 min", duration = "{minutes} min" }}
+transport = {{ engine = "{engine}", provenance = "{provenance}" }}
+[[vesicle]]
+name = "EV"
+[[layout.group]]
+cell_type = "donor"
+count = {donors}
+arrange = "overlapping"
+[[layout.group]]
+cell_type = "recipient"
+count = {takers}
+arrange = "overlapping"
+[[cell_type]]
+name = "donor"
+releases = "EV"
+release_rate = "{rate} / h"
+[[cell_type]]
+name = "recipient"
+takes_up = ["EV"]
+"""
+
+
+def world(
+    voxels: int = 128,
+    dim: int = 2,
+    donors: int = 10,
+    takers: int = 90,
+    minutes: int = 10,
+    engine: str = "continuum",
+    provenance: str = "cell_type",
+    rate: float = 60.0,
+) -> str:
+    """A scenario of cells at random places on ``voxels`` sites along each axis."""
+    places = {"size": [10 * voxels] * dim, "donors": donors, "takers": takers, "minutes": minutes}
+    return WORLD.format(**places, engine=engine, provenance=provenance, rate=rate)
+
+
+def _crowd(cells: int) -> str:
+    """Cells at 400 um^2 each, a tenth of them donors."""
+    voxels = max(32, math.ceil(math.sqrt(cells * 4.0)))
+    return world(voxels, donors=cells // 10, takers=cells - cells // 10, minutes=5)
+
+
+def _swarm(vesicles: int) -> str:
+    """1,000 donors that release so many vesicles in 10 min."""
+    return world(256, donors=1000, takers=1000, engine="vesicles", rate=6 * vesicles / 1000)
+
+
+SCALING: dict[str, tuple[tuple[float, Case], ...]] = {
+    "voxels, 2-D": tuple((n * n, Case(f"{n}²", (), world(n))) for n in (128, 256, 512, 1024)),
+    "voxels, 2-D, 2 threads": tuple(
+        (n * n, Case(f"{n}²", ("--threads", "2"), world(n))) for n in (512, 1024)
+    ),
+    "voxels, 3-D": tuple((n**3, Case(f"{n}³", (), world(n, 3))) for n in (32, 64, 128)),
+    "cells": tuple((n, Case(f"{n:,}", (), _crowd(n))) for n in (100, 10_000, 100_000, 1_000_000)),
+    "vesicles": tuple((n, Case(f"{n:,}", (), _swarm(n))) for n in (10_000, 100_000, 1_000_000, 10_000_000)),
+    "labels": tuple(
+        (n, Case(f"{n}", (), world(256, donors=n, takers=100, provenance="cell"))) for n in (1, 10, 100)
+    ),
+}
+"""The size that is varied and the cases of each axis; 10 min of model time, 5 min for ``cells``."""
+
+
+def bench_scaling(*, largest: float = math.inf, record: Path | None = None) -> Report:
+    """Time and memory of runs by their size, beside the memory that is foreseen for them.
+
+    ``largest`` leaves out cases of more voxels, cells or vesicles.
+    """
+    start, rows, runs = measure_run(sys.executable, SHIPPED[0]), [], []
+    for axis, cases in SCALING.items():
+        before: tuple[float, Measured] | None = None
+        for size, case in cases:
+            if size > largest:
+                continue
+            one, foreseen = measure_run(sys.executable, case), foreseen_bytes(case.text)
+            slope = ("", "") if before is None else _slopes(before, (size, one), start)
+            rows.append(
+                {
+                    "varied": axis,
+                    "size": case.name,
+                    **_shown(one),
+                    "foreseen MB": round(foreseen / MB),
+                    "foreseen / peak": round(foreseen / one.peak, 2),
+                    "slope of CPU": slope[0],
+                    "slope of memory": slope[1],
+                }
+            )
+            runs.append({"varied": axis, "size": size, "foreseen": foreseen, **vars(one)})
+            before = size, one
+    _write(record, {"builds": {"this": _about(sys.executable)}, "units": _UNITS, "runs": runs})
+    draw = partial(_draw, runs)
+    return Report("Whole runs by their size, one run each", tuple(rows[0]), rows, draw)
+
+
+def foreseen_bytes(text: str) -> float:
+    """The estimate of a scenario's memory, also of one that is refused here."""
+    from unittest.mock import patch
+
+    from exoabm.scenario.builder import blueprint
+    from exoabm.scenario.loader import parse
+    from exoabm.scenario.resource_estimate import Estimate
+
+    with patch.object(Estimate, "refuse", lambda _: None):
+        return blueprint(parse(text.encode(), name="scaling", folder=Path()), 1).estimate.memory_bytes
+
+
+def _slopes(a: tuple[float, Measured], b: tuple[float, Measured], start: Measured) -> tuple[str, str]:
+    (size, one), (larger, other) = a, b
+
+    def slope(low: float, high: float) -> str:
+        return f"{math.log(high / low) / math.log(larger / size):.2f}" if high > low > 0 else ""
+
+    return slope(one.cpu - start.cpu, other.cpu - start.cpu), slope(
+        one.peak - start.peak, other.peak - start.peak
+    )
+
+
+def _draw(runs: list[dict[str, Any]], path: Path) -> None:
+    """CPU time and peak memory against size, logarithmic; the memory foreseen as open circles."""
+    from matplotlib.figure import Figure
+
+    from exoabm.plot.palette import INK, MUTED, PAPER
+
+    figure = Figure(figsize=(9.0, 4.0), dpi=120, facecolor=PAPER, layout="constrained")
+    time_, memory = figure.subplots(1, 2)
+    for axis in dict.fromkeys(run["varied"] for run in runs):
+        mine = [run for run in runs if run["varied"] == axis]
+        size = [run["size"] for run in mine]
+        time_.plot(size, [run["cpu"] for run in mine], "o-", ms=4, label=axis)
+        (line,) = memory.plot(size, [run["peak"] / MB for run in mine], "o-", ms=4)
+        memory.plot(
+            size, [run["foreseen"] / MB for run in mine], "o", ms=7, mfc="none", color=line.get_color()
+        )
+    for axes, label in ((time_, "CPU time of the run, s"), (memory, "peak memory, MB (open: foreseen)")):
+        axes.set(xscale="log", yscale="log", xlabel="voxels, cells, vesicles or labels", ylabel=label)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.tick_params(colors=MUTED)
+        axes.xaxis.label.set_color(INK)
+        axes.yaxis.label.set_color(INK)
+    time_.legend(frameon=False, fontsize=8)
+    figure.savefig(path)

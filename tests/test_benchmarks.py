@@ -1,0 +1,89 @@
+"""Benchmarks measure what they say: equal work beside a reference, and whole runs beside another build."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from exoabm.benchmarks import run_benchmark, vesicles, whole_runs
+from exoabm.benchmarks.fields import _World
+from exoabm.errors import InputError, NumericalError
+
+STUB = """#!/bin/sh
+case "$1" in -c) echo '{"versions": {}, "code": {"git": null}}'; exit 0;; esac
+while [ $# -gt 1 ]; do shift; done
+mkdir "$1" && head -c 1000 /dev/zero > "$1/table"
+"""
+"""Instead of an interpreter with exoabm: a run that writes 1,000 bytes."""
+
+
+def stub(folder: Path, text: str = STUB) -> str:
+    """An executable in a folder."""
+    path = folder / "python"
+    path.write_text(text)
+    path.chmod(0o755)
+    return str(path)
+
+
+@pytest.mark.parametrize("law", ["linear", "varying", "saturable"])
+def test_the_reference_does_the_work_of_the_kernel(law: str) -> None:
+    assert _World((24, 40), np.dtype(float), 400).difference(law, 1) < 1e-12
+    wrong = _World((24, 40), np.dtype(float), 400)
+    numpy = wrong.numpy
+    wrong.numpy = lambda n, kind: 1.001 * numpy(n, kind)  # type: ignore[method-assign]
+    with pytest.raises(NumericalError, match="differ by 1"):
+        wrong.difference(law, 1)
+
+
+def test_builds_alternate_and_are_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    python = stub(tmp_path)
+    monkeypatch.setattr(sys, "executable", python)
+    seen, measured = [], whole_runs.measure_run
+    monkeypatch.setattr(whole_runs, "measure_run", lambda p, case: (seen.append(p), measured(p, case))[1])
+    (tmp_path / "other").mkdir()
+    other = stub(tmp_path / "other")
+    case = whole_runs.Case("small", ("two_cells",))
+    record = tmp_path / "record.json"
+    report = whole_runs.bench_run(against=Path(other), rounds=3, record=record, cases=(case,))
+    assert seen == [python, other, other, python, python, other]
+    (row,) = report.rows
+    assert row["case"] == "small"
+    assert float(row["times faster"]) > 0
+    kept = json.loads(record.read_text())
+    assert kept["machine"]["cores"] > 0
+    assert [run["build"] for run in kept["runs"]] == ["this", "other"]
+    assert kept["runs"][0]["written"] == [1000.0] * 3
+    assert all(peak > 1e5 for peak in kept["runs"][0]["peak"])
+
+
+def test_a_run_that_fails_says_why(tmp_path: Path) -> None:
+    python = stub(tmp_path, "#!/bin/sh\necho out of vesicles; exit 4\n")
+    with pytest.raises(InputError, match="ended with 4: out of vesicles"):
+        whole_runs.measure_run(python, whole_runs.Case("small", ("two_cells",)))
+    with pytest.raises(InputError, match="no Python with exoabm"):
+        run_benchmark("run", against=tmp_path / "nothing", rounds=1)
+    with pytest.raises(InputError, match="has no --rounds"):
+        run_benchmark("scaling", rounds=1)
+
+
+def test_slopes_are_of_what_exceeds_a_start() -> None:
+    start, small, large = (whole_runs.Measured(t, t, m, 0.0) for t, m in ((1, 5), (3, 5), (9, 45)))
+    assert whole_runs._slopes((100, small), (400, large), start) == ("1.00", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"), [("#!/bin/sh\necho no module >&2; exit 1\n", "no module"), ("", "")]
+)
+def test_a_broken_smoldyn_skips_its_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, says: str
+) -> None:
+    python = stub(tmp_path, text) if text else str(tmp_path / "none")
+    monkeypatch.setenv("EXOABM_SMOLDYN", python)
+    found, reason = vesicles._smoldyn(["world"])
+    assert found == []
+    assert "without Smoldyn" in reason
+    assert says in reason
