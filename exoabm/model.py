@@ -10,6 +10,7 @@ from exoabm._mesa import BaseAgent, DataCollector, Model
 from exoabm.analysis.communication import edge_table
 from exoabm.analysis.network import graph
 from exoabm.cells.agents import AgentsByType, Cell, CellSpace, Readouts
+from exoabm.cells.uptake import change_rates
 from exoabm.errors import InputError, ResourceError
 from exoabm.output import checkpoint
 from exoabm.output.metrics import Metrics, measure
@@ -298,6 +299,7 @@ class ExosomeModel(Model):  # type: ignore[misc]
         state = build_state(loaded, plan, self.streams)
         protocol = make_protocol(loaded, state)
         checkpoint.restore(state, checkpoint.snapshot(self.state))
+        change_rates(state, self.state.kinds)
         at_rest = state.base[state.cells.type] != self.state.base[state.cells.type]
         state.cells.behavior[at_rest] = state.base[state.cells.type][at_rest]
         state.warnings.extend(text for text in plan.warnings if text not in state.warnings)

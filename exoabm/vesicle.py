@@ -291,12 +291,12 @@ class Vesicles:
         See ``vesicle_names``: donor, kind and the donor's own count; the vesicle's random key.
     x, y, z : float32
         Position in um; that of the last event for a vesicle on or in a cell.
-    diffusivity, diameter : float32
-        In free medium, um^2/s, and um.
-    born : float32
-        Time of release in s.
+    diffusivity : float32
+        In free medium, um^2/s; by its diameter, see ``VesicleKind.diffusivity_of``.
+    due : float64
+        Model time in s at which it leaves the surface or the endosome; infinite elsewhere.
     start : float32
-        Time within the current step from which its status counts.
+        Time within the current step at which it enters the medium.
     donor, host : int32
         Birth id of the donor cell (-1: reservoir); row of the cell it is on or in (-1).
     kind, status, label, hops : int8, int8, int16, int16
@@ -314,8 +314,7 @@ class Vesicles:
         "y": np.float32,
         "z": np.float32,
         "diffusivity": np.float32,
-        "diameter": np.float32,
-        "born": np.float32,
+        "due": np.float64,
         "start": np.float32,
         "donor": np.int32,
         "host": np.int32,
@@ -366,7 +365,10 @@ class Vesicles:
 
     def rows(self, *status: Status) -> np.ndarray:
         """Rows of all vesicles of a status, in order."""
-        return np.flatnonzero(np.isin(self.status, status))
+        found = self.status == status[0]
+        for other in status[1:]:
+            found |= self.status == other
+        return np.flatnonzero(found)
 
     def append(self, **columns: Any) -> np.ndarray:
         """Append vesicles given by all columns (an array, or one value for all); returns their rows."""

@@ -5,6 +5,7 @@ Axis names: n cells, K vesicle kinds, L labels, S size classes.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, ClassVar
 
@@ -118,29 +119,52 @@ def take_or_absent(column: np.ndarray, rows: np.ndarray, absent: float = -1) -> 
     return found
 
 
+TIMES_PER_STEP = 1 << 12
+"""Least number of times of events that a step distinguishes; assumed."""
+
+
 @dataclass
 class Events:
     """Rows: events of single vesicles in this step, in the order of the stages.
 
     Each part is a dict of columns: event, time in s, the columns of the vesicle at that time, and birth id
-    and type of the cell at which it happened, ``recipient`` and ``recipient_type`` (-1 in the medium).
+    and type of the cell at which it happened, ``recipient`` and ``recipient_type`` (-1 in the medium). Times
+    are rounded up to multiples of a power of two s, at most 1/`TIMES_PER_STEP` of the step, or to its end.
     """
 
     cells: Cells
     parts: list[dict[str, np.ndarray]] = field(default_factory=list)
+    _span: tuple[float, float] = (0.0, 0.0)
+    _per_second: float = 1.0
+    _joined: dict[str, np.ndarray] = field(default_factory=dict)
 
     VESICLE: ClassVar = ("id", "kind", "label", "donor", "hops", "x", "y", "z", "copies")
 
-    def add(self, event: Event, vesicles: Vesicles, rows: np.ndarray, time: np.ndarray) -> None:
-        """Record ``event`` of the vesicles in ``rows`` at ``time`` (s)."""
+    def begin(self, time: float, dt: float) -> None:
+        """Forget the events of the step before; a step of ``dt`` seconds begins at ``time`` (s)."""
+        self.parts.clear()
+        self._joined = {}
+        self._span = time, time + dt
+        self._per_second = TIMES_PER_STEP / 2.0 ** math.ceil(math.log2(dt))
+
+    def add(
+        self, event: Event | np.ndarray, vesicles: Vesicles, rows: np.ndarray, time: float | np.ndarray
+    ) -> None:
+        """Record ``event``, one or that of each, of the vesicles in ``rows`` at ``time`` (s)."""
         if len(rows):
             part = {name: getattr(vesicles, name)[rows] for name in self.VESICLE}
             part["event"] = np.full(len(rows), event, np.int8)
-            part["time"] = np.broadcast_to(np.asarray(time, np.float64), len(rows))
+            part["time"] = self._rounded_up(np.broadcast_to(np.asarray(time, np.float64), len(rows)))
             host = vesicles.host[rows]
             part["recipient"] = take_or_absent(self.cells.birth_id, host)
             part["recipient_type"] = take_or_absent(self.cells.type, host)
             self.parts.append(part)
+            self._joined = {}
+
+    def _rounded_up(self, time: np.ndarray) -> np.ndarray:
+        begin, end = self._span
+        near = np.clip(np.ceil(time * self._per_second) / self._per_second, begin, end)
+        return np.where(time < end, near, time)
 
     @classmethod
     def nothing(cls, vesicles: Vesicles) -> dict[str, np.ndarray]:
@@ -151,8 +175,8 @@ class Events:
 
     def columns(self) -> dict[str, np.ndarray]:
         """All rows, in order of time; empty without events."""
-        if not self.parts:
-            return {}
-        joined = {name: np.concatenate([p[name] for p in self.parts]) for name in self.parts[0]}
-        order = np.argsort(joined["time"], kind="stable")
-        return {name: column[order] for name, column in joined.items()}
+        if self.parts and not self._joined:
+            joined = {name: np.concatenate([p[name] for p in self.parts]) for name in self.parts[0]}
+            order = np.argsort(joined["time"], kind="stable")
+            self._joined = {name: column[order] for name, column in joined.items()}
+        return self._joined

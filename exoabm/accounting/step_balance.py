@@ -61,20 +61,21 @@ def _count_events(state: State) -> None:
         return
     names = state.contacts.columns
     counted = {Event[event.upper()]: column for event, column in COUNTED.items()} | MEMBRANE_COUNTS
+    column_of = np.full(len(Event), -1)
+    for event, name in counted.items():
+        column_of[event] = names.index(name) if name in names else -1
+    column = np.where(happened["recipient"] >= 0, column_of[happened["event"]], -1)
     sender = np.where(happened["donor"] >= 0, happened["donor"], DONORS + happened["label"].astype(np.int64))
-    for event, column in counted.items():
-        if column not in names:
-            continue
-        between = (happened["recipient"] >= 0) & (happened["event"] == event)
-        for kind in range(len(state.kinds)):
-            rows = np.flatnonzero(between & (happened["kind"] == kind))
-            pairs = kind, sender[rows], happened["recipient"][rows]
-            time, copies = happened["time"][rows], happened["copies"][rows]
-            state.contacts.add(*pairs, np.full(len(rows), names.index(column)), np.ones(len(rows)), time)
-            if event == Event.DELIVERY:
-                for cargo in range(copies.shape[1]):
-                    place = np.full(len(rows), len(COUNTED) + cargo)
-                    state.contacts.add(*pairs, place, copies[:, cargo], time)
+    for kind in range(len(state.kinds)):
+        rows = np.flatnonzero((column >= 0) & (happened["kind"] == kind))
+        ends = sender[rows], happened["recipient"][rows]
+        state.contacts.add(kind, *ends, column[rows], np.ones(len(rows), np.int64), happened["time"][rows])
+        rows = rows[happened["event"][rows] == Event.DELIVERY]
+        row, cargo = np.nonzero(happened["copies"][rows])
+        rows = rows[row]
+        ends = sender[rows], happened["recipient"][rows]
+        copies = happened["copies"][rows, cargo]
+        state.contacts.add(kind, *ends, len(COUNTED) + cargo, copies, happened["time"][rows])
 
 
 def close_step(state: State, free: np.ndarray, dt: float, *, changed: bool) -> None:

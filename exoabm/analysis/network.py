@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,8 +12,6 @@ from exoabm.state import OUTSIDE, Resolution
 from exoabm.tables.readouts import named
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import networkx as nx
 
     from exoabm.state import State
@@ -20,6 +19,30 @@ if TYPE_CHECKING:
 
 SMALLEST = float(np.finfo(float).tiny)
 """Vesicles, below which their reciprocal is not finite and an edge has no uptake."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """The communication graph as columns, an entry for each edge; see ``graph``.
+
+    Attributes
+    ----------
+    about : dict
+        What is said of the graph itself.
+    nodes : dict
+        Attributes of each node by its name.
+    donor, recipient : numpy.ndarray
+        Places of both ends among the nodes, (m,).
+    words, numbers : dict of numpy.ndarray
+        Attributes of the edges; NaN where an edge has none.
+    """
+
+    about: dict[str, Any]
+    nodes: dict[Any, dict[str, Any]]
+    donor: np.ndarray
+    recipient: np.ndarray
+    words: dict[str, np.ndarray]
+    numbers: dict[str, np.ndarray]
 
 
 def graph(state: State, most: int | None = None, *, met: bool = False) -> nx.DiGraph:
@@ -47,6 +70,22 @@ def graph(state: State, most: int | None = None, *, met: bool = False) -> nx.DiG
     """
     import networkx as nx
 
+    found = network(state, most, met=met)
+    result = nx.DiGraph(**found.about)
+    result.add_nodes_from(found.nodes.items())
+    names = list(found.nodes)
+    words = {name: column.tolist() for name, column in found.words.items()}
+    numbers = {name: column.tolist() for name, column in found.numbers.items()}
+    for row, (a, b) in enumerate(zip(found.donor.tolist(), found.recipient.tolist(), strict=True)):
+        data = {name: column[row] for name, column in words.items()}
+        # NaN alone differs from itself.
+        data |= {name: column[row] for name, column in numbers.items() if column[row] == column[row]}
+        result.add_edge(names[a], names[b], **data)
+    return result
+
+
+def network(state: State, most: int | None = None, *, met: bool = False) -> Network:
+    """The communication graph as columns; the parameters are those of ``graph``."""
     edges = edges_of(state)
     nodes = _nodes(state, edges)
     names = list(nodes)
@@ -55,30 +94,24 @@ def graph(state: State, most: int | None = None, *, met: bool = False) -> nx.DiG
     for key, end in (("out_strength", sender), ("in_strength", receiver)):
         for data, strength in zip(nodes.values(), np.bincount(end, taken, len(names)).tolist(), strict=True):
             data[key] = strength
-    result = nx.DiGraph(
-        resolution=edges.resolution.value,
-        time_h=state.time / 3600,
-        weight="vesicles taken up",
-        orientation="edges point from donor to recipient",
-    )
-    result.add_nodes_from(nodes.items())
+    about = {
+        "resolution": edges.resolution.value,
+        "time_h": state.time / 3600,
+        "weight": "vesicles taken up",
+        "orientation": "edges point from donor to recipient",
+    }
     pairs, pair = np.unique(sender * len(names) + receiver, return_inverse=True)
     weight = np.bincount(pair, taken, len(pairs))
     chosen = np.arange(len(pairs)) if met else np.flatnonzero(weight >= SMALLEST)
     if most is not None and len(chosen) > most:
-        result.graph["left_out"] = f"all but the {most} strongest edges"
+        about["left_out"] = f"all but the {most} strongest edges"
         chosen = np.sort(chosen[np.argsort(-weight[chosen], kind="stable")[:most]])
     rank = np.full(len(pairs), -1)
     rank[chosen] = np.arange(len(chosen))
-    ends = np.column_stack(np.divmod(pairs[chosen], len(names))).tolist()
-    for (a, b), data in zip(ends, _attributes(state, edges, rank[pair], len(chosen)), strict=True):
-        donor, recipient = names[a], names[b]
-        types = {
-            "donor_type": nodes[donor]["cell_type"],
-            "recipient_type": nodes[recipient]["cell_type"],
-        }
-        result.add_edge(donor, recipient, **types, **data)
-    return result
+    donor, recipient = np.divmod(pairs[chosen], max(len(names), 1))
+    types = np.array([data["cell_type"] for data in nodes.values()], dtype=object)
+    words = {"donor_type": types[donor], "recipient_type": types[recipient]}
+    return Network(about, nodes, donor, recipient, words, _attributes(state, edges, rank[pair], len(chosen)))
 
 
 def _nodes(state: State, edges: Edges) -> dict[Any, dict[str, Any]]:
@@ -114,7 +147,7 @@ def _ends(state: State, edges: Edges, names: list[Any]) -> tuple[np.ndarray, np.
     return origin, kind[edges.cells.type[edges.recipient]]
 
 
-def _attributes(state: State, edges: Edges, pair: np.ndarray, pairs: int) -> Iterator[dict[str, Any]]:
+def _attributes(state: State, edges: Edges, pair: np.ndarray, pairs: int) -> dict[str, np.ndarray]:
     """Of each pair, all vesicle kinds together and each; rows whose ``pair`` is negative belong to none."""
     chosen = np.flatnonzero(pair >= 0)
     pair = pair[chosen]
@@ -138,7 +171,4 @@ def _attributes(state: State, edges: Edges, pair: np.ndarray, pairs: int) -> Ite
     some["distance_um"][pair] = apart(edges, state.domain.displacement)[chosen]
     np.fmin.at(some["first_time_s"], pair, edges.first[chosen])
     np.fmax.at(some["last_time_s"], pair, edges.last[chosen])
-    for row in range(pairs):
-        numbers = {name: float(array[row]) for name, array in flows.items()}
-        known = {name: float(value[row]) for name, value in some.items() if not np.isnan(value[row])}
-        yield numbers | known
+    return flows | some

@@ -26,6 +26,8 @@ from exoabm.tables.fates import Event
 from exoabm.vesicle import DeliveryRoute, Status
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from exoabm.accounting.stage_records import TransportResult
     from exoabm.state import State
     from exoabm.vesicle import VesicleKind, Vesicles
@@ -109,65 +111,95 @@ def _by_origin(*arrays: np.ndarray | None) -> list[Any]:
     return views
 
 
-EVENT_OF_OUTCOME = {
+CODES = {
+    compartments.NO_EVENT: (Event.RELEASE, Status.GONE),
     compartments.EXITED: (Event.UNBINDING, Status.RETURNING),
     compartments.TRANSFERRED: (Event.UPTAKE, Status.ENDOSOMAL),
     compartments.COMPLETED: (Event.DELIVERY, Status.GONE),
     compartments.LOST: (Event.DEGRADATION, Status.GONE),
     compartments.RETURNED: (Event.RECYCLING, Status.RETURNING),
 }
+"""Event and status of a vesicle by the code of the kernel; the first is never used."""
+EVENTS, STATUSES = (np.array(column, np.int8) for column in zip(*CODES.values(), strict=True))
 
 
 def _take_up_each(state: State, captured: np.ndarray, dt: float) -> Uptake:
-    """Single vesicles, each at its own random times."""
-    vesicles = state.vesicles
-    rows = vesicles.rows(Status.BOUND, Status.ENDOSOMAL)
-    compartment = np.where(vesicles.status[rows] == Status.BOUND, compartments.FIRST, compartments.SECOND)
-    event, when = np.empty((len(rows), 2), np.int8), np.empty((len(rows), 2))
-    rates, row_of_rates = _rates(state, vesicles, rows)
-    compartments.draw_transitions(
-        vesicles.id[rows],
-        compartment.astype(np.int8),
-        vesicles.start[rows].astype(np.float64),
-        row_of_rates,
-        rates,
-        dt,
+    """Single vesicles, each at its own random times; only those that leave a place in this step are visited.
+
+    The rates are those of the kind and constant, so that the time of leaving, ``Vesicles.due``, is drawn
+    once, at binding and at uptake; where a vesicle goes depends on the cell as it is then.
+    """
+    vesicles, end = state.vesicles, state.time + dt
+    rows = np.flatnonzero(vesicles.due <= end)
+    moved = np.zeros((len(CODES), *captured.shape))
+    most = 2 * len(rows)
+    code, row, when = np.empty(most, np.int8), np.empty(most, np.int64), np.empty(most)
+    used = compartments.leave_compartments(
+        rows,
+        compartments.Residents(
+            vesicles.id, vesicles.status, vesicles.due, vesicles.host, vesicles.kind, vesicles.label
+        ),
+        end,
+        *_shares_of(state, vesicles, rows),
+        np.array([k.processing_rate for k in state.kinds]),
         state.streams.seed,
         int(Purpose.SORTING),
         state.step,
-        event,
-        when,
+        compartments.Leavings(code, row, when, moved),
     )
-    vesicles.start[rows] = 0.0
+    code, row, when = code[:used], row[:used], when[:used]
+    back = code == compartments.RETURNED
+    state.events.add(EVENTS[code[~back]], vesicles, row[~back], when[~back])
+    vesicles.hops[row[back]] += 1
+    state.events.add(Event.RECYCLING, vesicles, row[back], when[back])
+    vesicles.status[row] = STATUSES[code]
+    return _book(state, captured, moved, end)
+
+
+def change_rates(state: State, before: Sequence[VesicleKind]) -> None:
+    """Times of leaving of single vesicles after the rates of their kinds have changed from those ``before``.
+
+        due' = t + (due - t) k / k'
+
+    The rest of the unit exponential that was drawn is consumed at the new rate; where the rate was 0 it is
+    drawn now.
+    """
+    vesicles = state.vesicles
+    for status in (Status.BOUND, Status.ENDOSOMAL):
+        old, new = (
+            np.array(
+                [
+                    k.unbinding_rate + k.internalization_rate if status == Status.BOUND else k.processing_rate
+                    for k in kinds
+                ]
+            )
+            for kinds in (before, state.kinds)
+        )
+        rows = vesicles.rows(status)
+        rows = rows[(old != new)[vesicles.kind[rows]]]
+        was, now = old[vesicles.kind[rows]], new[vesicles.kind[rows]]
+        rest = -np.log(state.streams.uniform(Purpose.SORTING, vesicles.id[rows], state.step, draw=4))
+        np.multiply(vesicles.due[rows] - state.time, was, out=rest, where=was > 0)
+        vesicles.due[rows] = state.time + np.divide(rest, now, out=np.full(len(rows), np.inf), where=now > 0)
+
+
+def _book(state: State, captured: np.ndarray, moved: np.ndarray, end: float) -> Uptake:
+    """Add the moves of a step, by the code of the kernel, to the counts of the cells."""
     way = state.trafficking
-    new = {code: np.zeros(captured.shape) for code in EVENT_OF_OUTCOME}
-    for column in range(2):
-        for code, (happening, status) in EVENT_OF_OUTCOME.items():
-            hit = event[:, column] == code
-            mine = rows[hit]
-            if code == compartments.RETURNED:
-                vesicles.hops[mine] += 1
-            vesicles.status[mine] = status
-            state.events.add(happening, vesicles, mine, state.time + when[hit, column])
-            np.add.at(new[code], _places(vesicles, mine), 1)
-    inward, out, fused_or_escaped = (
-        new[compartments.TRANSFERRED],
-        new[compartments.RETURNED],
-        new[compartments.COMPLETED],
-    )
+    _, unbound, inward, delivered, degraded, out = moved
     way.encountered += captured
     way.taken_up += inward
-    way.unbound += new[compartments.EXITED]
-    way.bound += captured - new[compartments.EXITED] - inward
-    way.endosomal += inward - out - fused_or_escaped - new[compartments.LOST]
-    way.returning[:] = new[compartments.EXITED] + out
-    way.lysosomal += new[compartments.LOST]
+    way.unbound += unbound
+    way.bound += captured - unbound - inward
+    way.endosomal += inward - out - delivered - degraded
+    way.returning[:] = unbound + out
+    way.lysosomal += degraded
     way.recycled += out
-    way.delivered += fused_or_escaped
+    way.delivered += delivered
     met = captured > 0
-    way.last_contact[met] = state.time + dt
-    way.first_contact[met & np.isnan(way.first_contact)] = state.time + dt
-    return Uptake(inward, new[compartments.LOST], out, fused_or_escaped)
+    way.last_contact[met] = end
+    way.first_contact[met & np.isnan(way.first_contact)] = end
+    return Uptake(inward, degraded, out, delivered)
 
 
 def _shares(state: State) -> np.ndarray:
@@ -200,24 +232,14 @@ def _shares(state: State) -> np.ndarray:
     return shares
 
 
-def _rates(state: State, vesicles: Vesicles, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rates for `draw_transitions`, and the row of each vesicle among them: its kind's, or its own."""
-    shares, host, kind = _shares(state), vesicles.host[rows], vesicles.kind[rows]
-    leave = np.array([k.unbinding_rate + k.internalization_rate for k in state.kinds])
-    drain = np.array([k.processing_rate for k in state.kinds])
-    blocked = bool(acting(state, Block.UPTAKE, Block.DELIVERY))
-    if len(shares) == 1 and not blocked:
-        off, fusion, recycling, escape = shares[0].T
-        return np.column_stack([leave, off, fusion, drain, recycling, escape]), kind
-    each = shares[host if len(shares) > 1 else 0, kind]
-    off, fusion, recycling, escape = (block_each(state, vesicles, rows, each) if blocked else each).T
-    mine = np.column_stack([leave[kind], off, fusion, drain[kind], recycling, escape])
-    return mine, np.arange(len(kind))
-
-
-def _places(vesicles: Vesicles, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Indices of vesicles on or in cells in arrays (n, K, L)."""
-    return vesicles.host[rows], vesicles.kind[rows], vesicles.label[rows]
+def _shares_of(state: State, vesicles: Vesicles, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Shares of the vesicles in ``rows``, (m', 4), see ``_shares``; and the row of each among them, (m,)."""
+    shares, host, kind = _shares(state), vesicles.host[rows], vesicles.kind[rows].astype(np.int64)
+    if acting(state, Block.UPTAKE, Block.DELIVERY):
+        each = shares[host if len(shares) > 1 else 0, kind]
+        return block_each(state, vesicles, rows, each), np.arange(len(rows))
+    cell = host.astype(np.int64) if len(shares) > 1 else 0
+    return shares.reshape(-1, 4), cell * shares.shape[1] + kind
 
 
 def returning(kind: VesicleKind) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from exoabm.output.edges_from_events import refuse_other_events
 from exoabm.plot.palette import COOL, WARM
 from exoabm.tables.fates import Event
 from exoabm.tables.readouts import named
@@ -36,8 +37,6 @@ AFTER = {
 """Where a vesicle is after an event; after any other it is gone."""
 ROUNDING = 1e-3
 """s by which an event, whose time has 24 bits, may lie behind the end of its step."""
-AT_ONCE = 65_536
-"""Rows that are read at a time."""
 COLUMNS = ["time_s", "vesicle", "event", "vesicle_kind", "x_um", "y_um", "z_um"]
 
 
@@ -77,10 +76,14 @@ def _last(parts: list[Seen]) -> Seen:
 
 
 def _rows(finished: Finished) -> Iterator[tuple[np.ndarray, Seen]]:
-    """Events in the order of writing, as times and resulting states."""
+    """Events in the order of time, as times and resulting states, a row group at a time."""
     state = {event.name.lower(): STATES.index(name) for event, name in AFTER.items()}
     with pq.ParquetFile(finished.folder / "events.parquet", page_checksum_verification=True) as file:
-        for batch in file.iter_batches(AT_ONCE, columns=COLUMNS):
+        refuse_other_events(file.schema_arrow, finished.folder)
+        for group in range(file.num_row_groups):
+            rows = file.read_row_group(group, columns=COLUMNS)
+            order = np.argsort(np.asarray(rows["time_s"]), kind="stable")
+            batch = rows.take(pa.array(order)).combine_chunks()
             place = np.column_stack([np.asarray(batch[f"{axis}_um"], np.float64) for axis in "xyz"])
             yield (
                 np.asarray(batch["time_s"]),
@@ -93,9 +96,9 @@ def _rows(finished: Finished) -> Iterator[tuple[np.ndarray, Seen]]:
             )
 
 
-def _codes(words: pa.Array, number: dict[str, int]) -> np.ndarray:
+def _codes(words: pa.ChunkedArray, number: dict[str, int]) -> np.ndarray:
     """The number of each word; ``GONE`` of those that have none."""
-    words = words.dictionary_encode()
+    words = words.combine_chunks().dictionary_encode()
     known = np.array([number.get(word, GONE) for word in words.dictionary.to_pylist()] or [GONE])
     return known[np.asarray(words.indices)]
 

@@ -6,11 +6,10 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 from numpy.typing import NDArray
 
-from exoabm.kernels.random import uniform
-from exoabm.kernels.row_groups import CHUNK
+from exoabm.kernels.random import uniform, uniform_pair
 
 _JIT: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
 
@@ -313,93 +312,111 @@ def advance_compartment_parts(
                     out_parts[i, k, j, s] /= total_r if total_r > 0.0 else 1.0
 
 
-@njit(**_JIT)
-def _draw_one(particle, compartment, since, rates, dt, seed, purpose, step):
-    """First and second event of a particle and their times, from ``since`` to the end of the step.
+class Residents(NamedTuple):
+    """Particles in the compartments, as columns of which only some rows take part; (n) each."""
 
-    It leaves each compartment after an exponential time, t = -log(u) / rate.
-    """
-    leave, off, fusion, drain, recycling, escape = rates
-    time = since
-    first, first_time = NO_EVENT, 0.0
-    if compartment == FIRST:
-        if leave == 0.0:
-            return NO_EVENT, 0.0, NO_EVENT, 0.0
-        time -= math.log(uniform(seed, purpose, particle, step, 0)) / leave
-        if time > dt:
-            return NO_EVENT, 0.0, NO_EVENT, 0.0
-        if uniform(seed, purpose, particle, step, 1) < off:
-            return EXITED, time, NO_EVENT, 0.0
-        first, first_time = TRANSFERRED, time
-        if uniform(seed, purpose, particle, step, 2) < fusion:
-            return first, first_time, COMPLETED, time
-    if drain == 0.0:
-        return first, first_time, NO_EVENT, 0.0
-    time -= math.log(uniform(seed, purpose, particle, step, 3)) / drain
-    if time > dt:
-        return first, first_time, NO_EVENT, 0.0
-    if uniform(seed, purpose, particle, step, 4) < recycling:
-        end = RETURNED
-    elif uniform(seed, purpose, particle, step, 5) < escape:
-        end = COMPLETED
-    else:
-        end = LOST
-    if first == NO_EVENT:
-        return end, time, NO_EVENT, 0.0
-    return first, first_time, end, time
+    id: Integers
+    """Keys of the draws."""
+    compartment: Codes
+    """FIRST or SECOND"""
+    due: Floats
+    """Time at which each leaves its compartment, s; written, infinite outside."""
+    cell: NDArray[np.int32]
+    kind: Codes
+    label: NDArray[np.int16]
+
+
+class Leavings(NamedTuple):
+    """Events of particles that leave a compartment, at most two of each; written."""
+
+    code: Codes
+    row: Integers
+    when: Floats
+    """s"""
+    moved: Floats
+    """(codes, cells, kinds, labels) number of each event; added to."""
 
 
 @njit(**_JIT)
-def _draw_rows(start, stop, particle, compartment, since, kind, rates, dt, seed, purpose, step, event, when):
-    for i in range(start, stop):
-        a, ta, b, tb = _draw_one(
-            particle[i], compartment[i], since[i], rates[kind[i]], dt, seed, purpose, step
-        )
-        event[i, 0], when[i, 0] = a, ta
-        event[i, 1], when[i, 1] = b, tb
+def _residence(seed, purpose, particle, step, draw, rate):
+    """t = -log(u) / rate; infinite at a rate of 0."""
+    return -math.log(uniform(seed, purpose, particle, step, draw)) / rate if rate > 0.0 else np.inf
 
 
-@njit(parallel=True, **_JIT)
-def _draw_parallel(particle, compartment, since, kind, rates, dt, seed, purpose, step, event, when):
-    n = particle.shape[0]
-    for chunk in prange((n + CHUNK - 1) // CHUNK):
-        first, last = chunk * CHUNK, min(n, (chunk + 1) * CHUNK)
-        _draw_rows(
-            first, last, particle, compartment, since, kind, rates, dt, seed, purpose, step, event, when
-        )
-
-
-def draw_transitions(
-    particle: Integers,
-    compartment: Codes,
-    since: Floats,
-    kind: Codes,
-    rates: Floats,
-    dt: float,
-    seed: int,
-    purpose: int,
-    step: int,
-    event: Codes,
-    when: Floats,
-    *,
-    threads: int = 1,
-) -> None:
-    """Draw the transitions of each particle in one step of ``dt`` seconds; independent exponential times.
+@njit(**_JIT)
+def draw_residence(particle, kind, rate, seed, purpose, step):
+    """Residence times of particles that enter the first compartment, s, (m); draw 0 of each.
 
     Parameters
     ----------
-    particle
-        (n) int64, the keys of the draws.
-    compartment, since, kind
-        (n) FIRST or SECOND, the time within the step from which it counts, and the row of ``rates``.
-    rates
-        (kinds, 6): rate of leaving the first compartment, 1/s, share that exits, share of the others
-        completed at once, rate of leaving the second, 1/s, share returned, share of the rest completed.
-    event, when
-        (n, 2) int8 and float64, written: at most two events of each particle and their times.
+    particle, kind : (m,)
+        Keys of the draws, and indices into ``rate``.
+    rate : (kinds,)
+        Rate of leaving the first compartment, 1/s.
+    seed, purpose, step : int
+        Names of the draws.
     """
-    job = (particle, compartment, since, kind, rates, dt, seed, purpose, step, event, when)
-    if threads == 1:
-        _draw_rows(0, len(particle), *job)
-    else:
-        _draw_parallel(*job)
+    stay = np.empty(particle.size)
+    for i in range(particle.size):
+        stay[i] = _residence(seed, purpose, particle[i], step, 0, rate[kind[i]])
+    return stay
+
+
+@njit(**_JIT)
+def leave_compartments(rows, residents, end, shares, share_of, drain, seed, purpose, step, leavings):
+    """Let particles leave their compartments until a time; returns the number of events.
+
+    The time of leaving is drawn once, when a particle enters a compartment: exponential at a constant rate.
+    Where it goes is drawn as it leaves, with the shares of that time. Draws 1, 2 and 3 of a particle in a
+    step are its way out of the first compartment, its residence in the second and its way out of that; it
+    enters each at most once in a step.
+
+    Parameters
+    ----------
+    rows : (m,)
+        Those due until ``end``.
+    residents : Residents
+    end : float
+        s
+    shares : (m', 4)
+        See `advance_compartments`.
+    share_of : (m,)
+        Row of ``shares`` of each of ``rows``.
+    drain : (K,)
+        Rate of leaving the second compartment, 1/s.
+    seed, purpose, step : int
+        Names of the draws.
+    leavings : Leavings
+        With room for two events of each particle.
+    """
+    ids, compartment, due, cells, kinds, labels = residents
+    code, origin, when, moved = leavings
+    used = 0
+    for k in range(rows.size):
+        i = rows[k]
+        cell, kind, label = cells[i], kinds[i], labels[i]
+        off, fusion, recycling, escape = shares[share_of[k]]
+        inside = compartment[i] == SECOND
+        while due[i] <= end:
+            event, after = LOST, np.inf
+            u, v = uniform_pair(seed, purpose, ids[i], step, 3 if inside else 1)
+            if inside:
+                if u < recycling:
+                    event = RETURNED
+                elif v < escape:
+                    event = COMPLETED
+            elif u < off:
+                event = EXITED
+            else:
+                event = TRANSFERRED
+                after = due[i] + _residence(seed, purpose, ids[i], step, 2, drain[kind])
+            code[used], origin[used], when[used] = event, i, due[i]
+            used += 1
+            moved[event, cell, kind, label] += 1.0
+            if event == TRANSFERRED and v < fusion:
+                code[used], origin[used], when[used] = COMPLETED, i, due[i]
+                used += 1
+                moved[COMPLETED, cell, kind, label] += 1.0
+                after = np.inf
+            due[i], inside = after, True
+    return used

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from exoabm.accounting.contact_table import MEMBRANE_COUNTS
-from exoabm.errors import InputError
+from exoabm.errors import InputError, visible
 from exoabm.tables.declarations import TABLES
 from exoabm.tables.fates import BETWEEN_CELLS, CELL, COUNTED
 from exoabm.tables.parquet import read_whole
@@ -36,13 +36,14 @@ def rebuild(folder: Path) -> dict[str, pa.Table]:
     Raises
     ------
     InputError
-        If one of the files is missing or damaged.
+        If one of the files is missing or damaged, or the events are not all there.
     """
     lineage, cargo = _table(folder, "lineage"), _table(folder, "vesicle_cargo")
     types = None if lineage is None else lineage["cell_type"].combine_chunks().cast(pa.string())
     try:
         with pq.ParquetFile(folder / TABLES["events"].file, page_checksum_verification=True) as events:
             schema = events.schema_arrow
+            refuse_other_events(schema, folder)
             edges, copies = _between_cells(schema.empty_table(), types), None
             for group in range(events.num_row_groups):
                 rows = events.read_row_group(group)
@@ -64,6 +65,21 @@ def rebuild(folder: Path) -> dict[str, pa.Table]:
         }
         made["edges_by_cargo"] = build(TABLES["edges_by_cargo"], columns, about)
     return made
+
+
+def refuse_other_events(schema: pa.Schema, folder: Path) -> None:
+    """Refuse a table of single vesicles that has not the rows of all events; ``schema`` is of the table.
+
+    Raises
+    ------
+    InputError
+    """
+    level = (schema.metadata or {}).get(b"events", b"all").decode()
+    if level != "all":
+        raise InputError(
+            f"{folder} was recorded with record.vesicle_events = {visible(level)!r}, and this needs the rows "
+            "of all events; run it again with record.vesicle_events = 'all'"
+        )
 
 
 def _table(folder: Path, name: str, columns: list[str] | None = None) -> pa.Table | None:

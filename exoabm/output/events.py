@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -13,12 +14,13 @@ from exoabm.output.recorder import part
 from exoabm.state import OUTSIDE, Resolution
 from exoabm.tables.declarations import TABLES
 from exoabm.tables.fates import COUNTED, Event
-from exoabm.tables.parquet import TableObserver
+from exoabm.tables.parquet import Packing, TableObserver
 from exoabm.tables.schema import senders, words
-from exoabm.vesicle import cargo_names, vesicle_ids, vesicle_numbers
+from exoabm.vesicle import VesicleKind, cargo_names, vesicle_ids, vesicle_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from concurrent.futures import Future
     from pathlib import Path
 
     from exoabm.state import State
@@ -237,32 +239,121 @@ def _event_rows(
     }
 
 
+BATCH = 1 << 16
+"""Events that are handed to the writing thread at a time, at least."""
+
+
 class VesicleEventWriter(TableObserver):
     """``events.parquet`` of the vesicle engine: a row an event, streamed in row groups as the run goes on.
 
     The communication graph, the edge table and every measure can be made again from these rows and from
     ``vesicle_cargo.parquet``, which has the copies of cargo in each vesicle from its release on. Positions
     are rounded to 1/64 um. ``vesicle`` names a vesicle for ever (``vesicle.vesicle_ids``); ``number`` is how
-    many of its kind its donor had sent before.
+    many of its kind its donor had sent before. Row groups follow each other in time; within each, rows are
+    by vesicle, and those of a vesicle in time.
+
+    Rows are made and written by a thread while the next steps run; one batch waits at most, and an error of
+    the thread is raised by the next record, snapshot or close.
+
+    Parameters
+    ----------
+    folder, about
+        As ``TableObserver``.
+    level : {"all", "fates", "none"}
+        Rows of which events are written: all, those by which a vesicle ends (`FATES`), or none.
+    may_stop : bool
+        Whether the run has checkpoints.
     """
 
     interval = 0.0
 
-    def __init__(self, folder: Path, about: Mapping[str, str] | None = None) -> None:
-        said = dict(about or {}) | {"resolution": Resolution.CELL.value}
-        super().__init__(folder, [TABLES["events"], TABLES["vesicle_cargo"]], said)
+    def __init__(
+        self,
+        folder: Path,
+        about: Mapping[str, str] | None = None,
+        *,
+        level: str = "all",
+        may_stop: bool = False,
+    ) -> None:
+        said = dict(about or {}) | {"resolution": Resolution.CELL.value, "events": level}
+        tables = [TABLES["events"], TABLES["vesicle_cargo"]]
+        packed = {table.name: Packing.of(table, "vesicle") for table in tables}
+        super().__init__(folder, tables, said, packed, may_stop=may_stop)
+        self._kept = {"all": np.array(Event), "fates": np.array(FATES), "none": np.array([], int)}[level]
+        self._level = level
+        self._names = Names((), (), ())
+        self._batch: list[dict[str, np.ndarray]] = []
+        self._thread: ThreadPoolExecutor | None = None
+        self._busy: Future[None] | None = None
 
     def record(self, state: State) -> None:
-        """Append the rows of this step; none at the start, which gives tables without rows their columns."""
+        """Keep the rows of this step; none at the start, which gives tables without rows their columns."""
         happened = state.events.columns()
         if not happened and state.step == 0 and state.follows_vesicles:
             happened = Events.nothing(state.vesicles)
-        if happened:
-            self.append("events", _vesicle_rows(state, happened))
-            self.append("vesicle_cargo", _cargo_rows(state, happened))
+        if not happened:
+            return
+        if len(self._kept) < len(Event):
+            chosen = np.isin(happened["event"], self._kept)
+            happened = {name: column[chosen] for name, column in happened.items()}
+        self._batch.append(happened)
+        self._names = Names.of(state)
+        if sum(len(part["event"]) for part in self._batch) >= BATCH:
+            self._wait()
+            if self._thread is None:
+                self._thread = ThreadPoolExecutor(1, "events")
+            self._busy = self._thread.submit(self._store, self._batch, self._names)
+            self._batch = []
+
+    def snapshot(self) -> dict[str, np.ndarray]:
+        """See ``TableWriter``; waits for the thread."""
+        self._finish()
+        return super().snapshot()
+
+    def close(self) -> None:
+        """Finish the files."""
+        self._finish()
+        if self._thread is not None:
+            self._thread.shutdown()
+        super().close()
+
+    def _finish(self) -> None:
+        """Have all rows recorded until now with the files."""
+        self._wait()
+        if self._batch:
+            self._store(self._batch, self._names)
+            self._batch = []
+
+    def _wait(self) -> None:
+        """Wait for the thread; raises its error."""
+        busy, self._busy = self._busy, None
+        if busy is not None:
+            busy.result()
+
+    def _store(self, batch: list[dict[str, np.ndarray]], names: Names) -> None:
+        happened = {name: np.concatenate([part[name] for part in batch]) for name in batch[0]}
+        self.append("events", _vesicle_rows(names, happened))
+        self.append("vesicle_cargo", _cargo_rows(names, happened, self._level))
 
 
-def _vesicle_rows(state: State, happened: dict[str, np.ndarray]) -> dict[str, Any]:
+FATES = (Event.DEGRADATION, Event.DELIVERY, Event.CLEARANCE, Event.ESCAPE)
+"""Events by which a vesicle ends."""
+
+
+class Names(NamedTuple):
+    """Names of the labels, kinds and types of a state; labels are only ever added."""
+
+    labels: tuple[str, ...]
+    kinds: tuple[VesicleKind, ...]
+    types: tuple[str, ...]
+
+    @classmethod
+    def of(cls, state: State) -> Names:
+        """Those of a state."""
+        return cls(state.labels.types, state.kinds, tuple(t.name for t in state.types))
+
+
+def _vesicle_rows(names: Names, happened: dict[str, np.ndarray]) -> dict[str, Any]:
     """Columns of ``Events`` as those of the table of events."""
     kind, recipient = happened["kind"], happened["recipient"]
     return {
@@ -271,16 +362,13 @@ def _vesicle_rows(state: State, happened: dict[str, np.ndarray]) -> dict[str, An
         "interval_s": np.zeros(len(kind)),
         "vesicle": vesicle_ids(happened["id"]),
         "number": vesicle_numbers(happened["id"]),
-        "vesicle_kind": words([k.name for k in state.kinds], kind),
-        **senders(state.labels.types, happened["label"], happened["donor"]),
+        "vesicle_kind": words([k.name for k in names.kinds], kind),
+        **senders(names.labels, happened["label"], happened["donor"]),
         "recipient": pa.array(recipient.astype(np.int64), mask=recipient < 0),
-        "recipient_type": words([t.name for t in state.types], happened["recipient_type"]),
+        "recipient_type": words(names.types, happened["recipient_type"]),
         "count": np.ones(len(kind)),
         "hops": happened["hops"].astype(np.int64),
-        **{
-            f"{axis}_um": (np.round(happened[axis] * 64) / 64).astype(np.float32).astype(float)
-            for axis in "xyz"
-        },
+        **{f"{axis}_um": _rounded(happened[axis]) for axis in "xyz"},
     }
 
 
@@ -288,14 +376,15 @@ def _rounded(place: np.ndarray) -> np.ndarray:
     return (np.round(place * 64) / 64).astype(np.float32).astype(float)
 
 
-def _cargo_rows(state: State, happened: dict[str, np.ndarray]) -> dict[str, Any]:
-    """Copies in each vesicle that is new in this step, a row for each cargo of its kind."""
-    names = cargo_names(state.kinds)
-    carries = np.array([[any(c.name == name for c in k.cargo) for name in names] for k in state.kinds], bool)
-    new = np.flatnonzero(np.isin(happened["event"], (Event.RELEASE, Event.ENTRY)))
-    at, cargo = np.nonzero(carries.reshape(len(state.kinds), -1)[happened["kind"][new]])
+def _cargo_rows(names: Names, happened: dict[str, np.ndarray], level: str) -> dict[str, Any]:
+    """Copies in each vesicle that is new, or of which the end alone is recorded, a row for each cargo."""
+    cargos, kinds = cargo_names(names.kinds), names.kinds
+    carries = np.array([[any(c.name == name for c in k.cargo) for name in cargos] for k in kinds], bool)
+    event = happened["event"]
+    new = np.flatnonzero((event == Event.RELEASE) | (event == Event.ENTRY) | (level == "fates"))
+    at, cargo = np.nonzero(carries.reshape(len(kinds), -1)[happened["kind"][new]])
     return {
         "vesicle": vesicle_ids(happened["id"][new[at]]),
-        "cargo": words(names, cargo),
+        "cargo": words(cargos, cargo),
         "copies": happened["copies"][new[at], cargo].astype(np.int64),
     }

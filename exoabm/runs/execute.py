@@ -13,7 +13,7 @@ import exoabm
 from exoabm.analysis import communication as talk
 from exoabm.analysis.biodistribution import body
 from exoabm.analysis.communication import cargo_table, edge_table
-from exoabm.analysis.network import graph
+from exoabm.analysis.network import network
 from exoabm.analysis.pairs import pairs_of
 from exoabm.cells.behaviors import local_behaviors
 from exoabm.errors import InputError, NumericalError
@@ -323,7 +323,7 @@ def _observers(
     record, work = model.scenario.record, folder.work
     found: list[Observer] = [
         CellWriter(work, float(record.cells), _footer(plan)),
-        _event_writer(model, work, _footer(plan)),
+        _event_writer(model, work, plan),
         FieldWriter(work / "fields.zarr", float(record.fields)),
     ]
     if plan["every_s"] is not None:
@@ -336,10 +336,12 @@ def _observers(
     return found
 
 
-def _event_writer(model: ExosomeModel, folder: Path, about: Mapping[str, str]) -> Observer:
+def _event_writer(model: ExosomeModel, folder: Path, plan: dict[str, Any]) -> Observer:
+    about, record = _footer(plan), model.scenario.record
     if model.state.follows_vesicles:
-        return VesicleEventWriter(folder, about)
-    return EventWriter(folder, float(model.scenario.record.events), about)
+        stops = plan["every_s"] is not None
+        return VesicleEventWriter(folder, about, level=record.vesicle_events, may_stop=stops)
+    return EventWriter(folder, float(record.events), about)
 
 
 def _recipe(model: ExosomeModel, hours: float | None, tables: dict[str, str]) -> dict[str, Any]:
@@ -397,7 +399,7 @@ def _write_tables(folder: RunFolder, model: ExosomeModel, about: Mapping[str, st
         found["lineage"] = lineage_table(state, about)
     for name, table in found.items():
         write_table(table, folder.work / TABLES[name].file)
-    strongest = graph(model.state, MAX_EDGES_IN_GRAPHML)
+    strongest = network(model.state, MAX_EDGES_IN_GRAPHML)
     write_graphml(strongest, folder.work / "communication.graphml")
 
 

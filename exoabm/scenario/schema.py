@@ -292,6 +292,11 @@ class Record(Table):
     metrics: Quantity = assumed("interval", "10 min")
     cells: Quantity = declared("interval")
     events: Quantity = declared("interval")
+    vesicle_events: Literal["all", "fates", "none"] = Field(
+        default="all",
+        description="rows of events.parquet for single vesicles: of all events, of those by which a vesicle "
+        "ends, or none; edges and mass balance are the same for each",
+    )
     fields: Quantity = assumed("interval", "6 h")
     threshold: Quantity = declared("threshold")
 

@@ -351,7 +351,12 @@ EVENT_TABLES = (
         (),
         (
             Column("event", WORD, "", "what happened", allowed=tuple(EVENTS)),
-            Column("time_s", REAL, "s", "model time, of an interval its end"),
+            Column(
+                "time_s",
+                REAL,
+                "s",
+                "model time, of an interval its end; of a single vesicle to 1/4096 of the step",
+            ),
             Column("interval_s", REAL, "s", "length of the interval before time_s; 0 for a single vesicle"),
             Column("vesicle", WHOLE, "", "opaque id of the vesicle, below 2^53", "an expected number"),
             Column(

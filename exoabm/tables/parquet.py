@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from exoabm.errors import InputError
+from exoabm.tables.declarations import REAL, WHOLE, WORD
 from exoabm.tables.schema import build
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from exoabm.tables.declarations import Table
@@ -23,6 +25,28 @@ ROWS_PER_GROUP = 1 << 16
 """Rows of a Parquet row group; as many wait in memory at most."""
 STORED = {"compression": "zstd", "write_page_checksum": True}
 """How every table of a run folder is stored; a damaged page is seen when it is read."""
+
+
+class Packing(NamedTuple):
+    """How a table of very many rows is stored in little room.
+
+    Row groups follow each other as the rows came; within each, rows are ordered by one column, and otherwise
+    as they came.
+    """
+
+    order: str
+    groups: int
+    """Row groups of other tables that one of this table is as large as."""
+    options: Mapping[str, Any]
+    """Of ``pyarrow.parquet.ParquetWriter``."""
+
+    @classmethod
+    def of(cls, table: Table, order: str, *, groups: int = 8) -> Packing:
+        """Words by dictionaries, and bytes of equal significance of numbers side by side; Zstandard."""
+        words = [c.name for c in table.columns if c.dtype == WORD]
+        numbers = {c.name: "BYTE_STREAM_SPLIT" for c in table.columns if c.dtype in (WHOLE, REAL)}
+        encoding = {"use_dictionary": words, "column_encoding": numbers, "compression_level": 3}
+        return cls(order, groups, STORED | encoding)
 
 
 class _Writer(pq.ParquetWriter):  # type: ignore[misc]
@@ -39,10 +63,12 @@ class _Writer(pq.ParquetWriter):  # type: ignore[misc]
 class _GroupWriter:
     """A Parquet file whose row groups are all full but the last, however its rows come."""
 
-    def __init__(self, path: Path, schema: pa.Schema) -> None:
+    def __init__(self, path: Path, schema: pa.Schema, packing: Packing | None = None) -> None:
         self.path = path
         self.rows = 0
-        self._writer = _Writer(path, schema, **STORED)
+        self._packing = packing
+        self._size = ROWS_PER_GROUP * (1 if packing is None else packing.groups)
+        self._writer = _Writer(path, schema, **(STORED if packing is None else packing.options))
         self._waiting: list[pa.Table] = []
         self._written = 0
 
@@ -50,8 +76,8 @@ class _GroupWriter:
         """Append rows, and write every group that is full."""
         self.rows += len(table)
         self._waiting.append(table)
-        if self.rows - self._written >= ROWS_PER_GROUP:
-            self._write((self.rows - self._written) // ROWS_PER_GROUP * ROWS_PER_GROUP)
+        if self.rows - self._written >= self._size:
+            self._write((self.rows - self._written) // self._size * self._size)
 
     def close(self) -> None:
         """Write what waits, and the footer."""
@@ -60,10 +86,13 @@ class _GroupWriter:
         self._writer.close()
 
     def _write(self, rows: int) -> None:
-        waiting = pa.concat_tables(self._waiting)
-        for start in range(0, rows, ROWS_PER_GROUP):
-            group = waiting[start : min(start + ROWS_PER_GROUP, rows)]
-            self._writer.write_table(group.unify_dictionaries().combine_chunks(), ROWS_PER_GROUP)
+        waiting, self._waiting = pa.concat_tables(self._waiting), []
+        for start in range(0, rows, self._size):
+            group = waiting[start : min(start + self._size, rows)].unify_dictionaries().combine_chunks()
+            if self._packing is not None:
+                order = np.argsort(np.asarray(group[self._packing.order]), kind="stable")
+                group = group.take(pa.array(order))
+            self._writer.write_table(group, self._size)
         self._waiting = [waiting[rows:]]
         self._written += rows
 
@@ -72,11 +101,13 @@ class TableWriter:
     """A Parquet file that grows by whole tables of one schema.
 
     Rows stream into a part beside it. A snapshot seals the part, and the next rows go to a new one; at the
-    end all parts become the one file, which is the same to the bit for any number of them.
+    end all parts become the one file, which is the same to the bit for any number of them. Parts of a packed
+    table that ``may_stop`` have their rows as they came: only the one file is packed.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, packing: Packing | None = None, *, may_stop: bool = False) -> None:
         self._path = path
+        self._packing, self._plain = packing, packing is None or may_stop
         self._sums: list[str] = []
         self._sealed_rows = 0
         self._open: _GroupWriter | None = None
@@ -84,14 +115,15 @@ class TableWriter:
     def append(self, table: pa.Table) -> None:
         """Append rows; the first call fixes the schema."""
         if self._open is None:
-            self._open = _GroupWriter(self._part(len(self._sums)), table.schema)
+            packing = None if self._plain else self._packing
+            self._open = _GroupWriter(self._part(len(self._sums)), table.schema, packing)
         self._open.append(table)
 
     def close(self) -> None:
         """Make the one file. Sealed parts stay, for a checkpoint that may be needed once more."""
         if self._open is not None:
             self._open.close()
-        if self._sums:
+        if self._sums or (self._open is not None and self._plain and self._packing is not None):
             self._merge(len(self._sums) + (self._open is not None))
         elif self._open is not None:
             self._open.path.replace(self._path)
@@ -133,7 +165,7 @@ class TableWriter:
         whole: _GroupWriter | None = None
         for number in range(parts):
             with pq.ParquetFile(self._part(number)) as part:
-                whole = whole or _GroupWriter(self._path, part.schema_arrow)
+                whole = whole or _GroupWriter(self._path, part.schema_arrow, self._packing)
                 for group in range(part.num_row_groups):
                     whole.append(part.read_row_group(group))
         assert whole is not None
@@ -150,12 +182,27 @@ class TableObserver:
         Their declarations.
     about : mapping
         What the footers say of the run; see ``schema.footer``.
+    packed : mapping
+        How the tables of very many rows are stored, by name.
+    may_stop : bool
+        Whether snapshots may be taken of packed tables.
     """
 
-    def __init__(self, folder: Path, tables: Iterable[Table], about: Mapping[str, str]) -> None:
-        self._about = dict(about)
+    def __init__(
+        self,
+        folder: Path,
+        tables: Iterable[Table],
+        about: Mapping[str, str],
+        packed: Mapping[str, Packing] | None = None,
+        *,
+        may_stop: bool = False,
+    ) -> None:
+        self._about, packed = dict(about), packed or {}
         self._declared = {table.name: table for table in tables}
-        self._writers = {name: TableWriter(folder / table.file) for name, table in self._declared.items()}
+        self._writers = {
+            name: TableWriter(folder / table.file, packed.get(name), may_stop=may_stop)
+            for name, table in self._declared.items()
+        }
 
     def append(self, name: str, columns: Mapping[str, Any]) -> None:
         """Append rows to a table, given by its columns."""

@@ -20,7 +20,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from exoabm.kernels.compartment_kinetics import Arrivals, Departures, Sites, admit, compartment_coefficients
+from exoabm.kernels.compartment_kinetics import (
+    Arrivals,
+    Departures,
+    Sites,
+    admit,
+    compartment_coefficients,
+    draw_residence,
+)
 from exoabm.kernels.medium import CAPTURED, FREE, Outcomes
 from exoabm.kernels.row_groups import linked_lists
 from exoabm.kernels.uptake_rates import Occupancy
@@ -132,6 +139,17 @@ EXTRA = 16
 """Turns after the last window; vesicles rejected then are not captured in this step."""
 
 
+def stay(state: State, rows: np.ndarray) -> np.ndarray:
+    """Residence time on the surface of vesicles that bind in this step, s, (m,): exponential.
+
+    A vesicle binds at most once in a step, and so the draw is the same whenever it is asked for.
+    """
+    vesicles = state.vesicles
+    leave = np.array([k.unbinding_rate + k.internalization_rate for k in state.kinds])
+    name = state.streams.seed, int(Purpose.SORTING), state.step
+    return np.asarray(draw_residence(vesicles.id[rows], vesicles.kind[rows], leave, *name))
+
+
 class ReceptorBinding:
     """Receptors of all cells during a step of the vesicle engine."""
 
@@ -141,10 +159,9 @@ class ReceptorBinding:
         self._limited = np.isfinite(mean)
         if not self._limited.any():
             return
-        self._leave = np.array([k.unbinding_rate + k.internalization_rate for k in state.kinds])
         n = len(state.cells)
         bound = np.flatnonzero(vesicles.status == Status.BOUND)
-        until = vesicles.start[bound] + self._stay(bound)
+        until = vesicles.due[bound] - state.time
         goes = until < dt
         host, kind = vesicles.host[bound].astype(np.int64), vesicles.kind[bound].astype(np.int64)
         taken = np.bincount(host * mean.shape[1] + kind, minlength=mean.size).reshape(mean.shape)
@@ -228,15 +245,6 @@ class ReceptorBinding:
             )
             sinks = capture.sinks_at(self._state, vesicles, mine, cell, self._dt)
             when, kinds = fates.when[mine].astype(float), np.full(len(mine), kind)
-            found.append((mine, when, cell, kinds, draw, self._stay(mine), share[cell], *sinks))
+            found.append((mine, when, cell, kinds, draw, stay(self._state, mine), share[cell], *sinks))
         row, *columns = (np.concatenate(column) for column in zip(*found, strict=True))
         return row, vesicles.id[row], Arrivals(*columns)
-
-    def _stay(self, rows: np.ndarray) -> np.ndarray:
-        """Residence time of vesicles on the surface of their cell, s, (m,).
-
-        The draws are those of unbinding and internalization; see ``kernels.compartment_kinetics``.
-        """
-        draw = self._state.streams.uniform(Purpose.SORTING, self._vesicles.id[rows], self._state.step)
-        leave = self._leave[self._vesicles.kind[rows]]
-        return np.divide(-np.log(draw), leave, out=np.full(len(rows), np.inf), where=leave > 0)

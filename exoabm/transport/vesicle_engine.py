@@ -20,7 +20,7 @@ from exoabm.streams import Purpose
 from exoabm.tables.fates import Event
 from exoabm.transport.boundary_influx import sizes
 from exoabm.transport.capture import Capture, MembraneCapture, VoxelCapture
-from exoabm.transport.receptor_binding import ReceptorBinding
+from exoabm.transport.receptor_binding import ReceptorBinding, stay
 from exoabm.vesicle import DONORS, DOSED, Status, cargo_names, vesicle_names
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class VesicleEngine:
         Returning vesicles are already in ``state.vesicles``; released and dosed ones are new.
         """
         vesicles = state.vesicles
-        state.events.parts.clear()
+        state.events.begin(state.time, dt)
         vesicles.check_room(float(sources.released.count.sum() + sources.dosed.count.sum()))
         self._release_returning(state, vesicles, dt)
         self._release(state, vesicles, sources.released, dt)
@@ -90,7 +90,7 @@ class VesicleEngine:
         )
         vesicles.host[captured] = fates.target[captured]
         vesicles.status[captured] = Status.BOUND
-        vesicles.start[captured] = fates.when[captured]
+        vesicles.due[captured] = state.time + fates.when[captured].astype(np.float64) + stay(state, captured)
         for event, rows in (
             (Event.ENCOUNTER, captured),
             (Event.CLEARANCE, cleared),
@@ -139,7 +139,7 @@ class VesicleEngine:
         place = self._captures[kind].release(state, cell, name, step=0)
         new["x"], new["y"], new["z"] = place.T
         time = state.time + start
-        added = vesicles.append(**new, born=time, start=start, donor=donor, host=-1, label=label)
+        added = vesicles.append(**new, due=np.inf, start=start, donor=donor, host=-1, label=label)
         state.events.add(event, vesicles, added, time)
 
     def _release_returning(self, state: State, vesicles: Vesicles, dt: float) -> None:
@@ -167,7 +167,7 @@ class VesicleEngine:
                 new["x"], new["y"], new["z"] = position.T
                 start = _single_precision(start)
                 time = state.time + start
-                added = vesicles.append(**new, born=time, start=start, donor=-1, host=-1, label=label)
+                added = vesicles.append(**new, due=np.inf, start=start, donor=-1, host=-1, label=label)
                 state.events.add(Event.ENTRY, vesicles, added, time)
                 entered[kind, label] += len(added)
         return entered
@@ -204,7 +204,6 @@ def _new_vesicles(state: State, kind: int, name: np.ndarray, size: np.ndarray) -
         "kind": kind,
         "status": Status.FREE,
         "hops": 0,
-        "diameter": vesicle.diameter * size,
         "diffusivity": vesicle.diffusivity_of(size),
         "copies": copies,
     }

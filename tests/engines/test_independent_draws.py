@@ -16,12 +16,10 @@ from exoabm.cells import uptake
 from exoabm.kernels import compartment_kinetics, lattice_random_walk
 from exoabm.kernels import random as kernel
 from exoabm.streams import Purpose
-from exoabm.transport import capture
+from exoabm.transport import capture, receptor_binding
 
 ALL = -1
 """Every number of a draw, where a kernel takes as many as it needs."""
-ALIKE = {frozenset({"draw_transitions", "_stay"})}
-"""How long a vesicle stays on a surface is asked twice, and must have one answer."""
 
 
 class Log:
@@ -40,12 +38,7 @@ class Log:
             for i, (a, draw_a, who_a) in enumerate(sites):
                 for b, draw_b, who_b in sites[:i]:
                     meet = draw_a == draw_b or ALL in (draw_a, draw_b)
-                    if (
-                        a != b
-                        and meet
-                        and frozenset({a, b}) not in ALIKE
-                        and np.intersect1d(who_a, who_b).size
-                    ):
+                    if a != b and meet and np.intersect1d(who_a, who_b).size:
                         found.add((*sorted((a, b)), Purpose(purpose).name))
         return found
 
@@ -70,7 +63,7 @@ def log(monkeypatch: pytest.MonkeyPatch) -> Log:
 
         monkeypatch.setattr(kernel, f"{name}_array", drawn)
     on_lattice, off_lattice = lattice_random_walk.walk_on_lattice, capture.walk_off_lattice
-    transitions = compartment_kinetics.draw_transitions
+    leave, stay = compartment_kinetics.leave_compartments, receptor_binding.draw_residence
 
     def walked_on(particles, dt, substeps, key, *rest, **options):  # type: ignore[no-untyped-def]
         for each in (key.move, key.capture):
@@ -82,14 +75,20 @@ def log(monkeypatch: pytest.MonkeyPatch) -> Log:
             found.note("walk_off_lattice", each, particles.id[particles.rows], key.step, ALL)
         return off_lattice(particles, dt, key, *rest, **options)
 
-    def drawn_transitions(particle, *rest, **options):  # type: ignore[no-untyped-def]
-        purpose, step = rest[6], rest[7]
-        found.note("draw_transitions", purpose, particle, step, ALL)
-        return transitions(particle, *rest, **options)
+    def left(rows, residents, *rest):  # type: ignore[no-untyped-def]
+        purpose, step = rest[5], rest[6]
+        for draw in (1, 2, 3):
+            found.note("leave_compartments", purpose, residents.id[rows], step, draw)
+        return leave(rows, residents, *rest)
+
+    def stayed(particle, kind, rate, seed, purpose, step):  # type: ignore[no-untyped-def]
+        found.note("draw_residence", purpose, particle, step, 0)
+        return stay(particle, kind, rate, seed, purpose, step)
 
     monkeypatch.setattr(lattice_random_walk, "walk_on_lattice", walked_on)
     monkeypatch.setattr(capture, "walk_off_lattice", walked_off)
-    monkeypatch.setattr(compartment_kinetics, "draw_transitions", drawn_transitions)
+    monkeypatch.setattr(compartment_kinetics, "leave_compartments", left)
+    monkeypatch.setattr(receptor_binding, "draw_residence", stayed)
     return found
 
 
@@ -114,4 +113,4 @@ def test_sorting_by_the_draws_of_capture_is_seen(log: Log, by: str, monkeypatch:
     monkeypatch.setattr(uptake, "Purpose", SimpleNamespace(SORTING=Purpose.CAPTURE))
     relays(by, hours=0.1)
     walk = {"voxel": "walk_on_lattice", "membrane": "walk_off_lattice"}[by]
-    assert ("draw_transitions", walk, "CAPTURE") in log.shared()
+    assert ("leave_compartments", walk, "CAPTURE") in log.shared()

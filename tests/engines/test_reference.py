@@ -21,8 +21,8 @@ from exoabm.runs.provenance import arithmetic
 REFERENCE = {
     "linear": "271f7e49c753b0cf",
     "saturable": "952d0547a7c95b48",
-    "voxel": "6ced1dac9b1ab9f7",
-    "membrane": "8d19ef97bf9c0c40",
+    "voxel": "b90852d96506c950",
+    "membrane": "141c71b67e6603b8",
 }
 WAYS = {"recycling_probability": 0.3, "processing_rate": "20 / h", "diameter_gsd": 1.35}
 

@@ -1,8 +1,9 @@
-"""GraphML as a stream has the content that networkx would write, in memory that does not grow."""
+"""GraphML has the content that networkx would write, in memory that does not grow."""
 
 from __future__ import annotations
 
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import networkx as nx
@@ -11,7 +12,8 @@ import pytest
 
 from exoabm import ExosomeModel
 from exoabm.analysis.communication import cargo_table
-from exoabm.output.graphml import write_graphml
+from exoabm.analysis.network import Network, network
+from exoabm.output.graphml import AT_ONCE, write_graphml
 from exoabm.scenario.loader import parse
 
 TWO_KINDS = """
@@ -42,29 +44,48 @@ def read(path: Path) -> tuple[dict, list]:
     return dict(graph.nodes(data=True)), list(graph.edges(data=True))
 
 
-def talk(by: str) -> nx.DiGraph:
+def talk(by: str) -> Network:
     size = {"layout.group.donor.count": "4", "layout.group.recipient.count": "20"}
     model = ExosomeModel("signaling", seed=1, overrides={"transport.provenance": by} | size)
     model.run(0.2)
-    return model.communication
+    return network(model.state)
 
 
-def odd() -> nx.DiGraph:
+def odd(weight: float = 1 / 3) -> Network:
     """Words that mean something in XML, numbers at the ends of their range, and what only some have."""
-    graph = nx.DiGraph(title='a < b & "c"', share=0.1 + 0.2, count=2**60)
-    graph.add_node("<&>\"'", name="µ – é", empty="")
-    graph.add_node(7, dead=True, alive=False, size=5e-324)
-    graph.add_edge("<&>\"'", 7, weight=1 / 3, far=float("inf"))
-    graph.add_edge(7, 8, weight=3)
+    nodes = {
+        "<&>\"'": {"name": "µ – é", "empty": ""},
+        7: {"dead": True, "alive": False, "size": 5e-324},
+        8: {"count": 2**60},
+    }
+    ends = np.array([0, 1]), np.array([1, 2])
+    words = {"of": np.array(['a < b & "c"', "é"], dtype=object)}
+    numbers = {"weight": np.array([weight, 3.0]), "far": np.array([np.inf, np.nan])}
+    return Network({"title": "a -- b"}, nodes, *ends, words, numbers | {"never": np.full(2, np.nan)})
+
+
+def plain(found: Network) -> nx.DiGraph:
+    """The same as a graph of networkx, edge by edge."""
+    graph, names = nx.DiGraph(), list(found.nodes)
+    graph.add_nodes_from(found.nodes.items())
+    for row, (a, b) in enumerate(zip(found.donor, found.recipient, strict=True)):
+        data = {name: column[row] for name, column in found.words.items()}
+        numbers = {name: float(column[row]) for name, column in found.numbers.items()}
+        graph.add_edge(names[a], names[b], **data, **{n: v for n, v in numbers.items() if not np.isnan(v)})
     return graph
 
 
+def nothing() -> Network:
+    none = np.empty(0, np.int64)
+    return Network({}, {}, none, none, {}, {})
+
+
 @pytest.mark.parametrize(
-    "graph", [talk("cell"), talk("cell_type"), odd(), nx.DiGraph()], ids=lambda g: len(g)
+    "found", [talk("cell"), talk("cell_type"), odd(), nothing()], ids=lambda n: str(len(n.nodes))
 )
-def test_the_content_is_what_networkx_writes(graph: nx.DiGraph, tmp_path: Path) -> None:
-    write_graphml(graph, tmp_path / "ours")
-    nx.write_graphml(graph, tmp_path / "theirs")
+def test_the_content_is_what_networkx_writes(found: Network, tmp_path: Path) -> None:
+    write_graphml(found, tmp_path / "ours")
+    nx.write_graphml(plain(found), tmp_path / "theirs")
     assert read(tmp_path / "ours") == read(tmp_path / "theirs")
     for one, other in zip(*(read(tmp_path / name)[0].values() for name in ("ours", "theirs")), strict=True):
         assert list(map(type, one.values())) == list(map(type, other.values()))
@@ -72,15 +93,13 @@ def test_the_content_is_what_networkx_writes(graph: nx.DiGraph, tmp_path: Path) 
 
 def test_another_digit_is_seen(tmp_path: Path) -> None:
     for name, weight in (("a", 1 / 3), ("b", 0.3333333333333334)):
-        graph = odd()
-        graph.edges["<&>\"'", 7]["weight"] = weight
-        write_graphml(graph, tmp_path / name)
+        write_graphml(odd(weight), tmp_path / name)
     assert read(tmp_path / "a") != read(tmp_path / "b")
 
 
 def test_another_kind_of_value_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(KeyError):
-        write_graphml(nx.DiGraph([(1, 2, {"cells": [1, 2]})]), tmp_path / "a")
+        write_graphml(replace(odd(), nodes={1: {"cells": [1, 2]}}), tmp_path / "a")
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +108,7 @@ def counted(tmp_path_factory: pytest.TempPathFactory) -> tuple[ExosomeModel, Pat
     model = ExosomeModel(parse(TWO_KINDS.encode(), name="two kinds", folder=Path()), seed=1)
     model.run()
     path = tmp_path_factory.mktemp("graph") / "communication.graphml"
-    write_graphml(model.communication, path)
+    write_graphml(network(model.state), path)
     return model, path
 
 
@@ -148,13 +167,12 @@ def test_an_edge_says_what_passed(counted: tuple[ExosomeModel, Path]) -> None:
 def test_memory_does_not_grow_with_the_edges(tmp_path: Path) -> None:
     """Ten times the edges take about the same; the tree that networkx makes takes ten times as much."""
     peaks = []
-    for write in (write_graphml, nx.write_graphml):
-        for n in (20, 200):
-            graph = nx.DiGraph()
-            graph.add_edges_from((i, 10 * j, {"weight": i / 7}) for i in range(n) for j in range(10))
-            tracemalloc.start()
-            write(graph, tmp_path / "a")
-            peaks.append(tracemalloc.get_traced_memory()[1])
-            tracemalloc.stop()
+    for n in (AT_ONCE, 10 * AT_ONCE):
+        nodes = {i: {"label": str(i)} for i in range(10)}
+        end = np.arange(n) % 10
+        many = Network({}, nodes, end, end, {}, {"weight": np.arange(n) / 7})
+        tracemalloc.start()
+        write_graphml(many, tmp_path / "a")
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
     assert peaks[1] < 2 * peaks[0]
-    assert peaks[3] > 5 * peaks[2]

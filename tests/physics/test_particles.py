@@ -35,9 +35,8 @@ def pour(model: ExosomeModel, position: np.ndarray) -> None:
         label=0,
         donor=-1,
         host=-1,
-        diameter=0.1,
         diffusivity=state.kinds[0].diffusivity,
-        born=0,
+        due=np.inf,
         start=0,
         copies=0,
     )

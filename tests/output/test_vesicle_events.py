@@ -1,0 +1,118 @@
+"""The table of events of single vesicles: its order and storage, its levels, and errors of its thread."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from exoabm import ExosomeModel
+from exoabm.errors import InputError
+from exoabm.output import events
+from exoabm.output.edges_from_events import rebuild
+from exoabm.output.events import FATES, VesicleEventWriter
+from exoabm.runs.execute import run_to_folder
+from exoabm.scenario.loader import load
+from exoabm.vesicle import Status
+
+SINGLE = {
+    "transport.engine": "vesicles",
+    "cell_type.donor.release_rate": "3000 / h",
+    "vesicle.exosome.recycling_probability": "0.3",
+}
+LEVELS = ("all", "fates", "none")
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The same three hours with each level, in small batches."""
+    folder, found = tmp_path_factory.mktemp("levels"), {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("exoabm.runs.execute.draw_preview", lambda *_, **__: None)
+        patch.setattr(events, "BATCH", 100)
+        for level in LEVELS:
+            scenario = load("two_cells", SINGLE | {"record.vesicle_events": level})
+            found[level] = run_to_folder(scenario, folder / level, seed=1, hours=3).folder
+    return found
+
+
+def test_rows_are_by_vesicle_and_then_by_time(runs: dict[str, Path]) -> None:
+    with pq.ParquetFile(runs["all"] / "events.parquet") as file:
+        group, rows = file.metadata.row_group(0), file.read_row_group(0)
+        assert file.num_row_groups == 1
+        encodings = {
+            group.column(i).path_in_schema: group.column(i).encodings for i in range(group.num_columns)
+        }
+    vesicle, time = (np.asarray(rows[name]) for name in ("vesicle", "time_s"))
+    step = np.diff(vesicle)
+    assert (step >= 0).all()
+    assert (np.diff(time)[step == 0] >= 0).all()
+    assert (np.diff(time) < 0).any(), "the order of time is another"
+    for name in ("time_s", "vesicle", "donor", "x_um"):
+        assert "BYTE_STREAM_SPLIT" in encodings[name]
+    assert "RLE_DICTIONARY" in encodings["event"]
+
+
+def test_times_are_multiples_of_a_small_part_of_the_step(runs: dict[str, Path]) -> None:
+    step = float(load("two_cells").scenario.clock.step)
+    time = np.asarray(pq.read_table(runs["all"] / "events.parquet")["time_s"])
+    unit = 2.0 ** np.ceil(np.log2(step)) / 4096
+    assert unit <= step / 2048
+    np.testing.assert_array_equal(time % unit, 0)
+    assert len(np.unique(time)) > len(time) / 2
+
+
+def test_levels_leave_out_rows_and_nothing_else(runs: dict[str, Path]) -> None:
+    tables = {level: pq.read_table(run / "events.parquet").to_pandas() for level, run in runs.items()}
+    names = [event.name.lower() for event in FATES]
+    some = tables["all"][tables["all"]["event"].isin(names)]
+    assert len(tables["all"]) > len(some) > 10
+    assert some.reset_index(drop=True).astype(str).equals(tables["fates"].astype(str))
+    assert not len(tables["none"])
+    for name in ("edges.parquet", "edges_by_cargo.parquet", "metrics_by_kind.parquet"):
+        kept = [repr(pq.read_table(run / name).to_pylist()) for run in runs.values()]
+        assert kept[0] == kept[1] == kept[2]
+        assert len(kept[0]) > 100
+
+
+@pytest.mark.parametrize("level", LEVELS[1:])
+def test_what_needs_all_events_says_so(runs: dict[str, Path], level: str) -> None:
+    rebuild(runs["all"])
+    with pytest.raises(InputError, match=f"record.vesicle_events = '{level}'.*run it again"):
+        rebuild(runs[level])
+
+
+def test_an_error_of_the_thread_reaches_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(events, "BATCH", 1)
+    monkeypatch.setattr(VesicleEventWriter, "append", full)
+    model = ExosomeModel("two_cells", seed=1, overrides=SINGLE)
+    model.observe(VesicleEventWriter(tmp_path))
+    with pytest.raises(OSError, match="full"):
+        model.run(hours=1)
+
+
+def test_a_change_of_rate_consumes_the_rest_of_what_was_drawn() -> None:
+    """Twice the rate halves the time left; at 0 none leaves, and what is drawn then is exponential."""
+    model = ExosomeModel("signaling", seed=1, overrides={"transport.engine": "vesicles"})
+    model.run(hours=1)
+    vesicles, rows = model.state.vesicles, model.state.vesicles.rows(Status.ENDOSOMAL)
+    rate, left = model.state.kinds[0].processing_rate, vesicles.due[rows] - model.state.time
+    others = vesicles.due[model.state.vesicles.rows(Status.BOUND)].copy()
+    for factor in (2.0, 0.0, 1.0):
+        model.set("vesicle.exosome.processing_rate", f"{factor * rate * 3600!r} / h")
+        vesicles = model.state.vesicles
+        now = vesicles.due[rows] - model.state.time
+        if factor == 2.0:
+            np.testing.assert_allclose(now, left / 2, rtol=1e-9)
+        elif factor == 0.0:
+            assert np.isinf(now).all()
+    assert abs(now.mean() * rate - 1) < 5 / np.sqrt(len(rows)), "wrong alarm once in two million"
+    np.testing.assert_array_equal(vesicles.due[vesicles.rows(Status.BOUND)], others)
+    assert len(rows) > 30
+    assert len(others) > 0
