@@ -85,7 +85,8 @@ class Options:
             raise InputError(
                 "--set section_thickness needs section, the height z of the middle of the section"
             )
-        return cls(**{name: float(v) if isinstance(v, Quantity) else v for name, v in values.items()})
+        plain: dict[str, Any] = {n: float(v) if isinstance(v, Quantity) else v for n, v in values.items()}
+        return cls(**plain)
 
     def plain(self) -> dict[str, float | int]:
         """Values by name, without those that are not set."""

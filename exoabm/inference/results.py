@@ -158,9 +158,9 @@ def _of_h5ad(path: Path, cells: Sequence[str], choice: Choice) -> Result | _Long
             f"{path}: its cell {visible(unknown[0])} is not in the truth{did_you_mean(unknown[0], cells)}"
         )
     here = [i for i, name in enumerate(cells) if name in at]
-    there = [at[cells[i]] for i in here]
+    rows = [at[cells[i]] for i in here]
     full = np.full((len(cells), len(cells)), -np.inf)
-    full[np.ix_(here, here)] = matrix[np.ix_(there, there)]
+    full[np.ix_(here, here)] = matrix[np.ix_(rows, rows)]
     if np.isnan(full).any():
         raise InputError(f"{path}: obsp/{key} has values that are no numbers")
     low = choice.better == "low"
@@ -224,7 +224,8 @@ def _from_columns(path: Path, names: list[str], column: Callable[[str], np.ndarr
         raise InputError(f"{path}: {there}; name the score by --column")
     if chosen not in numbers:
         raise InputError(f"{path}: no column of numbers {chosen!r}{did_you_mean(chosen, numbers)}")
-    value, keep = np.asarray(column(chosen), float), slice(None)
+    value = np.asarray(column(chosen), float)
+    keep = np.ones(len(value), bool)
     if choice.pairs is not None:
         genes = [column(one(LIGANDS, "ligand")), column(one(RECEPTORS, "receptor"))]
         keep = np.array([pair in choice.pairs for pair in zip(*map(_words, genes), strict=True)], bool)
@@ -324,8 +325,8 @@ def column_of(node: Any) -> np.ndarray:
         values = node[()]
         return np.array([text(v) for v in values], dtype=object) if values.dtype.kind in "OS" else values
     if "codes" in node:
-        words = np.append(column_of(node["categories"]), None)
-        return words[np.asarray(node["codes"])]
+        words = [*column_of(node["categories"]), None]
+        return np.array(words, dtype=object)[np.asarray(node["codes"])]
     return column_of(node["values"])
 
 
@@ -333,8 +334,8 @@ def matrix_of(node: Any) -> np.ndarray:
     """A matrix of AnnData, dense or sparse by rows or columns, as an array (n, n)."""
     if hasattr(node, "shape"):
         return np.asarray(node[()], float)
-    shape = tuple(int(size) for size in node.attrs["shape"])
+    rows, columns = (int(size) for size in node.attrs["shape"])
     parts = tuple(np.asarray(node[name]) for name in ("data", "indices", "indptr"))
     by_columns = text(node.attrs["encoding-type"]).startswith("csc")
-    dense = csr_array(parts, shape=shape[::-1] if by_columns else shape).toarray().astype(float)
+    dense = csr_array(parts, shape=(columns, rows) if by_columns else (rows, columns)).toarray().astype(float)
     return dense.T if by_columns else dense
