@@ -29,7 +29,7 @@ from scipy.stats import rankdata
 from exoabm.batch.sweeps.summary import half_width
 from exoabm.errors import InputError
 from exoabm.export.export import export_format
-from exoabm.export.formats import format_of
+from exoabm.export.formats import FORMATS
 from exoabm.inference.measures import correlation
 from exoabm.inference.results import Choice, read_result
 from exoabm.inference.score import ALL, COMBINED, DISTANCE, DONORS, EXPRESSION, OUT, Truth
@@ -59,6 +59,7 @@ TISSUES = {
     "carcinoma": "carcinoma_vectra_6plex.csv",
     "breast cancer": "tnbc_mibi_p29_mixed.csv",
 }
+TRUTH = next(form for form in FORMATS if form.name == "truth")
 WINDOW = 200.0
 """um; the square in the middle of a tissue that is used, so that the tools end in minutes."""
 TYPES = 4
@@ -141,14 +142,15 @@ def truths(work: Path, name: str, source: str, seed: int, hours: float, **change
     for level, options in LEVELS.items():
         to = work / "truth" / f"{name}_{seed}_{level}.truth.h5ad"
         if level in missing:
-            export_format(folder, to, format_of(to), options=options)
+            export_format(folder, to, TRUTH, options=options)
         found[level] = to
     return found
 
 
 def measured(work: Path, truth: Path, case: dict[str, Any]) -> list[dict[str, Any]]:
     """Rows of the table for a truth file: baselines, and tools whose result is there; each is scored once."""
-    rows, read = [], []
+    rows: list[dict[str, Any]] = []
+    read: list[Truth] = []
     for method in (*BASELINES, *METHODS):
         result = work / "results" / f"{truth.stem}.{method}{ENDING.get(method, '')}"
         if method in METHODS and not result.exists():
@@ -279,7 +281,7 @@ def published(work: Path, envs: Path) -> None:
             if not (folder / "manifest.json").exists():
                 loaded = load(source, changes | {"transport.engine": "vesicles"})
                 run_to_folder(loaded, folder, seed=1, overwrite=True)
-            export_format(folder, to, format_of(to), options={"decoys": "0", "noise": "0.2"})
+            export_format(folder, to, TRUTH, options={"decoys": "0", "noise": "0.2"})
         files[name] = to
     run_tools(work, envs, [*files.values()])
     for name, truth in files.items():
