@@ -92,15 +92,17 @@ def draw_header(
         value = f"{said}: {number(last[readout.metric])} {readout.unit.replace('um', 'µm')}"
         lead = write(figure, start, 83, value.strip(), size=8.5, color=INK, weight="bold")
         start += lead.get_window_extent().width + 24
-    write(figure, start, 83, "   ·   ".join(facts), size=8.5, color=MUTED)
-    pen, line = 40.0, 122
+    line = write(figure, start, 83, "   ·   ".join(facts), size=8.5, color=MUTED)
+    room = WIDTH - MARGIN - start
+    line.set_fontsize(8.5 * min(1.0, room / max(line.get_window_extent().width, 1.0)))
+    pen, below = 40.0, 122
     for style, label in _key(scene):
-        entry = write(figure, pen + 24, line, label, size=8.5, color=INK if style.name else MUTED)
+        entry = write(figure, pen + 24, below, label, size=8.5, color=INK if style.name else MUTED)
         width = entry.get_window_extent().width
         if pen + 24 + width > WIDTH - 40:
-            pen, line = 40.0, line + 27
-            entry.set_position(((pen + 24) / WIDTH, 1 - line / HEIGHT))
-        _glyph(figure, pen + 9, line - 6, style)
+            pen, below = 40.0, below + 27
+            entry.set_position(((pen + 24) / WIDTH, 1 - below / HEIGHT))
+        _glyph(figure, pen + 9, below - 6, style)
         pen += width + 54
 
 
