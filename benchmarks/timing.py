@@ -31,7 +31,7 @@ class Report:
     draw: Callable[[Path], None] | None = None
 
 
-def measure(*tasks: Callable[[int], None]) -> list[float]:
+def measure(*tasks: Callable[[int], object]) -> list[float]:
     """Median seconds of one sub-step of each task, over alternating rounds."""
     counts = []
     for task in tasks:

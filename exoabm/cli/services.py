@@ -78,7 +78,7 @@ def bench(
     if as_json:
         print_json(report.rows)
         return
-    table = Table(*report.columns, box=None, header_style="bold", pad_edge=False, title=report.title)
+    shown = Table(*report.columns, box=None, header_style="bold", pad_edge=False, title=report.title)
     for row in report.rows:
-        table.add_row(*(str(row[column]) for column in report.columns))
-    out.print(table)
+        shown.add_row(*(str(row[column]) for column in report.columns))
+    out.print(shown)
