@@ -190,7 +190,9 @@ def attribute(
 
     model = ExosomeModel(loaded, seed=seed)
     if design == "adjoint":
-        out.mkdir(parents=True, exist_ok=overwrite)
+        if out.exists() and not overwrite:
+            raise InputError(f"{out} exists already; choose another --out, or pass --overwrite")
+        out.mkdir(parents=True, exist_ok=True)
         return _written(adjoint(model, readout, by=by, hours=hours), loaded, out)
     if design not in DESIGNS:
         raise InputError(f"design {design!r}: must be one of {', '.join(DESIGNS)}")

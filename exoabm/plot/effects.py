@@ -57,7 +57,9 @@ def draw_twins(
     """
     with styled():
         grid = Grid(PAGE, 2, (66.0, 52.0), 14.0, 9.0, (30.0, 8.0))
-        page = Page(grid, ["change of vesicles taken up, by cell", "change until each time"], title, caption)
+        head = "change of vesicles taken up, by cell"
+        head += " (in a ring: the cells that are changed)" if 0 < len(chosen) <= MARKED else ""
+        page = Page(grid, [head, "change until each time"], title, caption)
         _tissue(page.panels[0], cells, effect, chosen)
         ax = page.panels[1]
         looks = {
@@ -97,8 +99,6 @@ def _tissue(ax: Axes, cells: pd.DataFrame, effect: pd.Series, chosen: Sequence[i
     ticks = [-most, -most / 10, 0.0, most / 10, most]
     bar.set_ticks(ticks, labels=[number(float(f"{tick:.3g}")) for tick in ticks])
     bar.outline.set_visible(False)
-    if mine.any():
-        ax.legend(loc="upper center", bbox_to_anchor=(0.5, 1.12), borderpad=0.1)
 
 
 def draw_attribution(path: Path, rows: Sequence[Mapping[str, Any]], *, title: str, caption: str) -> None:
@@ -138,8 +138,13 @@ def draw_attribution(path: Path, rows: Sequence[Mapping[str, Any]], *, title: st
         )
         for x, y, row in zip(sent, share, known_rows, strict=True):
             if len(known_rows) <= 12:
+                beyond = x > sum(limits[0]) / 2
                 right.annotate(
-                    str(row["group"]), (x, y), xytext=(3, 2), textcoords="offset points", fontsize=6
+                    str(row["group"]).partition(":")[2],
+                    (x, y),
+                    xytext=(-3 if beyond else 3, 2),
+                    textcoords="offset points",
+                    ha="right" if beyond else "left",
                 )
         right.axhline(0, color=MUTED, linewidth=0.5)
         right.set(
