@@ -9,6 +9,7 @@ import numpy as np
 
 from exoabm.benchmarks.timing import Report, measure, timed
 from exoabm.errors import NumericalError
+from exoabm.kernels.diffusion_stencil import Diffusion
 from exoabm.kernels.linear_uptake import advance_linear, index_slots
 from exoabm.kernels.saturable_uptake import advance_saturable
 from exoabm.kernels.uptake_rates import UptakeLaw, index_entries
@@ -97,12 +98,12 @@ class _World:
         self.voxel = np.sort(rng.choice(self.voxels, cells, replace=False)).astype(np.int64)
         self.slots = index_slots(self.voxel, shape)
         self.entries = index_entries(
-            np.arange(cells), np.arange(cells), np.ones(cells), n_slots=cells, n_cells=cells
+            np.arange(cells), np.arange(cells), np.ones(cells), self.voxel, n_cells=cells
         )
-        self.source = np.full(cells, 1e-3)
-        self.sink = np.full(cells, 0.2)
+        self.source = np.full((1, cells), 1e-3)
+        self.sink = np.full((1, cells), 0.2)
         self.law = UptakeLaw(np.full(cells, 0.2), np.full((1, cells), 0.2), np.full(cells, 0.5))
-        self.exposure = np.zeros(cells)
+        self.exposure = np.zeros((1, cells))
         self.taken = np.zeros((1, cells))
         self.conductance = tuple(
             rng.uniform(0.3, 1.0, [n + (i == axis) for i, n in enumerate(shape)]).astype(dtype)
@@ -112,18 +113,17 @@ class _World:
         self._line_to = np.empty_like(self._line)
 
     def kernel(self, n: int, kind: str, threads: int) -> None:
+        faces = self.conductance if kind == "varying" else None
+        diffusion = Diffusion(np.array([self.r]), np.array([self.decay]), (0,) * 6, np.zeros((1, 6)), faces)
         if kind == "saturable":
             advance_saturable(
                 self.u[None],
                 self.scratch[None],
                 n_sub=n,
-                r=np.array([self.r]),
-                decay=np.array([self.decay]),
-                sides=(0,) * 6,
-                side_value=np.zeros((1, 6)),
+                diffusion=diffusion,
                 slots=self.slots,
                 entries=self.entries,
-                source=self.source[None],
+                source=self.source,
                 law=self.law,
                 dt=1.0,
                 volume=1.0,
@@ -133,19 +133,15 @@ class _World:
             )
             return
         advance_linear(
-            self.u,
-            self.scratch,
-            n_sub=n,
-            r=self.r,
-            decay=self.decay,
-            sides=(0,) * 6,
-            side_value=np.zeros(6),
+            self.u[None],
+            self.scratch[None],
+            n_sub=np.array([n]),
+            diffusion=diffusion,
             slots=self.slots,
             source=self.source,
             sink=self.sink,
             exposure=self.exposure,
-            flows=np.zeros(6),
-            conductance=self.conductance if kind == "varying" else None,
+            flows=np.zeros((1, 6)),
             threads=threads,
         )
 
@@ -186,9 +182,9 @@ class _World:
                 new[tuple(low)] += step
                 new[tuple(high)] -= step
             flat = new.reshape(-1)
-            amount = (flat[self.voxel] + self.source) / (1 + self.sink)
+            amount = (flat[self.voxel] + self.source[0]) / (1 + self.sink[0])
             flat[self.voxel] = amount
-            self.exposure += amount
+            self.exposure[0] += amount
             u = new
         return u
 

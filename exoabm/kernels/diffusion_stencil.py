@@ -57,9 +57,29 @@ class Grid(NamedTuple):
     sides: NDArray[np.int8]
 
 
+class Diffusion(NamedTuple):
+    """Diffusion and clearance of all labels; label l is of the group l modulo the number of groups.
+
+    ``conductance`` holds faces (gx, gy) or (gx, gy, gz) of the dtype of the field, shaped like it with one
+    more along their own axis, D of the face relative to the D in ``r``. Entries 0 and n along the axis lie on
+    the sides: equal on PERIODIC sides, twice as large on FIXED ones (half a voxel away), unused on NO_FLUX
+    ones. All zero around an obstacle.
+    """
+
+    r: Floats
+    """(groups) D dt / dx^2; with ``conductance``, the factor that multiplies it."""
+    decay: Floats
+    """(groups) k dt, the share that is cleared in a sub-step."""
+    sides: Sequence[int]
+    """(6) NO_FLUX, PERIODIC or FIXED; in two dimensions the z sides may be left out."""
+    side_value: Floats
+    """(labels, 6) vesicles per voxel at the FIXED sides, c V; the others are not read."""
+    conductance: Conductance | None = None
+
+
 @njit(**_JIT)
-def _uniform_row(new, u, row, south, north, below, above, west, east, r, decay, faces, deep):
-    """One row with equal faces, `faces` of them; the neighbor rows and end columns are indices."""
+def _row_ends(new, u, row, south, north, below, above, west, east, r, decay, faces, deep):
+    """First and last voxel of a row with equal faces, `faces` of them; the neighbors are indices."""
     end = u.shape[1] - 1
     for side in range(2):
         i = side * end
@@ -68,17 +88,50 @@ def _uniform_row(new, u, row, south, north, below, above, west, east, r, decay, 
         if deep:
             around += u[below, i] + u[above, i]
         new[row, i] = u[row, i] + (r * (around - faces * u[row, i]) - decay * u[row, i])
-    if deep:
-        for j in range(1, end):
-            own = u[row, j]
-            around = (u[row, j - 1] + u[row, j + 1]) + (u[south, j] + u[north, j])
-            around += u[below, j] + u[above, j]
-            new[row, j] = own + (r * (around - faces * own) - decay * own)
-    else:
-        for j in range(1, end):
-            own = u[row, j]
-            around = (u[row, j - 1] + u[row, j + 1]) + (u[south, j] + u[north, j])
-            new[row, j] = own + (r * (around - faces * own) - decay * own)
+
+
+@njit(**_JIT)
+def _long_row(new, own, west, east, south, north, r, decay, faces):
+    """Voxels of a plane in succession; the neighbors are views of the field, shifted by a voxel or a row."""
+    for j in range(new.size):
+        around = (west[j] + east[j]) + (south[j] + north[j])
+        new[j] = own[j] + (r * (around - faces * own[j]) - decay * own[j])
+
+
+@njit(**_JIT)
+def _long_row_of_volume(new, own, west, east, south, north, below, above, r, decay, faces):
+    """As `_long_row`, in three dimensions."""
+    for j in range(new.size):
+        around = (west[j] + east[j]) + (south[j] + north[j])
+        around += below[j] + above[j]
+        new[j] = own[j] + (r * (around - faces * own[j]) - decay * own[j])
+
+
+@njit(**_JIT)
+def _uniform_rows(new, u, row, rows, south, north, below, above, west, east, r, decay, faces, deep):
+    """`rows` rows from `row` on, of one plane, with equal faces; the neighbors are those of the first row.
+
+    They are treated as one long row; then its voxels at the ends of rows are set right.
+    """
+    width = u.shape[1]
+    flat_new, flat = new.reshape(-1), u.reshape(-1)
+    a, n = row * width + 1, rows * width - 2
+    if n > 0:
+        s, t = south * width + 1, north * width + 1
+        own, to = flat[a : a + n], flat_new[a : a + n]
+        left, right = flat[a - 1 : a - 1 + n], flat[a + 1 : a + 1 + n]
+        if deep:
+            b, c = below * width + 1, above * width + 1
+            _long_row_of_volume(
+                to, own, left, right, flat[s : s + n], flat[t : t + n], flat[b : b + n], flat[c : c + n],
+                r, decay, faces,
+            )  # fmt: skip
+        else:
+            _long_row(to, own, left, right, flat[s : s + n], flat[t : t + n], r, decay, faces)
+    for i in range(rows):
+        _row_ends(
+            new, u, row + i, south + i, north + i, below + i, above + i, west, east, r, decay, faces, deep
+        )
 
 
 @njit(**_JIT)
@@ -154,51 +207,59 @@ def _fixed_sides(new, u, row, y, z, grid, value, label, r, faces):
 
 
 @njit(**_JIT)
-def diffuse_row(new, u, row, grid, value, label, r, decay, faces):
-    """Diffusion and decay of one row of a field (rows, nx); return what left by fixed sides.
+def diffuse_rows(new, u, first, last, grid, value, label, r, decay, faces, escaped):
+    """Diffusion and decay of the rows `first` to `last` of a field (rows, nx).
 
-    `value` is (labels, 6), or None if no side is fixed: that compiles to a much leaner loop.
+    `value` is (labels, 6), or None if no side is fixed: that compiles to a much leaner loop. Otherwise what
+    left by fixed sides is written to `escaped` (rows).
     """
     ny, nz, sides = grid.height, grid.layers, grid.sides
-    z = row // ny
-    y = row - z * ny
     end = u.shape[1] - 1
-    south = row - 1 if y > 0 else (row + ny - 1 if sides[2] == PERIODIC else row)
-    north = row + 1 if y < ny - 1 else (row - ny + 1 if sides[3] == PERIODIC else row)
-    below = row - ny if z > 0 else (row + (nz - 1) * ny if sides[4] == PERIODIC else row)
-    above = row + ny if z < nz - 1 else (y if sides[5] == PERIODIC else row)
     west = end if sides[0] == PERIODIC else 0
     east = 0 if sides[1] == PERIODIC else end
     real = u.dtype.type
-    if faces is None:
-        _uniform_row(
-            new, u, row, south, north, below, above, west, east,
-            real(r), real(decay), real(6.0 if grid.deep else 4.0), grid.deep,
-        )  # fmt: skip
-    else:
-        _varied_row(
-            new, u, row, south, north, below, above, west, east,
-            real(r), real(decay), faces, row + z, ny, grid.deep,
-        )  # fmt: skip
-    if value is None:
-        return 0.0
-    return _fixed_sides(new, u, row, y, z, grid, value, label, r, faces)
+    row = first
+    while row < last:
+        z = row // ny
+        y = row - z * ny
+        south = row - 1 if y > 0 else (row + ny - 1 if sides[2] == PERIODIC else row)
+        north = row + 1 if y < ny - 1 else (row - ny + 1 if sides[3] == PERIODIC else row)
+        below = row - ny if z > 0 else (row + (nz - 1) * ny if sides[4] == PERIODIC else row)
+        above = row + ny if z < nz - 1 else (y if sides[5] == PERIODIC else row)
+        rows = 1
+        if faces is None:
+            if 0 < y < ny - 1:
+                rows = min(last - row, ny - 1 - y)
+            _uniform_rows(
+                new, u, row, rows, south, north, below, above, west, east,
+                real(r), real(decay), real(6.0 if grid.deep else 4.0), grid.deep,
+            )  # fmt: skip
+        else:
+            _varied_row(
+                new, u, row, south, north, below, above, west, east,
+                real(r), real(decay), faces, row + z, ny, grid.deep,
+            )  # fmt: skip
+        if value is not None:
+            for i in range(row, row + rows):
+                escaped[i] = _fixed_sides(new, u, i, i - z * ny, z, grid, value, label, r, faces)
+        row += rows
 
 
 @njit(**_JIT)
-def update_balance(flows, row_taken, row_escaped, released, entered, decay):
-    """Fold the rows in order and carry the mass on: M' = M + in - out, each term booked."""
-    taken = escaped = 0.0
-    for row in range(row_taken.size):
-        taken += row_taken[row]
-        escaped += row_escaped[row]
+def update_balance(flows, taken, escaped, released, entered, decay):
+    """Fold the parts in order and carry the mass on: M' = M + in - out, each term booked."""
+    all_taken = all_escaped = 0.0
+    for part in taken:
+        all_taken += part
+    for part in escaped:
+        all_escaped += part
     cleared = decay * flows[MASS]
     flows[RELEASED] += released
-    flows[TAKEN] += taken
+    flows[TAKEN] += all_taken
     flows[CLEARED] += cleared
-    flows[ESCAPED] += escaped
+    flows[ESCAPED] += all_escaped
     flows[ENTERED] += entered
-    flows[MASS] += (released - taken) - cleared + (entered - escaped)
+    flows[MASS] += (released - all_taken) - cleared + (entered - all_escaped)
 
 
 def substeps(n: int, voxels: int) -> Iterator[int]:
@@ -208,10 +269,28 @@ def substeps(n: int, voxels: int) -> Iterator[int]:
         yield min(size, n - first)
 
 
+def pieces(n_sub: Integers, voxels: int) -> Iterator[tuple[int, int, int, int]]:
+    """First and last label, and first and last sub-step, of calls of at most ``UPDATES_PER_CALL`` updates.
+
+    All labels in one call if it may be, else one label after the other.
+    """
+    if int(n_sub.sum()) * voxels <= UPDATES_PER_CALL:
+        yield 0, len(n_sub), 0, int(n_sub.max())
+        return
+    for label, n in enumerate(n_sub.tolist()):
+        done = 0
+        for some in substeps(n, voxels):
+            yield label, label + 1, done, done + some
+            done += some
+
+
 def flatten(
-    u: Field, scratch: Field, sides: Sequence[int], conductance: Conductance | None
-) -> tuple[Field, Field, Grid, Conductance | None]:
-    """View the fields as (labels, rows, nx) and the faces as (rows, ...), and describe the grid."""
+    u: Field, scratch: Field, diffusion: Diffusion
+) -> tuple[Field, Field, Grid, Floats | None, Conductance | None]:
+    """View the fields as (labels, rows, nx) and the faces as (rows, ...), and describe the grid.
+
+    The values at the sides, the fourth, are None if no side needs one.
+    """
     labels, *shape = u.shape
     *_, height, width = shape
     deep = len(shape) == 3
@@ -221,21 +300,31 @@ def flatten(
     if scratch.dtype != u.dtype:
         raise ValueError("scratch must have the dtype of u")
     code = np.zeros(6, dtype=np.int8)
-    code[: 6 if deep else 4] = np.asarray(sides)[: 6 if deep else 4]
+    code[: 6 if deep else 4] = np.asarray(diffusion.sides)[: 6 if deep else 4]
     if np.any((code[::2] == PERIODIC) != (code[1::2] == PERIODIC)):
         raise ValueError("a side is periodic only together with the opposite one")
     grid = Grid(layers, height, deep, code)
+    value = np.ascontiguousarray(diffusion.side_value, dtype=np.float64)
+    check_shape("side_value", value, (labels, 6))
     faces = None
-    if conductance is not None:
-        for axis, g in zip(range(len(shape))[::-1], conductance, strict=True):
+    if diffusion.conductance is not None:
+        for axis, g in zip(range(len(shape))[::-1], diffusion.conductance, strict=True):
             check_shape("conductance", g, tuple(n + (i == axis) for i, n in enumerate(shape)))
             if g.dtype != u.dtype:
                 raise ValueError("conductance must have the dtype of u")
-        faces = tuple(g.reshape(-1, g.shape[-1]) for g in conductance)
+        faces = tuple(g.reshape(-1, g.shape[-1]) for g in diffusion.conductance)
         # Kernels take three arrays in either case; without z neighbors the last is not read.
         faces = faces if deep else (*faces, faces[1])
     rows = layers * height
-    return u.reshape(labels, rows, width), scratch.reshape(labels, rows, width), grid, faces
+    flat, flat_scratch = u.reshape(labels, rows, width), scratch.reshape(labels, rows, width)
+    return flat, flat_scratch, grid, value if np.any(code == FIXED) else None, faces
+
+
+def by_label(values: Floats | Integers, labels: int) -> Floats:
+    """Values of the groups, (groups), for each label, (labels)."""
+    if labels % len(values):
+        raise ValueError(f"{labels} labels must come in turn from {len(values)} groups")
+    return np.tile(np.asarray(values, dtype=np.float64), labels // len(values))
 
 
 def check_shape(name: str, array: NDArray[Any], shape: tuple[int, ...]) -> None:
@@ -249,12 +338,17 @@ def split_range(n: int, parts: int) -> Integers:
     return np.arange(parts + 1, dtype=np.int64) * n // parts
 
 
-def side_values(grid: Grid, value: Floats) -> Floats | None:
-    """The values at the sides, or None if no side needs one."""
-    return value if np.any(grid.sides == FIXED) else None
+def inflows(u: Field, diffusion: Diffusion) -> Floats:
+    """Inflow of each label, (labels), through all FIXED sides in a sub-step."""
+    labels, *shape = u.shape
+    sides = np.asarray(diffusion.sides)[: 2 * len(shape)]
+    r, value = by_label(diffusion.r, labels), np.asarray(diffusion.side_value)
+    return np.array(
+        [_inflow(tuple(shape), sides, value[i], r[i], diffusion.conductance) for i in range(labels)]
+    )
 
 
-def inflow(
+def _inflow(
     shape: tuple[int, ...],
     sides: NDArray[np.int8],
     value: Floats,

@@ -1,4 +1,9 @@
-"""Diffusion with uptake in proportion to the concentration: one label, A and B constant over the call."""
+"""Diffusion with uptake in proportion to the concentration: A and B are constant over the call.
+
+Labels are independent of each other and each has sub-steps of its own. On large grids several sub-steps, the
+*levels*, are taken block by block while the blocks are in cache: level k of block m follows level k - 1 of
+block m + 1. Every voxel is computed from the same numbers as without blocks.
+"""
 
 from __future__ import annotations
 
@@ -7,32 +12,46 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit, prange
+from numpy.typing import NDArray
 
 from exoabm.kernels.diffusion_stencil import (
-    Conductance,
+    Diffusion,
     Field,
     Floats,
+    Grid,
     Integers,
+    by_label,
     check_shape,
-    diffuse_row,
+    diffuse_rows,
     flatten,
-    inflow,
-    side_values,
+    inflows,
+    pieces,
     split_range,
-    substeps,
     update_balance,
 )  # fmt: skip
+from exoabm.kernels.medium import PERIODIC
 
 _JIT: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
+_ONE, _TWO, _THREE, _FOUR = (np.uint64(n) for n in (1, 2, 3, 4))
+
+BLOCK_VOXELS = 1 << 11
+"""Least voxels of a block of rows."""
+CACHED_BYTES = 3 << 18
+"""Size of a field and its copy up to which all blocks stay in the cache of a core."""
+LEVELS = 8
+"""Sub-steps of a block in succession, for fields that do not."""
 
 
 class Slots(NamedTuple):
-    """Occupied voxels, grouped by row of the grid (a row is a (z, y) pair)."""
+    """Occupied voxels, grouped by row of the grid (a row is a (z, y) pair).
 
-    row_ptr: Integers
+    Indices are unsigned, for which kernels need no check of the sign.
+    """
+
+    row_ptr: NDArray[np.uint64]
     """(rows + 1): the slots of row i are row_ptr[i] to row_ptr[i + 1]."""
-    column: Integers
-    """(slots): x index of the voxel."""
+    voxel: NDArray[np.uint64]
+    """(slots): flat index of the voxel."""
 
 
 def index_slots(voxel: Integers, shape: Sequence[int]) -> Slots:
@@ -55,119 +74,220 @@ def index_slots(voxel: Integers, shape: Sequence[int]) -> Slots:
     if voxel.size and (voxel[0] < 0 or voxel[-1] >= np.prod(shape) or np.any(np.diff(voxel) <= 0)):
         raise ValueError("slots must be strictly increasing voxel indices inside the grid")
     row_start = np.arange(np.prod(rows) + 1, dtype=np.int64) * width
-    return Slots(np.searchsorted(voxel, row_start).astype(np.int64), voxel % width)
+    return Slots(np.searchsorted(voxel, row_start).astype(np.uint64), voxel.astype(np.uint64))
+
+
+class Exchange(NamedTuple):
+    """What a label exchanges in its slots, (slots) each."""
+
+    source: Floats
+    """A"""
+    sink: Floats
+    """B"""
+    keep: Floats
+    """1 / (1 + B)"""
+    exposure: Floats
+    """Sum of u' over the sub-steps, added to."""
+    amount: Floats
+    """u', overwritten."""
 
 
 @njit(**_JIT)
-def exchange_linear(field, row, slots, source, sink, exposure):
-    """Set u' = (u* + A) / (1 + B) in the slots of one row; return the sum of B u'.
+def _of_label(exchange, label):
+    """The part of a label in the same arrays for all labels; sinks are those of its group."""
+    source, sink, keep, exposure, amount = exchange
+    group = label % sink.shape[0]
+    return Exchange(source[label], sink[group], keep[group], exposure[label], amount)
 
-    Parameters
-    ----------
-    field
-        (rows, nx) after diffusion, changed in place.
-    source, sink, exposure
-        (slots) A, B, and the running sum of u'.
+
+class _Tiling(NamedTuple):
+    """Division of a field into blocks of rows."""
+
+    height: int
+    """Rows of a block."""
+    levels: int
+    """Sub-steps of a block in succession."""
+    bounds: Integers
+    """(threads + 1) blocks of each thread."""
+
+    @classmethod
+    def of(cls, u: Field, grid: Grid, threads: int) -> _Tiling:
+        """Blocks of a field (rows, nx); a block reaches its neighbors' rows only."""
+        rows, width = u.shape
+        height = max(1, BLOCK_VOXELS // width)
+        if grid.deep:
+            height = grid.height * -(-height // grid.height)
+        blocks = -(-rows // height)
+        wraps = grid.sides[4 if grid.deep else 2] == PERIODIC
+        levels = max(1, min(LEVELS, blocks // (2 * threads)))
+        if wraps or (threads == 1 and 2 * u.nbytes <= CACHED_BYTES):
+            levels = 1
+        parts = max(1, min(threads, blocks // (2 * levels)))
+        return cls(height, levels, split_range(blocks, parts))
+
+
+@njit(**_JIT)
+def _weighted_sum(weight, value, q, end):
+    """sum_q weight_q value_q from q to `end`, in four parts that do not wait for each other."""
+    first = second = third = fourth = 0.0
+    while q + _THREE < end:
+        first += weight[q] * value[q]
+        second += weight[q + _ONE] * value[q + _ONE]
+        third += weight[q + _TWO] * value[q + _TWO]
+        fourth += weight[q + _THREE] * value[q + _THREE]
+        q += _FOUR
+    while q < end:
+        first += weight[q] * value[q]
+        q += _ONE
+    return (first + second) + (third + fourth)
+
+
+@njit(**_JIT)
+def exchange_linear(field, begin, end, slots, exchange):
+    """Set u' = (u* + A) / (1 + B) in the slots `begin` to `end` of a flat field; return the sum of B u'."""
+    source, sink, keep, exposure, amount = exchange
+    _, voxel = slots
+    for q in range(begin, end):
+        held = (field[voxel[q]] + source[q]) * keep[q]
+        field[voxel[q]] = held
+        amount[q] = held
+    for q in range(begin, end):
+        exposure[q] += amount[q]
+    return _weighted_sum(sink, amount, begin, end)
+
+
+@njit(**_JIT)
+def _levels(old, new, levels, low, high, low_rise, high_rise, height, medium, slots, exchange, label, sums):
+    """Sub-steps k < `levels` of the blocks low + k low_rise to high + k high_rise, of `height` rows each.
+
+    Level k writes `new` for even k and `old` for odd k.
     """
-    taken = 0.0
-    for q in range(slots.row_ptr[row], slots.row_ptr[row + 1]):
-        amount = (field[row, slots.column[q]] + source[q]) / (1.0 + sink[q])
-        field[row, slots.column[q]] = amount
-        exposure[q] += amount
-        taken += sink[q] * amount
-    return taken
-
-
-@njit(**_JIT)
-def _sweep_linear(
-    new, old, first, last, grid, value, r, decay, faces, slots, source, sink, exposure,
-    row_taken, row_escaped,
-):  # fmt: skip
-    """One sub-step of the rows `first` to `last`; the slots of a row follow it while it is warm."""
-    for row in range(first, last):
-        row_escaped[row] = diffuse_row(new, old, row, grid, value, 0, r, decay, faces)
-        row_taken[row] = exchange_linear(new, row, slots, source, sink, exposure)
+    grid, value, r, decay, faces = medium
+    taken, escaped = sums
+    rows = old.shape[0]
+    for place in range(low - levels, high + 2 * levels):
+        for k in range(levels):
+            block = place - k
+            if block < low + k * low_rise or block >= high + k * high_rise:
+                continue
+            u, out = (old, new) if k % 2 == 0 else (new, old)
+            begin, end = block * height, min(block * height + height, rows)
+            diffuse_rows(out, u, begin, end, grid, value, label, r[label], decay[label], faces, escaped[k])
+            taken[k, block] = exchange_linear(
+                out.reshape(-1), slots.row_ptr[begin], slots.row_ptr[end], slots, exchange
+            )
 
 
 @njit(**_JIT)
 def _linear_serial(
-    old, new, n_sub, grid, value, r, decay, faces, slots, source, sink, exposure,
-    released, entered, flows, row_taken, row_escaped,
+    u, scratch, piece, n_sub, tiling, grid, value, r, decay, faces, slots, exchange, sums, balance
 ):  # fmt: skip
-    for _ in range(n_sub):
-        _sweep_linear(
-            new, old, 0, old.shape[0], grid, value, r, decay, faces, slots, source, sink,
-            exposure, row_taken, row_escaped,
-        )  # fmt: skip
-        update_balance(flows, row_taken, row_escaped, released, entered, decay)
-        old, new = new, old
+    """Sub-steps `start` to `stop` of the labels `first` to `last`, one label after the other.
+
+    Labels share the copy of the field, which stays in cache.
+    """
+    first, last, start, stop = piece
+    height, most, bounds = tiling
+    medium = grid, value, r, decay, faces
+    for label in range(first, last):
+        mine = _of_label(exchange, label)
+        done, end = start, min(stop, n_sub[label])
+        while done < end:
+            levels = min(most, end - done)
+            old, new = (u[label], scratch) if done % 2 == 0 else (scratch, u[label])
+            _levels(old, new, levels, 0, bounds[-1], 0, 0, height, medium, slots, mine, label, sums)
+            _carry_balance(balance, label, levels, sums, decay)
+            done += levels
+        if end == n_sub[label] and end % 2:
+            u[label] = scratch
 
 
 @njit(parallel=True, **_JIT)
 def _linear_parallel(
-    old, new, n_sub, grid, value, r, decay, faces, slots, source, sink, exposure,
-    released, entered, flows, row_taken, row_escaped, bounds,
+    u, scratch, piece, n_sub, tiling, grid, value, r, decay, faces, slots, exchange, sums, balance
 ):  # fmt: skip
-    for _ in range(n_sub):
-        for c in prange(bounds.size - 1):
-            _sweep_linear(
-                new, old, bounds[c], bounds[c + 1], grid, value, r, decay, faces, slots, source,
-                sink, exposure, row_taken, row_escaped,
-            )  # fmt: skip
-        update_balance(flows, row_taken, row_escaped, released, entered, decay)
-        old, new = new, old
+    """The same by several threads, each on blocks of its own.
+
+    Toward the border between two threads each level ends one block before the level below; then these gaps
+    are filled.
+    """
+    first, last, start, stop = piece
+    height, most, bounds = tiling
+    parts = bounds.size - 1
+    for label in range(first, last):
+        done, end = start, min(stop, n_sub[label])
+        while done < end:
+            levels = min(most, end - done)
+            old, new = (u[label], scratch) if done % 2 == 0 else (scratch, u[label])
+            for c in prange(parts):
+                medium, mine = (grid, value, r, decay, faces), _of_label(exchange, label)
+                low_rise, high_rise = 1 if c > 0 else 0, -1 if c < parts - 1 else 0
+                _levels(
+                    old, new, levels, bounds[c], bounds[c + 1], low_rise, high_rise, height, medium, slots,
+                    mine, label, sums,
+                )  # fmt: skip
+            if levels > 1:
+                for c in prange(1, parts):
+                    medium, mine = (grid, value, r, decay, faces), _of_label(exchange, label)
+                    _levels(
+                        old, new, levels, bounds[c], bounds[c], -1, 1, height, medium, slots, mine,
+                        label, sums,
+                    )  # fmt: skip
+            _carry_balance(balance, label, levels, sums, decay)
+            done += levels
+        if end == n_sub[label] and end % 2:
+            u[label] = scratch
+
+
+@njit(**_JIT)
+def _carry_balance(balance, label, levels, sums, decay):
+    """Balance of a label over `levels` sub-steps; see `update_balance`."""
+    flows, released, entered = balance
+    taken, escaped = sums
+    for k in range(levels):
+        update_balance(flows[label], taken[k], escaped[k], released[label], entered[label], decay[label])
 
 
 def advance_linear(
     u: Field,
     scratch: Field,
     *,
-    n_sub: int,
-    r: float,
-    decay: float,
-    sides: Sequence[int],
-    side_value: Floats,
+    n_sub: Integers,
+    diffusion: Diffusion,
     slots: Slots,
     source: Floats,
     sink: Floats,
     exposure: Floats,
     flows: Floats,
-    conductance: Conductance | None = None,
     threads: int = 1,
 ) -> None:
-    """Advance one label by u' = ((1 - k dt) u + r sum_faces (u_nb - u) + A) / (1 + B), n_sub times.
+    """Advance all labels by u' = ((1 - k dt) u + r sum_faces (u_nb - u) + A) / (1 + B), n_sub times.
 
     A and B act in the slots only and are constant over the call.
 
     Parameters
     ----------
     u
-        (ny, nx) or (nz, ny, nx), float32 or float64, C order, vesicles per voxel; changed in place.
+        (labels, ny, nx) or (labels, nz, ny, nx), float32 or float64, C order, vesicles per voxel; changed in
+        place. Label l is of the group l modulo the number of groups.
     scratch
         Like `u`, overwritten.
-    r
-        D dt / dx^2. With `conductance`, the factor that multiplies it.
-    decay
-        k dt, the share that is cleared in a sub-step.
-    sides
-        (6) NO_FLUX, PERIODIC or FIXED; in two dimensions the z sides may be left out.
-    side_value
-        (6) vesicles per voxel at the FIXED sides, c V; the others are not read.
+    n_sub
+        (groups) sub-steps.
+    diffusion
+        D, clearance and the sides of the grid.
     slots
         From `index_slots`.
-    source, sink
-        (slots) A, vesicles released in a sub-step, and B = dt sum_i kappa_i w_iq / V.
+    source
+        (labels, slots) A, vesicles released in a sub-step.
+    sink
+        (groups, slots) B = dt sum_i kappa_i w_iq / V.
     exposure
-        (slots) sum of u' over the sub-steps, added to in place; see `collect`.
+        (labels, slots) sum of u' over the sub-steps, added to in place; see `collect`.
     flows
-        (6) in vesicles, at MASS the mass before the call. Every sub-step carries it on by
+        (labels, 6) in vesicles, at MASS the mass before the call. Every sub-step carries it on by
         M' = M + released - taken - cleared - escaped + entered, with cleared = k dt M, and adds the
         five terms. M is never read from the field, so comparing it to the sum of `u` is a check.
-    conductance
-        Faces (gx, gy) or (gx, gy, gz) of the dtype of `u`, shaped like `u` with one more along
-        their own axis, D of the face relative to the D in `r`. Entries 0 and n along the axis lie
-        on the sides: equal on PERIODIC sides, twice as large on FIXED ones (half a voxel away),
-        unused on NO_FLUX ones. All zero around an obstacle.
     threads
         1 runs serially. The result has the same bits for every number.
 
@@ -181,45 +301,73 @@ def advance_linear(
     Source of the scheme: forward time, centered space (any textbook of numerical analysis), with
     pointwise-implicit reactions.
     """
-    old, new, grid, faces = flatten(u[None], scratch[None], sides, conductance)
-    value = np.ascontiguousarray(side_value, dtype=np.float64)
-    rows, n_slots = old.shape[1], slots.column.size
-    check_shape("side_value", value, (6,))
+    field, copy, grid, value, faces = flatten(u, scratch, diffusion)
+    labels, rows, _ = field.shape
+    n_slots = slots.voxel.size
     check_shape("slots.row_ptr", slots.row_ptr, (rows + 1,))
-    check_shape("flows", flows, (6,))
-    for name, array in (("source", source), ("sink", sink), ("exposure", exposure)):
-        check_shape(name, array, (n_slots,))
-    entered = inflow(u.shape, grid.sides, value, r, conductance)
+    check_shape("source", source, (labels, n_slots))
+    check_shape("sink", sink, (len(n_sub), n_slots))
+    check_shape("exposure", exposure, (labels, n_slots))
+    check_shape("flows", flows, (labels, 6))
+    tiling = _Tiling.of(field[0], grid, threads)
+    each = by_label(n_sub, labels).astype(np.int64)
     state = (
-        grid, side_values(grid, value[None]), float(r), float(decay), faces,
-        slots, source, sink, exposure, float(source.sum()), entered, flows,
-        np.zeros(rows), np.zeros(rows),
+        each, tiling, grid, value, by_label(diffusion.r, labels), by_label(diffusion.decay, labels), faces,
+        slots, Exchange(source, sink, 1.0 / (1.0 + sink), exposure, np.empty(n_slots)),
+        (np.zeros((tiling.levels, tiling.bounds[-1])), np.zeros((tiling.levels, rows))),
+        (flows, source.sum(axis=1), inflows(u, diffusion)),
     )  # fmt: skip
-    old, new = old[0], new[0]
-    for some in substeps(n_sub, old.size):
-        if threads == 1:
-            _linear_serial(old, new, some, *state)
-        else:
-            _linear_parallel(old, new, some, *state, split_range(rows, threads))
-        old, new = (new, old) if some % 2 else (old, new)
-    if n_sub % 2:
-        u[...] = scratch
+    kernel = _linear_serial if len(tiling.bounds) == 2 else _linear_parallel
+    for piece in pieces(each, field[0].size):
+        kernel(field, copy[0], piece, *state)
 
 
 @njit(**_JIT)
-def collect(entry_slot, entry_cell, entry_rate, exposure, taken):
-    """Uptake of each cell: taken_i += sum_q (dt kappa_i w_iq / V) exposure_q, in entry order.
+def collect(entry_slot, entry_cell, weight, rate, exposure, taken):
+    """Uptake of each cell: taken_li += rate_gi sum_q w_iq exposure_lq, rate = dt kappa / V.
+
+    Label l is of the group l modulo their number.
 
     Parameters
     ----------
-    entry_slot, entry_cell
-        (entries) int64.
-    entry_rate
-        (entries) dt kappa_i w_iq / V.
+    entry_slot, entry_cell, weight
+        (entries) pairs of slot and cell, and w.
+    rate
+        (groups, cells) dt kappa / V.
     exposure
-        (slots) sum of u' over the sub-steps, as `advance_linear` leaves it.
+        (labels, slots) sum of u' over the sub-steps, as `advance_linear` leaves it.
     taken
-        (cells) vesicles, added to in place.
+        (labels, cells) vesicles, added to in place.
     """
-    for e in range(entry_slot.size):
-        taken[entry_cell[e]] += entry_rate[e] * exposure[entry_slot[e]]
+    for label in range(taken.shape[0]):
+        group = label % rate.shape[0]
+        for e in range(entry_slot.size):
+            i = entry_cell[e]
+            taken[label, i] += rate[group, i] * weight[e] * exposure[label, entry_slot[e]]
+
+
+@njit(**_JIT)
+def spread(emission, shares, release_ptr, release_slot, release_weight, source):
+    """A_q += n w_iq of n vesicles that enter at cell i.
+
+    Parameters
+    ----------
+    emission
+        Cells, labels, numbers n and size classes, (m) each; those of class -1 are divided among all classes.
+    shares
+        (classes)
+    release_ptr, release_slot, release_weight
+        The slots of cell i, and w, are those from release_ptr[i] to release_ptr[i + 1].
+    source
+        (labels x classes, slots), added to; row = label x classes + class.
+    """
+    cell, label, count, size = emission
+    for m in range(cell.size):
+        for group in range(shares.size):
+            if size[m] >= 0 and size[m] != group:
+                continue
+            row, amount = label[m] * shares.size + group, count[m]
+            if size[m] < 0:
+                amount *= shares[group]
+            for k in range(release_ptr[cell[m]], release_ptr[cell[m] + 1]):
+                source[row, release_slot[k]] += amount * release_weight[k]

@@ -1,24 +1,26 @@
-"""Diffusion with uptake that saturates on the sum of the labels: all labels advance together."""
+"""Diffusion with uptake that saturates on the sum of the labels: all labels advance together.
+
+A sub-step has two parts. In the first, row by row: B of each slot from the rates of its cells, diffusion, and
+u' = (u* + A) / (1 + B), of every label. In the second, cell by cell: the mean of u' over its voxels, which is
+what it takes up in this sub-step and the concentration that sets its rates in the next.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit, prange
 
 from exoabm.kernels.diffusion_stencil import (
-    Conductance,
+    Diffusion,
     Field,
     Floats,
-    Integers,
+    by_label,
     check_shape,
-    diffuse_row,
+    diffuse_rows,
     flatten,
-    inflow,
-    side_values,
-    split_range,
+    inflows,
     substeps,
     update_balance,
 )  # fmt: skip
@@ -28,152 +30,247 @@ from exoabm.kernels.uptake_rates import (
     Occupancy,
     Rates,
     UptakeLaw,
-    occupy_all,
-    refresh_rates,
+    limit_rates,
+    may_exceed,
+    occupy,
+    set_rates,
 )  # fmt: skip
 
 _JIT: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
+_ONE = np.uint64(1)
+
+BLOCK_VOXELS = 1 << 11
+"""Least voxels of a block of rows."""
+BLOCK_CELLS = 1 << 9
+"""Cells of a block."""
 
 
 class _Uptake(NamedTuple):
-    """Arrays of the uptake in all slots, by group of labels; overwritten in every sub-step."""
+    """Exchange of the labels in the slots, and uptake of the cells, by label and by group of labels."""
 
-    total: Floats
-    """(groups, slots) sum of u' over the labels."""
-    fresh: Floats
-    """(groups, slots) the same before the uptake, with what is released."""
-    sink: Floats
-    """(slots) B"""
-    amount: Floats
-    """(slots) u' of one label."""
-    entry_rate: Floats
-    """(entries) (dt/V) w g"""
-    entry_taken: Floats
-    """(labels, entries) vesicles taken up, added to."""
-
-
-@njit(**_JIT)
-def _diffuse(
-    new, old, first, last, grid, value, r, decay, faces, row_ptr, column, source, fresh, row_escaped
-):
-    """Diffusion and decay of the rows `first` to `last` of every label, and u* + A in their slots."""
-    labels, groups = old.shape[0], fresh.shape[0]
-    for row in range(first, last):
-        for label in range(labels):
-            row_escaped[label, row] = diffuse_row(
-                new[label], old[label], row, grid, value, label, r[label], decay[label], faces
-            )
-            group = label % groups
-            if label < groups:
-                for q in range(row_ptr[row], row_ptr[row + 1]):
-                    fresh[group, q] = new[label, row, column[q]] + source[label, q]
-            else:
-                for q in range(row_ptr[row], row_ptr[row + 1]):
-                    fresh[group, q] += new[label, row, column[q]] + source[label, q]
+    source: Floats
+    """(labels, slots) A"""
+    keep: Floats
+    """(groups, slots) 1 / (1 + B), overwritten."""
+    taken: Floats
+    """(labels, cells) vesicles taken up, added to."""
+    least: Floats
+    """(cells) smallest weight of a cell in a voxel."""
+    limited: bool
+    """Whether cells might exceed their receptors, see `limit_rates`."""
+    step: float
+    """dt, s"""
+    volume: float
+    """um^3"""
 
 
 @njit(**_JIT)
-def _exchange(new, first, last, row_ptr, column, entries, entry_slot, source, rate, step, uptake, row_taken):
-    """u' = (u* + A) / (1 + B) in the rows `first` to `last`,   B = sum_e b_e,   b_e = (dt/V) w_e g_e.
+def _diffuse(new, old, begin, end, medium, escaped):
+    """Diffusion and decay of the rows `begin` to `end` of every label."""
+    grid, value, r, decay, faces = medium
+    for label in range(old.shape[0]):
+        diffuse_rows(
+            new[label], old[label], begin, end, grid, value, label, r[label], decay[label], faces,
+            escaped[label],
+        )  # fmt: skip
 
-    Label l is of the group l modulo their number; ``rate`` is (groups, cells) g in um^3/s, ``step`` dt / V.
-    ``row_taken`` (labels, rows), the sum of B u', is written.
-    """
+
+@njit(**_JIT)
+def _add_sources(new, slots, begin, end, source):
+    """u* + A in the slots of the rows `begin` to `end`."""
+    row_ptr, voxel = slots
+    for label in range(new.shape[0]):
+        for q in range(row_ptr[begin], row_ptr[end]):
+            new[label, voxel[q]] += source[label, q]
+
+
+@njit(**_JIT)
+def _set_sinks(slots, begin, end, entries, rate, share, keep):
+    """1 / (1 + B) in the slots of the rows `begin` to `end`,   B = sum_e b_e,   b_e = (dt / V) w_e g_e."""
+    row_ptr, _ = slots
     slot_ptr, cell, weight, _, _, _ = entries
-    total, _, sink, amount, entry_rate, entry_taken = uptake
-    labels, groups = new.shape[0], rate.shape[0]
-    for row in range(first, last):
-        begin, end = row_ptr[row], row_ptr[row + 1]
-        for group in range(groups):
-            sink[begin:end] = 0.0
-            for e in range(slot_ptr[begin], slot_ptr[end]):
-                entry_rate[e] = step * weight[e] * rate[group, cell[e]]
-                sink[entry_slot[e]] += entry_rate[e]
-            for label in range(group, labels, groups):
-                taken = 0.0
-                for q in range(begin, end):
-                    held = (new[label, row, column[q]] + source[label, q]) / (1.0 + sink[q])
-                    new[label, row, column[q]] = held
-                    amount[q] = held
-                    total[group, q] = held if label == group else total[group, q] + held
-                    taken += sink[q] * held
-                row_taken[label, row] = taken
-                for e in range(slot_ptr[begin], slot_ptr[end]):
-                    entry_taken[label, e] += entry_rate[e] * amount[entry_slot[e]]
+    for group in range(rate.shape[0]):
+        for q in range(row_ptr[begin], row_ptr[end]):
+            sink = 0.0
+            for e in range(slot_ptr[q], slot_ptr[q + _ONE]):
+                sink += share * weight[e] * rate[group, cell[e]]
+            keep[group, q] = 1.0 / (1.0 + sink)
+
+
+@njit(**_JIT)
+def _exchange(new, slots, begin, end, source, keep):
+    """u' = (u* + A) / (1 + B) in the slots of the rows `begin` to `end`; A is in u* if it is not given."""
+    row_ptr, voxel = slots
+    for label in range(new.shape[0]):
+        group = label % keep.shape[0]
+        for q in range(row_ptr[begin], row_ptr[end]):
+            held = new[label, voxel[q]]
+            if source is not None:
+                held += source[label, q]
+            new[label, voxel[q]] = held * keep[group, q]
+
+
+@njit(**_JIT)
+def _mean_of(u, label, ptr, voxel, weight, i):
+    """sum_q w_iq u_q of cell i in a flat field, vesicles per voxel."""
+    mean = 0.0
+    for k in range(ptr[i], ptr[i + 1]):
+        mean += weight[k] * u[label, voxel[k]]
+    return mean
+
+
+@njit(**_JIT)
+def _limit(new, first, last, entries, rates, occupancy, uptake):
+    """Limit the rates of the cells `first` to `last` by u* + A in their voxels."""
+    _, _, _, ptr, voxel, weight = entries
+    fresh = np.zeros((rates.rate.shape[0], last - first))
+    for i in range(first, last):
+        for label in range(new.shape[0]):
+            group = label % fresh.shape[0]
+            fresh[group, i - first] += _mean_of(new, label, ptr, voxel, weight, i) / uptake.volume
+    if occupancy is not None:
+        share = uptake.step / uptake.volume
+        limit_rates(rates.rate, occupancy, fresh, uptake.least, share, uptake.step, first, last)
+
+
+@njit(**_JIT)
+def _take_up(new, first, last, entries, rates, occupancy, uptake, all_taken):
+    """(dt / V) g_i sum_q w_iq u'_q for the cells `first` to `last`, and their rates in the next sub-step.
+
+    ``all_taken`` (labels), the sums over these cells, is written.
+    """
+    _, _, _, ptr, voxel, weight = entries
+    rate, mean, taken, volume = rates.rate, rates.mean, uptake.taken, uptake.volume
+    groups, share = rate.shape[0], uptake.step / volume
+    mean[:, first:last] = 0.0
+    for label in range(new.shape[0]):
+        group, total = label % groups, 0.0
+        for i in range(first, last):
+            held = _mean_of(new, label, ptr, voxel, weight, i)
+            amount = share * rate[group, i] * held
+            taken[label, i] += amount
+            total += amount
+            mean[group, i] += held / volume
+        all_taken[label] = total
+    if occupancy is not None:
+        occupy(rates, occupancy, uptake.step, first, last)
+    set_rates(rates, occupancy, first, last)
+
+
+@njit(**_JIT)
+def _first_rates(u, slots, entries, rates, lattice_rate, occupancy, uptake):
+    """Rates of the first sub-step.
+
+    Vesicles that enter in it count, so that a large number that enters at once saturates: u' is at least
+    A / (1 + B), and u has reached that where sources are steady.
+    """
+    _, voxel = slots
+    slot_ptr, cell, weight, _, _, _ = entries
+    groups, share, source, mean = (
+        lattice_rate.shape[0],
+        uptake.step / uptake.volume,
+        uptake.source,
+        rates.mean,
+    )
+    for group in range(groups):
+        for q in range(voxel.size):
+            first, last = slot_ptr[q], slot_ptr[q + 1]
+            if first == last:
+                continue
+            held = entering = sink = 0.0
+            for label in range(group, u.shape[0], groups):
+                held += u[label, voxel[q]]
+                entering += source[label, q]
+            for e in range(first, last):
+                sink += share * weight[e] * lattice_rate[group, cell[e]]
+            held = max(held, entering / (1.0 + sink)) / uptake.volume
+            for e in range(first, last):
+                mean[group, cell[e]] += weight[e] * held
+    set_rates(rates, occupancy, 0, mean.shape[1])
+
+
+@njit(**_JIT)
+def _rows(new, old, block, height, medium, slots, entries, rates, uptake, escaped):
+    """First part of a sub-step in a block of rows; without the uptake if this is limited."""
+    begin, end = block * height, min(block * height + height, old.shape[1])
+    _diffuse(new, old, begin, end, medium, escaped)
+    flat = new.reshape(new.shape[0], -1)
+    if uptake.limited:
+        _add_sources(flat, slots, begin, end, uptake.source)
+    else:
+        _set_sinks(slots, begin, end, entries, rates.rate, uptake.step / uptake.volume, uptake.keep)
+        _exchange(flat, slots, begin, end, uptake.source, uptake.keep)
+
+
+@njit(**_JIT)
+def _limited_rows(new, block, height, slots, entries, rates, uptake):
+    """The uptake in a block of rows at limited rates."""
+    begin, end = block * height, min(block * height + height, new.shape[1])
+    _set_sinks(slots, begin, end, entries, rates.rate, uptake.step / uptake.volume, uptake.keep)
+    _exchange(new.reshape(new.shape[0], -1), slots, begin, end, None, uptake.keep)
 
 
 @njit(**_JIT)
 def _serial(
-    old, new, n_sub, grid, value, r, decay, faces, slots, entries, entry_slot, source, rates, occupancy,
-    uptake, dt, volume, released, entered, flows, row_taken, row_escaped,
+    old, new, n_sub, height, grid, value, r, decay, faces, slots, entries, rates, occupancy, uptake, sums,
+    balance,
 ):  # fmt: skip
-    rows, cells = old.shape[1], rates.rate.shape[1]
-    row_ptr, column = slots
+    """Sub-steps of all labels by one thread, which ends in `new` for an odd number."""
+    escaped, all_taken = sums
+    medium = grid, value, r, decay, faces
+    blocks, cells = -(-old.shape[1] // height), rates.uptake.size
     for _ in range(n_sub):
-        _diffuse(
-            new,
-            old,
-            0,
-            rows,
-            grid,
-            value,
-            r,
-            decay,
-            faces,
-            row_ptr,
-            column,
-            source,
-            uptake.fresh,
-            row_escaped,
-        )
-        refresh_rates(rates, occupancy, uptake.total, uptake.fresh, entries, dt, volume, 0, cells)
-        _exchange(
-            new, 0, rows, row_ptr, column, entries, entry_slot, source, rates.rate, dt / volume, uptake,
-            row_taken,
-        )  # fmt: skip
-        for label in range(old.shape[0]):
-            update_balance(
-                flows[label], row_taken[label], row_escaped[label], released[label],
-                entered[label], decay[label],
-            )  # fmt: skip
+        for block in range(blocks):
+            _rows(new, old, block, height, medium, slots, entries, rates, uptake, escaped)
+        if uptake.limited:
+            _limit(new.reshape(new.shape[0], -1), 0, cells, entries, rates, occupancy, uptake)
+            for block in range(blocks):
+                _limited_rows(new, block, height, slots, entries, rates, uptake)
+        for part in range(len(all_taken)):
+            first, last = part * BLOCK_CELLS, min((part + 1) * BLOCK_CELLS, cells)
+            _take_up(
+                new.reshape(new.shape[0], -1), first, last, entries, rates, occupancy, uptake, all_taken[part]
+            )
+        _carry_balance(balance, sums, decay)
         old, new = new, old
 
 
 @njit(parallel=True, **_JIT)
 def _parallel(
-    old, new, n_sub, grid, value, r, decay, faces, slots, entries, entry_slot, source, rates, occupancy,
-    uptake, dt, volume, released, entered, flows, row_taken, row_escaped, bounds, cell_bounds,
+    old, new, n_sub, height, grid, value, r, decay, faces, slots, entries, rates, occupancy, uptake, sums,
+    balance,
 ):  # fmt: skip
-    row_ptr, column = slots
+    """The same by several threads."""
+    escaped, all_taken = sums
+    blocks, cells = -(-old.shape[1] // height), rates.uptake.size
     for _ in range(n_sub):
-        for c in prange(bounds.size - 1):
-            _diffuse(
-                new, old, bounds[c], bounds[c + 1], grid, value, r, decay, faces, row_ptr, column, source,
-                uptake.fresh, row_escaped,
-            )  # fmt: skip
-        for c in prange(cell_bounds.size - 1):
-            refresh_rates(
-                rates,
-                occupancy,
-                uptake.total,
-                uptake.fresh,
-                entries,
-                dt,
-                volume,
-                cell_bounds[c],
-                cell_bounds[c + 1],
+        for block in prange(blocks):
+            medium = grid, value, r, decay, faces
+            _rows(new, old, block, height, medium, slots, entries, rates, uptake, escaped)
+        if uptake.limited:
+            for part in prange(len(all_taken)):
+                first, last = part * BLOCK_CELLS, min((part + 1) * BLOCK_CELLS, cells)
+                _limit(new.reshape(new.shape[0], -1), first, last, entries, rates, occupancy, uptake)
+            for block in prange(blocks):
+                _limited_rows(new, block, height, slots, entries, rates, uptake)
+        for part in prange(len(all_taken)):
+            first, last = part * BLOCK_CELLS, min((part + 1) * BLOCK_CELLS, cells)
+            _take_up(
+                new.reshape(new.shape[0], -1), first, last, entries, rates, occupancy, uptake, all_taken[part]
             )
-        for c in prange(bounds.size - 1):
-            _exchange(
-                new, bounds[c], bounds[c + 1], row_ptr, column, entries, entry_slot, source, rates.rate,
-                dt / volume, uptake, row_taken,
-            )  # fmt: skip
-        for label in range(old.shape[0]):
-            update_balance(
-                flows[label], row_taken[label], row_escaped[label], released[label],
-                entered[label], decay[label],
-            )  # fmt: skip
+        _carry_balance(balance, sums, decay)
         old, new = new, old
+
+
+@njit(**_JIT)
+def _carry_balance(balance, sums, decay):
+    """Balances of all labels over a sub-step; see `update_balance`."""
+    flows, released, entered = balance
+    escaped, all_taken = sums
+    for label in range(decay.size):
+        update_balance(
+            flows[label], all_taken[:, label], escaped[label], released[label], entered[label], decay[label]
+        )
 
 
 def advance_saturable(
@@ -181,10 +278,7 @@ def advance_saturable(
     scratch: Field,
     *,
     n_sub: int,
-    r: Floats,
-    decay: Floats,
-    sides: Sequence[int],
-    side_value: Floats,
+    diffusion: Diffusion,
     slots: Slots,
     entries: Entries,
     source: Floats,
@@ -194,7 +288,6 @@ def advance_saturable(
     taken: Floats,
     flows: Floats,
     occupancy: Occupancy | None = None,
-    conductance: Conductance | None = None,
     threads: int = 1,
 ) -> None:
     """Advance all labels together, where uptake saturates on the sum of the labels.
@@ -211,10 +304,8 @@ def advance_saturable(
     ----------
     u, scratch
         (labels, ny, nx) or (labels, nz, ny, nx).
-    r, decay
-        (labels)
-    side_value
-        (labels, 6)
+    n_sub
+        Sub-steps, the same for all labels.
     entries
         From `index_entries`.
     source
@@ -238,31 +329,32 @@ def advance_saturable(
     ValueError
         If the arrays do not fit together.
     """
-    old, new, grid, faces = flatten(u, scratch, sides, conductance)
-    value = np.ascontiguousarray(side_value, dtype=np.float64)
-    r, decay = np.asarray(r, dtype=np.float64), np.asarray(decay, dtype=np.float64)
-    labels, rows, _ = old.shape
-    _check(labels, rows, r, decay, value, slots, entries, source, law, taken, flows)
-    entered = np.array([inflow(u.shape[1:], grid.sides, value[i], r[i], conductance) for i in range(labels)])
-    entry_slot = np.repeat(np.arange(slots.column.size), np.diff(entries.slot_ptr))
-    rates = Rates.of(law, entries)
-    uptake = _first_uptake(old, slots, entries, entry_slot, source, law, dt / volume)
-    row_taken, row_escaped = np.zeros((labels, rows)), np.zeros((labels, rows))
-    state = (
-        grid, side_values(grid, value), r, decay, faces, slots, entries, entry_slot, source, rates,
-        occupancy, uptake, float(dt), float(volume), source.sum(axis=1), entered, flows, row_taken,
-        row_escaped,
+    old, new, grid, value, faces = flatten(u, scratch, diffusion)
+    labels, rows, width = old.shape
+    r, decay = by_label(diffusion.r, labels), by_label(diffusion.decay, labels)
+    _check(labels, rows, slots, entries, source, law, taken, flows)
+    limit = _largest_mean(u, source, diffusion, n_sub, len(law.lattice_rate)) / volume
+    limited = occupancy is not None and may_exceed(law, occupancy, limit, dt)
+    least = np.ones(law.rate.size)
+    if limited:
+        np.minimum.at(least, entries.cell, entries.weight)
+    uptake = _Uptake(
+        source, np.empty((len(law.lattice_rate), source.shape[1])), taken, least, limited, float(dt),
+        float(volume),
     )  # fmt: skip
+    rates = Rates.of(law)
+    _first_rates(old.reshape(labels, -1), slots, entries, rates, law.lattice_rate, occupancy, uptake)
+    parts = -(-law.rate.size // BLOCK_CELLS)
+    height = max(1, BLOCK_VOXELS // width)
+    state = (
+        height, grid, value, r, decay, faces, slots, entries, rates, occupancy, uptake,
+        (np.zeros((labels, rows)), np.zeros((parts, labels))),
+        (flows, source.sum(axis=1), inflows(u, diffusion)),
+    )  # fmt: skip
+    kernel = _serial if threads == 1 else _parallel
     for some in substeps(n_sub, old.size):
-        if threads == 1:
-            _serial(old, new, some, *state)
-        else:
-            _parallel(old, new, some, *state, split_range(rows, threads), split_range(law.rate.size, threads))
+        kernel(old, new, some, *state)
         old, new = (new, old) if some % 2 else (old, new)
-    if occupancy is not None:
-        occupy_all(rates, occupancy, uptake.total, entries, float(dt), float(volume))
-    for label in range(labels):
-        taken[label] += np.bincount(entries.cell, uptake.entry_taken[label], minlength=law.rate.size)
     if n_sub % 2:
         u[...] = scratch
 
@@ -270,9 +362,6 @@ def advance_saturable(
 def _check(
     labels: int,
     rows: int,
-    r: Floats,
-    decay: Floats,
-    value: Floats,
     slots: Slots,
     entries: Entries,
     source: Floats,
@@ -281,13 +370,10 @@ def _check(
     flows: Floats,
 ) -> None:
     """Raise unless the arrays of `advance_saturable` fit together."""
-    groups, n_cells, n_slots = len(law.lattice_rate), law.rate.size, slots.column.size
+    groups, n_cells, n_slots = len(law.lattice_rate), law.rate.size, slots.voxel.size
     if labels % groups:
-        raise ValueError(f"{labels} labels cannot come in turn from {groups} groups")
+        raise ValueError(f"{labels} labels must come in turn from {groups} groups")
     for name, array, shape in (
-        ("r", r, (labels,)),
-        ("decay", decay, (labels,)),
-        ("side_value", value, (labels, 6)),
         ("slots.row_ptr", slots.row_ptr, (rows + 1,)),
         ("entries.slot_ptr", entries.slot_ptr, (n_slots + 1,)),
         ("entries.member_ptr", entries.member_ptr, (n_cells + 1,)),
@@ -300,29 +386,14 @@ def _check(
         check_shape(name, array, shape)
 
 
-def _first_uptake(
-    u: Field,
-    slots: Slots,
-    entries: Entries,
-    entry_slot: Integers,
-    source: Floats,
-    law: UptakeLaw,
-    step: float,
-) -> _Uptake:
-    """Arrays of the uptake before the first sub-step; ``step`` is dt / V.
+def _largest_mean(u: Field, source: Floats, diffusion: Diffusion, n_sub: int, groups: int) -> float:
+    """Bound of the vesicles per voxel, all labels together, in any sub-step.
 
-    Particles that enter in the first sub-step count in its rates, so that a large number that enters at once
-    saturates: u' is at least A / (1 + B), and u has reached that where sources are steady.
+    Diffusion and uptake raise no largest value of a group; sources and sides do.
     """
-    (labels, rows, width), groups, n_slots = u.shape, len(law.lattice_rate), slots.column.size
-    voxel = np.repeat(np.arange(rows), np.diff(slots.row_ptr)) * width + slots.column
-    grouped = (labels // groups, groups, n_slots)
-    total = u.reshape(labels, -1).take(voxel, axis=1).reshape(grouped).sum(axis=0, dtype=np.float64)
-    most = np.array(
-        [np.bincount(entry_slot, entries.weight * k[entries.cell], n_slots) for k in law.lattice_rate]
-    )
-    np.maximum(total, source.reshape(grouped).sum(axis=0) / (1.0 + most * step), out=total)
-    slot, entry = np.zeros(n_slots), np.zeros(entries.cell.size)
-    return _Uptake(
-        total, np.zeros((groups, n_slots)), slot, slot.copy(), entry, np.zeros((labels, entry.size))
-    )
+    total = 0.0
+    for group in range(groups):
+        held = u[group::groups].sum(axis=0, dtype=np.float64).max()
+        entering = source[group::groups].sum(axis=0).max(initial=0.0)
+        total += held + n_sub * entering + diffusion.side_value[group::groups].sum(axis=0).max()
+    return float(total)

@@ -10,63 +10,74 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
 from exoabm.kernels.diffusion_stencil import Floats, Integers
 
 _JIT: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
 
 _NEWTON_STEPS = 4
-"""Enough for full precision from where they begin."""
+"""Enough for full precision from the root with the mean beta."""
+_CONVERGED = 1e-8
+"""Relative step of Newton's method after which the next one is below rounding."""
 
 
 class Entries(NamedTuple):
     """Pairs of slot and cell, ordered by slot, and the same pairs ordered by cell (`member_*`)."""
 
-    slot_ptr: Integers
+    slot_ptr: NDArray[np.uint64]
     """(slots + 1): the entries of slot q are slot_ptr[q] to slot_ptr[q + 1]."""
-    cell: Integers
+    cell: NDArray[np.uint32]
     """(entries)"""
     weight: Floats
     """(entries)"""
-    member_ptr: Integers
+    member_ptr: NDArray[np.uint64]
     """(cells + 1): the members of cell i are member_ptr[i] to member_ptr[i + 1]."""
-    member_slot: Integers
-    """(entries)"""
+    member_voxel: NDArray[np.uint32]
+    """(entries) flat index of the voxel of the slot."""
     member_weight: Floats
     """(entries)"""
 
 
-def index_entries(slot: Integers, cell: Integers, weight: Floats, n_slots: int, n_cells: int) -> Entries:
+def index_entries(
+    slot: Integers, cell: NDArray[np.integer[Any]], weight: Floats, voxel: Integers, n_cells: int
+) -> Entries:
     """Order the pairs of slot and cell by slot and by cell.
 
     Parameters
     ----------
     slot, cell, weight
         (entries) in non-decreasing order of `slot`.
+    voxel
+        (slots) flat index of the voxel of each slot.
 
     Raises
     ------
     ValueError
         If the slots are not sorted, or an index is out of range.
     """
-    slot = np.asarray(slot, dtype=np.int64)
-    cell = np.ascontiguousarray(cell, dtype=np.int64)
+    slot, cell = np.asarray(slot, dtype=np.int64), np.asarray(cell)
     weight = np.ascontiguousarray(weight, dtype=np.float64)
     if not slot.shape == cell.shape == weight.shape:
         raise ValueError("slot, cell and weight must have one value for each entry")
-    if slot.size and (slot[0] < 0 or slot[-1] >= n_slots or np.any(np.diff(slot) < 0)):
+    if slot.size and (slot[0] < 0 or slot[-1] >= len(voxel) or np.any(np.diff(slot) < 0)):
         raise ValueError("slots of entries must be sorted and inside the table of slots")
     if slot.size and (cell.min() < 0 or cell.max() >= n_cells):
         raise ValueError("cells of entries must lie inside the table of cells")
     order = np.argsort(cell, kind="stable")
     return Entries(
-        np.searchsorted(slot, np.arange(n_slots + 1)).astype(np.int64),
-        cell,
+        _starts(slot, len(voxel)),
+        np.ascontiguousarray(cell, dtype=np.uint32),
         weight,
-        np.searchsorted(cell[order], np.arange(n_cells + 1)).astype(np.int64),
-        slot[order],
+        _starts(cell, n_cells),
+        np.asarray(voxel)[slot[order]].astype(np.uint32),
         weight[order],
     )
+
+
+def _starts(group: NDArray[np.integer[Any]], groups: int) -> NDArray[np.uint64]:
+    """Where each group begins among its members in order, and the end, (groups + 1)."""
+    return np.append(0, np.cumsum(np.bincount(group, minlength=groups))).astype(np.uint64)
 
 
 class UptakeLaw(NamedTuple):
@@ -144,14 +155,18 @@ def shared_membrane_rates(rate, i, uptake, resistance, saturation):
         resisted += saturation * rate[g, i] * resistance[g, i]
     y = 1.0
     if load > 0.0 and uptake > 0.0:
-        y += load * membrane_rate(load / saturation, uptake, resisted / load, saturation) / uptake
+        beta = resisted / load
+        y += max(uptake / membrane_rate(load / saturation, uptake, beta, saturation) - beta, 0.0)
         for _ in range(_NEWTON_STEPS):
             gap, slope = y - 1.0, 1.0
             for g in range(groups):
-                bottom = y - 1.0 + resistance[g, i]
-                gap -= saturation * rate[g, i] * y / bottom
-                slope -= saturation * rate[g, i] * (resistance[g, i] - 1.0) / (bottom * bottom)
-            y = max(y - gap / slope, 1.0)
+                share = 1.0 / (y - 1.0 + resistance[g, i])
+                gap -= saturation * rate[g, i] * y * share
+                slope -= saturation * rate[g, i] * (resistance[g, i] - 1.0) * (share * share)
+            step = gap / slope
+            y = max(y - step, 1.0)
+            if abs(step) < _CONVERGED * y:
+                break
     for g in range(groups):
         rate[g, i] = uptake / (y - 1.0 + resistance[g, i])
 
@@ -165,119 +180,91 @@ class Rates(NamedTuple):
     """(groups, cells) beta = k_a / kappa"""
     saturation: Floats
     """(cells) s, um^3"""
-    least: Floats
-    """(cells) smallest weight of a cell in a voxel."""
     rate: Floats
-    """(groups, cells) g, um^3/s; negative before the first sub-step, then written in each."""
+    """(groups, cells) g, um^3/s; written."""
     mean: Floats
-    fresh: Floats
-    """(groups, cells) cbar, vesicles/um^3, and cbar before the uptake; written."""
+    """(groups, cells) cbar, vesicles/um^3; written."""
     acting: Floats
     """(groups, cells) beta of the free receptors; written."""
 
     @classmethod
-    def of(cls, law: UptakeLaw, entries: Entries) -> Rates:
-        """Before the first sub-step."""
+    def of(cls, law: UptakeLaw) -> Rates:
+        """At concentrations of 0, before the first sub-step."""
         shape = law.lattice_rate.shape
         active = np.broadcast_to(law.rate > 0.0, shape)
         resistance = np.divide(law.rate, law.lattice_rate, out=np.ones(shape), where=active)
-        least = np.ones(shape[1])
-        np.minimum.at(least, entries.cell, entries.weight)
-        work = (np.zeros(shape) for _ in range(3))
-        return cls(law.rate, resistance, law.saturation, least, np.full(shape, -1.0), *work)
+        rate, mean, acting = np.zeros((3, *shape))
+        return cls(law.rate, resistance, law.saturation, rate, mean, acting)
 
 
 @njit(**_JIT)
-def _mean_over(out, slot_total, ptr, slot, weight, volume, i):
-    """cbar_i = sum_q w_iq total_q / V of cell i, (groups, cells)."""
-    for g in range(out.shape[0]):
-        total = 0.0
-        for k in range(ptr[i], ptr[i + 1]):
-            total += weight[k] * slot_total[g, slot[k]]
-        out[g, i] = total / volume
-
-
-@njit(**_JIT)
-def _set_rates(rate, mean, i, uptake, resistance, saturation):
+def _solve(rate, mean, i, uptake, resistance, saturation):
     """Rates of the groups at cell i from their mean concentrations."""
     if rate.shape[0] == 1:
         rate[0, i] = membrane_rate(mean[0, i], uptake, resistance[0, i], saturation)
     else:
-        rate[:, i] = mean[:, i]
+        for g in range(rate.shape[0]):
+            rate[g, i] = mean[g, i]
         shared_membrane_rates(rate, i, uptake, resistance, saturation)
 
 
 @njit(**_JIT)
-def _occupy(chain, number, taken, pools, rate, mean, dt, i):
-    """Carry the pools of cell i over a sub-step at these rates and mean concentrations, (groups, cells)."""
-    captured = 0.0
-    for g in range(rate.shape[0]):
-        captured += dt * rate[g, i] * mean[g, i]
-    keep_b, mean_b, keep_e, from_b, from_c = chain[0], chain[1], chain[2], chain[3], chain[4]
-    bound, inside = pools[i, 0], pools[i, 1]
-    pools[i, 0] = bound * keep_b + captured * mean_b
-    pools[i, 1] = inside * keep_e + bound * from_b + captured * from_c
-    taken[i] = taken[i] * keep_b + captured * mean_b / number[i]
-
-
-@njit(**_JIT)
-def _limit(rate, fresh, least, most, share, i):
-    """Scale the rates of cell i so that it takes up no more than ``most``.
-
-    ``fresh`` (groups, cells) is cbar before the uptake, and ``share`` dt / V: of x vesicles in a voxel a cell
-    with the weight w, at least ``least``, takes at most b x / (1 + b), b = share w g.
-    """
-    reach, slowest = 0.0, np.inf
-    for g in range(rate.shape[0]):
-        reach += rate[g, i] * fresh[g, i]
-        slowest = min(slowest, share * least * rate[g, i])
-    if reach > most * (1.0 + slowest):
-        for g in range(rate.shape[0]):
-            rate[g, i] *= most / (reach - most * slowest)
-
-
-@njit(**_JIT)
-def refresh_rates(rates, occupancy, total, fresh, entries, dt, volume, first, last):
-    """Set the effective uptake rates of the cells `first` to `last` from the field in their slots.
-
-    Parameters
-    ----------
-    rates : Rates
-    occupancy : Occupancy or None
-        With it the rates are those of the receptors that are free now, after the uptake of the last sub-step.
-    total, fresh
-        (groups, slots) vesicles of each group in the voxel, all labels together: after the last uptake, and
-        now, after diffusion and release.
-    entries : Entries
-    dt, volume
-        Sub-step, s, and voxel volume, um^3.
-    """
-    _, _, _, ptr, slot, weight = entries
-    uptake, resistance, saturation, least, rate, mean, mean_fresh, acting = rates
+def set_rates(rates, occupancy, first, last):
+    """Set the rates of the cells `first` to `last` by their mean concentrations and free receptors."""
+    uptake, resistance, saturation, rate, mean, acting = rates
     if occupancy is None:
         for i in range(first, last):
-            _mean_over(mean, total, ptr, slot, weight, volume, i)
-            _set_rates(rate, mean, i, uptake[i], resistance, saturation[i])
+            _solve(rate, mean, i, uptake[i], resistance, saturation[i])
     else:
-        there, number, chain, taken, pools = occupancy
+        there, _, chain, taken, _ = occupancy
         for i in range(first, last):
-            _mean_over(mean, total, ptr, slot, weight, volume, i)
-            _mean_over(mean_fresh, fresh, ptr, slot, weight, volume, i)
-            if rate[0, i] >= 0.0:
-                _occupy(chain, number, taken, pools, rate, mean, dt, i)
             free = max(there[i] - chain[0] * taken[i], 0.0)
-            for g in range(rate.shape[0]):
+            for g in range(acting.shape[0]):
                 acting[g, i] = 1.0 + free * (resistance[g, i] - 1.0)
-            _set_rates(rate, mean, i, uptake[i] * free, acting, saturation[i])
-            if number[i] < np.inf:
-                _limit(rate, mean_fresh, least[i], free * number[i] / (chain[1] * dt), dt / volume, i)
+            _solve(rate, mean, i, uptake[i] * free, acting, saturation[i])
 
 
 @njit(**_JIT)
-def occupy_all(rates, occupancy, total, entries, dt, volume):
-    """Carry the pools of all cells over the last sub-step."""
-    _, _, _, ptr, slot, weight = entries
+def occupy(rates, occupancy, dt, first, last):
+    """Carry the pools of cells over a sub-step at their rates and the concentrations after the uptake."""
+    _, _, _, rate, mean, _ = rates
     _, number, chain, taken, pools = occupancy
-    for i in range(number.size):
-        _mean_over(rates.mean, total, ptr, slot, weight, volume, i)
-        _occupy(chain, number, taken, pools, rates.rate, rates.mean, dt, i)
+    keep_b, mean_b, keep_e, from_b, from_c = chain[0], chain[1], chain[2], chain[3], chain[4]
+    for i in range(first, last):
+        captured = 0.0
+        for g in range(rate.shape[0]):
+            captured += dt * rate[g, i] * mean[g, i]
+        bound, inside = pools[i, 0], pools[i, 1]
+        pools[i, 0] = bound * keep_b + captured * mean_b
+        pools[i, 1] = inside * keep_e + bound * from_b + captured * from_c
+        taken[i] = taken[i] * keep_b + captured * mean_b / number[i]
+
+
+@njit(**_JIT)
+def limit_rates(rate, occupancy, fresh, least, share, dt, first, last):
+    """Scale the rates of cells so that each takes up no more than its free receptors.
+
+    ``fresh`` (groups, last - first) is cbar before the uptake, ``share`` dt / V: of x vesicles in a voxel a
+    cell with the weight w, at least ``least``, takes at most b x / (1 + b), b = share w g.
+    """
+    there, number, chain, taken, _ = occupancy
+    for i in range(first, last):
+        if number[i] == np.inf:
+            continue
+        most = max(there[i] - chain[0] * taken[i], 0.0) * number[i] / (chain[1] * dt)
+        reach, slowest = 0.0, np.inf
+        for g in range(rate.shape[0]):
+            reach += rate[g, i] * fresh[g, i - first]
+            slowest = min(slowest, share * least[i] * rate[g, i])
+        if reach > most * (1.0 + slowest):
+            for g in range(rate.shape[0]):
+                rate[g, i] *= most / (reach - most * slowest)
+
+
+def may_exceed(law: UptakeLaw, occupancy: Occupancy, most: float, dt: float) -> bool:
+    """Whether a cell might take up more than its receptors in a sub-step; cbar <= ``most`` vesicles/um^3.
+
+    g <= max(k_a, kappa) times the free share, of which there are free R / (F dt) receptors.
+    """
+    fastest = np.maximum(law.rate, law.lattice_rate.max(axis=0))
+    return bool((fastest * most * occupancy.chain[1] * dt > occupancy.number).any())

@@ -19,8 +19,8 @@ from scipy import sparse
 
 from exoabm.accounting.stage_records import Emissions, Sources, TransportResult
 from exoabm.errors import NumericalError
-from exoabm.kernels.diffusion_stencil import CLEARED, ENTERED, ESCAPED, MASS
-from exoabm.kernels.linear_uptake import Slots, advance_linear, collect, index_slots
+from exoabm.kernels.diffusion_stencil import CLEARED, ENTERED, ESCAPED, MASS, Diffusion
+from exoabm.kernels.linear_uptake import Slots, advance_linear, collect, index_slots, spread
 from exoabm.kernels.saturable_uptake import advance_saturable
 from exoabm.kernels.uptake_rates import Entries, UptakeLaw, index_entries
 from exoabm.state import RESERVOIR
@@ -55,6 +55,22 @@ class _Sites:
     release: sparse.csr_array
     sink_rate: np.ndarray
     """sum_i kappa_i w_iq / V of each size class, 1/s, shape (S, slots)."""
+
+
+@dataclass(frozen=True)
+class _KindStep:
+    """A step of one vesicle kind, or a part of it; rows are those of its field."""
+
+    kind: int
+    dt: float
+    source: np.ndarray
+    """(rows, slots) vesicles that enter."""
+    side_value: np.ndarray
+    """(rows, 6)"""
+    taken: np.ndarray
+    """(rows, n) captured vesicles, added to."""
+    flows: np.ndarray
+    """(rows, 6), added to; see ``kernels.diffusion_stencil``."""
 
 
 class Continuum:
@@ -111,137 +127,111 @@ class Continuum:
         NumericalError
             If a field's sum leaves the balance that the solver carries beside it.
         """
-        rows = sources.joined()
+        emitted = sources.joined()
         n, kinds, labels = len(state.cells), len(state.kinds), len(state.labels)
         most = most_classes(state.kinds)
         sizes = np.zeros((n, kinds, labels, most))
         result = TransportResult(np.zeros((n, kinds, labels)), *np.zeros((3, kinds, labels)))
         result.captured_sizes = sizes if most > 1 else None
-        receptors = Receptors(state)
+        number = np.column_stack([sites.couplings[0].receptors for sites in self._sites])
+        receptors = Receptors(state, number) if np.isfinite(number).any() else None
         parts = SLICES if any(t.sharing for t in state.types) else 1
-        amounts = [sparse.csr_array(_amounts(state, rows, kind) / parts) for kind in range(kinds)]
+        each = [_sources(state, sites, emitted, kind) / parts for kind, sites in enumerate(self._sites)]
         for part in range(parts):
             for kind in range(kinds) if part % 2 == 0 else reversed(range(kinds)):
-                classes = state.kinds[kind].size_classes
-                taken, flows = self._advance_kind(state, kind, amounts[kind], dt / parts, receptors)
-                sizes[:, kind, :, :classes] += taken.reshape(labels, classes, n).transpose(2, 0, 1)
-                flows = flows.reshape(labels, classes, -1).sum(axis=1)
+                classes, rows = state.kinds[kind].size_classes, len(state.fields[kind])
+                step = _KindStep(
+                    kind,
+                    dt / parts,
+                    each[kind],
+                    _side_values(state, kind),
+                    np.zeros((rows, n)),
+                    np.zeros((rows, 6)),
+                )
+                self._advance_kind(state, step, receptors)
+                sizes[:, kind, :, :classes] += step.taken.reshape(labels, classes, n).transpose(2, 0, 1)
+                flows = step.flows.reshape(labels, classes, -1).sum(axis=1)
                 result.cleared[kind] += flows[:, CLEARED]
                 result.escaped[kind] += flows[:, ESCAPED]
                 result.entered[kind] += flows[:, ENTERED]
         result.captured[:] = sizes.sum(axis=3)
-        result.arrival = receptors.arrival(result.captured.sum(axis=2))
+        if receptors is not None:
+            result.arrival = receptors.arrival(result.captured.sum(axis=2))
         return result
 
-    def _advance_kind(
-        self, state: State, kind: int, amount: sparse.csr_array, dt: float, receptors: Receptors
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Advance one kind; ``amount`` (rows, n) enters. Returns captures (rows, n) and flows (rows, 6)."""
-        sites, field = self._sites[kind], state.fields[kind]
-        side_value = _side_values(state, kind)
-        taken, flows = np.zeros(amount.shape), np.zeros((len(field), 6))
-        if not (amount.nnz or side_value.any() or field.any()):
-            return taken, flows
-        source = np.ascontiguousarray((amount @ sites.release).toarray())
+    def _advance_kind(self, state: State, step: _KindStep, receptors: Receptors | None) -> None:
+        """Advance the field of one kind."""
+        sites, field, flows = self._sites[step.kind], state.fields[step.kind], step.flows
         flows[:, MASS] = _held(field)
-        faces = None
-        if self._conductance is not None:
-            faces = tuple(g.astype(field.dtype, copy=False) for g in self._conductance)
-        job = dt, source, side_value, faces, taken, flows
-        if sites.couplings[0].linear:
-            self._linear(state, kind, _at_present(state, sites), *job)
+        if not (flows[:, MASS].any() or step.source.any() or step.side_value.any()):
+            return
+        if receptors is None or sites.couplings[0].linear:
+            self._linear(state, step, _at_present(state, sites))
         else:
-            self._saturable(state, kind, sites, *job, receptors)
-        held = _check(state, kind, field, flows)
+            self._saturable(state, step, sites, receptors)
+        held = _check(state, step.kind, field, flows)
         faint = (held > 0) & (held < EMPTY_FIELD)
         field[faint] = 0.0
         flows[faint, CLEARED] += held[faint]
-        return taken, flows
 
-    def _scheme(self, state: State, kind: int, size: int, h: float) -> tuple[float, float]:
-        """D h/dx^2 and k h of a size class; the first times the conductances, where these differ."""
-        domain, vesicle = state.domain, state.kinds[kind]
-        uniform = float(domain.hindrance) if self._conductance is None else 1.0  # type: ignore[arg-type]
-        return vesicle.diffusivities[size] * uniform * h / domain.voxel**2, vesicle.decay_rate * h
+    def _diffusion(self, state: State, step: _KindStep, h: np.ndarray) -> Diffusion:
+        """D h/dx^2 and k h of each size class, with sub-steps h (S,), and the sides of the grid."""
+        domain, vesicle, faces = state.domain, state.kinds[step.kind], self._conductance
+        uniform = 1.0
+        if faces is None:
+            uniform = float(domain.hindrance)  # type: ignore[arg-type]
+        else:
+            faces = tuple(g.astype(state.fields[step.kind].dtype, copy=False) for g in faces)
+        return Diffusion(
+            vesicle.diffusivities * uniform * h / domain.voxel**2,
+            vesicle.decay_rate * h,
+            domain.faces,
+            step.side_value,
+            faces,
+        )
 
-    def _linear(
-        self,
-        state: State,
-        kind: int,
-        sites: _Sites,
-        dt: float,
-        source: np.ndarray,
-        side_value: np.ndarray,
-        faces: tuple[np.ndarray, ...] | None,
-        taken: np.ndarray,
-        flows: np.ndarray,
-    ) -> None:
-        """Each row by itself, in the sub-steps of its size class."""
-        field, entries, volume = state.fields[kind], sites.entries, state.domain.voxel_volume
-        for row in range(len(field)):
-            size = row % len(sites.couplings)
-            n_sub = self.substeps(state, kind, dt, size)
-            h = dt / n_sub
-            r, decay = self._scheme(state, kind, size, h)
-            exposure = np.zeros(source.shape[1])
-            advance_linear(
-                field[row],
-                self._scratch[row],
-                n_sub=n_sub,
-                r=r,
-                decay=decay,
-                sides=state.domain.faces,
-                side_value=side_value[row],
-                slots=sites.slots,
-                source=source[row] / n_sub,
-                sink=sites.sink_rate[size] * h,
-                exposure=exposure,
-                flows=flows[row],
-                conductance=faces,
-                threads=self.threads,
-            )
-            rate = h / volume * sites.couplings[size].kappa
-            collect(sites.entry_slot, entries.cell, rate[entries.cell] * entries.weight, exposure, taken[row])
+    def _linear(self, state: State, step: _KindStep, sites: _Sites) -> None:
+        """Each row in the sub-steps of its size class."""
+        field, classes = state.fields[step.kind], len(sites.couplings)
+        n_sub = np.array([self.substeps(state, step.kind, step.dt, size) for size in range(classes)])
+        h = step.dt / n_sub
+        exposure = np.zeros(step.source.shape)
+        advance_linear(
+            field,
+            self._scratch[: len(field)],
+            n_sub=n_sub,
+            diffusion=self._diffusion(state, step, h),
+            slots=sites.slots,
+            source=step.source / np.tile(n_sub, len(field) // classes)[:, None],
+            sink=sites.sink_rate * h[:, None],
+            exposure=exposure,
+            flows=step.flows,
+            threads=self.threads,
+        )
+        rate = (h / state.domain.voxel_volume)[:, None] * np.array([c.kappa for c in sites.couplings])
+        entries = sites.entries
+        collect(sites.entry_slot, entries.cell, entries.weight, rate, exposure, step.taken)
 
-    def _saturable(
-        self,
-        state: State,
-        kind: int,
-        sites: _Sites,
-        dt: float,
-        source: np.ndarray,
-        side_value: np.ndarray,
-        faces: tuple[np.ndarray, ...] | None,
-        taken: np.ndarray,
-        flows: np.ndarray,
-        receptors: Receptors,
-    ) -> None:
+    def _saturable(self, state: State, step: _KindStep, sites: _Sites, receptors: Receptors) -> None:
         """All rows together, in the sub-steps of the fastest: they share the membranes."""
-        field, classes = state.fields[kind], len(sites.couplings)
-        n_sub = self.substeps(state, kind, dt)
-        h = dt / n_sub
-        occupancy = receptors.occupancy(kind, h)
-        rate, number = sites.law.rate, occupancy.number
-        r, decay = np.transpose([self._scheme(state, kind, size, h) for size in range(classes)])
-        labels = len(field) // classes
+        field, classes = state.fields[step.kind], len(sites.couplings)
+        n_sub = self.substeps(state, step.kind, step.dt)
+        h = step.dt / n_sub
+        occupancy = receptors.occupancy(step.kind, h)
         advance_saturable(
             field,
             self._scratch[: len(field)],
             n_sub=n_sub,
-            r=np.tile(r, labels),
-            decay=np.tile(decay, labels),
-            sides=state.domain.faces,
-            side_value=side_value,
+            diffusion=self._diffusion(state, step, np.full(classes, h)),
             slots=sites.slots,
             entries=sites.entries,
-            source=source / n_sub,
-            law=sites.law._replace(saturation=rate * occupancy.chain[1] * h / number),
+            source=step.source / n_sub,
+            law=sites.law._replace(saturation=sites.law.rate * occupancy.chain[1] * h / occupancy.number),
             dt=h,
             volume=state.domain.voxel_volume,
-            taken=taken,
-            flows=flows,
+            taken=step.taken,
+            flows=step.flows,
             occupancy=occupancy,
-            conductance=faces,
             threads=self.threads,
         )
 
@@ -251,18 +241,15 @@ def _held(field: np.ndarray) -> np.ndarray:
     return np.asarray(field.reshape(len(field), -1).sum(axis=1, dtype=np.float64))
 
 
-def _amounts(state: State, rows: Emissions, kind: int) -> sparse.csr_array:
-    """Emissions, (rows, cells); those of class -1 are divided among all classes by their shares."""
-    shares = state.kinds[kind].shares
-    shape = len(state.labels) * len(shares), len(state.cells)
-    mine = rows.kind == kind
-    cell, label, count, size = (c[mine] for c in (rows.cell, rows.label, rows.count, rows.size))
-    any_size = size < 0
-    parts = [(count[~any_size], label[~any_size] * len(shares) + size[~any_size], cell[~any_size])]
-    for each, share in enumerate(shares):
-        parts.append((count[any_size] * share, label[any_size] * len(shares) + each, cell[any_size]))
-    amount, row, column = (np.concatenate(c) for c in zip(*parts, strict=True))
-    return sparse.csr_array((amount, (row, column)), shape=shape)
+def _sources(state: State, sites: _Sites, emitted: Emissions, kind: int) -> np.ndarray:
+    """Vesicles of a kind that enter in each slot, (rows, slots)."""
+    release, mine = sites.release, emitted.kind == kind
+    columns = emitted.cell, emitted.label, emitted.count, emitted.size
+    types = np.int64, np.int64, float, np.int64
+    emission = tuple(np.asarray(c[mine], t) for c, t in zip(columns, types, strict=True))
+    source = np.zeros((len(state.fields[kind]), release.shape[1]))
+    spread(emission, state.kinds[kind].shares, release.indptr, release.indices, release.data, source)
+    return source
 
 
 def _sites(state: State, kind: int) -> _Sites:
@@ -275,9 +262,7 @@ def _sites(state: State, kind: int) -> _Sites:
     slot_of = np.cumsum(touched, dtype=np.int32) - 1
     uptake = sparse.csc_array(_in_slots(coupling.uptake, slot_of, used.size))
     entry_slot = np.repeat(np.arange(used.size), np.diff(uptake.indptr)).astype(np.int64)
-    entries = index_entries(
-        entry_slot, uptake.indices.astype(np.int64), uptake.data, n_slots=used.size, n_cells=len(state.cells)
-    )
+    entries = index_entries(entry_slot, uptake.indices, uptake.data, used, n_cells=len(state.cells))
     kappa = np.array([each.kappa for each in couplings])
     return _Sites(
         couplings=couplings,

@@ -87,11 +87,6 @@ def shared(state: State) -> np.ndarray:
     return together
 
 
-def occupied(state: State) -> np.ndarray:
-    """B / R: share of the receptors of each cell occupied by bound vesicles of each kind, (n, K)."""
-    return np.asarray(state.trafficking.bound.sum(axis=2) / receptors(state))
-
-
 def free_of_other_kinds(state: State, taken: np.ndarray, kind: int) -> np.ndarray:
     """Share of the receptors for a kind that other kinds leave free, (n,); ``taken`` (n, K) are occupied."""
     share = state.uptake_share()
@@ -102,11 +97,17 @@ def free_of_other_kinds(state: State, taken: np.ndarray, kind: int) -> np.ndarra
 
 
 class Receptors:
-    """Receptors of all cells during a step of the continuum engine: expected occupancy by kind."""
+    """Receptors of all cells during a step of the continuum engine: expected occupancy by kind.
 
-    def __init__(self, state: State) -> None:
-        self._state, self._number = state, receptors(state)
-        self._taken = np.ascontiguousarray(occupied(state).T)
+    Parameters
+    ----------
+    number : numpy.ndarray
+        Receptors of each cell for each kind, (n, K); see `receptors`.
+    """
+
+    def __init__(self, state: State, number: np.ndarray) -> None:
+        self._state, self._number = state, number
+        self._taken = np.ascontiguousarray((state.trafficking.bound.sum(axis=2) / number).T)
         self._pools = np.zeros((len(state.kinds), len(state.cells), 2))
         self._followed: set[int] = set()
 

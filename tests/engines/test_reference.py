@@ -19,8 +19,8 @@ from exoabm.output.checkpoint import snapshot
 from exoabm.runs.provenance import arithmetic
 
 REFERENCE = {
-    "linear": "271f7e49c753b0cf",
-    "saturable": "952d0547a7c95b48",
+    "linear": "f5cf37dc92ebf68a",
+    "saturable": "71c1b576b1e47cc4",
     "voxel": "b90852d96506c950",
     "membrane": "141c71b67e6603b8",
 }

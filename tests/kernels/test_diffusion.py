@@ -73,35 +73,45 @@ def make(shape, sides="mixed", dtype=np.float64, labels=1, varied=False, saturat
     )  # fmt: skip
 
 
-def run_linear(p, n_sub, threads=1, label=0):
-    """Field, uptake per cell, exposure and flows of one label by `advance_linear`."""
-    u = p.u[label].copy(order="K")
-    slots = linear_uptake.index_slots(p.voxel, u.shape)
-    share = p.dt * p.lattice_rate[p.cell] * p.weight / p.volume
-    exposure, flows, taken = np.zeros(p.voxel.size), np.zeros(6), np.zeros(p.rate.size)
-    flows[d.MASS] = u.sum(dtype=np.float64)
+def run_linear(p, n_sub, threads=1, label=None):
+    """Fields, uptake per cell, exposure and flows of all labels, or of one, by `advance_linear`."""
+    mine = slice(None) if label is None else slice(label, label + 1)
+    u = p.u[mine].copy(order="K")
+    labels, n_slots = len(u), p.voxel.size
+    slots = linear_uptake.index_slots(p.voxel, u.shape[1:])
+    rate = p.dt * p.lattice_rate[None] / p.volume
+    sink = np.bincount(p.slot, rate[0, p.cell] * p.weight, minlength=n_slots)[None]
+    exposure, flows, taken = (
+        np.zeros((labels, n_slots)),
+        np.zeros((labels, 6)),
+        np.zeros((labels, p.rate.size)),
+    )
+    flows[:, d.MASS] = u.reshape(labels, -1).sum(axis=1, dtype=np.float64)
     linear_uptake.advance_linear(
-        u, np.empty_like(u), n_sub=n_sub, r=p.r[label], decay=p.decay[label], sides=p.sides,
-        side_value=p.value[label], slots=slots, source=p.source[label],
-        sink=np.bincount(p.slot, share, minlength=p.voxel.size), exposure=exposure, flows=flows,
-        conductance=p.conductance, threads=threads,
+        u, np.empty_like(u), n_sub=np.array([n_sub]), diffusion=diffusion(p, mine), slots=slots,
+        source=p.source[mine].copy(), sink=sink, exposure=exposure, flows=flows, threads=threads,
     )  # fmt: skip
-    linear_uptake.collect(p.slot, p.cell, share, exposure, taken)
-    return u[None], taken[None], exposure[None], flows[None]
+    linear_uptake.collect(p.slot, p.cell, p.weight, rate, exposure, taken)
+    return u, taken, exposure, flows
+
+
+def diffusion(p, mine=slice(None)):
+    """D, clearance and the sides, for some of the labels."""
+    return d.Diffusion(p.r[mine], p.decay[mine], p.sides, p.value[mine], p.conductance)
 
 
 def run_saturable(p, n_sub, threads=1, occupancy=None):
     """Field, uptake per label and cell, and flows by `advance_saturable`."""
     u = p.u.copy()
-    labels, n_slots, n_cells = len(u), p.voxel.size, p.rate.size
+    labels, n_cells = len(u), p.rate.size
     taken, flows = np.zeros((labels, n_cells)), np.zeros((labels, 6))
     flows[:, d.MASS] = u.reshape(labels, -1).sum(axis=1, dtype=np.float64)
     saturable_uptake.advance_saturable(
-        u, np.empty_like(u), n_sub=n_sub, r=p.r, decay=p.decay, sides=p.sides,
-        side_value=p.value, slots=linear_uptake.index_slots(p.voxel, u.shape[1:]),
-        entries=x.index_entries(p.slot, p.cell, p.weight, n_slots, n_cells), source=p.source,
+        u, np.empty_like(u), n_sub=n_sub, diffusion=diffusion(p),
+        slots=linear_uptake.index_slots(p.voxel, u.shape[1:]),
+        entries=x.index_entries(p.slot, p.cell, p.weight, p.voxel, n_cells), source=p.source,
         law=x.UptakeLaw(p.rate, np.atleast_2d(p.lattice_rate), p.saturation), dt=p.dt, volume=p.volume,
-        taken=taken, flows=flows, occupancy=occupancy, conductance=p.conductance, threads=threads,
+        taken=taken, flows=flows, occupancy=occupancy, threads=threads,
     )  # fmt: skip
     return u, taken, flows
 
@@ -160,12 +170,9 @@ def test_saturable_reference_catches_five_percent():
 def test_mass_follows_its_own_recurrence(shape, sides, varied):
     """M is carried on by the flows alone and still equals the sum of the field."""
     p = make(shape, sides, labels=3, varied=varied, saturation=20.0)
-    u, taken, _, flows = run_linear(p, 501)
-    np.testing.assert_allclose(flows[:, d.MASS], u.sum(), rtol=1e-12)
-    np.testing.assert_allclose(flows[:, d.TAKEN], taken.sum(), rtol=1e-12)
-    u, taken, flows = run_saturable(p, 501)
-    np.testing.assert_allclose(flows[:, d.MASS], u.reshape(3, -1).sum(1), rtol=1e-12)
-    np.testing.assert_allclose(flows[:, d.TAKEN], taken.sum(1), rtol=1e-12)
+    for u, taken, *_, flows in (run_linear(p, 501), run_saturable(p, 501)):
+        np.testing.assert_allclose(flows[:, d.MASS], u.reshape(3, -1).sum(1), rtol=1e-12)
+        np.testing.assert_allclose(flows[:, d.TAKEN], taken.sum(1), rtol=1e-12)
     signs = np.array([1, -1, -1, -1, 1])
     np.testing.assert_allclose(flows[:, d.MASS], p.u.reshape(3, -1).sum(1) + flows[:, 1:] @ signs, rtol=1e-12)
 
@@ -317,14 +324,14 @@ def test_cell_without_uptake_takes_nothing():
 
 def test_no_slots():
     p = make((5, 7))
-    u, flows, empty = p.u[0], np.zeros(6), np.zeros(0)
-    flows[d.MASS] = u.sum()
+    flows, empty = np.zeros((1, 6)), np.zeros((1, 0))
+    flows[0, d.MASS] = p.u.sum()
     linear_uptake.advance_linear(
-        u, np.empty_like(u), n_sub=3, r=0.1, decay=0.0, sides=SIDES["no-flux"],
-        side_value=np.zeros(6), slots=linear_uptake.index_slots(np.zeros(0, int), u.shape), source=empty,
-        sink=empty, exposure=empty, flows=flows,
+        p.u, np.empty_like(p.u), n_sub=np.array([3]), diffusion=diffusion(p)._replace(sides=SIDES["no-flux"]),
+        slots=linear_uptake.index_slots(np.zeros(0, int), p.u.shape[1:]), source=empty, sink=empty,
+        exposure=empty, flows=flows,
     )  # fmt: skip
-    assert flows[d.MASS] == pytest.approx(u.sum(), rel=1e-14)
+    assert flows[0, d.MASS] == pytest.approx(p.u.sum(), rel=1e-14)
 
 
 def test_wrong_arguments_are_refused():
@@ -344,6 +351,6 @@ def test_wrong_arguments_are_refused():
         with pytest.raises(ValueError, match=r"must|periodic"):
             run_linear(bad, 1)
     with pytest.raises(ValueError, match="sorted"):
-        x.index_entries(np.array([1, 0]), np.array([0, 0]), np.ones(2), 2, 1)
+        x.index_entries(np.array([1, 0]), np.array([0, 0]), np.ones(2), np.arange(2), 1)
     with pytest.raises(ValueError, match="cells"):
-        x.index_entries(np.array([0, 1]), np.array([0, 1]), np.ones(2), 2, 1)
+        x.index_entries(np.array([0, 1]), np.array([0, 1]), np.ones(2), np.arange(2), 1)

@@ -14,7 +14,7 @@ from exoabm.domain import Domain, Face
 from exoabm.kernels import lattice_random_walk as kernel
 from exoabm.kernels.diffusion_stencil import CLEARED as LOST
 from exoabm.kernels.diffusion_stencil import ESCAPED as LEFT
-from exoabm.kernels.diffusion_stencil import MASS
+from exoabm.kernels.diffusion_stencil import MASS, Diffusion
 from exoabm.kernels.linear_uptake import advance_linear, index_slots
 from exoabm.kernels.medium import CAPTURED, CLEARED, ESCAPED, FREE, Outcomes, Particles
 from exoabm.kernels.random import StepKey
@@ -83,24 +83,21 @@ class World:
         u = np.zeros(self.domain.n_voxels)
         u[self.open] = 1 / len(self.open)
         u = u.reshape(self.domain.shape)
-        flows, exposure = np.zeros(6), np.zeros(2)
-        flows[MASS] = u.sum()
+        flows, exposure = np.zeros((1, 6)), np.zeros((1, 2))
+        flows[0, MASS] = u.sum()
+        r, decay = np.array([[WATER * H / VOXEL**2], [self.lattice.decay_rate * H]])
         advance_linear(
-            u,
-            np.empty_like(u),
-            n_sub=N_SUB,
-            r=WATER * H / VOXEL**2,
-            decay=self.lattice.decay_rate * H,
-            sides=self.domain.faces,
-            side_value=np.zeros(6),
+            u[None],
+            np.empty_like(u[None]),
+            n_sub=np.array([N_SUB]),
+            diffusion=Diffusion(r, decay, self.domain.faces, np.zeros((1, 6)), self.faces),
             slots=index_slots(self.sites, self.domain.shape),
-            source=np.zeros(2),
-            sink=H * np.array([self.rate[:2].sum(), self.rate[2]]),
+            source=np.zeros((1, 2)),
+            sink=H * np.array([[self.rate[:2].sum(), self.rate[2]]]),
             exposure=exposure,
             flows=flows,
-            conductance=self.faces,
         )
-        return u.ravel(), H * self.rate * exposure[[0, 0, 1]], flows
+        return u.ravel(), H * self.rate * exposure[0, [0, 0, 1]], flows[0]
 
     def walkers(self, n: int, seed: int = 0) -> Walkers:
         """Walkers spread evenly over the open voxels."""
