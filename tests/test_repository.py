@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -56,11 +57,13 @@ def absent(page: str) -> set[str]:
     return missing | {word for word in modules - names if not exists(word)}
 
 
-def exists(module: str) -> bool:
+def exists(name: str) -> bool:
+    """Whether there is a module, or something in a module, of this name."""
+    module, _, own = name.rpartition(".")
     try:
-        return find_spec(module) is not None
+        return find_spec(name) is not None
     except ModuleNotFoundError:
-        return False
+        return find_spec(module) is not None and hasattr(import_module(module), own)
 
 
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("scenarios/*.md")])

@@ -235,7 +235,7 @@ def fit(
             source=source_of(source),
             replicates=replicates,
             seed=seed,
-            workers=workers_of(jobs, cluster),
+            workers=workers_of(jobs, cluster, loaded),
             progress=None if tell is None else lambda runs: tell(runs, None),
         )
     if out is not None:
@@ -391,7 +391,7 @@ def sensitivity(
         with progress_bar(title, progress) as tell:
             yield tell or (lambda done, total: None)
 
-    with kept(workers_of(jobs, cluster)) as workers:
+    with kept(workers_of(jobs, cluster, loaded)) as workers:
         found = run_sensitivity(
             loaded,
             factors,

@@ -171,7 +171,7 @@ def run_sweep(
     from exoabm.batch.sweeps.sweep import foretell, plan_sweep
     from exoabm.streams import Streams
 
-    part, workers = None if shard is None else Shard.read(shard), workers_of(jobs, cluster)
+    part, workers = None if shard is None else Shard.read(shard), workers_of(jobs, cluster, loaded)
     plan = plan_sweep(
         loaded,
         vary,
@@ -473,7 +473,7 @@ def trial(
         judged = run_trial(
             plan,
             folder,
-            workers=workers_of(jobs, cluster),
+            workers=workers_of(jobs, cluster, loaded),
             overwrite=overwrite,
             progress=tell,
             damaged=damage.extend,
@@ -627,18 +627,20 @@ def vary_texts(vary: Vary) -> list[str]:
     return found
 
 
-def workers_of(jobs: int, cluster: str | None) -> Workers:
-    """Workers on this machine, or those of a Dask scheduler.
+def workers_of(jobs: int, cluster: str | None, loaded: LoadedScenario) -> Workers:
+    """Workers on this machine, or those of a Dask scheduler, for runs of a scenario.
 
     Raises
     ------
     InputError
-        If they are other processes, which lack behaviors registered in this one.
+        If they are other processes, and the scenario has behaviors that are registered in this one.
     """
     from exoabm.batch.execution.workers import dask, local
     from exoabm.cells.behaviors import local_behaviors
 
-    if (jobs > 1 or cluster is not None) and (names := local_behaviors()):
+    used = {name for table in loaded.scenario.cell_type for name in table.behavior}
+    names = [name for name in local_behaviors() if name in used]
+    if names and (jobs > 1 or cluster is not None):
         raise InputError(
             f"other processes do not know the behaviors registered here ({', '.join(names)}); "
             "run with jobs = 1, or add them by a package"

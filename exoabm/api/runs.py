@@ -185,7 +185,7 @@ class Run(RunTables, Plots):
     >>> made = xo.run("two_cells", {"clock.step": "10 min"}, seed=1, hours=1)
     >>> made.edges.schema.field("distance_um").metadata[b"unit"]
     b'um'
-    >>> made.summary["ledger"]["exosome"]["emitted"]
+    >>> made.summary["mass_balance"]["exosome"]["emitted"]
     60.0
     >>> sorted(made.communication)
     ['0', '1']
@@ -203,18 +203,18 @@ class Run(RunTables, Plots):
 
     def _repr_html_(self) -> str:
         info = self.about["scenario"]["info"]
-        ledger: dict[str, dict[str, float]] = self.summary["ledger"]
+        balance: dict[str, dict[str, float]] = self.summary["mass_balance"]
         places = [
             place
-            for place in next(iter(ledger.values()), {})
-            if place == "emitted" or any(row[place] for row in ledger.values())
+            for place in next(iter(balance.values()), {})
+            if place == "emitted" or any(row[place] for row in balance.values())
         ]
-        rows = [(p.replace("_", " "), *(float(row[p]) for row in ledger.values())) for p in places]
+        rows = [(p.replace("_", " "), *(float(row[p]) for row in balance.values())) for p in places]
         lines = [f"{self.hours:g} h, seed {self.seed}, engine {self.about['engine']}"]
         lines += [] if self._home is not None else [str(self.folder)]
         lines += [f"Warning: {text}" for text in self.warnings]
         return html_card(
-            f"{self.about['scenario_name']}: {info['title']}", lines, html_table(["vesicles", *ledger], rows)
+            f"{self.about['scenario_name']}: {info['title']}", lines, html_table(["vesicles", *balance], rows)
         )
 
     @property

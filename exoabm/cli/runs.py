@@ -172,14 +172,14 @@ def _print_result(result: RunResult) -> None:
     if asked is not None and asked["value"] is not None:
         said = f"{asked['title']}: {_counted(asked['value'])} {asked['unit']}".rstrip()
         out.print(f"[bold]{escape(said)}[/] ({escape(asked['metric'])})", highlight=False)
-    for kind, ledger in summary["ledger"].items():
+    for kind, balance in summary["mass_balance"].items():
         table = Table(box=None, header_style="bold", pad_edge=False)
         table.add_column(kind)
         table.add_column("vesicles", justify="right")
         table.add_column("share", justify="right")
-        for place, count in ledger.items():
+        for place, count in balance.items():
             if count or place == "emitted":
-                share = count / ledger["emitted"] if ledger["emitted"] else 0.0
+                share = count / balance["emitted"] if balance["emitted"] else 0.0
                 name = "endosomal (now)" if place == "endosomal" else place.replace("_", " ")
                 table.add_row(name, _counted(count), f"{share:.2%}")
         out.print(table)

@@ -54,7 +54,7 @@ PLACES = {
     "cleared": ("cleared", "#D3D6D9"),
     "escaped": ("escaped", "#B4B8BC"),
 }
-"""Words and color for each account of the ledger, from the inside of a cell outward."""
+"""Words and color for each account of the mass balance, from the inside of a cell outward."""
 
 
 class Role(Enum):

@@ -277,7 +277,7 @@ def summarize(model: ExosomeModel) -> dict[str, Any]:
         "domain": state.domain.describe(),
         "cells": census(state.types, state.cells.type),
         **({"fates": fates(state)} if state.living else {}),
-        "ledger": state.balance.totals(),
+        "mass_balance": state.balance.totals(),
         "waste": {
             name: getattr(state.waste_balance, name)
             for name in ("produced", "recaptured", "degraded", "exported", "debris", "held")

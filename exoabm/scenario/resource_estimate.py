@@ -182,11 +182,14 @@ def estimate_run(
     clock = scenario.clock
     follows_vesicles = scenario.transport.engine == "vesicles"
     duration, step = float(clock.duration), float(clock.step)
-    stay, meetings = 0.0, 0.0
+    stay, meetings, at_once = 0.0, 0.0, 0.0
     for vesicle in scenario.vesicle:
         rate = math.inf if captured is None else captured.get(vesicle.name, 0.0)
         stay = max(stay, mean_stay(vesicle, duration, rate if captured else 0.0))
         meetings = max(meetings, min(_meetings(vesicle), rate * stay))
+        # In a step a vesicle comes to a further cell only if it has left the membrane of the one before.
+        left = float(vesicle.unbinding_rate) + float(vesicle.internalization_rate)
+        at_once = max(at_once, min(meetings, 1.0 + left * step))
     held = max(domain.face_concentration) * domain.voxel_volume * domain.n_voxels * len(scenario.vesicle)
     emitted = math.inf if domain.opens_to_reservoir else _emitted(scenario, release_rate)
     takers = cells if takers is None else takers
@@ -199,7 +202,7 @@ def estimate_run(
         # All vesicles of a step exist in that step, however fast they are cleared.
         alive=release_rate * min(duration, stay + step) + dosed[0] + held if follows_vesicles else 0.0,
         arriving=release_rate * step + dosed[1] + held if follows_vesicles else 0.0,
-        events=2 + 4 * meetings,
+        events=2 + 4 * at_once,
         edges=_edges(scenario, takers, labels, emitted * meetings if meetings else 0.0),
     )
     parts = _memory(scenario, domain, size)

@@ -178,7 +178,7 @@ def test_the_folder_of_a_trial(trial: Trial, plan: Plan, home: Path) -> None:
     kept = sorted(path.name for path in (folder / "runs").iterdir())
     assert kept == ["null-1", "sending-1", "silent-1"]
     summary = json.loads((folder / "runs" / "sending-1" / "summary.json").read_text())
-    delivered = summary["ledger"]["exosome"]["delivered"] / 4
+    delivered = summary["mass_balance"]["exosome"]["delivered"] / 4
     assert delivered == pytest.approx(trial.values["sending"]["delivered"][0], rel=1e-12)
     page = (folder / "report.html").read_text()
     assert page == render(trial)

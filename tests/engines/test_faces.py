@@ -230,7 +230,12 @@ def test_an_obstacle_far_away_changes_no_way_beside_a_membrane_at_an_open_face()
             [20.0] * 3, [(STONE, [[0.0, 10, 10]])], voxel=5, domain=domain, transport=transport, step=0.3
         )
         free = model.state.vesicles
-        columns = dict.fromkeys(free.columns(), 0) | {"status": Status.FREE, "host": -1, "donor": -1}
+        columns = dict.fromkeys(free.columns(), 0) | {
+            "status": Status.FREE,
+            "host": -1,
+            "donor": -1,
+            "due": np.inf,
+        }
         x, y, z = start.T
         free.append(
             **columns | {"x": x, "y": y, "z": z, "diffusivity": 6.572, "id": np.arange(len(x)) + 10**13}

@@ -105,7 +105,7 @@ def fill(model: ExosomeModel, number: int, seed: int = 1) -> float:
     density = 2 * number / domain.extent.prod()
     place = place[kept]
     columns = dict.fromkeys(state.vesicles.columns(), 0) | {"status": Status.FREE, "host": -1, "donor": -1}
-    columns |= {"diffusivity": FREELY, "diameter": 0.1, "id": np.arange(len(place)) + 10**13}
+    columns |= {"diffusivity": FREELY, "due": np.inf, "id": np.arange(len(place)) + 10**13}
     x, y, z = place.T
     state.vesicles.append(**columns | {"x": x, "y": y, "z": z})
     state.balance.emitted[0, 0] += len(place)

@@ -62,7 +62,7 @@ def test_distances_and_small_numbers_are_said_as_they_are(monkeypatch) -> None:
             "threshold_per_mL": 1e6,
             "communication_distance_um": {"exosome": distance},
         }
-        summary = {"title": "t", "hours": 1, "seed": 1, "ledger": {}, "communication": communication}
+        summary = {"title": "t", "hours": 1, "seed": 1, "mass_balance": {}, "communication": communication}
         runs._print_result(type("", (), {"summary": summary, "folder": "f"})())
         return " ".join(said[1:-1])
 

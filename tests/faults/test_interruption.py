@@ -249,7 +249,14 @@ def test_a_folder_is_checked_before_anything_is_computed(tmp_path) -> None:
 
 def started(cwd: Path, *arguments: object) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "exoabm.cli", "run", "two_cells", *map(str, arguments)]
-    return subprocess.Popen(command, cwd=cwd, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    return subprocess.Popen(
+        command,
+        cwd=cwd,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # ignored where tests run by nohup
+    )
 
 
 def wait_until(true: Callable[[], object]) -> None:

@@ -68,6 +68,7 @@ OFF = {
     },
     "uptake": {"sender": 'takes_up = ["EV"]\nuptake_rate = 0'},
     "added behaviors": {"receiver": "behavior = {}"},
+    "another label in exports": {"receiver": "annotated_as = 'other'"},
     "pools": {"sender": 'holds = [{ cargo = "message", vesicle = "EV" }]'},
     "waste": {"receiver": 'waste = { vesicle = "EV", production = 0, lysosomal_rate = 0, export_rate = 0 }'},
     "receptors": {"receiver": 'receptor = [{ name = "r" }]'},

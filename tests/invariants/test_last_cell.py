@@ -114,6 +114,6 @@ def test_its_folder_is_whole_with_and_without_a_stop(emptying: LoadedScenario, t
         assert pq.read_table(path).equals(pq.read_table(broken / path.name)), path.name
     events = pq.read_table(whole / "events.parquet").to_pandas()
     counts = events.groupby("event", observed=True)["count"].sum()
-    totals = result.summary["ledger"]["ev"]
+    totals = result.summary["mass_balance"]["ev"]
     assert counts["release"] == pytest.approx(totals["emitted"], rel=1e-9)
     assert counts["clearance"] == pytest.approx(totals["cleared"], rel=1e-9)

@@ -85,13 +85,13 @@ def test_what_is_printed_is_the_summary(folder: Path, said: dict[str, Any]) -> N
     assert {key: said[key] for key in summary} == summary
     assert (summary["seed"], summary["hours"]) == (5, pytest.approx(1))
     assert summary["cells"] == {"donor": 7, "recipient": 30}
-    book = summary["ledger"]["exosome"]
+    book = summary["mass_balance"]["exosome"]
     assert sum(v for k, v in book.items() if k != "emitted") == pytest.approx(book["emitted"], rel=1e-9)
     assert book["emitted"] == pytest.approx(7 * 60, rel=1e-12)
 
 
 def test_the_communication_sums_to_the_ledger(folder: Path) -> None:
-    book = json.loads((folder / "summary.json").read_text())["ledger"]["exosome"]
+    book = json.loads((folder / "summary.json").read_text())["mass_balance"]["exosome"]
     edges = pq.read_table(folder / "edges.parquet").to_pandas()
     inside = sum(book[p] for p in ("endosomal", "lysosomal", "delivered", "recycled"))
     assert edges["taken_up"].sum() == pytest.approx(inside, rel=1e-9)

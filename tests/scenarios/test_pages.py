@@ -273,7 +273,7 @@ def test_the_counts_that_the_pages_quote(counted: Path) -> None:
     head, row = table(text(PAGES["signaling"]), "counted")
     names = {"counted": "emitted", "in endosomes": "endosomal"}
     summary = json.loads((counted / "runs" / "each" / "summary.json").read_text())
-    (found,) = summary["ledger"].values()
+    (found,) = summary["mass_balance"].values()
     assert not misprinted({names.get(c, c): n for c, n in zip(head, row, strict=True)}, found)
     run = open_run(counted / "runs" / "each")
     events, copies = run.events.to_pandas(), run.vesicle_cargo.to_pandas().set_index("vesicle").copies

@@ -82,7 +82,7 @@ ITEMS = (
     Item(
         "png",
         "Picture (PNG)",
-        "field, cells, ledger and reach on one page",
+        "field, cells, mass balance and reach on one page",
         "picture.png",
         "image/png",
         lambda s: png(s.model),
@@ -370,7 +370,7 @@ def rows_csv(rows: Sequence[dict[str, Any]]) -> bytes:
 
 
 def png(model: ExosomeModel) -> bytes:
-    """The picture of the run folder, ``preview.png``: field, cells, ledger and reach on one page."""
+    """The picture of the run folder, ``preview.png``: field, cells, mass balance and reach on one page."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "preview.png"
         draw_picture(model, path)

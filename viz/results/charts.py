@@ -43,7 +43,7 @@ _ORGANS = {
 _PLACES = {p: PLACES[p][1] for p in ("endosomal", "lysosomal", "delivered")} | {
     p: to_hex(0.75 * rgb(PLACES[p][1])) for p in ("free", "bound", "cleared")
 }
-"""The colors of the ledger's places, those made for areas darker, so that a line of them can be seen."""
+"""Colors of the places of the mass balance; those made for areas are darker, so that a line is visible."""
 _DASHES = ("", "7 4", "2 3")
 """Of the first, the second and further kinds of particles."""
 MOST_POINTS = 240
