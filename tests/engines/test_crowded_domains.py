@@ -89,7 +89,7 @@ def test_fusion_delivers_alike() -> None:
 )
 def test_what_is_wrong_by_5_percent_is_seen(table: str, key: str, value: float) -> None:
     """Told by the counts in the direction in which the error moves them."""
-    rate = {"kinds": {"release_rate": (10 if key == "half_life" else 5) * RATE}}
+    rate = {"kinds": {"release_rate": (15 if key == "half_life" else 5) * RATE}}
     wrong = {table: rate.get(table, {}) | {key: 1.05 * value}}
     right = {table: rate.get(table, {}) | {key: value}}
     counted, expected = both(dim=2, **(rate | right))
