@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 from exoabm.scenario.loader import load, shipped
 
@@ -12,7 +13,7 @@ NOT_NEEDED = {"pandas", "networkx", "pyarrow", "matplotlib", "tqdm", "zarr", "so
 """Libraries that a model and its steps do without: their import takes longer than the steps do."""
 
 
-def test_a_first_step_loads_no_library_that_it_does_not_need() -> None:
+def test_a_first_step_loads_no_library_that_it_does_not_need(tmp_path: Path) -> None:
     """Parts of Mesa that need pandas and networkx load them when they are used."""
     code = f"""
 import sys
@@ -28,14 +29,16 @@ import networkx
 grid = mesa.space.NetworkGrid(networkx.path_graph(5))
 print(grid.get_neighborhood(2, radius=2), type(networkx).__name__)
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
     first, second, third = done.stdout.splitlines()
     assert first == "[]"
     assert second == f"[{1 / 60}] True"
     assert third == "[1, 3, 0, 4] module"
 
 
-def test_the_list_of_scenarios_is_read_without_building_them() -> None:
+def test_the_list_of_scenarios_is_read_without_building_them(tmp_path: Path) -> None:
     code = (
         "import atexit, sys; atexit.register(lambda: print(*sys.modules)); sys.argv[1:] = ['list', '--json']"
     )
@@ -44,6 +47,7 @@ def test_the_list_of_scenarios_is_read_without_building_them() -> None:
         capture_output=True,
         text=True,
         check=True,
+        cwd=tmp_path,
     )
     *shown, modules = done.stdout.splitlines()
     loaded = {"numpy", "numba", "pint", "exoabm.scenario.schema"} & set(modules.split())

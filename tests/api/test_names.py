@@ -64,8 +64,10 @@ def test_the_package_is_cheap_to_import_and_so_is_its_list_of_names() -> None:
     assert float(seconds) < 0.3
 
 
-def test_a_scenario_needs_no_library_of_results() -> None:
+def test_a_scenario_needs_no_library_of_results(tmp_path: Path) -> None:
     code = "import sys, exoabm as xo; xo.scenario('two_cells')._repr_html_(); "
     code += "print([m for m in 'pandas matplotlib solara xarray zarr'.split() if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
     assert done.stdout.strip() == "[]"

@@ -15,7 +15,7 @@ from exoabm import ExosomeModel
 from exoabm.accounting.mass_balance import PLACES
 from exoabm.output.events import VesicleEventWriter
 from exoabm.tables.fates import COUNTED
-from exoabm.vesicle import vesicle_ids
+from exoabm.vesicle import Status, vesicle_ids
 
 BUSY: dict[str, Any] = {
     "kinds": {"release_rate": 3000, "secretion": "poisson"},
@@ -105,7 +105,6 @@ def test_each_life_has_one_birth_and_at_most_one_end(run: tuple[ExosomeModel, An
 def test_each_life_is_told_in_order(run: tuple[ExosomeModel, Any]) -> None:
     """By the times of the rows and, where these are equal, by their order in the file."""
     _, events = run
-    assert (np.diff(events.time_s) >= -60).all()  # rows are in order of time within each step
     lives = events.sort_values("vesicle", kind="stable")
     name, vesicle = lives.event.astype(str).to_numpy(), lives.vesicle.to_numpy()
     same = vesicle[1:] == vesicle[:-1]
@@ -135,7 +134,8 @@ def test_relays_are_followed(run: tuple[ExosomeModel, Any]) -> None:
 def test_a_vesicle_that_is_lost_stops_the_run() -> None:
     model = crowd(2, transport={"engine": "vesicles"}, **BUSY)
     model.run(hours=0.1)
-    model.state.vesicles.remove(np.array([0]))
+    free = model.state.vesicles.rows(Status.FREE)
+    model.state.vesicles.remove(free[:1])
     with pytest.raises(Exception, match="does not close"):
         model.step()
 

@@ -132,13 +132,7 @@ def test_long_runs_have_fewer_frames_and_say_so(finished, tmp_path, monkeypatch)
     assert [time for time, _ in frames(exported(run, tmp_path / "c"))] == whole[-1:]
 
 
-@pytest.mark.parametrize("size", [50, 999, 100_000])
-def test_tracks_do_not_depend_on_how_rows_are_read(finished, monkeypatch, size) -> None:
-    run = finished("living")
+def test_tracks_are_those_of_a_replay(finished) -> None:
     times = np.array([600.0, 1800.0, 1800.0, 3600.0])
-    expected = list(tracks(run, times))
-    monkeypatch.setattr("exoabm.export.simularium.AT_ONCE", size)
-    for found, other in zip(tracks(run, times), expected, strict=True):
-        for one, two in zip(found, other, strict=True):
-            np.testing.assert_array_equal(one, two)
-    assert [len(each.name) for each in expected] == [len(replayed(run, time)) for time in times]
+    run = finished("living")
+    assert [len(each.name) for each in tracks(run, times)] == [len(replayed(run, time)) for time in times]
