@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import importlib.util
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -25,6 +26,11 @@ import exoabm  # noqa: E402
 
 if importlib.util.find_spec("exoabm.scenarios") is None:
     exoabm.__path__.append(str(ROOT))
+
+# Where tests run in the background, as by nohup, these are ignored, and so they would be by every run of a test.
+for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, handler)
 
 
 def pytest_report_header() -> str:
