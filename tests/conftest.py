@@ -27,7 +27,7 @@ import exoabm  # noqa: E402
 if importlib.util.find_spec("exoabm.scenarios") is None:
     exoabm.__path__.append(str(ROOT))
 
-# Where tests run in the background, as by nohup, these are ignored, and so they would be by every run of a test.
+# Tests in the background, as by nohup, ignore these signals, and so would every run that they start.
 for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, handler)

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
 MEMORY_SHARE = 0.8
 """Share of the free memory that a run may use."""
-BASE_BYTES = 520e6
-"""The interpreter with its libraries and the preview: 475 to 490 MB measured, 590 if kernels are compiled."""
+BASE_BYTES = 615e6
+"""The interpreter with its libraries and the preview: 475 to 490 MB measured, 600 with Python 3.13
+or where kernels are compiled."""
 BYTES_PER_VOXEL = 60.0
 """Distances and concentrations while a run is summarized and drawn, measured."""
 BYTES_PER_CELL = 1500.0
