@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import multiprocessing
 import os
@@ -10,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -137,8 +139,22 @@ def alone(folder: Path) -> None:
     resume_rows(folder) if is_batch(folder) else run_rows(long_plan(), folder)
 
 
+@contextlib.contextmanager
+def two_processes() -> Iterator[ProcessPoolExecutor]:
+    """Ended by a kill: one that was killed while it held the queue would have the pool wait for the other."""
+    pool = ProcessPoolExecutor(2, mp_context=FORK)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=False)
+        for child in children(os.getpid()):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+        pool.shutdown()
+
+
 def in_a_pool(folder: Path) -> None:
-    run_rows(long_plan(), folder, workers=lambda: ProcessPoolExecutor(2, mp_context=FORK))
+    run_rows(long_plan(), folder, workers=two_processes)
 
 
 @pytest.fixture(scope="module")

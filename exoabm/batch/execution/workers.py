@@ -76,8 +76,11 @@ def _processes(jobs: int) -> Iterator[Executor]:
         ours.close()
         raise
     finally:
-        pool.shutdown(cancel_futures=True)
+        # Without waiting: if a worker was killed while it held the queue, the others never read that they may
+        # end, and the pool (Python 3.11) waits without end. All results are here; the pipe ends the workers.
+        pool.shutdown(wait=False, cancel_futures=True)
         ours.close()
+        pool.shutdown()
         theirs.close()
 
 
