@@ -37,8 +37,7 @@ from exoabm.scenario.schema_cells import selected
 from exoabm.tables.declarations import TABLES
 from exoabm.tables.readouts import named, resolve
 from exoabm.transport.cell_grid_coupling import couple
-from exoabm.transport.grid_discretization import LatticeOperator
-from exoabm.transport.transfer_matrix import refuse_restless
+from exoabm.transport.transfer_matrix import operator_of, refuse_restless
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -387,14 +386,7 @@ def _worth_of_size(
     state: State, kind: int, diffusivity: float, coupling: Coupling, weight: np.ndarray
 ) -> np.ndarray:
     domain, vesicle = state.domain, state.kinds[kind]
-    grid = LatticeOperator(
-        shape=domain.shape,
-        voxel=domain.voxel,
-        decay=vesicle.decay_rate,
-        diffusivity=diffusivity * domain.hindrance,
-        faces=domain.faces,
-        obstacle=domain.obstacle,
-    )
+    grid = operator_of(state, kind, diffusivity)
     sinks = coupling.sink_rates(domain.voxel_volume)
     exchange, loss = grid.parts()
     loss = loss + np.asarray(sinks.sum(axis=0)).ravel()

@@ -107,6 +107,19 @@ def transfer_matrix(state: State, kind: int = 0) -> TransferMatrix:
     return TransferMatrix(name, ids[donors], ids[recipients], direct, final)
 
 
+def operator_of(state: State, kind: int, diffusivity: float) -> LatticeOperator:
+    """Diffusion and clearance of vesicles of a kind with one D in um^2/s, on the grid of a state."""
+    domain = state.domain
+    return LatticeOperator(
+        shape=domain.shape,
+        voxel=domain.voxel,
+        decay=state.kinds[kind].decay_rate,
+        diffusivity=diffusivity * domain.hindrance,
+        faces=domain.faces,
+        obstacle=domain.obstacle,
+    )
+
+
 def _of_one_size(
     state: State,
     kind: int,
@@ -121,14 +134,7 @@ def _of_one_size(
     recycling.
     """
     domain, vesicle = state.domain, state.kinds[kind]
-    operator = LatticeOperator(
-        shape=domain.shape,
-        voxel=domain.voxel,
-        decay=vesicle.decay_rate,
-        diffusivity=diffusivity * domain.hindrance,
-        faces=domain.faces,
-        obstacle=domain.obstacle,
-    )
+    operator = operator_of(state, kind, diffusivity)
     sinks = coupling.sink_rates(domain.voxel_volume)[recipients]
     inward = 1 - vesicle.unbinding_probability
     recycled = inward * (1 - vesicle.fusion_probability) * vesicle.recycling_probability
