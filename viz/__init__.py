@@ -4,5 +4,5 @@ Modules without Solara, each testable alone: ``setup``, ``parameter_controls``, 
 ``permalinks``, and the rooms ``server`` and ``results``. ``components`` and ``teaching`` hold the Solara
 components, and ``app`` composes the page.
 
-A component that reads ``session.model`` holds ``session.lock``. Only the session's worker steps the model.
+A component reads the model by ``with session.reading() as model``; it is not stepped meanwhile.
 """

@@ -234,11 +234,11 @@ def _Workspace(
             _Tabs(tab.value, open_tab)
             Compare(setup).key(f"compare-{setup}")
         return
-    strip = is_strip(session.model.state.domain.extent)
+    strip = is_strip(session.extent)
     summary = None
     if selected.value >= 0 and past.value < 0:
-        with session.lock:
-            summary = cell_summary(session.model, selected.value)
+        with session.reading() as model:
+            summary = cell_summary(model, selected.value)
     with html("main", "exo-main"):
         with html("section", "exo-left", attributes={"aria-label": "The model"}):
             trouble = session.error or problem.value
@@ -307,7 +307,7 @@ def Stage(
         if session.compiled:
             session.step()
         else:  # in the background, where it can say so
-            session.play(until=session.model.state.time + float(session.model.scenario.clock.step))
+            session.play(until=session.time + float(session.scenario.clock.step))
 
     def scrub(index: int) -> None:
         session.pause()
@@ -330,9 +330,9 @@ def Stage(
         session.speed = min(SPEEDS, key=lambda s: abs(s - value))
         session.on_change()
 
-    with session.lock:
-        words = PREPARING if session.preparing else run_summary(session.model)
-        time_h = session.model.state.time / 3600
+    with session.reading() as model:
+        words = PREPARING if session.preparing else run_summary(model)
+        time_h = model.state.time / 3600
     if past.value >= 0:
         words = recorded_summary(header(session.rewind(past.value)), session.drawn_class)
     Canvas(

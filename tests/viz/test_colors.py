@@ -25,7 +25,7 @@ def session() -> Session:
     """Of a niche in which, by hand, every fibroblast became a helper, which none was at the start."""
     made = Session(load("tumor_niche"))
     made.step()
-    state = made.model.state
+    state = made._model.state
     names = [t.name for t in state.types]
     turned = state.cells.type == names.index("fibroblast")
     state.cells.type[turned] = names.index("helper")
@@ -34,7 +34,7 @@ def session() -> Session:
 
 
 def test_pictures_of_a_run_agree_whatever_becomes_of_its_cells(session: Session) -> None:
-    state, colors = session.model.state, {s.name: s.color for s in session.looks.styles}
+    state, colors = session._model.state, {s.name: s.color for s in session.looks.styles}
     now = np.bincount(state.cells.type, minlength=len(state.types))
     assert Looks.of(state.types, now) != session.looks, "by the cells of now, colors would have moved"
     assert Looks.of_state(state) == session.looks
@@ -42,9 +42,9 @@ def test_pictures_of_a_run_agree_whatever_becomes_of_its_cells(session: Session)
     world = world_of(state, session.looks)
     assert {t["name"]: t["color"] for t in world["types"]} == colors
     assert {
-        s.name: s.color for s in CommunicationData.of_model(session.model, session.looks).cells.styles
+        s.name: s.color for s in CommunicationData.of_model(session._model, session.looks).cells.styles
     } == colors
-    for line in charts(session.model, session.looks)["each"].lines:
+    for line in charts(session._model, session.looks)["each"].lines:
         assert line.color == colors[line.name]
     assert gif(session.recording.frames, state, session.looks, size=80).startswith(b"GIF89a")
 
@@ -78,5 +78,5 @@ def test_two_runs_side_by_side_share_colors() -> None:
     runs = PairedRuns(first_setup("relay"), {"layout.group.relay.count": "2"})
     a, b = runs.sessions
     assert [s.color for s in b.looks.styles] == [s.color for s in a.looks.styles]
-    assert Looks.of_state(b.model.state).styles != a.looks.styles
+    assert Looks.of_state(b._model.state).styles != a.looks.styles
     runs.close()

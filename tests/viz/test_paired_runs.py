@@ -39,7 +39,7 @@ def test_released_alike_taken_up_apart(runs: PairedRuns) -> None:
     runs.play()
     wait(runs)
     assert runs.finished
-    a, b = (session.model for session in runs.sessions)
+    a, b = (session._model for session in runs.sessions)
     assert a.state.time == b.state.time == 7200
     assert np.array_equal(a.state.released, b.state.released)
     gap = difference(*runs.curves("emitted[exosome]"))
@@ -69,7 +69,7 @@ def test_they_stay_in_step_and_stop_together(runs: PairedRuns) -> None:
     apart: list[float] = []
     runs.play()
     while runs.playing and len(apart) < 40:
-        a, b = (session.model.state.time for session in runs.sessions)
+        a, b = (session._model.state.time for session in runs.sessions)
         apart.append(abs(a - b))
         time.sleep(0.01)
     runs.pause()
@@ -122,5 +122,5 @@ def test_paused_they_show_the_same_time(runs: PairedRuns) -> None:
         runs.sessions[0].step()  # however far one is ahead
         runs.pause()
         wait(runs)
-        a, b = (session.model.state.time for session in runs.sessions)
+        a, b = (session._model.state.time for session in runs.sessions)
         assert a == b

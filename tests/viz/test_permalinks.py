@@ -112,7 +112,7 @@ def test_hostile_links_are_refused_in_words(query: str, says: str) -> None:
 def test_a_page_that_cannot_open_opens_the_first_scenario_and_says_why(query: str) -> None:
     page = opened(query)
     assert page.setup == first_setup("signaling")
-    assert page.session.model.state.time == page.hours == 0
+    assert page.session._model.state.time == page.hours == 0
     assert page.problem
     assert "Traceback" not in page.problem
     assert "root:" not in page.problem

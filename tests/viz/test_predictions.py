@@ -70,15 +70,15 @@ def test_two_runs_judge_the_prediction() -> None:
 @pytest.mark.parametrize("scenario", sorted(shipped()))
 def test_the_plot_opens_with_the_readout_of_the_scenario(scenario: str) -> None:
     session = Session(first_setup(scenario).load())
-    asked = session.model.scenario.main_readout
-    first = next(iter(charts(session.model, session.looks).values()))
+    asked = session._model.scenario.main_readout
+    first = next(iter(charts(session._model, session.looks).values()))
     assert asked.metric in [line.column for line in first.lines]
     assert first.title.lower() == asked.title.lower()
-    assert asked.metric in final_readouts(session.model)
+    assert asked.metric in final_readouts(session._model)
 
 
 def test_words_of_a_recorded_frame_are_of_its_time() -> None:
     session = Session(first_setup("two_cells").changed({"transport.engine": "continuum"}).load())
-    session.model.run(hours=2)
+    session._model.run(hours=2)
     words = recorded_summary(header(session.recording.frames[0]), session.drawn_class)
     assert words.startswith("After 0 min (recorded): 0 vesicles")

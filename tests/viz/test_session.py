@@ -49,9 +49,43 @@ def test_it_runs_as_the_command_line_does(session: Session, loaded: LoadedScenar
     wait_for(lambda: not session.playing)
     model = ExosomeModel(loaded, seed=1)
     model.run(hours=1)
-    assert session.model.state.time == model.state.time
-    assert np.array_equal(session.model.state.trafficking.taken_up, model.state.trafficking.taken_up)
-    assert session.model.history.rows == model.history.rows
+    assert session._model.state.time == model.state.time
+    assert np.array_equal(session._model.state.trafficking.taken_up, model.state.trafficking.taken_up)
+    assert session._model.history.rows == model.history.rows
+
+
+def test_the_model_is_not_stepped_while_it_is_read(session: Session) -> None:
+    """Otherwise two columns of one plot have different lengths while vesicles are released."""
+    began, go_on = threading.Event(), threading.Event()
+    advance = session._model.advance_by
+
+    def slow(seconds: float) -> None:
+        began.set()
+        go_on.wait(10.0)
+        advance(seconds)
+
+    session._model.advance_by = slow  # type: ignore[method-assign]
+    session.play()
+    assert began.wait(60.0)
+    seen: list[int] = []
+
+    def read() -> None:
+        with session.reading() as model:
+            seen.append(model.state.step)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    reader.join(0.2)
+    assert not seen, "read in the middle of a step"
+    go_on.set()
+    reader.join(10.0)
+    assert seen
+    assert seen[0] >= 1
+    with session.reading() as model:
+        before = model.state.step
+        time.sleep(0.2)
+        assert model.state.step == before
+    session.pause()
 
 
 @pytest.mark.parametrize("engine", ["continuum", "vesicles"])
@@ -60,27 +94,27 @@ def test_pauses_and_steps_leave_the_run_as_it_is(engine: str) -> None:
     session = Session(scenario, seed=5)
     session.speed = SPEEDS[-1]
     for _ in range(3):
-        before = session.model.state.step
+        before = session._model.state.step
         session.play()
-        wait_for(lambda before=before: session.model.state.step > before + 2)  # type: ignore[misc]
+        wait_for(lambda before=before: session._model.state.step > before + 2)  # type: ignore[misc]
         session.pause()
         session.step()
     model = ExosomeModel(scenario, seed=5)
-    for _ in range(session.model.state.step):
+    for _ in range(session._model.state.step):
         model.step()
-    assert np.array_equal(session.model.state.balance.emitted, model.state.balance.emitted)
-    assert np.array_equal(session.model.state.trafficking.taken_up, model.state.trafficking.taken_up)
+    assert np.array_equal(session._model.state.balance.emitted, model.state.balance.emitted)
+    assert np.array_equal(session._model.state.trafficking.taken_up, model.state.trafficking.taken_up)
     session.close()
 
 
 def test_after_a_pause_nothing_moves(session: Session) -> None:
     session.play()
-    wait_for(lambda: session.model.state.step > 3)
+    wait_for(lambda: session._model.state.step > 3)
     session.pause()
-    step, frame = session.model.state.step, session.frame
-    assert header(frame).time == session.model.state.time
+    step, frame = session._model.state.step, session.frame
+    assert header(frame).time == session._model.state.time
     time.sleep(0.3)
-    assert session.model.state.step == step
+    assert session._model.state.step == step
     assert session.frame is frame
     assert not session.playing
 
@@ -102,7 +136,7 @@ def test_it_ends_with_the_scenario(loaded: LoadedScenario) -> None:
     session = Session(short)
     session.play()
     wait_for(lambda: session.finished and not session.playing)
-    assert session.model.state.time == pytest.approx(180.0)
+    assert session._model.state.time == pytest.approx(180.0)
     session.play()
     assert not session.playing
 
@@ -112,19 +146,19 @@ def test_an_error_stops_the_run_and_keeps_a_whole_state(session: Session, loaded
     session.step()
 
     def break_half_way(seconds: float) -> None:
-        session.model.state.trafficking.taken_up += 1.0
+        session._model.state.trafficking.taken_up += 1.0
         raise NumericalError("a balance broke")
 
-    session.model.advance_by = break_half_way  # type: ignore[method-assign]
+    session._model.advance_by = break_half_way  # type: ignore[method-assign]
     session.play()
     wait_for(lambda: bool(session.error))
     assert "a balance broke" in session.error
     whole = ExosomeModel(loaded, seed=1)
     whole.step()
     whole.step()
-    assert session.model.state.step == 2
-    assert np.array_equal(session.model.state.trafficking.taken_up, whole.state.trafficking.taken_up)
-    assert session.model.history.rows == whole.history.rows
+    assert session._model.state.step == 2
+    assert np.array_equal(session._model.state.trafficking.taken_up, whole.state.trafficking.taken_up)
+    assert session._model.history.rows == whole.history.rows
     session.play()
     assert not session.playing
 
@@ -140,12 +174,12 @@ def test_before_its_first_step_is_compiled_it_waits_and_says_so(
     assert session.preparing
     session.pause()
     assert not session.preparing
-    session.play(until=float(session.model.scenario.clock.step))
+    session.play(until=float(session._model.scenario.clock.step))
     assert session.preparing
-    assert session.model.state.step == 0
+    assert session._model.state.step == 0
     over.set()
     wait_for(lambda: not session.playing)
-    assert session.model.state.step == 1
+    assert session._model.state.step == 1
     assert session.compiled
     session.close()
 
@@ -161,9 +195,9 @@ def test_it_says_how_long_it_will_take(session: Session) -> None:
     session.speed = 600.0
     assert session.left == pytest.approx(session.end / 600)
     session.speed = 10800.0
-    slow = replace(session.model.estimate, step_seconds=1.0)
-    session.model.estimate = slow
-    assert session.left == pytest.approx(session.end / float(session.model.scenario.clock.step))
+    slow = replace(session._model.estimate, step_seconds=1.0)
+    session._model.estimate = slow
+    assert session.left == pytest.approx(session.end / float(session._model.scenario.clock.step))
 
 
 def test_closing_ends_the_worker_even_unpainted(loaded: LoadedScenario) -> None:
@@ -180,8 +214,8 @@ def test_closing_ends_the_worker_even_unpainted(loaded: LoadedScenario) -> None:
 def test_two_sessions_are_apart(loaded: LoadedScenario) -> None:
     one, other = Session(loaded, seed=1), Session(loaded, seed=2)
     one.step()
-    assert one.model.state.step == 1
-    assert other.model.state.step == 0
+    assert one._model.state.step == 1
+    assert other._model.state.step == 0
     assert one.frame != other.frame
 
 
@@ -235,9 +269,9 @@ half_max = "1 s"
     crowd = parse(text, name="surge", folder=Path(), overrides=slow)
     session = Session(crowd)
     while not session.error:
-        assert session.model.state.step < 5
+        assert session._model.state.step < 5
         session.step()
-    swarm = session.model.state.vesicles
+    swarm = session._model.state.vesicles
     assert swarm is not None
     assert "vesicles would be alive; this run follows up to 200,000" in session.error
     assert swarm.most == session.limits.vesicles
@@ -252,12 +286,12 @@ def test_every_shipped_scenario_runs_on_the_page(name: str) -> None:
     for _ in range(3):
         session.step()
     assert session.error == ""
-    state = session.model.state
+    state = session._model.state
     assert header(session.frame).cells == len(state.cells)
-    for chart in charts(session.model, session.looks).values():
-        assert any(line["y"] for line in curves(session.model, chart)), chart.title
-    assert run_summary(session.model).startswith("After")
-    assert cell_summary(session.model, int(state.cells.birth_id[0])) is not None
+    for chart in charts(session._model, session.looks).values():
+        assert any(line["y"] for line in curves(session._model, chart)), chart.title
+    assert run_summary(session._model).startswith("After")
+    assert cell_summary(session._model, int(state.cells.birth_id[0])) is not None
 
 
 def test_seats_are_counted_once_and_given_back() -> None:

@@ -63,7 +63,7 @@ def test_a_table_runs(uploads: UploadFolder) -> None:
     setup = uploaded.setup({"Martian": "stroma"})
     session = Session(setup.load(), setup.seed)
     session.step()
-    counts = dict(zip(*np.unique(session.model.state.type_names(), return_counts=True), strict=True))
+    counts = dict(zip(*np.unique(session._model.state.type_names(), return_counts=True), strict=True))
     assert counts == {"lymphocyte": 20, "tumor": 20, "stroma": 20}
     again = setup.changed({"transport.hindrance": "0.4"}).load()
     assert float(again.scenario.transport.hindrance) == 0.4

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from exoabm.domain import Domain
     from exoabm.plot.palette import Looks
     from exoabm.state import State
+    from exoabm.viz.results.charts import Chart
     from exoabm.viz.server.session import Session
 
 _SHAPES = {Role.SENDS: "triangle", Role.TAKES_UP: "circle", Role.BOTH: "square", Role.NEITHER: "diamond"}
@@ -106,9 +107,12 @@ def Canvas(
     selected : birth id of the selected cell, -1 for none
     past : index of a recorded frame, -1 for the present
     """
-    world = solara.use_memo(
-        lambda: world_of(session.model.state, session.looks, session.drawn_class.name), [id(session)]
-    )
+
+    def place() -> dict[str, Any]:
+        with session.reading() as model:
+            return world_of(model.state, session.looks, session.drawn_class.name)
+
+    world = solara.use_memo(place, [id(session)])
     fixed = solara.use_reactive(session.scale.fixed)
 
     def fix(value: bool) -> None:
@@ -152,10 +156,15 @@ def Canvas(
 def Curves(session: Session, pulse: int, first: str = "") -> None:
     """Curves of the run over time; at first those named, else those with the readout of the scenario."""
     chart = solara.use_reactive("")
-    plots = solara.use_memo(lambda: charts(session.model, session.looks), [id(session)])
+
+    def plots_of_model() -> dict[str, Chart]:
+        with session.reading() as model:
+            return charts(model, session.looks)
+
+    plots = solara.use_memo(plots_of_model, [id(session)])
     shown = next((name for name in (chart.value, first) if name in plots), next(iter(plots)))
-    with session.lock:
-        lines = curves(session.model, plots[shown])
+    with session.reading() as model:
+        lines = curves(model, plots[shown])
     with html("section", "exo-card"):
         ChoiceWidget.element(
             label="Plot",

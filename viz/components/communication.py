@@ -28,14 +28,14 @@ REST = 1.5
 @solara.component
 def Communication(session: Session, pulse: int) -> None:
     """The views of a live run; ``pulse`` rises as it advances."""
-    found = solara.use_memo(lambda: present_classes(session.model.scenario), [id(session)])
+    found = solara.use_memo(lambda: present_classes(session.scenario), [id(session)])
     at = solara.use_reactive(0)
     particles = found[min(at.value, len(found) - 1)]
     kept = solara.use_memo(lambda: {"at": 0.0, "communication": None}, [id(session), particles])
     stale = time.monotonic() - kept["at"] > REST or not session.playing
     if kept["communication"] is None or stale:
-        with session.lock:
-            kept["communication"] = CommunicationData.of_model(session.model, session.looks, particles)
+        with session.reading() as model:
+            kept["communication"] = CommunicationData.of_model(model, session.looks, particles)
         kept["at"] = time.monotonic()
     Panels(kept["communication"], [each.name for each in found], at)
 

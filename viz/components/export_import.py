@@ -65,17 +65,23 @@ class Item:
     make: Callable[[Session], bytes]
 
 
-def _network_svg(session: Session) -> bytes:
-    return svg(CommunicationData.of_model(session.model, session.looks), "network", "taken_up")
+def _of_model(make: Callable[[ExosomeModel], bytes]) -> Callable[[Session], bytes]:
+    """A file that is made of the model, which is not stepped meanwhile."""
+
+    def made(session: Session) -> bytes:
+        with session.reading() as model:
+            return make(model)
+
+    return made
 
 
-def _types_svg(session: Session) -> bytes:
-    return svg(CommunicationData.of_model(session.model, session.looks), "types", "taken_up")
+def _communication_svg(view: str) -> Callable[[Session], bytes]:
+    return lambda s: _of_model(lambda m: svg(CommunicationData.of_model(m, s.looks), view, "taken_up"))(s)
 
 
-def _run(session: Session) -> bytes:
-    hours = session.model.state.time / 3600
-    return run_zip(session.loaded, session.seed, hours)
+def _film(session: Session) -> bytes:
+    with session.reading() as model:
+        return gif(list(session.recording.frames), model.state, session.looks)
 
 
 ITEMS = (
@@ -85,7 +91,7 @@ ITEMS = (
         "field, cells, mass balance and reach on one page",
         "picture.png",
         "image/png",
-        lambda s: png(s.model),
+        _of_model(lambda model: png(model)),
     ),
     Item(
         "network",
@@ -93,16 +99,23 @@ ITEMS = (
         "the strongest links over the tissue",
         "network.svg",
         "image/svg+xml",
-        _network_svg,
+        _communication_svg("network"),
     ),
-    Item("types", "Types (SVG)", "who sends to whom; rows send", "types.svg", "image/svg+xml", _types_svg),
+    Item(
+        "types",
+        "Types (SVG)",
+        "who sends to whom; rows send",
+        "types.svg",
+        "image/svg+xml",
+        _communication_svg("types"),
+    ),
     Item(
         "gif",
         "Film (GIF)",
         "the recorded frames",
         "film.gif",
         "image/gif",
-        lambda s: gif(list(s.recording.frames), s.model.state, s.looks),
+        _film,
     ),
     Item(
         "metrics",
@@ -110,7 +123,7 @@ ITEMS = (
         "metrics of the run folder",
         "metrics.csv",
         "text/csv",
-        lambda s: metrics_csv(s.model),
+        _of_model(lambda model: metrics_csv(model)),
     ),
     Item(
         "edges",
@@ -118,7 +131,7 @@ ITEMS = (
         "communication of the run folder",
         "communication.csv",
         "text/csv",
-        lambda s: edges_csv(s.model),
+        _of_model(lambda model: edges_csv(model)),
     ),
     Item(
         "toml",
@@ -134,11 +147,9 @@ ITEMS = (
         "all tables, made again from the seed; takes as long as the run",
         "run.zip",
         "application/zip",
-        _run,
+        lambda s: run_zip(s.loaded, s.seed, s.time / 3600),
     ),
 )
-_UNLOCKED = ("zip", "toml")
-"""Made without the model, so that it may go on meanwhile."""
 
 
 @solara.component
@@ -149,7 +160,7 @@ def Export(session: Session, setup: Setup, pulse: int) -> None:
     holder: dict[str, DownloadWidget] = solara.use_memo(dict, [])
     command = solara.use_memo(lambda: setup.command, [setup])
     try:
-        link, why = encode(setup, session.model.state.time / 3600), ""
+        link, why = encode(setup, session.time / 3600), ""
     except ExoError as error:
         link, why = "", str(error)
 
@@ -161,11 +172,7 @@ def Export(session: Session, setup: Setup, pulse: int) -> None:
 
         def make() -> None:
             try:
-                if key in _UNLOCKED:
-                    data = item.make(session)
-                else:
-                    with session.lock:
-                        data = item.make(session)
+                data = item.make(session)
                 with widget.hold_sync():
                     widget.filename, widget.mime = f"exoabm-{item.name}", item.mime
                     widget.content = data

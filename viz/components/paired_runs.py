@@ -90,23 +90,23 @@ class PairedRuns:
     @property
     def progress(self) -> float:
         """Share of the model time that both have reached, 0 to 1."""
-        return min(session.model.state.time / session.end for session in self.sessions)
+        return min(session.time / session.end for session in self.sessions)
 
     def final_readouts(self) -> list[dict[str, float]]:
         """``charts.final_readouts`` of each run."""
         found = []
         for session in self.sessions:
-            with session.lock:
-                found.append(final_readouts(session.model))
+            with session.reading() as model:
+                found.append(final_readouts(model))
         return found
 
     def pause(self) -> None:
         """Stop both, at the time of the one that is ahead."""
         for session in self.sessions:
             session.pause()
-        ahead = max(session.model.state.time for session in self.sessions)
+        ahead = max(session.time for session in self.sessions)
         for session in self.sessions:
-            if session.model.state.time < ahead:
+            if session.time < ahead:
                 session.play(until=ahead)
 
     def close(self) -> None:
@@ -118,7 +118,7 @@ class PairedRuns:
         """Columns of the metrics that both have, in words."""
         rows = [self._rows(session)[-1] for session in self.sessions]
         both = [name for name in rows[0] if name in rows[1] and name != "time_h"]
-        return column_labels(self.sessions[0].model.scenario, both)
+        return column_labels(self.sessions[0].scenario, both)
 
     def curves(self, column: str) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
         """A column of both runs over time, as ``x`` and ``y``."""
@@ -132,8 +132,8 @@ class PairedRuns:
         return a, b
 
     def _rows(self, session: Session) -> list[Mapping[str, float]]:
-        with session.lock:
-            return [*session.model.history.rows, measure(session.model.state)]
+        with session.reading() as model:
+            return [*model.history.rows, measure(model.state)]
 
 
 def difference(a: Mapping[str, list[float]], b: Mapping[str, list[float]]) -> dict[str, list[float]]:
@@ -278,8 +278,8 @@ def _Pair(setup: Setup, key: str, value: str, values: tuple[str, ...], on_again:
         html("p", "exo-wrong-answer", text=runs.error, attributes={"role": "alert"})
     with html("div", "exo-pair"):
         for name, session, held in zip("AB", runs.sessions, values, strict=True):
-            with session.lock:
-                said = PREPARING if session.preparing else run_summary(session.model)
+            with session.reading() as model:
+                said = PREPARING if session.preparing else run_summary(model)
             with html("section", "exo-run-of-pair", attributes={"aria-label": f"Run {name}"}):
                 html("h3", text=f"Run {name}: {held}")
                 Canvas(session, layers.value, f"Run {name}. {said}", on_layers=set_layers)
@@ -292,7 +292,7 @@ def _Curves(runs: PairedRuns, pulse: int) -> None:
     """A readout of both runs over time, and the difference."""
     column = solara.use_reactive("")
     names = runs.columns()
-    shown = column.value if column.value in names else default_column(runs.sessions[0].model.scenario, names)
+    shown = column.value if column.value in names else default_column(runs.sessions[0].scenario, names)
     a, b = runs.curves(shown)
     gap = difference(a, b)
     with html("section", "exo-card", attributes={"aria-label": "Curves of both runs"}):

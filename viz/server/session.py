@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from exoabm.errors import ExoError, ResourceError
@@ -22,11 +23,12 @@ from exoabm.viz.server.frames import Recording, Scale, draw
 from exoabm.viz.server.limits import LIMITS, Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     import numpy as np
 
     from exoabm.scenario.loader import LoadedScenario
+    from exoabm.scenario.schema import Scenario
 
 
 FRAMES_PER_SECOND = 24.0
@@ -62,10 +64,11 @@ class Session:
 
     Attributes
     ----------
-    model : ExosomeModel
-        Read it under ``lock``.
-    lock : threading.RLock
-        Held while the model is stepped or read.
+    scenario : Scenario
+    time : float
+        Of the model, in s.
+    extent : numpy.ndarray
+        Of the domain, in um.
     looks : Looks
         How every picture of the run draws its cell types.
     pictured : Sort
@@ -104,15 +107,16 @@ class Session:
         limits.admit_cells(loaded.scenario)
         limits.admit(blueprint(loaded, seed), hours)
         self.loaded, self.seed, self.limits = loaded, seed, limits
-        self.lock = threading.RLock()
+        self._lock = threading.RLock()
         self.on_frame: Callable[[bytes], None] = _ignore
         self.on_change: Callable[[], None] = _ignore
-        self.model = self._made() if model is None else model
-        self.looks = Looks.of_state(self.model.state)
+        self._model = self._made() if model is None else model
+        self.extent = self._model.state.domain.extent
+        self.looks = Looks.of_state(self._model.state)
         self.drawn_class = drawn_class(loaded.scenario)
         self.paired_with: Session | None = None
         self.scale = Scale()
-        self.with_field = not self.model.state.follows_vesicles
+        self.with_field = not self._model.state.follows_vesicles
         self._warmed_up = warm_up(loaded)
         self.recording = Recording()
         self.speed = 300.0
@@ -124,6 +128,22 @@ class Session:
         self._ack = threading.Event()
         self.frame = self._draw()
         self.recording.add(self.frame)
+
+    @contextmanager
+    def reading(self) -> Iterator[ExosomeModel]:
+        """The model, which is not stepped meanwhile."""
+        with self._lock:
+            yield self._model
+
+    @property
+    def scenario(self) -> Scenario:
+        """The scenario of the run."""
+        return self.loaded.scenario
+
+    @property
+    def time(self) -> float:
+        """Time of the model, in s."""
+        return self._model.state.time
 
     @property
     def playing(self) -> bool:
@@ -143,14 +163,14 @@ class Session:
     @property
     def end(self) -> float:
         """Model time, in s, at which the run is over."""
-        return float(self.model.scenario.clock.duration)
+        return float(self.scenario.clock.duration)
 
     @property
     def left(self) -> float:
         """Seconds until the end at this speed, if the machine can; else by the estimate of a step."""
-        time = self.end - self.model.state.time
-        step = float(self.model.scenario.clock.step)
-        return max(time / self.speed, time / step * self.model.estimate.step_seconds)
+        time = self.end - self.time
+        step = float(self.scenario.clock.step)
+        return max(time / self.speed, time / step * self._model.estimate.step_seconds)
 
     @property
     def finished(self) -> bool:
@@ -208,7 +228,7 @@ class Session:
     def redraw(self) -> None:
         """Draw the present moment again, as after a change of what is shown."""
         if not self.playing:
-            with self.lock:
+            with self._lock:
                 self.frame = self._draw()
             self.on_frame(self.frame)
 
@@ -221,7 +241,7 @@ class Session:
         while not stop.is_set() and not self._warmed_up.wait(PATIENCE):
             continue
         self._keep()
-        step = float(self.model.scenario.clock.step)
+        step = float(self.scenario.clock.step)
         end = self.end if until is None else min(until, self.end)
         try:
             while not stop.is_set() and not self._reached(end):
@@ -257,11 +277,11 @@ class Session:
         return model
 
     def _reached(self, end: float) -> bool:
-        return end - self.model.state.time <= ROUNDING * float(self.model.scenario.clock.step)
+        return end - self.time <= ROUNDING * float(self.scenario.clock.step)
 
     def _advance(self) -> None:
-        with self.lock:
-            model = self.model
+        with self._lock:
+            model = self._model
             model.advance_by(min(float(model.scenario.clock.step), self.end - model.state.time))
             alive = len(model.state.vesicles)
             if alive > self.limits.vesicles:
@@ -271,14 +291,14 @@ class Session:
                 )
 
     def _publish(self) -> None:
-        with self.lock:
+        with self._lock:
             self.frame = self._draw()
         self.recording.add(self.frame)
         self.on_frame(self.frame)
 
     def _draw(self) -> bytes:
         self._number += 1
-        state, kinds = self.model.state, self.drawn_class.kinds
+        state, kinds = self._model.state, self.drawn_class.kinds
         return draw(state, self._number, self.scale, with_field=self.with_field, kinds=kinds)
 
     def _wait_for_paint(self, stop: threading.Event) -> None:
@@ -291,16 +311,19 @@ class Session:
         while (
             self.paired_with is not None
             and self.paired_with.playing
-            and self.model.state.time > self.paired_with.model.state.time
+            and self.time > self.paired_with.time
             and not stop.wait(PAIR_WAIT)
         ):
             continue
 
     def _keep(self) -> None:
         """Keep a copy of the state to go back to."""
-        with self.lock:
-            state = checkpoint.snapshot(self.model.state)
-            self._kept = ({name: array.copy() for name, array in state.items()}, len(self.model.history.rows))
+        with self._lock:
+            state = checkpoint.snapshot(self._model.state)
+            self._kept = (
+                {name: array.copy() for name, array in state.items()},
+                len(self._model.history.rows),
+            )
 
     def _fail(self, error: Exception) -> None:
         """Keep the words of an error meant for people (of others, their kind), and go back to a whole state.
@@ -309,10 +332,10 @@ class Session:
         """
         known = isinstance(error, ExoError)
         content, rows = self._kept
-        with self.lock:
-            broken = self.model
-            self.model = self._made(content)
-            self.model.history.rows[:] = broken.history.rows[:rows]
+        with self._lock:
+            broken = self._model
+            self._model = self._made(content)
+            self._model.history.rows[:] = broken.history.rows[:rows]
             self.frame = self._draw()
         self.error = str(error) if known else f"The model stopped: {type(error).__name__}: {error}"
         self.on_frame(self.frame)

@@ -171,8 +171,8 @@ def _Step(
     }
 
     def check(answer: str) -> None:
-        with session.lock:
-            found = earlier | step.measured(session.model)
+        with session.reading() as model:
+            found = earlier | step.measured(model)
         said = step.grade(answer[:80], found)
         verdict.set(said)
         if said.right:
@@ -216,7 +216,7 @@ def _show_run(session: Session, mine: bool, words: str, on_run: Callable[[], Non
     if not mine or (not session.finished and not session.playing):
         Button("Go on" if mine else words, on_run, "exo-strong")
     elif not session.finished:
-        share = f"{session.model.state.time / session.end:.3f}"
+        share = f"{session.time / session.end:.3f}"
         html("progress", attributes={"max": "1", "value": share, "aria-label": "Model time of the run"})
 
 
@@ -244,8 +244,8 @@ def _Check(step: Step, session: Session, on_answer: Callable[[str], None]) -> No
     """The instrument and the field for the answer."""
 
     def draw() -> str:
-        with session.lock:
-            return INSTRUMENTS[step.instrument](session.model) if step.instrument else ""
+        with session.reading() as model:
+            return INSTRUMENTS[step.instrument](model) if step.instrument else ""
 
     svg = solara.use_memo(draw, [id(session), step.key])
     with html("div"):
