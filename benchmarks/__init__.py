@@ -19,7 +19,7 @@ BENCHMARKS = {
     "transfer": "fields.bench_transfer",
     "vesicles": "vesicles.bench_vesicles",
     "cells": "cells.bench_cells",
-    "agreement": "agreement_report.bench_agreement",
+    "agreement": "agreement.bench_agreement",
     "run": "whole_runs.bench_run",
     "scaling": "whole_runs.bench_scaling",
 }

@@ -15,19 +15,22 @@ import pytest
 from exoabm import ExosomeModel
 from exoabm.analysis.communication import type_matrix
 from exoabm.benchmarks import run_benchmark
-from exoabm.benchmarks.agreement import along, blocks, compare, standard_errors
-from exoabm.benchmarks.agreement_figure import build_figure
-from exoabm.benchmarks.agreement_report import (
+from exoabm.benchmarks.agreement import (
     CASES,
     Case,
     Comparison,
     Edges,
     Found,
     after_hours,
+    along,
+    blocks,
+    build_figure,
+    compare,
     comparisons,
     counted,
     edges,
     followed,
+    standard_errors,
     strongest,
 )
 from exoabm.errors import InputError
