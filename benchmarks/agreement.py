@@ -266,7 +266,9 @@ def bench_agreement(runs: int = RUNS, hours: float = HOURS) -> Report:
         }
         for one in found
     ]
-    return Report("Single vesicles against expected numbers", tuple(rows[0]), rows, partial(draw_agreement, found))
+    return Report(
+        "Single vesicles against expected numbers", tuple(rows[0]), rows, partial(draw_agreement, found)
+    )
 
 
 WIDTH, ROW, DPI = 11.5, 4.5, 100

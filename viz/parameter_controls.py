@@ -19,7 +19,7 @@ from exoabm.viz.results.svg import power
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from exoabm.parameters.parameter import Parameter
+    from exoabm.parameters.catalog import Parameter
     from exoabm.scenario.loader import LoadedScenario
 
 SHARES = 1000

@@ -14,8 +14,7 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
 from exoabm.errors import InputError
-from exoabm.parameters.catalog import CATALOG
-from exoabm.parameters.parameter import Parameter
+from exoabm.parameters.catalog import CATALOG, Parameter
 from exoabm.parameters.units import factor
 from exoabm.physiology import Process
 
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from exoabm.parameters.parameter import How
+    from exoabm.parameters.catalog import How
     from exoabm.state import State
 
     Act = Callable[[State, np.ndarray, float], None]

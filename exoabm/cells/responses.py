@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from exoabm.accounting.stage_records import Uptake
-    from exoabm.parameters.parameter import Parameter
+    from exoabm.parameters.catalog import Parameter
     from exoabm.physiology import Response
     from exoabm.state import State
 

@@ -23,8 +23,7 @@ from typing import Any
 import numpy as np
 
 from exoabm.errors import InputError, did_you_mean
-from exoabm.parameters.catalog import CATALOG
-from exoabm.parameters.parameter import Quantity
+from exoabm.parameters.catalog import CATALOG, Quantity
 from exoabm.parameters.units import QuantityError
 from exoabm.streams import Purpose, Streams
 

@@ -25,8 +25,7 @@ from scipy.stats import rankdata
 from exoabm.errors import InputError
 from exoabm.inference.measures import Measures, apart, correlation, measure, off_diagonal
 from exoabm.inference.results import Choice, Result, column_of, matrix_of, opened, read_result, text
-from exoabm.parameters.catalog import CATALOG
-from exoabm.parameters.parameter import Quantity
+from exoabm.parameters.catalog import CATALOG, Quantity
 from exoabm.parameters.units import QuantityError
 
 AMOUNTS = ("internalized", "delivered", "encountered")

@@ -1,9 +1,7 @@
 """Parameters with their units, ranges and sources."""
 
-from exoabm.parameters.catalog import CATALOG
+from exoabm.parameters.catalog import CATALOG, Parameter, Quantity, mean_diffusivity, stokes_einstein
 from exoabm.parameters.citations import cite, format_citation, references
-from exoabm.parameters.diffusivity import mean_diffusivity, stokes_einstein
-from exoabm.parameters.parameter import Parameter, Quantity
 from exoabm.parameters.units import QuantityError, factor, to_internal
 
 __all__ = [

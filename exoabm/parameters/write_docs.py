@@ -9,8 +9,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from exoabm.parameters.catalog import CATALOG, THEMES
-from exoabm.parameters.parameter import Parameter
+from exoabm.parameters.catalog import CATALOG, THEMES, Parameter
 
 PAGES = ("README.md", "ODD.md", "docs/parameters.md")
 """Files with generated text, from the root of a checkout."""

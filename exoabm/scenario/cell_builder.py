@@ -11,8 +11,7 @@ import numpy as np
 from exoabm.cargo import HALF_LIVES, Cargo, CargoClass, CargoPool, Molecule
 from exoabm.cells import behaviors
 from exoabm.cells.responses import NO_HISTORY, SIGNALS, apply_responses
-from exoabm.parameters.diffusivity import mean_diffusivity
-from exoabm.parameters.parameter import Quantity
+from exoabm.parameters.catalog import Quantity, mean_diffusivity
 from exoabm.parameters.units import internal_unit, to_internal
 from exoabm.physiology import (
     Attraction,

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from exoabm.parameters.parameter import Quantity
+from exoabm.parameters.catalog import Quantity
 from exoabm.scenario.schema_cells import (
     CargoTable,
     CellTypeTable,

@@ -9,8 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from exoabm.cells import behaviors
 from exoabm.cells.responses import SIGNALS
-from exoabm.parameters.catalog import CATALOG, COMPARATORS
-from exoabm.parameters.parameter import Quantity
+from exoabm.parameters.catalog import CATALOG, COMPARATORS, Quantity
 from exoabm.parameters.units import QuantityError
 from exoabm.scenario.schema_fields import Name, Plain, Table, declared
 

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-from exoabm.parameters.catalog import CATALOG
-from exoabm.parameters.parameter import Parameter, Quantity
+from exoabm.parameters.catalog import CATALOG, Parameter, Quantity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from exoabm.errors import InputError
-from exoabm.parameters.parameter import Quantity
+from exoabm.parameters.catalog import Quantity
 from exoabm.scenario.schema_fields import Name, Plain, Table, declared
 from exoabm.tables.readouts import parse
 

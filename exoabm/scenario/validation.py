@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from exoabm.cells import behaviors
 from exoabm.cells.responses import SIGNALS
 from exoabm.errors import UNSEEN, Problem, did_you_mean, visible
-from exoabm.parameters.parameter import Quantity
+from exoabm.parameters.catalog import Quantity
 from exoabm.readers.notation import BYSTANDER
 from exoabm.scenario.cell_builder import at_rest
 from exoabm.scenario.schema import Scenario

@@ -12,7 +12,7 @@ from small_scenarios import cells_of, released, world
 from exoabm.cells import behaviors
 from exoabm.cells.behaviors import Behavior
 from exoabm.errors import InputError
-from exoabm.parameters.parameter import Parameter
+from exoabm.parameters.catalog import Parameter
 
 PAIR = """
 layout = {{ group = [{{ cell_type = "donor", count = 2 }}, {{ cell_type = "recipient", count = 3 }}] }}

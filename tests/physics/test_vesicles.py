@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from worlds import world
 
-from exoabm.parameters.diffusivity import stokes_einstein
+from exoabm.parameters.catalog import stokes_einstein
 from exoabm.streams import Purpose
 
 

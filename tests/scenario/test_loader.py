@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from exoabm.errors import InputError, ResourceError, ScenarioError
-from exoabm.parameters.parameter import Quantity
+from exoabm.parameters.catalog import Quantity
 from exoabm.scenario.builder import blueprint
 from exoabm.scenario.loader import load, parse, shipped
 from exoabm.scenario.schema_fields import entries, plain_data, quantities

@@ -8,8 +8,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from exoabm.errors import ScenarioError
-from exoabm.parameters.catalog import CATALOG
-from exoabm.parameters.parameter import Quantity
+from exoabm.parameters.catalog import CATALOG, Quantity
 from exoabm.scenario.loader import parse, shipped
 from exoabm.scenario.schema import DomainTable, Faces, Group, Layout, Scenario, Zone
 from exoabm.scenario.schema_cells import Response, VesicleTable, Waste

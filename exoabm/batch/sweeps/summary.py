@@ -16,7 +16,7 @@ import numpy as np
 from exoabm.batch.execution.row_files import records
 from exoabm.errors import InputError
 from exoabm.output.run_folder import placed
-from exoabm.parameters.parameter import Quantity
+from exoabm.parameters.catalog import Quantity
 from exoabm.parameters.units import to_internal
 from exoabm.plot.palette import COOL, INK, MUTED, RULE, WARM
 from exoabm.plot.scales import counted, number

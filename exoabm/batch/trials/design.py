@@ -22,7 +22,7 @@ from exoabm.batch.execution.readouts import possible
 from exoabm.batch.execution.rows import Plan, Row
 from exoabm.errors import InputError, did_you_mean
 from exoabm.model import ExosomeModel
-from exoabm.parameters.parameter import Quantity
+from exoabm.parameters.catalog import Quantity
 from exoabm.scenario.schema_fields import quantities
 from exoabm.scenario.treatment_protocol import spread
 from exoabm.streams import Purpose, Streams

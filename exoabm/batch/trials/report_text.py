@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from exoabm.batch.trials.trial import Comparison, Point, Sweep, Trial
-    from exoabm.parameters.parameter import Quantity
+    from exoabm.parameters.catalog import Quantity
     from exoabm.scenario.schema_therapy import ReadoutTable
 
 

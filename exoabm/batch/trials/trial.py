@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from exoabm.batch.execution.runner import Outcome
     from exoabm.batch.execution.workers import Workers
     from exoabm.batch.trials.design import Design
-    from exoabm.parameters.parameter import Quantity
+    from exoabm.parameters.catalog import Quantity
     from exoabm.scenario.loader import LoadedScenario
     from exoabm.scenario.schema_therapy import (
         ArmTable,
