@@ -38,8 +38,7 @@ from exoabm.scenario.step_changes import StepChange, check_step_changes, with_st
 from exoabm.tables.declarations import SCHEMA_VERSION, TABLES
 from exoabm.tables.operations import Operation
 from exoabm.tables.parquet import write_table
-from exoabm.tables.schema import build, footer
-from exoabm.tables.series import metrics_tables
+from exoabm.tables.schema import build, footer, metrics_tables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -91,7 +91,7 @@ class Run:
     @cached_property
     def metrics(self) -> pa.Table:
         """All time series side by side: ``time_h`` and a column for each readout, null where undefined."""
-        from exoabm.tables.series import side_by_side
+        from exoabm.tables.schema import side_by_side
 
         return side_by_side({table.name: self.need(table.name) for table in METRICS})
 

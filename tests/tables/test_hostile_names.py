@@ -19,7 +19,7 @@ from exoabm.output.metrics import measure
 from exoabm.runs.execute import run_to_folder
 from exoabm.scenario.loader import parse
 from exoabm.tables.readouts import named
-from exoabm.tables.series import metrics_tables, side_by_side
+from exoabm.tables.schema import metrics_tables, side_by_side
 
 SCENARIO = """
 info = {{ title = "names" }}

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from exoabm.errors import InputError
 from exoabm.tables.declarations import METRICS
 from exoabm.tables.readouts import KEYS, PAIR, TABLE_OF, Readout, between, named, parse, resolve
-from exoabm.tables.series import columns_of, metrics_tables, side_by_side
+from exoabm.tables.schema import columns_of, metrics_tables, side_by_side
 
 HOSTILE = st.text(alphabet='ab_ to,->"[]\\.é', min_size=1, max_size=8)
 
