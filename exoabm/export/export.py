@@ -26,9 +26,8 @@ from exoabm.manifest import MANIFEST, Fault, told
 from exoabm.output.lock import LOCK
 from exoabm.output.run_folder import disk_full, placed, placed_folder, write_whole
 from exoabm.runs.input_tables import copy, tables_of
-from exoabm.runs.provenance import made_with
+from exoabm.runs.provenance import Operation, made_with
 from exoabm.scenario.loader import load
-from exoabm.tables.operations import Operation
 from exoabm.tables.parquet import read_whole
 
 if TYPE_CHECKING:
