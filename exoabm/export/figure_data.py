@@ -20,7 +20,7 @@ from exoabm.state import OUTSIDE
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from exoabm.analysis.pairs import Columns
+    from exoabm.analysis.communication import Columns
     from exoabm.export.type_exchange import Exchange, FinishedRun, Group
 
 MEASURES = {

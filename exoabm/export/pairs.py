@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from exoabm.analysis.pairs import PAIRS, SUMS
+from exoabm.analysis.communication import PAIRS, SUMS
 from exoabm.batch.execution.row_files import records
 from exoabm.batch.execution.rows import PLAN, Plan
 from exoabm.batch.sweeps.summary import half_width, varied_keys

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from exoabm.analysis.pairs import Columns
+    from exoabm.analysis.communication import Columns
     from exoabm.scenario.loader import LoadedScenario
 
 ARM = "arm"

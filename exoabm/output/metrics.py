@@ -10,7 +10,7 @@ import numpy as np
 
 from exoabm.accounting.mass_balance import PLACES
 from exoabm.analysis.communication import PER_ML
-from exoabm.analysis.dose_response import outcomes
+from exoabm.analysis.outcomes import outcomes
 from exoabm.cargo import CargoClass
 from exoabm.output.lineage import fates
 from exoabm.tables.readouts import named

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import exoabm
 from exoabm.analysis import communication as talk
-from exoabm.analysis.biodistribution import body
-from exoabm.analysis.communication import cargo_table, edge_table
+from exoabm.analysis.communication import cargo_table, edge_table, pairs_of
 from exoabm.analysis.network import network
-from exoabm.analysis.pairs import pairs_of
+from exoabm.analysis.outcomes import body
 from exoabm.cells.behaviors import local_behaviors
 from exoabm.errors import InputError, NumericalError
 from exoabm.model import ExosomeModel

@@ -1,4 +1,4 @@
-"""Arrow schemas of declared tables, tables built from columns or readouts, and the checks of what was read."""
+"""Arrow schemas of declared tables, tables built from columns or readouts, and checks of tables read."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from exoabm.analysis.biodistribution import FORMS, body
+from exoabm.analysis.outcomes import FORMS, body
 from exoabm.plot import palette
 from exoabm.plot.palette import COOL, INK, MUTED, WARM, Looks, Role, Style
 from exoabm.plot.scales import capitalized, log_range
