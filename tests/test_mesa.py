@@ -12,7 +12,7 @@ import exoabm as xo
 from exoabm._mesa import BaseAgent
 from exoabm.errors import InputError
 from exoabm.output import checkpoint
-from exoabm.output.lineage import lineage_table
+from exoabm.output.cells import lineage_table
 
 SMALL = {"layout.group.recipient.count": "12", "layout.group.donor.count": "3"}
 MORTAL = SMALL | {"cell_type.donor.death_rate": "0 / h"}

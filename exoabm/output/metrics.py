@@ -12,7 +12,6 @@ from exoabm.accounting.mass_balance import PLACES
 from exoabm.analysis.communication import PER_ML
 from exoabm.analysis.outcomes import outcomes
 from exoabm.cargo import CargoClass
-from exoabm.output.lineage import fates
 from exoabm.tables.readouts import named
 
 if TYPE_CHECKING:
@@ -21,6 +20,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from exoabm.state import State
+
+FATES = ("divisions", "blocked", "deaths", "transformations")
+"""Events in the life of cells that are counted for each type."""
 
 
 @dataclass
@@ -50,6 +52,14 @@ class Metrics:
         import pandas as pd
 
         return pd.DataFrame(self.rows)
+
+
+def fates(state: State) -> dict[str, dict[str, int]]:
+    """How often cells of each type divided, found no room to divide, died, or became another type."""
+    return {
+        t.name: {fate: int(getattr(state.lineage, fate)[i]) for fate in FATES}
+        for i, t in enumerate(state.types)
+    }
 
 
 def measure(state: State) -> dict[str, float]:

@@ -18,11 +18,11 @@ from exoabm.cells.behaviors import local_behaviors
 from exoabm.errors import InputError, NumericalError
 from exoabm.model import ExosomeModel
 from exoabm.output import checkpoint
-from exoabm.output.cells import CellWriter
+from exoabm.output.cells import CellWriter, lineage_table
 from exoabm.output.concentration_fields import FieldWriter
 from exoabm.output.events import EventWriter, VesicleEventWriter
 from exoabm.output.graphml import write_graphml
-from exoabm.output.lineage import fates, lineage_table
+from exoabm.output.metrics import fates
 from exoabm.output.metrics import measure as last_row
 from exoabm.output.recorder import part
 from exoabm.output.run_folder import BEFORE, CHECKPOINT, ResumableFolder, RunFolder

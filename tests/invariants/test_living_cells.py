@@ -15,8 +15,8 @@ from exoabm import ExosomeModel
 from exoabm.analysis.communication import summary
 from exoabm.errors import InputError, ResourceError
 from exoabm.output import checkpoint
+from exoabm.output.cells import lineage_table
 from exoabm.output.edges_from_events import rebuild
-from exoabm.output.lineage import lineage_table
 from exoabm.runs.execute import resume_run, run_to_folder
 from exoabm.scenario.loader import LoadedScenario, parse
 from exoabm.streams import Purpose

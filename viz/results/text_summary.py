@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from exoabm.analysis.edges import UNKNOWN, edges_of, everyone
-from exoabm.output.lineage import over_lives
+from exoabm.output.cells import over_lives
 from exoabm.state import OUTSIDE, Resolution
 from exoabm.vesicle import PARTICLES
 
