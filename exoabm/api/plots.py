@@ -147,7 +147,7 @@ class Plots:
         """
         from exoabm.export.figure_data import colors_of, flown, refuse_nothing, types_of
         from exoabm.export.type_exchange import in_order, mean_and_half
-        from exoabm.plot.histograms import bins_for, distances
+        from exoabm.plot.curves import bins_for, distances
 
         asked = self._asked(measure, kind)
         ways = [flown(asked, run) for run in self._runs()]

@@ -218,8 +218,7 @@ def _time(asked: Asked) -> Page:
 
 
 def _distance(asked: Asked) -> Page:
-    from exoabm.plot.curves import curve_page, tidy, write_names
-    from exoabm.plot.histograms import bins_for, distances
+    from exoabm.plot.curves import bins_for, curve_page, distances, tidy, write_names
     from exoabm.plot.style import scale_of
 
     groups = with_runs(asked)

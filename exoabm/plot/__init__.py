@@ -13,7 +13,7 @@ loaded when something is drawn.
 from __future__ import annotations
 
 from exoabm.plot.curves import courses as courses
-from exoabm.plot.histograms import distances as distances
+from exoabm.plot.curves import distances as distances
 from exoabm.plot.maps import links as links
 from exoabm.plot.matrices import matrix as matrix
 from exoabm.plot.networks import network as network
