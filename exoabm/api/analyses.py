@@ -290,8 +290,8 @@ class Fit(Result):
 
     def plot(self, *readouts: str, ax: Axes | None = None) -> Axes:
         """Draw a measured column and the fitted curve over time; by default the first."""
+        from exoabm.plot.page import rule
         from exoabm.plot.palette import COOL, WARM
-        from exoabm.plot.style import rule
 
         found = self.found
         name = readouts[0] if readouts else found.names[0]

@@ -581,8 +581,8 @@ class Trial(Batch):
         ax : matplotlib.axes.Axes, optional
         """
         from exoabm.export.type_exchange import mean_and_half
+        from exoabm.plot.page import name_lines, rule
         from exoabm.plot.palette import COOL, INK
-        from exoabm.plot.style import name_lines, rule
 
         known = {each.name: each for each in self.judged.table.readout}
         name = readouts[0] if readouts else self.judged.table.criterion[0].readout

@@ -91,7 +91,7 @@ class Plots:
         from exoabm.export.figure_data import amounts_of, refuse_nothing, talkers
         from exoabm.export.type_exchange import mean_and_half
         from exoabm.plot.matrices import matrix, slant
-        from exoabm.plot.style import name_lines
+        from exoabm.plot.page import name_lines
 
         asked = self._asked(measure, kind)
         rows, columns = talkers(self._exchange)
@@ -250,7 +250,7 @@ class new_axes:
     """The axes given, or those of a new figure of pyplot, drawn in the style of figures for papers."""
 
     def __init__(self, ax: Axes | None) -> None:
-        from exoabm.plot.style import styled
+        from exoabm.plot.page import styled
 
         self._ax, self._style = ax, styled()
 
@@ -260,7 +260,7 @@ class new_axes:
             return self._ax
         from matplotlib import pyplot as plt
 
-        from exoabm.plot.style import COLUMN, MM
+        from exoabm.plot.page import COLUMN, MM
 
         size = (COLUMN * MM, 0.75 * COLUMN * MM)
         return plt.subplots(figsize=size, dpi=DPI, layout="constrained")[1]
@@ -274,8 +274,8 @@ def _draw_field(ax: Axes, run: FinishedRun, kind: str, at: int) -> Any:
     from matplotlib.colors import LinearSegmentedColormap, LogNorm, Normalize
 
     from exoabm.plot import palette
+    from exoabm.plot.page import scale_of
     from exoabm.plot.scales import number
-    from exoabm.plot.style import scale_of
 
     def amounts(time: int) -> np.ndarray:
         found = run.fields.at(kind, time).sum(axis=0, dtype=float)

@@ -25,8 +25,8 @@ from exoabm.export.figure_data import (
 )
 from exoabm.export.type_exchange import exchange_of, in_order, mean_and_half
 from exoabm.output.run_folder import placed
+from exoabm.plot.page import DPI, check_format, save, styled
 from exoabm.plot.scales import number, percent
-from exoabm.plot.style import DPI, check_format, save, styled
 from exoabm.tables.readouts import named
 
 if TYPE_CHECKING:
@@ -183,7 +183,7 @@ def _map(asked: Asked, run: FinishedRun) -> Page:
 
 def _time(asked: Asked) -> Page:
     from exoabm.plot.curves import courses, curve_page, tidy, write_names
-    from exoabm.plot.style import scale_of
+    from exoabm.plot.page import scale_of
 
     if asked.measure == "captured":
         raise InputError("--measure captured: captures are not recorded over time; use taken_up or delivered")
@@ -219,7 +219,7 @@ def _time(asked: Asked) -> Page:
 
 def _distance(asked: Asked) -> Page:
     from exoabm.plot.curves import bins_for, curve_page, distances, tidy, write_names
-    from exoabm.plot.style import scale_of
+    from exoabm.plot.page import scale_of
 
     groups = with_runs(asked)
     ways = [[flown(asked, run) for run in group.runs] for group in groups]

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from exoabm.plot.page import EDGE, Grid, Page
-from exoabm.plot.scales import number
-from exoabm.plot.style import (
+from exoabm.plot.page import (
     COLUMN,
+    EDGE,
     PAGE,
+    Grid,
+    Page,
     axes_or_new,
     check_width,
     darker,
@@ -20,6 +21,7 @@ from exoabm.plot.style import (
     text_height,
     text_width,
 )
+from exoabm.plot.scales import number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

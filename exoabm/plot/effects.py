@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from exoabm.plot.page import Grid, Page
+from exoabm.plot.page import PAGE, Grid, Page, save, styled
 from exoabm.plot.palette import COOL, INK, MUTED, OTHER, PAPER, PLACES, RULE, WARM
 from exoabm.plot.scales import number
-from exoabm.plot.style import PAGE, save, styled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

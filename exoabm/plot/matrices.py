@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from exoabm.plot import palette
-from exoabm.plot.page import EDGE, Grid, Page
-from exoabm.plot.palette import INK, MUTED, PAPER
-from exoabm.plot.scales import number
-from exoabm.plot.style import (
+from exoabm.plot.page import (
     COLUMN,
+    EDGE,
     LEAST,
     LINE,
     PAGE,
     POINT,
     TEXT,
+    Grid,
+    Page,
     axes_or_new,
     check_width,
     name_lines,
@@ -26,6 +26,8 @@ from exoabm.plot.style import (
     text_width,
     told,
 )
+from exoabm.plot.palette import INK, MUTED, PAPER
+from exoabm.plot.scales import number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from exoabm.plot.page import EDGE, Grid, Page
-from exoabm.plot.palette import INK, MUTED, PAPER
-from exoabm.plot.scales import number, round_below
-from exoabm.plot.style import (
+from exoabm.plot.page import (
     COLUMN,
+    EDGE,
     PAGE,
     TEXT,
+    Grid,
+    Page,
     axes_or_new,
     check_width,
     darker,
@@ -21,6 +21,8 @@ from exoabm.plot.style import (
     text_height,
     text_width,
 )
+from exoabm.plot.palette import INK, MUTED, PAPER
+from exoabm.plot.scales import number, round_below
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -387,7 +387,7 @@ def _panel(axes: Axes, summary: Summary, varied: Varied, name: str) -> None:
 
 def draw_means(ax: Axes, summary: Summary, varied: Varied, name: str) -> Axes:
     """Draw means with intervals of a readout against a varied key, a line per combination of the others."""
-    from exoabm.plot.style import darker, hues, rule
+    from exoabm.plot.page import darker, hues, rule
 
     column = summary.readouts.index(name)
     others = [each for each in summary.varied if each.key != varied.key]
