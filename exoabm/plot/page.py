@@ -1,6 +1,7 @@
-"""Pages of figures for papers: sizes, fonts and lines, panels placed in mm, and files with the same bytes each time.
+"""Pages of figures for papers: sizes, fonts and lines, panels placed in mm, and files that are reproducible.
 
-A page has panels side by side under a heading and over a caption, so that nothing is cut.
+A page has panels side by side under a heading and over a caption, so that nothing is cut. The same page gives
+a file with the same bytes.
 """
 
 from __future__ import annotations
