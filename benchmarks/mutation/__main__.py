@@ -40,11 +40,10 @@ ROOMS = {
     "batch": ("exoabm/batch/**/*.py", 0.12),
 }
 """Files of each room, and its share of the sample."""
-LEFT_OUT = ("charts.py", "pictures.py", "style.py", "_figure.py", "bench/cells.py", "bench/fields.py",
-            "bench/vesicles.py", "bench/timing.py")  # fmt: skip
-"""Drawing, and the benches of speed."""
-TESTS = "kernels therapy transport cells batch engines physics invariants observe/test_communication.py \
-observe/test_recorder.py scenario/test_layouts.py scenario/test_step_accuracy.py \
+LEFT_OUT = "report_charts.py"
+"""A file that only draws."""
+TESTS = "kernels therapy transport cells batch engines physics invariants analysis output/test_recorder.py \
+scenario/test_layouts.py scenario/test_step_accuracy.py \
 scenario/test_grid_accuracy.py accounting test_streams.py test_vesicle_ids.py test_mesa.py".split()
 PER_SECOND = 3
 """Tests at most for each second of them; the compiler takes longer than most of them."""
