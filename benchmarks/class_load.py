@@ -1,0 +1,335 @@
+"""Readers of a class on one server: frames per second, time from press to change, age of the page, memory.
+
+Run it as ``python -m exoabm.benchmarks.class_load --readers 30 --seconds 60``; it starts ``exoabm dash --class`` and
+connects light clients that speak the protocol of the page: they acknowledge each frame as a browser does,
+press Go and Pause, and leave. ``--hostile`` adds clients that send junk.
+
+The age of a page is bounded from above: frame k + 2 is drawn only after the acknowledgment of frame k has
+come, so at any time what is shown is at most as old as the acknowledgment two frames before it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import re
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import psutil
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PRESS = 5.0
+"""Seconds between two presses of a reader."""
+SETTLE = 20.0
+"""Seconds after which what readers left behind is gone."""
+
+
+@dataclass
+class Client:
+    """A reader without a browser: a WebSocket that acknowledges frames and presses buttons.
+
+    Attributes
+    ----------
+    arrivals : list of (float, float)
+        For each frame, when it came, and when the acknowledgment two frames before it was sent.
+    presses : list of float
+        Seconds from a press of Go or Pause until the page said that it plays, or no longer does.
+    """
+
+    port: int
+    token: str
+    query: str = ""
+    arrivals: list[tuple[float, float]] = field(default_factory=list)
+    presses: list[float] = field(default_factory=list)
+    painting: float = 0.012
+    socket: Any = None
+    said: str = ""
+    _canvas: str = ""
+    _player: str = ""
+    _acks: list[float] = field(default_factory=list)
+    _playing: asyncio.Event = field(default_factory=asyncio.Event)
+    _paused: asyncio.Event = field(default_factory=asyncio.Event)
+    _ready: asyncio.Event = field(default_factory=asyncio.Event)
+    _tasks: set[asyncio.Task[Any]] = field(default_factory=set)
+
+    async def open(self) -> None:
+        """Load the page, connect, and wait for the first frame."""
+        from websockets.asyncio.client import connect
+
+        cookies = await asyncio.to_thread(cookies_of, self.port, self.token)
+        name = uuid.uuid4().hex
+        here = f"127.0.0.1:{self.port}"
+        self.socket = await connect(
+            f"ws://{here}/jupyter/api/kernels/{name}/channels?session_id={name}",
+            origin=f"http://{here}",  # type: ignore[arg-type]
+            additional_headers={"Cookie": cookies},
+            max_size=None,
+            compression=None,
+            proxy=None,
+        )
+        self._start(self._listen())
+        control = uuid.uuid4().hex
+        await self.send("comm_open", {"comm_id": control, "target_name": "solara.control", "data": {}})
+        run = {"method": "run", "args": {"path": f"/{self.query}", "dark": False, "themes": {}}}
+        await self.send("comm_msg", {"comm_id": control, "data": run})
+        await asyncio.wait_for(self._ready.wait(), 120)
+
+    async def press(self, event: str) -> None:
+        """Press Go or Pause, and wait until the page shows it."""
+        wanted = self._playing if event == "go" else self._paused
+        began = time.monotonic()
+        await self.act(self._player, event, {})
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(wanted.wait(), 30)
+        self.presses.append(time.monotonic() - began)
+
+    async def act(self, widget: str, event: str, data: object) -> None:
+        """Send an event of a widget."""
+        content = {"method": "custom", "content": {"event": event, "data": data}}
+        await self.send("comm_msg", {"comm_id": widget, "data": content})
+
+    async def send(self, kind: str, content: dict[str, Any]) -> None:
+        """Send a message of the protocol of Jupyter."""
+        header = {"msg_id": uuid.uuid4().hex, "msg_type": kind, "session": "x", "version": "5.2"}
+        header |= {"username": "", "date": "2026-01-01T00:00:00Z"}
+        message = {"header": header, "parent_header": {}, "metadata": {}, "content": content}
+        await self.socket.send(json.dumps(message | {"channel": "shell", "buffers": []}))
+
+    async def close(self) -> None:
+        """Close the page without a word."""
+        for task in self._tasks:
+            task.cancel()
+        await self.socket.close()
+
+    def _start(self, what: Any) -> None:
+        task = asyncio.ensure_future(what)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _listen(self) -> None:
+        from websockets.exceptions import ConnectionClosed
+
+        with contextlib.suppress(ConnectionClosed):
+            async for message in self.socket:
+                self._hear(message)
+
+    def _hear(self, message: str | bytes) -> None:
+        buffers: list[bytes] = []
+        if isinstance(message, bytes):
+            n = struct.unpack_from("!i", message)[0]
+            at = [*struct.unpack_from(f"!{n}I", message, 4), len(message)]
+            parts = [message[a:b] for a, b in zip(at[:-1], at[1:], strict=True)]
+            message, buffers = parts[0].decode(), parts[1:]
+        elif '"comm_' not in message[:400] and '"comm_' not in message:
+            return
+        content = json.loads(message)["content"]
+        data = content.get("data") or {}
+        state = data.get("state") or {}
+        if "target_name" in content and "world" in state:
+            self._canvas = content["comm_id"]
+        elif "target_name" in content and "times" in state:
+            self._player = content["comm_id"]
+        if content.get("comm_id") == self._canvas and ["frame"] in data.get("buffer_paths", []) and buffers[-1]:
+            self._frame(struct.unpack_from("<I", buffers[-1])[0])
+        if content.get("comm_id") == self._player and "playing" in state:
+            (self._playing if state["playing"] else self._paused).set()
+            (self._paused if state["playing"] else self._playing).clear()
+        if "text" in state and "reload" in state:
+            self.said = state["text"]
+
+    def _frame(self, number: int) -> None:
+        now = time.monotonic()
+        self.arrivals.append((now, self._acks[-2] if len(self._acks) > 1 else now))
+        self._start(self._paint(number))
+
+    async def _paint(self, number: int) -> None:
+        await asyncio.sleep(self.painting)
+        await self.act(self._canvas, "painted", number)
+        self._acks.append(time.monotonic())
+        self._ready.set()
+
+
+def cookies_of(port: int, token: str) -> str:
+    """Cookies that a browser has after it came in by the address with the token."""
+    address = f"http://127.0.0.1:{port}/"
+
+    class Stay(urllib.request.HTTPRedirectHandler):
+        def redirect_request(self, *_: object) -> None:
+            return None
+
+    opener = urllib.request.build_opener(Stay, urllib.request.ProxyHandler({}))
+    found: dict[str, str] = {}
+    for url in (f"{address}?token={token}", address):
+        request = urllib.request.Request(url, headers={"Cookie": _joined(found)})
+        try:
+            answer = opener.open(request, timeout=60)
+        except urllib.error.HTTPError as error:
+            answer = error
+        for line in answer.headers.get_all("set-cookie") or ():
+            name, _, value = line.partition(";")[0].partition("=")
+            found[name] = value
+    return _joined(found)
+
+
+def _joined(cookies: dict[str, str]) -> str:
+    return "; ".join(f"{name}={value}" for name, value in cookies.items())
+
+
+class ServerProcess:
+    """``exoabm dash`` in a process of its own; its memory and its processor time."""
+
+    def __init__(self, *options: str) -> None:
+        self._log = Path(tempfile.mkdtemp(prefix="exoabm-class-")) / "log.txt"
+        command = [sys.executable, "-m", "exoabm.cli", "dash", "--no-browser", *options]
+        with self._log.open("wb") as out:
+            nowhere = {"no_proxy": "127.0.0.1"}
+            self.process = subprocess.Popen(command, stdout=out, stderr=out, env=os.environ | nowhere)
+        self.ps = psutil.Process(self.process.pid)
+        while not (found := re.search(r":(\d+)/\?token=(\S+)", self.log)):
+            if self.process.poll() is not None:
+                raise SystemExit(self.log)
+            time.sleep(0.1)
+        self.port, self.token = int(found[1]), found[2]
+
+    @property
+    def log(self) -> str:
+        """What the server has printed."""
+        return self._log.read_text() if self._log.exists() else ""
+
+    @property
+    def megabytes(self) -> float:
+        """Resident memory."""
+        return float(self.ps.memory_info().rss / 1e6)
+
+    def cpu(self) -> float:
+        """Processor seconds until now."""
+        times = self.ps.cpu_times()
+        return float(times.user + times.system)
+
+    def end(self) -> float:
+        """Seconds from the signal until the process has ended."""
+        began = time.monotonic()
+        self.process.terminate()
+        self.process.wait(60)
+        return time.monotonic() - began
+
+
+async def read(client: Client, seconds: float, rest: float) -> None:
+    """A reader who presses Go, and from time to time Pause and Go again."""
+    await asyncio.sleep(rest)
+    end = time.monotonic() + seconds
+    await client.press("go")
+    while time.monotonic() < end:
+        await asyncio.sleep(PRESS)
+        await client.press("pause")
+        await client.press("go")
+
+
+async def until(true: Callable[[], bool], seconds: float) -> None:
+    """Wait until something is true, that long at most."""
+    end = time.monotonic() + seconds
+    while not true() and time.monotonic() < end:
+        await asyncio.sleep(0.05)
+
+
+async def settled(server: ServerProcess) -> float:
+    """Megabytes once all that readers have left behind is gone."""
+    await asyncio.sleep(SETTLE)
+    return server.megabytes
+
+
+def ages(client: Client, start: float, end: float) -> np.ndarray:
+    """Upper bounds of the age of the page, s, at times 20 ms apart; nothing is shown to grow old in a pause."""
+    came = np.array([a for a, _ in client.arrivals])
+    drawn = np.array([d for _, d in client.arrivals])
+    times = np.arange(start, end, 0.02)
+    last = np.searchsorted(came, times) - 1
+    good = last >= 0
+    return times[good] - drawn[last[good]]
+
+
+async def load(options: argparse.Namespace) -> dict[str, float]:
+    """Let readers come, run models and go; what was measured."""
+    server = ServerProcess(*options.server)
+    for query in dict.fromkeys(queries(options)):
+        one = Client(server.port, server.token, query.partition("&seed")[0])
+        await one.open()
+        await one.press("go")
+        await until(lambda one=one: len(one.arrivals) > 5, 180)  # type: ignore[misc]
+        await one.close()
+    base = await settled(server)
+    readers = [Client(server.port, server.token, query) for query in queries(options)]
+    opened = []
+    for client in readers:
+        began = time.monotonic()
+        await client.open()
+        opened.append(time.monotonic() - began)
+    start, busy = time.monotonic(), server.cpu()
+    rests = np.linspace(0, PRESS, len(readers))
+    await asyncio.gather(*(read(c, options.seconds, float(r)) for c, r in zip(readers, rests, strict=True)))
+    end, used = time.monotonic(), server.cpu() - busy
+    full = server.megabytes
+    for client in readers:
+        await client.close()
+    left = await settled(server)
+    begin = start + PRESS + 5
+    frames = [sum(begin < came < end for came, _ in c.arrivals) / (end - begin) for c in readers]
+    age = np.concatenate([ages(c, begin, end) for c in readers])
+    presses = np.concatenate([c.presses[1:] for c in readers])
+    worst = max(float(np.percentile(ages(c, begin, end), 95)) for c in readers)
+    return {
+        "readers": len(readers),
+        "seconds to open, median": float(np.median(opened)),
+        "frames/s of a reader, mean": float(np.mean(frames)),
+        "frames/s of a reader, least": min(frames),
+        "press to change, median s": float(np.median(presses)),
+        "press to change, p95 s": float(np.percentile(presses, 95)),
+        "presses": len(presses),
+        "age of the page, p95 s": float(np.percentile(age, 95)),
+        "age of the page, p95 s of the worst reader": worst,
+        "processors used": used / (end - start),
+        "MB before": base,
+        "MB per reader": (full - base) / len(readers),
+        "MB after all have left": left,
+        "s to end the server": server.end(),
+    }
+
+
+def queries(options: argparse.Namespace) -> list[str]:
+    """What the readers open: ``--large`` of them a large model, the others included scenarios in turn."""
+    names = options.scenarios.split(",")
+    kinds = [f"?scenario={names[i % len(names)]}&seed={i + 1}" for i in range(options.readers - options.large)]
+    return [f"?scenario=signaling&{options.largest}"] * options.large + kinds
+
+
+def main() -> None:
+    """Parse the command line, measure, and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--readers", type=int, default=30)
+    parser.add_argument("--large", type=int, default=5, help="readers who run the largest model")
+    parser.add_argument("--largest", default="domain.voxel=5&layout.group.recipient.count=1500")
+    parser.add_argument("--scenarios", default="signaling,two_cells,tissue,relay,tissue_repair,tumor_niche,chemotaxis")
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("server", nargs="*", default=["--class"], help="options of exoabm dash, after --")
+    options = parser.parse_args()
+    for name, value in asyncio.run(load(options)).items():
+        print(f"{name:48s}{value:10.2f}")
+
+
+if __name__ == "__main__":
+    main()
