@@ -1,8 +1,8 @@
 """Readers of a class on one server: frames per second, time from press to change, age of the page, memory.
 
-Run it as ``python -m exoabm.benchmarks.class_load --readers 30 --seconds 60``; it starts ``exoabm dash --class`` and
+Run it as ``python -m exoabm.benchmarks.class_load --readers 30``; it starts ``exoabm dash --class`` and
 connects light clients that speak the protocol of the page: they acknowledge each frame as a browser does,
-press Go and Pause, and leave. ``--hostile`` adds clients that send junk.
+press Go and Pause, and leave.
 
 The age of a page is bounded from above: frame k + 2 is drawn only after the acknowledgment of frame k has
 come, so at any time what is shown is at most as old as the acknowledgment two frames before it.
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import itertools
 import json
 import os
 import re
@@ -133,7 +134,7 @@ class Client:
         if isinstance(message, bytes):
             n = struct.unpack_from("!i", message)[0]
             at = [*struct.unpack_from(f"!{n}I", message, 4), len(message)]
-            parts = [message[a:b] for a, b in zip(at[:-1], at[1:], strict=True)]
+            parts = [message[a:b] for a, b in itertools.pairwise(at)]
             message, buffers = parts[0].decode(), parts[1:]
         elif '"comm_' not in message[:400] and '"comm_' not in message:
             return
@@ -144,7 +145,11 @@ class Client:
             self._canvas = content["comm_id"]
         elif "target_name" in content and "times" in state:
             self._player = content["comm_id"]
-        if content.get("comm_id") == self._canvas and ["frame"] in data.get("buffer_paths", []) and buffers[-1]:
+        if (
+            content.get("comm_id") == self._canvas
+            and ["frame"] in data.get("buffer_paths", [])
+            and buffers[-1]
+        ):
             self._frame(struct.unpack_from("<I", buffers[-1])[0])
         if content.get("comm_id") == self._player and "playing" in state:
             (self._playing if state["playing"] else self._paused).set()
@@ -254,7 +259,7 @@ async def settled(server: ServerProcess) -> float:
 
 
 def ages(client: Client, start: float, end: float) -> np.ndarray:
-    """Upper bounds of the age of the page, s, at times 20 ms apart; nothing is shown to grow old in a pause."""
+    """Upper bounds of the age of the page, s, at times 20 ms apart."""
     came = np.array([a for a, _ in client.arrivals])
     drawn = np.array([d for _, d in client.arrivals])
     times = np.arange(start, end, 0.02)
@@ -313,7 +318,9 @@ async def load(options: argparse.Namespace) -> dict[str, float]:
 def queries(options: argparse.Namespace) -> list[str]:
     """What the readers open: ``--large`` of them a large model, the others included scenarios in turn."""
     names = options.scenarios.split(",")
-    kinds = [f"?scenario={names[i % len(names)]}&seed={i + 1}" for i in range(options.readers - options.large)]
+    kinds = [
+        f"?scenario={names[i % len(names)]}&seed={i + 1}" for i in range(options.readers - options.large)
+    ]
     return [f"?scenario=signaling&{options.largest}"] * options.large + kinds
 
 
@@ -323,7 +330,9 @@ def main() -> None:
     parser.add_argument("--readers", type=int, default=30)
     parser.add_argument("--large", type=int, default=5, help="readers who run the largest model")
     parser.add_argument("--largest", default="domain.voxel=5&layout.group.recipient.count=1500")
-    parser.add_argument("--scenarios", default="signaling,two_cells,tissue,relay,tissue_repair,tumor_niche,chemotaxis")
+    parser.add_argument(
+        "--scenarios", default="signaling,two_cells,tissue,relay,tissue_repair,tumor_niche,chemotaxis"
+    )
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("server", nargs="*", default=["--class"], help="options of exoabm dash, after --")
     options = parser.parse_args()

@@ -1,9 +1,13 @@
-"""The caps of a page that anyone may open: what one model may take, and how many there may be."""
+"""The caps of a page that anyone may open: what one model may take, and how many there may be.
+
+A class on one server has lower caps than one reader on a machine of their own; see ``class_limits``.
+"""
 
 from __future__ import annotations
 
 import importlib
 import json
+import math
 import subprocess
 import sys
 import threading
@@ -12,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from exoabm.errors import InputError, ResourceError
+from exoabm.scenario.resource_estimate import BASE_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +25,7 @@ if TYPE_CHECKING:
     from exoabm.scenario.schema import Scenario
 
 
-@dataclass(frozen=True)
+@dataclass
 class Limits:
     """What a model on the page may take; the command line has no such limits.
 
@@ -32,6 +37,12 @@ class Limits:
         Voxels, and cells, times origins and vesicle kinds.
     vesicles : int
         Vesicles followed at once; a model of which one step brings more is refused, and more stop the run.
+    memory_bytes : float
+        Of the model, beside the program.
+    step_seconds, cpu_seconds : float
+        Processor time of a step, estimated, and of a run.
+    recording_bytes : int
+        Frames kept to look back on.
     hours : float
         Model time of a run.
     """
@@ -44,6 +55,8 @@ class Limits:
     contacts: int = 500_000
     vesicles: int = 200_000
     hours: float = 24.0 * 60
+    cpu_seconds: float = math.inf
+    recording_bytes: int = 24 << 20
 
     def admit_cells(self, scenario: Scenario) -> None:
         """Refuse a layout with too many cells before they are placed.
@@ -72,7 +85,7 @@ class Limits:
             (plan.domain.n_voxels, self.voxels, "voxels"),
             (cells, self.cells, "cells"),
             (plan.estimate.arriving, self.vesicles, "single vesicles that come in one step"),
-            (plan.estimate.memory_bytes / 1e6, self.memory_bytes / 1e6, "MB of memory"),
+            ((plan.estimate.memory_bytes - BASE_BYTES) / 1e6, self.memory_bytes / 1e6, "MB of memory"),
             (plan.estimate.step_seconds, self.step_seconds, "s of computing in a step"),
             (plan.domain.n_voxels * kinds * labels, self.concentrations, "concentrations a step"),
             (cells * kinds * labels, self.contacts, "pairs of cell and origin"),
@@ -86,28 +99,47 @@ class Limits:
 
 
 LIMITS = Limits()
+"""Of this process; the server of a class lowers them."""
+CLASS_STEP = 0.1
+"""Seconds of computing in a step: the wait for a turn behind the largest model of another reader."""
+
+
+def class_limits(readers: int, memory_bytes: float) -> Limits:
+    """Caps of each reader of a class; the models of all take half of the memory that is free."""
+    return Limits(
+        voxels=1 << 16,
+        cells=10_000,
+        memory_bytes=min(max(memory_bytes / 2 / readers, 1e8), 1e9),
+        step_seconds=CLASS_STEP,
+        concentrations=1_000_000,
+        contacts=200_000,
+        vesicles=50_000,
+        cpu_seconds=1800.0,
+        recording_bytes=6 << 20,
+    )
 
 
 class ModelSlots:
-    """How many sessions may be open at once; thread-safe."""
+    """How many pages may be open at once, and how many of them by one reader; thread-safe."""
 
-    def __init__(self, most: int) -> None:
-        self.most = most
-        self._taken: set[int] = set()
+    def __init__(self, most: int, each: int = 1 << 30) -> None:
+        self.most, self.each = most, each
+        self._taken: dict[int, str] = {}
         self._lock = threading.Lock()
 
-    def take(self, who: int) -> bool:
-        """Whether there is a seat for ``who`` (which then has it, once however often it asks)."""
+    def take(self, who: int, reader: str = "") -> bool:
+        """Whether there is a seat for the page ``who`` (which then has it, once however often it asks)."""
         with self._lock:
-            if who not in self._taken and len(self._taken) >= self.most:
-                return False
-            self._taken.add(who)
+            if who not in self._taken:
+                if len(self._taken) >= self.most or list(self._taken.values()).count(reader) >= self.each:
+                    return False
+                self._taken[who] = reader
             return True
 
     def leave(self, who: int) -> None:
         """Give the seat back."""
         with self._lock:
-            self._taken.discard(who)
+            self._taken.pop(who, None)
 
     def __len__(self) -> int:
         return len(self._taken)
@@ -120,6 +152,8 @@ SLOTS = ModelSlots(16)
 MOST_BYTES = 3 << 30
 """Of address space, of which the libraries alone take a third."""
 MOST_SECONDS = 60.0
+_READING = threading.Semaphore(2)
+"""Files that are read at the same time."""
 
 
 def read_in_sandbox(read: Callable[..., object], file: Path, **limits: float | None) -> None:
@@ -134,12 +168,13 @@ def read_in_sandbox(read: Callable[..., object], file: Path, **limits: float | N
     """
     call = [read.__module__, read.__qualname__, str(file), json.dumps(limits)]
     try:
-        lived = subprocess.run(
-            [sys.executable, "-P", "-m", __name__, *call],
-            capture_output=True,
-            timeout=MOST_SECONDS,
-            check=False,
-        )
+        with _READING:
+            lived = subprocess.run(
+                [sys.executable, "-P", "-m", __name__, *call],
+                capture_output=True,
+                timeout=MOST_SECONDS,
+                check=False,
+            )
     except subprocess.TimeoutExpired:
         raise InputError(f"{file.name}: reading it takes longer than {MOST_SECONDS:g} s") from None
     if lived.returncode:

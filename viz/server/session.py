@@ -3,14 +3,20 @@
 A session does not know the page. It calls ``on_frame`` with every frame and ``on_change`` after any other
 change; the page calls ``painted`` when a frame is on the screen. At most one frame waits while another is
 drawn, so a slow browser slows the run instead of accumulating frames, and a closed one stops it.
+
+Where many run, each computes in its turn (see ``turns``). A model that nobody looks at can be parked: its
+state is kept compressed, and the next look at it makes the same model again.
 """
 
 from __future__ import annotations
 
+import io
 import threading
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from exoabm.errors import ExoError, ResourceError
 from exoabm.model import ROUNDING, ExosomeModel
@@ -21,11 +27,10 @@ from exoabm.scenario.resource_estimate import refuse_large_grid
 from exoabm.viz.results.text_summary import drawn_class
 from exoabm.viz.server.frames import Recording, Scale, draw
 from exoabm.viz.server.limits import LIMITS, Limits
+from exoabm.viz.server.turns import TURNS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    import numpy as np
+    from collections.abc import Callable, Iterator, Mapping
 
     from exoabm.scenario.loader import LoadedScenario
     from exoabm.scenario.schema import Scenario
@@ -33,9 +38,13 @@ if TYPE_CHECKING:
 
 FRAMES_PER_SECOND = 24.0
 PULSE = 0.5
-"""Seconds between two calls of ``on_change`` while running."""
+"""Least seconds between two calls of ``on_change`` while running."""
+PULSE_SHARE = 0.3
+"""Share of a processor that the calls of ``on_change`` of all readers may take together."""
 WORK_PER_FRAME = 0.05
-"""Seconds of stepping after which a frame is drawn even if its model time is not reached."""
+"""Seconds of stepping after which a frame is drawn even if its model time is not reached; of one reader."""
+LEAST_WORK = 0.01
+"""The same, where many readers run models."""
 MANY = 1 << 30
 """Steps between two frames where only the time they take counts."""
 KEEP = 2.0
@@ -84,6 +93,10 @@ class Session:
         Why the run stopped; the model then stays at its last good state.
     speed : float
         Seconds of model time a second, one of ``SPEEDS``.
+    account : Account
+        Of the reader, charged for the processor time of turns.
+    cpu : float
+        Processor time of this run, s.
     partner : Session or None
         Of a pair that is to stay in step: the one that is ahead waits.
     show, tell
@@ -110,7 +123,10 @@ class Session:
         self._lock = threading.RLock()
         self.on_frame: Callable[[bytes], None] = _ignore
         self.on_change: Callable[[], None] = _ignore
-        self._model = self._made() if model is None else model
+        self._live: ExosomeModel | None = self._made() if model is None else model
+        self._parked: bytes = b""
+        self._looked = time.monotonic()
+        self.time = self._live.state.time
         self.extent = self._model.state.domain.extent
         self.looks = Looks.of_state(self._model.state)
         self.drawn_class = drawn_class(loaded.scenario)
@@ -118,7 +134,9 @@ class Session:
         self.scale = Scale()
         self.with_field = not self._model.state.follows_vesicles
         self._warmed_up = warm_up(loaded)
-        self.recording = Recording()
+        self.recording = Recording(most_bytes=limits.recording_bytes)
+        self.account, self.cpu = TURNS.whose(), 0.0
+        self._told, self._pulse_gap = 0.0, PULSE
         self.speed = 300.0
         self.error = ""
         self._number = self._painted = 0
@@ -136,14 +154,44 @@ class Session:
             yield self._model
 
     @property
+    def _model(self) -> ExosomeModel:
+        """The model, made again where it was parked."""
+        with self._lock:
+            if self._live is None:
+                with np.load(io.BytesIO(self._parked), allow_pickle=False) as kept:
+                    content = dict(kept)
+                rows = content.pop("history/rows")
+                self._live = self._made(content)
+                self._live.history.restore({"rows": rows})
+                self._parked = b""
+            self._looked = time.monotonic()
+            return self._live
+
+    @property
+    def parked(self) -> bool:
+        """Whether only a compressed copy of the model is kept."""
+        return self._live is None
+
+    def park(self, idle: float) -> bool:
+        """Keep only a compressed copy of a model not looked at for ``idle`` s; whether that was done."""
+        if not self._lock.acquire(blocking=False):
+            return False
+        try:
+            if self._live is None or time.monotonic() - self._looked < idle:
+                return False
+            content = checkpoint.snapshot(self._live.state)
+            rows = self._live.history.snapshot()["rows"]
+            target = io.BytesIO()
+            np.savez_compressed(target, allow_pickle=False, **content, **{"history/rows": rows})
+            self._parked, self._live, self._kept = target.getvalue(), None, ({}, 0)
+            return True
+        finally:
+            self._lock.release()
+
+    @property
     def scenario(self) -> Scenario:
         """The scenario of the run."""
         return self.loaded.scenario
-
-    @property
-    def time(self) -> float:
-        """Time of the model, in s."""
-        return self._model.state.time
 
     @property
     def playing(self) -> bool:
@@ -237,29 +285,26 @@ class Session:
         return self.recording.frames[min(max(index, 0), len(self.recording) - 1)]
 
     def _work(self, stop: threading.Event, until: float | None) -> None:
-        told = kept = 0.0
+        kept, self._told = 0.0, 0.0
         while not stop.is_set() and not self._warmed_up.wait(PATIENCE):
             continue
-        self._keep()
-        step = float(self.scenario.clock.step)
         end = self.end if until is None else min(until, self.end)
+        step, before = float(self.scenario.clock.step), self.cpu - time.thread_time()
+        self._keep()
         try:
             while not stop.is_set() and not self._reached(end):
                 began = time.monotonic()
                 steps = max(1, round(self.speed / FRAMES_PER_SECOND / step)) if until is None else MANY
-                for _ in range(steps):
-                    self._advance()
-                    if stop.is_set() or self._reached(end) or time.monotonic() - began > WORK_PER_FRAME:
+                with TURNS.turn(self.account):
+                    self._advance_by(steps, end, stop)
+                    if stop.is_set():
                         break
-                if stop.is_set():
-                    break
-                self._publish()
-                if time.monotonic() - told > PULSE:
-                    told = time.monotonic()
-                    self.on_change()
-                if told - kept > KEEP:
-                    kept = told
-                    self._keep()
+                    self._publish()
+                    self._pulse()
+                    if began - kept > KEEP:
+                        kept = began
+                        self._keep()
+                self.cpu = before + time.thread_time()
                 self._wait_for_paint(stop)
                 self._wait_for_pair(stop)
                 if until is None:
@@ -269,7 +314,29 @@ class Session:
         stop.set()
         self.on_change()
 
-    def _made(self, snapshot: dict[str, np.ndarray] | None = None) -> ExosomeModel:
+    def _advance_by(self, steps: int, end: float, stop: threading.Event) -> None:
+        """Advance by that many steps, or what can be done until the next frame is due."""
+        if self.cpu > self.limits.cpu_seconds:
+            raise ResourceError(
+                f"this run has computed for {self.limits.cpu_seconds:g} s, the limit of this server; "
+                "run it from the command line: exoabm run"
+            )
+        began, work = time.monotonic(), max(LEAST_WORK, WORK_PER_FRAME / max(1, TURNS.active()))
+        for _ in range(steps):
+            self._advance()
+            if stop.is_set() or self._reached(end) or time.monotonic() - began > work:
+                break
+
+    def _pulse(self) -> None:
+        """Call ``on_change`` if it is due: later, the more it costs and the more readers there are."""
+        now = time.monotonic()
+        if now - self._told > self._pulse_gap:
+            began, self._told = time.thread_time(), now
+            self.on_change()
+            cost = time.thread_time() - began
+            self._pulse_gap = max(PULSE, TURNS.active() * cost / PULSE_SHARE)
+
+    def _made(self, snapshot: Mapping[str, np.ndarray] | None = None) -> ExosomeModel:
         """The model, with no more room for single vesicles than the page gives."""
         model = ExosomeModel(self.loaded, seed=self.seed, snapshot=snapshot)
         if model.state.follows_vesicles:
@@ -283,6 +350,7 @@ class Session:
         with self._lock:
             model = self._model
             model.advance_by(min(float(model.scenario.clock.step), self.end - model.state.time))
+            self.time = model.state.time
             alive = len(model.state.vesicles)
             if alive > self.limits.vesicles:
                 raise ResourceError(
@@ -334,8 +402,9 @@ class Session:
         content, rows = self._kept
         with self._lock:
             broken = self._model
-            self._model = self._made(content)
-            self._model.history.rows[:] = broken.history.rows[:rows]
+            self._live = self._made(content)
+            self._live.history.rows[:] = broken.history.rows[:rows]
+            self.time = self._live.state.time
             self.frame = self._draw()
         self.error = str(error) if known else f"The model stopped: {type(error).__name__}: {error}"
         self.on_frame(self.frame)

@@ -1,0 +1,131 @@
+"""Readers share the processors by the time they use, and a turn that blocks keeps nobody waiting."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from exoabm.scenario.loader import load
+from exoabm.viz.server.session import Session
+from exoabm.viz.server.turns import Account, Turns
+
+
+def work(seconds: float) -> None:
+    """Use that much time of a processor."""
+    end = time.thread_time() + seconds
+    while time.thread_time() < end:
+        pass
+
+
+def test_a_small_model_waits_for_one_turn_at_most_and_large_ones_share_alike() -> None:
+    """In rotation the reader with the small model would get one turn of six, or 10 of 60."""
+    turns, order = Turns(1), []
+    sizes = [0.01] * 5 + [0.001]
+
+    def loop(who: int, account: Account) -> None:
+        while len(order) < 60:
+            with turns.turn(account):
+                order.append(who)
+                work(sizes[who])
+
+    threads = [threading.Thread(target=loop, args=(who, Account())) for who in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    counts = np.bincount(order, minlength=6)
+    assert counts[5] >= 14
+    assert np.ptp(counts[:5]) <= 3
+
+
+def test_a_reader_who_comes_late_is_owed_nothing() -> None:
+    turns, old, new = Turns(1), Account(), Account()
+    with turns.turn(old):
+        work(0.05)
+    with turns.turn(old):
+        late = threading.Thread(target=lambda: turns.turn(new).__enter__())
+        late.start()
+        late_by = time.monotonic() + 20
+        while turns.active() < 2 and time.monotonic() < late_by:
+            time.sleep(0.001)
+    late.join()
+    assert new.cpu < 0.01
+    assert new.share >= 0.05, "as if it had used what the other had"
+
+
+def test_at_most_that_many_compute_at_once() -> None:
+    turns, inside, most = Turns(2), 0, 0
+    lock = threading.Lock()
+
+    def loop() -> None:
+        nonlocal inside, most
+        for _ in range(10):
+            with turns.turn(Account()):
+                with lock:
+                    inside += 1
+                    most = max(most, inside)
+                time.sleep(0.002)
+                with lock:
+                    inside -= 1
+
+    threads = [threading.Thread(target=loop) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == 2
+
+
+def test_a_turn_that_blocks_gives_its_place_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("exoabm.viz.server.turns.LEASE", 0.1)
+    turns, blocked, done = Turns(1), threading.Event(), threading.Event()
+
+    def block() -> None:
+        with turns.turn(Account()):
+            blocked.set()
+            done.wait(20)
+
+    thread = threading.Thread(target=block)
+    thread.start()
+    blocked.wait(20)
+    began = time.monotonic()
+    with turns.turn(Account()):
+        assert 0.05 < time.monotonic() - began < 10
+        done.set()
+        thread.join()
+    with turns.turn(Account()):
+        pass
+
+
+@pytest.mark.parametrize("engine", ["continuum", "vesicles"])
+def test_a_parked_model_goes_on_to_the_same_bits(engine: str) -> None:
+    scenario = load("signaling", {"layout.group.recipient.count": "20", "transport.engine": engine})
+    parked, whole = Session(scenario, seed=3), Session(scenario, seed=3)
+    for _ in range(8):
+        whole.step()
+    for step in range(8):
+        parked.step()
+        if step in (2, 5):
+            assert not parked.park(idle=60.0), "it was looked at a moment ago"
+            assert parked.park(idle=0.0)
+            assert parked.time > 0.0
+            assert parked.parked, "its time is known without making it again"
+    with parked.reading() as one, whole.reading() as other:
+        assert one.state.time == other.state.time
+        assert np.array_equal(one.state.trafficking.taken_up, other.state.trafficking.taken_up)
+        assert np.array_equal(one.state.balance.emitted, other.state.balance.emitted)
+        assert one.history.rows == other.history.rows
+    assert parked.frame == whole.frame
+    assert not parked.parked
+
+
+def test_a_parked_model_takes_less_memory() -> None:
+    session = Session(load("signaling"), seed=1)
+    session.step()
+    with session.reading() as model:
+        held = sum(kind.nbytes for kind in model.state.fields)
+    assert session.park(idle=0.0)
+    assert len(session._parked) < held
