@@ -24,9 +24,12 @@ from exoabm.plot.run_figure.layout import (
     Room,
     Scene,
     course_of,
+    draw_header,
+    place_axes,
+    say,
+    write_heading,
 )
 from exoabm.plot.run_figure.maps import draw_tissue
-from exoabm.plot.run_figure.panels import draw_header, place_axes, say, write_heading
 from exoabm.plot.run_figure.time_courses import draw_course, draw_places, draw_waste, waste_key
 from exoabm.plot.run_figure.uptake import draw_uptake, tells_distance
 from exoabm.state import OUTSIDE, Resolution

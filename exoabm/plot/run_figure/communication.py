@@ -9,9 +9,18 @@ import numpy as np
 from exoabm.analysis.communication import type_matrix
 from exoabm.plot import palette
 from exoabm.plot.palette import INK, MUTED, PAPER
-from exoabm.plot.run_figure.layout import POINT, RIGHT, TAKERS, TOP, WIDTH, Scene
+from exoabm.plot.run_figure.layout import (
+    POINT,
+    RIGHT,
+    TAKERS,
+    TOP,
+    WIDTH,
+    Scene,
+    place_axes,
+    say,
+    write_heading,
+)
 from exoabm.plot.run_figure.maps import draw_cells, draw_map, scale_bar, y_below
-from exoabm.plot.run_figure.panels import place_axes, say, write_heading
 from exoabm.plot.scales import FEW, counted, number, percent, round_below, shorten
 
 if TYPE_CHECKING:

@@ -10,8 +10,7 @@ from scipy.ndimage import distance_transform_edt, zoom
 from exoabm.analysis.communication import PER_ML
 from exoabm.plot import palette
 from exoabm.plot.palette import INK, PAPER, Role
-from exoabm.plot.run_figure.layout import LEFT, POINT, TAKERS, TOP, Scene
-from exoabm.plot.run_figure.panels import place_axes, write_heading
+from exoabm.plot.run_figure.layout import LEFT, POINT, TAKERS, TOP, Scene, place_axes, write_heading
 from exoabm.plot.scales import counted, log_range, log_ticks, number, round_below, tick_names
 
 if TYPE_CHECKING:

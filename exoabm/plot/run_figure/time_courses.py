@@ -10,8 +10,18 @@ from exoabm.accounting.mass_balance import PLACES
 from exoabm.plot import palette
 from exoabm.plot.palette import INK, PAPER
 from exoabm.plot.run_figure.communication import MAX_NAMES
-from exoabm.plot.run_figure.layout import LEFT, RIGHT, WASTE, Course, Room, Scene
-from exoabm.plot.run_figure.panels import place_axes, rule_lines, say, write_heading
+from exoabm.plot.run_figure.layout import (
+    LEFT,
+    RIGHT,
+    WASTE,
+    Course,
+    Room,
+    Scene,
+    place_axes,
+    rule_lines,
+    say,
+    write_heading,
+)
 from exoabm.plot.scales import FEW, number, percent, shorten, superscript
 from exoabm.tables.readouts import named
 

@@ -9,8 +9,7 @@ import numpy as np
 from exoabm.analysis.communication import nearest_donor_distance
 from exoabm.analysis.edges import everyone
 from exoabm.plot.palette import INK, PAPER, Style
-from exoabm.plot.run_figure.layout import RIGHT, TAKERS, Scene
-from exoabm.plot.run_figure.panels import place_axes, rule_lines, say, write_heading
+from exoabm.plot.run_figure.layout import RIGHT, TAKERS, Scene, place_axes, rule_lines, say, write_heading
 from exoabm.plot.scales import log_range, log_ticks, number, shorten, tick_names
 
 if TYPE_CHECKING:
