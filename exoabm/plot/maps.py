@@ -21,7 +21,7 @@ from exoabm.plot.page import (
     text_width,
 )
 from exoabm.plot.palette import INK, MUTED, PAPER
-from exoabm.plot.run_figure.communication import tapers
+from exoabm.plot.run_figure.tissue import tapers
 from exoabm.plot.scales import number, round_below
 
 if TYPE_CHECKING:

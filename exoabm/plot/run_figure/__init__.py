@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from exoabm.output.metrics import measure
 from exoabm.plot.palette import PAPER
-from exoabm.plot.run_figure.communication import MAX_NETWORK_CELLS, draw_matrix, draw_network
 from exoabm.plot.run_figure.layout import DPI as DPI
 from exoabm.plot.run_figure.layout import (
     HEIGHT,
@@ -29,8 +28,8 @@ from exoabm.plot.run_figure.layout import (
     say,
     write_heading,
 )
-from exoabm.plot.run_figure.maps import draw_tissue
 from exoabm.plot.run_figure.time_courses import draw_course, draw_places, draw_waste, waste_key
+from exoabm.plot.run_figure.tissue import MAX_NETWORK_CELLS, draw_matrix, draw_network, draw_tissue
 from exoabm.plot.run_figure.uptake import draw_uptake, tells_distance
 from exoabm.state import OUTSIDE, Resolution
 

@@ -9,7 +9,6 @@ import numpy as np
 from exoabm.accounting.mass_balance import PLACES
 from exoabm.plot import palette
 from exoabm.plot.palette import INK, PAPER
-from exoabm.plot.run_figure.communication import MAX_NAMES
 from exoabm.plot.run_figure.layout import (
     LEFT,
     RIGHT,
@@ -22,6 +21,7 @@ from exoabm.plot.run_figure.layout import (
     say,
     write_heading,
 )
+from exoabm.plot.run_figure.tissue import MAX_NAMES
 from exoabm.plot.scales import FEW, number, percent, shorten, superscript
 from exoabm.tables.readouts import named
 
