@@ -11,6 +11,14 @@ from typing import TYPE_CHECKING
 
 from exoabm.output.metrics import measure
 from exoabm.plot.palette import PAPER
+from exoabm.plot.run_figure.charts import (
+    draw_course,
+    draw_places,
+    draw_uptake,
+    draw_waste,
+    tells_distance,
+    waste_key,
+)
 from exoabm.plot.run_figure.layout import DPI as DPI
 from exoabm.plot.run_figure.layout import (
     HEIGHT,
@@ -28,9 +36,7 @@ from exoabm.plot.run_figure.layout import (
     say,
     write_heading,
 )
-from exoabm.plot.run_figure.time_courses import draw_course, draw_places, draw_waste, waste_key
 from exoabm.plot.run_figure.tissue import MAX_NETWORK_CELLS, draw_matrix, draw_network, draw_tissue
-from exoabm.plot.run_figure.uptake import draw_uptake, tells_distance
 from exoabm.state import OUTSIDE, Resolution
 
 if TYPE_CHECKING:
