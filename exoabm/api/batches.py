@@ -451,8 +451,7 @@ def trial(
     exoabm.errors.InputError: two_cells has no [trial]
     """
     from exoabm.batch.trials.design import plan_trial
-    from exoabm.batch.trials.trial import run_trial
-    from exoabm.batch.trials.trial_output import write_trial
+    from exoabm.batch.trials.trial import run_trial, write_trial
     from exoabm.scenario.resource_estimate import refuse_large_grid
 
     loaded = scenario(source, changes)
@@ -549,7 +548,7 @@ class Trial(Batch):
         """One row per criterion: readout, arms, effect with its 95 % interval, p-value and verdict."""
         import pyarrow as pa
 
-        from exoabm.batch.trials.trial_output import summary
+        from exoabm.batch.trials.trial import summary
 
         return pa.Table.from_pylist(summary(self.judged)["criteria"])
 

@@ -110,7 +110,7 @@ def finish_trial(outcome: Outcome, as_json: bool) -> None:
 
 def _report(result: Trial, folder: Path, plan: Plan, *, quiet: bool) -> dict[str, Any]:
     """Write the results of a trial, print them unless ``quiet``, and return the summary."""
-    from exoabm.batch.trials.trial_output import summary, write_trial
+    from exoabm.batch.trials.trial import summary, write_trial
 
     tell_damage(write_trial(result, folder, plan))
     if not quiet:
