@@ -12,7 +12,7 @@ import pytest
 from exoabm.batch.trials import report_charts as charts
 from exoabm.batch.trials.design import plan_trial
 from exoabm.batch.trials.report import render
-from exoabm.batch.trials.report_text import setting, shown
+from exoabm.batch.trials.report_parts import setting, shown
 from exoabm.batch.trials.trial import Trial, run_trial
 from exoabm.batch.trials.verdict import Direction, Scale, Verdict, each_of, paired_effect
 from exoabm.scenario.loader import parse

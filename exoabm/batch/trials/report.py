@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import exoabm
 from exoabm.batch.trials import report_charts as charts
 from exoabm.batch.trials.design import set_by_hand
-from exoabm.batch.trials.report_charts import VERDICT_CLASS
-from exoabm.batch.trials.report_text import (
+from exoabm.batch.trials.report_parts import (
+    VERDICT_CLASS,
     arm_title,
     assumption,
     bearing,
