@@ -16,8 +16,8 @@ from exoabm.output import checkpoint
 from exoabm.output.metrics import Metrics, measure
 from exoabm.output.recorder import Recorder
 from exoabm.scenario.builder import blueprint, build_state, make_engine
+from exoabm.scenario.changes import changed_between_steps
 from exoabm.scenario.loader import LoadedScenario, load
-from exoabm.scenario.step_changes import changed_between_steps
 from exoabm.scenario.treatment_protocol import make_protocol
 from exoabm.schedule import Step, advance
 from exoabm.state import OUTSIDE
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from exoabm.output.recorder import Observer
+    from exoabm.scenario.changes import StepChange
     from exoabm.scenario.schema import Scenario
-    from exoabm.scenario.step_changes import StepChange
     from exoabm.transport.transfer_matrix import TransferMatrix
 
 ROUNDING = 1e-9

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from exoabm.batch import compare as comparing
     from exoabm.batch.calibration import fit as fitting
     from exoabm.batch.calibration import sensitivity as screening
+    from exoabm.scenario.changes import Changes
     from exoabm.scenario.loader import LoadedScenario
-    from exoabm.scenario.values import Changes
 
 MOST_BARS = 12
 """Readouts in a plot of differences."""

@@ -16,7 +16,7 @@ from exoabm.api.progress import progress_bar
 from exoabm.api.runs import export, hours_of, place_of, save_folder
 from exoabm.api.scenarios import Source, scenario
 from exoabm.errors import InputError, LongRun, did_you_mean
-from exoabm.scenario.values import text_of
+from exoabm.scenario.changes import text_of
 from exoabm.tables.html import html_card, html_table
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from exoabm.batch.sweeps.summary import Summary, Varied
     from exoabm.batch.trials.trial import Trial as Judged
     from exoabm.export.type_exchange import Exchange
+    from exoabm.scenario.changes import Changes
     from exoabm.scenario.loader import LoadedScenario
-    from exoabm.scenario.values import Changes
 
 Vary = Mapping[str, Any] | Sequence[str]
 """Varied keys with their values; see ``sweep``."""

@@ -13,7 +13,7 @@ from exoabm.api.progress import progress_bar
 from exoabm.api.scenarios import Source, scenario
 from exoabm.errors import InputError
 from exoabm.parameters.units import to_internal
-from exoabm.scenario.values import text_of, texts_of
+from exoabm.scenario.changes import text_of, texts_of
 from exoabm.tables.html import html_card, html_table
 from exoabm.tables.run_tables import Run as RunTables
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from exoabm.api.progress import Tell
     from exoabm.export.type_exchange import Exchange
+    from exoabm.scenario.changes import Changes
     from exoabm.scenario.loader import LoadedScenario
-    from exoabm.scenario.values import Changes
     from exoabm.transport.transfer_matrix import TransferMatrix
 
 MOST_HOURS = 1e6

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from exoabm.scenario.changes import Changes, tables_of, texts_of
 from exoabm.scenario.loader import LoadedScenario, load, parse, refuse_option, shipped
-from exoabm.scenario.values import Changes, tables_of, texts_of
 
 Source = str | Path | Mapping[str, Any] | LoadedScenario
 """What a scenario is made of: see ``scenario``."""

@@ -41,9 +41,9 @@ from exoabm.runs.provenance import (
     versions,
 )
 from exoabm.scenario.builder import census
+from exoabm.scenario.changes import StepChange, check_step_changes, with_step_changes
 from exoabm.scenario.loader import parse, run_of, sha256_of
 from exoabm.scenario.resource_estimate import MAX_EDGES_IN_GRAPHML
-from exoabm.scenario.step_changes import StepChange, check_step_changes, with_step_changes
 from exoabm.tables.declarations import SCHEMA_VERSION, TABLES
 from exoabm.tables.parquet import write_table
 from exoabm.tables.schema import build, footer, metrics_tables

@@ -17,6 +17,7 @@ from exoabm.errors import InputError, ScenarioError, did_you_mean, visible
 from exoabm.manifest import demand, listed
 from exoabm.readers.files import fingerprint, is_table
 from exoabm.scenario import shipped as shipped
+from exoabm.scenario.changes import texts_of
 from exoabm.scenario.schema import Scenario
 from exoabm.scenario.schema_fields import names_of, plain_data
 from exoabm.scenario.validation import (
@@ -27,12 +28,11 @@ from exoabm.scenario.validation import (
     shortened,
     unresolved,
 )
-from exoabm.scenario.values import texts_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from exoabm.scenario.values import Changes
+    from exoabm.scenario.changes import Changes
 
 MAX_BYTES = 1 << 20
 PATH_KEY = "layout.table"

@@ -1,13 +1,26 @@
-"""Values of changed keys as they are given in Python, written as in a scenario file."""
+"""Changes of a scenario: values given in Python, written as in a scenario file, and those that change in a run.
+
+Between two steps rates, probabilities and saturations may change: the values that each step reads anew. Fixed
+are the results of earlier steps (places of cells, sizes of vesicles, initial contents), the recording, and the
+duration.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from fnmatch import fnmatchcase
 from numbers import Integral, Real
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from exoabm.errors import InputError
+from exoabm.errors import InputError, did_you_mean
+from exoabm.scenario.schema_fields import quantities
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from exoabm.scenario.loader import LoadedScenario
 
 Changes = Mapping[str, Any]
 """Dotted keys of a scenario and their new values; see ``text_of``."""
@@ -115,3 +128,88 @@ def _toml(value: Any) -> str:
     if isinstance(value, float):
         return repr(value)  # nan and inf as in TOML
     return json.dumps(value, ensure_ascii=False)
+
+
+OPEN = (
+    *(
+        f"cell_type.*.{key}"
+        for key in (
+            "release_rate ilvs_per_mvb uptake_rate saturation delivery_probability recycling_probability "
+            "division_rate death_rate motility persistence transformation.rate mvb.fate_rate "
+            "mvb.secretory_fraction waste.* follows.speed follows.half_max follows.hill climbs.coefficient "
+            "holds.*.production holds.*.replication holds.*.clearance holds.*.export behavior.*"
+        ).split()
+    ),
+    *(
+        f"vesicle.*.{key}"
+        for key in (
+            "half_life binding_rate unbinding_rate internalization_rate processing_rate "
+            "recycling_probability delivery_probability"
+        ).split()
+    ),
+    "response.*.half_max",
+    "response.*.hill",
+    "response.*.to",
+    "transport.hindrance",
+    "transport.viscosity",
+    "transport.temperature",
+)
+"""Keys that may change, as patterns."""
+
+
+@dataclass(frozen=True)
+class StepChange:
+    """A value changed between steps: model time in s, dotted key, the value as text and the one before."""
+
+    time_s: float
+    key: str
+    value: str
+    before: str
+
+    def row(self) -> dict[str, Any]:
+        """As in ``run.json``."""
+        return asdict(self)
+
+
+def changed_between_steps(
+    loaded: LoadedScenario, time_s: float, key: str, value: object
+) -> tuple[LoadedScenario, StepChange]:
+    """The scenario from a model time on, and the record of its change.
+
+    Raises
+    ------
+    InputError
+        If the key is unknown or fixed, or the value is not allowed.
+    """
+    known = dict(quantities(loaded.scenario))
+    able = [name for name in known if any(fnmatchcase(name, pattern) for pattern in OPEN)]
+    if key not in able:
+        if key in known:
+            raise InputError(f"{key} cannot change between steps; those that can: {', '.join(able)}")
+        raise InputError(f"{key}: no number of this scenario{did_you_mean(key, able)}")
+    text = text_of(value, key)
+    return loaded.changed({key: text}), StepChange(time_s, key, text, str(known[key]))
+
+
+def check_step_changes(
+    loaded: LoadedScenario, changes: Sequence[tuple[float, str, str]], end_s: float
+) -> None:
+    """Refuse changes of a run before it begins.
+
+    Raises
+    ------
+    InputError
+        As ``changed_between_steps``, or for a time outside the run.
+    """
+    for time, key, value in changes:
+        if not 0 <= time < end_s:
+            hours, end = time / 3600, end_s / 3600
+            raise InputError(f"{key}: a change at {hours:g} h is outside the run, which ends at {end:g} h")
+        loaded, _ = changed_between_steps(loaded, time, key, value)
+
+
+def with_step_changes(loaded: LoadedScenario, changes: Sequence[StepChange]) -> LoadedScenario:
+    """The scenario of a run folder after changes between steps; its tables stay where they are."""
+    if not changes:
+        return loaded
+    return replace(loaded, overrides=()).changed({each.key: each.value for each in changes})
