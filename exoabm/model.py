@@ -272,7 +272,7 @@ class ExosomeModel(Model):  # type: ignore[misc]
         Parameters
         ----------
         key : str
-            Dotted key of a number of the scenario; see ``scenario.step_changes.OPEN``.
+            Dotted key of a number of the scenario; see ``scenario.changes.OPEN``.
         value
             Text with a unit, number in the unit of its parameter, pair ``(number, "unit")``, or quantity of
             pint.

@@ -65,7 +65,7 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """Show every key of a scenario: value, unit, meaning, allowed and published range, source."""
-    from exoabm.scenario.description import rows_of
+    from exoabm.scenario.schema_fields import rows_of
 
     loaded = load(scenario, set_)
     rows = list(rows_of(loaded, everything=all_ or as_json))

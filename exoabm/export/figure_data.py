@@ -28,7 +28,7 @@ MEASURES = {
     "taken_up": ("taken_up", "taken up"),
     "delivered": ("delivered", "delivered"),
 }
-"""By the word of ``--measure`` the column of ``analysis.pairs``, and how it is said."""
+"""By the word of ``--measure`` the column of ``analysis.communication``, and how it is said."""
 COUNTS = {"captured": "encountered", "taken_up": "taken_up", "delivered": "delivered"}
 """And the count of an edge."""
 MOST_CELLS = 2_000

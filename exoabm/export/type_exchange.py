@@ -91,7 +91,7 @@ class FinishedRun(Finished):
         return blueprint(self.loaded, seed=int(self.about["seed"])).domain.displacement(start, end)
 
     def pairs(self) -> Columns:
-        """Vesicles exchanged between its types; see ``analysis.pairs``."""
+        """Vesicles exchanged between its types; see ``analysis.communication``."""
         return self.need("pairs").to_pydict()
 
     @cached_property
@@ -118,7 +118,7 @@ class Replicate:
     run: FinishedRun | None
 
     def pairs(self) -> Columns:
-        """Vesicles between the types; see ``analysis.pairs``."""
+        """Vesicles between the types; see ``analysis.communication``."""
         if self.kept is not None:
             return self.kept
         assert self.run is not None

@@ -1,8 +1,8 @@
-"""Changes of a scenario: values given in Python, written as in a scenario file, and those that change in a run.
+"""Changes of a scenario: values given in Python, written as in a scenario file, and changes during a run.
 
-Between two steps rates, probabilities and saturations may change: the values that each step reads anew. Fixed
-are the results of earlier steps (places of cells, sizes of vesicles, initial contents), the recording, and the
-duration.
+Between two steps rates, probabilities and saturations may change: the values that each step reads anew. The
+results of earlier steps (places of cells, sizes of vesicles, initial contents), the recording and the
+duration are fixed.
 """
 
 from __future__ import annotations

@@ -76,7 +76,7 @@ class LoadedScenario:
         return f"<scenario {self.name}: {visible(self.scenario.info.title)}>"
 
     def _repr_html_(self) -> str:
-        from exoabm.scenario.description import html_of
+        from exoabm.scenario.schema_fields import html_of
 
         return html_of(self)
 
@@ -134,7 +134,7 @@ class LoadedScenario:
         ----------
         changes : mapping
             Values by dotted key: texts, numbers in the unit of their parameter, pairs ``(number, "unit")``,
-            quantities of pint; see ``scenario.values.text_of``.
+            quantities of pint; see ``scenario.changes.text_of``.
 
         Raises
         ------

@@ -104,7 +104,8 @@ class Plan:
     made_with : mapping
         Versions and machine that began it, see ``provenance.made_with``; others may go on with it.
     pairs : bool
-        Whether rows keep who sent how much to whom, by types and vesicle kinds; see ``analysis.pairs``.
+        Whether rows keep the vesicles exchanged between types, by vesicle kind; see
+        ``analysis.communication``.
     """
 
     source: str

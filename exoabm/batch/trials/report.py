@@ -8,7 +8,6 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 import exoabm
-from exoabm.batch.trials import report_charts as charts
 from exoabm.batch.trials.design import set_by_hand
 from exoabm.batch.trials.report_parts import (
     VERDICT_CLASS,
@@ -17,14 +16,18 @@ from exoabm.batch.trials.report_parts import (
     bearing,
     because,
     claimed,
+    forest,
     found_with,
     percent,
     range_of,
     readout_of,
+    scale_text,
     setting,
     shown,
     spelled,
     stretch,
+    strips,
+    sweep,
     title_of,
     unit_of,
     with_unit,
@@ -197,7 +200,7 @@ def _criteria(trial: Trial) -> str:
             )
             for c in chosen
         ]
-        parts.append(_figure("", charts.forest(rows, unit)))
+        parts.append(_figure("", forest(rows, unit)))
     table = [
         (
             escape(title_of(readout_of(trial, c.criterion.readout))),
@@ -257,7 +260,7 @@ def _readouts(trial: Trial) -> str:
     parts = []
     for readout in trial.table.readout:
         arms = {name: each[readout.name] for name, each in trial.values.items()}
-        parts.append(_figure(escape(title_of(readout)), charts.strips(arms, titles, readout.unit)))
+        parts.append(_figure(escape(title_of(readout)), strips(arms, titles, readout.unit)))
     note = "A dot is a replicate, a thin line joins the same replicate in all arms, a bar is a mean."
     return f"{_figures(parts)}<p class='note'>{note}</p>"
 
@@ -273,13 +276,13 @@ def _sweeps(trial: Trial) -> str:
             criterion = comparison.criterion
             points = [(p.value, p.comparisons[i].effect, p.comparisons[i].verdict) for p in each.points]
             own, readout = each.base.magnitude, readout_of(trial, criterion.readout)
-            picture = charts.sweep(
+            picture = sweep(
                 points,
                 own,
                 Direction(criterion.direction),
                 float(criterion.by),
                 f"{assumption(each)}{unit_of(each).replace(' ', ', ', 1)}",
-                charts.scale_text(Scale(criterion.scale), readout.unit),
+                scale_text(Scale(criterion.scale), readout.unit),
             )
             arms = f"<small>{escape(_pair(trial, comparison))}</small>"
             pictures.append(_figure(f"{escape(title_of(readout))}<br>{arms}", picture))

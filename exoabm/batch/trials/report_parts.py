@@ -1,4 +1,4 @@
-"""Parts of the report of a trial as HTML: texts of effects, margins, assumptions and units; charts as inline SVG.
+"""Parts of the report of a trial: texts of effects, margins, assumptions and units, and charts as inline SVG.
 
 The charts take their colors from the style sheet of the page.
 """
