@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -54,7 +54,13 @@ COMPILED = (".pyc", ".pyo", ".nbi", ".nbc")
 def versions() -> dict[str, str]:
     """Versions of exoabm, Python and the libraries that shape a result."""
     found = {"exoabm": exoabm.__version__, "python": sys.version.split()[0]}
-    return found | {name: metadata.version(name) for name in LIBRARIES}
+    return found | {name: _installed(name) for name in LIBRARIES}
+
+
+@cache
+def _installed(library: str) -> str:
+    """Version of a library, which is read from its files once: a fit asks for it before every set of runs."""
+    return metadata.version(library)
 
 
 def made_with() -> dict[str, str]:

@@ -170,7 +170,8 @@ def lucks(chain: str, seeds: int = 200) -> np.ndarray:
     """ln R of every step of a chain, in batches of so many seeds."""
     small = TISSUE.replace("count = 30", "count = 1")
     text = f"{small}[manufacturing]\nchain = {chain}\n"
-    protocols = [ExosomeModel(tissue(text), seed=seed).protocol for seed in range(1, seeds + 1)]
+    loaded = tissue(text)
+    protocols = [ExosomeModel(loaded, seed=seed).protocol for seed in range(1, seeds + 1)]
     found = [each.process for each in protocols if each and each.process]
     return np.log([[step.recovery for step in process.steps] for process in found])
 
