@@ -1,12 +1,14 @@
 """Mesa, imported without its side effects.
 
 ``import mesa`` (3.3) forces the start method of multiprocessing to ``spawn`` for the whole process, loads
-pandas, networkx and scipy.spatial (0.6 s), and ``Agent._ids`` keeps every model that ever had agents alive.
-All of this is undone here: these libraries are loaded when something of Mesa first uses them.
+pandas, networkx and scipy.spatial (0.6 s), reads the source of every caller to name its loggers (0.1 s), and
+``Agent._ids`` keeps every model that ever had agents alive. All of this is undone here: these libraries are
+loaded when something of Mesa first uses them.
 """
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import multiprocessing
 import sys
@@ -60,9 +62,32 @@ def _postponed(names: tuple[str, ...]) -> Iterator[None]:
                 del sys.modules[name]
 
 
+@contextmanager
+def _frames_without_source() -> Iterator[None]:
+    """Within, ``inspect`` names the functions and modules of a stack, and reads none of their files."""
+
+    def outer(frame: Any, context: int = 1) -> list[inspect.FrameInfo]:
+        found = []
+        while frame is not None:
+            code = frame.f_code
+            found.append(inspect.FrameInfo(frame, code.co_filename, frame.f_lineno, code.co_name, None, None))
+            frame = frame.f_back
+        return found
+
+    def module_of(frame: Any) -> ModuleType | None:
+        return sys.modules.get(frame.f_globals["__name__"])
+
+    before = inspect.getouterframes, inspect.getmodule
+    inspect.getouterframes, inspect.getmodule = outer, module_of  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        inspect.getouterframes, inspect.getmodule = before
+
+
 _before = multiprocessing.get_start_method(allow_none=True)
 
-with _postponed(LATER):
+with _postponed(LATER), _frames_without_source():
     import mesa
 
 multiprocessing.set_start_method(_before, force=True)

@@ -38,6 +38,19 @@ print(grid.get_neighborhood(2, radius=2), type(networkx).__name__)
     assert third == "[1, 3, 0, 4] module"
 
 
+def test_a_run_loads_no_library_that_it_does_not_need(tmp_path: Path) -> None:
+    """``pyarrow.array`` would load pandas; the units of shipped scenarios are read without pint."""
+    code = (
+        "import sys; sys.argv[1:] = ['run', 'two_cells', '--hours', '1 min', '--seed', '1', '--out', 'run']\n"
+        "from exoabm.cli import main\n"
+        "try: main()\n"
+        "except SystemExit as end: print(end.code, sorted({'pandas', 'pint', 'dask'} & sys.modules.keys()))"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert done.stdout.splitlines()[-1] == "0 []"
+
+
 def test_the_list_of_scenarios_is_read_without_building_them(tmp_path: Path) -> None:
     code = (
         "import atexit, sys; atexit.register(lambda: print(*sys.modules)); sys.argv[1:] = ['list', '--json']"

@@ -63,15 +63,13 @@ def edge_table(state: State, about: Mapping[str, str] | None = None) -> pa.Table
 
 def cargo_table(state: State, about: Mapping[str, str] | None = None) -> pa.Table:
     """Copies of cargo delivered over each edge: a row for each cargo of its vesicle kind."""
-    import pyarrow as pa
-
-    from exoabm.tables.schema import build, words
+    from exoabm.tables.schema import arrow, build, words
 
     edges, names = edges_of(state), cargo_names(state.kinds)
     carries = np.array([[any(c.name == name for c in k.cargo) for name in names] for k in state.kinds], bool)
     row, cargo = np.nonzero(carries.reshape(len(state.kinds), -1)[edges.kind])
     copies = np.array([edges.copies[name] for name in names]).reshape(len(names), len(edges))
-    ends = {name: column.take(pa.array(row)) for name, column in _ends(state, edges).items()}
+    ends = {name: column.take(arrow(row)) for name, column in _ends(state, edges).items()}
     return build(
         TABLES["edges_by_cargo"],
         ends | {"cargo": words(names, cargo), "copies_delivered": copies[cargo, row]},
@@ -81,13 +79,11 @@ def cargo_table(state: State, about: Mapping[str, str] | None = None) -> pa.Tabl
 
 def _ends(state: State, edges: Edges) -> dict[str, pa.Array]:
     """Sender, recipient and vesicle kind of each edge."""
-    import pyarrow as pa
-
-    from exoabm.tables.schema import senders, words
+    from exoabm.tables.schema import arrow, senders, words
 
     return {
         **senders(edges.origins, edges.origin, edges.donor),
-        "recipient": pa.array(edges.cells.birth_id[edges.recipient]),
+        "recipient": arrow(edges.cells.birth_id[edges.recipient]),
         "vesicle_kind": words([k.name for k in state.kinds], edges.kind),
     }
 

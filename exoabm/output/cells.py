@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
 
 from exoabm.analysis.edges import everyone
 from exoabm.cargo import CargoClass
 from exoabm.tables.declarations import CELLS, TABLES
 from exoabm.tables.parquet import TableObserver
-from exoabm.tables.schema import words
+from exoabm.tables.schema import arrow, build, texts, words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -108,7 +107,7 @@ def _source_columns(source: SourceCells, birth_id: np.ndarray) -> dict[str, pa.A
     row = np.where(first, birth_id, 0)
     ids = [source.ids[i] if known else None for i, known in zip(row.tolist(), first.tolist(), strict=True)]
     return {
-        "source_id": pa.array(ids, pa.string()),
+        "source_id": texts(ids),
         "source_label": words(list(source.labels), np.where(first, source.codes[row], -1)),
     }
 
@@ -129,10 +128,6 @@ def lineage_table(state: State, about: Mapping[str, str] | None = None) -> pa.Ta
     ``mother`` is null for cells of the layout, ``died_s`` for the living. Type and position are those of now,
     or of death.
     """
-    import pyarrow as pa
-
-    from exoabm.tables.schema import build, words
-
     cells, dead = everyone(state), state.lineage.dead
     mother, born = np.empty(len(cells), np.int64), np.empty(len(cells))
     died = np.full(len(cells), np.nan)
@@ -146,7 +141,7 @@ def lineage_table(state: State, about: Mapping[str, str] | None = None) -> pa.Ta
         TABLES["lineage"],
         {
             "cell": cells.birth_id,
-            "mother": pa.array(mother, mask=mother < 0),
+            "mother": arrow(mother, mother < 0),
             "cell_type": words([t.name for t in state.types], cells.type),
             "born_s": born,
             "died_s": died,

@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import pyarrow as pa
 
 from exoabm.accounting.stage_records import Events, take_or_absent
 from exoabm.analysis.edges import Everyone
@@ -15,7 +14,7 @@ from exoabm.state import OUTSIDE, Resolution
 from exoabm.tables.declarations import TABLES
 from exoabm.tables.fates import COUNTED, Event
 from exoabm.tables.parquet import Packing, TableObserver
-from exoabm.tables.schema import senders, words
+from exoabm.tables.schema import arrow, senders, words
 from exoabm.vesicle import VesicleKind, cargo_names, vesicle_ids, vesicle_numbers
 
 if TYPE_CHECKING:
@@ -232,7 +231,7 @@ def _event_rows(
         "interval_s": np.full(n, interval),
         "vesicle_kind": words([k.name for k in state.kinds], kind),
         **senders(state.labels.types, label, donor),
-        "recipient": pa.array(take_or_absent(cells.birth_id, receiver), mask=receiver < 0),
+        "recipient": arrow(take_or_absent(cells.birth_id, receiver), receiver < 0),
         "recipient_type": words([t.name for t in state.types], take_or_absent(cells.type, receiver)),
         "count": count,
         **{f"{axis}_um": position[:, i] for i, axis in enumerate("xyz")},
@@ -364,7 +363,7 @@ def _vesicle_rows(names: Names, happened: dict[str, np.ndarray]) -> dict[str, An
         "number": vesicle_numbers(happened["id"]),
         "vesicle_kind": words([k.name for k in names.kinds], kind),
         **senders(names.labels, happened["label"], happened["donor"]),
-        "recipient": pa.array(recipient.astype(np.int64), mask=recipient < 0),
+        "recipient": arrow(recipient.astype(np.int64), recipient < 0),
         "recipient_type": words(names.types, happened["recipient_type"]),
         "count": np.ones(len(kind)),
         "hops": happened["hops"].astype(np.int64),

@@ -54,6 +54,27 @@ _INTERNAL = {
     "[temperature]": Fraction(1),
 }
 
+_USUAL: dict[str, tuple[int, int, str]] = {
+    "um": (1, 1, "[length]"),
+    "nm": (1, 1000, "[length]"),
+    "mm": (1000, 1, "[length]"),
+    "s": (1, 1, "[time]"),
+    "min": (60, 1, "[time]"),
+    "h": (3600, 1, "[time]"),
+    "d": (86400, 1, "[time]"),
+    "ug": (1, 1, "[mass]"),
+    "pg": (1, 10**6, "[mass]"),
+    "K": (1, 1, "[temperature]"),
+    "mL": (10**12, 1, "[length]^3"),
+    "pM": (602214076, 10**12, "[length]^-3"),
+    "mPa*s": (1, 1, "[length]^-1 [mass] [time]^-1"),
+    "EV": (1, 1, ""),
+    "copies": (1, 1, ""),
+    "cell": (1, 1, ""),
+}
+"""Units of scenarios as numerator and denominator in internal units, and their dimension: they and their
+quotients need no pint, which takes 0.2 s to import."""
+
 _MICRO = "\N{MICRO SIGN}\N{GREEK SMALL LETTER MU}"
 _SUPERSCRIPT = "⁻¹²³"
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|inf\b")
@@ -86,6 +107,32 @@ def _parse(unit: str) -> tuple[Fraction, dict[str, int]]:
         raise QuantityError(f"{_shorten(unit)!r} is not a unit")
     if text in ("", "1"):
         return Fraction(1), {}
+    usual = _quotient(text)
+    if usual is not None:
+        return usual
+    return _parse_any(unit, text)
+
+
+def _quotient(text: str) -> tuple[Fraction, dict[str, int]] | None:
+    """The value and dimension of a quotient a / b / c of `_USUAL` units and their powers; None of others."""
+    value, powers = Fraction(1), dict[str, int]()
+    for place, part in enumerate(text.split("/")):
+        name, _, power = part.strip().partition("^")
+        if place == 0 and name in ("", "1") and not power:
+            continue
+        if name not in _USUAL or power not in ("", "2", "3") or ("*" in name and (place or power)):
+            return None
+        above, below, dimension = _USUAL[name]
+        exponent = int(power or 1) * (1 if place == 0 else -1)
+        value *= Fraction(above, below) ** exponent
+        for each in dimension.split():
+            base, _, own = each.partition("^")
+            powers[base] = powers.get(base, 0) + exponent * int(own or 1)
+    return value, {base: powers[base] for base in sorted(powers) if powers[base]}
+
+
+def _parse_any(unit: str, text: str) -> tuple[Fraction, dict[str, int]]:
+    """As `_parse`, by pint."""
     registry = _registry()
     try:
         text = "1" + text if text.startswith("/") else text
@@ -93,7 +140,7 @@ def _parse(unit: str) -> tuple[Fraction, dict[str, int]]:
         exact, base = registry.get_base_units(parsed)
     except Exception as error:  # pint has no common base for what it raises here
         raise QuantityError(f"{unit.strip()!r} is not a known unit") from error
-    dimension = {name: int(cast(int, power)) for name, power in base.dimensionality.items()}
+    dimension = {name: int(cast(int, power)) for name, power in sorted(base.dimensionality.items())}
     value = Fraction(cast(Fraction, exact))
     for name, power in dimension.items():
         value *= _INTERNAL[name] ** power

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from exoabm.errors import InputError
 from exoabm.tables.declarations import REAL, WHOLE, WORD
-from exoabm.tables.schema import build
+from exoabm.tables.schema import arrow, build
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -91,7 +91,7 @@ class _GroupWriter:
             group = waiting[start : min(start + self._size, rows)].unify_dictionaries().combine_chunks()
             if self._packing is not None:
                 order = np.argsort(np.asarray(group[self._packing.order]), kind="stable")
-                group = group.take(pa.array(order))
+                group = group.take(arrow(order))
             self._writer.write_table(group, self._size)
         self._waiting = [waiting[rows:]]
         self._written += rows

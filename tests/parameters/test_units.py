@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exoabm.errors import InputError
-from exoabm.parameters import QuantityError, factor, to_internal
+from exoabm.parameters import CATALOG, QuantityError, factor, to_internal, units
 
 AVOGADRO = 6.02214076e23
 
@@ -146,11 +146,30 @@ def test_a_number_too_small_for_a_float_is_zero_at_once():
     assert to_internal("1e-99999999 um", "um") == (0.0, 0.0)
 
 
-def test_pint_waits_for_the_first_unit():
+def test_usual_units_are_those_of_pint():
+    """Value, dimension and its order, of every unit of the catalog and of quotients of all usual units."""
+    names = ["1", *units._USUAL]
+    texts = {row.unit for row in CATALOG.values()} | set(names)
+    texts |= {f"{a} / {b}" for a in names for b in names[1:]} | {f"1/{a}/{b}^3" for a in names for b in names}
+    read = {text: found for text in texts if (found := units._quotient(text)) is not None}
+    assert {"mPa*s", "pM", "um^3/s", "1/mL", "pg/EV", "h / EV"} <= read.keys()
+    assert {row.unit for row in CATALOG.values()} <= read.keys()
+    for text, (value, dimension) in read.items():
+        expected, powers = units._parse_any(text, text) if text != "1" else (1, {})
+        assert (value, list(dimension.items())) == (expected, list(powers.items())), text
+
+
+@pytest.mark.parametrize("text", ["um / mPa*s", "mPa*s^2", "m", "h s", "um^4", "1^2", "um^-1", "um**2"])
+def test_units_that_are_left_to_pint(text):
+    assert units._quotient(text) is None
+
+
+def test_pint_waits_for_a_unit_that_is_not_usual():
     code = (
         "import sys, exoabm.parameters as p;"
+        "p.to_internal('6 h', 'h'), p.to_internal('60 EV/cell/h', '1 / h');"
         "assert not {'pint', 'numpy'} & set(sys.modules);"
-        "p.to_internal('6 h', 'h');"
+        "p.to_internal('1 week', 'h');"
         "assert 'pint' in sys.modules;"
         "assert not {'dask.array', 'distributed'} & set(sys.modules)"  # pint itself looks at dask.base
     )

@@ -11,7 +11,7 @@ from exoabm.errors import InputError
 from exoabm.tables import data_dictionary as dictionary
 from exoabm.tables.declarations import TABLES
 from exoabm.tables.fates import BALANCE, COUNTED, EVENTS, Event
-from exoabm.tables.schema import build, check, schema, words
+from exoabm.tables.schema import arrow, build, check, schema, texts, words
 
 ROOT = Path(__file__).parents[2]
 
@@ -94,3 +94,38 @@ def test_a_column_that_is_not_declared_is_not_written():
         build(TABLES["pairs"], EDGE | {"more": [1, 2]})
     with pytest.raises(AssertionError, match="is not given"):
         build(TABLES["pairs"], {"sender": ["cell"]})
+
+
+@pytest.mark.parametrize("dtype", ["int64", "float64", "int32", "int8"])
+@pytest.mark.parametrize("rows", [0, 1, 9, 100])
+def test_arrays_of_numbers_are_those_of_pyarrow(dtype, rows):
+    values = np.arange(3 * rows)[::3].astype(dtype)
+    for null in (None, np.zeros(rows, bool), values % 2 == 0):
+        found = arrow(values, null)
+        found.validate(full=True)
+        assert found.equals(pa.array(values, mask=null))
+    if rows:
+        given = values.copy()
+        found = arrow(given)
+        given[:] = 7
+        assert found.to_pylist() == values.tolist()
+
+
+def test_arrays_of_texts_are_those_of_pyarrow():
+    for values in ([], ["a"], ["", None, "kidney \N{GREEK SMALL LETTER ALPHA}", "a", None], [None]):
+        found = texts(values)
+        found.validate(full=True)
+        assert found.equals(pa.array(values, pa.string()))
+
+
+def test_columns_from_lists_are_those_of_pyarrow():
+    """Numbers that are missing, whole numbers for real ones, and words in the order in which they come."""
+    table = TABLES["metrics_by_type"]
+    whole = next(c.name for c in table.values if c.dtype == "int64" and c.null)
+    real = next(c.name for c in table.values if c.dtype == "float64" and c.null)
+    given = {"time_h": [0, 1.5, np.float64(2)], "cell_type": ["b", "a", "b"], whole: [3, None, 5]}
+    found = build(table, given | {real: [None, 0.25, 1]})
+    assert found["time_h"].to_pylist() == [0.0, 1.5, 2.0]
+    assert found["cell_type"].chunk(0).dictionary.to_pylist() == ["b", "a"]
+    assert found[whole].to_pylist() == [3, None, 5]
+    assert found[real].to_pylist() == [None, 0.25, 1.0]
