@@ -350,7 +350,8 @@ class Sweep(Batch):
             The key along the axis; by default that with most values.
         ax : matplotlib.axes.Axes, optional
         """
-        from exoabm.batch.sweeps.summary import draw_means, headline
+        from exoabm.batch.sweeps.summary import headline
+        from exoabm.batch.sweeps.sweep import draw_means
 
         summary = self.summary
         if len(readouts) > 1:

@@ -13,8 +13,8 @@ from scipy import stats
 from exoabm.batch.compare import Comparison, Line, Side, compare, difference_table, write
 from exoabm.batch.execution.rows import Plan
 from exoabm.batch.execution.runner import run_rows
-from exoabm.batch.sweeps.summary import _reach, write_results
-from exoabm.batch.sweeps.sweep import plan_sweep
+from exoabm.batch.sweeps.summary import write_results
+from exoabm.batch.sweeps.sweep import _reach, plan_sweep
 from exoabm.cli.batches import _broken, _change
 from exoabm.errors import InputError
 from exoabm.runs.execute import run_to_folder

@@ -4,27 +4,33 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from exoabm.batch.execution.batch_folder import PLOTS
 from exoabm.batch.execution.rows import Plan, digest, replicate_seeds, row_of
 from exoabm.batch.execution.runner import disk_trouble
 from exoabm.batch.sweeps.designs import points, read_axis
-from exoabm.batch.sweeps.summary import RESULTS, SUMMARY, write_results
+from exoabm.batch.sweeps.summary import RESULTS, SUMMARY, headline, write_results
 from exoabm.batch.verify import seal_batch
 from exoabm.errors import InputError, ResourceError
-from exoabm.output.run_folder import write_whole
-from exoabm.plot.scales import counted
+from exoabm.output.run_folder import placed, write_whole
+from exoabm.plot.palette import COOL, INK, MUTED, RULE, WARM
+from exoabm.plot.scales import counted, number
 from exoabm.scenario.resource_estimate import gib
+from exoabm.tables.readouts import KEYS, parse
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from matplotlib.axes import Axes
+
     from exoabm.batch.execution.rows import Keep
     from exoabm.batch.execution.runner import Outcome
     from exoabm.batch.sweeps.designs import Axis
-    from exoabm.batch.sweeps.summary import Summary
+    from exoabm.batch.sweeps.summary import Summary, Value, Varied
     from exoabm.scenario.loader import LoadedScenario
 
 LARGEST_REPLICATES = 100_000
@@ -126,8 +132,6 @@ def report(outcome: Outcome) -> Report:
 
 
 def _report(outcome: Outcome) -> Report:
-    from exoabm.batch.sweeps.summary import draw_sweep
-
     folder, plan = outcome.folder, outcome.plan
     summary = write_results(folder, plan)
     warnings = summary.warnings()
@@ -180,10 +184,7 @@ def foretell(loaded: LoadedScenario, plan: Plan, vary: Sequence[str], jobs: int)
     rows = len(plan.rows) / jobs
     if rows * _work(loaded, plan.hours) < LONG / 10:
         return None
-    from exoabm.runs.measured_runtime import (
-        probe,
-        spoken,
-    )  # with the whole model, which the parent of workers can spare
+    from exoabm.runs.measured_runtime import probe, spoken  # loads the model, which is not needed otherwise
 
     seconds = rows * probe(loaded, hours=plan.hours).row_seconds
     if seconds < LONG:
@@ -210,3 +211,156 @@ def _work(loaded: LoadedScenario, hours: float | None) -> float:
     size = blueprint(loaded, seed=0).estimate
     share = hours * 3600 / float(loaded.scenario.clock.duration) if hours else 1.0
     return size.steps * share * size.step_seconds
+
+
+FAINT = "#9FB6C8"
+"""Intervals where there are many."""
+WIDE = 30
+"""A readout whose means differ by more than this factor has a logarithmic scale."""
+MANY_LEVELS = 12
+"""With more values than this a range is shown as points rather than as means at each value."""
+
+
+def draw_sweep(summary: Summary, folder: Path, title: str, chosen: list[str] | None = None) -> list[Path]:
+    """Draw ``KEY.png`` per varied key into a folder; a panel per readout, chosen or the default ones."""
+    readouts = chosen or headline(summary)
+    if not readouts or len(summary.points) < 2:
+        return []
+    folder.mkdir(exist_ok=True)
+    return [_draw(summary, varied, readouts, folder, title) for varied in summary.varied]
+
+
+def _draw(summary: Summary, varied: Varied, readouts: list[str], folder: Path, title: str) -> Path:
+    from matplotlib.figure import Figure
+
+    columns = min(3, len(readouts))
+    rows = -(-len(readouts) // columns)
+    figure = Figure(figsize=(3.6 * columns + 0.4, 2.7 * rows + 0.9), layout="constrained", dpi=144)
+    figure.suptitle(title, x=0.01, ha="left", color=INK, fontsize=11, fontweight="bold")
+    figure.supxlabel(varied.column, color=INK, fontsize=9)
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes in panels[len(readouts) :]:
+        axes.remove()
+    for axes, name in zip(panels, readouts, strict=False):
+        _panel(axes, summary, varied, name)
+    path = folder / f"{varied.key}.png"
+    with placed(path) as partial:
+        figure.savefig(partial, format="png", facecolor="white")
+    return path
+
+
+def _panel(axes: Axes, summary: Summary, varied: Varied, name: str) -> None:
+    from matplotlib.ticker import FuncFormatter, NullFormatter
+
+    column = summary.readouts.index(name)
+    values = [point.get(varied.key) for point in summary.points]
+    names = list(dict.fromkeys(values))
+    numeric = varied.numeric and None not in names
+    x = np.array(values, float) if numeric else np.array([names.index(v) for v in values], float)
+    y, half = summary.mean[:, column], np.nan_to_num(summary.half[:, column])
+    levels = summary.marginal(varied.key)
+    axes.set_title(name.replace("_", " "), fontsize=8.5, color=INK, loc="left")
+    if len(levels) > MANY_LEVELS:
+        axes.errorbar(x, y, _reach(y, half), fmt="o", ms=3, lw=0.8, color=COOL[0], ecolor=FAINT)
+    else:
+        if len(levels) < len(x):
+            axes.plot(x, y, "o", ms=2.5, color=MUTED, alpha=0.5, zorder=1)
+        means, halves = (np.array([pair[i][column] for pair in levels.values()]) for i in (0, 1))
+        places = x[[values.index(value) for value in levels]]
+        style = "o-" if numeric else "o"
+        halves = _reach(means, np.nan_to_num(halves))
+        axes.errorbar(places, means, halves, fmt=style, ms=4.5, lw=1.4, capsize=3, color=WARM[0], zorder=2)
+    if numeric and _by_factors(np.unique(x)):
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.tick_params(which="minor", color=RULE)
+    elif not numeric:
+        axes.set_xticks(range(len(names)), [_short(v) for v in names], fontsize=8)
+        axes.margins(x=0.15)
+    if y.min() > 0 and y.max() > WIDE * y.min():
+        axes.set_yscale("log")
+        axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+    axes.tick_params(labelsize=8, colors=MUTED)
+    axes.grid(color=RULE, lw=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(RULE)
+
+
+def draw_means(ax: Axes, summary: Summary, varied: Varied, name: str) -> Axes:
+    """Draw means with intervals of a readout against a varied key, a line per combination of the others."""
+    from exoabm.plot.page import darker, hues, rule
+
+    column = summary.readouts.index(name)
+    others = [each for each in summary.varied if each.key != varied.key]
+    lines: dict[str, list[int]] = {}
+    for row, point in enumerate(summary.points):
+        if summary.n[row]:
+            words = [f"{each.key.rpartition('.')[2]} = {_told(point.get(each.key), each)}" for each in others]
+            lines.setdefault(", ".join(words), []).append(row)
+    names = list(dict.fromkeys(point.get(varied.key) for point in summary.points))
+    numeric = varied.numeric and None not in names
+    shades = hues(list(lines))
+    for label, rows in lines.items():
+        values = [summary.points[row].get(varied.key) for row in rows]
+        x = np.array([value if numeric else names.index(value) for value in values], float)
+        order = np.argsort(x)
+        mean, half = summary.mean[rows, column][order], np.nan_to_num(summary.half[rows, column][order])
+        look: dict[str, Any] = {"fmt": "o-" if numeric else "o", "ms": 3.5, "lw": 1.0, "capsize": 2.5}
+        ax.errorbar(x[order], mean, _reach(mean, half), color=darker(shades[label]), label=label, **look)
+    _scale_axes(ax, summary, names, column, numeric)
+    parsed = parse(name) if name.partition("[")[0] in KEYS else None
+    unit = parsed.column.unit if parsed is not None and parsed.column is not None else ""
+    ax.set_xlabel(varied.column)
+    ax.set_ylabel(name.replace("_", " ") + (f" ({unit})" if unit else ""), parse_math=False)
+    if others:
+        ax.legend(fontsize=6)
+    rule(ax)
+    return ax
+
+
+def _told(value: Value, varied: Varied) -> str:
+    if not isinstance(value, float):
+        return _short(value)
+    return f"{number(value)} {varied.unit if varied.unit != '1' else ''}".strip()
+
+
+def _scale_axes(ax: Axes, summary: Summary, names: list[Value], column: int, numeric: bool) -> None:
+    """Logarithms where values differ by factors; words where they are no numbers."""
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
+
+    formatter = FuncFormatter(lambda value, _: number(value))
+    if numeric and _by_factors(np.unique(np.array(names, float))):
+        ax.set_xscale("log")
+        ax.xaxis.set_minor_formatter(NullFormatter())
+        if len(names) <= MANY_LEVELS:
+            ax.xaxis.set_major_locator(FixedLocator(sorted(np.array(names, float))))
+    if numeric:
+        ax.xaxis.set_major_formatter(formatter)
+    else:
+        ax.set_xticks(range(len(names)), [_short(value) for value in names])
+        ax.margins(x=0.15)
+    y = summary.mean[summary.n > 0, column]
+    if len(y) and y.min() > 0 and y.max() > WIDE * y.min():
+        ax.set_yscale("log")
+        ax.yaxis.set_minor_formatter(NullFormatter())
+    ax.yaxis.set_major_formatter(formatter)
+
+
+def _reach(mean: np.ndarray, half: np.ndarray) -> np.ndarray:
+    """How far intervals go below and above their means, (2, n); that of a mean above 0 ends there."""
+    return np.array([np.where(mean >= 0, np.minimum(half, mean), half), half])
+
+
+def _by_factors(places: np.ndarray) -> bool:
+    """Whether values are spread by factors rather than by steps."""
+    if places[0] <= 0 or places[-1] < 5 * places[0]:
+        return False
+    return bool(np.median(places) < (places[0] + places[-1]) / 2 * 0.75)
+
+
+def _short(value: object) -> str:
+    text = "as it is" if value is None else str(value)
+    return text if len(text) <= 18 else text[:17] + "…"
