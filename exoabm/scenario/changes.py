@@ -8,14 +8,16 @@ duration are fixed.
 from __future__ import annotations
 
 import json
+import tomllib
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatchcase
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 from exoabm.errors import InputError, did_you_mean
-from exoabm.scenario.schema_fields import quantities
+from exoabm.scenario.schema_fields import names_of, quantities
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -128,6 +130,48 @@ def _toml(value: Any) -> str:
     if isinstance(value, float):
         return repr(value)  # nan and inf as in TOML
     return json.dumps(value, ensure_ascii=False)
+
+
+def override(raw: dict[str, Any], dotted: str, value: str, name: str) -> None:
+    """Set one dotted key in the raw tables; elements of a list are found by their names.
+
+    Changed tables are copied, so that the original serves for other overrides.
+    """
+    parts = dotted.split(".")
+    node: Any = raw
+    for depth, part in enumerate(parts[:-1]):
+        if isinstance(node, list):
+            names = names_of(node)
+            if part.isdecimal() and int(part) < len(node):
+                at: Any = int(part)
+            elif part in names:
+                at = names.index(part)
+            else:
+                where = ".".join(parts[:depth])
+                raise InputError(
+                    f"{name}: --set {dotted}: there is no {where} named {part!r}"
+                    f"{did_you_mean(part, names)} (there are: {', '.join(names)})"
+                )
+        elif isinstance(node, dict):
+            at = part
+            node.setdefault(part, {})
+        else:
+            raise InputError(f"{name}: --set {dotted}: {'.'.join(parts[:depth])} is not a table")
+        node[at] = copy(node[at])
+        node = node[at]
+    if not isinstance(node, dict):
+        raise InputError(f"{name}: --set {dotted}: give the name of the element and the key")
+    node[parts[-1]] = literal(value)
+
+
+def literal(text: str) -> Any:
+    """The value of a text in TOML, or the text itself."""
+    if len(text) < 4096:
+        try:
+            return tomllib.loads(f"value = {text}")["value"]
+        except (ValueError, RecursionError):
+            pass
+    return text
 
 
 OPEN = (

@@ -17,9 +17,9 @@ from exoabm.errors import InputError, ScenarioError, did_you_mean, visible
 from exoabm.manifest import demand, listed
 from exoabm.readers.files import fingerprint, is_table
 from exoabm.scenario import shipped as shipped
-from exoabm.scenario.changes import texts_of
+from exoabm.scenario.changes import literal, override, texts_of
 from exoabm.scenario.schema import Scenario
-from exoabm.scenario.schema_fields import names_of, plain_data
+from exoabm.scenario.schema_fields import plain_data
 from exoabm.scenario.validation import (
     MAX_PROBLEMS,
     hidden_characters,
@@ -213,7 +213,7 @@ class LoadedScenario:
             if len(words) != 3:
                 raise InputError(f"give = {give!r}: write 'cell:17 CARGO COPIES', or cell_type:NAME")
             names = {gift.name for gift in self.scenario.give}
-            to, cargo, copies = words[0], words[1], _literal(words[2])
+            to, cargo, copies = words[0], words[1], literal(words[2])
             tables["give"] = [
                 {"name": _free("given", names), "to": to, "cargo": cargo, "copies": copies, "time": at}
             ]
@@ -367,7 +367,7 @@ def _tables(data: bytes, name: str, overrides: Mapping[str, str], *, trusted: bo
     raw = copy(_toml(data, name))
     for key, value in overrides.items():
         own = str(_resolve(Path(value), name)) if key in PATH_KEYS and trusted else value
-        _override(raw, key, own, name)
+        override(raw, key, own, name)
     return raw
 
 
@@ -409,45 +409,3 @@ def refuse_option(key: str, option: str) -> None:
     """
     if key in NO_KEYS:
         raise InputError(f"{option} {key}: {NO_KEYS[key]}")
-
-
-def _override(raw: dict[str, Any], dotted: str, value: str, name: str) -> None:
-    """Set one dotted key in the raw tables; elements of a list are found by their names.
-
-    Changed tables are copied, so that the original serves for other overrides.
-    """
-    parts = dotted.split(".")
-    node: Any = raw
-    for depth, part in enumerate(parts[:-1]):
-        if isinstance(node, list):
-            names = names_of(node)
-            if part.isdecimal() and int(part) < len(node):
-                at: Any = int(part)
-            elif part in names:
-                at = names.index(part)
-            else:
-                where = ".".join(parts[:depth])
-                raise InputError(
-                    f"{name}: --set {dotted}: there is no {where} named {part!r}"
-                    f"{did_you_mean(part, names)} (there are: {', '.join(names)})"
-                )
-        elif isinstance(node, dict):
-            at = part
-            node.setdefault(part, {})
-        else:
-            raise InputError(f"{name}: --set {dotted}: {'.'.join(parts[:depth])} is not a table")
-        node[at] = copy(node[at])
-        node = node[at]
-    if not isinstance(node, dict):
-        raise InputError(f"{name}: --set {dotted}: give the name of the element and the key")
-    node[parts[-1]] = _literal(value)
-
-
-def _literal(text: str) -> Any:
-    """The value of a text in TOML, or the text itself."""
-    if len(text) < 4096:
-        try:
-            return tomllib.loads(f"value = {text}")["value"]
-        except (ValueError, RecursionError):
-            pass
-    return text
