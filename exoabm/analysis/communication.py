@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from exoabm.analysis.edges import COUNTS, UNKNOWN, Edges, apart, edges_of, everyone
+from exoabm.analysis.edges import COUNTS, UNKNOWN, Edges, apart, edges_of, everyone, places
 from exoabm.domain import Face
 from exoabm.errors import InputError
 from exoabm.physiology import reachable
@@ -349,8 +349,8 @@ def type_pairs(
         Names that the indices of the edges mean.
     """
     shape = (len(donors), len(recipients), len(kinds))
-    row = _places(edges.origins, donors)[edges.origin]
-    column = _places(types, recipients)[edges.cells.type[edges.recipient]]
+    row = places(edges.origins, donors)[edges.origin]
+    column = places(types, recipients)[edges.cells.type[edges.recipient]]
     here = np.flatnonzero((row >= 0) & (column >= 0))
     flat = np.ravel_multi_index((row[here], column[here], edges.kind[here]), shape)
     size = int(np.prod(shape))
@@ -388,11 +388,6 @@ def pairs_of(state: State) -> Columns:
     distance = apart(edges, state.domain.displacement)
     types, kinds = [t.name for t in state.types], [k.name for k in state.kinds]
     return type_pairs(edges, distance, donors, recipients, types, kinds)
-
-
-def _places(names: Sequence[str], among: Sequence[str]) -> np.ndarray:
-    place = {name: i for i, name in enumerate(among)}
-    return np.array([place.get(name, -1) for name in names], dtype=np.int64)
 
 
 def _plain(values: np.ndarray) -> list[float | None]:

@@ -119,8 +119,8 @@ def _counted_edges(state: State, book: ContactTable) -> Edges:
     became = (state.types[i].name for i in np.unique(now))
     origins = tuple(dict.fromkeys((*state.labels.types, *became)))
     origin = np.empty(len(donor), np.int64)
-    origin[~outside] = _places([t.name for t in state.types], origins)[now]
-    origin[outside] = _places(state.labels.types, origins)[donor[outside] - DONORS]
+    origin[~outside] = places([t.name for t in state.types], origins)[now]
+    origin[outside] = places(state.labels.types, origins)[donor[outside] - DONORS]
     counts = {name: joined[name].astype(float) for name in book.columns}
     copies = {name: counts.pop(f"{COPIES}{name}") for name in cargo_names(state.kinds)}
     counts["bound"] = counts["encountered"] - counts.pop("unbound") - counts["taken_up"]
@@ -142,8 +142,10 @@ def _counted_edges(state: State, book: ContactTable) -> Edges:
     )
 
 
-def _places(names: Sequence[str], among: Sequence[str]) -> np.ndarray:
-    return np.array([among.index(name) if name in among else -1 for name in names], dtype=np.int64)
+def places(names: Sequence[str], among: Sequence[str]) -> np.ndarray:
+    """The index of each name among others, -1 where it is none of them."""
+    place = {name: i for i, name in enumerate(among)}
+    return np.array([place.get(name, -1) for name in names], dtype=np.int64)
 
 
 def _expected_edges(state: State) -> Edges:
@@ -168,7 +170,7 @@ def _expected_edges(state: State) -> Edges:
                 donor_of[i] = int(name)
                 named[i] = state.types[cells.type[cells.row_of(int(name))]].name
     origins = tuple(dict.fromkeys(named))
-    origin_of = _places(named, origins)
+    origin_of = places(named, origins)
     donor, origin = donor_of[label], origin_of[label]
     by_name = np.argsort(np.argsort(np.array(origins)))[origin]
     order = np.lexsort((by_name, donor, donor == UNKNOWN, recipient, kind))

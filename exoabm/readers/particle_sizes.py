@@ -8,7 +8,6 @@ volume or area are no samples. Omitted columns are reported.
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 
 from exoabm.errors import InputError, did_you_mean, visible
 from exoabm.readers.notation import COMMA, NUMBER, UNITS, decimal_comma, enumerated, quoted, split_unit
-from exoabm.readers.text_table import Text, decode, separator_of
+from exoabm.readers.text_table import Text, decode, separator_of, values_of
 
 Numbers = NDArray[np.float64]
 HEIGHTS = ("count", "density", "log-density")
@@ -121,11 +120,11 @@ class _Table:
         lines = text.data.decode().split("\n")
         for at, line in enumerate(lines[:MOST_LINES]):
             separator = separator_of(line)
-            headings = [cell.strip() for cell in _cells(line, separator)]
+            headings = [cell.strip() for cell in values_of(line, separator)]
             places = [i for i, heading in enumerate(headings) if split_unit(heading)[0] in SIZES]
             if not places or "time_h" in headings:
                 continue
-            rows = [[cell.strip() for cell in _cells(each, separator)] for each in lines[at + 1 :]]
+            rows = [[cell.strip() for cell in values_of(each, separator)] for each in lines[at + 1 :]]
             below = next((row for row in rows if any(row)), [])
             if len(below) <= places[0] or not re.match(r"[-+]?[\d.]", below[places[0]]):
                 continue
@@ -339,13 +338,6 @@ def edges_of(center: Numbers) -> tuple[Numbers, bool]:
     return np.concatenate([[first], middle, [last]]), bool(np.ptp(steps) <= EVEN * steps.mean())
 
 
-def _cells(line: str, separator: str) -> list[str]:
-    try:
-        return next(csv.reader([line], delimiter=separator), [])
-    except csv.Error:
-        return []
-
-
 def _number(text: str, comma: bool) -> float | None:
     text = text.replace(",", ".") if comma and COMMA.fullmatch(text) else text
     value = float(text) if len(text) <= 64 and NUMBER.fullmatch(text) else None
@@ -355,7 +347,7 @@ def _number(text: str, comma: bool) -> float | None:
 def _sample_names(above: list[str], separator: str, headings: list[str]) -> list[str]:
     """Names of the columns: of the line ``Filename`` right above, or their headings."""
     for line in reversed(above):
-        cells = [cell.strip() for cell in _cells(line, separator)]
+        cells = [cell.strip() for cell in values_of(line, separator)]
         if cells and cells[0].rstrip(":").lower() == "filename":
             cells += [""] * (len(headings) - len(cells))
             return [name or heading for name, heading in zip(cells, headings, strict=False)]

@@ -244,8 +244,8 @@ def _fields(name: str, line: str, separator: str) -> list[str]:
         raise InputError(f"{name}: the header line cannot be read: {error}") from None
 
 
-def _values(line: str, separator: str) -> list[str]:
-    """The values of a row, none where it cannot be read; the parser will say so."""
+def values_of(line: str, separator: str) -> list[str]:
+    """The values of a row, none where it cannot be read."""
     try:
         return next(csv.reader([line], delimiter=separator), [])
     except csv.Error:
@@ -276,11 +276,11 @@ def _is_unit(field: str) -> bool:
 def _second_header(text: Text, names: list[str], separator: str, below: int) -> tuple[list[str], int] | None:
     """Names in a second line: of features below objects that repeat, or units; numbers come below it."""
     line, under = _line(text.data, below)
-    features = [field.strip() for field in _values(line, separator)]
+    features = [field.strip() for field in values_of(line, separator)]
     if len(features) != len(names) or any(NUMBER.fullmatch(field) for field in features):
         return None
     first = next(iter(_rows(text.data, under, 1)), "")
-    if not any(NUMBER.fullmatch(field.strip()) for field in _values(first, separator)):
+    if not any(NUMBER.fullmatch(field.strip()) for field in values_of(first, separator)):
         return None
     objects = len(set(names)) < len(names) and all(features)
     units = any(map(_is_unit, features)) and all(_is_unit(field) or not field for field in features)
@@ -289,7 +289,7 @@ def _second_header(text: Text, names: list[str], separator: str, below: int) -> 
 
 def _one_value_more(text: Text, names: list[str], separator: str, below: int) -> tuple[list[str], list[str]]:
     """Names for rows that have one value more than the header: row names of R, or a separator at the end."""
-    sample = [_values(line, separator) for line in _rows(text.data, below, SAMPLE)]
+    sample = [values_of(line, separator) for line in _rows(text.data, below, SAMPLE)]
     if not sample or any(len(row) != len(names) + 1 for row in sample):
         return names, []
     if not any(row[-1].strip() for row in sample):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from exoabm.errors import InputError
+from exoabm.manifest import sha256
 from exoabm.tables.declarations import REAL, WHOLE, WORD
 from exoabm.tables.schema import arrow, build
 
@@ -132,7 +132,7 @@ class TableWriter:
         """Seal the open part; how many rows all parts hold, and the checksum of each."""
         if self._open is not None:
             self._open.close()
-            self._sums.append(_sha256(self._open.path))
+            self._sums.append(sha256(self._open.path))
             self._sealed_rows += self._open.rows
             self._open = None
         return {"rows": np.array(self._sealed_rows), "sha256": np.array(self._sums, "U64")}
@@ -152,7 +152,7 @@ class TableWriter:
                 path.unlink()
         for path, expected in zip(kept, self._sums, strict=True):
             try:
-                found = _sha256(path)
+                found = sha256(path)
             except OSError as error:
                 raise InputError(f"{path} cannot be read: {error.strerror}") from None
             if found != expected:
@@ -250,8 +250,3 @@ def read_whole(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     except (OSError, ValueError, pa.ArrowException) as error:
         raise InputError(f"{path.name} cannot be read: {str(error)[:300]}") from None
     return table
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
