@@ -44,10 +44,10 @@ class Source:
         Name in messages.
     places : tuple of Place
         Alternatives; the first whose columns all exist is used.
-    beside : tuple of str
+    required_columns : tuple of str
         Further columns that a table of this source must have.
-    unit : str
-        The unit, or how it is determined, in words.
+    pixels : bool
+        Whether coordinates of unknown unit are in pixels; a known unit belongs to the ``Place``.
     proposal : str
         A common width of a pixel, as a value of ``layout.unit``.
     types : tuple of str
@@ -73,7 +73,7 @@ class Source:
     name: str
     places: tuple[Place, ...]
     required_columns: tuple[str, ...] = ()
-    unit: str = "asked for"
+    pixels: bool = False
     proposal: str = "0.5 um"
     types: tuple[str, ...] = ()
     ids: tuple[tuple[str, ...], ...] = ()
@@ -103,7 +103,6 @@ SOURCES: tuple[Source, ...] = (
         name="a run of exoabm",
         places=(Place(("x_um",), ("y_um",), ("z_um",)),),
         required_columns=("time_s", "cell", "cell_type"),
-        unit="um",
         types=("cell_type",),
         ids=(("cell",),),
         down=False,
@@ -115,7 +114,6 @@ SOURCES: tuple[Source, ...] = (
             *_with_and_without_z("obsm/spatial/{}", "012"),
             *_with_and_without_z("obsm/X_spatial/{}", "012"),
         ),
-        unit="none stored: asked for",
         ids=(("_index",),),
         images=("library_id", "sample", "sample_id", "batch", "imageid", "region"),
     ),
@@ -125,7 +123,6 @@ SOURCES: tuple[Source, ...] = (
             Place(("Centroid X µm",), ("Centroid Y µm",)),
             Place(("Centroid X px",), ("Centroid Y px",)),
         ),
-        unit="in the column's name; pixels are asked for",
         types=("Classification", "Class"),
         ids=(("Object ID",),),
         images=("Image",),
@@ -137,14 +134,13 @@ SOURCES: tuple[Source, ...] = (
         name="Xenium",
         places=(Place(("x_centroid",), ("y_centroid",), unit="um"),),
         required_columns=("cell_id",),
-        unit="um",
         ids=(("cell_id",),),
         note="types stand in a second table, such as clusters.csv",
     ),
     Source(  # quantification tables, and tables of scimap
         name="MCMICRO or scimap",
         places=(Place(("X_centroid",), ("Y_centroid",)),),
-        unit="pixels, whose width is asked for",
+        pixels=True,
         proposal="0.65 um",
         types=("phenotype",),
         ids=(("CellID",),),
@@ -157,7 +153,7 @@ SOURCES: tuple[Source, ...] = (
             Place(("x_slide_mm",), ("y_slide_mm",)),
             Place(("CenterX_local_px",), ("CenterY_local_px",), within="fov"),
         ),
-        unit="pixels, whose width is asked for; mm where the name says so",
+        pixels=True,
         proposal="0.12028 um",
         ids=(("cell",), ("fov", "cell_ID")),
     ),
@@ -165,7 +161,6 @@ SOURCES: tuple[Source, ...] = (
         name="MERSCOPE",
         places=(Place(("center_x",), ("center_y",), unit="um"),),
         required_columns=("fov", "volume"),
-        unit="um",
         ids=(("EntityID",), ("",)),
     ),
     Source(  # ExportToSpreadsheet: one object, or several under two header lines
@@ -174,7 +169,7 @@ SOURCES: tuple[Source, ...] = (
             *_with_and_without_z("Location_Center_{}", "XYZ"),
             *_with_and_without_z("AreaShape_Center_{}", "XYZ"),
         ),
-        unit="pixels, whose width is asked for",
+        pixels=True,
         ids=(("ImageNumber", "ObjectNumber"), ("ObjectNumber",)),
         images=("ImageNumber",),
     ),
@@ -184,7 +179,7 @@ SOURCES: tuple[Source, ...] = (
             Place(("centroid-2",), ("centroid-1",), ("centroid-0",)),
             Place(("centroid-1",), ("centroid-0",)),
         ),
-        unit="pixels, whose width is asked for",
+        pixels=True,
         proposal="1 um",
         ids=(("Object",), ("label",)),
         images=("image", "Image"),
@@ -192,7 +187,7 @@ SOURCES: tuple[Source, ...] = (
     Source(  # Indica Labs: object data
         name="HALO",
         places=(Place(("XMin", "XMax"), ("YMin", "YMax")),),
-        unit="pixels, whose width is asked for",
+        pixels=True,
         ids=(("Object Id",),),
         images=("Image Location",),
         flags=True,
@@ -200,7 +195,6 @@ SOURCES: tuple[Source, ...] = (
     Source(  # Akoya: *_cell_seg_data.txt
         name="inForm",
         places=(Place(("Cell X Position",), ("Cell Y Position",)),),
-        unit="um or pixels, as exported: asked for",
         types=("Phenotype",),
         ids=(("Cell ID",),),
         images=("Sample Name",),
@@ -208,7 +202,7 @@ SOURCES: tuple[Source, ...] = (
     Source(  # 10x Genomics: tissue_positions.csv of Space Ranger 2 or later
         name="Visium",
         places=(Place(("pxl_col_in_fullres",), ("pxl_row_in_fullres",)),),
-        unit="pixels, whose width is asked for",
+        pixels=True,
         ids=(("barcode",),),
         kept=(("in_tissue", ("1",)),),
         note="a spot of Visium is 55 um wide and holds several cells",
@@ -220,7 +214,6 @@ PHYSICELL = Source(  # cells.csv, version 1 (four numbers a row) or 2 (a header 
     name="PhysiCell",
     places=(Place(("x",), ("y",), ("z",), unit="um"),),
     required_columns=("type",),
-    unit="um",
     types=("type",),
     down=False,
 )

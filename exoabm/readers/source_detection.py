@@ -190,7 +190,7 @@ def _known(sheet: Sheet, place: Place | None, column: str) -> bool:
 
 
 def _pixels(source: Source, suffix: str) -> bool:
-    return suffix in PIXELS or source.unit.startswith("pixels")
+    return suffix in PIXELS or source.pixels
 
 
 def _read(sheet: Sheet, text: str, key: str) -> Unit:
