@@ -25,17 +25,17 @@ HEAD = f"""# Tables
 This file is generated from `exoabm/tables/declarations.py`; after a change there run
 `python -m exoabm.tables.data_dictionary > docs/tables.md`. Version of the tables: {SCHEMA_VERSION}.
 
-Tables are Parquet files. Their footer has the version of the tables, that of exoabm, the SHA-256 of the
-scenario and the seed; each column has its meaning and unit as metadata. `vesicle_kind`, `cell_type`, `cargo`
-and `dose` are names of the scenario. Missing values are null, and the last column says what null means.
-`exoabm.open_run(FOLDER)` reads them all.
+Tables are Parquet files. Their footer contains the version of the tables, the version of exoabm, the SHA-256
+of the scenario and the seed; each column has its meaning and unit as metadata. `vesicle_kind`, `cell_type`,
+`cargo` and `dose` are names of the scenario. Missing values are null; the last column below gives the meaning
+of null. `exoabm.open_run(FOLDER)` reads all tables.
 
-One word has one meaning in all tables: `taken_up`, `lysosomal`, `recycled`, `delivered`, `cleared` and
-`escaped` count until the present; `free`, `bound` and `endosomal` are those of the present.
+A term has the same meaning in all tables: `taken_up`, `lysosomal`, `recycled`, `delivered`, `cleared` and
+`escaped` are cumulative numbers; `free`, `bound` and `endosomal` are present numbers.
 """
 SENDER = """## Senders
 
-`sender`, `donor` and `donor_type` say who sent, in all tables alike:
+The columns `sender`, `donor` and `donor_type` have the same meaning in all tables:
 
 | sender | donor | donor_type |
 |---|---|---|
@@ -45,8 +45,8 @@ SENDER = """## Senders
 """
 READOUTS = f"""## Readouts
 
-A readout is one number of a run. Scenarios (`[[trial.readout]]`), options (`--readout`) and the columns of
-`results.parquet` write it as a quantity and, in brackets, the names of what it is a quantity of:
+A readout is one number of a run. In scenarios (`[[trial.readout]]`), options (`--readout`) and the columns of
+`results.parquet` it is written as a quantity, followed in brackets by the names to which it refers:
 
 | written | example | quantities |
 |---|---|---|
@@ -55,13 +55,12 @@ A readout is one number of a run. Scenarios (`[[trial.readout]]`), options (`--r
 | `quantity[donor]` | `reach_mean_um[tumor]` | {", ".join(f"`{q}`" for q in OF_DONOR)} |
 | `quantity[vesicle_kind]` | `{DISTANCE}[exosome]` | `{DISTANCE}` |
 
-The last three are known at the end of a run alone. A name with other characters than letters, digits,
+The last three are known only at the end of a run. A name with characters other than letters, digits,
 `_ - . +` and single spaces is quoted as in JSON: `taken_up["a, b"]`.
 
-`results.parquet` of a sweep or trial has a column for each readout: a row is a run, as programs for
-statistics expect, and its columns can be plotted against each other as they are. Their names cannot meet:
-varied keys have a dot in them, readouts a bracket or a declared name, and readouts of trials stand as
-`trial.readout.NAME`.
+`results.parquet` of a sweep or trial has one row per run and one column per readout, the form that programs
+for statistics expect. Names of columns never coincide: varied keys contain a dot, readouts have a bracket or
+a declared name, and readouts of trials are named `trial.readout.NAME`.
 """
 EXAMPLES = {
     "metrics": "effectors_h",

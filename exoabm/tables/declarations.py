@@ -95,19 +95,23 @@ DOSE_NAME = Column("dose", WORD, "", "name of the dose")
 CELL_ID = Column("cell", WHOLE, "", "birth id of the cell; cells are numbered in the order of birth, from 0")
 POSITION = _numbers("um", {f"{axis}_um": f"center of the cell along {axis}" for axis in "xyz"})
 PLACE = tuple(
-    Column(f"{axis}_um", REAL, "um", f"place of the event along {axis}", "an event of no known place")
+    Column(
+        f"{axis}_um", REAL, "um", f"place of the event along {axis}", "the place of the event is not known"
+    )
     for axis in "xyz"
 )
 SENDER = (
-    Column("sender", WORD, "", "what sent the vesicles", allowed=SENDERS),
-    Column("donor", WHOLE, "", "birth id of the sending cell", "no cell sent, or only its type is known"),
-    Column("donor_type", WORD, "", "cell type of the sending cell", "no cell sent"),
+    Column("sender", WORD, "", "kind of sender", allowed=SENDERS),
+    Column(
+        "donor", WHOLE, "", "birth id of the sending cell", "not sent by a cell, or only its type is known"
+    ),
+    Column("donor_type", WORD, "", "cell type of the sending cell", "not sent by a cell"),
 )
-"""Who sent: the same three columns wherever a table has a sender."""
-NO_CELLS = "no cell is of this type"
-NONE_LEFT = "no cell is of this type, and cells do not come and go"
-NO_HOST, NO_PROCESS = "the host does not answer", "no manufacture is modeled"
-NO_BODY, FREE_ONLY = "the dose passes through no body", "nothing of this form is followed here"
+"""The sender: the same three columns in every table that has one."""
+NO_CELLS = "there is no cell of this type"
+NONE_LEFT = "there is no cell of this type, and turnover of cells is not modeled"
+NO_HOST, NO_PROCESS = "no immune response is modeled", "no manufacture is modeled"
+NO_BODY, FREE_ONLY = "the dose passes through no body", "this form is not followed in this compartment"
 
 METRICS = (
     Table(
@@ -128,8 +132,8 @@ METRICS = (
             *_numbers(
                 "h",
                 {
-                    "innate_activation_h": "innate activation, summed over time",
-                    "effectors_h": "effectors, summed over time",
+                    "innate_activation_h": "time integral of innate activation",
+                    "effectors_h": "time integral of effectors",
                 },
                 NO_HOST,
             ),
@@ -137,16 +141,18 @@ METRICS = (
                 "vesicles",
                 {
                     "batch_medium": "vesicles in the conditioned medium of a batch",
-                    "batch_stored": "vesicles of a batch that are left after isolation and storage",
+                    "batch_stored": "vesicles of a batch that remain after isolation and storage",
                 },
                 NO_PROCESS,
             ),
-            Column("batch_recovered_share", REAL, "1", "share of the vesicles recovered", NO_PROCESS),
-            Column("batch_purity_per_ug", REAL, "vesicles/ug", "vesicles per protein", NO_PROCESS),
-            Column("batch_doses", REAL, "doses", "doses that a batch gives", NO_PROCESS),
-            Column("batch_doses_per_day", REAL, "doses/day", "doses of vesicles a day", NO_PROCESS),
+            Column("batch_recovered_share", REAL, "1", "share of the vesicles that is recovered", NO_PROCESS),
+            Column("batch_purity_per_ug", REAL, "vesicles/ug", "vesicles per mass of protein", NO_PROCESS),
+            Column("batch_doses", REAL, "doses", "doses from a batch", NO_PROCESS),
+            Column("batch_doses_per_day", REAL, "doses/day", "doses of vesicles per day", NO_PROCESS),
             Column("batch_doses_per_cost", REAL, "doses/cost", "doses of vesicles per cost", NO_PROCESS),
-            Column("cell_doses_per_day", REAL, "doses/day", "doses of cells a day, beside these", NO_PROCESS),
+            Column(
+                "cell_doses_per_day", REAL, "doses/day", "doses of cells per day, for comparison", NO_PROCESS
+            ),
             Column("cell_doses_per_cost", REAL, "doses/cost", "doses of cells per cost", NO_PROCESS),
         ),
     ),
@@ -158,7 +164,8 @@ METRICS = (
             TIME_H,
             KIND,
             *_numbers(
-                "vesicles", {"emitted": "vesicles released or recycled by cells, or that entered, until now"}
+                "vesicles",
+                {"emitted": "vesicles released or recycled by cells, or that entered the domain, until now"},
             ),
             *_numbers("vesicles", {name: f"vesicles {meaning}" for name, meaning in BALANCE.items()}),
             *_numbers("vesicles", {"taken_up": "vesicles taken up by cells until now"}),
@@ -182,27 +189,33 @@ METRICS = (
                 "1",
                 {
                     "divisions": "divisions until now",
-                    "blocked": "divisions for which there was no room, until now",
+                    "blocked": "divisions without sufficient space, until now",
                     "deaths": "deaths until now",
-                    "transformations": "cells that became another type, until now",
+                    "transformations": "cells that transformed into another type, until now",
                 },
-                "cells do not come and go",
+                "turnover of cells is not modeled",
                 WHOLE,
             ),
-            Column("cells", WHOLE, "cells", "cells now", NONE_LEFT),
-            Column("responding_cells", WHOLE, "cells", "cells with an effect of 0.5 or more", "no response"),
+            Column("cells", WHOLE, "cells", "present number of cells", NONE_LEFT),
+            Column(
+                "responding_cells",
+                WHOLE,
+                "cells",
+                "cells with an effect of 0.5 or more",
+                "no response is modeled",
+            ),
             Column(
                 "arrived_cells",
                 WHOLE,
                 "cells",
-                "cells at most a diameter from a cell of another type that sends the vesicles they follow",
+                "cells within one diameter of a cell of another type that releases the vesicles they follow",
                 "cells of this type follow no vesicles",
             ),
             *_numbers(
                 "vesicles/cell",
                 {
-                    "released_per_cell": "vesicles released until now, mean over the cells of now",
-                    "taken_up_per_cell": "vesicles taken up until now, mean over the cells of now",
+                    "released_per_cell": "vesicles released until now, mean over present cells",
+                    "taken_up_per_cell": "vesicles taken up until now, mean over present cells",
                     "delivered_per_cell": "vesicles that delivered their cargo until now, mean over cells",
                 },
                 NO_CELLS,
@@ -211,8 +224,8 @@ METRICS = (
                 "effect_mean",
                 REAL,
                 "1",
-                "how far responses have moved behaviors, 0 to 1, mean over cells",
-                f"no response, or {NO_CELLS}",
+                "strength of the responses of a cell, 0 to 1, mean over cells",
+                f"no response is modeled, or {NO_CELLS}",
             ),
             Column(
                 "waste_units_per_cell",
@@ -231,21 +244,29 @@ METRICS = (
             TIME_H,
             TYPE,
             CARGO,
-            Column("copies_per_cell", REAL, "copies/cell", "copies held now, mean over cells", "it is waste"),
-            Column("holding_cells", WHOLE, "cells", "cells that hold at least one copy now", "it is waste"),
+            Column(
+                "copies_per_cell",
+                REAL,
+                "copies/cell",
+                "copies held now, mean over cells",
+                "the cargo is waste",
+            ),
+            Column(
+                "holding_cells", WHOLE, "cells", "cells that hold at least one copy now", "the cargo is waste"
+            ),
             Column(
                 "copies_delivered_per_cell",
                 REAL,
                 "copies/cell",
                 "copies delivered to the cytosol until now, mean over cells",
-                "no signal, or none that vesicles bring to this type",
+                "not a signal, or not delivered to this type by vesicles",
             ),
             Column(
                 "effect_share",
                 REAL,
                 "1",
-                "share of cells to which enough copies were delivered",
-                "no signal, or none that vesicles bring to this type",
+                "share of cells with at least `effect_copies` copies delivered",
+                "not a signal, or not delivered to this type by vesicles",
             ),
         ),
     ),
@@ -256,10 +277,16 @@ METRICS = (
         (
             TIME_H,
             DOSE_NAME,
-            *_numbers("1", {"given_share": "share of the plan that was given"}),
+            *_numbers("1", {"given_share": "share of the schedule that was administered"}),
             *_numbers("vesicles", {"entered_tissue": "particles that entered the tissue until now"}),
-            *_numbers("1", {"procedures": "procedures that the plan needs"}),
-            Column("living_share", REAL, "1", "share of the cells given that live", "no dose of cells"),
+            *_numbers("1", {"procedures": "procedures of the schedule"}),
+            Column(
+                "living_share",
+                REAL,
+                "1",
+                "share of the administered cells that are alive",
+                "no dose of cells",
+            ),
             Column(
                 "released", REAL, "vesicles", "vesicles released by cells of the dose", "no dose of cells"
             ),
@@ -274,11 +301,19 @@ METRICS = (
             DOSE_NAME,
             Column("compartment", WORD, "", "compartment of the body", allowed=COMPARTMENTS),
             *_numbers(
-                "1", {"particle_share": "share of the dose that is here, as particles, now"}, FREE_ONLY
+                "1", {"particle_share": "share of the dose in this compartment as particles, now"}, FREE_ONLY
             ),
-            *_numbers("h", {"particle_exposure_h": "that share, summed over time"}, FREE_ONLY),
-            *_numbers("1", {"molecule_share": "share that is here, as free molecules, now"}, FREE_ONLY),
-            *_numbers("molecules h", {"molecules_h": "free molecules here, summed over time"}, FREE_ONLY),
+            *_numbers("h", {"particle_exposure_h": "time integral of that share"}, FREE_ONLY),
+            *_numbers(
+                "1",
+                {"molecule_share": "share of the dose in this compartment as free molecules, now"},
+                FREE_ONLY,
+            ),
+            *_numbers(
+                "molecules h",
+                {"molecules_h": "time integral of free molecules in this compartment"},
+                FREE_ONLY,
+            ),
         ),
     ),
 )
@@ -295,10 +330,18 @@ CELLS = (
             TYPE,
             *POSITION,
             Column("waste_units", REAL, "waste units", "waste held now"),
-            Column("mvb", REAL, "1", "multivesicular bodies now", "no pool of them is modeled"),
-            Column("effect", REAL, "1", "how far responses moved its behaviors, 0 to 1", "no response"),
-            Column("source_id", TEXT, "", "id in the layout's table", "no table, or born later"),
-            Column("source_label", WORD, "", "label in the layout's table", "no table, or born later"),
+            Column(
+                "mvb", REAL, "1", "multivesicular bodies now", "no pool of multivesicular bodies is modeled"
+            ),
+            Column("effect", REAL, "1", "strength of its responses, 0 to 1", "no response is modeled"),
+            Column("source_id", TEXT, "", "id in the layout's table", "no table, or the cell was born later"),
+            Column(
+                "source_label",
+                WORD,
+                "",
+                "label in the layout's table",
+                "no table, or the cell was born later",
+            ),
         ),
     ),
     Table(
@@ -338,7 +381,7 @@ CELLS = (
             TIME_S,
             CELL_ID,
             Column("behavior", WORD, "", "name of the behavior, as in responses"),
-            Column("value", REAL, "see unit", "present value", "what the vesicle kind says holds"),
+            Column("value", REAL, "see unit", "present value", "the value of the vesicle kind applies"),
             Column("unit", WORD, "", "unit of the value"),
         ),
     ),
@@ -347,15 +390,15 @@ CELLS = (
 EVENT_TABLES = (
     Table(
         "events",
-        "an event of a single vesicle, or of all events of a sort between two parties in an interval",
+        "an event of a single vesicle, or all events of one kind between two parties in an interval",
         (),
         (
-            Column("event", WORD, "", "what happened", allowed=tuple(EVENTS)),
+            Column("event", WORD, "", "kind of event", allowed=tuple(EVENTS)),
             Column(
                 "time_s",
                 REAL,
                 "s",
-                "model time, of an interval its end; of a single vesicle to 1/4096 of the step",
+                "model time; the end of an interval; for a single vesicle to 1/4096 of the step",
             ),
             Column("interval_s", REAL, "s", "length of the interval before time_s; 0 for a single vesicle"),
             Column("vesicle", WHOLE, "", "opaque id of the vesicle, below 2^53", "an expected number"),
@@ -363,17 +406,19 @@ EVENT_TABLES = (
                 "number",
                 WHOLE,
                 "",
-                "vesicles of the kind that the same source had sent before this one",
+                "vesicles of the kind that the same source had released before this one",
                 "an expected number",
             ),
             KIND,
             *SENDER,
             Column(
-                "recipient", WHOLE, "", "birth id of the cell on or in which it happened", "in the medium"
+                "recipient", WHOLE, "", "birth id of the cell on or in which it occurred", "in the medium"
             ),
             Column("recipient_type", WORD, "", "its cell type at that time", "in the medium"),
-            Column("count", REAL, "vesicles", "vesicles; expected numbers are not whole"),
-            Column("hops", WHOLE, "1", "times that the vesicle had been recycled", "an expected number"),
+            Column("count", REAL, "vesicles", "number of vesicles; expected numbers need not be integers"),
+            Column(
+                "hops", WHOLE, "1", "number of times that the vesicle has been recycled", "an expected number"
+            ),
             *PLACE,
         ),
     ),
@@ -384,7 +429,7 @@ EVENT_TABLES = (
         (
             Column("vesicle", WHOLE, "", "id of the vesicle, as in events"),
             CARGO,
-            Column("copies", WHOLE, "copies", "copies in the vesicle, the same from its release on"),
+            Column("copies", WHOLE, "copies", "copies in the vesicle, constant from its release on"),
         ),
         where="runs of the engine vesicles",
     ),
@@ -393,7 +438,7 @@ EVENT_TABLES = (
 EDGES = (
     Table(
         "edges",
-        "a sender, recipient and vesicle kind that met",
+        "a sender, a recipient and a vesicle kind with at least one encounter",
         ("sender", "donor", "donor_type", "recipient", "vesicle_kind"),
         (
             *SENDER,
@@ -405,16 +450,22 @@ EDGES = (
                 "first_time_s",
                 REAL,
                 "s",
-                "first encounter; of expected numbers the time by which one was as likely as not",
-                "later than the end, or vesicles came by a division alone",
+                "first encounter; for expected numbers the median time of the first one",
+                "later than the end, or vesicles came only by division",
             ),
-            Column("last_time_s", REAL, "s", "last encounter", "vesicles came by a division alone"),
-            Column("distance_um", REAL, "um", "between the centers of both cells", "the donor is not known"),
+            Column("last_time_s", REAL, "s", "last encounter", "vesicles came only by division"),
+            Column(
+                "distance_um",
+                REAL,
+                "um",
+                "distance between the centers of both cells",
+                "the donor is not known",
+            ),
         ),
     ),
     Table(
         "edges_by_cargo",
-        "a sender, recipient, vesicle kind that met, and cargo of this kind",
+        "a sender, a recipient, a vesicle kind with at least one encounter, and a cargo of this kind",
         ("sender", "donor", "donor_type", "recipient", "vesicle_kind", "cargo"),
         (
             *SENDER,
@@ -426,12 +477,12 @@ EDGES = (
     ),
     Table(
         "pairs",
-        "a donor type, dose or reservoir, recipient type and vesicle kind, with 0 where none went",
+        "a donor type, dose or reservoir, a recipient type and a vesicle kind; 0 without a vesicle",
         ("sender", "donor_type", "recipient_type", "vesicle_kind"),
         (
             SENDER[0],
             SENDER[2],
-            Column("recipient_type", WORD, "", "cell type that received"),
+            Column("recipient_type", WORD, "", "receiving cell type"),
             KIND,
             *_numbers("vesicles", {n: f"vesicles {BETWEEN_CELLS[n]}" for n in ("encountered", "taken_up")}),
             *_numbers("vesicles", {"delivered": f"vesicles {BETWEEN_CELLS['delivered']}"}),
@@ -439,7 +490,7 @@ EDGES = (
                 "distance_um",
                 REAL,
                 "um",
-                "between the centers of the cells, mean weighted by vesicles taken up",
+                "distance between the centers of the cells, mean weighted by vesicles taken up",
                 "nothing was taken up, or donor cells are not known",
             ),
             Column("first_time_s", REAL, "s", "first encounter, as in edges", "later than the end"),
@@ -447,17 +498,17 @@ EDGES = (
     ),
     Table(
         "lineage",
-        "a cell that ever was",
+        "a cell that has existed at any time",
         ("cell",),
         (
             CELL_ID,
             Column("mother", WHOLE, "", "birth id of the cell that divided", "a cell of the layout"),
             Column("cell_type", WORD, "", "cell type now, or at its death"),
             Column("born_s", REAL, "s", "time of birth; 0 for cells of the layout"),
-            Column("died_s", REAL, "s", "time of death", "the cell lives"),
+            Column("died_s", REAL, "s", "time of death", "the cell is alive"),
             *POSITION,
         ),
-        where="runs in which cells come and go",
+        where="runs with turnover of cells",
     ),
 )
 
@@ -467,7 +518,7 @@ ROW = Column("row", TEXT, "", "name of the run within its batch")
 N = Column("n", WHOLE, "runs", "runs in which the readout is defined")
 ESTIMATE = (
     N,
-    Column("mean", REAL, "see readout", "mean over these runs", "defined in none"),
+    Column("mean", REAL, "see readout", "mean over these runs", "not defined in any run"),
     Column("sd", REAL, "see readout", "standard deviation over these runs", "fewer than two"),
     Column("ci95_low", REAL, "see readout", "lower end of the 95 % interval of the mean", "fewer than two"),
     Column("ci95_high", REAL, "see readout", "upper end of the 95 % interval", "fewer than two"),
@@ -480,8 +531,8 @@ BATCH_TABLES = (
         (
             ROW,
             Column("seed", WHOLE, "", "seed of the run"),
-            Column("state", WORD, "", "how it ended", allowed=("done", "failed")),
-            Column("reason", TEXT, "", "why it failed", "it did not"),
+            Column("state", WORD, "", "state at the end", allowed=("done", "failed")),
+            Column("reason", TEXT, "", "reason of the failure", "the run did not fail"),
         ),
         where="folders of sweeps and trials",
         more="a column for each varied key, named KEY or KEY (UNIT), and for each readout",
@@ -512,7 +563,7 @@ CAUSAL_TABLES = (
             Column("group", TEXT, "", "the donors: cell:NUMBER or cell_type:NAME"),
             Column("readout", WORD, "", "the readout, at the end of the run"),
             *_numbers("vesicles", {"sent": "vesicles released by them, mean over seeds"}),
-            *_numbers("1", {"sent_share": "share of these in all that were released"}),
+            *_numbers("1", {"sent_share": "share of these in all vesicles released"}),
             Column("n", WHOLE, "runs", "seeds; 1 for the adjoint, which is exact"),
             *_numbers("see readout", {"effect": "readout with them minus without them, mean over seeds"}),
             Column("ci95_low", REAL, "see readout", "lower end of its 95 % interval", "fewer than two seeds"),
@@ -525,24 +576,28 @@ CAUSAL_TABLES = (
     ),
     Table(
         "paths",
-        "deliveries to a recipient type that began with a first donor type and went over so many cells",
+        "deliveries to a recipient type, by the first donor type and the number of cells in between",
         ("vesicle_kind", "first_donor_type", "donor_type", "recipient_type", "relays", "recycled"),
         (
             KIND,
             Column(
-                "first_donor_type", WORD, "", "type of the cell with which the path begins", "no cell sent"
+                "first_donor_type",
+                WORD,
+                "",
+                "type of the cell with which the path begins",
+                "not sent by a cell",
             ),
             Column(
                 "donor_type",
                 WORD,
                 "",
-                "type of the cell that released it; recycling keeps it",
-                "no cell sent",
+                "type of the cell that released the vesicle, which recycling does not change",
+                "not sent by a cell",
             ),
             Column("recipient_type", WORD, "", "type of the cell to which it was delivered"),
             Column("relays", WHOLE, "1", "cells in between until the vesicle was released"),
-            Column("recycled", WHOLE, "1", "cells in between that took it up and recycled it"),
-            *_numbers("vesicles", {"delivered": "vesicles delivered over such paths"}),
+            Column("recycled", WHOLE, "1", "cells in between that took the vesicle up and recycled it"),
+            *_numbers("vesicles", {"delivered": "vesicles delivered on such paths"}),
             *_numbers("1", {"share": "share of the vesicles of this kind delivered to the recipient type"}),
         ),
         where=FOLDER_OF_CAUSES,

@@ -1,7 +1,7 @@
 """The events and fates of vesicles: their names in all tables, in one order.
 
-A name in -ed that counts (``taken_up``, ``lysosomal``, ``recycled``, ``delivered``, ``cleared``, ``escaped``)
-grows until the present; ``free``, ``bound`` and ``endosomal`` are those of the present.
+``taken_up``, ``lysosomal``, ``recycled``, ``delivered``, ``cleared`` and ``escaped`` are cumulative numbers;
+``free``, ``bound`` and ``endosomal`` are present numbers.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from enum import IntEnum
 
 
 class Event(IntEnum):
-    """What can happen to a single vesicle; ``events.parquet`` has these names in lower case."""
+    """Events of a single vesicle; ``events.parquet`` has these names in lower case."""
 
     RELEASE = 0
     ENTRY = 1
@@ -30,17 +30,17 @@ class Event(IntEnum):
 EVENTS = {
     "release": "released by a cell",
     "entry": "entered the domain through a face or with a dose",
-    "encounter": "captured by the surface of a cell",
+    "encounter": "captured at the surface of a cell",
     "unbinding": "left the surface of a cell for the medium",
-    "uptake": "left the surface of a cell inward",
+    "uptake": "internalized from the surface of a cell",
     "degradation": "degraded in a lysosome",
     "recycling": "released again from an endosome",
     "delivery": "cargo reached the cytosol",
     "clearance": "cleared from the medium, or with the debris of a dead cell",
     "escape": "left the domain through a face",
     "handover": "left a dividing cell with the daughter's part of the membrane, bound",
-    "inheritance": "came to a daughter cell with her part of the membrane, bound",
-    "partition": "came to a daughter cell in an endosome",
+    "inheritance": "passed to a daughter cell with its part of the membrane, bound",
+    "partition": "passed to a daughter cell in an endosome",
 }
 """Events of ``events.parquet``, in the order of ``Event``."""
 
@@ -54,7 +54,7 @@ BALANCE = {
     "cleared": "cleared from the medium or with debris until now",
     "escaped": "that left the domain through a face until now",
 }
-"""Where the emitted vesicles are; the sum over these is what was emitted."""
+"""Compartments of the emitted vesicles; the sum over these is the number emitted."""
 
 COUNTED = {
     "encounter": "encountered",
@@ -78,4 +78,4 @@ BETWEEN_CELLS = {
 
 CELL, DOSE, RESERVOIR = "cell", "dose", "reservoir"
 SENDERS = (CELL, DOSE, RESERVOIR)
-"""What sends vesicles: a cell, a dose, or the reservoir behind a face."""
+"""Senders of vesicles: a cell, a dose, or the reservoir behind a face."""
