@@ -99,7 +99,7 @@ def run(engine: str, **parts: str) -> ExosomeModel:
     model = ExosomeModel(
         parse(BODY.format(transport=ENGINES[engine], **pieces).encode(), name="t", folder=Path()), seed=5
     )
-    model.run(hours=2)
+    model.run(hours=0.5)
     return model
 
 
@@ -144,7 +144,7 @@ def test_every_mechanism_of_a_type_is_switched_off_here() -> None:
 @pytest.mark.parametrize(
     "on",
     [
-        {"receiver": "death_rate = '0.5 / h'"},
+        {"receiver": "death_rate = '4 / h'"},
         {"receiver": "motility = '100 um^2 / h'"},
         {"receiver": "delivery_probability = 0.9"},
         {"sender": "mvb = {}"},
