@@ -13,6 +13,7 @@ from __future__ import annotations
 import gc
 from contextlib import contextmanager
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -20,15 +21,16 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from exoabm.api.analyses import compare as compare
     from exoabm.api.analyses import fit as fit
     from exoabm.api.analyses import sensitivity as sensitivity
     from exoabm.api.batches import Sweep as Sweep
-    from exoabm.api.batches import Trial as Trial
     from exoabm.api.batches import open_sweep as open_sweep
-    from exoabm.api.batches import open_trial as open_trial
     from exoabm.api.batches import sweep as sweep
-    from exoabm.api.batches import trial as trial
+    from exoabm.api.communication import paths as paths
+    from exoabm.api.communication import score as score
+    from exoabm.api.effects import causal as causal
+    from exoabm.api.effects import compare as compare
+    from exoabm.api.effects import whatif as whatif
     from exoabm.api.runs import Run as Run
     from exoabm.api.runs import open_run as open_run
     from exoabm.api.runs import resume as resume
@@ -36,6 +38,9 @@ if TYPE_CHECKING:
     from exoabm.api.scenarios import list_scenarios as list_scenarios
     from exoabm.api.scenarios import scenario as scenario
     from exoabm.api.scenarios import scenario_from_table as scenario_from_table
+    from exoabm.api.trials import Trial as Trial
+    from exoabm.api.trials import open_trial as open_trial
+    from exoabm.api.trials import trial as trial
     from exoabm.cells.agents import Cell as Cell
     from exoabm.cells.behaviors import behavior as behavior
     from exoabm.errors import ExoError as ExoError
@@ -43,10 +48,13 @@ if TYPE_CHECKING:
     from exoabm.scenario.loader import load as load
 
 _NAMES = {
-    "exoabm.api.analyses": ("compare", "fit", "sensitivity"),
-    "exoabm.api.batches": ("Sweep", "Trial", "open_sweep", "open_trial", "sweep", "trial"),
+    "exoabm.api.analyses": ("fit", "sensitivity"),
+    "exoabm.api.batches": ("Sweep", "open_sweep", "sweep"),
+    "exoabm.api.communication": ("paths", "score"),
+    "exoabm.api.effects": ("causal", "compare", "whatif"),
     "exoabm.api.runs": ("Run", "open_run", "resume", "run"),
     "exoabm.api.scenarios": ("list_scenarios", "scenario", "scenario_from_table"),
+    "exoabm.api.trials": ("Trial", "open_trial", "trial"),
     "exoabm.cells.agents": ("Cell",),
     "exoabm.cells.behaviors": ("behavior",),
     "exoabm.errors": ("ExoError",),
@@ -67,6 +75,15 @@ def collector_paused() -> Iterator[None]:
     finally:
         if running:
             gc.enable()
+
+
+class CallablePackage(ModuleType):
+    """A package with the name of a function of ``exoabm``, which it is where it is called."""
+
+    def __call__(self, *given: Any, **more: Any) -> Any:
+        """Call the function."""
+        name = self.__name__.rpartition(".")[2]
+        return getattr(import_module(_HOME[name]), name)(*given, **more)
 
 
 def __getattr__(name: str) -> Any:

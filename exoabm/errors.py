@@ -20,7 +20,17 @@ def visible(text: str) -> str:
 
 
 class ExoError(Exception):
-    """An error for the user, whose message is printed without a traceback."""
+    """An error for the user, whose message is printed without a traceback.
+
+    Examples
+    --------
+    >>> import exoabm as xo
+    >>> try:
+    ...     xo.scenario("two_cell")
+    ... except xo.ExoError as error:
+    ...     print(error)
+    unknown scenario 'two_cell'; did you mean 'two_cells'?; `exoabm list` shows all
+    """
 
     exit_code = 1
 

@@ -1,20 +1,23 @@
-"""Comparison of two results, fits to measurements, and sensitivity, with tables and plots."""
+"""Fits to measurements, and sensitivity to parameters, with tables and plots."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import warnings
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from exoabm.api.batches import Batch, Vary, source_of, vary_texts, workers_of
+from exoabm.api.batches import Vary, source_of, vary_texts, workers_of
 from exoabm.api.plots import new_axes
 from exoabm.api.progress import progress_bar
-from exoabm.api.runs import Run, hours_of, place_of
+from exoabm.api.runs import place_of
 from exoabm.api.scenarios import Source, scenario
 from exoabm.errors import InputError, LongRun, did_you_mean
+from exoabm.scenario.changes import model_time
 from exoabm.tables.html import html_card, html_table
 
 if TYPE_CHECKING:
@@ -22,14 +25,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from exoabm.api.progress import Tell
-    from exoabm.batch import compare as comparing
     from exoabm.batch.calibration import fit as fitting
     from exoabm.batch.calibration import sensitivity as screening
+    from exoabm.readers.particle_sizes import SizeTable
     from exoabm.scenario.changes import Changes
     from exoabm.scenario.loader import LoadedScenario
-
-MOST_BARS = 12
-"""Readouts in a plot of differences."""
 
 
 class Result:
@@ -58,117 +58,15 @@ class Result:
         return html_card(self.title, self.notes, html_table(names, [list(row.values()) for row in rows]))
 
 
-def compare(a: Run | Batch | str | Path, b: Run | Batch | str | Path) -> Comparison:
-    """Compare two runs, sweeps or arms of sweeps: changed keys, and differences of readouts.
-
-    Rows of the same seed are compared in pairs, so that what they have in common drops out.
-
-    Parameters
-    ----------
-    a, b
-        Results, folders, or arms of a sweep as text, ``"DIR@KEY=VALUE"``.
-
-    Examples
-    --------
-    >>> import exoabm as xo
-    >>> small = {"clock.step": "10 min", "domain.voxel": "40 um"}
-    >>> a = xo.run("two_cells", small, seed=1, hours=1)
-    >>> b = xo.run("two_cells", small | {"cell_type.donor.release_rate": 120}, seed=1, hours=1)
-    >>> found = xo.compare(a, b)
-    >>> found.changed
-    {'cell_type.donor.release_rate': ('60.0 1/h', '120.0 1/h')}
-    >>> [row["relative"] for row in found.rows() if row["readout"] == "emitted[exosome]"]
-    [1.0]
-    """
-    from exoabm.batch.compare import compare as compared
-
-    texts = [str(each.folder) if isinstance(each, Run | Batch) else str(each) for each in (a, b)]
-    return Comparison(compared(*texts))
-
-
-class Comparison(Result):
-    """Differences of readouts, B - A, with 95 % intervals where there are replicates.
-
-    Attributes
-    ----------
-    found : batch.compare.Comparison
-    """
-
-    def __init__(self, found: comparing.Comparison) -> None:
-        self.found, self.notes = found, found.warnings
-        self.title = f"comparison of {found.a.name} and {found.b.name}"
-
-    @property
-    def changed(self) -> dict[str, tuple[str, str]]:
-        """Keys of the scenario that differ, with both values."""
-        return self.found.changed
-
-    @property
-    def warnings(self) -> list[str]:
-        """What a reader of the differences should know."""
-        return self.found.warnings
-
-    def rows(self) -> list[dict[str, Any]]:
-        """Per readout: ``a``, ``b``, ``difference``, its half interval, and its share of A."""
-        return [
-            {
-                "readout": line.readout,
-                "a": line.a,
-                "b": line.b,
-                "difference": line.difference,
-                "ci95_half": line.half,
-                "relative": line.relative,
-            }
-            for line in self.found.lines
-        ]
-
-    def plot(self, *readouts: str, ax: Axes | None = None) -> Axes:
-        """Draw differences as shares of A in percent, with their intervals; by default the largest.
-
-        Raises
-        ------
-        InputError
-            If a readout is unknown, or none differs.
-        """
-        from exoabm.plot.palette import COOL, MUTED
-
-        known = {line.readout: line for line in self.found.lines if line.relative}
-        for name in readouts:
-            if name not in known:
-                raise InputError(f"no readout {name!r} differs{did_you_mean(name, known)}")
-        chosen = readouts or sorted(known, key=lambda name: -abs(known[name].relative or 0.0))[:MOST_BARS]
-        if not chosen:
-            raise InputError("no readout differs")
-        shares = [100 * (known[name].relative or 0.0) for name in chosen]
-        halves = [100 * (known[name].half or 0.0) / abs(known[name].a) for name in chosen]
-        with new_axes(ax) as ax:
-            ax.barh(
-                range(len(chosen)), shares, xerr=halves, color=COOL[1], error_kw={"lw": 0.8, "capsize": 2}
-            )
-            ax.set_yticks(range(len(chosen)), [name.replace("_", " ") for name in chosen], parse_math=False)
-            ax.axvline(0, color=MUTED, lw=0.6)
-            ax.set_xlabel("difference B - A, as a share of A (%)")
-            ax.invert_yaxis()
-            ax.spines[["top", "right"]].set_visible(False)
-        return ax
-
-    def save(self, folder: str | Path) -> list[Path]:
-        """Write ``comparison.json`` and, of two runs, the table and plot of differences over time."""
-        from exoabm.batch.compare import write
-
-        try:
-            return write(self.found, Path(folder))
-        except OSError as error:
-            raise InputError(f"cannot write to {folder}: {error.strerror or error}") from None
-
-
 def fit(
     source: Source,
     data: str | Path,
-    vary: Vary,
+    vary: Vary = (),
     changes: Changes | None = None,
     *,
     columns: tuple[str, ...] | list[str] = (),
+    vesicle: str | None = None,
+    heights: str | None = None,
     censored: str | None = None,
     replicates: int = 1,
     seed: int = 0,
@@ -176,19 +74,24 @@ def fit(
     cluster: str | None = None,
     out: str | Path | None = None,
     progress: bool | Tell | None = None,
-) -> Fit:
-    """Fit parameters of a scenario to measured time series by least squares.
+) -> Fit | Diameters:
+    """Fit parameters of a scenario to measured time series, or vesicle diameters to a histogram.
 
     Parameters
     ----------
     source, changes
         As for ``scenario``.
     data : str or Path
-        Text or Parquet with ``time_h`` and readouts, each with its ``NAME_sd`` if known; or a run folder.
+        Text or Parquet with ``time_h`` and readouts, each with its ``NAME_sd`` if known; a run folder; or
+        sizes of vesicles, as a histogram or one by one.
     vary : mapping or sequence of str
-        By dotted key the range as text, ``"10 / h:1000 / h:log"``.
+        By dotted key the range as text, ``"10 / h:1000 / h:log"``; none for sizes.
     columns : sequence of str
         The columns to fit; by default all that vary.
+    vesicle : str, optional
+        The vesicle kind that has these sizes; by default the first.
+    heights : str, optional
+        Of a histogram that does not say it: ``"count"``, ``"density"`` or ``"log-density"``.
     censored : str, optional
         What ``<0.5`` counts as: ``"drop"``, ``"half"`` or ``"limit"``; refused by default.
     replicates : int
@@ -218,14 +121,26 @@ def fit(
     from exoabm.batch.calibration.evaluation import factors_of
     from exoabm.batch.calibration.fit import fit_series, write_fit
     from exoabm.batch.calibration.measurements import read_table, series_of
+    from exoabm.readers.particle_sizes import HEIGHTS, read_sizes
+    from exoabm.scenario.resource_estimate import refuse_large_grid
 
     loaded = scenario(source, changes)
+    refuse_large_grid(loaded.scenario)
     if cluster is not None and out is None:
-        raise InputError("a cluster needs out, a folder that its workers see too")
-    series = series_of(read_table(Path(data), censored), columns)
+        raise InputError("--cluster needs --out, a folder that its workers see too")
+    if heights not in (None, *HEIGHTS):
+        raise InputError(f"--heights {heights}: one of {', '.join(HEIGHTS)}")
     texts = vary_texts(vary)
+    sizes = read_sizes(Path(data), columns, heights)
+    if sizes is not None:
+        if texts or out is not None:
+            raise InputError(f"{data} is a histogram of sizes; --vary and --out go with time series")
+        return Diameters(sizes, loaded, vesicle)
+    series = series_of(read_table(Path(data), censored), columns)
     if not texts:
-        raise InputError("select the parameters to fit: vary = {KEY: 'LO:HI' or 'LO:HI:log'}")
+        raise InputError("select the parameters to fit with --vary KEY=LO:HI[:log]")
+    if vesicle is not None:
+        raise InputError(f"--vesicle goes with a histogram of diameters; {data} is a time series")
     with progress_bar("fit", progress) as tell:
         found = fit_series(
             loaded,
@@ -322,6 +237,64 @@ class Fit(Result):
         return Path(folder)
 
 
+class Diameters(Result):
+    """Log-normal distributions of vesicle diameters, fitted to the samples of a histogram.
+
+    Attributes
+    ----------
+    found : list of batch.calibration.size_distribution.Diameters
+    recognized : str
+        What the table was recognized as.
+    """
+
+    def __init__(self, sizes: SizeTable, loaded: LoadedScenario, vesicle: str | None = None) -> None:
+        from exoabm.batch.calibration.size_distribution import check_allowed, fit_diameters, spread
+
+        kinds = [kind.name for kind in loaded.scenario.vesicle]
+        self.vesicle = vesicle or kinds[0]
+        if self.vesicle not in kinds:
+            raise InputError(f"--vesicle {self.vesicle}: there are {', '.join(kinds)}")
+        self.recognized = f"{sizes.name.removeprefix('--data ')}: {'; '.join(sizes.findings)}"
+        self.found = fit_diameters(sizes.edges, sizes.samples)
+        for each in self.found:
+            check_allowed(each)
+        self._sizes = sizes
+        self.title = f"diameters of {self.vesicle}: {self.recognized}"
+        self.notes = [text] if (text := spread(self.found)) else []
+
+    @property
+    def values(self) -> list[dict[str, str]]:
+        """Changes of a scenario, median and width: one for all samples, or for each if they lie apart."""
+        pairs = [(each.median_nm, each.gsd) for each in self.found]
+        if not self.notes:
+            pairs = [tuple(np.mean(pairs, axis=0).tolist())]
+        key = f"vesicle.{self.vesicle}.diameter"
+        return [{key: f"{median:.4g} nm", f"{key}_gsd": f"{gsd:.4g}"} for median, gsd in pairs]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Per sample: ``median_nm`` and ``gsd``, with their 95 % intervals, and ``misfit``."""
+        return [asdict(each) for each in self.found]
+
+    def plot(self, *, ax: Axes | None = None) -> Axes:
+        """Draw the share of the particles of each sample by diameter."""
+        from exoabm.plot.page import rule
+
+        edges = np.asarray(self._sizes.edges, float)
+        with new_axes(ax) as ax:
+            for name, counts in self._sizes.samples.items():
+                ax.stairs(np.asarray(counts, float) / np.sum(counts), edges, label=name)
+            ax.set(xlabel="diameter (nm)", ylabel="share of particles")
+            ax.legend()
+            rule(ax)
+        return ax
+
+    def save(self, path: str | Path) -> Path:
+        """Write the fitted values to a JSON file."""
+        to = Path(path)
+        to.write_text(json.dumps(self.rows(), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+        return to
+
+
 def sensitivity(
     source: Source,
     vary: Vary = (),
@@ -377,10 +350,12 @@ def sensitivity(
     from exoabm.batch.calibration.sensitivity import foretell, run_sensitivity
     from exoabm.batch.calibration.sensitivity_report import write_report
     from exoabm.batch.execution.workers import kept
+    from exoabm.scenario.resource_estimate import refuse_large_grid
 
     loaded = scenario(source, changes)
+    refuse_large_grid(loaded.scenario)
     factors = factors_of(loaded, vary_texts(vary))
-    duration = None if hours is None else hours_of(hours)
+    duration = None if hours is None else model_time(hours, "hours")[0]
     effort = {"trajectories": trajectories, "samples": samples, "replicates": replicates}
     if (long := foretell(loaded, len(factors), **effort, hours=duration, jobs=jobs)) is not None:
         warnings.warn(long, LongRun, stacklevel=2)

@@ -1,4 +1,4 @@
-"""Sweeps and trials: many runs of one scenario, their means with intervals, and the verdict on a claim."""
+"""Many runs of one scenario: sweeps, with means and intervals, and what they share with trials."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import numpy as np
 
 from exoabm.api.plots import Plots, new_axes
 from exoabm.api.progress import progress_bar
-from exoabm.api.runs import export, hours_of, place_of, save_folder
+from exoabm.api.runs import place_of, save_folder
 from exoabm.api.scenarios import Source, scenario
 from exoabm.errors import InputError, LongRun, did_you_mean
-from exoabm.scenario.changes import text_of
+from exoabm.scenario.changes import model_time, text_of
 from exoabm.tables.html import html_card, html_table
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from exoabm.batch.execution.runner import Outcome
     from exoabm.batch.execution.workers import Workers
     from exoabm.batch.sweeps.summary import Summary, Varied
-    from exoabm.batch.trials.trial import Trial as Judged
     from exoabm.export.type_exchange import Exchange
     from exoabm.scenario.changes import Changes
     from exoabm.scenario.loader import LoadedScenario
@@ -115,58 +114,14 @@ def sweep(
     loaded = scenario(source, changes)
     texts = vary_texts(vary)
     if not texts and replicates == 1:
-        raise InputError("a sweep of one run: give values to vary, or replicates")
+        raise InputError("a sweep of one run: give --vary KEY=A,B,C or --replicates N")
     if keep not in ("readouts", "runs"):
-        raise InputError(f"keep = {keep!r}: readouts or runs")
+        raise InputError(f"--keep {keep}: readouts or runs")
     if shard is not None and (seed is None or out is None):
-        raise InputError("a shard needs seed and out, so that all parts are of the same sweep")
+        raise InputError("--shard needs --seed and --out, so that all parts are of the same sweep")
     from exoabm.scenario.resource_estimate import refuse_large_grid
 
     refuse_large_grid(loaded.scenario)
-    home, folder = place_of(out, "sweep")
-    with progress_bar(folder.name, progress) as tell:
-        outcome = run_sweep(
-            loaded,
-            texts,
-            source=source_of(source),
-            design=design,
-            replicates=replicates,
-            seed=seed,
-            independent=independent,
-            hours=None if hours is None else hours_of(hours),
-            keep=keep,
-            jobs=jobs,
-            cluster=cluster,
-            shard=shard,
-            out=folder,
-            overwrite=overwrite,
-            progress=tell,
-        )
-    return finished(outcome, home)
-
-
-def run_sweep(
-    loaded: LoadedScenario,
-    vary: Sequence[str],
-    *,
-    source: str | None,
-    seed: int | None,
-    keep: str,
-    jobs: int,
-    cluster: str | None,
-    shard: str | None,
-    out: Path,
-    overwrite: bool,
-    progress: Tell | None,
-    **design: Any,
-) -> Outcome:
-    """Plan a sweep, announce a long one, and run its rows; ``design`` goes to ``plan_sweep``.
-
-    Raises
-    ------
-    InputError, ResourceError, RunFailed
-        As ``sweep``.
-    """
     from exoabm.batch.execution.runner import Shard, run_rows
     from exoabm.batch.sweeps.sweep import foretell, plan_sweep
     from exoabm.streams import Streams
@@ -174,15 +129,21 @@ def run_sweep(
     part, workers = None if shard is None else Shard.read(shard), workers_of(jobs, cluster, loaded)
     plan = plan_sweep(
         loaded,
-        vary,
-        source=source,
+        texts,
+        source=source_of(source),
+        design=design,
+        replicates=replicates,
         seed=Streams.from_entropy(seed).seed,
+        independent=independent,
+        hours=None if hours is None else model_time(hours, "hours")[0],
         keep="runs" if keep == "runs" else "readouts",
-        **design,
     )
-    if not cluster and (long := foretell(loaded, plan, vary, jobs)) is not None:
-        warnings.warn(long, LongRun, stacklevel=3)
-    return run_rows(plan, out, workers=workers, shard=part, overwrite=overwrite, progress=progress)
+    if not cluster and (long := foretell(loaded, plan, texts, jobs)) is not None:
+        warnings.warn(long, LongRun, stacklevel=2)
+    home, folder = place_of(out, "sweep")
+    with progress_bar(folder.name, progress) as tell:
+        outcome = run_rows(plan, folder, workers=workers, shard=part, overwrite=overwrite, progress=tell)
+    return finished(outcome, home)
 
 
 def finished(outcome: Outcome, home: Any = None) -> Sweep:
@@ -190,9 +151,10 @@ def finished(outcome: Outcome, home: Any = None) -> Sweep:
     from exoabm.batch.execution.runner import is_shard
     from exoabm.batch.sweeps.sweep import report
 
-    notes = (*outcome.notes, *(f"{each}; it was computed again" for each in outcome.damage))
-    told = () if is_shard(outcome.folder) else report(outcome).warnings
-    return Sweep(outcome.folder, notes=(*notes, *told), outcome=outcome, home=home)
+    made = Sweep(outcome.folder, notes=outcome.notes, outcome=outcome, home=home)
+    if not is_shard(outcome.folder):
+        made.summary = report(outcome).summary
+    return made
 
 
 def open_sweep(folder: str | Path) -> Sweep:
@@ -206,37 +168,42 @@ def open_sweep(folder: str | Path) -> Sweep:
     Examples
     --------
     >>> import exoabm as xo
-    >>> small = {"clock.step": "10 min", "domain.voxel": "40 um"}
-    >>> made = xo.sweep("two_cells", {"transport.hindrance": [0.1, 1]}, small, hours=1, out="open")
-    >>> xo.open_sweep("open").table.equals(made.table)
-    True
+    >>> xo.open_sweep("sweep")  # as made in the example of Sweep
+    <sweep of two_cells: 2 points, 2 runs>
     """
-    return Sweep(folder)
+    found = Sweep(folder)
+    if (kind := found.plan.about.get("kind")) != "sweep":
+        raise InputError(f"{folder} holds a {kind or 'batch'} and no sweep")
+    return found
 
 
 class Batch(Plots):
-    """What sweeps and trials share: the folder, its plan, the table of runs, and plots of the first group."""
+    """What sweeps and trials share: the folder, its plan, the table of runs, and plots of the first group.
 
-    def __init__(self, folder: str | Path, *, notes: Sequence[str] = (), home: Any = None) -> None:
+    ``notes`` and ``damage`` are what was noticed when the batch was run: ``damage`` is what of earlier rows
+    was damaged or missing, and was computed again.
+    """
+
+    def __init__(
+        self, folder: str | Path, *, notes: Sequence[str] = (), damage: Sequence[str] = (), home: Any = None
+    ) -> None:
         from exoabm.batch.execution.rows import Plan
 
-        self.folder, self.notes, self._home = Path(folder), tuple(notes), home
+        self.folder, self.damage, self._home = Path(folder), tuple(damage), home
+        self.notes = (*notes, *(f"{each}; it was computed again" for each in damage))
         self.plan: Plan = Plan.read(self.folder)
 
     @cached_property
     def results(self) -> pa.Table:
         """One row per run: its seed, the varied values, whether it is done, and every readout."""
-        from exoabm.batch.execution.row_files import records
-        from exoabm.batch.sweeps.summary import RESULTS, varied_keys, write_rows
+        from exoabm.batch.sweeps.summary import RESULTS, readout_names, varied_keys, write_rows
         from exoabm.tables.parquet import read_whole
 
         path = self.folder / RESULTS
         if path.is_file():
             return read_whole(path)
         with tempfile.TemporaryDirectory() as scratch:
-            names = list(
-                dict.fromkeys(n for r in records(self.folder, self.plan) for n in r.get("readouts", ()))
-            )
+            names = readout_names(self.folder, self.plan)
             path = Path(scratch) / RESULTS
             write_rows(path, self.folder, self.plan, varied_keys(self.plan), names)
             return read_whole(path)
@@ -260,7 +227,9 @@ class Batch(Plots):
         overwrite: bool = False,
     ) -> list[Path]:
         """Write all tables into a folder, also who sent how much to whom; see ``Run.export``."""
-        return export(self.folder, to, format, overwrite=overwrite)
+        from exoabm.export.export import export
+
+        return export(self.folder, to, format, overwrite=overwrite)[0]
 
     @cached_property
     def _exchange(self) -> Exchange:
@@ -283,6 +252,16 @@ class Sweep(Batch):
         Scenario, rows, seeds.
     outcome : Outcome or None
         How many rows ran and failed, of a sweep just made.
+
+    Examples
+    --------
+    >>> import exoabm as xo
+    >>> small = {"clock.step": "10 min", "domain.voxel": "40 um"}
+    >>> made = xo.sweep("two_cells", {"transport.hindrance": [0.1, 1]}, small, seed=1, hours=1, out="sweep")
+    >>> made.results.num_rows, made.table.num_rows // 2 == len(made.readouts)
+    (2, True)
+    >>> made.at({"transport.hindrance": 1})
+    <1 runs: transport.hindrance = 1>
     """
 
     def __init__(
@@ -293,10 +272,9 @@ class Sweep(Batch):
         outcome: Outcome | None = None,
         home: Any = None,
     ) -> None:
-        super().__init__(folder, notes=notes, home=home)
+        damage = () if outcome is None else outcome.damage
+        super().__init__(folder, notes=notes, damage=damage, home=home)
         self.outcome = outcome
-        if self.plan.about.get("kind") != "sweep":
-            raise InputError(f"{folder} holds a {self.plan.about.get('kind', 'batch')} and no sweep")
 
     def __repr__(self) -> str:
         points = len(dict.fromkeys(row.overrides for row in self.plan.rows))
@@ -318,11 +296,10 @@ class Sweep(Batch):
     @cached_property
     def summary(self) -> Summary:
         """Means, standard deviations and half intervals as arrays (points, readouts)."""
-        from exoabm.batch.execution.row_files import records
-        from exoabm.batch.sweeps.summary import summarize, varied_keys
+        from exoabm.batch.sweeps.summary import readout_names, summarize, varied_keys
 
-        names = dict.fromkeys(n for r in records(self.folder, self.plan) for n in r.get("readouts", ()))
-        return summarize(self.folder, self.plan, varied_keys(self.plan), list(names))
+        names = readout_names(self.folder, self.plan)
+        return summarize(self.folder, self.plan, varied_keys(self.plan), names)
 
     @cached_property
     def table(self) -> pa.Table:
@@ -403,206 +380,6 @@ class Replicates(Plots):
         return f"<{len(self._group.replicates)} runs: {self._group.title}>"
 
 
-def trial(
-    source: Source,
-    changes: Changes | None = None,
-    *,
-    replicates: int | None = None,
-    seed: int = 1,
-    sweep: bool = True,
-    keep_runs: bool = False,
-    jobs: int = 1,
-    cluster: str | None = None,
-    out: str | Path | None = None,
-    overwrite: bool = False,
-    progress: bool | Tell | None = None,
-) -> Trial:
-    """Run the arms of a scenario in pairs on common random numbers, and test its claim. Not for clinical use.
-
-    Parameters
-    ----------
-    source, changes
-        As for ``scenario``; the scenario has a ``[trial]``.
-    replicates : int, optional
-        Paired replicates; by default as in the scenario.
-    seed : int
-        Of the first replicate.
-    sweep : bool
-        Sweep the assumptions on which the answer may depend.
-    keep_runs : bool
-        Keep the run folders of all replicates, not only of the first.
-    jobs, cluster, overwrite, progress
-        As for ``sweep``.
-    out : str or Path, optional
-        Folder; a second call goes on where it was stopped. By default a temporary one.
-
-    Raises
-    ------
-    InputError
-        If the scenario has no trial, or ``out`` holds something else.
-    RunFailed
-        If a run fails: an effect needs all of its pairs.
-
-    Examples
-    --------
-    >>> import exoabm as xo
-    >>> xo.trial("two_cells")
-    Traceback (most recent call last):
-        ...
-    exoabm.errors.InputError: two_cells has no [trial]
-    """
-    from exoabm.batch.trials.design import plan_trial
-    from exoabm.batch.trials.trial import run_trial, write_trial
-    from exoabm.scenario.resource_estimate import refuse_large_grid
-
-    loaded = scenario(source, changes)
-    if loaded.scenario.trial is None:
-        raise InputError(f"{loaded.name} has no [trial]")
-    refuse_large_grid(loaded.scenario)
-    plan = plan_trial(
-        loaded,
-        source=source_of(source),
-        replicates=replicates,
-        sweep=sweep,
-        base_seed=seed,
-        keep_runs=keep_runs,
-    )
-    home, folder = place_of(out, "trial")
-    damage: list[str] = []
-    with progress_bar(folder.name, progress) as tell:
-        judged = run_trial(
-            plan,
-            folder,
-            workers=workers_of(jobs, cluster, loaded),
-            overwrite=overwrite,
-            progress=tell,
-            damaged=damage.extend,
-        )
-    damage += write_trial(judged, folder, plan)
-    return Trial(folder, judged, notes=[f"{each}; it was computed again" for each in damage], home=home)
-
-
-def open_trial(folder: str | Path) -> Trial:
-    """A finished trial; see ``Trial``.
-
-    Raises
-    ------
-    InputError
-        If the folder holds no finished trial.
-    """
-    return Trial(folder)
-
-
-class Trial(Batch):
-    """A trial: the verdict on a claim, its criteria with effects, and the swept assumptions.
-
-    Attributes
-    ----------
-    folder : Path
-        With ``report.html``.
-    judged : batch.trials.trial.Trial
-        All that was found.
-    """
-
-    def __init__(
-        self, folder: str | Path, judged: Judged | None = None, *, notes: Sequence[str] = (), home: Any = None
-    ) -> None:
-        super().__init__(folder, notes=notes, home=home)
-        if judged is None:
-            from exoabm.batch.execution.runner import Outcome
-            from exoabm.batch.trials.trial import judged as evaluate
-
-            if not (self.folder / "trial.json").is_file():
-                raise InputError(f"{folder} holds no finished trial; `exoabm resume` goes on with it")
-            rows = len(self.plan.rows)
-            judged = evaluate(Outcome(self.folder, self.plan, rows, 0, 0, {}))
-        self.judged = judged
-
-    def __repr__(self) -> str:
-        return f"<trial of {self.plan.name}: {self.verdict}>"
-
-    def _repr_html_(self) -> str:
-        title = f"{self.claim} Verdict: {self.verdict}"
-        flips = [
-            f"between {flip.assumption} = {flip.between[0]:.3g} and {flip.between[1]:.3g} "
-            f"from {flip.verdicts[0]} to {flip.verdicts[1]}"
-            for each in self.judged.sweeps
-            for flip in each.flips
-        ]
-        table = self.table
-        rows = [list(row.values()) for row in table.to_pylist()]
-        lines = [f"{len(self.judged.seeds)} paired replicates. Not for clinical use.", *flips]
-        return html_card(title, lines, html_table(table.column_names, rows))
-
-    @property
-    def verdict(self) -> str:
-        """``"supports"``, ``"does not support"``, ``"inconclusive"`` or ``"assumption-dependent"``."""
-        return self.judged.verdict.value
-
-    @property
-    def claim(self) -> str:
-        """The claim that is tested."""
-        return self.judged.table.claim
-
-    @cached_property
-    def table(self) -> pa.Table:
-        """One row per criterion: readout, arms, effect with its 95 % interval, p-value and verdict."""
-        import pyarrow as pa
-
-        from exoabm.batch.trials.trial import summary
-
-        return pa.Table.from_pylist(summary(self.judged)["criteria"])
-
-    @cached_property
-    def values(self) -> pa.Table:
-        """One row per arm, seed and readout: ``arm, seed, readout, value``."""
-        import pyarrow as pa
-
-        names = ("arm", "seed", "readout", "value")
-        rows = (
-            (arm, seed, readout, value)
-            for arm, readouts in self.judged.values.items()
-            for readout, values in readouts.items()
-            for seed, value in zip(self.judged.seeds, values.tolist(), strict=True)
-        )
-        return pa.Table.from_pylist([dict(zip(names, row, strict=True)) for row in rows])
-
-    def at(self, arm: str) -> Replicates:
-        """The replicates of an arm, with plots of their means."""
-        return Replicates(f"{self.folder}@arm={arm}", self)
-
-    def plot(self, *readouts: str, ax: Axes | None = None) -> Axes:
-        """Draw a readout of every replicate by arm, with the mean and its 95 % interval.
-
-        Parameters
-        ----------
-        readouts : str
-            Name of a readout of the trial; by default that of the first criterion.
-        ax : matplotlib.axes.Axes, optional
-        """
-        from exoabm.export.type_exchange import mean_and_half
-        from exoabm.plot.page import name_lines, rule
-        from exoabm.plot.palette import COOL, INK
-
-        known = {each.name: each for each in self.judged.table.readout}
-        name = readouts[0] if readouts else self.judged.table.criterion[0].readout
-        if name not in known or len(readouts) > 1:
-            raise InputError(f"no readout {name!r}{did_you_mean(name, known)}; one of {', '.join(known)}")
-        arms = list(self.judged.values)
-        with new_axes(ax) as ax:
-            for place, arm in enumerate(arms):
-                values = self.judged.values[arm][name]
-                mean, half = mean_and_half(values)
-                ax.plot(np.full(len(values), place), values, "o", ms=3, mfc="none", mec=COOL[0], alpha=0.6)
-                ax.errorbar(place, mean, np.nan_to_num(half), fmt="D", ms=4, color=INK, capsize=3)
-            ax.set_xticks(range(len(arms)), [name_lines(arm) for arm in arms])
-            ax.set(xlabel="arm", xlim=(-0.5, len(arms) - 0.5))
-            unit = known[name].unit
-            ax.set_ylabel(f"{name.replace('_', ' ')}{f' ({unit})' if unit else ''}")
-            rule(ax)
-        return ax
-
-
 def vary_texts(vary: Vary) -> list[str]:
     """Varied keys as texts of ``--vary``.
 
@@ -627,7 +404,7 @@ def vary_texts(vary: Vary) -> list[str]:
     return found
 
 
-def workers_of(jobs: int, cluster: str | None, loaded: LoadedScenario) -> Workers:
+def workers_of(jobs: int, cluster: str | None, loaded: LoadedScenario | None = None) -> Workers:
     """Workers on this machine, or those of a Dask scheduler, for runs of a scenario.
 
     Raises
@@ -638,7 +415,8 @@ def workers_of(jobs: int, cluster: str | None, loaded: LoadedScenario) -> Worker
     from exoabm.batch.execution.workers import dask, local
     from exoabm.cells.behaviors import local_behaviors
 
-    used = {name for table in loaded.scenario.cell_type for name in table.behavior}
+    tables = () if loaded is None else loaded.scenario.cell_type
+    used = {name for table in tables for name in table.behavior}
     names = [name for name in local_behaviors() if name in used]
     if names and (jobs > 1 or cluster is not None):
         raise InputError(

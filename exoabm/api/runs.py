@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import tempfile
 from functools import cached_property
 from pathlib import Path
@@ -12,8 +11,7 @@ from exoabm.api.plots import Plots
 from exoabm.api.progress import progress_bar
 from exoabm.api.scenarios import Source, scenario
 from exoabm.errors import InputError
-from exoabm.parameters.units import to_internal
-from exoabm.scenario.changes import text_of, texts_of
+from exoabm.scenario.changes import model_time, texts_of
 from exoabm.tables.html import html_card, html_table
 from exoabm.tables.run_tables import Run as RunTables
 
@@ -22,14 +20,13 @@ if TYPE_CHECKING:
 
     import networkx as nx
 
+    from exoabm.api.batches import Sweep
     from exoabm.api.progress import Tell
+    from exoabm.api.trials import Trial
     from exoabm.export.type_exchange import Exchange
     from exoabm.scenario.changes import Changes
     from exoabm.scenario.loader import LoadedScenario
     from exoabm.transport.transfer_matrix import TransferMatrix
-
-MOST_HOURS = 1e6
-"""Longest run, h."""
 
 
 def run(
@@ -88,14 +85,18 @@ def run(
     [[0, 1]]
     """
     loaded = scenario(source, changes)
-    from exoabm.scenario.loader import read_run, run_of
     from exoabm.scenario.resource_estimate import refuse_large_grid
 
     refuse_large_grid(loaded.scenario)
-    before = run_of(source) if isinstance(source, str | Path) else None
-    about = {} if before is None else read_run(before)
-    duration = about.get("hours") if hours is None else hours_of(hours)
-    interval = None if checkpoint_every is None else seconds_of(checkpoint_every, "checkpoint_every")
+    given = None if hours is None else model_time(hours, "hours")[0]
+    seed, duration, between = repeated(source, seed=seed, hours=given)
+    if changes_at is not None:
+        between = [
+            (model_time(time, "changes_at")[1], key, text)
+            for time, values in changes_at.items()
+            for key, text in texts_of(values).items()
+        ]
+    interval = None if checkpoint_every is None else model_time(checkpoint_every, "checkpoint_every")[1]
     if interval is not None and out is None:
         raise InputError("checkpoint_every needs out, the folder of the run")
     from exoabm.runs.execute import run_to_folder
@@ -105,46 +106,83 @@ def run(
         done = run_to_folder(
             loaded,
             folder,
-            seed=about.get("seed") if seed is None else seed,
+            seed=seed,
             hours=duration,
             overwrite=overwrite,
             threads=threads,
             checkpoint_every=interval,
             progress=tell,
-            changes_at=timed_changes(changes_at, about),
+            changes_at=between,
         )
-    return Run(done.folder, notes=done.warnings, home=home)
+    return Run(done.folder, notes=done.warnings, recognized=done.recognized, home=home)
 
 
-def timed_changes(
-    changes_at: Mapping[float | str, Changes] | None, about: Mapping[str, Any]
-) -> list[tuple[float, str, str]]:
-    """Changes between steps as (s, key, text); by default those of a run that is repeated."""
-    if changes_at is None:
-        return [(row["time_s"], row["key"], row["value"]) for row in about.get("changes", ())]
-    return [
-        (seconds_of(time, "changes_at"), key, text)
-        for time, changes in changes_at.items()
-        for key, text in texts_of(changes).items()
-    ]
+def repeated(
+    source: Source, *, seed: int | None, hours: float | None
+) -> tuple[int | None, float | None, list[tuple[float, str, str]]]:
+    """Seed, model time in h, and changes between steps as (s, key, text) of a run folder that is repeated.
+
+    A seed and hours that are given take precedence; of other sources there are no changes.
+    """
+    from exoabm.scenario.loader import read_run, run_of
+
+    before = run_of(source) if isinstance(source, str | Path) else None
+    about = {} if before is None else read_run(before)
+    seed = about.get("seed") if seed is None else seed
+    hours = about.get("hours") if hours is None else hours
+    return seed, hours, [(row["time_s"], row["key"], row["value"]) for row in about.get("changes", ())]
 
 
-def resume(folder: str | Path, *, threads: int = 1, progress: bool | Tell | None = None) -> Run:
-    """Resume an interrupted run that had ``checkpoint_every``; the results are identical bits.
+def resume(
+    folder: str | Path,
+    *,
+    threads: int = 1,
+    jobs: int = 1,
+    cluster: str | None = None,
+    progress: bool | Tell | None = None,
+) -> Run | Sweep | Trial:
+    """Resume an interrupted run, sweep or trial; the results are identical bits.
+
+    Parameters
+    ----------
+    folder : str or Path
+        As given to ``out``. A run must have had ``checkpoint_every``; shards of a sweep are merged.
+    threads : int
+        Of a run; the results do not depend on it.
+    jobs, cluster
+        Of a sweep or a trial; see ``sweep``.
+    progress : bool or callable, optional
+        As for ``run`` and ``sweep``.
 
     Raises
     ------
     InputError
-        If there is no checkpoint in ``<folder>.unfinished``, or something has changed since.
+        If the folder holds nothing to resume, or something has changed since.
+
+    Examples
+    --------
+    >>> import exoabm as xo
+    >>> vary = {"transport.hindrance": [0.1, 1]}
+    >>> begun = xo.sweep("two_cells", vary, seed=1, hours=1, out="halves", shard="1/2")
+    >>> begun.outcome.rows
+    1
+    >>> xo.resume("halves").outcome.ran
+    1
     """
+    from exoabm.batch.execution.runner import is_batch
+
+    path = Path(folder)
+    if is_batch(path):
+        from exoabm.api.trials import resume_batch
+
+        return resume_batch(path, jobs=jobs, cluster=cluster, progress=progress)
     from exoabm.output.run_folder import UNFINISHED
     from exoabm.runs.execute import resume_run
 
-    path = Path(folder)
     path = path.with_name(path.name.removesuffix(UNFINISHED))
     with progress_bar(path.name, progress) as tell:
         done = resume_run(path, threads=threads, progress=tell)
-    return Run(done.folder, notes=done.warnings)
+    return Run(done.folder, notes=done.warnings, recognized=done.recognized)
 
 
 def open_run(folder: str | Path) -> Run:
@@ -178,6 +216,8 @@ class Run(RunTables, Plots):
     folder : Path
     notes : tuple of str
         Warnings of the run just made.
+    recognized : str
+        What the table of cells of the run just made was recognized as.
 
     Examples
     --------
@@ -193,9 +233,11 @@ class Run(RunTables, Plots):
     ('time', 'vesicle_kind', 'label')
     """
 
-    def __init__(self, folder: str | Path, *, notes: tuple[str, ...] = (), home: Any = None) -> None:
+    def __init__(
+        self, folder: str | Path, *, notes: tuple[str, ...] = (), recognized: str = "", home: Any = None
+    ) -> None:
         super().__init__(folder)
-        self.notes = notes
+        self.notes, self.recognized = notes, recognized
         self._home = home
 
     def __repr__(self) -> str:
@@ -306,7 +348,9 @@ class Run(RunTables, Plots):
         >>> [path.name for path in run.export("first.graphml")]
         ['first.graphml']
         """
-        return export(self.folder, to, format, overwrite=overwrite)
+        from exoabm.export.export import export
+
+        return export(self.folder, to, format, overwrite=overwrite)[0]
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> Run:
         """Copy the run folder to a place of its own, and return the run there.
@@ -324,23 +368,6 @@ class Run(RunTables, Plots):
         from exoabm.export.type_exchange import exchange_of
 
         return exchange_of(str(self.folder))
-
-
-def export(
-    folder: Path, to: str | Path, fmt: str | None = None, *, overwrite: bool = False, partial: bool = False
-) -> list[Path]:
-    """Write what a run, sweep or trial folder holds; see ``Run.export``."""
-    from exoabm.export.export import export_format, export_run_scenario, export_tables
-    from exoabm.export.formats import format_of
-    from exoabm.scenario.loader import run_of
-
-    to = Path(to)
-    if to.suffix == ".toml" and run_of(folder) is not None:
-        return export_run_scenario(folder, to, overwrite=overwrite)
-    found = format_of(to, fmt)
-    if found is not None:
-        return [export_format(folder, to, found, overwrite=overwrite)]
-    return export_tables(folder, to, fmt or "csv", overwrite=overwrite, partial=partial)[0]
 
 
 def save_folder(source: Path, to: Path, *, overwrite: bool = False) -> None:
@@ -370,37 +397,3 @@ def place_of(out: str | Path | None, name: str) -> tuple[Any, Path]:
         return None, Path(out)
     home = tempfile.TemporaryDirectory(prefix="exoabm-")
     return home, Path(home.name) / name
-
-
-def hours_of(value: Any, name: str = "hours") -> float:
-    """A model time above 0 in h; a number without unit is in hours.
-
-    Raises
-    ------
-    InputError
-        Naming the option.
-    """
-    try:
-        hours = to_internal(text_of(value, name), "h")[0]
-    except InputError as error:
-        raise InputError(f"{name} {value}: {error}; write 24 or '24 h'") from None
-    if not 0 < hours < MOST_HOURS:
-        raise InputError(f"{name} {value}: must be above 0 and below {MOST_HOURS:.0e}".replace("e+0", "e"))
-    return hours
-
-
-def seconds_of(value: Any, name: str) -> float:
-    """A time above 0 in s; a number without unit is in hours.
-
-    Raises
-    ------
-    InputError
-        Naming the option.
-    """
-    try:
-        seconds = to_internal(text_of(value, name), "h")[1]
-    except InputError as error:
-        raise InputError(f"{name}: {error}") from None
-    if not 0 < seconds < math.inf:
-        raise InputError(f"{name} {value}: must be a time above 0, such as '1 h'")
-    return seconds

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
+from exoabm.errors import InputError
 from exoabm.scenario.changes import Changes, tables_of, texts_of
-from exoabm.scenario.loader import LoadedScenario, load, parse, refuse_option, shipped
+from exoabm.scenario.loader import IN_MEMORY, LoadedScenario, load, parse, refuse_option, shipped
 
-Source = str | Path | Mapping[str, Any] | LoadedScenario
+
+@runtime_checkable
+class Frame(Protocol):
+    """A table in memory: of pandas, polars, pyarrow, or any other that Arrow can read."""
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """The Arrow PyCapsule interface."""
+
+
+Source = str | Path | Frame | Mapping[str, Any] | LoadedScenario
 """What a scenario is made of: see ``scenario``."""
 BUILT = "built-in-python"
 """Name of a scenario that is no file."""
+_KEPT: list[tempfile.TemporaryDirectory[str]] = []
+"""Folders of tables that were given in memory, for the time of this process."""
 
 
 def scenario(source: Source = "signaling", changes: Changes | None = None, /, **more: Any) -> LoadedScenario:
@@ -22,7 +35,7 @@ def scenario(source: Source = "signaling", changes: Changes | None = None, /, **
     ----------
     source
         The name of an included scenario; the path of a TOML file, of a table of cells, or of a run folder;
-        a nested mapping as in a TOML file; or a scenario.
+        a DataFrame with a row per cell; a nested mapping as in a TOML file; or a scenario.
     changes : mapping, optional
         Values by dotted key, as of ``--set``: texts with a unit (``"100 / h"``), numbers in the unit of the
         parameter, pairs ``(100, "1/h")``, quantities of pint.
@@ -54,6 +67,8 @@ def scenario(source: Source = "signaling", changes: Changes | None = None, /, **
         refuse_option(key, "the key")
     if isinstance(source, LoadedScenario):
         return source.changed(given) if given else source
+    if isinstance(source, Frame):
+        return load(_file_of(source), given)
     if isinstance(source, Mapping):
         import tomli_w
 
@@ -74,7 +89,9 @@ def list_scenarios() -> dict[str, str]:
     return {name: load(name).scenario.info.question for name in shipped()}
 
 
-def scenario_from_table(table: str | Path, changes: Changes | None = None, /, **more: Any) -> LoadedScenario:
+def scenario_from_table(
+    table: str | Path | Frame, changes: Changes | None = None, /, **more: Any
+) -> LoadedScenario:
     r"""A scenario for a table of cells, with one cell type per label, as ``exoabm new`` writes.
 
     A label that ``tissue`` knows has the values of the type that it means there; others have those of its
@@ -83,8 +100,9 @@ def scenario_from_table(table: str | Path, changes: Changes | None = None, /, **
 
     Parameters
     ----------
-    table : str or Path
-        Of QuPath, Xenium, MERSCOPE, a ``.h5ad``, or any with columns x, y and a type.
+    table : str, Path or DataFrame
+        Of QuPath, Xenium, MERSCOPE, a ``.h5ad``, or any with columns x, y and a type. A DataFrame of pandas
+        or polars has the same columns and is checked in the same way; an index with a name is a column, too.
     changes, more
         As for ``scenario``; of ``layout`` what the table lacks, such as ``layout__unit="0.65 um"``; others
         apply to the scenario that was made.
@@ -103,12 +121,40 @@ def scenario_from_table(table: str | Path, changes: Changes | None = None, /, **
     >>> mine = xo.scenario_from_table("cells.csv", cell_type__T_cell__release_rate="50 / h")
     >>> [each.name for each in mine.scenario.cell_type]
     ['tumor', 'T_cell']
+    >>> import pandas as pd
+    >>> again = xo.scenario_from_table(pd.read_csv("cells.csv"), cell_type__T_cell__release_rate="50 / h")
+    >>> again.scenario.cell_type == mine.scenario.cell_type
+    True
     """
     from exoabm.runs.input_tables import scenario_of_labels
 
     given = texts_of(changes, more)
     layout = {key: text for key, text in given.items() if key.startswith("layout.")}
-    path = Path(table)
+    path = _file_of(table) if isinstance(table, Frame) else Path(table)
     text, _ = scenario_of_labels(path, layout, path.resolve().parent)
     rest = {key: value for key, value in given.items() if key not in layout}
     return parse(text, name=f"built-from-{path.stem}", folder=path.resolve().parent, overrides=rest)
+
+
+def _file_of(table: Frame) -> Path:
+    """A Parquet file of a table in memory, named by its type, so that it is read and kept as any file.
+
+    Raises
+    ------
+    InputError
+        If a column holds values of several types, or a name stands for several columns.
+    """
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    named = [name for name in getattr(getattr(table, "index", None), "names", ()) if name is not None]
+    try:
+        found = pa.table(table.reset_index(named) if named else table)  # type: ignore[attr-defined]
+        columns = [name for name in found.column_names if not name.startswith("__index_level_")]
+        home = tempfile.TemporaryDirectory(prefix=IN_MEMORY)
+        path = Path(home.name) / f"{type(table).__name__}.parquet"
+        parquet.write_table(found.select(columns).replace_schema_metadata(), path)
+    except (pa.ArrowException, TypeError, ValueError) as error:
+        raise InputError(f"{type(table).__name__}: no table of cells: {error}") from None
+    _KEPT.append(home)
+    return path

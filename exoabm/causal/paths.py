@@ -105,7 +105,7 @@ def paths(folder: str | Path, out: Path | None = None, *, overwrite: bool = Fals
         raise InputError(f"{run.name}: no vesicle was delivered")
     result = Paths(tuple(found))
     if out is not None:
-        _write(result, out, scenario.info.title, overwrite)
+        write(result, out, scenario.info.title, overwrite)
     return result
 
 
@@ -253,7 +253,14 @@ def _rows(found: dict[tuple[str, str, str, int], np.ndarray], types: list[str]) 
     ]
 
 
-def _write(result: Paths, out: Path, title: str, overwrite: bool) -> None:
+def write(result: Paths, out: Path, title: str, overwrite: bool = False) -> None:
+    """Write ``paths.parquet`` and ``paths.png`` into a folder.
+
+    Raises
+    ------
+    InputError
+        If it exists already.
+    """
     from exoabm.plot.effects import draw_paths
     from exoabm.tables.parquet import write_table
     from exoabm.tables.schema import build

@@ -68,6 +68,14 @@ class WhatIf:
 
         return pd.read_parquet(self.folder / DIFFERENCE / f"{table}.parquet")
 
+    def by_cell(self) -> tuple[pd.DataFrame, pd.Series, list[int]]:
+        """Cells at the end, the change of the vesicles taken up by each, and the cells that are changed."""
+        cells = self.as_is.cells_at(self.about["hours"] * 3600).to_pandas()
+        table = self.difference("cells_by_kind")
+        last = table[table.time_s == table.time_s.max()]
+        changed = self.about["silence"] or str(self.about["give"]).split()[0]
+        return cells, last.groupby("cell")["taken_up"].sum(), _chosen(self.as_is, changed)
+
 
 def whatif(
     source: str | Path | LoadedScenario,
@@ -156,12 +164,13 @@ def _compare(out: Path, a: Run, b: Run, asked: dict[str, Any], scenario: Scenari
     }
     about = {**asked, "hours": last[0]["time_h"], "pairing": pairing(a, b, scenario), "readouts": readouts}
     result = WhatIf(out, a, b, about)
+    cells, effect, chosen = result.by_cell()
     draw_twins(
         out / "whatif.png",
-        cells=a.cells_at(last[0]["time_h"] * 3600).to_pandas(),
-        effect=_by_cell(result.difference("cells_by_kind"), "taken_up"),
+        cells=cells,
+        effect=effect,
         course=_course(a, b),
-        chosen=_chosen(a, asked["silence"] or str(asked["give"]).split()[0]),
+        chosen=chosen,
         title=_title(asked, scenario),
         caption=str(about["pairing"]["said"]),
     )
@@ -189,11 +198,6 @@ def _chosen(run: Run, selection: str) -> list[int]:
     numbers = [int(name) for name in names if name.isdecimal()]
     mine = cells.cell.isin(numbers) | cells.cell_type.isin(names)
     return cells.cell[mine].tolist()
-
-
-def _by_cell(table: pd.DataFrame, name: str) -> pd.Series:
-    last = table[table.time_s == table.time_s.max()]
-    return last.groupby("cell")[name].sum()
 
 
 def _course(a: Run, b: Run) -> pd.DataFrame:

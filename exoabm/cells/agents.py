@@ -19,7 +19,15 @@ if TYPE_CHECKING:
 
 
 class Cell(Agent):
-    """One cell, identified by its birth id; its data are in the arrays of the state."""
+    """One cell, identified by its birth id; its data are in the arrays of the state.
+
+    Examples
+    --------
+    >>> import exoabm as xo
+    >>> model = xo.ExosomeModel("two_cells", seed=1)
+    >>> [agent.birth_id for agent in model.agents if isinstance(agent, xo.Cell)]
+    [0, 1]
+    """
 
     def __init__(self, model: Any, birth_id: int) -> None:
         self.birth_id = birth_id

@@ -10,6 +10,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+import exoabm
 from exoabm.cli.app import app
 from exoabm.cli.console import (
     PANEL,
@@ -20,23 +21,22 @@ from exoabm.cli.console import (
     JsonOption,
     ScenarioArgument,
     SetOption,
-    counting,
+    changes_of,
     err,
     last_words,
-    load,
     out,
     positive_hours,
     print_json,
-    refuse_large_grid,
+    progress,
     tell_damage,
-    workers_of,
 )
-from exoabm.errors import InputError, RunFailed
+from exoabm.errors import RunFailed
 
 if TYPE_CHECKING:
+    from exoabm.api.batches import Sweep
     from exoabm.batch.compare import Comparison
     from exoabm.batch.execution.runner import Outcome
-    from exoabm.batch.sweeps.sweep import Report
+    from exoabm.batch.sweeps.summary import Summary
 
 NAME_WIDTH, VALUE_WIDTH = 34, 18
 """Letters that the name of a readout takes in a table, and a mean with its interval."""
@@ -80,36 +80,26 @@ def sweep(
     as_json: JsonOption = False,
 ) -> None:
     """Run a scenario over many values and seeds; `exoabm resume` continues after an interruption."""
-    loaded, vary = load(scenario, set_, engine), vary or []
-    if not vary and replicates == 1:
-        raise InputError("a sweep of one run: give --vary KEY=A,B,C or --replicates N")
-    refuse_large_grid(loaded)
-    if keep not in ("readouts", "runs"):
-        raise InputError(f"--keep {keep}: readouts or runs")
-    if shard is not None and seed is None:
-        raise InputError("--shard needs --seed, so that all parts are of the same sweep")
-    from exoabm.api.batches import run_sweep
-
-    with last_words(out_), counting(out_.name) as progress:
-        outcome = run_sweep(
-            loaded,
-            vary,
-            source=scenario,
-            design=design,
-            replicates=replicates,
-            seed=seed,
-            independent=independent,
-            hours=positive_hours(hours),
-            keep=keep,
-            jobs=jobs,
-            cluster=cluster,
-            shard=shard,
-            out=out_,
-            overwrite=overwrite,
-            progress=progress,
-        )
     with last_words(out_):
-        _finish(outcome, as_json)
+        with progress(out_.name) as tell:
+            found = exoabm.sweep(
+                scenario,
+                vary or (),
+                changes_of(set_, engine),
+                design=design,
+                replicates=replicates,
+                seed=seed,
+                independent=independent,
+                hours=positive_hours(hours),
+                keep=keep,
+                jobs=jobs,
+                cluster=cluster,
+                shard=shard,
+                out=out_,
+                overwrite=overwrite,
+                progress=tell,
+            )
+        finish_sweep(found, as_json)
 
 
 @app.command(rich_help_panel=PANEL)
@@ -123,19 +113,15 @@ def compare(
     as_json: JsonOption = False,
 ) -> None:
     """Compare two runs or arms: changed keys, and differences of readouts."""
-    from exoabm.batch.compare import SAME, write
-    from exoabm.batch.compare import compare as compared
+    from exoabm.batch.compare import SAME
 
-    found = compared(a, b)
+    result = exoabm.compare(a, b)
     if as_json:
-        print_json(found.plain())
+        print_json(result.found.plain())
     else:
-        _print_comparison(found, SAME if not all_ else -1.0)
+        _print_comparison(result.found, SAME if not all_ else -1.0)
     if out_ is not None:
-        try:
-            written = write(found, out_)
-        except OSError as error:
-            raise InputError(f"cannot write to {out_}: {error.strerror or error}") from None
+        written = result.save(out_)
         if not as_json:
             for path in written:
                 out.print(f"[green]{escape(str(path))}[/]", highlight=False)
@@ -189,44 +175,27 @@ def _broken(name: str, width: int) -> str:
     return "\n  ".join(lines)
 
 
-def resume_batch(folder: Path, jobs: int, cluster: str | None, as_json: bool) -> None:
-    """Resume the batch in a folder, or merge its shards."""
-    from exoabm.batch.execution.runner import resume_rows
-
-    with last_words(folder):
-        with counting(folder.name) as progress:
-            outcome = resume_rows(folder, workers=workers_of(jobs, cluster), progress=progress)
-        _finish(outcome, as_json)
-
-
-def _finish(outcome: Outcome, as_json: bool) -> None:
-    """Summarize a batch; failed rows are an error after all others are complete."""
-    for note in outcome.notes:
-        err.print(f"[yellow]Warning:[/] {escape(note)}", highlight=False)
-    tell_damage(outcome.damage)
-    if outcome.plan.about.get("kind") == "trial":
-        from exoabm.cli.trials import finish_trial
-
-        finish_trial(outcome, as_json)
-        return
+def finish_sweep(found: Sweep, as_json: bool) -> None:
+    """Summarize a sweep; failed rows are an error after all others are complete."""
     from exoabm.batch.execution.runner import is_shard
 
-    report = None
-    if not is_shard(outcome.folder):
-        from exoabm.batch.sweeps.sweep import report as write_report
-
-        report = write_report(outcome)
+    outcome = found.outcome
+    assert outcome is not None
+    summary = None if is_shard(found.folder) else found.summary
+    for note in outcome.notes:
+        err.print(f"[yellow]Warning:[/] {escape(note)}", highlight=False)
+    tell_damage(found.damage)
     if as_json:
-        print_json(_plain(outcome, report))
+        print_json(_plain(outcome, summary))
     else:
-        _print(outcome, report)
+        _print(outcome, summary)
     if outcome.failed:
         lines = [f"  {name}: {reason}" for name, reason in outcome.reasons.items()]
         more = ["  ..."] * (outcome.failed > len(lines))
         raise RunFailed("\n".join([f"{outcome.failed:,} of {outcome.rows:,} rows failed:", *lines, *more]))
 
 
-def _plain(outcome: Outcome, report: Report | None) -> dict[str, Any]:
+def _plain(outcome: Outcome, summary: Summary | None) -> dict[str, Any]:
     return {
         "folder": str(outcome.folder),
         "rows": outcome.rows,
@@ -234,26 +203,25 @@ def _plain(outcome: Outcome, report: Report | None) -> dict[str, Any]:
         "failed": outcome.failed,
         "reasons": outcome.reasons,
         "damage": list(outcome.damage),
-        "warnings": report.warnings if report else [],
+        "warnings": summary.warnings() if summary else [],
     }
 
 
-def _print(outcome: Outcome, report: Report | None) -> None:
+def _print(outcome: Outcome, summary: Summary | None) -> None:
     before = outcome.rows - outcome.ran
     kept = f" ({before:,} were there)" if before else ""
     out.print(f"{outcome.rows:,} rows, {outcome.failed:,} failed{kept}", highlight=False)
-    if report is not None:
-        for warning in report.warnings:
+    if summary is not None:
+        for warning in summary.warnings():
             err.print(f"[yellow]Warning:[/] {escape(warning)}", highlight=False)
-        _print_effects(report)
+        _print_effects(summary)
     out.print(f"[green]{escape(str(outcome.folder))}[/]", highlight=False)
 
 
-def _print_effects(report: Report) -> None:
+def _print_effects(summary: Summary) -> None:
     """Main readouts at values of each varied key, or at the single point."""
     from exoabm.batch.sweeps.summary import headline
 
-    summary = report.summary
     if len(summary.points) == 1:
         table = Table("mean and 95 % interval", "", box=None, header_style="bold", pad_edge=False)
         for name, mean, half in zip(summary.readouts, summary.mean[0], summary.half[0], strict=True):

@@ -12,6 +12,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+import exoabm
 from exoabm.cli.app import app
 from exoabm.cli.console import (
     PANEL,
@@ -22,25 +23,22 @@ from exoabm.cli.console import (
     JsonOption,
     ScenarioArgument,
     SetOption,
-    counting,
+    changes_of,
     err,
-    load,
     out,
     positive_hours,
     print_json,
-    refuse_large_grid,
+    progress,
     say_table,
-    workers_of,
 )
-from exoabm.errors import InputError, visible
+from exoabm.errors import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from exoabm.api.analyses import Diameters
     from exoabm.batch.calibration.fit import Fit
     from exoabm.batch.calibration.sensitivity import Sensitivity
-    from exoabm.readers.particle_sizes import SizeTable
-    from exoabm.scenario.loader import LoadedScenario
 
 ROUNDING = 1e-9
 """An interval below this share of its number is 0."""
@@ -78,34 +76,25 @@ def sensitivity(
     as_json: JsonOption = False,
 ) -> None:
     """Find the influential parameters by Morris screening and Sobol indices."""
-    loaded = load(scenario, set_, engine)
-    refuse_large_grid(loaded)
-    from exoabm.batch.calibration.evaluation import factors_of
-    from exoabm.batch.calibration.sensitivity import foretell, run_sensitivity
-    from exoabm.batch.calibration.sensitivity_report import plain, write_report
-    from exoabm.batch.execution.workers import kept
+    from exoabm.batch.calibration.sensitivity_report import plain
 
-    factors = factors_of(loaded, vary or ())
-    duration = positive_hours(hours)
-    effort = {"trajectories": trajectories, "samples": samples, "replicates": replicates}
-    long = foretell(loaded, len(factors), **effort, hours=duration, jobs=jobs)
-    if long is not None:
-        err.print(f"[yellow]Note:[/] {escape(long)}", highlight=False)
-    with _goes_on(out_), kept(workers_of(jobs, cluster)) as workers:
-        found = run_sensitivity(
-            loaded,
-            factors,
-            out_,
-            source=scenario,
+    with _goes_on(out_), progress("sensitivity") as tell:
+        found = exoabm.sensitivity(
+            scenario,
+            vary or (),
+            changes_of(set_, engine),
             readout=readout,
-            **effort,
+            trajectories=trajectories,
+            samples=samples,
+            replicates=replicates,
             seed=seed,
-            hours=duration,
-            workers=workers,
-            stage=counting,
+            hours=positive_hours(hours),
+            jobs=jobs,
+            cluster=cluster,
+            out=out_,
             overwrite=overwrite,
-        )
-        write_report(found, out_, loaded.scenario.info.title)
+            progress=tell,
+        ).found
     if as_json:
         print_json(plain(found))
     else:
@@ -157,76 +146,42 @@ def fit(
 
     With --out, the same command goes on where it was stopped.
     """
-    loaded = load(scenario, set_, engine)
-    refuse_large_grid(loaded)
-    if cluster is not None and out_ is None:
-        raise InputError("--cluster needs --out, a folder that its workers see too")
-    with _goes_on(out_):
-        from exoabm.batch.calibration.measurements import read_table
-        from exoabm.readers.particle_sizes import HEIGHTS, read_sizes
+    from exoabm.api.analyses import Diameters
+    from exoabm.batch.calibration.fit import plain
 
-        if heights not in (None, *HEIGHTS):
-            raise InputError(f"--heights {heights}: one of {', '.join(HEIGHTS)}")
-        sizes = read_sizes(data, column or (), heights)
-        if sizes is not None:
-            if vary or out_ is not None:
-                raise InputError(f"{data} is a histogram of sizes; --vary and --out go with time series")
-            _fit_diameters(loaded, sizes, vesicle, as_json)
-            return
-        table = read_table(data, censored)
-        from exoabm.batch.calibration.evaluation import factors_of
-        from exoabm.batch.calibration.fit import fit_series, plain, write_fit
-        from exoabm.batch.calibration.measurements import series_of
-
-        series = series_of(table, column or ())
-        if not vary:
-            raise InputError("select the parameters to fit with --vary KEY=LO:HI[:log]")
-        if vesicle is not None:
-            raise InputError(f"--vesicle goes with a histogram of diameters; {data} is a time series")
-        factors = factors_of(loaded, vary)
-        with counting("fit") as tell:
-            found = fit_series(
-                loaded,
-                factors,
-                series,
-                folder=out_,
-                source=scenario,
-                replicates=replicates,
-                seed=seed,
-                workers=workers_of(jobs, cluster),
-                progress=lambda runs: tell(runs, None),
-            )
-        if out_ is not None:
-            write_fit(found, loaded, out_)
-    if as_json:
-        print_json(plain(found))
+    with _goes_on(out_), progress("fit") as tell:
+        result = exoabm.fit(
+            scenario,
+            data,
+            vary or (),
+            changes_of(set_, engine),
+            columns=column or (),
+            vesicle=vesicle,
+            heights=heights,
+            censored=censored,
+            replicates=replicates,
+            seed=seed,
+            jobs=jobs,
+            cluster=cluster,
+            out=out_,
+            progress=tell,
+        )
+    if isinstance(result, Diameters):
+        _print_diameters(result, as_json)
+    elif as_json:
+        print_json(plain(result.found))
     else:
-        _print_fit(found, given=series.deviation is not None)
+        _print_fit(result.found, given=result.given)
         if out_ is not None:
             out.print(f"[green]{escape(str(out_))}[/]", highlight=False)
 
 
-def _fit_diameters(
-    loaded: LoadedScenario,
-    table: SizeTable,
-    vesicle: str | None,
-    as_json: bool,
-) -> None:
-    from dataclasses import asdict
-
-    from exoabm.batch.calibration.size_distribution import check_allowed, fit_diameters, spread
-
-    kinds = [kind.name for kind in loaded.scenario.vesicle]
-    kind = vesicle or kinds[0]
-    if kind not in kinds:
-        raise InputError(f"--vesicle {kind}: there are {', '.join(kinds)}")
-    say_table(f"{table.name.removeprefix('--data ')}: {'; '.join(table.findings)}")
-    found = fit_diameters(table.edges, table.samples)
-    for each in found:
-        check_allowed(each)
+def _print_diameters(result: Diameters, as_json: bool) -> None:
+    say_table(result.recognized)
     if as_json:
-        print_json([asdict(each) for each in found])
+        print_json(result.rows())
         return
+    found = result.found
     shown = Table("sample", box=None, header_style="bold", pad_edge=False)
     for name in ("median, nm", "GSD", "misfit"):
         shown.add_column(name, justify="right", no_wrap=True)
@@ -239,21 +194,17 @@ def _fit_diameters(
         )
     out.print(shown)
     medians, widths = [each.median_nm for each in found], [each.gsd for each in found]
-    if len(found) > 1 and not spread(found):
+    if len(found) > 1 and not result.notes:
         out.print(
             f"over {len(found)} samples: median {mean(medians):.1f} nm, SD {stdev(medians):.1f}; "
             f"GSD {mean(widths):.3f}, SD {stdev(widths):.3f}",
             highlight=False,
         )
-    apart = spread(found)
-    if apart:
+    for apart in result.notes:
         err.print(f"[yellow]Warning:[/] {escape(visible(apart))}; each for itself:", highlight=False)
-    pairs = [(each.median_nm, each.gsd) for each in found] if apart else [(mean(medians), mean(widths))]
-    for median, width in pairs:
-        out.print(
-            f"--set vesicle.{kind}.diameter='{median:.4g} nm' --set vesicle.{kind}.diameter_gsd={width:.4g}",
-            highlight=False,
-        )
+    for values in result.values:
+        (key, median), (width_key, width) = values.items()
+        out.print(f"--set {key}='{median}' --set {width_key}={width}", highlight=False)
 
 
 def _print_fit(found: Fit, given: bool) -> None:

@@ -15,18 +15,16 @@ from exoabm.cli.console import (
     HoursOption,
     JobsOption,
     JsonOption,
-    Progress,
     ScenarioArgument,
     SetOption,
     ThreadsOption,
-    counting,
     err,
     load,
     out,
     positive_hours,
     print_json,
+    progress,
     refuse_large_grid,
-    workers_of,
 )
 from exoabm.errors import InputError
 
@@ -63,13 +61,11 @@ def whatif(
     """Run a scenario with and without one cell, type, edge or vesicle kind, on the same random draws."""
     loaded = load(source, set_)
     refuse_large_grid(loaded)
-    duration = positive_hours(hours)
+    from exoabm.api.runs import repeated
     from exoabm.causal.twins import whatif as compare
-    from exoabm.scenario.loader import read_run, run_of
 
-    before = run_of(source)
-    about = {} if before is None else read_run(before)
-    with Progress("twins") as tick:
+    seed, duration, _ = repeated(source, seed=seed, hours=positive_hours(hours))
+    with progress("twins") as tick:
         result = compare(
             loaded,
             out_,
@@ -77,8 +73,8 @@ def whatif(
             block=block,
             give=give,
             at=at,
-            seed=about.get("seed") if seed is None else seed,
-            hours=about.get("hours") if duration is None else duration,
+            seed=seed,
+            hours=duration,
             overwrite=overwrite,
             threads=threads,
             progress=tick,
@@ -127,6 +123,7 @@ def causal(
         raise InputError(f"--by {by}: must be type or cell")
     refuse_large_grid(loaded)
     duration = positive_hours(hours)
+    from exoabm.batch.execution.workers import local
     from exoabm.causal.attribution import attribute, groups_of, is_certain
     from exoabm.model import ExosomeModel
     from exoabm.runs.measured_runtime import probe, spoken
@@ -141,7 +138,7 @@ def causal(
         same = "; every seed gives the same run, so that one is made" if certain else ""
         note = f"{runs:,} runs ({groups} donors and none silenced), about {spoken(needed)}{same}"
         err.print(f"[yellow]Note:[/] {escape(note)}", highlight=False)
-    with counting("runs") as tick:
+    with progress("runs") as tick:
         found = attribute(
             loaded,
             out_,
@@ -151,7 +148,7 @@ def causal(
             seeds=seeds,
             seed=seed,
             hours=duration,
-            workers=workers_of(jobs, None),
+            workers=local(jobs),
             overwrite=overwrite,
             progress=tick,
         )

@@ -15,14 +15,13 @@ from exoabm import collector_paused
 from exoabm.errors import UNSEEN, InputError, visible
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from rich.console import ConsoleOptions, RenderableType
     from rich.segment import Segment
     from rich.text import Text
 
-    from exoabm.batch.execution.workers import Workers
     from exoabm.scenario.loader import LoadedScenario
 
 WIDE = 10_000
@@ -83,8 +82,12 @@ def load(scenario: str, pairs: list[str] | None = None, engine: str | None = Non
     with collector_paused():
         from exoabm.scenario import loader
 
-    chosen = {} if engine is None else {"transport.engine": engine}
-    return loader.load(scenario, overrides_of(pairs) | chosen)
+    return loader.load(scenario, changes_of(pairs, engine))
+
+
+def changes_of(pairs: list[str] | None, engine: str | None) -> dict[str, str]:
+    """Keys and values of ``--set`` and ``--engine``."""
+    return overrides_of(pairs) | ({} if engine is None else {"transport.engine": engine})
 
 
 def overrides_of(pairs: list[str] | None) -> dict[str, str]:
@@ -110,9 +113,9 @@ def refuse_large_grid(loaded: LoadedScenario) -> None:
 
 def positive_hours(text: str | None) -> float | None:
     """Value of ``--hours`` in h; a number without unit is in hours."""
-    from exoabm.api.runs import hours_of
+    from exoabm.scenario.changes import model_time
 
-    return None if text is None else hours_of(text, "--hours")
+    return None if text is None else model_time(text, "--hours")[0]
 
 
 def say_compiling() -> None:
@@ -124,31 +127,6 @@ def say_table(recognized: str) -> None:
     """Print the recognized format of the table of cells, if any."""
     if recognized:
         err.print(f"[cyan]Table:[/] {escape(recognized)}", highlight=False)
-
-
-class Progress:
-    """A progress bar on stderr if that is a terminal."""
-
-    def __init__(self, title: str) -> None:
-        from rich import progress
-
-        self._bar = progress.Progress(
-            progress.TextColumn(escape(title)),
-            progress.BarColumn(),
-            progress.TextColumn("{task.percentage:3.0f} %"),
-            progress.TimeRemainingColumn(),
-            console=err,
-            transient=True,
-            disable=not err.is_terminal,
-        )
-
-    def __enter__(self) -> Callable[[float], None]:
-        self._bar.start()
-        task = self._bar.add_task("run", total=1.0)
-        return lambda share: self._bar.update(task, completed=share)
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
 
 
 def print_json(data: Any) -> None:
@@ -172,45 +150,34 @@ MOST_TOLD = 20
 """Damaged parts of a batch that are told on the terminal; ``--json`` has all."""
 
 
-def workers_of(jobs: int, cluster: str | None) -> Workers:
-    """Workers selected by ``--jobs`` and ``--cluster``."""
-    if cluster is not None:
-        from exoabm.batch.execution.workers import dask
-
-        return dask(cluster)
-    from exoabm.batch.execution.workers import local
-
-    return local(jobs)
-
-
 @contextlib.contextmanager
-def counting(title: str) -> Iterator[Any]:
-    """A progress bar on stderr if that is a terminal: rows, rate and remaining time."""
-    from rich import progress
+def progress(title: str) -> Iterator[Any]:
+    """A progress bar on stderr if that is a terminal: share or number done, rate and remaining time."""
+    from rich import progress as rich
 
-    bar = progress.Progress(
-        progress.TextColumn(escape(title)),
-        progress.BarColumn(),
-        progress.MofNCompleteColumn(),
-        progress.TextColumn("{task.fields[rate]}"),
-        progress.TimeRemainingColumn(elapsed_when_finished=True),
+    bar = rich.Progress(
+        rich.TextColumn(escape(title)),
+        rich.BarColumn(),
+        rich.TextColumn("{task.fields[count]}"),
+        rich.TimeRemainingColumn(elapsed_when_finished=True),
         console=err,
         transient=True,
         disable=not err.is_terminal,
     )
     with bar:
-        task = bar.add_task("rows", total=None, rate="")
+        task = bar.add_task("run", total=None, count="")
 
-        def tell(done: int, total: int) -> None:
+        def tell(done: float, total: float | None = 1.0) -> None:
             speed = bar.tasks[task].speed
             rate = "" if not speed else f"{speed:.3g} /s" if speed >= 1 else f"{60 * speed:.3g} /min"
-            bar.update(task, completed=done, total=total, rate=rate)
+            count = f"{done:3.0%}" if total == 1.0 else f"{done:,.0f} of {total or 0:,.0f} {rate}"
+            bar.update(task, completed=done, total=total, count=count)
 
         yield tell
 
 
 def tell_damage(found: Sequence[str]) -> None:
-    """Report completed rows that were damaged or missing and are computed again."""
+    """Report completed rows that were damaged or missing and were computed again."""
     for each in found[:MOST_TOLD]:
         err.print(f"[yellow]Warning:[/] {escape(each)}; it is computed again", highlight=False)
     if len(found) > MOST_TOLD:
@@ -219,12 +186,14 @@ def tell_damage(found: Sequence[str]) -> None:
 
 @contextlib.contextmanager
 def last_words(folder: Path) -> Iterator[None]:
-    """On an interrupt, print how to resume."""
-    from exoabm.batch.execution.runner import is_batch
-
+    """On an interrupt, state whether the run or batch can be resumed."""
     try:
         yield
     except (KeyboardInterrupt, SystemExit):
-        left = f"`exoabm resume {folder}` resumes it" if is_batch(folder) else "no files remain"
+        from exoabm.batch.execution.runner import is_batch
+        from exoabm.output.run_folder import CHECKPOINT, UNFINISHED
+
+        kept = (folder.parent / f"{folder.name}{UNFINISHED}" / CHECKPOINT).exists() or is_batch(folder)
+        left = f"`exoabm resume {folder}` resumes it" if kept else "no files remain"
         err.print(f"interrupted; {escape(left)}", highlight=False)
         raise

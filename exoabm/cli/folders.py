@@ -12,7 +12,7 @@ from exoabm.cli.app import app
 from exoabm.cli.console import JsonOption, err, load, out, overrides_of, print_json
 from exoabm.cli.console import out as console
 from exoabm.errors import InputError
-from exoabm.export.formats import FORMATS, TABLES, format_of
+from exoabm.export.formats import FORMATS, TABLES
 
 PANEL = "Runs"
 
@@ -55,26 +55,17 @@ def export(
     ] = False,
 ) -> None:
     """Export a run, sweep or trial as tables or in formats of other programs, or a scenario as TOML."""
-    from exoabm.export.export import export_format, export_run_scenario, export_scenario, export_tables
+    from exoabm.export.export import export as exported
+    from exoabm.export.export import export_scenario
     from exoabm.scenario.loader import run_of
 
-    folder, run = Path(source), run_of(source)
-    if not folder.is_dir() and run is None:
+    if not Path(source).is_dir() and run_of(source) is None:
         written = [export_scenario(load(source, set_), to, overwrite=overwrite)]
-    elif run is not None and to.suffix == ".toml":
-        if set_:
-            raise InputError("--set goes with a scenario; a run is exported as it was")
-        written = export_run_scenario(run, to, overwrite=overwrite)
-    elif (fmt := format_of(to, format_)) is not None:
-        if partial:
-            raise InputError(f"--partial goes with a folder of tables, not with the format {fmt.name}")
-        options = overrides_of(set_)
-        written = [export_format(run or folder, to, fmt, overwrite=overwrite, options=options)]
-    elif set_:
-        raise InputError("--set goes with a scenario or the format truth; tables are exported as they are")
     else:
-        tables = format_ or "csv"
-        written, lost = export_tables(run or folder, to, tables, overwrite=overwrite, partial=partial)
+        options = overrides_of(set_)
+        written, lost = exported(
+            Path(source), to, format_, overwrite=overwrite, partial=partial, options=options
+        )
         for fault in lost:
             err.print(f"[yellow]Warning:[/] left out: {escape(str(fault))}", highlight=False)
     for path in written:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +9,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+import exoabm
 from exoabm import collector_paused
 from exoabm.cli.app import app
 from exoabm.cli.console import (
@@ -18,23 +18,23 @@ from exoabm.cli.console import (
     HoursOption,
     JobsOption,
     JsonOption,
-    Progress,
     ScenarioArgument,
     SetOption,
     ThreadsOption,
     err,
+    last_words,
     load,
     out,
     positive_hours,
     print_json,
+    progress,
     refuse_large_grid,
     say_compiling,
     say_table,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
+    from exoabm.api.runs import Run
     from exoabm.runs.execute import RunResult
 
 PANEL = "Runs"
@@ -61,26 +61,23 @@ def run(
     """Run a scenario, or repeat the run of a run folder, and write a run folder."""
     loaded = load(scenario, set_, engine)
     refuse_large_grid(loaded)
-    from exoabm.scenario.loader import read_run, run_of
+    from exoabm.api.runs import repeated
+    from exoabm.scenario.changes import model_time
     from exoabm.streams import Streams
 
-    before = run_of(scenario)
-    about = {} if before is None else read_run(before)
-    seed = about.get("seed") if seed is None else seed
+    seed, duration, between = repeated(scenario, seed=seed, hours=positive_hours(hours))
     seed = Streams.from_entropy(seed).seed
-    duration = positive_hours(hours) if hours is not None else about.get("hours")
-    interval = _interval(checkpoint_every)
+    interval = None if checkpoint_every is None else model_time(checkpoint_every, "--checkpoint-every")[1]
     folder = out_ or Path("runs") / f"{Path(loaded.name).stem}-{seed}"
     _check_folder(folder, overwrite)
     with collector_paused():
-        from exoabm.api.runs import timed_changes
         from exoabm.runs.execute import run_to_folder
         from exoabm.runs.measured_runtime import warning
 
     long = warning(loaded, hours=duration, threads=threads, compiling=say_compiling)
     if long is not None:
         err.print(f"[yellow]Note:[/] {escape(long)}", highlight=False)
-    with Progress(Path(loaded.name).stem) as tick, _last_words(folder):
+    with progress(Path(loaded.name).stem) as tell, last_words(folder):
         result = run_to_folder(
             loaded,
             folder,
@@ -89,8 +86,8 @@ def run(
             overwrite=overwrite,
             threads=threads,
             checkpoint_every=interval,
-            progress=tick,
-            changes_at=timed_changes(None, about),
+            progress=tell,
+            changes_at=between,
         )
     _report(result, as_json)
 
@@ -106,27 +103,19 @@ def resume(
     as_json: JsonOption = False,
 ) -> None:
     """Resume an interrupted run, sweep or trial with identical results; merge the shards of a sweep."""
-    from exoabm.batch.execution.runner import is_batch
-    from exoabm.output.run_folder import UNFINISHED
-    from exoabm.runs.execute import resume_run
+    with last_words(folder):
+        with progress(folder.name) as tell:
+            found = exoabm.resume(folder, threads=threads, jobs=jobs, cluster=cluster, progress=tell)
+        if isinstance(found, exoabm.Run):
+            _report(found, as_json)
+        elif isinstance(found, exoabm.Sweep):
+            from exoabm.cli.batches import finish_sweep
 
-    if is_batch(folder):
-        from exoabm.cli.batches import resume_batch
+            finish_sweep(found, as_json)
+        else:
+            from exoabm.cli.trials import finish_trial
 
-        resume_batch(folder, jobs, cluster, as_json)
-        return
-    if folder.name.endswith(UNFINISHED):
-        folder = folder.with_name(folder.name.removesuffix(UNFINISHED))
-    with Progress(folder.name) as tick, _last_words(folder):
-        result = resume_run(folder, threads=threads, progress=tick)
-    _report(result, as_json)
-
-
-def _interval(text: str | None) -> float | None:
-    """A time above 0 in s; a bare number is in hours."""
-    from exoabm.api.runs import seconds_of
-
-    return None if text is None else seconds_of(text, "--checkpoint-every")
+            finish_trial(found, as_json)
 
 
 def _check_folder(path: Path, overwrite: bool) -> None:
@@ -136,21 +125,7 @@ def _check_folder(path: Path, overwrite: bool) -> None:
     RunFolder(path, overwrite=overwrite)
 
 
-@contextlib.contextmanager
-def _last_words(folder: Path) -> Iterator[None]:
-    """On an interrupt, state whether the run can be resumed."""
-    from exoabm.output.run_folder import CHECKPOINT, UNFINISHED
-
-    try:
-        yield
-    except (KeyboardInterrupt, SystemExit):
-        kept = (folder.parent / f"{folder.name}{UNFINISHED}" / CHECKPOINT).exists()
-        left = f"`exoabm resume {folder}` resumes it" if kept else "no files remain"
-        err.print(f"interrupted; {escape(left)}", highlight=False)
-        raise
-
-
-def _report(result: RunResult, as_json: bool) -> None:
+def _report(result: RunResult | Run, as_json: bool) -> None:
     say_table(result.recognized)
     for warning in result.warnings:
         err.print(f"[yellow]Warning:[/] {escape(warning)}", highlight=False)
@@ -160,7 +135,7 @@ def _report(result: RunResult, as_json: bool) -> None:
         _print_result(result)
 
 
-def _print_result(result: RunResult) -> None:
+def _print_result(result: RunResult | Run) -> None:
     from exoabm.state import OUTSIDE
 
     summary = result.summary

@@ -15,7 +15,6 @@ from exoabm.cli.app import app
 from exoabm.cli.console import (
     HoursOption,
     JsonOption,
-    Progress,
     ScenarioArgument,
     SetOption,
     ThreadsOption,
@@ -26,6 +25,7 @@ from exoabm.cli.console import (
     positive_hours,
     print_json,
     print_plain,
+    progress,
     refuse_large_grid,
     say_compiling,
     say_table,
@@ -133,7 +133,7 @@ def validate(
     if converge:
         from exoabm.batch.calibration import convergence
 
-        with Progress("Converging") as progress:
+        with progress("Converging") as tell:
             found = convergence.converge(
                 loaded,
                 readouts=readout or (),
@@ -141,7 +141,7 @@ def validate(
                 seeds=seeds,
                 hours=duration,
                 threads=threads,
-                progress=progress,
+                progress=tell,
             )
     if as_json:
         told = {} if plan.placed is None else {"table": plan.placed.record}

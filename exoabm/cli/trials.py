@@ -17,22 +17,19 @@ from exoabm.cli.console import (
     JobsOption,
     JsonOption,
     SetOption,
-    counting,
+    changes_of,
     last_words,
     load,
     out,
     print_json,
-    refuse_large_grid,
+    progress,
     tell_damage,
-    workers_of,
 )
 from exoabm.errors import InputError
 
 if TYPE_CHECKING:
-    from exoabm.batch.execution.rows import Plan
-    from exoabm.batch.execution.runner import Outcome
-    from exoabm.batch.trials.trial import Trial
-    from exoabm.scenario.loader import LoadedScenario
+    from exoabm.api.trials import Trial
+    from exoabm.batch.trials.trial import Trial as Judged
 
 COLOR = {
     "supports": "green",
@@ -67,79 +64,61 @@ def trial(
     as_json: JsonOption = False,
 ) -> None:
     """Run the arms of a scenario in pairs and test its claim. Not for clinical use."""
-    chosen = _chosen(scenario, all_, set_, engine)
-    from exoabm.batch.trials.design import plan_trial
-    from exoabm.batch.trials.trial import check_folder, run_trial
+    from exoabm.api.batches import workers_of
+    from exoabm.api.trials import planned, run_plan
+    from exoabm.batch.trials.trial import check_folder
 
-    work = []
-    for source, loaded in chosen.items():
+    work, done = [], []
+    for name in _chosen(scenario, all_, set_, engine):
+        loaded, plan = planned(
+            name, changes_of(set_, engine), replicates=replicates, seed=seed, sweep=sweep, keep_runs=keep_runs
+        )
         stem = Path(loaded.name).stem
         folder = out_ / stem if out_ and all_ else out_ or Path("trials") / stem
-        plan = plan_trial(
-            loaded, source=source, replicates=replicates, sweep=sweep, base_seed=seed, keep_runs=keep_runs
-        )
         check_folder(plan, folder, overwrite=overwrite)
-        work.append((plan, folder))
-    workers, done = workers_of(jobs, cluster), []
-    for plan, folder in work:
+        work.append((plan, folder, workers_of(jobs, cluster, loaded)))
+    for plan, folder, workers in work:
         with last_words(folder):
-            with counting(folder.name) as progress:
-                result = run_trial(
-                    plan,
-                    folder,
-                    workers=workers,
-                    overwrite=overwrite,
-                    progress=progress,
-                    damaged=tell_damage,
-                )
-            done.append(_report(result, folder, plan, quiet=as_json))
+            with progress(folder.name) as tell:
+                found = run_plan(plan, folder, workers=workers, overwrite=overwrite, tell=tell)
+            done.append(_report(found, quiet=as_json))
     if as_json:
         print_json(done if all_ else done[0])
     elif all_:
         _print_all(done)
 
 
-def finish_trial(outcome: Outcome, as_json: bool) -> None:
-    """Evaluate a resumed trial and write its report."""
-    from exoabm.batch.trials.trial import judged
-
-    said = _report(judged(outcome), outcome.folder, outcome.plan, quiet=as_json)
+def finish_trial(found: Trial, as_json: bool) -> None:
+    """Print a resumed trial."""
+    said = _report(found, quiet=as_json)
     if as_json:
         print_json(said)
 
 
-def _report(result: Trial, folder: Path, plan: Plan, *, quiet: bool) -> dict[str, Any]:
-    """Write the results of a trial, print them unless ``quiet``, and return the summary."""
-    from exoabm.batch.trials.trial import summary, write_trial
+def _report(found: Trial, *, quiet: bool) -> dict[str, Any]:
+    """Print the results of a trial unless ``quiet``, and return the summary."""
+    from exoabm.batch.trials.trial import summary
 
-    tell_damage(write_trial(result, folder, plan))
+    tell_damage(found.damage)
     if not quiet:
-        _print(result, folder)
-    return {"folder": str(folder), **summary(result)}
+        _print(found.judged, found.folder)
+    return {"folder": str(found.folder), **summary(found.judged)}
 
 
-def _chosen(
-    scenario: str | None, all_: bool, set_: list[str] | None, engine: str | None
-) -> dict[str, LoadedScenario]:
-    """The scenarios to test; errors in any of them are reported before the first run."""
+def _chosen(scenario: str | None, all_: bool, set_: list[str] | None, engine: str | None) -> list[str]:
+    """The scenarios to test."""
     from exoabm.scenario.loader import shipped
 
     if all_ == (scenario is not None):
         raise InputError("name a scenario, or say --all")
     if all_ and (set_ or engine):
         raise InputError("--set and --engine go with one scenario, not with --all")
-    names = list(shipped()) if all_ else [str(scenario)]
-    loaded = {name: load(name, set_, engine) for name in names}
-    chosen = {name: each for name, each in loaded.items() if not all_ or each.scenario.trial is not None}
-    for each in chosen.values():
-        if each.scenario.trial is None:
-            having = [name for name in shipped() if load(name).scenario.trial is not None]
-            raise InputError(f"{each.name} has no [trial]; scenarios that have: {', '.join(having)}")
-        refuse_large_grid(each)
-    return chosen
+    if scenario is not None:
+        return [scenario]
+    return [name for name in shipped() if load(name).scenario.trial is not None]
 
 
-def _print(result: Trial, folder: Path) -> None:
+def _print(result: Judged, folder: Path) -> None:
     out.print(
         f"[bold]{escape(result.scenario.scenario.info.title)}[/]: {escape(result.table.claim)}",
         highlight=False,

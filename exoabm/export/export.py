@@ -19,7 +19,7 @@ from exoabm.batch.execution.rows import PLAN
 from exoabm.batch.verify import verify
 from exoabm.errors import InputError, RunFailed
 from exoabm.export.finished_run import Finished, kind_of
-from exoabm.export.formats import RUN
+from exoabm.export.formats import RUN, format_of
 from exoabm.export.formats import TABLES as ENDINGS
 from exoabm.export.pairs import long_tables
 from exoabm.manifest import MANIFEST, Fault, told
@@ -27,7 +27,7 @@ from exoabm.output.lock import LOCK
 from exoabm.output.run_folder import disk_full, placed, placed_folder, write_whole
 from exoabm.runs.input_tables import copy, tables_of
 from exoabm.runs.provenance import Operation, made_with
-from exoabm.scenario.loader import load
+from exoabm.scenario.loader import load, run_of
 from exoabm.tables.parquet import read_whole
 
 if TYPE_CHECKING:
@@ -41,6 +41,50 @@ COLUMNS = "columns.json"
 """What the columns of all tables mean, which most formats have no place for."""
 INNER = frozenset({MANIFEST, PLAN, ROWS, RUNS, SHARDS, LOCK, JOURNAL})
 """Names at the top of a folder that are of its making."""
+
+
+def export(
+    source: Path,
+    to: str | Path,
+    fmt: str | None = None,
+    *,
+    overwrite: bool = False,
+    partial: bool = False,
+    options: Mapping[str, str] | None = None,
+) -> tuple[list[Path], list[Fault]]:
+    """Export a run, sweep or trial: its scenario, a format of another program, or all of its tables.
+
+    Parameters
+    ----------
+    source : Path
+    to : str or Path
+        A ``.toml`` file for the scenario of a run; a name with the ending of a format; else a folder.
+    fmt : str, optional
+        Name of a format, or of those of tables; ``"csv"`` by default.
+    overwrite, partial, options
+        As for ``export_tables`` and ``export_format``.
+
+    Raises
+    ------
+    InputError
+        If something does not go together, is missing, damaged, or in the way.
+    RunFailed
+        If the disk fills.
+    """
+    to, run = Path(to), run_of(source)
+    if run is not None and to.suffix == ".toml":
+        if options:
+            raise InputError("--set goes with a scenario; a run is exported as it was")
+        return export_run_scenario(run, to, overwrite=overwrite), []
+    found = format_of(to, fmt)
+    if found is None:
+        if options:
+            why = "tables are exported as they are"
+            raise InputError(f"--set goes with a scenario or the format truth; {why}")
+        return export_tables(run or source, to, fmt or "csv", overwrite=overwrite, partial=partial)
+    if partial:
+        raise InputError(f"--partial goes with a folder of tables, not with the format {found.name}")
+    return [export_format(run or source, to, found, overwrite=overwrite, options=options)], []
 
 
 def export_tables(

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 DPI = 200
 MARKED = 30
 """Changed cells up to which each is marked; more would hide the tissue."""
+MOST_GROUPS = 25
+"""Donors, or types of donors, whose effects are drawn."""
 LOSS, GAIN = WARM[0], COOL[0]
 """Colors of less and of more than as it is."""
 
@@ -59,7 +61,7 @@ def draw_twins(
         head = "change of vesicles taken up, by cell"
         head += " (in a ring: the cells that are changed)" if 0 < len(chosen) <= MARKED else ""
         page = Page(grid, [head, "change until each time"], title, caption)
-        _tissue(page.panels[0], cells, effect, chosen)
+        change_by_cell(page.panels[0], cells, effect, chosen)
         ax = page.panels[1]
         looks = {
             "emitted": PLACES["free"][1],
@@ -75,7 +77,8 @@ def draw_twins(
         save(page.figure, path, ".png", DPI)
 
 
-def _tissue(ax: Axes, cells: pd.DataFrame, effect: pd.Series, chosen: Sequence[int]) -> None:
+def change_by_cell(ax: Axes, cells: pd.DataFrame, effect: pd.Series, chosen: Sequence[int]) -> None:
+    """Draw the change of the vesicles taken up by each cell, at its place; see ``draw_twins``."""
     from matplotlib.colors import LinearSegmentedColormap, SymLogNorm
 
     value = cells.cell.map(effect).fillna(0.0).to_numpy()
@@ -100,12 +103,36 @@ def _tissue(ax: Axes, cells: pd.DataFrame, effect: pd.Series, chosen: Sequence[i
     bar.outline.set_visible(False)
 
 
+def effects(ax: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Draw the first effects with their 95 % intervals; ``rows`` as in ``draw_attribution``."""
+    shown = list(rows)[:MOST_GROUPS]
+    place = np.arange(len(shown))[::-1]
+    effect = np.array([row["effect"] for row in shown])
+    low, high = (np.array([row[key] for row in shown], float) for key in ("ci95_low", "ci95_high"))
+    ax.barh(place, effect, color=[GAIN if e >= 0 else LOSS for e in effect], height=0.6)
+    known = np.isfinite(low)
+    ax.hlines(place[known], low[known], high[known], color=INK, linewidth=0.8)
+    ax.axvline(0, color=MUTED, linewidth=0.5)
+    ax.set_yticks(place, [row["group"] for row in shown])
+    _numbers(ax, "x")
+
+
+def relays(ax: Axes, share: np.ndarray) -> None:
+    """Draw the share of the delivered vesicles by the number of cells in between."""
+    from matplotlib.ticker import MaxNLocator
+
+    ax.bar(np.arange(len(share)), share, color=[COOL[0], *[COOL[2]] * (len(share) - 1)], width=0.8)
+    ax.set(xlabel="cells in between", ylim=(0, None))
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    _numbers(ax)
+
+
 def draw_attribution(path: Path, rows: Sequence[Mapping[str, Any]], *, title: str, caption: str) -> None:
     """Write the picture of an attribution: effects with intervals, and their shares beside those sent.
 
     ``rows`` have ``group``, ``sent_share``, ``effect``, ``ci95_low``, ``ci95_high`` and ``effect_share``.
     """
-    shown = list(rows)[:25]
+    shown = list(rows)[:MOST_GROUPS]
     with styled():
         height = max(40.0, 4.0 * len(shown) + 8)
         grid = Grid(PAGE, 2, (62.0, height), 34.0, 9.0, (16.0, 8.0))
@@ -116,15 +143,7 @@ def draw_attribution(path: Path, rows: Sequence[Mapping[str, Any]], *, title: st
             caption,
         )
         left, right = page.panels
-        place = np.arange(len(shown))[::-1]
-        effect = np.array([row["effect"] for row in shown])
-        low, high = (np.array([row[key] for row in shown], float) for key in ("ci95_low", "ci95_high"))
-        left.barh(place, effect, color=[GAIN if e >= 0 else LOSS for e in effect], height=0.6)
-        known = np.isfinite(low)
-        left.hlines(place[known], low[known], high[known], color=INK, linewidth=0.8)
-        left.axvline(0, color=MUTED, linewidth=0.5)
-        left.set_yticks(place, [row["group"] for row in shown])
-        _numbers(left, "x")
+        effects(left, shown)
         known_rows = [row for row in rows if row["effect_share"] is not None]
         sent = np.array([row["sent_share"] for row in known_rows])
         share = np.array([row["effect_share"] for row in known_rows])
@@ -155,8 +174,6 @@ def draw_attribution(path: Path, rows: Sequence[Mapping[str, Any]], *, title: st
 
 def draw_paths(path: Path, shares: Mapping[str, np.ndarray], *, title: str, caption: str) -> None:
     """Write the picture of paths: share of the delivered vesicles by hops, for each recipient type."""
-    from matplotlib.ticker import MaxNLocator
-
     with styled():
         names = list(shares)
         columns = min(3, len(names))
@@ -164,10 +181,6 @@ def draw_paths(path: Path, shares: Mapping[str, np.ndarray], *, title: str, capt
         grid = Grid(PAGE, columns, (width, 36.0), 13.0, 9.0, (10.0, 10.0))
         page = Page(grid, names, title, caption)
         for ax, name in zip(page.panels, names, strict=True):
-            share = shares[name]
-            ax.bar(np.arange(len(share)), share, color=[COOL[0], *[COOL[2]] * (len(share) - 1)], width=0.8)
-            ax.set(xlabel="cells in between", ylim=(0, None))
-            ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-            _numbers(ax)
+            relays(ax, shares[name])
         page.panels[0].set_ylabel("share of delivered vesicles")
         save(page.figure, path, ".png", DPI)

@@ -10,10 +10,10 @@
 from __future__ import annotations
 
 import sys
-from importlib import import_module, resources
+from importlib import resources
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+
+from exoabm import CallablePackage
 
 
 def shipped() -> dict[str, Path]:
@@ -23,12 +23,4 @@ def shipped() -> dict[str, Path]:
     return {path.stem: path for path in files}
 
 
-class _Scenario(ModuleType):
-    """A module that can be called, for the package ``exoabm.scenario`` has the name of a function."""
-
-    def __call__(self, *given: Any, **more: Any) -> Any:
-        """Load, build or change a scenario."""
-        return import_module("exoabm.api.scenarios").scenario(*given, **more)  # a layer above this one
-
-
-sys.modules[__name__].__class__ = _Scenario
+sys.modules[__name__].__class__ = CallablePackage

@@ -17,6 +17,7 @@ from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 from exoabm.errors import InputError, did_you_mean
+from exoabm.parameters.units import to_internal
 from exoabm.scenario.schema_fields import names_of, quantities
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 Changes = Mapping[str, Any]
 """Dotted keys of a scenario and their new values; see ``text_of``."""
+MOST_HOURS = 1e6
+"""Longest model time, h."""
 
 
 def texts_of(changes: Changes | None, more: Changes | None = None) -> dict[str, str]:
@@ -73,6 +76,23 @@ def text_of(value: Any, key: str) -> str:
     """
     plain = _plain(value, key)
     return plain if isinstance(plain, str) else _toml(plain)
+
+
+def model_time(value: Any, name: str) -> tuple[float, float]:
+    """A model time above 0 in h and in s; a number without a unit is in hours.
+
+    Raises
+    ------
+    InputError
+        Naming the option.
+    """
+    try:
+        hours, seconds = to_internal(text_of(value, name), "h")
+    except InputError as error:
+        raise InputError(f"{name} {value}: {error}; write 24 or '24 h'") from None
+    if not 0 < hours < MOST_HOURS:
+        raise InputError(f"{name} {value}: must be above 0 and below {MOST_HOURS:.0e}".replace("e+0", "e"))
+    return hours, seconds
 
 
 def tables_of(values: Mapping[str, Any]) -> dict[str, Any]:

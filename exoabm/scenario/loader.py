@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import tomllib
 from copy import copy
 from dataclasses import dataclass, field, replace
@@ -48,6 +49,8 @@ PATH_KEYS = (PATH_KEY, "layout.types_from")
 TABLE_SCENARIO = "tissue"
 """The scenario in which a table of cells is run by default."""
 RUN = "run.json"
+IN_MEMORY = "exoabm-table-"
+"""How the name of a folder begins that holds a table given in memory, and ends with the process."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -152,7 +155,9 @@ class LoadedScenario:
         return parse(self.text, name=self.name, folder=self.folder, overrides=given, trusted=self.trusted)
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
-        """Write the scenario as written, with its changes, to a TOML file; a table is named by its full path.
+        """Write the scenario as written, with its changes, to a TOML file.
+
+        A table is named by its full path; one that was given in memory is written beside the file.
 
         Raises
         ------
@@ -164,8 +169,12 @@ class LoadedScenario:
             raise InputError(f"{to}: a scenario is written to a file whose name ends in .toml")
         if to.exists() and not overwrite:
             raise InputError(f"{to} exists already; choose another name, or pass overwrite=True")
-        paths = {PATH_KEY: self.table_path(), PATH_KEYS[1]: self.types_path()}
-        given = {key: str(path) for key, path in paths.items() if path is not None}
+        given = {}
+        for key, table in ((PATH_KEY, self.table_path()), (PATH_KEYS[1], self.types_path())):
+            if table is not None and table.parent.name.startswith(IN_MEMORY):
+                table = Path(shutil.copyfile(table, to.with_name(f"{to.stem}.{table.name}")))
+            if table is not None:
+                given[key] = str(table.resolve())
         to.write_text(self.changed(given).written(), encoding="utf-8")
         return to
 
@@ -293,6 +302,12 @@ def load(
     ------
     ScenarioError, InputError
         With file, key, value and the allowed values.
+
+    Examples
+    --------
+    >>> import exoabm as xo
+    >>> xo.load("two_cells", {"clock.step": "10 min"})
+    <scenario two_cells: Two cells>
     """
     names = shipped()
     text = str(source)

@@ -12,13 +12,21 @@ import matplotlib as mpl
 import pytest
 
 import exoabm as xo
-from exoabm.api import scenarios
+from exoabm.api import analyses, batches, communication, effects, scenarios, trials
 from exoabm.api.plots import Plots
 from exoabm.scenario.loader import LoadedScenario
 
-RESULTS = (LoadedScenario, Plots, scenarios.scenario)
-NO_EXAMPLE = {"Cell", "ExoError", "Sweep", "Trial", "load", "open_trial", "resume"}
-"""Classes that a user meets but does not make, and functions whose example takes long or an interrupt."""
+RESULTS = (
+    LoadedScenario,
+    Plots,
+    batches.Batch,
+    batches.Replicates,
+    trials.Trial,
+    *(each for module in (analyses, communication, effects) for each in vars(module).values()
+      if isinstance(each, type) and issubclass(each, analyses.Result)),
+)  # fmt: skip
+FUNCTIONS = {"causal": effects.causal, "scenario": scenarios.scenario}
+"""Functions with the name of a package, which ``xo`` may have in their place."""
 
 
 def examples() -> list[doctest.DocTest]:
@@ -26,7 +34,7 @@ def examples() -> list[doctest.DocTest]:
     finder = doctest.DocTestFinder(exclude_empty=True)
     names = {name: getattr(xo, name) for name in xo.__all__}
     found = {}
-    for thing in (*names.values(), *RESULTS):
+    for thing in (*names.values(), *RESULTS, *FUNCTIONS.values()):
         if getattr(thing, "__module__", "").startswith("exoabm"):
             for each in finder.find(thing, thing.__name__, globs=names):
                 found[each.filename, each.lineno] = each
@@ -35,10 +43,18 @@ def examples() -> list[doctest.DocTest]:
 
 @pytest.mark.parametrize("name", [name for name in xo.__all__ if name != "__version__"])
 def test_every_public_name_says_what_it_is(name: str) -> None:
-    thing = getattr(xo, name)
-    assert inspect.getdoc(thing), f"{name} has no docstring"
-    if name not in NO_EXAMPLE:
-        assert ">>>" in (inspect.getdoc(thing) or ""), f"{name} has no example"
+    thing = FUNCTIONS.get(name) or getattr(xo, name)
+    assert ">>>" in (thing.__doc__ or ""), f"{name} has no example"
+    if not isinstance(thing, type):
+        unknown = [n for n in inspect.signature(thing).parameters if n not in (thing.__doc__ or "")]
+        assert not unknown, f"{name} does not say what {unknown} mean"
+
+
+@pytest.mark.parametrize("result", [xo.Run, xo.Sweep, *RESULTS], ids=lambda each: each.__name__)
+def test_every_public_part_of_a_result_says_what_it_is(result: type) -> None:
+    assert result.__doc__
+    parts = {name for name in vars(result) if not name.startswith("_")}
+    assert not [name for name in parts if not getattr(result, name).__doc__]
 
 
 def test_every_example_gives_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -68,6 +68,43 @@ def test_a_scenario_is_built_of_mappings_changed_and_saved(tmp_path: Path) -> No
     assert all(word in html for word in (RATE, "<td style='text-align:left'>7</td>", "1/h", "this scenario"))
 
 
+def test_a_table_in_memory_is_read_as_the_file_of_its_columns(tmp_path: Path) -> None:
+    import pandas as pd
+
+    rows = {"x_um": [10.0, 60.0, 30.0], "y_um": [10, 40, 80], "cell_type": ["T cell", "tumor", "tumor"]}
+    frame = pd.DataFrame(rows, index=pd.Index(["a", "b", "c"], name="cell_id"))
+    frame.to_csv(tmp_path / "cells.csv")
+    changes = {"cell_type.T_cell.release_rate": "50 / h", "clock.step": "10 min", "domain.voxel": "40 um"}
+    found = xo.scenario_from_table(frame, changes)
+    wanted = xo.scenario_from_table(tmp_path / "cells.csv", changes)
+    assert found.scenario.cell_type == wanted.scenario.cell_type
+    cells = [xo.run(each, seed=1, hours=0.5).cells for each in (found, wanted)]
+    assert cells[0].equals(cells[1])
+    assert set(cells[0]["source_id"].to_pylist()) == {"a", "b", "c"}
+    written = found.save(tmp_path / "mine.toml")
+    assert xo.scenario(written).table_path() == (tmp_path / "mine.DataFrame.parquet").resolve()
+    categories = frame.assign(cell_type=frame.cell_type.astype("category"))
+    assert xo.scenario_from_table(categories, changes).scenario.cell_type == found.scenario.cell_type
+    assert xo.scenario(frame).name.endswith("DataFrame.parquet")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"x_um": ["a", "b"]}, r"DataFrame.parquet: row 1, column 'x_um' is 'a', not a number"),
+        ({"x_um": [1.0, float("nan")]}, r"row 2, column 'x_um' is blank, not a"),
+        ({"cell_type": ["a", 1]}, "DataFrame: no table of cells: .*cell_type"),
+        ({"x_um": None}, "no column is named like x"),
+    ],
+)
+def test_a_table_in_memory_has_the_checks_of_a_file(change: dict[str, object], said: str) -> None:
+    import pandas as pd
+
+    rows = {"x_um": [10.0, 60.0], "y_um": [10.0, 40.0], "cell_type": ["T", "B"]} | change
+    with pytest.raises(InputError, match=said):
+        xo.scenario_from_table(pd.DataFrame({k: v for k, v in rows.items() if v is not None}))
+
+
 def test_a_name_of_markup_is_text_in_a_notebook() -> None:
     assert "<b>" not in xo.scenario("two_cells", info__title="<b>x")._repr_html_()
 

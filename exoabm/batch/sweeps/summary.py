@@ -195,13 +195,17 @@ def _unit(plan: Plan, key: str, texts: tuple[str, ...]) -> str | None:
     return None
 
 
+def readout_names(folder: Path, plan: Plan) -> list[str]:
+    """Readouts of the rows, that of the scenario first."""
+    names = dict.fromkeys(n for record in records(folder, plan) for n in record.get("readouts", ()))
+    return sorted(names, key=lambda name: name != plan.main_readout)
+
+
 def write_results(folder: Path, plan: Plan) -> Summary:
     """Write ``results.parquet``, one row per run, and ``summary.parquet``; return the latter."""
     import pyarrow.parquet as pq
 
-    varied = varied_keys(plan)
-    names = list(dict.fromkeys(n for record in records(folder, plan) for n in record.get("readouts", ())))
-    names.sort(key=lambda name: name != plan.main_readout)
+    varied, names = varied_keys(plan), readout_names(folder, plan)
     with placed(folder / RESULTS) as partial:
         write_rows(partial, folder, plan, varied, names)
     summary = summarize(folder, plan, varied, names)

@@ -1,0 +1,166 @@
+"""Paths of deliveries, and scores of methods that infer communication, with tables and plots."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from exoabm.api.analyses import Result
+from exoabm.api.plots import new_axes
+from exoabm.api.runs import Run
+from exoabm.errors import InputError, did_you_mean
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from exoabm.causal import paths as following
+    from exoabm.inference import score as scoring
+
+
+def paths(run: Run | str | Path) -> Paths:
+    """Tell direct deliveries of a run from those over relays, by the number of cells in between.
+
+    Parameters
+    ----------
+    run : Run, str or Path
+        A run of the engine ``vesicles``, or its folder.
+
+    Raises
+    ------
+    InputError
+        If the run has no single vesicles, nothing was delivered, or the paths cannot be told.
+
+    Examples
+    --------
+    >>> import exoabm as xo
+    >>> sure = {"vesicle.exosome.delivery_probability": 1, "transport.engine": "vesicles"}
+    >>> run = xo.run("two_cells", sure | {"domain.voxel": "40 um"}, seed=1, hours=4)
+    >>> {row["relays"] for row in xo.paths(run).rows()}
+    {0}
+    """
+    from exoabm.causal.paths import paths as follow
+
+    folder = run.folder if isinstance(run, Run) else Path(run)
+    return Paths(follow(folder), Run(folder))
+
+
+class Paths(Result):
+    """Deliveries by first donor type, recipient type, and number of cells in between.
+
+    Attributes
+    ----------
+    found : causal.paths.Paths
+    """
+
+    def __init__(self, found: following.Paths, run: Run) -> None:
+        self.found, self._run, self.notes = found, run, []
+        self.title = f"paths of the deliveries in {run!r}".replace("<", "").replace(">", "")
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Per path: donor and recipient types, ``relays``, ``recycled``, ``delivered`` and its ``share``."""
+        return [dict(row) for row in self.found.rows]
+
+    def plot(self, recipient: str | None = None, *, ax: Axes | None = None) -> Axes:
+        """Draw the share of the deliveries to a cell type, by default the first, by cells in between."""
+        from exoabm.plot.effects import relays
+
+        shares = self.found.by_hops()
+        name = next(iter(shares)) if recipient is None else recipient
+        if name not in shares:
+            raise InputError(f"nothing was delivered to {name!r}{did_you_mean(name, shares)}")
+        with new_axes(ax) as ax:
+            relays(ax, shares[name])
+            ax.set(ylabel="share of delivered vesicles", title=name)
+        return ax
+
+    def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
+        """Write ``paths.parquet`` and ``paths.png`` into a folder."""
+        from exoabm.causal.paths import write
+
+        write(self.found, Path(folder), self._run.summary["title"], overwrite)
+        return Path(folder)
+
+
+def score(truth: str | Path, result: str | Path, **options: Any) -> Score:
+    """Score a result of inferred communication against the truth, beside baselines.
+
+    Parameters
+    ----------
+    truth : str or Path
+        A file made by ``run.export("truth.h5ad")``.
+    result : str or Path
+        A table with source, target and score; a ``.h5ad`` of COMMOT or LIANA; or squidpy's ligrec as CSV.
+    options
+        ``amount``, ``column``, ``key``, ``better``, ``true_genes``, ``transpose`` and ``length``, as of
+        ``exoabm score``; see ``inference.score.score``.
+
+    Raises
+    ------
+    InputError
+        If a file or an option is not as it must be.
+
+    Examples
+    --------
+    >>> import exoabm as xo
+    >>> import pandas as pd
+    >>> run = xo.run("two_cells", {"clock.step": "10 min"}, seed=1, hours=4)
+    >>> truth = run.export("truth.h5ad")[0]
+    >>> pairs = pd.DataFrame({"source": ["donor"], "target": ["recipient"], "score": [1.0]})
+    >>> pairs.to_csv("guess.csv", index=False)
+    >>> xo.score(truth, "guess.csv").rows()[0]["auprc"]
+    1.0
+    """
+    from exoabm.inference.score import score as scored
+
+    return Score(scored(Path(truth), Path(result), **options))
+
+
+class Score(Result):
+    """Measures of a result and of baselines.
+
+    Attributes
+    ----------
+    found : inference.score.Report
+    """
+
+    def __init__(self, found: scoring.Report) -> None:
+        self.found = found
+        self.title = f"{found.said}: {found.cells:,} cells, {found.donors:,} of them true donors"
+        self.notes = [*found.notes, *(f"Warning: {each}" for each in found.warnings)]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Per method and pairs: ``prevalence`` (the AUPRC of chance), ``auprc``, ``auroc``, ``spearman``."""
+        names = ("prevalence", "auprc", "auroc", "spearman")
+        return [
+            {"method": method, "pairs": f"{which}, {word}"} | {n: getattr(found, n) for n in names}
+            for method, parts in self.found.rows.items()
+            for word, part in parts.items()
+            for which, found in part.items()
+        ]
+
+    def plot(self, *, ax: Axes | None = None) -> Axes:
+        """Draw the AUPRC of each method over all pairs of different cells; the line is that of chance."""
+        from exoabm.inference.score import ALL, OUT
+        from exoabm.plot.palette import COOL, MUTED
+
+        found = {method: parts[OUT][ALL] for method, parts in self.found.rows.items()}
+        values = [np.nan if each.auprc is None else each.auprc for each in found.values()]
+        chance = next(iter(found.values())).prevalence
+        with new_axes(ax) as ax:
+            ax.barh(range(len(found)), values, color=COOL[1])
+            ax.set_yticks(range(len(found)), list(found))
+            if chance is not None:
+                ax.axvline(chance, color=MUTED, lw=0.8)
+            ax.set(xlabel="AUPRC, all pairs of different cells", xlim=(0, 1))
+            ax.invert_yaxis()
+            ax.spines[["top", "right"]].set_visible(False)
+        return ax
+
+    def save(self, path: str | Path) -> Path:
+        """Write all measures to a JSON file."""
+        to = Path(path)
+        to.write_text(json.dumps(self.found.plain(), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+        return to

@@ -1,0 +1,69 @@
+"""Effects, paths and scores in Python: their tables, plots and files are those of the commands."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+import exoabm as xo
+from exoabm.errors import InputError
+
+mpl.use("Agg")
+from matplotlib import pyplot as plt
+
+SMALL = {"domain.voxel": "40 um", "clock.step": "10 min"}
+SURE = {"vesicle.exosome.delivery_probability": 1, "cell_type.donor.release_rate": "2000 / h"}
+EACH = SMALL | SURE | {"transport.engine": "vesicles"}
+
+
+def test_a_what_if_is_the_difference_of_its_two_runs(tmp_path: Path) -> None:
+    found = xo.whatif("two_cells", EACH, silence="cell_type:donor", at="1 h", seed=1, hours="2 h")
+    a, b = (run.metrics["taken_up[exosome]"][-1].as_py() for run in (found.as_is, found.changed))
+    row = next(row for row in found.rows() if row["readout"] == "taken_up[exosome]")
+    assert (row["as_is"], row["changed"], row["effect"]) == (a, b, b - a)
+    assert b < a
+    assert found.table.num_rows == len(found.rows())
+    assert sum(found.difference("edges")["taken_up"].to_pylist()) == b - a
+    image = found.plot().collections[0].get_array()
+    assert image is not None
+    assert image.min() == b - a, "the cell that took up less"
+    plt.close("all")
+    assert xo.open_run(found.save(tmp_path / "w") / "changed").metrics.equals(found.changed.metrics)
+    assert "silence cell_type:donor from 1 h" in found._repr_html_()
+    with pytest.raises(InputError, match="nothing is changed"):
+        xo.whatif("two_cells")
+
+
+def test_an_attribution_has_the_rows_of_its_file(tmp_path: Path) -> None:
+    found = xo.causal("two_cells", "taken_up[exosome]", SMALL, seeds=2, hours=1, out=tmp_path / "c")
+    assert found.table.to_pylist() == pq.read_table(tmp_path / "c" / "causal.parquet").to_pylist()
+    ax = found.plot()
+    assert [bar.get_width() for bar in ax.patches] == [row["effect"] for row in found.rows()]
+    plt.close("all")
+    assert (found.save(tmp_path / "copy") / "causal.png").is_file()
+    with pytest.raises(InputError, match="must be type or cell"):
+        xo.causal("two_cells", "taken_up[exosome]", by="kind")
+
+
+def test_paths_and_scores_are_drawn_and_saved(tmp_path: Path) -> None:
+    run = xo.run("two_cells", EACH, seed=1, hours=2)
+    found = xo.paths(run)
+    assert sum(row["share"] for row in found.rows()) == pytest.approx(1)
+    assert found.plot("recipient").patches[0].get_height() == pytest.approx(1)
+    assert pq.read_table(found.save(tmp_path / "p") / "paths.parquet").num_rows == len(found.rows())
+    with pytest.raises(InputError, match="did you mean 'recipient'"):
+        found.plot("recipents")
+    truth = run.export(tmp_path / "truth.h5ad")[0]
+    (tmp_path / "a.csv").write_text("source,target,score\nrecipient,donor,1\n")
+    score = xo.score(truth, tmp_path / "a.csv")
+    saved = json.loads(score.save(tmp_path / "score.json").read_text())
+    widths = np.array([bar.get_width() for bar in score.plot().patches])
+    values = [saved["rows"][row]["without self pairs"]["all pairs"]["auprc"] for row in saved["rows"]]
+    np.testing.assert_array_equal(widths, values)
+    plt.close("all")
+    assert any("source and target seem to be exchanged" in note for note in score.notes)
