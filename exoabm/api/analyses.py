@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from exoabm.scenario.loader import LoadedScenario
 
 
+LABELED = 1.4
+"""Columns of a journal that a plot with names of keys is wide."""
+
+
 class Result:
     """A result with rows: ``table``, and a table in a notebook."""
 
@@ -410,7 +414,7 @@ class Sensitivity(Result):
         """Draw Morris' mu* of each parameter with its 95 % interval: the mean change of the readout."""
         from exoabm.batch.calibration.sensitivity_report import plot_screening
 
-        with new_axes(ax) as ax:
+        with new_axes(ax, LABELED) as ax:
             plot_screening(self.found, ax)
         return ax
 
@@ -418,7 +422,7 @@ class Sensitivity(Result):
         """Draw Sobol's indices: shares of the variance that a parameter makes alone, and with others."""
         from exoabm.batch.calibration.sensitivity_report import plot_indices
 
-        with new_axes(ax) as ax:
+        with new_axes(ax, LABELED) as ax:
             plot_indices(self.found, ax)
         return ax
 

@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from exoabm.api.analyses import Result
+from exoabm.api.analyses import LABELED, Result
 from exoabm.api.batches import Batch, workers_of
 from exoabm.api.plots import new_axes
 from exoabm.api.progress import progress_bar
@@ -112,7 +112,7 @@ class Comparison(Result):
             raise InputError("no readout differs")
         shares = [100 * (known[name].relative or 0.0) for name in chosen]
         halves = [100 * (known[name].half or 0.0) / abs(known[name].a) for name in chosen]
-        with new_axes(ax) as ax:
+        with new_axes(ax, LABELED) as ax:
             ax.barh(
                 range(len(chosen)), shares, xerr=halves, color=COOL[1], error_kw={"lw": 0.8, "capsize": 2}
             )

@@ -247,12 +247,15 @@ class Plots:
 
 
 class new_axes:
-    """The axes given, or those of a new figure of pyplot, drawn in the style of figures for papers."""
+    """The axes given, or those of a new figure of pyplot, drawn in the style of figures for papers.
 
-    def __init__(self, ax: Axes | None) -> None:
+    A new figure is as wide as ``columns`` of a journal.
+    """
+
+    def __init__(self, ax: Axes | None, columns: float = 1.0) -> None:
         from exoabm.plot.page import styled
 
-        self._ax, self._style = ax, styled()
+        self._ax, self._columns, self._style = ax, columns, styled()
 
     def __enter__(self) -> Any:
         self._style.__enter__()
@@ -262,7 +265,7 @@ class new_axes:
 
         from exoabm.plot.page import COLUMN, MM
 
-        size = (COLUMN * MM, 0.75 * COLUMN * MM)
+        size = (self._columns * COLUMN * MM, 0.75 * COLUMN * MM)
         return plt.subplots(figsize=size, dpi=DPI, layout="constrained")[1]
 
     def __exit__(self, *error: Any) -> None:

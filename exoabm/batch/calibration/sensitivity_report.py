@@ -89,15 +89,16 @@ def plot_screening(found: Sensitivity, ax: Axes) -> Axes:
         ax.axvline(found.noise, color=INK, lw=1, ls=":")
         ax.annotate(
             "between seeds",
-            (found.noise, 0),
+            (found.noise, 1),
             xycoords=("data", "axes fraction"),
-            xytext=(3, 4),
+            xytext=(0, 3),
             textcoords="offset points",
-            fontsize=8,
+            ha="center" if found.noise > indices[0].mu_star / 4 else "left",
+            fontsize=7.5,
             color=INK,
         )
     ax.set_yticks(places, [f"{i.factor.key}\n{i.factor.range}" for i in indices], fontsize=7.5)
-    ax.set_title(f"Morris: mean change of {found.name} over a range", fontsize=9, loc="left", color=INK)
+    ax.set_xlabel(f"Morris' mu*: mean change over the range,\n{found.name}", fontsize=7.5, color=INK)
     return _tidy(ax)
 
 
@@ -119,7 +120,9 @@ def plot_indices(found: Sensitivity, ax: Axes) -> Axes:
             error_kw=WHISKER,
         )
     ax.set_yticks(places, [i.factor.key.rpartition(".")[2] for i in refined], fontsize=7.5)
-    ax.set_title("Sobol: share of the variance", fontsize=9, loc="left", color=INK)
+    ax.set_xlabel(
+        "Sobol's indices: share of the variance,\nalone (dark) and in all (light)", fontsize=7.5, color=INK
+    )
     ax.set_xlim(0, min(1.5, max(1.0, *(1.05 * ((i.total or 0) + (i.total_half or 0)) for i in refined))))
     if found.noise_share > 0:
         ax.axvline(found.noise_share, color=INK, lw=1, ls=":")
