@@ -34,11 +34,14 @@ RESERVOIR = "reservoir"
 DOSE = "dose"
 OUTSIDE = (RESERVOIR, DOSE)
 """Origins other than cells."""
+ANY_CELL = "any"
+"""The origin of all vesicles that cells released, where origins are not recorded."""
 
 
 class Resolution(StrEnum):
     """Resolution of the origin of vesicles."""
 
+    NONE = "none"
     CELL_TYPE = "cell_type"
     CELL = "cell"
 
@@ -132,8 +135,8 @@ class Cells(Rows):
 class Labels:
     """Origins of vesicles that are distinguished.
 
-    ``names`` (L) are donor types, birth ids of donor cells, the reservoir or the dose; ``of_cell`` (n) is
-    the label of vesicles released by a cell, -1 for a cell that releases none.
+    ``names`` (L) are donor types, birth ids of donor cells or one name for all, the reservoir or the dose;
+    ``of_cell`` (n) is the label of vesicles released by a cell, -1 for a cell that releases none.
     """
 
     resolution: Resolution
@@ -147,6 +150,8 @@ class Labels:
     def follow(self, cells: Cells, types: Sequence[CellType]) -> Labels:
         """Labels of the present cells; new donor cells get labels after the existing ones."""
         donates = np.array([t.donates for t in types])[cells.type]
+        if self.resolution is Resolution.NONE:
+            return replace(self, of_cell=np.where(donates, 0, -1))
         if self.resolution is Resolution.CELL_TYPE:
             label = np.array([self.names.index(t.name) if t.name in self.names else -1 for t in types])
             return replace(self, of_cell=np.where(donates, label[cells.type], -1))
@@ -169,7 +174,8 @@ class Labels:
 
     def of_past(self, birth_id: int, cell_type: CellType) -> int:
         """Label of vesicles that a cell released before its death or change of type, as this type; or -1."""
-        name = cell_type.name if self.resolution is Resolution.CELL_TYPE else str(birth_id)
+        names = {Resolution.NONE: ANY_CELL, Resolution.CELL_TYPE: cell_type.name}
+        name = names.get(self.resolution, str(birth_id))
         return self.names.index(name) if cell_type.donates and name in self.names else -1
 
 

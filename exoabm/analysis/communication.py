@@ -20,7 +20,7 @@ from exoabm.analysis.edges import COUNTS, UNKNOWN, Edges, apart, edges_of, every
 from exoabm.domain import Face
 from exoabm.errors import InputError
 from exoabm.physiology import reachable
-from exoabm.state import OUTSIDE, Resolution
+from exoabm.state import ANY_CELL, OUTSIDE, Resolution
 from exoabm.tables.declarations import TABLES
 from exoabm.tables.fates import CELL, DOSE, RESERVOIR
 from exoabm.vesicle import cargo_names
@@ -148,7 +148,7 @@ def reach(state: State, edges: Edges | None = None) -> dict[str, dict[str, Any]]
     result: dict[str, dict[str, Any]] = {}
     for index, origin in enumerate(edges.origins):
         mine = (edges.origin == index) & (edges.counts["taken_up"] > 0)
-        if origin in OUTSIDE or not mine.any():
+        if origin in (*OUTSIDE, ANY_CELL) or not mine.any():
             continue
         taken, recipient = edges.counts["taken_up"][mine], edges.recipient[mine]
         found: dict[str, Any] = {}

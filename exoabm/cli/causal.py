@@ -124,18 +124,19 @@ def causal(
     refuse_large_grid(loaded)
     duration = positive_hours(hours)
     from exoabm.batch.execution.workers import local
-    from exoabm.causal.attribution import attribute, groups_of, is_certain
-    from exoabm.model import ExosomeModel
+    from exoabm.causal.attribution import attribute, groups_of, is_certain, lean
     from exoabm.runs.measured_runtime import probe, spoken
 
     if design != "adjoint":
-        model = ExosomeModel(loaded, seed=seed)
+        runs_of, model, _ = lean(loaded, readout, seed)
         groups = len(groups_of(model, by))
         certain = is_certain(model)
         seeds = 1 if certain else seeds
         runs = seeds * (groups + 1)
-        needed = probe(loaded, hours=duration).row_seconds * runs / jobs
+        needed = probe(runs_of, hours=duration).row_seconds * runs / jobs
         same = "; every seed gives the same run, so that one is made" if certain else ""
+        if runs_of is not loaded:
+            same += "; donors share a label, which changes readouts by rounding only"
         note = f"{runs:,} runs ({groups} donors and none silenced), about {spoken(needed)}{same}"
         err.print(f"[yellow]Note:[/] {escape(note)}", highlight=False)
     with progress("runs") as tick:

@@ -32,7 +32,7 @@ from exoabm.scenario.schema_cells import selected
 from exoabm.scenario.schema_fields import cautions
 from exoabm.scenario.step_accuracy import step_warnings
 from exoabm.scenario.treatment_protocol import administered_doses, dosed
-from exoabm.state import DOSE, RESERVOIR, Cells, Labels, Resolution, State, Trafficking
+from exoabm.state import ANY_CELL, DOSE, RESERVOIR, Cells, Labels, Resolution, State, Trafficking
 from exoabm.transport.grid_discretization import hop_limit
 from exoabm.vesicle import (
     VesicleKind,
@@ -195,8 +195,13 @@ def _check_selections(loaded: LoadedScenario, labels: Labels, cells: int, *, gro
         if beyond and not grows:
             fault = f"no cell has the birth id {beyond[0]}; there are 0 to {cells - 1}"
             raise ScenarioError(loaded.name, [Problem(key, repr(text), fault)])
-        each = scenario.transport.engine == "vesicles"
-        if word == "edge" and names[0].isdecimal() and not each and labels.resolution is not Resolution.CELL:
+        if word != "edge" or scenario.transport.engine == "vesicles" or labels.resolution is Resolution.CELL:
+            continue
+        if labels.resolution is Resolution.NONE:
+            hint = "set transport.provenance = 'cell_type' or 'cell'"
+            fault = "with transport.provenance = 'none' vesicles have no origin"
+            raise ScenarioError(loaded.name, [Problem(key, repr(text), fault, hint)])
+        if names[0].isdecimal():
             hint = "set transport.provenance = 'cell' or transport.engine = 'vesicles', or name a type"
             fault = "expected numbers of vesicles keep the type of their donor only"
             raise ScenarioError(loaded.name, [Problem(key, repr(text), fault, hint)])
@@ -413,6 +418,10 @@ def _labels(
         of_cell[donors] = np.arange(len(donors))
         names = [str(i) for i in donors]
         origin = [types[type_index[i]].name for i in donors]
+    elif resolution is Resolution.NONE:
+        donors = donates[type_index]
+        of_cell[donors] = 0
+        names = origin = [ANY_CELL] if donates[list(reachable(types, set(type_index.tolist())))].any() else []
     else:
         reached = reachable(types, set(type_index.tolist()))
         present = [i for i in np.flatnonzero(donates) if i in reached]

@@ -274,9 +274,10 @@ class Transport(Table):
     hindrance: Quantity = declared("hindrance")
     viscosity: Quantity = declared("viscosity")
     temperature: Quantity = declared("temperature")
-    provenance: Literal["cell_type", "cell"] = Field(
+    provenance: Literal["cell_type", "cell", "none"] = Field(
         default="cell_type",
-        description="labels of vesicle origins: by donor type or by donor cell",
+        description="labels of vesicle origins: by donor type, by donor cell, or one for all cells, which is "
+        "fastest where only sums over donors are read",
     )
     precision: Literal["float64", "float32"] = "float64"
     courant: Quantity | None = declared(

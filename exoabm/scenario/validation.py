@@ -18,7 +18,7 @@ from exoabm.scenario.cell_builder import at_rest
 from exoabm.scenario.schema import Scenario
 from exoabm.scenario.schema_cells import FOLLOWS, selected
 from exoabm.scenario.schema_fields import meaning_of, names_of
-from exoabm.state import OUTSIDE
+from exoabm.state import ANY_CELL, OUTSIDE
 from exoabm.tables.readouts import KEYS, parse
 
 if TYPE_CHECKING:
@@ -199,6 +199,10 @@ def unresolved(scenario: Scenario) -> Iterator[Problem]:
         for name in sorted({n for n in known if known.count(n) > 1}):
             hint = "give each group a name of its own" if key == "layout.group" else ""
             yield Problem(key, repr(name), "this name is given twice", hint)
+    unrecorded = (ANY_CELL,) if scenario.transport.provenance == "none" else ()
+    for name in unrecorded:
+        if name in names["cell_type"]:
+            yield Problem("cell_type", repr(name), "this name is reserved with transport.provenance = 'none'")
     for name in OUTSIDE:
         if name in names["cell_type"]:
             yield Problem("cell_type", repr(name), "this name is reserved for vesicles that no cell released")

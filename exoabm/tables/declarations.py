@@ -570,7 +570,7 @@ CAUSAL_TABLES = (
             Column(
                 "ci95_high", REAL, "see readout", "upper end of its 95 % interval", "fewer than two seeds"
             ),
-            Column("effect_share", REAL, "1", "share in the sum of all effects", "the sum is 0"),
+            Column("effect_share", REAL, "1", "share in the sum of all absolute effects", "all are 0"),
         ),
         where=FOLDER_OF_CAUSES,
     ),

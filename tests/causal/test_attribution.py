@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from small_tissue import LINEAR, SILENT_RELAYS, loaded, model
 
-from exoabm.causal.attribution import adjoint, attribute, worth
+from exoabm.batch.execution.readouts import measure
+from exoabm.causal.attribution import adjoint, attribute, lean, worth
 from exoabm.errors import InputError
 
 
@@ -77,5 +78,23 @@ def test_with_relays_the_first_donors_cause_more_than_they_send(tmp_path):
     donor = rows["cell_type:donor"]
     assert donor["effect"] == pytest.approx(found.total, rel=1e-9)  # without donors nothing is sent
     assert donor["sent_share"] < 0.9 < donor["effect"] / found.total
+    shares = [row["effect_share"] for row in found.rows]
+    assert sum(map(abs, shares)) == pytest.approx(1)
     with pytest.raises(InputError, match="delivered_per_cell"):
         attribute(loaded(LINEAR), tmp_path / "b", readout="delivered_per_cell[raeder]", seeds=1)
+
+
+def test_donors_share_a_label_where_the_readout_is_a_sum_over_them():
+    scenario = loaded({"cell_type.donor.secretion": "poisson"})
+    found = {}
+    for readout, labels in (("delivered_per_cell[reader]", 1), ("taken_up[donor -> reader]", 9)):
+        _, first, name = lean(scenario, readout, 3)
+        assert (len(first.state.labels), name) == (labels, readout)
+        first.run(hours=2)
+        found[labels] = measure(first)
+    shared = {name for name, value in found[1].items() if value is not None} & found[9].keys()
+    assert {"delivered_per_cell[reader]", "responding_cells[relay]"} <= shared
+    assert {n: found[1][n] for n in shared} == pytest.approx({n: found[9][n] for n in shared}, rel=1e-9)
+    assert found[9]["taken_up[donor -> reader]"] > 0
+    with pytest.raises(InputError, match="is reserved with"):
+        loaded({"cell_type.reader.name": "any", "transport.provenance": "none"}, responses=False)

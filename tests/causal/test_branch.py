@@ -152,6 +152,11 @@ def test_selections_that_name_nothing_are_refused(change, words):
         first.branch(**change)
 
 
+def test_an_edge_needs_vesicles_with_an_origin():
+    with pytest.raises(InputError, match="provenance = 'cell_type' or 'cell'"):
+        model(transport__provenance="none").branch(silence="edge:donor->reader")
+
+
 def test_an_edge_of_a_cell_needs_donors_that_are_cells():
     first = model(transport__provenance="cell_type")
     with pytest.raises(InputError, match="provenance = 'cell'"):

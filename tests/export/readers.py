@@ -36,9 +36,36 @@ def kinds(run: Path) -> list[str]:
     return list(dict.fromkeys(table(run, "cells_by_kind")["vesicle_kind"]))
 
 
+def truth(run: Path, file: Path) -> None:
+    import anndata
+
+    found, cells, edges = anndata.read_h5ad(file), at_the_end(run), table(run, "edges")
+    assert list(found.obs_names) == [f"cell_{cell}" for cell in cells["cell"]]
+    assert list(found.obs["cell_type"]) == list(cells["cell_type"])
+    row = {cell: i for i, cell in enumerate(cells["cell"])}
+    alive = edges[edges["donor"].isin(row) & edges["recipient"].isin(row)]
+    for name, count in (("internalized", "taken_up"), ("delivered", "delivered")):
+        expected = np.zeros((len(row), len(row)))
+        for sender, receiver, vesicles in zip(alive["donor"], alive["recipient"], alive[count], strict=True):
+            expected[row[sender], row[receiver]] += vesicles
+        np.testing.assert_allclose(found.obsp[f"true_{name}"].toarray(), expected, rtol=1e-12)
+    pairs = found.uns["ligand_receptor"]
+    assert list(pairs.columns) == ["ligand", "receptor", "pathway", "true"]
+    assert {*pairs["ligand"], *pairs["receptor"]} <= {*found.var_names}
+    assert len(pairs) == 2 * pairs["true"].sum()  # one decoy for each
+    np.testing.assert_allclose(found.X, np.log1p(found.layers["counts"]))
+    order = [list(found.uns["cell_types"]).index(name) for name in found.obs["true_type"]]
+    member = np.eye(len(found.uns["cell_types"]))[order]
+    by_type = member.T @ found.obsp["true_internalized"].toarray() @ member
+    np.testing.assert_allclose(found.uns["internalized_by_type"], by_type, rtol=1e-9)
+
+
 def anndata(run: Path, file: Path) -> None:
     import anndata
 
+    if file.name.endswith("truth.h5ad"):
+        truth(run, file)
+        return
     found, cells, edges = anndata.read_h5ad(file), everyone(run), table(run, "edges")
     assert list(found.obs_names) == [f"cell_{cell}" for cell in cells["cell"]]
     assert list(found.obs["cell_type"]) == list(cells["cell_type"])

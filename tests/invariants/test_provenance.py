@@ -29,11 +29,13 @@ def test_cells_add_up_to_types(dim: int) -> None:
 def test_labels_do_not_change_the_total() -> None:
     """Saturable uptake acts on the sum: telling cells apart changes it by rounding alone."""
     totals = []
-    for provenance in ("cell_type", "cell"):
+    for provenance, labels in (("cell_type", 2), ("cell", 5), ("none", 1)):
         state = run(crowd(3, saturation="0.1 pM", provenance=provenance), 3600).state
+        assert len(state.labels) == labels
         totals.append([state.fields[0].sum(axis=0), state.trafficking.taken_up.sum(axis=2)])
-    for a, b in zip(*totals, strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-12)
+    for each in totals[1:]:
+        for a, b in zip(totals[0], each, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-12)
 
 
 def shares(model: ExosomeModel, rest: float) -> np.ndarray:
