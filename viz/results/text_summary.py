@@ -62,10 +62,15 @@ def _fates(state: State, particles: ParticleClass) -> str:
     first = f"{many(emitted)} {particles.name} {_origin(state, kinds)}, {many(free)} {be} free in the medium"
     if not takers.any():
         return f"{first}; no cell here takes them up"
-    return (
-        f"{first}; {many(total)} {'was' if total == 1 else 'were'} taken up, by {int((taken >= 1).sum()):,} "
-        f"of {int(takers.sum()):,} cells that {able}; {many(delivered)} {particles.delivered}"
-    )
+    reached, could = int((taken >= 1).sum()), int(takers.sum())
+    them = f"{could:,} {'cell' if could == 1 else 'cells'} that {able}"
+    if total == 0:
+        uptake = f"none was taken up by the {them}"
+    elif reached == 0:  # expected numbers
+        uptake = f"{many(total)} were taken up, fewer than one by each of the {them}"
+    else:
+        uptake = f"{many(total)} {'was' if total == 1 else 'were'} taken up, by {reached:,} of {them}"
+    return f"{first}; {uptake}; {many(delivered)} {particles.delivered}"
 
 
 def _origin(state: State, kinds: list[int]) -> str:
