@@ -15,15 +15,18 @@ from exoabm.scenario.loader import load, shipped
 from exoabm.viz.components.canvas import Canvas, Curves, is_strip
 from exoabm.viz.components.communication import Cell, Communication, RunView
 from exoabm.viz.components.controls import Controls, Question
+from exoabm.viz.components.editor import Editor
 from exoabm.viz.components.export_import import Export, Import
 from exoabm.viz.components.paired_runs import Compare
-from exoabm.viz.components.widgets import Button, ChoiceWidget, PlayerWidget, ThemeWidget, html
+from exoabm.viz.components.widgets import Button, ChoiceWidget, LinkWidget, PlayerWidget, ThemeWidget, html
+from exoabm.viz.draft import Draft
+from exoabm.viz.packed_links import unpack
 from exoabm.viz.parameter_controls import changed, controls_of
 from exoabm.viz.results.text_summary import PREPARING, cell_summary, recorded_summary, run_summary
 from exoabm.viz.server.frames import header
 from exoabm.viz.server.limits import SLOTS
 from exoabm.viz.server.session import SPEEDS, Session
-from exoabm.viz.server.uploads import is_run, open_run
+from exoabm.viz.server.uploads import UploadFolder, is_run, open_run
 from exoabm.viz.setup import Link, Setup, decode, first_setup, intro_of
 from exoabm.viz.teaching.guide import Lessons, ScenarioPage
 from exoabm.viz.teaching.lesson import LESSONS
@@ -39,6 +42,7 @@ FIRST = "signaling"
 TABS = {
     "try": "Try it",
     "talk": "Links| between cells",
+    "build": "Build",
     "compare": "Compare",
     "read": "Read",
     "lessons": "Lessons",
@@ -133,9 +137,11 @@ def _LivePage() -> None:
     pulse = solara.use_reactive(0)
     tab = solara.use_reactive("try")
     progress = solara.use_reactive(Progress())
+    draft = solara.use_reactive(Draft.empty())
+    uploads = solara.use_memo(UploadFolder, [])
 
-    def begin(new: Setup, *, play: bool = False, speed: float = 0.0) -> bool:
-        """Start a new run in place of the present one, which stays if the new one cannot be made."""
+    def begin(new: Setup, *, play: bool = False, speed: float = 0.0, hours: float = 0.0) -> bool:
+        """Start a new run, up to ``hours`` if given; if it cannot be made, the present one stays."""
         try:
             made = _open(new)
         except ExoError as error:
@@ -147,19 +153,32 @@ def _LivePage() -> None:
         session.set(made)
         made.on_change = lambda: pulse.set(pulse.peek() + 1)
         made.speed = speed or made.speed
-        if play:
-            made.play()
+        if play or hours > 0:
+            made.play(until=hours * 3600 if hours > 0 else None)
         return True
+
+    def open_link(text: str) -> None:
+        try:
+            link = unpack(text, uploads)
+        except ExoError as error:
+            problem.set(str(error))
+        else:
+            begin(link.setup, hours=link.hours)
 
     def listen() -> Callable[[], None]:
         session.peek().on_change = lambda: pulse.set(pulse.peek() + 1)
         if first.hours > 0:
             session.peek().play(until=first.hours * 3600)
-        return lambda: session.peek().close()
+        return end
+
+    def end() -> None:
+        session.peek().close()
+        uploads.close()
 
     solara.use_effect(listen, [])
+    LinkWidget.element(on_link=open_link)
     _Header(setup.value, lambda name: begin(first_setup(name)))
-    _Workspace(session.value, setup.value, begin, pulse.value, problem, tab, progress).key(
+    _Workspace(session.value, setup.value, begin, pulse.value, problem, tab, progress, draft, uploads).key(
         f"bench-{setup.value.scenario}-{session.value.loaded.scenario.transport.engine}"
     )
 
@@ -210,6 +229,8 @@ def _Workspace(
     problem: solara.Reactive[str],
     tab: solara.Reactive[str],
     progress: solara.Reactive[Progress],
+    draft: solara.Reactive[Draft],
+    uploads: UploadFolder,
 ) -> None:
     """The model with its player on the left, the chosen tab on the right."""
     pending = solara.use_reactive({})
@@ -263,6 +284,8 @@ def _Workspace(
                     with Controls(controls, intro.controls, pending, on_valid=lambda: problem.set("")):
                         if not strip:
                             Curves(session, pulse)
+                elif tab.value == "build":
+                    Editor(draft, session, setup, begin)
                 elif tab.value == "talk":
                     Communication(session, pulse)
                 elif tab.value == "read":
@@ -272,7 +295,7 @@ def _Workspace(
                         session, setup, begin, pulse, progress, lambda first: Curves(session, pulse, first)
                     )
                 elif tab.value == "take":
-                    Import(begin)
+                    Import(begin, uploads)
                     Export(session, setup, pulse)
 
 

@@ -34,15 +34,19 @@ _TABLES: dict[str, type[BaseModel]] = {
 }
 _HIDDEN = ("info.", "record.", "domain.", "layout.", "trial.", "schema_version")
 _SHOWN = ("domain.voxel", "domain.thickness")
-_UNITS = {
+UNITS = {
     "1": "",
     "um": "µm",
     "um^2/s": "µm²/s",
+    "um^2/h": "µm²/h",
+    "um/h": "µm/h",
     "um^3/s": "µm³/s",
+    "copies/EV": "per vesicle",
     "1/h": "per h",
     "1/mL": "per mL",
     "ug": "µg",
 }
+"""Units as the page writes them."""
 _NAMES = {
     "ilvs_per_mvb": "vesicles per fused MVB",
     "half_max": "signal for half the effect",
@@ -185,10 +189,10 @@ def _knob(key: str, value: Any) -> Iterator[Control]:
             _label(key),
             "number",
             f"{value.magnitude:.10g}",
-            _UNITS.get(parameter.unit, parameter.unit),
+            UNITS.get(parameter.unit, parameter.unit),
             low,
             high,
-            about=tuple(_about(key, value)),
+            about=tuple(description(parameter, key, value.source, value.note)),
             parameter=parameter,
         )
     elif isinstance(value, str) and key.partition(".")[0] in _TABLES and not key.startswith(_HIDDEN):
@@ -215,8 +219,10 @@ def _span(value: Quantity) -> tuple[float, float]:
     return low, high if math.isfinite(high) else max(1.0, 100 * low)
 
 
-def _about(key: str, value: Quantity) -> Iterator[tuple[str, str]]:
-    parameter = value.parameter
+def description(
+    parameter: Parameter, key: str, source: str = "", note: str = ""
+) -> Iterator[tuple[str, str]]:
+    """What is known of a parameter: meaning, ranges, source and note of the value, and its key."""
     yield parameter.symbol, parameter.meaning
     yield "allowed", span(parameter.allowed, parameter.unit)
     if parameter.published is not None:
@@ -224,17 +230,17 @@ def _about(key: str, value: Quantity) -> Iterator[tuple[str, str]]:
             "plausible" if parameter.how == "assumed" else "published",
             span(parameter.published, parameter.unit),
         )
-    named = [s.strip() for s in (value.source or ", ".join(parameter.source)).split(",")]
+    named = [s.strip() for s in (source or ", ".join(parameter.source)).split(",")]
     yield "source", "; ".join(s if s == "assumed" else _cited(s) for s in named)
-    if value.note or parameter.note:
-        yield "note", value.note or parameter.note
+    if note or parameter.note:
+        yield "note", note or parameter.note
     yield "key", key
 
 
 def span(ends: tuple[float, float], unit: str) -> str:
     """A range with its unit, in words: ``0 to 10⁶ µm³/s``."""
     low, high = (power(round(math.log10(e))) if _large_power(e) else f"{e:g}" for e in ends)
-    return f"{low} to {high.replace('inf', '∞')} {_UNITS.get(unit, unit)}".strip()
+    return f"{low} to {high.replace('inf', '∞')} {UNITS.get(unit, unit)}".strip()
 
 
 def _large_power(value: float) -> bool:

@@ -283,14 +283,26 @@ def decode(query: str) -> Link:
         raise InputError(
             f"scenario = {_short(scenario)}: no shipped scenario{hint}; there are {', '.join(names)}"
         )
-    seed, hours = _seed(pairs.pop("seed", "1")), _hours(pairs.pop("hours", "0"))
-    setup = first_setup(scenario, seed=seed)
+    seed, hours = _seed(pairs.pop("seed", "1")), hours_of(pairs.pop("hours", "0"))
+    setup = with_values(first_setup(scenario, seed=seed), pairs)
+    setup.load()
+    return Link(setup, hours)
+
+
+def with_values(setup: Setup, values: Mapping[str, str]) -> Setup:
+    """The setup with values of a link, each within the range of its control.
+
+    Raises
+    ------
+    InputError
+        Naming the value and what is allowed.
+    """
+    pairs = dict(values)
     while pairs:  # one choice brings the controls of others
         controls = controls_of(setup.load())
         shown = [key for key in pairs if key in FACES or key in controls] or list(pairs)
         setup = setup.changed({key: _value(key, pairs.pop(key), controls) for key in shown})
-    setup.load()
-    return Link(setup, hours)
+    return setup
 
 
 def _pairs(query: str) -> dict[str, str]:
@@ -331,7 +343,14 @@ def _seed(text: str) -> int:
     return int(text)
 
 
-def _hours(text: str) -> float:
+def hours_of(text: str) -> float:
+    """The hour of model time in a link.
+
+    Raises
+    ------
+    InputError
+        If it is none.
+    """
     try:
         hours = float(text) if len(text) <= 32 else math.nan
     except ValueError:

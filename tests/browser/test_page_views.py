@@ -248,8 +248,17 @@ def test_a_table_of_ones_own_runs(reader: Callable[..., Any]) -> None:
     assert "my_slide.csv" in someone.page.inner_text(".exo-sentence")
     someone.go()
     assert "40 cells" in someone.words() or "of 40 cells" in someone.words()
+    someone.pause()
     tab(someone, "Files")
-    someone.page.wait_for_selector("text=only a shipped scenario fits into a link")
+    someone.page.wait_for_selector("text=The link carries the whole table.")
+    words, link = someone.words(), someone.page.locator(".exo-link").input_value()
+    other = reader().open(link.removeprefix(someone.server.address))
+    other.page.wait_for_selector(".exo-legend:has-text('macrophage')")
+    other.page.wait_for_function("t => document.querySelector('.exo-words').innerText === t", arg=words)
+    other.page.wait_for_selector(".exo-go:has-text('Go')")
+    other.page.click("button[aria-label='Start again']")
+    other.page.wait_for_function("document.querySelector('.exo-clock b').textContent === '0.00'")
+    assert other.page.locator(".exo-trouble").count() == 0, "its table is still there"
 
 
 def test_junk_is_refused_in_words_and_the_run_goes_on(reader: Callable[..., Any]) -> None:

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import random
+import zlib
+from typing import TYPE_CHECKING
+
 import pytest
 
 from exoabm.errors import InputError
 from exoabm.viz.app import opened
+from exoabm.viz.components.export_import import ASKED
+from exoabm.viz.draft import Draft
+from exoabm.viz.packed_links import LONGEST as LONGEST_PACKED
+from exoabm.viz.packed_links import MOST_BYTES, SAID, fragment, pack, unpack
 from exoabm.viz.parameter_controls import controls_of
+from exoabm.viz.server.uploads import UploadFolder, read_table_upload
 from exoabm.viz.setup import FACES, LONGEST, Setup, decode, encode, first_setup
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 SHIPPED = ["signaling", "tissue", "two_cells", "waste_removal"]
 
@@ -154,3 +168,77 @@ def test_what_nothing_reads_any_more_is_left_out_of_a_link() -> None:
     assert encode(setup) == "scenario=disease_progression&seed=1"
     with pytest.raises(InputError, match="cannot set this"):
         encode(setup.changed({"domain.size": "[1e3, 1e3]"}))
+
+
+@pytest.fixture
+def uploads() -> Iterator[UploadFolder]:
+    folder = UploadFolder()
+    yield folder
+    folder.close()
+
+
+def section(cells: int) -> bytes:
+    """A table of cells in pixels."""
+    drawn = random.Random(3)
+    rows = (f"{drawn.uniform(0, 400):.1f};{drawn.uniform(0, 300):.1f};{'AB'[i % 2]}" for i in range(cells))
+    return "\n".join(["x;y;cell_type", *rows]).encode()
+
+
+def carries(head: dict[str, object], body: bytes, hours: str = "0") -> str:
+    """The end of an address that carries anything."""
+    packed = zlib.compress(json.dumps(head).encode() + b"\n" + body)
+    return f"#hours={hours}&open={base64.urlsafe_b64encode(packed).decode()}"
+
+
+def test_a_small_table_fits_into_a_link(uploads: UploadFolder) -> None:
+    table = read_table_upload(uploads, "my slide.csv", section(40), {"unit": "0.5 um"})
+    setup = table.setup({"A": "tumor"}, seed=9).changed({"transport.hindrance": "0.4"})
+    link = unpack(fragment(pack(setup), 1.5), uploads)
+    assert link.hours == 1.5
+    assert link.setup.seed == 9
+    assert link.setup.file != setup.file
+    assert link.setup.load().sha256() == setup.load().sha256()
+    assert link.setup.load().table_sha256() == setup.load().table_sha256()
+    assert link.setup.title == "my slide.csv"
+    assert link.setup.command == setup.command
+    assert set(SAID) == set(ASKED), "what a reader may say is what a link may"
+    assert len(pack(read_table_upload(uploads, "a.csv", section(1400)).setup({}))) < LONGEST_PACKED
+    with pytest.raises(InputError, match="a link carries up to 16,000; send the file"):
+        pack(read_table_upload(uploads, "a.csv", section(3000)).setup({}))
+
+
+def test_a_built_scenario_fits_into_a_link(uploads: UploadFolder) -> None:
+    setup = Draft.empty().taken(Setup("tumor_niche").load()).setup(seed=4)
+    changed = setup.changed({"cell_type.tumor.release_rate": "90"})
+    link = unpack(fragment(pack(changed), 0), uploads)
+    assert link.setup == changed
+    with_a_table = carries({"what": "scenario", "seed": 1}, Setup("tissue").load().text)
+    with pytest.raises(InputError, match="reads no files"):
+        unpack(with_a_table, uploads)
+
+
+TABLE = {"what": "table", "seed": 1, "name": "a.csv"}
+
+
+@pytest.mark.parametrize(
+    ("link", "says"),
+    [
+        ("#hours=1&open=", "not a whole link"),
+        ("#hours=1&open=" + "A" * 20_000, "at most 16,000"),
+        ("#hours=1&open=AAAA", "damaged"),
+        (carries(TABLE, section(40))[:-40], "was cut off|damaged"),
+        (carries(TABLE, b"x" * (MOST_BYTES + 10)), "larger than the 8 MiB"),
+        (carries(TABLE, b""), "is empty"),
+        (carries(TABLE | {"said": {"types_from": "/etc/passwd"}}, section(5)), "cannot say this"),
+        (carries(TABLE | {"types": {"A": "martian"}}, section(5)), "no cell type 'martian'"),
+        (carries(TABLE | {"set": {"layout.table": "/etc/passwd"}}, section(5)), "a link cannot set this"),
+        (carries(TABLE | {"set": {"transport.hindrance": "7"}}, section(5)), "outside the allowed"),
+        (carries(TABLE | {"seed": -1}, section(5)), "damaged"),
+        (carries(TABLE | {"path": "x"}, section(5)), "damaged"),
+        (carries(TABLE, section(5), hours="1e9"), "0 to"),
+        (carries({"what": "scenario", "seed": 1}, b"[info]"), "required"),
+    ],
+)
+def test_what_a_link_carries_is_checked(link: str, says: str, uploads: UploadFolder) -> None:
+    with pytest.raises(InputError, match=says):
+        unpack(link, uploads)

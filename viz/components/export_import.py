@@ -29,6 +29,8 @@ from exoabm.viz.components.widgets import (
     UploadWidget,
     html,
 )
+from exoabm.viz.draft import BuiltSetup
+from exoabm.viz.packed_links import fragment, pack
 from exoabm.viz.results.communication_data import CommunicationData
 from exoabm.viz.results.communication_views import VIEWS
 from exoabm.viz.results.svg import PRINT
@@ -36,7 +38,7 @@ from exoabm.viz.server.frames import gif
 from exoabm.viz.server.uploads import (
     MOST_RUN_BYTES,
     MOST_TABLE_BYTES,
-    UploadFolder,
+    TableSetup,
     read_run_upload,
     read_table_upload,
 )
@@ -49,7 +51,7 @@ if TYPE_CHECKING:
     from exoabm.readers.questions import Question
     from exoabm.scenario.loader import LoadedScenario
     from exoabm.viz.server.session import Session
-    from exoabm.viz.server.uploads import FinishedRun, UploadedTable
+    from exoabm.viz.server.uploads import FinishedRun, UploadedTable, UploadFolder
     from exoabm.viz.setup import Setup
 
 
@@ -159,10 +161,8 @@ def Export(session: Session, setup: Setup, pulse: int) -> None:
     problem = solara.use_reactive("")
     holder: dict[str, DownloadWidget] = solara.use_memo(dict, [])
     command = solara.use_memo(lambda: setup.command, [setup])
-    try:
-        link, why = encode(setup, session.time / 3600), ""
-    except ExoError as error:
-        link, why = "", str(error)
+    (packed, why), hours = solara.use_memo(lambda: _packed(setup), [setup]), session.time / 3600
+    link = fragment(packed, hours) if packed else "" if why else encode(setup, hours)
 
     def ask(key: str) -> None:
         item = next(item for item in ITEMS if item.key == key)
@@ -204,19 +204,25 @@ def Export(session: Session, setup: Setup, pulse: int) -> None:
     solara.use_effect(lambda: holder.update(widget=solara.get_widget(element)), [])
 
 
+def _packed(setup: Setup) -> tuple[str, str]:
+    """What a link to a table or a built scenario carries, and a note; "" for an included scenario."""
+    try:
+        if not isinstance(setup, TableSetup | BuiltSetup):
+            encode(setup)
+            return "", ""
+        packed = pack(setup)
+    except ExoError as error:
+        return "", f"No link: {error}."
+    return packed, f"The link carries the whole {'table' if isinstance(setup, TableSetup) else 'scenario'}."
+
+
 @solara.component
-def Import(begin: Callable[..., bool]) -> None:
-    """A table of cells to run, or a finished run folder to look at."""
-    uploads = solara.use_memo(UploadFolder, [])
+def Import(begin: Callable[..., bool], uploads: UploadFolder) -> None:
+    """A table of cells to run, or a finished run folder to look at; both are kept among ``uploads``."""
     uploaded: solara.Reactive[UploadedTable | None] = solara.use_reactive(None)
     run: solara.Reactive[FinishedRun | None] = solara.use_reactive(None)
     problem = solara.use_reactive("")
     open_: solara.Reactive[_Open | None] = solara.use_reactive(None)
-
-    def tidy() -> Callable[[], None]:
-        return uploads.close
-
-    solara.use_effect(tidy, [])
 
     def take(reader: Callable[..., Any], target: solara.Reactive[Any], name: str, data: bytes) -> None:
         problem.set("")

@@ -126,6 +126,31 @@ class ControlsWidget(_Widget):
         self._call("on_slide", change)
 
 
+class EditorWidget(_Widget):
+    """Fields of a scenario that is built, its text, and what is missing; see ``draft_fields``."""
+
+    template_file = (__file__, "editor.vue")
+    sections: List = List().tag(sync=True)
+    text = Unicode("").tag(sync=True)
+    filename = Unicode("").tag(sync=True)
+    problems: List = List().tag(sync=True)
+    ready = Unicode("").tag(sync=True)
+    refused = Unicode("").tag(sync=True)
+    untakable = Unicode("").tag(sync=True)
+    undoable, redoable = Bool(False).tag(sync=True), Bool(False).tag(sync=True)
+    on_change, on_act = _handler(), _handler()
+
+    def vue_change(self, change: object) -> None:
+        """A field was given another value."""
+        if isinstance(change, dict):
+            self._call("on_change", change)
+
+    def vue_act(self, act: object) -> None:
+        """An item is to be added or removed, a change undone, or the scenario run."""
+        if isinstance(act, dict):
+            self._call("on_act", act)
+
+
 class ChoiceWidget(_Widget):
     """A menu of (value, words); ``label`` is for screen readers."""
 
@@ -187,6 +212,17 @@ class KeepWidget(_Widget):
     def vue_restore(self, text: object) -> None:
         """What was kept."""
         self._call("on_restore", str(text)[:KEPT])
+
+
+class LinkWidget(_Widget):
+    """Hands over what stands behind ``#`` in the address of the page, and each time that it changes."""
+
+    template_file = (__file__, "link.vue")
+    on_link = _handler()
+
+    def vue_opened(self, text: object) -> None:
+        """A link of the page was opened."""
+        self._call("on_link", str(text)[:KEPT])
 
 
 class FilmWidget(_Widget):
