@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from exoabm.scenario.changes import Changes
     from exoabm.scenario.loader import LoadedScenario
 
+MOST_NAMED = 5
+"""Readouts that a warning names in a notebook; ``warnings`` has all."""
 Vary = Mapping[str, Any] | Sequence[str]
 """Varied keys with their values; see ``sweep``."""
 
@@ -290,7 +292,7 @@ class Sweep(Batch):
             if row["readout"] in shown
         ]
         names = [name for name in self.table.column_names if name not in ("point", "failed", "sd")]
-        lines = [f"Warning: {text}" for text in self.warnings]
+        lines = [f"Warning: {text}" for text in (*self.notes, *self.summary.warnings(MOST_NAMED))]
         return html_card(repr(self).strip("<>"), lines, html_table(names, rows))
 
     @cached_property

@@ -269,7 +269,11 @@ class new_axes:
         return plt.subplots(figsize=size, dpi=DPI, layout="constrained")[1]
 
     def __exit__(self, *error: Any) -> None:
+        import matplotlib as mpl
+
+        interactive = mpl.is_interactive()  # turned on where a notebook makes its first figure, in here
         self._style.__exit__(*error)
+        mpl.interactive(interactive)
 
 
 def _draw_field(ax: Axes, run: FinishedRun, kind: str, at: int) -> Any:

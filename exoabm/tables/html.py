@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 60
 """Rows of a table that a notebook shows; what is left out is said."""
+LONG = 25
+"""Rows from which a table is scrolled in a frame of its own."""
 
 
 def html_card(title: str, lines: Iterable[str] = (), *tables: str) -> str:
@@ -26,6 +28,8 @@ def html_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], most: int 
     head = "".join(f"<th style='text-align:left'>{_safe(name)}</th>" for name in columns)
     lines = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in body[:most])
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table>"
+    if len(body) > LONG:
+        table = f"<div style='max-height:32em;overflow:auto'>{table}</div>"
     left = len(body) - most
     return table + (f"<div>and {left:,} more rows</div>" if left > 0 else "")
 

@@ -167,6 +167,17 @@ def test_a_plot_shows_the_numbers_of_the_table(made: xo.Run) -> None:
         made.plot_matrix("deliverd")
 
 
+def test_a_notebook_shows_figures_after_the_first() -> None:
+    """The backend turns interactive mode on within the first figure; later ones are shown if it stays on."""
+    from exoabm.api.plots import new_axes
+
+    with mpl.rc_context({"interactive": False}):
+        with new_axes(None):
+            mpl.interactive(True)
+        assert mpl.is_interactive()
+    plt.close("all")
+
+
 def test_an_animation_has_a_frame_per_recorded_time(made: xo.Run, tmp_path: Path) -> None:
     found = made.animate()
     found.save(tmp_path / "field.gif", writer="pillow", dpi=40)

@@ -117,8 +117,8 @@ class Summary:
             columns[name] = pa.array(values.ravel(), mask=~np.isfinite(values.ravel()))
         return pa.table(columns)
 
-    def warnings(self) -> list[str]:
-        """Warnings on the interpretation of the means."""
+    def warnings(self, most: int | None = None) -> list[str]:
+        """Warnings on the interpretation of the means; each names ``most`` readouts, or all."""
         found = []
         if self.failed.any():
             found.append(
@@ -132,8 +132,10 @@ class Summary:
                 "so that one replicate is sufficient"
             )
         for name, uncertain in self._uncertain().items():
+            more = [] if most is None or len(uncertain) <= most else [f"{len(uncertain) - most:,} more"]
+            names = ", ".join(uncertain[:most] + more)
             found.append(
-                f"the confidence interval exceeds the effect of {name} on {', '.join(uncertain)}: "
+                f"the confidence interval exceeds the effect of {name} on {names}: "
                 "look at differences between runs of one seed, or add replicates"
             )
         return found
