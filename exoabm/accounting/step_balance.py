@@ -49,6 +49,8 @@ def _book_stocks(state: State, free: np.ndarray) -> None:
 
 def _book_contacts(state: State, *, changed: bool) -> None:
     """Count the events of single vesicles on and in cells, by donor and recipient; remove those gone."""
+    if not state.follows_vesicles:
+        return
     _count_events(state)
     if changed:
         state.contacts.settle(state.cells.birth_id)

@@ -103,6 +103,8 @@ def receive_waste(state: State, uptake: Uptake) -> None:
     copies = np.array(
         [sum(c.copies for c in kind.cargo if c.role is CargoClass.WASTE) for kind in state.kinds]
     )
+    if not copies.any():
+        return
     ended = (uptake.lysosomal + uptake.delivered).sum(axis=2)
     received = ended @ copies
     state.cells.waste += received

@@ -50,6 +50,8 @@ def secrete(state: State, dt: float) -> Emissions:
 def returning_vesicles(state: State) -> Emissions:
     """Vesicles that unbound or were recycled in the last step; they keep origin and size."""
     returning, sizes = state.trafficking.returning, state.trafficking.returning_sizes
+    if not returning.any():
+        return Emissions.none()
     cell, kind, label = np.nonzero(returning)
     count = returning[cell, kind, label]
     if not sizes.shape[3]:

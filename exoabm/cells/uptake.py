@@ -254,6 +254,8 @@ def long_step(subject: str, effect: str, mended: float) -> str:
 
 def warn_of_waiting(state: State, dt: float) -> None:
     """Warn if many free vesicles left a cell in this step, in which they could not be captured."""
+    if not state.trafficking.returning.any():
+        return
     waiting = state.trafficking.returning.sum(axis=(0, 2))
     free, emitted = state.balance["free"].sum(axis=1), state.balance.emitted.sum(axis=1)
     # Of single vesicles, the excess over 3 standard errors.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -187,13 +188,18 @@ def compartment_coefficients(leave: float, onward: float, drain: float, dt: floa
         E_b, F_b, E_e, G_b, G_c with b1 = E_b b0 + F_b C and e1 = E_e e0 + G_b b0 + G_c C, where C enters
         evenly over the step; rates in 1/s, dt in s.
     """
+    return np.array(_coefficients(leave, onward, drain, dt))
+
+
+@lru_cache(maxsize=256)  # the same in every step of a run
+def _coefficients(leave: float, onward: float, drain: float, dt: float) -> tuple[float, ...]:
     keep_b, keep_e = math.exp(-leave * dt), math.exp(-drain * dt)
     mean_b = -math.expm1(-leave * dt) / (leave * dt) if leave > 0 else 1.0
     mean_e = -math.expm1(-drain * dt) / drain if drain > 0 else dt
     close = abs(leave - drain) * dt < 1e-7
     overlap = dt * keep_b if close else (keep_b - keep_e) / (drain - leave)
     from_influx = onward / (leave * dt) * (mean_e - overlap) if leave > 0 else 0.0
-    return np.array([keep_b, mean_b, keep_e, onward * overlap, from_influx])
+    return keep_b, mean_b, keep_e, onward * overlap, from_influx
 
 
 @njit(inline="always", **_JIT)

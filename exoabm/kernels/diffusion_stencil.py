@@ -324,7 +324,8 @@ def by_label(values: Floats | Integers, labels: int) -> Floats:
     """Values of the groups, (groups), for each label, (labels)."""
     if labels % len(values):
         raise ValueError(f"{labels} labels must come in turn from {len(values)} groups")
-    return np.tile(np.asarray(values, dtype=np.float64), labels // len(values))
+    found = np.array(values, dtype=np.float64)
+    return found if len(found) == labels else np.tile(found, labels // len(found))
 
 
 def check_shape(name: str, array: NDArray[Any], shape: tuple[int, ...]) -> None:
@@ -342,6 +343,8 @@ def inflows(u: Field, diffusion: Diffusion) -> Floats:
     """Inflow of each label, (labels), through all FIXED sides in a sub-step."""
     labels, *shape = u.shape
     sides = np.asarray(diffusion.sides)[: 2 * len(shape)]
+    if FIXED not in sides:
+        return np.zeros(labels)
     r, value = by_label(diffusion.r, labels), np.asarray(diffusion.side_value)
     return np.array(
         [_inflow(tuple(shape), sides, value[i], r[i], diffusion.conductance) for i in range(labels)]

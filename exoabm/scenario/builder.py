@@ -29,7 +29,6 @@ from exoabm.scenario.resource_estimate import (
     grown_cells,
 )
 from exoabm.scenario.schema_cells import selected
-from exoabm.scenario.schema_fields import cautions
 from exoabm.scenario.step_accuracy import step_warnings
 from exoabm.scenario.treatment_protocol import administered_doses, dosed
 from exoabm.state import ANY_CELL, DOSE, RESERVOIR, Cells, Labels, Resolution, State, Trafficking
@@ -99,7 +98,7 @@ def blueprint(loaded: LoadedScenario, seed: int) -> Blueprint:
         )
         raise ScenarioError(loaded.name, [problem])
     count = census(types, type_index)
-    warnings = list(cautions(scenario))
+    warnings = list(loaded.cautions)
     if placed is not None:
         warnings.extend(placed.table.warnings)
     if overlap.cells:

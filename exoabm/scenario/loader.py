@@ -8,7 +8,7 @@ import shutil
 import tomllib
 from copy import copy
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ from exoabm.readers.files import fingerprint, is_table
 from exoabm.scenario import shipped as shipped
 from exoabm.scenario.changes import literal, override, texts_of
 from exoabm.scenario.schema import Scenario
-from exoabm.scenario.schema_fields import plain_data
+from exoabm.scenario.schema_fields import cautions, plain_data
 from exoabm.scenario.validation import (
     MAX_PROBLEMS,
     hidden_characters,
@@ -82,6 +82,11 @@ class LoadedScenario:
         from exoabm.scenario.schema_fields import html_of
 
         return html_of(self)
+
+    @cached_property
+    def cautions(self) -> tuple[str, ...]:
+        """A sentence for every value outside its published range."""
+        return tuple(cautions(self.scenario))
 
     def table_path(self) -> Path | None:
         """Path of the layout's table, if it has one.

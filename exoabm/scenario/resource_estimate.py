@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -330,11 +331,19 @@ def mean_stay(vesicle: VesicleTable, duration: float, captured: float) -> float:
     of the states free, bound and in an endosome, which it leaves by clearance and by its fate; ``captured``
     is the rate in 1/s from the first to the second. Faces through which vesicles escape are not regarded.
     """
-    from scipy.linalg import expm
-
     clear = math.log(2) / float(vesicle.half_life)
     off, inward = float(vesicle.unbinding_rate), float(vesicle.internalization_rate)
     end, again = float(vesicle.processing_rate), float(vesicle.recycling_probability)
+    return _stay(clear, captured, off, inward, end, again, duration)
+
+
+@lru_cache(maxsize=256)  # rows of a batch have the same rates
+def _stay(
+    clear: float, captured: float, off: float, inward: float, end: float, again: float, duration: float
+) -> float:
+    """``mean_stay`` of plain rates."""
+    from scipy.linalg import expm
+
     rates = np.array(
         [
             [-clear - captured, off, again * end, 1.0],

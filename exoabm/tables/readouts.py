@@ -79,11 +79,13 @@ class Readout:
         return None if table is None else next(c for c in table.columns if c.name == self.quantity)
 
 
+@lru_cache(maxsize=4096)
 def named(quantity: str, *names: str) -> str:
     """A quantity of these names, as it is written."""
     return str(Readout(quantity, names))
 
 
+@lru_cache(maxsize=4096)
 def between(quantity: str, donor: str, recipient: str) -> str:
     """A quantity from a donor to a recipient type, as it is written."""
     return str(Readout(quantity, (donor, recipient), pair=True))

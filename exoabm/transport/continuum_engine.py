@@ -102,6 +102,8 @@ class Continuum:
         if self._scratch.shape != largest.shape:
             self._scratch = np.empty_like(largest)
         self._sites = [_sites(state, kind) for kind in range(len(state.kinds))]
+        number = np.column_stack([sites.couplings[0].receptors for sites in self._sites])
+        self._receptors = number if np.isfinite(number).any() else None
 
     def couplings(self, kind: int) -> tuple[Coupling, ...]:
         """Couplings of a vesicle kind, by size class."""
@@ -133,8 +135,7 @@ class Continuum:
         sizes = np.zeros((n, kinds, labels, most))
         result = TransportResult(np.zeros((n, kinds, labels)), *np.zeros((3, kinds, labels)))
         result.captured_sizes = sizes if most > 1 else None
-        number = np.column_stack([sites.couplings[0].receptors for sites in self._sites])
-        receptors = Receptors(state, number) if np.isfinite(number).any() else None
+        receptors = None if self._receptors is None else Receptors(state, self._receptors)
         parts = SLICES if any(t.sharing for t in state.types) else 1
         each = [_sources(state, sites, emitted, kind) / parts for kind, sites in enumerate(self._sites)]
         for part in range(parts):
@@ -306,6 +307,8 @@ def _at_present(state: State, sites: _Sites) -> _Sites:
 def _side_values(state: State, kind: int) -> np.ndarray:
     """Vesicles per voxel at fixed faces, (rows, 6): only the reservoir's label enters, in all sizes."""
     shares = state.kinds[kind].shares
+    if RESERVOIR not in state.labels.names:
+        return np.zeros((len(state.fields[kind]), 6))
     values = np.zeros((len(state.labels), len(shares), 6))
     for label, name in enumerate(state.labels.names):
         if name == RESERVOIR:

@@ -90,6 +90,8 @@ def shared(state: State) -> np.ndarray:
 def free_of_other_kinds(state: State, taken: np.ndarray, kind: int) -> np.ndarray:
     """Share of the receptors for a kind that other kinds leave free, (n,); ``taken`` (n, K) are occupied."""
     share = state.uptake_share()
+    if len(state.kinds) == 1:
+        return np.ones(len(taken)) if share is None else np.maximum(share, 0.0)
     others = shared(state)[state.cells.type, kind]
     others[:, kind] = False
     there = 1.0 if share is None else share
