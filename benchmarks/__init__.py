@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 BENCHMARKS = {
     "continuum": "fields.bench_continuum",
+    "accuracy": "fields.bench_accuracy",
     "transfer": "fields.bench_transfer",
     "vesicles": "vesicles.bench_vesicles",
     "cells": "cells.bench_cells",

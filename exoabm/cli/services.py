@@ -44,8 +44,8 @@ def bench(
     what: Annotated[
         str,
         typer.Argument(
-            help="continuum, transfer, vesicles or cells; run and scaling measure whole runs; agreement "
-            "compares the two engines."
+            help="continuum, accuracy, transfer, vesicles or cells; run and scaling measure whole runs; "
+            "agreement compares the two engines."
         ),
     ] = "continuum",
     picture: Annotated[

@@ -78,16 +78,18 @@ class Diffusion(NamedTuple):
 
 
 @njit(**_JIT)
-def _row_ends(new, u, row, south, north, below, above, west, east, r, decay, faces, deep):
-    """First and last voxel of a row with equal faces, `faces` of them; the neighbors are indices."""
-    end = u.shape[1] - 1
+def _row_ends(new, u, row, south, north, below, above, west, east, stride, r, decay, faces, deep):
+    """First and last voxel of a row with equal faces, `faces` of them; the neighbors are rows and places."""
+    size = u.shape[1]
     for side in range(2):
-        i = side * end
-        around = u[row, i - 1 if i > 0 else west] + u[row, i + 1 if i < end else east]
-        around += u[south, i] + u[north, i]
-        if deep:
-            around += u[below, i] + u[above, i]
-        new[row, i] = u[row, i] + (r * (around - faces * u[row, i]) - decay * u[row, i])
+        for k in range(stride):
+            i = k + side * (size - stride)
+            around = u[row, i - stride if i >= stride else west + k]
+            around += u[row, i + stride if i < size - stride else east + k]
+            around += u[south, i] + u[north, i]
+            if deep:
+                around += u[below, i] + u[above, i]
+            new[row, i] = u[row, i] + (r * (around - faces * u[row, i]) - decay * u[row, i])
 
 
 @njit(**_JIT)
@@ -108,20 +110,22 @@ def _long_row_of_volume(new, own, west, east, south, north, below, above, r, dec
 
 
 @njit(**_JIT)
-def _uniform_rows(new, u, row, rows, south, north, below, above, west, east, r, decay, faces, deep):
+def _uniform_rows(
+    new, u, row, rows, south, north, below, above, west, east, stride, r, decay, faces, deep
+):  # fmt: skip
     """`rows` rows from `row` on, of one plane, with equal faces; the neighbors are those of the first row.
 
     They are treated as one long row; then its voxels at the ends of rows are set right.
     """
-    width = u.shape[1]
+    size = u.shape[1]
     flat_new, flat = new.reshape(-1), u.reshape(-1)
-    a, n = row * width + 1, rows * width - 2
+    a, n = row * size + stride, rows * size - 2 * stride
     if n > 0:
-        s, t = south * width + 1, north * width + 1
+        s, t = south * size + stride, north * size + stride
         own, to = flat[a : a + n], flat_new[a : a + n]
-        left, right = flat[a - 1 : a - 1 + n], flat[a + 1 : a + 1 + n]
+        left, right = flat[a - stride : a - stride + n], flat[a + stride : a + stride + n]
         if deep:
-            b, c = below * width + 1, above * width + 1
+            b, c = below * size + stride, above * size + stride
             _long_row_of_volume(
                 to, own, left, right, flat[s : s + n], flat[t : t + n], flat[b : b + n], flat[c : c + n],
                 r, decay, faces,
@@ -130,48 +134,72 @@ def _uniform_rows(new, u, row, rows, south, north, below, above, west, east, r, 
             _long_row(to, own, left, right, flat[s : s + n], flat[t : t + n], r, decay, faces)
     for i in range(rows):
         _row_ends(
-            new, u, row + i, south + i, north + i, below + i, above + i, west, east, r, decay, faces, deep
-        )
+            new, u, row + i, south + i, north + i, below + i, above + i, west, east, stride,
+            r, decay, faces, deep,
+        )  # fmt: skip
 
 
 @njit(**_JIT)
-def _varied_row(new, u, row, south, north, below, above, west, east, r, decay, faces, y_face, height, deep):
+def _varied_ends(
+    new, u, row, south, north, below, above, west, east, stride, r, decay, faces, y_face, height, deep
+):  # fmt: skip
+    """First and last voxel of a row with a conductance on every face."""
+    gx, gy, gz = faces
+    size = u.shape[1]
+    for side in range(2):
+        for k in range(stride):
+            i = k + side * (size - stride)
+            own = u[row, i]
+            flux = gx[row, i] * (u[row, i - stride if i >= stride else west + k] - own)
+            flux += gx[row, i + stride] * (u[row, i + stride if i < size - stride else east + k] - own)
+            flux += gy[y_face, i] * (u[south, i] - own) + gy[y_face + 1, i] * (u[north, i] - own)
+            if deep:
+                flux += gz[row, i] * (u[below, i] - own) + gz[row + height, i] * (u[above, i] - own)
+            new[row, i] = own + (r * flux - decay * own)
+
+
+@njit(**_JIT)
+def _varied_row(
+    new, u, row, south, north, below, above, west, east, stride, r, decay, faces, y_face, height, deep
+):  # fmt: skip
     """One row with a conductance on every face; `y_face` is the row of its low y faces."""
     gx, gy, gz = faces
-    z_face = row + height
-    end = u.shape[1] - 1
-    for side in range(2):
-        i = side * end
-        own = u[row, i]
-        flux = gx[row, i] * (u[row, i - 1 if i > 0 else west] - own)
-        flux += gx[row, i + 1] * (u[row, i + 1 if i < end else east] - own)
-        flux += gy[y_face, i] * (u[south, i] - own) + gy[y_face + 1, i] * (u[north, i] - own)
-        if deep:
-            flux += gz[row, i] * (u[below, i] - own) + gz[z_face, i] * (u[above, i] - own)
-        new[row, i] = own + (r * flux - decay * own)
+    n = u.shape[1] - 2 * stride
+    _varied_ends(
+        new, u, row, south, north, below, above, west, east, stride, r, decay, faces, y_face, height, deep
+    )  # fmt: skip
+    if n <= 0:
+        return
+    own, to = u[row, stride : stride + n], new[row, stride : stride + n]
+    left, right = u[row, :n], u[row, 2 * stride : 2 * stride + n]
+    back, front = u[south, stride : stride + n], u[north, stride : stride + n]
+    g_left, g_right = gx[row, stride : stride + n], gx[row, 2 * stride : 2 * stride + n]
+    g_back, g_front = gy[y_face, stride : stride + n], gy[y_face + 1, stride : stride + n]
     if deep:
-        for j in range(1, end):
-            own = u[row, j]
-            flux = gx[row, j] * (u[row, j - 1] - own) + gx[row, j + 1] * (u[row, j + 1] - own)
-            flux += gy[y_face, j] * (u[south, j] - own) + gy[y_face + 1, j] * (u[north, j] - own)
-            flux += gz[row, j] * (u[below, j] - own) + gz[z_face, j] * (u[above, j] - own)
-            new[row, j] = own + (r * flux - decay * own)
+        low, high = u[below, stride : stride + n], u[above, stride : stride + n]
+        g_low, g_high = gz[row, stride : stride + n], gz[row + height, stride : stride + n]
+        for j in range(n):
+            flux = g_left[j] * (left[j] - own[j])
+            flux += g_right[j] * (right[j] - own[j])
+            flux += g_back[j] * (back[j] - own[j]) + g_front[j] * (front[j] - own[j])
+            flux += g_low[j] * (low[j] - own[j]) + g_high[j] * (high[j] - own[j])
+            to[j] = own[j] + (r * flux - decay * own[j])
     else:
-        for j in range(1, end):
-            own = u[row, j]
-            flux = gx[row, j] * (u[row, j - 1] - own) + gx[row, j + 1] * (u[row, j + 1] - own)
-            flux += gy[y_face, j] * (u[south, j] - own) + gy[y_face + 1, j] * (u[north, j] - own)
-            new[row, j] = own + (r * flux - decay * own)
+        for j in range(n):
+            flux = g_left[j] * (left[j] - own[j])
+            flux += g_right[j] * (right[j] - own[j])
+            flux += g_back[j] * (back[j] - own[j]) + g_front[j] * (front[j] - own[j])
+            to[j] = own[j] + (r * flux - decay * own[j])
 
 
 @njit(**_JIT)
-def _fixed_face(new, u, row, first, last, value, r, faces, face_row, shift):
+def _fixed_face(new, u, row, first, last, stride, value, r, faces, face_row, shift):
     """Add r g (value - u) to part of a row, g = 2 where all faces are equal; return sum r g u.
 
-    The face of voxel (row, j) is faces[face_row, j + shift].
+    Every `stride`-th number from `first` on; the face of (row, j) is faces[face_row, j + shift].
     """
     gone = 0.0
-    for j in range(first, last):
+    for j in range(first, last, stride):
         g = 2.0
         if faces is not None:
             g = np.float64(faces[face_row, j + shift])
@@ -181,40 +209,51 @@ def _fixed_face(new, u, row, first, last, value, r, faces, face_row, shift):
 
 
 @njit(**_JIT)
-def _fixed_sides(new, u, row, y, z, grid, value, label, r, faces):
+def _fixed_sides(new, u, row, y, z, grid, value, label, stride, r, faces):
     """Add the fluxes through the sides of fixed concentration; return what flowed out of the row.
 
     The row stencil has taken these sides as closed.
     """
-    width, ny = u.shape[1], grid.height
+    size, ny = u.shape[1], grid.height
+    end = size - stride + label
     gx = gy = gz = None
     if faces is not None:
         gx, gy, gz = faces
     gone = 0.0
     if grid.sides[0] == FIXED:
-        gone += _fixed_face(new, u, row, 0, 1, value[label, 0], r, gx, row, 0)
+        gone += _fixed_face(new, u, row, label, label + 1, stride, value[0], r, gx, row, 0)
     if grid.sides[1] == FIXED:
-        gone += _fixed_face(new, u, row, width - 1, width, value[label, 1], r, gx, row, 1)
+        gone += _fixed_face(new, u, row, end, end + 1, stride, value[1], r, gx, row, stride)
     if grid.sides[2] == FIXED and y == 0:
-        gone += _fixed_face(new, u, row, 0, width, value[label, 2], r, gy, row + z, 0)
+        gone += _fixed_face(new, u, row, label, size, stride, value[2], r, gy, row + z, 0)
     if grid.sides[3] == FIXED and y == ny - 1:
-        gone += _fixed_face(new, u, row, 0, width, value[label, 3], r, gy, row + z + 1, 0)
+        gone += _fixed_face(new, u, row, label, size, stride, value[3], r, gy, row + z + 1, 0)
     if grid.sides[4] == FIXED and z == 0:
-        gone += _fixed_face(new, u, row, 0, width, value[label, 4], r, gz, row, 0)
+        gone += _fixed_face(new, u, row, label, size, stride, value[4], r, gz, row, 0)
     if grid.sides[5] == FIXED and z == grid.layers - 1:
-        gone += _fixed_face(new, u, row, 0, width, value[label, 5], r, gz, row + ny, 0)
+        gone += _fixed_face(new, u, row, label, size, stride, value[5], r, gz, row + ny, 0)
     return gone
 
 
 @njit(**_JIT)
-def diffuse_rows(new, u, first, last, grid, value, label, r, decay, faces, escaped):
-    """Diffusion and decay of the rows `first` to `last` of a field (rows, nx).
+def sides_of(value, first, last):
+    """The values at the sides, (n, 6), of some of the labels, if there are any."""
+    if value is None:
+        return None
+    return value[first:last]
 
+
+@njit(**_JIT)
+def diffuse_rows(new, u, first, last, grid, value, r, decay, faces, escaped):
+    """Diffusion and decay of the rows `first` to `last` of a field (rows, nx) or (rows, nx, labels).
+
+    The labels of a voxel lie side by side, as a row (nx labels) of the arrays; so do those of `faces`.
     `value` is (labels, 6), or None if no side is fixed: that compiles to a much leaner loop. Otherwise what
-    left by fixed sides is written to `escaped` (rows).
+    left by fixed sides is written to `escaped` (labels, rows).
     """
     ny, nz, sides = grid.height, grid.layers, grid.sides
-    end = u.shape[1] - 1
+    stride = escaped.shape[0]
+    end = u.shape[1] - stride
     west = end if sides[0] == PERIODIC else 0
     east = 0 if sides[1] == PERIODIC else end
     real = u.dtype.type
@@ -231,17 +270,20 @@ def diffuse_rows(new, u, first, last, grid, value, label, r, decay, faces, escap
             if 0 < y < ny - 1:
                 rows = min(last - row, ny - 1 - y)
             _uniform_rows(
-                new, u, row, rows, south, north, below, above, west, east,
+                new, u, row, rows, south, north, below, above, west, east, stride,
                 real(r), real(decay), real(6.0 if grid.deep else 4.0), grid.deep,
             )  # fmt: skip
         else:
             _varied_row(
-                new, u, row, south, north, below, above, west, east,
+                new, u, row, south, north, below, above, west, east, stride,
                 real(r), real(decay), faces, row + z, ny, grid.deep,
             )  # fmt: skip
         if value is not None:
             for i in range(row, row + rows):
-                escaped[i] = _fixed_sides(new, u, i, i - z * ny, z, grid, value, label, r, faces)
+                for k in range(stride):
+                    escaped[k, i] = _fixed_sides(
+                        new, u, i, i - z * ny, z, grid, value[k], k, stride, r, faces
+                    )  # fmt: skip
         row += rows
 
 

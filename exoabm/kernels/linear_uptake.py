@@ -26,6 +26,7 @@ from exoabm.kernels.diffusion_stencil import (
     flatten,
     inflows,
     pieces,
+    sides_of,
     split_range,
     update_balance,
 )  # fmt: skip
@@ -172,7 +173,10 @@ def _levels(old, new, levels, low, high, low_rise, high_rise, height, medium, sl
                 continue
             u, out = (old, new) if k % 2 == 0 else (new, old)
             begin, end = block * height, min(block * height + height, rows)
-            diffuse_rows(out, u, begin, end, grid, value, label, r[label], decay[label], faces, escaped[k])
+            diffuse_rows(
+                out, u, begin, end, grid, sides_of(value, label, label + 1), r[label], decay[label], faces,
+                escaped[k : k + 1],
+            )  # fmt: skip
             taken[k, block] = exchange_linear(
                 out.reshape(-1), slots.row_ptr[begin], slots.row_ptr[end], slots, exchange
             )

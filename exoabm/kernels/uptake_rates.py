@@ -12,23 +12,30 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from exoabm.kernels.diffusion_stencil import Floats, Integers
+from exoabm.kernels.diffusion_stencil import Field, Floats, Integers
 
 _JIT: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
 
-_NEWTON_STEPS = 4
-"""Enough for full precision from the root with the mean beta."""
+_ONE = np.uint64(1)
+_NEWTON_STEPS = 8
+"""At most; for kappa between k_a / 3 and 20 k_a six are enough for full precision."""
 _CONVERGED = 1e-8
-"""Relative step of Newton's method after which the next one is below rounding."""
+"""Step relative to z + 1 after which the next one is below rounding."""
 
 
 class Entries(NamedTuple):
-    """Pairs of slot and cell, ordered by slot, and the same pairs ordered by cell (`member_*`)."""
+    """Pairs of slot and cell, ordered by slot, and the same pairs ordered by cell (`member_*`).
 
+    Cells are named by their place in `order`, in which neighbors follow each other, so that what they read
+    is still in cache.
+    """
+
+    order: Integers
+    """(cells): the cells in the order of their first voxel, those without any at the end."""
     slot_ptr: NDArray[np.uint64]
     """(slots + 1): the entries of slot q are slot_ptr[q] to slot_ptr[q + 1]."""
     cell: NDArray[np.uint32]
-    """(entries)"""
+    """(entries): place in `order`."""
     weight: Floats
     """(entries)"""
     member_ptr: NDArray[np.uint64]
@@ -64,14 +71,21 @@ def index_entries(
         raise ValueError("slots of entries must be sorted and inside the table of slots")
     if slot.size and (cell.min() < 0 or cell.max() >= n_cells):
         raise ValueError("cells of entries must lie inside the table of cells")
-    order = np.argsort(cell, kind="stable")
+    first = np.full(n_cells, len(voxel))
+    first[cell[::-1]] = slot[::-1]  # of several numbers the last stays
+    order = np.argsort(first, kind="stable")
+    place = np.empty(n_cells, np.uint32)
+    place[order] = np.arange(n_cells)
+    cell = place[cell]
+    members = np.argsort(cell, kind="stable")
     return Entries(
+        order,
         _starts(slot, len(voxel)),
-        np.ascontiguousarray(cell, dtype=np.uint32),
+        cell,
         weight,
         _starts(cell, n_cells),
-        np.asarray(voxel)[slot[order]].astype(np.uint32),
-        weight[order],
+        np.asarray(voxel)[slot[members]].astype(np.uint32),
+        weight[members],
     )
 
 
@@ -115,60 +129,31 @@ class Occupancy(NamedTuple):
     """(cells, 2) what was captured since the start and is bound, and what has gone inside; changes."""
 
 
-@njit(**_JIT)
-def membrane_rate(mean, rate, resistance, saturation):
-    """Effective uptake rate g, um^3/s, such that Q = g cbar.
-
-    With c_s = cbar + (1/k_a - 1/kappa) Q and Q = k_a c_s / (1 + s c_s),
-    c_s/cbar = 2 / (b + sqrt(b^2 + 4 s cbar)), b = beta - s cbar, beta = k_a / kappa.
-
-    Parameters
-    ----------
-    mean
-        cbar, vesicles / um^3: mean concentration of the voxels of the cell.
-    rate, resistance, saturation
-        k_a in um^3/s, beta without unit, s in um^3.
-    """
-    load = saturation * mean
-    b = resistance - load
-    root = np.sqrt(b * b + 4.0 * load)
-    # c_s/cbar = top/bottom. For b < 0 the same root is written so that nothing cancels.
-    top = 2.0 if b > 0.0 else root - b
-    bottom = b + root if b > 0.0 else 2.0 * load
-    return rate * top / (bottom + load * top)
+def in_order(
+    order: Integers, law: UptakeLaw, occupancy: Occupancy | None
+) -> tuple[UptakeLaw, Occupancy | None]:
+    """Copies of what belongs to cells, in another order of these."""
+    law = UptakeLaw(law.rate[order], law.lattice_rate.take(order, axis=1), law.saturation[order])
+    if occupancy is not None:
+        there, number, chain, taken, pools = occupancy
+        occupancy = Occupancy(there[order], number[order], chain, taken[order], pools[order])
+    return law, occupancy
 
 
-@njit(**_JIT)
-def shared_membrane_rates(rate, i, uptake, resistance, saturation):
-    """Effective uptake rates of the groups that share the membrane of cell i; ``rate[:, i]`` has their cbar.
+def least_weights(entries: Entries) -> Floats:
+    """Smallest weight of each cell in a voxel, 1 at most, (cells)."""
+    least = np.ones(entries.order.size)
+    np.minimum.at(least, entries.cell, entries.weight)
+    return least
 
-    Q_s = k_a c_s / y with y = 1 + s sum c_s, c_s the concentration at the membrane, so that
 
-        g_s = k_a / (y - 1 + beta_s),    y - 1 = sum_s l_s y / (y - 1 + beta_s),    l_s = s cbar_s.
-
-    Newton's method from the root with the mean beta.
-    """
-    groups = rate.shape[0]
-    load = resisted = 0.0
-    for g in range(groups):
-        load += saturation * rate[g, i]
-        resisted += saturation * rate[g, i] * resistance[g, i]
-    y = 1.0
-    if load > 0.0 and uptake > 0.0:
-        beta = resisted / load
-        y += max(uptake / membrane_rate(load / saturation, uptake, beta, saturation) - beta, 0.0)
-        for _ in range(_NEWTON_STEPS):
-            gap, slope = y - 1.0, 1.0
-            for g in range(groups):
-                share = 1.0 / (y - 1.0 + resistance[g, i])
-                gap -= saturation * rate[g, i] * y * share
-                slope -= saturation * rate[g, i] * (resistance[g, i] - 1.0) * (share * share)
-            step = gap / slope
-            y = max(y - step, 1.0)
-            if abs(step) < _CONVERGED * y:
-                break
-    for g in range(groups):
-        rate[g, i] = uptake / (y - 1.0 + resistance[g, i])
+def last_rows(entries: Entries, width: int, block: int) -> Integers:
+    """Last row, of ``width`` voxels, that the cells of each block of so many cells reach."""
+    end, cells = entries.member_ptr.astype(np.int64), entries.order.size
+    last = np.zeros(-(-cells // block) * block, np.int64)
+    some = np.flatnonzero(np.diff(end) > 0)
+    last[some] = entries.member_voxel[end[some + 1] - 1] // width  # its voxels are in order
+    return np.asarray(last.reshape(-1, block).max(axis=1))
 
 
 class Rates(NamedTuple):
@@ -198,14 +183,77 @@ class Rates(NamedTuple):
 
 
 @njit(**_JIT)
-def _solve(rate, mean, i, uptake, resistance, saturation):
-    """Rates of the groups at cell i from their mean concentrations."""
-    if rate.shape[0] == 1:
-        rate[0, i] = membrane_rate(mean[0, i], uptake, resistance[0, i], saturation)
-    else:
-        for g in range(rate.shape[0]):
-            rate[g, i] = mean[g, i]
-        shared_membrane_rates(rate, i, uptake, resistance, saturation)
+def _first_guess(loads, resistance, first, excess):
+    """The root z with the mean beta: z = 2 l / (b + sqrt(b^2 + 4 l)),   l = sum_s l_s,   b = beta - l."""
+    load, resisted = np.zeros(excess.size), np.zeros(excess.size)
+    for g in range(loads.shape[0]):
+        for j in range(excess.size):
+            load[j] += loads[g, j]
+            resisted[j] += loads[g, j] * resistance[g, first + j]
+    for j in range(excess.size):
+        beta = resisted[j] / load[j] if load[j] > 0.0 else 1.0
+        b = beta - load[j]
+        root = np.sqrt(b * b + 4.0 * load[j])
+        # For b < 0 the same root is written so that nothing cancels.
+        excess[j] = 2.0 * load[j] / (b + root) if b > 0.0 else 0.5 * (root - b)
+
+
+@njit(**_JIT)
+def _improve(loads, resistance, first, excess, gap, slope):
+    """A step of Newton's method for z - sum_s l_s (z + 1) / (z + beta_s) = 0; how many cells need another."""
+    for j in range(excess.size):
+        gap[j] = excess[j]
+        slope[j] = 1.0
+    for g in range(loads.shape[0]):
+        for j in range(excess.size):
+            beta = resistance[g, first + j]
+            share = 1.0 / (excess[j] + beta)
+            part = loads[g, j] * share
+            gap[j] -= part * (excess[j] + 1.0)
+            slope[j] -= part * share * (beta - 1.0)
+    moving = 0
+    for j in range(excess.size):
+        step = gap[j] / slope[j]
+        moving += abs(step) > _CONVERGED * (excess[j] + 1.0)
+        better = excess[j] - step
+        excess[j] = better if better > 0.0 else 0.0
+    return moving
+
+
+@njit(**_JIT)
+def membrane_rates(rate, mean, uptake, resistance, saturation, first):
+    """Effective uptake rates g (groups, cells) of the cells from `first` on, such that Q_s = g_s cbar_s.
+
+    With c_s = cbar_s + (1/k_a - 1/kappa_s) Q_s at the membrane, which all groups share, and
+    Q_s = k_a c_s / (1 + s sum c_s),
+
+        g_s = k_a / (z + beta_s),    z = s sum c_s = sum_s l_s (z + 1) / (z + beta_s),
+
+    l_s = s cbar_s, beta_s = k_a / kappa_s. The cells take the same number of steps of Newton's method, in
+    loops over few arrays, which the compiler turns into vector instructions.
+
+    Parameters
+    ----------
+    mean
+        (groups, cells) cbar, vesicles / um^3: mean concentration of the voxels of each cell.
+    uptake
+        (n) k_a of the cells from `first` on, um^3/s.
+    resistance, saturation
+        (groups, cells) beta without unit, (cells) s in um^3.
+    """
+    n, groups = uptake.size, mean.shape[0]
+    loads, excess, gap, slope = np.empty((groups, n)), np.empty(n), np.empty(n), np.empty(n)
+    for g in range(groups):
+        for j in range(n):
+            loads[g, j] = saturation[first + j] * mean[g, first + j]
+    _first_guess(loads, resistance, first, excess)
+    if groups > 1:
+        for _ in range(_NEWTON_STEPS):
+            if _improve(loads, resistance, first, excess, gap, slope) == 0:
+                break
+    for g in range(groups):
+        for j in range(n):
+            rate[g, first + j] = uptake[j] / (excess[j] + resistance[g, first + j])
 
 
 @njit(**_JIT)
@@ -213,15 +261,44 @@ def set_rates(rates, occupancy, first, last):
     """Set the rates of the cells `first` to `last` by their mean concentrations and free receptors."""
     uptake, resistance, saturation, rate, mean, acting = rates
     if occupancy is None:
-        for i in range(first, last):
-            _solve(rate, mean, i, uptake[i], resistance, saturation[i])
+        membrane_rates(rate, mean, uptake[first:last], resistance, saturation, first)
     else:
-        there, _, chain, taken, _ = occupancy
-        for i in range(first, last):
-            free = max(there[i] - chain[0] * taken[i], 0.0)
-            for g in range(acting.shape[0]):
-                acting[g, i] = 1.0 + free * (resistance[g, i] - 1.0)
-            _solve(rate, mean, i, uptake[i] * free, acting, saturation[i])
+        there, chain, taken = occupancy.there, occupancy.chain, occupancy.taken
+        free = np.empty(last - first)
+        for j in range(free.size):
+            left = there[first + j] - chain[0] * taken[first + j]
+            free[j] = left if left > 0.0 else 0.0
+        for g in range(acting.shape[0]):
+            for j in range(free.size):
+                acting[g, first + j] = 1.0 + free[j] * (resistance[g, first + j] - 1.0)
+        for j in range(free.size):
+            free[j] *= uptake[first + j]
+        membrane_rates(rate, mean, free, acting, saturation, first)
+
+
+@njit(**_JIT)
+def first_rates(u, voxel, entries, source, share, volume, lattice_rate, rates, occupancy):
+    """Set the rates of the first sub-step, of a field and sources (groups, voxels or slots, origins).
+
+    Vesicles that enter in it count, so that a large number that enters at once saturates: u' is at least
+    A / (1 + B), and u has reached that where sources are steady. ``share`` is dt / V.
+    """
+    slot_ptr, cell, weight, mean = entries.slot_ptr, entries.cell, entries.weight, rates.mean
+    for g in range(u.shape[0]):
+        for q in range(voxel.size):
+            first, last = slot_ptr[q], slot_ptr[q + _ONE]
+            if first == last:
+                continue
+            held = entering = sink = 0.0
+            for k in range(u.shape[2]):
+                held += u[g, voxel[q], k]
+                entering += source[g, q, k]
+            for e in range(first, last):
+                sink += share * weight[e] * lattice_rate[g, cell[e]]
+            held = max(held, entering / (1.0 + sink)) / volume
+            for e in range(first, last):
+                mean[g, cell[e]] += weight[e] * held
+    set_rates(rates, occupancy, 0, mean.shape[1])
 
 
 @njit(**_JIT)
@@ -268,3 +345,27 @@ def may_exceed(law: UptakeLaw, occupancy: Occupancy, most: float, dt: float) -> 
     """
     fastest = np.maximum(law.rate, law.lattice_rate.max(axis=0))
     return bool((fastest * most * occupancy.chain[1] * dt > occupancy.number).any())
+
+
+def largest_sum(u: Field, source: Floats, side_value: Floats, n_sub: int) -> float:
+    """Bound of the vesicles per voxel, all labels together, in any sub-step; u is (groups, voxels, origins).
+
+    Diffusion and uptake raise no largest value of a group; sources and sides do.
+    """
+    groups, total = len(u), 0.0
+    for group in range(groups):
+        entering = source[group::groups].sum(axis=0).max(initial=0.0)
+        total += _largest(u[group]) + n_sub * entering + side_value[group::groups].sum(axis=0).max()
+    return float(total)
+
+
+@njit(**_JIT)
+def _largest(u):
+    """Largest sum over the origins of a voxel, of u (voxels, origins)."""
+    most = 0.0
+    for v in range(u.shape[0]):
+        total = 0.0
+        for k in range(u.shape[1]):
+            total += u[v, k]
+        most = max(most, total)
+    return most

@@ -210,8 +210,11 @@ class Continuum:
             threads=self.threads,
         )
         rate = (h / state.domain.voxel_volume)[:, None] * np.array([c.kappa for c in sites.couplings])
-        entries = sites.entries
-        collect(sites.entry_slot, entries.cell, entries.weight, rate, exposure, step.taken)
+        entries, taken = sites.entries, np.zeros(step.taken.shape)
+        collect(
+            sites.entry_slot, entries.cell, entries.weight, rate[:, entries.order].copy(), exposure, taken
+        )
+        step.taken[:, entries.order] += taken
 
     def _saturable(self, state: State, step: _KindStep, sites: _Sites, receptors: Receptors) -> None:
         """All rows together, in the sub-steps of the fastest: they share the membranes."""
@@ -244,7 +247,7 @@ def _held(field: np.ndarray) -> np.ndarray:
 
 def _sources(state: State, sites: _Sites, emitted: Emissions, kind: int) -> np.ndarray:
     """Vesicles of a kind that enter in each slot, (rows, slots)."""
-    release, mine = sites.release, emitted.kind == kind
+    release, mine = sites.release, slice(None) if len(state.kinds) == 1 else emitted.kind == kind
     columns = emitted.cell, emitted.label, emitted.count, emitted.size
     types = np.int64, np.int64, float, np.int64
     emission = tuple(np.asarray(c[mine], t) for c, t in zip(columns, types, strict=True))
@@ -281,7 +284,10 @@ def _sink_rate(
 ) -> np.ndarray:
     """sum_i kappa_i w_iq / V, (S, slots), of kappa (S, cells)."""
     return np.array(
-        [np.bincount(entry_slot, k[entries.cell] / volume * entries.weight, slots) for k in kappa]
+        [
+            np.bincount(entry_slot, k[entries.order[entries.cell]] / volume * entries.weight, slots)
+            for k in kappa
+        ]
     )
 
 

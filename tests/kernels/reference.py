@@ -90,7 +90,7 @@ def membrane_rate(cbar, rate, lattice_rate, saturation):
     return rate * high / (1.0 + saturation * high) / cbar
 
 
-def advance(p: Problem, n_sub: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def advance(p: Problem, n_sub: int, groups: int = 1) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Field (labels, ...), uptake (labels, cells) and exposure (labels, slots) after `n_sub`."""
     u = p.u.astype(np.float64)
     labels, n_slots, n_cells = u.shape[0], p.voxel.size, p.rate.size
@@ -102,7 +102,10 @@ def advance(p: Problem, n_sub: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]
     for sub in range(n_sub):
         total = u.sum(axis=0).ravel()[p.voxel]
         if sub == 0:
-            total = np.maximum(total, sum(p.source) / (1.0 + most))
+            total = sum(
+                np.maximum(u[g::groups].sum(axis=0).ravel()[p.voxel], sum(p.source[g::groups]) / (1.0 + most))
+                for g in range(groups)
+            )
         cbar = np.zeros(n_cells)
         for q, i, w in zip(p.slot, p.cell, p.weight, strict=True):
             cbar[i] += w * total[q] / p.volume

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import sys
 from pathlib import Path
 
@@ -47,8 +48,11 @@ def faces_of(theta, sides, dtype):
     return tuple(faces)
 
 
-def make(shape, sides="mixed", dtype=np.float64, labels=1, varied=False, saturation=0.0, seed=7):
-    """Build a random problem: three overlapping cells, sources, and obstacles where D varies."""
+def make(shape, sides="mixed", dtype=np.float64, labels=1, varied=False, saturation=0.0, seed=7, groups=None):
+    """Build a random problem: three overlapping cells, sources, and obstacles where D varies.
+
+    Label l has the D and clearance of the group l modulo ``groups``, by default of its own.
+    """
     rng = np.random.default_rng(seed)
     size, codes = int(np.prod(shape)), np.array(SIDES[sides], dtype=np.int8)
     u = rng.random((labels, *shape)).astype(dtype)
@@ -63,8 +67,10 @@ def make(shape, sides="mixed", dtype=np.float64, labels=1, varied=False, saturat
     slot, cell = np.array(pairs).T
     weight = rng.uniform(0.2, 1.0, slot.size)
     weight /= np.bincount(cell, weight, minlength=3)[cell]
+    r, decay = rng.uniform(0.02, 0.08, labels), rng.uniform(0.01, 0.03, labels)
+    mine = np.arange(labels) % (groups or labels)
     return Problem(
-        u=u, r=rng.uniform(0.02, 0.08, labels), decay=rng.uniform(0.01, 0.03, labels),
+        u=u, r=r[mine], decay=decay[mine],
         sides=codes, value=rng.uniform(0.0, 2.0, (labels, 6)), voxel=voxel,
         source=rng.random((labels, voxel.size)), slot=slot, cell=cell, weight=weight,
         rate=np.array([30.0, 5.0, 90.0]), lattice_rate=np.array([20.0, 6.0, 40.0]),
@@ -95,22 +101,22 @@ def run_linear(p, n_sub, threads=1, label=None):
     return u, taken, exposure, flows
 
 
-def diffusion(p, mine=slice(None)):
-    """D, clearance and the sides, for some of the labels."""
-    return d.Diffusion(p.r[mine], p.decay[mine], p.sides, p.value[mine], p.conductance)
+def diffusion(p, mine=slice(None), groups=None):
+    """D and clearance of the groups, by default of the labels, and the sides, for some of the labels."""
+    return d.Diffusion(p.r[mine][:groups], p.decay[mine][:groups], p.sides, p.value[mine], p.conductance)
 
 
-def run_saturable(p, n_sub, threads=1, occupancy=None):
-    """Field, uptake per label and cell, and flows by `advance_saturable`."""
-    u = p.u.copy()
+def run_saturable(p, n_sub, threads=1, occupancy=None, groups=None):
+    """Field, uptake per label and cell, and flows by `advance_saturable`, of groups with the same kappa."""
+    u, groups = p.u.copy(), len(p.u) if groups is None else groups
     labels, n_cells = len(u), p.rate.size
     taken, flows = np.zeros((labels, n_cells)), np.zeros((labels, 6))
     flows[:, d.MASS] = u.reshape(labels, -1).sum(axis=1, dtype=np.float64)
     saturable_uptake.advance_saturable(
-        u, np.empty_like(u), n_sub=n_sub, diffusion=diffusion(p),
+        u, np.empty_like(u), n_sub=n_sub, diffusion=diffusion(p, groups=groups),
         slots=linear_uptake.index_slots(p.voxel, u.shape[1:]),
         entries=x.index_entries(p.slot, p.cell, p.weight, p.voxel, n_cells), source=p.source,
-        law=x.UptakeLaw(p.rate, np.atleast_2d(p.lattice_rate), p.saturation), dt=p.dt, volume=p.volume,
+        law=x.UptakeLaw(p.rate, np.tile(p.lattice_rate, (groups, 1)), p.saturation), dt=p.dt, volume=p.volume,
         taken=taken, flows=flows, occupancy=occupancy, threads=threads,
     )  # fmt: skip
     return u, taken, flows
@@ -137,9 +143,9 @@ class TestReference:
         np.testing.assert_allclose(got[3][:, 1:], booked(p.books), rtol=tight, atol=tight)
 
     def test_saturable(self, shape, sides, dtype, varied, n_sub):
-        p = make(shape, sides, dtype, labels=3, varied=varied, saturation=20.0)
-        expected, taken, _ = advance(p, n_sub)
-        got = run_saturable(p, n_sub)
+        p = make(shape, sides, dtype, labels=10, varied=varied, saturation=20.0, groups=2)
+        expected, taken, _ = advance(p, n_sub, groups=2)
+        got = run_saturable(p, n_sub, groups=2)
         tight = 1e-12 if dtype == np.float64 else 4e-6
         np.testing.assert_allclose(got[0], expected, rtol=tight, atol=tight)
         np.testing.assert_allclose(got[1], taken, rtol=tight)
@@ -161,7 +167,7 @@ def test_saturable_reference_catches_five_percent():
     p = make((3, 4, 6), labels=3, saturation=20.0)
     wrong = copy.deepcopy(p)
     wrong.saturation = 1.05 * p.saturation
-    assert np.max(np.abs(run_saturable(wrong, 4)[1] / advance(p, 4)[1] - 1.0)) > 1e-3
+    assert np.max(np.abs(run_saturable(wrong, 4)[1] / advance(p, 4, groups=3)[1] - 1.0)) > 1e-3
 
 
 @pytest.mark.parametrize("varied", [False, True], ids=["uniform", "varied"])
@@ -188,8 +194,8 @@ def test_mass_check_sees_a_leaking_stencil():
 @pytest.mark.parametrize("varied", [False, True], ids=["uniform", "varied"])
 @pytest.mark.parametrize("shape", [(23, 31), (5, 9, 11), (1, 3)], ids=str)
 def test_threads_leave_the_same_bits(shape, varied):
-    p = make(shape, labels=3, varied=varied, saturation=20.0)
-    for run in (run_linear, run_saturable):
+    p = make(shape, labels=10, varied=varied, saturation=20.0, groups=2)
+    for run in (run_linear, functools.partial(run_saturable, groups=2)):
         for one, other in zip(run(p, 7), run(p, 7, threads=2), strict=True):
             assert one.tobytes() == other.tobytes()
         for one, other in zip(run(p, 7), run(p, 7, threads=5), strict=True):
@@ -214,7 +220,7 @@ def test_labels_add_up():
     for name in ("u", "source", "value"):
         setattr(whole, name, getattr(p, name).sum(0, keepdims=True))
     whole.r, whole.decay = p.r[:1], p.decay[:1]
-    parts, together = run_saturable(p, 50), run_saturable(whole, 50)
+    parts, together = run_saturable(p, 50, groups=1), run_saturable(whole, 50)
     for part, total in zip(parts, together, strict=True):
         np.testing.assert_allclose(part.sum(0), total[0], rtol=1e-12)
 
@@ -307,11 +313,20 @@ def test_no_more_is_taken_than_there_are_receptors():
 def test_membrane_rate_solves_its_equation(kappa):
     """Over twelve decades of load, with the grid's resistance of either sign."""
     for load in np.logspace(-4, 8, 25):
-        g = x.membrane_rate(load / 200.0, 14.0, 14.0 / kappa, 200.0)
+        g = rate_of(load / 200.0, kappa, 200.0)
         assert g == pytest.approx(membrane_rate(load / 200.0, 14.0, kappa, 200.0), rel=1e-12)
         assert 0.0 < g * load / 200.0 < 14.0 / 200.0
-    assert x.membrane_rate(3.0, 14.0, 14.0 / kappa, 0.0) == pytest.approx(kappa, rel=1e-15)
-    assert x.membrane_rate(0.0, 14.0, 14.0 / kappa, 200.0) == pytest.approx(kappa, rel=1e-15)
+    assert rate_of(3.0, kappa, 0.0) == pytest.approx(kappa, rel=1e-15)
+    assert rate_of(0.0, kappa, 200.0) == pytest.approx(kappa, rel=1e-15)
+
+
+def rate_of(mean, kappa, saturation):
+    """The effective rate of one cell with k_a = 14 at a mean concentration."""
+    law = x.UptakeLaw(np.array([14.0]), np.array([[kappa]]), np.array([saturation]))
+    rates = x.Rates.of(law)
+    rates.mean[:] = mean
+    x.set_rates(rates, None, 0, 1)
+    return rates.rate[0, 0]
 
 
 def test_cell_without_uptake_takes_nothing():

@@ -14,7 +14,7 @@ import pytest
 from worlds import DONOR, RECIPIENT, run, world
 
 from exoabm import ExosomeModel
-from exoabm.kernels.uptake_rates import shared_membrane_rates
+from exoabm.kernels.uptake_rates import membrane_rates
 from exoabm.vesicle import enough_classes, normal_nodes
 
 WIDE = {"diffusivity": 8.59, "diameter_gsd": 2}
@@ -222,8 +222,8 @@ def test_membranes_are_shared_between_sizes() -> None:
     resistance = np.array([[0.55], [0.9], [1.4]])
     for load in (1e-9, 0.1, 1.0, 30.0, 1e6):
         mean = load * km * np.array([[0.2], [0.5], [0.3]])
-        rate = mean.copy()
-        shared_membrane_rates(rate, 0, k_a, resistance, 1 / km)
+        rate = np.empty_like(mean)
+        membrane_rates(rate, mean, np.array([k_a]), resistance, np.array([1 / km]), 0)
         flux = rate * mean
         membrane = mean + (1 - resistance) / k_a * flux  # c_s = cbar + (1/k_a - 1/kappa) Q
         np.testing.assert_allclose(flux, k_a * membrane / (1 + membrane.sum() / km), rtol=1e-12)
