@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from exoabm.benchmarks import run_benchmark, vesicles, whole_runs
-from exoabm.benchmarks.fields import _World
+from exoabm.benchmarks.fields import _explicit, _split, _World
 from exoabm.errors import InputError, NumericalError
 
 STUB = """#!/bin/sh
@@ -37,6 +37,14 @@ def test_the_reference_does_the_work_of_the_kernel(law: str) -> None:
     wrong.numpy = lambda n, kind: 1.001 * numpy(n, kind)  # type: ignore[method-assign]
     with pytest.raises(NumericalError, match="differ by 1"):
         wrong.difference(law, 1)
+
+
+def test_the_split_scheme_converges_to_the_kernel_in_proportion_to_its_step() -> None:
+    voxel, source = np.array([5, 40, 77, 120]), np.array([1.0, 0, 0, 0])
+    exact = _explicit(12, voxel, source, 1 - source, 0.2 / 1024, 2.0)
+    coarse, fine = (_split(12, voxel, source, 1 - source, r, 2.0) - exact for r in (0.04, 0.02))
+    assert np.linalg.norm(coarse) / np.linalg.norm(fine) == pytest.approx(2, rel=0.05)
+    assert np.linalg.norm(fine) < 0.05 * np.linalg.norm(exact)
 
 
 def test_builds_alternate_and_are_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -76,14 +76,14 @@ def index_entries(
     order = np.argsort(first, kind="stable")
     place = np.empty(n_cells, np.uint32)
     place[order] = np.arange(n_cells)
-    cell = place[cell]
-    members = np.argsort(cell, kind="stable")
+    placed = place[cell]
+    members = np.argsort(placed, kind="stable")
     return Entries(
         order,
         _starts(slot, len(voxel)),
-        cell,
+        placed,
         weight,
-        _starts(cell, n_cells),
+        _starts(placed, n_cells),
         np.asarray(voxel)[slot[members]].astype(np.uint32),
         weight[members],
     )

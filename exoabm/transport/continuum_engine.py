@@ -11,6 +11,7 @@ sub-steps inside the coupling step. Uptake saturates on the sum over all rows.
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -30,12 +31,16 @@ from exoabm.transport.receptor_binding import Receptors
 from exoabm.vesicle import most_classes
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from exoabm.state import State
 
 EMPTY_FIELD = 1e-25
 """Vesicles below which a field is set to 0, before its numbers become subnormal and slow."""
 PARALLEL_VOXELS = 1 << 18
 """Voxels above which several threads are faster than one."""
+LOOK_AFTER = 0.25
+"""Seconds of wall time over which the use of cores is measured."""
 SLICES = 8
 """Parts of a step in which kinds that share receptors alternate, in reversed order."""
 DRIFT_TOLERANCE = {np.dtype("f8"): 1e-9, np.dtype("f4"): 1e-3}
@@ -73,6 +78,36 @@ class _KindStep:
     """(rows, 6), added to; see ``kernels.diffusion_stencil``."""
 
 
+class FreeCores:
+    """Cores that this process uses or could use: free = (idle time + own CPU time) / wall time.
+
+    The idle time is that of all cores, over at least the last ``LOOK_AFTER`` seconds. Threads that wait for
+    each other are slower than one where other processes take a core of theirs away.
+    """
+
+    def __init__(self, most: int, read: Callable[[], tuple[float, float, float]] | None = None) -> None:
+        self._most, self._read, self._free = most, read or _clocks, 1
+        self._last: tuple[float, float, float] | None = None
+
+    def count(self) -> int:
+        """Threads to use now: 1 until something was measured."""
+        if self._most > 1:
+            now = self._read()
+            if self._last is None:
+                self._last = now
+            wall, idle, own = (b - a for a, b in zip(self._last, now, strict=True))
+            if wall >= LOOK_AFTER:
+                self._free, self._last = round((idle + own) / wall), now
+        return max(1, min(self._most, self._free))
+
+
+def _clocks() -> tuple[float, float, float]:
+    """Wall time, idle time of all cores and CPU time of this process, s."""
+    import psutil
+
+    return time.perf_counter(), psutil.cpu_times().idle, time.process_time()
+
+
 class Continuum:
     """The engine on a grid; see the module.
 
@@ -83,7 +118,8 @@ class Continuum:
     courant : float, optional
         D dt/dx^2 of a sub-step; at most the stability limit.
     threads : int
-        Threads for large grids (``PARALLEL_VOXELS``). The result has the same bits for any number.
+        Threads for large grids (``PARALLEL_VOXELS``), as many as there are free cores (`FreeCores`). The
+        result has the same bits for any number.
     """
 
     name = "continuum"
@@ -91,7 +127,7 @@ class Continuum:
     def __init__(self, state: State, *, courant: float | None = None, threads: int = 1) -> None:
         domain = state.domain
         self.courant = choose_courant(domain) if courant is None else float(courant)
-        self.threads = threads if state.domain.n_voxels >= PARALLEL_VOXELS else 1
+        self._cores = FreeCores(threads if state.domain.n_voxels >= PARALLEL_VOXELS else 1)
         self._conductance = None if is_uniform(domain) else conductance(domain)
         self._scratch = np.empty(0)
         self.bind(state)
@@ -207,7 +243,7 @@ class Continuum:
             sink=sites.sink_rate * h[:, None],
             exposure=exposure,
             flows=step.flows,
-            threads=self.threads,
+            threads=self._cores.count(),
         )
         rate = (h / state.domain.voxel_volume)[:, None] * np.array([c.kappa for c in sites.couplings])
         entries, taken = sites.entries, np.zeros(step.taken.shape)
@@ -236,7 +272,7 @@ class Continuum:
             taken=step.taken,
             flows=step.flows,
             occupancy=occupancy,
-            threads=self.threads,
+            threads=self._cores.count(),
         )
 
 

@@ -7,6 +7,8 @@ import pytest
 from crowded_tissue import assert_identical, crowd
 from worlds import run
 
+from exoabm.transport.continuum_engine import LOOK_AFTER, FreeCores
+
 BURSTS = {"secretion": "poisson"}
 
 
@@ -17,6 +19,20 @@ def test_one_thread_or_two(dim: int, saturation: str) -> None:
     one = run(crowd(dim, threads=1, **options), 1800)
     two = run(crowd(dim, threads=2, **options), 1800)
     assert_identical(one, two)
+
+
+@pytest.mark.parametrize(
+    ("idle", "own", "threads"), [(1.0, 1.0, 2), (0.0, 0.05, 1), (0.1, 1.0, 1), (9, 1, 4)]
+)
+def test_threads_are_as_many_as_cores_are_free(idle: float, own: float, threads: int) -> None:
+    """On a quiet machine of two cores, beside 24 processes, beside one, and on a large machine."""
+    clock = [0.0, 50.0, 3.0]
+    cores = FreeCores(4, lambda: tuple(clock))
+    assert cores.count() == 1
+    for _ in range(3):
+        clock = [clock[0] + LOOK_AFTER, clock[1] + LOOK_AFTER * idle, clock[2] + LOOK_AFTER * own]
+        assert cores.count() == threads
+    assert FreeCores(1, lambda: pytest.fail("one thread needs no clock")).count() == 1
 
 
 def test_a_seed_names_a_run() -> None:

@@ -47,6 +47,7 @@ def test_small_pieces_give_the_same_bits(monkeypatch: pytest.MonkeyPatch, name: 
     """Odd and even numbers of sub-steps to a piece, so that the two copies of the field change places."""
     module, function, overrides, threads = RUNS[name]
     monkeypatch.setattr("exoabm.transport.continuum_engine.PARALLEL_VOXELS", 1)
+    monkeypatch.setattr("exoabm.transport.continuum_engine.FreeCores.count", lambda _: threads)
     monkeypatch.setattr(linear_uptake, "BLOCK_VOXELS", 1)
     calls, kernel = [], getattr(module, function)
 
