@@ -27,6 +27,7 @@ import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import psutil
@@ -50,14 +51,17 @@ class Client:
         For each frame, when it came, and when the acknowledgment two frames before it was sent.
     presses : list of float
         Seconds from a press of Go or Pause until the page said that it plays, or no longer does.
+    said : str
+        The last sentence of the server.
     """
 
-    port: int
+    address: str
     token: str
     query: str = ""
     arrivals: list[tuple[float, float]] = field(default_factory=list)
     presses: list[float] = field(default_factory=list)
     painting: float = 0.012
+    cookies: str = ""
     socket: Any = None
     said: str = ""
     _canvas: str = ""
@@ -72,13 +76,12 @@ class Client:
         """Load the page, connect, and wait for the first frame."""
         from websockets.asyncio.client import connect
 
-        cookies = await asyncio.to_thread(cookies_of, self.port, self.token)
-        name = uuid.uuid4().hex
-        here = f"127.0.0.1:{self.port}"
+        self.cookies = self.cookies or await asyncio.to_thread(cookies_of, self.address, self.token)
+        name, parts = uuid.uuid4().hex, urlsplit(self.address)
         self.socket = await connect(
-            f"ws://{here}/jupyter/api/kernels/{name}/channels?session_id={name}",
-            origin=f"http://{here}",  # type: ignore[arg-type]
-            additional_headers={"Cookie": cookies},
+            f"ws://{parts.netloc}{parts.path}jupyter/api/kernels/{name}/channels?session_id={name}",
+            origin=f"http://{parts.netloc}",  # type: ignore[arg-type]
+            additional_headers={"Cookie": self.cookies},
             max_size=None,
             compression=None,
             proxy=None,
@@ -154,8 +157,7 @@ class Client:
         if content.get("comm_id") == self._player and "playing" in state:
             (self._playing if state["playing"] else self._paused).set()
             (self._paused if state["playing"] else self._playing).clear()
-        if "text" in state and "reload" in state:
-            self.said = state["text"]
+        self.said = state.get("words") or self.said
 
     def _frame(self, number: int) -> None:
         now = time.monotonic()
@@ -163,15 +165,17 @@ class Client:
         self._start(self._paint(number))
 
     async def _paint(self, number: int) -> None:
+        from websockets.exceptions import ConnectionClosed
+
         await asyncio.sleep(self.painting)
-        await self.act(self._canvas, "painted", number)
+        with contextlib.suppress(ConnectionClosed):
+            await self.act(self._canvas, "painted", number)
         self._acks.append(time.monotonic())
         self._ready.set()
 
 
-def cookies_of(port: int, token: str) -> str:
+def cookies_of(address: str, token: str) -> str:
     """Cookies that a browser has after it came in by the address with the token."""
-    address = f"http://127.0.0.1:{port}/"
 
     class Stay(urllib.request.HTTPRedirectHandler):
         def redirect_request(self, *_: object) -> None:
@@ -205,11 +209,11 @@ class ServerProcess:
             nowhere = {"no_proxy": "127.0.0.1"}
             self.process = subprocess.Popen(command, stdout=out, stderr=out, env=os.environ | nowhere)
         self.ps = psutil.Process(self.process.pid)
-        while not (found := re.search(r":(\d+)/\?token=(\S+)", self.log)):
+        while not (found := re.search(r"exoabm is at \S+?:(\d+)/\S*\?token=(\S+)", self.log)):
             if self.process.poll() is not None:
                 raise SystemExit(self.log)
             time.sleep(0.1)
-        self.port, self.token = int(found[1]), found[2]
+        self.address, self.token = f"http://127.0.0.1:{found[1]}/", found[2]
 
     @property
     def log(self) -> str:
@@ -272,13 +276,13 @@ async def load(options: argparse.Namespace) -> dict[str, float]:
     """Let readers come, run models and go; what was measured."""
     server = ServerProcess(*options.server)
     for query in dict.fromkeys(queries(options)):
-        one = Client(server.port, server.token, query.partition("&seed")[0])
+        one = Client(server.address, server.token, query.partition("&seed")[0])
         await one.open()
         await one.press("go")
         await until(lambda one=one: len(one.arrivals) > 5, 180)  # type: ignore[misc]
         await one.close()
     base = await settled(server)
-    readers = [Client(server.port, server.token, query) for query in queries(options)]
+    readers = [Client(server.address, server.token, query) for query in queries(options)]
     opened = []
     for client in readers:
         began = time.monotonic()

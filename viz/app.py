@@ -18,14 +18,24 @@ from exoabm.viz.components.controls import Controls, Question
 from exoabm.viz.components.editor import Editor
 from exoabm.viz.components.export_import import Export, Import
 from exoabm.viz.components.paired_runs import Compare
-from exoabm.viz.components.widgets import Button, ChoiceWidget, LinkWidget, PlayerWidget, ThemeWidget, html
+from exoabm.viz.components.widgets import (
+    Button,
+    ChoiceWidget,
+    LinkWidget,
+    NoticeWidget,
+    PlayerWidget,
+    ThemeWidget,
+    html,
+)
 from exoabm.viz.draft import Draft
 from exoabm.viz.packed_links import unpack
 from exoabm.viz.parameter_controls import changed, controls_of
 from exoabm.viz.results.text_summary import PREPARING, cell_summary, recorded_summary, run_summary
+from exoabm.viz.server.classroom import CLASSROOM, Seat, account_by
 from exoabm.viz.server.frames import header
 from exoabm.viz.server.limits import SLOTS
 from exoabm.viz.server.session import SPEEDS, Session
+from exoabm.viz.server.turns import TURNS
 from exoabm.viz.server.uploads import UploadFolder, is_run, open_run
 from exoabm.viz.setup import Link, Setup, decode, first_setup, intro_of
 from exoabm.viz.teaching.guide import Lessons, ScenarioPage
@@ -51,6 +61,18 @@ TABS = {
 """What the right side can show, by a short name; what stands behind the bar goes where it is narrow."""
 SCENARIO = "EXOABM_SCENARIO"
 """Environment variable by which the command line names the scenario that the page opens with."""
+
+
+def reader_key() -> str:
+    """The name of the browser on whose behalf this thread works; "" where there is none."""
+    from solara.server import kernel_context
+
+    if not kernel_context.has_current_context():
+        return ""
+    return str(kernel_context.get_current_context().session_id)
+
+
+TURNS.whose = account_by(reader_key)
 
 
 def start(search: str) -> tuple[Link, str]:
@@ -80,10 +102,15 @@ def Page() -> None:
     seat = solara.use_memo(object, [])
 
     def sit() -> Callable[[], None]:
-        return lambda: SLOTS.leave(id(seat))
+        def leave() -> None:
+            SLOTS.leave(id(seat))
+            CLASSROOM.leave(id(seat))
 
-    taken = solara.use_memo(lambda: SLOTS.take(id(seat)), [])
+        return leave
+
+    taken = solara.use_memo(lambda: SLOTS.take(id(seat), reader_key()), [])
     solara.use_effect(sit, [])
+    _Notice(id(seat))
     if not taken:
         _AllInUse()
         return
@@ -91,7 +118,19 @@ def Page() -> None:
     if is_run(named):
         _FinishedRunPage(Path(named))
     else:
-        _LivePage()
+        _LivePage(id(seat))
+
+
+@solara.component
+def _Notice(page: int) -> None:
+    """The last sentence of the server, above all else, when it ends."""
+    element = NoticeWidget.element()
+
+    def listen() -> None:
+        widget = solara.get_widget(element)
+        CLASSROOM.listen(page, lambda words: setattr(widget, "words", words))
+
+    solara.use_effect(listen, [])
 
 
 @solara.component
@@ -128,7 +167,7 @@ def _open(setup: Setup) -> Session:
 
 
 @solara.component
-def _LivePage() -> None:
+def _LivePage(page: int) -> None:
     search = solara.use_router().search or ""
     first = solara.use_memo(lambda: opened(search), [])
     setup = solara.use_reactive(first.setup)
@@ -177,6 +216,9 @@ def _LivePage() -> None:
 
     solara.use_effect(listen, [])
     LinkWidget.element(on_link=open_link)
+    reader = CLASSROOM.reader(reader_key())
+    lesson = progress.value.here() if tab.value == "lessons" else ""
+    CLASSROOM.note(page, Seat(reader, session.value, setup.value.title, lesson))
     _Header(setup.value, lambda name: begin(first_setup(name)))
     _Workspace(session.value, setup.value, begin, pulse.value, problem, tab, progress, draft, uploads).key(
         f"bench-{setup.value.scenario}-{session.value.loaded.scenario.transport.engine}"
@@ -207,7 +249,10 @@ def _Header(setup: Setup, on_scenario: Callable[[str], Any]) -> None:
     titles = solara.use_memo(lambda: {n: load(n).scenario.info.title for n in shipped()}, [])
     with html("header", "exo-head"):
         html("span", "exo-brand", text="exoabm")
-        html("span", "exo-motto", text="cell communication through extracellular vesicles")
+        motto = "cell communication through extracellular vesicles"
+        if CLASSROOM.open:
+            motto = f"you are {CLASSROOM.reader(reader_key()).name}"
+        html("span", "exo-motto", text=motto)
         ChoiceWidget.element(
             label="Scenario",
             value=setup.scenario,

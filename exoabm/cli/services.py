@@ -25,18 +25,29 @@ def dash(
         int | None, typer.Option(min=1, max=65535, help="Default: the first free port from 8765.")
     ] = None,
     seats: Annotated[
-        int, typer.Option(min=1, max=64, help="Maximum number of models at the same time.")
-    ] = 16,
+        int | None,
+        typer.Option(
+            min=1, max=64, help="Maximum number of pages at the same time. Default: 16; of a class 40."
+        ),
+    ] = None,
     browser: Annotated[bool, typer.Option(help="Open the page in the browser.")] = True,
     base_url: Annotated[
         str | None,
         typer.Option(metavar="URL", help="Address of the page behind a reverse proxy, including its path."),
     ] = None,
+    classroom: Annotated[
+        bool,
+        typer.Option(
+            "--class",
+            help="Serve a class: to other machines, unless behind a proxy, with limits for each reader and a "
+            "page for the teacher.",
+        ),
+    ] = False,
 ) -> None:
     """Open a running model in the browser, served locally."""
     # The page stands above the command line, which therefore calls it by its name alone.
     serve = import_module("exoabm.viz.server.serve").serve
-    serve(scenario, port=port, browser=browser, seats=seats, base_url=base_url)
+    serve(scenario, port=port, browser=browser, seats=seats, base_url=base_url, classroom=classroom)
 
 
 @app.command(rich_help_panel="Speed")

@@ -172,6 +172,13 @@ class ThemeWidget(_Widget):
     template_file = (__file__, "theme.vue")
 
 
+class NoticeWidget(_Widget):
+    """A sentence above the page; the server's last word."""
+
+    template_file = (__file__, "notice.vue")
+    words = Unicode("").tag(sync=True)
+
+
 class PlotWidget(_Widget):
     """Lines over one axis, drawn in the page's own style."""
 

@@ -4,15 +4,28 @@ Other accounts of a machine reach its loopback addresses, and pages of other sit
 whatever that browser does. So the address that is opened carries a random token. The first visit with it
 turns it into a cookie; requests and WebSockets without it are refused. A WebSocket is let in only from a page
 of the same origin, and what is served may load nothing from elsewhere, which the browser enforces.
+
+A class is served to other machines, too: under the addresses and the name of this one. Its teacher has a
+token of their own, which also lets into the page of readers. What comes in by a WebSocket is let through in
+the forms that the page uses, and at the speed of a person.
 """
 
 from __future__ import annotations
 
+import asyncio
+import json
 import secrets
+import socket
+import struct
+import time
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
+import psutil
+
 from exoabm.errors import InputError
+from exoabm.viz.server.classroom import CLASSROOM
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping
@@ -23,10 +36,22 @@ if TYPE_CHECKING:
 
 HOST = "127.0.0.1"
 HOSTS = (HOST, "localhost")
+EVERYWHERE = "0.0.0.0"  # only for a class, and said at its start
 COOKIE = "solara-session-id"
 """By which Solara knows a reader."""
 TOKEN = "token"
 """What the address asks with."""
+TEACHER = "/teacher"
+"""Path of the teacher's page of a class."""
+PAGES_EACH = 8
+"""WebSockets at once from one address or browser, where a class is served to other machines."""
+LARGEST_TEXT = 1 << 20
+"""Bytes of a message without a file."""
+MESSAGES, BURST = 60.0, 300.0
+"""Messages a second of one page in the long run, and at once; a page at 24 frames/s sends 24."""
+KINDS = ("kernel_info_request", "comm_info_request", "comm_open", "comm_msg", "comm_close")
+COMMS = ("solara.control", "jupyter.widget.control")
+"""What a page may open by itself."""
 STRANGER = b"This page opens by the address that `exoabm dash` printed, with its token.\n"
 PROXIES = (b"x-forwarded-host", b"x-forwarded-proto", b"script-name", b"x-script-name")
 """What proxies say of themselves; ``base_url`` says it here."""
@@ -41,6 +66,8 @@ class Address:
     base_url : str, optional
         Address under which a reverse proxy shows the page, such as
         ``https://hub.example.org/user/me/proxy/8765/``.
+    shared : bool
+        Whether other machines come in, without a proxy; with one, they come in by it.
 
     Raises
     ------
@@ -48,8 +75,10 @@ class Address:
         If ``base_url`` is no such address.
     """
 
-    def __init__(self, port: int, base_url: str | None = None) -> None:
+    def __init__(self, port: int, base_url: str | None = None, *, shared: bool = False) -> None:
         self.port = port
+        self.shared = shared and not base_url
+        self.listen = EVERYWHERE if self.shared else HOST
         self.local = f"http://{HOST}:{port}/"
         self.base_url = base_url.rstrip("/") + "/" if base_url else self.local
         parts = urlsplit(self.base_url)
@@ -57,7 +86,28 @@ class Address:
             raise InputError(f"--base-url {base_url}: write an address, such as https://HOST/PATH/")
         self.root = parts.path.rstrip("/")
         self.netloc = parts.netloc
-        self.hosts = (*HOSTS, parts.hostname)
+        self.hosts: tuple[str, ...] = (*HOSTS, parts.hostname)
+        own = own_addresses() if self.shared else []
+        self.links = [f"http://{host}:{port}/" for host in own] or [self.base_url]
+        if self.shared:
+            self.hosts = (*self.hosts, *own, socket.gethostname().lower())
+
+
+def own_addresses() -> list[str]:
+    """IPv4 addresses of this machine that others can reach, the one of the default route first."""
+    found = [
+        each.address
+        for name, addresses in psutil.net_if_addrs().items()
+        for each in addresses
+        if each.family == socket.AF_INET and not each.address.startswith("127.")
+    ]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # sends nothing: it only asks for the route
+            first = probe.getsockname()[0]
+        except OSError:
+            first = ""
+    return sorted(found, key=lambda address: address != first)
 
 
 class Tokens:
@@ -69,6 +119,7 @@ class Tokens:
     def __init__(self) -> None:
         self.token = secrets.token_urlsafe(32)
         self.ticket = secrets.token_urlsafe(32)
+        self.teacher = secrets.token_urlsafe(32)
 
     def opens(self, key: str) -> bool:
         """Whether this is the token, or the ticket, which then is used up; compared in constant time."""
@@ -77,6 +128,10 @@ class Tokens:
             return True
         return secrets.compare_digest(key.encode(), self.token.encode())
 
+    def leads(self, key: str) -> bool:
+        """Whether this is the teacher's token."""
+        return secrets.compare_digest(key.encode(), self.teacher.encode())
+
 
 class AccessControl:
     """ASGI middleware: known hosts, a token, WebSockets only from the page's own origin, strict headers."""
@@ -84,6 +139,7 @@ class AccessControl:
     def __init__(self, app: Callable[..., Awaitable[None]], place: Address, keys: Tokens) -> None:
         self.app, self.place, self.keys = app, place, keys
         self.cookie = f"exoabm-{place.port}"
+        self.open: Counter[str] = Counter()
         self.headers = [
             (b"content-security-policy", _policy(place).encode()),
             (b"referrer-policy", b"no-referrer"),
@@ -108,33 +164,75 @@ class AccessControl:
                 await receive()
                 await send({"type": "websocket.close", "code": 1008})
                 return
-            await self.app(scope, receive, send)
+            await self._connect(scope, receive, send, cookies)
             return
         query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
         given = next((value for name, value in query if name == TOKEN), "")
         if not known:
             await self._answer(send, 400, b"unknown host")
-        elif given and self.keys.opens(given):
-            await self._let_in(scope, send, [pair for pair in query if pair[0] != TOKEN])
+        elif given and ((leads := self.keys.leads(given)) or self.keys.opens(given)):
+            await self._let_in(scope, send, [pair for pair in query if pair[0] != TOKEN], leads=leads)
+        elif CLASSROOM.open and scope["path"] == TEACHER:
+            led = self.keys.leads(cookies.get(f"{self.cookie}-teacher", ""))
+            await self._teach(send, allowed=led, table_only=("table", "") in query)
         elif not inside:
             await self._answer(send, 403, STRANGER)
         else:
             await self.app(scope, receive, self._with_headers(send))
 
-    async def _let_in(self, scope: Message, send: Send, query: list[tuple[str, str]]) -> None:
+    async def _connect(self, scope: Message, receive: Receive, send: Send, cookies: dict[str, str]) -> None:
+        """Serve a WebSocket, unless too many are open from the same address or browser."""
+        client = (scope.get("client") or ("",))[0]
+        who = [f"browser {next((cookies[name] for name in cookies if name.startswith(COOKIE)), '')}"]
+        if not client.startswith("127."):
+            who.append(f"address {client}")
+        if self.place.shared and any(self.open[each] >= PAGES_EACH for each in who):
+            await receive()
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        self.open.update(who)
+        try:
+            await self.app(scope, SocketFilter(receive).receive, send)
+        finally:
+            self.open.subtract(who)
+            self.open += Counter()
+
+    async def _teach(self, send: Send, *, allowed: bool, table_only: bool) -> None:
+        """The teacher's page, or its table alone."""
+        if not allowed:
+            await self._answer(send, 403, b"This page opens by the teacher's address that was printed.\n")
+            return
+        make = CLASSROOM.table if table_only else lambda: CLASSROOM.page(self._share())
+        body = (await asyncio.to_thread(make)).encode()
+        await self._answer(send, 200, body, kind="text/html; charset=utf-8")
+
+    def _share(self) -> str:
+        return f"{self.place.links[0]}?{TOKEN}={self.keys.token}"
+
+    async def _let_in(
+        self, scope: Message, send: Send, query: list[tuple[str, str]], *, leads: bool = False
+    ) -> None:
         """Give the token as a cookie, and send the reader on to the same page without it."""
         where = self.place.root + scope["path"] + (f"?{urlencode(query)}" if query else "")
         secure = "; Secure" if scope.get("scheme") == "https" else ""
-        cookie = f"{self.cookie}={self.keys.token}; Path={self.place.root}/; HttpOnly; SameSite=Lax{secure}"
+        given = {self.cookie: self.keys.token}
+        if leads:
+            given[f"{self.cookie}-teacher"] = self.keys.teacher
+        rest = f"Path={self.place.root}/; HttpOnly; SameSite=Lax{secure}"
+        cookies = [(b"set-cookie", f"{name}={value}; {rest}".encode()) for name, value in given.items()]
         # One slash only: two would lead to another host.
         location = "/" + where.lstrip("/")
-        told = [(b"location", location.encode("latin-1", "ignore")), (b"set-cookie", cookie.encode())]
-        await self._answer(send, 303, b"", told)
+        await self._answer(send, 303, b"", [(b"location", location.encode("latin-1", "ignore")), *cookies])
 
     async def _answer(
-        self, send: Send, status: int, body: bytes, more: list[tuple[bytes, bytes]] | None = None
+        self,
+        send: Send,
+        status: int,
+        body: bytes,
+        more: list[tuple[bytes, bytes]] | None = None,
+        kind: str = "text/plain; charset=utf-8",
     ) -> None:
-        headers = [(b"content-type", b"text/plain; charset=utf-8"), *self.headers, *(more or [])]
+        headers = [(b"content-type", kind.encode()), *self.headers, *(more or [])]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
@@ -162,6 +260,67 @@ class AccessControl:
         return {**scope, "path": path, "raw_path": path.encode(), "headers": headers}
 
 
+class SocketFilter:
+    """What comes in by a WebSocket, in the forms that the page uses, and at the speed of a person.
+
+    A message in another form ends the connection, as where it is no JSON; one that asks for what the page
+    never does (to make objects, or to call anything but handlers of events) is dropped. Who sends more than
+    ``MESSAGES`` a second waits, with nobody else.
+    """
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._credit, self._since = BURST, time.monotonic()
+
+    async def receive(self) -> Message:
+        """The next message that may pass."""
+        while True:
+            message = await self._receive()
+            if message["type"] != "websocket.receive":
+                return message
+            await self._pace()
+            passes = passable(message.get("text"), message.get("bytes"))
+            if passes is None:
+                return {"type": "websocket.disconnect", "code": 1003}
+            if passes:
+                return message
+
+    async def _pace(self) -> None:
+        now = time.monotonic()
+        self._credit = min(BURST, self._credit + (now - self._since) * MESSAGES) - 1
+        self._since = now
+        if self._credit < 0:
+            await asyncio.sleep(-self._credit / MESSAGES)
+
+
+def passable(text: str | None, data: bytes | None) -> bool | None:
+    """Whether a message is one of those that the page sends; None where it cannot even be read."""
+    try:
+        if data is not None:
+            count = struct.unpack_from("!I", data)[0]
+            at = [*struct.unpack_from(f"!{count}I", data, 4), len(data)] if 0 < count <= 16 else []
+            if not at or sorted(at) != at or at[0] < 4 + 4 * count:
+                return None
+            text = bytes(data[at[0] : at[1]]).decode()
+        if text is None or len(text) > LARGEST_TEXT:
+            return None
+        message = json.loads(text)
+        kind, content = message["header"]["msg_type"], message["content"]
+        if kind not in KINDS or not isinstance(message["channel"], str) or not isinstance(content, dict):
+            return False
+        if kind == "comm_open":
+            return content.get("target_name") in COMMS
+        if kind != "comm_msg":
+            return True
+        inner = content["data"]
+        if not isinstance(content["comm_id"], str) or not isinstance(inner, dict):
+            return False
+        event = inner.get("content")
+        return inner.get("method") != "custom" or (isinstance(event, dict) and {*event} <= {"event", "data"})
+    except (ValueError, KeyError, TypeError, RecursionError, struct.error):
+        return None
+
+
 def _host_of(netloc: str) -> str | None:
     try:
         return urlsplit(f"//{netloc}").hostname
@@ -175,7 +334,7 @@ def _cookies(header: str) -> dict[str, str]:
 
 
 def _policy(place: Address) -> str:
-    sockets = {f"ws://{host}:*" for host in HOSTS} | {f"{s}://{place.netloc}" for s in ("ws", "wss")}
+    sockets = {f"ws://{host}:*" for host in place.hosts} | {f"{s}://{place.netloc}" for s in ("ws", "wss")}
     return (
         "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
         "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data:; "

@@ -1,6 +1,8 @@
 """The server behind ``exoabm dash``: this machine only, no telemetry, nothing from outside.
 
-Who may see what it serves is said in ``guard``.
+Who may see what it serves is said in ``access_control``. A class is served to other machines, too, which is
+said at its start; its readers have the caps of ``class_limits`` and turns by processor time, and its teacher
+has a page of ``classroom``.
 """
 
 from __future__ import annotations
@@ -11,19 +13,38 @@ import threading
 import webbrowser
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import psutil
 
 from exoabm.errors import InputError, ResourceError
-from exoabm.viz.server.access_control import HOST, TOKEN, AccessControl, Address, Tokens
-from exoabm.viz.server.limits import SLOTS
+from exoabm.scenario.loader import shipped
+from exoabm.viz.server.access_control import (
+    EVERYWHERE,
+    HOST,
+    TEACHER,
+    TOKEN,
+    AccessControl,
+    Address,
+    Tokens,
+)
+from exoabm.viz.server.classroom import CLASSROOM
+from exoabm.viz.server.limits import LIMITS, SLOTS, class_limits
 from exoabm.viz.server.session import warm_up
 from exoabm.viz.server.uploads import is_run, open_run
 from exoabm.viz.setup import first_setup
 
+if TYPE_CHECKING:
+    from types import FrameType
+
 PORT = 8765
 PORTS_TRIED = 20
-LARGEST_MESSAGE = 32 << 20
-"""Bytes of a WebSocket message, an uploaded file among them."""
+SEATS, CLASS_SEATS = 16, 40
+"""Pages at once, by default."""
+PAGES_OF_READER = 3
+"""Pages at once of one reader of a class."""
+LARGEST_MESSAGE = 2 << 20
+"""Bytes of a WebSocket message; files are uploaded in parts of half of that."""
 
 SETTINGS = {
     "SOLARA_APP": "exoabm.viz.app",
@@ -45,8 +66,9 @@ def serve(
     *,
     port: int | None = None,
     browser: bool = True,
-    seats: int = 16,
+    seats: int | None = None,
     base_url: str | None = None,
+    classroom: bool = False,
 ) -> None:
     """Serve the page until interrupted.
 
@@ -59,9 +81,11 @@ def serve(
     browser
         Whether to open the page in the browser.
     seats
-        Models that may run at once, one for each open tab.
+        Models that may run at once, one for each open tab; ``SEATS``, or ``CLASS_SEATS`` for a class.
     base_url
-        Address under which a reverse proxy shows the page; see ``guard.Place``.
+        Address under which a reverse proxy shows the page; see ``Address``.
+    classroom
+        Whether to serve a class: to other machines, with caps for each reader and a page for the teacher.
 
     Raises
     ------
@@ -76,15 +100,18 @@ def serve(
         scenario = str(Path(scenario).resolve())
     else:
         warm_up(first_setup(scenario, trusted=True).load())
-    place, keys = Address(_free_port(port), base_url), Tokens()
+    shared = classroom and not base_url
+    place, keys = Address(_free_port(port, shared=shared), base_url, shared=shared), Tokens()
     _settle(scenario, place)
-    SLOTS.most = seats
+    SLOTS.most = seats or (CLASS_SEATS if classroom else SEATS)
+    if classroom:
+        _open_class()
     import uvicorn
     from solara.server.starlette import app
 
     config = uvicorn.Config(
         AccessControl(app, place, keys),
-        host=HOST,
+        host=place.listen,
         port=place.port,
         log_level="warning",
         loop="asyncio",
@@ -94,9 +121,46 @@ def serve(
         ws_per_message_deflate=False,  # on loopback packing costs more than it saves
         timeout_graceful_shutdown=1,
     )
-    server = uvicorn.Server(config)
+    server = _server(config)
     threading.Thread(target=_announce, args=(server, place, keys, browser), daemon=True).start()
     server.run()
+
+
+def _server(config: Any) -> Any:
+    """A server that tells its readers that it ends, before it does; a second signal ends it at once."""
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        """Says farewell first."""
+
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            """End, after all pages were told so."""
+            if getattr(self, "_told", False):
+                super().handle_exit(sig, frame)
+                return
+            self._told = True
+
+            def leave() -> None:
+                CLASSROOM.close()
+                super(Server, self).handle_exit(sig, frame)
+
+            threading.Thread(target=leave, daemon=True, name="exoabm-farewell").start()
+
+    return Server(config)
+
+
+def _open_class() -> None:
+    """Lower the caps, and compile what the included scenarios need, one after the other."""
+    caps = class_limits(SLOTS.most, float(psutil.virtual_memory().available))
+    vars(LIMITS).update(vars(caps))
+    SLOTS.each = PAGES_OF_READER
+    CLASSROOM.start()
+
+    def prepare() -> None:
+        for name in shipped():
+            warm_up(first_setup(name).load()).wait()
+
+    threading.Thread(target=prepare, daemon=True, name="exoabm-prepare").start()
 
 
 def _announce(server: Any, place: Address, keys: Tokens, browser: bool) -> None:
@@ -107,6 +171,13 @@ def _announce(server: Any, place: Address, keys: Tokens, browser: bool) -> None:
         if server.should_exit:
             return
         time.sleep(0.05)
+    if CLASSROOM.open:
+        print(f"A class of up to {SLOTS.most} pages, {PAGES_OF_READER} for each reader.")
+        if place.shared:
+            print("Other machines are let in, without encryption: use it in a network that you trust.")
+        for link in place.links:
+            print(f"readers: {link}?{TOKEN}={keys.token}")
+            print(f"teacher: {link.rstrip('/')}{TEACHER}?{TOKEN}={keys.teacher}")
     print(f"exoabm is at {place.base_url}?{TOKEN}={keys.token}  (Ctrl+C ends it)", flush=True)
     if browser:
         webbrowser.open(f"{place.base_url}?{TOKEN}={keys.ticket}")
@@ -137,12 +208,12 @@ def _data_folder() -> Path:
     raise InputError("the scripts of the page are not installed; run: pip install 'exoabm[offline]'")
 
 
-def _free_port(wanted: int | None) -> int:
+def _free_port(wanted: int | None, *, shared: bool = False) -> int:
     for port in [wanted] if wanted is not None else range(PORT, PORT + PORTS_TRIED):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                probe.bind((HOST, port))
+                probe.bind((EVERYWHERE if shared else HOST, port))
             except OSError:
                 continue
             return port

@@ -13,6 +13,7 @@ from __future__ import annotations
 import io
 import threading
 import time
+import weakref
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -146,6 +147,7 @@ class Session:
         self._ack = threading.Event()
         self.frame = self._draw()
         self.recording.add(self.frame)
+        _alive.add(self)
 
     @contextmanager
     def reading(self) -> Iterator[ExosomeModel]:
@@ -412,6 +414,14 @@ class Session:
 
 def _ignore(*_: object) -> None:
     """Nobody listens."""
+
+
+_alive: weakref.WeakSet[Session] = weakref.WeakSet()
+
+
+def park_idle(seconds: float) -> int:
+    """Park the models of this process that nobody has looked at for some time; how many that were."""
+    return sum(session.park(seconds) for session in list(_alive))
 
 
 _begun: dict[tuple[str, str, str], threading.Event] = {}

@@ -2,8 +2,9 @@
 
 Each reader has an account of processor time. A model takes a turn for each frame: some steps, the drawing of
 the frame, and the rendering of the page. At most ``places`` turns are under way; the next one goes to the
-waiting reader who has used the least. A reader who comes, or comes back, starts at the least use among those
-who run, so that nobody is owed the time of a pause. A turn that lasts longer than ``LEASE``, as where a
+waiting reader who has used the least, but first to those who have waited for ``PATIENCE``, so that also a model
+with long steps moves while many run. A reader who comes, or comes back, starts at the least use among those who
+run, so that nobody is owed the time of a pause. A turn that lasts longer than ``LEASE``, as where a
 connection blocks, no longer keeps its place.
 """
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 LEASE = 1.0
 """Seconds after which the place of a turn is given to another."""
+PATIENCE = 0.8
+"""Seconds of waiting after which a turn comes before all those of readers who have used less."""
 RECENT = 2.0
 """Seconds after a turn during which a reader counts as active."""
 
@@ -41,7 +44,7 @@ class Account:
 
 class _Turn:
     def __init__(self, account: Account) -> None:
-        self.account, self.gate, self.since = account, threading.Event(), 0.0
+        self.account, self.gate, self.since = account, threading.Event(), time.monotonic()
 
 
 class Turns:
@@ -103,7 +106,9 @@ class Turns:
         now = time.monotonic()
         self._held = [turn for turn in self._held if now - turn.since < LEASE]
         while self._waiting and len(self._held) < self.places:
-            following = min(self._waiting, key=lambda turn: turn.account.share)
+            oldest = self._waiting[0]
+            least = min(self._waiting, key=lambda turn: turn.account.share)
+            following = oldest if now - oldest.since > PATIENCE else least
             self._waiting.remove(following)
             following.since = now
             self._held.append(following)

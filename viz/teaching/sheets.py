@@ -45,6 +45,17 @@ class Progress:
         plain = {"guesses": dict(self.guesses), "answers": dict(self.answers), "found": found}
         return json.dumps(plain) if self.guesses or self.found else ""
 
+    def here(self) -> str:
+        """The open lesson and its first step that is not answered, in words; "" where none is open."""
+        lesson = next((each for each in LESSONS if each.key == self.opened), None)
+        if lesson is None:
+            return ""
+        done = [f"{lesson.key}/{step.key}" in self.found for step in lesson.steps]
+        if all(done):
+            return f"{lesson.title}: all {len(done)} steps done"
+        first = done.index(False)
+        return f"{lesson.title}: step {first + 1} of {len(done)}, {lesson.steps[first].title}"
+
     def with_kept(self, text: str) -> Progress:
         """With what a browser kept, for the steps there are; what was done since stays; junk is ignored."""
         try:

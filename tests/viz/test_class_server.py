@@ -1,0 +1,298 @@
+"""A class on one server: who is let in, what hostile readers cannot do, the teacher's page, the end, a proxy."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import shutil
+import socket
+import struct
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import pytest
+
+from exoabm.benchmarks.class_load import Client, ServerProcess, cookies_of
+from exoabm.scenario.builder import blueprint
+from exoabm.scenario.loader import shipped
+from exoabm.viz.server.access_control import SocketFilter, passable
+from exoabm.viz.server.classroom import FAREWELL
+from exoabm.viz.server.limits import ModelSlots, class_limits
+from exoabm.viz.setup import first_setup
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+SMALL = "?scenario=two_cells&domain.voxel=20"
+NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/sbin")
+
+
+def get(url: str, cookies: str = "") -> tuple[int, str]:
+    """A request as it is; the status and the body."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(urllib.request.Request(url, headers={"Cookie": cookies}), timeout=30) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode(errors="replace")
+
+
+def teacher_token(server: ServerProcess) -> str:
+    found = re.search(r"/teacher\?token=(\S+)", server.log)
+    assert found
+    return found[1]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[ServerProcess]:
+    running = ServerProcess("two_cells", "--class", "--port", str(free_port()))
+    yield running
+    if running.process.poll() is None:
+        running.end()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_a_class_says_whom_it_lets_in_and_listens_to_other_machines(server: ServerProcess) -> None:
+    assert "Other machines are let in, without encryption" in server.log
+    listening = {c.laddr.ip for c in server.ps.net_connections("tcp") if c.status == psutil.CONN_LISTEN}
+    assert listening == {"0.0.0.0"}
+    links = re.findall(r"readers: (http://\S+)\?token=", server.log)
+    assert links
+    assert all(get(link)[0] == 403 for link in links)
+    assert all(get(f"{link}?token={server.token}")[0] in (200, 303) for link in links)
+
+
+def test_the_teacher_sees_readers_by_number_and_readers_do_not(server: ServerProcess) -> None:
+    page = f"{server.address}teacher"
+    assert get(page)[0] == 403
+    assert get(page, cookies_of(server.address, server.token))[0] == 403
+    led = cookies_of(server.address, teacher_token(server))
+
+    async def visit() -> tuple[str, str]:
+        client = Client(server.address, server.token, SMALL)
+        await client.open()
+        await client.press("go")
+        here = await asyncio.to_thread(get, f"{page}?table", led)
+        await client.close()
+        return here[1], client.cookies
+
+    table, cookies = asyncio.run(visit())
+    assert re.search(r"<td>reader \d+</td><td>no lesson</td><td>two_cells</td><td>runs, [\d.]+ of", table)
+    status, whole = get(page, led)
+    assert status == 200
+    assert server.token in whole
+    secret = dict(part.split("=", 1) for part in cookies.split("; "))["solara-session-id"]
+    assert secret not in whole + table
+
+
+def test_hostile_readers_change_nothing_for_the_others(server: ServerProcess) -> None:
+    """A reader's run goes on while others send junk, too much, and what the page never asks."""
+    junk = [
+        "",
+        "{",
+        "[" * 50_000,
+        json.dumps({"header": {}}),
+        "x" * 2_000_000,
+        b"\xff" * 40,
+        b"",
+        b"\0\0\0\1" * 9,
+    ]
+    other_form = {"event": "go", "data": {}, "more": 1}
+
+    async def attack(client: Client) -> None:
+        for message in junk:
+            other = Client(server.address, server.token, cookies=client.cookies)
+            await connect_only(other)
+            await other.socket.send(message)
+            await other.socket.close()
+        other = Client(server.address, server.token)
+        await other.open()
+        await other.send(
+            "comm_msg", {"comm_id": other._canvas, "data": {"method": "custom", "content": other_form}}
+        )
+        await other.send("comm_open", {"comm_id": "y", "target_name": "jupyter.widget", "data": {}})
+        for event in ("pick", "set_layers", "painted"):
+            await other.act(other._canvas, event, {"a": ["b"] * 100})
+        await other.socket.send("y" * 3_000_000)
+        for guess in range(100):
+            assert (await asyncio.to_thread(get, f"{server.address}?token={guess}"))[0] == 403
+        assert await refused(client, "http://evil.example")
+        await other.close()
+
+    async def both() -> tuple[int, int]:
+        steady = Client(server.address, server.token, SMALL)
+        await steady.open()
+        await steady.press("go")
+        attacker = Client(server.address, server.token)
+        attacker.cookies = await asyncio.to_thread(cookies_of, server.address, server.token)
+        await attack(attacker)
+        before = len(steady.arrivals)
+        end = time.monotonic() + 30
+        while len(steady.arrivals) < before + 20 and time.monotonic() < end:
+            await asyncio.sleep(0.05)
+        await steady.press("pause")
+        await steady.close()
+        return len(steady.arrivals) - before, steady.socket.close_code
+
+    frames, code = asyncio.run(both())
+    assert frames >= 20
+    assert code in (1000, None)
+    assert server.process.poll() is None
+
+
+async def connect_only(client: Client) -> None:
+    """Open a WebSocket without a page."""
+    from websockets.asyncio.client import connect
+
+    host = client.address.split("/")[2]
+    client.socket = await connect(
+        f"ws://{host}/jupyter/api/kernels/k/channels?session_id=s",
+        origin=f"http://{host}",  # type: ignore[arg-type]
+        additional_headers={"Cookie": client.cookies},
+        proxy=None,
+    )
+
+
+async def refused(client: Client, origin: str) -> bool:
+    from websockets.asyncio.client import connect
+    from websockets.exceptions import InvalidStatus
+
+    host = client.address.split("/")[2]
+    try:
+        await connect(
+            f"ws://{host}/jupyter/api/kernels/k/channels?session_id=s",
+            origin=origin,  # type: ignore[arg-type]
+            additional_headers={"Cookie": client.cookies},
+            proxy=None,
+        )
+    except InvalidStatus as error:
+        return error.response.status_code == 403
+    return False
+
+
+@pytest.mark.parametrize(
+    ("text", "passes"),
+    [
+        ({"content": {"event": "go", "data": {}}, "method": "custom"}, True),
+        ({"state": {"value": 1}, "method": "update"}, True),
+        ({"content": {"more": 1}, "method": "custom"}, False),
+        ({"content": {"event": "go", "more": {}}, "method": "custom"}, False),
+        ("junk", False),
+    ],
+)
+def test_only_events_of_the_page_pass(text: Any, passes: bool) -> None:
+    message = {
+        "header": {"msg_type": "comm_msg"},
+        "channel": "shell",
+        "content": {"comm_id": "c", "data": text},
+    }
+    assert passable(json.dumps(message), None) is passes
+    packed = json.dumps(message).encode()
+    assert passable(None, struct.pack("!2I", 1, 8) + packed) is passes
+    assert passable(None, struct.pack("!2I", 1, 9_999_999) + packed) is None
+    assert passable(json.dumps(message | {"header": {"msg_type": "execute_request"}}), None) is False
+
+
+def test_who_sends_too_much_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("exoabm.viz.server.access_control.BURST", 5.0)
+
+    async def receive() -> dict[str, Any]:
+        return {
+            "type": "websocket.receive",
+            "text": json.dumps({"header": {"msg_type": "comm_close"}, **rest}),
+        }
+
+    rest = {"channel": "shell", "content": {}}
+
+    async def many() -> float:
+        filtered, began = SocketFilter(receive), time.monotonic()
+        for _ in range(17):
+            await filtered.receive()
+        return time.monotonic() - began
+
+    assert asyncio.run(many()) >= 0.19, "12 more than at once, at 60 a second"
+
+
+def test_a_reader_has_so_many_pages_at_once() -> None:
+    slots = ModelSlots(5, each=2)
+    assert slots.take(1, "a")
+    assert slots.take(2, "a")
+    assert not slots.take(3, "a")
+    assert slots.take(4, "b")
+    slots.leave(1)
+    assert slots.take(3, "a")
+
+
+@pytest.mark.parametrize("name", sorted(shipped()))
+def test_every_included_scenario_is_admitted_in_a_class(name: str) -> None:
+    loaded = first_setup(name).load()
+    caps = class_limits(40, 4e9)
+    caps.admit_cells(loaded.scenario)
+    caps.admit(blueprint(loaded, 1), float(loaded.scenario.clock.duration) / 3600)
+
+
+@pytest.mark.skipif(NGINX is None, reason="no nginx on this machine")
+def test_behind_nginx_under_a_path_a_class_runs_and_is_told_its_end(tmp_path: Path) -> None:
+    outer, inner = free_port(), free_port()
+    base = f"http://127.0.0.1:{outer}/course/exoabm/"
+    conf = tmp_path / "nginx.conf"
+    conf.write_text(
+        f"""
+daemon off; pid {tmp_path}/pid; error_log {tmp_path}/errors; worker_processes 1;
+events {{}}
+http {{
+    access_log off;
+    client_body_temp_path {tmp_path}/b; proxy_temp_path {tmp_path}/p; fastcgi_temp_path {tmp_path}/f;
+    uwsgi_temp_path {tmp_path}/u; scgi_temp_path {tmp_path}/s;
+    server {{
+        listen 127.0.0.1:{outer};
+        location /course/exoabm/ {{
+            proxy_pass http://127.0.0.1:{inner}/;
+            proxy_http_version 1.1;
+            proxy_set_header Host $http_host;
+            proxy_set_header Upgrade $http_upgrade;
+            proxy_set_header Connection "upgrade";
+        }}
+    }}
+}}
+"""
+    )
+    nginx = subprocess.Popen([str(NGINX), "-c", str(conf), "-p", str(tmp_path)])
+    server = ServerProcess("two_cells", "--class", "--port", str(inner), "--base-url", base)
+    try:
+        assert f"readers: {base}?token={server.token}" in server.log
+        assert f"teacher: {base}teacher?token=" in server.log
+        assert "without encryption" not in server.log
+        listening = {c.laddr.ip for c in server.ps.net_connections("tcp") if c.status == psutil.CONN_LISTEN}
+        assert listening == {"127.0.0.1"}, "the proxy is the only way in"
+        assert get(f"{base}teacher", cookies_of(base, teacher_token(server)))[0] == 200
+        ended, said, frames = asyncio.run(_until_the_end(server, Client(base, server.token, SMALL)))
+    finally:
+        nginx.terminate()
+        nginx.wait(20)
+        server.process.kill()
+    assert said == FAREWELL
+    assert frames >= 5
+    assert ended < 8.0
+
+
+async def _until_the_end(server: ServerProcess, client: Client) -> tuple[float, str, int]:
+    """Run a model, end the server, and see what the reader is told and how long it takes."""
+    await client.open()
+    await client.press("go")
+    end = time.monotonic() + 30
+    while len(client.arrivals) < 5 and time.monotonic() < end:
+        await asyncio.sleep(0.05)
+    ended = await asyncio.to_thread(server.end)
+    return ended, client.said, len(client.arrivals)

@@ -1,0 +1,219 @@
+"""Who reads on this server: anonymous readers, what each is at, the teacher's page, and the end of the class.
+
+A reader is a browser, known by a random name in its cookie, and called by the order of arrival, as
+"reader 7". The teacher's page shows no names and no answers; it needs neither Solara nor a seat, and asks for
+its table again every ``REFRESH`` s.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+from html import escape
+from typing import TYPE_CHECKING
+
+import psutil
+
+from exoabm.viz.server.session import Session, park_idle
+from exoabm.viz.server.turns import TURNS, Account
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+REFRESH = 2.0
+"""Seconds between two tables on the teacher's page."""
+IDLE = 60.0
+"""Seconds after which a model that nobody looks at is parked."""
+MOST_READERS = 500
+"""Readers remembered; of those who have left, the first are forgotten."""
+FAREWELL = (
+    "This class has ended: the server was stopped. Your progress in the lessons is kept in this browser; "
+    "you can close the page."
+)
+COLUMNS = ("reader", "lesson", "model", "state", "processor time")
+"""Of the teacher's table."""
+FAREWELL_WAIT = 2.0
+"""Seconds that all pages together have to take the last sentence."""
+
+
+@dataclass
+class Reader:
+    """A browser.
+
+    Attributes
+    ----------
+    number : int
+        By the order of arrival, from 1.
+    account : Account
+        Of the processor time of all models of this reader.
+    """
+
+    number: int
+    account: Account = field(default_factory=Account)
+
+    @property
+    def name(self) -> str:
+        """As readers and the teacher see it."""
+        return f"reader {self.number}"
+
+
+@dataclass
+class Seat:
+    """An open page: its reader, its run, and where in the lessons it is."""
+
+    reader: Reader
+    session: Session | None = None
+    title: str = ""
+    lesson: str = ""
+
+    def told(self) -> tuple[str, ...]:
+        """The row of this page in the teacher's table."""
+        used = f"{self.reader.account.cpu:,.0f} s"
+        return self.reader.name, self.lesson or "no lesson", self.title, state_of(self.session), used
+
+
+class Classroom:
+    """The readers and their open pages; thread-safe.
+
+    Attributes
+    ----------
+    open : bool
+        Whether this server has a class, which readers and a teacher then see.
+    """
+
+    def __init__(self) -> None:
+        self.open = False
+        self._lock = threading.Lock()
+        self._readers: dict[str, Reader] = {}
+        self._seats: dict[int, Seat] = {}
+        self._notices: dict[int, Callable[[str], object]] = {}
+        self._count = 0
+        self._process = psutil.Process()
+
+    def reader(self, key: str) -> Reader:
+        """The reader with this name in its cookie."""
+        with self._lock:
+            if key not in self._readers:
+                self._count += 1
+                self._readers[key] = Reader(self._count)
+                here = [seat.reader for seat in self._seats.values()]
+                gone = [name for name, reader in self._readers.items() if reader not in here]
+                for name in gone[: max(0, len(self._readers) - MOST_READERS)]:
+                    del self._readers[name]
+            return self._readers[key]
+
+    def note(self, page: int, seat: Seat) -> None:
+        """Say what a page shows now."""
+        with self._lock:
+            self._seats[page] = seat
+
+    def listen(self, page: int, tell: Callable[[str], object]) -> None:
+        """Have ``tell`` called with the last sentence of this server."""
+        with self._lock:
+            self._notices[page] = tell
+
+    def leave(self, page: int) -> None:
+        """Forget a page that was closed."""
+        with self._lock:
+            self._seats.pop(page, None)
+            self._notices.pop(page, None)
+
+    def start(self) -> None:
+        """Open the class: shares of the processors go by readers, and idle models are parked."""
+        self.open = True
+        self._process.cpu_percent()
+        threading.Thread(target=self._park, daemon=True, name="exoabm-parking").start()
+
+    def close(self) -> None:
+        """Tell every open page that the class has ended; returns after ``FAREWELL_WAIT`` s at the latest."""
+        with self._lock:
+            tells = list(self._notices.values())
+        threads = [threading.Thread(target=tell, args=(FAREWELL,), daemon=True) for tell in tells]
+        for thread in threads:
+            thread.start()
+        end = time.monotonic() + FAREWELL_WAIT
+        for thread in threads:
+            thread.join(max(0.0, end - time.monotonic()))
+
+    def _park(self) -> None:
+        while True:
+            time.sleep(IDLE / 6)
+            park_idle(IDLE)
+
+    def table(self) -> str:
+        """The table of the teacher's page, as HTML."""
+        with self._lock:
+            seats = sorted(self._seats.values(), key=lambda seat: seat.reader.number)
+        running = sum(seat.session is not None and seat.session.playing for seat in seats)
+        readers = len({seat.reader.number for seat in seats})
+        used, held = self._process.cpu_percent() / 100, self._process.memory_info().rss / 1e6
+        load = f"{used:.1f} of {psutil.cpu_count()} processors, {held:,.0f} MB"
+        rows = "".join(
+            f"<tr>{''.join(f'<td>{escape(text)}</td>' for text in seat.told())}</tr>" for seat in seats
+        )
+        heads = "".join(f'<th scope="col">{head}</th>' for head in COLUMNS)
+        return (
+            f"<p>{readers} {'reader' if readers == 1 else 'readers'}, {running} "
+            f"{'model runs' if running == 1 else 'models run'}, {TURNS.active()} computing now; {load}.</p>"
+            f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>"
+        )
+
+    def page(self, address: str) -> str:
+        """The teacher's page; ``address`` is the one to share."""
+        return _PAGE.format(address=escape(address), table=self.table(), every=round(1000 * REFRESH))
+
+
+def state_of(session: Session | None) -> str:
+    """What a run is doing, in words."""
+    if session is None:
+        return ""
+    time_h = f"{session.time / 3600:.2f} of {session.end / 3600:g} h"
+    if session.error:
+        return f"stopped at {time_h}: {session.error}"
+    if session.preparing:
+        return "getting ready"
+    if session.finished:
+        return f"finished, {session.end / 3600:g} h"
+    return f"{'runs' if session.playing else 'idle' if session.parked else 'paused'}, {time_h}"
+
+
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>exoabm: class</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<style>
+:root {{ color-scheme: light dark; }}
+body {{ font: 16px/1.45 "Helvetica Neue", Arial, sans-serif; max-width: 70em; }}
+body {{ margin: 2em auto; padding: 0 1em; }}
+h1 {{ font-size: 1.3em; }} table {{ border-collapse: collapse; width: 100%; }}
+td, th {{ text-align: left; padding: 4px 14px 4px 0; border-top: 1px solid #8794a0; vertical-align: top; }}
+code {{ font-size: 1.05em; overflow-wrap: anywhere; }}
+td:last-child, th:last-child {{ text-align: right; padding-right: 0; }} #lost {{ color: #b3261e; }}
+@media (prefers-color-scheme: dark) {{ #lost {{ color: #ffb4ab; }} }}
+</style></head><body>
+<h1>Class</h1>
+<p>Address for readers: <code>{address}</code></p>
+<p id="lost" role="alert" hidden>The server does not answer; the table below is of before.</p>
+<main id="table">{table}</main>
+<script>
+setInterval(async () => {{
+  const lost = document.getElementById("lost");
+  try {{
+    const answer = await fetch("?table");
+    if (!answer.ok) throw answer;
+    document.getElementById("table").innerHTML = await answer.text();
+    lost.hidden = true;
+  }} catch (error) {{ lost.hidden = false; }}
+}}, {every});
+</script>
+</body></html>
+"""
+
+
+CLASSROOM = Classroom()
+"""Of this process."""
+
+
+def account_by(key: Callable[[], str]) -> Callable[[], Account]:
+    """For ``TURNS.whose``: the account of the reader whose name ``key`` gives; a new one without."""
+    return lambda: CLASSROOM.reader(name).account if (name := key()) else Account()
