@@ -1,4 +1,4 @@
-"""A class on one server: who is let in, what hostile readers cannot do, the teacher's page, the end, a proxy."""
+"""A class on one server: who is let in, what hostile readers cannot do, the teacher's page, the end."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ import pytest
 from exoabm.benchmarks.class_load import Client, ServerProcess, cookies_of
 from exoabm.scenario.builder import blueprint
 from exoabm.scenario.loader import shipped
-from exoabm.viz.server.access_control import SocketFilter, passable
+from exoabm.viz.server.access_control import SocketFilter, content_of
 from exoabm.viz.server.classroom import FAREWELL
 from exoabm.viz.server.limits import ModelSlots, class_limits
 from exoabm.viz.setup import first_setup
@@ -70,7 +70,7 @@ def test_a_class_says_whom_it_lets_in_and_listens_to_other_machines(server: Serv
     links = re.findall(r"readers: (http://\S+)\?token=", server.log)
     assert links
     assert all(get(link)[0] == 403 for link in links)
-    assert all(get(f"{link}?token={server.token}")[0] in (200, 303) for link in links)
+    assert all(get(link, cookies_of(link, server.token))[0] == 200 for link in links)
 
 
 def test_the_teacher_sees_readers_by_number_and_readers_do_not(server: ServerProcess) -> None:
@@ -138,7 +138,7 @@ def test_hostile_readers_change_nothing_for_the_others(server: ServerProcess) ->
         attacker.cookies = await asyncio.to_thread(cookies_of, server.address, server.token)
         await attack(attacker)
         before = len(steady.arrivals)
-        end = time.monotonic() + 30
+        end = time.monotonic() + 120
         while len(steady.arrivals) < before + 20 and time.monotonic() < end:
             await asyncio.sleep(0.05)
         await steady.press("pause")
@@ -197,11 +197,12 @@ def test_only_events_of_the_page_pass(text: Any, passes: bool) -> None:
         "channel": "shell",
         "content": {"comm_id": "c", "data": text},
     }
-    assert passable(json.dumps(message), None) is passes
+    assert (content_of(json.dumps(message), None) is not None) is passes
     packed = json.dumps(message).encode()
-    assert passable(None, struct.pack("!2I", 1, 8) + packed) is passes
-    assert passable(None, struct.pack("!2I", 1, 9_999_999) + packed) is None
-    assert passable(json.dumps(message | {"header": {"msg_type": "execute_request"}}), None) is False
+    assert (content_of(None, struct.pack("!2I", 1, 8) + packed) is not None) is passes
+    with pytest.raises(ValueError, match="parts"):
+        content_of(None, struct.pack("!2I", 1, 9_999_999) + packed)
+    assert content_of(json.dumps(message | {"header": {"msg_type": "execute_request"}}), None) is None
 
 
 def test_who_sends_too_much_waits(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -291,7 +292,7 @@ async def _until_the_end(server: ServerProcess, client: Client) -> tuple[float, 
     """Run a model, end the server, and see what the reader is told and how long it takes."""
     await client.open()
     await client.press("go")
-    end = time.monotonic() + 30
+    end = time.monotonic() + 120
     while len(client.arrivals) < 5 and time.monotonic() < end:
         await asyncio.sleep(0.05)
     ended = await asyncio.to_thread(server.end)

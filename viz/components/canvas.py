@@ -10,7 +10,7 @@ import solara
 from exoabm.plot.palette import FIELD, PLACES, Role, rgb, to_hex
 from exoabm.viz.components.widgets import CanvasWidget, ChoiceWidget, PlotWidget, html
 from exoabm.viz.results.charts import charts, curves
-from exoabm.viz.server.frames import FULL
+from exoabm.viz.server.frames import FULL, PAINTED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -145,9 +145,14 @@ def Canvas(
             show(session.rewind(past))
             session.mute()
             return None
-        session.on_frame = show
+
+        def leave() -> None:
+            PAINTED.pop(widget.model_id, None)
+            session.mute()
+
+        session.on_frame, PAINTED[widget.model_id] = show, session.painted
         show(session.frame)
-        return session.mute
+        return leave
 
     solara.use_effect(attach, [id(session), past])
 

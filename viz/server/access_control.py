@@ -26,6 +26,7 @@ import psutil
 
 from exoabm.errors import InputError
 from exoabm.viz.server.classroom import CLASSROOM
+from exoabm.viz.server.frames import PAINTED
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping
@@ -279,10 +280,11 @@ class SocketFilter:
             if message["type"] != "websocket.receive":
                 return message
             await self._pace()
-            passes = passable(message.get("text"), message.get("bytes"))
-            if passes is None:
+            try:
+                content = content_of(message.get("text"), message.get("bytes"))
+            except (ValueError, KeyError, TypeError, RecursionError, struct.error):
                 return {"type": "websocket.disconnect", "code": 1003}
-            if passes:
+            if content is not None and not painted(content):
                 return message
 
     async def _pace(self) -> None:
@@ -293,32 +295,50 @@ class SocketFilter:
             await asyncio.sleep(-self._credit / MESSAGES)
 
 
-def passable(text: str | None, data: bytes | None) -> bool | None:
-    """Whether a message is one of those that the page sends; None where it cannot even be read."""
-    try:
-        if data is not None:
-            count = struct.unpack_from("!I", data)[0]
-            at = [*struct.unpack_from(f"!{count}I", data, 4), len(data)] if 0 < count <= 16 else []
-            if not at or sorted(at) != at or at[0] < 4 + 4 * count:
-                return None
-            text = bytes(data[at[0] : at[1]]).decode()
-        if text is None or len(text) > LARGEST_TEXT:
-            return None
-        message = json.loads(text)
-        kind, content = message["header"]["msg_type"], message["content"]
-        if kind not in KINDS or not isinstance(message["channel"], str) or not isinstance(content, dict):
-            return False
-        if kind == "comm_open":
-            return content.get("target_name") in COMMS
-        if kind != "comm_msg":
-            return True
+def content_of(text: str | None, data: bytes | None) -> dict[str, Any] | None:
+    """The content of a message, if it is one of those that the page sends.
+
+    Raises
+    ------
+    ValueError, KeyError, TypeError, RecursionError, struct.error
+        If it cannot be read.
+    """
+    if data is not None:
+        count = struct.unpack_from("!I", data)[0]
+        at = [*struct.unpack_from(f"!{count}I", data, 4), len(data)] if 0 < count <= 16 else []
+        if not at or sorted(at) != at or at[0] < 4 + 4 * count:
+            raise ValueError("no parts")
+        text = bytes(data[at[0] : at[1]]).decode()
+    if text is None or len(text) > LARGEST_TEXT:
+        raise ValueError("no text, or too long")
+    message = json.loads(text)
+    kind, content = message["header"]["msg_type"], message["content"]
+    if kind not in KINDS or not isinstance(message["channel"], str) or not isinstance(content, dict):
+        return None
+    if kind == "comm_open" and content.get("target_name") not in COMMS:
+        return None
+    if kind == "comm_msg":
         inner = content["data"]
         if not isinstance(content["comm_id"], str) or not isinstance(inner, dict):
-            return False
+            return None
         event = inner.get("content")
-        return inner.get("method") != "custom" or (isinstance(event, dict) and {*event} <= {"event", "data"})
-    except (ValueError, KeyError, TypeError, RecursionError, struct.error):
-        return None
+        if inner.get("method") == "custom" and not (
+            isinstance(event, dict) and {*event} <= {"event", "data"}
+        ):
+            return None
+    return content
+
+
+def painted(content: dict[str, Any]) -> bool:
+    """Whether a message said that a frame is on the screen, which then was handed over."""
+    inner = content.get("data")
+    event = inner.get("content") if isinstance(inner, dict) else None
+    tell = PAINTED.get(content.get("comm_id", ""))
+    if tell is None or not isinstance(event, dict) or event.get("event") != "painted":
+        return False
+    if isinstance(event.get("data"), int):
+        tell(event["data"])
+    return True
 
 
 def _host_of(netloc: str) -> str | None:

@@ -7,6 +7,8 @@ its table again every ``REFRESH`` s.
 
 from __future__ import annotations
 
+import ctypes
+import sys
 import threading
 import time
 from dataclasses import dataclass, field
@@ -28,7 +30,7 @@ IDLE = 60.0
 MOST_READERS = 500
 """Readers remembered; of those who have left, the first are forgotten."""
 FAREWELL = (
-    "This class has ended: the server was stopped. Your progress in the lessons is kept in this browser; "
+    "The server was stopped, and this page with it. Your progress in the lessons is kept in this browser; "
     "you can close the page."
 )
 COLUMNS = ("reader", "lesson", "model", "state", "processor time")
@@ -140,6 +142,7 @@ class Classroom:
         while True:
             time.sleep(IDLE / 6)
             park_idle(IDLE)
+            give_back_memory()
 
     def table(self) -> str:
         """The table of the teacher's page, as HTML."""
@@ -162,6 +165,13 @@ class Classroom:
     def page(self, address: str) -> str:
         """The teacher's page; ``address`` is the one to share."""
         return _PAGE.format(address=escape(address), table=self.table(), every=round(1000 * REFRESH))
+
+
+def give_back_memory() -> None:
+    """Return memory that is free within this process to the system, where the C library can (glibc)."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)
 
 
 def state_of(session: Session | None) -> str:

@@ -31,7 +31,7 @@ from exoabm.plot import palette
 from exoabm.vesicle import Status
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from exoabm.plot.palette import Looks
     from exoabm.state import State
@@ -52,6 +52,11 @@ PER_ML = 1e12
 _HASH = np.uint64(2654435761)
 """Knuth's multiplier: neighboring ids fall far apart."""
 HAS_FIELD, HAS_DOTS = 1, 2
+PAINTED: dict[str, Callable[[int], None]] = {}
+"""Who is told the number of a frame that is on the screen, by the id of the canvas.
+
+Most messages of a page are of this kind; the server hands them over without a call of the page.
+"""
 UNKNOWN_ORIGIN = 255
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 import threading
 import webbrowser
 from importlib.util import find_spec
@@ -57,6 +58,8 @@ SETTINGS = {
     "SOLARA_KERNEL_MAX_COUNT": "64",
 }
 """A tab that was closed is forgotten at once; one whose socket is gone, after five seconds."""
+SWITCH = 1e-3
+"""Seconds after which a thread that computes lets another one have the interpreter, in a class."""
 HEARTBEAT = 4.0
 """Seconds between two questions to a socket, and seconds that it has to answer; browsers do that unasked."""
 
@@ -155,6 +158,7 @@ def _open_class() -> None:
     vars(LIMITS).update(vars(caps))
     SLOTS.each = PAGES_OF_READER
     CLASSROOM.start()
+    sys.setswitchinterval(SWITCH)
 
     def prepare() -> None:
         for name in shipped():

@@ -40,11 +40,11 @@ if TYPE_CHECKING:
 FRAMES_PER_SECOND = 24.0
 PULSE = 0.5
 """Least seconds between two calls of ``on_change`` while running."""
-PULSE_SHARE = 0.3
+PULSE_SHARE = 0.2
 """Share of a processor that the calls of ``on_change`` of all readers may take together."""
 WORK_PER_FRAME = 0.05
 """Seconds of stepping after which a frame is drawn even if its model time is not reached; of one reader."""
-LEAST_WORK = 0.01
+LEAST_WORK = 0.005
 """The same, where many readers run models."""
 MANY = 1 << 30
 """Steps between two frames where only the time they take counts."""
@@ -323,10 +323,10 @@ class Session:
                 f"this run has computed for {self.limits.cpu_seconds:g} s, the limit of this server; "
                 "run it from the command line: exoabm run"
             )
-        began, work = time.monotonic(), max(LEAST_WORK, WORK_PER_FRAME / max(1, TURNS.active()))
+        began, work = time.thread_time(), max(LEAST_WORK, WORK_PER_FRAME / max(1, TURNS.active()))
         for _ in range(steps):
             self._advance()
-            if stop.is_set() or self._reached(end) or time.monotonic() - began > work:
+            if stop.is_set() or self._reached(end) or time.thread_time() - began > work:
                 break
 
     def _pulse(self) -> None:

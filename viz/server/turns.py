@@ -1,11 +1,11 @@
 """Turns: which of the running models computes next, so that readers get equal shares of the processors.
 
 Each reader has an account of processor time. A model takes a turn for each frame: some steps, the drawing of
-the frame, and the rendering of the page. At most ``places`` turns are under way; the next one goes to the
-waiting reader who has used the least, but first to those who have waited for ``PATIENCE``, so that also a model
-with long steps moves while many run. A reader who comes, or comes back, starts at the least use among those who
-run, so that nobody is owed the time of a pause. A turn that lasts longer than ``LEASE``, as where a
-connection blocks, no longer keeps its place.
+the frame, and the rendering of the page. At most ``places`` turns are under way, so that the interpreter is
+free for what readers press. The next one goes to the waiting reader who has used the least, but first to one
+who has waited for ``PATIENCE``, so that a model with long steps moves, too. A reader who comes or comes back
+starts at the least use among those who run, so that nobody is owed the time of a pause. A turn that lasts
+longer than ``LEASE``, as where a connection blocks, no longer keeps its place.
 """
 
 from __future__ import annotations
@@ -115,5 +115,5 @@ class Turns:
             following.gate.set()
 
 
-TURNS = Turns(max(1, os.cpu_count() or 1))
+TURNS = Turns(os.cpu_count() or 1)
 """Of this process."""
