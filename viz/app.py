@@ -22,7 +22,7 @@ from exoabm.viz.components.widgets import (
     Button,
     ChoiceWidget,
     LinkWidget,
-    NoticeWidget,
+    Notice,
     PlayerWidget,
     ThemeWidget,
     html,
@@ -31,7 +31,7 @@ from exoabm.viz.draft import Draft
 from exoabm.viz.packed_links import unpack
 from exoabm.viz.parameter_controls import changed, controls_of
 from exoabm.viz.results.text_summary import PREPARING, cell_summary, recorded_summary, run_summary
-from exoabm.viz.server.classroom import CLASSROOM, Seat, account_by
+from exoabm.viz.server.classroom import CLASSROOM, Seat, account_here, reader_key
 from exoabm.viz.server.frames import header
 from exoabm.viz.server.limits import SLOTS
 from exoabm.viz.server.session import SPEEDS, Session
@@ -63,16 +63,7 @@ SCENARIO = "EXOABM_SCENARIO"
 """Environment variable by which the command line names the scenario that the page opens with."""
 
 
-def reader_key() -> str:
-    """The name of the browser on whose behalf this thread works; "" where there is none."""
-    from solara.server import kernel_context
-
-    if not kernel_context.has_current_context():
-        return ""
-    return str(kernel_context.get_current_context().session_id)
-
-
-TURNS.whose = account_by(reader_key)
+TURNS.whose = account_here
 
 
 def start(search: str) -> tuple[Link, str]:
@@ -110,7 +101,7 @@ def Page() -> None:
 
     taken = solara.use_memo(lambda: SLOTS.take(id(seat), reader_key()), [])
     solara.use_effect(sit, [])
-    _Notice(id(seat))
+    Notice(lambda tell: CLASSROOM.listen(id(seat), tell))
     if not taken:
         _AllInUse()
         return
@@ -119,18 +110,6 @@ def Page() -> None:
         _FinishedRunPage(Path(named))
     else:
         _LivePage(id(seat))
-
-
-@solara.component
-def _Notice(page: int) -> None:
-    """The last sentence of the server, above all else, when it ends."""
-    element = NoticeWidget.element()
-
-    def listen() -> None:
-        widget = solara.get_widget(element)
-        CLASSROOM.listen(page, lambda words: setattr(widget, "words", words))
-
-    solara.use_effect(listen, [])
 
 
 @solara.component

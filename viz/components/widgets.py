@@ -326,3 +326,15 @@ def Button(
     said = {"type": "button", **(attributes or {})}
     button = html("button", class_, text=words, children=rest, attributes=said)
     v.use_event(button, "click", lambda *_: on_click())
+
+
+@solara.component
+def Notice(listen: Callable[[Callable[[str], object]], object]) -> None:
+    """A place for a last sentence above the page; ``listen`` is given what shows one."""
+    element = NoticeWidget.element()
+
+    def attach() -> None:
+        widget = solara.get_widget(element)
+        listen(lambda words: setattr(widget, "words", words))
+
+    solara.use_effect(attach, [])

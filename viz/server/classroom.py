@@ -224,6 +224,15 @@ CLASSROOM = Classroom()
 """Of this process."""
 
 
-def account_by(key: Callable[[], str]) -> Callable[[], Account]:
-    """For ``TURNS.whose``: the account of the reader whose name ``key`` gives; a new one without."""
-    return lambda: CLASSROOM.reader(name).account if (name := key()) else Account()
+def reader_key() -> str:
+    """The name of the browser on whose behalf this thread works; "" where there is none."""
+    from solara.server import kernel_context
+
+    if not kernel_context.has_current_context():
+        return ""
+    return str(kernel_context.get_current_context().session_id)
+
+
+def account_here() -> Account:
+    """For ``TURNS.whose``: the account of the reader of this thread; a new one where there is none."""
+    return CLASSROOM.reader(name).account if (name := reader_key()) else Account()
