@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -198,6 +199,54 @@ class Plots:
             update = _draw_field(ax, run, kind, len(run.fields.times_s) - 1)
         frames = len(run.fields.times_s)
         return FuncAnimation(ax.figure, update, frames=frames, interval=FRAME)  # type: ignore[arg-type]
+
+    def save_figure(
+        self,
+        to: str | Path,
+        what: str = "matrix",
+        *,
+        measure: str | None = None,
+        kind: str | None = None,
+        width_mm: float | None = None,
+        dpi: float = 600.0,
+        overwrite: bool = False,
+    ) -> Path:
+        """Write a figure for publication, as ``exoabm figure``: text as text, and a caption with seeds and n.
+
+        Parameters
+        ----------
+        to : str or Path
+            A ``.svg``, ``.pdf`` or ``.png`` file.
+        what : str
+            ``"matrix"``, ``"network"``, ``"time"`` or ``"distance"``.
+        measure, kind
+            As for ``plot_matrix``.
+        width_mm : float, optional
+            By default one or two columns of a journal.
+        dpi : float
+            Of a PNG.
+        overwrite : bool
+
+        Examples
+        --------
+        >>> import exoabm as xo
+        >>> run = xo.run("two_cells", {"clock.step": "10 min"}, seed=1, hours=1)
+        >>> run.save_figure("matrix.svg").read_text()[:5]
+        '<?xml'
+        """
+        from exoabm.export.figure import draw_figure
+
+        draw_figure(
+            self._exchange.source,
+            what,
+            Path(to),
+            kind=kind,
+            measure=measure,
+            width=width_mm,
+            dpi=dpi,
+            overwrite=overwrite,
+        )
+        return Path(to)
 
     def _runs(self) -> list[FinishedRun]:
         """The run folders.

@@ -129,6 +129,25 @@ def test_a_comparison_is_b_minus_a(tmp_path: Path) -> None:
     assert {path.name for path in found.save(tmp_path)} >= {"comparison.json"}
 
 
+def test_sizes_of_vesicles_are_fitted_to_a_log_normal(tmp_path: Path) -> None:
+    import json
+
+    at = np.arange(25.0, 400.0, 5.0)
+    count = 1e6 / at * np.exp(-(np.log(at / 90) ** 2) / (2 * np.log(1.4) ** 2))
+    rows = [f"{x:g},{n:.3f}" for x, n in zip(at, count, strict=True)]
+    (tmp_path / "sizes.csv").write_text("\n".join(["bin_center_nm,count", *rows]))
+    found = xo.fit("two_cells", tmp_path / "sizes.csv")
+    (row,) = found.rows()
+    assert (row["median_nm"], row["gsd"]) == pytest.approx((90, 1.4), rel=0.01)
+    vesicle = xo.scenario("two_cells", found.values[0]).scenario.vesicle[0]
+    assert vesicle.diameter.magnitude == pytest.approx(row["median_nm"], rel=1e-3)
+    assert found.plot().get_xlabel() == "diameter (nm)"
+    plt.close("all")
+    assert json.loads(found.save(tmp_path / "sizes.json").read_text())[0]["gsd"] == row["gsd"]
+    with pytest.raises(InputError, match="is a histogram of sizes"):
+        xo.fit("two_cells", tmp_path / "sizes.csv", {RATE: "1:2"})
+
+
 def test_a_registered_behavior_is_told_and_not_sent_to_other_processes(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
