@@ -189,7 +189,7 @@ def _array(column: Column, values: Any) -> pa.Array:
         return texts(values)
     number, *others = NUMBERS[column.dtype]
     if isinstance(values, np.ndarray) and np.can_cast(values.dtype, number):
-        found = values.astype(number)
+        found: np.ndarray = values.astype(number)
         return arrow(found, np.isnan(found) if column.null and number is np.float64 else None)
     if isinstance(values, list) and all(v is None or type(v) in (number, *others) for v in values):
         missing = np.array([v is None for v in values], bool)
