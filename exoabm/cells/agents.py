@@ -234,6 +234,7 @@ class Readouts(DataCollector):  # type: ignore[misc]
         super().__init__(model_reporters={"time_h": partial(self._value, "time_h")})
         self._measure = measure
         self._row: dict[str, float] = {}
+        self._own = {"time_h"}
 
     def collect(self, model: Any, *, recorded_only: bool = False) -> None:
         """Add the row of this moment, unless it is there already, or is not recorded and need not be."""
@@ -246,7 +247,12 @@ class Readouts(DataCollector):  # type: ignore[misc]
         for name in [n for n in self._row if n not in self.model_vars]:
             self._new_model_reporter(name, partial(self._value, name))
             self.model_vars[name] = [nan] * seen
-        super().collect(model)
+            self._own.add(name)
+        if self.agent_reporters or self.agenttype_reporters or self._own != self.model_reporters.keys():
+            super().collect(model)
+        else:  # the same without Mesa's copy of every number
+            for name, values in self.model_vars.items():
+                values.append(self._row.get(name, nan))
 
     def _value(self, name: str, _: object) -> float:
         return self._row.get(name, nan)
