@@ -363,15 +363,15 @@ def spread(emission, shares, release_ptr, release_slot, release_weight, source):
     release_ptr, release_slot, release_weight
         The slots of cell i, and w, are those from release_ptr[i] to release_ptr[i + 1].
     source
-        (labels x classes, slots), added to; row = label x classes + class.
+        (labels, classes, slots), added to.
     """
     cell, label, count, size = emission
     for m in range(cell.size):
         for group in range(shares.size):
             if size[m] >= 0 and size[m] != group:
                 continue
-            row, amount = label[m] * shares.size + group, count[m]
+            amount = count[m]
             if size[m] < 0:
                 amount *= shares[group]
             for k in range(release_ptr[cell[m]], release_ptr[cell[m] + 1]):
-                source[row, release_slot[k]] += amount * release_weight[k]
+                source[label[m], group, release_slot[k]] += amount * release_weight[k]

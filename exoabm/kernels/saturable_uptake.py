@@ -327,7 +327,7 @@ def advance_saturable(
     entries
         From `index_entries`.
     source
-        (labels, slots)
+        (groups, slots, labels / groups) A, vesicles released in a sub-step.
     law
         k_a, kappa (of each group) and 1 / Km of each cell. A cell with k_a = 0 takes up nothing.
     dt, volume
@@ -361,14 +361,14 @@ def advance_saturable(
     most = largest_sum(by_voxel, source, diffusion.side_value, n_sub) / volume
     limited = occupancy is not None and may_exceed(law, occupancy, most, dt)
     uptake = _Uptake(
-        _side_by_side(source, groups), np.empty((groups, source.shape[1])),
+        source, np.empty((groups, source.shape[1])),
         np.zeros((groups, cells, origins)), least_weights(entries) if limited else np.ones(cells),
         last_rows(entries, width, BLOCK_CELLS),
         limited, float(dt), volume,
     )  # fmt: skip
     rates = Rates.of(law)
     first_rates(
-        by_voxel, slots.voxel, entries, uptake.source, dt / volume, volume, law.lattice_rate, rates, occupancy
+        by_voxel, slots.voxel, entries, source, dt / volume, volume, law.lattice_rate, rates, occupancy
     )  # fmt: skip
     state = (
         max(1, BLOCK_VALUES // (width * origins)), grid,
@@ -377,7 +377,7 @@ def advance_saturable(
         None if faces is None else tuple(np.repeat(g, origins, axis=-1) for g in faces),
         slots, entries, rates, occupancy, uptake,
         (np.zeros((groups, origins, rows)), np.zeros((len(uptake.last_row), groups, origins))),
-        (flows, source.sum(axis=1), inflows(u, diffusion)),
+        (flows, source.sum(axis=1).T.ravel(), inflows(u, diffusion)),
     )  # fmt: skip
     kernel = _serial if threads == 1 else _parallel
     for some in substeps(n_sub, field.size):
@@ -404,14 +404,6 @@ def _collect(by_place, order, taken):
                 taken[k * groups + g, order[j]] += by_place[g, j, k]
 
 
-def _side_by_side(values: Floats, groups: int) -> Floats:
-    """Values of the labels, (labels, n), as (groups, n, origins)."""
-    labels, n = values.shape
-    together = np.empty((groups, n, labels // groups))
-    _interleave(values, together, True)
-    return together
-
-
 def _check(
     labels: int,
     rows: int,
@@ -433,7 +425,7 @@ def _check(
         ("slots.row_ptr", slots.row_ptr, (rows + 1,)),
         ("entries.slot_ptr", entries.slot_ptr, (n_slots + 1,)),
         ("entries.member_ptr", entries.member_ptr, (n_cells + 1,)),
-        ("source", source, (labels, n_slots)),
+        ("source", source, (groups, n_slots, labels // groups)),
         ("law.lattice_rate", law.lattice_rate, (groups, n_cells)),
         ("law.saturation", law.saturation, (n_cells,)),
         ("taken", taken, (labels, n_cells)),

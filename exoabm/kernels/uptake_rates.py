@@ -354,8 +354,8 @@ def largest_sum(u: Field, source: Floats, side_value: Floats, n_sub: int) -> flo
     """
     groups, total = len(u), 0.0
     for group in range(groups):
-        entering = source[group::groups].sum(axis=0).max(initial=0.0)
-        total += _largest(u[group]) + n_sub * entering + side_value[group::groups].sum(axis=0).max()
+        held = _largest(u[group]) + n_sub * _largest(source[group])
+        total += held + side_value[group::groups].sum(axis=0).max()
     return float(total)
 
 

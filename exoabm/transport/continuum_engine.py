@@ -68,8 +68,10 @@ class _KindStep:
 
     kind: int
     dt: float
+    n_sub: np.ndarray
+    """(S,) sub-steps of each size class."""
     source: np.ndarray
-    """(rows, slots) vesicles that enter."""
+    """Vesicles that enter in a sub-step: (rows, slots), or (S, slots, labels) where uptake saturates."""
     side_value: np.ndarray
     """(rows, 6)"""
     taken: np.ndarray
@@ -173,13 +175,18 @@ class Continuum:
         result.captured_sizes = sizes if most > 1 else None
         receptors = None if self._receptors is None else Receptors(state, self._receptors)
         parts = SLICES if any(t.sharing for t in state.types) else 1
-        each = [_sources(state, sites, emitted, kind) / parts for kind, sites in enumerate(self._sites)]
+        n_sub = [self._substeps(state, kind, dt / parts, receptors) for kind in range(kinds)]
+        each = [
+            _sources(state, sites, emitted, kind, parts * n_sub[kind], self._saturates(kind, receptors))
+            for kind, sites in enumerate(self._sites)
+        ]
         for part in range(parts):
             for kind in range(kinds) if part % 2 == 0 else reversed(range(kinds)):
                 classes, rows = state.kinds[kind].size_classes, len(state.fields[kind])
                 step = _KindStep(
                     kind,
                     dt / parts,
+                    n_sub[kind],
                     each[kind],
                     _side_values(state, kind),
                     np.zeros((rows, n)),
@@ -196,16 +203,26 @@ class Continuum:
             result.arrival = receptors.arrival(result.captured.sum(axis=2))
         return result
 
+    def _saturates(self, kind: int, receptors: Receptors | None) -> bool:
+        return receptors is not None and not self._sites[kind].couplings[0].linear
+
+    def _substeps(self, state: State, kind: int, dt: float, receptors: Receptors | None) -> np.ndarray:
+        """Sub-steps of each size class, (S,): those of the fastest where they share the membranes."""
+        sizes = range(state.kinds[kind].size_classes)
+        if self._saturates(kind, receptors):
+            return np.array([self.substeps(state, kind, dt) for _ in sizes])
+        return np.array([self.substeps(state, kind, dt, size) for size in sizes])
+
     def _advance_kind(self, state: State, step: _KindStep, receptors: Receptors | None) -> None:
         """Advance the field of one kind."""
         sites, field, flows = self._sites[step.kind], state.fields[step.kind], step.flows
         flows[:, MASS] = _held(field)
         if not (flows[:, MASS].any() or step.source.any() or step.side_value.any()):
             return
-        if receptors is None or sites.couplings[0].linear:
-            self._linear(state, step, _at_present(state, sites))
-        else:
+        if receptors is not None and self._saturates(step.kind, receptors):
             self._saturable(state, step, sites, receptors)
+        else:
+            self._linear(state, step, _at_present(state, sites))
         held = _check(state, step.kind, field, flows)
         faint = (held > 0) & (held < EMPTY_FIELD)
         field[faint] = 0.0
@@ -229,17 +246,15 @@ class Continuum:
 
     def _linear(self, state: State, step: _KindStep, sites: _Sites) -> None:
         """Each row in the sub-steps of its size class."""
-        field, classes = state.fields[step.kind], len(sites.couplings)
-        n_sub = np.array([self.substeps(state, step.kind, step.dt, size) for size in range(classes)])
-        h = step.dt / n_sub
+        field, h = state.fields[step.kind], step.dt / step.n_sub
         exposure = np.zeros(step.source.shape)
         advance_linear(
             field,
             self._scratch[: len(field)],
-            n_sub=n_sub,
+            n_sub=step.n_sub,
             diffusion=self._diffusion(state, step, h),
             slots=sites.slots,
-            source=step.source / np.tile(n_sub, len(field) // classes)[:, None],
+            source=step.source,
             sink=sites.sink_rate * h[:, None],
             exposure=exposure,
             flows=step.flows,
@@ -255,7 +270,7 @@ class Continuum:
     def _saturable(self, state: State, step: _KindStep, sites: _Sites, receptors: Receptors) -> None:
         """All rows together, in the sub-steps of the fastest: they share the membranes."""
         field, classes = state.fields[step.kind], len(sites.couplings)
-        n_sub = self.substeps(state, step.kind, step.dt)
+        n_sub = int(step.n_sub[0])
         h = step.dt / n_sub
         occupancy = receptors.occupancy(step.kind, h)
         advance_saturable(
@@ -265,7 +280,7 @@ class Continuum:
             diffusion=self._diffusion(state, step, np.full(classes, h)),
             slots=sites.slots,
             entries=sites.entries,
-            source=step.source / n_sub,
+            source=step.source,
             law=sites.law._replace(saturation=sites.law.rate * occupancy.chain[1] * h / occupancy.number),
             dt=h,
             volume=state.domain.voxel_volume,
@@ -281,15 +296,23 @@ def _held(field: np.ndarray) -> np.ndarray:
     return np.asarray(field.reshape(len(field), -1).sum(axis=1, dtype=np.float64))
 
 
-def _sources(state: State, sites: _Sites, emitted: Emissions, kind: int) -> np.ndarray:
-    """Vesicles of a kind that enter in each slot, (rows, slots)."""
+def _sources(
+    state: State, sites: _Sites, emitted: Emissions, kind: int, parts: np.ndarray, by_slot: bool
+) -> np.ndarray:
+    """Vesicles of a kind that enter in each slot, over the number of parts (S,) of the step.
+
+    (rows, slots), or (S, slots, labels) if ``by_slot``.
+    """
     release, mine = sites.release, slice(None) if len(state.kinds) == 1 else emitted.kind == kind
     columns = emitted.cell, emitted.label, emitted.count, emitted.size
     types = np.int64, np.int64, float, np.int64
     emission = tuple(np.asarray(c[mine], t) for c, t in zip(columns, types, strict=True))
-    source = np.zeros((len(state.fields[kind]), release.shape[1]))
-    spread(emission, state.kinds[kind].shares, release.indptr, release.indices, release.data, source)
-    return source
+    shares, slots = state.kinds[kind].shares, release.shape[1]
+    shape = len(state.labels), len(shares), slots
+    source = np.zeros((*shape[1:], shape[0])).transpose(2, 0, 1) if by_slot else np.zeros(shape)
+    spread(emission, shares, release.indptr, release.indices, release.data, source)
+    source /= parts[:, None]
+    return source.transpose(1, 2, 0) if by_slot else source.reshape(-1, slots)
 
 
 def _sites(state: State, kind: int) -> _Sites:

@@ -115,11 +115,16 @@ def run_saturable(p, n_sub, threads=1, occupancy=None, groups=None):
     saturable_uptake.advance_saturable(
         u, np.empty_like(u), n_sub=n_sub, diffusion=diffusion(p, groups=groups),
         slots=linear_uptake.index_slots(p.voxel, u.shape[1:]),
-        entries=x.index_entries(p.slot, p.cell, p.weight, p.voxel, n_cells), source=p.source,
+        entries=x.index_entries(p.slot, p.cell, p.weight, p.voxel, n_cells), source=by_slot(p.source, groups),
         law=x.UptakeLaw(p.rate, np.tile(p.lattice_rate, (groups, 1)), p.saturation), dt=p.dt, volume=p.volume,
         taken=taken, flows=flows, occupancy=occupancy, threads=threads,
     )  # fmt: skip
     return u, taken, flows
+
+
+def by_slot(source, groups):
+    """(labels, slots) as (groups, slots, origins)."""
+    return source.reshape(-1, groups, source.shape[1]).transpose(1, 2, 0).copy()
 
 
 def booked(books):
