@@ -193,7 +193,8 @@ def last_words(folder: Path) -> Iterator[None]:
         from exoabm.batch.execution.runner import is_batch
         from exoabm.output.run_folder import CHECKPOINT, UNFINISHED
 
-        kept = (folder.parent / f"{folder.name}{UNFINISHED}" / CHECKPOINT).exists() or is_batch(folder)
+        work = folder.with_name(folder.name.removesuffix(UNFINISHED) + UNFINISHED)
+        kept = (work / CHECKPOINT).exists() or is_batch(folder)
         left = f"`exoabm resume {folder}` resumes it" if kept else "no files remain"
         err.print(f"interrupted; {escape(left)}", highlight=False)
         raise
