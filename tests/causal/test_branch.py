@@ -131,6 +131,34 @@ def test_each_block_removes_its_step_only(engine):
     assert new(kind, "delivered", range(15)) == 0
 
 
+CHOICES = (
+    ("cell:0", ("release", "uptake", "delivery", "response")),
+    ("cell:10", ("release", "uptake", "delivery", "response")),
+    ("cell_type:relay", ("release", "uptake", "delivery", "response")),
+    ("edge:1->reader", ("uptake", "delivery")),
+    ("edge:relay->11", ("uptake", "delivery")),
+    ("vesicle:exosome", ("release", "uptake", "delivery")),
+)
+GIFTS = (None, "cell:4 message 300", "cell_type:reader message 50")
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_every_combination_of_changes_resumes_to_the_same_bits(engine):
+    """A change begins at a time; a branch of it on the way, a null change, does not alter the rest."""
+    first = model(transport__engine=engine, clock__step="30 min")
+    run(first, hours=1)
+    combinations = [(of, block, gift) for of, blocks in CHOICES for block in blocks for gift in GIFTS]
+    for i in np.random.default_rng(5).permutation(len(combinations))[:7].tolist():
+        of, block, gift = combinations[i]
+        twin = first.branch(silence=of, block=block, give=gift)
+        run(twin, hours=0.5)
+        resumed = twin.branch()
+        run(twin, resumed, hours=0.5)
+        assert differing(twin, resumed) == [], combinations[i]
+        change = sum((twin.state.balance[place]).sum() for place in BALANCE)
+        assert change == pytest.approx(twin.state.balance.emitted.sum(), abs=1e-9), combinations[i]
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
