@@ -40,7 +40,7 @@ CLI: Any = typer.main.get_command(app)
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 SPAN = re.compile(r"`([^`\n]+)`")
 SETTING = re.compile(r"--set \S")
-RUNS = ("run", "trial", "sweep", "sensitivity", "fit", "causal")
+RUNS = ("run", "trial", "sweep", "sensitivity", "fit", "whatif", "causal")
 """Commands that compute for long."""
 
 

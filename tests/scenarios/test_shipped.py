@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from exoabm import ExosomeModel
+from exoabm.causal.attribution import adjoint
 from exoabm.parameters import references
 from exoabm.scenario.builder import blueprint, census
 from exoabm.scenario.loader import load, shipped
@@ -129,3 +130,40 @@ def test_waste_export_relieves_the_stressed_and_silence_does_not() -> None:
     assert off.state.balance.emitted.sum() == 0
     macrophages = on.state.cells.waste[on.state.type_names() == "macrophage"]
     assert (macrophages > 0).all()
+
+
+MEAN = {"cell_type__screened__secretion": "mean", "cell_type__open__secretion": "mean"}
+
+
+def test_screening_ends_with_the_uptake_of_the_layer() -> None:
+    """Without it the donors mirror each other; with it effects are those of the adjoint, without a run."""
+    received = {}
+    for rate in ("0", "70 um^3/s"):
+        model = quickly("screening", 24, cell_type__phagocyte__uptake_rate=rate, **MEAN)
+        edges = model.edges.to_pandas()
+        at_target = edges[edges.recipient_type == "target"].groupby("donor_type").taken_up.sum()
+        received[rate] = at_target["screened"] / at_target["open"]
+    assert received["0"] == pytest.approx(1, rel=1e-7)
+    found = {row["group"]: row for row in adjoint(model, "taken_up_per_cell[target]", by="type").rows}
+    screened, unscreened = found["cell_type:screened"], found["cell_type:open"]
+    assert screened["sent_share"] == pytest.approx(0.5)
+    # What is still on its way after 24 h would change the ratio of the run a little more.
+    assert received["70 um^3/s"] < 0.1
+    assert screened["effect"] < 0.1 * unscreened["effect"]
+
+
+def test_rivals_act_through_receptors_alone() -> None:
+    """At equal rates both kinds fare alike; with another ligand rivals change no bit of the message."""
+    mean = {f"cell_type__{name}__secretion": "mean" for name in ("messenger", "rival")}
+    equal = quickly("competition", 6, cell_type__rival__release_rate="60 / h", **mean)
+    taken = equal.state.trafficking.taken_up.sum(axis=(0, 2))
+    assert taken[0] == pytest.approx(taken[1], rel=1e-7)
+    delivered = {}
+    for ligand in ("integrin", "galectin"):
+        for rate in ("0", "1200 / h"):
+            changes = {"cell_type__rival__release_rate": rate, "vesicle__empty__ligand": ligand}
+            model = quickly("competition", 6, **changes, **mean)
+            delivered[ligand, rate] = model.state.trafficking.delivered[:, 0].sum()
+            assert model.state.trafficking.bound.sum(axis=(1, 2)).max() < 43
+    assert delivered["integrin", "1200 / h"] < 0.8 * delivered["integrin", "0"]
+    assert delivered["galectin", "1200 / h"] == delivered["galectin", "0"] > 0, delivered
