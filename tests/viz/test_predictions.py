@@ -28,6 +28,8 @@ def test_every_scenario_asks_what_its_runs_can_answer(scenario: str) -> None:
     controls = controls_of(loaded)
     for key, value in prediction.set.items():
         assert controls[key].read(value) != controls[key].applied
+    if prediction.set:
+        assert intro.controls[0] in prediction.set, "the control that is marked is the one in question"
     tables = ("cell_type", "vesicle", "cargo", "dose")
     names = {each.name for table in tables for each in getattr(loaded.scenario, table)}
     for readout in filter(None, (prediction.readout, prediction.over)):

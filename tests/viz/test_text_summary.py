@@ -139,6 +139,16 @@ def test_numbers_of_vesicles_are_written_for_people() -> None:
     assert [many(n) for n in (0.0, 1.2e-8, 0.25, 7.0, 12.345, 1234.6)] == told
 
 
+def test_uptake_of_none_and_of_less_than_one_each_is_told_in_words() -> None:
+    noisy = {"transport.engine": "vesicles", "cell_type.recipient.uptake_rate": "0.001"}
+    single = ExosomeModel("two_cells", seed=1, overrides=noisy)
+    single.run(hours=0.2)
+    assert "; none was taken up by the cell that can; " in run_summary(single)
+    expected = ExosomeModel("two_cells", seed=1, overrides={"transport.engine": "continuum"})
+    expected.run(hours=0.5)
+    assert "were taken up, fewer than one by the cell that can" in run_summary(expected)
+
+
 def test_what_the_dead_took_up_stays_told(bereft: ExosomeModel) -> None:
     state, row = bereft.state, bereft.metrics.iloc[-1]
     words = run_summary(bereft)

@@ -63,13 +63,12 @@ def _fates(state: State, particles: ParticleClass) -> str:
     if not takers.any():
         return f"{first}; no cell here takes them up"
     reached, could = int((taken >= 1).sum()), int(takers.sum())
-    them = f"{could:,} {'cell' if could == 1 else 'cells'} that {able}"
-    if total == 0:
-        uptake = f"none was taken up by the {them}"
-    elif reached == 0:  # expected numbers
-        uptake = f"{many(total)} were taken up, fewer than one by each of the {them}"
-    else:
-        uptake = f"{many(total)} {'was' if total == 1 else 'were'} taken up, by {reached:,} of {them}"
+    them = f"{could:,} cells that {able}" if could > 1 else f"cell that {able}"
+    uptake = f"none was taken up by the {them}"
+    if total > 0:
+        less = "" if reached else "fewer than one "  # expected numbers
+        who = f"the {them}" if could == 1 else f"{reached:,} of {them}" if reached else f"each of the {them}"
+        uptake = f"{many(total)} {'was' if total == 1 else 'were'} taken up, {less}by {who}"
     return f"{first}; {uptake}; {many(delivered)} {particles.delivered}"
 
 
