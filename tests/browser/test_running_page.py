@@ -165,9 +165,18 @@ def test_names_of_the_page_and_of_commands_are_both_shown(reader: Callable[..., 
 
 
 def test_the_plot_opens_with_the_readout_of_the_scenario(reader: Callable[..., Reader]) -> None:
-    page = reader().open("?scenario=chemotaxis").page
+    someone = reader(width=390, height=844).open("?scenario=chemotaxis")
+    page = someone.page
     chosen = page.locator(".exo-right .exo-pick option:checked").first
     assert chosen.inner_text() == "Followers that reached the leader"
+    someone.go(frames=3)
+    page.wait_for_function("document.querySelector('.exo-plot').__vue__.series[0].x.length > 1")
+    ends = page.locator(".exo-plot").evaluate(
+        "e => [...e.querySelectorAll('text')].map(t => t.getBoundingClientRect().right)"
+        ".concat(e.getBoundingClientRect().right)"
+    )
+    assert max(ends) == ends[-1], "the name of the curve is not cut off"
+    someone.pause()
 
 
 def test_a_phone_shows_the_picture_while_a_slider_moves(reader: Callable[..., Reader]) -> None:
