@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 AXE = Path(os.environ.get("AXE_CORE", ROOT / "node_modules" / "axe-core" / "axe.min.js"))
-VIEWS = ("Try it", "Links between cells", "Compare", "Read", "Lessons", "Files")
+VIEWS = ("Try it", "Links between cells", "Build", "Compare", "Read", "Lessons", "Files")
 LOOKS = {
     "light": {"color_scheme": "light"},
     "dark": {"color_scheme": "dark"},
@@ -49,6 +49,9 @@ def test_no_serious_fault(reader: Callable[..., Any], look: str) -> None:
     for view in VIEWS:
         someone.page.get_by_role("tab", name=view).click()
         someone.page.wait_for_selector(f"[role=tab][aria-selected=true]:has-text('{view}')")
+        if view == "Build":
+            someone.page.get_by_role("button", name="Start from the scenario on the page").click()
+            someone.page.wait_for_selector("legend")
         if view == "Lessons":
             someone.page.get_by_role("button", name="Begin: How far?").click()
             someone.page.wait_for_selector(".exo-steps")
