@@ -259,10 +259,12 @@ def vesicle_ids(name: np.ndarray) -> np.ndarray:
     For what no cell released the place is that of face 0 to 5, or 6 for doses, instead of 7 + donor. As the
     names themselves, ids say nothing of what other cells do.
     """
-    rest, number = np.divmod(name, NAMES_PER_DONOR)
-    place = _place(*np.divmod(rest, KINDS))
+    rest = name // NAMES_PER_DONOR
+    source = rest // KINDS
+    place = _place(source, rest - source * KINDS)
     bits = _bits(place)
     high = bits << (PLACE_BITS - 1)
+    number = name - rest * NAMES_PER_DONOR
     return np.asarray(high + ((place - (1 << (bits - 1))) << (PLACE_BITS - bits)) + number)
 
 

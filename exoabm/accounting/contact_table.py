@@ -63,7 +63,7 @@ class ContactTable:
         amount: np.ndarray,
         time: np.ndarray,
     ) -> None:
-        """Count events of one kind; all arrays have one entry per event, times in s."""
+        """Count events of one kind, but those of a column below 0; an entry per event, times in s."""
         key = (recipient.astype(np.int64) << 32) | donor.astype(np.int64)
         self.tables[kind].add(key, column.astype(np.int64), amount.astype(np.int64), time)
 

@@ -6,7 +6,7 @@ Axis names: n cells, K vesicle kinds, L labels, S size classes.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, ClassVar
 
@@ -126,27 +126,32 @@ TIMES_PER_STEP = 1 << 12
 """Least number of times of events that a step distinguishes; assumed."""
 
 
-@dataclass
 class Events:
-    """Rows: events of single vesicles in this step, in the order of the stages.
+    """Rows: events of single vesicles in this step, in the order of the stages, and of each vesicle in time.
 
-    Each part is a dict of columns: event, time in s, the columns of the vesicle at that time, and birth id
-    and type of the cell at which it happened, ``recipient`` and ``recipient_type`` (-1 in the medium). Times
-    are rounded up to multiples of a power of two s, at most 1/`TIMES_PER_STEP` of the step, or to its end.
+    Columns: event, time in s, the columns of the vesicle at that time, and birth id and type of the cell at
+    which it happened, ``recipient`` and ``recipient_type`` (-1 in the medium). Times are rounded up to
+    multiples of a power of two s, at most 1/`TIMES_PER_STEP` of the step, or to its end.
     """
 
-    cells: Cells
-    parts: list[dict[str, np.ndarray]] = field(default_factory=list)
-    _span: tuple[float, float] = (0.0, 0.0)
-    _per_second: float = 1.0
-    _joined: dict[str, np.ndarray] = field(default_factory=dict)
-
     VESICLE: ClassVar = ("id", "kind", "label", "donor", "hops", "x", "y", "z", "copies")
+    OWN: ClassVar = {"event": np.int8, "time": np.float64, "recipient": np.int64, "recipient_type": np.int16}
+
+    def __init__(self, cells: Cells) -> None:
+        self.cells = cells
+        self._span, self._per_second = (0.0, 0.0), 1.0
+        self._arrays: dict[str, np.ndarray] = {}
+        self._used = self._room = 0
+
+    def __len__(self) -> int:
+        return self._used
 
     def begin(self, time: float, dt: float) -> None:
-        """Forget the events of the step before; a step of ``dt`` seconds begins at ``time`` (s)."""
-        self.parts.clear()
-        self._joined = {}
+        """Forget the events of the step before; a step of ``dt`` seconds begins at ``time`` (s).
+
+        Columns of the step before that are still in use stay as they are.
+        """
+        self._arrays, self._room, self._used = {}, self._used, 0
         self._span = time, time + dt
         self._per_second = TIMES_PER_STEP / 2.0 ** math.ceil(math.log2(dt))
 
@@ -154,15 +159,30 @@ class Events:
         self, event: Event | np.ndarray, vesicles: Vesicles, rows: np.ndarray, time: float | np.ndarray
     ) -> None:
         """Record ``event``, one or that of each, of the vesicles in ``rows`` at ``time`` (s)."""
-        if len(rows):
-            part = {name: getattr(vesicles, name)[rows] for name in self.VESICLE}
-            part["event"] = np.full(len(rows), event, np.int8)
-            part["time"] = self._rounded_up(np.broadcast_to(np.asarray(time, np.float64), len(rows)))
-            host = vesicles.host[rows]
-            part["recipient"] = take_or_absent(self.cells.birth_id, host)
-            part["recipient_type"] = take_or_absent(self.cells.type, host)
-            self.parts.append(part)
-            self._joined = {}
+        first, last = self._used, self._used + len(rows)
+        if first == last:
+            return
+        if not self._arrays or last > self._room:
+            self._enlarge(vesicles, last)
+        part = {name: column[first:last] for name, column in self._arrays.items()}
+        for name in self.VESICLE:
+            np.take(getattr(vesicles, name), rows, axis=0, out=part[name], mode="clip")
+        part["event"][:] = event
+        part["time"][:] = self._rounded_up(np.asarray(time, np.float64))
+        host = vesicles.host[rows]
+        part["recipient"][:] = np.append(self.cells.birth_id, -1)[host]  # the last one of -1, no cell
+        part["recipient_type"][:] = np.append(self.cells.type, -1)[host]
+        self._used = last
+
+    def _enlarge(self, vesicles: Vesicles, rows: int) -> None:
+        """Make room for at least so many rows, and some more than in the step before."""
+        self._room = max(rows, self._room + self._room // 8, 256)
+        for name in (*self.VESICLE, *self.OWN):
+            held = getattr(vesicles, name) if name in self.VESICLE else np.empty(0, self.OWN[name])
+            column = np.empty((self._room, *held.shape[1:]), held.dtype)
+            if self._used:
+                column[: self._used] = self._arrays[name][: self._used]
+            self._arrays[name] = column
 
     def _rounded_up(self, time: np.ndarray) -> np.ndarray:
         begin, end = self._span
@@ -173,13 +193,8 @@ class Events:
     def nothing(cls, vesicles: Vesicles) -> dict[str, np.ndarray]:
         """Columns of a table without events."""
         part = {name: getattr(vesicles, name)[:0] for name in cls.VESICLE}
-        integers = dict.fromkeys(("event", "recipient", "recipient_type"), np.empty(0, np.int64))
-        return part | integers | {"time": np.empty(0)}
+        return part | {name: np.empty(0, dtype) for name, dtype in cls.OWN.items()}
 
     def columns(self) -> dict[str, np.ndarray]:
-        """All rows, in order of time; empty without events."""
-        if self.parts and not self._joined:
-            joined = {name: np.concatenate([p[name] for p in self.parts]) for name in self.parts[0]}
-            order = np.argsort(joined["time"], kind="stable")
-            self._joined = {name: column[order] for name, column in joined.items()}
-        return self._joined
+        """All rows; empty without events."""
+        return {name: column[: self._used] for name, column in self._arrays.items()}

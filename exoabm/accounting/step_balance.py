@@ -12,6 +12,7 @@ import numpy as np
 
 from exoabm.accounting.contact_table import MEMBRANE_COUNTS
 from exoabm.accounting.finite_check import check_finite
+from exoabm.errors import NumericalError
 from exoabm.tables.fates import COUNTED, Event
 from exoabm.vesicle import DONORS, Status
 
@@ -57,6 +58,16 @@ def _book_contacts(state: State, *, changed: bool) -> None:
     state.vesicles.remove(state.vesicles.rows(Status.GONE))
 
 
+def _check_number(state: State) -> None:
+    """Stop the run unless as many single vesicles are followed as are counted in the medium and at cells."""
+    counted = sum(float(state.balance[place].sum()) for place in ("free", "bound", "endosomal"))
+    if counted != len(state.vesicles):
+        raise NumericalError(
+            f"{len(state.vesicles):,} single vesicles are followed at {state.time / 3600:.6g} h, and "
+            f"{counted:,.0f} are counted in the medium, on cells and in endosomes"
+        )
+
+
 def _count_events(state: State) -> None:
     happened = state.events.columns()
     if not happened:
@@ -67,17 +78,19 @@ def _count_events(state: State) -> None:
     for event, name in counted.items():
         column_of[event] = names.index(name) if name in names else -1
     column = np.where(happened["recipient"] >= 0, column_of[happened["event"]], -1)
-    sender = np.where(happened["donor"] >= 0, happened["donor"], DONORS + happened["label"].astype(np.int64))
+    donor = happened["donor"]
+    sender = np.where(donor >= 0, donor, DONORS + happened["label"].astype(np.int64))
+    ends, one = (sender, happened["recipient"]), np.broadcast_to(1, len(column))
+    brought = np.flatnonzero(happened["event"] == Event.DELIVERY)
+    row, cargo = np.nonzero(happened["copies"][brought])
+    row = brought[row]
     for kind in range(len(state.kinds)):
-        rows = np.flatnonzero((column >= 0) & (happened["kind"] == kind))
-        ends = sender[rows], happened["recipient"][rows]
-        state.contacts.add(kind, *ends, column[rows], np.ones(len(rows), np.int64), happened["time"][rows])
-        rows = rows[happened["event"][rows] == Event.DELIVERY]
-        row, cargo = np.nonzero(happened["copies"][rows])
-        rows = rows[row]
-        ends = sender[rows], happened["recipient"][rows]
-        copies = happened["copies"][rows, cargo]
-        state.contacts.add(kind, *ends, len(COUNTED) + cargo, copies, happened["time"][rows])
+        mine = np.where(happened["kind"] == kind, column, -1)
+        state.contacts.add(kind, *ends, mine, one, happened["time"])
+        own = happened["kind"][row] == kind
+        at, what = row[own], cargo[own]
+        copies = happened["copies"][at, what]
+        state.contacts.add(kind, *(e[at] for e in ends), len(COUNTED) + what, copies, happened["time"][at])
 
 
 def close_step(state: State, free: np.ndarray, dt: float, *, changed: bool) -> None:
@@ -95,7 +108,8 @@ def close_step(state: State, free: np.ndarray, dt: float, *, changed: bool) -> N
     Raises
     ------
     NumericalError
-        If a number is not finite, or the balance of vesicles or of waste does not close.
+        If a number is not finite, or the balance of vesicles or of waste does not close, or single vesicles
+        are missing.
     """
     check_finite(state, state.time + dt)
     _book_stocks(state, free)
@@ -104,3 +118,5 @@ def close_step(state: State, free: np.ndarray, dt: float, *, changed: bool) -> N
     state.step += 1
     state.balance.check(state.time)
     state.waste_balance.check(state.time)
+    if state.follows_vesicles:
+        _check_number(state)

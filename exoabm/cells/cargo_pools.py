@@ -132,12 +132,12 @@ def receive_cargo(state: State, uptake: Uptake) -> None:
         return
     carried = cargo_names(state.kinds)
     columns = [(c, carried.index(state.cargos[c].name)) for c in active if state.cargos[c].name in carried]
-    for part in state.events.parts:
-        hit = part["event"] == Event.DELIVERY
-        if hit.any():
-            cell = state.cells.row_of(part["recipient"][hit])
-            for column, place in columns:
-                np.add.at(state.cells.cargo[:, column], cell, part["copies"][hit, place].astype(float))
+    events = state.events.columns()
+    if events:
+        hit = np.flatnonzero(events["event"] == Event.DELIVERY)
+        cell = state.cells.row_of(events["recipient"][hit])
+        for column, place in columns:
+            np.add.at(state.cells.cargo[:, column], cell, events["copies"][hit, place].astype(float))
 
 
 Values = float | np.ndarray

@@ -127,17 +127,18 @@ def _polarity_direction(state: State, attraction: Attraction, rows: np.ndarray, 
     """Decay of polarity, addition of captures in this step, and the direction of length 0 to 1."""
     cells = state.cells
     cells.polarity[rows] *= math.exp(-dt / attraction.memory)
-    for part in state.events.parts:
-        mine = (part["event"] == Event.ENCOUNTER) & (part["kind"] == attraction.vesicle)
-        host = cells.row_of(part["recipient"][mine])
-        place = np.column_stack([part[axis][mine] for axis in "xyz"]).astype(float)
+    events = state.events.columns()
+    if events:
+        mine = (events["event"] == Event.ENCOUNTER) & (events["kind"] == attraction.vesicle)
+        host = cells.row_of(events["recipient"][mine])
+        place = np.column_stack([events[axis][mine] for axis in "xyz"]).astype(float)
         toward = state.domain.displacement(cells.position[host], place)
         length = np.linalg.norm(toward, axis=1, keepdims=True)
         toward = np.divide(toward, length, out=np.zeros_like(toward), where=length > 0)
         here = np.isin(host, rows)
         strength = np.ones(len(host))
         if state.kinds[attraction.vesicle].cargo:
-            strength = part["copies"][mine].sum(axis=1, dtype=float)
+            strength = events["copies"][mine].sum(axis=1, dtype=float)
         np.add.at(cells.polarity, host[here], (strength[:, None] * toward)[here])
     polarity = cells.polarity[rows]
     length = np.linalg.norm(polarity, axis=1, keepdims=True)

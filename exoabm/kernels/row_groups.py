@@ -56,6 +56,40 @@ def linked_lists(group, groups):
     return first, after
 
 
+_DIGIT = 11
+"""Bits that one pass of `order_by_key` sorts by."""
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def order_by_key(keys):
+    """Stable order of int64 keys that are not negative: rows, (n), by counting digits from the last."""
+    n, ones = keys.size, (1 << _DIGIT) - 1
+    order, other = np.arange(n), np.empty(n, np.int64)
+    sorted_, moved = keys.copy(), np.empty(n, np.int64)
+    count = np.empty(1 << _DIGIT, np.int64)
+    largest = keys.max() if n else 0
+    shift = 0
+    while shift < 63 and largest >> shift:
+        count[:] = 0
+        for i in range(n):
+            count[(sorted_[i] >> shift) & ones] += 1
+        if n > count[(sorted_[0] >> shift) & ones]:  # keys differ in this digit
+            before = 0
+            for digit in range(ones + 1):
+                here = count[digit]
+                count[digit] = before
+                before += here
+            for i in range(n):
+                digit = (sorted_[i] >> shift) & ones
+                to = count[digit]
+                count[digit] = to + 1
+                moved[to], other[to] = sorted_[i], order[i]
+            sorted_, moved = moved, sorted_
+            order, other = other, order
+        shift += _DIGIT
+    return order
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
 def _slot(slots, keys, key):
     """Where the row of a key is noted, or the free slot where it belongs."""
@@ -73,7 +107,7 @@ def count_by_key(key, column, amount, time, slots, keys, counts, first, last, us
     Parameters
     ----------
     key, column, amount, time
-        (n) int64 keys, columns, what to add, times in s.
+        (n) int64 keys, columns (none is counted below 0), what to add, times in s.
     slots
         Rows by the hash of their keys, int32, ``EMPTY`` where none; a power of two, more than there are rows.
     keys, counts, first, last
@@ -87,6 +121,8 @@ def count_by_key(key, column, amount, time, slots, keys, counts, first, last, us
         Events counted before the rows were full, and rows taken now.
     """
     for i in range(key.shape[0]):
+        if column[i] < 0:
+            continue
         slot = _slot(slots, keys, key[i])
         if slots[slot] == EMPTY:
             if used == keys.shape[0]:

@@ -9,13 +9,14 @@ import numpy as np
 
 from exoabm.accounting.stage_records import Events, take_or_absent
 from exoabm.analysis.edges import Everyone
+from exoabm.kernels.row_groups import order_by_key
 from exoabm.output.recorder import part
 from exoabm.state import OUTSIDE, Resolution
 from exoabm.tables.declarations import TABLES
 from exoabm.tables.fates import COUNTED, Event
-from exoabm.tables.parquet import Packing, TableObserver
+from exoabm.tables.parquet import TableObserver, packing
 from exoabm.tables.schema import arrow, senders, words
-from exoabm.vesicle import VesicleKind, cargo_names, vesicle_ids, vesicle_numbers
+from exoabm.vesicle import cargo_names, vesicle_ids, vesicle_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -238,8 +239,8 @@ def _event_rows(
     }
 
 
-BATCH = 1 << 16
-"""Events that are handed to the writing thread at a time, at least."""
+GROUP = 1 << 19
+"""Rows of a row group of events of single vesicles; as many wait in memory at most, beside those written."""
 
 
 class VesicleEventWriter(TableObserver):
@@ -248,11 +249,12 @@ class VesicleEventWriter(TableObserver):
     The communication graph, the edge table and every measure can be made again from these rows and from
     ``vesicle_cargo.parquet``, which has the copies of cargo in each vesicle from its release on. Positions
     are rounded to 1/64 um. ``vesicle`` names a vesicle for ever (``vesicle.vesicle_ids``); ``number`` is how
-    many of its kind its donor had sent before. Row groups follow each other in time; within each, rows are
-    by vesicle, and those of a vesicle in time.
+    many of its kind its donor had sent before. Row groups follow each other step by step; within each, rows
+    are by vesicle, and those of a vesicle in time.
 
-    Rows are made and written by a thread while the next steps run; one batch waits at most, and an error of
-    the thread is raised by the next record, snapshot or close.
+    A row group is made and written by a thread while the next steps run; one waits at most, and an error of
+    the thread is raised by the next one, by a snapshot or by close. A snapshot holds the rows that wait, so
+    that the groups are the same for any checkpoints.
 
     Parameters
     ----------
@@ -260,28 +262,22 @@ class VesicleEventWriter(TableObserver):
         As ``TableObserver``.
     level : {"all", "fates", "none"}
         Rows of which events are written: all, those by which a vesicle ends (`FATES`), or none.
-    may_stop : bool
-        Whether the run has checkpoints.
     """
 
     interval = 0.0
 
-    def __init__(
-        self,
-        folder: Path,
-        about: Mapping[str, str] | None = None,
-        *,
-        level: str = "all",
-        may_stop: bool = False,
-    ) -> None:
+    def __init__(self, folder: Path, about: Mapping[str, str] | None = None, *, level: str = "all") -> None:
         said = dict(about or {}) | {"resolution": Resolution.CELL.value, "events": level}
         tables = [TABLES["events"], TABLES["vesicle_cargo"]]
-        packed = {table.name: Packing.of(table, "vesicle") for table in tables}
-        super().__init__(folder, tables, said, packed, may_stop=may_stop)
+        packed = {
+            t.name: packing(t, [c for c in ("time_s", "vesicle") if c in {x.name for x in t.columns}])
+            for t in tables
+        }
+        super().__init__(folder, tables, said, packed)
         self._kept = {"all": np.array(Event), "fates": np.array(FATES), "none": np.array([], int)}[level]
         self._level = level
-        self._names = Names((), (), ())
-        self._batch: list[dict[str, np.ndarray]] = []
+        self._names = Names.of(None)
+        self._waiting: list[dict[str, np.ndarray]] = []
         self._thread: ThreadPoolExecutor | None = None
         self._busy: Future[None] | None = None
 
@@ -295,33 +291,47 @@ class VesicleEventWriter(TableObserver):
         if len(self._kept) < len(Event):
             chosen = np.isin(happened["event"], self._kept)
             happened = {name: column[chosen] for name, column in happened.items()}
-        self._batch.append(happened)
+        self._waiting.append(happened)
         self._names = Names.of(state)
-        if sum(len(part["event"]) for part in self._batch) >= BATCH:
+        while sum(len(part["event"]) for part in self._waiting) >= GROUP:
             self._wait()
             if self._thread is None:
                 self._thread = ThreadPoolExecutor(1, "events")
-            self._busy = self._thread.submit(self._store, self._batch, self._names)
-            self._batch = []
+            self._busy = self._thread.submit(self._store, self._first_group(), self._names)
+
+    def _first_group(self) -> list[dict[str, np.ndarray]]:
+        """Take the first `GROUP` rows of those that wait."""
+        found, missing = [], GROUP
+        while missing:
+            part = self._waiting.pop(0)
+            if len(part["event"]) > missing:
+                self._waiting.insert(0, {name: column[missing:] for name, column in part.items()})
+                part = {name: column[:missing] for name, column in part.items()}
+            found.append(part)
+            missing -= len(part["event"])
+        return found
 
     def snapshot(self) -> dict[str, np.ndarray]:
         """See ``TableWriter``; waits for the thread."""
-        self._finish()
-        return super().snapshot()
+        self._wait()
+        found = super().snapshot() | {f"names/{name}": a for name, a in self._names._asdict().items()}
+        return found | {f"waiting/{name}": column for name, column in _joined(self._waiting).items()}
+
+    def restore(self, content: Mapping[str, np.ndarray]) -> None:
+        """See ``TableWriter``."""
+        super().restore(content)
+        self._names = Names(**part(content, "names/"))
+        waiting = part(content, "waiting/")
+        self._waiting = [waiting] if waiting else []
 
     def close(self) -> None:
         """Finish the files."""
-        self._finish()
+        self._wait()
         if self._thread is not None:
             self._thread.shutdown()
+        if self._waiting:
+            self._store(self._waiting, self._names)
         super().close()
-
-    def _finish(self) -> None:
-        """Have all rows recorded until now with the files."""
-        self._wait()
-        if self._batch:
-            self._store(self._batch, self._names)
-            self._batch = []
 
     def _wait(self) -> None:
         """Wait for the thread; raises its error."""
@@ -329,10 +339,20 @@ class VesicleEventWriter(TableObserver):
         if busy is not None:
             busy.result()
 
-    def _store(self, batch: list[dict[str, np.ndarray]], names: Names) -> None:
-        happened = {name: np.concatenate([part[name] for part in batch]) for name in batch[0]}
+    def _store(self, parts: list[dict[str, np.ndarray]], names: Names) -> None:
+        """Write a row group, by vesicle; forgets the ``parts``."""
+        happened = _joined(parts)
+        parts.clear()
+        happened["vesicle"] = vesicle_ids(happened["id"])
+        order = order_by_key(happened["vesicle"])
+        for name, column in happened.items():
+            happened[name] = column[order]
         self.append("events", _vesicle_rows(names, happened))
         self.append("vesicle_cargo", _cargo_rows(names, happened, self._level))
+
+
+def _joined(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    return {name: np.concatenate([part[name] for part in parts]) for name in (parts[0] if parts else ())}
 
 
 FATES = (Event.DEGRADATION, Event.DELIVERY, Event.CLEARANCE, Event.ESCAPE)
@@ -340,50 +360,61 @@ FATES = (Event.DEGRADATION, Event.DELIVERY, Event.CLEARANCE, Event.ESCAPE)
 
 
 class Names(NamedTuple):
-    """Names of the labels, kinds and types of a state; labels are only ever added."""
+    """Names of the labels, kinds, types and cargos of a state; labels are only ever added."""
 
-    labels: tuple[str, ...]
-    kinds: tuple[VesicleKind, ...]
-    types: tuple[str, ...]
+    labels: np.ndarray
+    kinds: np.ndarray
+    types: np.ndarray
+    cargos: np.ndarray
+    carries: np.ndarray
+    """(kinds, cargos) whether a kind carries a cargo."""
 
     @classmethod
-    def of(cls, state: State) -> Names:
-        """Those of a state."""
-        return cls(state.labels.types, state.kinds, tuple(t.name for t in state.types))
+    def of(cls, state: State | None) -> Names:
+        """Those of a state, or none."""
+        kinds = () if state is None else state.kinds
+        cargos = cargo_names(kinds)
+        carries = [[any(c.name == name for c in kind.cargo) for name in cargos] for kind in kinds]
+        texts = (
+            () if state is None else state.labels.types,
+            [kind.name for kind in kinds],
+            () if state is None else [t.name for t in state.types],
+            cargos,
+        )
+        which = np.reshape(carries, (len(kinds), len(cargos))).astype(bool)
+        return cls(*(np.array(text, str) for text in texts), which)
 
 
 def _vesicle_rows(names: Names, happened: dict[str, np.ndarray]) -> dict[str, Any]:
     """Columns of ``Events`` as those of the table of events."""
-    kind, recipient = happened["kind"], happened["recipient"]
+    n, recipient = len(happened["event"]), happened["recipient"]
     return {
         "event": words([e.name.lower() for e in Event], happened["event"]),
-        "time_s": happened["time"],
-        "interval_s": np.zeros(len(kind)),
-        "vesicle": vesicle_ids(happened["id"]),
-        "number": vesicle_numbers(happened["id"]),
-        "vesicle_kind": words([k.name for k in names.kinds], kind),
-        **senders(names.labels, happened["label"], happened["donor"]),
-        "recipient": arrow(recipient.astype(np.int64), recipient < 0),
-        "recipient_type": words(names.types, happened["recipient_type"]),
-        "count": np.ones(len(kind)),
-        "hops": happened["hops"].astype(np.int64),
-        **{f"{axis}_um": _rounded(happened[axis]) for axis in "xyz"},
+        "time_s": arrow(happened["time"]),
+        "interval_s": arrow(np.zeros(n)),
+        "vesicle": arrow(happened["vesicle"]),
+        "number": arrow(vesicle_numbers(happened["id"])),
+        "vesicle_kind": words(names.kinds.tolist(), happened["kind"]),
+        **senders(names.labels.tolist(), happened["label"], happened["donor"]),
+        "recipient": arrow(recipient, recipient < 0),
+        "recipient_type": words(names.types.tolist(), happened["recipient_type"]),
+        "count": arrow(np.ones(n)),
+        "hops": arrow(happened["hops"].astype(np.int64)),
+        **{f"{axis}_um": arrow(_rounded(happened[axis])) for axis in "xyz"},
     }
 
 
 def _rounded(place: np.ndarray) -> np.ndarray:
-    return (np.round(place * 64) / 64).astype(np.float32).astype(float)
+    return (np.round(place * 64) / 64).astype(float)
 
 
 def _cargo_rows(names: Names, happened: dict[str, np.ndarray], level: str) -> dict[str, Any]:
     """Copies in each vesicle that is new, or of which the end alone is recorded, a row for each cargo."""
-    cargos, kinds = cargo_names(names.kinds), names.kinds
-    carries = np.array([[any(c.name == name for c in k.cargo) for name in cargos] for k in kinds], bool)
     event = happened["event"]
     new = np.flatnonzero((event == Event.RELEASE) | (event == Event.ENTRY) | (level == "fates"))
-    at, cargo = np.nonzero(carries.reshape(len(kinds), -1)[happened["kind"][new]])
+    at, cargo = np.nonzero(names.carries[happened["kind"][new]])
     return {
-        "vesicle": vesicle_ids(happened["id"][new[at]]),
-        "cargo": words(cargos, cargo),
+        "vesicle": happened["vesicle"][new[at]],
+        "cargo": words(names.cargos.tolist(), cargo),
         "copies": happened["copies"][new[at], cargo].astype(np.int64),
     }

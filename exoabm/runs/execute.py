@@ -346,8 +346,7 @@ def _observers(
 def _event_writer(model: ExosomeModel, folder: Path, plan: dict[str, Any]) -> Observer:
     about, record = _footer(plan), model.scenario.record
     if model.state.follows_vesicles:
-        stops = plan["every_s"] is not None
-        return VesicleEventWriter(folder, about, level=record.vesicle_events, may_stop=stops)
+        return VesicleEventWriter(folder, about, level=record.vesicle_events)
     return EventWriter(folder, float(record.events), about)
 
 

@@ -38,9 +38,9 @@ BYTES_PER_RECORDED_CONTACT = 700
 """Recorded values of a cell that takes vesicles up."""
 BYTES_PER_VESICLE = 100.0
 """A row of a single vesicle, with reserve for growth, measured."""
-BYTES_PER_EVENT = 500.0
+BYTES_PER_EVENT = 250.0
 """Of events that wait to be written, as arrays, as a table and encoded."""
-EVENTS_PER_GROUP = 1 << 16
+EVENTS_PER_GROUP = 1 << 19
 """Events that wait beside those of a step, at most."""
 EDGES_PER_CELL = 100
 """Largest number of donors per recipient; a vesicle reaches few cells beyond the nearest."""
@@ -149,6 +149,7 @@ class _Size:
     alive: float
     arriving: float
     events: float
+    waiting: float
     edges: float
 
     @property
@@ -205,6 +206,7 @@ def estimate_run(
         alive=release_rate * min(duration, stay + step) + dosed[0] + held if follows_vesicles else 0.0,
         arriving=release_rate * step + dosed[1] + held if follows_vesicles else 0.0,
         events=2 + 4 * at_once,
+        waiting=min(EVENTS_PER_GROUP, emitted * (2 + 4 * meetings)) if follows_vesicles else 0.0,
         edges=_edges(scenario, takers, labels, emitted * meetings if meetings else 0.0),
     )
     parts = _memory(scenario, domain, size)
@@ -265,7 +267,7 @@ def _memory(scenario: Scenario, domain: Domain, size: _Size) -> dict[str, float]
     }
     if not fields:
         parts["release fewer vesicles, or transport.engine = 'continuum'"] = (
-            (EVENTS_PER_GROUP + size.arriving * size.events) * BYTES_PER_EVENT
+            (size.waiting + size.arriving * size.events) * BYTES_PER_EVENT
             + size.alive * BYTES_PER_VESICLE
             + size.edges * BYTES_PER_EDGE
         )

@@ -141,7 +141,7 @@ def test_a_follower_remembers_where_vesicles_came_from() -> None:
         assert way[3, 0] == pytest.approx(dt * 60 / HOUR * p**2 / (16 + p**2), rel=1e-6)
         assert not way[:3].any()
         assert not way[3, 1:].any()
-        state.events.parts.clear()
+        state.events.begin(60.0, dt)
 
 
 def test_a_steep_answer_to_many_copies_is_full_speed() -> None:

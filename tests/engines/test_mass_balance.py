@@ -13,6 +13,7 @@ from worlds import world
 
 from exoabm import ExosomeModel
 from exoabm.accounting.mass_balance import PLACES
+from exoabm.errors import NumericalError
 from exoabm.output.events import VesicleEventWriter
 from exoabm.tables.fates import COUNTED
 from exoabm.vesicle import Status, vesicle_ids
@@ -131,12 +132,22 @@ def test_relays_are_followed(run: tuple[ExosomeModel, Any]) -> None:
     assert chain.sum() > 10
 
 
-def test_a_vesicle_that_is_lost_stops_the_run() -> None:
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        (Status.FREE, "does not close"),
+        (Status.BOUND, "vesicles are followed at"),
+        (Status.ENDOSOMAL, "vesicles are followed at"),
+    ],
+    ids=str,
+)
+def test_a_vesicle_that_is_lost_stops_the_run(place: Status, said: str) -> None:
     model = crowd(2, transport={"engine": "vesicles"}, **BUSY)
     model.run(hours=0.1)
-    free = model.state.vesicles.rows(Status.FREE)
-    model.state.vesicles.remove(free[:1])
-    with pytest.raises(Exception, match="does not close"):
+    vesicles = model.state.vesicles
+    there = vesicles.rows(place)
+    vesicles.remove(there[np.argmax(vesicles.due[there])][None])
+    with pytest.raises(NumericalError, match=said):
         model.step()
 
 

@@ -53,7 +53,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Finish
     def run(name: str) -> Finished:
         if name not in made:
             loaded = load(str(cells), SHORT | VARIANTS[name])
-            made[name] = Finished(run_to_folder(loaded, home / name, seed=1, hours=1).folder)
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr("exoabm.output.events.GROUP", 1000)  # several row groups
+                made[name] = Finished(run_to_folder(loaded, home / name, seed=1, hours=1).folder)
         return made[name]
 
     return run

@@ -6,6 +6,7 @@ import json
 from collections import defaultdict
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from exoabm.export import simularium
@@ -61,6 +62,8 @@ def replayed(run, time):
 @pytest.mark.parametrize("name", ["continuum", "vesicles", "living"])
 def test_every_sphere_is_of_the_run(finished, tmp_path, name) -> None:
     run = finished(name)
+    if name == "vesicles":
+        assert pq.ParquetFile(run.folder / "events.parquet").num_row_groups > 2
     content = exported(run, tmp_path)
     info = content["trajectoryInfo"]
     center = center_of(run)

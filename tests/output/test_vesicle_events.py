@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -28,11 +30,10 @@ LEVELS = ("all", "fates", "none")
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The same three hours with each level, in small batches."""
+    """The same three hours with each level."""
     folder, found = tmp_path_factory.mktemp("levels"), {}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("exoabm.runs.execute.draw_preview", lambda *_, **__: None)
-        patch.setattr(events, "BATCH", 100)
         for level in LEVELS:
             scenario = load("two_cells", SINGLE | {"record.vesicle_events": level})
             found[level] = run_to_folder(scenario, folder / level, seed=1, hours=3).folder
@@ -54,6 +55,33 @@ def test_rows_are_by_vesicle_and_then_by_time(runs: dict[str, Path]) -> None:
     for name in ("time_s", "vesicle", "donor", "x_um"):
         assert "BYTE_STREAM_SPLIT" in encodings[name]
     assert "RLE_DICTIONARY" in encodings["event"]
+
+
+def test_row_groups_are_full_and_follow_each_other(
+    runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In groups of 500 rows the rows are the same, by vesicle in each, and those of a vesicle in time."""
+    monkeypatch.setattr(events, "GROUP", 500)
+    model = ExosomeModel("two_cells", seed=1, overrides=SINGLE)
+    writer = VesicleEventWriter(tmp_path)
+    model.observe(writer)
+    model.run(hours=3)
+    writer.close()
+    with pq.ParquetFile(tmp_path / "events.parquet") as file:
+        groups = [file.read_row_group(i) for i in range(file.num_row_groups)]
+    sizes = [len(group) for group in groups]
+    assert len(sizes) > 5
+    assert set(sizes[:-1]) == {500}
+    assert 0 < sizes[-1] <= 500
+    assert all((np.diff(group["vesicle"]) >= 0).all() for group in groups)
+    step = float(model.scenario.clock.step)
+    ends = [(np.min(group["time_s"]), np.max(group["time_s"])) for group in groups]
+    assert all(later[0] > earlier[1] - step for earlier, later in pairwise(ends))
+    rows = pa.concat_tables(groups).to_pandas()
+    order = rows.sort_values("vesicle", kind="stable")
+    assert (order.groupby("vesicle").time_s.diff().dropna() >= 0).all()
+    whole = pq.read_table(runs["all"] / "events.parquet").to_pandas()
+    assert order.reset_index(drop=True).astype(str).equals(whole.astype(str))
 
 
 def test_times_are_multiples_of_a_small_part_of_the_step(runs: dict[str, Path]) -> None:
@@ -89,7 +117,7 @@ def test_an_error_of_the_thread_reaches_the_run(tmp_path: Path, monkeypatch: pyt
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "full")
 
-    monkeypatch.setattr(events, "BATCH", 1)
+    monkeypatch.setattr(events, "GROUP", 1)
     monkeypatch.setattr(VesicleEventWriter, "append", full)
     model = ExosomeModel("two_cells", seed=1, overrides=SINGLE)
     model.observe(VesicleEventWriter(tmp_path))
