@@ -12,8 +12,8 @@ exactly and for any h, with the same faces, obstacles and conductances g.
 Draws are keyed by (seed, purpose, particle, step, draw), so that a path depends neither on the other
 particles nor on the threads: blocks of Threefry-4x32 with 12 rounds, one word a sub-step, those
 of one particle eight blocks at a time, in a vector loop. The
-capture threshold is drawn once per call: a particle is captured when ``sum log(1 + B)`` exceeds an
-exponential variate, which has the same law as a draw in every sub-step. A particle that was refused at a
+capture limit is drawn once per call: a particle is captured when the product of 1 + B exceeds 1/u, u uniform
+in (0, 1), which has the same law as a draw in every sub-step. A particle that was refused at a
 binding site continues from the next sub-step with the unused words of its path and a new threshold.
 """
 
@@ -119,7 +119,7 @@ def _unit(word):
 
 @njit(forceinline=True, **_JIT)
 def _threshold(key, particle, attempt):
-    """Exponential variate that sum log(1 + B) must exceed, and a uniform one that picks the cell."""
+    """Limit 1/u that the product of 1 + B must exceed, and a uniform number that picks the cell."""
     a, b, _, _ = threefry(
         _ROUNDS,
         np.uint32(key.seed & _LOW),
@@ -131,7 +131,7 @@ def _threshold(key, particle, attempt):
         np.uint32(key.step & _LOW),
         np.uint32(attempt),
     )
-    return -math.log(_unit(a)), _unit(b)
+    return 1.0 / _unit(a), _unit(b)
 
 
 @njit(**_JIT)
@@ -294,7 +294,8 @@ def _walk_rows(
         here, part_x, part_y, part_z = _locate(box, x[i], y[i], z[i])
         begin, enters = _first_substep(start, h, n, attempt)
         made += n - begin
-        threshold, pick = _threshold(key, ids[i], attempt)
+        limit, pick = _threshold(key, ids[i], attempt)
+        product = 1.0
         outcome, cell, batch, flag, s = FREE, -1, -1, mark[here], begin
         for s in range(begin, n):
             if not (enters and s == begin):
@@ -322,8 +323,8 @@ def _walk_rows(
             if flag & _SINK:
                 slot = slot_of_voxel[here]
                 capture = max(_rate_at(slot_rate, slot, between), 0.0)
-                threshold -= math.log1p(capture * h)
-                if threshold < 0:
+                product *= 1.0 + capture * h
+                if product > limit:
                     cell = _capturing_cell(slot_ptr, entry_cell, entry_rate, slot, pick * capture, between)
                     outcome = CAPTURED
                     break
@@ -355,23 +356,67 @@ def mark_voxels(
 
 
 @njit(**_JIT)
-def capture_rates(slot, cell, diffusivity, betas, sinks):
-    """Capture rates of particles of these D (m) in slots (m), by all cells and by the cells (m).
+def _sum_slots(entry_rate, slot_ptr):
+    """Sums of the rates in each slot, (classes, slots)."""
+    total = np.zeros((entry_rate.shape[0], slot_ptr.size - 1))
+    for size in range(total.shape[0]):
+        for slot in range(total.shape[1]):
+            for entry in range(slot_ptr[slot], slot_ptr[slot + 1]):
+                total[size, slot] += entry_rate[size, entry]
+    return total
 
-    Returns beta = k_a / kappa, between the ``betas`` (classes, cells), and the two rates in 1/s, (m) each.
-    """
-    beta, total, own = np.zeros(slot.size), np.zeros(slot.size), np.zeros(slot.size)
-    for i in range(slot.size):
-        between = _between_classes(diffusivity[i], sinks.log_diffusivity)
+
+@njit(**_JIT)
+def _rates_at(particles, cell, dt, per_diffusivity, least, betas, box, sinks, beta, total, own):
+    """See `capture_rates`; the last three are written."""
+    rows, _, x, y, z, diffusivities, _, _ = particles
+    for k in range(rows.size):
+        i = rows[k]
+        diffusivity = np.float64(diffusivities[i])
+        between = _between_classes(diffusivity, sinks.log_diffusivity)
         lower, upper, above = between
-        for entry in range(sinks.slot_ptr[slot[i]], sinks.slot_ptr[slot[i] + 1]):
+        slot = sinks.slot_of_voxel[_locate(box, x[i], y[i], z[i])[0]]
+        every, mine = 0.0, 0.0
+        for entry in range(sinks.slot_ptr[slot], sinks.slot_ptr[slot + 1]):
             rate = _rate_at(sinks.entry_rate, entry, between)
-            total[i] += rate
-            if sinks.entry_cell[entry] == cell[i]:
-                own[i] += rate
-        first, second = 1.0 / betas[lower, cell[i]], 1.0 / betas[upper, cell[i]]
-        beta[i] = 1.0 / (first + above * (second - first))
-    return beta, total, own
+            every += rate
+            if sinks.entry_cell[entry] == cell[k]:
+                mine += rate
+        h = _steps(box, diffusivity, dt, per_diffusivity, least).h
+        total[k], own[k] = h * every, h * mine
+        first, second = 1.0 / betas[lower, cell[k]], 1.0 / betas[upper, cell[k]]
+        beta[k] = 1.0 / (first + above * (second - first))
+
+
+def capture_rates(
+    particles: Particles,
+    cell: Integers,
+    dt: float,
+    substeps: tuple[float, float],
+    betas: Floats,
+    lattice: Lattice,
+    sinks: Sinks,
+) -> tuple[Floats, Floats, Floats]:
+    """Capture of particles by the cells that captured them: beta, and B = k h by all cells and by ``cell``.
+
+    Parameters
+    ----------
+    particles : Particles
+        In voxels with sinks.
+    cell : (m,)
+    dt, substeps, lattice, sinks
+        See `walk_on_lattice`.
+    betas : (classes, cells)
+        k_a / kappa; between size classes 1/beta is linear in log D.
+
+    Returns
+    -------
+    three arrays, (m,)
+    """
+    found = tuple(np.zeros(cell.size) for _ in range(3))
+    box, _ = _numbers(lattice)
+    _rates_at(particles, cell, float(dt), *map(float, substeps), betas, box, sinks, *found)
+    return found
 
 
 def walk_on_lattice(
@@ -403,7 +448,7 @@ def walk_on_lattice(
     threads : int
         The result has the same bits for any number.
     """
-    slot_rate = np.array([np.diff(np.append(0.0, np.cumsum(r))[sinks.slot_ptr]) for r in sinks.entry_rate])
+    slot_rate = _sum_slots(sinks.entry_rate, sinks.slot_ptr)
     faces = lattice.gx, lattice.gy, lattice.gz
     job = (
         particles,

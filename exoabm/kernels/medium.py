@@ -85,8 +85,8 @@ class Outcomes(NamedTuple):
 
     @classmethod
     def of(cls, n: int) -> Outcomes:
-        """Of n particles, all of which remain free."""
-        return cls(np.zeros(n, np.int8), np.zeros(n, np.float32), np.full(n, -1, np.int32))
+        """Of n particles, all of which remain free; times and targets are those of particles that move."""
+        return cls(np.zeros(n, np.int8), np.empty(n, np.float32), np.empty(n, np.int32))
 
 
 class Grid(NamedTuple):

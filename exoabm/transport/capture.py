@@ -161,15 +161,11 @@ class VoxelCapture:
         self, state: State, vesicles: Vesicles, rows: np.ndarray, cell: np.ndarray, dt: float
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """See ``Capture``."""
-        domain, sinks = state.domain, self._acting
-        place = np.stack([vesicles.x[rows], vesicles.y[rows], vesicles.z[rows]], axis=1).astype(float)
-        slot = sinks.slot_of_voxel[domain.flat(np.clip(domain.voxel_of(place), 0, domain.counts - 1))]
-        free = vesicles.diffusivity[rows].astype(float)
         betas = np.array([each.beta for each in self._couplings])
-        beta, total, own = lattice_random_walk.capture_rates(slot, cell, free, betas, sinks)
-        per_second = np.maximum(free * self._substeps[0], self._substeps[1])
-        h = dt / np.maximum(np.ceil(per_second * dt * (1 - 1e-12)), 1)
-        return beta, h * total, h * own
+        particles = _particles(vesicles, rows, 0)
+        return lattice_random_walk.capture_rates(
+            particles, cell, dt, self._substeps, betas, self._lattice, self._acting
+        )
 
     def release(self, state: State, cell: np.ndarray, vesicle: np.ndarray, step: int) -> np.ndarray:
         """See ``Capture``: somewhere in a voxel of the release stencil, drawn by its weight."""

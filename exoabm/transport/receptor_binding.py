@@ -29,7 +29,7 @@ from exoabm.kernels.compartment_kinetics import (
     draw_residence,
 )
 from exoabm.kernels.medium import CAPTURED, FREE, Outcomes
-from exoabm.kernels.row_groups import linked_lists
+from exoabm.kernels.row_groups import linked_lists, order_by_key
 from exoabm.kernels.uptake_rates import Occupancy
 from exoabm.streams import Purpose
 from exoabm.transport.membrane_geometry import membrane_share
@@ -162,15 +162,14 @@ class ReceptorBinding:
         self._limited = np.isfinite(mean)
         if not self._limited.any():
             return
-        n = len(state.cells)
-        bound = np.flatnonzero(vesicles.status == Status.BOUND)
-        until = vesicles.due[bound] - state.time
-        goes = until < dt
-        host, kind = vesicles.host[bound].astype(np.int64), vesicles.kind[bound].astype(np.int64)
-        taken = np.bincount(host * mean.shape[1] + kind, minlength=mean.size).reshape(mean.shape)
-        host, kind, until = host[goes], kind[goes], until[goes]
+        taken = state.trafficking.bound.sum(axis=2).astype(np.int64)
+        rows = np.flatnonzero(vesicles.due < state.time + 2 * dt)
+        rows = rows[vesicles.status[rows] == Status.BOUND]
+        until = vesicles.due[rows] - state.time
+        rows, until = rows[until < dt], until[until < dt]
+        host, kind = vesicles.host[rows].astype(np.int64), vesicles.kind[rows].astype(np.int64)
         going = np.bincount(host * mean.shape[1] + kind, minlength=mean.size).reshape(mean.shape)
-        first, after = linked_lists(host, n)
+        first, after = linked_lists(host, len(state.cells))
         self._leaving = Departures(until, kind, after)
         pool = shared(state)[state.cells.type]
         self._places = Sites(
@@ -202,8 +201,10 @@ class ReceptorBinding:
             if not len(row):
                 break
             due = waiting.when <= self._dt * np.minimum(turn / windows, 1.0)[waiting.kind]
-            order = np.lexsort((name, waiting.when))
-            order = order[due[order]]
+            order = np.flatnonzero(due)
+            order = order[order_by_key(name[order])]
+            # The bits of times, none below 0, rise with them.
+            order = order[order_by_key(waiting.when[order].view(np.int64))]
             coming, stays = Arrivals._make(c[order] for c in waiting), np.empty(len(order), bool)
             room = np.zeros(len(order), np.int64)
             self._leaving = Departures._make(np.append(c[:used], room.astype(c.dtype)) for c in self._leaving)

@@ -243,9 +243,9 @@ def test_names_of_random_walks_fill_key_and_counter() -> None:
         return [int(w) for w in kernel.threefry(12, *key, *words_of(COUNTER), np.uint32(draw))]
 
     lattice, space = lattice_random_walk, brownian_offlattice
-    threshold, pick = lattice._threshold(KEYED, PARTICLE, 9)
+    limit, pick = lattice._threshold(KEYED, PARTICLE, 9)
     expected = (np.array(block(KEYED.capture, 9)[:2]) + 0.5) * 2.0**-32
-    np.testing.assert_allclose([np.exp(-threshold), pick], expected, rtol=1e-12)
+    np.testing.assert_allclose([1 / limit, pick], expected, rtol=1e-12)
     word = np.empty(4 * lattice._BLOCKS, np.uint32)
     lattice._draw_words(KEYED, PARTICLE, 40, word)
     assert word.reshape(4, -1).T.tolist() == [block(7, 40 + k) for k in range(lattice._BLOCKS)]
