@@ -413,10 +413,10 @@ def capture_rates(
     -------
     three arrays, (m,)
     """
-    found = tuple(np.zeros(cell.size) for _ in range(3))
+    beta, total, own = np.zeros(cell.size), np.zeros(cell.size), np.zeros(cell.size)
     box, _ = _numbers(lattice)
-    _rates_at(particles, cell, float(dt), *map(float, substeps), betas, box, sinks, *found)
-    return found
+    _rates_at(particles, cell, float(dt), *map(float, substeps), betas, box, sinks, beta, total, own)
+    return beta, total, own
 
 
 def walk_on_lattice(
