@@ -80,17 +80,17 @@ def _count_events(state: State) -> None:
     column = np.where(happened["recipient"] >= 0, column_of[happened["event"]], -1)
     donor = happened["donor"]
     sender = np.where(donor >= 0, donor, DONORS + happened["label"].astype(np.int64))
-    ends, one = (sender, happened["recipient"]), np.broadcast_to(1, len(column))
+    recipient, one = happened["recipient"], np.broadcast_to(1, len(column))
     brought = np.flatnonzero(happened["event"] == Event.DELIVERY)
     row, cargo = np.nonzero(happened["copies"][brought])
     row = brought[row]
     for kind in range(len(state.kinds)):
         mine = np.where(happened["kind"] == kind, column, -1)
-        state.contacts.add(kind, *ends, mine, one, happened["time"])
+        state.contacts.add(kind, sender, recipient, mine, one, happened["time"])
         own = happened["kind"][row] == kind
         at, what = row[own], cargo[own]
-        copies = happened["copies"][at, what]
-        state.contacts.add(kind, *(e[at] for e in ends), len(COUNTED) + what, copies, happened["time"][at])
+        copies, time = happened["copies"][at, what], happened["time"][at]
+        state.contacts.add(kind, sender[at], recipient[at], len(COUNTED) + what, copies, time)
 
 
 def close_step(state: State, free: np.ndarray, dt: float, *, changed: bool) -> None:
