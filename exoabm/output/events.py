@@ -375,14 +375,13 @@ class Names(NamedTuple):
         kinds = () if state is None else state.kinds
         cargos = cargo_names(kinds)
         carries = [[any(c.name == name for c in kind.cargo) for name in cargos] for kind in kinds]
-        texts = (
-            () if state is None else state.labels.types,
-            [kind.name for kind in kinds],
-            () if state is None else [t.name for t in state.types],
-            cargos,
+        return cls(
+            labels=np.array(() if state is None else state.labels.types, str),
+            kinds=np.array([kind.name for kind in kinds], str),
+            types=np.array([] if state is None else [t.name for t in state.types], str),
+            cargos=np.array(cargos, str),
+            carries=np.reshape(carries, (len(kinds), len(cargos))).astype(bool),
         )
-        which = np.reshape(carries, (len(kinds), len(cargos))).astype(bool)
-        return cls(*(np.array(text, str) for text in texts), which)
 
 
 def _vesicle_rows(names: Names, happened: dict[str, np.ndarray]) -> dict[str, Any]:
