@@ -318,7 +318,7 @@ def _pairs(query: str) -> dict[str, str]:
     found = dict(pairs)
     if len(found) < len(pairs):
         twice = next(key for i, (key, _) in enumerate(pairs) if key in dict(pairs[:i]))
-        raise InputError(f"{_short(twice)} stands twice in the link")
+        raise InputError(f"{_short(twice)} occurs twice in the link")
     return found
 
 

@@ -105,7 +105,7 @@ def fit(
     jobs, cluster, progress
         As for ``sweep``.
     out : str or Path, optional
-        Folder of the runs and results; the same call goes on where it was stopped.
+        Folder of the runs and results; the same call continues after an interruption.
 
     Raises
     ------
@@ -334,7 +334,7 @@ def sensitivity(
     replicates, seed, hours, jobs, cluster, overwrite, progress
         As for ``sweep``.
     out : str or Path, optional
-        Folder; the same call goes on where it was stopped. By default a temporary one.
+        Folder; the same call continues after an interruption. By default a temporary one.
 
     Raises
     ------

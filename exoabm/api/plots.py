@@ -79,7 +79,7 @@ class Plots:
     def plot_matrix(
         self, measure: str = "taken_up", kind: str | None = None, *, ax: Axes | None = None
     ) -> Axes:
-        """Draw the vesicles from each type (rows send) to each type (columns receive).
+        """Draw the vesicles from each type (rows) to each type (columns).
 
         Parameters
         ----------

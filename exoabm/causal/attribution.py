@@ -1,4 +1,4 @@
-"""Attribution: the causal effect of each donor, or donor type, on a readout, beside what it sent.
+"""Attribution: the causal effect of each donor, or donor type, on a readout, and its released vesicles.
 
     one at a time   effect_i = R(all) - R(all but i)
     Shapley         effect_i = mean over random orders of R(those before i and i) - R(those before i)

@@ -144,7 +144,7 @@ def fit(
 ) -> None:
     """Fit parameters of a scenario to measured time series, or vesicle diameters to histograms.
 
-    With --out, the same command goes on where it was stopped.
+    With --out, the same command continues an interrupted fit.
     """
     from exoabm.api.analyses import Diameters
     from exoabm.batch.calibration.fit import plain

@@ -117,7 +117,7 @@ def causal(
     overwrite: Annotated[bool, typer.Option(help="Replace an earlier attribution.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Attribute a readout to donors: the causal effect of each, beside what it sent."""
+    """Attribute a readout to donors: the causal effect of each, and the vesicles that it released."""
     loaded = load(scenario, set_, engine)
     if by not in ("type", "cell"):
         raise InputError(f"--by {by}: must be type or cell")
@@ -178,7 +178,7 @@ def paths(
     overwrite: Annotated[bool, typer.Option(help="Replace earlier paths.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Tell direct deliveries of a run from those over relays, by the number of cells in between."""
+    """Distinguish direct deliveries of a run from those over relays, by the number of cells in between."""
     from exoabm.causal.paths import paths as follow
 
     found = follow(folder, out_, overwrite=overwrite)

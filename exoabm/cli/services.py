@@ -63,11 +63,11 @@ def bench(
         Path | None, typer.Option("--out", help="Figure of agreement or scaling: FILE.png, .svg or .pdf.")
     ] = None,
     against: Annotated[
-        Path | None, typer.Option(metavar="PYTHON", help="run: beside the exoabm of this interpreter.")
+        Path | None, typer.Option(metavar="PYTHON", help="run: compare with the exoabm of this interpreter.")
     ] = None,
     rounds: Annotated[int | None, typer.Option(min=1, max=99, help="run: rounds of each case; 5.")] = None,
     table: Annotated[
-        Path | None, typer.Option(help="run: a table of cells, as a case more in each engine.")
+        Path | None, typer.Option(help="run: a table of cells, as an additional case in each engine.")
     ] = None,
     record: Annotated[
         Path | None, typer.Option(help="run, scaling: FILE.json with every measurement and the machine.")
@@ -79,7 +79,7 @@ def bench(
 ) -> None:
     """Measure speed relative to a plain reference, or the agreement of the two engines.
 
-    Of the speeds only the ratios travel between machines.
+    Only ratios of speeds are comparable between machines.
     """
     from exoabm.benchmarks import run_benchmark
 

@@ -58,14 +58,14 @@ FORMATS: tuple[Format, ...] = (
     Format(
         "h5ad",
         (".h5ad",),
-        "AnnData: cells, cargo delivered, and vesicles from cell to cell (rows send)",
+        "AnnData: cells, cargo delivered, and vesicles from cell to cell (rows are donors)",
         "anndata, scanpy, squidpy",
         f"{HERE}.anndata:write",
     ),
     Format(
         "truth",
         ("truth.h5ad",),
-        "AnnData: true communication, and what an observer sees, to test methods that infer it",
+        "AnnData: true communication and the view of an observer, to test methods that infer it",
         "anndata, liana, squidpy, COMMOT, `exoabm score`",
         f"{HERE}.truth:write",
         options="truth_",

@@ -97,7 +97,7 @@ class _Cells:
         ids = np.asarray(table["cell"], np.int64)
         seen = Observer(options, ids).seen(position[:, 2])
         if not seen.any():
-            why = "none of its cells is seen" if len(ids) else "no cell lives at the end"
+            why = "none of its cells is seen" if len(ids) else "no cell is alive at the end"
             raise InputError(f"{finished.name}: {why}, so there is no truth to write")
         self.of, self.ids, self.position = table.filter(pa.array(seen)), ids[seen], position[seen]
         self.unseen = len(ids) - len(self.ids)

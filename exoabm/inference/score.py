@@ -219,7 +219,7 @@ def _warnings(rows: dict[str, dict[str, dict[str, Measures]]]) -> list[str]:
     if own.auprc is not None and near.auprc is not None and own.auprc < near.auprc:
         found.append(
             f"distance alone finds more (AUPRC {near.auprc:.3g} against {own.auprc:.3g}): on this truth the "
-            "result says less than the positions"
+            "result contains less information than the positions"
         )
     if own.auprc is None:
         found.append("no pair of cells communicates, or none that is seen, so that nothing can be found")

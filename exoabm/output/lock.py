@@ -52,7 +52,11 @@ class Lock:
         if not self.before:
             return ""
         host = self.before.partition(" on ")[2]
-        far = "" if host == platform.node() else ", as the file system says; from here it cannot be seen"
+        far = (
+            ""
+            if host == platform.node()
+            else ", according to the file system; another computer cannot verify this"
+        )
         return f"process {self.before} ended while it was writing {self.folder}{far}"
 
 

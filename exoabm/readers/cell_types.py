@@ -182,7 +182,7 @@ def _joined(
     of_id: dict[str, int] = {}
     for row, name in enumerate(second.ids((key,), np.arange(second.rows))):
         if name in of_id:
-            second.fail(f"row {row + 1}: the id {quoted(name)} stands twice")
+            second.fail(f"row {row + 1}: the id {quoted(name)} occurs twice")
         of_id[name] = int(labels.codes[row])
     words = list(labels.words)
     if BLANK not in words:

@@ -135,7 +135,7 @@ SOURCES: tuple[Source, ...] = (
         places=(Place(("x_centroid",), ("y_centroid",), unit="um"),),
         required_columns=("cell_id",),
         ids=(("cell_id",),),
-        note="types stand in a second table, such as clusters.csv",
+        note="types are in a second table, such as clusters.csv",
     ),
     Source(  # quantification tables, and tables of scimap
         name="MCMICRO or scimap",

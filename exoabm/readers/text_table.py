@@ -199,7 +199,7 @@ def _parse(name: str, body: bytes, head: Head, lines: int, wanted: Sequence[int]
             ) from None
         raise InputError(f"{name}: cannot be read as CSV: {quoted(str(error))}") from None
     if table.num_rows != lines:
-        raise InputError(f"{name}: a quoted value goes on over lines; is a quote left open?")
+        raise InputError(f"{name}: a quoted value extends over several lines; is a closing quote missing?")
     if ENDED in head.notes and as_numpy(pc.utf8_length(trimmed(_whole(table.column(raw[-1]))))).any():
         raise InputError(f"{name}: some rows have {len(raw)} values where the header has {len(raw) - 1}")
     return [_whole(table.column(raw[i])) for i in wanted]

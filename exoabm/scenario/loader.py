@@ -216,7 +216,7 @@ class LoadedScenario:
             If they are not written so, or name nothing in the scenario.
         """
         if block is not None and silence is None:
-            raise InputError(f"block = {block!r} says what is silenced, but nothing is: give silence, too")
+            raise InputError(f"block = {block!r} needs silence, the cells or vesicles to which it applies")
         tables: dict[str, list[dict[str, Any]]] = {}
         if silence is not None:
             names = {row.name for row in self.scenario.silence}

@@ -269,7 +269,7 @@ class Transport(Table):
     capture: Literal["voxel", "membrane"] = Field(
         default="voxel",
         description="vesicles are captured in the voxels that a cell covers (cells may touch, hindrance "
-        "stands for the space they fill), or at the membrane of spheres that they cannot enter",
+        "represents the space they fill), or at the membrane of impermeable spheres",
     )
     hindrance: Quantity = declared("hindrance")
     viscosity: Quantity = declared("viscosity")

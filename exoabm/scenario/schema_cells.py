@@ -178,7 +178,7 @@ class CellTypeTable(Table):
     name: Name
     annotated_as: Name | None = Field(
         default=None,
-        description="type that an observer sees who cannot tell what it releases, in truth files; its name "
+        description="type in truth files, as assigned by an observer who does not know the release; the name "
         "if not given",
     )
     diameter: Quantity = declared("cell_diameter")

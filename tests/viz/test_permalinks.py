@@ -72,7 +72,7 @@ def test_every_control_of_a_scenario_fits_into_a_link(scenario: str) -> None:
         ("scenario=/etc/passwd", "no shipped scenario"),
         ("scenario=http://example.org/x.toml", "no shipped scenario"),
         ("scenario=signalling", "did you mean 'signaling'"),
-        ("scenario=signaling&scenario=tissue", "stands twice"),
+        ("scenario=signaling&scenario=tissue", "occurs twice"),
         ("scenario=signaling&layout.table=/etc/passwd", "cannot set this"),
         ("scenario=signaling&layout.table=x.csv", "cannot set this"),
         ("scenario=signaling&record.fields=1", "cannot set this"),

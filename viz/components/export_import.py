@@ -405,7 +405,7 @@ def scenario_toml(loaded: LoadedScenario, folder: str = "") -> bytes:
     if data["layout"].get("table"):
         name = folder + Path(data["layout"]["table"]).name
         data["layout"]["table"] = name
-        head += f"# Its cells stand in {name}, which belongs beside this file.\n"
+        head += f"# Its cells are in {name}, which must be placed beside this file.\n"
     return (head + "\n" + tomli_w.dumps(data)).encode()
 
 
