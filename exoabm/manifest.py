@@ -1,4 +1,4 @@
-"""The manifest of a folder: the SHA-256 of every file that was written into it, to tell damage later."""
+"""The manifest of a folder: the SHA-256 of every file written into it, by which damage is detected."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Quantities derived from a run: edges, the communication graph, pairs of types, dose and response."""
+"""Quantities derived from a run: edges, communication between types, the communication graph, outcomes."""

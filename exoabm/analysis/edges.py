@@ -1,4 +1,4 @@
-"""Edges: who met whom, one row per origin, recipient and vesicle kind, whatever engine counted them."""
+"""Edges of both engines: encounters and their outcomes, one row per origin, recipient and vesicle kind."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def everyone(state: State) -> Everyone:
 
 @dataclass(frozen=True)
 class Edges:
-    """Columns of equal length; rows send, columns receive.
+    """Columns of equal length, an entry for each edge.
 
     Attributes
     ----------

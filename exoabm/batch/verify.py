@@ -1,4 +1,4 @@
-"""Whether a run, a sweep or a trial is still as it was written, file by file."""
+"""Verification of the files of a run, a sweep or a trial by their checksums."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Vesicles exchanged between types in each run of a sweep or trial, and their means, as long tables.
 
 ====================  ====================================================================================
-``pairs``             a row for each run, pair of types and kind, with what was varied
+``pairs``             a row for each run, pair of types and kind, with the varied values
 ``pairs_summary``     means over the runs of each point or arm, with 95 % intervals
 ====================  ====================================================================================
 """

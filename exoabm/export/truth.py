@@ -1,4 +1,4 @@
-"""Export of the true communication of a run, with what an observer would see of it, as AnnData.
+"""Export of the true communication of a run, together with the data of an observer, as AnnData.
 
 ====================  ==================================================================================
 ``obs``               living cells that are seen, ``cell_0`` ... by birth: annotated and true type,

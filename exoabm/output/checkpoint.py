@@ -1,6 +1,6 @@
-"""Checkpoints: all that a run changes, in one file, so that it can go on to the same bits.
+"""Checkpoints: all that a run changes, in one file, from which it continues with identical bits.
 
-What a scenario and a seed give again (domain, kinds, types, random streams) is not in it.
+Quantities that follow from scenario and seed (domain, kinds, types, random streams) are not included.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The edge tables of a run, made again from its events: the proof that the rows of events are complete."""
+"""Reconstruction of the edge tables of a run from its events, which shows that the events are complete."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``events.parquet``: what happened to vesicles, as expected numbers or one by one."""
+"""``events.parquet``: events of vesicles, as expected numbers or of single vesicles."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One process at a time in a folder: a lock that the system opens when the process ends, however it ends."""
+"""Locks of folders for one process at a time, which the system releases when the process ends in any way."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Observers, each with its own clock.
-
-Recording every ten minutes never makes the solver step at ten minutes.
-"""
+"""Observers with intervals of their own, which are independent of the step of the solver."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The run folder: written to a temporary sibling, synced, then renamed, so that it is never half there."""
+"""The run folder: written to a temporary folder, synced, then renamed, so that it is never incomplete."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What runs that were killed left beside their places: found, named, and removed where nobody is at work."""
+"""Leftovers of terminated runs: found, described, and removed where no process is active."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Figures of causal effects: on the tissue, beside what was sent, and by the number of relays."""
+"""Figures of causal effects: on the tissue, by vesicles released, and by the number of relays."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cells where they are, with the strongest links between them; the broad end sends."""
+"""Maps of cells with the strongest links between them; the broad end of a link is at the donor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who sent how much to whom, type by type: rows send, columns receive, a number in each field."""
+"""Matrices of amounts between cell types: rows are donors, columns recipients, a number in each field."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cell types in a ring, with arrows from those that send to those that receive, as broad as much went."""
+"""Networks of cell types in a ring; arrows point from donors to recipients, with widths by amount."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def network(
     key: bool = True,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw who sent how much to whom.
+    """Draw the amounts between cell types as arrows.
 
     Parameters
     ----------

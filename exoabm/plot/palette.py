@@ -1,6 +1,6 @@
 """The colors, shapes and words of every picture of a model, in one place.
 
-Two cues stand for every distinction, so that no picture rests on hue alone:
+Every distinction has two cues, so that no picture depends on hue alone:
 
 * *Cell types* have a hue of Okabe and Ito's set [1]_, told apart under protanopia, deuteranopia and
   tritanopia. Warm hues go to types that send vesicles, cool ones to types that only take them up. Their

@@ -1,4 +1,4 @@
-"""Scales of color and length, and numbers and words as figures state them."""
+"""Scales of color and length, and the format of numbers and words in figures."""
 
 from __future__ import annotations
 

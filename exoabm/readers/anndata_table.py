@@ -1,4 +1,4 @@
-"""AnnData as it lies in HDF5 or Zarr: the columns of ``obs`` and the positions of ``obsm``, and nothing else.
+"""AnnData in HDF5 or Zarr: only the columns of ``obs`` and the positions of ``obsm``.
 
 The matrix of expression is never read, whatever its size. An entry of ``obs`` is an array, or a group that
 says by ``encoding-type`` what it is: ``categorical`` (codes and categories, -1 for none), ``nullable-...``

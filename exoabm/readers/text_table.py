@@ -1,7 +1,7 @@
 """Text tables: header and columns from bytes of any encoding, separator and preamble.
 
-Gzip is known by its first bytes. Text is UTF-8, else Windows-1252. Values are separated by whichever of tab,
-comma, semicolon and bar the header has most of.
+Gzip is known by its first bytes. Text is UTF-8, else Windows-1252. The separator is the most frequent of tab,
+comma, semicolon and bar in the header.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The tables of cells that a run was made from, kept in its folder, so that the folder alone repeats it."""
+"""Input tables of a run, kept in its folder, so that the folder alone suffices to repeat the run."""
 
 from __future__ import annotations
 

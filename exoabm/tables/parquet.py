@@ -1,4 +1,4 @@
-"""Parquet files that grow while a run goes on, so that memory stays flat."""
+"""Parquet files that grow during a run, so that its memory does not."""
 
 from __future__ import annotations
 

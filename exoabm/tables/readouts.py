@@ -4,7 +4,7 @@
     quantity[name, ...]           copies_per_cell[tumor, drug]
     quantity[donor -> recipient]  taken_up[tumor -> stroma]
 
-A quantity is a column of a table of metrics, and its names stand in the order of that table's key. A name of
+A quantity is a column of a table of metrics, and its names are in the order of that table's key. A name of
 letters, digits and ``_ - . +``, in words with one space between them, is written as it is; any other is
 quoted as JSON quotes it. So no two readouts are written alike, whatever the names in them.
 """

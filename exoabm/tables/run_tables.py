@@ -1,4 +1,4 @@
-"""Finished runs: the parts of a run folder, read when they are asked for and checked as they are declared."""
+"""Finished runs: the parts of a run folder, read on demand and checked against their declarations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much of a readout is error of the discretization: the same run with shorter steps and smaller voxels.
+"""Discretization error of readouts, from the same run with shorter steps and smaller voxels.
 
     q(dt) = q_0 + C dt^p,    p = log2((q(dt) - q(dt/2)) / (q(dt/2) - q(dt/4)))
 

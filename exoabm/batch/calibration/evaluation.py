@@ -1,4 +1,4 @@
-"""Which numbers of a scenario are varied, over which range, and where their values come from."""
+"""Varied numbers of a scenario with range and source, and readouts at points of these ranges."""
 
 from __future__ import annotations
 

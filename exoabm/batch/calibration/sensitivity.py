@@ -1,4 +1,4 @@
-"""Which of a scenario's numbers carry a result: Morris screening, then Sobol indices of those that count.
+"""Global sensitivity of a result: Morris screening, then Sobol indices of the influential parameters.
 
     mu*_i = E |f(x + delta e_i) - f(x)| / delta           (Morris; x in units of the ranges)
     S1_i  = V(E[f | x_i]) / V(f)                          (Sobol, alone)

@@ -1,4 +1,4 @@
-"""Which points of parameter space a batch visits: ``--vary`` and ``--design``.
+"""Designs: the points of parameter space in a batch, from ``--vary`` and ``--design``.
 
     key=a,b,c         these values
     key=lo:hi:n       n values from lo to hi; with :log, evenly spaced in their logarithm

@@ -2,7 +2,7 @@
 
     mean ± t(n - 1, 0.975) sd / sqrt(n)
 
-Records are read a file at a time. What is kept in memory is three numbers per point and readout.
+Records are read a file at a time; three numbers per point and readout are kept in memory.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Claims put to the test: arms in pairs, a verdict, a report."""
+"""Tests of claims: paired arms, a verdict and a report."""

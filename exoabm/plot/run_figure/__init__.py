@@ -1,7 +1,7 @@
-"""One picture of a run: the tissue, who reached whom, where the vesicles are, how far they got.
+"""The preview of a run: tissue, communication, compartments of vesicles over time, uptake and distance.
 
 The figure is laid out in pixels from its top left corner, so that lengths in the tissue are to scale and
-text never depends on what a layout engine finds. It uses Matplotlib's objects alone: no ``pyplot``, no
+text does not depend on a layout engine. It uses Matplotlib's objects alone: no ``pyplot``, no
 global state, safe in any thread.
 """
 
