@@ -122,14 +122,14 @@ def build_figure(
 
 
 def _links(figure: Figure, scene: Scene, *, tight: bool) -> Room:
-    """Draw who reached whom; return the larger room that this and the map leave in the upper row."""
+    """Draw the communication; return the larger space that this and the map leave in the upper row."""
     labels = scene.state.labels
     by_cell = labels.resolution is Resolution.CELL and not set(OUTSIDE) & set(labels.names)
     used = scene.upper
     if not len(labels) and tight:
         used = -134.0
     elif not len(labels):
-        write_heading(figure, RIGHT, TOP, "Who reached whom", [])
+        write_heading(figure, RIGHT, TOP, "Uptake by donor and recipient", [])
         say(place_axes(figure, RIGHT, TOP, 656, scene.upper, "links"), "no cell sends vesicles")
     elif by_cell and len(scene.state.cells) <= MAX_NETWORK_CELLS:
         draw_network(figure, scene)

@@ -39,7 +39,7 @@ INDENT = 34
 
 
 def draw_places(figure: Figure, scene: Scene, rows: list[dict[str, float]]) -> None:
-    """Where the emitted vesicles are, as stacked shares over time."""
+    """The emitted vesicles by compartment, as stacked numbers over time."""
     state = scene.state
     ax = place_axes(figure, LEFT, scene.bottom, 376, scene.lower, "places")
     hours = _series(rows, "time_h")
@@ -48,7 +48,7 @@ def draw_places(figure: Figure, scene: Scene, rows: list[dict[str, float]]) -> N
         for name in ("emitted", *PLACES)
     }
     if len(rows) < 2 or not columns["emitted"].any():
-        write_heading(figure, LEFT, scene.bottom, f"Where the emitted {scene.what} are", [])
+        write_heading(figure, LEFT, scene.bottom, f"Emitted {scene.what} by compartment", [])
         say(ax, f"no {scene.what} were emitted" if len(rows) > 1 else "a single moment was recorded")
         return
     shown = [p for p in palette.PLACES if columns[p].any() or p == "delivered"]
@@ -70,7 +70,7 @@ def draw_places(figure: Figure, scene: Scene, rows: list[dict[str, float]]) -> N
     _label_ends(ax, labels, bold="delivered")
     kinds = [" + ".join(scene.kinds)] if len(scene.kinds) > 1 else []
     when = f"{scene.what}, and share of all emitted, at {number(hours[-1])} h"
-    write_heading(figure, LEFT, scene.bottom, f"Where the emitted {scene.what} are", [when, *kinds])
+    write_heading(figure, LEFT, scene.bottom, f"Emitted {scene.what} by compartment", [when, *kinds])
 
 
 def draw_course(figure: Figure, course: Course, rows: list[dict[str, float]], room: Room) -> None:

@@ -150,7 +150,7 @@ def draw_tissue(figure: Figure, scene: Scene, threshold: float | None) -> None:
         ax.imshow(wall, cmap="gray", vmin=0, vmax=1.35, aspect="auto", **place)
     enlarged = draw_cells(ax, scene, drawn)
     if scene.taken.any():
-        notes.append("cells fill as they take up")
+        notes.append("color of a cell: vesicles taken up")
         hues = {s.color for s in scene.styles if s.named and s.role in TAKERS}
         colors = palette.tint(hues.pop() if len(hues) == 1 else INK, np.linspace(0.12, 1, 256))
         _ramp(figure, scene, 1, colors, scene.low, scene.high, f"{scene.what} taken up")
@@ -219,11 +219,11 @@ def draw_matrix(figure: Figure, scene: Scene, row: float) -> float:
     takers = {s.name for s in scene.styles if s.role in TAKERS}
     columns = [j for j, name in enumerate(matrix.recipients) if name in takers]
     if not columns:
-        write_heading(figure, RIGHT, TOP, "Who reached whom", [])
+        write_heading(figure, RIGHT, TOP, "Uptake by donor and recipient", [])
         say(place_axes(figure, RIGHT, TOP, 656, scene.upper, "links"), "no cell takes up vesicles")
         return scene.upper
     if not matrix.donors:
-        write_heading(figure, RIGHT, TOP, "Who reached whom", [])
+        write_heading(figure, RIGHT, TOP, "Uptake by donor and recipient", [])
         say(place_axes(figure, RIGHT, TOP, 656, scene.upper, "links"), "no cell releases vesicles")
         return scene.upper
     names = [matrix.recipients[j] for j in columns]
@@ -260,7 +260,9 @@ def draw_matrix(figure: Figure, scene: Scene, row: float) -> float:
     for spine in ax.spines.values():
         spine.set_visible(False)
     notes = [f"rows send, columns receive; share of each row, {scene.what} taken up"]
-    write_heading(figure, RIGHT, TOP, "Who reached whom", notes if total.any() else ["nothing taken up"])
+    write_heading(
+        figure, RIGHT, TOP, "Uptake by donor and recipient", notes if total.any() else ["nothing taken up"]
+    )
     return high * len(senders) + 60.0 * slanted
 
 
@@ -308,7 +310,7 @@ def draw_network(figure: Figure, scene: Scene) -> None:
         if links > len(weight):
             share = percent(float(weight.sum()) / (total - own))
             count = f"top {len(weight)} of {count} ({share} of uptake)"
-        notes = [f"{count}, broad end sends"]
+        notes = [f"{count}, broad end at the donor"]
         _width_key(ax, scene, float(weight.max()), broadest)
     if own:
         notes.append(f"{percent(own / total)} returned to the sender")
@@ -318,7 +320,7 @@ def draw_network(figure: Figure, scene: Scene) -> None:
     draw_cells(ax, scene, np.arange(len(state.cells)), shrink)
     if shrink < 1:
         notes.append("cells shrunk")
-    write_heading(figure, RIGHT, TOP, "Who reached whom", notes)
+    write_heading(figure, RIGHT, TOP, "Uptake by donor and recipient", notes)
     scale_bar(ax, scene)
 
 
