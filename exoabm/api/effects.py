@@ -292,7 +292,7 @@ def causal(
     hours, jobs, overwrite, progress
         As for ``sweep``.
     out : str or Path, optional
-        Folder; the same call goes on where it was stopped. By default a temporary one.
+        Folder; the same call continues after an interruption. By default a temporary one.
 
     Raises
     ------

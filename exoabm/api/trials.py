@@ -63,7 +63,7 @@ def trial(
     jobs, cluster, overwrite, progress
         As for ``sweep``.
     out : str or Path, optional
-        Folder; a second call goes on where it was stopped. By default a temporary one.
+        Folder; a second call continues after an interruption. By default a temporary one.
 
     Raises
     ------
@@ -205,7 +205,7 @@ class Trial(Batch):
             from exoabm.batch.trials.trial import judged as evaluate
 
             if not (self.folder / "trial.json").is_file():
-                raise InputError(f"{folder} holds no finished trial; `exoabm resume` goes on with it")
+                raise InputError(f"{folder} holds no finished trial; `exoabm resume` continues it")
             rows = len(self.plan.rows)
             judged = evaluate(Outcome(self.folder, self.plan, rows, 0, 0, {}))
         self.judged = judged
