@@ -222,7 +222,7 @@ def _positions(
         values = [sheet.numbers(name, chosen.rows, comma) for name in of_axis]
         mean = values[0] if len(values) == 1 else np.mean(values, axis=0)
         if axis == "z":
-            _ask_planes(sheet, found, options, of_axis[0], mean, questions)
+            _ask_planes(found, options, of_axis[0], mean, questions)
         with np.errstate(over="ignore"):
             positions[:, i] = mean * found.um[axis]
         wrong = ~np.isfinite(positions[:, i])
@@ -238,7 +238,6 @@ def on_grid(positions: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _ask_planes(
-    sheet: Sheet,
     found: RecognizedTable,
     options: TableOptions,
     name: str,

@@ -52,7 +52,7 @@ def recognize(sheet: Sheet, options: TableOptions, questions: Questions) -> Reco
     else:
         fits = ((s, s.place_in(have)) for s in SOURCES)
         source, place = next(((s, p) for s, p in fits if p is not None), (UNKNOWN_SOURCE, None))
-    columns = _named_or_placed(sheet, options, source, place, names, doubtful, questions)
+    columns = _named_or_placed(sheet, options, place, names, doubtful, questions)
     used = [name for axis in columns.values() for name in axis]
     if len(set(used)) < len(used):
         twice = next(name for name in used if used.count(name) > 1)
@@ -82,7 +82,6 @@ def _lookup(sheet: Sheet) -> tuple[dict[str, str], dict[str, list[str]]]:
 def _named_or_placed(
     sheet: Sheet,
     options: TableOptions,
-    source: Source,
     place: Place | None,
     names: dict[str, str],
     doubtful: dict[str, list[str]],

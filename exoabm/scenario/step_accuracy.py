@@ -73,7 +73,7 @@ def step_warnings(
     return [str(coarse) for coarse in found]
 
 
-def capture_rate(domain: Domain, cell_type: CellType, kind: int, diffusivity: float) -> float:
+def capture_rate(cell_type: CellType, kind: int, diffusivity: float) -> float:
     """k_a / (1 + k_a / (4 pi D a)) of one cell, um^3/s, unsaturated (Collins and Kimball 1949)."""
     k_a, arrival = float(cell_type.uptake_rate[kind]), 2 * math.pi * diffusivity * cell_type.diameter
     return k_a / (1 + k_a / arrival) if k_a else 0.0
@@ -87,7 +87,7 @@ def _waiting(
     )
     for k, kind in enumerate(kinds):
         d = kind.diffusivity * float(np.mean(domain.hindrance))
-        uptake = sum(count[t.name] * capture_rate(domain, t, k, d) for t in types) / max(volume, 1e-300)
+        uptake = sum(count[t.name] * capture_rate(t, k, d) for t in types) / max(volume, 1e-300)
         off = kind.unbinding_probability
         again = off + (1 - off) * (1 - kind.fusion_probability) * kind.recycling_probability
         error = uptake * again * dt
