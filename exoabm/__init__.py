@@ -2,7 +2,7 @@
 
     import exoabm as xo
     run = xo.run("signaling", seed=1)
-    run.plot_matrix()        # who sends to whom
+    run.plot_matrix()        # vesicles between cell types
     run.edges.to_pandas()    # vesicles from each donor to each recipient
 
 Names are loaded when first used, so that importing the package costs next to nothing.

@@ -106,7 +106,7 @@ ITEMS = (
     Item(
         "types",
         "Types (SVG)",
-        "who sends to whom; rows send",
+        "vesicles between cell types; rows are donors",
         "types.svg",
         "image/svg+xml",
         _communication_svg("types"),
