@@ -108,7 +108,7 @@ class TypeMatrix:
 def type_matrix(state: State, count: str = "taken_up", edges: Edges | None = None) -> TypeMatrix:
     """Vesicles by donor type and recipient type; ``count`` is one of ``COUNTS``.
 
-    ``edges`` are those of the state, for who has them already.
+    ``edges`` are the edges of the state, if they are available.
     """
     if count not in COUNTS:
         raise InputError(f"unknown count {count!r}; one of {', '.join(COUNTS)}")
@@ -121,7 +121,7 @@ def type_matrix(state: State, count: str = "taken_up", edges: Edges | None = Non
 
 
 def talkers(state: State, edges: Edges) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Names of all that can have sent, and of all types that can have received, whatever chance did.
+    """Names of all possible senders and of all possible recipient types of the run.
 
     The former begin with the origins of the edges, in their order.
     """
@@ -140,7 +140,7 @@ def reach(state: State, edges: Edges | None = None) -> dict[str, dict[str, Any]]
 
     At resolution ``cell`` distances are those between a donor and another cell, and ``autocrine_share``
     is what donors took up of their own. At resolution ``cell_type`` the donor cell is not known; the
-    distance is that to the *nearest* cell that ever was a donor of the type, a lower bound, and ``basis``
+    distance is that to the *nearest* cell that has been a donor of the type, a lower bound, and ``basis``
     says so.
     """
     edges = edges_of(state) if edges is None else edges
@@ -172,9 +172,9 @@ def reach(state: State, edges: Edges | None = None) -> dict[str, dict[str, Any]]
 
 
 def nearest_donor_distance(state: State, donor_type: str | None = None) -> np.ndarray:
-    """Distance in um from each cell that ever was to the nearest that ever was a donor, shape (n,).
+    """Distance in um from each present or past cell to the nearest present or past donor, shape (n,).
 
-    A donor of ``donor_type``, if that is given; cells stand where they are now, or died.
+    A donor of ``donor_type``, if that is given; positions are present, or those at death.
     """
     cells = everyone(state)
     return _nearest(state, cells.position, cells.position[cells.donated(state, donor_type)])
@@ -391,5 +391,5 @@ def pairs_of(state: State) -> Columns:
 
 
 def _plain(values: np.ndarray) -> list[float | None]:
-    """Numbers as JSON has them; what is not known is None."""
+    """Numbers for JSON, None where not finite."""
     return [v if math.isfinite(v) else None for v in values.tolist()]

@@ -28,7 +28,7 @@ UNKNOWN = -1
 
 @dataclass(frozen=True)
 class Everyone:
-    """All cells that ever were, living and dead, in the order of birth: where they are, or died."""
+    """All present and past cells in the order of birth, with their position now or at death."""
 
     birth_id: np.ndarray
     type: np.ndarray
@@ -49,7 +49,7 @@ class Everyone:
 
 
 def everyone(state: State) -> Everyone:
-    """All cells that ever were."""
+    """All present and past cells."""
     cells, dead = state.cells, state.lineage.dead
     if not len(dead):
         return Everyone(cells.birth_id, cells.type, cells.position)
@@ -69,11 +69,11 @@ class Edges:
     resolution : Resolution
         Whether donors are cells or only types.
     donor : numpy.ndarray
-        Birth id of the sending cell, ``UNKNOWN`` at resolution ``cell_type`` and for what no cell sent.
+        Birth id of the sending cell, ``UNKNOWN`` at resolution ``cell_type`` and for other senders.
     origin : numpy.ndarray
         Index into ``origins``, the names of donor types (reservoir and dose may be among them).
     cells : Everyone
-        All cells that ever were; the dead keep their edges.
+        All present and past cells; dead cells keep their edges.
     recipient, kind : numpy.ndarray
         Row of the receiving cell in ``cells``, index of the vesicle kind.
     counts : dict of numpy.ndarray
@@ -101,7 +101,7 @@ class Edges:
 
 
 def edges_of(state: State) -> Edges:
-    """The edges of a state; single vesicles know their donor cell.
+    """The edges of a state; donors of single vesicles are cells.
 
     They are in the order of kind, recipient, donor cell and, where that is not known, the origin's name.
     """

@@ -28,7 +28,7 @@ class Network:
     Attributes
     ----------
     about : dict
-        What is said of the graph itself.
+        Attributes of the graph.
     nodes : dict
         Attributes of each node by its name.
     donor, recipient : numpy.ndarray
@@ -51,7 +51,7 @@ def graph(state: State, most: int | None = None, *, met: bool = False) -> nx.DiG
         weight = vesicles taken up,    distance = 1 / weight
 
     Nodes are cells (by birth id) at resolution ``cell`` and cell types at resolution ``cell_type``;
-    ``graph.graph["resolution"]`` says which. They have a ``label`` and, if they are cells, ``x``, ``y`` and
+    see ``graph.graph["resolution"]``. They have a ``label`` and, if they are cells, ``x``, ``y`` and
     ``z`` in um, where other programs look for them. An edge carries the counts of ``edge_table`` summed over
     vesicle kinds; ``taken_up[<kind>]`` and ``delivered[<kind>]`` of each kind;
     ``copies_delivered[<cargo>]``;
@@ -62,7 +62,7 @@ def graph(state: State, most: int | None = None, *, met: bool = False) -> nx.DiG
     ----------
     state : State
     most : int, optional
-        Of more edges only the strongest are made, and ``graph.graph["left_out"]`` says so. The strengths of
+        Of more edges only the strongest are made, as stated in ``graph.graph["left_out"]``. The strengths of
         the nodes count all of them.
     met : bool
         Keep edges without uptake, too: vesicles met the cell and none was taken up. They have the weight

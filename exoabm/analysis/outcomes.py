@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def outcomes(state: State) -> dict[str, float]:
     """Per type of recipient and signal: mean copies delivered, and share of cells given enough of them.
 
-    Both count deliveries until now, and know nothing of the responses, whose effect is ``cells.effect``.
+    Both count deliveries until now, independent of responses, whose effect is ``cells.effect``.
     """
     delivered = state.trafficking.delivered.sum(axis=2)
     signals = {c.name: c for kind in state.kinds for c in kind.cargo if c.role is CargoClass.SIGNAL}

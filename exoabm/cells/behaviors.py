@@ -137,7 +137,7 @@ def behavior(
 
     Scenarios give its value at rest as ``behavior = { NAME = ... }`` in a ``[[cell_type]]``, change it by
     ``increases = "NAME"`` in a ``[[response]]``. Registering a name again replaces what was registered. A run
-    with such a behavior says in ``run.json`` that its folder alone does not repeat it.
+    with such a behavior states in ``run.json`` that its folder alone does not repeat it.
 
     Parameters
     ----------
@@ -213,7 +213,7 @@ def _of_packages() -> tuple[Behavior, ...]:
     Raises
     ------
     InputError
-        Naming a package whose behavior cannot be loaded, is none, or takes a name that stands already.
+        Naming a package whose behavior cannot be loaded, is none, or has the name of another one.
     """
     names = {behavior.name for behavior in BUILT_IN}
     found = []

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 FORMATS = tuple(ENDINGS)
 COLUMNS = "columns.json"
-"""What the columns of all tables mean, which most formats have no place for."""
+"""Meaning of the columns of all tables, for which most formats have no place."""
 INNER = frozenset({MANIFEST, PLAN, ROWS, RUNS, SHARDS, LOCK, JOURNAL})
 """Names at the top of a folder that are of its making."""
 
@@ -92,25 +92,25 @@ def export_tables(
 ) -> tuple[list[Path], list[Fault]]:
     """Write every table of a run, sweep or trial into ``to`` as csv, json (lines), arrow or numpy (npz).
 
-    What is no table (fields, graph, picture, JSON, the table of cells) is copied as it is. Who sent how much
-    to whom is written as long tables, too; see ``exporters.pairs``. ``columns.json`` says what the columns
-    mean. All of it is written, or nothing.
+    Other files (fields, graph, picture, JSON, the table of cells) are copied. Exchange between types
+    is also written as long tables; see ``exporters.pairs``. ``columns.json`` contains the meaning of
+    the columns. All of it is written, or nothing.
 
     Parameters
     ----------
     source, to : Path
     fmt : str
     overwrite : bool
-        Replace files that stand in the way.
+        Replace existing files.
     partial : bool
-        Leave out what is damaged or missing.
+        Omit damaged or missing tables.
 
     Returns
     -------
     list of Path
-        What was written.
+        Written files.
     list of Fault
-        What was left out, with ``partial``.
+        Omitted parts, with ``partial``.
 
     Raises
     ------
@@ -181,7 +181,7 @@ def _with_row(path: Path, operation: Operation) -> str:
 
 
 def _long_tables(source: Path, partial: bool) -> tuple[dict[str, pa.Table], list[Fault]]:
-    """Who sent how much to whom as long tables; with ``partial`` a fault where they cannot be made."""
+    """Exchange between types as long tables; with ``partial`` a fault where they cannot be made."""
     try:
         return long_tables(source), []
     except InputError:

@@ -74,7 +74,7 @@ def draw_figure(
     dpi : float
         Of a PNG.
     overwrite : bool
-        Replace what stands there.
+        Replace an existing file.
 
     Raises
     ------

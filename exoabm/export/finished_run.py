@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def kind_of(folder: Path) -> str:
-    """What a folder holds: "run", "sweep" or "trial"."""
+    """Kind of a folder: "run", "sweep" or "trial"."""
     batch = TRIAL if (folder / "trial.json").is_file() else SWEEP
     return batch if (folder / PLAN).is_file() else RUN
 

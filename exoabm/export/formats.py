@@ -29,7 +29,7 @@ class Format:
         Of the name of a file or folder, by which the format is known; the longest that fits counts. One
         without a dot at its front may be the whole name.
     holds : str
-        What is in it, in a few words.
+        Content, in a few words.
     opened_with : str
         Programs that read it.
     writer : str

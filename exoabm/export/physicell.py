@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 def write(finished: Finished, to: Path) -> None:
-    """Types are written by their names, which PhysiCell wants in its ``cell_definitions``.
+    """Types are written by their names, which PhysiCell requires in its ``cell_definitions``.
 
-    Values stand without quotes, which PhysiCell takes for letters; names of types have no commas.
+    Values have no quotes, which PhysiCell would read as letters; names of types have no commas.
     """
     cells = finished.last_cells
     places = (np.asarray(cells[f"{axis}_um"]).tolist() for axis in "xyz")

@@ -50,7 +50,7 @@ class FinishedRun(Finished):
 
     @cached_property
     def known_cells(self) -> Everyone:
-        """All cells that ever were, where they are, or died."""
+        """All present and past cells, with their position now or at death."""
         cells = self._cells
         names = {name: i for i, name in enumerate(self.types)}
         index = np.array([names[name] for name in cells["cell_type"].to_pylist()], np.int64)
@@ -102,7 +102,7 @@ class FinishedRun(Finished):
 
     @cached_property
     def _cells(self) -> pa.Table:
-        """A row for every cell that ever was, in the order of birth."""
+        """A row for every present or past cell, in the order of birth."""
         if self.lineage is not None:
             return self.lineage
         time = np.asarray(self.cells["time_s"])

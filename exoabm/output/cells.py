@@ -25,7 +25,7 @@ COUNTS = tuple(c.name for c in TABLES["cells_by_kind"].values if c.name != "rele
 
 
 class CellWriter(TableObserver):
-    """Cells at recorded times: who and where, and their vesicles, cargo and behaviors."""
+    """Cells at recorded times: type, position, vesicles, cargo and behaviors."""
 
     def __init__(self, folder: Path, interval: float, about: Mapping[str, str] | None = None) -> None:
         super().__init__(folder, CELLS, about or {})
@@ -40,7 +40,7 @@ class CellWriter(TableObserver):
 def cell_columns(state: State) -> dict[str, Columns]:
     """Every cell now, as the columns of each table of cells by its name.
 
-    Where the layout has a table, ``source_id`` and ``source_label`` are what it says of the cell; null for
+    Where the layout has a table, ``source_id`` and ``source_label`` are its values for the cell; null for
     daughters, whose lineage leads back.
     """
     return {
@@ -102,7 +102,7 @@ def _long(state: State, key: str, names: list[str], values: Mapping[str, np.ndar
 
 
 def _source_columns(source: SourceCells, birth_id: np.ndarray) -> dict[str, pa.Array]:
-    """What a table says of each cell by its birth id; null for those born later."""
+    """Values of a table for each cell by its birth id; null for cells born later."""
     first = birth_id < len(source.ids)
     row = np.where(first, birth_id, 0)
     ids = [source.ids[i] if known else None for i, known in zip(row.tolist(), first.tolist(), strict=True)]

@@ -64,7 +64,7 @@ class Checkpoint:
     recorder : Recorder
         Has the clocks and the other observers.
     about : callable
-        What is needed to make the model again, as plain data.
+        Plain data from which the model is built again.
     """
 
     def __init__(
@@ -113,7 +113,7 @@ def _keep(file: Path, name: Path) -> None:
 
 
 def read(folder: Path, name: str = CHECKPOINT) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """What a checkpoint says about its run, and all arrays in it.
+    """Description of the run of a checkpoint, and all arrays in it.
 
     Raises
     ------
@@ -165,7 +165,7 @@ def restore(state: State, content: Mapping[str, np.ndarray]) -> None:
 
 
 def _leaves(state: State) -> Iterator[tuple[str, Any, Any]]:
-    """Every array and number that changes: its path, and the dict or list and the key where it stands."""
+    """Every array and number that changes: its path, and the dict or list that contains it, with the key."""
     for name, value in vars(state).items():
         if name not in FIXED and not isinstance(value, Vesicles):
             yield from _below(vars(state), name, value, name)

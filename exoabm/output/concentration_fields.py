@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 TIMES = {"time": ("h", 3600.0), "time_s": ("s", 1.0)}
 """Coordinates along time: the unit of each, and s in one."""
 LABELS = {"label": "labels", "donor_type": "label_types"}
-"""Coordinates along label, and the attributes of the group that say the same."""
+"""Coordinates along label, and the corresponding attributes of the group."""
 VALUES = "concentration"
 AT_ONCE = 1024
 """Entries of a chunk of these coordinates."""
@@ -68,7 +68,7 @@ class FieldWriter:
         self._note(f"{VALUES}/c/{group[VALUES].shape[0] - 1}")
 
     def _miss_nothing(self) -> None:
-        """See that all arrays are there; zarr has no common base for what it raises where one is not."""
+        """Check that all arrays are present; zarr has no common base for what it raises where one is not."""
         for name in self._arrays:
             if not (self._path / name / "zarr.json").is_file():
                 raise FileNotFoundError(errno.ENOENT, f"{self._path.name}/{name} was moved or removed")
@@ -243,7 +243,7 @@ def _labels(state: State) -> dict[str, list[str]]:
 
 
 def _label(group: Any, labels: Mapping[str, list[str]]) -> None:
-    """Say whose the fields are."""
+    """State the origin of the fields."""
     group.attrs.update(labels)
     for name, key in LABELS.items():
         group[name].resize((len(labels[key]),))
@@ -255,7 +255,7 @@ def _axes(array: Any) -> tuple[str, ...]:
 
 
 def _layout(group: Any) -> str:
-    """All that the metadata of a group and its arrays say but for their lengths, as text."""
+    """Metadata of a group and its arrays as text, without their lengths."""
     about = {name: value for name, value in group.attrs.items() if name not in LABELS.values()}
     arrays = {
         name: array.metadata.to_dict()

@@ -18,7 +18,7 @@ LOCK = "lock"
 """The file in a folder that is locked; it names the process, and is empty where the last one ended well."""
 
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
-"""What a file system without locks says, as some of clusters do."""
+"""Error numbers of file systems without locks, as on some clusters."""
 
 
 class Held(InputError):
@@ -48,7 +48,7 @@ class Lock:
 
     @property
     def note(self) -> str:
-        """What to say of the process that died, "" if none did."""
+        """A sentence on the process that ended during its work, "" if there is none."""
         if not self.before:
             return ""
         host = self.before.partition(" on ")[2]
@@ -103,7 +103,7 @@ def _check_unfinished(folder: Path) -> None:
 def _flocked(folder: Path) -> IO[str]:
     """The file of a folder's lock, locked.
 
-    Where a system or a file system has no locks, the file's content stands in for one: a process that ends
+    Where a system or a file system has no locks, the content of the file replaces it: a process that ends
     well empties it, and of one that did not only a person can tell.
     """
     path = folder / LOCK

@@ -65,8 +65,8 @@ def fates(state: State) -> dict[str, dict[str, int]]:
 def measure(state: State) -> dict[str, float]:
     """Readouts of one moment: per vesicle kind, cell type, cargo, dose and compartment.
 
-    What is not defined, as a mean over the cells of a type without cells, is left out. Readouts
-    are written as in ``tables.readouts``; ``tables.declarations`` says what they mean.
+    Undefined values, such as a mean over the cells of a type without cells, are omitted. Readouts
+    are written as in ``tables.readouts``; ``tables.declarations`` contains their meaning.
     """
     row: dict[str, float] = {"time_h": state.time / 3600}
     for kind in range(len(state.kinds)):

@@ -23,19 +23,19 @@ class Observer(Protocol):
     interval: float
 
     def record(self, state: State) -> None:
-        """Note what is to be kept of this moment."""
+        """Record this moment."""
         ...
 
     def close(self) -> None:
-        """Write out what is left; called once, after the last record."""
+        """Write pending records; called once, after the last record."""
         ...
 
     def snapshot(self) -> dict[str, np.ndarray]:
-        """Put on disk what was recorded, and say all else that ``restore`` needs to go on from here."""
+        """Write the records to disk, and return all other data that ``restore`` requires."""
         ...
 
     def restore(self, content: Mapping[str, np.ndarray]) -> None:
-        """Be as at ``snapshot``, forgetting what was recorded later; called instead of a first record."""
+        """Return to the state of ``snapshot``, without later records; called instead of a first record."""
         ...
 
 
@@ -86,7 +86,7 @@ class Recorder:
                 raise InputError(f"the checkpoint does not fit its run: it holds no {missing}") from None
 
     def _look(self, key: int, state: State) -> None:
-        """The clock goes on before the record, so that a checkpoint knows itself as taken."""
+        """The clock advances before the record, so that a checkpoint contains its own record."""
         observer = self.observers[key]
         if observer.interval > 0:
             passed = int(state.time / observer.interval + ROUNDING)
@@ -96,5 +96,5 @@ class Recorder:
 
 
 def part(content: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
-    """What stands under a prefix, by the rest of its name."""
+    """Entries with a prefix, by the remainder of their names."""
     return {name.removeprefix(prefix): value for name, value in content.items() if name.startswith(prefix)}

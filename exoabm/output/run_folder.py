@@ -42,7 +42,7 @@ CHECKPOINT = "checkpoint.npz"
 BEFORE = "checkpoint.before.npz"
 """The checkpoint before the last one, for where that is damaged."""
 SCAFFOLD = (CHECKPOINT, BEFORE, "checkpoint.*.partial", LOCK, "*.part")
-"""What a run leaves in its folder while it works, and a finished one does not need."""
+"""Files of a run in progress, which a finished one does not need."""
 
 
 class RunFolder:
@@ -56,7 +56,7 @@ class RunFolder:
     Attributes
     ----------
     notes : list of str
-        What to tell of the work that a process which was killed had left here.
+        A sentence on the unfinished work of a terminated process.
 
     Raises
     ------
@@ -113,7 +113,7 @@ class RunFolder:
 
     @property
     def replaces(self) -> str:
-        """What is to be replaced, as a checksum; "" if nothing is."""
+        """Checksum of the content to be replaced; "" if there is none."""
         text = repr(sorted(map(str, self._old)))
         return hashlib.sha256(text.encode()).hexdigest() if self._old else ""
 
@@ -209,7 +209,7 @@ class RunFolder:
             return False
 
     def _leave(self) -> str:
-        """Tidy up after the work; says what is left of it."""
+        """Clean up after the work; returns a sentence on its remainder."""
         if self._is_mine(self.work):
             shutil.rmtree(self.work, ignore_errors=True)
         if self._lock is not None:
@@ -225,7 +225,7 @@ class RunFolder:
         sync(place.parent, deep=False)
 
     def _check(self) -> None:
-        """Refuse what stands in the way: a run, an unfinished one, a process at work, or no run at all."""
+        """Refuse an existing run, an unfinished one, an active process, or other content."""
         path, overwrite = self._asked
         _check_free(path, overwrite)
         if self._lock is None and self.partial.exists():
@@ -251,7 +251,7 @@ class ResumableFolder(RunFolder):
     overwrite : bool
         Replace the run folder, and unless this resumes one, the unfinished one.
     resume : bool
-        Go on in an unfinished folder.
+        Continue in an unfinished folder.
 
     Raises
     ------
@@ -296,7 +296,7 @@ def sync(folder: Path, *, deep: bool = True) -> None:
 
 
 def replaceable(path: Path) -> bool:
-    """Whether what stands at a path is empty, or a run and nothing else."""
+    """Whether a path is empty, or contains only a run."""
     if not path.is_dir():
         return False
     names = {each.name for each in path.iterdir()}
@@ -346,12 +346,12 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def disk_full(error: OSError) -> bool:
-    """Whether a write failed for want of room."""
+    """Whether a write failed because the disk is full."""
     return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def disk_message(error: OSError, path: Path) -> str:
-    """What to tell about a failed write."""
+    """A sentence on a failed write."""
     if disk_full(error):
         return "the disk is full"
     return f"could not write {path}: {error.strerror or error}"
@@ -374,7 +374,7 @@ def _check_free(path: Path, overwrite: bool) -> None:
 
 
 def _standing(path: Path) -> frozenset[tuple[Any, ...]]:
-    """What stands at a path, to see later whether it is the same: every file, its size and its time."""
+    """Files at a path with size and time, to detect later changes."""
     if not os.path.lexists(path):
         return frozenset()
     inside = path.rglob("*") if path.is_dir() else ()

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DEEPER = ("runs", "trials")
-"""Folders that are looked into as well, where commands put their work if not told otherwise."""
+"""Folders that are searched as well: the default places of the commands."""
 
 
 @dataclass(frozen=True)
 class Leftover:
-    """A folder that a run left, in words what it is, and whether nobody needs it."""
+    """A leftover folder, its description, and whether it can be removed."""
 
     path: Path
     what: str
@@ -35,7 +35,7 @@ class Leftover:
 
 
 def leftovers(folder: Path) -> list[Leftover]:
-    """What was left in a folder, and in ``runs`` and ``trials`` in it.
+    """Leftovers in a folder, and in its ``runs`` and ``trials``.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Tables of parameters in Markdown, as they stand in ``docs/parameters.md`` and ``ODD.md``.
+"""Tables of parameters in Markdown, as in ``docs/parameters.md`` and ``ODD.md``.
 
 ``python -m exoabm.parameters.write_docs`` in a checkout writes them anew.
 """

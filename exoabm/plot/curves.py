@@ -86,7 +86,7 @@ def courses(
 
 
 def line_styles(names: list[str], colors: Mapping[str, str]) -> dict[str, object]:
-    """A sort of line for each, so that those of one color differ."""
+    """A line style for each, so that lines of one color differ."""
     used: dict[str, int] = {}
     found: dict[str, object] = {}
     for name in names:

@@ -74,7 +74,7 @@ def links(
     drawn : Links
         Between two cells each; see ``strongest``.
     unit : str
-        What is counted.
+        Quantity shown.
     colors : dict of str, optional
         By type; links have the color of the sender.
     key : bool

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 WIDE = 50.0
 """Where positive values differ by more than this factor, shades follow their logarithm."""
 DECADES = 4
-"""Of which this many are told apart."""
+"""Number of shades that can be distinguished."""
 PAD = 0.8
 """Room on each side of a number in its field, mm."""
 SLANT = 45.0
@@ -92,7 +92,7 @@ def matrix(
     half : ndarray, shape (rows, columns), optional
         Half the width of the interval of each mean; NaN where there is none.
     unit : str
-        What is counted.
+        Quantity shown.
     shades : Shades, optional
         Where several matrices share them; see ``shades_of``.
     size : float or None
@@ -183,7 +183,7 @@ def scale_axes(ax: Axes, shades: Shades) -> None:
 BAR = 2.2
 """Width of the scale right of the panels, mm."""
 LEAST_BAR = 18.0
-"""Height below which there is none where numbers stand in the fields, mm."""
+"""Height in mm below which it is omitted where the fields contain numbers."""
 FIELD = (14.0, 4.5)
 """Most width and least height of a field, mm."""
 NARROWEST = text_height(1) / math.sin(math.radians(SLANT))
@@ -217,7 +217,7 @@ def matrix_page(
     """A page of matrices of the same rows and columns that share their shades.
 
     Without a ``width`` in mm it has one column of a journal where all numbers fit in, else two. Numbers that
-    fit into no field in the least size are left out, and the caption says so.
+    fit into no field in the least size are omitted, as stated in the caption.
     """
     shades = shades_of(np.concatenate([panel.mean.ravel() for panel in panels]), unit)
     fit = _fitted(panels, rows, columns, shades, width)

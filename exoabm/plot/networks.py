@@ -63,7 +63,7 @@ def network(
     names : sequence of str
         Of the types.
     unit : str
-        What is counted.
+        Quantity shown.
     colors : dict of str, optional
         By name; arrows have the color of the sender.
     most : float, optional
@@ -129,7 +129,7 @@ def network(
 
 
 LIMITS = (-1.45, 1.45)
-"""What is seen of the ring's plane across; names stand beyond it, unclipped."""
+"""Visible width of the ring's plane; names may extend beyond it."""
 
 
 def upright(place: np.ndarray) -> tuple[float, float]:

@@ -2,7 +2,7 @@
 
 Every distinction has two cues, so that no picture depends on hue alone:
 
-* *Cell types* have a hue of Okabe and Ito's set [1]_, told apart under protanopia, deuteranopia and
+* *Cell types* have a hue of Okabe and Ito's set [1]_, distinguishable under protanopia, deuteranopia and
   tritanopia. Warm hues go to types that send vesicles, cool ones to types that only take them up. Their
   yellow is left out: on white its contrast is 1.3 : 1. Thin marks are drawn in ``outline``, a darker
   shade of the same hue with a contrast of at least 3 : 1 on white, which WCAG 2.2 (1.4.11) asks of
@@ -10,7 +10,7 @@ Every distinction has two cues, so that no picture depends on hue alone:
 * *Roles* have a shape: a triangle sends, a circle takes up, a square does both, a diamond neither.
 * *Amounts* have lightness alone: ``FIELD`` and ``tint`` darken steadily, so they read the same in gray.
 * *Places* of a vesicle keep together: slate in the medium, greens on and in cells from pale to dark,
-  grays for what is gone, and one strong accent for delivery, the smallest share and the one that matters.
+  grays for vesicles that are lost, and one strong accent for delivery, the smallest share.
 
 References
 ----------

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 MINUS = "\N{MINUS SIGN}"
 
 DECADES = 4
-"""Orders of magnitude of concentration, and of uptake, that shades tell apart."""
+"""Orders of magnitude of concentration, and of uptake, that shades distinguish."""
 
 
 def round_below(value: float) -> float:

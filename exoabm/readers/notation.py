@@ -16,7 +16,7 @@ LONGEST_QUOTE = 80
 
 
 def quoted(text: str) -> str:
-    """Quote the beginning of a text, so that no message carries a page of junk."""
+    """Quote the beginning of a text, so that messages remain short."""
     return repr(text if len(text) <= LONGEST_QUOTE else text[: LONGEST_QUOTE - 3] + "...")
 
 

@@ -23,7 +23,7 @@ from exoabm.readers.text_table import Text, decode, separator_of, values_of
 
 Numbers = NDArray[np.float64]
 HEIGHTS = ("count", "density", "log-density")
-"""What the heights of a histogram may be: numbers, per nm, or per logarithm of size."""
+"""Meaning of the heights of a histogram: numbers, per nm, or per logarithm of size."""
 
 SIZES = frozenset(
     f"{before}{word}"
@@ -75,9 +75,9 @@ def read_sizes(
     path
         Text, or gzip of it.
     columns
-        Samples, by heading or name; those that the headings say if empty.
+        Samples, by heading or name; if empty, those of the headings.
     heights
-        What heights are, where their headings do not say it and the bins are unequal.
+        Meaning of the heights, if their headings do not state it and the bins are unequal.
 
     Raises
     ------

@@ -18,9 +18,9 @@ GREEK_MU, MICRO = "\u03bc", "\u00b5"
 
 @dataclass(frozen=True)
 class RecognizedTable:
-    """What a table was recognized as: its source, the columns of each axis, and um in one unit of it.
+    """Recognized table: its source, the columns of each axis, and um in one unit of it.
 
-    ``findings`` says how the unit was determined.
+    ``findings`` states how the unit was determined.
     """
 
     source: Source
@@ -31,7 +31,7 @@ class RecognizedTable:
     names: dict[str, str] | None = None
 
     def column(self, name: str) -> str | None:
-        """The table's own name of a column that the source knows by this one."""
+        """Name in the table of a column with this name in the source."""
         return (self.names or {}).get(name)
 
 
@@ -66,7 +66,7 @@ def recognize(sheet: Sheet, options: TableOptions, questions: Questions) -> Reco
 
 
 def _lookup(sheet: Sheet) -> tuple[dict[str, str], dict[str, list[str]]]:
-    """Columns by the names that sources know them by; and features that several objects have."""
+    """Columns by their names in the sources; and features that several objects have."""
     found: dict[str, list[str]] = {}
     for name in sheet.names:
         found.setdefault(name.replace(GREEK_MU, MICRO), []).append(name)
@@ -128,7 +128,7 @@ def _units(
     columns: dict[str, tuple[str, ...]],
     questions: Questions,
 ) -> tuple[dict[str, float], str]:
-    """Um in one unit of each axis, and in words how that is known."""
+    """Um in one unit of each axis, and a statement of its origin."""
     given = None if options.unit is None else _read(sheet, options.unit, "unit")
     um, findings = {}, {}
     for axis, of_axis in columns.items():
@@ -173,7 +173,7 @@ def _units(
 
 
 def _without_unit(sheet: Sheet, place: Place | None, columns: dict[str, tuple[str, ...]]) -> list[str]:
-    """Columns whose unit neither their names nor their source say."""
+    """Columns whose unit is given neither by their names nor by their source."""
     names = [name for axis in columns.values() for name in axis]
     return [
         n for n in names if split_unit(n)[1] in PIXELS or not (split_unit(n)[1] or _known(sheet, place, n))

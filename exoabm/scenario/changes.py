@@ -58,7 +58,7 @@ def texts_of(changes: Changes | None, more: Changes | None = None) -> dict[str, 
 
 
 def text_of(value: Any, key: str) -> str:
-    """A value as text: what stands behind ``=`` in a scenario file, or a bare word or quantity.
+    """A value as text, as after ``=`` in a scenario file, or a bare word or quantity.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def text_of(value: Any, key: str) -> str:
         unit, ``(100, "1/h")``; a quantity with ``magnitude`` and ``units``, as of pint; True or False; a
         list or a mapping of these.
     key : str
-        What an error names.
+        Name in errors.
 
     Raises
     ------

@@ -319,7 +319,7 @@ _SELECTED = "must be 'cell:17', 'cell_type:NAME', 'edge:3->17' (cells or types) 
 
 
 def selected(text: str) -> tuple[str, tuple[str, ...]]:
-    """What a selection such as ``cell:17`` or ``edge:3->17`` is of, and the names or numbers in it.
+    """Kind of a selection such as ``cell:17`` or ``edge:3->17``, and the names or numbers in it.
 
     Raises
     ------

@@ -32,7 +32,7 @@ class Column:
         "" for names and identifiers, "1" for numbers without a unit.
     meaning : str
     null : str
-        What a missing value means; "" where none is missing.
+        Meaning of a missing value; "" where no value may be missing.
     allowed : tuple of str
         The only words that occur; any word if empty.
     """
@@ -53,9 +53,9 @@ class Table:
     ----------
     name : str
     meaning : str
-        What a row is.
+        Meaning of a row.
     key : tuple of str
-        Columns that tell rows apart; empty where a row has no key.
+        Columns that identify a row; empty where a row has no key.
     columns : tuple of Column
     where : str
         Where the table is found; "" for one that every run folder has.

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 MOST_ROWS = 60
-"""Rows of a table that a notebook shows; what is left out is said."""
+"""Rows of a table in a notebook; the number of omitted ones is stated."""
 LONG = 25
 """Rows from which a table is scrolled in a frame of its own."""
 

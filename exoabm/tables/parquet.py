@@ -172,7 +172,7 @@ class TableObserver:
     tables : iterable of Table
         Their declarations.
     about : mapping
-        What the footers say of the run; see ``schema.footer``.
+        Entries of the footers on the run; see ``schema.footer``.
     packed : mapping
         How the tables of very many rows are stored, by name; see ``packing``.
     """

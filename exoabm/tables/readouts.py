@@ -58,9 +58,9 @@ KEYS |= dict.fromkeys(OF_DONOR, (("donor",),)) | {DISTANCE: (("vesicle_kind",),)
 
 @dataclass(frozen=True)
 class Readout:
-    """A quantity and the names of what it is a quantity of; ``str`` writes it.
+    """A quantity and the names to which it refers; ``str`` writes it.
 
-    ``pair`` tells that the two names are a donor and a recipient.
+    With ``pair`` the two names are a donor and a recipient.
     """
 
     quantity: str

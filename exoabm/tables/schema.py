@@ -31,7 +31,7 @@ VERSION = "schema_version"
 
 
 def footer(exoabm: str, scenario_sha256: str, seed: int) -> dict[str, str]:
-    """What the footer of every table says of its run, beside what ``schema`` adds."""
+    """Entries of the footer of every table on its run, in addition to those of ``schema``."""
     return {"exoabm": exoabm, "scenario_sha256": scenario_sha256, "seed": str(seed)}
 
 
@@ -111,7 +111,7 @@ def senders(names: Sequence[str], index: np.ndarray, donor: np.ndarray) -> dict[
     Parameters
     ----------
     names : sequence of str
-        Cell types, and the words in ``fates.SENDERS`` for what is no cell.
+        Cell types, and the words in ``fates.SENDERS`` for senders other than cells.
     index : numpy.ndarray
         Into these, (n,).
     donor : numpy.ndarray
@@ -134,7 +134,7 @@ def check(table: Table, found: pa.Table, where: str, columns: Sequence[str] | No
     table : Table
     found : pyarrow.Table
     where : str
-        What an error names.
+        Name in errors.
     columns : sequence of str, optional
         The columns that were read; all if not given.
 

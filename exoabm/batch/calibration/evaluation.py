@@ -42,7 +42,7 @@ DECADE = 10.0
 
 @dataclass(frozen=True)
 class Factor:
-    """A number that is varied: its range, its value in the scenario, and where that comes from."""
+    """A varied number: its range, and its value in the scenario with source."""
 
     axis: Axis
     value: str

@@ -11,7 +11,7 @@ is the size of a column, and the error is what of the residuals r chance in the 
 
 where P takes out of C what the fit takes out of the residuals.
 
-Each set of points is a batch in a folder named by its content: what was run once is found again.
+Each set of points is a batch in a folder named by its content: completed runs are found again.
 """
 
 from __future__ import annotations
@@ -128,12 +128,12 @@ def fit_series(
     ----------
     loaded : LoadedScenario
     factors : sequence of Factor
-        What is fitted, each within its range.
+        Fitted numbers, each within its range.
     series : Series
     folder : Path, optional
         Where the runs are kept; nowhere if not given.
     source : str or Path, optional
-        What the scenario was loaded from.
+        Source of the scenario.
     replicates : int
         Runs per point, with the same seeds at every point; their mean is fitted.
     seed : int

@@ -4,7 +4,7 @@
     S1_i  = V(E[f | x_i]) / V(f)                          (Sobol, alone)
     ST_i  = 1 - V(E[f | x without i]) / V(f)              (Sobol, with all its interactions)
 
-SALib draws the points and computes the indices; the runs are batches, so that what was stopped goes on.
+SALib draws the points and computes the indices; the runs are batches, which can be resumed.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class Sensitivity:
 
     @property
     def sentence(self) -> str:
-        """Which number carries the result, and whether it is an assumption."""
+        """A sentence that names the most influential number, and whether it is an assumption."""
         ranked = [index for index in self.indices if index.total is not None]
         lead = ranked[0]
         text = (
@@ -142,7 +142,7 @@ def run_sensitivity(
     folder : Path
         Three batches go into it: ``noise``, ``screening`` and ``indices``.
     source : str or Path, optional
-        What the scenario was loaded from.
+        Source of the scenario.
     readout : str, optional
         Which readout; that of the scenario if not given, else deliveries of the first kind of vesicle.
     trajectories : int
@@ -165,7 +165,7 @@ def run_sensitivity(
     Raises
     ------
     InputError
-        If a setting makes no sense, SALib is missing, or the readout is unknown or rests on no factor.
+        If a setting is invalid, SALib is missing, or the readout is unknown or independent of all factors.
     RunFailed
         If a run fails: indices need all of them.
     """

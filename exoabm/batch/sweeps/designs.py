@@ -80,19 +80,19 @@ class Axis:
 
 
 def read_axis(text: str, *, count: bool = True) -> Axis:
-    """Read what ``--vary`` says.
+    """Read a value of ``--vary``.
 
     Parameters
     ----------
     text : str
         ``key=a,b,c``, ``key=lo:hi:n`` or ``key=lo:hi:n:log``.
     count : bool
-        Whether a range says how many values; without, it is ``key=lo:hi[:log]``.
+        Whether a range contains the number of values; otherwise it is ``key=lo:hi[:log]``.
 
     Raises
     ------
     InputError
-        Saying what is wrong with it.
+        If it is invalid.
     """
     key, equals, rest = text.partition("=")
     key, form = key.strip(), "KEY=LO:HI:N[:log] or KEY=A,B,C" if count else "KEY=LO:HI[:log]"
@@ -162,7 +162,7 @@ def points(axes: Sequence[Axis], design: str = "grid", seed: int = 0) -> list[Po
     Raises
     ------
     InputError
-        If a key stands twice, the design is unknown, or its number of points is not clear.
+        If a key is given twice, the design is unknown, or its number of points is not clear.
     """
     if design not in get_args(Design):
         raise InputError(f"--design {design}: one of {', '.join(get_args(Design))}")

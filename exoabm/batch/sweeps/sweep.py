@@ -67,7 +67,7 @@ def plan_sweep(
     vary : sequence of str
         As ``designs.read_axis`` reads them.
     source : str or Path, optional
-        What the scenario was loaded from.
+        Source of the scenario.
     design : str
         grid, lhs or sobol.
     replicates : int

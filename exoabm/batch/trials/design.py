@@ -163,7 +163,7 @@ def plan_trial(
         With ``[trial]`` and ``[[arm]]``. What was overridden by hand stands above what all arms have, and
         below what an arm is.
     source : str or Path, optional
-        What the scenario was loaded from.
+        Source of the scenario.
     replicates : int, optional
         Paired replicates; the trial's own number if not given.
     sweep : bool

@@ -60,7 +60,7 @@ ALWAYS = (
 
 
 def _style() -> str:
-    """The style sheet of the report, which it carries within itself."""
+    """The style sheet of the report, which is part of the page."""
     return files("exoabm.batch.trials").joinpath("report.css").read_text(encoding="utf-8")
 
 

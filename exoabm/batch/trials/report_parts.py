@@ -94,7 +94,7 @@ def found_with(trial: Trial, comparison: Comparison, effect: Effect) -> str:
 
 
 def _size(trial: Trial, comparison: Comparison, margin: float) -> str:
-    """A margin as people say it: a share, or a number of the readout's unit."""
+    """A margin in words: a share, or a number in the unit of the readout."""
     if comparison.criterion.scale == "ratio":
         return percent(margin)
     unit = readout_of(trial, comparison.criterion.readout).unit
@@ -147,7 +147,7 @@ def setting(value: Any, unit: str) -> str:
 
 
 def because(quantity: Quantity) -> str:
-    """Where a value comes from."""
+    """Source of a value."""
     return escape("; ".join(word for word in (quantity.source, quantity.note) if word))
 
 
@@ -201,7 +201,7 @@ def strips(arms: Mapping[str, np.ndarray], titles: Mapping[str, str], unit: str)
 
 
 def forest(rows: Sequence[tuple[str, Effect | None, Direction, float, Verdict]], unit: str) -> str:
-    """Effects with their intervals, the bound that each must clear, and where the claim wants them.
+    """Effects with their intervals, the bound for each, and the side required by the claim.
 
     ``rows`` are name, effect, direction, smallest effect of interest and verdict, all on one scale.
     """

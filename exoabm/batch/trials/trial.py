@@ -182,7 +182,7 @@ def run_trial(
     workers, overwrite, progress
         As for ``run_rows``; the result does not depend on them.
     damaged : callable, optional
-        Told what of the runs that were there had to be made again.
+        Receives a message on existing runs that are computed again.
 
     Raises
     ------

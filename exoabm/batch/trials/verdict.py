@@ -42,7 +42,7 @@ class Verdict(StrEnum):
 
 
 class Direction(StrEnum):
-    """Where a claim says that the arm lies, seen from its reference."""
+    """Position of the arm relative to its reference according to a claim."""
 
     HIGHER = "higher"
     LOWER = "lower"
@@ -115,7 +115,7 @@ class Effect:
 
     @property
     def certain(self) -> bool:
-        """Whether replicates differ by less than a thousandth, so that the interval says nothing."""
+        """Whether replicates differ by less than a thousandth, so that the interval is meaningless."""
         size = 1.0 if self.scale is Scale.RATIO else abs(self.estimate)
         return self.spread <= 1e-3 * size
 
@@ -178,7 +178,7 @@ def _bound(direction: Direction, by: float, scale: Scale) -> float:
 
 
 def judge(effect: Effect, direction: Direction, by: float = 0.0) -> Verdict:
-    """The verdict on one criterion, by whether the whole interval lies where the claim says.
+    """The verdict on one criterion, by whether the whole interval lies on the side required by the claim.
 
     Parameters
     ----------

@@ -80,7 +80,7 @@ def build_figure(
 ) -> Figure:
     """The picture of a run: four panels, labeled ``tissue``, ``links``, ``places`` and ``uptake``.
 
-    ``links`` holds a network where single donor cells are told apart and few, else a matrix of types;
+    ``links`` holds a network where single donor cells are distinguished and few, else a matrix of types;
     ``uptake`` is replaced by ``waste`` where cells make waste. A fifth, ``course``, has the readout that the
     run is about, where the upper row has room for it, and else the place of an uptake that no distance
     explains; see ``course_of``.
@@ -96,7 +96,7 @@ def build_figure(
     threshold : float, optional
         Concentration in vesicles/um^3 whose contour is drawn in the tissue.
     readout : Readout, optional
-        What the scenario is about.
+        The main readout of the scenario.
     """
     from matplotlib.figure import Figure
 

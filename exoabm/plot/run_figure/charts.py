@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from exoabm.state import State
 
 INDENT = 34
-"""px by which the axes of a course stand back from its heading, away from the scales of the map."""
+"""px between the heading of a course and its axes, away from the scales of the map."""
 
 
 def draw_places(figure: Figure, scene: Scene, rows: list[dict[str, float]]) -> None:
@@ -157,7 +157,7 @@ def _spread(wanted: np.ndarray, gap: float, low: float, high: float) -> np.ndarr
 
 
 MAX_PAIRS = 6
-"""Types times kinds that stand side by side; where there are more, kinds are taken together."""
+"""Most combinations of types and kinds side by side; beyond, kinds are summed."""
 
 
 def draw_uptake(figure: Figure, scene: Scene) -> None:

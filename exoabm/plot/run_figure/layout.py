@@ -124,7 +124,7 @@ WASTE = "waste_units_per_cell"
 """Quantity of the waste that cells of a type hold."""
 LOST = "lost"
 MOST_ORGANS = 5
-"""Curves of organs that can still be told apart; the target is always among them."""
+"""Largest number of curves of organs; the target is always among them."""
 
 
 class Readout(NamedTuple):
@@ -155,7 +155,7 @@ class Course(NamedTuple):
 def course_of(scene: Scene, rows: list[dict[str, float]], readout: Readout | None) -> Course | None:
     """The time course shown for a run: the first available one, or None.
 
-    The readout of its scenario; organs that hold a dose; cells that come and go; effects of responses.
+    The readout of its scenario, organs that hold a dose, turnover of cells, or effects of responses.
     """
     last = rows[-1]
     if len(rows) < 2:
