@@ -150,7 +150,7 @@ def draw_tissue(figure: Figure, scene: Scene, threshold: float | None) -> None:
         ax.imshow(wall, cmap="gray", vmin=0, vmax=1.35, aspect="auto", **place)
     enlarged = draw_cells(ax, scene, drawn)
     if scene.taken.any():
-        notes.append("color of a cell: vesicles taken up")
+        notes.append(f"color of a cell: {scene.what} taken up")
         hues = {s.color for s in scene.styles if s.named and s.role in TAKERS}
         colors = palette.tint(hues.pop() if len(hues) == 1 else INK, np.linspace(0.12, 1, 256))
         _ramp(figure, scene, 1, colors, scene.low, scene.high, f"{scene.what} taken up")
