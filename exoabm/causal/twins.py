@@ -299,7 +299,7 @@ def _named(table: pd.DataFrame, names: tuple[str, ...]) -> np.ndarray:
 def reasons(scenario: Scenario) -> list[str]:
     """Mechanisms by which the vesicles of one donor change the course of those of another."""
     found = []
-    if any(t.takes_up and np.isfinite(float(t.saturation)) for t in scenario.cell_type):
+    if any(t.receptor or (t.takes_up and np.isfinite(float(t.saturation))) for t in scenario.cell_type):
         found.append("uptake saturates, so that vesicles compete for receptors")
     if scenario.response:
         changed = ", ".join(sorted({row.behavior for row in scenario.response}))

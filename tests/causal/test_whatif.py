@@ -5,10 +5,11 @@ from small_tissue import LINEAR, SILENT_RELAYS, loaded
 from typer.testing import CliRunner
 
 from exoabm.causal.paths import paths
-from exoabm.causal.twins import whatif
+from exoabm.causal.twins import reasons, whatif
 from exoabm.cli.app import app
 from exoabm.errors import InputError
 from exoabm.runs.execute import resume_run, run_to_folder
+from exoabm.scenario.loader import load
 from exoabm.tables.fates import BALANCE
 
 VESICLES = {"transport.engine": "vesicles"}
@@ -49,6 +50,11 @@ def test_the_pairing_says_what_competition_changed(tmp_path):
         assert pairing["untouched"] == 240
         assert (pairing["share"] > share) if share else (pairing["share"] == 0)
         assert any("compete" in why for why in pairing["because"]) is bool(share)
+
+
+def test_vesicles_compete_where_cells_have_receptors():
+    assert "compete for receptors" in reasons(load("competition").scenario)[0]
+    assert reasons(load("screening").scenario) == []
 
 
 def test_a_silenced_run_resumes_to_the_same_tables(tmp_path):
