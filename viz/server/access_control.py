@@ -264,9 +264,8 @@ class AccessControl:
 class SocketFilter:
     """What comes in by a WebSocket, in the forms that the page uses, and at the speed of a person.
 
-    A message in another form ends the connection, as where it is no JSON; one that asks for what the page
-    never does (to make objects, or to call anything but handlers of events) is dropped. Who sends more than
-    ``MESSAGES`` a second waits, with nobody else.
+    A message that cannot be read ends the connection; one of another form than those of the page is dropped.
+    Who sends more than ``MESSAGES`` a second waits, with nobody else.
     """
 
     def __init__(self, receive: Receive) -> None:
