@@ -20,7 +20,7 @@ from exoabm.scenario.changes import changed_between_steps
 from exoabm.scenario.loader import LoadedScenario, load
 from exoabm.scenario.treatment_protocol import make_protocol
 from exoabm.schedule import Step, advance
-from exoabm.state import OUTSIDE
+from exoabm.state import OUTSIDE, Resolution
 from exoabm.streams import Streams
 from exoabm.tables.html import html_card, html_table
 
@@ -295,10 +295,13 @@ class ExosomeModel(Model):  # type: ignore[misc]
         loaded, change = changed_between_steps(self.loaded, self.state.time, key, value)
         plan = blueprint(loaded, self.streams.seed)
         if new := set(plan.labels.types) - {*self.state.labels.types, *OUTSIDE}:
-            raise InputError(f"{key}: {', '.join(new)} has released nothing and has no label of origin")
+            who = "no cell" if plan.labels.resolution is Resolution.NONE else f"{', '.join(new)}, which"
+            raise InputError(f"{key}: {who} has released vesicles before, so there is no label of origin")
         state = build_state(loaded, plan, self.streams)
         protocol = make_protocol(loaded, state)
         checkpoint.restore(state, checkpoint.snapshot(self.state))
+        if state.labels.resolution is Resolution.NONE:  # also those that only now begin to release
+            state.labels = state.labels.follow(state.cells, state.types)
         change_rates(state, self.state.kinds)
         at_rest = state.base[state.cells.type] != self.state.base[state.cells.type]
         state.cells.behavior[at_rest] = state.base[state.cells.type][at_rest]

@@ -75,6 +75,8 @@ def export(
     if run is not None and to.suffix == ".toml":
         if options:
             raise InputError("--set goes with a scenario; a run is exported as it was")
+        if fmt is not None or partial:
+            raise InputError(f"{to} is the scenario of the run: --format and --partial go with tables")
         return export_run_scenario(run, to, overwrite=overwrite), []
     found = format_of(to, fmt)
     if found is None:
@@ -93,7 +95,7 @@ def export_tables(
     """Write every table of a run, sweep or trial into ``to`` as csv, json (lines), arrow or numpy (npz).
 
     Other files (fields, graph, picture, JSON, the table of cells) are copied. Exchange between types
-    is also written as long tables; see ``exporters.pairs``. ``columns.json`` contains the meaning of
+    is also written as long tables; see ``export.pairs``. ``columns.json`` contains the meaning of
     the columns. All of it is written, or nothing.
 
     Parameters

@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit, prange
+from numba import config, get_num_threads, njit, prange, set_num_threads
 
 from exoabm.kernels.diffusion_stencil import (
     Diffusion,
@@ -379,10 +379,14 @@ def advance_saturable(
         (np.zeros((groups, origins, rows)), np.zeros((len(uptake.last_row), groups, origins))),
         (flows, source.sum(axis=1).T.ravel(), inflows(u, diffusion)),
     )  # fmt: skip
-    kernel = _serial if threads == 1 else _parallel
-    for some in substeps(n_sub, field.size):
-        kernel(old, new, some, *state)
-        old, new = (new, old) if some % 2 else (old, new)
+    kernel, before = (_serial if threads == 1 else _parallel), get_num_threads()
+    set_num_threads(min(max(threads, 1), config.NUMBA_NUM_THREADS))
+    try:
+        for some in substeps(n_sub, field.size):
+            kernel(old, new, some, *state)
+            old, new = (new, old) if some % 2 else (old, new)
+    finally:
+        set_num_threads(before)
     _collect(uptake.taken, entries.order, taken)
     if given is not None and occupancy is not None:
         given.taken[entries.order], given.pools[entries.order] = occupancy.taken, occupancy.pools

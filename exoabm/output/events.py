@@ -278,6 +278,7 @@ class VesicleEventWriter(TableObserver):
         self._level = level
         self._names = Names.of(None)
         self._waiting: list[dict[str, np.ndarray]] = []
+        self._rows, self._begun = 0, False
         self._thread: ThreadPoolExecutor | None = None
         self._busy: Future[None] | None = None
 
@@ -291,9 +292,15 @@ class VesicleEventWriter(TableObserver):
         if len(self._kept) < len(Event):
             chosen = np.isin(happened["event"], self._kept)
             happened = {name: column[chosen] for name, column in happened.items()}
-        self._waiting.append(happened)
         self._names = Names.of(state)
-        while sum(len(part["event"]) for part in self._waiting) >= GROUP:
+        if not len(happened["event"]) and self._begun:
+            return
+        self._begun = True
+        self._rows += len(happened["event"])
+        self._waiting.append({name: _own(column) for name, column in happened.items()})
+        if len(self._waiting) > MOST_PARTS:
+            self._waiting = [_joined(self._waiting)]
+        while self._rows >= GROUP:
             self._wait()
             if self._thread is None:
                 self._thread = ThreadPoolExecutor(1, "events")
@@ -302,6 +309,7 @@ class VesicleEventWriter(TableObserver):
     def _first_group(self) -> list[dict[str, np.ndarray]]:
         """Take the first `GROUP` rows of those that wait."""
         found, missing = [], GROUP
+        self._rows -= GROUP
         while missing:
             part = self._waiting.pop(0)
             if len(part["event"]) > missing:
@@ -323,15 +331,18 @@ class VesicleEventWriter(TableObserver):
         self._names = Names(**part(content, "names/"))
         waiting = part(content, "waiting/")
         self._waiting = [waiting] if waiting else []
+        self._rows, self._begun = sum(len(each["event"]) for each in self._waiting), True
 
     def close(self) -> None:
         """Finish the files."""
-        self._wait()
-        if self._thread is not None:
-            self._thread.shutdown()
-        if self._waiting:
-            self._store(self._waiting, self._names)
-        super().close()
+        try:
+            self._wait()
+            if self._waiting:
+                self._store(self._waiting, self._names)
+        finally:
+            if self._thread is not None:
+                self._thread.shutdown()
+            super().close()
 
     def _wait(self) -> None:
         """Wait for the thread; raises its error."""
@@ -349,6 +360,16 @@ class VesicleEventWriter(TableObserver):
             happened[name] = column[order]
         self.append("events", _vesicle_rows(names, happened))
         self.append("vesicle_cargo", _cargo_rows(names, happened, self._level))
+
+
+MOST_PARTS = 256
+"""Parts that wait; more are joined, since a part of few rows takes 2 kB beside them."""
+
+
+def _own(column: np.ndarray) -> np.ndarray:
+    """The column, copied where it is part of an array with room for many more rows."""
+    base = column.base
+    return column.copy() if base is not None and 4 * column.nbytes < 3 * base.nbytes else column
 
 
 def _joined(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:

@@ -91,7 +91,7 @@ def model_time(value: Any, name: str) -> tuple[float, float]:
     except InputError as error:
         raise InputError(f"{name} {value}: {error}; write 24 or '24 h'") from None
     if not 0 < hours < MOST_HOURS:
-        raise InputError(f"{name} {value}: must be above 0 and below {MOST_HOURS:.0e}".replace("e+0", "e"))
+        raise InputError(f"{name} {value}: must be above 0 and below {MOST_HOURS:.0e} h".replace("e+0", "e"))
     return hours, seconds
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import tomllib
 from copy import copy
 from dataclasses import dataclass, field, replace
@@ -172,15 +171,22 @@ class LoadedScenario:
         to = Path(path)
         if to.suffix != ".toml":
             raise InputError(f"{to}: a scenario is written to a file whose name ends in .toml")
-        if to.exists() and not overwrite:
-            raise InputError(f"{to} exists already; choose another name, or pass overwrite=True")
-        given = {}
+        from exoabm.output.run_folder import write_whole
+
+        given, written = {}, {}
         for key, table in ((PATH_KEY, self.table_path()), (PATH_KEYS[1], self.types_path())):
-            if table is not None and table.parent.name.startswith(IN_MEMORY):
-                table = Path(shutil.copyfile(table, to.with_name(f"{to.stem}.{table.name}")))
-            if table is not None:
-                given[key] = str(table.resolve())
-        to.write_text(self.changed(given).written(), encoding="utf-8")
+            if table is None:
+                continue
+            given[key] = str(table.resolve())
+            if table.parent.name.startswith(IN_MEMORY):
+                beside = to.with_name(f"{to.stem}.{table.name}")
+                written[beside], given[key] = table.read_bytes(), str(beside.resolve())
+        for each in (to, *written):
+            if each.exists() and not overwrite:
+                raise InputError(f"{each} exists already; choose another name, or pass overwrite=True")
+        for beside, content in written.items():
+            write_whole(beside, content)
+        write_whole(to, self.changed(given).written().encode())
         return to
 
     def extended(self, **tables: Sequence[Mapping[str, Any]]) -> LoadedScenario:

@@ -253,6 +253,8 @@ def _memory(scenario: Scenario, domain: Domain, size: _Size) -> dict[str, float]
         grid_bytes += float(size.voxels) * itemsize * size.labels * (sum(size.classes) + max(size.classes))
     if scenario.domain.zone:
         grid_bytes += float(size.voxels) * (9 + 8 * (domain.dim + 2))
+        if fields and _saturable(scenario):  # diffusion at faces is copied for each label
+            grid_bytes += 3.0 * float(size.voxels) * itemsize * size.labels
     cell_bytes = size.contacts * BYTES_PER_CONTACT + size.cells * BYTES_PER_CELL
     if max(size.classes) > 1 and fields:
         cell_bytes += size.contacts * max(size.classes) * BYTES_PER_SIZE

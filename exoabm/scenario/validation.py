@@ -199,9 +199,9 @@ def unresolved(scenario: Scenario) -> Iterator[Problem]:
         for name in sorted({n for n in known if known.count(n) > 1}):
             hint = "give each group a name of its own" if key == "layout.group" else ""
             yield Problem(key, repr(name), "this name is given twice", hint)
-    unrecorded = (ANY_CELL,) if scenario.transport.provenance == "none" else ()
-    for name in unrecorded:
-        if name in names["cell_type"]:
+    transport = scenario.transport
+    if transport.provenance == "none" and transport.engine != "vesicles":
+        for name in {ANY_CELL} & {*names["cell_type"]}:
             yield Problem("cell_type", repr(name), "this name is reserved with transport.provenance = 'none'")
     for name in OUTSIDE:
         if name in names["cell_type"]:

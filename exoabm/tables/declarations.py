@@ -105,7 +105,13 @@ SENDER = (
     Column(
         "donor", WHOLE, "", "birth id of the sending cell", "not sent by a cell, or only its type is known"
     ),
-    Column("donor_type", WORD, "", "cell type of the sending cell", "not sent by a cell"),
+    Column(
+        "donor_type",
+        WORD,
+        "",
+        "cell type of the sending cell; any with transport.provenance = none",
+        "not sent by a cell",
+    ),
 )
 """The sender: the same three columns in every table that has one."""
 NO_CELLS = "there is no cell of this type"

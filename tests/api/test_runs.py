@@ -83,6 +83,11 @@ def test_a_table_in_memory_is_read_as_the_file_of_its_columns(tmp_path: Path) ->
     assert set(cells[0]["source_id"].to_pylist()) == {"a", "b", "c"}
     written = found.save(tmp_path / "mine.toml")
     assert xo.scenario(written).table_path() == (tmp_path / "mine.DataFrame.parquet").resolve()
+    (tmp_path / "other.DataFrame.parquet").write_bytes(b"of someone else")
+    with pytest.raises(InputError, match=r"other\.DataFrame\.parquet exists already"):
+        found.save(tmp_path / "other.toml")
+    assert (tmp_path / "other.DataFrame.parquet").read_bytes() == b"of someone else"
+    assert not (tmp_path / "other.toml").exists()
     categories = frame.assign(cell_type=frame.cell_type.astype("category"))
     assert xo.scenario_from_table(categories, changes).scenario.cell_type == found.scenario.cell_type
     assert xo.scenario(frame).name.endswith("DataFrame.parquet")

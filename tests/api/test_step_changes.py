@@ -129,9 +129,22 @@ def test_what_is_fixed_or_wrong_is_refused_and_changes_nothing(key: str, value: 
         xo.run("two_cells", SMALL, hours=1, changes_at={"30 min": {key: value}})
 
 
+def test_vesicles_of_a_type_that_begins_to_release_are_of_any_cell() -> None:
+    """Without recorded origins all cells share a label: what a face lets in is not mixed with it."""
+    more = {"cell_type.recipient.releases": "exosome", "cell_type.recipient.release_rate": "0"}
+    more |= {"transport.provenance": "none", "domain.faces.x_low": "{ concentration = '1e8 / mL' }"}
+    model = xo.ExosomeModel("two_cells", seed=1, overrides=SMALL | more)
+    assert model.state.labels.of_cell.min() == -1
+    model.set("cell_type.recipient.release_rate", "100 / h")
+    model.run(hours=1)
+    assert model.state.labels.types == ("any", "reservoir")
+    assert (model.state.labels.of_cell == 0).all()
+    assert model.state.balance.emitted[0, 0] == pytest.approx(60 + 100, rel=1e-9)
+
+
 def test_a_type_without_label_and_a_time_outside_the_run_are_refused() -> None:
     model = xo.ExosomeModel("two_cells", seed=1, overrides=SMALL | {RATE: "0"})
-    with pytest.raises(InputError, match="has no label of origin"):
+    with pytest.raises(InputError, match="there is no label of origin"):
         model.set(RATE, 60)
     with pytest.raises(InputError, match="a change at 2 h is outside the run, which ends at 1 h"):
         xo.run("two_cells", SMALL, hours=1, changes_at={"2 h": {RATE: 1}})

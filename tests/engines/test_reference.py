@@ -20,9 +20,9 @@ from exoabm.runs.provenance import arithmetic
 
 REFERENCE = {
     "linear": "f5cf37dc92ebf68a",
-    "saturable": "71c1b576b1e47cc4",
-    "voxel": "b90852d96506c950",
-    "membrane": "141c71b67e6603b8",
+    "saturable": "7b457f5a9a015186",
+    "voxel": "40d4335ccc592d9a",
+    "membrane": "8ceace8f1987492b",
 }
 WAYS = {"recycling_probability": 0.3, "processing_rate": "20 / h", "diameter_gsd": 1.35}
 

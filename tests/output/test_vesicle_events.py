@@ -84,6 +84,26 @@ def test_row_groups_are_full_and_follow_each_other(
     assert order.reset_index(drop=True).astype(str).equals(whole.astype(str))
 
 
+def test_rows_that_wait_take_little_memory_and_time(tmp_path: Path) -> None:
+    """Steps of few events do not keep the room for many, and steps without rows keep nothing."""
+    for level, most in (("all", events.MOST_PARTS + 1), ("none", 1)):
+        model = ExosomeModel("two_cells", seed=1, overrides=SINGLE | {"clock.step": "10 s"})
+        writer = VesicleEventWriter(tmp_path / level, level=level)
+        (tmp_path / level).mkdir()
+        model.observe(writer)
+        model.run(hours=1)
+        held = sum(column.nbytes for part in writer._waiting for column in part.values())
+        room = {
+            id(c if c.base is None else c.base): (c if c.base is None else c.base).nbytes
+            for part in writer._waiting
+            for c in part.values()
+        }
+        assert len(writer._waiting) <= most
+        assert sum(room.values()) <= 4 / 3 * held + 1
+        assert writer._rows == sum(len(part["event"]) for part in writer._waiting)
+        writer.close()
+
+
 def test_times_are_multiples_of_a_small_part_of_the_step(runs: dict[str, Path]) -> None:
     step = float(load("two_cells").scenario.clock.step)
     time = np.asarray(pq.read_table(runs["all"] / "events.parquet")["time_s"])

@@ -227,3 +227,21 @@ def test_membranes_are_shared_between_sizes() -> None:
         flux = rate * mean
         membrane = mean + (1 - resistance) / k_a * flux  # c_s = cbar + (1/k_a - 1/kappa) Q
         np.testing.assert_allclose(flux, k_a * membrane / (1 + membrane.sum() / km), rtol=1e-12)
+
+
+def test_membranes_far_from_equilibrium_are_solved_too() -> None:
+    """Where diffusion limits uptake by far (k_a up to 10,000 kappa) and classes differ in load and size.
+
+    From the root with the mean of beta Newton's method ended at z = 0, with the rates of an empty membrane.
+    """
+    random = np.random.default_rng(4)
+    cells, k_a, km = 4000, 30.0, 2.0
+    resistance = 1 + 10 ** random.uniform(-1, 4, (3, cells))
+    mean = km * 10 ** random.uniform(-3, 3, (3, cells))
+    resistance[:, 0], mean[:, 0] = (41.7, 167.0, 59.5), km * np.array([52.7, 58.4, 0.007])
+    rate = np.empty_like(mean)
+    membrane_rates(rate, mean, np.full(cells, k_a), resistance, np.full(cells, 1 / km), 0)
+    z = k_a / rate - resistance
+    np.testing.assert_allclose(z[0, 0], 35.3, rtol=2e-3)
+    found = (mean / km * (z[0] + 1) / (z[0] + resistance)).sum(axis=0)
+    np.testing.assert_allclose(found + resistance[0], z[0] + resistance[0], rtol=1e-9)

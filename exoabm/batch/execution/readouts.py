@@ -59,6 +59,7 @@ def possible(model: ExosomeModel, *, recorded: bool = False) -> dict[str, None]:
         of_all = product(*(names[key] for key in keys))
         written = dict.fromkeys(str(Readout(quantity, each, keys == PAIR)) for each in of_all)
         reach = quantity in OF_DONOR and not recorded and (by_cell or "autocrine" not in quantity)
+        reach = reach and state.labels.resolution is not Resolution.NONE
         if reach or written.keys() & found.keys():
             found |= written
     return found

@@ -49,7 +49,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
-    from exoabm.batch.execution.rows import Plan
     from exoabm.batch.execution.runner import Outcome
     from exoabm.batch.execution.workers import Workers
     from exoabm.batch.trials.design import Design
