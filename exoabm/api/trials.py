@@ -136,13 +136,14 @@ def resume_batch(
     folder: Path, *, jobs: int, cluster: str | None, progress: bool | Tell | None
 ) -> Sweep | Trial:
     """Resume the sweep or trial in a folder, or merge its shards; see ``resume``."""
-    from exoabm.batch.execution.runner import resume_rows
+    from exoabm.batch.execution.runner import plan_in, resume_rows
     from exoabm.batch.trials.design import KIND
     from exoabm.batch.trials.trial import judged as evaluate
     from exoabm.batch.trials.trial import write_trial
 
+    workers = workers_of(jobs, cluster, plan_in(folder).loaded())
     with progress_bar(folder.name, progress) as tell:
-        outcome = resume_rows(folder, workers=workers_of(jobs, cluster), progress=tell)
+        outcome = resume_rows(folder, workers=workers, progress=tell)
     if outcome.plan.about.get("kind") != KIND:
         return finished(outcome)
     judged = evaluate(outcome)

@@ -170,7 +170,8 @@ def progress(title: str) -> Iterator[Any]:
         def tell(done: float, total: float | None = 1.0) -> None:
             speed = bar.tasks[task].speed
             rate = "" if not speed else f"{speed:.3g} /s" if speed >= 1 else f"{60 * speed:.3g} /min"
-            count = f"{done:3.0%}" if total == 1.0 else f"{done:,.0f} of {total or 0:,.0f} {rate}"
+            of = f" of {total:,.0f}" if total else ""
+            count = f"{done:3.0%}" if total == 1.0 else f"{done:,.0f}{of} {rate}"
             bar.update(task, completed=done, total=total, count=count)
 
         yield tell
@@ -179,7 +180,7 @@ def progress(title: str) -> Iterator[Any]:
 def tell_damage(found: Sequence[str]) -> None:
     """Report completed rows that were damaged or missing and were computed again."""
     for each in found[:MOST_TOLD]:
-        err.print(f"[yellow]Warning:[/] {escape(each)}; it is computed again", highlight=False)
+        err.print(f"[yellow]Warning:[/] {escape(each)}; it was computed again", highlight=False)
     if len(found) > MOST_TOLD:
         err.print(f"[yellow]Warning:[/] and {len(found) - MOST_TOLD:,} more", highlight=False)
 

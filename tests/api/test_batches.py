@@ -170,6 +170,11 @@ def test_a_registered_behavior_is_told_and_not_sent_to_other_processes(
         xo.scenario("two_cells", changes | {"cell_type.recipient.behavior.shine": 101})
     with pytest.raises(InputError, match="other processes do not know"):
         xo.sweep("two_cells", {RATE: [1, 2]}, changes, jobs=2)
+    half = tmp_path / "half"
+    xo.sweep("two_cells", {RATE: [1, 2]}, changes, seed=1, hours=0.5, shard="1/2", out=half)
+    with pytest.raises(InputError, match="other processes do not know"):
+        xo.resume(half, jobs=2)
+    assert xo.resume(half).outcome.ran == 1
     with pytest.raises(InputError, match="of this name already"):
         xo.behavior("motility", unit="1", meaning="Twice.", allowed=(0, 1))
     with pytest.raises(InputError, match="the meaning must be a sentence"):

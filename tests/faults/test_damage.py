@@ -299,7 +299,7 @@ def test_a_damaged_part_of_a_kept_sweep_is_told(command, tmp_path) -> None:
     assert json.loads(done.out[done.out.index("{") :])["faults"] == [{"file": name, "state": "damaged"}]
     done = command("resume", "s")
     assert done.code == 0
-    assert f"{name} is damaged; it is computed again" in done.err
+    assert f"{name} is damaged; it was computed again" in done.err
     done = command("resume", "s", "--json")
     assert json.loads(done.out[done.out.index("{") :])["damage"] == []
     assert command("verify", "s").code == 0

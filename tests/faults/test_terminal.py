@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from exoabm.cli.console import _Console, print_json
+from exoabm.cli.console import _Console, print_json, progress
 from exoabm.errors import ScenarioError, visible
 from exoabm.scenario.loader import load, parse, shipped
 
@@ -148,3 +149,16 @@ def test_a_reader_that_goes_away_is_no_error(words, tmp_path) -> None:
     _, err = process.communicate(timeout=120)
     assert process.returncode == 0
     assert err == ""
+
+
+@pytest.mark.parametrize(("total", "said"), [(None, "17 "), (20, "17 of 20 "), (1.0, "1700%")])
+def test_a_bar_tells_the_number_of_all_only_where_it_is_known(
+    monkeypatch: pytest.MonkeyPatch, total: float | None, said: str
+) -> None:
+    screen = io.StringIO()
+    monkeypatch.setattr("exoabm.cli.console.err", _Console(file=screen, force_terminal=True, width=100))
+    with progress("fit") as tell:
+        tell(17, total)
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.getvalue())
+    assert said in plain
+    assert (" of " in plain) is (total == 20)

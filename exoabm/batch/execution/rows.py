@@ -196,6 +196,10 @@ class Plan:
         """The rows of one file."""
         return self.rows[chunk * self.chunk : (chunk + 1) * self.chunk]
 
+    def loaded(self) -> LoadedScenario:
+        """The scenario of the batch, before a row changes it."""
+        return self._scenario_at(())
+
     def scenario_of(self, row: Row) -> LoadedScenario:
         """The scenario of a row.
 
@@ -258,7 +262,7 @@ class Plan:
         InputError
             Naming each key that changed, with the old and the new value.
         """
-        then = parse(self.scenario.encode(), name=self.name, folder=Path(self.folder))
+        then = self.loaded()
         refuse_changes(then, self.source, dict(self.base), self.table_sha256, "batch")
         try:
             table = then.table_sha256()

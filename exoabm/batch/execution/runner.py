@@ -154,18 +154,33 @@ def resume_rows(folder: Path, *, workers: Workers = ThisProcess, progress: Progr
         As ``run_rows``.
     """
     home = folder.absolute()
-    shards = sorted(path.parent for path in home.glob(f"{SHARDS}/*/{PLAN}"))
-    plan = Plan.read(home if (home / PLAN).exists() or not shards else shards[0])
+    plan = plan_in(home)
     plan.check_unchanged()
     part = home.name.split("-of-") if is_shard(home) else None
     with disk_trouble(folder), locked(home) as lock:
         (home / files.ROWS).mkdir(exist_ok=True)
         if not (home / PLAN).exists():
             plan.write(home)
-        for path in shards:
+        for path in _shards(home):
             _take_in(path, home, plan)
         outcome = _run(plan, home, workers, Shard(*map(int, part)) if part else None, progress)
         return replace(outcome, notes=(lock.note,) if lock.note else ())
+
+
+def plan_in(folder: Path) -> Plan:
+    """The plan of the batch in a folder, or of its shards.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    shards = _shards(folder)
+    return Plan.read(folder if (folder / PLAN).exists() or not shards else shards[0])
+
+
+def _shards(folder: Path) -> list[Path]:
+    return sorted(path.parent for path in folder.glob(f"{SHARDS}/*/{PLAN}"))
 
 
 def run_or_resume(
