@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import warnings
 from dataclasses import asdict
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy as np
 from exoabm.api.batches import Vary, source_of, vary_texts, workers_of
 from exoabm.api.plots import new_axes
 from exoabm.api.progress import progress_bar
-from exoabm.api.runs import place_of
+from exoabm.api.runs import place_of, save_json
 from exoabm.api.scenarios import Source, scenario
 from exoabm.errors import InputError, LongRun, did_you_mean
 from exoabm.scenario.changes import model_time
@@ -292,11 +291,9 @@ class Diameters(Result):
             rule(ax)
         return ax
 
-    def save(self, path: str | Path) -> Path:
+    def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Write the fitted values to a JSON file."""
-        to = Path(path)
-        to.write_text(json.dumps(self.rows(), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
-        return to
+        return save_json(self.rows(), Path(path), overwrite=overwrite)
 
 
 def sensitivity(

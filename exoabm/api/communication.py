@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,7 @@ import numpy as np
 
 from exoabm.api.analyses import Result
 from exoabm.api.plots import new_axes
-from exoabm.api.runs import Run
+from exoabm.api.runs import Run, save_json
 from exoabm.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
@@ -159,8 +158,6 @@ class Score(Result):
             ax.spines[["top", "right"]].set_visible(False)
         return ax
 
-    def save(self, path: str | Path) -> Path:
+    def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Write all measures to a JSON file."""
-        to = Path(path)
-        to.write_text(json.dumps(self.found.plain(), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
-        return to
+        return save_json(self.found.plain(), Path(path), overwrite=overwrite)

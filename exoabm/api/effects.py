@@ -99,15 +99,20 @@ class Comparison(Result):
         Raises
         ------
         InputError
-            If a readout is unknown, or none differs.
+            If a readout is unknown, is the same, or is 0 in A; or if none has a share.
         """
         from exoabm.plot.palette import COOL, MUTED
 
-        known = {line.readout: line for line in self.found.lines if line.relative}
+        differing = {line.readout: line for line in self.found.lines if line.difference}
+        known = {name: line for name, line in differing.items() if line.relative is not None}
         for name in readouts:
+            if name not in differing:
+                raise InputError(f"no readout {name!r} differs{did_you_mean(name, differing)}")
             if name not in known:
-                raise InputError(f"no readout {name!r} differs{did_you_mean(name, known)}")
+                raise InputError(f"{name} is 0 in A, so there is no share")
         chosen = readouts or sorted(known, key=lambda name: -abs(known[name].relative or 0.0))[:MOST_BARS]
+        if not chosen and differing:
+            raise InputError(f"{', '.join(differing)}: 0 in A, so there is no share")
         if not chosen:
             raise InputError("no readout differs")
         shares = [100 * (known[name].relative or 0.0) for name in chosen]
@@ -155,7 +160,7 @@ def whatif(
     Parameters
     ----------
     source, changes
-        As for ``run``; of a run folder seed and model time are taken.
+        As for ``run``; of a run folder seed, model time and changes between steps are taken.
     silence : str, optional
         ``"cell:17"``, ``"cell_type:NAME"``, ``"edge:3->17"`` (cells or types), or ``"vesicle:NAME"``.
     block : str, optional
@@ -186,7 +191,7 @@ def whatif(
     loaded = scenario(source, changes)
     refuse_large_grid(loaded.scenario)
     given = None if hours is None else model_time(hours, "hours")[0]
-    seed, duration, _ = repeated(source, seed=seed, hours=given)
+    seed, duration, between = repeated(source, seed=seed, hours=given)
     home, folder = place_of(out, "whatif")
     with progress_bar("twins", progress) as tell:
         found = compared(
@@ -201,6 +206,7 @@ def whatif(
             overwrite=overwrite,
             threads=threads,
             progress=tell,
+            changes_at=between,
         )
     return WhatIf(found, loaded, home)
 
@@ -306,13 +312,9 @@ def causal(
     >>> [(row["group"], row["effect_share"]) for row in found.rows()]
     [('cell_type:donor', 1.0)]
     """
+    loaded = attributable(source, changes, by)
     from exoabm.causal.attribution import attribute
-    from exoabm.scenario.resource_estimate import refuse_large_grid
 
-    loaded = scenario(source, changes)
-    refuse_large_grid(loaded.scenario)
-    if by not in ("type", "cell"):
-        raise InputError(f"by = {by!r}: must be type or cell")
     home, folder = place_of(out, "causal")
     with progress_bar("runs", progress) as tell:
         found = attribute(
@@ -329,6 +331,17 @@ def causal(
             progress=tell,
         )
     return Attribution(found, loaded, folder, home)
+
+
+def attributable(source: Source, changes: Changes | None, by: str) -> LoadedScenario:
+    """The scenario of an attribution, with what can be refused before a model is built; see ``causal``."""
+    from exoabm.scenario.resource_estimate import refuse_large_grid
+
+    loaded = scenario(source, changes)
+    refuse_large_grid(loaded.scenario)
+    if by not in ("type", "cell"):
+        raise InputError(f"by = {by!r}: must be type or cell")
+    return loaded
 
 
 class Attribution(Result):

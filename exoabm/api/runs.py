@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import tempfile
 from functools import cached_property
 from pathlib import Path
@@ -11,12 +13,13 @@ from exoabm.api.plots import Plots
 from exoabm.api.progress import progress_bar
 from exoabm.api.scenarios import Source, scenario
 from exoabm.errors import InputError
+from exoabm.manifest import MANIFEST
 from exoabm.scenario.changes import model_time, texts_of
 from exoabm.tables.html import html_card, html_table
 from exoabm.tables.run_tables import Run as RunTables
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     import networkx as nx
 
@@ -371,7 +374,7 @@ class Run(RunTables, Plots):
 
 
 def save_folder(source: Path, to: Path, *, overwrite: bool = False) -> None:
-    """Copy a folder of results, whole or not at all.
+    """Copy a folder of results, whole or not at all; one with a manifest or of the same names is replaced.
 
     Raises
     ------
@@ -381,12 +384,39 @@ def save_folder(source: Path, to: Path, *, overwrite: bool = False) -> None:
     from exoabm.output.run_folder import placed_folder
     from exoabm.runs.input_tables import copy
 
-    if to.exists() and not (overwrite and to.is_dir() and (to / "manifest.json").is_file()):
-        raise InputError(f"{to} exists already; choose another folder, or pass overwrite=True for results")
+    if to.exists():
+        ours = {path.name for path in source.iterdir()}
+        results = to.is_dir() and ((to / MANIFEST).is_file() or {path.name for path in to.iterdir()} <= ours)
+        if not (overwrite and results):
+            raise InputError(
+                f"{to} exists already; choose another folder, or pass overwrite=True for results"
+            )
+    with _writing(to), placed_folder(to) as partial:
+        copy(source, partial)
+
+
+def save_json(data: Any, to: Path, *, overwrite: bool = False) -> Path:
+    """Write plain data as JSON, whole or not at all.
+
+    Raises
+    ------
+    InputError
+        If a file stands there that may not be replaced, or it cannot be written.
+    """
+    from exoabm.output.run_folder import write_whole
+
+    if to.exists() and not (overwrite and to.is_file()):
+        raise InputError(f"{to} exists already; choose another name, or pass overwrite=True")
+    text = json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False)
+    with _writing(to):
+        write_whole(to, (text + "\n").encode())
+    return to
+
+
+@contextlib.contextmanager
+def _writing(to: Path) -> Iterator[None]:
     try:
-        to.parent.mkdir(parents=True, exist_ok=True)
-        with placed_folder(to) as partial:
-            copy(source, partial)
+        yield
     except OSError as error:
         raise InputError(f"cannot write to {to}: {error.strerror or error}") from None
 

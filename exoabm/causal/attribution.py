@@ -32,6 +32,7 @@ from exoabm.batch.execution.rows import Plan, Row, replicate_seeds, row_of
 from exoabm.batch.execution.runner import run_or_resume
 from exoabm.batch.execution.workers import local
 from exoabm.errors import InputError, RunFailed
+from exoabm.output.run_folder import check_room, placed_folder
 from exoabm.physiology import Process, SecretionMode
 from exoabm.scenario.schema_cells import selected
 from exoabm.tables.declarations import TABLES
@@ -56,7 +57,7 @@ MEASURE = "exoabm.causal.attribution:measure"
 CONVERGED = 1e-13
 """Relative change of the values of captures at which the sum over returns has converged."""
 MOST_RETURNS = 10_000
-TABLE = "causal"
+TABLE, PICTURE = "causal", "causal.png"
 
 
 @dataclass(frozen=True)
@@ -169,6 +170,23 @@ def _coalitions(n: int, design: str, seed: int) -> list[frozenset[int]]:
     return [frozenset(order[k:]) for k in range(n + 1)]
 
 
+def foretell(
+    loaded: LoadedScenario, *, readout: str, by: str, seeds: int, seed: int, hours: float | None, jobs: int
+) -> str:
+    """How many runs an attribution by runs takes, why not more, and how long, measured."""
+    from exoabm.runs.measured_runtime import probe, spoken
+
+    runs_of, model, _ = lean(loaded, readout, seed)
+    groups = len(groups_of(model, by))
+    certain = is_certain(model)
+    runs = (1 if certain else seeds) * (groups + 1)
+    needed = probe(runs_of, hours=hours).row_seconds * runs / jobs
+    same = "; every seed gives the same run, so that one is made" if certain else ""
+    if runs_of is not loaded:
+        same += "; donors share a label, which changes readouts by rounding only"
+    return f"{runs:,} runs ({groups} donors and none silenced), about {spoken(needed)}{same}"
+
+
 def attribute(
     loaded: LoadedScenario,
     out: Path,
@@ -206,11 +224,10 @@ def attribute(
     from exoabm.model import ExosomeModel
 
     if design == "adjoint":
-        if out.exists() and not overwrite:
-            raise InputError(f"{out} exists already; choose another --out, or pass --overwrite")
-        out.mkdir(parents=True, exist_ok=True)
-        model = ExosomeModel(loaded, seed=seed)
-        return _written(adjoint(model, readout, by=by, hours=hours), loaded, out)
+        check_room(out, {TABLES[TABLE].file, PICTURE}, overwrite=overwrite)
+        exact = adjoint(ExosomeModel(loaded, seed=seed), readout, by=by, hours=hours)
+        with placed_folder(out) as partial:
+            return _written(exact, loaded, partial)
     if design not in DESIGNS:
         raise InputError(f"design {design!r}: must be one of {', '.join(DESIGNS)}")
     loaded, model, readout = lean(loaded, readout, seed)
@@ -291,7 +308,7 @@ def _written(found: Attribution, loaded: LoadedScenario, out: Path) -> Attributi
     write_table(build(TABLES[TABLE], columns), out / TABLES[TABLE].file)
     runs = "exact, without a run" if found.design == "adjoint" else f"n = {found.rows[0]['n']} seeds"
     draw_attribution(
-        out / "causal.png",
+        out / PICTURE,
         found.rows,
         title=f"{loaded.scenario.info.title}: effect on {found.readout}",
         caption=f"{found.disagreement()} Design: {found.design}; {runs}; bars: 95 % interval.",

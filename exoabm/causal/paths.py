@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 MOST = 256
 """Cells in between that are told apart; longer paths count as this long."""
-TABLE = "paths"
+TABLE, PICTURE = "paths", "paths.png"
 
 
 @dataclass(frozen=True)
@@ -78,15 +78,13 @@ class _Pool:
         return self.copies
 
 
-def paths(folder: str | Path, out: Path | None = None, *, overwrite: bool = False) -> Paths:
+def paths(folder: str | Path) -> Paths:
     """Paths of the deliveries of a run of the engine ``vesicles``.
 
     Parameters
     ----------
     folder : str or Path
         A run folder.
-    out : Path, optional
-        Folder for ``paths.parquet`` and ``paths.png``.
 
     Raises
     ------
@@ -103,10 +101,7 @@ def paths(folder: str | Path, out: Path | None = None, *, overwrite: bool = Fals
     found = _rows(_follow(run, scenario, events, answers), [table.name for table in scenario.cell_type])
     if not found:
         raise InputError(f"{run.name}: no vesicle was delivered")
-    result = Paths(tuple(found))
-    if out is not None:
-        write(result, out, scenario.info.title, overwrite)
-    return result
+    return Paths(tuple(found))
 
 
 def _answers(scenario: Scenario) -> dict[int, Response]:
@@ -254,26 +249,26 @@ def _rows(found: dict[tuple[str, str, str, int], np.ndarray], types: list[str]) 
 
 
 def write(result: Paths, out: Path, title: str, overwrite: bool = False) -> None:
-    """Write ``paths.parquet`` and ``paths.png`` into a folder.
+    """Write ``paths.parquet`` and ``paths.png`` into a folder, whole or not at all.
 
     Raises
     ------
     InputError
-        If it exists already.
+        If it exists already, or holds something else.
     """
+    from exoabm.output.run_folder import check_room, placed_folder
     from exoabm.plot.effects import draw_paths
     from exoabm.tables.parquet import write_table
     from exoabm.tables.schema import build
 
-    if out.exists() and not overwrite:
-        raise InputError(f"{out} exists already; choose another --out, or pass --overwrite")
-    out.mkdir(parents=True, exist_ok=True)
+    check_room(out, {TABLES[TABLE].file, PICTURE}, overwrite=overwrite)
     columns = {name: [row[name] for row in result.rows] for name in result.rows[0]}
-    write_table(build(TABLES[TABLE], columns), out / TABLES[TABLE].file)
     total = sum(row["delivered"] for row in result.rows)
-    draw_paths(
-        out / "paths.png",
-        result.by_hops(),
-        title=f"{title}: deliveries by the number of cells in between",
-        caption=f"{total:,.0f} deliveries, by recipient type; 0: directly from the first donor.",
-    )
+    with placed_folder(out) as partial:
+        write_table(build(TABLES[TABLE], columns), partial / TABLES[TABLE].file)
+        draw_paths(
+            partial / PICTURE,
+            result.by_hops(),
+            title=f"{title}: deliveries by the number of cells in between",
+            caption=f"{total:,.0f} deliveries, by recipient type; 0: directly from the first donor.",
+        )

@@ -18,17 +18,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from exoabm.errors import InputError
-from exoabm.output.run_folder import write_whole
+from exoabm.output.run_folder import check_room, write_whole
 from exoabm.runs.execute import run_to_folder
 from exoabm.scenario.builder import blueprint
-from exoabm.scenario.loader import load, read_run, run_of
+from exoabm.scenario.changes import check_step_changes
 from exoabm.scenario.schema_cells import selected
 from exoabm.streams import Streams
 from exoabm.tables.declarations import RUN_TABLES, WHOLE
 from exoabm.tables.run_tables import Run, open_run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     import pandas as pd
 
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from exoabm.scenario.schema import Scenario
     from exoabm.tables.declarations import Table
 
-AS_IS, CHANGED, DIFFERENCE, ABOUT = "as_is", "changed", "difference", "whatif.json"
-"""The two runs, the tables of their difference, and the summary in the folder of a comparison."""
+AS_IS, CHANGED, DIFFERENCE, ABOUT, PICTURE = "as_is", "changed", "difference", "whatif.json", "whatif.png"
+"""The two runs, the tables of their difference, the summary and the plot in the folder of a comparison."""
 COUNTS = ("vesicles", "copies")
 """Units of numbers that are 0 where a row is absent from one of two runs."""
 EVENT_KEY = (
@@ -78,7 +78,7 @@ class WhatIf:
 
 
 def whatif(
-    source: str | Path | LoadedScenario,
+    source: LoadedScenario,
     out: Path,
     *,
     silence: str | None = None,
@@ -90,13 +90,13 @@ def whatif(
     overwrite: bool = False,
     threads: int = 1,
     progress: Callable[[float], Any] | None = None,
+    changes_at: Sequence[tuple[float, str, str]] = (),
 ) -> WhatIf:
-    """Run a scenario, or the run of a run folder again, with and without one change from a time on.
+    """Run a scenario with and without one change from a time on.
 
     Parameters
     ----------
-    source : str, Path or LoadedScenario
-        A scenario, or a run folder, whose seed and model time are then taken.
+    source : LoadedScenario
     out : Path
         Folder to write: ``as_is`` and ``changed`` (run folders), ``difference/<table>.parquet``,
         ``whatif.png`` and ``whatif.json``.
@@ -104,6 +104,8 @@ def whatif(
         As ``ExosomeModel.branch``.
     at : str
         Model time from which the change holds, such as ``"12 h"``.
+    changes_at
+        Changes of both runs between steps, as of ``run_to_folder``.
 
     Raises
     ------
@@ -112,16 +114,14 @@ def whatif(
     """
     if silence is None and give is None:
         raise InputError("nothing is changed: name what is silenced or given, e.g. --silence cell:17")
-    about: dict[str, Any] = {}
-    if isinstance(source, str | Path):
-        before = run_of(source)
-        about = {} if before is None else read_run(before)
-        source = load(source)
-    seed = Streams.from_entropy(about.get("seed") if seed is None else seed).seed
-    hours = about.get("hours") if hours is None else hours
+    seed = Streams.from_entropy(seed).seed
     changed = source.with_change(silence=silence, block=block, give=give, at=at)
     blueprint(changed, seed)  # refuses what the layout lacks before anything is run
-    _make_room(out, overwrite)
+    end = float(source.scenario.clock.duration) if hours is None else hours * 3600.0
+    check_step_changes(changed, changes_at, end)
+    check_room(out, {AS_IS, CHANGED, DIFFERENCE, ABOUT, PICTURE}, overwrite=overwrite)
+    if out.exists():
+        shutil.rmtree(out)
     runs = []
     for part, (name, loaded) in enumerate(((AS_IS, source), (CHANGED, changed))):
 
@@ -129,22 +129,18 @@ def whatif(
             if progress is not None:
                 progress((part + share) / 2)
 
-        made = run_to_folder(loaded, out / name, seed=seed, hours=hours, threads=threads, progress=half)
+        made = run_to_folder(
+            loaded,
+            out / name,
+            seed=seed,
+            hours=hours,
+            threads=threads,
+            progress=half,
+            changes_at=changes_at,
+        )
         runs.append(open_run(made.folder))
     asked = {"silence": silence, "block": block, "give": give, "at": at, "seed": seed}
     return _compare(out, runs[0], runs[1], asked, changed.scenario)
-
-
-def _make_room(out: Path, overwrite: bool) -> None:
-    """Refuse a folder that exists, or remove an earlier comparison from it."""
-    if not out.exists():
-        return
-    if not overwrite:
-        raise InputError(f"{out} exists already; choose another --out, or pass --overwrite")
-    ours = {AS_IS, CHANGED, DIFFERENCE, ABOUT, "whatif.png"}
-    if not out.is_dir() or {path.name for path in out.iterdir()} - ours:
-        raise InputError(f"{out} holds more than a comparison; move it away to overwrite")
-    shutil.rmtree(out)
 
 
 def _compare(out: Path, a: Run, b: Run, asked: dict[str, Any], scenario: Scenario) -> WhatIf:
@@ -166,7 +162,7 @@ def _compare(out: Path, a: Run, b: Run, asked: dict[str, Any], scenario: Scenari
     result = WhatIf(out, a, b, about)
     cells, effect, chosen = result.by_cell()
     draw_twins(
-        out / "whatif.png",
+        out / PICTURE,
         cells=cells,
         effect=effect,
         course=_course(a, b),

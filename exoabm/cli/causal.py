@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
+import exoabm
 from exoabm.cli.app import app
 from exoabm.cli.console import (
     EngineOption,
@@ -18,15 +19,13 @@ from exoabm.cli.console import (
     ScenarioArgument,
     SetOption,
     ThreadsOption,
+    changes_of,
     err,
-    load,
     out,
     positive_hours,
     print_json,
     progress,
-    refuse_large_grid,
 )
-from exoabm.errors import InputError
 
 PANEL = "Cause and effect"
 SHOWN = 12
@@ -36,7 +35,10 @@ SHOWN = 12
 @app.command(rich_help_panel=PANEL)
 def whatif(
     source: Annotated[
-        str, typer.Argument(metavar="RUN", help="Run folder, whose seed and time are taken, or a scenario.")
+        str,
+        typer.Argument(
+            metavar="RUN", help="Run folder, whose seed, time and changes are taken, or a scenario."
+        ),
     ],
     out_: Annotated[Path, typer.Option("--out", help="Folder of the comparison.")],
     silence: Annotated[
@@ -59,42 +61,38 @@ def whatif(
     as_json: JsonOption = False,
 ) -> None:
     """Run a scenario with and without one cell, type, edge or vesicle kind, on the same random draws."""
-    loaded = load(source, set_)
-    refuse_large_grid(loaded)
-    from exoabm.api.runs import repeated
-    from exoabm.causal.twins import whatif as compare
-
-    seed, duration, _ = repeated(source, seed=seed, hours=positive_hours(hours))
-    with progress("twins") as tick:
-        result = compare(
-            loaded,
-            out_,
+    with progress("twins") as tell:
+        found = exoabm.whatif(
+            source,
+            changes_of(set_, None),
             silence=silence,
             block=block,
             give=give,
             at=at,
             seed=seed,
-            hours=duration,
-            overwrite=overwrite,
+            hours=positive_hours(hours),
             threads=threads,
-            progress=tick,
+            out=out_,
+            overwrite=overwrite,
+            progress=tell,
         )
+    about = found.found.about
     if as_json:
-        print_json({"folder": str(out_), **result.about})
+        print_json({"folder": str(out_), **about})
         return
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name in ("readout", "as it is", "changed", "effect"):
         table.add_column(name, justify="left" if name == "readout" else "right")
-    moved = {name: row for name, row in result.about["readouts"].items() if row["effect"]}
-    for name, row in list(moved.items())[:SHOWN]:
-        table.add_row(escape(name), *(f"{row[key]:,.6g}" for key in ("as_is", "changed", "effect")))
+    moved = found.rows()
+    for row in moved[:SHOWN]:
+        table.add_row(escape(row["readout"]), *(f"{row[key]:,.6g}" for key in ("as_is", "changed", "effect")))
     if moved:
         out.print(table)
         if len(moved) > SHOWN:
             out.print(f"and {len(moved) - SHOWN} more readouts in whatif.json", highlight=False)
     else:
         out.print("no readout changed", highlight=False)
-    err.print(escape(result.about["pairing"]["said"]), highlight=False)
+    err.print(escape(about["pairing"]["said"]), highlight=False)
     out.print(f"[green]{escape(str(out_))}[/]", highlight=False)
 
 
@@ -118,41 +116,25 @@ def causal(
     as_json: JsonOption = False,
 ) -> None:
     """Attribute a readout to donors: the causal effect of each, and the vesicles that it released."""
-    loaded = load(scenario, set_, engine)
-    if by not in ("type", "cell"):
-        raise InputError(f"--by {by}: must be type or cell")
-    refuse_large_grid(loaded)
-    duration = positive_hours(hours)
-    from exoabm.batch.execution.workers import local
-    from exoabm.causal.attribution import attribute, groups_of, is_certain, lean
-    from exoabm.runs.measured_runtime import probe, spoken
+    from exoabm.api.effects import attributable
 
-    if design != "adjoint":
-        runs_of, model, _ = lean(loaded, readout, seed)
-        groups = len(groups_of(model, by))
-        certain = is_certain(model)
-        seeds = 1 if certain else seeds
-        runs = seeds * (groups + 1)
-        needed = probe(runs_of, hours=duration).row_seconds * runs / jobs
-        same = "; every seed gives the same run, so that one is made" if certain else ""
-        if runs_of is not loaded:
-            same += "; donors share a label, which changes readouts by rounding only"
-        note = f"{runs:,} runs ({groups} donors and none silenced), about {spoken(needed)}{same}"
+    loaded = attributable(scenario, changes_of(set_, engine), by)
+    asked: dict[str, Any] = {
+        "by": by,
+        "seeds": seeds,
+        "seed": seed,
+        "hours": positive_hours(hours),
+        "jobs": jobs,
+    }
+    if design in ("one", "shapley"):
+        from exoabm.causal.attribution import foretell
+
+        note = foretell(loaded, readout=readout, **asked)
         err.print(f"[yellow]Note:[/] {escape(note)}", highlight=False)
-    with progress("runs") as tick:
-        found = attribute(
-            loaded,
-            out_,
-            readout=readout,
-            by=by,
-            design=design,
-            seeds=seeds,
-            seed=seed,
-            hours=duration,
-            workers=local(jobs),
-            overwrite=overwrite,
-            progress=tick,
-        )
+    with progress("runs") as tell:
+        found = exoabm.causal(
+            loaded, readout, **asked, design=design, out=out_, overwrite=overwrite, progress=tell
+        ).found
     if as_json:
         print_json({"folder": str(out_), "readout": found.readout, "total": found.total, "rows": found.rows})
         return
@@ -179,9 +161,9 @@ def paths(
     as_json: JsonOption = False,
 ) -> None:
     """Distinguish direct deliveries of a run from those over relays, by the number of cells in between."""
-    from exoabm.causal.paths import paths as follow
-
-    found = follow(folder, out_, overwrite=overwrite)
+    result = exoabm.paths(folder)
+    result.save(out_, overwrite=overwrite)
+    found = result.found
     if as_json:
         print_json({"folder": str(out_), "rows": found.rows})
         return

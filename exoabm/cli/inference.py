@@ -9,6 +9,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+import exoabm
 from exoabm.cli.app import app
 from exoabm.cli.console import JsonOption, err, out, print_json
 
@@ -48,9 +49,7 @@ def score(
     as_json: JsonOption = False,
 ) -> None:
     """Score a result of inferred communication against the truth, beside baselines."""
-    from exoabm.inference.score import score as scored
-
-    report = scored(
+    report = exoabm.score(
         truth,
         result,
         amount=amount,
@@ -60,7 +59,7 @@ def score(
         true_genes=true_genes,
         transpose=transpose,
         length=length,
-    )
+    ).found
     if as_json:
         print_json(report.plain())
     else:

@@ -21,7 +21,7 @@ from exoabm.output.lock import LOCK, Lock, check_free, hold
 from exoabm.tables.declarations import RUN_TABLES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from types import TracebackType
 
 FILES = (
@@ -324,7 +324,7 @@ def placed(path: Path) -> Iterator[Path]:
 def placed_folder(path: Path) -> Iterator[Path]:
     """A folder to fill, which is put in place under ``path`` as ``placed`` does with a file."""
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
-    partial.mkdir()
+    partial.mkdir(parents=True)
     old = partial.with_name(f"{partial.name}-old")
     try:
         yield partial
@@ -337,6 +337,17 @@ def placed_folder(path: Path) -> Iterator[Path]:
         raise
     shutil.rmtree(old, ignore_errors=True)
     sync(path.parent, deep=False)
+
+
+def check_room(path: Path, names: Collection[str], *, overwrite: bool) -> None:
+    """Refuse a folder that exists, unless it may be overwritten and holds nothing but these names."""
+    if not path.exists():
+        return
+    if not overwrite:
+        raise InputError(f"{path} exists already; choose another --out, or pass --overwrite")
+    strange = {each.name for each in path.iterdir()} - set(names) if path.is_dir() else {path.name}
+    if strange:
+        raise InputError(f"{path} holds {min(strange)!r}, which is not replaced; move it away to overwrite")
 
 
 def write_whole(path: Path, content: bytes) -> None:

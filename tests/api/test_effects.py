@@ -34,9 +34,37 @@ def test_a_what_if_is_the_difference_of_its_two_runs(tmp_path: Path) -> None:
     assert image.min() == b - a, "the cell that took up less"
     plt.close("all")
     assert xo.open_run(found.save(tmp_path / "w") / "changed").metrics.equals(found.changed.metrics)
+    found.save(tmp_path / "w", overwrite=True)
+    (tmp_path / "w" / "notes.txt").touch()
+    with pytest.raises(InputError, match="exists already"):
+        found.save(tmp_path / "w", overwrite=True)
     assert "silence cell_type:donor from 1 h" in found._repr_html_()
     with pytest.raises(InputError, match="nothing is changed"):
         xo.whatif("two_cells")
+
+
+def test_a_what_if_of_a_run_repeats_its_changes_between_steps(tmp_path: Path) -> None:
+    key = "cell_type.donor.release_rate"
+    run = xo.run("two_cells", SMALL, seed=1, hours=1, changes_at={"30 min": {key: 120}}, out=tmp_path / "r")
+    found = xo.whatif(tmp_path / "r", silence="cell:0", at="40 min", out=tmp_path / "w")
+    assert found.as_is.metrics.equals(run.metrics)
+    assert found.as_is.edges.equals(run.edges)
+    assert found.as_is.metrics["emitted[exosome]"][-1].as_py() == pytest.approx(30 + 60)
+    assert found.changed.metrics["emitted[exosome]"][-1].as_py() == pytest.approx(30 + 20)
+    with pytest.raises(InputError, match=f"{key}: a change at 0.5 h is outside the run"):
+        xo.whatif(tmp_path / "r", silence="cell:0", hours=0.4, out=tmp_path / "w", overwrite=True)
+    assert found.as_is.metrics.equals(run.metrics), "what stood there is kept"
+
+
+def test_a_readout_that_is_0_in_a_has_no_share() -> None:
+    silent = {"cell_type.donor.release_rate": 0}
+    runs = [xo.run("two_cells", SMALL | more, seed=1, hours=0.5) for more in (silent, {})]
+    found = xo.compare(*runs)
+    for names in (("emitted[exosome]",), ()):
+        with pytest.raises(InputError, match=r"emitted\[exosome\].* 0 in A, so there is no share"):
+            found.plot(*names)
+    with pytest.raises(InputError, match="did you mean 'emitted"):
+        found.plot("emited[exosome]")
 
 
 def test_an_attribution_has_the_rows_of_its_file(tmp_path: Path) -> None:
@@ -46,6 +74,10 @@ def test_an_attribution_has_the_rows_of_its_file(tmp_path: Path) -> None:
     assert [bar.get_width() for bar in ax.patches] == [row["effect"] for row in found.rows()]
     plt.close("all")
     assert (found.save(tmp_path / "copy") / "causal.png").is_file()
+    exact = xo.causal("two_cells", "taken_up[exosome]", SMALL, design="adjoint", out=tmp_path / "exact")
+    for _ in range(2):
+        exact.save(tmp_path / "saved", overwrite=True)
+    assert len(list((tmp_path / "saved").iterdir())) == 2
     with pytest.raises(InputError, match="must be type or cell"):
         xo.causal("two_cells", "taken_up[exosome]", by="kind")
 
@@ -62,6 +94,8 @@ def test_paths_and_scores_are_drawn_and_saved(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("source,target,score\nrecipient,donor,1\n")
     score = xo.score(truth, tmp_path / "a.csv")
     saved = json.loads(score.save(tmp_path / "score.json").read_text())
+    with pytest.raises(InputError, match="exists already"):
+        score.save(tmp_path / "score.json")
     widths = np.array([bar.get_width() for bar in score.plot().patches])
     values = [saved["rows"][row]["without self pairs"]["all pairs"]["auprc"] for row in saved["rows"]]
     np.testing.assert_array_equal(widths, values)

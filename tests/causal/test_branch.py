@@ -168,7 +168,7 @@ def test_every_combination_of_changes_resumes_to_the_same_bits(engine):
         ({"silence": "edge:0->3", "block": "release"}, "no recipient"),
         ({"silence": "vesicle:exosome", "block": "response"}, "block = 'delivery'"),
         ({"silence": "cell:3", "block": "uptakes"}, "uptake"),
-        ({"block": "uptake"}, "give silence"),
+        ({"block": "uptake"}, "needs silence"),
         ({"give": "cell:3 message"}, "cell:17 CARGO COPIES"),
         ({"give": "cell:3 massage 10"}, "message"),
         ({"give": "vesicle:exosome message 10"}, "cell_type:NAME"),

@@ -4,7 +4,8 @@ import pytest
 from small_tissue import LINEAR, SILENT_RELAYS, loaded
 from typer.testing import CliRunner
 
-from exoabm.causal.paths import paths
+from exoabm.causal.attribution import attribute
+from exoabm.causal.paths import Paths, paths, write
 from exoabm.causal.twins import reasons, whatif
 from exoabm.cli.app import app
 from exoabm.errors import InputError
@@ -84,7 +85,8 @@ def test_direct_deliveries_are_those_of_the_twin_without_relays(tmp_path):
         silence="cell_type:relay",
         seed=2,
     )
-    result = paths(tmp_path / "w" / "as_is", tmp_path / "p")
+    result = paths(tmp_path / "w" / "as_is")
+    write(result, tmp_path / "p", "relays")
     table = result.frame()
     events = found.as_is.events.to_pandas()
     delivered = events[events.event == "delivery"]
@@ -99,6 +101,10 @@ def test_direct_deliveries_are_those_of_the_twin_without_relays(tmp_path):
     assert table[(table.relays > 1) & (table.first_donor_type == "donor")].delivered.sum() > 0
     assert (table[table.relays == 0].donor_type == "donor").all()  # relays are silent without the message
     assert (tmp_path / "p" / "paths.png").stat().st_size > 5_000
+    write(result, tmp_path / "p", "again", overwrite=True)
+    (tmp_path / "p" / "notes.txt").touch()
+    with pytest.raises(InputError, match=r"holds 'notes.txt', which is not replaced"):
+        write(result, tmp_path / "p", "again", overwrite=True)
 
 
 def test_paths_need_single_vesicles(tmp_path):
@@ -111,3 +117,17 @@ def test_commands_refuse_what_changes_nothing(tmp_path):
     asked = CliRunner().invoke(app, ["whatif", "two_cells", "--out", str(tmp_path / "w")])
     assert isinstance(asked.exception, InputError)
     assert not (tmp_path / "w").exists()
+
+
+def test_what_is_not_drawn_leaves_no_folder(tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise OSError(28, "full")
+
+    monkeypatch.setattr("exoabm.plot.effects.draw_paths", fail)
+    row = {"vesicle_kind": "exosome", "first_donor_type": "donor", "donor_type": "donor", "share": 1.0}
+    row |= {"recipient_type": "reader", "relays": 0, "recycled": 0, "delivered": 1.0}
+    with pytest.raises(OSError, match="full"):
+        write(Paths((row,)), tmp_path / "p", "relays")
+    with pytest.raises(InputError, match="delivered"):
+        attribute(loaded(LINEAR, responses=False), tmp_path / "c", readout="delivred", design="adjoint")
+    assert not list(tmp_path.iterdir())
