@@ -22,11 +22,12 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
 import urllib.request
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 
 PRESS = 5.0
 """Seconds between two presses of a reader."""
+REFUSED = "That cannot be run."
+"""What a page says of a model that it does not open."""
 SETTLE = 20.0
 """Seconds after which what readers left behind is gone."""
 
@@ -53,6 +56,8 @@ class Client:
         Seconds from a press of Go or Pause until the page said that it plays, or no longer does.
     said : str
         The last sentence of the server.
+    refused : bool
+        Whether the page could not open the model of its address, and opened another one.
     """
 
     address: str
@@ -64,6 +69,7 @@ class Client:
     cookies: str = ""
     socket: Any = None
     said: str = ""
+    refused: bool = False
     _canvas: str = ""
     _player: str = ""
     _acks: list[float] = field(default_factory=list)
@@ -115,7 +121,7 @@ class Client:
         await self.socket.send(json.dumps(message | {"channel": "shell", "buffers": []}))
 
     async def close(self) -> None:
-        """Close the page without a word."""
+        """Close the connection."""
         for task in self._tasks:
             task.cancel()
         await self.socket.close()
@@ -141,6 +147,7 @@ class Client:
             message, buffers = parts[0].decode(), parts[1:]
         elif '"comm_' not in message[:400] and '"comm_' not in message:
             return
+        self.refused = self.refused or REFUSED in message
         content = json.loads(message)["content"]
         data = content.get("data") or {}
         state = data.get("state") or {}
@@ -200,25 +207,40 @@ def _joined(cookies: dict[str, str]) -> str:
 
 
 class ServerProcess:
-    """``exoabm dash`` in a process of its own; its memory and its processor time."""
+    """``exoabm dash`` in a process of its own, ended with the block; its memory and its processor time."""
 
     def __init__(self, *options: str) -> None:
-        self._log = Path(tempfile.mkdtemp(prefix="exoabm-class-")) / "log.txt"
-        command = [sys.executable, "-m", "exoabm.cli", "dash", "--no-browser", *options]
+        self._options = options
+
+    def __enter__(self) -> Self:
+        self._folder = tempfile.TemporaryDirectory(prefix="exoabm-class-")
+        self._log = Path(self._folder.name) / "log.txt"
+        command = [sys.executable, "-m", "exoabm.cli", "dash", "--no-browser", *self._options]
         with self._log.open("wb") as out:
             nowhere = {"no_proxy": "127.0.0.1"}
             self.process = subprocess.Popen(command, stdout=out, stderr=out, env=os.environ | nowhere)
-        self.ps = psutil.Process(self.process.pid)
-        while not (found := re.search(r"exoabm is at \S+?:(\d+)/\S*\?token=(\S+)", self.log)):
-            if self.process.poll() is not None:
-                raise SystemExit(self.log)
-            time.sleep(0.1)
+        try:
+            self.ps = psutil.Process(self.process.pid)
+            while not (found := re.search(r"exoabm is at \S+?:(\d+)/\S*\?token=(\S+)", self.log)):
+                if self.process.poll() is not None:
+                    raise SystemExit(self.log)
+                time.sleep(0.1)
+        except BaseException:
+            self.__exit__()
+            raise
         self.address, self.token = f"http://127.0.0.1:{found[1]}/", found[2]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait(20)
+        self._folder.cleanup()
 
     @property
     def log(self) -> str:
         """What the server has printed."""
-        return self._log.read_text() if self._log.exists() else ""
+        return self._log.read_text()
 
     @property
     def megabytes(self) -> float:
@@ -272,14 +294,15 @@ def ages(client: Client, start: float, end: float) -> np.ndarray:
     return times[good] - drawn[last[good]]
 
 
-async def load(options: argparse.Namespace) -> dict[str, float]:
+async def load(options: argparse.Namespace, server: ServerProcess) -> dict[str, float]:
     """Let readers come, run models and go; what was measured."""
-    server = ServerProcess(*options.server)
     for query in dict.fromkeys(queries(options)):
         one = Client(server.address, server.token, query.partition("&seed")[0])
         await one.open()
         await one.press("go")
         await until(lambda one=one: len(one.arrivals) > 5, 180)  # type: ignore[misc]
+        if one.refused:
+            raise SystemExit(f"{query}: the page does not open this model")
         await one.close()
     base = await settled(server)
     readers = [Client(server.address, server.token, query) for query in queries(options)]
@@ -332,15 +355,17 @@ def main() -> None:
     """Parse the command line, measure, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--readers", type=int, default=30)
-    parser.add_argument("--large", type=int, default=5, help="readers who run the largest model")
-    parser.add_argument("--largest", default="domain.voxel=5&layout.group.recipient.count=1500")
+    parser.add_argument("--large", type=int, default=5, help="readers who run the large model")
+    parser.add_argument("--largest", default="domain.voxel=6&layout.group.recipient.count=1500")
     parser.add_argument(
         "--scenarios", default="signaling,two_cells,tissue,relay,tissue_repair,tumor_niche,chemotaxis"
     )
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("server", nargs="*", default=["--class"], help="options of exoabm dash, after --")
     options = parser.parse_args()
-    for name, value in asyncio.run(load(options)).items():
+    with ServerProcess(*options.server) as server:
+        measured = asyncio.run(load(options, server))
+    for name, value in measured.items():
         print(f"{name:48s}{value:10.2f}")
 
 

@@ -95,7 +95,7 @@ def Page() -> None:
     def sit() -> Callable[[], None]:
         def leave() -> None:
             SLOTS.leave(id(seat))
-            CLASSROOM.leave(id(seat))
+            CLASSROOM.ignore(id(seat))
 
         return leave
 
@@ -195,9 +195,14 @@ def _LivePage(page: int) -> None:
 
     solara.use_effect(listen, [])
     LinkWidget.element(on_link=open_link)
-    reader = CLASSROOM.reader(reader_key())
     lesson = progress.value.here() if tab.value == "lessons" else ""
-    CLASSROOM.note(page, Seat(reader, session.value, setup.value.title, lesson))
+    seat = Seat(CLASSROOM.reader(reader_key()), session.value, setup.value.title, lesson)
+
+    def note() -> Callable[[], None]:
+        CLASSROOM.note(page, seat)
+        return lambda: CLASSROOM.leave(page)
+
+    solara.use_effect(note, [id(seat.session), seat.title, seat.lesson])
     _Header(setup.value, lambda name: begin(first_setup(name)))
     _Workspace(session.value, setup.value, begin, pulse.value, problem, tab, progress, draft, uploads).key(
         f"bench-{setup.value.scenario}-{session.value.loaded.scenario.transport.engine}"

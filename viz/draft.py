@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from exoabm.errors import InputError, ScenarioError, visible
 from exoabm.scenario.loader import LoadedScenario, parse
 from exoabm.scenario.schema import Scenario
+from exoabm.tables import readouts as metrics
 from exoabm.viz.draft_fields import REFERENCES, TRANSFORMS, checked, fields, names, readouts, referred, spaced
 from exoabm.viz.setup import Setup
 
@@ -32,6 +33,16 @@ MOST_STEPS = 200
 BLANK = {"info": {"title": "My scenario"}, "domain": {"size": ["300 um", "300 um"]}}
 """What a scenario begins with."""
 _WORD = {"cargo": "cargo", "vesicle": "vesicle", "cell_type": "cells", "response": "response"}
+_REFERENCES = REFERENCES | {"into": "cell_type", "vesicle": "vesicle"}
+_OF_DOSE = {"through": "cell_type", "vesicle": "vesicle", "molecule": "vesicle"}
+_OF_READOUT = {
+    "cell_type": "cell_type",
+    "donor": "cell_type",
+    "recipient": "cell_type",
+    "vesicle_kind": "vesicle",
+    "cargo": "cargo",
+}
+"""Keys of readouts whose values are names of items, and of what kind."""
 _INLINE = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -198,15 +209,13 @@ class Draft:
         return Draft(texts, len(texts) - 1)
 
 
-def _rename(node: Any, kind: str, old: str, new: str) -> None:
+def _rename(node: Any, kind: str, old: str, new: str, references: Mapping[str, str] = _REFERENCES) -> None:
     """Give all references to a name the new one."""
     for part in node if isinstance(node, list) else ():
-        _rename(part, kind, old, new)
+        _rename(part, kind, old, new, references)
     if not isinstance(node, dict):
         return
-    refers = [
-        key for key, of in (REFERENCES | {"into": "cell_type", "vesicle": "vesicle"}).items() if of == kind
-    ]
+    refers = [key for key, of in references.items() if of == kind]
     for key, value in node.items():
         if key in refers and value == old:
             node[key] = new
@@ -219,9 +228,26 @@ def _rename(node: Any, kind: str, old: str, new: str) -> None:
         ):
             node[key] = f"{value.partition('.')[0]}.{new}"
         elif key == "metric" and isinstance(value, str):
-            node[key] = re.sub(rf"(?<=[\[,]){re.escape(old)}(?=[\],])", new, value)
+            found = _named_in(value)
+            if (kind, old) in found:
+                names = tuple(new if each == (kind, old) else each[1] for each in found)
+                node[key] = str(replace(metrics.parse(value), names=names))
         else:
-            _rename(value, kind, old, new)
+            _rename(value, kind, old, new, _OF_DOSE if key == "dose" else references)
+
+
+def _named_in(metric: str) -> list[tuple[str, str]]:
+    """The names in a readout, each with its kind ("" of doses and compartments); none if it is not one."""
+    try:
+        found = metrics.parse(metric)
+    except InputError:
+        return []
+    keys = next(
+        keys
+        for keys in metrics.KEYS[found.quantity]
+        if len(keys) == len(found.names) and (keys == metrics.PAIR) == found.pair
+    )
+    return [(_OF_READOUT.get(key, ""), name) for key, name in zip(keys, found.names, strict=True)]
 
 
 def _forget(raw: dict[str, Any], kind: str, name: str) -> None:
@@ -250,7 +276,7 @@ def _forget(raw: dict[str, Any], kind: str, name: str) -> None:
         _keep(raw["layout"], "group", groups)
         if not raw["layout"]:
             del raw["layout"]
-    if re.search(rf"[\[,]{re.escape(name)}[\],]", raw.get("readout", {}).get("metric", "")):
+    if (kind, name) in _named_in(str(raw.get("readout", {}).get("metric", ""))):
         del raw["readout"]
 
 

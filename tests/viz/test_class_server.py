@@ -20,9 +20,9 @@ import pytest
 from exoabm.benchmarks.class_load import Client, ServerProcess, cookies_of
 from exoabm.scenario.builder import blueprint
 from exoabm.scenario.loader import shipped
-from exoabm.viz.server.access_control import SocketFilter, content_of
-from exoabm.viz.server.classroom import FAREWELL
-from exoabm.viz.server.limits import ModelSlots, class_limits
+from exoabm.viz.server.access_control import AccessControl, Address, SocketFilter, Tokens, content_of
+from exoabm.viz.server.classroom import CLASSROOM, CLOSING_NOTICE
+from exoabm.viz.server.limits import SLOTS, ModelSlots, class_limits
 from exoabm.viz.setup import first_setup
 
 if TYPE_CHECKING:
@@ -30,6 +30,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SMALL = "?scenario=two_cells&domain.voxel=20"
+OPENS_A_LIST = {
+    "header": {"msg_type": "comm_open"},
+    "channel": "shell",
+    "content": {"comm_id": ["y"], "target_name": "jupyter.widget.control", "data": {}},
+}
+"""A message whose id is of another type than the page sends."""
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/sbin")
 
 
@@ -51,10 +57,8 @@ def teacher_token(server: ServerProcess) -> str:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[ServerProcess]:
-    running = ServerProcess("two_cells", "--class", "--port", str(free_port()))
-    yield running
-    if running.process.poll() is None:
-        running.end()
+    with ServerProcess("two_cells", "--class", "--port", str(free_port())) as running:
+        yield running
 
 
 def free_port() -> int:
@@ -107,6 +111,7 @@ def test_hostile_readers_change_nothing_for_the_others(server: ServerProcess) ->
         b"\xff" * 40,
         b"",
         b"\0\0\0\1" * 9,
+        json.dumps(OPENS_A_LIST),
     ]
     other_form = {"event": "go", "data": {}, "more": 1}
 
@@ -205,6 +210,25 @@ def test_only_events_of_the_page_pass(text: Any, passes: bool) -> None:
     assert content_of(json.dumps(message | {"header": {"msg_type": "execute_request"}}), None) is None
 
 
+@pytest.mark.parametrize("kind", ["comm_open", "comm_msg", "comm_close", "comm_info_request"])
+def test_an_id_that_is_no_text_is_dropped(kind: str) -> None:
+    message = OPENS_A_LIST | {"header": {"msg_type": kind}}
+    assert content_of(json.dumps(message), None) is None
+
+    async def next_one() -> dict[str, Any]:
+        waiting = [
+            {"type": "websocket.disconnect"},
+            {"type": "websocket.receive", "text": json.dumps(message)},
+        ]
+
+        async def receive() -> dict[str, Any]:
+            return waiting.pop()
+
+        return dict(await SocketFilter(receive).receive())
+
+    assert asyncio.run(next_one()) == {"type": "websocket.disconnect"}, "dropped, and the connection goes on"
+
+
 def test_who_sends_too_much_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("exoabm.viz.server.access_control.BURST", 5.0)
 
@@ -223,6 +247,52 @@ def test_who_sends_too_much_waits(monkeypatch: pytest.MonkeyPatch) -> None:
         return time.monotonic() - began
 
     assert asyncio.run(many()) >= 0.19, "12 more than at once, at 60 a second"
+
+
+def test_readers_behind_one_address_all_come_in_and_one_browser_only_eight_times(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(CLASSROOM, "open", True)
+    monkeypatch.setattr(SLOTS, "most", 10)
+    sent: list[str] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message["type"])
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "websocket.connect"}
+
+    async def all_come(browsers: list[str]) -> tuple[int, int]:
+        """How many of these pages came in, and how many a first and a later page of another browser."""
+        inside, leave = [], asyncio.Event()
+
+        async def app(scope: Any, *_: Any) -> None:
+            inside.append(scope)
+            await leave.wait()
+
+        keys = Tokens()
+        control = AccessControl(app, Address(8765), keys)
+
+        def come(browser: str) -> asyncio.Task[None]:
+            cookies = f"exoabm-8765={keys.token}; solara-session-id={browser}"
+            headers = {"host": "localhost:8765", "origin": "http://localhost:8765", "cookie": cookies}
+            scope = {"type": "websocket", "path": "/", "client": ("192.0.2.7", 50000)}
+            pairs = [(name.encode(), value.encode()) for name, value in headers.items()]
+            return asyncio.create_task(control(scope | {"headers": pairs}, receive, send))
+
+        pages = [come(browser) for browser in browsers]
+        await asyncio.sleep(0)
+        let_in = len(inside)
+        leave.set()
+        await asyncio.gather(*pages)
+        await come(browsers[0])
+        return let_in, len(inside) - let_in
+
+    assert asyncio.run(all_come([f"{i}" for i in range(15)])) == (15, 1)
+    assert sent == []
+    assert asyncio.run(all_come(["a"] * 9)) == (8, 1), "who has left leaves room"
+    assert asyncio.run(all_come([f"{i}" for i in range(25)])) == (20, 1), "two for each model"
+    assert sent == ["websocket.close"] * 6
 
 
 def test_a_reader_has_so_many_pages_at_once() -> None:
@@ -270,20 +340,21 @@ http {{
 """
     )
     nginx = subprocess.Popen([str(NGINX), "-c", str(conf), "-p", str(tmp_path)])
-    server = ServerProcess("two_cells", "--class", "--port", str(inner), "--base-url", base)
     try:
-        assert f"readers: {base}?token={server.token}" in server.log
-        assert f"teacher: {base}teacher?token=" in server.log
-        assert "without encryption" not in server.log
-        listening = {c.laddr.ip for c in server.ps.net_connections("tcp") if c.status == psutil.CONN_LISTEN}
-        assert listening == {"127.0.0.1"}, "the proxy is the only way in"
-        assert get(f"{base}teacher", cookies_of(base, teacher_token(server)))[0] == 200
-        ended, said, frames = asyncio.run(_until_the_end(server, Client(base, server.token, SMALL)))
+        with ServerProcess("two_cells", "--class", "--port", str(inner), "--base-url", base) as server:
+            assert f"readers: {base}?token={server.token}" in server.log
+            assert f"teacher: {base}teacher?token=" in server.log
+            assert "without encryption" not in server.log
+            listening = {
+                c.laddr.ip for c in server.ps.net_connections("tcp") if c.status == psutil.CONN_LISTEN
+            }
+            assert listening == {"127.0.0.1"}, "the proxy is the only way in"
+            assert get(f"{base}teacher", cookies_of(base, teacher_token(server)))[0] == 200
+            ended, said, frames = asyncio.run(_until_the_end(server, Client(base, server.token, SMALL)))
     finally:
         nginx.terminate()
         nginx.wait(20)
-        server.process.kill()
-    assert said == FAREWELL
+    assert said == CLOSING_NOTICE
     assert frames >= 5
     assert ended < 8.0
 

@@ -9,7 +9,7 @@ import pytest
 from exoabm.errors import InputError
 from exoabm.scenario.loader import load, shipped
 from exoabm.viz.components.editor import sentence
-from exoabm.viz.draft import MOST_ITEMS, MOST_STEPS, NAME, BuiltSetup, Draft
+from exoabm.viz.draft import MOST_ITEMS, MOST_STEPS, NAME, BuiltSetup, Draft, written
 from exoabm.viz.draft_fields import fields
 
 BUILT = """\
@@ -172,6 +172,35 @@ def test_removing_takes_along_what_refers_to_it(kind: str, index: int, left: lis
     assert "response" not in removed.raw or kind == "vesicle"
     assert removed.undo() == Draft(removed.texts)
     assert removed.undo().text == BUILT
+
+
+@pytest.mark.parametrize("name", sorted(set(shipped()) - {"tissue"}))
+def test_every_item_of_every_included_scenario_can_be_renamed(name: str) -> None:
+    draft = Draft.empty().taken(load(name))
+    for kind in ("cargo", "vesicle", "cell_type", "response"):
+        for index, item in enumerate(draft.raw.get(kind, [])):
+            if "name" in item:
+                renamed = draft.set(kind, index, "name", "another_name")
+                assert renamed.problems() == [], item["name"]
+                assert renamed.set(kind, index, "name", item["name"]).raw == draft.raw
+
+
+@pytest.mark.parametrize(
+    ("metric", "renamed"),
+    [
+        ("copies_per_cell[x,x]", ["copies_per_cell[y, x]", "copies_per_cell[x,x]", "copies_per_cell[x, y]"]),
+        ("taken_up[x -> z]", ["taken_up[y -> z]", "taken_up[x -> z]", "taken_up[x -> z]"]),
+        ("delivered[x]", ["delivered[x]", "delivered[y]", "delivered[x]"]),
+        ("particle_share[x, x]", ["particle_share[x, x]"] * 3),
+        ("no readout [x]", ["no readout [x]"] * 3),
+    ],
+)
+def test_of_one_name_of_three_kinds_only_that_of_the_kind_is_changed(metric: str, renamed: list[str]) -> None:
+    raw = {kind: [{"name": "x"}] for kind in ("cell_type", "vesicle", "cargo")}
+    draft = Draft((written(raw | {"readout": {"metric": metric, "title": "main"}}),))
+    for kind, found in zip(raw, renamed, strict=True):
+        assert draft.set(kind, 0, "name", "y").raw["readout"]["metric"] == found
+        assert ("readout" in draft.remove(kind, 0).raw) is (found == metric)
 
 
 def test_the_unit_of_a_response_follows_its_behavior() -> None:

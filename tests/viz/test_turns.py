@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import threading
 import time
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
+from exoabm import ExosomeModel
+from exoabm.errors import NumericalError
 from exoabm.scenario.loader import load
+from exoabm.viz.server.frames import header
 from exoabm.viz.server.session import Session
 from exoabm.viz.server.turns import Account, Turns
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def work(seconds: float) -> None:
@@ -129,3 +136,42 @@ def test_a_parked_model_takes_less_memory() -> None:
         held = sum(kind.nbytes for kind in model.state.fields)
     assert session.park(idle=0.0)
     assert len(session._parked) < held
+
+
+def test_a_parked_model_whose_next_step_fails_says_so_and_keeps_its_last_whole_state(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A hidden page does not draw, so its run waits, and is parked while it plays."""
+    session, frames = Session(load("two_cells", {"domain.voxel": "20 um"}), seed=1), []
+    session.on_frame = frames.append
+    session.painted(header(session.frame).number)
+    session.speed = 10.0
+    session.play()
+    until(lambda: len(frames) == 2)
+    until(lambda: session.park(idle=0.0))
+    assert session.playing
+    before, step = session.time, header(frames[-1]).number
+
+    def break_half_way(model: ExosomeModel, seconds: float) -> None:
+        model.state.trafficking.taken_up += 1.0
+        raise NumericalError("a balance broke")
+
+    monkeypatch.setattr(ExosomeModel, "advance_by", break_half_way)
+    session.painted(step)
+    until(lambda: not session.playing)
+    monkeypatch.undo()
+    assert session.error == "a balance broke"
+    whole = Session(session.loaded, seed=1)
+    while whole.time < before:
+        whole.step()
+    with session.reading() as one, whole.reading() as other:
+        assert one.state.time == before == other.state.time
+        assert np.array_equal(one.state.trafficking.taken_up, other.state.trafficking.taken_up)
+        assert one.history.rows == other.history.rows
+
+
+def until(true: Callable[[], bool]) -> None:
+    end = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.01)

@@ -173,7 +173,7 @@ class ThemeWidget(_Widget):
 
 
 class NoticeWidget(_Widget):
-    """A sentence above the page; the server's last word."""
+    """A sentence above the page, such as that the server has ended."""
 
     template_file = (__file__, "notice.vue")
     words = Unicode("").tag(sync=True)
@@ -330,7 +330,7 @@ def Button(
 
 @solara.component
 def Notice(listen: Callable[[Callable[[str], object]], object]) -> None:
-    """A place for a last sentence above the page; ``listen`` is given what shows one."""
+    """A place for a notice above the page; ``listen`` is given what shows one."""
     element = NoticeWidget.element()
 
     def attach() -> None:

@@ -27,6 +27,7 @@ import psutil
 from exoabm.errors import InputError
 from exoabm.viz.server.classroom import CLASSROOM
 from exoabm.viz.server.frames import PAINTED
+from exoabm.viz.server.limits import SLOTS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping
@@ -45,7 +46,7 @@ TOKEN = "token"
 TEACHER = "/teacher"
 """Path of the teacher's page of a class."""
 PAGES_EACH = 8
-"""WebSockets at once from one address or browser, where a class is served to other machines."""
+"""WebSockets at once of one browser of a class, also for pages that say that all models are in use."""
 LARGEST_TEXT = 1 << 20
 """Bytes of a message without a file."""
 MESSAGES, BURST = 60.0, 300.0
@@ -182,20 +183,20 @@ class AccessControl:
             await self.app(scope, receive, self._with_headers(send))
 
     async def _connect(self, scope: Message, receive: Receive, send: Send, cookies: dict[str, str]) -> None:
-        """Serve a WebSocket, unless too many are open from the same address or browser."""
-        client = (scope.get("client") or ("",))[0]
-        who = [f"browser {next((cookies[name] for name in cookies if name.startswith(COOKIE)), '')}"]
-        if not client.startswith("127."):
-            who.append(f"address {client}")
-        if self.place.shared and any(self.open[each] >= PAGES_EACH for each in who):
+        """Serve a WebSocket, unless a class has too many open of this browser, or in all.
+
+        Addresses do not count: behind a router or a proxy all readers have the same one.
+        """
+        browser = next((cookies[name] for name in cookies if name.startswith(COOKIE)), "")
+        if CLASSROOM.open and (self.open[browser] >= PAGES_EACH or self.open.total() >= most_sockets()):
             await receive()
             await send({"type": "websocket.close", "code": 1008})
             return
-        self.open.update(who)
+        self.open[browser] += 1
         try:
             await self.app(scope, SocketFilter(receive).receive, send)
         finally:
-            self.open.subtract(who)
+            self.open[browser] -= 1
             self.open += Counter()
 
     async def _teach(self, send: Send, *, allowed: bool, table_only: bool) -> None:
@@ -261,6 +262,11 @@ class AccessControl:
         return {**scope, "path": path, "raw_path": path.encode(), "headers": headers}
 
 
+def most_sockets() -> int:
+    """WebSockets at once in all: two for each model that may run; one without a model says so."""
+    return 2 * SLOTS.most
+
+
 class SocketFilter:
     """What comes in by a WebSocket, in the forms that the page uses, and at the speed of a person.
 
@@ -314,11 +320,13 @@ def content_of(text: str | None, data: bytes | None) -> dict[str, Any] | None:
     kind, content = message["header"]["msg_type"], message["content"]
     if kind not in KINDS or not isinstance(message["channel"], str) or not isinstance(content, dict):
         return None
+    if not isinstance(content.get("comm_id", ""), str):
+        return None
     if kind == "comm_open" and content.get("target_name") not in COMMS:
         return None
     if kind == "comm_msg":
         inner = content["data"]
-        if not isinstance(content["comm_id"], str) or not isinstance(inner, dict):
+        if "comm_id" not in content or not isinstance(inner, dict):
             return None
         event = inner.get("content")
         if inner.get("method") == "custom" and not (

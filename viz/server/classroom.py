@@ -29,14 +29,14 @@ IDLE = 60.0
 """Seconds after which a model that nobody looks at is parked."""
 MOST_READERS = 500
 """Readers remembered; of those who have left, the first are forgotten."""
-FAREWELL = (
+CLOSING_NOTICE = (
     "The server was stopped, and this page with it. Your progress in the lessons is kept in this browser; "
     "you can close the page."
 )
 COLUMNS = ("reader", "lesson", "model", "state", "processor time")
 """Of the teacher's table."""
-FAREWELL_WAIT = 2.0
-"""Seconds that all pages together have to take the last sentence."""
+CLOSING_NOTICE_WAIT = 2.0
+"""Seconds that all pages together have to take the notice."""
 
 
 @dataclass
@@ -69,7 +69,7 @@ class Seat:
     title: str = ""
     lesson: str = ""
 
-    def told(self) -> tuple[str, ...]:
+    def row(self) -> tuple[str, ...]:
         """The row of this page in the teacher's table."""
         used = f"{self.reader.account.cpu:,.0f} s"
         return self.reader.name, self.lesson or "no lesson", self.title, state_of(self.session), used
@@ -111,14 +111,18 @@ class Classroom:
             self._seats[page] = seat
 
     def listen(self, page: int, tell: Callable[[str], object]) -> None:
-        """Have ``tell`` called with the last sentence of this server."""
+        """Have ``tell`` called with the notice that this server ends."""
         with self._lock:
             self._notices[page] = tell
 
     def leave(self, page: int) -> None:
-        """Forget a page that was closed."""
+        """Forget what a page showed."""
         with self._lock:
             self._seats.pop(page, None)
+
+    def ignore(self, page: int) -> None:
+        """Give no notice to a page that was closed."""
+        with self._lock:
             self._notices.pop(page, None)
 
     def start(self) -> None:
@@ -128,13 +132,13 @@ class Classroom:
         threading.Thread(target=self._park, daemon=True, name="exoabm-parking").start()
 
     def close(self) -> None:
-        """Tell every open page that the class has ended; returns after ``FAREWELL_WAIT`` s at the latest."""
+        """Tell every open page that the class has ended; takes ``CLOSING_NOTICE_WAIT`` s at most."""
         with self._lock:
             tells = list(self._notices.values())
-        threads = [threading.Thread(target=tell, args=(FAREWELL,), daemon=True) for tell in tells]
+        threads = [threading.Thread(target=tell, args=(CLOSING_NOTICE,), daemon=True) for tell in tells]
         for thread in threads:
             thread.start()
-        end = time.monotonic() + FAREWELL_WAIT
+        end = time.monotonic() + CLOSING_NOTICE_WAIT
         for thread in threads:
             thread.join(max(0.0, end - time.monotonic()))
 
@@ -153,7 +157,7 @@ class Classroom:
         used, held = self._process.cpu_percent() / 100, self._process.memory_info().rss / 1e6
         load = f"{used:.1f} of {psutil.cpu_count()} processors, {held:,.0f} MB"
         rows = "".join(
-            f"<tr>{''.join(f'<td>{escape(text)}</td>' for text in seat.told())}</tr>" for seat in seats
+            f"<tr>{''.join(f'<td>{escape(text)}</td>' for text in seat.row())}</tr>" for seat in seats
         )
         heads = "".join(f'<th scope="col">{head}</th>' for head in COLUMNS)
         return (

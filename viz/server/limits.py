@@ -92,8 +92,9 @@ class Limits:
             (hours, self.hours, "hours"),
         ):
             if found > most:
+                digits = ",.0f" if most >= 10 else ".2g"
                 raise ResourceError(
-                    f"this model has {found:,.0f} {words}; the page takes up to {most:,.0f}. "
+                    f"this model has {found:{digits}} {words}; the page takes up to {most:{digits}}. "
                     "Run it from the command line: exoabm run"
                 )
 
@@ -109,7 +110,7 @@ def class_limits(readers: int, memory_bytes: float) -> Limits:
     return Limits(
         voxels=1 << 16,
         cells=10_000,
-        memory_bytes=min(max(memory_bytes / 2 / readers, 1e8), 1e9),
+        memory_bytes=min(max(memory_bytes / 2 / readers, 2e8), 1e9),
         step_seconds=CLASS_STEP,
         concentrations=1_000_000,
         contacts=200_000,

@@ -1,8 +1,9 @@
-"""The server behind ``exoabm dash``: this machine only, no telemetry, nothing from outside.
+"""The server behind ``exoabm dash``: without telemetry, and with all files of the page from its own disk.
 
-Who may see what it serves is said in ``access_control``. A class is served to other machines, too, which is
-said at its start; its readers have the caps of ``class_limits`` and turns by processor time, and its teacher
-has a page of ``classroom``.
+It listens on the loopback address alone, unless it serves a class without a proxy: then on all addresses of
+the machine, which is said at its start. ``access_control`` determines who may see what it serves. Readers of
+a class have the caps of ``class_limits`` and turns by processor time, and its teacher has a page of
+``classroom``.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from exoabm.viz.server.access_control import (
     AccessControl,
     Address,
     Tokens,
+    most_sockets,
 )
 from exoabm.viz.server.classroom import CLASSROOM
 from exoabm.viz.server.limits import LIMITS, SLOTS, class_limits
@@ -55,9 +57,10 @@ SETTINGS = {
     "SOLARA_THEME_TITLE": "exoabm",
     "SOLARA_ASSETS_FONTAWESOME_ENABLED": "false",
     "SOLARA_KERNEL_CULL_TIMEOUT": "5s",
-    "SOLARA_KERNEL_MAX_COUNT": "64",
 }
 """A tab that was closed is forgotten at once; one whose socket is gone, after five seconds."""
+LEAST_KERNELS = 64
+"""WebSockets that Solara serves at once, at least; those beyond wait without an answer."""
 SWITCH = 1e-3
 """Seconds after which a thread that computes lets another one have the interpreter, in a class."""
 HEARTBEAT = 4.0
@@ -105,8 +108,8 @@ def serve(
         warm_up(first_setup(scenario, trusted=True).load())
     shared = classroom and not base_url
     place, keys = Address(_free_port(port, shared=shared), base_url, shared=shared), Tokens()
-    _settle(scenario, place)
     SLOTS.most = seats or (CLASS_SEATS if classroom else SEATS)
+    _settle(scenario, place)
     if classroom:
         _open_class()
     import uvicorn
@@ -121,7 +124,7 @@ def serve(
         ws_max_size=LARGEST_MESSAGE,
         ws_ping_interval=HEARTBEAT,
         ws_ping_timeout=HEARTBEAT,
-        ws_per_message_deflate=False,  # on loopback packing costs more than it saves
+        ws_per_message_deflate=False,  # 23 to 44 % of a frame, for the time of drawing it
         timeout_graceful_shutdown=1,
     )
     server = _server(config)
@@ -134,20 +137,20 @@ def _server(config: Any) -> Any:
     import uvicorn
 
     class Server(uvicorn.Server):
-        """Says farewell first."""
+        """Ends after its pages were told so."""
 
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-            """End, after all pages were told so."""
-            if getattr(self, "_told", False):
+            """Tell all pages, then end; at a second signal, end."""
+            if getattr(self, "_closing", False):
                 super().handle_exit(sig, frame)
                 return
-            self._told = True
+            self._closing = True
 
             def leave() -> None:
                 CLASSROOM.close()
                 super(Server, self).handle_exit(sig, frame)
 
-            threading.Thread(target=leave, daemon=True, name="exoabm-farewell").start()
+            threading.Thread(target=leave, daemon=True, name="exoabm-closing").start()
 
     return Server(config)
 
@@ -190,6 +193,7 @@ def _announce(server: Any, place: Address, keys: Tokens, browser: bool) -> None:
 def _settle(scenario: str, place: Address) -> None:
     """Set what Solara reads from the environment when it is imported."""
     os.environ.update(SETTINGS)
+    os.environ["SOLARA_KERNEL_MAX_COUNT"] = str(max(LEAST_KERNELS, most_sockets()))
     os.environ["EXOABM_SCENARIO"] = scenario
     os.environ["SOLARA_ROOT_PATH"], os.environ["SOLARA_BASE_URL"] = place.root, place.base_url
     data = _data_folder()

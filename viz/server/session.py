@@ -81,9 +81,11 @@ class Session:
         Of the domain, in um.
     looks : Looks
         How every picture of the run draws its cell types.
-    pictured : Sort
+    drawn_class : ParticleClass
         What frames show of the particles of the run.
-    film : Film
+    with_field : bool
+        Whether frames contain the concentration.
+    recording : Recording
         Recorded frames.
     frame : bytes
         The last frame drawn.
@@ -98,9 +100,9 @@ class Session:
         Of the reader, charged for the processor time of turns.
     cpu : float
         Processor time of this run, s.
-    partner : Session or None
+    paired_with : Session or None
         Of a pair that is to stay in step: the one that is ahead waits.
-    show, tell
+    on_frame, on_change
         Called from any thread; replace them.
 
     Raises
@@ -166,6 +168,7 @@ class Session:
                 self._live = self._made(content)
                 self._live.history.restore({"rows": rows})
                 self._parked = b""
+                self._keep()
             self._looked = time.monotonic()
             return self._live
 
@@ -313,8 +316,9 @@ class Session:
                     stop.wait(max(0.0, steps * step / self.speed - (time.monotonic() - began)))
         except Exception as error:
             self._fail(error)
-        stop.set()
-        self.on_change()
+        finally:
+            stop.set()
+            self.on_change()
 
     def _advance_by(self, steps: int, end: float, stop: threading.Event) -> None:
         """Advance by that many steps, or what can be done until the next frame is due."""
@@ -401,14 +405,14 @@ class Session:
         An error may leave a step half done, so the model is made again from the last copy kept.
         """
         known = isinstance(error, ExoError)
-        content, rows = self._kept
         with self._lock:
+            self.error = str(error) if known else f"The model stopped: {type(error).__name__}: {error}"
             broken = self._model
+            content, rows = self._kept
             self._live = self._made(content)
             self._live.history.rows[:] = broken.history.rows[:rows]
             self.time = self._live.state.time
             self.frame = self._draw()
-        self.error = str(error) if known else f"The model stopped: {type(error).__name__}: {error}"
         self.on_frame(self.frame)
 
 
