@@ -55,7 +55,7 @@ class Client:
     presses : list of float
         Seconds from a press of Go or Pause until the page said that it plays, or no longer does.
     said : str
-        The last sentence of the server.
+        The last notice of the server.
     refused : bool
         Whether the page could not open the model of its address, and opened another one.
     """
@@ -348,7 +348,7 @@ def queries(options: argparse.Namespace) -> list[str]:
     kinds = [
         f"?scenario={names[i % len(names)]}&seed={i + 1}" for i in range(options.readers - options.large)
     ]
-    return [f"?scenario=signaling&{options.largest}"] * options.large + kinds
+    return [f"?scenario=signaling&{options.large_model}"] * options.large + kinds
 
 
 def main() -> None:
@@ -356,7 +356,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--readers", type=int, default=30)
     parser.add_argument("--large", type=int, default=5, help="readers who run the large model")
-    parser.add_argument("--largest", default="domain.voxel=6&layout.group.recipient.count=1500")
+    parser.add_argument(
+        "--large-model",
+        default="domain.voxel=5&layout.group.recipient.count=1500",
+        help="changed values of the scenario signaling; by default 48,400 voxels and 1,507 cells",
+    )
     parser.add_argument(
         "--scenarios", default="signaling,two_cells,tissue,relay,tissue_repair,tumor_niche,chemotaxis"
     )

@@ -24,7 +24,7 @@ class Relay:
         self._lost.set()
 
     def cut(self) -> None:
-        """End all connections at once, without a farewell, and take no new ones."""
+        """End all connections at once, without closing them properly, and take no new ones."""
         self._lost.set()
         self._server.close()
         for each in self._held:
