@@ -218,7 +218,9 @@ class ServerProcess:
         command = [sys.executable, "-m", "exoabm.cli", "dash", "--no-browser", *self._options]
         with self._log.open("wb") as out:
             nowhere = {"no_proxy": "127.0.0.1"}
-            self.process = subprocess.Popen(command, stdout=out, stderr=out, env=os.environ | nowhere)
+            self.process = subprocess.Popen(  # outside a checkout, whose package has another layout
+                command, stdout=out, stderr=out, env=os.environ | nowhere, cwd=self._folder.name
+            )
         try:
             self.ps = psutil.Process(self.process.pid)
             while not (found := re.search(r"exoabm is at \S+?:(\d+)/\S*\?token=(\S+)", self.log)):

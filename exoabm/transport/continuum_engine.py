@@ -312,7 +312,7 @@ def _sources(
     source = np.zeros((*shape[1:], shape[0])).transpose(2, 0, 1) if by_slot else np.zeros(shape)
     spread(emission, shares, release.indptr, release.indices, release.data, source)
     source /= parts[:, None]
-    return source.transpose(1, 2, 0) if by_slot else source.reshape(-1, slots)
+    return source.transpose(1, 2, 0) if by_slot else source.reshape(shape[0] * shape[1], slots)
 
 
 def _sites(state: State, kind: int) -> _Sites:

@@ -14,6 +14,7 @@ import pytest
 import exoabm as xo
 from exoabm.api import analyses, batches, communication, effects, scenarios, trials
 from exoabm.api.plots import Plots
+from exoabm.cells import behaviors
 from exoabm.scenario.loader import LoadedScenario
 
 RESULTS = (
@@ -59,6 +60,7 @@ def test_every_public_part_of_a_result_says_what_it_is(result: type) -> None:
 
 def test_every_example_gives_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(behaviors, "_LOCAL", {})
     mpl.use("Agg")
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.IGNORE_EXCEPTION_DETAIL)
     texts: list[str] = []

@@ -316,7 +316,7 @@ def test_a_lock_of_another_machine_says_so(tmp_path) -> None:
     (tmp_path / "a" / LOCK).write_text("77 on far.example\n")
     with locked(tmp_path / "a") as lock:
         assert "process 77 on far.example ended" in lock.note
-        assert "from here it cannot be seen" in lock.note
+        assert "another computer cannot verify this" in lock.note
     with locked(tmp_path / "a") as lock:
         assert lock.note == ""
 

@@ -334,7 +334,7 @@ def test_physicell_refused(refused, content, kwargs, message):
         ("x,y,type\n1,2,a\n1,2\n", {}, "row 2 has 2 values where the header has 3"),
         ("x,y,type\n1,2,a,b\n", {}, "row 1, column 'y' is 'a'"),  # names of rows, as R writes them
         ("x,y,type\n1.5,2,a,b\n", {}, "row 1 has 4 values where the header has 3"),
-        ('x,y,type\n1,2,"a\n3,4,b\n', {}, "quote left open"),
+        ('x,y,type\n1,2,"a\n3,4,b\n', {}, "is a closing quote missing"),
         ("x,y,type,x\n1,2,a,3\n", {}, "names 'x' more than once"),
         ("x,x_um,y,type\n1,2,3,a\n", {}, "x could be 'x', 'x_um'"),
         ("x,y,type\n1,2,a\n", {"x": "y"}, "column 'y' cannot be two"),
