@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-SMALL = "?scenario=two_cells&domain.voxel=20"
+SMALL = "?scenario=two_cells&domain.voxel=20&clock.duration=1000"
 OPENS_A_LIST = {
     "header": {"msg_type": "comm_open"},
     "channel": "shell",
