@@ -253,6 +253,8 @@ class Readouts(DataCollector):  # type: ignore[misc]
         else:  # the same without Mesa's copy of every number
             for name, values in self.model_vars.items():
                 values.append(self._row.get(name, nan))
+            if hasattr(self, "_collection_steps"):  # Mesa 3.5.1: batch_run looks rows up by Mesa's own time
+                self._collection_steps.append(model.time)
 
     def _value(self, name: str, _: object) -> float:
         return self._row.get(name, nan)
