@@ -17,12 +17,14 @@ from typing import TYPE_CHECKING, Any
 from exoabm.errors import InputError, ScenarioError, visible
 from exoabm.scenario.loader import LoadedScenario, parse
 from exoabm.scenario.schema import Scenario
+from exoabm.scenario.schema_cells import selected
+from exoabm.scenario.schema_fields import names_of
 from exoabm.tables import readouts as metrics
 from exoabm.viz.draft_fields import REFERENCES, TRANSFORMS, checked, fields, names, readouts, referred, spaced
 from exoabm.viz.setup import Setup
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 NAME = "my_scenario"
 """Of the file that is downloaded, and of the run on the page."""
@@ -33,7 +35,7 @@ MOST_STEPS = 200
 BLANK = {"info": {"title": "My scenario"}, "domain": {"size": ["300 um", "300 um"]}}
 """What a scenario begins with."""
 _WORD = {"cargo": "cargo", "vesicle": "vesicle", "cell_type": "cells", "response": "response"}
-_REFERENCES = REFERENCES | {"into": "cell_type", "vesicle": "vesicle"}
+_REFERENCES = REFERENCES | {"into": "cell_type", "annotated_as": "cell_type", "vesicle": "vesicle"}
 _OF_DOSE = {"through": "cell_type", "vesicle": "vesicle", "molecule": "vesicle"}
 _OF_READOUT = {
     "cell_type": "cell_type",
@@ -172,10 +174,12 @@ class Draft:
     def remove(self, kind: str, index: int) -> Draft:
         """The draft without an item, and without what refers to it."""
         raw = self.raw
+        respell = _dotted_keys(raw)
         name = raw[kind].pop(index).get("name")
         if not raw[kind]:
             del raw[kind]
         _forget(raw, kind, str(name))
+        respell()
         return self._then(raw)
 
     def set(self, kind: str, index: int, key: str, value: object) -> Draft:
@@ -190,12 +194,13 @@ class Draft:
         found = next((each for each in fields(raw, kind, index) if each.key == key), None)
         if found is None:
             raise InputError(f"there is no field {kind}.{index}.{key}")
-        new, titles = checked(found, value), readouts(raw)
+        new, titles, respell = checked(found, value), readouts(raw), _dotted_keys(raw)
         if found.kind == "name" and new != found.value and new in names(raw, kind):
             raise InputError(f"there is a {spaced(kind)} {new} already")
         found.put(raw, new)
         if found.kind == "name":
             _rename(raw, kind, found.value, new)
+            respell()
             shown = raw.get("readout", {})
             if shown.get("title") in titles.values():
                 shown["title"] = readouts(raw).get(shown["metric"], shown["title"])
@@ -210,30 +215,105 @@ class Draft:
 
 
 def _rename(node: Any, kind: str, old: str, new: str, references: Mapping[str, str] = _REFERENCES) -> None:
-    """Give all references to a name the new one."""
+    """Give all references to a name the new one, but for those in dotted keys; see ``_dotted_keys``."""
     for part in node if isinstance(node, list) else ():
         _rename(part, kind, old, new, references)
     if not isinstance(node, dict):
         return
-    refers = [key for key, of in references.items() if of == kind]
     for key, value in node.items():
-        if key in refers and value == old:
+        # A dotted key, as of an arm, says by its first and last words what its value is.
+        first, last = key.partition(".")[0], key.rpartition(".")[2]
+        within = _OF_DOSE if first == "dose" else references
+        refers = within.get(last) == kind
+        if refers and value == old:
             node[key] = new
-        elif key in refers and isinstance(value, list) and old in value:
+        elif refers and isinstance(value, list) and old in value:
             node[key] = [new if each == old else each for each in value]
-        elif (
-            key in ("signal", "increases", "decreases")
-            and isinstance(value, str)
-            and referred(key, value) == (kind, old)
-        ):
-            node[key] = f"{value.partition('.')[0]}.{new}"
-        elif key == "metric" and isinstance(value, str):
-            found = _named_in(value)
-            if (kind, old) in found:
-                names = tuple(new if each == (kind, old) else each[1] for each in found)
-                node[key] = str(replace(metrics.parse(value), names=names))
+        elif isinstance(value, str):
+            node[key] = _renamed(last, value, kind, old, new)
         else:
-            _rename(value, kind, old, new, _OF_DOSE if key == "dose" else references)
+            _rename(value, kind, old, new, within)
+    if node.get("keys") and node.get("values"):  # of an assumption
+        tables = [{node["keys"][0]: value} for value in node["values"]]
+        _rename(tables, kind, old, new)
+        node["values"] = [value for table in tables for value in table.values()]
+
+
+def _renamed(key: str, value: str, kind: str, old: str, new: str) -> str:
+    """A signal, behavior, readout or selection of cells with the new name, if it is of this one."""
+    if key in ("signal", "increases", "decreases") and referred(key, value) == (kind, old):
+        return f"{value.partition('.')[0]}.{new}"
+    if key == "metric" and (kind, old) in (found := _named_in(value)):
+        names = tuple(new if each == (kind, old) else each[1] for each in found)
+        return str(replace(metrics.parse(value), names=names))
+    if key in ("of", "to") and (kind, old) in (chosen := _selected_in(value)):
+        word = value.partition(":")[0].strip()
+        return f"{word}:{'->'.join(new if each == (kind, old) else each[1] for each in chosen)}"
+    return value
+
+
+def _selected_in(text: str) -> list[tuple[str, str]]:
+    """The names in a selection such as ``edge:NAME->17``, each with its kind; none if it is not one."""
+    try:
+        word, found = selected(text)
+    except ValueError:
+        return []
+    return [("vesicle" if word == "vesicle" else "cell_type", name) for name in found]
+
+
+def _dotted_keys(raw: dict[str, Any]) -> Callable[[], None]:
+    """What spells the dotted keys in arms and in a trial anew after a change of the tables.
+
+    Each key is followed to the entries of lists that it names, and spelled by the names that they have then;
+    one through an entry that was removed goes.
+    """
+    trial = raw.get("trial", {})
+    tables = [table for table in (*raw.get("arm", []), trial) if table.get("set")]
+    lists = [table for word in ("assumption", "between") for table in trial.get(word, [])]
+    places = {key: _followed(raw, key) for table in tables for key in table["set"]}
+    places |= {key: _followed(raw, key) for table in lists for key in table["keys"]}
+
+    def respell() -> None:
+        spelled = {key: _spelled(raw, place) for key, place in places.items()}
+        for table in tables:
+            table["set"] = {new: value for key, value in table["set"].items() if (new := spelled[key])}
+        for table in lists:
+            table["keys"] = [new for key in table["keys"] if (new := spelled[key])]
+        for word in ("assumption", "between"):
+            if word in trial:
+                _keep(trial, word, [table for table in trial[word] if table["keys"]])
+
+    return respell
+
+
+def _followed(node: Any, key: str) -> list[tuple[str, Any]]:
+    """The parts of a dotted key, each with the entry of a list that it names, None of others."""
+    found = []
+    for part in key.split("."):
+        entry = None
+        if isinstance(node, list) and all(isinstance(each, dict) for each in node):
+            names = names_of(node)
+            node = entry = node[names.index(part)] if part in names else None
+        else:
+            node = node.get(part) if isinstance(node, dict) else None
+        found.append((part, entry))
+    return found
+
+
+def _spelled(node: Any, place: list[tuple[str, Any]]) -> str:
+    """A dotted key by the present names of the entries in it; "" if one of them is no longer there."""
+    parts = []
+    for part, entry in place:
+        if entry is None:
+            node = node.get(part) if isinstance(node, dict) else None
+            parts.append(part)
+        else:
+            at = next((i for i, each in enumerate(node or ()) if each is entry), None)
+            if at is None:
+                return ""
+            parts.append(names_of(node)[at])
+            node = entry
+    return ".".join(parts)
 
 
 def _named_in(metric: str) -> list[tuple[str, str]]:
@@ -251,7 +331,7 @@ def _named_in(metric: str) -> list[tuple[str, str]]:
 
 
 def _forget(raw: dict[str, Any], kind: str, name: str) -> None:
-    """Remove what refers to an item that was removed: entries of lists, keys, groups and responses."""
+    """Remove what refers to an item that was removed: entries of lists, keys, groups, responses, changes."""
     for item in [*raw.get("vesicle", []), *raw.get("cell_type", [])]:
         for key, of in REFERENCES.items():
             if of == kind and isinstance(item.get(key), list) and name in item[key]:
@@ -272,6 +352,9 @@ def _forget(raw: dict[str, Any], kind: str, name: str) -> None:
     ]
     groups = [g for g in raw.get("layout", {}).get("group", []) if g.get("cell_type") in still]
     _keep(raw, "response", kept)
+    for word, key in (("silence", "of"), ("give", "to")):
+        rows = [row for row in raw.get(word, []) if (kind, row.get("cargo")) != ("cargo", name)]
+        _keep(raw, word, [row for row in rows if (kind, name) not in _selected_in(str(row.get(key, "")))])
     if "layout" in raw:
         _keep(raw["layout"], "group", groups)
         if not raw["layout"]:

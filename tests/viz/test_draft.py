@@ -177,12 +177,103 @@ def test_removing_takes_along_what_refers_to_it(kind: str, index: int, left: lis
 @pytest.mark.parametrize("name", sorted(set(shipped()) - {"tissue"}))
 def test_every_item_of_every_included_scenario_can_be_renamed(name: str) -> None:
     draft = Draft.empty().taken(load(name))
-    for kind in ("cargo", "vesicle", "cell_type", "response"):
-        for index, item in enumerate(draft.raw.get(kind, [])):
-            if "name" in item:
-                renamed = draft.set(kind, index, "name", "another_name")
-                assert renamed.problems() == [], item["name"]
-                assert renamed.set(kind, index, "name", item["name"]).raw == draft.raw
+    items = [
+        (kind, index, item["name"])
+        for kind in ("cargo", "vesicle", "cell_type", "response")
+        for index, item in enumerate(draft.raw.get(kind, []))
+        if "name" in item
+    ]
+    renamed = draft
+    for number, (kind, index, _) in enumerate(items):
+        renamed = renamed.set(kind, index, "name", f"another_{number}")
+    assert renamed.problems() == []
+    changes_of(renamed)
+    for kind, index, old in items:
+        renamed = renamed.set(kind, index, "name", old)
+    assert renamed.raw == draft.raw
+
+
+def changes_of(draft: Draft) -> list[dict[str, object]]:
+    """What arms and trial of a draft change, each as a scenario; an unknown key would be refused."""
+    loaded, raw = draft.setup().load(), draft.raw
+    trial = raw.get("trial", {})
+    tables = [each.get("set", {}) for each in (*raw.get("arm", []), trial)]
+    tables += [
+        {key: trial["assumption"][0].get("values", ["0.5"])[-1]} for key in _keys(trial, "assumption")[:1]
+    ]
+    return [loaded.changed(table).resolved() for table in tables]
+
+
+def _keys(trial: dict[str, list[dict[str, list[str]]]], word: str) -> list[str]:
+    return [key for table in trial.get(word, []) for key in table["keys"]]
+
+
+CHANGES = """
+[[silence]]
+name = "mute"
+of = "edge: helper -> tumor"
+
+[[silence]]
+name = "one"
+of = "cell:1"
+
+[[silence]]
+name = "kind"
+of = "vesicle:tumor_vesicle"
+
+[[give]]
+name = "gift"
+to = "cell_type:tumor"
+cargo = "order"
+copies = 5
+
+[[arm]]
+name = "changed"
+set = { "cell_type.helper.release_rate" = 0, "layout.group.helper.count" = 2, "response.response_1.to" = 0, \
+"cell_type.tumor.takes_up" = ["tumor_vesicle"], "silence.mute.of" = "cell_type:helper", \
+"vesicle.tumor_vesicle.half_life" = "1 h", "cargo.order.copies" = 3, "give.gift.cargo" = "order" }
+
+[[arm]]
+name = "other"
+
+[trial]
+claim = "It differs."
+readout = [{ name = "r", metric = "cells[helper]" }]
+criterion = [{ readout = "r", arm = "changed", versus = "other", direction = "lower" }]
+assumption = [{ name = "a", keys = ["cell_type.helper.releases"], values = ["tumor_vesicle"] }]
+between = [{ name = "b", keys = ["cell_type.helper.release_rate", "cargo.order.copies"], cv = 0.1 }]
+""".replace("\\\n", "")
+"""Tables of BUILT that name its cargo, vesicles, cells and response by dotted keys and selections."""
+
+
+def test_arms_silencings_and_gifts_follow_a_new_name_and_go_with_what_they_name() -> None:
+    draft = Draft((written(tomllib.loads(BUILT + CHANGES)),))
+    before = changes_of(draft)
+    renamed = draft
+    for kind, index in (("cargo", 0), ("vesicle", 0), ("cell_type", 0), ("cell_type", 1), ("response", 0)):
+        renamed = renamed.set(kind, index, "name", f"{kind}_x{index}")
+    text = renamed.text.replace("half_life", "")
+    assert not any(name in text for name in ("helper", "tumor", "order", "response_1"))
+    assert [each.keys() for each in changes_of(renamed)] == [each.keys() for each in before]
+    raw = renamed.raw
+    assert raw["silence"][0]["of"] == "edge:cell_type_x1->cell_type_x0"
+    assert raw["trial"]["between"][0]["keys"] == [
+        "cell_type.cell_type_x1.release_rate",
+        "cargo.cargo_x0.copies",
+    ]
+    assert raw["trial"]["assumption"][0]["values"] == ["vesicle_x0"]
+    without = draft.remove("cell_type", 1).raw
+    assert raw["silence"][2]["of"] == "vesicle:vesicle_x0"
+    assert [row["name"] for row in without["silence"]] == ["one", "kind"]
+    assert set(without["arm"][0]["set"]) == {
+        "cell_type.tumor.takes_up",
+        "vesicle.tumor_vesicle.half_life",
+        "cargo.order.copies",
+        "give.gift.cargo",
+    }
+    assert without["trial"]["between"][0]["keys"] == ["cargo.order.copies"]
+    assert "assumption" not in without["trial"]
+    assert "give" not in draft.remove("cargo", 0).raw
 
 
 @pytest.mark.parametrize(
