@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field, ValidationError
 
 from exoabm.errors import InputError
-from exoabm.readers.notation import BYSTANDER
+from exoabm.readers.options import BYSTANDER
 from exoabm.viz.draft import NAME, BuiltSetup
 from exoabm.viz.server.uploads import MOST_TABLE_BYTES, TableSetup, read_table_upload
 from exoabm.viz.setup import LARGEST_SEED, MOST, Data, Link, hours_of, with_values

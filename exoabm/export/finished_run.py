@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from exoabm.batch.execution.rows import PLAN
 from exoabm.errors import InputError
 from exoabm.export.formats import RUN, SWEEP, TRIAL
-from exoabm.readers.notation import BYSTANDER
+from exoabm.readers.options import BYSTANDER
 from exoabm.scenario.builder import BYSTANDER_DIAMETER
 from exoabm.scenario.loader import load
 from exoabm.tables.declarations import TABLES

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from exoabm.errors import InputError, visible
-from exoabm.readers.notation import enumerated, quoted
+from exoabm.readers.options import enumerated, quoted
 from exoabm.readers.table import LONGEST_LABEL, MOST_COLUMNS, Sheet
 
 INDEX = "_index"

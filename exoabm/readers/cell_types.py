@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from exoabm.errors import InputError, did_you_mean
 from exoabm.readers.files import open_sheet
 from exoabm.readers.instruments import IDS, PERHAPS_TYPES, TYPES
-from exoabm.readers.notation import BYSTANDER, NUMBER, enumerated, quoted, split_unit
-from exoabm.readers.questions import Questions, TableOptions
+from exoabm.readers.options import BYSTANDER, NUMBER, Questions, TableOptions, enumerated, quoted, split_unit
 from exoabm.readers.source_detection import RecognizedTable
 from exoabm.readers.table import BLANK, MISSING, Labels, Sheet
 

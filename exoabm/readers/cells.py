@@ -18,9 +18,8 @@ from exoabm.errors import visible
 from exoabm.readers.cell_types import find_types
 from exoabm.readers.files import fingerprint, open_sheet
 from exoabm.readers.instruments import IDS, NAMELESS, ROW
-from exoabm.readers.notation import THOUSANDS, UNITS, enumerated, quoted, split_unit
+from exoabm.readers.options import THOUSANDS, UNITS, Questions, TableOptions, enumerated, quoted, split_unit
 from exoabm.readers.position_checks import GRID, plausibility_warnings
-from exoabm.readers.questions import Questions, TableOptions
 from exoabm.readers.row_selection import SelectedRows, select_rows
 from exoabm.readers.source_detection import NOT_KNOWN, RecognizedTable, recognize
 from exoabm.readers.table import Labels, Sheet, is_number, trimmed, true

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from exoabm.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
-    from exoabm.readers.questions import TableOptions
+    from exoabm.readers.options import TableOptions
     from exoabm.readers.table import Sheet
 
 HDF5 = b"\x89HDF\r\n\x1a\n"

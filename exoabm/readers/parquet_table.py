@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from exoabm.errors import InputError
-from exoabm.readers.notation import quoted
+from exoabm.readers.options import quoted
 from exoabm.readers.table import LONGEST_LABEL, MOST_COLUMNS, Sheet
 
 UNPACKED = 4

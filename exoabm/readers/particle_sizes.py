@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exoabm.errors import InputError, did_you_mean, visible
-from exoabm.readers.notation import COMMA, NUMBER, UNITS, decimal_comma, enumerated, quoted, split_unit
+from exoabm.readers.options import COMMA, NUMBER, UNITS, decimal_comma, enumerated, quoted, split_unit
 from exoabm.readers.text_table import Text, decode, separator_of, values_of
 
 Numbers = NDArray[np.float64]

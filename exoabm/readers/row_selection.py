@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exoabm.readers.instruments import IMAGES, TIMES
-from exoabm.readers.notation import enumerated, quoted, split_unit
-from exoabm.readers.questions import Questions, TableOptions
+from exoabm.readers.options import Questions, TableOptions, enumerated, quoted, split_unit
 from exoabm.readers.source_detection import UNKNOWN_SOURCE, RecognizedTable
 from exoabm.readers.table import Sheet
 

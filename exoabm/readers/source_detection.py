@@ -6,8 +6,17 @@ from dataclasses import dataclass
 
 from exoabm.errors import InputError
 from exoabm.readers.instruments import AXES, PHYSICELL, SOURCES, Place, Source
-from exoabm.readers.notation import PIXELS, UNITS, Unit, enumerated, quoted, read_unit, split_unit
-from exoabm.readers.questions import Questions, TableOptions
+from exoabm.readers.options import (
+    PIXELS,
+    UNITS,
+    Questions,
+    TableOptions,
+    Unit,
+    enumerated,
+    quoted,
+    read_unit,
+    split_unit,
+)
 from exoabm.readers.table import Sheet
 
 UNKNOWN_SOURCE = Source("common column names", (), down=False)

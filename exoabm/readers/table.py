@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from exoabm.errors import InputError, did_you_mean
-from exoabm.readers.notation import NUMBER, enumerated, quoted
+from exoabm.readers.options import NUMBER, enumerated, quoted
 
 LONGEST_LABEL = 200
 LONGEST_NUMBER = 64

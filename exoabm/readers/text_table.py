@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
 from exoabm.errors import InputError
-from exoabm.readers.notation import NUMBER, PIXELS, UNITS, quoted
+from exoabm.readers.options import NUMBER, PIXELS, UNITS, quoted
 from exoabm.readers.table import LONGEST_NUMBER, MOST_COLUMNS, Sheet, as_numpy, label_of, trimmed
 
 SIGNATURES = {

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from exoabm.errors import InputError
 from exoabm.manifest import inside
 from exoabm.output.run_folder import TABLE, write_whole
-from exoabm.readers.notation import BYSTANDER
+from exoabm.readers.options import BYSTANDER
 from exoabm.scenario.loader import TABLE_SCENARIO, load, scenario_of_table, sha256_of_tables
 from exoabm.scenario.placement import from_table
 

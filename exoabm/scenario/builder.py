@@ -14,7 +14,7 @@ from exoabm.accounting.mass_balance import MassBalance, WasteBalance
 from exoabm.domain import SIDES, Domain, Face, grid_shape
 from exoabm.errors import Problem, ResourceError, ScenarioError
 from exoabm.physiology import CellType, Mechanics, Process, SecretionMode, reachable
-from exoabm.readers.notation import BYSTANDER
+from exoabm.readers.options import BYSTANDER
 from exoabm.readers.position_checks import GRID
 from exoabm.scenario import cell_builder as cell_dynamics
 from exoabm.scenario import layouts

@@ -13,7 +13,7 @@ from exoabm.cells import behaviors
 from exoabm.cells.responses import SIGNALS
 from exoabm.errors import UNSEEN, Problem, did_you_mean, visible
 from exoabm.parameters.catalog import Quantity
-from exoabm.readers.notation import BYSTANDER
+from exoabm.readers.options import BYSTANDER
 from exoabm.scenario.cell_builder import at_rest
 from exoabm.scenario.schema import Scenario
 from exoabm.scenario.schema_cells import FOLLOWS, selected

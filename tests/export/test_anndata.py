@@ -10,7 +10,7 @@ import pytest
 from exoabm.export.export import export_format
 from exoabm.export.formats import format_of
 from exoabm.readers.cells import read_cells
-from exoabm.readers.questions import TableOptions
+from exoabm.readers.options import TableOptions
 
 ENCODINGS = {
     "anndata": "0.1.0", "array": "0.2.0", "categorical": "0.2.0", "csr_matrix": "0.1.0", "dataframe": "0.2.0",

@@ -10,7 +10,7 @@ import zarr
 from exoabm.errors import InputError
 from exoabm.readers.cells import read_cells
 from exoabm.readers.files import fingerprint
-from exoabm.readers.questions import AmbiguousTable, TableOptions
+from exoabm.readers.options import AmbiguousTable, TableOptions
 
 KINDS = ["B", "T cell"]
 UM = TableOptions(unit="um")

@@ -7,7 +7,7 @@ import pytest
 
 from exoabm.errors import InputError
 from exoabm.readers.cells import read_cells
-from exoabm.readers.questions import TableOptions
+from exoabm.readers.options import TableOptions
 
 ROWS = "1,2,tumor\n30,4,stroma\n"
 

@@ -15,7 +15,7 @@ from exoabm.domain import Domain
 from exoabm.model import ExosomeModel
 from exoabm.plot.palette import Looks
 from exoabm.plot.run_figure import build_figure
-from exoabm.readers.questions import AmbiguousTable, Question
+from exoabm.readers.options import AmbiguousTable, Question
 from exoabm.scenario.loader import load
 from exoabm.viz.components.canvas import walls
 from exoabm.viz.components.export_import import _Open, _Questions

@@ -16,8 +16,7 @@ import solara
 
 from exoabm.errors import ExoError, InputError, ResourceError, visible
 from exoabm.readers.cell_types import PLACEHOLDER
-from exoabm.readers.notation import BYSTANDER
-from exoabm.readers.questions import AmbiguousTable
+from exoabm.readers.options import BYSTANDER, AmbiguousTable
 from exoabm.runs.execute import draw_picture, run_to_folder
 from exoabm.viz.components.communication import RunView
 from exoabm.viz.components.widgets import (
@@ -48,7 +47,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from exoabm.model import ExosomeModel
-    from exoabm.readers.questions import Question
+    from exoabm.readers.options import Question
     from exoabm.scenario.loader import LoadedScenario
     from exoabm.viz.server.session import Session
     from exoabm.viz.server.uploads import FinishedRun, UploadedTable, UploadFolder

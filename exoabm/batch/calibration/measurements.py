@@ -12,8 +12,7 @@ import numpy as np
 from exoabm.errors import InputError, did_you_mean
 from exoabm.parameters import CATALOG
 from exoabm.readers.files import open_sheet
-from exoabm.readers.notation import COMMA, NUMBER, decimal_comma, quoted
-from exoabm.readers.questions import TableOptions
+from exoabm.readers.options import COMMA, NUMBER, TableOptions, decimal_comma, quoted
 from exoabm.readers.table import texts_of
 from exoabm.tables.run_tables import open_run
 
