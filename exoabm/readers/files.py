@@ -42,7 +42,7 @@ def open_sheet(path: Path, options: TableOptions, max_bytes: int, max_cells: int
     InputError
         If there is none, or it cannot be read; names the file.
     """
-    from exoabm.readers.anndata_table import read_hdf5, read_zarr
+    from exoabm.readers.binary_table import read_hdf5, read_zarr
 
     if options.format not in FORMATS:
         raise InputError(f"{path.name}: format {options.format!r}: one of {', '.join(FORMATS)}")
@@ -66,7 +66,7 @@ def open_sheet(path: Path, options: TableOptions, max_bytes: int, max_cells: int
 
 def sheet_of(name: str, data: bytes, options: TableOptions, max_bytes: int, max_cells: int) -> Sheet:
     """The table in the bytes of a text or Parquet file."""
-    from exoabm.readers.parquet_table import MAGIC, read_parquet
+    from exoabm.readers.binary_table import MAGIC, read_parquet
     from exoabm.readers.text_table import (
         PHYSICELL_COLUMNS,
         decode,
@@ -97,7 +97,7 @@ def sheet_of(name: str, data: bytes, options: TableOptions, max_bytes: int, max_
 
 def fingerprint(path: Path) -> str:
     """SHA-256 of a table's file; of HDF5 and Zarr, whose matrices are not read, of the columns of cells."""
-    from exoabm.readers.anndata_table import read_hdf5, read_zarr
+    from exoabm.readers.binary_table import read_hdf5, read_zarr
 
     if path.is_dir():
         return content_of(read_zarr(path, 1 << 62, 1 << 62))

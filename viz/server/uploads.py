@@ -24,10 +24,10 @@ import pyarrow.compute as pc
 
 from exoabm.errors import InputError, visible
 from exoabm.manifest import MANIFEST, faults, told
+from exoabm.readers.binary_table import UNPACKED, read_flat
 from exoabm.readers.cell_types import map_labels, toml_key
 from exoabm.readers.cells import read_cells
 from exoabm.readers.options import BYSTANDER, TableOptions
-from exoabm.readers.parquet_table import UNPACKED, read_flat
 from exoabm.readers.position_checks import check_distinct_positions
 from exoabm.scenario.loader import TABLE_SCENARIO, LoadedScenario, parse, scenario_of_table, shipped
 from exoabm.tables.declarations import METRICS
