@@ -17,7 +17,7 @@ from exoabm.errors import InputError, did_you_mean
 from exoabm.readers.files import open_sheet
 from exoabm.readers.instruments import IDS, PERHAPS_TYPES, TYPES
 from exoabm.readers.options import BYSTANDER, NUMBER, Questions, TableOptions, enumerated, quoted, split_unit
-from exoabm.readers.source_detection import RecognizedTable
+from exoabm.readers.recognition import RecognizedTable
 from exoabm.readers.table import BLANK, MISSING, Labels, Sheet
 
 PLACEHOLDER = "COLUMN"

@@ -20,8 +20,7 @@ from exoabm.readers.files import fingerprint, open_sheet
 from exoabm.readers.instruments import IDS, NAMELESS, ROW
 from exoabm.readers.options import THOUSANDS, UNITS, Questions, TableOptions, enumerated, quoted, split_unit
 from exoabm.readers.position_checks import GRID, plausibility_warnings
-from exoabm.readers.row_selection import SelectedRows, select_rows
-from exoabm.readers.source_detection import NOT_KNOWN, RecognizedTable, recognize
+from exoabm.readers.recognition import NOT_KNOWN, RecognizedTable, SelectedRows, recognize, select_rows
 from exoabm.readers.table import Labels, Sheet, is_number, trimmed, true
 
 MAX_BYTES = 512 << 20
