@@ -13,11 +13,19 @@ from exoabm.errors import Problem, ScenarioError
 from exoabm.parameters.catalog import ORGANS
 from exoabm.scenario.schema_therapy import Separation
 from exoabm.streams import Purpose
-from exoabm.therapy.dosing import CellProduct, Dose, DoseMetric, Route, Schedule, Site, particles
 from exoabm.therapy.immunity import Immunity
 from exoabm.therapy.manufacturing import Process, SeparationStep
 from exoabm.therapy.pharmacokinetics import Body, Formulation, Organ, extraction, pbpk_model
-from exoabm.therapy.treatment_protocol import TreatmentProtocol
+from exoabm.therapy.treatment_protocol import (
+    CellProduct,
+    Dose,
+    DoseMetric,
+    Route,
+    Schedule,
+    Site,
+    TreatmentProtocol,
+    particles,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

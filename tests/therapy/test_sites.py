@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from exoabm.domain import SIDES, Domain, Face
-from exoabm.therapy.dosing import Site
+from exoabm.therapy.treatment_protocol import Site
 
 LOW, SIZE = np.array([-30.0, 12.0, 5.0]), np.array([90.0, 70.0, 50.0])
 AROUND = (Face.NO_FLUX, Face.NO_FLUX, Face.PERIODIC, Face.PERIODIC, Face.NO_FLUX, Face.NO_FLUX)
