@@ -18,7 +18,7 @@ from exoabm.output.recorder import Recorder
 from exoabm.scenario.builder import blueprint, build_state, make_engine
 from exoabm.scenario.changes import changed_between_steps
 from exoabm.scenario.loader import LoadedScenario, load
-from exoabm.scenario.treatment_protocol import make_protocol
+from exoabm.scenario.therapy_builder import make_protocol
 from exoabm.schedule import Step, advance
 from exoabm.state import OUTSIDE, Resolution
 from exoabm.streams import Streams

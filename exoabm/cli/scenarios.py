@@ -122,7 +122,7 @@ def validate(
     if not converge and (readout or hours is not None):
         raise InputError("--readout and --hours are for validate --converge, which runs the scenario")
     from exoabm.scenario.builder import blueprint, build_state, census
-    from exoabm.scenario.treatment_protocol import has_treatment, make_protocol
+    from exoabm.scenario.therapy_builder import has_treatment, make_protocol
     from exoabm.streams import Streams
 
     plan = blueprint(loaded, seed=0)

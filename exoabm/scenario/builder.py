@@ -30,7 +30,7 @@ from exoabm.scenario.resource_estimate import (
 )
 from exoabm.scenario.schema_cells import selected
 from exoabm.scenario.step_accuracy import step_warnings
-from exoabm.scenario.treatment_protocol import administered_doses, dosed
+from exoabm.scenario.therapy_builder import administered_doses, dosed
 from exoabm.state import ANY_CELL, DOSE, RESERVOIR, Cells, Labels, Resolution, State, Trafficking
 from exoabm.transport.grid_discretization import hop_limit
 from exoabm.vesicle import (

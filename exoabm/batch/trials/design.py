@@ -24,7 +24,7 @@ from exoabm.errors import InputError, did_you_mean
 from exoabm.model import ExosomeModel
 from exoabm.parameters.catalog import Quantity
 from exoabm.scenario.schema_fields import quantities
-from exoabm.scenario.treatment_protocol import spread
+from exoabm.scenario.therapy_builder import spread
 from exoabm.streams import Purpose, Streams
 
 if TYPE_CHECKING:
