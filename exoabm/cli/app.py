@@ -1,10 +1,11 @@
-"""The application: name, version and handling of errors."""
+"""The application: options, loading of scenarios, output and errors that all commands have in common."""
 
 from __future__ import annotations
 
 import contextlib
 import gc
 import io
+import json
 import os
 import signal
 import sys
@@ -16,11 +17,196 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from exoabm.cli.console import err, out
-from exoabm.errors import ExoError, InputError, LongRun, MixedVersions, ResourceError
+from exoabm import collector_paused
+from exoabm.errors import UNSEEN, ExoError, InputError, LongRun, MixedVersions, ResourceError, visible
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from rich.console import ConsoleOptions, RenderableType
+    from rich.segment import Segment
+    from rich.text import Text
+
+    from exoabm.scenario.loader import LoadedScenario
+
+
+WIDE = 10_000
+"""Letters in a line where no terminal sets an end: what a file or another program reads is never cut."""
+
+
+class _Console(Console):
+    """A console that escapes control characters."""
+
+    def render_str(self, text: str, **options: Any) -> Text:  # type: ignore[override]
+        """A text as it is measured and laid out."""
+        return super().render_str(visible(text), **options)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        """The pieces of what is printed, however it was made; its own styles are not in their text."""
+        for piece in super().render(renderable, options):
+            yield piece if piece.control else piece._replace(text=visible(piece.text))
+
+
+out = _Console(soft_wrap=True, width=None if sys.stdout is not None and sys.stdout.isatty() else WIDE)
+err = _Console(stderr=True, soft_wrap=True)
+
+ScenarioArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="SCENARIO", help="Name of an included scenario, path of a TOML file, or table of cells."
+    ),
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Override a value, e.g. clock.step='30 s'. Repeatable.",
+    ),
+]
+HoursOption = Annotated[
+    str | None,
+    typer.Option(metavar="TIME", help="Model time, 24, '24 h' or '90 min'; default as in the scenario."),
+]
+EngineOption = Annotated[
+    str | None, typer.Option("--engine", help="continuum or vesicles; default as in the scenario.")
+]
+ThreadsOption = Annotated[int, typer.Option(min=1, max=256, help="Threads for large grids.")]
+JobsOption = Annotated[int, typer.Option(min=1, max=1024, help="Parallel runs on this machine.")]
+ClusterOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="tcp://HOST:PORT|local:N",
+        help="Address of a Dask scheduler with the same file system, or local:N workers; extra 'cluster'.",
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def load(scenario: str, pairs: list[str] | None = None, engine: str | None = None) -> LoadedScenario:
+    """A scenario by name or path, with ``--set`` and ``--engine`` applied."""
+    with collector_paused():
+        from exoabm.scenario import loader
+
+    return loader.load(scenario, changes_of(pairs, engine))
+
+
+def changes_of(pairs: list[str] | None, engine: str | None) -> dict[str, str]:
+    """Keys and values of ``--set`` and ``--engine``."""
+    return overrides_of(pairs) | ({} if engine is None else {"transport.engine": engine})
+
+
+def overrides_of(pairs: list[str] | None) -> dict[str, str]:
+    """Keys and values of ``--set``."""
+    from exoabm.scenario import loader
+
+    overrides = {}
+    for pair in pairs or []:
+        key, equals, value = pair.partition("=")
+        if not equals or not key.strip():
+            raise InputError(f"--set {pair!r}: write KEY=VALUE, e.g. --set clock.duration='12 h'")
+        loader.refuse_option(key.strip(), "--set")
+        overrides[key.strip()] = value.strip()
+    return overrides
+
+
+def refuse_large_grid(loaded: LoadedScenario) -> None:
+    """Refuse, before slow imports, a scenario whose declared size exceeds the memory."""
+    from exoabm.scenario.resource_estimate import refuse_large_grid
+
+    refuse_large_grid(loaded.scenario)
+
+
+def positive_hours(text: str | None) -> float | None:
+    """Value of ``--hours`` in h; a number without unit is in hours."""
+    from exoabm.scenario.changes import model_time
+
+    return None if text is None else model_time(text, "--hours")[0]
+
+
+def say_compiling() -> None:
+    """Print the reason why the first command takes longer."""
+    err.print("Compiling for this machine, once; this may take a minute ...", style="dim", highlight=False)
+
+
+def say_table(recognized: str) -> None:
+    """Print the recognized format of the table of cells, if any."""
+    if recognized:
+        err.print(f"[cyan]Table:[/] {escape(recognized)}", highlight=False)
+
+
+def print_json(data: Any) -> None:
+    """Print valid JSON, without NaN."""
+    plain = (getattr(sys.stdout, "encoding", None) or "utf-8").lower().replace("-", "") != "utf8"
+    text = json.dumps(data, indent=2, ensure_ascii=plain, allow_nan=False, default=str)
+    print_plain(UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
+
+
+def print_plain(text: str) -> None:
+    """Print without formatting; a closed pipe is handled by the caller (typer would exit with 1)."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        raise BrokenPipeError from None
+
+
+PANEL = "Many runs"
+"""The commands' heading in ``--help``."""
+MOST_TOLD = 20
+"""Damaged parts of a batch that are told on the terminal; ``--json`` has all."""
+
+
+@contextlib.contextmanager
+def progress(title: str) -> Iterator[Any]:
+    """A progress bar on stderr if that is a terminal: share or number done, rate and remaining time."""
+    from rich import progress as rich
+
+    bar = rich.Progress(
+        rich.TextColumn(escape(title)),
+        rich.BarColumn(),
+        rich.TextColumn("{task.fields[count]}"),
+        rich.TimeRemainingColumn(elapsed_when_finished=True),
+        console=err,
+        transient=True,
+        disable=not err.is_terminal,
+    )
+    with bar:
+        task = bar.add_task("run", total=None, count="")
+
+        def tell(done: float, total: float | None = 1.0) -> None:
+            speed = bar.tasks[task].speed
+            rate = "" if not speed else f"{speed:.3g} /s" if speed >= 1 else f"{60 * speed:.3g} /min"
+            of = f" of {total:,.0f}" if total else ""
+            count = f"{done:3.0%}" if total == 1.0 else f"{done:,.0f}{of} {rate}"
+            bar.update(task, completed=done, total=total, count=count)
+
+        yield tell
+
+
+def tell_damage(found: Sequence[str]) -> None:
+    """Report completed rows that were damaged or missing and were computed again."""
+    for each in found[:MOST_TOLD]:
+        err.print(f"[yellow]Warning:[/] {escape(each)}; it was computed again", highlight=False)
+    if len(found) > MOST_TOLD:
+        err.print(f"[yellow]Warning:[/] and {len(found) - MOST_TOLD:,} more", highlight=False)
+
+
+@contextlib.contextmanager
+def last_words(folder: Path) -> Iterator[None]:
+    """On an interrupt, state whether the run or batch can be resumed."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        from exoabm.batch.execution.runner import is_batch
+        from exoabm.output.run_folder import CHECKPOINT, UNFINISHED
+
+        work = folder.with_name(folder.name.removesuffix(UNFINISHED) + UNFINISHED)
+        kept = (work / CHECKPOINT).exists() or is_batch(folder)
+        left = f"`exoabm resume {folder}` resumes it" if kept else "no files remain"
+        err.print(f"interrupted; {escape(left)}", highlight=False)
+        raise
+
 
 INTERRUPTED = 130
 OBJECTS_BETWEEN_COLLECTIONS = 50_000

@@ -11,8 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 import exoabm
-from exoabm.cli.app import app
-from exoabm.cli.console import (
+from exoabm.cli.app import (
     PANEL,
     ClusterOption,
     EngineOption,
@@ -21,6 +20,7 @@ from exoabm.cli.console import (
     JsonOption,
     ScenarioArgument,
     SetOption,
+    app,
     changes_of,
     err,
     last_words,

@@ -13,8 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 import exoabm
-from exoabm.cli.app import app
-from exoabm.cli.console import (
+from exoabm.cli.app import (
     PANEL,
     ClusterOption,
     EngineOption,
@@ -23,6 +22,7 @@ from exoabm.cli.console import (
     JsonOption,
     ScenarioArgument,
     SetOption,
+    app,
     changes_of,
     err,
     out,

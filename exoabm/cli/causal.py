@@ -10,8 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 import exoabm
-from exoabm.cli.app import app
-from exoabm.cli.console import (
+from exoabm.cli.app import (
     EngineOption,
     HoursOption,
     JobsOption,
@@ -19,6 +18,7 @@ from exoabm.cli.console import (
     ScenarioArgument,
     SetOption,
     ThreadsOption,
+    app,
     changes_of,
     err,
     out,

@@ -11,8 +11,7 @@ from rich.table import Table
 
 import exoabm
 from exoabm import collector_paused
-from exoabm.cli.app import app
-from exoabm.cli.console import (
+from exoabm.cli.app import (
     ClusterOption,
     EngineOption,
     HoursOption,
@@ -21,6 +20,7 @@ from exoabm.cli.console import (
     ScenarioArgument,
     SetOption,
     ThreadsOption,
+    app,
     err,
     last_words,
     load,

@@ -11,13 +11,13 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from exoabm.cli.app import app
-from exoabm.cli.console import (
+from exoabm.cli.app import (
     HoursOption,
     JsonOption,
     ScenarioArgument,
     SetOption,
     ThreadsOption,
+    app,
     err,
     load,
     out,

@@ -9,8 +9,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from exoabm.cli.app import app
-from exoabm.cli.console import JsonOption, out, print_json
+from exoabm.cli.app import JsonOption, app, out, print_json
 
 
 @app.command(rich_help_panel="Runs")

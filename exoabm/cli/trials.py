@@ -9,14 +9,14 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from exoabm.cli.app import app
-from exoabm.cli.console import (
+from exoabm.cli.app import (
     PANEL,
     ClusterOption,
     EngineOption,
     JobsOption,
     JsonOption,
     SetOption,
+    app,
     changes_of,
     last_words,
     load,
