@@ -13,7 +13,6 @@ from exoabm.cli import folders as folders
 from exoabm.cli import inference as inference
 from exoabm.cli import batches as batches
 from exoabm.cli import calibration as calibration
-from exoabm.cli import trials as trials
 from exoabm.cli import causal as causal
 from exoabm.cli import services as services
 # isort: on

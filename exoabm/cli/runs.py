@@ -113,7 +113,7 @@ def resume(
 
             finish_sweep(found, as_json)
         else:
-            from exoabm.cli.trials import finish_trial
+            from exoabm.cli.batches import finish_trial
 
             finish_trial(found, as_json)
 
