@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from exoabm._mesa import BaseAgent, DataCollector, Model
 from exoabm.analysis.communication import edge_table
-from exoabm.analysis.network import graph
+from exoabm.analysis.communication_graph import graph
 from exoabm.cells.agents import AgentsByType, Cell, CellSpace, Readouts
 from exoabm.cells.uptake import change_rates
 from exoabm.errors import InputError, ResourceError
@@ -323,7 +323,7 @@ class ExosomeModel(Model):  # type: ignore[misc]
 
     @property
     def communication(self) -> nx.DiGraph:
-        """Donor -> recipient, as counted until now; see ``analysis.network.graph``."""
+        """Donor -> recipient, as counted until now; see ``analysis.communication_graph.graph``."""
         return graph(self.state)
 
     def graph(self, most: int | None = None, *, met: bool = False) -> nx.DiGraph:

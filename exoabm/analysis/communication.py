@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from exoabm.analysis.edges import COUNTS, UNKNOWN, Edges, apart, edges_of, everyone, places
+from exoabm.analysis.communication_graph import COUNTS, UNKNOWN, Edges, apart, edges_of, everyone, places
 from exoabm.domain import Face
 from exoabm.errors import InputError
 from exoabm.physiology import reachable
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from exoabm.analysis.edges import Edges
+    from exoabm.analysis.communication_graph import Edges
     from exoabm.state import State
 
 PER_ML = 1e12

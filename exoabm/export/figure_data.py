@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 import exoabm
-from exoabm.analysis.edges import UNKNOWN
+from exoabm.analysis.communication_graph import UNKNOWN
 from exoabm.errors import InputError
 from exoabm.export.type_exchange import in_order, mean_and_half
 from exoabm.plot.maps import Cells, Links, strongest

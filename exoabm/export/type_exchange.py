@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from exoabm.analysis.edges import UNKNOWN, Edges, Everyone
+from exoabm.analysis.communication_graph import UNKNOWN, Edges, Everyone
 from exoabm.batch.compare import read_arm
 from exoabm.batch.execution.row_files import RUNS, records
 from exoabm.batch.execution.rows import PLAN, Plan

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from exoabm.analysis.edges import everyone
+from exoabm.analysis.communication_graph import everyone
 from exoabm.cargo import CargoClass
 from exoabm.tables.declarations import CELLS, TABLES
 from exoabm.tables.parquet import TableObserver

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from exoabm.accounting.stage_records import Events, take_or_absent
-from exoabm.analysis.edges import Everyone
+from exoabm.analysis.communication_graph import Everyone
 from exoabm.kernels.row_groups import order_by_key
 from exoabm.output.recorder import part
 from exoabm.state import OUTSIDE, Resolution

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import exoabm
 from exoabm.analysis import communication as talk
 from exoabm.analysis.communication import cargo_table, edge_table, pairs_of
-from exoabm.analysis.network import network
+from exoabm.analysis.communication_graph import network
 from exoabm.analysis.outcomes import body
 from exoabm.cells.behaviors import local_behaviors
 from exoabm.errors import InputError, NumericalError

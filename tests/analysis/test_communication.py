@@ -11,8 +11,8 @@ import pytest
 from exoabm import ExosomeModel
 from exoabm.accounting.mass_balance import MassBalance, WasteBalance
 from exoabm.analysis import communication as talk
-from exoabm.analysis.edges import COUNTS
-from exoabm.analysis.network import graph as graph_of
+from exoabm.analysis.communication_graph import COUNTS
+from exoabm.analysis.communication_graph import graph as graph_of
 from exoabm.cargo import Cargo, CargoClass
 from exoabm.domain import Domain, Face
 from exoabm.errors import InputError

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from exoabm.analysis.edges import COUNTS
+from exoabm.analysis.communication_graph import COUNTS
 from exoabm.errors import InputError
 from exoabm.output.edges_from_events import ENDS, TIMES, rebuild
 from exoabm.runs.execute import run_to_folder

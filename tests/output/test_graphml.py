@@ -12,7 +12,7 @@ import pytest
 
 from exoabm import ExosomeModel
 from exoabm.analysis.communication import cargo_table
-from exoabm.analysis.network import Network, network
+from exoabm.analysis.communication_graph import Network, network
 from exoabm.output.graphml import AT_ONCE, write_graphml
 from exoabm.scenario.loader import parse
 

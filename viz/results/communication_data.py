@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from exoabm.analysis.communication import edge_table
-from exoabm.analysis.edges import everyone
+from exoabm.analysis.communication_graph import everyone
 from exoabm.domain import Face
 from exoabm.errors import InputError
 from exoabm.plot import palette

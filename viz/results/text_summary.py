@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from exoabm.analysis.edges import UNKNOWN, edges_of, everyone
+from exoabm.analysis.communication_graph import UNKNOWN, edges_of, everyone
 from exoabm.output.cells import over_lives
 from exoabm.state import OUTSIDE, Resolution
 from exoabm.vesicle import PARTICLES

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from exoabm.analysis.communication import PER_ML, distance_profile
-from exoabm.analysis.edges import edges_of
+from exoabm.analysis.communication_graph import edges_of
 from exoabm.output.metrics import measure
 from exoabm.plot.palette import Looks
 from exoabm.plot.scales import linear, logarithmic, ticks

@@ -8,7 +8,7 @@ import numpy as np
 
 from exoabm.accounting.mass_balance import PLACES
 from exoabm.analysis.communication import nearest_donor_distance
-from exoabm.analysis.edges import everyone
+from exoabm.analysis.communication_graph import everyone
 from exoabm.plot import palette
 from exoabm.plot.palette import INK, PAPER, Style
 from exoabm.plot.run_figure.layout import (
