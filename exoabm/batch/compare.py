@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from exoabm.batch.execution.readouts import gather
 from exoabm.batch.execution.row_files import records
 from exoabm.batch.execution.rows import PLAN, Plan
+from exoabm.batch.execution.run_readouts import gather
 from exoabm.batch.sweeps.summary import varied_keys
 from exoabm.errors import InputError
 from exoabm.manifest import faults, listed, told
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from exoabm.batch.execution.readouts import Readouts
+    from exoabm.batch.execution.run_readouts import Readouts
     from exoabm.scenario.loader import LoadedScenario
 
 SAME = 1e-12

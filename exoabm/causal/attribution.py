@@ -26,9 +26,9 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.linalg import splu
 
-from exoabm.batch.execution.readouts import measure as readouts_of
 from exoabm.batch.execution.row_files import records
 from exoabm.batch.execution.rows import Plan, Row, replicate_seeds, row_of
+from exoabm.batch.execution.run_readouts import measure as readouts_of
 from exoabm.batch.execution.runner import run_or_resume
 from exoabm.batch.execution.workers import local
 from exoabm.errors import InputError, RunFailed

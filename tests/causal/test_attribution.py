@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from small_tissue import LINEAR, SILENT_RELAYS, loaded, model
 
-from exoabm.batch.execution.readouts import measure
+from exoabm.batch.execution.run_readouts import measure
 from exoabm.causal.attribution import adjoint, attribute, lean, worth
 from exoabm.errors import InputError
 

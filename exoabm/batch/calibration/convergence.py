@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from exoabm.batch.execution.readouts import measure
 from exoabm.batch.execution.rows import replicate_seeds
+from exoabm.batch.execution.run_readouts import measure
 from exoabm.cells.responses import by_chance
 from exoabm.errors import InputError, ResourceError
 from exoabm.model import ExosomeModel
@@ -110,7 +110,7 @@ def converge(
     Parameters
     ----------
     readouts : sequence of str
-        Names of ``batch.execution.readouts.measure``; all that the first run has if empty.
+        Names of ``batch.execution.run_readouts.measure``; all that the first run has if empty.
     seed, seeds : int
         The first seed, and how many: the scenario as it is runs with each, shorter steps and smaller voxels
         too where chance is in a run, else with the first.

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from exoabm.batch.execution import row_files as files
-from exoabm.batch.execution.readouts import possible
 from exoabm.batch.execution.rows import Plan, replicate_seeds, row_of
+from exoabm.batch.execution.run_readouts import possible
 from exoabm.batch.execution.runner import run_or_resume
 from exoabm.batch.sweeps.designs import Axis, read_axis
 from exoabm.errors import InputError, RunFailed, did_you_mean
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from exoabm.batch.execution.readouts import Readouts
     from exoabm.batch.execution.rows import Row
+    from exoabm.batch.execution.run_readouts import Readouts
     from exoabm.batch.execution.workers import Workers
     from exoabm.parameters import Quantity
     from exoabm.scenario.loader import LoadedScenario

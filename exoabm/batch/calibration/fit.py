@@ -29,8 +29,8 @@ import numpy as np
 
 from exoabm.batch.calibration.evaluation import reporting, work
 from exoabm.batch.execution import row_files as files
-from exoabm.batch.execution.readouts import possible
 from exoabm.batch.execution.rows import Plan, replicate_seeds, row_of
+from exoabm.batch.execution.run_readouts import possible
 from exoabm.batch.execution.runner import run_or_resume
 from exoabm.batch.execution.workers import ThisProcess, kept
 from exoabm.errors import InputError, RunFailed
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from exoabm.batch.execution.workers import Workers
     from exoabm.scenario.loader import LoadedScenario
 
-METRICS = "exoabm.batch.execution.readouts:metrics"
+METRICS = "exoabm.batch.execution.run_readouts:metrics"
 STARTS_PER_FACTOR = 8
 REFINED = 2
 """The best starts that are refined; two, so that a second minimum shows."""

@@ -105,7 +105,7 @@ def run_row(plan: Plan, row: Row, folder: Path) -> dict[str, Any]:
 
 def _run(plan: Plan, row: Row, folder: Path) -> dict[str, Any]:
     from exoabm.analysis.communication import pairs_of
-    from exoabm.batch.execution.readouts import checked
+    from exoabm.batch.execution.run_readouts import checked
     from exoabm.model import ExosomeModel
     from exoabm.runs.execute import run_to_folder
 

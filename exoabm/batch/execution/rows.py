@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
 PLAN = "plan.json"
-READOUTS = "exoabm.batch.execution.readouts:measure"
+READOUTS = "exoabm.batch.execution.run_readouts:measure"
 CHUNK_SECONDS = 1.0
 """Rows that are quick share a file of about this much work, so that writing it costs little beside them."""
 LARGEST_CHUNK = 64

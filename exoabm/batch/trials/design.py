@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from exoabm.batch.execution.readouts import possible
 from exoabm.batch.execution.rows import Plan, Row
+from exoabm.batch.execution.run_readouts import possible
 from exoabm.errors import InputError, did_you_mean
 from exoabm.model import ExosomeModel
 from exoabm.parameters.catalog import Quantity
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from exoabm.batch.execution.readouts import Readouts
+    from exoabm.batch.execution.run_readouts import Readouts
     from exoabm.model import ExosomeModel
     from exoabm.scenario.loader import LoadedScenario
     from exoabm.scenario.schema_therapy import ArmTable, AssumptionTable, ReadoutTable, TrialTable
