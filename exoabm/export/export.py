@@ -13,10 +13,9 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.feather
 
-from exoabm.batch.execution.batch_folder import JOURNAL
+from exoabm.batch.execution.batch_folder import JOURNAL, verify
 from exoabm.batch.execution.row_files import ROWS, RUNS, SHARDS
 from exoabm.batch.execution.rows import PLAN
-from exoabm.batch.verify import verify
 from exoabm.errors import InputError, RunFailed
 from exoabm.export.finished_run import Finished, kind_of
 from exoabm.export.formats import RUN, format_of

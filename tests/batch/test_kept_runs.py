@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from exoabm.batch.execution import row_files as files
+from exoabm.batch.execution.batch_folder import verify
 from exoabm.batch.execution.rows import Plan
 from exoabm.batch.execution.runner import Shard, resume_rows, run_rows
 from exoabm.batch.sweeps.sweep import report
-from exoabm.batch.verify import verify
 from exoabm.errors import InputError
 from exoabm.manifest import faults, inside
 from tests.batch.conftest import small_plan

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from exoabm.batch.execution.batch_folder import PLOTS
+from exoabm.batch.execution.batch_folder import PLOTS, seal_batch
 from exoabm.batch.execution.rows import Plan, digest, replicate_seeds, row_of
 from exoabm.batch.execution.runner import disk_trouble
 from exoabm.batch.sweeps.designs import points, read_axis
 from exoabm.batch.sweeps.summary import RESULTS, SUMMARY, headline, write_results
-from exoabm.batch.verify import seal_batch
 from exoabm.errors import InputError, ResourceError
 from exoabm.output.run_folder import placed, write_whole
 from exoabm.plot.palette import COOL, INK, MUTED, RULE, WARM

@@ -16,7 +16,7 @@ import numpy as np
 
 import exoabm
 from exoabm.batch.execution import row_files as files
-from exoabm.batch.execution.batch_folder import faults_of, make_room
+from exoabm.batch.execution.batch_folder import faults_of, make_room, seal_batch
 from exoabm.batch.execution.row_files import RUNS
 from exoabm.batch.execution.rows import Plan
 from exoabm.batch.execution.runner import disk_trouble, is_batch, resume_rows, run_rows
@@ -37,7 +37,6 @@ from exoabm.batch.trials.verdict import (
     judge,
     paired_effect,
 )
-from exoabm.batch.verify import seal_batch
 from exoabm.errors import InputError, NumericalError, RunFailed
 from exoabm.manifest import told
 from exoabm.output.run_folder import write_whole
