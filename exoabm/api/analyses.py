@@ -245,13 +245,13 @@ class Diameters(Result):
 
     Attributes
     ----------
-    found : list of batch.calibration.size_distribution.Diameters
+    found : list of batch.calibration.measurements.Diameters
     recognized : str
         What the table was recognized as.
     """
 
     def __init__(self, sizes: SizeTable, loaded: LoadedScenario, vesicle: str | None = None) -> None:
-        from exoabm.batch.calibration.size_distribution import check_allowed, fit_diameters, spread
+        from exoabm.batch.calibration.measurements import check_allowed, fit_diameters, spread
 
         kinds = [kind.name for kind in loaded.scenario.vesicle]
         self.vesicle = vesicle or kinds[0]

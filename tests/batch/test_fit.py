@@ -14,8 +14,7 @@ import pytest
 
 from exoabm.batch.calibration.evaluation import factors_of
 from exoabm.batch.calibration.fit import RUNS, Fit, fit_series, write_fit
-from exoabm.batch.calibration.measurements import Series, read_table, series_of
-from exoabm.batch.calibration.size_distribution import Diameters, fit_diameters
+from exoabm.batch.calibration.measurements import Diameters, Series, fit_diameters, read_table, series_of
 from exoabm.errors import InputError, RunFailed
 from exoabm.model import ExosomeModel
 from exoabm.output.metrics import measure

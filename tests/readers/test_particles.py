@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import ndtr
 
-from exoabm.batch.calibration.size_distribution import check_allowed, fit_diameters, spread
+from exoabm.batch.calibration.measurements import check_allowed, fit_diameters, spread
 from exoabm.errors import InputError
 from exoabm.readers.particle_sizes import read_sizes
 

@@ -1,7 +1,7 @@
 """The folder of a batch: its journal of done, failed and waiting rows, and the checksums of its files.
 
-The journal is an SQLite database, for people and programs to read. It follows from the files on disk: those of
-rows carry their own checksums, so a journal that is lost or damaged is made again from them.
+The journal is an SQLite database, for people and programs to read. It follows from the files on disk; files
+of rows carry their own checksums, so a journal that is lost or damaged is made again from them.
 """
 
 from __future__ import annotations
