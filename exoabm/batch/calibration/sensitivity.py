@@ -171,14 +171,11 @@ def run_sensitivity(
     """
     _check(trajectories, samples, replicates)
     morris, sobol = _salib("morris"), _salib("sobol")
-    scenario = loaded.scenario
-    main = scenario.main_readout
-    default = named("delivered", scenario.vesicle[0].name) if main is None else main.metric
     runs = Evaluation(
         loaded,
         folder,
         source=source,
-        readout=readout or default,
+        readout=readout or _main_readout(loaded),
         seed=seed,
         replicates=replicates,
         hours=hours,
@@ -194,8 +191,7 @@ def run_sensitivity(
     logarithm = values.min() > 0 and values.max() >= DECADE * values.min()
     if logarithm:
         values, center = runs.decades(values), runs.decades(center)
-    with _quiet():
-        screened = morris.analyze(problem, points, values, num_levels=LEVELS, **draw)
+    screened = morris.analyze(problem, points, values, num_levels=LEVELS, **draw)
     indices, kept = _screened(screened, factors, runs.readout)
     left = [index.factor for index in kept]
     problem = _problem(left)
@@ -204,8 +200,7 @@ def run_sensitivity(
     if logarithm:
         values = runs.decades(values)
     variance = _variance(runs.readout, values)
-    with _quiet():
-        found = sobol.analyze(problem, values, calc_second_order=False, **draw)
+    found = sobol.analyze(problem, values, calc_second_order=False, **draw)
     indices = _refined(indices, kept, found)
     return Sensitivity(
         readout=runs.readout,
@@ -218,6 +213,11 @@ def run_sensitivity(
         runs=runs.count,
         indices=tuple(sorted(indices, key=lambda i: (i.total or 0.0, i.mu_star), reverse=True)),
     )
+
+
+def _main_readout(loaded: LoadedScenario) -> str:
+    main = loaded.scenario.main_readout
+    return named("delivered", loaded.scenario.vesicle[0].name) if main is None else main.metric
 
 
 def _screened(
@@ -284,7 +284,7 @@ def _salib(name: str) -> _Method:
         sample, analyze = (import_module(f"SALib.{part}.{name}") for part in ("sample", "analyze"))
     except ImportError:
         raise InputError("sensitivity needs SALib: pip install 'exoabm[sensitivity]'") from None
-    return _Method(sample.sample, analyze.analyze)
+    return _Method(sample.sample, _quiet()(analyze.analyze))
 
 
 def _problem(factors: Sequence[Factor]) -> dict[str, Any]:
