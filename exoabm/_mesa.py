@@ -19,7 +19,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 LATER = ("pandas", "networkx", "tqdm.auto", "scipy.spatial.distance")
 """Modules that Mesa imports and that a model need not have."""
@@ -93,10 +93,40 @@ with _postponed(LATER), _frames_without_source():
 multiprocessing.set_start_method(_before, force=True)
 
 
+def _of_agents(name: str) -> property:
+    """A place in which Mesa keeps agents; who reads it finds all that the model begins with."""
+
+    def read(model: Model) -> Any:
+        model.complete()
+        return model.__dict__[name]
+
+    def write(model: Model, value: Any) -> None:
+        model.__dict__[name] = value
+
+    return property(read, write)
+
+
+class Model(mesa.Model):  # type: ignore[misc]
+    """A Mesa model that makes its first agents when anything of Mesa, or a user, first asks for agents."""
+
+    awaited: Callable[[], None] | None = None
+    """Makes the agents that the model begins with; None once they are there."""
+
+    _agents, _agents_by_type, _all_agents = map(_of_agents, ("_agents", "_agents_by_type", "_all_agents"))
+
+    def complete(self) -> None:
+        """Make the agents that were not asked for until now."""
+        make, self.awaited = self.awaited, None
+        if make is not None:
+            make()
+
+
 class _IdsPerLiveModel(weakref.WeakKeyDictionary[Any, Any]):
-    """Counters of agent ids that die with their model."""
+    """Counters of agent ids that die with their model; the first agents of a model have the first ids."""
 
     def __getitem__(self, model: Any) -> Any:
+        if isinstance(model, Model):
+            model.complete()
         if model not in self:
             self[model] = itertools.count(1)
         return super().__getitem__(model)
@@ -108,7 +138,6 @@ class Agent(mesa.Agent):  # type: ignore[misc]
     _ids = _IdsPerLiveModel()
 
 
-Model = mesa.Model
 BaseAgent = mesa.Agent
 AgentSet = mesa.agent.AgentSet
 ContinuousSpace = mesa.space.ContinuousSpace

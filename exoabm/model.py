@@ -25,7 +25,7 @@ from exoabm.streams import Streams
 from exoabm.tables.html import html_card, html_table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     import networkx as nx
@@ -102,7 +102,10 @@ class ExosomeModel(Model):  # type: ignore[misc]
         self.history = Metrics(float(self.scenario.record.metrics))
         self.recorder = Recorder()
         self.recorder.add(self.history, self.state)
-        self._cells = {int(name): self.cell_class(self, int(name)) for name in self.state.cells.birth_id}
+        self._cells: dict[int, Cell] = {}
+        self.awaited = self._make_agents
+        if self.state.living or self.cell_class is not Cell:
+            self.complete()
         self.changes: list[StepChange] = []
         self._length = float(self.scenario.clock.step)
         self._in_run = False
@@ -143,7 +146,7 @@ class ExosomeModel(Model):  # type: ignore[misc]
         """
         self.advance_by(self._length)
         plain = type(self).step is ExosomeModel.step
-        if plain:
+        if plain and self.awaited is None:
             for kind, agents in list(self._agents_by_type.items()):
                 if kind.step is not BaseAgent.step:
                     agents.do("step")
@@ -165,7 +168,11 @@ class ExosomeModel(Model):  # type: ignore[misc]
             ) from error
         for name in self.state.lineage.dead["birth_id"][died:].tolist():
             self._cells.pop(name).leave()
-        for name in range(born, self.state.lineage.born):
+        self._make_agents(range(born, self.state.lineage.born))
+
+    def _make_agents(self, names: Iterable[int] | None = None) -> None:
+        """Agents of cells, by default of all: where none comes or goes, when agents are first asked for."""
+        for name in self.state.cells.birth_id.tolist() if names is None else names:
             self._cells[name] = self.cell_class(self, name)
 
     def run(self, hours: float | None = None, *, progress: Callable[[float], Any] | None = None) -> None:

@@ -107,6 +107,26 @@ def test_agents_that_have_a_step_take_it() -> None:
     assert same(models[0], models[1])
 
 
+def test_agents_are_made_when_they_are_asked_for() -> None:
+    """Where cells neither come nor go a run needs none; the agents of cells are the first all the same."""
+
+    class Guest(xo.Cell):
+        pass
+
+    models = [xo.ExosomeModel("signaling", seed=1, overrides=SMALL) for _ in range(4)]
+    for model in models:
+        model.run(hours=0.05)
+        assert model._cells == {}
+    guest = Guest(models[0], 99)
+    assert (guest.unique_id, len(models[0].agents), len(models[0].agents_by_type[Guest])) == (16, 16, 1)
+    near = models[1].space.get_neighbors(models[1].state.cells.position[3], 1e-6)
+    models[2].register_agent(near[0])  # as Mesa does with every new agent
+    for model in (models[1], models[3]):
+        assert [(a.birth_id, a.unique_id) for a in model.agents] == [(i, i + 1) for i in range(15)]
+    assert len(models[2].agents) == 16
+    assert len(xo.ExosomeModel("signaling", seed=1, overrides=MORTAL)._cells) == 15
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_removed_agent_is_a_cell_that_dies(engine: str) -> None:
     """It releases no more, what it sent goes on, the mass balance holds, and it stays in the record."""

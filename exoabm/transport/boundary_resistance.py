@@ -218,28 +218,32 @@ QUADRATURE = 256
 """Points of the quadrature over the remaining part of a cut sphere or circle; error of R 4e-3."""
 
 
-def closed_resistance(dim: int, radius: float, distance: Sequence[float] | Floats) -> float:
-    """R of a cell between closed walls at distances on six sides (infinite: none), lattice units."""
-    axes = []
+def closed_resistance(dim: int, radius: float, distance: Floats) -> Floats:
+    """R of cells between closed walls, (m,), lattice units.
+
+    ``distance`` (m, 6) are those on six sides (infinite: none); all cells have walls on the same sides.
+    """
+    axes: list[list[Floats]] = []
     for axis in range(3):
-        low, high = distance[2 * axis : 2 * axis + 2]
-        if np.isfinite(low) and np.isfinite(high):
-            turns = 2 * (low + high) * np.arange(-REFLECTIONS, REFLECTIONS + 1)
-            axes.append([*turns.tolist(), *(turns[1:] - 2 * low).tolist()])
+        low, high = distance[:, 2 * axis], distance[:, 2 * axis + 1]
+        if np.isfinite(low).all() and np.isfinite(high).all():
+            turns = [2 * (low + high) * k for k in range(-REFLECTIONS, REFLECTIONS + 1)]
+            axes.append([*turns, *(turn - 2 * low for turn in turns[1:])])
         else:
-            axes.append([0.0] + [2 * d for d in (low, high) if np.isfinite(d)])
+            axes.append([np.zeros(len(low))] + [2 * d for d in (low, high) if np.isfinite(d).all()])
     ways = list(product(*axes))
-    total = sum(_between(dim, float(np.linalg.norm(way)) / radius) for way in ways)
+    total = np.zeros(len(distance))
+    for x, y, z in ways:
+        total += _between(dim, np.sqrt(x**2 + y**2 + z**2) / radius)
     if dim == 3:
-        return total / (4 * np.pi * radius)
-    return (total + len(ways) * float(np.log(FAR / radius))) / (2 * np.pi)
+        return np.asarray(total / (4 * np.pi * radius))
+    return np.asarray((total + len(ways) * float(np.log(FAR / radius))) / (2 * np.pi))
 
 
-def _between(dim: int, x: float) -> float:
-    """phi of an image x radii away at a closed face; for circles -ln r in place of 1/r."""
-    if x < 2:
-        return float(np.interp(x / 2, *_cut_spheres(dim)))
-    return 1 / x if dim == 3 else -float(np.log(x))
+def _between(dim: int, x: Floats) -> Floats:
+    """phi of images x radii away at a closed face; for circles -ln r in place of 1/r."""
+    far = np.maximum(x, 2.0)
+    return np.where(x < 2, np.interp(x / 2, *_cut_spheres(dim)), 1 / far if dim == 3 else -np.log(far))
 
 
 @lru_cache

@@ -18,9 +18,8 @@ the stencil, with R' its part and c' the mean of the gradient on it, and kappa c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache, partial
 from itertools import product
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -47,38 +46,50 @@ from exoabm.transport.uptake_stencil import (
 )
 
 if TYPE_CHECKING:
-    from exoabm.state import State
+    from exoabm.domain import Domain
+    from exoabm.physiology import CellType
     from exoabm.transport.membrane_geometry import MembraneGeometry
 
 DENSE = 1000
 """Voxels of a stencil above which the lattice resolves the sphere and is not corrected."""
 NO_BOUNDARY = ((-1, 0),) * 6
 """Key of a cell far from all boundaries; see `Key`."""
+NO_ROWS, NO_CENTER = np.empty(0, np.int64), np.empty((0, 3), np.int64)
+"""Of stencils that are not yet those of certain cells."""
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class BoundaryStencil:
-    """Stencil of a cell at boundaries; see `solve_stencil`."""
+class BoundaryStencils(NamedTuple):
+    """Stencils of m cells at boundaries, alike but for their weights; see `solve_stencil`."""
 
+    rows: Ints
+    """(m,) the cells."""
+    center: Ints
+    """(m, 3) their central voxels."""
     offsets: Ints
     weight: Floats
     kappa: Floats
-    """Of each size class."""
+    """Of each size class, (S, m)."""
     release_offsets: Ints
     release_weight: Floats
+    """(m, release offsets)"""
 
 
-def boundary_stencil_of(
-    state: State, kind: int, diffusivities: Floats, mean: float, walls: MembraneGeometry, row: int
-) -> tuple[Ints, BoundaryStencil]:
-    """Stencil of a cell (row) at boundaries for a vesicle kind: its central voxel, and its shape.
+def boundary_stencils(
+    domain: Domain,
+    cell_type: CellType,
+    kind: int,
+    diffusivities: Floats,
+    mean: float,
+    walls: MembraneGeometry,
+    rows: Ints,
+) -> Iterator[BoundaryStencils]:
+    """Stencils of cells (rows) of one type and place of equal diffusivity at boundaries, for a vesicle kind.
 
     ``diffusivities`` (S,) are those of the size classes, the slowest first; ``mean`` determines release.
     """
-    domain, cell_type = state.domain, state.types[state.cells.type[row]]
     cell = _Cell(
         domain.dim,
         cell_type.diameter / 2,
@@ -87,22 +98,26 @@ def boundary_stencil_of(
         float(mean),
         domain.voxel,
         domain.thickness if domain.dim == 2 else None,
-        float(walls.share[row]),
-        tuple(walls.distance[row].tolist()),
     )
-    if (walls.sign[row] < 0).any():
-        where = tuple(walls.middle[row].tolist()), tuple(walls.point[row].tolist())
-        return walls.place[row], _beside_open(cell, walls.key(row, NO_OFFSET), *where, bool(walls.held[row]))
-    moved = walls.stands(row)
-    voxel = walls.place[row] + moved
+    open_ = (walls.sign[rows] < 0).any(axis=1)
+    for row in rows[open_].tolist():
+        yield _beside_open(cell, walls, row)
+    closed = rows[~open_]
+    moved, center = walls.stands(closed), walls.place[closed]
+    voxel = center + moved
     voxel = np.where(domain.period > 0, voxel % domain.counts, voxel)
-    if domain.obstacle is not None and domain.obstacle.ravel()[domain.flat(voxel)]:
-        moved, voxel = NO_OFFSET, walls.place[row]
-    return voxel, _beside_closed(cell, walls.key(row, moved))
+    if domain.obstacle is not None:
+        blocked = domain.obstacle.ravel()[domain.flat(voxel)]
+        moved[blocked], voxel[blocked] = NO_OFFSET, center[blocked]
+    for key, which in walls.keys(closed, moved):
+        mine = closed[which]
+        shares, distances = walls.share[mine].tobytes(), walls.distance[mine].tobytes()
+        for part in _beside_closed(cell, key, shares, distances):
+            yield part._replace(rows=mine[part.rows], center=voxel[which[part.rows]])
 
 
 class _Cell(NamedTuple):
-    """A cell for one vesicle kind; lengths in um."""
+    """A type of cells for one vesicle kind; lengths in um."""
 
     dim: int
     radius: float
@@ -111,8 +126,6 @@ class _Cell(NamedTuple):
     mean: float
     voxel: float
     thickness: float | None
-    share: float
-    distance: tuple[float, ...]
 
     @property
     def reach(self) -> float:
@@ -132,65 +145,96 @@ class _Cell(NamedTuple):
             least=level,
         )
 
-    def solve(self, change: Callable[[int], tuple[float, float]]) -> tuple[int, Floats]:
-        """Shells of the ball and kappa of each size, (S,).
+    def solve(
+        self, share: Floats, change: Callable[[int], tuple[float, float | Floats]]
+    ) -> tuple[Ints, Floats]:
+        """Shells of the ball, (m,), and kappa of each size, (S, m), of cells with the shares f (m,).
 
         ``change`` returns for a number of shells the factor of 1/(f k_a), and the resistance to add to that
-        of `solve_stencil` for an isolated cell, in lattice units.
+        of `solve_stencil` for an isolated cell, in lattice units, of all or of each.
         """
         level = self.alone(0, self.mean).level
-        if self.k_a * self.share == 0:
-            return level, np.zeros(len(self.diffusivities))
+        levels, found = np.full(len(share), level), np.zeros((len(self.diffusivities), len(share)))
+        some = np.flatnonzero(self.k_a * share > 0)
         conduct = np.array(
-            [transmissibility(self.dim, d, self.voxel, self.thickness) for d in self.diffusivities]
+            [[transmissibility(self.dim, d, self.voxel, self.thickness)] for d in self.diffusivities]
         )
-        least = conduct / (self.share * self.k_a) / 2  # as in `solve_stencil`
         lattice = lattice_around(self.dim, self.reach)
-        while True:
-            kappa = np.array([self.alone(level, d).kappa for d in self.diffusivities])
+        while some.size:
+            least = conduct / (share[some] * self.k_a) / 2  # as in `solve_stencil`
+            kappa = np.array([[self.alone(level, d).kappa] for d in self.diffusivities])
             more, added = change(level)
-            resistance = conduct / kappa + conduct / self.k_a * (more / self.share - 1) + added
+            added = np.broadcast_to(added, len(share))[some]
+            resistance = conduct / kappa + conduct / self.k_a * (more / share[some] - 1) + added
             last = level + 1 == lattice.levels or lattice.size(level) > DENSE
-            if (resistance >= least).all() or last:
-                return level, np.array([rounded(k) for k in conduct / np.maximum(resistance, least)])
-            level += 1
+            done = (resistance >= least).all(axis=0) | last
+            levels[some] = level
+            found[:, some[done]] = _rounded(conduct / np.maximum(resistance, least)[:, done])
+            some, level = some[~done], level + 1
+        return levels, found
 
 
-@lru_cache(maxsize=16384)
-def _beside_closed(cell: _Cell, walls: Key) -> BoundaryStencil:
-    """At closed boundaries: uniform on the part of a ball inside."""
+def _rounded(values: Floats) -> Floats:
+    """`rounded`, of an array."""
+    return np.array([rounded(v) for v in values.ravel().tolist()]).reshape(values.shape)
+
+
+@lru_cache(maxsize=1024)
+def _beside_closed(cell: _Cell, walls: Key, shares: bytes, distances: bytes) -> list[BoundaryStencils]:
+    """At closed boundaries that are as many voxels away from all cells: uniform on the part of a ball inside.
+
+    ``shares`` (m,) and ``distances`` (m, 6) are arrays of float64 as bytes; rows count from 0.
+    """
+    share, distance = np.frombuffer(shares), np.frombuffer(distances).reshape(-1, 6)
     dim, reach = cell.dim, cell.reach
-    lattice, true = (
-        lattice_around(dim, reach),
-        closed_resistance(dim, reach, np.array(cell.distance) / cell.voxel),
-    )
+    lattice, true = lattice_around(dim, reach), closed_resistance(dim, reach, distance / cell.voxel)
 
-    def change(level: int) -> tuple[float, float]:
+    def change(level: int) -> tuple[float, float | Floats]:
         if lattice.size(level) > DENSE:
             return 1.0, 0.0
         own = _mean(dim, reach, level, -1, walls) - _mean(dim, reach, level, -1, NO_BOUNDARY)
         return 1.0, true - continuum_potential(dim, reach) - own
 
-    level, kappa = cell.solve(change)
-    shells = (n for n in range(lattice.levels) if len(_inside(dim, reach, n, n, walls)))
-    rings = _between_shells(shells, lambda n: _mean(dim, reach, level, n, walls), true)
-    offsets = _inside(dim, reach, 0, level, walls)
-    return BoundaryStencil(
-        offsets,
-        np.full(len(offsets), 1 / len(offsets)),
-        kappa,
-        *_together([(_inside(dim, reach, n, n, walls), part) for n, part in rings]),
-    )
+    levels, kappa = cell.solve(share, change)
+    shells, found = [n for n in range(lattice.levels) if len(_inside(dim, reach, n, n, walls))], []
+    for level in np.unique(levels).tolist():
+        mine = np.flatnonzero(levels == level)
+        offsets = _inside(dim, reach, 0, level, walls)
+        evenly = np.full(len(offsets), 1 / len(offsets))
+        potential = partial(_mean, dim, reach, level, walls=walls)
+        for which, rings in _between_shells(shells, potential, true[mine]):
+            sites = [_inside(dim, reach, n, n, walls) for n, _ in rings]
+            weight = [
+                np.repeat(part[:, None] / len(v), len(v), 1)
+                for v, (_, part) in zip(sites, rings, strict=True)
+            ]
+            at, released = mine[which], (np.concatenate(sites), np.concatenate(weight, axis=1))
+            found.append(BoundaryStencils(at, NO_CENTER, offsets, evenly, kappa[:, at], *released))
+    return found
+
+
+def _beside_open(cell: _Cell, walls: MembraneGeometry, row: int) -> BoundaryStencils:
+    """Of one cell at open and held faces, and closed ones that meet them."""
+    place = walls.middle[row].tolist(), walls.point[row].tolist(), walls.distance[row].tolist()
+    key, share = walls.key(row, NO_OFFSET), float(walls.share[row])
+    stencil = _solve_open(cell, key, share, *map(tuple, place), bool(walls.held[row]))
+    return stencil._replace(rows=np.array([row]), center=walls.place[row][None])
 
 
 @lru_cache(maxsize=16384)
-def _beside_open(
-    cell: _Cell, walls: Key, middle: tuple[float, ...], point: tuple[float, ...], held: bool
-) -> BoundaryStencil:
-    """At open and held faces, and closed ones that meet them."""
+def _solve_open(
+    cell: _Cell,
+    walls: Key,
+    share: float,
+    middle: tuple[float, ...],
+    point: tuple[float, ...],
+    away: tuple[float, ...],
+    held: bool,
+) -> BoundaryStencils:
+    """See `_beside_open`."""
     dim, reach = cell.dim, cell.reach
     lattice, sign = lattice_around(dim, reach), [s for _, s in walls]
-    distance = np.array(cell.distance) / cell.radius
+    distance = np.array(away) / cell.radius
     opening = open_boundary(dim, distance.tolist(), sign)
     there = float(inside(line_of_sight.sphere_directions(dim), distance.tolist()).mean())
     unit = 1 / (4 * np.pi * reach) if dim == 3 else 1 / (2 * np.pi)
@@ -210,7 +254,7 @@ def _beside_open(
         here = weight * pattern(sites)
         return sites, weight, here / here.sum(), float(here.sum()) / met
 
-    def change(level: int) -> tuple[float, float]:
+    def change(level: int) -> tuple[float, float | Floats]:
         sites, weight, flux, more = uptake(level)
         if lattice.size(level) > DENSE:
             return more, (more - 1) * true
@@ -219,8 +263,8 @@ def _beside_open(
         )
         return more, more * true - continuum_potential(dim, reach) - own
 
-    level, kappa = cell.solve(change)
-    sites, weight, flux, _ = uptake(level)
+    levels, kappa = cell.solve(np.array([share]), change)
+    sites, weight, flux, _ = uptake(int(levels[0]))
 
     @lru_cache
     def ring(shell: int) -> tuple[Ints, Floats]:
@@ -230,8 +274,9 @@ def _beside_open(
         return float(ring(shell)[1] @ _potential(dim, sites, flux, ring(shell)[0], walls))
 
     shells = (n for n in range(lattice.levels) if len(ring(n)[0]))
-    rings = _between_shells(shells, potential, true)
-    return BoundaryStencil(sites, weight, kappa, *_together([(*ring(n), part) for n, part in rings]))
+    ((_, rings),) = _between_shells(shells, potential, np.array([true]))
+    at, released = _together([(*ring(n), float(part[0])) for n, part in rings])
+    return BoundaryStencils(NO_ROWS, NO_CENTER, sites, weight, kappa, at, released[None])
 
 
 class _OpenPlacement(NamedTuple):
@@ -259,7 +304,9 @@ class _OpenPlacement(NamedTuple):
         """Voxels and weights of a symmetric ball around each place."""
         offsets = offsets[(np.abs(offsets) <= self.room).all(axis=1)]
         rings = [(_within(offsets + stand, self.walls), part) for stand, part in self.sites]
-        return _together([(sites, part) for sites, part in rings if len(sites)])
+        return _together(
+            [(sites, np.ones(len(sites)), part / len(sites)) for sites, part in rings if len(sites)]
+        )
 
 
 def _open_placement(
@@ -293,17 +340,12 @@ def _open_placement(
     return _OpenPlacement(reach, walls, side, sites, room)
 
 
-def _together(rings: Sequence[tuple[Ints, float] | tuple[Ints, Floats, float]]) -> tuple[Ints, Floats]:
-    """Union of rings with weights that sum to 1; weights within a ring are uniform unless given."""
+def _together(rings: Sequence[tuple[Ints, Floats, float]]) -> tuple[Ints, Floats]:
+    """Union of rings of voxels, their weights, and the part of each ring in the whole."""
     if not rings:
         return np.empty((0, 3), np.int64), np.empty(0)
     sites = np.concatenate([ring[0] for ring in rings])
-    weight = np.concatenate(
-        [
-            ring[1] * ring[2] if len(ring) == 3 else np.full(len(ring[0]), ring[1] / len(ring[0]))
-            for ring in rings
-        ]
-    )
+    weight = np.concatenate([weight * part for _, weight, part in rings])
     wide = 2 * int(np.abs(sites).max()) + 1
     _, first, which = np.unique(sites @ [1, wide, wide**2], return_index=True, return_inverse=True)
     return np.asarray(sites[first], np.int64), np.asarray(np.bincount(which, weight), float)
@@ -370,16 +412,23 @@ def _mean(dim: int, reach: float, level: int, shell: int, walls: Key) -> float:
 
 
 def _between_shells(
-    shells: Iterable[int], potential: Callable[[int], float], surface: float
-) -> list[tuple[int, float]]:
-    """The two shells between which the potential attains that at the membrane, and their shares."""
-    before, inner = np.inf, -1
+    shells: Iterable[int], potential: Callable[[int], float], surface: Floats
+) -> Iterator[tuple[Ints, list[tuple[int, Floats]]]]:
+    """The one or two shells between which the potential attains that at the membranes (m,), and their shares.
+
+    Cells that have the same shells come together, as indices (k,); shares are (k,).
+    """
+    left, before, inner = np.arange(len(surface)), np.inf, -1
     for n in shells:
         here = potential(n)
-        if here <= surface:
-            if inner < 0:
-                return [(n, 1.0)]
-            share = rounded((before - surface) / (before - here))
-            return [(k, part) for k, part in ((inner, 1 - share), (n, share)) if part > 0]
+        ends = here <= surface[left]
+        which, left = left[ends], left[~ends]
+        if which.size and inner < 0:
+            yield which, [(n, np.ones(len(which)))]
+        elif which.size:
+            share = _rounded((before - surface[which]) / (before - here))
+            yield which, [(inner, 1 - share), (n, share)]
         before, inner = here, n
-    return [(inner, 1.0)]
+        if not left.size:
+            return
+    yield left, [(inner, np.ones(len(left)))]

@@ -11,7 +11,7 @@ from scipy import sparse
 
 from exoabm.domain import Face
 from exoabm.kernels.line_of_sight import neighborhood_voxels, reachable_voxels
-from exoabm.transport.boundary_stencil import boundary_stencil_of
+from exoabm.transport.boundary_stencil import boundary_stencils
 from exoabm.transport.membrane_geometry import membrane_geometry_of
 from exoabm.transport.receptor_binding import LEAST, receptors
 from exoabm.transport.uptake_stencil import solve_stencil
@@ -103,13 +103,12 @@ def couple(state: State, kind: int) -> tuple[Coupling, ...]:
             thickness=domain.thickness if domain.dim == 2 else None,
             ball_of=float(free[0] * hindrance),
         )
-        for row in np.flatnonzero((group_of == group) & walls.near).tolist():
-            alone, mean = np.array([row]), vesicle.diffusivity * hindrance
-            voxel, beside = boundary_stencil_of(state, kind, free * hindrance, mean, walls, row)
-            release.add(alone, voxel[None], beside.release_offsets, beside.release_weight)
-            if beside.kappa.any():
-                kappa[:, row] = beside.kappa
-                uptake.add(alone, voxel[None], beside.offsets, beside.weight)
+        near, mean = np.flatnonzero((group_of == group) & walls.near), vesicle.diffusivity * hindrance
+        for beside in boundary_stencils(domain, cell_type, kind, free * hindrance, mean, walls, near):
+            release.add(beside.rows, beside.center, beside.release_offsets, beside.release_weight)
+            kappa[:, beside.rows] = beside.kappa
+            takes = beside.kappa.any(axis=0)
+            uptake.add(beside.rows[takes], beside.center[takes], beside.offsets, beside.weight)
         members = np.flatnonzero((group_of == group) & ~walls.near)
         shape = solve(diffusivity=float(vesicle.diffusivity * hindrance))
         for size, d in enumerate(free):
@@ -137,10 +136,11 @@ class _Entries:
         offsets: np.ndarray,
         weight: np.ndarray,
     ) -> None:
+        """Stencils around central voxels (m, 3), with weights of all (offsets,) or of each (m, offsets)."""
         domain = self.domain
         periodic = np.array([face == Face.PERIODIC for face in domain.faces[::2]])
         place = (domain.counts, domain.strides, periodic)
-        weights = np.tile(weight, (len(members), 1))
+        weights = np.broadcast_to(weight, (len(members), len(offsets))).copy()
         if domain.obstacle is not None:
             weights *= reachable_voxels(centers, offsets, *place, domain.obstacle.ravel()).reshape(
                 weights.shape
@@ -149,7 +149,7 @@ class _Entries:
             self.rows.append(members[walled_in])
             self.columns.append(domain.flat(centers[walled_in]))
             self.weights.append(np.ones(walled_in.sum()))
-        self.rows.append(np.repeat(members, len(weight)))
+        self.rows.append(np.repeat(members, len(offsets)))
         self.columns.append(neighborhood_voxels(centers, offsets, *place))
         self.weights.append(weights.ravel())
 

@@ -12,6 +12,8 @@ from exoabm.domain import Face
 from exoabm.kernels import line_of_sight
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from exoabm.state import State
 
 REACH = {2: 5.0, 3: 3.0}
@@ -60,12 +62,24 @@ class MembraneGeometry:
     sign: Ints
     held: NDArray[np.bool_]
 
-    def stands(self, row: int) -> Ints:
-        """Voxels from ``place`` to the voxel nearest to the middle of the membrane, (3,)."""
-        between = self.voxels[row].reshape(3, 2)
-        least = np.where(between[:, 0] < 0, -FURTHEST, -between[:, 0])
-        most = np.where(between[:, 1] < 0, FURTHEST, between[:, 1])
-        return np.clip(np.floor(self.point[row] + 0.5).astype(np.int64), least, most)
+    def stands(self, rows: Ints) -> Ints:
+        """Voxels from ``place`` to the voxel nearest to the middle of the membrane, (m, 3)."""
+        between = self.voxels[rows].reshape(-1, 3, 2)
+        least = np.where(between[..., 0] < 0, -FURTHEST, -between[..., 0])
+        most = np.where(between[..., 1] < 0, FURTHEST, between[..., 1])
+        return np.clip(np.floor(self.point[rows] + 0.5).astype(np.int64), least, most)
+
+    def keys(self, rows: Ints, moved: Ints) -> Iterator[tuple[Key, Ints]]:
+        """Boundaries in lattice units, and which of the rows (m,) have them; ``moved`` is (m, 3)."""
+        if not len(rows):
+            return
+        shift = np.stack([moved, -moved], axis=2).reshape(-1, 6)
+        between = np.where(self.voxels[rows] >= 0, self.voxels[rows] + shift, -1)
+        _, first, group = np.unique(np.maximum(between, -1), axis=0, return_index=True, return_inverse=True)
+        order = np.argsort(group.ravel(), kind="stable")
+        ends = np.cumsum(np.bincount(group.ravel()))[:-1]
+        for one, which in zip(first, np.split(order, ends), strict=True):
+            yield self.key(int(rows[one]), moved[one]), which
 
     def key(self, row: int, moved: Ints) -> Key:
         """Boundaries of a row in lattice units, for a stencil displaced by ``moved`` from ``place``."""

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "physics"))
+from worlds import RECIPIENT, world
 
 from exoabm import ExosomeModel
 from exoabm.kernels.line_of_sight import neighborhood_voxels, reachable_voxels
@@ -132,3 +136,22 @@ def test_a_cell_in_a_hole_keeps_its_release_and_has_no_membrane() -> None:
     weights = couple(model.state, 0)[0]
     assert weights.release.sum(axis=1) == pytest.approx([1, 1])
     assert not weights.uptake.sum(axis=1).any()  # no part of its membrane is in sight
+
+
+@pytest.mark.parametrize("dim", [2, 3])
+def test_a_cell_beside_a_wall_has_the_stencil_that_it_has_alone(dim: int) -> None:
+    """Cells with the same boundaries around them are solved together, whatever else there is."""
+    rng = np.random.default_rng(1)
+    at = rng.uniform(0, 60, (60, dim)).round(2).tolist()
+    kind = RECIPIENT | {"uptake_rate": 40}
+    together, *alone = (
+        couple(world([60] * dim, [(kind, some)], voxel=6.0, domain={"thickness": 10}).state, 0)[0]
+        for some in (at, *([each] for each in at[:12]))
+    )
+    assert len(set(together.kappa[:12])) > 6, "there are cells in corners, at walls and far from them"
+    for i, one in enumerate(alone):
+        assert one.kappa[0] == together.kappa[i]
+        for name in ("uptake", "release"):
+            one_row, row = getattr(one, name)[[0]], getattr(together, name)[[i]]
+            assert (one_row.indices == row.indices).all()
+            assert (one_row.data == row.data).all()
