@@ -1,14 +1,15 @@
-"""Errors reported to users, with the exit codes of the command line."""
+"""Errors reported to users, with the exit codes of the command line, and commands that they name."""
 
 from __future__ import annotations
 
 import difflib
 import re
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 """Control characters (C0, C1), line and paragraph separators, and overrides of the text direction."""
@@ -85,6 +86,19 @@ class ScenarioError(InputError):
     def __reduce__(self) -> tuple[type[ScenarioError], tuple[str, list[Problem]]]:
         """Arguments with which pickle constructs the error in another process."""
         return type(self), (self.file, self.problems)
+
+
+def command_line(command: str, argument: object, *options: object) -> str:
+    """A command of exoabm, quoted so that a shell passes on exactly these words."""
+    first = str(argument)
+    return shlex.join(
+        ["exoabm", command, f"./{first}" if first.startswith("-") else first, *map(str, options)]
+    )
+
+
+def set_options(values: Mapping[str, str]) -> list[str]:
+    """Words of a command that set each key of a scenario to a value."""
+    return [word for key, value in values.items() for word in ("--set", f"{key}={value}")]
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

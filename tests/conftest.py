@@ -9,14 +9,17 @@ from __future__ import annotations
 import gc
 import importlib.util
 import os
+import shlex
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -57,6 +60,17 @@ def small_disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]
             return
         time.sleep(0.1)
     raise AssertionError(f"{disk} is held open")
+
+
+def parsed(printed: str) -> dict[str, Any]:
+    """The options of a printed command, split as a shell does and read by the command itself."""
+    from exoabm.cli import app
+
+    program, name, *words = shlex.split(printed)
+    assert program == "exoabm"
+    command = typer.main.get_command(app).commands[name]  # type: ignore[attr-defined]
+    with command.make_context(name, words) as context:
+        return dict(context.params)
 
 
 @pytest.fixture(scope="session")

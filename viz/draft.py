@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from exoabm.errors import InputError, ScenarioError, visible
+from exoabm.errors import InputError, ScenarioError, command_line, visible
 from exoabm.scenario.loader import LoadedScenario, parse
 from exoabm.scenario.schema import Scenario
 from exoabm.scenario.schema_cells import selected
@@ -78,7 +78,7 @@ class BuiltSetup(Setup):
     @property
     def command(self) -> str:
         """The command line that runs the same, where the downloaded file lies in the folder at hand."""
-        return f"exoabm run {NAME}.toml --seed {self.seed}{self._sets}"
+        return command_line("run", f"{NAME}.toml", "--seed", self.seed, *self._sets)
 
 
 @dataclass(frozen=True)

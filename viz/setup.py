@@ -21,7 +21,7 @@ from urllib.parse import parse_qsl, urlencode
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from exoabm.errors import InputError, did_you_mean
+from exoabm.errors import InputError, command_line, did_you_mean, set_options
 from exoabm.parameters import Quantity
 from exoabm.scenario.loader import load, shipped
 from exoabm.scenario.schema_fields import entries
@@ -81,13 +81,13 @@ class Setup:
     @property
     def command(self) -> str:
         """The command line that runs the same, every number with its unit."""
-        return f"exoabm run {self.scenario} --seed {self.seed}{self._sets}"
+        return command_line("run", self.scenario, "--seed", self.seed, *self._sets)
 
     @property
-    def _sets(self) -> str:
+    def _sets(self) -> list[str]:
         """The options that change the scenario."""
         values = dict(entries(self.load().scenario))
-        return "".join(f" --set {key}='{_told(value, values.get(key))}'" for key, value in self.overrides)
+        return set_options({key: _told(value, values.get(key)) for key, value in self.overrides})
 
 
 def _told(text: str, value: object) -> str:

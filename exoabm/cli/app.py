@@ -18,7 +18,16 @@ from rich.console import Console
 from rich.markup import escape
 
 from exoabm import collector_paused
-from exoabm.errors import UNSEEN, ExoError, InputError, LongRun, MixedVersions, ResourceError, visible
+from exoabm.errors import (
+    UNSEEN,
+    ExoError,
+    InputError,
+    LongRun,
+    MixedVersions,
+    ResourceError,
+    command_line,
+    visible,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -203,7 +212,7 @@ def last_words(folder: Path) -> Iterator[None]:
 
         work = folder.with_name(folder.name.removesuffix(UNFINISHED) + UNFINISHED)
         kept = (work / CHECKPOINT).exists() or is_batch(folder)
-        left = f"`exoabm resume {folder}` resumes it" if kept else "no files remain"
+        left = f"`{command_line('resume', folder)}` resumes it" if kept else "no files remain"
         err.print(f"interrupted; {escape(left)}", highlight=False)
         raise
 

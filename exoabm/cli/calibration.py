@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 from itertools import combinations
 from pathlib import Path
 from statistics import mean, stdev
@@ -31,7 +32,7 @@ from exoabm.cli.app import (
     progress,
     say_table,
 )
-from exoabm.errors import visible
+from exoabm.errors import set_options, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -233,8 +234,7 @@ def _print_fit(found: Fit, given: bool) -> None:
                 f"(correlation {found.correlation[i][j]:.2f}); only their combination is well determined",
                 highlight=False,
             )
-    pairs = " ".join(f"--set {key}='{value}'" for key, value in found.overrides.items())
-    out.print(escape(pairs), highlight=False)
+    out.print(escape(shlex.join(set_options(found.overrides))), highlight=False)
 
 
 @contextlib.contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -30,7 +29,7 @@ from exoabm.cli.app import (
     say_compiling,
     say_table,
 )
-from exoabm.errors import InputError
+from exoabm.errors import InputError, command_line
 
 if TYPE_CHECKING:
     from exoabm.batch.calibration.convergence import Convergence
@@ -88,7 +87,7 @@ def show(
         out.print(f"  [bold]{escape(key)}[/]{escape(line)}", highlight=False)
         if told := _told(row):
             out.print(escape(_filled(f"      {told}")), style="dim", highlight=False)
-    out.print(f"\nSources in full: exoabm cite {escape(scenario)}", highlight=False)
+    out.print(f"\nSources in full: {escape(command_line('cite', scenario))}", highlight=False)
 
 
 @app.command(rich_help_panel=PANEL)
@@ -264,7 +263,7 @@ def new(
 
     say_table(draft_scenario(table, out_, overrides_of(set_), overwrite=overwrite))
     out.print(f"[green]{escape(str(out_))}[/]", highlight=False)
-    out.print(f"exoabm run {escape(shlex.quote(str(out_)))}", highlight=False)
+    out.print(escape(command_line("run", out_)), highlight=False)
 
 
 def _filled(text: str) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from stat import S_ISREG
 from typing import TYPE_CHECKING, Any, Self
 
-from exoabm.errors import ExoError, InputError, RunFailed
+from exoabm.errors import ExoError, InputError, RunFailed, command_line
 from exoabm.manifest import MANIFEST, inside
 from exoabm.manifest import write as write_manifest
 from exoabm.output.lock import LOCK, Lock, check_free, hold
@@ -235,7 +235,7 @@ class RunFolder:
         check_free(self.unfinished)
         if (self.unfinished / CHECKPOINT).exists() and not overwrite:
             raise InputError(
-                f"{self.unfinished} is an unfinished run: `exoabm resume {path}` resumes it; "
+                f"{self.unfinished} is an unfinished run: `{command_line('resume', path)}` resumes it; "
                 "choose another --out, or pass --overwrite, to restart"
             )
 
@@ -285,7 +285,7 @@ class ResumableFolder(RunFolder):
             self._lock.close()
         if not kept:
             return f"nothing was left at {self.path}"
-        return f"the last checkpoint is kept, and `exoabm resume {self.path}` resumes from it"
+        return f"the last checkpoint is kept, and `{command_line('resume', self.path)}` resumes from it"
 
 
 def sync(folder: Path, *, deep: bool = True) -> None:

@@ -6,7 +6,7 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from exoabm.errors import InputError
+from exoabm.errors import InputError, command_line
 from exoabm.output.lock import LOCK, check_free
 from exoabm.output.run_folder import CHECKPOINT, UNFINISHED
 
@@ -70,7 +70,8 @@ def _work(path: Path) -> Leftover:
         return Leftover(path, str(error).removeprefix(f"{path} "), dead=False)
     if (path / CHECKPOINT).exists():
         place = path.with_name(path.name.removesuffix(UNFINISHED))
-        return Leftover(path, f"is an unfinished run: `exoabm resume {place}` resumes it", dead=False)
+        command = command_line("resume", place)
+        return Leftover(path, f"is an unfinished run: `{command}` resumes it", dead=False)
     return Leftover(path, "was left by a process that ended", dead=True)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import tomllib
 from dataclasses import dataclass, replace
 from operator import itemgetter
@@ -187,7 +188,7 @@ def _taken_up(
         return model, loaded, plan, operation
     raise InputError(
         f"{'; '.join(dict.fromkeys(faults))}; restore the damaged files from a copy, or restart with "
-        f"`exoabm run ... --out {folder.path} --overwrite`"
+        f"`exoabm run ... --out {shlex.quote(str(folder.path))} --overwrite`"
     )
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from exoabm.errors import InputError, Problem, ScenarioError
+from exoabm.errors import InputError, Problem, ScenarioError, command_line
 from exoabm.readers.options import TableOptions
 from exoabm.readers.position_checks import check_distinct_positions
 from exoabm.scenario import layouts
@@ -96,7 +95,7 @@ def from_table(loaded: LoadedScenario) -> Placed:
     try:
         meaning = map_labels(counts, layout.type_map, known, layout.unmapped, derived=table.derived)
     except InputError as error:
-        command = f"exoabm new {shlex.quote(str(path))} --out mine.toml"
+        command = command_line("new", path, "--out", "mine.toml")
         more = f"`{command}` writes a scenario with a cell type for each label"
         raise InputError(f"{table.recognized()}\n{error}\n{more}") from None
     return Placed(table, meaning)

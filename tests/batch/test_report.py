@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import re
+from html import unescape
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from exoabm.api.trials import planned
 from exoabm.batch.trials import report_parts
 from exoabm.batch.trials.design import plan_trial
 from exoabm.batch.trials.report import render
 from exoabm.batch.trials.report_parts import setting, shown
 from exoabm.batch.trials.trial import Trial, run_trial
 from exoabm.batch.trials.verdict import Direction, Scale, Verdict, each_of, paired_effect
+from exoabm.cli.app import changes_of
 from exoabm.scenario.loader import parse
+from tests.conftest import parsed
 
 NB = "\N{NO-BREAK SPACE}"
 
@@ -157,6 +162,30 @@ def test_intervals_beside_the_criteria_hold_together(trial: Trial, page: str) ->
     assert n == 2
     assert {row.effect.level for row in trial.secondary} == {each_of(n)}
     assert "corrected for all 2 comparisons" in page
+
+
+@pytest.mark.parametrize("sweep", [True, False])
+def test_the_printed_command_repeats_the_trial(tmp_path: Path, sweep: bool) -> None:
+    """Seed, replicates, sweep, engine and changed values, of a file whose name a shell would split."""
+    path = tmp_path / "a factor's.toml"
+    path.write_text(WITH_A_FACTOR)
+    changes = changes_of(["cell_type.recipient.uptake_rate=12 um^3 / s", "clock.duration=1 h"], "continuum")
+    settings: dict[str, Any] = {"replicates": 2, "seed": 7, "sweep": sweep, "keep_runs": False}
+    _, plan = planned(str(path), changes, **settings)
+    page = render(run_trial(plan, tmp_path / "out"))
+    (printed,) = re.findall(r"<pre>(exoabm trial .*?)</pre>", page)
+    found = parsed(unescape(printed))
+    given = {name: found[name] for name in settings}
+    _, again = planned(found["scenario"], changes_of(found["set_"], found["engine"]), **given)
+    assert given == settings
+    assert again.rows == plan.rows
+    assert again.sha256 == plan.sha256
+
+
+def test_the_printed_command_names_what_a_trial_was_read_from(tmp_path: Path) -> None:
+    loaded = parse(WITH_A_FACTOR.encode(), name="built-in-python", folder=Path(), overrides={})
+    assert plan_trial(loaded).about["source"] == "built-in-python.toml"
+    assert plan_trial(loaded, source="runs/a").about["source"] == "runs/a"
 
 
 def places(picture: str, axis: str) -> list[float]:

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
+import pytest
+import typer
 from rich.text import Text
 
-from exoabm.cli import runs, scenarios
+import exoabm
+from exoabm import viz
+from exoabm.cli import app, runs, scenarios
+from exoabm.cli.app import changes_of
+from exoabm.errors import command_line, set_options
+from tests.conftest import parsed
 
 
 def test_show_says_what_each_key_means_within_the_width(command, monkeypatch) -> None:
@@ -70,3 +79,27 @@ def test_distances_and_small_numbers_are_said_as_they_are(monkeypatch) -> None:
     assert tell(["donor"], None) == "exosome stays above 1e+06 /mL at every distance from the donors"
     assert tell(["donor"], 0.0) == "exosome is below 1e+06 /mL at every distance from the donors"
     assert tell(["dose"], 0.0) == ""
+
+
+@pytest.mark.parametrize("name", ["signaling", "a donor's $HOME/x y.toml", "-x.toml", "*.toml; ls"])
+def test_a_printed_command_is_read_as_it_was_meant(name) -> None:
+    values = {
+        "clock.step": "10 s",
+        "layout.type_map": '{"CD8+ \'T\'" = "recipient"}',
+        "info.title": "`$x` \\ a",
+    }
+    found = parsed(command_line("run", name, "--seed", 7, *set_options(values)))
+    assert Path(found["scenario"]) == Path(name)
+    assert found["seed"] == 7
+    assert changes_of(found["set_"], found["engine"]) == values
+
+
+def test_no_printed_command_has_words_that_are_not_quoted() -> None:
+    """Every value in a command that code prints goes through ``shlex``."""
+    commands = "|".join(typer.main.get_command(app).commands)
+    bare = re.compile(rf"exoabm (?:{commands})\b[^`\"\n]*\{{(?!shlex)")
+    assert bare.search('f"`exoabm resume {folder}` resumes it"')
+    sources = [p for package in (exoabm, viz) for p in Path(package.__path__[0]).rglob("*.py")]
+    assert len(sources) > 200
+    found = [(p.name, m[0]) for p in sources for m in bare.finditer(p.read_text(encoding="utf-8"))]
+    assert not found

@@ -107,7 +107,7 @@ def test_the_text_is_as_a_person_writes_it_and_can_be_run() -> None:
     assert setup.command == f"exoabm run {NAME}.toml --seed 3"
     faster = setup.changed({"cell_type.helper.release_rate": "90"})
     assert faster.load().scenario.cell_type[1].release_rate.magnitude == 90
-    assert faster.command.endswith("--set cell_type.helper.release_rate='90 1/h'")
+    assert faster.command.endswith("--set 'cell_type.helper.release_rate=90 1/h'")
 
 
 def test_undo_and_redo_pass_through_every_state() -> None:

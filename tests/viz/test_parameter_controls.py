@@ -130,8 +130,8 @@ def test_a_setup_says_the_command_that_runs_the_same() -> None:
     setup = Setup("signaling", (("clock.step", "10"), ("clock.duration", "2 h")), 4)
     setup = setup.changed({"transport.engine": "vesicles", "layout.group.recipient.count": "20"})
     assert setup.command == (
-        "exoabm run signaling --seed 4 --set clock.step='10 s' --set clock.duration='2 h'"
-        " --set transport.engine='vesicles' --set layout.group.recipient.count='20'"
+        "exoabm run signaling --seed 4 --set 'clock.step=10 s' --set 'clock.duration=2 h'"
+        " --set transport.engine=vesicles --set layout.group.recipient.count=20"
     )
     assert float(setup.load().scenario.clock.step) == 10.0
     told = dict(part.split("=") for part in shlex.split(setup.command) if "=" in part)

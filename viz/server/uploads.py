@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import re
-import shlex
 import shutil
 import tempfile
 import zipfile
@@ -22,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from exoabm.errors import InputError, visible
+from exoabm.errors import InputError, command_line, set_options, visible
 from exoabm.manifest import MANIFEST, faults, told
 from exoabm.readers.binary_table import UNPACKED, read_flat
 from exoabm.readers.cell_types import map_labels, toml_key
@@ -114,8 +113,7 @@ class TableSetup(Setup):
     @property
     def command(self) -> str:
         """The command line that runs the same, where the table lies in the folder at hand."""
-        own = "".join(f" --set {shlex.quote(f'{key}={value}')}" for key, value in self._own.items())
-        return f"exoabm run {shlex.quote(self.given)} --seed {self.seed}{own}{self._sets}"
+        return command_line("run", self.given, "--seed", self.seed, *set_options(self._own), *self._sets)
 
 
 class UploadFolder:

@@ -20,7 +20,7 @@ from exoabm.batch.execution import row_files as files
 from exoabm.batch.execution.batch_folder import PLOTS, Journal, faults_of_reports, foreign, look, make_room
 from exoabm.batch.execution.rows import PLAN, Plan
 from exoabm.batch.execution.workers import ThisProcess
-from exoabm.errors import ExoError, InputError, MixedVersions, RunFailed
+from exoabm.errors import ExoError, InputError, MixedVersions, RunFailed, command_line
 from exoabm.output.lock import LOCK, locked
 from exoabm.output.run_folder import disk_full, disk_message, write_whole
 from exoabm.runs.provenance import drift
@@ -339,7 +339,7 @@ def _clear(folder: Path, overwrite: bool) -> None:
     if is_batch(folder):
         if not overwrite:
             raise InputError(
-                f"{folder} already contains a batch: `exoabm resume {folder}` resumes it; "
+                f"{folder} already contains a batch: `{command_line('resume', folder)}` resumes it; "
                 "choose another --out, or pass --overwrite, to restart"
             )
         with locked(folder):
@@ -377,4 +377,4 @@ def _resumable(folder: Path) -> str:
     with contextlib.suppress(ExoError):
         if Plan.read(folder).about.get("kind") in WITHIN:
             return "completed runs are kept, and the same command resumes"
-    return f"completed rows are kept, and `exoabm resume {folder}` continues"
+    return f"completed rows are kept, and `{command_line('resume', folder)}` continues"

@@ -23,6 +23,7 @@ from exoabm.batch.execution.run_readouts import possible
 from exoabm.errors import InputError, did_you_mean
 from exoabm.model import ExosomeModel
 from exoabm.parameters.catalog import Quantity
+from exoabm.scenario.loader import shipped
 from exoabm.scenario.schema_fields import quantities
 from exoabm.scenario.therapy_builder import spread
 from exoabm.streams import Purpose, Streams
@@ -188,7 +189,14 @@ def plan_trial(
     by_hand = dict(loaded.overrides)
     common = loaded.changed({key: text for key, text in shared.items() if key not in by_hand})
     common = replace(common, overrides=tuple((shared | by_hand).items()))
-    about = {"kind": KIND, "replicates": n, "seed": base_seed, "sweep": sweep, "keep_runs": keep_runs}
+    about = {
+        "kind": KIND,
+        "source": _argument(loaded) if source is None else str(source),
+        "replicates": n,
+        "seed": base_seed,
+        "sweep": sweep,
+        "keep_runs": keep_runs,
+    }
     made = _design(common, about)
     rows = tuple(made.rows())
     _check_readouts(made)
@@ -224,6 +232,12 @@ def text_of(value: Any) -> str:
     if isinstance(value, list):
         return "[" + ", ".join(f'"{v}"' if isinstance(v, str) else str(v) for v in value) + "]"
     return str(value)
+
+
+def _argument(loaded: LoadedScenario) -> str:
+    """Name or file of a scenario for ``exoabm trial``; for one made in Python, a file to save it to."""
+    named = loaded.name in shipped() or loaded.name.endswith(".toml")
+    return loaded.name if named else f"{loaded.name}.toml"
 
 
 def _design(scenario: LoadedScenario, about: Mapping[str, Any]) -> Design:

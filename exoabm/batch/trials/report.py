@@ -33,6 +33,7 @@ from exoabm.batch.trials.report_parts import (
     with_unit,
 )
 from exoabm.batch.trials.verdict import LEVEL, POWER, Direction, Scale, Verdict, final
+from exoabm.errors import command_line, set_options
 from exoabm.parameters import format_citation
 from exoabm.plot.scales import signed
 from exoabm.runs.provenance import sources
@@ -360,12 +361,16 @@ def _limits(trial: Trial) -> str:
 
 def _making(trial: Trial) -> str:
     scenario = trial.scenario
-    changed = "".join(f" --set {escape(k)}={escape(v)}" for k, v in set_by_hand(scenario))
-    command = f"exoabm trial {escape(scenario.name)} --replicates {len(trial.seeds)}{changed}"
+    options: list[object] = ["--replicates", len(trial.seeds), "--seed", trial.seeds[0]]
+    if not trial.swept:
+        options.append("--no-sweep")
+    options += set_options(dict(set_by_hand(scenario)))
+    command = command_line("trial", trial.source, *options)
     return (
         f"<p>exoabm {exoabm.__version__}, scenario <code>{escape(scenario.name)}</code> with SHA-256 "
         f"<code>{scenario.sha256()[:16]}</code>, seeds {trial.seeds[0]} to {trial.seeds[-1]}, the same in "
-        f"every arm. The same command gives the same numbers:</p><pre>{command}</pre>"
+        "every arm. With this scenario, the same command gives the same numbers:</p>"
+        f"<pre>{escape(command)}</pre>"
     )
 
 

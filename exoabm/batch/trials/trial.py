@@ -126,6 +126,10 @@ class Trial:
         The criteria, every arm beside the first one, and the assumptions.
     base, verdict : Verdict
         At the scenario's own values, and after the sweeps.
+    source : str
+        The name or path of the scenario as ``exoabm trial`` takes it.
+    swept : bool
+        Whether assumptions were to be swept.
     """
 
     scenario: LoadedScenario
@@ -136,6 +140,8 @@ class Trial:
     sweeps: tuple[Sweep, ...]
     base: Verdict
     verdict: Verdict
+    source: str
+    swept: bool
 
     @property
     def table(self) -> TrialTable:
@@ -236,8 +242,18 @@ def judged(outcome: Outcome) -> Trial:
         sweeps.append(_sweep(design, table, points, among, base))
     verdict = final(base, (each.verdict for sweep in sweeps for each in sweep.points))
     secondary = _secondary(design.trial.readout, measured)
+    about = outcome.plan.about
     return Trial(
-        design.scenario, design.seeds, measured, comparisons, secondary, tuple(sweeps), base, verdict
+        design.scenario,
+        design.seeds,
+        measured,
+        comparisons,
+        secondary,
+        tuple(sweeps),
+        base,
+        verdict,
+        source=about.get("source", outcome.plan.name),
+        swept=about["sweep"],
     )
 
 
