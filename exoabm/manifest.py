@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 MANIFEST = "manifest.json"
-TOLD = 5
+MOST_LISTED = 5
 """Faults that an error names; ``exoabm verify`` names all."""
 
 
@@ -79,13 +79,13 @@ def demand(folder: Path, only: Iterable[str] | None = None) -> None:
     """
     found = [fault for fault in faults(folder, only) if fault.state != "foreign"]
     if found:
-        raise InputError(f"{folder}: {told(found)}")
+        raise InputError(f"{folder}: {fault_list(found)}")
 
 
-def told(found: list[Fault]) -> str:
+def fault_list(found: list[Fault]) -> str:
     """The first faults, in words."""
-    more = f" and {len(found) - TOLD} more" if len(found) > TOLD else ""
-    return f"{', '.join(map(str, found[:TOLD]))}{more}"
+    more = f" and {len(found) - MOST_LISTED} more" if len(found) > MOST_LISTED else ""
+    return f"{', '.join(map(str, found[:MOST_LISTED]))}{more}"
 
 
 def inside(folder: Path) -> Iterator[str]:

@@ -121,8 +121,8 @@ class ExosomeModel(Model):  # type: ignore[misc]
         """Mesa 3.5 gives every model a scenario of Mesa's own kind; ours stays."""
 
     def __repr__(self) -> str:
-        told = f"{self.hours:g} h, {len(self.state.cells):,} cells, seed {self.streams.seed}"
-        return f"<model of {self.loaded.name}: {told}>"
+        about = f"{self.hours:g} h, {len(self.state.cells):,} cells, seed {self.streams.seed}"
+        return f"<model of {self.loaded.name}: {about}>"
 
     def _repr_html_(self) -> str:
         totals = self.state.balance.totals()

@@ -10,7 +10,7 @@ import solara
 import solara.server.settings
 
 from exoabm.errors import ExoError
-from exoabm.runs.measured_runtime import WORTH_A_PROBE, spoken
+from exoabm.runs.measured_runtime import WORTH_A_PROBE, rounded_duration
 from exoabm.scenario.loader import load, shipped
 from exoabm.viz.components.canvas import Canvas, Curves, is_strip
 from exoabm.viz.components.communication import Cell, Communication, RunView
@@ -422,7 +422,7 @@ def Stage(
 
 def _left(session: Session) -> str:
     """How long it takes to the end, where that is long."""
-    return spoken(session.left) if session.left >= WORTH_A_PROBE and not session.error else ""
+    return rounded_duration(session.left) if session.left >= WORTH_A_PROBE and not session.error else ""
 
 
 @solara.component

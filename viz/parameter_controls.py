@@ -160,7 +160,7 @@ class Control:
 def controls_of(loaded: LoadedScenario) -> dict[str, Control]:
     """Every control of a scenario, by dotted key, in the order of the file format."""
     scenario = loaded.scenario
-    found = (control for key, value in entries(scenario) for control in _knob(key, value))
+    found = (control for key, value in entries(scenario) for control in _control_of(key, value))
     unused = unused_keys(scenario)
     return {control.key: control for control in found if control.key not in unused}
 
@@ -170,7 +170,7 @@ def changed(controls_of: Mapping[str, Control], pending: Mapping[str, str]) -> d
     return {k: v for k, v in pending.items() if k in controls_of and v != controls_of[k].applied}
 
 
-def _knob(key: str, value: Any) -> Iterator[Control]:
+def _control_of(key: str, value: Any) -> Iterator[Control]:
     head, _, last = key.rpartition(".")
     if key.startswith("layout.group.") and last == "count":
         name = head.rpartition(".")[2]

@@ -87,10 +87,10 @@ class Setup:
     def _sets(self) -> list[str]:
         """The options that change the scenario."""
         values = dict(entries(self.load().scenario))
-        return set_options({key: _told(value, values.get(key)) for key, value in self.overrides})
+        return set_options({key: _option_text(value, values.get(key)) for key, value in self.overrides})
 
 
-def _told(text: str, value: object) -> str:
+def _option_text(text: str, value: object) -> str:
     """A value as it was set, with the unit of its parameter where it is a bare number."""
     if not isinstance(value, Quantity) or value.parameter.unit == "1":
         return text

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from exoabm.analysis.communication_graph import COUNTS, UNKNOWN, Edges, apart, edges_of, everyone, places
+from exoabm.analysis.communication_graph import COUNTS, UNKNOWN, Edges, all_cells, apart, edges_of, places
 from exoabm.domain import Face
 from exoabm.errors import InputError
 from exoabm.physiology import reachable
@@ -113,14 +113,14 @@ def type_matrix(state: State, count: str = "taken_up", edges: Edges | None = Non
     if count not in COUNTS:
         raise InputError(f"unknown count {count!r}; one of {', '.join(COUNTS)}")
     edges = edges_of(state) if edges is None else edges
-    donors, recipients = talkers(state, edges)
+    donors, recipients = donors_and_recipients(state, edges)
     types = [t.name for t in state.types]
     values = np.zeros((len(donors), len(types)))
     np.add.at(values, (edges.origin, edges.cells.type[edges.recipient]), edges.counts[count])
     return TypeMatrix(donors, recipients, values[:, [types.index(name) for name in recipients]])
 
 
-def talkers(state: State, edges: Edges) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def donors_and_recipients(state: State, edges: Edges) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Names of all possible senders and of all possible recipient types of the run.
 
     The former begin with the origins of the edges, in their order.
@@ -176,7 +176,7 @@ def nearest_donor_distance(state: State, donor_type: str | None = None) -> np.nd
 
     A donor of ``donor_type``, if that is given; positions are present, or those at death.
     """
-    cells = everyone(state)
+    cells = all_cells(state)
     return _nearest(state, cells.position, cells.position[cells.donated(state, donor_type)])
 
 
@@ -344,7 +344,7 @@ def type_pairs(
     distance : numpy.ndarray
         In um, shape (edges,); see ``apart``.
     donors, recipients : sequence of str
-        Names of rows and of columns; see ``communication.talkers``.
+        Names of rows and of columns; see ``communication.donors_and_recipients``.
     types, kinds : sequence of str
         Names that the indices of the edges mean.
     """
@@ -384,7 +384,7 @@ def type_pairs(
 def pairs_of(state: State) -> Columns:
     """Vesicles exchanged between the types of a state until now; see ``type_pairs``."""
     edges = edges_of(state)
-    donors, recipients = talkers(state, edges)
+    donors, recipients = donors_and_recipients(state, edges)
     distance = apart(edges, state.domain.displacement)
     types, kinds = [t.name for t in state.types], [k.name for k in state.kinds]
     return type_pairs(edges, distance, donors, recipients, types, kinds)

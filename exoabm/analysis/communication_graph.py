@@ -34,7 +34,7 @@ UNKNOWN = -1
 
 
 @dataclass(frozen=True)
-class Everyone:
+class AllCells:
     """All present and past cells in the order of birth, with their position now or at death."""
 
     birth_id: np.ndarray
@@ -55,16 +55,16 @@ class Everyone:
         return donors[self.type] | np.isin(self.birth_id, past["birth_id"][donors[past["type"]]])
 
 
-def everyone(state: State) -> Everyone:
+def all_cells(state: State) -> AllCells:
     """All present and past cells."""
     cells, dead = state.cells, state.lineage.dead
     if not len(dead):
-        return Everyone(cells.birth_id, cells.type, cells.position)
+        return AllCells(cells.birth_id, cells.type, cells.position)
     columns = {
         name: np.concatenate([dead[name], getattr(cells, name)]) for name in ("birth_id", "type", "position")
     }
     order = np.argsort(columns["birth_id"])
-    return Everyone(**{name: column[order] for name, column in columns.items()})
+    return AllCells(**{name: column[order] for name, column in columns.items()})
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Edges:
         Birth id of the sending cell, ``UNKNOWN`` at resolution ``cell_type`` and for other senders.
     origin : numpy.ndarray
         Index into ``origins``, the names of donor types (reservoir and dose may be among them).
-    cells : Everyone
+    cells : AllCells
         All present and past cells; dead cells keep their edges.
     recipient, kind : numpy.ndarray
         Row of the receiving cell in ``cells``, index of the vesicle kind.
@@ -93,7 +93,7 @@ class Edges:
 
     resolution: Resolution
     origins: tuple[str, ...]
-    cells: Everyone
+    cells: AllCells
     donor: np.ndarray
     origin: np.ndarray
     recipient: np.ndarray
@@ -118,7 +118,7 @@ def edges_of(state: State) -> Edges:
 def _counted_edges(state: State, book: ContactTable) -> Edges:
     tables = [book.edges(kind) for kind in range(len(state.kinds))]
     joined = {name: np.concatenate([t[name] for t in tables]) for name in tables[0]}
-    cells = everyone(state)
+    cells = all_cells(state)
     donor, recipient = joined["donor"], cells.row_of(joined["recipient"])
     outside = donor >= DONORS
     # A donor may have become a cell of a type that releases nothing.
@@ -156,7 +156,7 @@ def places(names: Sequence[str], among: Sequence[str]) -> np.ndarray:
 
 
 def _expected_edges(state: State) -> Edges:
-    way, labels, cells = state.trafficking, state.labels, everyone(state)
+    way, labels, cells = state.trafficking, state.labels, all_cells(state)
     # A daughter may hold what her mother met.
     rows = np.nonzero((way.encountered != 0) | (way.bound != 0) | (way.endosomal != 0) | (way.taken_up != 0))
     recipient, kind, label = cells.row_of(state.cells.birth_id[rows[0]]), *rows[1:]

@@ -348,7 +348,7 @@ def sensitivity(
     'cell_type.donor.release_rate'
     """
     from exoabm.batch.calibration.evaluation import factors_of
-    from exoabm.batch.calibration.sensitivity import foretell, run_sensitivity
+    from exoabm.batch.calibration.sensitivity import duration_note, run_sensitivity
     from exoabm.batch.calibration.sensitivity_report import write_report
     from exoabm.batch.execution.workers import kept
     from exoabm.scenario.resource_estimate import refuse_large_grid
@@ -358,7 +358,7 @@ def sensitivity(
     factors = factors_of(loaded, vary_texts(vary))
     duration = None if hours is None else model_time(hours, "hours")[0]
     effort = {"trajectories": trajectories, "samples": samples, "replicates": replicates}
-    if (long := foretell(loaded, len(factors), **effort, hours=duration, jobs=jobs)) is not None:
+    if (long := duration_note(loaded, len(factors), **effort, hours=duration, jobs=jobs)) is not None:
         warnings.warn(long, LongRun, stacklevel=2)
     home, folder = place_of(out, "sensitivity")
 

@@ -125,7 +125,7 @@ def sweep(
 
     refuse_large_grid(loaded.scenario)
     from exoabm.batch.execution.runner import Shard, run_rows
-    from exoabm.batch.sweeps.sweep import foretell, plan_sweep
+    from exoabm.batch.sweeps.sweep import duration_note, plan_sweep
     from exoabm.streams import Streams
 
     part, workers = None if shard is None else Shard.read(shard), workers_of(jobs, cluster, loaded)
@@ -140,7 +140,7 @@ def sweep(
         hours=None if hours is None else model_time(hours, "hours")[0],
         keep="runs" if keep == "runs" else "readouts",
     )
-    if not cluster and (long := foretell(loaded, plan, texts, jobs)) is not None:
+    if not cluster and (long := duration_note(loaded, plan, texts, jobs)) is not None:
         warnings.warn(long, LongRun, stacklevel=2)
     home, folder = place_of(out, "sweep")
     with progress_bar(folder.name, progress) as tell:

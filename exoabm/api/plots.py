@@ -89,13 +89,13 @@ class Plots:
             Vesicle kind; by default the sum of all.
         ax : matplotlib.axes.Axes, optional
         """
-        from exoabm.export.figure_data import amounts_of, refuse_nothing, talkers
+        from exoabm.export.figure_data import amounts_of, donors_and_recipients, refuse_nothing
         from exoabm.export.type_exchange import mean_and_half
         from exoabm.plot.matrices import matrix, slant
         from exoabm.plot.page import name_lines
 
         asked = self._asked(measure, kind)
-        rows, columns = talkers(self._exchange)
+        rows, columns = donors_and_recipients(self._exchange)
         mean, half = mean_and_half(amounts_of(asked, self._group, rows, columns))
         refuse_nothing(asked, float(mean.sum()))
         with new_axes(ax) as ax:
@@ -109,12 +109,18 @@ class Plots:
         self, measure: str = "taken_up", kind: str | None = None, *, ax: Axes | None = None
     ) -> Axes:
         """Draw the types on a ring, with arrows as wide as the vesicles from one to the other are many."""
-        from exoabm.export.figure_data import amounts_of, colors_of, refuse_nothing, talkers, types_of
+        from exoabm.export.figure_data import (
+            amounts_of,
+            colors_of,
+            donors_and_recipients,
+            refuse_nothing,
+            types_of,
+        )
         from exoabm.export.type_exchange import in_order
         from exoabm.plot.networks import network
 
         asked = self._asked(measure, kind)
-        rows, columns = talkers(self._exchange)
+        rows, columns = donors_and_recipients(self._exchange)
         names = in_order([*rows, *columns], types_of(self._exchange))
         amounts = amounts_of(asked, self._group, names, names).mean(axis=0)
         refuse_nothing(asked, float(amounts.sum()))

@@ -23,7 +23,7 @@ from exoabm.batch.execution.rows import PLAN, Plan
 from exoabm.batch.execution.run_readouts import gather
 from exoabm.batch.sweeps.summary import varied_keys
 from exoabm.errors import InputError
-from exoabm.manifest import faults, listed, told
+from exoabm.manifest import fault_list, faults, listed
 from exoabm.output.run_folder import placed
 from exoabm.plot.palette import COOL, INK, MUTED, RULE, WARM
 from exoabm.runs.provenance import differences
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 SAME = 1e-12
 """Readouts that differ by less than this share are the same."""
-TOLD = 5
+MOST_LISTED = 5
 """Readouts that a warning names."""
 PANELS = 4
 USUAL = ("taken_up", "delivered", "free", "cleared")
@@ -253,7 +253,7 @@ def _run(name: str, folder: Path) -> Side:
 
     damage = [fault for fault in faults(folder) if fault.state != "foreign"]
     if damage:
-        raise InputError(f"{folder} cannot be read as a run: {told(damage)}")
+        raise InputError(f"{folder} cannot be read as a run: {fault_list(damage)}")
     try:
         run = open_run(folder)
         about, summary, metrics = run.about, run.summary, run.metrics
@@ -375,9 +375,9 @@ def _warnings(a: Side, b: Side, common: list[RowKey], lines: list[Line]) -> list
     ]
     if partial := [line for line in lines if line.lost]:
         whole = f"{len(common):,} pairs" if common else f"{len(a.rows) + len(b.rows):,} rows"
-        told = ", ".join(f"{line.readout} ({line.lost:,})" for line in partial[:TOLD])
-        more = f" and {len(partial) - TOLD} more" if len(partial) > TOLD else ""
-        found.append(f"of {whole}, those with an undefined readout are omitted: {told}{more}")
+        partly = ", ".join(f"{line.readout} ({line.lost:,})" for line in partial[:MOST_LISTED])
+        more = f" and {len(partial) - MOST_LISTED} more" if len(partial) > MOST_LISTED else ""
+        found.append(f"of {whole}, those with an undefined readout are omitted: {partly}{more}")
     if a.hours != b.hours:
         found.append(f"A ran for {a.hours:g} h and B for {b.hours:g} h")
     if a.version != b.version:

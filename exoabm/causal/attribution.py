@@ -38,7 +38,7 @@ from exoabm.scenario.schema_cells import selected
 from exoabm.tables.declarations import TABLES
 from exoabm.tables.readouts import named, parse, resolve
 from exoabm.transport.cell_grid_coupling import couple
-from exoabm.transport.transfer_matrix import operator_of, refuse_restless
+from exoabm.transport.transfer_matrix import operator_of, refuse_unsteady
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -98,7 +98,9 @@ def measure(model: ExosomeModel) -> dict[str, float | None]:
     return found
 
 
-def lean(loaded: LoadedScenario, readout: str, seed: int) -> tuple[LoadedScenario, ExosomeModel, str]:
+def with_few_labels(
+    loaded: LoadedScenario, readout: str, seed: int
+) -> tuple[LoadedScenario, ExosomeModel, str]:
     """The scenario of the runs, a model of it, and the readout as tables have it.
 
     Expected numbers have one label for all cells, unless the readout is by donor or edges are silenced: the
@@ -170,13 +172,13 @@ def _coalitions(n: int, design: str, seed: int) -> list[frozenset[int]]:
     return [frozenset(order[k:]) for k in range(n + 1)]
 
 
-def foretell(
+def duration_note(
     loaded: LoadedScenario, *, readout: str, by: str, seeds: int, seed: int, hours: float | None, jobs: int
 ) -> str:
     """How many runs an attribution by runs takes, why not more, and how long, measured."""
-    from exoabm.runs.measured_runtime import probe, spoken
+    from exoabm.runs.measured_runtime import probe, rounded_duration
 
-    runs_of, model, _ = lean(loaded, readout, seed)
+    runs_of, model, _ = with_few_labels(loaded, readout, seed)
     groups = len(groups_of(model, by))
     certain = is_certain(model)
     runs = (1 if certain else seeds) * (groups + 1)
@@ -184,7 +186,7 @@ def foretell(
     same = "; every seed gives the same run, so that one is made" if certain else ""
     if runs_of is not loaded:
         same += "; donors share a label, which changes readouts by rounding only"
-    return f"{runs:,} runs ({groups} donors and none silenced), about {spoken(needed)}{same}"
+    return f"{runs:,} runs ({groups} donors and none silenced), about {rounded_duration(needed)}{same}"
 
 
 def attribute(
@@ -230,7 +232,7 @@ def attribute(
             return _written(exact, loaded, partial)
     if design not in DESIGNS:
         raise InputError(f"design {design!r}: must be one of {', '.join(DESIGNS)}")
-    loaded, model, readout = lean(loaded, readout, seed)
+    loaded, model, readout = with_few_labels(loaded, readout, seed)
     seeds = 1 if is_certain(model) else seeds
     groups = groups_of(model, by)
     if not groups:
@@ -404,7 +406,7 @@ def worth(state: State, kind: int, weight: np.ndarray) -> np.ndarray:
     weight : numpy.ndarray
         What an uptake by each cell adds, (n,).
     """
-    refuse_restless(state, kind)
+    refuse_unsteady(state, kind)
     vesicle, couplings = state.kinds[kind], couple(state, kind)
     if not couplings[0].linear:
         raise InputError(

@@ -134,12 +134,12 @@ def positive_hours(text: str | None) -> float | None:
     return None if text is None else model_time(text, "--hours")[0]
 
 
-def say_compiling() -> None:
+def print_compiling() -> None:
     """Print the reason why the first command takes longer."""
     err.print("Compiling for this machine, once; this may take a minute ...", style="dim", highlight=False)
 
 
-def say_table(recognized: str) -> None:
+def print_recognized(recognized: str) -> None:
     """Print the recognized format of the table of cells, if any."""
     if recognized:
         err.print(f"[cyan]Table:[/] {escape(recognized)}", highlight=False)
@@ -162,7 +162,7 @@ def print_plain(text: str) -> None:
 
 PANEL = "Many runs"
 """The commands' heading in ``--help``."""
-MOST_TOLD = 20
+MOST_LISTED = 20
 """Damaged parts of a batch that are told on the terminal; ``--json`` has all."""
 
 
@@ -193,16 +193,16 @@ def progress(title: str) -> Iterator[Any]:
         yield tell
 
 
-def tell_damage(found: Sequence[str]) -> None:
+def print_damage(found: Sequence[str]) -> None:
     """Report completed rows that were damaged or missing and were computed again."""
-    for each in found[:MOST_TOLD]:
+    for each in found[:MOST_LISTED]:
         err.print(f"[yellow]Warning:[/] {escape(each)}; it was computed again", highlight=False)
-    if len(found) > MOST_TOLD:
-        err.print(f"[yellow]Warning:[/] and {len(found) - MOST_TOLD:,} more", highlight=False)
+    if len(found) > MOST_LISTED:
+        err.print(f"[yellow]Warning:[/] and {len(found) - MOST_LISTED:,} more", highlight=False)
 
 
 @contextlib.contextmanager
-def last_words(folder: Path) -> Iterator[None]:
+def stating_how_to_resume(folder: Path) -> Iterator[None]:
     """On an interrupt, state whether the run or batch can be resumed."""
     try:
         yield
@@ -234,9 +234,9 @@ app = typer.Typer(
 def main() -> None:
     """Entry point: run the command and map each known error to its exit code."""
     gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
-    _answer_signals()
+    _exit_on_signals()
     warnings.showwarning = partial(_warn, warnings.showwarning)
-    Console.on_broken_pipe = _nobody_reads  # type: ignore[method-assign,assignment] # typer's help, too
+    Console.on_broken_pipe = _raise_broken_pipe  # type: ignore[method-assign,assignment] # typer's help, too
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # letters that a terminal's encoding lacks
@@ -254,10 +254,10 @@ def main() -> None:
         err.print("[bold red]Error:[/] no memory was left", highlight=False)
         code = ResourceError.exit_code
     except BrokenPipeError:
-        _hush()
+        _discard_output()
         code = 0
     except OSError as error:
-        _hush()
+        _discard_output()
         where = f"{error.filename}: " if error.filename else ""
         err.print(f"[bold red]Error:[/] {escape(where)}{error.strerror or error}", highlight=False)
         code = ExoError.exit_code
@@ -279,11 +279,11 @@ def _warn(usual: Callable[..., None], message: Warning | str, category: type[War
         usual(message, category, *rest)
 
 
-def _nobody_reads(_: Console) -> None:
+def _raise_broken_pipe(_: Console) -> None:
     raise BrokenPipeError
 
 
-def _answer_signals() -> None:
+def _exit_on_signals() -> None:
     """Terminate on a signal of a scheduler or a closed terminal as on an interrupt.
 
     One that is ignored from the start, as under ``nohup``, stays so.
@@ -303,7 +303,7 @@ def _check_words(words: list[str]) -> None:
             raise InputError(f"{word}: not UTF-8; choose another name") from None
 
 
-def _hush() -> None:
+def _discard_output() -> None:
     """Discard pending output after the reader has closed the pipe."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

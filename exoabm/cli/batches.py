@@ -23,13 +23,13 @@ from exoabm.cli.app import (
     app,
     changes_of,
     err,
-    last_words,
     load,
     out,
     positive_hours,
+    print_damage,
     print_json,
     progress,
-    tell_damage,
+    stating_how_to_resume,
 )
 from exoabm.errors import InputError, RunFailed
 
@@ -84,7 +84,7 @@ def sweep(
     as_json: JsonOption = False,
 ) -> None:
     """Run a scenario over many values and seeds; `exoabm resume` continues after an interruption."""
-    with last_words(out_):
+    with stating_how_to_resume(out_):
         with progress(out_.name) as tell:
             found = exoabm.sweep(
                 scenario,
@@ -188,7 +188,7 @@ def finish_sweep(found: Sweep, as_json: bool) -> None:
     summary = None if is_shard(found.folder) else found.summary
     for note in outcome.notes:
         err.print(f"[yellow]Warning:[/] {escape(note)}", highlight=False)
-    tell_damage(found.damage)
+    print_damage(found.damage)
     if as_json:
         print_json(_plain_sweep(outcome, summary))
     else:
@@ -302,7 +302,7 @@ def trial(
         check_folder(plan, folder, overwrite=overwrite)
         work.append((plan, folder, workers_of(jobs, cluster, loaded)))
     for plan, folder, workers in work:
-        with last_words(folder):
+        with stating_how_to_resume(folder):
             with progress(folder.name) as tell:
                 found = run_plan(plan, folder, workers=workers, overwrite=overwrite, tell=tell)
             done.append(_report_trial(found, quiet=as_json))
@@ -323,7 +323,7 @@ def _report_trial(found: Trial, *, quiet: bool) -> dict[str, Any]:
     """Print the results of a trial unless ``quiet``, and return the summary."""
     from exoabm.batch.trials.trial import summary
 
-    tell_damage(found.damage)
+    print_damage(found.damage)
     if not quiet:
         _print_trial(found.judged, found.folder)
     return {"folder": str(found.folder), **summary(found.judged)}

@@ -127,9 +127,9 @@ def causal(
         "jobs": jobs,
     }
     if design in ("one", "shapley"):
-        from exoabm.causal.attribution import foretell
+        from exoabm.causal.attribution import duration_note
 
-        note = foretell(loaded, readout=readout, **asked)
+        note = duration_note(loaded, readout=readout, **asked)
         err.print(f"[yellow]Note:[/] {escape(note)}", highlight=False)
     with progress("runs") as tell:
         found = exoabm.causal(

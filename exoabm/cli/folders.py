@@ -16,13 +16,13 @@ from exoabm.export.formats import FORMATS, TABLES
 PANEL = "Runs"
 
 
-FORMATS_TOLD = "\n\n".join(
+FORMAT_LIST = "\n\n".join(
     f"[bold]{each.name}[/] {' '.join(each.endings)}: of a {' or '.join(each.of)}, {escape(each.holds)}"
     for each in FORMATS
 )
 
 
-@app.command(rich_help_panel=PANEL, epilog=f"Formats for other programs:\n\n{FORMATS_TOLD}")
+@app.command(rich_help_panel=PANEL, epilog=f"Formats for other programs:\n\n{FORMAT_LIST}")
 def export(
     source: Annotated[str, typer.Argument(help="A run folder, a sweep, a trial, or a scenario.")],
     to: Annotated[

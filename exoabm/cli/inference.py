@@ -75,14 +75,14 @@ def _print(report: Report) -> None:
         first = next(iter(report.rows.values()))[word]
         for which, chance in first.items():
             title = f"{which}, {word}: {chance.positives:,} of {chance.pairs:,} are true, prevalence"
-            title += f" {_told(chance.prevalence)}"
+            title += f" {_number_text(chance.prevalence)}"
             table = Table(box=None, header_style="bold", pad_edge=False, title=title, title_justify="left")
             table.add_column("", min_width=14)
             for name in ("AUPRC", "AUROC", "Spearman"):
                 table.add_column(name, justify="right")
             for method, rows in report.rows.items():
                 each: Measures = rows[word][which]
-                table.add_row(method, *map(_told, (each.auprc, each.auroc, each.spearman)))
+                table.add_row(method, *map(_number_text, (each.auprc, each.auroc, each.spearman)))
             out.print(table, highlight=False)
     if report.type_spearman is not None:
         out.print(f"Spearman over pairs of types: {report.type_spearman:.3f}", highlight=False)
@@ -92,5 +92,5 @@ def _print(report: Report) -> None:
         err.print(f"[yellow]Warning:[/] {escape(warning)}", highlight=False)
 
 
-def _told(value: float | None) -> str:
+def _number_text(value: float | None) -> str:
     return "" if value is None else f"{value:.3f}"

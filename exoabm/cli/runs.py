@@ -22,15 +22,15 @@ from exoabm.cli.app import (
     ThreadsOption,
     app,
     err,
-    last_words,
     load,
     out,
     positive_hours,
+    print_compiling,
     print_json,
+    print_recognized,
     progress,
     refuse_large_grid,
-    say_compiling,
-    say_table,
+    stating_how_to_resume,
 )
 
 if TYPE_CHECKING:
@@ -74,10 +74,10 @@ def run(
         from exoabm.runs.execute import run_to_folder
         from exoabm.runs.measured_runtime import warning
 
-    long = warning(loaded, hours=duration, threads=threads, compiling=say_compiling)
+    long = warning(loaded, hours=duration, threads=threads, compiling=print_compiling)
     if long is not None:
         err.print(f"[yellow]Note:[/] {escape(long)}", highlight=False)
-    with progress(Path(loaded.name).stem) as tell, last_words(folder):
+    with progress(Path(loaded.name).stem) as tell, stating_how_to_resume(folder):
         result = run_to_folder(
             loaded,
             folder,
@@ -103,7 +103,7 @@ def resume(
     as_json: JsonOption = False,
 ) -> None:
     """Resume an interrupted run, sweep or trial with identical results; merge the shards of a sweep."""
-    with last_words(folder):
+    with stating_how_to_resume(folder):
         with progress(folder.name) as tell:
             found = exoabm.resume(folder, threads=threads, jobs=jobs, cluster=cluster, progress=tell)
         if isinstance(found, exoabm.Run):
@@ -126,7 +126,7 @@ def _check_folder(path: Path, overwrite: bool) -> None:
 
 
 def _report(result: RunResult | Run, as_json: bool) -> None:
-    say_table(result.recognized)
+    print_recognized(result.recognized)
     for warning in result.warnings:
         err.print(f"[yellow]Warning:[/] {escape(warning)}", highlight=False)
     if as_json:

@@ -22,12 +22,12 @@ from exoabm.cli.app import (
     out,
     overrides_of,
     positive_hours,
+    print_compiling,
     print_json,
     print_plain,
+    print_recognized,
     progress,
     refuse_large_grid,
-    say_compiling,
-    say_table,
 )
 from exoabm.errors import InputError, command_line
 
@@ -85,8 +85,8 @@ def show(
         value = "not set" if unset else f"{row['value']} {row.get('unit', '')}".strip()
         line = _filled(f"  {key} = {value}").removeprefix(f"  {key}")
         out.print(f"  [bold]{escape(key)}[/]{escape(line)}", highlight=False)
-        if told := _told(row):
-            out.print(escape(_filled(f"      {told}")), style="dim", highlight=False)
+        if more := _key_text(row):
+            out.print(escape(_filled(f"      {more}")), style="dim", highlight=False)
     out.print(f"\nSources in full: {escape(command_line('cite', scenario))}", highlight=False)
 
 
@@ -143,11 +143,11 @@ def validate(
                 progress=tell,
             )
     if as_json:
-        told = {} if plan.placed is None else {"table": plan.placed.record}
-        told |= {} if found is None else {"convergence": convergence.plain(found)}
-        print_json({"valid": True, "cells": cells, "warnings": plan.warnings} | told)
+        more = {} if plan.placed is None else {"table": plan.placed.record}
+        more |= {} if found is None else {"convergence": convergence.plain(found)}
+        print_json({"valid": True, "cells": cells, "warnings": plan.warnings} | more)
         return
-    say_table(plan.placed.recognized if plan.placed else "")
+    print_recognized(plan.placed.recognized if plan.placed else "")
     for warning in plan.warnings:
         err.print(f"[yellow]Warning:[/] {escape(warning)}", highlight=False)
     counts = ", ".join(f"{n:,} {name}" for name, n in cells.items())
@@ -201,9 +201,9 @@ def estimate(
     from exoabm.scenario.resource_estimate import gib
 
     guess = blueprint(loaded, seed=0).estimate
-    from exoabm.runs.measured_runtime import probe, spoken
+    from exoabm.runs.measured_runtime import probe, rounded_duration
 
-    timing = probe(loaded, hours=duration, threads=threads, compiling=say_compiling)
+    timing = probe(loaded, hours=duration, threads=threads, compiling=print_compiling)
     if as_json:
         measured = {"seconds": timing.seconds, "row_seconds": timing.row_seconds}
         print_json(asdict(guess) | asdict(timing) | measured)
@@ -215,7 +215,7 @@ def estimate(
     table.add_row("memory", f"up to {gib(guess.memory_bytes)} of {gib(guess.allowed_bytes)} allowed")
     table.add_row(
         "time",
-        f"about {spoken(timing.seconds)}, {spoken(timing.writing)} of it for tables "
+        f"about {rounded_duration(timing.seconds)}, {rounded_duration(timing.writing)} of it for tables "
         f"({timing.probed} steps measured, {timing.step * 1e3:.3g} ms each)",
     )
     out.print(table, highlight=False)
@@ -261,7 +261,7 @@ def new(
     """Create a scenario from a table of cells: one cell type per label, with values to be replaced."""
     from exoabm.runs.input_tables import draft_scenario
 
-    say_table(draft_scenario(table, out_, overrides_of(set_), overwrite=overwrite))
+    print_recognized(draft_scenario(table, out_, overrides_of(set_), overwrite=overwrite))
     out.print(f"[green]{escape(str(out_))}[/]", highlight=False)
     out.print(escape(command_line("run", out_)), highlight=False)
 
@@ -273,7 +273,7 @@ def _filled(text: str) -> str:
     )
 
 
-def _told(row: dict[str, Any]) -> str:
+def _key_text(row: dict[str, Any]) -> str:
     """Description of a key in one line."""
     unit = f" {row['unit']}" if row.get("unit") else ""
     words = {

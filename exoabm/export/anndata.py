@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 INDEX = "_index"
 
 
-def say(node: Any, kind: str, version: str) -> None:
+def describe(node: Any, kind: str, version: str) -> None:
     """Add the description of an element."""
     node.attrs["encoding-type"], node.attrs["encoding-version"] = kind, version
 
@@ -50,7 +50,7 @@ def put(parent: h5py.Group, name: str, value: Any) -> None:
     """Write an element: a dict, a column of Arrow, an array, texts, a sparse matrix, a text or a number."""
     if isinstance(value, dict):
         group = parent.create_group(name)
-        say(group, "dict", "0.1.0")
+        describe(group, "dict", "0.1.0")
         for key, each in value.items():
             put(group, key, each)
     elif isinstance(value, csr_array):
@@ -59,22 +59,22 @@ def put(parent: h5py.Group, name: str, value: Any) -> None:
         _column(parent, name, value)
     elif isinstance(value, str):
         parent.create_dataset(name, data=value, dtype=_text())
-        say(parent[name], "string", "0.2.0")
+        describe(parent[name], "string", "0.2.0")
     elif isinstance(value, list):
         parent.create_dataset(name, data=np.array(value, dtype=object), dtype=_text())
-        say(parent[name], "string-array", "0.2.0")
+        describe(parent[name], "string-array", "0.2.0")
     elif np.ndim(value) == 0:
         parent.create_dataset(name, data=value)
-        say(parent[name], "numeric-scalar", "0.2.0")
+        describe(parent[name], "numeric-scalar", "0.2.0")
     else:
         parent.create_dataset(name, data=value)
-        say(parent[name], "array", "0.2.0")
+        describe(parent[name], "array", "0.2.0")
 
 
 def put_frame(parent: h5py.Group, name: str, index: Sequence[str], columns: Mapping[str, Any]) -> None:
     """Write a table with names of its rows."""
     group = parent.create_group(name)
-    say(group, "dataframe", "0.2.0")
+    describe(group, "dataframe", "0.2.0")
     group.attrs["_index"] = INDEX
     group.attrs.create("column-order", np.array(list(columns), dtype=object), dtype=_text())
     put(group, INDEX, list(index))
@@ -91,7 +91,7 @@ def _column(parent: h5py.Group, name: str, column: pa.ChunkedArray) -> None:
         put(parent, name, column.to_pylist())
     elif pa.types.is_integer(column.type) and column.null_count:
         group = parent.create_group(name)
-        say(group, "nullable-integer", "0.1.0")
+        describe(group, "nullable-integer", "0.1.0")
         put(group, "values", np.asarray(pc.fill_null(column, 0)))
         put(group, "mask", np.asarray(pc.is_null(column)))
     else:
@@ -103,14 +103,14 @@ def _categorical(group: h5py.Group, column: pa.ChunkedArray) -> None:
     texts = column.cast(pa.string())
     words = sorted(word for word in pc.unique(texts).to_pylist() if word is not None)
     codes = pc.fill_null(pc.index_in(texts, pa.array(words, pa.string())), -1)
-    say(group, "categorical", "0.2.0")
+    describe(group, "categorical", "0.2.0")
     group.attrs["ordered"] = False
     put(group, "codes", np.asarray(codes, np.int32))
     put(group, "categories", words)
 
 
 def _sparse(group: h5py.Group, matrix: csr_array) -> None:
-    say(group, "csr_matrix", "0.1.0")
+    describe(group, "csr_matrix", "0.1.0")
     group.attrs["shape"] = np.array(matrix.shape, np.int64)
     for name in ("data", "indices", "indptr"):
         group.create_dataset(name, data=getattr(matrix, name))
@@ -123,7 +123,7 @@ def _text() -> Any:
 
 
 PAIRED = ("encountered", "taken_up", "delivered")
-"""What is told of pairs; ``taken_up`` is what was taken up until the end."""
+"""What pairs contain; ``taken_up`` is what was taken up until the end."""
 UNITS = {
     "X": "copies of the cargo that reached the cytosol",
     "layers/taken_up": "vesicles of the kinds that carry the cargo, taken up until the end",
@@ -144,11 +144,11 @@ def write(finished: Finished, to: Path) -> None:
     """Write a run as AnnData; see above."""
     import h5py
 
-    cells, file = finished.everyone, BytesIO()  # on a full disk HDF5 itself would crash
-    met = _Met(finished, cells["cell"])
+    cells, file = finished.all_cells, BytesIO()  # on a full disk HDF5 itself would crash
+    met = _Contacts(finished, cells["cell"])
     index = [f"cell_{cell}" for cell in cells["cell"].to_pylist()]
     with h5py.File(file, "w") as root:
-        say(root, "anndata", "0.1.0")
+        describe(root, "anndata", "0.1.0")
         columns = {name: cells[name] for name in cells.column_names}
         held = finished.held_by(cells)
         own = {n: v for n, v in held.items() if n.startswith(("released[", "endosomal["))}
@@ -168,7 +168,7 @@ def write(finished: Finished, to: Path) -> None:
     to.write_bytes(file.getbuffer())
 
 
-class _Met:
+class _Contacts:
     """Rows of ``edges.parquet``, with the places of both cells in a list of cells."""
 
     def __init__(self, finished: Finished, cells: pa.ChunkedArray) -> None:
@@ -227,11 +227,11 @@ class _Met:
 
 
 def _layers(
-    finished: Finished, held: dict[str, np.ndarray], met: _Met, cargos: list[str]
+    finished: Finished, held: dict[str, np.ndarray], met: _Contacts, cargos: list[str]
 ) -> dict[str, np.ndarray]:
     """Beside the copies delivered: vesicles that carry each cargo, and copies held."""
     carriers = [tuple(k.name for k in finished.scenario.vesicle if name in k.cargo) for name in cargos]
-    n = len(finished.everyone)
+    n = len(finished.all_cells)
     layers = {
         count: _matrix([met.of_kinds(count, kinds) for kinds in carriers], n)
         for count in ("taken_up", "delivered")
@@ -247,8 +247,8 @@ def _matrix(columns: list[np.ndarray], n: int) -> np.ndarray:
 def _about(finished: Finished) -> dict[str, Any]:
     """Provenance, and meaning of the numbers."""
     about = finished.about
-    told = ("scenario_name", "scenario_sha256", "table_sha256", "seed", "hours", "engine", "versions")
-    return {name: about[name] for name in told if about[name] is not None} | {
+    names = ("scenario_name", "scenario_sha256", "table_sha256", "seed", "hours", "engine", "versions")
+    return {name: about[name] for name in names if about[name] is not None} | {
         "resolution": "cell" if finished.by_cell else "cell_type",
         "orientation": ORIENTATION if finished.by_cell else UNKNOWN_DONORS,
         "units": {name.replace("/", " "): unit for name, unit in UNITS.items()},

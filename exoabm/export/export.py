@@ -21,7 +21,7 @@ from exoabm.export.finished_run import Finished, kind_of
 from exoabm.export.formats import RUN, format_of
 from exoabm.export.formats import TABLES as ENDINGS
 from exoabm.export.pairs import long_tables
-from exoabm.manifest import MANIFEST, Fault, told
+from exoabm.manifest import MANIFEST, Fault, fault_list
 from exoabm.output.lock import LOCK
 from exoabm.output.run_folder import disk_full, placed, placed_folder, write_whole
 from exoabm.runs.input_tables import copy, tables_of
@@ -128,7 +128,7 @@ def export_tables(
         raise InputError(f"--to {to}: tables are written into a folder; choose a name without {to.suffix}")
     faults = [fault for fault in verify(source) if fault.state != "foreign"]
     if faults and not partial:
-        raise InputError(f"{source}: {told(faults)}; --partial exports the rest")
+        raise InputError(f"{source}: {fault_list(faults)}; --partial exports the rest")
     if to.exists() and to.samefile(source):
         raise InputError(f"--to {to} is the folder to be exported; choose another one")
     lost = {fault.name.split("/")[0] for fault in faults}
@@ -215,7 +215,7 @@ def export_format(
         raise InputError(f"--set {min(options)}: the format {fmt.name} has no options")
     faults = [fault for fault in verify(source) if fault.state != "foreign"]
     if faults:
-        raise InputError(f"{source}: {told(faults)}")
+        raise InputError(f"{source}: {fault_list(faults)}")
     kind = kind_of(source)
     if kind not in fmt.of:
         made_of = " or a ".join(fmt.of)

@@ -14,11 +14,11 @@ from exoabm.export.figure_data import (
     caption_of,
     colors_of,
     courses_of,
+    donors_and_recipients,
     flown,
     has_cells,
     map_of,
     refuse_nothing,
-    talkers,
     types_of,
     widest_numbers,
     with_runs,
@@ -122,7 +122,7 @@ def _known(option: str, word: str, known: dict[str, Any]) -> Any:
 def _matrix(asked: Asked) -> Page:
     from exoabm.plot.matrices import Panel, matrix_page
 
-    rows, columns = talkers(asked.exchange)
+    rows, columns = donors_and_recipients(asked.exchange)
     panels = []
     for group in asked.exchange.groups:
         mean, half = mean_and_half(amounts_of(asked, group, rows, columns))
@@ -145,7 +145,7 @@ def _network(asked: Asked) -> Page:
     exchange = asked.exchange
     if exchange.sort == "run" and has_cells(exchange.groups[0].runs[0]):
         return _map(asked, exchange.groups[0].runs[0])
-    rows, columns = talkers(exchange)
+    rows, columns = donors_and_recipients(exchange)
     names = in_order([*rows, *columns], types_of(exchange))
     panels = [(g.title, amounts_of(asked, g, names, names).mean(axis=0)) for g in exchange.groups]
     refuse_nothing(asked, sum(float(amounts.sum()) for _, amounts in panels))

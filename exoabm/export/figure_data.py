@@ -97,7 +97,7 @@ def senders_of(pairs: Columns) -> list[str]:
     return [of or word for of, word in zip(pairs["donor_type"], pairs["sender"], strict=True)]
 
 
-def talkers(exchange: Exchange) -> tuple[list[str], list[str]]:
+def donors_and_recipients(exchange: Exchange) -> tuple[list[str], list[str]]:
     """Names of all that send, and of the types that take up or did, in the order of the scenario."""
     found = [each.pairs() for group in exchange.groups for each in group.replicates]
     order = types_of(exchange)

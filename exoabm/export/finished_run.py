@@ -55,7 +55,7 @@ class Finished(Run):
         return self.cells_at(self.fields.times_s[-1])
 
     @cached_property
-    def everyone(self) -> pa.Table:
+    def all_cells(self) -> pa.Table:
         """All cells that have existed, in order of birth, with last position and properties.
 
         That is its row in the lineage where cells come and go, its id and label in the layout's table, and

@@ -135,7 +135,7 @@ def names() -> tuple[str, ...]:
     return (*TABLES, *(each.name for each in FORMATS))
 
 
-def told(formats: Iterable[Format] = FORMATS) -> str:
+def format_list(formats: Iterable[Format] = FORMATS) -> str:
     """Names of formats, each with its endings."""
     return ", ".join(
         each.name + (f" ({', '.join(each.endings)})" if each.endings else "") for each in formats
@@ -172,7 +172,7 @@ def format_of(to: Path, name: str | None = None) -> Format | None:
     if to.suffix and not to.is_dir():
         raise InputError(
             f"--to {to}: no format has the ending {to.suffix}{did_you_mean(to.suffix, endings)}; "
-            f"there are {told()}; for a folder of tables of this name give --format csv"
+            f"there are {format_list()}; for a folder of tables of this name give --format csv"
         )
     if low in {each.name for each in FORMATS} and not to.is_dir():
         raise InputError(

@@ -79,12 +79,12 @@ def _write_cells(finished: Finished, labels: Any, axes: tuple[str, ...], space: 
     image = _image(group, axes, (len(fields.times_s), *space), "i4")
     for i, time in enumerate(fields.times_s.tolist()):
         image[i] = _covered(finished, finished.cells_at(time), space)
-    everyone = finished.everyone.select(["cell", "cell_type"]).to_pylist()
+    all_cells = finished.all_cells.select(["cell", "cell_type"]).to_pylist()
     hue = dict(zip(finished.diameters, cycle(HUES), strict=False))
     color = {name: [*bytes.fromhex(text), 255] for name, text in hue.items()}
     about = {
-        "colors": [{"label-value": c["cell"] + 1, "rgba": color[c["cell_type"]]} for c in everyone],
-        "properties": [{"label-value": c["cell"] + 1, **c} for c in everyone],
+        "colors": [{"label-value": c["cell"] + 1, "rgba": color[c["cell_type"]]} for c in all_cells],
+        "properties": [{"label-value": c["cell"] + 1, **c} for c in all_cells],
         "source": {"image": "../../"},
     }
     group.attrs["ome"] = {

@@ -30,7 +30,7 @@ METHOD = "mean over runs ± t(n - 1, 0.975) sd / sqrt(n)"
 QUANTITIES = (*SUMS, "distance_um", "first_time_s")
 ENDS = ("sender", "donor_type", "recipient_type", "vesicle_kind")
 COLUMNS = tuple(column.name for column in PAIRS.columns)
-TOLD = {
+MEANINGS = {
     "row": "run of the batch, as in results",
     "replicate": "number of the run among those of its point or arm, from 1",
     "arm": "arm of the trial",
@@ -110,11 +110,11 @@ def _pairs(folder: Path, plan: Plan, names: tuple[str, ...], places: Mapping[str
         for record in batch:
             place, kept = places[record["row"]], record["pairs"]
             n = len(kept["sender"])
-            told = dict(zip(names, place.keys, strict=True)) | {
+            described = dict(zip(names, place.keys, strict=True)) | {
                 "row": record["row"],
                 "replicate": place.replicate,
             }
-            for name, value in told.items():
+            for name, value in described.items():
                 columns[name] += [value] * n
             for name in COLUMNS:
                 columns[name] += kept[name]
@@ -182,7 +182,7 @@ def _summary(pairs: pa.Table, names: tuple[str, ...]) -> pa.Table:
 
 def _described(table: pa.Table) -> pa.Table:
     """A table with the meaning of its columns as metadata."""
-    own = {name: {"description": meaning} for name, meaning in TOLD.items()}
+    own = {name: {"description": meaning} for name, meaning in MEANINGS.items()}
     said = {column.name: field(column).metadata for column in PAIRS.columns} | own
     fields = [f.with_metadata(said[f.name]) if f.name in said else f for f in table.schema]
     return table.cast(pa.schema(fields))

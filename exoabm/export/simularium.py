@@ -136,7 +136,7 @@ def write(finished: Finished, to: Path) -> None:
     times, every = _times(finished)
     sources = [_cells(finished, types, times)]
     if single:
-        after = max(finished.everyone["cell"].to_pylist(), default=-1) + 1
+        after = max(finished.all_cells["cell"].to_pylist(), default=-1) + 1
         sources.append(_vesicles(finished, times, after, len(types)))
     with to.open("w", encoding="utf-8") as file:
         head = json.dumps({"trajectoryInfo": _head(finished, [*radius], times, every)}, ensure_ascii=False)
@@ -158,7 +158,7 @@ def _times(finished: Finished) -> tuple[np.ndarray, int]:
     if finished.about["engine"] == "vesicles":
         for name in (named(place, kind) for kind in finished.kinds for place in places):
             shown += np.asarray(metrics[name])
-    shown += len(finished.everyone)
+    shown += len(finished.all_cells)
     every = next(k for k in range(1, len(times) + 1) if shown[::-k].sum() <= MOST_SPHERES or k == len(times))
     return times[::-every][::-1], every
 

@@ -28,7 +28,7 @@ import pyarrow.compute as pc
 from scipy.sparse import csr_array
 
 from exoabm.errors import InputError
-from exoabm.export.anndata import put, put_frame, say
+from exoabm.export.anndata import describe, put, put_frame
 from exoabm.inference.measures import apart, measure, off_diagonal
 from exoabm.inference.observation import Genes, Observer, Options, genes_of
 from exoabm.scenario.builder import blueprint, declared
@@ -67,7 +67,7 @@ def write(finished: Finished, to: Path, given: Mapping[str, str]) -> None:
     genes = cells.genes()
     file = BytesIO()  # on a full disk HDF5 itself would crash
     with h5py.File(file, "w") as root:
-        say(root, "anndata", "0.1.0")
+        describe(root, "anndata", "0.1.0")
         put_frame(root, "obs", cells.names, cells.columns(amounts))
         kind = {"role": _words(genes.roles)}
         put_frame(root, "var", genes.names, kind)

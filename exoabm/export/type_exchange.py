@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from exoabm.analysis.communication_graph import UNKNOWN, Edges, Everyone
+from exoabm.analysis.communication_graph import UNKNOWN, AllCells, Edges
 from exoabm.batch.compare import read_arm
 from exoabm.batch.execution.row_files import RUNS, records
 from exoabm.batch.execution.rows import PLAN, Plan
@@ -49,13 +49,13 @@ class FinishedRun(Finished):
         )
 
     @cached_property
-    def known_cells(self) -> Everyone:
+    def known_cells(self) -> AllCells:
         """All present and past cells, with their position now or at death."""
         cells = self._cells
         names = {name: i for i, name in enumerate(self.types)}
         index = np.array([names[name] for name in cells["cell_type"].to_pylist()], np.int64)
         position = np.column_stack([np.asarray(cells[axis]) for axis in POSITION])
-        return Everyone(np.asarray(cells["cell"]), index, position)
+        return AllCells(np.asarray(cells["cell"]), index, position)
 
     @cached_property
     def links(self) -> Edges:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from exoabm.analysis.communication_graph import everyone
+from exoabm.analysis.communication_graph import all_cells
 from exoabm.cargo import CargoClass
 from exoabm.tables.declarations import CELLS, TABLES
 from exoabm.tables.parquet import TableObserver
@@ -114,7 +114,7 @@ def _source_columns(source: SourceCells, birth_id: np.ndarray) -> dict[str, pa.A
 
 def over_lives(state: State, count: str, kinds: Sequence[int]) -> np.ndarray:
     """A count of ``CUMULATIVE_COUNTS``, summed over vesicle kinds, of all cells in the order of birth."""
-    cells, met = everyone(state), state.lineage.contacts
+    cells, met = all_cells(state), state.lineage.contacts
     chosen = np.isin(met["kind"], kinds)
     total = np.zeros(len(cells))
     np.add.at(total, cells.row_of(met["recipient"][chosen]), met[count][chosen])
@@ -128,7 +128,7 @@ def lineage_table(state: State, about: Mapping[str, str] | None = None) -> pa.Ta
     ``mother`` is null for cells of the layout, ``died_s`` for the living. Type and position are those of now,
     or of death.
     """
-    cells, dead = everyone(state), state.lineage.dead
+    cells, dead = all_cells(state), state.lineage.dead
     mother, born = np.empty(len(cells), np.int64), np.empty(len(cells))
     died = np.full(len(cells), np.nan)
     for rows, source in (

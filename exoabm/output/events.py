@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from exoabm.accounting.stage_records import Events, take_or_absent
-from exoabm.analysis.communication_graph import Everyone
+from exoabm.analysis.communication_graph import AllCells
 from exoabm.kernels.row_groups import order_by_key
 from exoabm.output.recorder import part
 from exoabm.state import OUTSIDE, Resolution
@@ -82,7 +82,7 @@ DUST = 1e-9
 """Vesicles, below which a difference of bound ones is rounding."""
 
 
-def _cumulative(state: State, buried: int) -> tuple[Everyone, dict[str, np.ndarray]]:
+def _cumulative(state: State, buried: int) -> tuple[AllCells, dict[str, np.ndarray]]:
     """Everything that only grows, by the name of its event, of the living and those who died since then.
 
     ``buried`` is how many were dead before. Returns these cells, and their counts; where cells come and go
@@ -100,13 +100,13 @@ def _cumulative(state: State, buried: int) -> tuple[Everyone, dict[str, np.ndarr
         "escape": balance["escaped"].copy(),
         "entry": balance.entered.copy(),
     }
-    living = Everyone(state.cells.birth_id.copy(), state.cells.type, state.cells.position)
+    living = AllCells(state.cells.birth_id.copy(), state.cells.type, state.cells.position)
     if len(lineage.dead) == buried:
         return living, counts | totals
     gone = {name: lineage.dead[name][buried:] for name in ("birth_id", "type", "position", "released")}
     ids = np.concatenate([gone["birth_id"], living.birth_id])
     order = np.argsort(ids)
-    cells = Everyone(
+    cells = AllCells(
         ids[order],
         np.concatenate([gone["type"], living.type])[order],
         np.concatenate([gone["position"], living.position])[order],
@@ -125,7 +125,7 @@ def _cumulative(state: State, buried: int) -> tuple[Everyone, dict[str, np.ndarr
 
 
 def _since(
-    before: dict[str, np.ndarray], cells: Everyone, now: dict[str, np.ndarray]
+    before: dict[str, np.ndarray], cells: AllCells, now: dict[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
     """What was added to each count; cells and labels that are new had nothing before."""
     rows, result = cells.row_of(before["cell"]), {}
@@ -142,7 +142,7 @@ def _since(
 
 
 def _pass_on(
-    state: State, buried: int, cells: Everyone, before: np.ndarray, new: dict[str, np.ndarray]
+    state: State, buried: int, cells: AllCells, before: np.ndarray, new: dict[str, np.ndarray]
 ) -> None:
     """Vesicles bound to cells that divided or died since the last record, as events of their own.
 
@@ -171,7 +171,7 @@ def _pass_on(
 
 
 def _released(
-    state: State, cells: Everyone, new: np.ndarray, now: np.ndarray, changed: int
+    state: State, cells: AllCells, new: np.ndarray, now: np.ndarray, changed: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """What cells released since then, each as what it was at the time: kind, label, cell and count, (m,).
 
@@ -200,7 +200,7 @@ def _released(
 
 def _event_rows(
     state: State,
-    cells: Everyone,
+    cells: AllCells,
     released: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
     new: dict[str, np.ndarray],
     interval: float,

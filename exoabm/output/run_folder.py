@@ -41,7 +41,7 @@ UNFINISHED = ".unfinished"
 CHECKPOINT = "checkpoint.npz"
 BEFORE = "checkpoint.before.npz"
 """The checkpoint before the last one, for where that is damaged."""
-SCAFFOLD = (CHECKPOINT, BEFORE, "checkpoint.*.partial", LOCK, "*.part")
+TEMPORARY = (CHECKPOINT, BEFORE, "checkpoint.*.partial", LOCK, "*.part")
 """Files of a run in progress, which a finished one does not need."""
 
 
@@ -218,7 +218,7 @@ class RunFolder:
 
     def _tidy(self, place: Path) -> None:
         """Remove from a folder in place what only the work needed."""
-        for pattern in SCAFFOLD:
+        for pattern in TEMPORARY:
             for file in place.glob(pattern):
                 file.unlink(missing_ok=True)
         sync(place, deep=False)

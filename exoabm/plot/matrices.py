@@ -20,11 +20,11 @@ from exoabm.plot.page import (
     Page,
     axes_or_new,
     check_width,
+    mean_text,
     name_lines,
     scale_of,
     text_height,
     text_width,
-    told,
 )
 from exoabm.plot.palette import INK, MUTED, PAPER
 from exoabm.plot.scales import number
@@ -142,7 +142,9 @@ def numbers(mean: np.ndarray, half: np.ndarray | None, shades: Shades) -> dict[t
     """Text of each field."""
     halves = np.full(mean.shape, np.nan) if half is None else np.asarray(half, float)
     return {
-        at: told(value / shades.scale, float(halves[at]) / shades.scale) if value or halves[at] > 0 else "0"
+        at: mean_text(value / shades.scale, float(halves[at]) / shades.scale)
+        if value or halves[at] > 0
+        else "0"
         for at, value in np.ndenumerate(mean)
     }
 

@@ -182,7 +182,7 @@ def scale_of(most: float) -> tuple[float, str]:
     return 10.0**exponent, f"10{superscript(exponent)} "
 
 
-def told(value: float, half: float = float("nan")) -> str:
+def mean_text(value: float, half: float = float("nan")) -> str:
     """A number, with half its interval in a second line if it has one."""
     text = number(value)
     if np.isnan(half):

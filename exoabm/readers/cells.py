@@ -27,7 +27,7 @@ MAX_BYTES = 512 << 20
 """Of a text or Parquet table, unpacked; of HDF5 and Zarr, of the columns read."""
 MAX_CELLS = 2_000_000
 LEAST_PLANES = 2
-MOST_TOLD = 12
+MOST_LISTED = 12
 """Largest number of labels in a summary."""
 
 
@@ -91,14 +91,14 @@ class CellTable:
     def recognized(self, meaning: dict[str, str] | None = None) -> str:
         """Findings in one line, with the cell type of each label where it is known."""
         counts = self.labels.counts()
-        told = [
+        listed = [
             f"{count:,} {label}" + (f" -> {meaning[label]}" if meaning else "")
-            for label, count in list(counts.items())[:MOST_TOLD]
+            for label, count in list(counts.items())[:MOST_LISTED]
         ]
-        more = f" and {len(counts) - MOST_TOLD} more labels" if len(counts) > MOST_TOLD else ""
+        more = f" and {len(counts) - MOST_LISTED} more labels" if len(counts) > MOST_LISTED else ""
         head, *rest = self.findings
         after = "".join(f"; {each}" for each in rest)
-        return _in_line(f"{self.name}: {head}: {', '.join(told)}{more}{after}")
+        return _in_line(f"{self.name}: {head}: {', '.join(listed)}{more}{after}")
 
     def record(self, meaning: dict[str, str]) -> dict[str, Any]:
         """Findings for ``run.json``."""

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import exoabm
-from exoabm.analysis import communication as talk
 from exoabm.analysis.communication import cargo_table, edge_table, pairs_of
+from exoabm.analysis.communication import summary as communication_summary
 from exoabm.analysis.communication_graph import network
 from exoabm.analysis.outcomes import body
 from exoabm.cells.behaviors import local_behaviors
@@ -117,7 +117,7 @@ def run_to_folder(
         "changes": [],
     }
     check_step_changes(loaded, plan["changes_at"], end)
-    with folder, _let_go(model):
+    with folder, _close_writers(model):
         plan |= _recipe(model, hours, keep_tables(folder, loaded, table_sha256))
         for observer in _observers(folder, model, plan, operation):
             model.observe(observer)
@@ -137,7 +137,7 @@ def resume_run(out: Path, *, threads: int = 1, progress: Callable[[float], Any] 
     """
     with ResumableFolder(out, resume=True) as folder:
         model, loaded, plan, operation = _taken_up(folder, threads)
-        with _let_go(model):
+        with _close_writers(model):
             return _complete(folder, model, loaded, plan, operation, progress)
 
 
@@ -164,7 +164,7 @@ def _taken_up(
             continue
         if folder.replaces not in ("", plan["replaces"]):
             raise InputError(f"{folder.path} exists already; move it away to resume {folder.work}")
-        loaded = _cooked(plan, folder.work)
+        loaded = _scenario_of_recipe(plan, folder.work)
         made = [StepChange(**row) for row in plan["changes"]]
         now_loaded = with_step_changes(loaded, made)
         state = part(content, "state/")
@@ -193,7 +193,7 @@ def _taken_up(
 
 
 @contextlib.contextmanager
-def _let_go(model: ExosomeModel) -> Iterator[None]:
+def _close_writers(model: ExosomeModel) -> Iterator[None]:
     """Close all files of writers after an error."""
     try:
         yield
@@ -291,7 +291,7 @@ def summarize(model: ExosomeModel) -> dict[str, Any]:
             for name in ("produced", "recaptured", "degraded", "exported", "debris", "held")
         },
         **({"body": organs} if organs else {}),
-        "communication": talk.summary(state, float(model.scenario.record.threshold)),
+        "communication": communication_summary(state, float(model.scenario.record.threshold)),
         "warnings": model.warnings,
     }
 
@@ -352,7 +352,7 @@ def _event_writer(model: ExosomeModel, folder: Path, plan: dict[str, Any]) -> Ob
 
 
 def _recipe(model: ExosomeModel, hours: float | None, tables: dict[str, str]) -> dict[str, Any]:
-    """Data to rebuild the model from the run folder; see ``_cooked``."""
+    """Data to rebuild the model from the run folder; see ``_scenario_of_recipe``."""
     import tomli_w
 
     loaded, resolved = model.loaded, model.loaded.resolved()
@@ -373,7 +373,7 @@ def _recipe(model: ExosomeModel, hours: float | None, tables: dict[str, str]) ->
     }
 
 
-def _cooked(recipe: dict[str, Any], work: Path) -> LoadedScenario:
+def _scenario_of_recipe(recipe: dict[str, Any], work: Path) -> LoadedScenario:
     """The scenario of a recipe, with the table in the run's folder, if both are unchanged."""
     if recipe["exoabm"] != exoabm.__version__:
         raise InputError(

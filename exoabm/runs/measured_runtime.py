@@ -195,10 +195,10 @@ def warning(
     if not long:
         return f"this run may take {memory}"
     timing = probe(loaded, hours=hours, threads=threads, compiling=compiling)
-    return f"this run takes about {spoken(timing.seconds)} and {memory}"
+    return f"this run takes about {rounded_duration(timing.seconds)} and {memory}"
 
 
-def spoken(seconds: float) -> str:
+def rounded_duration(seconds: float) -> str:
     """A time for people, to two figures."""
     for unit, length in (("days", 86400.0), ("h", 3600.0), ("min", 60.0)):
         if seconds >= 1.5 * length:

@@ -18,8 +18,8 @@ LONG = 25
 
 def html_card(title: str, lines: Iterable[str] = (), *tables: str) -> str:
     """A title, lines of text below it, and tables as ``html_table`` makes them."""
-    told = "".join(f"<div>{_safe(line)}</div>" for line in lines if line)
-    return f"<div><strong>{_safe(title)}</strong>{told}{''.join(tables)}</div>"
+    lines_shown = "".join(f"<div>{_safe(line)}</div>" for line in lines if line)
+    return f"<div><strong>{_safe(title)}</strong>{lines_shown}{''.join(tables)}</div>"
 
 
 def html_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], most: int = MOST_ROWS) -> str:

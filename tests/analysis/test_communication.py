@@ -10,7 +10,7 @@ import pytest
 
 from exoabm import ExosomeModel
 from exoabm.accounting.mass_balance import MassBalance, WasteBalance
-from exoabm.analysis import communication as talk
+from exoabm.analysis import communication
 from exoabm.analysis.communication_graph import COUNTS
 from exoabm.analysis.communication_graph import graph as graph_of
 from exoabm.cargo import Cargo, CargoClass
@@ -120,7 +120,7 @@ both = pytest.mark.parametrize("by_cell", [True, False], ids=["cell", "cell_type
 @both
 def test_the_matrix_of_types_adds_up_who_sent_what_to_whom(by_cell: bool) -> None:
     """The same at both resolutions; rows send; a type without cells is no column."""
-    matrix = talk.type_matrix(conversation(by_cell))
+    matrix = communication.type_matrix(conversation(by_cell))
     assert matrix.donors == ("red", "blue")
     assert matrix.recipients == ("red", "blue", "green")
     np.testing.assert_array_equal(matrix.values, [[8, 0, 56], [0, 0, 40]])
@@ -137,21 +137,21 @@ def test_uptake_is_not_delivery(by_cell: bool) -> None:
         ("recycled", 1 / 16),
     ):
         np.testing.assert_allclose(
-            talk.type_matrix(made, count).values, share * np.array([[8, 0, 56], [0, 0, 40]])
+            communication.type_matrix(made, count).values, share * np.array([[8, 0, 56], [0, 0, 40]])
         )
     with pytest.raises(InputError, match="unknown count 'taken'"):
-        talk.type_matrix(made, "taken")
+        communication.type_matrix(made, "taken")
 
 
 def test_a_donor_that_reached_nobody_has_shares_of_zero() -> None:
-    matrix = talk.type_matrix(state(False))
+    matrix = communication.type_matrix(state(False))
     assert matrix.donors == ("red", "blue")
     assert not matrix.values.any()
     assert not matrix.shares().any()
 
 
 def test_the_edge_table_has_a_row_for_each_origin_recipient_and_kind() -> None:
-    table = talk.edge_table(conversation(True))
+    table = communication.edge_table(conversation(True))
     assert table.num_rows == 5
     rows = {(r["donor"], r["recipient"], r["vesicle_kind"]): r for r in table.to_pylist()}
     assert set(rows) == {(0, 3, "small"), (0, 3, "large"), (0, 0, "small"), (1, 3, "small"), (2, 4, "large")}
@@ -160,7 +160,7 @@ def test_the_edge_table_has_a_row_for_each_origin_recipient_and_kind() -> None:
     assert [row[c] for c in COUNTS] == [32, 8, 16, 4, 1, 2]
     copies = {
         (r["donor"], r["recipient"], r["vesicle_kind"], r["cargo"]): r["copies_delivered"]
-        for r in talk.cargo_table(conversation(True)).to_pylist()
+        for r in communication.cargo_table(conversation(True)).to_pylist()
     }
     assert (copies[0, 3, "large", "note"], copies[0, 3, "large", "debris"]) == (6, 4)
     assert (row["first_time_s"], row["last_time_s"]) == (60, 300)
@@ -171,7 +171,7 @@ def test_the_edge_table_has_a_row_for_each_origin_recipient_and_kind() -> None:
 
 
 def test_an_edge_of_which_only_the_type_is_known_has_no_donor() -> None:
-    table = talk.edge_table(conversation(False))
+    table = communication.edge_table(conversation(False))
     assert table["donor"].to_pylist() == [None] * 4
     assert sorted(set(table["donor_type"].to_pylist())) == ["blue", "red"]
     assert table.schema.metadata[b"resolution"] == b"cell_type"
@@ -258,20 +258,20 @@ def test_a_reservoir_is_a_sender_of_its_own(by_cell: bool, tmp_path) -> None:
     graph = graph_of(made)
     assert graph.nodes[RESERVOIR]["cell_type"] == RESERVOIR
     assert graph.edges[RESERVOIR, 4 if by_cell else "green"]["weight"] == 100
-    (row,) = (r for r in talk.edge_table(made).to_pylist() if r["sender"] == RESERVOIR)
+    (row,) = (r for r in communication.edge_table(made).to_pylist() if r["sender"] == RESERVOIR)
     ends = (row["donor"], row["donor_type"], row["recipient"])
     assert (ends, row["taken_up"]) == ((None, None, 4), 100)
-    matrix = talk.type_matrix(made)
+    matrix = communication.type_matrix(made)
     assert matrix.donors == ("red", "blue", RESERVOIR)
     assert matrix.values[2].tolist() == [0, 0, 100]
-    assert set(talk.reach(made)) == {"red", "blue"}
+    assert set(communication.reach(made)) == {"red", "blue"}
     nx.write_graphml(graph, tmp_path / "graph.graphml")
     assert nx.read_graphml(tmp_path / "graph.graphml").number_of_edges() == graph.number_of_edges()
 
 
 def test_the_reach_of_cells_is_the_distance_to_other_cells() -> None:
     """Red: 24 at 40 um, 32 at 30 um, and 8 of 64 of its own; blue: 40 at 20 um."""
-    reach = talk.reach(conversation(True))
+    reach = communication.reach(conversation(True))
     assert reach["red"]["autocrine_share"] == pytest.approx(8 / 64)
     assert reach["red"]["mean_um"] == pytest.approx((24 * 40 + 32 * 30) / 56)
     assert reach["red"]["median_um"] == pytest.approx(30)
@@ -288,11 +288,11 @@ def test_the_reach_of_cells_is_the_distance_to_other_cells() -> None:
 
 def test_the_reach_of_a_type_is_at_least_that_to_its_nearest_cell() -> None:
     """Red to green 3: 30 um from the nearer red cell; what red took up itself counts at 0."""
-    reach = talk.reach(conversation(False))
+    reach = communication.reach(conversation(False))
     assert reach["red"]["mean_um"] == pytest.approx(56 * 30 / 64)
     assert "lower bound" in reach["red"]["basis"]
     assert "autocrine_share" not in reach["red"]
-    assert reach["red"]["mean_um"] <= talk.reach(conversation(True))["red"]["mean_um"]
+    assert reach["red"]["mean_um"] <= communication.reach(conversation(True))["red"]["mean_um"]
 
 
 def test_distances_go_the_short_way_around_where_faces_are_periodic() -> None:
@@ -300,10 +300,10 @@ def test_distances_go_the_short_way_around_where_faces_are_periodic() -> None:
     for periodic, expected in ((True, 10.0), (False, 90.0)):
         made = state(True, periodic=periodic)
         meet(made, 0, 1, 2, 5)
-        assert talk.reach(made)["blue"]["mean_um"] == pytest.approx(expected)
-        assert talk.nearest_donor_distance(made, "blue")[0] == pytest.approx(expected)
-    np.testing.assert_allclose(talk.nearest_donor_distance(state(True)), [0, 0, 0, 30, 20])
-    np.testing.assert_array_equal(talk.nearest_donor_distance(state(True), "green"), [math.inf] * 5)
+        assert communication.reach(made)["blue"]["mean_um"] == pytest.approx(expected)
+        assert communication.nearest_donor_distance(made, "blue")[0] == pytest.approx(expected)
+    np.testing.assert_allclose(communication.nearest_donor_distance(state(True)), [0, 0, 0, 30, 20])
+    np.testing.assert_array_equal(communication.nearest_donor_distance(state(True), "green"), [math.inf] * 5)
 
 
 def exponential(length: float, peak: float, *, reservoir: bool = False) -> State:
@@ -321,7 +321,7 @@ def exponential(length: float, peak: float, *, reservoir: bool = False) -> State
 def test_the_communication_distance_of_an_exponential_is_known(threshold: float) -> None:
     """L ln(peak / threshold), to a tenth of a voxel; 5 % more of L is seen."""
     for factor in (1.0, 1.05):
-        found = talk.communication_distance(exponential(20 * factor, 1.0), 0, threshold)
+        found = communication.communication_distance(exponential(20 * factor, 1.0), 0, threshold)
         expected = 20 * math.log(1 / threshold)
         print(found, expected)
         assert (abs(found - expected) < 1.0) == (factor == 1.0 or expected < 20)
@@ -329,20 +329,20 @@ def test_the_communication_distance_of_an_exponential_is_known(threshold: float)
 
 def test_the_communication_distance_ends_at_nothing_and_everything() -> None:
     made = exponential(20, 1.0)
-    assert talk.communication_distance(made, 0, 2.0) == 0
-    assert talk.communication_distance(made, 0, 1e-9) == math.inf
+    assert communication.communication_distance(made, 0, 2.0) == 0
+    assert communication.communication_distance(made, 0, 1e-9) == math.inf
     made.labels.of_cell[:] = -1
-    assert talk.communication_distance(made, 0, 0.1) == 0
-    assert talk.communication_distance(state(True), 0, 0.1) == 0
+    assert communication.communication_distance(made, 0, 0.1) == 0
+    assert communication.communication_distance(state(True), 0, 0.1) == 0
 
 
 def test_the_profile_leaves_obstacles_out() -> None:
     made = exponential(20, 1.0)
     made.domain = Domain((10, 10), 10.0, 5.0, obstacle=np.zeros((10, 10), bool))
-    _, before = talk.distance_profile(made, 0)
+    _, before = communication.distance_profile(made, 0)
     made.domain.obstacle[:, 6:] = True
     made.fields[0][:, :, 6:] = 0
-    distance, after = talk.distance_profile(made, 0)
+    distance, after = communication.distance_profile(made, 0)
     near = distance < 50
     np.testing.assert_allclose(after[near], before[: near.sum()], rtol=1e-12)
 
@@ -351,7 +351,7 @@ def test_the_profile_leaves_obstacles_out() -> None:
 def test_the_summary_is_plain_and_adds_up(by_cell: bool) -> None:
     import json
 
-    found = talk.summary(conversation(by_cell), 1e-6)
+    found = communication.summary(conversation(by_cell), 1e-6)
     json.dumps(found, allow_nan=False)
     assert found["taken_up_by_type"]["red"] == {"red": 8, "blue": 0, "green": 56}
     assert found["share_by_type"]["blue"]["green"] == 1
@@ -363,7 +363,7 @@ def test_the_summary_is_plain_and_adds_up(by_cell: bool) -> None:
 def test_kinds_that_carry_the_same_cargo_are_a_frame_too() -> None:
     model = ExosomeModel("tumor_delivery", seed=1)
     model.run(hours=0.5)
-    table = talk.cargo_table(model.state)
+    table = communication.cargo_table(model.state)
     frame = table.to_pandas()
     assert len(frame) == len(table) > 0
     assert set(frame.cargo) == {"drug"}

@@ -279,7 +279,7 @@ def test_a_long_analysis_says_how_long_before_it_begins(monkeypatch) -> None:
     loaded = load("two_cells")
     effort = {"trajectories": 10, "samples": 128}
     # 8 + 10 * 12 + 128 * 13 = 1,792 runs of 6 s, two at a time
-    text = module.foretell(loaded, 11, **effort, jobs=2)
+    text = module.duration_note(loaded, 11, **effort, jobs=2)
     assert text is not None
     assert text.startswith("up to 1,792 runs in about 90 min")
-    assert module.foretell(loaded, 2, **effort, hours=0.05) is None
+    assert module.duration_note(loaded, 2, **effort, hours=0.05) is None

@@ -14,7 +14,7 @@ from scipy import stats
 from exoabm.batch.execution.rows import replicate_seeds
 from exoabm.batch.execution.runner import resume_rows, run_rows
 from exoabm.batch.sweeps.summary import Summary, Varied
-from exoabm.batch.sweeps.sweep import foretell, plan_sweep, report
+from exoabm.batch.sweeps.sweep import duration_note, plan_sweep, report
 from exoabm.errors import InputError, ResourceError, RunFailed, ScenarioError
 from exoabm.scenario.loader import load
 from tests.batch.conftest import RATE, data
@@ -269,7 +269,7 @@ def test_more_runs_at_a_time_than_memory_holds_are_refused() -> None:
     vary = [f"{RATE}=1:9:900"]
     plan = plan_sweep(load("two_cells"), vary, source="two_cells", seed=1)
     with pytest.raises(ResourceError, match=r"900 runs at a time .* --jobs \d+ would do"):
-        foretell(load("two_cells"), plan, vary, jobs=1000)
+        duration_note(load("two_cells"), plan, vary, jobs=1000)
 
 
 def test_a_long_sweep_is_announced_and_a_short_one_is_not(monkeypatch) -> None:
@@ -281,8 +281,8 @@ def test_a_long_sweep_is_announced_and_a_short_one_is_not(monkeypatch) -> None:
     vary = [f"{RATE}=1:9:20"]
     tissue = load("tissue")
     plan = plan_sweep(tissue, vary[:0], source="tissue", seed=1, replicates=200)
-    said = foretell(tissue, plan, [], jobs=2)
+    said = duration_note(tissue, plan, [], jobs=2)
     assert said is not None
     assert "about 2.8 h for 200 rows, 2 at a time" in said
     quick = plan_sweep(load("two_cells"), vary, source="two_cells", seed=1, hours=0.1)
-    assert foretell(load("two_cells"), quick, vary, jobs=2) is None
+    assert duration_note(load("two_cells"), quick, vary, jobs=2) is None

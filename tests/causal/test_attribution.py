@@ -5,7 +5,7 @@ import pytest
 from small_tissue import LINEAR, SILENT_RELAYS, loaded, model
 
 from exoabm.batch.execution.run_readouts import measure
-from exoabm.causal.attribution import adjoint, attribute, lean, worth
+from exoabm.causal.attribution import adjoint, attribute, with_few_labels, worth
 from exoabm.errors import InputError
 
 
@@ -88,7 +88,7 @@ def test_donors_share_a_label_where_the_readout_is_a_sum_over_them():
     scenario = loaded({"cell_type.donor.secretion": "poisson"})
     found = {}
     for readout, labels in (("delivered_per_cell[reader]", 1), ("taken_up[donor -> reader]", 9)):
-        _, first, name = lean(scenario, readout, 3)
+        _, first, name = with_few_labels(scenario, readout, 3)
         assert (len(first.state.labels), name) == (labels, readout)
         first.run(hours=2)
         found[labels] = measure(first)

@@ -120,8 +120,8 @@ def test_fates_compete_in_proportion_to_their_rates() -> None:
     shifted = law(1.05)
     stay = n - shifted.sum()
     assert ((counts - shifted) ** 2 / shifted).sum() + (stays - stay) ** 2 / stay > 16.3
-    everyone = np.concatenate([turnover.divides, turnover.dies, turnover.changes])
-    assert len(np.unique(everyone)) == len(everyone)
+    all_cells = np.concatenate([turnover.divides, turnover.dies, turnover.changes])
+    assert len(np.unique(all_cells)) == len(all_cells)
     apply_turnover(state, turnover, dt)
     assert (state.cells.type == 0).sum() == len(turnover.changes), "b stands first in the file"
     assert state.warnings, "a quarter of the cells meet a fate in one step"

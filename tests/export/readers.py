@@ -27,7 +27,7 @@ def at_the_end(run: Path) -> pd.DataFrame:
     return cells[np.isclose(cells["time_s"], end)]
 
 
-def everyone(run: Path) -> pd.DataFrame:
+def all_cells(run: Path) -> pd.DataFrame:
     """All cells that ever were, by birth."""
     return table(run, "lineage") if (run / "lineage.parquet").exists() else at_the_end(run)
 
@@ -66,7 +66,7 @@ def anndata(run: Path, file: Path) -> None:
     if file.name.endswith("truth.h5ad"):
         truth(run, file)
         return
-    found, cells, edges = anndata.read_h5ad(file), everyone(run), table(run, "edges")
+    found, cells, edges = anndata.read_h5ad(file), all_cells(run), table(run, "edges")
     assert list(found.obs_names) == [f"cell_{cell}" for cell in cells["cell"]]
     assert list(found.obs["cell_type"]) == list(cells["cell_type"])
     assert found.obs["cell_type"].dtype == "category"

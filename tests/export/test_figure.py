@@ -16,7 +16,7 @@ from scipy import stats
 from exoabm.errors import InputError
 from exoabm.export import figure_data
 from exoabm.export.figure import FIGURES, draw_figure
-from exoabm.export.figure_data import Asked, amounts_of, flown, talkers
+from exoabm.export.figure_data import Asked, amounts_of, donors_and_recipients, flown
 from exoabm.export.type_exchange import exchange_of
 from exoabm.plot.scales import number
 from exoabm.runs.execute import run_to_folder
@@ -77,7 +77,7 @@ def test_the_numbers_are_means_and_intervals_of_the_runs(sweep: Path, tmp_path: 
 
 def test_rows_send(sweep: Path) -> None:
     asked = Asked(exchange_of(str(sweep)), "taken_up", None, None)
-    rows, columns = talkers(asked.exchange)
+    rows, columns = donors_and_recipients(asked.exchange)
     assert rows == columns == ["donor", "taker_of_all"], "idle cells neither send nor take up"
     amounts = amounts_of(asked, asked.exchange.groups[1], rows, columns)
     assert amounts.shape == (3, 2, 2)

@@ -137,8 +137,8 @@ def test_where_no_cell_lives_at_the_end_none_is_shown_and_edges_stay(tmp_path) -
     loaded = load(str(table), changes | {"transport.engine": "vesicles", "record.fields": "30 min"})
     run = Finished(run_to_folder(loaded, tmp_path / "run", seed=1, hours=1).folder)
     assert not len(run.last_cells)
-    assert len(run.first_cells) == len(run.everyone) == 5
-    assert run.everyone["died_s"].null_count == 0
+    assert len(run.first_cells) == len(run.all_cells) == 5
+    assert run.all_cells["died_s"].null_count == 0
     found = {}
     for fmt in FORMATS:
         if "run" in fmt.of and fmt.name != "truth":  # which needs cells

@@ -86,7 +86,7 @@ def test_edges_and_places_are_those_of_the_tables(finished, tmp_path, name, to, 
     turned = {(b, a): v for (a, b), v in expected.items()}
     assert edges != pytest.approx(turned, rel=1e-3), "direction matters here"
     if run.by_cell:
-        cells = run.everyone.to_pandas().set_index("cell")
+        cells = run.all_cells.to_pandas().set_index("cell")
         assert {*nodes} == {str(cell) for cell in cells.index}
         for cell, row in cells.iterrows():
             place = nodes[str(cell)].get("viz", {}).get("position") or nodes[str(cell)]
@@ -102,7 +102,7 @@ def test_ndex2_reads_the_same(finished, tmp_path) -> None:
     names = {number: node["v"]["name"] for number, node in nodes.items()}
     edges = {(names[e["s"]], names[e["t"]]): e["v"]["weight"] for e in network.get_edges().values()}
     assert edges == pytest.approx(by_table(run), rel=1e-12)
-    cells = run.everyone.to_pandas().set_index("cell")
+    cells = run.all_cells.to_pandas().set_index("cell")
     for number, node in nodes.items():
         row = cells.loc[int(names[number])]
         assert (node["x"], node["y"]) == (row.x_um, row.y_um)

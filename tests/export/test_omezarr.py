@@ -96,7 +96,7 @@ def test_labels_are_cells_where_they_are(opened) -> None:
         each["label-value"]: each for each in said(path / "labels" / "cells")["image-label"]["properties"]
     }
     assert {*np.unique(image)} - {0} <= told.keys()
-    assert all(told[c["cell"] + 1]["cell_type"] == c["cell_type"] for c in run.everyone.to_pylist())
+    assert all(told[c["cell"] + 1]["cell_type"] == c["cell_type"] for c in run.all_cells.to_pylist())
 
 
 def test_times_that_are_not_even_have_no_unit(finished, tmp_path, monkeypatch) -> None:

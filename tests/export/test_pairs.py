@@ -27,7 +27,7 @@ def test_edges_of_a_run_have_the_distances_between_their_cells(finished, tmp_pat
     export_tables(run.folder, tmp_path / "out", "csv")
     edges = pd.read_csv(tmp_path / "out" / "edges.csv")
     assert len(edges) == len(run.edges) > 20
-    cells = run.everyone.to_pandas().set_index("cell")
+    cells = run.all_cells.to_pandas().set_index("cell")
     if name == "vesicles":
         ends = (
             cells.loc[edges[end].astype(int), ["x_um", "y_um"]].to_numpy() for end in ("donor", "recipient")

@@ -77,7 +77,7 @@ def test_every_sphere_is_of_the_run(finished, tmp_path, name) -> None:
     assert [time for time, _ in found] == pytest.approx(metrics["time_h"] * 3600)
     for (time, spheres), (_, said) in zip(found, metrics.iterrows(), strict=True):
         last = max(t for t in run.cells["time_s"].to_pylist() if t <= time + 1e-6)
-        alive = {c["cell"] for c in run.everyone.to_pylist() if (c.get("died_s") or np.inf) > time + 1e-6}
+        alive = {c["cell"] for c in run.all_cells.to_pylist() if (c.get("died_s") or np.inf) > time + 1e-6}
         cells = [c for c in run.cells.to_pylist() if c["time_s"] == last and c["cell"] in alive]
         radius = {t.name: float(t.diameter) / 2 for t in run.scenario.cell_type}
         expected = [
@@ -98,7 +98,7 @@ def test_every_sphere_is_of_the_run(finished, tmp_path, name) -> None:
         places = [(of, *on_grid(at, center)) for _, of, at, _ in vesicles]
         assert sorted(places) == sorted((of, *on_grid(at)) for of, at in there.values())
         assert all(r == pytest.approx(float(run.scenario.vesicle[0].diameter) / 2) for *_, r in vesicles)
-        assert min((number for number, *_ in vesicles), default=99) >= len(run.everyone)
+        assert min((number for number, *_ in vesicles), default=99) >= len(run.all_cells)
     if name != "continuum":
         assert max(number for _, spheres in found for number, *_ in spheres) < 2**24
         assert len(found[-1][1]) > 300

@@ -14,7 +14,7 @@ import pytest
 
 from exoabm.model import ExosomeModel
 from exoabm.runs import measured_runtime as module
-from exoabm.runs.measured_runtime import Timing, _growth, _stay, probe, spoken, warning
+from exoabm.runs.measured_runtime import Timing, _growth, _stay, probe, rounded_duration, warning
 from exoabm.scenario.loader import load
 from exoabm.scenario.resource_estimate import BASE_BYTES, VESICLE_STEPS_PER_SECOND
 
@@ -125,7 +125,7 @@ def test_much_memory_is_warned_of_without_a_probe(monkeypatch) -> None:
     [(0.123, "0.12 s"), (61, "61 s"), (569, "9.5 min"), (7300, "2 h"), (4e5, "4.6 days")],
 )
 def test_times_are_spoken(seconds, text) -> None:
-    assert spoken(seconds) == text
+    assert rounded_duration(seconds) == text
 
 
 GRAPH = {"transport.provenance": "cell", "domain.voxel": "20", "layout.group.donor.count": "400"}

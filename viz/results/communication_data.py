@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from exoabm.analysis.communication import edge_table
-from exoabm.analysis.communication_graph import everyone
+from exoabm.analysis.communication_graph import all_cells
 from exoabm.domain import Face
 from exoabm.errors import InputError
 from exoabm.plot import palette
@@ -126,7 +126,7 @@ class CommunicationData:
     ) -> CommunicationData:
         """Of a live model, as in its run folder; of the drawn class of particles unless one is given."""
         state, domain = model.state, model.state.domain
-        every = everyone(state)
+        every = all_cells(state)
         cells = Cells(
             every.birth_id.copy(),
             every.type.astype(np.int64),

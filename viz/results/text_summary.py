@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from exoabm.analysis.communication_graph import UNKNOWN, edges_of, everyone
+from exoabm.analysis.communication_graph import UNKNOWN, all_cells, edges_of
 from exoabm.output.cells import over_lives
 from exoabm.state import OUTSIDE, Resolution
 from exoabm.vesicle import PARTICLES
@@ -50,7 +50,7 @@ def run_summary(model: ExosomeModel) -> str:
 
 def _fates(state: State, particles: ParticleClass) -> str:
     """The fates of all particles of a class, in words."""
-    kinds, cells = list(particles.kinds), everyone(state)
+    kinds, cells = list(particles.kinds), all_cells(state)
     taken = over_lives(state, "taken_up", kinds)
     can = np.array([t.uptake_rate[kinds].max() > 0 for t in state.types])
     takers = can[cells.type] | (taken > 0)  # dead cells, and those of another type since, too

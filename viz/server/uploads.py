@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from exoabm.errors import InputError, command_line, set_options, visible
-from exoabm.manifest import MANIFEST, faults, told
+from exoabm.manifest import MANIFEST, fault_list, faults
 from exoabm.readers.binary_table import UNPACKED, read_flat
 from exoabm.readers.cell_types import map_labels, toml_key
 from exoabm.readers.cells import read_cells
@@ -186,9 +186,11 @@ def read_table_upload(
     told: dict[str, Any] = {key: (value,) if key == "where" else value for key, value in (said or {}).items()}
     asked = TableOptions(**told)
     if len(data) > MOST_TABLE_BYTES:
-        raise InputError(f"{_tame(name)}: larger than the {MOST_TABLE_BYTES >> 20} MiB that the page takes")
+        raise InputError(
+            f"{_safe_name(name)}: larger than the {MOST_TABLE_BYTES >> 20} MiB that the page takes"
+        )
     suffix = next((end for start, end in SUFFIXES.items() if data.startswith(start)), ".csv")
-    file = uploads.place() / (_tame(name) + suffix)
+    file = uploads.place() / (_safe_name(name) + suffix)
     file.write_bytes(data)
     if suffix in (".parquet", ".h5ad"):
         read_in_sandbox(read_cells, file, max_bytes=MOST_TABLE_BYTES, max_cells=LIMITS.cells)
@@ -282,12 +284,14 @@ def read_run_upload(uploads: UploadFolder, name: str, data: bytes) -> FinishedRu
         If it is no zip archive, too large, holds no run, or one that cannot be read.
     """
     if len(data) > MOST_RUN_BYTES:
-        raise InputError(f"{_tame(name)}: larger than the {MOST_RUN_BYTES >> 20} MiB that the page takes")
+        raise InputError(
+            f"{_safe_name(name)}: larger than the {MOST_RUN_BYTES >> 20} MiB that the page takes"
+        )
     folder = uploads.place()
     try:
         _unpack(data, folder)
         _check_sizes(folder)
-        return open_run(folder, name=_tame(name), uploaded=True)
+        return open_run(folder, name=_safe_name(name), uploaded=True)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -315,7 +319,7 @@ def open_run(folder: Path, *, name: str = "", uploaded: bool = False) -> Finishe
     looked = [each for each in WANTED[1:] if (folder / each).is_file()] if uploaded else None
     damage = [fault for fault in faults(folder, looked) if fault.state != "foreign"]
     if damage:
-        raise InputError(f"{name}: {told(damage)}")
+        raise InputError(f"{name}: {fault_list(damage)}")
     about = read_about(folder)
     communications = tuple(replace(each, of=name) for each in CommunicationData.all_of_folder(folder))
     links = communications[0]
@@ -407,7 +411,7 @@ def _basename(name: str) -> str:
     return visible(name.replace("\\", "/").rpartition("/")[2])[:200] or "cells.csv"
 
 
-def _tame(name: str) -> str:
+def _safe_name(name: str) -> str:
     """A file name without path, suffix or odd letters, fit to be shown and to name a file."""
     stem = Path(name.replace("\\", "/")).name.rsplit(".", 1)[0]
     return re.sub(r"[^A-Za-z0-9_\-]+", "_", stem).strip("_")[:60] or "upload"

@@ -251,7 +251,7 @@ def _refined(indices: Sequence[Index], kept: Sequence[Index], found: Mapping[str
     return [refined.get(index.factor.key, index) for index in indices]
 
 
-def foretell(
+def duration_note(
     loaded: LoadedScenario,
     factors: int,
     *,
@@ -262,13 +262,15 @@ def foretell(
     jobs: int = 1,
 ) -> str | None:
     """How many runs an analysis takes at most, and how long, measured; None if that is not long."""
-    from exoabm.runs.measured_runtime import WORTH_A_PROBE, probe, spoken
+    from exoabm.runs.measured_runtime import WORTH_A_PROBE, probe, rounded_duration
 
     runs = NOISE_RUNS + replicates * (trajectories * (factors + 1) + samples * (factors + 2))
     if runs / jobs * work(loaded, hours) < WORTH_A_PROBE:
         return None
     seconds = runs / jobs * probe(loaded, hours=hours).row_seconds
-    return f"up to {runs:,} runs in about {spoken(seconds)}; fewer where screening leaves numbers out"
+    return (
+        f"up to {runs:,} runs in about {rounded_duration(seconds)}; fewer where screening leaves numbers out"
+    )
 
 
 @dataclass(frozen=True)

@@ -152,14 +152,14 @@ OURS = {
     RUNS: re.compile(rf"[^/]+/({'|'.join(map(re.escape, sorted(MADE_BY_A_RUN)))})"),
 }
 """And what we write below them."""
-SCRAP = re.compile(r"\..*\.(partial|replaced).*|.*\.partial")
+PARTIAL = re.compile(r"\..*\.(partial|replaced).*|.*\.partial")
 """What is being written, or was when a process was killed."""
 
 
 def foreign(folder: Path) -> Iterator[str]:
     """Names in the folder of a batch that no batch made."""
     for path in sorted(folder.iterdir()):
-        if SCRAP.fullmatch(path.name) or path.name.startswith(JOURNAL):  # which SQLite has files beside
+        if PARTIAL.fullmatch(path.name) or path.name.startswith(JOURNAL):  # which SQLite has files beside
             continue
         if path.name not in MADE:
             yield path.name
@@ -170,7 +170,7 @@ def foreign(folder: Path) -> Iterator[str]:
             depth = "*/*" if path.name == RUNS else "*"
             for each in sorted(path.glob(depth)):
                 inner = each.relative_to(path).as_posix()
-                if not OURS[path.name].fullmatch(inner) and not SCRAP.match(inner):
+                if not OURS[path.name].fullmatch(inner) and not PARTIAL.match(inner):
                     yield f"{path.name}/{inner}"
 
 

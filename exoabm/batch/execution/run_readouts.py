@@ -6,7 +6,7 @@ import math
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
-from exoabm.analysis import communication as talk
+from exoabm.analysis.communication import summary as communication_summary
 from exoabm.errors import NumericalError
 from exoabm.output.metrics import measure as last_row
 from exoabm.physiology import reachable
@@ -25,7 +25,7 @@ Readouts = dict[str, float | None]
 def measure(model: ExosomeModel) -> Readouts:
     """The readouts of a finished model; see ``gather``."""
     threshold = float(model.scenario.record.threshold)
-    return gather(last_row(model.state), talk.summary(model.state, threshold))
+    return gather(last_row(model.state), communication_summary(model.state, threshold))
 
 
 def metrics(model: ExosomeModel) -> Readouts:

@@ -220,10 +220,10 @@ def is_shard(folder: Path) -> bool:
 def _run(
     plan: Plan, folder: Path, workers: Workers, shard: Shard | None, progress: Progress | None
 ) -> Outcome:
-    _sweep_up(folder)
+    _remove_partial_files(folder)
     mine = range(shard.index - 1, plan.chunks, shard.of) if shard else range(plan.chunks)
     total = sum(len(plan.rows_of(chunk)) for chunk in mine)
-    stand = _Stand(plan, progress, total)
+    stand = _Count(plan, progress, total)
     with Journal(folder, plan) as journal:
         missing, damage = [], [str(fault) for fault in faults_of_reports(folder)]
         entered = journal.entered()
@@ -245,18 +245,18 @@ def _run(
             for written in driven:
                 journal.done(written)
                 stand.add(written)
-    _sweep_up(folder)
+    _remove_partial_files(folder)
     return Outcome(folder, plan, total, stand.rows - before, stand.failed, stand.reasons, tuple(damage))
 
 
-def _sweep_up(folder: Path) -> None:
+def _remove_partial_files(folder: Path) -> None:
     """Remove incomplete files of a terminated process; the lock excludes other writers."""
     for place in (folder, folder / files.ROWS, folder / files.RUNS, folder / PLOTS):
         for scrap in place.glob(".*.partial*"):
             shutil.rmtree(scrap) if scrap.is_dir() else scrap.unlink(missing_ok=True)
 
 
-class _Stand:
+class _Count:
     """Counter of completed rows."""
 
     def __init__(self, plan: Plan, progress: Progress | None, total: int) -> None:

@@ -124,7 +124,7 @@ def dask(address: str) -> Workers:
 
 @contextlib.contextmanager
 def _local(distributed: Any, n: int) -> Iterator[Executor]:
-    with _deaf():
+    with _ignoring_interrupts():
         cluster = distributed.LocalCluster(
             n_workers=n,
             threads_per_worker=1,
@@ -140,7 +140,7 @@ def _local(distributed: Any, n: int) -> Iterator[Executor]:
 
 
 @contextlib.contextmanager
-def _deaf() -> Iterator[None]:
+def _ignoring_interrupts() -> Iterator[None]:
     """Processes that begin in here do not hear an interrupt: it is the parent's affair to end them."""
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -156,7 +156,7 @@ def _report(outcome: Outcome) -> Report:
     return Report(summary, warnings, plots)
 
 
-def foretell(loaded: LoadedScenario, plan: Plan, vary: Sequence[str], jobs: int) -> str | None:
+def duration_note(loaded: LoadedScenario, plan: Plan, vary: Sequence[str], jobs: int) -> str | None:
     """Refuse a sweep that exceeds the memory; return the estimated time of a long one, else None.
 
     Looked at are the scenario itself and each value of a list or end of a range by itself.
@@ -183,13 +183,16 @@ def foretell(loaded: LoadedScenario, plan: Plan, vary: Sequence[str], jobs: int)
     rows = len(plan.rows) / jobs
     if rows * _work(loaded, plan.hours) < LONG / 10:
         return None
-    from exoabm.runs.measured_runtime import probe, spoken  # loads the model, which is not needed otherwise
+    from exoabm.runs.measured_runtime import (  # loads the model, which is not needed otherwise
+        probe,
+        rounded_duration,
+    )
 
     seconds = rows * probe(loaded, hours=plan.hours).row_seconds
     if seconds < LONG:
         return None
     return (
-        f"about {spoken(seconds)} for {counted(len(plan.rows), 'row')}, {jobs} at a time, "
+        f"about {rounded_duration(seconds)} for {counted(len(plan.rows), 'row')}, {jobs} at a time, "
         "if all take as long as the scenario itself"
     )
 
@@ -297,7 +300,9 @@ def draw_means(ax: Axes, summary: Summary, varied: Varied, name: str) -> Axes:
     lines: dict[str, list[int]] = {}
     for row, point in enumerate(summary.points):
         if summary.n[row]:
-            words = [f"{each.key.rpartition('.')[2]} = {_told(point.get(each.key), each)}" for each in others]
+            words = [
+                f"{each.key.rpartition('.')[2]} = {_value_text(point.get(each.key), each)}" for each in others
+            ]
             lines.setdefault(", ".join(words), []).append(row)
     names = list(dict.fromkeys(point.get(varied.key) for point in summary.points))
     numeric = varied.numeric and None not in names
@@ -320,7 +325,7 @@ def draw_means(ax: Axes, summary: Summary, varied: Varied, name: str) -> Axes:
     return ax
 
 
-def _told(value: Value, varied: Varied) -> str:
+def _value_text(value: Value, varied: Varied) -> str:
     if not isinstance(value, float):
         return _short(value)
     return f"{number(value)} {varied.unit if varied.unit != '1' else ''}".strip()

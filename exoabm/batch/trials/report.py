@@ -13,20 +13,20 @@ from exoabm.batch.trials.report_parts import (
     VERDICT_CLASS,
     arm_title,
     assumption,
-    bearing,
-    because,
     claimed,
+    dot_plot,
     forest,
     found_with,
+    interval_text,
+    margins_held,
     percent,
     range_of,
     readout_of,
     scale_text,
     setting,
     shown,
+    source_text,
     spelled,
-    stretch,
-    strips,
     sweep,
     title_of,
     unit_of,
@@ -71,7 +71,7 @@ def render(trial: Trial) -> str:
     parts = [
         _head(trial),
         _section("Answer", _answer(trial)),
-        _section("Assumptions on which the answer depends", _rests(trial)),
+        _section("Assumptions on which the answer depends", _dependence(trial)),
         _section("Arms", _arms(trial)),
         _section("Criteria of the claim", _criteria(trial)),
         _section("Readouts", _readouts(trial)),
@@ -99,7 +99,9 @@ def _section(title: str, body: str) -> str:
 def _head(trial: Trial) -> str:
     info, mark = trial.scenario.scenario.info, VERDICT_CLASS[trial.verdict]
     own = "" if trial.verdict is trial.base else f"<p>At the scenario's own values: {_tag(trial.base)}</p>"
-    turning = "".join(f"<li>{_turn(trial, each)}</li>" for each in trial.sweeps if _turns(trial, each))
+    turning = "".join(
+        f"<li>{_changes_along(trial, each)}</li>" for each in trial.sweeps if _decides(trial, each)
+    )
     if turning:
         own += f"<p>It turns with:</p><ul>{turning}</ul>"
     return (
@@ -126,17 +128,17 @@ def _sentence(trial: Trial, comparison: Comparison) -> str:
     return f"{said} Claimed: {claimed(trial, comparison)}. {_tag(comparison.verdict)}"
 
 
-def _turns(trial: Trial, each: Sweep) -> bool:
+def _decides(trial: Trial, each: Sweep) -> bool:
     """Whether the verdict depends on this assumption alone."""
     return final(trial.base, (point.verdict for point in each.points)) is Verdict.DEPENDS
 
 
-def _turn(trial: Trial, each: Sweep) -> str:
+def _changes_along(trial: Trial, each: Sweep) -> str:
     """Where along its range an assumption turns the verdict."""
     runs = [(verdict, list(points)) for verdict, points in groupby(each.points, lambda p: p.verdict)]
     other = [(v, points) for v, points in runs if v not in (trial.base, Verdict.OPEN)]
     where = "; ".join(
-        f"{verdict} at {' and '.join(stretch(each, points) for _, points in found)}"
+        f"{verdict} at {' and '.join(interval_text(each, points) for _, points in found)}"
         for verdict, found in groupby(other, lambda run: run[0])
     )
     return f"{escape(assumption(each))}: {where}, own value {with_unit(each, each.base.magnitude)}"
@@ -147,12 +149,12 @@ def _swept(trial: Trial) -> int:
     return min(len(trial.seeds), trial.table.sweep_replicates)
 
 
-def _rests(trial: Trial) -> str:
+def _dependence(trial: Trial) -> str:
     """Each assumption with the verdicts along its range, those that change first."""
     rows = []
-    for each in sorted(trial.sweeps, key=lambda sweep: (not _turns(trial, sweep), not sweep.flips)):
+    for each in sorted(trial.sweeps, key=lambda sweep: (not _decides(trial, sweep), not sweep.flips)):
         runs = [(verdict, list(points)) for verdict, points in groupby(each.points, lambda p: p.verdict)]
-        along = "<br>".join(f"{_tag(verdict)} {stretch(each, points)}" for verdict, points in runs)
+        along = "<br>".join(f"{_tag(verdict)} {interval_text(each, points)}" for verdict, points in runs)
         rows.append((escape(assumption(each)), with_unit(each, each.base.magnitude), along))
     here, elsewhere = len(trial.seeds), _swept(trial)
     counts = f"the own one in {here} replicates and others in {elsewhere}" if here != elsewhere else ""
@@ -177,8 +179,8 @@ def _arms(trial: Trial) -> str:
             f"<code>{_key(k)} =\N{NO-BREAK SPACE}{escape(setting(v, units.get(k, '1')))}</code>"
             for k, v in arm.set.items()
         )
-        told = f"<b>{escape(arm.title or arm.name)}</b><br>{escape(arm.note)}"
-        rows.append((told, changes or "the scenario as it is"))
+        label = f"<b>{escape(arm.title or arm.name)}</b><br>{escape(arm.note)}"
+        rows.append((label, changes or "the scenario as it is"))
     return _table(("arm", "what differs"), rows)
 
 
@@ -208,7 +210,7 @@ def _criteria(trial: Trial) -> str:
             f"{arm_title(trial, c.criterion.arm)} / {arm_title(trial, c.criterion.versus)}",
             claimed(trial, c),
             shown(c.effect, readout_of(trial, c.criterion.readout).unit) if c.effect else "not defined",
-            bearing(trial, c, c.effect) if c.effect else "",
+            margins_held(trial, c, c.effect) if c.effect else "",
             found_with(trial, c, c.effect) if c.effect else "",
             _tag(c.verdict),
         )
@@ -239,14 +241,14 @@ def _between(trial: Trial) -> str:
         (escape(each.title or each.name), ", ".join(f"<code>{_key(k)}</code>" for k in each.keys), each.cv)
         for each in trial.table.between
     ]
-    for table, told in (
+    for table, label in (
         ("pharmacokinetics", "clearances, absorption and permeability of the body"),
         ("manufacturing", "logarithm of the recovery of each step of a batch"),
     ):
         if getattr(scenario, table) is not None:
             key = f"{table}.variability"
-            rows.append((told, f"<code>{_key(key)}</code>", known[key]))
-    drawn = [(title, keys, percent(cv.magnitude), because(cv)) for title, keys, cv in rows]
+            rows.append((label, f"<code>{_key(key)}</code>", known[key]))
+    drawn = [(title, keys, percent(cv.magnitude), source_text(cv)) for title, keys, cv in rows]
     if not drawn:
         return "<p>Stochasticity only: release, motion, fates and positions of cells.</p>"
     note = (
@@ -261,7 +263,7 @@ def _readouts(trial: Trial) -> str:
     parts = []
     for readout in trial.table.readout:
         arms = {name: each[readout.name] for name, each in trial.values.items()}
-        parts.append(_figure(escape(title_of(readout)), strips(arms, titles, readout.unit)))
+        parts.append(_figure(escape(title_of(readout)), dot_plot(arms, titles, readout.unit)))
     note = "A dot is a replicate, a thin line joins the same replicate in all arms, a bar is a mean."
     return f"{_figures(parts)}<p class='note'>{note}</p>"
 
@@ -333,10 +335,10 @@ def _assumptions(trial: Trial) -> str:
             continue
         unit = spelled(q.parameter.unit)
         published = None if key in foreign else q.parameter.published
-        told = (q.parameter.symbol, q.magnitude, q.source)
-        if key not in swept and told in seen:
+        stated = (q.parameter.symbol, q.magnitude, q.source)
+        if key not in swept and stated in seen:
             continue
-        seen.add(told)
+        seen.add(stated)
         rows.append(
             (
                 f"<code>{_key(key)}</code>{SWEPT if key in swept else ''}",
@@ -375,8 +377,8 @@ def _making(trial: Trial) -> str:
 
 
 def _figure(caption: str, picture: str) -> str:
-    told = f"<figcaption>{caption}</figcaption>" if caption else ""
-    return f"<figure>{told}{picture}</figure>"
+    label = f"<figcaption>{caption}</figcaption>" if caption else ""
+    return f"<figure>{label}{picture}</figure>"
 
 
 def _figures(figures: Iterable[str]) -> str:

@@ -75,7 +75,7 @@ def claimed(trial: Trial, comparison: Comparison) -> str:
     return f"{criterion.direction} by more than {_size(trial, comparison, by)}" if by else criterion.direction
 
 
-def bearing(trial: Trial, comparison: Comparison, effect: Effect) -> str:
+def margins_held(trial: Trial, comparison: Comparison, effect: Effect) -> str:
     """For which margins the criterion would hold."""
     direction = Direction(comparison.criterion.direction)
     margin = effect.margin(direction)
@@ -117,7 +117,7 @@ def with_unit(each: Sweep, value: float) -> str:
     return f"{signed(value)}{escape(unit_of(each))}"
 
 
-def stretch(each: Sweep, points: Sequence[Point]) -> str:
+def interval_text(each: Sweep, points: Sequence[Point]) -> str:
     """From the first to the last of neighboring values."""
     low, high = points[0].value, points[-1].value
     return with_unit(each, low) if low == high else f"{signed(low)} to {with_unit(each, high)}"
@@ -146,7 +146,7 @@ def setting(value: Any, unit: str) -> str:
     return str(value).replace(" ", "\N{NO-BREAK SPACE}")
 
 
-def because(quantity: Quantity) -> str:
+def source_text(quantity: Quantity) -> str:
     """Source of a value."""
     return escape("; ".join(word for word in (quantity.source, quantity.note) if word))
 
@@ -176,7 +176,7 @@ VERDICT_CLASS = {
 }
 
 
-def strips(arms: Mapping[str, np.ndarray], titles: Mapping[str, str], unit: str) -> str:
+def dot_plot(arms: Mapping[str, np.ndarray], titles: Mapping[str, str], unit: str) -> str:
     """Replicates of each arm as dots, pairs joined across arms, means as bars."""
     names = list(arms)
     shown = {name: titles.get(name) or name for name in names}
@@ -193,8 +193,8 @@ def strips(arms: Mapping[str, np.ndarray], titles: Mapping[str, str], unit: str)
         hue = f"arm{i % 6}"
         parts += [f'<circle class="dot {hue}" cx="{to_x(v):.1f}" cy="{y:.1f}" r="3.2"/>' for v in arms[name]]
         mean = float(np.mean(arms[name]))
-        told = f"<title>mean {three_figures(mean)}</title>"
-        parts.append(_line("mean", to_x(mean), to_x(mean), y - 9, y + 9, told))
+        label = f"<title>mean {three_figures(mean)}</title>"
+        parts.append(_line("mean", to_x(mean), to_x(mean), y - 9, y + 9, label))
     parts.append(_axis(low, high, to_x, height + 4, unit, ticks(low, high, 5)))
     listed = "; ".join(f"{shown[n]} {three_figures(float(np.mean(arms[n])))}" for n in names)
     return _svg(height + 44, parts, f"Replicates by arm. Means: {listed}")
@@ -231,12 +231,12 @@ def forest(rows: Sequence[tuple[str, Effect | None, Direction, float, Verdict]],
     parts += [_line("zero", zero, zero, y - BAND / 2, y + BAND / 2) for y in centers]
     marks = log_ticks(low, high) if ratio else ticks(low, high, 5)
     parts.append(_axis(low, high, to_x, height + 4, scale_text(known[0][0].scale, unit), marks))
-    told = "; ".join(
+    label = "; ".join(
         f"{name}: {three_figures(e.estimate)} ({three_figures(e.low)} to {three_figures(e.high)})"
         for name, e, *_ in rows
         if e
     )
-    return _svg(height + 44, parts, f"Effects with {LEVEL_TEXT} intervals. {told}")
+    return _svg(height + 44, parts, f"Effects with {LEVEL_TEXT} intervals. {label}")
 
 
 LEVEL_TEXT = "95 %"
@@ -290,8 +290,10 @@ def sweep(
         _text("unit", WIDTH - MARGIN, height + 36, unit, "end"),
         _text("unit", left, top - 9, effect_unit, "start"),
     ]
-    told = "; ".join(f"{three_figures(v)}: {three_figures(e.estimate)}, {verdict}" for v, e, verdict in drawn)
-    return _svg(height + 44, parts, f"The effect along the range. {told}")
+    label = "; ".join(
+        f"{three_figures(v)}: {three_figures(e.estimate)}, {verdict}" for v, e, verdict in drawn
+    )
+    return _svg(height + 44, parts, f"The effect along the range. {label}")
 
 
 def _along(values: Sequence[float], start: float, end: float) -> Callable[[float], float]:
@@ -382,9 +384,9 @@ def _text(kind: str, x: float, y: float, text: str, anchor: str) -> str:
     return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
 
 
-def _svg(height: float, parts: Sequence[str], told: str) -> str:
+def _svg(height: float, parts: Sequence[str], label: str) -> str:
     return (
-        f'<svg viewBox="0 0 {WIDTH} {height:.0f}" role="img" aria-label="{escape(told, quote=True)}">'
+        f'<svg viewBox="0 0 {WIDTH} {height:.0f}" role="img" aria-label="{escape(label, quote=True)}">'
         + "".join(parts)
         + "</svg>"
     )

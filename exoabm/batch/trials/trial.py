@@ -38,7 +38,7 @@ from exoabm.batch.trials.verdict import (
     paired_effect,
 )
 from exoabm.errors import InputError, NumericalError, RunFailed
-from exoabm.manifest import told
+from exoabm.manifest import fault_list
 from exoabm.output.run_folder import write_whole
 from exoabm.runs.execute import run_to_folder
 from exoabm.runs.provenance import code, machine, versions
@@ -321,7 +321,7 @@ def write_trial(trial: Trial, folder: Path, plan: Plan) -> list[str]:
             out = folder / RUNS / row.name
             found = faults_of(folder, row.name) if row.name in names else []
             if found:
-                damage += [told(found)] if out.exists() else []
+                damage += [fault_list(found)] if out.exists() else []
                 make_room(out)
                 run_to_folder(plan.scenario_of(row), out, seed=row.seed, overwrite=True)
         _write_csv(folder / "values.csv", ("arm", "seed", "readout", "value"), _values(trial))

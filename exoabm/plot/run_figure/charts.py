@@ -8,7 +8,7 @@ import numpy as np
 
 from exoabm.accounting.mass_balance import PLACES
 from exoabm.analysis.communication import nearest_donor_distance
-from exoabm.analysis.communication_graph import everyone
+from exoabm.analysis.communication_graph import all_cells
 from exoabm.plot import palette
 from exoabm.plot.palette import INK, PAPER, Style
 from exoabm.plot.run_figure.layout import (
@@ -59,12 +59,12 @@ def draw_places(figure: Figure, scene: Scene, rows: list[dict[str, float]]) -> N
         words, color = palette.PLACES[place]
         ax.fill_between(hours, low, high, color=color, linewidth=0.6, edgecolor=PAPER, label=place)
         count = float(columns[place][-1])
-        told = "≈ 0"
+        label = "≈ 0"
         if FEW <= count < 1e-3:
-            told = number(count)
+            label = number(count)
         elif count == 0 or count >= FEW:
-            told = f"{number(count)}  ({percent(count / float(columns['emitted'][-1]))})"
-        labels.append((float(low[-1] + high[-1]) / 2, f"{words}  {told}", color))
+            label = f"{number(count)}  ({percent(count / float(columns['emitted'][-1]))})"
+        labels.append((float(low[-1] + high[-1]) / 2, f"{words}  {label}", color))
     # Delivery is mostly thinner than a line, so it gets one.
     ax.plot(hours, edges[1], color=palette.PLACES["delivered"][1], linewidth=1.6, clip_on=False)
     _label_ends(ax, labels, bold="delivered")
@@ -261,8 +261,8 @@ def _uptake_by_type(figure: Figure, scene: Scene, ax: Axes, takers: list[int]) -
         ax.plot([x - 0.4, x + 0.4], [median, median], color=INK, linewidth=1.5, zorder=4)
         look = {"ha": "center", "va": "bottom", "fontsize": 9, "color": INK, "zorder": 5}
         look["bbox"] = {"facecolor": PAPER, "edgecolor": "none", "pad": 1.5}  # the rules do not strike it out
-        told = number(round(median) if median >= 10 else float(f"{median:.2g}"))
-        ax.annotate(told, (x, top), (0, 6), textcoords="offset points", **look)
+        label = number(round(median) if median >= 10 else float(f"{median:.2g}"))
+        ax.annotate(label, (x, top), (0, 6), textcoords="offset points", **look)
     ax.set(xlim=(-0.6, len(pairs) - 0.4), ylim=(0, 1.14 * top), ylabel=f"{scene.what} taken up per cell")
     words = [f"{shorten(scene.styles[i].name, 14)}\n{shorten(kind, 14)}".strip() for i, kind in pairs]
     ax.set_xticks(range(len(pairs)), words)
@@ -292,7 +292,7 @@ def _distance(state: State) -> tuple[np.ndarray, str]:
     """Distance in um of each cell (n) from the nearest source, and the name of the source."""
     domain, position = state.domain, state.cells.position
     if (state.labels.of_cell >= 0).any() or not domain.opens_to_reservoir:
-        return nearest_donor_distance(state)[everyone(state).row_of(state.cells.birth_id)], "donor"
+        return nearest_donor_distance(state)[all_cells(state).row_of(state.cells.birth_id)], "donor"
     walls = [
         np.abs(position[:, side // 2] - domain.low[side // 2] - (side % 2) * domain.extent[side // 2])
         for side, held in enumerate(domain.face_concentration)
