@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from exoabm.scenario.loader import LoadedScenario
     from exoabm.scenario.schema import Scenario
 
-
 FRAMES_PER_SECOND = 24.0
 PULSE = 0.5
 """Least seconds between two calls of ``on_change`` while running."""
@@ -394,10 +393,8 @@ class Session:
         """Keep a copy of the state to go back to."""
         with self._lock:
             state = checkpoint.snapshot(self._model.state)
-            self._kept = (
-                {name: array.copy() for name, array in state.items()},
-                len(self._model.history.rows),
-            )
+            copies = {name: array.copy() for name, array in state.items()}
+            self._kept = copies, len(self._model.history.rows)
 
     def _fail(self, error: Exception) -> None:
         """Keep the words of an error meant for people (of others, their kind), and go back to a whole state.
