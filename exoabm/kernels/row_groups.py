@@ -91,6 +91,13 @@ def order_by_key(keys):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def gather(column, rows, result):
+    """``result[i] = column[rows[i]]``, (n,) each, in the type of the result."""
+    for i in range(rows.size):
+        result[i] = column[rows[i]]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def _slot(slots, keys, key):
     """Where the row of a key is noted, or the free slot where it belongs."""
     mask = slots.shape[0] - 1

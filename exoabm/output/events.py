@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from exoabm.accounting.stage_records import Events, take_or_absent
 from exoabm.analysis.communication_graph import AllCells
-from exoabm.kernels.row_groups import order_by_key
+from exoabm.kernels.row_groups import gather, order_by_key
 from exoabm.output.recorder import part
 from exoabm.state import OUTSIDE, Resolution
 from exoabm.tables.declarations import TABLES
@@ -239,7 +240,7 @@ def _event_rows(
     }
 
 
-GROUP = 1 << 19
+GROUP = 3 << 18
 """Rows of a row group of events of single vesicles; as many wait in memory at most, beside those written."""
 
 
@@ -352,14 +353,34 @@ class VesicleEventWriter(TableObserver):
 
     def _store(self, parts: list[dict[str, np.ndarray]], names: Names) -> None:
         """Write a row group, by vesicle; forgets the ``parts``."""
-        happened = _joined(parts)
-        parts.clear()
-        happened["vesicle"] = vesicle_ids(happened["id"])
-        order = order_by_key(happened["vesicle"])
-        for name, column in happened.items():
-            happened[name] = column[order]
-        self.append("events", _vesicle_rows(names, happened))
+        happened = _Ordered(parts)
         self.append("vesicle_cargo", _cargo_rows(names, happened, self._level))
+        self.append("events", _vesicle_rows(names, happened))
+
+
+class _Ordered:
+    """Columns of parts in the order of vesicles, each made as it is asked for; forgets the parts."""
+
+    def __init__(self, parts: list[dict[str, np.ndarray]]) -> None:
+        self._columns = {name: [part[name] for part in parts] for name in parts[0]}
+        parts.clear()
+        vesicle = vesicle_ids(np.concatenate(self._columns["id"]))
+        self._rows = order_by_key(vesicle)
+        self.name, self.vesicle = self.last("id", np.int64), np.empty_like(vesicle)
+        gather(vesicle, self._rows, self.vesicle)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def kept(self, name: str) -> np.ndarray:
+        """A column as it is, which may be asked for again."""
+        return np.concatenate(self._columns[name])[self._rows]
+
+    def last(self, name: str, dtype: type) -> np.ndarray:
+        """A column as another type, for the last time."""
+        column = np.empty(len(self._rows), dtype)
+        gather(np.concatenate(self._columns.pop(name)), self._rows, column)
+        return column
 
 
 MOST_PARTS = 256
@@ -405,36 +426,41 @@ class Names(NamedTuple):
         )
 
 
-def _vesicle_rows(names: Names, happened: dict[str, np.ndarray]) -> dict[str, Any]:
+def _vesicle_rows(names: Names, happened: _Ordered) -> dict[str, Any]:
     """Columns of ``Events`` as those of the table of events."""
-    n, recipient = len(happened["event"]), happened["recipient"]
+    n, own = len(happened), partial(arrow, copy=False)
+    recipient, donor = happened.last("recipient", np.int64), happened.last("donor", np.int64)
     return {
-        "event": words([e.name.lower() for e in Event], happened["event"]),
-        "time_s": arrow(happened["time"]),
-        "interval_s": arrow(np.zeros(n)),
-        "vesicle": arrow(happened["vesicle"]),
-        "number": arrow(vesicle_numbers(happened["id"])),
-        "vesicle_kind": words(names.kinds.tolist(), happened["kind"]),
-        **senders(names.labels.tolist(), happened["label"], happened["donor"]),
-        "recipient": arrow(recipient, recipient < 0),
-        "recipient_type": words(names.types.tolist(), happened["recipient_type"]),
-        "count": arrow(np.ones(n)),
-        "hops": arrow(happened["hops"].astype(np.int64)),
-        **{f"{axis}_um": arrow(_rounded(happened[axis])) for axis in "xyz"},
+        "event": words([e.name.lower() for e in Event], happened.last("event", np.int32)),
+        "time_s": own(happened.last("time", np.float64)),
+        "interval_s": own(np.zeros(n)),
+        "vesicle": own(happened.vesicle),
+        "number": own(vesicle_numbers(happened.name)),
+        "vesicle_kind": words(names.kinds.tolist(), happened.last("kind", np.int32)),
+        **senders(names.labels.tolist(), happened.last("label", np.int32), donor),
+        "recipient": own(recipient, recipient < 0),
+        "recipient_type": words(names.types.tolist(), happened.last("recipient_type", np.int32)),
+        "count": own(np.ones(n)),
+        "hops": own(happened.last("hops", np.int64)),
+        **{f"{axis}_um": own(_rounded(happened.last(axis, np.float64))) for axis in "xyz"},
     }
 
 
 def _rounded(place: np.ndarray) -> np.ndarray:
-    return (np.round(place * 64) / 64).astype(float)
+    """The same array, in place, to 1/64 um."""
+    place *= 64
+    np.rint(place, out=place)
+    place /= 64
+    return place
 
 
-def _cargo_rows(names: Names, happened: dict[str, np.ndarray], level: str) -> dict[str, Any]:
+def _cargo_rows(names: Names, happened: _Ordered, level: str) -> dict[str, Any]:
     """Copies in each vesicle that is new, or of which the end alone is recorded, a row for each cargo."""
-    event = happened["event"]
+    event = happened.kept("event")
     new = np.flatnonzero((event == Event.RELEASE) | (event == Event.ENTRY) | (level == "fates"))
-    at, cargo = np.nonzero(names.carries[happened["kind"][new]])
+    at, cargo = np.nonzero(names.carries[happened.kept("kind")[new]])
     return {
-        "vesicle": happened["vesicle"][new[at]],
+        "vesicle": happened.vesicle[new[at]],
         "cargo": words(names.cargos.tolist(), cargo),
-        "copies": happened["copies"][new[at], cargo].astype(np.int64),
+        "copies": happened.kept("copies")[new[at], cargo].astype(np.int64),
     }

@@ -40,7 +40,7 @@ BYTES_PER_VESICLE = 100.0
 """A row of a single vesicle, with reserve for growth, measured."""
 BYTES_PER_EVENT = 250.0
 """Of events that wait to be written, as arrays, as a table and encoded."""
-EVENTS_PER_GROUP = 1 << 19
+EVENTS_PER_GROUP = 3 << 18
 """Events that wait beside those of a step, at most."""
 EDGES_PER_CELL = 100
 """Largest number of donors per recipient; a vesicle reaches few cells beyond the nearest."""
