@@ -4,8 +4,9 @@ Run it as ``python -m exoabm.benchmarks.class_load --readers 30``; it starts ``e
 connects light clients that speak the protocol of the page: they acknowledge each frame as a browser does,
 press Go and Pause, and leave.
 
-The age of a page is bounded from above: frame k + 2 is drawn only after the acknowledgment of frame k has
-come, so at any time what is shown is at most as old as the acknowledgment two frames before it.
+The age of a page is the time since the moment that it shows was drawn. A frame says when it was sent, at
+once after it was drawn. The browser interpolates the motion from the frame before to this one, which takes as
+long as the two were apart, so that what it shows is between the two.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import urllib.error
 import urllib.request
 import uuid
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
@@ -40,6 +42,8 @@ PRESS = 5.0
 """Seconds between two presses of a reader."""
 REFUSED = "That cannot be run."
 """What a page says of a model that it does not open."""
+FLUENT, SLOWEST = 0.048, 1.5
+"""Seconds between two frames from which motion is interpolated, and at most taken for it; of the page."""
 SETTLE = 20.0
 """Seconds after which what readers left behind is gone."""
 
@@ -51,7 +55,7 @@ class Client:
     Attributes
     ----------
     arrivals : list of (float, float)
-        For each frame, when it came, and when the acknowledgment two frames before it was sent.
+        For each frame, when it came and when it was sent, in s of the clock of the machine.
     presses : list of float
         Seconds from a press of Go or Pause until the page said that it plays, or no longer does.
     said : str
@@ -72,7 +76,6 @@ class Client:
     refused: bool = False
     _canvas: str = ""
     _player: str = ""
-    _acks: list[float] = field(default_factory=list)
     _playing: asyncio.Event = field(default_factory=asyncio.Event)
     _paused: asyncio.Event = field(default_factory=asyncio.Event)
     _ready: asyncio.Event = field(default_factory=asyncio.Event)
@@ -148,7 +151,8 @@ class Client:
         elif '"comm_' not in message[:400] and '"comm_' not in message:
             return
         self.refused = self.refused or REFUSED in message
-        content = json.loads(message)["content"]
+        read = json.loads(message)
+        content = read["content"]
         data = content.get("data") or {}
         state = data.get("state") or {}
         if "target_name" in content and "world" in state:
@@ -160,15 +164,15 @@ class Client:
             and ["frame"] in data.get("buffer_paths", [])
             and buffers[-1]
         ):
-            self._frame(struct.unpack_from("<I", buffers[-1])[0])
+            sent = datetime.fromisoformat(read["header"]["date"]).timestamp()
+            self._frame(struct.unpack_from("<I", buffers[-1])[0], sent)
         if content.get("comm_id") == self._player and "playing" in state:
             (self._playing if state["playing"] else self._paused).set()
             (self._paused if state["playing"] else self._playing).clear()
         self.said = state.get("words") or self.said
 
-    def _frame(self, number: int) -> None:
-        now = time.monotonic()
-        self.arrivals.append((now, self._acks[-2] if len(self._acks) > 1 else now))
+    def _frame(self, number: int, sent: float) -> None:
+        self.arrivals.append((time.time(), sent))
         self._start(self._paint(number))
 
     async def _paint(self, number: int) -> None:
@@ -177,7 +181,6 @@ class Client:
         await asyncio.sleep(self.painting)
         with contextlib.suppress(ConnectionClosed):
             await self.act(self._canvas, "painted", number)
-        self._acks.append(time.monotonic())
         self._ready.set()
 
 
@@ -287,13 +290,15 @@ async def settled(server: ServerProcess) -> float:
 
 
 def ages(client: Client, start: float, end: float) -> np.ndarray:
-    """Upper bounds of the age of the page, s, at times 20 ms apart."""
-    came = np.array([a for a, _ in client.arrivals])
-    drawn = np.array([d for _, d in client.arrivals])
+    """Ages of what the page shows, s, at times 20 ms apart."""
+    came, drawn = np.array(client.arrivals).T
     times = np.arange(start, end, 0.02)
     last = np.searchsorted(came, times) - 1
-    good = last >= 0
-    return times[good] - drawn[last[good]]
+    times, last = times[last >= 1], last[last >= 1]
+    gap = came[last] - came[last - 1]
+    moves = (gap > FLUENT) & (gap < 2 * SLOWEST)
+    share = np.where(moves, np.clip((times - came[last]) / np.minimum(gap, SLOWEST), 0, 1), 1)
+    return times - (drawn[last - 1] + share * (drawn[last] - drawn[last - 1]))
 
 
 async def load(options: argparse.Namespace, server: ServerProcess) -> dict[str, float]:
@@ -313,10 +318,10 @@ async def load(options: argparse.Namespace, server: ServerProcess) -> dict[str, 
         began = time.monotonic()
         await client.open()
         opened.append(time.monotonic() - began)
-    start, busy = time.monotonic(), server.cpu()
+    start, busy = time.time(), server.cpu()
     rests = np.linspace(0, PRESS, len(readers))
     await asyncio.gather(*(read(c, options.seconds, float(r)) for c, r in zip(readers, rests, strict=True)))
-    end, used = time.monotonic(), server.cpu() - busy
+    end, used = time.time(), server.cpu() - busy
     full = server.megabytes
     for client in readers:
         await client.close()

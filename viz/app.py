@@ -204,7 +204,7 @@ def _LivePage(page: int) -> None:
 
     solara.use_effect(note, [id(seat.session), seat.title, seat.lesson])
     _Header(setup.value, lambda name: begin(first_setup(name)))
-    _Workspace(session.value, setup.value, begin, pulse.value, problem, tab, progress, draft, uploads).key(
+    _Workspace(session.value, setup.value, begin, pulse, problem, tab, progress, draft, uploads).key(
         f"bench-{setup.value.scenario}-{session.value.loaded.scenario.transport.engine}"
     )
 
@@ -254,14 +254,17 @@ def _Workspace(
     session: Session,
     setup: Setup,
     begin: Callable[..., bool],
-    pulse: int,
+    pulse: solara.Reactive[int],
     problem: solara.Reactive[str],
     tab: solara.Reactive[str],
     progress: solara.Reactive[Progress],
     draft: solara.Reactive[Draft],
     uploads: UploadFolder,
 ) -> None:
-    """The model with its player on the left, the chosen tab on the right."""
+    """The model with its player on the left, the chosen tab on the right.
+
+    As the run goes on, ``pulse`` has only those parts made again that show the run.
+    """
     pending = solara.use_reactive({})
     selected = solara.use_reactive(-1)
     past = solara.use_reactive(-1)
@@ -287,15 +290,12 @@ def _Workspace(
     strip = is_strip(session.extent)
     summary = None
     if selected.value >= 0 and past.value < 0:
+        _ = pulse.value
         with session.reading() as model:
             summary = cell_summary(model, selected.value)
     with html("main", "exo-main"):
         with html("section", "exo-left", attributes={"aria-label": "The model"}):
-            trouble = session.error or problem.value
-            if trouble:  # in place of the sentence, so that it is seen, and Go stays in sight
-                _Trouble(trouble, lambda: again(play=False), stopped=bool(session.error))
-            else:
-                html("p", "exo-sentence", text=_sentence(session, setup))
+            _Top(session, setup, pulse, problem, lambda: again(play=False))
             Stage(session, pulse, bool(wanted), again, past, selected, summary.links if summary else ())
             if strip and tab.value != "lessons":  # which leaves room below itself
                 Curves(session, pulse)
@@ -328,6 +328,22 @@ def _Workspace(
                     Export(session, setup, pulse)
 
 
+@solara.component
+def _Top(
+    session: Session,
+    setup: Setup,
+    pulse: solara.Reactive[int],
+    problem: solara.Reactive[str],
+    on_again: Callable[[], None],
+) -> None:
+    """The sentence above the picture, or in its place what went wrong: it is seen, and Go stays in sight."""
+    _ = pulse.value
+    if trouble := session.error or problem.value:
+        _Trouble(trouble, on_again, stopped=bool(session.error))
+    else:
+        html("p", "exo-sentence", text=_sentence(session, setup))
+
+
 def _sentence(session: Session, setup: Setup) -> str:
     """What the picture shows: of a lesson, or of the scenario."""
     lesson = next((lesson for lesson in LESSONS if lesson.owns(setup)), None)
@@ -337,14 +353,15 @@ def _sentence(session: Session, setup: Setup) -> str:
 @solara.component
 def Stage(
     session: Session,
-    pulse: int,
+    pulse: solara.Reactive[int],
     dirty: bool,
     again: Callable[[bool], None],
     past: solara.Reactive[int],
     selected: solara.Reactive[int],
     links: Sequence[Sequence[Any]],
 ) -> None:
-    """The picture, the player and the summary in words."""
+    """The picture, the player and the summary in words, made again as ``pulse`` rises."""
+    _ = pulse.value
     layers = solara.use_reactive(solara.use_memo(lambda: {"dots": True, "field": session.with_field}, []))
 
     def go() -> None:

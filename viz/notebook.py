@@ -47,8 +47,9 @@ def Shown(model: ExosomeModel) -> None:
         session.set(Session(model.loaded, model.streams.seed))
 
     solara.use_effect(listen, [id(session.value)])
+    _ = pulse.value
     solara.Style(STYLE)
     with html("div", "exo exo-notebook"):
         if session.value.error:
             html("p", "exo-wrong-answer", text=session.value.error)
-        Stage(session.value, pulse.value, False, again, past, selected, ())
+        Stage(session.value, pulse, False, again, past, selected, ())

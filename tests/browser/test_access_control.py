@@ -43,9 +43,14 @@ def test_the_token_becomes_a_cookie_and_leaves_the_address(server: Server) -> No
     name, token = server.cookie
     status, told = get(server.port, f"/?scenario=relay&token={token}&seed=3")
     assert status == 303
-    assert told["location"] == "/?scenario=relay&seed=3"
+    assert told["location"] == "./?scenario=relay&seed=3"
     assert told["set-cookie"] == f"{name}={token}; Path=/; HttpOnly; SameSite=Lax"
-    assert get(server.port, f"//evil.example/?token={token}")[1]["location"] == "/evil.example/"
+    for path, location in (
+        ("//evil.example/", "./"),
+        ("//evil.example", "./evil.example"),
+        ("/a:b", "./a%3Ab"),
+    ):
+        assert get(server.port, f"{path}?token={token}")[1]["location"] == location, "never another host"
     assert get(server.port, f"/?token={token}", Host="evil.example")[0] == 400
     assert len(token) >= 40
 
@@ -112,7 +117,9 @@ def test_behind_a_proxy_that_takes_a_prefix_off(start: Callable[..., Server], br
     relay = Relay(server.port, prefix)
     name, token = server.cookie
     status, told = get(relay.port, f"{prefix}/?token={token}", Host="hub.example.org")
-    assert (status, told["location"]) == (303, f"{prefix}/")
+    assert (status, told["location"]) == (303, "./"), "an absolute one gets the prefix of JupyterHub's twice"
+    kept = get(server.port, f"{prefix}?token={token}", Host="hub.example.org")[1]
+    assert kept["location"] == "./1/", "of a proxy that keeps the prefix, without the last slash"
     assert told["set-cookie"].startswith(f"{name}={token}; Path={prefix}/;")
     assert get(relay.port, f"{prefix}/", Host="hub.example.org")[0] == 403
     assert get(relay.port, f"{prefix}/", Host="other.example.org", Cookie=f"{name}={token}")[0] == 400

@@ -8,8 +8,8 @@ import solara
 
 import exoabm as xo
 from exoabm.viz.components.widgets import CanvasWidget, PlayerWidget
+from exoabm.viz.server.compilation import compiled_for
 from exoabm.viz.server.frames import header
-from exoabm.viz.server.session import warm_up
 
 SMALL = {"layout.group.recipient.count": "12", "layout.group.donor.count": "3"}
 
@@ -23,7 +23,7 @@ def test_a_model_is_shown_and_stepped_where_it_is() -> None:
     time = model.state.time
     assert header(canvas.frame).time == model.state.time
     assert header(canvas.frame).cells == 15
-    assert warm_up(model.loaded).wait(120), "until then a step is one of the background"
+    assert compiled_for(model.loaded).wait(120), "until then a step is one of the background"
     player.vue_step()
     assert model.state.time == time + 60
     assert header(canvas.frame).time == model.state.time

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,9 +18,11 @@ from exoabm.errors import NumericalError, ResourceError
 from exoabm.scenario.loader import LoadedScenario, load, parse, shipped
 from exoabm.viz.results.charts import charts, curves
 from exoabm.viz.results.text_summary import cell_summary, run_summary
+from exoabm.viz.server import compilation
+from exoabm.viz.server.compilation import compiled_for
 from exoabm.viz.server.frames import header
 from exoabm.viz.server.limits import LIMITS, Limits, ModelSlots
-from exoabm.viz.server.session import SPEEDS, Session, warm_up
+from exoabm.viz.server.session import SPEEDS, Session
 from exoabm.viz.setup import first_setup
 
 if TYPE_CHECKING:
@@ -167,7 +171,7 @@ def test_before_its_first_step_is_compiled_it_waits_and_says_so(
     loaded: LoadedScenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     over = threading.Event()
-    monkeypatch.setattr("exoabm.viz.server.session.warm_up", lambda _: over)
+    monkeypatch.setattr("exoabm.viz.server.session.compiled_for", lambda _: over)
     session = Session(loaded)
     assert not session.preparing, "nobody waits for it yet"
     session.play()
@@ -184,11 +188,35 @@ def test_before_its_first_step_is_compiled_it_waits_and_says_so(
     session.close()
 
 
-def test_each_kind_of_model_is_warmed_up_once(loaded: LoadedScenario) -> None:
-    over = warm_up(loaded)
-    assert over is warm_up(load("signaling", dict(loaded.overrides) | {"transport.hindrance": "0.5"}))
-    assert over is not warm_up(load("signaling", {"transport.engine": "vesicles"}))
+def test_each_kind_of_model_is_compiled_once(loaded: LoadedScenario) -> None:
+    over = compiled_for(loaded)
+    assert over is compiled_for(load("signaling", dict(loaded.overrides) | {"transport.hindrance": "0.5"}))
+    assert over is not compiled_for(load("signaling", {"transport.engine": "vesicles"}))
     assert over.wait(60)
+
+
+@pytest.mark.parametrize(("met", "steps"), [([], 1), (["a kernel"], 81)])
+def test_what_is_called_later_is_compiled_before_the_run_too(
+    loaded: LoadedScenario, monkeypatch: pytest.MonkeyPatch, met: list[str], steps: int
+) -> None:
+    """Cells divide and take up vesicles only later; a run would wait for these kernels without a word."""
+    taken = []
+
+    class Model:
+        estimate = SimpleNamespace(step_seconds=1e-3)
+
+        def __init__(self, loaded: LoadedScenario, seed: int) -> None:
+            self.step = lambda: taken.append(seed)
+
+    recorder = contextlib.nullcontext(SimpleNamespace(buffer=met))
+    monkeypatch.setattr(compilation, "ExosomeModel", Model)
+    monkeypatch.setattr(compilation, "install_recorder", lambda _: recorder)
+    compilation._compile(loaded, over := threading.Event())
+    assert over.is_set()
+    assert len(taken) == steps
+    Model.estimate.step_seconds = 1.0
+    compilation._compile(loaded, over)
+    assert len(taken) == steps + min(steps, 5), "of a large model, some seconds"
 
 
 def test_it_says_how_long_it_will_take(session: Session) -> None:

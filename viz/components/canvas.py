@@ -158,8 +158,9 @@ def Canvas(
 
 
 @solara.component
-def Curves(session: Session, pulse: int, first: str = "") -> None:
+def Curves(session: Session, pulse: solara.Reactive[int], first: str = "") -> None:
     """Curves of the run over time; at first those named, else those with the readout of the scenario."""
+    _ = pulse.value  # made again as the run goes on
     chart = solara.use_reactive("")
 
     def plots_of_model() -> dict[str, Chart]:

@@ -26,8 +26,9 @@ REST = 1.5
 
 
 @solara.component
-def Communication(session: Session, pulse: int) -> None:
+def Communication(session: Session, pulse: solara.Reactive[int]) -> None:
     """The views of a live run; ``pulse`` rises as it advances."""
+    _ = pulse.value
     found = solara.use_memo(lambda: present_classes(session.scenario), [id(session)])
     at = solara.use_reactive(0)
     particles = found[min(at.value, len(found) - 1)]

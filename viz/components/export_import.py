@@ -154,8 +154,9 @@ ITEMS = (
 
 
 @solara.component
-def Export(session: Session, setup: Setup, pulse: int) -> None:
+def Export(session: Session, setup: Setup, pulse: solara.Reactive[int]) -> None:
     """Files of the run on the page, and a link that opens it again."""
+    _ = pulse.value  # the link names the present hour
     busy = solara.use_reactive("")
     problem = solara.use_reactive("")
     holder: dict[str, DownloadWidget] = solara.use_memo(dict, [])

@@ -18,8 +18,46 @@ KEPT = 100_000
 """Characters that a browser may hand back."""
 
 
+class _Whole:
+    """Data handed to a widget as one value.
+
+    Reacton looks for elements in each item of a list or dict, at every rendering; curves have hundreds.
+    """
+
+    def __init__(self, value: object) -> None:
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Whole) and self.value == other.value
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+class Items(List):  # type: ignore[type-arg]
+    """A list that does not contain elements."""
+
+    def validate(self, obj: Any, value: Any) -> Any:
+        """The list itself."""
+        return super().validate(obj, value.value if isinstance(value, _Whole) else value)
+
+
+class Table(Dict):  # type: ignore[type-arg]
+    """A dict that does not contain elements."""
+
+    def validate(self, obj: Any, value: Any) -> Any:
+        """The dict itself."""
+        return super().validate(obj, value.value if isinstance(value, _Whole) else value)
+
+
 class _Widget(VuetifyTemplate):  # type: ignore[misc]
     """Calls ``on_<event>`` for events of the browser; handlers check the arguments."""
+
+    @classmethod
+    def element(cls, **kwargs: Any) -> Any:
+        """An element of this widget."""
+        return super().element(
+            **{k: _Whole(v) if isinstance(v, list | dict) else v for k, v in kwargs.items()}
+        )
 
     def _call(self, name: str, *values: object) -> None:
         handler = getattr(self, name)
@@ -35,11 +73,11 @@ class CanvasWidget(_Widget):
     """Draws frames; acknowledges each by its number."""
 
     template_file = (__file__, "canvas.vue")
-    world = Dict().tag(sync=True)
+    world = Table().tag(sync=True)
     frame = Bytes(b"").tag(sync=True)
-    links: List = List().tag(sync=True)
+    links: Items = Items().tag(sync=True)
     selected = Int(-1).tag(sync=True)
-    layers = Dict().tag(sync=True)
+    layers = Table().tag(sync=True)
     fixed = Bool(False).tag(sync=True)
     past = Bool(False).tag(sync=True)
     playing = Bool(False).tag(sync=True)
@@ -75,8 +113,8 @@ class PlayerWidget(_Widget):
     end_h = Float(0.0).tag(sync=True)
     left = Unicode("").tag(sync=True)
     speed = Float(60.0).tag(sync=True)
-    speeds: List = List().tag(sync=True)
-    times: List = List().tag(sync=True)
+    speeds: Items = Items().tag(sync=True)
+    times: Items = Items().tag(sync=True)
     position = Int(-1).tag(sync=True)
     on_go, on_pause, on_step, on_reset = _handler(), _handler(), _handler(), _handler()
     on_speed, on_scrub, on_live = _handler(), _handler(), _handler()
@@ -114,7 +152,7 @@ class ControlsWidget(_Widget):
     """Sliders, numbers and choices."""
 
     template_file = (__file__, "controls.vue")
-    controls: List = List().tag(sync=True)
+    controls: Items = Items().tag(sync=True)
     on_value, on_slide = _handler(), _handler()
 
     def vue_set_value(self, change: dict) -> None:
@@ -130,10 +168,10 @@ class EditorWidget(_Widget):
     """Fields of a scenario that is built, its text, and what is missing; see ``draft_fields``."""
 
     template_file = (__file__, "editor.vue")
-    sections: List = List().tag(sync=True)
+    sections: Items = Items().tag(sync=True)
     text = Unicode("").tag(sync=True)
     filename = Unicode("").tag(sync=True)
-    problems: List = List().tag(sync=True)
+    problems: Items = Items().tag(sync=True)
     ready = Unicode("").tag(sync=True)
     refused = Unicode("").tag(sync=True)
     untakable = Unicode("").tag(sync=True)
@@ -157,7 +195,7 @@ class ChoiceWidget(_Widget):
     template_file = (__file__, "choice.vue")
     label = Unicode("").tag(sync=True)
     value = Unicode("").tag(sync=True)
-    options: List = List().tag(sync=True)
+    options: Items = Items().tag(sync=True)
     on_value = _handler()
 
     def vue_choose(self, value: str) -> None:
@@ -183,7 +221,7 @@ class PlotWidget(_Widget):
     """Lines over one axis, drawn in the page's own style."""
 
     template_file = (__file__, "plot.vue")
-    series: List = List().tag(sync=True)
+    series: Items = Items().tag(sync=True)
     x_label = Unicode("").tag(sync=True)
     x_unit = Unicode("").tag(sync=True)
     y_label = Unicode("").tag(sync=True)
@@ -245,7 +283,7 @@ class DownloadWidget(_Widget):
     """
 
     template_file = (__file__, "download.vue")
-    items: List = List().tag(sync=True)
+    items: Items = Items().tag(sync=True)
     busy = Unicode("").tag(sync=True)
     link = Unicode("").tag(sync=True)
     why = Unicode("").tag(sync=True)

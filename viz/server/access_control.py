@@ -20,7 +20,7 @@ import struct
 import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 import psutil
 
@@ -157,7 +157,7 @@ class AccessControl:
         cookies = _cookies(headers.get("cookie", ""))
         known = _host_of(headers.get("host", "")) in self.place.hosts
         inside = secrets.compare_digest(cookies.get(self.cookie, "").encode(), self.keys.token.encode())
-        scope = self._inner(scope)
+        came, scope = str(scope["path"]), self._inner(scope)
         if scope["type"] == "websocket":
             origin = headers.get("origin", "").partition("//")[2]
             own = origin != "" and origin in (headers.get("host"), self.place.netloc)
@@ -173,7 +173,8 @@ class AccessControl:
         if not known:
             await self._answer(send, 400, b"unknown host")
         elif given and ((leads := self.keys.leads(given)) or self.keys.opens(given)):
-            await self._let_in(scope, send, [pair for pair in query if pair[0] != TOKEN], leads=leads)
+            rest = [pair for pair in query if pair[0] != TOKEN]
+            await self._let_in(scope, send, _relative(came, scope["path"], rest), leads=leads)
         elif CLASSROOM.open and scope["path"] == TEACHER:
             led = self.keys.leads(cookies.get(f"{self.cookie}-teacher", ""))
             await self._teach(send, allowed=led, table_only=("table", "") in query)
@@ -211,20 +212,15 @@ class AccessControl:
     def _share(self) -> str:
         return f"{self.place.links[0]}?{TOKEN}={self.keys.token}"
 
-    async def _let_in(
-        self, scope: Message, send: Send, query: list[tuple[str, str]], *, leads: bool = False
-    ) -> None:
+    async def _let_in(self, scope: Message, send: Send, where: str, *, leads: bool = False) -> None:
         """Give the token as a cookie, and send the reader on to the same page without it."""
-        where = self.place.root + scope["path"] + (f"?{urlencode(query)}" if query else "")
         secure = "; Secure" if scope.get("scheme") == "https" else ""
         given = {self.cookie: self.keys.token}
         if leads:
             given[f"{self.cookie}-teacher"] = self.keys.teacher
         rest = f"Path={self.place.root}/; HttpOnly; SameSite=Lax{secure}"
         cookies = [(b"set-cookie", f"{name}={value}; {rest}".encode()) for name, value in given.items()]
-        # One slash only: two would lead to another host.
-        location = "/" + where.lstrip("/")
-        await self._answer(send, 303, b"", [(b"location", location.encode("latin-1", "ignore")), *cookies])
+        await self._answer(send, 303, b"", [(b"location", where.encode()), *cookies])
 
     async def _answer(
         self,
@@ -346,6 +342,16 @@ def painted(content: dict[str, Any]) -> bool:
     if isinstance(event.get("data"), int):
         tell(event["data"])
     return True
+
+
+def _relative(came: str, path: str, query: list[tuple[str, str]]) -> str:
+    """A page by its address relative to itself, which no proxy changes and which leads to no other host.
+
+    ``came`` is the path as it came in, and ``path`` that without the prefix of the page.
+    """
+    last = quote(came.rpartition("/")[2])
+    slash = "/" if last and path == "/" else ""
+    return f"./{last}{slash}" + (f"?{urlencode(query)}" if query else "")
 
 
 def _host_of(netloc: str) -> str | None:

@@ -32,8 +32,8 @@ from exoabm.viz.server.access_control import (
     most_sockets,
 )
 from exoabm.viz.server.classroom import CLASSROOM
+from exoabm.viz.server.compilation import compiled_for
 from exoabm.viz.server.limits import LIMITS, SLOTS, class_limits
-from exoabm.viz.server.session import warm_up
 from exoabm.viz.server.uploads import is_run, open_run
 from exoabm.viz.setup import first_setup
 
@@ -57,8 +57,12 @@ SETTINGS = {
     "SOLARA_THEME_TITLE": "exoabm",
     "SOLARA_ASSETS_FONTAWESOME_ENABLED": "false",
     "SOLARA_KERNEL_CULL_TIMEOUT": "5s",
+    "REACTON_FAST": "1",
 }
-"""A tab that was closed is forgotten at once; one whose socket is gone, after five seconds."""
+"""A tab that was closed is forgotten at once; one whose socket is gone, after five seconds.
+
+Of a page, only the parts that show a changed value are made again, and the rest is not visited.
+"""
 LEAST_KERNELS = 64
 """WebSockets that Solara serves at once, at least; those beyond wait without an answer."""
 SWITCH = 1e-3
@@ -105,7 +109,7 @@ def serve(
         open_run(Path(scenario))
         scenario = str(Path(scenario).resolve())
     else:
-        warm_up(first_setup(scenario, trusted=True).load())
+        compiled_for(first_setup(scenario, trusted=True).load())
     shared = classroom and not base_url
     place, keys = Address(_free_port(port, shared=shared), base_url, shared=shared), Tokens()
     SLOTS.most = seats or (CLASS_SEATS if classroom else SEATS)
@@ -165,7 +169,7 @@ def _open_class() -> None:
 
     def prepare() -> None:
         for name in shipped():
-            warm_up(first_setup(name).load()).wait()
+            compiled_for(first_setup(name).load()).wait()
 
     threading.Thread(target=prepare, daemon=True, name="exoabm-prepare").start()
 

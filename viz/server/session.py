@@ -26,6 +26,7 @@ from exoabm.plot.palette import Looks
 from exoabm.scenario.builder import blueprint
 from exoabm.scenario.resource_estimate import refuse_large_grid
 from exoabm.viz.results.text_summary import drawn_class
+from exoabm.viz.server.compilation import compiled_for
 from exoabm.viz.server.frames import Recording, Scale, draw
 from exoabm.viz.server.limits import LIMITS, Limits
 from exoabm.viz.server.turns import TURNS
@@ -135,7 +136,7 @@ class Session:
         self.paired_with: Session | None = None
         self.scale = Scale()
         self.with_field = not self._model.state.follows_vesicles
-        self._warmed_up = warm_up(loaded)
+        self._compiled = compiled_for(loaded)
         self.recording = Recording(most_bytes=limits.recording_bytes)
         self.account, self.cpu = TURNS.whose(), 0.0
         self._told, self._pulse_gap = 0.0, PULSE
@@ -205,7 +206,7 @@ class Session:
     @property
     def compiled(self) -> bool:
         """Whether the first step of its kind has been compiled."""
-        return self._warmed_up.is_set()
+        return self._compiled.is_set()
 
     @property
     def preparing(self) -> bool:
@@ -290,7 +291,7 @@ class Session:
 
     def _work(self, stop: threading.Event, until: float | None) -> None:
         kept, self._told = 0.0, 0.0
-        while not stop.is_set() and not self._warmed_up.wait(PATIENCE):
+        while not stop.is_set() and not self._compiled.wait(PATIENCE):
             continue
         end = self.end if until is None else min(until, self.end)
         step, before = float(self.scenario.clock.step), self.cpu - time.thread_time()
@@ -423,28 +424,3 @@ _alive: weakref.WeakSet[Session] = weakref.WeakSet()
 def park_idle(seconds: float) -> int:
     """Park the models of this process that nobody has looked at for some time; how many that were."""
     return sum(session.park(seconds) for session in list(_alive))
-
-
-_begun: dict[tuple[str, str, str], threading.Event] = {}
-_lock = threading.Lock()
-
-
-def warm_up(loaded: LoadedScenario) -> threading.Event:
-    """Step a copy of the model once, unless one of its kind was; the event is set when that is over."""
-    transport = loaded.scenario.transport
-    kind = loaded.name, transport.engine, transport.capture
-    with _lock:
-        over = _begun.get(kind)
-        if over is None:
-            over = _begun[kind] = threading.Event()
-            threading.Thread(target=_step, args=(loaded, over), daemon=True, name="exoabm-jit-warmup").start()
-    return over
-
-
-def _step(loaded: LoadedScenario, over: threading.Event) -> None:
-    try:
-        ExosomeModel(loaded, seed=0).step()
-    except Exception:  # the session will meet it itself, and has a place to say so
-        pass
-    finally:
-        over.set()

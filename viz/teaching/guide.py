@@ -28,7 +28,7 @@ def Lessons(
     session: Session,
     setup: Setup,
     begin: Callable[..., bool],
-    pulse: int,
+    pulse: solara.Reactive[int],
     progress: solara.Reactive[Progress],
     plot: Callable[[str], object],
 ) -> None:
@@ -40,7 +40,7 @@ def Lessons(
         The run on the page.
     begin : callable
         Starts another run in its place: ``begin(setup, play=, speed=)``.
-    pulse : int
+    pulse
         Rises as the run goes on.
     progress
         Outlives the runs.
@@ -114,7 +114,7 @@ def _Lesson(
     session: Session,
     setup: Setup,
     begin: Callable[..., bool],
-    pulse: int,
+    pulse: solara.Reactive[int],
     progress: solara.Reactive[Progress],
     plot: Callable[[str], object],
     on_leave: Callable[[], None],
@@ -153,10 +153,11 @@ def _Step(
     session: Session,
     setup: Setup,
     begin: Callable[..., bool],
-    pulse: int,
+    pulse: solara.Reactive[int],
     progress: solara.Reactive[Progress],
     plot: Callable[[str], object],
 ) -> None:
+    _ = pulse.value
     key = f"{lesson.key}/{step.key}"
     guess = progress.value.guesses.get(key, "")
     verdict: solara.Reactive[Verdict | None] = solara.use_reactive(None)
