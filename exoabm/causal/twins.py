@@ -119,6 +119,9 @@ def whatif(
     blueprint(changed, seed)  # refuses what the layout lacks before anything is run
     end = float(source.scenario.clock.duration) if hours is None else hours * 3600.0
     check_step_changes(changed, changes_at, end)
+    begins = changed.scenario.silence[-1].start if silence is not None else changed.scenario.give[-1].time
+    if float(begins) >= end:
+        raise InputError(f"at = {at!r}: the change must begin before the end of the runs, {end / 3600:g} h")
     check_room(out, {AS_IS, CHANGED, DIFFERENCE, ABOUT, PICTURE}, overwrite=overwrite)
     if out.exists():
         shutil.rmtree(out)

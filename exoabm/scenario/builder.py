@@ -31,6 +31,7 @@ from exoabm.scenario.resource_estimate import (
 from exoabm.scenario.schema_cells import selected
 from exoabm.scenario.step_accuracy import step_warnings
 from exoabm.scenario.therapy_builder import administered_doses, dosed
+from exoabm.scenario.validation import clock_warnings
 from exoabm.state import ANY_CELL, DOSE, RESERVOIR, Cells, Labels, Resolution, State, Trafficking
 from exoabm.transport.grid_discretization import hop_limit
 from exoabm.vesicle import (
@@ -107,7 +108,7 @@ def blueprint(loaded: LoadedScenario, seed: int) -> Blueprint:
             f"allow (least distance {overlap.least_distance:.3g} um); their positions are not changed"
         )
     decay = {cargo.name: cargo.decay_rate for cargo in cell_dynamics.cargo_of(scenario)}
-    warnings.extend(_interval_warnings(scenario))
+    warnings.extend(clock_warnings(scenario))
     warnings.extend(cell_dynamics.receptor_warnings(scenario, types))
     warnings.extend(_inert(loaded, domain, types, type_index))
     warnings.extend(grid_warnings(scenario.transport, domain, kinds, types, type_index, position))
@@ -432,16 +433,6 @@ def _labels(
     if domain.opens_to_reservoir or not names:
         names, origin = [*names, RESERVOIR], [*origin, RESERVOIR]
     return Labels(resolution, tuple(names), tuple(origin), of_cell)
-
-
-def _interval_warnings(scenario: Scenario) -> list[str]:
-    record, step = scenario.record, float(scenario.clock.step)
-    return [
-        f"record.{name} = {getattr(record, name)} is shorter than clock.step = {scenario.clock.step}; "
-        "one record is made per step"
-        for name in ("metrics", "cells", "events", "fields")
-        if float(getattr(record, name)) < step * (1 - 1e-9)
-    ]
 
 
 def census(types: tuple[CellType, ...], type_index: np.ndarray) -> dict[str, int]:

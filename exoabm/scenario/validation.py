@@ -412,3 +412,28 @@ def unused_keys(scenario: Scenario) -> set[str]:
         }
         found |= {f"cell_type.{table.name}.{key}" for key, is_read in read.items() if not is_read}
     return found
+
+
+def clock_warnings(scenario: Scenario) -> Iterator[str]:
+    """Records that are due more often than there are steps; doses and changes that begin after the end."""
+    record, clock = scenario.record, scenario.clock
+    for name in ("metrics", "cells", "events", "fields"):
+        if float(getattr(record, name)) < float(clock.step) * (1 - 1e-9):
+            yield (
+                f"record.{name} = {getattr(record, name)} is shorter than clock.step = {clock.step}; "
+                "one record is made per step"
+            )
+    end, until = float(clock.duration), f"the end of the run (clock.duration = {clock.duration})"
+    doses = [dose for dose in scenario.dose if dose.given]
+    begins = [
+        *((f"dose.{dose.name}.start", dose.start) for dose in doses),
+        *((f"silence.{row.name}.start", row.start) for row in scenario.silence if row.active),
+        *((f"give.{row.name}.time", row.time) for row in scenario.give if row.active),
+    ]
+    for key, time in begins:
+        if float(time) >= end:
+            yield f"{key} = {time} is not before {until}: it has no effect"
+    for dose in doses:
+        given = sum(float(dose.start) + i * float(dose.interval) < end for i in range(dose.repeats))
+        if 0 < given < dose.repeats:
+            yield f"dose.{dose.name}.repeats = {dose.repeats}: {given} of them begin before {until}"

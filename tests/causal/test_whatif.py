@@ -39,6 +39,8 @@ def test_the_difference_of_every_table_is_that_of_the_runs(tmp_path, engine):
     assert (tmp_path / "w" / "whatif.png").stat().st_size > 10_000
     with pytest.raises(InputError, match="exists already"):
         whatif(loaded(), tmp_path / "w", silence="cell:1")
+    with pytest.raises(InputError, match=r"at = '3 h': .* before the end of the runs, 3 h"):
+        whatif(loaded(), tmp_path / "late", silence="cell:1", at="3 h", hours=3)
 
 
 def test_the_pairing_says_what_competition_changed(tmp_path):

@@ -203,6 +203,22 @@ def test_what_a_reader_should_know_is_said() -> None:
     assert "record.metrics" in interval
 
 
+def test_what_begins_after_the_end_of_the_run_is_said() -> None:
+    late = load("delivery_routes", {"clock.duration": "30 h", "dose.dose.start": "30 h"}).extended(
+        silence=[
+            {"name": "late", "of": "cell_type:target", "start": "31 h"},
+            {"name": "soon", "of": "cell_type:target", "start": "29 h"},
+        ],
+    )
+    found = [w for w in blueprint(late, 1).warnings if "the end of the run" in w]
+    assert [w.split(" = ")[0] for w in found] == ["dose.dose.start", "silence.late.start"]
+    twice = plan(
+        "delivery_routes", clock__duration="30 h", dose__dose__repeats=4, dose__dose__interval="12 h"
+    )
+    (said,) = (w for w in twice.warnings if "the end of the run" in w)
+    assert said.startswith("dose.dose.repeats = 4: 3 of them begin before")
+
+
 def test_a_state_starts_empty_and_balanced() -> None:
     loaded = load("waste_removal")
     state = build_state(loaded, blueprint(loaded, 1), Streams(1))
