@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.animation import FuncAnimation
     from matplotlib.axes import Axes
 
-    from exoabm.export.figure_data import Asked
+    from exoabm.export.publication_data import FigureRequest
     from exoabm.export.type_exchange import Exchange, FinishedRun, Group
 
 DPI = 150
@@ -60,17 +60,17 @@ class Plots:
         >>> ax.get_xlabel(), ax.get_ylabel()
         ('time (h)', 'free vesicles')
         """
-        from exoabm.export.figure_data import colors_of, courses_of, types_of
+        from exoabm.export.publication_data import colors_of, courses_of, types_of
         from exoabm.plot.curves import courses
         from exoabm.tables.readouts import named
 
-        asked = self._asked("taken_up", None)
+        request = self._request("taken_up", None)
         if readouts:
             unit = self._unit_of(readouts)
             columns, colors = {name: name for name in readouts}, {}
         else:
             columns = {n: named("taken_up_per_cell", n) for n in types_of(self._exchange)}
-            unit, colors = f"{asked.unit} per cell", colors_of(self._exchange, list(columns))
+            unit, colors = f"{request.unit} per cell", colors_of(self._exchange, list(columns))
         hours, curves = courses_of(self._runs(), columns)
         with new_axes(ax) as ax:
             courses(hours, curves, unit=unit, colors=colors, ax=ax)
@@ -89,57 +89,57 @@ class Plots:
             Vesicle kind; by default the sum of all.
         ax : matplotlib.axes.Axes, optional
         """
-        from exoabm.export.figure_data import amounts_of, donors_and_recipients, refuse_nothing
+        from exoabm.export.publication_data import amounts_of, donors_and_recipients, require_data
         from exoabm.export.type_exchange import mean_and_half
         from exoabm.plot.matrices import matrix, slant
         from exoabm.plot.page import name_lines
 
-        asked = self._asked(measure, kind)
+        request = self._request(measure, kind)
         rows, columns = donors_and_recipients(self._exchange)
-        mean, half = mean_and_half(amounts_of(asked, self._group, rows, columns))
-        refuse_nothing(asked, float(mean.sum()))
+        mean, half = mean_and_half(amounts_of(request, self._group, rows, columns))
+        require_data(request, float(mean.sum()))
         with new_axes(ax) as ax:
-            matrix(mean, rows, columns, half=half, unit=asked.unit, ax=ax)
+            matrix(mean, rows, columns, half=half, unit=request.unit, ax=ax)
             if sum(map(len, columns)) > WIDEST:
                 slant(ax, [name_lines(name) for name in columns])
-            ax.set_title(asked.heading)
+            ax.set_title(request.heading)
         return ax
 
     def plot_network(
         self, measure: str = "taken_up", kind: str | None = None, *, ax: Axes | None = None
     ) -> Axes:
         """Draw the types on a ring, with arrows as wide as the vesicles from one to the other are many."""
-        from exoabm.export.figure_data import (
+        from exoabm.export.publication_data import (
             amounts_of,
             colors_of,
             donors_and_recipients,
-            refuse_nothing,
+            require_data,
             types_of,
         )
         from exoabm.export.type_exchange import in_order
         from exoabm.plot.networks import network
 
-        asked = self._asked(measure, kind)
+        request = self._request(measure, kind)
         rows, columns = donors_and_recipients(self._exchange)
         names = in_order([*rows, *columns], types_of(self._exchange))
-        amounts = amounts_of(asked, self._group, names, names).mean(axis=0)
-        refuse_nothing(asked, float(amounts.sum()))
+        amounts = amounts_of(request, self._group, names, names).mean(axis=0)
+        require_data(request, float(amounts.sum()))
         with new_axes(ax) as ax:
-            network(amounts, names, unit=asked.unit, colors=colors_of(self._exchange, names), ax=ax)
-            ax.set_title(asked.heading, pad=16)
+            network(amounts, names, unit=request.unit, colors=colors_of(self._exchange, names), ax=ax)
+            ax.set_title(request.heading, pad=16)
         return ax
 
     def plot_map(self, measure: str = "taken_up", kind: str | None = None, *, ax: Axes | None = None) -> Axes:
         """Draw the cells of the first run, seen along z, and the strongest links; broad ends send."""
-        from exoabm.export.figure_data import colors_of, map_of
+        from exoabm.export.publication_data import colors_of, map_of
         from exoabm.plot.maps import links
 
-        asked, run = self._asked(measure, kind), self._runs()[0]
-        cells, drawn, _ = map_of(asked, run)
+        request, run = self._request(measure, kind), self._runs()[0]
+        cells, drawn, _ = map_of(request, run)
         colors = colors_of(self._exchange, list(dict.fromkeys(cells.types)))
         with new_axes(ax) as ax:
-            links(cells, drawn, unit=asked.unit, colors=colors, ax=ax)
-            ax.set_title(asked.heading)
+            links(cells, drawn, unit=request.unit, colors=colors, ax=ax)
+            ax.set_title(request.heading)
         return ax
 
     def plot_distance(
@@ -152,19 +152,19 @@ class Plots:
         InputError
             If the runs know donors by type only: set ``transport.provenance`` to ``"cell"``.
         """
-        from exoabm.export.figure_data import colors_of, flown, refuse_nothing, types_of
+        from exoabm.export.publication_data import colors_of, distances_of, require_data, types_of
         from exoabm.export.type_exchange import in_order, mean_and_half
         from exoabm.plot.curves import bins_for, distances
 
-        asked = self._asked(measure, kind)
-        ways = [flown(asked, run) for run in self._runs()]
-        refuse_nothing(asked, sum(float(each.amount.sum()) for each in ways))
-        edges = bins_for(max(float(each.distance.max(initial=0.0)) for each in ways))
-        names = in_order((n for each in ways for n in each.origins), types_of(self._exchange))
-        amounts = {n: mean_and_half(np.array([each.binned(n, edges) for each in ways])) for n in names}
+        request = self._request(measure, kind)
+        by_run = [distances_of(request, run) for run in self._runs()]
+        require_data(request, sum(float(each.amount.sum()) for each in by_run))
+        edges = bins_for(max(float(each.distance.max(initial=0.0)) for each in by_run))
+        names = in_order((n for each in by_run for n in each.origins), types_of(self._exchange))
+        amounts = {n: mean_and_half(np.array([each.binned(n, edges) for each in by_run])) for n in names}
         with new_axes(ax) as ax:
-            distances(edges, amounts, unit=asked.unit, colors=colors_of(self._exchange, names), ax=ax)
-            ax.set_title(asked.heading)
+            distances(edges, amounts, unit=request.unit, colors=colors_of(self._exchange, names), ax=ax)
+            ax.set_title(request.heading)
         return ax
 
     def plot_field(
@@ -240,7 +240,7 @@ class Plots:
         >>> run.save_figure("matrix.svg").read_text()[:5]
         '<?xml'
         """
-        from exoabm.export.figure import draw_figure
+        from exoabm.export.publication_figures import draw_figure
 
         draw_figure(
             self._exchange.source,
@@ -262,7 +262,7 @@ class Plots:
         InputError
             If none were kept.
         """
-        from exoabm.export.figure_data import NO_RUNS
+        from exoabm.export.publication_data import NO_RUNS
 
         if not self._group.runs:
             raise InputError(f"{self._exchange.source} {NO_RUNS}")
@@ -274,13 +274,13 @@ class Plots:
             raise InputError(f"kind = {kind!r}: one of {', '.join(kinds)}{did_you_mean(kind, kinds)}")
         return kind or kinds[0]
 
-    def _asked(self, measure: str, kind: str | None) -> Asked:
-        from exoabm.export.figure_data import MEASURES, Asked
+    def _request(self, measure: str, kind: str | None) -> FigureRequest:
+        from exoabm.export.publication_data import MEASURES, FigureRequest
 
         if measure not in MEASURES:
             hint = did_you_mean(measure, MEASURES)
             raise InputError(f"measure = {measure!r}: one of {', '.join(MEASURES)}{hint}")
-        return Asked(self._exchange, measure, None if kind is None else self._kind(kind), None)
+        return FigureRequest(self._exchange, measure, None if kind is None else self._kind(kind), None)
 
     def _unit_of(self, readouts: Sequence[str]) -> str:
         """The label of readouts, which must be of one unit."""
@@ -378,9 +378,9 @@ def _draw_field(ax: Axes, run: FinishedRun, kind: str, at: int) -> Any:
 def _looks(run: FinishedRun) -> Mapping[str, str]:
     """The color of each type, as in the preview."""
     from exoabm.plot.palette import OTHER, Looks
-    from exoabm.scenario.builder import declared
+    from exoabm.scenario.builder import kinds_and_types
 
-    _, types = declared(run.scenario)
+    _, types = kinds_and_types(run.scenario)
     looks = Looks.of(types, np.array([run.cells_at_start.get(each.name, 0) for each in types]))
     return dict.fromkeys(run.types, OTHER) | {style.name: style.color for style in looks.styles}
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from exoabm.errors import InputError
-from exoabm.scenario.builder import declared
+from exoabm.scenario.builder import kinds_and_types
 from exoabm.scenario.cell_builder import behaviors_in_use, cargo_of, responses
 from exoabm.scenario.loader import load
 from exoabm.tables.declarations import TABLES
@@ -128,7 +128,7 @@ def _follow(
     run: Any, scenario: Scenario, events: pd.DataFrame, answers: dict[int, Response]
 ) -> dict[tuple[str, str, str, int], np.ndarray]:
     """Delivered vesicles by kind, last donor type, recipient type and recycling: (F, H) arrays."""
-    _, types = declared(scenario)
+    _, types = kinds_and_types(scenario)
     cargos = cargo_of(scenario)
     first = [t.name for t in types]
     index = {name: i for i, name in enumerate(first)}

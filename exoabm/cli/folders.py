@@ -149,7 +149,7 @@ def figure(
     overwrite: Annotated[bool, typer.Option(help="Replace an existing file or folder.")] = False,
 ) -> None:
     """Draw a figure for publication, with means and 95 % confidence intervals."""
-    from exoabm.export.figure import draw_figure
+    from exoabm.export.publication_figures import draw_figure
 
     draw_figure(source, what, out, kind=kind, measure=measure, width=width, dpi=dpi, overwrite=overwrite)
     console.print(escape(str(out)), highlight=False)

@@ -31,7 +31,7 @@ from exoabm.errors import InputError
 from exoabm.export.anndata import describe, put, put_frame
 from exoabm.inference.measures import apart, measure, off_diagonal
 from exoabm.inference.observation import Genes, Observer, Options, genes_of
-from exoabm.scenario.builder import blueprint, declared
+from exoabm.scenario.builder import blueprint, kinds_and_types
 from exoabm.tables.readouts import named
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ class _Cells:
     def genes(self) -> Genes:
         """Genes of release and uptake; a kind without cargo is its own."""
         scenario = self._finished.scenario
-        _, types = declared(scenario)
+        _, types = kinds_and_types(scenario)
         k_a = {t.name: t.uptake_rate for t in types}
         hours = self._finished.fields.times_s[-1] / 3600
         carriers: dict[str, list[str]] = {}

@@ -153,7 +153,7 @@ class Exchange:
     ----------
     source : str
         The folder.
-    sort : str
+    folder_kind : str
         "run", "sweep" or "trial".
     scenario : LoadedScenario
     hours : float
@@ -165,7 +165,7 @@ class Exchange:
     """
 
     source: str
-    sort: str
+    folder_kind: str
     scenario: LoadedScenario
     hours: float
     groups: tuple[Group, ...]
@@ -215,8 +215,8 @@ def exchange_of(text: str) -> Exchange:
         raise InputError(f"{text}: no run of it is done")
     scenario = parse(plan.scenario.encode(), name=plan.name, folder=Path(plan.folder))
     hours = plan.hours if plan.hours is not None else float(scenario.scenario.clock.duration) / 3600
-    sort = "trial" if trial else "sweep"
-    return Exchange(str(folder), sort, scenario, hours, tuple(groups), lost, int(plan.about["seed"]))
+    folder_kind = "trial" if trial else "sweep"
+    return Exchange(str(folder), folder_kind, scenario, hours, tuple(groups), lost, int(plan.about["seed"]))
 
 
 def _replicate(folder: Path, record: Mapping[str, Any]) -> Replicate:

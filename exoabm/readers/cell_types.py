@@ -14,11 +14,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from exoabm.errors import InputError, did_you_mean
-from exoabm.readers.files import open_sheet
-from exoabm.readers.instruments import IDS, PERHAPS_TYPES, TYPES
+from exoabm.readers.file_formats import open_sheet
 from exoabm.readers.options import BYSTANDER, NUMBER, Questions, TableOptions, enumerated, quoted, split_unit
 from exoabm.readers.recognition import RecognizedTable
 from exoabm.readers.table import BLANK, MISSING, Labels, Sheet
+from exoabm.readers.table_sources import IDS, PERHAPS_TYPES, TYPES
 
 PLACEHOLDER = "COLUMN"
 """Placeholder for the name of a column."""
@@ -57,7 +57,8 @@ def find_types(
     if column is not None:
         labels = sheet.labels(column)
         return _without_blanks(Labels(labels.codes[rows], labels.words), f"type from `{column}`")
-    if found.source.flags and len(sheet.names) <= MOST_FLAGS and (flags := _flags(sheet, found, ids)):
+    per_type = found.source.one_column_per_type and len(sheet.names) <= MOST_FLAGS
+    if per_type and (flags := _flags(sheet, found, ids)):
         return _of_flags(sheet, flags, rows)
     proposals = _proposals(sheet, found, ids)
     tables = [("types_from", "FILE")] if ids else []
@@ -213,7 +214,7 @@ def map_labels(
     known: Sequence[str],
     unmapped: Literal["error", "bystander"] = "error",
     *,
-    derived: bool = False,
+    class_prefix: bool = False,
 ) -> dict[str, str]:
     """The cell type of a scenario for each label of a table.
 
@@ -257,7 +258,7 @@ def map_labels(
             return type_map[label]
         matched = (target for pattern, target in patterns if pattern.fullmatch(label))
         found = next(matched, label if label in known else None)
-        if found is None and derived and DERIVED in label:
+        if found is None and class_prefix and DERIVED in label:
             return target_of(label.rpartition(DERIVED)[0])
         return found
 

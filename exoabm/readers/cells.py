@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from exoabm.errors import visible
 from exoabm.readers.cell_types import find_types
-from exoabm.readers.files import fingerprint, open_sheet
-from exoabm.readers.instruments import IDS, NAMELESS, ROW
+from exoabm.readers.file_formats import fingerprint, open_sheet
 from exoabm.readers.options import THOUSANDS, UNITS, Questions, TableOptions, enumerated, quoted, split_unit
 from exoabm.readers.position_checks import GRID, plausibility_warnings
 from exoabm.readers.recognition import NOT_KNOWN, RecognizedTable, SelectedRows, recognize, select_rows
 from exoabm.readers.table import Labels, Sheet, is_number, trimmed, true
+from exoabm.readers.table_sources import IDS, NAMELESS, ROW
 
 MAX_BYTES = 512 << 20
 """Of a text or Parquet table, unpacked; of HDF5 and Zarr, of the columns read."""
@@ -51,7 +51,7 @@ class CellTable:
         Of the file, and the instrument or program it is from.
     y_down : bool
         Whether y runs downward.
-    derived : bool
+    class_prefix : bool
         Whether a label ``A: B`` is of the class A.
     images : tuple of str
         Columns that distinguish images.
@@ -70,7 +70,7 @@ class CellTable:
     format: str
     source: str
     y_down: bool
-    derived: bool
+    class_prefix: bool
     images: tuple[str, ...]
     findings: tuple[str, ...]
     warnings: tuple[str, ...]
@@ -153,7 +153,7 @@ def read_cells(
     positions = _positions(sheet, found, options, chosen, questions)
     head = _head(found, chosen, positions, types.findings)
     questions.put(sheet.name, f"recognized as {found.source.name}: {head}")
-    down = found.source.down if options.y_axis is None else options.y_axis == "down"
+    down = found.source.y_points_down if options.y_axis is None else options.y_axis == "down"
     names = sheet.ids(ids, chosen.rows) if ids else [str(row + 1) for row in chosen.rows]
     rows = chosen.rows + 1
     warnings = list(plausibility_warnings(positions, rows))
@@ -172,7 +172,7 @@ def read_cells(
         format=sheet.format,
         source=found.source.name,
         y_down=down,
-        derived=found.source.derived,
+        class_prefix=found.source.class_prefix,
         images=chosen.images,
         findings=(head, *types.notes, *chosen.notes, *sheet.notes, *_recognition(found, ids, down)),
         warnings=tuple(warnings),

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exoabm.errors import InputError
-from exoabm.readers.instruments import AXES, IMAGES, PHYSICELL, SOURCES, TIMES, Place, Source
 from exoabm.readers.options import (
     PIXELS,
     UNITS,
@@ -22,8 +21,9 @@ from exoabm.readers.options import (
     split_unit,
 )
 from exoabm.readers.table import Sheet
+from exoabm.readers.table_sources import AXES, IMAGES, PHYSICELL, SOURCES, TIMES, Coordinates, TableSource
 
-UNKNOWN_SOURCE = Source("common column names", (), down=False)
+UNKNOWN_SOURCE = TableSource("common column names", (), y_points_down=False)
 """A table of no known source; columns x and y without a unit are exoabm's own, in um."""
 NOT_KNOWN = "unit not known"
 GREEK_MU, MICRO = "\u03bc", "\u00b5"
@@ -36,7 +36,7 @@ class RecognizedTable:
     ``findings`` states how the unit was determined.
     """
 
-    source: Source
+    source: TableSource
     columns: dict[str, tuple[str, ...]]
     um: dict[str, float]
     findings: str
@@ -60,12 +60,12 @@ def recognize(sheet: Sheet, options: TableOptions, questions: Questions) -> Reco
     have = frozenset(names)
     if sheet.format.startswith("physicell"):
         x, y, z = ((name,) for name in sheet.names[:3])
-        source: Source = PHYSICELL
-        place: Place | None = Place(x, y, z, unit="um")
+        source: TableSource = PHYSICELL
+        coordinates: Coordinates | None = Coordinates(x, y, z, unit="um")
     else:
-        fits = ((s, s.place_in(have)) for s in SOURCES)
-        source, place = next(((s, p) for s, p in fits if p is not None), (UNKNOWN_SOURCE, None))
-    columns = _named_or_placed(sheet, options, place, names, doubtful, questions)
+        fits = ((s, s.coordinates_in(have)) for s in SOURCES)
+        source, coordinates = next(((s, p) for s, p in fits if p is not None), (UNKNOWN_SOURCE, None))
+    columns = _named_or_placed(sheet, options, coordinates, names, doubtful, questions)
     used = [name for axis in columns.values() for name in axis]
     if len(set(used)) < len(used):
         twice = next(name for name in used if used.count(name) > 1)
@@ -73,8 +73,8 @@ def recognize(sheet: Sheet, options: TableOptions, questions: Questions) -> Reco
     for axis, of_axis in columns.items():
         for name in of_axis:
             sheet.index(name, axis)
-    um, findings = _units(sheet, options, source, place, columns, questions)
-    within = place.within if place is not None and options.x is None and options.y is None else ""
+    um, findings = _units(sheet, options, source, coordinates, columns, questions)
+    within = coordinates.within if coordinates is not None and options.x is None and options.y is None else ""
     return RecognizedTable(source, columns, um, findings, names.get(within, ""), names)
 
 
@@ -95,7 +95,7 @@ def _lookup(sheet: Sheet) -> tuple[dict[str, str], dict[str, list[str]]]:
 def _named_or_placed(
     sheet: Sheet,
     options: TableOptions,
-    place: Place | None,
+    coordinates: Coordinates | None,
     names: dict[str, str],
     doubtful: dict[str, list[str]],
     questions: Questions,
@@ -108,7 +108,7 @@ def _named_or_placed(
             sheet.index(named, axis)
             columns[axis] = (named,)
             continue
-        of_axis = getattr(place, axis) if place is not None else _common(sheet, axis)
+        of_axis = getattr(coordinates, axis) if coordinates is not None else _common(sheet, axis)
         for name in of_axis:
             if len(doubtful.get(name, ())) > 1:
                 several = doubtful[name]
@@ -136,8 +136,8 @@ def _common(sheet: Sheet, axis: str) -> tuple[str, ...]:
 def _units(
     sheet: Sheet,
     options: TableOptions,
-    source: Source,
-    place: Place | None,
+    source: TableSource,
+    coordinates: Coordinates | None,
     columns: dict[str, tuple[str, ...]],
     questions: Questions,
 ) -> tuple[dict[str, float], str]:
@@ -158,11 +158,11 @@ def _units(
         elif suffix in PIXELS and given is not None and not given.is_width:
             sheet.fail(
                 f"column {quoted(of_axis[0])} is in pixels; give the width of one, as in "
-                f'unit = "{source.proposal}"'
+                f'unit = "{source.typical_pixel_size}"'
             )
         elif given is not None:
             um[axis], findings[axis] = given.um, f"as given, {options.unit}"
-        elif suffix not in PIXELS and _known(sheet, place, of_axis[0]):
+        elif suffix not in PIXELS and _known(sheet, coordinates, of_axis[0]):
             um[axis] = 1.0
             if sheet.unit:
                 findings[axis] = "um, from the file"
@@ -175,8 +175,8 @@ def _units(
                 "are in pixels, whose width is not known" if _pixels(source, suffix) else "have no known unit"
             )
             questions.ask(
-                f"unit: {enumerated(_without_unit(sheet, place, columns))} {what}",
-                ("unit", source.proposal),
+                f"unit: {enumerated(_without_unit(sheet, coordinates, columns))} {what}",
+                ("unit", source.typical_pixel_size),
                 *([] if suffix in PIXELS else [("unit", "um")]),
             )
             um[axis] = 1.0
@@ -185,23 +185,27 @@ def _units(
     return um, "unit " + ", ".join(dict.fromkeys(findings.values())) if findings else NOT_KNOWN
 
 
-def _without_unit(sheet: Sheet, place: Place | None, columns: dict[str, tuple[str, ...]]) -> list[str]:
+def _without_unit(
+    sheet: Sheet, coordinates: Coordinates | None, columns: dict[str, tuple[str, ...]]
+) -> list[str]:
     """Columns whose unit is given neither by their names nor by their source."""
     names = [name for axis in columns.values() for name in axis]
     return [
-        n for n in names if split_unit(n)[1] in PIXELS or not (split_unit(n)[1] or _known(sheet, place, n))
+        n
+        for n in names
+        if split_unit(n)[1] in PIXELS or not (split_unit(n)[1] or _known(sheet, coordinates, n))
     ]
 
 
-def _known(sheet: Sheet, place: Place | None, column: str) -> bool:
+def _known(sheet: Sheet, coordinates: Coordinates | None, column: str) -> bool:
     if sheet.unit:
         return sheet.unit in UNITS and UNITS[sheet.unit] == 1.0
-    if place is not None and column in place.columns:
-        return place.unit == "um"
+    if coordinates is not None and column in coordinates.columns:
+        return coordinates.unit == "um"
     return sheet.aliases.get(column, column) in ("x", "y", "z")
 
 
-def _pixels(source: Source, suffix: str) -> bool:
+def _pixels(source: TableSource, suffix: str) -> bool:
     return suffix in PIXELS or source.pixels
 
 

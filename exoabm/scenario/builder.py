@@ -82,7 +82,7 @@ def blueprint(loaded: LoadedScenario, seed: int) -> Blueprint:
         If the grid alone exceeds the memory of this machine; nothing large is allocated before.
     """
     scenario = loaded.scenario
-    kinds, types = declared(scenario)
+    kinds, types = kinds_and_types(scenario)
     domain, position, names, placed = _place_cells(loaded, types, seed)
     if BYSTANDER in names and BYSTANDER not in {t.name for t in types}:
         types = (*types, _bystander(len(kinds)))
@@ -162,7 +162,7 @@ def _place_cells(
     return domain, position, names, placed
 
 
-def declared(scenario: Scenario) -> tuple[tuple[VesicleKind, ...], tuple[CellType, ...]]:
+def kinds_and_types(scenario: Scenario) -> tuple[tuple[VesicleKind, ...], tuple[CellType, ...]]:
     """The vesicle kinds and cell types of a scenario."""
     cargos = cell_dynamics.cargo_of(scenario)
     kinds = cell_dynamics.vesicle_kinds(scenario, cargos)

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from exoabm.errors import InputError, ScenarioError, did_you_mean, visible
 from exoabm.manifest import demand, listed
-from exoabm.readers.files import fingerprint, is_table
+from exoabm.readers.file_formats import fingerprint, is_table
 from exoabm.scenario import shipped as shipped
 from exoabm.scenario.changes import literal, override, texts_of
 from exoabm.scenario.schema import Scenario

@@ -93,7 +93,7 @@ def from_table(loaded: LoadedScenario) -> Placed:
     known = [t.name for t in loaded.scenario.cell_type]
     counts = table.labels.counts()
     try:
-        meaning = map_labels(counts, layout.type_map, known, layout.unmapped, derived=table.derived)
+        meaning = map_labels(counts, layout.type_map, known, layout.unmapped, class_prefix=table.class_prefix)
     except InputError as error:
         command = command_line("new", path, "--out", "mine.toml")
         more = f"`{command}` writes a scenario with a cell type for each label"

@@ -20,7 +20,7 @@ from exoabm.scenario.schema_cells import (
     SilenceTable,
     VesicleTable,
 )
-from exoabm.scenario.schema_fields import Name, Table, assumed, declared
+from exoabm.scenario.schema_fields import Name, Table, assumed, quantity_field
 from exoabm.scenario.schema_therapy import (
     ArmTable,
     Dosing,
@@ -44,7 +44,7 @@ class Info(Table):
 class FixedFace(Table):
     """A face held at a concentration; 0 is an open face, which vesicles leave permanently."""
 
-    concentration: Quantity = declared("face_concentration", default=...)
+    concentration: Quantity = quantity_field("face_concentration", default=...)
 
 
 FaceRule = Literal["no-flux", "periodic", "open"] | FixedFace
@@ -84,11 +84,11 @@ class Zone(Table):
     """
 
     name: Name
-    low: list[Quantity] | None = declared("position", default=None)
-    high: list[Quantity] | None = declared("position", default=None)
-    center: list[Quantity] | None = declared("position", default=None)
-    radius: Quantity | None = declared("length", default=None)
-    hindrance: Quantity | None = declared("hindrance", default=None)
+    low: list[Quantity] | None = quantity_field("position", default=None)
+    high: list[Quantity] | None = quantity_field("position", default=None)
+    center: list[Quantity] | None = quantity_field("position", default=None)
+    radius: Quantity | None = quantity_field("length", default=None)
+    hindrance: Quantity | None = quantity_field("hindrance", default=None)
     obstacle: bool = False
 
     @model_validator(mode="after")
@@ -106,7 +106,7 @@ class Zone(Table):
 class DomainTable(Table):
     """The space: its size, its voxels, its faces."""
 
-    size: Literal["fit"] | list[Quantity] = declared(
+    size: Literal["fit"] | list[Quantity] = quantity_field(
         "domain_size",
         words=("fit",),
         default=...,
@@ -115,9 +115,9 @@ class DomainTable(Table):
     margin: Quantity = assumed(
         "length", "20 um", description="free border around the cells where size = 'fit'"
     )
-    voxel: Quantity = declared("voxel")
-    thickness: Quantity = declared("thickness")
-    max_cells: Quantity = declared("max_cells")
+    voxel: Quantity = quantity_field("voxel")
+    thickness: Quantity = quantity_field("thickness")
+    max_cells: Quantity = quantity_field("max_cells")
     faces: Faces = Field(default_factory=Faces)
     zone: list[Zone] = Field(default_factory=list)
 
@@ -150,23 +150,23 @@ class Group(Table):
         description="random keeps cells apart (Poisson disc); overlapping does not",
     )
     count: int = Field(default=1, ge=1, le=10_000_000)
-    spacing: Quantity | None = declared(
+    spacing: Quantity | None = quantity_field(
         "spacing",
         default=None,
         description="distance between centers; a cell diameter if not given",
     )
-    center: list[Quantity] | None = declared(
+    center: list[Quantity] | None = quantity_field(
         "position",
         default=None,
         description="of a cluster, a lattice, or of inner and outer; the domain's middle if not given",
     )
-    inner: Quantity | None = declared(
+    inner: Quantity | None = quantity_field(
         "length", default=None, description="cells keep at least this far from the center"
     )
-    outer: Quantity | None = declared(
+    outer: Quantity | None = quantity_field(
         "length", default=None, description="cells keep at most this far from the center"
     )
-    points: list[list[Quantity]] | None = declared(
+    points: list[list[Quantity]] | None = quantity_field(
         "position", default=None, description="centers (x, y[, z]) for arrange = 'points'"
     )
 
@@ -256,8 +256,8 @@ class Layout(Table):
 class Clock(Table):
     """Duration and coupling step between cells and medium."""
 
-    step: Quantity = declared("step")
-    duration: Quantity = declared("duration")
+    step: Quantity = quantity_field("step")
+    duration: Quantity = quantity_field("duration")
 
 
 class Transport(Table):
@@ -271,16 +271,16 @@ class Transport(Table):
         description="vesicles are captured in the voxels that a cell covers (cells may touch, hindrance "
         "represents the space they fill), or at the membrane of impermeable spheres",
     )
-    hindrance: Quantity = declared("hindrance")
-    viscosity: Quantity = declared("viscosity")
-    temperature: Quantity = declared("temperature")
+    hindrance: Quantity = quantity_field("hindrance")
+    viscosity: Quantity = quantity_field("viscosity")
+    temperature: Quantity = quantity_field("temperature")
     provenance: Literal["cell_type", "cell", "none"] = Field(
         default="cell_type",
         description="labels of vesicle origins: by donor type, by donor cell, or one for all cells, which is "
         "fastest where only sums over donors are read",
     )
     precision: Literal["float64", "float32"] = "float64"
-    courant: Quantity | None = declared(
+    courant: Quantity | None = quantity_field(
         "courant",
         default=None,
         description="D dt/dx^2 of a sub-step; chosen by the engine if not given",
@@ -291,21 +291,21 @@ class Record(Table):
     """Recording interval of each table, independent of the step."""
 
     metrics: Quantity = assumed("interval", "10 min")
-    cells: Quantity = declared("interval")
-    events: Quantity = declared("interval")
+    cells: Quantity = quantity_field("interval")
+    events: Quantity = quantity_field("interval")
     vesicle_events: Literal["all", "fates", "none"] = Field(
         default="all",
         description="rows of events.parquet for single vesicles: of all events, of those by which a vesicle "
         "ends, or none; edges and mass balance are the same for each",
     )
     fields: Quantity = assumed("interval", "6 h")
-    threshold: Quantity = declared("threshold")
+    threshold: Quantity = quantity_field("threshold")
 
 
 class MechanicsTable(Table):
     """Repulsion of overlapping cells; without this table their positions do not change."""
 
-    relaxation: Quantity = declared("relaxation")
+    relaxation: Quantity = quantity_field("relaxation")
 
 
 class Scenario(Table):

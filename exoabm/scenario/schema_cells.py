@@ -11,7 +11,7 @@ from exoabm.cells import behaviors
 from exoabm.cells.responses import SIGNALS
 from exoabm.parameters.catalog import CATALOG, COMPARATORS, Quantity
 from exoabm.parameters.units import QuantityError
-from exoabm.scenario.schema_fields import Name, Plain, Table, declared
+from exoabm.scenario.schema_fields import Name, Plain, Table, quantity_field
 
 FOLLOWS = "follows"
 """Type of an error that only follows from another one, which is reported."""
@@ -25,33 +25,33 @@ class CargoTable(Table):
     molecule: Literal["mRNA", "miRNA", "protein", "lipid", "small_molecule", "misfolded_protein"] | None = (
         Field(default=None, description="class of molecule; RNA and protein have default half-lives")
     )
-    copies: Quantity = declared("copies")
-    half_life: Quantity | None = declared(
+    copies: Quantity = quantity_field("copies")
+    half_life: Quantity | None = quantity_field(
         "cargo_half_life",
         default=None,
         description="in the recipient cell; that of its molecule if not given, else infinite",
     )
-    effect_copies: Quantity = declared("effect_copies")
+    effect_copies: Quantity = quantity_field("effect_copies")
 
 
 class VesicleTable(Table):
     """A kind of vesicle."""
 
     name: Name
-    diameter: Quantity = declared("diameter")
-    diameter_gsd: Quantity = declared("diameter_gsd")
-    diffusivity: Quantity | None = declared(
+    diameter: Quantity = quantity_field("diameter")
+    diameter_gsd: Quantity = quantity_field("diameter_gsd")
+    diffusivity: Quantity | None = quantity_field(
         "diffusivity",
         default=None,
         description="in free medium, mean over the sizes; Stokes-Einstein from the diameter if not given",
     )
-    size_classes: Quantity | None = declared("size_classes", default=None)
-    half_life: Quantity = declared("half_life")
-    unbinding_rate: Quantity = declared("unbinding_rate")
-    internalization_rate: Quantity = declared("internalization_rate")
-    processing_rate: Quantity = declared("processing_rate")
-    recycling_probability: Quantity = declared("recycling_probability")
-    delivery_probability: Quantity = declared("delivery_probability")
+    size_classes: Quantity | None = quantity_field("size_classes", default=None)
+    half_life: Quantity = quantity_field("half_life")
+    unbinding_rate: Quantity = quantity_field("unbinding_rate")
+    internalization_rate: Quantity = quantity_field("internalization_rate")
+    processing_rate: Quantity = quantity_field("processing_rate")
+    recycling_probability: Quantity = quantity_field("recycling_probability")
+    delivery_probability: Quantity = quantity_field("delivery_probability")
     delivery_route: Literal["endosomal_escape", "membrane_fusion"] = Field(
         default="endosomal_escape", description="where cargo enters the cytosol; a hypothesis"
     )
@@ -59,12 +59,12 @@ class VesicleTable(Table):
     ligand: Name | None = Field(
         default=None, description="cells with the receptor of this name bind it by these receptors"
     )
-    binding_rate: Quantity = declared(
+    binding_rate: Quantity = quantity_field(
         "receptor_binding_rate",
         needs=("ligand",),
         description="to each receptor that matches the ligand",
     )
-    copies: Quantity | None = declared(
+    copies: Quantity | None = quantity_field(
         "copies", default=None, description="of each cargo in this kind; the cargo's own if not given"
     )
     comparator: Literal["free_drug", "soluble_factor", "lnp"] | None = Field(
@@ -99,13 +99,13 @@ class VesicleTable(Table):
 class Waste(Table):
     """Waste produced, degraded in lysosomes and exported in vesicles by a cell."""
 
-    production: Quantity = declared("waste_production")
-    lysosomal_rate: Quantity = declared("waste_lysosomal_rate")
-    saturation: Quantity = declared(
+    production: Quantity = quantity_field("waste_production")
+    lysosomal_rate: Quantity = quantity_field("waste_lysosomal_rate")
+    saturation: Quantity = quantity_field(
         "waste_saturation",
         default_factory=lambda: Quantity(CATALOG["waste_saturation"], "inf", "assumed"),
     )
-    export_rate: Quantity = declared("waste_export_rate")
+    export_rate: Quantity = quantity_field("waste_export_rate")
     vesicle: Name = Field(description="vesicle kind that carries it, with waste among its cargo")
 
 
@@ -113,15 +113,15 @@ class Sorting(Table):
     """A kind of intraluminal vesicle, and its share of all in a multivesicular body."""
 
     vesicle: Name
-    share: Quantity = declared("ilv_share")
+    share: Quantity = quantity_field("ilv_share")
 
 
 class Mvb(Table):
     """A pool of multivesicular bodies, which form and fuse with the membrane or with lysosomes."""
 
-    secretory_fraction: Quantity = declared("secretory_fraction")
-    fate_rate: Quantity = declared("mvb_fate_rate")
-    number: Quantity | None = declared("mvb_number", default=None)
+    secretory_fraction: Quantity = quantity_field("secretory_fraction")
+    fate_rate: Quantity = quantity_field("mvb_fate_rate")
+    number: Quantity | None = quantity_field("mvb_number", default=None)
     sorting: list[Sorting] = Field(
         default_factory=list, description="kinds of their vesicles; all of the kind released if not given"
     )
@@ -131,19 +131,19 @@ class Receptor(Table):
     """Receptors that bind vesicles with the ligand of the same name: k_a = N k_on."""
 
     name: Name
-    number: Quantity = declared("receptor_number")
+    number: Quantity = quantity_field("receptor_number")
 
 
 class Holding(Table):
     """Metabolism of a cargo in a cell, in addition to its decay by half-life."""
 
     cargo: Name
-    initial: Quantity = declared("cargo_copies", description="copies in each cell at the start")
-    production: Quantity = declared("cargo_production")
-    replication: Quantity = declared("cargo_replication")
-    capacity: Quantity = declared("cargo_capacity")
-    clearance: Quantity = declared("cargo_clearance")
-    export: Quantity = declared("cargo_export")
+    initial: Quantity = quantity_field("cargo_copies", description="copies in each cell at the start")
+    production: Quantity = quantity_field("cargo_production")
+    replication: Quantity = quantity_field("cargo_replication")
+    capacity: Quantity = quantity_field("cargo_capacity")
+    clearance: Quantity = quantity_field("cargo_clearance")
+    export: Quantity = quantity_field("cargo_export")
     vesicle: Name | None = Field(default=None, description="vesicle kind that carries exported copies")
 
 
@@ -151,25 +151,25 @@ class Transformation(Table):
     """Transformation into a cell of another type."""
 
     into: Name
-    rate: Quantity = declared("transformation_rate")
+    rate: Quantity = quantity_field("transformation_rate")
 
 
 class Climbs(Table):
     """Chemotaxis up a gradient of vesicles: v = chi K grad c/(K + c)^2."""
 
     vesicle: Name
-    coefficient: Quantity = declared("chemotactic_coefficient")
-    half_max: Quantity = declared("attraction_half_max")
+    coefficient: Quantity = quantity_field("chemotactic_coefficient")
+    half_max: Quantity = quantity_field("attraction_half_max")
 
 
 class Follows(Table):
     """Migration toward captured vesicles, each weighted by its copies of cargo."""
 
     vesicle: Name
-    speed: Quantity = declared("chemotactic_speed")
-    half_max: Quantity = declared("polarity_half_max")
-    hill: Quantity = declared("hill")
-    memory: Quantity = declared("polarity_memory")
+    speed: Quantity = quantity_field("chemotactic_speed")
+    half_max: Quantity = quantity_field("polarity_half_max")
+    hill: Quantity = quantity_field("hill")
+    memory: Quantity = quantity_field("polarity_memory")
 
 
 class CellTypeTable(Table):
@@ -181,25 +181,25 @@ class CellTypeTable(Table):
         description="type in truth files, as assigned by an observer who does not know the release; the name "
         "if not given",
     )
-    diameter: Quantity = declared("cell_diameter")
+    diameter: Quantity = quantity_field("cell_diameter")
     releases: Name | None = Field(default=None, description="vesicle kind released; none if not given")
-    release_rate: Quantity = declared("release_rate", needs=("releases", "mvb"))
-    ilvs_per_mvb: Quantity = declared("ilvs_per_mvb", needs=("releases", "waste", "mvb"))
+    release_rate: Quantity = quantity_field("release_rate", needs=("releases", "mvb"))
+    ilvs_per_mvb: Quantity = quantity_field("ilvs_per_mvb", needs=("releases", "waste", "mvb"))
     secretion: Literal["mean", "poisson"] = Field(
         default="mean",
         description="fusions at their mean rate, or as a Poisson process in bursts",
         json_schema_extra={"needs": ["releases", "waste", "mvb", "holds"]},
     )
     takes_up: list[Name] = Field(default_factory=list, description="vesicle kinds taken up")
-    uptake_rate: Quantity = declared("uptake_rate", needs=("takes_up",))
-    saturation: Quantity = declared("saturation", needs=("takes_up", "receptor"))
+    uptake_rate: Quantity = quantity_field("uptake_rate", needs=("takes_up",))
+    saturation: Quantity = quantity_field("saturation", needs=("takes_up", "receptor"))
     receptor: list[Receptor] = Field(
         default_factory=list, description="vesicles with a matching ligand need no takes_up"
     )
-    recycling_probability: Quantity | None = declared(
+    recycling_probability: Quantity | None = quantity_field(
         "recycling_probability", default=None, description="in these cells; that of the kind if not given"
     )
-    delivery_probability: Quantity | None = declared(
+    delivery_probability: Quantity | None = quantity_field(
         "delivery_probability", default=None, description="in these cells; that of the kind if not given"
     )
     mvb: Mvb | None = Field(default=None, description="pool of multivesicular bodies; none if not given")
@@ -207,11 +207,11 @@ class CellTypeTable(Table):
     holds: list[Holding] = Field(
         default_factory=list, description="cargo that it produces, replicates or exports"
     )
-    division_rate: Quantity | None = declared("division_rate", default=None)
-    death_rate: Quantity | None = declared("death_rate", default=None)
+    division_rate: Quantity | None = quantity_field("division_rate", default=None)
+    death_rate: Quantity | None = quantity_field("death_rate", default=None)
     transformation: Transformation | None = None
-    motility: Quantity | None = declared("motility", default=None)
-    persistence: Quantity = declared("persistence", needs=("motility",))
+    motility: Quantity | None = quantity_field("motility", default=None)
+    persistence: Quantity = quantity_field("persistence", needs=("motility",))
     climbs: Climbs | None = Field(
         default=None, description="chemotaxis along a gradient of vesicles; none if not given"
     )
@@ -251,7 +251,7 @@ class Response(Table):
     increases: str | None = Field(default=None, description="behavior that the signal raises")
     decreases: str | None = Field(default=None, description="behavior that the signal lowers")
     half_max: Quantity = Field(description="signal at which the behavior is half-way between rest and to")
-    hill: Quantity = declared("hill")
+    hill: Quantity = quantity_field("hill")
     to: Quantity = Field(description="value of the behavior at full signal")
 
     @property
@@ -342,7 +342,7 @@ class SilenceTable(Table):
     block: Literal["release", "uptake", "delivery", "response"] | None = Field(
         default=None, description="the step that is removed; release, or uptake for an edge, if not given"
     )
-    start: Quantity = declared("intervention_time", description="model time from which it is removed")
+    start: Quantity = quantity_field("intervention_time", description="model time from which it is removed")
     active: bool = Field(default=True, description="arms of a comparison switch silencings on and off")
 
     @property
@@ -374,8 +374,8 @@ class GiftTable(Table):
     name: Name
     to: str = Field(description="cell:17 or cell_type:NAME; each cell receives the copies")
     cargo: Name
-    copies: Quantity = declared("given_copies", default=...)
-    time: Quantity = declared("intervention_time", description="model time at which they are given")
+    copies: Quantity = quantity_field("given_copies", default=...)
+    time: Quantity = quantity_field("intervention_time", description="model time at which they are given")
     active: bool = Field(default=True, description="arms of a comparison switch gifts on and off")
 
     @field_validator("to")

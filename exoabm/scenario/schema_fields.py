@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from exoabm.scenario.schema import Scenario
 
 
-def declared(name: str, *, words: tuple[str, ...] = (), needs: tuple[str, ...] = (), **field: Any) -> Any:
+def quantity_field(
+    name: str, *, words: tuple[str, ...] = (), needs: tuple[str, ...] = (), **field: Any
+) -> Any:
     """A field whose numbers are values of the catalog's parameter ``name``.
 
     Its default is the catalog's unless ``field`` says otherwise; ``words`` may stand for a number. It
@@ -31,7 +33,7 @@ def declared(name: str, *, words: tuple[str, ...] = (), needs: tuple[str, ...] =
 
 def assumed(name: str, value: str, **field: Any) -> Any:
     """A field with a default of its own, which is a modeling assumption."""
-    return declared(name, default_factory=lambda: Quantity(CATALOG[name], value, "assumed"), **field)
+    return quantity_field(name, default_factory=lambda: Quantity(CATALOG[name], value, "assumed"), **field)
 
 
 def parameter_of(table: type[BaseModel], key: str) -> Parameter | None:

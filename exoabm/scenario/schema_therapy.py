@@ -8,75 +8,75 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from exoabm.errors import InputError
 from exoabm.parameters.catalog import Quantity
-from exoabm.scenario.schema_fields import Name, Plain, Table, declared
+from exoabm.scenario.schema_fields import Name, Plain, Table, quantity_field
 from exoabm.tables.readouts import parse
 
 
 class Liver(Table):
     """The liver."""
 
-    volume: Quantity = declared("liver_volume")
-    flow: Quantity = declared("liver_flow")
-    phagocytes: Quantity = declared("liver_phagocytes")
+    volume: Quantity = quantity_field("liver_volume")
+    flow: Quantity = quantity_field("liver_flow")
+    phagocytes: Quantity = quantity_field("liver_phagocytes")
 
 
 class Spleen(Table):
     """The spleen."""
 
-    volume: Quantity = declared("spleen_volume")
-    flow: Quantity = declared("spleen_flow")
-    phagocytes: Quantity = declared("spleen_phagocytes")
+    volume: Quantity = quantity_field("spleen_volume")
+    flow: Quantity = quantity_field("spleen_flow")
+    phagocytes: Quantity = quantity_field("spleen_phagocytes")
 
 
 class Lung(Table):
     """The lung."""
 
-    volume: Quantity = declared("lung_volume")
-    flow: Quantity = declared("lung_flow")
-    phagocytes: Quantity = declared("lung_phagocytes")
+    volume: Quantity = quantity_field("lung_volume")
+    flow: Quantity = quantity_field("lung_flow")
+    phagocytes: Quantity = quantity_field("lung_phagocytes")
 
 
 class Kidney(Table):
     """The kidney."""
 
-    volume: Quantity = declared("kidney_volume")
-    flow: Quantity = declared("kidney_flow")
-    phagocytes: Quantity = declared("kidney_phagocytes")
+    volume: Quantity = quantity_field("kidney_volume")
+    flow: Quantity = quantity_field("kidney_flow")
+    phagocytes: Quantity = quantity_field("kidney_phagocytes")
 
 
 class Heart(Table):
     """The heart."""
 
-    volume: Quantity = declared("heart_volume")
-    flow: Quantity = declared("heart_flow")
-    phagocytes: Quantity = declared("heart_phagocytes")
+    volume: Quantity = quantity_field("heart_volume")
+    flow: Quantity = quantity_field("heart_flow")
+    phagocytes: Quantity = quantity_field("heart_phagocytes")
 
 
 class Target(Table):
     """The target."""
 
-    volume: Quantity = declared("target_volume")
-    flow: Quantity = declared("target_flow")
-    phagocytes: Quantity = declared("target_phagocytes")
+    volume: Quantity = quantity_field("target_volume")
+    flow: Quantity = quantity_field("target_flow")
+    phagocytes: Quantity = quantity_field("target_phagocytes")
 
 
 class Rest(Table):
     """The rest."""
 
-    volume: Quantity = declared("rest_volume")
-    flow: Quantity = declared("rest_flow")
-    phagocytes: Quantity = declared("rest_phagocytes")
+    volume: Quantity = quantity_field("rest_volume")
+    flow: Quantity = quantity_field("rest_flow")
+    phagocytes: Quantity = quantity_field("rest_phagocytes")
 
 
 class Pharmacokinetics(Table):
     """The body of one subject."""
 
-    plasma_volume: Quantity = declared("plasma_volume")
-    distribution_volume: Quantity = declared("distribution_volume")
-    exchange_flow: Quantity = declared("exchange_flow")
-    basal_clearance: Quantity = declared("basal_clearance")
-    heart_permeability: Quantity = declared("heart_permeability")
-    variability: Quantity = declared("variability")
+    plasma_volume: Quantity = quantity_field("plasma_volume")
+    distribution_volume: Quantity = quantity_field("distribution_volume")
+    exchange_flow: Quantity = quantity_field("exchange_flow")
+    basal_clearance: Quantity = quantity_field("basal_clearance")
+    heart_permeability: Quantity = quantity_field("heart_permeability")
+    variability: Quantity = quantity_field("variability")
     liver: Liver = Field(default_factory=Liver)
     spleen: Spleen = Field(default_factory=Spleen)
     lung: Lung = Field(default_factory=Lung)
@@ -97,41 +97,41 @@ class Dosing(Table):
     )
     molecular: bool = Field(default=False, description="the dose itself consists of free molecules")
     route: Literal["tissue", "local", "intravenous", "intraperitoneal", "subcutaneous", "implant"]
-    particles: Quantity | None = declared("particles", default=None)
-    copies: Quantity | None = declared("dose_copies", default=None)
-    mass: Quantity | None = declared("dose_mass", default=None)
-    cells: Quantity | None = declared("dose_cells", default=None)
-    start: Quantity = declared("dose_time")
-    duration: Quantity = declared("dose_duration")
+    particles: Quantity | None = quantity_field("particles", default=None)
+    copies: Quantity | None = quantity_field("dose_copies", default=None)
+    mass: Quantity | None = quantity_field("dose_mass", default=None)
+    cells: Quantity | None = quantity_field("dose_cells", default=None)
+    start: Quantity = quantity_field("dose_time")
+    duration: Quantity = quantity_field("dose_duration")
     repeats: int = Field(default=1, ge=1, le=10_000)
-    interval: Quantity = declared("dose_interval")
+    interval: Quantity = quantity_field("dose_interval")
     through: Name | None = Field(
         default=None, description="cell type at whose surface it enters, such as vessel walls"
     )
-    center: list[Quantity] | None = declared("position", default=None)
+    center: list[Quantity] | None = quantity_field("position", default=None)
     face: Literal["x_low", "x_high", "y_low", "y_high", "z_low", "z_high"] | None = None
-    reach: Quantity | None = declared(
+    reach: Quantity | None = quantity_field(
         "length",
         default=None,
         description="distance from the center or the face within which it enters at cells",
     )
-    protein_per_particle: Quantity = declared("protein_per_particle")
-    relative_immunogenicity: Quantity = declared("relative_immunogenicity")
-    foreignness: Quantity = declared("foreignness")
-    bioavailability: Quantity = declared("bioavailability")
-    absorption_half_life: Quantity = declared("absorption_half_life")
-    drainage_half_life: Quantity = declared("drainage_half_life")
-    carrier_uptake: Quantity = declared("carrier_uptake")
-    target_permeability: Quantity = declared("target_permeability")
-    organ_half_life: Quantity = declared("organ_half_life")
-    leak_half_life: Quantity = declared("leak_half_life")
-    cargo_return: Quantity = declared("cargo_return")
-    partition: Quantity = declared("partition")
-    hepatic_clearance: Quantity = declared("hepatic_clearance")
-    renal_clearance: Quantity = declared("renal_clearance")
-    release_rate: Quantity = declared("producer_rate", description="vesicles per therapeutic cell")
-    therapeutic_half_life: Quantity = declared("therapeutic_half_life")
-    cell_antigen: Quantity = declared("cell_antigen")
+    protein_per_particle: Quantity = quantity_field("protein_per_particle")
+    relative_immunogenicity: Quantity = quantity_field("relative_immunogenicity")
+    foreignness: Quantity = quantity_field("foreignness")
+    bioavailability: Quantity = quantity_field("bioavailability")
+    absorption_half_life: Quantity = quantity_field("absorption_half_life")
+    drainage_half_life: Quantity = quantity_field("drainage_half_life")
+    carrier_uptake: Quantity = quantity_field("carrier_uptake")
+    target_permeability: Quantity = quantity_field("target_permeability")
+    organ_half_life: Quantity = quantity_field("organ_half_life")
+    leak_half_life: Quantity = quantity_field("leak_half_life")
+    cargo_return: Quantity = quantity_field("cargo_return")
+    partition: Quantity = quantity_field("partition")
+    hepatic_clearance: Quantity = quantity_field("hepatic_clearance")
+    renal_clearance: Quantity = quantity_field("renal_clearance")
+    release_rate: Quantity = quantity_field("producer_rate", description="vesicles per therapeutic cell")
+    therapeutic_half_life: Quantity = quantity_field("therapeutic_half_life")
+    cell_antigen: Quantity = quantity_field("cell_antigen")
 
     @property
     def measure(self) -> str:
@@ -154,16 +154,16 @@ class Dosing(Table):
 class ImmunityTable(Table):
     """Immune response of the host to foreign antigen."""
 
-    antigen_half: Quantity = declared("antigen_half")
-    antigen_half_life: Quantity = declared("antigen_half_life")
-    innate_time: Quantity = declared("innate_time")
-    expansion: Quantity = declared("expansion")
-    contraction: Quantity = declared("contraction")
-    naive_precursors: Quantity = declared("naive_precursors")
-    memory_precursors: Quantity = declared("memory_precursors")
-    memory_rate: Quantity = declared("memory_rate")
-    initial_memory: Quantity = declared("initial_memory")
-    kill_rate: Quantity = declared("kill_rate")
+    antigen_half: Quantity = quantity_field("antigen_half")
+    antigen_half_life: Quantity = quantity_field("antigen_half_life")
+    innate_time: Quantity = quantity_field("innate_time")
+    expansion: Quantity = quantity_field("expansion")
+    contraction: Quantity = quantity_field("contraction")
+    naive_precursors: Quantity = quantity_field("naive_precursors")
+    memory_precursors: Quantity = quantity_field("memory_precursors")
+    memory_rate: Quantity = quantity_field("memory_rate")
+    initial_memory: Quantity = quantity_field("initial_memory")
+    kill_rate: Quantity = quantity_field("kill_rate")
 
 
 Separation = Literal[
@@ -174,58 +174,58 @@ Separation = Literal[
 class Ultracentrifugation(Table):
     """The step ultracentrifugation."""
 
-    recovery: Quantity = declared("ultracentrifugation_recovery")
-    removal: Quantity = declared("ultracentrifugation_removal")
-    time: Quantity = declared("ultracentrifugation_time")
+    recovery: Quantity = quantity_field("ultracentrifugation_recovery")
+    removal: Quantity = quantity_field("ultracentrifugation_removal")
+    time: Quantity = quantity_field("ultracentrifugation_time")
 
 
 class Gradient(Table):
     """The step gradient."""
 
-    recovery: Quantity = declared("gradient_recovery")
-    removal: Quantity = declared("gradient_removal")
-    time: Quantity = declared("gradient_time")
+    recovery: Quantity = quantity_field("gradient_recovery")
+    removal: Quantity = quantity_field("gradient_removal")
+    time: Quantity = quantity_field("gradient_time")
 
 
 class Ultrafiltration(Table):
     """The step ultrafiltration."""
 
-    recovery: Quantity = declared("ultrafiltration_recovery")
-    removal: Quantity = declared("ultrafiltration_removal")
-    time: Quantity = declared("ultrafiltration_time")
+    recovery: Quantity = quantity_field("ultrafiltration_recovery")
+    removal: Quantity = quantity_field("ultrafiltration_removal")
+    time: Quantity = quantity_field("ultrafiltration_time")
 
 
 class Chromatography(Table):
     """The step chromatography."""
 
-    recovery: Quantity = declared("chromatography_recovery")
-    removal: Quantity = declared("chromatography_removal")
-    time: Quantity = declared("chromatography_time")
+    recovery: Quantity = quantity_field("chromatography_recovery")
+    removal: Quantity = quantity_field("chromatography_removal")
+    time: Quantity = quantity_field("chromatography_time")
 
 
 class TangentialFlow(Table):
     """The step tangential flow."""
 
-    recovery: Quantity = declared("tangential_flow_recovery")
-    removal: Quantity = declared("tangential_flow_removal")
-    time: Quantity = declared("tangential_flow_time")
+    recovery: Quantity = quantity_field("tangential_flow_recovery")
+    removal: Quantity = quantity_field("tangential_flow_removal")
+    time: Quantity = quantity_field("tangential_flow_time")
 
 
 class ManufacturingTable(Table):
     """Production of doses: culture, a chain of separation steps, storage."""
 
     chain: list[Separation] = Field(min_length=1, description="separation steps in their order")
-    cells: Quantity = declared("producer_cells")
-    storage_time: Quantity = declared("storage_time")
-    storage_loss: Quantity = declared("storage_loss")
-    dose: Quantity = declared("dose_particles")
-    cell_dose: Quantity = declared("dose_of_cells")
-    doubling_time: Quantity = declared("doubling_time")
-    seed_cells: Quantity = declared("seed_cells")
-    expansion_cost: Quantity = declared("expansion_cost")
-    labor_cost: Quantity = declared("labor_cost")
-    protein_per_cell: Quantity = declared("protein_per_cell")
-    variability: Quantity = declared("variability")
+    cells: Quantity = quantity_field("producer_cells")
+    storage_time: Quantity = quantity_field("storage_time")
+    storage_loss: Quantity = quantity_field("storage_loss")
+    dose: Quantity = quantity_field("dose_particles")
+    cell_dose: Quantity = quantity_field("dose_of_cells")
+    doubling_time: Quantity = quantity_field("doubling_time")
+    seed_cells: Quantity = quantity_field("seed_cells")
+    expansion_cost: Quantity = quantity_field("expansion_cost")
+    labor_cost: Quantity = quantity_field("labor_cost")
+    protein_per_cell: Quantity = quantity_field("protein_per_cell")
+    variability: Quantity = quantity_field("variability")
     ultracentrifugation: Ultracentrifugation = Field(default_factory=Ultracentrifugation)
     gradient: Gradient = Field(default_factory=Gradient)
     ultrafiltration: Ultrafiltration = Field(default_factory=Ultrafiltration)
@@ -289,8 +289,8 @@ class ReadoutTable(Table):
         default="last",
         description="how the column becomes one number; time_to: when it first reaches level, or the end",
     )
-    level: Quantity | None = declared("readout_level", default=None, description="for time_to")
-    at: Quantity | None = declared("readout_time", default=None, description="the end if not given")
+    level: Quantity | None = quantity_field("readout_level", default=None, description="for time_to")
+    at: Quantity | None = quantity_field("readout_time", default=None, description="the end if not given")
 
     @model_validator(mode="after")
     def _a_level_to_reach(self) -> ReadoutTable:
@@ -306,7 +306,7 @@ class CriterionTable(Table):
     arm: Name
     versus: Name
     direction: Literal["higher", "lower", "not lower", "not higher"]
-    by: Quantity = declared("effect_of_interest")
+    by: Quantity = quantity_field("effect_of_interest")
     scale: Literal["difference", "ratio"] = "difference"
 
     @model_validator(mode="after")
@@ -336,7 +336,7 @@ class BetweenTable(Table):
     name: Name
     title: str = Field(default="", max_length=200)
     keys: list[str] = Field(min_length=1, description="dotted keys whose values vary together")
-    cv: Quantity = declared("variability", description="log-normal, the mean is the value of the arm")
+    cv: Quantity = quantity_field("variability", description="log-normal, the mean is the value of the arm")
 
 
 class TrialTable(Table):

@@ -14,9 +14,9 @@ import pytest
 from scipy import stats
 
 from exoabm.errors import InputError
-from exoabm.export import figure_data
-from exoabm.export.figure import FIGURES, draw_figure
-from exoabm.export.figure_data import Asked, amounts_of, donors_and_recipients, flown
+from exoabm.export import publication_data
+from exoabm.export.publication_data import FigureRequest, amounts_of, distances_of, donors_and_recipients
+from exoabm.export.publication_figures import FIGURES, draw_figure
 from exoabm.export.type_exchange import exchange_of
 from exoabm.plot.scales import number
 from exoabm.runs.execute import run_to_folder
@@ -76,17 +76,17 @@ def test_the_numbers_are_means_and_intervals_of_the_runs(sweep: Path, tmp_path: 
 
 
 def test_rows_send(sweep: Path) -> None:
-    asked = Asked(exchange_of(str(sweep)), "taken_up", None, None)
-    rows, columns = donors_and_recipients(asked.exchange)
+    request = FigureRequest(exchange_of(str(sweep)), "taken_up", None, None)
+    rows, columns = donors_and_recipients(request.exchange)
     assert rows == columns == ["donor", "taker_of_all"], "idle cells neither send nor take up"
-    amounts = amounts_of(asked, asked.exchange.groups[1], rows, columns)
+    amounts = amounts_of(request, request.exchange.groups[1], rows, columns)
     assert amounts.shape == (3, 2, 2)
     assert (amounts[:, 0, 1] > 2 * amounts[:, 1, 0]).all(), "donors send far more than they get"
 
 
 def test_distances_hold_every_delivery_but_those_to_the_sender(run: Path) -> None:
     exchange = exchange_of(str(run))
-    found = flown(Asked(exchange, "taken_up", None, None), exchange.groups[0].runs[0])
+    found = distances_of(FigureRequest(exchange, "taken_up", None, None), exchange.groups[0].runs[0])
     edges = pq.read_table(run / "edges.parquet").to_pandas()
     own = edges.donor == edges.recipient
     assert found.own == edges.taken_up[own].sum() > 0
@@ -141,7 +141,7 @@ def test_where_nothing_is_there_to_draw_what_there_is_is_told(tmp_path: Path) ->
 
 
 def test_too_many_points_are_refused_with_a_way_to_choose(sweep, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("exoabm.export.figure.MOST_PANELS", 1)
+    monkeypatch.setattr("exoabm.export.publication_figures.MOST_PANELS", 1)
     with pytest.raises(InputError, match=rf"2 points, .* choose some, as in '.*@{RATE}=60 / h'"):
         draw_figure(str(sweep), "matrix", tmp_path / "a.svg")
 
@@ -150,7 +150,7 @@ def test_the_strongest_links_are_told(run: Path, tmp_path: Path, monkeypatch) ->
     monkeypatch.setattr("exoabm.plot.maps.MOST", 3)
     draw_figure(str(run), "network", tmp_path / "a.svg")
     assert any("Drawn are the 3 strongest of" in line for line in words(tmp_path / "a.svg"))
-    monkeypatch.setattr(figure_data, "MOST_CELLS", 3)
+    monkeypatch.setattr(publication_data, "MOST_CELLS", 3)
     draw_figure(str(run), "network", tmp_path / "b.svg")
     assert any("Arrows point from the type that sends" in line for line in words(tmp_path / "b.svg"))
 

@@ -19,7 +19,7 @@ from exoabm.parameters import (
 )
 from exoabm.parameters.catalog import THEMES, collect, parse_theme
 from exoabm.scenario.schema import Transport
-from exoabm.scenario.schema_fields import declared
+from exoabm.scenario.schema_fields import quantity_field
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = runpy.run_path(str(ROOT / "docs/generate.py"))
@@ -137,7 +137,7 @@ def test_a_parameter_takes_a_row_and_a_field(monkeypatch):
         monkeypatch.setitem(CATALOG, name, parameter)
 
     class Medium(Transport):
-        screening: Quantity = declared("debye_length")
+        screening: Quantity = quantity_field("debye_length")
 
     assert Medium().screening == 0.8e-3
     assert Medium().screening.source == "chiu2016"

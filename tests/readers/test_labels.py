@@ -35,7 +35,7 @@ def test_only_the_star_is_special():
 def test_a_derived_class_is_of_its_class_where_nothing_else_is_said():
     labels = ["Tumor", "Tumor: CD8", "Tumor: CD8: Ki67", "Stroma: x"]
     rules = {"Tumor": "tumor", "Tumor: CD8": "immune", "Stroma": "stroma"}
-    assert meant(labels, rules, derived=True) == ["tumor", "immune", "immune", "stroma"]
+    assert meant(labels, rules, class_prefix=True) == ["tumor", "immune", "immune", "stroma"]
     with pytest.raises(InputError, match="'Stroma: x': 1 cells"):
         meant(labels, rules)
 

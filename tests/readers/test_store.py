@@ -9,7 +9,7 @@ import zarr
 
 from exoabm.errors import InputError
 from exoabm.readers.cells import read_cells
-from exoabm.readers.files import fingerprint
+from exoabm.readers.file_formats import fingerprint
 from exoabm.readers.options import AmbiguousTable, TableOptions
 
 KINDS = ["B", "T cell"]

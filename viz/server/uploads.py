@@ -204,7 +204,7 @@ def read_table_upload(
         )
     host = parse(shipped()[TABLE_SCENARIO].read_bytes(), name=TABLE_SCENARIO, folder=file.parent).scenario
     known = tuple(cell.name for cell in host.cell_type)
-    meant = map_labels(labels, host.layout.type_map, known, "bystander", derived=table.derived)
+    meant = map_labels(labels, host.layout.type_map, known, "bystander", class_prefix=table.class_prefix)
     return UploadedTable(
         file=file,
         cells=len(table),

@@ -19,7 +19,7 @@ import numpy as np
 
 from exoabm.errors import InputError, did_you_mean
 from exoabm.parameters import CATALOG
-from exoabm.readers.files import open_sheet
+from exoabm.readers.file_formats import open_sheet
 from exoabm.readers.options import COMMA, NUMBER, TableOptions, decimal_comma, quoted
 from exoabm.readers.table import texts_of
 from exoabm.tables.run_tables import open_run

@@ -14,7 +14,7 @@ from exoabm.export.type_exchange import in_order, mean_and_half
 from exoabm.plot.maps import Cells, Links, strongest
 from exoabm.plot.palette import OTHER, Looks
 from exoabm.plot.scales import counted, number, percent
-from exoabm.scenario.builder import declared
+from exoabm.scenario.builder import kinds_and_types
 from exoabm.state import OUTSIDE
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ MOST_CELLS = 2_000
 NO_RUNS = "keeps no runs, which this figure is made of; sweep with --keep runs, or a trial with --keep-runs"
 
 
-class Asked(NamedTuple):
+class FigureRequest(NamedTuple):
     """Specification of a figure: source, quantity and layout."""
 
     exchange: Exchange
@@ -47,7 +47,7 @@ class Asked(NamedTuple):
     @property
     def what(self) -> str:
         """The particles that are counted."""
-        kinds, _ = declared(self.exchange.scenario.scenario)
+        kinds, _ = kinds_and_types(self.exchange.scenario.scenario)
         words = {kind.particles for kind in kinds if self.kind in (None, kind.name)}
         return words.pop() if len(words) == 1 else "particles"
 
@@ -69,7 +69,7 @@ class Asked(NamedTuple):
         return text + (f", {self.kind or 'all kinds'}" if several else "")
 
 
-class Flown(NamedTuple):
+class TravelDistances(NamedTuple):
     """Vesicles between pairs of cells of a run: distance in um, number and origin.
 
     ``own`` returned to the cell that had sent it; ``outside`` was sent by no cell.
@@ -114,21 +114,23 @@ def donors_and_recipients(exchange: Exchange) -> tuple[list[str], list[str]]:
         for name, captured in zip(pairs["recipient_type"], pairs["encountered"], strict=True)
         if captured > 0
     }
-    _, types = declared(exchange.scenario.scenario)
+    _, types = kinds_and_types(exchange.scenario.scenario)
     takers = {each.name for each in types if np.any(each.uptake_rate > 0)}
     there = {name for pairs in found for name in pairs["recipient_type"]}
     return rows, in_order(got | (takers & there), order)
 
 
-def amounts_of(asked: Asked, group: Group, rows: Sequence[str], columns: Sequence[str]) -> np.ndarray:
+def amounts_of(
+    request: FigureRequest, group: Group, rows: Sequence[str], columns: Sequence[str]
+) -> np.ndarray:
     """Numbers from each row to each column in every replicate: (replicates, rows, columns)."""
     found = np.zeros((len(group.replicates), len(rows), len(columns)))
     at = {name: i for i, name in enumerate(rows)}, {name: i for i, name in enumerate(columns)}
     for n, each in enumerate(group.replicates):
         pairs = each.pairs()
         keys = (senders_of(pairs), pairs["recipient_type"], pairs["vesicle_kind"])
-        for source, target, kind, amount in zip(*keys, pairs[MEASURES[asked.measure][0]], strict=True):
-            if source in at[0] and target in at[1] and asked.kind in (None, kind):
+        for source, target, kind, amount in zip(*keys, pairs[MEASURES[request.measure][0]], strict=True):
+            if source in at[0] and target in at[1] and request.kind in (None, kind):
                 found[n, at[0][source], at[1][target]] += amount
     return found
 
@@ -153,7 +155,7 @@ def courses_of(
     return hours, found
 
 
-def with_runs(asked: Asked) -> list[Group]:
+def with_runs(request: FigureRequest) -> list[Group]:
     """Groups of which run folders were kept.
 
     Raises
@@ -161,13 +163,13 @@ def with_runs(asked: Asked) -> list[Group]:
     InputError
         If there are none.
     """
-    groups = [group for group in asked.exchange.groups if group.runs]
+    groups = [group for group in request.exchange.groups if group.runs]
     if not groups:
-        raise InputError(f"{asked.exchange.source} {NO_RUNS}; matrix and network need none")
+        raise InputError(f"{request.exchange.source} {NO_RUNS}; matrix and network need none")
     return groups
 
 
-def flown(asked: Asked, run: FinishedRun) -> Flown:
+def distances_of(request: FigureRequest, run: FinishedRun) -> TravelDistances:
     """Distances of the requested quantity in a run.
 
     Raises
@@ -180,15 +182,15 @@ def flown(asked: Asked, run: FinishedRun) -> Flown:
             f"{run.folder} stores donors by type only, without distances: repeat the run "
             "with --set transport.provenance=cell or --engine vesicles"
         )
-    edges, chosen = run.links, _of_kind(asked, run)
-    amount = edges.counts[asked.counted] * chosen
+    edges, chosen = run.links, _of_kind(request, run)
+    amount = edges.counts[request.counted] * chosen
     known = edges.donor != UNKNOWN
     own = edges.donor == edges.cells.birth_id[edges.recipient]
     between = np.flatnonzero(known & ~own & (amount > 0))
     sent = edges.origin[between]
     names = tuple(name for i, name in enumerate(edges.origins) if (sent == i).any())
     place = np.array([names.index(name) if name in names else -1 for name in edges.origins], np.int64)
-    return Flown(
+    return TravelDistances(
         run.distance[between],
         amount[between],
         place[sent],
@@ -203,14 +205,14 @@ def has_cells(run: FinishedRun) -> bool:
     return run.by_cell and len(run.known_cells) <= MOST_CELLS
 
 
-def map_of(asked: Asked, run: FinishedRun) -> tuple[Cells, Links, str]:
+def map_of(request: FigureRequest, run: FinishedRun) -> tuple[Cells, Links, str]:
     """The cells of a run, the strongest links between them, and a note on omissions."""
     edges, cells = run.links, run.known_cells
-    _, types = declared(run.loaded.scenario)
+    _, types = kinds_and_types(run.loaded.scenario)
     wide = {each.name: each.diameter for each in types}
     names = [run.types[i] for i in cells.type]
     drawn = Cells(cells.position, np.array([wide.get(name, 15.0) for name in names]), names)
-    amount = edges.counts[asked.counted] * _of_kind(asked, run)
+    amount = edges.counts[request.counted] * _of_kind(request, run)
     source, target = cells.row_of(edges.donor), edges.recipient
     between = np.flatnonzero((edges.donor != UNKNOWN) & (source != target) & (amount > 0))
     pairs, pair = np.unique(source[between] * len(cells) + target[between], return_inverse=True)
@@ -230,11 +232,11 @@ def map_of(asked: Asked, run: FinishedRun) -> tuple[Cells, Links, str]:
     return drawn, shown, words
 
 
-def _of_kind(asked: Asked, run: FinishedRun) -> np.ndarray:
+def _of_kind(request: FigureRequest, run: FinishedRun) -> np.ndarray:
     """Which edges of a run are of the kind that is asked for."""
-    if asked.kind is None:
+    if request.kind is None:
         return np.ones(len(run.links), bool)
-    return np.asarray(run.links.kind == run.kinds.index(asked.kind))
+    return np.asarray(run.links.kind == run.kinds.index(request.kind))
 
 
 def types_of(exchange: Exchange) -> list[str]:
@@ -244,7 +246,7 @@ def types_of(exchange: Exchange) -> list[str]:
 
 def colors_of(exchange: Exchange, names: Sequence[str]) -> dict[str, str]:
     """The colors of types as in the preview; gray for doses and reservoirs."""
-    _, types = declared(exchange.scenario.scenario)
+    _, types = kinds_and_types(exchange.scenario.scenario)
     looks = Looks.of(types, np.array([_cells(exchange).get(each.name, 0) for each in types]))
     known = {style.name: style.color for style in looks.styles}
     return {name: known.get(name, OTHER) for name in names}
@@ -263,7 +265,7 @@ def widest_numbers(most: float) -> list[str]:
     return ["0.25", number(float(f"{most:.1g}")), number(1.0 + float(f"{most:.2g}"))]
 
 
-def refuse_nothing(asked: Asked, total: float) -> None:
+def require_data(request: FigureRequest, total: float) -> None:
     """Refuse an empty figure and list the available choices.
 
     Raises
@@ -272,7 +274,7 @@ def refuse_nothing(asked: Asked, total: float) -> None:
     """
     if total > 0:
         return
-    exchange = asked.exchange
+    exchange = request.exchange
     there = []
     for word, (column, said) in MEASURES.items():
         found = sum(
@@ -280,31 +282,31 @@ def refuse_nothing(asked: Asked, total: float) -> None:
             for group in exchange.groups
             for each in group.replicates
             for kind, amount in zip(each.pairs()["vesicle_kind"], each.pairs()[column], strict=True)
-            if asked.kind in (None, kind)
+            if request.kind in (None, kind)
         )
         there.append(f"{word} {number(found)}" if found else f"nothing {said}")
-    of = f" of kind {asked.kind}" if asked.kind else ""
-    raise InputError(f"{exchange.source}: no {asked.unit}{of}; there are: {', '.join(there)}")
+    of = f" of kind {request.kind}" if request.kind else ""
+    raise InputError(f"{exchange.source}: no {request.unit}{of}; there are: {', '.join(there)}")
 
 
-def caption_of(asked: Asked, how: str, *, runs: bool = False) -> str:
+def caption_of(request: FigureRequest, how: str, *, runs: bool = False) -> str:
     """The caption: scenario, seeds, number of runs, and quantity.
 
     ``how`` says what the mean and its interval look like; ``runs`` that run folders alone are drawn.
     """
-    exchange = asked.exchange
+    exchange = request.exchange
     name = Path(exchange.scenario.name).name.removesuffix(".toml")
-    if exchange.sort == "run":
+    if exchange.folder_kind == "run":
         return f"{name}, seed {exchange.seed}, n = 1 run. exoabm {exoabm.__version__}."
     sizes = [len(group.runs if runs else group.replicates) for group in exchange.groups]
     sizes = [size for size in sizes if size]
     n = f"{min(sizes)}" if min(sizes) == max(sizes) else f"{min(sizes)} to {max(sizes)}"
-    of = "arm" if exchange.sort == "trial" else "point"
+    of = "arm" if exchange.folder_kind == "trial" else "point"
     if max(sizes) == 1:
         how = "no intervals"
     lost = f"; {counted(exchange.lost, 'run')} failed or missing" if exchange.lost else ""
     runs_of = "run" if n == "1" else "runs"
     return (
-        f"{name}, {exchange.sort} from seed {exchange.seed}, n = {n} {runs_of} per {of}: {how}{lost}. "
+        f"{name}, {exchange.folder_kind} from seed {exchange.seed}, n = {n} {runs_of} per {of}: {how}{lost}. "
         f"exoabm {exoabm.__version__}."
     )

@@ -9,7 +9,7 @@ NAMELESS = "the column without a name"
 
 
 @dataclass(frozen=True)
-class Place:
+class Coordinates:
     """Columns of coordinates; the mean of several for one axis is used.
 
     Attributes
@@ -35,20 +35,20 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Source:
+class TableSource:
     """An instrument or program that writes tables of cells.
 
     Attributes
     ----------
     name : str
         Name in messages.
-    places : tuple of Place
+    coordinates : tuple of Coordinates
         Alternatives; the first whose columns all exist is used.
     required_columns : tuple of str
         Further columns that a table of this source must have.
     pixels : bool
-        Whether coordinates of unknown unit are in pixels; a known unit belongs to the ``Place``.
-    proposal : str
+        Whether coordinates of unknown unit are in pixels; a known unit belongs to the ``Coordinates``.
+    typical_pixel_size : str
         A common width of a pixel, as a value of ``layout.unit``.
     types : tuple of str
         Columns of the cell's type; the first that exists is used.
@@ -60,56 +60,56 @@ class Source:
         A column, and its values in rows that are cells.
     dropped : tuple of (str, tuple of str)
         A column, and its values in rows that are not cells.
-    flags : bool
+    one_column_per_type : bool
         Types are columns of 0 and 1, one per type.
-    derived : bool
+    class_prefix : bool
         A label ``A: B`` belongs to the class A unless mapped itself.
-    down : bool
+    y_points_down : bool
         Whether y points downward, as in images.
     note : str
         Remark for users of such tables.
     """
 
     name: str
-    places: tuple[Place, ...]
+    coordinates: tuple[Coordinates, ...]
     required_columns: tuple[str, ...] = ()
     pixels: bool = False
-    proposal: str = "0.5 um"
+    typical_pixel_size: str = "0.5 um"
     types: tuple[str, ...] = ()
     ids: tuple[tuple[str, ...], ...] = ()
     images: tuple[str, ...] = ()
     kept: tuple[tuple[str, tuple[str, ...]], ...] = ()
     dropped: tuple[tuple[str, tuple[str, ...]], ...] = ()
-    flags: bool = False
-    derived: bool = False
-    down: bool = True
+    one_column_per_type: bool = False
+    class_prefix: bool = False
+    y_points_down: bool = True
     note: str = ""
 
-    def place_in(self, names: frozenset[str]) -> Place | None:
+    def coordinates_in(self, names: frozenset[str]) -> Coordinates | None:
         """Where this source has its coordinates in a table with these columns, if it is of this source."""
         if not names.issuperset(self.required_columns):
             return None
-        return next((place for place in self.places if names.issuperset(place.columns)), None)
+        return next((each for each in self.coordinates if names.issuperset(each.columns)), None)
 
 
-def _with_and_without_z(name: str, axes: str, unit: str = "") -> tuple[Place, Place]:
+def _with_and_without_z(name: str, axes: str, unit: str = "") -> tuple[Coordinates, Coordinates]:
     """Coordinates in columns of this name with each of three axes in place of ``{}``; z may be missing."""
     x, y, z = ((name.format(axis),) for axis in axes)
-    return Place(x, y, z, unit), Place(x, y, unit=unit)
+    return Coordinates(x, y, z, unit), Coordinates(x, y, unit=unit)
 
 
-SOURCES: tuple[Source, ...] = (
-    Source(  # cells.parquet of a run folder, at the times that were recorded
+SOURCES: tuple[TableSource, ...] = (
+    TableSource(  # cells.parquet of a run folder, at the times that were recorded
         name="a run of exoabm",
-        places=(Place(("x_um",), ("y_um",), ("z_um",)),),
+        coordinates=(Coordinates(("x_um",), ("y_um",), ("z_um",)),),
         required_columns=("time_s", "cell", "cell_type"),
         types=("cell_type",),
         ids=(("cell",),),
-        down=False,
+        y_points_down=False,
     ),
-    Source(  # HDF5 (.h5ad) or Zarr, and SpatialData: positions in obsm, the rest in obs
+    TableSource(  # HDF5 (.h5ad) or Zarr, and SpatialData: positions in obsm, the rest in obs
         name="AnnData",
-        places=(
+        coordinates=(
             *_with_and_without_z("obsm/spatial_um/{}", "012", "um"),
             *_with_and_without_z("obsm/spatial/{}", "012"),
             *_with_and_without_z("obsm/X_spatial/{}", "012"),
@@ -117,55 +117,55 @@ SOURCES: tuple[Source, ...] = (
         ids=(("_index",),),
         images=("library_id", "sample", "sample_id", "batch", "imageid", "region"),
     ),
-    Source(  # Measure > Export measurements, of cells or detections
+    TableSource(  # Measure > Export measurements, of cells or detections
         name="QuPath",
-        places=(
-            Place(("Centroid X µm",), ("Centroid Y µm",)),
-            Place(("Centroid X px",), ("Centroid Y px",)),
+        coordinates=(
+            Coordinates(("Centroid X µm",), ("Centroid Y µm",)),
+            Coordinates(("Centroid X px",), ("Centroid Y px",)),
         ),
         types=("Classification", "Class"),
         ids=(("Object ID",),),
         images=("Image",),
         kept=(("Object type", ("Cell", "Detection")),),
         dropped=(("Name", ("PathAnnotationObject", "PathRootObject", "PathTileObject", "TMACoreObject")),),
-        derived=True,
+        class_prefix=True,
     ),
-    Source(  # 10x Genomics: cells.parquet or cells.csv.gz of an output bundle
+    TableSource(  # 10x Genomics: cells.parquet or cells.csv.gz of an output bundle
         name="Xenium",
-        places=(Place(("x_centroid",), ("y_centroid",), unit="um"),),
+        coordinates=(Coordinates(("x_centroid",), ("y_centroid",), unit="um"),),
         required_columns=("cell_id",),
         ids=(("cell_id",),),
         note="types are in a second table, such as clusters.csv",
     ),
-    Source(  # quantification tables, and tables of scimap
+    TableSource(  # quantification tables, and tables of scimap
         name="MCMICRO or scimap",
-        places=(Place(("X_centroid",), ("Y_centroid",)),),
+        coordinates=(Coordinates(("X_centroid",), ("Y_centroid",)),),
         pixels=True,
-        proposal="0.65 um",
+        typical_pixel_size="0.65 um",
         types=("phenotype",),
         ids=(("CellID",),),
         images=("imageid", "ImageNumber"),
     ),
-    Source(  # NanoString: the metadata file of a flat-file export
+    TableSource(  # NanoString: the metadata file of a flat-file export
         name="CosMx",
-        places=(
-            Place(("CenterX_global_px",), ("CenterY_global_px",)),
-            Place(("x_slide_mm",), ("y_slide_mm",)),
-            Place(("CenterX_local_px",), ("CenterY_local_px",), within="fov"),
+        coordinates=(
+            Coordinates(("CenterX_global_px",), ("CenterY_global_px",)),
+            Coordinates(("x_slide_mm",), ("y_slide_mm",)),
+            Coordinates(("CenterX_local_px",), ("CenterY_local_px",), within="fov"),
         ),
         pixels=True,
-        proposal="0.12028 um",
+        typical_pixel_size="0.12028 um",
         ids=(("cell",), ("fov", "cell_ID")),
     ),
-    Source(  # Vizgen: cell_metadata.csv
+    TableSource(  # Vizgen: cell_metadata.csv
         name="MERSCOPE",
-        places=(Place(("center_x",), ("center_y",), unit="um"),),
+        coordinates=(Coordinates(("center_x",), ("center_y",), unit="um"),),
         required_columns=("fov", "volume"),
         ids=(("EntityID",), ("",)),
     ),
-    Source(  # ExportToSpreadsheet: one object, or several under two header lines
+    TableSource(  # ExportToSpreadsheet: one object, or several under two header lines
         name="CellProfiler",
-        places=(
+        coordinates=(
             *_with_and_without_z("Location_Center_{}", "XYZ"),
             *_with_and_without_z("AreaShape_Center_{}", "XYZ"),
         ),
@@ -173,49 +173,50 @@ SOURCES: tuple[Source, ...] = (
         ids=(("ImageNumber", "ObjectNumber"), ("ObjectNumber",)),
         images=("ImageNumber",),
     ),
-    Source(  # regionprops_table: axis 0 is y, or z in a volume
+    TableSource(  # regionprops_table: axis 0 is y, or z in a volume
         name="steinbock or scikit-image",
-        places=(
-            Place(("centroid-2",), ("centroid-1",), ("centroid-0",)),
-            Place(("centroid-1",), ("centroid-0",)),
+        coordinates=(
+            Coordinates(("centroid-2",), ("centroid-1",), ("centroid-0",)),
+            Coordinates(("centroid-1",), ("centroid-0",)),
         ),
         pixels=True,
-        proposal="1 um",
+        typical_pixel_size="1 um",
         ids=(("Object",), ("label",)),
         images=("image", "Image"),
     ),
-    Source(  # Indica Labs: object data
+    TableSource(  # Indica Labs: object data
         name="HALO",
-        places=(Place(("XMin", "XMax"), ("YMin", "YMax")),),
+        coordinates=(Coordinates(("XMin", "XMax"), ("YMin", "YMax")),),
         pixels=True,
         ids=(("Object Id",),),
         images=("Image Location",),
-        flags=True,
+        one_column_per_type=True,
     ),
-    Source(  # Akoya: *_cell_seg_data.txt
+    TableSource(  # Akoya: *_cell_seg_data.txt
         name="inForm",
-        places=(Place(("Cell X Position",), ("Cell Y Position",)),),
+        coordinates=(Coordinates(("Cell X Position",), ("Cell Y Position",)),),
         types=("Phenotype",),
         ids=(("Cell ID",),),
         images=("Sample Name",),
     ),
-    Source(  # 10x Genomics: tissue_positions.csv of Space Ranger 2 or later
+    TableSource(  # 10x Genomics: tissue_positions.csv of Space Ranger 2 or later
         name="Visium",
-        places=(Place(("pxl_col_in_fullres",), ("pxl_row_in_fullres",)),),
+        coordinates=(Coordinates(("pxl_col_in_fullres",), ("pxl_row_in_fullres",)),),
         pixels=True,
         ids=(("barcode",),),
         kept=(("in_tissue", ("1",)),),
         note="a spot of Visium is 55 um wide and holds several cells",
     ),
 )
-"""Instruments and programs; the first whose columns a table has is its source."""
+"""Instruments and programs. The source of a table is the first whose columns it has, so the order matters: a
+table of one may have the columns of another."""
 
-PHYSICELL = Source(  # cells.csv, version 1 (four numbers a row) or 2 (a header that begins x,y,z,type)
+PHYSICELL = TableSource(  # cells.csv, version 1 (four numbers a row) or 2 (a header that begins x,y,z,type)
     name="PhysiCell",
-    places=(Place(("x",), ("y",), ("z",), unit="um"),),
+    coordinates=(Coordinates(("x",), ("y",), ("z",), unit="um"),),
     required_columns=("type",),
     types=("type",),
-    down=False,
+    y_points_down=False,
 )
 """Recognized by the form of the file, not by its columns alone; see ``text_table``."""
 
@@ -235,7 +236,7 @@ AXES = {
 TYPES = frozenset(
     {"cell_type", "celltype", "type", "phenotype", "cell_phenotype", "cell_class", "classification"}
 )
-"""Names of the column of types, written likewise."""
+"""Names of the column of types, normalized as in ``AXES``."""
 PERHAPS_TYPES = frozenset(
     {
         "annotation", "annotations", "class", "cluster", "clusters", "group", "label", "labels", "leiden",
@@ -257,7 +258,7 @@ IDS = (
     "",
     "__index_level_0__",
 )
-"""Names of the column that names a cell, written likewise; "" is a column without a name."""
+"""Names of the column that names a cell, normalized as in ``AXES``; "" is a column without a name."""
 IMAGES = frozenset(
     {
         "image", "imageid", "image_id", "image_name", "imagenumber", "image_number", "filename", "file_name",
@@ -266,6 +267,6 @@ IMAGES = frozenset(
         "core", "core_id", "tma_core", "patient", "patient_id", "batch", "well", "acquisition_id",
     }
 )  # fmt: skip
-"""Names of columns of images in a table of unknown source, written likewise."""
+"""Names of columns of images in a table of unknown source, normalized as in ``AXES``."""
 TIMES = frozenset({"time", "time_s", "time_h", "time_min", "timepoint", "time_point", "frame", "t"})
-"""Names of a time, written likewise."""
+"""Names of a time, normalized as in ``AXES``."""

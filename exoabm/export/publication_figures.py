@@ -1,4 +1,4 @@
-"""Figures for publication from a run, a sweep or a trial."""
+"""Figures for publication from a run, a sweep or a trial: ``FIGURES`` registers each by its name."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from exoabm.errors import InputError, did_you_mean
-from exoabm.export.figure_data import (
+from exoabm.export.publication_data import (
     MEASURES,
-    Asked,
+    FigureRequest,
     amounts_of,
     caption_of,
     colors_of,
     courses_of,
+    distances_of,
     donors_and_recipients,
-    flown,
     has_cells,
     map_of,
-    refuse_nothing,
+    require_data,
     types_of,
     widest_numbers,
     with_runs,
@@ -70,7 +70,7 @@ def draw_figure(
     measure : str, optional
         One of ``MEASURES``; ``taken_up`` if not given, for distances ``delivered``.
     width : float, optional
-        In mm; one or two columns of a journal, as what is drawn needs.
+        In mm; one or two columns of a journal, chosen by content, if not given.
     dpi : float
         Of a PNG.
     overwrite : bool
@@ -100,7 +100,7 @@ def draw_figure(
             f"choose some, as in '{exchange.source}@{example}'"
         )
     with styled():
-        page = draw(Asked(exchange, measure, kind, width))
+        page = draw(FigureRequest(exchange, measure, kind, width))
         _write(page, out, dpi)
 
 
@@ -119,36 +119,36 @@ def _known(option: str, word: str, known: dict[str, Any]) -> Any:
     return known[word]
 
 
-def _matrix(asked: Asked) -> Page:
+def _matrix(request: FigureRequest) -> Page:
     from exoabm.plot.matrices import Panel, matrix_page
 
-    rows, columns = donors_and_recipients(asked.exchange)
+    rows, columns = donors_and_recipients(request.exchange)
     panels = []
-    for group in asked.exchange.groups:
-        mean, half = mean_and_half(amounts_of(asked, group, rows, columns))
+    for group in request.exchange.groups:
+        mean, half = mean_and_half(amounts_of(request, group, rows, columns))
         panels.append(Panel(group.title, mean, half))
-    refuse_nothing(asked, sum(float(panel.mean.sum()) for panel in panels))
+    require_data(request, sum(float(panel.mean.sum()) for panel in panels))
     return matrix_page(
         panels,
         rows,
         columns,
-        unit=asked.unit,
-        heading=f"{asked.heading}; rows send, columns receive",
-        caption=caption_of(asked, "mean ± half of its 95 % interval (Student's t)"),
-        width=asked.width,
+        unit=request.unit,
+        heading=f"{request.heading}; rows send, columns receive",
+        caption=caption_of(request, "mean ± half of its 95 % interval (Student's t)"),
+        width=request.width,
     )
 
 
-def _network(asked: Asked) -> Page:
+def _network(request: FigureRequest) -> Page:
     from exoabm.plot.networks import LEAST_SHARE, ring_page
 
-    exchange = asked.exchange
-    if exchange.sort == "run" and has_cells(exchange.groups[0].runs[0]):
-        return _map(asked, exchange.groups[0].runs[0])
+    exchange = request.exchange
+    if exchange.folder_kind == "run" and has_cells(exchange.groups[0].runs[0]):
+        return _map(request, exchange.groups[0].runs[0])
     rows, columns = donors_and_recipients(exchange)
     names = in_order([*rows, *columns], types_of(exchange))
-    panels = [(g.title, amounts_of(asked, g, names, names).mean(axis=0)) for g in exchange.groups]
-    refuse_nothing(asked, sum(float(amounts.sum()) for _, amounts in panels))
+    panels = [(g.title, amounts_of(request, g, names, names).mean(axis=0)) for g in exchange.groups]
+    require_data(request, sum(float(amounts.sum()) for _, amounts in panels))
     words = "Arrows point from the type that sends, in its color."
     most = max(float(amounts.max()) for _, amounts in panels)
     if any(((amounts > 0) & (amounts <= LEAST_SHARE * most)).any() for _, amounts in panels):
@@ -156,91 +156,93 @@ def _network(asked: Asked) -> Page:
     return ring_page(
         panels,
         names,
-        unit=asked.unit,
+        unit=request.unit,
         colors=colors_of(exchange, names),
-        heading=asked.heading,
-        caption=f"{words} {caption_of(asked, 'mean')}",
-        width=asked.width,
+        heading=request.heading,
+        caption=f"{words} {caption_of(request, 'mean')}",
+        width=request.width,
     )
 
 
-def _map(asked: Asked, run: FinishedRun) -> Page:
+def _map(request: FigureRequest, run: FinishedRun) -> Page:
     from exoabm.plot.maps import map_page
 
-    cells, drawn, words = map_of(asked, run)
+    cells, drawn, words = map_of(request, run)
     if not len(drawn.amount):
-        refuse_nothing(asked, float(run.links.counts[asked.counted].sum()))
+        require_data(request, float(run.links.counts[request.counted].sum()))
     return map_page(
         cells,
         drawn,
-        unit=asked.unit,
-        colors=colors_of(asked.exchange, list(dict.fromkeys(cells.types))),
-        heading=asked.heading,
-        caption=f"{words} {caption_of(asked, '')}",
-        width=asked.width,
+        unit=request.unit,
+        colors=colors_of(request.exchange, list(dict.fromkeys(cells.types))),
+        heading=request.heading,
+        caption=f"{words} {caption_of(request, '')}",
+        width=request.width,
     )
 
 
-def _time(asked: Asked) -> Page:
+def _time(request: FigureRequest) -> Page:
     from exoabm.plot.curves import courses, curve_page, tidy, write_names
     from exoabm.plot.page import scale_of
 
-    if asked.measure == "captured":
+    if request.measure == "captured":
         raise InputError("--measure captured: captures are not recorded over time; use taken_up or delivered")
-    columns = {name: named(f"{asked.measure}_per_cell", name) for name in types_of(asked.exchange)}
-    unit, colors = f"{asked.unit} per cell", colors_of(asked.exchange, list(columns))
-    if asked.kind is not None:
-        columns = {asked.kind: named(asked.measure, asked.kind)}
-        unit, colors = f"{asked.unit} by all cells", {}
-    found = [(group, *courses_of(group.runs, columns)) for group in with_runs(asked)]
+    columns = {name: named(f"{request.measure}_per_cell", name) for name in types_of(request.exchange)}
+    unit, colors = f"{request.unit} per cell", colors_of(request.exchange, list(columns))
+    if request.kind is not None:
+        columns = {request.kind: named(request.measure, request.kind)}
+        unit, colors = f"{request.unit} by all cells", {}
+    found = [(group, *courses_of(group.runs, columns)) for group in with_runs(request)]
     names = [n for n in columns if any(np.nansum(curves[n][0]) > 0 for _, _, curves in found if n in curves)]
     if not names:
-        refuse_nothing(asked, 0.0)
+        require_data(request, 0.0)
     most = max(np.nanmax(c[n][0] + np.nan_to_num(c[n][1])) for _, _, c in found for n in names if n in c)
     scale, power = scale_of(float(most))
     page = curve_page(
         [group.title for group, *_ in found],
-        names if asked.kind is None else [],
+        names if request.kind is None else [],
         widest_numbers(float(most) / scale),
-        heading=asked.heading.replace(f" in {number(asked.exchange.hours)} h", " until each time"),
-        caption=caption_of(asked, "mean, and its 95 % interval (Student's t) as a band", runs=True),
-        width=asked.width,
+        heading=request.heading.replace(f" in {number(request.exchange.hours)} h", " until each time"),
+        caption=caption_of(request, "mean, and its 95 % interval (Student's t) as a band", runs=True),
+        width=request.width,
         label=power + unit,
-        beside=asked.kind is None,
+        beside=request.kind is None,
     )
     for ax, (_, hours, curves) in zip(page.panels, found, strict=True):
         shown = {n: (curves[n][0] / scale, curves[n][1] / scale) for n in names if n in curves}
         courses(hours, shown, unit=power + unit, colors=colors, legend=False, ax=ax)
     tidy(page)
-    if asked.kind is None:
+    if request.kind is None:
         write_names(page.panels[page.grid.columns - 1])
     return page
 
 
-def _distance(asked: Asked) -> Page:
+def _distance(request: FigureRequest) -> Page:
     from exoabm.plot.curves import bins_for, curve_page, distances, tidy, write_names
     from exoabm.plot.page import scale_of
 
-    groups = with_runs(asked)
-    ways = [[flown(asked, run) for run in group.runs] for group in groups]
-    total = sum(float(each.amount.sum()) for runs in ways for each in runs)
-    own = sum(each.own for runs in ways for each in runs)
-    outside = sum(each.outside for runs in ways for each in runs)
+    groups = with_runs(request)
+    by_group = [[distances_of(request, run) for run in group.runs] for group in groups]
+    total = sum(float(each.amount.sum()) for runs in by_group for each in runs)
+    own = sum(each.own for runs in by_group for each in runs)
+    outside = sum(each.outside for runs in by_group for each in runs)
     if total == 0:
         if own:
             raise InputError(
-                f"all {asked.unit} returned to the cell that had sent them; there is no distance to plot"
+                f"all {request.unit} returned to the cell that had sent them; there is no distance to plot"
             )
-        refuse_nothing(asked, 0.0)
-    edges = bins_for(max(float(each.distance.max(initial=0.0)) for runs in ways for each in runs))
-    names = in_order((n for runs in ways for each in runs for n in each.origins), types_of(asked.exchange))
+        require_data(request, 0.0)
+    edges = bins_for(max(float(each.distance.max(initial=0.0)) for runs in by_group for each in runs))
+    names = in_order(
+        (n for runs in by_group for each in runs for n in each.origins), types_of(request.exchange)
+    )
     panels = []
-    for runs in ways:
+    for runs in by_group:
         counts = np.array([[each.binned(name, edges) for each in runs] for name in names])
         panels.append({n: mean_and_half(counts[i]) for i, n in enumerate(names)})
     most = max(float((mean + np.nan_to_num(half)).max()) for panel in panels for mean, half in panel.values())
     scale, power = scale_of(most)
-    caption = caption_of(asked, "mean, and its 95 % interval (Student's t) as a bar, cut at 0", runs=True)
+    caption = caption_of(request, "mean, and its 95 % interval (Student's t) as a bar, cut at 0", runs=True)
     if outside:
         caption = f"Vesicles of doses and reservoirs have no distance and are omitted. {caption}"
     if own:
@@ -251,26 +253,26 @@ def _distance(asked: Asked) -> Page:
         [group.title for group in groups],
         names if several else [],
         widest_numbers(most / scale),
-        heading=asked.heading,
+        heading=request.heading,
         caption=caption,
-        width=asked.width,
-        label=f"{power}{asked.unit} per 000 µm",
+        width=request.width,
+        label=f"{power}{request.unit} per 000 µm",  # as wide as the label with the width of a bin
         beside=several,
     )
-    colors = colors_of(asked.exchange, names)
+    colors = colors_of(request.exchange, names)
     for ax, panel in zip(page.panels, panels, strict=True):
         shown = {name: (mean / scale, half / scale) for name, (mean, half) in panel.items()}
-        distances(edges, shown, unit=power + asked.unit, colors=colors, legend=False, ax=ax)
+        distances(edges, shown, unit=power + request.unit, colors=colors, legend=False, ax=ax)
     tidy(page)
     if several:
         write_names(page.panels[page.grid.columns - 1])
     return page
 
 
-FIGURES: dict[str, Callable[[Asked], Page]] = {
+FIGURES: dict[str, Callable[[FigureRequest], Page]] = {
     "matrix": _matrix,
     "network": _network,
     "time": _time,
     "distance": _distance,
 }
-"""What ``--what`` takes."""
+"""By the name that ``exoabm figure --what`` takes: the function that draws it."""
