@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from exoabm.accounting.finite_check import check_finite
-from exoabm.accounting.stage_records import Emissions, Sources, TransportResult, Turnover, Uptake
+from exoabm.accounting.stage_records import Emissions, Returning, Sources, TransportResult, Turnover, Uptake
 from exoabm.accounting.step_balance import book_flows, close_step
 from exoabm.cells.motility import move
 from exoabm.cells.responses import respond
-from exoabm.cells.secretion import returning_vesicles, secrete
+from exoabm.cells.secretion import secrete
 from exoabm.cells.silencing import give, without_silenced
 from exoabm.cells.turnover import apply_turnover, decide_fates
 from exoabm.cells.uptake import take_up, warn_of_waiting
@@ -52,7 +52,8 @@ def _dose(step: Step) -> None:
 def _secrete(step: Step) -> None:
     give(step.state, step.dt)
     released = without_silenced(step.state, secrete(step.state, step.dt))
-    step.sources = Sources(released, returning_vesicles(step.state), step.dosed)
+    way = step.state.trafficking
+    step.sources = Sources(released, Returning(way.returning, way.returning_sizes), step.dosed)
 
 
 def _transport(step: Step) -> None:

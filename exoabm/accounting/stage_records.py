@@ -52,20 +52,37 @@ class Emissions:
 
 
 @dataclass(frozen=True)
-class Sources:
-    """Vesicles that enter the medium during a step.
+class Returning:
+    """Expected vesicles that unbound or were recycled in the step before; they keep origin and size.
 
-    ``released`` by donor cells, ``returning`` after unbinding or recycling in the step before, ``dosed`` by a
-    treatment.
+    ``count`` is (n, K, L), ``share`` (n, K, L, S) that of each size class; S = 0 where there is only one.
     """
 
+    count: np.ndarray
+    share: np.ndarray
+
+    def rows(self) -> Emissions:
+        """The same as a table, of those that are not 0."""
+        cell, kind, label = np.nonzero(self.count)
+        count = self.count[cell, kind, label]
+        if not self.share.shape[3]:
+            return Emissions(cell, kind, label, count)
+        by_size = count[:, None] * self.share[cell, kind, label]
+        row, size = np.nonzero(by_size)
+        return Emissions(cell[row], kind[row], label[row], by_size[row, size], size)
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Vesicles that enter the medium during a step: ``released`` by donor cells, coming back, or dosed."""
+
     released: Emissions
-    returning: Emissions
+    returning: Returning
     dosed: Emissions
 
     def joined(self) -> Emissions:
         """Rows of all three, in this order."""
-        return Emissions.join(self.released, self.returning, self.dosed)
+        return Emissions.join(self.released, self.returning.rows(), self.dosed)
 
 
 @dataclass

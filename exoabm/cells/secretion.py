@@ -47,20 +47,6 @@ def secrete(state: State, dt: float) -> Emissions:
     return Emissions.join(*rows)
 
 
-def returning_vesicles(state: State) -> Emissions:
-    """Vesicles that unbound or were recycled in the last step; they keep origin and size."""
-    returning, sizes = state.trafficking.returning, state.trafficking.returning_sizes
-    if not returning.any():
-        return Emissions.none()
-    cell, kind, label = np.nonzero(returning)
-    count = returning[cell, kind, label]
-    if not sizes.shape[3]:
-        return Emissions(cell, kind, label, count)
-    by_size = count[:, None] * sizes[cell, kind, label]
-    row, size = np.nonzero(by_size)
-    return Emissions(cell[row], kind[row], label[row], by_size[row, size], size)
-
-
 def _burst(
     state: State,
     cell_type: CellType,

@@ -375,3 +375,30 @@ def spread(emission, shares, release_ptr, release_slot, release_weight, source):
                 amount *= shares[group]
             for k in range(release_ptr[cell[m]], release_ptr[cell[m] + 1]):
                 source[label[m], group, release_slot[k]] += amount * release_weight[k]
+
+
+@njit(**_JIT)
+def spread_back(count, part, shares, release_ptr, release_slot, release_weight, source):
+    """A_q += n_il s_ilg w_iq of the n vesicles of each label that come back to the medium at each cell.
+
+    Parameters
+    ----------
+    count
+        (cells, labels) n.
+    part
+        (cells, labels, classes or more) s, or (cells, labels, 0) where all have ``shares``.
+
+    The other arguments are those of `spread`.
+    """
+    groups = shares.size
+    amount = np.empty((count.shape[1], groups))
+    for i in range(count.shape[0]):
+        for label in range(count.shape[1]):
+            for g in range(groups):
+                share = part[i, label, g] if part.shape[2] else shares[g]
+                amount[label, g] = count[i, label] * share
+        for k in range(release_ptr[i], release_ptr[i + 1]):
+            slot, weight = release_slot[k], release_weight[k]
+            for g in range(groups):
+                for label in range(count.shape[1]):
+                    source[label, g, slot] += amount[label, g] * weight

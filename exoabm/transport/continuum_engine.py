@@ -21,7 +21,14 @@ from scipy import sparse
 from exoabm.accounting.stage_records import Emissions, Sources, TransportResult
 from exoabm.errors import NumericalError
 from exoabm.kernels.diffusion_stencil import CLEARED, ENTERED, ESCAPED, MASS, Diffusion
-from exoabm.kernels.linear_uptake import Slots, advance_linear, collect, index_slots, spread
+from exoabm.kernels.linear_uptake import (
+    Slots,
+    advance_linear,
+    collect,
+    index_slots,
+    spread,
+    spread_back,
+)
 from exoabm.kernels.saturable_uptake import advance_saturable
 from exoabm.kernels.uptake_rates import Entries, UptakeLaw, index_entries
 from exoabm.state import RESERVOIR
@@ -167,7 +174,6 @@ class Continuum:
         NumericalError
             If a field's sum leaves the balance that the solver carries beside it.
         """
-        emitted = sources.joined()
         n, kinds, labels = len(state.cells), len(state.kinds), len(state.labels)
         most = most_classes(state.kinds)
         sizes = np.zeros((n, kinds, labels, most))
@@ -177,7 +183,7 @@ class Continuum:
         parts = SLICES if any(t.sharing for t in state.types) else 1
         n_sub = [self._substeps(state, kind, dt / parts, receptors) for kind in range(kinds)]
         each = [
-            _sources(state, sites, emitted, kind, parts * n_sub[kind], self._saturates(kind, receptors))
+            _sources(state, sites, sources, kind, parts * n_sub[kind], self._saturates(kind, receptors))
             for kind, sites in enumerate(self._sites)
         ]
         for part in range(parts):
@@ -198,7 +204,8 @@ class Continuum:
                 result.cleared[kind] += flows[:, CLEARED]
                 result.escaped[kind] += flows[:, ESCAPED]
                 result.entered[kind] += flows[:, ENTERED]
-        result.captured[:] = sizes.sum(axis=3)
+        for size in range(most):
+            result.captured += sizes[..., size]
         if receptors is not None:
             result.arrival = receptors.arrival(result.captured.sum(axis=2))
         return result
@@ -297,22 +304,33 @@ def _held(field: np.ndarray) -> np.ndarray:
 
 
 def _sources(
-    state: State, sites: _Sites, emitted: Emissions, kind: int, parts: np.ndarray, by_slot: bool
+    state: State, sites: _Sites, sources: Sources, kind: int, parts: np.ndarray, by_slot: bool
 ) -> np.ndarray:
     """Vesicles of a kind that enter in each slot, over the number of parts (S,) of the step.
 
     (rows, slots), or (S, slots, labels) if ``by_slot``.
     """
-    release, mine = sites.release, slice(None) if len(state.kinds) == 1 else emitted.kind == kind
-    columns = emitted.cell, emitted.label, emitted.count, emitted.size
-    types = np.int64, np.int64, float, np.int64
-    emission = tuple(np.asarray(c[mine], t) for c, t in zip(columns, types, strict=True))
-    shares, slots = state.kinds[kind].shares, release.shape[1]
-    shape = len(state.labels), len(shares), slots
-    source = np.zeros((*shape[1:], shape[0])).transpose(2, 0, 1) if by_slot else np.zeros(shape)
-    spread(emission, shares, release.indptr, release.indices, release.data, source)
+    release, shares, labels = sites.release, state.kinds[kind].shares, len(state.labels)
+    slots = release.shape[1]
+    shape = labels, len(shares), slots
+    source = np.zeros((*shape[1:], labels)).transpose(2, 0, 1) if by_slot else np.zeros(shape)
+    weights = release.indptr, release.indices, release.data
+    spread(_of_kind(sources.released, kind), shares, *weights, source)
+    back = sources.returning
+    if back.count.any():
+        count, part = (np.ascontiguousarray(each[:, kind]) for each in (back.count, back.share))
+        spread_back(count, part, shares, *weights, source)
+    spread(_of_kind(sources.dosed, kind), shares, *weights, source)
     source /= parts[:, None]
-    return source.transpose(1, 2, 0) if by_slot else source.reshape(shape[0] * shape[1], slots)
+    return source.transpose(1, 2, 0) if by_slot else source.reshape(labels * len(shares), slots)
+
+
+def _of_kind(emitted: Emissions, kind: int) -> tuple[np.ndarray, ...]:
+    """Cells, labels, numbers and size classes of the rows of a kind."""
+    mine = emitted.kind == kind
+    types = np.int64, np.int64, float, np.int64
+    columns = emitted.cell, emitted.label, emitted.count, emitted.size
+    return tuple(np.asarray(c[mine], t) for c, t in zip(columns, types, strict=True))
 
 
 def _sites(state: State, kind: int) -> _Sites:

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from exoabm import ExosomeModel
+from exoabm.accounting.stage_records import Returning
 from exoabm.cells.agents import Cell
-from exoabm.cells.secretion import returning_vesicles, secrete
+from exoabm.cells.secretion import secrete
 from exoabm.errors import NumericalError
 from exoabm.scenario.builder import blueprint, build_state
 from exoabm.scenario.loader import parse
@@ -137,7 +138,7 @@ def test_what_left_a_surface_is_emitted_again_under_its_own_label_and_size() -> 
     state = donors(4)
     state.trafficking.returning[2, 0, 0] = 1.5
     state.trafficking.returning_sizes[2, 0, 0] = 0.2, 0.8
-    rows = returning_vesicles(state)
+    rows = Returning(state.trafficking.returning, state.trafficking.returning_sizes).rows()
     assert rows.size is not None
     assert (rows.cell.tolist(), rows.kind.tolist(), rows.label.tolist()) == ([2, 2], [0, 0], [0, 0])
     assert dict(zip(rows.size.tolist(), rows.count.tolist(), strict=True)) == pytest.approx({0: 0.3, 1: 1.2})

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 
 from exoabm.kernels import diffusion_stencil as d
 from exoabm.kernels import linear_uptake, saturable_uptake
@@ -374,3 +375,22 @@ def test_wrong_arguments_are_refused():
         x.index_entries(np.array([1, 0]), np.array([0, 0]), np.ones(2), np.arange(2), 1)
     with pytest.raises(ValueError, match="cells"):
         x.index_entries(np.array([0, 1]), np.array([0, 1]), np.ones(2), np.arange(2), 1)
+
+
+@pytest.mark.parametrize("classes", [0, 3])
+def test_what_comes_back_enters_where_its_cells_release(classes: int) -> None:
+    """A_q = sum_i n_il s_ilg w_iq, as a dense product and, with the same bits, as a table of rows."""
+    rng = np.random.default_rng(4)
+    cells, labels, slots, shares = 5, 2, 7, np.array([0.2, 0.5, 0.3])
+    weight = rng.random((cells, slots)) * (rng.random((cells, slots)) < 0.5)
+    count = rng.random((cells, labels)) * (rng.random((cells, labels)) < 0.7)
+    part = rng.random((cells, labels, classes))
+    sparse = csr_array(weight)
+    release = sparse.indptr, sparse.indices, sparse.data
+    found, by_rows = np.zeros((2, labels, 3, slots))
+    linear_uptake.spread_back(count, part, shares, *release, found)
+    split = count[..., None] * (part if classes else shares)
+    assert found == pytest.approx(np.einsum("ilg,iq->lgq", split, weight), rel=1e-12)
+    cell, label, size = np.indices(split.shape).reshape(3, -1)
+    linear_uptake.spread((cell, label, split.ravel(), size), shares, *release, by_rows)
+    assert (found == by_rows).all()
