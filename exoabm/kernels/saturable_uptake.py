@@ -377,7 +377,7 @@ def advance_saturable(
         None if faces is None else tuple(np.repeat(g, origins, axis=-1) for g in faces),
         slots, entries, rates, occupancy, uptake,
         (np.zeros((groups, origins, rows)), np.zeros((len(uptake.last_row), groups, origins))),
-        (flows, source.sum(axis=1).T.ravel(), inflows(u, diffusion)),
+        (flows, _totals(source), inflows(u, diffusion)),
     )  # fmt: skip
     kernel, before = (_serial if threads == 1 else _parallel), get_num_threads()
     set_num_threads(min(max(threads, 1), config.NUMBA_NUM_THREADS))
@@ -396,6 +396,18 @@ def advance_saturable(
         _interleave(field.reshape(labels, -1), copy.reshape(groups, -1, origins), False)
     elif n_sub % 2:
         u[...] = scratch
+
+
+@njit(**_JIT)
+def _totals(source):
+    """Sums over the slots of A (groups, slots, origins), (labels)."""
+    groups, slots, origins = source.shape
+    total = np.zeros((origins, groups))
+    for g in range(groups):
+        for q in range(slots):
+            for k in range(origins):
+                total[k, g] += source[g, q, k]
+    return total.ravel()
 
 
 @njit(**_JIT)
