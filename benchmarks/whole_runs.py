@@ -6,7 +6,9 @@ build in alternating rounds. ``bench scaling`` varies one size at a time; its sl
     d log(y) / d log(size)
 
 between the two largest sizes, of y = CPU time and y = peak memory, each less that of ``two_cells`` for 1 min,
-which is the cost of a start.
+which is the cost of a start. ``--minutes`` bounds both: each case of ``run`` has as many rounds as fit in its
+share of the time, at least one, and ``scaling`` leaves out the largest cases of an axis. The record is
+written after every case.
 """
 
 from __future__ import annotations
@@ -25,9 +27,10 @@ from typing import TYPE_CHECKING, Any
 
 from exoabm.benchmarks.timing import Report
 from exoabm.errors import InputError
+from exoabm.output.run_folder import write_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 ROUNDS = 5
 MB = 1e6
@@ -65,12 +68,16 @@ def of_table(table: Path) -> tuple[Case, ...]:
 
 @dataclass(frozen=True)
 class Measured:
-    """One run: wall and CPU seconds, the peak of its memory and the size of its folder, in bytes."""
+    """One run: wall and CPU seconds, peak memory and size of its folder in bytes, load of the machine before.
+
+    The load is the mean number of processes that ran or waited in the last minute.
+    """
 
     wall: float
     cpu: float
     peak: float
     written: float
+    load: float = 0.0
 
 
 def measure_run(python: str, case: Case) -> Measured:
@@ -87,6 +94,7 @@ def measure_run(python: str, case: Case) -> Measured:
             (folder / "case.toml").write_text(case.text)
             arguments.insert(0, str(folder / "case.toml"))
         command = [python, "-m", "exoabm.cli", "run", *arguments, "--seed", "1", "--out", str(folder / "run")]
+        load = os.getloadavg()[0]
         with (folder / "said.txt").open("w+") as said:
             start = time.perf_counter()
             process = subprocess.Popen(command, cwd=place, stdout=said, stderr=said)
@@ -100,13 +108,15 @@ def measure_run(python: str, case: Case) -> Measured:
                 )
         written = sum(path.stat().st_size for path in (folder / "run").rglob("*") if path.is_file())
     unit = 1 if sys.platform == "darwin" else 1024
-    return Measured(wall, usage.ru_utime + usage.ru_stime, float(usage.ru_maxrss * unit), float(written))
+    cpu, peak = usage.ru_utime + usage.ru_stime, float(usage.ru_maxrss * unit)
+    return Measured(wall, cpu, peak, float(written), load)
 
 
 def bench_run(
     *,
     against: Path | None = None,
     rounds: int = ROUNDS,
+    minutes: float = math.inf,
     table: Path | None = None,
     record: Path | None = None,
     cases: Sequence[Case] = SHIPPED,
@@ -116,28 +126,45 @@ def bench_run(
     Raises
     ------
     InputError
-        If there is no exoabm behind ``against``, or a run fails.
+        If there is no exoabm behind ``against``, ``record`` cannot be written, or a run fails.
     """
     builds = {"this": sys.executable} | ({} if against is None else {"other": str(against.absolute())})
-    about = {name: _about(python) for name, python in builds.items()}
+    head = {"builds": {name: _about(python) for name, python in builds.items()}}
     rows, runs = [], []
-    for case in (*cases, *(of_table(table) if table is not None else ())):
-        found: dict[str, list[Measured]] = {name: [] for name in builds}
-        for number in range(rounds):
-            order = list(builds) if number % 2 == 0 else list(reversed(builds))
-            for name in order:
-                found[name].append(measure_run(builds[name], case))
+    cases = (*cases, *(of_table(table) if table is not None else ()))
+    end, save = _end(minutes), _recorder(record, head)
+    for number, case in enumerate(cases):
+        share = (end - time.monotonic()) / (len(cases) - number)
+        found = _alternate(builds, case, rounds, share)
         runs += [
             {"case": case.name, "build": name, **{k: [getattr(m, k) for m in all_] for k in _UNITS}}
             for name, all_ in found.items()
         ]
         rows.append(_row(case.name, {name: _medians(all_) for name, all_ in found.items()}))
-    title = f"Whole runs, medians of {rounds} rounds" + " alternating with the other build" * bool(against)
-    _write(record, {"rounds": rounds, "builds": about, "units": _UNITS, "runs": runs})
+        rows[-1]["rounds"] = len(found["this"])
+        save(runs)
+    title = "Whole runs, medians of rounds" + " alternating with the other build" * bool(against)
     return Report(title, tuple(rows[0]), rows)
 
 
-_UNITS = {"wall": "s", "cpu": "s", "peak": "bytes", "written": "bytes"}
+def _alternate(builds: dict[str, str], case: Case, rounds: int, share: float) -> dict[str, list[Measured]]:
+    """Rounds of a case, by each build in turn: as many as fit in ``share`` s, at least one."""
+    found: dict[str, list[Measured]] = {name: [] for name in builds}
+    start = time.monotonic()
+    for number in range(rounds):
+        spent = time.monotonic() - start
+        if number and spent * (number + 1) / number > share:
+            break
+        for name in list(builds) if number % 2 == 0 else list(reversed(builds)):
+            found[name].append(measure_run(builds[name], case))
+    return found
+
+
+def _end(minutes: float) -> float:
+    return time.monotonic() + 60 * minutes
+
+
+_UNITS = {"wall": "s", "cpu": "s", "peak": "bytes", "written": "bytes", "load": "processes"}
 
 
 def _row(name: str, found: dict[str, Measured]) -> dict[str, Any]:
@@ -196,9 +223,20 @@ def _machine() -> dict[str, Any]:
     }
 
 
-def _write(record: Path | None, found: dict[str, Any]) -> None:
-    if record is not None:
-        record.write_text(json.dumps({"machine": _machine()} | found, indent=1) + "\n")
+def _recorder(record: Path | None, head: dict[str, Any]) -> Callable[[list[dict[str, Any]]], None]:
+    """A function that writes the runs so far to ``record``, whole or not at all; called here without any."""
+    head = {"machine": _machine(), "units": _UNITS} | head
+
+    def save(runs: list[dict[str, Any]]) -> None:
+        if record is None:
+            return
+        try:
+            write_whole(record, (json.dumps(head | {"runs": runs}, indent=1) + "\n").encode())
+        except OSError as error:
+            raise InputError(f"--record {record}: {error.strerror}") from None
+
+    save([])
+    return save
 
 
 WORLD = """
@@ -267,16 +305,26 @@ SCALING: dict[str, tuple[tuple[float, Case], ...]] = {
 """The size that is varied and the cases of each axis; 10 min of model time, 5 min for ``cells``."""
 
 
-def bench_scaling(*, largest: float = math.inf, record: Path | None = None) -> Report:
+def bench_scaling(
+    *, largest: float = math.inf, minutes: float = math.inf, record: Path | None = None
+) -> Report:
     """Time and memory of runs by their size, beside the memory that is foreseen for them.
 
     ``largest`` leaves out cases of more voxels, cells or vesicles.
+
+    Raises
+    ------
+    InputError
+        If ``record`` cannot be written, or a run fails.
     """
-    start, rows, runs = measure_run(sys.executable, SHIPPED[0]), [], []
-    for axis, cases in SCALING.items():
+    end, save = _end(minutes), _recorder(record, {"builds": {"this": _about(sys.executable)}})
+    start, rows, runs, left_out = measure_run(sys.executable, SHIPPED[0]), [], [], []
+    for number, (axis, cases) in enumerate(SCALING.items()):
+        until = time.monotonic() + (end - time.monotonic()) / (len(SCALING) - number)
         before: tuple[float, Measured] | None = None
         for size, case in cases:
-            if size > largest:
+            if size > largest or (before is not None and time.monotonic() > until):
+                left_out.append(f"{axis} {case.name}")
                 continue
             one, foreseen = measure_run(sys.executable, case), foreseen_bytes(case.text)
             slope = ("", "") if before is None else _slopes(before, (size, one), start)
@@ -293,9 +341,9 @@ def bench_scaling(*, largest: float = math.inf, record: Path | None = None) -> R
             )
             runs.append({"varied": axis, "size": size, "foreseen": foreseen, **vars(one)})
             before = size, one
-    _write(record, {"builds": {"this": _about(sys.executable)}, "units": _UNITS, "runs": runs})
-    draw = partial(_draw, runs)
-    return Report("Whole runs by their size, one run each", tuple(rows[0]), rows, draw)
+            save(runs)
+    title = "Whole runs by their size, one run each" + f"; without {', '.join(left_out)}" * bool(left_out)
+    return Report(title, tuple(rows[0]), rows, partial(_draw, runs))
 
 
 def foreseen_bytes(text: str) -> float:

@@ -68,6 +68,43 @@ def test_builds_alternate_and_are_recorded(tmp_path: Path, monkeypatch: pytest.M
     assert all(peak > 1e5 for peak in kept["runs"][0]["peak"])
 
 
+def test_a_case_has_as_many_rounds_as_fit_and_the_record_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Runs of 10 s in 1 min: 3 of the first case fit in its share of 30 s, the rest is the second's."""
+    monkeypatch.setattr(sys, "executable", stub(tmp_path))
+    clock, record = [0.0], tmp_path / "record.json"
+    monkeypatch.setattr(whole_runs.time, "monotonic", lambda: clock[0])
+
+    def run(_: str, case: whole_runs.Case) -> whole_runs.Measured:
+        if case.name == "broken":
+            raise KeyboardInterrupt
+        clock[0] += 10 if case.name == "small" else 40
+        return whole_runs.Measured(1, 1, 1, 1)
+
+    monkeypatch.setattr(whole_runs, "measure_run", run)
+    small, large, broken = (whole_runs.Case(name, ()) for name in ("small", "large", "broken"))
+    report = whole_runs.bench_run(minutes=1, cases=(small, large))
+    assert [(row["case"], row["rounds"]) for row in report.rows] == [("small", 3), ("large", 1)]
+    with pytest.raises(KeyboardInterrupt):
+        whole_runs.bench_run(record=record, rounds=2, cases=(small, broken))
+    assert [(run["case"], run["wall"]) for run in json.loads(record.read_text())["runs"]] == [
+        ("small", [1, 1])
+    ]
+    with pytest.raises(InputError, match="--record"):
+        whole_runs.bench_run(record=tmp_path / "none" / "record.json", cases=(broken,))
+
+
+def test_scaling_leaves_out_the_largest_cases(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In no time, one case of each axis."""
+    monkeypatch.setattr(whole_runs, "measure_run", lambda *_: whole_runs.Measured(1, 1, 1, 1))
+    monkeypatch.setattr(whole_runs, "foreseen_bytes", lambda _: 1.0)
+    report = whole_runs.bench_scaling(minutes=0.0)
+    assert len(report.rows) == len(whole_runs.SCALING)
+    assert "labels 10, labels 100" in report.title
+    assert len(whole_runs.bench_scaling().rows) == sum(map(len, whole_runs.SCALING.values()))
+
+
 def test_a_run_that_fails_says_why(tmp_path: Path) -> None:
     python = stub(tmp_path, "#!/bin/sh\necho out of vesicles; exit 4\n")
     with pytest.raises(InputError, match="ended with 4: out of vesicles"):

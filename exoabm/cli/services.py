@@ -65,11 +65,16 @@ def bench(
         Path | None, typer.Option(metavar="PYTHON", help="run: compare with the exoabm of this interpreter.")
     ] = None,
     rounds: Annotated[int | None, typer.Option(min=1, max=99, help="run: rounds of each case; 5.")] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(min=0.1, help="run, scaling: time for all cases; fewer rounds, or fewer large cases."),
+    ] = None,
     table: Annotated[
         Path | None, typer.Option(help="run: a table of cells, as an additional case in each engine.")
     ] = None,
     record: Annotated[
-        Path | None, typer.Option(help="run, scaling: FILE.json with every measurement and the machine.")
+        Path | None,
+        typer.Option(help="run, scaling: FILE.json with every measurement and the machine, after each case."),
     ] = None,
     largest: Annotated[
         float | None, typer.Option(min=1, help="scaling: most voxels, cells or vesicles of a case.")
@@ -83,7 +88,14 @@ def bench(
     from exoabm.benchmarks import run_benchmark
 
     report = run_benchmark(
-        what, picture, against=against, rounds=rounds, table=table, record=record, largest=largest
+        what,
+        picture,
+        against=against,
+        rounds=rounds,
+        minutes=minutes,
+        table=table,
+        record=record,
+        largest=largest,
     )
     if as_json:
         print_json(report.rows)

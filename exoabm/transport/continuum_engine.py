@@ -90,20 +90,25 @@ class _KindStep:
 class FreeCores:
     """Cores that this process uses or could use: free = (idle time + own CPU time) / wall time.
 
-    The idle time is that of all cores, over at least the last ``LOOK_AFTER`` seconds. Threads that wait for
-    each other are slower than one where other processes take a core of theirs away.
+    The idle time is that of all cores, over at least the last ``LOOK_AFTER`` seconds; before, free = cores -
+    load, the mean number of processes that ran or waited in the last minute. Threads that wait for each other
+    are slower than one where other processes take a core of theirs away.
     """
 
-    def __init__(self, most: int, read: Callable[[], tuple[float, float, float]] | None = None) -> None:
+    def __init__(
+        self,
+        most: int,
+        read: Callable[[], tuple[float, float, float]] | None = None,
+        unloaded: Callable[[], float] | None = None,
+    ) -> None:
         self._most, self._read, self._free = most, read or _clocks, 1
-        self._last: tuple[float, float, float] | None = None
+        if most > 1:
+            self._free, self._last = round((unloaded or _unloaded)()), self._read()
 
     def count(self) -> int:
-        """Threads to use now: 1 until something was measured."""
+        """Threads to use now."""
         if self._most > 1:
             now = self._read()
-            if self._last is None:
-                self._last = now
             wall, idle, own = (b - a for a, b in zip(self._last, now, strict=True))
             if wall >= LOOK_AFTER:
                 self._free, self._last = round((idle + own) / wall), now
@@ -115,6 +120,13 @@ def _clocks() -> tuple[float, float, float]:
     import psutil
 
     return time.perf_counter(), psutil.cpu_times().idle, time.process_time()
+
+
+def _unloaded() -> float:
+    """Cores less the load of the last minute."""
+    import psutil
+
+    return float(psutil.cpu_count()) - psutil.getloadavg()[0]
 
 
 class Continuum:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import time
+
 import numpy as np
 import pytest
 from crowded_tissue import assert_identical, crowd
 from worlds import run
 
-from exoabm.transport.continuum_engine import LOOK_AFTER, FreeCores
+from exoabm.transport.continuum_engine import LOOK_AFTER, FreeCores, _clocks
 
 BURSTS = {"secretion": "poisson"}
 
@@ -27,12 +30,24 @@ def test_one_thread_or_two(dim: int, saturation: str) -> None:
 def test_threads_are_as_many_as_cores_are_free(idle: float, own: float, threads: int) -> None:
     """On a quiet machine of two cores, beside 24 processes, beside one, and on a large machine."""
     clock = [0.0, 50.0, 3.0]
-    cores = FreeCores(4, lambda: tuple(clock))
-    assert cores.count() == 1
+    for load, at_once in ((0.2, 2), (1.9, 1), (-7, 4)):
+        assert FreeCores(4, lambda: tuple(clock), lambda: 2 - load).count() == at_once  # noqa: B023
+    cores = FreeCores(4, lambda: tuple(clock), lambda: 2.0)
     for _ in range(3):
         clock = [clock[0] + LOOK_AFTER, clock[1] + LOOK_AFTER * idle, clock[2] + LOOK_AFTER * own]
         assert cores.count() == threads
     assert FreeCores(1, lambda: pytest.fail("one thread needs no clock")).count() == 1
+
+
+def test_the_clocks_of_this_machine_agree() -> None:
+    """Over 50 ms of work, wall >= own time > 0, and the cores were idle for at most that time."""
+    (wall, idle, own), cores = _clocks(), os.cpu_count() or 1
+    while time.process_time() < own + 0.05:
+        pass
+    wall, idle, own = (b - a for a, b in zip((wall, idle, own), _clocks(), strict=True))
+    assert 0.05 <= own <= wall + 0.01
+    assert -0.02 <= idle <= cores * (wall + 0.02)
+    assert 1 <= FreeCores(cores + 1).count() <= cores + 1
 
 
 def test_a_seed_names_a_run() -> None:
