@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
-from functools import cache
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -117,7 +117,7 @@ class VesicleKind:
         """Share of the vesicles in each size class, sum 1, from large to small, (size_classes,)."""
         return normal_nodes(self.size_classes)[1]
 
-    @property
+    @cached_property
     def diffusivities(self) -> np.ndarray:
         """D in free medium of each size class, rising, um^2/s, (size_classes,).
 

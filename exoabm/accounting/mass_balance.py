@@ -57,7 +57,7 @@ class MassBalance:
 
     def residual(self) -> np.ndarray:
         """Emitted minus the sum over all places, relative to emitted (at least 1), (K, L)."""
-        held = np.sum([self.accounts[place] for place in PLACES], axis=0)
+        held = sum(self.accounts.values())
         return (self.emitted - held) / np.maximum(self.emitted, 1.0)
 
     def check(self, time: float) -> None:

@@ -46,7 +46,10 @@ class Emissions:
 
     @classmethod
     def join(cls, *parts: Emissions) -> Emissions:
-        """Concatenate tables, in their order."""
+        """Concatenate tables, in their order; the columns of a single table with rows are not copied."""
+        parts = tuple(part for part in parts if len(part.cell))
+        if len(parts) < 2:
+            return parts[0] if parts else cls.none()
         columns = zip(*((p.cell, p.kind, p.label, p.count, p.size) for p in parts), strict=True)
         return cls(*map(np.concatenate, columns))
 

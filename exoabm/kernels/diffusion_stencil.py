@@ -78,64 +78,49 @@ class Diffusion(NamedTuple):
 
 
 @njit(**_JIT)
-def _row_ends(new, u, row, south, north, below, above, west, east, stride, r, decay, faces, deep):
-    """First and last voxel of a row with equal faces, `faces` of them; the neighbors are rows and places."""
-    size = u.shape[1]
-    for side in range(2):
-        for k in range(stride):
-            i = k + side * (size - stride)
-            around = u[row, i - stride if i >= stride else west + k]
-            around += u[row, i + stride if i < size - stride else east + k]
-            around += u[south, i] + u[north, i]
+def _patch(to, flat, shape, own, west, east, south, north, below, above, r, decay, faces, deep):
+    """`width` voxels of each of some rows with equal faces, `faces` of them, of flat fields.
+
+    Given are the places of the first voxel and of its neighbors, unsigned, for which no check of the sign is
+    needed.
+    """
+    rows, width, size = shape
+    for i in range(rows):
+        first = i * size
+        for k in range(first, first + width):
+            around = (flat[west + k] + flat[east + k]) + (flat[south + k] + flat[north + k])
             if deep:
-                around += u[below, i] + u[above, i]
-            new[row, i] = u[row, i] + (r * (around - faces * u[row, i]) - decay * u[row, i])
-
-
-@njit(**_JIT)
-def _long_row(new, own, west, east, south, north, r, decay, faces):
-    """Voxels of a plane in succession; the neighbors are views of the field, shifted by a voxel or a row."""
-    for j in range(new.size):
-        around = (west[j] + east[j]) + (south[j] + north[j])
-        new[j] = own[j] + (r * (around - faces * own[j]) - decay * own[j])
-
-
-@njit(**_JIT)
-def _long_row_of_volume(new, own, west, east, south, north, below, above, r, decay, faces):
-    """As `_long_row`, in three dimensions."""
-    for j in range(new.size):
-        around = (west[j] + east[j]) + (south[j] + north[j])
-        around += below[j] + above[j]
-        new[j] = own[j] + (r * (around - faces * own[j]) - decay * own[j])
+                around += flat[below + k] + flat[above + k]
+            to[own + k] = flat[own + k] + (r * (around - faces * flat[own + k]) - decay * flat[own + k])
 
 
 @njit(**_JIT)
 def _uniform_rows(
-    new, u, row, rows, south, north, below, above, west, east, stride, r, decay, faces, deep
+    to, flat, size, row, rows, south, north, below, above, west, east, stride, r, decay, faces, deep
 ):  # fmt: skip
-    """`rows` rows from `row` on, of one plane, with equal faces; the neighbors are those of the first row.
+    """`rows` rows of `size` numbers from `row` on, of one plane, with equal faces.
 
-    They are treated as one long row; then its voxels at the ends of rows are set right.
+    The neighbors are those of the first row. The rows are treated as one long row; then its voxels at the
+    ends of rows are set right.
     """
-    size = u.shape[1]
-    flat_new, flat = new.reshape(-1), u.reshape(-1)
-    a, n = row * size + stride, rows * size - 2 * stride
+    last, length = size - stride, np.uint64(size)
+    c, s, t, b, a = row * size, south * size, north * size, below * size, above * size
+    n = rows * size - 2 * stride
     if n > 0:
-        s, t = south * size + stride, north * size + stride
-        own, to = flat[a : a + n], flat_new[a : a + n]
-        left, right = flat[a - stride : a - stride + n], flat[a + stride : a + stride + n]
-        if deep:
-            b, c = below * size + stride, above * size + stride
-            _long_row_of_volume(
-                to, own, left, right, flat[s : s + n], flat[t : t + n], flat[b : b + n], flat[c : c + n],
-                r, decay, faces,
-            )  # fmt: skip
-        else:
-            _long_row(to, own, left, right, flat[s : s + n], flat[t : t + n], r, decay, faces)
-    for i in range(rows):
-        _row_ends(
-            new, u, row + i, south + i, north + i, below + i, above + i, west, east, stride,
+        one = np.uint64(1), np.uint64(n), length
+        _patch(
+            to, flat, one, np.uint64(c + stride), np.uint64(c), np.uint64(c + 2 * stride),
+            np.uint64(s + stride), np.uint64(t + stride), np.uint64(b + stride), np.uint64(a + stride),
             r, decay, faces, deep,
+        )  # fmt: skip
+    ends = np.uint64(rows), np.uint64(stride), length
+    for side in range(2):
+        k = side * last
+        left = west if k == 0 else last - stride
+        right = east if k == last else stride
+        _patch(
+            to, flat, ends, np.uint64(c + k), np.uint64(c + left), np.uint64(c + right), np.uint64(s + k),
+            np.uint64(t + k), np.uint64(b + k), np.uint64(a + k), r, decay, faces, deep,
         )  # fmt: skip
 
 
@@ -257,6 +242,7 @@ def diffuse_rows(new, u, first, last, grid, value, r, decay, faces, escaped):
     west = end if sides[0] == PERIODIC else 0
     east = 0 if sides[1] == PERIODIC else end
     real = u.dtype.type
+    to, flat = new.reshape(-1), u.reshape(-1)
     row = first
     while row < last:
         z = row // ny
@@ -270,7 +256,7 @@ def diffuse_rows(new, u, first, last, grid, value, r, decay, faces, escaped):
             if 0 < y < ny - 1:
                 rows = min(last - row, ny - 1 - y)
             _uniform_rows(
-                new, u, row, rows, south, north, below, above, west, east, stride,
+                to, flat, u.shape[1], row, rows, south, north, below, above, west, east, stride,
                 real(r), real(decay), real(6.0 if grid.deep else 4.0), grid.deep,
             )  # fmt: skip
         else:

@@ -151,6 +151,7 @@ class Continuum:
         self._cores = FreeCores(threads if state.domain.n_voxels >= PARALLEL_VOXELS else 1)
         self._conductance = None if is_uniform(domain) else conductance(domain)
         self._scratch = np.empty(0)
+        self._counts: dict[tuple[int, float, bool], np.ndarray] = {}
         self.bind(state)
 
     def bind(self, state: State) -> None:
@@ -227,10 +228,12 @@ class Continuum:
 
     def _substeps(self, state: State, kind: int, dt: float, receptors: Receptors | None) -> np.ndarray:
         """Sub-steps of each size class, (S,): those of the fastest where they share the membranes."""
-        sizes = range(state.kinds[kind].size_classes)
-        if self._saturates(kind, receptors):
-            return np.array([self.substeps(state, kind, dt) for _ in sizes])
-        return np.array([self.substeps(state, kind, dt, size) for size in sizes])
+        together = self._saturates(kind, receptors)
+        if (kind, dt, together) not in self._counts:
+            sizes = range(state.kinds[kind].size_classes)
+            number = [self.substeps(state, kind, dt, -1 if together else size) for size in sizes]
+            self._counts[kind, dt, together] = np.array(number)
+        return self._counts[kind, dt, together]
 
     def _advance_kind(self, state: State, step: _KindStep, receptors: Receptors | None) -> None:
         """Advance the field of one kind."""
