@@ -164,4 +164,8 @@ class _Entries:
         total = np.asarray(matrix.sum(axis=1)).ravel()
         if self.domain.obstacle is None:  # rows that sum to 1 keep their bits
             total[np.abs(total - 1) < ROUNDING] = 1.0
-        return sparse.csr_array(sparse.diags_array(1.0 / np.where(total > 0, total, 1.0)) @ matrix)
+        entries = np.diff(matrix.indptr)
+        weights = matrix.data * np.repeat(1.0 / np.where(total > 0, total, 1.0), entries)
+        # Entries of a row in falling order of the voxel, in which all sums over them are taken.
+        falling = np.repeat(matrix.indptr[:-1] + matrix.indptr[1:] - 1, entries) - np.arange(matrix.nnz)
+        return sparse.csr_array((weights[falling], matrix.indices[falling], matrix.indptr), shape=size)

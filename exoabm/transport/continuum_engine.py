@@ -356,9 +356,14 @@ def _sites(state: State, kind: int) -> _Sites:
     touched[coupling.uptake.indices] = touched[coupling.release.indices] = True
     used = np.flatnonzero(touched)
     slot_of = np.cumsum(touched, dtype=np.int32) - 1
-    uptake = sparse.csc_array(_in_slots(coupling.uptake, slot_of, used.size))
-    entry_slot = np.repeat(np.arange(used.size), np.diff(uptake.indptr)).astype(np.int64)
-    entries = index_entries(entry_slot, uptake.indices, uptake.data, used, n_cells=len(state.cells))
+    uptake, n_cells = coupling.uptake, len(state.cells)
+    slot, cell = (
+        slot_of[uptake.indices],
+        np.repeat(np.arange(n_cells, dtype=np.int32), np.diff(uptake.indptr)),
+    )
+    by_slot = np.argsort(slot, kind="stable")
+    entry_slot = slot[by_slot].astype(np.int64)
+    entries = index_entries(entry_slot, cell[by_slot], uptake.data[by_slot], used, n_cells=n_cells)
     kappa = np.array([each.kappa for each in couplings])
     return _Sites(
         couplings=couplings,
