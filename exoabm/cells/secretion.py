@@ -29,6 +29,8 @@ def secrete(state: State, dt: float) -> Emissions:
     """Vesicles that cells release during a step of ``dt`` seconds, one row per cell and pathway."""
     rows = [Emissions.none()]
     for index, cell_type in enumerate(state.types):
+        if cell_type.pathway is cell_type.releases is cell_type.waste is None:
+            continue
         members = np.flatnonzero(state.cells.type == index)
         if cell_type.pathway is not None:
             for kind, count in fused_mvbs(state, cell_type, cell_type.pathway, members, dt):
@@ -120,7 +122,8 @@ def _export_waste(
 
 def _rows(state: State, members: np.ndarray, kind: int, count: np.ndarray) -> Emissions:
     sent = count > 0
-    members, count = members[sent], count[sent]
+    if not sent.all():
+        members, count = members[sent], count[sent]
     return Emissions(members, np.full(len(members), kind), state.labels.of_cell[members], count)
 
 
