@@ -58,6 +58,8 @@ _NAMES = {
     "antigen_half": "antigen for half the response",
 }
 """Keys whose own words say too little."""
+_PARTS = {"waste": "waste", "receptor": "receptor", "mvb": "MVB"}
+"""Parts of a cell whose keys say too little without them."""
 _WORDS = {
     "continuum": "expected numbers, as a field",
     "vesicles": "single vesicles, as dots",
@@ -263,8 +265,9 @@ def _label(key: str) -> str:
         )
     if parts[0] in ("clock", "domain"):
         return {"step": "time step"}.get(words, words)
-    if "waste" in parts[:-1]:
-        words = f"waste {words}"
+    for part, word in _PARTS.items():
+        if part in parts[:-1]:
+            words = f"{word} {words}"
     return words if len(parts) == 2 else f"{words}, {_spaced(parts[1])}"
 
 

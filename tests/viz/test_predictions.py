@@ -75,6 +75,7 @@ def test_the_plot_opens_with_the_readout_of_the_scenario(scenario: str) -> None:
     asked = session._model.scenario.main_readout
     first = next(iter(charts(session._model, session.looks).values()))
     assert asked.metric in [line.column for line in first.lines]
+    assert len({parse(line.column).quantity for line in first.lines}) == 1, "nothing dwarfs it"
     assert first.title.lower() == asked.title.lower()
     assert asked.metric in final_readouts(session._model)
 

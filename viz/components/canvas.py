@@ -29,7 +29,7 @@ _SHAPES = {Role.SENDS: "triangle", Role.TAKES_UP: "circle", Role.BOTH: "square",
 def is_strip(extent: ArrayLike) -> bool:
     """Whether a space is so long and low that what is else drawn over it stands above and below it."""
     width, height = np.asarray(extent)[:2]
-    return bool(width > 3 * height)
+    return bool(width > 2 * height)
 
 
 def world_of(state: State, looks: Looks, what: str = "vesicles") -> dict[str, Any]:

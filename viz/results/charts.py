@@ -120,11 +120,19 @@ def charts(model: ExosomeModel, looks: Looks) -> dict[str, Chart]:
 
 
 def _with_main_first(scenario: Scenario, found: dict[str, Chart]) -> dict[str, Chart]:
-    """The chart that has the readout of the scenario, or one of it alone, before the others."""
+    """The chart by cell type that has the readout of the scenario, or one of it alone, before the others.
+
+    Beside all other numbers of a kind, those of several kinds may be too small to be seen.
+    """
     asked = scenario.main_readout
     if asked is None:
         return found
-    having = [key for key, each in found.items() if any(line.column == asked.metric for line in each.lines)]
+    having = [
+        key
+        for key, each in found.items()
+        if any(line.column == asked.metric for line in each.lines)
+        and all(parse(line.column).quantity == parse(asked.metric).quantity for line in each.lines)
+    ]
     line = Line(asked.title, asked.metric, PLACES["delivered"][1])
     chart = found[having[0]].lines if having else (line,)
     unit = asked.unit.replace("/", " per ")
