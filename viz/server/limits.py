@@ -110,7 +110,7 @@ def class_limits(readers: int, memory_bytes: float) -> Limits:
     return Limits(
         voxels=1 << 16,
         cells=10_000,
-        memory_bytes=min(max(memory_bytes / 2 / readers, 2e8), 1e9),
+        memory_bytes=min(max(memory_bytes / 2 / readers, 3e8), 1e9),
         step_seconds=CLASS_STEP,
         concentrations=1_000_000,
         contacts=200_000,
