@@ -401,7 +401,11 @@ def overlaps(positions: ArrayLike, radii: ArrayLike, period: ArrayLike = NOT_PER
     r = np.broadcast_to(np.asarray(radii, dtype=float), (n,)) * (1.0 - 1e-9)
     length = np.asarray(period, dtype=float)
     tree = neighbors(p, length)
-    distance = np.asarray(tree.query(tree.data, k=2)[0])[:, 1]
+    distance, order = (
+        np.empty(n),
+        tree.indices,
+    )  # neighbors one after the other: what they ask for is in cache
+    distance[order] = np.asarray(tree.query(tree.data[order], k=2)[0])[:, 1]
     # Certain below the sum with the smallest radius; undecided up to that with the largest.
     overlapping = distance < r + r.min()
     for i in np.flatnonzero(~overlapping & (distance < r + r.max())):

@@ -19,6 +19,7 @@ from exoabm.transport.uptake_stencil import solve_stencil
 if TYPE_CHECKING:
     from exoabm.domain import Domain
     from exoabm.state import State
+    from exoabm.transport.membrane_geometry import MembraneGeometry
 
 ROUNDING = 1e-12
 """Deviation of the sum of weights from 1 below which they are not rescaled."""
@@ -69,8 +70,10 @@ class Coupling:
         return sparse.csr_array(sparse.diags_array(self.kappa / voxel_volume) @ self.uptake)
 
 
-def couple(state: State, kind: int) -> tuple[Coupling, ...]:
+def couple(state: State, kind: int, walls: MembraneGeometry | None = None) -> tuple[Coupling, ...]:
     """Couple all cells to the grid for one vesicle kind; one coupling for each size class.
+
+    ``walls`` are the boundaries near cells, the same for all kinds, found if not given.
 
     Cells of one type and diffusivity share a stencil, except those at faces and obstacles (see
     ``boundary_stencil``). All sizes are taken up from the ball of the slowest, each with its own kappa, and
@@ -87,8 +90,9 @@ def couple(state: State, kind: int) -> tuple[Coupling, ...]:
         values, which = np.unique(local, return_inverse=True)
     free = vesicle.diffusivities
     membrane_rate = state.of_type("uptake_rate")[:, kind].astype(float)
-    number = receptors(state)[:, kind]
-    kappa, walls = np.zeros((len(free), len(cells))), membrane_geometry_of(state)
+    walls = membrane_geometry_of(state) if walls is None else walls
+    number = receptors(state, walls.share)[:, kind]
+    kappa = np.zeros((len(free), len(cells)))
     membrane_rate *= walls.share
     uptake, release = _Entries(domain), _Entries(domain)
     group_of = cells.type * len(values) + which

@@ -34,6 +34,7 @@ from exoabm.kernels.uptake_rates import Entries, UptakeLaw, index_entries
 from exoabm.state import RESERVOIR
 from exoabm.transport.cell_grid_coupling import Coupling, couple
 from exoabm.transport.grid_discretization import choose_courant, conductance, is_uniform, substep_rates
+from exoabm.transport.membrane_geometry import MembraneGeometry, membrane_geometry_of
 from exoabm.transport.receptor_binding import Receptors
 from exoabm.vesicle import most_classes
 
@@ -159,7 +160,8 @@ class Continuum:
         largest = max(state.fields, key=len)
         if self._scratch.shape != largest.shape:
             self._scratch = np.empty_like(largest)
-        self._sites = [_sites(state, kind) for kind in range(len(state.kinds))]
+        walls = membrane_geometry_of(state)
+        self._sites = [_sites(state, kind, walls) for kind in range(len(state.kinds))]
         number = np.column_stack([sites.couplings[0].receptors for sites in self._sites])
         self._receptors = number if np.isfinite(number).any() else None
 
@@ -348,9 +350,9 @@ def _of_kind(emitted: Emissions, kind: int) -> tuple[np.ndarray, ...]:
     return tuple(np.asarray(c[mine], t) for c, t in zip(columns, types, strict=True))
 
 
-def _sites(state: State, kind: int) -> _Sites:
+def _sites(state: State, kind: int, walls: MembraneGeometry) -> _Sites:
     """Gather the occupied voxels ("slots") of all cells for one vesicle kind."""
-    domain, couplings = state.domain, couple(state, kind)
+    domain, couplings = state.domain, couple(state, kind, walls)
     coupling = couplings[0]
     touched = np.zeros(domain.n_voxels, bool)
     touched[coupling.uptake.indices] = touched[coupling.release.indices] = True

@@ -43,15 +43,15 @@ if TYPE_CHECKING:
     from exoabm.vesicle import Vesicles
 
 
-def receptors(state: State) -> np.ndarray:
+def receptors(state: State, share: np.ndarray | None = None) -> np.ndarray:
     """R of each cell for each kind at its highest uptake rate, (n, K); infinite for linear uptake.
 
-    Proportional to the share of the membrane inside; see ``membrane_geometry``. A cell without membrane
-    inside has all receptors and no uptake.
+    Proportional to the share of the membrane inside, (n,), computed if not given; see ``membrane_geometry``.
+    A cell without membrane inside has all receptors and no uptake.
     """
     number = np.asarray(state.of_type("receptors"), float)
     if np.isfinite(number).any():
-        share = membrane_share(state)
+        share = membrane_share(state) if share is None else share
         number = number * np.where(share > 0, share, 1.0)[:, None]
     return number
 
