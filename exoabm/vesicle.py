@@ -192,8 +192,8 @@ NAMES_PER_DONOR = 10**9
 """Vesicles of one kind that one donor can name."""
 KINDS = 100
 """Vesicle kinds that names tell apart."""
-DONORS = 92_000_000
-"""Birth ids that names can hold; sources that are not cells, such as faces, are numbered from here on."""
+NON_CELL_ID = 92_000_000
+"""Birth ids of cells are below it; sources that are not cells, faces and doses, are numbered from here on."""
 
 DOSED = len(SIDES)
 """Number among those sources of what a dose brings; the faces come before it."""
@@ -211,7 +211,7 @@ def vesicle_names(source: np.ndarray | int, kind: int, number: np.ndarray) -> np
     Parameters
     ----------
     source : int or numpy.ndarray, shape (n,)
-        Birth id of the donor cell; ``DONORS`` + side for the reservoir behind a face, + ``DOSED`` for doses.
+        Birth id of the donor cell; ``NON_CELL_ID`` + side of the reservoir at a face, + ``DOSED`` of doses.
     kind : int
         Vesicle kind.
     number : numpy.ndarray, shape (n,)
@@ -223,11 +223,11 @@ def vesicle_names(source: np.ndarray | int, kind: int, number: np.ndarray) -> np
         If there are more donors, kinds or vesicles of a donor than names.
     """
     number, source = np.asarray(number, np.int64), np.asarray(source, np.int64)
-    beyond = DONORS + DOSED + 1
+    beyond = NON_CELL_ID + DOSED + 1
     if len(number) and (kind >= KINDS or number.max() >= NAMES_PER_DONOR or source.max() >= beyond):
         raise ResourceError(
-            f"vesicles can be named of {DONORS:,} cells ever born, {KINDS} kinds and {NAMES_PER_DONOR:,} "
-            "vesicles of each; this run needs more"
+            f"vesicles can be named of {NON_CELL_ID:,} cells ever born, {KINDS} kinds and "
+            f"{NAMES_PER_DONOR:,} vesicles of each; this run needs more"
         )
     if len(number) and number.max() >= ROOM_OF_ALL:
         room = 1 << (PLACE_BITS - _bits(_place(source, kind)))
@@ -275,7 +275,7 @@ def vesicle_numbers(name: np.ndarray) -> np.ndarray:
 
 def _place(source: np.ndarray, kind: np.ndarray | int) -> np.ndarray:
     """Donor and kind as one number from 1 on, small for what no cell released."""
-    row = np.where(source >= DONORS, source - DONORS, source + DOSED + 1)
+    row = np.where(source >= NON_CELL_ID, source - NON_CELL_ID, source + DOSED + 1)
     return np.asarray(row * KINDS + kind + 1)
 
 

@@ -15,10 +15,14 @@ from hypothesis import strategies as st
 from exoabm.errors import ResourceError
 from exoabm.runs.execute import run_to_folder
 from exoabm.scenario.loader import load
-from exoabm.vesicle import DONORS, DOSED, KINDS, vesicle_ids, vesicle_names, vesicle_numbers
+from exoabm.vesicle import DOSED, KINDS, NON_CELL_ID, vesicle_ids, vesicle_names, vesicle_numbers
 
 LARGEST = 2**53
-sources = st.one_of(st.integers(0, 200_000), st.integers(0, DONORS - 1), st.integers(DONORS, DONORS + DOSED))
+sources = st.one_of(
+    st.integers(0, 200_000),
+    st.integers(0, NON_CELL_ID - 1),
+    st.integers(NON_CELL_ID, NON_CELL_ID + DOSED),
+)
 vesicles = st.tuples(sources, st.integers(0, KINDS - 1), st.integers(0, 16_383))
 
 
@@ -40,9 +44,18 @@ def test_ids_are_unique_and_exact_everywhere(told: list[tuple[int, int, int]]) -
 def test_the_ends_of_every_range_are_told_apart() -> None:
     """Where one more bit is needed, and the last vesicle that a place has room for."""
     told = []
-    for source in (0, 1, 90_071, 90_072, 90_073, 999_999, DONORS - 1, *range(DONORS, DONORS + DOSED + 1)):
+    for source in (
+        0,
+        1,
+        90_071,
+        90_072,
+        90_073,
+        999_999,
+        NON_CELL_ID - 1,
+        *range(NON_CELL_ID, NON_CELL_ID + DOSED + 1),
+    ):
         for kind in (0, 1, KINDS - 1):
-            row = source - DONORS if source >= DONORS else source + 7
+            row = source - NON_CELL_ID if source >= NON_CELL_ID else source + 7
             room = 2 ** (48 - (row * KINDS + kind + 1).bit_length())
             told += [(source, kind, n) for n in (0, 1, min(room, 10**9) - 1)]
     found = ids(told)
@@ -58,7 +71,7 @@ def test_more_than_can_be_named_is_refused() -> None:
     with pytest.raises(ResourceError, match="birth id 1,000,000 tables can name 2,097,152"):
         vesicle_names(np.array([5, 1_000_000]), 0, np.array([2**21, 2**21]))
     with pytest.raises(ResourceError, match="can be named of"):
-        vesicle_names(DONORS + DOSED, 0, np.array([10**9]))
+        vesicle_names(NON_CELL_ID + DOSED, 0, np.array([10**9]))
 
 
 @pytest.mark.parametrize("engine", ["continuum", "vesicles"])

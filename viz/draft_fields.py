@@ -237,8 +237,8 @@ def _fields_of_response(raw: Mapping[str, Any], index: int) -> Iterator[Field]:
     effect, effects = effect_of(raw, row), effects_for(raw, row)
     yield Field("effect", "does what", "choice", effect, _puts_effect(index), _options(effects, effect))
     behavior = row.get("increases") or row.get("decreases")
-    if behavior and (found := behaviors.find(behavior)) is not None:
-        parameter = found.places[-1][1]
+    if behavior and (found := behaviors.behavior_of(behavior)) is not None:
+        parameter = found.keys[-1][1]
         value = _magnitude(row.get("to"), parameter)
         label = "rate at full effect" if behavior.endswith("_rate") else "value at full effect"
         yield Field("to", label, "number", value, _writes(path, "to"), parameter=parameter)

@@ -32,7 +32,7 @@ from exoabm.export.export import export_format
 from exoabm.export.formats import FORMATS
 from exoabm.inference.measures import correlation
 from exoabm.inference.results import Choice, read_result
-from exoabm.inference.score import ALL, COMBINED, DISTANCE, DONORS, EXPRESSION, OUT, Truth
+from exoabm.inference.score import ALL, COMBINED, DISTANCE, EXPRESSION, OUT, TRUE_DONORS, Truth
 from exoabm.parameters.catalog import CATALOG
 from exoabm.runs.execute import run_to_folder
 from exoabm.scenario.loader import load
@@ -179,8 +179,8 @@ def scored(truth: Truth, method: str, file: Path) -> dict[str, float | None]:
         "auprc": part[ALL].auprc,
         "auroc": part[ALL].auroc,
         "spearman": part[ALL].spearman,
-        "prevalence_donors": part[DONORS].prevalence,
-        "auprc_donors": part[DONORS].auprc,
+        "prevalence_donors": part[TRUE_DONORS].prevalence,
+        "auprc_donors": part[TRUE_DONORS].auprc,
         "type_spearman": between,
     }
 

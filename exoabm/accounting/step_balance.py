@@ -14,7 +14,7 @@ from exoabm.accounting.contact_table import MEMBRANE_COUNTS
 from exoabm.accounting.finite_check import check_finite
 from exoabm.errors import NumericalError
 from exoabm.tables.fates import COUNTED, Event
-from exoabm.vesicle import DONORS, Status
+from exoabm.vesicle import NON_CELL_ID, Status
 
 if TYPE_CHECKING:
     from exoabm.accounting.stage_records import Sources, TransportResult, Uptake
@@ -79,7 +79,7 @@ def _count_events(state: State) -> None:
         column_of[event] = names.index(name) if name in names else -1
     column = np.where(happened["recipient"] >= 0, column_of[happened["event"]], -1)
     donor = happened["donor"]
-    sender = np.where(donor >= 0, donor, DONORS + happened["label"].astype(np.int64))
+    sender = np.where(donor >= 0, donor, NON_CELL_ID + happened["label"].astype(np.int64))
     recipient, one = happened["recipient"], np.broadcast_to(1, len(column))
     brought = np.flatnonzero(happened["event"] == Event.DELIVERY)
     row, cargo = np.nonzero(happened["copies"][brought])

@@ -15,7 +15,7 @@ from exoabm.accounting.lineage import CUMULATIVE_COUNTS
 from exoabm.state import OUTSIDE, Resolution
 from exoabm.tables.fates import BETWEEN_CELLS
 from exoabm.tables.readouts import named
-from exoabm.vesicle import DONORS, cargo_names
+from exoabm.vesicle import NON_CELL_ID, cargo_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -120,14 +120,14 @@ def _counted_edges(state: State, book: ContactTable) -> Edges:
     joined = {name: np.concatenate([t[name] for t in tables]) for name in tables[0]}
     cells = all_cells(state)
     donor, recipient = joined["donor"], cells.row_of(joined["recipient"])
-    outside = donor >= DONORS
+    outside = donor >= NON_CELL_ID
     # A donor may have become a cell of a type that releases nothing.
     now = cells.type[cells.row_of(donor[~outside])]
     became = (state.types[i].name for i in np.unique(now))
     origins = tuple(dict.fromkeys((*state.labels.types, *became)))
     origin = np.empty(len(donor), np.int64)
     origin[~outside] = places([t.name for t in state.types], origins)[now]
-    origin[outside] = places(state.labels.types, origins)[donor[outside] - DONORS]
+    origin[outside] = places(state.labels.types, origins)[donor[outside] - NON_CELL_ID]
     counts = {name: joined[name].astype(float) for name in book.columns}
     copies = {name: counts.pop(f"{COPIES}{name}") for name in cargo_names(state.kinds)}
     counts["bound"] = counts["encountered"] - counts.pop("unbound") - counts["taken_up"]

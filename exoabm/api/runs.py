@@ -381,7 +381,7 @@ def save_folder(source: Path, to: Path, *, overwrite: bool = False) -> None:
     InputError
         If something stands there that may not be replaced, or it cannot be written.
     """
-    from exoabm.output.run_folder import placed_folder
+    from exoabm.output.run_folder import atomic_folder
     from exoabm.runs.input_tables import copy
 
     if to.exists():
@@ -391,7 +391,7 @@ def save_folder(source: Path, to: Path, *, overwrite: bool = False) -> None:
             raise InputError(
                 f"{to} exists already; choose another folder, or pass overwrite=True for results"
             )
-    with _writing(to), placed_folder(to) as partial:
+    with _writing(to), atomic_folder(to) as partial:
         copy(source, partial)
 
 

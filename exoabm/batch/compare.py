@@ -24,7 +24,7 @@ from exoabm.batch.execution.run_readouts import gather
 from exoabm.batch.sweeps.summary import varied_keys
 from exoabm.errors import InputError
 from exoabm.manifest import fault_list, faults, listed
-from exoabm.output.run_folder import placed
+from exoabm.output.run_folder import atomic_file
 from exoabm.plot.palette import COOL, INK, MUTED, RULE, WARM
 from exoabm.runs.provenance import differences
 from exoabm.scenario.loader import parse
@@ -206,14 +206,14 @@ def write(comparison: Comparison, folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     written = [folder / "comparison.json"]
     text = json.dumps(comparison.plain(), indent=2, ensure_ascii=False, allow_nan=False)
-    with placed(written[0]) as partial:
+    with atomic_file(written[0]) as partial:
         partial.write_text(text + "\n", encoding="utf-8")
     table = difference_table(comparison)
     if table is not None and len(set(table["time_h"].to_pylist())) > 1:
         written += [folder / "difference.parquet", folder / "difference.png"]
-        with placed(written[1]) as partial:
+        with atomic_file(written[1]) as partial:
             pq.write_table(table, partial)
-        with placed(written[2]) as partial:
+        with atomic_file(written[2]) as partial:
             _draw(comparison, table, partial)
     return written
 

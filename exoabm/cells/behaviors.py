@@ -1,8 +1,9 @@
 """Behaviors of cells: declaration of each with its key in a scenario, its unit, and the process it acts on.
 
-A behavior is a number that every cell has for itself and that responses change. A behavior that no cell type
-names and no response changes is not stored. Packages add behaviors by the entry point group
-``exoabm.behaviors``; see CONTRIBUTING.
+A behavior is a number that each cell has and that responses change. Its values are stored per cell where a
+response changes it or, if it is ``always_stored``, where a cell type names it; elsewhere that of the type
+holds.
+Packages add behaviors by the entry point group ``exoabm.behaviors``; see CONTRIBUTING.
 """
 
 from __future__ import annotations
@@ -39,13 +40,13 @@ class Behavior:
     ----------
     name : str
         Its name in responses.
-    places : tuple of (str, Parameter)
+    keys : tuple of (str, Parameter)
         Keys of a ``[[cell_type]]`` that may hold its value at rest, and the parameter with its unit. The key
         of an added behavior is ``behavior.NAME``.
-    standing : bool
+    always_stored : bool
         Whether it is stored for every type that names it; others are stored only if a response changes them.
         True for added behaviors.
-    absent : float
+    if_unnamed : float
         Value for a type that does not name it; NaN where the value of the vesicle kind then holds.
     act : callable, optional
         ``act(state, value, dt)``, called once a step with its value for every cell, (n,).
@@ -58,9 +59,9 @@ class Behavior:
     """
 
     name: str
-    places: tuple[tuple[str, Parameter], ...]
-    standing: bool = False
-    absent: float = 0.0
+    keys: tuple[tuple[str, Parameter], ...]
+    always_stored: bool = False
+    if_unnamed: float = 0.0
     act: Callable[[State, np.ndarray, float], None] | None = None
     process: Process = Process.OTHER
     requires: tuple[str, ...] = ()
@@ -71,45 +72,45 @@ def _built_in(
     process: Process,
     name: str,
     *keys: str,
-    standing: bool = False,
-    absent: float = 0.0,
+    always_stored: bool = False,
+    if_unnamed: float = 0.0,
     requires: tuple[str, ...] = (),
     positive: bool = False,
 ) -> Behavior:
-    """A behavior with its places as ``key`` or ``key: parameter``; by default all have its own name."""
-    places = []
-    for place in keys or (name,):
-        key, _, parameter = place.partition(": ")
-        places.append((key, CATALOG[parameter or name]))
-    return Behavior(name, tuple(places), standing, absent, None, process, requires, positive)
+    """A behavior with its keys as ``key`` or ``key: parameter``; by default all have its own name."""
+    found = []
+    for text in keys or (name,):
+        key, _, parameter = text.partition(": ")
+        found.append((key, CATALOG[parameter or name]))
+    return Behavior(name, tuple(found), always_stored, if_unnamed, None, process, requires, positive)
 
 
-DONORS = ("releases", "mvb")
-RECIPIENTS = ("takes_up", "receptor")
+DONOR_KEYS = ("releases", "mvb")
+RECIPIENT_KEYS = ("takes_up", "receptor")
 BUILT_IN = (
-    _built_in(Process.RELEASE, "release_rate", requires=DONORS),
-    _built_in(Process.SECRETION, "ilvs_per_mvb", requires=DONORS),
+    _built_in(Process.RELEASE, "release_rate", requires=DONOR_KEYS),
+    _built_in(Process.SECRETION, "ilvs_per_mvb", requires=DONOR_KEYS),
     _built_in(Process.SECRETION, "secretory_fraction", "mvb.secretory_fraction"),
     _built_in(Process.SECRETION, "mvb_fate_rate", "mvb.fate_rate"),
-    _built_in(Process.UPTAKE, "uptake_rate", requires=RECIPIENTS, positive=True),
-    _built_in(Process.RECYCLING, "recycling_probability", standing=True, absent=math.nan),
-    _built_in(Process.DELIVERY, "delivery_probability", standing=True, absent=math.nan),
+    _built_in(Process.UPTAKE, "uptake_rate", requires=RECIPIENT_KEYS, positive=True),
+    _built_in(Process.RECYCLING, "recycling_probability", always_stored=True, if_unnamed=math.nan),
+    _built_in(Process.DELIVERY, "delivery_probability", always_stored=True, if_unnamed=math.nan),
     _built_in(Process.METABOLISM, "waste_production", "waste.production"),
     _built_in(Process.METABOLISM, "waste_lysosomal_rate", "waste.lysosomal_rate"),
     _built_in(Process.RELEASE, "waste_export_rate", "waste.export_rate"),
-    _built_in(Process.TURNOVER, "division_rate", standing=True),
-    _built_in(Process.TURNOVER, "death_rate", standing=True),
-    _built_in(Process.MOTION, "motility", standing=True),
+    _built_in(Process.TURNOVER, "division_rate", always_stored=True),
+    _built_in(Process.TURNOVER, "death_rate", always_stored=True),
+    _built_in(Process.MOTION, "motility", always_stored=True),
     _built_in(
         Process.MOTION,
         "chemotaxis",
         "climbs.coefficient: chemotactic_coefficient",
         "follows.speed: chemotactic_speed",
-        standing=True,
+        always_stored=True,
     ),
-    _built_in(Process.TURNOVER, "transformation_rate", "transformation.rate", standing=True),
+    _built_in(Process.TURNOVER, "transformation_rate", "transformation.rate", always_stored=True),
 )
-"""Built-in behaviors, a row each."""
+"""Built-in behaviors, a row each; the keys are fields of ``CellTypeTable`` in ``scenario.schema_cells``."""
 
 OF_CARGO = {
     "production": ("cargo_production", Process.METABOLISM),
@@ -190,7 +191,7 @@ def behavior(
         raise InputError(f"behavior {name!r}: {error}") from None
 
     def register(act: Act) -> Act:
-        _LOCAL[name] = Behavior(name, ((f"behavior.{name}", declared),), standing=True, act=act)
+        _LOCAL[name] = Behavior(name, ((f"behavior.{name}", declared),), always_stored=True, act=act)
         return act
 
     return register
@@ -228,7 +229,7 @@ def _of_packages() -> tuple[Behavior, ...]:
         if behavior.name in names:
             raise InputError(f"{where} has the name of another behavior, {behavior.name!r}")
         names.add(behavior.name)
-        found.append(replace(behavior, standing=True))
+        found.append(replace(behavior, always_stored=True))
     return tuple(found)
 
 
@@ -237,7 +238,7 @@ def known() -> dict[str, Behavior]:
     return {behavior.name: behavior for behavior in (*BUILT_IN, *added())}
 
 
-def find(name: str) -> Behavior | None:
+def behavior_of(name: str) -> Behavior | None:
     """A behavior by its name in a response, also one of a cargo such as ``export.seed``."""
     word, _, cargo = name.partition(".")
     if cargo and word in OF_CARGO:

@@ -23,7 +23,7 @@ from exoabm.export.formats import TABLES as ENDINGS
 from exoabm.export.pairs import long_tables
 from exoabm.manifest import MANIFEST, Fault, fault_list
 from exoabm.output.lock import LOCK
-from exoabm.output.run_folder import disk_full, placed, placed_folder, write_whole
+from exoabm.output.run_folder import atomic_file, atomic_folder, disk_full, write_whole
 from exoabm.runs.input_tables import copy, tables_of
 from exoabm.runs.provenance import Operation, made_with
 from exoabm.scenario.loader import load, run_of
@@ -153,21 +153,21 @@ def export_tables(
             except InputError as error:
                 raise InputError(f"{source}: {error}") from None
             meanings[path.stem] = _meaning(table)
-            _write(table, stack.enter_context(placed(target)), fmt)
+            _write(table, stack.enter_context(atomic_file(target)), fmt)
         for (name, table), target in zip(long.items(), made, strict=True):
             meanings[name] = _meaning(table)
-            _write(table, stack.enter_context(placed(target)), fmt)
+            _write(table, stack.enter_context(atomic_file(target)), fmt)
         if meanings:
             text = json.dumps(meanings, indent=2, ensure_ascii=False)
-            stack.enter_context(placed(to / COLUMNS)).write_text(text + "\n", encoding="utf-8")
+            stack.enter_context(atomic_file(to / COLUMNS)).write_text(text + "\n", encoding="utf-8")
         for path, target in copies.items():
             if path.name == "run.json":
                 text = _with_row(path, operation)
-                stack.enter_context(placed(target)).write_text(text, encoding="utf-8")
+                stack.enter_context(atomic_file(target)).write_text(text, encoding="utf-8")
             elif path.is_dir():
-                copy(path, stack.enter_context(placed_folder(target)))
+                copy(path, stack.enter_context(atomic_folder(target)))
             else:
-                copy(path, stack.enter_context(placed(target)))
+                copy(path, stack.enter_context(atomic_file(target)))
     return written, faults
 
 
@@ -226,7 +226,7 @@ def export_format(
         _refuse_to_replace(to, fmt, overwrite)
     module, _, name = fmt.writer.partition(":")
     write = getattr(importlib.import_module(module), name)
-    with _writing(to.parent), (placed_folder if fmt.folder else placed)(to) as partial:
+    with _writing(to.parent), (atomic_folder if fmt.folder else atomic_file)(to) as partial:
         given = (options or {},) if fmt.options else ()
         write(Finished(source) if kind == RUN else source, partial, *given)
     return to
@@ -264,7 +264,7 @@ def export_run_scenario(run: Path, to: Path, *, overwrite: bool = False) -> list
             raise InputError(f"{path} exists already; choose another --to, or pass --overwrite")
     with _writing(to.parent), contextlib.ExitStack() as stack:
         for key, path in beside.items():
-            placing = placed_folder if tables[key].is_dir() else placed
+            placing = atomic_folder if tables[key].is_dir() else atomic_file
             copy(tables[key], stack.enter_context(placing(path)))
         written = _write_scenario(loaded, to, {key: path.name for key, path in beside.items()}, overwrite)
     return [written, *beside.values()]

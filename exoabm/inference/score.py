@@ -30,7 +30,7 @@ from exoabm.parameters.units import QuantityError
 
 AMOUNTS = ("internalized", "delivered", "encountered")
 OUT, IN = "without self pairs", "with self pairs"
-ALL, DONORS = "all pairs", "among true donors"
+ALL, TRUE_DONORS = "all pairs", "among true donors"
 RESULT, TRANSPOSED = "result", "transposed"
 DISTANCE, EXPRESSION, COMBINED = "distance alone", "expression", "combined"
 
@@ -93,9 +93,9 @@ class Truth:
         parts = {
             OUT: {
                 ALL: (off_diagonal(score), off_diagonal(self.amount)),
-                DONORS: (some[0][others], some[1][others]),
+                TRUE_DONORS: (some[0][others], some[1][others]),
             },
-            IN: {ALL: (score.ravel(), self.amount.ravel()), DONORS: (some[0].ravel(), some[1].ravel())},
+            IN: {ALL: (score.ravel(), self.amount.ravel()), TRUE_DONORS: (some[0].ravel(), some[1].ravel())},
         }
         return {
             word: {which: measure(*pair, self.least) for which, pair in part.items()}

@@ -304,7 +304,7 @@ def replaceable(path: Path) -> bool:
 
 
 @contextlib.contextmanager
-def placed(path: Path) -> Iterator[Path]:
+def atomic_file(path: Path) -> Iterator[Path]:
     """A name to write a file to, which is put in place under ``path`` only when all of it is on disk.
 
     On an error, what stood under ``path`` stays.
@@ -321,8 +321,8 @@ def placed(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def placed_folder(path: Path) -> Iterator[Path]:
-    """A folder to fill, which is put in place under ``path`` as ``placed`` does with a file."""
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """A folder to fill, which is put in place under ``path`` as ``atomic_file`` does with a file."""
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
     partial.mkdir(parents=True)
     old = partial.with_name(f"{partial.name}-old")
@@ -351,8 +351,8 @@ def check_room(path: Path, names: Collection[str], *, overwrite: bool) -> None:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Put a file in place only when all of it is on disk; see ``placed``."""
-    with placed(path) as partial:
+    """Put a file in place only when all of it is on disk; see ``atomic_file``."""
+    with atomic_file(path) as partial:
         partial.write_bytes(content)
 
 

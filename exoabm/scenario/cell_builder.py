@@ -153,7 +153,7 @@ def at_rest(table: CellTypeTable, behavior: Behavior) -> Quantity | None:
     """The value of a behavior in cells of a type without any signal; None if the type does not have it."""
     if behavior.requires and not any(getattr(table, key) for key in behavior.requires):
         return None
-    for key, _ in behavior.places:
+    for key, _ in behavior.keys:
         value: Any = table
         for part in key.split("."):
             if isinstance(value, list):
@@ -174,22 +174,22 @@ def behaviors_in_use(scenario: Scenario) -> tuple[tuple[str, ...], np.ndarray]:
         each.name
         for each in behaviors.known().values()
         if each.name in moved
-        or (each.standing and any(at_rest(table, each) is not None for table in scenario.cell_type))
+        or (each.always_stored and any(at_rest(table, each) is not None for table in scenario.cell_type))
     ]
     names = (*named, *sorted(name for name in moved if name not in behaviors.known()))
     base = np.zeros((len(scenario.cell_type), len(names)))
     for column, name in enumerate(names):
-        behavior = behaviors.find(name)
+        behavior = behaviors.behavior_of(name)
         assert behavior is not None
         for row, table in enumerate(scenario.cell_type):
             value = at_rest(table, behavior)
-            base[row, column] = behavior.absent if value is None else float(value)
+            base[row, column] = behavior.if_unnamed if value is None else float(value)
     return names, base
 
 
 def processes(names: tuple[str, ...]) -> tuple[Process, ...]:
     """The process on which each behavior acts."""
-    found = (behaviors.find(name) for name in names)
+    found = (behaviors.behavior_of(name) for name in names)
     return tuple(Process.OTHER if each is None else each.process for each in found)
 
 
@@ -199,11 +199,11 @@ def units_of_behaviors(scenario: Scenario, names: tuple[str, ...], types: int) -
     for row in range(types):
         units = []
         for name in names:
-            behavior = behaviors.find(name)
+            behavior = behaviors.behavior_of(name)
             assert behavior is not None
             table = scenario.cell_type[row] if row < len(scenario.cell_type) else None
             value = None if table is None else at_rest(table, behavior)
-            parameter = behavior.places[0][1] if value is None else value.parameter
+            parameter = behavior.keys[0][1] if value is None else value.parameter
             units.append(internal_unit(parameter.unit))
         found.append(tuple(units))
     return tuple(found)
@@ -211,8 +211,8 @@ def units_of_behaviors(scenario: Scenario, names: tuple[str, ...], types: int) -
 
 def nothing_at_rest(names: tuple[str, ...]) -> np.ndarray:
     """The behaviors of a cell type that has none of them, (behaviors,)."""
-    found = [behaviors.find(name) for name in names]
-    return np.array([0.0 if each is None else each.absent for each in found])
+    found = [behaviors.behavior_of(name) for name in names]
+    return np.array([0.0 if each is None else each.if_unnamed for each in found])
 
 
 def with_potential_donors(types: tuple[CellType, ...]) -> tuple[CellType, ...]:

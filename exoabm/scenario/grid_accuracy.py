@@ -38,7 +38,7 @@ TOLERANCE = 0.03
 """Largest relative error of captured shares without a warning."""
 LEAST_SHARE = 0.1
 """Types with a smaller share of all captures are ignored."""
-DONORS, AROUND = 64, 6
+MOST_DONORS, AROUND = 64, 6
 """Number of donors, evenly chosen, and of their nearest recipients that are computed."""
 NEAR = 4.0
 """Distance in voxels beyond which the grid resolves cells; with fast decay, ``FAR``."""
@@ -179,7 +179,7 @@ def captured_shares(
     donors, takers = np.flatnonzero(donates), np.flatnonzero(takes)
     if not len(donors) or not len(takers):
         return None
-    donors = donors[np.linspace(0, len(donors) - 1, min(DONORS, len(donors))).astype(int)]
+    donors = donors[np.linspace(0, len(donors) - 1, min(MOST_DONORS, len(donors))).astype(int)]
     tree = neighbors(position[takers], domain.period)
     count = min(AROUND + 1, len(takers))
     distance, near = tree.query(neighbors(position[donors], domain.period).data, k=np.arange(1, count + 1))

@@ -1,4 +1,4 @@
-"""Schema of cargo, vesicles, cell types and responses."""
+"""Schema of cargo, vesicles, cell types, responses, silencings and gifts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from exoabm.parameters.catalog import CATALOG, COMPARATORS, Quantity
 from exoabm.parameters.units import QuantityError
 from exoabm.scenario.schema_fields import Name, Plain, Table, quantity_field
 
-FOLLOWS = "follows"
+CONSEQUENT_ERROR = "follows"
 """Type of an error that only follows from another one, which is reported."""
 
 
@@ -78,7 +78,7 @@ class VesicleTable(Table):
             raise ValueError("must be a whole number")
         return value
 
-    def load(self, cargo: CargoTable) -> Quantity:
+    def mean_copies(self, cargo: CargoTable) -> Quantity:
         """Mean copies of a cargo in a vesicle of this kind that carries it."""
         return cargo.copies if self.copies is None else self.copies
 
@@ -134,7 +134,7 @@ class Receptor(Table):
     number: Quantity = quantity_field("receptor_number")
 
 
-class Holding(Table):
+class CargoMetabolism(Table):
     """Metabolism of a cargo in a cell, in addition to its decay by half-life."""
 
     cargo: Name
@@ -154,7 +154,7 @@ class Transformation(Table):
     rate: Quantity = quantity_field("transformation_rate")
 
 
-class Climbs(Table):
+class GradientChemotaxis(Table):
     """Chemotaxis up a gradient of vesicles: v = chi K grad c/(K + c)^2."""
 
     vesicle: Name
@@ -162,7 +162,7 @@ class Climbs(Table):
     half_max: Quantity = quantity_field("attraction_half_max")
 
 
-class Follows(Table):
+class CaptureChemotaxis(Table):
     """Migration toward captured vesicles, each weighted by its copies of cargo."""
 
     vesicle: Name
@@ -204,7 +204,7 @@ class CellTypeTable(Table):
     )
     mvb: Mvb | None = Field(default=None, description="pool of multivesicular bodies; none if not given")
     waste: Waste | None = Field(default=None, description="waste metabolism; none if not given")
-    holds: list[Holding] = Field(
+    holds: list[CargoMetabolism] = Field(
         default_factory=list, description="cargo that it produces, replicates or exports"
     )
     division_rate: Quantity | None = quantity_field("division_rate", default=None)
@@ -212,10 +212,10 @@ class CellTypeTable(Table):
     transformation: Transformation | None = None
     motility: Quantity | None = quantity_field("motility", default=None)
     persistence: Quantity = quantity_field("persistence", needs=("motility",))
-    climbs: Climbs | None = Field(
+    climbs: GradientChemotaxis | None = Field(
         default=None, description="chemotaxis along a gradient of vesicles; none if not given"
     )
-    follows: Follows | None = Field(
+    follows: CaptureChemotaxis | None = Field(
         default=None, description="migration toward captured vesicles; none if not given"
     )
     behavior: dict[str, Plain] = Field(
@@ -225,7 +225,7 @@ class CellTypeTable(Table):
     @field_validator("behavior")
     @classmethod
     def _read_added(cls, value: dict[str, Any]) -> dict[str, Any]:
-        added = {each.name: each.places[0][1] for each in behaviors.added()}
+        added = {each.name: each.keys[0][1] for each in behaviors.added()}
         for name in value.keys() - added.keys():
             raise ValueError(
                 f"no package adds a behavior {name!r}, and exoabm.behavior has not registered it here; "
@@ -283,7 +283,7 @@ class Response(Table):
     @field_validator("increases", "decreases")
     @classmethod
     def _known_behavior(cls, value: str | None) -> str | None:
-        if value is not None and behaviors.find(value) is None:
+        if value is not None and behaviors.behavior_of(value) is None:
             of_cargo = ", ".join(f"{word}.CARGO" for word in behaviors.OF_CARGO)
             raise ValueError(f"must be one of {', '.join(behaviors.known())}, {of_cargo}")
         return value
@@ -291,27 +291,29 @@ class Response(Table):
     @field_validator("half_max", mode="before")
     @classmethod
     def _read_half_max(cls, value: object, info: ValidationInfo) -> object:
+        # info.data has the fields declared above this one only: signal precedes half_max
         word = str(info.data.get("signal", "")).partition(".")[0]
         if word not in SIGNALS:
-            raise PydanticCustomError(FOLLOWS, "the unit depends on the signal")
+            raise PydanticCustomError(CONSEQUENT_ERROR, "the unit depends on the signal")
         return Quantity.read(value, SIGNALS[word].parameter)
 
     @field_validator("to", mode="before")
     @classmethod
     def _read_to(cls, value: object, info: ValidationInfo) -> object:
+        # increases and decreases precede to, as signal precedes half_max
         if not {"increases", "decreases"} <= info.data.keys():
-            raise PydanticCustomError(FOLLOWS, "the unit depends on the behavior")
+            raise PydanticCustomError(CONSEQUENT_ERROR, "the unit depends on the behavior")
         given = [info.data[verb] for verb in ("increases", "decreases") if info.data[verb] is not None]
         if len(given) != 1:
             raise ValueError("a response either increases or decreases a behavior: give one of the two")
-        behavior = behaviors.find(given[0])
+        behavior = behaviors.behavior_of(given[0])
         assert behavior is not None
-        for _, parameter in behavior.places[:-1]:
+        for _, parameter in behavior.keys[:-1]:
             try:
                 return Quantity.read(value, parameter)
             except QuantityError:
                 continue
-        return Quantity.read(value, behavior.places[-1][1])
+        return Quantity.read(value, behavior.keys[-1][1])
 
 
 SELECTIONS = ("cell", "cell_type", "edge", "vesicle")
@@ -335,7 +337,7 @@ def selected(text: str) -> tuple[str, tuple[str, ...]]:
 
 
 class SilenceTable(Table):
-    """A removed step of communication: vesicles that are not released, or without uptake or effect."""
+    """A blocked process of communication: vesicles that are not released, or without uptake or effect."""
 
     name: Name
     of: str = Field(description="cell:17, cell_type:NAME, edge:3->17 (cells or types), or vesicle:NAME")
@@ -347,7 +349,7 @@ class SilenceTable(Table):
 
     @property
     def step(self) -> str:
-        """The step that is removed."""
+        """The process that is blocked."""
         return self.block or ("uptake" if selected(self.of)[0] == "edge" else "release")
 
     @field_validator("of")

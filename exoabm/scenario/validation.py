@@ -16,7 +16,7 @@ from exoabm.parameters.catalog import Quantity
 from exoabm.readers.options import BYSTANDER
 from exoabm.scenario.cell_builder import at_rest
 from exoabm.scenario.schema import Scenario
-from exoabm.scenario.schema_cells import FOLLOWS, selected
+from exoabm.scenario.schema_cells import CONSEQUENT_ERROR, selected
 from exoabm.scenario.schema_fields import meaning_of, names_of
 from exoabm.state import ANY_CELL, OUTSIDE
 from exoabm.tables.readouts import KEYS, parse
@@ -48,7 +48,7 @@ def schema_problems(error: ValidationError, raw: dict[str, Any]) -> Iterator[Pro
     problems: dict[str, Problem] = {}
     faults = error.errors(include_url=False)
     for fault in faults[:MAX_PROBLEMS]:
-        if fault["type"] == FOLLOWS:
+        if fault["type"] == CONSEQUENT_ERROR:
             continue
         where, table = _locate(fault["loc"], raw)
         key = where.rpartition(".")[2]
@@ -290,7 +290,9 @@ def _unsupported(scenario: Scenario) -> Iterator[Problem]:
     waste = [cargo for cargo in scenario.cargo if cargo.role == "waste"]
     for cell in scenario.cell_type:
         for vesicle in scenario.vesicle if cell.waste is not None else ():
-            carried = [cargo for cargo in waste if cargo.name in vesicle.cargo and vesicle.load(cargo) > 0]
+            carried = [
+                cargo for cargo in waste if cargo.name in vesicle.cargo and vesicle.mean_copies(cargo) > 0
+            ]
             if cell.waste is not None and vesicle.name == cell.waste.vesicle and not carried:
                 yield Problem(
                     f"cell_type.{cell.name}.waste.vesicle",
@@ -363,7 +365,7 @@ def _problems_of_cargo(scenario: Scenario, table: CellTypeTable) -> Iterator[Pro
         )
         if held.vesicle is not None and held.cargo not in vesicles[held.vesicle].cargo:
             yield Problem(f"{key}.vesicle", repr(held.vesicle), "does not carry this cargo")
-        elif held.vesicle is not None and not vesicles[held.vesicle].load(cargos[held.cargo]):
+        elif held.vesicle is not None and not vesicles[held.vesicle].mean_copies(cargos[held.cargo]):
             yield Problem(f"{key}.vesicle", repr(held.vesicle), "carries 0 copies of this cargo")
         elif exports and held.vesicle is None:
             yield Problem(f"{key}.export", "", "needs the vesicle that carries it out")
@@ -372,7 +374,7 @@ def _problems_of_cargo(scenario: Scenario, table: CellTypeTable) -> Iterator[Pro
 def _problems_of_responses(scenario: Scenario) -> Iterator[Problem]:
     types = {table.name: table for table in scenario.cell_type}
     for position, row in enumerate(scenario.response):
-        behavior = behaviors.find(row.behavior)
+        behavior = behaviors.behavior_of(row.behavior)
         assert behavior is not None
         rest = at_rest(types[row.cell_type], behavior)
         key = f"response.{row.name or position}"
@@ -382,7 +384,7 @@ def _problems_of_responses(scenario: Scenario) -> Iterator[Problem]:
                 f"{key}.{verb}",
                 repr(row.behavior),
                 f"the cell type {row.cell_type} has no such behavior",
-                f"set cell_type.{row.cell_type}.{behavior.places[0][0]}",
+                f"set cell_type.{row.cell_type}.{behavior.keys[0][0]}",
             )
         elif (row.to - rest) * (1 if row.increases else -1) < 0:
             yield Problem(

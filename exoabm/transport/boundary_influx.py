@@ -12,7 +12,7 @@ from exoabm.domain import SIDES, Face
 from exoabm.kernels.medium import clearance
 from exoabm.kernels.membranes import membrane_distances, resolve_overlaps
 from exoabm.streams import Purpose
-from exoabm.vesicle import DONORS, KINDS, vesicle_names
+from exoabm.vesicle import KINDS, NON_CELL_ID, vesicle_names
 
 if TYPE_CHECKING:
     from exoabm.domain import Domain
@@ -184,7 +184,7 @@ class _FaceVoxels:
         which = np.repeat(np.arange(len(number)), number)
         own = state.entrants[self._side, self._kind] + np.arange(len(which))
         state.entrants[self._side, self._kind] += len(which)
-        name = vesicle_names(DONORS + self._side, self._kind, own)
+        name = vesicle_names(NON_CELL_ID + self._side, self._kind, own)
         return name, which
 
     def positions(self, state: State, which: np.ndarray, inside: list[np.ndarray]) -> np.ndarray:

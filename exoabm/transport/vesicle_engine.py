@@ -21,7 +21,7 @@ from exoabm.tables.fates import Event
 from exoabm.transport.boundary_influx import sizes
 from exoabm.transport.capture import Capture, MembraneCapture, VoxelCapture
 from exoabm.transport.receptor_binding import ReceptorBinding, stay
-from exoabm.vesicle import DONORS, DOSED, Status, cargo_names, vesicle_names
+from exoabm.vesicle import DOSED, NON_CELL_ID, Status, cargo_names, vesicle_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -117,7 +117,7 @@ class VesicleEngine:
         """Add the vesicles of a dose at the surface of cells."""
         for kind, cell, label in _expand(rows, len(state.kinds)):
             number = state.entrants[DOSED, kind] + np.arange(len(cell))
-            name = vesicle_names(DONORS + DOSED, kind, number)
+            name = vesicle_names(NON_CELL_ID + DOSED, kind, number)
             state.entrants[DOSED, kind] += len(cell)
             self._add(state, vesicles, name, kind, cell, label, -1, Event.ENTRY, dt)
 

@@ -12,7 +12,7 @@ from worlds import world
 
 from exoabm.transport import boundary_influx as entry_module
 from exoabm.transport import vesicle_engine as engine_module
-from exoabm.vesicle import DONORS, NAMES_PER_DONOR
+from exoabm.vesicle import NAMES_PER_DONOR, NON_CELL_ID
 
 TOLD = ("id", "event", "time", "recipient", "donor", "hops", "x", "y", "z", "copies")
 QUIET = 1
@@ -112,4 +112,4 @@ def test_a_name_tells_donor_kind_and_count() -> None:
         own = released[released // (NAMES_PER_DONOR * 100) == donor]
         np.testing.assert_array_equal(own, donor * 10**11 + np.arange(int(sent[donor])))
     entered = np.unique(told["id"][told["event"] == 1])
-    assert set(entered // 10**11 - DONORS) == {0, 5}  # x_low and z_high are held
+    assert set(entered // 10**11 - NON_CELL_ID) == {0, 5}  # x_low and z_high are held

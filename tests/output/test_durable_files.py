@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from exoabm.output import run_folder
-from exoabm.output.run_folder import placed, write_whole
+from exoabm.output.run_folder import atomic_file, write_whole
 from exoabm.runs.execute import run_to_folder
 from exoabm.scenario.loader import load
 
@@ -86,6 +86,6 @@ def test_a_sync_left_out_would_be_seen(tmp_path: Path, disk: Disk, monkeypatch, 
     run_to_folder(load("two_cells"), tmp_path / "a", seed=1, hours=0.05)
     assert lost <= disk.lacks(tmp_path / "a")
     if function == "_sync":
-        with placed(tmp_path / "b") as partial:
+        with atomic_file(tmp_path / "b") as partial:
             partial.write_bytes(b"")
         assert disk.lacks(tmp_path / "b") == {"b", ".."}

@@ -14,7 +14,7 @@ from worlds import FREE, RECIPIENT, TISSUE, absorbing_cube, collins_kimball, run
 from exoabm import ExosomeModel
 from exoabm.analysis.communication import cargo_table
 from exoabm.tables.fates import Event
-from exoabm.vesicle import DONORS, Status, vesicle_names
+from exoabm.vesicle import NON_CELL_ID, Status, vesicle_names
 
 MEMBRANE = {"engine": "vesicles", "capture": "membrane"}
 VOXEL = {"engine": "vesicles", "capture": "voxel"}
@@ -27,7 +27,7 @@ def pour(model: ExosomeModel, position: np.ndarray) -> None:
     """Set free vesicles at positions (n, 3) in um, booked as emitted by the first label."""
     state, n = model.state, len(position)
     state.vesicles.append(
-        id=vesicle_names(DONORS, 0, np.arange(n)),
+        id=vesicle_names(NON_CELL_ID, 0, np.arange(n)),
         **dict(zip("xyz", position.T, strict=True)),
         kind=0,
         status=Status.FREE,

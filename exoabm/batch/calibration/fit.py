@@ -35,7 +35,7 @@ from exoabm.batch.execution.runner import run_or_resume
 from exoabm.batch.execution.workers import ThisProcess, kept
 from exoabm.errors import InputError, RunFailed
 from exoabm.model import ExosomeModel
-from exoabm.output.run_folder import placed, write_whole
+from exoabm.output.run_folder import atomic_file, write_whole
 from exoabm.plot.palette import COOL, INK, MUTED, RULE, WARM
 from exoabm.scenario.loader import LoadedScenario
 from exoabm.tables.readouts import resolve
@@ -400,5 +400,5 @@ def _draw(found: Fit, path: Path, title: str, main: str) -> None:
     panels[0].legend(frameon=False, fontsize=8)
     lines = [f"{n.key} = {n.value:.4g} ({n.low:.4g} to {n.high:.4g}) {n.unit}" for n in found.numbers]
     figure.supxlabel("\n".join(lines), x=0.01, ha="left", fontsize=8, color=INK)
-    with placed(path) as partial:
+    with atomic_file(path) as partial:
         figure.savefig(partial, format="png", facecolor="white")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from exoabm.batch.calibration.evaluation import reporting
-from exoabm.output.run_folder import placed, write_whole
+from exoabm.output.run_folder import atomic_file, write_whole
 from exoabm.plot.palette import COOL, INK, MUTED, RULE, WARM
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def _draw(found: Sensitivity, path: Path, title: str) -> None:
         Patch(color=MUTED, alpha=0.45, label="with interactions"),
     ]
     figure.legend(handles=handles, loc="outside lower left", ncols=4, frameon=False, fontsize=8)
-    with placed(path) as partial:
+    with atomic_file(path) as partial:
         figure.savefig(partial, format="png", facecolor="white")
 
 

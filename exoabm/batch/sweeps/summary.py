@@ -15,7 +15,7 @@ import numpy as np
 
 from exoabm.batch.execution.row_files import records
 from exoabm.errors import InputError
-from exoabm.output.run_folder import placed
+from exoabm.output.run_folder import atomic_file
 from exoabm.parameters.catalog import Quantity
 from exoabm.parameters.units import to_internal
 from exoabm.plot.scales import counted
@@ -208,10 +208,10 @@ def write_results(folder: Path, plan: Plan) -> Summary:
     import pyarrow.parquet as pq
 
     varied, names = varied_keys(plan), readout_names(folder, plan)
-    with placed(folder / RESULTS) as partial:
+    with atomic_file(folder / RESULTS) as partial:
         write_rows(partial, folder, plan, varied, names)
     summary = summarize(folder, plan, varied, names)
-    with placed(folder / SUMMARY) as partial:
+    with atomic_file(folder / SUMMARY) as partial:
         pq.write_table(summary.table(), partial)
     return summary
 

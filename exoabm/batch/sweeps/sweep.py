@@ -14,7 +14,7 @@ from exoabm.batch.execution.runner import disk_trouble
 from exoabm.batch.sweeps.designs import points, read_axis
 from exoabm.batch.sweeps.summary import RESULTS, SUMMARY, headline, write_results
 from exoabm.errors import InputError, ResourceError
-from exoabm.output.run_folder import placed, write_whole
+from exoabm.output.run_folder import atomic_file, write_whole
 from exoabm.plot.palette import COOL, INK, MUTED, RULE, WARM
 from exoabm.plot.scales import counted, number
 from exoabm.scenario.resource_estimate import gib
@@ -246,7 +246,7 @@ def _draw(summary: Summary, varied: Varied, readouts: list[str], folder: Path, t
     for axes, name in zip(panels, readouts, strict=False):
         _panel(axes, summary, varied, name)
     path = folder / f"{varied.key}.png"
-    with placed(path) as partial:
+    with atomic_file(path) as partial:
         figure.savefig(partial, format="png", facecolor="white")
     return path
 
