@@ -19,25 +19,36 @@ STEPS = [(lesson, step) for lesson in LESSONS for step in lesson.steps]
 NAMES = [f"{lesson.key}/{step.key}" for lesson, step in STEPS]
 
 
-@pytest.fixture(scope="module")
-def runs() -> dict[str, tuple[ExosomeModel, dict[str, float]]]:
-    """Every run of every lesson, with all that was found up to it; longer runs go on with shorter ones."""
-    done: dict[str, tuple[ExosomeModel, dict[str, float]]] = {}
-    made: dict[str, ExosomeModel] = {}
-    for lesson in LESSONS:
+class Runs(dict[str, tuple[ExosomeModel, dict[str, float]]]):
+    """The run of each step with all that was measured up to it; a lesson is run when it is first asked for.
+
+    Longer runs go on with shorter ones of the same setup.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.made: dict[str, ExosomeModel] = {}
+
+    def __missing__(self, name: str) -> tuple[ExosomeModel, dict[str, float]]:
+        lesson = next(lesson for lesson in LESSONS if lesson.key == name.partition("/")[0])
         notes: dict[str, float] = {}
         for step in lesson.steps:
             setup = lesson.setup(step)
             key = repr(setup.changed({"clock.duration": "any"}))
-            if key not in made:
-                made[key] = ExosomeModel(setup.load(), seed=setup.seed)
-            model = made[key]
+            if key not in self.made:
+                self.made[key] = ExosomeModel(setup.load(), seed=setup.seed)
+            model = self.made[key]
             assert model.hours <= step.hours
             model.run_until(step.hours * 3600)
             found = step.measured(model)
-            done[f"{lesson.key}/{step.key}"] = model, notes | found
+            self[f"{lesson.key}/{step.key}"] = model, notes | found
             notes |= {f"{step.key}.{name}": value for name, value in found.items()}
-    return done
+        return self[name]
+
+
+@pytest.fixture(scope="module")
+def runs() -> Runs:
+    return Runs()
 
 
 def test_eight_lessons_of_five_steps() -> None:
