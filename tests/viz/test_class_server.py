@@ -68,7 +68,7 @@ def free_port() -> int:
 
 
 def test_a_class_says_whom_it_lets_in_and_listens_to_other_machines(server: ServerProcess) -> None:
-    assert "Other machines are let in, without encryption" in server.log
+    assert "Other machines are admitted, without encryption" in server.log
     listening = {c.laddr.ip for c in server.ps.net_connections("tcp") if c.status == psutil.CONN_LISTEN}
     assert listening == {"0.0.0.0"}
     links = re.findall(r"readers: (http://\S+)\?token=", server.log)

@@ -185,7 +185,7 @@ def _announce(server: Any, place: Address, keys: Tokens, browser: bool) -> None:
     if CLASSROOM.open:
         print(f"A class of up to {SLOTS.most} pages, {PAGES_OF_READER} for each reader.")
         if place.shared:
-            print("Other machines are let in, without encryption: use it in a network that you trust.")
+            print("Other machines are admitted, without encryption: use it only in a trusted network.")
         for link in place.links:
             print(f"readers: {link}?{TOKEN}={keys.token}")
             print(f"teacher: {link.rstrip('/')}{TEACHER}?{TOKEN}={keys.teacher}")
