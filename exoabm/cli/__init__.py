@@ -17,5 +17,5 @@ from exoabm.cli import causal as causal
 from exoabm.cli import services as services
 # isort: on
 
-from exoabm.cli.app import app as app
-from exoabm.cli.app import main as main
+from exoabm.cli.console import app as app
+from exoabm.cli.console import main as main

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 import exoabm
-from exoabm.cli.app import (
+from exoabm.cli.console import (
     PANEL,
     ClusterOption,
     EngineOption,

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from exoabm.cli.app import JsonOption, app, err, load, out, overrides_of, print_json
-from exoabm.cli.app import out as console
+from exoabm.cli.console import JsonOption, app, err, load, out, overrides_of, print_json
+from exoabm.cli.console import out as console
 from exoabm.errors import InputError
 from exoabm.export.formats import FORMATS, TABLES
 

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 import exoabm
-from exoabm.cli.app import JsonOption, app, err, out, print_json
+from exoabm.cli.console import JsonOption, app, err, out, print_json
 
 if TYPE_CHECKING:
     from exoabm.inference.measures import Measures

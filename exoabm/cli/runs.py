@@ -11,7 +11,7 @@ from rich.table import Table
 
 import exoabm
 from exoabm import collector_paused
-from exoabm.cli.app import (
+from exoabm.cli.console import (
     ClusterOption,
     EngineOption,
     HoursOption,

@@ -10,7 +10,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from exoabm.cli.app import (
+from exoabm.cli.console import (
     HoursOption,
     JsonOption,
     ScenarioArgument,

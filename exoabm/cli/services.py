@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from exoabm.cli.app import JsonOption, app, out, print_json
+from exoabm.cli.console import JsonOption, app, out, print_json
 
 
 @app.command(rich_help_panel="Runs")

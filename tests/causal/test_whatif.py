@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 from exoabm.causal.attribution import attribute
 from exoabm.causal.paths import Paths, paths, write
 from exoabm.causal.twins import reasons, whatif
-from exoabm.cli.app import app
+from exoabm.cli.console import app
 from exoabm.errors import InputError
 from exoabm.runs.execute import resume_run, run_to_folder
 from exoabm.scenario.loader import load

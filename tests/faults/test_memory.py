@@ -24,7 +24,7 @@ def test_a_step_without_memory_is_a_resource_error(monkeypatch) -> None:
 
 
 def test_the_command_line_ends_with_3(monkeypatch, capsys) -> None:
-    program = importlib.import_module("exoabm.cli.app")
+    program = importlib.import_module("exoabm.cli.console")
     monkeypatch.setattr(program, "app", exhausted)
     monkeypatch.setattr(sys, "argv", ["exoabm", "list"])
     with pytest.raises(SystemExit) as end:

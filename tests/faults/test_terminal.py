@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from exoabm.cli.app import _Console, print_json, progress
+from exoabm.cli.console import _Console, print_json, progress
 from exoabm.errors import ScenarioError, visible
 from exoabm.scenario.loader import load, parse, shipped
 
@@ -156,7 +156,7 @@ def test_a_bar_tells_the_number_of_all_only_where_it_is_known(
     monkeypatch: pytest.MonkeyPatch, total: float | None, said: str
 ) -> None:
     screen = io.StringIO()
-    monkeypatch.setattr("exoabm.cli.app.err", _Console(file=screen, force_terminal=True, width=100))
+    monkeypatch.setattr("exoabm.cli.console.err", _Console(file=screen, force_terminal=True, width=100))
     with progress("fit") as tell:
         tell(17, total)
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.getvalue())
