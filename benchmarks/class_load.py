@@ -139,9 +139,9 @@ class Client:
 
         with contextlib.suppress(ConnectionClosed):
             async for message in self.socket:
-                self._hear(message)
+                self._receive(message)
 
-    def _hear(self, message: str | bytes) -> None:
+    def _receive(self, message: str | bytes) -> None:
         buffers: list[bytes] = []
         if isinstance(message, bytes):
             n = struct.unpack_from("!i", message)[0]

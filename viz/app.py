@@ -92,7 +92,7 @@ def Page() -> None:
     solara.Title("exoabm: cell communication through extracellular vesicles")
     seat = solara.use_memo(object, [])
 
-    def sit() -> Callable[[], None]:
+    def occupy() -> Callable[[], None]:
         def leave() -> None:
             SLOTS.leave(id(seat))
             CLASSROOM.ignore(id(seat))
@@ -100,7 +100,7 @@ def Page() -> None:
         return leave
 
     taken = solara.use_memo(lambda: SLOTS.take(id(seat), reader_key()), [])
-    solara.use_effect(sit, [])
+    solara.use_effect(occupy, [])
     Notice(lambda tell: CLASSROOM.listen(id(seat), tell))
     if not taken:
         _AllInUse()

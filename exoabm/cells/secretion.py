@@ -29,7 +29,7 @@ def secrete(state: State, dt: float) -> Emissions:
     """Vesicles that cells release during a step of ``dt`` seconds, one row per cell and pathway."""
     rows = [Emissions.none()]
     for index, cell_type in enumerate(state.types):
-        if cell_type.pathway is cell_type.releases is cell_type.waste is None:
+        if cell_type.pathway is None and cell_type.releases is None and cell_type.waste is None:
             continue
         members = np.flatnonzero(state.cells.type == index)
         if cell_type.pathway is not None:

@@ -378,7 +378,7 @@ class _Ordered:
 
     def last(self, name: str, dtype: type) -> np.ndarray:
         """A column as another type, for the last time."""
-        column = np.empty(len(self._rows), dtype)
+        column: np.ndarray = np.empty(len(self._rows), dtype)
         gather(np.concatenate(self._columns.pop(name)), self._rows, column)
         return column
 

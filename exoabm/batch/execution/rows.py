@@ -27,7 +27,7 @@ READOUTS = "exoabm.batch.execution.run_readouts:measure"
 CHUNK_SECONDS = 1.0
 """Rows that are quick share a file of about this much work, so that writing it costs little beside them."""
 LARGEST_CHUNK = 64
-POINTS_AT_HAND = 16
+POINTS_KEPT = 16
 """Scenarios that a plan keeps checked, for replicates of a point come one after the other."""
 SEED_BITS = 63
 
@@ -214,7 +214,7 @@ class Plan:
     def _scenario_at(self) -> Callable[[Overrides], LoadedScenario]:
         text, folder = self.scenario.encode(), Path(self.folder)
 
-        @lru_cache(maxsize=POINTS_AT_HAND)
+        @lru_cache(maxsize=POINTS_KEPT)
         def at(overrides: Overrides) -> LoadedScenario:
             return parse(text, name=self.name, folder=folder, overrides=dict(overrides))
 
