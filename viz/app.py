@@ -21,6 +21,7 @@ from exoabm.viz.components.paired_runs import Compare
 from exoabm.viz.components.widgets import (
     Button,
     ChoiceWidget,
+    ErrorCard,
     LinkWidget,
     Notice,
     PlayerWidget,
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 solara.server.settings.telemetry.mixpanel_enable = False
-
 STYLE = Path(__file__).parent / "style.css"
 FIRST = "signaling"
 TABS = {
@@ -61,7 +61,6 @@ TABS = {
 """What the right side can show, by a short name; what stands behind the bar goes where it is narrow."""
 SCENARIO = "EXOABM_SCENARIO"
 """Environment variable by which the command line names the scenario that the page opens with."""
-
 
 TURNS.whose = account_here
 
@@ -339,7 +338,7 @@ def _Top(
     """The sentence above the picture, or in its place what went wrong: it is seen, and Go stays in sight."""
     _ = pulse.value
     if trouble := session.error or problem.value:
-        _Trouble(trouble, on_again, stopped=bool(session.error))
+        ErrorCard(trouble, on_again, stopped=bool(session.error))
     else:
         html("p", "exo-sentence", text=_sentence(session, setup))
 
@@ -449,15 +448,3 @@ def _Tabs(value: str, on_value: Callable[[str], Any]) -> None:
             words, _, more = label.partition("|")
             attributes = {"role": "tab", "aria-selected": str(name == value).lower()}
             Button(words, lambda name=name: on_value(name), "exo-tab", attributes, more)
-
-
-@solara.component
-def _Trouble(words: str, on_again: Callable[[], None], *, stopped: bool) -> None:
-    with html("div", "exo-trouble", attributes={"role": "alert"}):
-        what = (
-            "The run has stopped; what was computed until then is kept." if stopped else "That cannot be run."
-        )
-        with html("div", "exo-card-head"):
-            html("b", text=what)
-            Button("Start again", on_again)
-        html("p", text=words)

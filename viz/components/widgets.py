@@ -376,3 +376,16 @@ def Notice(listen: Callable[[Callable[[str], object]], object]) -> None:
         listen(lambda words: setattr(widget, "words", words))
 
     solara.use_effect(attach, [])
+
+
+@solara.component
+def ErrorCard(words: str, on_again: Callable[[], None], *, stopped: bool) -> None:
+    """An error of the model, with a button that starts the run again."""
+    with html("div", "exo-trouble", attributes={"role": "alert"}):
+        what = (
+            "The run has stopped; what was computed until then is kept." if stopped else "That cannot be run."
+        )
+        with html("div", "exo-card-head"):
+            html("b", text=what)
+            Button("Start again", on_again)
+        html("p", text=words)
