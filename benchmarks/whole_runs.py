@@ -148,12 +148,17 @@ def bench_run(
 
 
 def _alternate(builds: dict[str, str], case: Case, rounds: int, share: float) -> dict[str, list[Measured]]:
-    """Rounds of a case, by each build in turn: as many as fit in ``share`` s, at least one."""
-    found: dict[str, list[Measured]] = {name: [] for name in builds}
+    """Rounds of a case, by each build in turn: as many as fit in ``share`` s, at least one.
+
+    A first run by each build is not measured: kernels that are not compiled yet are compiled in it.
+    """
     start = time.monotonic()
+    for python in builds.values():
+        measure_run(python, case)
+    found: dict[str, list[Measured]] = {name: [] for name in builds}
     for number in range(rounds):
         spent = time.monotonic() - start
-        if number and spent * (number + 1) / number > share:
+        if number and spent * (number + 2) / (number + 1) > share:
             break
         for name in list(builds) if number % 2 == 0 else list(reversed(builds)):
             found[name].append(measure_run(builds[name], case))
@@ -318,10 +323,12 @@ def bench_scaling(
         If ``record`` cannot be written, or a run fails.
     """
     end, save = _end(minutes), _recorder(record, {"builds": {"this": _about(sys.executable)}})
-    start, rows, runs, left_out = measure_run(sys.executable, SHIPPED[0]), [], [], []
+    start = [measure_run(sys.executable, SHIPPED[0]) for _ in range(2)][1]
+    rows, runs, left_out = [], [], []
     for number, (axis, cases) in enumerate(SCALING.items()):
         until = time.monotonic() + (end - time.monotonic()) / (len(SCALING) - number)
         before: tuple[float, Measured] | None = None
+        measure_run(sys.executable, cases[0][1])  # compiles
         for size, case in cases:
             if size > largest or (before is not None and time.monotonic() > until):
                 left_out.append(f"{axis} {case.name}")
