@@ -120,7 +120,11 @@ class _Crowd(Model):  # type: ignore[misc]
         self.chain = compartment_coefficients(
             leave, kind.internalization_rate, kind.processing_rate, DT
         ).tolist()
-        self.shares = (kind.unbinding_probability, kind.recycling_probability, kind.escape_probability)
+        self.shares = (
+            kind.unbinding_probability,
+            kind.recycling_probability,
+            kind.endosomal_escape_probability,
+        )
         b, d, motility = (float(state.behavior(n)[0]) for n in ("division_rate", "death_rate", "motility"))
         self.fate, self.divides = (b + d) * DT, b / (b + d)  # as many divide as die
         self.spread = math.sqrt(2 * motility * DT)

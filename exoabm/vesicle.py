@@ -153,7 +153,7 @@ class VesicleKind:
         return self.delivery_probability if fuses else 0.0
 
     @property
-    def escape_probability(self) -> float:
+    def endosomal_escape_probability(self) -> float:
         """Share of the processed, not recycled endosomal vesicles that deliver their cargo."""
         return 0.0 if self.fusion_probability else self.delivery_probability
 

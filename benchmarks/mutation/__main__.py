@@ -40,7 +40,7 @@ ROOMS = {
     "batch": ("exoabm/batch/**/*.py", 0.12),
 }
 """Files of each room, and its share of the sample."""
-LEFT_OUT = "report_parts.py"
+LEFT_OUT = "report_texts_and_charts.py"
 """A file of texts and drawings."""
 TESTS = "kernels therapy transport cells batch engines physics invariants analysis output/test_recorder.py \
 scenario/test_layouts.py scenario/test_step_accuracy.py \

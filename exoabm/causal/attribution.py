@@ -2,18 +2,22 @@
 
     one at a time   effect_i = R(all) - R(all but i)
     Shapley         effect_i = mean over random orders of R(those before i and i) - R(those before i)
-    adjoint         effect_i = sum_k n_ik e_ik . g_k          (linear uptake, without a run)
+    adjoint         effect_i = sum_m n_im e_im . g_m          (linear uptake, without a run)
 
 Runs of one seed share all draws, so that effects are differences of twins; intervals are Student's t over
 seeds. For Shapley each seed has a random order of its own: the interval holds both chance and order. One
 order costs as many runs as one at a time. Source: shapley1953.
 
-Adjoint: a vesicle released on the voxels e_i adds e_i . g to the readout, with
+R(S) is the readout of a run in which the donors S release. Adjoint: cell i releases n_im vesicles of kind m,
+the share e_im of them into each voxel, (voxels); each adds e_im . g_m to the readout, where, for one kind,
 
-    (k + B - div D grad) g = sum_j b_j v_j,    v_j = a w_j + r e_j . g,
+    (k + B - div D grad) g = sum_j b_j v_j,    v_j = a w_j + r e_j . g,    B = sum_j b_j,
 
-w_j the weight of an uptake by j, a the chance that a captured vesicle goes inward, and r that it is free
-again. The operator is symmetric, so one factorization answers for all donors (``transport.transfer_matrix``).
+g the expected addition of a free vesicle in each voxel, (voxels), in the unit of the readout; k the loss of
+free vesicles, 1/s; b_j the rate of capture by cell j in each voxel, (voxels), 1/s; D the diffusivity, um^2/s;
+v_j the expected addition of a vesicle that cell j has captured; w_j that of an uptake by j; a the probability
+that a captured vesicle is internalized, and r that it is free again. The operator is symmetric, so one
+factorization answers for all donors (``transport.transfer_matrix``).
 """
 
 from __future__ import annotations
@@ -103,8 +107,9 @@ def with_few_labels(
 ) -> tuple[LoadedScenario, ExosomeModel, str]:
     """The scenario of the runs, a model of it, and the readout as tables have it.
 
-    Expected numbers have one label for all cells, unless the readout is by donor or edges are silenced: the
-    law of uptake depends on the sum of the labels alone, so that readouts differ by rounding only.
+    The continuum engine then keeps one field for all donors (``transport.provenance`` "none") instead of one
+    per donor, unless the readout distinguishes donors or the scenario has silencings. Uptake depends on the
+    sum of these fields only, so that readouts differ by rounding alone.
     """
     from exoabm.model import ExosomeModel
 
@@ -128,7 +133,7 @@ def groups_of(model: ExosomeModel, by: str) -> list[str]:
     return [f"cell_type:{t.name}" for t in state.types if t.name in names]
 
 
-def is_certain(model: ExosomeModel) -> bool:
+def is_deterministic(model: ExosomeModel) -> bool:
     """Whether every seed gives the same run: expected numbers throughout, and cells at given places."""
     scenario, state = model.scenario, model.state
     placed = all(group.arrange in ("points", "lattice", "hexagonal") for group in scenario.layout.group)
@@ -180,7 +185,7 @@ def duration_note(
 
     runs_of, model, _ = with_few_labels(loaded, readout, seed)
     groups = len(groups_of(model, by))
-    certain = is_certain(model)
+    certain = is_deterministic(model)
     runs = (1 if certain else seeds) * (groups + 1)
     needed = probe(runs_of, hours=hours).row_seconds * runs / jobs
     same = "; every seed gives the same run, so that one is made" if certain else ""
@@ -233,7 +238,7 @@ def attribute(
     if design not in DESIGNS:
         raise InputError(f"design {design!r}: must be one of {', '.join(DESIGNS)}")
     loaded, model, readout = with_few_labels(loaded, readout, seed)
-    seeds = 1 if is_certain(model) else seeds
+    seeds = 1 if is_deterministic(model) else seeds
     groups = groups_of(model, by)
     if not groups:
         raise InputError(f"{loaded.name}: no cell releases vesicles, so there is nothing to attribute")
@@ -392,7 +397,11 @@ def _weights(state: State, readout: str) -> list[tuple[int, np.ndarray]]:
     found = []
     for k in kinds:
         kind = state.kinds[k]
-        rest = (1 - kind.fusion_probability) * (1 - kind.recycling_probability) * kind.escape_probability
+        rest = (
+            (1 - kind.fusion_probability)
+            * (1 - kind.recycling_probability)
+            * kind.endosomal_escape_probability
+        )
         factor = kind.fusion_probability + rest if quantity.startswith("delivered") else 1.0
         found.append((k, factor * ones))
     return found
@@ -431,14 +440,14 @@ def _worth_of_size(
     matrix = (sp.diags_array(np.asarray(exchange.sum(axis=0)).ravel() + loss) - exchange).tocsc()
     factor = splu(matrix, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
     inward = 1 - vesicle.unbinding_probability
-    again = (
+    return_probability = (
         vesicle.unbinding_probability
         + inward * (1 - vesicle.fusion_probability) * vesicle.recycling_probability
     )
     value = inward * weight
     for _ in range(MOST_RETURNS):
         released = coupling.release @ factor.solve(sinks.T @ value)
-        new = inward * weight + again * released
+        new = inward * weight + return_probability * released
         if np.abs(new - value).max() <= CONVERGED * np.abs(new).max():
             return np.asarray(released)
         value = new

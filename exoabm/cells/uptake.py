@@ -210,7 +210,12 @@ def _shares(state: State) -> np.ndarray:
     shares = np.array(
         [
             [
-                (k.unbinding_probability, k.fusion_probability, k.recycling_probability, k.escape_probability)
+                (
+                    k.unbinding_probability,
+                    k.fusion_probability,
+                    k.recycling_probability,
+                    k.endosomal_escape_probability,
+                )
                 for k in state.kinds
             ]
         ]

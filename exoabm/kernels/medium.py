@@ -93,19 +93,32 @@ class Grid(NamedTuple):
     """The box, in tuples: reading these counts no references. Bounds are single precision."""
 
     dim: int
+    """2 or 3."""
     low: tuple[float, float, float]
     high: tuple[float, float, float]
+    """Corners, um."""
     below: tuple[float, float, float]
+    """Largest single-precision numbers below ``high``, um: the last positions inside."""
     length: tuple[float, float, float]
+    """high - low, um."""
     voxel: float
+    """um"""
     counts: tuple[int, int, int]
+    """Voxels along x, y, z."""
     sides: tuple[int, int, int, int, int, int]
+    """Codes of the faces, as in `Medium`."""
     period: tuple[float, float, float]
+    """``length`` along periodic axes, 0 along others, um."""
     varies: bool
+    """Whether hindrance differs between voxels."""
     blocked: bool
+    """Whether there are obstacles."""
     opens: bool
+    """Whether a face is open."""
     largest: float
+    """Largest hindrance, D*/D."""
     shortest: float
+    """um: spread of the shortest sub-step along an axis."""
 
 
 def grid_of(medium: Medium) -> Grid:
@@ -180,9 +193,12 @@ def voxel_of(grid, x, y, z):
 def trace_step(grid, obstacle, place, way, pace):
     """What a straight step from voxel way[0] to way[1] meets first: `OPEN`, `BLOCKED` or `OUTSIDE`.
 
-    The way goes from face to face, so that walls that touch at edges or corners only are closed, too. Voxel
-    numbers continue beyond the faces of the box. ``pace[0]`` is the step; the other rows of ``way`` (5, 3)
-    and ``pace`` (3, 3) are overwritten.
+    The way goes from face to face, so that walls that touch at edges or corners only are closed, too. Rows of
+    ``way`` (5, 3), voxel numbers along x, y, z: 0 the first voxel; 1 the last one; 2 the present one, which
+    continues beyond the faces of the box; 3 its direction, 1 or -1; 4 the present one inside the box, wrapped
+    or mirrored. Rows of ``pace`` (3, 3): 0 the step, um; 1 the fraction of the step that crosses a voxel; 2
+    the fraction at which the next face is crossed. ``place`` (3) is the start, um. Rows 0 and 1 of ``way``
+    and row 0 of ``pace`` are given, the others are overwritten.
     """
     total = 0
     for axis in range(3):

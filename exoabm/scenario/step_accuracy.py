@@ -137,7 +137,7 @@ def _received(
 
 def _delivers(kind: VesicleKind) -> bool:
     fusion = kind.delivery_route is DeliveryRoute.MEMBRANE_FUSION
-    return (kind.fusion_probability if fusion else kind.escape_probability) > 0
+    return (kind.fusion_probability if fusion else kind.endosomal_escape_probability) > 0
 
 
 def _clocks(scenario: Scenario, dt: float) -> Iterator[Coarse]:

@@ -1,4 +1,4 @@
-"""Report of a trial: one self-contained page, for light and dark screens and for print."""
+"""Report of a trial: one self-contained page, a function per section; see ``render``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import exoabm
 from exoabm.batch.trials.design import set_by_hand
-from exoabm.batch.trials.report_parts import (
+from exoabm.batch.trials.report_texts_and_charts import (
     VERDICT_CLASS,
     arm_title,
     assumption,
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from exoabm.batch.trials.trial import Comparison, Secondary, Sweep, Trial
 
 SETTING = ("trial", "record", "layout", "domain", "clock")
-"""Tables whose numbers set the stage and assume nothing of biology."""
+"""Tables whose numbers define the setup and assume nothing of biology."""
 SWEPT = " <span class='tag depends'>swept</span>"
 WORDS = {
     Verdict.SUPPORTS: "The model supports the claim.",
@@ -80,7 +80,7 @@ def render(trial: Trial) -> str:
         _section("All arms and readouts", _secondary(trial)),
         _section("Assumed values and their sources", _assumptions(trial)),
         _section("Limits of this trial", _limits(trial)),
-        _section("Methods", _making(trial)),
+        _section("Methods", _methods(trial)),
     ]
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
@@ -103,7 +103,7 @@ def _head(trial: Trial) -> str:
         f"<li>{_changes_along(trial, each)}</li>" for each in trial.sweeps if _decides(trial, each)
     )
     if turning:
-        own += f"<p>It turns with:</p><ul>{turning}</ul>"
+        own += f"<p>The verdict changes with:</p><ul>{turning}</ul>"
     return (
         f'<header><p class="over">Virtual trial · not for clinical use</p><h1>{escape(info.title)}</h1>'
         f'<p class="question">{escape(info.question)}</p>'
@@ -134,7 +134,7 @@ def _decides(trial: Trial, each: Sweep) -> bool:
 
 
 def _changes_along(trial: Trial, each: Sweep) -> str:
-    """Where along its range an assumption turns the verdict."""
+    """Where along its range an assumption changes the verdict."""
     runs = [(verdict, list(points)) for verdict, points in groupby(each.points, lambda p: p.verdict)]
     other = [(v, points) for v, points in runs if v not in (trial.base, Verdict.OPEN)]
     where = "; ".join(
@@ -157,7 +157,9 @@ def _dependence(trial: Trial) -> str:
         along = "<br>".join(f"{_tag(verdict)} {interval_text(each, points)}" for verdict, points in runs)
         rows.append((escape(assumption(each)), with_unit(each, each.base.magnitude), along))
     here, elsewhere = len(trial.seeds), _swept(trial)
-    counts = f"the own one in {here} replicates and others in {elsewhere}" if here != elsewhere else ""
+    counts = (
+        f"the scenario's value in {here} replicates and others in {elsewhere}" if here != elsewhere else ""
+    )
     note = (
         f"<p class='note'>The verdict at each swept value, {counts or f'in {here} replicates'}. "
         "A change to inconclusive indicates lower power, not another verdict. Each value is evaluated "
@@ -220,8 +222,8 @@ def _criteria(trial: Trial) -> str:
     note = (
         f"<p class='note'>Paired differences of {n} replicates with common random numbers, {percent(LEVEL)} "
         "t intervals; ratios are those of geometric means. The whole interval must be on the shaded "
-        "side; all criteria must hold. <em>Margins</em>: those for which the criterion would hold, so that "
-        f"the chosen one can be judged. <em>Found with {percent(POWER)}</em>: the true effect that a "
+        "side; all criteria must hold. <em>Margins</em>: those at which the criterion would be met, for "
+        f"comparison with the chosen one. <em>Found with {percent(POWER)}</em>: the true effect that a "
         "trial of this size detects with this probability.</p>"
     )
     head = ("readout", "arms", "claimed", "found", "margins", f"found with {percent(POWER)}", "verdict")
@@ -361,7 +363,7 @@ def _limits(trial: Trial) -> str:
     return f"<ul>{items}</ul>"
 
 
-def _making(trial: Trial) -> str:
+def _methods(trial: Trial) -> str:
     scenario = trial.scenario
     options: list[object] = ["--replicates", len(trial.seeds), "--seed", trial.seeds[0]]
     if not trial.swept:

@@ -1,4 +1,4 @@
-"""Parts of the report of a trial: texts of effects, margins, assumptions and units, and charts as inline SVG.
+"""Texts in the report of a trial, of effects, margins, assumptions and units, and its charts as inline SVG.
 
 The charts take their colors from the style sheet of the page.
 """
