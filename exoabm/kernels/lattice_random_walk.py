@@ -356,6 +356,16 @@ def mark_voxels(
 
 
 @njit(**_JIT)
+def scale_rates(entry_rate, kappa, entry_cell):
+    """Rates times the factor of their cells, (classes, entries); ``kappa`` is (classes, cells)."""
+    scaled = np.empty_like(entry_rate)
+    for size in range(entry_rate.shape[0]):
+        for entry in range(entry_rate.shape[1]):
+            scaled[size, entry] = entry_rate[size, entry] * kappa[size, entry_cell[entry]]
+    return scaled
+
+
+@njit(**_JIT)
 def _sum_slots(entry_rate, slot_ptr):
     """Sums of the rates in each slot, (classes, slots)."""
     total = np.zeros((entry_rate.shape[0], slot_ptr.size - 1))

@@ -98,6 +98,29 @@ def gather(column, rows, result):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def choose_by_weight(running, first, last, u, chosen):
+    """Choose an entry of a group with a probability proportional to its weight; (m) each.
+
+    Parameters
+    ----------
+    running
+        (n + 1) sums of the weights of all entries before each, from 0 on.
+    first, last
+        The group has the entries from ``first`` to ``last`` - 1, at least one.
+    u
+        In (0, 1).
+    chosen
+        int64; written.
+    """
+    for i in range(u.size):
+        entry = first[i]
+        sum_ = running[entry] + u[i] * (running[last[i]] - running[entry])
+        while entry + 1 < last[i] and running[entry + 1] <= sum_:
+            entry += 1
+        chosen[i] = entry
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def _slot(slots, keys, key):
     """Where the row of a key is noted, or the free slot where it belongs."""
     mask = slots.shape[0] - 1

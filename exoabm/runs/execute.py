@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import shlex
+import sys
 import tomllib
 from dataclasses import dataclass, replace
 from operator import itemgetter
@@ -219,8 +221,10 @@ def _complete(
         failed = {"error": str(error), "operations": [*plan["operations"], operation.row()]}
         raise NumericalError(f"{error}; {_keep_failed(folder, model, plan, about | failed)}") from None
     model.recorder.finish(model.state)
+    _return_memory()
     summary = summarize(model)
     _write_tables(folder, model, _footer(plan))
+    _return_memory()
     folder.write_json("summary.json", summary)
     draw_picture(model, folder.work / "preview.png")
     about |= {"exit_state": "done", "operations": [*plan["operations"], operation.row()]}
@@ -229,6 +233,12 @@ def _complete(
     readouts = measure(model) if measure is not None else {}
     warnings = (*model.warnings, *folder.notes)
     return RunResult(folder.path, summary, warnings, readouts, model.recognized)
+
+
+def _return_memory() -> None:
+    """Return freed memory to the system, which glibc otherwise keeps; tables and figures need as much."""
+    if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), "malloc_trim"):
+        library.malloc_trim(0)
 
 
 def _run_to_end(model: ExosomeModel, plan: dict[str, Any], progress: Callable[[float], Any] | None) -> None:

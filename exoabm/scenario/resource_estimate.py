@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 MEMORY_SHARE = 0.8
 """Share of the free memory that a run may use."""
-BASE_BYTES = 615e6
-"""The interpreter with its libraries and the preview: 475 to 490 MB measured, 600 with Python 3.13
+BASE_BYTES = 500e6
+"""The interpreter with its libraries and the preview: 445 to 490 MB measured, 600 with Python 3.13
 or where kernels are compiled."""
 BYTES_PER_VOXEL = 60.0
 """Distances and concentrations while a run is summarized and drawn, measured."""
@@ -38,20 +38,24 @@ BYTES_PER_RECORDED_CONTACT = 700
 """Recorded values of a cell that takes vesicles up."""
 BYTES_PER_VESICLE = 100.0
 """A row of a single vesicle, with reserve for growth, measured."""
-BYTES_PER_EVENT = 250.0
-"""Of events that wait to be written, as arrays, as a table and encoded."""
+BYTES_PER_EVENT = 190.0
+"""Of events that wait to be written and of as many that are being written, measured."""
 EVENTS_PER_GROUP = 3 << 18
 """Events that wait beside those of a step, at most."""
-EDGES_PER_CELL = 100
-"""Largest number of donors per recipient; a vesicle reaches few cells beyond the nearest."""
+EDGES_PER_CELL = 15.0
+MEETINGS_PER_CELL = 40.0
+"""Of x vesicles that a recipient meets it gets to know 15 ln(1 + x / 40) donors, few beyond the nearest;
+measured in a section of carcinoma, 27 after 3 h and 56 after 24 h."""
+MOST_MEETINGS = 1e4
+"""The same x where it is not known."""
 BYTES_PER_EDGE = 300.0
 """Of the contact table, with reserve for growth."""
-BYTES_PER_EDGE_WRITTEN = 350.0
-"""Columns, sums and order of all edges while their tables are written at the end, measured."""
+BYTES_PER_EDGE_WRITTEN = 450.0
+"""Columns, sums and order of all edges while tables and graph are written at the end, measured."""
 MAX_EDGES_IN_GRAPHML = 200_000
 """GraphML is for inspection; beyond this number only the strongest edges are written, with a note."""
-BYTES_PER_EDGE_IN_GRAPH = 1500.0
-"""Of the edges in GraphML, measured."""
+PREVIEW_BYTES = 150e6
+"""Of `BASE_BYTES`, what the preview takes after the run, measured."""
 VESICLE_STEPS_PER_SECOND = 8e6
 VOXEL_UPDATES_PER_SECOND = 4e8
 SATURABLE_UPDATES_PER_SECOND = 4e7
@@ -259,9 +263,13 @@ def _memory(scenario: Scenario, domain: Domain, size: _Size) -> dict[str, float]
     if max(size.classes) > 1 and fields:
         cell_bytes += size.contacts * max(size.classes) * BYTES_PER_SIZE
     cell_bytes += float(size.takers) * size.labels * len(size.classes) * BYTES_PER_RECORDED_CONTACT
-    cell_bytes += size.edges * BYTES_PER_EDGE_WRITTEN + size.shown_edges * BYTES_PER_EDGE_IN_GRAPH
     by_cell = fields and transport.provenance == "cell" and size.labels > len(scenario.cell_type)
     merged = ", or transport.provenance = 'cell_type'" * by_cell
+    # Events are written before the tables of edges, and the preview is drawn after both.
+    waiting = (size.waiting + size.arriving * size.events) * BYTES_PER_EVENT
+    written = max(size.edges * BYTES_PER_EDGE_WRITTEN - PREVIEW_BYTES, 0.0)
+    if fields:
+        cell_bytes += written
     parts = {
         "free memory, or run it on a larger machine": BASE_BYTES,
         f"use larger voxels, or a smaller domain{merged}": grid_bytes,
@@ -269,7 +277,7 @@ def _memory(scenario: Scenario, domain: Domain, size: _Size) -> dict[str, float]
     }
     if not fields:
         parts["release fewer vesicles, or transport.engine = 'continuum'"] = (
-            (size.waiting + size.arriving * size.events) * BYTES_PER_EVENT
+            max(waiting - PREVIEW_BYTES, written, 0.0)
             + size.alive * BYTES_PER_VESICLE
             + size.edges * BYTES_PER_EDGE
         )
@@ -277,11 +285,11 @@ def _memory(scenario: Scenario, domain: Domain, size: _Size) -> dict[str, float]
 
 
 def _edges(scenario: Scenario, takers: int, labels: int, met: float) -> float:
-    """Upper estimate of the edges between single cells, of which ``met`` vesicles reach one."""
+    """Edges between cells; of single vesicles ``met`` reach a cell, inf where that is not known."""
     if scenario.transport.engine != "vesicles":
         return float(takers) * labels if scenario.transport.provenance == "cell" else 0.0
-    most = float(takers) * EDGES_PER_CELL
-    return min(most, met)
+    each = min(met / max(takers, 1), MOST_MEETINGS)
+    return takers * EDGES_PER_CELL * math.log1p(each / MEETINGS_PER_CELL)
 
 
 def _emitted(scenario: Scenario, release_rate: float) -> float:

@@ -13,6 +13,7 @@ from exoabm.kernels.brownian_offlattice import walk_off_lattice
 from exoabm.kernels.medium import Medium, Outcomes, Particles, clearance
 from exoabm.kernels.membranes import build_membranes, resolve_overlaps
 from exoabm.kernels.random import StepKey
+from exoabm.kernels.row_groups import choose_by_weight
 from exoabm.streams import Purpose
 from exoabm.transport.boundary_influx import INSET, Influx, influx_into_space, influx_into_voxels
 from exoabm.transport.cell_grid_coupling import couple
@@ -115,6 +116,7 @@ class VoxelCapture:
         """See ``Capture``."""
         domain = state.domain
         self._couplings = couple(state, self._kind)
+        self._running = np.concatenate([[0.0], np.cumsum(self._couplings[0].release.data)])
         # Size classes share the stencils: one sparsity pattern, and rates by class.
         each = [sparse.csc_array(c.sink_rates(domain.voxel_volume)) for c in self._couplings]
         rates = each[0]
@@ -145,7 +147,8 @@ class VoxelCapture:
         self._acting = sinks = self._sinks
         if share is not None:
             kappa = np.array([each.relative_kappa(share) for each in self._couplings])
-            self._acting = sinks = sinks._replace(entry_rate=sinks.entry_rate * kappa[:, sinks.entry_cell])
+            rates = lattice_random_walk.scale_rates(sinks.entry_rate, kappa, sinks.entry_cell)
+            self._acting = sinks = sinks._replace(entry_rate=rates)
         lattice_random_walk.walk_on_lattice(
             _particles(vesicles, rows, attempt),
             dt,
@@ -169,12 +172,12 @@ class VoxelCapture:
 
     def release(self, state: State, cell: np.ndarray, vesicle: np.ndarray, step: int) -> np.ndarray:
         """See ``Capture``: somewhere in a voxel of the release stencil, drawn by its weight."""
-        u = [state.streams.uniform(Purpose.RELEASE_SITE, vesicle, step, draw=i) for i in range(4)]
         stencil, domain = self._couplings[0].release, state.domain
-        running = np.concatenate([[0.0], np.cumsum(stencil.data)])
+        draws = range(1 + domain.dim)
+        u = [state.streams.uniform(Purpose.RELEASE_SITE, vesicle, step, draw=i) for i in draws]
+        entry = np.empty(len(cell), np.int64)
         first, last = stencil.indptr[cell], stencil.indptr[cell + 1]
-        drawn = running[first] + u[0] * (running[last] - running[first])
-        entry = np.clip(np.searchsorted(running, drawn, side="right") - 1, first, last - 1)
+        choose_by_weight(self._running, first, last, u[0], entry)
         voxel = np.stack(np.unravel_index(stencil.indices[entry], domain.shape)[::-1], axis=1)
         position = np.empty((len(cell), 3))
         for axis in range(domain.dim):

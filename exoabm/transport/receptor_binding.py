@@ -56,12 +56,13 @@ def receptors(state: State, share: np.ndarray | None = None) -> np.ndarray:
     return number
 
 
-def whole_receptors(state: State) -> np.ndarray:
+def whole_receptors(state: State, mean: np.ndarray | None = None) -> np.ndarray:
     """Present number of receptors of each cell, (n, K), integers: R times the share of its uptake behavior.
 
-    Rounded at random without bias, by one draw per cell, so that the number rises with the share.
+    Rounded at random without bias, by one draw per cell, so that the number rises with the share. ``mean`` is
+    R if it is known.
     """
-    number, kinds = receptors(state), len(state.kinds)
+    number, kinds = receptors(state) if mean is None else mean.copy(), len(state.kinds)
     share = state.uptake_share()
     if share is not None:
         number = np.multiply(number, share[:, None], out=number.copy(), where=np.isfinite(number))
@@ -173,7 +174,7 @@ class ReceptorBinding:
         self._leaving = Departures(until, kind, after)
         pool = shared(state)[state.cells.type]
         self._places = Sites(
-            mean, whole_receptors(state), pool, taken, taken - going, np.zeros(mean.shape), first
+            mean, whole_receptors(state, mean), pool, taken, taken - going, np.zeros(mean.shape), first
         )
 
     def share(self, kind: int) -> np.ndarray | None:

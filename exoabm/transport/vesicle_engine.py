@@ -98,11 +98,12 @@ class VesicleEngine:
         ):
             state.events.add(event, vesicles, rows, state.time + fates.when[rows].astype(np.float64))
         vesicles.status[cleared] = vesicles.status[escaped] = Status.GONE
-        taken = np.zeros((len(state.cells), len(state.kinds), len(state.labels)))
+        shape = len(state.cells), len(state.kinds), len(state.labels)
         places = vesicles.host[captured], vesicles.kind[captured], vesicles.label[captured]
-        np.add.at(taken, places, 1)
+        flat = np.ravel_multi_index(places, shape)
+        taken = np.bincount(flat, minlength=int(np.prod(shape))).reshape(shape)
         return TransportResult(
-            taken, _count(state, vesicles, cleared), _count(state, vesicles, escaped), entered
+            taken.astype(float), _count(state, vesicles, cleared), _count(state, vesicles, escaped), entered
         )
 
     def _release(self, state: State, vesicles: Vesicles, rows: Emissions, dt: float) -> None:

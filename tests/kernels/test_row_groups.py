@@ -92,3 +92,21 @@ def test_an_exception_where_threads_are_waited_for_ends_them() -> None:
     with pytest.raises(KeyboardInterrupt):
         row_groups.run_in_chunks(work, 4 * row_groups.CHUNK, threads=2)
     assert done
+
+
+def test_entries_are_chosen_by_their_weights() -> None:
+    """As a search in all sums says, also at the ends of a group and where weights are zero."""
+    rng = np.random.default_rng(2)
+    weight = rng.random(60) * (rng.random(60) < 0.7)
+    ends = np.array([0, 1, 9, 30, 60])
+    weight[0] = weight[9] = weight[29] = 1.0
+    running = np.concatenate([[0.0], np.cumsum(weight)])
+    group, u = rng.integers(0, 4, 5000), rng.random(5000)
+    u[:4] = 1 - 1e-16
+    first, last, found = ends[group], ends[group + 1], np.empty(5000, np.int64)
+    row_groups.choose_by_weight(running, first, last, u, found)
+    drawn = running[first] + u * (running[last] - running[first])
+    expected = np.clip(np.searchsorted(running, drawn, side="right") - 1, first, last - 1)
+    np.testing.assert_array_equal(found, expected)
+    assert (weight[found[4:]] > 0).all()
+    assert len(np.unique(found)) > 30

@@ -134,7 +134,7 @@ SINGLE = {"transport.engine": "vesicles", "cell_type.donor.release_rate": "3000 
 
 
 @pytest.mark.parametrize(("settings", "hours", "more"), [(GRAPH, 0.1, True), (SINGLE, 1.0, False)])
-def test_memory_is_less_than_its_estimate_and_more_than_half(tmp_path, settings, hours, more) -> None:
+def test_memory_is_near_its_estimate(tmp_path, settings, hours, more) -> None:
     code = f"""
 import json, sys
 from pathlib import Path
@@ -158,5 +158,5 @@ print(json.dumps([1024 * int(peak.split()[1]), blueprint(loaded, 1).estimate.mem
     )
     peak, expected = json.loads(done.stdout)
     print(f"peak {peak / 1e6:.0f} MB, estimated {expected / 1e6:.0f} MB")
-    assert peak <= expected <= 2 * peak
-    assert (peak > BASE_BYTES) == more
+    assert 0.75 * peak <= expected <= 1.25 * peak
+    assert (expected > 1.1 * BASE_BYTES) == more
