@@ -252,7 +252,7 @@ SIZES = {
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc")
 @pytest.mark.parametrize(("name", "pairs"), SIZES.values(), ids=SIZES)
-def test_the_estimate_of_memory_is_an_upper_one_within_a_factor_of_two(
+def test_the_estimate_of_memory_is_near_the_peak(
     home: Path, tmp_path: Path, name: str, pairs: list[str]
 ) -> None:
     settings = [text for pair in pairs for text in ("--set", pair)]
@@ -269,5 +269,4 @@ def test_the_estimate_of_memory_is_an_upper_one_within_a_factor_of_two(
     code, peak = map(int, done.stdout.splitlines()[-1].split())
     print(f"{name}: estimated {expected / 1e6:.0f} MB, peak {peak / 1e6:.0f} MB")
     assert code == 0
-    assert peak <= expected
-    assert expected <= 2 * peak
+    assert 0.75 * peak <= expected <= 1.5 * peak
