@@ -13,7 +13,7 @@ from exoabm.domain import Face
 from exoabm.errors import InputError, ResourceError
 from exoabm.scenario.builder import Blueprint, blueprint, build_state, census
 from exoabm.scenario.loader import load, parse, shipped
-from exoabm.scenario.resource_estimate import Estimate, captured_rates, mean_stay
+from exoabm.scenario.resource_estimate import BYTES_PER_AGENT, Estimate, captured_rates, mean_stay
 from exoabm.state import RESERVOIR, Resolution
 from exoabm.streams import Streams
 
@@ -337,7 +337,10 @@ def test_cells_that_divide_are_counted_as_they_grow() -> None:
     more = plan(**grown, cell_type__recipient__death_rate="0.03 / h")
     assert more.estimate.cells == pytest.approx(7 + 300 * math.exp(0.05 * 24), abs=1)
     assert more.estimate.memory_bytes > at_rest.estimate.memory_bytes
-    assert plan(**grown, cell_type__recipient__death_rate="0.1 / h").estimate.cells == 307
+    fewer = plan(**grown, cell_type__recipient__death_rate="0.1 / h").estimate
+    assert fewer.cells == 307
+    agents = fewer.memory_bytes - at_rest.estimate.memory_bytes
+    assert agents == pytest.approx(307 * BYTES_PER_AGENT), "made where cells come and go"
     full = plan(clock__duration="24 h", cell_type__recipient__division_rate="9 / h").estimate.cells
     area = float(np.prod(at_rest.domain.extent[:2] + 15))
     assert full == pytest.approx(7 + area / (2 * math.sqrt(3) * 7.5**2), abs=2)
