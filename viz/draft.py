@@ -106,7 +106,9 @@ class Draft:
             If its cells stand in a table.
         """
         if loaded.scenario.layout.table is not None:
-            raise InputError("the cells of this scenario stand in a table; an editor places cells by number")
+            raise InputError(
+                "the cells of this scenario are read from a table; the editor places cells by number"
+            )
         return self._then(tomllib.loads(loaded.written()))
 
     @property

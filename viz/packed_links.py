@@ -108,7 +108,7 @@ def unpack(text: str, uploads: UploadFolder) -> Link:
     head, body = _inflated(found[2])
     if head.what == "table":
         for key in head.said.keys() - set(SAID):
-            raise InputError(f"{key[:40]!r}: a link cannot say this of a table")
+            raise InputError(f"{key[:40]!r}: a link cannot contain this key of a table")
         table = read_table_upload(uploads, head.name, body, head.said)
         setup: Setup = table.setup(dict.fromkeys(table.labels, BYSTANDER) | head.types, head.seed)
     else:

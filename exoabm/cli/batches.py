@@ -334,7 +334,7 @@ def _chosen_trials(scenario: str | None, all_: bool, set_: list[str] | None, eng
     from exoabm.scenario.loader import shipped
 
     if all_ == (scenario is not None):
-        raise InputError("name a scenario, or say --all")
+        raise InputError("give a scenario, or --all")
     if all_ and (set_ or engine):
         raise InputError("--set and --engine go with one scenario, not with --all")
     if scenario is not None:

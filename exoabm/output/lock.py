@@ -119,7 +119,7 @@ def _flocked(folder: Path) -> IO[str]:
             file.close()
             raise Held(
                 f"{folder} is being written by process {named}, or was when that ended: this file system has "
-                f"no locks to tell; if it has ended, remove {path}"
+                f"no locks by which this could be determined; if it has ended, remove {path}"
             )
         if _is(file, path):
             return file

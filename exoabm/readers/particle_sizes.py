@@ -134,7 +134,7 @@ class _Table:
             unit = split_unit(headings[places[0]])[1]
             if unit not in UNITS:
                 raise InputError(
-                    f"{text.name}: column {quoted(headings[places[0]])} does not say its unit; write it, "
+                    f"{text.name}: column {quoted(headings[places[0]])} does not state its unit; write it, "
                     'as in "Diameter (nm)"'
                 )
             names = _sample_names(lines[:at], separator, headings)
@@ -285,8 +285,8 @@ class _Table:
             kind = "count"
         if kind is None:
             self.fail(
-                f"the bins are unequal, and column {quoted(heading)} does not say whether it holds counts or "
-                "densities; give --heights count, density (per nm) or log-density"
+                f"the bins are unequal, and column {quoted(heading)} does not state whether it holds "
+                "counts or densities; give --heights count, density (per nm) or log-density"
             )
         if kind != "count":
             findings = f"{quoted(heading)} is a {kind}, times the width of its bins"

@@ -55,7 +55,7 @@ def keep_tables(folder: RunFolder, loaded: LoadedScenario, table_sha256: str | N
     if sum(map(_size, tables.values())) > MOST_BYTES:
         folder.notes.append(
             f"the table of cells is larger than {MOST_BYTES >> 30} GiB and not kept in the run folder; "
-            "the run can be repeated only while it lies where it is"
+            "the run can be repeated only while the file remains at its place"
         )
         return {}
     kept = {}

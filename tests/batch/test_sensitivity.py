@@ -97,7 +97,7 @@ def test_the_sentence_names_an_assumption_that_carries_the_result(tmp_path) -> N
     vary = [f"{RATE}=59:61", "vesicle.exosome.delivery_probability=0.01:0.3"]
     settings = {k: v for k, v in SETTINGS.items() if "takes_up" not in k}
     found = analysis(tmp_path, vary, "delivered[exosome]", settings, samples=16)
-    assert found.sentence.startswith("log10 of delivered[exosome] rests most on vesicle.exosome.delivery")
+    assert found.sentence.startswith("log10 of delivered[exosome] depends most on vesicle.exosome.delivery")
     assert "Its value is an assumption" in found.sentence
 
 

@@ -13,7 +13,7 @@ def test_a_sensitivity_analysis_ends_in_a_table_and_a_sentence(command, tmp_path
     vary = ("--vary", f"{RATE}=10:20", "--vary", "vesicle.exosome.delivery_probability=0.01:0.02")
     done = command("sensitivity", "two_cells", *vary, *options)
     assert done.code == 0
-    assert f"rests most on {RATE}" in done.out or "is an assumption" in done.out
+    assert f"depends most on {RATE}" in done.out or "is an assumption" in done.out
     assert "*vesicle.exosome" in done.out
     assert (tmp_path / "a" / "sensitivity.png").is_file()
     again = command("sensitivity", "two_cells", *vary, *options, "--json")

@@ -138,7 +138,7 @@ def test_a_second_table_below_a_plain_one_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("Size,Count\n" + "".join(f"{i},1\n" for i in range(9)), "does not say its unit"),
+        ("Size,Count\n" + "".join(f"{i},1\n" for i in range(9)), "does not state its unit"),
         ("Size (nm),Diameter (um),n\n1,2,3\n", "several columns may be the size"),
         (
             "Size (nm),n\n" + "".join(f"{i},{i if i != 7 else '1.2.3'}\n" for i in range(9)),

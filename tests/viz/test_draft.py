@@ -313,7 +313,7 @@ def test_an_included_scenario_is_taken_over_whole() -> None:
         for kind in ("cargo", "vesicle", "cell_type", "response"):
             for index in range(len(taken.raw.get(kind, []))):
                 assert list(fields(taken.raw, kind, index))
-    with pytest.raises(InputError, match="stand in a table"):
+    with pytest.raises(InputError, match="read from a table"):
         draft.taken(load("tissue"))
 
 

@@ -229,7 +229,7 @@ TABLE = {"what": "table", "seed": 1, "name": "a.csv"}
         (carries(TABLE, section(40))[:-40], "was cut off|damaged"),
         (carries(TABLE, b"x" * (MOST_BYTES + 10)), "larger than the 8 MiB"),
         (carries(TABLE, b""), "is empty"),
-        (carries(TABLE | {"said": {"types_from": "/etc/passwd"}}, section(5)), "cannot say this"),
+        (carries(TABLE | {"said": {"types_from": "/etc/passwd"}}, section(5)), "cannot contain this"),
         (carries(TABLE | {"types": {"A": "martian"}}, section(5)), "no cell type 'martian'"),
         (carries(TABLE | {"set": {"layout.table": "/etc/passwd"}}, section(5)), "a link cannot set this"),
         (carries(TABLE | {"set": {"transport.hindrance": "7"}}, section(5)), "outside the allowed"),

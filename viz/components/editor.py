@@ -86,10 +86,10 @@ def Editor(draft: solara.Reactive[Draft], session: Session, setup: Setup, begin:
             case "remove" if kind in TABLES and isinstance(index, int):
                 draft.set(now.remove(str(kind), index))
             case "run" if not now.problems() and not begin(now.setup(setup.seed), play=True):
-                problem.set("The page cannot run this scenario; the reason stands at the picture.")
+                problem.set("The page cannot run this scenario; the reason is shown beside the picture.")
 
     problems = solara.use_memo(shown.problems, [shown.text])
-    tables = "" if session.loaded.scenario.layout.table is None else "Its cells stand in a table."
+    tables = "" if session.loaded.scenario.layout.table is None else "Its cells are read from a table."
     EditorWidget.element(
         sections=_sections(shown, refused.value),
         text=shown.text,

@@ -179,7 +179,9 @@ def read_in_sandbox(read: Callable[..., object], file: Path, **limits: float | N
     except subprocess.TimeoutExpired:
         raise InputError(f"{file.name}: reading it takes longer than {MOST_SECONDS:g} s") from None
     if lived.returncode:
-        raise InputError(f"{file.name}: damaged, or far larger than it says; reading it ended the reader")
+        raise InputError(
+            f"{file.name}: damaged, or far larger than it states; the reading process was terminated"
+        )
 
 
 def _main(module: str, name: str, file: str, limits: str) -> int:

@@ -97,19 +97,19 @@ class Sensitivity:
         ranked = [index for index in self.indices if index.total is not None]
         lead = ranked[0]
         text = (
-            f"{self.name} rests most on {lead.factor.key} ({lead.factor.range}): alone it makes "
+            f"{self.name} depends most on {lead.factor.key} ({lead.factor.range}), which alone accounts for "
             f"{_percent(lead.first, lead.first_half)} of the variance, with its interactions "
             f"{_percent(lead.total, lead.total_half)}."
         )
         words = [text]
         if lead.factor.assumed:
-            words.append("Its value is an assumption; to measure it would narrow the result most.")
+            words.append("Its value is an assumption; measuring it would narrow the result most.")
         else:
             words.append(f"Its value comes from {lead.factor.source}.")
             guesses = [index for index in ranked if index.factor.assumed]
             if guesses:
                 words.append(
-                    f"Of the assumptions, {guesses[0].factor.key} carries most "
+                    f"Of the assumptions, {guesses[0].factor.key} has the largest share "
                     f"({_percent(guesses[0].total, guesses[0].total_half)})."
                 )
         if len(ranked) > 1 and _low(lead) < _high(ranked[1]):

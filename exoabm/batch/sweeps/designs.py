@@ -181,7 +181,7 @@ def points(axes: Sequence[Axis], design: str = "grid", seed: int = 0) -> list[Po
     if len(counts) != 1:
         raise InputError(
             f"--design {design}: every range must have the same number of points, key=LO:HI:N "
-            f"(they say {', '.join(map(str, sorted(counts))) or 'none'})"
+            f"(they give {', '.join(map(str, sorted(counts))) or 'none'})"
         )
     shares = (_latin if design == "lhs" else _sobol)(counts.pop(), len(axes), seed)
     return [
