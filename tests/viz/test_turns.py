@@ -1,20 +1,28 @@
-"""Readers share the processors by the time they use, and a turn that blocks keeps nobody waiting."""
+"""Readers share the processors by time used, a turn that blocks holds up nobody, pages cost little."""
 
 from __future__ import annotations
 
 import threading
 import time
 from typing import TYPE_CHECKING
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
+import reacton
+import solara
 
 from exoabm import ExosomeModel
 from exoabm.errors import NumericalError
 from exoabm.scenario.loader import load
+from exoabm.viz import app
+from exoabm.viz.components.widgets import PlotWidget
+from exoabm.viz.draft import Draft
 from exoabm.viz.server.frames import header
 from exoabm.viz.server.session import Session
 from exoabm.viz.server.turns import Account, Turns
+from exoabm.viz.setup import first_setup
+from exoabm.viz.teaching.sheets import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -175,3 +183,39 @@ def until(true: Callable[[], bool]) -> None:
     while not true():
         assert time.monotonic() < end
         time.sleep(0.01)
+
+
+def test_only_what_shows_the_run_is_made_again_as_it_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of thirty pages each is made again about twice a second; controls and texts do not change."""
+    setup = first_setup("two_cells")
+    session, pulse = Session(setup.load()), solara.reactive(0)
+    problem, tab = solara.reactive(""), solara.reactive("try")
+    progress, draft = solara.reactive(Progress()), solara.reactive(Draft.empty())
+    whole, picture = Mock(wraps=app.changed), Mock(wraps=app.run_summary)
+    monkeypatch.setattr(app, "changed", whole)
+    monkeypatch.setattr(app, "run_summary", picture)
+
+    @solara.component
+    def page() -> None:
+        app._Workspace(session, setup, lambda *_: True, pulse, problem, tab, progress, draft, None)
+
+    _, context = reacton.render(page(), handle_error=False)
+    before = whole.call_count, picture.call_count
+    for _ in range(3):
+        pulse.set(pulse.peek() + 1)
+    assert whole.call_count == before[0]
+    assert picture.call_count >= before[1] + 3
+    context.close()
+    session.close()
+
+
+def test_curves_are_handed_over_as_one_value() -> None:
+    """Reacton visits every number of a list, at every rendering of the page."""
+    series = [{"x": [1.0, 2.0]}]
+    element = PlotWidget.element(series=series, alt="a")
+    assert not isinstance(element.kwargs["series"], list)
+    assert element.kwargs["series"] == PlotWidget.element(series=[{"x": [1.0, 2.0]}]).kwargs["series"]
+    widget, context = reacton.render_fixed(element)
+    assert widget.series == series
+    assert widget.get_state(["series"])["series"] == series
+    context.close()
