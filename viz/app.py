@@ -286,7 +286,7 @@ def _Workspace(
             _Tabs(tab.value, open_tab)
             Compare(setup).key(f"compare-{setup}")
         return
-    strip = is_strip(session.extent)
+    strip = is_strip(session.extent, 3)
     summary = None
     if selected.value >= 0 and past.value < 0:
         _ = pulse.value

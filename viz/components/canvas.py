@@ -26,10 +26,13 @@ if TYPE_CHECKING:
 _SHAPES = {Role.SENDS: "triangle", Role.TAKES_UP: "circle", Role.BOTH: "square", Role.NEITHER: "diamond"}
 
 
-def is_strip(extent: ArrayLike) -> bool:
-    """Whether a space is so long and low that what is else drawn over it stands above and below it."""
+def is_strip(extent: ArrayLike, ratio: float = 2.0) -> bool:
+    """Whether a space is so long and low that what is else drawn over it stands above and below it.
+
+    Above a ``ratio`` of 3 the picture leaves room for the curves below itself.
+    """
     width, height = np.asarray(extent)[:2]
-    return bool(width > 2 * height)
+    return bool(width > ratio * height)
 
 
 def world_of(state: State, looks: Looks, what: str = "vesicles") -> dict[str, Any]:
