@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
+import exoabm
 from exoabm._mesa import BaseAgent, DataCollector, Model
 from exoabm.analysis.communication import edge_table
 from exoabm.analysis.communication_graph import graph
@@ -14,10 +16,11 @@ from exoabm.cells.uptake import change_rates
 from exoabm.errors import InputError, ResourceError
 from exoabm.output import checkpoint
 from exoabm.output.metrics import Metrics, measure
-from exoabm.output.recorder import Recorder
+from exoabm.output.recorder import Recorder, part
+from exoabm.output.run_folder import KEPT
 from exoabm.scenario.builder import blueprint, build_state, make_engine
-from exoabm.scenario.changes import changed_between_steps
-from exoabm.scenario.loader import LoadedScenario, load
+from exoabm.scenario.changes import StepChange, changed_between_steps, with_step_changes
+from exoabm.scenario.loader import LoadedScenario, load, parse
 from exoabm.scenario.therapy_builder import make_protocol
 from exoabm.schedule import Step, advance
 from exoabm.state import OUTSIDE, Resolution
@@ -26,7 +29,6 @@ from exoabm.tables.html import html_card, html_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from pathlib import Path
 
     import networkx as nx
     import numpy as np
@@ -34,7 +36,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from exoabm.output.recorder import Observer
-    from exoabm.scenario.changes import StepChange
     from exoabm.scenario.schema import Scenario
     from exoabm.transport.transfer_matrix import TransferMatrix
 
@@ -261,6 +262,41 @@ class ExosomeModel(Model):  # type: ignore[misc]
         twin.history.restore(self.history.snapshot())
         return twin
 
+    @classmethod
+    def from_checkpoint(cls, file: str | Path, *, threads: int = 1) -> Self:
+        """The model of a run at one of its checkpoints; it goes on to the same bits as the run.
+
+        Parameters
+        ----------
+        file : str or Path
+            ``checkpoints/43200s.npz`` in the folder of a run that kept its checkpoints, or
+            ``checkpoint.npz`` of an unfinished run.
+
+        Raises
+        ------
+        InputError
+            If the file is damaged, of another version of exoabm, or without its scenario or table of cells.
+
+        Examples
+        --------
+        >>> import exoabm as xo
+        >>> kept = {"checkpoint_every": "1 h", "keep_checkpoints": True}
+        >>> run = xo.run("two_cells", {"clock.step": "10 min"}, seed=1, hours=2, out="kept", **kept)
+        >>> model = ExosomeModel.from_checkpoint("kept/checkpoints/3600s.npz")
+        >>> silent = model.branch(silence="cell:0")
+        >>> silent.hours
+        1.0
+        """
+        path = Path(file)
+        plan, content = checkpoint.read(path.parent, path.name)
+        home = path.parent.parent if path.parent.name == KEPT else path.parent
+        changes = [StepChange(**row) for row in plan["changes"]]
+        loaded = with_step_changes(of_checkpoint(plan, home), changes)
+        model = cls(loaded, seed=plan["seed"], threads=threads, snapshot=part(content, "state/"))
+        model.history.restore(part(content, "recorder/0/"))
+        model.changes.extend(changes)
+        return model
+
     def show(self) -> Any:
         """The model as a widget of Jupyter: the canvas of the page, with play, pause, step and a timeline.
 
@@ -358,6 +394,31 @@ class ExosomeModel(Model):  # type: ignore[misc]
 
         names = [kind.name for kind in self.state.kinds]
         return transfer_matrix(self.state, 0 if vesicle is None else names.index(vesicle))
+
+
+def of_checkpoint(plan: Mapping[str, Any], folder: Path) -> LoadedScenario:
+    """The scenario of the run of a checkpoint at its start, whose table of cells lies in the run's folder.
+
+    Raises
+    ------
+    InputError
+        If it is of another version of exoabm, or not what it was.
+    """
+    if plan["exoabm"] != exoabm.__version__:
+        raise InputError(
+            f"the run was started with exoabm {plan['exoabm']} and this is {exoabm.__version__}; "
+            "only the same version gives the same results"
+        )
+    loaded = parse(plan["scenario"].encode(), name=plan["name"], folder=folder)
+    try:
+        table = loaded.table_sha256()
+    except OSError as error:
+        raise InputError(f"the table of cells cannot be read: {error.filename}: {error.strerror}") from None
+    if loaded.sha256() != plan["scenario_sha256"]:
+        raise InputError(f"the scenario {plan['name']} has changed since the run was started")
+    if table != plan["table_sha256"]:
+        raise InputError(f"{loaded.table_path()} is damaged; the original table is required")
+    return loaded
 
 
 def _with(scenario: str | Path | LoadedScenario, overrides: Mapping[str, object]) -> LoadedScenario:

@@ -21,7 +21,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.stats import rankdata
@@ -37,6 +37,9 @@ from exoabm.parameters.catalog import CATALOG
 from exoabm.runs.execute import run_to_folder
 from exoabm.scenario.loader import load
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 PINNED = {
     "liana": ("liana==1.10.0", "numpy==2.4.6", "pandas==2.3.3", "anndata==0.12.19"),
     "squidpy": ("squidpy==1.8.2", "numpy==2.4.6", "pandas==2.3.3", "anndata==0.12.19"),
@@ -48,6 +51,8 @@ METHODS = {
     "commot_30": "COMMOT 0.0.3, 30 µm",
     "commot_100": "COMMOT 0.0.3, 100 µm",
 }
+QUICK = ("liana", "squidpy")
+"""Tools that take seconds for a file; COMMOT takes minutes."""
 ENDING = {"liana": ".csv", "squidpy": ".csv", "commot_30": ".h5ad", "commot_100": ".h5ad"}
 LEVELS: dict[str, dict[str, str]] = {
     "none": {},
@@ -185,9 +190,9 @@ def scored(truth: Truth, method: str, file: Path) -> dict[str, float | None]:
     }
 
 
-def run_tools(work: Path, envs: Path, files: list[Path]) -> None:
-    """Run every tool on every file that it has not done."""
-    for tool in METHODS:
+def run_tools(work: Path, envs: Path, files: list[Path], tools: Iterable[str] = METHODS) -> None:
+    """Run tools on every file that they have not done."""
+    for tool in tools:
         pairs = [[str(f), str(work / "results" / f"{f.stem}.{tool}{ENDING[tool]}")] for f in files]
         if all(Path(to).exists() for _, to in pairs):
             continue
@@ -338,19 +343,24 @@ def main() -> None:
             word = name.replace(" ", "_")
             source = tissue_scenario(asked.tissues / file, work / "tissues" / f"{word}_{seed}", seed)
             cases[name, seed] = truths(work, word, str(source), seed, asked.hours)
-    done: list[Path] = []
-    for (name, seed), files in sorted(cases.items(), key=lambda case: (case[0][0] != SCENARIO, case[0][1])):
-        done += files.values()
-        if name != SCENARIO or seed == asked.seeds:  # the scenario in one go, tissues one by one
-            run_tools(work, envs, done)
-            rows = [
-                row
-                for (truth, number), levels in cases.items()
-                for level, file in levels.items()
-                for row in measured(work, file, {"truth": truth, "seed": number, "noise": level})
-            ]
-            write_tables(work, rows)
-            draw(work, rows)
+    run_tools(work, envs, [file for files in cases.values() for file in files.values()], QUICK)
+    summarize(work, cases)
+    for seed in range(1, asked.seeds + 1):
+        files = [file for (_, number), levels in cases.items() if number == seed for file in levels.values()]
+        run_tools(work, envs, files)
+        summarize(work, cases)
+
+
+def summarize(work: Path, cases: dict[tuple[str, int], dict[str, Path]]) -> None:
+    """Write the table and the figure of what is there; ``cases`` has truth files by truth, seed and level."""
+    rows = [
+        row
+        for (truth, seed), levels in cases.items()
+        for level, file in levels.items()
+        for row in measured(work, file, {"truth": truth, "seed": seed, "noise": level})
+    ]
+    write_tables(work, rows)
+    draw(work, rows)
 
 
 if __name__ == "__main__":

@@ -254,7 +254,8 @@ def graph(state: State, most: int | None = None, *, met: bool = False) -> nx.DiG
 
     Nodes are cells (by birth id) at resolution ``cell`` and cell types at resolution ``cell_type``;
     see ``graph.graph["resolution"]``. They have a ``label`` and, if they are cells, ``x``, ``y`` and
-    ``z`` in um, where other programs look for them. An edge carries the counts of ``edge_table`` summed over
+    ``z`` in um, where other programs look for them. At resolution ``none`` all vesicles come from the node
+    ``any``, and only it has an ``out_strength``. An edge carries the counts of ``edge_table`` summed over
     vesicle kinds; ``taken_up[<kind>]`` and ``delivered[<kind>]`` of each kind;
     ``copies_delivered[<cargo>]``;
     the types at both ends; and between two cells ``distance_um``, that between their centers. ``distance`` is
@@ -294,8 +295,10 @@ def network(state: State, most: int | None = None, *, met: bool = False) -> Netw
     sender, receiver = _ends(state, edges, names)
     taken = edges.counts["taken_up"]
     for key, end in (("out_strength", sender), ("in_strength", receiver)):
-        for data, strength in zip(nodes.values(), np.bincount(end, taken, len(names)).tolist(), strict=True):
-            data[key] = strength
+        strengths = np.bincount(end, taken, len(names)).tolist()
+        for (name, data), strength in zip(nodes.items(), strengths, strict=True):
+            if edges.resolution is not Resolution.NONE or (name in edges.origins) is (end is sender):
+                data[key] = strength
     about = {
         "resolution": edges.resolution.value,
         "time_h": state.time / 3600,

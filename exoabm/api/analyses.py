@@ -13,7 +13,7 @@ import numpy as np
 from exoabm.api.batches import Vary, source_of, vary_texts, workers_of
 from exoabm.api.plots import new_axes
 from exoabm.api.progress import progress_bar
-from exoabm.api.runs import place_of, save_json
+from exoabm.api.runs import place_of, save_json, saved_folder
 from exoabm.api.scenarios import Source, scenario
 from exoabm.errors import InputError, LongRun, did_you_mean
 from exoabm.scenario.changes import model_time
@@ -232,11 +232,18 @@ class Fit(Result):
             rule(ax)
         return ax
 
-    def save(self, folder: str | Path) -> Path:
-        """Write ``fit.json``, ``fit.png`` and ``fitted.toml`` into a folder."""
-        from exoabm.batch.calibration.fit import write_fit
+    def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
+        """Write ``fit.json``, ``fit.png`` and ``fitted.toml`` into a folder of their own.
 
-        write_fit(self.found, self.scenario, Path(folder))
+        Raises
+        ------
+        InputError
+            If the folder exists, unless it holds nothing but these files and may be replaced.
+        """
+        from exoabm.batch.calibration.fit import FILES, write_fit
+
+        with saved_folder(Path(folder), FILES, overwrite=overwrite) as partial:
+            write_fit(self.found, self.scenario, partial)
         return Path(folder)
 
 
@@ -423,11 +430,10 @@ class Sensitivity(Result):
             plot_indices(self.found, ax)
         return ax
 
-    def save(self, folder: str | Path) -> Path:
-        """Write ``sensitivity.json`` and ``sensitivity.png`` into a folder."""
-        from exoabm.batch.calibration.sensitivity_report import write_report
+    def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
+        """Write ``sensitivity.json`` and ``sensitivity.png`` into a folder of their own; see ``Fit.save``."""
+        from exoabm.batch.calibration.sensitivity_report import FILES, write_report
 
-        path = Path(folder)
-        path.mkdir(parents=True, exist_ok=True)
-        write_report(self.found, path, self._scenario.scenario.info.title)
-        return path
+        with saved_folder(Path(folder), FILES, overwrite=overwrite) as partial:
+            write_report(self.found, partial, self._scenario.scenario.info.title)
+        return Path(folder)

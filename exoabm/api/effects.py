@@ -128,12 +128,18 @@ class Comparison(Result):
             ax.spines[["top", "right"]].set_visible(False)
         return ax
 
-    def save(self, folder: str | Path) -> list[Path]:
-        """Write ``comparison.json`` and, of two runs, the table and plot of differences over time."""
+    def save(self, folder: str | Path, *, overwrite: bool = False) -> list[Path]:
+        """Write ``comparison.json`` and, of two runs, the table and plot of differences over time.
+
+        Raises
+        ------
+        InputError
+            If the folder exists, unless it holds nothing but these files and may be replaced.
+        """
         from exoabm.batch.compare import write
 
         try:
-            return write(self.found, Path(folder))
+            return write(self.found, Path(folder), overwrite=overwrite)
         except OSError as error:
             raise InputError(f"cannot write to {folder}: {error.strerror or error}") from None
 
@@ -156,6 +162,9 @@ def whatif(
     """Run a scenario with and without one cell, type, edge or vesicle kind, on the same random draws.
 
         effect = value with the change - value as it is
+
+    Of a run that kept its checkpoints (``run(..., keep_checkpoints=True)``), both runs begin at the last one
+    before ``at``; all tables are those of runs from 0 h.
 
     Parameters
     ----------
@@ -186,6 +195,7 @@ def whatif(
     [-60.0]
     """
     from exoabm.causal.twins import whatif as compared
+    from exoabm.scenario.loader import run_of
     from exoabm.scenario.resource_estimate import refuse_large_grid
 
     loaded = scenario(source, changes)
@@ -207,6 +217,7 @@ def whatif(
             threads=threads,
             progress=tell,
             changes_at=between,
+            run=run_of(source) if isinstance(source, str | Path) else None,
         )
     return WhatIf(found, loaded, home)
 
@@ -218,14 +229,15 @@ class WhatIf(Result):
     ----------
     folder : Path
     found : causal.twins.WhatIf
-        ``about`` is what was asked, and how many vesicles of other donors took another course.
+        ``about`` is what was asked, where the runs began, and how many vesicles of other donors took another
+        course.
     """
 
     def __init__(self, found: twins.WhatIf, loaded: LoadedScenario, home: Any = None) -> None:
         self.found, self.folder, self._home = found, found.folder, home
         asked = [f"{name} {found.about[name]}" for name in ("silence", "give") if found.about[name]]
         self.title = f"{loaded.name} with {' and '.join(asked)} from {found.about['at']}"
-        self.notes = [str(found.about["pairing"]["said"])]
+        self.notes = [str(found.about["pairing"]["said"]), str(found.about["start"])]
 
     @cached_property
     def as_is(self) -> Run:

@@ -19,7 +19,7 @@ from exoabm.tables.html import html_card, html_table
 from exoabm.tables.run_tables import Run as RunTables
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     import networkx as nx
 
@@ -42,6 +42,7 @@ def run(
     overwrite: bool = False,
     threads: int = 1,
     checkpoint_every: float | str | None = None,
+    keep_checkpoints: bool = False,
     changes_at: Mapping[float | str, Changes] | None = None,
     progress: bool | Tell | None = None,
 ) -> Run:
@@ -63,6 +64,9 @@ def run(
         For large grids; the results do not depend on it.
     checkpoint_every : float or str, optional
         Model time between checkpoints, in h or with a unit; ``resume`` goes on from the last one.
+    keep_checkpoints : bool
+        Whether the finished folder holds the checkpoints, from which ``whatif`` begins, and
+        ``ExosomeModel.from_checkpoint``.
     changes_at : mapping, optional
         Changes between steps by model time in h or with a unit: ``{"6 h": {KEY: VALUE}}``; see
         ``ExosomeModel.set``. Those of a run folder are repeated if none are given.
@@ -102,6 +106,8 @@ def run(
     interval = None if checkpoint_every is None else model_time(checkpoint_every, "checkpoint_every")[1]
     if interval is not None and out is None:
         raise InputError("checkpoint_every needs out, the folder of the run")
+    if keep_checkpoints and interval is None:
+        raise InputError("keep_checkpoints needs checkpoint_every, the model time between checkpoints")
     from exoabm.runs.execute import run_to_folder
 
     home, folder = place_of(out, "run")
@@ -114,6 +120,7 @@ def run(
             overwrite=overwrite,
             threads=threads,
             checkpoint_every=interval,
+            keep_checkpoints=keep_checkpoints,
             progress=tell,
             changes_at=between,
         )
@@ -393,6 +400,16 @@ def save_folder(source: Path, to: Path, *, overwrite: bool = False) -> None:
             )
     with _writing(to), atomic_folder(to) as partial:
         copy(source, partial)
+
+
+@contextlib.contextmanager
+def saved_folder(to: Path, names: Collection[str], *, overwrite: bool = False) -> Iterator[Path]:
+    """A folder to fill with files of these names, put in place whole or not at all; see ``save_folder``."""
+    from exoabm.output.run_folder import atomic_folder, check_room
+
+    check_room(to, names, overwrite=overwrite)
+    with _writing(to), atomic_folder(to) as partial:
+        yield partial
 
 
 def save_json(data: Any, to: Path, *, overwrite: bool = False) -> Path:

@@ -24,7 +24,7 @@ from exoabm.batch.execution.run_readouts import gather
 from exoabm.batch.sweeps.summary import varied_keys
 from exoabm.errors import InputError
 from exoabm.manifest import fault_list, faults, listed
-from exoabm.output.run_folder import atomic_file
+from exoabm.output.run_folder import atomic_folder, check_room
 from exoabm.plot.palette import COOL, INK, MUTED, RULE, WARM
 from exoabm.runs.provenance import differences
 from exoabm.scenario.loader import parse
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from exoabm.batch.execution.run_readouts import Readouts
     from exoabm.scenario.loader import LoadedScenario
 
+FILES = ("comparison.json", "difference.parquet", "difference.png")
+"""What ``write`` makes; the last two of two runs."""
 SAME = 1e-12
 """Readouts that differ by less than this share are the same."""
 MOST_LISTED = 5
@@ -199,23 +201,28 @@ def difference_table(comparison: Comparison) -> pa.Table | None:
     )
 
 
-def write(comparison: Comparison, folder: Path) -> list[Path]:
-    """Write ``comparison.json`` and, of two runs, ``difference.parquet`` and ``difference.png``."""
+def write(comparison: Comparison, folder: Path, *, overwrite: bool = False) -> list[Path]:
+    """Write ``comparison.json`` and, of two runs, ``difference.parquet`` and ``difference.png``.
+
+    The folder is made whole or not at all.
+
+    Raises
+    ------
+    InputError
+        If it exists, unless it holds nothing but these files and may be replaced.
+    """
     import pyarrow.parquet as pq
 
-    folder.mkdir(parents=True, exist_ok=True)
-    written = [folder / "comparison.json"]
+    check_room(folder, FILES, overwrite=overwrite)
     text = json.dumps(comparison.plain(), indent=2, ensure_ascii=False, allow_nan=False)
-    with atomic_file(written[0]) as partial:
-        partial.write_text(text + "\n", encoding="utf-8")
     table = difference_table(comparison)
-    if table is not None and len(set(table["time_h"].to_pylist())) > 1:
-        written += [folder / "difference.parquet", folder / "difference.png"]
-        with atomic_file(written[1]) as partial:
-            pq.write_table(table, partial)
-        with atomic_file(written[2]) as partial:
-            _draw(comparison, table, partial)
-    return written
+    course = table is not None and len(set(table["time_h"].to_pylist())) > 1
+    with atomic_folder(folder) as partial:
+        (partial / FILES[0]).write_text(text + "\n", encoding="utf-8")
+        if course:
+            pq.write_table(table, partial / FILES[1])
+            _draw(comparison, table, partial / FILES[2])
+    return [folder / name for name in FILES[: 3 if course else 1]]
 
 
 def read_arm(text: str) -> tuple[Path, dict[str, str]]:

@@ -10,15 +10,16 @@ cells divide, other vesicles than the silenced ones take another course too; how
 from __future__ import annotations
 
 import json
-import shutil
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from exoabm.errors import InputError
-from exoabm.output.run_folder import check_room, write_whole
+from exoabm.errors import InputError, LongRun, NumericalError
+from exoabm.output.run_folder import atomic_folder, check_room, write_whole
+from exoabm.runs.branches import run_from, start_of
 from exoabm.runs.execute import run_to_folder
 from exoabm.scenario.builder import blueprint
 from exoabm.scenario.changes import check_step_changes
@@ -91,6 +92,7 @@ def whatif(
     threads: int = 1,
     progress: Callable[[float], Any] | None = None,
     changes_at: Sequence[tuple[float, str, str]] = (),
+    run: Path | None = None,
 ) -> WhatIf:
     """Run a scenario with and without one change from a time on.
 
@@ -98,19 +100,23 @@ def whatif(
     ----------
     source : LoadedScenario
     out : Path
-        Folder to write: ``as_is`` and ``changed`` (run folders), ``difference/<table>.parquet``,
-        ``whatif.png`` and ``whatif.json``.
+        Folder to write, whole or not at all: ``as_is`` and ``changed`` (run folders),
+        ``difference/<table>.parquet``, ``whatif.png`` and ``whatif.json``.
     silence, block, give : str, optional
         As ``ExosomeModel.branch``.
     at : str
         Model time from which the change holds, such as ``"12 h"``.
     changes_at
         Changes of both runs between steps, as of ``run_to_folder``.
+    run : Path, optional
+        The folder of the run that is repeated; from its last checkpoint before ``at`` both runs go on.
 
     Raises
     ------
     InputError
         Before anything is run, if nothing is changed, or the change or the folder is not allowed.
+    NumericalError
+        If the mass balance of one breaks; its records are kept beside ``out``.
     """
     if silence is None and give is None:
         raise InputError("nothing is changed: name what is silenced or given, e.g. --silence cell:17")
@@ -119,37 +125,49 @@ def whatif(
     blueprint(changed, seed)  # refuses what the layout lacks before anything is run
     end = float(source.scenario.clock.duration) if hours is None else hours * 3600.0
     check_step_changes(changed, changes_at, end)
-    begins = changed.scenario.silence[-1].start if silence is not None else changed.scenario.give[-1].time
-    if float(begins) >= end:
+    changes = changed.scenario.give[-1].time if silence is None else changed.scenario.silence[-1].start
+    begin = float(changes)
+    if begin >= end:
         raise InputError(f"at = {at!r}: the change must begin before the end of the runs, {end / 3600:g} h")
     check_room(out, {AS_IS, CHANGED, DIFFERENCE, ABOUT, PICTURE}, overwrite=overwrite)
-    if out.exists():
-        shutil.rmtree(out)
-    runs = []
-    for part, (name, loaded) in enumerate(((AS_IS, source), (CHANGED, changed))):
+    start = start_of(run, source, seed=seed, at=begin, end=end, changes_at=changes_at)
+    if run is not None and start.run is None and begin > 0:
+        warnings.warn(start.said, LongRun, stacklevel=3)
+    options: dict[str, Any] = {"hours": hours, "threads": threads, "changes_at": changes_at}
+    with atomic_folder(out) as partial:
+        for part, (name, loaded) in enumerate(((AS_IS, source), (CHANGED, changed))):
 
-        def half(share: float, part: int = part) -> None:
-            if progress is not None:
-                progress((part + share) / 2)
+            def half(share: float, part: int = part) -> None:
+                if progress is not None:
+                    progress((part + share) / 2)
 
-        made = run_to_folder(
-            loaded,
-            out / name,
-            seed=seed,
-            hours=hours,
-            threads=threads,
-            progress=half,
-            changes_at=changes_at,
-        )
-        runs.append(open_run(made.folder))
-    asked = {"silence": silence, "block": block, "give": give, "at": at, "seed": seed}
-    return _compare(out, runs[0], runs[1], asked, changed.scenario)
+            try:
+                if start.run is None:
+                    run_to_folder(loaded, partial / name, seed=seed, progress=half, **options)
+                else:
+                    run_from(start, loaded, partial / name, progress=half, **options)
+            except NumericalError as error:
+                raise _kept_beside(error, partial / f"{name}.failed", out) from None
+        asked: dict[str, Any] = {"silence": silence, "block": block, "give": give, "at": at, "seed": seed}
+        asked |= {"from_h": start.time / 3600, "start": start.said}
+        about = _compare(partial, asked, changed.scenario)
+    return WhatIf(out, open_run(out / AS_IS), open_run(out / CHANGED), about)
 
 
-def _compare(out: Path, a: Run, b: Run, asked: dict[str, Any], scenario: Scenario) -> WhatIf:
-    """Write the differences, the picture and the summary, the last of these at the end."""
+def _kept_beside(error: NumericalError, failed: Path, out: Path) -> NumericalError:
+    """Put the records of a failed run beside the folder that is not made, and name that place."""
+    place = out.with_name(f"{out.name}.{failed.name}")
+    if not failed.is_dir() or place.exists():
+        return error
+    failed.replace(place)
+    return NumericalError(str(error).replace(str(failed.resolve()), str(place)))
+
+
+def _compare(out: Path, asked: dict[str, Any], scenario: Scenario) -> dict[str, Any]:
+    """Write the differences of both runs, the picture and the summary, which is returned."""
     from exoabm.plot.effects import draw_twins
 
+    a, b = open_run(out / AS_IS), open_run(out / CHANGED)
     (out / DIFFERENCE).mkdir()
     for table in RUN_TABLES:
         found = difference(a, b, table)
@@ -162,8 +180,7 @@ def _compare(out: Path, a: Run, b: Run, asked: dict[str, Any], scenario: Scenari
         if name != "time_h" and value is not None and last[1].get(name) is not None
     }
     about = {**asked, "hours": last[0]["time_h"], "pairing": pairing(a, b, scenario), "readouts": readouts}
-    result = WhatIf(out, a, b, about)
-    cells, effect, chosen = result.by_cell()
+    cells, effect, chosen = WhatIf(out, a, b, about).by_cell()
     draw_twins(
         out / PICTURE,
         cells=cells,
@@ -175,7 +192,7 @@ def _compare(out: Path, a: Run, b: Run, asked: dict[str, Any], scenario: Scenari
     )
     text = json.dumps(about, indent=2, ensure_ascii=False, allow_nan=False)
     write_whole(out / ABOUT, (text + "\n").encode())
-    return result
+    return about
 
 
 def _title(asked: Mapping[str, Any], scenario: Scenario) -> str:
@@ -255,11 +272,19 @@ def pairing(a: Run, b: Run, scenario: Scenario) -> dict[str, Any]:
     """How far vesicles of other donors than the silenced ones took another course, and what can cause it.
 
     ``untouched`` is their number (of expected numbers, the vesicles taken up), ``other_course`` how many of
-    them had another history, and ``share`` the ratio.
+    them had another history, and ``share`` the ratio; all None where donors are not known well enough.
     """
     row = scenario.silence[-1] if scenario.silence else None
     word, names = selected(row.of) if row is not None else ("", ())
     silenced = names[:1] if word == "edge" or (row is not None and row.step == "release") else ()
+    known = (a.need("edges").schema.metadata or {}).get(b"resolution", b"cell").decode()
+    cells = any(name.isdecimal() for name in silenced)
+    if silenced and word != "vesicle" and (known == "none" or (cells and known == "cell_type")):
+        which = "are not recorded" if known == "none" else "are known by type alone"
+        said = f"Donors {which}, so that vesicles of others cannot be told apart: --set transport.provenance="
+        said += "cell does." if cells else "cell_type does."
+        unknown: dict[str, Any] = dict.fromkeys(("untouched", "other_course", "share"))
+        return unknown | {"because": reasons(scenario), "said": said}
     events = [run.need("events").to_pandas() for run in (a, b)]
     if events[0].vesicle.notna().any():
         # A vesicle is known by its id; equal histories have equal rows, and a row in one run only differs.
@@ -276,11 +301,11 @@ def pairing(a: Run, b: Run, scenario: Scenario) -> dict[str, Any]:
         other = int(rest.vesicle.isin(one.vesicle).sum())
         total: float = len(rest)
     else:
-        found = difference(a, b, next(t for t in RUN_TABLES if t.name == "edges"))
+        moved = difference(a, b, next(t for t in RUN_TABLES if t.name == "edges"))
         edges = a.need("edges").to_pandas()
-        assert found is not None
+        assert moved is not None
         total = float(edges.taken_up[~_named(edges, silenced)].sum())
-        other = float(found.taken_up[~_named(found, silenced)].abs().sum())  # type: ignore[assignment]
+        other = float(moved.taken_up[~_named(moved, silenced)].abs().sum())  # type: ignore[assignment]
     why = reasons(scenario)
     share = other / total if total else 0.0
     subject = f"{other:,.6g} of {total:,.6g} vesicles of other donors took another course"

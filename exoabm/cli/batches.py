@@ -114,6 +114,7 @@ def compare(
         Path | None, typer.Option("--out", help="Folder for the table and the difference curves.")
     ] = None,
     all_: Annotated[bool, typer.Option("--all", help="Include identical readouts.")] = False,
+    overwrite: Annotated[bool, typer.Option(help="Replace an earlier comparison.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Compare two runs or arms: changed keys, and differences of readouts."""
@@ -125,7 +126,7 @@ def compare(
     else:
         _print_comparison(result.found, SAME if not all_ else -1.0)
     if out_ is not None:
-        written = result.save(out_)
+        written = result.save(out_, overwrite=overwrite)
         if not as_json:
             for path in written:
                 out.print(f"[green]{escape(str(path))}[/]", highlight=False)

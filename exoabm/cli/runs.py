@@ -32,6 +32,7 @@ from exoabm.cli.console import (
     refuse_large_grid,
     stating_how_to_resume,
 )
+from exoabm.errors import InputError
 
 if TYPE_CHECKING:
     from exoabm.api.runs import Run
@@ -55,6 +56,9 @@ def run(
         str | None,
         typer.Option(help="Model time, e.g. '1 h'. An interrupted run is resumed from OUT.unfinished."),
     ] = None,
+    keep_checkpoints: Annotated[
+        bool, typer.Option(help="Keep them in OUT/checkpoints, for `exoabm whatif OUT --at TIME`.")
+    ] = False,
     threads: ThreadsOption = 1,
     as_json: JsonOption = False,
 ) -> None:
@@ -68,6 +72,8 @@ def run(
     seed, duration, between = repeated(scenario, seed=seed, hours=positive_hours(hours))
     seed = Streams.from_entropy(seed).seed
     interval = None if checkpoint_every is None else model_time(checkpoint_every, "--checkpoint-every")[1]
+    if keep_checkpoints and interval is None:
+        raise InputError("--keep-checkpoints needs --checkpoint-every, the model time between checkpoints")
     folder = out_ or Path("runs") / f"{Path(loaded.name).stem}-{seed}"
     _check_folder(folder, overwrite)
     with collector_paused():
@@ -86,6 +92,7 @@ def run(
             overwrite=overwrite,
             threads=threads,
             checkpoint_every=interval,
+            keep_checkpoints=keep_checkpoints,
             progress=tell,
             changes_at=between,
         )

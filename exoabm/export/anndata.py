@@ -130,14 +130,11 @@ UNITS = {
     "layers/delivered": "of these, vesicles whose cargo reached the cytosol",
     "layers/copies": "copies of the cargo in the cell at the end",
     "obsm/spatial": "um",
-    "obsm/taken_up_from[*]": "vesicles taken up until the end, by the type of the donor",
+    "obsm/taken_up_from[*]": "vesicles taken up until the end, by the type of the donor; any: not recorded",
     "obsp": "vesicles until the end",
 }
 ORIENTATION = "rows send, columns receive: obsp[...][i, j] went from cell i to cell j"
-UNKNOWN_DONORS = (
-    "donors are known by type alone, so there is no obsp; runs with transport.provenance = 'cell' or "
-    "--engine vesicles have it"
-)
+UNKNOWN_DONORS = "so there is no obsp; runs with transport.provenance = 'cell' or --engine vesicles have it"
 
 
 def write(finished: Finished, to: Path) -> None:
@@ -249,7 +246,7 @@ def _about(finished: Finished) -> dict[str, Any]:
     about = finished.about
     names = ("scenario_name", "scenario_sha256", "table_sha256", "seed", "hours", "engine", "versions")
     return {name: about[name] for name in names if about[name] is not None} | {
-        "resolution": "cell" if finished.by_cell else "cell_type",
-        "orientation": ORIENTATION if finished.by_cell else UNKNOWN_DONORS,
+        "resolution": finished.resolution,
+        "orientation": ORIENTATION if finished.by_cell else f"{finished.unknown_donors}, {UNKNOWN_DONORS}",
         "units": {name.replace("/", " "): unit for name, unit in UNITS.items()},
     }

@@ -95,9 +95,19 @@ class Finished(Run):
         return found
 
     @property
+    def resolution(self) -> str:
+        """How donors are known: ``cell``, ``cell_type``, or ``none``."""
+        return (self.edges.schema.metadata or {}).get(b"resolution", b"cell_type").decode()
+
+    @property
     def by_cell(self) -> bool:
         """Whether donors are known cell by cell, and not by their types alone."""
-        return (self.edges.schema.metadata or {}).get(b"resolution") == b"cell"
+        return self.resolution == "cell"
+
+    @property
+    def unknown_donors(self) -> str:
+        """Words on donors that are not known cell by cell."""
+        return "donors are not recorded" if self.resolution == "none" else "donors are known by type alone"
 
     @cached_property
     def fields(self) -> Fields:

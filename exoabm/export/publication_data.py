@@ -179,8 +179,8 @@ def distances_of(request: FigureRequest, run: FinishedRun) -> TravelDistances:
     """
     if not run.by_cell:
         raise InputError(
-            f"{run.folder} stores donors by type only, without distances: repeat the run "
-            "with --set transport.provenance=cell or --engine vesicles"
+            f"{run.folder}: {run.unknown_donors}, without distances: repeat the run with "
+            "--set transport.provenance=cell or --engine vesicles"
         )
     edges, chosen = run.links, _of_kind(request, run)
     amount = edges.counts[request.counted] * chosen

@@ -52,13 +52,13 @@ def write(finished: Finished, to: Path, given: Mapping[str, str]) -> None:
     Raises
     ------
     InputError
-        If donors are known by type alone, no cell is seen, or an option is not allowed.
+        If donors are not known cell by cell, no cell is seen, or an option is not allowed.
     """
     import h5py
 
     if not finished.by_cell:
         raise InputError(
-            f"{finished.name}: donors are known by type alone, and a truth file needs them cell by cell; run "
+            f"{finished.name}: {finished.unknown_donors}, and a truth file needs them cell by cell; run "
             "the scenario again with --engine vesicles or --set transport.provenance=cell"
         )
     options = Options.read(given, int(finished.about["seed"]))

@@ -65,7 +65,7 @@ class FinishedRun(Finished):
         _, kind = _coded(table["vesicle_kind"].cast("string").to_pylist(), self.kinds)
         first, last = (np.asarray(table[f"{end}_time_s"].to_numpy(), float) for end in ("first", "last"))
         return Edges(
-            resolution=Resolution.CELL if self.by_cell else Resolution.CELL_TYPE,
+            resolution=Resolution(self.resolution),
             origins=origins,
             cells=cells,
             donor=np.asarray(table["donor"].fill_null(UNKNOWN), np.int64),

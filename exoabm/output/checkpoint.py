@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from exoabm.errors import InputError
-from exoabm.output.run_folder import BEFORE, CHECKPOINT, sync
+from exoabm.output.run_folder import BEFORE, CHECKPOINT, KEPT, sync
 from exoabm.vesicle import Vesicles
 
 if TYPE_CHECKING:
@@ -49,6 +49,8 @@ FIXED = frozenset(
 )
 """Fields of ``State`` that a run never changes, and the events, which end with their step."""
 
+ROUNDING = 1e-9
+
 
 class Checkpoint:
     """An observer that writes ``checkpoint.npz`` whenever it is due; added after all others.
@@ -65,13 +67,23 @@ class Checkpoint:
         Has the clocks and the other observers.
     about : callable
         Plain data from which the model is built again.
+    keep_until : float
+        Checkpoints after 0 and before this model time in s are kept in ``checkpoints``, with the parts of
+        tables that they need.
     """
 
     def __init__(
-        self, folder: Path, interval: float, recorder: Recorder, about: Callable[[], Mapping[str, Any]]
+        self,
+        folder: Path,
+        interval: float,
+        recorder: Recorder,
+        about: Callable[[], Mapping[str, Any]],
+        *,
+        keep_until: float = 0.0,
     ) -> None:
         self.interval = interval
         self._folder, self._recorder, self._about = folder, recorder, about
+        self._keep_until = keep_until
 
     def record(self, state: State) -> None:
         """Write everything; the checkpoint before stays until this one is on disk."""
@@ -88,10 +100,18 @@ class Checkpoint:
         if last.exists():
             _keep(last, self._folder / BEFORE)
         new.replace(last)
+        if 0 < state.time < self._keep_until * (1 - ROUNDING):
+            kept = self._folder / KEPT
+            kept.mkdir(exist_ok=True)
+            _keep(last, kept / f"{state.time:.12g}s.npz")
         sync(self._folder, deep=False)
 
     def close(self) -> None:
-        """Everything is on disk already."""
+        """Keep the parts of tables beside the kept checkpoints; all else is on disk already."""
+        kept = self._folder / KEPT
+        if kept.is_dir():
+            for part in self._folder.glob("*.part"):
+                _keep(part, kept / part.name)
 
     def snapshot(self) -> dict[str, np.ndarray]:
         """Nothing of its own."""
@@ -103,7 +123,7 @@ class Checkpoint:
 
 def _keep(file: Path, name: Path) -> None:
     """Give a file a second name; there is no moment in which it has none."""
-    new = name.with_name("checkpoint.before.partial")
+    new = name.with_name(f"{BEFORE}.partial")
     new.unlink(missing_ok=True)
     try:
         os.link(file, new)

@@ -76,9 +76,9 @@ class Recorder:
         return found
 
     def restore(self, observers: Iterable[Observer], content: Mapping[str, np.ndarray]) -> None:
-        """Take these observers, made anew in their old order, up where they were."""
+        """Take these observers, made anew in their old order, up where they were; the last may be missing."""
         self.observers = list(observers)
-        self._due, self._last = content["due"].tolist(), content["last"].tolist()
+        self._due, self._last = (content[name].tolist()[: len(self.observers)] for name in ("due", "last"))
         for key, observer in enumerate(self.observers):
             try:
                 observer.restore(part(content, f"{key}/"))

@@ -35,7 +35,9 @@ FILES = (
 )
 TABLE = "table"
 """Folder within a run folder that holds the table of cells that the run was made from."""
-MADE = frozenset({*FILES, TABLE, *(table.file for table in RUN_TABLES)})
+KEPT = "checkpoints"
+"""Folder within a run folder that holds the checkpoints that were asked for, with what they need."""
+MADE = frozenset({*FILES, TABLE, KEPT, *(table.file for table in RUN_TABLES)})
 """Names at the top of a run folder that runs write."""
 UNFINISHED = ".unfinished"
 CHECKPOINT = "checkpoint.npz"

@@ -19,7 +19,7 @@ from exoabm.analysis.communication_graph import network
 from exoabm.analysis.outcomes import body
 from exoabm.cells.behaviors import local_behaviors
 from exoabm.errors import InputError, NumericalError
-from exoabm.model import ExosomeModel
+from exoabm.model import ExosomeModel, of_checkpoint
 from exoabm.output import checkpoint
 from exoabm.output.cells import CellWriter, lineage_table
 from exoabm.output.concentration_fields import FieldWriter
@@ -45,7 +45,7 @@ from exoabm.runs.provenance import (
 )
 from exoabm.scenario.builder import census
 from exoabm.scenario.changes import StepChange, check_step_changes, with_step_changes
-from exoabm.scenario.loader import parse, run_of, sha256_of
+from exoabm.scenario.loader import run_of, sha256_of
 from exoabm.scenario.resource_estimate import MAX_EDGES_IN_GRAPHML
 from exoabm.tables.declarations import SCHEMA_VERSION, TABLES
 from exoabm.tables.parquet import write_table
@@ -78,6 +78,7 @@ def run_to_folder(
     overwrite: bool = False,
     threads: int = 1,
     checkpoint_every: float | None = None,
+    keep_checkpoints: bool = False,
     progress: Callable[[float], Any] | None = None,
     measure: Callable[[ExosomeModel], dict[str, Any]] | None = None,
     changes_at: Sequence[tuple[float, str, str]] = (),
@@ -87,7 +88,8 @@ def run_to_folder(
     ``changes_at`` has changes between steps as (model time in s, key, value), see ``ExosomeModel.set``.
 
     With ``checkpoint_every``, in s of model time, the work is kept in ``<out>.unfinished`` whatever stops it,
-    and ``resume_run`` goes on from the last checkpoint.
+    and ``resume_run`` goes on from the last checkpoint. With ``keep_checkpoints`` the finished folder holds
+    them, and other runs can begin there (``runs.branches``).
 
     Raises
     ------
@@ -113,17 +115,18 @@ def run_to_folder(
     plan: dict[str, Any] = {
         "end_s": end,
         "every_s": checkpoint_every,
+        "keep": keep_checkpoints,
         "replaces": folder.replaces,
         "operations": [],
         "changes_at": sorted(changes_at, key=itemgetter(0)),
         "changes": [],
     }
     check_step_changes(loaded, plan["changes_at"], end)
-    with folder, _close_writers(model):
-        plan |= _recipe(model, hours, keep_tables(folder, loaded, table_sha256))
-        for observer in _observers(folder, model, plan, operation):
+    with folder, close_writers(model):
+        plan |= recipe(loaded, model.streams.seed, hours, keep_tables(folder, loaded, table_sha256))
+        for observer in observers_of(folder, model, plan, operation):
             model.observe(observer)
-        return _complete(folder, model, loaded, plan, operation, progress, measure)
+        return complete(folder, model, loaded, plan, operation, progress, measure)
 
 
 def resume_run(out: Path, *, threads: int = 1, progress: Callable[[float], Any] | None = None) -> RunResult:
@@ -139,8 +142,8 @@ def resume_run(out: Path, *, threads: int = 1, progress: Callable[[float], Any] 
     """
     with ResumableFolder(out, resume=True) as folder:
         model, loaded, plan, operation = _taken_up(folder, threads)
-        with _close_writers(model):
-            return _complete(folder, model, loaded, plan, operation, progress)
+        with close_writers(model):
+            return complete(folder, model, loaded, plan, operation, progress)
 
 
 def _taken_up(
@@ -178,7 +181,7 @@ def _taken_up(
         if mixed is not None:
             model.state.warnings.append(mixed)
         try:
-            observers = [model.history, *_observers(folder, model, plan, operation)]
+            observers = [model.history, *observers_of(folder, model, plan, operation)]
             model.recorder.restore(observers, part(content, "recorder/"))
         except InputError as error:
             model.recorder.observers.clear()
@@ -195,7 +198,7 @@ def _taken_up(
 
 
 @contextlib.contextmanager
-def _close_writers(model: ExosomeModel) -> Iterator[None]:
+def close_writers(model: ExosomeModel) -> Iterator[None]:
     """Close all files of writers after an error."""
     try:
         yield
@@ -204,7 +207,7 @@ def _close_writers(model: ExosomeModel) -> Iterator[None]:
         raise
 
 
-def _complete(
+def complete(
     folder: RunFolder,
     model: ExosomeModel,
     loaded: LoadedScenario,
@@ -334,7 +337,7 @@ def _local_behaviors(model: ExosomeModel) -> list[str]:
     return [name for name in local_behaviors() if name in model.state.behaviors]
 
 
-def _observers(
+def observers_of(
     folder: RunFolder, model: ExosomeModel, plan: dict[str, Any], operation: Operation
 ) -> list[Observer]:
     """All observers of a run except the metrics, in the order used by checkpoints."""
@@ -350,7 +353,8 @@ def _observers(
             now = {"operations": [*plan["operations"], operation.row()]}
             return plan | now | {"changes": [change.row() for change in model.changes]}
 
-        found.append(checkpoint.Checkpoint(work, plan["every_s"], model.recorder, so_far))
+        until = plan["end_s"] if plan["keep"] else 0.0
+        found.append(checkpoint.Checkpoint(work, plan["every_s"], model.recorder, so_far, keep_until=until))
     return found
 
 
@@ -361,11 +365,11 @@ def _event_writer(model: ExosomeModel, folder: Path, plan: dict[str, Any]) -> Ob
     return EventWriter(folder, float(record.events), about)
 
 
-def _recipe(model: ExosomeModel, hours: float | None, tables: dict[str, str]) -> dict[str, Any]:
+def recipe(loaded: LoadedScenario, seed: int, hours: float | None, tables: dict[str, str]) -> dict[str, Any]:
     """Data to rebuild the model from the run folder; see ``_scenario_of_recipe``."""
     import tomli_w
 
-    loaded, resolved = model.loaded, model.loaded.resolved()
+    resolved = loaded.resolved()
     source = loaded.table_path()
     resolved["layout"] |= tables
     return {
@@ -378,27 +382,14 @@ def _recipe(model: ExosomeModel, hours: float | None, tables: dict[str, str]) ->
         "scenario_sha256": sha256_of(resolved),
         "table_sha256": loaded.table_sha256(),
         "table_from": None if source is None else str(source),
-        "seed": model.streams.seed,
+        "seed": seed,
         "hours": hours,
     }
 
 
 def _scenario_of_recipe(recipe: dict[str, Any], work: Path) -> LoadedScenario:
     """The scenario of a recipe, with the table in the run's folder, if both are unchanged."""
-    if recipe["exoabm"] != exoabm.__version__:
-        raise InputError(
-            f"the run was started with exoabm {recipe['exoabm']} and this is {exoabm.__version__}; "
-            "only the same version gives the same results"
-        )
-    loaded = parse(recipe["scenario"].encode(), name=recipe["name"], folder=work)
-    try:
-        table = loaded.table_sha256()
-    except OSError as error:
-        raise InputError(f"the table of cells cannot be read: {error.filename}: {error.strerror}") from None
-    if loaded.sha256() != recipe["scenario_sha256"]:
-        raise InputError(f"the scenario {recipe['name']} has changed since the run was started")
-    if table != recipe["table_sha256"]:
-        raise InputError(f"{loaded.table_path()} is damaged; the original table is required")
+    loaded = of_checkpoint(recipe, work)
     overrides = tuple((str(key), str(value)) for key, value in recipe["overrides"])
     refuse_changes(loaded, recipe["source"], dict(overrides), recipe["table_sha256"], "run")
     return replace(loaded, overrides=overrides)

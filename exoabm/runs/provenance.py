@@ -272,12 +272,12 @@ def peak_memory() -> int:
 
 
 class Operation:
-    """A run, resume or export that is going on; ``row`` is what ``run.json`` says of it.
+    """A run, resume, branch or export that is going on; ``row`` is what ``run.json`` says of it.
 
     Parameters
     ----------
     name : str
-        "run", "resume" or "export".
+        "run", "resume", "branch" (from a checkpoint of another run) or "export".
     more
         Further entries of its row.
     """

@@ -110,12 +110,15 @@ class TableWriter:
             self._open = _GroupWriter(self._part(len(self._sums)), table.schema, self._packing)
         self._open.append(table)
 
-    def close(self) -> None:
-        """Make the one file. Sealed parts stay, for a checkpoint that may be needed once more."""
+    def close(self, about: Mapping[str, str] | None = None) -> None:
+        """Make the one file. Sealed parts stay, for a checkpoint that may be needed once more.
+
+        ``about`` replaces entries of the footer, where the parts are of a checkpoint of another run.
+        """
         if self._open is not None:
             self._open.close()
         if self._sums:
-            self._merge(len(self._sums) + (self._open is not None))
+            self._merge(len(self._sums) + (self._open is not None), about or {})
         elif self._open is not None:
             self._open.path.replace(self._path)
 
@@ -152,15 +155,24 @@ class TableWriter:
     def _part(self, number: int) -> Path:
         return self._path.with_name(f"{self._path.stem}.{number:05d}.part")
 
-    def _merge(self, parts: int) -> None:
+    def _merge(self, parts: int, about: Mapping[str, str]) -> None:
         whole: _GroupWriter | None = None
         for number in range(parts):
             with pq.ParquetFile(self._part(number)) as part:
-                whole = whole or _GroupWriter(self._path, part.schema_arrow, self._packing)
+                schema = _relabeled(part.schema_arrow, about)
+                whole = whole or _GroupWriter(self._path, schema, self._packing)
                 for group in range(part.num_row_groups):
                     whole.append(part.read_row_group(group).unify_dictionaries().combine_chunks())
         assert whole is not None
         whole.close()
+
+
+def _relabeled(schema: pa.Schema, about: Mapping[str, str]) -> pa.Schema:
+    """The schema with these entries of its footer replaced."""
+    if not about:
+        return schema
+    new = {name.encode(): value.encode() for name, value in about.items()}
+    return schema.with_metadata({**(schema.metadata or {}), **new})
 
 
 class TableObserver:
@@ -197,7 +209,7 @@ class TableObserver:
     def close(self) -> None:
         """Finish the files."""
         for writer in self._writers.values():
-            writer.close()
+            writer.close(self._about)
 
     def snapshot(self) -> dict[str, np.ndarray]:
         """See ``TableWriter``."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +14,7 @@ import pytest
 
 import exoabm as xo
 from exoabm.cells import behaviors
-from exoabm.errors import InputError
+from exoabm.errors import InputError, RunFailed
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
@@ -126,12 +128,41 @@ def test_a_comparison_is_b_minus_a(tmp_path: Path) -> None:
     assert found.table.num_rows == len(found.rows())
     assert found.plot("emitted[exosome]").get_xlabel().endswith("(%)")
     plt.close("all")
-    assert {path.name for path in found.save(tmp_path)} >= {"comparison.json"}
+    assert {path.name for path in found.save(tmp_path / "c")} >= {"comparison.json"}
+
+
+def test_saved_analyses_replace_only_what_they_made_and_when_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, vary = xo.run("two_cells", SMALL, seed=1, hours=0.5), {RATE: "30 / h:90 / h"}
+    fit = xo.fit("two_cells", data.folder, vary, SMALL, columns=["emitted[exosome]"])
+    effort = {"trajectories": 2, "samples": 8, "hours": 0.2, "readout": "emitted[exosome]"}
+    sensitivity = xo.sensitivity("two_cells", vary, SMALL, **effort)
+    for result, name in ((fit, "fit.json"), (sensitivity, "sensitivity.json"), (xo.compare(data, data), "")):
+        folder = tmp_path / type(result).__name__
+        result.save(folder)
+        with pytest.raises(InputError, match="exists already"):
+            result.save(folder)
+        (first := next(folder.glob(name or "*.json"))).write_text("old")
+        result.save(folder, overwrite=True)
+        assert json.loads(first.read_text())
+        first.write_text("old")
+        with monkeypatch.context() as patch:
+            patch.setattr("matplotlib.figure.Figure.savefig", _full)
+            with pytest.raises((InputError, RunFailed), match=r"disk is full|No space left"):
+                result.save(folder, overwrite=True)
+        assert first.read_text() == "old", "a failure changes nothing"
+        (folder / "notes.txt").touch()
+        with pytest.raises(InputError, match=r"holds 'notes.txt', which is not replaced"):
+            result.save(folder, overwrite=True)
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def _full(*_: object, **__: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def test_sizes_of_vesicles_are_fitted_to_a_log_normal(tmp_path: Path) -> None:
-    import json
-
     at = np.arange(25.0, 400.0, 5.0)
     count = 1e6 / at * np.exp(-(np.log(at / 90) ** 2) / (2 * np.log(1.4) ** 2))
     rows = [f"{x:g},{n:.3f}" for x, n in zip(at, count, strict=True)]

@@ -1,19 +1,32 @@
 """Comparisons with a twin: folders, differences of tables, pairing, and paths."""
 
+import h5py
 import pytest
-from small_tissue import LINEAR, SILENT_RELAYS, loaded
+from small_tissue import LINEAR, SILENT_RELAYS, TOML, loaded
 from typer.testing import CliRunner
 
+import exoabm
 from exoabm.causal.attribution import attribute
 from exoabm.causal.paths import Paths, paths, write
 from exoabm.causal.twins import reasons, whatif
 from exoabm.cli.console import app
-from exoabm.errors import InputError
+from exoabm.errors import InputError, LongRun, NumericalError
+from exoabm.manifest import faults
+from exoabm.model import ExosomeModel
+from exoabm.output.checkpoint import snapshot
+from exoabm.runs.branches import start_of
 from exoabm.runs.execute import resume_run, run_to_folder
-from exoabm.scenario.loader import load
+from exoabm.scenario.loader import load, parse
 from exoabm.tables.fates import BALANCE
+from exoabm.tables.run_tables import open_run
 
 VESICLES = {"transport.engine": "vesicles"}
+
+
+@pytest.fixture(autouse=True)
+def _no_previews(monkeypatch):
+    """Pictures of runs take most of the time, and are tested elsewhere."""
+    monkeypatch.setattr("exoabm.runs.execute.draw_picture", lambda *_, **__: None)
 
 
 @pytest.mark.parametrize("engine", ["continuum", "vesicles"])
@@ -43,7 +56,114 @@ def test_the_difference_of_every_table_is_that_of_the_runs(tmp_path, engine):
         whatif(loaded(), tmp_path / "late", silence="cell:1", at="3 h", hours=3)
 
 
-def test_the_pairing_says_what_competition_changed(tmp_path):
+CHANGE = {"silence": "cell:0", "at": "100 min", "hours": 2.5}
+STEP = (3000.0, "cell_type.donor.release_rate", "90 / h")
+
+
+@pytest.fixture(params=["continuum", "vesicles"])
+def kept(request, tmp_path, monkeypatch):
+    """A run on a table of cells that kept checkpoints of 1, 2 and 3 half hours; pictures take no time."""
+    monkeypatch.setattr("exoabm.plot.effects.draw_twins", lambda *_, **__: None)
+    rows = ["x,y,cell_type", "10,10,donor", "30,17,relay", "50,24,reader", "70,31,reader", ""]
+    (tmp_path / "cells.csv").write_text("\n".join(rows))
+    text = TOML[: TOML.index(b"[[layout.group]]")] + TOML[TOML.index(b"[clock]") :]
+    text = text.replace(b"[clock]", b'[layout]\ntable = "cells.csv"\nunit = "1 um"\n[clock]')
+    changes = {"transport.engine": request.param, "clock.step": "10 min"}
+    scenario = parse(text, name="table", folder=tmp_path, overrides=changes)
+    options = {"seed": 3, "hours": 2, "changes_at": [STEP]}
+    run_to_folder(scenario, tmp_path / "r", checkpoint_every=1800, keep_checkpoints=True, **options)
+    (tmp_path / "cells.csv").unlink()
+    return tmp_path / "r"
+
+
+def contents(folder):
+    """Every file of two runs and their difference but those that say when and from where they were made."""
+    files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    made = ("run.json", "manifest.json", "whatif.json")
+    return {name: path.read_bytes() for name, path in files.items() if not name.endswith(made)}
+
+
+def test_twins_from_a_kept_checkpoint_are_those_from_the_start(kept, tmp_path):
+    source, options = load(kept), CHANGE | {"seed": 3, "changes_at": [STEP]}
+    whole = whatif(source, tmp_path / "whole", **options)
+    short = whatif(source, tmp_path / "short", **options, run=kept)
+    assert (whole.about["from_h"], short.about["from_h"]) == (0, 1.5)
+    one, other = (contents(tmp_path / name) for name in ("whole", "short"))
+    assert len(one) > 60
+    assert one == other
+    operations = open_run(tmp_path / "short" / "changed").about["operations"]
+    assert [(row["operation"], row["from_h"]) for row in operations] == [("run", 0), ("branch", 1.5)]
+    assert faults(kept) == faults(tmp_path / "short" / "changed") == [], "nothing was changed or is missing"
+    (kept / "checkpoints" / "5400s.npz").write_bytes(b"")
+    with pytest.raises(InputError, match=r"5400s.npz is damaged"):
+        whatif(source, tmp_path / "none", **options, run=kept)
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("kept", ["continuum"], indirect=True)
+def test_checkpoints_that_do_not_apply_are_not_used_and_it_is_said(kept, tmp_path):
+    def said(source=None, run=kept, seed=3, at=6000.0, end=7200.0, changes_at=(STEP,)):
+        found = start_of(run, source or load(kept), seed=seed, at=at, end=end, changes_at=changes_at)
+        assert (found.run is None) == (found.time == 0) == ("begin at 0 h" in found.said)
+        return found.said
+
+    assert "begin at 1.5 h" in said()
+    assert "begin at 1 h" in said(at=5399.0)
+    assert "begin at 0.5 h" in said(end=3600.0)
+    assert "first checkpoint of" in said(at=600.0)
+    for other in ({"seed": 4}, {"source": load(kept, {"transport.hindrance": "0.1"})}):
+        assert "values or seed are not those of" in said(**other)
+    assert "changes between steps are not those of" in said(changes_at=())
+    run_to_folder(load(kept), tmp_path / "plain", seed=3, hours=0.5)
+    with pytest.warns(LongRun, match=r"plain holds no checkpoints; `exoabm run .* --keep-checkpoints`"):
+        exoabm.whatif(tmp_path / "plain", silence="cell:0", at="10 min", out=tmp_path / "w")
+    with pytest.raises(InputError, match="needs --checkpoint-every"):
+        CliRunner().invoke(app, ["run", "two_cells", "--keep-checkpoints"], catch_exceptions=False)
+
+
+def test_a_model_of_a_checkpoint_goes_on_as_the_run(kept):
+    first = ExosomeModel.from_checkpoint(kept / "checkpoints" / "5400s.npz")
+    whole = ExosomeModel(load(kept), seed=3)
+    whole.run_until(STEP[0])
+    whole.set(*STEP[1:])
+    whole.run_until(5400)
+    silent = [each.branch(silence="cell:0") for each in (first, whole)]
+    for one, other in ((first, whole), silent):
+        one.run(hours=0.5)
+        other.run(hours=0.5)
+        left, right = snapshot(one.state), snapshot(other.state)
+        assert left.keys() == right.keys()
+        assert all(left[key].tobytes() == right[key].tobytes() for key in left)
+        assert one.history.rows == other.history.rows
+    assert first.changes == whole.changes
+    assert silent[0].state.released[0] < first.state.released[0]
+    assert (
+        first.metrics["taken_up[exosome]"].iloc[-1] == open_run(kept).metrics["taken_up[exosome]"][-1].as_py()
+    )
+
+
+def test_a_failed_twin_replaces_nothing_and_keeps_its_records(tmp_path, monkeypatch):
+    asked = {"silence": "cell:0", "seed": 1, "hours": 0.5}
+    whatif(loaded(), tmp_path / "w", **asked)
+    before = contents(tmp_path / "w")
+    fine = ExosomeModel.run_until
+
+    def fail(model, end, **options):
+        fine(model, end, **options)
+        if model.scenario.silence:
+            raise NumericalError("one vesicle is missing")
+
+    monkeypatch.setattr(ExosomeModel, "run_until", fail)
+    kept = tmp_path / "w.changed.failed"
+    with pytest.raises(NumericalError, match=f"kept in {kept}"):
+        whatif(loaded(), tmp_path / "w", **asked, overwrite=True)
+    assert contents(tmp_path / "w") == before
+    assert {path.name for path in tmp_path.iterdir()} == {"w", kept.name}
+    assert (kept / "metrics.parquet").is_file()
+
+
+def test_the_pairing_says_what_competition_changed(tmp_path, monkeypatch):
+    monkeypatch.setattr("exoabm.plot.effects.draw_twins", lambda *_, **__: None)
     for number, (saturation, share) in enumerate((("inf", 0.0), ("1 pM", 1e-3))):
         keys = {f"cell_type.{name}.saturation": saturation for name in ("relay", "reader")}
         found = whatif(
@@ -53,6 +173,32 @@ def test_the_pairing_says_what_competition_changed(tmp_path):
         assert pairing["untouched"] == 240
         assert (pairing["share"] > share) if share else (pairing["share"] == 0)
         assert any("compete" in why for why in pairing["because"]) is bool(share)
+
+
+@pytest.mark.parametrize(("known", "silence"), [("none", "cell_type:donor"), ("cell_type", "cell:0")])
+def test_donors_that_are_not_recorded_are_not_shown_as_zeros(known, silence, tmp_path, monkeypatch):
+    monkeypatch.setattr("exoabm.plot.effects.draw_twins", lambda *_, **__: None)
+    scenario = loaded({"transport.provenance": known, "clock.step": "30 min"})
+    found = whatif(scenario, tmp_path / "w", silence=silence, seed=1, hours=1)
+    words = {"none": "are not recorded", "cell_type": "are known by type alone"}[known]
+    assert words in found.about["pairing"]["said"]
+    assert found.about["pairing"]["untouched"] is found.about["pairing"]["share"] is None
+    run, to = exoabm.open_run(tmp_path / "w" / "as_is"), tmp_path / "run.h5ad"
+    for refused in (lambda: run.export(tmp_path / "truth.h5ad"), run.plot_distance):
+        with pytest.raises(InputError, match=f"donors {words}"):
+            refused()
+    run.export(to)
+    with h5py.File(to) as file:
+        assert words in file["uns/exoabm/orientation"].asstr()[()]
+        assert file["uns/exoabm/resolution"].asstr()[()] == known
+    total = pytest.approx(run.edges["taken_up"].to_numpy().sum())
+    sent = {name: data.get("out_strength") for name, data in run.communication.nodes(data=True)}
+    if known == "none":
+        assert set(run.edges["donor_type"].to_pylist()) == {"any"}
+        assert sent == {"donor": None, "relay": None, "reader": None, "any": total}
+        assert "in_strength" not in run.communication.nodes["any"]
+    else:
+        assert sum(sent.values()) == total
 
 
 def test_vesicles_compete_where_cells_have_receptors():

@@ -133,7 +133,7 @@ def test_where_nothing_is_there_to_draw_what_there_is_is_told(tmp_path: Path) ->
     folder = run_to_folder(load("two_cells", changes), tmp_path / "run", seed=1, hours=2).folder
     with pytest.raises(InputError, match=r"no vesicles delivered; .*taken_up \d.*nothing delivered"):
         draw_figure(str(folder), "matrix", tmp_path / "a.svg", measure="delivered")
-    with pytest.raises(InputError, match=r"donors by type only.*provenance=cell"):
+    with pytest.raises(InputError, match=r"donors are known by type alone.*provenance=cell"):
         draw_figure(str(folder), "distance", tmp_path / "a.svg", measure="taken_up")
     draw_figure(str(folder), "network", tmp_path / "a.svg")
     assert "donor" in words(tmp_path / "a.svg"), "the types in a ring"

@@ -19,9 +19,16 @@ from exoabm.plot.palette import Looks
 from exoabm.runs.execute import run_to_folder
 from exoabm.scenario.loader import load, shipped
 from exoabm.viz.results.communication_data import COUNTS, CommunicationData, looks_of
-from exoabm.viz.results.communication_views import VIEWS, WORDS, heatmap_words, network_words
+from exoabm.viz.results.communication_views import (
+    VIEWS,
+    WORDS,
+    heatmap_words,
+    network,
+    network_words,
+    strength_words,
+)
 from exoabm.viz.results.svg import PAGE, PRINT
-from exoabm.viz.results.text_summary import present_classes
+from exoabm.viz.results.text_summary import cell_summary, present_classes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -117,6 +124,19 @@ def test_types_only_are_not_drawn_as_cells(folder: Path) -> None:
     distance, _, to = links.distances("taken_up")
     assert "lower bound" in to
     assert (distance >= 0).all()
+
+
+def test_donors_that_are_not_recorded_are_not_shown_as_zeros() -> None:
+    model = ExosomeModel("two_cells", seed=1, overrides={"transport.provenance": "none"})
+    model.run(hours=1)
+    links = CommunicationData.of_model(model, Looks.of_state(model.state))
+    assert links.matrix("taken_up")[:2] == (("any",), ("recipient",))
+    assert "does not record donors" in network_words(links, "taken_up")
+    assert "does not record donors" in strength_words(links, "taken_up")
+    assert "sent" not in network(links, "taken_up")
+    summary = cell_summary(model, 0)
+    assert summary is not None
+    assert "does not record donors" in summary.note
 
 
 def test_cells_that_are_gone_are_left_out(live: CommunicationData) -> None:

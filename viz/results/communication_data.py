@@ -187,13 +187,15 @@ class CommunicationData:
         return start[order], end[order], value[order]
 
     def matrix(self, count: str) -> tuple[tuple[str, ...], tuple[str, ...], np.ndarray]:
-        """Names of donor types, names of recipient types, and the count from each to each."""
+        """Names of donor types, names of recipient types, and the count from each to each.
+
+        Where donors are not recorded, the only donor is ``any``.
+        """
         donors = np.unique(self.donor_type)
         present = set(np.unique(self.cells.type).tolist()) | set(np.unique(self.recipient_type).tolist())
         takers = np.array(sorted(i for i in present if self._takes_part(i)), dtype=np.int64)
-        senders = np.unique(
-            np.concatenate([donors, takers[[self._sends(i) for i in takers]]]).astype(np.int64)
-        )
+        able = takers[[self._sends(i) for i in takers]] if self.resolution != "none" else takers[:0]
+        senders = np.unique(np.concatenate([donors, able]).astype(np.int64))
         receivers = takers[[self._receives(i) for i in takers]]
         values = np.zeros((len(self.names), len(self.names)))
         np.add.at(values, (self.donor_type, self.recipient_type), self.counts[count])

@@ -31,6 +31,7 @@ from exoabm.viz.results.svg import (
     ring,
     tag,
 )
+from exoabm.viz.results.text_summary import ORIGINS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -94,7 +95,7 @@ def network(links: CommunicationData, count: str, look: Theme = PAGE) -> str:
                 stroke_opacity=0.15 + 0.6 * share,
             )
         )
-    parts += _marks(cells, at, width * height, got, sent, look)
+    parts += _marks(cells, at, width * height, got, sent if links.by_cell else None, look)
     words = network_words(links, count)
     return drawing(width, height, parts, title="Network over the tissue", words=words, look=look)
 
@@ -103,7 +104,7 @@ def tissue(cells: Cells, space: Space, got: np.ndarray, what: str = "vesicles", 
     """Cells at their positions, larger and darker for more uptake, ``got`` (n)."""
     at, width, height = _placed(cells, space)
     parts = [frame(width, height, look)]
-    parts += _marks(cells, at, width * height, got, np.zeros(len(cells)), look)
+    parts += _marks(cells, at, width * height, got, None, look)
     words = f"{len(cells):,} cells took up {number(float(got.sum()))} {what}."
     return drawing(width, height, parts, title="Cells", words=words, look=look)
 
@@ -117,7 +118,7 @@ def network_words(links: CommunicationData, count: str) -> str:
     """Description of the network."""
     if not links.by_cell:
         return (
-            "This run records donors by type only, so no arrow joins two cells; larger and darker cells "
+            f"This run {ORIGINS[links.resolution]}, so no arrow joins two cells; larger and darker cells "
             "received more. Choose “record donors: by donor cell” under More controls to "
             "see the donors."
         )
@@ -371,6 +372,8 @@ def strength_words(links: CommunicationData, count: str) -> str:
 
 def _nowhere(links: CommunicationData, count: str) -> str:
     """The reason why there is no distance."""
+    if links.resolution == "none":
+        return f"This run {ORIGINS['none']}, so there is no distance."
     if links.counts[count].any():
         return "Nothing was received from another cell of the run, so there is no distance."
     return "Nothing has been received yet."
@@ -412,9 +415,13 @@ def _placed(cells: Cells, space: Space) -> tuple[np.ndarray, float, float]:
 
 
 def _marks(
-    cells: Cells, at: np.ndarray, area: float, got: np.ndarray, sent: np.ndarray, look: Theme
+    cells: Cells, at: np.ndarray, area: float, got: np.ndarray, known: np.ndarray | None, look: Theme
 ) -> Iterator[str]:
-    """A shape per cell: donors filled, recipients larger and darker for more uptake, dead cells dashed."""
+    """A shape per cell: donors filled, recipients larger and darker for more uptake, dead cells dashed.
+
+    ``known`` is what each cell sent, None where that is not recorded.
+    """
+    sent = np.zeros(len(cells)) if known is None else known
     radius = float(np.clip(0.55 * math.sqrt(area / max(len(cells), 1)), 4.0, 13.0))
     strongest = float(got.max()) if len(got) and got.max() > 0 else 1.0
     for i in np.argsort(got + sent, kind="stable")[-MOST_CELLS:]:
@@ -431,7 +438,8 @@ def _marks(
             stroke_width=0.9,
             **({} if cells.alive[i] else {"stroke_dasharray": "2 2"}),
             title=f"{style.name} {cells.ids[i]}{'' if cells.alive[i] else ', dead'}: "
-            f"received {number(float(got[i]))}, sent {number(float(sent[i]))}",
+            f"received {number(float(got[i]))}"
+            + ("" if known is None else f", sent {number(float(sent[i]))}"),
         )
 
 

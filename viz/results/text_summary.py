@@ -32,9 +32,8 @@ PREPARING = (
 LEAST = 1e-3
 """Smaller expected numbers are not written out."""
 MOST_LINKS = 60
-BY_TYPE_ONLY = (
-    "This run records donors by type only. Choose “record donors: by donor cell” under More controls."
-)
+ORIGINS = {"cell_type": "records donors by type only", "none": "does not record donors"}
+"""What a run does where donor cells are not known, by the resolution of its labels."""
 
 
 def run_summary(model: ExosomeModel) -> str:
@@ -106,6 +105,13 @@ class CellSummary:
     note: str = ""
 
 
+def _unknown(resolution: Resolution) -> str:
+    """A note where donor cells are not known."""
+    if resolution is Resolution.CELL:
+        return ""
+    return f"This run {ORIGINS[resolution]}. Choose “record donors: by donor cell” under More controls."
+
+
 def cell_summary(model: ExosomeModel, birth: int) -> CellSummary | None:
     """The summary of a living cell; None if there is none of that name."""
     state, classes = model.state, present_classes(model.scenario)
@@ -148,7 +154,7 @@ def cell_summary(model: ExosomeModel, birth: int) -> CellSummary | None:
         partners(incoming, donor),
         partners(outgoing, recipient),
         tuple(_links(edges.donor, ids[edges.recipient], taken, incoming, outgoing)),
-        "" if edges.resolution is Resolution.CELL else BY_TYPE_ONLY,
+        _unknown(edges.resolution),
     )
 
 

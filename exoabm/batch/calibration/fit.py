@@ -49,6 +49,8 @@ if TYPE_CHECKING:
     from exoabm.scenario.loader import LoadedScenario
 
 METRICS = "exoabm.batch.execution.run_readouts:metrics"
+FILES = ("fit.json", "fitted.toml", "fit.png")
+"""What ``write_fit`` makes."""
 STARTS_PER_FACTOR = 8
 REFINED = 2
 """The best starts that are refined; two, so that a second minimum shows."""
@@ -366,11 +368,11 @@ def write_fit(found: Fit, loaded: LoadedScenario, folder: Path) -> None:
     fitted = loaded.changed(found.overrides).resolved()
     with reporting(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        write_whole(folder / "fit.json", text.encode() + b"\n")
-        write_whole(folder / "fitted.toml", tomli_w.dumps(fitted).encode())
+        write_whole(folder / FILES[0], text.encode() + b"\n")
+        write_whole(folder / FILES[1], tomli_w.dumps(fitted).encode())
         asked = loaded.scenario.main_readout
         main = "" if asked is None else asked.metric
-        _draw(found, folder / "fit.png", loaded.scenario.info.title, main)
+        _draw(found, folder / FILES[2], loaded.scenario.info.title, main)
 
 
 def _draw(found: Fit, path: Path, title: str, main: str) -> None:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from exoabm.batch.calibration.sensitivity import Index, Sensitivity
 
+FILES = ("sensitivity.json", "sensitivity.png")
+"""What ``write_report`` makes."""
 WHISKER = {"ecolor": INK, "lw": 0.9, "capsize": 2}
 MOST_BARS = 25
 
@@ -46,8 +48,8 @@ def write_report(found: Sensitivity, folder: Path, title: str) -> None:
     """Write ``sensitivity.json`` and ``sensitivity.png``."""
     text = json.dumps(plain(found), indent=2, ensure_ascii=False, allow_nan=False)
     with reporting(folder):
-        write_whole(folder / "sensitivity.json", text.encode() + b"\n")
-        _draw(found, folder / "sensitivity.png", title)
+        write_whole(folder / FILES[0], text.encode() + b"\n")
+        _draw(found, folder / FILES[1], title)
 
 
 def _draw(found: Sensitivity, path: Path, title: str) -> None:
