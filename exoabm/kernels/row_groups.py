@@ -91,6 +91,13 @@ def order_by_key(keys):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def count_pairs(rows, first, second, count):
+    """Add 1 to ``count[first[row], second[row]]`` for each of ``rows``."""
+    for i in range(rows.size):
+        count[first[rows[i]], second[rows[i]]] += 1.0
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def gather(column, rows, result):
     """``result[i] = column[rows[i]]``, (n,) each, in the type of the result."""
     for i in range(rows.size):

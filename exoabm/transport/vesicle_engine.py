@@ -15,6 +15,7 @@ import numpy as np
 from exoabm.accounting.stage_records import Emissions, Sources, TransportResult
 from exoabm.domain import Face
 from exoabm.kernels.medium import CAPTURED, CLEARED, ESCAPED, Outcomes
+from exoabm.kernels.row_groups import count_pairs
 from exoabm.state import RESERVOIR
 from exoabm.streams import Purpose
 from exoabm.tables.fates import Event
@@ -217,6 +218,6 @@ def _single_precision(start: np.ndarray) -> np.ndarray:
 
 def _count(state: State, vesicles: Vesicles, rows: np.ndarray) -> np.ndarray:
     """Vesicles in rows by kind and label, (K, L)."""
-    shape = (len(state.kinds), len(state.labels))
-    place = vesicles.kind[rows].astype(np.int64) * shape[1] + vesicles.label[rows]
-    return np.bincount(place, minlength=shape[0] * shape[1]).reshape(shape).astype(float)
+    count = np.zeros((len(state.kinds), len(state.labels)))
+    count_pairs(rows, vesicles.kind, vesicles.label, count)
+    return count

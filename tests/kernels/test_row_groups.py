@@ -110,3 +110,14 @@ def test_entries_are_chosen_by_their_weights() -> None:
     np.testing.assert_array_equal(found, expected)
     assert (weight[found[4:]] > 0).all()
     assert len(np.unique(found)) > 30
+
+
+def test_pairs_are_counted() -> None:
+    rng = np.random.default_rng(3)
+    first, second = rng.integers(0, 3, 500).astype(np.int8), rng.integers(0, 4, 500).astype(np.int16)
+    rows, count = rng.choice(500, 200, replace=False), np.zeros((3, 4))
+    row_groups.count_pairs(rows, first, second, count)
+    expected = np.zeros((3, 4))
+    np.add.at(expected, (first[rows], second[rows]), 1)
+    np.testing.assert_array_equal(count, expected)
+    assert count.min() > 0
