@@ -52,7 +52,7 @@ METHODS = {
     "commot_100": "COMMOT 0.0.3, 100 µm",
 }
 QUICK = ("liana", "squidpy")
-"""Tools that take seconds for a file; COMMOT takes minutes."""
+"""Tools that take about a second for a file; COMMOT takes up to minutes."""
 ENDING = {"liana": ".csv", "squidpy": ".csv", "commot_30": ".h5ad", "commot_100": ".h5ad"}
 LEVELS: dict[str, dict[str, str]] = {
     "none": {},
