@@ -31,7 +31,7 @@ def test_a_fit_gives_back_what_a_run_was_made_with(command, tmp_path) -> None:
     vary = ("--vary", f"{RATE}=10 / h:500 / h:log")
     done = command("fit", "two_cells", *SMALL, "--data", "r", *vary, "--out", "f")
     assert done.code == 0
-    assert f"--set {RATE}='80.0" in done.out or f"--set {RATE}='79.99" in done.out
+    assert f"--set '{RATE}=80.0" in done.out or f"--set '{RATE}=79.99" in done.out
     assert (tmp_path / "f" / "fit.png").is_file()
     checked = command("validate", "f/fitted.toml")
     assert checked.code == 0
