@@ -96,6 +96,8 @@ def test_the_teacher_sees_readers_by_number_and_readers_do_not(server: ServerPro
     status, whole = get(page, led)
     assert status == 200
     assert server.token in whole
+    assert get(f"{page}?key")[0] == get(f"{page}?key", cookies)[0] == 403
+    assert "Right answer" in get(f"{page}?key", led)[1]
     secret = dict(part.split("=", 1) for part in cookies.split("; "))["solara-session-id"]
     assert secret not in whole + table
 

@@ -10,8 +10,9 @@ import pytest
 from exoabm import ExosomeModel
 from exoabm.scenario.builder import blueprint
 from exoabm.viz.server.limits import LIMITS
-from exoabm.viz.teaching.lesson import LESSONS, evaluate, read_number
+from exoabm.viz.teaching.lesson import LESSONS, evaluate, read_number, runs_of
 from exoabm.viz.teaching.measures import INSTRUMENTS
+from exoabm.viz.teaching.sheets import contained, key_values
 
 pytestmark = pytest.mark.slow
 
@@ -31,18 +32,9 @@ class Runs(dict[str, tuple[ExosomeModel, dict[str, float]]]):
 
     def __missing__(self, name: str) -> tuple[ExosomeModel, dict[str, float]]:
         lesson = next(lesson for lesson in LESSONS if lesson.key == name.partition("/")[0])
-        notes: dict[str, float] = {}
-        for step in lesson.steps:
-            setup = lesson.setup(step)
-            key = repr(setup.changed({"clock.duration": "any"}))
-            if key not in self.made:
-                self.made[key] = ExosomeModel(setup.load(), seed=setup.seed)
-            model = self.made[key]
-            assert model.hours <= step.hours
-            model.run_until(step.hours * 3600)
-            found = step.measured(model)
-            self[f"{lesson.key}/{step.key}"] = model, notes | found
-            notes |= {f"{step.key}.{name}": value for name, value in found.items()}
+        for step, model, found in runs_of(lesson, self.made):
+            assert model.hours == pytest.approx(step.hours)
+            self[f"{lesson.key}/{step.key}"] = model, found
         return self[name]
 
 
@@ -100,6 +92,13 @@ def test_traps_are_wrong_and_each_says_its_own(name: str, runs) -> None:
         assert verdict.words == mistake.words
     for junk in ("", "many", "nan", "inf", "1" * 200, "<b>"):
         assert not step.grade(junk, found).right
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_numbers_in_the_teachers_key_are_those_of_the_runs(name: str, runs) -> None:
+    """They are made anew by ``python -m exoabm.viz.teaching.sheets``."""
+    _, step = STEPS[NAMES.index(name)]
+    assert key_values()[name] == pytest.approx(contained(step, runs[name][1]), rel=1e-5)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,11 +1,12 @@
 """Pages to print, and progress kept by a browser that may hand back anything."""
 
 import json
+import re
 
 import pytest
 
 from exoabm.viz.teaching.lesson import LESSONS
-from exoabm.viz.teaching.sheets import PRINTS, Progress, printed
+from exoabm.viz.teaching.sheets import PRINTS, Progress, key_values, printed
 
 FIRST = LESSONS[0]
 STEP = FIRST.steps[0]
@@ -39,7 +40,15 @@ def test_junk_of_a_browser_is_ignored(junk: str) -> None:
     assert Progress().with_kept(junk) == Progress()
 
 
-def test_sheet_and_key_hold_every_step_and_no_answer_of_a_run() -> None:
+def test_the_key_has_answers_and_explanations_in_numbers() -> None:
+    page = printed("key", Progress()).decode()
+    assert "…" not in page.partition("</style>")[2]
+    assert not re.search(r"[a-z]_[a-z]", re.sub(r"`[^`]*`|<code>.*?</code>", "", page))
+    released = key_values()[NAME]["emitted"]
+    assert f"{released:g}" in page.partition("<article>")[2].partition("</article>")[0]
+
+
+def test_sheet_and_key_hold_every_step_and_nothing_of_a_reader() -> None:
     for key in ("sheets", "key"):
         page = printed(key, DONE).decode()
         assert page.count("<article>") == sum(len(lesson.steps) for lesson in LESSONS)

@@ -177,7 +177,8 @@ class AccessControl:
             await self._let_in(scope, send, _relative(came, scope["path"], rest), leads=leads)
         elif CLASSROOM.open and scope["path"] == TEACHER:
             led = self.keys.leads(cookies.get(f"{self.cookie}-teacher", ""))
-            await self._teach(send, allowed=led, table_only=("table", "") in query)
+            part = next((name for name, _ in query if name in ("table", "key")), "")
+            await self._teach(send, part, allowed=led)
         elif not inside:
             await self._answer(send, 403, STRANGER)
         else:
@@ -200,12 +201,14 @@ class AccessControl:
             self.open[browser] -= 1
             self.open += Counter()
 
-    async def _teach(self, send: Send, *, allowed: bool, table_only: bool) -> None:
-        """The teacher's page, or its table alone."""
+    async def _teach(self, send: Send, part: str, *, allowed: bool) -> None:
+        """The teacher's page, its table alone, or the key to the lessons."""
         if not allowed:
             await self._answer(send, 403, b"This page opens by the teacher's address that was printed.\n")
             return
-        make = CLASSROOM.table if table_only else lambda: CLASSROOM.page(self._share())
+        make = {"table": CLASSROOM.table, "key": CLASSROOM.key}.get(
+            part, lambda: CLASSROOM.page(self._share())
+        )
         body = (await asyncio.to_thread(make)).encode()
         await self._answer(send, 200, body, kind="text/html; charset=utf-8")
 

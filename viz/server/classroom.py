@@ -166,6 +166,13 @@ class Classroom:
             f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>"
         )
 
+    @staticmethod
+    def key() -> str:
+        """The teacher's key to the lessons, as a page; readers of a class have no link to it."""
+        from exoabm.viz.teaching.sheets import Progress, printed
+
+        return printed("key", Progress()).decode()
+
     def page(self, address: str) -> str:
         """The teacher's page; ``address`` is the one to share."""
         return _PAGE.format(address=escape(address), table=self.table(), every=round(1000 * REFRESH))
@@ -207,6 +214,7 @@ td:last-child, th:last-child {{ text-align: right; padding-right: 0; }} #lost {{
 </style></head><body>
 <h1>Class</h1>
 <p>Address for readers: <code>{address}</code></p>
+<p><a href="?key">Key to the lessons</a>: answers and explanations; readers of a class do not see it.</p>
 <p id="lost" role="alert" hidden>The server does not answer; the table below is of before.</p>
 <main id="table">{table}</main>
 <script>

@@ -13,6 +13,7 @@ import solara
 from exoabm.scenario.loader import shipped
 from exoabm.viz.components.communication import drawing
 from exoabm.viz.components.widgets import AnswerWidget, Button, DownloadWidget, KeepWidget, html
+from exoabm.viz.server.classroom import CLASSROOM
 from exoabm.viz.teaching.lesson import LESSONS
 from exoabm.viz.teaching.measures import INSTRUMENTS
 from exoabm.viz.teaching.sheets import PRINTS, Progress, printed, to_html
@@ -88,10 +89,13 @@ def _LessonList(on_open: Callable[[str], None], progress: Progress) -> None:
 
 @solara.component
 def _Prints(progress: Progress) -> None:
-    """Pages to print or to hand in: sheets, the teacher's key, and the reader's own answers."""
+    """Pages to print or to hand in: sheets, the reader's answers, and the teacher's key outside a class."""
+    own = {key: words for key, words in PRINTS.items() if key != "key" or not CLASSROOM.open}
     holder: dict[str, DownloadWidget] = solara.use_memo(dict, [])
 
     def make(key: str) -> None:
+        if key not in own:  # a browser may ask for anything
+            return
         widget = holder["widget"]
         with widget.hold_sync():
             widget.filename, widget.mime = f"exoabm-{key}.html", "text/html"
@@ -101,7 +105,7 @@ def _Prints(progress: Progress) -> None:
     with html("section", "exo-card", attributes={"aria-label": "Pages to print"}):
         html("h2", text="Pages to print")
         element = DownloadWidget.element(
-            items=[[key, *words] for key, words in PRINTS.items()],
+            items=[[key, *words] for key, words in own.items()],
             why="Each is one file that any browser opens and prints.",
             on_ask=make,
         )

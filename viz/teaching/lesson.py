@@ -10,7 +10,7 @@ import math
 import operator
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -162,6 +162,13 @@ class Step(Data):
                 return Verdict(False, mistake.words)
         return Verdict(False, self.hint)
 
+    def names(self) -> set[str]:
+        """The measured numbers that the question, its answers and the explanation contain."""
+        formulas = (self.truth, *(mistake.value for mistake in self.mistakes))
+        parts = (node for f in formulas for node in ast.walk(ast.parse(f, mode="eval")))
+        named = {ast.unparse(node) for node in parts if isinstance(node, ast.Name | ast.Attribute)}
+        return named | set(re.findall(r"\{([a-z0-9_]+)\}", self.ask + self.explain)) - {"truth"}
+
     def explanation(self, found: Found) -> str:
         """The explanation with the numbers of the reader's own runs in it."""
         return self.explain.format(truth=self._with_unit(self.right_answer(found)), **_numbers(found))
@@ -237,6 +244,27 @@ def _shipped_lessons() -> tuple[Lesson, ...]:
 
 
 LESSONS = _shipped_lessons()
+
+
+def runs_of(
+    lesson: Lesson, made: dict[str, ExosomeModel]
+) -> Iterator[tuple[Step, ExosomeModel, dict[str, float]]]:
+    """Run every step with its own seed, or 1; each step, its model, and what was measured up to it.
+
+    ``made`` keeps the models: a longer run goes on with a shorter one of the same setup.
+    """
+    from exoabm.model import ExosomeModel
+
+    notes: dict[str, float] = {}
+    for step in lesson.steps:
+        setup = lesson.setup(step)
+        key = repr(setup.changed({"clock.duration": "any"}))
+        if key not in made:
+            made[key] = ExosomeModel(setup.load(), seed=setup.seed)
+        made[key].run_until(step.hours * 3600)
+        found = step.measured(made[key])
+        yield step, made[key], notes | found
+        notes |= {f"{step.key}.{name}": value for name, value in found.items()}
 
 
 def _numbers(found: Found) -> dict[str, str]:

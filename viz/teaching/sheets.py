@@ -1,4 +1,8 @@
-"""What a reader has done in the lessons; sheets, the teacher's key and the reader's answers to print."""
+"""What a reader has done in the lessons; sheets, the teacher's key and the reader's answers to print.
+
+Numbers in the teacher's key are those of runs made by ``python -m exoabm.viz.teaching.sheets``, and kept in
+``key_values.json``.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +10,24 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from html import escape
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from exoabm.viz.teaching.lesson import LESSONS, Lesson, Step
+from exoabm.viz.results.svg import number
+from exoabm.viz.teaching.lesson import LESSONS, Lesson, Step, evaluate, runs_of
+
+if TYPE_CHECKING:
+    from exoabm.model import ExosomeModel
 
 PRINTS = {
     "sheets": ("Sheets for readers (HTML)", "every lesson with room for predictions and answers"),
-    "key": ("Teacher's key (HTML)", "how each answer follows from the run, frequent mistakes, explanations"),
+    "key": ("Teacher's key (HTML)", "answers and explanations for one run of each step, frequent mistakes"),
     "answers": ("My answers (HTML)", "your predictions, answers and measured values, to hand in"),
 }
 """Pages to print by key, with their words."""
+_KEY_VALUES = Path(__file__).with_name("key_values.json")
 _STEPS = {f"{lesson.key}/{step.key}": step for lesson in LESSONS for step in lesson.steps}
 
 
@@ -99,8 +110,8 @@ def printed(key: str, progress: Progress) -> bytes:
         if key == "answers" and not any(name in progress.guesses or name in progress.found for name in names):
             continue
         parts.append(f"<section><h2>{escape(lesson.title)}</h2>{to_html(lesson.idea)}")
-        for number, step in enumerate(lesson.steps, 1):
-            head = f"<h3>{number}. {escape(step.title)}</h3>"
+        for place, step in enumerate(lesson.steps, 1):
+            head = f"<h3>{place}. {escape(step.title)}</h3>"
             parts.append(f"<article>{head}{draw(lesson, step, progress)}</article>")
         parts.append("</section>")
     if key == "answers" and len(parts) == 2:
@@ -124,19 +135,51 @@ def _sheet(lesson: Lesson, step: Step, progress: Progress) -> str:
 
 
 def _key(lesson: Lesson, step: Step, progress: Progress) -> str:
-    """What a teacher needs: how the answer is measured, mistakes with replies, the explanation."""
+    """What a teacher needs: the answer of one run, mistakes with replies, the explanation."""
+    found = key_values()[f"{lesson.key}/{step.key}"]
     spread = f"within {100 * step.tolerance:g} %" + (f" or {step.slack:g}" if step.slack else "")
     rows = "".join(
-        f"<tr><td><code>{escape(m.value)}</code></td><td>{escape(m.words)}</td></tr>" for m in step.mistakes
+        f"<tr><td>{number(evaluate(m.value, found))}</td><td>{escape(m.words)}</td></tr>"
+        for m in step.mistakes
     )
     table = f"<table><tr><th>wrong answer</th><th>reply</th></tr>{rows}</table>" if rows else ""
+    answer = f"{number(step.right_answer(found))} {step.unit}".strip()
+    own = "every reader has this run" if step.seed else "an answer is judged by the reader's own run"
     return (
-        f"<p><b>Question.</b> {escape(blanks(step.ask))}</p>"
-        f"<p><b>Right answer.</b> <code>{escape(step.truth)}</code> {escape(step.unit)}, measured on the "
-        f"reader's own run and accepted {spread}; it differs between seeds.</p>"
+        f"<p><b>Question.</b> {escape(step.question(found))}</p>"
+        f"<p><b>Right answer.</b> {escape(answer)} in the run of seed {step.seed or 1}; {own}, and accepted "
+        f"{spread}.</p>"
         f"<p><b>Hint.</b> {escape(step.hint)}</p>{table}"
-        f"<div><b>Explanation.</b> {to_html(blanks(step.explain))}</div>"
+        f"<div><b>Explanation.</b> {to_html(step.explanation(found))}</div>"
     )
+
+
+@cache
+def key_values() -> dict[str, dict[str, float]]:
+    """What the run of each step measured, by ``<lesson>/<step>``: the numbers in the teacher's key."""
+    found: dict[str, dict[str, float]] = json.loads(_KEY_VALUES.read_text(encoding="utf-8"))
+    return found
+
+
+def contained(step: Step, found: Mapping[str, float]) -> dict[str, float]:
+    """Of all that was measured up to a step, the numbers that the key contains, to six digits."""
+    names = step.names()
+    return {
+        key: float(f"{value:.6g}")
+        for key, value in found.items()
+        if key in names or key.replace(".", "_") in names
+    }
+
+
+def make_key_values() -> None:
+    """Run every step of every lesson, and keep the numbers of the key."""
+    made: dict[str, ExosomeModel] = {}
+    values = {
+        f"{lesson.key}/{step.key}": contained(step, found)
+        for lesson in LESSONS
+        for step, _, found in runs_of(lesson, made)
+    }
+    _KEY_VALUES.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
 
 
 def _answer(lesson: Lesson, step: Step, progress: Progress) -> str:
@@ -193,3 +236,6 @@ p, ul { margin: .4em 0; } ul.boxes { list-style: none; padding-left: 0; columns:
 td, th { border-top: 1px solid #d3dae0; padding: 3px 10px 3px 0; text-align: left; vertical-align: top; }
 @media print { body { margin: 0; } }
 """
+
+if __name__ == "__main__":
+    make_key_values()
