@@ -78,20 +78,30 @@ class Diffusion(NamedTuple):
 
 
 @njit(**_JIT)
+def _voxel(to, flat, k, own, west, east, south, north, below, above, r, decay, faces, deep):
+    """One voxel with equal faces, `faces` of them; it and its neighbors are `k` further than given."""
+    around = (flat[west + k] + flat[east + k]) + (flat[south + k] + flat[north + k])
+    if deep:
+        around += flat[below + k] + flat[above + k]
+    to[own + k] = flat[own + k] + (r * (around - faces * flat[own + k]) - decay * flat[own + k])
+
+
+@njit(**_JIT)
 def _patch(to, flat, shape, own, west, east, south, north, below, above, r, decay, faces, deep):
-    """`width` voxels of each of some rows with equal faces, `faces` of them, of flat fields.
+    """`width` voxels of each of some rows with equal faces of flat fields.
 
     Given are the places of the first voxel and of its neighbors, unsigned, for which no check of the sign is
     needed.
     """
     rows, width, size = shape
+    if width == 1:
+        for k in range(np.uint64(0), rows * size, size):
+            _voxel(to, flat, k, own, west, east, south, north, below, above, r, decay, faces, deep)
+        return
     for i in range(rows):
         first = i * size
         for k in range(first, first + width):
-            around = (flat[west + k] + flat[east + k]) + (flat[south + k] + flat[north + k])
-            if deep:
-                around += flat[below + k] + flat[above + k]
-            to[own + k] = flat[own + k] + (r * (around - faces * flat[own + k]) - decay * flat[own + k])
+            _voxel(to, flat, k, own, west, east, south, north, below, above, r, decay, faces, deep)
 
 
 @njit(**_JIT)
