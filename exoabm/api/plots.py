@@ -91,18 +91,19 @@ class Plots:
         """
         from exoabm.export.publication_data import amounts_of, donors_and_recipients, require_data
         from exoabm.export.type_exchange import mean_and_half
-        from exoabm.plot.matrices import matrix, slant
+        from exoabm.plot.matrices import matrix, shades_of, slant
         from exoabm.plot.page import name_lines
 
         request = self._request(measure, kind)
         rows, columns = donors_and_recipients(self._exchange)
         mean, half = mean_and_half(amounts_of(request, self._group, rows, columns))
         require_data(request, float(mean.sum()))
+        shades = shades_of(mean, request.unit)
         with new_axes(ax) as ax:
-            matrix(mean, rows, columns, half=half, unit=request.unit, ax=ax)
+            matrix(mean, rows, columns, half=half, shades=shades, ax=ax)
             if sum(map(len, columns)) > WIDEST:
                 slant(ax, [name_lines(name) for name in columns])
-            ax.set_title(request.heading)
+            ax.set_title(shades.heading(request.heading))
         return ax
 
     def plot_network(

@@ -395,9 +395,8 @@ def _warnings(a: Side, b: Side, common: list[RowKey], lines: list[Line]) -> list
 def _draw(comparison: Comparison, table: pa.Table, path: Path) -> None:
     """A and B over time, and their difference below, for the metrics that differ most."""
     from matplotlib.figure import Figure
-    from matplotlib.ticker import FuncFormatter
 
-    from exoabm.plot.scales import number
+    from exoabm.plot.scales import label_ticks
 
     names = _most_changed(table, comparison.main)
     readout = np.array(table["readout"].to_pylist())
@@ -419,7 +418,7 @@ def _draw(comparison: Comparison, table: pa.Table, path: Path) -> None:
             axes.grid(color=RULE, lw=0.6)
             axes.spines[["top", "right"]].set_visible(False)
             axes.spines[["left", "bottom"]].set_color(RULE)
-            axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+            label_ticks(axes.yaxis)
     both[0, 0].legend(frameon=False, fontsize=8.5)
     both[1, 0].set_ylabel("B − A", fontsize=9, color=INK)  # noqa: RUF001
     figure.suptitle(_caption(comparison), x=0.01, ha="left", color=INK, fontsize=10)

@@ -21,7 +21,7 @@ from exoabm.plot.page import (
     text_height,
     text_width,
 )
-from exoabm.plot.scales import number
+from exoabm.plot.scales import label_ticks, number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -61,7 +61,7 @@ def courses(
     -------
     matplotlib.axes.Axes
     """
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
+    from matplotlib.ticker import MaxNLocator
 
     ax = axes_or_new(ax)
     shades = dict(hues(list(curves))) | dict(colors or {})
@@ -78,7 +78,7 @@ def courses(
     ax.set_ylabel(unit, parse_math=False)
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
-        axis.set_major_formatter(FuncFormatter(lambda value, _: number(round(value, 9))))
+    label_ticks(ax.xaxis, ax.yaxis)
     rule(ax)
     if legend:
         write_names(ax)
@@ -237,7 +237,7 @@ def distances(
     -------
     matplotlib.axes.Axes
     """
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
+    from matplotlib.ticker import MaxNLocator
 
     ax = axes_or_new(ax)
     shades = dict(hues(list(amounts))) | dict(colors or {})
@@ -260,7 +260,7 @@ def distances(
     ax.set_ylabel(f"{unit} per {number(float(edges[1] - edges[0]))} µm", parse_math=False)
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
-        axis.set_major_formatter(FuncFormatter(lambda value, _: number(round(value, 9))))
+    label_ticks(ax.xaxis, ax.yaxis)
     rule(ax)
     if legend:
         ax.legend(loc="upper right", handlelength=2.0, labelspacing=0.35)

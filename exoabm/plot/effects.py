@@ -8,7 +8,7 @@ import numpy as np
 
 from exoabm.plot.page import PAGE, Grid, Page, save, styled
 from exoabm.plot.palette import COOL, INK, MUTED, OTHER, PAPER, PLACES, RULE, WARM
-from exoabm.plot.scales import number
+from exoabm.plot.scales import label_ticks, number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ LOSS, GAIN = WARM[0], COOL[0]
 
 def _numbers(ax: Axes, axes: str = "xy") -> None:
     for name in axes:
-        getattr(ax, f"{name}axis").set_major_formatter(lambda value, _: number(round(value, 9)))
+        label_ticks(getattr(ax, f"{name}axis"))
     for side in ("top", "right"):
         ax.spines[side].set_visible(False)
 

@@ -22,7 +22,7 @@ from exoabm.plot.page import (
 )
 from exoabm.plot.palette import INK, MUTED, PAPER
 from exoabm.plot.run_figure.tissue import tapers
-from exoabm.plot.scales import number, round_below
+from exoabm.plot.scales import label_ticks, number, round_below
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -100,8 +100,7 @@ def links(
         xlabel="x (µm)",
         ylabel="y (µm)",
     )
-    for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_formatter(lambda value, _: number(round(value, 9)))
+    label_ticks(ax.xaxis, ax.yaxis)
     per_point = _um_per_point(ax)
     if len(drawn.amount):
         width = np.maximum(BROADEST * drawn.amount / drawn.amount.max(), FINEST) * per_point

@@ -27,7 +27,7 @@ from exoabm.plot.page import (
     text_width,
 )
 from exoabm.plot.palette import INK, MUTED, PAPER
-from exoabm.plot.scales import number
+from exoabm.plot.scales import capitalized, label_ticks, number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,12 +46,17 @@ SLANT = 45.0
 
 
 class Shades(NamedTuple):
-    """How a value is shaded, the power of ten that numbers are divided by, and the unit with it."""
+    """How a value is shaded, the power of ten that numbers are divided by, its text, and the unit with it."""
 
     norm: Normalize
     colors: Colormap
     scale: float
+    power: str
     unit: str
+
+    def heading(self, text: str) -> str:
+        """A title with the power of ten of the numbers below it."""
+        return f"{text}; numbers in {self.power}" if self.power else text
 
 
 def shades_of(values: np.ndarray, unit: str) -> Shades:
@@ -66,7 +71,7 @@ def shades_of(values: np.ndarray, unit: str) -> Shades:
     norm: Normalize = Normalize(0.0, most / scale or 1.0)
     if most > WIDE * least:
         norm = LogNorm(max(least, most / 10**DECADES) / scale, most / scale)
-    return Shades(norm, colors, scale, power + unit)
+    return Shades(norm, colors, scale, power.strip(), power + unit)
 
 
 def matrix(
@@ -92,9 +97,9 @@ def matrix(
     half : ndarray, shape (rows, columns), optional
         Half the width of the interval of each mean; NaN where there is none.
     unit : str
-        Quantity shown.
+        Quantity shown; the title, with the power of ten of the numbers.
     shades : Shades, optional
-        Where several matrices share them; see ``shades_of``.
+        Where several matrices share them, or have another title; see ``shades_of`` and ``Shades.heading``.
     size : float or None
         Of the numbers in points; None leaves them out.
     names : tuple of bool
@@ -122,6 +127,8 @@ def matrix(
     )
     ax.set_yticks(np.arange(len(shown[0])) + 0.5, shown[0], parse_math=False)
     ax.set_xticks(np.arange(len(shown[1])) + 0.5, shown[1], parse_math=False)
+    if shades is None:
+        ax.set_title(chosen.heading(capitalized(unit)), parse_math=False)
     ax.set_ylabel("rows send" if names[0] else "")
     ax.set_xlabel("columns receive" if names[1] else "")
     ax.tick_params(length=0)
@@ -168,7 +175,7 @@ def size_in(texts: Sequence[str], width: float, height: float) -> float | None:
 def scale_axes(ax: Axes, shades: Shades) -> None:
     """The scale of the shades, upright, with its unit."""
     from matplotlib.cm import ScalarMappable
-    from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
+    from matplotlib.ticker import MaxNLocator, NullLocator
 
     bar = ax.figure.colorbar(ScalarMappable(shades.norm, shades.colors), cax=ax)
     bar.outline.set_visible(False)  # type: ignore[operator]
@@ -178,7 +185,7 @@ def scale_axes(ax: Axes, shades: Shades) -> None:
     ax.yaxis.set_minor_locator(NullLocator())
     if type(shades.norm).__name__ == "Normalize":
         ax.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(round(value, 9))))
+    label_ticks(ax.yaxis)
     ax.tick_params(length=2, width=0.5)
 
 
@@ -226,9 +233,8 @@ def matrix_page(
     grid, label = fit.grid, fit.label
     if fit.size is None:
         caption += " Numbers do not fit into the fields and are left out; exoabm export writes them."
-    power = shades.unit.removesuffix(unit).strip()  # small matrices have no scale that says it
-    heading += f"; numbers in {power}" if power else ""
-    page = Page(grid, [panel.title for panel in panels], heading, caption)
+    titles = [panel.title for panel in panels]
+    page = Page(grid, titles, shades.heading(heading), caption)  # small matrices have no scale
     for i, (panel, ax) in enumerate(zip(panels, page.panels, strict=True)):
         names = (page.is_leftmost(i), page.is_lowest(i))
         matrix(

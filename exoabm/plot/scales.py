@@ -10,6 +10,8 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from matplotlib.axis import Axis
+
 MINUS = "\N{MINUS SIGN}"
 
 DECADES = 4
@@ -105,14 +107,35 @@ def counted(n: int, noun: str) -> str:
     return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
-def number(value: float) -> str:
-    """Three digits that count, or all before the point; powers of ten beyond 10^7 and below 10^-3."""
+def number(value: float, figures: int = 3) -> str:
+    """Significant figures, or all digits before the point; powers of ten from 10^7 on and below 10^-3."""
     size = abs(value)
     if size == 0:
         return "0"
     if not 1e-3 <= size < 1e7:
-        return _scientific(value)
-    return f"{value:,.0f}" if size >= 100 else f"{value:.3g}"
+        return _scientific(value, figures)
+    return f"{value:,.0f}" if size >= 10 ** (figures - 1) else f"{value:,.{figures}g}"
+
+
+def label_ticks(*axes: Axis, scale: float = 1.0) -> None:
+    """Write the ticks of axes, divided by ``scale``, in as many figures as tell each from the next."""
+
+    def text(value: float, axis: Axis) -> str:
+        return tick_text(value / scale, np.array(axis.get_majorticklocs()) / scale)
+
+    for axis in axes:
+        axis.set_major_formatter(lambda value, _, axis=axis: text(value, axis))
+
+
+def tick_text(value: float, ticks: Sequence[float] | np.ndarray) -> str:
+    """The text of one of several ticks: three figures, or two beyond that of the distance to the next."""
+    gaps = np.abs(np.asarray(ticks, float) - value)
+    gap = float(gaps[gaps > 0].min(initial=np.inf))
+    if not math.isfinite(gap):
+        return number(value)
+    if abs(value) < 1e-6 * gap:
+        return "0"
+    return number(value, max(3, math.floor(math.log10(abs(value))) - math.floor(math.log10(gap)) + 2))
 
 
 def three_figures(value: float) -> str:
@@ -134,9 +157,9 @@ def signed(value: float) -> str:
     return number(value).replace("-", MINUS) if math.isfinite(value) else "∞"
 
 
-def _scientific(value: float) -> str:
-    digits, exponent = f"{value:.2e}".split("e")
-    digits = digits.rstrip("0").rstrip(".")
+def _scientific(value: float, figures: int = 3) -> str:
+    digits, exponent = f"{value:.{figures - 1}e}".split("e")
+    digits = digits.rstrip("0").rstrip(".") if "." in digits else digits
     power = f"10{superscript(int(exponent))}"
     return power if digits == "1" else f"{digits}×{power}"
 

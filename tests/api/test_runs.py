@@ -172,6 +172,22 @@ def test_a_plot_shows_the_numbers_of_the_table(made: xo.Run) -> None:
         made.plot_matrix("deliverd")
 
 
+def test_a_matrix_of_many_vesicles_says_its_power_of_ten(
+    made: xo.Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from exoabm.export import publication_data
+
+    amounts_of = publication_data.amounts_of
+    for factor in (1.0, 1e6):
+        monkeypatch.setattr(publication_data, "amounts_of", lambda *given, f=factor: f * amounts_of(*given))
+        ax = made.plot_matrix("captured")
+        power = {"": 1.0, "10³": 1e3, "10⁶": 1e6}[ax.get_title().partition("; numbers in ")[2]]
+        shown = float(ax.texts[0].get_text().replace(",", "")) * power
+        assert shown == pytest.approx(factor * max(made.pairs["encountered"].to_pylist()), rel=5e-3)
+        assert (power > 1) == (factor > 1)
+        plt.close("all")
+
+
 def test_a_notebook_shows_figures_after_the_first() -> None:
     """The backend turns interactive mode on within the first figure; later ones are shown if it stays on."""
     from exoabm.api.plots import new_axes

@@ -18,6 +18,7 @@ from exoabm.plot.maps import Cells, Links, map_page
 from exoabm.plot.matrices import Panel, matrix_page
 from exoabm.plot.networks import ring_page
 from exoabm.plot.page import Page, styled
+from exoabm.plot.scales import MINUS, label_ticks
 
 LONG = "a_cell_type_whose_name_has_very_many_letters"
 NAMES = [LONG, "tumor", "CD8-T-cell", "B", "macrophage_M1", "macrophage_M2", *(f"type_{i}" for i in range(6))]
@@ -103,6 +104,45 @@ def test_a_power_of_ten_is_told_where_there_is_no_scale(most: float, power: str,
     said = [text.get_text() for text in page.figure.findobj(Text)]
     assert number in said
     assert SAID["heading"] + (f"; numbers in {power}" if power else "") in said
+
+
+RAISED = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
+
+
+def value_of(text: str) -> float:
+    """The number that a reader finds in a text such as ``2.5×10⁷`` or ``98,907``."""
+    digits, times, power = text.replace(",", "").replace(MINUS, "-").partition("×10")
+    if not times and digits.startswith("10") and set(digits[2:]) & set("⁻⁰¹²³⁴⁵⁶⁷⁸⁹"):
+        digits, power = "1", digits[2:]
+    return float(digits) * 10.0 ** int(power.translate(RAISED) or 0)
+
+
+@pytest.mark.parametrize("most", [0.004, 0.3, 98_907.0, 99_999.6, 100_000.0, 238_503.8, 2.5e7, 3e8])
+def test_fields_of_a_matrix_times_the_power_in_its_title_are_the_table(most: float) -> None:
+    amounts = most / np.array([[1.0, 12.34], [5678.9, 0.3e9]])
+    for ax in (
+        plot.matrix(amounts, ["a", "b"], ["a", "b"], unit="vesicles taken up"),
+        matrix_page(
+            [Panel("", amounts, amounts / 10)], ["a", "b"], ["a", "b"], unit="vesicles", **SAID
+        ).panels[0],
+    ):
+        title = ax.get_title() or ax.figure.texts[0].get_text()
+        power = value_of(title.partition("numbers in ")[2] or "1")
+        shown = [value_of(text.get_text().partition("\n")[0]) * power for text in ax.texts]
+        np.testing.assert_allclose(shown, amounts.ravel(), rtol=5.1e-3)
+
+
+@pytest.mark.parametrize("low", [0.0, -2e-12, 1.0, 100.0, 1e5, 1e7, 3e8])
+@pytest.mark.parametrize("width", [1e-12, 2e-3, 0.6, 1.0, 30.0, 4e5, 3e8])
+def test_ticks_are_what_they_say(low: float, width: float) -> None:
+    width = max(width, 1e-9 * abs(low))  # closer floating point numbers are not read
+    ax = Figure().subplots()
+    ax.set_ylim(low, low + width)
+    label_ticks(ax.yaxis)
+    ticks = [tick for tick in ax.get_yticks() if low <= tick <= low + width]
+    said = [value_of(text) for text in ax.yaxis.get_major_formatter().format_ticks(ticks)]
+    np.testing.assert_allclose(said, ticks, atol=1e-6 * width, rtol=0)
+    assert len(ticks) > 1
 
 
 @pytest.mark.parametrize("make", [matrices, rings, curves, maps])

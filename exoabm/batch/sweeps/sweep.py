@@ -16,7 +16,7 @@ from exoabm.batch.sweeps.summary import RESULTS, SUMMARY, headline, write_result
 from exoabm.errors import InputError, ResourceError
 from exoabm.output.run_folder import atomic_file, write_whole
 from exoabm.plot.palette import COOL, INK, MUTED, RULE, WARM
-from exoabm.plot.scales import counted, number
+from exoabm.plot.scales import counted, label_ticks, number
 from exoabm.scenario.resource_estimate import gib
 from exoabm.tables.readouts import KEYS, parse
 
@@ -252,7 +252,7 @@ def _draw(summary: Summary, varied: Varied, readouts: list[str], folder: Path, t
 
 
 def _panel(axes: Axes, summary: Summary, varied: Varied, name: str) -> None:
-    from matplotlib.ticker import FuncFormatter, NullFormatter
+    from matplotlib.ticker import NullFormatter
 
     column = summary.readouts.index(name)
     values = [point.get(varied.key) for point in summary.points]
@@ -274,7 +274,7 @@ def _panel(axes: Axes, summary: Summary, varied: Varied, name: str) -> None:
         axes.errorbar(places, means, halves, fmt=style, ms=4.5, lw=1.4, capsize=3, color=WARM[0], zorder=2)
     if numeric and _by_factors(np.unique(x)):
         axes.set_xscale("log")
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+        label_ticks(axes.xaxis)
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.tick_params(which="minor", color=RULE)
     elif not numeric:
@@ -283,7 +283,7 @@ def _panel(axes: Axes, summary: Summary, varied: Varied, name: str) -> None:
     if y.min() > 0 and y.max() > WIDE * y.min():
         axes.set_yscale("log")
         axes.yaxis.set_minor_formatter(NullFormatter())
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+    label_ticks(axes.yaxis)
     axes.tick_params(labelsize=8, colors=MUTED)
     axes.grid(color=RULE, lw=0.6)
     axes.set_axisbelow(True)
@@ -333,16 +333,15 @@ def _value_text(value: Value, varied: Varied) -> str:
 
 def _scale_axes(ax: Axes, summary: Summary, names: list[Value], column: int, numeric: bool) -> None:
     """Logarithms where values differ by factors; words where they are no numbers."""
-    from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
+    from matplotlib.ticker import FixedLocator, NullFormatter
 
-    formatter = FuncFormatter(lambda value, _: number(value))
     if numeric and _by_factors(np.unique(np.array(names, float))):
         ax.set_xscale("log")
         ax.xaxis.set_minor_formatter(NullFormatter())
         if len(names) <= MANY_LEVELS:
             ax.xaxis.set_major_locator(FixedLocator(sorted(np.array(names, float))))
     if numeric:
-        ax.xaxis.set_major_formatter(formatter)
+        label_ticks(ax.xaxis)
     else:
         ax.set_xticks(range(len(names)), [_short(value) for value in names])
         ax.margins(x=0.15)
@@ -350,7 +349,7 @@ def _scale_axes(ax: Axes, summary: Summary, names: list[Value], column: int, num
     if len(y) and y.min() > 0 and y.max() > WIDE * y.min():
         ax.set_yscale("log")
         ax.yaxis.set_minor_formatter(NullFormatter())
-    ax.yaxis.set_major_formatter(formatter)
+    label_ticks(ax.yaxis)
 
 
 def _reach(mean: np.ndarray, half: np.ndarray) -> np.ndarray:

@@ -25,7 +25,18 @@ from exoabm.plot.run_figure.layout import (
     write_heading,
 )
 from exoabm.plot.run_figure.tissue import MAX_NAMES
-from exoabm.plot.scales import FEW, log_range, log_ticks, number, percent, shorten, superscript, tick_names
+from exoabm.plot.scales import (
+    FEW,
+    label_ticks,
+    log_range,
+    log_ticks,
+    number,
+    percent,
+    shorten,
+    superscript,
+    tick_names,
+    tick_text,
+)
 from exoabm.tables.readouts import named
 
 if TYPE_CHECKING:
@@ -128,7 +139,7 @@ def _frame(ax: Axes, hours: np.ndarray, top: float, label: str) -> None:
     unit = words.get(exponent, f"10{superscript(exponent)} ") + label
     end = max(float(hours[-1]), float(hours[0]) + 1e-3)
     ax.set(xlim=(float(hours[0]), end), ylim=(0.0, top), xlabel="time (h)", ylabel=unit)
-    ax.yaxis.set_major_formatter(lambda value, _: number(round(value / 10.0**exponent, 9)))
+    label_ticks(ax.yaxis, scale=10.0**exponent)
     rule_lines(ax)
 
 
@@ -217,7 +228,7 @@ def draw_uptake(figure: Figure, scene: Scene) -> None:
     marks = [float(x) for x in ax.get_xticks() if 0 <= x <= 1.03 * furthest]
     if own:
         marks = [-0.045 * reach, *[x for x in marks if x > 0.04 * reach]]
-    ax.set_xticks(marks, [number(round(x, 9)) if x >= 0 else "donors" for x in marks])
+    ax.set_xticks(marks, [tick_text(x, marks[1:]) if x >= 0 else "donors" for x in marks])
     write_heading(figure, RIGHT, scene.bottom, title, notes)
 
 
@@ -266,7 +277,7 @@ def _uptake_by_type(figure: Figure, scene: Scene, ax: Axes, takers: list[int]) -
     ax.set(xlim=(-0.6, len(pairs) - 0.4), ylim=(0, 1.14 * top), ylabel=f"{scene.what} taken up per cell")
     words = [f"{shorten(scene.styles[i].name, 14)}\n{shorten(kind, 14)}".strip() for i, kind in pairs]
     ax.set_xticks(range(len(pairs)), words)
-    ax.yaxis.set_major_formatter(lambda value, _: number(value))
+    label_ticks(ax.yaxis)
     rule_lines(ax)
     notes = ["a point per cell; bars and numbers: medians"]
     write_heading(figure, RIGHT, scene.bottom, "Uptake by cell type", notes)

@@ -13,7 +13,7 @@ import numpy as np
 from exoabm.analysis.outcomes import FORMS, body
 from exoabm.plot import palette
 from exoabm.plot.palette import COOL, INK, MUTED, OTHER, PAPER, RULE, WARM, Looks, Role, Style
-from exoabm.plot.scales import capitalized, counted, log_range, number, plain, shorten
+from exoabm.plot.scales import capitalized, counted, label_ticks, log_range, number, plain, shorten
 from exoabm.tables.readouts import named
 
 if TYPE_CHECKING:
@@ -226,7 +226,7 @@ def place_axes(figure: Figure, left: float, top: float, width: float, height: fl
     for axis, room in ((ax.xaxis, width / 75), (ax.yaxis, height / 34)):
         most = int(np.clip(room, 1, 9))
         axis.set_major_locator(MaxNLocator(most, steps=[1, 2, 5, 10], min_n_ticks=min(most, 2)))
-        axis.set_major_formatter(lambda value, _: number(round(value, 9)))
+        label_ticks(axis)
     return ax
 
 
