@@ -315,7 +315,9 @@ class ExosomeModel(Model):  # type: ignore[misc]
         Parameters
         ----------
         key : str
-            Dotted key of a number of the scenario; see ``scenario.changes.OPEN``.
+            Dotted key of a number that may change: a rate, probability, saturation or time constant of a cell
+            type, vesicle kind or response, or a property of the medium. The error for any other key lists
+            those of this scenario.
         value
             Text with a unit, number in the unit of its parameter, pair ``(number, "unit")``, or quantity of
             pint.
@@ -361,7 +363,10 @@ class ExosomeModel(Model):  # type: ignore[misc]
 
     @property
     def metrics(self) -> pd.DataFrame:
-        """A row per recorded time; units in the column names."""
+        """A row per recorded time, every ``record.metrics`` of model time; units in the column names.
+
+        The last row is that of the last whole interval, which may be before ``hours``.
+        """
         return self.history.frame()
 
     @property

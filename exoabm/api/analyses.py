@@ -14,7 +14,7 @@ from exoabm.api.batches import Vary, source_of, vary_texts, workers_of
 from exoabm.api.plots import new_axes
 from exoabm.api.progress import progress_bar
 from exoabm.api.runs import place_of, save_json, saved_folder
-from exoabm.api.scenarios import Source, scenario
+from exoabm.api.scenarios import Frame, Source, file_of, scenario
 from exoabm.errors import InputError, LongRun, did_you_mean
 from exoabm.scenario.changes import model_time
 from exoabm.tables.html import html_card, html_table
@@ -63,7 +63,7 @@ class Result:
 
 def fit(
     source: Source,
-    data: str | Path,
+    data: str | Path | Frame,
     vary: Vary = (),
     changes: Changes | None = None,
     *,
@@ -84,8 +84,9 @@ def fit(
     ----------
     source, changes
         As for ``scenario``.
-    data : str or Path
-        Text or Parquet with ``time_h`` and readouts, each with its ``NAME_sd`` if known; a run folder; or
+    data : str, Path or DataFrame
+        Text, Parquet, or a table of pandas or polars with ``time_h`` and readouts, each with its ``NAME_sd``
+        if known; a run folder; or
         sizes of vesicles, as a histogram or one by one.
     vary : mapping or sequence of str
         By dotted key the range as text, ``"10 / h:1000 / h:log"``; none for sizes.
@@ -134,16 +135,17 @@ def fit(
     if heights not in (None, *HEIGHTS):
         raise InputError(f"--heights {heights}: one of {', '.join(HEIGHTS)}")
     texts = vary_texts(vary)
-    sizes = read_sizes(Path(data), columns, heights)
+    path = file_of(data, "table of measurements")
+    sizes = read_sizes(path, columns, heights)
     if sizes is not None:
         if texts or out is not None:
-            raise InputError(f"{data} is a histogram of sizes; --vary and --out go with time series")
+            raise InputError(f"{path} is a histogram of sizes; --vary and --out go with time series")
         return Diameters(sizes, loaded, vesicle)
-    series = series_of(read_table(Path(data), censored), columns)
+    series = series_of(read_table(path, censored), columns)
     if not texts:
         raise InputError("select the parameters to fit with --vary KEY=LO:HI[:log]")
     if vesicle is not None:
-        raise InputError(f"--vesicle goes with a histogram of diameters; {data} is a time series")
+        raise InputError(f"--vesicle goes with a histogram of diameters; {path} is a time series")
     with progress_bar("fit", progress) as tell:
         found = fit_series(
             loaded,

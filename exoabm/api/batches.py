@@ -90,7 +90,8 @@ def sweep(
     overwrite : bool
         Replace a sweep at ``out``.
     progress : bool or callable, optional
-        Whether to draw a progress bar, or a function of the rows done and those there are.
+        Whether to draw a progress bar with the time left, or a function of the rows done and those there are.
+        By default a bar is drawn in a notebook and on a terminal.
 
     Raises
     ------
@@ -111,7 +112,7 @@ def sweep(
     >>> found.table.column_names[:4]
     ['point', 'cell_type.donor.release_rate (1/h)', 'readout', 'n']
     >>> found.plot("emitted[exosome]").get_xlabel()
-    'cell_type.donor.release_rate (1/h)'
+    'release rate of donor (1/h)'
     """
     loaded = scenario(source, changes)
     texts = vary_texts(vary)
@@ -320,6 +321,8 @@ class Sweep(Batch):
 
     def plot(self, *readouts: str, x: str | None = None, ax: Axes | None = None) -> Axes:
         """Draw the mean of a readout with its 95 % interval against a varied key, a line per value of others.
+
+        Lines lie a little beside each other, so that none hides another.
 
         Parameters
         ----------

@@ -10,11 +10,13 @@ import numpy as np
 from exoabm.api.analyses import Result
 from exoabm.api.plots import new_axes
 from exoabm.api.runs import Run, save_json
+from exoabm.api.scenarios import file_of
 from exoabm.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from exoabm.api.scenarios import Frame
     from exoabm.causal import paths as following
     from exoabm.inference import score as scoring
 
@@ -83,15 +85,16 @@ class Paths(Result):
         return Path(folder)
 
 
-def score(truth: str | Path, result: str | Path, **options: Any) -> Score:
+def score(truth: str | Path, result: str | Path | Frame, **options: Any) -> Score:
     """Score a result of inferred communication against the truth, beside baselines.
 
     Parameters
     ----------
     truth : str or Path
         A file made by ``run.export("truth.h5ad")``.
-    result : str or Path
-        A table with source, target and score; a ``.h5ad`` of COMMOT or LIANA; or squidpy's ligrec as CSV.
+    result : str, Path or DataFrame
+        A table with source, target and score, also of pandas or polars; a ``.h5ad`` of COMMOT or LIANA; or
+        squidpy's ligrec as CSV.
     options
         ``amount``, ``column``, ``key``, ``better``, ``true_genes``, ``transpose`` and ``length``, as of
         ``exoabm score``; see ``inference.score.score``.
@@ -108,13 +111,12 @@ def score(truth: str | Path, result: str | Path, **options: Any) -> Score:
     >>> run = xo.run("two_cells", {"clock.step": "10 min"}, seed=1, hours=4)
     >>> truth = run.export("truth.h5ad")[0]
     >>> pairs = pd.DataFrame({"source": ["donor"], "target": ["recipient"], "score": [1.0]})
-    >>> pairs.to_csv("guess.csv", index=False)
-    >>> xo.score(truth, "guess.csv").rows()[0]["auprc"]
+    >>> xo.score(truth, pairs).rows()[0]["auprc"]
     1.0
     """
     from exoabm.inference.score import score as scored
 
-    return Score(scored(Path(truth), Path(result), **options))
+    return Score(scored(Path(truth), file_of(result, "table of scores"), **options))
 
 
 class Score(Result):

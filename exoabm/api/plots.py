@@ -322,7 +322,9 @@ class new_axes:
         from exoabm.plot.page import COLUMN, MM
 
         size = (self._columns * COLUMN * MM, 0.75 * COLUMN * MM)
-        return plt.subplots(figsize=size, dpi=DPI, layout="constrained")[1]
+        ax: Any = plt.subplots(figsize=size, dpi=DPI, layout="constrained")[1]
+        ax._ipython_display_ = _shown_by_pyplot
+        return ax
 
     def __exit__(self, *error: Any) -> None:
         import matplotlib as mpl
@@ -330,6 +332,10 @@ class new_axes:
         interactive = mpl.is_interactive()  # turned on where a notebook makes its first figure, in here
         self._style.__exit__(*error)
         mpl.interactive(interactive)
+
+
+def _shown_by_pyplot() -> None:
+    """What a notebook displays of axes that are the value of a cell: nothing beside the figure of pyplot."""
 
 
 def _draw_field(ax: Axes, run: FinishedRun, kind: str, at: int) -> Any:

@@ -1,4 +1,4 @@
-"""A progress bar on a terminal or in a notebook; nothing elsewhere."""
+"""A progress bar and warnings on a terminal or in a notebook; nothing elsewhere."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from exoabm.errors import visible
 from exoabm.parameters.units import duration_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     Tell = Callable[..., Any]
 
@@ -26,6 +26,9 @@ EVERY = 0.2
 def progress_bar(title: str, asked: bool | Tell | None = None) -> Iterator[Tell | None]:
     """A function to be called with the share done, or with the number done and that of all.
 
+    The bar shows what is done and the estimated time left. It stands there from the beginning, also while
+    the code is compiled, and is removed at the end.
+
     Parameters
     ----------
     title : str
@@ -36,15 +39,28 @@ def progress_bar(title: str, asked: bool | Tell | None = None) -> Iterator[Tell 
     if callable(asked):
         yield asked
         return
-    notebook = _notebook()
-    if asked is False or (asked is None and notebook is None and not sys.stderr.isatty()):
+    if not shown(asked):
         yield None
         return
-    bar = _Bar(title, notebook)
+    bar = _Bar(title, _notebook())
     try:
         yield bar.tell
     finally:
         bar.close()
+
+
+def shown(asked: bool | Tell | None) -> bool:
+    """Whether a bar is drawn by this module; see ``progress_bar``."""
+    if callable(asked) or asked is not None:
+        return asked is True
+    return _notebook() is not None or sys.stderr.isatty()
+
+
+def show_warnings(warnings: Iterable[str], asked: bool | Tell | None) -> None:
+    """Print warnings to standard error where a bar is drawn; elsewhere only the result has them."""
+    if shown(asked):
+        for text in warnings:
+            print(f"Warning: {visible(text)}", file=sys.stderr)
 
 
 class _Bar:
@@ -52,10 +68,8 @@ class _Bar:
 
     def __init__(self, title: str, notebook: Any) -> None:
         self._title, self._start, self._drawn = visible(title), time.monotonic(), -EVERY
-        self._handle: Any = (
-            None if notebook is None else notebook({"text/plain": ""}, raw=True, display_id=True)
-        )
-        self._length = 0
+        self._notebook, self._handle, self._length = notebook, None, 0
+        self._draw(0.0, "starting")
 
     def tell(self, done: float, total: float | None = 1.0) -> None:
         now = time.monotonic() - self._start
@@ -68,10 +82,10 @@ class _Bar:
         self._draw(share, " ".join(word for word in (f"{share:.0%}" if total else "", count, left) if word))
 
     def _draw(self, share: float, words: str) -> None:
-        if self._handle is not None:
+        if self._notebook is not None:
             bar = f"<progress value='{share:.4f}' max='1'></progress>"
             html = f"{escape(self._title)} {bar} {escape(words)}"
-            self._handle.update({"text/html": html, "text/plain": f"{self._title} {words}"}, raw=True)
+            self._show({"text/html": html, "text/plain": f"{self._title} {words}"})
             return
         full = round(WIDTH * share)
         text = f"{self._title} [{'=' * full}{' ' * (WIDTH - full)}] {words}"
@@ -79,9 +93,16 @@ class _Bar:
         sys.stderr.flush()
         self._length = len(text)
 
+    def _show(self, content: dict[str, str]) -> None:
+        """Display content in a notebook; always of the same types, since JupyterLab redraws no others."""
+        if self._handle is None:
+            self._handle = self._notebook(content, raw=True, display_id=True)
+        else:
+            self._handle.update(content, raw=True)
+
     def close(self) -> None:
-        if self._handle is not None:
-            self._handle.update({"text/plain": ""}, raw=True)
+        if self._notebook is not None:
+            self._show({"text/html": "", "text/plain": ""})
         elif self._length:
             sys.stderr.write("\r" + " " * self._length + "\r")
             sys.stderr.flush()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from exoabm.api.plots import Plots
-from exoabm.api.progress import progress_bar
+from exoabm.api.progress import progress_bar, show_warnings
 from exoabm.api.scenarios import Source, scenario
 from exoabm.errors import InputError
 from exoabm.manifest import MANIFEST
@@ -71,7 +71,8 @@ def run(
         Changes between steps by model time in h or with a unit: ``{"6 h": {KEY: VALUE}}``; see
         ``ExosomeModel.set``. Those of a run folder are repeated if none are given.
     progress : bool or callable, optional
-        Whether to draw a progress bar, or a function of the share done.
+        Whether to draw a progress bar with the time left, and to print the warnings after it, or a function
+        of the share done. By default in a notebook and on a terminal; ``Run.warnings`` has them always.
 
     Raises
     ------
@@ -124,7 +125,9 @@ def run(
             progress=tell,
             changes_at=between,
         )
-    return Run(done.folder, notes=done.warnings, recognized=done.recognized, home=home)
+    made = Run(done.folder, notes=done.warnings, recognized=done.recognized, home=home)
+    show_warnings(made.warnings, progress)
+    return made
 
 
 def repeated(

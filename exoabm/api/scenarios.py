@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -22,6 +25,9 @@ class Frame(Protocol):
 
 Source = str | Path | Frame | Mapping[str, Any] | LoadedScenario
 """What a scenario is made of: see ``scenario``."""
+CELLS = "table of cells"
+OPTION = re.compile(r"--set '([a-z_.]+)=([^']*)'")
+"""An option of the command line in the text of an error."""
 BUILT = "built-in-python"
 """Name of a scenario that is no file."""
 _KEPT: list[tempfile.TemporaryDirectory[str]] = []
@@ -68,13 +74,14 @@ def scenario(source: Source = "signaling", changes: Changes | None = None, /, **
     if isinstance(source, LoadedScenario):
         return source.changed(given) if given else source
     if isinstance(source, Frame):
-        return load(_file_of(source), given)
+        with words_of_python():
+            return load(file_of(source, CELLS), given)
     if isinstance(source, Mapping):
         import tomli_w
 
         text = tomli_w.dumps(tables_of(source)).encode()
         return parse(text, name=BUILT, folder=Path.cwd(), overrides=given)
-    return load(source, given)
+    return load(file_of(source, "scenario") if not isinstance(source, str) else source, given)
 
 
 def list_scenarios() -> dict[str, str]:
@@ -130,20 +137,41 @@ def scenario_from_table(
 
     given = texts_of(changes, more)
     layout = {key: text for key, text in given.items() if key.startswith("layout.")}
-    path = _file_of(table) if isinstance(table, Frame) else Path(table)
-    text, _ = scenario_of_labels(path, layout, path.resolve().parent)
+    path = file_of(table, CELLS)
+    with words_of_python():
+        text, _ = scenario_of_labels(path, layout, path.resolve().parent)
     rest = {key: value for key, value in given.items() if key not in layout}
     return parse(text, name=f"built-from-{path.stem}", folder=path.resolve().parent, overrides=rest)
 
 
-def _file_of(table: Frame) -> Path:
-    """A Parquet file of a table in memory, named by its type, so that it is read and kept as any file.
+@contextlib.contextmanager
+def words_of_python() -> Iterator[None]:
+    """State options of the command line in errors as arguments of Python: ``layout__unit='0.5 um'``."""
+    try:
+        yield
+    except InputError as error:
+        error.args = (
+            OPTION.sub(lambda m: f"{m[1].replace('.', '__')}={m[2]!r}", str(error)),
+            *error.args[1:],
+        )
+        raise
+
+
+def file_of(table: Frame | str | Path, what: str) -> Path:
+    """The path that was given, or a Parquet file of a table in memory, named by its type.
+
+    It is then read and kept as any file.
 
     Raises
     ------
     InputError
-        If a column holds values of several types, or a name stands for several columns.
+        If it is neither; if a column holds values of several types, or a name stands for several columns.
     """
+    if isinstance(table, str | os.PathLike):
+        return Path(table)
+    if not isinstance(table, Frame):
+        first = "; call its .collect() first" if hasattr(table, "collect") else ""
+        raise InputError(f"a {type(table).__name__} is no {what}: give a path or a DataFrame{first}")
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -155,6 +183,6 @@ def _file_of(table: Frame) -> Path:
         path = Path(home.name) / f"{type(table).__name__}.parquet"
         parquet.write_table(found.select(columns).replace_schema_metadata(), path)
     except (pa.ArrowException, TypeError, ValueError) as error:
-        raise InputError(f"{type(table).__name__}: no table of cells: {error}") from None
+        raise InputError(f"{type(table).__name__}: no {what}: {error}") from None
     _KEPT.append(home)
     return path

@@ -216,7 +216,7 @@ def _warnings(rows: dict[str, dict[str, dict[str, Measures]]]) -> list[str]:
             f"{own.auprc:.3g}. Rows, or the column source, must be the cells that send; --transpose exchanges"
             " the two"
         )
-    if own.auprc is not None and near.auprc is not None and own.auprc < near.auprc:
+    elif own.auprc is not None and near.auprc is not None and own.auprc < near.auprc:
         found.append(
             f"distance alone finds more (AUPRC {near.auprc:.3g} against {own.auprc:.3g}): on this truth the "
             "result contains less information than the positions"

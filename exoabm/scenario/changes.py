@@ -8,6 +8,7 @@ duration are fixed.
 from __future__ import annotations
 
 import json
+import reprlib
 import tomllib
 from collections.abc import Mapping
 from copy import copy
@@ -108,7 +109,7 @@ def _plain(value: Any, key: str) -> Any:
         return _with_unit(value.magnitude, format(value.units, "C"), key)
     if _is_pair(value):
         return _with_unit(value[0], value[1], key)
-    if hasattr(value, "tolist"):  # of NumPy
+    if hasattr(value, "tolist") and not hasattr(value, "__arrow_c_stream__"):  # of NumPy
         return _plain(value.tolist(), key)
     if isinstance(value, Integral):
         return int(value)
@@ -118,9 +119,14 @@ def _plain(value: Any, key: str) -> Any:
         return {str(name): _plain(item, f"{key}.{name}") for name, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item, key) for item in value]
+    if hasattr(value, "__arrow_c_stream__") or hasattr(value, "collect"):
+        raise InputError(
+            f"{key}: a {type(value).__name__} is no value of a key; give it as the scenario: "
+            "scenario_from_table(frame), or scenario(frame) and run(frame) with the types of `tissue`"
+        )
     raise InputError(
-        f"{key} = {value!r}: a value is a text such as '100 / h', a number, a pair (number, 'unit'), a "
-        "quantity of pint, True, False, or a list or mapping of these"
+        f"{key} = {reprlib.repr(value)}: a value is a text such as '100 / h', a number, a pair (number, "
+        "'unit'), a quantity of pint, True, False, or a list or mapping of these"
     )
 
 
@@ -251,7 +257,9 @@ def changed_between_steps(
         if key in known:
             raise InputError(f"{key} cannot change between steps; those that can: {', '.join(able)}")
         raise InputError(f"{key}: no number of this scenario{did_you_mean(key, able)}")
-    text = text_of(value, key)
+    text, unit = text_of(value, key), known[key].parameter.unit
+    if isinstance(literal(text), int | float) and unit != "1":
+        text += f" {unit}"
     return loaded.changed({key: text}), StepChange(time_s, key, text, str(known[key]))
 
 

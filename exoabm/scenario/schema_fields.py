@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
+from exoabm.errors import InputError
 from exoabm.parameters.catalog import CATALOG, Parameter, Quantity
-from exoabm.tables.html import html_card, html_table
+from exoabm.tables.html import html_card, html_fold, html_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -251,7 +252,7 @@ def rows_of(loaded: LoadedScenario, *, everything: bool = False) -> Iterator[dic
 
 
 def html_of(loaded: LoadedScenario) -> str:
-    """Title, question, and a table of the keys that are set, with value, unit, range and source."""
+    """Title, question, cells of a table, and the keys that are set with value, unit, range and source."""
     info = loaded.scenario.info
     rows = [
         [str(row.get(column, "")) for column in COLUMNS]
@@ -259,7 +260,29 @@ def html_of(loaded: LoadedScenario) -> str:
         if not row["key"].startswith("info.")
     ]
     names = ("key", "value", "unit", "allowed", "published or plausible", "source")
-    return html_card(f"{loaded.name}: {info.title}", [info.question], html_table(names, rows, len(rows)))
+    cells, labels = _cells_of_table(loaded)
+    table = html_table(names, rows, len(rows))
+    keys = html_fold(f"{len(rows)} keys, with value, unit, range and source", table)
+    return html_card(f"{loaded.name}: {info.title}", [info.question, *cells], *labels, keys)
+
+
+def _cells_of_table(loaded: LoadedScenario) -> tuple[list[str], list[str]]:
+    """Findings on the layout's table as lines, and its labels as HTML; nothing if it cannot be read."""
+    from exoabm.scenario.placement import from_table
+
+    if loaded.scenario.layout.table is None:
+        return [], []
+    try:
+        placed = from_table(loaded)
+    except InputError as error:
+        return [str(error)], []
+    except OSError as error:
+        return [f"{loaded.scenario.layout.table} cannot be read: {error.strerror or error}"], []
+    other = "up" if placed.table.y_down else "down"
+    *lines, last = placed.table.findings
+    lines.append(f'{last} in pictures; layout__y_axis="{other}" turns these over and moves no cell')
+    rows = [(label, placed.meaning[label], n) for label, n in placed.table.labels.counts().items()]
+    return lines, [html_table(("label", "cell type", "cells"), rows)]
 
 
 def _plain(value: Any) -> Any:

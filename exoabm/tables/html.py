@@ -34,6 +34,11 @@ def html_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], most: int 
     return table + (f"<div>and {left:,} more rows</div>" if left > 0 else "")
 
 
+def html_fold(title: str, content: str) -> str:
+    """Content that is shown when its title is pressed."""
+    return f"<details><summary>{_safe(title)}</summary>{content}</details>"
+
+
 def _cell(value: Any) -> str:
     if isinstance(value, float):
         return f"<td style='text-align:right'>{value:.6g}</td>"

@@ -53,7 +53,11 @@ def test_a_sweep_is_drawn_with_a_line_per_other_value_and_intervals(made: xo.Swe
     wanted = table[(table.readout == "emitted[exosome]") & (table[HINDRANCE] == 0.1)]["mean"]
     np.testing.assert_allclose(ax.containers[0].lines[0].get_ydata(), wanted)
     assert len(ax.containers) == 2
-    assert ax.get_xlabel() == f"{RATE} (1/h)"
+    assert ax.get_xlabel() == "release rate of donor (1/h)"
+    assert ax.get_title() == "n = 3 per point; means, 95 % intervals"
+    first, second = (line.lines[0].get_xdata() for line in ax.containers)
+    assert (first < second).all(), "no line hides another"
+    np.testing.assert_allclose((first + second) / 2, [60, 120])
     assert ax.get_ylabel() == "emitted[exosome] (vesicles)"
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["hindrance = 0.1", "hindrance = 1"]
     plt.close(figure)

@@ -188,6 +188,85 @@ def test_a_matrix_of_many_vesicles_says_its_power_of_ten(
         plt.close("all")
 
 
+def test_the_axes_of_a_new_figure_are_not_written_out_in_a_notebook(made: xo.Run) -> None:
+    ax = made.plot()
+    assert ax._ipython_display_() is None, "IPython calls this in place of repr"
+    _, own = plt.subplots()
+    assert not hasattr(made.plot(ax=own), "_ipython_display_"), "nor are axes of the caller changed"
+    plt.close("all")
+
+
+class Notebook:
+    """Displays of a notebook, the last of each."""
+
+    def __init__(self) -> None:
+        self.shown: list[dict[str, str]] = []
+
+    def __call__(self, content: dict[str, str], **options: object) -> Notebook:
+        self.shown.append(content)
+        return self
+
+    update = __call__
+
+
+def test_a_notebook_shows_a_bar_from_the_beginning_and_warnings(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from exoabm.api import progress
+
+    notebook = Notebook()
+    monkeypatch.setattr(progress, "_notebook", lambda: notebook)
+    monkeypatch.setattr(progress, "EVERY", 0.0)
+    with progress.progress_bar("two_cells") as tell:
+        assert "starting" in notebook.shown[0]["text/html"]
+        tell(0.25)
+        assert "25%" in notebook.shown[-1]["text/html"]
+    assert {frozenset(each) for each in notebook.shown} == {frozenset(["text/html", "text/plain"])}
+    assert notebook.shown[-1]["text/html"] == "", "it is removed"
+    progress.show_warnings(["long"], None)
+    assert capsys.readouterr().err == "Warning: long\n"
+    progress.show_warnings(["long"], False)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_notebook_shows_the_cells_of_a_table_before_the_keys(tmp_path: Path) -> None:
+    table = tmp_path / "cells.csv"
+    table.write_text("x_um,y_um,cell_type\n10,10,CK+\n60,40,other\n30,80,other\n")
+    shown = xo.scenario_from_table(table)._repr_html_()
+    before, _, keys = shown.partition("<details>")
+    for said in ("3 cells", "um", "y runs upward", "layout__y_axis=&quot;down&quot;"):
+        assert said in before
+    row = "<tr><td style='text-align:left'>CK+</td><td style='text-align:left'>CK_pos</td>"
+    assert row in before
+    assert "domain.voxel" in keys
+    assert "domain.voxel" not in before
+    table.unlink()
+    mine = xo.scenario("two_cells")._repr_html_()
+    assert "label" not in mine.partition("<details>")[0]
+
+
+class LazyFrame:
+    """As of polars: no table before it is collected."""
+
+    def collect(self) -> None:
+        raise AssertionError
+
+
+def test_a_table_that_cannot_be_used_is_refused_in_words_of_python(tmp_path: Path) -> None:
+    import pandas as pd
+
+    pixels = pd.DataFrame({"x_px": [1.0, 40.0], "y_px": [1.0, 60.0], "cell_type": ["a", "b"]})
+    with pytest.raises(InputError, match=r"layout__unit='") as refused:
+        xo.scenario_from_table(pixels)
+    assert "--set" not in str(refused.value)
+    for call in (xo.scenario_from_table, xo.scenario, lambda lazy: xo.fit("two_cells", lazy, ["a=1:2"])):
+        with pytest.raises(InputError, match=r"a LazyFrame is no .*collect\(\) first"):
+            call(LazyFrame())
+    with pytest.raises(InputError, match=r"layout\.table: a DataFrame is no value of a key") as refused:
+        xo.scenario("tissue", {"layout.table": pixels})
+    assert len(str(refused.value)) < 200
+
+
 def test_a_notebook_shows_figures_after_the_first() -> None:
     """The backend turns interactive mode on within the first figure; later ones are shown if it stays on."""
     from exoabm.api.plots import new_axes

@@ -90,6 +90,19 @@ def test_changes_are_noted_and_repeat_to_the_same_bits(engine: dict[str, str], t
     assert model.edges.column("taken_up").equals(made.edges.column("taken_up"))
 
 
+def test_a_change_is_noted_with_its_unit() -> None:
+    model = xo.ExosomeModel("two_cells", seed=1, overrides=SMALL)
+    for value in (240, "240", "240 / h", (4, "1/min")):
+        model.set(RATE, value)
+    noted = [(change.value, change.before) for change in model.changes]
+    assert noted == [
+        ("240 1/h", "60 1/h"),
+        ("240 1/h", "240 1/h"),
+        ("240 / h", "240 1/h"),
+        ("4 1/min", "240 1/h"),
+    ]
+
+
 @pytest.mark.parametrize("stop", [0.9, 1.2, 1.7], ids=["before", "between", "after"])
 def test_a_run_with_changes_goes_on_from_a_checkpoint_to_the_same_bits(stop: float, tmp_path: Path) -> None:
     changed = SMALL | ENGINES[1]

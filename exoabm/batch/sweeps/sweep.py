@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ from exoabm.scenario.resource_estimate import gib
 from exoabm.tables.readouts import KEYS, parse
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from matplotlib.axes import Axes
@@ -307,22 +308,49 @@ def draw_means(ax: Axes, summary: Summary, varied: Varied, name: str) -> Axes:
     names = list(dict.fromkeys(point.get(varied.key) for point in summary.points))
     numeric = varied.numeric and None not in names
     shades = hues(list(lines))
-    for label, rows in lines.items():
+    shift = _beside(np.array(names, float) if numeric else np.arange(len(names)), len(lines))
+    for place, (label, rows) in enumerate(lines.items()):
         values = [summary.points[row].get(varied.key) for row in rows]
         x = np.array([value if numeric else names.index(value) for value in values], float)
         order = np.argsort(x)
         mean, half = summary.mean[rows, column][order], np.nan_to_num(summary.half[rows, column][order])
         look: dict[str, Any] = {"fmt": "o-" if numeric else "o", "ms": 3.5, "lw": 1.0, "capsize": 2.5}
-        ax.errorbar(x[order], mean, _reach(mean, half), color=darker(shades[label]), label=label, **look)
+        ax.errorbar(
+            shift(x[order], place), mean, _reach(mean, half), color=darker(shades[label]), label=label, **look
+        )
     _scale_axes(ax, summary, names, column, numeric)
     parsed = parse(name) if name.partition("[")[0] in KEYS else None
     unit = parsed.column.unit if parsed is not None and parsed.column is not None else ""
-    ax.set_xlabel(varied.column)
+    sizes = sorted({int(n) for n in summary.n if n})
+    n = " to ".join(f"{size:,}" for size in dict.fromkeys((sizes[0], sizes[-1]))) if sizes else "0"
+    ax.set_title(f"n = {n} per point" + ("; means, 95 % intervals" if sizes and sizes[-1] > 1 else ""))
+    ax.set_xlabel(_axis_label(varied), parse_math=False)
     ax.set_ylabel(name.replace("_", " ") + (f" ({unit})" if unit else ""), parse_math=False)
     if others:
         ax.legend(fontsize=6)
     rule(ax)
     return ax
+
+
+def _beside(values: np.ndarray, lines: int) -> Callable[[np.ndarray, int], np.ndarray]:
+    """Places along the axis of values, for each of several lines a little beside those of the others."""
+    places = np.unique(values)
+    by_factors = _by_factors(places)
+    gap = float(np.diff(np.log(places) if by_factors else places).min(initial=np.inf))
+    step = min(0.08, 0.4 / lines) * gap if math.isfinite(gap) else 0.0
+
+    def shifted(x: np.ndarray, line: int) -> np.ndarray:
+        by = (line - (lines - 1) / 2) * step
+        return x * math.exp(by) if by_factors else x + by
+
+    return shifted
+
+
+def _axis_label(varied: Varied) -> str:
+    """``release rate of donor (1/h)`` for ``cell_type.donor.release_rate``."""
+    *groups, owner, name = ["", "", *varied.key.split(".")]
+    words = name.replace("_", " ") + (f" of {owner}" if groups[-1] else "")
+    return words + (f" ({varied.unit})" if varied.unit not in (None, "1") else "")
 
 
 def _value_text(value: Value, varied: Varied) -> str:
