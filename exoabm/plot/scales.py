@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -120,11 +121,11 @@ def number(value: float, figures: int = 3) -> str:
 def label_ticks(*axes: Axis, scale: float = 1.0) -> None:
     """Write the ticks of axes, divided by ``scale``, in as many figures as tell each from the next."""
 
-    def text(value: float, axis: Axis) -> str:
+    def text(axis: Axis, value: float, _: int | None) -> str:
         return tick_text(value / scale, np.array(axis.get_majorticklocs()) / scale)
 
     for axis in axes:
-        axis.set_major_formatter(lambda value, _, axis=axis: text(value, axis))
+        axis.set_major_formatter(partial(text, axis))
 
 
 def tick_text(value: float, ticks: Sequence[float] | np.ndarray) -> str:

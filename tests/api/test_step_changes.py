@@ -40,7 +40,7 @@ def test_vesicles_are_released_at_the_rate_of_each_time() -> None:
     assert f"{RATE} = 120 / h from 1 h" in model._repr_html_()
     assert [(change.time_s, change.value, change.before) for change in model.changes] == [
         (3600.0, "120 / h", "60 1/h"),
-        (7200.0, "0", "120 1/h"),
+        (7200.0, "0 1/h", "120 1/h"),
     ]
 
 
@@ -99,7 +99,7 @@ def test_a_change_is_noted_with_its_unit() -> None:
         ("240 1/h", "60 1/h"),
         ("240 1/h", "240 1/h"),
         ("240 / h", "240 1/h"),
-        ("4 1/min", "240 1/h"),
+        ("4.0 1/min", "240 1/h"),
     ]
 
 
