@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import atexit
+import hashlib
 import os
 import shutil
 import sys
 import tempfile
+from pathlib import Path
 
 import numba
 
@@ -18,8 +20,9 @@ def _find_cache() -> None:
     the folder.
     """
     try:
-        numba.njit(cache=True)(_find_cache)  # compiles nothing, but looks for a place
-    except RuntimeError:
+        probe = numba.njit(cache=True)(_find_cache)  # compiles nothing, but looks for a place
+        _remove_outdated(Path(probe.stats.cache_path))
+    except (RuntimeError, OSError):
         folder = tempfile.mkdtemp(prefix="exoabm-")
         os.environ["NUMBA_CACHE_DIR"] = numba.config.CACHE_DIR = folder
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
@@ -28,6 +31,25 @@ def _find_cache() -> None:
             "set NUMBA_CACHE_DIR to a writable one",
             file=sys.stderr,
         )
+
+
+def _remove_outdated(folder: Path) -> None:
+    """Remove the index of code that was compiled from other sources of these kernels.
+
+    numba 0.68 compares the file of a compiled function, but not those of the functions that it calls: after
+    an update of one file the others would continue to use its earlier code.
+    """
+    found = hashlib.sha256()
+    for source in sorted(Path(__file__).parent.glob("*.py")):
+        found.update(source.read_bytes())
+    stamp = folder / "sources.sha256"
+    if stamp.exists() and stamp.read_text() == found.hexdigest():
+        return
+    for index in folder.glob("*.nbi"):
+        index.unlink(missing_ok=True)
+    made = stamp.with_name(f"{stamp.name}.{os.getpid()}")
+    made.write_text(found.hexdigest())
+    made.replace(stamp)
 
 
 _find_cache()

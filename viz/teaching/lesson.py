@@ -162,12 +162,12 @@ class Step(Data):
                 return Verdict(False, mistake.words)
         return Verdict(False, self.hint)
 
-    def names(self) -> set[str]:
+    def names(self) -> frozenset[str]:
         """The measured numbers that the question, its answers and the explanation contain."""
         formulas = (self.truth, *(mistake.value for mistake in self.mistakes))
         parts = (node for f in formulas for node in ast.walk(ast.parse(f, mode="eval")))
-        named = {ast.unparse(node) for node in parts if isinstance(node, ast.Name | ast.Attribute)}
-        return named | set(re.findall(r"\{([a-z0-9_]+)\}", self.ask + self.explain)) - {"truth"}
+        named = frozenset(ast.unparse(node) for node in parts if isinstance(node, ast.Name | ast.Attribute))
+        return named | frozenset(re.findall(r"\{([a-z0-9_]+)\}", self.ask + self.explain)) - {"truth"}
 
     def explanation(self, found: Found) -> str:
         """The explanation with the numbers of the reader's own runs in it."""
