@@ -239,7 +239,8 @@ class ExosomeModel(Model):  # type: ignore[misc]
             ``"cell:17"``, ``"cell_type:macrophage"``, ``"edge:3->17"`` (cells or types), or
             ``"vesicle:exosome"``.
         block : {"release", "uptake", "delivery", "response"}, optional
-            The step that is removed; release, or uptake for an edge, if not given. See ``cells.silencing``.
+            The step that is removed; release, or uptake for an edge, if not given; see
+            ``cells.interventions``.
         give : str, optional
             ``"cell:17 message 100"``: copies of a cargo given to a cell, or to each cell of a type, now.
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from exoabm.accounting.finite_check import check_finite
 from exoabm.accounting.stage_records import Emissions, Returning, Sources, TransportResult, Turnover, Uptake
 from exoabm.accounting.step_balance import book_flows, close_step
+from exoabm.cells.interventions import give, without_silenced
 from exoabm.cells.motility import move
 from exoabm.cells.responses import respond
 from exoabm.cells.secretion import secrete
-from exoabm.cells.silencing import give, without_silenced
 from exoabm.cells.turnover import apply_turnover, decide_fates
 from exoabm.cells.uptake import take_up, warn_of_waiting
 from exoabm.errors import NumericalError
@@ -68,7 +68,7 @@ def _move(step: Step) -> None:
     step.position = move(step.state, step.dt)
 
 
-def _decide_fate(step: Step) -> None:
+def _decide_turnover(step: Step) -> None:
     step.turnover = decide_fates(step.state, step.position, step.dt)
 
 
@@ -90,7 +90,7 @@ class Stage(NamedTuple):
 
     name: str
     reads: str
-    hands_on: str
+    outputs: str
     run: Callable[[Step], None]
 
 
@@ -101,7 +101,7 @@ STAGES = (
     Stage("take up", "captures, recipient cells", "uptake by fate", _take_up),
     Stage("respond", "uptake, signals", "cargo, behaviors", lambda s: respond(s.state, s.uptake, s.dt)),
     Stage("move", "behaviors, gradients, captures", "positions", _move),
-    Stage("fate", "behaviors, positions", "turnover rows", _decide_fate),
+    Stage("turnover", "behaviors, positions", "turnover rows", _decide_turnover),
     Stage("commit", "all of these", "balances, contacts, clock, arrays of cells", _commit),
     Stage("observe", "state, read-only", "tables when due", lambda s: s.recorder.observe(s.state)),
 )

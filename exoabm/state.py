@@ -296,7 +296,7 @@ class State:
     base, damping : numpy.ndarray
         Value of each behavior at rest, and mean share of ``cells.feedback`` in recent steps, both (T, B).
     silences, gifts : tuple
-        Interventions of a causal comparison; see ``cells.silencing``.
+        Interventions of a causal comparison; see ``cells.interventions``.
     released : numpy.ndarray
         Vesicles released by each cell until now, (n, K).
     fields : list of numpy.ndarray

@@ -27,7 +27,7 @@ import numpy as np
 
 from exoabm.cells.behaviors import known
 from exoabm.cells.cargo_pools import receive_cargo
-from exoabm.cells.silencing import unresponsive
+from exoabm.cells.interventions import unresponsive
 from exoabm.parameters.catalog import CATALOG
 from exoabm.physiology import SecretionMode
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from exoabm.accounting.stage_records import Uptake
-from exoabm.cells.silencing import acting, block_each, blocked_shares
+from exoabm.cells.interventions import acting, block_each, blocked_shares
 from exoabm.kernels import compartment_kinetics as compartments
 from exoabm.kernels.compartment_kinetics import (
     advance_compartment_parts,

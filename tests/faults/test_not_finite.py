@@ -49,7 +49,7 @@ PLANTS: dict[str, tuple[str, dict[str, str], Plant, str, tuple[str, ...]]] = {
     "waste": ("waste_removal", {}, at("waste", 4), "respond", ("waste of cell 4",)),
     "behavior": ("chemotaxis", {}, at("behavior", 2, 0), "respond", ("chemotaxis of cell 2 (",)),
     "position": ("chemotaxis", {}, at("position", 2, 1), "respond", ("position of cell 2 (",)),
-    "velocity": ("chemotaxis", {}, at("velocity", 2, 1), "fate", ("velocity of cell 2 (",)),
+    "velocity": ("chemotaxis", {}, at("velocity", 2, 1), "turnover", ("velocity of cell 2 (",)),
     "pools": (
         "two_cells",
         {"cell_type.donor.mvb.secretory_fraction": "0.5"},

@@ -1,4 +1,4 @@
-"""Silencing: one step of communication is removed, and all draws are unchanged.
+"""Silencing and gifts: one step of communication is removed, or cargo is added; all draws are unchanged.
 
     release    vesicles of the donor are removed at the moment of their release
     uptake     vesicles on the recipient's surface all unbind: P(unbinding) = 1
