@@ -39,7 +39,7 @@ from exoabm.viz.server.session import SPEEDS, Session
 from exoabm.viz.server.turns import TURNS
 from exoabm.viz.server.uploads import UploadFolder, is_run, open_run
 from exoabm.viz.setup import Link, Setup, decode, first_setup, intro_of
-from exoabm.viz.teaching.guide import Lessons, ScenarioPage
+from exoabm.viz.teaching.guide import KeepProgress, Lessons, ScenarioPage
 from exoabm.viz.teaching.lesson import LESSONS
 from exoabm.viz.teaching.sheets import Progress
 
@@ -194,6 +194,7 @@ def _LivePage(page: int) -> None:
 
     solara.use_effect(listen, [])
     LinkWidget.element(on_link=open_link)
+    KeepProgress(progress, tab.value == "lessons", None if search else lambda: tab.set("lessons"))
     lesson = progress.value.here() if tab.value == "lessons" else ""
     seat = Seat(CLASSROOM.reader(reader_key()), session.value, setup.value.title, lesson)
 
@@ -281,6 +282,17 @@ def _Workspace(
             session.pause()
         tab.set(name)
 
+    def begin_step(new: Setup, **how: Any) -> bool:
+        selected.set(-1)
+        past.set(-1)
+        return begin(new, **how)
+
+    def beside(first: str | None) -> None:
+        if summary:
+            Cell(summary, lambda: selected.set(-1)).key("cell")
+        elif first is not None:
+            Curves(session, pulse, first)
+
     if tab.value == "compare":
         with html("main", "exo-wide"):
             _Tabs(tab.value, open_tab)
@@ -300,11 +312,10 @@ def _Workspace(
                 Curves(session, pulse)
         with html("section", "exo-right", attributes={"aria-label": "Controls and results"}):
             _Tabs(tab.value, open_tab)
-            if summary:
+            if summary and tab.value != "lessons":  # which have a place for it
                 Cell(summary, lambda: selected.set(-1)).key("cell")
             named = {"role": "tabpanel", "aria-label": TABS[tab.value].replace("|", "")}
-            # The key keeps the state of this element when a card is inserted before it.
-            with html("div", "exo-panel", attributes=named).key("panel"):
+            with html("div", "exo-panel", attributes=named).key("panel"):  # keeps its state below a card
                 if tab.value == "try":
                     intro = intro_of(session.loaded)
                     if intro.prediction is not None:
@@ -319,9 +330,7 @@ def _Workspace(
                 elif tab.value == "read":
                     ScenarioPage(setup.scenario)
                 elif tab.value == "lessons":
-                    Lessons(
-                        session, setup, begin, pulse, progress, lambda first: Curves(session, pulse, first)
-                    )
+                    Lessons(session, setup, begin_step, pulse, progress, beside)
                 elif tab.value == "take":
                     Import(begin, uploads)
                     Export(session, setup, pulse)
@@ -337,16 +346,11 @@ def _Top(
 ) -> None:
     """The sentence above the picture, or in its place what went wrong: it is seen, and Go stays in sight."""
     _ = pulse.value
+    lesson = next((lesson for lesson in LESSONS if lesson.owns(setup)), None)
     if trouble := session.error or problem.value:
         ErrorCard(trouble, on_again, stopped=bool(session.error))
     else:
-        html("p", "exo-sentence", text=_sentence(session, setup))
-
-
-def _sentence(session: Session, setup: Setup) -> str:
-    """What the picture shows: of a lesson, or of the scenario."""
-    lesson = next((lesson for lesson in LESSONS if lesson.owns(setup)), None)
-    return lesson.seen if lesson is not None else intro_of(session.loaded).sentence
+        html("p", "exo-sentence", text=lesson.seen if lesson else intro_of(session.loaded).sentence)
 
 
 @solara.component
@@ -398,6 +402,7 @@ def Stage(
         session.speed = min(SPEEDS, key=lambda s: abs(s - value))
         session.on_change()
 
+    lasts = session.left >= WORTH_A_PROBE and not (dirty or session.error)
     with session.reading() as model:
         words = PREPARING if session.preparing else run_summary(model)
         time_h = model.state.time / 3600
@@ -419,7 +424,7 @@ def Stage(
         dirty=dirty,
         time_h=time_h,
         end_h=session.end / 3600,
-        left="" if dirty else _left(session),
+        left=rounded_duration(session.left) if lasts else "",
         speed=session.speed,
         speeds=sorted({*SPEEDS, session.speed}),
         times=[round(header(f).time / 3600, 4) for f in list(session.recording.frames)],
@@ -434,11 +439,6 @@ def Stage(
     )
     calm = session.preparing or not session.playing
     html("p", "exo-words", text=words, attributes={"aria-live": "polite" if calm else "off"})
-
-
-def _left(session: Session) -> str:
-    """How long it takes to the end, where that is long."""
-    return rounded_duration(session.left) if session.left >= WORTH_A_PROBE and not session.error else ""
 
 
 @solara.component

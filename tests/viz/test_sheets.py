@@ -2,9 +2,16 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
+import reacton
+import solara
 
+from exoabm.viz import app
+from exoabm.viz.draft import Draft
+from exoabm.viz.server.session import Session
+from exoabm.viz.setup import Setup, first_setup
 from exoabm.viz.teaching.lesson import LESSONS
 from exoabm.viz.teaching.sheets import PRINTS, Progress, key_values, printed
 
@@ -72,3 +79,48 @@ def test_my_answers_are_those_of_the_reader_and_escaped() -> None:
     )
     assert "No step has been done" in printed("answers", Progress()).decode()
     assert set(PRINTS) == {"sheets", "key", "answers"}
+
+
+def test_a_tab_that_is_opened_again_has_its_lesson_and_step() -> None:
+    """The step that is shown, also where it is answered, is what the teacher sees."""
+    at = Progress().open(FIRST)
+    assert (at.place(), at.at(FIRST)) == (NAME, 0)
+    answered = replace(at, found=DONE.found)
+    assert answered.here() == f"{FIRST.title}: step 1 of 5, {STEP.title}", "until the reader goes on"
+    assert answered.open(FIRST).at(FIRST) == 1
+    assert Progress().with_place(at.place()) == at
+    for junk in ("", "/", f"{FIRST.key}/", "no/step", f"{LESSONS[1].key}/{STEP.key}"):
+        assert Progress().with_place(junk) == Progress()
+    other = Progress().open(LESSONS[1])
+    assert other.with_place(at.place()) == other, "a lesson that was opened since stays"
+
+
+def test_a_step_shows_its_own_model_from_the_moment_it_is_opened() -> None:
+    """Before that, the result of the step before, with its card, gave the answer to the prediction away."""
+    setup, problem = first_setup("two_cells"), solara.reactive("")
+    state = solara.reactive((setup, Session(setup.load())))
+    pulse, tab, progress = solara.reactive(0), solara.reactive("lessons"), solara.reactive(Progress())
+
+    def begin(new: Setup, *, play: bool = False, speed: float = 0.0) -> bool:
+        state.set((new, Session(new.load())))
+        return True
+
+    @solara.component
+    def page() -> None:
+        now, session = state.value
+        app._Workspace(
+            session, now, begin, pulse, problem, tab, progress, solara.reactive(Draft.empty()), None
+        )
+
+    _, context = reacton.render(page(), handle_error=False)
+    assert state.value[0] == setup, "the list of lessons changes nothing"
+    for place in (0, 1):
+        progress.set(replace(progress.value, opened=FIRST.key, step=FIRST.steps[place].key))
+        shown, session = state.value
+        assert FIRST.is_run_of(shown, FIRST.steps[place])
+        assert session.time == 0
+        session.step()
+    progress.set(replace(progress.value, guesses={f"{FIRST.key}/chance": FIRST.steps[1].guesses[0]}))
+    assert state.value[1] is session, "and a run that was begun stays"
+    context.close()
+    session.close()

@@ -232,13 +232,14 @@ class PlotWidget(_Widget):
 
 
 class AnswerWidget(_Widget):
-    """A field for a number, ``start`` at first, and a button that submits it."""
+    """A field for a number, ``start`` at first, and a button that submits it; scrolled to with ``reveal``."""
 
     template_file = (__file__, "answer.vue")
     label = Unicode("Your answer").tag(sync=True)
     button = Unicode("Check").tag(sync=True)
     start = Unicode("").tag(sync=True)
     unit = Unicode("").tag(sync=True)
+    reveal = Bool(False).tag(sync=True)
     on_answer = _handler()
 
     def vue_send(self, text: object) -> None:
@@ -247,11 +248,15 @@ class AnswerWidget(_Widget):
 
 
 class KeepWidget(_Widget):
-    """Keeps a text in the browser under a name, and hands it over when the page is opened again."""
+    """Keeps a text in the browser under a name, and hands it over when the page is opened again.
+
+    ``lasting`` is for every tab of the browser and until the text is empty; else it is for this tab alone.
+    """
 
     template_file = (__file__, "keep.vue")
     name = Unicode("").tag(sync=True)
     text = Unicode("").tag(sync=True)
+    lasting = Bool(True).tag(sync=True)
     on_restore = _handler()
 
     def vue_restore(self, text: object) -> None:

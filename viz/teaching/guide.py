@@ -31,9 +31,9 @@ def Lessons(
     begin: Callable[..., bool],
     pulse: solara.Reactive[int],
     progress: solara.Reactive[Progress],
-    plot: Callable[[str], object],
+    beside: Callable[[str | None], None],
 ) -> None:
-    """A shelf of lessons, or the one that was opened.
+    """A list of lessons, or the one that was opened, with its own model.
 
     Parameters
     ----------
@@ -45,27 +45,44 @@ def Lessons(
         Rises as the run goes on.
     progress
         Outlives the runs.
-    plot : callable
-        Draws the curves of the run, at first those named.
+    beside : callable
+        Draws the card of the selected cell; without one, the curves of the run, at first those named, if any.
+    """
+    lesson = next((each for each in LESSONS if each.key == progress.value.opened), None)
+    if lesson is None:
+        _LessonList(lambda chosen: progress.set(progress.peek().open(chosen)), progress.value)
+        beside(None)
+    else:
+        _Lesson(lesson, session, setup, begin, pulse, progress, beside).key(lesson.key)
+
+
+@solara.component
+def KeepProgress(
+    progress: solara.Reactive[Progress], shown: bool, on_place: Callable[[], None] | None
+) -> None:
+    """Keep answers in the browser, and, while lessons are ``shown``, the place in its tab.
+
+    ``on_place`` is called after a page was opened again in a tab that kept a place.
+    Without it, none is restored.
     """
 
-    def open_lesson(key: str) -> None:
-        progress.set(replace(progress.peek(), opened=key))
+    def restore(text: str) -> None:
+        found = progress.peek().with_place(text)
+        if on_place is not None and found != progress.peek():
+            progress.set(found)
+            on_place()
 
     KeepWidget.element(
         name="exoabm.lessons",
         text=progress.value.kept(),
         on_restore=lambda text: progress.set(progress.peek().with_kept(text)),
     )
-    lesson = next((each for each in LESSONS if each.key == progress.value.opened), None)
-    if lesson is None:
-        _LessonList(open_lesson, progress.value)
-    else:
-        _Lesson(lesson, session, setup, begin, pulse, progress, plot, lambda: open_lesson("")).key(lesson.key)
+    place = progress.value.place() if shown else ""
+    KeepWidget.element(name="exoabm.place", text=place, lasting=False, on_restore=restore)
 
 
 @solara.component
-def _LessonList(on_open: Callable[[str], None], progress: Progress) -> None:
+def _LessonList(on_open: Callable[[Lesson], None], progress: Progress) -> None:
     with html("section", "exo-card", attributes={"aria-label": "Guided lessons"}):
         html("h2", text=f"{len(LESSONS)} guided lessons")
         html(
@@ -78,11 +95,11 @@ def _LessonList(on_open: Callable[[str], None], progress: Progress) -> None:
             with html("article", "exo-lesson"):
                 html("h3", text=lesson.title)
                 html("p", text=lesson.idea)
-                done = sum(f"{lesson.key}/{step.key}" in progress.found for step in lesson.steps)
+                done = sum(progress.done(lesson))
                 words = "Go on" if done else "Begin"
                 with html("div", "exo-row"):
                     label = {"aria-label": f"{words}: {lesson.title}"}
-                    Button(words, lambda key=lesson.key: on_open(key), "exo-strong", label)
+                    Button(words, lambda lesson=lesson: on_open(lesson), "exo-strong", label)
                     html("span", "exo-note", text=f"{done} of {len(lesson.steps)} steps done")
     _Prints(progress)
 
@@ -120,31 +137,33 @@ def _Lesson(
     begin: Callable[..., bool],
     pulse: solara.Reactive[int],
     progress: solara.Reactive[Progress],
-    plot: Callable[[str], object],
-    on_leave: Callable[[], None],
+    beside: Callable[[str | None], None],
 ) -> None:
-    done = [f"{lesson.key}/{step.key}" in progress.value.found for step in lesson.steps]
+    done, at = progress.value.done(lesson), progress.value.at(lesson)
     first = done.index(False) if False in done else len(done)
-    at = solara.use_reactive(solara.use_memo(lambda: min(first, len(done) - 1), []))
+
+    def go(to: int) -> None:
+        progress.set(replace(progress.peek(), step=lesson.steps[to].key))
+
     with html("section", "exo-card exo-guide", attributes={"aria-label": lesson.title}):
         with html("div", "exo-card-head"):
             html("h2", text=lesson.title)
-            Button("All lessons", on_leave)
+            Button("All lessons", lambda: progress.set(replace(progress.peek(), opened="", step="")))
         with html("ol", "exo-steps"):
             for i, step in enumerate(lesson.steps):
-                with html("li", "exo-here" if i == at.value else "exo-done" if done[i] else ""):
+                with html("li", "exo-here" if i == at else "exo-done" if done[i] else ""):
                     state = "done" if done[i] else "open"
                     label: dict[str, Any] = {"aria-label": f"Step {i + 1}, {step.title}, {state}"}
-                    if i == at.value:
+                    if i == at:
                         label["aria-current"] = "step"
                     if i > first:
                         label["disabled"] = True
-                    Button("✓" if done[i] else str(i + 1), lambda i=i: at.set(i), "exo-dot", label)
-        step = lesson.steps[at.value]
-        made = _Step(lesson, step, at.value, session, setup, begin, pulse, progress, plot)
+                    Button("✓" if done[i] else str(i + 1), lambda i=i: go(i), "exo-dot", label)
+        step = lesson.steps[at]
+        made = _Step(lesson, step, at, session, setup, begin, pulse, progress, beside)
         made.key(f"{lesson.key}/{step.key}")
-        if done[at.value] and at.value + 1 < len(done):
-            Button("Next step", lambda: at.set(at.value + 1), "exo-strong")
+        if done[at] and at + 1 < len(done):
+            Button("Next step", lambda: go(at + 1), "exo-strong")
         elif all(done):
             prose(lesson.close)
 
@@ -159,7 +178,7 @@ def _Step(
     begin: Callable[..., bool],
     pulse: solara.Reactive[int],
     progress: solara.Reactive[Progress],
-    plot: Callable[[str], object],
+    beside: Callable[[str | None], None],
 ) -> None:
     _ = pulse.value
     key = f"{lesson.key}/{step.key}"
@@ -190,25 +209,31 @@ def _Step(
         now = progress.peek()
         progress.set(replace(now, guesses={**now.guesses, key: words}))
 
+    def show() -> None:
+        if not mine:
+            begin(wanted, speed=step.speed)
+
+    solara.use_effect(show, [key])
     html("h3", text=f"{number + 1}. {step.title}")
     prose(step.read)
     _show_prediction(step, guess, predict)
     done = progress.value.found.get(key)
     if not guess and done is None:
+        beside(None)
         return
     with html("div", "exo-stage-of-lesson"):
         html("h4", text="Run")
         html("p", text=step.look)
         _show_run(session, mine, f"Run {step.hours:g} h", lambda: _run(wanted, step, session, begin, mine))
-        if mine and not step.instrument:
-            plot(step.plot)
+        if mine:
+            beside(None if step.instrument else step.plot)
     if not finished and done is None:
         return
     with html("div", "exo-stage-of-lesson"):
         html("h4", text="Check")
         prose(step.question(earlier))
         if finished:
-            _Check(step, session, check)
+            _Check(step, session, check, done is None)
         _show_reply(verdict.value)
     if done is not None:
         with html("div", "exo-explain"):
@@ -219,7 +244,7 @@ def _Step(
 
 def _show_run(session: Session, mine: bool, words: str, on_run: Callable[[], None]) -> None:
     if not mine or (not session.finished and not session.playing):
-        Button("Go on" if mine else words, on_run, "exo-strong")
+        Button("Go on" if mine and session.time > 0 else words, on_run, "exo-strong")
     elif not session.finished:
         share = f"{session.time / session.end:.3f}"
         html("progress", attributes={"max": "1", "value": share, "aria-label": "Model time of the run"})
@@ -245,8 +270,8 @@ def _show_reply(verdict: Verdict | None) -> None:
 
 
 @solara.component
-def _Check(step: Step, session: Session, on_answer: Callable[[str], None]) -> None:
-    """The instrument and the field for the answer."""
+def _Check(step: Step, session: Session, on_answer: Callable[[str], None], reveal: bool) -> None:
+    """The instrument and the field for the answer, scrolled to with ``reveal``."""
 
     def draw() -> str:
         with session.reading() as model:
@@ -256,11 +281,13 @@ def _Check(step: Step, session: Session, on_answer: Callable[[str], None]) -> No
     with html("div"):
         if svg:
             drawing(svg)
-        AnswerWidget.element(unit=step.unit, on_answer=on_answer)
+        AnswerWidget.element(unit=step.unit, reveal=reveal, on_answer=on_answer)
 
 
 def _run(wanted: Setup, step: Step, session: Session, begin: Callable[..., bool], mine: bool) -> None:
     if mine:
+        if session.time == 0:
+            session.speed = step.speed
         session.play()
     else:
         begin(wanted, play=True, speed=step.speed)

@@ -37,8 +37,8 @@ class Progress:
 
     Attributes
     ----------
-    opened : str
-        The open lesson.
+    opened, step : str
+        The open lesson, and the step of it that is shown.
     guesses, answers : mapping of str to str
         The prediction chosen, and the right answer as it was typed.
     found : mapping of str to mapping
@@ -46,6 +46,7 @@ class Progress:
     """
 
     opened: str = ""
+    step: str = ""
     guesses: Mapping[str, str] = field(default_factory=dict)
     found: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     answers: Mapping[str, str] = field(default_factory=dict)
@@ -56,16 +57,42 @@ class Progress:
         plain = {"guesses": dict(self.guesses), "answers": dict(self.answers), "found": found}
         return json.dumps(plain) if self.guesses or self.found else ""
 
+    def done(self, lesson: Lesson) -> list[bool]:
+        """Which steps of a lesson are answered."""
+        return [f"{lesson.key}/{step.key}" in self.found for step in lesson.steps]
+
+    def at(self, lesson: Lesson) -> int:
+        """Index of the step that is shown; where none was chosen, the first that is not answered."""
+        keys, done = [step.key for step in lesson.steps], self.done(lesson)
+        if self.step in keys:
+            return keys.index(self.step)
+        return done.index(False) if False in done else len(done) - 1
+
+    def open(self, lesson: Lesson) -> Progress:
+        """With a lesson opened at its first step that is not answered."""
+        first = replace(self, step="").at(lesson)
+        return replace(self, opened=lesson.key, step=lesson.steps[first].key)
+
     def here(self) -> str:
-        """The open lesson and its first step that is not answered, in words; "" where none is open."""
+        """The open lesson and the step that is shown, in words; "" where none is open."""
         lesson = next((each for each in LESSONS if each.key == self.opened), None)
         if lesson is None:
             return ""
-        done = [f"{lesson.key}/{step.key}" in self.found for step in lesson.steps]
-        if all(done):
-            return f"{lesson.title}: all {len(done)} steps done"
-        first = done.index(False)
-        return f"{lesson.title}: step {first + 1} of {len(done)}, {lesson.steps[first].title}"
+        if all(self.done(lesson)):
+            return f"{lesson.title}: all {len(lesson.steps)} steps done"
+        at = self.at(lesson)
+        return f"{lesson.title}: step {at + 1} of {len(lesson.steps)}, {lesson.steps[at].title}"
+
+    def place(self) -> str:
+        """The open lesson and step, as a tab of the browser keeps them; "" where none is open."""
+        return f"{self.opened}/{self.step}" if self.opened else ""
+
+    def with_place(self, text: str) -> Progress:
+        """With the lesson and step that a tab kept, if they exist and no lesson is open."""
+        if self.opened or text not in _STEPS:
+            return self
+        opened, _, step = text.partition("/")
+        return replace(self, opened=opened, step=step)
 
     def with_kept(self, text: str) -> Progress:
         """With what a browser kept, for the steps there are; what was done since stays; junk is ignored."""
