@@ -147,6 +147,7 @@ def test_a_lesson_knows_wrong_from_right(reader: Callable[..., Any]) -> None:
     page.wait_for_selector("text=2. A longer lifetime")
     someone.open()
     page.wait_for_selector("text=2. A longer lifetime")
+    page.wait_for_selector("text=0.00 of 2 h")
     page.get_by_role("button", name="All lessons").click()
     page.wait_for_selector("text=1 of 5 steps done")
     answers = download(someone, "My answers (HTML)").decode()

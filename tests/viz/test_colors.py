@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
 from exoabm import ExosomeModel
-from exoabm.plot.palette import Looks
+from exoabm.plot.palette import Looks, rgb
 from exoabm.plot.run_figure.layout import Scene
 from exoabm.runs.execute import run_to_folder
 from exoabm.scenario.loader import load
@@ -80,3 +82,38 @@ def test_two_runs_side_by_side_share_colors() -> None:
     assert [s.color for s in b.looks.styles] == [s.color for s in a.looks.styles]
     assert Looks.of_state(b._model.state).styles != a.looks.styles
     runs.close()
+
+
+DEUTAN = [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.01182, 0.04294, 0.968881]]
+PROTAN = [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]]
+"""Linear RGB as seen without one type of cone (Machado, Oliveira and Fernandes 2009, severity 1)."""
+
+
+def difference(one: str, other: str, seen: list[list[float]]) -> float:
+    """Distance of two colors in CIELAB, of which 2.3 is just noticeable side by side."""
+
+    def lab(color: str) -> np.ndarray:
+        share = rgb(color) / 255 if rgb(color).max() > 1 else rgb(color)
+        linear = np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
+        to_xyz = [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
+        xyz = to_xyz @ np.clip(seen @ linear, 0, 1) / [0.9505, 1, 1.089]
+        f = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
+        return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
+
+    return float(np.linalg.norm(lab(one) - lab(other)))
+
+
+@pytest.mark.parametrize("seen", [np.eye(3), DEUTAN, PROTAN], ids=["all cones", "deuteranopia", "protanopia"])
+def test_curves_of_one_plot_can_be_told_apart(seen) -> None:
+    faces = dict.fromkeys((f"domain.faces.{axis}" for axis in "xyz"), "open")
+    model = ExosomeModel("two_cells", seed=1, overrides=faces)
+    drawn = charts(model, Looks.of_state(model.state))
+    assert "escaped" in {line.name for line in drawn["places"].lines}
+    closed = ExosomeModel("two_cells", seed=1)
+    assert "escaped" not in {
+        line.name for line in charts(closed, Looks.of_state(closed.state))["places"].lines
+    }
+    for key in ("places", "moved"):
+        for one, other in combinations([line.color for line in drawn[key].lines], 2):
+            assert difference(one, other, seen) > 15
+    assert difference("#1B6E5A", "#A3195B", DEUTAN) < 3, "as lysosomes and delivered of areas"

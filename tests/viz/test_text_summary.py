@@ -143,10 +143,10 @@ def test_uptake_of_none_and_of_less_than_one_each_is_told_in_words() -> None:
     noisy = {"transport.engine": "vesicles", "cell_type.recipient.uptake_rate": "0.001"}
     single = ExosomeModel("two_cells", seed=1, overrides=noisy)
     single.run(hours=0.2)
-    assert "; none was taken up by the cell that can; " in run_summary(single)
+    assert "; none was taken up by the only cell that can take them up; " in run_summary(single)
     expected = ExosomeModel("two_cells", seed=1, overrides={"transport.engine": "continuum"})
     expected.run(hours=0.5)
-    assert "were taken up, fewer than one by the cell that can" in run_summary(expected)
+    assert "were taken up, fewer than one by the only cell that can take them up" in run_summary(expected)
 
 
 def test_what_the_dead_took_up_stays_told(bereft: ExosomeModel) -> None:

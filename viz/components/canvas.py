@@ -188,6 +188,7 @@ def Curves(session: Session, pulse: solara.Reactive[int], first: str = "") -> No
             x_unit="h",
             y_label=plots[shown].y_label,
             x_least=min(1.0, session.end / 3600),
+            x_most=session.end / 3600,
             y_least=1.0,
             about=", ".join(line.column for line in plots[shown].lines),
             alt=f"{plots[shown].title}, {plots[shown].y_label}: {latest}",

@@ -134,7 +134,7 @@ def _Partners(title: str, rows: tuple[Partner, ...]) -> None:
     html("h3", text=f"{title}: {len(rows)}")
     with html("table", "exo-table"):
         with html("thead"), html("tr"):
-            for head in ("cell", "taken up", "delivered", "first contact"):
+            for head in ("cell", "taken up", "delivered", "first encounter"):
                 html("th", text=head, attributes={"scope": "col"})
         with html("tbody"):
             for name, taken, delivered, first in rows[:most]:
@@ -200,6 +200,7 @@ def _Series(run: FinishedRun) -> None:
         x_unit="h",
         y_label=run.columns[shown.value],
         x_least=0.1,
+        x_most=max((t for t, _ in known), default=0.0),
         y_least=1e-9,
         alt=f"{run.columns[shown.value]} over time" + (f"; {known[-1][1]:.4g} at the end" if known else ""),
     )

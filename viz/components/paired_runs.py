@@ -316,6 +316,7 @@ def _Curves(runs: PairedRuns, pulse: int) -> None:
                         x_unit="h",
                         y_label=names[shown],
                         x_least=min(1.0, runs.sessions[0].end / 3600),
+                        x_most=max(session.end for session in runs.sessions) / 3600,
                         y_least=1e-6,
                         alt=f"{title}, {names[shown]}: {end}",
                     )

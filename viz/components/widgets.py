@@ -226,6 +226,7 @@ class PlotWidget(_Widget):
     x_unit = Unicode("").tag(sync=True)
     y_label = Unicode("").tag(sync=True)
     x_least = Float(0.0).tag(sync=True)
+    x_most = Float(0.0).tag(sync=True)
     y_least = Float(0.0).tag(sync=True)
     about = Unicode("").tag(sync=True)
     alt = Unicode("").tag(sync=True)

@@ -10,8 +10,9 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from exoabm.analysis.communication import reach
+from exoabm.domain import Face
 from exoabm.output.metrics import measure
-from exoabm.plot.palette import COOL, MUTED, PLACES, WARM, Style, rgb, to_hex
+from exoabm.plot.palette import COOL, MUTED, OTHER, PLACES, WARM, Style, rgb, to_hex
 from exoabm.plot.scales import capitalized
 from exoabm.tables.readouts import named, parse
 from exoabm.vesicle import cargo_names
@@ -40,10 +41,16 @@ _ORGANS = {
     "lost": MUTED,
 }
 """Where a dose is shown to be, with colors."""
-_PLACES = {p: PLACES[p][1] for p in ("endosomal", "lysosomal", "delivered")} | {
-    p: to_hex(0.75 * rgb(PLACES[p][1])) for p in ("free", "bound", "cleared")
+_PLACES = {
+    "free": COOL[3],
+    "bound": WARM[1],
+    "endosomal": COOL[2],
+    "lysosomal": COOL[0],
+    "delivered": PLACES["delivered"][1],
+    "cleared": OTHER,
+    "escaped": WARM[0],
 }
-"""Colors of the places of the mass balance; those made for areas are darker, so that a line is visible."""
+"""Colors of the places of the mass balance as lines: those of areas are too near each other."""
 _DASHES = ("", "7 4", "2 3")
 """Of the first, the second and further kinds of particles."""
 MOST_POINTS = 240
@@ -84,12 +91,14 @@ def charts(model: ExosomeModel, looks: Looks) -> dict[str, Chart]:
         for kind, dash in zip(group, cycle(_DASHES), strict=False):
             of = f", {kind}" if len(group) > 1 else ""
             moved += [
-                Line(f"{came}{of}", named("emitted", kind), MUTED, dash),
-                Line(f"taken up{of}", named("taken_up", kind), PLACES["lysosomal"][1], dash),
+                Line(f"{came}{of}", named("emitted", kind), OTHER, dash),
+                Line(f"taken up{of}", named("taken_up", kind), _PLACES["lysosomal"], dash),
                 Line(f"delivered{of}", named("delivered", kind), PLACES["delivered"][1], dash),
             ]
             places += [
-                Line(f"{PLACES[p][0]}{of}", named(p, kind), color, dash) for p, color in _PLACES.items()
+                Line(f"{PLACES[p][0]}{of}", named(p, kind), color, dash)
+                for p, color in _PLACES.items()
+                if p != "escaped" or Face.FIXED in state.domain.faces
             ]
         key = f"_{particles}" if found else ""
         whose = f"{particles} {came}" if len(groups) > 1 else came
@@ -146,7 +155,7 @@ def curves(model: ExosomeModel, chart: Chart) -> list[dict[str, Any]]:
     rows = [*rows[:: max(1, len(rows) // MOST_POINTS)], rows[-1]]
     return [
         {
-            "name": name.replace("_", " "),
+            "name": name,
             "color": color,
             "dash": dash,
             "bright": to_hex(rgb(color) + 0.4 * (1 - rgb(color))),
@@ -247,7 +256,7 @@ def column_labels(scenario: Scenario, names: Iterable[str]) -> dict[str, str]:
             found[name] = _words(readout, what)
         elif readout.names[0] in kinds:
             said = _OF_KIND[readout.quantity] or ("released or arrived" if scenario.dose else "released")
-            found[name] = kinds[readout.names[0]].format(said).replace("_", " ")
+            found[name] = kinds[readout.names[0]].format(said)
     return found
 
 
@@ -275,7 +284,7 @@ def _words(readout: Readout, what: str) -> str:
     said = readout.quantity.replace("_", " ")
     if not readout.names:
         return said
-    first, *rest = (name.replace("_", " ") for name in readout.names)
+    first, *rest = readout.names
     if readout.quantity in _OF_CARGO:
         said = _OF_CARGO[readout.quantity].format(rest[0])
     elif readout.quantity in _OF_TYPE:

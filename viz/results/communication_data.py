@@ -435,4 +435,4 @@ def meaning(count: str) -> str:
 
 def named(names: Sequence[str]) -> list[str]:
     """Names for display: underscores become spaces."""
-    return ["reservoir" if n == RESERVOIR else n.replace("_", " ") for n in names]
+    return ["reservoir" if n == RESERVOIR else n for n in names]

@@ -54,21 +54,22 @@ def _fates(state: State, particles: ParticleClass) -> str:
     can = np.array([t.uptake_rate[kinds].max() > 0 for t in state.types])
     takers = can[cells.type] | (taken > 0)  # dead cells, and those of another type since, too
     able = "can" if takers.sum() == can[state.cells.type].sum() else "can or could"
-    accounts = (state.balance.emitted, state.balance["free"], state.balance["delivered"])
-    emitted, free, delivered = (float(a[kinds].sum()) for a in accounts)
+    accounts = (state.balance.emitted, *(state.balance[name] for name in ("free", "delivered", "escaped")))
+    emitted, free, delivered, escaped = (float(a[kinds].sum()) for a in accounts)
     total = float(taken.sum())
     be = ("is" if free == 1 else "are") if state.follows_vesicles else "are expected to be"
     first = f"{many(emitted)} {particles.name} {_origin(state, kinds)}, {many(free)} {be} free in the medium"
     if not takers.any():
         return f"{first}; no cell here takes them up"
     reached, could = int((taken >= 1).sum()), int(takers.sum())
-    them = f"{could:,} cells that {able}" if could > 1 else f"cell that {able}"
+    them = f"{could:,} cells that {able}" if could > 1 else f"only cell that {able} take them up"
     uptake = f"none was taken up by the {them}"
     if total > 0:
-        less = "" if reached else "fewer than one "  # expected numbers
+        less = " " if reached else ", fewer than one "  # expected numbers
         who = f"the {them}" if could == 1 else f"{reached:,} of {them}" if reached else f"each of the {them}"
-        uptake = f"{many(total)} {'was' if total == 1 else 'were'} taken up, {less}by {who}"
-    return f"{first}; {uptake}; {many(delivered)} {particles.delivered}"
+        uptake = f"{many(total)} {'was' if total == 1 else 'were'} taken up{less}by {who}"
+    left = f"; {many(escaped)} escaped" if escaped > 0 else ""
+    return f"{first}; {uptake}; {many(delivered)} {particles.delivered}{left}"
 
 
 def _origin(state: State, kinds: list[int]) -> str:
@@ -80,7 +81,7 @@ def _origin(state: State, kinds: list[int]) -> str:
 
 
 class Partner(NamedTuple):
-    """A cell or type at the other end of an edge: numbers taken up and delivered, first contact in h."""
+    """A cell or type at the other end of an edge: numbers taken up and delivered, first encounter in h."""
 
     name: str
     taken_up: float
@@ -124,10 +125,10 @@ def cell_summary(model: ExosomeModel, birth: int) -> CellSummary | None:
     incoming = np.flatnonzero((ids[edges.recipient] == birth) & (taken > 0))
     outgoing = np.flatnonzero((edges.donor == birth) & (taken > 0))
     class_of = {kind: f", {each.name}" for each in classes for kind in each.kinds} if len(classes) > 1 else {}
-    types = [t.name.replace("_", " ") for t in state.types]
+    types = [t.name for t in state.types]
 
     def donor(i: int) -> str:
-        origin = edges.origins[edges.origin[i]].replace("_", " ")
+        origin = edges.origins[edges.origin[i]]
         return origin if edges.donor[i] == UNKNOWN else f"{origin} {edges.donor[i]}"
 
     def recipient(i: int) -> str:
@@ -162,7 +163,7 @@ def _facts(state: State, row: int, classes: Iterable[ParticleClass]) -> Iterator
     """Type, place and counts of the cell in a row."""
     cell_type, counts = state.types[state.cells.type[row]], state.trafficking
     x, y, z = state.cells.position[row]
-    yield "type", cell_type.name.replace("_", " ")
+    yield "type", cell_type.name
     yield "place", f"{x:.0f}, {y:.0f}" + (f", {z:.0f}" if state.domain.dim == 3 else "") + " µm"
     if cell_type.donates:
         yield "released", many(float(state.released[row].sum()))
