@@ -103,7 +103,8 @@ def scenario_from_table(
 
     A label that ``tissue`` knows has the values of the type that it means there; others have those of its
     first type. All of them are assumptions, to be replaced by what was measured: change them by the names of
-    the cell types, or ``save`` the scenario and edit it.
+    the cell types, or ``save`` the scenario and edit it. The step is that of ``tissue``, or the shorter
+    one that suffices for the uptake by these cells.
 
     Parameters
     ----------

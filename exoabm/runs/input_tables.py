@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import re
 import shutil
 import tomllib
 import unicodedata
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from exoabm.errors import InputError
+from exoabm.errors import ExoError, InputError
 from exoabm.manifest import inside
 from exoabm.output.run_folder import TABLE, write_whole
+from exoabm.plot.scales import round_below
 from exoabm.readers.options import BYSTANDER
-from exoabm.scenario.loader import TABLE_SCENARIO, load, scenario_of_table, sha256_of_tables
+from exoabm.scenario.builder import blueprint
+from exoabm.scenario.loader import TABLE_SCENARIO, load, parse, scenario_of_table, sha256_of_tables
 from exoabm.scenario.placement import from_table
 
 if TYPE_CHECKING:
@@ -107,7 +110,8 @@ def scenario_of_labels(table: Path, overrides: Mapping[str, str], home: Path) ->
     """A scenario for a table with one cell type per label, as TOML, and the recognized format.
 
     A label that ``tissue`` knows begins with the numbers of the type that it means there, others with those
-    of its first type; all of them are assumptions, to be replaced by what was measured.
+    of its first type; all of them are assumptions, to be replaced by what was measured. The step is that of
+    ``tissue``, or the shorter one that suffices for the uptake by these cells.
 
     Parameters
     ----------
@@ -143,10 +147,29 @@ def scenario_of_labels(table: Path, overrides: Mapping[str, str], home: Path) ->
     }
     if loaded.scenario.layout.types_from is not None:
         raw["layout"]["types_from"] = _beside(Path(loaded.scenario.layout.types_from), home)
+    raw["clock"]["step"] = _short_step(raw, table.name, home)
     raw["info"]["summary"] += f" Rates are those of the shipped scenario {TABLE_SCENARIO}, and assumptions."
     head = f"# {placed.table.recognized(names)}\n"
     head += "# Rates, diameters and uptake are assumptions to be replaced by measured values.\n\n"
     return (head + tomli_w.dumps(raw)).encode(), placed.table.recognized(names)
+
+
+def _short_step(raw: Mapping[str, Any], name: str, home: Path) -> Any:
+    """The step of a scenario, or a shorter one where its cells take up vesicles so fast that it is long."""
+    import tomli_w
+
+    given = raw["clock"]["step"]
+    try:
+        loaded = parse(tomli_w.dumps(raw).encode(), name=name, folder=home)
+        step = blueprint(loaded, seed=0).step
+    except ExoError:  # which the scenario then reports itself
+        return given
+    usual = loaded.scenario.clock.step
+    if step >= float(usual):
+        return given
+    short = math.floor(step) if step >= 1 else round_below(step)
+    note = f"{usual}, the step of {TABLE_SCENARIO}, is long for the uptake by these cells"
+    return {"value": f"{short:g} s", "source": "assumed", "note": note}
 
 
 def names_of_labels(labels: Iterable[str]) -> dict[str, str]:

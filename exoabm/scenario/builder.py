@@ -29,7 +29,7 @@ from exoabm.scenario.resource_estimate import (
     grown_cells,
 )
 from exoabm.scenario.schema_cells import selected
-from exoabm.scenario.step_accuracy import step_warnings
+from exoabm.scenario.step_accuracy import coarse_processes
 from exoabm.scenario.therapy_builder import administered_doses, dosed
 from exoabm.scenario.validation import clock_warnings
 from exoabm.state import ANY_CELL, DOSE, RESERVOIR, Cells, Labels, Resolution, State, Trafficking
@@ -68,6 +68,8 @@ class Blueprint:
     labels: Labels
     estimate: Estimate
     warnings: tuple[str, ...]
+    step: float
+    """Longest step in s, up to that of the scenario, which is short enough for all processes."""
     placed: Placed | None = None
 
 
@@ -112,7 +114,8 @@ def blueprint(loaded: LoadedScenario, seed: int) -> Blueprint:
     warnings.extend(cell_dynamics.receptor_warnings(scenario, types))
     warnings.extend(_inert(loaded, domain, types, type_index))
     warnings.extend(grid_warnings(scenario.transport, domain, kinds, types, type_index, position))
-    warnings.extend(step_warnings(scenario, domain, kinds, types, count, decay))
+    coarse = coarse_processes(scenario, domain, kinds, types, count, decay)
+    warnings.extend(map(str, coarse))
     labels = _labels(scenario, domain, types, type_index)
     _check_selections(loaded, labels, len(position), grows=Process.TURNOVER in _processes(scenario))
     rate = sum(t.release_rate * count.get(t.name, 0) for t in types if t.donates)
@@ -129,7 +132,10 @@ def blueprint(loaded: LoadedScenario, seed: int) -> Blueprint:
         captured_rates(domain, kinds, types, count, rate),
     )
     estimate.refuse()
-    return Blueprint(domain, kinds, types, position, type_index, labels, estimate, tuple(warnings), placed)
+    step = min([float(scenario.clock.step), *(each.step for each in coarse)])
+    return Blueprint(
+        domain, kinds, types, position, type_index, labels, estimate, tuple(warnings), step, placed
+    )
 
 
 def _place_cells(

@@ -50,27 +50,26 @@ class Coarse(NamedTuple):
         return long_step(self.subject, self.effect.format(percent_text(self.error)), self.step)
 
 
-def step_warnings(
+def coarse_processes(
     scenario: Scenario,
     domain: Domain,
     kinds: tuple[VesicleKind, ...],
     types: tuple[CellType, ...],
     count: dict[str, int],
     decay: dict[str, float],
-) -> list[str]:
-    """Warnings of processes for which the step is too long, with the expected error and a sufficient step.
+) -> list[Coarse]:
+    """Processes for which the step is too long, with the expected error and a sufficient step.
 
     ``count`` has the cells of each type, ``decay`` the rate of decay of each cargo in cells, 1/s.
     """
     dt = float(scenario.clock.step)
     present = [t for t in types if count.get(t.name)]
-    found = [
+    return [
         *_waiting(domain, kinds, present, count, dt),
         *_received(scenario, kinds, present, decay, dt),
         *_clocks(scenario, dt),
         *_motion(scenario, domain, present, dt),
     ]
-    return [str(coarse) for coarse in found]
 
 
 def capture_rate(cell_type: CellType, kind: int, diffusivity: float) -> float:

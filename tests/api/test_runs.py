@@ -245,6 +245,22 @@ def test_a_notebook_shows_the_cells_of_a_table_before_the_keys(tmp_path: Path) -
     assert "label" not in mine.partition("<details>")[0]
 
 
+def test_a_scenario_of_a_table_has_a_step_that_is_short_enough() -> None:
+    import pandas as pd
+
+    from exoabm.scenario.builder import blueprint
+
+    x, y = (10.0 * each.ravel() for each in np.meshgrid(np.arange(12), np.arange(12)))
+    dense = pd.DataFrame({"x_um": x, "y_um": y, "cell_type": "tumor"})
+    said = {n: xo.scenario_from_table(dense[:n]) for n in (2, 144)}
+    assert [float(each.scenario.clock.step) for each in said.values()] == [120.0, pytest.approx(48, abs=40)]
+    step = said[144].scenario.clock.step
+    assert "120" in step.note
+    for factor, long in ((1.0, False), (3.0, True)):
+        plan = blueprint(said[144].changed({"clock.step": factor * float(step)}), seed=1)
+        assert any("clock.step is long" in each for each in plan.warnings) == long
+
+
 class LazyFrame:
     """As of polars: no table before it is collected."""
 
