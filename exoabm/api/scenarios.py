@@ -74,7 +74,7 @@ def scenario(source: Source = "signaling", changes: Changes | None = None, /, **
     if isinstance(source, LoadedScenario):
         return source.changed(given) if given else source
     if isinstance(source, Frame):
-        with words_of_python():
+        with words_of_python(source):
             return load(file_of(source, CELLS), given)
     if isinstance(source, Mapping):
         import tomli_w
@@ -139,22 +139,22 @@ def scenario_from_table(
     given = texts_of(changes, more)
     layout = {key: text for key, text in given.items() if key.startswith("layout.")}
     path = file_of(table, CELLS)
-    with words_of_python():
+    with words_of_python(table):
         text, _ = scenario_of_labels(path, layout, path.resolve().parent)
     rest = {key: value for key, value in given.items() if key not in layout}
     return parse(text, name=f"built-from-{path.stem}", folder=path.resolve().parent, overrides=rest)
 
 
 @contextlib.contextmanager
-def words_of_python() -> Iterator[None]:
-    """State options of the command line in errors as arguments of Python: ``layout__unit='0.5 um'``."""
+def words_of_python(table: Source) -> Iterator[None]:
+    """Errors name arguments of Python, ``layout__unit='0.5 um'``, and no file of a table in memory."""
     try:
         yield
     except InputError as error:
-        error.args = (
-            OPTION.sub(lambda m: f"{m[1].replace('.', '__')}={m[2]!r}", str(error)),
-            *error.args[1:],
-        )
+        said = OPTION.sub(lambda m: f"{m[1].replace('.', '__')}={m[2]!r}", str(error))
+        if isinstance(table, Frame):
+            said = said.replace(f"{type(table).__name__}.parquet", type(table).__name__)
+        error.args = (said, *error.args[1:])
         raise
 
 

@@ -134,7 +134,7 @@ def scenario_of_labels(table: Path, overrides: Mapping[str, str], home: Path) ->
     if len(labels) > MOST_TYPES:
         raise InputError(f"{table}: {len(labels)} labels; is this the column of cell types?")
     said = tomllib.loads(loaded.written())["layout"]
-    raw = tomllib.loads(scenario_of_table(table.name).decode())
+    raw = tomllib.loads(scenario_of_table(table).decode())
     known = {each["name"]: each for each in raw["cell_type"]}
     first = raw["cell_type"][0]
     names = names_of_labels(labels)

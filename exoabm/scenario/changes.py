@@ -175,18 +175,18 @@ def override(raw: dict[str, Any], dotted: str, value: str, name: str) -> None:
             else:
                 where = ".".join(parts[:depth])
                 raise InputError(
-                    f"{name}: --set {dotted}: there is no {where} named {part!r}"
+                    f"{name}: {dotted}: there is no {where} named {part!r}"
                     f"{did_you_mean(part, names)} (there are: {', '.join(names)})"
                 )
         elif isinstance(node, dict):
             at = part
             node.setdefault(part, {})
         else:
-            raise InputError(f"{name}: --set {dotted}: {'.'.join(parts[:depth])} is not a table")
+            raise InputError(f"{name}: {dotted}: {'.'.join(parts[:depth])} is not a table")
         node[at] = copy(node[at])
         node = node[at]
     if not isinstance(node, dict):
-        raise InputError(f"{name}: --set {dotted}: give the name of the element and the key")
+        raise InputError(f"{name}: {dotted}: give the name of the element and the key")
     node[parts[-1]] = literal(value)
 
 

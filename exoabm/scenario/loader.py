@@ -327,7 +327,7 @@ def load(
         return _load_run(run, overrides)
     if trusted and text not in names and is_table(text):
         given = {PATH_KEY: text, **(overrides or {})}
-        return parse(scenario_of_table(Path(text).name), name=text, folder=Path.cwd(), overrides=given)
+        return parse(scenario_of_table(Path(text)), name=text, folder=Path.cwd(), overrides=given)
     if text in names:
         path = names[text]
     elif trusted and (text.endswith(".toml") or "/" in text or _is_file(text)):
@@ -343,14 +343,15 @@ def load(
     return parse(data, name=name, folder=path.parent, overrides=overrides, trusted=trusted)
 
 
-def scenario_of_table(table: str) -> bytes:
-    """The scenario ``tissue`` as TOML, with a table of this name."""
+def scenario_of_table(table: Path) -> bytes:
+    """The scenario ``tissue`` as TOML, with this table, which is named by its type if it is in memory."""
     import tomli_w
 
     raw = tomllib.loads(shipped()[TABLE_SCENARIO].read_text(encoding="utf-8"))
-    raw["layout"]["table"] = table
-    raw["info"]["title"] = f"Communication between the cells of {visible(table)}"[:200]
-    raw["info"]["summary"] = f"Cells have the positions in the table {visible(table)}."[:5000]
+    name = visible(table.stem if table.parent.name.startswith(IN_MEMORY) else table.name)
+    raw["layout"]["table"] = table.name
+    raw["info"]["title"] = f"Communication between the cells of {name}"[:200]
+    raw["info"]["summary"] = f"Cells have the positions in the table {name}."[:5000]
     return tomli_w.dumps(raw).encode()
 
 

@@ -96,7 +96,7 @@ def test_a_table_in_memory_is_read_as_the_file_of_its_columns(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"x_um": ["a", "b"]}, r"DataFrame.parquet: row 1, column 'x_um' is 'a', not a number"),
+        ({"x_um": ["a", "b"]}, r"^DataFrame: row 1, column 'x_um' is 'a', not a number"),
         ({"x_um": [1.0, float("nan")]}, r"row 2, column 'x_um' is blank, not a"),
         ({"cell_type": ["a", 1]}, "DataFrame: no table of cells: .*cell_type"),
         ({"x_um": None}, "no column is named like x"),
@@ -275,6 +275,15 @@ def test_a_table_that_cannot_be_used_is_refused_in_words_of_python(tmp_path: Pat
     with pytest.raises(InputError, match=r"layout__unit='") as refused:
         xo.scenario_from_table(pixels)
     assert "--set" not in str(refused.value)
+    assert "parquet" not in str(refused.value)
+    micrometers = pixels.rename(columns={"x_px": "x_um", "y_px": "y_um"})
+    for named in (
+        xo.scenario_from_table(micrometers),
+        xo.scenario(micrometers, layout__unmapped="bystander"),
+    ):
+        assert named.scenario.info.title == "Communication between the cells of DataFrame"
+    with pytest.raises(InputError, match=r"^two_cells: cell_type\.donr\.release_rate: there is no cell_type"):
+        xo.scenario("two_cells", {"cell_type.donr.release_rate": 3})
     for call in (xo.scenario_from_table, xo.scenario, lambda lazy: xo.fit("two_cells", lazy, ["a=1:2"])):
         with pytest.raises(InputError, match=r"a LazyFrame is no .*collect\(\) first"):
             call(LazyFrame())

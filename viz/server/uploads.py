@@ -87,7 +87,7 @@ class TableSetup(Setup):
     def load(self) -> LoadedScenario:
         """See ``Setup``."""
         return parse(
-            scenario_of_table(self.file.name),
+            scenario_of_table(self.file),
             name=self.scenario,
             folder=self.file.parent,
             overrides={**self._own, **dict(self.overrides)},
