@@ -122,9 +122,11 @@ def validate(
         raise InputError("--readout and --hours are for validate --converge, which runs the scenario")
     from exoabm.scenario.builder import blueprint, build_state, census
     from exoabm.scenario.therapy_builder import has_treatment, make_protocol
+    from exoabm.scenario.validation import late_changes
     from exoabm.streams import Streams
 
     plan = blueprint(loaded, seed=0)
+    warnings = [*plan.warnings, *late_changes(loaded.scenario, float(loaded.scenario.clock.duration))]
     if has_treatment(loaded.scenario):
         make_protocol(loaded, build_state(loaded, plan, Streams(0)))
     cells = census(plan.types, plan.type_index)
@@ -145,10 +147,10 @@ def validate(
     if as_json:
         more = {} if plan.placed is None else {"table": plan.placed.record}
         more |= {} if found is None else {"convergence": convergence.plain(found)}
-        print_json({"valid": True, "cells": cells, "warnings": plan.warnings} | more)
+        print_json({"valid": True, "cells": cells, "warnings": warnings} | more)
         return
     print_recognized(plan.placed.recognized if plan.placed else "")
-    for warning in plan.warnings:
+    for warning in warnings:
         err.print(f"[yellow]Warning:[/] {escape(warning)}", highlight=False)
     counts = ", ".join(f"{n:,} {name}" for name, n in cells.items())
     out.print(f"{escape(loaded.name)} is valid: {plan.domain.describe()}; {counts}", highlight=False)

@@ -34,10 +34,11 @@ def _find_cache() -> None:
 
 
 def _remove_outdated(folder: Path) -> None:
-    """Remove the index of code that was compiled from other sources of these kernels.
+    """Remove code that was compiled from other sources of these kernels.
 
     numba 0.68 compares the file of a compiled function, but not those of the functions that it calls: after
-    an update of one file the others would continue to use its earlier code.
+    an update of one file the others would continue to use its earlier code. A process that was started before
+    the update and compiles for the first time after it may still keep such code.
     """
     found = hashlib.sha256()
     for source in sorted(Path(__file__).parent.glob("*.py")):
@@ -45,8 +46,8 @@ def _remove_outdated(folder: Path) -> None:
     stamp = folder / "sources.sha256"
     if stamp.exists() and stamp.read_text() == found.hexdigest():
         return
-    for index in folder.glob("*.nbi"):
-        index.unlink(missing_ok=True)
+    for compiled in folder.glob("*.nb[ci]"):
+        compiled.unlink(missing_ok=True)
     made = stamp.with_name(f"{stamp.name}.{os.getpid()}")
     made.write_text(found.hexdigest())
     made.replace(stamp)

@@ -47,6 +47,7 @@ from exoabm.scenario.builder import census
 from exoabm.scenario.changes import StepChange, check_step_changes, with_step_changes
 from exoabm.scenario.loader import run_of, sha256_of
 from exoabm.scenario.resource_estimate import MAX_EDGES_IN_GRAPHML
+from exoabm.scenario.validation import late_changes
 from exoabm.tables.declarations import SCHEMA_VERSION, TABLES
 from exoabm.tables.parquet import write_table
 from exoabm.tables.schema import build, footer, metrics_tables
@@ -122,6 +123,7 @@ def run_to_folder(
         "changes": [],
     }
     check_step_changes(loaded, plan["changes_at"], end)
+    model.state.warnings.extend(late_changes(loaded.scenario, end))
     with folder, close_writers(model):
         plan |= recipe(loaded, model.streams.seed, hours, keep_tables(folder, loaded, table_sha256))
         for observer in observers_of(folder, model, plan, operation):

@@ -47,8 +47,8 @@ SHAPING = ("exoabm", "python", "numpy", "numba", "scipy")
 
 APART = ("scenarios", "viz")
 """Parts of the package that stand beside it in a checkout."""
-COMPILED = (".pyc", ".pyo", ".nbi", ".nbc")
-"""Files that Python and numba make of the package."""
+COMPILED = "__pycache__"
+"""Folders of files that Python and numba make of the package."""
 
 
 def versions() -> dict[str, str]:
@@ -133,7 +133,7 @@ def package_files() -> dict[str, Path]:
         f"{prefix}{path.relative_to(home).as_posix()}": path
         for prefix, home in homes.items()
         for path in home.rglob("*")
-        if path.is_file() and path.suffix not in COMPILED
+        if COMPILED not in path.parts[len(home.parts) :] and path.is_file()
     }
 
 

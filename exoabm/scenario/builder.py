@@ -31,7 +31,7 @@ from exoabm.scenario.resource_estimate import (
 from exoabm.scenario.schema_cells import selected
 from exoabm.scenario.step_accuracy import coarse_processes
 from exoabm.scenario.therapy_builder import administered_doses, dosed
-from exoabm.scenario.validation import clock_warnings
+from exoabm.scenario.validation import interval_warnings
 from exoabm.state import ANY_CELL, DOSE, RESERVOIR, Cells, Labels, Resolution, State, Trafficking
 from exoabm.transport.grid_discretization import hop_limit
 from exoabm.vesicle import (
@@ -110,7 +110,7 @@ def blueprint(loaded: LoadedScenario, seed: int) -> Blueprint:
             f"allow (least distance {overlap.least_distance:.3g} um); their positions are not changed"
         )
     decay = {cargo.name: cargo.decay_rate for cargo in cell_dynamics.cargo_of(scenario)}
-    warnings.extend(clock_warnings(scenario))
+    warnings.extend(interval_warnings(scenario))
     warnings.extend(cell_dynamics.receptor_warnings(scenario, types))
     warnings.extend(_inert(loaded, domain, types, type_index))
     warnings.extend(grid_warnings(scenario.transport, domain, kinds, types, type_index, position))

@@ -416,8 +416,8 @@ def unused_keys(scenario: Scenario) -> set[str]:
     return found
 
 
-def clock_warnings(scenario: Scenario) -> Iterator[str]:
-    """Records that are due more often than there are steps; doses and changes that begin after the end."""
+def interval_warnings(scenario: Scenario) -> Iterator[str]:
+    """Records that are due more often than there are steps."""
     record, clock = scenario.record, scenario.clock
     for name in ("metrics", "cells", "events", "fields"):
         if float(getattr(record, name)) < float(clock.step) * (1 - 1e-9):
@@ -425,7 +425,11 @@ def clock_warnings(scenario: Scenario) -> Iterator[str]:
                 f"record.{name} = {getattr(record, name)} is shorter than clock.step = {clock.step}; "
                 "one record is made per step"
             )
-    end, until = float(clock.duration), f"the end of the run (clock.duration = {clock.duration})"
+
+
+def late_changes(scenario: Scenario, end: float) -> Iterator[str]:
+    """Doses, silencings and gifts that begin when a run until ``end``, in s, is over."""
+    until = f"the end of the run, {end / 3600:g} h"
     doses = [dose for dose in scenario.dose if dose.given]
     begins = [
         *((f"dose.{dose.name}.start", dose.start) for dose in doses),

@@ -14,6 +14,7 @@ from exoabm.errors import InputError, ResourceError
 from exoabm.scenario.builder import Blueprint, blueprint, build_state, census
 from exoabm.scenario.loader import load, parse, shipped
 from exoabm.scenario.resource_estimate import BYTES_PER_AGENT, Estimate, captured_rates, mean_stay
+from exoabm.scenario.validation import late_changes
 from exoabm.state import RESERVOIR, Resolution
 from exoabm.streams import Streams
 
@@ -204,19 +205,18 @@ def test_what_a_reader_should_know_is_said() -> None:
 
 
 def test_what_begins_after_the_end_of_the_run_is_said() -> None:
-    late = load("delivery_routes", {"clock.duration": "30 h", "dose.dose.start": "30 h"}).extended(
+    late = load("delivery_routes", {"dose.dose.start": "30 h"}).extended(
         silence=[
             {"name": "late", "of": "cell_type:target", "start": "31 h"},
             {"name": "soon", "of": "cell_type:target", "start": "29 h"},
         ],
     )
-    found = [w for w in blueprint(late, 1).warnings if "the end of the run" in w]
-    assert [w.split(" = ")[0] for w in found] == ["dose.dose.start", "silence.late.start"]
-    twice = plan(
-        "delivery_routes", clock__duration="30 h", dose__dose__repeats=4, dose__dose__interval="12 h"
-    )
-    (said,) = (w for w in twice.warnings if "the end of the run" in w)
-    assert said.startswith("dose.dose.repeats = 4: 3 of them begin before")
+    said = [words.split(" = ")[0] for words in late_changes(late.scenario, 30 * 3600.0)]
+    assert said == ["dose.dose.start", "silence.late.start"]
+    assert list(late_changes(late.scenario, 32 * 3600.0)) == []
+    often = load("delivery_routes", {"dose.dose.repeats": "4", "dose.dose.interval": "12 h"}).scenario
+    (words,) = late_changes(often, 30 * 3600.0)
+    assert words == "dose.dose.repeats = 4: 3 of them begin before the end of the run, 30 h"
 
 
 def test_a_state_starts_empty_and_balanced() -> None:
