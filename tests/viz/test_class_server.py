@@ -18,11 +18,13 @@ import psutil
 import pytest
 
 from exoabm.benchmarks.class_load import Client, ServerProcess, cookies_of
+from exoabm.errors import ResourceError
 from exoabm.scenario.builder import blueprint
 from exoabm.scenario.loader import shipped
 from exoabm.viz.server.access_control import AccessControl, Address, SocketFilter, Tokens, content_of
 from exoabm.viz.server.classroom import CLASSROOM, CLOSING_NOTICE
 from exoabm.viz.server.limits import SLOTS, ModelSlots, class_limits
+from exoabm.viz.server.serve import _listener
 from exoabm.viz.setup import first_setup
 
 if TYPE_CHECKING:
@@ -370,3 +372,15 @@ async def _until_the_end(server: ServerProcess, client: Client) -> tuple[float, 
         await asyncio.sleep(0.05)
     ended = await asyncio.to_thread(server.end)
     return ended, client.said, len(client.arrivals)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_port_is_taken_from_the_start_of_a_server_on(shared: bool) -> None:
+    """Not first when it answers: a second server found the port free, and failed when it was to serve."""
+    with _listener(None, shared=shared) as first, _listener(None, shared=shared) as second:
+        port = first.getsockname()[1]
+        assert port != second.getsockname()[1]
+        with pytest.raises(ResourceError, match=f"port {port} is taken; name another with --port"):
+            _listener(port, shared=shared)
+    with _listener(port, shared=shared) as again:
+        assert again.getsockname()[1] == port

@@ -15,7 +15,7 @@ import threading
 import webbrowser
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psutil
 
@@ -56,19 +56,27 @@ SETTINGS = {
     "SOLARA_THEME_SHOW_BANNER": "false",
     "SOLARA_THEME_TITLE": "exoabm",
     "SOLARA_ASSETS_FONTAWESOME_ENABLED": "false",
-    "SOLARA_KERNEL_CULL_TIMEOUT": "5s",
     "REACTON_FAST": "1",
 }
-"""A tab that was closed is forgotten at once; one whose socket is gone, after five seconds.
-
-Of a page, only the parts that show a changed value are made again, and the rest is not visited.
+"""Of a page, only the parts that show a changed value are made again, and the rest is not visited.
 """
 LEAST_KERNELS = 64
 """WebSockets that Solara serves at once, at least; those beyond wait without an answer."""
 SWITCH = 1e-3
 """Seconds after which a thread that computes lets another one have the interpreter, in a class."""
 HEARTBEAT = 4.0
-"""Seconds between two questions to a socket, and seconds that it has to answer; browsers do that unasked."""
+"""Seconds between two questions to a socket, which browsers answer unasked."""
+
+
+class Patience(NamedTuple):
+    """Seconds that a socket has to answer, and that the model of a lost one is kept."""
+
+    answer: float
+    keep: int
+
+
+PATIENCE, SINGLE = Patience(20.0, 30), Patience(4.0, 5)
+"""With several seats, for browsers that stall on a loaded machine; with one, for those who wait."""
 
 
 def serve(
@@ -111,9 +119,11 @@ def serve(
     else:
         compiled_for(first_setup(scenario, trusted=True).load())
     shared = classroom and not base_url
-    place, keys = Address(_free_port(port, shared=shared), base_url, shared=shared), Tokens()
+    listener = _listener(port, shared=shared)
+    place, keys = Address(listener.getsockname()[1], base_url, shared=shared), Tokens()
     SLOTS.most = seats or (CLASS_SEATS if classroom else SEATS)
-    _settle(scenario, place)
+    patience = PATIENCE if SLOTS.most > 1 else SINGLE
+    _settle(scenario, place, patience)
     if classroom:
         _open_class()
     import uvicorn
@@ -127,13 +137,13 @@ def serve(
         loop="asyncio",
         ws_max_size=LARGEST_MESSAGE,
         ws_ping_interval=HEARTBEAT,
-        ws_ping_timeout=HEARTBEAT,
+        ws_ping_timeout=patience.answer,
         ws_per_message_deflate=False,  # 23 to 44 % of a frame, for the time of drawing it
         timeout_graceful_shutdown=1,
     )
     server = _server(config)
     threading.Thread(target=_announce, args=(server, place, keys, browser), daemon=True).start()
-    server.run()
+    server.run([listener])
 
 
 def _server(config: Any) -> Any:
@@ -194,9 +204,10 @@ def _announce(server: Any, place: Address, keys: Tokens, browser: bool) -> None:
         webbrowser.open(f"{place.base_url}?{TOKEN}={keys.ticket}")
 
 
-def _settle(scenario: str, place: Address) -> None:
+def _settle(scenario: str, place: Address, patience: Patience) -> None:
     """Set what Solara reads from the environment when it is imported."""
     os.environ.update(SETTINGS)
+    os.environ["SOLARA_KERNEL_CULL_TIMEOUT"] = f"{patience.keep}s"
     os.environ["SOLARA_KERNEL_MAX_COUNT"] = str(max(LEAST_KERNELS, most_sockets()))
     os.environ["EXOABM_SCENARIO"] = scenario
     os.environ["SOLARA_ROOT_PATH"], os.environ["SOLARA_BASE_URL"] = place.root, place.base_url
@@ -220,14 +231,18 @@ def _data_folder() -> Path:
     raise InputError("the scripts of the page are not installed; run: pip install 'exoabm[offline]'")
 
 
-def _free_port(wanted: int | None, *, shared: bool = False) -> int:
+def _listener(wanted: int | None, *, shared: bool = False) -> socket.socket:
+    """A socket that listens at the port, so that a server that starts meanwhile sees that it is taken."""
     for port in [wanted] if wanted is not None else range(PORT, PORT + PORTS_TRIED):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((EVERYWHERE if shared else HOST, port))
-            except OSError:
-                continue
-            return port
+        listener = socket.socket()
+        if os.name == "posix":  # elsewhere this would admit a second server
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((EVERYWHERE if shared else HOST, port))
+            listener.listen()
+        except OSError:
+            listener.close()
+            continue
+        return listener
     taken = f"port {wanted} is taken" if wanted is not None else f"ports {PORT} to {port} are all taken"
     raise ResourceError(f"{taken}; name another with --port")
