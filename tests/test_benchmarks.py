@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from exoabm.benchmarks import run_benchmark, vesicles, whole_runs
+from exoabm.benchmarks.class_load import FLUENT, SLOWEST
 from exoabm.benchmarks.fields import _explicit, _split, _World
 from exoabm.errors import InputError, NumericalError
 
@@ -132,3 +135,11 @@ def test_a_broken_smoldyn_skips_its_rows(
     assert found == []
     assert "without Smoldyn" in reason
     assert says in reason
+
+
+def test_the_load_of_a_class_is_judged_by_the_times_of_the_page() -> None:
+    """Both are of motion between frames, in ms on the page and in s in the benchmark."""
+    page = (files("exoabm.viz") / "components/canvas.vue").read_text()
+    times = re.search(r"const FLUENT = (\d+), SLOWEST = (\d+);", page)
+    assert times is not None
+    assert [int(ms) / 1000 for ms in times.groups()] == [FLUENT, SLOWEST]

@@ -79,3 +79,24 @@ def test_an_absent_path_module_or_table_is_seen() -> None:
     assert absent(page + "from exoabm.gone.far import x") == {
         "exoabm/gone.py", "exoabm.gone", "docs/no.md", "exoabm.gone.far", "gone.parquet",
     }  # fmt: skip
+
+
+PACKAGES = "analysis|batch|inference|kernels|output|plot|readers|runs|scenario"
+"""Whose names are not also those of tables, files or keys."""
+
+
+def absent_modules(text: str) -> list[str]:
+    """Modules named in a docstring as ``package.module`` that there are not."""
+    named = re.findall(rf"``((?:{PACKAGES})\.[a-z_]+)\b", text)
+    return [name for name in named if find_spec(f"exoabm.{name}") is None]
+
+
+def test_every_module_named_in_a_docstring_exists() -> None:
+    sources = [path for room in ("exoabm", "viz", "benchmarks") for path in (ROOT / room).rglob("*.py")]
+    assert len(sources) > 200
+    assert not {
+        path.name: bad for path in sources if (bad := absent_modules(path.read_text(encoding="utf-8")))
+    }
+    assert absent_modules("``runs.runtime_estimate`` and ``runs.execute.resume_run``") == [
+        "runs.runtime_estimate"
+    ]

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from exoabm.errors import InputError
 from exoabm.parameters import Quantity, format_citation
+from exoabm.plot.scales import words_of_key
 from exoabm.scenario.schema import Transport
 from exoabm.scenario.schema_cells import CellTypeTable, VesicleTable
 from exoabm.scenario.schema_fields import entries
@@ -56,10 +57,11 @@ _NAMES = {
     "initial": "copies at the start",
     "reach": "distance of entry",
     "antigen_half": "antigen for half the response",
+    "transport.engine": "show vesicles as",
+    "transport.provenance": "record donors",
+    "clock.step": "time step",
 }
 """Keys whose own words say too little."""
-_PARTS = {"waste": "waste", "receptor": "receptor", "mvb": "MVB"}
-"""Parts of a cell whose keys say too little without them."""
 _WORDS = {
     "continuum": "expected numbers, as a field",
     "vesicles": "single vesicles, as dots",
@@ -257,18 +259,11 @@ def _cited(key: str) -> str:
 
 
 def _label(key: str) -> str:
-    parts = key.split(".")
-    words = _NAMES.get(parts[-1], _spaced(parts[-1]))
-    if parts[0] == "transport":
-        return {"engine": "show vesicles as", "capture": "capture", "provenance": "record donors"}.get(
-            words, words
-        )
-    if parts[0] in ("clock", "domain"):
-        return {"step": "time step"}.get(words, words)
-    for part, word in _PARTS.items():
-        if part in parts[:-1]:
-            words = f"{word} {words}"
-    return words if len(parts) == 2 else f"{words}, {_spaced(parts[1])}"
+    name = key.rpartition(".")[2]
+    words, owner = words_of_key(key)
+    plain = _spaced(name)
+    words = words.removesuffix(plain) + _NAMES.get(key, _NAMES.get(name, plain))
+    return f"{words}, {_spaced(owner)}" if owner else words
 
 
 def _spaced(name: str) -> str:

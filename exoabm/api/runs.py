@@ -195,7 +195,9 @@ def resume(
     path = path.with_name(path.name.removesuffix(UNFINISHED))
     with progress_bar(path.name, progress) as tell:
         done = resume_run(path, threads=threads, progress=tell)
-    return Run(done.folder, notes=done.warnings, recognized=done.recognized)
+    made = Run(done.folder, notes=done.warnings, recognized=done.recognized)
+    show_warnings(made.warnings, progress)
+    return made
 
 
 def open_run(folder: str | Path) -> Run:

@@ -79,7 +79,7 @@ def sensitivity(
     """Find the influential parameters by Morris screening and Sobol indices."""
     from exoabm.batch.calibration.sensitivity_report import plain
 
-    with _stating_how_to_resume(out_), progress("sensitivity") as tell:
+    with _stating_what_is_kept(out_), progress("sensitivity") as tell:
         found = exoabm.sensitivity(
             scenario,
             vary or (),
@@ -150,7 +150,7 @@ def fit(
     from exoabm.api.analyses import Diameters
     from exoabm.batch.calibration.fit import plain
 
-    with _stating_how_to_resume(out_), progress("fit") as tell:
+    with _stating_what_is_kept(out_), progress("fit") as tell:
         result = exoabm.fit(
             scenario,
             data,
@@ -238,7 +238,7 @@ def _print_fit(found: Fit, given: bool) -> None:
 
 
 @contextlib.contextmanager
-def _stating_how_to_resume(where: Path | None) -> Iterator[None]:
+def _stating_what_is_kept(where: Path | None) -> Iterator[None]:
     """On an interrupt, state whether runs are kept."""
     try:
         yield

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 MINUS = "\N{MINUS SIGN}"
 
+_PARTS = {"mvb": "MVB", "holds": ""}
+"""Words of parts of a key that have others than those in it."""
 DECADES = 4
 """Orders of magnitude of concentration, and of uptake, that shades distinguish."""
 
@@ -116,6 +118,21 @@ def number(value: float, figures: int = 3) -> str:
     if not 1e-3 <= size < 1e7:
         return _scientific(value, figures)
     return f"{value:,.0f}" if size >= 10 ** (figures - 1) else f"{value:,.{figures}g}"
+
+
+def words_of_key(key: str) -> tuple[str, str]:
+    """``("waste release rate", "a")`` for ``cell_type.a.waste.release_rate``: the words, and of which entry.
+
+    All parts are in one of the two, so that keys of one table differ in their words.
+    """
+    *head, name = key.split(".")
+    owner, parts = "", head[1:]
+    if head[:1] == ["layout"]:
+        owner, parts = " ".join(parts), []
+    elif parts:
+        owner, *parts = parts
+    words = [_PARTS.get(part, part).replace("_", " ") for part in (*parts, name)]
+    return " ".join(word for word in words if word), owner
 
 
 def label_ticks(*axes: Axis, scale: float = 1.0) -> None:

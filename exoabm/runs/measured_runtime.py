@@ -1,7 +1,8 @@
 """How long a run will take here and now, from a few of its steps.
 
 Speed differs between machines and changes with what else they do, so it is measured and not looked up. What a
-few steps cannot show, the vesicles still to come and the tables, is added from ``scenario.estimate``.
+few steps cannot show, the vesicles still to come and the tables, is added from
+``scenario.resource_estimate``.
 Compiling is not counted: it happens once on a machine, at any step that is the first to need a kernel.
 """
 

@@ -77,7 +77,7 @@ class Estimate:
     """Memory and work of a run.
 
     Times are rough, within a factor of a few, from the speed of a typical machine;
-    ``runs.runtime_estimate`` measures.
+    ``runs.measured_runtime`` measures.
 
     Attributes
     ----------

@@ -104,7 +104,9 @@ def test_a_change_is_noted_with_its_unit() -> None:
 
 
 @pytest.mark.parametrize("stop", [0.9, 1.2, 1.7], ids=["before", "between", "after"])
-def test_a_run_with_changes_goes_on_from_a_checkpoint_to_the_same_bits(stop: float, tmp_path: Path) -> None:
+def test_a_run_with_changes_goes_on_from_a_checkpoint_to_the_same_bits(
+    stop: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     changed = SMALL | ENGINES[1]
 
     def interrupt(share: float) -> None:
@@ -114,7 +116,11 @@ def test_a_run_with_changes_goes_on_from_a_checkpoint_to_the_same_bits(stop: flo
     options = {"seed": 2, "hours": 2, "changes_at": CHANGES, "checkpoint_every": 0.25}
     with pytest.raises(KeyboardInterrupt):
         xo.run("two_cells", changed, out=tmp_path / "cut", progress=interrupt, **options)
-    resumed = xo.resume(tmp_path / "cut")
+    with monkeypatch.context() as patch:
+        patch.setattr("exoabm.api.progress.shown", lambda _: True)
+        resumed = xo.resume(tmp_path / "cut")
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("Warning: ")]
+    assert said == [f"Warning: {text}" for text in resumed.warnings] != []
     whole = xo.run("two_cells", changed, out=tmp_path / "whole", **options)
     same(resumed, whole)
     for name in ("changes", "overrides", "citations", "scenario", "warnings"):

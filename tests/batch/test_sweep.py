@@ -9,12 +9,14 @@ import math
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from scipy import stats
 
 from exoabm.batch.execution.rows import replicate_seeds
 from exoabm.batch.execution.runner import resume_rows, run_rows
 from exoabm.batch.sweeps.summary import Summary, Varied
-from exoabm.batch.sweeps.sweep import duration_note, plan_sweep, report
+from exoabm.batch.sweeps.sweep import draw_means, duration_note, plan_sweep, report
 from exoabm.errors import InputError, ResourceError, RunFailed, ScenarioError
 from exoabm.scenario.loader import load
 from tests.batch.conftest import RATE, data
@@ -227,6 +229,72 @@ def test_an_interval_that_exceeds_the_effect_is_told() -> None:
     assert not summary([1.0, 2.1], 0.5).warnings()
     assert "exceeds the effect of key on readout" in summary([1.0, 1.9], 0.5).warnings()[0]
     assert not summary([1.0, 1.0], 0.5).warnings()  # no effect at all, with common seeds
+
+
+def drawn(vary: dict[str, list[float | str]], count: list[int]) -> Axes:
+    """The axes of a plot of means of points against the first key; 3 rows of each ended well."""
+    points = [dict(zip(vary, values, strict=True)) for values in zip(*vary.values(), strict=True)]
+    units = [None if isinstance(values[0], str) else "1/h" for values in vary.values()]
+    few = np.array(count)[:, None]
+    mean, sd = (
+        np.where(few > 0, np.arange(1.0, len(points) + 1)[:, None], np.nan),
+        np.where(few > 1, 0.1, np.nan),
+    )
+    n = np.full(len(points), 3)
+    varied = tuple(Varied(key, unit) for key, unit in zip(vary, units, strict=True))
+    found = Summary(varied, points, ["readout"], n, 0 * n, few, mean, sd, sd)
+    return draw_means(Figure().subplots(), found, varied[0], "readout")
+
+
+def test_lines_are_of_values_and_not_of_their_short_texts() -> None:
+    long = "a_long_name_of_a_table_"
+    other = {"k": [0.12341, 0.12341, 0.12342, 0.12342], "text": [f"{long}{i}" for i in (1, 2, 1, 2)]}
+    ax = drawn({"x": [1.0, 1.0, 1.0, 1.0]} | other, [3] * 4)
+    assert [len(line.lines[0].get_xdata()) for line in ax.containers] == [1, 1, 1, 1]
+    labels = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert labels[0] == f"k = 0.12341 1/h, text = {long}1"
+    assert len(set(labels)) == 4
+    assert len({line.lines[0].get_color() for line in ax.containers}) == 4
+    ticks = drawn({"text": other["text"][:2]}, [3, 3]).get_xticklabels()
+    assert [tick.get_text() for tick in ticks] == other["text"][:2]
+
+
+def test_lines_of_one_word_of_two_types_are_told_apart() -> None:
+    ax = drawn(
+        {"x": [1.0, 2.0], "cell_type.a.release_rate": [1.0] * 2, "cell_type.b.release_rate": [1.0] * 2},
+        [3] * 2,
+    )
+    (label,) = (text.get_text() for text in ax.get_legend().get_texts())
+    assert label == "release rate of a = 1 1/h, release rate of b = 1 1/h"
+
+
+@pytest.mark.parametrize(
+    ("count", "title"),
+    [
+        ([3, 3], "n = 3 per point; means, 95 % intervals"),
+        ([3, 2], "n = 2 to 3 per point; means, 95 % intervals"),
+        ([0, 1], "n = 1 per point"),
+        ([0, 0], "n = 0 per point"),
+    ],
+)
+def test_the_title_counts_the_replicates_in_which_the_readout_is_defined(
+    count: list[int], title: str
+) -> None:
+    assert drawn({"x": [1.0, 2.0], "k": [1.0, 1.0]}, count).get_title() == title
+
+
+@pytest.mark.parametrize(
+    ("key", "label"),
+    [
+        ("cell_type.a.release_rate", "release rate of a (1/h)"),
+        ("cell_type.a.waste.release_rate", "waste release rate of a (1/h)"),
+        ("cell_type.a.mvb.sorting.0.share", "MVB sorting 0 share of a (1/h)"),
+        ("layout.group.0.count", "count of group 0 (1/h)"),
+        ("transport.hindrance", "hindrance (1/h)"),
+    ],
+)
+def test_the_axis_names_all_parts_of_its_key(key: str, label: str) -> None:
+    assert drawn({key: [1.0, 2.0]}, [3, 3]).get_xlabel() == label
 
 
 def test_replicates_without_chance_are_told(tmp_path) -> None:

@@ -23,6 +23,7 @@ def test_every_scenario_opens_with_five_controls_that_it_has(scenario: str) -> N
     loaded = first_setup(scenario).load()
     intro, found = intro_of(loaded), controls_of(loaded)
     assert intro.sentence
+    assert len({control.label for control in found.values()}) == len(found), "each has a label of its own"
     assert 1 <= len(intro.controls) <= 5
     assert set(intro.controls) <= set(found)
     assert intro is shipped_intro(scenario)

@@ -223,7 +223,7 @@ def _run(
     _remove_partial_files(folder)
     mine = range(shard.index - 1, plan.chunks, shard.of) if shard else range(plan.chunks)
     total = sum(len(plan.rows_of(chunk)) for chunk in mine)
-    stand = _Count(plan, progress, total)
+    count = _Count(plan, progress, total)
     with Journal(folder, plan) as journal:
         missing, damage = [], [str(fault) for fault in faults_of_reports(folder)]
         entered = journal.entered()
@@ -239,21 +239,21 @@ def _run(
             written = files.Written(chunk, checksum, files.failures(plan, chunk, found), len(found), None)
             if chunk not in entered:
                 journal.done(written)
-            stand.add(written)
-        before = stand.rows
+            count.add(written)
+        before = count.rows
         with contextlib.closing(_drive(plan, folder, missing, workers)) as driven:
             for written in driven:
                 journal.done(written)
-                stand.add(written)
+                count.add(written)
     _remove_partial_files(folder)
-    return Outcome(folder, plan, total, stand.rows - before, stand.failed, stand.reasons, tuple(damage))
+    return Outcome(folder, plan, total, count.rows - before, count.failed, count.reasons, tuple(damage))
 
 
 def _remove_partial_files(folder: Path) -> None:
     """Remove incomplete files of a terminated process; the lock excludes other writers."""
     for place in (folder, folder / files.ROWS, folder / files.RUNS, folder / PLOTS):
-        for scrap in place.glob(".*.partial*"):
-            shutil.rmtree(scrap) if scrap.is_dir() else scrap.unlink(missing_ok=True)
+        for path in place.glob(".*.partial*"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 class _Count:

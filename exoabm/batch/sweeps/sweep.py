@@ -17,7 +17,7 @@ from exoabm.batch.sweeps.summary import RESULTS, SUMMARY, headline, write_result
 from exoabm.errors import InputError, ResourceError
 from exoabm.output.run_folder import atomic_file, write_whole
 from exoabm.plot.palette import COOL, INK, MUTED, RULE, WARM
-from exoabm.plot.scales import counted, label_ticks, number
+from exoabm.plot.scales import counted, label_ticks, number, words_of_key
 from exoabm.scenario.resource_estimate import gib
 from exoabm.tables.readouts import KEYS, parse
 
@@ -279,7 +279,8 @@ def _panel(axes: Axes, summary: Summary, varied: Varied, name: str) -> None:
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.tick_params(which="minor", color=RULE)
     elif not numeric:
-        axes.set_xticks(range(len(names)), [_short(v) for v in names], fontsize=8)
+        texts = _value_texts(names, varied)
+        axes.set_xticks(range(len(names)), [texts[value] for value in names], fontsize=8)
         axes.margins(x=0.15)
     if y.min() > 0 and y.max() > WIDE * y.min():
         axes.set_yscale("log")
@@ -298,18 +299,16 @@ def draw_means(ax: Axes, summary: Summary, varied: Varied, name: str) -> Axes:
 
     column = summary.readouts.index(name)
     others = [each for each in summary.varied if each.key != varied.key]
-    lines: dict[str, list[int]] = {}
+    lines: dict[tuple[Value, ...], list[int]] = {}
     for row, point in enumerate(summary.points):
-        if summary.n[row]:
-            words = [
-                f"{each.key.rpartition('.')[2]} = {_value_text(point.get(each.key), each)}" for each in others
-            ]
-            lines.setdefault(", ".join(words), []).append(row)
+        if summary.count[row, column]:
+            lines.setdefault(tuple(point.get(each.key) for each in others), []).append(row)
     names = list(dict.fromkeys(point.get(varied.key) for point in summary.points))
     numeric = varied.numeric and None not in names
-    shades = hues(list(lines))
+    labels = _line_labels(list(lines), others)
+    shades = hues(labels)
     shift = _beside(np.array(names, float) if numeric else np.arange(len(names)), len(lines))
-    for place, (label, rows) in enumerate(lines.items()):
+    for place, (label, rows) in enumerate(zip(labels, lines.values(), strict=True)):
         values = [summary.points[row].get(varied.key) for row in rows]
         x = np.array([value if numeric else names.index(value) for value in values], float)
         order = np.argsort(x)
@@ -318,15 +317,15 @@ def draw_means(ax: Axes, summary: Summary, varied: Varied, name: str) -> Axes:
         ax.errorbar(
             shift(x[order], place), mean, _reach(mean, half), color=darker(shades[label]), label=label, **look
         )
-    _scale_axes(ax, summary, names, column, numeric)
+    _scale_axes(ax, summary, varied, names, column)
     parsed = parse(name) if name.partition("[")[0] in KEYS else None
     unit = parsed.column.unit if parsed is not None and parsed.column is not None else ""
-    sizes = sorted({int(n) for n in summary.n if n})
+    sizes = sorted({int(n) for n in summary.count[:, column] if n})
     n = " to ".join(f"{size:,}" for size in dict.fromkeys((sizes[0], sizes[-1]))) if sizes else "0"
     ax.set_title(f"n = {n} per point" + ("; means, 95 % intervals" if sizes and sizes[-1] > 1 else ""))
     ax.set_xlabel(_axis_label(varied), parse_math=False)
     ax.set_ylabel(name.replace("_", " ") + (f" ({unit})" if unit else ""), parse_math=False)
-    if others:
+    if others and lines:
         ax.legend(fontsize=6)
     rule(ax)
     return ax
@@ -334,10 +333,10 @@ def draw_means(ax: Axes, summary: Summary, varied: Varied, name: str) -> Axes:
 
 def _beside(values: np.ndarray, lines: int) -> Callable[[np.ndarray, int], np.ndarray]:
     """Places along the axis of values, for each of several lines a little beside those of the others."""
-    places = np.unique(values)
+    places = np.unique(values.astype(float))
     by_factors = _by_factors(places)
     gap = float(np.diff(np.log(places) if by_factors else places).min(initial=np.inf))
-    step = min(0.08, 0.4 / lines) * gap if math.isfinite(gap) else 0.0
+    step = min(0.08, 0.4 / max(lines, 1)) * gap if math.isfinite(gap) else 0.0
 
     def shifted(x: np.ndarray, line: int) -> np.ndarray:
         by = (line - (lines - 1) / 2) * step
@@ -348,21 +347,46 @@ def _beside(values: np.ndarray, lines: int) -> Callable[[np.ndarray, int], np.nd
 
 def _axis_label(varied: Varied) -> str:
     """``release rate of donor (1/h)`` for ``cell_type.donor.release_rate``."""
-    *groups, owner, name = ["", "", *varied.key.split(".")]
-    words = name.replace("_", " ") + (f" of {owner}" if groups[-1] else "")
-    return words + (f" ({varied.unit})" if varied.unit not in (None, "1") else "")
+    return _words(varied) + (f" ({varied.unit})" if varied.unit not in (None, "1") else "")
 
 
-def _value_text(value: Value, varied: Varied) -> str:
-    if not isinstance(value, float):
-        return _short(value)
-    return f"{number(value)} {varied.unit if varied.unit != '1' else ''}".strip()
+def _words(varied: Varied) -> str:
+    words, owner = words_of_key(varied.key)
+    return f"{words} of {owner}" if owner else words
 
 
-def _scale_axes(ax: Axes, summary: Summary, names: list[Value], column: int, numeric: bool) -> None:
+def _line_labels(lines: list[tuple[Value, ...]], others: list[Varied]) -> list[str]:
+    """Texts of the values of each line, with as many words of their keys and figures as distinguish them."""
+    last = [each.key.rpartition(".")[2] for each in others]
+    words = [_words(each) if last.count(name) > 1 else name for name, each in zip(last, others, strict=True)]
+    texts = [_value_texts([line[i] for line in lines], each) for i, each in enumerate(others)]
+    return [
+        ", ".join(f"{word} = {text[value]}" for word, text, value in zip(words, texts, line, strict=True))
+        for line in lines
+    ]
+
+
+def _value_texts(values: Sequence[Value], varied: Varied) -> dict[Value, str]:
+    """The text of each value; short, unless two would be the same."""
+    unit = f" {varied.unit}" if varied.unit not in (None, "1") else ""
+    distinct, found = list(dict.fromkeys(values)), {}
+    for figures in (*range(3, 17), None):
+        found = {
+            value: (number(value, figures) if figures else repr(value)) + unit
+            if isinstance(value, float)
+            else (_short(value) if figures else str(value))
+            for value in distinct
+        }
+        if len(set(found.values())) == len(distinct):
+            break
+    return found
+
+
+def _scale_axes(ax: Axes, summary: Summary, varied: Varied, names: list[Value], column: int) -> None:
     """Logarithms where values differ by factors; words where they are no numbers."""
     from matplotlib.ticker import FixedLocator, NullFormatter
 
+    numeric = varied.numeric and None not in names
     if numeric and _by_factors(np.unique(np.array(names, float))):
         ax.set_xscale("log")
         ax.xaxis.set_minor_formatter(NullFormatter())
@@ -371,9 +395,10 @@ def _scale_axes(ax: Axes, summary: Summary, names: list[Value], column: int, num
     if numeric:
         label_ticks(ax.xaxis)
     else:
-        ax.set_xticks(range(len(names)), [_short(value) for value in names])
+        texts = _value_texts(names, varied)
+        ax.set_xticks(range(len(names)), [texts[value] for value in names])
         ax.margins(x=0.15)
-    y = summary.mean[summary.n > 0, column]
+    y = summary.mean[summary.count[:, column] > 0, column]
     if len(y) and y.min() > 0 and y.max() > WIDE * y.min():
         ax.set_yscale("log")
         ax.yaxis.set_minor_formatter(NullFormatter())
