@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from importlib import import_module
 from importlib.util import find_spec
@@ -60,10 +61,10 @@ def absent(page: str) -> set[str]:
 def exists(name: str) -> bool:
     """Whether there is a module, or something in a module, of this name."""
     module, _, own = name.rpartition(".")
-    try:
-        return find_spec(name) is not None
-    except ModuleNotFoundError:
-        return find_spec(module) is not None and hasattr(import_module(module), own)
+    with contextlib.suppress(ModuleNotFoundError):
+        if find_spec(name) is not None:
+            return True
+    return find_spec(module) is not None and hasattr(import_module(module), own)
 
 
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("scenarios/*.md")])
