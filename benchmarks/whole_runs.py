@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from exoabm.benchmarks.timing import Report
 from exoabm.errors import InputError
-from exoabm.output.run_folder import write_whole
+from exoabm.output.durable_files import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

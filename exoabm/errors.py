@@ -88,6 +88,10 @@ class ScenarioError(InputError):
         return type(self), (self.file, self.problems)
 
 
+ANOTHER_PLACE = "choose another place, or pass --overwrite (in Python overwrite=True)"
+"""What to do about something that is not replaced unasked, on the command line and in Python."""
+
+
 def command_line(command: str, argument: object, *options: object) -> str:
     """A command of exoabm, quoted so that a shell passes on exactly these words."""
     first = str(argument)

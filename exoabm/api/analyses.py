@@ -135,13 +135,13 @@ def fit(
     if heights not in (None, *HEIGHTS):
         raise InputError(f"--heights {heights}: one of {', '.join(HEIGHTS)}")
     texts = vary_texts(vary)
-    path = file_of(data, "table of measurements")
-    sizes = read_sizes(path, columns, heights)
-    if sizes is not None:
-        if texts or out is not None:
-            raise InputError(f"{path} is a histogram of sizes; --vary and --out go with time series")
-        return Diameters(sizes, loaded, vesicle)
-    series = series_of(read_table(path, censored), columns)
+    with file_of(data, "table of measurements") as path:
+        sizes = read_sizes(path, columns, heights)
+        if sizes is not None:
+            if texts or out is not None:
+                raise InputError(f"{path} is a histogram of sizes; --vary and --out go with time series")
+            return Diameters(sizes, loaded, vesicle)
+        series = series_of(read_table(path, censored), columns)
     if not texts:
         raise InputError("select the parameters to fit with --vary KEY=LO:HI[:log]")
     if vesicle is not None:

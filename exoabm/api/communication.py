@@ -116,7 +116,8 @@ def score(truth: str | Path, result: str | Path | Frame, **options: Any) -> Scor
     """
     from exoabm.inference.score import score as scored
 
-    return Score(scored(Path(truth), file_of(result, "table of scores"), **options))
+    with file_of(result, "table of scores") as path:
+        return Score(scored(Path(truth), path, **options))
 
 
 class Score(Result):

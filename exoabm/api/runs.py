@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from exoabm.api.plots import Plots
 from exoabm.api.progress import progress_bar, show_warnings
 from exoabm.api.scenarios import Source, scenario
-from exoabm.errors import InputError
+from exoabm.errors import ANOTHER_PLACE, InputError
 from exoabm.manifest import MANIFEST
 from exoabm.scenario.changes import model_time, texts_of
 from exoabm.tables.html import html_card, html_table
@@ -393,27 +393,25 @@ def save_folder(source: Path, to: Path, *, overwrite: bool = False) -> None:
     InputError
         If something stands there that may not be replaced, or it cannot be written.
     """
-    from exoabm.output.run_folder import atomic_folder
+    from exoabm.output.durable_files import atomic_folder
     from exoabm.runs.input_tables import copy
 
     if to.exists():
         ours = {path.name for path in source.iterdir()}
         results = to.is_dir() and ((to / MANIFEST).is_file() or {path.name for path in to.iterdir()} <= ours)
         if not (overwrite and results):
-            raise InputError(
-                f"{to} exists already; choose another folder, or pass overwrite=True for results"
-            )
-    with _writing(to), atomic_folder(to) as partial:
+            raise InputError(f"{to} exists already; {ANOTHER_PLACE}")
+    with _writing(to), atomic_folder(to, overwrite=overwrite) as partial:
         copy(source, partial)
 
 
 @contextlib.contextmanager
 def saved_folder(to: Path, names: Collection[str], *, overwrite: bool = False) -> Iterator[Path]:
     """A folder to fill with files of these names, put in place whole or not at all; see ``save_folder``."""
-    from exoabm.output.run_folder import atomic_folder, check_room
+    from exoabm.output.durable_files import atomic_folder, check_room
 
     check_room(to, names, overwrite=overwrite)
-    with _writing(to), atomic_folder(to) as partial:
+    with _writing(to), atomic_folder(to, overwrite=overwrite) as partial:
         yield partial
 
 
@@ -425,10 +423,10 @@ def save_json(data: Any, to: Path, *, overwrite: bool = False) -> Path:
     InputError
         If a file stands there that may not be replaced, or it cannot be written.
     """
-    from exoabm.output.run_folder import write_whole
+    from exoabm.output.durable_files import write_whole
 
     if to.exists() and not (overwrite and to.is_file()):
-        raise InputError(f"{to} exists already; choose another name, or pass overwrite=True")
+        raise InputError(f"{to} exists already; {ANOTHER_PLACE}")
     text = json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False)
     with _writing(to):
         write_whole(to, (text + "\n").encode())

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
-import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from exoabm.errors import InputError
+from exoabm.readers.options import AmbiguousTable, python_argument
 from exoabm.scenario.changes import Changes, tables_of, texts_of
 from exoabm.scenario.loader import IN_MEMORY, LoadedScenario, load, parse, refuse_option, shipped
 
@@ -26,12 +27,11 @@ class Frame(Protocol):
 Source = str | Path | Frame | Mapping[str, Any] | LoadedScenario
 """What a scenario is made of: see ``scenario``."""
 CELLS = "table of cells"
-OPTION = re.compile(r"--set '([a-z_.]+)=([^']*)'")
-"""An option of the command line in the text of an error."""
 BUILT = "built-in-python"
 """Name of a scenario that is no file."""
-_KEPT: list[tempfile.TemporaryDirectory[str]] = []
-"""Folders of tables that were given in memory, for the time of this process."""
+_KEPT = contextlib.ExitStack()
+"""Files of tables in memory of which scenarios were made; removed when the process ends."""
+atexit.register(_KEPT.close)
 
 
 def scenario(source: Source = "signaling", changes: Changes | None = None, /, **more: Any) -> LoadedScenario:
@@ -75,13 +75,13 @@ def scenario(source: Source = "signaling", changes: Changes | None = None, /, **
         return source.changed(given) if given else source
     if isinstance(source, Frame):
         with words_of_python(source):
-            return load(file_of(source, CELLS), given)
+            return load(kept_file_of(source, CELLS), given)
     if isinstance(source, Mapping):
         import tomli_w
 
         text = tomli_w.dumps(tables_of(source)).encode()
         return parse(text, name=BUILT, folder=Path.cwd(), overrides=given)
-    return load(file_of(source, "scenario") if not isinstance(source, str) else source, given)
+    return load(source if isinstance(source, str) else kept_file_of(source, "scenario"), given)
 
 
 def list_scenarios() -> dict[str, str]:
@@ -138,7 +138,7 @@ def scenario_from_table(
 
     given = texts_of(changes, more)
     layout = {key: text for key, text in given.items() if key.startswith("layout.")}
-    path = file_of(table, CELLS)
+    path = kept_file_of(table, CELLS)
     with words_of_python(table):
         text, _ = scenario_of_labels(path, layout, path.resolve().parent)
     rest = {key: value for key, value in given.items() if key not in layout}
@@ -151,17 +151,16 @@ def words_of_python(table: Source) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        said = OPTION.sub(lambda m: f"{m[1].replace('.', '__')}={m[2]!r}", str(error))
+        said = error.stating(python_argument) if isinstance(error, AmbiguousTable) else str(error)
         if isinstance(table, Frame):
             said = said.replace(f"{type(table).__name__}.parquet", type(table).__name__)
         error.args = (said, *error.args[1:])
         raise
 
 
-def file_of(table: Frame | str | Path, what: str) -> Path:
-    """The path that was given, or a Parquet file of a table in memory, named by its type.
-
-    It is then read and kept as any file.
+@contextlib.contextmanager
+def file_of(table: Frame | str | Path, what: str) -> Iterator[Path]:
+    """The path that was given, or a Parquet file of a table in memory, named by its type and then removed.
 
     Raises
     ------
@@ -169,7 +168,8 @@ def file_of(table: Frame | str | Path, what: str) -> Path:
         If it is neither; if a column holds values of several types, or a name stands for several columns.
     """
     if isinstance(table, str | os.PathLike):
-        return Path(table)
+        yield Path(table)
+        return
     if not isinstance(table, Frame):
         first = "; call its .collect() first" if hasattr(table, "collect") else ""
         raise InputError(f"a {type(table).__name__} is no {what}: give a path or a DataFrame{first}")
@@ -177,13 +177,17 @@ def file_of(table: Frame | str | Path, what: str) -> Path:
     from pyarrow import parquet
 
     named = [name for name in getattr(getattr(table, "index", None), "names", ()) if name is not None]
-    try:
-        found = pa.table(table.reset_index(named) if named else table)  # type: ignore[attr-defined]
-        columns = [name for name in found.column_names if not name.startswith("__index_level_")]
-        home = tempfile.TemporaryDirectory(prefix=IN_MEMORY)
-        path = Path(home.name) / f"{type(table).__name__}.parquet"
-        parquet.write_table(found.select(columns).replace_schema_metadata(), path)
-    except (pa.ArrowException, TypeError, ValueError) as error:
-        raise InputError(f"{type(table).__name__}: no {what}: {error}") from None
-    _KEPT.append(home)
-    return path
+    with tempfile.TemporaryDirectory(prefix=IN_MEMORY) as home:
+        path = Path(home) / f"{type(table).__name__}.parquet"
+        try:
+            found = pa.table(table.reset_index(named) if named else table)  # type: ignore[attr-defined]
+            columns = [name for name in found.column_names if not name.startswith("__index_level_")]
+            parquet.write_table(found.select(columns).replace_schema_metadata(), path)
+        except (pa.ArrowException, TypeError, ValueError) as error:
+            raise InputError(f"{type(table).__name__}: no {what}: {error}") from None
+        yield path
+
+
+def kept_file_of(table: Frame | str | Path, what: str) -> Path:
+    """As ``file_of``, until this process ends: a scenario names its table by the path."""
+    return _KEPT.enter_context(file_of(table, what))

@@ -24,7 +24,7 @@ from exoabm.batch.execution.run_readouts import gather
 from exoabm.batch.sweeps.summary import varied_keys
 from exoabm.errors import InputError
 from exoabm.manifest import fault_list, faults, listed
-from exoabm.output.run_folder import atomic_folder, check_room
+from exoabm.output.durable_files import atomic_folder, check_room
 from exoabm.plot.palette import COOL, INK, MUTED, RULE, WARM
 from exoabm.runs.provenance import differences
 from exoabm.scenario.loader import parse
@@ -217,7 +217,7 @@ def write(comparison: Comparison, folder: Path, *, overwrite: bool = False) -> l
     text = json.dumps(comparison.plain(), indent=2, ensure_ascii=False, allow_nan=False)
     table = difference_table(comparison)
     course = table is not None and len(set(table["time_h"].to_pylist())) > 1
-    with atomic_folder(folder) as partial:
+    with atomic_folder(folder, overwrite=overwrite) as partial:
         (partial / FILES[0]).write_text(text + "\n", encoding="utf-8")
         if course:
             pq.write_table(table, partial / FILES[1])

@@ -36,7 +36,7 @@ from exoabm.batch.execution.run_readouts import measure as readouts_of
 from exoabm.batch.execution.runner import run_or_resume
 from exoabm.batch.execution.workers import local
 from exoabm.errors import InputError, RunFailed
-from exoabm.output.run_folder import atomic_folder, check_room
+from exoabm.output.durable_files import atomic_folder, check_room
 from exoabm.physiology import Process, SecretionMode
 from exoabm.scenario.schema_cells import selected
 from exoabm.tables.declarations import TABLES
@@ -233,7 +233,7 @@ def attribute(
     if design == "adjoint":
         check_room(out, {TABLES[TABLE].file, PICTURE}, overwrite=overwrite)
         exact = adjoint(ExosomeModel(loaded, seed=seed), readout, by=by, hours=hours)
-        with atomic_folder(out) as partial:
+        with atomic_folder(out, overwrite=overwrite) as partial:
             return _written(exact, loaded, partial)
     if design not in DESIGNS:
         raise InputError(f"design {design!r}: must be one of {', '.join(DESIGNS)}")

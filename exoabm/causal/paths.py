@@ -256,7 +256,7 @@ def write(result: Paths, out: Path, title: str, overwrite: bool = False) -> None
     InputError
         If it exists already, or holds something else.
     """
-    from exoabm.output.run_folder import atomic_folder, check_room
+    from exoabm.output.durable_files import atomic_folder, check_room
     from exoabm.plot.effects import draw_paths
     from exoabm.tables.parquet import write_table
     from exoabm.tables.schema import build
@@ -264,7 +264,7 @@ def write(result: Paths, out: Path, title: str, overwrite: bool = False) -> None
     check_room(out, {TABLES[TABLE].file, PICTURE}, overwrite=overwrite)
     columns = {name: [row[name] for row in result.rows] for name in result.rows[0]}
     total = sum(row["delivered"] for row in result.rows)
-    with atomic_folder(out) as partial:
+    with atomic_folder(out, overwrite=overwrite) as partial:
         write_table(build(TABLES[TABLE], columns), partial / TABLES[TABLE].file)
         draw_paths(
             partial / PICTURE,

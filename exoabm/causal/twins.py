@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from exoabm.errors import InputError, LongRun, NumericalError
-from exoabm.output.run_folder import atomic_folder, check_room, write_whole
+from exoabm.output.durable_files import atomic_folder, check_room, put_beside, write_whole
 from exoabm.runs.branches import run_from, start_of
 from exoabm.runs.execute import run_to_folder
 from exoabm.scenario.builder import blueprint
@@ -134,7 +134,7 @@ def whatif(
     if run is not None and start.run is None and begin > 0:
         warnings.warn(start.said, LongRun, stacklevel=3)
     options: dict[str, Any] = {"hours": hours, "threads": threads, "changes_at": changes_at}
-    with atomic_folder(out) as partial:
+    with atomic_folder(out, overwrite=overwrite) as partial:
         for part, (name, loaded) in enumerate(((AS_IS, source), (CHANGED, changed))):
 
             def half(share: float, part: int = part) -> None:
@@ -156,11 +156,10 @@ def whatif(
 
 def _kept_beside(error: NumericalError, failed: Path, out: Path) -> NumericalError:
     """Put the records of a failed run beside the folder that is not made, and name that place."""
-    place = out.with_name(f"{out.name}.{failed.name}")
-    if not failed.is_dir() or place.exists():
+    if not failed.is_dir():
         return error
-    failed.replace(place)
-    return NumericalError(str(error).replace(str(failed.resolve()), str(place)))
+    before = failed.resolve()
+    return NumericalError(str(error).replace(str(before), str(put_beside(failed, out, failed.name))))
 
 
 def _compare(out: Path, asked: dict[str, Any], scenario: Scenario) -> dict[str, Any]:

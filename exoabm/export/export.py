@@ -16,14 +16,14 @@ import pyarrow.feather
 from exoabm.batch.execution.batch_folder import JOURNAL, verify
 from exoabm.batch.execution.row_files import ROWS, RUNS, SHARDS
 from exoabm.batch.execution.rows import PLAN
-from exoabm.errors import InputError, RunFailed
+from exoabm.errors import ANOTHER_PLACE, InputError, RunFailed
 from exoabm.export.finished_run import Finished, kind_of
 from exoabm.export.formats import RUN, format_of
 from exoabm.export.formats import TABLES as ENDINGS
 from exoabm.export.pairs import long_tables
 from exoabm.manifest import MANIFEST, Fault, fault_list
+from exoabm.output.durable_files import atomic_file, atomic_folder, disk_full, write_whole
 from exoabm.output.lock import LOCK
-from exoabm.output.run_folder import atomic_file, atomic_folder, disk_full, write_whole
 from exoabm.runs.input_tables import copy, tables_of
 from exoabm.runs.provenance import Operation, made_with
 from exoabm.scenario.loader import load, run_of
@@ -144,7 +144,7 @@ def export_tables(
         raise InputError(f"{source} holds two that would be exported as {min(twice).name}; rename one")
     standing = [target for target in written if target.exists()]
     if standing and not overwrite:
-        raise InputError(f"{standing[0]} exists already; choose another --to, or pass --overwrite")
+        raise InputError(f"{standing[0]} exists already; {ANOTHER_PLACE}")
     with _writing(to), contextlib.ExitStack() as stack:  # all of them, or none
         meanings = {}
         for path, target in tables.items():
@@ -165,7 +165,7 @@ def export_tables(
                 text = _with_row(path, operation)
                 stack.enter_context(atomic_file(target)).write_text(text, encoding="utf-8")
             elif path.is_dir():
-                copy(path, stack.enter_context(atomic_folder(target)))
+                copy(path, stack.enter_context(atomic_folder(target, overwrite=overwrite)))
             else:
                 copy(path, stack.enter_context(atomic_file(target)))
     return written, faults
@@ -226,7 +226,8 @@ def export_format(
         _refuse_to_replace(to, fmt, overwrite)
     module, _, name = fmt.writer.partition(":")
     write = getattr(importlib.import_module(module), name)
-    with _writing(to.parent), (atomic_folder if fmt.folder else atomic_file)(to) as partial:
+    placing = atomic_folder(to, overwrite=overwrite) if fmt.folder else atomic_file(to)
+    with _writing(to.parent), placing as partial:
         given = (options or {},) if fmt.options else ()
         write(Finished(source) if kind == RUN else source, partial, *given)
     return to
@@ -235,7 +236,7 @@ def export_format(
 def _refuse_to_replace(to: Path, fmt: Format, overwrite: bool) -> None:
     """Refuse to replace anything unasked, and a folder that is of another making at all."""
     if not overwrite:
-        raise InputError(f"{to} exists already; choose another --to, or pass --overwrite")
+        raise InputError(f"{to} exists already; {ANOTHER_PLACE}")
     if to.is_dir() if not fmt.folder else not (to / fmt.folder).is_file():
         raise InputError(f"{to} is not a {fmt.name} that could be replaced; choose another --to")
 
@@ -261,11 +262,12 @@ def export_run_scenario(run: Path, to: Path, *, overwrite: bool = False) -> list
     beside = {key: to.with_name(f"{to.stem}.{path.name}") for key, path in tables.items()}
     for path in beside.values():
         if path.exists() and not overwrite:
-            raise InputError(f"{path} exists already; choose another --to, or pass --overwrite")
+            raise InputError(f"{path} exists already; {ANOTHER_PLACE}")
     with _writing(to.parent), contextlib.ExitStack() as stack:
         for key, path in beside.items():
-            placing = atomic_folder if tables[key].is_dir() else atomic_file
-            copy(tables[key], stack.enter_context(placing(path)))
+            folder = tables[key].is_dir()
+            placing = atomic_folder(path, overwrite=overwrite) if folder else atomic_file(path)
+            copy(tables[key], stack.enter_context(placing))
         written = _write_scenario(loaded, to, {key: path.name for key, path in beside.items()}, overwrite)
     return [written, *beside.values()]
 
@@ -274,7 +276,7 @@ def _write_scenario(loaded: LoadedScenario, to: Path, tables: dict[str, str], ov
     import tomli_w
 
     if to.exists() and not overwrite:
-        raise InputError(f"{to} exists already; choose another --to, or pass --overwrite")
+        raise InputError(f"{to} exists already; {ANOTHER_PLACE}")
     if to.suffix != ".toml":
         raise InputError(f"--to {to}: a scenario is written to a file whose name ends in .toml")
     data = loaded.resolved()

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from exoabm.errors import InputError
-from exoabm.output.run_folder import BEFORE, CHECKPOINT, KEPT, sync
+from exoabm.output.durable_files import sync
+from exoabm.output.run_folder import BEFORE, CHECKPOINT, KEPT
 from exoabm.vesicle import Vesicles
 
 if TYPE_CHECKING:

@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import json
 import os
-import secrets
 import shutil
-from itertools import count
 from pathlib import Path
-from stat import S_ISREG
 from typing import TYPE_CHECKING, Any, Self
 
-from exoabm.errors import ExoError, InputError, RunFailed, command_line
+from exoabm.errors import ANOTHER_PLACE, ExoError, InputError, RunFailed, command_line
 from exoabm.manifest import MANIFEST, inside
 from exoabm.manifest import write as write_manifest
+from exoabm.output.durable_files import (
+    disk_full,
+    disk_message,
+    put,
+    put_back,
+    put_beside,
+    remove,
+    replace,
+    standing,
+    sync,
+    what_came,
+)
 from exoabm.output.lock import LOCK, Lock, check_free, hold
 from exoabm.tables.declarations import RUN_TABLES
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Iterator
     from types import TracebackType
 
 FILES = (
@@ -76,12 +84,11 @@ class RunFolder:
         self.work = self.partial
         self.notes: list[str] = []
         self._asked = path, overwrite
-        self._replaced = self.path.parent / f".{self.path.name}.replaced"
         self._lock: Lock | None = None
         self._made: os.stat_result | None = None
         with _as_input_error(self.path):
             self._check()
-            self._old = _standing(self.path)
+            self._old = standing(self.path)
 
     def __enter__(self) -> Self:
         with _as_input_error(self.path):
@@ -133,34 +140,17 @@ class RunFolder:
             If something did, or what was to be replaced has changed; names where the finished run is kept.
         """
         self._seal()
-        replacing = bool(self._old) and os.path.lexists(self.path)
-        if replacing:
-            self.path.replace(self._replaced)
         try:
-            if replacing and _standing(self._replaced) != self._old:
-                raise FileExistsError(errno.EEXIST, "changed")
-            _put(self.work, self.path)
-        except OSError as error:
-            if replacing and not os.path.lexists(self.path):
-                self._replaced.replace(self.path)
-            if not isinstance(error, FileExistsError):
-                raise
+            replace(self.work, self.path, self._old)
+        except FileExistsError:
             kept = self.publish_beside("finished")
-            raise RunFailed(
-                f"something came to {self.path}, or was changed there, while the run went on; that is left "
-                f"as it is, and the finished run is kept in {kept}"
-            ) from None
-        shutil.rmtree(self._replaced, ignore_errors=True)
+            raise RunFailed(what_came(self.path, kept)) from None
         self._tidy(self.path)
 
     def publish_beside(self, word: str) -> Path:
         """Sync everything and put it in place under the first name ``<name>.<word>`` that is free."""
         self._seal()
-        for number in count(1):
-            place = self.path.with_name(f"{self.path.name}.{word}" + (f"-{number}" if number > 1 else ""))
-            with contextlib.suppress(FileExistsError):
-                _put(self.work, place)
-                break
+        place = put_beside(self.work, self.path, word)
         self._tidy(place)
         return place
 
@@ -182,9 +172,9 @@ class RunFolder:
             raise
         for rest in self.partial.iterdir():
             if rest.name != LOCK:
-                _remove(rest)
+                remove(rest)
         self._check()
-        if _standing(self.path) != self._old:
+        if standing(self.path) != self._old:
             raise InputError(f"{self.path} has just been changed by another process; begin again")
         if self.unfinished.exists():
             with hold(self.unfinished):
@@ -196,12 +186,8 @@ class RunFolder:
         self.work, self._made = work, work.stat()
         if self._lock.note:
             self.notes.append(self._lock.note)
-        if self._replaced.exists():  # by a process that was killed as it put its run in place
-            if self.path.exists():
-                shutil.rmtree(self._replaced)
-            else:
-                self._replaced.replace(self.path)
-                self._old = _standing(self.path)
+        if put_back(self.path):
+            self._old = standing(self.path)
 
     def _is_mine(self, work: Path) -> bool:
         """Whether a folder is the one that this process holds."""
@@ -238,7 +224,7 @@ class RunFolder:
         if (self.unfinished / CHECKPOINT).exists() and not overwrite:
             raise InputError(
                 f"{self.unfinished} is an unfinished run: `{command_line('resume', path)}` resumes it; "
-                "choose another --out, or pass --overwrite, to restart"
+                f"to restart, {ANOTHER_PLACE}"
             )
 
 
@@ -276,7 +262,7 @@ class ResumableFolder(RunFolder):
             self._hold(self.unfinished)
             return
         super()._begin()
-        _put(self.partial, self.unfinished)
+        put(self.partial, self.unfinished)
         self.work = self.unfinished
 
     def _leave(self) -> str:
@@ -290,13 +276,6 @@ class ResumableFolder(RunFolder):
         return f"the last checkpoint is kept, and `{command_line('resume', self.path)}` resumes from it"
 
 
-def sync(folder: Path, *, deep: bool = True) -> None:
-    """Have a folder, and if ``deep`` all that is in it, on disk."""
-    for file in sorted(folder.rglob("*")) if deep else ():
-        _sync(file)
-    _sync(folder)
-
-
 def replaceable(path: Path) -> bool:
     """Whether a path is empty, or contains only a run."""
     if not path.is_dir():
@@ -305,77 +284,12 @@ def replaceable(path: Path) -> bool:
     return not names or (names <= MADE and bool(names & {"run.json", MANIFEST}))
 
 
-@contextlib.contextmanager
-def atomic_file(path: Path) -> Iterator[Path]:
-    """A name to write a file to, which is put in place under ``path`` only when all of it is on disk.
-
-    On an error, what stood under ``path`` stays.
-    """
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
-    try:
-        yield partial
-        _sync(partial)
-        partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
-    _sync(path.parent)
-
-
-@contextlib.contextmanager
-def atomic_folder(path: Path) -> Iterator[Path]:
-    """A folder to fill, which is put in place under ``path`` as ``atomic_file`` does with a file."""
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
-    partial.mkdir(parents=True)
-    old = partial.with_name(f"{partial.name}-old")
-    try:
-        yield partial
-        sync(partial)
-        if path.exists():
-            path.replace(old)
-        partial.replace(path)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
-    sync(path.parent, deep=False)
-
-
-def check_room(path: Path, names: Collection[str], *, overwrite: bool) -> None:
-    """Refuse a folder that exists, unless it may be overwritten and holds nothing but these names."""
-    if not path.exists():
-        return
-    if not overwrite:
-        raise InputError(f"{path} exists already; choose another --out, or pass --overwrite")
-    strange = {each.name for each in path.iterdir()} - set(names) if path.is_dir() else {path.name}
-    if strange:
-        raise InputError(f"{path} holds {min(strange)!r}, which is not replaced; move it away to overwrite")
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Put a file in place only when all of it is on disk; see ``atomic_file``."""
-    with atomic_file(path) as partial:
-        partial.write_bytes(content)
-
-
-def disk_full(error: OSError) -> bool:
-    """Whether a write failed because the disk is full."""
-    return error.errno in (errno.ENOSPC, errno.EDQUOT)
-
-
-def disk_message(error: OSError, path: Path) -> str:
-    """A sentence on a failed write."""
-    if disk_full(error):
-        return "the disk is full"
-    return f"could not write {path}: {error.strerror or error}"
-
-
 def _check_free(path: Path, overwrite: bool) -> None:
     """Refuse to replace a run without leave, and anything else at all."""
     if not path.exists():
         return
     if not overwrite:
-        raise InputError(f"{path} exists already; choose another --out, or pass --overwrite")
+        raise InputError(f"{path} exists already; {ANOTHER_PLACE}")
     if replaceable(path):
         return
     names = {each.name for each in path.iterdir()} if path.is_dir() else set()
@@ -386,43 +300,6 @@ def _check_free(path: Path, overwrite: bool) -> None:
     )
 
 
-def _standing(path: Path) -> frozenset[tuple[Any, ...]]:
-    """Files at a path with size and time, to detect later changes."""
-    if not os.path.lexists(path):
-        return frozenset()
-    inside = path.rglob("*") if path.is_dir() else ()
-    found = [(path, path.lstat()), *((each, each.lstat()) for each in inside)]
-    return frozenset(
-        (each.relative_to(path), at.st_ino, *((at.st_size, at.st_mtime_ns) if S_ISREG(at.st_mode) else ()))
-        for each, at in found
-    )
-
-
-def _put(work: Path, place: Path) -> None:
-    """Rename a folder to a name that is free.
-
-    Raises
-    ------
-    FileExistsError
-        If it is not.
-    """
-    if os.path.lexists(place):  # the system itself would only spare what is not an empty folder
-        raise FileExistsError(errno.EEXIST, "exists", str(place))
-    try:
-        work.replace(place)
-    except OSError as error:
-        if error.errno in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
-            raise FileExistsError(errno.EEXIST, "exists", str(place)) from None
-        raise
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink()
-
-
 @contextlib.contextmanager
 def _as_input_error(path: Path) -> Iterator[None]:
     try:
@@ -431,12 +308,3 @@ def _as_input_error(path: Path) -> Iterator[None]:
         if disk_full(error):
             raise RunFailed(f"the disk is full; nothing was left at {path}") from None
         raise InputError(f"cannot write to {path.parent}: {error.strerror}") from None
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        with contextlib.suppress(OSError) if path.is_dir() else contextlib.nullcontext():
-            os.fsync(handle)
-    finally:
-        os.close(handle)

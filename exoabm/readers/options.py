@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+import shlex
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -85,11 +86,15 @@ class AmbiguousTable(InputError):
 
     def __init__(self, recognized: str, questions: list[Question]) -> None:
         self.recognized, self.questions = recognized, questions
-        lines = [f"{recognized}; ambiguities are not guessed:"]
-        for finding, answers in questions:
+        super().__init__(self.stating(command_line_option))
+
+    def stating(self, option: Callable[[str, str], str]) -> str:
+        """The message, with each option as ``option(key, value)``, for a reader who is to give it."""
+        lines = [f"{self.recognized}; ambiguities are not guessed:"]
+        for finding, answers in self.questions:
             lines.append(f"  {visible(finding)}")
-            lines.extend(f"    {command_line_option(key, value)}" for key, value in answers)
-        super().__init__("\n".join(lines))
+            lines.extend(f"    {option(key, value)}" for key, value in answers)
+        return "\n".join(lines)
 
     def __reduce__(self) -> tuple[type[AmbiguousTable], tuple[str, list[Question]]]:
         """Worker processes return errors by pickle."""
@@ -116,7 +121,12 @@ def enumerated(names: Iterable[str], most: int = 40) -> str:
 
 def command_line_option(key: str, value: str) -> str:
     """An option of the command line, quoted for a shell."""
-    return f"--set 'layout.{key}={visible(value)}'"
+    return f"--set {shlex.quote(f'layout.{key}={visible(value)}')}"
+
+
+def python_argument(key: str, value: str) -> str:
+    """The same as an argument of Python, such as ``layout__unit='0.5 um'``."""
+    return f"layout__{key}={value!r}"
 
 
 UNITS = {

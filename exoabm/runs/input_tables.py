@@ -11,9 +11,10 @@ import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from exoabm.errors import ExoError, InputError
+from exoabm.errors import ANOTHER_PLACE, ExoError, InputError
 from exoabm.manifest import inside
-from exoabm.output.run_folder import TABLE, write_whole
+from exoabm.output.durable_files import write_whole
+from exoabm.output.run_folder import TABLE
 from exoabm.plot.scales import round_below
 from exoabm.readers.options import BYSTANDER
 from exoabm.scenario.builder import blueprint
@@ -100,7 +101,7 @@ def draft_scenario(table: Path, to: Path, overrides: Mapping[str, str], *, overw
     if to.suffix != ".toml":
         raise InputError(f"--out {to}: a scenario is written to a file whose name ends in .toml")
     if to.exists() and not overwrite:
-        raise InputError(f"{to} exists already; choose another --out, or pass --overwrite")
+        raise InputError(f"{to} exists already; {ANOTHER_PLACE}")
     text, recognized = scenario_of_labels(table, overrides, to.resolve().parent)
     write_whole(to, text)
     return recognized

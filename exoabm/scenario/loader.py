@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from exoabm.errors import InputError, ScenarioError, did_you_mean, visible
+from exoabm.errors import ANOTHER_PLACE, InputError, ScenarioError, did_you_mean, visible
 from exoabm.manifest import demand, listed
 from exoabm.readers.file_formats import fingerprint, is_table
 from exoabm.scenario import shipped as shipped
@@ -171,7 +171,7 @@ class LoadedScenario:
         to = Path(path)
         if to.suffix != ".toml":
             raise InputError(f"{to}: a scenario is written to a file whose name ends in .toml")
-        from exoabm.output.run_folder import write_whole
+        from exoabm.output.durable_files import write_whole
 
         given, written = {}, {}
         for key, table in ((PATH_KEY, self.table_path()), (PATH_KEYS[1], self.types_path())):
@@ -183,7 +183,7 @@ class LoadedScenario:
                 written[beside], given[key] = table.read_bytes(), str(beside.resolve())
         for each in (to, *written):
             if each.exists() and not overwrite:
-                raise InputError(f"{each} exists already; choose another name, or pass overwrite=True")
+                raise InputError(f"{each} exists already; {ANOTHER_PLACE}")
         for beside, content in written.items():
             write_whole(beside, content)
         write_whole(to, self.changed(given).written().encode())

@@ -10,6 +10,7 @@ import pytest
 
 import exoabm as xo
 from exoabm.errors import InputError, ScenarioError
+from exoabm.readers.options import AmbiguousTable
 from exoabm.tables.declarations import RUN_TABLES
 
 mpl.use("Agg")
@@ -290,6 +291,68 @@ def test_a_table_that_cannot_be_used_is_refused_in_words_of_python(tmp_path: Pat
     with pytest.raises(InputError, match=r"layout\.table: a DataFrame is no value of a key") as refused:
         xo.scenario("tissue", {"layout.table": pixels})
     assert len(str(refused.value)) < 200
+
+
+def test_options_of_an_ambiguous_table_are_valid_python_and_valid_words_of_a_shell(tmp_path: Path) -> None:
+    """Of a column whose name has an apostrophe."""
+    import ast
+    import shlex
+
+    from exoabm.readers.options import command_line_option
+
+    column = "pathologist's label"
+    table = tmp_path / "cells.csv"
+    table.write_text(f"x_um,y_um,{column}\n1,1,T\n40,60,B\n20,9,B\n")
+    with pytest.raises(AmbiguousTable) as refused:
+        xo.scenario_from_table(table)
+    assert "--set" not in str(refused.value)
+    given = [line.strip() for line in str(refused.value).splitlines() if line.startswith("    ")]
+    call = ast.parse(f"f({', '.join(given)})", mode="eval").body
+    assert {each.arg: ast.literal_eval(each.value) for each in call.keywords} == {"layout__cell_type": column}  # type: ignore[attr-defined]
+    assert xo.scenario_from_table(table, layout__cell_type=column)
+    shell = refused.value.stating(command_line_option)
+    words = [shlex.split(each) for each in shell.splitlines() if each.startswith("    ")]
+    assert words == [["--set", f"layout.cell_type={column}"]]
+
+
+def test_a_table_that_is_read_once_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import tempfile
+
+    import pandas as pd
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    data = pd.DataFrame({"time_h": [0.0, 1.0], "emitted[exosome]": [0.0, 60.0]})
+    with pytest.raises(InputError, match="select the parameters to fit"):
+        xo.fit("two_cells", data, {})
+    with pytest.raises(InputError, match=r"none\.h5ad"):
+        xo.score(tmp_path / "none.h5ad", data)
+    assert not list(tmp_path.iterdir())
+
+
+def test_warnings_of_a_resumed_run_are_printed_where_a_bar_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from types import SimpleNamespace
+
+    run = SimpleNamespace(folder=tmp_path, warnings=("long",), recognized="")
+    monkeypatch.setattr("exoabm.runs.execute.resume_run", lambda *_, **__: run)
+    (tmp_path / "run.json").write_text('{"warnings": ["coarse"]}')
+    monkeypatch.setattr(xo.Run, "about", {"warnings": ["coarse"]})
+    for asked, said in ((True, ["Warning: coarse", "Warning: long"]), (False, [])):
+        assert isinstance(xo.resume(tmp_path, progress=asked), xo.Run)
+        lines = capsys.readouterr().err.splitlines()
+        assert [line[line.find("Warning") :] for line in lines if "Warning" in line] == said
+
+
+def test_a_folder_that_exists_is_refused_with_what_python_can_do(tmp_path: Path, made: xo.Run) -> None:
+    from exoabm.api.runs import saved_folder
+
+    with pytest.raises(InputError, match="overwrite=True"), saved_folder(tmp_path, {"fit.json"}):
+        pytest.fail("it is not refused")
+    (tmp_path / "run.json").touch()
+    for act in (made.save, made.export, lambda out: xo.run("two_cells", out=out)):
+        with pytest.raises(InputError, match="overwrite=True"):
+            act(tmp_path)
 
 
 def test_a_notebook_shows_figures_after_the_first() -> None:

@@ -8,9 +8,9 @@ from typer.testing import CliRunner
 import exoabm
 from exoabm.causal.attribution import attribute
 from exoabm.causal.paths import Paths, paths, write
-from exoabm.causal.twins import reasons, whatif
+from exoabm.causal.twins import _kept_beside, reasons, whatif
 from exoabm.cli.console import app
-from exoabm.errors import InputError, LongRun, NumericalError
+from exoabm.errors import InputError, LongRun, NumericalError, RunFailed
 from exoabm.manifest import faults
 from exoabm.model import ExosomeModel
 from exoabm.output.checkpoint import snapshot
@@ -160,6 +160,31 @@ def test_a_failed_twin_replaces_nothing_and_keeps_its_records(tmp_path, monkeypa
     assert contents(tmp_path / "w") == before
     assert {path.name for path in tmp_path.iterdir()} == {"w", kept.name}
     assert (kept / "metrics.parquet").is_file()
+
+
+def test_records_of_every_failed_twin_are_kept(tmp_path):
+    names = ["w.changed.failed", "w.changed.failed-2"]
+    for name in names:
+        failed = tmp_path / "partial" / "changed.failed"
+        failed.mkdir(parents=True)
+        (failed / "run.json").write_text(name)
+        error = NumericalError(f"results are kept in {failed.resolve()}")
+        assert str(_kept_beside(error, failed, tmp_path / "w")) == f"results are kept in {tmp_path / name}"
+    assert [(tmp_path / name / "run.json").read_text() for name in names] == names
+
+
+def test_a_folder_that_comes_to_out_during_both_runs_is_left_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr("exoabm.plot.effects.draw_twins", lambda *_, **__: None)
+    out = tmp_path / "w"
+
+    def put(_):
+        out.mkdir(exist_ok=True)
+        (out / "notes.txt").write_text("years of work")
+
+    with pytest.raises(RunFailed, match=rf"is kept in {out}\.finished"):
+        whatif(loaded(), out, silence="cell:0", seed=1, hours=0.5, progress=put)
+    assert (out / "notes.txt").read_text() == "years of work"
+    assert (tmp_path / "w.finished" / "whatif.json").is_file()
 
 
 def test_the_pairing_says_what_competition_changed(tmp_path, monkeypatch):

@@ -17,7 +17,7 @@ from exoabm.batch.execution.runner import run_or_resume
 from exoabm.batch.sweeps.designs import Axis, read_axis
 from exoabm.errors import InputError, RunFailed, did_you_mean
 from exoabm.model import ExosomeModel
-from exoabm.output.run_folder import disk_message
+from exoabm.output.durable_files import disk_message
 from exoabm.scenario.schema_fields import quantities
 from exoabm.scenario.validation import unused_keys
 from exoabm.tables.readouts import resolve

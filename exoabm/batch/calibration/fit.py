@@ -35,7 +35,7 @@ from exoabm.batch.execution.runner import run_or_resume
 from exoabm.batch.execution.workers import ThisProcess, kept
 from exoabm.errors import InputError, RunFailed
 from exoabm.model import ExosomeModel
-from exoabm.output.run_folder import atomic_file, write_whole
+from exoabm.output.durable_files import atomic_file, write_whole
 from exoabm.plot.palette import COOL, INK, MUTED, RULE, WARM
 from exoabm.scenario.loader import LoadedScenario
 from exoabm.tables.readouts import resolve

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from exoabm.batch.calibration.evaluation import reporting
-from exoabm.output.run_folder import atomic_file, write_whole
+from exoabm.output.durable_files import atomic_file, write_whole
 from exoabm.plot.palette import COOL, INK, MUTED, RULE, WARM
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from exoabm.batch.execution.rows import PLAN, Plan
 from exoabm.errors import ExoError, InputError, RunFailed
+from exoabm.output.durable_files import write_whole
 from exoabm.output.lock import Held
-from exoabm.output.run_folder import write_whole
 from exoabm.runs.provenance import drift, made_with
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import exoabm
 from exoabm.errors import InputError
-from exoabm.output.run_folder import write_whole
+from exoabm.output.durable_files import write_whole
 from exoabm.runs.provenance import lasting, made_with, refuse_changes
 from exoabm.scenario.loader import LoadedScenario, parse
 

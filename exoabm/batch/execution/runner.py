@@ -20,9 +20,9 @@ from exoabm.batch.execution import row_files as files
 from exoabm.batch.execution.batch_folder import PLOTS, Journal, faults_of_reports, foreign, look, make_room
 from exoabm.batch.execution.rows import PLAN, Plan
 from exoabm.batch.execution.workers import ThisProcess
-from exoabm.errors import ExoError, InputError, MixedVersions, RunFailed, command_line
+from exoabm.errors import ANOTHER_PLACE, ExoError, InputError, MixedVersions, RunFailed, command_line
+from exoabm.output.durable_files import disk_full, disk_message, write_whole
 from exoabm.output.lock import LOCK, locked
-from exoabm.output.run_folder import disk_full, disk_message, write_whole
 from exoabm.runs.provenance import drift
 
 if TYPE_CHECKING:
@@ -201,9 +201,7 @@ def run_or_resume(
     if overwrite or not is_batch(folder):
         return run_rows(plan, folder, workers=workers, overwrite=overwrite, progress=progress)
     if Plan.read(folder).sha256 != plan.sha256:
-        raise InputError(
-            f"{folder} contains runs with other settings; choose another --out, or pass --overwrite"
-        )
+        raise InputError(f"{folder} contains runs with other settings; {ANOTHER_PLACE}")
     return resume_rows(folder, workers=workers, progress=progress)
 
 
@@ -340,7 +338,7 @@ def _clear(folder: Path, overwrite: bool) -> None:
         if not overwrite:
             raise InputError(
                 f"{folder} already contains a batch: `{command_line('resume', folder)}` resumes it; "
-                "choose another --out, or pass --overwrite, to restart"
+                f"to restart, {ANOTHER_PLACE}"
             )
         with locked(folder):
             strange = next(foreign(folder), None)

@@ -15,7 +15,7 @@ import numpy as np
 
 from exoabm.batch.execution.row_files import records
 from exoabm.errors import InputError
-from exoabm.output.run_folder import atomic_file
+from exoabm.output.durable_files import atomic_file
 from exoabm.parameters.catalog import Quantity
 from exoabm.parameters.units import to_internal
 from exoabm.plot.scales import counted

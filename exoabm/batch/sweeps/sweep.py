@@ -15,7 +15,7 @@ from exoabm.batch.execution.runner import disk_trouble
 from exoabm.batch.sweeps.designs import points, read_axis
 from exoabm.batch.sweeps.summary import RESULTS, SUMMARY, headline, write_results
 from exoabm.errors import InputError, ResourceError
-from exoabm.output.run_folder import atomic_file, write_whole
+from exoabm.output.durable_files import atomic_file, write_whole
 from exoabm.plot.palette import COOL, INK, MUTED, RULE, WARM
 from exoabm.plot.scales import counted, label_ticks, number, words_of_key
 from exoabm.scenario.resource_estimate import gib

@@ -37,9 +37,9 @@ from exoabm.batch.trials.verdict import (
     judge,
     paired_effect,
 )
-from exoabm.errors import InputError, NumericalError, RunFailed
+from exoabm.errors import ANOTHER_PLACE, InputError, NumericalError, RunFailed
 from exoabm.manifest import fault_list
-from exoabm.output.run_folder import write_whole
+from exoabm.output.durable_files import write_whole
 from exoabm.runs.execute import run_to_folder
 from exoabm.runs.provenance import code, machine, versions
 from exoabm.scenario.schema_fields import quantities
@@ -160,9 +160,7 @@ def check_folder(plan: Plan, folder: Path, *, overwrite: bool = False) -> bool:
     if overwrite or not is_batch(folder):
         return False
     if Plan.read(folder).sha256 != plan.sha256:
-        raise InputError(
-            f"{folder} contains runs with other settings; choose another --out, or pass --overwrite"
-        )
+        raise InputError(f"{folder} contains runs with other settings; {ANOTHER_PLACE}")
     return True
 
 

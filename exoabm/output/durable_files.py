@@ -1,0 +1,217 @@
+"""Files and folders that are put in place whole: synced, then renamed; what others made is never removed."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import shutil
+from itertools import count
+from pathlib import Path
+from stat import S_ISREG
+from typing import TYPE_CHECKING, Any
+
+from exoabm.errors import ANOTHER_PLACE, InputError, RunFailed
+from exoabm.output.lock import locked
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+
+@contextlib.contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """A name to write a file to, which is put in place under ``path`` only when all of it is on disk.
+
+    On an error, what stood under ``path`` stays.
+    """
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+    try:
+        yield partial
+        _sync(partial)
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    _sync(path.parent)
+
+
+@contextlib.contextmanager
+def atomic_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """A folder to fill, which is put in place under ``path`` only when all of it is on disk.
+
+    The work lies beside it in a hidden folder that this process holds. On an error, what stood under ``path``
+    stays. What comes to stand there meanwhile, and what was changed in a folder that is to be replaced, is
+    never removed: the finished folder is then kept beside it.
+
+    Raises
+    ------
+    InputError
+        If something stands under ``path`` and is not to be replaced.
+    RunFailed
+        If something came there, or was changed; names where the finished folder is kept.
+    """
+    path = Path(os.path.realpath(path))
+    if put_back(path):
+        raise InputError(
+            f"{path} was being replaced by a process that ended, and is back in place; begin again"
+        )
+    old = standing(path)
+    if old and not overwrite:
+        raise InputError(f"{path} exists already; {ANOTHER_PLACE}")
+    hidden = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+    work = hidden / path.name
+    work.mkdir(parents=True)
+    try:
+        with locked(hidden):
+            yield work
+            sync(work)
+            try:
+                replace(work, path, old)
+            except FileExistsError:
+                kept = put_beside(work, path, "finished")
+                raise RunFailed(what_came(path, kept)) from None
+    finally:
+        shutil.rmtree(hidden, ignore_errors=True)
+    sync(path.parent, deep=False)
+
+
+def put_beside(work: Path, path: Path, word: str) -> Path:
+    """Rename a folder to the first of the names ``<path>.<word>``, ``<path>.<word>-2``, ... that is free."""
+    for number in count(1):
+        place = path.with_name(f"{path.name}.{word}" + (f"-{number}" if number > 1 else ""))
+        with contextlib.suppress(FileExistsError):
+            put(work, place)
+            break
+    return place
+
+
+def check_room(path: Path, names: Collection[str], *, overwrite: bool) -> None:
+    """Refuse a folder that exists, unless it may be overwritten and holds nothing but these names."""
+    if not path.exists():
+        return
+    if not overwrite:
+        raise InputError(f"{path} exists already; {ANOTHER_PLACE}")
+    strange = {each.name for each in path.iterdir()} - set(names) if path.is_dir() else {path.name}
+    if strange:
+        raise InputError(f"{path} holds {min(strange)!r}, which is not replaced; move it away to overwrite")
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Put a file in place only when all of it is on disk; see ``atomic_file``."""
+    with atomic_file(path) as partial:
+        partial.write_bytes(content)
+
+
+def disk_full(error: OSError) -> bool:
+    """Whether a write failed because the disk is full."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def disk_message(error: OSError, path: Path) -> str:
+    """A sentence on a failed write."""
+    if disk_full(error):
+        return "the disk is full"
+    return f"could not write {path}: {error.strerror or error}"
+
+
+def standing(path: Path) -> frozenset[tuple[Any, ...]]:
+    """Files at a path with size and time, to detect later changes."""
+    if not os.path.lexists(path):
+        return frozenset()
+    inside = path.rglob("*") if path.is_dir() else ()
+    found = [(path, path.lstat()), *((each, each.lstat()) for each in inside)]
+    return frozenset(
+        (each.relative_to(path), at.st_ino, *((at.st_size, at.st_mtime_ns) if S_ISREG(at.st_mode) else ()))
+        for each, at in found
+    )
+
+
+def put(work: Path, place: Path) -> None:
+    """Rename a folder to a name that is free.
+
+    Raises
+    ------
+    FileExistsError
+        If it is not.
+    """
+    if os.path.lexists(place):  # the system itself would only spare what is not an empty folder
+        raise FileExistsError(errno.EEXIST, "exists", str(place))
+    try:
+        work.replace(place)
+    except OSError as error:
+        if error.errno in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
+            raise FileExistsError(errno.EEXIST, "exists", str(place)) from None
+        raise
+
+
+def _aside(path: Path) -> Path:
+    """Where what stands at a path is while a folder is put in its place."""
+    return path.with_name(f".{path.name}.replaced")
+
+
+def replace(work: Path, path: Path, old: frozenset[tuple[Any, ...]]) -> None:
+    """Put a folder in place of what stood there; on any error that is put back.
+
+    Raises
+    ------
+    FileExistsError
+        If something came there, or was changed since it was ``old``.
+    """
+    aside = _aside(path)
+    try:
+        if old and os.path.lexists(path):
+            path.replace(aside)
+            if standing(aside) != old:
+                raise FileExistsError(errno.EEXIST, "changed", str(path))
+        put(work, path)
+    except BaseException:
+        if os.path.lexists(aside) and not os.path.lexists(path):
+            aside.replace(path)
+        raise
+    with contextlib.suppress(OSError):
+        remove(aside)
+
+
+def put_back(path: Path) -> bool:
+    """Put back what a process that was killed in ``replace`` had put aside; whether there was any."""
+    aside = _aside(path)
+    if not os.path.lexists(aside):
+        return False
+    if os.path.lexists(path):
+        remove(aside)
+        return False
+    aside.replace(path)
+    return True
+
+
+def remove(path: Path) -> None:
+    """Remove a file, a link, or a folder with all that is in it."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
+def what_came(path: Path, kept: Path) -> str:
+    """A sentence on a folder in whose place something came; see ``replace``."""
+    return (
+        f"something came to {path}, or was changed there, meanwhile; that is left as it is, and what was "
+        f"finished is kept in {kept}"
+    )
+
+
+def sync(folder: Path, *, deep: bool = True) -> None:
+    """Have a folder, and if ``deep`` all that is in it, on disk."""
+    for file in sorted(folder.rglob("*")) if deep else ():
+        _sync(file)
+    _sync(folder)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError) if path.is_dir() else contextlib.nullcontext():
+            os.fsync(handle)
+    finally:
+        os.close(handle)
