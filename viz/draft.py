@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -363,6 +364,49 @@ def _forget(raw: dict[str, Any], kind: str, name: str) -> None:
             del raw["layout"]
     if (kind, name) in _named_in(str(raw.get("readout", {}).get("metric", ""))):
         del raw["readout"]
+    for arm in raw.get("arm", []):
+        _forget_values(arm, kind, name)
+    if "trial" in raw:
+        _forget_in_trial(raw, kind, name)
+
+
+def _forget_in_trial(raw: dict[str, Any], kind: str, name: str) -> None:
+    """Remove from a trial what names an item, and the trial if no criterion is left."""
+    trial = raw["trial"]
+    _forget_values(trial, kind, name)
+    assumed = []
+    for each in trial.get("assumption", []):
+        values = [v for v in each.get("values", []) if not _refers({each["keys"][0]: v}, kind, name)]
+        if values or not each.get("values"):
+            assumed.append(each | ({"values": values} if values else {}))
+    _keep(trial, "assumption", assumed)
+    kept = [row for row in trial.get("readout", []) if not _refers(row, kind, name)]
+    known = {row.get("name") for row in kept}
+    criteria = [row for row in trial.get("criterion", []) if row.get("readout") in known]
+    _keep(trial, "readout", kept)
+    _keep(trial, "criterion", criteria)
+    if not criteria:
+        del raw["trial"]
+
+
+def _forget_values(table: dict[str, Any], kind: str, name: str) -> None:
+    """Remove from ``set`` the values that name an item, and the item from values that are lists."""
+    kept = {}
+    for key, value in table.get("set", {}).items():
+        if isinstance(value, list):
+            left = [each for each in value if not _refers({key: [each]}, kind, name)]
+            if left or not value:
+                kept[key] = left
+        elif not _refers({key: value}, kind, name):
+            kept[key] = value
+    if "set" in table:
+        table["set"] = kept
+
+
+def _refers(table: dict[str, Any], kind: str, name: str) -> bool:
+    """Whether a value in a table would follow a new name of an item."""
+    _rename(renamed := deepcopy(table), kind, name, f"{name}_")
+    return renamed != table
 
 
 def _keep(table: dict[str, Any], key: str, items: list[Any]) -> None:

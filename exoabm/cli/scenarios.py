@@ -214,7 +214,7 @@ def estimate(
     table.add_row("grid", f"{guess.voxels:,} voxels x {guess.labels} origins x {guess.kinds} vesicle kinds")
     table.add_row("cells", f"{guess.cells:,}")
     table.add_row("steps", f"{timing.steps:,} of up to {guess.substeps} sub-steps")
-    table.add_row("memory", f"up to {gib(guess.memory_bytes)} of {gib(guess.allowed_bytes)} allowed")
+    table.add_row("memory", f"about {gib(guess.memory_bytes)} of {gib(guess.allowed_bytes)} allowed")
     table.add_row(
         "time",
         f"about {rounded_duration(timing.seconds)}, {rounded_duration(timing.writing)} of it for tables "

@@ -192,7 +192,7 @@ def warning(
     long = share * guess.seconds > WORTH_A_PROBE
     if not long and guess.memory_bytes < guess.allowed_bytes / 2:
         return None
-    memory = f"up to {gib(guess.memory_bytes)} of memory ({gib(guess.allowed_bytes)} may be used)"
+    memory = f"about {gib(guess.memory_bytes)} of memory ({gib(guess.allowed_bytes)} may be used)"
     if not long:
         return f"this run may take {memory}"
     timing = probe(loaded, hours=hours, threads=threads, compiling=compiling)

@@ -23,6 +23,7 @@ from exoabm.export.export import FORMATS, export_tables
 from exoabm.output.run_folder import FILES
 from exoabm.runs.execute import run_to_folder
 from exoabm.scenario.loader import load, parse
+from exoabm.scenario.resource_estimate import LEAST_OF_PEAK
 
 TABLES = ("metrics", "metrics_by_kind", "cells", "cells_by_kind", "events", "edges", "pairs")
 SMALL = {
@@ -269,4 +270,4 @@ def test_the_estimate_of_memory_is_near_the_peak(
     code, peak = map(int, done.stdout.splitlines()[-1].split())
     print(f"{name}: estimated {expected / 1e6:.0f} MB, peak {peak / 1e6:.0f} MB")
     assert code == 0
-    assert 0.75 * peak <= expected <= 1.5 * peak
+    assert LEAST_OF_PEAK * peak <= expected <= 1.5 * peak

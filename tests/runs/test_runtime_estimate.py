@@ -5,18 +5,27 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import subprocess
 import sys
+from contextlib import nullcontext
 from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
+from exoabm.errors import ResourceError
 from exoabm.model import ExosomeModel
 from exoabm.runs import measured_runtime as module
 from exoabm.runs.measured_runtime import Timing, _growth, _stay, probe, rounded_duration, warning
+from exoabm.scenario.builder import blueprint
 from exoabm.scenario.loader import load
-from exoabm.scenario.resource_estimate import BASE_BYTES, VESICLE_STEPS_PER_SECOND
+from exoabm.scenario.resource_estimate import (
+    BASE_BYTES,
+    LEAST_OF_PEAK,
+    MEMORY_SHARE,
+    VESICLE_STEPS_PER_SECOND,
+)
 
 
 @pytest.fixture
@@ -107,7 +116,7 @@ def test_only_a_long_run_is_probed_and_warned_of(monkeypatch) -> None:
     text = warning(long, threads=2)
     assert text is not None
     assert "about 10 min" in text
-    assert "of memory (" in text
+    assert re.search(r" and about \S+ [MG]iB of memory \(", text), "the estimate is no upper one"
     assert asked == [{"hours": None, "threads": 2, "compiling": None}]
     assert warning(long, hours=1) is None
 
@@ -117,7 +126,7 @@ def test_much_memory_is_warned_of_without_a_probe(monkeypatch) -> None:
 
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=1e9))
     monkeypatch.setattr(module, "probe", None)
-    assert "may take up to" in str(warning(load("two_cells")))
+    assert "may take about" in str(warning(load("two_cells")))
 
 
 @pytest.mark.parametrize(
@@ -158,5 +167,15 @@ print(json.dumps([1024 * int(peak.split()[1]), blueprint(loaded, 1).estimate.mem
     )
     peak, expected = json.loads(done.stdout)
     print(f"peak {peak / 1e6:.0f} MB, estimated {expected / 1e6:.0f} MB")
-    assert 0.75 * peak <= expected <= 1.25 * peak
+    assert LEAST_OF_PEAK * peak <= expected <= 1.25 * peak
     assert (expected > 1.1 * BASE_BYTES) == more
+
+
+def test_a_run_is_refused_where_its_peak_might_exceed_its_share_of_the_memory(monkeypatch) -> None:
+    loaded = load("two_cells")
+    memory = blueprint(loaded, seed=0).estimate.memory_bytes
+    for share, refused in ((0.99, True), (1.01, False)):
+        free = share * memory / LEAST_OF_PEAK / MEMORY_SHARE
+        monkeypatch.setattr("psutil.virtual_memory", lambda free=free: SimpleNamespace(available=free))
+        with pytest.raises(ResourceError) if refused else nullcontext():
+            blueprint(loaded, seed=0).estimate.refuse()

@@ -271,9 +271,51 @@ def test_arms_silencings_and_gifts_follow_a_new_name_and_go_with_what_they_name(
         "cargo.order.copies",
         "give.gift.cargo",
     }
-    assert without["trial"]["between"][0]["keys"] == ["cargo.order.copies"]
-    assert "assumption" not in without["trial"]
+    assert "trial" not in without, "its only readout was of the cells removed"
     assert "give" not in draft.remove("cargo", 0).raw
+
+
+TRIAL = """
+[[arm]]
+name = "one"
+set = { "cell_type.tumor.takes_up" = ["tumor_vesicle", "second"], \
+"cell_type.helper.releases" = "tumor_vesicle", "clock.step" = "30 s" }
+
+[[arm]]
+name = "two"
+set = { "cell_type.tumor.takes_up" = ["tumor_vesicle"] }
+
+[trial]
+claim = "It differs."
+set = { "cell_type.helper.takes_up" = ["tumor_vesicle"] }
+readout = [{ name = "r", metric = "cells[tumor]" }, { name = "s", metric = "emitted[tumor_vesicle]" }]
+criterion = [{ readout = "r", arm = "one", versus = "two", direction = "lower" }, \
+{ readout = "s", arm = "one", versus = "two", direction = "lower" }]
+assumption = [{ name = "a", keys = ["cell_type.helper.releases"], values = ["tumor_vesicle", "second"] }, \
+{ name = "b", keys = ["cell_type.tumor.takes_up"], values = [["tumor_vesicle"]] }]
+""".replace("\\\n", "")
+
+
+def test_values_and_readouts_of_arms_and_trial_go_with_the_item_that_they_name() -> None:
+    """The page would call such a scenario ready, and its trial would not run."""
+    second = '[[vesicle]]\nname = "second"\n'
+    draft = Draft((written(tomllib.loads(BUILT + second + TRIAL)),))
+    assert changes_of(draft)
+    without = draft.remove("vesicle", 0)
+    raw = without.raw
+    assert [arm["set"] for arm in raw["arm"]] == [
+        {"cell_type.tumor.takes_up": ["second"], "clock.step": "30 s"},
+        {},
+    ]
+    trial = raw["trial"]
+    assert trial["set"] == {}
+    assert [row["name"] for row in trial["readout"]] == ["r"]
+    assert [row["readout"] for row in trial["criterion"]] == ["r"]
+    assert [(row["name"], row["values"]) for row in trial["assumption"]] == [("a", ["second"])]
+    first = draft.remove("vesicle", 1).raw["arm"][0]["set"]
+    assert first["cell_type.tumor.takes_up"] == ["tumor_vesicle"]
+    kept = draft.remove("cell_type", 0).raw["trial"]
+    assert [row["name"] for row in kept["readout"]] == ["s"]
 
 
 @pytest.mark.parametrize(

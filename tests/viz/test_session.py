@@ -195,6 +195,24 @@ def test_each_kind_of_model_is_compiled_once(loaded: LoadedScenario) -> None:
     assert over.wait(60)
 
 
+def test_a_scenario_with_other_processes_is_compiled_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compilation, "_begun", {})
+    monkeypatch.setattr(compilation, "_compile", lambda loaded, over: over.set())
+    begun = [
+        compiled_for(load("signaling", change))
+        for change in (
+            {},
+            {"cell_type.donor.division_rate": "0.01 / h"},
+            {"cell_type.donor.division_rate": "0.02 / h"},
+            {"cell_type.donor.motility": "60 um^2 / h"},
+            {"transport.precision": "float64"},
+            {"transport.precision": "float32"},
+        )
+    ]
+    assert begun[1] is begun[2]
+    assert len({id(over) for over in begun}) == 4, "one precision is that of the scenario"
+
+
 @pytest.mark.parametrize(("met", "steps"), [([], 1), (["a kernel"], 81)])
 def test_what_is_called_later_is_compiled_before_the_run_too(
     loaded: LoadedScenario, monkeypatch: pytest.MonkeyPatch, met: list[str], steps: int

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from numba.core.event import install_recorder
 
 from exoabm.model import ExosomeModel
+from exoabm.scenario.cell_builder import behaviors_in_use, processes
 
 if TYPE_CHECKING:
     from exoabm.scenario.loader import LoadedScenario
@@ -19,14 +20,15 @@ if TYPE_CHECKING:
 STEPS, SECONDS = 80, 4.0
 """Most further steps, and seconds that they take by the estimate of a step."""
 
-_begun: dict[tuple[str, str, str], threading.Event] = {}
+_begun: dict[tuple[str, ...], threading.Event] = {}
 _lock = threading.Lock()
 
 
 def compiled_for(loaded: LoadedScenario) -> threading.Event:
     """Set when the kernels of a model are compiled, which begins unless it did for one of its kind."""
-    transport = loaded.scenario.transport
-    kind = loaded.name, transport.engine, transport.capture
+    scenario = loaded.scenario
+    transport, used = scenario.transport, processes(behaviors_in_use(scenario)[0])
+    kind = loaded.name, transport.engine, transport.capture, transport.precision, *sorted(set(used))
     with _lock:
         over = _begun.get(kind)
         if over is None:
