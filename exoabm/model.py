@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -19,7 +20,7 @@ from exoabm.output.metrics import Metrics, measure
 from exoabm.output.recorder import Recorder, part
 from exoabm.output.run_folder import KEPT
 from exoabm.scenario.builder import blueprint, build_state, make_engine
-from exoabm.scenario.changes import StepChange, changed_between_steps, with_step_changes
+from exoabm.scenario.changes import StepChange, changed_between_steps, model_time, with_step_changes
 from exoabm.scenario.loader import LoadedScenario, load, parse
 from exoabm.scenario.therapy_builder import make_protocol
 from exoabm.schedule import Step, advance
@@ -157,7 +158,15 @@ class ExosomeModel(Model):  # type: ignore[misc]
             self.datacollector.collect(self)
 
     def advance_by(self, seconds: float) -> None:
-        """Advance by one coupling step of any length."""
+        """Advance by one coupling step of any length above 0.
+
+        Raises
+        ------
+        InputError
+            If the length is not a number above 0.
+        """
+        if not (isfinite(seconds) and seconds > 0):
+            raise InputError(f"advance_by({seconds}): a step is a number of seconds above 0")
         step = Step(self.state, self.engine, self.recorder, seconds, self.protocol)
         born, died = self.state.lineage.born, len(self.state.lineage.dead)
         try:
@@ -176,14 +185,23 @@ class ExosomeModel(Model):  # type: ignore[misc]
         for name in self.state.cells.birth_id.tolist() if names is None else names:
             self._cells[name] = self.cell_class(self, name)
 
-    def run(self, hours: float | None = None, *, progress: Callable[[float], Any] | None = None) -> None:
-        """Run for ``hours`` of model time, or for the scenario's duration.
+    def run(
+        self, hours: float | str | None = None, *, progress: Callable[[float], Any] | None = None
+    ) -> None:
+        """Run for ``hours`` of model time, such as 6 or ``"30 min"``, or for the scenario's duration.
 
         The last step is shortened where the time is not a whole number of steps. ``progress`` is called
         after every step with the share done. Each step is a call of ``step``; setting ``running`` to False in
         it ends the run.
+
+        Raises
+        ------
+        InputError
+            If the time is not above 0.
         """
-        duration = float(self.scenario.clock.duration) if hours is None else hours * 3600.0
+        duration = float(self.scenario.clock.duration)
+        if hours is not None:
+            duration = model_time(hours, "hours")[0] * 3600.0
         self.run_until(self.state.time + duration, progress=progress)
 
     def run_until(self, end: float, *, progress: Callable[[float], Any] | None = None) -> None:
@@ -192,8 +210,10 @@ class ExosomeModel(Model):  # type: ignore[misc]
         Raises
         ------
         InputError
-            If a subclass has a ``step`` that does not advance the model.
+            If the time is not a number, or a subclass has a ``step`` that does not advance the model.
         """
+        if not isfinite(end):
+            raise InputError(f"run_until({end}): the end is a model time in s")
         step, start = float(self.scenario.clock.step), self.state.time
         self._in_run = True
         try:

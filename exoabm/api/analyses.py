@@ -134,7 +134,7 @@ def fit(
         raise InputError("--cluster needs --out, a folder that its workers see too")
     if heights not in (None, *HEIGHTS):
         raise InputError(f"--heights {heights}: one of {', '.join(HEIGHTS)}")
-    texts = vary_texts(vary)
+    texts = vary_texts(vary, changes)
     with file_of(data, "table of measurements") as path:
         sizes = read_sizes(path, columns, heights)
         if sizes is not None:
@@ -364,7 +364,7 @@ def sensitivity(
 
     loaded = scenario(source, changes)
     refuse_large_grid(loaded.scenario)
-    factors = factors_of(loaded, vary_texts(vary))
+    factors = factors_of(loaded, vary_texts(vary, changes))
     duration = None if hours is None else model_time(hours, "hours")[0]
     effort = {"trajectories": trajectories, "samples": samples, "replicates": replicates}
     if (long := duration_note(loaded, len(factors), **effort, hours=duration, jobs=jobs)) is not None:

@@ -115,7 +115,7 @@ def sweep(
     'release rate of donor (1/h)'
     """
     loaded = scenario(source, changes)
-    texts = vary_texts(vary)
+    texts = vary_texts(vary, changes)
     if not texts and replicates == 1:
         raise InputError("a sweep of one run: give --vary KEY=A,B,C or --replicates N")
     if keep not in ("readouts", "runs"):
@@ -385,28 +385,34 @@ class Replicates(Plots):
         return f"<{len(self._group.replicates)} runs: {self._group.title}>"
 
 
-def vary_texts(vary: Vary) -> list[str]:
+def vary_texts(vary: Vary, changes: Changes | None = None) -> list[str]:
     """Varied keys as texts of ``--vary``.
 
     Raises
     ------
     InputError
-        If a list of values is empty.
+        If a list of values is empty, or a key is among the ``changes``, too.
     """
     if isinstance(vary, str):
-        return [vary]
-    if not isinstance(vary, Mapping):
-        return list(vary)
-    found = []
-    for key, values in vary.items():
-        if isinstance(values, str):
-            found.append(f"{key}={values}")
-            continue
-        texts = [text_of(value, key) for value in values] if np.iterable(values) else []
-        if not texts:
-            raise InputError(f"vary {key}: give a list of values, or a range as 'LO:HI:N' or 'LO:HI:N:log'")
-        found.append(f"{key}={','.join(texts)}")
-    return found
+        texts = [vary]
+    elif isinstance(vary, Mapping):
+        texts = [_vary_text(key, values) for key, values in vary.items()]
+    else:
+        texts = list(vary)
+    for text in texts:
+        key = text.partition("=")[0].strip()
+        if key in (changes or {}):
+            raise InputError(f"{key} is both set and varied; give it once")
+    return texts
+
+
+def _vary_text(key: str, values: Any) -> str:
+    if isinstance(values, str):
+        return f"{key}={values}"
+    texts = [text_of(value, key) for value in values] if np.iterable(values) else []
+    if not texts:
+        raise InputError(f"vary {key}: give a list of values, or a range as 'LO:HI:N' or 'LO:HI:N:log'")
+    return f"{key}={','.join(texts)}"
 
 
 def workers_of(jobs: int, cluster: str | None, loaded: LoadedScenario | None = None) -> Workers:

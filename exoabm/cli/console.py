@@ -103,7 +103,12 @@ def load(scenario: str, pairs: list[str] | None = None, engine: str | None = Non
 
 def changes_of(pairs: list[str] | None, engine: str | None) -> dict[str, str]:
     """Keys and values of ``--set`` and ``--engine``."""
-    return overrides_of(pairs) | ({} if engine is None else {"transport.engine": engine})
+    changes = overrides_of(pairs)
+    if engine is not None and changes.setdefault("transport.engine", engine) != engine:
+        raise InputError(
+            f"--engine {engine} and --set transport.engine={changes['transport.engine']}: give one"
+        )
+    return changes
 
 
 def overrides_of(pairs: list[str] | None) -> dict[str, str]:
@@ -116,6 +121,8 @@ def overrides_of(pairs: list[str] | None) -> dict[str, str]:
         if not equals or not key.strip():
             raise InputError(f"--set {pair!r}: write KEY=VALUE, e.g. --set clock.duration='12 h'")
         loader.refuse_option(key.strip(), "--set")
+        if key.strip() in overrides:
+            raise InputError(f"--set {key.strip()} is given twice")
         overrides[key.strip()] = value.strip()
     return overrides
 
