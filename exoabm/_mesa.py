@@ -12,6 +12,7 @@ import inspect
 import itertools
 import multiprocessing
 import sys
+import threading
 import weakref
 from contextlib import contextmanager
 from importlib import import_module
@@ -97,7 +98,7 @@ def _of_agents(name: str) -> property:
     """A place in which Mesa keeps agents; who reads it finds all that the model begins with."""
 
     def read(model: Model) -> Any:
-        model.complete()
+        model._complete()
         return model.__dict__[name]
 
     def write(model: Model, value: Any) -> None:
@@ -106,19 +107,24 @@ def _of_agents(name: str) -> property:
     return property(read, write)
 
 
+_MAKING = threading.RLock()
+"""Held while agents are made, which itself asks for agents; of no model, so that models can be copied."""
+
+
 class Model(mesa.Model):  # type: ignore[misc]
     """A Mesa model that makes its first agents when anything of Mesa, or a user, first asks for agents."""
 
-    awaited: Callable[[], None] | None = None
+    _awaited: Callable[[], None] | None = None
     """Makes the agents that the model begins with; None once they are there."""
 
     _agents, _agents_by_type, _all_agents = map(_of_agents, ("_agents", "_agents_by_type", "_all_agents"))
 
-    def complete(self) -> None:
-        """Make the agents that were not asked for until now."""
-        make, self.awaited = self.awaited, None
-        if make is not None:
-            make()
+    def _complete(self) -> None:
+        """Make the agents that were not asked for until now; other threads wait until all are there."""
+        with _MAKING:
+            make, self._awaited = self._awaited, None
+            if make is not None:
+                make()
 
 
 class _IdsPerLiveModel(weakref.WeakKeyDictionary[Any, Any]):
@@ -126,7 +132,7 @@ class _IdsPerLiveModel(weakref.WeakKeyDictionary[Any, Any]):
 
     def __getitem__(self, model: Any) -> Any:
         if isinstance(model, Model):
-            model.complete()
+            model._complete()
         if model not in self:
             self[model] = itertools.count(1)
         return super().__getitem__(model)

@@ -105,9 +105,9 @@ class ExosomeModel(Model):  # type: ignore[misc]
         self.recorder = Recorder()
         self.recorder.add(self.history, self.state)
         self._cells: dict[int, Cell] = {}
-        self.awaited = self._make_agents
+        self._awaited = self._make_agents
         if self.state.living or self.cell_class is not Cell:
-            self.complete()
+            self._complete()
         self.changes: list[StepChange] = []
         self._length = float(self.scenario.clock.step)
         self._in_run = False
@@ -148,7 +148,7 @@ class ExosomeModel(Model):  # type: ignore[misc]
         """
         self.advance_by(self._length)
         plain = type(self).step is ExosomeModel.step
-        if plain and self.awaited is None:
+        if plain and self._awaited is None:
             for kind, agents in list(self._agents_by_type.items()):
                 if kind.step is not BaseAgent.step:
                     agents.do("step")
@@ -259,7 +259,7 @@ class ExosomeModel(Model):  # type: ignore[misc]
             ``"cell:17"``, ``"cell_type:macrophage"``, ``"edge:3->17"`` (cells or types), or
             ``"vesicle:exosome"``.
         block : {"release", "uptake", "delivery", "response"}, optional
-            The step that is removed; release, or uptake for an edge, if not given; see
+            The process that is blocked; release, or uptake for an edge, if not given; see
             ``cells.interventions``.
         give : str, optional
             ``"cell:17 message 100"``: copies of a cargo given to a cell, or to each cell of a type, now.
@@ -286,6 +286,9 @@ class ExosomeModel(Model):  # type: ignore[misc]
     @classmethod
     def from_checkpoint(cls, file: str | Path, *, threads: int = 1) -> Self:
         """The model of a run at one of its checkpoints; it goes on to the same bits as the run.
+
+        With other versions of libraries, or on another machine, the bits may differ; ``warnings`` then says
+        so.
 
         Parameters
         ----------
@@ -316,6 +319,10 @@ class ExosomeModel(Model):  # type: ignore[misc]
         model = cls(loaded, seed=plan["seed"], threads=threads, snapshot=part(content, "state/"))
         model.history.restore(part(content, "recorder/0/"))
         model.changes.extend(changes)
+        provenance = import_module("exoabm.runs.provenance")  # a layer above this one
+        other = provenance.drift(plan["made_with"], provenance.made_with(), "the checkpoint was made")
+        if other is not None:
+            model.state.warnings.append(other)
         return model
 
     def show(self) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import mesa
@@ -311,3 +312,33 @@ def test_mesa_draws_the_cells() -> None:
     assert sorted(map(tuple, drawn)) == sorted(map(tuple, model.state.cells.position[:, :2]))
     for component in (make_space_component(portrayal), make_plot_component("emitted[exosome]")[0]):
         solara.render(component(model), handle_error=False)
+
+
+def test_threads_that_ask_for_agents_together_find_all_of_them() -> None:
+    """The second waits until the first has made them."""
+    model = xo.ExosomeModel("two_cells", seed=1)
+    make, begun, go_on, found = model._awaited, threading.Event(), threading.Event(), []
+    assert make is not None
+
+    def slowly() -> None:
+        begun.set()
+        go_on.wait(10)
+        make()
+
+    model._awaited = slowly
+    threads = [threading.Thread(target=lambda: found.append(len(model.agents))) for _ in range(2)]
+    threads[0].start()
+    assert begun.wait(10)
+    threads[1].start()
+    threads[1].join(0.2)
+    go_on.set()
+    for thread in threads:
+        thread.join(10)
+    assert found == [2, 2]
+
+
+def test_a_subclass_may_use_plain_names() -> None:
+    model = xo.ExosomeModel("two_cells", seed=1)
+    model.complete = model.awaited = False
+    model.run(hours=0.1)
+    assert len(model.agents) == 2

@@ -33,8 +33,8 @@ GROWTH = 1.25
 class ContactTable:
     """One table of edges per vesicle kind.
 
-    An edge is a pair of birth ids, donor and recipient; others are ``vesicle.NON_CELL_ID`` + their label.
-    ``columns`` names the counts; the first is the encounter, whose first and last times are kept.
+    An edge is a pair of birth ids, donor and recipient; a donor that is no cell is ``vesicle.NON_CELL_ID`` +
+    its label. ``columns`` names the counts; the first is the encounter, whose first and last times are kept.
     """
 
     columns: tuple[str, ...]

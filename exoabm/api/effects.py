@@ -173,7 +173,7 @@ def whatif(
     silence : str, optional
         ``"cell:17"``, ``"cell_type:NAME"``, ``"edge:3->17"`` (cells or types), or ``"vesicle:NAME"``.
     block : str, optional
-        The step that is removed: ``"release"`` by default, ``"uptake"`` (of an edge by default),
+        The process that is blocked: ``"release"`` by default, ``"uptake"`` (of an edge by default),
         ``"delivery"`` or ``"response"``.
     give : str, optional
         ``"cell:17 CARGO COPIES"``, or ``cell_type:NAME``: copies given to each cell.

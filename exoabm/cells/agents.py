@@ -194,7 +194,7 @@ class CellSpace(ContinuousSpace):  # type: ignore[misc]
         model, cells = self._model, self._model.state.cells
         far = np.hypot(*self._between(pos, cells.position).T)
         near = (far <= radius) & (include_center | (far > 0))
-        model.complete()
+        model._complete()
         agents = (model._cells[name] for name in cells.birth_id[near].tolist())
         return [agent for agent in agents if agent in model.agents]
 

@@ -2,8 +2,7 @@
 
 A behavior is a number that each cell has and that responses change. Its values are stored per cell where a
 response changes it or, if it is ``always_stored``, where a cell type names it; elsewhere that of the type
-holds.
-Packages add behaviors by the entry point group ``exoabm.behaviors``; see CONTRIBUTING.
+holds. Packages add behaviors by the entry point group ``exoabm.behaviors``; see CONTRIBUTING.
 """
 
 from __future__ import annotations

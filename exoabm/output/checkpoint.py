@@ -85,6 +85,7 @@ class Checkpoint:
         self.interval = interval
         self._folder, self._recorder, self._about = folder, recorder, about
         self._keep_until = keep_until
+        self._parts: set[Path] = set()
 
     def record(self, state: State) -> None:
         """Write everything; the checkpoint before stays until this one is on disk."""
@@ -97,22 +98,26 @@ class Checkpoint:
             np.savez(file, allow_pickle=False, **content)
             file.flush()
             os.fsync(file.fileno())
+        if 0 < state.time < self._keep_until * (1 - ROUNDING):
+            self._keep_for_branches(new, f"{state.time:.12g}s.npz")
         last = self._folder / CHECKPOINT
         if last.exists():
             _keep(last, self._folder / BEFORE)
         new.replace(last)
-        if 0 < state.time < self._keep_until * (1 - ROUNDING):
-            kept = self._folder / KEPT
-            kept.mkdir(exist_ok=True)
-            _keep(last, kept / f"{state.time:.12g}s.npz")
         sync(self._folder, deep=False)
 
-    def close(self) -> None:
-        """Keep the parts of tables beside the kept checkpoints; all else is on disk already."""
+    def _keep_for_branches(self, new: Path, name: str) -> None:
+        """Keep a checkpoint and the parts of tables until it, before it becomes the last one."""
         kept = self._folder / KEPT
-        if kept.is_dir():
-            for part in self._folder.glob("*.part"):
-                _keep(part, kept / part.name)
+        kept.mkdir(exist_ok=True)
+        for part in set(self._folder.glob("*.part")) - self._parts:
+            _keep(part, kept / part.name)
+            self._parts.add(part)
+        _keep(new, kept / name)
+        sync(kept, deep=False)
+
+    def close(self) -> None:
+        """All is on disk already."""
 
     def snapshot(self) -> dict[str, np.ndarray]:
         """Nothing of its own."""
@@ -143,7 +148,9 @@ def read(folder: Path, name: str = CHECKPOINT) -> tuple[dict[str, Any], dict[str
     """
     path = folder / name
     if not path.is_file():
-        raise InputError(f"{folder} holds no checkpoint, so there is nothing to resume")
+        kept = sorted(folder.glob("*s.npz"), key=lambda each: float(each.stem[:-1]))
+        more = f"; those kept are {', '.join(each.name for each in kept)}" if kept else ""
+        raise InputError(f"there is no checkpoint {path}{more}")
     try:
         with zipfile.ZipFile(path) as archive:
             if archive.testzip() is not None:

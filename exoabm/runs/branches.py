@@ -1,7 +1,7 @@
 """Runs that begin at a kept checkpoint of another run, with the bits of a run from 0 h.
 
-Until then scenario, seed and changes between steps must be those of that run; a silencing or a gift that
-begins later is all that may differ.
+Until then scenario, table of cells, seed and changes between steps must be those of that run; a silencing or
+a gift that begins later is all that may differ.
 """
 
 from __future__ import annotations
@@ -86,6 +86,8 @@ def start_of(
         return from_0(f"values or seed are not those of {run}, so that its checkpoints do not apply")
     if _plain(changes_at) != _plain(plan["changes_at"]):
         return from_0(f"changes between steps are not those of {run}, so that its checkpoints do not apply")
+    if table_sha256_of(loaded) != plan["table_sha256"]:
+        return from_0(f"the table of cells is not that of {run}, so that its checkpoints do not apply")
     other = drift(plan["made_with"], made_with(), "the checkpoints were made")
     if other is not None:
         return from_0(other)

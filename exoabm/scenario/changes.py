@@ -258,8 +258,9 @@ def changed_between_steps(
             raise InputError(f"{key} cannot change between steps; those that can: {', '.join(able)}")
         raise InputError(f"{key}: no number of this scenario{did_you_mean(key, able)}")
     text, unit = text_of(value, key), known[key].parameter.unit
-    if isinstance(literal(text), int | float) and unit != "1":
-        text += f" {unit}"
+    number = literal(text)
+    if isinstance(number, int | float) and not isinstance(number, bool) and unit != "1":
+        text = f"{number} {unit}"
     return loaded.changed({key: text}), StepChange(time_s, key, text, str(known[key]))
 
 

@@ -401,10 +401,8 @@ def overlaps(positions: ArrayLike, radii: ArrayLike, period: ArrayLike = NOT_PER
     r = np.broadcast_to(np.asarray(radii, dtype=float), (n,)) * (1.0 - 1e-9)
     length = np.asarray(period, dtype=float)
     tree = neighbors(p, length)
-    distance, order = (
-        np.empty(n),
-        tree.indices,
-    )  # neighbors one after the other: what they ask for is in cache
+    distance = np.empty(n)
+    order = tree.indices  # cells that are close follow each other, so that the nodes they visit are in cache
     distance[order] = np.asarray(tree.query(tree.data[order], k=2)[0])[:, 1]
     # Certain below the sum with the smallest radius; undecided up to that with the largest.
     overlapping = distance < r + r.min()

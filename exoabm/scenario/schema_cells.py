@@ -342,9 +342,9 @@ class SilenceTable(Table):
     name: Name
     of: str = Field(description="cell:17, cell_type:NAME, edge:3->17 (cells or types), or vesicle:NAME")
     block: Literal["release", "uptake", "delivery", "response"] | None = Field(
-        default=None, description="the step that is removed; release, or uptake for an edge, if not given"
+        default=None, description="the process that is blocked; release, or uptake for an edge, if not given"
     )
-    start: Quantity = quantity_field("intervention_time", description="model time from which it is removed")
+    start: Quantity = quantity_field("intervention_time", description="model time from which it is blocked")
     active: bool = Field(default=True, description="arms of a comparison switch silencings on and off")
 
     @property

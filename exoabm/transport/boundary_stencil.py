@@ -179,7 +179,7 @@ def _rounded(values: Floats) -> Floats:
     return np.array([rounded(v) for v in values.ravel().tolist()]).reshape(values.shape)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=64)  # arrays of all cells of a group, which never come again where cells move
 def _beside_closed(cell: _Cell, walls: Key, shares: bytes, distances: bytes) -> list[BoundaryStencils]:
     """At closed boundaries that are as many voxels away from all cells: uniform on the part of a ball inside.
 
@@ -427,7 +427,7 @@ def _between_shells(
             yield which, [(n, np.ones(len(which)))]
         elif which.size:
             share = _rounded((before - surface[which]) / (before - here))
-            yield which, [(inner, 1 - share), (n, share)]
+            yield which, [(at, part) for at, part in ((inner, 1 - share), (n, share)) if part.any()]
         before, inner = here, n
         if not left.size:
             return

@@ -92,7 +92,7 @@ def test_changes_are_noted_and_repeat_to_the_same_bits(engine: dict[str, str], t
 
 def test_a_change_is_noted_with_its_unit() -> None:
     model = xo.ExosomeModel("two_cells", seed=1, overrides=SMALL)
-    for value in (240, "240", "240 / h", (4, "1/min")):
+    for value in (240, "240", "240 / h", (4, "1/min"), "0xF0", "2_40"):
         model.set(RATE, value)
     noted = [(change.value, change.before) for change in model.changes]
     assert noted == [
@@ -100,6 +100,8 @@ def test_a_change_is_noted_with_its_unit() -> None:
         ("240 1/h", "240 1/h"),
         ("240 / h", "240 1/h"),
         ("4.0 1/min", "240 1/h"),
+        ("240 1/h", "240 1/h"),
+        ("240 1/h", "240 1/h"),
     ]
 
 
@@ -133,6 +135,7 @@ def test_a_run_with_changes_goes_on_from_a_checkpoint_to_the_same_bits(
         ("cell_type.donor.release_rat", 1, "did you mean 'cell_type.donor.release_rate'"),
         (RATE, "3 um", "has dimension length"),
         (RATE, -1, "outside the allowed"),
+        (RATE, True, "'True' is not a number"),
         ("domain.voxel", 20, "domain.voxel cannot change between steps; those that can: "),
         ("cell_type.donor.diameter", 20, "cannot change between steps"),
         ("record.cells", "1 h", "cannot change between steps"),

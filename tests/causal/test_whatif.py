@@ -1,5 +1,7 @@
 """Comparisons with a twin: folders, differences of tables, pairing, and paths."""
 
+from dataclasses import replace
+
 import h5py
 import pytest
 from small_tissue import LINEAR, SILENT_RELAYS, TOML, loaded
@@ -114,6 +116,10 @@ def test_checkpoints_that_do_not_apply_are_not_used_and_it_is_said(kept, tmp_pat
     for other in ({"seed": 4}, {"source": load(kept, {"transport.hindrance": "0.1"})}):
         assert "values or seed are not those of" in said(**other)
     assert "changes between steps are not those of" in said(changes_at=())
+    (tmp_path / "table").mkdir()
+    rows = (kept / "table" / "cells.csv").read_text()
+    (tmp_path / "table" / "cells.csv").write_text(rows.replace("70,31", "70,32"))
+    assert "the table of cells is not that of" in said(replace(load(kept), folder=tmp_path))
     run_to_folder(load(kept), tmp_path / "plain", seed=3, hours=0.5)
     with pytest.warns(LongRun, match=r"plain holds no checkpoints; `exoabm run .* --keep-checkpoints`"):
         exoabm.whatif(tmp_path / "plain", silence="cell:0", at="10 min", out=tmp_path / "w")
@@ -121,7 +127,7 @@ def test_checkpoints_that_do_not_apply_are_not_used_and_it_is_said(kept, tmp_pat
         CliRunner().invoke(app, ["run", "two_cells", "--keep-checkpoints"], catch_exceptions=False)
 
 
-def test_a_model_of_a_checkpoint_goes_on_as_the_run(kept):
+def test_a_model_of_a_checkpoint_goes_on_as_the_run(kept, monkeypatch):
     first = ExosomeModel.from_checkpoint(kept / "checkpoints" / "5400s.npz")
     whole = ExosomeModel(load(kept), seed=3)
     whole.run_until(STEP[0])
@@ -136,6 +142,10 @@ def test_a_model_of_a_checkpoint_goes_on_as_the_run(kept):
         assert all(left[key].tobytes() == right[key].tobytes() for key in left)
         assert one.history.rows == other.history.rows
     assert first.changes == whole.changes
+    assert first.warnings == whole.warnings
+    monkeypatch.setattr("exoabm.runs.provenance.arithmetic", lambda: "another")
+    other = ExosomeModel.from_checkpoint(kept / "checkpoints" / "5400s.npz")
+    assert "the checkpoint was made with arithmetic" in other.warnings[-1]
     assert silent[0].state.released[0] < first.state.released[0]
     assert (
         first.metrics["taken_up[exosome]"].iloc[-1] == open_run(kept).metrics["taken_up[exosome]"][-1].as_py()

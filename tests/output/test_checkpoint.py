@@ -490,6 +490,36 @@ def test_a_broken_balance_keeps_the_last_good_checkpoint(tmp_path: Path, monkeyp
     assert contents(tmp_path / "a") == expected
 
 
+# Kept checkpoints.
+
+
+@pytest.mark.parametrize("kill", [0, 1, 2, 4], ids=lambda kill: f"at-name-{kill}" if kill else "never")
+def test_a_killed_run_keeps_its_checkpoints_and_no_later_part(tmp_path: Path, monkeypatch, kill: int) -> None:
+    """Wherever among the names that it gives to files a process is killed."""
+    keep, calls = checkpoint._keep, []
+
+    def killed(*names: Any) -> None:
+        calls.append(names)
+        if len(calls) == kill:
+            raise Stop
+        keep(*names)
+
+    monkeypatch.setattr(checkpoint, "_keep", killed)
+    scenario = load("two_cells", {"clock.step": "30 min", "record.cells": "30 min"})
+    options = {"checkpoint_every": 1800.0, "keep_checkpoints": True}
+    with contextlib.suppress(Stop):
+        run_to_folder(scenario, tmp_path / "a", seed=1, hours=1.5, **options)
+    assert len(calls) >= kill
+    if kill:
+        resume_run(tmp_path / "a")
+    kept = tmp_path / "a" / "checkpoints"
+    assert {p.name for p in kept.glob("*.npz")} == {"1800s.npz", "3600s.npz"}
+    parts = list(kept.glob("cells*.part"))
+    assert max(max(pq.read_table(part)["time_s"].to_pylist()) for part in parts) == 3600
+    with pytest.raises(InputError, match=r"no checkpoint .*360s.npz; those kept are 1800s.npz, 3600s.npz"):
+        ExosomeModel.from_checkpoint(kept / "360s.npz")
+
+
 # What is refused.
 
 
@@ -497,7 +527,7 @@ def test_there_must_be_something_to_resume(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no unfinished run .*a\.unfinished"):
         resume_run(tmp_path / "a")
     (tmp_path / "a.unfinished").mkdir()
-    with pytest.raises(InputError, match="holds no checkpoint"):
+    with pytest.raises(InputError, match=r"there is no checkpoint .*checkpoint\.npz"):
         resume_run(tmp_path / "a")
     start(tmp_path / "b", checkpoint_every=600.0)
     with pytest.raises(InputError, match="finished already"):
