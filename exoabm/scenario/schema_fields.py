@@ -267,7 +267,7 @@ def html_of(loaded: LoadedScenario) -> str:
 
 
 def _cells_of_table(loaded: LoadedScenario) -> tuple[list[str], list[str]]:
-    """Findings on the layout's table as lines, and its labels as HTML; nothing if it cannot be read."""
+    """Findings on the layout's table as lines, and its labels as HTML; the error where it cannot be read."""
     from exoabm.scenario.placement import from_table
 
     if loaded.scenario.layout.table is None:
@@ -279,10 +279,9 @@ def _cells_of_table(loaded: LoadedScenario) -> tuple[list[str], list[str]]:
     except OSError as error:
         return [f"{loaded.scenario.layout.table} cannot be read: {error.strerror or error}"], []
     other = "up" if placed.table.y_down else "down"
-    *lines, last = placed.table.findings
-    lines.append(f'{last} in pictures; layout__y_axis="{other}" turns these over and moves no cell')
+    turn = f'layout__y_axis="{other}" turns pictures over and moves no cell'
     rows = [(label, placed.meaning[label], n) for label, n in placed.table.labels.counts().items()]
-    return lines, [html_table(("label", "cell type", "cells"), rows)]
+    return [*placed.table.findings, turn], [html_table(("label", "cell type", "cells"), rows)]
 
 
 def _plain(value: Any) -> Any:
