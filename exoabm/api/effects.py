@@ -178,7 +178,8 @@ def whatif(
     give : str, optional
         ``"cell:17 CARGO COPIES"``, or ``cell_type:NAME``: copies given to each cell.
     at : str
-        Model time from which the change holds, such as ``"12 h"``.
+        Model time from which the change holds, such as ``"12 h"``. Within a step, a silencing begins at its
+        end, and a gift is made at its start.
     seed, hours, threads, out, overwrite, progress
         As for ``run``.
 
@@ -237,7 +238,8 @@ class WhatIf(Result):
         self.found, self.folder, self._home = found, found.folder, home
         asked = [f"{name} {found.about[name]}" for name in ("silence", "give") if found.about[name]]
         self.title = f"{loaded.name} with {' and '.join(asked)} from {found.about['at']}"
-        self.notes = [str(found.about["pairing"]["said"]), str(found.about["start"])]
+        about = found.about
+        self.notes = [str(about["pairing"]["said"]), str(about["start"]), *filter(None, [about["moved"]])]
 
     @cached_property
     def as_is(self) -> Run:

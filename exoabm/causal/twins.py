@@ -24,6 +24,7 @@ from exoabm.runs.execute import run_to_folder
 from exoabm.scenario.builder import blueprint
 from exoabm.scenario.changes import check_step_changes
 from exoabm.scenario.schema_cells import selected
+from exoabm.scenario.validation import ROUNDING, steps_around
 from exoabm.streams import Streams
 from exoabm.tables.declarations import RUN_TABLES, WHOLE
 from exoabm.tables.run_tables import Run, open_run
@@ -129,6 +130,8 @@ def whatif(
     begin = float(changes)
     if begin >= end:
         raise InputError(f"at = {at!r}: the change must begin before the end of the runs, {end / 3600:g} h")
+    restarts = [time for time, *_ in changes_at]
+    moved = _moved(source.scenario, at, begin, end, restarts, gives=silence is None)
     check_room(out, {AS_IS, CHANGED, DIFFERENCE, ABOUT, PICTURE}, overwrite=overwrite)
     start = start_of(run, source, seed=seed, at=begin, end=end, changes_at=changes_at)
     if run is not None and start.run is None and begin > 0:
@@ -149,9 +152,31 @@ def whatif(
             except NumericalError as error:
                 raise _kept_beside(error, partial / f"{name}.failed", out) from None
         asked: dict[str, Any] = {"silence": silence, "block": block, "give": give, "at": at, "seed": seed}
-        asked |= {"from_h": start.time / 3600, "start": start.said}
+        asked |= {"from_h": start.time / 3600, "start": start.said, "moved": moved}
         about = _compare(partial, asked, changed.scenario)
     return WhatIf(out, open_run(out / AS_IS), open_run(out / CHANGED), about)
+
+
+def _moved(
+    scenario: Scenario, at: str, begin: float, end: float, restarts: list[float], *, gives: bool
+) -> str:
+    """A sentence where the change acts at another time than ``begin``, in s, which is within a step; or "".
+
+    Raises
+    ------
+    InputError
+        If it acts at no step before ``end``.
+    """
+    before, after = steps_around(begin, float(scenario.clock.step), restarts)
+    if not gives and after >= end * (1 - ROUNDING):
+        raise InputError(
+            f"at = {at!r}: no step begins between it and the end of the runs, {end / 3600:g} h; "
+            f"the last begins at '{before:.12g} s'"
+        )
+    if before == after:
+        return ""
+    acts = f"is made at its start, {before:.12g} s" if gives else f"begins at its end, {after:.12g} s"
+    return f"{at} is within a step: the change {acts}."
 
 
 def _kept_beside(error: NumericalError, failed: Path, out: Path) -> NumericalError:

@@ -77,6 +77,8 @@ def whatif(
             progress=tell,
         )
     about = found.found.about
+    if about["moved"]:
+        err.print(f"[yellow]Note:[/] {escape(about['moved'])}", highlight=False)
     if as_json:
         print_json({"folder": str(out_), **about})
         return

@@ -20,6 +20,7 @@ from exoabm.runs.execute import close_writers, complete, observers_of, recipe
 from exoabm.runs.input_tables import copy, keep_tables, table_sha256_of
 from exoabm.runs.provenance import Operation, drift, made_with
 from exoabm.scenario.changes import StepChange, changed_between_steps, check_step_changes
+from exoabm.scenario.validation import late_changes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -130,6 +131,8 @@ def run_from(
         now, _ = changed_between_steps(now, row["time_s"], row["key"], row["value"])
     model = ExosomeModel(now, seed=plan["seed"], threads=threads, snapshot=part(content, "state/"))
     model.changes.extend(StepChange(**row) for row in plan["changes"])
+    late = late_changes(loaded.scenario, end, [time for time, *_ in changes_at])
+    model.state.warnings.extend(text for text in late if text not in model.warnings)
     with folder, close_writers(model):
         tables = keep_tables(folder, loaded, table_sha256_of(loaded))
         plan |= recipe(loaded, plan["seed"], hours, tables)

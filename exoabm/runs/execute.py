@@ -123,7 +123,8 @@ def run_to_folder(
         "changes": [],
     }
     check_step_changes(loaded, plan["changes_at"], end)
-    model.state.warnings.extend(late_changes(loaded.scenario, end))
+    restarts = [time for time, *_ in changes_at]
+    model.state.warnings.extend(late_changes(loaded.scenario, end, restarts))
     with folder, close_writers(model):
         plan |= recipe(loaded, model.streams.seed, hours, keep_tables(folder, loaded, table_sha256))
         for observer in observers_of(folder, model, plan, operation):

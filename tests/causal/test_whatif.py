@@ -56,6 +56,21 @@ def test_the_difference_of_every_table_is_that_of_the_runs(tmp_path, engine):
         whatif(loaded(), tmp_path / "w", silence="cell:1")
     with pytest.raises(InputError, match=r"at = '3 h': .* before the end of the runs, 3 h"):
         whatif(loaded(), tmp_path / "late", silence="cell:1", at="3 h", hours=3)
+    with pytest.raises(
+        InputError, match=r"at = '175 min': no step begins .*, 3 h; the last begins at '10200 s'"
+    ):
+        whatif(loaded(), tmp_path / "late", silence="cell:1", at="175 min", hours=3)
+
+
+def test_a_change_within_a_step_says_when_it_acts(tmp_path, monkeypatch):
+    monkeypatch.setattr("exoabm.plot.effects.draw_twins", lambda *_, **__: None)
+    options = {"at": "15 min", "seed": 1, "hours": 0.5}
+    late = whatif(loaded(LINEAR), tmp_path / "s", silence="cell:1", **options)
+    assert late.about["moved"] == "15 min is within a step: the change begins at its end, 1200 s."
+    assert late.about["readouts"]["emitted[exosome]"]["effect"] == pytest.approx(-10)
+    assert any("acts from 1200 s on" in said for said in late.changed.about["warnings"])
+    early = whatif(loaded(LINEAR), tmp_path / "g", give="cell:1 message 5", **options)
+    assert early.about["moved"] == "15 min is within a step: the change is made at its start, 600 s."
 
 
 CHANGE = {"silence": "cell:0", "at": "100 min", "hours": 2.5}

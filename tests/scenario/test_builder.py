@@ -219,6 +219,23 @@ def test_what_begins_after_the_end_of_the_run_is_said() -> None:
     assert words == "dose.dose.repeats = 4: 3 of them begin before the end of the run, 30 h"
 
 
+def test_what_begins_within_a_step_is_said_to_act_at_its_end_and_gifts_at_its_start() -> None:
+    row, cargo = {"of": "cell_type:donor"}, {"to": "cell_type:donor", "cargo": "signal", "copies": 1}
+    held = load("two_cells", {"clock.step": "60 s"})
+    within = held.extended(
+        silence=[{"name": "s", "start": "90 s"} | row], give=[{"name": "g", "time": "90 s"} | cargo]
+    )
+    silence, gift = late_changes(within.scenario, 3600.0)
+    assert silence.endswith("it acts from 120 s on")
+    assert gift.endswith("it is given at 60 s")
+    assert list(late_changes(within.scenario, 3600.0, [30.0])) == []  # steps start at 30 s, 90 s, ...
+    last = held.extended(silence=[{"name": "s", "start": "3570 s"} | row]).scenario
+    assert "no step begins" in next(late_changes(last, 3600.0))
+    assert "acts from 3600 s" in next(late_changes(last, 3601.0))
+    (words,) = late_changes(last, 3601.0, [3585.0, 3600.0])
+    assert words.endswith("acts from 3585 s on")
+
+
 def test_a_state_starts_empty_and_balanced() -> None:
     loaded = load("waste_removal")
     state = build_state(loaded, blueprint(loaded, 1), Streams(1))
