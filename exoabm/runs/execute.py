@@ -123,6 +123,11 @@ def run_to_folder(
         "changes": [],
     }
     check_step_changes(loaded, plan["changes_at"], end)
+    if keep_checkpoints and checkpoint_every is not None and checkpoint_every >= end:
+        raise InputError(
+            f"checkpoints every {checkpoint_every / 3600:g} h: none would be kept, because the run ends at "
+            f"{end / 3600:g} h; use a shorter interval"
+        )
     restarts = [time for time, *_ in changes_at]
     model.state.warnings.extend(late_changes(loaded.scenario, end, restarts))
     with folder, close_writers(model):

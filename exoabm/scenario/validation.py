@@ -420,13 +420,19 @@ def unused_keys(scenario: Scenario) -> set[str]:
 
 
 def interval_warnings(scenario: Scenario) -> Iterator[str]:
-    """Records that are due more often than there are steps."""
-    record, clock = scenario.record, scenario.clock
+    """Records that are due more often than there are steps, or within steps."""
+    record, step = scenario.record, scenario.clock.step
     for name in ("metrics", "cells", "events", "fields"):
-        if float(getattr(record, name)) < float(clock.step) * (1 - ROUNDING):
+        interval = getattr(record, name)
+        steps = float(interval) / float(step)
+        if steps < 1 - ROUNDING:
             yield (
-                f"record.{name} = {getattr(record, name)} is shorter than clock.step = {clock.step}; "
-                "one record is made per step"
+                f"record.{name} = {interval} is shorter than clock.step = {step}; one record is made per step"
+            )
+        elif abs(steps - round(steps)) > ROUNDING * steps:
+            yield (
+                f"record.{name} = {interval} is not a multiple of clock.step = {step}; each record is made "
+                "at the end of the step in which it is due, so that intervals differ by up to a step"
             )
 
 

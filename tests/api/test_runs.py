@@ -382,3 +382,10 @@ def test_times_have_units_and_are_refused_by_name() -> None:
         xo.run("two_cells", hours=-1)
     with pytest.raises(InputError, match="checkpoint_every needs out"):
         xo.run("two_cells", checkpoint_every="1 h")
+
+
+def test_checkpoints_that_would_all_come_after_the_run_are_refused(tmp_path: Path) -> None:
+    kept = {"checkpoint_every": "2 h", "keep_checkpoints": True}
+    with pytest.raises(InputError, match="every 2 h: none would be kept, because the run ends at 1 h"):
+        xo.run("two_cells", SMALL, seed=1, hours=1, out=tmp_path / "a", **kept)
+    assert not list(tmp_path.iterdir())

@@ -14,7 +14,7 @@ from exoabm.errors import InputError, ResourceError
 from exoabm.scenario.builder import Blueprint, blueprint, build_state, census
 from exoabm.scenario.loader import load, parse, shipped
 from exoabm.scenario.resource_estimate import BYTES_PER_AGENT, Estimate, captured_rates, mean_stay
-from exoabm.scenario.validation import late_changes
+from exoabm.scenario.validation import interval_warnings, late_changes
 from exoabm.state import RESERVOIR, Resolution
 from exoabm.streams import Streams
 
@@ -202,6 +202,13 @@ def test_what_a_reader_should_know_is_said() -> None:
     assert "cell_type.donor.release_rate" in rate
     assert "published" in rate
     assert "record.metrics" in interval
+
+
+def test_records_that_are_due_within_steps_are_said_to_be_late() -> None:
+    keys = {"clock.step": "60 s", "record.cells": "300 s"}
+    (words,) = interval_warnings(load("two_cells", keys | {"record.metrics": "90 s"}).scenario)
+    assert words.startswith("record.metrics = 0.025 h is not a multiple of clock.step")
+    assert not list(interval_warnings(load("two_cells", keys | {"record.metrics": "120 s"}).scenario))
 
 
 def test_what_begins_after_the_end_of_the_run_is_said() -> None:
