@@ -102,7 +102,10 @@ def _wanted(fault: ErrorDetails, below: type[BaseModel] | None) -> str:
     if kind == "list_type":
         if isinstance(given, Quantity):  # all lists of numbers are coordinates
             return f"must be a list such as {json.dumps([given.given] * 2)}"
-        return f"must be a list{f' such as {json.dumps([given])}' if isinstance(given, str) else ''}"
+        if not isinstance(given, str):
+            return "must be a list"
+        words = [word.strip() for word in given.removeprefix("[").removesuffix("]").split(",")]
+        return f"must be a list such as {json.dumps(words, ensure_ascii=False)}"
     if kind in ("dict_type", "model_type"):
         return f"must be a table such as {{{next(iter(below.model_fields)) if below else 'key'} = ...}}"
     if kind in PLAIN_WORDS:

@@ -136,6 +136,10 @@ SETTINGS = {
         "cell_type.donor.takes_up=glial",
         ("cell_type.donor.takes_up = 'glial': must be a list such as [\"glial\"]",),
     ),
+    "list-without-quotes": (
+        "cell_type.donor.takes_up=[glial, exosome]",
+        ('cell_type.donor.takes_up = \'[glial, exosome]\': must be a list such as ["glial", "exosome"]',),
+    ),
     "text-for-a-count": (
         "layout.group.donor.count=thirty",
         ("layout.group.donor.count = 'thirty': must be a whole number such as 30\n",),
