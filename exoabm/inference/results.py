@@ -27,7 +27,7 @@ from scipy.sparse import csr_array
 from exoabm.errors import InputError, did_you_mean, visible
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     import h5py
 
@@ -96,6 +96,7 @@ class _Long:
     target: list[str]
     value: np.ndarray
     name: str
+    notes: list[str] = field(default_factory=list)
 
 
 def read_result(
@@ -161,8 +162,8 @@ def _of_h5ad(path: Path, cells: Sequence[str], choice: Choice) -> Result | _Long
     rows = [at[cells[i]] for i in here]
     full = np.full((len(cells), len(cells)), -np.inf)
     full[np.ix_(here, here)] = matrix[np.ix_(rows, rows)]
-    if np.isnan(full).any():
-        raise InputError(f"{path}: obsp/{key} has values that are no numbers")
+    if not np.isfinite(matrix).all():
+        raise InputError(f"{path}: obsp/{key} has values that are not finite numbers")
     low = choice.better == "low"
     lacks = len(cells) - len(here)
     notes = [f"{lacks:,} of {len(cells):,} cells are not in the result; their pairs score lowest"] * (
@@ -216,21 +217,56 @@ def _from_columns(path: Path, names: list[str], column: Callable[[str], np.ndarr
     source, target = one(SOURCES, "sending cell or type"), one(TARGETS, "receiving cell or type")
     ends = {source, target, *LIGANDS, *RECEPTORS}
     numbers = [n for n in names if n not in ends and column(n).dtype.kind in "iuf" and n]
-    chosen = choice.column or next((n for n in PREFERRED if n in numbers), None)
-    if chosen is None and len(numbers) == 1:
-        chosen = numbers[0]
+    if not len(column(source)):
+        raise InputError(f"{path}: has no rows below its header")
+    alone = numbers if len(numbers) == 1 else []
+    likely = [n for n in PREFERRED if n in numbers] + alone + [n for n in PREFERRED if n in names]
+    chosen = choice.column or next(iter(likely), None)
     if chosen is None:
         there = f"several columns of numbers ({', '.join(numbers)})" if numbers else "no column of numbers"
         raise InputError(f"{path}: {there}; name the score by --column")
-    if chosen not in numbers:
+    if chosen not in names or chosen in ends:
         raise InputError(f"{path}: no column of numbers {chosen!r}{did_you_mean(chosen, numbers)}")
-    value = np.asarray(column(chosen), float)
+    value = _numbers(path, chosen, column(chosen))
     keep = np.ones(len(value), bool)
     if choice.pairs is not None:
         genes = [column(one(LIGANDS, "ligand")), column(one(RECEPTORS, "receptor"))]
         keep = np.array([pair in choice.pairs for pair in zip(*map(_words, genes), strict=True)], bool)
     words = [np.array(_words(column(end)), dtype=object)[keep].tolist() for end in (source, target)]
-    return _Long(words[0], words[1], value[keep], chosen)
+    apart = [_words(column(n)) for n in names if n in ends or column(n).dtype.kind not in "iuf"]
+    return _Long(words[0], words[1], value[keep], chosen, _repeats(zip(*apart, strict=True), value, keep))
+
+
+def _numbers(path: Path, name: str, column: np.ndarray) -> np.ndarray:
+    """Values of a column (rows,), NaN where there is none; one that is not a finite number is refused."""
+    value = np.full(len(column), np.nan)
+    for row, word in enumerate(column.tolist()):
+        if word is None:
+            continue
+        try:
+            value[row] = float(word)
+        except (TypeError, ValueError):
+            value[row] = np.inf
+        if np.isinf(value[row]):
+            raise InputError(
+                f"{path}: row {row + 1}, column {name!r} is {visible(str(word))!r}, not a finite number"
+            )
+    return value
+
+
+def _repeats(rows: Iterable[tuple[str, ...]], value: np.ndarray, keep: np.ndarray) -> list[str]:
+    """A note on rows of which no name differs, such as a pair that has two scores."""
+    first: dict[tuple[str, ...], int] = {}
+    again = [
+        (first[names], row)
+        for row, names in enumerate(rows)
+        if keep[row] and first.setdefault(names, row) != row
+    ]
+    if not again:
+        return []
+    one, two = again[0]
+    such = f"row {two + 1} with the score {value[two]:g} to row {one + 1} with {value[one]:g}"
+    return [f"{len(again):,} rows repeat the names of another row and are added to it, such as {such}"]
 
 
 def _of_squidpy(path: Path, unpack: Callable[..., Any], separator: str, choice: Choice) -> _Long:
@@ -246,6 +282,11 @@ def _of_squidpy(path: Path, unpack: Callable[..., Any], separator: str, choice: 
     except (ValueError, IndexError) as error:
         raise InputError(f"{path}: cannot be read as a table of squidpy: {error}") from None
     source, target = ([end[i] for end in ends] * len(value) for i in (0, 1))
+    if len(endless := np.argwhere(np.isinf(value))):
+        row, pair = endless[0]
+        raise InputError(
+            f"{path}: row {row + 1}, {' to '.join(ends[pair])} is {value[row, pair]}, not a finite number"
+        )
     name = "pvalues" if "pval" in path.name.lower() else "means"
     return _Long(source, target, value.ravel(), name)
 
@@ -266,6 +307,8 @@ def _placed(
     ends = np.array([[at[a], at[b]] for a, b in zip(long.source, long.target, strict=True)], np.int64)
     flat = np.ravel_multi_index(tuple(ends.reshape(-1, 2)[known].T), (n, n))
     value = long.value[known]
+    if not len(value):
+        raise InputError(f"{path}: no row has a number in {long.name}")
     rows = np.bincount(flat, minlength=n * n)
     if low and len(value) and (value.min() < 0 or value.max() > 1) and rows.max() > 1:
         raise InputError(
@@ -275,13 +318,11 @@ def _placed(
     matrix = np.bincount(flat, 1 - value if low else value, n * n)
     matrix[rows == 0] = -np.inf
     matrix = matrix.reshape(n, n)
-    notes = []
+    notes = [*long.notes]
     if lost := int((~known).sum()):
         notes.append(f"{lost:,} of {len(known):,} rows have no number and are left out")
     if lacks := int((rows == 0).sum()):
         notes.append(f"{lacks:,} of {n * n:,} pairs are not in the result and score lowest")
-    if not len(value):
-        raise InputError(f"{path}: no row has a score")
     most = f", up to {rows.max()} rows of a pair summed" if rows.max() > 1 else ""
     said = f"{long.name}, {'low' if low else 'high'} is better{most}"
     if among is types:

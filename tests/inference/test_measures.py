@@ -51,6 +51,9 @@ def test_a_table_of_cells(tmp_path) -> None:
     assert np.isneginf(found.matrix).sum() == 8
     assert found.by_type is None
     assert any("1 of 3 rows" in note for note in found.notes)
+    assert any("row 2 with the score 1 to row 1 with 2" in note for note in found.notes)
+    genes = "source,target,ligand,receptor,score\ncell_0,cell_2,L,R,2\ncell_0,cell_2,L,S,1\n"
+    assert not any("repeat" in note for note in read(tmp_path, genes).notes)
 
 
 def test_low_values_are_turned_by_the_name_of_their_column(tmp_path) -> None:
@@ -83,7 +86,12 @@ def test_the_table_of_squidpy(tmp_path) -> None:
         ("source,target,a,b\nA,B,1,2\n", {}, "several columns of numbers (a, b); name the score by --column"),
         ("source,target,a,b\nA,B,1,2\n", {"column": "c"}, "no column of numbers 'c'"),
         ("source,target,rank\nA,B,4\nA,B,2\n", {}, "low values beyond 0 to 1 have no sum"),
-        ("source,target,score\nA,B,\nB,A,\n", {}, "no column of numbers"),
+        ("source,target,score\nA,B,\nB,A,\n", {}, "result.csv: no row has a number in score"),
+        ("source,target,score\nA,B,nan\n", {}, "result.csv: no row has a number in score"),
+        ("source,target,score\n", {}, "result.csv: has no rows"),
+        ("source,target,score\nA,B,1\nA,B,-inf\n", {}, "row 2, column 'score' is '-inf', not a finite"),
+        ("source,target,score\nA,B,1\nB,A,high\n", {}, "row 2, column 'score' is 'high', not a finite"),
+        (",,A\n,,B\nsource,target,\nL,R,1\nL,S,inf\n", {}, "row 2, A to B is inf, not a finite number"),
         ("source,target,a\nA,B,1\n", {"pairs": {("L", "R")}}, "for the ligand"),
     ],
 )
