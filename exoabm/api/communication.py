@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from exoabm.api.analyses import Result
 from exoabm.api.plots import new_axes
 from exoabm.api.runs import Run, save_json
-from exoabm.api.scenarios import file_of
+from exoabm.api.scenarios import file_of, in_python, words_of_python
 from exoabm.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
@@ -116,7 +117,11 @@ def score(truth: str | Path, result: str | Path | Frame, **options: Any) -> Scor
     """
     from exoabm.inference.score import score as scored
 
-    with file_of(result, "table of scores") as path:
+    known = [name for name, each in signature(scored).parameters.items() if each.kind is each.KEYWORD_ONLY]
+    for name in options:
+        if name not in known:
+            raise InputError(f"score has no {name!r}{did_you_mean(name, known)}; one of {', '.join(known)}")
+    with words_of_python(result), file_of(result, "table of scores") as path:
         return Score(scored(Path(truth), path, **options))
 
 
@@ -131,7 +136,7 @@ class Score(Result):
     def __init__(self, found: scoring.Report) -> None:
         self.found = found
         self.title = f"{found.said}: {found.cells:,} cells, {found.donors:,} of them true donors"
-        self.notes = [*found.notes, *(f"Warning: {each}" for each in found.warnings)]
+        self.notes = [*found.notes, *(f"Warning: {in_python(each)}" for each in found.warnings)]
 
     def rows(self) -> list[dict[str, Any]]:
         """Per method and pairs: ``prevalence`` (the AUPRC of chance), ``auprc``, ``auroc``, ``spearman``."""

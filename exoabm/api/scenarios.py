@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -27,6 +28,8 @@ class Frame(Protocol):
 Source = str | Path | Frame | Mapping[str, Any] | LoadedScenario
 """What a scenario is made of: see ``scenario``."""
 CELLS = "table of cells"
+OPTION = re.compile(r"(?<!\S)--(?!set\b)([a-z]+(?:-[a-z]+)*)\b")
+"""An option of the command line in the text of an error."""
 BUILT = "built-in-python"
 """Name of a scenario that is no file."""
 _KEPT = contextlib.ExitStack()
@@ -145,15 +148,21 @@ def scenario_from_table(
     return parse(text, name=f"built-from-{path.stem}", folder=path.resolve().parent, overrides=rest)
 
 
+def in_python(said: str) -> str:
+    """A sentence that names options of the command line, with the arguments of Python instead."""
+    return OPTION.sub(lambda m: m[1].replace("-", "_"), said)
+
+
 @contextlib.contextmanager
 def words_of_python(table: Source) -> Iterator[None]:
     """Errors name arguments of Python, ``layout__unit='0.5 um'``, and no file of a table in memory."""
     try:
         yield
     except InputError as error:
-        said = error.stating(python_argument) if isinstance(error, AmbiguousTable) else str(error)
+        said = error.stating(python_argument) if isinstance(error, AmbiguousTable) else in_python(str(error))
         if isinstance(table, Frame):
-            said = said.replace(f"{type(table).__name__}.parquet", type(table).__name__)
+            name = type(table).__name__
+            said = re.sub(rf"\S*\b{name}\.parquet", name, said)
         error.args = (said, *error.args[1:])
         raise
 

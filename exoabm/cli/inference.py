@@ -9,7 +9,6 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-import exoabm
 from exoabm.cli.console import JsonOption, app, err, out, print_json
 
 if TYPE_CHECKING:
@@ -48,7 +47,9 @@ def score(
     as_json: JsonOption = False,
 ) -> None:
     """Score a result of inferred communication against the truth, beside baselines."""
-    report = exoabm.score(
+    from exoabm.inference.score import score as scored
+
+    report = scored(
         truth,
         result,
         amount=amount,
@@ -58,7 +59,7 @@ def score(
         true_genes=true_genes,
         transpose=transpose,
         length=length,
-    ).found
+    )
     if as_json:
         print_json(report.plain())
     else:

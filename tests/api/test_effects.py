@@ -7,6 +7,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
@@ -100,4 +101,22 @@ def test_paths_and_scores_are_drawn_and_saved(tmp_path: Path) -> None:
     values = [saved["rows"][row]["without self pairs"]["all pairs"]["auprc"] for row in saved["rows"]]
     np.testing.assert_array_equal(widths, values)
     plt.close("all")
-    assert any("source and target seem to be exchanged" in note for note in score.notes)
+    warned = next(note for note in score.notes if "source and target seem to be exchanged" in note)
+    assert "; transpose exchanges the two" in warned
+    rows = pd.DataFrame(
+        {"source": ["donor", "donor"], "target": ["recipient", "donor"], "score": [1.0, np.inf]}
+    )
+    for table, options, said in (
+        (rows, {}, r"^DataFrame: row 2, column 'score' is 'inf', not a finite number"),
+        (rows.assign(score=np.nan), {}, r"^DataFrame: no row has a number in score"),
+        (rows.iloc[:0], {}, r"^DataFrame: has no rows"),
+        (
+            rows.rename(columns={"score": "a"}).assign(b=1),
+            {},
+            r"^DataFrame: several .*; name the score by column$",
+        ),
+        (rows, {"amount": "x"}, r"^amount x: one of internalized"),
+        (rows, {"lenght": "3 um"}, "score has no 'lenght'; did you mean 'length'"),
+    ):
+        with pytest.raises(InputError, match=said):
+            xo.score(truth, table, **options)
