@@ -151,6 +151,8 @@ def read(folder: Path, name: str = CHECKPOINT) -> tuple[dict[str, Any], dict[str
         kept = sorted(folder.glob("*s.npz"), key=lambda each: float(each.stem[:-1]))
         more = f"; those kept are {', '.join(each.name for each in kept)}" if kept else ""
         raise InputError(f"there is no checkpoint {path}{more}")
+    if path.suffix != ".npz":
+        raise InputError(f"{path} is not a checkpoint, whose name ends in .npz")
     try:
         with zipfile.ZipFile(path) as archive:
             if archive.testzip() is not None:

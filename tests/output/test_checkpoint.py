@@ -523,6 +523,13 @@ def test_a_killed_run_keeps_its_checkpoints_and_no_later_part(tmp_path: Path, mo
 # What is refused.
 
 
+@pytest.mark.parametrize("name", ["run.json", "edges.parquet"])
+def test_a_file_of_another_kind_is_no_damaged_checkpoint(tmp_path, name):
+    (tmp_path / name).write_text("{}")
+    with pytest.raises(InputError, match=f"{name} is not a checkpoint, whose name ends in .npz"):
+        ExosomeModel.from_checkpoint(tmp_path / name)
+
+
 def test_there_must_be_something_to_resume(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no unfinished run .*a\.unfinished"):
         resume_run(tmp_path / "a")
