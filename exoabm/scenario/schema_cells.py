@@ -11,7 +11,7 @@ from exoabm.cells import behaviors
 from exoabm.cells.responses import SIGNALS
 from exoabm.parameters.catalog import CATALOG, COMPARATORS, Quantity
 from exoabm.parameters.units import QuantityError
-from exoabm.scenario.schema_fields import Name, Plain, Table, quantity_field
+from exoabm.scenario.schema_fields import Name, Names, Plain, Table, quantity_field
 
 CONSEQUENT_ERROR = "follows"
 """Type of an error that only follows from another one, which is reported."""
@@ -55,7 +55,7 @@ class VesicleTable(Table):
     delivery_route: Literal["endosomal_escape", "membrane_fusion"] = Field(
         default="endosomal_escape", description="where cargo enters the cytosol; a hypothesis"
     )
-    cargo: list[Name] = Field(default_factory=list, description="names of cargo it carries")
+    cargo: Names = Field(default_factory=list, description="names of cargo it carries")
     ligand: Name | None = Field(
         default=None, description="cells with the receptor of this name bind it by these receptors"
     )
@@ -190,7 +190,7 @@ class CellTypeTable(Table):
         description="fusions at their mean rate, or as a Poisson process in bursts",
         json_schema_extra={"needs": ["releases", "waste", "mvb", "holds"]},
     )
-    takes_up: list[Name] = Field(default_factory=list, description="vesicle kinds taken up")
+    takes_up: Names = Field(default_factory=list, description="vesicle kinds taken up")
     uptake_rate: Quantity = quantity_field("uptake_rate", needs=("takes_up",))
     saturation: Quantity = quantity_field("saturation", needs=("takes_up", "receptor"))
     receptor: list[Receptor] = Field(

@@ -77,6 +77,16 @@ class Table(BaseModel):
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_\-]{0,63}$")]
 
 
+def _distinct(names: list[str]) -> list[str]:
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"{name!r} is listed more than once")
+    return names
+
+
+Names = Annotated[list[Name], AfterValidator(_distinct)]
+
+
 def _without_dates(value: object) -> object:
     if isinstance(value, dict):
         return {key: _without_dates(item) for key, item in value.items()}

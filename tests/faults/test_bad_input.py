@@ -140,6 +140,10 @@ SETTINGS = {
         "cell_type.donor.takes_up=[glial, exosome]",
         ('cell_type.donor.takes_up = \'[glial, exosome]\': must be a list such as ["glial", "exosome"]',),
     ),
+    "a-kind-twice": (
+        'cell_type.recipient.takes_up=["exosome", "exosome"]',
+        ("'exosome' is listed more than once",),
+    ),
     "text-for-a-count": (
         "layout.group.donor.count=thirty",
         ("layout.group.donor.count = 'thirty': must be a whole number such as 30\n",),
