@@ -45,6 +45,10 @@ class Labels(NamedTuple):
         return {word: -n for n, word in sorted(found)}
 
 
+ROW_NAMES = "rows have names, as R writes them"
+"""Note on a text table whose rows have one value more than its header."""
+
+
 @dataclass(frozen=True)
 class Sheet:
     """One table.
@@ -239,7 +243,11 @@ class Sheet:
             value = column[at].as_py()
             text = "" if value is None else str(value).strip()
             findings = quoted(text) if text else "blank"
-            self.fail(f"row {rows[at] + 1}, column {quoted(name)} is {findings}, not {expected}")
+            named = (
+                "; rows have one value more than the header, and the first was read as the name of the row"
+            )
+            after = named if ROW_NAMES in self.notes else ""
+            self.fail(f"row {rows[at] + 1}, column {quoted(name)} is {findings}, not {expected}{after}")
 
 
 def texts_of(column: pa.Array) -> list[str]:

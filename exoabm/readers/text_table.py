@@ -19,7 +19,7 @@ import pyarrow.csv as pacsv
 
 from exoabm.errors import InputError
 from exoabm.readers.options import NUMBER, PIXELS, UNITS, quoted
-from exoabm.readers.table import LONGEST_NUMBER, MOST_COLUMNS, Sheet, as_numpy, label_of, trimmed
+from exoabm.readers.table import LONGEST_NUMBER, MOST_COLUMNS, ROW_NAMES, Sheet, as_numpy, label_of, trimmed
 
 SIGNATURES = {
     b"PK\x03\x04": "a spreadsheet or zip archive; save the sheet as CSV",
@@ -297,7 +297,7 @@ def _one_value_more(text: Text, names: list[str], separator: str, below: int) ->
     first = [label_of(row[0]) for row in sample]
     counted = first == [str(i + 1) for i in range(len(first))]
     if len(set(first)) == len(first) and (counted or not any(map(NUMBER.fullmatch, first))):
-        return ["", *names], ["rows have names, as R writes them"]
+        return ["", *names], [ROW_NAMES]
     return names, []
 
 

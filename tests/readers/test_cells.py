@@ -332,7 +332,11 @@ def test_physicell_refused(refused, content, kwargs, message):
         ("x,y,type\n1,,a\n", {}, "row 1, column 'y' is blank"),
         ("x,y,type\n1,2,a\n\n1,b,c\n", {}, "row 2, column 'y' is 'b'"),
         ("x,y,type\n1,2,a\n1,2\n", {}, "row 2 has 2 values where the header has 3"),
-        ("x,y,type\n1,2,a,b\n", {}, "row 1, column 'y' is 'a'"),  # names of rows, as R writes them
+        (
+            "x,y,type\n1,2,a,b\n",
+            {},
+            "row 1, column 'y' is 'a', not a number; rows have one value more than the header",
+        ),
         ("x,y,type\n1.5,2,a,b\n", {}, "row 1 has 4 values where the header has 3"),
         ('x,y,type\n1,2,"a\n3,4,b\n', {}, "is a closing quote missing"),
         ("x,y,type,x\n1,2,a,3\n", {}, "names 'x' more than once"),
