@@ -16,13 +16,13 @@ import pyarrow.feather
 from exoabm.batch.execution.batch_folder import JOURNAL, verify
 from exoabm.batch.execution.row_files import ROWS, RUNS, SHARDS
 from exoabm.batch.execution.rows import PLAN
-from exoabm.errors import ANOTHER_PLACE, InputError, RunFailed
+from exoabm.errors import ANOTHER_PLACE, InputError
 from exoabm.export.finished_run import Finished, kind_of
 from exoabm.export.formats import RUN, format_of
 from exoabm.export.formats import TABLES as ENDINGS
 from exoabm.export.pairs import long_tables
 from exoabm.manifest import MANIFEST, Fault, fault_list
-from exoabm.output.durable_files import atomic_file, atomic_folder, disk_full, write_whole
+from exoabm.output.durable_files import atomic_file, atomic_folder, folder_errors, write_whole
 from exoabm.output.lock import LOCK
 from exoabm.runs.input_tables import copy, tables_of
 from exoabm.runs.provenance import Operation, made_with
@@ -291,17 +291,14 @@ def _writing(folder: Path) -> Any:
     """A folder to write into, removed again on failure if it is new."""
     new = [place for place in (folder, *folder.parents) if not place.exists()]
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        yield
-    except BaseException as error:
+        with folder_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            yield
+    except BaseException:
         with contextlib.suppress(OSError):
             for place in new:
                 place.rmdir()
-        if not isinstance(error, OSError):
-            raise
-        if disk_full(error):
-            raise RunFailed(f"the disk is full; nothing was written to {folder}") from None
-        raise InputError(f"cannot write to {folder}: {error.strerror or error}") from None
+        raise
 
 
 def _is_part(path: Path) -> bool:

@@ -61,7 +61,8 @@ def atomic_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
         raise InputError(f"{path} exists already; {ANOTHER_PLACE}")
     hidden = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
     work = hidden / path.name
-    work.mkdir(parents=True)
+    with folder_errors(path.parent):
+        work.mkdir(parents=True)
     try:
         with locked(hidden):
             yield work
@@ -74,6 +75,21 @@ def atomic_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     finally:
         shutil.rmtree(hidden, ignore_errors=True)
     sync(path.parent, deep=False)
+
+
+@contextlib.contextmanager
+def folder_errors(folder: Path) -> Iterator[None]:
+    """State errors of the file system, while a folder is made or written to, as errors of its user."""
+    try:
+        yield
+    except OSError as error:
+        if disk_full(error):
+            raise RunFailed(f"the disk is full; nothing was written to {folder}") from None
+        first = next((place for place in (folder, *folder.parents) if os.path.lexists(place)), folder)
+        why = error.strerror or error
+        if not first.is_dir():
+            why = "it is a file" if first == folder else f"{first} is a file"
+        raise InputError(f"cannot write to {folder}: {why}") from None
 
 
 def put_beside(work: Path, path: Path, word: str) -> Path:

@@ -151,3 +151,12 @@ def test_a_broken_table_is_named(command, run) -> None:
     (run / "cells.parquet").write_bytes(b"PAR1 and nothing else")
     manifest.write(run, [name for name in manifest.inside(run) if name != manifest.MANIFEST])
     command("export", run, "--to", "b").refused(2, "cells.parquet")
+
+
+def test_a_place_below_a_file_is_refused_before_anything_is_run(command, tmp_path) -> None:
+    (tmp_path / "afile").write_text("")
+    twins = ("whatif", "two_cells", "--silence", "cell:0", "--hours", 1)
+    command(*twins, "--out", "afile/x").refused(2, "afile: it is a file")
+    command("export", "two_cells", "--to", "afile/x.toml").refused(2, "cannot write to afile: it is a file")
+    command("export", "two_cells", "--to", "afile/b/x.toml").refused(2, "to afile/b: afile is a file")
+    assert [each.name for each in tmp_path.iterdir()] == ["afile"]
