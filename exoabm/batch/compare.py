@@ -22,9 +22,10 @@ from exoabm.batch.execution.row_files import records
 from exoabm.batch.execution.rows import PLAN, Plan
 from exoabm.batch.execution.run_readouts import gather
 from exoabm.batch.sweeps.summary import varied_keys
-from exoabm.errors import InputError
+from exoabm.errors import InputError, command_line
 from exoabm.manifest import fault_list, faults, listed
 from exoabm.output.durable_files import atomic_folder, check_room
+from exoabm.output.stale_files import refuse_unfinished
 from exoabm.plot.palette import COOL, INK, MUTED, RULE, WARM
 from exoabm.runs.provenance import differences
 from exoabm.scenario.loader import parse
@@ -252,6 +253,7 @@ def _side(name: str, folder: Path, arm: Mapping[str, str], chosen: set[str]) -> 
         return _run(name, folder)
     if (folder / PLAN).is_file():
         return _sweep(name, folder, arm, chosen)
+    refuse_unfinished(folder)
     raise InputError(f"{folder} contains neither a run nor a sweep")
 
 
@@ -294,13 +296,19 @@ def _sweep(name: str, folder: Path, arm: Mapping[str, str], chosen: set[str]) ->
         if record["state"] == "done" and all(is_meant(given, key) for key in arm):
             rest = tuple(sorted((key, text) for key, text in given.items() if key not in chosen))
             rows[rest, record["seed"]] = record["readouts"]
+    waiting = len(plan.rows) - there
+    if not rows and waiting:
+        raise InputError(
+            f"{name}: no row of it is done, and {waiting:,} of {len(plan.rows):,} rows of the sweep are "
+            f"unfinished: `{command_line('resume', folder)}` resumes it"
+        )
     if not rows:
         known = dict.fromkeys(f"{k}={v}" for row in plan.rows for k, v in row.overrides if k in arm)
         hint = f" (there are: {', '.join(list(known)[:10])})" if known else ""
         raise InputError(f"{name}: no row of this arm{hint}")
     scenario = parse(plan.scenario.encode(), name=plan.name, folder=Path(plan.folder))
     hours = plan.hours if plan.hours is not None else float(scenario.scenario.clock.duration) / 3600
-    return Side(name, scenario, dict(arm), rows, hours, plan.version, None, len(plan.rows) - there)
+    return Side(name, scenario, dict(arm), rows, hours, plan.version, None, waiting)
 
 
 def _lines(a: Side, b: Side, common: list[RowKey]) -> list[Line]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from exoabm.errors import InputError, command_line
@@ -12,10 +14,23 @@ from exoabm.output.run_folder import CHECKPOINT, UNFINISHED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 DEEPER = ("runs", "trials")
 """Folders that are searched as well: the default places of the commands."""
+
+
+def refuse_unfinished(folder: Path) -> None:
+    """Refuse the place of an unfinished run, or the folder of its work, where a finished one is needed.
+
+    Raises
+    ------
+    InputError
+        With the command that resumes it.
+    """
+    place = Path(str(folder if folder.name else folder.absolute()).removesuffix(UNFINISHED))
+    work = f"{place}{UNFINISHED}"
+    if os.path.lexists(work) and Path(work).is_dir():
+        raise InputError(f"{work} is an unfinished run: `{command_line('resume', place)}` resumes it")
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import tomllib
 from copy import copy
 from dataclasses import dataclass, field, replace
@@ -15,6 +16,7 @@ from pydantic import ValidationError
 
 from exoabm.errors import ANOTHER_PLACE, InputError, ScenarioError, did_you_mean, visible
 from exoabm.manifest import demand, listed
+from exoabm.output.stale_files import refuse_unfinished
 from exoabm.readers.file_formats import fingerprint, is_table
 from exoabm.scenario import shipped as shipped
 from exoabm.scenario.changes import literal, override, texts_of
@@ -30,7 +32,7 @@ from exoabm.scenario.validation import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from exoabm.scenario.changes import Changes
 
@@ -330,17 +332,27 @@ def load(
         return parse(scenario_of_table(Path(text)), name=text, folder=Path.cwd(), overrides=given)
     if text in names:
         path = names[text]
-    elif trusted and (text.endswith(".toml") or "/" in text or _is_file(text)):
+    elif trusted and _is_file(text):
         path = Path(text)
-        if not _is_file(text):
-            raise InputError(f"no scenario file at {text[:200]}")
     else:
-        hint = did_you_mean(text, names)
-        raise InputError(f"unknown scenario {shortened(text)}{hint}; `exoabm list` shows all")
+        raise _not_there(text, names, trusted)
     with path.open("rb") as file:
         data = file.read(MAX_BYTES + 1)
     name = path.stem if text in names else str(path)
     return parse(data, name=name, folder=path.parent, overrides=overrides, trusted=trusted)
+
+
+def _not_there(text: str, names: Iterable[str], trusted: bool) -> InputError:
+    """Why a text is no scenario."""
+    if trusted:
+        refuse_unfinished(Path(text))
+        if os.path.lexists(text) and Path(text).is_dir():
+            return InputError(f"{shortened(text)} is a folder without a run")
+        if text.endswith(".toml") or "/" in text:
+            return InputError(f"no scenario file at {text[:200]}")
+    return InputError(
+        f"unknown scenario {shortened(text)}{did_you_mean(text, names)}; `exoabm list` shows all"
+    )
 
 
 def scenario_of_table(table: Path) -> bytes:

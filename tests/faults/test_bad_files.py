@@ -62,7 +62,16 @@ def test_arrays_of_every_depth_are_refused(opening) -> None:
 
 def test_a_folder_is_no_scenario(command, tmp_path) -> None:
     (tmp_path / "sub").mkdir()
-    command("run", "sub/").refused(2, "no scenario file at sub")
+    for name in ("sub/", "sub"):
+        command("run", name).refused(2, f"{name!r} is a folder without a run")
+    (tmp_path / "a.unfinished").mkdir()
+    for words in (
+        ("run", "a"),
+        ("show", "a.unfinished"),
+        ("export", "a", "--to", "b"),
+        ("compare", "a", "a"),
+    ):
+        command(*words).refused(2, "a.unfinished is an unfinished run: `exoabm resume a` resumes it")
 
 
 @pytest.mark.parametrize("name", ["x" * 300, "x" * 300 + ".toml", "a/" + "x" * 300], ids=len)

@@ -22,7 +22,8 @@ from exoabm.manifest import MANIFEST, Fault, faults, inside, listed
 from exoabm.manifest import write as write_manifest
 from exoabm.output.lock import LOCK
 from exoabm.output.run_folder import MADE as MADE_BY_A_RUN
-from exoabm.output.run_folder import UNFINISHED, replaceable
+from exoabm.output.run_folder import replaceable
+from exoabm.output.stale_files import refuse_unfinished
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -251,10 +252,7 @@ def verify(folder: Path) -> list[Fault]:
         return _batch(folder)
     if (folder / MANIFEST).is_file() or (folder / "run.json").is_file():
         return faults(folder)
-    place = folder.absolute()
-    unfinished = place.with_name(f"{place.name.removesuffix(UNFINISHED)}{UNFINISHED}")
-    if unfinished.is_dir():
-        raise InputError(f"{unfinished} is an unfinished run: `exoabm resume` checks and resumes it")
+    refuse_unfinished(folder)
     raise InputError(f"{folder} contains no run, sweep or trial")
 
 
