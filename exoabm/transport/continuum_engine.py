@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -130,6 +131,12 @@ def _unloaded() -> float:
     return float(psutil.cpu_count()) - psutil.getloadavg()[0]
 
 
+@cache
+def _free_cores(most: int) -> FreeCores:
+    """One for all models of a process, since the load at its start includes no threads of earlier models."""
+    return FreeCores(most)
+
+
 class Continuum:
     """The engine on a grid; see the module.
 
@@ -149,7 +156,7 @@ class Continuum:
     def __init__(self, state: State, *, courant: float | None = None, threads: int = 1) -> None:
         domain = state.domain
         self.courant = choose_courant(domain) if courant is None else float(courant)
-        self._cores = FreeCores(threads if state.domain.n_voxels >= PARALLEL_VOXELS else 1)
+        self._cores = _free_cores(threads if state.domain.n_voxels >= PARALLEL_VOXELS else 1)
         self._conductance = None if is_uniform(domain) else conductance(domain)
         self._scratch = np.empty(0)
         self._counts: dict[tuple[int, float, bool], np.ndarray] = {}

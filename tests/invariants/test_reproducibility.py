@@ -10,7 +10,7 @@ import pytest
 from crowded_tissue import assert_identical, crowd
 from worlds import run
 
-from exoabm.transport.continuum_engine import LOOK_AFTER, FreeCores, _clocks
+from exoabm.transport.continuum_engine import LOOK_AFTER, FreeCores, _clocks, _free_cores
 
 BURSTS = {"secretion": "poisson"}
 
@@ -48,6 +48,7 @@ def test_the_clocks_of_this_machine_agree() -> None:
     assert 0.05 <= own <= wall + 0.01
     assert -0.02 <= idle <= cores * (wall + 0.02)
     assert 1 <= FreeCores(cores + 1).count() <= cores + 1
+    assert _free_cores(2) is _free_cores(2), "a model has no clock of its own"
 
 
 def test_a_seed_names_a_run() -> None:

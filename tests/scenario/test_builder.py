@@ -11,9 +11,16 @@ import pytest
 
 from exoabm.domain import Face
 from exoabm.errors import InputError, ResourceError
+from exoabm.output import events
 from exoabm.scenario.builder import Blueprint, blueprint, build_state, census
 from exoabm.scenario.loader import load, parse, shipped
-from exoabm.scenario.resource_estimate import BYTES_PER_AGENT, Estimate, captured_rates, mean_stay
+from exoabm.scenario.resource_estimate import (
+    BYTES_PER_AGENT,
+    EVENTS_PER_GROUP,
+    Estimate,
+    captured_rates,
+    mean_stay,
+)
 from exoabm.scenario.validation import interval_warnings, late_changes
 from exoabm.state import RESERVOIR, Resolution
 from exoabm.streams import Streams
@@ -368,3 +375,7 @@ def test_cells_that_divide_are_counted_as_they_grow() -> None:
     full = plan(clock__duration="24 h", cell_type__recipient__division_rate="9 / h").estimate.cells
     area = float(np.prod(at_rest.domain.extent[:2] + 15))
     assert full == pytest.approx(7 + area / (2 * math.sqrt(3) * 7.5**2), abs=2)
+
+
+def test_the_estimate_counts_as_many_waiting_events_as_the_writer_keeps() -> None:
+    assert EVENTS_PER_GROUP == events.GROUP
