@@ -251,7 +251,8 @@ class ExosomeModel(Model):  # type: ignore[misc]
 
         Cells, vesicles, fields, clocks and recorded metrics are copied. Every draw is named by seed, purpose,
         entity and step; the two models therefore differ by the change and its consequences alone. Without a
-        change the branch repeats this model bit for bit.
+        change the branch repeats this model bit for bit; agents of a subclass of ``Cell`` are made anew,
+        without the attributes that they were given.
 
         Parameters
         ----------
