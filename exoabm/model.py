@@ -197,11 +197,11 @@ class ExosomeModel(Model):  # type: ignore[misc]
         Raises
         ------
         InputError
-            If the time is not above 0.
+            If the time is negative or no number; a run of 0 h makes no step.
         """
         duration = float(self.scenario.clock.duration)
         if hours is not None:
-            duration = model_time(hours, "hours")[0] * 3600.0
+            duration = 0.0 if hours == 0 else model_time(hours, "hours")[0] * 3600.0
         self.run_until(self.state.time + duration, progress=progress)
 
     def run_until(self, end: float, *, progress: Callable[[float], Any] | None = None) -> None:
