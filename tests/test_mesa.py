@@ -121,9 +121,9 @@ def test_agents_are_made_when_they_are_asked_for() -> None:
     guest = Guest(models[0], 99)
     assert (guest.unique_id, len(models[0].agents), len(models[0].agents_by_type[Guest])) == (16, 16, 1)
     near = models[1].space.get_neighbors(models[1].state.cells.position[3], 1e-6)
-    models[2].register_agent(near[0])  # as Mesa does with every new agent
     for model in (models[1], models[3]):
         assert [(a.birth_id, a.unique_id) for a in model.agents] == [(i, i + 1) for i in range(15)]
+    models[2].register_agent(near[0])  # as Mesa does with each new agent; 3.5 gives it an id
     assert len(models[2].agents) == 16
     assert len(xo.ExosomeModel("signaling", seed=1, overrides=MORTAL)._cells) == 15
 
