@@ -232,10 +232,10 @@ def complete(
         failed = {"error": str(error), "operations": [*plan["operations"], operation.row()]}
         raise NumericalError(f"{error}; {_keep_failed(folder, model, plan, about | failed)}") from None
     model.recorder.finish(model.state)
-    _return_memory()
+    return_memory()
     summary = summarize(model)
     _write_tables(folder, model, _footer(plan))
-    _return_memory()
+    return_memory()
     folder.write_json("summary.json", summary)
     draw_picture(model, folder.work / "preview.png")
     about |= {"exit_state": "done", "operations": [*plan["operations"], operation.row()]}
@@ -246,7 +246,7 @@ def complete(
     return RunResult(folder.path, summary, warnings, readouts, model.recognized)
 
 
-def _return_memory() -> None:
+def return_memory() -> None:
     """Return freed memory to the system, which glibc otherwise keeps; tables and figures need as much."""
     if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), "malloc_trim"):
         library.malloc_trim(0)

@@ -7,8 +7,6 @@ its table again every ``REFRESH`` s.
 
 from __future__ import annotations
 
-import ctypes
-import sys
 import threading
 import time
 from dataclasses import dataclass, field
@@ -17,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
+from exoabm.runs.execute import return_memory
 from exoabm.viz.server.session import Session, park_idle
 from exoabm.viz.server.turns import TURNS, Account
 
@@ -146,7 +145,7 @@ class Classroom:
         while True:
             time.sleep(IDLE / 6)
             park_idle(IDLE)
-            give_back_memory()
+            return_memory()
 
     def table(self) -> str:
         """The table of the teacher's page, as HTML."""
@@ -176,13 +175,6 @@ class Classroom:
     def page(self, address: str) -> str:
         """The teacher's page; ``address`` is the one to share."""
         return _PAGE.format(address=escape(address), table=self.table(), every=round(1000 * REFRESH))
-
-
-def give_back_memory() -> None:
-    """Return memory that is free within this process to the system, where the C library can (glibc)."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
-    if trim is not None:
-        trim(0)
 
 
 def state_of(session: Session | None) -> str:
