@@ -96,6 +96,8 @@ class Estimate:
         in equilibrium with held faces.
     memory_bytes : float
         At the peak, about: between ``LEAST_OF_PEAK`` and 1.5 times as measured.
+    model_bytes : float
+        Of the model alone, as on the page: without the interpreter, and without what is written and drawn.
     allowed_bytes : float
         Largest estimate whose peak fits into ``MEMORY_SHARE`` of the free memory.
     remedy : str
@@ -115,6 +117,7 @@ class Estimate:
     vesicles: float
     arriving: float
     memory_bytes: float
+    model_bytes: float
     allowed_bytes: float
     remedy: str
     step_seconds: float
@@ -221,6 +224,7 @@ def estimate_run(
         edges=_edges(scenario, takers, labels, emitted * meetings if meetings else 0.0),
     )
     parts = _memory(scenario, domain, size)
+    model = _memory(scenario, domain, size, to_folder=False)
     substeps = max(1, int(np.ceil(_fastest(scenario) * clock.step / (0.2 * domain.voxel**2))))
     updates = 0.0 if follows_vesicles else float(substeps) * size.voxels * labels * sum(size.classes)
     return Estimate(
@@ -233,6 +237,7 @@ def estimate_run(
         vesicles=size.alive,
         arriving=size.arriving,
         memory_bytes=sum(parts.values()),
+        model_bytes=sum(model.values()),
         allowed_bytes=LEAST_OF_PEAK * MEMORY_SHARE * psutil.virtual_memory().available,
         remedy=max(parts, key=lambda part: parts[part]),
         step_seconds=SECONDS_PER_STEP
@@ -254,8 +259,8 @@ def _recording_seconds(scenario: Scenario, size: _Size) -> float:
     return contacts * SECONDS_PER_RECORDED_CONTACT + values * SECONDS_PER_RECORDED_VOXEL
 
 
-def _memory(scenario: Scenario, domain: Domain, size: _Size) -> dict[str, float]:
-    """Bytes of each part of a run, by what would reduce it."""
+def _memory(scenario: Scenario, domain: Domain, size: _Size, *, to_folder: bool = True) -> dict[str, float]:
+    """Bytes of each part of a run, by what would reduce it; of the model alone unless it goes to a folder."""
     transport = scenario.transport
     itemsize = np.dtype(transport.precision).itemsize
     fields = transport.engine == "continuum"
@@ -271,24 +276,21 @@ def _memory(scenario: Scenario, domain: Domain, size: _Size) -> dict[str, float]
         cell_bytes += size.cells * BYTES_PER_AGENT
     if max(size.classes) > 1 and fields:
         cell_bytes += size.contacts * max(size.classes) * BYTES_PER_SIZE
-    cell_bytes += float(size.takers) * size.labels * len(size.classes) * BYTES_PER_RECORDED_CONTACT
+    event_bytes, written = size.arriving * size.events * BYTES_PER_EVENT, 0.0
+    if to_folder:  # events are written before the tables of edges, and the preview is drawn after both
+        cell_bytes += float(size.takers) * size.labels * len(size.classes) * BYTES_PER_RECORDED_CONTACT
+        event_bytes = max(event_bytes + size.waiting * BYTES_PER_EVENT - PREVIEW_BYTES, 0.0)
+        written = max(size.edges * BYTES_PER_EDGE_WRITTEN - PREVIEW_BYTES, 0.0)
     by_cell = fields and transport.provenance == "cell" and size.labels > len(scenario.cell_type)
     merged = ", or transport.provenance = 'cell_type'" * by_cell
-    # Events are written before the tables of edges, and the preview is drawn after both.
-    waiting = (size.waiting + size.arriving * size.events) * BYTES_PER_EVENT
-    written = max(size.edges * BYTES_PER_EDGE_WRITTEN - PREVIEW_BYTES, 0.0)
-    if fields:
-        cell_bytes += written
     parts = {
-        "free memory, or run it on a larger machine": BASE_BYTES,
+        "free memory, or run it on a larger machine": BASE_BYTES * to_folder,
         f"use larger voxels, or a smaller domain{merged}": grid_bytes,
-        f"use fewer cells{merged}": cell_bytes,
+        f"use fewer cells{merged}": cell_bytes + written * fields,
     }
     if not fields:
         parts["release fewer vesicles, or transport.engine = 'continuum'"] = (
-            max(waiting - PREVIEW_BYTES, written, 0.0)
-            + size.alive * BYTES_PER_VESICLE
-            + size.edges * BYTES_PER_EDGE
+            max(event_bytes, written) + size.alive * BYTES_PER_VESICLE + size.edges * BYTES_PER_EDGE
         )
     return parts
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,13 +16,15 @@ import pytest
 
 from exoabm import ExosomeModel
 from exoabm.errors import NumericalError, ResourceError
+from exoabm.scenario.builder import blueprint
 from exoabm.scenario.loader import LoadedScenario, load, parse, shipped
+from exoabm.scenario.resource_estimate import BASE_BYTES
 from exoabm.viz.results.charts import charts, curves
 from exoabm.viz.results.text_summary import cell_summary, run_summary
 from exoabm.viz.server import compilation
 from exoabm.viz.server.compilation import compiled_for
 from exoabm.viz.server.frames import header
-from exoabm.viz.server.limits import LIMITS, Limits, ModelSlots
+from exoabm.viz.server.limits import LIMITS, WITH_COPY, Limits, ModelSlots
 from exoabm.viz.server.session import SPEEDS, Session
 from exoabm.viz.setup import first_setup
 
@@ -297,6 +300,29 @@ def test_a_swarm_beyond_the_cap_stops_the_run() -> None:
 def test_what_is_too_large_for_the_page_is_refused(overrides: dict[str, str], says: str) -> None:
     with pytest.raises(ResourceError, match=says):
         Session(load("signaling", overrides))
+
+
+def test_memory_of_what_a_page_does_not_write_is_not_counted() -> None:
+    """60,000 pairs of cell and origin, of which a run into a folder would write 700 bytes each."""
+    by_cell = {"transport.provenance": "cell", "domain.voxel": "25", "layout.group.donor.count": "200"}
+    loaded = load("signaling", by_cell)
+    estimate = blueprint(loaded, 1).estimate
+    expected = WITH_COPY * estimate.model_bytes
+    run = estimate.memory_bytes - BASE_BYTES
+    assert expected < 0.7 * run
+    with pytest.raises(ResourceError, match="MB of memory"):
+        Session(loaded, limits=Limits(memory_bytes=0.99 * expected))
+    limits = Limits(memory_bytes=1.01 * expected)
+    Session(loaded, limits=limits).step()  # compiled code is none of the model's memory
+    tracemalloc.start()
+    try:
+        session = Session(loaded, limits=limits)
+        session.step()
+        session.step()
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert 0.6 * expected < peak < 1.5 * expected
 
 
 def test_more_vesicles_than_the_page_follows_are_never_made() -> None:
