@@ -34,7 +34,7 @@ LONGEST = 16_000
 """Characters of what is carried; about 1,500 cells with type and places to 0.1 um."""
 MOST_BYTES = MOST_TABLE_BYTES + (1 << 16)
 """Unpacked."""
-SAID = ("unit", "z_unit", "cell_type", "where", "time", "x", "y", "z")
+ANSWERABLE = ("unit", "z_unit", "cell_type", "where", "time", "x", "y", "z")
 """Keys of the layout that a reader can answer on the page."""
 _FORM = re.compile(r"#hours=([0-9.e+-]{1,32})&open=([A-Za-z0-9_-]+={0,2})")
 
@@ -50,8 +50,8 @@ class Head(Data):
         Changed values by dotted key.
     name : str
         Of the table, as its owner has it.
-    types, said : dict of str to str
-        Cell types of its labels, and what was said of it.
+    types, answers : dict of str to str
+        Cell types of its labels, and answers of the reader to what it leaves open.
     """
 
     what: Literal["table", "scenario"]
@@ -59,7 +59,7 @@ class Head(Data):
     set: dict[str, str] = Field(default={}, max_length=MOST)
     name: str = Field(default="", max_length=200)
     types: dict[str, str] = Field(default={}, max_length=MOST)
-    said: dict[str, str] = Field(default={}, max_length=len(SAID))
+    answers: dict[str, str] = Field(default={}, max_length=len(ANSWERABLE))
 
 
 def pack(setup: TableSetup | BuiltSetup) -> str:
@@ -72,8 +72,8 @@ def pack(setup: TableSetup | BuiltSetup) -> str:
     """
     pairs = dict(setup.overrides)
     if isinstance(setup, TableSetup):
-        types, said = dict(setup.types), dict(setup.said)
-        head = Head(what="table", seed=setup.seed, set=pairs, name=setup.given, types=types, said=said)
+        types, answers = dict(setup.types), dict(setup.answers)
+        head = Head(what="table", seed=setup.seed, set=pairs, name=setup.given, types=types, answers=answers)
         body = setup.file.read_bytes()
     else:
         head, body = Head(what="scenario", seed=setup.seed, set=pairs), setup.text
@@ -107,9 +107,9 @@ def unpack(text: str, uploads: UploadFolder) -> Link:
         raise InputError("the address is not a whole link of this page; was a part cut off?")
     head, body = _inflated(found[2])
     if head.what == "table":
-        for key in head.said.keys() - set(SAID):
+        for key in head.answers.keys() - set(ANSWERABLE):
             raise InputError(f"{key[:40]!r}: a link cannot contain this key of a table")
-        table = read_table_upload(uploads, head.name, body, head.said)
+        table = read_table_upload(uploads, head.name, body, head.answers)
         setup: Setup = table.setup(dict.fromkeys(table.labels, BYSTANDER) | head.types, head.seed)
     else:
         setup = BuiltSetup(NAME, (), head.seed, False, body)

@@ -13,7 +13,7 @@ from exoabm.viz.results.charts import column_labels, default_column
 
 def test_particles_are_called_what_they_are() -> None:
     scenario = load("tumor_delivery").scenario
-    said = column_labels(
+    labels = column_labels(
         scenario,
         [
             "taken_up[vesicle]",
@@ -25,7 +25,7 @@ def test_particles_are_called_what_they_are() -> None:
             "particle_share[treatment, liver]",
         ],
     )
-    assert said == {
+    assert labels == {
         "taken_up[vesicle]": "vesicles taken up",
         "taken_up[free]": "drug molecules taken up",
         "free[free]": "drug molecules free",
@@ -36,29 +36,29 @@ def test_particles_are_called_what_they_are() -> None:
 
 
 def test_kinds_of_one_sort_are_told_apart() -> None:
-    said = column_labels(load("tumor_niche").scenario, ["free[niche_vesicle]"])
-    assert said == {"free[niche_vesicle]": "vesicles free (niche_vesicle)"}
+    labels = column_labels(load("tumor_niche").scenario, ["free[niche_vesicle]"])
+    assert labels == {"free[niche_vesicle]": "vesicles free (niche_vesicle)"}
 
 
 @pytest.mark.parametrize("name", sorted(shipped()))
 def test_every_column_of_a_scenario_has_words_of_its_own(name: str) -> None:
     model = ExosomeModel(name, seed=1)
-    said = column_labels(model.scenario, [n for n in measure(model.state) if n != "time_h"])
-    assert len(set(said.values())) == len(said)
-    named = {name for column in said for name in parse(column).names}
-    for words in said.values():
+    labels = column_labels(model.scenario, [n for n in measure(model.state) if n != "time_h"])
+    assert len(set(labels.values())) == len(labels)
+    named = {name for column in labels for name in parse(column).names}
+    for words in labels.values():
         plain = [
             word
             for word in words.replace(":", "").replace("(", "").replace(")", "").split()
             if word not in named
         ]
         assert not any("_" in word or word == "EV" for word in plain)
-    assert default_column(model.scenario, said) == model.scenario.main_readout.metric
+    assert default_column(model.scenario, labels) == model.scenario.main_readout.metric
 
 
 def test_what_is_drawn_first_is_the_readout_of_the_scenario() -> None:
     model = ExosomeModel("relay", seed=1)
-    said = column_labels(model.scenario, [n for n in measure(model.state) if n != "time_h"])
-    assert default_column(model.scenario, said) == "responding_cells[relay]"
+    labels = column_labels(model.scenario, [n for n in measure(model.state) if n != "time_h"])
+    assert default_column(model.scenario, labels) == "responding_cells[relay]"
     plain = model.scenario.model_copy(update={"readout": None})
-    assert default_column(plain, said) == "taken_up[exosome]"
+    assert default_column(plain, labels) == "taken_up[exosome]"

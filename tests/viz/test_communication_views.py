@@ -21,7 +21,6 @@ from exoabm.scenario.loader import load, shipped
 from exoabm.viz.results.communication_data import COUNTS, CommunicationData, looks_of
 from exoabm.viz.results.communication_views import (
     VIEWS,
-    WORDS,
     heatmap_words,
     network,
     network_words,
@@ -108,7 +107,7 @@ def test_panels_of_nothing_say_so() -> None:
     model = ExosomeModel("two_cells", seed=1)
     links = CommunicationData.of_model(model, Looks.of_state(model.state))
     for view in VIEWS:
-        for count in WORDS:
+        for count in COUNTS:
             ET.fromstring(view.draw(links, count, PAGE))
         rows = view.numbers(links, "taken_up")
         assert not any(value for row in rows for value in row.values() if not isinstance(value, str))

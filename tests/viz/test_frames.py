@@ -106,12 +106,12 @@ def test_cells_say_what_they_received(which: str, request: pytest.FixtureRequest
     state = request.getfixturevalue(which)
     found, _, _ = drawn(state, with_field=False)
     taken = state.trafficking.taken_up.sum(axis=(1, 2))
-    told = state.trafficking.delivered.sum(axis=(1, 2))
+    delivered = state.trafficking.delivered.sum(axis=(1, 2))
     assert np.array_equal(found["birth"], state.cells.birth_id)
     assert np.array_equal(found["type"], state.cells.type)
     expected = np.floor(np.clip(255 * np.log1p(taken) / np.log1p(FULL), 0, 255))
     assert np.abs(found["received"] - expected).max() <= 1
-    assert np.array_equal(found["stage"] == 2, told >= 1)
+    assert np.array_equal(found["stage"] == 2, delivered >= 1)
     assert np.array_equal(found["stage"] >= 1, taken >= 1)
 
 
@@ -120,10 +120,11 @@ def test_molecules_do_not_hide_the_vesicles() -> None:
     model.run(hours=1)
     state, kinds, scale = model.state, drawn_class(model.scenario).kinds, Scale()
     found = parts(draw(state, 1, scale, with_field=True, kinds=kinds))
-    taken, told = (a[:, 0].sum(axis=1) for a in (state.trafficking.taken_up, state.trafficking.delivered))
+    trafficking = state.trafficking
+    taken, delivered = (a[:, 0].sum(axis=1) for a in (trafficking.taken_up, trafficking.delivered))
     expected = np.floor(np.clip(255 * np.log1p(taken) / np.log1p(FULL), 0, 255))
     assert np.abs(found["received"] - expected).max() <= 1
-    assert np.array_equal(found["stage"], np.where(told >= 1, 2, taken >= 1))
+    assert np.array_equal(found["stage"], np.where(delivered >= 1, 2, taken >= 1))
     assert scale.value == round_up(state.fields[0].sum(axis=0).max() * PER_ML / state.domain.voxel_volume)
     everything, wide, _ = drawn(state, with_field=True)
     assert np.abs(everything["received"] - expected).max() > 1, (

@@ -14,8 +14,8 @@ from exoabm.errors import InputError
 from exoabm.viz.app import opened
 from exoabm.viz.components.export_import import ASKED
 from exoabm.viz.draft import Draft
+from exoabm.viz.packed_links import ANSWERABLE, MOST_BYTES, fragment, pack, unpack
 from exoabm.viz.packed_links import LONGEST as LONGEST_PACKED
-from exoabm.viz.packed_links import MOST_BYTES, SAID, fragment, pack, unpack
 from exoabm.viz.parameter_controls import controls_of
 from exoabm.viz.server.uploads import UploadFolder, read_table_upload
 from exoabm.viz.setup import FACES, LONGEST, Setup, decode, encode, first_setup
@@ -201,7 +201,7 @@ def test_a_small_table_fits_into_a_link(uploads: UploadFolder) -> None:
     assert link.setup.load().table_sha256() == setup.load().table_sha256()
     assert link.setup.title == "my slide.csv"
     assert link.setup.command == setup.command
-    assert set(SAID) == set(ASKED), "what a reader may say is what a link may"
+    assert set(ANSWERABLE) == set(ASKED)
     assert len(pack(read_table_upload(uploads, "a.csv", section(1400)).setup({}))) < LONGEST_PACKED
     with pytest.raises(InputError, match="a link carries up to 16,000; send the file"):
         pack(read_table_upload(uploads, "a.csv", section(3000)).setup({}))
@@ -229,7 +229,7 @@ TABLE = {"what": "table", "seed": 1, "name": "a.csv"}
         (carries(TABLE, section(40))[:-40], "was cut off|damaged"),
         (carries(TABLE, b"x" * (MOST_BYTES + 10)), "larger than the 8 MiB"),
         (carries(TABLE, b""), "is empty"),
-        (carries(TABLE | {"said": {"types_from": "/etc/passwd"}}, section(5)), "cannot contain this"),
+        (carries(TABLE | {"answers": {"types_from": "/etc/passwd"}}, section(5)), "cannot contain this"),
         (carries(TABLE | {"types": {"A": "martian"}}, section(5)), "no cell type 'martian'"),
         (carries(TABLE | {"set": {"layout.table": "/etc/passwd"}}, section(5)), "a link cannot set this"),
         (carries(TABLE | {"set": {"transport.hindrance": "7"}}, section(5)), "outside the allowed"),

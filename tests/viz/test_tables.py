@@ -61,7 +61,7 @@ def test_the_page_asks_for_the_width_of_a_pixel(uploads: UploadFolder) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "answers"),
     [
         ("tables/qupath_px.csv", {"unit": "0.5 um"}),
         ("tables/qupath_two_images.csv", {"where": "Image=slide1.ome.tif"}),
@@ -69,11 +69,11 @@ def test_the_page_asks_for_the_width_of_a_pixel(uploads: UploadFolder) -> None:
     ],
 )
 def test_the_offered_command_runs_the_same(
-    uploads: UploadFolder, name: str, said: dict[str, str], monkeypatch
+    uploads: UploadFolder, name: str, answers: dict[str, str], monkeypatch
 ) -> None:
     """It named a shipped scenario that was not there, and left out what each label means."""
     path = CASES / name
-    uploaded = read_table_upload(uploads, path.name, path.read_bytes(), said)
+    uploaded = read_table_upload(uploads, path.name, path.read_bytes(), answers)
     setup = uploaded.setup(dict.fromkeys(list(uploaded.labels)[:1], "stroma"), seed=3)
     setup = setup.changed({"clock.step": "600"})
     words = shlex.split(setup.command)

@@ -10,7 +10,7 @@ import solara
 
 from exoabm.viz.components.widgets import Button, ChoiceWidget, PlotWidget, html
 from exoabm.viz.results.communication_data import COUNTS, CommunicationData, meaning
-from exoabm.viz.results.communication_views import VIEWS, WORDS, said, tissue
+from exoabm.viz.results.communication_views import VIEWS, tissue
 from exoabm.viz.results.svg import PAGE
 from exoabm.viz.results.text_summary import CellSummary, Partner, many, present_classes
 
@@ -67,8 +67,8 @@ def Panels(links: CommunicationData, particle_classes: Sequence[str], at: solara
             ChoiceWidget.element(
                 label="Count",
                 value=count.value,
-                options=[[key, said(links, key)] for key in COUNTS],
-                on_value=lambda key: count.set(key) if key in WORDS else None,
+                options=[[key, links.words(key)] for key in COUNTS],
+                on_value=lambda key: count.set(key) if key in COUNTS else None,
             )
         drawing(view.draw(links, count.value, PAGE))
         html("p", "exo-words", text=view.words(links, count.value))
@@ -169,8 +169,8 @@ def RunView(run: FinishedRun) -> None:
             _Moments(run, at.value)
         if run.preview:
             picture = base64.b64encode(run.preview).decode()
-            said = f"Picture of the run: field, links, mass balance, and uptake against distance. {run.title}"
-            source = {"src": f"data:image/png;base64,{picture}", "alt": said}
+            alt = f"Picture of the run: field, links, mass balance, and uptake against distance. {run.title}"
+            source = {"src": f"data:image/png;base64,{picture}", "alt": alt}
             with html("section", "exo-card exo-picture", attributes={"aria-label": "Picture"}):
                 html("img", "exo-preview", attributes=source)
 

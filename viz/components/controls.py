@@ -66,10 +66,10 @@ def Question(prediction: Prediction, setup: Setup, pending: solara.Reactive[dict
         html("p", text=prediction.question)
         with html("div", "exo-answers", attributes={"role": "group", "aria-label": "Your prediction"}):
             for words in prediction.answers:
-                said: dict[str, Any] = {"aria-pressed": str(answer.value == words).lower()}
+                attributes: dict[str, Any] = {"aria-pressed": str(answer.value == words).lower()}
                 if runs.value is not None:
-                    said["disabled"] = True
-                Button(words, lambda words=words: answer.set(words), "exo-answer", said)
+                    attributes["disabled"] = True
+                Button(words, lambda words=words: answer.set(words), "exo-answer", attributes)
         if problem.value:
             html("p", "exo-problem", text=problem.value, attributes={"role": "alert"})
         if answer.value and runs.value is None:

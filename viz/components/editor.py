@@ -55,7 +55,7 @@ def Editor(draft: solara.Reactive[Draft], session: Session, setup: Setup, begin:
         kind, index, key = given.get("kind"), given.get("index"), given.get("key")
         if not (isinstance(kind, str) and isinstance(index, int) and isinstance(key, str)):
             return
-        others = {place: said for place, said in refused.peek().items() if place != (kind, index, key)}
+        others = {place: refusal for place, refusal in refused.peek().items() if place != (kind, index, key)}
         try:
             draft.set(draft.peek().set(kind, index, key, given.get("value")))
         except InputError as error:

@@ -232,15 +232,15 @@ def Import(begin: Callable[..., bool], uploads: UploadFolder) -> None:
         except ExoError as error:
             problem.set(str(error))
 
-    def take_table(name: str, data: bytes, said: dict[str, str] | None = None) -> None:
-        said = said or {}
+    def take_table(name: str, data: bytes, answers: dict[str, str] | None = None) -> None:
+        answers = answers or {}
         problem.set("")
         uploaded.set(None)
         try:
-            uploaded.set(read_table_upload(uploads, name, data, said))
+            uploaded.set(read_table_upload(uploads, name, data, answers))
             open_.set(None)
         except AmbiguousTable as error:
-            open_.set(_Open(name, data, said, error.recognized, tuple(error.questions)))
+            open_.set(_Open(name, data, answers, error.recognized, tuple(error.questions)))
         except ExoError as error:
             problem.set(str(error))
 
@@ -263,7 +263,7 @@ def Import(begin: Callable[..., bool], uploads: UploadFolder) -> None:
         if problem.value:
             html("p", "exo-wrong-answer", text=problem.value, attributes={"role": "alert"})
     if open_.value is not None:
-        _Questions(open_.value, take_table).key(f"{open_.value.name} {sorted(open_.value.said.items())}")
+        _Questions(open_.value, take_table).key(f"{open_.value.name} {sorted(open_.value.answers.items())}")
     if uploaded.value is not None:
         _Table(uploaded.value, begin).key(str(uploaded.value.file))
     if run.value is not None:
@@ -272,11 +272,11 @@ def Import(begin: Callable[..., bool], uploads: UploadFolder) -> None:
 
 @dataclass(frozen=True)
 class _Open:
-    """A table that leaves something open, and what was said of it so far."""
+    """A table that leaves something open, and what was answered so far."""
 
     name: str
     data: bytes
-    said: dict[str, str]
+    answers: dict[str, str]
     recognized: str
     questions: tuple[Question, ...]
 
@@ -299,7 +299,7 @@ def _Questions(opened: _Open, take: Callable[[str, bytes, dict[str, str]], None]
     """What a table does not say, with a field for each answer; nothing is taken before it is sent."""
 
     def answer(key: str, value: str) -> None:
-        take(opened.name, opened.data, {**opened.said, key: value})
+        take(opened.name, opened.data, {**opened.answers, key: value})
 
     with html("section", "exo-card", attributes={"aria-label": "Questions about your table"}):
         html("h2", text="What does your table mean?")

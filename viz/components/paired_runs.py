@@ -213,7 +213,7 @@ def Compare(setup: Setup) -> None:
                 options=[[name, f"{each.label} ({name})"] for name, each in choices.items()],
                 on_value=choose,
             )
-            html("span", text=f"A: {_said(control.applied, control.unit, dict(control.choices))}")
+            html("span", text=f"A: {_in_words(control.applied, control.unit, dict(control.choices))}")
             if control.kind == "choice":
                 ChoiceWidget.element(
                     label="Run B",
@@ -227,8 +227,8 @@ def Compare(setup: Setup) -> None:
                 ).key(f"{control.key}-{value.value}")
         if problem.value:
             html("p", "exo-wrong-answer", text=problem.value, attributes={"role": "alert"})
-    said = tuple(_said(v, control.unit, dict(control.choices)) for v in (control.applied, value.value))
-    _Pair(setup, control.key, value.value, said, lambda: again.set(again.value + 1)).key(
+    values = tuple(_in_words(v, control.unit, dict(control.choices)) for v in (control.applied, value.value))
+    _Pair(setup, control.key, value.value, values, lambda: again.set(again.value + 1)).key(
         f"{setup}-{control.key}-{value.value}-{again.value}"
     )
 
@@ -279,11 +279,11 @@ def _Pair(setup: Setup, key: str, value: str, values: tuple[str, ...], on_again:
     with html("div", "exo-pair"):
         for name, session, held in zip("AB", runs.sessions, values, strict=True):
             with session.reading() as model:
-                said = PREPARING if session.preparing else run_summary(model)
+                words = PREPARING if session.preparing else run_summary(model)
             with html("section", "exo-run-of-pair", attributes={"aria-label": f"Run {name}"}):
                 html("h3", text=f"Run {name}: {held}")
-                Canvas(session, layers.value, f"Run {name}. {said}", on_layers=set_layers)
-                html("p", "exo-words", text=said)
+                Canvas(session, layers.value, f"Run {name}. {words}", on_layers=set_layers)
+                html("p", "exo-words", text=words)
     _Curves(runs, pulse.value)
 
 
@@ -330,7 +330,7 @@ def _make(setup: Setup, key: str, value: str) -> tuple[str, PairedRuns | None]:
         return str(error), None
 
 
-def _said(value: str, unit: str, choices: dict[str, str]) -> str:
+def _in_words(value: str, unit: str, choices: dict[str, str]) -> str:
     return choices.get(value, f"{value} {unit}".strip())
 
 

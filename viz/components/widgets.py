@@ -367,8 +367,8 @@ def Button(
 ) -> None:
     """A button; ``attributes`` such as ``aria-pressed``; where it is narrow, the words ``more`` go."""
     rest = [html("span", "exo-rest", text=more)] if more else []
-    said = {"type": "button", **(attributes or {})}
-    button = html("button", class_, text=words, children=rest, attributes=said)
+    given = {"type": "button", **(attributes or {})}
+    button = html("button", class_, text=words, children=rest, attributes=given)
     v.use_event(button, "click", lambda *_: on_click())
 
 

@@ -228,7 +228,7 @@ _OF_KIND = {
     "mean_concentration_per_mL": "per mL, mean",
     "max_concentration_per_mL": "per mL, highest",
 }
-"""Quantities of a vesicle kind, and what is said of its particles."""
+"""Quantities of a vesicle kind, in words that follow the name of its particles."""
 _OF_TYPE = {
     "cells": "cells",
     "responding_cells": "cells that respond",
@@ -255,8 +255,8 @@ def column_labels(scenario: Scenario, names: Iterable[str]) -> dict[str, str]:
         if readout.quantity not in _OF_KIND or len(readout.names) != 1:
             found[name] = _words(readout, what)
         elif readout.names[0] in kinds:
-            said = _OF_KIND[readout.quantity] or ("released or arrived" if scenario.dose else "released")
-            found[name] = kinds[readout.names[0]].format(said)
+            words = _OF_KIND[readout.quantity] or ("released or arrived" if scenario.dose else "released")
+            found[name] = kinds[readout.names[0]].format(words)
     return found
 
 
@@ -281,14 +281,14 @@ def _kinds(scenario: Scenario) -> dict[str, str]:
 
 def _words(readout: Readout, what: str) -> str:
     """Of a cell type or a dose: its name, and the quantity."""
-    said = readout.quantity.replace("_", " ")
+    words = readout.quantity.replace("_", " ")
     if not readout.names:
-        return said
+        return words
     first, *rest = readout.names
     if readout.quantity in _OF_CARGO:
-        said = _OF_CARGO[readout.quantity].format(rest[0])
+        words = _OF_CARGO[readout.quantity].format(rest[0])
     elif readout.quantity in _OF_TYPE:
-        said = _OF_TYPE[readout.quantity].format(what)
+        words = _OF_TYPE[readout.quantity].format(what)
     elif rest:
-        said = f"{' '.join(rest)} {said}"
-    return f"{first}: {said}"
+        words = f"{' '.join(rest)} {words}"
+    return f"{first}: {words}"

@@ -37,9 +37,15 @@ if TYPE_CHECKING:
     from exoabm.scenario.schema_cells import CellTypeTable
     from exoabm.viz.results.text_summary import ParticleClass
 
-COUNTS = ("taken_up", "delivered", "encountered", "bound", "lysosomal", "recycled")
-"""Columns that a view can show, in the order of the menu."""
-
+COUNTS = {
+    "taken_up": "vesicles taken up",
+    "delivered": "vesicles that delivered",
+    "encountered": "vesicles encountered",
+    "bound": "vesicles bound now",
+    "lysosomal": "vesicles degraded",
+    "recycled": "vesicles recycled",
+}
+"""Columns that a view can show, in the order of the menu, in words."""
 UNKNOWN = -1
 
 
@@ -174,6 +180,10 @@ class CommunicationData:
             raise
         except (OSError, KeyError, ValueError, TypeError, pa.ArrowException) as error:
             raise InputError(f"{folder.name}: not a readable run folder: {str(error)[:200]}") from None
+
+    def words(self, count: str) -> str:
+        """One of ``COUNTS`` in words, with the name of these particles."""
+        return COUNTS[count].replace("vesicles", self.what)
 
     def between(self, count: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Rows of donor cell and recipient cell and the count, strongest first, where both cells are known.

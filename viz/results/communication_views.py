@@ -50,15 +50,6 @@ MOST_POINTS = 1200
 DECADES = 6
 """Of strength by distance; links weaker than the strongest by more are not drawn."""
 
-WORDS = {
-    "taken_up": "vesicles taken up",
-    "delivered": "vesicles that delivered",
-    "encountered": "vesicles encountered",
-    "bound": "vesicles bound now",
-    "lysosomal": "vesicles degraded",
-    "recycled": "vesicles recycled",
-}
-
 
 @dataclass(frozen=True)
 class View:
@@ -89,7 +80,7 @@ def network(links: CommunicationData, count: str, look: Theme = PAGE) -> str:
                 at[start[i]],
                 at[end[i]],
                 title=f"cell {cells.ids[start[i]]} → cell {cells.ids[end[i]]}: "
-                f"{number(float(value[i]))} {said(links, count)}",
+                f"{number(float(value[i]))} {links.words(count)}",
                 stroke=look.hue(cells.styles[cells.type[start[i]]].color),
                 stroke_width=0.4 + 2.6 * math.sqrt(share),
                 stroke_opacity=0.15 + 0.6 * share,
@@ -109,11 +100,6 @@ def tissue(cells: Cells, space: Space, got: np.ndarray, what: str = "vesicles", 
     return drawing(width, height, parts, title="Cells", words=words, look=look)
 
 
-def said(links: CommunicationData, count: str) -> str:
-    """The count in words."""
-    return WORDS[count].replace("vesicles", links.what)
-
-
 def network_words(links: CommunicationData, count: str) -> str:
     """Description of the network."""
     if not links.by_cell:
@@ -130,7 +116,7 @@ def network_words(links: CommunicationData, count: str) -> str:
     which = f"The strongest {shown} of {len(value):,} links" if shown < len(value) else f"{shown} links"
     return (
         f"{which} are drawn. Strongest: cell {ids[start[0]]} to cell {ids[end[0]]}, "
-        f"{number(float(value[0]))} {said(links, count)}."
+        f"{number(float(value[0]))} {links.words(count)}."
     )
 
 
@@ -176,7 +162,7 @@ def heatmap(links: CommunicationData, count: str, look: Theme = PAGE) -> str:
         parts += [_swatch(links, senders[i], left - 14, y, look)]
         parts.append(label(left - 26, y + 4, shorten(name, 13), look, text_anchor="end"))
         for j, receiver in enumerate(receivers):
-            words = f"{senders[i]} → {receiver}: {number(float(values[i, j]))} {said(links, count)}"
+            words = f"{senders[i]} → {receiver}: {number(float(values[i, j]))} {links.words(count)}"
             box = (left + j * wide, top + i * tall, wide, tall)
             parts += _field(box, float(values[i, j]), highest, words, look)
         total = number(float(values[i].sum()))
@@ -220,7 +206,7 @@ def chord_words(links: CommunicationData, count: str) -> str:
     share = float(values[i, j] / values.sum())
     return (
         f"Most goes from {named(senders)[i]} to {named(receivers)[j]}: "
-        f"{number(float(values[i, j]))} {said(links, count)}, {100 * share:.0f} % of all."
+        f"{number(float(values[i, j]))} {links.words(count)}, {100 * share:.0f} % of all."
     )
 
 
@@ -257,7 +243,7 @@ def chord(links: CommunicationData, count: str, look: Theme = PAGE) -> str:
     center = (WIDTH / 2, height / 2)
     parts = []
     for (a, b, v), (start, end) in zip(flows, ends, strict=True):
-        words = f"{names[a]} → {names[b]}: {number(v)} {said(links, count)} ({100 * v / total:.1f} %)"
+        words = f"{names[a]} → {names[b]}: {number(v)} {links.words(count)} ({100 * v / total:.1f} %)"
         color = look.hue(links.style(names[a]).color)
         path = ribbon(center, inner - 2, inner - 12, start, end)
         parts.append(
@@ -332,7 +318,7 @@ def strength(links: CommunicationData, count: str, look: Theme = PAGE) -> str:
     parts += [label(x_of(t), bottom + 18, number(t), look, **faint) for t in ticks(0, reach, 6)]
     parts.append(label((left + right) / 2, height - 8, f"distance to {to} (µm)", look, text_anchor="middle"))
     place = f"translate(14 {(top + bottom) / 2:.0f}) rotate(-90)"
-    words = f"{said(links, count)} per link"
+    words = f"{links.words(count)} per link"
     parts.append(label(0, 0, words, look, transform=place, text_anchor="middle"))
     seen = np.flatnonzero(value >= 10.0**first)
     seen = seen[np.argsort(distance[seen], kind="stable")]
@@ -361,11 +347,11 @@ def strength_words(links: CommunicationData, count: str) -> str:
     )
     if half == 0:
         return (
-            f"Most {said(links, count)} stayed among cells of the sending type, where only the type of "
+            f"Most {links.words(count)} stayed among cells of the sending type, where only the type of "
             f"the sender is known; nine tenths went up to {number(most)} µm, measured to {to}."
         )
     return (
-        f"Half of all {said(links, count)} went up to {number(half)} µm, nine tenths up to "
+        f"Half of all {links.words(count)} went up to {number(half)} µm, nine tenths up to "
         f"{number(most)} µm, measured to {to}."
     )
 

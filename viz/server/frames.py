@@ -43,7 +43,7 @@ HEADER = struct.Struct("<2Id6I2f16x")
 FULL = 1000.0
 """Vesicles taken up at which a cell is drawn in its full color."""
 DELIVERED = 1.0
-"""Deliveries, counted or expected, from which a cell counts as told."""
+"""Deliveries, counted or expected, from which a cell is drawn as one with delivered cargo."""
 MOST_DOTS = 20_000
 """Vesicles drawn at once; of more, a share is."""
 FAINT = 1e-4
@@ -139,11 +139,11 @@ def draw(
     field, maximum = _field(state, scale, kinds) if with_field else (np.zeros((0, 0), np.uint8), 0.0)
     names, dots, origin, free = _dots(state, kinds)
     way, cells = state.trafficking, state.cells
-    taken, told = (a[:, kinds].sum(axis=(1, 2)) for a in (way.taken_up, way.delivered))
+    taken, delivered = (a[:, kinds].sum(axis=(1, 2)) for a in (way.taken_up, way.delivered))
     stage = (taken > 0).astype(np.uint8)
     if not single:
         stage = (taken >= 1).astype(np.uint8)
-    stage[told >= DELIVERED] = 2
+    stage[delivered >= DELIVERED] = 2
     level = np.clip(np.log1p(taken) * (255 / math.log1p(FULL)), 0, 255).astype(np.uint8)
     head = HEADER.pack(
         number,

@@ -139,7 +139,7 @@ class Session:
         self._compiled = compiled_for(loaded)
         self.recording = Recording(most_bytes=limits.recording_bytes)
         self.account, self.cpu = TURNS.whose(), 0.0
-        self._told, self._pulse_gap = 0.0, PULSE
+        self._pulsed, self._pulse_gap = 0.0, PULSE
         self.speed = 300.0
         self.error = ""
         self._number = self._painted = 0
@@ -290,7 +290,7 @@ class Session:
         return self.recording.frames[min(max(index, 0), len(self.recording) - 1)]
 
     def _work(self, stop: threading.Event, until: float | None) -> None:
-        kept, self._told = 0.0, 0.0
+        kept, self._pulsed = 0.0, 0.0
         while not stop.is_set() and not self._compiled.wait(PATIENCE):
             continue
         end = self.end if until is None else min(until, self.end)
@@ -336,8 +336,8 @@ class Session:
     def _pulse(self) -> None:
         """Call ``on_change`` if it is due: later, the more it costs and the more readers there are."""
         now = time.monotonic()
-        if now - self._told > self._pulse_gap:
-            began, self._told = time.thread_time(), now
+        if now - self._pulsed > self._pulse_gap:
+            began, self._pulsed = time.thread_time(), now
             self.on_change()
             cost = time.thread_time() - began
             self._pulse_gap = max(PULSE, TURNS.active() * cost / PULSE_SHARE)

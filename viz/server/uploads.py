@@ -72,8 +72,8 @@ class TableSetup(Setup):
         Labels of the table and the cell types that they mean; other labels are bystanders.
     given : str
         The name of the file as the reader has it.
-    said : tuple of (str, str)
-        Keys of the layout and what the reader said, as the unit.
+    answers : tuple of (str, str)
+        Keys of the layout and what the reader answered, as the unit.
     voxel : float
         In um.
     """
@@ -81,7 +81,7 @@ class TableSetup(Setup):
     file: Path = field(default_factory=Path)
     given: str = ""
     types: tuple[tuple[str, str], ...] = ()
-    said: tuple[tuple[str, str], ...] = ()
+    answers: tuple[tuple[str, str], ...] = ()
     voxel: float = 5.0
 
     def load(self) -> LoadedScenario:
@@ -99,7 +99,7 @@ class TableSetup(Setup):
         """What makes the scenario that of the table, as keys and values of ``--set``."""
         pairs = ", ".join(f'{toml_key(label)} = "{name}"' for label, name in self.types)
         return {
-            **{f"layout.{key}": value for key, value in self.said},
+            **{f"layout.{key}": value for key, value in self.answers},
             "layout.type_map": f"{{{pairs}}}",
             "layout.unmapped": "bystander",
             "domain.voxel": f"{self.voxel:g} um",
@@ -151,7 +151,7 @@ class UploadedTable:
     given: str
     recognized: str
     warnings: tuple[str, ...]
-    said: tuple[tuple[str, str], ...] = ()
+    answers: tuple[tuple[str, str], ...] = ()
 
     def setup(self, types: Mapping[str, str], seed: int = 1) -> TableSetup:
         """The setup with these cell types; labels without one are bystanders.
@@ -167,14 +167,14 @@ class UploadedTable:
                 raise InputError(f"{label!r}: no cell type {name[:60]!r}; known: {', '.join(self.known)}")
         pairs = tuple((label, name) for label, name in chosen.items() if name != BYSTANDER)
         return TableSetup(
-            self.file.name, (), seed, False, self.file, self.given, pairs, self.said, self.voxel
+            self.file.name, (), seed, False, self.file, self.given, pairs, self.answers, self.voxel
         )
 
 
 def read_table_upload(
-    uploads: UploadFolder, name: str, data: bytes, said: Mapping[str, str] | None = None
+    uploads: UploadFolder, name: str, data: bytes, answers: Mapping[str, str] | None = None
 ) -> UploadedTable:
-    """Keep and read a table of cells; ``said`` are keys of the layout and what the reader says, as the unit.
+    """Keep and read a table of cells; ``answers`` are keys of the layout and their values, as the unit.
 
     Raises
     ------
@@ -183,8 +183,9 @@ def read_table_upload(
     InputError
         Naming the file, the column and the row.
     """
-    told: dict[str, Any] = {key: (value,) if key == "where" else value for key, value in (said or {}).items()}
-    asked = TableOptions(**told)
+    given = dict(answers or {})
+    options: dict[str, Any] = {key: (value,) if key == "where" else value for key, value in given.items()}
+    asked = TableOptions(**options)
     if len(data) > MOST_TABLE_BYTES:
         raise InputError(
             f"{_safe_name(name)}: larger than the {MOST_TABLE_BYTES >> 20} MiB that the page takes"
@@ -214,7 +215,7 @@ def read_table_upload(
         given=_basename(name),
         recognized=table.recognized(),
         warnings=table.warnings,
-        said=tuple((said or {}).items()),
+        answers=tuple(given.items()),
         voxel=_voxel(np.ptp(table.positions[:, :2], axis=0) + 2 * float(host.domain.margin)),
     )
 

@@ -197,9 +197,9 @@ def _Step(
     def check(answer: str) -> None:
         with session.reading() as model:
             found = earlier | step.measured(model)
-        said = step.grade(answer[:80], found)
-        verdict.set(said)
-        if said.right:
+        graded = step.grade(answer[:80], found)
+        verdict.set(graded)
+        if graded.right:
             own = {name: value for name, value in found.items() if name not in earlier}
             now = progress.peek()
             answers = {**now.answers, key: answer[:80]}

@@ -214,9 +214,9 @@ def _answer(lesson: Lesson, step: Step, progress: Progress) -> str:
     name = f"{lesson.key}/{step.key}"
     found = progress.found.get(name)
     guess = progress.guesses.get(name, "none")
-    said = f"<p><b>Question.</b> {escape(step.predict)}</p><p><b>Prediction.</b> {escape(guess)}</p>"
+    predicted = f"<p><b>Question.</b> {escape(step.predict)}</p><p><b>Prediction.</b> {escape(guess)}</p>"
     if found is None:
-        return f"{said}<p>Not answered yet.</p>"
+        return f"{predicted}<p>Not answered yet.</p>"
     earlier = {
         f"{other.partition('/')[2]}.{what}": value
         for other, values in progress.found.items()
@@ -227,10 +227,10 @@ def _answer(lesson: Lesson, step: Step, progress: Progress) -> str:
         every = {**earlier, **found}
         asked, explained = step.question(every), step.explanation(every)
     except (KeyError, ValueError, ZeroDivisionError):  # kept by another version of the lesson
-        return f"{said}<p>Answered with an earlier version of this lesson.</p>"
+        return f"{predicted}<p>Answered with an earlier version of this lesson.</p>"
     answer = f"{progress.answers.get(name, '')} {step.unit}".strip()
     return (
-        f"{said}<p><b>Check.</b> {escape(asked)}</p><p><b>Answer.</b> {escape(answer)} ✓</p>"
+        f"{predicted}<p><b>Check.</b> {escape(asked)}</p><p><b>Answer.</b> {escape(answer)} ✓</p>"
         f"{to_html(explained)}"
     )
 
