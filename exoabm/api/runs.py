@@ -423,12 +423,12 @@ def save_json(data: Any, to: Path, *, overwrite: bool = False) -> Path:
     InputError
         If a file stands there that may not be replaced, or it cannot be written.
     """
-    from exoabm.output.durable_files import write_whole
+    from exoabm.output.durable_files import write_whole, writing_into
 
     if to.exists() and not (overwrite and to.is_file()):
         raise InputError(f"{to} exists already; {ANOTHER_PLACE}")
     text = json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False)
-    with _writing(to):
+    with writing_into(to.parent):
         write_whole(to, (text + "\n").encode())
     return to
 

@@ -22,7 +22,7 @@ from exoabm.export.formats import RUN, format_of
 from exoabm.export.formats import TABLES as ENDINGS
 from exoabm.export.pairs import long_tables
 from exoabm.manifest import MANIFEST, Fault, fault_list
-from exoabm.output.durable_files import atomic_file, atomic_folder, folder_errors, write_whole
+from exoabm.output.durable_files import atomic_file, atomic_folder, write_whole, writing_into
 from exoabm.output.lock import LOCK
 from exoabm.runs.input_tables import copy, tables_of
 from exoabm.runs.provenance import Operation, made_with
@@ -145,7 +145,7 @@ def export_tables(
     standing = [target for target in written if target.exists()]
     if standing and not overwrite:
         raise InputError(f"{standing[0]} exists already; {ANOTHER_PLACE}")
-    with _writing(to), contextlib.ExitStack() as stack:  # all of them, or none
+    with writing_into(to), contextlib.ExitStack() as stack:  # all of them, or none
         meanings = {}
         for path, target in tables.items():
             try:
@@ -227,7 +227,7 @@ def export_format(
     module, _, name = fmt.writer.partition(":")
     write = getattr(importlib.import_module(module), name)
     placing = atomic_folder(to, overwrite=overwrite) if fmt.folder else atomic_file(to)
-    with _writing(to.parent), placing as partial:
+    with writing_into(to.parent), placing as partial:
         given = (options or {},) if fmt.options else ()
         write(Finished(source) if kind == RUN else source, partial, *given)
     return to
@@ -263,7 +263,7 @@ def export_run_scenario(run: Path, to: Path, *, overwrite: bool = False) -> list
     for path in beside.values():
         if path.exists() and not overwrite:
             raise InputError(f"{path} exists already; {ANOTHER_PLACE}")
-    with _writing(to.parent), contextlib.ExitStack() as stack:
+    with writing_into(to.parent), contextlib.ExitStack() as stack:
         for key, path in beside.items():
             folder = tables[key].is_dir()
             placing = atomic_folder(path, overwrite=overwrite) if folder else atomic_file(path)
@@ -281,24 +281,10 @@ def _write_scenario(loaded: LoadedScenario, to: Path, tables: dict[str, str], ov
         raise InputError(f"--to {to}: a scenario is written to a file whose name ends in .toml")
     data = loaded.resolved()
     data["layout"] |= tables
-    with _writing(to.parent):
+    with writing_into(to.parent):
         write_whole(to, tomli_w.dumps(data).encode())
     return to
 
-
-@contextlib.contextmanager
-def _writing(folder: Path) -> Any:
-    """A folder to write into, removed again on failure if it is new."""
-    new = [place for place in (folder, *folder.parents) if not place.exists()]
-    try:
-        with folder_errors(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            yield
-    except BaseException:
-        with contextlib.suppress(OSError):
-            for place in new:
-                place.rmdir()
-        raise
 
 
 def _is_part(path: Path) -> bool:

@@ -24,7 +24,7 @@ from exoabm.export.publication_data import (
     with_runs,
 )
 from exoabm.export.type_exchange import exchange_of, in_order, mean_and_half
-from exoabm.output.durable_files import atomic_file
+from exoabm.output.durable_files import atomic_file, writing_into
 from exoabm.plot.page import DPI, check_format, save, styled
 from exoabm.plot.scales import number, percent
 from exoabm.tables.readouts import named
@@ -105,12 +105,8 @@ def draw_figure(
 
 
 def _write(page: Page, out: Path, dpi: float) -> None:
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_file(out) as partial:
-            save(page.figure, partial, out.suffix.lower(), dpi)
-    except OSError as error:
-        raise InputError(f"cannot write {out}: {error.strerror or error}") from None
+    with writing_into(out.parent), atomic_file(out) as partial:
+        save(page.figure, partial, out.suffix.lower(), dpi)
 
 
 def _known(option: str, word: str, known: dict[str, Any]) -> Any:

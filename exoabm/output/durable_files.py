@@ -92,6 +92,29 @@ def folder_errors(folder: Path) -> Iterator[None]:
         raise InputError(f"cannot write to {folder}: {why}") from None
 
 
+@contextlib.contextmanager
+def writing_into(folder: Path) -> Iterator[None]:
+    """A folder to write into, made with those above it where they are missing, and removed again on failure.
+
+    Raises
+    ------
+    InputError
+        If it cannot be made or written to.
+    RunFailed
+        If the disk is full.
+    """
+    new = [place for place in (folder, *folder.parents) if not place.exists()]
+    try:
+        with folder_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            yield
+    except BaseException:
+        with contextlib.suppress(OSError):
+            for place in new:
+                place.rmdir()
+        raise
+
+
 def put_beside(work: Path, path: Path, word: str) -> Path:
     """Rename a folder to the first of the names ``<path>.<word>``, ``<path>.<word>-2``, ... that is free."""
     for number in count(1):

@@ -45,7 +45,8 @@ NO_SAMPLES = {
 }
 """What columns are that hold no numbers of particles, and by which words they are known."""
 AVERAGE = re.compile(r"average|mean", re.IGNORECASE)
-INSTRUMENTS = {"bin_centre": "NanoSight", "size": "ZetaView"}
+INSTRUMENTS = ("Bin centre (nm)", "Size / nm")
+"""Headings of NanoSight and ZetaView, below whose histogram another table follows."""
 LEAST_BINS = 6
 MOST_LINES = 500
 """Above the table."""
@@ -167,8 +168,8 @@ class _Table:
         """The histogram that the table is, or that its particles make."""
         notes = list(self.notes)
         others = [i for i in range(len(self.headings)) if i != self.size and self._has_numbers(i)]
-        rows, ended = self._rising()
-        if not others or len(rows) < LEAST_BINS:
+        rows, ended = self._rising() if others else ([], "")
+        if len(rows) < LEAST_BINS:
             if columns:
                 self.fail(f"--column {columns[0]}: a list of single particles has no such samples")
             return self._particles(others, notes)
@@ -194,7 +195,7 @@ class _Table:
         """Rows of the histogram, up to the end set by its instrument, and a note on that end."""
         rows: list[int] = []
         last = -np.inf
-        known = split_unit(self.headings[self.size])[0] in INSTRUMENTS
+        known = self.headings[self.size] in INSTRUMENTS
         for at, cells in enumerate(self.rows):
             cell = cells[self.size] if self.size < len(cells) else ""
             if not any(cells):
@@ -310,12 +311,16 @@ class _Table:
                 f"{len(sizes)} rows are too few: a histogram needs {LEAST_BINS} bins of rising size or more, "
                 f"single particles {LEAST_BINS**2}"
             )
+        if others and (np.diff(sizes) < 0).all():
+            self.fail(
+                f"sizes fall from {sizes[0]:g} to {sizes[-1]:g} nm: sort the bins of a histogram by rising "
+                "size, or keep the column of sizes alone if each row is one particle"
+            )
         logs = np.log(sizes)
-        if any(
-            (steps := np.diff(each)).min() > 0 and np.ptp(steps) <= EVEN * steps.mean()
-            for each in (sizes, logs)
-        ):
-            self.fail("sizes rise in equal steps, as bins do, and no column holds numbers of particles")
+        steps = [np.diff(np.sort(each)) for each in (sizes, logs)]
+        if any(each.min() > 0 and np.ptp(each) <= EVEN * each.mean() for each in steps):
+            what = "the rows are not in their order" if others else "no column holds numbers of particles"
+            self.fail(f"sizes have equal steps, as bins do, and {what}")
         low, high = np.percentile(logs, (25, 75))
         width = 2 * (high - low) / len(logs) ** (1 / 3)
         if width <= 0:

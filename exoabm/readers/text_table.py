@@ -26,6 +26,10 @@ SIGNATURES = {
     b"\xff\xfe": "UTF-16 text; save it as UTF-8",
     b"\xfe\xff": "UTF-16 text; save it as UTF-8",
 }
+MARKUP = {
+    re.compile(rb"<[?!A-Za-z]"): "XML or HTML; save its cells as CSV, with a header and one row per cell",
+    re.compile(rb'[{[]\s*[{["]'): "JSON; save its cells as CSV, with a header and one row per cell",
+}
 GZIP = b"\x1f\x8b"
 MOST_EXPANSION = 50
 """Times as long as a compressed text may become; tables of cells reach 5 to 20."""
@@ -83,6 +87,9 @@ def decode(name: str, data: bytes, max_bytes: int) -> Text:
         if data.startswith(signature):
             raise InputError(f"{name}: is not a text table: {what}")
     data = data.removeprefix(b"\xef\xbb\xbf")
+    for pattern, what in MARKUP.items():
+        if pattern.match(data.lstrip()):
+            raise InputError(f"{name}: is not a text table: {what}")
     if b"\0" in data:
         raise InputError(f"{name}: is not a text table but binary")
     try:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from exoabm.errors import ANOTHER_PLACE, ExoError, InputError
 from exoabm.manifest import inside
-from exoabm.output.durable_files import write_whole
+from exoabm.output.durable_files import write_whole, writing_into
 from exoabm.output.run_folder import TABLE
 from exoabm.plot.scales import round_below
 from exoabm.readers.options import BYSTANDER
@@ -103,7 +103,8 @@ def draft_scenario(table: Path, to: Path, overrides: Mapping[str, str], *, overw
     if to.exists() and not overwrite:
         raise InputError(f"{to} exists already; {ANOTHER_PLACE}")
     text, recognized = scenario_of_labels(table, overrides, to.resolve().parent)
-    write_whole(to, text)
+    with writing_into(to.parent):
+        write_whole(to, text)
     return recognized
 
 

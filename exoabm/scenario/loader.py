@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from exoabm.errors import ANOTHER_PLACE, InputError, ScenarioError, did_you_mean, visible
 from exoabm.manifest import demand, listed
 from exoabm.output.stale_files import refuse_unfinished
-from exoabm.readers.file_formats import fingerprint, is_table
+from exoabm.readers.file_formats import TABLES, fingerprint, is_table
 from exoabm.scenario import shipped as shipped
 from exoabm.scenario.changes import literal, override, texts_of
 from exoabm.scenario.schema import Scenario
@@ -168,12 +168,12 @@ class LoadedScenario:
         Raises
         ------
         InputError
-            If the name does not end in ``.toml``, or the file exists.
+            If the name does not end in ``.toml``, the file exists, or it cannot be written.
         """
         to = Path(path)
         if to.suffix != ".toml":
             raise InputError(f"{to}: a scenario is written to a file whose name ends in .toml")
-        from exoabm.output.durable_files import write_whole
+        from exoabm.output.durable_files import write_whole, writing_into
 
         given, written = {}, {}
         for key, table in ((PATH_KEY, self.table_path()), (PATH_KEYS[1], self.types_path())):
@@ -186,9 +186,10 @@ class LoadedScenario:
         for each in (to, *written):
             if each.exists() and not overwrite:
                 raise InputError(f"{each} exists already; {ANOTHER_PLACE}")
-        for beside, content in written.items():
-            write_whole(beside, content)
-        write_whole(to, self.changed(given).written().encode())
+        with writing_into(to.parent):
+            for beside, content in written.items():
+                write_whole(beside, content)
+            write_whole(to, self.changed(given).written().encode())
         return to
 
     def extended(self, **tables: Sequence[Mapping[str, Any]]) -> LoadedScenario:
@@ -348,8 +349,9 @@ def _not_there(text: str, names: Iterable[str], trusted: bool) -> InputError:
         refuse_unfinished(Path(text))
         if os.path.lexists(text) and Path(text).is_dir():
             return InputError(f"{shortened(text)} is a folder without a run")
-        if text.endswith(".toml") or "/" in text:
-            return InputError(f"no scenario file at {text[:200]}")
+        kind = "table of cells" if text.lower().endswith(TABLES) else "scenario file"
+        if kind != "scenario file" or text.endswith(".toml") or "/" in text:
+            return InputError(f"no {kind} at {text[:200]}")
     return InputError(
         f"unknown scenario {shortened(text)}{did_you_mean(text, names)}; `exoabm list` shows all"
     )
@@ -433,7 +435,8 @@ def _toml(data: bytes, name: str) -> dict[str, Any]:
     except UnicodeDecodeError:
         raise InputError(f"{name}: not a text file (UTF-8 is expected)") from None
     except ValueError as error:  # also an integer of thousands of digits
-        raise InputError(f"{name}: not valid TOML: {error}") from None
+        other = "" if Path(name).suffix in ("", ".toml") else f"; names of tables of cells end in {', '.join(TABLES)}"
+        raise InputError(f"{name}: not valid TOML: {error}{other}") from None
     except RecursionError:
         raise InputError(f"{name}: nested too deep to be a scenario") from None
 

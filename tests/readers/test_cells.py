@@ -360,6 +360,8 @@ def test_physicell_refused(refused, content, kwargs, message):
         ("x,y,type\n1,2," + "a" * 500, {}, "a name of at most 200 characters"),
         (b"x,y,type\n1,2,Mu\x81\xf1oz\n", {}, "line 2 is neither UTF-8 nor Windows-1252"),
         ("x,y,type\n1,2,a\n".encode("utf-16"), {}, "UTF-16"),
+        ("\ufeff<?xml version='1.0'?>\n<MultiCellDS/>".encode(), {}, "is not a text table: XML"),
+        (b'{\n  "type": "FeatureCollection", "features": []}', {}, "is not a text table: JSON"),
         (b"x,y,type\n1,2,\0\n", {}, "binary"),
         (b"PK\x03\x04junk", {}, "spreadsheet"),
         (b"\x1f\x8bjunk", {}, "gzip"),

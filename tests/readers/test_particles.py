@@ -170,8 +170,16 @@ def thousands(separator, size=str, number="{:,}".format):
             thousands(";", "{},5".format, lambda n: f"{n:,}".replace(",", ".")),
             r"'25,5'|'1\.\d{3}', not a number",
         ),
-        ("Size (nm)\n" + "\n".join(map(str, range(25, 405, 10))), "rise in equal steps, as bins do"),
-        ("Size (nm)\n" + "\n".join(str(20 * 1.1**i) for i in range(40)), "rise in equal steps, as bins do"),
+        ("Size (nm)\n" + "\n".join(map(str, range(25, 405, 10))), "equal steps, as bins do, and no column"),
+        ("Size (nm)\n" + "\n".join(str(20 * 1.1**i) for i in range(40)), "equal steps, as bins do"),
+        (
+            "Size (nm),n\n" + "\n".join(f"{25 + 10 * (11 * i % 38)},{i}" for i in range(38)),
+            "equal steps, as bins do, and the rows are not in their order",
+        ),
+        (
+            "Size (nm),n\n" + "\n".join(f"{900 - 10 * i - i % 3},{i}" for i in range(40)),
+            "sizes fall from 900 to 510 nm: sort",
+        ),
         ("Size (nm),n\n50,1\n70,2\n90,1\n", "3 rows are too few: a histogram needs 6 bins"),
     ],
 )
@@ -180,6 +188,13 @@ def test_bins_are_never_taken_for_particles(tmp_path, text, says):
     (tmp_path / "a.csv").write_text(text)
     with pytest.raises(InputError, match=says):
         read_sizes(tmp_path / "a.csv")
+
+
+def test_sorted_particles_may_be_equal(tmp_path):
+    """A list of diameters alone is one of particles in any order."""
+    sizes = np.sort(np.random.default_rng(1).lognormal(np.log(110), 0.3, 400).round(0))
+    (tmp_path / "a.csv").write_text("Size (nm)\n" + "\n".join(map(str, sizes)))
+    assert read_sizes(tmp_path / "a.csv").samples["Size (nm)"].sum() == 400
 
 
 def test_a_decimal_comma_of_numbers_alone(tmp_path):

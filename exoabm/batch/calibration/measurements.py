@@ -273,7 +273,8 @@ def check_allowed(each: Diameters) -> None:
             unit = f" {parameter.unit}" if parameter.unit != "1" else ""
             raise InputError(
                 f"{each.sample}: a {name} of {value:.3g}{unit} lies outside the allowed {low:g} to {high:g}"
-                f'{unit}; is the unit right? It is read from the heading, as in "Diameter (um)"'
+                f'{unit}; is the unit right? It is read from the heading, as in "Diameter (um)". If this '
+                "column holds no numbers of particles, name those that do with --column"
             )
 
 
@@ -281,7 +282,7 @@ def _fit(name: str, edges: np.ndarray, height: np.ndarray) -> Diameters:
     from scipy.optimize import least_squares
 
     if not np.isfinite(height).all() or height.min() < 0 or (height > 0).sum() < LEAST_BINS:
-        raise InputError(f"{name}: a histogram has {LEAST_BINS} bins above 0 or more, and none below")
+        raise InputError(f"{name}: a histogram needs {LEAST_BINS} bins or more above 0, and none below")
     share = height / height.sum()
     logs = np.log((edges[1:] + edges[:-1]) / 2)
     mean = float(share @ logs)
