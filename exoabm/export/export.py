@@ -286,7 +286,6 @@ def _write_scenario(loaded: LoadedScenario, to: Path, tables: dict[str, str], ov
     return to
 
 
-
 def _is_part(path: Path) -> bool:
     return path.name not in INNER and not path.name.startswith(".")
 

@@ -435,7 +435,8 @@ def _toml(data: bytes, name: str) -> dict[str, Any]:
     except UnicodeDecodeError:
         raise InputError(f"{name}: not a text file (UTF-8 is expected)") from None
     except ValueError as error:  # also an integer of thousands of digits
-        other = "" if Path(name).suffix in ("", ".toml") else f"; names of tables of cells end in {', '.join(TABLES)}"
+        endings = f"; names of tables of cells end in {', '.join(TABLES)}"
+        other = "" if Path(name).suffix in ("", ".toml") else endings
         raise InputError(f"{name}: not valid TOML: {error}{other}") from None
     except RecursionError:
         raise InputError(f"{name}: nested too deep to be a scenario") from None

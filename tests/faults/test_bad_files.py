@@ -46,6 +46,12 @@ def test_junk_is_refused(command, tmp_path, data, fragment) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["mine.toml"]
 
 
+def test_what_is_neither_a_scenario_nor_a_table(command, tmp_path) -> None:
+    put(tmp_path / "cells.geojson", b'{"type": "FeatureCollection"}')
+    command("validate", "cells.geojson").refused(2, "not valid TOML", "tables of cells end in .csv")
+    command("validate", "cells.csv").refused(2, "no table of cells at cells.csv")
+
+
 @pytest.mark.parametrize(("data", "fragment"), DEEP_OR_LARGE.values(), ids=DEEP_OR_LARGE)
 def test_a_deep_or_large_file_is_refused(exoabm, tmp_path, data, fragment) -> None:
     path = put(tmp_path / "mine.toml", data)

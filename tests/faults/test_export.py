@@ -159,4 +159,7 @@ def test_a_place_below_a_file_is_refused_before_anything_is_run(command, tmp_pat
     command(*twins, "--out", "afile/x").refused(2, "afile: it is a file")
     command("export", "two_cells", "--to", "afile/x.toml").refused(2, "cannot write to afile: it is a file")
     command("export", "two_cells", "--to", "afile/b/x.toml").refused(2, "to afile/b: afile is a file")
-    assert [each.name for each in tmp_path.iterdir()] == ["afile"]
+    load("two_cells").save(tmp_path / "new/b/x.toml")
+    (tmp_path / "cells.csv").write_text("x_um,y_um,type\n1,2,a\n30,40,a\n")
+    command("new", "cells.csv", "--out", "afile/x.toml").refused(2, "cannot write to", "afile: it is a file")
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["afile", "cells.csv", "new"]
