@@ -27,6 +27,7 @@ from exoabm.transport.grid_discretization import (
 from exoabm.vesicle import Status
 
 if TYPE_CHECKING:
+    from exoabm.domain import Domain
     from exoabm.state import State
     from exoabm.vesicle import Vesicles
 
@@ -106,7 +107,7 @@ class VoxelCapture:
             flat[0],
             flat[1],
             flat[2] if domain.dim == 3 else nothing,
-            float(domain.hindrance) if is_uniform(domain) else 0.0,
+            inner_conductance(domain),
             state.kinds[kind].decay_rate,
         )
         self._substeps = substep_rates(domain, courant, state.kinds[kind].decay_rate)
@@ -301,6 +302,14 @@ class MembraneCapture:
     def enter(self, state: State, side: int, held: float, dt: float) -> Influx:
         """See ``Capture``: on excursions from the face; see `entry`."""
         return influx_into_space(state, self._kind, side, held, dt, self._medium, self._table)
+
+
+def inner_conductance(domain: Domain) -> float:
+    """Conductance of the inner faces to the last bit, which is not the hindrance; 0 where they differ."""
+    if not is_uniform(domain):
+        return 0.0
+    h = float(domain.hindrance)
+    return 2 * h * h / (h + h)  # rounded as in `conductance`
 
 
 def _step_key(state: State) -> StepKey:

@@ -18,6 +18,7 @@ from exoabm.kernels.diffusion_stencil import MASS, Diffusion
 from exoabm.kernels.linear_uptake import advance_linear, index_slots
 from exoabm.kernels.medium import CAPTURED, CLEARED, ESCAPED, FREE, Outcomes, Particles
 from exoabm.kernels.random import StepKey
+from exoabm.transport.capture import inner_conductance
 from exoabm.transport.grid_discretization import conductance, is_uniform
 
 VOXEL, WATER, DT, N_SUB, SIZE = 10.0, 6.57, 60.0, 40, 7
@@ -218,6 +219,21 @@ def test_a_planted_bias_of_the_rates_is_caught() -> None:
     for wrong in (1.0, 1.05):
         found = (world.walkers(n).go(wrong=wrong).fate == CAPTURED).sum()
         assert (abs(found - expected) < 4 * np.sqrt(expected)) == (wrong == 1.0)
+
+
+@pytest.mark.parametrize("dim", [2, 3])
+def test_inner_voxels_of_a_uniform_medium_are_alike(dim: int) -> None:
+    """Also where the mean of two equal hindrances is not, to the last bit, the hindrance: 0.05."""
+    inner = (slice(1, -1),) * dim
+    for hindrance in (0.05, 0.3, 1.0):
+        world = World(dim)
+        domain = Domain((SIZE,) * dim, VOXEL, VOXEL, faces=CLOSED, hindrance=hindrance)
+        faces = [np.reshape(g, (-1, *g.shape[-2:])) for g in conductance(domain)]
+        named = dict(zip(("gx", "gy", "gz"), faces, strict=False))
+        lattice = world.lattice._replace(uniform=inner_conductance(domain), **named)
+        mark, _ = kernel.mark_voxels(lattice, np.full(domain.n_voxels, -1, np.int32))
+        assert not mark.reshape(domain.shape)[inner].any()
+        assert mark.any()
 
 
 @pytest.mark.parametrize("dim", [2, 3])
