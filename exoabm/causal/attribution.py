@@ -114,7 +114,7 @@ def with_few_labels(
     from exoabm.model import ExosomeModel
 
     wanted = str(parse(readout))
-    if loaded.scenario.transport.engine == "continuum" and not loaded.scenario.silence:
+    if not loaded.scenario.transport.follows_vesicles and not loaded.scenario.silence:
         without = loaded.changed({"transport.provenance": "none"})
         model = ExosomeModel(without, seed=seed)
         if wanted in readouts_of(model):

@@ -28,6 +28,7 @@ from exoabm.errors import (
     command_line,
     visible,
 )
+from exoabm.transport.engine import ENGINES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -79,7 +80,7 @@ HoursOption = Annotated[
     typer.Option(metavar="TIME", help="Model time, 24, '24 h' or '90 min'; default as in the scenario."),
 ]
 EngineOption = Annotated[
-    str | None, typer.Option("--engine", help="continuum or vesicles; default as in the scenario.")
+    str | None, typer.Option("--engine", help=f"{' or '.join(ENGINES)}; default as in the scenario.")
 ]
 ThreadsOption = Annotated[int, typer.Option(min=1, max=256, help="Threads for large grids.")]
 JobsOption = Annotated[int, typer.Option(min=1, max=1024, help="Parallel runs on this machine.")]

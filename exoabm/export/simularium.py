@@ -126,7 +126,7 @@ class Spheres(NamedTuple):
 
 def write(finished: Finished, to: Path) -> None:
     """Write a run for the Simularium viewer; see above."""
-    single = finished.about["engine"] == "vesicles"
+    single = finished.scenario.transport.follows_vesicles
     present = {*finished.cells["cell_type"].cast("string").unique().to_pylist()}
     types = [name for name in finished.diameters if name in present]
     radius = {name: finished.diameters[name] / 2 for name in types}
@@ -155,7 +155,7 @@ def _times(finished: Finished) -> tuple[np.ndarray, int]:
     metrics = finished.metrics
     times, places = np.asarray(metrics["time_h"]) * 3600.0, ("free", "bound", "endosomal")
     shown = np.zeros(len(times))
-    if finished.about["engine"] == "vesicles":
+    if finished.scenario.transport.follows_vesicles:
         for name in (named(place, kind) for kind in finished.kinds for place in places):
             shown += np.asarray(metrics[name])
     shown += len(finished.all_cells)

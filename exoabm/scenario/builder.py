@@ -33,6 +33,7 @@ from exoabm.scenario.step_accuracy import coarse_processes
 from exoabm.scenario.therapy_builder import administered_doses, dosed
 from exoabm.scenario.validation import interval_warnings
 from exoabm.state import ANY_CELL, DOSE, RESERVOIR, Cells, Labels, Resolution, State, Trafficking
+from exoabm.transport.engine import ENGINES
 from exoabm.transport.grid_discretization import hop_limit
 from exoabm.vesicle import (
     VesicleKind,
@@ -92,7 +93,7 @@ def blueprint(loaded: LoadedScenario, seed: int) -> Blueprint:
     type_index = np.array([index_of[name] for name in names], dtype=np.int16)
     radii = np.array([t.diameter / 2 for t in types])[type_index]
     overlap = layouts.overlaps(position, radii, domain.period)
-    if overlap.cells and (scenario.transport.engine, scenario.transport.capture) == ("vesicles", "membrane"):
+    if overlap.cells and scenario.transport.at_membranes:
         problem = Problem(
             "transport.capture",
             "'membrane'",
@@ -201,7 +202,7 @@ def _check_selections(loaded: LoadedScenario, labels: Labels, cells: int, *, gro
         if beyond and not grows:
             fault = f"no cell has the birth id {beyond[0]}; there are 0 to {cells - 1}"
             raise ScenarioError(loaded.name, [Problem(key, repr(text), fault)])
-        if word != "edge" or scenario.transport.engine == "vesicles" or labels.resolution is Resolution.CELL:
+        if word != "edge" or scenario.transport.follows_vesicles or labels.resolution is Resolution.CELL:
             continue
         if labels.resolution is Resolution.NONE:
             hint = "set transport.provenance = 'cell_type' or 'cell'"
@@ -235,7 +236,7 @@ def build_state(loaded: LoadedScenario, plan: Blueprint, streams: Streams) -> St
     scenario, domain = loaded.scenario, plan.domain
     n, k, size = len(plan.position), len(plan.kinds), len(plan.labels)
     dtype = np.dtype(scenario.transport.precision)
-    each = scenario.transport.engine == "vesicles"
+    each = scenario.transport.follows_vesicles
     carried = cargo_names(plan.kinds)
     most = int(plan.estimate.allowed_bytes / BYTES_PER_VESICLE)
     columns = (*CONTACT_COUNTS, *(f"copies_delivered_{name}" for name in carried))
@@ -292,13 +293,7 @@ def build_state(loaded: LoadedScenario, plan: Blueprint, streams: Streams) -> St
 
 def make_engine(transport: Transport, state: State, threads: int = 1) -> Engine:
     """The transport engine of a scenario."""
-    if transport.engine == "vesicles":
-        from exoabm.transport.vesicle_engine import VesicleEngine
-
-        return VesicleEngine(state, capture=transport.capture, courant=transport.courant, threads=threads)
-    from exoabm.transport.continuum_engine import Continuum
-
-    return Continuum(state, courant=transport.courant, threads=threads)
+    return ENGINES[transport.engine].make(state, transport.capture, transport.courant, threads)
 
 
 def _check_courant(loaded: LoadedScenario, domain: Domain) -> None:
@@ -307,7 +302,7 @@ def _check_courant(loaded: LoadedScenario, domain: Domain) -> None:
         domain.courant_limit,
         f"the stability limit of the explicit scheme in {domain.dim} dimensions",
     )
-    if medium.engine == "vesicles" and medium.capture == "voxel":
+    if medium.follows_vesicles and not medium.at_membranes:
         limit, why = hop_limit(domain), "the limit at which a single vesicle may still stay in its voxel"
     elif Face.FIXED in domain.faces[: 2 * domain.dim] and hop_limit(domain) < limit:
         limit, why = hop_limit(domain), "the stability limit at open and held faces, half a voxel away"
@@ -416,7 +411,7 @@ def _labels(
     """Labels of origins; types or cells that release nothing get none."""
     donates = np.array([t.donates for t in types])
     # Single vesicles record their donor cell, so labels by type suffice.
-    each = scenario.transport.engine == "vesicles"
+    each = scenario.transport.follows_vesicles
     resolution = Resolution.CELL_TYPE if each else Resolution(scenario.transport.provenance)
     of_cell = np.full(len(type_index), -1, dtype=np.int64)
     if resolution is Resolution.CELL:

@@ -369,7 +369,7 @@ def receptor_warnings(scenario: Scenario, types: tuple[CellType, ...]) -> Iterat
                     f"{key} is not used: {vesicle.name} never leaves the surface of a cell, so "
                     "that no number of receptors, Km k_a / (k_off + k_int), follows, and uptake is linear"
                 )
-            elif number < 1 and scenario.transport.engine == "vesicles":
+            elif number < 1 and scenario.transport.follows_vesicles:
                 yield (
                     f"{key} = {table.saturation} corresponds to {number:.2g} receptors for {vesicle.name}: a "
                     "cell has one with this probability, or none. Fields use the number itself"

@@ -75,7 +75,7 @@ def grid_warnings(
     position: np.ndarray,
 ) -> list[str]:
     """Warnings of voxels too coarse for the cells in them, and of an unused ``transport.courant``."""
-    if transport.engine == "vesicles" and transport.capture == "membrane":
+    if transport.at_membranes:
         unused = "transport.courant is not used: with capture = 'membrane' the steps of vesicles are adaptive"
         return [] if transport.courant is None else [unused]
     warnings = open_face_warnings(domain, types, type_index, position)

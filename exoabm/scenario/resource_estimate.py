@@ -197,7 +197,7 @@ def estimate_run(
     import psutil
 
     clock = scenario.clock
-    follows_vesicles = scenario.transport.engine == "vesicles"
+    follows_vesicles = scenario.transport.follows_vesicles
     duration, step = float(clock.duration), float(clock.step)
     stay, meetings, at_once = 0.0, 0.0, 0.0
     for vesicle in scenario.vesicle:
@@ -263,7 +263,7 @@ def _memory(scenario: Scenario, domain: Domain, size: _Size, *, to_folder: bool 
     """Bytes of each part of a run, by what would reduce it; of the model alone unless it goes to a folder."""
     transport = scenario.transport
     itemsize = np.dtype(transport.precision).itemsize
-    fields = transport.engine == "continuum"
+    fields = not transport.follows_vesicles
     grid_bytes = float(size.voxels) * (BYTES_PER_VOXEL + 20.0 * size.labels)
     if fields:
         grid_bytes += float(size.voxels) * itemsize * size.labels * (sum(size.classes) + max(size.classes))
@@ -297,7 +297,7 @@ def _memory(scenario: Scenario, domain: Domain, size: _Size, *, to_folder: bool 
 
 def _edges(scenario: Scenario, takers: int, labels: int, met: float) -> float:
     """Edges between cells; of single vesicles ``met`` reach a cell, inf where that is not known."""
-    if scenario.transport.engine != "vesicles":
+    if not scenario.transport.follows_vesicles:
         return float(takers) * labels if scenario.transport.provenance == "cell" else 0.0
     each = min(met / max(takers, 1), MOST_MEETINGS)
     return takers * EDGES_PER_CELL * math.log1p(each / MEETINGS_PER_CELL)
@@ -413,7 +413,7 @@ def declared_size(scenario: Scenario) -> tuple[int, int]:
     count = {True: 0, False: 0}
     for group in scenario.layout.group:
         count[group.cell_type in donors] += len(group.points) if group.points else group.count
-    by_cell = scenario.transport.engine == "continuum" and scenario.transport.provenance == "cell"
+    by_cell = not scenario.transport.follows_vesicles and scenario.transport.provenance == "cell"
     origins = count[True] if by_cell else len(donors)
     return sum(count.values()), max(origins, 1)
 

@@ -7,7 +7,7 @@ no vesicles.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -30,6 +30,12 @@ from exoabm.scenario.schema_therapy import (
     Pharmacokinetics,
     TrialTable,
 )
+from exoabm.transport.engine import ENGINES
+
+if TYPE_CHECKING:
+    EngineName = str
+else:
+    EngineName = Literal[tuple(ENGINES)]
 
 
 class Info(Table):
@@ -263,7 +269,7 @@ class Clock(Table):
 class Transport(Table):
     """The medium and the engine that moves vesicles through it."""
 
-    engine: Literal["continuum", "vesicles"] = Field(
+    engine: EngineName = Field(
         default="continuum", description="expected numbers on a grid, or single vesicles"
     )
     capture: Literal["voxel", "membrane"] = Field(
@@ -285,6 +291,16 @@ class Transport(Table):
         default=None,
         description="D dt/dx^2 of a sub-step; chosen by the engine if not given",
     )
+
+    @property
+    def follows_vesicles(self) -> bool:
+        """Whether the engine follows whole vesicles, rather than expected numbers."""
+        return ENGINES[self.engine].follows_vesicles
+
+    @property
+    def at_membranes(self) -> bool:
+        """Whether vesicles move in continuous space, not on the grid, and are captured at membranes."""
+        return self.follows_vesicles and self.capture == "membrane"
 
 
 class Record(Table):

@@ -206,7 +206,7 @@ def unresolved(scenario: Scenario) -> Iterator[Problem]:
             hint = "give each group a name of its own" if key == "layout.group" else ""
             yield Problem(key, repr(name), "this name is given twice", hint)
     transport = scenario.transport
-    if transport.provenance == "none" and transport.engine != "vesicles":
+    if transport.provenance == "none" and not transport.follows_vesicles:
         for name in {ANY_CELL} & {*names["cell_type"]}:
             yield Problem("cell_type", repr(name), "this name is reserved with transport.provenance = 'none'")
     for name in OUTSIDE:
@@ -349,7 +349,7 @@ def _problems_of_cells(scenario: Scenario, table: CellTypeTable) -> Iterator[Pro
     ):
         for name in sorted({name for name in names if names.count(name) > 1}):
             yield Problem(f"{key}.{where}", repr(name), "this name is given twice")
-    if table.follows is not None and (transport.engine, transport.capture) != ("vesicles", "membrane"):
+    if table.follows is not None and not transport.at_membranes:
         yield Problem(
             f"{key}.follows",
             "",
@@ -405,7 +405,7 @@ def _problems_of_responses(scenario: Scenario) -> Iterator[Problem]:
 def unused_keys(scenario: Scenario) -> set[str]:
     """Dotted keys that the scenario does not use: rates of absent mechanisms, counts of listed points."""
     moved = {(row.cell_type, row.behavior) for row in scenario.response}
-    each = scenario.transport.engine == "vesicles"
+    each = scenario.transport.follows_vesicles
     found = {f"layout.group.{group.key}.count" for group in scenario.layout.group if group.points is not None}
     for table in scenario.cell_type:
         releases = table.releases is not None or table.mvb is not None

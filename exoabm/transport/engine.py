@@ -1,10 +1,13 @@
-"""The interface of transport engines."""
+"""The interface of transport engines, and the table of them."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
 
     from exoabm.accounting.stage_records import Sources, TransportResult
@@ -30,3 +33,39 @@ class Engine(Protocol):
     def free(self, state: State) -> np.ndarray:
         """Free vesicles per kind and label, shape (K, L)."""
         ...
+
+
+@dataclass(frozen=True)
+class EngineDeclaration:
+    """What scenario, estimate, checks and records use of an engine.
+
+    Parameters
+    ----------
+    make : callable
+        The engine of a state, with ``transport.capture``, ``transport.courant`` and a number of threads.
+    follows_vesicles : bool
+        Whole vesicles, each with its donor cell, its fate and its events, in ``state.vesicles``; otherwise
+        expected numbers, a field in ``state.fields`` for each kind, origin and size class.
+    """
+
+    make: Callable[[State, str, float | None, int], Engine]
+    follows_vesicles: bool
+
+
+def _continuum(state: State, capture: str, courant: float | None, threads: int) -> Engine:
+    from exoabm.transport.continuum_engine import Continuum
+
+    return Continuum(state, courant=courant, threads=threads)
+
+
+def _vesicles(state: State, capture: str, courant: float | None, threads: int) -> Engine:
+    from exoabm.transport.vesicle_engine import VesicleEngine
+
+    return VesicleEngine(state, capture=capture, courant=courant, threads=threads)
+
+
+ENGINES = {
+    "continuum": EngineDeclaration(_continuum, follows_vesicles=False),
+    "vesicles": EngineDeclaration(_vesicles, follows_vesicles=True),
+}
+"""The engines by the name that ``transport.engine`` takes; that of a declaration and of its engine agree."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -379,3 +381,52 @@ def test_cells_that_divide_are_counted_as_they_grow() -> None:
 
 def test_the_estimate_counts_as_many_waiting_events_as_the_writer_keeps() -> None:
     assert EVENTS_PER_GROUP == events.GROUP
+
+
+ADDED_ENGINE = """
+import numpy as np
+from exoabm.accounting.stage_records import TransportResult
+from exoabm.transport.engine import ENGINES, EngineDeclaration
+
+class Courier:
+    name = "courier"
+
+    def advance(self, state, sources, dt):
+        shape = len(state.cells), len(state.kinds), len(state.labels)
+        captured, rows = np.zeros(shape), sources.joined()
+        np.add.at(captured, (1, rows.kind, rows.label), rows.count)
+        return TransportResult(captured, *(np.zeros(shape[1:]) for _ in range(3)))
+
+    def bind(self, state):
+        pass
+
+    def free(self, state):
+        return np.zeros((len(state.kinds), len(state.labels)))
+
+ENGINES["courier"] = EngineDeclaration(lambda *_: Courier(), follows_vesicles=False)
+
+from exoabm import ExosomeModel
+from exoabm.errors import ScenarioError
+
+simple = {f"vesicle.exosome.{key}": 0 for key in ("unbinding_rate", "recycling_probability")}
+simple |= {"vesicle.exosome.diameter_gsd": 1, "transport.engine": "courier"}
+model = ExosomeModel("two_cells", seed=1, overrides=simple)
+for _ in range(10):
+    model.step()
+met = model.state.trafficking.encountered.sum(axis=(1, 2))
+print(model.engine.name, model.state.balance.emitted.sum(), *met)
+try:
+    ExosomeModel("two_cells", overrides={"transport.engine": "mail"})
+except ScenarioError as error:
+    print(error)
+"""
+
+
+def test_an_engine_is_added_by_one_row(tmp_path: Path) -> None:
+    """It hands every vesicle to the recipient at once, so that none is ever free."""
+    done = subprocess.run(
+        [sys.executable, "-c", ADDED_ENGINE], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    first, *error = done.stdout.splitlines()
+    assert first == "courier 10.0 0.0 10.0"
+    assert "must be 'continuum', 'vesicles' or 'courier'" in error[-1]

@@ -210,11 +210,11 @@ def _shorter(loaded: LoadedScenario, halvings: int) -> LoadedScenario:
     scenario, part = loaded.scenario, 0.5**halvings
     changes = {"clock.step": f"{float(scenario.clock.step) * part!r} s"}
     transport = scenario.transport
-    if transport.engine == "continuum" or transport.capture == "voxel":
+    if not transport.at_membranes:
         if transport.courant is None:
             domain = blueprint(loaded, seed=0).domain
             courant = choose_courant(domain)
-            if transport.engine == "vesicles":
+            if transport.follows_vesicles:
                 courant = min(courant, hop_limit(domain))
         else:
             courant = float(transport.courant)
