@@ -8,7 +8,6 @@ from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-import exoabm
 from exoabm._mesa import BaseAgent, DataCollector, Model
 from exoabm.analysis.communication import edge_table
 from exoabm.analysis.communication_graph import graph
@@ -20,8 +19,14 @@ from exoabm.output.metrics import Metrics, measure
 from exoabm.output.recorder import Recorder, part
 from exoabm.output.run_folder import KEPT
 from exoabm.scenario.builder import blueprint, build_state, make_engine
-from exoabm.scenario.changes import StepChange, changed_between_steps, model_time, with_step_changes
-from exoabm.scenario.loader import LoadedScenario, load, parse
+from exoabm.scenario.changes import (
+    StepChange,
+    changed_between_steps,
+    model_time,
+    of_checkpoint,
+    with_step_changes,
+)
+from exoabm.scenario.loader import LoadedScenario, load
 from exoabm.scenario.therapy_builder import make_protocol
 from exoabm.schedule import Step, advance
 from exoabm.state import OUTSIDE, Resolution
@@ -90,10 +95,9 @@ class ExosomeModel(Model):  # type: ignore[misc]
     ) -> None:
         self.streams = Streams.from_entropy(seed)
         super().__init__(rng=self.streams.seed)
-        scenario = self.loaded = _with(scenario, {**_mapping(overrides), **values})
+        scenario = self.loaded = _scenario_of(scenario, overrides, values)
         plan = blueprint(scenario, self.streams.seed)
-        self.estimate = plan.estimate
-        self.placed = plan.placed
+        self.estimate, self.placed = plan.estimate, plan.placed
         self.state = build_state(scenario, plan, self.streams)
         self.protocol = make_protocol(scenario, self.state)
         if snapshot is not None:
@@ -392,10 +396,7 @@ class ExosomeModel(Model):  # type: ignore[misc]
 
     @property
     def metrics(self) -> pd.DataFrame:
-        """A row per recorded time, every ``record.metrics`` of model time; units in the column names.
-
-        The last row is that of the last whole interval, which may be before ``hours``.
-        """
+        """A row per recorded time, every ``record.metrics`` of model time, perhaps not up to ``hours``."""
         return self.history.frame()
 
     @property
@@ -426,54 +427,20 @@ class ExosomeModel(Model):  # type: ignore[misc]
         """The exact expected donor -> recipient matrix; see ``transport.transfer_matrix``."""
         from exoabm.transport.transfer_matrix import transfer_matrix
 
-        names = [kind.name for kind in self.state.kinds]
-        return transfer_matrix(self.state, 0 if vesicle is None else names.index(vesicle))
+        kinds = [kind.name for kind in self.state.kinds]
+        return transfer_matrix(self.state, 0 if vesicle is None else kinds.index(vesicle))
 
 
-def of_checkpoint(plan: Mapping[str, Any], folder: Path) -> LoadedScenario:
-    """The scenario of the run of a checkpoint at its start, whose table of cells lies in the run's folder.
-
-    Raises
-    ------
-    InputError
-        If it is of another version of exoabm, or not what it was.
-    """
-    if plan["exoabm"] != exoabm.__version__:
+def _scenario_of(
+    scenario: str | Path | LoadedScenario, overrides: object, values: Mapping[str, object]
+) -> LoadedScenario:
+    """The scenario, loaded, with other values; ``mesa.batch_run`` splits a mapping into its keys."""
+    if not (overrides is None or isinstance(overrides, Mapping)):
         raise InputError(
-            f"the run was started with exoabm {plan['exoabm']} and this is {exoabm.__version__}; "
-            "only the same version gives the same results"
+            f"overrides = {overrides!r}: expected a dictionary of keys and values; with mesa.batch_run give "
+            "each key as a parameter, or a list of dictionaries"
         )
-    loaded = parse(plan["scenario"].encode(), name=plan["name"], folder=folder)
-    try:
-        table = loaded.table_sha256()
-    except OSError as error:
-        raise InputError(f"the table of cells cannot be read: {error.filename}: {error.strerror}") from None
-    if loaded.sha256() != plan["scenario_sha256"]:
-        raise InputError(f"the scenario {plan['name']} has changed since the run was started")
-    if table != plan["table_sha256"]:
-        raise InputError(f"{loaded.table_path()} is damaged; the original table is required")
-    return loaded
-
-
-def _with(scenario: str | Path | LoadedScenario, overrides: Mapping[str, object]) -> LoadedScenario:
-    """The scenario, loaded, with other values."""
-    values = {key: str(value) for key, value in overrides.items()}
+    texts = {key: str(value) for key, value in {**(overrides or {}), **values}.items()}
     if not isinstance(scenario, LoadedScenario):
-        return load(scenario, values)
-    return scenario.changed(values) if values else scenario
-
-
-def _mapping(overrides: object) -> dict[str, object]:
-    """The overrides as a dictionary; ``mesa.batch_run`` takes one apart into its keys.
-
-    Raises
-    ------
-    InputError
-        If they are not a mapping.
-    """
-    if overrides is None or isinstance(overrides, Mapping):
-        return dict(overrides or {})
-    raise InputError(
-        f"overrides = {overrides!r}: expected a dictionary of keys and values; with mesa.batch_run give each "
-        "key as a parameter, or a list of dictionaries"
-    )
+        return load(scenario, texts)
+    return scenario.changed(texts) if texts else scenario

@@ -14,7 +14,7 @@ from exoabm.runs.measured_runtime import WORTH_A_PROBE, rounded_duration
 from exoabm.scenario.loader import load, shipped
 from exoabm.viz.components.canvas import Canvas, Curves, is_strip
 from exoabm.viz.components.communication import Cell, Communication, RunView
-from exoabm.viz.components.controls import Controls, Question
+from exoabm.viz.components.controls import scenario_controls
 from exoabm.viz.components.editor import Editor
 from exoabm.viz.components.export_import import Export, Import
 from exoabm.viz.components.paired_runs import Compare
@@ -38,7 +38,7 @@ from exoabm.viz.server.limits import SLOTS
 from exoabm.viz.server.session import SPEEDS, Session
 from exoabm.viz.server.turns import TURNS
 from exoabm.viz.server.uploads import UploadFolder, is_run, open_run
-from exoabm.viz.setup import Link, Setup, decode, first_setup, intro_of
+from exoabm.viz.setup import FIRST, SCENARIO, Setup, first_setup, intro_of, start
 from exoabm.viz.teaching.guide import KeepProgress, Lessons, ScenarioPage
 from exoabm.viz.teaching.lesson import LESSONS
 from exoabm.viz.teaching.sheets import Progress
@@ -46,9 +46,10 @@ from exoabm.viz.teaching.sheets import Progress
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from exoabm.viz.results.text_summary import CellSummary
+
 solara.server.settings.telemetry.mixpanel_enable = False
 STYLE = Path(__file__).parent / "style.css"
-FIRST = "signaling"
 TABS = {
     "try": "Try it",
     "talk": "Links| between cells",
@@ -59,23 +60,8 @@ TABS = {
     "take": "Files",
 }
 """What the right side can show, by a short name; what stands behind the bar goes where it is narrow."""
-SCENARIO = "EXOABM_SCENARIO"
-"""Environment variable by which the command line names the scenario that the page opens with."""
 
 TURNS.whose = account_here
-
-
-def start(search: str) -> tuple[Link, str]:
-    """What a page opens with, and what was wrong with its address.
-
-    That is the link in the address; without one the scenario of the command line, else the first one.
-    """
-    named = os.environ.get(SCENARIO, FIRST)
-    default_column = Link(first_setup(named, trusted=named not in shipped()))
-    try:
-        return (decode(search) if search else default_column), ""
-    except ExoError as error:
-        return default_column, str(error)
 
 
 @solara.component
@@ -196,17 +182,21 @@ def _LivePage(page: int) -> None:
     LinkWidget.element(on_link=open_link)
     KeepProgress(progress, tab.value == "lessons", None if search else lambda: tab.set("lessons"))
     lesson = progress.value.here() if tab.value == "lessons" else ""
-    seat = Seat(CLASSROOM.reader(reader_key()), session.value, setup.value.title, lesson)
+    _use_seat(page, Seat(CLASSROOM.reader(reader_key()), session.value, setup.value.title, lesson))
+    _Header(setup.value, lambda name: begin(first_setup(name)))
+    _Workspace(session.value, setup.value, begin, pulse, problem, tab, progress, draft, uploads).key(
+        f"bench-{setup.value.scenario}-{session.value.loaded.scenario.transport.engine}"
+    )
+
+
+def _use_seat(page: int, seat: Seat) -> None:
+    """Note in the teacher's table what the reader of a page sees."""
 
     def note() -> Callable[[], None]:
         CLASSROOM.note(page, seat)
         return lambda: CLASSROOM.leave(page)
 
     solara.use_effect(note, [id(seat.session), seat.title, seat.lesson])
-    _Header(setup.value, lambda name: begin(first_setup(name)))
-    _Workspace(session.value, setup.value, begin, pulse, problem, tab, progress, draft, uploads).key(
-        f"bench-{setup.value.scenario}-{session.value.loaded.scenario.transport.engine}"
-    )
 
 
 class Opened(NamedTuple):
@@ -224,8 +214,8 @@ def opened(search: str) -> Opened:
     try:
         return Opened(link.setup, _open(link.setup), link.hours, problem)
     except ExoError as error:
-        default_column = first_setup(FIRST)
-        return Opened(default_column, _open(default_column), 0.0, str(error))
+        default = first_setup(FIRST)
+        return Opened(default, _open(default), 0.0, str(error))
 
 
 @solara.component
@@ -299,11 +289,7 @@ def _Workspace(
             Compare(setup).key(f"compare-{setup}")
         return
     strip = is_strip(session.extent, 3)
-    summary = None
-    if selected.value >= 0 and past.value < 0:
-        _ = pulse.value
-        with session.reading() as model:
-            summary = cell_summary(model, selected.value)
+    summary = _summary(session, selected.value, pulse) if selected.value >= 0 > past.value else None
     with html("main", "exo-main"):
         with html("section", "exo-left", attributes={"aria-label": "The model"}):
             _Top(session, setup, pulse, problem, lambda: again(play=False))
@@ -317,12 +303,7 @@ def _Workspace(
             named = {"role": "tabpanel", "aria-label": TABS[tab.value].replace("|", "")}
             with html("div", "exo-panel", attributes=named).key("panel"):  # keeps its state below a card
                 if tab.value == "try":
-                    intro = intro_of(session.loaded)
-                    if intro.prediction is not None:
-                        Question(intro.prediction, setup, pending)
-                    with Controls(controls, intro.controls, pending, on_valid=lambda: problem.set("")):
-                        if not strip:
-                            Curves(session, pulse)
+                    scenario_controls(session, setup, controls, pending, problem, None if strip else pulse)
                 elif tab.value == "build":
                     Editor(draft, session, setup, begin)
                 elif tab.value == "talk":
@@ -334,6 +315,13 @@ def _Workspace(
                 elif tab.value == "take":
                     Import(begin, uploads)
                     Export(session, setup, pulse)
+
+
+def _summary(session: Session, cell: int, pulse: solara.Reactive[int]) -> CellSummary | None:
+    """What the card of a cell says, made again as ``pulse`` rises."""
+    _ = pulse.value
+    with session.reading() as model:
+        return cell_summary(model, cell)
 
 
 @solara.component
@@ -367,6 +355,48 @@ def Stage(
     _ = pulse.value
     layers = solara.use_reactive(solara.use_memo(lambda: {"dots": True, "field": session.with_field}, []))
 
+    def keep_layers() -> None:
+        """A new run shows what the last one did."""
+        if session.with_field != layers.peek()["field"]:
+            session.with_field = layers.peek()["field"]
+            session.redraw()
+
+    solara.use_effect(keep_layers, [id(session)])
+
+    def set_layers(new: dict[str, Any]) -> None:
+        layers.set({name: bool(new.get(name)) for name in ("dots", "field")})
+        session.with_field = layers.peek()["field"]
+        session.redraw()
+
+    with session.reading() as model:
+        words = PREPARING if session.preparing else run_summary(model)
+        time_h = model.state.time / 3600
+    if past.value >= 0:
+        words = recorded_summary(header(session.rewind(past.value)), session.drawn_class)
+    Canvas(
+        session,
+        layers.value,
+        words,
+        links=links,
+        selected=selected.value,
+        past=past.value,
+        on_pick=lambda birth: selected.set(int(birth)),
+        on_layers=set_layers,
+    )
+    _player(session, time_h, dirty, again, past)
+    calm = session.preparing or not session.playing
+    html("p", "exo-words", text=words, attributes={"aria-live": "polite" if calm else "off"})
+
+
+def _player(
+    session: Session,
+    time_h: float,
+    dirty: bool,
+    again: Callable[[bool], None],
+    past: solara.Reactive[int],
+) -> None:
+    """The buttons and the timeline of a session; ``dirty`` where the controls were moved since its start."""
+
     def go() -> None:
         past.set(-1)
         if dirty:
@@ -385,39 +415,11 @@ def Stage(
         session.pause()
         past.set(int(index))
 
-    def keep_layers() -> None:
-        """A new run shows what the last one did."""
-        if session.with_field != layers.peek()["field"]:
-            session.with_field = layers.peek()["field"]
-            session.redraw()
-
-    solara.use_effect(keep_layers, [id(session)])
-
-    def set_layers(new: dict[str, Any]) -> None:
-        layers.set({name: bool(new.get(name)) for name in ("dots", "field")})
-        session.with_field = layers.peek()["field"]
-        session.redraw()
-
     def set_speed(value: float) -> None:
         session.speed = min(SPEEDS, key=lambda s: abs(s - value))
         session.on_change()
 
     lasts = session.left >= WORTH_A_PROBE and not (dirty or session.error)
-    with session.reading() as model:
-        words = PREPARING if session.preparing else run_summary(model)
-        time_h = model.state.time / 3600
-    if past.value >= 0:
-        words = recorded_summary(header(session.rewind(past.value)), session.drawn_class)
-    Canvas(
-        session,
-        layers.value,
-        words,
-        links=links,
-        selected=selected.value,
-        past=past.value,
-        on_pick=lambda birth: selected.set(int(birth)),
-        on_layers=set_layers,
-    )
     PlayerWidget.element(
         playing=session.playing,
         finished=session.finished,
@@ -437,8 +439,6 @@ def Stage(
         on_scrub=scrub,
         on_live=lambda: past.set(-1),
     )
-    calm = session.preparing or not session.playing
-    html("p", "exo-words", text=words, attributes={"aria-live": "polite" if calm else "off"})
 
 
 @solara.component

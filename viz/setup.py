@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import os
 import tomllib
 from bisect import bisect_right
 from dataclasses import dataclass, replace
@@ -21,7 +22,7 @@ from urllib.parse import parse_qsl, urlencode
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from exoabm.errors import InputError, command_line, did_you_mean, set_options
+from exoabm.errors import ExoError, InputError, command_line, did_you_mean, set_options
 from exoabm.parameters import Quantity
 from exoabm.scenario.loader import load, shipped
 from exoabm.scenario.schema_fields import entries
@@ -34,6 +35,11 @@ if TYPE_CHECKING:
 
     from exoabm.scenario.loader import LoadedScenario
     from exoabm.viz.parameter_controls import Control
+
+
+FIRST = "signaling"
+SCENARIO = "EXOABM_SCENARIO"
+"""Environment variable by which the command line names the scenario that the page opens with."""
 
 
 @dataclass(frozen=True)
@@ -362,3 +368,16 @@ def hours_of(text: str) -> float:
 
 def _short(text: str) -> str:
     return repr(text if len(text) <= 60 else text[:57] + "...")
+
+
+def start(search: str) -> tuple[Link, str]:
+    """What a page opens with, and what was wrong with its address.
+
+    That is the link in the address; without one the scenario of the command line, else the first one.
+    """
+    named = os.environ.get(SCENARIO, FIRST)
+    default = Link(first_setup(named, trusted=named not in shipped()))
+    try:
+        return (decode(search) if search else default), ""
+    except ExoError as error:
+        return default, str(error)

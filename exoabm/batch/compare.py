@@ -26,7 +26,6 @@ from exoabm.errors import InputError, command_line
 from exoabm.manifest import fault_list, faults, listed
 from exoabm.output.durable_files import atomic_folder, check_room
 from exoabm.output.stale_files import refuse_unfinished
-from exoabm.plot.palette import COOL, INK, MUTED, RULE, WARM
 from exoabm.runs.provenance import differences
 from exoabm.scenario.loader import parse
 from exoabm.tables.run_tables import open_run
@@ -42,13 +41,8 @@ if TYPE_CHECKING:
 
 FILES = ("comparison.json", "difference.parquet", "difference.png")
 """What ``write`` makes; the last two of two runs."""
-SAME = 1e-12
-"""Readouts that differ by less than this share are the same."""
 MOST_LISTED = 5
 """Readouts that a warning names."""
-PANELS = 4
-USUAL = ("taken_up", "delivered", "free", "cleared")
-"""Quantities that are shown first where they differ."""
 
 RowKey = tuple[tuple[tuple[str, str], ...], int]
 
@@ -214,6 +208,8 @@ def write(comparison: Comparison, folder: Path, *, overwrite: bool = False) -> l
     """
     import pyarrow.parquet as pq
 
+    from exoabm.plot.effects import draw_comparison
+
     check_room(folder, FILES, overwrite=overwrite)
     text = json.dumps(comparison.plain(), indent=2, ensure_ascii=False, allow_nan=False)
     table = difference_table(comparison)
@@ -222,7 +218,7 @@ def write(comparison: Comparison, folder: Path, *, overwrite: bool = False) -> l
         (partial / FILES[0]).write_text(text + "\n", encoding="utf-8")
         if course:
             pq.write_table(table, partial / FILES[1])
-            _draw(comparison, table, partial / FILES[2])
+            draw_comparison(partial / FILES[2], table, first=comparison.main, caption=_caption(comparison))
     return [folder / name for name in FILES[: 3 if course else 1]]
 
 
@@ -398,56 +394,6 @@ def _warnings(a: Side, b: Side, common: list[RowKey], lines: list[Line]) -> list
     if a.version != b.version:
         found.append(f"A was made by exoabm {a.version} and B by {b.version}")
     return found
-
-
-def _draw(comparison: Comparison, table: pa.Table, path: Path) -> None:
-    """A and B over time, and their difference below, for the metrics that differ most."""
-    from matplotlib.figure import Figure
-
-    from exoabm.plot.scales import label_ticks
-
-    names = _most_changed(table, comparison.main)
-    readout = np.array(table["readout"].to_pylist())
-    figure = Figure(figsize=(3.4 * len(names) + 0.4, 4.6), layout="constrained", dpi=144)
-    figure.supxlabel("time (h)", color=INK, fontsize=9)
-    both = figure.subplots(2, len(names), squeeze=False, sharex=True, height_ratios=(3, 2))
-    for column, name in enumerate(names):
-        mine = readout == name
-        time, a, b, change = (np.asarray(table[part])[mine] for part in ("time_h", "a", "b", "difference"))
-        upper, lower = both[:, column]
-        upper.set_title(name.replace("_", " "), fontsize=8.5, color=INK, loc="left")
-        upper.plot(time, a, color=COOL[0], lw=1.6, label="A")
-        upper.plot(time, b, color=WARM[0], lw=1.6, ls="--", label="B")
-        lower.axhline(0, color=MUTED, lw=0.8)
-        lower.fill_between(time, change, color=INK, alpha=0.15, lw=0)
-        lower.plot(time, change, color=INK, lw=1.2)
-        for axes in (upper, lower):
-            axes.tick_params(labelsize=8, colors=MUTED)
-            axes.grid(color=RULE, lw=0.6)
-            axes.spines[["top", "right"]].set_visible(False)
-            axes.spines[["left", "bottom"]].set_color(RULE)
-            label_ticks(axes.yaxis)
-    both[0, 0].legend(frameon=False, fontsize=8.5)
-    both[1, 0].set_ylabel("B − A", fontsize=9, color=INK)  # noqa: RUF001
-    figure.suptitle(_caption(comparison), x=0.01, ha="left", color=INK, fontsize=10)
-    figure.savefig(path, format="png", facecolor="white")
-
-
-def _most_changed(table: pa.Table, main: str) -> list[str]:
-    """``main``, and the metrics whose courses differ most, in shares of their own size."""
-    change: dict[str, float] = {}
-    readout = np.array(table["readout"].to_pylist())
-    for name in dict.fromkeys(readout.tolist()):
-        mine = readout == name
-        size = max(np.abs(np.asarray(table[side])[mine]).max() for side in "ab")
-        change[name] = np.abs(np.asarray(table["difference"])[mine]).max() / size if size else 0.0
-
-    def rank(name: str) -> tuple[bool, bool, int, float]:
-        quantity = name.partition("[")[0]
-        place = USUAL.index(quantity) if quantity in USUAL else len(USUAL)
-        return name != main, change[name] <= SAME, place, -change[name]
-
-    return sorted(change, key=rank)[:PANELS]
 
 
 def _caption(comparison: Comparison) -> str:

@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from exoabm.scenario.loader import LoadedScenario
     from exoabm.state import State
     from exoabm.transport.cell_grid_coupling import Coupling
+    from exoabm.vesicle import VesicleKind
 
 DESIGNS = ("one", "shapley", "adjoint")
 MEASURE = "exoabm.causal.attribution:measure"
@@ -344,7 +345,7 @@ def adjoint(
     sent = state.released.copy() if state.step else _expected(state, seconds)
     effect = np.zeros(len(state.cells))
     for kind, weight in _weights(state, readout):
-        effect += sent[:, kind] * worth(state, kind, weight)
+        effect += sent[:, kind] * contribution(state, kind, weight)
     donors = np.flatnonzero(state.labels.of_cell >= 0)
     groups, of = groups_of(model, by), np.arange(len(donors))
     if by != "cell":
@@ -374,40 +375,32 @@ QUANTITIES = ("taken_up", "delivered", "taken_up_per_cell", "delivered_per_cell"
 def _weights(state: State, readout: str) -> list[tuple[int, np.ndarray]]:
     """Per vesicle kind, what an uptake by each cell adds to the readout, (n,)."""
     per_kind = {
-        named(quantity, kind.name): (quantity, k)
+        named(quantity, kind.name): (quantity, [k])
         for k, kind in enumerate(state.kinds)
         for quantity in QUANTITIES[:2]
     }
-    per_type = {
-        named(quantity, t.name): (quantity, i)
-        for i, t in enumerate(state.types)
-        for quantity in QUANTITIES[2:]
-    }
+    per_type = {named(quantity, t.name): (quantity, t) for t in state.types for quantity in QUANTITIES[2:]}
     name = resolve(readout, [*per_kind, *per_type])
-    quantity, index = (per_kind | per_type)[name]
-    ones = np.ones(len(state.cells))
-    kinds = range(len(state.kinds))
+    ones, kinds = np.ones(len(state.cells)), [*range(len(state.kinds))]
     if name in per_kind:
-        kinds = range(index, index + 1)
+        quantity, kinds = per_kind[name]
     else:
-        mine = state.cells.type == index
+        quantity, cell_type = per_type[name]
+        mine = state.type_names() == cell_type.name
         if not mine.any():
             raise InputError(f"{name}: no cell is of this type")
         ones = mine / mine.sum()
-    found = []
-    for k in kinds:
-        kind = state.kinds[k]
-        rest = (
-            (1 - kind.fusion_probability)
-            * (1 - kind.recycling_probability)
-            * kind.endosomal_escape_probability
-        )
-        factor = kind.fusion_probability + rest if quantity.startswith("delivered") else 1.0
-        found.append((k, factor * ones))
-    return found
+    delivered = quantity.startswith("delivered")
+    return [(k, (_delivery_probability(state.kinds[k]) if delivered else 1.0) * ones) for k in kinds]
 
 
-def worth(state: State, kind: int, weight: np.ndarray) -> np.ndarray:
+def _delivery_probability(kind: VesicleKind) -> float:
+    """Probability that a vesicle that was taken up delivers its cargo: by fusion, or from endosomes."""
+    from_endosomes = (1 - kind.recycling_probability) * kind.endosomal_escape_probability
+    return kind.fusion_probability + (1 - kind.fusion_probability) * from_endosomes
+
+
+def contribution(state: State, kind: int, weight: np.ndarray) -> np.ndarray:
     """What a vesicle of a kind, released by each cell, adds to a readout, (n,): e_i . g; see the module.
 
     Parameters
@@ -424,11 +417,11 @@ def worth(state: State, kind: int, weight: np.ndarray) -> np.ndarray:
         )
     total = np.zeros(len(state.cells))
     for share, diffusivity, each in zip(vesicle.shares, vesicle.diffusivities, couplings, strict=True):
-        total += share * _worth_of_size(state, kind, float(diffusivity), each, weight)
+        total += share * _contribution_of_size(state, kind, float(diffusivity), each, weight)
     return total
 
 
-def _worth_of_size(
+def _contribution_of_size(
     state: State, kind: int, diffusivity: float, coupling: Coupling, weight: np.ndarray
 ) -> np.ndarray:
     domain, vesicle = state.domain, state.kinds[kind]

@@ -121,8 +121,8 @@ def validate(
     if not converge and (readout or hours is not None):
         raise InputError("--readout and --hours are for validate --converge, which runs the scenario")
     from exoabm.scenario.builder import blueprint, build_state, census
+    from exoabm.scenario.step_accuracy import late_changes
     from exoabm.scenario.therapy_builder import has_treatment, make_protocol
-    from exoabm.scenario.validation import late_changes
     from exoabm.streams import Streams
 
     plan = blueprint(loaded, seed=0)

@@ -19,7 +19,7 @@ from exoabm.analysis.communication_graph import network
 from exoabm.analysis.outcomes import body
 from exoabm.cells.behaviors import local_behaviors
 from exoabm.errors import InputError, NumericalError
-from exoabm.model import ExosomeModel, of_checkpoint
+from exoabm.model import ExosomeModel
 from exoabm.output import checkpoint
 from exoabm.output.cells import CellWriter, lineage_table
 from exoabm.output.concentration_fields import FieldWriter
@@ -44,10 +44,10 @@ from exoabm.runs.provenance import (
     versions,
 )
 from exoabm.scenario.builder import census
-from exoabm.scenario.changes import StepChange, check_step_changes, with_step_changes
+from exoabm.scenario.changes import StepChange, check_step_changes, of_checkpoint, with_step_changes
 from exoabm.scenario.loader import run_of, sha256_of
 from exoabm.scenario.resource_estimate import MAX_EDGES_IN_GRAPHML
-from exoabm.scenario.validation import late_changes
+from exoabm.scenario.step_accuracy import late_changes
 from exoabm.tables.declarations import SCHEMA_VERSION, TABLES
 from exoabm.tables.parquet import write_table
 from exoabm.tables.schema import build, footer, metrics_tables

@@ -29,9 +29,8 @@ from exoabm.scenario.resource_estimate import (
     grown_cells,
 )
 from exoabm.scenario.schema_cells import selected
-from exoabm.scenario.step_accuracy import coarse_processes
+from exoabm.scenario.step_accuracy import coarse_processes, interval_warnings
 from exoabm.scenario.therapy_builder import administered_doses, dosed
-from exoabm.scenario.validation import interval_warnings
 from exoabm.state import ANY_CELL, DOSE, RESERVOIR, Cells, Labels, Resolution, State, Trafficking
 from exoabm.transport.engine import ENGINES
 from exoabm.transport.grid_discretization import hop_limit

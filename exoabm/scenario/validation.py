@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from functools import cache
 from typing import TYPE_CHECKING, Any, get_args
@@ -23,7 +22,7 @@ from exoabm.state import ANY_CELL, OUTSIDE
 from exoabm.tables.readouts import KEYS, parse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from pydantic_core import ErrorDetails
 
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
 
 
 MAX_PROBLEMS = 100
-ROUNDING = 1e-9
-"""Of model times, relative above 1 s."""
 PLAIN_WORDS = {
     "int_parsing": "a whole number such as 30",
     "int_type": "a whole number such as 30",
@@ -420,59 +417,3 @@ def unused_keys(scenario: Scenario) -> set[str]:
         }
         found |= {f"cell_type.{table.name}.{key}" for key, is_read in read.items() if not is_read}
     return found
-
-
-def interval_warnings(scenario: Scenario) -> Iterator[str]:
-    """Records that are due more often than there are steps, or within steps."""
-    record, step = scenario.record, scenario.clock.step
-    for name in ("metrics", "cells", "events", "fields"):
-        interval = getattr(record, name)
-        steps = float(interval) / float(step)
-        if steps < 1 - ROUNDING:
-            yield (
-                f"record.{name} = {interval} is shorter than clock.step = {step}; one record is made per step"
-            )
-        elif abs(steps - round(steps)) > ROUNDING * steps:
-            yield (
-                f"record.{name} = {interval} is not a multiple of clock.step = {step}; each record is made "
-                "at the end of the step in which it is due, so that intervals differ by up to a step"
-            )
-
-
-def steps_around(time: float, step: float, restarts: Sequence[float] = ()) -> tuple[float, float]:
-    """Starts of the last step at or before a model time and of the first at or after it, all in s.
-
-    Steps are counted from 0 and, where values change between steps (``restarts``), from there anew.
-    """
-    origin = max((each for each in restarts if each <= time), default=0.0)
-    slack = ROUNDING * max(time, 1.0)
-    before = origin + step * math.floor((time - origin + slack) / step)
-    after = before if time <= before + slack else before + step
-    return before, min([after, *(each for each in restarts if each >= time)])
-
-
-def late_changes(scenario: Scenario, end: float, restarts: Sequence[float] = ()) -> Iterator[str]:
-    """Doses, silencings and gifts of a run until ``end``, in s, that begin after it or within a step.
-
-    A silencing acts from the first step that begins at its time or later, a gift at the start of its step.
-    """
-    until = f"the end of the run, {end / 3600:g} h"
-    doses = [dose for dose in scenario.dose if dose.given]
-    silences = {f"silence.{row.name}.start": row.start for row in scenario.silence if row.active}
-    gifts = {f"give.{row.name}.time": row.time for row in scenario.give if row.active}
-    begins = {f"dose.{dose.name}.start": dose.start for dose in doses} | silences | gifts
-    for key, time in begins.items():
-        before, after = steps_around(float(time), float(scenario.clock.step), restarts)
-        if float(time) >= end:
-            yield f"{key} = {time} is not before {until}: it has no effect"
-        elif key in silences and after >= end * (1 - ROUNDING):
-            yield f"{key} = {time}: no step begins between it and {until}: it has no effect"
-        elif key not in silences and key not in gifts:
-            continue
-        elif before < after:
-            acts = f"acts from {after:.12g} s on" if key in silences else f"is given at {before:.12g} s"
-            yield f"{key} = {time} is within a step: it {acts}"
-    for dose in doses:
-        given = sum(float(dose.start) + i * float(dose.interval) < end for i in range(dose.repeats))
-        if 0 < given < dose.repeats:
-            yield f"dose.{dose.name}.repeats = {dose.repeats}: {given} of them begin before {until}"

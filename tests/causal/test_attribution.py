@@ -5,7 +5,7 @@ import pytest
 from small_tissue import LINEAR, SILENT_RELAYS, loaded, model
 
 from exoabm.batch.execution.run_readouts import measure
-from exoabm.causal.attribution import adjoint, attribute, with_few_labels, worth
+from exoabm.causal.attribution import adjoint, attribute, contribution, with_few_labels
 from exoabm.errors import InputError
 
 
@@ -19,7 +19,7 @@ def test_the_adjoint_is_the_transfer_matrix_times_the_weights(recycling):
     first = still(vesicle__exosome__recycling_probability=recycling)
     matrix = first.transfer_matrix()
     weight = np.random.default_rng(1).random(15)
-    found = worth(first.state, 0, weight)[matrix.donors]
+    found = contribution(first.state, 0, weight)[matrix.donors]
     assert found == pytest.approx(matrix.taken_up @ weight[matrix.recipients], rel=1e-11)
 
 
@@ -39,7 +39,7 @@ def test_the_adjoint_foretells_the_difference_of_twins():
         for name in ("taken_up", "delivered")
     )
     readers = np.arange(15) >= 9
-    expected = sent[1, 0] * worth(first.state, 0, readers.astype(float))[1]
+    expected = sent[1, 0] * contribution(first.state, 0, readers.astype(float))[1]
     assert (taken[0] - taken[1])[readers].sum() == pytest.approx(expected, rel=1e-7)
     first.state.released[:] = sent
     row = adjoint(first, "delivered_per_cell[reader]").rows[0]

@@ -23,7 +23,7 @@ from exoabm.scenario.resource_estimate import (
     captured_rates,
     mean_stay,
 )
-from exoabm.scenario.validation import interval_warnings, late_changes
+from exoabm.scenario.step_accuracy import interval_warnings, late_changes
 from exoabm.state import RESERVOIR, Resolution
 from exoabm.streams import Streams
 

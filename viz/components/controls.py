@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING, Any
 import solara
 
 from exoabm.errors import ExoError, InputError
+from exoabm.viz.components.canvas import Curves
 from exoabm.viz.components.paired_runs import PairedRuns
 from exoabm.viz.components.widgets import Button, ControlsWidget, html
 from exoabm.viz.results.svg import number
-from exoabm.viz.setup import first_setup
+from exoabm.viz.setup import first_setup, intro_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from exoabm.viz.parameter_controls import Control
+    from exoabm.viz.server.session import Session
     from exoabm.viz.setup import Prediction, Setup
 
 _GROUPS = {
@@ -196,3 +198,20 @@ def _row(control: Control, text: str, problem: str, *, first: bool) -> dict[str,
         "problem": problem,
         "first": first,
     }
+
+
+def scenario_controls(
+    session: Session,
+    setup: Setup,
+    controls: Mapping[str, Control],
+    pending: solara.Reactive[dict[str, str]],
+    problem: solara.Reactive[str],
+    pulse: solara.Reactive[int] | None,
+) -> None:
+    """The prediction and the controls of a scenario, with the curves above them if ``pulse`` is given."""
+    intro = intro_of(session.loaded)
+    if intro.prediction is not None:
+        Question(intro.prediction, setup, pending)
+    with Controls(controls, intro.controls, pending, on_valid=lambda: problem.set("")):
+        if pulse is not None:
+            Curves(session, pulse)
