@@ -30,9 +30,8 @@ from exoabm.batch.sweeps.summary import half_width
 from exoabm.errors import InputError
 from exoabm.export.export import export_format
 from exoabm.export.formats import FORMATS
-from exoabm.inference.measures import correlation
 from exoabm.inference.results import Choice, read_result
-from exoabm.inference.score import ALL, COMBINED, DISTANCE, EXPRESSION, OUT, TRUE_DONORS, Truth
+from exoabm.inference.score import ALL, COMBINED, DISTANCE, EXPRESSION, OUT, TRUE_DONORS, Truth, correlation
 from exoabm.parameters.catalog import CATALOG
 from exoabm.runs.execute import run_to_folder
 from exoabm.scenario.loader import load

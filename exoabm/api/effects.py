@@ -137,11 +137,10 @@ class Comparison(Result):
             If the folder exists, unless it holds nothing but these files and may be replaced.
         """
         from exoabm.batch.compare import write
+        from exoabm.output.durable_files import folder_errors
 
-        try:
+        with folder_errors(Path(folder).parent):
             return write(self.found, Path(folder), overwrite=overwrite)
-        except OSError as error:
-            raise InputError(f"cannot write to {folder}: {error.strerror or error}") from None
 
 
 def whatif(

@@ -393,7 +393,7 @@ def save_folder(source: Path, to: Path, *, overwrite: bool = False) -> None:
     InputError
         If something stands there that may not be replaced, or it cannot be written.
     """
-    from exoabm.output.durable_files import atomic_folder
+    from exoabm.output.durable_files import atomic_folder, folder_errors
     from exoabm.runs.input_tables import copy
 
     if to.exists():
@@ -401,17 +401,17 @@ def save_folder(source: Path, to: Path, *, overwrite: bool = False) -> None:
         results = to.is_dir() and ((to / MANIFEST).is_file() or {path.name for path in to.iterdir()} <= ours)
         if not (overwrite and results):
             raise InputError(f"{to} exists already; {ANOTHER_PLACE}")
-    with _writing(to), atomic_folder(to, overwrite=overwrite) as partial:
+    with folder_errors(to.parent), atomic_folder(to, overwrite=overwrite) as partial:
         copy(source, partial)
 
 
 @contextlib.contextmanager
 def saved_folder(to: Path, names: Collection[str], *, overwrite: bool = False) -> Iterator[Path]:
     """A folder to fill with files of these names, put in place whole or not at all; see ``save_folder``."""
-    from exoabm.output.durable_files import atomic_folder, check_room
+    from exoabm.output.durable_files import atomic_folder, check_room, folder_errors
 
     check_room(to, names, overwrite=overwrite)
-    with _writing(to), atomic_folder(to, overwrite=overwrite) as partial:
+    with folder_errors(to.parent), atomic_folder(to, overwrite=overwrite) as partial:
         yield partial
 
 
@@ -431,14 +431,6 @@ def save_json(data: Any, to: Path, *, overwrite: bool = False) -> Path:
     with writing_into(to.parent):
         write_whole(to, (text + "\n").encode())
     return to
-
-
-@contextlib.contextmanager
-def _writing(to: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise InputError(f"cannot write to {to}: {error.strerror or error}") from None
 
 
 def place_of(out: str | Path | None, name: str) -> tuple[Any, Path]:

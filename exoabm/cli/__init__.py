@@ -10,7 +10,6 @@ from __future__ import annotations
 from exoabm.cli import scenarios as scenarios
 from exoabm.cli import runs as runs
 from exoabm.cli import folders as folders
-from exoabm.cli import inference as inference
 from exoabm.cli import batches as batches
 from exoabm.cli import calibration as calibration
 from exoabm.cli import causal as causal

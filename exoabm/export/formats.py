@@ -104,7 +104,7 @@ FORMATS: tuple[Format, ...] = (
         (".physicell.csv",),
         "living cells at the end: `x,y,z,type`, version 2",
         "PhysiCell, exoabm",
-        f"{HERE}.physicell:write",
+        f"{HERE}.export:write_physicell",
     ),
     Format(
         "simularium",

@@ -29,8 +29,8 @@ from scipy.sparse import csr_array
 
 from exoabm.errors import InputError
 from exoabm.export.anndata import describe, put, put_frame
-from exoabm.inference.measures import apart, measure, off_diagonal
 from exoabm.inference.observation import Genes, Observer, Options, genes_of
+from exoabm.inference.score import apart, measure, off_diagonal
 from exoabm.scenario.builder import blueprint, kinds_and_types
 from exoabm.tables.readouts import named
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
@@ -14,8 +13,8 @@ from exoabm.errors import ANOTHER_PLACE, ExoError, InputError, RunFailed, comman
 from exoabm.manifest import MANIFEST, inside
 from exoabm.manifest import write as write_manifest
 from exoabm.output.durable_files import (
-    disk_full,
     disk_message,
+    folder_errors,
     put,
     put_back,
     put_beside,
@@ -29,7 +28,6 @@ from exoabm.output.lock import LOCK, Lock, check_free, hold
 from exoabm.tables.declarations import RUN_TABLES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from types import TracebackType
 
 FILES = (
@@ -86,12 +84,12 @@ class RunFolder:
         self._asked = path, overwrite
         self._lock: Lock | None = None
         self._made: os.stat_result | None = None
-        with _as_input_error(self.path):
+        with folder_errors(self.path.parent):
             self._check()
             self._old = standing(self.path)
 
     def __enter__(self) -> Self:
-        with _as_input_error(self.path):
+        with folder_errors(self.path.parent):
             try:
                 self._begin()
             except BaseException:
@@ -298,13 +296,3 @@ def _check_free(path: Path, overwrite: bool) -> None:
     raise InputError(
         f"{path} holds {min(names - MADE)!r}, which no run made; move it away to overwrite the run"
     )
-
-
-@contextlib.contextmanager
-def _as_input_error(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if disk_full(error):
-            raise RunFailed(f"the disk is full; nothing was left at {path}") from None
-        raise InputError(f"cannot write to {path.parent}: {error.strerror}") from None

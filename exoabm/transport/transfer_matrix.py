@@ -238,19 +238,6 @@ def captures(
     return _by_lu(op, release, uptake).astype(dtype, copy=False)
 
 
-def with_unbinding(direct: Floats, among: Floats, unbinding: Floats) -> Floats:
-    """T = W (I - P W_rr)^-1 (I - P): uptake of vesicles that may unbind; see ``with_returns``.
-
-    A vesicle captured by j is internalized with the chance 1 - p_j.
-
-    Returns
-    -------
-    (donors, recipients) float
-        Expected internalizations by j of one vesicle released by i.
-    """
-    return np.asarray(with_returns(direct, among, unbinding) * (1 - np.asarray(unbinding)))
-
-
 def with_returns(direct: Floats, among: Floats, unbinding: Floats) -> Floats:
     """W (I - P W_rr)^-1: all captures of vesicles that may leave a cell again.
 

@@ -203,36 +203,6 @@ def _release(lattice: Lattice, surface: float, level: int, flux: Floats) -> tupl
     return _read_only(np.concatenate([ring for ring, _ in rings])), _read_only(weight)
 
 
-def effective_rate(
-    cell: UptakeStencil,
-    *,
-    dim: int,
-    diffusivity: float,
-    voxel: float,
-    thickness: float | None = None,
-    reach: float = np.inf,
-) -> float:
-    """Rate onto a stencil on the infinite lattice, by a dense solve over its voxels.
-
-    k_eff = kappa sum_v w_v c_v, where c is 1 far away, at infinity in 3-D and at the distance
-    ``reach`` (um) on the logarithmic far field of a slab. A check of `solve_stencil`, which uses
-    the symmetry of the lattice; weights may be arbitrary.
-
-    Returns
-    -------
-    float
-        um^3/s; to compare with 1 / (1/k_a + 1/(4 pi D a)) or 1 / (1/k_a + ln(reach/a)/(2 pi D h)).
-    """
-    conduct = transmissibility(dim, diffusivity, voxel, thickness)
-    apart = np.abs(cell.offsets[:, None] - cell.offsets[None])
-    green = lattice_green(dim, int(apart.max(initial=1)))[tuple(np.moveaxis(apart, -1, 0))]
-    if dim == 2:
-        green = green + np.log(reach / voxel / FAR) / (2 * np.pi)
-    taken = cell.kappa / conduct * cell.uptake_weight
-    c = np.linalg.solve(np.eye(len(taken)) + green * taken, np.ones(len(taken)))
-    return float(conduct * taken @ c)
-
-
 @cache
 def lattice_green(dim: int, size: int) -> Floats:
     r"""Green's function of the infinite cubic or square lattice, -Laplacian G = delta.

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from exoabm.errors import InputError
-from exoabm.inference.measures import average_precision, measure
 from exoabm.inference.observation import Observer, Options, genes_of
 from exoabm.inference.results import LOW, Choice, read_result
+from exoabm.inference.score import average_precision, measure
 
 CELLS, TYPES = ["cell_0", "cell_1", "cell_2"], ["A", "B"]
 OF = np.array([0, 1, 1])

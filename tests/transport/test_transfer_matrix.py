@@ -11,7 +11,7 @@ import scipy.sparse as sp
 from exoabm.errors import InputError
 from exoabm.kernels.medium import FIXED, NO_FLUX, PERIODIC
 from exoabm.transport.grid_discretization import LatticeOperator
-from exoabm.transport.transfer_matrix import captures, with_unbinding
+from exoabm.transport.transfer_matrix import captures, with_returns
 from exoabm.transport.uptake_stencil import solve_stencil
 
 VOXEL = 10.0
@@ -204,10 +204,10 @@ def test_unbinding_equals_the_long_chain() -> None:
     for _ in range(2000):
         ended += bound * (1 - p)
         bound = (bound * p) @ among
-    found = with_unbinding(direct, among, p)
-    assert found == pytest.approx(ended, rel=1e-12)
-    assert with_unbinding(direct, among, 1.05 * p) != pytest.approx(ended, rel=1e-3)
-    assert with_unbinding(direct, among, 0 * p) == pytest.approx(direct, rel=1e-14)
+    assert with_returns(direct, among, p) * (1 - p) == pytest.approx(ended, rel=1e-12)
+    wrong = 1.05 * p
+    assert with_returns(direct, among, wrong) * (1 - wrong) != pytest.approx(ended, rel=1e-3)
+    assert with_returns(direct, among, 0 * p) == pytest.approx(direct, rel=1e-14)
 
 
 def test_unbinding_loses_nothing_where_nothing_decays() -> None:
@@ -216,11 +216,12 @@ def test_unbinding_loses_nothing_where_nothing_decays() -> None:
     recipients = cells(shape, 5, seed=13)
     among = captures(op, recipients, strengths(5) @ recipients)
     p = np.array([0.0, 0.3, 1.0 - 1e-3, 0.5, 0.9])
-    assert with_unbinding(among, among, p).sum(axis=1) == pytest.approx(np.ones(5), rel=1e-10)
+    ended = with_returns(among, among, p) * (1 - p)
+    assert ended.sum(axis=1) == pytest.approx(np.ones(5), rel=1e-10)
     with pytest.raises(InputError, match="never ends"):
-        with_unbinding(among, among, np.ones(5))
+        with_returns(among, among, np.ones(5))
     with pytest.raises(InputError, match="between 0 and 1"):
-        with_unbinding(among, among, np.full(5, 1.2))
+        with_returns(among, among, np.full(5, 1.2))
 
 
 def test_nobody_takes_up() -> None:

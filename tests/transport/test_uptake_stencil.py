@@ -13,11 +13,12 @@ from scipy.sparse.linalg import cg
 
 from exoabm.errors import InputError
 from exoabm.transport.uptake_stencil import (
+    FAR,
     UptakeStencil,
     _lattice,
-    effective_rate,
     lattice_green,
     solve_stencil,
+    transmissibility,
 )
 
 RADIUS = 7.5
@@ -46,9 +47,19 @@ def resistance(dim: int, diffusivity: float, radius: float = RADIUS) -> float:
 
 
 def lattice_rate(cell: UptakeStencil, dim: int, diffusivity: float, voxel: float) -> float:
-    return effective_rate(
-        cell, dim=dim, diffusivity=diffusivity, voxel=voxel, thickness=THICKNESS, reach=REACH
-    )
+    """Rate onto a stencil on the infinite lattice, um^3/s, by a dense solve over its voxels.
+
+    k_eff = kappa sum_v w_v c_v, where c is 1 far away: at infinity in 3-D, and at the distance ``REACH`` on
+    the logarithmic far field of a slab. ``solve_stencil`` uses the symmetry of the lattice instead.
+    """
+    conduct = transmissibility(dim, diffusivity, voxel, THICKNESS)
+    apart = np.abs(cell.offsets[:, None] - cell.offsets[None])
+    green = lattice_green(dim, int(apart.max(initial=1)))[tuple(np.moveaxis(apart, -1, 0))]
+    if dim == 2:
+        green = green + np.log(REACH / voxel / FAR) / (2 * np.pi)
+    taken = cell.kappa / conduct * cell.uptake_weight
+    c = np.linalg.solve(np.eye(len(taken)) + green * taken, np.ones(len(taken)))
+    return float(conduct * taken @ c)
 
 
 def recapture(cell: UptakeStencil, dim: int, diffusivity: float, voxel: float) -> float:

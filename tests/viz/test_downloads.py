@@ -48,11 +48,6 @@ def test_the_time_series_ends_now(loaded) -> None:
     assert read(takeaway.metrics_csv(model))["time_h"] == pytest.approx([0, 1 / 6, 0.25])
 
 
-def test_numbers_of_a_panel(model: ExosomeModel) -> None:
-    rows = [{"donor": 1, "taken_up": 0.5}, {"donor": 2, "taken_up": 0.25}]
-    assert read(takeaway.rows_csv(rows)) == {"donor": [1, 2], "taken_up": [0.5, 0.25]}
-
-
 def test_picture_and_drawing(model: ExosomeModel) -> None:
     image = Image.open(io.BytesIO(takeaway.png(model)))
     assert image.format == "PNG"

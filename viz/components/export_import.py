@@ -44,7 +44,7 @@ from exoabm.viz.server.uploads import (
 from exoabm.viz.setup import encode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from exoabm.model import ExosomeModel
     from exoabm.readers.options import Question
@@ -375,11 +375,6 @@ def metrics_csv(model: ExosomeModel) -> bytes:
 def edges_csv(model: ExosomeModel) -> bytes:
     """Who sent what to whom: ``edges.parquet`` of the run folder."""
     return _csv(model.edges)
-
-
-def rows_csv(rows: Sequence[dict[str, Any]]) -> bytes:
-    """The numbers behind a panel or a plot."""
-    return _csv(pa.Table.from_pylist(list(rows)))
 
 
 def png(model: ExosomeModel) -> bytes:
