@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
     from matplotlib.axes import Axes
+    from matplotlib.text import Annotation
+    from matplotlib.transforms import Bbox
 
 DPI = 200
 MARKED = 30
@@ -29,6 +31,15 @@ PANELS = 4
 """Readouts of a comparison that are drawn."""
 USUAL = ("taken_up", "delivered", "free", "cleared")
 """Quantities that are shown first where they differ."""
+MOST_LABELS = 12
+"""Points of a scatter plot that are named."""
+NEAREST = 3.0
+LABEL_DISTANCES = (NEAREST, 9.0, 16.0, 24.0, 34.0)
+LABEL_DIRECTIONS = ((1, 1), (-1, 1), (1, -1), (-1, -1), (1, 0), (-1, 0), (0, 1), (0, -1))
+"""Where a name can stand, in points from its point, and in which directions; the first is preferred."""
+LABEL_ROUNDS = 3
+LINE = np.linspace(0, 1, 9)
+"""Places along the line from a name to its point that should cover nothing."""
 LOSS, GAIN = WARM[0], COOL[0]
 """Colors of less and of more than as it is."""
 
@@ -161,22 +172,90 @@ def draw_attribution(path: Path, rows: Sequence[Mapping[str, Any]], *, title: st
         right.scatter(
             sent, share, s=14 if len(rows) <= 100 else 3, color=OTHER, edgecolors=PAPER, linewidths=0.2
         )
-        for x, y, row in zip(sent, share, known_rows, strict=True):
-            if len(known_rows) <= 12:
-                beyond = x > sum(limits[0]) / 2
-                right.annotate(
-                    str(row["group"]).partition(":")[2],
-                    (x, y),
-                    xytext=(-3 if beyond else 3, 2),
-                    textcoords="offset points",
-                    ha="right" if beyond else "left",
-                )
         right.axhline(0, color=MUTED, linewidth=0.5)
         right.set(
             xlabel="share of vesicles sent", ylabel="share of the effect", xlim=limits[0], ylim=limits[1]
         )
         _numbers(right)
+        if len(known_rows) <= MOST_LABELS:
+            names = [str(row["group"]).partition(":")[2] for row in known_rows]
+            label_points(right, np.column_stack((sent, share)), names)
         save(page.figure, path, ".png", DPI)
+
+
+def label_points(ax: Axes, points: np.ndarray, names: Sequence[str]) -> list[Annotation]:
+    """Write a name beside each point, (n, 2), where it covers the least of points, other names and lines.
+
+    The candidates are eight directions around the point, from near to far; a name farther away than the
+    nearest is joined to its point by a line. Each name is placed again once the others are. The limits of
+    the axes must be set.
+    """
+    at, pixels, inside = ax.transData.transform(points), ax.figure.dpi / 72, ax.get_window_extent()
+    marks = [_box(center, 4 * pixels, 4 * pixels) for center in at]
+    placed: list[_Label] = []
+    for i in [*range(len(names))] * LABEL_ROUNDS:
+        probe = ax.text(0, 0, names[i])
+        size = probe.get_window_extent()
+        probe.remove()
+        others = [box for j, label in enumerate(placed) if j != i for box in label.boxes]
+        others += marks[:i] + marks[i + 1 :]  # no direction comes near its own
+        candidates = [
+            _candidate(at[i], size, far, direction, pixels)
+            for far in LABEL_DISTANCES
+            for direction in LABEL_DIRECTIONS
+        ]
+        cost = [
+            sum(_common(box, other) for box in each.boxes for other in others)
+            + size.width * size.height
+            - _common(each.boxes[0], inside)
+            for each in candidates
+        ]
+        placed[i : i + 1] = [candidates[int(np.argmin(np.round(cost)))]]  # the nearest of the best
+    return [_annotate(ax, *each) for each in zip(names, points, placed, strict=True)]
+
+
+class _Label(NamedTuple):
+    """A place of a name: so many points away in a direction; boxes of the name and along its line."""
+
+    far: float
+    direction: tuple[int, int]
+    boxes: list[Bbox]
+
+
+def _candidate(at: np.ndarray, size: Bbox, far: float, direction: tuple[int, int], pixels: float) -> _Label:
+    toward = np.array(direction)
+    start = at + toward * far * pixels
+    box = _box(start + toward * size.size / 2, size.width, size.height)
+    line = [_box(start + t * (at - start), 3 * pixels, 3 * pixels) for t in LINE if far > NEAREST]
+    return _Label(far, direction, [box, *line])
+
+
+def _annotate(ax: Axes, name: str, point: np.ndarray, label: _Label) -> Annotation:
+    (dx, dy), line = (
+        label.direction,
+        {"arrowstyle": "-", "color": MUTED, "lw": 0.4, "shrinkA": 1, "shrinkB": 2},
+    )
+    return ax.annotate(
+        name,
+        point,
+        (label.far * dx, label.far * dy),
+        textcoords="offset points",
+        ha=("right", "center", "left")[dx + 1],
+        va=("top", "center", "bottom")[dy + 1],
+        arrowprops=line | {"relpos": ((1 - dx) / 2, (1 - dy) / 2)} if label.far > NEAREST else None,
+    )
+
+
+def _box(center: np.ndarray, width: float, height: float) -> Bbox:
+    from matplotlib.transforms import Bbox
+
+    return Bbox.from_bounds(center[0] - width / 2, center[1] - height / 2, width, height)
+
+
+def _common(a: Bbox, b: Bbox) -> float:
+    """Area that two boxes have in common."""
+    wide, high = min(a.x1, b.x1) - max(a.x0, b.x0), min(a.y1, b.y1) - max(a.y0, b.y0)
+    return max(wide, 0.0) * max(high, 0.0)
 
 
 def draw_paths(path: Path, shares: Mapping[str, np.ndarray], *, title: str, caption: str) -> None:

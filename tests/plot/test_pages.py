@@ -14,6 +14,7 @@ from matplotlib.text import Text
 from exoabm import plot
 from exoabm.errors import InputError
 from exoabm.plot.curves import curve_page, tidy, write_names
+from exoabm.plot.effects import label_points
 from exoabm.plot.maps import Cells, Links, map_page
 from exoabm.plot.matrices import Panel, matrix_page
 from exoabm.plot.networks import ring_page
@@ -179,3 +180,20 @@ def test_each_figure_draws_into_the_axes_that_it_is_given() -> None:
         assert draw(ax) is ax
         assert ax.has_data() or ax.patches
         assert draw(None).figure is not ax.figure
+
+
+def test_names_of_close_points_stand_apart() -> None:
+    points = np.array([[0.1, 0.06], [0.105, 0.062], [0.104, 0.055], [0.045, 0.05], [0.55, 0.72]])
+    with styled():
+        ax = Figure((3, 2)).subplots()
+        ax.set(xlim=(-0.05, 0.6), ylim=(-0.06, 0.78))
+        written = label_points(ax, points, ["CD8_pos", "FoxP3_pos", "CD4_pos", "macrophage", "tumor_cell"])
+        FigureCanvasAgg(ax.figure).draw()
+    boxes = [Text.get_window_extent(text) for text in written]
+    assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
+    assert not any(box.contains(*at) for box in boxes for at in ax.transData.transform(points))
+    inside = ax.get_window_extent().padded(1)
+    assert all(inside.contains(*corner) for box in boxes for corner in box.corners())
+    joined = [text.arrow_patch is not None for text in written]
+    assert not joined[-1], "one that is alone stands beside its point"
+    assert any(joined)
