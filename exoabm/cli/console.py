@@ -46,7 +46,10 @@ WIDE = 10_000
 
 
 class _Console(Console):
-    """A console that escapes control characters."""
+    """A console that escapes control characters and draws no emoji for what stands between colons."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(emoji=False, **options)
 
     def render_str(self, text: str, **options: Any) -> Text:  # type: ignore[override]
         """A text as it is measured and laid out."""
@@ -180,7 +183,7 @@ def progress(title: str) -> Iterator[Any]:
     from rich import progress as rich
 
     bar = rich.Progress(
-        rich.TextColumn(escape(title)),
+        rich.TextColumn("{task.description}", markup=False),
         rich.BarColumn(),
         rich.TextColumn("{task.fields[count]}"),
         rich.TimeRemainingColumn(elapsed_when_finished=True),
@@ -189,7 +192,7 @@ def progress(title: str) -> Iterator[Any]:
         disable=not err.is_terminal,
     )
     with bar:
-        task = bar.add_task("run", total=None, count="")
+        task = bar.add_task(title, total=None, count="")
 
         def tell(done: float, total: float | None = 1.0) -> None:
             speed = bar.tasks[task].speed

@@ -99,6 +99,7 @@ def test_markup_in_a_scenario_is_shown_as_it_is(command, tmp_path) -> None:
     assert "[red]A[/red] [/]" in done.out
     assert "[red]a[/]" in done.out
     command("resume", "[red]b[/]").refused(2, "[red]b[/]")
+    command("sweep", "two_cells", "--vary", "domain.voxel=9:100:1", "--out", "c").refused(2, "=9:100:1'")
 
 
 @pytest.mark.parametrize("spell", ["color", "override"])
@@ -157,8 +158,9 @@ def test_a_bar_tells_the_number_of_all_only_where_it_is_known(
 ) -> None:
     screen = io.StringIO()
     monkeypatch.setattr("exoabm.cli.console.err", _Console(file=screen, force_terminal=True, width=100))
-    with progress("fit") as tell:
+    with progress("[red]{x}:100:") as tell:
         tell(17, total)
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.getvalue())
     assert said in plain
+    assert "[red]{x}:100: " in plain
     assert (" of " in plain) is (total == 20)
