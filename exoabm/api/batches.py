@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from exoabm.api.folders import place_of, save_folder
 from exoabm.api.plots import Plots, new_axes
 from exoabm.api.progress import progress_bar
-from exoabm.api.runs import place_of, save_folder
 from exoabm.api.scenarios import Source, scenario
 from exoabm.errors import InputError, LongRun, did_you_mean
 from exoabm.scenario.changes import model_time, text_of

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from exoabm.api.analyses import LABELED, Result
 from exoabm.api.batches import Batch, workers_of
+from exoabm.api.folders import place_of, save_folder
 from exoabm.api.plots import new_axes
 from exoabm.api.progress import progress_bar
-from exoabm.api.runs import Run, place_of, repeated, save_folder
+from exoabm.api.runs import Run, repeated
 from exoabm.api.scenarios import Source, scenario
 from exoabm.errors import InputError, did_you_mean
 from exoabm.scenario.changes import model_time

@@ -282,6 +282,12 @@ def replaceable(path: Path) -> bool:
     return not names or (names <= MADE and bool(names & {"run.json", MANIFEST}))
 
 
+def make_room(run: Path) -> None:
+    """Prepare the path of a damaged run for a new one; a folder with foreign files is set aside."""
+    if os.path.lexists(run) and not replaceable(run):
+        put_beside(run, run, "aside")
+
+
 def _check_free(path: Path, overwrite: bool) -> None:
     """Refuse to replace a run without leave, and anything else at all."""
     if not path.exists():

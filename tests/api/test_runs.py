@@ -345,7 +345,7 @@ def test_warnings_of_a_resumed_run_are_printed_where_a_bar_is(
 
 
 def test_a_folder_that_exists_is_refused_with_what_python_can_do(tmp_path: Path, made: xo.Run) -> None:
-    from exoabm.api.runs import saved_folder
+    from exoabm.api.folders import saved_folder
 
     with pytest.raises(InputError, match="overwrite=True"), saved_folder(tmp_path, {"fit.json"}):
         pytest.fail("it is not refused")

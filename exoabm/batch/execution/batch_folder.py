@@ -7,12 +7,10 @@ of rows carry their own checksums, so a journal that is lost or damaged is made 
 from __future__ import annotations
 
 import errno
-import os
 import re
 import sqlite3
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from itertools import count
 from typing import TYPE_CHECKING, Any, Self
 
 from exoabm.batch.execution.row_files import ROWS, RUNS, SHARDS, chunk_path, read_chunk
@@ -22,7 +20,6 @@ from exoabm.manifest import MANIFEST, Fault, faults, inside, listed
 from exoabm.manifest import write as write_manifest
 from exoabm.output.lock import LOCK
 from exoabm.output.run_folder import MADE as MADE_BY_A_RUN
-from exoabm.output.run_folder import replaceable
 from exoabm.output.stale_files import refuse_unfinished
 
 if TYPE_CHECKING:
@@ -220,17 +217,6 @@ def faults_of(folder: Path, row: str) -> list[Fault]:
     """Damaged or missing files of the kept run of a row, relative to the batch's folder."""
     found = faults(folder / RUNS / row)
     return [Fault(f"{RUNS}/{row}/{fault.name}", fault.state) for fault in found if fault.state != "foreign"]
-
-
-def make_room(run: Path) -> None:
-    """Prepare the path of a damaged run for a new one; a folder with foreign files is set aside."""
-    if not os.path.lexists(run) or replaceable(run):
-        return
-    for number in count(1):
-        aside = run.with_name(f"{run.name}.aside" + (f"-{number}" if number > 1 else ""))
-        if not os.path.lexists(aside):
-            run.replace(aside)
-            return
 
 
 MOVING = frozenset({LOCK, JOURNAL, SHARDS, MANIFEST})

@@ -20,6 +20,7 @@ from exoabm.batch.execution.rows import PLAN, Plan
 from exoabm.errors import ExoError, InputError, RunFailed
 from exoabm.output.durable_files import write_whole
 from exoabm.output.lock import Held
+from exoabm.output.run_folder import make_room
 from exoabm.runs.provenance import drift, made_with
 
 if TYPE_CHECKING:
@@ -117,8 +118,6 @@ def _run(plan: Plan, row: Row, folder: Path) -> dict[str, Any]:
 
     loaded = plan.scenario_of(row)
     if plan.keep == "runs":
-        from exoabm.batch.execution.batch_folder import make_room
-
         out = folder / RUNS / row.name
         make_room(out)
         result = run_to_folder(loaded, out, seed=row.seed, hours=plan.hours, overwrite=True, measure=read)

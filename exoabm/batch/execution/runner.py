@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from exoabm.batch.execution import row_files as files
-from exoabm.batch.execution.batch_folder import PLOTS, Journal, faults_of_reports, foreign, look, make_room
+from exoabm.batch.execution.batch_folder import PLOTS, Journal, faults_of_reports, foreign, look
 from exoabm.batch.execution.rows import PLAN, Plan
 from exoabm.batch.execution.workers import ThisProcess
 from exoabm.errors import ANOTHER_PLACE, ExoError, InputError, MixedVersions, RunFailed, command_line
 from exoabm.output.durable_files import disk_full, disk_message, write_whole
 from exoabm.output.lock import LOCK, locked
+from exoabm.output.run_folder import make_room
 from exoabm.runs.provenance import drift
 
 if TYPE_CHECKING:

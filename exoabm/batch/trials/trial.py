@@ -16,7 +16,7 @@ import numpy as np
 
 import exoabm
 from exoabm.batch.execution import row_files as files
-from exoabm.batch.execution.batch_folder import faults_of, make_room, seal_batch
+from exoabm.batch.execution.batch_folder import faults_of, seal_batch
 from exoabm.batch.execution.row_files import RUNS
 from exoabm.batch.execution.rows import Plan
 from exoabm.batch.execution.runner import disk_trouble, is_batch, resume_rows, run_rows
@@ -40,6 +40,7 @@ from exoabm.batch.trials.verdict import (
 from exoabm.errors import ANOTHER_PLACE, InputError, NumericalError, RunFailed
 from exoabm.manifest import fault_list
 from exoabm.output.durable_files import write_whole
+from exoabm.output.run_folder import make_room
 from exoabm.runs.execute import run_to_folder
 from exoabm.runs.provenance import code, machine, versions
 from exoabm.scenario.schema_fields import quantities
