@@ -140,7 +140,7 @@ class Prediction(Data):
     readout, over : str
         Names of ``final_readouts``; ``over`` may be "".
     label, unit : str
-        Of the readout.
+        Of the value; a share is given in "%" if that is the unit, and so are its limits.
     why : str
         The reason for the usual result, and what would change it.
     set : dict of str to str
@@ -164,8 +164,9 @@ class Prediction(Data):
         return self
 
     def values(self, rows: Sequence[Mapping[str, float]]) -> list[float]:
-        """The readout, over another one if given, in the final rows of the runs."""
-        return [row[self.readout] / (row[self.over] if self.over else 1.0) for row in rows]
+        """The readout, over another one if given, in the final rows of the runs and in its unit."""
+        scale = 100.0 if self.unit == "%" else 1.0
+        return [scale * row[self.readout] / (row[self.over] if self.over else 1.0) for row in rows]
 
     def right_answer(self, values: Sequence[float]) -> str:
         """The answer that one run gives, or two runs before and after the change; "" if none can be told."""

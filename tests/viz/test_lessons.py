@@ -10,7 +10,7 @@ import pytest
 from exoabm import ExosomeModel
 from exoabm.scenario.builder import blueprint
 from exoabm.viz.server.limits import LIMITS
-from exoabm.viz.teaching.lesson import LESSONS, evaluate, read_number, runs_of
+from exoabm.viz.teaching.lesson import LESSONS, Verdict, evaluate, read_number, runs_of
 from exoabm.viz.teaching.measures import INSTRUMENTS
 from exoabm.viz.teaching.sheets import contained, key_values
 
@@ -58,6 +58,13 @@ def test_eight_lessons_of_five_steps() -> None:
     assert len({lesson.key for lesson in LESSONS}) == len(LESSONS)
     for lesson in LESSONS:
         assert len({step.key for step in lesson.steps}) == len(lesson.steps)
+
+
+def test_plain_texts_have_no_marks_of_markdown() -> None:
+    for lesson, step in STEPS:
+        plain = (lesson.seen, step.title, step.predict, step.look, step.hint, *step.guesses)
+        for text in (*plain, *(mistake.words for mistake in step.mistakes)):
+            assert not re.search(r"[*`_#]", text)
 
 
 @pytest.mark.parametrize(("lesson", "step"), STEPS, ids=NAMES)
@@ -147,21 +154,40 @@ def test_instruments_draw_even_nothing(name: str, runs) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "value"),
+    ("text", "values"),
     [
-        ("3.5", 3.5),
-        ("3,5 %", 3.5),
-        ("1,234", 1234),
-        ("1,234.5 um", 1234.5),
-        ("-2", -2),
-        ("1e3", 1000),
-        (".5", 0.5),
+        ("3.5", (3.5,)),
+        ("3,5 %", (3.5,)),
+        ("0,762", (0.762,)),
+        ("1,234", (1234, 1.234)),
+        ("1,234.5 um", (1234.5,)),
+        ("12,345,678", (12345678,)),
+        ("1 234 567", (1234567,)),
+        ("-2", (-2,)),
+        ("1e3", (1000,)),
+        (".5", (0.5,)),
+        ("1.5/h", (1.5,)),
     ],
 )
-def test_numbers_as_people_type_them(text: str, value: float) -> None:
-    assert read_number(text) == value
+def test_numbers_as_people_type_them(text: str, values: tuple[float, ...]) -> None:
+    assert read_number(text) == values
 
 
-@pytest.mark.parametrize("text", ["", "x", "about 3", "e5", "--1", "1" * 61])
-def test_no_number(text: str) -> None:
-    assert read_number(text) is None
+@pytest.mark.parametrize(
+    "text",
+    ["", "x", "about 3", "e5", "--1", "1" * 61, "31/3600", "2:18", "1 in 20", "3.5·10^-5", "1,23,4", "1.2.3"],
+)
+def test_no_number_or_more_than_one(text: str) -> None:
+    assert read_number(text) == ()
+
+
+def test_a_calculation_is_refused_and_either_comma_is_read() -> None:
+    _, step = STEPS[NAMES.index("be_the_modeler/second")]
+    found = {"taken": 3.0, "balance.taken": 1.5, "readout": 9.0, "balance.readout": 1.0}
+    assert step.grade("2,000", found).right
+    assert step.grade("2", found).words == "Correct: the value in your run is 2."
+    assert step.grade("3/1.5", found) == Verdict(False, "Type one number and no calculation.")
+    _, rate = STEPS[NAMES.index("how_far/listeners")]
+    assert rate.grade("2.5 1/h", {"extra_h": 2.5, "rate_h": 7.0, "measured": 60.0}).right
+    _, cells = STEPS[NAMES.index("few_big_or_many_small/many")]
+    assert cells.grade("1", {"readout": 1.0}).words == "Correct: the value in your run is 1 cell."

@@ -11,7 +11,7 @@ from exoabm.errors import ExoError, InputError
 from exoabm.output.metrics import measure
 from exoabm.viz.components.canvas import Canvas
 from exoabm.viz.components.widgets import AnswerWidget, Button, ChoiceWidget, PlotWidget, html
-from exoabm.viz.parameter_controls import Control, controls_of
+from exoabm.viz.parameter_controls import SHARES, Control, controls_of
 from exoabm.viz.results.charts import column_labels, default_column, final_readouts
 from exoabm.viz.results.svg import number
 from exoabm.viz.results.text_summary import PREPARING, run_summary
@@ -143,15 +143,22 @@ def difference(a: Mapping[str, list[float]], b: Mapping[str, list[float]]) -> di
 
 
 def other(control: Control) -> str:
-    """A value for run B that is worth a look: twice as much or what else can be, or another choice."""
+    """Another value, for run B: twice as much or what else can be, or another choice.
+
+    Where twice as much is the same, of 0 or infinity, it is the default or the middle of the slider.
+    """
     if control.kind == "choice":
         return next((value for value, _ in control.choices if value != control.applied), control.applied)
-    for factor in (2, 0.5, 1.1, 0.9):
+    values = [float(control.applied) * factor for factor in (2, 0.5, 1.1, 0.9)]
+    if control.parameter is not None and control.parameter.default is not None:
+        values.append(control.parameter.default)
+    for value in (*values, float(control.value(SHARES // 2))):
         try:
-            value = float(control.applied) * factor
-            return control.read(str(max(1, round(value))) if control.kind == "count" else f"{value:.6g}")
+            text = control.read(str(max(1, round(value))) if control.kind == "count" else f"{value:.6g}")
         except (InputError, ValueError, OverflowError):
             continue
+        if text != control.applied:
+            return text
     return control.applied
 
 

@@ -131,7 +131,8 @@ def charts(model: ExosomeModel, looks: Looks) -> dict[str, Chart]:
 def _with_main_first(scenario: Scenario, found: dict[str, Chart]) -> dict[str, Chart]:
     """The chart by cell type that has the readout of the scenario, or one of it alone, before the others.
 
-    Beside all other numbers of a kind, those of several kinds may be too small to be seen.
+    Beside all other numbers of a kind, those of several kinds may be too small to be seen. A plot of several
+    cell types keeps its title: that of the readout speaks of one of them.
     """
     asked = scenario.main_readout
     if asked is None:
@@ -142,11 +143,10 @@ def _with_main_first(scenario: Scenario, found: dict[str, Chart]) -> dict[str, C
         if any(line.column == asked.metric for line in each.lines)
         and all(parse(line.column).quantity == parse(asked.metric).quantity for line in each.lines)
     ]
-    line = Line(asked.title, asked.metric, PLACES["delivered"][1])
-    chart = found[having[0]].lines if having else (line,)
-    unit = asked.unit.replace("/", " per ")
     key = having[0] if having else "readout"
-    return {key: Chart(capitalized(asked.title), unit, chart)} | {k: c for k, c in found.items() if k != key}
+    lines = found[key].lines if having else (Line(asked.title, asked.metric, PLACES["delivered"][1]),)
+    alone = Chart(capitalized(asked.title), asked.unit.replace("/", " per "), lines)
+    return {key: found[key] if len(lines) > 1 else alone} | {k: c for k, c in found.items() if k != key}
 
 
 def curves(model: ExosomeModel, chart: Chart) -> list[dict[str, Any]]:

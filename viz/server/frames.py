@@ -206,16 +206,17 @@ def _field(state: State, scale: Scale, kinds: Sequence[int]) -> tuple[np.ndarray
     return (share * 255 + 0.5).astype(np.uint8), maximum
 
 
-def _dots(state: State, kinds: Sequence[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+def _dots(state: State, kinds: list[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
     """Ids, places and origins of the free vesicles, and how many there are.
 
     Which ones are drawn goes by a hash of their ids, so that those drawn stay nearly the same from frame to
     frame.
     """
     swarm = state.vesicles
-    if swarm is None:
+    if not state.follows_vesicles:
         none = np.zeros(0, np.uint32)
-        return none, np.zeros((0, 2), np.uint16), np.zeros(0, np.uint8), round(_free(state, kinds))
+        expected = round(float(state.balance["free"][kinds].sum()))
+        return none, np.zeros((0, 2), np.uint16), np.zeros(0, np.uint8), expected
     rows = np.flatnonzero((swarm.status == Status.FREE) & np.isin(swarm.kind, kinds))
     free = len(rows)
     if free > MOST_DOTS:
@@ -225,10 +226,6 @@ def _dots(state: State, kinds: Sequence[int]) -> tuple[np.ndarray, np.ndarray, n
     types = [names.index(name) if name in names else UNKNOWN_ORIGIN for name in state.labels.types]
     origin = np.array(types, np.uint8)[swarm.label[rows]]
     return swarm.id[rows].astype(np.uint32), _shares(state, swarm.x[rows], swarm.y[rows]), origin, free
-
-
-def _free(state: State, kinds: Sequence[int]) -> float:
-    return sum(float(state.fields[kind].sum()) for kind in kinds)
 
 
 class Recording:

@@ -80,7 +80,7 @@ class Step(Data):
     ----------
     key, title : str
     read : str
-        Before the prediction, in Markdown.
+        Before the prediction, in Markdown, as are ``ask`` and ``explain``; all else is plain text.
     predict : str
         A question that only the run can answer.
     guesses : tuple of str
@@ -151,14 +151,16 @@ class Step(Data):
 
     def grade(self, answer: str, found: Found) -> Verdict:
         """Judge an answer as typed by what was measured on the reader's own run."""
-        value = read_number(answer)
-        if value is None:
-            return Verdict(False, f"Type a number, in {self.unit}." if self.unit else "Type a number.")
+        values = read_number(answer.strip().removesuffix(self.unit))
+        if not values:
+            one = "one number and no calculation" if re.search(r"\d", answer) else "a number"
+            return Verdict(False, f"Type {one}, in {self.unit}." if self.unit else f"Type {one}.")
         truth = self.right_answer(found)
-        if self._near(value, truth):
+        if any(self._near(value, truth) for value in values):
             return Verdict(True, f"Correct: the value in your run is {self._with_unit(truth)}.")
         for mistake in self.mistakes:
-            if self._near(value, evaluate(mistake.value, found)):
+            wrong = evaluate(mistake.value, found)
+            if any(self._near(value, wrong) for value in values):
                 return Verdict(False, mistake.words)
         return Verdict(False, self.hint)
 
@@ -178,7 +180,9 @@ class Step(Data):
         return self.ask.format(**_numbers(found))
 
     def _with_unit(self, value: float) -> str:
-        return f"{number(value)} {self.unit}".strip()
+        shown = number(value)
+        unit = _ONE.get(self.unit, self.unit) if shown == "1" else self.unit
+        return f"{shown} {unit}".strip()
 
     def _near(self, value: float, truth: float) -> bool:
         error = max(self.tolerance * abs(truth), self.slack)
@@ -244,6 +248,8 @@ def _shipped_lessons() -> tuple[Lesson, ...]:
 
 
 LESSONS = _shipped_lessons()
+_ONE = {"cells": "cell", "copies": "copy", "vesicles": "vesicle"}
+"""Units of which there may be one."""
 
 
 def runs_of(
@@ -271,14 +277,20 @@ def _numbers(found: Found) -> dict[str, str]:
     return {key.replace(".", "_"): number(value) for key, value in found.items()}
 
 
-def read_number(text: str) -> float | None:
-    """A number as people type it, with a unit or a percent sign after it; None if there is none."""
-    plain = text.strip().replace("\u2212", "-").replace("\u00a0", " ")
-    if re.fullmatch(r"-?\d{1,3}(,\d{3})+(\.\d+)?.*", plain):
-        plain = plain.replace(",", "")
-    else:
-        plain = plain.replace(",", ".")
-    found = re.match(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,2})?", plain)
+def read_number(text: str) -> tuple[float, ...]:
+    """The number typed, a unit or a percent sign after it; () if there is none, or more than one.
+
+    A comma before three digits separates thousands in some countries and decimals in others: both are
+    given, thousands first.
+    """
+    plain = re.sub(r"(?<=\d)[\u00a0\u202f ](?=\d{3}(?!\d))", "", text.strip().replace("\u2212", "-"))
+    found = re.fullmatch(r"([+-]?(?:\d[\d,]*\.?\d*|[.,]\d+)(?:[eE][+-]?\d{1,2})?)\D*", plain)
     if not found or len(text) > 60:
-        return None
-    return float(found.group())
+        return ()
+    typed = found[1]
+    readings = []
+    if "," not in typed or re.match(r"[+-]?[1-9]\d{0,2}(,\d{3})+(?!\d|,)", typed):
+        readings.append(typed.replace(",", ""))
+    if typed.count(",") == 1 and "." not in typed:
+        readings.append(typed.replace(",", "."))
+    return tuple(map(float, readings))

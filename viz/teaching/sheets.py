@@ -155,7 +155,7 @@ def _sheet(lesson: Lesson, step: Step, progress: Progress) -> str:
         f"{to_html(step.read)}<p><b>Predict.</b> {escape(step.predict)}</p><ul class=boxes>{boxes}</ul>"
         f"<p><b>Run.</b> {step.hours:g} h of model time. {escape(step.look)}</p>"
         + (f"<p class=small>Changed: {changed}</p>" if changed else "")
-        + f"<p><b>Check.</b> {escape(blanks(step.ask))}</p>"
+        + f"<div><b>Check.</b> {to_html(blanks(step.ask))}</div>"
         f"<p>Answer <span class=line></span> {escape(step.unit)}</p>"
         "<p>Why <span class='line long'></span></p>"
     )
@@ -173,7 +173,7 @@ def _key(lesson: Lesson, step: Step, progress: Progress) -> str:
     answer = f"{number(step.right_answer(found))} {step.unit}".strip()
     own = "every reader has this run" if step.seed else "an answer is judged by the reader's own run"
     return (
-        f"<p><b>Question.</b> {escape(step.question(found))}</p>"
+        f"<div><b>Question.</b> {to_html(step.question(found))}</div>"
         f"<p><b>Right answer.</b> {escape(answer)} in the run of seed {step.seed or 1}; {own}, and accepted "
         f"{spread}.</p>"
         f"<p><b>Hint.</b> {escape(step.hint)}</p>{table}"
@@ -230,7 +230,7 @@ def _answer(lesson: Lesson, step: Step, progress: Progress) -> str:
         return f"{predicted}<p>Answered with an earlier version of this lesson.</p>"
     answer = f"{progress.answers.get(name, '')} {step.unit}".strip()
     return (
-        f"{predicted}<p><b>Check.</b> {escape(asked)}</p><p><b>Answer.</b> {escape(answer)} ✓</p>"
+        f"{predicted}<div><b>Check.</b> {to_html(asked)}</div><p><b>Answer.</b> {escape(answer)} ✓</p>"
         f"{to_html(explained)}"
     )
 
@@ -256,7 +256,8 @@ body { font: 11pt/1.45 "Helvetica Neue", Arial, sans-serif; color: #1b252d; }
 body { max-width: 46em; margin: 2em auto; }
 h1 { font-size: 17pt; } h2 { font-size: 14pt; border-bottom: 1px solid #8794a0; }
 h3 { font-size: 11.5pt; margin: 1em 0 .3em; }
-p, ul { margin: .4em 0; } ul.boxes { list-style: none; padding-left: 0; columns: 2; }
+p, ul { margin: .4em 0; } b + p { display: inline; }
+ul.boxes { list-style: none; padding-left: 0; columns: 2; }
 .small, code { font-size: 9.5pt; } article { break-inside: avoid; } section + section { break-before: page; }
 .line { display: inline-block; border-bottom: 1px solid #1b252d; min-width: 12em; height: 1.2em; }
 .long { min-width: 36em; max-width: 90%; } table { border-collapse: collapse; font-size: 9.5pt; }
