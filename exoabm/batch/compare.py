@@ -42,7 +42,9 @@ if TYPE_CHECKING:
 FILES = ("comparison.json", "difference.parquet", "difference.png")
 """What ``write`` makes; the last two of two runs."""
 MOST_LISTED = 5
-"""Readouts that a warning names."""
+"""Readouts that a warning names, and values of a key that are listed."""
+KEPT = "as it is"
+"""Stands for the value of a key in the scenario."""
 
 RowKey = tuple[tuple[tuple[str, str], ...], int]
 
@@ -148,6 +150,8 @@ def compare(a: str, b: str) -> Comparison:
     ----------
     a, b : str
         A run folder; a sweep's folder; or an arm of a sweep, ``DIR@KEY=VALUE`` (several with ``,KEY=VALUE``).
+        Rows of equal seed and equal values of the keys left open are compared in pairs. Where there are
+        none, the means are compared, each over all values of the keys left open on its side.
 
     Raises
     ------
@@ -155,13 +159,10 @@ def compare(a: str, b: str) -> Comparison:
         If there is no run or sweep, or no row of the arm.
     """
     wanted = [read_arm(text) for text in (a, b)]
-    chosen = {key for _, arm in wanted for key in arm}
-    left, right = (
-        _side(text, folder, arm, chosen) for text, (folder, arm) in zip((a, b), wanted, strict=True)
-    )
+    left, right = (_side(text, folder, arm) for text, (folder, arm) in zip((a, b), wanted, strict=True))
     changed = differences(left.scenario, right.scenario)
     for key in dict.fromkeys([*left.changed, *right.changed]):
-        pair = (left.changed.get(key, "as it is"), right.changed.get(key, "as it is"))
+        pair = (left.changed.get(key, KEPT), right.changed.get(key, KEPT))
         if pair[0] != pair[1]:
             changed[key] = pair
     common = [key for key in left.rows if key in right.rows]
@@ -242,13 +243,13 @@ def read_arm(text: str) -> tuple[Path, dict[str, str]]:
     return Path(place), arm
 
 
-def _side(name: str, folder: Path, arm: Mapping[str, str], chosen: set[str]) -> Side:
+def _side(name: str, folder: Path, arm: Mapping[str, str]) -> Side:
     if (folder / "run.json").is_file() or "run.json" in listed(folder):
         if arm:
             raise InputError(f"{name}: {folder} is a single run and has no arms")
         return _run(name, folder)
     if (folder / PLAN).is_file():
-        return _sweep(name, folder, arm, chosen)
+        return _sweep(name, folder, arm)
     refuse_unfinished(folder)
     raise InputError(f"{folder} contains neither a run nor a sweep")
 
@@ -277,7 +278,8 @@ def _run(name: str, folder: Path) -> Side:
     return Side(name, scenario, {}, rows, hours, version, metrics)
 
 
-def _sweep(name: str, folder: Path, arm: Mapping[str, str], chosen: set[str]) -> Side:
+def _sweep(name: str, folder: Path, arm: Mapping[str, str]) -> Side:
+    """The rows of an arm, each under its values of the keys that the arm leaves open."""
     plan = Plan.read(folder)
     varied = {v.key: v for v in varied_keys(plan)} if arm else {}
     overrides = {row.name: dict(row.overrides) for row in plan.rows}
@@ -290,7 +292,7 @@ def _sweep(name: str, folder: Path, arm: Mapping[str, str], chosen: set[str]) ->
     for record in records(folder, plan):
         given, there = overrides[record["row"]], there + 1
         if record["state"] == "done" and all(is_meant(given, key) for key in arm):
-            rest = tuple(sorted((key, text) for key, text in given.items() if key not in chosen))
+            rest = tuple(sorted((key, text) for key, text in given.items() if key not in arm))
             rows[rest, record["seed"]] = record["readouts"]
     waiting = len(plan.rows) - there
     if not rows and waiting:
@@ -304,7 +306,16 @@ def _sweep(name: str, folder: Path, arm: Mapping[str, str], chosen: set[str]) ->
         raise InputError(f"{name}: no row of this arm{hint}")
     scenario = parse(plan.scenario.encode(), name=plan.name, folder=Path(plan.folder))
     hours = plan.hours if plan.hours is not None else float(scenario.scenario.clock.duration) / 3600
-    return Side(name, scenario, dict(arm), rows, hours, plan.version, None, waiting)
+    points = [dict(rest) for rest, _ in rows]
+    pooled = {key: _listed([each.get(key, KEPT) for each in points]) for each in points for key in each}
+    return Side(name, scenario, pooled | dict(arm), rows, hours, plan.version, None, waiting)
+
+
+def _listed(values: list[str]) -> str:
+    """Values of a key over which an arm is averaged."""
+    each = list(dict.fromkeys(values))
+    more = f" and {len(each) - MOST_LISTED} more" if len(each) > MOST_LISTED else ""
+    return ", ".join(each[:MOST_LISTED]) + more + (" (mean of all)" if len(each) > 1 else "")
 
 
 def _lines(a: Side, b: Side, common: list[RowKey]) -> list[Line]:
@@ -376,7 +387,8 @@ def _warnings(a: Side, b: Side, common: list[RowKey], lines: list[Line]) -> list
 
     found = []
     if not common:
-        found.append("no common seeds: the differences include chance")
+        what = "no row has a partner of equal seed and values" if a.seeds & b.seeds else "no common seeds"
+        found.append(f"{what}: the differences include chance")
     elif min(len(a.rows), len(b.rows)) > len(common) or len(a.rows) != len(b.rows):
         found.append(f"{counted(len(common), 'pair')}; rows without a partner are left out")
     found += [

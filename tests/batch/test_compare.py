@@ -103,6 +103,22 @@ def test_arms_of_a_sweep_are_compared_in_pairs(sweep) -> None:
     assert (free.difference - free.half, free.difference + free.half) == pytest.approx((low, high))
 
 
+def test_open_keys_are_averaged_over_and_named(sweep) -> None:
+    """A whole sweep beside one of its arms, and arms of different keys: no row stands for others."""
+    write_results(sweep, Plan.read(sweep))
+    rows = pq.read_table(sweep / "results.parquet").to_pandas()
+    free, rate, uptake = rows["free[exosome]"], rows[f"{RATE} (1/h)"], rows[f"{UPTAKE} (um^3/s)"]
+    found = compare(str(sweep), f"{sweep}@{RATE}=600")
+    assert found.changed == {RATE: ("60, 600 / h (mean of all)", "600")}
+    assert found.paired == 0
+    assert "no row has a partner" in found.warnings[0]
+    means = [line(found, "free[exosome]").a, line(found, "free[exosome]").b]
+    assert means == pytest.approx([free.mean(), free[rate == 600].mean()], rel=1e-12)
+    found = compare(f"{sweep}@{RATE}=600", f"{sweep}@{UPTAKE}=5")
+    means = [line(found, "free[exosome]").a, line(found, "free[exosome]").b]
+    assert means == pytest.approx([free[rate == 600].mean(), free[uptake == 5].mean()], rel=1e-12)
+
+
 def side(name: str, readouts: dict[tuple[int, int], float | None]) -> Side:
     """An arm of rows (seed, point) with one readout."""
     rows = {((("key", str(point)),), seed): {"cells": value} for (seed, point), value in readouts.items()}
