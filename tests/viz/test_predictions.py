@@ -85,7 +85,10 @@ def test_words_of_a_recorded_frame_are_of_its_time() -> None:
     session._model.run(hours=2)
     for frame, words in (
         (session.recording.frames[0], "After 0 min (recorded): 0 vesicles"),
-        (session._draw(), "After 2.00 h (recorded): 106 vesicles"),
+        (
+            session._draw(),
+            "After 2.00 h (recorded): about 106 vesicles free in the medium; fewer than 1 delivered",
+        ),
     ):
         assert recorded_summary(header(frame), session.drawn_class).startswith(words)
     assert session._model.state.balance["free"].sum() == pytest.approx(106, abs=0.5)

@@ -106,9 +106,9 @@ class CellSummary:
     note: str = ""
 
 
-def _unknown(resolution: Resolution) -> str:
-    """A note where donor cells are not known."""
-    if resolution is Resolution.CELL:
+def _unknown(state: State, resolution: Resolution) -> str:
+    """A note where there are donor cells that are not known."""
+    if resolution is Resolution.CELL or not any(t.donates for t in state.types):
         return ""
     return f"This run {ORIGINS[resolution]}. Choose “record donors: by donor cell” under More controls."
 
@@ -155,7 +155,7 @@ def cell_summary(model: ExosomeModel, birth: int) -> CellSummary | None:
         partners(incoming, donor),
         partners(outgoing, recipient),
         tuple(_links(edges.donor, ids[edges.recipient], taken, incoming, outgoing)),
-        _unknown(edges.resolution),
+        _unknown(state, edges.resolution),
     )
 
 
@@ -197,10 +197,16 @@ def _links(
 
 
 def recorded_summary(frame: Header, particles: ParticleClass) -> str:
-    """The summary of a recorded frame."""
+    """The summary of a recorded frame, which holds expected numbers as whole ones."""
+
+    def said(count: int) -> str:
+        if frame.counted or frame.time == 0:
+            return many(count)
+        return f"about {many(count)}" if count else "fewer than 1"
+
     return (
-        f"{hours(frame.time)} (recorded): {many(frame.free)} {particles.name} free in the medium; "
-        f"{many(frame.delivered)} {particles.delivered}. Press “now” to return to the present."
+        f"{hours(frame.time)} (recorded): {said(frame.free)} {particles.name} free in the medium; "
+        f"{said(frame.delivered)} {particles.delivered}. Press “now” to return to the present."
     )
 
 

@@ -75,6 +75,11 @@ class Header(NamedTuple):
     scale: float
     maximum: float
 
+    @property
+    def counted(self) -> bool:
+        """Whether each vesicle is followed; else numbers are expected ones."""
+        return bool(self.flags & HAS_DOTS)
+
 
 class Scale:
     """The concentration, per mL, that is drawn in the last color.
