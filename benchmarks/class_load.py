@@ -6,7 +6,8 @@ press Go and Pause, and leave.
 
 The age of a page is the time since the moment that it shows was drawn. A frame says when it was sent, at
 once after it was drawn. The browser interpolates the motion from the frame before to this one, which takes as
-long as the two were apart, so that what it shows is between the two.
+long as the two were apart, so that what it shows is between the two. It counts from a press of Go until the
+page says that the model is paused or finished, since no other moment is due then.
 """
 
 from __future__ import annotations
@@ -58,8 +59,12 @@ class Client:
         For each frame, when it came and when it was sent, in s of the clock of the machine.
     presses : list of float
         Seconds from a press of Go or Pause until the page said that it plays, or no longer does.
-    said : str
-        The last notice of the server.
+    runs : list of (float, bool)
+        Times of the clock at which the page began to be due to move, by a press of Go, and ceased to be.
+    finished : bool
+        Whether the model has come to its end, as the page says.
+    notice : str
+        The last one of the server.
     refused : bool
         Whether the page could not open the model of its address, and opened another one.
     """
@@ -70,9 +75,12 @@ class Client:
     arrivals: list[tuple[float, float]] = field(default_factory=list)
     presses: list[float] = field(default_factory=list)
     painting: float = 0.012
+    name: str = field(default_factory=lambda: uuid.uuid4().hex)
     cookies: str = ""
     socket: Any = None
-    said: str = ""
+    runs: list[tuple[float, bool]] = field(default_factory=list)
+    finished: bool = False
+    notice: str = ""
     refused: bool = False
     _canvas: str = ""
     _player: str = ""
@@ -86,7 +94,7 @@ class Client:
         from websockets.asyncio.client import connect
 
         self.cookies = self.cookies or await asyncio.to_thread(cookies_of, self.address, self.token)
-        name, parts = uuid.uuid4().hex, urlsplit(self.address)
+        name, parts = self.name, urlsplit(self.address)
         self.socket = await connect(
             f"ws://{parts.netloc}{parts.path}jupyter/api/kernels/{name}/channels?session_id={name}",
             origin=f"http://{parts.netloc}",  # type: ignore[arg-type]
@@ -103,8 +111,12 @@ class Client:
         await asyncio.wait_for(self._ready.wait(), 120)
 
     async def press(self, event: str) -> None:
-        """Press Go or Pause, and wait until the page shows it."""
+        """Press Go or Pause, unless the model has come to its end, and wait until the page shows it."""
+        if self.finished:
+            return
         wanted = self._playing if event == "go" else self._paused
+        if event == "go":
+            self._note(moving=True)
         began = time.monotonic()
         await self.act(self._player, event, {})
         with contextlib.suppress(TimeoutError):
@@ -124,10 +136,17 @@ class Client:
         await self.socket.send(json.dumps(message | {"channel": "shell", "buffers": []}))
 
     async def close(self) -> None:
-        """Close the connection."""
+        """Close the page as a browser does, which says so to the server, and the connection."""
         for task in self._tasks:
             task.cancel()
         await self.socket.close()
+        await asyncio.to_thread(self._leave)
+
+    def _leave(self) -> None:
+        url = f"{self.address}_solara/api/close/{self.name}?session_id={self.name}"
+        request = urllib.request.Request(url, data=b"", headers={"Cookie": self.cookies})
+        with contextlib.suppress(OSError):  # the server may have ended
+            urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=60).close()
 
     def _start(self, what: Any) -> None:
         task = asyncio.ensure_future(what)
@@ -166,10 +185,17 @@ class Client:
         ):
             sent = datetime.fromisoformat(read["header"]["date"]).timestamp()
             self._frame(struct.unpack_from("<I", buffers[-1])[0], sent)
-        if content.get("comm_id") == self._player and "playing" in state:
-            (self._playing if state["playing"] else self._paused).set()
-            (self._paused if state["playing"] else self._playing).clear()
-        self.said = state.get("words") or self.said
+        if content.get("comm_id") == self._player:
+            self.finished = state.get("finished", self.finished)
+            if "playing" in state:
+                (self._playing if state["playing"] else self._paused).set()
+                (self._paused if state["playing"] else self._playing).clear()
+                self._note(moving=state["playing"])
+        self.notice = state.get("words") or self.notice
+
+    def _note(self, *, moving: bool) -> None:
+        if not self.runs or self.runs[-1][1] != moving:
+            self.runs.append((time.time(), moving))
 
     def _frame(self, number: int, sent: float) -> None:
         self.arrivals.append((time.time(), sent))
@@ -290,15 +316,17 @@ async def settled(server: ServerProcess) -> float:
 
 
 def ages(client: Client, start: float, end: float) -> np.ndarray:
-    """Ages of what the page shows, s, at times 20 ms apart."""
-    came, drawn = np.array(client.arrivals).T
+    """Ages of what the page shows while it is due to move, s, at times 20 ms apart."""
+    (came, drawn), (switched, on) = np.array(client.arrivals).T, np.array(client.runs).T
     times = np.arange(start, end, 0.02)
-    last = np.searchsorted(came, times) - 1
-    times, last = times[last >= 1], last[last >= 1]
+    run, last = (np.searchsorted(each, times) - 1 for each in (switched, came))
+    due = (run >= 0) & (last >= 1) & (on[run] == 1)
+    times, run, last = times[due], run[due], last[due]
     gap = came[last] - came[last - 1]
     moves = (gap > FLUENT) & (gap < 2 * SLOWEST)
     share = np.where(moves, np.clip((times - came[last]) / np.minimum(gap, SLOWEST), 0, 1), 1)
-    return times - (drawn[last - 1] + share * (drawn[last] - drawn[last - 1]))
+    shown = drawn[last - 1] + share * (drawn[last] - drawn[last - 1])
+    return times - np.maximum(shown, switched[run])
 
 
 async def load(options: argparse.Namespace, server: ServerProcess) -> dict[str, float]:

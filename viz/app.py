@@ -288,7 +288,7 @@ def _Workspace(
             _Tabs(tab.value, open_tab)
             Compare(setup).key(f"compare-{setup}")
         return
-    strip = is_strip(session.extent, 3)
+    strip = is_strip(session.extent)
     summary = _summary(session, selected.value, pulse) if selected.value >= 0 > past.value else None
     with html("main", "exo-main"):
         with html("section", "exo-left", attributes={"aria-label": "The model"}):

@@ -412,6 +412,12 @@ def test_nothing_is_wider_than_the_screen_and_nothing_jumps(
     wide = "document.documentElement.scrollWidth <= window.innerWidth"
     assert page.evaluate(wide)
     someone.go(frames=5)
+    uncovered = """() => { const b = document.querySelector('.exo-canvas').getBoundingClientRect();
+      return [0, 1, 2, 3, 4, 5].every(i => [0, 1, 2, 3, 4, 5].every(j => {
+        const at = (low, size, k) => low + 8 + (k / 5) * (size - 16);
+        const seen = document.elementFromPoint(at(b.x, b.width, i), at(b.y, b.height, j));
+        return seen.className === 'exo-canvas'; })); }"""
+    assert page.evaluate(uncovered), "no button or scale bar lies over cells"
     page.wait_for_timeout(700)
     parts = "['.exo-view', '.exo-player', '.exo-controls', '.exo-plot']"
     places = f"{parts}.map(s => document.querySelector(s).getBoundingClientRect().top)"

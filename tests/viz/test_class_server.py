@@ -14,10 +14,11 @@ import urllib.error
 import urllib.request
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import psutil
 import pytest
 
-from exoabm.benchmarks.class_load import Client, ServerProcess, cookies_of
+from exoabm.benchmarks.class_load import Client, ServerProcess, ages, cookies_of, until
 from exoabm.errors import ResourceError
 from exoabm.scenario.builder import blueprint
 from exoabm.scenario.loader import shipped
@@ -105,6 +106,41 @@ def test_the_teacher_sees_readers_by_number_and_readers_do_not(server: ServerPro
     assert "Right answer" in get(f"{page}?key", led)[1]
     secret = dict(part.split("=", 1) for part in cookies.split("; "))["solara-session-id"]
     assert secret not in whole + table
+
+
+def test_a_page_is_old_while_it_is_due_to_move_only() -> None:
+    """Ages of four pages whose last frame came after 10 s, seen for 40 s."""
+
+    def page(*runs: tuple[float, bool], more: tuple[float, ...] = ()) -> Client:
+        came = [*np.arange(0, 10, 0.1), *more]
+        return Client("", "", arrivals=[(at, at) for at in came], runs=list(runs))
+
+    finished, stuck = page((0, True), (10, False)), page((0, True))
+    goes_on = page((0, True), (10, False), (20, True), more=tuple(np.arange(20.3, 40, 0.1)))
+    never = page((0, True), (10, False), (20, True))
+    assert ages(finished, 0, 40).max() < 0.25
+    assert ages(stuck, 0, 40).max() > 29
+    assert ages(goes_on, 0, 40).max() < 0.6
+    assert ages(never, 0, 40).max() == pytest.approx(20, abs=0.1), "Go was pressed, and nothing came"
+
+
+def test_the_page_of_a_model_that_ends_is_not_old(server: ServerProcess) -> None:
+    async def visit() -> Client:
+        client = Client(server.address, server.token, SMALL.replace("1000", "0.1"))
+        await client.open()
+        await client.press("go")
+        await until(lambda: client.finished, 60)
+        await client.press("pause")
+        await client.press("go")
+        await client.close()
+        return client
+
+    client = asyncio.run(visit())
+    assert client.finished
+    assert [on for _, on in client.runs][-2:] == [True, False]
+    assert len(client.presses) == 1, "a page that is at its end has no Go"
+    begin = client.arrivals[0][0]
+    assert ages(client, begin, client.runs[-1][0] + 60).max() < 10
 
 
 def test_hostile_readers_change_nothing_for_the_others(server: ServerProcess) -> None:
@@ -357,11 +393,11 @@ http {{
             }
             assert listening == {"127.0.0.1"}, "the proxy is the only way in"
             assert get(f"{base}teacher", cookies_of(base, teacher_token(server)))[0] == 200
-            ended, said, frames = asyncio.run(_until_the_end(server, Client(base, server.token, SMALL)))
+            ended, notice, frames = asyncio.run(_until_the_end(server, Client(base, server.token, SMALL)))
     finally:
         nginx.terminate()
         nginx.wait(20)
-    assert said == CLOSING_NOTICE
+    assert notice == CLOSING_NOTICE
     assert frames >= 5
     assert ended < 8.0
 
@@ -374,7 +410,7 @@ async def _until_the_end(server: ServerProcess, client: Client) -> tuple[float, 
     while len(client.arrivals) < 5 and time.monotonic() < end:
         await asyncio.sleep(0.05)
     ended = await asyncio.to_thread(server.end)
-    return ended, client.said, len(client.arrivals)
+    return ended, client.notice, len(client.arrivals)
 
 
 @pytest.mark.parametrize("shared", [False, True])

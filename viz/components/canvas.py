@@ -26,13 +26,10 @@ if TYPE_CHECKING:
 _SHAPES = {Role.SENDS: "triangle", Role.TAKES_UP: "circle", Role.BOTH: "square", Role.NEITHER: "diamond"}
 
 
-def is_strip(extent: ArrayLike, ratio: float = 2.0) -> bool:
-    """Whether a space is so long and low that what is else drawn over it stands above and below it.
-
-    Above a ``ratio`` of 3 the picture leaves room for the curves below itself.
-    """
+def is_strip(extent: ArrayLike) -> bool:
+    """Whether a space is so long and low that its picture leaves room for the curves below itself."""
     width, height = np.asarray(extent)[:2]
-    return bool(width > ratio * height)
+    return bool(width > 3 * height)
 
 
 def world_of(state: State, looks: Looks, what: str = "vesicles") -> dict[str, Any]:
@@ -43,7 +40,6 @@ def world_of(state: State, looks: Looks, what: str = "vesicles") -> dict[str, An
     """
     return {
         "extent": [float(length) for length in state.domain.extent[:2]],
-        "strip": is_strip(state.domain.extent),
         "what": what,
         "full": f"{FULL:g}",
         "ramp": list(FIELD),

@@ -8,6 +8,7 @@ a class have the caps of ``class_limits`` and turns by processor time, and its t
 
 from __future__ import annotations
 
+import ctypes
 import os
 import socket
 import sys
@@ -64,6 +65,8 @@ LEAST_KERNELS = 64
 """WebSockets that Solara serves at once, at least; those beyond wait without an answer."""
 SWITCH = 1e-3
 """Seconds after which a thread that computes lets another one have the interpreter, in a class."""
+M_ARENA_MAX, ARENAS = -8, 2
+"""Option of ``mallopt`` in malloc.h, and its value; 30 readers who left then leave 20 MB less behind."""
 HEARTBEAT = 4.0
 """Seconds between two questions to a socket, which browsers answer unasked."""
 
@@ -174,6 +177,7 @@ def _open_class() -> None:
     caps = class_limits(SLOTS.most, float(psutil.virtual_memory().available))
     vars(LIMITS).update(vars(caps))
     SLOTS.each = PAGES_OF_READER
+    _use_few_arenas()
     CLASSROOM.start()
     sys.setswitchinterval(SWITCH)
 
@@ -182,6 +186,12 @@ def _open_class() -> None:
             compiled_for(first_setup(name).load()).wait()
 
     threading.Thread(target=prepare, daemon=True, name="exoabm-prepare").start()
+
+
+def _use_few_arenas() -> None:
+    """Let all threads share few arenas of glibc, each of which keeps free memory, not 8 per processor."""
+    if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), "mallopt"):
+        library.mallopt(M_ARENA_MAX, ARENAS)
 
 
 def _announce(server: Any, place: Address, keys: Tokens, browser: bool) -> None:
