@@ -204,9 +204,12 @@ def _medians(found: list[Measured]) -> Measured:
 
 def _about(python: str) -> dict[str, Any]:
     """Version and provenance of the exoabm behind an interpreter."""
-    code = (
-        "import json; from exoabm.runs.provenance import code, versions; "
-        "print(json.dumps({'versions': versions(), 'code': code()}))"
+    code = (  # older builds have both names in another module
+        "import importlib.util, json; "
+        "new = importlib.util.find_spec('exoabm.software'); "
+        "place = 'exoabm.software' if new else 'exoabm.runs.provenance'; "
+        "made = importlib.import_module(place); "
+        "print(json.dumps({'versions': made.versions(), 'code': made.code()}))"
     )
     try:
         done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True)
@@ -219,7 +222,7 @@ def _about(python: str) -> dict[str, Any]:
 def _machine() -> dict[str, Any]:
     import psutil
 
-    from exoabm.runs.provenance import machine
+    from exoabm.software import machine
 
     return machine() | {
         "cores": os.cpu_count(),

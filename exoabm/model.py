@@ -29,6 +29,7 @@ from exoabm.scenario.changes import (
 from exoabm.scenario.loader import LoadedScenario, load
 from exoabm.scenario.therapy_builder import make_protocol
 from exoabm.schedule import Step, advance
+from exoabm.software import drift, made_with
 from exoabm.state import OUTSIDE, Resolution
 from exoabm.streams import Streams
 from exoabm.tables.html import html_card, html_table
@@ -324,8 +325,7 @@ class ExosomeModel(Model):  # type: ignore[misc]
         model = cls(loaded, seed=plan["seed"], threads=threads, snapshot=part(content, "state/"))
         model.history.restore(part(content, "recorder/0/"))
         model.changes.extend(changes)
-        provenance = import_module("exoabm.runs.provenance")  # a layer above this one
-        other = provenance.drift(plan["made_with"], provenance.made_with(), "the checkpoint was made")
+        other = drift(plan["made_with"], made_with(), "the checkpoint was made")
         if other is not None:
             model.state.warnings.append(other)
         return model

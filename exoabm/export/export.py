@@ -26,8 +26,9 @@ from exoabm.output.durable_files import atomic_file, atomic_folder, write_whole,
 from exoabm.output.lock import LOCK
 from exoabm.readers.text_table import PHYSICELL_COLUMNS
 from exoabm.runs.input_tables import copy, tables_of
-from exoabm.runs.provenance import Operation, made_with
+from exoabm.runs.provenance import Operation
 from exoabm.scenario.loader import load, run_of
+from exoabm.software import made_with
 from exoabm.tables.parquet import read_whole
 
 if TYPE_CHECKING:

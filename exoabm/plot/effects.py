@@ -237,7 +237,7 @@ def _annotate(ax: Axes, name: str, point: np.ndarray, label: _Label) -> Annotati
     )
     return ax.annotate(
         name,
-        point,
+        (point[0], point[1]),
         (label.far * dx, label.far * dy),
         textcoords="offset points",
         ha=("right", "center", "left")[dx + 1],

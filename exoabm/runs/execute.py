@@ -32,22 +32,13 @@ from exoabm.output.run_folder import BEFORE, CHECKPOINT, ResumableFolder, RunFol
 from exoabm.plot.run_figure import draw_preview
 from exoabm.plot.run_figure.layout import Readout
 from exoabm.runs.input_tables import keep_tables, table_sha256_of
-from exoabm.runs.provenance import (
-    Operation,
-    code,
-    drift,
-    lasting,
-    machine,
-    made_with,
-    refuse_changes,
-    sources,
-    versions,
-)
+from exoabm.runs.provenance import Operation, lasting, refuse_changes, sources
 from exoabm.scenario.builder import census
 from exoabm.scenario.changes import StepChange, check_step_changes, of_checkpoint, with_step_changes
 from exoabm.scenario.loader import run_of, sha256_of
 from exoabm.scenario.resource_estimate import MAX_EDGES_IN_GRAPHML
 from exoabm.scenario.step_accuracy import late_changes
+from exoabm.software import code, drift, machine, made_with, versions
 from exoabm.tables.declarations import SCHEMA_VERSION, TABLES
 from exoabm.tables.parquet import write_table
 from exoabm.tables.schema import build, footer, metrics_tables

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from exoabm import software
 from exoabm.batch.execution.runner import Shard, resume_rows, run_rows
 from exoabm.errors import MixedVersions
-from exoabm.runs import provenance
 from exoabm.runs.execute import resume_run, run_to_folder
 from exoabm.scenario.loader import load
 from tests.batch.conftest import small_plan
@@ -20,13 +20,13 @@ from tests.batch.test_runner import Power
 
 def other_numpy(monkeypatch: pytest.MonkeyPatch) -> str:
     """From now on this is another NumPy; returns the one that it was."""
-    known = provenance.versions()
-    monkeypatch.setattr(provenance, "versions", lambda: known | {"numpy": "9.8.7"})
+    known = software.versions()
+    monkeypatch.setattr(software, "versions", lambda: known | {"numpy": "9.8.7"})
     return known["numpy"]
 
 
 def test_what_differs_is_named_and_nothing_else() -> None:
-    now = provenance.made_with()
+    now = software.made_with()
     assert set(now) == {
         "exoabm",
         "python",
@@ -37,13 +37,13 @@ def test_what_differs_is_named_and_nothing_else() -> None:
         "machine",
         "arithmetic",
     }
-    assert provenance.drift(now, now, "it was started") is None
+    assert software.drift(now, now, "it was started") is None
     then = now | {"numba": "0.1", "machine": "abacus"}
-    assert provenance.drift(then, now, "it was started") == (
+    assert software.drift(then, now, "it was started") == (
         f"it was started with numba 0.1, machine abacus, and this is numba {now['numba']}, machine "
         f"{now['machine']}: results may differ in their last digits"
     )
-    assert "numpy unknown" in str(provenance.drift({}, now, "it was started"))
+    assert "numpy unknown" in str(software.drift({}, now, "it was started"))
 
 
 def test_a_batch_that_goes_on_with_another_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -158,7 +158,7 @@ def test_a_model_of_a_checkpoint_goes_on_as_the_run(kept, monkeypatch):
         assert one.history.rows == other.history.rows
     assert first.changes == whole.changes
     assert first.warnings == whole.warnings
-    monkeypatch.setattr("exoabm.runs.provenance.arithmetic", lambda: "another")
+    monkeypatch.setattr("exoabm.software.arithmetic", lambda: "another")
     other = ExosomeModel.from_checkpoint(kept / "checkpoints" / "5400s.npz")
     assert "the checkpoint was made with arithmetic" in other.warnings[-1]
     assert silent[0].state.released[0] < first.state.released[0]

@@ -16,7 +16,7 @@ from crowded_tissue import crowd
 
 from exoabm import ExosomeModel
 from exoabm.output.checkpoint import snapshot
-from exoabm.runs.provenance import arithmetic
+from exoabm.software import arithmetic
 
 REFERENCE = {
     "linear": "f5cf37dc92ebf68a",

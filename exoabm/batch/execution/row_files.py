@@ -21,7 +21,7 @@ from exoabm.errors import ExoError, InputError, RunFailed
 from exoabm.output.durable_files import write_whole
 from exoabm.output.lock import Held
 from exoabm.output.run_folder import make_room
-from exoabm.runs.provenance import drift, made_with
+from exoabm.software import drift, made_with
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import exoabm
 from exoabm.errors import InputError
 from exoabm.output.durable_files import write_whole
-from exoabm.runs.provenance import lasting, made_with, refuse_changes
+from exoabm.runs.provenance import lasting, refuse_changes
 from exoabm.scenario.loader import LoadedScenario, parse
+from exoabm.software import made_with
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

@@ -24,7 +24,7 @@ from exoabm.errors import ANOTHER_PLACE, ExoError, InputError, MixedVersions, Ru
 from exoabm.output.durable_files import disk_full, disk_message, write_whole
 from exoabm.output.lock import LOCK, locked
 from exoabm.output.run_folder import make_room
-from exoabm.runs.provenance import drift
+from exoabm.software import drift
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator

@@ -42,8 +42,8 @@ from exoabm.manifest import fault_list
 from exoabm.output.durable_files import write_whole
 from exoabm.output.run_folder import make_room
 from exoabm.runs.execute import run_to_folder
-from exoabm.runs.provenance import code, machine, versions
 from exoabm.scenario.schema_fields import quantities
+from exoabm.software import code, machine, versions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

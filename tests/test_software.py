@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import exoabm
-from exoabm.runs import provenance
-from exoabm.runs.provenance import code, git_state, package_files
+from exoabm import software
+from exoabm.software import code, git_state, package_files
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -52,7 +52,7 @@ def test_a_repository_that_surrounds_the_package_is_not_its_own(project) -> None
 
 def test_a_checkout_tells_its_commit_and_every_change(project, monkeypatch) -> None:
     package = installed(project / "exoabm")
-    for part in provenance.APART:
+    for part in software.APART:
         (project / part).mkdir()
         (project / part / "a.toml").write_text("")
     git(project, "add", ".")
@@ -73,6 +73,6 @@ def test_the_checksum_is_of_every_file_as_it_is_installed(tmp_path, monkeypatch)
     assert before == code()["files_sha256"]
     edited = tmp_path / "run.py"
     edited.write_bytes(names["runs/execute.py"].read_bytes() + b"\n")
-    monkeypatch.setattr(provenance, "package_files", lambda: names | {"runs/execute.py": edited})
+    monkeypatch.setattr(software, "package_files", lambda: names | {"runs/execute.py": edited})
     assert code.__wrapped__()["files_sha256"] != before
     json.dumps(code())
