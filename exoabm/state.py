@@ -219,7 +219,7 @@ class Trafficking(Rows):
 
 
 @dataclass(frozen=True)
-class SourceCells:
+class TableCells:
     """Identifiers of the cells of a table, which have the first birth ids, in the order of the table.
 
     ``ids`` are texts (n), ``labels[codes[i]]`` is the label of cell i in the table.
@@ -269,7 +269,7 @@ class TreatmentState:
     host_exposure: np.ndarray = field(default_factory=lambda: np.zeros(0))
 
 
-class Measure(NamedTuple):
+class TreatmentReadout(NamedTuple):
     """Key of a treatment readout: quantity, and where it applies the dose and the compartment of the body."""
 
     quantity: str
@@ -315,7 +315,7 @@ class State:
         None for cells without repulsion.
     max_cells : float
         Largest number of living cells.
-    treatment, measures
+    treatment, treatment_readouts
         Variables of a therapy, and its present readouts.
     source, y_down
         Identifiers of cells from a table, None for generated layouts; whether y points down in figures.
@@ -352,11 +352,11 @@ class State:
     lineage: Lineage = field(init=False)
     contacts: ContactTable = field(default_factory=lambda: ContactTable((), 0))
     treatment: TreatmentState = field(default_factory=TreatmentState)
-    measures: dict[Measure, float] = field(default_factory=dict)
+    treatment_readouts: dict[TreatmentReadout, float] = field(default_factory=dict)
     time: float = 0.0
     step: int = 0
     warnings: list[str] = field(default_factory=list)
-    source: SourceCells | None = None
+    source: TableCells | None = None
     y_down: bool = False
     marked_for_death: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
 

@@ -168,7 +168,7 @@ def measured(work: Path, truth: Path, case: dict[str, Any]) -> list[dict[str, An
 
 
 def scored(truth: Truth, method: str, file: Path) -> dict[str, float | None]:
-    """Measures of a baseline, or of the result of a tool in a file, without self pairs."""
+    """Agreement of a baseline, or of the result of a tool in a file, without self pairs."""
     between = None
     if method in METHODS:
         result = read_result(file, truth.cells, truth.types, truth.of, Choice())
@@ -177,7 +177,7 @@ def scored(truth: Truth, method: str, file: Path) -> dict[str, float | None]:
             between = correlation(rankdata(result.by_type), rankdata(truth.by_type()))
     else:
         matrix = truth.baseline(method, float(CATALOG["baseline_length"].default or 0))
-    part = truth.measures(matrix)[OUT]
+    part = truth.agreements(matrix)[OUT]
     return {
         "prevalence": part[ALL].prevalence,
         "auprc": part[ALL].auprc,

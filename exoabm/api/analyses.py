@@ -126,10 +126,10 @@ def fit(
     from exoabm.batch.calibration.fit import fit_series, write_fit
     from exoabm.batch.calibration.measurements import read_table, series_of
     from exoabm.readers.particle_sizes import HEIGHTS, read_sizes
-    from exoabm.scenario.resource_estimate import refuse_large_grid
+    from exoabm.scenario.resource_estimate import check_grid_memory
 
     loaded = scenario(source, changes)
-    refuse_large_grid(loaded.scenario)
+    check_grid_memory(loaded.scenario)
     if cluster is not None and out is None:
         raise InputError("--cluster needs --out, a folder that its workers see too")
     if heights not in (None, *HEIGHTS):
@@ -360,10 +360,10 @@ def sensitivity(
     from exoabm.batch.calibration.sensitivity import duration_note, run_sensitivity
     from exoabm.batch.calibration.sensitivity_report import write_report
     from exoabm.batch.execution.workers import kept
-    from exoabm.scenario.resource_estimate import refuse_large_grid
+    from exoabm.scenario.resource_estimate import check_grid_memory
 
     loaded = scenario(source, changes)
-    refuse_large_grid(loaded.scenario)
+    check_grid_memory(loaded.scenario)
     factors = factors_of(loaded, vary_texts(vary, changes))
     duration = None if hours is None else model_time(hours, "hours")[0]
     effort = {"trajectories": trajectories, "samples": samples, "replicates": replicates}

@@ -122,9 +122,9 @@ def sweep(
         raise InputError(f"--keep {keep}: readouts or runs")
     if shard is not None and (seed is None or out is None):
         raise InputError("--shard needs --seed and --out, so that all parts are of the same sweep")
-    from exoabm.scenario.resource_estimate import refuse_large_grid
+    from exoabm.scenario.resource_estimate import check_grid_memory
 
-    refuse_large_grid(loaded.scenario)
+    check_grid_memory(loaded.scenario)
     from exoabm.batch.execution.runner import Shard, run_rows
     from exoabm.batch.sweeps.sweep import duration_note, plan_sweep
     from exoabm.streams import Streams

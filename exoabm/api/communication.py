@@ -127,7 +127,7 @@ def score(truth: str | Path, result: str | Path | Frame, **options: Any) -> Scor
 
 
 class Score(Result):
-    """Measures of a result and of baselines.
+    """Agreement of a result and of baselines.
 
     Attributes
     ----------

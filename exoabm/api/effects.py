@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
     from exoabm.api.progress import Tell
     from exoabm.batch import compare as comparing
-    from exoabm.causal import attribution, twins
+    from exoabm.causal import attribution
+    from exoabm.causal.whatif import WhatIf as WhatIfRuns
     from exoabm.scenario.changes import Changes
     from exoabm.scenario.loader import LoadedScenario
 
@@ -195,16 +196,16 @@ def whatif(
     >>> [row["effect"] for row in found.rows() if row["readout"] == "emitted[exosome]"]
     [-60.0]
     """
-    from exoabm.causal.twins import whatif as compared
+    from exoabm.causal.whatif import whatif as compared
     from exoabm.scenario.loader import run_of
-    from exoabm.scenario.resource_estimate import refuse_large_grid
+    from exoabm.scenario.resource_estimate import check_grid_memory
 
     loaded = scenario(source, changes)
-    refuse_large_grid(loaded.scenario)
+    check_grid_memory(loaded.scenario)
     given = None if hours is None else model_time(hours, "hours")[0]
     seed, duration, between = repeated(source, seed=seed, hours=given)
     home, folder = place_of(out, "whatif")
-    with progress_bar("twins", progress) as tell:
+    with progress_bar("both runs", progress) as tell:
         found = compared(
             loaded,
             folder,
@@ -229,12 +230,12 @@ class WhatIf(Result):
     Attributes
     ----------
     folder : Path
-    found : causal.twins.WhatIf
+    found : causal.whatif.WhatIf
         ``about`` is what was asked, where the runs began, and how many vesicles of other donors took another
         course.
     """
 
-    def __init__(self, found: twins.WhatIf, loaded: LoadedScenario, home: Any = None) -> None:
+    def __init__(self, found: WhatIfRuns, loaded: LoadedScenario, home: Any = None) -> None:
         self.found, self.folder, self._home = found, found.folder, home
         asked = [f"{name} {found.about[name]}" for name in ("silence", "give") if found.about[name]]
         self.title = f"{loaded.name} with {' and '.join(asked)} from {found.about['at']}"
@@ -349,10 +350,10 @@ def causal(
 
 def attributable(source: Source, changes: Changes | None, by: str) -> LoadedScenario:
     """The scenario of an attribution, with what can be refused before a model is built; see ``causal``."""
-    from exoabm.scenario.resource_estimate import refuse_large_grid
+    from exoabm.scenario.resource_estimate import check_grid_memory
 
     loaded = scenario(source, changes)
-    refuse_large_grid(loaded.scenario)
+    check_grid_memory(loaded.scenario)
     if by not in ("type", "cell"):
         raise InputError(f"by = {by!r}: must be type or cell")
     return loaded

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from exoabm.export.publication_data import FigureRequest
-    from exoabm.export.type_exchange import Exchange, FinishedRun, Group
+    from exoabm.export.type_exchange import Exchange, Group, RunWithEdges
 
 DPI = 150
 """Dots per inch of a new figure, at which letters of 6.5 points are read on a screen; assumed."""
@@ -255,7 +255,7 @@ class Plots:
         )
         return Path(to)
 
-    def _runs(self) -> list[FinishedRun]:
+    def _runs(self) -> list[RunWithEdges]:
         """The run folders.
 
         Raises
@@ -338,7 +338,7 @@ def _shown_by_pyplot() -> None:
     """What a notebook displays of axes that are the value of a cell: nothing beside the figure of pyplot."""
 
 
-def _draw_field(ax: Axes, run: FinishedRun, kind: str, at: int) -> Any:
+def _draw_field(ax: Axes, run: RunWithEdges, kind: str, at: int) -> Any:
     """Draw a field and the cells; return the function that draws another time."""
     from matplotlib.colors import LinearSegmentedColormap, LogNorm, Normalize
 
@@ -382,7 +382,7 @@ def _draw_field(ax: Axes, run: FinishedRun, kind: str, at: int) -> Any:
     return update
 
 
-def _looks(run: FinishedRun) -> Mapping[str, str]:
+def _looks(run: RunWithEdges) -> Mapping[str, str]:
     """The color of each type, as in the preview."""
     from exoabm.plot.palette import OTHER, Looks
     from exoabm.scenario.builder import kinds_and_types
@@ -392,7 +392,7 @@ def _looks(run: FinishedRun) -> Mapping[str, str]:
     return dict.fromkeys(run.types, OTHER) | {style.name: style.color for style in looks.styles}
 
 
-def _outlines(ax: Axes, run: FinishedRun, at: int) -> Any:
+def _outlines(ax: Axes, run: RunWithEdges, at: int) -> Any:
     from matplotlib.collections import EllipseCollection
 
     cells, colors = run.cells_at(float(run.fields.times_s[at])), _looks(run)
@@ -412,7 +412,7 @@ def _outlines(ax: Axes, run: FinishedRun, at: int) -> Any:
     )
 
 
-def _type_key(ax: Axes, run: FinishedRun) -> None:
+def _type_key(ax: Axes, run: RunWithEdges) -> None:
     """Names of the types, below the axes."""
     from matplotlib.lines import Line2D
 

@@ -90,9 +90,9 @@ def run(
     [[0, 1]]
     """
     loaded = scenario(source, changes)
-    from exoabm.scenario.resource_estimate import refuse_large_grid
+    from exoabm.scenario.resource_estimate import check_grid_memory
 
-    refuse_large_grid(loaded.scenario)
+    check_grid_memory(loaded.scenario)
     given = None if hours is None else model_time(hours, "hours")[0]
     seed, duration, between = repeated(source, seed=seed, hours=given)
     if changes_at is not None:

@@ -14,7 +14,7 @@ from typing import Any, Protocol, runtime_checkable
 from exoabm.errors import InputError
 from exoabm.readers.options import AmbiguousTable, python_argument
 from exoabm.scenario.changes import Changes, tables_of, texts_of
-from exoabm.scenario.loader import IN_MEMORY, LoadedScenario, load, parse, refuse_option, shipped
+from exoabm.scenario.loader import IN_MEMORY, LoadedScenario, check_no_option, load, parse, shipped
 
 
 @runtime_checkable
@@ -73,7 +73,7 @@ def scenario(source: Source = "signaling", changes: Changes | None = None, /, **
     """
     given = texts_of(changes, more)
     for key in given:
-        refuse_option(key, "the key")
+        check_no_option(key, "the key")
     if isinstance(source, LoadedScenario):
         return source.changed(given) if given else source
     if isinstance(source, Frame):

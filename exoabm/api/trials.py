@@ -101,13 +101,13 @@ def planned(
 ) -> tuple[LoadedScenario, Plan]:
     """The scenario of a trial and the plan of its runs; see ``trial``."""
     from exoabm.batch.trials.design import plan_trial
-    from exoabm.scenario.resource_estimate import refuse_large_grid
+    from exoabm.scenario.resource_estimate import check_grid_memory
 
     loaded = scenario(source, changes)
     if loaded.scenario.trial is None:
         having = [name for name in shipped() if load(name).scenario.trial is not None]
         raise InputError(f"{loaded.name} has no [trial]; scenarios that have: {', '.join(having)}")
-    refuse_large_grid(loaded.scenario)
+    check_grid_memory(loaded.scenario)
     return loaded, plan_trial(
         loaded,
         source=source_of(source),

@@ -25,7 +25,7 @@ from exoabm.batch.sweeps.summary import varied_keys
 from exoabm.errors import InputError, command_line
 from exoabm.manifest import fault_list, faults, listed
 from exoabm.output.durable_files import atomic_folder, check_room
-from exoabm.output.stale_files import refuse_unfinished
+from exoabm.output.stale_files import check_finished
 from exoabm.runs.provenance import differences
 from exoabm.scenario.loader import parse
 from exoabm.tables.run_tables import open_run
@@ -250,7 +250,7 @@ def _side(name: str, folder: Path, arm: Mapping[str, str]) -> Side:
         return _run(name, folder)
     if (folder / PLAN).is_file():
         return _sweep(name, folder, arm)
-    refuse_unfinished(folder)
+    check_finished(folder)
     raise InputError(f"{folder} contains neither a run nor a sweep")
 
 

@@ -42,7 +42,7 @@ from exoabm.scenario.schema_cells import selected
 from exoabm.tables.declarations import TABLES
 from exoabm.tables.readouts import named, parse, resolve
 from exoabm.transport.cell_grid_coupling import couple
-from exoabm.transport.transfer_matrix import operator_of, refuse_unsteady
+from exoabm.transport.transfer_matrix import check_steady, operator_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -408,7 +408,7 @@ def contribution(state: State, kind: int, weight: np.ndarray) -> np.ndarray:
     weight : numpy.ndarray
         What an uptake by each cell adds, (n,).
     """
-    refuse_unsteady(state, kind)
+    check_steady(state, kind)
     vesicle, couplings = state.kinds[kind], couple(state, kind)
     if not couplings[0].linear:
         raise InputError(

@@ -61,7 +61,7 @@ def whatif(
     as_json: JsonOption = False,
 ) -> None:
     """Run a scenario with and without one cell, type, edge or vesicle kind, on the same random draws."""
-    with progress("twins") as tell:
+    with progress("both runs") as tell:
         found = exoabm.whatif(
             source,
             changes_of(set_, None),

@@ -124,18 +124,18 @@ def overrides_of(pairs: list[str] | None) -> dict[str, str]:
         key, equals, value = pair.partition("=")
         if not equals or not key.strip():
             raise InputError(f"--set {pair!r}: write KEY=VALUE, e.g. --set clock.duration='12 h'")
-        loader.refuse_option(key.strip(), "--set")
+        loader.check_no_option(key.strip(), "--set")
         if key.strip() in overrides:
             raise InputError(f"--set {key.strip()} is given twice")
         overrides[key.strip()] = value.strip()
     return overrides
 
 
-def refuse_large_grid(loaded: LoadedScenario) -> None:
+def check_grid_memory(loaded: LoadedScenario) -> None:
     """Refuse, before slow imports, a scenario whose declared size exceeds the memory."""
-    from exoabm.scenario.resource_estimate import refuse_large_grid
+    from exoabm.scenario.resource_estimate import check_grid_memory
 
-    refuse_large_grid(loaded.scenario)
+    check_grid_memory(loaded.scenario)
 
 
 def positive_hours(text: str | None) -> float | None:

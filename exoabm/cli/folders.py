@@ -14,7 +14,7 @@ from exoabm.errors import InputError
 from exoabm.export.formats import FORMATS, TABLES
 
 if TYPE_CHECKING:
-    from exoabm.inference.score import Measures, Report
+    from exoabm.inference.score import Agreement, Report
 
 PANEL = "Runs"
 
@@ -226,7 +226,7 @@ def _print(report: Report) -> None:
             for name in ("AUPRC", "AUROC", "Spearman"):
                 table.add_column(name, justify="right")
             for method, rows in report.rows.items():
-                each: Measures = rows[word][which]
+                each: Agreement = rows[word][which]
                 table.add_row(method, *map(_number_text, (each.auprc, each.auroc, each.spearman)))
             out.print(table, highlight=False)
     if report.type_spearman is not None:

@@ -21,6 +21,7 @@ from exoabm.cli.console import (
     SetOption,
     ThreadsOption,
     app,
+    check_grid_memory,
     err,
     load,
     out,
@@ -29,7 +30,6 @@ from exoabm.cli.console import (
     print_json,
     print_recognized,
     progress,
-    refuse_large_grid,
     stating_how_to_resume,
 )
 from exoabm.errors import InputError
@@ -64,7 +64,7 @@ def run(
 ) -> None:
     """Run a scenario, or repeat the run of a run folder, and write a run folder."""
     loaded = load(scenario, set_, engine)
-    refuse_large_grid(loaded)
+    check_grid_memory(loaded)
     from exoabm.api.runs import repeated
     from exoabm.scenario.changes import model_time
     from exoabm.streams import Streams

@@ -17,6 +17,7 @@ from exoabm.cli.console import (
     SetOption,
     ThreadsOption,
     app,
+    check_grid_memory,
     err,
     load,
     out,
@@ -27,7 +28,6 @@ from exoabm.cli.console import (
     print_plain,
     print_recognized,
     progress,
-    refuse_large_grid,
 )
 from exoabm.errors import InputError, command_line
 
@@ -116,7 +116,7 @@ def validate(
 ) -> None:
     """Check a scenario with its table and layout; with --converge, also its step and voxel."""
     loaded = load(scenario, set_)
-    refuse_large_grid(loaded)
+    check_grid_memory(loaded)
     duration = positive_hours(hours)
     if not converge and (readout or hours is not None):
         raise InputError("--readout and --hours are for validate --converge, which runs the scenario")
@@ -197,7 +197,7 @@ def estimate(
     from dataclasses import asdict
 
     loaded = load(scenario, set_)
-    refuse_large_grid(loaded)
+    check_grid_memory(loaded)
     duration = positive_hours(hours)
     from exoabm.scenario.builder import blueprint
     from exoabm.scenario.resource_estimate import gib

@@ -1,4 +1,4 @@
-"""Finished runs, sweeps and trials in the formats of other programs.
+"""ExportedRun runs, sweeps and trials in the formats of other programs.
 
 ``formats``   the table of formats: name, ending, what it holds, what opens it, which function writes it
 ``finished``  what a writer is given: the parts of a finished folder, read when they are asked for

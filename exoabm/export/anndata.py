@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     import h5py
 
-    from exoabm.export.finished_run import Finished
+    from exoabm.export.exported_run import ExportedRun
 
 INDEX = "_index"
 
@@ -137,7 +137,7 @@ ORIENTATION = "rows send, columns receive: obsp[...][i, j] went from cell i to c
 UNKNOWN_DONORS = "so there is no obsp; runs with transport.provenance = 'cell' or --engine vesicles have it"
 
 
-def write(finished: Finished, to: Path) -> None:
+def write(finished: ExportedRun, to: Path) -> None:
     """Write a run as AnnData; see above."""
     import h5py
 
@@ -168,7 +168,7 @@ def write(finished: Finished, to: Path) -> None:
 class _Contacts:
     """Rows of ``edges.parquet``, with the places of both cells in a list of cells."""
 
-    def __init__(self, finished: Finished, cells: pa.ChunkedArray) -> None:
+    def __init__(self, finished: ExportedRun, cells: pa.ChunkedArray) -> None:
         self._edges, self._n, self._kinds = finished.edges, len(cells), finished.kinds
         self._donor, self._recipient = (
             np.asarray(pc.fill_null(pc.index_in(self._edges[end], cells.combine_chunks()), -1))
@@ -224,7 +224,7 @@ class _Contacts:
 
 
 def _layers(
-    finished: Finished, held: dict[str, np.ndarray], met: _Contacts, cargos: list[str]
+    finished: ExportedRun, held: dict[str, np.ndarray], met: _Contacts, cargos: list[str]
 ) -> dict[str, np.ndarray]:
     """Beside the copies delivered: vesicles that carry each cargo, and copies held."""
     carriers = [tuple(k.name for k in finished.scenario.vesicle if name in k.cargo) for name in cargos]
@@ -241,7 +241,7 @@ def _matrix(columns: list[np.ndarray], n: int) -> np.ndarray:
     return np.column_stack(columns) if columns else np.zeros((n, 0))
 
 
-def _about(finished: Finished) -> dict[str, Any]:
+def _about(finished: ExportedRun) -> dict[str, Any]:
     """Provenance, and meaning of the numbers."""
     about = finished.about
     names = ("scenario_name", "scenario_sha256", "table_sha256", "seed", "hours", "engine", "versions")

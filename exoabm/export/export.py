@@ -17,7 +17,7 @@ from exoabm.batch.execution.batch_folder import JOURNAL, verify
 from exoabm.batch.execution.row_files import ROWS, RUNS, SHARDS
 from exoabm.batch.execution.rows import PLAN
 from exoabm.errors import ANOTHER_PLACE, InputError
-from exoabm.export.finished_run import Finished, kind_of
+from exoabm.export.exported_run import ExportedRun, kind_of
 from exoabm.export.formats import RUN, format_of
 from exoabm.export.formats import TABLES as ENDINGS
 from exoabm.export.pairs import long_tables
@@ -225,17 +225,17 @@ def export_format(
     if source.resolve() in (to.resolve(), *to.resolve().parents):
         raise InputError(f"--to {to} is inside the folder to be exported; choose another path")
     if to.exists():
-        _refuse_to_replace(to, fmt, overwrite)
+        _check_replaceable(to, fmt, overwrite)
     module, _, name = fmt.writer.partition(":")
     write = getattr(importlib.import_module(module), name)
     placing = atomic_folder(to, overwrite=overwrite) if fmt.folder else atomic_file(to)
     with writing_into(to.parent), placing as partial:
         given = (options or {},) if fmt.options else ()
-        write(Finished(source) if kind == RUN else source, partial, *given)
+        write(ExportedRun(source) if kind == RUN else source, partial, *given)
     return to
 
 
-def _refuse_to_replace(to: Path, fmt: Format, overwrite: bool) -> None:
+def _check_replaceable(to: Path, fmt: Format, overwrite: bool) -> None:
     """Refuse to replace anything unasked, and a folder that is of another making at all."""
     if not overwrite:
         raise InputError(f"{to} exists already; {ANOTHER_PLACE}")
@@ -335,7 +335,7 @@ def _as_numpy(column: pa.ChunkedArray) -> np.ndarray:
     return np.asarray(column.to_numpy(zero_copy_only=False))
 
 
-def write_physicell(finished: Finished, to: Path) -> None:
+def write_physicell(finished: ExportedRun, to: Path) -> None:
     """Write the living cells at the end as PhysiCell's ``cells.csv``, version 2: ``x,y,z,type``, in um.
 
     Types are written by their names, which PhysiCell requires in its ``cell_definitions``. Values have no

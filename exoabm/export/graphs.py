@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     import networkx as nx
 
-    from exoabm.export.finished_run import Finished
+    from exoabm.export.exported_run import ExportedRun
 
 GRAPHML = "communication.graphml"
 TYPES = {bool: "boolean", int: "long", float: "double", str: "string"}
@@ -27,13 +27,13 @@ TYPES = {bool: "boolean", int: "long", float: "double", str: "string"}
 PLACE = ("x", "y", "z")
 
 
-def write_graphml(finished: Finished, to: Path) -> None:
+def write_graphml(finished: ExportedRun, to: Path) -> None:
     """The graph of a run as it lies in its folder."""
     _read(finished)  # so that what is damaged is not handed on
     shutil.copyfile(finished.folder / GRAPHML, to)
 
 
-def write_gexf(finished: Finished, to: Path) -> None:
+def write_gexf(finished: ExportedRun, to: Path) -> None:
     """GEXF 1.2, which Gephi opens with its cells in place."""
     from networkx.readwrite.gexf import GEXFWriter
 
@@ -50,7 +50,7 @@ def write_gexf(finished: Finished, to: Path) -> None:
     to.write_bytes(text)
 
 
-def write_cx2(finished: Finished, to: Path) -> None:
+def write_cx2(finished: ExportedRun, to: Path) -> None:
     """CX2, which Cytoscape and NDEx open; nodes are numbered from 0, and ``name`` has their name.
 
     Cells keep their place in um; Cytoscape draws y downward.
@@ -97,7 +97,7 @@ def _declared(rows: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, str]]:
     return {name: {"d": kind} for name, kind in found.items()}
 
 
-def _read(finished: Finished) -> nx.DiGraph:
+def _read(finished: ExportedRun) -> nx.DiGraph:
     import networkx as nx
 
     try:

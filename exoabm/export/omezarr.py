@@ -21,7 +21,7 @@ from exoabm.plot.palette import COOL, WARM
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from exoabm.export.finished_run import Fields, Finished
+    from exoabm.export.exported_run import ExportedRun, Fields
 
 VERSION = "0.5"
 CELLS = "cells"
@@ -35,7 +35,7 @@ HUES = tuple(color.removeprefix("#") for color in (*WARM, *COOL))
 Json = dict[str, Any]
 
 
-def write(finished: Finished, to: Path) -> None:
+def write(finished: ExportedRun, to: Path) -> None:
     """Write a run as OME-Zarr; see above."""
     import zarr
 
@@ -71,7 +71,7 @@ def write(finished: Finished, to: Path) -> None:
     _write_cells(finished, root.create_group("labels"), tuple(a for a in axes if a != "c"), space)
 
 
-def _write_cells(finished: Finished, labels: Any, axes: tuple[str, ...], space: tuple[int, ...]) -> None:
+def _write_cells(finished: ExportedRun, labels: Any, axes: tuple[str, ...], space: tuple[int, ...]) -> None:
     """Cells as labels of the image, with their properties."""
     fields = finished.fields
     labels.attrs["ome"] = {"version": VERSION, "labels": [CELLS]}
@@ -125,7 +125,7 @@ def _multiscale(fields: Fields, axes: tuple[str, ...], name: str) -> Json:
     }
 
 
-def _covered(finished: Finished, cells: pa.Table, space: tuple[int, ...]) -> np.ndarray:
+def _covered(finished: ExportedRun, cells: pa.Table, space: tuple[int, ...]) -> np.ndarray:
     """Birth id plus 1 of the cell that each voxel is of, int32, ([z,] y, x)."""
     fields = finished.fields
     names = "xyz"[: fields.dim]

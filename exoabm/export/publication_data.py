@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from exoabm.analysis.communication import Columns
-    from exoabm.export.type_exchange import Exchange, FinishedRun, Group
+    from exoabm.export.type_exchange import Exchange, Group, RunWithEdges
 
 MEASURES = {
     "captured": ("encountered", "captured"),
@@ -136,7 +136,7 @@ def amounts_of(
 
 
 def courses_of(
-    runs: Sequence[FinishedRun], columns: Mapping[str, str]
+    runs: Sequence[RunWithEdges], columns: Mapping[str, str]
 ) -> tuple[np.ndarray, dict[str, tuple[np.ndarray, np.ndarray]]]:
     """Times in h that all runs have, and by name mean and half interval of each column that there is."""
     tables = [run.metrics for run in runs]
@@ -169,7 +169,7 @@ def with_runs(request: FigureRequest) -> list[Group]:
     return groups
 
 
-def distances_of(request: FigureRequest, run: FinishedRun) -> TravelDistances:
+def distances_of(request: FigureRequest, run: RunWithEdges) -> TravelDistances:
     """Distances of the requested quantity in a run.
 
     Raises
@@ -200,12 +200,12 @@ def distances_of(request: FigureRequest, run: FinishedRun) -> TravelDistances:
     )
 
 
-def has_cells(run: FinishedRun) -> bool:
+def has_cells(run: RunWithEdges) -> bool:
     """Whether a run knows donor cells, and has no more cells than can be drawn."""
     return run.by_cell and len(run.known_cells) <= MOST_CELLS
 
 
-def map_of(request: FigureRequest, run: FinishedRun) -> tuple[Cells, Links, str]:
+def map_of(request: FigureRequest, run: RunWithEdges) -> tuple[Cells, Links, str]:
     """The cells of a run, the strongest links between them, and a note on omissions."""
     edges, cells = run.links, run.known_cells
     _, types = kinds_and_types(run.loaded.scenario)
@@ -232,7 +232,7 @@ def map_of(request: FigureRequest, run: FinishedRun) -> tuple[Cells, Links, str]
     return drawn, shown, words
 
 
-def _of_kind(request: FigureRequest, run: FinishedRun) -> np.ndarray:
+def _of_kind(request: FigureRequest, run: RunWithEdges) -> np.ndarray:
     """Which edges of a run are of the kind that is asked for."""
     if request.kind is None:
         return np.ones(len(run.links), bool)

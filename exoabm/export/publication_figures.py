@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from exoabm.export.type_exchange import FinishedRun
+    from exoabm.export.type_exchange import RunWithEdges
     from exoabm.plot.page import Page
 
 MOST_PANELS = 12
@@ -160,7 +160,7 @@ def _network(request: FigureRequest) -> Page:
     )
 
 
-def _map(request: FigureRequest, run: FinishedRun) -> Page:
+def _map(request: FigureRequest, run: RunWithEdges) -> Page:
     from exoabm.plot.maps import map_page
 
     cells, drawn, words = map_of(request, run)

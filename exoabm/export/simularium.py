@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from exoabm.output.edges_from_events import refuse_other_events
+from exoabm.output.edges_from_events import check_all_events
 from exoabm.plot.palette import COOL, WARM
 from exoabm.tables.fates import Event
 from exoabm.tables.readouts import named
@@ -19,7 +19,7 @@ from exoabm.tables.readouts import named
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from exoabm.export.finished_run import Finished
+    from exoabm.export.exported_run import ExportedRun
 
 STATES = ("free", "bound", "inside")
 GONE = -1
@@ -49,7 +49,7 @@ class Seen(NamedTuple):
     place: np.ndarray
 
 
-def tracks(finished: Finished, times: np.ndarray) -> Iterator[Seen]:
+def tracks(finished: ExportedRun, times: np.ndarray) -> Iterator[Seen]:
     """All vesicles that are there at each of these times in s, which are ends of steps and rise."""
     rows, seen = _rows(finished), _none()
     ahead: tuple[np.ndarray, Seen] | None = None
@@ -75,11 +75,11 @@ def _last(parts: list[Seen]) -> Seen:
     return Seen(*(column[row] for column in every))
 
 
-def _rows(finished: Finished) -> Iterator[tuple[np.ndarray, Seen]]:
+def _rows(finished: ExportedRun) -> Iterator[tuple[np.ndarray, Seen]]:
     """Events in the order of time, as times and resulting states, a row group at a time."""
     state = {event.name.lower(): STATES.index(name) for event, name in AFTER.items()}
     with pq.ParquetFile(finished.folder / "events.parquet", page_checksum_verification=True) as file:
-        refuse_other_events(file.schema_arrow, finished.folder)
+        check_all_events(file.schema_arrow, finished.folder)
         for group in range(file.num_row_groups):
             rows = file.read_row_group(group, columns=COLUMNS)
             order = np.argsort(np.asarray(rows["time_s"]), kind="stable")
@@ -124,7 +124,7 @@ class Spheres(NamedTuple):
     place: np.ndarray
 
 
-def write(finished: Finished, to: Path) -> None:
+def write(finished: ExportedRun, to: Path) -> None:
     """Write a run for the Simularium viewer; see above."""
     single = finished.scenario.transport.follows_vesicles
     present = {*finished.cells["cell_type"].cast("string").unique().to_pylist()}
@@ -150,7 +150,7 @@ def write(finished: Finished, to: Path) -> None:
         file.write(']}, "plotData": {"version": 1, "data": []}}\n')
 
 
-def _times(finished: Finished) -> tuple[np.ndarray, int]:
+def _times(finished: ExportedRun) -> tuple[np.ndarray, int]:
     """Times of the frames in s, the last among them, and which of the recorded ones they are: every k-th."""
     metrics = finished.metrics
     times, places = np.asarray(metrics["time_h"]) * 3600.0, ("free", "bound", "endosomal")
@@ -163,7 +163,7 @@ def _times(finished: Finished) -> tuple[np.ndarray, int]:
     return times[::-every][::-1], every
 
 
-def _cells(finished: Finished, types: list[str], times: np.ndarray) -> Iterator[Spheres]:
+def _cells(finished: ExportedRun, types: list[str], times: np.ndarray) -> Iterator[Spheres]:
     """Cells where they were recorded last."""
     index = {name: i for i, name in enumerate(types)}
     for time in times.tolist():
@@ -173,7 +173,7 @@ def _cells(finished: Finished, types: list[str], times: np.ndarray) -> Iterator[
         yield Spheres(np.asarray(cells["cell"]), kind, place)
 
 
-def _vesicles(finished: Finished, times: np.ndarray, first: int, types: int) -> Iterator[Spheres]:
+def _vesicles(finished: ExportedRun, times: np.ndarray, first: int, types: int) -> Iterator[Spheres]:
     """Vesicles where they were last seen, numbered from ``first`` as they are shown for the first time."""
     names, numbers, free = np.empty(0, np.int64), np.empty(0, np.int64), first
     for seen in tracks(finished, times):
@@ -198,7 +198,7 @@ def _numbers(shown: list[Spheres], radii: np.ndarray, center: np.ndarray) -> Ite
             yield f"{SPHERE}, {number}, {of}, {x:.9g}, {y:.9g}, {z:.9g}, 0, 0, 0, {radii[of]:.9g}, 0"
 
 
-def _head(finished: Finished, types: list[str], times: np.ndarray, every: int) -> dict[str, Any]:
+def _head(finished: ExportedRun, types: list[str], times: np.ndarray, every: int) -> dict[str, Any]:
     """Meaning of the numbers, and camera settings."""
     about = finished.about
     size, hues = finished.box_um, cycle((*WARM, *COOL))

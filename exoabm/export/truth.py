@@ -30,14 +30,14 @@ from scipy.sparse import csr_array
 from exoabm.errors import InputError
 from exoabm.export.anndata import describe, put, put_frame
 from exoabm.inference.observation import Genes, Observer, Options, genes_of
-from exoabm.inference.score import apart, measure, off_diagonal
+from exoabm.inference.score import agreement, apart, off_diagonal
 from exoabm.scenario.builder import blueprint, kinds_and_types
 from exoabm.tables.readouts import named
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from exoabm.export.finished_run import Finished
+    from exoabm.export.exported_run import ExportedRun
 
 COUNTS = {"encountered": "encountered", "internalized": "taken_up", "delivered": "delivered"}
 """Names in ``obsp``, after ``true_``, and the columns of edges."""
@@ -46,7 +46,7 @@ MARGIN = 1.5
 ORIENTATION = "rows send, columns receive: obsp[...][i, j] went from cell i to cell j"
 
 
-def write(finished: Finished, to: Path, given: Mapping[str, str]) -> None:
+def write(finished: ExportedRun, to: Path, given: Mapping[str, str]) -> None:
     """Write the truth of a run, with the options ``given``; see above.
 
     Raises
@@ -88,7 +88,7 @@ def write(finished: Finished, to: Path, given: Mapping[str, str]) -> None:
 class _Cells:
     """The living cells of a run that are seen."""
 
-    def __init__(self, finished: Finished, options: Options) -> None:
+    def __init__(self, finished: ExportedRun, options: Options) -> None:
         self._finished, self._options = finished, options
         table, scenario = finished.last_cells, finished.scenario
         position = np.column_stack([np.asarray(table[f"{axis}_um"]) for axis in "xyz"])
@@ -198,7 +198,7 @@ class _Cells:
         said = ("scenario_name", "scenario_sha256", "seed", "hours", "engine", "versions")
         received = self.total("taken_up", self._finished.kinds).sum()
         amount = off_diagonal(internalized.toarray())
-        found = measure(off_diagonal(-apart(self.spatial)), amount, self._options.least)
+        found = agreement(off_diagonal(-apart(self.spatial)), amount, self._options.least)
         chance = {"prevalence": found.prevalence, "auprc_distance": found.auprc}
         return {
             **{name: about[name] for name in said if about[name] is not None},

@@ -17,7 +17,7 @@ from exoabm.batch.sweeps.summary import half_width, varied_keys
 from exoabm.batch.trials.design import KIND as TRIAL
 from exoabm.batch.trials.design import design_of, row_name
 from exoabm.errors import InputError, did_you_mean
-from exoabm.export.finished_run import Finished
+from exoabm.export.exported_run import ExportedRun
 from exoabm.scenario.builder import blueprint
 from exoabm.scenario.loader import parse, run_of
 from exoabm.state import OUTSIDE, Resolution
@@ -37,7 +37,7 @@ ARM = "arm"
 POSITION = ("x_um", "y_um", "z_um")
 
 
-class FinishedRun(Finished):
+class RunWithEdges(ExportedRun):
     """A run folder, with its edges in the form that figures are made of."""
 
     @cached_property
@@ -115,7 +115,7 @@ class Replicate:
 
     seed: int
     kept: Columns | None
-    run: FinishedRun | None
+    run: RunWithEdges | None
 
     def pairs(self) -> Columns:
         """Vesicles between the types; see ``analysis.communication``."""
@@ -140,7 +140,7 @@ class Group:
         )
 
     @property
-    def runs(self) -> list[FinishedRun]:
+    def runs(self) -> list[RunWithEdges]:
         """The run folders that were kept."""
         return [each.run for each in self.replicates if each.run is not None]
 
@@ -191,7 +191,7 @@ def exchange_of(text: str) -> Exchange:
     if run is not None:
         if chosen:
             raise InputError(f"{text}: {run} is a single run without arms")
-        found = FinishedRun(run)
+        found = RunWithEdges(run)
         seed, hours = int(found.about["seed"]), float(found.summary["hours"])
         group = Group({}, (Replicate(seed, None, found),))
         return Exchange(str(run), "run", found.loaded, hours, (group,), 0, seed)
@@ -221,7 +221,7 @@ def exchange_of(text: str) -> Exchange:
 
 def _replicate(folder: Path, record: Mapping[str, Any]) -> Replicate:
     run = folder / RUNS / record["row"]
-    return Replicate(record["seed"], record["pairs"], FinishedRun(run) if run.is_dir() else None)
+    return Replicate(record["seed"], record["pairs"], RunWithEdges(run) if run.is_dir() else None)
 
 
 def _arms(plan: Plan, chosen: Mapping[str, str]) -> list[tuple[dict[str, str], list[str]]]:

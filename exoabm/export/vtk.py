@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from exoabm.export.finished_run import Finished
+    from exoabm.export.exported_run import ExportedRun
 
 TYPES = {"f4": "Float32", "f8": "Float64", "i4": "Int32", "i8": "Int64"}
 HEAD = """<?xml version="1.0"?>
@@ -26,7 +26,7 @@ HEAD = """<?xml version="1.0"?>
 """
 
 
-def write_grid(finished: Finished, to: Path) -> None:
+def write_grid(finished: ExportedRun, to: Path) -> None:
     """Vesicles/mL in every voxel at the last recorded time: of each kind in all, and by donor type.
 
     A slab is one voxel thick, as thick as it is.
@@ -52,7 +52,7 @@ def write_grid(finished: Finished, to: Path) -> None:
         file.write("</Piece>\n</ImageData>\n</VTKFile>\n")
 
 
-def write_cells(finished: Finished, to: Path) -> None:
+def write_cells(finished: ExportedRun, to: Path) -> None:
     """Cells at the last recorded time as points in um, with all that the tables of cells have."""
     cells = finished.last_cells
     present = [name for name in cells.column_names if cells[name].null_count < max(1, len(cells))]

@@ -44,7 +44,7 @@ BYTES_PER_PAIR = 64
 
 
 @dataclass(frozen=True)
-class Measures:
+class Agreement:
     """Agreement of scores with amounts; None where a measure is not defined.
 
     Attributes
@@ -80,18 +80,18 @@ def average_precision(score: np.ndarray, true: np.ndarray) -> float:
     return float(np.sum(np.diff(found, prepend=0) * (found / (last + 1))) / positives)
 
 
-def measure(score: np.ndarray, amount: np.ndarray, least: float) -> Measures:
-    """Measures of scores (n,) for amounts (n,); a pair is true from an amount of ``least``."""
+def agreement(score: np.ndarray, amount: np.ndarray, least: float) -> Agreement:
+    """Agreement of scores (n,) for amounts (n,); a pair is true from an amount of ``least``."""
     true = amount >= least
     n, positives = len(true), int(np.count_nonzero(true))
     if not n:
-        return Measures(0, 0, None, None, None, None)
+        return Agreement(0, 0, None, None, None, None)
     ranks = rankdata(score)
     auroc = None
     if 0 < positives < n:
         above = ranks[true].sum() - positives * (positives + 1) / 2
         auroc = float(above / (positives * (n - positives)))
-    return Measures(
+    return Agreement(
         n,
         positives,
         positives / n,
@@ -181,8 +181,8 @@ class Truth:
             product += np.outer(self._counts[ligand], self._counts[receptor]).astype(np.float32)
         return product if name == EXPRESSION else product * np.exp(-self.distance / length)
 
-    def measures(self, score: np.ndarray) -> dict[str, dict[str, Measures]]:
-        """Measures of scores (n, n), without and with self pairs, of all pairs and among true donors."""
+    def agreements(self, score: np.ndarray) -> dict[str, dict[str, Agreement]]:
+        """Agreement of scores (n, n), without and with self pairs, of all pairs and among true donors."""
         rows = np.flatnonzero(self.donor)
         others = ~np.eye(len(self.cells), dtype=bool)[rows]
         some = (score[rows], self.amount[rows])
@@ -194,7 +194,7 @@ class Truth:
             IN: {ALL: (score.ravel(), self.amount.ravel()), TRUE_DONORS: (some[0].ravel(), some[1].ravel())},
         }
         return {
-            word: {which: measure(*pair, self.least) for which, pair in part.items()}
+            word: {which: agreement(*pair, self.least) for which, pair in part.items()}
             for word, part in parts.items()
         }
 
@@ -207,7 +207,7 @@ class Truth:
 
 @dataclass(frozen=True)
 class Report:
-    """Measures of a result and of the baselines.
+    """Agreement of a result and of the baselines.
 
     Attributes
     ----------
@@ -217,7 +217,7 @@ class Report:
     self_share : float
         Share of vesicles taken up that returned to the cell that released them.
     rows : dict
-        Measures by method, then without and with self pairs, then by pairs.
+        Agreement by method, then without and with self pairs, then by pairs.
     type_spearman : float or None
         Of results between types, the rank correlation with the vesicles between types.
     notes, warnings : list of str
@@ -227,7 +227,7 @@ class Report:
     cells: int
     donors: int
     self_share: float
-    rows: dict[str, dict[str, dict[str, Measures]]]
+    rows: dict[str, dict[str, dict[str, Agreement]]]
     type_spearman: float | None
     notes: list[str]
     warnings: list[str]
@@ -280,8 +280,8 @@ def score(
     choice = Choice(column, key, better, set(truth.pairs) if true_genes else None)
     result = read_result(result_file, truth.cells, truth.types, truth.of, choice)
     matrix = result.matrix.T if transpose else result.matrix
-    rows = {RESULT: truth.measures(matrix), TRANSPOSED: truth.measures(matrix.T)}
-    rows |= {name: truth.measures(truth.baseline(name, far)) for name in (DISTANCE, EXPRESSION, COMBINED)}
+    rows = {RESULT: truth.agreements(matrix), TRANSPOSED: truth.agreements(matrix.T)}
+    rows |= {name: truth.agreements(truth.baseline(name, far)) for name in (DISTANCE, EXPRESSION, COMBINED)}
     return Report(
         said=result.said + (", source and target exchanged" if transpose else ""),
         cells=len(truth.cells),
@@ -301,7 +301,7 @@ def _between_types(truth: Truth, result: Result, transpose: bool) -> float | Non
     return correlation(rankdata(scores), rankdata(truth.by_type()))
 
 
-def _warnings(rows: dict[str, dict[str, dict[str, Measures]]]) -> list[str]:
+def _warnings(rows: dict[str, dict[str, dict[str, Agreement]]]) -> list[str]:
     """Sentences on what is probably wrong with a result."""
     own, turned, near = (rows[name][OUT][ALL] for name in (RESULT, TRANSPOSED, DISTANCE))
     found = []

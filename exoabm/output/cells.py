@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from exoabm.state import SourceCells, State
+    from exoabm.state import State, TableCells
 
 Columns = dict[str, Any]
 COUNTS = tuple(c.name for c in TABLES["cells_by_kind"].values if c.name != "released")
@@ -101,7 +101,7 @@ def _long(state: State, key: str, names: list[str], values: Mapping[str, np.ndar
     }
 
 
-def _source_columns(source: SourceCells, birth_id: np.ndarray) -> dict[str, pa.Array]:
+def _source_columns(source: TableCells, birth_id: np.ndarray) -> dict[str, pa.Array]:
     """Values of a table for each cell by its birth id; null for cells born later."""
     first = birth_id < len(source.ids)
     row = np.where(first, birth_id, 0)

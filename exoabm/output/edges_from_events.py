@@ -43,7 +43,7 @@ def rebuild(folder: Path) -> dict[str, pa.Table]:
     try:
         with pq.ParquetFile(folder / TABLES["events"].file, page_checksum_verification=True) as events:
             schema = events.schema_arrow
-            refuse_other_events(schema, folder)
+            check_all_events(schema, folder)
             edges, copies = _between_cells(schema.empty_table(), types), None
             for group in range(events.num_row_groups):
                 rows = events.read_row_group(group)
@@ -67,7 +67,7 @@ def rebuild(folder: Path) -> dict[str, pa.Table]:
     return made
 
 
-def refuse_other_events(schema: pa.Schema, folder: Path) -> None:
+def check_all_events(schema: pa.Schema, folder: Path) -> None:
     """Refuse a table of single vesicles that has not the rows of all events; ``schema`` is of the table.
 
     Raises

@@ -74,7 +74,8 @@ def measure(state: State) -> dict[str, float]:
     for cell_type in range(len(state.types)):
         row |= _of_type(state, cell_type)
     treatment = {
-        named(quantity, *filter(None, of)): value for (quantity, *of), value in state.measures.items()
+        named(quantity, *filter(None, of)): value
+        for (quantity, *of), value in state.treatment_readouts.items()
     }
     return row | outcomes(state) | treatment
 

@@ -19,7 +19,7 @@ DEEPER = ("runs", "trials")
 """Folders that are searched as well: the default places of the commands."""
 
 
-def refuse_unfinished(folder: Path) -> None:
+def check_finished(folder: Path) -> None:
     """Refuse the place of an unfinished run, or the folder of its work, where a finished one is needed.
 
     Raises

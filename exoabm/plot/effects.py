@@ -51,7 +51,7 @@ def _numbers(ax: Axes, axes: str = "xy") -> None:
         ax.spines[side].set_visible(False)
 
 
-def draw_twins(
+def draw_whatif(
     path: Path,
     *,
     cells: pd.DataFrame,
@@ -96,7 +96,7 @@ def draw_twins(
 
 
 def change_by_cell(ax: Axes, cells: pd.DataFrame, effect: pd.Series, chosen: Sequence[int]) -> None:
-    """Draw the change of the vesicles taken up by each cell, at its place; see ``draw_twins``."""
+    """Draw the change of the vesicles taken up by each cell, at its place; see ``draw_whatif``."""
     from matplotlib.colors import LinearSegmentedColormap, SymLogNorm
 
     value = cells.cell.map(effect).fillna(0.0).to_numpy()

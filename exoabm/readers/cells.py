@@ -224,7 +224,9 @@ def _positions(
         with np.errstate(over="ignore"):
             positions[:, i] = mean * found.um[axis]
         wrong = ~np.isfinite(positions[:, i])
-        sheet.refuse(wrong, of_axis[0], sheet.taken(of_axis[0], chosen.rows), chosen.rows, "a finite number")
+        sheet.check_rows(
+            wrong, of_axis[0], sheet.taken(of_axis[0], chosen.rows), chosen.rows, "a finite number"
+        )
     return on_grid(positions)
 
 

@@ -150,7 +150,7 @@ class Sheet:
             values = as_numpy(column.cast(pa.float64(), safe=False), np.nan)
         else:
             self.fail(f"column {quoted(name)} holds {column.type}, neither numbers nor text")
-        self.refuse(~np.isfinite(values), name, column, rows, "a finite number")
+        self.check_rows(~np.isfinite(values), name, column, rows, "a finite number")
         return values
 
     def _parsed(
@@ -158,11 +158,11 @@ class Sheet:
     ) -> NDArray[np.float64]:
         text = trimmed(column)
         long = as_numpy(pc.utf8_length(text), 0) > LONGEST_NUMBER
-        self.refuse(long, name, text, rows, f"a number of at most {LONGEST_NUMBER} characters")
+        self.check_rows(long, name, text, rows, f"a number of at most {LONGEST_NUMBER} characters")
         text = pc.replace_substring(text, MINUS, "-")
         if comma:
             text = pc.replace_substring(text, ",", ".")
-        self.refuse(
+        self.check_rows(
             ~is_number(text), name, column, rows, "a number with a decimal comma" if comma else "a number"
         )
         text = pc.utf8_ltrim(text, "+")
@@ -234,10 +234,10 @@ class Sheet:
                 )
         return texts
 
-    def refuse(
+    def check_rows(
         self, wrong: NDArray[np.bool_], name: str, column: pa.Array, rows: NDArray[np.int64], expected: str
     ) -> None:
-        """Complain about the first row that is wrong; ``rows`` are its rows in the file."""
+        """Raise an error for the first wrong row; ``rows`` are the numbers of the rows in the file."""
         if wrong.any():
             at = int(np.argmax(wrong))
             value = column[at].as_py()

@@ -32,7 +32,7 @@ from exoabm.output.run_folder import BEFORE, CHECKPOINT, ResumableFolder, RunFol
 from exoabm.plot.run_figure import draw_preview
 from exoabm.plot.run_figure.layout import Readout
 from exoabm.runs.input_tables import keep_tables, table_sha256_of
-from exoabm.runs.provenance import Operation, lasting, refuse_changes, sources
+from exoabm.runs.provenance import Operation, lasting, check_sources_unchanged, sources
 from exoabm.scenario.builder import census
 from exoabm.scenario.changes import StepChange, check_step_changes, of_checkpoint, with_step_changes
 from exoabm.scenario.loader import run_of, sha256_of
@@ -390,7 +390,7 @@ def _scenario_of_recipe(recipe: dict[str, Any], work: Path) -> LoadedScenario:
     """The scenario of a recipe, with the table in the run's folder, if both are unchanged."""
     loaded = of_checkpoint(recipe, work)
     overrides = tuple((str(key), str(value)) for key, value in recipe["overrides"])
-    refuse_changes(loaded, recipe["source"], dict(overrides), recipe["table_sha256"], "run")
+    check_sources_unchanged(loaded, recipe["source"], dict(overrides), recipe["table_sha256"], "run")
     return replace(loaded, overrides=overrides)
 
 

@@ -38,7 +38,7 @@ def lasting(source: str) -> str:
     return str(Path(source).resolve()) if source not in shipped() and Path(source).exists() else source
 
 
-def refuse_changes(
+def check_sources_unchanged(
     then: LoadedScenario,
     source: str,
     overrides: Mapping[str, str],

@@ -16,8 +16,7 @@ from exoabm.errors import Problem, ResourceError, ScenarioError
 from exoabm.physiology import CellType, Mechanics, Process, SecretionMode, reachable
 from exoabm.readers.options import BYSTANDER
 from exoabm.readers.position_checks import GRID
-from exoabm.scenario import cell_builder as cell_dynamics
-from exoabm.scenario import layouts
+from exoabm.scenario import cell_builder, layouts
 from exoabm.scenario.grid_accuracy import grid_warnings
 from exoabm.scenario.placement import Placed, arrange_groups, check_positions, from_table
 from exoabm.scenario.resource_estimate import (
@@ -109,9 +108,9 @@ def blueprint(loaded: LoadedScenario, seed: int) -> Blueprint:
             f"{overlap.cells} of {len(position)} cells are closer to a neighbor than their diameters "
             f"allow (least distance {overlap.least_distance:.3g} um); their positions are not changed"
         )
-    decay = {cargo.name: cargo.decay_rate for cargo in cell_dynamics.cargo_of(scenario)}
+    decay = {cargo.name: cargo.decay_rate for cargo in cell_builder.cargo_of(scenario)}
     warnings.extend(interval_warnings(scenario))
-    warnings.extend(cell_dynamics.receptor_warnings(scenario, types))
+    warnings.extend(cell_builder.receptor_warnings(scenario, types))
     warnings.extend(_inert(loaded, domain, types, type_index))
     warnings.extend(grid_warnings(scenario.transport, domain, kinds, types, type_index, position))
     coarse = coarse_processes(scenario, domain, kinds, types, count, decay)
@@ -131,7 +130,7 @@ def blueprint(loaded: LoadedScenario, seed: int) -> Blueprint:
         dosed(loaded, domain, kinds),
         captured_rates(domain, kinds, types, count, rate),
     )
-    estimate.refuse()
+    estimate.check_memory()
     step = min([float(scenario.clock.step), *(each.step for each in coarse)])
     return Blueprint(
         domain, kinds, types, position, type_index, labels, estimate, tuple(warnings), step, placed
@@ -149,7 +148,7 @@ def _place_cells(
         raise ScenarioError(loaded.name, [problem])
     if not fitted:
         domain = _domain(loaded, None)
-        estimate_run(scenario, domain, *declared_size(scenario)).refuse()
+        estimate_run(scenario, domain, *declared_size(scenario)).check_memory()
     placed = from_table(loaded) if listed else None
     if placed is not None:
         position, names = placed.position, placed.names
@@ -158,7 +157,7 @@ def _place_cells(
     if fitted:
         domain = _domain(loaded, position)
         with _with_outliers(placed):
-            estimate_run(scenario, domain, len(position), declared_size(scenario)[1]).refuse()
+            estimate_run(scenario, domain, len(position), declared_size(scenario)[1]).check_memory()
     _check_courant(loaded, domain)
     check_positions(loaded, domain, position, None if placed is None else placed.table.rows)
     if placed is not None:
@@ -170,9 +169,9 @@ def _place_cells(
 
 def kinds_and_types(scenario: Scenario) -> tuple[tuple[VesicleKind, ...], tuple[CellType, ...]]:
     """The vesicle kinds and cell types of a scenario."""
-    cargos = cell_dynamics.cargo_of(scenario)
-    kinds = cell_dynamics.vesicle_kinds(scenario, cargos)
-    return kinds, cell_dynamics.cell_types(scenario, kinds, cargos)
+    cargos = cell_builder.cargo_of(scenario)
+    kinds = cell_builder.vesicle_kinds(scenario, cargos)
+    return kinds, cell_builder.cell_types(scenario, kinds, cargos)
 
 
 @contextlib.contextmanager
@@ -186,7 +185,7 @@ def _with_outliers(placed: Placed | None) -> Iterator[None]:
 
 
 def _processes(scenario: Scenario) -> tuple[Process, ...]:
-    return cell_dynamics.processes(cell_dynamics.behaviors_in_use(scenario)[0])
+    return cell_builder.processes(cell_builder.behaviors_in_use(scenario)[0])
 
 
 def _check_selections(loaded: LoadedScenario, labels: Labels, cells: int, *, grows: bool) -> None:
@@ -239,13 +238,13 @@ def build_state(loaded: LoadedScenario, plan: Blueprint, streams: Streams) -> St
     carried = cargo_names(plan.kinds)
     most = int(plan.estimate.allowed_bytes / BYTES_PER_VESICLE)
     columns = (*CONTACT_COUNTS, *(f"copies_delivered_{name}" for name in carried))
-    behaviors, base = cell_dynamics.behaviors_in_use(scenario)
-    processes = cell_dynamics.processes(behaviors)
+    behaviors, base = cell_builder.behaviors_in_use(scenario)
+    processes = cell_builder.processes(behaviors)
     if Process.TURNOVER in processes:
         columns = (*columns, *MEMBRANE_COUNTS.values())
-    cargos = cell_dynamics.cargo_of(scenario)
+    cargos = cell_builder.cargo_of(scenario)
     if len(plan.types) > len(base):
-        base = np.vstack([base, cell_dynamics.nothing_at_rest(behaviors)])
+        base = np.vstack([base, cell_builder.nothing_at_rest(behaviors)])
     balance = MassBalance(
         tuple(kind.name for kind in plan.kinds),
         plan.labels.names,
@@ -268,13 +267,13 @@ def build_state(loaded: LoadedScenario, plan: Blueprint, streams: Streams) -> St
         cargos=cargos,
         behaviors=behaviors,
         processes=processes,
-        behavior_units=cell_dynamics.units_of_behaviors(scenario, behaviors, len(plan.types)),
+        behavior_units=cell_builder.units_of_behaviors(scenario, behaviors, len(plan.types)),
         base=base,
         mechanics=None if scenario.mechanics is None else Mechanics(float(scenario.mechanics.relaxation)),
         max_cells=float(scenario.domain.max_cells),
-        responses=cell_dynamics.responses(scenario, behaviors, cargos),
-        silences=cell_dynamics.silences(scenario),
-        gifts=cell_dynamics.gifts(scenario, cargos),
+        responses=cell_builder.responses(scenario, behaviors, cargos),
+        silences=cell_builder.silences(scenario),
+        gifts=cell_builder.gifts(scenario, cargos),
         follows_vesicles=each,
         vesicles=Vesicles(len(carried), copies_type(plan.kinds), most),
         contacts=ContactTable(columns, k if each else 0),
@@ -286,7 +285,7 @@ def build_state(loaded: LoadedScenario, plan: Blueprint, streams: Streams) -> St
         source=plan.placed.source if plan.placed else None,
         y_down=plan.placed.table.y_down if plan.placed else scenario.layout.y_axis == "down",
     )
-    cell_dynamics.set_initial_contents(state)
+    cell_builder.set_initial_contents(state)
     return state
 
 
@@ -349,7 +348,7 @@ def _domain(loaded: LoadedScenario, position: np.ndarray | None) -> Domain:
         return Domain(
             shape, voxel, thickness, origin, faces, held, float(loaded.scenario.transport.hindrance)
         )
-    estimate_run(loaded.scenario, empty, *declared_size(loaded.scenario)).refuse()
+    estimate_run(loaded.scenario, empty, *declared_size(loaded.scenario)).check_memory()
     hindrance, obstacle = _zones(loaded, empty)
     return Domain(shape, voxel, thickness, origin, faces, held, hindrance, obstacle)
 

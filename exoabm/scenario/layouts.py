@@ -180,7 +180,7 @@ def _does_not_fit(
     beside = f" beside the {len(inside)} already placed" if len(inside) else ""
     return (
         f"only {placed} of {n} cells fit{beside}: at {2.0 * radii.mean():g} um apart they need "
-        f"a packing fraction of {size / region.measure():.2f} of the "
+        f"a packing fraction of {size / region.size():.2f} of the "
         f"{'area' if region.dim == 2 else 'volume'}, and random placement reaches about "
         f"{JAMMING[region.dim]:.2f}; ask for fewer cells, a smaller spacing or a larger region, "
         "or use a lattice, a cluster, or random points that may overlap"

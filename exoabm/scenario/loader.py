@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from exoabm.errors import ANOTHER_PLACE, InputError, ScenarioError, did_you_mean, visible
 from exoabm.manifest import demand, listed
-from exoabm.output.stale_files import refuse_unfinished
+from exoabm.output.stale_files import check_finished
 from exoabm.readers.file_formats import TABLES, fingerprint, is_table
 from exoabm.scenario import shipped as shipped
 from exoabm.scenario.changes import literal, override, texts_of
@@ -346,7 +346,7 @@ def load(
 def _not_there(text: str, names: Iterable[str], trusted: bool) -> InputError:
     """Why a text is no scenario."""
     if trusted:
-        refuse_unfinished(Path(text))
+        check_finished(Path(text))
         if os.path.lexists(text) and Path(text).is_dir():
             return InputError(f"{shortened(text)} is a folder without a run")
         kind = "table of cells" if text.lower().endswith(TABLES) else "scenario file"
@@ -442,7 +442,7 @@ def _toml(data: bytes, name: str) -> dict[str, Any]:
         raise InputError(f"{name}: nested too deep to be a scenario") from None
 
 
-def refuse_option(key: str, option: str) -> None:
+def check_no_option(key: str, option: str) -> None:
     """Refuse an option of the command line in place of a key of a scenario.
 
     Raises

@@ -13,7 +13,7 @@ from exoabm.readers.options import TableOptions
 from exoabm.readers.position_checks import check_distinct_positions
 from exoabm.scenario import layouts
 from exoabm.scenario.region import Box, Region
-from exoabm.state import SourceCells
+from exoabm.state import TableCells
 from exoabm.streams import Purpose, Streams
 
 if TYPE_CHECKING:
@@ -43,9 +43,9 @@ class Placed:
         return np.array([self.meaning.get(word, "") for word in labels.words])[labels.codes]
 
     @property
-    def source(self) -> SourceCells:
+    def source(self) -> TableCells:
         """Id and label of each cell in the table, for the records of a run."""
-        return SourceCells(self.table.ids, self.table.labels.codes, tuple(self.table.labels.words))
+        return TableCells(self.table.ids, self.table.labels.codes, tuple(self.table.labels.words))
 
     @property
     def recognized(self) -> str:

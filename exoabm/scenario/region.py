@@ -104,7 +104,7 @@ class Region:
             raise InputError(_NO_ROOM.format(margin))
         return low, high
 
-    def measure(self) -> float:
+    def size(self) -> float:
         """Area in um^2 (2-D) or volume in um^3 (3-D).
 
         Exact for a box and for an annulus inside the box; otherwise, and with blocked parts, by

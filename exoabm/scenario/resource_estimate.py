@@ -134,7 +134,7 @@ class Estimate:
         """A rough figure for the run without its folder."""
         return SECONDS_TO_BEGIN + self.steps * self.step_seconds
 
-    def refuse(self) -> None:
+    def check_memory(self) -> None:
         """Refuse a run that would not fit into memory.
 
         Raises
@@ -418,20 +418,20 @@ def declared_size(scenario: Scenario) -> tuple[int, int]:
     return sum(count.values()), max(origins, 1)
 
 
-def refuse_large_grid(scenario: Scenario) -> None:
+def check_grid_memory(scenario: Scenario) -> None:
     """Refuse a grid too large for this machine by its declared size alone.
 
     Raises
     ------
     ResourceError
-        As ``Estimate.refuse``.
+        As ``Estimate.check_memory``.
     """
     table = scenario.domain
     if not isinstance(table.size, list):
         return
     counts = [max(1, round(length / table.voxel)) for length in reversed(table.size)]
     domain = Domain(tuple(counts), float(table.voxel), float(table.thickness))
-    estimate_run(scenario, domain, *declared_size(scenario)).refuse()
+    estimate_run(scenario, domain, *declared_size(scenario)).check_memory()
 
 
 def _fastest(scenario: Scenario) -> float:

@@ -16,7 +16,7 @@ import numpy as np
 
 from exoabm.accounting.stage_records import Emissions
 from exoabm.domain import SIDES
-from exoabm.state import DOSE, OUTSIDE, DoseState, Measure
+from exoabm.state import DOSE, OUTSIDE, DoseState, TreatmentReadout
 from exoabm.streams import Purpose
 from exoabm.therapy.pharmacokinetics import DEPOT, LOST, PLASMA, TARGET, Form
 
@@ -211,7 +211,7 @@ HOUR = 3600.0
 
 
 class TreatmentProtocol:
-    """All doses of a run; ``state.treatment`` holds its variables, ``state.measures`` its readouts.
+    """All doses of a run; ``state.treatment`` holds its variables, ``state.treatment_readouts`` its readouts.
 
     Parameters
     ----------
@@ -312,45 +312,45 @@ class TreatmentProtocol:
         return product.release_rate * cell_time, (alive - left) * product.antigen * dose.foreignness
 
     def measure(self, state: State) -> None:
-        """Write the readouts of doses, host and manufacture to ``state.measures``."""
-        state.measures.clear()
+        """Write the readouts of doses, host and manufacture to ``state.treatment_readouts``."""
+        state.treatment_readouts.clear()
         for dose in self.doses:
-            state.measures.update(_measure_dose(state.treatment.doses[dose.name], dose))
+            state.treatment_readouts.update(_readouts_of_dose(state.treatment.doses[dose.name], dose))
         if self.host is not None:
             _, innate, effectors, memory = (float(v) for v in state.treatment.host)
             exposure = state.treatment.host_exposure / HOUR
             found = {"innate_activation": innate, "effectors": effectors, "memory": memory}
             found |= {"innate_activation_h": float(exposure[1]), "effectors_h": float(exposure[2])}
-            state.measures.update({Measure(name): value for name, value in found.items()})
+            state.treatment_readouts.update({TreatmentReadout(name): value for name, value in found.items()})
         if self.process is not None:
-            found = _measure_batch(state, self.process, self.cell_dose)
-            state.measures.update({Measure(name): value for name, value in found.items()})
+            found = _readouts_of_batch(state, self.process, self.cell_dose)
+            state.treatment_readouts.update({TreatmentReadout(name): value for name, value in found.items()})
 
 
-def _measure_dose(record: DoseState, dose: Dose) -> Iterator[tuple[Measure, float]]:
+def _readouts_of_dose(record: DoseState, dose: Dose) -> Iterator[tuple[TreatmentReadout, float]]:
     """Readouts of a dose, relative to its whole schedule; exposure to free molecules in molecules times h."""
     name, total = dose.name, dose.schedule.total or 1.0
-    yield Measure("given_share", name), record.given / total
-    yield Measure("entered_tissue", name), record.entered
-    yield Measure("procedures", name), float(dose.schedule.procedures)
+    yield TreatmentReadout("given_share", name), record.given / total
+    yield TreatmentReadout("entered_tissue", name), record.entered
+    yield TreatmentReadout("procedures", name), float(dose.schedule.procedures)
     if dose.product is not None:
-        yield Measure("living_share", name), record.cells / total
+        yield TreatmentReadout("living_share", name), record.cells / total
         total *= dose.product.release_rate * record.cell_time / total or 1.0
-        yield Measure("released", name), total if record.cell_time > 0 else 0.0
+        yield TreatmentReadout("released", name), total if record.cell_time > 0 else 0.0
     if dose.pbpk is None:
         return
     for i, (place, form) in enumerate(dose.pbpk.compartments):
         amount, exposure = float(record.amount[i]), float(record.exposure[i])
         if form is Form.MOLECULES:
-            yield Measure("molecule_share", name, place), (dose.load > 0) * amount / total
-            yield Measure("molecules_h", name, place), dose.load * exposure / HOUR
+            yield TreatmentReadout("molecule_share", name, place), (dose.load > 0) * amount / total
+            yield TreatmentReadout("molecules_h", name, place), dose.load * exposure / HOUR
         else:
-            yield Measure("particle_share", name, place), amount / total
+            yield TreatmentReadout("particle_share", name, place), amount / total
             if place != LOST.place:
-                yield Measure("particle_exposure_h", name, place), exposure / total / HOUR
+                yield TreatmentReadout("particle_exposure_h", name, place), exposure / total / HOUR
 
 
-def _measure_batch(state: State, process: Process, cell_dose: float) -> dict[str, float]:
+def _readouts_of_batch(state: State, process: Process, cell_dose: float) -> dict[str, float]:
     """Readouts of a harvest at this time, from the vesicles of donors in the medium per donor cell."""
     donors = int((state.labels.of_cell >= 0).sum())
     of_donors = [name not in OUTSIDE for name in state.labels.names]

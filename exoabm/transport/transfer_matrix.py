@@ -85,7 +85,7 @@ def transfer_matrix(state: State, kind: int = 0) -> TransferMatrix:
         divide, die, change type or move, or their uptake responds: it then depends on the time of release. If
         cells have individual shares of recycling, or of fusion with recycling of the others.
     """
-    refuse_unsteady(state, kind)
+    check_steady(state, kind)
     vesicle, couplings = state.kinds[kind], couple(state, kind)
     coupling, name = couplings[0], vesicle.name
     if not coupling.linear:
@@ -152,7 +152,7 @@ UNSTEADY = (Process.TURNOVER, Process.MOTION, Process.UPTAKE, Process.RECYCLING)
 """Processes whose behaviors make the transfer depend on the time of release, or on the cell."""
 
 
-def refuse_unsteady(state: State, kind: int) -> None:
+def check_steady(state: State, kind: int) -> None:
     """Refuse cells whose vesicles fare differently by their time of release, or by the cell; see above."""
     acting = dict(zip(state.behaviors, state.processes, strict=True))
     found = sorted(name for name, process in acting.items() if process in UNSTEADY)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from exoabm.export.finished_run import Finished
+from exoabm.export.exported_run import ExportedRun
 from exoabm.runs.execute import run_to_folder
 from exoabm.scenario.loader import load
 
@@ -44,18 +44,18 @@ def table(path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Finished]:
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], ExportedRun]:
     """A finished run by its name in ``VARIANTS``, made once."""
-    made: dict[str, Finished] = {}
+    made: dict[str, ExportedRun] = {}
     home = tmp_path_factory.mktemp("exported")
     cells = table(home / "cells.csv")
 
-    def run(name: str) -> Finished:
+    def run(name: str) -> ExportedRun:
         if name not in made:
             loaded = load(str(cells), SHORT | VARIANTS[name])
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr("exoabm.output.events.GROUP", 1000)  # several row groups
-                made[name] = Finished(run_to_folder(loaded, home / name, seed=1, hours=1).folder)
+                made[name] = ExportedRun(run_to_folder(loaded, home / name, seed=1, hours=1).folder)
         return made[name]
 
     return run

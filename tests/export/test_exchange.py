@@ -11,7 +11,7 @@ from scipy import stats
 
 from exoabm.batch.execution.rows import Plan
 from exoabm.errors import InputError
-from exoabm.export.type_exchange import FinishedRun, exchange_of, in_order, mean_and_half
+from exoabm.export.type_exchange import RunWithEdges, exchange_of, in_order, mean_and_half
 from tests.batch.conftest import small_plan
 from tests.batch.two_vesicle_types import RATE
 
@@ -112,7 +112,7 @@ def test_a_damaged_part_of_a_run_is_named(sweep: Path, tmp_path: Path) -> None:
             (copy / path.name).write_bytes(path.read_bytes())
     (copy / "pairs.parquet").write_bytes((copy / "edges.parquet").read_bytes())
     with pytest.raises(InputError, match=r"pairs\.parquet is damaged"):
-        FinishedRun(copy).pairs()
+        RunWithEdges(copy).pairs()
 
 
 def test_intervals_are_students() -> None:

@@ -14,7 +14,7 @@ import zarr
 
 from exoabm.errors import InputError, RunFailed
 from exoabm.export import export, formats
-from exoabm.export.finished_run import Finished
+from exoabm.export.exported_run import ExportedRun
 from exoabm.export.formats import FORMATS, Format, format_of
 from exoabm.runs.execute import run_to_folder
 from exoabm.scenario.loader import load
@@ -135,7 +135,7 @@ def test_where_no_cell_lives_at_the_end_none_is_shown_and_edges_stay(tmp_path) -
     table.write_text("x_um,y_um,cell_type\n" + "\n".join(f"{14 * i},0,CK+" for i in range(5)))
     changes = {"cell_type.tumor.death_rate": "50 / h", "clock.step": "5 min", "domain.voxel": "10 um"}
     loaded = load(str(table), changes | {"transport.engine": "vesicles", "record.fields": "30 min"})
-    run = Finished(run_to_folder(loaded, tmp_path / "run", seed=1, hours=1).folder)
+    run = ExportedRun(run_to_folder(loaded, tmp_path / "run", seed=1, hours=1).folder)
     assert not len(run.last_cells)
     assert len(run.first_cells) == len(run.all_cells) == 5
     assert run.all_cells["died_s"].null_count == 0

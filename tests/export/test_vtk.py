@@ -11,7 +11,7 @@ import pytest
 import zarr
 
 from exoabm.export.export import export_format
-from exoabm.export.finished_run import Finished
+from exoabm.export.exported_run import ExportedRun
 from exoabm.export.formats import format_of
 from exoabm.runs.execute import run_to_folder
 from exoabm.scenario.loader import load
@@ -69,7 +69,7 @@ def test_a_slab_has_a_point_more_than_voxels_along_each_axis(finished, tmp_path,
 
 def test_a_volume_runs_x_then_y_then_z(tmp_path) -> None:
     small = {"domain.voxel": "40", "domain.size": "[240, 200, 160]", "clock.step": "600"}
-    run = Finished(run_to_folder(load("two_cells", small), tmp_path / "run", seed=1, hours=0.5).folder)
+    run = ExportedRun(run_to_folder(load("two_cells", small), tmp_path / "run", seed=1, hours=0.5).folder)
     body, arrays = opened(run, tmp_path / "a.vti")
     assert body.attrib["WholeExtent"] == "0 6 0 5 0 4"
     last = zarr.open_group(run.folder / "fields.zarr", mode="r")["concentration"][-1, 0].sum(axis=0)

@@ -178,4 +178,4 @@ def test_a_run_is_refused_where_its_peak_might_exceed_its_share_of_the_memory(mo
         free = share * memory / LEAST_OF_PEAK / MEMORY_SHARE
         monkeypatch.setattr("psutil.virtual_memory", lambda free=free: SimpleNamespace(available=free))
         with pytest.raises(ResourceError) if refused else nullcontext():
-            blueprint(loaded, seed=0).estimate.refuse()
+            blueprint(loaded, seed=0).estimate.check_memory()

@@ -70,7 +70,7 @@ def test_measure(region, expected):
         # Two caps of height 5 um stand out of the box.
         cap = math.pi * 5.0**2 * (3 * 35.0 - 5.0) / 3
         expected = 4 / 3 * math.pi * (35.0**3 - 10.0**3) - 2 * cap
-    assert region.measure() == pytest.approx(expected, rel=0.01)
+    assert region.size() == pytest.approx(expected, rel=0.01)
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_what_is_blocked_is_not_of_the_region():
         return ((p - SLAB.middle) ** 2).sum(axis=1) < 30.0**2
 
     region = Region(SLAB.box, blocked=pillar)
-    assert region.measure() == pytest.approx(SLAB.measure() - math.pi * 30.0**2, rel=0.01)
+    assert region.size() == pytest.approx(SLAB.size() - math.pi * 30.0**2, rel=0.01)
     for place in (
         region.draw(4000, generator()),
         poisson_disc(50, 8.0, region, generator()),
@@ -221,10 +221,10 @@ def test_kernel_equals_brute_force(dim):
 def test_fills_to_just_below_jamming(region, fits, too_many):
     """Random addition jams at 0.547 (discs) and 0.384 (spheres)."""
     one = math.pi * 25.0 if region.dim == 2 else math.pi * 1000.0 / 6
-    n = int(fits * region.measure() / one)
+    n = int(fits * region.size() / one)
     assert len(poisson_disc(n, 10.0, region, generator())) == n
     with pytest.raises(InputError, match=r"only \d+ of \d+ cells fit.*packing fraction of 0\.") as e:
-        poisson_disc(int(too_many * region.measure() / one), 10.0, region, generator())
+        poisson_disc(int(too_many * region.size() / one), 10.0, region, generator())
     assert "lattice" in str(e.value)
     assert f"fraction of {too_many:.2f}" in str(e.value)
 

@@ -13,7 +13,7 @@ from exoabm.errors import ScenarioError
 from exoabm.output import checkpoint
 from exoabm.runs.execute import run_to_folder
 from exoabm.scenario.loader import LoadedScenario, parse
-from exoabm.state import Measure
+from exoabm.state import TreatmentReadout
 from exoabm.therapy.pharmacokinetics import DEPOT, PLASMA, TARGET
 
 TISSUE = """
@@ -60,7 +60,7 @@ route = "intravenous"
 particles = 1e10
 through = "vessel"
 """
-LIVER_SHARE = Measure("particle_share", "treatment", "liver")
+LIVER_SHARE = TreatmentReadout("particle_share", "treatment", "liver")
 ROUTES = ("local", "intravenous", "intraperitoneal", "subcutaneous", "implant")
 
 
@@ -92,7 +92,9 @@ def test_what_enters_is_in_the_ledger_under_its_own_label(engine: str, route: st
     assert entered == pytest.approx(state.balance.emitted.sum(axis=1))
     assert state.released.sum() == 0
     if engine == "continuum":
-        assert entered[0] == pytest.approx(state.measures[Measure("entered_tissue", "treatment")], rel=1e-12)
+        assert entered[0] == pytest.approx(
+            state.treatment_readouts[TreatmentReadout("entered_tissue", "treatment")], rel=1e-12
+        )
 
 
 @pytest.mark.parametrize("engine", ["continuum", "vesicles"])
@@ -104,8 +106,8 @@ def test_what_finds_no_way_in_is_not_said_to_have_entered(engine: str, killed: s
     model = ExosomeModel(tissue(dying + given, transport__engine=engine), seed=1)
     model.run(hours=1.5)
     state = model.state
-    measured = state.measures[Measure("entered_tissue", "treatment")]
-    assert state.measures[Measure("given_share", "treatment")] == 1
+    measured = state.treatment_readouts[TreatmentReadout("entered_tissue", "treatment")]
+    assert state.treatment_readouts[TreatmentReadout("given_share", "treatment")] == 1
     assert measured == pytest.approx(state.balance.entered.sum(), rel=1e-12)
     lost = (killed, start) == ("vessel", "1 h")
     assert (measured == 0) == lost
@@ -140,7 +142,9 @@ def test_the_tissue_gets_its_share_of_what_passes_the_vessels() -> None:
     exposure = model.state.treatment.doses["treatment"].exposure[body.index(PLASMA)]
     share = 200 * 200 * 15 / 0.3e12
     expected = exposure * body.matrix[body.index(TARGET), body.index(PLASMA)] * share
-    assert model.state.measures[Measure("entered_tissue", "treatment")] == pytest.approx(expected, rel=1e-9)
+    assert model.state.treatment_readouts[TreatmentReadout("entered_tissue", "treatment")] == pytest.approx(
+        expected, rel=1e-9
+    )
     assert expected == pytest.approx(1e10 * 0.0066 * share, rel=0.05)
 
 
@@ -158,7 +162,7 @@ def test_a_harvest_is_of_what_donors_released() -> None:
         pairs = given | {"dose__treatment__given": str(is_given).lower(), "domain__faces__x_low": face}
         model = ExosomeModel(tissue(text, **pairs), seed=1)
         model.run(hours=1)
-        batches.append(model.state.measures[Measure("batch_medium")])
+        batches.append(model.state.treatment_readouts[TreatmentReadout("batch_medium")])
         assert (model.state.balance.entered.sum() > 1000) == (is_given or face is held)
     alone, *beside = batches
     assert alone > 0
@@ -193,13 +197,13 @@ def test_a_step_of_separation_has_its_own_luck_wherever_it_stands() -> None:
 def test_a_free_molecule_is_one_where_its_kind_declares_no_cargo() -> None:
     pairs = {"dose__treatment__molecular": "true", "dose__treatment__vesicle": "drug_alone"}
     none, one = (
-        treated(hours=1, **pairs, **more).state.measures
+        treated(hours=1, **pairs, **more).state.treatment_readouts
         for more in ({"vesicle__drug_alone__cargo": "[]"}, {"vesicle__drug_alone__copies": 1})
     )
     assert none == one
     shares = [value for key, value in none.items() if key.quantity in ("particle_share", "molecule_share")]
     assert sum(shares) == pytest.approx(1)
-    assert none[Measure("molecules_h", "treatment", "plasma")] > 0
+    assert none[TreatmentReadout("molecules_h", "treatment", "plasma")] > 0
 
 
 def test_no_dose_is_exactly_no_therapy() -> None:
@@ -217,7 +221,7 @@ def test_no_dose_is_exactly_no_therapy() -> None:
 
 def test_arms_share_the_subject_and_its_seeds_differ() -> None:
     first, again, other = (
-        treated(hours=1, seed=seed, dose__treatment__particles=dose).state.measures[LIVER_SHARE]
+        treated(hours=1, seed=seed, dose__treatment__particles=dose).state.treatment_readouts[LIVER_SHARE]
         for seed, dose in ((1, 1e10), (1, 1e9), (2, 1e10))
     )
     assert first == pytest.approx(again, rel=1e-12)
@@ -233,7 +237,7 @@ def test_a_treated_model_goes_on_from_a_snapshot(engine: str) -> None:
     saved = {path: array.copy() for path, array in checkpoint.snapshot(half.state).items()}
     rest = ExosomeModel(tissue(**pairs), seed=1, snapshot=saved)
     rest.run(hours=1.5)
-    assert rest.state.measures == whole.state.measures
+    assert rest.state.treatment_readouts == whole.state.treatment_readouts
     assert (rest.state.trafficking.taken_up == whole.state.trafficking.taken_up).all()
 
 
@@ -245,13 +249,15 @@ def test_therapeutic_cells_release_while_they_live_and_a_sensitized_host_ends_th
     )
     for model in (naive, sensitized):
         model.run(hours=24)
-    living = [m.state.measures[Measure("living_share", "treatment")] for m in (naive, sensitized)]
+    living = [
+        m.state.treatment_readouts[TreatmentReadout("living_share", "treatment")] for m in (naive, sensitized)
+    ]
     assert living[0] == pytest.approx(0.5, rel=0.02)
     assert living[1] < living[0]
-    assert naive.state.measures[Measure("released", "treatment")] == pytest.approx(
+    assert naive.state.treatment_readouts[TreatmentReadout("released", "treatment")] == pytest.approx(
         1e6 * 60 * 24 / np.log(2) * 0.5, rel=0.02
     )
-    assert naive.state.measures[Measure("innate_activation")] > 0
+    assert naive.state.treatment_readouts[TreatmentReadout("innate_activation")] > 0
 
 
 def test_exposures_of_the_host_are_activation_times_hours() -> None:
@@ -259,11 +265,11 @@ def test_exposures_of_the_host_are_activation_times_hours() -> None:
     cells = DOSE.replace("particles = 1e10", "cells = 1e6")
     model = ExosomeModel(tissue(TISSUE + cells + "[immunity]\n", immunity__initial_memory=0.5), seed=1)
     names = ("innate_activation", "effectors")
-    seen = [[model.state.measures[Measure(name)] for name in names]]
+    seen = [[model.state.treatment_readouts[TreatmentReadout(name)] for name in names]]
     for _ in range(6):
         model.step()
-        seen.append([model.state.measures[Measure(name)] for name in names])
-    found = [model.state.measures[Measure(f"{name}_h")] for name in names]
+        seen.append([model.state.treatment_readouts[TreatmentReadout(name)] for name in names])
+    found = [model.state.treatment_readouts[TreatmentReadout(f"{name}_h")] for name in names]
     expected = np.trapezoid(seen, dx=1 / 6, axis=0)
     assert (expected > 0).all()
     assert found == pytest.approx(expected, rel=1e-12)
@@ -304,7 +310,7 @@ def test_an_infusion_into_the_target_is_the_tissues_share_of_it(molecular: bool)
     share, entered = 200 * 200 * 15 / 0.3e12, []
     for _ in range(9):
         model.step()
-        entered.append(model.state.measures[Measure("entered_tissue", "treatment")])
+        entered.append(model.state.treatment_readouts[TreatmentReadout("entered_tissue", "treatment")])
     assert share * 1e10 <= entered[-1] < 1.2 * share * 1e10
     assert entered[2] == pytest.approx(entered[-1] / 2, rel=0.1)
 

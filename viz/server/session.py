@@ -24,7 +24,7 @@ from exoabm.model import ROUNDING, ExosomeModel
 from exoabm.output import checkpoint
 from exoabm.plot.palette import Looks
 from exoabm.scenario.builder import blueprint
-from exoabm.scenario.resource_estimate import refuse_large_grid
+from exoabm.scenario.resource_estimate import check_grid_memory
 from exoabm.viz.results.text_summary import drawn_class
 from exoabm.viz.server.compilation import compiled_for
 from exoabm.viz.server.frames import Recording, Scale, draw
@@ -118,7 +118,7 @@ class Session:
         limits: Limits = LIMITS,
         model: ExosomeModel | None = None,
     ) -> None:
-        refuse_large_grid(loaded.scenario)
+        check_grid_memory(loaded.scenario)
         hours = float(loaded.scenario.clock.duration) / 3600
         limits.admit_cells(loaded.scenario)
         limits.admit(blueprint(loaded, seed), hours)

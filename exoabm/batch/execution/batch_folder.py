@@ -20,7 +20,7 @@ from exoabm.manifest import MANIFEST, Fault, faults, inside, listed
 from exoabm.manifest import write as write_manifest
 from exoabm.output.lock import LOCK
 from exoabm.output.run_folder import MADE as MADE_BY_A_RUN
-from exoabm.output.stale_files import refuse_unfinished
+from exoabm.output.stale_files import check_finished
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -238,7 +238,7 @@ def verify(folder: Path) -> list[Fault]:
         return _batch(folder)
     if (folder / MANIFEST).is_file() or (folder / "run.json").is_file():
         return faults(folder)
-    refuse_unfinished(folder)
+    check_finished(folder)
     raise InputError(f"{folder} contains no run, sweep or trial")
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import exoabm
 from exoabm.errors import InputError
 from exoabm.output.durable_files import write_whole
-from exoabm.runs.provenance import lasting, refuse_changes
+from exoabm.runs.provenance import lasting, check_sources_unchanged
 from exoabm.scenario.loader import LoadedScenario, parse
 from exoabm.software import made_with
 
@@ -264,7 +264,7 @@ class Plan:
             Naming each key that changed, with the old and the new value.
         """
         then = self.loaded()
-        refuse_changes(then, self.source, dict(self.base), self.table_sha256, "batch")
+        check_sources_unchanged(then, self.source, dict(self.base), self.table_sha256, "batch")
         try:
             table = then.table_sha256()
         except OSError as error:

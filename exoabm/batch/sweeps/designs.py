@@ -22,7 +22,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from exoabm.errors import InputError
-from exoabm.scenario.loader import PATH_KEY, refuse_option
+from exoabm.scenario.loader import PATH_KEY, check_no_option
 
 Design = Literal["grid", "lhs", "sobol"]
 Point = dict[str, str]
@@ -98,7 +98,7 @@ def read_axis(text: str, *, count: bool = True) -> Axis:
     key, form = key.strip(), "KEY=LO:HI:N[:log] or KEY=A,B,C" if count else "KEY=LO:HI[:log]"
     if not (equals and key and rest.strip()):
         raise InputError(f"--vary {text!r}: write {form}")
-    refuse_option(key, "--vary")
+    check_no_option(key, "--vary")
     values = _split(rest)
     parts = [part.strip() for part in rest.split(":")]
     bounds = [_BOUND.fullmatch(part) for part in parts[:2]]

@@ -189,7 +189,7 @@ def _kept_beside(error: NumericalError, failed: Path, out: Path) -> NumericalErr
 
 def _compare(out: Path, asked: dict[str, Any], scenario: Scenario) -> dict[str, Any]:
     """Write the differences of both runs, the picture and the summary, which is returned."""
-    from exoabm.plot.effects import draw_twins
+    from exoabm.plot.effects import draw_whatif
 
     a, b = open_run(out / AS_IS), open_run(out / CHANGED)
     (out / DIFFERENCE).mkdir()
@@ -205,7 +205,7 @@ def _compare(out: Path, asked: dict[str, Any], scenario: Scenario) -> dict[str, 
     }
     about = {**asked, "hours": last[0]["time_h"], "pairing": pairing(a, b, scenario), "readouts": readouts}
     cells, effect, chosen = WhatIf(out, a, b, about).by_cell()
-    draw_twins(
+    draw_whatif(
         out / PICTURE,
         cells=cells,
         effect=effect,

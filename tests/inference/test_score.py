@@ -1,4 +1,4 @@
-"""Measures of scores against definitions written out, and results of tools read as their tools write them."""
+"""Agreement of scores, by definitions written out, and results of tools read as these tools write them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from exoabm.errors import InputError
 from exoabm.inference.observation import Observer, Options, genes_of
 from exoabm.inference.results import LOW, Choice, read_result
-from exoabm.inference.score import average_precision, measure
+from exoabm.inference.score import agreement, average_precision
 
 CELLS, TYPES = ["cell_0", "cell_1", "cell_2"], ["A", "B"]
 OF = np.array([0, 1, 1])
@@ -18,7 +18,7 @@ def test_measures_are_those_of_their_definitions() -> None:
     """Ties are found together; AUROC counts pairs of a true and another one; ranks of ties are their mean."""
     random = np.random.default_rng(1)
     score, amount = random.integers(0, 6, 60).astype(float), random.poisson(0.7, 60).astype(float)
-    found, true = measure(score, amount, 0.5), amount >= 0.5
+    found, true = agreement(score, amount, 0.5), amount >= 0.5
     steps = [(np.sum(true[score >= s]), np.sum(score >= s)) for s in sorted(set(score), reverse=True)]
     recall = np.array([0, *(hits / true.sum() for hits, _ in steps)])
     assert found.auprc == pytest.approx(sum(np.diff(recall) * [hits / n for hits, n in steps]), rel=1e-12)
@@ -27,17 +27,17 @@ def test_measures_are_those_of_their_definitions() -> None:
     ranks = [[np.mean(np.flatnonzero(np.sort(x) == v)) for v in x] for x in (score, amount)]
     assert found.spearman == pytest.approx(np.corrcoef(*ranks)[0, 1], rel=1e-12)
     assert found.prevalence == true.mean()
-    assert found.auroc != pytest.approx(measure(-score, amount, 0.5).auroc, abs=0.02)
+    assert found.auroc != pytest.approx(agreement(-score, amount, 0.5).auroc, abs=0.02)
 
 
 def test_perfect_useless_and_undefined_scores() -> None:
     amount = np.array([3.0, 0, 0, 1, 0])
-    assert measure(amount, amount, 0.5).auprc == 1
-    assert measure(np.zeros(5), amount, 0.5).auprc == pytest.approx(0.4)
-    assert measure(np.zeros(5), amount, 0.5).spearman is None
-    assert measure(amount, amount, 9).auprc is None
+    assert agreement(amount, amount, 0.5).auprc == 1
+    assert agreement(np.zeros(5), amount, 0.5).auprc == pytest.approx(0.4)
+    assert agreement(np.zeros(5), amount, 0.5).spearman is None
+    assert agreement(amount, amount, 9).auprc is None
     assert np.isnan(average_precision(amount, np.zeros(5, bool)))
-    assert measure(-amount, amount, 0.5).auprc < 0.4
+    assert agreement(-amount, amount, 0.5).auprc < 0.4
 
 
 def read(tmp_path, text: str, name: str = "result.csv", **choice):

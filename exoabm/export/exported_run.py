@@ -31,7 +31,7 @@ def kind_of(folder: Path) -> str:
     return batch if (folder / PLAN).is_file() else RUN
 
 
-class Finished(Run):
+class ExportedRun(Run):
     """Input of format writers: a run, with its scenario and the geometry of its fields."""
 
     @cached_property
