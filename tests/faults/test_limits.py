@@ -1,14 +1,17 @@
-"""Cells that divide without end: the run halts at a declared number and keeps what was good."""
+"""Limits of cells and of memory: a run beyond one ends with an error by name and keeps what was good."""
 
 from __future__ import annotations
 
+import importlib
 import json
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from exoabm import ExosomeModel
-from exoabm.errors import NumericalError
+from exoabm.errors import NumericalError, ResourceError
 from exoabm.scenario.loader import parse
 from exoabm.tables.run_tables import open_run
 
@@ -63,3 +66,24 @@ def test_the_command_ends_with_4_and_keeps_what_was_recorded(command, tmp_path) 
 def test_the_number_that_is_foreseen_stops_at_the_cap() -> None:
     assert growing(40).estimate.cells == 40
     assert growing(1e5).estimate.cells > 400
+
+
+def exhausted(*_: Any, **__: Any) -> None:
+    raise MemoryError
+
+
+def test_a_step_without_memory_is_a_resource_error(monkeypatch) -> None:
+    model = ExosomeModel("two_cells", seed=1)
+    monkeypatch.setattr("exoabm.model.advance", exhausted)
+    with pytest.raises(ResourceError, match="no memory was left in the step at 0 h"):
+        model.step()
+
+
+def test_the_command_line_ends_with_3(monkeypatch, capsys) -> None:
+    program = importlib.import_module("exoabm.cli.console")
+    monkeypatch.setattr(program, "app", exhausted)
+    monkeypatch.setattr(sys, "argv", ["exoabm", "list"])
+    with pytest.raises(SystemExit) as end:
+        program.main()
+    assert end.value.code == 3
+    assert "no memory was left" in capsys.readouterr().err

@@ -1,8 +1,0 @@
-"""Tests of this room share ``default_bodies``."""
-
-from __future__ import annotations
-
-import sys
-from pathlib import Path
-
-sys.path.append(str(Path(__file__).parent))
