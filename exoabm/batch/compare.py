@@ -25,7 +25,7 @@ from exoabm.batch.sweeps.summary import varied_keys
 from exoabm.errors import InputError, command_line
 from exoabm.manifest import fault_list, faults, listed
 from exoabm.output.durable_files import atomic_folder, check_room
-from exoabm.output.stale_files import check_finished
+from exoabm.output.run_folder import check_finished
 from exoabm.runs.provenance import differences
 from exoabm.scenario.loader import parse
 from exoabm.tables.run_tables import open_run

@@ -103,7 +103,7 @@ def clean(
     as_json: JsonOption = False,
 ) -> None:
     """List leftovers of terminated runs in a folder, and in its runs/ and trials/."""
-    from exoabm.output.stale_files import leftovers
+    from exoabm.output.run_folder import leftovers
 
     found = leftovers(folder)
     for left in found:

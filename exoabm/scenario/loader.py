@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from exoabm.errors import ANOTHER_PLACE, InputError, ScenarioError, did_you_mean, visible
 from exoabm.manifest import demand, listed
-from exoabm.output.stale_files import check_finished
+from exoabm.output.run_folder import check_finished
 from exoabm.readers.file_formats import TABLES, fingerprint, is_table
 from exoabm.scenario import shipped as shipped
 from exoabm.scenario.changes import literal, override, texts_of

@@ -13,7 +13,7 @@ import pytest
 from exoabm.errors import InputError, RunFailed
 from exoabm.output import durable_files, run_folder
 from exoabm.output.durable_files import atomic_file, write_whole
-from exoabm.output.stale_files import leftovers
+from exoabm.output.run_folder import leftovers
 from exoabm.runs.execute import run_to_folder
 from exoabm.scenario.loader import load
 

@@ -20,7 +20,7 @@ from exoabm.manifest import MANIFEST, Fault, faults, inside, listed
 from exoabm.manifest import write as write_manifest
 from exoabm.output.lock import LOCK
 from exoabm.output.run_folder import MADE as MADE_BY_A_RUN
-from exoabm.output.stale_files import check_finished
+from exoabm.output.run_folder import check_finished
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
