@@ -18,7 +18,9 @@ from exoabm.cli.console import (
     HoursOption,
     JobsOption,
     JsonOption,
+    ReplicatesOption,
     ScenarioArgument,
+    SeedOption,
     SetOption,
     app,
     changes_of,
@@ -66,9 +68,9 @@ def sweep(
     design: Annotated[
         str, typer.Option(help="grid (all combinations), lhs or sobol (N points in the ranges).")
     ] = "grid",
-    replicates: Annotated[int, typer.Option(help="Runs per point; all points use the same seeds.")] = 1,
+    replicates: ReplicatesOption = 1,
     independent: Annotated[bool, typer.Option(help="Use different seeds for each point.")] = False,
-    seed: Annotated[int | None, typer.Option(help="0 to 2^63 - 1; random and recorded by default.")] = None,
+    seed: SeedOption = None,
     hours: HoursOption = None,
     engine: EngineOption = None,
     set_: SetOption = None,

@@ -85,6 +85,8 @@ HoursOption = Annotated[
 EngineOption = Annotated[
     str | None, typer.Option("--engine", help=f"{' or '.join(ENGINES)}; default as in the scenario.")
 ]
+SeedOption = Annotated[int | None, typer.Option(help="0 to 2^63 - 1; random and recorded by default.")]
+ReplicatesOption = Annotated[int, typer.Option(help="Runs per point; all points use the same seeds.")]
 ThreadsOption = Annotated[int, typer.Option(min=1, max=256, help="Threads for large grids.")]
 JobsOption = Annotated[int, typer.Option(min=1, max=1024, help="Parallel runs on this machine.")]
 ClusterOption = Annotated[

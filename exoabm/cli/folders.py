@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from exoabm.inference.score import Agreement, Report
 
 PANEL = "Runs"
+OverwriteOption = Annotated[bool, typer.Option(help="Replace an existing file or folder.")]
 
 
 FORMAT_LIST = "\n\n".join(
@@ -51,7 +52,7 @@ def export(
             "docs/inference.md lists them. Repeatable.",
         ),
     ] = None,
-    overwrite: Annotated[bool, typer.Option(help="Replace an existing file or folder.")] = False,
+    overwrite: OverwriteOption = False,
     partial: Annotated[
         bool, typer.Option("--partial", help="Omit missing or damaged tables, with a warning.")
     ] = False,
@@ -149,7 +150,7 @@ def figure(
         float | None, typer.Option("--width-mm", help="Width; default one or two journal columns.")
     ] = None,
     dpi: Annotated[float, typer.Option(help="Resolution of a .png in dots per inch.")] = 600.0,
-    overwrite: Annotated[bool, typer.Option(help="Replace an existing file or folder.")] = False,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Draw a figure for publication, with means and 95 % confidence intervals."""
     from exoabm.export.publication_figures import draw_figure

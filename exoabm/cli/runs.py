@@ -18,6 +18,7 @@ from exoabm.cli.console import (
     JobsOption,
     JsonOption,
     ScenarioArgument,
+    SeedOption,
     SetOption,
     ThreadsOption,
     app,
@@ -46,7 +47,7 @@ WORTH_TELLING = 1e-3
 @app.command(rich_help_panel=PANEL)
 def run(
     scenario: ScenarioArgument,
-    seed: Annotated[int | None, typer.Option(help="0 to 2^63 - 1; random and recorded by default.")] = None,
+    seed: SeedOption = None,
     hours: HoursOption = None,
     engine: EngineOption = None,
     set_: SetOption = None,
