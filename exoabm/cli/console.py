@@ -119,14 +119,14 @@ def changes_of(pairs: list[str] | None, engine: str | None) -> dict[str, str]:
 
 def overrides_of(pairs: list[str] | None) -> dict[str, str]:
     """Keys and values of ``--set``."""
-    from exoabm.scenario import loader
+    from exoabm.scenario.changes import check_no_option
 
     overrides = {}
     for pair in pairs or []:
         key, equals, value = pair.partition("=")
         if not equals or not key.strip():
             raise InputError(f"--set {pair!r}: write KEY=VALUE, e.g. --set clock.duration='12 h'")
-        loader.check_no_option(key.strip(), "--set")
+        check_no_option(key.strip(), "--set")
         if key.strip() in overrides:
             raise InputError(f"--set {key.strip()} is given twice")
         overrides[key.strip()] = value.strip()

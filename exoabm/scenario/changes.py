@@ -32,6 +32,14 @@ Changes = Mapping[str, Any]
 """Dotted keys of a scenario and their new values; see ``text_of``."""
 MOST_HOURS = 1e6
 """Longest model time, h."""
+NO_KEYS = {
+    "seed": "a seed is not a key of a scenario: --seed is that of the first run, --replicates their number",
+    "replicates": "replicates are not a key of a scenario: give --replicates N",
+    "engine": "the key is transport.engine; --engine sets it, too",
+    "hours": "the key is clock.duration; --hours sets it, too",
+    "threads": "threads are not a key of a scenario and change no result: give --threads N",
+}
+"""Options of the command line that are mistaken for keys, and how to give them."""
 
 
 def texts_of(changes: Changes | None, more: Changes | None = None) -> dict[str, str]:
@@ -315,3 +323,15 @@ def of_checkpoint(plan: Mapping[str, Any], folder: Path) -> LoadedScenario:
     if table != plan["table_sha256"]:
         raise InputError(f"{loaded.table_path()} is damaged; the original table is required")
     return loaded
+
+
+def check_no_option(key: str, option: str) -> None:
+    """Refuse an option of the command line in place of a key of a scenario.
+
+    Raises
+    ------
+    InputError
+        With the option to give instead.
+    """
+    if key in NO_KEYS:
+        raise InputError(f"{option} {key}: {NO_KEYS[key]}")

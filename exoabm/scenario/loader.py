@@ -38,14 +38,6 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 1 << 20
 PATH_KEY = "layout.table"
-NO_KEYS = {
-    "seed": "a seed is not a key of a scenario: --seed is that of the first run, --replicates their number",
-    "replicates": "replicates are not a key of a scenario: give --replicates N",
-    "engine": "the key is transport.engine; --engine sets it, too",
-    "hours": "the key is clock.duration; --hours sets it, too",
-    "threads": "threads are not a key of a scenario and change no result: give --threads N",
-}
-"""Options of the command line that are mistaken for keys, and how to give them."""
 PATH_KEYS = (PATH_KEY, "layout.types_from")
 TABLE_SCENARIO = "tissue"
 """The scenario in which a table of cells is run by default."""
@@ -440,15 +432,3 @@ def _toml(data: bytes, name: str) -> dict[str, Any]:
         raise InputError(f"{name}: not valid TOML: {error}{other}") from None
     except RecursionError:
         raise InputError(f"{name}: nested too deep to be a scenario") from None
-
-
-def check_no_option(key: str, option: str) -> None:
-    """Refuse an option of the command line in place of a key of a scenario.
-
-    Raises
-    ------
-    InputError
-        With the option to give instead.
-    """
-    if key in NO_KEYS:
-        raise InputError(f"{option} {key}: {NO_KEYS[key]}")

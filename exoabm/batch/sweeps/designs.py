@@ -22,7 +22,8 @@ from typing import Literal, get_args
 import numpy as np
 
 from exoabm.errors import InputError
-from exoabm.scenario.loader import PATH_KEY, check_no_option
+from exoabm.scenario.changes import check_no_option
+from exoabm.scenario.loader import PATH_KEY
 
 Design = Literal["grid", "lhs", "sobol"]
 Point = dict[str, str]
