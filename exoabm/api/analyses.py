@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from matplotlib.axes import Axes
 
-    from exoabm.api.progress import Tell
+    from exoabm.api.progress import ProgressUpdate
     from exoabm.batch.calibration import fit as fitting
     from exoabm.batch.calibration import sensitivity as screening
     from exoabm.readers.particle_sizes import SizeTable
@@ -76,7 +76,7 @@ def fit(
     jobs: int = 1,
     cluster: str | None = None,
     out: str | Path | None = None,
-    progress: bool | Tell | None = None,
+    progress: bool | ProgressUpdate | None = None,
 ) -> Fit | Diameters:
     """Fit parameters of a scenario to measured time series, or vesicle diameters to a histogram.
 
@@ -146,7 +146,7 @@ def fit(
         raise InputError("select the parameters to fit with --vary KEY=LO:HI[:log]")
     if vesicle is not None:
         raise InputError(f"--vesicle goes with a histogram of diameters; {path} is a time series")
-    with progress_bar("fit", progress) as tell:
+    with progress_bar("fit", progress) as update:
         found = fit_series(
             loaded,
             factors_of(loaded, texts),
@@ -156,7 +156,7 @@ def fit(
             replicates=replicates,
             seed=seed,
             workers=workers_of(jobs, cluster, loaded),
-            progress=None if tell is None else lambda runs: tell(runs, None),
+            progress=None if update is None else lambda runs: update(runs, None),
         )
     if out is not None:
         write_fit(found, loaded, Path(out))
@@ -320,7 +320,7 @@ def sensitivity(
     cluster: str | None = None,
     out: str | Path | None = None,
     overwrite: bool = False,
-    progress: bool | Tell | None = None,
+    progress: bool | ProgressUpdate | None = None,
 ) -> Sensitivity:
     """Find the influential parameters by Morris screening and Sobol indices.
 
@@ -373,8 +373,8 @@ def sensitivity(
 
     @contextlib.contextmanager
     def stage(title: str) -> Any:
-        with progress_bar(title, progress) as tell:
-            yield tell or (lambda done, total: None)
+        with progress_bar(title, progress) as update:
+            yield update or (lambda done, total: None)
 
     with kept(workers_of(jobs, cluster, loaded)) as workers:
         found = run_sensitivity(

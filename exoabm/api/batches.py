@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from matplotlib.axes import Axes
 
-    from exoabm.api.progress import Tell
+    from exoabm.api.progress import ProgressUpdate
     from exoabm.batch.execution.rows import Plan
     from exoabm.batch.execution.runner import Outcome
     from exoabm.batch.execution.workers import Workers
@@ -54,7 +54,7 @@ def sweep(
     shard: str | None = None,
     out: str | Path | None = None,
     overwrite: bool = False,
-    progress: bool | Tell | None = None,
+    progress: bool | ProgressUpdate | None = None,
 ) -> Sweep:
     """Run a scenario over many values and seeds, and return means with 95 % confidence intervals.
 
@@ -144,8 +144,8 @@ def sweep(
     if not cluster and (long := duration_note(loaded, plan, texts, jobs)) is not None:
         warnings.warn(long, LongRun, stacklevel=2)
     home, folder = place_of(out, "sweep")
-    with progress_bar(folder.name, progress) as tell:
-        outcome = run_rows(plan, folder, workers=workers, shard=part, overwrite=overwrite, progress=tell)
+    with progress_bar(folder.name, progress) as update:
+        outcome = run_rows(plan, folder, workers=workers, shard=part, overwrite=overwrite, progress=update)
     return finished(outcome, home)
 
 

@@ -136,7 +136,7 @@ class Score(Result):
 
     def __init__(self, found: scoring.Report) -> None:
         self.found = found
-        self.title = f"{found.said}: {found.cells:,} cells, {found.donors:,} of them true donors"
+        self.title = f"{found.description}: {found.cells:,} cells, {found.donors:,} of them true donors"
         self.notes = [*found.notes, *(f"Warning: {in_python(each)}" for each in found.warnings)]
 
     def rows(self) -> list[dict[str, Any]]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from matplotlib.axes import Axes
 
-    from exoabm.api.progress import Tell
+    from exoabm.api.progress import ProgressUpdate
     from exoabm.batch import compare as comparing
     from exoabm.causal import attribution
     from exoabm.causal.whatif import WhatIf as WhatIfRuns
@@ -158,7 +158,7 @@ def whatif(
     threads: int = 1,
     out: str | Path | None = None,
     overwrite: bool = False,
-    progress: bool | Tell | None = None,
+    progress: bool | ProgressUpdate | None = None,
 ) -> WhatIf:
     """Run a scenario with and without one cell, type, edge or vesicle kind, on the same random draws.
 
@@ -205,7 +205,7 @@ def whatif(
     given = None if hours is None else model_time(hours, "hours")[0]
     seed, duration, between = repeated(source, seed=seed, hours=given)
     home, folder = place_of(out, "whatif")
-    with progress_bar("both runs", progress) as tell:
+    with progress_bar("both runs", progress) as update:
         found = compared(
             loaded,
             folder,
@@ -217,7 +217,7 @@ def whatif(
             hours=duration,
             overwrite=overwrite,
             threads=threads,
-            progress=tell,
+            progress=update,
             changes_at=between,
             run=run_of(source) if isinstance(source, str | Path) else None,
         )
@@ -240,7 +240,7 @@ class WhatIf(Result):
         asked = [f"{name} {found.about[name]}" for name in ("silence", "give") if found.about[name]]
         self.title = f"{loaded.name} with {' and '.join(asked)} from {found.about['at']}"
         about = found.about
-        self.notes = [str(about["pairing"]["said"]), str(about["start"]), *filter(None, [about["moved"]])]
+        self.notes = [str(about["pairing"]["sentence"]), str(about["start"]), *filter(None, [about["moved"]])]
 
     @cached_property
     def as_is(self) -> Run:
@@ -290,7 +290,7 @@ def causal(
     jobs: int = 1,
     out: str | Path | None = None,
     overwrite: bool = False,
-    progress: bool | Tell | None = None,
+    progress: bool | ProgressUpdate | None = None,
 ) -> Attribution:
     """Attribute a readout to donors: the causal effect of each, beside what it sent.
 
@@ -331,7 +331,7 @@ def causal(
     from exoabm.causal.attribution import attribute
 
     home, folder = place_of(out, "causal")
-    with progress_bar("runs", progress) as tell:
+    with progress_bar("runs", progress) as update:
         found = attribute(
             loaded,
             folder,
@@ -343,7 +343,7 @@ def causal(
             hours=None if hours is None else model_time(hours, "hours")[0],
             workers=workers_of(jobs, None, loaded),
             overwrite=overwrite,
-            progress=tell,
+            progress=update,
         )
     return Attribution(found, loaded, folder, home)
 

@@ -14,7 +14,7 @@ from exoabm.parameters.units import duration_text
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    Tell = Callable[..., Any]
+    ProgressUpdate = Callable[..., Any]
 
 WIDTH = 30
 """Letters of a bar."""
@@ -23,7 +23,7 @@ EVERY = 0.2
 
 
 @contextlib.contextmanager
-def progress_bar(title: str, asked: bool | Tell | None = None) -> Iterator[Tell | None]:
+def progress_bar(title: str, asked: bool | ProgressUpdate | None = None) -> Iterator[ProgressUpdate | None]:
     """A function to be called with the share done, or with the number done and that of all.
 
     The bar shows what is done and the estimated time left. It stands there from the beginning, also while
@@ -44,19 +44,19 @@ def progress_bar(title: str, asked: bool | Tell | None = None) -> Iterator[Tell 
         return
     bar = _Bar(title, _notebook())
     try:
-        yield bar.tell
+        yield bar.update
     finally:
         bar.close()
 
 
-def shown(asked: bool | Tell | None) -> bool:
+def shown(asked: bool | ProgressUpdate | None) -> bool:
     """Whether a bar is drawn by this module; see ``progress_bar``."""
     if callable(asked) or asked is not None:
         return asked is True
     return _notebook() is not None or sys.stderr.isatty()
 
 
-def show_warnings(warnings: Iterable[str], asked: bool | Tell | None) -> None:
+def show_warnings(warnings: Iterable[str], asked: bool | ProgressUpdate | None) -> None:
     """Print warnings to standard error where a bar is drawn; elsewhere only the result has them."""
     if shown(asked):
         for text in warnings:
@@ -71,7 +71,7 @@ class _Bar:
         self._notebook, self._handle, self._length = notebook, None, 0
         self._draw(0.0, "starting")
 
-    def tell(self, done: float, total: float | None = 1.0) -> None:
+    def update(self, done: float, total: float | None = 1.0) -> None:
         now = time.monotonic() - self._start
         if now - self._drawn < EVERY:
             return

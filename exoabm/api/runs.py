@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import networkx as nx
 
     from exoabm.api.batches import Sweep
-    from exoabm.api.progress import Tell
+    from exoabm.api.progress import ProgressUpdate
     from exoabm.api.trials import Trial
     from exoabm.export.type_exchange import Exchange
     from exoabm.scenario.changes import Changes
@@ -41,7 +41,7 @@ def run(
     checkpoint_every: float | str | None = None,
     keep_checkpoints: bool = False,
     changes_at: Mapping[float | str, Changes] | None = None,
-    progress: bool | Tell | None = None,
+    progress: bool | ProgressUpdate | None = None,
 ) -> Run:
     """Run a scenario, or repeat the run of a run folder, and return its results.
 
@@ -109,7 +109,7 @@ def run(
     from exoabm.runs.execute import run_to_folder
 
     home, folder = place_of(out, "run")
-    with progress_bar(Path(loaded.name).stem, progress) as tell:
+    with progress_bar(Path(loaded.name).stem, progress) as update:
         done = run_to_folder(
             loaded,
             folder,
@@ -119,7 +119,7 @@ def run(
             threads=threads,
             checkpoint_every=interval,
             keep_checkpoints=keep_checkpoints,
-            progress=tell,
+            progress=update,
             changes_at=between,
         )
     made = Run(done.folder, notes=done.warnings, recognized=done.recognized, home=home)
@@ -149,7 +149,7 @@ def resume(
     threads: int = 1,
     jobs: int = 1,
     cluster: str | None = None,
-    progress: bool | Tell | None = None,
+    progress: bool | ProgressUpdate | None = None,
 ) -> Run | Sweep | Trial:
     """Resume an interrupted run, sweep or trial; the results are identical bits.
 
@@ -190,8 +190,8 @@ def resume(
     from exoabm.runs.execute import resume_run
 
     path = path.with_name(path.name.removesuffix(UNFINISHED))
-    with progress_bar(path.name, progress) as tell:
-        done = resume_run(path, threads=threads, progress=tell)
+    with progress_bar(path.name, progress) as update:
+        done = resume_run(path, threads=threads, progress=update)
     made = Run(done.folder, notes=done.warnings, recognized=done.recognized)
     show_warnings(made.warnings, progress)
     return made

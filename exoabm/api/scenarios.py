@@ -148,9 +148,9 @@ def scenario_from_table(
     return parse(text, name=f"built-from-{path.stem}", folder=path.resolve().parent, overrides=rest)
 
 
-def in_python(said: str) -> str:
+def in_python(text: str) -> str:
     """A sentence that names options of the command line, with the arguments of Python instead."""
-    return OPTION.sub(lambda m: m[1].replace("-", "_"), said)
+    return OPTION.sub(lambda m: m[1].replace("-", "_"), text)
 
 
 @contextlib.contextmanager
@@ -159,11 +159,11 @@ def words_of_python(table: Source) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        said = error.stating(python_argument) if isinstance(error, AmbiguousTable) else in_python(str(error))
+        text = error.stating(python_argument) if isinstance(error, AmbiguousTable) else in_python(str(error))
         if isinstance(table, Frame):
             name = type(table).__name__
-            said = re.sub(rf"\S*\b{name}\.parquet", name, said)
-        error.args = (said, *error.args[1:])
+            text = re.sub(rf"\S*\b{name}\.parquet", name, text)
+        error.args = (text, *error.args[1:])
         raise
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from exoabm.api.batches import Sweep
-    from exoabm.api.progress import Tell
+    from exoabm.api.progress import ProgressUpdate
     from exoabm.batch.execution.rows import Plan
     from exoabm.batch.execution.workers import Workers
     from exoabm.batch.trials.trial import Trial as Judged
@@ -44,7 +44,7 @@ def trial(
     cluster: str | None = None,
     out: str | Path | None = None,
     overwrite: bool = False,
-    progress: bool | Tell | None = None,
+    progress: bool | ProgressUpdate | None = None,
 ) -> Trial:
     """Run the arms of a scenario in pairs on common random numbers, and test its claim. Not for clinical use.
 
@@ -84,9 +84,14 @@ def trial(
         source, changes, replicates=replicates, seed=seed, sweep=sweep, keep_runs=keep_runs
     )
     home, folder = place_of(out, "trial")
-    with progress_bar(folder.name, progress) as tell:
+    with progress_bar(folder.name, progress) as update:
         return run_plan(
-            plan, folder, workers=workers_of(jobs, cluster, loaded), overwrite=overwrite, tell=tell, home=home
+            plan,
+            folder,
+            workers=workers_of(jobs, cluster, loaded),
+            overwrite=overwrite,
+            update=update,
+            home=home,
         )
 
 
@@ -119,21 +124,27 @@ def planned(
 
 
 def run_plan(
-    plan: Plan, folder: Path, *, workers: Workers, overwrite: bool, tell: Tell | None, home: Any = None
+    plan: Plan,
+    folder: Path,
+    *,
+    workers: Workers,
+    overwrite: bool,
+    update: ProgressUpdate | None,
+    home: Any = None,
 ) -> Trial:
     """Run the plan of a trial into a folder, or go on with it, and write its report."""
     from exoabm.batch.trials.trial import run_trial, write_trial
 
     damage: list[str] = []
     judged = run_trial(
-        plan, folder, workers=workers, overwrite=overwrite, progress=tell, damaged=damage.extend
+        plan, folder, workers=workers, overwrite=overwrite, progress=update, damaged=damage.extend
     )
     damage += write_trial(judged, folder, plan)
     return Trial(folder, judged, damage=damage, home=home)
 
 
 def resume_batch(
-    folder: Path, *, jobs: int, cluster: str | None, progress: bool | Tell | None
+    folder: Path, *, jobs: int, cluster: str | None, progress: bool | ProgressUpdate | None
 ) -> Sweep | Trial:
     """Resume the sweep or trial in a folder, or merge its shards; see ``resume``."""
     from exoabm.batch.execution.runner import plan_in, resume_rows
@@ -142,8 +153,8 @@ def resume_batch(
     from exoabm.batch.trials.trial import write_trial
 
     workers = workers_of(jobs, cluster, plan_in(folder).loaded())
-    with progress_bar(folder.name, progress) as tell:
-        outcome = resume_rows(folder, workers=workers, progress=tell)
+    with progress_bar(folder.name, progress) as update:
+        outcome = resume_rows(folder, workers=workers, progress=update)
     if outcome.plan.about.get("kind") != KIND:
         return finished(outcome)
     judged = evaluate(outcome)

@@ -135,7 +135,7 @@ def whatif(
     check_room(out, {AS_IS, CHANGED, DIFFERENCE, ABOUT, PICTURE}, overwrite=overwrite)
     start = start_of(run, source, seed=seed, at=begin, end=end, changes_at=changes_at)
     if run is not None and start.run is None and begin > 0:
-        warnings.warn(start.said, LongRun, stacklevel=3)
+        warnings.warn(start.note, LongRun, stacklevel=3)
     options: dict[str, Any] = {"hours": hours, "threads": threads, "changes_at": changes_at}
     with atomic_folder(out, overwrite=overwrite) as partial:
         for part, (name, loaded) in enumerate(((AS_IS, source), (CHANGED, changed))):
@@ -152,7 +152,7 @@ def whatif(
             except NumericalError as error:
                 raise _kept_beside(error, partial / f"{name}.failed", out) from None
         asked: dict[str, Any] = {"silence": silence, "block": block, "give": give, "at": at, "seed": seed}
-        asked |= {"from_h": start.time / 3600, "start": start.said, "moved": moved}
+        asked |= {"from_h": start.time / 3600, "start": start.note, "moved": moved}
         about = _compare(partial, asked, changed.scenario)
     return WhatIf(out, open_run(out / AS_IS), open_run(out / CHANGED), about)
 
@@ -212,7 +212,7 @@ def _compare(out: Path, asked: dict[str, Any], scenario: Scenario) -> dict[str, 
         course=_course(a, b),
         chosen=chosen,
         title=_title(asked, scenario),
-        caption=str(about["pairing"]["said"]),
+        caption=str(about["pairing"]["sentence"]),
     )
     text = json.dumps(about, indent=2, ensure_ascii=False, allow_nan=False)
     write_whole(out / ABOUT, (text + "\n").encode())
@@ -305,10 +305,13 @@ def pairing(a: Run, b: Run, scenario: Scenario) -> dict[str, Any]:
     cells = any(name.isdecimal() for name in silenced)
     if silenced and word != "vesicle" and (known == "none" or (cells and known == "cell_type")):
         which = "are not recorded" if known == "none" else "are known by type alone"
-        said = f"Donors {which}, so that vesicles of others cannot be told apart: --set transport.provenance="
-        said += "cell does." if cells else "cell_type does."
+        level = "cell" if cells else "cell_type"
+        sentence = (
+            f"Donors {which}, so that vesicles of other donors cannot be distinguished; they can with "
+            f"--set transport.provenance={level}."
+        )
         unknown: dict[str, Any] = dict.fromkeys(("untouched", "other_course", "share"))
-        return unknown | {"because": reasons(scenario), "said": said}
+        return unknown | {"because": reasons(scenario), "sentence": sentence}
     events = [run.need("events").to_pandas() for run in (a, b)]
     if events[0].vesicle.notna().any():
         # A vesicle is known by its id; equal histories have equal rows, and a row in one run only differs.
@@ -333,8 +336,8 @@ def pairing(a: Run, b: Run, scenario: Scenario) -> dict[str, Any]:
     why = reasons(scenario)
     share = other / total if total else 0.0
     subject = f"{other:,.6g} of {total:,.6g} vesicles of other donors took another course"
-    said = f"{subject}, because {'; '.join(why)}." if other and why else f"{subject}."
-    return {"untouched": total, "other_course": other, "share": share, "because": why, "said": said}
+    sentence = f"{subject}, because {'; '.join(why)}." if other and why else f"{subject}."
+    return {"untouched": total, "other_course": other, "share": share, "because": why, "sentence": sentence}
 
 
 def _named(table: pd.DataFrame, names: tuple[str, ...]) -> np.ndarray:

@@ -87,7 +87,7 @@ def sweep(
 ) -> None:
     """Run a scenario over many values and seeds; `exoabm resume` continues after an interruption."""
     with stating_how_to_resume(out_):
-        with progress(out_.name) as tell:
+        with progress(out_.name) as update:
             found = exoabm.sweep(
                 scenario,
                 vary or (),
@@ -103,7 +103,7 @@ def sweep(
                 shard=shard,
                 out=out_,
                 overwrite=overwrite,
-                progress=tell,
+                progress=update,
             )
         finish_sweep(found, as_json)
 
@@ -306,8 +306,8 @@ def trial(
         work.append((plan, folder, workers_of(jobs, cluster, loaded)))
     for plan, folder, workers in work:
         with stating_how_to_resume(folder):
-            with progress(folder.name) as tell:
-                found = run_plan(plan, folder, workers=workers, overwrite=overwrite, tell=tell)
+            with progress(folder.name) as update:
+                found = run_plan(plan, folder, workers=workers, overwrite=overwrite, update=update)
             done.append(_report_trial(found, quiet=as_json))
     if as_json:
         print_json(done if all_ else done[0])
@@ -317,9 +317,9 @@ def trial(
 
 def finish_trial(found: Trial, as_json: bool) -> None:
     """Print a resumed trial."""
-    said = _report_trial(found, quiet=as_json)
+    rows = _report_trial(found, quiet=as_json)
     if as_json:
-        print_json(said)
+        print_json(rows)
 
 
 def _report_trial(found: Trial, *, quiet: bool) -> dict[str, Any]:
@@ -386,8 +386,8 @@ def _print_trial(result: Judged, folder: Path) -> None:
 
 def _print_trials(done: list[dict[str, Any]]) -> None:
     table = Table("scenario", "claim", "verdict", box=None, header_style="bold", pad_edge=False)
-    for said in done:
-        table.add_row(escape(said["scenario"]), escape(said["claim"]), _colored(said["verdict"]))
+    for row in done:
+        table.add_row(escape(row["scenario"]), escape(row["claim"]), _colored(row["verdict"]))
     out.print(table)
     out.print("Not for clinical use.", highlight=False)
 

@@ -80,7 +80,7 @@ def sensitivity(
     """Find the influential parameters by Morris screening and Sobol indices."""
     from exoabm.batch.calibration.sensitivity_report import plain
 
-    with _stating_what_is_kept(out_), progress("sensitivity") as tell:
+    with _stating_what_is_kept(out_), progress("sensitivity") as update:
         found = exoabm.sensitivity(
             scenario,
             vary or (),
@@ -95,7 +95,7 @@ def sensitivity(
             cluster=cluster,
             out=out_,
             overwrite=overwrite,
-            progress=tell,
+            progress=update,
         ).found
     if as_json:
         print_json(plain(found))
@@ -151,7 +151,7 @@ def fit(
     from exoabm.api.analyses import Diameters
     from exoabm.batch.calibration.fit import plain
 
-    with _stating_what_is_kept(out_), progress("fit") as tell:
+    with _stating_what_is_kept(out_), progress("fit") as update:
         result = exoabm.fit(
             scenario,
             data,
@@ -166,7 +166,7 @@ def fit(
             jobs=jobs,
             cluster=cluster,
             out=out_,
-            progress=tell,
+            progress=update,
         )
     if isinstance(result, Diameters):
         _print_diameters(result, as_json)

@@ -61,7 +61,7 @@ def whatif(
     as_json: JsonOption = False,
 ) -> None:
     """Run a scenario with and without one cell, type, edge or vesicle kind, on the same random draws."""
-    with progress("both runs") as tell:
+    with progress("both runs") as update:
         found = exoabm.whatif(
             source,
             changes_of(set_, None),
@@ -74,7 +74,7 @@ def whatif(
             threads=threads,
             out=out_,
             overwrite=overwrite,
-            progress=tell,
+            progress=update,
         )
     about = found.found.about
     if about["moved"]:
@@ -94,7 +94,7 @@ def whatif(
             out.print(f"and {len(moved) - SHOWN} more readouts in whatif.json", highlight=False)
     else:
         out.print("no readout changed", highlight=False)
-    err.print(escape(about["pairing"]["said"]), highlight=False)
+    err.print(escape(about["pairing"]["sentence"]), highlight=False)
     out.print(f"[green]{escape(str(out_))}[/]", highlight=False)
 
 
@@ -133,9 +133,9 @@ def causal(
 
         note = duration_note(loaded, readout=readout, **asked)
         err.print(f"[yellow]Note:[/] {escape(note)}", highlight=False)
-    with progress("runs") as tell:
+    with progress("runs") as update:
         found = exoabm.causal(
-            loaded, readout, **asked, design=design, out=out_, overwrite=overwrite, progress=tell
+            loaded, readout, **asked, design=design, out=out_, overwrite=overwrite, progress=update
         ).found
     if as_json:
         print_json({"folder": str(out_), "readout": found.readout, "total": found.total, "rows": found.rows})

@@ -196,14 +196,14 @@ def progress(title: str) -> Iterator[Any]:
     with bar:
         task = bar.add_task(title, total=None, count="")
 
-        def tell(done: float, total: float | None = 1.0) -> None:
+        def update(done: float, total: float | None = 1.0) -> None:
             speed = bar.tasks[task].speed
             rate = "" if not speed else f"{speed:.3g} /s" if speed >= 1 else f"{60 * speed:.3g} /min"
             of = f" of {total:,.0f}" if total else ""
             count = f"{done:3.0%}" if total == 1.0 else f"{done:,.0f}{of} {rate}"
             bar.update(task, completed=done, total=total, count=count)
 
-        yield tell
+        yield update
 
 
 def print_damage(found: Sequence[str]) -> None:
@@ -277,8 +277,8 @@ def main() -> None:
     except Exception as error:
         if not hasattr(error, "format_message"):
             raise
-        if said := error.format_message():  # click has errors that are a help text printed before
-            err.print(f"[bold red]Error:[/] {escape(said)}", highlight=False)
+        if message := error.format_message():  # click has errors that are a help text printed before
+            err.print(f"[bold red]Error:[/] {escape(message)}", highlight=False)
         code = getattr(error, "exit_code", InputError.exit_code)
     sys.exit(code or 0)
 

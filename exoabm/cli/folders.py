@@ -212,7 +212,7 @@ def score(
 def _print(report: Report) -> None:
     out.print(
         f"{report.cells:,} cells, {report.donors:,} of them true donors; {report.self_share:.0%} of uptake "
-        f"returns to the sender\nresult: {escape(report.said)}\n"
+        f"returns to the sender\nresult: {escape(report.description)}\n"
         "Compare `result` with `combined` in the first block: which pairs of cells communicate. Among true "
         "donors: which cells a known donor reaches. With self pairs: also what returns to its sender.",
         highlight=False,

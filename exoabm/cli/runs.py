@@ -84,7 +84,7 @@ def run(
     long = warning(loaded, hours=duration, threads=threads, compiling=print_compiling)
     if long is not None:
         err.print(f"[yellow]Note:[/] {escape(long)}", highlight=False)
-    with progress(Path(loaded.name).stem) as tell, stating_how_to_resume(folder):
+    with progress(Path(loaded.name).stem) as update, stating_how_to_resume(folder):
         result = run_to_folder(
             loaded,
             folder,
@@ -94,7 +94,7 @@ def run(
             threads=threads,
             checkpoint_every=interval,
             keep_checkpoints=keep_checkpoints,
-            progress=tell,
+            progress=update,
             changes_at=between,
         )
     _report(result, as_json)
@@ -112,8 +112,8 @@ def resume(
 ) -> None:
     """Resume an interrupted run, sweep or trial with identical results; merge the shards of a sweep."""
     with stating_how_to_resume(folder):
-        with progress(folder.name) as tell:
-            found = exoabm.resume(folder, threads=threads, jobs=jobs, cluster=cluster, progress=tell)
+        with progress(folder.name) as update:
+            found = exoabm.resume(folder, threads=threads, jobs=jobs, cluster=cluster, progress=update)
         if isinstance(found, exoabm.Run):
             _report(found, as_json)
         elif isinstance(found, exoabm.Sweep):
@@ -153,8 +153,8 @@ def _print_result(result: RunResult | Run) -> None:
     )
     asked = summary.get("readout")
     if asked is not None and asked["value"] is not None:
-        said = f"{asked['title']}: {_counted(asked['value'])} {asked['unit']}".rstrip()
-        out.print(f"[bold]{escape(said)}[/] ({escape(asked['metric'])})", highlight=False)
+        text = f"{asked['title']}: {_counted(asked['value'])} {asked['unit']}".rstrip()
+        out.print(f"[bold]{escape(text)}[/] ({escape(asked['metric'])})", highlight=False)
     for kind, balance in summary["mass_balance"].items():
         table = Table(box=None, header_style="bold", pad_edge=False)
         table.add_column(kind)

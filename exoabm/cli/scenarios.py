@@ -134,7 +134,7 @@ def validate(
     if converge:
         from exoabm.batch.calibration import convergence
 
-        with progress("Converging") as tell:
+        with progress("Converging") as update:
             found = convergence.converge(
                 loaded,
                 readouts=readout or (),
@@ -142,7 +142,7 @@ def validate(
                 seeds=seeds,
                 hours=duration,
                 threads=threads,
-                progress=tell,
+                progress=update,
             )
     if as_json:
         more = {} if plan.placed is None else {"table": plan.placed.record}

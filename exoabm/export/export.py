@@ -298,8 +298,8 @@ def _meaning(table: pa.Table) -> dict[str, Any]:
     about.pop("pandas", None)
     columns = {}
     for field in table.schema:
-        said = {k.decode(): v.decode() for k, v in (field.metadata or {}).items() if b":" not in k}
-        columns[field.name] = {"type": str(_plain(field).type), **said}
+        metadata = {k.decode(): v.decode() for k, v in (field.metadata or {}).items() if b":" not in k}
+        columns[field.name] = {"type": str(_plain(field).type), **metadata}
     return {"about": about, "columns": columns}
 
 

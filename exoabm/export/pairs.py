@@ -183,6 +183,6 @@ def _summary(pairs: pa.Table, names: tuple[str, ...]) -> pa.Table:
 def _described(table: pa.Table) -> pa.Table:
     """A table with the meaning of its columns as metadata."""
     own = {name: {"description": meaning} for name, meaning in MEANINGS.items()}
-    said = {column.name: field(column).metadata for column in PAIRS.columns} | own
-    fields = [f.with_metadata(said[f.name]) if f.name in said else f for f in table.schema]
+    metadata = {column.name: field(column).metadata for column in PAIRS.columns} | own
+    fields = [f.with_metadata(metadata[f.name]) if f.name in metadata else f for f in table.schema]
     return table.cast(pa.schema(fields))

@@ -28,7 +28,7 @@ MEASURES = {
     "taken_up": ("taken_up", "taken up"),
     "delivered": ("delivered", "delivered"),
 }
-"""By the word of ``--measure`` the column of ``analysis.communication``, and how it is said."""
+"""By the word of ``--measure`` the column of ``analysis.communication``, and the phrase for it."""
 COUNTS = {"captured": "encountered", "taken_up": "taken_up", "delivered": "delivered"}
 """And the count of an edge."""
 MOST_CELLS = 2_000
@@ -276,7 +276,7 @@ def require_data(request: FigureRequest, total: float) -> None:
         return
     exchange = request.exchange
     there = []
-    for word, (column, said) in MEASURES.items():
+    for word, (column, phrase) in MEASURES.items():
         found = sum(
             amount
             for group in exchange.groups
@@ -284,7 +284,7 @@ def require_data(request: FigureRequest, total: float) -> None:
             for kind, amount in zip(each.pairs()["vesicle_kind"], each.pairs()[column], strict=True)
             if request.kind in (None, kind)
         )
-        there.append(f"{word} {number(found)}" if found else f"nothing {said}")
+        there.append(f"{word} {number(found)}" if found else f"nothing {phrase}")
     of = f" of kind {request.kind}" if request.kind else ""
     raise InputError(f"{exchange.source}: no {request.unit}{of}; there are: {', '.join(there)}")
 

@@ -203,12 +203,12 @@ def _head(finished: ExportedRun, types: list[str], times: np.ndarray, every: int
     about = finished.about
     size, hues = finished.box_um, cycle((*WARM, *COOL))
     color = {name: next(hues) for name in dict.fromkeys(name.split("#")[0] for name in types)}
-    said = [f"exoabm {about['versions']['exoabm']}, scenario {about['scenario_name']}, seed {about['seed']}"]
+    parts = [f"exoabm {about['versions']['exoabm']}, scenario {about['scenario_name']}, seed {about['seed']}"]
     if every > 1:
         ending = {2: "nd", 3: "rd"}.get(every, "th")
-        said.append(f"every {every}{ending} recorded time")
+        parts.append(f"every {every}{ending} recorded time")
     if any("#" in name for name in types):
-        said.append("vesicles are at their last recorded position")
+        parts.append("vesicles are at their last recorded position")
     return {
         "version": 3,
         "timeUnits": {"magnitude": 1.0, "name": "s"},
@@ -227,5 +227,5 @@ def _head(finished: ExportedRun, types: list[str], times: np.ndarray, every: int
             for i, name in enumerate(types)
         },
         "trajectoryTitle": finished.scenario.info.title,
-        "modelInfo": {"title": finished.scenario.info.title, "description": "; ".join(said)},
+        "modelInfo": {"title": finished.scenario.info.title, "description": "; ".join(parts)},
     }

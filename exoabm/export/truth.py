@@ -195,13 +195,13 @@ class _Cells:
     def about(self, internalized: csr_array) -> dict[str, Any]:
         """``uns["truth"]``: provenance, orientation, options, and how much distance alone finds."""
         about, total = self._finished.about, float(internalized.sum())
-        said = ("scenario_name", "scenario_sha256", "seed", "hours", "engine", "versions")
+        names = ("scenario_name", "scenario_sha256", "seed", "hours", "engine", "versions")
         received = self.total("taken_up", self._finished.kinds).sum()
         amount = off_diagonal(internalized.toarray())
         found = agreement(off_diagonal(-apart(self.spatial)), amount, self._options.least)
         chance = {"prevalence": found.prevalence, "auprc_distance": found.auprc}
         return {
-            **{name: about[name] for name in said if about[name] is not None},
+            **{name: about[name] for name in names if about[name] is not None},
             "orientation": ORIENTATION,
             **{name: value for name, value in chance.items() if value is not None},
             "self_share": float(internalized.diagonal().sum()) / total if total else 0.0,

@@ -75,7 +75,7 @@ class Result:
     ----------
     matrix : numpy.ndarray
         (n, n), higher is better; -inf where the result has no score.
-    said : str
+    description : str
         What was read, and how.
     by_type : numpy.ndarray or None
         (types, types), if the scores are between types.
@@ -83,7 +83,7 @@ class Result:
     """
 
     matrix: np.ndarray
-    said: str
+    description: str
     by_type: np.ndarray | None = None
     notes: list[str] = field(default_factory=list)
 
@@ -324,10 +324,10 @@ def _placed(
     if lacks := int((rows == 0).sum()):
         notes.append(f"{lacks:,} of {n * n:,} pairs are not in the result and score lowest")
     most = f", up to {rows.max()} rows of a pair summed" if rows.max() > 1 else ""
-    said = f"{long.name}, {'low' if low else 'high'} is better{most}"
+    description = f"{long.name}, {'low' if low else 'high'} is better{most}"
     if among is types:
-        return Result(matrix[np.ix_(of, of)], f"{said}; between {n} types", matrix, notes)
-    return Result(matrix, said, None, notes)
+        return Result(matrix[np.ix_(of, of)], f"{description}; between {n} types", matrix, notes)
+    return Result(matrix, description, None, notes)
 
 
 def _plain(column: pa.ChunkedArray) -> np.ndarray:

@@ -211,7 +211,7 @@ class Report:
 
     Attributes
     ----------
-    said : str
+    description : str
         What of the result was read, and how.
     cells, donors : int
     self_share : float
@@ -223,7 +223,7 @@ class Report:
     notes, warnings : list of str
     """
 
-    said: str
+    description: str
     cells: int
     donors: int
     self_share: float
@@ -283,7 +283,7 @@ def score(
     rows = {RESULT: truth.agreements(matrix), TRANSPOSED: truth.agreements(matrix.T)}
     rows |= {name: truth.agreements(truth.baseline(name, far)) for name in (DISTANCE, EXPRESSION, COMBINED)}
     return Report(
-        said=result.said + (", source and target exchanged" if transpose else ""),
+        description=result.description + (", source and target exchanged" if transpose else ""),
         cells=len(truth.cells),
         donors=int(truth.donor.sum()),
         self_share=truth.self_share,

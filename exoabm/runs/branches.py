@@ -38,7 +38,7 @@ class Start(NamedTuple):
 
     time: float
     run: Path | None
-    said: str
+    note: str
 
 
 def kept_times(run: Path) -> dict[float, str]:

@@ -246,14 +246,14 @@ def return_memory() -> None:
 def _run_to_end(model: ExosomeModel, plan: dict[str, Any], progress: Callable[[float], Any] | None) -> None:
     start, end = model.state.time, plan["end_s"]
 
-    def tell(_: float) -> None:
+    def update(_: float) -> None:
         if progress is not None:
             progress((model.state.time - start) / (end - start))
 
     for time, key, value in plan["changes_at"][len(model.changes) :]:
-        model.run_until(time, progress=tell)
+        model.run_until(time, progress=update)
         model.set(key, value)
-    model.run_until(end, progress=tell)
+    model.run_until(end, progress=update)
 
 
 def _changes_of(model: ExosomeModel) -> dict[str, Any]:

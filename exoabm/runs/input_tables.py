@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from exoabm.scenario.loader import LoadedScenario
 
 MOST_BYTES = 1 << 30
-"""Tables above this size, such as HDF5 files with matrices, are left where they lie, and it is said so."""
+"""Tables above this size, such as HDF5 files with matrices, are left where they lie, and this is stated."""
 PLACES = {"table": TABLE, "types_from": f"{TABLE}/types"}
 """Keys of the layout that name a table, and where in a run folder it is kept."""
 
@@ -135,7 +135,7 @@ def scenario_of_labels(table: Path, overrides: Mapping[str, str], home: Path) ->
     labels = list(placed.table.labels.counts())
     if len(labels) > MOST_TYPES:
         raise InputError(f"{table}: {len(labels)} labels; is this the column of cell types?")
-    said = tomllib.loads(loaded.written())["layout"]
+    layout = tomllib.loads(loaded.written())["layout"]
     raw = tomllib.loads(scenario_of_table(table).decode())
     known = {each["name"]: each for each in raw["cell_type"]}
     first = raw["cell_type"][0]
@@ -143,7 +143,7 @@ def scenario_of_labels(table: Path, overrides: Mapping[str, str], home: Path) ->
     raw["cell_type"] = [{**known.get(placed.meaning[label], first), "name": names[label]} for label in labels]
     raw.pop("readout", None)  # it names types of the shipped table
     raw["layout"] = {
-        **{key: value for key, value in said.items() if key not in ("unmapped", "type_map")},
+        **{key: value for key, value in layout.items() if key not in ("unmapped", "type_map")},
         "table": _beside(table, home),
         "type_map": names,
     }

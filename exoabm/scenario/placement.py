@@ -188,9 +188,9 @@ def check_positions(
             f"({domain.describe()}), the first, {each} {numbers[first]}, at ({where}) um; "
             "enlarge domain.size, or use size = 'fit' with a table"
         )
-    buried = domain.blocked(position)
-    if buried.any():
+    in_obstacle = domain.blocked(position)
+    if in_obstacle.any():
         raise InputError(
-            f"{loaded.name}: {int(buried.sum())} cells have their center in an obstacle, "
-            f"the first is {each} {numbers[np.flatnonzero(buried)[0]]}"
+            f"{loaded.name}: {int(in_obstacle.sum())} cells have their center in an obstacle, "
+            f"the first is {each} {numbers[np.flatnonzero(in_obstacle)[0]]}"
         )

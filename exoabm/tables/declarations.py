@@ -451,7 +451,7 @@ EDGES = (
             Column("recipient", WHOLE, "", "birth id of the receiving cell"),
             Column("recipient_type", WORD, "", "its cell type now, or at its death"),
             KIND,
-            *_numbers("vesicles", {name: f"vesicles {said}" for name, said in BETWEEN_CELLS.items()}),
+            *_numbers("vesicles", {name: f"vesicles {phrase}" for name, phrase in BETWEEN_CELLS.items()}),
             Column(
                 "first_time_s",
                 REAL,

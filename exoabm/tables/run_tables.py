@@ -79,8 +79,8 @@ class Run:
         if version != SCHEMA_VERSION:
             from exoabm.tables.schema import other_version
 
-            said = "" if version is None else str(version)
-            raise InputError(f"{self.name}: {other_version(said)}")
+            text = "" if version is None else str(version)
+            raise InputError(f"{self.name}: {other_version(text)}")
         return about
 
     @cached_property

@@ -37,16 +37,16 @@ def footer(exoabm: str, scenario_sha256: str, seed: int) -> dict[str, str]:
 
 def schema(table: Table, about: Mapping[str, str] | None = None) -> pa.Schema:
     """The schema of a table: fields with unit and meaning, and the footer with ``about`` in it."""
-    said = {"table": table.name, VERSION: str(SCHEMA_VERSION), "row": table.meaning}
-    return pa.schema([field(column) for column in table.columns], metadata=said | dict(about or {}))
+    metadata = {"table": table.name, VERSION: str(SCHEMA_VERSION), "row": table.meaning}
+    return pa.schema([field(column) for column in table.columns], metadata=metadata | dict(about or {}))
 
 
 def field(column: Column) -> pa.Field:
     """The field of a column, with its meaning as metadata."""
-    said = {"description": column.meaning}
-    said |= {"unit": column.unit} if column.unit else {}
-    said |= {"null": column.null} if column.null else {}
-    return pa.field(column.name, TYPES[column.dtype], bool(column.null), said)
+    metadata = {"description": column.meaning}
+    metadata |= {"unit": column.unit} if column.unit else {}
+    metadata |= {"null": column.null} if column.null else {}
+    return pa.field(column.name, TYPES[column.dtype], bool(column.null), metadata)
 
 
 def build(table: Table, columns: Mapping[str, Any], about: Mapping[str, str] | None = None) -> pa.Table:

@@ -121,8 +121,8 @@ def test_twins_from_a_kept_checkpoint_are_those_from_the_start(kept, tmp_path):
 def test_checkpoints_that_do_not_apply_are_not_used_and_it_is_said(kept, tmp_path):
     def said(source=None, run=kept, seed=3, at=6000.0, end=7200.0, changes_at=(STEP,)):
         found = start_of(run, source or load(kept), seed=seed, at=at, end=end, changes_at=changes_at)
-        assert (found.run is None) == (found.time == 0) == ("begin at 0 h" in found.said)
-        return found.said
+        assert (found.run is None) == (found.time == 0) == ("begin at 0 h" in found.note)
+        return found.note
 
     assert "begin at 1.5 h" in said()
     assert "begin at 1 h" in said(at=5399.0)
@@ -231,7 +231,7 @@ def test_donors_that_are_not_recorded_are_not_shown_as_zeros(known, silence, tmp
     scenario = loaded({"transport.provenance": known, "clock.step": "30 min"})
     found = whatif(scenario, tmp_path / "w", silence=silence, seed=1, hours=1)
     words = {"none": "are not recorded", "cell_type": "are known by type alone"}[known]
-    assert words in found.about["pairing"]["said"]
+    assert words in found.about["pairing"]["sentence"]
     assert found.about["pairing"]["untouched"] is found.about["pairing"]["share"] is None
     run, to = exoabm.open_run(tmp_path / "w" / "as_is"), tmp_path / "run.h5ad"
     for refused in (lambda: run.export(tmp_path / "truth.h5ad"), run.plot_distance):

@@ -141,7 +141,7 @@ def test_a_wrong_orientation_is_caught_with_a_sentence(truth_of, tmp_path) -> No
     assert wrong.rows[RESULT][OUT][ALL].auprc < 0.5
     turned = score(mine, tmp_path / "wrong.csv", transpose=True)
     assert turned.rows[RESULT][OUT][ALL].auprc == 1
-    assert "source and target exchanged" in turned.said
+    assert "source and target exchanged" in turned.description
 
 
 def test_the_command_prints_and_refuses(truth_of, tmp_path) -> None:

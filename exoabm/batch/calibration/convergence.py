@@ -134,7 +134,7 @@ def converge(
     found: list[list[Values]] = []
     done = 0
 
-    def tell(share: float) -> None:
+    def update(share: float) -> None:
         if progress is not None:
             progress((done + share) / total)
 
@@ -142,7 +142,7 @@ def converge(
     for level, chosen in levels:
         rows = []
         for number in chosen:
-            rows.append(_run(level, number, hours, threads, tell))
+            rows.append(_run(level, number, hours, threads, update))
             done += 1
             if not found and len(rows) == 1:
                 names = _checked(readouts, rows[0])
@@ -243,10 +243,10 @@ def _smaller_voxel(
 
 
 def _run(
-    loaded: LoadedScenario, seed: int, hours: float | None, threads: int, tell: Callable[[float], None]
+    loaded: LoadedScenario, seed: int, hours: float | None, threads: int, update: Callable[[float], None]
 ) -> Values:
     model = ExosomeModel(loaded, seed=seed, threads=threads)
-    model.run(hours, progress=tell)
+    model.run(hours, progress=update)
     return measure(model)
 
 

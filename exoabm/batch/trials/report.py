@@ -124,8 +124,8 @@ def _sentence(trial: Trial, comparison: Comparison) -> str:
     arms = f"<b>{arm_title(trial, criterion.arm)}</b> and <b>{arm_title(trial, criterion.versus)}</b>"
     if effect is None:
         return f"{escape(title_of(readout))}, {arms}: {escape(comparison.note)}"
-    said = f"{escape(title_of(readout))}, {arms}: {shown(effect, readout.unit)}."
-    return f"{said} Claimed: {claimed(trial, comparison)}. {_tag(comparison.verdict)}"
+    sentence = f"{escape(title_of(readout))}, {arms}: {shown(effect, readout.unit)}."
+    return f"{sentence} Claimed: {claimed(trial, comparison)}. {_tag(comparison.verdict)}"
 
 
 def _decides(trial: Trial, each: Sweep) -> bool:

@@ -130,11 +130,11 @@ def range_of(trial: Trial, each: Sweep) -> str:
         return "; no published range, the values are stated by the scenario"
     low, high = parameter.published
     kind = "plausible" if parameter.how == "assumed" else "published"
-    said = f"; {kind} range {signed(low)} to {signed(high)}{unit_of(each)}"
+    text = f"; {kind} range {signed(low)} to {signed(high)}{unit_of(each)}"
     first, last = each.points[0].value, each.points[-1].value
     if isclose(first, low) and isclose(last, high):
-        return said
-    return f"{said}, swept from {signed(first)} to {with_unit(each, last)}"
+        return text
+    return f"{text}, swept from {signed(first)} to {with_unit(each, last)}"
 
 
 def setting(value: Any, unit: str) -> str:
