@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from exoabm.plot.page import PAGE, Grid, Page, save, styled
+from exoabm.plot.page import PAGE, Grid, Page, frame, save, styled
 from exoabm.plot.palette import COOL, INK, MUTED, OTHER, PAPER, PLACES, RULE, WARM
 from exoabm.plot.scales import label_ticks, number
 
@@ -296,10 +296,7 @@ def draw_comparison(path: Path, table: pa.Table, *, first: str, caption: str) ->
         lower.fill_between(time, change, color=INK, alpha=0.15, lw=0)
         lower.plot(time, change, color=INK, lw=1.2)
         for axes in (upper, lower):
-            axes.tick_params(labelsize=8, colors=MUTED)
-            axes.grid(color=RULE, lw=0.6)
-            axes.spines[["top", "right"]].set_visible(False)
-            axes.spines[["left", "bottom"]].set_color(RULE)
+            frame(axes)
             label_ticks(axes.yaxis)
     both[0, 0].legend(frameon=False, fontsize=8.5)
     both[1, 0].set_ylabel("B − A", fontsize=9, color=INK)  # noqa: RUF001

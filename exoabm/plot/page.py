@@ -197,6 +197,15 @@ def rule(ax: Axes) -> None:
     ax.set_axisbelow(True)
 
 
+def frame(ax: Axes) -> None:
+    """Grid lines, axes on two sides, and small numbers, for charts that no ``Page`` lays out."""
+    ax.tick_params(labelsize=8, colors=MUTED)
+    ax.grid(color=RULE, linewidth=0.6)
+    ax.set_axisbelow(True)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.spines[["left", "bottom"]].set_color(RULE)
+
+
 def hues(names: list[str]) -> dict[str, str]:
     """Colors for things that have none of their own, in the order of their names; gray beyond the seventh."""
     colors = [COOL[0], WARM[0], COOL[1], WARM[2], WARM[1], COOL[2], COOL[3]]

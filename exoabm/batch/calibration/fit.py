@@ -36,7 +36,8 @@ from exoabm.batch.execution.workers import ThisProcess, kept
 from exoabm.errors import InputError, RunFailed
 from exoabm.model import ExosomeModel
 from exoabm.output.durable_files import atomic_file, write_whole
-from exoabm.plot.palette import COOL, INK, MUTED, RULE, WARM
+from exoabm.plot.page import frame
+from exoabm.plot.palette import COOL, INK, WARM
 from exoabm.scenario.loader import LoadedScenario
 from exoabm.tables.readouts import resolve
 
@@ -394,11 +395,7 @@ def _draw(found: Fit, path: Path, title: str, main: str) -> None:
         axes.plot(found.hours, data[:, column], "o", color=COOL[0], ms=3.5, label="measured")
         axes.set_title(name.replace("_", " "), fontsize=8.5, color=INK, loc="left")
         axes.set_xlabel("time, h", fontsize=8, color=INK)
-        axes.tick_params(labelsize=8, colors=MUTED)
-        axes.grid(color=RULE, lw=0.6)
-        axes.set_axisbelow(True)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.spines[["left", "bottom"]].set_color(RULE)
+        frame(axes)
     panels[0].legend(frameon=False, fontsize=8)
     lines = [f"{n.key} = {n.value:.4g} ({n.low:.4g} to {n.high:.4g}) {n.unit}" for n in found.numbers]
     figure.supxlabel("\n".join(lines), x=0.01, ha="left", fontsize=8, color=INK)

@@ -16,6 +16,7 @@ from exoabm.batch.sweeps.designs import points, read_axis
 from exoabm.batch.sweeps.summary import RESULTS, SUMMARY, headline, write_results
 from exoabm.errors import InputError, ResourceError
 from exoabm.output.durable_files import atomic_file, write_whole
+from exoabm.plot.page import frame
 from exoabm.plot.palette import COOL, INK, MUTED, RULE, WARM
 from exoabm.plot.scales import counted, label_ticks, number, words_of_key
 from exoabm.scenario.resource_estimate import gib
@@ -286,11 +287,7 @@ def _panel(axes: Axes, summary: Summary, varied: Varied, name: str) -> None:
         axes.set_yscale("log")
         axes.yaxis.set_minor_formatter(NullFormatter())
     label_ticks(axes.yaxis)
-    axes.tick_params(labelsize=8, colors=MUTED)
-    axes.grid(color=RULE, lw=0.6)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(RULE)
+    frame(axes)
 
 
 def draw_means(ax: Axes, summary: Summary, varied: Varied, name: str) -> Axes:
