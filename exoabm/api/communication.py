@@ -34,7 +34,7 @@ def paths(run: Run | str | Path) -> Paths:
     Raises
     ------
     InputError
-        If the run has no single vesicles, nothing was delivered, or the paths cannot be told.
+        If the run has no single vesicles, nothing was delivered, or the paths cannot be determined.
 
     Examples
     --------

@@ -104,10 +104,10 @@ def scenario_from_table(
 ) -> LoadedScenario:
     r"""A scenario for a table of cells, with one cell type per label, as ``exoabm new`` writes.
 
-    A label that ``tissue`` knows has the values of the type that it means there; others have those of its
-    first type. All of them are assumptions, to be replaced by what was measured: change them by the names of
-    the cell types, or ``save`` the scenario and edit it. The step is that of ``tissue``, or the shorter
-    one that suffices for the uptake by these cells.
+    A label in the type map of ``tissue`` has the values of the type that it denotes there; others have those
+    of its first type. All of them are assumptions, to be replaced by measured values: change them by the
+    names of the cell types, or ``save`` the scenario and edit it. The step is that of ``tissue``, or the
+    shorter one that suffices for the uptake by these cells.
 
     Parameters
     ----------
@@ -174,7 +174,7 @@ def file_of(table: Frame | str | Path, what: str) -> Iterator[Path]:
     Raises
     ------
     InputError
-        If it is neither; if a column holds values of several types, or a name stands for several columns.
+        If it is neither; if a column holds values of several types, or a name denotes several columns.
     """
     if isinstance(table, str | os.PathLike):
         yield Path(table)

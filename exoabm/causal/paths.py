@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from exoabm.scenario.schema import Scenario
 
 MOST = 256
-"""Cells in between that are told apart; longer paths count as this long."""
+"""Largest number of intermediate cells that is distinguished; longer paths count as this long."""
 TABLE, PICTURE = "paths", "paths.png"
 
 

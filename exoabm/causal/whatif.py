@@ -52,7 +52,7 @@ EVENT_KEY = (
     "recipient",
     "recipient_type",
 )
-"""What tells events of expected numbers apart."""
+"""Columns that distinguish events of expected numbers."""
 
 
 @dataclass(frozen=True)

@@ -26,13 +26,13 @@ def move(state: State, dt: float) -> np.ndarray | None:
     increase an overlap, or end in an obstacle, is rejected for this step. Cells are reflected where their
     surface reaches a face; periodic faces wrap.
     """
-    wants = [name for name in ("motility", "chemotaxis") if name in state.behaviors]
-    if not len(state.cells) or (not wants and state.mechanics is None):
+    used = [name for name in ("motility", "chemotaxis") if name in state.behaviors]
+    if not len(state.cells) or (not used and state.mechanics is None):
         return None
     way = np.zeros_like(state.cells.position)
-    if "motility" in wants:
+    if "motility" in used:
         way += _random_motion(state, dt)
-    if "chemotaxis" in wants:
+    if "chemotaxis" in used:
         way += _chemotaxis(state, dt)
     position, radius = state.cells.position.copy(), radii(state)
     box = neighbor_box(state, position, radius)

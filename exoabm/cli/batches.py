@@ -49,7 +49,7 @@ NAME_WIDTH, VALUE_WIDTH = 34, 18
 NUMBERS_WIDTH = 54
 """Letters that the numbers of a comparison take beside their readout's name."""
 MANY_TIMES = 3.0
-"""From this factor on a change is told as one."""
+"""From this factor on a change is printed as a factor."""
 MOST_LEVELS = 12
 """Values of a varied key that are printed where there is room for more; ``summary.parquet`` has all."""
 

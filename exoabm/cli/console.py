@@ -176,7 +176,7 @@ def print_plain(text: str) -> None:
 PANEL = "Many runs"
 """The commands' heading in ``--help``."""
 MOST_LISTED = 20
-"""Damaged parts of a batch that are told on the terminal; ``--json`` has all."""
+"""Damaged parts of a batch that are printed on the terminal; ``--json`` has all."""
 
 
 @contextlib.contextmanager

@@ -201,7 +201,7 @@ def distances_of(request: FigureRequest, run: RunWithEdges) -> TravelDistances:
 
 
 def has_cells(run: RunWithEdges) -> bool:
-    """Whether a run knows donor cells, and has no more cells than can be drawn."""
+    """Whether donor cells are recorded, and there are no more cells than can be drawn."""
     return run.by_cell and len(run.known_cells) <= MOST_CELLS
 
 

@@ -3,7 +3,7 @@
 ====================  ==================================================================================
 ``result``            as it was read; rows send
 ``transposed``        with source and target exchanged
-``distance alone``    -d, of measured positions: knows nothing of expression
+``distance alone``    -d, of measured positions; independent of expression
 ``expression``        L_i R_j, summed over the true pairs of ligand and receptor
 ``combined``          L_i R_j exp(-d / length)
 ====================  ==================================================================================

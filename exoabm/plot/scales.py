@@ -136,7 +136,7 @@ def words_of_key(key: str) -> tuple[str, str]:
 
 
 def label_ticks(*axes: Axis, scale: float = 1.0) -> None:
-    """Write the ticks of axes, divided by ``scale``, in as many figures as tell each from the next."""
+    """Write the ticks of axes, divided by ``scale``, with enough figures to distinguish them."""
 
     def text(axis: Axis, value: float, _: int | None) -> str:
         return tick_text(value / scale, np.array(axis.get_majorticklocs()) / scale)

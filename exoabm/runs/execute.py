@@ -332,7 +332,7 @@ def _about(model: ExosomeModel, loaded: LoadedScenario, plan: dict[str, Any]) ->
 
 
 def _local_behaviors(model: ExosomeModel) -> list[str]:
-    """Behaviors of a model that only this process knows."""
+    """Behaviors of a model that are registered in this process only."""
     return [name for name in local_behaviors() if name in model.state.behaviors]
 
 

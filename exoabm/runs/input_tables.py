@@ -111,7 +111,7 @@ def draft_scenario(table: Path, to: Path, overrides: Mapping[str, str], *, overw
 def scenario_of_labels(table: Path, overrides: Mapping[str, str], home: Path) -> tuple[bytes, str]:
     """A scenario for a table with one cell type per label, as TOML, and the recognized format.
 
-    A label that ``tissue`` knows begins with the numbers of the type that it means there, others with those
+    A label in the type map of ``tissue`` gets the numbers of the type that it denotes there, others those
     of its first type; all of them are assumptions, to be replaced by what was measured. The step is that of
     ``tissue``, or the shorter one that suffices for the uptake by these cells.
 

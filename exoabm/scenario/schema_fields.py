@@ -23,8 +23,8 @@ def quantity_field(
 ) -> Any:
     """A field whose numbers are values of the catalog's parameter ``name``.
 
-    Its default is the catalog's unless ``field`` says otherwise; ``words`` may stand for a number. It
-    has no effect where none of the keys in ``needs`` is set in its table.
+    Its default is the catalog's unless ``field`` says otherwise; ``words`` are allowed in place of a number.
+    It has no effect where none of the keys in ``needs`` is set in its table.
     """
     extra: dict[str, Any] = {"parameter": name, "words": list(words), "needs": list(needs)}
     if not field.keys() & {"default", "default_factory"}:

@@ -4,7 +4,7 @@
 
 With the step the medium's own sub-step is halved, by ``transport.courant``: it is dt over a whole number, and
 would not follow otherwise. Where chance is in a run, shorter steps have other draws; the differences are then
-means over seeds, and stand beside their standard errors.
+means over seeds, and are given with their standard errors.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ ROUNDING = 1e-9
 NOTHING = 1e-9
 """Readouts that are less at every step are 0 but for rounding, in counts and copies."""
 CLEAN = (0.6, 2.6)
-"""Orders p, observed, that stand for the law above; beyond them the three steps do not follow one."""
+"""Observed orders p that are consistent with the law above; for others the three steps follow none."""
 SURE = 2.0
 """Standard errors by which a difference must leave zero to be one, under chance."""
 AFFORDABLE = 600.0
