@@ -37,7 +37,7 @@ SHAPING = ("exoabm", "python", "numpy", "numba", "scipy")
 """Versions that the bits of a result may rest on."""
 
 APART = ("scenarios", "viz")
-"""Parts of the package that stand beside it in a checkout."""
+"""Parts of the package that are in folders of their own in a checkout."""
 COMPILED = "__pycache__"
 """Folders of files that Python and numba make of the package."""
 

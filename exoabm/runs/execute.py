@@ -32,7 +32,7 @@ from exoabm.output.run_folder import BEFORE, CHECKPOINT, ResumableFolder, RunFol
 from exoabm.plot.run_figure import draw_preview
 from exoabm.plot.run_figure.layout import Readout
 from exoabm.runs.input_tables import keep_tables, table_sha256_of
-from exoabm.runs.provenance import Operation, lasting, check_sources_unchanged, sources
+from exoabm.runs.provenance import Operation, check_sources_unchanged, lasting, sources
 from exoabm.scenario.builder import census
 from exoabm.scenario.changes import StepChange, check_step_changes, of_checkpoint, with_step_changes
 from exoabm.scenario.loader import run_of, sha256_of

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import exoabm
 from exoabm.errors import InputError
 from exoabm.output.durable_files import write_whole
-from exoabm.runs.provenance import lasting, check_sources_unchanged
+from exoabm.runs.provenance import check_sources_unchanged, lasting
 from exoabm.scenario.loader import LoadedScenario, parse
 from exoabm.software import made_with
 
