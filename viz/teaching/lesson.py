@@ -157,7 +157,7 @@ class Step(Data):
             return Verdict(False, f"Type {one}, in {self.unit}." if self.unit else f"Type {one}.")
         truth = self.right_answer(found)
         if any(self._near(value, truth) for value in values):
-            return Verdict(True, f"Correct: the value in your run is {self._with_unit(truth)}.")
+            return Verdict(True, f"Correct: the value in your run is {self.with_unit(truth)}.")
         for mistake in self.mistakes:
             wrong = evaluate(mistake.value, found)
             if any(self._near(value, wrong) for value in values):
@@ -173,13 +173,14 @@ class Step(Data):
 
     def explanation(self, found: Found) -> str:
         """The explanation with the numbers of the reader's own runs in it."""
-        return self.explain.format(truth=self._with_unit(self.right_answer(found)), **_numbers(found))
+        return self.explain.format(truth=self.with_unit(self.right_answer(found)), **_numbers(found))
 
     def question(self, found: Found) -> str:
         """The question, with what earlier steps measured in it."""
         return self.ask.format(**_numbers(found))
 
-    def _with_unit(self, value: float) -> str:
+    def with_unit(self, value: float) -> str:
+        """A value of the answer as it is shown."""
         shown = number(value)
         unit = _ONE.get(self.unit, self.unit) if shown == "1" else self.unit
         return f"{shown} {unit}".strip()

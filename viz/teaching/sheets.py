@@ -164,13 +164,16 @@ def _sheet(lesson: Lesson, step: Step, progress: Progress) -> str:
 def _key(lesson: Lesson, step: Step, progress: Progress) -> str:
     """What a teacher needs: the answer of one run, mistakes with replies, the explanation."""
     found = key_values()[f"{lesson.key}/{step.key}"]
-    spread = f"within {100 * step.tolerance:g} %" + (f" or {step.slack:g}" if step.slack else "")
+    errors = [f"{100 * step.tolerance:g} % of it"] if step.tolerance else []
+    unit = "percentage points" if step.unit == "%" else step.unit
+    errors += [f"{step.slack:g} {unit}".strip()] if step.slack else []
+    spread = f"within {' or '.join(errors)}" + (", whichever is more" if len(errors) > 1 else "")
     rows = "".join(
         f"<tr><td>{number(evaluate(m.value, found))}</td><td>{escape(m.words)}</td></tr>"
         for m in step.mistakes
     )
     table = f"<table><tr><th>wrong answer</th><th>reply</th></tr>{rows}</table>" if rows else ""
-    answer = f"{number(step.right_answer(found))} {step.unit}".strip()
+    answer = step.with_unit(step.right_answer(found))
     own = "every reader has this run" if step.seed else "an answer is judged by the reader's own run"
     return (
         f"<div><b>Question.</b> {to_html(step.question(found))}</div>"
