@@ -189,3 +189,11 @@ def test_one_was_and_two_were(model: ExosomeModel) -> None:
             break
     assert ("1", "was") in said
     assert ("1", "were") not in said
+
+
+def test_a_card_names_the_kinds_of_one_donor() -> None:
+    model = ExosomeModel("competition", seed=1)
+    model.run(hours=0.5)
+    recipient = int(model.state.cells.birth_id[model.state.of_type("uptake_rate").max(axis=1) > 0][0])
+    donors = cell_summary(model, recipient).donors
+    assert {donor.name for donor in donors} == {"messenger, exosome", "rival, empty"}

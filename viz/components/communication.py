@@ -131,7 +131,7 @@ def Cell(summary: CellSummary, on_close: Callable[[], None]) -> None:
 @solara.component
 def _Partners(title: str, rows: tuple[Partner, ...]) -> None:
     most = 8
-    html("h3", text=f"{title}: {len(rows)}")
+    html("h3", text=f"{title}: {len({row.name.partition(', ')[0] for row in rows})}")
     with html("table", "exo-table"):
         with html("thead"), html("tr"):
             for head in ("cell", "taken up", "delivered", "first encounter"):

@@ -93,8 +93,8 @@ class Partner(NamedTuple):
 class CellSummary:
     """One cell: facts as words and numbers, donors and recipients, and the edges to highlight.
 
-    Where several classes of particles are present, the name of a partner ends with the class. ``links`` are
-    (donor, recipient, weight 0 to 1, whether this cell is the donor).
+    Where several classes of particles or kinds of a class are present, the name of a partner ends with them,
+    each after ", ". ``links`` are (donor, recipient, weight 0 to 1, whether this cell is the donor).
     """
 
     birth: int
@@ -124,7 +124,7 @@ def cell_summary(model: ExosomeModel, birth: int) -> CellSummary | None:
     taken, ids = edges.counts["taken_up"], edges.cells.birth_id
     incoming = np.flatnonzero((ids[edges.recipient] == birth) & (taken > 0))
     outgoing = np.flatnonzero((edges.donor == birth) & (taken > 0))
-    class_of = {kind: f", {each.name}" for each in classes for kind in each.kinds} if len(classes) > 1 else {}
+    endings = {kind: _ending(model.scenario, classes, kind) for each in classes for kind in each.kinds}
     types = [t.name for t in state.types]
 
     def donor(i: int) -> str:
@@ -140,7 +140,7 @@ def cell_summary(model: ExosomeModel, birth: int) -> CellSummary | None:
         first, delivered = edges.first / 3600, edges.counts["delivered"]
         return tuple(
             Partner(
-                name(i) + class_of.get(int(edges.kind[i]), ""),
+                name(i) + endings.get(int(edges.kind[i]), ""),
                 float(taken[i]),
                 float(delivered[i]),
                 None if np.isnan(first[i]) else float(first[i]),
@@ -157,6 +157,14 @@ def cell_summary(model: ExosomeModel, birth: int) -> CellSummary | None:
         tuple(_links(edges.donor, ids[edges.recipient], taken, incoming, outgoing)),
         _unknown(state, edges.resolution),
     )
+
+
+def _ending(scenario: Scenario, classes: tuple[ParticleClass, ...], kind: int) -> str:
+    """The class of a vesicle kind where there are several, and the kind where its class has several."""
+    own = next(each for each in classes if kind in each.kinds)
+    present, name = present_kinds(scenario), scenario.vesicle[kind].name
+    several = sum(scenario.vesicle[other].name in present for other in own.kinds) > 1
+    return f", {own.name}" * (len(classes) > 1) + f", {name}" * several
 
 
 def _facts(state: State, row: int, classes: Iterable[ParticleClass]) -> Iterator[tuple[str, str]]:
