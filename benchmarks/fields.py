@@ -210,7 +210,7 @@ class _World:
                 diffusion=diffusion,
                 slots=self.slots,
                 entries=self.entries,
-                source=self.source[..., None],
+                source=self.source,
                 law=self.law,
                 dt=1.0,
                 volume=1.0,

@@ -106,28 +106,27 @@ def _patch(to, flat, shape, own, west, east, south, north, below, above, r, deca
 
 @njit(**_JIT)
 def _uniform_rows(
-    to, flat, size, row, rows, south, north, below, above, west, east, stride, r, decay, faces, deep
+    to, flat, size, row, rows, south, north, below, above, west, east, r, decay, faces, deep
 ):  # fmt: skip
-    """`rows` rows of `size` numbers from `row` on, of one plane, with equal faces.
+    """`rows` rows of `size` voxels from `row` on, of one plane, with equal faces.
 
     The neighbors are those of the first row. The rows are treated as one long row; then its voxels at the
     ends of rows are set right.
     """
-    last, length = size - stride, np.uint64(size)
+    last, length = size - 1, np.uint64(size)
     c, s, t, b, a = row * size, south * size, north * size, below * size, above * size
-    n = rows * size - 2 * stride
+    n = rows * size - 2
     if n > 0:
         one = np.uint64(1), np.uint64(n), length
         _patch(
-            to, flat, one, np.uint64(c + stride), np.uint64(c), np.uint64(c + 2 * stride),
-            np.uint64(s + stride), np.uint64(t + stride), np.uint64(b + stride), np.uint64(a + stride),
-            r, decay, faces, deep,
+            to, flat, one, np.uint64(c + 1), np.uint64(c), np.uint64(c + 2), np.uint64(s + 1),
+            np.uint64(t + 1), np.uint64(b + 1), np.uint64(a + 1), r, decay, faces, deep,
         )  # fmt: skip
-    ends = np.uint64(rows), np.uint64(stride), length
+    ends = np.uint64(rows), np.uint64(1), length
     for side in range(2):
         k = side * last
-        left = west if k == 0 else last - stride
-        right = east if k == last else stride
+        left = west if k == 0 else last - 1
+        right = east if k == last else 1
         _patch(
             to, flat, ends, np.uint64(c + k), np.uint64(c + left), np.uint64(c + right), np.uint64(s + k),
             np.uint64(t + k), np.uint64(b + k), np.uint64(a + k), r, decay, faces, deep,
@@ -135,44 +134,37 @@ def _uniform_rows(
 
 
 @njit(**_JIT)
-def _varied_ends(
-    new, u, row, south, north, below, above, west, east, stride, r, decay, faces, y_face, height, deep
-):  # fmt: skip
+def _varied_ends(new, u, row, south, north, below, above, west, east, r, decay, faces, y_face, height, deep):
     """First and last voxel of a row with a conductance on every face."""
     gx, gy, gz = faces
     size = u.shape[1]
     for side in range(2):
-        for k in range(stride):
-            i = k + side * (size - stride)
-            own = u[row, i]
-            flux = gx[row, i] * (u[row, i - stride if i >= stride else west + k] - own)
-            flux += gx[row, i + stride] * (u[row, i + stride if i < size - stride else east + k] - own)
-            flux += gy[y_face, i] * (u[south, i] - own) + gy[y_face + 1, i] * (u[north, i] - own)
-            if deep:
-                flux += gz[row, i] * (u[below, i] - own) + gz[row + height, i] * (u[above, i] - own)
-            new[row, i] = own + (r * flux - decay * own)
+        i = side * (size - 1)
+        own = u[row, i]
+        flux = gx[row, i] * (u[row, i - 1 if i >= 1 else west] - own)
+        flux += gx[row, i + 1] * (u[row, i + 1 if i < size - 1 else east] - own)
+        flux += gy[y_face, i] * (u[south, i] - own) + gy[y_face + 1, i] * (u[north, i] - own)
+        if deep:
+            flux += gz[row, i] * (u[below, i] - own) + gz[row + height, i] * (u[above, i] - own)
+        new[row, i] = own + (r * flux - decay * own)
 
 
 @njit(**_JIT)
-def _varied_row(
-    new, u, row, south, north, below, above, west, east, stride, r, decay, faces, y_face, height, deep
-):  # fmt: skip
+def _varied_row(new, u, row, south, north, below, above, west, east, r, decay, faces, y_face, height, deep):
     """One row with a conductance on every face; `y_face` is the row of its low y faces."""
     gx, gy, gz = faces
-    n = u.shape[1] - 2 * stride
-    _varied_ends(
-        new, u, row, south, north, below, above, west, east, stride, r, decay, faces, y_face, height, deep
-    )  # fmt: skip
+    n = u.shape[1] - 2
+    _varied_ends(new, u, row, south, north, below, above, west, east, r, decay, faces, y_face, height, deep)
     if n <= 0:
         return
-    own, to = u[row, stride : stride + n], new[row, stride : stride + n]
-    left, right = u[row, :n], u[row, 2 * stride : 2 * stride + n]
-    back, front = u[south, stride : stride + n], u[north, stride : stride + n]
-    g_left, g_right = gx[row, stride : stride + n], gx[row, 2 * stride : 2 * stride + n]
-    g_back, g_front = gy[y_face, stride : stride + n], gy[y_face + 1, stride : stride + n]
+    own, to = u[row, 1 : 1 + n], new[row, 1 : 1 + n]
+    left, right = u[row, :n], u[row, 2 : 2 + n]
+    back, front = u[south, 1 : 1 + n], u[north, 1 : 1 + n]
+    g_left, g_right = gx[row, 1 : 1 + n], gx[row, 2 : 2 + n]
+    g_back, g_front = gy[y_face, 1 : 1 + n], gy[y_face + 1, 1 : 1 + n]
     if deep:
-        low, high = u[below, stride : stride + n], u[above, stride : stride + n]
-        g_low, g_high = gz[row, stride : stride + n], gz[row + height, stride : stride + n]
+        low, high = u[below, 1 : 1 + n], u[above, 1 : 1 + n]
+        g_low, g_high = gz[row, 1 : 1 + n], gz[row + height, 1 : 1 + n]
         for j in range(n):
             flux = g_left[j] * (left[j] - own[j])
             flux += g_right[j] * (right[j] - own[j])
@@ -188,13 +180,13 @@ def _varied_row(
 
 
 @njit(**_JIT)
-def _fixed_face(new, u, row, first, last, stride, value, r, faces, face_row, shift):
-    """Add r g (value - u) to part of a row, g = 2 where all faces are equal; return sum r g u.
+def _fixed_face(new, u, row, first, last, value, r, faces, face_row, shift):
+    """Add r g (value - u) to the voxels `first` to `last` of a row, g = 2 where all faces are equal.
 
-    Every `stride`-th number from `first` on; the face of (row, j) is faces[face_row, j + shift].
+    Returns sum r g u. The face of (row, j) is faces[face_row, j + shift].
     """
     gone = 0.0
-    for j in range(first, last, stride):
+    for j in range(first, last):
         g = 2.0
         if faces is not None:
             g = np.float64(faces[face_row, j + shift])
@@ -204,51 +196,48 @@ def _fixed_face(new, u, row, first, last, stride, value, r, faces, face_row, shi
 
 
 @njit(**_JIT)
-def _fixed_sides(new, u, row, y, z, grid, value, label, stride, r, faces):
+def _fixed_sides(new, u, row, y, z, grid, value, r, faces):
     """Add the fluxes through the sides of fixed concentration; return what flowed out of the row.
 
     The row stencil has taken these sides as closed.
     """
     size, ny = u.shape[1], grid.height
-    end = size - stride + label
     gx = gy = gz = None
     if faces is not None:
         gx, gy, gz = faces
     gone = 0.0
     if grid.sides[0] == FIXED:
-        gone += _fixed_face(new, u, row, label, label + 1, stride, value[0], r, gx, row, 0)
+        gone += _fixed_face(new, u, row, 0, 1, value[0], r, gx, row, 0)
     if grid.sides[1] == FIXED:
-        gone += _fixed_face(new, u, row, end, end + 1, stride, value[1], r, gx, row, stride)
+        gone += _fixed_face(new, u, row, size - 1, size, value[1], r, gx, row, 1)
     if grid.sides[2] == FIXED and y == 0:
-        gone += _fixed_face(new, u, row, label, size, stride, value[2], r, gy, row + z, 0)
+        gone += _fixed_face(new, u, row, 0, size, value[2], r, gy, row + z, 0)
     if grid.sides[3] == FIXED and y == ny - 1:
-        gone += _fixed_face(new, u, row, label, size, stride, value[3], r, gy, row + z + 1, 0)
+        gone += _fixed_face(new, u, row, 0, size, value[3], r, gy, row + z + 1, 0)
     if grid.sides[4] == FIXED and z == 0:
-        gone += _fixed_face(new, u, row, label, size, stride, value[4], r, gz, row, 0)
+        gone += _fixed_face(new, u, row, 0, size, value[4], r, gz, row, 0)
     if grid.sides[5] == FIXED and z == grid.layers - 1:
-        gone += _fixed_face(new, u, row, label, size, stride, value[5], r, gz, row + ny, 0)
+        gone += _fixed_face(new, u, row, 0, size, value[5], r, gz, row + ny, 0)
     return gone
 
 
 @njit(**_JIT)
-def sides_of(value, first, last):
-    """The values at the sides, (n, 6), of some of the labels, if there are any."""
+def side_of(value, label):
+    """The values at the sides, (6), of a label, if there are any."""
     if value is None:
         return None
-    return value[first:last]
+    return value[label]
 
 
 @njit(**_JIT)
 def diffuse_rows(new, u, first, last, grid, value, r, decay, faces, escaped):
-    """Diffusion and decay of the rows `first` to `last` of a field (rows, nx) or (rows, nx, labels).
+    """Diffusion and decay of the rows `first` to `last` of a field (rows, nx).
 
-    The labels of a voxel lie side by side, as a row (nx labels) of the arrays; so do those of `faces`.
-    `value` is (labels, 6), or None if no side is fixed: that compiles to a much leaner loop. Otherwise what
-    left by fixed sides is written to `escaped` (labels, rows).
+    `value` is (6), or None if no side is fixed: that compiles to a much leaner loop. Otherwise what left by
+    fixed sides is written to `escaped` (rows).
     """
     ny, nz, sides = grid.height, grid.layers, grid.sides
-    stride = escaped.shape[0]
-    end = u.shape[1] - stride
+    end = u.shape[1] - 1
     west = end if sides[0] == PERIODIC else 0
     east = 0 if sides[1] == PERIODIC else end
     real = u.dtype.type
@@ -266,20 +255,17 @@ def diffuse_rows(new, u, first, last, grid, value, r, decay, faces, escaped):
             if 0 < y < ny - 1:
                 rows = min(last - row, ny - 1 - y)
             _uniform_rows(
-                to, flat, u.shape[1], row, rows, south, north, below, above, west, east, stride,
+                to, flat, u.shape[1], row, rows, south, north, below, above, west, east,
                 real(r), real(decay), real(6.0 if grid.deep else 4.0), grid.deep,
             )  # fmt: skip
         else:
             _varied_row(
-                new, u, row, south, north, below, above, west, east, stride,
-                real(r), real(decay), faces, row + z, ny, grid.deep,
+                new, u, row, south, north, below, above, west, east, real(r), real(decay), faces, row + z, ny,
+                grid.deep,
             )  # fmt: skip
         if value is not None:
             for i in range(row, row + rows):
-                for k in range(stride):
-                    escaped[k, i] = _fixed_sides(
-                        new, u, i, i - z * ny, z, grid, value[k], k, stride, r, faces
-                    )  # fmt: skip
+                escaped[i] = _fixed_sides(new, u, i, i - z * ny, z, grid, value, r, faces)
         row += rows
 
 

@@ -26,7 +26,7 @@ from exoabm.kernels.diffusion_stencil import (
     flatten,
     inflows,
     pieces,
-    sides_of,
+    side_of,
     split_range,
     update_balance,
 )  # fmt: skip
@@ -174,8 +174,7 @@ def _levels(old, new, levels, low, high, low_rise, high_rise, height, medium, sl
             u, out = (old, new) if k % 2 == 0 else (new, old)
             begin, end = block * height, min(block * height + height, rows)
             diffuse_rows(
-                out, u, begin, end, grid, sides_of(value, label, label + 1), r[label], decay[label], faces,
-                escaped[k : k + 1],
+                out, u, begin, end, grid, side_of(value, label), r[label], decay[label], faces, escaped[k]
             )  # fmt: skip
             taken[k, block] = exchange_linear(
                 out.reshape(-1), slots.row_ptr[begin], slots.row_ptr[end], slots, exchange

@@ -147,13 +147,16 @@ def least_weights(entries: Entries) -> Floats:
     return least
 
 
-def last_rows(entries: Entries, width: int, block: int) -> Integers:
+@njit(**_JIT)
+def last_rows(entries, width, block):
     """Last row, of ``width`` voxels, that the cells of each block of so many cells reach."""
-    end, cells = entries.member_ptr.astype(np.int64), entries.order.size
-    last = np.zeros(-(-cells // block) * block, np.int64)
-    some = np.flatnonzero(np.diff(end) > 0)
-    last[some] = entries.member_voxel[end[some + 1] - 1] // width  # its voxels are in order
-    return np.asarray(last.reshape(-1, block).max(axis=1))
+    end, cells = entries.member_ptr, entries.order.size
+    last = np.zeros(-(-cells // block), np.int64)
+    for i in range(cells):
+        if end[i + 1] > end[i]:
+            row = np.int64(entries.member_voxel[end[i + 1] - _ONE]) // width  # its voxels are in order
+            last[i // block] = max(last[i // block], row)
+    return last
 
 
 class Rates(NamedTuple):
@@ -282,26 +285,29 @@ def set_rates(rates, occupancy, first, last):
 
 @njit(**_JIT)
 def first_rates(u, voxel, entries, source, share, volume, lattice_rate, rates, occupancy):
-    """Set the rates of the first sub-step, of a field and sources (groups, voxels or slots, origins).
+    """Set the rates of the first sub-step, of a field and sources (labels, voxels or slots).
 
     Vesicles that enter in it count, so that a large number that enters at once saturates: u' is at least
     A / (1 + B), and u has reached that where sources are steady. ``share`` is dt / V.
     """
     slot_ptr, cell, weight, mean = entries.slot_ptr, entries.cell, entries.weight, rates.mean
-    for g in range(u.shape[0]):
+    groups = mean.shape[0]
+    held, entering = np.zeros((2, groups, voxel.size))
+    for label in range(u.shape[0]):
+        mine, coming, field, new = held[label % groups], entering[label % groups], u[label], source[label]
         for q in range(voxel.size):
-            first, last = slot_ptr[q], slot_ptr[q + _ONE]
+            mine[q] += field[voxel[q]]
+            coming[q] += new[q]
+    for g in range(groups):
+        for q in range(voxel.size):
+            first, last, sink = slot_ptr[q], slot_ptr[q + _ONE], 0.0
             if first == last:
                 continue
-            held = entering = sink = 0.0
-            for k in range(u.shape[2]):
-                held += u[g, voxel[q], k]
-                entering += source[g, q, k]
             for e in range(first, last):
                 sink += share * weight[e] * lattice_rate[g, cell[e]]
-            held = max(held, entering / (1.0 + sink)) / volume
+            most = max(held[g, q], entering[g, q] / (1.0 + sink)) / volume
             for e in range(first, last):
-                mean[g, cell[e]] += weight[e] * held
+                mean[g, cell[e]] += weight[e] * most
     set_rates(rates, occupancy, 0, mean.shape[1])
 
 
@@ -351,25 +357,25 @@ def may_exceed(law: UptakeLaw, occupancy: Occupancy, most: float, dt: float) -> 
     return bool((fastest * most * occupancy.chain[1] * dt > occupancy.number).any())
 
 
-def largest_sum(u: Field, source: Floats, side_value: Floats, n_sub: int) -> float:
-    """Bound of the vesicles per voxel, all labels together, in any sub-step; u is (groups, voxels, origins).
+def largest_sum(u: Field, source: Floats, side_value: Floats, n_sub: int, groups: int) -> float:
+    """Bound of the vesicles per voxel, all labels together, in any sub-step; u is (labels, voxels).
 
     Diffusion and uptake raise no largest value of a group; sources and sides do.
     """
-    groups, total = len(u), 0.0
+    total = 0.0
     for group in range(groups):
-        held = _largest(u[group]) + n_sub * _largest(source[group])
+        held = _largest(u, group, groups) + n_sub * _largest(source, group, groups)
         total += held + side_value[group::groups].sum(axis=0).max()
     return float(total)
 
 
 @njit(**_JIT)
-def _largest(u):
-    """Largest sum over the origins of a voxel, of u (voxels, origins)."""
-    most = 0.0
-    for v in range(u.shape[0]):
-        total = 0.0
-        for k in range(u.shape[1]):
-            total += u[v, k]
-        most = max(most, total)
+def _largest(u, group, groups):
+    """Largest sum over the labels of a group in a voxel, of u (labels, voxels)."""
+    total, most = np.zeros(u.shape[1]), 0.0
+    for label in range(group, u.shape[0], groups):
+        for v in range(total.size):
+            total[v] += u[label, v]
+    for v in range(total.size):
+        most = max(most, total[v])
     return most

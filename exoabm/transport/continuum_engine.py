@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 
 EMPTY_FIELD = 1e-25
 """Vesicles below which a field is set to 0, before its numbers become subnormal and slow."""
+DENSE = 0.3
+"""Share of occupied voxels above which it is faster to treat all as occupied where uptake saturates."""
 PARALLEL_VOXELS = 1 << 18
 """Voxels above which several threads are faster than one."""
 LOOK_AFTER = 0.25
@@ -80,7 +82,7 @@ class _KindStep:
     n_sub: np.ndarray
     """(S,) sub-steps of each size class."""
     source: np.ndarray
-    """Vesicles that enter in a sub-step: (rows, slots), or (S, slots, labels) where uptake saturates."""
+    """(rows, slots) vesicles that enter in a sub-step."""
     side_value: np.ndarray
     """(rows, 6)"""
     taken: np.ndarray
@@ -205,7 +207,7 @@ class Continuum:
         parts = SLICES if any(t.sharing for t in state.types) else 1
         n_sub = [self._substeps(state, kind, dt / parts, receptors) for kind in range(kinds)]
         each = [
-            _sources(state, sites, sources, kind, parts * n_sub[kind], self._saturates(kind, receptors))
+            _sources(state, sites, sources, kind, parts * n_sub[kind])
             for kind, sites in enumerate(self._sites)
         ]
         for part in range(parts):
@@ -327,17 +329,10 @@ def _held(field: np.ndarray) -> np.ndarray:
     return np.asarray(field.reshape(len(field), -1).sum(axis=1, dtype=np.float64))
 
 
-def _sources(
-    state: State, sites: _Sites, sources: Sources, kind: int, parts: np.ndarray, by_slot: bool
-) -> np.ndarray:
-    """Vesicles of a kind that enter in each slot, over the number of parts (S,) of the step.
-
-    (rows, slots), or (S, slots, labels) if ``by_slot``.
-    """
+def _sources(state: State, sites: _Sites, sources: Sources, kind: int, parts: np.ndarray) -> np.ndarray:
+    """(rows, slots) vesicles of a kind that enter, over the number of parts (S,) of the step."""
     release, shares, labels = sites.release, state.kinds[kind].shares, len(state.labels)
-    slots = release.shape[1]
-    shape = labels, len(shares), slots
-    source = np.zeros((*shape[1:], labels)).transpose(2, 0, 1) if by_slot else np.zeros(shape)
+    source = np.zeros((labels, len(shares), release.shape[1]))
     weights = release.indptr, release.indices, release.data
     spread(_of_kind(sources.released, kind), shares, *weights, source)
     back = sources.returning
@@ -346,7 +341,7 @@ def _sources(
         spread_back(count, part, shares, *weights, source)
     spread(_of_kind(sources.dosed, kind), shares, *weights, source)
     source /= parts[:, None]
-    return source.transpose(1, 2, 0) if by_slot else source.reshape(labels * len(shares), slots)
+    return source.reshape(labels * len(shares), -1)
 
 
 def _of_kind(emitted: Emissions, kind: int) -> tuple[np.ndarray, ...]:
@@ -363,6 +358,8 @@ def _sites(state: State, kind: int, walls: MembraneGeometry) -> _Sites:
     coupling = couplings[0]
     touched = np.zeros(domain.n_voxels, bool)
     touched[coupling.uptake.indices] = touched[coupling.release.indices] = True
+    if not coupling.linear and touched.sum() >= DENSE * touched.size:
+        touched[:] = True
     used = np.flatnonzero(touched)
     slot_of = np.cumsum(touched, dtype=np.int32) - 1
     uptake, n_cells = coupling.uptake, len(state.cells)

@@ -116,16 +116,11 @@ def run_saturable(p, n_sub, threads=1, occupancy=None, groups=None):
     saturable_uptake.advance_saturable(
         u, np.empty_like(u), n_sub=n_sub, diffusion=diffusion(p, groups=groups),
         slots=linear_uptake.index_slots(p.voxel, u.shape[1:]),
-        entries=x.index_entries(p.slot, p.cell, p.weight, p.voxel, n_cells), source=by_slot(p.source, groups),
+        entries=x.index_entries(p.slot, p.cell, p.weight, p.voxel, n_cells), source=p.source.copy(),
         law=x.UptakeLaw(p.rate, np.tile(p.lattice_rate, (groups, 1)), p.saturation), dt=p.dt, volume=p.volume,
         taken=taken, flows=flows, occupancy=occupancy, threads=threads,
     )  # fmt: skip
     return u, taken, flows
-
-
-def by_slot(source, groups):
-    """(labels, slots) as (groups, slots, origins)."""
-    return source.reshape(-1, groups, source.shape[1]).transpose(1, 2, 0).copy()
 
 
 def booked(books):
@@ -229,6 +224,16 @@ def test_labels_add_up():
     parts, together = run_saturable(p, 50, groups=1), run_saturable(whole, 50)
     for part, total in zip(parts, together, strict=True):
         np.testing.assert_allclose(part.sum(0), total[0], rtol=1e-12)
+
+
+def test_every_voxel_may_be_a_slot():
+    """Slots without cells or sources change no bit, though all voxels are then treated as one long row."""
+    p = make((9, 13), labels=6, saturation=20.0, groups=2)
+    q = copy.deepcopy(p)
+    q.voxel, q.source = np.arange(p.u[0].size), np.zeros((6, p.u[0].size))
+    q.source[:, p.voxel], q.slot = p.source, p.voxel[p.slot]
+    for few, all_ in zip(run_saturable(p, 9, groups=2), run_saturable(q, 9, groups=2), strict=True):
+        assert few.tobytes() == all_.tobytes()
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32], ids=["f64", "f32"])
