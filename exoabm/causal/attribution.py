@@ -6,7 +6,8 @@
 
 Runs of one seed share all draws, so that effects are differences of twins; intervals are Student's t over
 seeds. For Shapley each seed has a random order of its own: the interval holds both chance and order. One
-order costs as many runs as one at a time. Source: shapley1953.
+order costs as many runs as one at a time. Where every seed gives the same run, few donors have exact values,
+by all coalitions, and the interval for many holds the orders alone. Source: shapley1953.
 
 R(S) is the readout of a run in which the donors S release. Adjoint: cell i releases n_im vesicles of kind m,
 the share e_im of them into each voxel, (voxels); each adds e_im . g_m to the readout, where, for one kind,
@@ -31,13 +32,14 @@ import scipy.sparse as sp
 from scipy.sparse.linalg import splu
 
 from exoabm.batch.execution.row_files import records
-from exoabm.batch.execution.rows import Plan, Row, replicate_seeds, row_of
+from exoabm.batch.execution.rows import Plan
 from exoabm.batch.execution.run_readouts import measure as readouts_of
 from exoabm.batch.execution.runner import run_or_resume
 from exoabm.batch.execution.workers import local
+from exoabm.causal.coalitions import groups_of, is_deterministic, replicates_of, row_without, rows_of
+from exoabm.cells.uptake import fate_probabilities
 from exoabm.errors import InputError, RunFailed
 from exoabm.output.durable_files import atomic_folder, check_room
-from exoabm.physiology import Process, SecretionMode
 from exoabm.scenario.schema_cells import selected
 from exoabm.tables.declarations import TABLES
 from exoabm.tables.readouts import named, parse, resolve
@@ -51,11 +53,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from exoabm.batch.execution.workers import Workers
+    from exoabm.causal.coalitions import Replicate
     from exoabm.model import ExosomeModel
     from exoabm.scenario.loader import LoadedScenario
     from exoabm.state import State
     from exoabm.transport.cell_grid_coupling import Coupling
-    from exoabm.vesicle import VesicleKind
 
 DESIGNS = ("one", "shapley", "adjoint")
 MEASURE = "exoabm.causal.attribution:measure"
@@ -124,62 +126,16 @@ def with_few_labels(
     return loaded, model, resolve(readout, readouts_of(model))
 
 
-def groups_of(model: ExosomeModel, by: str) -> list[str]:
-    """Selections of the donor types that have cells, or of all donor cells."""
-    state = model.state
-    donors = state.labels.of_cell >= 0
-    if by == "cell":
-        return [f"cell:{number}" for number in state.cells.birth_id[donors]]
-    names = state.type_names()[donors]
-    return [f"cell_type:{t.name}" for t in state.types if t.name in names]
-
-
-def is_deterministic(model: ExosomeModel) -> bool:
-    """Whether every seed gives the same run: expected numbers throughout, and cells at given places."""
-    scenario, state = model.scenario, model.state
-    placed = all(group.arrange in ("points", "lattice", "hexagonal") for group in scenario.layout.group)
-    mean = all(t.secretion is SecretionMode.MEAN for t in state.types)
-    still = (
-        not {Process.TURNOVER, Process.MOTION, Process.OTHER} & set(state.processes)
-        and state.mechanics is None
-    )
-    return placed and mean and still and not (state.follows_vesicles or scenario.dose)
-
-
-def plan_of(
-    loaded: LoadedScenario, groups: Sequence[str], *, design: str, seeds: int, seed: int, hours: float | None
-) -> Plan:
-    """The runs of an attribution: every coalition of active donors that the design asks for, by seed."""
-    silences = [{"name": f"s{i}", "of": of, "active": False} for i, of in enumerate(groups)]
-    base = loaded.extended(silence=silences)
-    rows: dict[str, Row] = {}
-    for each in replicate_seeds(seed, seeds):
-        for silent in _coalitions(len(groups), design, each):
-            row = _row(silent, each)
-            rows[row.name] = row
-    about = {"kind": "causal", "design": design, "groups": list(groups), "seeds": seeds, "seed": seed}
-    return Plan.of(base, rows.values(), hours=hours, measure=MEASURE, about=about)
-
-
-def _row(silent: frozenset[int], seed: int) -> Row:
-    return row_of({f"silence.s{i}.active": "true" for i in sorted(silent)}, seed)
-
-
-def _order(n: int, seed: int) -> list[int]:
-    """A random order of the groups, by the seed of the run alone."""
-    return np.random.default_rng(seed).permutation(n).tolist()
-
-
-def _coalitions(n: int, design: str, seed: int) -> list[frozenset[int]]:
-    """Which groups are silent, of each run of a seed."""
-    if design == "one":
-        return [frozenset(), *(frozenset({i}) for i in range(n))]
-    order = _order(n, seed)
-    return [frozenset(order[k:]) for k in range(n + 1)]
-
-
 def duration_note(
-    loaded: LoadedScenario, *, readout: str, by: str, seeds: int, seed: int, hours: float | None, jobs: int
+    loaded: LoadedScenario,
+    *,
+    readout: str,
+    by: str,
+    design: str,
+    seeds: int,
+    seed: int,
+    hours: float | None,
+    jobs: int,
 ) -> str:
     """How many runs an attribution by runs takes, why not more, and how long, measured."""
     from exoabm.runs.measured_runtime import probe, rounded_duration
@@ -187,9 +143,13 @@ def duration_note(
     runs_of, model, _ = with_few_labels(loaded, readout, seed)
     groups = len(groups_of(model, by))
     certain = is_deterministic(model)
-    runs = (1 if certain else seeds) * (groups + 1)
+    replicates = replicates_of(groups, design, seeds, seed, certain=certain)
+    runs = len(rows_of(replicates))
     needed = probe(runs_of, hours=hours).row_seconds * runs / jobs
     same = "; every seed gives the same run, so that one is made" if certain else ""
+    if certain and design == "shapley":
+        orders = "all" if len(replicates) == 1 else f"{len(replicates):,} random"
+        same += f", with {orders} orders of the donors"
     if runs_of is not loaded:
         same += "; donors share a label, which changes readouts by rounding only"
     return f"{runs:,} runs ({groups} donors and none silenced), about {rounded_duration(needed)}{same}"
@@ -218,7 +178,7 @@ def attribute(
     by : {"type", "cell"}
     design : {"one", "shapley", "adjoint"}
         One at a time, Shapley values by random orders, or the adjoint of the transfer matrix. One at a time
-        and Shapley need ``seeds`` x (groups + 1) runs; one seed where every seed gives the same run.
+        and Shapley need ``seeds`` x (groups + 1) runs, fewer where every seed gives the same run.
     out : Path
         Folder of the runs, ``causal.parquet`` and ``causal.png``; the same call resumes an interrupted one.
 
@@ -239,39 +199,42 @@ def attribute(
     if design not in DESIGNS:
         raise InputError(f"design {design!r}: must be one of {', '.join(DESIGNS)}")
     loaded, model, readout = with_few_labels(loaded, readout, seed)
-    seeds = 1 if is_deterministic(model) else seeds
     groups = groups_of(model, by)
     if not groups:
         raise InputError(f"{loaded.name}: no cell releases vesicles, so there is nothing to attribute")
-    plan = plan_of(loaded, groups, design=design, seeds=seeds, seed=seed, hours=hours)
+    replicates = replicates_of(len(groups), design, seeds, seed, certain=is_deterministic(model))
+    base = loaded.extended(
+        silence=[{"name": f"s{i}", "of": of, "active": False} for i, of in enumerate(groups)]
+    )
+    about = {"kind": "causal", "design": design, "groups": list(groups), "seeds": seeds, "seed": seed}
+    plan = Plan.of(base, rows_of(replicates), hours=hours, measure=MEASURE, about=about)
     outcome = run_or_resume(plan, out, workers=workers or local(1), overwrite=overwrite, progress=progress)
     if outcome.failed:
         raise RunFailed(f"{outcome.failed} runs failed: {next(iter(outcome.reasons.values()))}")
     found = {record["row"]: record["readouts"] for record in records(out, plan)}
-    return _written(_summed(found, groups, plan, readout, design), loaded, out)
+    return _written(_summed(found, groups, replicates, readout, design), loaded, out)
 
 
 def _summed(
-    found: Mapping[str, Mapping[str, float | None]], groups: list[str], plan: Plan, readout: str, design: str
+    found: Mapping[str, Mapping[str, float | None]],
+    groups: list[str],
+    replicates: Sequence[Replicate],
+    readout: str,
+    design: str,
 ) -> Attribution:
-    every = replicate_seeds(plan.about["seed"], plan.about["seeds"])
-    n = len(groups)
-    effect, sent, total = np.zeros((len(every), n)), np.zeros((len(every), n)), np.zeros(len(every))
-    for s, seed in enumerate(every):
+    shape = (len(replicates), len(groups))
+    effect, sent, total = np.zeros(shape), np.zeros(shape), np.zeros(len(replicates))
+    for s, (seed, gains) in enumerate(replicates):
 
         def value(silent: frozenset[int], seed: int = seed) -> float:
-            got = found[_row(silent, seed).name].get(readout)
+            got = found[row_without(silent, seed).name].get(readout)
             return math.nan if got is None else float(got)
 
-        whole = found[_row(frozenset(), seed).name]
-        sent[s] = [whole[f"sent[s{i}]"] or 0.0 for i in range(n)]
+        whole = found[row_without(frozenset(), seed).name]
+        sent[s] = [whole[f"sent[s{i}]"] or 0.0 for i in range(len(groups))]
         total[s] = value(frozenset())
-        order = _order(n, seed)
-        for k, i in enumerate(order):
-            if design == "one":
-                effect[s, i] = total[s] - value(frozenset({i}))
-            else:
-                effect[s, i] = value(frozenset(order[k + 1 :])) - value(frozenset(order[k:]))
+        for donor, silent, weight in gains:
+            effect[s, donor] += weight * (value(silent) - value(silent | {donor}))
     if np.isnan(effect).any():
         raise InputError(f"{readout} is not defined in a run without some donors; choose another readout")
     return _table(groups, sent.mean(axis=0), effect, readout, design, float(total.mean()))
@@ -314,7 +277,7 @@ def _written(found: Attribution, loaded: LoadedScenario, out: Path) -> Attributi
 
     columns = {name: [row[name] for row in found.rows] for name in found.rows[0]}
     write_table(build(TABLES[TABLE], columns), out / TABLES[TABLE].file)
-    runs = "exact, without a run" if found.design == "adjoint" else f"n = {found.rows[0]['n']} seeds"
+    runs = "exact, without a run" if found.design == "adjoint" else f"n = {found.rows[0]['n']}"
     draw_attribution(
         out / PICTURE,
         found.rows,
@@ -391,13 +354,13 @@ def _weights(state: State, readout: str) -> list[tuple[int, np.ndarray]]:
             raise InputError(f"{name}: no cell is of this type")
         ones = mine / mine.sum()
     delivered = quantity.startswith("delivered")
-    return [(k, (_delivery_probability(state.kinds[k]) if delivered else 1.0) * ones) for k in kinds]
+    return [(k, (_delivery_probability(state, k) if delivered else 1.0) * ones) for k in kinds]
 
 
-def _delivery_probability(kind: VesicleKind) -> float:
-    """Probability that a vesicle that was taken up delivers its cargo: by fusion, or from endosomes."""
-    from_endosomes = (1 - kind.recycling_probability) * kind.endosomal_escape_probability
-    return kind.fusion_probability + (1 - kind.fusion_probability) * from_endosomes
+def _delivery_probability(state: State, kind: int) -> np.ndarray:
+    """Probability that a vesicle taken up by each cell delivers its cargo: by fusion, or from endosomes."""
+    _, fusion, recycling, escape = fate_probabilities(state)[:, kind].T
+    return np.asarray(fusion + (1 - fusion) * (1 - recycling) * escape)
 
 
 def contribution(state: State, kind: int, weight: np.ndarray) -> np.ndarray:

@@ -82,7 +82,7 @@ def _take_up_expected(state: State, result: TransportResult, dt: float) -> Uptak
         way.encountered, way.bound, way.endosomal, way.returning, way.unbound, way.taken_up, way.lysosomal,
         way.recycled, way.delivered, way.first_contact, way.last_contact,
     )  # fmt: skip
-    entering, transfers, shares = captured, tuple(new), _shares(state)
+    entering, transfers, shares = captured, tuple(new), fate_probabilities(state)
     blocked = blocked_shares(state, shares)
     if blocked is not None:  # each origin has probabilities of its own, as if it were a kind
         labels = captured.shape[2]
@@ -202,7 +202,7 @@ def _book(state: State, captured: np.ndarray, moved: np.ndarray, end: float) -> 
     return Uptake(inward, degraded, out, delivered)
 
 
-def _shares(state: State) -> np.ndarray:
+def fate_probabilities(state: State) -> np.ndarray:
     """Probabilities of unbinding, fusion, recycling and escape, (1, K, 4), or (n, K, 4) if cells differ.
 
     A recycling or delivery probability of a cell applies to every vesicle kind.
@@ -238,8 +238,8 @@ def _shares(state: State) -> np.ndarray:
 
 
 def _shares_of(state: State, vesicles: Vesicles, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Shares of the vesicles in ``rows``, (m', 4), see ``_shares``; and the row of each among them, (m,)."""
-    shares, host, kind = _shares(state), vesicles.host[rows], vesicles.kind[rows].astype(np.int64)
+    """``fate_probabilities`` of the vesicles in ``rows``, (m', 4); and the row of each among them, (m,)."""
+    shares, host, kind = fate_probabilities(state), vesicles.host[rows], vesicles.kind[rows].astype(np.int64)
     if acting(state, Block.UPTAKE, Block.DELIVERY):
         each = shares[host if len(shares) > 1 else 0, kind]
         return block_each(state, vesicles, rows, each), np.arange(len(rows))

@@ -131,7 +131,7 @@ def causal(
     if design in ("one", "shapley"):
         from exoabm.causal.attribution import duration_note
 
-        note = duration_note(loaded, readout=readout, **asked)
+        note = duration_note(loaded, readout=readout, design=design, **asked)
         err.print(f"[yellow]Note:[/] {escape(note)}", highlight=False)
     with progress("runs") as update:
         found = exoabm.causal(

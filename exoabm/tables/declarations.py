@@ -570,7 +570,7 @@ CAUSAL_TABLES = (
             Column("readout", WORD, "", "the readout, at the end of the run"),
             *_numbers("vesicles", {"sent": "vesicles released by them, mean over seeds"}),
             *_numbers("1", {"sent_share": "share of these in all vesicles released"}),
-            Column("n", WHOLE, "runs", "seeds; 1 for the adjoint, which is exact"),
+            Column("n", WHOLE, "runs", "seeds, or orders of donors if every seed gives the same; 1 if exact"),
             *_numbers("see readout", {"effect": "readout with them minus without them, mean over seeds"}),
             Column("ci95_low", REAL, "see readout", "lower end of its 95 % interval", "fewer than two seeds"),
             Column(

@@ -125,6 +125,32 @@ def test_what_ties_the_points_of_a_run_does_not_hide_the_error_of_the_measuremen
     assert half >= 7
 
 
+@pytest.mark.parametrize(("given", "quantile"), [(True, 1.960), (False, 2.201)])
+def test_given_deviations_are_known_and_estimated_ones_are_not(monkeypatch, given, quantile) -> None:
+    """A line through the origin: half of the interval is the quantile times s / sqrt(sum t^2).
+
+    The quantile is that of the normal distribution for given s, and Student's with 11 degrees of freedom
+    where s follows from the residuals of 12 values.
+    """
+    from exoabm.batch.calibration.fit import _Problem
+
+    def curves(problem, points, seeds):
+        rates = [float(problem.values(x)[RATE].split()[0]) for x in points]
+        return np.array([[np.column_stack([rate * HOURS] * 2)] * len(seeds) for rate in rates])
+
+    monkeypatch.setattr(_Problem, "curves", curves)
+    random = np.random.default_rng(5)
+    data = 50 * HOURS[:, None] + 20 * random.normal(size=(len(HOURS), 2))
+    rate = (data * HOURS[:, None]).sum() / (2 * (HOURS**2).sum())
+    left = ((data - rate * HOURS[:, None]) ** 2).sum() / 11
+    found = fitted(data, np.full(data.shape, 20.0) if given else None, vary=(f"{RATE}=10 / h:90 / h",))
+    # Without deviations the columns weigh by their sizes, which here are equal to a few percent.
+    half = quantile * (20.0 if given else math.sqrt(left)) / math.sqrt(2 * (HOURS**2).sum())
+    number = found.numbers[0]
+    assert number.value == pytest.approx(rate, rel=2e-3)
+    assert (number.high - number.low) / 2 == pytest.approx(half, rel=0.02)
+
+
 def test_a_stochastic_run_gives_its_numbers_back() -> None:
     """The scatter of the model between seeds is in the interval, not only what is left of the data."""
     settings = SETTINGS | {"cell_type.donor.secretion": "poisson"}

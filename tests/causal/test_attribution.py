@@ -1,11 +1,15 @@
 """Attribution to donors: the adjoint against matrix and twins, designs against each other."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from small_tissue import LINEAR, SILENT_RELAYS, loaded, model
 
 from exoabm.batch.execution.run_readouts import measure
+from exoabm.causal import attribution
 from exoabm.causal.attribution import adjoint, attribute, contribution, with_few_labels
+from exoabm.causal.coalitions import replicates_of
 from exoabm.errors import InputError
 
 
@@ -70,6 +74,45 @@ def test_effects_of_a_linear_tissue_add_up_and_designs_agree(tmp_path):
     assert (tmp_path / "one" / "causal.png").stat().st_size > 10_000
     again = attribute(scenario, tmp_path / "one", **asked)
     assert again.rows == one.rows
+
+
+def test_shapley_values_of_runs_that_do_not_vary_are_those_of_the_definition(tmp_path, monkeypatch):
+    """R = 1 if donor 0 and one of 1 and 2 release: values 2/3, 1/6, 1/6, whatever the seed; no interval."""
+    worth_of = {frozenset({0, 1}): 1.0, frozenset({0, 2}): 1.0, frozenset({0, 1, 2}): 1.0}
+
+    def records(folder, plan):
+        for row in plan.rows:
+            silent = {int(key.split(".")[1][1:]) for key, _ in row.overrides}
+            worth = worth_of.get(frozenset(range(3)) - silent, 0.0)
+            sent = {f"sent[s{i}]": 60.0 for i in range(3)}
+            yield {"row": row.name, "readouts": {"taken_up[exosome]": worth} | sent}
+
+    monkeypatch.setattr(attribution, "is_deterministic", lambda model: True)
+    monkeypatch.setattr(attribution, "records", records)
+    monkeypatch.setattr(attribution, "run_or_resume", lambda *_, **__: SimpleNamespace(failed=0))
+    asked = {"readout": "taken_up[exosome]", "by": "cell", "design": "shapley"}
+    found = {}
+    for seeds in (1, 2):  # a run for each of the eight coalitions is as many as two orders
+        (tmp_path / str(seeds)).mkdir()
+        made = attribute(loaded(LINEAR, SILENT_RELAYS), tmp_path / str(seeds), seeds=seeds, **asked)
+        found[seeds] = {row["group"]: row for row in made.rows}
+        assert sum(row["effect"] for row in made.rows) == pytest.approx(1.0)
+    assert [found[2][f"cell:{i}"]["effect"] for i in range(3)] == pytest.approx([2 / 3, 1 / 6, 1 / 6])
+    assert {(row["n"], row["ci95_low"]) for row in found[2].values()} == {(1, None)}
+    assert sorted(row["effect"] for row in found[1].values()) == [0, 0, 1]
+    orders = replicates_of(9, "shapley", 40, 1, certain=True)
+    assert len({seed for seed, _ in orders}) == 1
+    assert len({tuple(gain.donor for gain in gains) for _, gains in orders}) == 40
+
+
+def test_the_adjoint_counts_deliveries_by_the_recipients_own_probability():
+    """A type with 30 times the probability of the kind receives 30 times as many deliveries."""
+    rest = {"vesicle__exosome__delivery_probability": "0.01"}
+    rest, own = (
+        adjoint(still(**keys), "delivered_per_cell[reader]", by="type", hours=1).rows[0]["effect"]
+        for keys in (rest, rest | {"cell_type__reader__delivery_probability": "0.3"})
+    )
+    assert own == pytest.approx(30 * rest, rel=1e-12)
 
 
 def test_with_relays_the_first_donors_cause_more_than_they_send(tmp_path):

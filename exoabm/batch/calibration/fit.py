@@ -11,6 +11,9 @@ is the size of a column, and the error is what of the residuals r chance in the 
 
 where P takes out of C what the fit takes out of the residuals.
 
+The interval of a number is Student's t. Given deviations are taken as known; a share f of its variance that
+is estimated, from residuals or between seeds, gives (values - numbers) / f^2 degrees of freedom.
+
 Each set of points is a batch in a folder named by its content: completed runs are found again.
 """
 
@@ -306,8 +309,10 @@ def _describe(problem: _Problem, x: np.ndarray) -> Fit:
     deviation = np.sqrt(np.diag(covariance))
     # What does not move the model at all is not known, whatever the pseudo-inverse says.
     deviation[(jacobian**2).sum(axis=0) < 1e-18] = np.inf
-    half = float(t.ppf(0.975, free)) * deviation + TOLERANCE
+    estimated = np.diag(tied @ tied.T if problem.series.deviation is not None else covariance)
     with np.errstate(invalid="ignore", divide="ignore"):
+        freedom = np.where(estimated > 0, free * (np.diag(covariance) / estimated) ** 2, np.inf)
+        half = t.ppf(0.975, freedom) * deviation + TOLERANCE
         correlation = np.nan_to_num(covariance / np.outer(deviation, deviation))
     series = problem.series
     model = problem.curves([x], problem.seeds).mean(axis=(0, 1))
