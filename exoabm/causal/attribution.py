@@ -299,12 +299,15 @@ def adjoint(
     Raises
     ------
     InputError
-        If uptake saturates, cells answer to what they receive, move, divide, or the readout is another one.
+        If uptake saturates, cells answer to what they receive, move, divide or are silenced, or the readout
+        is another one.
     """
     state = model.state
     seconds = float(model.scenario.clock.duration) if hours is None else hours * 3600.0
     if state.responses:
         raise InputError("the adjoint holds where cells do not answer to what they receive; use runs instead")
+    if state.silences:
+        raise InputError("the adjoint holds without silencings; use runs, or set their active = false")
     sent = state.released.copy() if state.step else _expected(state, seconds)
     effect = np.zeros(len(state.cells))
     for kind, weight in _weights(state, readout):

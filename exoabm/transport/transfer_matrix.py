@@ -26,7 +26,7 @@ from scipy.sparse.linalg import splu
 from exoabm.errors import InputError, NumericalError
 from exoabm.kernels.field_operators import green_sums
 from exoabm.kernels.medium import NO_FLUX, PERIODIC
-from exoabm.physiology import Process
+from exoabm.physiology import Block, Process
 from exoabm.transport.cell_grid_coupling import couple
 from exoabm.transport.grid_discretization import LatticeOperator
 from exoabm.vesicle import DeliveryRoute
@@ -82,8 +82,8 @@ def transfer_matrix(state: State, kind: int = 0) -> TransferMatrix:
     ------
     InputError
         If the uptake of a cell saturates: the fate of a vesicle then depends on all others. If cells can
-        divide, die, change type or move, or their uptake responds: it then depends on the time of release. If
-        cells have individual shares of recycling, or of fusion with recycling of the others.
+        divide, die, change type or move, or their uptake responds or is silenced: it then depends on the time
+        of release. If cells have individual shares of recycling, or of fusion with recycling of the others.
     """
     check_steady(state, kind)
     vesicle, couplings = state.kinds[kind], couple(state, kind)
@@ -162,6 +162,8 @@ def check_steady(state: State, kind: int) -> None:
     if vesicle.delivery_route is DeliveryRoute.MEMBRANE_FUSION and vesicle.recycling_probability > 0:
         fused = (name for name, process in acting.items() if process is Process.DELIVERY)
         found += [f"{name} (by membrane_fusion)" for name in fused]  # fused vesicles are not recycled
+    if any(silence.block is Block.UPTAKE for silence in state.silences):
+        found.append("a silenced uptake")
     if found:
         raise InputError(
             "the transfer matrix holds for cells at rest, of constant type and with equal treatment of "

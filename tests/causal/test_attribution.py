@@ -56,6 +56,11 @@ def test_the_adjoint_refuses_what_it_does_not_hold_for():
         adjoint(model(LINEAR), "delivered[exosome]")
     with pytest.raises(InputError, match="saturates"):
         adjoint(model(responses=False), "delivered[exosome]")
+    silenced = still().branch(silence="cell_type:reader", block="uptake")
+    with pytest.raises(InputError, match="without silencings"):
+        adjoint(silenced, "delivered[exosome]")
+    with pytest.raises(InputError, match="a silenced uptake"):
+        silenced.transfer_matrix()
     with pytest.raises(InputError, match="effect_mean"):
         adjoint(still(), "effect_mean[reader]")
 
