@@ -411,4 +411,4 @@ def _warnings(a: Side, b: Side, common: list[RowKey], lines: list[Line]) -> list
 def _caption(comparison: Comparison) -> str:
     changes = [f"{key}: {old} → {new}" for key, (old, new) in comparison.changed.items()]
     more = [f"and {len(changes) - 3} more"] if len(changes) > 3 else []
-    return "\n".join([f"A {comparison.a.name}   B {comparison.b.name}", *changes[:3], *more])
+    return "\n".join([f"A: {comparison.a.name}   B: {comparison.b.name}", *changes[:3], *more])
