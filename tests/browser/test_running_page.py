@@ -207,6 +207,16 @@ def test_recorded_frames_are_looked_back_on(reader: Callable[..., Reader]) -> No
     page.wait_for_function(f"+document.querySelector('.exo-clock b').textContent === {now}")
     page.wait_for_timeout(200)
     assert someone.picture() == picture
+    asked = page.evaluate(
+        """() => {
+          const asked = [], seek = document.querySelector('.exo-player').__vue__.$options.methods.seek;
+          const player = { times: [0, 1, 2], shown: 2.5 };
+          Object.assign(player, { live: () => asked.push('now'), scrub: (i) => asked.push(i) });
+          for (const value of [2.4, 1.5, 2.6]) seek.call(player, { value });
+          return asked;
+        }"""
+    )
+    assert asked == [2, 1, "now"], "back from now is the last frame, however near; forward from it is now"
 
 
 def test_a_slider_is_pending_until_go(reader: Callable[..., Reader]) -> None:

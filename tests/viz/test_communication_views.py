@@ -138,6 +138,13 @@ def test_donors_that_are_not_recorded_are_not_shown_as_zeros() -> None:
     assert "does not record donors" in summary.note
 
 
+def test_one_link_is_drawn() -> None:
+    model = ExosomeModel("two_cells", seed=1)
+    model.run(hours=1)
+    links = CommunicationData.of_model(model, Looks.of_state(model.state))
+    assert network_words(links, "taken_up").startswith("1 link is drawn. Strongest: cell 0 to cell 1,")
+
+
 def test_cells_that_are_gone_are_left_out(live: CommunicationData) -> None:
     keep = live.cells.ids != 0
     fewer = type(live.cells)(

@@ -65,6 +65,7 @@ def test_plain_texts_have_no_marks_of_markdown() -> None:
         plain = (lesson.seen, step.title, step.predict, step.look, step.hint, *step.guesses)
         for text in (*plain, *(mistake.words for mistake in step.mistakes)):
             assert not re.search(r"[*`_#]", text)
+            assert not re.search(r"\bdark", text, re.IGNORECASE), "more is brighter in the dark theme"
 
 
 @pytest.mark.parametrize(("lesson", "step"), STEPS, ids=NAMES)

@@ -219,5 +219,7 @@ def _Moments(run: FinishedRun, particles: int) -> None:
         on_value=lambda index: at.set(int(index)),
     )
     drawing(tissue(cells, links.space, taken, links.what))
-    note = f"From cells_by_kind.parquet: the larger and darker, the more {links.what} taken up."
+    note = (
+        f"From cells_by_kind.parquet: the larger and the stronger in color, the more {links.what} taken up."
+    )
     html("p", "exo-note", text=note)

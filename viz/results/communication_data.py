@@ -229,7 +229,7 @@ class CommunicationData:
             return (
                 self.space.distance(self.cells.position[start[known]], there),
                 value[known],
-                "the sending cell",
+                "the donor cell",
             )
         known = (end >= 0) & (value > 0)
         found = np.full(len(self), np.nan)

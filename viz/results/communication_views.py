@@ -104,8 +104,8 @@ def network_words(links: CommunicationData, count: str) -> str:
     """Description of the network."""
     if not links.by_cell:
         return (
-            f"This run {ORIGINS[links.resolution]}, so no arrow joins two cells; larger and darker cells "
-            "received more. Choose “record donors: by donor cell” under More controls to "
+            f"This run {ORIGINS[links.resolution]}, so no arrow joins two cells; larger cells "
+            "of a stronger color received more. Choose “record donors: by donor cell” under More controls to "
             "see the donors."
         )
     start, end, value = links.between(count)
@@ -113,9 +113,10 @@ def network_words(links: CommunicationData, count: str) -> str:
         return f"No {links.what} have gone from one cell to another yet."
     ids = links.cells.ids
     shown = min(len(value), MOST_ARROWS)
-    which = f"The strongest {shown} of {len(value):,} links" if shown < len(value) else f"{shown} links"
+    drawn = "1 link is drawn" if shown == 1 else f"{shown} links are drawn"
+    which = f"The strongest {shown} of {len(value):,} links are drawn" if shown < len(value) else drawn
     return (
-        f"{which} are drawn. Strongest: cell {ids[start[0]]} to cell {ids[end[0]]}, "
+        f"{which}. Strongest: cell {ids[start[0]]} to cell {ids[end[0]]}, "
         f"{number(float(value[0]))} {links.words(count)}."
     )
 
