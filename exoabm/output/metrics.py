@@ -56,10 +56,11 @@ class Metrics:
 
 def fates(state: State) -> dict[str, dict[str, int]]:
     """How often cells of each type divided, found no room to divide, died, or became another type."""
-    return {
-        t.name: {fate: int(getattr(state.lineage, fate)[i]) for fate in FATES}
-        for i, t in enumerate(state.types)
-    }
+    return {t.name: _fates_of(state, i) for i, t in enumerate(state.types)}
+
+
+def _fates_of(state: State, index: int) -> dict[str, int]:
+    return {fate: int(getattr(state.lineage, fate)[index]) for fate in FATES}
 
 
 def measure(state: State) -> dict[str, float]:
@@ -99,12 +100,12 @@ def _of_kind(state: State, k: int) -> dict[str, float]:
 def _of_type(state: State, index: int) -> dict[str, float]:
     """Counts and means of the cells of a type; of a type without cells only its counts."""
     name, way = state.types[index].name, state.trafficking
-    members = state.cells.type == index
-    n = int(members.sum())
+    members = np.flatnonzero(state.cells.type == index)
+    n = members.size
     responds = any(response.cell_type == index for response in state.responses)
     found: dict[str, float] = {}
     if state.living:
-        found |= fates(state)[name]
+        found |= _fates_of(state, index)
     if n or state.living:
         found["cells"] = n
     if responds and (n or state.living):
@@ -117,16 +118,16 @@ def _of_type(state: State, index: int) -> dict[str, float]:
         ):
             found[f"{word}_per_cell"] = float(counts[members].sum()) / n
         if responds:
-            found["effect_mean"] = float(state.cells.effect[members].mean())
+            found["effect_mean"] = float(state.cells.effect[members].sum()) / n
         if any(t.waste is not None for t in state.types):
-            found["waste_units_per_cell"] = float(np.mean(state.cells.waste[members]))
+            found["waste_units_per_cell"] = float(state.cells.waste[members].sum()) / n
     if state.types[index].attraction is not None and (n or state.living):
         found["arrived_cells"] = _arrived(state, index)
     row = {named(quantity, name): value for quantity, value in found.items()}
     for c, cargo in enumerate(state.cargos):
         if n and cargo.role is not CargoClass.WASTE:
             held = state.cells.cargo[members, c]
-            row[named("copies_per_cell", name, cargo.name)] = float(np.mean(held))
+            row[named("copies_per_cell", name, cargo.name)] = float(held.sum()) / n
             row[named("holding_cells", name, cargo.name)] = int((held >= 1).sum())
     return row
 
