@@ -16,7 +16,8 @@ import numpy as np
 
 from exoabm.benchmarks.timing import Report, timed
 from exoabm.kernels.brownian_offlattice import walk_off_lattice
-from exoabm.kernels.lattice_random_walk import Lattice, Sinks, mark_voxels, walk_on_lattice
+from exoabm.kernels.lattice import Lattice, mark_voxels
+from exoabm.kernels.lattice_random_walk import Sinks, walk_on_lattice
 from exoabm.kernels.medium import FREE, Medium, Outcomes, Particles
 from exoabm.kernels.membranes import build_membranes
 from exoabm.kernels.random import StepKey

@@ -326,6 +326,9 @@ class Vesicles:
         "hops": np.int16,
     }
 
+    MOVES: ClassVar = ("x", "y", "z", "due", "start", "host", "status")
+    """Columns that change as a vesicle moves and is captured."""
+
     def __init__(self, cargos: int, copies: np.dtype[Any] | type = np.uint16, most: float = math.inf) -> None:
         self.count, self.most = 0, most
         self._arrays = {name: np.empty(0, dtype) for name, dtype in self.COLUMNS.items()}
@@ -387,6 +390,18 @@ class Vesicles:
             array[start:end] = columns[name]
         self.count = end
         return np.arange(start, end)
+
+    def take(self, rows: np.ndarray) -> Vesicles:
+        """A table of its own of these rows, side by side."""
+        part = Vesicles(0)
+        part.count = len(rows)
+        part._arrays = {name: a.take(rows, axis=0, mode="clip") for name, a in self._arrays.items()}
+        return part
+
+    def put(self, rows: np.ndarray, part: Vesicles) -> None:
+        """Write the columns ``MOVES`` of a table that was taken from these rows."""
+        for name in self.MOVES:
+            self._arrays[name][rows] = part._arrays[name]
 
     def remove(self, rows: np.ndarray) -> None:
         """Remove rows (in rising order); gaps are filled from the end, in a fixed order."""

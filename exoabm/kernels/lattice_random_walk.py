@@ -11,7 +11,7 @@ exactly and for any h, with the same faces, obstacles and conductances g.
 
 Draws are keyed by (seed, purpose, particle, step, draw), so that a path depends neither on the other
 particles nor on the threads: blocks of Threefry-4x32 with 12 rounds, one word a sub-step, those
-of one particle eight blocks at a time, in a vector loop. The
+of a group of particles eight blocks of each at a time, in a vector loop. The
 capture limit is drawn once per call: a particle is captured when the product of 1 + B exceeds 1/u, u uniform
 in (0, 1), which has the same law as a draw in every sub-step. A particle that was refused at a
 binding site continues from the next sub-step with the unused words of its path and a new threshold.
@@ -26,45 +26,32 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from exoabm.kernels.lattice import (
+    SINK,
+    UNEVEN,
+    Lattice,
+    direction_of,
+    locate,
+    neighbor_of,
+    numbers_of,
+    unravel,
+)
 from exoabm.kernels.medium import CAPTURED, CLEARED, ESCAPED, FREE, Floats, Integers, Outcomes, Particles
 from exoabm.kernels.random import StepKey, threefry
 from exoabm.kernels.row_groups import run_in_chunks
 
-_UNEVEN, _SINK = 1, 2
 _BEYOND = 0.5
 """How far beyond the last size classes rates are extrapolated, in the distance of two; constant beyond."""
 _BLOCKS = 8
 _WORDS = 4 * _BLOCKS
-"""Random words drawn at a time."""
+"""Random words of a particle drawn at a time."""
+_GROUP = 64
+"""Particles whose limits and first words are drawn together, in vector loops."""
 _ROUNDS = 12
 HOPS_PER_CALL = 1 << 26
 """Sub-steps of all particles between two checks for signals; one takes 2 to 5 ns."""
 _LOW = 0xFFFFFFFF
 _JIT: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
-
-
-class Lattice(NamedTuple):
-    """The grid, arrays flat with x fastest."""
-
-    dim: int
-    low: Floats
-    """(3) low corner, um."""
-    voxel: float
-    """um"""
-    counts: Integers
-    """(3) voxels along x, y, z; 1 along z in two dimensions."""
-    periodic: NDArray[np.bool_]
-    """(3)"""
-    gx: Floats
-    """(nz, ny, nx + 1) conductances of the faces along x relative to free medium; see `diffusion_stencil`."""
-    gy: Floats
-    """(nz, ny + 1, nx)"""
-    gz: Floats
-    """(nz + 1, ny, nx); zero in two dimensions."""
-    uniform: float
-    """Conductance of most inner faces, or 0 where they differ."""
-    decay_rate: float
-    """1/s"""
 
 
 class Sinks(NamedTuple):
@@ -86,18 +73,6 @@ class Sinks(NamedTuple):
     """One bit a voxel, little end first, where the mark is not 0: all that is read elsewhere."""
 
 
-class _Box(NamedTuple):
-    """Numbers of the lattice in tuples, which numba reads without counting references."""
-
-    dim: int
-    low: tuple[float, float, float]
-    voxel: float
-    counts: tuple[int, int, int]
-    periodic: tuple[bool, bool, bool]
-    uniform: float
-    decay_rate: float
-
-
 class _Steps(NamedTuple):
     """Sub-steps of one particle."""
 
@@ -117,21 +92,33 @@ def _unit(word):
     return (np.float64(word) + 0.5) * 2.0**-32
 
 
-@njit(forceinline=True, **_JIT)
-def _threshold(key, particle, attempt):
-    """Limit 1/u that the product of 1 + B must exceed, and a uniform number that picks the cell."""
-    a, b, _, _ = threefry(
-        _ROUNDS,
-        np.uint32(key.seed & _LOW),
-        np.uint32(key.seed >> 32),
-        np.uint32(key.capture),
-        np.uint32(key.step >> 32),
-        np.uint32(particle & _LOW),
-        np.uint32(particle >> 32),
-        np.uint32(key.step & _LOW),
-        np.uint32(attempt),
-    )
-    return 1.0 / _unit(a), _unit(b)
+@njit(**_JIT)
+def _draw_limits(key, particles, attempt, limit, pick):
+    """Limits 1/u that the products of 1 + B must exceed, and uniform numbers that pick the cell; (m) each."""
+    k0, k1 = np.uint32(key.seed & _LOW), np.uint32(key.seed >> 32)
+    k2, k3 = np.uint32(key.capture), np.uint32(key.step >> 32)
+    c2, c3 = np.uint32(key.step & _LOW), np.uint32(attempt)
+    for j in range(particles.size):
+        c0, c1 = np.uint32(particles[j] & _LOW), np.uint32(particles[j] >> 32)
+        a, b, _, _ = threefry(_ROUNDS, k0, k1, k2, k3, c0, c1, c2, c3)
+        limit[j], pick[j] = 1.0 / _unit(a), _unit(b)
+
+
+@njit(**_JIT)
+def _draw_first_words(key, particles, block, words):
+    """Column j of ``words`` is what `_draw_words` fills for particle j from its block on."""
+    k0, k1 = np.uint32(key.seed & _LOW), np.uint32(key.seed >> 32)
+    k2, k3 = np.uint32(key.move), np.uint32(key.step >> 32)
+    c2 = np.uint32(key.step & _LOW)
+    for i in range(_BLOCKS):
+        for j in range(particles.size):
+            c0, c1 = np.uint32(particles[j] & _LOW), np.uint32(particles[j] >> 32)
+            draw = np.uint32(block[j] + np.uint32(i))
+            a, b, c, d = threefry(_ROUNDS, k0, k1, k2, k3, c0, c1, c2, draw)
+            words[i, j] = a
+            words[_BLOCKS + i, j] = b
+            words[2 * _BLOCKS + i, j] = c
+            words[3 * _BLOCKS + i, j] = d
 
 
 @njit(**_JIT)
@@ -170,79 +157,6 @@ def _first_substep(start, h, n, attempt):
     return int(min(start / h, n - 0.5)), start > 0
 
 
-@njit(forceinline=True, **_JIT)
-def _coordinate(box, axis, x):
-    """Voxel along an axis of a position, and the place inside the voxel, 0 to 1."""
-    scaled = (x - box.low[axis]) / box.voxel
-    i = min(max(np.int64(math.floor(scaled)), 0), box.counts[axis] - 1)
-    return i, scaled - i
-
-
-@njit(forceinline=True, **_JIT)
-def _locate(box, x, y, z):
-    """Flat voxel of a position, and the place inside the voxel along each axis, 0 to 1."""
-    ix, part_x = _coordinate(box, 0, x)
-    iy, part_y = _coordinate(box, 1, y)
-    iz, part_z = _coordinate(box, 2, z)
-    return ix + box.counts[0] * (iy + box.counts[1] * iz), part_x, part_y, part_z
-
-
-@njit(forceinline=True, **_JIT)
-def _unravel(box, voxel):
-    """Indices along x, y, z of a flat voxel."""
-    nx, ny = box.counts[0], box.counts[1]
-    iz = voxel // (nx * ny)
-    iy = voxel // nx - ny * iz
-    return voxel - nx * (iy + ny * iz), iy, iz
-
-
-@njit(forceinline=True, **_JIT)
-def _direction(dim, gx, gy, gz, ix, iy, iz, v):
-    """The neighbor (0 to 5: x low, x high, y low, ...) on whose share g of the faces v falls, or 6."""
-    v -= gx[iz, iy, ix]
-    if v < 0:
-        return 0
-    v -= gx[iz, iy, ix + 1]
-    if v < 0:
-        return 1
-    v -= gy[iz, iy, ix]
-    if v < 0:
-        return 2
-    v -= gy[iz, iy + 1, ix]
-    if v < 0:
-        return 3
-    if dim == 3:
-        v -= gz[iz, iy, ix]
-        if v < 0:
-            return 4
-        v -= gz[iz + 1, iy, ix]
-        if v < 0:
-            return 5
-    return 6
-
-
-@njit(forceinline=True, **_JIT)
-def _step_along(i, n, periodic):
-    """An index of an axis of n voxels, folded at periodic faces; -1 beyond others."""
-    if i < 0 or i >= n:
-        return i % n if periodic else -1
-    return i
-
-
-@njit(forceinline=True, **_JIT)
-def _neighbor(box, ix, iy, iz, direction):
-    """Flat index of the neighbor in a direction (0 to 5), -1 beyond an open face."""
-    step = 2 * (direction % 2) - 1
-    if direction < 2:
-        ix = _step_along(ix + step, box.counts[0], box.periodic[0])
-    elif direction < 4:
-        iy = _step_along(iy + step, box.counts[1], box.periodic[1])
-    else:
-        iz = _step_along(iz + step, box.counts[2], box.periodic[2])
-    inside = ix >= 0 and iy >= 0 and iz >= 0
-    return ix + box.counts[0] * (iy + box.counts[1] * iz) if inside else -1
-
-
 @njit(**_JIT)
 def _between_classes(diffusivity, log_diffusivity):
     """The two size classes next to D, and the position of log D from the first (0) to the second (1)."""
@@ -256,12 +170,61 @@ def _between_classes(diffusivity, log_diffusivity):
     return lower, lower + 1, min(max((at - first) / (second - first), -_BEYOND), 1.0 + _BEYOND)
 
 
+class _Draws(NamedTuple):
+    """Draws of a group of particles; written by `_draw_group`."""
+
+    name: Integers
+    block: NDArray[np.uint32]
+    """Block of the first words."""
+    limit: Floats
+    pick: Floats
+    words: NDArray[np.uint32]
+    """(words, particles)"""
+
+
+@njit(**_JIT)
+def _room_for_draws():
+    limit, pick, words = np.empty(_GROUP), np.empty(_GROUP), np.empty((_WORDS, _GROUP), np.uint32)
+    return _Draws(np.empty(_GROUP, np.int64), np.empty(_GROUP, np.uint32), limit, pick, words)
+
+
+@njit(**_JIT)
+def _draw_group(first, last, particles, dt, per_diffusivity, least, key, box, draws):
+    """Limits and first words of the particles in rows first to last."""
+    rows, ids, _, _, _, diffusivities, starts, attempt = particles
+    name, block, limit, pick, words = draws
+    for k in range(first, last):
+        i = rows[k]
+        name[k - first] = ids[i]
+        steps = _steps(box, np.float64(diffusivities[i]), dt, per_diffusivity, least)
+        begin, _ = _first_substep(starts[i], steps.h, steps.n, attempt)
+        block[k - first] = begin // _WORDS * _BLOCKS
+    _draw_limits(key, name[: last - first], attempt, limit, pick)
+    _draw_first_words(key, name[: last - first], block, words)
+
+
 @njit(forceinline=True, **_JIT)
 def _rate_at(rate, column, between):
     """(1 - t) rate[lower] + t rate[upper]."""
     lower, upper, t = between
     low = rate[lower, column]
     return low + t * (rate[upper, column] - low)
+
+
+@njit(forceinline=True, **_JIT)
+def _slot_rate_at(rate, slot, between):
+    """The same of ``rate`` (slots, classes)."""
+    lower, upper, t = between
+    low = rate[slot, lower]
+    return low + t * (rate[slot, upper] - low)
+
+
+@njit(forceinline=True, **_JIT)
+def _next_voxel(box, gx, gy, gz, here, v):
+    """The voxel that follows on ``here``, by the faces on whose share v falls; -1 beyond an open face."""
+    ix, iy, iz = unravel(box, here)
+    direction = direction_of(box.dim, gx, gy, gz, ix, iy, iz, v)
+    return neighbor_of(box, ix, iy, iz, direction) if direction < 6 else here
 
 
 @njit(forceinline=True, **_JIT)
@@ -280,79 +243,60 @@ def _walk_rows(
     outcomes,
 ):  # fmt: skip
     """The particles in rows first to last, or fewer, once ``most`` sub-steps are made; where it ended."""
-    rows, ids, x, y, z, diffusivities, starts, attempt = particles  # arrays: reading tuples counts references
+    rows, _, x, y, z, diffusivities, starts, attempt = particles  # arrays: reading tuples counts references
     slot_of_voxel, slot_ptr, entry_cell, entry_rate, log_diffusivity, mark, marked = sinks
     code, when, target = outcomes
-    word, stays, made = np.empty(_WORDS, np.uint32), 2.0 * box.dim, 0
-    for k in range(first, last):
-        if made > most:
-            return k
-        i = rows[k]
-        start, diffusivity = starts[i], np.float64(diffusivities[i])
-        between = _between_classes(diffusivity, log_diffusivity)
-        n, h, clears, shares, uniform_shares = _steps(box, diffusivity, dt, per_diffusivity, least)
-        here, part_x, part_y, part_z = _locate(box, x[i], y[i], z[i])
-        begin, enters = _first_substep(start, h, n, attempt)
-        made += n - begin
-        limit, pick = _threshold(key, ids[i], attempt)
-        product = 1.0
-        outcome, cell, batch, flag, s = FREE, -1, -1, mark[here], begin
-        for s in range(begin, n):
-            if not (enters and s == begin):
-                if s // _WORDS != batch:
-                    batch = s // _WORDS
-                    _draw_words(key, ids[i], batch * _BLOCKS, word)
-                v = np.float64(word[s % _WORDS]) + (0.5 - clears)
-                if v < 0.0:
-                    outcome = CLEARED
-                    break
-                if not flag & _UNEVEN:
-                    here += moves[np.int64(min(v * uniform_shares, stays))]
-                else:
-                    ix, iy, iz = _unravel(box, here)
-                    direction = _direction(box.dim, gx, gy, gz, ix, iy, iz, v * shares)
-                    if direction < 6:
-                        to = _neighbor(box, ix, iy, iz, direction)
+    name, _, limits, picks, first_words = draws = _room_for_draws()
+    later_word, stays, made = np.empty(_WORDS, np.uint32), 2.0 * box.dim, 0
+    for group in range(first, last, _GROUP):
+        end = min(group + _GROUP, last)
+        _draw_group(group, end, particles, dt, per_diffusivity, least, key, box, draws)
+        for j in range(end - group):
+            if made > most:
+                return group + j
+            i = rows[group + j]
+            start, diffusivity = starts[i], np.float64(diffusivities[i])
+            between = _between_classes(diffusivity, log_diffusivity)
+            n, h, clears, shares, uniform_shares = _steps(box, diffusivity, dt, per_diffusivity, least)
+            here, part_x, part_y, part_z = locate(box, x[i], y[i], z[i])
+            begin, enters = _first_substep(start, h, n, attempt)
+            made += n - begin
+            limit, product, first_batch = limits[j], 1.0, begin // _WORDS
+            outcome, cell, batch, flag, s = FREE, -1, first_batch, mark[here], begin
+            for s in range(begin, n):
+                if not (enters and s == begin):
+                    if s // _WORDS != batch:
+                        batch = s // _WORDS
+                        _draw_words(key, name[j], batch * _BLOCKS, later_word)
+                    word = first_words[s % _WORDS, j] if batch == first_batch else later_word[s % _WORDS]
+                    v = np.float64(word) + (0.5 - clears)
+                    if v < 0.0:
+                        outcome = CLEARED
+                        break
+                    if not flag & UNEVEN:
+                        here += moves[np.int64(min(v * uniform_shares, stays))]
+                    else:
+                        to = _next_voxel(box, gx, gy, gz, here, v * shares)
                         if to < 0:
                             outcome = ESCAPED
                             break
                         here = to
-            flag = np.uint8(0)
-            if (marked[here >> 3] >> (here & 7)) & 1:
-                flag = mark[here]
-            if flag & _SINK:
-                slot = slot_of_voxel[here]
-                capture = max(_rate_at(slot_rate, slot, between), 0.0)
-                product *= 1.0 + capture * h
-                if product > limit:
-                    cell = _capturing_cell(slot_ptr, entry_cell, entry_rate, slot, pick * capture, between)
-                    outcome = CAPTURED
-                    break
-        ix, iy, iz = _unravel(box, here)
-        x[i], y[i] = box.low[0] + (ix + part_x) * box.voxel, box.low[1] + (iy + part_y) * box.voxel
-        if box.dim == 3:
-            z[i] = box.low[2] + (iz + part_z) * box.voxel
-        time = dt if outcome == FREE else max((s + 0.5) * h, start)
-        code[i], when[i], target[i] = outcome, time, cell
+                flag = mark[here] if (marked[here >> 3] >> (here & 7)) & 1 else np.uint8(0)
+                if flag & SINK:
+                    slot = slot_of_voxel[here]
+                    capture = max(_slot_rate_at(slot_rate, slot, between), 0.0)
+                    product *= 1.0 + capture * h
+                    if product > limit:
+                        share = picks[j] * capture
+                        cell = _capturing_cell(slot_ptr, entry_cell, entry_rate, slot, share, between)
+                        outcome = CAPTURED
+                        break
+            ix, iy, iz = unravel(box, here)
+            x[i], y[i] = box.low[0] + (ix + part_x) * box.voxel, box.low[1] + (iy + part_y) * box.voxel
+            if box.dim == 3:
+                z[i] = box.low[2] + (iz + part_z) * box.voxel
+            code[i], target[i], when[i] = outcome, cell, dt if outcome == FREE else max((s + 0.5) * h, start)
     return last
-
-
-def mark_voxels(
-    lattice: Lattice, slot_of_voxel: NDArray[np.int32]
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Marks of the voxels, flat: whether they hold a sink, and whether their faces differ; the same as bits.
-
-    They are alike where all faces are inner ones and have the conductance ``uniform``.
-    """
-    nx, ny, nz = (int(n) for n in lattice.counts)
-    even = np.zeros((nz, ny, nx), bool)
-    if lattice.uniform > 0:
-        even[slice(1, -1) if lattice.dim == 3 else slice(None), 1:-1, 1:-1] = True
-        for axis, g in enumerate((lattice.gx, lattice.gy, lattice.gz)[: lattice.dim]):
-            same = np.moveaxis(g == lattice.uniform, 2 - axis, 0)
-            even &= np.moveaxis(same[:-1] & same[1:], 0, 2 - axis)
-    mark = np.where(even.ravel(), 0, _UNEVEN) | np.where(slot_of_voxel >= 0, _SINK, 0)
-    return mark.astype(np.uint8), np.packbits(mark > 0, bitorder="little")
 
 
 @njit(**_JIT)
@@ -367,12 +311,12 @@ def scale_rates(entry_rate, kappa, entry_cell):
 
 @njit(**_JIT)
 def _sum_slots(entry_rate, slot_ptr):
-    """Sums of the rates in each slot, (classes, slots)."""
-    total = np.zeros((entry_rate.shape[0], slot_ptr.size - 1))
-    for size in range(total.shape[0]):
-        for slot in range(total.shape[1]):
-            for entry in range(slot_ptr[slot], slot_ptr[slot + 1]):
-                total[size, slot] += entry_rate[size, entry]
+    """Sums of the rates in each slot, (slots, classes)."""
+    total = np.zeros((slot_ptr.size - 1, entry_rate.shape[0]))
+    for slot in range(total.shape[0]):
+        for entry in range(slot_ptr[slot], slot_ptr[slot + 1]):
+            for size in range(total.shape[1]):
+                total[slot, size] += entry_rate[size, entry]
     return total
 
 
@@ -385,7 +329,7 @@ def _rates_at(particles, cell, dt, per_diffusivity, least, betas, box, sinks, be
         diffusivity = np.float64(diffusivities[i])
         between = _between_classes(diffusivity, sinks.log_diffusivity)
         lower, upper, above = between
-        slot = sinks.slot_of_voxel[_locate(box, x[i], y[i], z[i])[0]]
+        slot = sinks.slot_of_voxel[locate(box, x[i], y[i], z[i])[0]]
         every, mine = 0.0, 0.0
         for entry in range(sinks.slot_ptr[slot], sinks.slot_ptr[slot + 1]):
             rate = _rate_at(sinks.entry_rate, entry, between)
@@ -424,7 +368,7 @@ def capture_rates(
     three arrays, (m,)
     """
     beta, total, own = np.zeros(cell.size), np.zeros(cell.size), np.zeros(cell.size)
-    box, _ = _numbers(lattice)
+    box, _ = numbers_of(lattice)
     _rates_at(particles, cell, float(dt), *map(float, substeps), betas, box, sinks, beta, total, own)
     return beta, total, own
 
@@ -465,7 +409,7 @@ def walk_on_lattice(
         float(dt),
         *map(float, substeps),
         key,
-        *_numbers(lattice),
+        *numbers_of(lattice),
         *faces,
         sinks,
         slot_rate,
@@ -476,16 +420,3 @@ def walk_on_lattice(
         return _walk_rows(first, last, HOPS_PER_CALL, *job)
 
     run_in_chunks(walk, len(particles.rows), threads)
-
-
-def _numbers(lattice: Lattice) -> tuple[_Box, Integers]:
-    """Numbers of the lattice, and the change of the flat index of a voxel in each direction, (7)."""
-    nx, ny, nz = (int(n) for n in lattice.counts)
-    wraps = bool(lattice.periodic[0]), bool(lattice.periodic[1]), bool(lattice.periodic[2])
-    low = float(lattice.low[0]), float(lattice.low[1]), float(lattice.low[2])
-    rates = float(lattice.uniform), float(lattice.decay_rate)
-    box = _Box(lattice.dim, low, float(lattice.voxel), (nx, ny, nz), wraps, *rates)
-    moves = np.array([-1, 1, -nx, nx, -nx * ny, nx * ny, 0])
-    if lattice.dim == 2:
-        moves[4:] = 0
-    return box, moves

@@ -98,6 +98,16 @@ def count_pairs(rows, first, second, count):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def rows_until(due, status, wanted, time, length):
+    """Rows of a status that are due before ``length`` has passed from ``time`` on, in order."""
+    rows, used = np.empty(due.size, np.int64), 0
+    for row in range(due.size):
+        rows[used] = row
+        used += status[row] == wanted and due[row] - time < length
+    return rows[:used].copy()
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def gather(column, rows, result):
     """``result[i] = column[rows[i]]``, (n,) each, in the type of the result."""
     for i in range(rows.size):

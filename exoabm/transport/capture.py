@@ -10,6 +10,7 @@ from scipy import sparse
 from exoabm.domain import Face
 from exoabm.kernels import lattice_random_walk
 from exoabm.kernels.brownian_offlattice import walk_off_lattice
+from exoabm.kernels.lattice import Lattice, mark_voxels
 from exoabm.kernels.medium import Medium, Outcomes, Particles, clearance
 from exoabm.kernels.membranes import build_membranes, resolve_overlaps
 from exoabm.kernels.random import StepKey
@@ -98,7 +99,7 @@ class VoxelCapture:
             courant = min(choose_courant(domain), hop_limit(domain))
         flat = [np.reshape(g, (-1, *g.shape[-2:])) for g in conductance(domain)]
         nothing = np.zeros((2, *(int(n) for n in domain.counts[1::-1])))
-        self._lattice = lattice_random_walk.Lattice(
+        self._lattice = Lattice(
             domain.dim,
             domain.low,
             domain.voxel,
@@ -130,7 +131,7 @@ class VoxelCapture:
             rates.indices.astype(np.int32),
             np.array([r.data for r in each], np.float64),
             np.log(state.kinds[self._kind].diffusivities),
-            *lattice_random_walk.mark_voxels(self._lattice, slot_of_voxel),
+            *mark_voxels(self._lattice, slot_of_voxel),
         )
 
     def move(

@@ -29,7 +29,7 @@ from exoabm.kernels.compartment_kinetics import (
     draw_residence,
 )
 from exoabm.kernels.medium import CAPTURED, FREE, Outcomes
-from exoabm.kernels.row_groups import linked_lists, order_by_key
+from exoabm.kernels.row_groups import linked_lists, order_by_key, rows_until
 from exoabm.kernels.uptake_rates import Occupancy
 from exoabm.streams import Purpose
 from exoabm.transport.membrane_geometry import membrane_share
@@ -143,31 +143,28 @@ EXTRA = 16
 """Turns after the last window; vesicles rejected then are not captured in this step."""
 
 
-def stay(state: State, rows: np.ndarray) -> np.ndarray:
+def stay(state: State, vesicles: Vesicles, rows: np.ndarray) -> np.ndarray:
     """Residence time on the surface of vesicles that bind in this step, s, (m,): exponential.
 
-    A vesicle binds at most once in a step, and so the draw is the same whenever it is asked for.
+    A vesicle binds at most once in a step, and so it has one time for all its proposals.
     """
-    vesicles = state.vesicles
     leave = np.array([k.unbinding_rate + k.internalization_rate for k in state.kinds])
     name = state.streams.seed, int(Purpose.SORTING), state.step
     return np.asarray(draw_residence(vesicles.id[rows], vesicles.kind[rows], leave, *name))
 
 
 class ReceptorBinding:
-    """Receptors of all cells during a step of the vesicle engine."""
+    """Receptors of all cells during a step of the vesicle engine, and the ``moving`` vesicles that bind."""
 
-    def __init__(self, state: State, vesicles: Vesicles, dt: float) -> None:
-        self._state, self._vesicles, self._dt = state, vesicles, dt
+    def __init__(self, state: State, moving: Vesicles, dt: float) -> None:
+        self._state, self._moving, self._dt = state, moving, dt
         mean = receptors(state)
         self._limited = np.isfinite(mean)
         if not self._limited.any():
             return
-        taken = state.trafficking.bound.sum(axis=2).astype(np.int64)
-        rows = np.flatnonzero(vesicles.due < state.time + 2 * dt)
-        rows = rows[vesicles.status[rows] == Status.BOUND]
+        vesicles, taken = state.vesicles, state.trafficking.bound.sum(axis=2).astype(np.int64)
+        rows = rows_until(vesicles.due, vesicles.status, int(Status.BOUND), state.time, dt)
         until = vesicles.due[rows] - state.time
-        rows, until = rows[until < dt], until[until < dt]
         host, kind = vesicles.host[rows].astype(np.int64), vesicles.kind[rows].astype(np.int64)
         going = np.bincount(host * mean.shape[1] + kind, minlength=mean.size).reshape(mean.shape)
         first, after = linked_lists(host, len(state.cells))
@@ -191,38 +188,42 @@ class ReceptorBinding:
         free = np.maximum(places.whole[:, kind] - kept, 0.0)
         return np.divide(free, places.mean[:, kind], out=share, where=limited)
 
-    def settle(self, captures: Sequence[Capture], fates: Outcomes, threads: int) -> None:
-        """Accept or reject all proposals in ``fates``; rejected vesicles move on to the end of the step."""
+    def settle(self, captures: Sequence[Capture], fates: Outcomes, stays: np.ndarray, threads: int) -> None:
+        """Accept or reject all proposals in ``fates``; rejected vesicles move on to the end of the step.
+
+        ``stays`` has the residence time of each proposed vesicle, s.
+        """
         if not self._limited.any():
             return
-        vesicles, used = self._vesicles, len(self._leaving.when)
-        row, name, waiting = self._proposals(np.flatnonzero(fates.code == CAPTURED), captures, fates, 0)
+        moving, used = self._moving, len(self._leaving.when)
+        rows = np.flatnonzero(fates.code == CAPTURED)
+        row, waiting = self._proposals(rows, captures, fates, stays, 0)
+        self._leaving = Departures._make(np.append(c, np.zeros(len(row), c.dtype)) for c in self._leaving)
         windows = self._windows(waiting)
         for turn in range(1, windows.max() + EXTRA + 1):
             if not len(row):
                 break
             due = waiting.when <= self._dt * np.minimum(turn / windows, 1.0)[waiting.kind]
             order = np.flatnonzero(due)
-            order = order[order_by_key(name[order])]
+            order = order[order_by_key(moving.id[row[order]])]
             # The bits of times, none below 0, rise with them.
             order = order[order_by_key(waiting.when[order].view(np.int64))]
-            coming, stays = Arrivals._make(c[order] for c in waiting), np.empty(len(order), bool)
-            room = np.zeros(len(order), np.int64)
-            self._leaving = Departures._make(np.append(c[:used], room.astype(c.dtype)) for c in self._leaving)
-            used = admit(coming, self._places, self._leaving, used, self._dt, LEAST, stays)
-            fates.when[row[order[stays]]] = coming.when[stays]
-            turned = np.sort(row[order[~stays]])
+            order = order[order_by_key(waiting.cell[order])]
+            coming, admitted = Arrivals._make(c[order] for c in waiting), np.empty(len(order), bool)
+            used = admit(coming, self._places, self._leaving, used, self._dt, LEAST, admitted)
+            fates.when[row[order[admitted]]] = coming.when[admitted]
+            turned = np.sort(row[order[~admitted]])
             fates.code[turned] = FREE
-            vesicles.start[turned] = fates.when[turned]
+            moving.start[turned] = fates.when[turned]
             for kind, capture in enumerate(captures):
-                mine = turned[vesicles.kind[turned] == kind]
+                mine = turned[moving.kind[turned] == kind]
                 if len(mine):
                     share = self.share(kind) if turn < windows[kind] + EXTRA else np.zeros(len(self._limited))
-                    capture.move(self._state, vesicles, mine, self._dt, share, fates, threads, turn)
+                    capture.move(self._state, moving, mine, self._dt, share, fates, threads, turn)
             again = turned[fates.code[turned] == CAPTURED]
-            more = self._proposals(again, captures, fates, turn)
-            row, name = np.append(row[~due], more[0]), np.append(name[~due], more[1])
-            waiting = Arrivals(*(np.append(a[~due], b) for a, b in zip(waiting, more[2], strict=True)))
+            more = self._proposals(again, captures, fates, stays, turn)
+            row = np.append(row[~due], more[0])
+            waiting = Arrivals(*(np.append(a[~due], b) for a, b in zip(waiting, more[1], strict=True)))
 
     def _windows(self, waiting: Arrivals) -> np.ndarray:
         """Number of windows, (K,): `WINDOWS` times the square of the share of receptors that may change."""
@@ -234,22 +235,20 @@ class ReceptorBinding:
         return np.maximum(np.ceil(WINDOWS * np.minimum(share, 1.0) ** 2), 1.0).astype(np.int64)
 
     def _proposals(
-        self, rows: np.ndarray, captures: Sequence[Capture], fates: Outcomes, turn: int
-    ) -> tuple[np.ndarray, np.ndarray, Arrivals]:
-        """Rows and names of captures at cells with limited receptors, and their proposals."""
-        vesicles = self._vesicles
-        rows = rows[self._limited[fates.target[rows], vesicles.kind[rows]]]
+        self, rows: np.ndarray, captures: Sequence[Capture], fates: Outcomes, stays: np.ndarray, turn: int
+    ) -> tuple[np.ndarray, Arrivals]:
+        """Rows of captures at cells with limited receptors, and their proposals."""
+        moving, state = self._moving, self._state
+        rows = rows[self._limited[fates.target[rows], moving.kind[rows]]]
         found = []
         for kind, capture in enumerate(captures):
-            mine = rows[vesicles.kind[rows] == kind]
+            mine = rows[moving.kind[rows] == kind]
             cell, share = fates.target[mine].astype(np.int64), self.share(kind)
             if share is None:
                 continue
-            draw = self._state.streams.uniform(
-                Purpose.ADMISSION, vesicles.id[mine], self._state.step, draw=turn
-            )
-            sinks = capture.sinks_at(self._state, vesicles, mine, cell, self._dt)
+            draw = state.streams.uniform(Purpose.ADMISSION, moving.id[mine], state.step, draw=turn)
+            sinks = capture.sinks_at(state, moving, mine, cell, self._dt)
             when, kinds = fates.when[mine].astype(float), np.full(len(mine), kind)
-            found.append((mine, when, cell, kinds, draw, stay(self._state, mine), share[cell], *sinks))
+            found.append((mine, when, cell, kinds, draw, stays[mine], share[cell], *sinks))
         row, *columns = (np.concatenate(column) for column in zip(*found, strict=True))
-        return row, vesicles.id[row], Arrivals(*columns)
+        return row, Arrivals(*columns)

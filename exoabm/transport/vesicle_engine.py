@@ -77,34 +77,38 @@ class VesicleEngine:
         self._release(state, vesicles, sources.released, dt)
         self._dose(state, vesicles, sources.dosed, dt)
         entered = self._enter(state, vesicles, dt)
-        n = len(vesicles)
-        fates = Outcomes.of(n)
-        free = vesicles.status == Status.FREE
-        admission = ReceptorBinding(state, vesicles, dt)
+        rows = vesicles.rows(Status.FREE)
+        moving = vesicles.take(rows)
+        fates = Outcomes.of(len(rows))
+        admission = ReceptorBinding(state, moving, dt)
         for kind, capture in enumerate(self._captures):
-            rows = np.flatnonzero(free & (vesicles.kind == kind))
-            capture.move(state, vesicles, rows, dt, admission.share(kind), fates, self.threads)
-        admission.settle(self._captures, fates, self.threads)
-        vesicles.start[:] = 0.0
+            mine = np.flatnonzero(moving.kind == kind)
+            capture.move(state, moving, mine, dt, admission.share(kind), fates, self.threads)
+        stays = np.empty(len(rows))
+        captured = np.flatnonzero(fates.code == CAPTURED)
+        stays[captured] = stay(state, moving, captured)
+        admission.settle(self._captures, fates, stays, self.threads)
         captured, cleared, escaped = (
             np.flatnonzero(fates.code == code) for code in (CAPTURED, CLEARED, ESCAPED)
         )
-        vesicles.host[captured] = fates.target[captured]
-        vesicles.status[captured] = Status.BOUND
-        vesicles.due[captured] = state.time + fates.when[captured].astype(np.float64) + stay(state, captured)
-        for event, rows in (
+        moving.host[captured] = fates.target[captured]
+        moving.status[captured] = Status.BOUND
+        moving.due[captured] = state.time + fates.when[captured].astype(np.float64) + stays[captured]
+        for event, which in (
             (Event.ENCOUNTER, captured),
             (Event.CLEARANCE, cleared),
             (Event.ESCAPE, escaped),
         ):
-            state.events.add(event, vesicles, rows, state.time + fates.when[rows].astype(np.float64))
-        vesicles.status[cleared] = vesicles.status[escaped] = Status.GONE
+            state.events.add(event, moving, which, state.time + fates.when[which].astype(np.float64))
+        moving.status[cleared] = moving.status[escaped] = Status.GONE
+        moving.start[:] = 0.0
+        vesicles.put(rows, moving)
         shape = len(state.cells), len(state.kinds), len(state.labels)
-        places = vesicles.host[captured], vesicles.kind[captured], vesicles.label[captured]
+        places = moving.host[captured], moving.kind[captured], moving.label[captured]
         flat = np.ravel_multi_index(places, shape)
         taken = np.bincount(flat, minlength=int(np.prod(shape))).reshape(shape)
         return TransportResult(
-            taken.astype(float), _count(state, vesicles, cleared), _count(state, vesicles, escaped), entered
+            taken.astype(float), _count(state, moving, cleared), _count(state, moving, escaped), entered
         )
 
     def _release(self, state: State, vesicles: Vesicles, rows: Emissions, dt: float) -> None:

@@ -15,6 +15,7 @@ from exoabm.kernels import lattice_random_walk as kernel
 from exoabm.kernels.diffusion_stencil import CLEARED as LOST
 from exoabm.kernels.diffusion_stencil import ESCAPED as LEFT
 from exoabm.kernels.diffusion_stencil import MASS, Diffusion
+from exoabm.kernels.lattice import Lattice, mark_voxels
 from exoabm.kernels.linear_uptake import advance_linear, index_slots
 from exoabm.kernels.medium import CAPTURED, CLEARED, ESCAPED, FREE, Outcomes, Particles
 from exoabm.kernels.random import StepKey
@@ -56,7 +57,7 @@ class World:
         flat = [np.reshape(g, (-1, *g.shape[-2:])) for g in self.faces]
         if dim == 2:
             flat.append(np.zeros((2, size, size)))
-        self.lattice = kernel.Lattice(
+        self.lattice = Lattice(
             dim,
             self.domain.low,
             VOXEL,
@@ -74,7 +75,7 @@ class World:
         cells = np.array([5, 6, 7], np.int32)  # the first two share a voxel
         ptr = np.array([0, 2, 3])
         self.sinks = kernel.Sinks(
-            slot, ptr, cells, self.rate[None], np.zeros(1), *kernel.mark_voxels(self.lattice, slot)
+            slot, ptr, cells, self.rate[None], np.zeros(1), *mark_voxels(self.lattice, slot)
         )
         wall = self.domain.obstacle
         self.open = np.arange(n) if wall is None else np.flatnonzero(~wall.ravel())
@@ -231,7 +232,7 @@ def test_inner_voxels_of_a_uniform_medium_are_alike(dim: int) -> None:
         faces = [np.reshape(g, (-1, *g.shape[-2:])) for g in conductance(domain)]
         named = dict(zip(("gx", "gy", "gz"), faces, strict=False))
         lattice = world.lattice._replace(uniform=inner_conductance(domain), **named)
-        mark, _ = kernel.mark_voxels(lattice, np.full(domain.n_voxels, -1, np.int32))
+        mark, _ = mark_voxels(lattice, np.full(domain.n_voxels, -1, np.int32))
         assert not mark.reshape(domain.shape)[inner].any()
         assert mark.any()
 

@@ -243,12 +243,17 @@ def test_names_of_random_walks_fill_key_and_counter() -> None:
         return [int(w) for w in kernel.threefry(12, *key, *words_of(COUNTER), np.uint32(draw))]
 
     lattice, space = lattice_random_walk, brownian_offlattice
-    limit, pick = lattice._threshold(KEYED, PARTICLE, 9)
+    both = np.array([5, PARTICLE])
+    limit, pick = np.empty(2), np.empty(2)
+    lattice._draw_limits(KEYED, both, 9, limit, pick)
     expected = (np.array(block(KEYED.capture, 9)[:2]) + 0.5) * 2.0**-32
-    np.testing.assert_allclose([1 / limit, pick], expected, rtol=1e-12)
+    np.testing.assert_allclose([1 / limit[1], pick[1]], expected, rtol=1e-12)
     word = np.empty(4 * lattice._BLOCKS, np.uint32)
     lattice._draw_words(KEYED, PARTICLE, 40, word)
     assert word.reshape(4, -1).T.tolist() == [block(7, 40 + k) for k in range(lattice._BLOCKS)]
+    words = np.empty((4 * lattice._BLOCKS, 2), np.uint32)
+    lattice._draw_first_words(KEYED, both, np.array([0, 40], np.uint32), words)
+    assert (words[:, 1] == word).all()
     thresholds = space._draw_thresholds(KEYED, PARTICLE, 3)
     words = np.array(block(KEYED.capture, 3)[:3])
     np.testing.assert_allclose(thresholds, -np.log(((words >> 1) + 0.5) * 2.0**-31), rtol=1e-6)
