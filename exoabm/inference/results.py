@@ -266,7 +266,8 @@ def _repeats(rows: Iterable[tuple[str, ...]], value: np.ndarray, keep: np.ndarra
         return []
     one, two = again[0]
     such = f"row {two + 1} with the score {value[two]:g} to row {one + 1} with {value[one]:g}"
-    return [f"{len(again):,} rows repeat the names of another row and are added to it, such as {such}"]
+    head = "1 row repeats" if len(again) == 1 else f"{len(again):,} rows repeat"
+    return [f"{head} the names of another row, to which the score is added, such as {such}"]
 
 
 def _of_squidpy(path: Path, unpack: Callable[..., Any], separator: str, choice: Choice) -> _Long:

@@ -178,7 +178,8 @@ METRICS = (
             *_numbers(
                 "1/mL",
                 {
-                    "mean_concentration_per_mL": "free vesicles per open volume",
+                    "mean_concentration_per_mL": "free vesicles per open volume, without those that left "
+                    "a cell in the last step",
                     "max_concentration_per_mL": "highest concentration of free vesicles in a voxel",
                 },
             ),

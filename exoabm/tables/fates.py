@@ -45,7 +45,7 @@ EVENTS = {
 """Events of ``events.parquet``, in the order of ``Event``."""
 
 BALANCE = {
-    "free": "in the medium now",
+    "free": "in the medium now, with those that left a cell in the last step and enter it in the next",
     "bound": "on the surface of cells now",
     "endosomal": "in endosomes now",
     "lysosomal": "degraded in lysosomes until now",

@@ -368,3 +368,11 @@ def test_a_row_is_what_its_values_make_of_the_scenario_as_written() -> None:
     assert expected.scenario.vesicle[0].half_life != loaded.scenario.vesicle[0].half_life
     assert plan.scenario_of(plan.rows[0]).resolved() == expected.resolved()
     assert loaded.changed(values).resolved() == expected.resolved()
+
+
+def test_workers_begin_with_interrupts_blocked() -> None:
+    """One from a terminal reaches them while they still import, and would end them with a traceback."""
+    with local(2)() as executor:
+        blocked = executor.submit(signal.pthread_sigmask, signal.SIG_BLOCK, ()).result()
+    assert signal.SIGINT in blocked
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())

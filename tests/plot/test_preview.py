@@ -23,6 +23,7 @@ from exoabm.plot import palette
 from exoabm.plot.palette import Role
 from exoabm.plot.run_figure import DPI, build_figure, draw_preview
 from exoabm.plot.run_figure.layout import Readout
+from exoabm.plot.run_figure.tissue import tapers
 from exoabm.plot.scales import number
 
 if TYPE_CHECKING:
@@ -254,6 +255,14 @@ def test_links_start_at_donors(run: Callable[..., xo.ExosomeModel]) -> None:
         assert [names[d.argmin()] for d in nearest] == ["donor", "taker"]
         assert max(d.min() for d in nearest) < 1e-6
         assert np.linalg.norm(shape[0] - shape[-1]) > 3 * np.linalg.norm(shape[12] - shape[13])
+
+
+def test_a_link_between_cells_in_one_place_has_no_area() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        at, along = tapers(np.zeros((2, 2)), np.array([[0.0, 0.0], [3.0, 4.0]]), np.array([2.0, 2.0]))
+    assert not at.any()
+    assert np.linalg.norm(along[0] - along[-1]) == pytest.approx(2.0)
 
 
 def test_cells_are_to_scale(run: Callable[..., xo.ExosomeModel]) -> None:

@@ -36,6 +36,23 @@ class ThisProcess(Executor):
         return future
 
 
+class _Processes(ProcessPoolExecutor):
+    """Processes that begin with interrupts blocked.
+
+    One from the terminal reaches all of them, and is the parent's affair also while a worker still imports.
+    """
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Have a worker run it, a new one where none is idle."""
+        if not hasattr(signal, "pthread_sigmask"):  # Windows
+            return super().submit(fn, *args, **kwargs)
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            return super().submit(fn, *args, **kwargs)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def local(jobs: int) -> Workers:
     """Workers on this machine: ``jobs`` processes, or this one where that is enough."""
     return ThisProcess if jobs == 1 else lambda: _processes(jobs)
@@ -69,7 +86,7 @@ def _processes(jobs: int) -> Iterator[Executor]:
     """
     context = multiprocessing.get_context("spawn")
     theirs, ours = context.Pipe(duplex=False)
-    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_begin, initargs=(theirs,))
+    pool = _Processes(jobs, mp_context=context, initializer=_begin, initargs=(theirs,))
     try:
         yield pool
     except BaseException:

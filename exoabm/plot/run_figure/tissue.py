@@ -337,12 +337,14 @@ def tapers(start: np.ndarray, way: np.ndarray, width: np.ndarray) -> np.ndarray:
     """Curved wedges from ``start`` (m, 2) along ``way`` (m, 2), ``width`` (m) at their start: (m, 26, 2).
 
     Tapering shows direction better than arrowheads do; two links between the same cells bend apart.
+    Between cells in one place it has no area.
     """
     t = np.linspace(0.0, 1.0, 13)[None, :, None]
     side = np.stack([-way[:, 1], way[:, 0]], axis=1)
     bend = 0.12 * side[:, None] * 4 * t * (1 - t)
     middle = start[:, None] + t * way[:, None] + bend
-    normal = side / np.linalg.norm(side, axis=1, keepdims=True)
+    length = np.linalg.norm(side, axis=1, keepdims=True)
+    normal = np.divide(side, length, out=np.zeros_like(side), where=length > 0)
     half = 0.5 * width[:, None, None] * (1 - 0.85 * t) * normal[:, None]
     return np.concatenate([middle + half, (middle - half)[:, ::-1]], axis=1)
 
