@@ -22,18 +22,20 @@ from __future__ import annotations
 import io
 import math
 import struct
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from exoabm.errors import InputError
 from exoabm.plot import palette
+from exoabm.plot.scales import round_below
 from exoabm.vesicle import Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-    from exoabm.plot.palette import Looks
+    from exoabm.plot.palette import Looks, Style
     from exoabm.state import State
 
 
@@ -265,6 +267,8 @@ FRAMES = 90
 MILLISECONDS = 70
 """Of a frame; the last one stays longer."""
 COLORS = 96
+ROW = 20
+"""Height in px of a row below the picture."""
 
 
 class Picture(NamedTuple):
@@ -322,12 +326,23 @@ def gif(frames: Sequence[bytes], state: State, looks: Looks, size: int = 480) ->
 
 
 class _Painter:
-    """Frames as images of ``size`` pixels along the longer side, in the colors of the printed page."""
+    """Frames as images of ``size`` pixels along the longer side, in the colors of the printed page.
+
+    Below the picture stand the time, a scale bar and the types.
+    """
 
     def __init__(self, state: State, looks: Looks, size: int) -> None:
+        from matplotlib import get_data_path
+        from PIL import ImageFont
+
         extent = state.domain.extent[:2]
         self.width, self.height = (max(1, round(size * e / max(extent))) for e in extent)
         self.styles = looks.styles
+        self.font = ImageFont.truetype(Path(get_data_path()) / "fonts/ttf/DejaVuSans.ttf", 11)
+        self.um = round_below(extent[0] / 4)
+        self.bar = self.um / extent[0] * self.width
+        self.legend = list(self._legend(looks))
+        self.below = ROW * (2 + self.legend[-1][2])
         self.diameter = [max(5.0, t.diameter * size / max(extent)) for t in state.types]
         stops = np.array([palette.rgb(c) for c in palette.FIELD])
         place = np.linspace(0, len(stops) - 1, 256)
@@ -361,10 +376,34 @@ class _Painter:
             fill = palette.to_hex(palette.tint(style.color, share)[0])
             corners = style.role.polygon() * (self.diameter[kind], -self.diameter[kind]) + (cx, cy)
             draw.polygon([tuple(c) for c in corners], fill=fill, outline=style.outline)
-        hours = f"{shown.time / 3600:.1f} h"
-        draw.rectangle((0, self.height - 20, 12 + 7 * len(hours), self.height), fill=palette.PAPER)
-        draw.text((6, self.height - 16), hours, fill=palette.INK)
-        return image
+        whole = Image.new("RGB", (self.width, self.height + self.below), palette.PAPER)
+        whole.paste(image)
+        self._write(ImageDraw.Draw(whole), shown.time)
+        return whole
+
+    def _legend(self, looks: Looks) -> Iterator[tuple[Style, int, int]]:
+        """Each type that is drawn, with its place in px along the row, and the row."""
+        x, row = 6, 0
+        for style in (style for style, present in zip(*looks, strict=True) if present):
+            wide = round(30 + self.font.getlength(style.name))
+            if x > 6 and x + wide > self.width:
+                x, row = 6, row + 1
+            yield style, x, row
+            x += wide
+
+    def _write(self, draw: Any, time: float) -> None:
+        """Write the time, the scale bar and the types below the picture."""
+        middle, length = self.height + ROW / 2, f"{self.um:g} µm"
+        draw.text((6, middle), f"{time / 3600:.1f} h", fill=palette.INK, anchor="lm", font=self.font)
+        end = self.width - 6 - self.font.getlength(length)
+        draw.text((end, middle), length, fill=palette.INK, anchor="lm", font=self.font)
+        draw.line((end - 6 - self.bar, middle, end - 6, middle), fill=palette.INK, width=2)
+        for style, x, row in self.legend:
+            y = middle + ROW * (1 + row)
+            corners = style.role.polygon() * (9, -9) + (x + 6, y)
+            fill = palette.PAPER if style.role is palette.Role.TAKES_UP else style.color
+            draw.polygon([tuple(c) for c in corners], fill=fill, outline=style.outline)
+            draw.text((x + 17, y), style.name, fill=palette.INK, anchor="lm", font=self.font)
 
     def _pixels(self, shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         x = (shares[:, 0].astype(float) / 65535 * (self.width - 1)).round().astype(int)
