@@ -180,6 +180,8 @@ class Group(Table):
     @classmethod
     def _as_many_as_points(cls, given: Any) -> Any:
         points = given.get("points") if isinstance(given, dict) else None
+        if points == []:
+            raise ValueError("points lists no center; remove the group if it has no cells")
         return {"count": len(points), **given} if isinstance(points, list) else given
 
     @model_validator(mode="after")

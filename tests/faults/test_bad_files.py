@@ -52,6 +52,11 @@ def test_what_is_neither_a_scenario_nor_a_table(command, tmp_path) -> None:
     command("validate", "cells.csv").refused(2, "no table of cells at cells.csv")
 
 
+def test_a_group_without_points_is_named(command) -> None:
+    given = ("--set", "layout.group.1.points=[]")
+    command("validate", "two_cells", *given).refused(2, "layout.group.recipient: points lists no center")
+
+
 @pytest.mark.parametrize(("data", "fragment"), DEEP_OR_LARGE.values(), ids=DEEP_OR_LARGE)
 def test_a_deep_or_large_file_is_refused(exoabm, tmp_path, data, fragment) -> None:
     path = put(tmp_path / "mine.toml", data)
