@@ -394,12 +394,14 @@ class State:
             return (
                 rows if classes == 1 else rows.reshape(len(self.labels), classes, *rows.shape[1:]).sum(axis=1)
             )
-        mine = (self.vesicles.kind == kind) & (self.vesicles.status == Status.FREE)
-        position = np.column_stack([self.vesicles.x, self.vesicles.y, self.vesicles.z])[mine]
+        rows = self.vesicles.rows(Status.FREE)
+        mine = rows[self.vesicles.kind[rows] == kind]
+        place = self.vesicles.x, self.vesicles.y, self.vesicles.z
+        position = np.column_stack([column[mine] for column in place])
         voxel = np.clip(self.domain.voxel_of(position.astype(float)), 0, self.domain.counts - 1)
-        place = self.vesicles.label[mine].astype(np.int64) * self.domain.n_voxels + self.domain.flat(voxel)
+        key = self.vesicles.label[mine].astype(np.int64) * self.domain.n_voxels + self.domain.flat(voxel)
         size = len(self.labels) * self.domain.n_voxels
-        count = np.bincount(place, minlength=size)
+        count = np.bincount(key, minlength=size)
         return count.reshape(len(self.labels), *self.domain.shape).astype(float)
 
     def type_names(self) -> np.ndarray:

@@ -326,9 +326,6 @@ class Vesicles:
         "hops": np.int16,
     }
 
-    MOVES: ClassVar = ("x", "y", "z", "due", "start", "host", "status")
-    """Columns that change as a vesicle moves and is captured."""
-
     def __init__(self, cargos: int, copies: np.dtype[Any] | type = np.uint16, most: float = math.inf) -> None:
         self.count, self.most = 0, most
         self._arrays = {name: np.empty(0, dtype) for name, dtype in self.COLUMNS.items()}
@@ -398,9 +395,9 @@ class Vesicles:
         part._arrays = {name: a.take(rows, axis=0, mode="clip") for name, a in self._arrays.items()}
         return part
 
-    def put(self, rows: np.ndarray, part: Vesicles) -> None:
-        """Write the columns ``MOVES`` of a table that was taken from these rows."""
-        for name in self.MOVES:
+    def put(self, rows: np.ndarray, part: Vesicles, names: Sequence[str]) -> None:
+        """Write columns of a table that was taken from these rows."""
+        for name in names:
             self._arrays[name][rows] = part._arrays[name]
 
     def remove(self, rows: np.ndarray) -> None:

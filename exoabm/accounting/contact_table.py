@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from exoabm.kernels.row_groups import EMPTY, count_by_key, index_keys
+from exoabm.kernels.row_groups import EMPTY, count_by_key, index_keys, order_by_key
 from exoabm.tables.fates import COUNTED, Event
 
 CONTACT_COUNTS = tuple(COUNTED.values())
@@ -65,7 +65,8 @@ class ContactTable:
     ) -> None:
         """Count events of one kind, but those of a column below 0; an entry per event, times in s."""
         key = (recipient.astype(np.int64) << 32) | donor.astype(np.int64)
-        self.tables[kind].add(key, column.astype(np.int64), amount.astype(np.int64), time)
+        column, amount = (a.astype(np.int64, copy=False) for a in (column, amount))
+        self.tables[kind].add(key, column, amount, time)
 
     def settle(self, living: np.ndarray) -> None:
         """Compress the edges to recipients not among the ``living`` (birth ids), if there are enough."""
@@ -77,7 +78,7 @@ class ContactTable:
         """Columns donor, recipient, first, last and every count, ordered by recipient and donor."""
         parts = [*self.closed[kind].rows(), self.tables[kind].rows()]
         keys, first, last, counts = (np.concatenate(column) for column in zip(*parts, strict=True))
-        order = np.argsort(keys)
+        order = order_by_key(keys)
         keys, counts = keys[order], counts[order]
         named = {name: counts[:, i] for i, name in enumerate(self.columns)}
         ends = {"first": first[order], "last": last[order]}

@@ -79,18 +79,19 @@ def _count_events(state: State) -> None:
         column_of[event] = names.index(name) if name in names else -1
     column = np.where(happened["recipient"] >= 0, column_of[happened["event"]], -1)
     donor = happened["donor"]
-    sender = np.where(donor >= 0, donor, NON_CELL_ID + happened["label"].astype(np.int64))
-    recipient, one = happened["recipient"], np.broadcast_to(1, len(column))
+    if (donor < 0).any():
+        donor = np.where(donor >= 0, donor, NON_CELL_ID + happened["label"].astype(np.int64))
+    recipient, one = happened["recipient"], np.ones(len(column), np.int64)
     brought = np.flatnonzero(happened["event"] == Event.DELIVERY)
     row, cargo = np.nonzero(happened["copies"][brought])
     row = brought[row]
     for kind in range(len(state.kinds)):
-        mine = np.where(happened["kind"] == kind, column, -1)
-        state.contacts.add(kind, sender, recipient, mine, one, happened["time"])
+        mine = column if len(state.kinds) == 1 else np.where(happened["kind"] == kind, column, -1)
+        state.contacts.add(kind, donor, recipient, mine, one, happened["time"])
         own = happened["kind"][row] == kind
         at, what = row[own], cargo[own]
         copies, time = happened["copies"][at, what], happened["time"][at]
-        state.contacts.add(kind, sender[at], recipient[at], len(COUNTED) + what, copies, time)
+        state.contacts.add(kind, donor[at], recipient[at], len(COUNTED) + what, copies, time)
 
 
 def close_step(state: State, free: np.ndarray, dt: float, *, changed: bool) -> None:

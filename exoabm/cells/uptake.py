@@ -129,8 +129,9 @@ def _take_up_each(state: State, captured: np.ndarray, dt: float) -> Uptake:
     The rates are those of the kind and constant, so that the time of leaving, ``Vesicles.due``, is drawn
     once, at binding and at uptake; where a vesicle goes depends on the cell as it is then.
     """
-    vesicles, end = state.vesicles, state.time + dt
-    rows = np.flatnonzero(vesicles.due <= end)
+    end = state.time + dt
+    due = np.flatnonzero(state.vesicles.due <= end)
+    vesicles, rows = state.vesicles.take(due), np.arange(len(due))
     moved = np.zeros((len(CODES), *captured.shape))
     most = 2 * len(rows)
     code, row, when = np.empty(most, np.int8), np.empty(most, np.int64), np.empty(most)
@@ -153,6 +154,7 @@ def _take_up_each(state: State, captured: np.ndarray, dt: float) -> Uptake:
     vesicles.hops[row[back]] += 1
     state.events.add(Event.RECYCLING, vesicles, row[back], when[back])
     vesicles.status[row] = STATUSES[code]
+    state.vesicles.put(due, vesicles, ("due", "hops", "status"))
     return _book(state, captured, moved, end)
 
 

@@ -102,8 +102,9 @@ def rows_until(due, status, wanted, time, length):
     """Rows of a status that are due before ``length`` has passed from ``time`` on, in order."""
     rows, used = np.empty(due.size, np.int64), 0
     for row in range(due.size):
-        rows[used] = row
-        used += status[row] == wanted and due[row] - time < length
+        if due[row] - time < length and status[row] == wanted:  # rarely
+            rows[used] = row
+            used += 1
     return rows[:used].copy()
 
 

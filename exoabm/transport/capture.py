@@ -119,6 +119,7 @@ class VoxelCapture:
         domain = state.domain
         self._couplings = couple(state, self._kind)
         self._running = np.concatenate([[0.0], np.cumsum(self._couplings[0].release.data)])
+        self._betas = np.array([each.beta for each in self._couplings])
         # Size classes share the stencils: one sparsity pattern, and rates by class.
         each = [sparse.csc_array(c.sink_rates(domain.voxel_volume)) for c in self._couplings]
         rates = each[0]
@@ -166,10 +167,9 @@ class VoxelCapture:
         self, state: State, vesicles: Vesicles, rows: np.ndarray, cell: np.ndarray, dt: float
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """See ``Capture``."""
-        betas = np.array([each.beta for each in self._couplings])
         particles = _particles(vesicles, rows, 0)
         return lattice_random_walk.capture_rates(
-            particles, cell, dt, self._substeps, betas, self._lattice, self._acting
+            particles, cell, dt, self._substeps, self._betas, self._lattice, self._acting
         )
 
     def release(self, state: State, cell: np.ndarray, vesicle: np.ndarray, step: int) -> np.ndarray:

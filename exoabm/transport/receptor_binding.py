@@ -221,9 +221,11 @@ class ReceptorBinding:
                     share = self.share(kind) if turn < windows[kind] + EXTRA else np.zeros(len(self._limited))
                     capture.move(self._state, moving, mine, self._dt, share, fates, threads, turn)
             again = turned[fates.code[turned] == CAPTURED]
-            more = self._proposals(again, captures, fates, stays, turn)
-            row = np.append(row[~due], more[0])
-            waiting = Arrivals(*(np.append(a[~due], b) for a, b in zip(waiting, more[1], strict=True)))
+            more, proposed = self._proposals(again, captures, fates, stays, turn)
+            if not due.all():
+                more = np.append(row[~due], more)
+                proposed = Arrivals(*(np.append(a[~due], b) for a, b in zip(waiting, proposed, strict=True)))
+            row, waiting = more, proposed
 
     def _windows(self, waiting: Arrivals) -> np.ndarray:
         """Number of windows, (K,): `WINDOWS` times the square of the share of receptors that may change."""

@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from exoabm.vesicle import Vesicles
 
 
+MOVES = "x", "y", "z", "due", "start", "host", "status"
+"""Columns that change as a vesicle moves and is captured."""
+
+
 class VesicleEngine:
     """Engine of single vesicles; see the module.
 
@@ -73,11 +77,13 @@ class VesicleEngine:
         vesicles = state.vesicles
         state.events.begin(state.time, dt)
         vesicles.check_room(float(sources.released.count.sum() + sources.dosed.count.sum()))
-        self._release_returning(state, vesicles, dt)
+        old = vesicles.rows(Status.FREE, Status.RETURNING)
+        self._release_returning(state, vesicles, old[vesicles.status[old] == Status.RETURNING], dt)
+        before = len(vesicles)
         self._release(state, vesicles, sources.released, dt)
         self._dose(state, vesicles, sources.dosed, dt)
         entered = self._enter(state, vesicles, dt)
-        rows = vesicles.rows(Status.FREE)
+        rows = np.concatenate([old, np.arange(before, len(vesicles))])
         moving = vesicles.take(rows)
         fates = Outcomes.of(len(rows))
         admission = ReceptorBinding(state, moving, dt)
@@ -102,7 +108,7 @@ class VesicleEngine:
             state.events.add(event, moving, which, state.time + fates.when[which].astype(np.float64))
         moving.status[cleared] = moving.status[escaped] = Status.GONE
         moving.start[:] = 0.0
-        vesicles.put(rows, moving)
+        vesicles.put(rows, moving, MOVES)
         shape = len(state.cells), len(state.kinds), len(state.labels)
         places = moving.host[captured], moving.kind[captured], moving.label[captured]
         flat = np.ravel_multi_index(places, shape)
@@ -148,9 +154,8 @@ class VesicleEngine:
         added = vesicles.append(**new, due=np.inf, start=start, donor=donor, host=-1, label=label)
         state.events.add(event, vesicles, added, time)
 
-    def _release_returning(self, state: State, vesicles: Vesicles, dt: float) -> None:
+    def _release_returning(self, state: State, vesicles: Vesicles, rows: np.ndarray, dt: float) -> None:
         """Release the vesicles that unbound or were recycled in the last step, at random times."""
-        rows = vesicles.rows(Status.RETURNING)
         for kind, capture in enumerate(self._captures):
             mine = rows[vesicles.kind[rows] == kind]
             if len(mine):

@@ -86,6 +86,21 @@ def test_a_vesicle_takes_at_most_64_bytes():
     assert Vesicles(7).bytes_per_vesicle <= 64
 
 
+def test_rows_that_are_taken_and_put_back():
+    """A table of some rows has all their columns; only the named ones go back, and to these rows."""
+    vesicles, rows = Vesicles(1), np.array([4, 1])
+    born(vesicles, np.arange(5))
+    vesicles.copies[:, 0] = np.arange(5)
+    part = vesicles.take(rows)
+    assert part.id.tolist() == part.copies[:, 0].tolist() == [4, 1]
+    part.x[:], part.y[:], part.status[:] = [7.0, 8.0], 9.0, [1, 2]
+    assert not vesicles.x.any(), "a copy"
+    vesicles.put(rows, part, ("x", "status"))
+    assert vesicles.x.tolist() == [0, 8, 0, 0, 7]
+    assert vesicles.status.tolist() == [0, 2, 0, 0, 1]
+    assert not vesicles.y.any()
+
+
 def test_rows_by_status():
     vesicles = Vesicles(1)
     born(vesicles, np.arange(5))

@@ -112,6 +112,15 @@ def test_entries_are_chosen_by_their_weights() -> None:
     assert len(np.unique(found)) > 30
 
 
+def test_rows_that_are_due() -> None:
+    """Those of a status that are due before the end of a step, which is none of them itself."""
+    rng = np.random.default_rng(4)
+    due, status = rng.integers(5, 15, 400).astype(float), rng.integers(0, 3, 400).astype(np.int8)
+    expected = np.flatnonzero((status == 1) & (due - 7.0 < 3.0))
+    np.testing.assert_array_equal(row_groups.rows_until(due, status, 1, 7.0, 3.0), expected)
+    assert (due[status == 1] == 10.0).any()
+
+
 def test_pairs_are_counted() -> None:
     rng = np.random.default_rng(3)
     first, second = rng.integers(0, 3, 500).astype(np.int8), rng.integers(0, 4, 500).astype(np.int16)
