@@ -140,7 +140,7 @@ class Prediction(Data):
     readout, over : str
         Names of ``final_readouts``; ``over`` may be "".
     label, unit : str
-        Of the value; a share is given in "%" if that is the unit, and so are its limits.
+        Of the value; a share is given in "%" if that is the unit, and so are its limits, without ``set``.
     why : str
         The reason for the usual result, and what would change it.
     set : dict of str to str

@@ -137,6 +137,8 @@ class Comparison(Result):
         ------
         InputError
             If the folder exists, unless it holds nothing but these files and may be replaced.
+        RunFailed
+            If the disk is full.
         """
         from exoabm.batch.compare import write
         from exoabm.output.durable_files import folder_errors

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 FILES = ("comparison.json", "difference.parquet", "difference.png")
 """What ``write`` makes; the last two of two runs."""
+SAME = 1e-12
+"""Readouts that differ by no more than this share are the same."""
 MOST_LISTED = 5
 """Readouts that a warning names, and values of a key that are listed."""
 KEPT = "as it is"
@@ -219,7 +221,8 @@ def write(comparison: Comparison, folder: Path, *, overwrite: bool = False) -> l
         (partial / FILES[0]).write_text(text + "\n", encoding="utf-8")
         if course:
             pq.write_table(table, partial / FILES[1])
-            draw_comparison(partial / FILES[2], table, first=comparison.main, caption=_caption(comparison))
+            caption = _caption(comparison)
+            draw_comparison(partial / FILES[2], table, first=comparison.main, caption=caption, same=SAME)
     return [folder / name for name in FILES[: 3 if course else 1]]
 
 

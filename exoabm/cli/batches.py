@@ -120,7 +120,7 @@ def compare(
     as_json: JsonOption = False,
 ) -> None:
     """Compare two runs or arms: changed keys, and differences of readouts."""
-    from exoabm.plot.effects import SAME
+    from exoabm.batch.compare import SAME
 
     result = exoabm.compare(a, b)
     if as_json:

@@ -33,7 +33,7 @@ class Format:
     opened_with : str
         Programs that read it.
     writer : str
-        ``module:function``; it is called with a ``ExportedRun`` and the place to write to.
+        ``module:function``; it is called with an ``ExportedRun`` and the place to write to.
     of : tuple of str
         What can be written so.
     folder : str

@@ -25,8 +25,6 @@ MARKED = 30
 """Changed cells up to which each is marked; more would hide the tissue."""
 MOST_GROUPS = 25
 """Donors, or types of donors, whose effects are drawn."""
-SAME = 1e-12
-"""Readouts that differ by less than this share are the same."""
 PANELS = 4
 """Readouts of a comparison that are drawn."""
 USUAL = ("taken_up", "delivered", "free", "cleared")
@@ -34,10 +32,12 @@ USUAL = ("taken_up", "delivered", "free", "cleared")
 MOST_LABELS = 12
 """Points of a scatter plot that are named."""
 NEAREST = 3.0
+"""Distance of a name without a line to its point, in points."""
 LABEL_DISTANCES = (NEAREST, 9.0, 16.0, 24.0, 34.0)
 LABEL_DIRECTIONS = ((1, 1), (-1, 1), (1, -1), (-1, -1), (1, 0), (-1, 0), (0, 1), (0, -1))
 """Where a name can stand, in points from its point, and in which directions; the first is preferred."""
 LABEL_ROUNDS = 3
+"""Times that each name is placed anew beside the others."""
 LINE = np.linspace(0, 1, 9)
 """Places along the line from a name to its point that should cover nothing."""
 LOSS, GAIN = WARM[0], COOL[0]
@@ -231,10 +231,8 @@ def _candidate(at: np.ndarray, size: Bbox, far: float, direction: tuple[int, int
 
 
 def _annotate(ax: Axes, name: str, point: np.ndarray, label: _Label) -> Annotation:
-    (dx, dy), line = (
-        label.direction,
-        {"arrowstyle": "-", "color": MUTED, "lw": 0.4, "shrinkA": 1, "shrinkB": 2},
-    )
+    dx, dy = label.direction
+    line = {"arrowstyle": "-", "color": MUTED, "lw": 0.4, "shrinkA": 1, "shrinkB": 2}
     return ax.annotate(
         name,
         (point[0], point[1]),
@@ -272,15 +270,16 @@ def draw_paths(path: Path, shares: Mapping[str, np.ndarray], *, title: str, capt
         save(page.figure, path, ".png", DPI)
 
 
-def draw_comparison(path: Path, table: pa.Table, *, first: str, caption: str) -> None:
+def draw_comparison(path: Path, table: pa.Table, *, first: str, caption: str, same: float) -> None:
     """Write the picture of two runs: A and B over time, and B - A below, for the readouts that differ most.
 
     ``table`` has the columns ``time_h``, ``readout``, ``a``, ``b`` and ``difference``; ``first`` is the
-    readout of the first panel, where the table has it.
+    readout of the first panel, where the table has it. Readouts that differ by no more than the share
+    ``same`` come last.
     """
     from matplotlib.figure import Figure
 
-    names = _most_changed(table, first)
+    names = _most_changed(table, first, same)
     readout = np.array(table["readout"].to_pylist())
     figure = Figure(figsize=(3.4 * len(names) + 0.4, 4.6), layout="constrained", dpi=144)
     figure.supxlabel("time (h)", color=INK, fontsize=9)
@@ -304,7 +303,7 @@ def draw_comparison(path: Path, table: pa.Table, *, first: str, caption: str) ->
     figure.savefig(path, format="png", facecolor="white")
 
 
-def _most_changed(table: pa.Table, first: str) -> list[str]:
+def _most_changed(table: pa.Table, first: str, same: float) -> list[str]:
     """``first``, and the readouts that differ most over time, as a share of their largest value."""
     change: dict[str, float] = {}
     readout = np.array(table["readout"].to_pylist())
@@ -316,6 +315,6 @@ def _most_changed(table: pa.Table, first: str) -> list[str]:
     def rank(name: str) -> tuple[bool, bool, int, float]:
         quantity = name.partition("[")[0]
         place = USUAL.index(quantity) if quantity in USUAL else len(USUAL)
-        return name != first, change[name] <= SAME, place, -change[name]
+        return name != first, change[name] <= same, place, -change[name]
 
     return sorted(change, key=rank)[:PANELS]

@@ -23,7 +23,7 @@ from exoabm.scenario.loader import load, parse
 from exoabm.tables.run_tables import open_run
 from exoabm.viz.components import export_import as takeaway
 from exoabm.viz.results.communication_data import CommunicationData
-from exoabm.viz.server.frames import FRAMES, ROW, Scale, decode, draw, gif
+from exoabm.viz.server.frames import FRAMES, LEAST_WIDTH, ROW, Scale, decode, draw, gif
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -102,7 +102,7 @@ def test_a_film_shows_every_moment(engine: str) -> None:
         frames.append(draw(model.state, number, scale, with_field=engine == "continuum"))
     recording = Image.open(io.BytesIO(gif(frames, model.state, Looks.of_state(model.state), size=120)))
     assert recording.n_frames == FRAMES
-    assert recording.size == (120, 120 + 3 * ROW), "time and scale bar, two types"
+    assert recording.size == (LEAST_WIDTH, 120 + 2 * ROW), "time and scale bar, and a row of two types"
     recording.seek(0)
     first = np.asarray(recording.convert("RGB")).astype(int)
     recording.seek(FRAMES - 1)

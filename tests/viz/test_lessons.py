@@ -190,5 +190,6 @@ def test_a_calculation_is_refused_and_either_comma_is_read() -> None:
     assert step.grade("3/1.5", found) == Verdict(False, "Type one number and no calculation.")
     _, rate = STEPS[NAMES.index("how_far/listeners")]
     assert rate.grade("2.5 1/h", {"extra_h": 2.5, "rate_h": 7.0, "measured": 60.0}).right
+    assert rate.grade("1.1/h", {"extra_h": 1.1, "rate_h": 7.0, "measured": 60.0}).right
     _, cells = STEPS[NAMES.index("few_big_or_many_small/many")]
     assert cells.grade("1", {"readout": 1.0}).words == "Correct: the value in your run is 1 cell."

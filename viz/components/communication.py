@@ -147,7 +147,7 @@ def _Partners(title: str, rows: tuple[Partner, ...]) -> None:
                     ):
                         html("td", text=text)
     if len(rows) > most:
-        html("p", "exo-note", text=f"and {len(rows) - most} more, in edges.parquet")
+        html("p", "exo-note", text=f"and {len(rows) - most} more rows, in edges.parquet")
 
 
 @solara.component

@@ -92,7 +92,7 @@ def network(links: CommunicationData, count: str, look: Theme = PAGE) -> str:
 
 
 def tissue(cells: Cells, space: Space, got: np.ndarray, what: str = "vesicles", look: Theme = PAGE) -> str:
-    """Cells at their positions, larger and darker for more uptake, ``got`` (n)."""
+    """Cells at their positions, larger and of a stronger color for more uptake, ``got`` (n)."""
     at, width, height = _placed(cells, space)
     parts = [frame(width, height, look)]
     parts += _marks(cells, at, width * height, got, None, look)
@@ -175,7 +175,7 @@ def heatmap(links: CommunicationData, count: str, look: Theme = PAGE) -> str:
 def _field(
     box: tuple[float, float, float, float], value: float, highest: float, words: str, look: Theme
 ) -> Iterator[str]:
-    """A field of the table, ``box`` = (x, y, width, height), darker for larger values."""
+    """A field of the table, ``box`` = (x, y, width, height), of a stronger color for larger values."""
     x, y, width, height = box
     depth = 0.06 + 0.86 * math.sqrt(value / highest)
     shape: dict[str, Any] = {"x": x + 1, "y": y + 1, "width": width - 2, "height": height - 2, "rx": 4}
@@ -404,7 +404,7 @@ def _placed(cells: Cells, space: Space) -> tuple[np.ndarray, float, float]:
 def _marks(
     cells: Cells, at: np.ndarray, area: float, got: np.ndarray, known: np.ndarray | None, look: Theme
 ) -> Iterator[str]:
-    """A shape per cell: donors filled, recipients larger and darker for more uptake, dead cells dashed.
+    """A shape per cell: donors filled, recipients larger and stronger in color for more, dead cells dashed.
 
     ``known`` is what each cell sent, None where that is not recorded.
     """

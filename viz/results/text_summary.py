@@ -207,14 +207,14 @@ def _links(
 def recorded_summary(frame: Header, particles: ParticleClass) -> str:
     """The summary of a recorded frame, which holds expected numbers as whole ones."""
 
-    def said(count: int) -> str:
+    def number(count: int) -> str:
         if frame.counted or frame.time == 0:
             return many(count)
         return f"about {many(count)}" if count else "fewer than 1"
 
     return (
-        f"{hours(frame.time)} (recorded): {said(frame.free)} {particles.name} free in the medium; "
-        f"{said(frame.delivered)} {particles.delivered}. Press “now” to return to the present."
+        f"{hours(frame.time)} (recorded): {number(frame.free)} {particles.name} free in the medium; "
+        f"{number(frame.delivered)} {particles.delivered}. Press “now” to return to the present."
     )
 
 

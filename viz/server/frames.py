@@ -55,7 +55,7 @@ _HASH = np.uint64(2654435761)
 """Knuth's multiplier: neighboring ids fall far apart."""
 HAS_FIELD, HAS_DOTS = 1, 2
 PAINTED: dict[str, Callable[[int], None]] = {}
-"""Who is told the number of a frame that is on the screen, by the id of the canvas.
+"""Receivers of the number of a frame that is on the screen, by the id of the canvas.
 
 Most messages of a page are of this kind; the server hands them over without a call of the page.
 """
@@ -161,7 +161,7 @@ def draw(
         len(cells),
         len(dots),
         free,
-        int(state.balance["delivered"][kinds].sum()),
+        round(state.balance["delivered"][kinds].sum()),
         scale.value,
         maximum,
     )
@@ -269,6 +269,8 @@ MILLISECONDS = 70
 COLORS = 96
 ROW = 20
 """Height in px of a row below the picture."""
+LEAST_WIDTH = 160
+"""Width in px at which time and scale bar stand beside each other; a narrower picture has margins."""
 
 
 class Picture(NamedTuple):
@@ -343,6 +345,9 @@ class _Painter:
         self.bar = self.um / extent[0] * self.width
         self.legend = list(self._legend(looks))
         self.below = ROW * (2 + self.legend[-1][2])
+        written = max(self.font.getlength(style.name) + 30 for style, _, _ in self.legend)
+        self.whole = max(self.width, LEAST_WIDTH, round(written))
+        self.left = (self.whole - self.width) // 2
         self.diameter = [max(5.0, t.diameter * size / max(extent)) for t in state.types]
         stops = np.array([palette.rgb(c) for c in palette.FIELD])
         place = np.linspace(0, len(stops) - 1, 256)
@@ -376,8 +381,8 @@ class _Painter:
             fill = palette.to_hex(palette.tint(style.color, share)[0])
             corners = style.role.polygon() * (self.diameter[kind], -self.diameter[kind]) + (cx, cy)
             draw.polygon([tuple(c) for c in corners], fill=fill, outline=style.outline)
-        whole = Image.new("RGB", (self.width, self.height + self.below), palette.PAPER)
-        whole.paste(image)
+        whole = Image.new("RGB", (self.whole, self.height + self.below), palette.PAPER)
+        whole.paste(image, (self.left, 0))
         self._write(ImageDraw.Draw(whole), shown.time)
         return whole
 
@@ -386,7 +391,7 @@ class _Painter:
         x, row = 6, 0
         for style in (style for style, present in zip(*looks, strict=True) if present):
             wide = round(30 + self.font.getlength(style.name))
-            if x > 6 and x + wide > self.width:
+            if x > 6 and x + wide > max(self.width, LEAST_WIDTH):
                 x, row = 6, row + 1
             yield style, x, row
             x += wide
@@ -395,7 +400,7 @@ class _Painter:
         """Write the time, the scale bar and the types below the picture."""
         middle, length = self.height + ROW / 2, f"{self.um:g} µm"
         draw.text((6, middle), f"{time / 3600:.1f} h", fill=palette.INK, anchor="lm", font=self.font)
-        end = self.width - 6 - self.font.getlength(length)
+        end = self.whole - 6 - self.font.getlength(length)
         draw.text((end, middle), length, fill=palette.INK, anchor="lm", font=self.font)
         draw.line((end - 6 - self.bar, middle, end - 6, middle), fill=palette.INK, width=2)
         for style, x, row in self.legend:

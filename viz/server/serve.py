@@ -154,10 +154,10 @@ def _server(config: Any) -> Any:
     import uvicorn
 
     class Server(uvicorn.Server):
-        """Ends after its pages were told so."""
+        """Ends after every page shows that it ends."""
 
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-            """Tell all pages, then end; at a second signal, end."""
+            """Show the end on all pages, then end; at a second signal, end."""
             if getattr(self, "_closing", False):
                 super().handle_exit(sig, frame)
                 return

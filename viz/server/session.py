@@ -251,7 +251,7 @@ class Session:
             self.on_change()
 
     def close(self) -> None:
-        """End the session: the worker stops, and nobody is told."""
+        """End the session: the worker stops, and no receiver is called any more."""
         self.on_frame = self.on_change = _ignore
         self._stop.set()
         self._ack.set()

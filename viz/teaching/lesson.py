@@ -151,7 +151,7 @@ class Step(Data):
 
     def grade(self, answer: str, found: Found) -> Verdict:
         """Judge an answer as typed by what was measured on the reader's own run."""
-        values = read_number(answer.strip().removesuffix(self.unit))
+        values = read_number(answer.strip().removesuffix(f" {self.unit}"))
         if not values:
             one = "one number and no calculation" if re.search(r"\d", answer) else "a number"
             return Verdict(False, f"Type {one}, in {self.unit}." if self.unit else f"Type {one}.")
@@ -282,7 +282,7 @@ def read_number(text: str) -> tuple[float, ...]:
     """The number typed, a unit or a percent sign after it; () if there is none, or more than one.
 
     A comma before three digits separates thousands in some countries and decimals in others: both are
-    given, thousands first.
+    given, thousands first. A point is always that of decimals.
     """
     plain = re.sub(r"(?<=\d)[\u00a0\u202f ](?=\d{3}(?!\d))", "", text.strip().replace("\u2212", "-"))
     found = re.fullmatch(r"([+-]?(?:\d[\d,]*\.?\d*|[.,]\d+)(?:[eE][+-]?\d{1,2})?)\D*", plain)
