@@ -32,7 +32,7 @@ from exoabm.tables.run_tables import open_run
 from exoabm.tables.schema import words
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     import pyarrow as pa
 
@@ -55,12 +55,13 @@ RowKey = tuple[tuple[tuple[str, str], ...], int]
 class Side:
     """One of the two: its scenario, the readouts of its rows, and, of a run, the course of its metrics.
 
-    ``missing`` is how many rows of its sweep are not on disk, or damaged.
+    ``arm`` are the keys that choose its rows, with their values; ``missing`` is how many rows of its sweep
+    are not on disk, or damaged.
     """
 
     name: str
     scenario: LoadedScenario
-    changed: dict[str, str]
+    arm: dict[str, str]
     rows: dict[RowKey, Readouts]
     hours: float
     version: str
@@ -101,7 +102,7 @@ class Comparison:
     ----------
     a, b : Side
     changed : dict
-        Keys of the scenario that differ, with both values.
+        Keys that differ between the compared rows, with both values.
     paired : int
         Rows that were compared in pairs; 0 if they had to be compared by their means.
     lines : list of Line
@@ -162,13 +163,8 @@ def compare(a: str, b: str) -> Comparison:
     """
     wanted = [read_arm(text) for text in (a, b)]
     left, right = (_side(text, folder, arm) for text, (folder, arm) in zip((a, b), wanted, strict=True))
-    changed = differences(left.scenario, right.scenario)
-    for key in dict.fromkeys([*left.changed, *right.changed]):
-        pair = (left.changed.get(key, KEPT), right.changed.get(key, KEPT))
-        if pair[0] != pair[1]:
-            changed[key] = pair
     common = [key for key in left.rows if key in right.rows]
-    lines = _lines(left, right, common)
+    changed, lines = _changed(left, right, common), _lines(left, right, common)
     return Comparison(left, right, changed, len(common), lines, _warnings(left, right, common, lines))
 
 
@@ -309,16 +305,34 @@ def _sweep(name: str, folder: Path, arm: Mapping[str, str]) -> Side:
         raise InputError(f"{name}: no row of this arm{hint}")
     scenario = parse(plan.scenario.encode(), name=plan.name, folder=Path(plan.folder))
     hours = plan.hours if plan.hours is not None else float(scenario.scenario.clock.duration) / 3600
+    return Side(name, scenario, dict(arm), rows, hours, plan.version, None, waiting)
+
+
+def _changed(a: Side, b: Side, common: list[RowKey]) -> dict[str, tuple[str, str]]:
+    """Keys that differ between the compared rows, with both values: the pairs, or all if there are none."""
+    found = differences(a.scenario, b.scenario)
+    of_a, of_b = (_values(side.arm, common or side.rows) for side in (a, b))
+    for key in dict.fromkeys([*of_a, *of_b]):
+        left, right = of_a.get(key, [KEPT]), of_b.get(key, [KEPT])
+        if set(left) != set(right):
+            found[key] = _listed(left), _listed(right)
+        elif KEPT not in left:
+            found.pop(key, None)  # no row has the value of its scenario
+    return found
+
+
+def _values(arm: Mapping[str, str], rows: Iterable[RowKey]) -> dict[str, list[str]]:
+    """Different values in these rows of each key that their arm sets or leaves open."""
     points = [dict(rest) for rest, _ in rows]
-    pooled = {key: _listed([each.get(key, KEPT) for each in points]) for each in points for key in each}
-    return Side(name, scenario, pooled | dict(arm), rows, hours, plan.version, None, waiting)
+    keys = dict.fromkeys(key for each in points for key in each)
+    pooled = {key: list(dict.fromkeys(each.get(key, KEPT) for each in points)) for key in keys}
+    return pooled | {key: [value] for key, value in arm.items()}
 
 
 def _listed(values: list[str]) -> str:
     """Values of a key over which an arm is averaged."""
-    each = list(dict.fromkeys(values))
-    more = f" and {len(each) - MOST_LISTED} more" if len(each) > MOST_LISTED else ""
-    return ", ".join(each[:MOST_LISTED]) + more + (" (mean of all)" if len(each) > 1 else "")
+    more = f" and {len(values) - MOST_LISTED} more" if len(values) > MOST_LISTED else ""
+    return ", ".join(values[:MOST_LISTED]) + more + (" (mean of all)" if len(values) > 1 else "")
 
 
 def _lines(a: Side, b: Side, common: list[RowKey]) -> list[Line]:

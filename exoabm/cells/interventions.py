@@ -2,7 +2,8 @@
 
     release    vesicles of the donor are removed at the moment of their release
     uptake     vesicles on the recipient's surface all unbind: P(unbinding) = 1
-    delivery   vesicles in the recipient deliver nothing: P(fusion) = P(escape) = 0, so they are degraded
+    delivery   vesicles in the recipient deliver nothing: P(fusion) = P(escape) = 0; they are degraded, or
+               recycled
     response   signals of the recipient count as 0: its behaviors have their values at rest
 
 The silenced cell itself is not changed otherwise: its pools of MVBs, cargo and waste are those of the run

@@ -45,8 +45,8 @@ NO_SAMPLES = {
 }
 """What columns are that hold no numbers of particles, and by which words they are known."""
 AVERAGE = re.compile(r"average|mean", re.IGNORECASE)
-INSTRUMENTS = ("Bin centre (nm)", "Size / nm")
-"""Headings of NanoSight and ZetaView, below whose histogram another table follows."""
+INSTRUMENTS = ("bincentre(nm)", "size/nm")
+"""Headings of NanoSight and ZetaView, in lower case without spaces; another table follows their histogram."""
 LEAST_BINS = 6
 MOST_LINES = 500
 """Above the table."""
@@ -54,6 +54,8 @@ ALIKE = 2e-3
 """Relative difference of a ratio that rounding to four digits can make."""
 EVEN = 0.02
 """Largest relative difference of widths of bins considered equal."""
+SPACED = 0.25
+"""Steps by which sizes may differ from equal ones; n sorted particles differ by about sqrt(n) / 2 or more."""
 
 
 @dataclass(frozen=True)
@@ -195,7 +197,7 @@ class _Table:
         """Rows of the histogram, up to the end set by its instrument, and a note on that end."""
         rows: list[int] = []
         last = -np.inf
-        known = self.headings[self.size] in INSTRUMENTS
+        known = "".join(self.headings[self.size].lower().split()) in INSTRUMENTS
         for at, cells in enumerate(self.rows):
             cell = cells[self.size] if self.size < len(cells) else ""
             if not any(cells):
@@ -311,16 +313,8 @@ class _Table:
                 f"{len(sizes)} rows are too few: a histogram needs {LEAST_BINS} bins of rising size or more, "
                 f"single particles {LEAST_BINS**2}"
             )
-        if others and (np.diff(sizes) < 0).all():
-            self.fail(
-                f"sizes fall from {sizes[0]:g} to {sizes[-1]:g} nm: sort the bins of a histogram by rising "
-                "size, or keep the column of sizes alone if each row is one particle"
-            )
+        self._refuse_bins(filled, sizes, others)
         logs = np.log(sizes)
-        steps = [np.diff(np.sort(each)) for each in (sizes, logs)]
-        if any(each.min() > 0 and np.ptp(each) <= EVEN * each.mean() for each in steps):
-            what = "the rows are not in their order" if others else "no column holds numbers of particles"
-            self.fail(f"sizes have equal steps, as bins do, and {what}")
         low, high = np.percentile(logs, (25, 75))
         width = 2 * (high - low) / len(logs) ** (1 / 3)
         if width <= 0:
@@ -334,6 +328,25 @@ class _Table:
             notes.append(f"left out: {enumerated(self.headings[i] for i in others)}")
         return SizeTable(self.text.name, np.exp(edges), {name: found}, tuple(map(visible, notes)))
 
+    def _refuse_bins(self, filled: list[int], sizes: Numbers, others: list[int]) -> None:
+        """Refuse sizes that may be those of a histogram, which rows in another order make no particles."""
+        if others and (np.diff(sizes) <= 0).all() and sizes[0] > sizes[-1]:
+            self.fail(
+                f"sizes fall from {sizes[0]:g} to {sizes[-1]:g} nm: sort the bins of a histogram by rising "
+                "size, or keep the column of sizes alone if each row is one particle"
+            )
+        digit = max(_last_digit(self.rows[row][self.size]) for row in filled) * self.um
+        if _equal_steps(sizes, digit):
+            what = "they do not rise from row to row" if others else "no column holds numbers of particles"
+            self.fail(f"sizes have equal steps, as bins do, and {what}")
+        for heading in (self.headings[i] for i in others):
+            if any(words.search(heading) for words in (LOG_DENSITY, DENSITY, COUNT)):
+                self.fail(
+                    f"sizes do not rise from row to row, and column {quoted(heading)} may hold the heights "
+                    "of a histogram: sort its bins by rising size, or keep the column of sizes alone if each "
+                    "row is one particle"
+                )
+
 
 def edges_of(center: Numbers) -> tuple[Numbers, bool]:
     """Edges (n + 1) of bins with these centers (n), halfway between them; and whether the bins are equal."""
@@ -341,6 +354,28 @@ def edges_of(center: Numbers) -> tuple[Numbers, bool]:
     middle = (center[1:] + center[:-1]) / 2
     first, last = max(2 * center[0] - middle[0], 0.0), 2 * center[-1] - middle[-1]
     return np.concatenate([[first], middle, [last]]), bool(np.ptp(steps) <= EVEN * steps.mean())
+
+
+def _equal_steps(sizes: Numbers, digit: float) -> bool:
+    """Whether sizes (n) in nm, in any order, are equally spaced, or their logarithms, before rounding.
+
+    |s_i - f_i| <= digit + (f_i+1 - f_i) / 4 for each i, with f from the least to the largest size
+
+    ``digit`` is one unit of the last digit written, by which s_i and the ends of f may be rounded. Sizes
+    closer than half of it on average are not judged.
+    """
+    ordered = np.sort(sizes)
+    ends = ordered[0], ordered[-1], len(ordered)
+    if np.ptp(ordered) < digit * len(ordered) / 2:
+        return False
+    even = (np.linspace(*ends), np.geomspace(*ends))
+    return any((np.abs(ordered - each) <= digit + SPACED * np.gradient(each)).all() for each in even)
+
+
+def _last_digit(text: str) -> float:
+    """One unit of the last digit of a number as written: 0.01 of "20.25", 100 of "1.5e3"."""
+    mantissa, _, exponent = text.lower().replace(",", ".").partition("e")
+    return float(10.0 ** (int(exponent or 0) - len(mantissa.partition(".")[2])))
 
 
 def _number(text: str, comma: bool) -> float | None:

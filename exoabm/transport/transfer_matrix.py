@@ -83,7 +83,8 @@ def transfer_matrix(state: State, kind: int = 0) -> TransferMatrix:
     InputError
         If the uptake of a cell saturates: the fate of a vesicle then depends on all others. If cells can
         divide, die, change type or move, or their uptake responds or is silenced: it then depends on the time
-        of release. If cells have individual shares of recycling, or of fusion with recycling of the others.
+        of release. If cells have individual shares of recycling, or of fusion with recycling of the others,
+        or if that fusion is silenced.
     """
     check_steady(state, kind)
     vesicle, couplings = state.kinds[kind], couple(state, kind)
@@ -159,10 +160,12 @@ def check_steady(state: State, kind: int) -> None:
     if state.mechanics is not None:
         found.append("mechanics")
     vesicle = state.kinds[kind]
+    silenced = {silence.block for silence in state.silences if silence.kind in (-1, kind)}
     if vesicle.delivery_route is DeliveryRoute.MEMBRANE_FUSION and vesicle.recycling_probability > 0:
-        fused = (name for name, process in acting.items() if process is Process.DELIVERY)
+        fused = [name for name, process in acting.items() if process is Process.DELIVERY]
+        fused += ["a silenced delivery"] if Block.DELIVERY in silenced else []
         found += [f"{name} (by membrane_fusion)" for name in fused]  # fused vesicles are not recycled
-    if any(silence.block is Block.UPTAKE for silence in state.silences):
+    if Block.UPTAKE in silenced:
         found.append("a silenced uptake")
     if found:
         raise InputError(

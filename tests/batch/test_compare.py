@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from scipy import stats
 
-from exoabm.batch.compare import Comparison, Line, Side, compare, difference_table, write
+from exoabm.batch.compare import Comparison, Line, Side, _values, compare, difference_table, write
 from exoabm.batch.execution.rows import Plan
 from exoabm.batch.execution.runner import run_rows
 from exoabm.batch.sweeps.summary import write_results
@@ -117,6 +118,31 @@ def test_open_keys_are_averaged_over_and_named(sweep) -> None:
     found = compare(f"{sweep}@{RATE}=600", f"{sweep}@{UPTAKE}=5")
     means = [line(found, "free[exosome]").a, line(found, "free[exosome]").b]
     assert means == pytest.approx([free[rate == 600].mean(), free[uptake == 5].mean()], rel=1e-12)
+
+
+def test_keys_that_both_arms_vary_do_not_differ_between_pairs(sweep, tmp_path) -> None:
+    """Pairs have equal values of them, however many rows of one side have no partner."""
+    loaded = load("two_cells", {"cell_type.donor.secretion": "poisson", RATE: "30 / h"})
+    plan = plan_sweep(loaded, [f"{RATE}=60,600 / h", f"{UPTAKE}=5,50,500"], seed=1, replicates=1, hours=0.5)
+    run_rows(plan, tmp_path / "more")
+    found = compare(str(sweep), str(tmp_path / "more"))
+    assert found.paired == 4
+    assert found.changed == {}
+    assert "4 pairs; rows without a partner are left out" in found.warnings
+    found = compare(f"{sweep}@{RATE}=600", f"{tmp_path / 'more'}@{RATE}=60")
+    assert found.paired == 2
+    assert found.changed == {RATE: ("600", "60")}
+    found = compare(f"{sweep}@{UPTAKE}=5", str(tmp_path / "more"))
+    assert found.paired == 0
+    assert found.changed == {UPTAKE: ("5", "5, 50, 500 (mean of all)")}
+
+
+def test_values_of_many_rows_are_collected_in_linear_time() -> None:
+    rows = [((("key", str(i % 5_000)), ("other", "1")), i) for i in range(20_000)]
+    began = time.process_time()
+    found = _values({"arm": "2"}, rows)
+    assert time.process_time() - began < 2  # 0.05 s; 60 s if each row were compared with all
+    assert found == {"key": [str(i) for i in range(5_000)], "other": ["1"], "arm": ["2"]}
 
 
 def side(name: str, readouts: dict[tuple[int, int], float | None]) -> Side:

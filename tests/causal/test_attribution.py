@@ -1,5 +1,6 @@
 """Attribution to donors: the adjoint against matrix and twins, designs against each other."""
 
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,6 +12,8 @@ from exoabm.causal import attribution
 from exoabm.causal.attribution import adjoint, attribute, contribution, with_few_labels
 from exoabm.causal.coalitions import replicates_of
 from exoabm.errors import InputError
+from exoabm.physiology import Block, Silence
+from exoabm.transport.transfer_matrix import check_steady
 
 
 def still(**keys):
@@ -63,6 +66,33 @@ def test_the_adjoint_refuses_what_it_does_not_hold_for():
         silenced.transfer_matrix()
     with pytest.raises(InputError, match="effect_mean"):
         adjoint(still(), "effect_mean[reader]")
+
+
+@pytest.mark.parametrize(("route", "refused"), [("membrane_fusion", True), ("endosomal_escape", False)])
+def test_the_transfer_matrix_refuses_a_silenced_delivery_that_changes_it(route, refused):
+    """Vesicles that do not fuse are recycled: it is that of P(fusion) = 0. Escape comes after recycling."""
+    kind = {"recycling_probability": "0.9", "delivery_probability": "0.9", "delivery_route": route}
+    keys = {f"vesicle__exosome__{key}": value for key, value in kind.items()}
+    first = still(**keys)
+    blocked = first.branch(silence="cell_type:reader", block="delivery")
+    without = still(**keys | {"vesicle__exosome__delivery_probability": "0"}).transfer_matrix().taken_up
+    if refused:
+        assert (without > 1.01 * first.transfer_matrix().taken_up).all()
+        with pytest.raises(InputError, match=r"they have a silenced delivery \(by membrane_fusion\)"):
+            blocked.transfer_matrix()
+    else:
+        assert (blocked.transfer_matrix().taken_up == without).all()
+
+
+@pytest.mark.parametrize("block", [Block.UPTAKE, Block.DELIVERY])
+def test_only_silencings_of_the_vesicle_kind_of_the_matrix_count(block):
+    state = still(
+        vesicle__exosome__recycling_probability="0.4", vesicle__exosome__delivery_route="membrane_fusion"
+    ).state
+    for kind, refused in ((-1, True), (0, True), (1, False)):
+        state.silences = (Silence(block, 0.0, kind=kind),)
+        with pytest.raises(InputError, match="a silenced") if refused else nullcontext():
+            check_steady(state, 0)
 
 
 def test_effects_of_a_linear_tissue_add_up_and_designs_agree(tmp_path):

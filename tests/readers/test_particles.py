@@ -118,10 +118,11 @@ def test_unequal_bins_of_an_unknown_height_are_asked_for(tmp_path):
     assert fitted(read_sizes(file, heights="density"))[0].median_nm > 105
 
 
-def test_a_table_of_percentiles_below_is_not_read(tmp_path):
+@pytest.mark.parametrize("heading", ["Bin centre (nm)", "Bin Centre (nm)", "bin centre(nm)", "SIZE/nm"])
+def test_a_table_of_percentiles_below_is_not_read(tmp_path, heading):
     above = "Filename,mine\nGraph Data,\n"
     below = "".join(f"{p},{p * 3}\n" for p in range(1, 101))
-    file = written(tmp_path / "a.csv", EVEN, shares(EVEN), "Bin centre (nm)", above=above, below=below)
+    file = written(tmp_path / "a.csv", EVEN, shares(EVEN), heading, above=above, below=below)
     table = read_sizes(file)
     assert list(table.samples) == ["mine"]
     assert "100 lines after it were left out" in "; ".join(table.findings)
@@ -161,6 +162,16 @@ def thousands(separator, size=str, number="{:,}".format):
     return "\n".join([f"Size (nm){separator}Count", *rows])
 
 
+def table_of(sizes, heading="count"):
+    return f"Size (nm),{heading}\n" + "\n".join(f"{size},{i % 7}" for i, size in enumerate(sizes))
+
+
+FALLING = [round(20 * 1.04**i) for i in range(80)][::-1]
+"""Rounding makes neighbors equal below 25 nm."""
+SHUFFLED = [round(20 * 1.1 ** (27 * i % 40)) for i in range(40)]
+UNEQUAL = [20 + (27 * i % 40) ** 2 for i in range(40)]
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -174,8 +185,14 @@ def thousands(separator, size=str, number="{:,}".format):
         ("Size (nm)\n" + "\n".join(str(20 * 1.1**i) for i in range(40)), "equal steps, as bins do"),
         (
             "Size (nm),n\n" + "\n".join(f"{25 + 10 * (11 * i % 38)},{i}" for i in range(38)),
-            "equal steps, as bins do, and the rows are not in their order",
+            "equal steps, as bins do, and they do not rise from row to row",
         ),
+        (table_of(FALLING), "sizes fall from 443 to 20 nm: sort"),
+        (table_of(FALLING[::-1]), "equal steps, as bins do, and they do not rise"),  # 20, 21, 22, 22, ...
+        (table_of(SHUFFLED, "Signal"), "equal steps, as bins do, and they do not rise"),
+        ("Size (nm)\n" + "\n".join(map(str, SHUFFLED)), "equal steps, as bins do, and no column"),
+        (table_of(UNEQUAL, "Concentration (1/mL)"), r"'Concentration \(1/mL\)' may hold the heights"),
+        (table_of(UNEQUAL, "dN/dD"), "'dN/dD' may hold the heights of a histogram: sort"),
         (
             "Size (nm),n\n" + "\n".join(f"{900 - 10 * i - i % 3},{i}" for i in range(40)),
             "sizes fall from 900 to 510 nm: sort",
@@ -195,6 +212,15 @@ def test_sorted_particles_may_be_equal(tmp_path):
     sizes = np.sort(np.random.default_rng(1).lognormal(np.log(110), 0.3, 400).round(0))
     (tmp_path / "a.csv").write_text("Size (nm)\n" + "\n".join(map(str, sizes)))
     assert read_sizes(tmp_path / "a.csv").samples["Size (nm)"].sum() == 400
+
+
+def test_particles_may_have_other_columns(tmp_path):
+    """In any order, beside what no histogram has; even where few values were possible."""
+    random = np.random.default_rng(2)
+    for n, width in ((36, 0.3), (400, 0.3), (400, 0.02)):
+        sizes = random.lognormal(np.log(110), width, n).round(0)
+        (tmp_path / "a.csv").write_text(table_of(sizes, "Blockade (nA)"))
+        assert sum(read_sizes(tmp_path / "a.csv").samples["Size (nm)"]) == n
 
 
 def test_a_decimal_comma_of_numbers_alone(tmp_path):
