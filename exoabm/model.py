@@ -285,9 +285,9 @@ class ExosomeModel(Model):  # type: ignore[misc]
         """
         loaded = self.loaded.with_change(silence=silence, block=block, give=give, at=f"{self.hours!r} h")
         content = {name: array.copy() for name, array in checkpoint.snapshot(self.state).items()}
-        twin = type(self)(loaded, seed=self.streams.seed, threads=self._threads, snapshot=content)
-        twin.history.restore(self.history.snapshot())
-        return twin
+        branch = type(self)(loaded, seed=self.streams.seed, threads=self._threads, snapshot=content)
+        branch.history.restore(self.history.snapshot())
+        return branch
 
     @classmethod
     def from_checkpoint(cls, file: str | Path, *, threads: int = 1) -> Self:

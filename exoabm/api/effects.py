@@ -309,8 +309,9 @@ def causal(
     design : str
         ``"one"`` donor at a time, ``"shapley"`` values, or ``"adjoint"``, without a run, for linear uptake.
     seeds : int
-        Runs of each arm; intervals are Student's t over them. Where every seed gives the same run, orders of
-        donors for Shapley values, which are exact if all coalitions are no more runs.
+        Runs of each arm; intervals are Student's t over them. Each has a random order of donors for Shapley
+        values, which need two. Where every seed gives the same run, these are exact for up to four donors,
+        or if all coalitions are no more runs.
     seed : int
         From which they follow.
     hours, jobs, overwrite, progress

@@ -4,10 +4,11 @@
     Shapley         effect_i = mean over random orders of R(those before i and i) - R(those before i)
     adjoint         effect_i = sum_m n_im e_im . g_m          (linear uptake, without a run)
 
-Runs of one seed share all draws, so that effects are differences of twins; intervals are Student's t over
-seeds. For Shapley each seed has a random order of its own: the interval holds both chance and order. One
-order costs as many runs as one at a time. Where every seed gives the same run, few donors have exact values,
-by all coalitions, and the interval for many holds the orders alone. Source: shapley1953.
+Runs of one seed share all draws, so that an effect is the difference of two runs with the same chance;
+intervals are Student's t over seeds. For Shapley each seed has a random order of its own: the interval holds
+both chance and order. One order costs as many runs as one at a time. Where every seed gives the same run, few
+donors have exact values, by all coalitions, and the interval for many holds the orders alone. Source:
+shapley1953.
 
 R(S) is the readout of a run in which the donors S release. Adjoint: cell i releases n_im vesicles of kind m,
 the share e_im of them into each voxel, (voxels); each adds e_im . g_m to the readout, where, for one kind,
@@ -36,7 +37,7 @@ from exoabm.batch.execution.rows import Plan
 from exoabm.batch.execution.run_readouts import measure as readouts_of
 from exoabm.batch.execution.runner import run_or_resume
 from exoabm.batch.execution.workers import local
-from exoabm.causal.coalitions import groups_of, is_deterministic, replicates_of, row_without, rows_of
+from exoabm.causal.coalitions import groups_of, is_deterministic, replicates_of, row_without, runs_of
 from exoabm.cells.uptake import fate_probabilities
 from exoabm.errors import InputError, RunFailed
 from exoabm.output.durable_files import atomic_folder, check_room
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from exoabm.batch.execution.workers import Workers
-    from exoabm.causal.coalitions import Replicate
+    from exoabm.causal.coalitions import Replicate, Run
     from exoabm.model import ExosomeModel
     from exoabm.scenario.loader import LoadedScenario
     from exoabm.state import State
@@ -140,19 +141,22 @@ def duration_note(
     """How many runs an attribution by runs takes, why not more, and how long, measured."""
     from exoabm.runs.measured_runtime import probe, rounded_duration
 
-    runs_of, model, _ = with_few_labels(loaded, readout, seed)
+    made, model, _ = with_few_labels(loaded, readout, seed)
     groups = len(groups_of(model, by))
     certain = is_deterministic(model)
     replicates = replicates_of(groups, design, seeds, seed, certain=certain)
-    runs = len(rows_of(replicates))
-    needed = probe(runs_of, hours=hours).row_seconds * runs / jobs
-    same = "; every seed gives the same run, so that one is made" if certain else ""
-    if certain and design == "shapley":
-        orders = "all" if len(replicates) == 1 else f"{len(replicates):,} random"
-        same += f", with {orders} orders of the donors"
-    if runs_of is not loaded:
-        same += "; donors share a label, which changes readouts by rounding only"
-    return f"{runs:,} runs ({groups} donors and none silenced), about {rounded_duration(needed)}{same}"
+    runs = len(runs_of(replicates))
+    needed = probe(made, hours=hours).row_seconds * runs / jobs
+    silenced = f"{groups} donors and none silenced"
+    if design == "shapley":
+        orders = f"{len(replicates):,} random orders"
+        silenced = f"{'all coalitions' if certain and len(replicates) == 1 else orders} of {groups} donors"
+    note = f"{runs:,} runs ({silenced}), about {rounded_duration(needed)}"
+    if certain:
+        note += "; every seed gives the same run, so that one seed is used"
+    if made is not loaded:
+        note += "; donors share a label, which changes readouts by rounding only"
+    return note
 
 
 def attribute(
@@ -178,14 +182,17 @@ def attribute(
     by : {"type", "cell"}
     design : {"one", "shapley", "adjoint"}
         One at a time, Shapley values by random orders, or the adjoint of the transfer matrix. One at a time
-        and Shapley need ``seeds`` x (groups + 1) runs, fewer where every seed gives the same run.
+        and Shapley need ``seeds`` x (groups + 1) runs. Where every seed gives the same run, one at a time
+        needs those of one seed, and Shapley all 2^groups coalitions for up to four groups or if these are
+        fewer.
     out : Path
         Folder of the runs, ``causal.parquet`` and ``causal.png``; the same call resumes an interrupted one.
 
     Raises
     ------
     InputError
-        If readout, group or design do not apply to the scenario.
+        If readout, group or design do not apply to the scenario, or ``seeds`` is 1 for Shapley values that
+        are not exact.
     RunFailed
         If a run failed.
     """
@@ -195,28 +202,33 @@ def attribute(
         check_room(out, {TABLES[TABLE].file, PICTURE}, overwrite=overwrite)
         exact = adjoint(ExosomeModel(loaded, seed=seed), readout, by=by, hours=hours)
         with atomic_folder(out, overwrite=overwrite) as partial:
-            return _written(exact, loaded, partial)
+            return _written(exact, loaded, partial, "exact, without a run")
     if design not in DESIGNS:
         raise InputError(f"design {design!r}: must be one of {', '.join(DESIGNS)}")
     loaded, model, readout = with_few_labels(loaded, readout, seed)
     groups = groups_of(model, by)
     if not groups:
         raise InputError(f"{loaded.name}: no cell releases vesicles, so there is nothing to attribute")
-    replicates = replicates_of(len(groups), design, seeds, seed, certain=is_deterministic(model))
+    certain = is_deterministic(model)
+    replicates = replicates_of(len(groups), design, seeds, seed, certain=certain)
+    rows = {run: row_without(*run) for run in runs_of(replicates)}
     base = loaded.extended(
         silence=[{"name": f"s{i}", "of": of, "active": False} for i, of in enumerate(groups)]
     )
     about = {"kind": "causal", "design": design, "groups": list(groups), "seeds": seeds, "seed": seed}
-    plan = Plan.of(base, rows_of(replicates), hours=hours, measure=MEASURE, about=about)
+    plan = Plan.of(base, rows.values(), hours=hours, measure=MEASURE, about=about)
     outcome = run_or_resume(plan, out, workers=workers or local(1), overwrite=overwrite, progress=progress)
     if outcome.failed:
         raise RunFailed(f"{outcome.failed} runs failed: {next(iter(outcome.reasons.values()))}")
-    found = {record["row"]: record["readouts"] for record in records(out, plan)}
-    return _written(_summed(found, groups, replicates, readout, design), loaded, out)
+    of_row = {record["row"]: record["readouts"] for record in records(out, plan)}
+    found = {run: of_row[row.name] for run, row in rows.items()}
+    n = len(replicates)
+    sample = "exact" if certain and n == 1 else f"n = {n}"
+    return _written(_summed(found, groups, replicates, readout, design), loaded, out, sample)
 
 
 def _summed(
-    found: Mapping[str, Mapping[str, float | None]],
+    found: Mapping[Run, Mapping[str, float | None]],
     groups: list[str],
     replicates: Sequence[Replicate],
     readout: str,
@@ -227,10 +239,10 @@ def _summed(
     for s, (seed, gains) in enumerate(replicates):
 
         def value(silent: frozenset[int], seed: int = seed) -> float:
-            got = found[row_without(silent, seed).name].get(readout)
+            got = found[seed, silent].get(readout)
             return math.nan if got is None else float(got)
 
-        whole = found[row_without(frozenset(), seed).name]
+        whole = found[seed, frozenset()]
         sent[s] = [whole[f"sent[s{i}]"] or 0.0 for i in range(len(groups))]
         total[s] = value(frozenset())
         for donor, silent, weight in gains:
@@ -243,7 +255,7 @@ def _summed(
 def _table(
     groups: Sequence[str], sent: np.ndarray, effect: np.ndarray, readout: str, design: str, total: float
 ) -> Attribution:
-    """Rows of means and intervals; ``effect`` is (runs, groups), with one row where it is exact."""
+    """Rows of means and intervals; ``effect`` is (replicates, groups), one of which has no interval."""
     from scipy.special import stdtrit
 
     n = len(effect)
@@ -270,19 +282,19 @@ def _table(
     return Attribution(readout, design, total, tuple(rows))
 
 
-def _written(found: Attribution, loaded: LoadedScenario, out: Path) -> Attribution:
+def _written(found: Attribution, loaded: LoadedScenario, out: Path, sample: str) -> Attribution:
     from exoabm.plot.effects import draw_attribution
     from exoabm.tables.parquet import write_table
     from exoabm.tables.schema import build
 
     columns = {name: [row[name] for row in found.rows] for name in found.rows[0]}
     write_table(build(TABLES[TABLE], columns), out / TABLES[TABLE].file)
-    runs = "exact, without a run" if found.design == "adjoint" else f"n = {found.rows[0]['n']}"
+    bars = "no interval" if found.rows[0]["ci95_low"] is None else "bars: 95 % interval"
     draw_attribution(
         out / PICTURE,
         found.rows,
         title=f"{loaded.scenario.info.title}: effect on {found.readout}",
-        caption=f"{found.disagreement()} Design: {found.design}; {runs}; bars: 95 % interval.",
+        caption=f"{found.disagreement()} Design: {found.design}; {sample}; {bars}.",
     )
     return found
 

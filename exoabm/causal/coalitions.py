@@ -19,12 +19,16 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from exoabm.batch.execution.rows import Row, replicate_seeds, row_of
+from exoabm.errors import InputError
 from exoabm.physiology import Process, SecretionMode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from exoabm.model import ExosomeModel
+
+FEW = 4
+"""Donors up to which all coalitions are run, 2^4 at most, however few random orders are asked for."""
 
 
 def groups_of(model: ExosomeModel, by: str) -> list[str]:
@@ -59,20 +63,32 @@ class Gain(NamedTuple):
 
 Replicate = tuple[int, list[Gain]]
 """The seed of the runs of a replicate, and the gains that make up its effects."""
+Run = tuple[int, frozenset[int]]
+"""The seed of a run, and the donors that release nothing in it."""
 
 
 def replicates_of(n: int, design: str, seeds: int, seed: int, *, certain: bool) -> list[Replicate]:
     """Replicates of an attribution to ``n`` donors.
 
-    Where every seed gives the same run (``certain``), all are of one seed, and Shapley values are exact if
-    all coalitions are no more runs than ``seeds`` orders; otherwise they scatter by their orders alone.
+    Where every seed gives the same run (``certain``), all are of one seed, and Shapley values are exact for
+    up to ``FEW`` donors, or if all coalitions are no more runs than ``seeds`` orders; otherwise they scatter
+    by their orders alone.
+
+    Raises
+    ------
+    InputError
+        If Shapley values would be those of a single random order.
     """
     every = replicate_seeds(seed, seeds)
     if design == "one":
         alone = [Gain(i, frozenset()) for i in range(n)]
         return [(each, alone) for each in (every[:1] if certain else every)]
-    if certain and 2**n <= seeds * (n + 1):
+    if certain and (n <= FEW or 2**n <= seeds * (n + 1)):
         return [(every[0], _gains_of_coalitions(n))]
+    if seeds == 1 < n:
+        raise InputError(
+            f"seeds: must be 2 or more for Shapley values of {n} donors; one seed is one random order of them"
+        )
     return [(every[0] if certain else each, _gains_of_order(n, each)) for each in every]
 
 
@@ -92,16 +108,16 @@ def _gains_of_coalitions(n: int) -> list[Gain]:
     ]
 
 
-def rows_of(replicates: Sequence[Replicate]) -> list[Row]:
+def runs_of(replicates: Sequence[Replicate]) -> list[Run]:
     """The runs of an attribution, each once: those without a silent donor, with and without each gain."""
-    rows: dict[str, Row] = {}
+    runs: dict[Run, None] = {}
     for seed, gains in replicates:
-        for silent in (frozenset(), *(s for g in gains for s in (g.silent, g.silent | {g.donor}))):
-            row = row_without(silent, seed)
-            rows[row.name] = row
-    return list(rows.values())
+        runs[seed, frozenset()] = None
+        for gain in gains:
+            runs[seed, gain.silent] = runs[seed, gain.silent | {gain.donor}] = None
+    return list(runs)
 
 
-def row_without(silent: frozenset[int], seed: int) -> Row:
+def row_without(seed: int, silent: frozenset[int]) -> Row:
     """The run in which the donors in ``silent`` release nothing."""
     return row_of({f"silence.s{i}.active": "true" for i in sorted(silent)}, seed)

@@ -8,7 +8,7 @@ cargo releases vesicles because of it. Of a vesicle that a relay releases at tim
 with the release rate at rest and at t, and the copies m_d(t) of delivery d that are left in the cell,
 m_d exp(-k (t - t_d)): the response depends on the sum of these copies alone, so that each has a part in it in
 proportion to its number. The attribution is a convention; deliveries without a cell in between are counted,
-and equal those of the twin in which all relays are silenced wherever uptake is linear.
+and equal those of the run in which all relays are silenced wherever uptake is linear.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What if: a run beside its twin, in which one step of communication is silenced, on the same draws.
+"""What if: a run beside another, in which one step of communication is silenced, on the same draws.
 
     effect = value with silencing - value as it is
 

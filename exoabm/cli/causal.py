@@ -1,4 +1,4 @@
-"""Commands for causal effects: comparison with a silenced twin, attribution to donors, and paths."""
+"""Commands for causal effects: comparison with a run in which a step is silenced, attribution, and paths."""
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ import pytest
 from exoabm.batch.calibration.evaluation import factors_of
 from exoabm.batch.calibration.fit import RUNS, Fit, fit_series, write_fit
 from exoabm.batch.calibration.measurements import Diameters, Series, fit_diameters, read_table, series_of
+from exoabm.batch.execution.rows import replicate_seeds
 from exoabm.errors import InputError, RunFailed
 from exoabm.model import ExosomeModel
 from exoabm.output.metrics import measure
@@ -149,6 +150,33 @@ def test_given_deviations_are_known_and_estimated_ones_are_not(monkeypatch, give
     number = found.numbers[0]
     assert number.value == pytest.approx(rate, rel=2e-3)
     assert (number.high - number.low) / 2 == pytest.approx(half, rel=0.02)
+
+
+@pytest.mark.parametrize("given", [True, False])
+@pytest.mark.parametrize("values", [3, 6])
+def test_what_differs_between_seeds_is_known_as_well_as_its_runs_say(monkeypatch, given, values) -> None:
+    """Half of the interval is t(23) s sqrt(2): 24 runs show s, of the data and of one replicate.
+
+    Runs are lines through the origin with slopes that differ, and the data are one of these without an error,
+    so that all of the variance is that between seeds, however few the values.
+    """
+    from exoabm.batch.calibration.fit import SCATTER_RUNS, _Problem
+
+    def slopes(seeds):
+        return [5 * np.random.default_rng(seed).normal() for seed in seeds]
+
+    def curves(problem, points, seeds):
+        rates = [float(problem.values(x)[RATE].split()[0]) for x in points]
+        return np.array([[(rate + slope) * HOURS[:, None] for slope in slopes(seeds)] for rate in rates])
+
+    monkeypatch.setattr(_Problem, "curves", curves)
+    data = 50 * HOURS[:, None]
+    data[values:] = np.nan
+    deviation = np.full(data.shape, 0.01) if given else None
+    found = fitted(data, deviation, vary=(f"{RATE}=10 / h:90 / h",), names=NAMES[:1], seed=7, replicates=1)
+    s = np.std(slopes(replicate_seeds(7, SCATTER_RUNS, salt="scatter")), ddof=1)
+    number = found.numbers[0]
+    assert (number.high - number.low) / 2 == pytest.approx(2.069 * s * math.sqrt(2), rel=0.01)
 
 
 def test_a_stochastic_run_gives_its_numbers_back() -> None:

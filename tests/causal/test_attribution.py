@@ -1,18 +1,22 @@
-"""Attribution to donors: the adjoint against matrix and twins, designs against each other."""
+"""Attribution to donors: the adjoint against matrix and silenced runs, designs against each other."""
 
+import re
 from contextlib import nullcontext
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 from small_tissue import LINEAR, SILENT_RELAYS, loaded, model
 
 from exoabm.batch.execution.run_readouts import measure
-from exoabm.causal import attribution
-from exoabm.causal.attribution import adjoint, attribute, contribution, with_few_labels
+from exoabm.causal import attribution, coalitions
+from exoabm.causal.attribution import adjoint, attribute, contribution, duration_note, with_few_labels
 from exoabm.causal.coalitions import replicates_of
 from exoabm.errors import InputError
 from exoabm.physiology import Block, Silence
+from exoabm.plot import effects
+from exoabm.runs import measured_runtime
 from exoabm.transport.transfer_matrix import check_steady
 
 
@@ -30,7 +34,7 @@ def test_the_adjoint_is_the_transfer_matrix_times_the_weights(recycling):
     assert found == pytest.approx(matrix.taken_up @ weight[matrix.recipients], rel=1e-11)
 
 
-def test_the_adjoint_foretells_the_difference_of_twins():
+def test_the_adjoint_foretells_the_difference_of_two_runs():
     first = still(vesicle__exosome__half_life="1 h")
     first.run(hours=1)
     silent = first.branch(silence="cell:1")
@@ -126,18 +130,46 @@ def test_shapley_values_of_runs_that_do_not_vary_are_those_of_the_definition(tmp
     monkeypatch.setattr(attribution, "records", records)
     monkeypatch.setattr(attribution, "run_or_resume", lambda *_, **__: SimpleNamespace(failed=0))
     asked = {"readout": "taken_up[exosome]", "by": "cell", "design": "shapley"}
-    found = {}
-    for seeds in (1, 2):  # a run for each of the eight coalitions is as many as two orders
+    digests, captions = Mock(wraps=coalitions.row_of), Mock()
+    monkeypatch.setattr(coalitions, "row_of", digests)
+    monkeypatch.setattr(effects, "draw_attribution", captions)
+    for seeds in (1, 2):
+        digests.reset_mock()
         (tmp_path / str(seeds)).mkdir()
         made = attribute(loaded(LINEAR, SILENT_RELAYS), tmp_path / str(seeds), seeds=seeds, **asked)
-        found[seeds] = {row["group"]: row for row in made.rows}
-        assert sum(row["effect"] for row in made.rows) == pytest.approx(1.0)
-    assert [found[2][f"cell:{i}"]["effect"] for i in range(3)] == pytest.approx([2 / 3, 1 / 6, 1 / 6])
-    assert {(row["n"], row["ci95_low"]) for row in found[2].values()} == {(1, None)}
-    assert sorted(row["effect"] for row in found[1].values()) == [0, 0, 1]
+        found = {row["group"]: row for row in made.rows}
+        assert [found[f"cell:{i}"]["effect"] for i in range(3)] == pytest.approx([2 / 3, 1 / 6, 1 / 6])
+        assert {(row["n"], row["ci95_low"]) for row in made.rows} == {(1, None)}
+        assert captions.call_args.kwargs["caption"].endswith("Design: shapley; exact; no interval.")
+        assert digests.call_count == 8  # a run of each coalition is named once
     orders = replicates_of(9, "shapley", 40, 1, certain=True)
     assert len({seed for seed, _ in orders}) == 1
     assert len({tuple(gain.donor for gain in gains) for _, gains in orders}) == 40
+    assert len(coalitions.runs_of(orders[:1])) == 10
+
+
+@pytest.mark.parametrize("certain", [True, False])
+def test_one_random_order_is_no_shapley_value(certain):
+    with pytest.raises(InputError, match="seeds: must be 2 or more for Shapley values of 5 donors"):
+        replicates_of(5, "shapley", 1, 1, certain=certain)
+    assert len(replicates_of(5, "one", 1, 1, certain=certain)) == 1
+    assert len(replicates_of(1, "shapley", 1, 1, certain=certain)) == 1  # the only order there is
+
+
+@pytest.mark.parametrize(
+    ("secretion", "design", "words"),
+    [
+        ("mean", "one", r"4 runs \(3 donors and none silenced\), .*; every seed gives the same run"),
+        ("mean", "shapley", r"8 runs \(all coalitions of 3 donors\), .*; every seed gives the same run"),
+        ("poisson", "shapley", r"\d+ runs \(5 random orders of 3 donors\), about \d s; donors share"),
+    ],
+)
+def test_the_number_of_runs_is_explained(monkeypatch, secretion, design, words):
+    monkeypatch.setattr(measured_runtime, "probe", lambda *_, **__: SimpleNamespace(row_seconds=0.1))
+    monkeypatch.setattr(attribution, "is_deterministic", lambda model: secretion == "mean")
+    scenario = loaded(LINEAR, SILENT_RELAYS, {"cell_type.donor.secretion": secretion})
+    asked = {"readout": "taken_up[exosome]", "by": "cell", "seeds": 5, "seed": 1, "hours": 1, "jobs": 1}
+    assert re.match(words, duration_note(scenario, design=design, **asked))
 
 
 def test_the_adjoint_counts_deliveries_by_the_recipients_own_probability():

@@ -11,8 +11,12 @@ is the size of a column, and the error is what of the residuals r chance in the 
 
 where P takes out of C what the fit takes out of the residuals.
 
-The interval of a number is Student's t. Given deviations are taken as known; a share f of its variance that
-is estimated, from residuals or between seeds, gives (values - numbers) / f^2 degrees of freedom.
+The interval of a number is Student's t, its degrees of freedom by Welch and Satterthwaite from the shares of
+its variance that are estimated, u from the residuals and v between seeds, in SCATTER_RUNS runs,
+
+    1 / freedom = u^2 / (values - numbers) + v^2 / (SCATTER_RUNS - 1).
+
+Given deviations are taken as known: the share that follows from them adds nothing.
 
 Each set of points is a batch in a folder named by its content: completed runs are found again.
 """
@@ -301,17 +305,19 @@ def _describe(problem: _Problem, x: np.ndarray) -> Fit:
     scatter = _scatter(problem, x)
     tied = lever @ scatter.T
     left = scatter.T - jacobian @ tied
-    if problem.series.deviation is not None:
-        noise = 1.0
-    else:
-        noise = max(0.0, float(residual @ residual - (left**2).sum()) / free)
+    square = float(residual @ residual)
+    known = problem.series.deviation is not None
+    noise = 1.0 if known else max(0.0, square - float((left**2).sum())) / free
     covariance = noise * inverse + tied @ tied.T
-    deviation = np.sqrt(np.diag(covariance))
+    variance = np.diag(covariance)
+    deviation = np.sqrt(variance)
     # What does not move the model at all is not known, whatever the pseudo-inverse says.
     deviation[(jacobian**2).sum(axis=0) < 1e-18] = np.inf
-    estimated = np.diag(tied @ tied.T if problem.series.deviation is not None else covariance)
+    misfit = np.minimum(variance, np.diag(inverse) * (0.0 if known else square / free))
+    between = np.diag(tied @ tied.T) if known else variance - misfit
     with np.errstate(invalid="ignore", divide="ignore"):
-        freedom = np.where(estimated > 0, free * (np.diag(covariance) / estimated) ** 2, np.inf)
+        freedom = variance**2 / (misfit**2 / free + between**2 / (SCATTER_RUNS - 1))
+        freedom[np.isnan(freedom)] = np.inf
         half = t.ppf(0.975, freedom) * deviation + TOLERANCE
         correlation = np.nan_to_num(covariance / np.outer(deviation, deviation))
     series = problem.series
