@@ -36,6 +36,8 @@ OUTSIDE = (RESERVOIR, DOSE)
 """Origins other than cells."""
 ANY_CELL = "any"
 """The origin of all vesicles that cells released, where origins are not recorded."""
+VESICLES_AT_ONCE = 1 << 18
+"""Single vesicles that are counted in voxels at a time, so that this needs little memory beside them."""
 
 
 class Resolution(StrEnum):
@@ -394,15 +396,16 @@ class State:
             return (
                 rows if classes == 1 else rows.reshape(len(self.labels), classes, *rows.shape[1:]).sum(axis=1)
             )
-        rows = self.vesicles.rows(Status.FREE)
-        mine = rows[self.vesicles.kind[rows] == kind]
-        place = self.vesicles.x, self.vesicles.y, self.vesicles.z
-        position = np.column_stack([column[mine] for column in place])
-        voxel = np.clip(self.domain.voxel_of(position.astype(float)), 0, self.domain.counts - 1)
-        key = self.vesicles.label[mine].astype(np.int64) * self.domain.n_voxels + self.domain.flat(voxel)
-        size = len(self.labels) * self.domain.n_voxels
-        count = np.bincount(key, minlength=size)
-        return count.reshape(len(self.labels), *self.domain.shape).astype(float)
+        vesicles, count = self.vesicles, np.zeros((len(self.labels), self.domain.n_voxels))
+        for first in range(0, len(vesicles), VESICLES_AT_ONCE):
+            some = slice(first, first + VESICLES_AT_ONCE)
+            mine = (vesicles.status[some] == Status.FREE) & (vesicles.kind[some] == kind)
+            position = np.column_stack(
+                [column[some][mine] for column in (vesicles.x, vesicles.y, vesicles.z)]
+            )
+            voxel = np.clip(self.domain.voxel_of(position.astype(float)), 0, self.domain.counts - 1)
+            np.add.at(count, (vesicles.label[some][mine], self.domain.flat(voxel)), 1.0)
+        return count.reshape(len(self.labels), *self.domain.shape)
 
     def type_names(self) -> np.ndarray:
         """The type of every cell by name, shape (n,)."""

@@ -388,11 +388,13 @@ class Vesicles:
         self.count = end
         return np.arange(start, end)
 
-    def take(self, rows: np.ndarray) -> Vesicles:
-        """A table of its own of these rows, side by side."""
+    def take(self, rows: np.ndarray, names: Sequence[str] | None = None) -> Vesicles:
+        """A table of its own of these rows, side by side; with all columns, or those of these names."""
         part = Vesicles(0)
         part.count = len(rows)
-        part._arrays = {name: a.take(rows, axis=0, mode="clip") for name, a in self._arrays.items()}
+        part._arrays = {
+            name: self._arrays[name].take(rows, axis=0, mode="clip") for name in names or self._arrays
+        }
         return part
 
     def put(self, rows: np.ndarray, part: Vesicles, names: Sequence[str]) -> None:

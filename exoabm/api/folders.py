@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,7 +37,7 @@ def save_folder(source: Path, to: Path, *, overwrite: bool = False) -> None:
     from exoabm.output.durable_files import atomic_folder, folder_errors
     from exoabm.runs.input_tables import copy
 
-    if to.exists():
+    if os.path.lexists(to):
         ours = {path.name for path in source.iterdir()}
         results = to.is_dir() and ((to / MANIFEST).is_file() or {path.name for path in to.iterdir()} <= ours)
         if not (overwrite and results):
@@ -57,10 +58,9 @@ def saved_folder(to: Path, names: Collection[str], *, overwrite: bool = False) -
 
 def save_json(data: Any, to: Path, *, overwrite: bool = False) -> Path:
     """Write plain data as JSON, whole or not at all; see ``save_folder``."""
-    from exoabm.output.durable_files import write_whole, writing_into
+    from exoabm.output.durable_files import check_new, write_whole, writing_into
 
-    if to.exists() and not (overwrite and to.is_file()):
-        raise InputError(f"{to} exists already; {ANOTHER_PLACE}")
+    check_new(to, overwrite=overwrite and to.is_file())
     text = json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False)
     with writing_into(to.parent):
         write_whole(to, (text + "\n").encode())

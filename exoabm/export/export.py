@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,13 +17,13 @@ import pyarrow.feather
 from exoabm.batch.execution.batch_folder import JOURNAL, verify
 from exoabm.batch.execution.row_files import ROWS, RUNS, SHARDS
 from exoabm.batch.execution.rows import PLAN
-from exoabm.errors import ANOTHER_PLACE, InputError
+from exoabm.errors import InputError
 from exoabm.export.exported_run import ExportedRun, kind_of
 from exoabm.export.formats import RUN, format_of
 from exoabm.export.formats import TABLES as ENDINGS
 from exoabm.export.pairs import long_tables
 from exoabm.manifest import MANIFEST, Fault, fault_list
-from exoabm.output.durable_files import atomic_file, atomic_folder, write_whole, writing_into
+from exoabm.output.durable_files import atomic_file, atomic_folder, check_new, write_whole, writing_into
 from exoabm.output.lock import LOCK
 from exoabm.readers.text_table import PHYSICELL_COLUMNS
 from exoabm.runs.input_tables import copy, tables_of
@@ -131,7 +132,7 @@ def export_tables(
     faults = [fault for fault in verify(source) if fault.state != "foreign"]
     if faults and not partial:
         raise InputError(f"{source}: {fault_list(faults)}; --partial exports the rest")
-    if to.exists() and to.samefile(source):
+    if to.resolve() == source.resolve():
         raise InputError(f"--to {to} is the folder to be exported; choose another one")
     lost = {fault.name.split("/")[0] for fault in faults}
     parts = [path for path in sorted(source.iterdir()) if _is_part(path) and path.name not in lost]
@@ -144,9 +145,7 @@ def export_tables(
     written = [*tables.values(), *made, *([to / COLUMNS] if tables or made else []), *copies.values()]
     if twice := {path for path in written if written.count(path) > 1}:
         raise InputError(f"{source} holds two that would be exported as {min(twice).name}; rename one")
-    standing = [target for target in written if target.exists()]
-    if standing and not overwrite:
-        raise InputError(f"{standing[0]} exists already; {ANOTHER_PLACE}")
+    check_new(*written, overwrite=overwrite)
     with writing_into(to), contextlib.ExitStack() as stack:  # all of them, or none
         meanings = {}
         for path, target in tables.items():
@@ -224,7 +223,7 @@ def export_format(
         raise InputError(f"the format {fmt.name} is made of a {made_of}, and {source} is a {kind}")
     if source.resolve() in (to.resolve(), *to.resolve().parents):
         raise InputError(f"--to {to} is inside the folder to be exported; choose another path")
-    if to.exists():
+    if os.path.lexists(to):
         _check_replaceable(to, fmt, overwrite)
     module, _, name = fmt.writer.partition(":")
     write = getattr(importlib.import_module(module), name)
@@ -237,8 +236,7 @@ def export_format(
 
 def _check_replaceable(to: Path, fmt: Format, overwrite: bool) -> None:
     """Refuse to replace anything unasked, and a folder that is of another making at all."""
-    if not overwrite:
-        raise InputError(f"{to} exists already; {ANOTHER_PLACE}")
+    check_new(to, overwrite=overwrite)
     if to.is_dir() if not fmt.folder else not (to / fmt.folder).is_file():
         raise InputError(f"{to} is not a {fmt.name} that could be replaced; choose another --to")
 
@@ -262,9 +260,7 @@ def export_run_scenario(run: Path, to: Path, *, overwrite: bool = False) -> list
     loaded = load(run)
     tables = tables_of(loaded)
     beside = {key: to.with_name(f"{to.stem}.{path.name}") for key, path in tables.items()}
-    for path in beside.values():
-        if path.exists() and not overwrite:
-            raise InputError(f"{path} exists already; {ANOTHER_PLACE}")
+    check_new(*beside.values(), overwrite=overwrite)
     with writing_into(to.parent), contextlib.ExitStack() as stack:
         for key, path in beside.items():
             folder = tables[key].is_dir()
@@ -277,8 +273,7 @@ def export_run_scenario(run: Path, to: Path, *, overwrite: bool = False) -> list
 def _write_scenario(loaded: LoadedScenario, to: Path, tables: dict[str, str], overwrite: bool) -> Path:
     import tomli_w
 
-    if to.exists() and not overwrite:
-        raise InputError(f"{to} exists already; {ANOTHER_PLACE}")
+    check_new(to, overwrite=overwrite)
     if to.suffix != ".toml":
         raise InputError(f"--to {to}: a scenario is written to a file whose name ends in .toml")
     data = loaded.resolved()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from exoabm.errors import ANOTHER_PLACE, InputError, did_you_mean
+from exoabm.errors import InputError, did_you_mean
 from exoabm.export.publication_data import (
     MEASURES,
     FigureRequest,
@@ -24,7 +24,7 @@ from exoabm.export.publication_data import (
     with_runs,
 )
 from exoabm.export.type_exchange import exchange_of, in_order, mean_and_half
-from exoabm.output.durable_files import atomic_file, writing_into
+from exoabm.output.durable_files import atomic_file, check_new, writing_into
 from exoabm.plot.page import DPI, check_format, save, styled
 from exoabm.plot.scales import number, percent
 from exoabm.tables.readouts import named
@@ -88,8 +88,7 @@ def draw_figure(
     for name, value, (low, high) in (("--width-mm", width, WIDTHS), ("--dpi", dpi, DOTS)):
         if value is not None and not low <= value <= high:
             raise InputError(f"{name} {value:g}: from {low:g} to {high:g}")
-    if out.exists() and not overwrite:
-        raise InputError(f"{out} exists already; {ANOTHER_PLACE}")
+    check_new(out, overwrite=overwrite)
     exchange = exchange_of(source)
     if kind is not None:
         _known("--kind", kind, dict.fromkeys(exchange.kinds))

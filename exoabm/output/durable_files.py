@@ -94,7 +94,9 @@ def folder_errors(folder: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def writing_into(folder: Path) -> Iterator[None]:
-    """A folder to write into, made with those above it where they are missing, and removed again on failure.
+    """A folder to write into, made with those above it where they are missing.
+
+    On failure the folders that were made are removed again where they are empty.
 
     Raises
     ------
@@ -103,7 +105,7 @@ def writing_into(folder: Path) -> Iterator[None]:
     RunFailed
         If the disk is full.
     """
-    new = [place for place in (folder, *folder.parents) if not place.exists()]
+    new = [place for place in (folder, *folder.parents) if not os.path.lexists(place)]
     try:
         with folder_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
@@ -125,12 +127,18 @@ def put_beside(work: Path, path: Path, word: str) -> Path:
     return place
 
 
+def check_new(*paths: Path, overwrite: bool) -> None:
+    """Refuse to write to a path at which something exists, unless it may be replaced."""
+    for path in paths:
+        if os.path.lexists(path) and not overwrite:
+            raise InputError(f"{path} exists already; {ANOTHER_PLACE}")
+
+
 def check_room(path: Path, names: Collection[str], *, overwrite: bool) -> None:
     """Refuse a folder that exists, unless it may be overwritten and holds nothing but these names."""
-    if not path.exists():
+    check_new(path, overwrite=overwrite)
+    if not os.path.lexists(path):
         return
-    if not overwrite:
-        raise InputError(f"{path} exists already; {ANOTHER_PLACE}")
     strange = {each.name for each in path.iterdir()} - set(names) if path.is_dir() else {path.name}
     if strange:
         raise InputError(f"{path} holds {min(strange)!r}, which is not replaced; move it away to overwrite")

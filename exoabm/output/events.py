@@ -268,13 +268,13 @@ class VesicleEventWriter(TableObserver):
     interval = 0.0
 
     def __init__(self, folder: Path, about: Mapping[str, str] | None = None, *, level: str = "all") -> None:
-        said = dict(about or {}) | {"resolution": Resolution.CELL.value, "events": level}
+        about = dict(about or {}) | {"resolution": Resolution.CELL.value, "events": level}
         tables = [TABLES["events"], TABLES["vesicle_cargo"]]
         packed = {
             t.name: packing(t, [c for c in ("time_s", "vesicle") if c in {x.name for x in t.columns}])
             for t in tables
         }
-        super().__init__(folder, tables, said, packed)
+        super().__init__(folder, tables, about, packed)
         self._kept = {"all": np.array(Event), "fates": np.array(FATES), "none": np.array([], int)}[level]
         self._level = level
         self._names = Names.of(None)

@@ -89,8 +89,8 @@ def _of_kind(state: State, k: int) -> dict[str, float]:
         open_volume -= domain.voxel_volume * int(domain.obstacle.sum())
     found = {"emitted": float(balance.emitted[k].sum())}
     found |= {place: float(balance[place][k].sum()) for place in PLACES}
-    buried = state.lineage.totals["taken_up"][k].sum()
-    found["taken_up"] = float(state.trafficking.taken_up[:, k].sum() + buried)
+    by_dead = state.lineage.totals["taken_up"][k].sum()
+    found["taken_up"] = float(state.trafficking.taken_up[:, k].sum() + by_dead)
     field_total = state.free_per_voxel(k).sum(axis=0)
     found["mean_concentration_per_mL"] = float(field_total.sum(dtype=float)) / open_volume * PER_ML
     found["max_concentration_per_mL"] = float(field_total.max()) / domain.voxel_volume * PER_ML

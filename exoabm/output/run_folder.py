@@ -207,7 +207,7 @@ class RunFolder:
             shutil.rmtree(self.work, ignore_errors=True)
         if self._lock is not None:
             self._lock.close()
-        return f"nothing was left at {self.path}"
+        return f"nothing was written to {self.path}"
 
     def _tidy(self, place: Path) -> None:
         """Remove from a folder in place what only the work needed."""
@@ -277,7 +277,7 @@ class ResumableFolder(RunFolder):
         if self._lock is not None:
             self._lock.close()
         if not kept:
-            return f"nothing was left at {self.path}"
+            return f"nothing was written to {self.path}"
         return f"the last checkpoint is kept, and `{command_line('resume', self.path)}` resumes from it"
 
 

@@ -11,9 +11,9 @@ import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from exoabm.errors import ANOTHER_PLACE, ExoError, InputError
+from exoabm.errors import ExoError, InputError
 from exoabm.manifest import inside
-from exoabm.output.durable_files import write_whole, writing_into
+from exoabm.output.durable_files import check_new, write_whole, writing_into
 from exoabm.output.run_folder import TABLE
 from exoabm.plot.scales import round_below
 from exoabm.readers.options import BYSTANDER
@@ -100,8 +100,7 @@ def draft_scenario(table: Path, to: Path, overrides: Mapping[str, str], *, overw
     """
     if to.suffix != ".toml":
         raise InputError(f"--out {to}: a scenario is written to a file whose name ends in .toml")
-    if to.exists() and not overwrite:
-        raise InputError(f"{to} exists already; {ANOTHER_PLACE}")
+    check_new(to, overwrite=overwrite)
     text, recognized = scenario_of_labels(table, overrides, to.resolve().parent)
     with writing_into(to.parent):
         write_whole(to, text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from exoabm.errors import ANOTHER_PLACE, InputError, ScenarioError, did_you_mean, visible
+from exoabm.errors import InputError, ScenarioError, did_you_mean, visible
 from exoabm.manifest import demand, listed
 from exoabm.output.run_folder import check_finished
 from exoabm.readers.file_formats import TABLES, fingerprint, is_table
@@ -165,23 +166,21 @@ class LoadedScenario:
         to = Path(path)
         if to.suffix != ".toml":
             raise InputError(f"{to}: a scenario is written to a file whose name ends in .toml")
-        from exoabm.output.durable_files import write_whole, writing_into
+        from exoabm.output.durable_files import atomic_file, check_new, writing_into
 
-        given, written = {}, {}
+        given, contents = {}, {to: b""}
         for key, table in ((PATH_KEY, self.table_path()), (PATH_KEYS[1], self.types_path())):
             if table is None:
                 continue
             given[key] = str(table.resolve())
             if table.parent.name.startswith(IN_MEMORY):
                 beside = to.with_name(f"{to.stem}.{table.name}")
-                written[beside], given[key] = table.read_bytes(), str(beside.resolve())
-        for each in (to, *written):
-            if each.exists() and not overwrite:
-                raise InputError(f"{each} exists already; {ANOTHER_PLACE}")
-        with writing_into(to.parent):
-            for beside, content in written.items():
-                write_whole(beside, content)
-            write_whole(to, self.changed(given).written().encode())
+                contents[beside], given[key] = table.read_bytes(), str(beside.resolve())
+        check_new(*contents, overwrite=overwrite)
+        contents[to] = self.changed(given).written().encode()
+        with writing_into(to.parent), contextlib.ExitStack() as stack:  # all of them, or none
+            for each, content in contents.items():
+                stack.enter_context(atomic_file(each)).write_bytes(content)
         return to
 
     def extended(self, **tables: Sequence[Mapping[str, Any]]) -> LoadedScenario:

@@ -13,6 +13,7 @@ from exoabm.domain import Domain
 from exoabm.errors import ResourceError
 from exoabm.physiology import Process
 from exoabm.scenario.cell_builder import behaviors_in_use, binding, classes_of, processes
+from exoabm.transport.continuum_engine import DENSE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -42,7 +43,7 @@ BYTES_PER_SIZE = 8 * 4
 BYTES_PER_RECORDED_CONTACT = 700
 """Recorded values of a cell that takes vesicles up."""
 BYTES_PER_VESICLE = 100.0
-"""A row of a single vesicle, with reserve for growth, measured."""
+"""With reserve for growth and during a step, measured: 120 where all are free, 60 where all are at cells."""
 BYTES_PER_EVENT = 190.0
 """Of events that wait to be written and of as many that are being written, measured."""
 EVENTS_PER_GROUP = 3 << 18
@@ -264,9 +265,12 @@ def _memory(scenario: Scenario, domain: Domain, size: _Size, *, to_folder: bool 
     transport = scenario.transport
     itemsize = np.dtype(transport.precision).itemsize
     fields = not transport.follows_vesicles
-    grid_bytes = float(size.voxels) * (BYTES_PER_VOXEL + 20.0 * size.labels)
+    recorded, rows = 20.0, sum(size.classes) + max(size.classes)
+    if fields:  # of each voxel and label, what cells exchange in a step, and what is recorded between steps
+        recorded = max(recorded, 8.0 * rows * _occupied(scenario, domain, size.cells))
+    grid_bytes = float(size.voxels) * (BYTES_PER_VOXEL + recorded * size.labels)
     if fields:
-        grid_bytes += float(size.voxels) * itemsize * size.labels * (sum(size.classes) + max(size.classes))
+        grid_bytes += float(size.voxels) * itemsize * size.labels * rows
     if scenario.domain.zone:
         grid_bytes += float(size.voxels) * (9 + 8 * (domain.dim + 2))
         if fields and _saturable(scenario):  # diffusion at faces is copied for each label
@@ -293,6 +297,13 @@ def _memory(scenario: Scenario, domain: Domain, size: _Size, *, to_folder: bool 
             max(event_bytes, written) + size.alive * BYTES_PER_VESICLE + size.edges * BYTES_PER_EDGE
         )
     return parts
+
+
+def _occupied(scenario: Scenario, domain: Domain, cells: int) -> float:
+    """Share of the voxels in which cells exchange vesicles, at most."""
+    reach = 1.0 + max(float(each.diameter) for each in scenario.cell_type) / domain.voxel
+    share = min(cells * math.pi / (2 * domain.dim) * reach**domain.dim / domain.n_voxels, 1.0)
+    return 1.0 if share >= DENSE and _saturable(scenario) else share
 
 
 def _edges(scenario: Scenario, takers: int, labels: int, met: float) -> float:

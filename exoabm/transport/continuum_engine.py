@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 EMPTY_FIELD = 1e-25
 """Vesicles below which a field is set to 0, before its numbers become subnormal and slow."""
 DENSE = 0.3
-"""Share of occupied voxels above which it is faster to treat all as occupied where uptake saturates."""
+"""Share of occupied voxels from which on all are treated as such where uptake saturates: faster; assumed."""
 PARALLEL_VOXELS = 1 << 18
 """Voxels above which several threads are faster than one."""
 LOOK_AFTER = 0.25

@@ -188,16 +188,13 @@ class ReceptorBinding:
         free = np.maximum(places.whole[:, kind] - kept, 0.0)
         return np.divide(free, places.mean[:, kind], out=share, where=limited)
 
-    def settle(self, captures: Sequence[Capture], fates: Outcomes, stays: np.ndarray, threads: int) -> None:
-        """Accept or reject all proposals in ``fates``; rejected vesicles move on to the end of the step.
-
-        ``stays`` has the residence time of each proposed vesicle, s.
-        """
+    def settle(self, captures: Sequence[Capture], fates: Outcomes, threads: int) -> None:
+        """Accept or reject all proposals in ``fates``; rejected vesicles move on to the end of the step."""
         if not self._limited.any():
             return
         moving, used = self._moving, len(self._leaving.when)
         rows = np.flatnonzero(fates.code == CAPTURED)
-        row, waiting = self._proposals(rows, captures, fates, stays, 0)
+        row, waiting = self._proposals(rows, captures, fates, 0)
         self._leaving = Departures._make(np.append(c, np.zeros(len(row), c.dtype)) for c in self._leaving)
         windows = self._windows(waiting)
         for turn in range(1, windows.max() + EXTRA + 1):
@@ -221,7 +218,7 @@ class ReceptorBinding:
                     share = self.share(kind) if turn < windows[kind] + EXTRA else np.zeros(len(self._limited))
                     capture.move(self._state, moving, mine, self._dt, share, fates, threads, turn)
             again = turned[fates.code[turned] == CAPTURED]
-            more, proposed = self._proposals(again, captures, fates, stays, turn)
+            more, proposed = self._proposals(again, captures, fates, turn)
             if not due.all():
                 more = np.append(row[~due], more)
                 proposed = Arrivals(*(np.append(a[~due], b) for a, b in zip(waiting, proposed, strict=True)))
@@ -237,7 +234,7 @@ class ReceptorBinding:
         return np.maximum(np.ceil(WINDOWS * np.minimum(share, 1.0) ** 2), 1.0).astype(np.int64)
 
     def _proposals(
-        self, rows: np.ndarray, captures: Sequence[Capture], fates: Outcomes, stays: np.ndarray, turn: int
+        self, rows: np.ndarray, captures: Sequence[Capture], fates: Outcomes, turn: int
     ) -> tuple[np.ndarray, Arrivals]:
         """Rows of captures at cells with limited receptors, and their proposals."""
         moving, state = self._moving, self._state
@@ -251,6 +248,6 @@ class ReceptorBinding:
             draw = state.streams.uniform(Purpose.ADMISSION, moving.id[mine], state.step, draw=turn)
             sinks = capture.sinks_at(state, moving, mine, cell, self._dt)
             when, kinds = fates.when[mine].astype(float), np.full(len(mine), kind)
-            found.append((mine, when, cell, kinds, draw, stays[mine], share[cell], *sinks))
+            found.append((mine, when, cell, kinds, draw, stay(state, moving, mine), share[cell], *sinks))
         row, *columns = (np.concatenate(column) for column in zip(*found, strict=True))
         return row, Arrivals(*columns)

@@ -31,8 +31,9 @@ if TYPE_CHECKING:
     from exoabm.vesicle import Vesicles
 
 
-MOVES = "x", "y", "z", "due", "start", "host", "status"
-"""Columns that change as a vesicle moves and is captured."""
+PLACE = "x", "y", "z"
+MOTION = "id", "kind", *PLACE, "diffusivity", "start"
+"""Columns that motion and capture read; of these `PLACE` and the last one change."""
 
 
 class VesicleEngine:
@@ -84,37 +85,32 @@ class VesicleEngine:
         self._dose(state, vesicles, sources.dosed, dt)
         entered = self._enter(state, vesicles, dt)
         rows = np.concatenate([old, np.arange(before, len(vesicles))])
-        moving = vesicles.take(rows)
+        del old
+        moving = vesicles.take(rows, MOTION)
         fates = Outcomes.of(len(rows))
         admission = ReceptorBinding(state, moving, dt)
         for kind, capture in enumerate(self._captures):
             mine = np.flatnonzero(moving.kind == kind)
             capture.move(state, moving, mine, dt, admission.share(kind), fates, self.threads)
-        stays = np.empty(len(rows))
-        captured = np.flatnonzero(fates.code == CAPTURED)
-        stays[captured] = stay(state, moving, captured)
-        admission.settle(self._captures, fates, stays, self.threads)
-        captured, cleared, escaped = (
-            np.flatnonzero(fates.code == code) for code in (CAPTURED, CLEARED, ESCAPED)
-        )
-        moving.host[captured] = fates.target[captured]
-        moving.status[captured] = Status.BOUND
-        moving.due[captured] = state.time + fates.when[captured].astype(np.float64) + stays[captured]
-        for event, which in (
-            (Event.ENCOUNTER, captured),
-            (Event.CLEARANCE, cleared),
-            (Event.ESCAPE, escaped),
-        ):
-            state.events.add(event, moving, which, state.time + fates.when[which].astype(np.float64))
-        moving.status[cleared] = moving.status[escaped] = Status.GONE
-        moving.start[:] = 0.0
-        vesicles.put(rows, moving, MOVES)
+        admission.settle(self._captures, fates, self.threads)
+        vesicles.put(rows, moving, PLACE)
+        vesicles.start[rows] = 0.0
+        ended = [np.flatnonzero(fates.code == code) for code in (CAPTURED, CLEARED, ESCAPED)]
+        times = [state.time + fates.when[which].astype(np.float64) for which in ended]
+        captured, cleared, escaped = (rows[which] for which in ended)
+        vesicles.host[captured] = fates.target[ended[0]]
+        vesicles.status[captured] = Status.BOUND
+        vesicles.due[captured] = times[0] + stay(state, vesicles, captured)
+        state.events.add(Event.ENCOUNTER, vesicles, captured, times[0])
+        state.events.add(Event.CLEARANCE, vesicles, cleared, times[1])
+        state.events.add(Event.ESCAPE, vesicles, escaped, times[2])
+        vesicles.status[cleared] = vesicles.status[escaped] = Status.GONE
         shape = len(state.cells), len(state.kinds), len(state.labels)
-        places = moving.host[captured], moving.kind[captured], moving.label[captured]
+        places = vesicles.host[captured], vesicles.kind[captured], vesicles.label[captured]
         flat = np.ravel_multi_index(places, shape)
         taken = np.bincount(flat, minlength=int(np.prod(shape))).reshape(shape)
         return TransportResult(
-            taken.astype(float), _count(state, moving, cleared), _count(state, moving, escaped), entered
+            taken.astype(float), _count(state, vesicles, cleared), _count(state, vesicles, escaped), entered
         )
 
     def _release(self, state: State, vesicles: Vesicles, rows: Emissions, dt: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import matplotlib as mpl
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 import exoabm as xo
-from exoabm.errors import InputError, ScenarioError
+from exoabm.errors import InputError, RunFailed, ScenarioError
 from exoabm.readers.options import AmbiguousTable
 from exoabm.tables.declarations import RUN_TABLES
 
@@ -89,6 +90,19 @@ def test_a_table_in_memory_is_read_as_the_file_of_its_columns(tmp_path: Path) ->
         found.save(tmp_path / "other.toml")
     assert (tmp_path / "other.DataFrame.parquet").read_bytes() == b"of someone else"
     assert not (tmp_path / "other.toml").exists()
+    write, kept = Path.write_bytes, {path.name for path in tmp_path.iterdir()}
+
+    def full(path: Path, content: bytes) -> int:
+        """The first file fits, and the second one does not."""
+        if ".new.DataFrame." in path.name:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(path, content)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "write_bytes", full)
+        with pytest.raises(RunFailed, match="nothing was written to"):
+            found.save(tmp_path / "folder" / "new.toml")
+    assert {path.name for path in tmp_path.iterdir()} == kept
     categories = frame.assign(cell_type=frame.cell_type.astype("category"))
     assert xo.scenario_from_table(categories, changes).scenario.cell_type == found.scenario.cell_type
     assert xo.scenario(frame).name.endswith("DataFrame.parquet")

@@ -92,7 +92,7 @@ def test_a_disk_that_fills_leaves_nothing(command, small_disk, kib) -> None:
     if kib:
         (small_disk / "filler").write_bytes(b"x" * 1024 * kib)
     before = names(small_disk)
-    command(*SHORT, "--out", small_disk / "a").refused(1, "the disk is full", "nothing was")
+    command(*SHORT, "--out", small_disk / "a").refused(1, "the disk is full", "nothing was written to")
     assert names(small_disk) == before
 
 
@@ -123,7 +123,7 @@ def test_every_write_may_find_the_disk_full(tmp_path, monkeypatch, function) -> 
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(function, full)
-    with pytest.raises(RunFailed, match="the disk is full; nothing was left"):
+    with pytest.raises(RunFailed, match="the disk is full; nothing was written to"):
         run_to_folder(load("two_cells"), tmp_path / "a", seed=1, hours=0.05)
     assert not names(tmp_path)
 

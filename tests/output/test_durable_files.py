@@ -175,3 +175,27 @@ def test_a_folder_whose_replacement_was_killed_is_back_before_any_work(tmp_path:
     ):
         pytest.fail("what was put back is replaced without being checked")
     assert texts(tmp_path) == {"w/a": "old"}
+
+
+@pytest.mark.parametrize("place", ["x" * 300, "x" * 300 + "/a", "file/a"], ids=len)
+def test_a_place_that_cannot_be_is_refused_with_its_name(tmp_path, place) -> None:
+    """Also on versions of Python in which `Path.exists` raises for names that are too long."""
+    (tmp_path / "file").write_text("")
+    path = tmp_path / place
+    durable_files.check_new(path, overwrite=False)
+    with (
+        pytest.raises(InputError, match=f"cannot write to {path.parent}"),
+        durable_files.writing_into(path.parent),
+    ):
+        write_whole(path, b"")
+    durable_files.check_room(path, (), overwrite=True)
+    with pytest.raises(InputError, match="cannot write to"), durable_files.atomic_folder(path):
+        pass
+    assert [each.name for each in tmp_path.iterdir()] == ["file"]
+
+
+def test_what_exists_is_replaced_only_when_asked_and_so_is_a_link_to_nothing(tmp_path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "nothing")
+    durable_files.check_new(tmp_path / "link", overwrite=True)
+    with pytest.raises(InputError, match="link exists already"):
+        durable_files.check_new(tmp_path / "new", tmp_path / "link", overwrite=False)

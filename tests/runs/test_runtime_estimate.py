@@ -8,12 +8,15 @@ import os
 import re
 import subprocess
 import sys
+import tracemalloc
 from contextlib import nullcontext
 from dataclasses import replace
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
+from exoabm.accounting.stage_records import Emissions, Returning, Sources
 from exoabm.errors import ResourceError
 from exoabm.model import ExosomeModel
 from exoabm.runs import measured_runtime as module
@@ -22,10 +25,13 @@ from exoabm.scenario.builder import blueprint
 from exoabm.scenario.loader import load
 from exoabm.scenario.resource_estimate import (
     BASE_BYTES,
+    BYTES_PER_VESICLE,
     LEAST_OF_PEAK,
     MEMORY_SHARE,
     VESICLE_STEPS_PER_SECOND,
 )
+from exoabm.state import VESICLES_AT_ONCE
+from exoabm.vesicle import Status
 
 
 @pytest.fixture
@@ -169,6 +175,52 @@ print(json.dumps([1024 * int(peak.split()[1]), blueprint(loaded, 1).estimate.mem
     print(f"peak {peak / 1e6:.0f} MB, estimated {expected / 1e6:.0f} MB")
     assert LEAST_OF_PEAK * peak <= expected <= 1.25 * peak
     assert (expected > 1.1 * BASE_BYTES) == more
+
+
+@pytest.mark.parametrize("capture", ["voxel", "membrane"])
+def test_memory_of_a_step_is_near_its_estimate_where_all_vesicles_are_free(capture) -> None:
+    """Twice as many vesicles as are counted in voxels at a time; what is allocated once is not counted."""
+    model = ExosomeModel("two_cells", seed=1, overrides=SINGLE | {"transport.capture": capture})
+    vesicles, n = model.state.vesicles, 2 * VESICLES_AT_ONCE
+    low, extent = model.state.domain.low, model.state.domain.extent
+    place = np.random.default_rng(1).uniform(low, low + extent, (n, 3))
+    columns = dict(zip("xyz", place.T, strict=True)) | dict.fromkeys(("kind", "label", "hops", "copies"), 0)
+    columns |= {"id": np.arange(n), "status": Status.FREE, "diffusivity": 5.0, "start": 0.0}
+    tracemalloc.start()
+    vesicles.append(**columns, due=math.inf, donor=0, host=-1)
+    nothing = np.zeros((len(model.state.cells), 1, 1))
+    none = Sources(Emissions.none(), Returning(nothing, nothing[..., None, :0]), Emissions.none())
+    model.engine.advance(model.state, none, 0.01)
+    model.state.free_per_voxel(0)
+    peak = tracemalloc.get_traced_memory()[1] / n
+    tracemalloc.stop()
+    print(f"peak {peak:.0f} bytes for each vesicle")
+    reserve = vesicles.bytes_per_vesicle / 5
+    assert LEAST_OF_PEAK * (peak + reserve) <= BYTES_PER_VESICLE <= 1.25 * peak
+
+
+@pytest.mark.parametrize("saturation", ["inf pM", "0.01 pM"])
+def test_memory_is_near_its_estimate_where_cells_occupy_most_voxels(saturation) -> None:
+    """Sources and exposures of five size classes are then larger than the fields in single precision."""
+    settings = GRAPH | {
+        "layout.group.donor.count": "40",
+        "layout.group.recipient.arrange": "overlapping",
+        "layout.group.recipient.count": "2500",
+        "layout.group.recipient.outer": "800 um",
+        "domain.voxel": "10 um",
+        "clock.step": "1 s",
+        "transport.precision": "float32",
+        "vesicle.exosome.size_classes": "5",
+        "cell_type.recipient.saturation": saturation,
+    }
+    ExosomeModel("signaling", seed=1, overrides=settings).step()  # compiled kernels are not counted
+    tracemalloc.start()
+    model = ExosomeModel("signaling", seed=1, overrides=settings)
+    model.step()
+    peak, expected = tracemalloc.get_traced_memory()[1], model.estimate.model_bytes
+    tracemalloc.stop()
+    print(f"peak {peak / 1e6:.0f} MB, estimated {expected / 1e6:.0f} MB")
+    assert LEAST_OF_PEAK * peak <= expected <= 1.5 * peak
 
 
 def test_a_run_is_refused_where_its_peak_might_exceed_its_share_of_the_memory(monkeypatch) -> None:

@@ -326,8 +326,8 @@ def write_trial(trial: Trial, folder: Path, plan: Plan) -> list[str]:
         _write_csv(folder / "values.csv", ("arm", "seed", "readout", "value"), _values(trial))
         _write_csv(folder / "effects.csv", tuple(_EFFECT), _effects(trial))
         _write_csv(folder / "sweeps.csv", ("assumption", "value", *_EFFECT), _sweeps(trial))
-        said = json.dumps(summary(trial), indent=2, ensure_ascii=False, allow_nan=False)
-        write_whole(folder / "trial.json", said.encode() + b"\n")
+        text = json.dumps(summary(trial), indent=2, ensure_ascii=False, allow_nan=False)
+        write_whole(folder / "trial.json", text.encode() + b"\n")
         write_whole(folder / "report.html", render(trial).encode())
         seal_batch(folder)
     return damage

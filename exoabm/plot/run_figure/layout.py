@@ -275,8 +275,8 @@ def draw_header(
     )
     start = 40.0
     if readout is not None and readout.metric in last:
-        said = shorten(capitalized(plain(readout.title) or readout.metric), 60)
-        value = f"{said}: {number(last[readout.metric])} {readout.unit.replace('um', 'µm')}"
+        label = shorten(capitalized(plain(readout.title) or readout.metric), 60)
+        value = f"{label}: {number(last[readout.metric])} {readout.unit.replace('um', 'µm')}"
         lead = write(figure, start, 83, value.strip(), size=8.5, color=INK, weight="bold")
         start += lead.get_window_extent().width + 24
     line = write(figure, start, 83, "   ·   ".join(facts), size=8.5, color=MUTED)
