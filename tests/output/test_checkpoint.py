@@ -280,7 +280,7 @@ def test_no_field_of_the_state_is_forgotten(engine: str) -> None:
     state = fresh(engine)
     saved = {path.split("/")[0] for path in checkpoint.snapshot(state)}
     absent = set() if engine == "continuum" else {"fields"}
-    absent |= {"measures"}  # empty without a therapy; tests/therapy looks at them
+    absent |= {"treatment_readouts"}  # empty without a therapy; tests/therapy looks at them
     assert saved | checkpoint.FIXED | absent == {f.name for f in fields(State)}
     assert not saved & checkpoint.FIXED
     paths = set(checkpoint.snapshot(state))
