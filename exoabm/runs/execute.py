@@ -23,12 +23,13 @@ from exoabm.model import ExosomeModel
 from exoabm.output import checkpoint
 from exoabm.output.cells import CellWriter, lineage_table
 from exoabm.output.concentration_fields import FieldWriter
-from exoabm.output.events import EventWriter, VesicleEventWriter
+from exoabm.output.events import EventWriter
 from exoabm.output.graphml import write_graphml
 from exoabm.output.metrics import fates
 from exoabm.output.metrics import measure as last_row
 from exoabm.output.recorder import part
 from exoabm.output.run_folder import BEFORE, CHECKPOINT, ResumableFolder, RunFolder
+from exoabm.output.vesicle_events import VesicleEventWriter
 from exoabm.plot.run_figure import draw_preview
 from exoabm.plot.run_figure.layout import Readout
 from exoabm.runs.input_tables import keep_tables, table_sha256_of

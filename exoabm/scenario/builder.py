@@ -18,14 +18,13 @@ from exoabm.readers.options import BYSTANDER
 from exoabm.readers.position_checks import GRID
 from exoabm.scenario import cell_builder, layouts
 from exoabm.scenario.grid_accuracy import grid_warnings
-from exoabm.scenario.placement import Placed, arrange_groups, check_positions, from_table
+from exoabm.scenario.placement import Placed, arrange_groups, check_positions, from_table, grown_cells
 from exoabm.scenario.resource_estimate import (
     BYTES_PER_VESICLE,
     Estimate,
     captured_rates,
     declared_size,
     estimate_run,
-    grown_cells,
 )
 from exoabm.scenario.schema_cells import selected
 from exoabm.scenario.step_accuracy import coarse_processes, interval_warnings

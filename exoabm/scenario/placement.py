@@ -17,11 +17,13 @@ from exoabm.state import TableCells
 from exoabm.streams import Purpose, Streams
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from exoabm.domain import Domain
     from exoabm.physiology import CellType
     from exoabm.readers.cells import CellTable
     from exoabm.scenario.loader import LoadedScenario
-    from exoabm.scenario.schema import Group
+    from exoabm.scenario.schema import Group, Scenario
 
 
 @dataclass(frozen=True)
@@ -194,3 +196,23 @@ def check_positions(
             f"{loaded.name}: {int(in_obstacle.sum())} cells have their center in an obstacle, "
             f"the first is {each} {numbers[np.flatnonzero(in_obstacle)[0]]}"
         )
+
+
+def grown_cells(scenario: Scenario, domain: Domain, count: Mapping[str, int]) -> int:
+    """Largest number of cells of a run, from those of each type at the start.
+
+    A type grows by e^((b - d) t) at its rates at rest, but no further than the densest packing of its
+    cells in the domain, and all no further than ``domain.max_cells``; a declining type is counted as at
+    the start.
+    """
+    start = total = sum(count.values())
+    for table in scenario.cell_type:
+        n, radius = count.get(table.name, 0), float(table.diameter) / 2
+        if table.division_rate is None or n == 0:
+            continue
+        net = float(table.division_rate) - float(table.death_rate or 0.0)
+        each = 2 * math.sqrt(3) * radius**2 if domain.dim == 2 else 4 * math.sqrt(2) * radius**3
+        room = float(np.prod(domain.extent[: domain.dim] + 2 * radius)) / each
+        growth = math.exp(min(max(net, 0.0) * float(scenario.clock.duration), 700.0))
+        total += max(math.ceil(min(n * growth, room)) - n, 0)
+    return max(start, min(total, int(scenario.domain.max_cells)))

@@ -337,26 +337,6 @@ def _saturable(scenario: Scenario) -> bool:
     return any(np.isfinite(binding(scenario, cell)[1]).any() for cell in scenario.cell_type)
 
 
-def grown_cells(scenario: Scenario, domain: Domain, count: Mapping[str, int]) -> int:
-    """Largest number of cells of a run, from those of each type at the start.
-
-    A type grows by e^((b - d) t) at its rates at rest, but no further than the densest packing of its
-    cells in the domain, and all no further than ``domain.max_cells``; a declining type is counted as at
-    the start.
-    """
-    start = total = sum(count.values())
-    for table in scenario.cell_type:
-        n, radius = count.get(table.name, 0), float(table.diameter) / 2
-        if table.division_rate is None or n == 0:
-            continue
-        net = float(table.division_rate) - float(table.death_rate or 0.0)
-        each = 2 * math.sqrt(3) * radius**2 if domain.dim == 2 else 4 * math.sqrt(2) * radius**3
-        room = float(np.prod(domain.extent[: domain.dim] + 2 * radius)) / each
-        growth = math.exp(min(max(net, 0.0) * float(scenario.clock.duration), 700.0))
-        total += max(math.ceil(min(n * growth, room)) - n, 0)
-    return max(start, min(total, int(scenario.domain.max_cells)))
-
-
 def mean_stay(vesicle: VesicleTable, duration: float, captured: float) -> float:
     """Time that a vesicle is followed, in the mean over those released evenly until ``duration``, s.
 

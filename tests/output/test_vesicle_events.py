@@ -13,9 +13,9 @@ import pytest
 
 from exoabm import ExosomeModel
 from exoabm.errors import InputError
-from exoabm.output import events
+from exoabm.output import vesicle_events
 from exoabm.output.edges_from_events import rebuild
-from exoabm.output.events import FATES, VesicleEventWriter
+from exoabm.output.vesicle_events import FATES, VesicleEventWriter
 from exoabm.runs.execute import run_to_folder
 from exoabm.scenario.loader import load
 from exoabm.vesicle import Status
@@ -61,7 +61,7 @@ def test_row_groups_are_full_and_follow_each_other(
     runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In groups of 500 rows the rows are the same, by vesicle in each, and those of a vesicle in time."""
-    monkeypatch.setattr(events, "GROUP", 500)
+    monkeypatch.setattr(vesicle_events, "GROUP", 500)
     model = ExosomeModel("two_cells", seed=1, overrides=SINGLE)
     writer = VesicleEventWriter(tmp_path)
     model.observe(writer)
@@ -86,7 +86,7 @@ def test_row_groups_are_full_and_follow_each_other(
 
 def test_rows_that_wait_take_little_memory_and_time(tmp_path: Path) -> None:
     """Steps of few events do not keep the room for many, and steps without rows keep nothing."""
-    for level, most in (("all", events.MOST_PARTS + 1), ("none", 1)):
+    for level, most in (("all", vesicle_events.MOST_PARTS + 1), ("none", 1)):
         model = ExosomeModel("two_cells", seed=1, overrides=SINGLE | {"clock.step": "10 s"})
         writer = VesicleEventWriter(tmp_path / level, level=level)
         (tmp_path / level).mkdir()
@@ -137,7 +137,7 @@ def test_an_error_of_the_thread_reaches_the_run(tmp_path: Path, monkeypatch: pyt
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "full")
 
-    monkeypatch.setattr(events, "GROUP", 1)
+    monkeypatch.setattr(vesicle_events, "GROUP", 1)
     monkeypatch.setattr(VesicleEventWriter, "append", full)
     model = ExosomeModel("two_cells", seed=1, overrides=SINGLE)
     model.observe(VesicleEventWriter(tmp_path))

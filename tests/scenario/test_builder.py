@@ -13,7 +13,7 @@ import pytest
 
 from exoabm.domain import Face
 from exoabm.errors import InputError, ResourceError
-from exoabm.output import events
+from exoabm.output import vesicle_events
 from exoabm.scenario.builder import Blueprint, blueprint, build_state, census
 from exoabm.scenario.loader import load, parse, shipped
 from exoabm.scenario.resource_estimate import (
@@ -380,7 +380,7 @@ def test_cells_that_divide_are_counted_as_they_grow() -> None:
 
 
 def test_the_estimate_counts_as_many_waiting_events_as_the_writer_keeps() -> None:
-    assert EVENTS_PER_GROUP == events.GROUP
+    assert EVENTS_PER_GROUP == vesicle_events.GROUP
 
 
 ADDED_ENGINE = """
