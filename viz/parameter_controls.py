@@ -169,6 +169,11 @@ def controls_of(loaded: LoadedScenario) -> dict[str, Control]:
     return {control.key: control for control in found if control.key not in unused}
 
 
+def as_typed(controls: Mapping[str, Control], values: Mapping[str, str]) -> dict[str, str]:
+    """Values of a scenario, perhaps with units, as they stand in the fields of their controls."""
+    return {key: controls[key].read(text) if key in controls else text for key, text in values.items()}
+
+
 def changed(controls_of: Mapping[str, Control], pending: Mapping[str, str]) -> dict[str, str]:
     """Of the pending values, those that differ from what the model runs with."""
     return {k: v for k, v in pending.items() if k in controls_of and v != controls_of[k].applied}

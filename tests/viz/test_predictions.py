@@ -11,7 +11,7 @@ from exoabm.scenario.loader import shipped
 from exoabm.tables.readouts import parse
 from exoabm.viz.components.controls import verdict
 from exoabm.viz.components.paired_runs import PairedRuns
-from exoabm.viz.parameter_controls import controls_of
+from exoabm.viz.parameter_controls import SHARES, as_typed, controls_of
 from exoabm.viz.results.charts import charts, final_readouts
 from exoabm.viz.results.text_summary import recorded_summary
 from exoabm.viz.server.frames import header
@@ -26,8 +26,9 @@ def test_every_scenario_asks_what_its_runs_can_answer(scenario: str) -> None:
     prediction, loaded = intro.prediction, setup.load()
     assert prediction is not None
     controls = controls_of(loaded)
-    for key, value in prediction.set.items():
-        assert controls[key].read(value) != controls[key].applied
+    for key, text in as_typed(controls, prediction.set).items():
+        assert text != controls[key].applied
+        assert controls[key].kind == "choice" or 0 <= controls[key].share(text) <= SHARES
     if prediction.set:
         assert intro.controls[0] in prediction.set, "the control that is marked is the one in question"
     tables = ("cell_type", "vesicle", "cargo", "dose")

@@ -10,6 +10,7 @@ from exoabm.errors import ExoError, InputError
 from exoabm.viz.components.canvas import Curves
 from exoabm.viz.components.paired_runs import PairedRuns
 from exoabm.viz.components.widgets import Button, ControlsWidget, html
+from exoabm.viz.parameter_controls import as_typed
 from exoabm.viz.results.svg import number
 from exoabm.viz.setup import first_setup, intro_of
 
@@ -38,7 +39,12 @@ _TABLES = {
 
 
 @solara.component
-def Question(prediction: Prediction, setup: Setup, pending: solara.Reactive[dict[str, str]]) -> None:
+def Question(
+    prediction: Prediction,
+    setup: Setup,
+    controls: Mapping[str, Control],
+    pending: solara.Reactive[dict[str, str]],
+) -> None:
     """A question to predict; one button sets the values and makes the runs that judge the prediction."""
     answer = solara.use_reactive("")
     runs: solara.Reactive[PairedRuns | None] = solara.use_reactive(None)
@@ -52,7 +58,7 @@ def Question(prediction: Prediction, setup: Setup, pending: solara.Reactive[dict
         except ExoError as error:
             problem.set(str(error))
             return
-        pending.set({**pending.peek(), **prediction.set})
+        pending.set({**pending.peek(), **as_typed(controls, prediction.set)})
         made.listen(lambda: pulse.set(pulse.peek() + 1))
         runs.set(made)
         made.finish()
@@ -211,7 +217,7 @@ def scenario_controls(
     """The prediction and the controls of a scenario, with the curves above them if ``pulse`` is given."""
     intro = intro_of(session.loaded)
     if intro.prediction is not None:
-        Question(intro.prediction, setup, pending)
+        Question(intro.prediction, setup, controls, pending)
     with Controls(controls, intro.controls, pending, on_valid=lambda: problem.set("")):
         if pulse is not None:
             Curves(session, pulse)
