@@ -9,7 +9,6 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from exoabm.errors import ANOTHER_PLACE, InputError
 from exoabm.manifest import MANIFEST
 
 if TYPE_CHECKING:
@@ -34,14 +33,13 @@ def save_folder(source: Path, to: Path, *, overwrite: bool = False) -> None:
     RunFailed
         If the disk is full.
     """
-    from exoabm.output.durable_files import atomic_folder, folder_errors
+    from exoabm.output.durable_files import atomic_folder, check_new, folder_errors
     from exoabm.runs.input_tables import copy
 
     if os.path.lexists(to):
         ours = {path.name for path in source.iterdir()}
         results = to.is_dir() and ((to / MANIFEST).is_file() or {path.name for path in to.iterdir()} <= ours)
-        if not (overwrite and results):
-            raise InputError(f"{to} exists already; {ANOTHER_PLACE}")
+        check_new(to, overwrite=overwrite and results)
     with folder_errors(to.parent), atomic_folder(to, overwrite=overwrite) as partial:
         copy(source, partial)
 

@@ -17,6 +17,7 @@ from exoabm.errors import ANOTHER_PLACE, ExoError, InputError, RunFailed, comman
 from exoabm.manifest import MANIFEST, inside
 from exoabm.manifest import write as write_manifest
 from exoabm.output.durable_files import (
+    check_new,
     disk_message,
     folder_errors,
     put,
@@ -299,8 +300,7 @@ def _check_free(path: Path, overwrite: bool) -> None:
     """Refuse to replace a run without leave, and anything else at all."""
     if not path.exists():
         return
-    if not overwrite:
-        raise InputError(f"{path} exists already; {ANOTHER_PLACE}")
+    check_new(path, overwrite=overwrite)
     if replaceable(path):
         return
     names = {each.name for each in path.iterdir()} if path.is_dir() else set()
