@@ -31,7 +31,7 @@ PARAMETERS = """\
 # Parameters
 
 Generated from `exoabm/parameters/*.toml` by `python docs/generate.py`; do not edit.
-Of 0 parameters 0 have a default that is assumed.
+Of 0 default values 0 are assumed.
 
 A value outside the *allowed* range is an error, one outside the *published* range a warning. Where the
 default is assumed, the published range is the one in which the assumption is held to be plausible.
@@ -39,7 +39,7 @@ default is assumed, the published range is the one in which the assumption is he
 was obtained from them: *read*, *secondary* (read in another work that cites the source), *recalled* (to be
 verified before publication), *computed* or *assumed*.
 """
-COUNT = re.compile(r"\bOf(\s+)\d+(\s+)parameters(\s+)\d+(\s+)have")
+COUNT = re.compile(r"\bOf(\s+)\d+(\s+)default(\s+)values(\s+)\d+(\s+)are")
 MARKED = re.compile(r"(<!-- parameters: ([a-z0-9_, ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -93,15 +93,16 @@ def renewed(page: str) -> str:
     """Return a page with its generated parts replaced by those of the catalog.
 
     These are the lines between ``<!-- parameters: NAME, NAME -->`` and ``<!-- end -->``, and the two
-    numbers in "Of N parameters M have".
+    numbers in "Of N default values M are".
 
     Raises
     ------
     KeyError
         If a marker names a parameter that does not exist.
     """
-    assumed = sum("assumed" in parameter.source for parameter in CATALOG.values())
-    page = COUNT.sub(rf"Of\g<1>{len(CATALOG)}\g<2>parameters\g<3>{assumed}\g<4>have", page)
+    known = [parameter for parameter in CATALOG.values() if parameter.default is not None]
+    assumed = sum("assumed" in parameter.source for parameter in known)
+    page = COUNT.sub(rf"Of\g<1>{len(known)}\g<2>default\g<3>values\g<4>{assumed}\g<5>are", page)
     return MARKED.sub(
         lambda found: (
             found[1]

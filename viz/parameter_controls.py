@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from exoabm.errors import InputError
 from exoabm.parameters import Quantity, format_citation
-from exoabm.plot.scales import words_of_key
+from exoabm.plot.scales import spaced, words_of_key
 from exoabm.scenario.schema import Transport
 from exoabm.scenario.schema_cells import CellTypeTable, VesicleTable
 from exoabm.scenario.schema_fields import entries
@@ -57,6 +57,9 @@ _NAMES = {
     "initial": "copies at the start",
     "reach": "distance of entry",
     "antigen_half": "antigen for half the response",
+    "export": "export rate",
+    "replication": "replication rate",
+    "lysosomal_rate": "degradation rate in lysosomes",
     "transport.engine": "show vesicles as",
     "transport.provenance": "record donors",
     "clock.step": "time step",
@@ -188,7 +191,7 @@ def _control_of(key: str, value: Any) -> Iterator[Control]:
             ("allowed", "1 to 10,000,000; fewer here"),
         )
         yield Control(
-            key, f"{_spaced(name)} cells", "count", str(value), "cells", 1.0, 4.0 * value, about=about
+            key, f"{spaced(name)} cells", "count", str(value), "cells", 1.0, 4.0 * value, about=about
         )
     elif isinstance(value, Quantity) and (key in _SHOWN or not key.startswith(_HIDDEN)):
         low, high = _span(value)
@@ -266,10 +269,6 @@ def _cited(key: str) -> str:
 def _label(key: str) -> str:
     name = key.rpartition(".")[2]
     words, owner = words_of_key(key)
-    plain = _spaced(name)
+    plain = spaced(name)
     words = words.removesuffix(plain) + _NAMES.get(key, _NAMES.get(name, plain))
-    return f"{words}, {_spaced(owner)}" if owner else words
-
-
-def _spaced(name: str) -> str:
-    return name.replace("_", " ")
+    return f"{words}, {spaced(owner)}" if owner else words

@@ -164,13 +164,17 @@ class Prediction(Data):
         return self
 
     def values(self, rows: Sequence[Mapping[str, float]]) -> list[float]:
-        """The readout, over another one if given, in the final rows of the runs and in its unit."""
+        """The readout, over another one if given, in the final rows of the runs and in its unit.
+
+        NaN where a run has none, such as a mean over the cells of a type of which none is left.
+        """
         scale = 100.0 if self.unit == "%" else 1.0
-        return [scale * row[self.readout] / (row[self.over] if self.over else 1.0) for row in rows]
+        pairs = [(row.get(self.readout, math.nan), row.get(self.over, math.nan)) for row in rows]
+        return [scale * value / ((over or math.nan) if self.over else 1.0) for value, over in pairs]
 
     def right_answer(self, values: Sequence[float]) -> str:
         """The answer that one run gives, or two runs before and after the change; "" if none can be told."""
-        if len(values) == 1:
+        if len(values) == 1 or math.isnan(values[0]):
             found = values[0]
         elif values[0] > 0:
             found = values[1] / values[0]

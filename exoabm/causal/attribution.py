@@ -41,6 +41,7 @@ from exoabm.causal.coalitions import groups_of, is_deterministic, replicates_of,
 from exoabm.cells.uptake import fate_probabilities
 from exoabm.errors import InputError, RunFailed
 from exoabm.output.durable_files import atomic_folder, check_room
+from exoabm.plot.scales import counted
 from exoabm.scenario.schema_cells import selected
 from exoabm.tables.declarations import TABLES
 from exoabm.tables.readouts import named, parse, resolve
@@ -65,6 +66,8 @@ MEASURE = "exoabm.causal.attribution:measure"
 CONVERGED = 1e-13
 """Relative change of the values of captures at which the sum over returns has converged."""
 MOST_RETURNS = 10_000
+EQUAL_SHARES = 5e-4
+"""Difference below which two shares are stated to be the same."""
 TABLE, PICTURE = "causal", "causal.png"
 
 
@@ -89,6 +92,8 @@ class Attribution:
         if not known:
             return "No donor changes this readout."
         worst = max(known, key=lambda row: abs(row["effect_share"] - row["sent_share"]))
+        if abs(worst["effect_share"] - worst["sent_share"]) < EQUAL_SHARES:
+            return "Every donor has the same share of the effect as of the vesicles sent."
         return (
             f"The shares differ most for {worst['group']}: {100 * worst['sent_share']:.3g} % of the vesicles "
             f"sent, {100 * worst['effect_share']:.3g} % of the effect."
@@ -147,11 +152,12 @@ def duration_note(
     replicates = replicates_of(groups, design, seeds, seed, certain=certain)
     runs = len(runs_of(replicates))
     needed = probe(made, hours=hours).row_seconds * runs / jobs
-    silenced = f"{groups} donors and none silenced"
+    silenced = f"{'the donor' if groups == 1 else f'each of {groups} donors'} silenced, and none"
     if design == "shapley":
-        orders = f"{len(replicates):,} random orders"
-        silenced = f"{'all coalitions' if certain and len(replicates) == 1 else orders} of {groups} donors"
-    note = f"{runs:,} runs ({silenced}), about {rounded_duration(needed)}"
+        orders = counted(len(replicates), "random order")
+        whole = certain and len(replicates) == 1
+        silenced = f"{'all coalitions' if whole else orders} of {counted(groups, 'donor')}"
+    note = f"{counted(runs, 'run')} ({silenced}), about {rounded_duration(needed)}"
     if certain:
         note += "; every seed gives the same run, so that one seed is used"
     if made is not loaded:

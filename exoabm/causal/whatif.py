@@ -336,6 +336,8 @@ def pairing(a: Run, b: Run, scenario: Scenario) -> dict[str, Any]:
     why = reasons(scenario)
     share = other / total if total else 0.0
     subject = f"{other:,.6g} of {total:,.6g} vesicles of other donors took another course"
+    if not total:
+        subject = "There are no vesicles of other donors"
     sentence = f"{subject}, because {'; '.join(why)}." if other and why else f"{subject}."
     return {"untouched": total, "other_course": other, "share": share, "because": why, "sentence": sentence}
 

@@ -135,6 +135,8 @@ def compare(
 
 
 def _print_comparison(found: Comparison, least: float) -> None:
+    from exoabm.plot.scales import counted
+
     for warning in found.warnings:
         err.print(f"[yellow]Warning:[/] {escape(warning)}", highlight=False)
     out.print(f"A  {escape(found.a.name)}\nB  {escape(found.b.name)}", highlight=False)
@@ -162,7 +164,8 @@ def _print_comparison(found: Comparison, least: float) -> None:
     if shown:
         out.print(table)
     if len(shown) < len(found.lines):
-        out.print(f"{len(found.lines) - len(shown)} readouts are the same", highlight=False)
+        same = len(found.lines) - len(shown)
+        out.print(f"{counted(same, 'readout')} {'is' if same == 1 else 'are'} the same", highlight=False)
 
 
 def _change(relative: float | None) -> str:
@@ -215,9 +218,11 @@ def _plain_sweep(outcome: Outcome, summary: Summary | None) -> dict[str, Any]:
 
 
 def _print_sweep(outcome: Outcome, summary: Summary | None) -> None:
+    from exoabm.plot.scales import counted
+
     before = outcome.rows - outcome.ran
-    kept = f" ({before:,} were there)" if before else ""
-    out.print(f"{outcome.rows:,} rows, {outcome.failed:,} failed{kept}", highlight=False)
+    kept = f" ({before:,} computed before)" if before else ""
+    out.print(f"{counted(outcome.rows, 'row')}, {outcome.failed:,} failed{kept}", highlight=False)
     if summary is not None:
         for warning in summary.warnings():
             err.print(f"[yellow]Warning:[/] {escape(warning)}", highlight=False)

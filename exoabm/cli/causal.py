@@ -61,6 +61,8 @@ def whatif(
     as_json: JsonOption = False,
 ) -> None:
     """Run a scenario with and without one cell, type, edge or vesicle kind, on the same random draws."""
+    from exoabm.plot.scales import counted
+
     with progress("both runs") as update:
         found = exoabm.whatif(
             source,
@@ -91,7 +93,8 @@ def whatif(
     if moved:
         out.print(table)
         if len(moved) > SHOWN:
-            out.print(f"and {len(moved) - SHOWN} more readouts in whatif.json", highlight=False)
+            more = counted(len(moved) - SHOWN, "further readout")
+            out.print(f"and {more} in whatif.json", highlight=False)
     else:
         out.print("no readout changed", highlight=False)
     err.print(escape(about["pairing"]["sentence"]), highlight=False)

@@ -158,7 +158,7 @@ def _print_result(result: RunResult | Run) -> None:
     for kind, balance in summary["mass_balance"].items():
         table = Table(box=None, header_style="bold", pad_edge=False)
         table.add_column(kind)
-        table.add_column("vesicles", justify="right")
+        table.add_column("number", justify="right")
         table.add_column("share", justify="right")
         for place, count in balance.items():
             if count or place == "emitted":
@@ -197,7 +197,8 @@ def _print_body(dose: str, forms: dict[str, dict[str, dict[str, float]]]) -> Non
     particles, molecules = forms["particles"], forms["molecules"]
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column(f"{dose} in the body")
-    for name in ("at the end", "at most", "share x h", *(["set free, at most"] if molecules else [])):
+    set_free = ["set free, highest recorded"] if molecules else []
+    for name in ("at the end", "highest recorded", "share x h", *set_free):
         table.add_column(name, justify="right")
     for place in dict.fromkeys((*particles, *molecules)):
         held, free = particles.get(place, {}), molecules.get(place)

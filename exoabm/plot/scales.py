@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 MINUS = "\N{MINUS SIGN}"
 
-_PARTS = {"mvb": "MVB", "holds": ""}
+_PARTS = {"mvb": "MVB", "holds": "", "follows": "migration"}
 """Words of parts of a key that have others than those in it."""
 DECADES = 4
 """Orders of magnitude of concentration, and of uptake, that shades distinguish."""
@@ -120,6 +120,11 @@ def number(value: float, figures: int = 3) -> str:
     return f"{value:,.0f}" if size >= 10 ** (figures - 1) else f"{value:,.{figures}g}"
 
 
+def spaced(name: str) -> str:
+    """A name of a scenario in words, such as ``drainage half-life``."""
+    return name.replace("half_life", "half-life").replace("_", " ")
+
+
 def words_of_key(key: str) -> tuple[str, str]:
     """``("waste release rate", "a")`` for ``cell_type.a.waste.release_rate``: the words, and of which entry.
 
@@ -131,7 +136,7 @@ def words_of_key(key: str) -> tuple[str, str]:
         owner, parts = " ".join(parts), []
     elif parts:
         owner, *parts = parts
-    words = [_PARTS.get(part, part).replace("_", " ") for part in (*parts, name)]
+    words = [_PARTS.get(part, spaced(part)) for part in (*parts, name)]
     return " ".join(word for word in words if word), owner
 
 

@@ -50,7 +50,7 @@ def test_a_prediction_is_judged_by_the_readers_runs(reader: Callable[..., Reader
     assert page.input_value(".exo-control-first .exo-number") == "70"
     page.wait_for_selector(".exo-judged .exo-wrong-answer")
     judged = page.inner_text(".exo-judged")
-    assert "before" in judged
+    assert "without the change" in judged
     assert "the result is “Up to 3.5 times as much”" in judged
     assert "Supply from the blood" in judged, "one sentence says why"
 

@@ -159,7 +159,7 @@ def test_one_random_order_is_no_shapley_value(certain):
 @pytest.mark.parametrize(
     ("secretion", "design", "words"),
     [
-        ("mean", "one", r"4 runs \(3 donors and none silenced\), .*; every seed gives the same run"),
+        ("mean", "one", r"4 runs \(each of 3 donors silenced, and none\), .*; every seed gives the same run"),
         ("mean", "shapley", r"8 runs \(all coalitions of 3 donors\), .*; every seed gives the same run"),
         ("poisson", "shapley", r"\d+ runs \(5 random orders of 3 donors\), about \d s; donors share"),
     ],

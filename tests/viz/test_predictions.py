@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import pytest
 from pydantic import ValidationError
 
+from exoabm import ExosomeModel
 from exoabm.scenario.loader import shipped
 from exoabm.tables.readouts import parse
 from exoabm.viz.components.controls import verdict
@@ -49,6 +51,54 @@ def test_limits_lie_between_answers() -> None:
         Prediction(**{**prediction.model_dump(), "limits": (2.0, 1.0)})
 
 
+USUAL = {
+    "delivery_routes": ("Fewer than 500", {"dose.dose.carrier_uptake": "0"}, "500 to 100,000"),
+    "exosome_vs_cell_therapy": ("At least twice as many", {}, ""),
+    "screening": ("At least 90 %", {"cell_type.phagocyte.uptake_rate": "0"}, "About half"),
+    "tissue_repair": ("Up to three times as many", {}, ""),
+}
+"""What the runs answer, and the change of which a reason says that it would change the answer, with that."""
+
+
+@pytest.mark.parametrize("scenario", USUAL)
+def test_the_reason_holds_for_the_runs_and_for_the_change_that_it_names(scenario: str) -> None:
+    usual, change, other = USUAL[scenario]
+    prediction, opened = shipped_intro(scenario).prediction, dict(first_setup(scenario).overrides)
+    for expected, base in ((usual, {}), (other, change)):
+        if not expected:
+            continue
+        rows = []
+        for values in [{}, prediction.set] if prediction.set else [{}]:
+            model = ExosomeModel(scenario, seed=1, overrides=opened | base | values)
+            model.run()
+            rows.append(final_readouts(model))
+        assert prediction.right_answer(prediction.values(rows)) == expected
+
+
+@pytest.mark.parametrize("scenario", sorted(shipped()))
+def test_a_question_names_the_values_before_and_after_the_change(scenario: str) -> None:
+    """As in "16 copies instead of 128" and "from 0.05 to 0.4": new and old value are those of the runs."""
+    prediction, loaded = shipped_intro(scenario).prediction, first_setup(scenario).load()
+    controls = controls_of(loaded)
+    known = {f"{float(controls[key].applied):g}" for key in prediction.set}
+    made = {f"{float(as_typed(controls, {key: text})[key]):g}" for key, text in prediction.set.items()}
+    for after, before in re.findall(r"([\d.]+)[^.;:?\d]*? instead of ([\d.]*\d)", prediction.question):
+        assert (after in made, before in known) == (True, True)
+    for before, after in re.findall(r"from ([\d.]+)(?: \w+)? to ([\d.]*\d)", prediction.question):
+        assert (after in made, before in known) == (True, True)
+
+
+def test_a_run_without_the_readout_answers_nothing() -> None:
+    """A mean over the cells of a type of which none is left is missing."""
+    prediction = shipped_intro("tumor_delivery").prediction
+    values = prediction.values([{prediction.readout: 3.0}, {}])
+    assert prediction.right_answer(values) == ""
+    right, words = verdict(prediction, prediction.answers[0], [{prediction.readout: 3.0}, {}])
+    assert (right, "The runs do not answer the question." in words) == (False, True)
+    single = shipped_intro("delivery_routes").prediction
+    assert "The run does not answer the question." in verdict(single, single.answers[0], [{}])[1]
+
+
 def test_two_runs_judge_the_prediction() -> None:
     """With ten times the uptake rate vesicles are taken up closer to the donors; the run says so."""
     small = {"clock.duration": "2", "transport.engine": "continuum", "clock.step": "60"}
@@ -64,7 +114,7 @@ def test_two_runs_judge_the_prediction() -> None:
     for answer in prediction.answers:
         right, words = verdict(prediction, answer, rows)
         assert right == (answer == "Less far")
-        assert "before" in words
+        assert "without the change" in words
         assert answer in words
     swapped, _ = verdict(prediction, "Less far", rows[::-1])
     assert not swapped

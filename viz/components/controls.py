@@ -107,11 +107,13 @@ def verdict(prediction: Prediction, answer: str, rows: Sequence[Mapping[str, flo
     truth = prediction.right_answer(values)
     found = [f"{number(value)} {prediction.unit}".strip() for value in values]
     label = prediction.label[0].upper() + prediction.label[1:]
-    text = f"{label}: {found[0]}." if len(found) == 1 else f"{label}: {found[0]} before, {found[1]} after."
+    made, text = "The run does", f"{label}: {found[0]}."
+    if len(found) > 1:
+        made, text = "The runs do", f"{label}: {found[0]} without the change, {found[1]} with it."
     if not truth:
-        return False, f"{text} The runs do not answer the question."
+        return False, f"{text} {made} not answer the question."
     if answer == truth:
-        return True, f"✓ {text} Your prediction “{answer}” is confirmed by your runs."
+        return True, f"✓ {text} Your prediction “{answer}” is right."
     return False, f"✗ {text} You predicted “{answer}”; the result is “{truth}”."
 
 

@@ -35,7 +35,7 @@ from exoabm.batch.trials.report_texts_and_charts import (
 from exoabm.batch.trials.verdict import LEVEL, POWER, Direction, Scale, Verdict, final
 from exoabm.errors import command_line, set_options
 from exoabm.parameters import format_citation
-from exoabm.plot.scales import signed
+from exoabm.plot.scales import counted, signed
 from exoabm.runs.provenance import sources
 from exoabm.scenario.schema_fields import of_comparators, quantities
 
@@ -314,12 +314,13 @@ def _secondary(trial: Trial) -> str:
     ]
     note = (
         f"<p class='note'>Each arm compared with <b>{arm_title(trial, first)}</b>. p-values (Holm) and "
-        f"intervals (Bonferroni) are corrected for all {len(rows)} comparisons here, so that intervals "
+        f"intervals (Bonferroni) are corrected for {counted(len(rows), 'comparison')}, so that intervals "
         f"hold simultaneously in {percent(LEVEL)} of trials. Without variation between replicates there is "
         "no p-value.</p>"
     )
     table = _table(("readout", "arm", "difference", "p, corrected"), rows)
-    return f"<details><summary>{len(rows)} comparisons</summary>{table}</details>{note}"
+    listed = counted(len(rows), "comparison")
+    return f"<details><summary>{listed}</summary>{table}</details>{note}"
 
 
 def _p_value(row: Secondary) -> str:
@@ -352,7 +353,7 @@ def _assumptions(trial: Trial) -> str:
     rows.sort(key=lambda row: SWEPT not in row[0])
     cited = "".join(f"<li>{escape(format_citation(key))}</li>" for key in sources(trial.scenario))
     return (
-        f"<details><summary>{len(rows)} values that are assumed or were swept</summary>"
+        f"<details><summary>Values that are assumed or were swept: {len(rows)}</summary>"
         + _table(("key", "value", "published or plausible", "source"), rows)
         + f"</details><details><summary>Sources in full</summary><ol class='sources'>{cited}</ol></details>"
     )
