@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column
 
 import exoabm
 from exoabm.cli.console import (
@@ -24,12 +24,14 @@ from exoabm.cli.console import (
     SetOption,
     app,
     changes_of,
-    err,
     load,
     out,
+    plain_table,
     positive_hours,
     print_damage,
     print_json,
+    print_path,
+    print_warnings,
     progress,
     stating_how_to_resume,
 )
@@ -131,26 +133,24 @@ def compare(
         written = result.save(out_, overwrite=overwrite)
         if not as_json:
             for path in written:
-                out.print(f"[green]{escape(str(path))}[/]", highlight=False)
+                print_path(path)
 
 
 def _print_comparison(found: Comparison, least: float) -> None:
     from exoabm.plot.scales import counted
 
-    for warning in found.warnings:
-        err.print(f"[yellow]Warning:[/] {escape(warning)}", highlight=False)
-    out.print(f"A  {escape(found.a.name)}\nB  {escape(found.b.name)}", highlight=False)
+    print_warnings(*found.warnings)
+    out.print(f"A  {escape(found.a.name)}\nB  {escape(found.b.name)}")
     if not found.changed:
-        out.print("no key of the scenario differs", highlight=False)
+        out.print("no key of the scenario differs")
     for key, (old, new) in found.changed.items():
-        out.print(f"  {escape(key)}: {escape(old)} -> {escape(new)}", highlight=False)
+        out.print(f"  {escape(key)}: {escape(old)} -> {escape(new)}")
     seeds = "the same seeds" if found.a.seeds == found.b.seeds else "other seeds"
     pairs = f", {found.paired:,} pairs" if found.paired > 1 else ""
-    out.print(f"{seeds}{pairs}", highlight=False)
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("readout", no_wrap=True, overflow="fold")
-    for name in ("A", "B", "B - A", "change"):
-        table.add_column(name, justify="right", no_wrap=True)
+    out.print(f"{seeds}{pairs}")
+    table = plain_table(
+        Column("readout", no_wrap=True, overflow="fold"), right=("A", "B", "B - A", "change"), no_wrap=True
+    )
     shown = [
         line
         for line in found.lines
@@ -165,7 +165,7 @@ def _print_comparison(found: Comparison, least: float) -> None:
         out.print(table)
     if len(shown) < len(found.lines):
         same = len(found.lines) - len(shown)
-        out.print(f"{counted(same, 'readout')} {'is' if same == 1 else 'are'} the same", highlight=False)
+        out.print(f"{counted(same, 'readout')} {'is' if same == 1 else 'are'} the same")
 
 
 def _change(relative: float | None) -> str:
@@ -192,8 +192,7 @@ def finish_sweep(found: Sweep, as_json: bool) -> None:
     outcome = found.outcome
     assert outcome is not None
     summary = None if is_shard(found.folder) else found.summary
-    for note in outcome.notes:
-        err.print(f"[yellow]Warning:[/] {escape(note)}", highlight=False)
+    print_warnings(*outcome.notes)
     print_damage(found.damage)
     if as_json:
         print_json(_plain_sweep(outcome, summary))
@@ -222,12 +221,11 @@ def _print_sweep(outcome: Outcome, summary: Summary | None) -> None:
 
     before = outcome.rows - outcome.ran
     kept = f" ({before:,} computed before)" if before else ""
-    out.print(f"{counted(outcome.rows, 'row')}, {outcome.failed:,} failed{kept}", highlight=False)
+    out.print(f"{counted(outcome.rows, 'row')}, {outcome.failed:,} failed{kept}")
     if summary is not None:
-        for warning in summary.warnings():
-            err.print(f"[yellow]Warning:[/] {escape(warning)}", highlight=False)
+        print_warnings(*summary.warnings())
         _print_effects(summary)
-    out.print(f"[green]{escape(str(outcome.folder))}[/]", highlight=False)
+    print_path(outcome.folder)
 
 
 def _print_effects(summary: Summary) -> None:
@@ -235,7 +233,7 @@ def _print_effects(summary: Summary) -> None:
     from exoabm.batch.sweeps.summary import headline
 
     if len(summary.points) == 1:
-        table = Table("mean and 95 % interval", "", box=None, header_style="bold", pad_edge=False)
+        table = plain_table("mean and 95 % interval", "")
         for name, mean, half in zip(summary.readouts, summary.mean[0], summary.half[0], strict=True):
             table.add_row(escape(name), _with_interval(mean, half))
         out.print(table)
@@ -247,8 +245,7 @@ def _print_effects(summary: Summary) -> None:
         most = min(len(levels), MOST_LEVELS, max(2, (out.width - NAME_WIDTH) // VALUE_WIDTH))
         levels = [levels[round(i * (len(levels) - 1) / (most - 1))] for i in range(most)]
         title = f"{escape(varied.column)}: mean and 95 % interval"
-        table = Table(box=None, header_style="bold", pad_edge=False, title=title, title_justify="left")
-        table.add_column("", no_wrap=True, min_width=NAME_WIDTH)
+        table = plain_table(Column("", no_wrap=True, min_width=NAME_WIDTH), title=title)
         for value, _ in levels:
             word = f"{value:.6g}" if isinstance(value, float) else str(value)
             table.add_column(escape(word), justify="right", overflow="fold")
@@ -351,22 +348,15 @@ def _chosen_trials(scenario: str | None, all_: bool, set_: list[str] | None, eng
 
 
 def _print_trial(result: Judged, folder: Path) -> None:
-    out.print(
-        f"[bold]{escape(result.scenario.scenario.info.title)}[/]: {escape(result.table.claim)}",
-        highlight=False,
-    )
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in ("readout", "arms", "claimed", "found", "95 % interval", "verdict"):
-        table.add_column(column, justify="right" if column in ("found", "95 % interval") else "left")
+    out.print(f"[bold]{escape(result.scenario.scenario.info.title)}[/]: {escape(result.table.claim)}")
+    numbers = (Column(name, justify="right") for name in ("found", "95 % interval"))
+    table = plain_table("readout", "arms", "claimed", *numbers, "verdict")
     for comparison in result.comparisons:
         criterion, effect = comparison.criterion, comparison.effect
         found = (
             ("not defined", "")
             if effect is None
-            else (
-                f"{effect.estimate:.4g}",
-                f"{effect.low:.4g} to {effect.high:.4g}",
-            )
+            else (f"{effect.estimate:.4g}", f"{effect.low:.4g} to {effect.high:.4g}")
         )
         by = f" by {float(criterion.by):g}" if criterion.by else ""
         table.add_row(
@@ -382,19 +372,18 @@ def _print_trial(result: Judged, folder: Path) -> None:
             low, high = flip.between
             out.print(
                 f"between {escape(flip.assumption)} = {low:.3g} and {high:.3g} from {flip.verdicts[0]} to "
-                f"{flip.verdicts[1]}",
-                highlight=False,
+                f"{flip.verdicts[1]}"
             )
-    out.print(f"verdict: {_colored(result.verdict)}", highlight=False)
-    out.print(f"[green]{escape(str(folder / 'report.html'))}[/]\n", highlight=False)
+    out.print(f"verdict: {_colored(result.verdict)}")
+    out.print(f"[green]{escape(str(folder / 'report.html'))}[/]\n")
 
 
 def _print_trials(done: list[dict[str, Any]]) -> None:
-    table = Table("scenario", "claim", "verdict", box=None, header_style="bold", pad_edge=False)
+    table = plain_table("scenario", "claim", "verdict")
     for row in done:
         table.add_row(escape(row["scenario"]), escape(row["claim"]), _colored(row["verdict"]))
     out.print(table)
-    out.print("Not for clinical use.", highlight=False)
+    out.print("Not for clinical use.")
 
 
 def _colored(verdict: str) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column
 
 import exoabm
 from exoabm.cli.console import (
@@ -28,9 +28,12 @@ from exoabm.cli.console import (
     changes_of,
     err,
     out,
+    plain_table,
     positive_hours,
     print_json,
+    print_path,
     print_recognized,
+    print_warnings,
     progress,
 )
 from exoabm.errors import set_options, visible
@@ -38,8 +41,7 @@ from exoabm.errors import set_options, visible
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from exoabm.api.analyses import Diameters
-    from exoabm.batch.calibration.fit import Fit
+    from exoabm.api.analyses import Diameters, Fit
     from exoabm.batch.calibration.sensitivity import Sensitivity
 
 ROUNDING = 1e-9
@@ -101,7 +103,7 @@ def sensitivity(
         print_json(plain(found))
     else:
         _print_sensitivity(found)
-        out.print(f"[green]{escape(str(out_))}[/]", highlight=False)
+        print_path(out_)
 
 
 @app.command(rich_help_panel=PANEL)
@@ -173,9 +175,9 @@ def fit(
     elif as_json:
         print_json(plain(result.found))
     else:
-        _print_fit(result.found, given=result.given)
+        _print_fit(result)
         if out_ is not None:
-            out.print(f"[green]{escape(str(out_))}[/]", highlight=False)
+            print_path(out_)
 
 
 def _print_diameters(result: Diameters, as_json: bool) -> None:
@@ -184,9 +186,7 @@ def _print_diameters(result: Diameters, as_json: bool) -> None:
         print_json(result.rows())
         return
     found = result.found
-    shown = Table("sample", box=None, header_style="bold", pad_edge=False)
-    for name in ("median, nm", "GSD", "misfit"):
-        shown.add_column(name, justify="right", no_wrap=True)
+    shown = plain_table("sample", right=("median, nm", "GSD", "misfit"), no_wrap=True)
     for each in found:
         shown.add_row(
             escape(visible(each.sample)),
@@ -199,43 +199,34 @@ def _print_diameters(result: Diameters, as_json: bool) -> None:
     if len(found) > 1 and not result.notes:
         out.print(
             f"over {len(found)} samples: median {mean(medians):.1f} nm, SD {stdev(medians):.1f}; "
-            f"GSD {mean(widths):.3f}, SD {stdev(widths):.3f}",
-            highlight=False,
+            f"GSD {mean(widths):.3f}, SD {stdev(widths):.3f}"
         )
-    for apart in result.notes:
-        err.print(f"[yellow]Warning:[/] {escape(visible(apart))}; each for itself:", highlight=False)
+    print_warnings(*(f"{apart}; each for itself:" for apart in result.notes))
     for values in result.values:
         (key, median), (width_key, width) = values.items()
-        out.print(f"--set {key}='{median}' --set {width_key}={width}", highlight=False)
+        out.print(f"--set {key}='{median}' --set {width_key}={width}")
 
 
-def _print_fit(found: Fit, given: bool) -> None:
-    table = Table("number", box=None, header_style="bold", pad_edge=False)
-    table.columns[0].no_wrap = True
-    for name in ("value", "95 % interval", "unit"):
-        table.add_column(name, justify="left" if name == "unit" else "right", no_wrap=True)
+def _print_fit(result: Fit) -> None:
+    found = result.found
+    table = plain_table(Column("number", no_wrap=True), right=("value", "95 % interval"), no_wrap=True)
+    table.add_column("unit", no_wrap=True)
     for number in found.numbers:
         low, high = (f"{v:.4g}" for v in (number.low, number.high))
         interval = f"{'<' * number.low_open}{low} to {'>' * number.high_open}{high}"
         table.add_row(escape(number.key), f"{number.value:.4g}", interval, escape(number.unit))
     out.print(table)
-    measure = "standard deviations (1 is expected)" if given else "of the columns' size"
-    out.print(f"{found.runs:,} runs; root mean square misfit {found.error:.3g} {measure}", highlight=False)
-    for number in found.numbers:
-        if not number.known:
-            err.print(
-                f"[yellow]Warning:[/] the data do not determine {escape(number.key)} within its range",
-                highlight=False,
-            )
+    measure = "standard deviations (1 is expected)" if result.given else "of the columns' size"
+    out.print(f"{found.runs:,} runs; root mean square misfit {found.error:.3g} {measure}")
+    print_warnings(*result.notes)
     keys = [number.key for number in found.numbers]
     for i, j in combinations(range(len(keys)), 2):
         if abs(found.correlation[i][j]) > TIED:
-            err.print(
-                f"[yellow]Warning:[/] {escape(keys[i])} and {escape(keys[j])} are correlated "
-                f"(correlation {found.correlation[i][j]:.2f}); only their combination is well determined",
-                highlight=False,
+            print_warnings(
+                f"{keys[i]} and {keys[j]} are correlated (correlation {found.correlation[i][j]:.2f}); "
+                "only their combination is well determined"
             )
-    out.print(escape(shlex.join(set_options(found.overrides))), highlight=False)
+    out.print(escape(shlex.join(set_options(found.overrides))))
 
 
 @contextlib.contextmanager
@@ -245,15 +236,13 @@ def _stating_what_is_kept(where: Path | None) -> Iterator[None]:
         yield
     except (KeyboardInterrupt, SystemExit):
         left = "the same command resumes" if where else "with --out the runs would have been kept"
-        err.print(f"interrupted; {left}", highlight=False)
+        err.print(f"interrupted; {left}")
         raise
 
 
 def _print_sensitivity(found: Sensitivity) -> None:
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("* assumed", overflow="fold")
-    for name in ("mu*", "alone", "in all"):
-        table.add_column(name, justify="right", no_wrap=True)
+    first = Column("* assumed", overflow="fold")
+    table = plain_table(first, right=("mu*", "alone", "in all"), no_wrap=True)
     for index in found.indices:
         shares = ["left out", ""]
         if index.total is not None:
@@ -268,7 +257,6 @@ def _print_sensitivity(found: Sensitivity) -> None:
     out.print(
         f"{found.runs:,} runs of {escape(found.name)}: {found.mean:.4g}, "
         f"standard deviation {found.deviation:.3g}; between seeds {found.noise:.3g}, "
-        f"{100 * found.noise_share:.2g} % of the variance",
-        highlight=False,
+        f"{100 * found.noise_share:.2g} % of the variance"
     )
-    out.print(f"\n{escape(found.sentence)}", highlight=False)
+    out.print(f"\n{escape(found.sentence)}")

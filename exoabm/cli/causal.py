@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 import exoabm
 from exoabm.cli.console import (
@@ -22,8 +21,11 @@ from exoabm.cli.console import (
     changes_of,
     err,
     out,
+    plain_table,
     positive_hours,
     print_json,
+    print_note,
+    print_path,
     progress,
 )
 
@@ -80,13 +82,11 @@ def whatif(
         )
     about = found.found.about
     if about["moved"]:
-        err.print(f"[yellow]Note:[/] {escape(about['moved'])}", highlight=False)
+        print_note(about["moved"])
     if as_json:
         print_json({"folder": str(out_), **about})
         return
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in ("readout", "as it is", "changed", "effect"):
-        table.add_column(name, justify="left" if name == "readout" else "right")
+    table = plain_table("readout", right=("as it is", "changed", "effect"))
     moved = found.rows()
     for row in moved[:SHOWN]:
         table.add_row(escape(row["readout"]), *(f"{row[key]:,.6g}" for key in ("as_is", "changed", "effect")))
@@ -94,11 +94,11 @@ def whatif(
         out.print(table)
         if len(moved) > SHOWN:
             more = counted(len(moved) - SHOWN, "further readout")
-            out.print(f"and {more} in whatif.json", highlight=False)
+            out.print(f"and {more} in whatif.json")
     else:
-        out.print("no readout changed", highlight=False)
-    err.print(escape(about["pairing"]["sentence"]), highlight=False)
-    out.print(f"[green]{escape(str(out_))}[/]", highlight=False)
+        out.print("no readout changed")
+    err.print(escape(about["pairing"]["sentence"]))
+    print_path(out_)
 
 
 @app.command(rich_help_panel=PANEL)
@@ -135,7 +135,7 @@ def causal(
         from exoabm.causal.attribution import duration_note
 
         note = duration_note(loaded, readout=readout, design=design, **asked)
-        err.print(f"[yellow]Note:[/] {escape(note)}", highlight=False)
+        print_note(note)
     with progress("runs") as update:
         found = exoabm.causal(
             loaded, readout, **asked, design=design, out=out_, overwrite=overwrite, progress=update
@@ -143,19 +143,16 @@ def causal(
     if as_json:
         print_json({"folder": str(out_), "readout": found.readout, "total": found.total, "rows": found.rows})
         return
-    table = Table(
-        box=None, header_style="bold", pad_edge=False, title=escape(found.readout), title_justify="left"
-    )
-    for name in ("donor", "sent", "share", "effect", "95 % interval", "share"):
-        table.add_column(name, justify="left" if name == "donor" else "right")
+    numbers = ("sent", "share", "effect", "95 % interval", "share")
+    table = plain_table("donor", right=numbers, title=escape(found.readout))
     for row in found.rows[:SHOWN]:
         ends = "" if row["ci95_low"] is None else f"{row['ci95_low']:,.4g} to {row['ci95_high']:,.4g}"
         share = "" if row["effect_share"] is None else f"{row['effect_share']:.1%}"
         sent, effect = f"{row['sent']:,.6g}", f"{row['effect']:,.5g}"
         table.add_row(escape(row["group"]), sent, f"{row['sent_share']:.1%}", effect, ends, share)
     out.print(table)
-    out.print(found.disagreement(), highlight=False)
-    out.print(f"[green]{escape(str(out_))}[/]", highlight=False)
+    out.print(found.disagreement())
+    print_path(out_)
 
 
 @app.command(rich_help_panel=PANEL)
@@ -172,9 +169,8 @@ def paths(
     if as_json:
         print_json({"folder": str(out_), "rows": found.rows})
         return
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in ("recipient", "delivered", "direct", "over 1", "over 2", "over more cells"):
-        table.add_column(name, justify="left" if name == "recipient" else "right")
+    numbers = ("delivered", "direct", "over 1", "over 2", "over more cells")
+    table = plain_table("recipient", right=numbers)
     for name, share in found.by_hops().items():
         cells = [
             share[0],
@@ -183,4 +179,4 @@ def paths(
         ]
         table.add_row(escape(name), f"{found.delivered(name):,.6g}", *(f"{each:.1%}" for each in cells))
     out.print(table)
-    out.print(f"[green]{escape(str(out_))}[/]", highlight=False)
+    print_path(out_)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.table import Column, Table
 
 from exoabm import collector_paused
 from exoabm.errors import (
@@ -49,7 +50,7 @@ class _Console(Console):
     """A console that escapes control characters and draws no emoji for what stands between colons."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(emoji=False, **options)
+        super().__init__(emoji=False, highlight=False, **options)
 
     def render_str(self, text: str, **options: Any) -> Text:  # type: ignore[override]
         """A text as it is measured and laid out."""
@@ -149,13 +150,39 @@ def positive_hours(text: str | None) -> float | None:
 
 def print_compiling() -> None:
     """Print the reason why the first command takes longer."""
-    err.print("Compiling for this machine, once; this may take a minute ...", style="dim", highlight=False)
+    err.print("Compiling for this machine, once; this may take a minute ...", style="dim")
+
+
+def print_warnings(*texts: str) -> None:
+    """Print each warning on a line of the standard error."""
+    for text in texts:
+        err.print(f"[yellow]Warning:[/] {escape(text)}")
+
+
+def print_note(text: str) -> None:
+    """Print a note on the standard error."""
+    err.print(f"[yellow]Note:[/] {escape(text)}")
+
+
+def print_path(path: Path) -> None:
+    """Print the path of a result."""
+    out.print(f"[green]{escape(str(path))}[/]")
+
+
+def plain_table(
+    *left: str | Column, right: Sequence[str] = (), no_wrap: bool = False, **options: Any
+) -> Table:
+    """A table without lines: columns ``left``, then those of numbers, ``right``."""
+    numbers = (Column(name, justify="right", no_wrap=no_wrap) for name in right)
+    return Table(
+        *left, *numbers, box=None, header_style="bold", pad_edge=False, title_justify="left", **options
+    )
 
 
 def print_recognized(recognized: str) -> None:
     """Print the recognized format of the table of cells, if any."""
     if recognized:
-        err.print(f"[cyan]Table:[/] {escape(recognized)}", highlight=False)
+        err.print(f"[cyan]Table:[/] {escape(recognized)}")
 
 
 def print_json(data: Any) -> None:
@@ -208,10 +235,9 @@ def progress(title: str) -> Iterator[Any]:
 
 def print_damage(found: Sequence[str]) -> None:
     """Report completed rows that were damaged or missing and were computed again."""
-    for each in found[:MOST_LISTED]:
-        err.print(f"[yellow]Warning:[/] {escape(each)}; it was computed again", highlight=False)
+    print_warnings(*(f"{each}; it was computed again" for each in found[:MOST_LISTED]))
     if len(found) > MOST_LISTED:
-        err.print(f"[yellow]Warning:[/] and {len(found) - MOST_LISTED:,} more", highlight=False)
+        print_warnings(f"and {len(found) - MOST_LISTED:,} more")
 
 
 @contextlib.contextmanager
@@ -226,7 +252,7 @@ def stating_how_to_resume(folder: Path) -> Iterator[None]:
         work = folder.with_name(folder.name.removesuffix(UNFINISHED) + UNFINISHED)
         kept = (work / CHECKPOINT).exists() or is_batch(folder)
         left = f"`{command_line('resume', folder)}` resumes it" if kept else "no files remain"
-        err.print(f"interrupted; {escape(left)}", highlight=False)
+        err.print(f"interrupted; {escape(left)}")
         raise
 
 
@@ -259,12 +285,12 @@ def main() -> None:
         if sys.stdout is not None:
             sys.stdout.flush()
     except ExoError as error:
-        err.print(f"[bold red]Error:[/] {escape(str(error))}", highlight=False)
+        err.print(f"[bold red]Error:[/] {escape(str(error))}")
         code = error.exit_code
     except (typer.Abort, KeyboardInterrupt):
         code = INTERRUPTED
     except MemoryError:
-        err.print("[bold red]Error:[/] no memory was left", highlight=False)
+        err.print("[bold red]Error:[/] no memory was left")
         code = ResourceError.exit_code
     except BrokenPipeError:
         _discard_output()
@@ -272,22 +298,22 @@ def main() -> None:
     except OSError as error:
         _discard_output()
         where = f"{error.filename}: " if error.filename else ""
-        err.print(f"[bold red]Error:[/] {escape(where)}{error.strerror or error}", highlight=False)
+        err.print(f"[bold red]Error:[/] {escape(where)}{error.strerror or error}")
         code = ExoError.exit_code
     except Exception as error:
         if not hasattr(error, "format_message"):
             raise
         if message := error.format_message():  # click has errors that are a help text printed before
-            err.print(f"[bold red]Error:[/] {escape(message)}", highlight=False)
+            err.print(f"[bold red]Error:[/] {escape(message)}")
         code = getattr(error, "exit_code", InputError.exit_code)
     sys.exit(code or 0)
 
 
 def _warn(usual: Callable[..., None], message: Warning | str, category: type[Warning], *rest: Any) -> None:
     if issubclass(category, LongRun):
-        err.print(f"[yellow]Note:[/] {escape(str(message))}", highlight=False)
+        print_note(str(message))
     elif issubclass(category, MixedVersions):
-        err.print(f"[yellow]Warning:[/] {escape(str(message))}", highlight=False)
+        print_warnings(str(message))
     else:
         usual(message, category, *rest)
 
@@ -330,7 +356,7 @@ def _root(
     if version:
         import exoabm
 
-        out.print(f"exoabm {exoabm.__version__}", highlight=False)
+        out.print(f"exoabm {exoabm.__version__}")
         context.exit()
     if context.invoked_subcommand is None:
         context.get_help()  # typer prints it

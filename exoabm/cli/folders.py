@@ -7,9 +7,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column
 
-from exoabm.cli.console import JsonOption, app, err, load, out, overrides_of, print_json
+from exoabm.cli.console import (
+    JsonOption,
+    app,
+    load,
+    out,
+    overrides_of,
+    plain_table,
+    print_json,
+    print_warnings,
+)
 from exoabm.errors import InputError
 from exoabm.export.formats import FORMATS, TABLES
 
@@ -69,10 +78,9 @@ def export(
         written, lost = exported(
             Path(source), to, format_, overwrite=overwrite, partial=partial, options=options
         )
-        for fault in lost:
-            err.print(f"[yellow]Warning:[/] left out: {escape(str(fault))}", highlight=False)
+        print_warnings(*(f"left out: {fault}" for fault in lost))
     for path in written:
-        out.print(escape(str(path)), highlight=False)
+        out.print(escape(str(path)))
 
 
 @app.command(rich_help_panel=PANEL)
@@ -88,11 +96,11 @@ def verify(
         print_json({"folder": str(folder), "faults": [{"file": f.name, "state": f.state} for f in found]})
     else:
         for fault in found:
-            out.print(f"{fault.state:<8} {escape(fault.name)}", highlight=False)
+            out.print(f"{fault.state:<8} {escape(fault.name)}")
     if found:
         raise InputError(f"{folder}: damaged, missing or unexpected files: {len(found):,}")
     if not as_json:
-        out.print(f"{escape(str(folder))} is complete and undamaged", highlight=False)
+        out.print(f"{escape(str(folder))} is complete and undamaged")
 
 
 @app.command(rich_help_panel=PANEL)
@@ -120,9 +128,9 @@ def clean(
         return
     for left in found:
         end = (" (removed)" if remove else " (--remove removes it)") if left.dead else ""
-        out.print(f"{escape(str(left.path))} {escape(left.what)}{end}", highlight=False)
+        out.print(f"{escape(str(left.path))} {escape(left.what)}{end}")
     if not found:
-        out.print("no leftovers", highlight=False)
+        out.print("no leftovers")
 
 
 @app.command(rich_help_panel=PANEL)
@@ -156,7 +164,7 @@ def figure(
     from exoabm.export.publication_figures import draw_figure
 
     draw_figure(source, what, out_, kind=kind, measure=measure, width=width, dpi=dpi, overwrite=overwrite)
-    out.print(escape(str(out_)), highlight=False)
+    out.print(escape(str(out_)))
 
 
 @app.command(rich_help_panel=PANEL)
@@ -214,28 +222,24 @@ def _print(report: Report) -> None:
         f"{report.cells:,} cells, {report.donors:,} of them true donors; {report.self_share:.0%} of uptake "
         f"returns to the sender\nresult: {escape(report.description)}\n"
         "Compare `result` with `combined` in the first block: which pairs of cells communicate. Among true "
-        "donors: which cells a known donor reaches. With self pairs: also what returns to its sender.",
-        highlight=False,
+        "donors: which cells a known donor reaches. With self pairs: also what returns to its sender."
     )
     for word in next(iter(report.rows.values())):
         first = next(iter(report.rows.values()))[word]
         for which, chance in first.items():
             title = f"{which}, {word}: {chance.positives:,} of {chance.pairs:,} are true, prevalence"
             title += f" {_number_text(chance.prevalence)}"
-            table = Table(box=None, header_style="bold", pad_edge=False, title=title, title_justify="left")
-            table.add_column("", min_width=14)
-            for name in ("AUPRC", "AUROC", "Spearman"):
-                table.add_column(name, justify="right")
+            numbers = ("AUPRC", "AUROC", "Spearman")
+            table = plain_table(Column("", min_width=14), right=numbers, title=title)
             for method, rows in report.rows.items():
                 each: Agreement = rows[word][which]
                 table.add_row(method, *map(_number_text, (each.auprc, each.auroc, each.spearman)))
-            out.print(table, highlight=False)
+            out.print(table)
     if report.type_spearman is not None:
-        out.print(f"Spearman over pairs of types: {report.type_spearman:.3f}", highlight=False)
+        out.print(f"Spearman over pairs of types: {report.type_spearman:.3f}")
     for note in report.notes:
-        out.print(escape(note), highlight=False)
-    for warning in report.warnings:
-        err.print(f"[yellow]Warning:[/] {escape(warning)}", highlight=False)
+        out.print(escape(note))
+    print_warnings(*report.warnings)
 
 
 def _number_text(value: float | None) -> str:

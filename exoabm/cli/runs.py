@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 import exoabm
 from exoabm import collector_paused
@@ -23,13 +22,16 @@ from exoabm.cli.console import (
     ThreadsOption,
     app,
     check_grid_memory,
-    err,
     load,
     out,
+    plain_table,
     positive_hours,
     print_compiling,
     print_json,
+    print_note,
+    print_path,
     print_recognized,
+    print_warnings,
     progress,
     stating_how_to_resume,
 )
@@ -83,7 +85,7 @@ def run(
 
     long = warning(loaded, hours=duration, threads=threads, compiling=print_compiling)
     if long is not None:
-        err.print(f"[yellow]Note:[/] {escape(long)}", highlight=False)
+        print_note(long)
     with progress(Path(loaded.name).stem) as update, stating_how_to_resume(folder):
         result = run_to_folder(
             loaded,
@@ -135,8 +137,7 @@ def _check_folder(path: Path, overwrite: bool) -> None:
 
 def _report(result: RunResult | Run, as_json: bool) -> None:
     print_recognized(result.recognized)
-    for warning in result.warnings:
-        err.print(f"[yellow]Warning:[/] {escape(warning)}", highlight=False)
+    print_warnings(*result.warnings)
     if as_json:
         print_json({"folder": str(result.folder), **result.summary})
     else:
@@ -147,19 +148,13 @@ def _print_result(result: RunResult | Run) -> None:
     from exoabm.state import OUTSIDE
 
     summary = result.summary
-    out.print(
-        f"[bold]{escape(summary['title'])}[/]: {summary['hours']:g} h, seed {summary['seed']}",
-        highlight=False,
-    )
+    out.print(f"[bold]{escape(summary['title'])}[/]: {summary['hours']:g} h, seed {summary['seed']}")
     asked = summary.get("readout")
     if asked is not None and asked["value"] is not None:
         text = f"{asked['title']}: {_counted(asked['value'])} {asked['unit']}".rstrip()
-        out.print(f"[bold]{escape(text)}[/] ({escape(asked['metric'])})", highlight=False)
+        out.print(f"[bold]{escape(text)}[/] ({escape(asked['metric'])})")
     for kind, balance in summary["mass_balance"].items():
-        table = Table(box=None, header_style="bold", pad_edge=False)
-        table.add_column(kind)
-        table.add_column("number", justify="right")
-        table.add_column("share", justify="right")
+        table = plain_table(kind, right=("number", "share"))
         for place, count in balance.items():
             if count or place == "emitted":
                 share = count / balance["emitted"] if balance["emitted"] else 0.0
@@ -168,11 +163,8 @@ def _print_result(result: RunResult | Run) -> None:
         out.print(table)
     taken = summary["communication"]["taken_up_by_type"]
     if any(any(row.values()) for row in taken.values()):
-        table = Table(box=None, header_style="bold", pad_edge=False)
-        table.add_column("taken up from / by")
         receivers = list(next(iter(taken.values())))
-        for receiver in receivers:
-            table.add_column(receiver, justify="right")
+        table = plain_table("taken up from / by", right=receivers)
         for donor, row in taken.items():
             table.add_row(donor, *(f"{row[r]:,.1f}" for r in receivers))
         out.print(table)
@@ -188,18 +180,16 @@ def _print_result(result: RunResult | Run) -> None:
             reach = f"stays above {threshold:.3g} /mL at every distance from the donors"
         elif distance == 0:
             reach = f"is below {threshold:.3g} /mL at every distance from the donors"
-        out.print(f"{kind} {reach}", highlight=False)
-    out.print(f"[green]{escape(str(result.folder))}[/]", highlight=False)
+        out.print(f"{kind} {reach}")
+    print_path(result.folder)
 
 
 def _print_body(dose: str, forms: dict[str, dict[str, dict[str, float]]]) -> None:
     """Where in the body a dose was; molecules that it set free beside its particles."""
     particles, molecules = forms["particles"], forms["molecules"]
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column(f"{dose} in the body")
     set_free = ["set free, highest recorded"] if molecules else []
-    for name in ("at the end", "highest recorded", "share x h", *set_free):
-        table.add_column(name, justify="right")
+    numbers = ("at the end", "highest recorded", "share x h", *set_free)
+    table = plain_table(f"{dose} in the body", right=numbers)
     for place in dict.fromkeys((*particles, *molecules)):
         held, free = particles.get(place, {}), molecules.get(place)
         exposure = f"{held['exposure_h']:.3g}" if "exposure_h" in held else ""
@@ -216,12 +206,8 @@ def _print_strongest(edges: list[dict[str, Any]]) -> None:
     if not edges:
         return
     copies = list(edges[0]["copies_delivered"])
-    table = Table(
-        box=None, header_style="bold", pad_edge=False, title="strongest edges", title_justify="left"
-    )
-    table.add_column("donor -> recipient")
-    for name in ("taken up", "delivered", *(f"{name} copies" for name in copies)):
-        table.add_column(name, justify="right")
+    numbers = ("taken up", "delivered", *(f"{name} copies" for name in copies))
+    table = plain_table("donor -> recipient", right=numbers, title="strongest edges")
     for edge in edges:
         donor = "" if edge["donor"] is None else f" {edge['donor']}"
         ends = f"{edge['donor_type']}{donor} -> {edge['recipient_type']} {edge['recipient']}"

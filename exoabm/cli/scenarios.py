@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from exoabm.cli.console import (
     HoursOption,
@@ -18,15 +17,17 @@ from exoabm.cli.console import (
     ThreadsOption,
     app,
     check_grid_memory,
-    err,
     load,
     out,
     overrides_of,
+    plain_table,
     positive_hours,
     print_compiling,
     print_json,
+    print_path,
     print_plain,
     print_recognized,
+    print_warnings,
     progress,
 )
 from exoabm.errors import InputError, command_line
@@ -48,7 +49,7 @@ def list_scenarios(as_json: JsonOption = False) -> None:
     if as_json:
         print_json([{"name": n, "title": i["title"], "question": i["question"]} for n, i in infos.items()])
         return
-    table = Table("scenario", "question", box=None, header_style="bold", pad_edge=False)
+    table = plain_table("scenario", "question")
     for name, info in infos.items():
         table.add_row(f"[cyan]{name}[/]", escape(info["question"]))
     out.print(table)
@@ -72,7 +73,7 @@ def show(
         print_json({"name": loaded.name, "sha256": loaded.sha256(), "parameters": rows})
         return
     info = loaded.scenario.info
-    out.print(f"[bold]{escape(info.title)}[/]\n{escape(info.question)}", highlight=False)
+    out.print(f"[bold]{escape(info.title)}[/]\n{escape(info.question)}")
     section = ""
     for row in rows:
         head, _, key = row["key"].rpartition(".")
@@ -80,14 +81,14 @@ def show(
             continue
         if head != section:
             section = head
-            out.print(f"\n[bold cyan]{escape('[' + head + ']')}[/]", highlight=False)
+            out.print(f"\n[bold cyan]{escape('[' + head + ']')}[/]")
         unset = row["value"] is None or row["value"] == []
         value = "not set" if unset else f"{row['value']} {row.get('unit', '')}".strip()
         line = _filled(f"  {key} = {value}").removeprefix(f"  {key}")
-        out.print(f"  [bold]{escape(key)}[/]{escape(line)}", highlight=False)
+        out.print(f"  [bold]{escape(key)}[/]{escape(line)}")
         if more := _key_text(row):
-            out.print(escape(_filled(f"      {more}")), style="dim", highlight=False)
-    out.print(f"\nSources in full: {escape(command_line('cite', scenario))}", highlight=False)
+            out.print(escape(_filled(f"      {more}")), style="dim")
+    out.print(f"\nSources in full: {escape(command_line('cite', scenario))}")
 
 
 @app.command(rich_help_panel=PANEL)
@@ -150,10 +151,9 @@ def validate(
         print_json({"valid": True, "cells": cells, "warnings": warnings} | more)
         return
     print_recognized(plan.placed.recognized if plan.placed else "")
-    for warning in warnings:
-        err.print(f"[yellow]Warning:[/] {escape(warning)}", highlight=False)
+    print_warnings(*warnings)
     counts = ", ".join(f"{n:,} {name}" for name, n in cells.items())
-    out.print(f"{escape(loaded.name)} is valid: {plan.domain.describe()}; {counts}", highlight=False)
+    out.print(f"{escape(loaded.name)} is valid: {plan.domain.describe()}; {counts}")
     if found is not None:
         _print_convergence(found)
 
@@ -161,11 +161,10 @@ def validate(
 def _print_convergence(found: Convergence) -> None:
     """One row per readout: value, errors by step and voxel, and noise between seeds."""
     out.print(
-        f"Errors at a step of {found.step:g} s and voxels of {found.voxel:g} um, from {found.runs} runs:",
-        highlight=False,
+        f"Errors at a step of {found.step:g} s and voxels of {found.voxel:g} um, from {found.runs} runs:"
     )
     columns = ("readout", "value", "error by step", "order", "error by voxel", "noise between seeds")
-    table = Table(*columns, box=None, header_style="bold", pad_edge=False)
+    table = plain_table(*columns)
     for row in found.readouts:
         error = f"{row.time_error:+.2g}"
         if row.time_uncertainty:
@@ -180,9 +179,9 @@ def _print_convergence(found: Convergence) -> None:
             "" if row.voxel_error is None else f"{row.voxel_error:+.2g}",
             "" if row.noise is None else f"{row.noise:.2g}",
         )
-    out.print(table, highlight=False)
+    out.print(table)
     for remark in found.remarks:
-        out.print(escape(remark), style="dim", highlight=False)
+        out.print(escape(remark), style="dim")
 
 
 @app.command(rich_help_panel=PANEL)
@@ -210,7 +209,7 @@ def estimate(
         measured = {"seconds": timing.seconds, "row_seconds": timing.row_seconds}
         print_json(asdict(guess) | asdict(timing) | measured)
         return
-    table = Table(box=None, show_header=False, pad_edge=False)
+    table = plain_table(show_header=False)
     table.add_row("grid", f"{guess.voxels:,} voxels x {guess.labels} origins x {guess.kinds} vesicle kinds")
     table.add_row("cells", f"{guess.cells:,}")
     table.add_row("steps", f"{timing.steps:,} of up to {guess.substeps} sub-steps")
@@ -220,7 +219,7 @@ def estimate(
         f"about {rounded_duration(timing.seconds)}, {rounded_duration(timing.writing)} of it for tables "
         f"({timing.probed} steps measured, {timing.step * 1e3:.3g} ms each)",
     )
-    out.print(table, highlight=False)
+    out.print(table)
 
 
 @app.command(rich_help_panel=PANEL)
@@ -250,7 +249,7 @@ def cite(
             ]
             print_plain("\n".join(lines))
         else:
-            out.print(f"[cyan]{key}[/]  {escape(format_citation(key))}", highlight=False)
+            out.print(f"[cyan]{key}[/]  {escape(format_citation(key))}")
 
 
 @app.command(rich_help_panel=PANEL)
@@ -264,8 +263,8 @@ def new(
     from exoabm.runs.input_tables import draft_scenario
 
     print_recognized(draft_scenario(table, out_, overrides_of(set_), overwrite=overwrite))
-    out.print(f"[green]{escape(str(out_))}[/]", highlight=False)
-    out.print(escape(command_line("run", out_)), highlight=False)
+    print_path(out_)
+    out.print(escape(command_line("run", out_)))
 
 
 def _filled(text: str) -> str:

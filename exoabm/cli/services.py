@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
-from exoabm.cli.console import JsonOption, app, out, print_json
+from exoabm.cli.console import JsonOption, app, out, plain_table, print_json
 
 
 @app.command(rich_help_panel="Runs")
@@ -100,7 +99,7 @@ def bench(
     if as_json:
         print_json(report.rows)
         return
-    shown = Table(*report.columns, box=None, header_style="bold", pad_edge=False, title=report.title)
+    shown = plain_table(*report.columns, title=report.title)
     for row in report.rows:
         shown.add_row(*(str(row[column]) for column in report.columns))
     out.print(shown)
