@@ -11,15 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from exoabm.parameters.catalog import CATALOG, THEMES, Parameter
-from exoabm.tables.declarations import (
-    BATCH_TABLES,
-    CAUSAL_TABLES,
-    CELLS,
-    EDGES,
-    EVENT_TABLES,
-    METRICS,
-    SCHEMA_VERSION,
-)
+from exoabm.tables import declarations
+from exoabm.tables.declarations import METRICS, SCHEMA_VERSION
 from exoabm.tables.readouts import BETWEEN, DISTANCE, OF_DONOR
 
 if TYPE_CHECKING:
@@ -115,7 +108,7 @@ def renewed(page: str) -> str:
 
 TABLES = f"""# Tables
 
-This file is generated from `exoabm/tables/declarations.py`; after a change there run
+This file is generated from `exoabm/tables/declarations.toml`; after a change there run
 `python docs/generate.py`. Version of the tables: {SCHEMA_VERSION}.
 
 Tables are Parquet files. Their footer contains the version of the tables, the version of exoabm, the SHA-256
@@ -163,14 +156,8 @@ EXAMPLES = {
     "metrics_by_dose": "given_share[treatment]",
     "metrics_by_compartment": "particle_exposure_h[treatment, liver]",
 }
-GROUPS = {
-    "Metrics": METRICS,
-    "Cells": CELLS,
-    "Events": EVENT_TABLES,
-    "Communication": EDGES,
-    "Batches": BATCH_TABLES,
-    "Causal effects": CAUSAL_TABLES,
-}
+TITLES = {"causal": "Causal effects"}
+GROUPS = {TITLES.get(group, group.capitalize()): tables for group, tables in declarations.GROUPS.items()}
 
 
 def tables_page() -> str:

@@ -25,7 +25,7 @@ from exoabm.plot.palette import Looks
 from exoabm.scenario.cell_builder import binding, may_donate
 from exoabm.scenario.loader import MAX_BYTES, parse
 from exoabm.state import RESERVOIR
-from exoabm.tables.fates import BETWEEN_CELLS
+from exoabm.tables.declarations import TABLES
 from exoabm.tables.run_tables import Run
 from exoabm.viz.results.text_summary import drawn_class, present_classes
 
@@ -440,7 +440,7 @@ def _nearest(space: Space, points: np.ndarray, targets: np.ndarray) -> np.ndarra
 
 def meaning(count: str) -> str:
     """Meaning of a count, from the description of the table."""
-    return f"vesicles {BETWEEN_CELLS[count]}"
+    return next(column.meaning for column in TABLES["edges"].columns if column.name == count)
 
 
 def named(names: Sequence[str]) -> list[str]:
