@@ -23,10 +23,9 @@ from exoabm.scenario.changes import (
     StepChange,
     changed_between_steps,
     model_time,
-    of_checkpoint,
     with_step_changes,
 )
-from exoabm.scenario.loader import LoadedScenario, load
+from exoabm.scenario.loader import LoadedScenario, load, of_checkpoint
 from exoabm.scenario.therapy_builder import make_protocol
 from exoabm.schedule import Step, advance
 from exoabm.software import drift, made_with

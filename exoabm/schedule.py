@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from exoabm.accounting.finite_check import check_finite
 from exoabm.accounting.stage_records import Emissions, Returning, Sources, TransportResult, Turnover, Uptake
-from exoabm.accounting.step_balance import book_flows, close_step
+from exoabm.accounting.step_checks import book_flows, check_finite, close_step
 from exoabm.cells.interventions import give, without_silenced
 from exoabm.cells.motility import move
 from exoabm.cells.responses import respond

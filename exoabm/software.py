@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import exoabm
+from exoabm.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,6 +53,20 @@ def versions() -> dict[str, str]:
 def _installed(library: str) -> str:
     """Version of a library, which is read from its files once: a fit asks for it before every set of runs."""
     return metadata.version(library)
+
+
+def check_version(version: str, begun: str) -> None:
+    """Refuse to go on with a run or batch of another version of exoabm.
+
+    Raises
+    ------
+    InputError
+    """
+    if version != exoabm.__version__:
+        raise InputError(
+            f"the {begun} was started with exoabm {version} and this is {exoabm.__version__}; "
+            "only the same version gives the same results"
+        )
 
 
 def made_with() -> dict[str, str]:

@@ -14,7 +14,7 @@ from exoabm.api.batches import Vary, source_of, vary_texts, workers_of
 from exoabm.api.folders import place_of, save_json, saved_folder
 from exoabm.api.plots import new_axes
 from exoabm.api.progress import progress_bar
-from exoabm.api.scenarios import Frame, Source, file_of, scenario
+from exoabm.api.scenarios import Frame, Source, file_of, runnable
 from exoabm.errors import InputError, LongRun, did_you_mean
 from exoabm.scenario.changes import model_time
 from exoabm.tables.html import html_card, html_table
@@ -126,10 +126,8 @@ def fit(
     from exoabm.batch.calibration.fit import fit_series, write_fit
     from exoabm.batch.calibration.measurements import read_table, series_of
     from exoabm.readers.particle_sizes import HEIGHTS, read_sizes
-    from exoabm.scenario.resource_estimate import check_grid_memory
 
-    loaded = scenario(source, changes)
-    check_grid_memory(loaded.scenario)
+    loaded = runnable(source, changes)
     if cluster is not None and out is None:
         raise InputError("--cluster needs --out, a folder that its workers see too")
     if heights not in (None, *HEIGHTS):
@@ -360,10 +358,8 @@ def sensitivity(
     from exoabm.batch.calibration.sensitivity import duration_note, run_sensitivity
     from exoabm.batch.calibration.sensitivity_report import write_report
     from exoabm.batch.execution.workers import kept
-    from exoabm.scenario.resource_estimate import check_grid_memory
 
-    loaded = scenario(source, changes)
-    check_grid_memory(loaded.scenario)
+    loaded = runnable(source, changes)
     factors = factors_of(loaded, vary_texts(vary, changes))
     duration = None if hours is None else model_time(hours, "hours")[0]
     effort = {"trajectories": trajectories, "samples": samples, "replicates": replicates}

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from exoabm.api.folders import place_of, save_folder
+from exoabm.api.folders import Saved, place_of
 from exoabm.api.plots import Plots, new_axes
 from exoabm.api.progress import progress_bar
-from exoabm.api.scenarios import Source, scenario
+from exoabm.api.scenarios import Source, runnable
 from exoabm.errors import InputError, LongRun, did_you_mean
 from exoabm.scenario.changes import model_time, text_of
 from exoabm.tables.html import html_card, html_table
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from exoabm.batch.execution.runner import Outcome
     from exoabm.batch.execution.workers import Workers
     from exoabm.batch.sweeps.summary import Summary, Varied
-    from exoabm.export.type_exchange import Exchange
     from exoabm.scenario.changes import Changes
     from exoabm.scenario.loader import LoadedScenario
 
@@ -114,7 +113,7 @@ def sweep(
     >>> found.plot("emitted[exosome]").get_xlabel()
     'release rate of donor (1/h)'
     """
-    loaded = scenario(source, changes)
+    loaded = runnable(source, changes)
     texts = vary_texts(vary, changes)
     if not texts and replicates == 1:
         raise InputError("a sweep of one run: give --vary KEY=A,B,C or --replicates N")
@@ -122,9 +121,6 @@ def sweep(
         raise InputError(f"--keep {keep}: readouts or runs")
     if shard is not None and (seed is None or out is None):
         raise InputError("--shard needs --seed and --out, so that all parts are of the same sweep")
-    from exoabm.scenario.resource_estimate import check_grid_memory
-
-    check_grid_memory(loaded.scenario)
     from exoabm.batch.execution.runner import Shard, run_rows
     from exoabm.batch.sweeps.sweep import duration_note, plan_sweep
     from exoabm.streams import Streams
@@ -180,7 +176,7 @@ def open_sweep(folder: str | Path) -> Sweep:
     return found
 
 
-class Batch(Plots):
+class Batch(Saved):
     """What sweeps and trials share: the folder, its plan, the table of runs, and plots of the first group.
 
     ``notes`` and ``damage`` are what was noticed when the batch was run: ``damage`` is what of earlier rows
@@ -210,35 +206,6 @@ class Batch(Plots):
             path = Path(scratch) / RESULTS
             write_rows(path, self.folder, self.plan, varied_keys(self.plan), names)
             return read_whole(path)
-
-    def save(self, folder: str | Path, *, overwrite: bool = False) -> Any:
-        """Copy the folder to a place of its own, and return the result there.
-
-        Raises
-        ------
-        InputError
-            If something stands there.
-        """
-        save_folder(self.folder, Path(folder), overwrite=overwrite)
-        return type(self)(folder, notes=self.notes)
-
-    def export(
-        self,
-        to: str | Path,
-        format: str | None = None,  # noqa: A002
-        *,
-        overwrite: bool = False,
-    ) -> list[Path]:
-        """Write all tables into a folder, also who sent how much to whom; see ``Run.export``."""
-        from exoabm.export.export import export
-
-        return export(self.folder, to, format, overwrite=overwrite)[0]
-
-    @cached_property
-    def _exchange(self) -> Exchange:
-        from exoabm.export.type_exchange import exchange_of
-
-        return exchange_of(str(self.folder))
 
 
 class Sweep(Batch):

@@ -12,7 +12,7 @@ from exoabm.api.folders import place_of, save_folder
 from exoabm.api.plots import new_axes
 from exoabm.api.progress import progress_bar
 from exoabm.api.runs import Run, repeated
-from exoabm.api.scenarios import Source, scenario
+from exoabm.api.scenarios import Source, runnable
 from exoabm.errors import InputError, did_you_mean
 from exoabm.scenario.changes import model_time
 
@@ -200,10 +200,8 @@ def whatif(
     """
     from exoabm.causal.whatif import whatif as compared
     from exoabm.scenario.loader import run_of
-    from exoabm.scenario.resource_estimate import check_grid_memory
 
-    loaded = scenario(source, changes)
-    check_grid_memory(loaded.scenario)
+    loaded = runnable(source, changes)
     given = None if hours is None else model_time(hours, "hours")[0]
     seed, duration, between = repeated(source, seed=seed, hours=given)
     home, folder = place_of(out, "whatif")
@@ -354,10 +352,7 @@ def causal(
 
 def attributable(source: Source, changes: Changes | None, by: str) -> LoadedScenario:
     """The scenario of an attribution, with what can be refused before a model is built; see ``causal``."""
-    from exoabm.scenario.resource_estimate import check_grid_memory
-
-    loaded = scenario(source, changes)
-    check_grid_memory(loaded.scenario)
+    loaded = runnable(source, changes)
     if by not in ("type", "cell"):
         raise InputError(f"by = {by!r}: must be type or cell")
     return loaded

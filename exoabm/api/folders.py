@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import tempfile
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
+from exoabm.api.plots import Plots
 from exoabm.manifest import MANIFEST
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
+
+    from exoabm.export.type_exchange import Exchange
 
 
 def place_of(out: str | Path | None, name: str) -> tuple[Any, Path]:
@@ -56,10 +59,62 @@ def saved_folder(to: Path, names: Collection[str], *, overwrite: bool = False) -
 
 def save_json(data: Any, to: Path, *, overwrite: bool = False) -> Path:
     """Write plain data as JSON, whole or not at all; see ``save_folder``."""
-    from exoabm.output.durable_files import check_new, write_whole, writing_into
+    from exoabm.output.durable_files import check_new, write_json, writing_into
 
     check_new(to, overwrite=overwrite and to.is_file())
-    text = json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False)
     with writing_into(to.parent):
-        write_whole(to, (text + "\n").encode())
+        write_json(to, data)
     return to
+
+
+class Saved(Plots):
+    """What a run, a sweep and a trial share: a folder, which is copied, exported and plotted.
+
+    Attributes
+    ----------
+    folder : Path
+    notes : tuple of str
+    """
+
+    folder: Path
+    notes: tuple[str, ...]
+
+    def save(self, folder: str | Path, *, overwrite: bool = False) -> Self:
+        """Copy the folder to a place of its own, and return what is there.
+
+        Raises
+        ------
+        InputError
+            If something stands there.
+        """
+        save_folder(self.folder, Path(folder), overwrite=overwrite)
+        return type(self)(folder, notes=self.notes)  # type: ignore[call-arg]
+
+    def export(self, to: str | Path, format: str | None = None, *, overwrite: bool = False) -> list[Path]:  # noqa: A002
+        """Write all tables into a folder, or the results in the format of another program; return the files.
+
+        Parameters
+        ----------
+        to : str or Path
+            A folder for tables; a name with the ending of a format, such as ``run.h5ad`` or ``cells.vtp``; a
+            ``.toml`` file for the scenario of a run.
+        format : str, optional
+            ``"csv"`` (by default), ``"json"``, ``"arrow"`` or ``"numpy"`` for tables, or a format's name.
+        overwrite : bool
+
+        Examples
+        --------
+        >>> import exoabm as xo
+        >>> run = xo.run("two_cells", {"clock.step": "10 min"}, seed=1, hours=1)
+        >>> [path.name for path in run.export("first.graphml")]
+        ['first.graphml']
+        """
+        from exoabm.export.export import export
+
+        return export(self.folder, to, format, overwrite=overwrite)[0]
+
+    @cached_property
+    def _exchange(self) -> Exchange:
+        from exoabm.export.type_exchange import exchange_of
+
+        return exchange_of(str(self.folder))

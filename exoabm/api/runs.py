@@ -6,10 +6,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from exoabm.api.folders import place_of, save_folder
-from exoabm.api.plots import Plots
+from exoabm.api.folders import Saved, place_of
 from exoabm.api.progress import progress_bar, show_warnings
-from exoabm.api.scenarios import Source, scenario
+from exoabm.api.scenarios import Source, runnable
 from exoabm.errors import InputError
 from exoabm.scenario.changes import model_time, texts_of
 from exoabm.tables.html import html_card, html_table
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from exoabm.api.batches import Sweep
     from exoabm.api.progress import ProgressUpdate
     from exoabm.api.trials import Trial
-    from exoabm.export.type_exchange import Exchange
     from exoabm.scenario.changes import Changes
     from exoabm.scenario.loader import LoadedScenario
     from exoabm.transport.transfer_matrix import TransferMatrix
@@ -89,10 +87,7 @@ def run(
     >>> first.edges.to_pandas()[["donor", "recipient"]].values.tolist()
     [[0, 1]]
     """
-    loaded = scenario(source, changes)
-    from exoabm.scenario.resource_estimate import check_grid_memory
-
-    check_grid_memory(loaded.scenario)
+    loaded = runnable(source, changes)
     given = None if hours is None else model_time(hours, "hours")[0]
     seed, duration, between = repeated(source, seed=seed, hours=given)
     if changes_at is not None:
@@ -215,7 +210,7 @@ def open_run(folder: str | Path) -> Run:
     return Run(folder)
 
 
-class Run(RunTables, Plots):
+class Run(RunTables, Saved):
     """A run: tables, fields, communication graph and plots, read from its folder when they are asked for.
 
     Each table is an attribute, a ``pyarrow.Table`` (``.to_pandas()``; polars and pyarrow read it as it is):
@@ -340,43 +335,3 @@ class Run(RunTables, Plots):
     def graph(self) -> nx.DiGraph:
         """The communication graph, donor -> recipient; the same as ``communication``."""
         return self.communication
-
-    def export(self, to: str | Path, format: str | None = None, *, overwrite: bool = False) -> list[Path]:  # noqa: A002
-        """Write all tables into a folder, or the run in the format of another program; return the files.
-
-        Parameters
-        ----------
-        to : str or Path
-            A folder for tables; a name with the ending of a format, such as ``run.h5ad`` or ``cells.vtp``; a
-            ``.toml`` file for the scenario.
-        format : str, optional
-            ``"csv"`` (by default), ``"json"``, ``"arrow"`` or ``"numpy"`` for tables, or a format's name.
-        overwrite : bool
-
-        Examples
-        --------
-        >>> import exoabm as xo
-        >>> run = xo.run("two_cells", {"clock.step": "10 min"}, seed=1, hours=1)
-        >>> [path.name for path in run.export("first.graphml")]
-        ['first.graphml']
-        """
-        from exoabm.export.export import export
-
-        return export(self.folder, to, format, overwrite=overwrite)[0]
-
-    def save(self, folder: str | Path, *, overwrite: bool = False) -> Run:
-        """Copy the run folder to a place of its own, and return the run there.
-
-        Raises
-        ------
-        InputError
-            If something stands there.
-        """
-        save_folder(self.folder, Path(folder), overwrite=overwrite)
-        return Run(folder, notes=self.notes)
-
-    @cached_property
-    def _exchange(self) -> Exchange:
-        from exoabm.export.type_exchange import exchange_of
-
-        return exchange_of(str(self.folder))

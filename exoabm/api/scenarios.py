@@ -87,6 +87,15 @@ def scenario(source: Source = "signaling", changes: Changes | None = None, /, **
     return load(source if isinstance(source, str) else kept_file_of(source, "scenario"), given)
 
 
+def runnable(source: Source, changes: Changes | None) -> LoadedScenario:
+    """As ``scenario``, for runs: a grid too large for this machine is refused."""
+    from exoabm.scenario.resource_estimate import check_grid_memory
+
+    loaded = scenario(source, changes)
+    check_grid_memory(loaded.scenario)
+    return loaded
+
+
 def list_scenarios() -> dict[str, str]:
     """The included scenarios and the question of each.
 

@@ -11,7 +11,7 @@ from exoabm.api.batches import Batch, Replicates, finished, source_of, workers_o
 from exoabm.api.folders import place_of
 from exoabm.api.plots import new_axes
 from exoabm.api.progress import progress_bar
-from exoabm.api.scenarios import Source, scenario
+from exoabm.api.scenarios import Source, runnable
 from exoabm.errors import InputError, did_you_mean
 from exoabm.scenario.loader import load, shipped
 from exoabm.tables.html import html_card, html_table
@@ -106,13 +106,11 @@ def planned(
 ) -> tuple[LoadedScenario, Plan]:
     """The scenario of a trial and the plan of its runs; see ``trial``."""
     from exoabm.batch.trials.design import plan_trial
-    from exoabm.scenario.resource_estimate import check_grid_memory
 
-    loaded = scenario(source, changes)
+    loaded = runnable(source, changes)
     if loaded.scenario.trial is None:
         having = [name for name in shipped() if load(name).scenario.trial is not None]
         raise InputError(f"{loaded.name} has no [trial]; scenarios that have: {', '.join(having)}")
-    check_grid_memory(loaded.scenario)
     return loaded, plan_trial(
         loaded,
         source=source_of(source),

@@ -10,7 +10,6 @@ of the seeds are compared, with Welch's interval.
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,7 @@ from exoabm.batch.execution.run_readouts import gather
 from exoabm.batch.sweeps.summary import varied_keys
 from exoabm.errors import InputError, command_line
 from exoabm.manifest import fault_list, faults, listed
-from exoabm.output.durable_files import atomic_folder, check_room
+from exoabm.output.durable_files import atomic_folder, check_room, write_json
 from exoabm.output.run_folder import check_finished
 from exoabm.runs.provenance import differences
 from exoabm.scenario.loader import parse
@@ -210,11 +209,10 @@ def write(comparison: Comparison, folder: Path, *, overwrite: bool = False) -> l
     from exoabm.plot.effects import draw_comparison
 
     check_room(folder, FILES, overwrite=overwrite)
-    text = json.dumps(comparison.plain(), indent=2, ensure_ascii=False, allow_nan=False)
     table = difference_table(comparison)
     course = table is not None and len(set(table["time_h"].to_pylist())) > 1
     with atomic_folder(folder, overwrite=overwrite) as partial:
-        (partial / FILES[0]).write_text(text + "\n", encoding="utf-8")
+        write_json(partial / FILES[0], comparison.plain())
         if course:
             pq.write_table(table, partial / FILES[1])
             caption = _caption(comparison)

@@ -9,7 +9,6 @@ cells divide, other vesicles than the silenced ones take another course too; how
 
 from __future__ import annotations
 
-import json
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from exoabm.errors import InputError, LongRun, NumericalError
-from exoabm.output.durable_files import atomic_folder, check_room, put_beside, write_whole
+from exoabm.output.durable_files import atomic_folder, check_room, put_beside, write_json
 from exoabm.runs.branches import run_from, start_of
 from exoabm.runs.execute import run_to_folder
 from exoabm.scenario.builder import blueprint
@@ -214,8 +213,7 @@ def _compare(out: Path, asked: dict[str, Any], scenario: Scenario) -> dict[str, 
         title=_title(asked, scenario),
         caption=str(about["pairing"]["sentence"]),
     )
-    text = json.dumps(about, indent=2, ensure_ascii=False, allow_nan=False)
-    write_whole(out / ABOUT, (text + "\n").encode())
+    write_json(out / ABOUT, about)
     return about
 
 

@@ -23,8 +23,7 @@ from exoabm.export.formats import RUN, format_of
 from exoabm.export.formats import TABLES as ENDINGS
 from exoabm.export.pairs import long_tables
 from exoabm.manifest import MANIFEST, Fault, fault_list
-from exoabm.output.durable_files import atomic_file, atomic_folder, check_new, write_whole, writing_into
-from exoabm.output.lock import LOCK
+from exoabm.output.durable_files import LOCK, atomic_file, atomic_folder, check_new, write_whole, writing_into
 from exoabm.readers.text_table import PHYSICELL_COLUMNS
 from exoabm.runs.input_tables import copy, tables_of
 from exoabm.runs.provenance import Operation

@@ -28,9 +28,7 @@ MEASURES = {
     "taken_up": ("taken_up", "taken up"),
     "delivered": ("delivered", "delivered"),
 }
-"""By the word of ``--measure`` the column of ``analysis.communication``, and the phrase for it."""
-COUNTS = {"captured": "encountered", "taken_up": "taken_up", "delivered": "delivered"}
-"""And the count of an edge."""
+"""By the word of ``--measure`` the count of an edge or pair, and the phrase for it."""
 MOST_CELLS = 2_000
 """Cells that are drawn one by one."""
 NO_RUNS = "keeps no runs, which this figure is made of; sweep with --keep runs, or a trial with --keep-runs"
@@ -54,7 +52,7 @@ class FigureRequest(NamedTuple):
     @property
     def counted(self) -> str:
         """The count of an edge that is drawn."""
-        return COUNTS[self.measure]
+        return MEASURES[self.measure][0]
 
     @property
     def unit(self) -> str:

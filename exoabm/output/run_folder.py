@@ -17,9 +17,13 @@ from exoabm.errors import ANOTHER_PLACE, ExoError, InputError, RunFailed, comman
 from exoabm.manifest import MANIFEST, inside
 from exoabm.manifest import write as write_manifest
 from exoabm.output.durable_files import (
+    LOCK,
+    Lock,
+    check_free,
     check_new,
     disk_message,
     folder_errors,
+    hold,
     put,
     put_back,
     put_beside,
@@ -29,7 +33,6 @@ from exoabm.output.durable_files import (
     sync,
     what_came,
 )
-from exoabm.output.lock import LOCK, Lock, check_free, hold
 from exoabm.tables.declarations import RUN_TABLES
 
 if TYPE_CHECKING:

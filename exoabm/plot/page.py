@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from exoabm.errors import InputError, did_you_mean
+from exoabm.output.durable_files import atomic_file
 from exoabm.plot.palette import COOL, INK, MUTED, OTHER, PAPER, RULE, WARM, rgb, to_hex
 from exoabm.plot.scales import number, plain, superscript
 
@@ -106,6 +107,26 @@ def save(figure: Figure, path: Path, ending: str, dpi: float) -> None:
         ".png": {"Software": "exoabm"},
     }
     figure.savefig(path, format=ending[1:], dpi=dpi, metadata=metadata[ending], facecolor=PAPER)
+
+
+def save_png(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG, whole or not at all."""
+    with atomic_file(path) as partial:
+        figure.savefig(partial, format="png", facecolor="white")
+
+
+def titled_panels(n: int, title: str) -> tuple[Figure, list[Axes]]:
+    """A figure for the screen with a title and n panels, three in a row."""
+    from matplotlib.figure import Figure
+
+    columns = min(3, n)
+    rows = -(-n // columns)
+    figure = Figure(figsize=(3.7 * columns + 0.4, 2.7 * rows + 1.0), layout="constrained", dpi=144)
+    figure.suptitle(title, x=0.01, ha="left", color=INK, fontsize=11, fontweight="bold")
+    panels = figure.subplots(rows, columns, squeeze=False).ravel().tolist()
+    for axes in panels[n:]:
+        axes.remove()
+    return figure, panels[:n]
 
 
 def axes_or_new(ax: Axes | None) -> Axes:

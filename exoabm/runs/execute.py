@@ -35,8 +35,8 @@ from exoabm.plot.run_figure.layout import Readout
 from exoabm.runs.input_tables import keep_tables, table_sha256_of
 from exoabm.runs.provenance import Operation, check_sources_unchanged, lasting, sources
 from exoabm.scenario.builder import census
-from exoabm.scenario.changes import StepChange, check_step_changes, of_checkpoint, with_step_changes
-from exoabm.scenario.loader import run_of, sha256_of
+from exoabm.scenario.changes import StepChange, check_step_changes, with_step_changes
+from exoabm.scenario.loader import of_checkpoint, run_of, sha256_of
 from exoabm.scenario.resource_estimate import MAX_EDGES_IN_GRAPHML
 from exoabm.scenario.step_accuracy import late_changes
 from exoabm.software import code, drift, machine, made_with, versions

@@ -42,7 +42,7 @@ def tables_of(loaded: LoadedScenario) -> dict[str, Path]:
 
 def table_sha256_of(loaded: LoadedScenario) -> str | None:
     """Hash of the layout's tables; None where they cannot be read, which the reader reports."""
-    with contextlib.suppress(OSError, InputError):
+    with contextlib.suppress(InputError):
         return loaded.table_sha256()
     return None
 

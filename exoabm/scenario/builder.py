@@ -14,8 +14,8 @@ from exoabm.accounting.mass_balance import MassBalance, WasteBalance
 from exoabm.domain import SIDES, Domain, Face, grid_shape
 from exoabm.errors import Problem, ResourceError, ScenarioError
 from exoabm.physiology import CellType, Mechanics, Process, SecretionMode, reachable
+from exoabm.readers.cells import GRID
 from exoabm.readers.options import BYSTANDER
-from exoabm.readers.position_checks import GRID
 from exoabm.scenario import cell_builder, layouts
 from exoabm.scenario.grid_accuracy import grid_warnings
 from exoabm.scenario.placement import Placed, arrange_groups, check_positions, from_table, grown_cells

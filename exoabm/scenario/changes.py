@@ -17,14 +17,12 @@ from fnmatch import fnmatchcase
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
-import exoabm
 from exoabm.errors import InputError, did_you_mean
 from exoabm.parameters.units import to_internal
 from exoabm.scenario.schema_fields import names_of, quantities
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from exoabm.scenario.loader import LoadedScenario
 
@@ -296,33 +294,6 @@ def with_step_changes(loaded: LoadedScenario, changes: Sequence[StepChange]) -> 
     if not changes:
         return loaded
     return replace(loaded, overrides=()).changed({each.key: each.value for each in changes})
-
-
-def of_checkpoint(plan: Mapping[str, Any], folder: Path) -> LoadedScenario:
-    """The scenario of the run of a checkpoint at its start, whose table of cells lies in the run's folder.
-
-    Raises
-    ------
-    InputError
-        If it is of another version of exoabm, or not what it was.
-    """
-    from exoabm.scenario.loader import parse  # which imports this module
-
-    if plan["exoabm"] != exoabm.__version__:
-        raise InputError(
-            f"the run was started with exoabm {plan['exoabm']} and this is {exoabm.__version__}; "
-            "only the same version gives the same results"
-        )
-    loaded = parse(plan["scenario"].encode(), name=plan["name"], folder=folder)
-    try:
-        table = loaded.table_sha256()
-    except OSError as error:
-        raise InputError(f"the table of cells cannot be read: {error.filename}: {error.strerror}") from None
-    if loaded.sha256() != plan["scenario_sha256"]:
-        raise InputError(f"the scenario {plan['name']} has changed since the run was started")
-    if table != plan["table_sha256"]:
-        raise InputError(f"{loaded.table_path()} is damaged; the original table is required")
-    return loaded
 
 
 def check_no_option(key: str, option: str) -> None:

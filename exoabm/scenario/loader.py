@@ -31,6 +31,7 @@ from exoabm.scenario.validation import (
     shortened,
     unresolved,
 )
+from exoabm.software import check_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -112,7 +113,12 @@ class LoadedScenario:
 
     def table_sha256(self) -> str | None:
         """SHA-256 of the layout's table, if it has one; of both, if a second one has its types."""
-        return sha256_of_tables([path for path in (self.table_path(), self.types_path()) if path is not None])
+        paths = [path for path in (self.table_path(), self.types_path()) if path is not None]
+        try:
+            return sha256_of_tables(paths)
+        except OSError as error:
+            why = f"{error.filename}: {error.strerror}"
+            raise InputError(f"the table of cells cannot be read: {why}") from None
 
     def resolved(self) -> dict[str, Any]:
         """The scenario with all defaults, as plain data for TOML or JSON."""
@@ -324,7 +330,7 @@ def load(
         return parse(scenario_of_table(Path(text)), name=text, folder=Path.cwd(), overrides=given)
     if text in names:
         path = names[text]
-    elif trusted and _is_file(text):
+    elif trusted and os.path.isfile(text):  # noqa: PTH113  Path refuses a name that is too long
         path = Path(text)
     else:
         raise _not_there(text, names, trusted)
@@ -394,6 +400,23 @@ def parse(
     return LoadedScenario(name, scenario, folder, trusted, tuple(given.items()), data)
 
 
+def of_checkpoint(plan: Mapping[str, Any], folder: Path) -> LoadedScenario:
+    """The scenario of the run of a checkpoint at its start, whose table of cells lies in the run's folder.
+
+    Raises
+    ------
+    InputError
+        If it is of another version of exoabm, or not what it was.
+    """
+    check_version(plan["exoabm"], "run")
+    loaded = parse(plan["scenario"].encode(), name=plan["name"], folder=folder)
+    if loaded.sha256() != plan["scenario_sha256"]:
+        raise InputError(f"the scenario {plan['name']} has changed since the run was started")
+    if loaded.table_sha256() != plan["table_sha256"]:
+        raise InputError(f"{loaded.table_path()} is damaged; the original table is required")
+    return loaded
+
+
 def _tables(data: bytes, name: str, overrides: Mapping[str, str], *, trusted: bool) -> dict[str, Any]:
     """The tables of a scenario file with the overrides in them, unchecked."""
     raw = copy(_toml(data, name))
@@ -401,13 +424,6 @@ def _tables(data: bytes, name: str, overrides: Mapping[str, str], *, trusted: bo
         own = str(_resolve(Path(value), name)) if key in PATH_KEYS and trusted else value
         override(raw, key, own, name)
     return raw
-
-
-def _is_file(text: str) -> bool:
-    try:
-        return Path(text).is_file()
-    except (OSError, ValueError):  # longer than a path may be, or with a null character
-        return False
 
 
 def _resolve(path: Path, name: str) -> Path:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from exoabm.errors import InputError, Problem, ScenarioError, command_line
+from exoabm.readers.cells import check_distinct_positions
 from exoabm.readers.options import TableOptions
-from exoabm.readers.position_checks import check_distinct_positions
 from exoabm.scenario import layouts
 from exoabm.scenario.region import Box, Region
 from exoabm.state import TableCells

@@ -13,9 +13,8 @@ from exoabm.errors import Problem, ScenarioError
 from exoabm.parameters.catalog import ORGANS
 from exoabm.scenario.schema_therapy import Separation
 from exoabm.streams import Purpose
-from exoabm.therapy.immunity import Immunity
 from exoabm.therapy.manufacturing import Process, SeparationStep
-from exoabm.therapy.pharmacokinetics import Body, Formulation, Organ, extraction, pbpk_model
+from exoabm.therapy.pharmacokinetics import Body, Formulation, Immunity, Organ, extraction, pbpk_model
 from exoabm.therapy.treatment_protocol import (
     CellProduct,
     Dose,

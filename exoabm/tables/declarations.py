@@ -82,11 +82,15 @@ class Table:
 
 
 def _columns(table: dict[str, Any], shared: dict[str, Column]) -> tuple[Column, ...]:
-    allowed = table.get("allowed", {})
-    return tuple(
-        shared[name] if about == "shared" else Column(name, *about, allowed=tuple(allowed.get(name, ())))
-        for name, about in table["columns"].items()
-    )
+    def column(name: str, about: Any) -> Column:
+        if about == "shared":
+            return shared[name]
+        dtype, unit, meaning, *null = about
+        return Column(
+            name, dtype, unit, meaning, "".join(null), tuple(table.get("allowed", {}).get(name, ()))
+        )
+
+    return tuple(column(name, about) for name, about in table["columns"].items())
 
 
 def _read() -> dict[str, tuple[Table, ...]]:

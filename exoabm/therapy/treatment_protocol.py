@@ -24,9 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from exoabm.state import State
-    from exoabm.therapy.immunity import Immunity
     from exoabm.therapy.manufacturing import Process
-    from exoabm.therapy.pharmacokinetics import Compartment, PBPKModel
+    from exoabm.therapy.pharmacokinetics import Compartment, Immunity, PBPKModel
 
 
 class Route(StrEnum):

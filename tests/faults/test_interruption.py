@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from exoabm.errors import InputError, NumericalError, RunFailed
-from exoabm.output.lock import LOCK, locked
+from exoabm.output.durable_files import LOCK, locked
 from exoabm.output.run_folder import RunFolder
 from exoabm.runs.execute import run_to_folder
 from exoabm.scenario.loader import load

@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 
 from exoabm.errors import InputError
-from exoabm.readers.cells import read_cells
+from exoabm.readers.cells import check_distinct_positions, plausibility_warnings, read_cells
 from exoabm.readers.options import AmbiguousTable, TableOptions
-from exoabm.readers.position_checks import check_distinct_positions, plausibility_warnings
 
 CASES = Path(__file__).parent / "cases"
 TISSUE = {"CK+": 107, "other": 59, "CD68+": 34}

@@ -17,9 +17,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from exoabm.errors import InputError
-from exoabm.readers.cells import read_cells
+from exoabm.readers.cells import GRID, read_cells
 from exoabm.readers.options import AmbiguousTable, TableOptions
-from exoabm.readers.position_checks import GRID
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data"
 PLAIN = "x_um,y_um,cell_type\n1.5,-2,CD8+\n3,4e1,Tumor/EGFR\n+.5,6.,M2 Macrophages\n"

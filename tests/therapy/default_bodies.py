@@ -7,9 +7,8 @@ from dataclasses import replace
 
 from exoabm.parameters import CATALOG, Quantity
 from exoabm.parameters.catalog import ORGANS
-from exoabm.therapy.immunity import Immunity
 from exoabm.therapy.manufacturing import Process, SeparationStep
-from exoabm.therapy.pharmacokinetics import Body, Formulation, Organ
+from exoabm.therapy.pharmacokinetics import Body, Formulation, Immunity, Organ
 
 
 def value(name: str) -> float:

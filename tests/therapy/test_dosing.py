@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from default_bodies import host, process, value
 
-from exoabm.therapy.immunity import Immunity
+from exoabm.therapy.pharmacokinetics import Immunity
 from exoabm.therapy.treatment_protocol import DoseMetric, Schedule, particles
 
 HOUR = 3600.0

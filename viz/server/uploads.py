@@ -25,9 +25,8 @@ from exoabm.errors import InputError, command_line, set_options, visible
 from exoabm.manifest import MANIFEST, fault_list, faults
 from exoabm.readers.binary_table import UNPACKED, read_flat
 from exoabm.readers.cell_types import map_labels, toml_key
-from exoabm.readers.cells import read_cells
+from exoabm.readers.cells import check_distinct_positions, read_cells
 from exoabm.readers.options import BYSTANDER, TableOptions
-from exoabm.readers.position_checks import check_distinct_positions
 from exoabm.scenario.loader import TABLE_SCENARIO, LoadedScenario, parse, scenario_of_table, shipped
 from exoabm.tables.declarations import METRICS
 from exoabm.tables.run_tables import Run

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from exoabm.batch.execution import row_files as files
-from exoabm.batch.execution.rows import Plan, replicate_seeds, row_of
+from exoabm.batch.execution.rows import Plan, replicate_seeds, row_of, seconds_of_row
 from exoabm.batch.execution.run_readouts import possible
 from exoabm.batch.execution.runner import run_or_resume
 from exoabm.batch.sweeps.designs import Axis, read_axis
@@ -173,7 +173,7 @@ class Evaluation:
             rows,
             source=self.source,
             hours=self.hours,
-            seconds_per_row=work(self.loaded, self.hours),
+            seconds_per_row=seconds_of_row(self.loaded, self.hours),
             about={"kind": "sensitivity", "stage": name, "seed": self.seed},
         )
         folder = self.folder / name
@@ -212,15 +212,6 @@ def _listed(rows: Sequence[Row]) -> str:
         for row in rows[:MOST_ROWS]
     ]
     return "\n".join(lines + [f"  and {len(rows) - MOST_ROWS:,} more"] * (len(rows) > MOST_ROWS))
-
-
-def work(loaded: LoadedScenario, hours: float | None) -> float:
-    """About how long a row takes, s; from the scenario alone, so that equal batches have equal files."""
-    from exoabm.scenario.builder import blueprint
-
-    guess = blueprint(loaded, seed=0).estimate
-    share = 1.0 if hours is None else hours * 3600 / float(loaded.scenario.clock.duration)
-    return share * guess.steps * guess.step_seconds
 
 
 @contextlib.contextmanager

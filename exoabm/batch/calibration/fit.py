@@ -24,7 +24,6 @@ Each set of points is a batch in a folder named by its content: completed runs a
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import tempfile
 from collections.abc import Callable, Sequence
@@ -34,16 +33,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from exoabm.batch.calibration.evaluation import reporting, work
+from exoabm.batch.calibration.evaluation import reporting
 from exoabm.batch.execution import row_files as files
-from exoabm.batch.execution.rows import Plan, replicate_seeds, row_of
+from exoabm.batch.execution.rows import Plan, replicate_seeds, row_of, seconds_of_row
 from exoabm.batch.execution.run_readouts import possible
 from exoabm.batch.execution.runner import run_or_resume
 from exoabm.batch.execution.workers import ThisProcess, kept
 from exoabm.errors import InputError, RunFailed
 from exoabm.model import ExosomeModel
-from exoabm.output.durable_files import atomic_file, write_whole
-from exoabm.plot.page import frame
+from exoabm.output.durable_files import write_json, write_whole
+from exoabm.plot.page import frame, save_png, titled_panels
 from exoabm.plot.palette import COOL, INK, WARM
 from exoabm.scenario.loader import LoadedScenario
 from exoabm.tables.readouts import resolve
@@ -200,7 +199,7 @@ class _Problem:
         self.seed, self.seeds = seed, replicate_seeds(seed, replicates)
         self.folder, self.workers = folder, workers
         self.progress, self.runs = progress or (lambda runs: None), 0
-        self.work = work(loaded, float(series.hours[-1]))
+        self.work = seconds_of_row(loaded, float(series.hours[-1]))
         self.there = np.isfinite(series.values)
         size = np.sqrt(np.nanmean(series.values**2, axis=0))
         scale = series.deviation
@@ -376,11 +375,10 @@ def write_fit(found: Fit, loaded: LoadedScenario, folder: Path) -> None:
     """
     import tomli_w
 
-    text = json.dumps(plain(found), indent=2, ensure_ascii=False, allow_nan=False)
     fitted = loaded.changed(found.overrides).resolved()
     with reporting(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        write_whole(folder / FILES[0], text.encode() + b"\n")
+        write_json(folder / FILES[0], plain(found))
         write_whole(folder / FILES[1], tomli_w.dumps(fitted).encode())
         asked = loaded.scenario.main_readout
         main = "" if asked is None else asked.metric
@@ -389,19 +387,11 @@ def write_fit(found: Fit, loaded: LoadedScenario, folder: Path) -> None:
 
 def _draw(found: Fit, path: Path, title: str, main: str) -> None:
     """Draw a panel per readout, at most ``MOST_PANELS`` with ``main`` as the first, into a PNG."""
-    from matplotlib.figure import Figure
-
     order = sorted(range(len(found.names)), key=lambda i: found.names[i] != main)[:MOST_PANELS]
     names = [found.names[i] for i in order]
-    columns = min(3, len(names))
-    rows = -(-len(names) // columns)
-    figure = Figure(figsize=(3.8 * columns + 0.4, 2.7 * rows + 1.2), layout="constrained", dpi=144)
-    figure.suptitle(title, x=0.01, ha="left", color=INK, fontsize=11, fontweight="bold")
-    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    figure, panels = titled_panels(len(names), title)
     data, model = np.array(found.data, float), np.array(found.model)
-    for axes in panels[len(names) :]:
-        axes.remove()
-    for column, axes, name in zip(order, panels, names, strict=False):
+    for column, axes, name in zip(order, panels, names, strict=True):
         axes.plot(found.hours, model[:, column], color=WARM[0], lw=1.5, label="fitted")
         axes.plot(found.hours, data[:, column], "o", color=COOL[0], ms=3.5, label="measured")
         axes.set_title(name.replace("_", " "), fontsize=8.5, color=INK, loc="left")
@@ -410,5 +400,4 @@ def _draw(found: Fit, path: Path, title: str, main: str) -> None:
     panels[0].legend(frameon=False, fontsize=8)
     lines = [f"{n.key} = {n.value:.4g} ({n.low:.4g} to {n.high:.4g}) {n.unit}" for n in found.numbers]
     figure.supxlabel("\n".join(lines), x=0.01, ha="left", fontsize=8, color=INK)
-    with atomic_file(path) as partial:
-        figure.savefig(partial, format="png", facecolor="white")
+    save_png(figure, path)

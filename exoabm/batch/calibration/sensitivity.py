@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from exoabm.batch.calibration.evaluation import NOISE_RUNS, Evaluation, silent, work
+from exoabm.batch.calibration.evaluation import NOISE_RUNS, Evaluation, silent
+from exoabm.batch.execution.rows import seconds_of_row
 from exoabm.batch.execution.workers import ThisProcess
 from exoabm.errors import InputError, NumericalError
 from exoabm.tables.readouts import named
@@ -265,7 +266,7 @@ def duration_note(
     from exoabm.runs.measured_runtime import WORTH_A_PROBE, probe, rounded_duration
 
     runs = NOISE_RUNS + replicates * (trajectories * (factors + 1) + samples * (factors + 2))
-    if runs / jobs * work(loaded, hours) < WORTH_A_PROBE:
+    if runs / jobs * seconds_of_row(loaded, hours) < WORTH_A_PROBE:
         return None
     seconds = runs / jobs * probe(loaded, hours=hours).row_seconds
     return (

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from exoabm.batch.calibration.evaluation import reporting
-from exoabm.output.durable_files import atomic_file, write_whole
+from exoabm.output.durable_files import write_json
+from exoabm.plot.page import save_png
 from exoabm.plot.palette import COOL, INK, MUTED, RULE, WARM
 
 if TYPE_CHECKING:
@@ -46,9 +46,8 @@ def plain(found: Sensitivity) -> dict[str, Any]:
 
 def write_report(found: Sensitivity, folder: Path, title: str) -> None:
     """Write ``sensitivity.json`` and ``sensitivity.png``."""
-    text = json.dumps(plain(found), indent=2, ensure_ascii=False, allow_nan=False)
     with reporting(folder):
-        write_whole(folder / FILES[0], text.encode() + b"\n")
+        write_json(folder / FILES[0], plain(found))
         _draw(found, folder / FILES[1], title)
 
 
@@ -70,8 +69,7 @@ def _draw(found: Sensitivity, path: Path, title: str) -> None:
         Patch(color=MUTED, alpha=0.45, label="with interactions"),
     ]
     figure.legend(handles=handles, loc="outside lower left", ncols=4, frameon=False, fontsize=8)
-    with atomic_file(path) as partial:
-        figure.savefig(partial, format="png", facecolor="white")
+    save_png(figure, path)
 
 
 def plot_screening(found: Sensitivity, ax: Axes) -> Axes:

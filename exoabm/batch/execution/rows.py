@@ -18,7 +18,7 @@ from exoabm.errors import InputError
 from exoabm.output.durable_files import write_whole
 from exoabm.runs.provenance import check_sources_unchanged, lasting
 from exoabm.scenario.loader import LoadedScenario, parse
-from exoabm.software import made_with
+from exoabm.software import check_version, made_with
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -244,11 +244,7 @@ class Plan:
             raise InputError(f"{folder} contains no batch (there is no {PLAN} in it)") from None
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(f"{folder / PLAN} cannot be read: {error}") from None
-        if plan.version != exoabm.__version__:
-            raise InputError(
-                f"the batch was started with exoabm {plan.version} and this is {exoabm.__version__}; "
-                "only the same version gives the same results"
-            )
+        check_version(plan.version, "batch")
         if plan.sha256 != expected:
             raise InputError(f"{folder / PLAN} was changed after the batch was started")
         return plan
@@ -265,16 +261,21 @@ class Plan:
         """
         then = self.loaded()
         check_sources_unchanged(then, self.source, dict(self.base), self.table_sha256, "batch")
-        try:
-            table = then.table_sha256()
-        except OSError as error:
-            raise InputError(f"the table of cells cannot be read: {error.strerror}") from None
-        if table != self.table_sha256:
+        if then.table_sha256() != self.table_sha256:
             raise InputError(f"{then.table_path()} has changed since the batch was started")
 
     def _plain(self) -> dict[str, Any]:
         plain = {name: getattr(self, name) for name in type(self).__dataclass_fields__}
         return plain | {"rows": [[row.name, row.overrides, row.seed] for row in self.rows]}
+
+
+def seconds_of_row(loaded: LoadedScenario, hours: float | None) -> float:
+    """About how long a row takes, s; from the scenario alone, so that equal batches have equal files."""
+    from exoabm.scenario.builder import blueprint
+
+    guess = blueprint(loaded, seed=0).estimate
+    share = 1.0 if hours is None else hours * 3600 / float(loaded.scenario.clock.duration)
+    return share * guess.steps * guess.step_seconds
 
 
 def _pairs(pairs: Any) -> Overrides:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from exoabm.batch.execution.batch_folder import PLOTS, seal_batch
-from exoabm.batch.execution.rows import Plan, digest, replicate_seeds, row_of
+from exoabm.batch.execution.rows import Plan, digest, replicate_seeds, row_of, seconds_of_row
 from exoabm.batch.execution.runner import disk_trouble
 from exoabm.batch.sweeps.designs import points, read_axis
 from exoabm.batch.sweeps.summary import RESULTS, SUMMARY, headline, write_results
 from exoabm.errors import InputError, ResourceError
-from exoabm.output.durable_files import atomic_file, write_whole
-from exoabm.plot.page import frame
+from exoabm.output.durable_files import write_json
+from exoabm.plot.page import frame, save_png, titled_panels
 from exoabm.plot.palette import COOL, INK, MUTED, RULE, WARM
 from exoabm.plot.scales import counted, label_ticks, number, words_of_key
 from exoabm.scenario.resource_estimate import gib
@@ -107,7 +106,7 @@ def plan_sweep(
         source=source,
         hours=hours,
         keep=keep,
-        seconds_per_row=_work(loaded, hours),
+        seconds_per_row=seconds_of_row(loaded, hours),
         pairs=True,
         about={
             "kind": "sweep",
@@ -152,8 +151,7 @@ def _report(outcome: Outcome) -> Report:
         "files": [RESULTS, SUMMARY, *(f"{PLOTS}/{path.name}" for path in plots)],
         "warnings": warnings,
     }
-    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
-    write_whole(folder / "summary.json", text.encode() + b"\n")
+    write_json(folder / "summary.json", content)
     seal_batch(folder)
     return Report(summary, warnings, plots)
 
@@ -183,7 +181,7 @@ def duration_note(loaded: LoadedScenario, plan: Plan, vary: Sequence[str], jobs:
             f"{gib(largest.allowed_bytes)} may be used; --jobs {max(fitting, 1)} would do"
         )
     rows = len(plan.rows) / jobs
-    if rows * _work(loaded, plan.hours) < LONG / 10:
+    if rows * seconds_of_row(loaded, plan.hours) < LONG / 10:
         return None
     from exoabm.runs.measured_runtime import (  # loads the model, which is not needed otherwise
         probe,
@@ -208,15 +206,6 @@ def _corners(loaded: LoadedScenario, axes: list[Axis]) -> list[LoadedScenario]:
     ]
 
 
-def _work(loaded: LoadedScenario, hours: float | None) -> float:
-    """About how long a row takes, in s; from the scenario alone, so that equal sweeps have equal files."""
-    from exoabm.scenario.builder import blueprint
-
-    size = blueprint(loaded, seed=0).estimate
-    share = hours * 3600 / float(loaded.scenario.clock.duration) if hours else 1.0
-    return size.steps * share * size.step_seconds
-
-
 FAINT = "#9FB6C8"
 """Intervals where there are many."""
 WIDE = 30
@@ -235,27 +224,15 @@ def draw_sweep(summary: Summary, folder: Path, title: str, chosen: list[str] | N
 
 
 def _draw(summary: Summary, varied: Varied, readouts: list[str], folder: Path, title: str) -> Path:
-    from matplotlib.figure import Figure
-
-    columns = min(3, len(readouts))
-    rows = -(-len(readouts) // columns)
-    figure = Figure(figsize=(3.6 * columns + 0.4, 2.7 * rows + 0.9), layout="constrained", dpi=144)
-    figure.suptitle(title, x=0.01, ha="left", color=INK, fontsize=11, fontweight="bold")
+    figure, panels = titled_panels(len(readouts), title)
     figure.supxlabel(varied.column, color=INK, fontsize=9)
-    panels = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axes in panels[len(readouts) :]:
-        axes.remove()
-    for axes, name in zip(panels, readouts, strict=False):
+    for axes, name in zip(panels, readouts, strict=True):
         _panel(axes, summary, varied, name)
-    path = folder / f"{varied.key}.png"
-    with atomic_file(path) as partial:
-        figure.savefig(partial, format="png", facecolor="white")
+    save_png(figure, path := folder / f"{varied.key}.png")
     return path
 
 
 def _panel(axes: Axes, summary: Summary, varied: Varied, name: str) -> None:
-    from matplotlib.ticker import NullFormatter
-
     column = summary.readouts.index(name)
     values = [point.get(varied.key) for point in summary.points]
     names = list(dict.fromkeys(values))
@@ -274,19 +251,8 @@ def _panel(axes: Axes, summary: Summary, varied: Varied, name: str) -> None:
         style = "o-" if numeric else "o"
         halves = _reach(means, np.nan_to_num(halves))
         axes.errorbar(places, means, halves, fmt=style, ms=4.5, lw=1.4, capsize=3, color=WARM[0], zorder=2)
-    if numeric and _by_factors(np.unique(x)):
-        axes.set_xscale("log")
-        label_ticks(axes.xaxis)
-        axes.xaxis.set_minor_formatter(NullFormatter())
-        axes.tick_params(which="minor", color=RULE)
-    elif not numeric:
-        texts = _value_texts(names, varied)
-        axes.set_xticks(range(len(names)), [texts[value] for value in names], fontsize=8)
-        axes.margins(x=0.15)
-    if y.min() > 0 and y.max() > WIDE * y.min():
-        axes.set_yscale("log")
-        axes.yaxis.set_minor_formatter(NullFormatter())
-    label_ticks(axes.yaxis)
+    _scale_axes(axes, summary, varied, names, column)
+    axes.tick_params(which="minor", color=RULE)
     frame(axes)
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from exoabm.batch.execution.rows import Plan, Row
+from exoabm.batch.execution.rows import Plan, Row, seconds_of_row
 from exoabm.batch.execution.run_readouts import possible
 from exoabm.errors import InputError, did_you_mean
 from exoabm.model import ExosomeModel
@@ -200,9 +200,14 @@ def plan_trial(
     made = _design(common, about)
     rows = tuple(made.rows())
     _check_readouts(made)
-    work = _work(common)
     return Plan.of(
-        common, rows, source=source, measure=MEASURE, seconds_per_row=work, about=about, pairs=True
+        common,
+        rows,
+        source=source,
+        measure=MEASURE,
+        seconds_per_row=seconds_of_row(common, None),
+        about=about,
+        pairs=True,
     )
 
 
@@ -274,14 +279,6 @@ def _check_readouts(made: Design) -> None:
     for arm in made.arms:
         changes = {key: text_of(value) for key, value in arm.set.items()}
         measure(ExosomeModel(made.scenario.changed(changes), seed=made.seeds[0]))
-
-
-def _work(loaded: LoadedScenario) -> float:
-    """About how long a run takes, s; from the scenario alone, so that equal trials have equal files."""
-    from exoabm.scenario.builder import blueprint
-
-    guess = blueprint(loaded, seed=0).estimate
-    return guess.steps * guess.step_seconds
 
 
 def measure(model: ExosomeModel) -> Readouts:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +38,7 @@ from exoabm.batch.trials.verdict import (
 )
 from exoabm.errors import ANOTHER_PLACE, InputError, NumericalError, RunFailed
 from exoabm.manifest import fault_list
-from exoabm.output.durable_files import write_whole
+from exoabm.output.durable_files import write_json, write_whole
 from exoabm.output.run_folder import make_room
 from exoabm.runs.execute import run_to_folder
 from exoabm.scenario.schema_fields import quantities
@@ -326,8 +325,7 @@ def write_trial(trial: Trial, folder: Path, plan: Plan) -> list[str]:
         _write_csv(folder / "values.csv", ("arm", "seed", "readout", "value"), _values(trial))
         _write_csv(folder / "effects.csv", tuple(_EFFECT), _effects(trial))
         _write_csv(folder / "sweeps.csv", ("assumption", "value", *_EFFECT), _sweeps(trial))
-        text = json.dumps(summary(trial), indent=2, ensure_ascii=False, allow_nan=False)
-        write_whole(folder / "trial.json", text.encode() + b"\n")
+        write_json(folder / "trial.json", summary(trial))
         write_whole(folder / "report.html", render(trial).encode())
         seal_batch(folder)
     return damage

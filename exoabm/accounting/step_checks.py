@@ -6,17 +6,19 @@ table and the table of single vesicles are empty.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from exoabm.accounting.contact_table import MEMBRANE_COUNTS
-from exoabm.accounting.finite_check import check_finite
 from exoabm.errors import NumericalError
 from exoabm.tables.fates import COUNTED, Event
 from exoabm.vesicle import NON_CELL_ID, Status
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from exoabm.accounting.stage_records import Sources, TransportResult, Uptake
     from exoabm.state import State
 
@@ -121,3 +123,103 @@ def close_step(state: State, free: np.ndarray, dt: float, *, changed: bool) -> N
     state.waste_balance.check(state.time)
     if state.follows_vesicles:
         _check_number(state)
+
+
+HELD = "bound", "returning", "endosomal", "lysosomal", "recycled", "delivered"
+"""Counts that enter the mass balance of every step, which detects a number that is not finite."""
+TALLIED = "encountered", "taken_up", "unbound"
+"""Counts that do not enter the mass balance."""
+SINGLE = "x", "y", "z"
+"""Real-valued columns of vesicles that a step changes."""
+
+
+def check_finite(state: State, time: float, *, wholly: bool = False) -> None:
+    """Stop the run where a number is NaN or infinite.
+
+    Parameters
+    ----------
+    state : State
+    time : float
+        End of the step, s.
+    wholly : bool
+        Check also the quantities that the balances cover: fields, waste, and vesicles on and in cells.
+
+    Raises
+    ------
+    NumericalError
+        Naming the quantity, the cell, vesicle or voxel, and the time.
+    """
+    for where, array in _numbers(state, wholly):
+        counts = _had(state) if where == "behavior" else True
+        if not math.isfinite(np.add.reduce(array, axis=None, where=counts)):
+            _look(state, where, array, time, counts)
+
+
+def _had(state: State) -> np.ndarray:
+    """Behaviors that each cell has, (n, B); NaN marks those that its type lacks."""
+    return np.isfinite(state.base)[state.cells.type]
+
+
+def _numbers(state: State, wholly: bool) -> Iterator[tuple[str, np.ndarray]]:
+    """Names of quantities and arrays of which every number must be finite."""
+    cells, way = state.cells, state.trafficking
+    yield "cargo", cells.cargo
+    if state.behaviors:
+        yield "behavior", cells.behavior
+        yield "effect", cells.effect
+        yield "position", cells.position
+        yield "velocity", cells.velocity
+        yield "polarity", cells.polarity
+    if cells.mvb.size:
+        yield "mvb", cells.mvb
+    for name in TALLIED:
+        yield name, getattr(way, name)
+    yield "released", state.released
+    for name, dose in state.treatment.doses.items():
+        for quantity, value in vars(dose).items():
+            yield f"{quantity} of dose {name}", np.atleast_1d(value)
+    yield "immune response", state.treatment.host
+    if state.follows_vesicles:
+        for name in SINGLE:
+            yield name, getattr(state.vesicles, name)
+    if wholly:
+        yield "waste", cells.waste
+        yield "position", cells.position
+        for name in HELD:
+            yield name, getattr(way, name)
+        for kind, field in zip(state.kinds, state.fields, strict=False):
+            yield f"field of {kind.name}", field
+
+
+def _look(state: State, where: str, array: np.ndarray, time: float, counts: np.ndarray | bool) -> None:
+    """Report the first number that is not finite; a sum may also overflow by itself."""
+    wrong = ~np.isfinite(array) & counts
+    if not wrong.any():
+        return
+    place = tuple(int(i) for i in np.argwhere(wrong)[0])
+    raise NumericalError(
+        f"{_named(state, where, place)} became {array[place]} in the step that ends at {time / 3600:.6g} h"
+    )
+
+
+def _named(state: State, where: str, place: tuple[int, ...]) -> str:
+    """Description of a number: quantity and owner."""
+    row, *rest = place
+    if " of dose " in where or where == "immune response":
+        return f"{where}, variable {row + 1},"
+    if where.startswith("field"):
+        label, *voxel = place
+        return f"the {where} from {state.labels.names[label]} in voxel {tuple(voxel[::-1])} (x, y, z from 0)"
+    if where in SINGLE:
+        kind = state.kinds[state.vesicles.kind[row]].name
+        return f"{where} of vesicle {state.vesicles.id[row]} ({kind})"
+    cell = f"cell {state.cells.birth_id[row]} ({state.types[state.cells.type[row]].name})"
+    if where == "cargo":
+        return f"the copies of {state.cargos[rest[0]].name} in {cell}"
+    if where == "behavior":
+        return f"{state.behaviors[rest[0]]} of {cell}"
+    if where == "mvb":
+        return f"the pools of multivesicular bodies of {cell}"
+    if where in (*HELD, *TALLIED, "released"):
+        return f"the number of {state.kinds[rest[0]].name} {where.replace('_', ' ')} by {cell}"
+    return f"{where} of {cell}"
