@@ -25,7 +25,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 sys.path[:] = [p for p in sys.path if Path(p).resolve() != ROOT] + [str(ROOT)]
 # Scenarios that several test modules share are imported by name from these folders.
-sys.path += [str(ROOT / "tests" / room) for room in ("causal", "cells", "engines", "physics", "therapy")]
+ROOMS = ("causal", "cells", "engines", "output", "physics", "therapy")
+sys.path += [str(ROOT / "tests" / room) for room in ROOMS]
 
 import exoabm  # noqa: E402
 

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from exoabm.output.edges_from_events import check_all_events
+from exoabm.errors import InputError, visible
 from exoabm.plot.palette import COOL, WARM
 from exoabm.tables.fates import Event
 from exoabm.tables.readouts import named
@@ -64,6 +64,21 @@ def tracks(finished: ExportedRun, times: np.ndarray) -> Iterator[Seen]:
             ahead = None
         seen = _last(waiting)
         yield seen
+
+
+def check_all_events(schema: pa.Schema, folder: Path) -> None:
+    """Refuse a table of single vesicles that has not the rows of all events; ``schema`` is of the table.
+
+    Raises
+    ------
+    InputError
+    """
+    level = (schema.metadata or {}).get(b"events", b"all").decode()
+    if level != "all":
+        raise InputError(
+            f"{folder} was recorded with record.vesicle_events = {visible(level)!r}, and this needs the rows "
+            "of all events; run it again with record.vesicle_events = 'all'"
+        )
 
 
 def _last(parts: list[Seen]) -> Seen:

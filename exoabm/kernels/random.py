@@ -221,18 +221,6 @@ def normal_pair(seed, purpose, entity, step, draw):
     return _box_muller(u, v)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
-def normal_quad(seed, purpose, entity, step, draw):
-    """Four independent standard normals from one block, for Brownian moves in three dimensions.
-
-    Their uniforms have 32 bits, so tails end at 6.7 sigma, beyond which lies 2e-11.
-    """
-    w0, w1, w2, w3 = words(seed, purpose, entity, step, draw)
-    a, b = _box_muller(_unit(w0, 1 << 31), _unit(w1, 1 << 31))
-    c, d = _box_muller(_unit(w2, 1 << 31), _unit(w3, 1 << 31))
-    return a, b, c, d
-
-
 @njit(cache=True, nogil=True, error_model="numpy")
 def _log_poisson(k, mean):
     """Log of the Poisson probability of k at a mean > 0, without cancellation at large k.

@@ -79,10 +79,6 @@ class Process:
             doses_per_day=stored / self.dose / ((expansion + self.harvest_time + hands_on) / (24 * HOUR)),
         )
 
-    def cells_needed(self, vesicles: float, released_per_cell: float) -> float:
-        """Producer cells needed for a number of vesicles after separation."""
-        return vesicles / (released_per_cell * self.recovery)
-
     def expansion_time(self, cells: float) -> float:
         """t = t_d log2(N / N_seed): time in s to grow from the seed to a number of cells."""
         return self.doubling_time * max(math.log2(cells / self.seed_cells), 0.0)

@@ -17,7 +17,7 @@ The model is assumed; the default numbers of phagocytes are calibrated to organ 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -77,10 +77,6 @@ class Body:
     basal_clearance: float
     distribution_volume: float
     exchange_flow: float
-
-    def without_phagocytes(self) -> Body:
-        """The same body after depletion of its phagocytes."""
-        return replace(self, organs=tuple(replace(organ, phagocytes=0.0) for organ in self.organs))
 
 
 @dataclass(frozen=True)
@@ -148,16 +144,6 @@ class PBPKModel:
         zero, one = np.zeros((n, n)), np.eye(n)
         block = np.block([[self.matrix, zero, one], [one, zero, zero], [zero, zero, zero]])
         return np.asarray(expm(block * dt))
-
-    def residence(self, given_to: Compartment) -> np.ndarray:
-        """Mean residence time in s in each compartment of one particle given to ``given_to``; inf in LOST."""
-        lost = self.index(LOST)
-        rest = [i for i in range(len(self.compartments)) if i != lost]
-        unit = np.zeros(len(rest))
-        unit[rest.index(self.index(given_to))] = 1.0
-        time = np.full(len(self.compartments), math.inf)
-        time[rest] = np.linalg.solve(-self.matrix[np.ix_(rest, rest)], unit)
-        return time
 
 
 def pbpk_model(body: Body, formulation: Formulation) -> PBPKModel:

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from edges_from_events import rebuild
 
 from exoabm import ExosomeModel
 from exoabm.analysis.communication import summary
 from exoabm.errors import InputError, ResourceError
 from exoabm.output import checkpoint
 from exoabm.output.cells import lineage_table
-from exoabm.output.edges_from_events import rebuild
 from exoabm.runs.execute import resume_run, run_to_folder
 from exoabm.scenario.loader import LoadedScenario, parse
 from exoabm.streams import Purpose

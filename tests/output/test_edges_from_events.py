@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from edges_from_events import ENDS, TIMES, rebuild
 
 from exoabm.analysis.communication_graph import COUNTS
 from exoabm.errors import InputError
-from exoabm.output.edges_from_events import ENDS, TIMES, rebuild
 from exoabm.runs.execute import run_to_folder
 from exoabm.scenario.loader import load, parse
 from exoabm.tables.run_tables import open_run

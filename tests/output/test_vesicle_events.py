@@ -10,11 +10,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from edges_from_events import rebuild
 
 from exoabm import ExosomeModel
 from exoabm.errors import InputError
 from exoabm.output import vesicle_events
-from exoabm.output.edges_from_events import rebuild
 from exoabm.output.vesicle_events import FATES, VesicleEventWriter
 from exoabm.runs.execute import run_to_folder
 from exoabm.scenario.loader import load

@@ -5,10 +5,20 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
+
 from exoabm.parameters import CATALOG, Quantity
 from exoabm.parameters.catalog import ORGANS
 from exoabm.therapy.manufacturing import Process, SeparationStep
-from exoabm.therapy.pharmacokinetics import Body, Formulation, Immunity, Organ
+from exoabm.therapy.pharmacokinetics import (
+    LOST,
+    Body,
+    Compartment,
+    Formulation,
+    Immunity,
+    Organ,
+    PBPKModel,
+)
 
 
 def value(name: str) -> float:
@@ -36,6 +46,22 @@ def mouse(*, target: bool = True) -> Body:
         value("distribution_volume"),
         value("exchange_flow"),
     )
+
+
+def without_phagocytes(body: Body) -> Body:
+    """The same body after depletion of its phagocytes."""
+    return replace(body, organs=tuple(replace(organ, phagocytes=0.0) for organ in body.organs))
+
+
+def residence(body: PBPKModel, given_to: Compartment) -> np.ndarray:
+    """Mean residence time in s in each compartment of one particle given to ``given_to``; inf in LOST."""
+    lost = body.index(LOST)
+    rest = [i for i in range(len(body.compartments)) if i != lost]
+    unit = np.zeros(len(rest))
+    unit[rest.index(body.index(given_to))] = 1.0
+    time = np.full(len(body.compartments), math.inf)
+    time[rest] = np.linalg.solve(-body.matrix[np.ix_(rest, rest)], unit)
+    return time
 
 
 def vesicles(**changes: float | bool) -> Formulation:

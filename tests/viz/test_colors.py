@@ -71,7 +71,7 @@ def test_a_folder_is_drawn_as_it_was_live(tmp_path) -> None:
     loaded = load("tumor_niche", {"clock.duration": "2 h"})
     run_to_folder(loaded, tmp_path / "run", seed=1)
     assert len(set(pq.read_table(tmp_path / "run" / "cells.parquet")["time_s"].to_pylist())) >= 2
-    stored = CommunicationData.of_folder(tmp_path / "run").cells.styles
+    stored = CommunicationData.all_of_folder(tmp_path / "run")[0].cells.styles
     assert stored == Session(loaded).looks.styles
 
 

@@ -42,7 +42,7 @@ def live(model: ExosomeModel) -> CommunicationData:
 
 @pytest.fixture(scope="module")
 def stored(folder: Path) -> CommunicationData:
-    return CommunicationData.of_folder(folder)
+    return CommunicationData.all_of_folder(folder)[0]
 
 
 def test_live_and_stored_are_the_same(live: CommunicationData, stored: CommunicationData) -> None:
@@ -174,7 +174,7 @@ def test_a_damaged_folder_is_refused_in_words(folder: Path, tmp_path: Path, dama
     else:
         (broken / damage).write_bytes(b"PAR1 no")
     with pytest.raises(InputError):
-        CommunicationData.of_folder(broken)
+        CommunicationData.all_of_folder(broken)[0]
 
 
 @pytest.mark.parametrize("scenario", sorted(shipped()))
@@ -201,7 +201,7 @@ def test_the_dead_keep_their_links_and_places(
     assert drawn.count(", dead: received") == len(bereft.state.lineage.dead)
     out = tmp_path / "run"
     run_to_folder(mortal, out, seed=1, hours=2.0)
-    stored = CommunicationData.of_folder(out)
+    stored = CommunicationData.all_of_folder(out)[0]
     for name in ("ids", "type", "position", "alive"):
         assert np.array_equal(getattr(live.cells, name), getattr(stored.cells, name))
 

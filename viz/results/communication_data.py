@@ -146,11 +146,6 @@ class CommunicationData:
         return _from_edges(edge_table(state), state.time / 3600, cells, space, "this run, live", *names)
 
     @classmethod
-    def of_folder(cls, folder: Path) -> CommunicationData:
-        """Of a finished run folder, of the drawn class of particles; see ``all_of_folder``."""
-        return cls.all_of_folder(folder)[0]
-
-    @classmethod
     def all_of_folder(cls, folder: Path) -> tuple[CommunicationData, ...]:
         """Of a finished run folder, one for each class of particles present.
 
@@ -259,9 +254,6 @@ class CommunicationData:
 
     def _receives(self, index: int) -> bool:
         return self._role(index) in (palette.Role.TAKES_UP, palette.Role.BOTH)
-
-
-_PLACE = ("cell", "cell_type", "x_um", "y_um", "z_um")
 
 
 def _class_names(scenario: Scenario, particles: ParticleClass) -> tuple[str, tuple[str, ...]]:

@@ -1,4 +1,4 @@
-"""Reconstruction of the edge tables of a run from its events, which shows that the events are complete."""
+"""The edge tables of a run, made again from its events, for tests: they show that the events are complete."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from exoabm.accounting.contact_table import MEMBRANE_COUNTS
-from exoabm.errors import InputError, visible
+from exoabm.errors import InputError
+from exoabm.export.simularium import check_all_events
 from exoabm.tables.declarations import TABLES
 from exoabm.tables.fates import BETWEEN_CELLS, CELL, COUNTED
 from exoabm.tables.parquet import read_whole
@@ -65,21 +66,6 @@ def rebuild(folder: Path) -> dict[str, pa.Table]:
         }
         made["edges_by_cargo"] = build(TABLES["edges_by_cargo"], columns, about)
     return made
-
-
-def check_all_events(schema: pa.Schema, folder: Path) -> None:
-    """Refuse a table of single vesicles that has not the rows of all events; ``schema`` is of the table.
-
-    Raises
-    ------
-    InputError
-    """
-    level = (schema.metadata or {}).get(b"events", b"all").decode()
-    if level != "all":
-        raise InputError(
-            f"{folder} was recorded with record.vesicle_events = {visible(level)!r}, and this needs the rows "
-            "of all events; run it again with record.vesicle_events = 'all'"
-        )
 
 
 def _table(folder: Path, name: str, columns: list[str] | None = None) -> pa.Table | None:
