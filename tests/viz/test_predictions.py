@@ -52,6 +52,11 @@ def test_limits_lie_between_answers() -> None:
 
 
 USUAL = {
+    "competition": (
+        "More than 1.5 times as many",
+        {"cell_type.recipient.receptor.integrin.number": "430"},
+        "About as many",
+    ),
     "delivery_routes": ("Fewer than 500", {"dose.dose.carrier_uptake": "0"}, "500 to 100,000"),
     "exosome_vs_cell_therapy": ("At least twice as many", {}, ""),
     "screening": ("At least 90 %", {"cell_type.phagocyte.uptake_rate": "0"}, "About half"),
