@@ -12,6 +12,7 @@ from exoabm.batch.execution import row_files as files
 from exoabm.batch.execution.batch_folder import verify
 from exoabm.batch.execution.rows import Plan
 from exoabm.batch.execution.runner import Shard, resume_rows, run_rows
+from exoabm.batch.sweeps.summary import Summary
 from exoabm.batch.sweeps.sweep import report
 from exoabm.errors import InputError
 from exoabm.manifest import faults, inside
@@ -25,10 +26,18 @@ TIMES = ("run.json", "manifest.json")
 
 @pytest.fixture(scope="module", autouse=True)
 def _no_pictures() -> Iterator[None]:
+    """Drawing takes most of the time of a short sweep; files of fixed content stand for the pictures."""
+
+    def draw(summary: Summary, folder: Path, title: str) -> list[Path]:
+        folder.mkdir(exist_ok=True)
+        paths = [folder / f"{varied.key}.png" for varied in summary.varied]
+        for path in paths:
+            path.write_bytes(f"\x89PNG {title}".encode())
+        return paths
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            "exoabm.runs.execute.draw_preview", lambda *a, **_: a[2].write_bytes(b"\x89PNG picture")
-        )
+        patch.setattr("exoabm.runs.execute.draw_preview", lambda *a, **_: a[2].write_bytes(b"\x89PNG"))
+        patch.setattr("exoabm.batch.sweeps.sweep.draw_sweep", draw)
         yield
 
 

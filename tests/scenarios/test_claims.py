@@ -90,11 +90,12 @@ REPLICATES = {
 }
 COARSE = {
     "signaling": {"domain.voxel": "25 um", "clock.step": "10 min"},
-    "waste_removal": {"domain.voxel": "20 um", "clock.step": "10 min"},
+    "waste_removal": {"domain.voxel": "20 um", "clock.step": "20 min"},
     "tumor_delivery": {"clock.step": "15 min"},
-    "exosome_vs_cell_therapy": {"clock.step": "30 min"},
-    "tissue_repair": {"clock.duration": "48 h", "clock.step": "1 h", "domain.voxel": "30 um"},
-    "disease_progression": {"domain.voxel": "50 um", "clock.step": "1 h"},
+    "exosome_vs_cell_therapy": {"domain.voxel": "20 um", "clock.step": "1 h"},
+    "tissue_repair": {"clock.duration": "48 h", "clock.step": "2 h", "domain.voxel": "30 um"},
+    "production": {"clock.step": "1 h"},
+    "disease_progression": {"domain.voxel": "80 um", "clock.step": "2 h"},
 }
 
 
