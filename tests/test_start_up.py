@@ -39,16 +39,35 @@ print(grid.get_neighborhood(2, radius=2), type(networkx).__name__)
 
 
 def test_a_run_loads_no_library_that_it_does_not_need(tmp_path: Path) -> None:
-    """``pyarrow.array`` would load pandas; the units of shipped scenarios are read without pint."""
+    """``pyarrow.array`` would load pandas; the units of shipped scenarios are read without pint.
+
+    The preview is drawn by a process that is ended with the run, to the same bytes as within a run. One that
+    was killed leaves the drawing to the run.
+    """
     code = (
-        "import sys; sys.argv[1:] = ['run', 'two_cells', '--hours', '1 min', '--seed', '1', '--out', 'run']\n"
+        "import os, sys\n"
+        "sys.argv[1:] = ['run', 'two_cells', '--hours', '1 min', '--seed', '1', '--out', 'a']\n"
+        "import exoabm\n"
         "from exoabm.cli import main\n"
+        "from exoabm.plot.run_figure.process import DrawingProcess\n"
+        "model = exoabm.ExosomeModel('two_cells', seed=1)\n"
+        "apart = {'matplotlib'} if (drawing := DrawingProcess())._process else set()\n"
+        "if apart: os.kill(drawing._process.pid, 9); drawing._process.join()\n"
+        "drawing.send(model.state, model.history.rows)\n"
+        "print(drawing.receive())\n"
         "try: main()\n"
-        "except SystemExit as end: print(end.code, sorted({'pandas', 'pint', 'dask'} & sys.modules.keys()))"
+        "except SystemExit as end: print(end.code)\n"
+        "print(sorted(({'pandas', 'pint', 'dask'} | apart) & sys.modules.keys()))\n"
+        "try: print(os.waitpid(-1, os.WNOHANG))\n"
+        "except ChildProcessError: print('no child')\n"
+        "exoabm.run('two_cells', hours=1 / 60, seed=1, out='b')\n"
     )
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
-    assert done.stdout.splitlines()[-1] == "0 []"
+    shown = done.stdout.splitlines()
+    assert (shown[0], shown[-3:]) == ("None", ["0", "[]", "no child"]), done.stderr
+    pictures = [(tmp_path / name / "preview.png").read_bytes() for name in "ab"]
+    assert pictures[0] == pictures[1]
 
 
 def test_the_list_of_scenarios_is_read_without_building_them(tmp_path: Path) -> None:

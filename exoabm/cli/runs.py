@@ -80,25 +80,28 @@ def run(
     folder = out_ or Path("runs") / f"{Path(loaded.name).stem}-{seed}"
     _check_folder(folder, overwrite)
     with collector_paused():
+        from exoabm.plot.run_figure.process import DrawingProcess
         from exoabm.runs.execute import run_to_folder
         from exoabm.runs.measured_runtime import warning
 
-    long = warning(loaded, hours=duration, threads=threads, compiling=print_compiling)
-    if long is not None:
-        print_note(long)
-    with progress(Path(loaded.name).stem) as update, stating_how_to_resume(folder):
-        result = run_to_folder(
-            loaded,
-            folder,
-            seed=seed,
-            hours=duration,
-            overwrite=overwrite,
-            threads=threads,
-            checkpoint_every=interval,
-            keep_checkpoints=keep_checkpoints,
-            progress=update,
-            changes_at=between,
-        )
+    with DrawingProcess() as drawing:
+        long = warning(loaded, hours=duration, threads=threads, compiling=print_compiling)
+        if long is not None:
+            print_note(long)
+        with progress(Path(loaded.name).stem) as update, stating_how_to_resume(folder):
+            result = run_to_folder(
+                loaded,
+                folder,
+                seed=seed,
+                hours=duration,
+                overwrite=overwrite,
+                threads=threads,
+                checkpoint_every=interval,
+                keep_checkpoints=keep_checkpoints,
+                progress=update,
+                changes_at=between,
+                drawing=drawing,
+            )
     _report(result, as_json)
 
 

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from exoabm.output.recorder import Observer
+    from exoabm.plot.run_figure.process import DrawingProcess
     from exoabm.scenario.loader import LoadedScenario
 
 
@@ -75,10 +76,12 @@ def run_to_folder(
     progress: Callable[[float], Any] | None = None,
     measure: Callable[[ExosomeModel], dict[str, Any]] | None = None,
     changes_at: Sequence[tuple[float, str, str]] = (),
+    drawing: DrawingProcess | None = None,
 ) -> RunResult:
     """Run a scenario and write its run folder; ``measure`` reads the finished model.
 
     ``changes_at`` has changes between steps as (model time in s, key, value), see ``ExosomeModel.set``.
+    ``drawing`` draws the preview in a process of its own.
 
     With ``checkpoint_every``, in s of model time, the work is kept in ``<out>.unfinished`` whatever stops it,
     and ``resume_run`` goes on from the last checkpoint. With ``keep_checkpoints`` the finished folder holds
@@ -126,7 +129,7 @@ def run_to_folder(
         plan |= recipe(loaded, model.streams.seed, hours, keep_tables(folder, loaded, table_sha256))
         for observer in observers_of(folder, model, plan, operation):
             model.observe(observer)
-        return complete(folder, model, loaded, plan, operation, progress, measure)
+        return complete(folder, model, loaded, plan, operation, progress, measure, drawing)
 
 
 def resume_run(out: Path, *, threads: int = 1, progress: Callable[[float], Any] | None = None) -> RunResult:
@@ -215,6 +218,7 @@ def complete(
     operation: Operation,
     progress: Callable[[float], Any] | None,
     measure: Callable[[ExosomeModel], dict[str, Any]] | None = None,
+    drawing: DrawingProcess | None = None,
 ) -> RunResult:
     """Run to the end, with changes between steps, and write the final files."""
     about = _about(model, loaded, plan)
@@ -224,12 +228,18 @@ def complete(
         failed = {"error": str(error), "operations": [*plan["operations"], operation.row()]}
         raise NumericalError(f"{error}; {_keep_failed(folder, model, plan, about | failed)}") from None
     model.recorder.finish(model.state)
+    if drawing is not None:
+        drawing.send(model.state, model.history.rows, **_picture_of(model))
     return_memory()
     summary = summarize(model)
     _write_tables(folder, model, _footer(plan))
     return_memory()
     folder.write_json("summary.json", summary)
-    draw_picture(model, folder.work / "preview.png")
+    picture = None if drawing is None else drawing.receive()
+    if picture is None:
+        draw_picture(model, folder.work / "preview.png")
+    else:
+        (folder.work / "preview.png").write_bytes(picture)
     about |= {"exit_state": "done", "operations": [*plan["operations"], operation.row()]}
     about |= {"warnings": model.warnings} | _changes_of(model)
     folder.write_json("run.json", about)
@@ -264,16 +274,17 @@ def _changes_of(model: ExosomeModel) -> dict[str, Any]:
 
 def draw_picture(model: ExosomeModel, path: Path) -> None:
     """Write ``preview.png``: a model at this moment, with the readout of its scenario."""
+    draw_preview(model.state, model.history.rows, path, **_picture_of(model))
+
+
+def _picture_of(model: ExosomeModel) -> dict[str, Any]:
+    """What the preview shows beside state and metrics."""
     scenario, asked = model.scenario, model.scenario.main_readout
-    readout = None if asked is None else Readout(asked.metric, asked.unit, asked.title)
-    draw_preview(
-        model.state,
-        model.history.rows,
-        path,
-        title=scenario.info.title,
-        threshold=float(scenario.record.threshold),
-        readout=readout,
-    )
+    return {
+        "title": scenario.info.title,
+        "threshold": float(scenario.record.threshold),
+        "readout": None if asked is None else Readout(asked.metric, asked.unit, asked.title),
+    }
 
 
 def main_readout(model: ExosomeModel) -> dict[str, Any]:

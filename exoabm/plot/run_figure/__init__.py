@@ -7,7 +7,9 @@ global state, safe in any thread.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
 
 from exoabm.output.metrics import measure
 from exoabm.plot.palette import PAPER
@@ -40,8 +42,6 @@ from exoabm.plot.run_figure.tissue import MAX_NETWORK_CELLS, draw_matrix, draw_n
 from exoabm.state import OUTSIDE, Resolution
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from matplotlib.figure import Figure
 
     from exoabm.state import State
@@ -50,13 +50,13 @@ if TYPE_CHECKING:
 def draw_preview(
     state: State,
     rows: list[dict[str, float]],
-    path: Path,
+    path: Path | BinaryIO,
     *,
     title: str = "",
     threshold: float | None = None,
     readout: Readout | None = None,
 ) -> None:
-    """Write the picture of a run as a PNG of 1600 x 1200 pixels; see ``build_figure``.
+    """Write the picture of a run as a PNG of 1600 x 1200 pixels to a path or file; see ``build_figure``.
 
     Raises
     ------
@@ -66,7 +66,7 @@ def draw_preview(
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     figure = build_figure(state, rows, title=title, threshold=threshold, readout=readout)
-    with path.open("wb") as file:
+    with path.open("wb") if isinstance(path, Path) else nullcontext(path) as file:
         FigureCanvasAgg(figure).print_png(file, metadata={"Software": "exoabm"})  # type: ignore[no-untyped-call]
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.ndimage import distance_transform_edt, zoom
 
 from exoabm.analysis.communication import PER_ML, type_matrix
 from exoabm.plot import palette
@@ -161,6 +160,8 @@ def draw_tissue(figure: Figure, scene: Scene, threshold: float | None) -> None:
 
 def _fill_in(values: np.ndarray, hidden: np.ndarray) -> np.ndarray:
     """Values with hidden ones replaced by the nearest that is not, so that they cast no shadow."""
+    from scipy.ndimage import distance_transform_edt
+
     _, nearest = distance_transform_edt(hidden, return_indices=True)
     return values[tuple(nearest)]
 
@@ -170,6 +171,8 @@ def _smooth(values: np.ndarray, low: float, factor: int) -> np.ndarray:
 
     Their logarithm is interpolated, since profiles around a source fall like exponentials.
     """
+    from scipy.ndimage import zoom
+
     log = np.log10(np.maximum(values, low))
     if factor < 2:
         return 10**log
