@@ -80,6 +80,19 @@ def test_the_reason_holds_for_the_runs_and_for_the_change_that_it_names(scenario
         assert prediction.right_answer(prediction.values(rows)) == expected
 
 
+@pytest.mark.parametrize("half_life", [24, 72])
+def test_therapeutic_cells_die_by_their_half_life_rather_than_by_the_immune_response(half_life: int) -> None:
+    """The reason of exosome_vs_cell_therapy said the contrary; a host with memory kills nearly all others."""
+    living = []
+    for memory in ("0", "1"):
+        changes = {"dose.cells.therapeutic_half_life": f"{half_life} h", "immunity.initial_memory": memory}
+        model = ExosomeModel("exosome_vs_cell_therapy", seed=1, overrides=changes)
+        model.run()
+        living.append(final_readouts(model)["living_share[cells]"] / 0.5 ** (240 / half_life))
+    assert 0.85 < living[0] < 1
+    assert living[1] < 0.2
+
+
 @pytest.mark.parametrize("scenario", sorted(shipped()))
 def test_a_question_names_the_values_before_and_after_the_change(scenario: str) -> None:
     """As in "16 copies instead of 128" and "from 0.05 to 0.4": new and old value are those of the runs."""
