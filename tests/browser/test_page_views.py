@@ -141,7 +141,7 @@ def test_a_lesson_knows_wrong_from_right(reader: Callable[..., Any]) -> None:
     answer.fill(f"{square**0.5 / 2:.1f}")
     page.get_by_role("button", name="Check").click()
     page.wait_for_selector(".exo-right-answer")
-    assert "the value in your run is 43.5 µm" in status.inner_text()
+    assert "your run gives 43.5 µm" in status.inner_text()
     assert "You predicted: It grows, then keeps its size." in page.locator(".exo-explain").inner_text()
     page.get_by_role("button", name="Next step").click()
     page.wait_for_selector("text=2. A longer lifetime")

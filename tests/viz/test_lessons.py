@@ -186,10 +186,10 @@ def test_a_calculation_is_refused_and_either_comma_is_read() -> None:
     _, step = STEPS[NAMES.index("be_the_modeler/second")]
     found = {"taken": 3.0, "balance.taken": 1.5, "readout": 9.0, "balance.readout": 1.0}
     assert step.grade("2,000", found).right
-    assert step.grade("2", found).words == "Correct: the value in your run is 2."
+    assert step.grade("2", found).words == "Correct: your run gives 2."
     assert step.grade("3/1.5", found) == Verdict(False, "Type one number and no calculation.")
     _, rate = STEPS[NAMES.index("how_far/listeners")]
     assert rate.grade("2.5 1/h", {"extra_h": 2.5, "rate_h": 7.0, "measured": 60.0}).right
     assert rate.grade("1.1/h", {"extra_h": 1.1, "rate_h": 7.0, "measured": 60.0}).right
     _, cells = STEPS[NAMES.index("few_big_or_many_small/many")]
-    assert cells.grade("1", {"readout": 1.0}).words == "Correct: the value in your run is 1 cell."
+    assert cells.grade("1", {"readout": 1.0}).words == "Correct: your run gives 1 cell."

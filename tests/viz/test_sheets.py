@@ -63,7 +63,7 @@ def test_sheet_and_key_hold_every_step_and_nothing_of_a_reader() -> None:
         assert "70.8" not in page
     key = printed("key", DONE).decode()
     assert "1 cell in the run of seed 1" in key
-    assert "accepted within 4 % of it or 2 percentage points, whichever is more." in key
+    assert "Accepted: within 4 % of it or 2 percentage points, whichever is more." in key
     assert "**" not in key + printed("sheets", DONE).decode()
     assert all(step.hint.split()[0] in key for lesson in LESSONS for step in lesson.steps)
 

@@ -157,7 +157,7 @@ class Step(Data):
             return Verdict(False, f"Type {one}, in {self.unit}." if self.unit else f"Type {one}.")
         truth = self.right_answer(found)
         if any(self._near(value, truth) for value in values):
-            return Verdict(True, f"Correct: the value in your run is {self.with_unit(truth)}.")
+            return Verdict(True, f"Correct: your run gives {self.with_unit(truth)}.")
         for mistake in self.mistakes:
             wrong = evaluate(mistake.value, found)
             if any(self._near(value, wrong) for value in values):

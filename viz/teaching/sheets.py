@@ -164,21 +164,22 @@ def _sheet(lesson: Lesson, step: Step, progress: Progress) -> str:
 def _key(lesson: Lesson, step: Step, progress: Progress) -> str:
     """What a teacher needs: the answer of one run, mistakes with replies, the explanation."""
     found = key_values()[f"{lesson.key}/{step.key}"]
+    unit = "percentage point" + "s" * (step.slack != 1) if step.unit == "%" else step.unit
     errors = [f"{100 * step.tolerance:g} % of it"] if step.tolerance else []
-    unit = "percentage points" if step.unit == "%" else step.unit
     errors += [f"{step.slack:g} {unit}".strip()] if step.slack else []
-    spread = f"within {' or '.join(errors)}" + (", whichever is more" if len(errors) > 1 else "")
+    counted = not step.tolerance and step.slack < 0.5  # the answer is a whole number
+    accepted = "this number only" if counted else f"within {' or '.join(errors)}"
+    accepted += ", whichever is more" if len(errors) > 1 else ""
     rows = "".join(
         f"<tr><td>{number(evaluate(m.value, found))}</td><td>{escape(m.words)}</td></tr>"
         for m in step.mistakes
     )
     table = f"<table><tr><th>wrong answer</th><th>reply</th></tr>{rows}</table>" if rows else ""
     answer = step.with_unit(step.right_answer(found))
-    own = "every reader has this run" if step.seed else "an answer is judged by the reader's own run"
     return (
         f"<div><b>Question.</b> {to_html(step.question(found))}</div>"
-        f"<p><b>Right answer.</b> {escape(answer)} in the run of seed {step.seed or 1}; {own}, and accepted "
-        f"{spread}.</p>"
+        f"<p><b>Right answer.</b> {escape(answer)} in the run of seed {step.seed or 1}, which every browser "
+        f"makes. Accepted: {accepted}.</p>"
         f"<p><b>Hint.</b> {escape(step.hint)}</p>{table}"
         f"<div><b>Explanation.</b> {to_html(step.explanation(found))}</div>"
     )
