@@ -26,7 +26,7 @@ or RETURNED."""
 
 
 class Arrivals(NamedTuple):
-    """Particles that arrive at cells, in the order in which they are judged; (m) each."""
+    """Particles that arrive at cells, (m) each."""
 
     when: Floats
     """s into the step"""
@@ -125,7 +125,7 @@ def _release_sites(sites, departures, cell, kind, now):
 
 
 @njit(**_JIT)
-def admit(arrivals, sites, departures, used, dt, least, admitted):
+def admit(arrivals, order, sites, departures, used, dt, least, admitted):
     """Probability r (1 + B) / (1 + B + (r - 1) b) that an arriving particle finds a free site.
 
     It was captured with the probability B/(1 + B) of a sub-step, for an assumed share of free sites; r is the
@@ -135,19 +135,23 @@ def admit(arrivals, sites, departures, used, dt, least, admitted):
     Parameters
     ----------
     arrivals : Arrivals
+        Times of those admitted are replaced by those at which they are judged.
+    order : (k,)
+        Rows of ``arrivals`` that are judged, in this order.
     sites : Sites
     departures : Departures
-        With room for all of ``arrivals``.
+        With room for all that are judged.
     used : int
         Rows of ``departures`` in use.
     dt : float
         Length of the step, s.
     least : float
         See `relative_rate`.
-    admitted : (m,) bool
+    admitted : (k,) bool
         Written.
     """
-    for i in range(arrivals.when.size):
+    for k in range(order.size):
+        i = order[k]
         cell, kind = arrivals.cell[i], arrivals.kind[i]
         now = max(sites.now[cell, kind], arrivals.when[i])
         for other in range(sites.taken.shape[1]):
@@ -158,7 +162,7 @@ def admit(arrivals, sites, departures, used, dt, least, admitted):
         for other in range(sites.taken.shape[1]):
             if sites.shared[cell, kind, other]:
                 free -= sites.taken[cell, other]
-        admitted[i] = False
+        admitted[k] = False
         if free <= 0.0:
             continue
         ratio = relative_rate(free / sites.mean[cell, kind], arrivals.beta[i], least)
@@ -166,7 +170,7 @@ def admit(arrivals, sites, departures, used, dt, least, admitted):
         sink = 1.0 + arrivals.sink[i]
         if arrivals.draw[i] * (sink + (ratio - 1.0) * arrivals.own[i]) >= ratio * sink:
             continue
-        admitted[i] = True
+        admitted[k] = True
         arrivals.when[i] = now
         sites.taken[cell, kind] += 1
         if now + arrivals.stay[i] < dt:

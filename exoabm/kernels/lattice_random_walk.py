@@ -300,13 +300,32 @@ def _walk_rows(
 
 
 @njit(**_JIT)
-def scale_rates(entry_rate, kappa, entry_cell):
-    """Rates times the factor of their cells, (classes, entries); ``kappa`` is (classes, cells)."""
-    scaled = np.empty_like(entry_rate)
+def _scale_rates(entry_rate, share, betas, entry_cell, least):
+    """See `scale_rates`."""
+    kappa, scaled = np.empty(share.size), np.empty_like(entry_rate)
     for size in range(entry_rate.shape[0]):
+        for cell in range(share.size):
+            f = share[cell]
+            kappa[cell] = f / max(f + (1.0 - f) / betas[size, cell], least * f + 1e-300)
         for entry in range(entry_rate.shape[1]):
-            scaled[size, entry] = entry_rate[size, entry] * kappa[size, entry_cell[entry]]
+            scaled[size, entry] = entry_rate[size, entry] * kappa[entry_cell[entry]]
     return scaled
+
+
+def scale_rates(sinks: Sinks, share: Floats, betas: Floats, least: float) -> Sinks:
+    """Rates of cells with a share f of the rate k_a,  kappa(f) / kappa = f / (f + (1 - f) / beta).
+
+    Parameters
+    ----------
+    sinks : Sinks
+        At f = 1.
+    share : (cells,)
+    betas : (classes, cells)
+        k_a / kappa.
+    least : float
+        Least resistance of a cell, over that at f = 1.
+    """
+    return sinks._replace(entry_rate=_scale_rates(sinks.entry_rate, share, betas, sinks.entry_cell, least))
 
 
 @njit(**_JIT)

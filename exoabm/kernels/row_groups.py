@@ -90,6 +90,50 @@ def order_by_key(keys):
     return order
 
 
+_FEW = 32
+"""Rows of a group up to which they are sorted by insertion."""
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def order_in_groups(group, groups, when, name):
+    """Order of rows by group, in each by time and at equal times by name: rows, (n).
+
+    Parameters
+    ----------
+    group : (n,) int64
+        From 0 to ``groups`` - 1.
+    groups : int
+    when, name : (n,)
+        Times, and int64 names that differ; none is below 0.
+    """
+    end = np.zeros(groups + 1, np.int64)
+    for row in range(group.size):
+        end[group[row] + 1] += 1
+    for g in range(groups):
+        end[g + 1] += end[g]
+    order, begin = np.empty(group.size, np.int64), end[:-1].copy()
+    for row in range(group.size):
+        order[begin[group[row]]] = row
+        begin[group[row]] += 1
+    for g in range(groups):
+        first, last = end[g], end[g + 1]
+        if last - first > _FEW:
+            some = order[first:last].copy()
+            some = some[order_by_key(name[some])]
+            order[first:last] = some[order_by_key(when[some].view(np.int64))]  # bits of times rise with them
+            continue
+        for i in range(first + 1, last):
+            row, j = order[i], i
+            while j > first:
+                other = order[j - 1]
+                if when[other] < when[row] or (when[other] == when[row] and name[other] <= name[row]):
+                    break
+                order[j] = other
+                j -= 1
+            order[j] = row
+    return order
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
 def count_pairs(rows, first, second, count):
     """Add 1 to ``count[first[row], second[row]]`` for each of ``rows``."""

@@ -25,6 +25,7 @@ from exoabm.transport.grid_discretization import (
     is_uniform,
     substep_rates,
 )
+from exoabm.transport.receptor_binding import LEAST
 from exoabm.vesicle import Status
 
 if TYPE_CHECKING:
@@ -149,9 +150,7 @@ class VoxelCapture:
         """See ``Capture``. kappa is interpolated between the size classes by the D of each vesicle."""
         self._acting = sinks = self._sinks
         if share is not None:
-            kappa = np.array([each.relative_kappa(share) for each in self._couplings])
-            rates = lattice_random_walk.scale_rates(sinks.entry_rate, kappa, sinks.entry_cell)
-            self._acting = sinks = sinks._replace(entry_rate=rates)
+            self._acting = sinks = lattice_random_walk.scale_rates(sinks, share, self._betas, LEAST)
         lattice_random_walk.walk_on_lattice(
             _particles(vesicles, rows, attempt),
             dt,

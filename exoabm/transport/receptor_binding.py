@@ -29,7 +29,7 @@ from exoabm.kernels.compartment_kinetics import (
     draw_residence,
 )
 from exoabm.kernels.medium import CAPTURED, FREE, Outcomes
-from exoabm.kernels.row_groups import linked_lists, order_by_key, rows_until
+from exoabm.kernels.row_groups import linked_lists, order_in_groups, rows_until
 from exoabm.kernels.uptake_rates import Occupancy
 from exoabm.streams import Purpose
 from exoabm.transport.membrane_geometry import membrane_share
@@ -143,24 +143,20 @@ EXTRA = 16
 """Turns after the last window; vesicles rejected then are not captured in this step."""
 
 
-def stay(state: State, vesicles: Vesicles, rows: np.ndarray) -> np.ndarray:
-    """Residence time on the surface of vesicles that bind in this step, s, (m,): exponential.
-
-    A vesicle binds at most once in a step, and so it has one time for all its proposals.
-    """
-    leave = np.array([k.unbinding_rate + k.internalization_rate for k in state.kinds])
-    name = state.streams.seed, int(Purpose.SORTING), state.step
-    return np.asarray(draw_residence(vesicles.id[rows], vesicles.kind[rows], leave, *name))
-
-
 class ReceptorBinding:
-    """Receptors of all cells during a step of the vesicle engine, and the ``moving`` vesicles that bind."""
+    """Receptors of all cells during a step of the vesicle engine, and the ``moving`` vesicles that bind.
 
-    def __init__(self, state: State, moving: Vesicles, dt: float) -> None:
+    ``mean`` are the ``receptors`` of all cells, (n, K). ``stay`` is the residence time of each moving vesicle
+    on the surface of a cell, s, exponential; written by ``settle``, for those that were captured. A vesicle
+    binds at most once in a step, and so it has one time for all its proposals.
+    """
+
+    def __init__(self, state: State, moving: Vesicles, dt: float, mean: np.ndarray) -> None:
         self._state, self._moving, self._dt = state, moving, dt
-        mean = receptors(state)
+        self.stay = np.empty(len(moving))
         self._limited = np.isfinite(mean)
-        if not self._limited.any():
+        self._some = self._limited.any(axis=0)
+        if not self._some.any():
             return
         vesicles, taken = state.vesicles, state.trafficking.bound.sum(axis=2).astype(np.int64)
         rows = rows_until(vesicles.due, vesicles.status, int(Status.BOUND), state.time, dt)
@@ -174,80 +170,98 @@ class ReceptorBinding:
             mean, whole_receptors(state, mean), pool, taken, taken - going, np.zeros(mean.shape), first
         )
 
-    def share(self, kind: int) -> np.ndarray | None:
-        """Largest number of free receptors of each cell for a kind in the rest of the step, over R, (n,).
+    def shares(self) -> list[np.ndarray | None]:
+        """Largest number of free receptors of each cell for each kind in the rest of the step, over R, (n,).
 
-        None if all are free.
+        None for a kind for which all are free.
         """
-        share, limited = self._state.uptake_share(), self._limited[:, kind]
-        if not limited.any():
-            return share
-        share = np.ones(len(limited)) if share is None else share.copy()
+        share = self._state.uptake_share()
+        return [self._share(kind, share) if some else share for kind, some in enumerate(self._some)]
+
+    def _share(self, kind: int, share: np.ndarray | None) -> np.ndarray:
+        share = np.ones(len(self._limited)) if share is None else share.copy()
         places = self._places
         kept = (places.kept * places.shared[:, kind]).sum(axis=1)
         free = np.maximum(places.whole[:, kind] - kept, 0.0)
-        return np.divide(free, places.mean[:, kind], out=share, where=limited)
+        return np.divide(free, places.mean[:, kind], out=share, where=self._limited[:, kind])
 
-    def settle(self, captures: Sequence[Capture], fates: Outcomes, threads: int) -> None:
-        """Accept or reject all proposals in ``fates``; rejected vesicles move on to the end of the step."""
-        if not self._limited.any():
-            return
-        moving, used = self._moving, len(self._leaving.when)
+    def settle(
+        self, captures: Sequence[Capture], shares: list[np.ndarray | None], fates: Outcomes, threads: int
+    ) -> None:
+        """Accept or reject all proposals in ``fates``; rejected vesicles move on to the end of the step.
+
+        ``shares`` are those with which the vesicles moved.
+        """
+        moving, state = self._moving, self._state
         rows = np.flatnonzero(fates.code == CAPTURED)
-        row, waiting = self._proposals(rows, captures, fates, 0)
+        leave = np.array([k.unbinding_rate + k.internalization_rate for k in state.kinds])
+        name = state.streams.seed, int(Purpose.SORTING), state.step
+        self.stay[rows] = draw_residence(moving.id[rows], moving.kind[rows], leave, *name)
+        if not self._some.any():
+            return
+        used = len(self._leaving.when)
+        row, waiting = self._proposals(rows, captures, shares, fates, 0)
         self._leaving = Departures._make(np.append(c, np.zeros(len(row), c.dtype)) for c in self._leaving)
         windows = self._windows(waiting)
         for turn in range(1, windows.max() + EXTRA + 1):
             if not len(row):
                 break
-            due = waiting.when <= self._dt * np.minimum(turn / windows, 1.0)[waiting.kind]
-            order = np.flatnonzero(due)
-            order = order[order_by_key(moving.id[row[order]])]
-            # The bits of times, none below 0, rise with them.
-            order = order[order_by_key(waiting.when[order].view(np.int64))]
-            order = order[order_by_key(waiting.cell[order])]
-            coming, admitted = Arrivals._make(c[order] for c in waiting), np.empty(len(order), bool)
-            used = admit(coming, self._places, self._leaving, used, self._dt, LEAST, admitted)
-            fates.when[row[order[admitted]]] = coming.when[admitted]
-            turned = np.sort(row[order[~admitted]])
+            due = waiting.when <= (self._dt * np.minimum(turn / windows, 1.0))[waiting.kind]
+            now = np.flatnonzero(due)
+            cell, who = waiting.cell[now], moving.id[row[now]]
+            at = now[order_in_groups(cell, len(self._limited), waiting.when[now], who)]
+            admitted = np.empty(len(at), bool)
+            used = admit(waiting, at, self._places, self._leaving, used, self._dt, LEAST, admitted)
+            bound, turned = at[admitted], row[at[~admitted]]
+            fates.when[row[bound]] = waiting.when[bound]
             fates.code[turned] = FREE
             moving.start[turned] = fates.when[turned]
+            shares = self.shares()
             for kind, capture in enumerate(captures):
                 mine = turned[moving.kind[turned] == kind]
                 if len(mine):
-                    share = self.share(kind) if turn < windows[kind] + EXTRA else np.zeros(len(self._limited))
-                    capture.move(self._state, moving, mine, self._dt, share, fates, threads, turn)
+                    share = shares[kind] if turn < windows[kind] + EXTRA else np.zeros(len(self._limited))
+                    capture.move(state, moving, mine, self._dt, share, fates, threads, turn)
             again = turned[fates.code[turned] == CAPTURED]
-            more, proposed = self._proposals(again, captures, fates, turn)
-            if not due.all():
-                more = np.append(row[~due], more)
-                proposed = Arrivals(*(np.append(a[~due], b) for a, b in zip(waiting, proposed, strict=True)))
+            more, proposed = self._proposals(again, captures, shares, fates, turn)
+            if len(now) < len(row):
+                left = np.flatnonzero(~due)
+                more = np.append(row[left], more)
+                proposed = Arrivals(*(np.append(a[left], b) for a, b in zip(waiting, proposed, strict=True)))
             row, waiting = more, proposed
 
     def _windows(self, waiting: Arrivals) -> np.ndarray:
         """Number of windows, (K,): `WINDOWS` times the square of the share of receptors that may change."""
-        places = self._places
-        changes = places.taken - places.kept
-        np.add.at(changes, (waiting.cell, waiting.kind), 1)
+        places, kinds = self._places, len(self._some)
+        coming = np.bincount(waiting.cell * kinds + waiting.kind, minlength=places.taken.size)
+        changes = places.taken - places.kept + coming.reshape(places.taken.shape)
         pooled = (places.shared * changes[:, None]).sum(axis=2)
         share = np.where(self._limited, pooled / np.maximum(places.whole, 1.0), 0.0).max(axis=0, initial=0.0)
         return np.maximum(np.ceil(WINDOWS * np.minimum(share, 1.0) ** 2), 1.0).astype(np.int64)
 
     def _proposals(
-        self, rows: np.ndarray, captures: Sequence[Capture], fates: Outcomes, turn: int
+        self,
+        rows: np.ndarray,
+        captures: Sequence[Capture],
+        shares: list[np.ndarray | None],
+        fates: Outcomes,
+        turn: int,
     ) -> tuple[np.ndarray, Arrivals]:
         """Rows of captures at cells with limited receptors, and their proposals."""
         moving, state = self._moving, self._state
-        rows = rows[self._limited[fates.target[rows], moving.kind[rows]]]
         found = []
         for kind, capture in enumerate(captures):
-            mine = rows[moving.kind[rows] == kind]
-            cell, share = fates.target[mine].astype(np.int64), self.share(kind)
-            if share is None:
+            share = shares[kind]
+            if not self._some[kind] or share is None:
                 continue
+            mine = rows[moving.kind[rows] == kind]
+            mine = mine[self._limited[fates.target[mine], kind]]
+            cell = fates.target[mine].astype(np.int64)
             draw = state.streams.uniform(Purpose.ADMISSION, moving.id[mine], state.step, draw=turn)
             sinks = capture.sinks_at(state, moving, mine, cell, self._dt)
             when, kinds = fates.when[mine].astype(float), np.full(len(mine), kind)
-            found.append((mine, when, cell, kinds, draw, stay(state, moving, mine), share[cell], *sinks))
+            found.append((mine, when, cell, kinds, draw, self.stay[mine], share[cell], *sinks))
+        if len(found) == 1:
+            return found[0][0], Arrivals(*found[0][1:])
         row, *columns = (np.concatenate(column) for column in zip(*found, strict=True))
         return row, Arrivals(*columns)

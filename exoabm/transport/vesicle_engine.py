@@ -21,7 +21,7 @@ from exoabm.streams import Purpose
 from exoabm.tables.fates import Event
 from exoabm.transport.boundary_influx import sizes
 from exoabm.transport.capture import Capture, MembraneCapture, VoxelCapture
-from exoabm.transport.receptor_binding import ReceptorBinding, stay
+from exoabm.transport.receptor_binding import ReceptorBinding, receptors
 from exoabm.vesicle import DOSED, NON_CELL_ID, Status, cargo_names, vesicle_names
 
 if TYPE_CHECKING:
@@ -59,11 +59,13 @@ class VesicleEngine:
         if capture == "voxel":
             make = partial(VoxelCapture, courant=courant)
         self._captures: list[Capture] = [make(state, kind) for kind in range(len(state.kinds))]
+        self._receptors = receptors(state)
 
     def bind(self, state: State) -> None:
         """Place the cells anew; see ``Engine``."""
         for capture in self._captures:
             capture.place(state)
+        self._receptors = receptors(state)
 
     def free(self, state: State) -> np.ndarray:
         """Free vesicles per kind and label, shape (K, L)."""
@@ -88,11 +90,12 @@ class VesicleEngine:
         del old
         moving = vesicles.take(rows, MOTION)
         fates = Outcomes.of(len(rows))
-        admission = ReceptorBinding(state, moving, dt)
+        admission = ReceptorBinding(state, moving, dt, self._receptors)
+        shares = admission.shares()
         for kind, capture in enumerate(self._captures):
             mine = np.flatnonzero(moving.kind == kind)
-            capture.move(state, moving, mine, dt, admission.share(kind), fates, self.threads)
-        admission.settle(self._captures, fates, self.threads)
+            capture.move(state, moving, mine, dt, shares[kind], fates, self.threads)
+        admission.settle(self._captures, shares, fates, self.threads)
         vesicles.put(rows, moving, PLACE)
         vesicles.start[rows] = 0.0
         ended = [np.flatnonzero(fates.code == code) for code in (CAPTURED, CLEARED, ESCAPED)]
@@ -100,7 +103,7 @@ class VesicleEngine:
         captured, cleared, escaped = (rows[which] for which in ended)
         vesicles.host[captured] = fates.target[ended[0]]
         vesicles.status[captured] = Status.BOUND
-        vesicles.due[captured] = times[0] + stay(state, vesicles, captured)
+        vesicles.due[captured] = times[0] + admission.stay[ended[0]]
         state.events.add(Event.ENCOUNTER, vesicles, captured, times[0])
         state.events.add(Event.CLEARANCE, vesicles, cleared, times[1])
         state.events.add(Event.ESCAPE, vesicles, escaped, times[2])

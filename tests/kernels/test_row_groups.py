@@ -112,6 +112,16 @@ def test_entries_are_chosen_by_their_weights() -> None:
     assert len(np.unique(found)) > 30
 
 
+@pytest.mark.parametrize("groups", [1, 50, 3000])
+def test_rows_are_in_order_of_group_time_and_name(groups: int) -> None:
+    """As sorted by all three; groups of few rows and of many, with equal times."""
+    rng = np.random.default_rng(6)
+    group, when = rng.integers(0, groups, 2000), rng.integers(0, 40, 2000) / 7.0
+    name = rng.permutation(2000) * 10**12
+    found = row_groups.order_in_groups(group, groups, when, name)
+    np.testing.assert_array_equal(found, np.lexsort((name, when, group)))
+
+
 def test_rows_that_are_due() -> None:
     """Those of a status that are due before the end of a step, which is none of them itself."""
     rng = np.random.default_rng(4)
