@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from exoabm.accounting.stage_records import Uptake
+from exoabm.accounting.stage_records import Events, Uptake
 from exoabm.cells.interventions import acting, block_each, blocked_shares
 from exoabm.kernels import compartment_kinetics as compartments
 from exoabm.kernels.compartment_kinetics import (
@@ -123,6 +123,10 @@ CODES = {
 EVENTS, STATUSES = (np.array(column, np.int8) for column in zip(*CODES.values(), strict=True))
 
 
+PATHWAY = (*Events.VESICLE, "due", "host", "status")
+"""Columns of vesicles on and in cells that events and the pathway read."""
+
+
 def _take_up_each(state: State, captured: np.ndarray, dt: float) -> Uptake:
     """Single vesicles, each at its own random times; only those that leave a place in this step are visited.
 
@@ -131,7 +135,7 @@ def _take_up_each(state: State, captured: np.ndarray, dt: float) -> Uptake:
     """
     end = state.time + dt
     due = np.flatnonzero(state.vesicles.due <= end)
-    vesicles, rows = state.vesicles.take(due), np.arange(len(due))
+    vesicles, rows = state.vesicles.take(due, PATHWAY), np.arange(len(due))
     moved = np.zeros((len(CODES), *captured.shape))
     most = 2 * len(rows)
     code, row, when = np.empty(most, np.int8), np.empty(most, np.int64), np.empty(most)
