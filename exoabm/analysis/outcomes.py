@@ -27,20 +27,28 @@ def outcomes(state: State) -> dict[str, float]:
 
     Both count deliveries until now, independent of responses, whose effect is ``cells.effect``.
     """
-    delivered = state.trafficking.delivered.sum(axis=2)
     signals = {c.name: c for kind in state.kinds for c in kind.cargo if c.role is CargoClass.SIGNAL}
+    if not signals:
+        return {}
+    delivered = state.trafficking.delivered.sum(axis=2)
+    carried = {
+        name: np.array([sum(c.copies for c in kind.cargo if c.name == name) for kind in state.kinds])
+        for name in signals
+    }
+    bearing = {
+        name: np.array([any(c.name == name for c in kind.cargo) for kind in state.kinds]) for name in signals
+    }
     found: dict[str, float] = {}
     for index, cell_type in enumerate(state.types):
+        takes = cell_type.uptake_rate > 0
+        received = [name for name in signals if (bearing[name] & takes).any()]
         members = state.cells.type == index
-        if not members.any():
+        if not (received and members.any()):
             continue
-        for name, cargo in signals.items():
-            carried = np.array([sum(c.copies for c in kind.cargo if c.name == name) for kind in state.kinds])
-            bearing = np.array([any(c.name == name for c in kind.cargo) for kind in state.kinds])
-            if not (bearing & (cell_type.uptake_rate > 0)).any():
-                continue
-            copies = delivered[members] @ carried
-            shows = gammainc(cargo.effect_copies, copies)
+        mine = delivered[members]
+        for name in received:
+            copies = mine @ carried[name]
+            shows = gammainc(signals[name].effect_copies, copies)
             for quantity, value in (("copies_delivered_per_cell", copies), ("effect_share", shows)):
                 found[named(quantity, cell_type.name, name)] = float(value.mean())
     return found

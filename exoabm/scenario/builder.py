@@ -14,7 +14,6 @@ from exoabm.accounting.mass_balance import MassBalance, WasteBalance
 from exoabm.domain import SIDES, Domain, Face, grid_shape
 from exoabm.errors import Problem, ResourceError, ScenarioError
 from exoabm.physiology import CellType, Mechanics, Process, SecretionMode, reachable
-from exoabm.readers.cells import GRID
 from exoabm.readers.options import BYSTANDER
 from exoabm.scenario import cell_builder, layouts
 from exoabm.scenario.grid_accuracy import grid_warnings
@@ -323,6 +322,8 @@ def _domain(loaded: LoadedScenario, position: np.ndarray | None) -> Domain:
     table = loaded.scenario.domain
     voxel, thickness = float(table.voxel), float(table.thickness)
     if table.size == "fit":
+        from exoabm.readers.cells import GRID  # only a scenario with a table needs what reads one
+
         assert position is not None
         dim = 3 if np.ptp(position[:, 2]) > 0 else 2
         low = np.round((position.min(axis=0) - table.margin) / GRID) * GRID

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from exoabm.errors import InputError, Problem, ScenarioError, command_line
-from exoabm.readers.cells import check_distinct_positions
 from exoabm.readers.options import TableOptions
 from exoabm.scenario import layouts
 from exoabm.scenario.region import Box, Region
@@ -61,6 +60,8 @@ class Placed:
 
     def check(self) -> None:
         """Refuse cells with the same position."""
+        from exoabm.readers.cells import check_distinct_positions
+
         check_distinct_positions(self.table.name, self.table.positions, self.table.rows, self.table.images)
 
 
