@@ -14,7 +14,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,49 @@ def small_disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]
             return
         time.sleep(0.1)
     raise AssertionError(f"{disk} is held open")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command ended with."""
+
+    code: int
+    out: str
+    err: str
+
+    def refused(self, code: int, *fragments: str) -> None:
+        """Check an exit code, and that one message without a traceback holds every fragment."""
+        assert self.code == code, self.err
+        assert "Traceback" not in self.err
+        assert "Error: " in self.err
+        for fragment in fragments:
+            assert fragment in self.err
+        assert len(self.err) < 3000
+
+
+Command = Callable[..., Outcome]
+
+
+@pytest.fixture
+def command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Command]:
+    """Run a command through the entry point in this process; an error it lets through fails the test."""
+    from exoabm.cli import main  # needs the package
+
+    handler = signal.getsignal(signal.SIGTERM)
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: object) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["exoabm", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        captured = capsys.readouterr()
+        print(captured.err)
+        return Outcome(int(stop.value.code or 0), captured.out, captured.err)
+
+    yield run
+    signal.signal(signal.SIGTERM, handler)
 
 
 def parsed(printed: str) -> dict[str, Any]:

@@ -6,8 +6,6 @@ import csv
 import json
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +25,7 @@ from exoabm.model import ExosomeModel
 from exoabm.scenario.loader import LoadedScenario, parse
 from exoabm.scenario.schema import Scenario
 from exoabm.scenario.schema_therapy import ReadoutTable
+from tests.conftest import Command
 
 CLI: Any = typer.main.get_command(app)
 
@@ -342,21 +341,11 @@ def test_an_arm_out_of_range_is_refused_before_anything_runs() -> None:
         plan_trial(small(SMALL.replace('rate" = 0', 'rate" = -1')))
 
 
-def command(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "exoabm.cli", "trial", *words],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-def test_the_command(tmp_path: Path) -> None:
+def test_the_command(command: Command, tmp_path: Path) -> None:
     (tmp_path / "small.toml").write_text(SMALL)
-    done = command("small.toml", "--replicates", "3", "--no-sweep", "--json", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout)
+    done = command("trial", "small.toml", "--replicates", "3", "--no-sweep", "--json")
+    assert done.code == 0, done.err
+    said = json.loads(done.out)
     assert (said["verdict"], said["replicates"]) == ("supports", 3)
     assert (tmp_path / "trials" / "small" / "report.html").exists()
     for words, reason in (
@@ -365,10 +354,7 @@ def test_the_command(tmp_path: Path) -> None:
         (("two_cells",), "has no"),
         (("signalling",), "did you mean"),
     ):
-        failed = command(*words, cwd=tmp_path)
-        assert failed.returncode == 2
-        assert reason in failed.stderr
-        assert "Traceback" not in failed.stderr
+        command("trial", *words).refused(2, reason)
 
 
 def test_real_null_trials_seldom_say_supports() -> None:

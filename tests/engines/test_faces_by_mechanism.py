@@ -18,6 +18,7 @@ Not here: held faces that meet, and what comes in (`test_faces.py`), the laws of
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -51,6 +52,7 @@ BATH = 0.01
 WALL = {"name": "wall", "low": [30, 0, 0], "high": [40, 50, 40], "obstacle": True}
 
 
+@functools.cache
 def share(place: str, faces: str) -> float:
     """Of a sphere cut by planes through its center a power of 1/2; else (a + d)/(2 a), or by a count."""
     center = np.array(PLACES[place])

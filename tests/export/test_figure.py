@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -22,6 +20,7 @@ from exoabm.plot.scales import number
 from exoabm.runs.execute import run_to_folder
 from exoabm.scenario.loader import load
 from tests.batch.two_vesicle_types import RATE
+from tests.conftest import Command
 
 
 @pytest.fixture(scope="module")
@@ -155,14 +154,8 @@ def test_the_strongest_links_are_told(run: Path, tmp_path: Path, monkeypatch) ->
     assert any("Arrows point from the type that sends" in line for line in words(tmp_path / "b.svg"))
 
 
-def test_the_command(run: Path, tmp_path: Path) -> None:
+def test_the_command(run: Path, command: Command, tmp_path: Path) -> None:
     draw_figure(str(run), "matrix", tmp_path / "new" / "a.svg", width=120.0)
     root = ET.parse(tmp_path / "new" / "a.svg").getroot()
     assert float(root.get("width").removesuffix("pt")) == pytest.approx(120 / 25.4 * 72, abs=0.01)
-    words = ["figure", str(run), "--what", "matrices", "--out", str(tmp_path / "b.svg")]
-    failed = subprocess.run(
-        [sys.executable, "-m", "exoabm.cli", *words], capture_output=True, text=True, check=False
-    )
-    assert failed.returncode == 2
-    assert "did you mean 'matrix'" in failed.stderr.replace("\n", " ")
-    assert "Traceback" not in failed.stderr
+    command("figure", run, "--what", "matrices", "--out", "b.svg").refused(2, "did you mean 'matrix'")

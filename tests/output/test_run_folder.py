@@ -24,6 +24,7 @@ from exoabm.output.run_folder import FILES
 from exoabm.runs.execute import run_to_folder
 from exoabm.scenario.loader import load, parse
 from exoabm.scenario.resource_estimate import LEAST_OF_PEAK
+from tests.conftest import Command
 
 TABLES = ("metrics", "metrics_by_kind", "cells", "cells_by_kind", "events", "edges", "pairs")
 SMALL = {
@@ -33,14 +34,6 @@ SMALL = {
 }
 
 
-def program(*arguments: object, cwd: Path) -> str:
-    """Standard output of a command that must succeed."""
-    command = [sys.executable, "-m", "exoabm.cli", *map(str, arguments)]
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("home")
@@ -48,10 +41,13 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def said(home: Path) -> dict[str, Any]:
-    """What ``run --json`` prints; the folder is ``home / "a"``."""
+    """What ``run --json`` prints, in a process of its own; the folder is ``home / "a"``."""
     pairs = [text for key, value in SMALL.items() for text in ("--set", f"{key}={value}")]
-    text = program("run", "signaling", "--seed", 5, "--hours", 1, "--out", "a", "--json", *pairs, cwd=home)
-    data: dict[str, Any] = json.loads(text)
+    words = ["run", "signaling", "--seed", "5", "--hours", "1", "--out", "a", "--json", *pairs]
+    program = [sys.executable, "-m", "exoabm.cli", *words]
+    done = subprocess.run(program, cwd=home, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    data: dict[str, Any] = json.loads(done.stdout)
     return data
 
 
@@ -199,13 +195,11 @@ def test_every_table_reads_back_from_every_format(folder: Path, tmp_path: Path, 
     assert fmt != "numpy" or "recipient_type" in empty
 
 
-def test_a_scenario_is_exported_as_one_complete_file(home: Path) -> None:
-    program("export", "tissue", "--to", "mine/tissue.toml", cwd=home)
-    exported = load(home / "mine" / "tissue.toml")
+def test_a_scenario_is_exported_as_one_complete_file(command: Command, tmp_path: Path) -> None:
+    assert command("export", "tissue", "--to", "mine/tissue.toml").code == 0
+    exported = load(tmp_path / "mine" / "tissue.toml")
     assert exported.table_path() == load("tissue").table_path()
     assert exported.scenario.clock == load("tissue").scenario.clock
-    (home / "mine" / "tissue.toml").unlink()
-    (home / "mine").rmdir()
 
 
 @pytest.mark.parametrize(
@@ -220,8 +214,10 @@ def test_a_scenario_is_exported_as_one_complete_file(home: Path) -> None:
     ],
     ids=" ".join,
 )
-def test_what_a_program_may_read_is_json(home: Path, arguments: tuple[str, ...]) -> None:
-    data = json.loads(program(*arguments, "--json", cwd=home))
+def test_what_a_program_may_read_is_json(command: Command, arguments: tuple[str, ...]) -> None:
+    done = command(*arguments, "--json")
+    data = json.loads(done.out)
+    assert done.code == 0
     assert data
     match arguments[0]:
         case "list":
@@ -254,10 +250,10 @@ SIZES = {
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc")
 @pytest.mark.parametrize(("name", "pairs"), SIZES.values(), ids=SIZES)
 def test_the_estimate_of_memory_is_near_the_peak(
-    home: Path, tmp_path: Path, name: str, pairs: list[str]
+    command: Command, tmp_path: Path, name: str, pairs: list[str]
 ) -> None:
     settings = [text for pair in pairs for text in ("--set", pair)]
-    expected = json.loads(program("estimate", name, "--json", *settings, cwd=home))["memory_bytes"]
+    expected = json.loads(command("estimate", name, "--json", *settings).out)["memory_bytes"]
     arguments = ["run", name, "--hours", "0.04", "--seed", "1", "--out", "m", "--json", *settings]
     done = subprocess.run(
         [sys.executable, "-c", MEASURE, *arguments],
