@@ -336,7 +336,7 @@ def pairing(a: Run, b: Run, scenario: Scenario) -> dict[str, Any]:
     subject = f"{other:,.6g} of {total:,.6g} vesicles of other donors took another course"
     if not total:
         subject = "There are no vesicles of other donors"
-    sentence = f"{subject}, because {'; '.join(why)}." if other and why else f"{subject}."
+    sentence = f"{subject}, because {', and because '.join(why)}." if other and why else f"{subject}."
     return {"untouched": total, "other_course": other, "share": share, "because": why, "sentence": sentence}
 
 
@@ -354,7 +354,7 @@ def reasons(scenario: Scenario) -> list[str]:
         found.append("uptake saturates, so that vesicles compete for receptors")
     if scenario.response:
         changed = ", ".join(sorted({row.behavior for row in scenario.response}))
-        found.append(f"cells answer to what they receive ({changed})")
+        found.append(f"cells respond to what they receive ({changed})")
     if any(t.transformation is not None for t in scenario.cell_type) or scenario.mechanics is not None:
         found.append("cells change their type or their place")
     return found
