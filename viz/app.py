@@ -10,9 +10,8 @@ import solara
 import solara.server.settings
 
 from exoabm.errors import ExoError
-from exoabm.runs.measured_runtime import WORTH_A_PROBE, rounded_duration
 from exoabm.scenario.loader import load, shipped
-from exoabm.viz.components.canvas import Canvas, Curves, is_strip
+from exoabm.viz.components.canvas import Curves, Stage, is_strip
 from exoabm.viz.components.communication import Cell, Communication, RunView
 from exoabm.viz.components.controls import scenario_controls
 from exoabm.viz.components.editor import Editor
@@ -24,18 +23,16 @@ from exoabm.viz.components.widgets import (
     ErrorCard,
     LinkWidget,
     Notice,
-    PlayerWidget,
     ThemeWidget,
     html,
 )
 from exoabm.viz.draft import Draft
 from exoabm.viz.packed_links import unpack
 from exoabm.viz.parameter_controls import changed, controls_of
-from exoabm.viz.results.text_summary import PREPARING, cell_summary, recorded_summary, run_summary
+from exoabm.viz.results.text_summary import cell_summary
 from exoabm.viz.server.classroom import CLASSROOM, Seat, account_here, reader_key
-from exoabm.viz.server.frames import header
 from exoabm.viz.server.limits import SLOTS
-from exoabm.viz.server.session import SPEEDS, Session
+from exoabm.viz.server.session import Session
 from exoabm.viz.server.turns import TURNS
 from exoabm.viz.server.uploads import UploadFolder, is_run, open_run
 from exoabm.viz.setup import FIRST, SCENARIO, Setup, first_setup, intro_of, start
@@ -44,7 +41,7 @@ from exoabm.viz.teaching.lesson import LESSONS
 from exoabm.viz.teaching.sheets import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from exoabm.viz.results.text_summary import CellSummary
 
@@ -142,23 +139,52 @@ def _LivePage(page: int) -> None:
     progress = solara.use_reactive(Progress())
     draft = solara.use_reactive(Draft.empty())
     uploads = solara.use_memo(UploadFolder, [])
+    chosen = solara.use_reactive(0)
 
-    def begin(new: Setup, *, play: bool = False, speed: float = 0.0, hours: float = 0.0) -> bool:
-        """Start a new run, up to ``hours`` if given; if it cannot be made, the present one stays."""
+    def made(new: Setup) -> Session | None:
+        """A session; None if it cannot be made, and the page says why."""
         try:
-            made = _open(new)
+            found = _open(new)
         except ExoError as error:
             problem.set(str(error))
-            return False
+            return None
         problem.set("")
+        return found
+
+    def begin(
+        new: Setup,
+        *,
+        play: bool = False,
+        speed: float = 0.0,
+        hours: float = 0.0,
+        as_made: Session | None = None,
+    ) -> bool:
+        """Start a new run, up to ``hours`` if given; if it cannot be made, the present one stays.
+
+        A lesson that is open behind another tab is closed, since it would replace the run by its own.
+        """
+        new_session = as_made or made(new)
+        if new_session is None:
+            return False
+        if tab.peek() != "lessons":
+            progress.set(progress.peek().closed())
         session.peek().close()
         setup.set(new)
-        session.set(made)
-        made.on_change = lambda: pulse.set(pulse.peek() + 1)
-        made.speed = speed or made.speed
+        session.set(new_session)
+        new_session.on_change = lambda: pulse.set(pulse.peek() + 1)
+        new_session.speed = speed or new_session.speed
         if play or hours > 0:
-            made.play(until=hours * 3600 if hours > 0 else None)
+            new_session.play(until=hours * 3600 if hours > 0 else None)
         return True
+
+    def choose(new: Setup, hours: float = 0.0) -> None:
+        """Start what was chosen above all tabs; nothing that belongs to the run before stays open."""
+        new_session = made(new)
+        if new_session is not None:
+            if tab.peek() == "lessons":  # left first, for a lesson that is shown begins its own run
+                tab.set("try")
+            chosen.set(chosen.peek() + 1)
+            begin(new, hours=hours, as_made=new_session)
 
     def open_link(text: str) -> None:
         try:
@@ -166,7 +192,7 @@ def _LivePage(page: int) -> None:
         except ExoError as error:
             problem.set(str(error))
         else:
-            begin(link.setup, hours=link.hours)
+            choose(link.setup, hours=link.hours)
 
     def listen() -> Callable[[], None]:
         session.peek().on_change = lambda: pulse.set(pulse.peek() + 1)
@@ -183,10 +209,9 @@ def _LivePage(page: int) -> None:
     KeepProgress(progress, tab.value == "lessons", None if search else lambda: tab.set("lessons"))
     lesson = progress.value.here() if tab.value == "lessons" else ""
     _use_seat(page, Seat(CLASSROOM.reader(reader_key()), session.value, setup.value.title, lesson))
-    _Header(setup.value, lambda name: begin(first_setup(name)))
-    _Workspace(session.value, setup.value, begin, pulse, problem, tab, progress, draft, uploads).key(
-        f"bench-{setup.value.scenario}-{session.value.loaded.scenario.transport.engine}"
-    )
+    _Header(setup.value, lambda name: choose(first_setup(name)))
+    bench = _Workspace(session.value, setup.value, begin, pulse, problem, tab, progress, draft, uploads)
+    bench.key(f"bench-{chosen.value}")
 
 
 def _use_seat(page: int, seat: Seat) -> None:
@@ -272,9 +297,14 @@ def _Workspace(
             session.pause()
         tab.set(name)
 
-    def begin_step(new: Setup, **how: Any) -> bool:
+    def clear() -> None:
+        """Close the card of a cell, and forget a look back and values that wait for Go."""
         selected.set(-1)
         past.set(-1)
+        pending.set({})
+
+    def begin_here(new: Setup, **how: Any) -> bool:
+        clear()
         return begin(new, **how)
 
     def beside(first: str | None) -> None:
@@ -293,7 +323,10 @@ def _Workspace(
     with html("main", "exo-main"):
         with html("section", "exo-left", attributes={"aria-label": "The model"}):
             _Top(session, setup, pulse, problem, lambda: again(play=False))
-            Stage(session, pulse, bool(wanted), again, past, selected, summary.links if summary else ())
+            stage = Stage(
+                session, pulse, bool(wanted), again, past, selected, summary.links if summary else ()
+            )
+            stage.key(f"stage-{setup.scenario}-{session.scenario.transport.engine}")
             if strip and tab.value != "lessons":  # which leaves room below itself
                 Curves(session, pulse)
         with html("section", "exo-right", attributes={"aria-label": "Controls and results"}):
@@ -303,17 +336,19 @@ def _Workspace(
             named = {"role": "tabpanel", "aria-label": TABS[tab.value].replace("|", "")}
             with html("div", "exo-panel", attributes=named).key("panel"):  # keeps its state below a card
                 if tab.value == "try":
-                    scenario_controls(session, setup, controls, pending, problem, None if strip else pulse)
+                    scenario_controls(
+                        session, setup, controls, pending, problem, pulse, begin_here, with_curves=not strip
+                    )
                 elif tab.value == "build":
-                    Editor(draft, session, setup, begin)
+                    Editor(draft, session, setup, begin_here)
                 elif tab.value == "talk":
                     Communication(session, pulse)
                 elif tab.value == "read":
                     ScenarioPage(setup.scenario)
                 elif tab.value == "lessons":
-                    Lessons(session, setup, begin_step, pulse, progress, beside)
+                    Lessons(session, setup, begin_here, clear, pulse, progress, beside)
                 elif tab.value == "take":
-                    Import(begin, uploads)
+                    Import(begin_here, uploads)
                     Export(session, setup, pulse)
 
 
@@ -339,106 +374,6 @@ def _Top(
         ErrorCard(trouble, on_again, stopped=bool(session.error))
     else:
         html("p", "exo-sentence", text=lesson.seen if lesson else intro_of(session.loaded).sentence)
-
-
-@solara.component
-def Stage(
-    session: Session,
-    pulse: solara.Reactive[int],
-    dirty: bool,
-    again: Callable[[bool], None],
-    past: solara.Reactive[int],
-    selected: solara.Reactive[int],
-    links: Sequence[Sequence[Any]],
-) -> None:
-    """The picture, the player and the summary in words, made again as ``pulse`` rises."""
-    _ = pulse.value
-    layers = solara.use_reactive(solara.use_memo(lambda: {"dots": True, "field": session.with_field}, []))
-
-    def keep_layers() -> None:
-        """A new run shows what the last one did."""
-        if session.with_field != layers.peek()["field"]:
-            session.with_field = layers.peek()["field"]
-            session.redraw()
-
-    solara.use_effect(keep_layers, [id(session)])
-
-    def set_layers(new: dict[str, Any]) -> None:
-        layers.set({name: bool(new.get(name)) for name in ("dots", "field")})
-        session.with_field = layers.peek()["field"]
-        session.redraw()
-
-    with session.reading() as model:
-        words = PREPARING if session.preparing else run_summary(model)
-        time_h = model.state.time / 3600
-    if past.value >= 0:
-        words = recorded_summary(header(session.rewind(past.value)), session.drawn_class)
-    Canvas(
-        session,
-        layers.value,
-        words,
-        links=links,
-        selected=selected.value,
-        past=past.value,
-        on_pick=lambda birth: selected.set(int(birth)),
-        on_layers=set_layers,
-    )
-    _player(session, time_h, dirty, again, past)
-    calm = session.preparing or not session.playing
-    html("p", "exo-words", text=words, attributes={"aria-live": "polite" if calm else "off"})
-
-
-def _player(
-    session: Session,
-    time_h: float,
-    dirty: bool,
-    again: Callable[[bool], None],
-    past: solara.Reactive[int],
-) -> None:
-    """The buttons and the timeline of a session; ``dirty`` where the controls were moved since its start."""
-
-    def go() -> None:
-        past.set(-1)
-        if dirty:
-            again(True)
-        else:
-            session.play()
-
-    def step() -> None:
-        past.set(-1)
-        if session.compiled:
-            session.step()
-        else:  # in the background, where it can say so
-            session.play(until=session.time + float(session.scenario.clock.step))
-
-    def scrub(index: int) -> None:
-        session.pause()
-        past.set(int(index))
-
-    def set_speed(value: float) -> None:
-        session.speed = min(SPEEDS, key=lambda s: abs(s - value))
-        session.on_change()
-
-    lasts = session.left >= WORTH_A_PROBE and not (dirty or session.error)
-    PlayerWidget.element(
-        playing=session.playing,
-        finished=session.finished,
-        dirty=dirty,
-        time_h=time_h,
-        end_h=session.end / 3600,
-        left=rounded_duration(session.left) if lasts else "",
-        speed=session.speed,
-        speeds=sorted({*SPEEDS, session.speed}),
-        times=[round(header(f).time / 3600, 4) for f in list(session.recording.frames)],
-        position=past.value,
-        on_go=go,
-        on_pause=session.pause,
-        on_step=step,
-        on_reset=lambda: again(False),
-        on_speed=set_speed,
-        on_scrub=scrub,
-        on_live=lambda: past.set(-1),
-    )
 
 
 @solara.component

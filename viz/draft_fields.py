@@ -18,6 +18,7 @@ from exoabm.parameters.units import QuantityError
 from exoabm.scenario.schema import Clock, DomainTable, Transport
 from exoabm.scenario.schema_cells import CargoTable, CellTypeTable, Response, VesicleTable
 from exoabm.scenario.schema_fields import Entry, parameter_of
+from exoabm.viz.parameter_controls import UNITS, spelled_out, without_unit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -395,14 +396,18 @@ def number(text: str, parameter: Parameter) -> str | float:
 
     Raises
     ------
-    QuantityError
+    InputError
         If it is not one, or out of range.
     """
+    text = without_unit(text, UNITS.get(parameter.unit, parameter.unit))
     try:
         given: float | str = float(text)
     except ValueError:
         given = text
-    Quantity(parameter, given)
+    try:
+        Quantity(parameter, given)
+    except QuantityError as error:
+        raise InputError(spelled_out(str(error))) from None
     if isinstance(given, str):
         return given
     if parameter.unit == "1":

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import solara
 
-from exoabm.viz.app import STYLE, Stage
+from exoabm.viz.app import STYLE
+from exoabm.viz.components.canvas import Stage
 from exoabm.viz.components.widgets import html
 from exoabm.viz.server.session import Session
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
@@ -42,7 +43,9 @@ UNITS = {
     "um^2/h": "µm²/h",
     "um/h": "µm/h",
     "um^3/s": "µm³/s",
+    "EV": "vesicles",
     "copies/EV": "per vesicle",
+    "pg/EV": "pg per vesicle",
     "1/h": "per h",
     "1/mL": "per mL",
     "ug": "µg",
@@ -134,7 +137,7 @@ class Control:
         return str(max(1, round(value))) if self.kind == "count" else f"{value:.6g}"
 
     def read(self, text: str) -> str:
-        """A value as typed, perhaps with a unit, in this knob's own unit.
+        """A typed value in the unit of the control; a unit may be given as the page or a file writes it.
 
         Raises
         ------
@@ -144,6 +147,7 @@ class Control:
         if len(text) > 100:
             raise InputError("too long to be a value")
         text = text.strip()
+        text = without_unit(text, self.unit)
         if self.kind == "choice":
             if text not in (value for value, _ in self.choices):
                 raise InputError(f"must be one of {', '.join(value for value, _ in self.choices)}")
@@ -161,7 +165,21 @@ class Control:
             given: object = float(text)
         except ValueError:
             given = text
-        return f"{Quantity(self.parameter, given).magnitude:.10g}"
+        try:
+            return f"{Quantity(self.parameter, given).magnitude:.10g}"
+        except InputError as error:
+            raise InputError(spelled_out(str(error))) from None
+
+
+def without_unit(text: str, unit: str) -> str:
+    """A typed value without the unit that the page writes beside it, which no scenario file could have."""
+    value = text.removesuffix(f" {unit}") if unit else text
+    return value if re.fullmatch(r"[-+.\dinfeE]+", value) else text
+
+
+def spelled_out(words: str) -> str:
+    """Words on units with EV, the symbol of an extracellular vesicle, as a word."""
+    return re.sub(r"\bEV\b", "vesicle", words)
 
 
 def controls_of(loaded: LoadedScenario) -> dict[str, Control]:
@@ -170,11 +188,6 @@ def controls_of(loaded: LoadedScenario) -> dict[str, Control]:
     found = (control for key, value in entries(scenario) for control in _control_of(key, value))
     unused = unused_keys(scenario)
     return {control.key: control for control in found if control.key not in unused}
-
-
-def as_typed(controls: Mapping[str, Control], values: Mapping[str, str]) -> dict[str, str]:
-    """Values of a scenario, perhaps with units, as they stand in the fields of their controls."""
-    return {key: controls[key].read(text) if key in controls else text for key, text in values.items()}
 
 
 def changed(controls_of: Mapping[str, Control], pending: Mapping[str, str]) -> dict[str, str]:

@@ -20,10 +20,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import parse_qsl, urlencode
 
+import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from exoabm.errors import ExoError, InputError, command_line, did_you_mean, set_options
 from exoabm.parameters import Quantity
+from exoabm.plot.palette import Looks
+from exoabm.scenario.builder import blueprint
 from exoabm.scenario.loader import load, shipped
 from exoabm.scenario.schema_fields import entries
 from exoabm.scenario.validation import unused_keys
@@ -33,6 +36,7 @@ from exoabm.viz.server.limits import LIMITS
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from exoabm.model import ExosomeModel
     from exoabm.scenario.loader import LoadedScenario
     from exoabm.viz.parameter_controls import Control
 
@@ -124,6 +128,23 @@ class Data(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def answer_of(value: float, limits: Sequence[float], answers: Sequence[str]) -> str:
+    """The answer that a value gives, from the smallest to the largest; "" if it is none."""
+    return "" if math.isnan(value) else answers[bisect_right(limits, value)]
+
+
+def judged(answer: str, truth: str, text: str, unknown: str) -> tuple[bool, str]:
+    """Whether an answer is the true one, and a sentence on it after ``text``, which has the values found.
+
+    Where no answer is true, the sentence is ``unknown``.
+    """
+    if not truth:
+        return False, f"{text} {unknown}"
+    if answer == truth:
+        return True, f"✓ {text} Your prediction “{answer}” is right."
+    return False, f"✗ {text} You predicted “{answer}”; the result is “{truth}”."
+
+
 class Prediction(Data):
     """A question that the reader's own runs answer: with the scenario as it opens, and with changed values.
 
@@ -180,7 +201,7 @@ class Prediction(Data):
             found = values[1] / values[0]
         else:
             found = math.inf if values[1] > 0 else math.nan
-        return "" if math.isnan(found) else self.answers[bisect_right(self.limits, found)]
+        return answer_of(found, self.limits, self.answers)
 
 
 class Intro(Data):
@@ -234,6 +255,27 @@ def first_setup(scenario: str, *, trusted: bool = False, seed: int = 1) -> Setup
     """How the page opens a scenario by name (or path, where trusted)."""
     intro = shipped_intro(scenario)
     return Setup(scenario, tuple(intro.set.items()) if intro else (), seed, trusted)
+
+
+@cache
+def _looks_as_opened(scenario: str) -> Looks:
+    """How the cell types of a shipped scenario are drawn as the page opens it."""
+    plan = blueprint(first_setup(scenario).load(), 1)
+    return Looks.of(plan.types, np.bincount(plan.type_index, minlength=len(plan.types)))
+
+
+def looks_of(model: ExosomeModel) -> Looks:
+    """How every picture of a model draws its cell types.
+
+    In a shipped scenario a type has one color, that of the scenario as the page opens it: a type whose
+    release or uptake is switched off, as in a step of a lesson, keeps it.
+    """
+    own, name = Looks.of_state(model.state), model.loaded.name
+    if name not in shipped():
+        return own
+    usual = _looks_as_opened(name)
+    same = [style.name for style in own.styles] == [style.name for style in usual.styles]
+    return own.colored_like(usual) if same else own
 
 
 LONGEST = 2000

@@ -142,7 +142,9 @@ def test_a_lesson_knows_wrong_from_right(reader: Callable[..., Any]) -> None:
     page.get_by_role("button", name="Check").click()
     page.wait_for_selector(".exo-right-answer")
     assert "your run gives 43.5 µm" in status.inner_text()
-    assert "You predicted: It grows, then keeps its size." in page.locator(".exo-explain").inner_text()
+    judged = page.locator(".exo-explain .exo-right-answer").inner_text()
+    assert "Your prediction “It grows, then keeps its size” is right." in judged
+    assert "as many vesicles are cleared as are released" in page.locator(".exo-explain").inner_text()
     page.get_by_role("button", name="Next step").click()
     page.wait_for_selector("text=2. A longer lifetime")
     someone.open()
@@ -170,6 +172,34 @@ def test_the_plot_of_a_lesson_stands_beside_its_question(reader: Callable[..., A
     assert chosen == "Where the vesicles are"
     assert page.locator(".exo-speed select option:checked").inner_text().endswith("a second")
     page.evaluate("localStorage.removeItem('exoabm.lessons')")
+
+
+def test_a_scenario_chosen_at_the_top_ends_a_lesson_and_what_lies_open(reader: Callable[..., Any]) -> None:
+    someone = reader(width=390, height=844).open("?scenario=relay")
+    page = someone.page
+    sender = page.locator(".exo-key:has-text('relay') path").first
+    outline = sender.get_attribute("stroke")
+    tab(someone, "Lessons")
+    page.get_by_role("button", name="Begin: Threshold and relay").click()
+    page.wait_for_selector("text=0.00 of 24 h")
+    page.wait_for_selector(".exo-legend:has-text('concentration')")
+    assert sender.get_attribute("stroke") == outline, "a type that is switched off keeps its color"
+    page.wait_for_function("getComputedStyle(document.querySelector('.exo-scene')).position === 'static'")
+    page.select_option(".exo-head select", "two_cells")
+    page.wait_for_selector(".exo-sentence:has-text('40 µm')")
+    page.wait_for_selector("[role=tab][aria-selected=true]:has-text('Try it')")
+    _, x, y = someone.cell_at("donor")
+    page.mouse.click(x, y)
+    page.wait_for_selector(".exo-cell")
+    tab(someone, "Lessons")
+    page.wait_for_selector("h2:has-text('guided lessons')")
+    assert page.locator(".exo-head select").input_value() == "two_cells"
+    assert page.locator(".exo-cell").count() == 0
+    tab(someone, "Files")
+    bring(someone, "A table of cells", "mine.csv", cells("A"))
+    page.wait_for_selector("text=mine.csv: 40 cells")
+    page.select_option(".exo-head select", "signaling")
+    page.wait_for_selector("text=mine.csv: 40 cells", state="detached")
 
 
 def test_a_movie_is_recorded_by_the_browser(reader: Callable[..., Any]) -> None:

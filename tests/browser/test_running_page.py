@@ -43,16 +43,20 @@ def test_the_first_minute_is_there_at_once(reader: Callable[..., Reader]) -> Non
 
 
 def test_a_prediction_is_judged_by_the_readers_runs(reader: Callable[..., Reader]) -> None:
-    page = reader().open("?scenario=tumor_delivery").page
+    someone = reader().open("?scenario=tumor_delivery")
+    page = someone.page
     page.click(".exo-answer >> nth=0")
     page.click(".exo-question .exo-strong")
-    page.wait_for_selector(".exo-control-first .exo-pending")
-    assert page.input_value(".exo-control-first .exo-number") == "70"
     page.wait_for_selector(".exo-judged .exo-wrong-answer")
+    assert page.input_value(".exo-control-first .exo-number") == "70"
     judged = page.inner_text(".exo-judged")
     assert "without the change" in judged
     assert "the result is “Up to 3.5 times as much”" in judged
     assert "Supply from the blood" in judged, "one sentence says why"
+    page.wait_for_selector(".exo-go:has-text('Finished')")
+    assert page.locator(".exo-pending").count() == 0, "the page shows the run with the value"
+    assert someone.clock == 24, "at its end"
+    assert someone.words().startswith("After 24.00 h")
 
 
 @pytest.mark.parametrize("size", [(1280, 720), (1024, 768), (768, 1024)], ids=str)
@@ -379,7 +383,7 @@ def test_the_field_instead_of_dots(reader: Callable[..., Reader]) -> None:
     page.wait_for_function("document.querySelector('.exo-clock b').textContent === '0.50'")
     assert page.locator(".exo-toggle:has-text('vesicles')").count() == 0
     page.wait_for_selector(".exo-scale:has-text('vesicles/mL')")
-    assert "are expected to be free" in someone.words()
+    assert ", in expected numbers: of " in someone.words()
 
 
 def test_every_scenario_runs_from_the_menu_and_has_its_page(reader: Callable[..., Reader]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import shlex
 
 import pytest
@@ -41,6 +42,18 @@ def test_numbers_are_declared_parameters_with_unit_range_and_source(scenario: st
             assert words["source"]
             assert words[control.parameter.symbol] == control.parameter.meaning
             assert control.parameter.allowed[0] <= control.low < control.high <= control.parameter.allowed[1]
+
+
+@pytest.mark.parametrize("scenario", ["signaling", "production", "delivery_routes"])
+def test_a_value_is_read_with_its_unit_as_it_is_shown_and_junk_is_refused(scenario: str) -> None:
+    for control in controls_of(first_setup(scenario).load()).values():
+        if control.kind == "choice":
+            continue
+        assert control.read(f"{control.applied} {control.unit}") == control.read(control.applied)
+        for text in ("", "1 furlong", "nan", "1e999 parsecs", "½", "[]", "1 h h"):
+            with pytest.raises(InputError) as refused:
+                control.read(text)
+            assert not re.search(r"\bEV\b", str(refused.value))
 
 
 def test_a_slider_goes_there_and_back(signaling: dict[str, Control]) -> None:

@@ -13,7 +13,7 @@ from exoabm.scenario.loader import shipped
 from exoabm.tables.readouts import parse
 from exoabm.viz.components.controls import verdict
 from exoabm.viz.components.paired_runs import PairedRuns
-from exoabm.viz.parameter_controls import SHARES, as_typed, controls_of
+from exoabm.viz.parameter_controls import SHARES, controls_of
 from exoabm.viz.results.charts import charts, final_readouts
 from exoabm.viz.results.text_summary import recorded_summary
 from exoabm.viz.server.frames import header
@@ -28,7 +28,8 @@ def test_every_scenario_asks_what_its_runs_can_answer(scenario: str) -> None:
     prediction, loaded = intro.prediction, setup.load()
     assert prediction is not None
     controls = controls_of(loaded)
-    for key, text in as_typed(controls, prediction.set).items():
+    for key, given in prediction.set.items():
+        text = controls[key].read(given)
         assert text != controls[key].applied
         assert controls[key].kind == "choice" or 0 <= controls[key].share(text) <= SHARES
     if prediction.set:
@@ -99,7 +100,7 @@ def test_a_question_names_the_values_before_and_after_the_change(scenario: str) 
     prediction, loaded = shipped_intro(scenario).prediction, first_setup(scenario).load()
     controls = controls_of(loaded)
     known = {f"{float(controls[key].applied):g}" for key in prediction.set}
-    made = {f"{float(as_typed(controls, {key: text})[key]):g}" for key, text in prediction.set.items()}
+    made = {f"{float(controls[key].read(text)):g}" for key, text in prediction.set.items()}
     for after, before in re.findall(r"([\d.]+)[^.;:?\d]*? instead of ([\d.]*\d)", prediction.question):
         assert (after in made, before in known) == (True, True)
     for before, after in re.findall(r"from ([\d.]+)(?: \w+)? to ([\d.]*\d)", prediction.question):

@@ -47,6 +47,27 @@ def test_junk_of_a_browser_is_ignored(junk: str) -> None:
     assert Progress().with_kept(junk) == Progress()
 
 
+def test_every_prediction_is_judged_by_a_run() -> None:
+    """The run of the key makes one guess of each step right; another value makes another one right."""
+    seen = set()
+    for lesson in LESSONS:
+        for step in lesson.steps:
+            for each in lesson.judged_by(step):
+                found = key_values()[f"{lesson.key}/{step.key}"]
+                assert len(each.judge.limits) == len(each.guesses) - 1
+                assert list(each.judge.limits) == sorted(each.judge.limits)
+                assert sorted(each.judge.order or range(len(each.guesses))) == [*range(len(each.guesses))]
+                _, truth = each.result(found)
+                assert truth in each.guesses, (lesson.key, each.key)
+                for guess in each.guesses:
+                    assert each.judged(guess, found).right == (guess == truth)
+                assert not each.judged(truth, {}).right, "of another version of the lesson"
+                seen.add((lesson.key, each.key))
+    assert len(seen) == 40
+    assert STEP.judged("About 70 %", {"free_percent": 70.0}).right
+    assert not STEP.judged("About 70 %", {"free_percent": 50.0}).right
+
+
 def test_the_key_has_answers_and_explanations_in_numbers() -> None:
     page = printed("key", Progress()).decode()
     assert "…" not in page.partition("</style>")[2]

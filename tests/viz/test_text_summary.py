@@ -11,7 +11,7 @@ from exoabm import ExosomeModel
 from exoabm.plot.palette import Looks
 from exoabm.tables.readouts import parse
 from exoabm.viz.results.charts import charts, curves
-from exoabm.viz.results.text_summary import cell_summary, many, run_summary
+from exoabm.viz.results.text_summary import cell_summary, many, run_summary, told
 
 ENGINES = {"continuum": {}, "vesicles": {"transport.engine": "vesicles"}}
 
@@ -173,6 +173,23 @@ def test_a_cell_tells_sorts_apart() -> None:
         assert dict(summary.facts)[f"taken up, {particles}"] == many(rows.taken_up.sum())
         (taken,) = (taken for who, taken, *_ in summary.donors if who == f"dose, {particles}")
         assert taken == pytest.approx(rows.taken_up.sum())
+
+
+@pytest.mark.parametrize(
+    ("count", "words", "says"),
+    [
+        ("0", "vesicles that arrived", "0 vesicles that arrived"),
+        ("1", "vesicles that arrived", "1 vesicle that arrived"),
+        ("1", "delivered their cargo", "1 delivered its cargo"),
+        ("1", "drug molecules taken up", "1 drug molecule taken up"),
+        ("about 1", "are free", "about 1 is free"),
+        ("11", "cells", "11 cells"),
+        ("1", "", "1"),
+        ("0.1", "copies", "0.1 copies"),
+    ],
+)
+def test_a_number_and_its_words_agree(count: str, words: str, says: str) -> None:
+    assert told(count, words) == says
 
 
 def test_one_was_and_two_were(model: ExosomeModel) -> None:

@@ -16,6 +16,7 @@ from exoabm import ExosomeModel
 from exoabm.errors import NumericalError
 from exoabm.scenario.loader import load
 from exoabm.viz import app
+from exoabm.viz.components import canvas
 from exoabm.viz.components.widgets import PlotWidget
 from exoabm.viz.draft import Draft
 from exoabm.viz.server.frames import header
@@ -191,9 +192,9 @@ def test_only_what_shows_the_run_is_made_again_as_it_goes_on(monkeypatch: pytest
     session, pulse = Session(setup.load()), solara.reactive(0)
     problem, tab = solara.reactive(""), solara.reactive("try")
     progress, draft = solara.reactive(Progress()), solara.reactive(Draft.empty())
-    whole, picture = Mock(wraps=app.changed), Mock(wraps=app.run_summary)
+    whole, picture = Mock(wraps=app.changed), Mock(wraps=canvas.run_summary)
     monkeypatch.setattr(app, "changed", whole)
-    monkeypatch.setattr(app, "run_summary", picture)
+    monkeypatch.setattr(canvas, "run_summary", picture)
 
     @solara.component
     def page() -> None:

@@ -1,4 +1,4 @@
-"""The picture of a run, as the session draws it, and its curves over time."""
+"""The picture of a run, as the session draws it, with its player and summary, and its curves over time."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ import numpy as np
 import solara
 
 from exoabm.plot.palette import FIELD, PLACES, Role, rgb, to_hex
-from exoabm.viz.components.widgets import CanvasWidget, ChoiceWidget, PlotWidget, html
+from exoabm.runs.measured_runtime import WORTH_A_PROBE, rounded_duration
+from exoabm.viz.components.widgets import CanvasWidget, ChoiceWidget, PlayerWidget, PlotWidget, html
 from exoabm.viz.results.charts import charts, curves
-from exoabm.viz.server.frames import FULL, PAINTED
+from exoabm.viz.results.text_summary import PREPARING, recorded_summary, run_summary
+from exoabm.viz.server.frames import FULL, PAINTED, header
+from exoabm.viz.server.session import SPEEDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -88,6 +91,7 @@ def Canvas(
     session: Session,
     layers: dict[str, bool],
     alt: str,
+    time_h: float,
     *,
     links: Sequence[Sequence[Any]] = (),
     selected: int = -1,
@@ -101,6 +105,7 @@ def Canvas(
     ----------
     layers : which of ``dots`` and ``field`` are drawn
     alt : the picture in words
+    time_h : of these words, in h; the clock shows it, so that all numbers on the page are of one time
     links
         Edges lit up: birth id of donor and recipient, weight 0 to 1, whether it leaves the selected cell.
     selected : birth id of the selected cell, -1 for none
@@ -128,6 +133,7 @@ def Canvas(
         playing=session.playing and past < 0,
         preparing=session.preparing,
         alt=alt,
+        time_h=time_h,
         on_painted=session.painted,
         on_pick=on_pick,
         on_layers=on_layers,
@@ -154,6 +160,109 @@ def Canvas(
         return leave
 
     solara.use_effect(attach, [id(session), past])
+
+
+@solara.component
+def Stage(
+    session: Session,
+    pulse: solara.Reactive[int],
+    dirty: bool,
+    again: Callable[[bool], None],
+    past: solara.Reactive[int],
+    selected: solara.Reactive[int],
+    links: Sequence[Sequence[Any]],
+) -> None:
+    """The picture, the player and the summary in words, made again as ``pulse`` rises."""
+    _ = pulse.value
+    layers = solara.use_reactive(solara.use_memo(lambda: {"dots": True, "field": session.with_field}, []))
+
+    def keep_layers() -> None:
+        """A new run shows what the last one did."""
+        if session.with_field != layers.peek()["field"]:
+            session.with_field = layers.peek()["field"]
+            session.redraw()
+
+    solara.use_effect(keep_layers, [id(session)])
+
+    def set_layers(new: dict[str, Any]) -> None:
+        layers.set({name: bool(new.get(name)) for name in ("dots", "field")})
+        session.with_field = layers.peek()["field"]
+        session.redraw()
+
+    with session.reading() as model:
+        words = PREPARING if session.preparing else run_summary(model)
+        time_h = model.state.time / 3600
+    shown_h = time_h
+    if past.value >= 0:
+        frame = header(session.rewind(past.value))
+        words, shown_h = recorded_summary(frame, session.drawn_class), frame.time / 3600
+    Canvas(
+        session,
+        layers.value,
+        words,
+        shown_h,
+        links=links,
+        selected=selected.value,
+        past=past.value,
+        on_pick=lambda birth: selected.set(int(birth)),
+        on_layers=set_layers,
+    )
+    _player(session, time_h, dirty, again, past)
+    calm = session.preparing or not session.playing
+    html("p", "exo-words", text=words, attributes={"aria-live": "polite" if calm else "off"})
+
+
+def _player(
+    session: Session,
+    time_h: float,
+    dirty: bool,
+    again: Callable[[bool], None],
+    past: solara.Reactive[int],
+) -> None:
+    """The buttons and the timeline of a session; ``dirty`` where the controls were moved since its start."""
+
+    def go() -> None:
+        past.set(-1)
+        if dirty:
+            again(True)
+        else:
+            session.play()
+
+    def step() -> None:
+        past.set(-1)
+        if session.compiled:
+            session.step()
+        else:  # in the background, where it can say so
+            session.play(until=session.time + float(session.scenario.clock.step))
+
+    def scrub(index: int) -> None:
+        session.pause()
+        past.set(int(index))
+
+    def set_speed(value: float) -> None:
+        session.speed = min(SPEEDS, key=lambda s: abs(s - value))
+        session.on_change()
+
+    lasts = session.left >= WORTH_A_PROBE and not (dirty or session.error)
+    PlayerWidget.element(
+        playing=session.playing,
+        finished=session.finished,
+        dirty=dirty,
+        time_h=time_h,
+        end_h=session.end / 3600,
+        left=rounded_duration(session.left) if lasts else "",
+        speed=session.speed,
+        speeds=sorted({*SPEEDS, session.speed}),
+        times=[round(header(f).time / 3600, 4) for f in list(session.recording.frames)],
+        position=past.value,
+        on_go=go,
+        on_pause=session.pause,
+        on_step=step,
+        on_reset=lambda: again(False),
+        on_speed=set_speed,
+        on_scrub=scrub,
+        on_live=lambda: past.set(-1),
+    )
 
 
 @solara.component

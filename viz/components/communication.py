@@ -12,7 +12,7 @@ from exoabm.viz.components.widgets import Button, ChoiceWidget, PlotWidget, html
 from exoabm.viz.results.communication_data import COUNTS, CommunicationData, meaning
 from exoabm.viz.results.communication_views import VIEWS, tissue
 from exoabm.viz.results.svg import PAGE
-from exoabm.viz.results.text_summary import CellSummary, Partner, many, present_classes
+from exoabm.viz.results.text_summary import CellSummary, Partner, many, present_classes, told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -106,7 +106,7 @@ def _Numbers(rows: list[dict[str, Any]]) -> None:
                     for value in row.values():
                         html("td", text=f"{value:.4g}" if isinstance(value, float) else str(value))
     if len(rows) > most:
-        html("p", "exo-note", text=f"and {len(rows) - most:,} more; all of them are under Export.")
+        html("p", "exo-note", text=f"and {len(rows) - most:,} more; all of them are in the files of Export.")
 
 
 @solara.component
@@ -121,17 +121,19 @@ def Cell(summary: CellSummary, on_close: Callable[[], None]) -> None:
                 with html("div"):
                     html("dt", text=name)
                     html("dd", text=value)
-        for title, rows in (("Received from", summary.donors), ("Taken up by", summary.recipients)):
+        for how, rows in (("Received from", summary.donors), ("Taken up by", summary.recipients)):
             if rows:
-                _Partners(title, rows)
+                _Partners(how, rows)
         if summary.note:
             html("p", "exo-note", text=summary.note)
 
 
 @solara.component
-def _Partners(title: str, rows: tuple[Partner, ...]) -> None:
+def _Partners(how: str, rows: tuple[Partner, ...]) -> None:
     most = 8
-    html("h3", text=f"{title}: {len({row.name.partition(', ')[0] for row in rows})}")
+    names = {row.name.partition(", ")[0] for row in rows}
+    cells = all(name.rpartition(" ")[2].isdigit() for name in names)  # else cell types, doses, the reservoir
+    html("h3", text=f"{how} {told(f'{len(names):,}', 'cells' if cells else 'sources')}")
     with html("table", "exo-table"):
         with html("thead"), html("tr"):
             for head in ("cell", "taken up", "delivered", "first encounter"):
@@ -147,7 +149,7 @@ def _Partners(title: str, rows: tuple[Partner, ...]) -> None:
                     ):
                         html("td", text=text)
     if len(rows) > most:
-        html("p", "exo-note", text=f"and {len(rows) - most} more rows, in edges.parquet")
+        html("p", "exo-note", text=f"and {len(rows) - most} more, in edges.parquet")
 
 
 @solara.component

@@ -10,9 +10,9 @@ from exoabm.errors import ExoError, InputError
 from exoabm.viz.components.canvas import Curves
 from exoabm.viz.components.paired_runs import PairedRuns
 from exoabm.viz.components.widgets import Button, ControlsWidget, html
-from exoabm.viz.parameter_controls import as_typed
 from exoabm.viz.results.svg import number
-from exoabm.viz.setup import first_setup, intro_of
+from exoabm.viz.results.text_summary import told
+from exoabm.viz.setup import first_setup, intro_of, judged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -41,15 +41,21 @@ _TABLES = {
 @solara.component
 def Question(
     prediction: Prediction,
+    session: Session,
     setup: Setup,
-    controls: Mapping[str, Control],
-    pending: solara.Reactive[dict[str, str]],
+    pulse: solara.Reactive[int],
+    begin: Callable[..., bool],
 ) -> None:
-    """A question to predict; one button sets the values and makes the runs that judge the prediction."""
+    """A question to predict; one button sets the values and makes the runs that judge the prediction.
+
+    The page shows the run with these values from its start to its end; another run begun in its place before
+    takes the judgment back.
+    """
+    _ = pulse.value  # drawn again whenever the run on the page advances
     answer = solara.use_reactive("")
     runs: solara.Reactive[PairedRuns | None] = solara.use_reactive(None)
-    pulse = solara.use_reactive(0)
-    _ = pulse.value  # drawn again whenever a run advances
+    other = solara.use_reactive(0)
+    _ = other.value  # and the one beside it
     problem = solara.use_reactive("")
 
     def run() -> None:
@@ -58,8 +64,8 @@ def Question(
         except ExoError as error:
             problem.set(str(error))
             return
-        pending.set({**pending.peek(), **as_typed(controls, prediction.set)})
-        made.listen(lambda: pulse.set(pulse.peek() + 1))
+        made.listen(lambda: other.set(other.peek() + 1))
+        begin(made.setups[-1], as_made=made.sessions[-1])  # before it is looked for on the page
         runs.set(made)
         made.finish()
 
@@ -68,6 +74,14 @@ def Question(
         if made is not None:
             made.close()
 
+    def take_back() -> None:
+        if replaced:
+            close()
+            runs.set(None)
+
+    made = runs.value
+    replaced = made is not None and not made.finished and session is not made.sessions[-1]
+    solara.use_effect(take_back, [replaced])
     solara.use_effect(lambda: close, [])
     with html("section", "exo-question exo-first"):
         html("h2", text="Predict first")
@@ -83,7 +97,7 @@ def Question(
         if answer.value and runs.value is None:
             Button("Set the value and run both" if prediction.set else "Run it", run, "exo-strong")
         elif runs.value is not None:
-            _Judged(prediction, answer.value, runs.value, pulse.value)
+            _Judged(prediction, answer.value, runs.value, pulse.value + other.value)
 
 
 @solara.component
@@ -99,22 +113,20 @@ def _Judged(prediction: Prediction, answer: str, runs: PairedRuns, pulse: int) -
             right, words = verdict(prediction, answer, runs.final_readouts())
             html("p", "exo-right-answer" if right else "exo-wrong-answer", text=words).key("verdict")
             html("p", "exo-note", text=prediction.why)
+            if prediction.set:
+                html("p", "exo-note", text="Picture, curves and controls show the run with the change.")
 
 
 def verdict(prediction: Prediction, answer: str, rows: Sequence[Mapping[str, float]]) -> tuple[bool, str]:
     """Whether the runs with these final readouts confirm an answer, and their values in a sentence."""
     values = prediction.values(rows)
     truth = prediction.right_answer(values)
-    found = [f"{number(value)} {prediction.unit}".strip() for value in values]
+    found = [told(number(value), prediction.unit) for value in values]
     label = prediction.label[0].upper() + prediction.label[1:]
     made, text = "The run does", f"{label}: {found[0]}."
     if len(found) > 1:
         made, text = "The runs do", f"{label}: {found[0]} without the change, {found[1]} with it."
-    if not truth:
-        return False, f"{text} {made} not answer the question."
-    if answer == truth:
-        return True, f"✓ {text} Your prediction “{answer}” is right."
-    return False, f"✗ {text} You predicted “{answer}”; the result is “{truth}”."
+    return judged(answer, truth, text, f"{made} not answer the question.")
 
 
 def group(key: str) -> str:
@@ -214,12 +226,16 @@ def scenario_controls(
     controls: Mapping[str, Control],
     pending: solara.Reactive[dict[str, str]],
     problem: solara.Reactive[str],
-    pulse: solara.Reactive[int] | None,
+    pulse: solara.Reactive[int],
+    begin: Callable[..., bool],
+    *,
+    with_curves: bool,
 ) -> None:
-    """The prediction and the controls of a scenario, with the curves above them if ``pulse`` is given."""
+    """The prediction and the controls of a scenario, with the curves below them if there is room."""
     intro = intro_of(session.loaded)
     if intro.prediction is not None:
-        Question(intro.prediction, setup, controls, pending)
-    with Controls(controls, intro.controls, pending, on_valid=lambda: problem.set("")):
-        if pulse is not None:
+        Question(intro.prediction, session, setup, pulse, begin).key(f"question-{setup.scenario}")
+    card = Controls(controls, intro.controls, pending, on_valid=lambda: problem.set(""))
+    with card.key(f"controls-{setup.scenario}"):
+        if with_curves:
             Curves(session, pulse)

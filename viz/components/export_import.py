@@ -33,6 +33,7 @@ from exoabm.viz.packed_links import fragment, pack
 from exoabm.viz.results.communication_data import CommunicationData
 from exoabm.viz.results.communication_views import VIEWS
 from exoabm.viz.results.svg import PRINT
+from exoabm.viz.results.text_summary import told
 from exoabm.viz.server.frames import gif
 from exoabm.viz.server.uploads import (
     MOST_RUN_BYTES,
@@ -327,7 +328,7 @@ def _Table(uploaded: UploadedTable, begin: Callable[..., bool]) -> None:
     types = solara.use_reactive(dict(uploaded.types))
     options = [[name, name.replace("_", " ")] for name in (*uploaded.known, BYSTANDER)]
     with html("section", "exo-card", attributes={"aria-label": "Labels of your table"}):
-        html("h2", text=f"{uploaded.file.name}: {uploaded.cells:,} cells")
+        html("h2", text=f"{uploaded.file.name}: {told(f'{uploaded.cells:,}', 'cells')}")
         html("p", "exo-note", text=uploaded.recognized)
         for warning in uploaded.warnings:
             html("p", "exo-wrong-answer", text=warning)

@@ -14,7 +14,7 @@ from exoabm.viz.components.widgets import AnswerWidget, Button, ChoiceWidget, Pl
 from exoabm.viz.parameter_controls import SHARES, Control, controls_of
 from exoabm.viz.results.charts import column_labels, default_column, final_readouts
 from exoabm.viz.results.svg import number
-from exoabm.viz.results.text_summary import PREPARING, run_summary
+from exoabm.viz.results.text_summary import PREPARING, run_summary, told
 from exoabm.viz.server.session import SPEEDS, Session
 from exoabm.viz.setup import intro_of
 
@@ -287,9 +287,10 @@ def _Pair(setup: Setup, key: str, value: str, values: tuple[str, ...], on_again:
         for name, session, held in zip("AB", runs.sessions, values, strict=True):
             with session.reading() as model:
                 words = PREPARING if session.preparing else run_summary(model)
+                time_h = model.state.time / 3600
             with html("section", "exo-run-of-pair", attributes={"aria-label": f"Run {name}"}):
                 html("h3", text=f"Run {name}: {held}")
-                Canvas(session, layers.value, f"Run {name}. {words}", on_layers=set_layers)
+                Canvas(session, layers.value, f"Run {name}. {words}", time_h, on_layers=set_layers)
                 html("p", "exo-words", text=words)
     _Curves(runs, pulse.value)
 
@@ -338,7 +339,7 @@ def _make(setup: Setup, key: str, value: str) -> tuple[str, PairedRuns | None]:
 
 
 def _in_words(value: str, unit: str, choices: dict[str, str]) -> str:
-    return choices.get(value, f"{value} {unit}".strip())
+    return choices.get(value, told(value, unit))
 
 
 def _pace(seconds: float) -> str:

@@ -83,6 +83,7 @@ class CanvasWidget(_Widget):
     playing = Bool(False).tag(sync=True)
     preparing = Bool(False).tag(sync=True)
     alt = Unicode("").tag(sync=True)
+    time_h = Float(0.0).tag(sync=True)
     on_painted, on_pick, on_layers, on_fix = _handler(), _handler(), _handler(), _handler()
 
     def vue_painted(self, number: int) -> None:

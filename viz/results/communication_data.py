@@ -27,7 +27,8 @@ from exoabm.scenario.loader import MAX_BYTES, parse
 from exoabm.state import RESERVOIR
 from exoabm.tables.declarations import TABLES
 from exoabm.tables.run_tables import Run
-from exoabm.viz.results.text_summary import drawn_class, present_classes
+from exoabm.viz.results.svg import number
+from exoabm.viz.results.text_summary import drawn_class, present_classes, told
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -179,6 +180,10 @@ class CommunicationData:
     def words(self, count: str) -> str:
         """One of ``COUNTS`` in words, with the name of these particles."""
         return COUNTS[count].replace("vesicles", self.what)
+
+    def amount(self, value: float, count: str) -> str:
+        """A number of a count with its words."""
+        return told(number(value), self.words(count))
 
     def between(self, count: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Rows of donor cell and recipient cell and the count, strongest first, where both cells are known.

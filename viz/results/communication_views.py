@@ -31,7 +31,7 @@ from exoabm.viz.results.svg import (
     ring,
     tag,
 )
-from exoabm.viz.results.text_summary import ORIGINS
+from exoabm.viz.results.text_summary import ORIGINS, told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -80,7 +80,7 @@ def network(links: CommunicationData, count: str, look: Theme = PAGE) -> str:
                 at[start[i]],
                 at[end[i]],
                 title=f"cell {cells.ids[start[i]]} → cell {cells.ids[end[i]]}: "
-                f"{number(float(value[i]))} {links.words(count)}",
+                f"{links.amount(float(value[i]), count)}",
                 stroke=look.hue(cells.styles[cells.type[start[i]]].color),
                 stroke_width=0.4 + 2.6 * math.sqrt(share),
                 stroke_opacity=0.15 + 0.6 * share,
@@ -96,7 +96,7 @@ def tissue(cells: Cells, space: Space, got: np.ndarray, what: str = "vesicles", 
     at, width, height = _placed(cells, space)
     parts = [frame(width, height, look)]
     parts += _marks(cells, at, width * height, got, None, look)
-    words = f"{len(cells):,} cells took up {number(float(got.sum()))} {what}."
+    words = f"{told(f'{len(cells):,}', 'cells')} took up {told(number(float(got.sum())), what)}."
     return drawing(width, height, parts, title="Cells", words=words, look=look)
 
 
@@ -113,11 +113,11 @@ def network_words(links: CommunicationData, count: str) -> str:
         return f"No {links.what} have gone from one cell to another yet."
     ids = links.cells.ids
     shown = min(len(value), MOST_ARROWS)
-    drawn = "1 link is drawn" if shown == 1 else f"{shown} links are drawn"
+    drawn = told(str(shown), "links are drawn")
     which = f"The strongest {shown} of {len(value):,} links are drawn" if shown < len(value) else drawn
     return (
         f"{which}. Strongest: cell {ids[start[0]]} to cell {ids[end[0]]}, "
-        f"{number(float(value[0]))} {links.words(count)}."
+        f"{links.amount(float(value[0]), count)}."
     )
 
 
@@ -163,7 +163,7 @@ def heatmap(links: CommunicationData, count: str, look: Theme = PAGE) -> str:
         parts += [_swatch(links, senders[i], left - 14, y, look)]
         parts.append(label(left - 26, y + 4, shorten(name, 13), look, text_anchor="end"))
         for j, receiver in enumerate(receivers):
-            words = f"{senders[i]} → {receiver}: {number(float(values[i, j]))} {links.words(count)}"
+            words = f"{senders[i]} → {receiver}: {links.amount(float(values[i, j]), count)}"
             box = (left + j * wide, top + i * tall, wide, tall)
             parts += _field(box, float(values[i, j]), highest, words, look)
         total = number(float(values[i].sum()))
@@ -207,7 +207,7 @@ def chord_words(links: CommunicationData, count: str) -> str:
     share = float(values[i, j] / values.sum())
     return (
         f"Most goes from {named(senders)[i]} to {named(receivers)[j]}: "
-        f"{number(float(values[i, j]))} {links.words(count)}, {100 * share:.0f} % of all."
+        f"{links.amount(float(values[i, j]), count)}, {100 * share:.0f} % of all."
     )
 
 
@@ -244,7 +244,7 @@ def chord(links: CommunicationData, count: str, look: Theme = PAGE) -> str:
     center = (WIDTH / 2, height / 2)
     parts = []
     for (a, b, v), (start, end) in zip(flows, ends, strict=True):
-        words = f"{names[a]} → {names[b]}: {number(v)} {links.words(count)} ({100 * v / total:.1f} %)"
+        words = f"{names[a]} → {names[b]}: {links.amount(v, count)} ({100 * v / total:.1f} %)"
         color = look.hue(links.style(names[a]).color)
         path = ribbon(center, inner - 2, inner - 12, start, end)
         parts.append(

@@ -5,6 +5,7 @@ Every number is one of the run folder: sums of the mass balance and of the rows 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -43,8 +44,9 @@ def run_summary(model: ExosomeModel) -> str:
     here = [each for each in particle_classes(model.scenario) if emitted[list(each.kinds)].sum() > 0]
     if not here:
         came = "been released" if any(t.donates for t in state.types) else "arrived"
-        return f"{hours(state.time)}: no vesicle has {came} yet; {len(state.cells):,} cells."
-    return f"{hours(state.time)}: of " + ". Of ".join(_fates(state, each) for each in here) + "."
+        return f"{hours(state.time)}: no vesicle has {came} yet; {told(f'{len(state.cells):,}', 'cells')}."
+    numbers = "" if state.follows_vesicles else ", in expected numbers"
+    return f"{hours(state.time)}{numbers}: of " + ". Of ".join(_fates(state, each) for each in here) + "."
 
 
 def _fates(state: State, particles: ParticleClass) -> str:
@@ -57,8 +59,8 @@ def _fates(state: State, particles: ParticleClass) -> str:
     accounts = (state.balance.emitted, *(state.balance[name] for name in ("free", "delivered", "escaped")))
     emitted, free, delivered, escaped = (float(a[kinds].sum()) for a in accounts)
     total = float(taken.sum())
-    be = ("is" if free == 1 else "are") if state.follows_vesicles else "are expected to be"
-    first = f"{many(emitted)} {particles.name} {_origin(state, kinds)}, {many(free)} {be} free in the medium"
+    came = told(many(emitted), f"{particles.name} {_origin(state, kinds)}")
+    first = f"{came}, {told(many(free), 'are free in the medium')}"
     if not takers.any():
         return f"{first}; no cell here takes them up"
     reached, could = int((taken >= 1).sum()), int(takers.sum())
@@ -67,9 +69,9 @@ def _fates(state: State, particles: ParticleClass) -> str:
     if total > 0:
         less = " " if reached else ", fewer than one "  # expected numbers
         who = f"the {them}" if could == 1 else f"{reached:,} of {them}" if reached else f"each of the {them}"
-        uptake = f"{many(total)} {'was' if total == 1 else 'were'} taken up{less}by {who}"
+        uptake = f"{told(many(total), 'were taken up')}{less}by {who}"
     left = f"; {many(escaped)} escaped" if escaped > 0 else ""
-    return f"{first}; {uptake}; {many(delivered)} {particles.delivered}{left}"
+    return f"{first}; {uptake}; {told(many(delivered), particles.delivered)}{left}"
 
 
 def _origin(state: State, kinds: list[int]) -> str:
@@ -213,8 +215,8 @@ def recorded_summary(frame: Header, particles: ParticleClass) -> str:
         return f"about {many(count)}" if count else "fewer than 1"
 
     return (
-        f"{hours(frame.time)} (recorded): {number(frame.free)} {particles.name} free in the medium; "
-        f"{number(frame.delivered)} {particles.delivered}. Press “now” to return to the present."
+        f"{hours(frame.time)} (recorded): {told(number(frame.free), particles.name)} free in the medium; "
+        f"{told(number(frame.delivered), particles.delivered)}. Press “now” to return to the present."
     )
 
 
@@ -228,6 +230,30 @@ def many(count: float) -> str:
     if 0 < count < LEAST:
         return f"fewer than {LEAST:g}"
     return f"{count:,.0f}" if count >= 100 or count == round(count) else f"{count:.3g}"
+
+
+_ONE = {
+    "are": "is",
+    "were": "was",
+    "their": "its",
+    "cells": "cell",
+    "copies": "copy",
+    "links": "link",
+    "molecules": "molecule",
+    "nanoparticles": "nanoparticle",
+    "rows": "row",
+    "sources": "source",
+    "units": "unit",
+    "vesicles": "vesicle",
+}
+"""Words of many, and of one."""
+
+
+def told(count: str, words: str) -> str:
+    """A number as it is shown, and the words after it: in the singular where it is 1, or about 1."""
+    if count.rpartition(" ")[2] == "1":
+        words = re.sub(r"[a-z]+", lambda found: _ONE.get(found[0], found[0]), words)
+    return f"{count} {words}".strip()
 
 
 _DELIVERED = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -29,6 +29,7 @@ def Lessons(
     session: Session,
     setup: Setup,
     begin: Callable[..., bool],
+    clear: Callable[[], None],
     pulse: solara.Reactive[int],
     progress: solara.Reactive[Progress],
     beside: Callable[[str | None], None],
@@ -41,6 +42,8 @@ def Lessons(
         The run on the page.
     begin : callable
         Starts another run in its place: ``begin(setup, play=, speed=)``.
+    clear : callable
+        Closes what is open beside the run, such as the card of a cell; called with every step.
     pulse
         Rises as the run goes on.
     progress
@@ -53,7 +56,7 @@ def Lessons(
         _LessonList(lambda chosen: progress.set(progress.peek().open(chosen)), progress.value)
         beside(None)
     else:
-        _Lesson(lesson, session, setup, begin, pulse, progress, beside).key(lesson.key)
+        _Lesson(lesson, session, setup, begin, clear, pulse, progress, beside).key(lesson.key)
 
 
 @solara.component
@@ -135,6 +138,7 @@ def _Lesson(
     session: Session,
     setup: Setup,
     begin: Callable[..., bool],
+    clear: Callable[[], None],
     pulse: solara.Reactive[int],
     progress: solara.Reactive[Progress],
     beside: Callable[[str | None], None],
@@ -148,7 +152,7 @@ def _Lesson(
     with html("section", "exo-card exo-guide", attributes={"aria-label": lesson.title}):
         with html("div", "exo-card-head"):
             html("h2", text=lesson.title)
-            Button("All lessons", lambda: progress.set(replace(progress.peek(), opened="", step="")))
+            Button("All lessons", lambda: progress.set(progress.peek().closed()))
         with html("ol", "exo-steps"):
             for i, step in enumerate(lesson.steps):
                 with html("li", "exo-here" if i == at else "exo-done" if done[i] else ""):
@@ -160,7 +164,7 @@ def _Lesson(
                         label["disabled"] = True
                     Button("✓" if done[i] else str(i + 1), lambda i=i: go(i), "exo-dot", label)
         step = lesson.steps[at]
-        made = _Step(lesson, step, at, session, setup, begin, pulse, progress, beside)
+        made = _Step(lesson, step, at, session, setup, begin, clear, pulse, progress, beside)
         made.key(f"{lesson.key}/{step.key}")
         if done[at] and at + 1 < len(done):
             Button("Next step", lambda: go(at + 1), "exo-strong")
@@ -176,6 +180,7 @@ def _Step(
     session: Session,
     setup: Setup,
     begin: Callable[..., bool],
+    clear: Callable[[], None],
     pulse: solara.Reactive[int],
     progress: solara.Reactive[Progress],
     beside: Callable[[str | None], None],
@@ -210,6 +215,7 @@ def _Step(
         progress.set(replace(now, guesses={**now.guesses, key: words}))
 
     def show() -> None:
+        clear()
         if not mine:
             begin(wanted, speed=step.speed)
 
@@ -238,7 +244,7 @@ def _Step(
     if done is not None:
         with html("div", "exo-explain"):
             html("h4", text="Explain")
-            html("p", "exo-note", text=f"You predicted: {guess}." if guess else "You made no prediction.")
+            _show_judged(lesson, step, progress.value.guesses, earlier | done)
             prose(step.explanation(earlier | done))
 
 
@@ -260,6 +266,24 @@ def _show_prediction(step: Step, guess: str, on_guess: Callable[[str], None]) ->
                 pressed = {"aria-pressed": str(chosen).lower()}
                 class_ = "exo-answer exo-answer-chosen" if chosen else "exo-answer"
                 Button(words, lambda words=words: on_guess(words), class_, pressed)
+
+
+def _show_judged(lesson: Lesson, step: Step, guesses: Mapping[str, str], found: Mapping[str, float]) -> None:
+    """The predictions that the run of a step judges, and when that of the step itself is."""
+    by = lesson.judged_by(step)
+    for each in by:
+        guess = guesses.get(f"{lesson.key}/{each.key}", "")
+        if not guess:
+            html("p", "exo-note", text="You made no prediction.")
+            continue
+        verdict = each.judged(guess, found)
+        before = "" if each is step else f"Step {lesson.steps.index(each) + 1}, {each.title}. "
+        html("p", "exo-right-answer" if verdict.right else "exo-wrong-answer", text=before + verdict.words)
+        if each.judge.why:
+            html("p", "exo-note", text=each.judge.why)
+    if step not in by and guesses.get(f"{lesson.key}/{step.key}"):
+        later = next(i for i, each in enumerate(lesson.steps, 1) if each.key == step.judge.step)
+        html("p", "exo-note", text=f"Your prediction is judged by the run of step {later}.")
 
 
 def _show_reply(verdict: Verdict | None) -> None:

@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, Field
 
+from exoabm.plot.scales import capitalized
 from exoabm.viz.results.svg import number
-from exoabm.viz.setup import Data, Text, first_setup
+from exoabm.viz.results.text_summary import told
+from exoabm.viz.setup import Data, Text, answer_of, first_setup, judged
 from exoabm.viz.teaching.measures import MEASURES
 
 if TYPE_CHECKING:
@@ -33,11 +35,13 @@ _OPERATORS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.m
 
 
 def evaluate(formula: str, found: Found) -> float:
-    """The value of a formula of numbers, measured names, ``+ - * /`` and parentheses."""
+    """The value of a formula of numbers, measured names, ``+ - * /``, ``abs`` and parentheses."""
 
     def value(node: ast.expr) -> float:
         if isinstance(node, ast.BinOp):
             return _OPERATORS[type(node.op)](value(node.left), value(node.right))
+        if isinstance(node, ast.Call):
+            return abs(value(node.args[0]))
         if isinstance(node, ast.Constant):
             return float(node.value)  # type: ignore[arg-type]
         return found[ast.unparse(node)]
@@ -49,8 +53,9 @@ def _checked(formula: str) -> str:
     allowed = (ast.Expression, ast.BinOp, ast.Name, ast.Attribute, ast.Load, *_OPERATORS)
     for node in ast.walk(ast.parse(formula, mode="eval")):
         number = isinstance(node, ast.Constant) and isinstance(node.value, int | float)
-        if not (number or isinstance(node, allowed)):
-            raise ValueError(f"{formula!r}: numbers, measured names, + - * / and parentheses only")
+        size = isinstance(node, ast.Call) and ast.unparse(node.func) == "abs" and len(node.args) == 1
+        if not (number or size or isinstance(node, allowed)):
+            raise ValueError(f"{formula!r}: numbers, measured names, + - * /, abs and parentheses only")
     return formula
 
 
@@ -73,6 +78,34 @@ class Verdict:
     words: str
 
 
+class Judge(Data):
+    """What in the reader's run makes a prediction right.
+
+    Attributes
+    ----------
+    label, unit : str
+        Of the value.
+    value : str
+        Formula of what was measured.
+    limits : tuple of float
+        Values between two guesses, ascending.
+    order : tuple of int
+        Guesses from the smallest value to the largest, by their place; empty where they stand so.
+    step : str
+        Key of the step whose run judges it, and whose names ``value`` contains; "" for its own.
+    why : str
+        The reason, where the explanation does not give it.
+    """
+
+    label: Text
+    value: Formula
+    limits: tuple[float, ...]
+    unit: str = ""
+    order: tuple[int, ...] = ()
+    step: str = ""
+    why: Text = ""
+
+
 class Step(Data):
     """One round of a lesson.
 
@@ -85,6 +118,7 @@ class Step(Data):
         A question that only the run can answer.
     guesses : tuple of str
         To choose from.
+    judge : Judge
     set : dict of str to str
         Dotted keys and values on top of the lesson's own.
     look : str
@@ -124,6 +158,7 @@ class Step(Data):
     read: Text
     predict: Text
     guesses: tuple[Text, ...]
+    judge: Judge
     look: Text
     ask: Text
     unit: str
@@ -164,12 +199,29 @@ class Step(Data):
                 return Verdict(False, mistake.words)
         return Verdict(False, self.hint)
 
+    def result(self, found: Found) -> tuple[str, str]:
+        """The value that judges the prediction, in words, and the guess that it makes right, "" for none."""
+        judge = self.judge
+        try:
+            value = evaluate(judge.value, found)
+        except (KeyError, ZeroDivisionError):  # kept by another version of the lesson; a share of nothing
+            value = math.nan
+        guesses = [self.guesses[place] for place in judge.order] or self.guesses
+        text = f"{capitalized(judge.label)}: {told(number(value), judge.unit)}."
+        return text, answer_of(value, judge.limits, guesses)
+
+    def judged(self, guess: str, found: Found) -> Verdict:
+        """Judge a prediction by what was measured on the run that answers it."""
+        text, truth = self.result(found)
+        return Verdict(*judged(guess, truth, text, "The run does not answer the question."))
+
     def names(self) -> frozenset[str]:
         """The measured numbers that the question, its answers and the explanation contain."""
-        formulas = (self.truth, *(mistake.value for mistake in self.mistakes))
+        formulas = (self.truth, self.judge.value, *(mistake.value for mistake in self.mistakes))
         parts = (node for f in formulas for node in ast.walk(ast.parse(f, mode="eval")))
         named = frozenset(ast.unparse(node) for node in parts if isinstance(node, ast.Name | ast.Attribute))
-        return named | frozenset(re.findall(r"\{([a-z0-9_]+)\}", self.ask + self.explain)) - {"truth"}
+        filled = frozenset(re.findall(r"\{([a-z0-9_]+)\}", self.ask + self.explain))
+        return (named | filled) - {"abs", "truth"}
 
     def explanation(self, found: Found) -> str:
         """The explanation with the numbers of the reader's own runs in it."""
@@ -181,9 +233,7 @@ class Step(Data):
 
     def with_unit(self, value: float) -> str:
         """A value of the answer as it is shown."""
-        shown = number(value)
-        unit = _ONE.get(self.unit, self.unit) if shown == "1" else self.unit
-        return f"{shown} {unit}".strip()
+        return told(number(value), self.unit)
 
     def _near(self, value: float, truth: float) -> bool:
         error = max(self.tolerance * abs(truth), self.slack)
@@ -221,6 +271,10 @@ class Lesson(Data):
     steps: tuple[Step, ...] = Field(alias="step")
     close: Text
 
+    def judged_by(self, step: Step) -> list[Step]:
+        """The steps whose predictions the run of this step judges."""
+        return [each for each in self.steps if (each.judge.step or each.key) == step.key]
+
     def setup(self, step: Step) -> Setup:
         """The run of a step."""
         changes = self.set | step.set | {"clock.duration": f"{step.hours:g} h"}
@@ -249,8 +303,6 @@ def _shipped_lessons() -> tuple[Lesson, ...]:
 
 
 LESSONS = _shipped_lessons()
-_ONE = {"cells": "cell", "copies": "copy", "vesicles": "vesicle"}
-"""Units of which there may be one."""
 
 
 def runs_of(

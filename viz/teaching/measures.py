@@ -10,11 +10,12 @@ import numpy as np
 from exoabm.analysis.communication import PER_ML, distance_profile
 from exoabm.analysis.communication_graph import edges_of
 from exoabm.output.metrics import measure
-from exoabm.plot.palette import Looks
 from exoabm.plot.scales import linear, logarithmic, ticks
+from exoabm.tables.readouts import named
 from exoabm.viz.results.communication_data import CommunicationData
 from exoabm.viz.results.communication_views import VIEWS
 from exoabm.viz.results.svg import PAGE, WIDTH, drawing, label, line, message, number, power, tag
+from exoabm.viz.setup import looks_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,7 +76,7 @@ def mean_square_distance(state: State) -> float:
 
 
 def spread(model: ExosomeModel) -> dict[str, float]:
-    """The length that vesicles get to, as measured and as sqrt(D/k) says.
+    """The length that vesicles get to, as measured and as sqrt(D/k) says; growth in the last half of the run.
 
     A vesicle lives for 1/k on average, and in a layer <r^2> = 4 D t; so at rest <r^2> = 4 D/k, and half the
     root of the mean square distance is sqrt(D/k).
@@ -86,7 +87,11 @@ def spread(model: ExosomeModel) -> dict[str, float]:
     diffusivity = kind.diffusivity * float(np.mean(state.domain.hindrance))
     measured = math.sqrt(square) / 2
     rate = diffusivity / measured**2
+    rows = [*model.history.rows, measure(state)]
+    free = named("free", kind.name)
+    halfway = next(row[free] for row in rows if row["time_h"] >= model.hours / 2)
     return {
+        "settled_percent": _percent(rows[-1][free] - halfway, halfway),
         "square": square,
         "measured": measured,
         "law": math.sqrt(diffusivity / kind.decay_rate),
@@ -94,6 +99,16 @@ def spread(model: ExosomeModel) -> dict[str, float]:
         "decay_h": kind.decay_rate * 3600,
         "extra_h": (rate - kind.decay_rate) * 3600,
     }
+
+
+def single_vesicle(model: ExosomeModel) -> dict[str, float]:
+    """Speed of a cell that follows vesicles after a single one, as percent of its full speed.
+
+    n^h / (K^h + n^h) for n copies in a vesicle, the threshold K and the exponent h.
+    """
+    follows = next(t.attraction for t in model.state.types if t.attraction is not None)
+    copies = max((cargo.copies for cargo in model.state.kinds[follows.vesicle].cargo), default=1.0)
+    return {"single_percent": 100 / (1 + (follows.half_max / copies) ** follows.hill)}
 
 
 def network(model: ExosomeModel) -> dict[str, float]:
@@ -138,8 +153,9 @@ def _spread(values: np.ndarray) -> float:
     return 100 * float(values.std() / values.mean()) if len(values) and values.mean() > 0 else math.nan
 
 
-HEIGHT = 290.0
-LEFT, RIGHT, TOP, BOTTOM = 70.0, 546.0, 14.0, 214.0
+HEIGHT = 314.0
+LEFT, RIGHT, TOP, BOTTOM = 70.0, 526.0, 34.0, 220.0
+"""Of the axes; a tick label may be 60 wide, on a narrow page where letters are larger."""
 DECADES = 4
 
 
@@ -168,7 +184,7 @@ def draw_spread(model: ExosomeModel, look: Theme = PAGE) -> str:
     points = [(x_of(d), y_of(c)) for d, c in pairs]
     parts.append(line(points, stroke=look.accent, stroke_width=2))
     parts += [tag("circle", cx=x, cy=y, r=2.4, fill=look.accent) for x, y in points]
-    parts.append(label(LEFT, TOP - 3, "vesicles per mL", look, fill=look.muted))
+    parts.append(label(6, 14, "vesicles per mL", look, fill=look.muted))
     square = mean_square_distance(state)
     words = f"mean square distance ⟨r²⟩ = {square:,.0f} µm²"
     parts.append(
@@ -196,30 +212,30 @@ def draw_sharing(model: ExosomeModel, look: Theme = PAGE) -> str:
         y = at(0, tick)[1]
         parts.append(tag("line", x1=LEFT, x2=RIGHT, y1=y, y2=y, stroke=look.rule))
         parts.append(label(LEFT - 8, y + 4, f"{100 * tick:.0f} %", look, text_anchor="end", fill=look.muted))
-    tenths = [(at(i / 10, 0)[0], f"{10 * i} %") for i in range(11)]
+    tenths = [(at(i / 10, 0)[0], f"{10 * i} %" if i % 2 == 0 else "") for i in range(11)]
     parts += _bottom(tenths, "recipients, those that got most first", look)
     parts += [tag("line", x1=x, x2=x, y1=TOP, y2=BOTTOM, stroke=look.rule) for x, _ in tenths]
     parts.append(line([at(0, 0), at(1, 1)], stroke=look.muted, stroke_dasharray="4 4"))
     parts.append(
         line([at(x, y) for x, y in zip(part, share, strict=True)], stroke=look.accent, stroke_width=2.4)
     )
-    parts.append(label(LEFT, TOP - 3, "of all uptake", look, fill=look.muted))
+    parts.append(label(6, 14, "share of all uptake", look, fill=look.muted))
     found = network(model)
-    words = (
-        f"total {number(found['total'])}, mean {number(found['mean_got'])} per recipient; spread: "
-        f"recipients {number(found['got_spread'])} %, donors {number(found['sent_spread'])} %"
+    lines = (
+        f"total {number(found['total'])}, mean {number(found['mean_got'])} per recipient",
+        f"spread: recipients {number(found['got_spread'])} %, donors {number(found['sent_spread'])} %",
     )
-    parts.append(
-        label(
-            (LEFT + RIGHT) / 2, HEIGHT - 10, words, look, text_anchor="middle", font_size=13, font_weight=600
-        )
-    )
+    words = "; ".join(lines)
+    parts += [
+        label((LEFT + RIGHT) / 2, HEIGHT - y, text, look, text_anchor="middle", font_weight=600)
+        for y, text in zip((32, 10), lines, strict=True)
+    ]
     return drawing(WIDTH, HEIGHT, parts, title=title, words=words, look=look)
 
 
 def draw_network(model: ExosomeModel, look: Theme = PAGE) -> str:
     """Who sent how much to whom: the strongest links over the tissue."""
-    links = CommunicationData.of_model(model, Looks.of_state(model.state))
+    links = CommunicationData.of_model(model, looks_of(model))
     return next(view for view in VIEWS if view.key == "network").draw(links, "taken_up", look)
 
 
@@ -227,6 +243,7 @@ MEASURES: dict[str, Callable[[ExosomeModel], dict[str, float]]] = {
     "accounts": accounts,
     "outcome": outcome,
     "first_meeting": first_meeting,
+    "single_vesicle": single_vesicle,
     "spread": spread,
     "network": network,
 }

@@ -73,6 +73,10 @@ class Progress:
         first = replace(self, step="").at(lesson)
         return replace(self, opened=lesson.key, step=lesson.steps[first].key)
 
+    def closed(self) -> Progress:
+        """With no lesson open."""
+        return replace(self, opened="", step="")
+
     def here(self) -> str:
         """The open lesson and the step that is shown, in words; "" where none is open."""
         lesson = next((each for each in LESSONS if each.key == self.opened), None)
@@ -176,8 +180,13 @@ def _key(lesson: Lesson, step: Step, progress: Progress) -> str:
     )
     table = f"<table><tr><th>wrong answer</th><th>reply</th></tr>{rows}</table>" if rows else ""
     answer = step.with_unit(step.right_answer(found))
+    results = ""
+    for each in lesson.judged_by(step):
+        text, truth = each.result(found)
+        of = "" if each is step else f" of “{each.title}”"
+        results += f"<p><b>Prediction{escape(of)}.</b> {escape(text)} “{escape(truth)}” is right.</p>"
     return (
-        f"<div><b>Question.</b> {to_html(step.question(found))}</div>"
+        f"{results}<div><b>Question.</b> {to_html(step.question(found))}</div>"
         f"<p><b>Right answer.</b> {escape(answer)} in the run of seed {step.seed or 1}, which every browser "
         f"makes. Accepted: {accepted}.</p>"
         f"<p><b>Hint.</b> {escape(step.hint)}</p>{table}"
