@@ -22,7 +22,6 @@ from enum import StrEnum
 from typing import NamedTuple
 
 import numpy as np
-from scipy.linalg import expm
 
 
 class Form(StrEnum):
@@ -140,6 +139,8 @@ class PBPKModel:
 
     def _propagator(self, dt: float) -> np.ndarray:
         """exp of x' = K x + u, y' = x, u' = 0."""
+        from scipy.linalg import expm  # only a model with a body needs it
+
         n = len(self.compartments)
         zero, one = np.zeros((n, n)), np.eye(n)
         block = np.block([[self.matrix, zero, one], [one, zero, zero], [zero, zero, zero]])

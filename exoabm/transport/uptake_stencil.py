@@ -40,7 +40,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
 from scipy.special import ive
 
 from exoabm.errors import InputError
@@ -53,6 +52,11 @@ MAX_RADIUS = 18.0
 
 DIGITS = 10
 """Digits kept of results of linear algebra; the last four depend on library and processor."""
+
+PRECISION = 1e-14
+"""Relative change at which the resistance of a ball is found."""
+MOST_STEPS = 50
+"""Steps of Newton's method at most; one to eight are needed."""
 
 FAR = 1.0e4
 _REACHES = (4, 8, 12, 20)
@@ -185,7 +189,7 @@ def _solve_uptake(
         key=lambda n: bool(lattice.ball(n).rate(slowest / 2) > 1 / (slowest + surface)),
     )
     ball = lattice.ball(level)
-    resistance = brentq(lambda y: ball.rate(y) - rate, membrane / 2, 2 / rate, xtol=1e-300, rtol=1e-14)
+    resistance = ball.resistance(rate, start=membrane / 2)
     return level, resistance, ball.flux(resistance)
 
 
@@ -268,6 +272,19 @@ class _Ball(NamedTuple):
     def rate(self, resistance: float) -> float:
         """Flux per unit far concentration, sum_i b_i^2 / (y + lambda_i), y = T / kappa."""
         return float(np.sum(self.source**2 / (resistance + self.value)))
+
+    def resistance(self, rate: float, *, start: float) -> float:
+        """The y of a rate, by Newton's method on 1 / rate, which rises and is concave in y.
+
+        From any ``start`` below it, y rises to the root; a single mode is solved in one step.
+        """
+        y = start
+        for _ in range(MOST_STEPS):
+            now, fall = self.rate(y), float(np.sum((self.source / (y + self.value)) ** 2))
+            before, y = y, y + (now / rate - 1.0) * now / fall
+            if y - before <= PRECISION * y:
+                break
+        return y
 
     def flux(self, resistance: float) -> Floats:
         """Share of the flux that each orbit takes, sum 1."""
