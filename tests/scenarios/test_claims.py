@@ -91,7 +91,7 @@ REPLICATES = {
 COARSE = {
     "signaling": {"domain.voxel": "25 um", "clock.step": "10 min"},
     "waste_removal": {"domain.voxel": "20 um", "clock.step": "20 min"},
-    "tumor_delivery": {"clock.step": "15 min"},
+    "tumor_delivery": {"clock.step": "30 min"},
     "exosome_vs_cell_therapy": {"domain.voxel": "20 um", "clock.step": "1 h"},
     "tissue_repair": {"clock.duration": "48 h", "clock.step": "2 h", "domain.voxel": "30 um"},
     "production": {"clock.step": "1 h"},
