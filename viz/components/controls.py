@@ -95,7 +95,8 @@ def Question(
         if problem.value:
             html("p", "exo-problem", text=problem.value, attributes={"role": "alert"})
         if answer.value and runs.value is None:
-            Button("Set the value and run both" if prediction.set else "Run it", run, "exo-strong")
+            value = "values" if len(prediction.set) > 1 else "value"
+            Button(f"Set the {value} and run both" if prediction.set else "Run it", run, "exo-strong")
         elif runs.value is not None:
             _Judged(prediction, answer.value, runs.value, pulse.value + other.value)
 
