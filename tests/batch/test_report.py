@@ -161,7 +161,7 @@ def test_intervals_beside_the_criteria_hold_together(trial: Trial, page: str) ->
     n = len(trial.secondary)
     assert n == 2
     assert {row.effect.level for row in trial.secondary} == {each_of(n)}
-    assert "corrected for all 2 comparisons" in page
+    assert "corrected for 2 comparisons" in page
 
 
 @pytest.mark.parametrize("sweep", [True, False])
