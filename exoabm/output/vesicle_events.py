@@ -140,7 +140,9 @@ class VesicleEventWriter(TableObserver):
         """Write a row group, by vesicle; forgets the ``parts``."""
         happened = _Ordered(parts)
         self.append("vesicle_cargo", _cargo_rows(names, happened, self._level))
-        self.append("events", _vesicle_rows(names, happened))
+        rows = _vesicle_rows(names, happened)
+        del happened  # its order and names of vesicles
+        self.append("events", rows)
 
 
 class _Ordered:

@@ -97,7 +97,8 @@ def words(names: Sequence[str], index: np.ndarray) -> pa.DictionaryArray:
     known = {name: i for i, name in enumerate(dict.fromkeys(names))}
     if len(known) < len(names):
         index = np.where(index < 0, -1, np.array([known[name] for name in names])[index])
-    return pa.DictionaryArray.from_arrays(arrow(index.astype(np.int32), index < 0), texts(list(known)))
+    rows = arrow(index.astype(np.int32), index < 0, copy=False)
+    return pa.DictionaryArray.from_arrays(rows, texts(list(known)))
 
 
 def word(name: str, rows: int) -> pa.DictionaryArray:
@@ -121,7 +122,7 @@ def senders(names: Sequence[str], index: np.ndarray, donor: np.ndarray) -> dict[
     kinds = [name if name in (DOSE, RESERVOIR) else CELL for name in names]
     return {
         "sender": words(kinds, index),
-        "donor": arrow(donor.astype(np.int64), outside | (donor < 0)),
+        "donor": arrow(donor.astype(np.int64), outside | (donor < 0), copy=False),
         "donor_type": words(names, np.where(outside, -1, index)),
     }
 
