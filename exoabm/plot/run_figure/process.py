@@ -113,7 +113,7 @@ def _serve(pipe: Connection, other: Connection) -> None:
 
 
 def _load_matplotlib() -> None:
-    """Import and first use, without composing the documentation of each class, half the time of an import."""
+    """Import and first use, without composing the documentation of each class, a third of an import."""
     from matplotlib import artist
 
     artist.kwdoc = lambda artist: ""
