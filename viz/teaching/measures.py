@@ -258,8 +258,8 @@ INSTRUMENTS: dict[str, Callable[[ExosomeModel], str]] = {
 
 
 def _bottom(marks: list[tuple[float, str]], words: str, look: Theme) -> list[str]:
-    found = [label(x, BOTTOM + 17, text, look, text_anchor="middle", fill=look.muted) for x, text in marks]
+    found = [label(x, BOTTOM + 21, text, look, text_anchor="middle", fill=look.muted) for x, text in marks]
     return [
         *found,
-        label((LEFT + RIGHT) / 2, BOTTOM + 38, words, look, text_anchor="middle", fill=look.muted),
+        label((LEFT + RIGHT) / 2, BOTTOM + 42, words, look, text_anchor="middle", fill=look.muted),
     ]
