@@ -101,7 +101,7 @@ def _of_label(exchange, label):
     return Exchange(source[label], sink[group], keep[group], exposure[label], amount)
 
 
-class _Tiling(NamedTuple):
+class Tiling(NamedTuple):
     """Division of a field into blocks of rows."""
 
     height: int
@@ -112,7 +112,7 @@ class _Tiling(NamedTuple):
     """(threads + 1) blocks of each thread."""
 
     @classmethod
-    def of(cls, u: Field, grid: Grid, threads: int) -> _Tiling:
+    def of(cls, u: Field, grid: Grid, threads: int) -> Tiling:
         """Blocks of a field (rows, nx); a block reaches its neighbors' rows only."""
         rows, width = u.shape
         height = max(1, BLOCK_VOXELS // width)
@@ -148,6 +148,12 @@ def exchange_linear(field, begin, end, slots, exchange):
     """Set u' = (u* + A) / (1 + B) in the slots `begin` to `end` of a flat field; return the sum of B u'."""
     source, sink, keep, exposure, amount = exchange
     _, voxel = slots
+    if voxel.size == field.size:  # slot q is voxel q
+        for q in range(begin, end):
+            held = (field[q] + source[q]) * keep[q]
+            field[q] = held
+            exposure[q] += held
+        return _weighted_sum(sink, field, begin, end)
     for q in range(begin, end):
         held = (field[voxel[q]] + source[q]) * keep[q]
         field[voxel[q]] = held
@@ -182,7 +188,7 @@ def _levels(old, new, levels, low, high, low_rise, high_rise, height, medium, sl
 
 
 @njit(**_JIT)
-def _linear_serial(
+def linear_serial(
     u, scratch, piece, n_sub, tiling, grid, value, r, decay, faces, slots, exchange, sums, balance
 ):  # fmt: skip
     """Sub-steps `start` to `stop` of the labels `first` to `last`, one label after the other.
@@ -206,7 +212,7 @@ def _linear_serial(
 
 
 @njit(parallel=True, **_JIT)
-def _linear_parallel(
+def linear_parallel(
     u, scratch, piece, n_sub, tiling, grid, value, r, decay, faces, slots, exchange, sums, balance
 ):  # fmt: skip
     """The same by several threads, each on blocks of its own.
@@ -312,7 +318,7 @@ def advance_linear(
     check_shape("sink", sink, (len(n_sub), n_slots))
     check_shape("exposure", exposure, (labels, n_slots))
     check_shape("flows", flows, (labels, 6))
-    tiling = _Tiling.of(field[0], grid, threads)
+    tiling = Tiling.of(field[0], grid, threads)
     each = by_label(n_sub, labels).astype(np.int64)
     state = (
         each, tiling, grid, value, by_label(diffusion.r, labels), by_label(diffusion.decay, labels), faces,
@@ -320,7 +326,7 @@ def advance_linear(
         (np.zeros((tiling.levels, tiling.bounds[-1])), np.zeros((tiling.levels, rows))),
         (flows, source.sum(axis=1), inflows(u, diffusion)),
     )  # fmt: skip
-    kernel = _linear_serial if len(tiling.bounds) == 2 else _linear_parallel
+    kernel = linear_serial if len(tiling.bounds) == 2 else linear_parallel
     for piece in pieces(each, field[0].size):
         kernel(field, copy[0], piece, *state)
 

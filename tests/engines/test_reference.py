@@ -20,7 +20,7 @@ from exoabm.software import arithmetic
 
 REFERENCE = {
     "linear": "f5cf37dc92ebf68a",
-    "saturable": "7b457f5a9a015186",
+    "saturable": "8aba9696a62c1b95",
     "voxel": "40d4335ccc592d9a",
     "membrane": "8ceace8f1987492b",
 }
