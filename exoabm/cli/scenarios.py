@@ -198,6 +198,7 @@ def estimate(
     loaded = load(scenario, set_)
     check_grid_memory(loaded)
     duration = positive_hours(hours)
+    from exoabm.plot.scales import counted
     from exoabm.scenario.builder import blueprint
     from exoabm.scenario.resource_estimate import gib
 
@@ -210,14 +211,15 @@ def estimate(
         print_json(asdict(guess) | asdict(timing) | measured)
         return
     table = plain_table(show_header=False)
-    table.add_row("grid", f"{guess.voxels:,} voxels x {guess.labels} origins x {guess.kinds} vesicle kinds")
+    sizes = ((guess.voxels, "voxel"), (guess.labels, "origin"), (guess.kinds, "vesicle kind"))
+    table.add_row("grid", " x ".join(counted(*size) for size in sizes))
     table.add_row("cells", f"{guess.cells:,}")
-    table.add_row("steps", f"{timing.steps:,} of up to {guess.substeps} sub-steps")
+    table.add_row("steps", f"{timing.steps:,} of up to {counted(guess.substeps, 'sub-step')}")
     table.add_row("memory", f"about {gib(guess.memory_bytes)} of {gib(guess.allowed_bytes)} allowed")
     table.add_row(
         "time",
         f"about {rounded_duration(timing.seconds)}, {rounded_duration(timing.writing)} of it for tables "
-        f"({timing.probed} steps measured, {timing.step * 1e3:.3g} ms each)",
+        f"({counted(timing.probed, 'step')} measured, {timing.step * 1e3:.3g} ms each)",
     )
     out.print(table)
 
