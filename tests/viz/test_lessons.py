@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 import re
+from decimal import Decimal
 
+import numpy as np
 import pytest
 
 from exoabm import ExosomeModel
 from exoabm.scenario.builder import blueprint
 from exoabm.viz.server.limits import LIMITS
 from exoabm.viz.teaching.lesson import LESSONS, Verdict, evaluate, read_number, runs_of
-from exoabm.viz.teaching.measures import INSTRUMENTS
+from exoabm.viz.teaching.measures import INSTRUMENTS, accounts, outcome, received
 from exoabm.viz.teaching.sheets import contained, key_values
 
 pytestmark = pytest.mark.slow
@@ -193,3 +195,138 @@ def test_a_calculation_is_refused_and_either_comma_is_read() -> None:
     assert rate.grade("1.1/h", {"extra_h": 1.1, "rate_h": 7.0, "measured": 60.0}).right
     _, cells = STEPS[NAMES.index("few_big_or_many_small/many")]
     assert cells.grade("1", {"readout": 1.0}).words == "Correct: your run gives 1 cell."
+
+
+def _of(runs: Runs, name: str, what: str) -> float:
+    return runs[name][1][what]
+
+
+def _with(lesson: str, step: str, hours: float, changes: dict[str, str], seed: int = 1) -> ExosomeModel:
+    """The run of a step with other values."""
+    found = next(each for each in LESSONS if each.key == lesson)
+    setup = found.setup(next(each for each in found.steps if each.key == step)).changed(changes)
+    model = ExosomeModel(setup.changed({"clock.duration": f"{hours:g} h"}).load(), seed=seed)
+    model.run()
+    return model
+
+
+def _responding(model: ExosomeModel) -> np.ndarray:
+    """Distance in um from the left end of the relay cells that respond."""
+    state = model.state
+    relay = [each.name for each in state.types].index("relay")
+    return state.cells.position[(state.cells.type == relay) & (state.cells.effect >= 0.5), 0]
+
+
+DAY, HALF_LIFE, BINDING = 24.0, math.log(2) / 6, 14 * 3600 / 8e6  # h, 1/h, 1/h
+DENSITY = 300 / (math.pi * 520**2 * 10)  # recipients per um^3
+STATED = [
+    ("fate_of_a_vesicle/adrift", "**{} %** at 6 h", 72, lambda r: 100 * 0.5 / math.log(2)),
+    (
+        "fate_of_a_vesicle/chance",
+        "**{} seconds**",
+        31,
+        lambda r: _of(r, "fate_of_a_vesicle/chance", "cross_s"),
+    ),
+    ("fate_of_a_vesicle/chance", "1 in {} of the vesicles", 60, lambda r: 4 * math.pi * 8.59 * 7.5 / 14),
+    ("fate_of_a_vesicle/uptake", "= {} per hour. Binding", 0.116, lambda r: HALF_LIFE),
+    ("fate_of_a_vesicle/uptake", "= {} per hour; six", 0.0063, lambda r: BINDING),
+    ("fate_of_a_vesicle/uptake", "{} per hour for uptake", 0.0054, lambda r: BINDING * 6 / 7),
+    ("fate_of_a_vesicle/uptake", "Clearance is {} times", 21, lambda r: HALF_LIFE / (BINDING * 6 / 7)),
+    ("fate_of_a_vesicle/uptake", "about 1 in {} would", 22, lambda r: 1 + HALF_LIFE / (BINDING * 6 / 7)),
+    (
+        "fate_of_a_vesicle/delivery",
+        "An expected number of {}",
+        0.4,
+        lambda r: _of(r, "fate_of_a_vesicle/delivery", "delivered"),
+    ),
+    ("how_far/cloud", "{} s.", 216, lambda r: 150 / math.log(2)),
+    ("how_far/cloud", "differs by about {} %", 1, lambda r: 100 * (_ratio(r, "how_far/cloud") - 1)),
+    ("how_far/listeners", "cleared at {} per hour", 4.16, lambda r: 6 * math.log(2)),
+    ("how_far/listeners", "bind at {} per hour", 1.8, lambda r: DENSITY * 14 * 3600),
+    ("how_far/listeners", "about {} per hour are left", 1.5, lambda r: DENSITY * 14 * 3600 * 6 / 7),
+    ("how_far/noise", "√(D/k) = {} µm", 86.2, lambda r: _of(r, "how_far/noise", "law")),
+    ("how_far/noise", "about {} vesicles", 650, lambda r: 2700 / (6 * math.log(2))),
+    ("donors_and_recipients/remove", "one seventh is {} %", 14.3, lambda r: 100 / 7),
+    ("noise_and_replicates/pair", "a factor of {} is expected", 1.92, lambda r: _twice_as_fast(r)),
+    ("few_big_or_many_small/few", "{} for each follower", 7, lambda r: 2000 / 128 * 6 / 14),
+    ("few_big_or_many_small/few", "for 6 h are {}", 94, lambda r: 2000 / 128 * 6),
+    ("few_big_or_many_small/many", "threshold the speed is only {} %", 6, lambda r: 100 / (1 + 2**4)),
+    (
+        "few_big_or_many_small/single",
+        "about {} copies in half an hour",
+        60,
+        lambda r: _of(r, "few_big_or_many_small/single", "taken") / 14 / 12,
+    ),
+    ("threshold_and_relay/farther", "about {} µm an hour", 11, lambda r: _front_speed(r)),
+    ("block_the_signal/clearance", "from {} to", 0.12, lambda r: HALF_LIFE),
+    ("block_the_signal/clearance", "to {} per hour and", 1.2, lambda r: math.log(2) / 0.6),
+]
+"""Numbers in texts that are no placeholders: the text around each, the number, and how it is found."""
+
+
+def _ratio(runs: Runs, name: str) -> float:
+    return _of(runs, name, "measured") / _of(runs, name, "law")
+
+
+def _twice_as_fast(runs: Runs) -> float:
+    fast = _with("noise_and_replicates", "expected", DAY, {"cell_type.recipient.uptake_rate": "28 um^3/s"})
+    return accounts(fast)["taken"] / _of(runs, "noise_and_replicates/expected", "taken")
+
+
+def _front_speed(runs: Runs) -> float:
+    """Advance of the front in um per hour, between one day and two."""
+    late = _responding(_with("threshold_and_relay", "farther", 48, {})).max()
+    return float(late - _responding(_with("threshold_and_relay", "on", 24, {})).max()) / DAY
+
+
+@pytest.mark.parametrize(("name", "words", "number", "found"), STATED, ids=[f"{s[0]}-{s[2]}" for s in STATED])
+def test_numbers_in_texts_are_those_of_the_model(name, words, number, found, runs) -> None:
+    _, step = STEPS[NAMES.index(name)]
+    texts = f"{step.read} {step.predict} {step.look} {step.ask} {step.explain}"
+    assert words.format(number) in texts
+    last = Decimal(str(number)).normalize().as_tuple().exponent
+    assert abs(found(runs) - number) <= 0.5 * 10.0 ** int(last), "rounded to the figures that are stated"
+
+
+def test_comparisons_in_texts_hold_in_the_runs(runs) -> None:
+    """Those that no placeholder and no number states, for the runs that they are about."""
+    got = received(runs["donors_and_recipients/hub"][0].state)
+    assert np.mean(abs(got / got.mean() - 1) < 0.2) == pytest.approx(0.1, abs=0.03), "about one cell in ten"
+    one, two = (_of(runs, f"noise_and_replicates/{step}", "taken") for step in ("one", "another"))
+    assert max(one, two) < _of(runs, "noise_and_replicates/expected", "taken"), "both are smaller"
+    order = ("many", "few", "sensitive", "both")
+    second = [outcome(_with("few_big_or_many_small", step, 6, {}, seed=2))["readout"] for step in order]
+    for arrived in ([_of(runs, f"few_big_or_many_small/{step}", "readout") for step in order], second):
+        assert arrived == sorted(set(arrived)), "few large loads at the high threshold, else many small ones"
+    single = runs["few_big_or_many_small/single"][0].state.cells
+    length = np.linalg.norm(single.polarity[single.type == single.type.max()], axis=1).mean()
+    assert length == pytest.approx(50, abs=5), "about 50 copies, a third of the threshold"
+
+
+def test_without_relay_the_message_ends_and_with_few_copies_the_front_is_slow() -> None:
+    source = {"cell_type.source.release_rate": "600 / h"}
+    alone, later, more = (
+        _responding(_with("threshold_and_relay", "alone", hours, changes))
+        for hours, changes in ((24, {}), (96, {}), (24, source))
+    )
+    assert alone.max() < 100
+    assert len(later) - len(alone) <= 1, "four days add at most one cell"
+    assert 0 < more.max() - alone.max() < 100
+    weak = [_responding(_with("threshold_and_relay", "weak", hours, {})).max() for hours in (48, 96)]
+    assert (weak[1] - weak[0]) / 48 == pytest.approx(1.1, abs=0.3), "a tenth of 11 um an hour"
+
+
+def test_faster_clearance_keeps_three_quarters_near_the_donors_and_less_than_a_third_at_the_edge(
+    runs,
+) -> None:
+    whole, fast = (runs[f"block_the_signal/{step}"][0].state for step in ("whole", "clearance"))
+    distance = np.linalg.norm(whole.cells.position[7:, :2] - 550, axis=1)
+    left = received(fast) / received(whole)
+    assert left[distance < 100].mean() == pytest.approx(0.75, abs=0.05)
+    assert left[distance > 480].mean() < 1 / 3
+    stars = [runs[f"block_the_signal/{s}"][0].state.trafficking.delivered.sum((1, 2)).max() for s in STARS]
+    assert stars[0] >= 1 > stars[1]
+
+
+STARS = ("whole", "delivery")
+"""Runs with and without a cell of one expected delivery, which the page draws as a star."""
