@@ -270,7 +270,7 @@ def _million() -> tuple[str, float]:
     """A model of ten thousand cells with a million vesicles alive: what it is, and seconds a vesicle-step."""
     from exoabm import ExosomeModel
     from exoabm.scenario.loader import parse
-    from exoabm.tables.fates import Event
+    from exoabm.tables.declarations import Event
     from exoabm.vesicle import Status
 
     model = ExosomeModel(parse(_TISSUE.encode(), name="bench", folder=Path()), seed=1)

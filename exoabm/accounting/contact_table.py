@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from exoabm.kernels.row_groups import EMPTY, count_by_key, index_keys, order_by_key
-from exoabm.tables.fates import COUNTED, Event
+from exoabm.tables.declarations import COUNTED, Event
 
 CONTACT_COUNTS = tuple(COUNTED.values())
 """Counts between two cells."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from exoabm.errors import NumericalError
-from exoabm.tables.fates import BALANCE
+from exoabm.tables.declarations import BALANCE
 
 PLACES = tuple(BALANCE)
 TOLERANCE = 1e-9

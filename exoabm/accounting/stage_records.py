@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from exoabm.tables.fates import Event
+from exoabm.tables.declarations import Event
 
 if TYPE_CHECKING:
     from exoabm.state import Cells

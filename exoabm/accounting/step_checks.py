@@ -13,7 +13,7 @@ import numpy as np
 
 from exoabm.accounting.contact_table import MEMBRANE_COUNTS
 from exoabm.errors import NumericalError
-from exoabm.tables.fates import COUNTED, Event
+from exoabm.tables.declarations import COUNTED, Event
 from exoabm.vesicle import NON_CELL_ID, Status
 
 if TYPE_CHECKING:

@@ -1,1 +1,1 @@
-"""Quantities derived from a run: edges, communication between types, the communication graph, outcomes."""
+"""Quantities derived from a run: edges, communication between types, and the communication graph."""

@@ -21,8 +21,7 @@ from exoabm.domain import Face
 from exoabm.errors import InputError
 from exoabm.physiology import reachable
 from exoabm.state import ANY_CELL, OUTSIDE, Resolution
-from exoabm.tables.declarations import TABLES
-from exoabm.tables.fates import CELL, DOSE, RESERVOIR
+from exoabm.tables.declarations import CELL, DOSE, RESERVOIR, TABLES
 from exoabm.vesicle import cargo_names
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import numpy as np
 from exoabm.accounting.contact_table import MEMBRANE_COUNTS
 from exoabm.accounting.lineage import CUMULATIVE_COUNTS
 from exoabm.state import OUTSIDE, Resolution
-from exoabm.tables.fates import BETWEEN_CELLS
+from exoabm.tables.declarations import BETWEEN_CELLS
 from exoabm.tables.readouts import named
 from exoabm.vesicle import NON_CELL_ID, cargo_names
 

@@ -15,7 +15,7 @@ from exoabm.accounting.stage_records import Emissions
 from exoabm.cargo import CargoClass
 from exoabm.physiology import SecretionMode
 from exoabm.streams import Purpose
-from exoabm.tables.fates import Event
+from exoabm.tables.declarations import Event
 from exoabm.vesicle import cargo_names
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from exoabm.kernels import sphere_mechanics
 from exoabm.kernels.field_operators import gradient
 from exoabm.physiology import Sense
 from exoabm.streams import Purpose
-from exoabm.tables.fates import Event
+from exoabm.tables.declarations import Event
 
 if TYPE_CHECKING:
     from exoabm.physiology import Attraction

@@ -18,7 +18,7 @@ from exoabm.errors import NumericalError, ResourceError
 from exoabm.kernels import sphere_mechanics
 from exoabm.physiology import SecretionMode
 from exoabm.streams import Purpose
-from exoabm.tables.fates import Event
+from exoabm.tables.declarations import Event
 from exoabm.vesicle import Status
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from exoabm.kernels.compartment_kinetics import (
 from exoabm.parameters.units import duration_text, percent_text
 from exoabm.physiology import Block
 from exoabm.streams import Purpose
-from exoabm.tables.fates import Event
+from exoabm.tables.declarations import Event
 from exoabm.vesicle import DeliveryRoute, Status
 
 if TYPE_CHECKING:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 # The order of the help.
 # isort: off
-from exoabm.cli import scenarios as scenarios
-from exoabm.cli import runs as runs
-from exoabm.cli import folders as folders
-from exoabm.cli import batches as batches
-from exoabm.cli import calibration as calibration
-from exoabm.cli import causal as causal
-from exoabm.cli import services as services
+from exoabm.cli import scenario_commands as scenario_commands
+from exoabm.cli import run_commands as run_commands
+from exoabm.cli import folder_commands as folder_commands
+from exoabm.cli import batch_commands as batch_commands
+from exoabm.cli import calibration_commands as calibration_commands
+from exoabm.cli import causal_commands as causal_commands
+from exoabm.cli import service_commands as service_commands
 # isort: on
 
 from exoabm.cli.console import app as app

@@ -28,7 +28,7 @@ import pyarrow.compute as pc
 from scipy.sparse import csr_array
 
 from exoabm.export.type_exchange import sender_names
-from exoabm.tables.fates import BETWEEN_CELLS
+from exoabm.tables.declarations import BETWEEN_CELLS
 from exoabm.tables.readouts import named
 
 if TYPE_CHECKING:

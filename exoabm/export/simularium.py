@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from exoabm.errors import InputError, visible
 from exoabm.plot.palette import COOL, WARM
-from exoabm.tables.fates import Event
+from exoabm.tables.declarations import Event
 from exoabm.tables.readouts import named
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from exoabm.export.exported_run import ExportedRun
 from exoabm.scenario.builder import blueprint
 from exoabm.scenario.loader import parse, run_of
 from exoabm.state import OUTSIDE, Resolution
-from exoabm.tables.fates import BETWEEN_CELLS
+from exoabm.tables.declarations import BETWEEN_CELLS
 from exoabm.tables.readouts import named
 
 if TYPE_CHECKING:

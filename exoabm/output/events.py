@@ -10,8 +10,7 @@ from exoabm.accounting.stage_records import take_or_absent
 from exoabm.analysis.communication_graph import AllCells
 from exoabm.output.recorder import part
 from exoabm.state import OUTSIDE, Resolution
-from exoabm.tables.declarations import TABLES
-from exoabm.tables.fates import COUNTED
+from exoabm.tables.declarations import COUNTED, TABLES
 from exoabm.tables.parquet import TableObserver
 from exoabm.tables.schema import arrow, senders, words
 

@@ -12,8 +12,7 @@ from exoabm.accounting.stage_records import Events
 from exoabm.kernels.row_groups import gather, order_by_key
 from exoabm.output.recorder import part
 from exoabm.state import Resolution
-from exoabm.tables.declarations import TABLES
-from exoabm.tables.fates import Event
+from exoabm.tables.declarations import TABLES, Event
 from exoabm.tables.parquet import TableObserver, packing
 from exoabm.tables.schema import arrow, senders, words
 from exoabm.vesicle import cargo_names, vesicle_ids, vesicle_numbers

@@ -16,7 +16,6 @@ import exoabm
 from exoabm.analysis.communication import cargo_table, edge_table, pairs_of
 from exoabm.analysis.communication import summary as communication_summary
 from exoabm.analysis.communication_graph import network
-from exoabm.analysis.outcomes import body
 from exoabm.cells.behaviors import local_behaviors
 from exoabm.errors import InputError, NumericalError
 from exoabm.model import ExosomeModel
@@ -25,7 +24,7 @@ from exoabm.output.cells import CellWriter, lineage_table
 from exoabm.output.concentration_fields import FieldWriter
 from exoabm.output.events import EventWriter
 from exoabm.output.graphml import write_graphml
-from exoabm.output.metrics import fates
+from exoabm.output.metrics import body, fates
 from exoabm.output.metrics import measure as last_row
 from exoabm.output.recorder import part
 from exoabm.output.run_folder import BEFORE, CHECKPOINT, ResumableFolder, RunFolder

@@ -9,8 +9,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from exoabm.errors import InputError, visible
-from exoabm.tables.declarations import METRICS, REAL, SCHEMA_VERSION, TABLES, TEXT, WHOLE, WORD
-from exoabm.tables.fates import CELL, DOSE, RESERVOIR
+from exoabm.tables.declarations import (
+    CELL,
+    DOSE,
+    METRICS,
+    REAL,
+    RESERVOIR,
+    SCHEMA_VERSION,
+    TABLES,
+    TEXT,
+    WHOLE,
+    WORD,
+)
 from exoabm.tables.readouts import TABLE_OF, TIME, Readout, parse
 
 if TYPE_CHECKING:

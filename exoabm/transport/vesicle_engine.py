@@ -18,7 +18,7 @@ from exoabm.kernels.medium import CAPTURED, CLEARED, ESCAPED, Outcomes
 from exoabm.kernels.row_groups import count_pairs
 from exoabm.state import RESERVOIR
 from exoabm.streams import Purpose
-from exoabm.tables.fates import Event
+from exoabm.tables.declarations import Event
 from exoabm.transport.boundary_influx import sizes
 from exoabm.transport.capture import Capture, MembraneCapture, VoxelCapture
 from exoabm.transport.receptor_binding import ReceptorBinding, receptors

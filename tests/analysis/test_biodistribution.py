@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from exoabm.analysis.outcomes import body, doses_in_body
+from exoabm.output.metrics import body, doses_in_body
 
 ROWS = [
     {

@@ -15,7 +15,7 @@ from exoabm.batch.execution.rows import Plan
 from exoabm.batch.execution.runner import run_rows
 from exoabm.batch.sweeps.summary import write_results
 from exoabm.batch.sweeps.sweep import _reach, plan_sweep
-from exoabm.cli.batches import _broken, _change
+from exoabm.cli.batch_commands import _broken, _change
 from exoabm.errors import InputError
 from exoabm.runs.execute import run_to_folder
 from exoabm.scenario.loader import load

@@ -6,7 +6,7 @@ from small_tissue import LINEAR, SILENT_RELAYS, model
 
 from exoabm.errors import InputError
 from exoabm.output.checkpoint import snapshot
-from exoabm.tables.fates import BALANCE
+from exoabm.tables.declarations import BALANCE
 
 ENGINES = ("continuum", "vesicles")
 DONORS, RELAYS, READERS = range(3), range(3, 9), range(9, 15)

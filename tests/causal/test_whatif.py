@@ -19,7 +19,7 @@ from exoabm.output.checkpoint import snapshot
 from exoabm.runs.branches import start_of
 from exoabm.runs.execute import resume_run, run_to_folder
 from exoabm.scenario.loader import load, parse
-from exoabm.tables.fates import BALANCE
+from exoabm.tables.declarations import BALANCE
 from exoabm.tables.run_tables import open_run
 
 VESICLES = {"transport.engine": "vesicles"}

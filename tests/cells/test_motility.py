@@ -16,7 +16,7 @@ from exoabm.domain import Domain, Face
 from exoabm.kernels import sphere_mechanics
 from exoabm.scenario.layouts import overlaps
 from exoabm.state import State
-from exoabm.tables.fates import Event
+from exoabm.tables.declarations import Event
 from exoabm.vesicle import Status
 
 MOTILE = 'motility = "36 um^2/h"'

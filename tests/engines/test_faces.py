@@ -10,7 +10,7 @@ from worlds import DONOR, RECIPIENT, STONE, run, world
 
 from exoabm import ExosomeModel
 from exoabm.output import checkpoint
-from exoabm.tables.fates import Event
+from exoabm.tables.declarations import Event
 from exoabm.transport import boundary_influx as entry
 from exoabm.vesicle import Status
 

@@ -28,7 +28,7 @@ from worlds import DONOR, RECIPIENT, pour, run, world
 
 from exoabm import ExosomeModel
 from exoabm.cells.motility import move, sense_gradient
-from exoabm.tables.fates import Event
+from exoabm.tables.declarations import Event
 from exoabm.vesicle import Status
 
 SIZE = [60.0, 50.0, 40.0]

@@ -15,7 +15,7 @@ from exoabm import ExosomeModel
 from exoabm.accounting.mass_balance import PLACES
 from exoabm.errors import NumericalError
 from exoabm.output.vesicle_events import VesicleEventWriter
-from exoabm.tables.fates import COUNTED
+from exoabm.tables.declarations import COUNTED
 from exoabm.vesicle import Status, vesicle_ids
 
 BUSY: dict[str, Any] = {

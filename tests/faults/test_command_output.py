@@ -12,14 +12,14 @@ from rich.text import Text
 
 import exoabm
 from exoabm import viz
-from exoabm.cli import app, runs, scenarios
+from exoabm.cli import app, run_commands, scenario_commands
 from exoabm.cli.console import changes_of
 from exoabm.errors import command_line, set_options
 from tests.conftest import parsed
 
 
 def test_show_says_what_each_key_means_within_the_width(command, monkeypatch) -> None:
-    monkeypatch.setattr(scenarios.out, "_width", 80)
+    monkeypatch.setattr(scenario_commands.out, "_width", 80)
     shown = command("show", "signaling").out
     assert max(map(len, shown.splitlines()[2:])) <= 80
     words = " ".join(shown.split())
@@ -59,9 +59,16 @@ def test_hours_have_units_as_other_times_have(command) -> None:
 
 
 def test_distances_and_small_numbers_are_said_as_they_are(monkeypatch) -> None:
-    assert [runs._counted(n) for n in (0.0, 9e-122, 0.5, 12345.6)] == ["0", "< 0.001", "0.5", "12,346"]
+    assert [run_commands._counted(n) for n in (0.0, 9e-122, 0.5, 12345.6)] == [
+        "0",
+        "< 0.001",
+        "0.5",
+        "12,346",
+    ]
     said: list[str] = []
-    monkeypatch.setattr(runs.out, "print", lambda text, **_: said.append(Text.from_markup(str(text)).plain))
+    monkeypatch.setattr(
+        run_commands.out, "print", lambda text, **_: said.append(Text.from_markup(str(text)).plain)
+    )
 
     def tell(donors: list[str], distance: float | None) -> str:
         said.clear()
@@ -72,7 +79,7 @@ def test_distances_and_small_numbers_are_said_as_they_are(monkeypatch) -> None:
             "communication_distance_um": {"exosome": distance},
         }
         summary = {"title": "t", "hours": 1, "seed": 1, "mass_balance": {}, "communication": communication}
-        runs._print_result(type("", (), {"summary": summary, "folder": "f"})())
+        run_commands._print_result(type("", (), {"summary": summary, "folder": "f"})())
         return " ".join(said[1:-1])
 
     assert tell(["donor"], 12.3) == "exosome stays above 1e+06 /mL out to 12 um from the donors"

@@ -12,8 +12,7 @@ import pyarrow.parquet as pq
 from exoabm.accounting.contact_table import MEMBRANE_COUNTS
 from exoabm.errors import InputError
 from exoabm.export.simularium import check_all_events
-from exoabm.tables.declarations import TABLES
-from exoabm.tables.fates import BETWEEN_CELLS, CELL, COUNTED
+from exoabm.tables.declarations import BETWEEN_CELLS, CELL, COUNTED, TABLES
 from exoabm.tables.parquet import read_whole
 from exoabm.tables.schema import build, check
 

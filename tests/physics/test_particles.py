@@ -13,7 +13,7 @@ from worlds import FREE, RECIPIENT, TISSUE, absorbing_cube, collins_kimball, run
 
 from exoabm import ExosomeModel
 from exoabm.analysis.communication import cargo_table
-from exoabm.tables.fates import Event
+from exoabm.tables.declarations import Event
 from exoabm.vesicle import NON_CELL_ID, Status, vesicle_names
 
 MEMBRANE = {"engine": "vesicles", "capture": "membrane"}

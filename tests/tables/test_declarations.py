@@ -9,8 +9,7 @@ import pyarrow as pa
 import pytest
 
 from exoabm.errors import InputError
-from exoabm.tables.declarations import TABLES
-from exoabm.tables.fates import BALANCE, COUNTED, EVENTS
+from exoabm.tables.declarations import BALANCE, COUNTED, EVENTS, TABLES
 from exoabm.tables.schema import arrow, build, check, schema, texts, words
 
 ROOT = Path(__file__).parents[2]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from exoabm.analysis.outcomes import FORMS, body
+from exoabm.output.metrics import FORMS, body
 from exoabm.plot import palette
 from exoabm.plot.palette import COOL, INK, MUTED, OTHER, PAPER, RULE, WARM, Looks, Role, Style
 from exoabm.plot.scales import capitalized, counted, label_ticks, log_range, number, plain, shorten

@@ -122,11 +122,11 @@ def resume(
         if isinstance(found, exoabm.Run):
             _report(found, as_json)
         elif isinstance(found, exoabm.Sweep):
-            from exoabm.cli.batches import finish_sweep
+            from exoabm.cli.batch_commands import finish_sweep
 
             finish_sweep(found, as_json)
         else:
-            from exoabm.cli.batches import finish_trial
+            from exoabm.cli.batch_commands import finish_trial
 
             finish_trial(found, as_json)
 
