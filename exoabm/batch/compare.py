@@ -301,9 +301,7 @@ def _sweep(name: str, folder: Path, arm: Mapping[str, str]) -> Side:
         known = dict.fromkeys(f"{k}={v}" for row in plan.rows for k, v in row.overrides if k in arm)
         hint = f" (there are: {', '.join(list(known)[:10])})" if known else ""
         raise InputError(f"{name}: no row of this arm{hint}")
-    scenario = parse(plan.scenario.encode(), name=plan.name, folder=Path(plan.folder))
-    hours = plan.hours if plan.hours is not None else float(scenario.scenario.clock.duration) / 3600
-    return Side(name, scenario, dict(arm), rows, hours, plan.version, None, waiting)
+    return Side(name, plan.loaded(), dict(arm), rows, plan.duration_h, plan.version, None, waiting)
 
 
 def _changed(a: Side, b: Side, common: list[RowKey]) -> dict[str, tuple[str, str]]:

@@ -18,6 +18,7 @@ In HDF5, after https://anndata.readthedocs.io/en/stable/fileformat-prose.html; a
 
 from __future__ import annotations
 
+import contextlib
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,13 +33,54 @@ from exoabm.tables.declarations import BETWEEN_CELLS
 from exoabm.tables.readouts import named
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import h5py
 
     from exoabm.export.exported_run import ExportedRun
 
 INDEX = "_index"
+
+
+@contextlib.contextmanager
+def anndata_file(to: Path) -> Iterator[h5py.File]:
+    """A file of AnnData to put its parts into; it is in memory first, since HDF5 crashes on a full disk."""
+    import h5py
+
+    file = BytesIO()
+    with h5py.File(file, "w") as root:
+        describe(root, "anndata", "0.1.0")
+        yield root
+        for name in ("varm", "varp"):
+            put(root, name, {})
+    to.write_bytes(file.getbuffer())
+
+
+def pair_matrices(
+    edges: pa.Table, ends: Sequence[np.ndarray], n: int, counts: Mapping[str, str], kinds: Sequence[str]
+) -> dict[str, csr_array]:
+    """Numbers by donor and recipient, (n, n), of all kinds and of each.
+
+    Parameters
+    ----------
+    edges : pyarrow.Table
+    ends : sequence of (edges,) int64
+        Rows of donor and recipient; -1 where they are not among the n cells.
+    counts : mapping
+        Columns of edges by the names that they get.
+    kinds : sequence of str
+    """
+    kind = np.array(edges["vesicle_kind"].cast(pa.string()).to_pylist(), dtype=object)
+    known = (ends[0] >= 0) & (ends[1] >= 0)
+    found = {}
+    for name, column in counts.items():
+        values = np.asarray(edges[column], float)
+        for word, mine in ((name, True), *((named(name, k), kind == k) for k in kinds)):
+            rows = known & (values > 0) & mine
+            matrix = csr_array((values[rows], tuple(end[rows] for end in ends)), shape=(n, n))
+            matrix.sum_duplicates()
+            found[word] = matrix
+    return found
 
 
 def describe(node: Any, kind: str, version: str) -> None:
@@ -139,13 +181,10 @@ UNKNOWN_DONORS = "so there is no obsp; runs with transport.provenance = 'cell' o
 
 def write(finished: ExportedRun, to: Path) -> None:
     """Write a run as AnnData; see above."""
-    import h5py
-
-    cells, file = finished.all_cells, BytesIO()  # on a full disk HDF5 itself would crash
+    cells = finished.all_cells
     met = _Contacts(finished, cells["cell"])
     index = [f"cell_{cell}" for cell in cells["cell"].to_pylist()]
-    with h5py.File(file, "w") as root:
-        describe(root, "anndata", "0.1.0")
+    with anndata_file(to) as root:
         columns = {name: cells[name] for name in cells.column_names}
         held = finished.held_by(cells)
         own = {n: v for n, v in held.items() if n.startswith(("released[", "endosomal["))}
@@ -160,9 +199,6 @@ def write(finished: ExportedRun, to: Path) -> None:
             put_frame(root["obsm"], named("taken_up_from", kind), index, met.by_donor_type(kind))
         put(root, "obsp", met.pairs() if finished.by_cell else {})
         put(root, "uns", {"spatial_unit": "um", "exoabm": _about(finished)})
-        for name in ("varm", "varp"):
-            put(root, name, {})
-    to.write_bytes(file.getbuffer())
 
 
 class _Contacts:
@@ -175,7 +211,9 @@ class _Contacts:
             for end in ("donor", "recipient")
         )
         self._kind = np.array(self._edges["vesicle_kind"].cast(pa.string()).to_pylist(), dtype=object)
-        self._sender = np.array(sender_names(self._edges), dtype=object)
+        self._sender = np.array(
+            sender_names(self._edges.select(["donor_type", "sender"]).to_pydict()), dtype=object
+        )
         self._cargo, self._cells = finished.need("edges_by_cargo"), cells.combine_chunks()
 
     def received(self, count: str, mine: np.ndarray | None = None) -> np.ndarray:
@@ -210,17 +248,8 @@ class _Contacts:
 
     def pairs(self) -> dict[str, csr_array]:
         """Vesicles from cell to cell, (n, n), rows send."""
-        found = {}
-        known = self._donor >= 0
-        for count in PAIRED:
-            values = np.asarray(self._edges[count])
-            for name, kinds in ((count, self._kinds), *((named(count, k), (k,)) for k in self._kinds)):
-                rows = known & np.isin(self._kind, kinds) & (values > 0)
-                ends = (self._donor[rows], self._recipient[rows])
-                matrix = csr_array((values[rows], ends), shape=(self._n, self._n))
-                matrix.sum_duplicates()
-                found[name] = matrix
-        return found
+        ends = (self._donor, self._recipient)
+        return pair_matrices(self._edges, ends, self._n, {name: name for name in PAIRED}, self._kinds)
 
 
 def _layers(

@@ -10,7 +10,7 @@ import numpy as np
 import exoabm
 from exoabm.analysis.communication_graph import UNKNOWN
 from exoabm.errors import InputError
-from exoabm.export.type_exchange import in_order, mean_and_half
+from exoabm.export.type_exchange import in_order, mean_and_half, sender_names
 from exoabm.plot.maps import Cells, Links, strongest
 from exoabm.plot.palette import OTHER, Looks
 from exoabm.plot.scales import counted, number, percent
@@ -20,7 +20,6 @@ from exoabm.state import OUTSIDE
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from exoabm.analysis.communication import Columns
     from exoabm.export.type_exchange import Exchange, Group, RunWithEdges
 
 MEASURES = {
@@ -90,11 +89,6 @@ class TravelDistances(NamedTuple):
         return np.histogram(self.distance[mine], edges, weights=self.amount[mine])[0]
 
 
-def senders_of(pairs: Columns) -> list[str]:
-    """The cell type of the sender of each row, or the word for what is no cell."""
-    return [of or word for of, word in zip(pairs["donor_type"], pairs["sender"], strict=True)]
-
-
 def donors_and_recipients(exchange: Exchange) -> tuple[list[str], list[str]]:
     """Names of all that send, and of the types that take up or did, in the order of the scenario."""
     found = [each.pairs() for group in exchange.groups for each in group.replicates]
@@ -102,7 +96,7 @@ def donors_and_recipients(exchange: Exchange) -> tuple[list[str], list[str]]:
     sent = {
         name
         for pairs in found
-        for name, captured in zip(senders_of(pairs), pairs["encountered"], strict=True)
+        for name, captured in zip(sender_names(pairs), pairs["encountered"], strict=True)
         if captured > 0 or name not in OUTSIDE
     }
     rows = in_order(sent, order)
@@ -126,7 +120,7 @@ def amounts_of(
     at = {name: i for i, name in enumerate(rows)}, {name: i for i, name in enumerate(columns)}
     for n, each in enumerate(group.replicates):
         pairs = each.pairs()
-        keys = (senders_of(pairs), pairs["recipient_type"], pairs["vesicle_kind"])
+        keys = (sender_names(pairs), pairs["recipient_type"], pairs["vesicle_kind"])
         for source, target, kind, amount in zip(*keys, pairs[MEASURES[request.measure][0]], strict=True):
             if source in at[0] and target in at[1] and request.kind in (None, kind):
                 found[n, at[0][source], at[1][target]] += amount

@@ -18,7 +18,6 @@ There is no ``uns["spatial"]``, for which squidpy would take the cells for spots
 
 from __future__ import annotations
 
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +27,7 @@ import pyarrow.compute as pc
 from scipy.sparse import csr_array
 
 from exoabm.errors import InputError
-from exoabm.export.anndata import describe, put, put_frame
+from exoabm.export.anndata import ORIENTATION, anndata_file, pair_matrices, put, put_frame
 from exoabm.inference.observation import Genes, Observer, Options, genes_of
 from exoabm.inference.score import agreement, apart, off_diagonal
 from exoabm.scenario.builder import blueprint, kinds_and_types
@@ -43,7 +42,6 @@ COUNTS = {"encountered": "encountered", "internalized": "taken_up", "delivered":
 """Names in ``obsp``, after ``true_``, and the columns of edges."""
 MARGIN = 1.5
 """Distances are given out to this many times the longest true edge."""
-ORIENTATION = "rows send, columns receive: obsp[...][i, j] went from cell i to cell j"
 
 
 def write(finished: ExportedRun, to: Path, given: Mapping[str, str]) -> None:
@@ -54,8 +52,6 @@ def write(finished: ExportedRun, to: Path, given: Mapping[str, str]) -> None:
     InputError
         If donors are not known cell by cell, no cell is seen, or an option is not allowed.
     """
-    import h5py
-
     if not finished.by_cell:
         raise InputError(
             f"{finished.name}: {finished.unknown_donors}, and a truth file needs them cell by cell; run "
@@ -65,9 +61,7 @@ def write(finished: ExportedRun, to: Path, given: Mapping[str, str]) -> None:
     cells = _Cells(finished, options)
     amounts = cells.amounts()
     genes = cells.genes()
-    file = BytesIO()  # on a full disk HDF5 itself would crash
-    with h5py.File(file, "w") as root:
-        describe(root, "anndata", "0.1.0")
+    with anndata_file(to) as root:
         put_frame(root, "obs", cells.names, cells.columns(amounts))
         kind = {"role": _words(genes.roles)}
         put_frame(root, "var", genes.names, kind)
@@ -80,9 +74,6 @@ def write(finished: ExportedRun, to: Path, given: Mapping[str, str]) -> None:
         put(root, "uns", {"spatial_unit": "um", **_by_type(cells, amounts["internalized"])})
         put(root["uns"], "truth", cells.about(amounts["internalized"]))
         _put_pairs(root["uns"], genes)
-        for name in ("varm", "varp"):
-            put(root, name, {})
-    to.write_bytes(file.getbuffer())
 
 
 class _Cells:
@@ -122,17 +113,8 @@ class _Cells:
 
     def amounts(self) -> dict[str, csr_array]:
         """Vesicles from cell to cell, (n, n), by name: in all, and of each kind."""
-        edges, n = self._finished.edges, len(self.ids)
-        kind = np.array(edges["vesicle_kind"].cast(pa.string()).to_pylist(), dtype=object)
-        found = {}
-        for name, column in COUNTS.items():
-            values = np.asarray(edges[column], float)
-            for word, mine in ((name, True), *((named(name, k), kind == k) for k in self._finished.kinds)):
-                rows = (self._end[0] >= 0) & (self._end[1] >= 0) & (values > 0) & mine
-                matrix = csr_array((values[rows], tuple(end[rows] for end in self._end)), shape=(n, n))
-                matrix.sum_duplicates()
-                found[word] = matrix
-        return found
+        finished = self._finished
+        return pair_matrices(finished.edges, self._end, len(self.ids), COUNTS, finished.kinds)
 
     def columns(self, amounts: dict[str, csr_array]) -> dict[str, Any]:
         """``obs``: types, then vesicles until the end, of senders seen or not, then true positions."""

@@ -19,7 +19,7 @@ from exoabm.batch.trials.design import design_of, row_name
 from exoabm.errors import InputError, did_you_mean
 from exoabm.export.exported_run import ExportedRun
 from exoabm.scenario.builder import blueprint
-from exoabm.scenario.loader import parse, run_of
+from exoabm.scenario.loader import run_of
 from exoabm.state import OUTSIDE, Resolution
 from exoabm.tables.declarations import BETWEEN_CELLS
 from exoabm.tables.readouts import named
@@ -61,7 +61,7 @@ class RunWithEdges(ExportedRun):
     def links(self) -> Edges:
         """``edges.parquet`` as the run had it."""
         table, cells = self.edges, self.known_cells
-        origins, origin = _coded(sender_names(table), ())
+        origins, origin = _coded(sender_names(table.select(["donor_type", "sender"]).to_pydict()), ())
         _, kind = _coded(table["vesicle_kind"].cast("string").to_pylist(), self.kinds)
         first, last = (np.asarray(table[f"{end}_time_s"].to_numpy(), float) for end in ("first", "last"))
         return Edges(
@@ -213,10 +213,8 @@ def exchange_of(text: str) -> Exchange:
             groups.append(Group(keys, tuple(_replicate(folder, record) for record in done)))
     if not groups:
         raise InputError(f"{text}: no run of it is done")
-    scenario = parse(plan.scenario.encode(), name=plan.name, folder=Path(plan.folder))
-    hours = plan.hours if plan.hours is not None else float(scenario.scenario.clock.duration) / 3600
-    folder_kind = "trial" if trial else "sweep"
-    return Exchange(str(folder), folder_kind, scenario, hours, tuple(groups), lost, int(plan.about["seed"]))
+    folder_kind, seed = "trial" if trial else "sweep", int(plan.about["seed"])
+    return Exchange(str(folder), folder_kind, plan.loaded(), plan.duration_h, tuple(groups), lost, seed)
 
 
 def _replicate(folder: Path, record: Mapping[str, Any]) -> Replicate:
@@ -289,10 +287,9 @@ def in_order(names: Iterable[str], types: Iterable[str]) -> list[str]:
     return sorted(dict.fromkeys(names), key=lambda name: (rank.get(name, len(rank)), name))
 
 
-def sender_names(table: pa.Table) -> list[str]:
-    """The cell type of the sender of each row, or the word for what is no cell."""
-    pairs = zip(table["donor_type"].to_pylist(), table["sender"].to_pylist(), strict=True)
-    return [of or word for of, word in pairs]
+def sender_names(pairs: Columns) -> list[str]:
+    """Names of the senders of edges or pairs: the donor type, or the kind of sender that is no cell."""
+    return [of or word for of, word in zip(pairs["donor_type"], pairs["sender"], strict=True)]
 
 
 def _coded(words: list[str], names: tuple[str, ...]) -> tuple[tuple[str, ...], np.ndarray]:

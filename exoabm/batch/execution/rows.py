@@ -190,7 +190,7 @@ class Plan:
     @cached_property
     def main_readout(self) -> str:
         """The readout that results begin with; "" for none."""
-        asked = parse(self.scenario.encode(), name=self.name, folder=Path(self.folder)).scenario.main_readout
+        asked = self.loaded().scenario.main_readout
         return "" if asked is None else asked.metric
 
     def rows_of(self, chunk: int) -> tuple[Row, ...]:
@@ -200,6 +200,11 @@ class Plan:
     def loaded(self) -> LoadedScenario:
         """The scenario of the batch, before a row changes it."""
         return self._scenario_at(())
+
+    @property
+    def duration_h(self) -> float:
+        """Model time of its rows, in h."""
+        return self.hours or float(self.loaded().scenario.clock.duration) / 3600
 
     def scenario_of(self, row: Row) -> LoadedScenario:
         """The scenario of a row.
