@@ -11,13 +11,9 @@ import shutil
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
-from exoabm.errors import InputError
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
-
-    import networkx as nx
 
     from exoabm.export.exported_run import ExportedRun
 
@@ -29,7 +25,7 @@ PLACE = ("x", "y", "z")
 
 def write_graphml(finished: ExportedRun, to: Path) -> None:
     """The graph of a run as it lies in its folder."""
-    _read(finished)  # so that what is damaged is not handed on
+    finished.communication  # noqa: B018  so that what is damaged is not handed on
     shutil.copyfile(finished.folder / GRAPHML, to)
 
 
@@ -37,7 +33,7 @@ def write_gexf(finished: ExportedRun, to: Path) -> None:
     """GEXF 1.2, which Gephi opens with its cells in place."""
     from networkx.readwrite.gexf import GEXFWriter
 
-    graph = _read(finished)
+    graph = finished.communication
     for _, data in graph.nodes(data=True):
         if set(PLACE) <= data.keys():
             data["viz"] = {"position": {axis: data[axis] for axis in PLACE}}
@@ -55,7 +51,7 @@ def write_cx2(finished: ExportedRun, to: Path) -> None:
 
     Cells keep their place in um; Cytoscape draws y downward.
     """
-    graph = _read(finished)
+    graph = finished.communication
     number = {name: i for i, name in enumerate(graph)}
     nodes = [
         {"id": number[name]}
@@ -95,14 +91,3 @@ def _declared(rows: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, str]]:
             kind = TYPES[type(value)]
             found[name] = "double" if {found.get(name, kind), kind} == {"long", "double"} else kind
     return {name: {"d": kind} for name, kind in found.items()}
-
-
-def _read(finished: ExportedRun) -> nx.DiGraph:
-    import networkx as nx
-
-    try:
-        return nx.read_graphml(finished.folder / GRAPHML)
-    except FileNotFoundError:
-        raise InputError(f"{finished.folder} holds no {GRAPHML}, which this format requires") from None
-    except (ET.ParseError, nx.NetworkXError, LookupError, ValueError) as error:
-        raise InputError(f"{finished.folder / GRAPHML} cannot be read: {error}") from None

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from exoabm.tables.declarations import Table
 
-RUN, SUMMARY, GRAPH, FIELDS = "run.json", "summary.json", "communication.graphml", "fields.zarr"
+RUN, SUMMARY, GRAPH = "run.json", "summary.json", "communication.graphml"
 ROUNDING = 1e-6
 """s by which times of two tables may differ, for rounding; assumed."""
 
@@ -105,17 +105,6 @@ class Run:
             return nx.read_graphml(self.folder / GRAPH)
         except Exception as error:  # networkx has no common base for what it raises on damaged files
             raise InputError(f"{self.name}/{GRAPH} cannot be read: {type(error).__name__}") from None
-
-    @cached_property
-    def fields(self) -> Any:
-        """``fields.zarr`` as a Zarr group, concentrations of free vesicles per mL."""
-        import zarr
-
-        try:
-            return zarr.open_group(self.folder / FIELDS, mode="r")
-        except Exception as error:  # zarr has no common base for what it raises on damaged files
-            why = f"{type(error).__name__}: {error}"
-            raise InputError(f"{self.name}/{FIELDS} cannot be read: {why}") from None
 
     def table(self, name: str, columns: Sequence[str] | None = None) -> pa.Table | None:
         """A table, or some of its columns; None if the run has none of it.
