@@ -68,14 +68,17 @@ def commot(path: str, to: str, reach: float) -> None:
 TOOLS: dict[str, Callable[[str, str], None]] = {
     "liana": liana,
     "squidpy": squidpy,
-    "commot_30": lambda path, to: commot(path, to, 30),
-    "commot_100": lambda path, to: commot(path, to, 100),
 }
+"""Beside ``commot_N``, COMMOT with a threshold of N um."""
 
 if __name__ == "__main__":
     warnings.filterwarnings("ignore")
     for path, to in json.loads(Path(sys.argv[2]).read_text()):
         if not Path(to).exists():
             start = time.perf_counter()
-            TOOLS[sys.argv[1]](path, to)
+            tool, _, reach = sys.argv[1].partition("_")
+            if tool == "commot":
+                commot(path, to, float(reach))
+            else:
+                TOOLS[tool](path, to)
             print(f"{to} {time.perf_counter() - start:.1f} s", flush=True)
