@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from typing import Any
 
 import pytest
 import typer
+from rich.console import Console
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -107,25 +109,29 @@ Command = Callable[..., Outcome]
 
 
 @pytest.fixture
-def command(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Iterator[Command]:
+def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
     """Run a command through the entry point in this process; an error it lets through fails the test."""
     from exoabm.cli import main  # needs the package
 
-    handler = signal.getsignal(signal.SIGTERM)
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: object) -> Outcome:
-        monkeypatch.setattr(sys, "argv", ["exoabm", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            main()
+        handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "argv", ["exoabm", *map(str, arguments)])
+            for owner, name in ((warnings, "showwarning"), (Console, "on_broken_pipe")):
+                patch.setattr(owner, name, getattr(owner, name))  # replaced by main for the process
+            try:
+                with pytest.raises(SystemExit) as stop:
+                    main()
+            finally:
+                for number, handler in handlers.items():
+                    signal.signal(number, handler)
         captured = capsys.readouterr()
         print(captured.err)
         return Outcome(int(stop.value.code or 0), captured.out, captured.err)
 
-    yield run
-    signal.signal(signal.SIGTERM, handler)
+    return run
 
 
 def parsed(printed: str) -> dict[str, Any]:

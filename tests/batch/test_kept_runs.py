@@ -26,7 +26,10 @@ TIMES = ("run.json", "manifest.json")
 
 @pytest.fixture(scope="module", autouse=True)
 def _no_pictures() -> Iterator[None]:
-    """Drawing takes most of the time of a short sweep; files of fixed content stand for the pictures."""
+    """Drawing takes most of the time of a short sweep; files of fixed content stand for the pictures.
+
+    That a plot drawn again has the same bits is a test of ``test_sweep``.
+    """
 
     def draw(summary: Summary, folder: Path, title: str) -> list[Path]:
         folder.mkdir(exist_ok=True)

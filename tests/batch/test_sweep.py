@@ -188,7 +188,9 @@ def test_a_sweep_of_which_nothing_came_has_its_reasons(tmp_path) -> None:
     )
 
 
-def test_a_disk_that_fills_at_the_end_keeps_the_rows(tmp_path, monkeypatch) -> None:
+def test_a_disk_that_fills_at_the_end_keeps_the_rows_and_a_damaged_plot_is_drawn_again(
+    tmp_path, monkeypatch
+) -> None:
     _, outcome, _ = swept(tmp_path / "a", f"{RATE}=60,600")
     before = data(tmp_path / "a")
 
@@ -200,8 +202,14 @@ def test_a_disk_that_fills_at_the_end_keeps_the_rows(tmp_path, monkeypatch) -> N
         with pytest.raises(RunFailed, match="the disk is full; completed rows are kept"):
             report(outcome)
     assert data(tmp_path / "a") == before
-    report(resume_rows(tmp_path / "a"))
-    assert data(tmp_path / "a") == before
+    plot = tmp_path / "a" / "plots" / f"{RATE}.png"
+    content = bytearray(plot.read_bytes())
+    content[len(content) // 2] ^= 1
+    plot.write_bytes(content)
+    resumed = resume_rows(tmp_path / "a")
+    assert [plot.name in fault for fault in resumed.damage] == [True]
+    report(resumed)
+    assert data(tmp_path / "a") == before, "to the bit"
 
 
 # What to be warned of.

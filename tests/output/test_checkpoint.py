@@ -151,9 +151,9 @@ def test_a_hundred_steps_are_fifty_and_fifty(whole: SimpleNamespace, tmp_path: P
     assert [each["operation"] for each in about["operations"]] == ["run", "resume"]
 
 
-@pytest.mark.parametrize("whole", ["vesicles"], indirect=True)
+@pytest.mark.parametrize("whole", ["saturable", "vesicles"], indirect=True)
 def test_a_checkpoint_at_each_step(whole: SimpleNamespace, tmp_path: Path) -> None:
-    """Of the kind with the most tables; what a checkpoint replaces does not depend on the kind."""
+    """Of the kind with the most tables, and of the one with single precision and intervals of uptake."""
     run = halted(tmp_path / "a", whole.kind, every=1.0)
     resume_run(run)
     assert contents(run) == whole.contents

@@ -1,7 +1,8 @@
 """The claims that ship can fail: each has a set of values, inside the ranges, that changes its verdict.
 
-The sets are run at few replicates, with fewer arms and coarser clocks than the trials that ship: what changes
-is far larger than chance.
+The sets are run at few replicates, with fewer arms and coarser clocks and voxels than the trials that ship:
+what changes is far larger than chance. The verdicts of the trials as they ship, at full resolution and with
+all replicates, are not tested here.
 """
 
 from __future__ import annotations

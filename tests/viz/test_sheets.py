@@ -55,7 +55,7 @@ def test_every_prediction_is_judged_by_a_run() -> None:
             for each in lesson.judged_by(step):
                 found = key_values()[f"{lesson.key}/{step.key}"]
                 assert len(each.judge.limits) == len(each.guesses) - 1
-                assert list(each.judge.limits) == sorted(each.judge.limits)
+                assert each.judge.limits_of(found) == sorted(each.judge.limits_of(found))
                 assert sorted(each.judge.order or range(len(each.guesses))) == [*range(len(each.guesses))]
                 _, truth = each.result(found)
                 assert truth in each.guesses, (lesson.key, each.key)

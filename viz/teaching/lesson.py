@@ -87,8 +87,8 @@ class Judge(Data):
         Of the value.
     value : str
         Formula of what was measured.
-    limits : tuple of float
-        Values between two guesses, ascending.
+    limits : tuple of float or str
+        Values between two guesses, ascending; a formula where an earlier step decides.
     order : tuple of int
         Guesses from the smallest value to the largest, by their place; empty where they stand so.
     step : str
@@ -99,11 +99,15 @@ class Judge(Data):
 
     label: Text
     value: Formula
-    limits: tuple[float, ...]
+    limits: tuple[float | Formula, ...]
     unit: str = ""
     order: tuple[int, ...] = ()
     step: str = ""
     why: Text = ""
+
+    def limits_of(self, found: Found) -> list[float]:
+        """The limits in the reader's run."""
+        return [evaluate(each, found) if isinstance(each, str) else each for each in self.limits]
 
 
 class Step(Data):
@@ -204,11 +208,12 @@ class Step(Data):
         judge = self.judge
         try:
             value = evaluate(judge.value, found)
+            limits = judge.limits_of(found)
         except (KeyError, ZeroDivisionError):  # kept by another version of the lesson; a share of nothing
-            value = math.nan
+            value, limits = math.nan, []
         guesses = [self.guesses[place] for place in judge.order] or self.guesses
         text = f"{capitalized(judge.label)}: {told(number(value), judge.unit)}."
-        return text, answer_of(value, judge.limits, guesses)
+        return text, answer_of(value, limits, guesses)
 
     def judged(self, guess: str, found: Found) -> Verdict:
         """Judge a prediction by what was measured on the run that answers it."""
@@ -217,7 +222,8 @@ class Step(Data):
 
     def names(self) -> frozenset[str]:
         """The measured numbers that the question, its answers and the explanation contain."""
-        formulas = (self.truth, self.judge.value, *(mistake.value for mistake in self.mistakes))
+        limits = (limit for limit in self.judge.limits if isinstance(limit, str))
+        formulas = (self.truth, self.judge.value, *limits, *(mistake.value for mistake in self.mistakes))
         parts = (node for f in formulas for node in ast.walk(ast.parse(f, mode="eval")))
         named = frozenset(ast.unparse(node) for node in parts if isinstance(node, ast.Name | ast.Attribute))
         filled = frozenset(re.findall(r"\{([a-z0-9_]+)\}", self.ask + self.explain))
