@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import math
+from itertools import pairwise
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -265,6 +266,23 @@ def test_lines_are_of_values_and_not_of_their_short_texts() -> None:
     assert len({line.lines[0].get_color() for line in ax.containers}) == 4
     ticks = drawn({"text": other["text"][:2]}, [3, 3]).get_xticklabels()
     assert [tick.get_text() for tick in ticks] == other["text"][:2]
+
+
+@pytest.mark.parametrize(
+    ("values", "labels"),
+    [
+        (np.geomspace(1, 1000, 5), ["1", "5.62", "31.6", "178", "1,000"]),
+        ([*range(1, 12), 60], ["1", "2", "3", "4", "5", "7", "9", "60"]),
+    ],
+)
+def test_each_value_has_a_tick_and_numbers_do_not_touch(values: list[float], labels: list[str]) -> None:
+    ax = drawn({"x": list(values)}, [3] * len(values))
+    assert {*ax.get_xticks(), *ax.get_xticks(minor=True)} == {*values}
+    ax.figure.draw_without_rendering()
+    texts = [text for text in ax.get_xticklabels() if text.get_text()]
+    assert [text.get_text() for text in texts] == labels
+    boxes = [text.get_window_extent() for text in texts]
+    assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
 
 
 def test_lines_of_one_word_of_two_types_are_told_apart() -> None:

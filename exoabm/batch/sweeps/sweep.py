@@ -17,7 +17,7 @@ from exoabm.errors import InputError, ResourceError
 from exoabm.output.durable_files import write_json
 from exoabm.plot.page import frame, save_png, titled_panels
 from exoabm.plot.palette import COOL, INK, MUTED, RULE, WARM
-from exoabm.plot.scales import counted, label_ticks, number, words_of_key
+from exoabm.plot.scales import counted, label_ticks, number, tick_text, words_of_key
 from exoabm.scenario.resource_estimate import gib
 from exoabm.tables.readouts import KEYS, parse
 
@@ -212,6 +212,8 @@ WIDE = 30
 """A readout whose means differ by more than this factor has a logarithmic scale."""
 MANY_LEVELS = 12
 """With more values than this a range is shown as points rather than as means at each value."""
+CHARACTERS = 44
+"""Of tick labels, along the axis of a panel."""
 
 
 def draw_sweep(summary: Summary, folder: Path, title: str, chosen: list[str] | None = None) -> list[Path]:
@@ -354,7 +356,9 @@ def _scale_axes(ax: Axes, summary: Summary, varied: Varied, names: list[Value], 
         ax.set_xscale("log")
         ax.xaxis.set_minor_formatter(NullFormatter())
         if len(names) <= MANY_LEVELS:
-            ax.xaxis.set_major_locator(FixedLocator(sorted(np.array(names, float))))
+            values = sorted(np.array(names, float))
+            ax.xaxis.set_major_locator(FixedLocator(_labeled(values)))
+            ax.xaxis.set_minor_locator(FixedLocator(values))
     if numeric:
         label_ticks(ax.xaxis)
     else:
@@ -366,6 +370,19 @@ def _scale_axes(ax: Axes, summary: Summary, varied: Varied, names: list[Value], 
         ax.set_yscale("log")
         ax.yaxis.set_minor_formatter(NullFormatter())
     label_ticks(ax.yaxis)
+
+
+def _labeled(values: list[float]) -> list[float]:
+    """Values whose texts stand apart on a logarithmic axis, the first and the last among them."""
+    span = math.log(values[-1] / values[0])
+    middle = {value: CHARACTERS * math.log(value / values[0]) / span for value in values}
+    half = {value: len(tick_text(value, values)) / 2 for value in values}
+    kept = values[:1]
+    for value in values[1:-1]:
+        beside = (kept[-1], values[-1])
+        if all(abs(middle[value] - middle[other]) >= half[value] + half[other] + 1 for other in beside):
+            kept.append(value)
+    return [*kept, values[-1]]
 
 
 def _reach(mean: np.ndarray, half: np.ndarray) -> np.ndarray:
