@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -68,6 +70,106 @@ def test_a_run_loads_no_library_that_it_does_not_need(tmp_path: Path) -> None:
     assert (shown[0], shown[-3:]) == ("None", ["0", "[]", "no child"]), done.stderr
     pictures = [(tmp_path / name / "preview.png").read_bytes() for name in "ab"]
     assert pictures[0] == pictures[1]
+
+
+def test_a_sweep_is_written_without_pandas(tmp_path: Path) -> None:
+    """Words, numbers and missing values in columns of the types by which Arrow is told."""
+    code = """
+import sys
+from types import SimpleNamespace as Of
+import numpy as np
+from exoabm.batch.sweeps import summary
+rows = [Of(name=str(i), overrides=(("k", f"{i} min"), ("w", "abc"[i]))[: i + 1]) for i in range(3)]
+summary.records = lambda folder, plan: iter([
+    {"row": "0", "seed": 2**62, "state": "done", "readouts": {"a": 1, "b": None}},
+    {"row": "1", "seed": 1, "state": "failed", "reason": "none"},
+    {"row": "2", "seed": 1, "state": "done", "readouts": {"a": 0.5, "b": 2.0}},
+])
+varied = (summary.Varied("k", "h"), summary.Varied("w", None))
+plan = Of(rows=rows, about={}, main_readout="a")
+summary.write_rows("rows.parquet", None, plan, varied, ["a", "b"])
+table = summary.summarize(None, plan, varied, ["a", "b"]).table()
+loaded = "pandas" in sys.modules
+import pyarrow.parquet as pq
+found = [pq.read_table("rows.parquet"), table]
+print([[column.to_pylist() for column in table.columns] for table in found])
+print(*(type for table in found for type in table.schema.types), loaded)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    values, types = done.stdout.splitlines()
+    h, none = [i / 60 for i in range(3)], [None] * 6
+    rows = [["0", "1", "2"], [2**62, 1, 1], h, [None, "b", "c"], ["done", "failed", "done"]]
+    rows += [[None, "none", None], [1.0, None, 0.5], [None, None, 2.0]]
+    points = [[0, 0, 1, 1, 2, 2], [h[i // 2] for i in range(6)], [None, None, *"bbcc"], ["a", "b"] * 3]
+    points += [[1, 0, 0, 0, 1, 1], [0, 0, 1, 1, 0, 0], [1.0, None, None, None, 0.5, 2.0], none, none, none]
+    assert ast.literal_eval(values) == [rows, points]
+    word = "dictionary<values=string, indices=int32, ordered=0>"
+    expected = f"string int64 double{' string' * 3}{' double' * 2} int64 double string {word} int64 int64"
+    assert types == f"{expected}{' double' * 4} False"
+
+
+FAILURES = """
+import os, signal, threading
+import numpy as np
+from exoabm.plot.run_figure import process
+
+class Strange:
+    def __getstate__(self):
+        raise ZeroDivisionError
+
+nested = []
+for _ in range(10_000):
+    nested = [nested]
+just = np.zeros(1200)
+
+def unless_sent(state, *, stopped=False, limit=60):
+    process.LIMIT_S = limit
+    with process.DrawingProcess() as drawing:
+        made = drawing._process
+        if made and stopped:
+            os.kill(made.pid, signal.SIGSTOP)
+        drawing.send(state, [])
+        waits = drawing._pipe is not None
+        return waits, drawing.receive(), made is None or made.exitcode
+
+try:
+    with process.DrawingProcess() as drawing:
+        made = drawing._process
+        raise RuntimeError
+except RuntimeError:
+    print((made is not None, None, made is None or made.exitcode))
+for state in (Strange(), nested, lambda: 0):
+    print(unless_sent(state))
+print(unless_sent(np.zeros(1 << 20), stopped=True, limit=0.1))
+process.MOST_BYTES = 10_000
+print(unless_sent([just, just[:100].copy()]))
+print(unless_sent(just, stopped=True, limit=0.1))
+blocked = lambda: signal.pthread_sigmask(signal.SIG_BLOCK, ())
+process._serve = lambda pipe, _: pipe.send_bytes(str(len(blocked())).encode())
+with process.DrawingProcess() as drawing:
+    print(drawing.receive())
+print(blocked(), threading.active_count())
+try: print(os.waitpid(-1, os.WNOHANG))
+except ChildProcessError: print("no child")
+"""
+
+
+def test_a_picture_that_is_not_drawn_beside_the_run_does_not_stop_it(tmp_path: Path) -> None:
+    """A run that fails, states that cannot be sent or are too large, and a process that does not answer.
+
+    Each ends the process, at once or after the limit. It begins with three signals blocked, so that none
+    reaches the handlers of the run there.
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", FAILURES], capture_output=True, text=True, cwd=tmp_path, check=True
+    )
+    *found, mask, child = done.stdout.splitlines()
+    if len(os.sched_getaffinity(0)) > 1:
+        ended, sent = "(False, None, -9)", "(True, None, -9)"
+        assert found == [sent, *[ended] * 5, sent, "b'3'"], done.stderr
+    assert (mask, child) == ("set() 1", "no child"), done.stderr
 
 
 def test_the_list_of_scenarios_is_read_without_building_them(tmp_path: Path) -> None:

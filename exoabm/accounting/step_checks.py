@@ -1,4 +1,4 @@
-"""Booking of a step: flows of vesicles, contacts between cells, and the balances at its end.
+"""Booking of a step, flows of vesicles, contacts and balances, and checks that its numbers are sound.
 
 Both engines are booked by the same functions: where vesicles are expected numbers, the events, the contact
 table and the table of single vesicles are empty.

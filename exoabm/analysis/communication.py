@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from exoabm.analysis.communication_graph import Edges
     from exoabm.state import State
 
 PER_ML = 1e12

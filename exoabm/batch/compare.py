@@ -28,7 +28,7 @@ from exoabm.output.run_folder import check_finished
 from exoabm.runs.provenance import differences
 from exoabm.scenario.loader import parse
 from exoabm.tables.run_tables import open_run
-from exoabm.tables.schema import words
+from exoabm.tables.schema import arrow, words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -185,11 +185,11 @@ def difference_table(comparison: Comparison) -> pa.Table | None:
     )
     return pa.table(
         {
-            "time_h": np.tile(times, len(names)),
+            "time_h": arrow(np.tile(times, len(names))),
             "readout": words(names, np.repeat(np.arange(len(names)), len(times))),
-            "a": one.ravel(),
-            "b": other.ravel(),
-            "difference": (other - one).ravel(),
+            "a": arrow(one.ravel()),
+            "b": arrow(other.ravel()),
+            "difference": arrow((other - one).ravel()),
         }
     )
 

@@ -177,7 +177,7 @@ def _with_row(path: Path, operation: Operation) -> str:
         about = json.loads(path.read_text(encoding="utf-8"))
         about["operations"].append(operation.row())
     except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise InputError(f"{path} cannot be read: {type(error).__name__}") from None
+        raise InputError(f"{path} cannot be read: {type(error).__name__}: {error}") from None
     return json.dumps(about, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 

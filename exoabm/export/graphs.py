@@ -33,7 +33,7 @@ def write_gexf(finished: ExportedRun, to: Path) -> None:
     """GEXF 1.2, which Gephi opens with its cells in place."""
     from networkx.readwrite.gexf import GEXFWriter
 
-    graph = finished.communication
+    graph = finished.communication.copy()
     for _, data in graph.nodes(data=True):
         if set(PLACE) <= data.keys():
             data["viz"] = {"position": {axis: data[axis] for axis in PLACE}}

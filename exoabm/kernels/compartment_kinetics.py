@@ -103,8 +103,12 @@ class Transfers(NamedTuple):
 
 @njit(**_JIT)
 def relative_rate(share, beta, least):
-    """kappa(f) / kappa with a share f of the rate, f / (f + (1 - f) / beta), at most 1 / ``least``."""
-    return share / max(share + (1.0 - share) / beta, least * share)
+    """kappa(f) / kappa = f / (f + (1 - f) / beta), at most 1 / ``least``: share f of the rate k_a.
+
+    Numbers, or arrays of one shape; beta = k_a / kappa. The part of the resistance due to the lattice is
+    constant.
+    """
+    return share / np.maximum(share + (1.0 - share) / beta, least * share)
 
 
 @njit(**_JIT)

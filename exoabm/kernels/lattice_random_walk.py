@@ -26,6 +26,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from exoabm.kernels.compartment_kinetics import relative_rate
 from exoabm.kernels.lattice import (
     SINK,
     UNEVEN,
@@ -305,15 +306,14 @@ def _scale_rates(entry_rate, share, betas, entry_cell, least):
     kappa, scaled = np.empty(share.size), np.empty_like(entry_rate)
     for size in range(entry_rate.shape[0]):
         for cell in range(share.size):
-            f = share[cell]
-            kappa[cell] = f / max(f + (1.0 - f) / betas[size, cell], least * f + 1e-300)
+            kappa[cell] = relative_rate(share[cell], betas[size, cell], least)
         for entry in range(entry_rate.shape[1]):
             scaled[size, entry] = entry_rate[size, entry] * kappa[entry_cell[entry]]
     return scaled
 
 
 def scale_rates(sinks: Sinks, share: Floats, betas: Floats, least: float) -> Sinks:
-    """Rates of cells with a share f of the rate k_a,  kappa(f) / kappa = f / (f + (1 - f) / beta).
+    """Rates of cells with a share of the rate k_a; see `relative_rate`.
 
     Parameters
     ----------

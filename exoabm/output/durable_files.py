@@ -1,4 +1,7 @@
-"""Files and folders that are put in place whole: synced, then renamed; what others made is never removed."""
+"""Files and folders that are put in place whole, and locks on folders of unfinished work.
+
+They are synced, then renamed; what others made is never removed.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,6 @@ from exoabm.errors import ANOTHER_PLACE, InputError, RunFailed
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
-    from pathlib import Path
 
 
 @contextlib.contextmanager

@@ -23,7 +23,6 @@ from exoabm.scenario.placement import from_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from pathlib import Path
 
     from exoabm.output.run_folder import RunFolder
     from exoabm.scenario.loader import LoadedScenario

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from exoabm.cells.behaviors import Behavior
-    from exoabm.physiology import CellType, WasteMetabolism
     from exoabm.scenario.schema import Scenario
     from exoabm.scenario.schema_cells import CellTypeTable, VesicleTable
     from exoabm.state import State

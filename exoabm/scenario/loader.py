@@ -288,7 +288,7 @@ def read_run(folder: Path) -> dict[str, Any]:
     try:
         about = json.loads((folder / RUN).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{folder / RUN} cannot be read: {type(error).__name__}") from None
+        raise InputError(f"{folder / RUN} cannot be read: {type(error).__name__}: {error}") from None
     if not isinstance(about, dict) or not isinstance(about.get("scenario"), dict):
         raise InputError(f"{folder / RUN} holds no scenario")
     return about

@@ -139,9 +139,6 @@ class Event(IntEnum):
     PARTITION = 12  # passed to a daughter cell in an endosome
 
 
-EVENTS = tuple(event.name.lower() for event in Event)
-"""Events of ``events.parquet``, in the order of ``Event``."""
-
 BALANCE = ("free", "bound", "endosomal", "lysosomal", "recycled", "delivered", "cleared", "escaped")
 """Compartments of the emitted vesicles; the sum over these is the number emitted."""
 

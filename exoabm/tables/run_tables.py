@@ -104,7 +104,7 @@ class Run:
         try:
             return nx.read_graphml(self.folder / GRAPH)
         except Exception as error:  # networkx has no common base for what it raises on damaged files
-            raise InputError(f"{self.name}/{GRAPH} cannot be read: {type(error).__name__}") from None
+            raise InputError(f"{self.name}/{GRAPH} cannot be read: {type(error).__name__}: {error}") from None
 
     def table(self, name: str, columns: Sequence[str] | None = None) -> pa.Table | None:
         """A table, or some of its columns; None if the run has none of it.
@@ -172,7 +172,7 @@ class Run:
         try:
             found = json.loads((self.folder / name).read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError) as error:
-            raise InputError(f"{self.name}/{name} cannot be read: {type(error).__name__}") from None
+            raise InputError(f"{self.name}/{name} cannot be read: {type(error).__name__}: {error}") from None
         if not isinstance(found, dict):
             raise InputError(f"{self.name}/{name} cannot be read: it is no table of keys")
         return found

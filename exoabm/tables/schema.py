@@ -92,6 +92,12 @@ def arrow(values: np.ndarray, null: np.ndarray | None = None, *, copy: bool = Tr
     return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), buffers)
 
 
+def numbers(values: Sequence[float | None], dtype: type[np.number[Any]] = np.float64) -> pa.Array:
+    """Numbers as an Arrow array, null where None; see ``arrow``."""
+    missing = np.array([value is None for value in values], bool)
+    return arrow(np.array([0 if value is None else value for value in values], dtype), missing, copy=False)
+
+
 def texts(values: Sequence[str | None]) -> pa.Array:
     """Texts as an Arrow array, null where None; see ``arrow``."""
     encoded = [b"" if value is None else value.encode() for value in values]
@@ -203,8 +209,7 @@ def _array(column: Column, values: Any) -> pa.Array:
         found: np.ndarray = values.astype(number)
         return arrow(found, np.isnan(found) if column.null and number is np.float64 else None)
     if isinstance(values, list) and all(v is None or type(v) in (number, *others) for v in values):
-        missing = np.array([v is None for v in values], bool)
-        return arrow(np.array([0 if v is None else v for v in values], number), missing)
+        return numbers(values, number)
     return pa.array(values, wanted, from_pandas=isinstance(values, np.ndarray) and bool(column.null))
 
 
@@ -226,12 +231,12 @@ def columns_of(rows: Iterable[Mapping[str, float]], table: Table) -> dict[str, l
         for text, value in row.items():
             if text != TIME and TABLE_OF[(readout := parse(text)).quantity] is table:
                 groups.setdefault(readout.names, {})[readout.quantity] = value
-        for names, numbers in groups.items():
+        for names, given in groups.items():
             found[TIME].append(row[TIME])
             for key, name in zip(keys, names, strict=True):
                 found[key].append(name)
             for quantity in values:
-                found[quantity].append(numbers.get(quantity))
+                found[quantity].append(given.get(quantity))
     return found
 
 
@@ -250,6 +255,6 @@ def side_by_side(tables: Mapping[str, pa.Table]) -> pa.Table:
                 if value is not None:
                     text = str(Readout(column.name, names))
                     found.setdefault(text, [None] * len(times))[i] = value
-    types = {text: TYPES[parsed.dtype] for text in found if (parsed := parse(text).column) is not None}
-    arrays = [pa.array(values, types[text]) for text, values in found.items()]
-    return pa.table([pa.array(times, pa.float64()), *arrays], names=[TIME, *found])
+    columns = {text: parsed for text in found if (parsed := parse(text).column) is not None}
+    arrays = [_array(columns[text], values) for text, values in found.items()]
+    return pa.table([numbers(times), *arrays], names=[TIME, *found])

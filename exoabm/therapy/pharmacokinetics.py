@@ -1,4 +1,4 @@
-"""Physiologically based pharmacokinetics (PBPK) of a dose: a linear compartment model, solved exactly.
+"""Physiologically based pharmacokinetics (PBPK) of a dose, a linear model solved exactly; immunity to it.
 
     dx/dt = K x + u,    x the particles and, in units of one particle's load, the free molecules
 
@@ -206,7 +206,16 @@ SUBSTEP = 600.0
 
 @dataclass(frozen=True)
 class Immunity:
-    """Parameters of an immune response; rates in 1/s, masses in ug.
+    """The immune response of the host to foreign antigen: innate, adaptive, and memory.
+
+        dA/dt = input - a A                       antigen set free or taken up, ug
+        dI/dt = (s - I) / tau                     innate activation, s = A / (A + A_half), 0 to 1
+        dE/dt = r s E (1 - E) - d (E - floor)     effectors, floor = e_0 + (e_1 - e_0) M, 0 to 1
+        dM/dt = mu E (1 - M)                      memory, 0 to 1
+
+    A second exposure starts from the raised floor of effectors, so that the response is faster and stronger.
+    Effectors kill foreign cells at the rate k_kill E, in addition to their own loss. The rate laws are
+    assumed. Rates in 1/s, masses in ug.
 
     Attributes
     ----------

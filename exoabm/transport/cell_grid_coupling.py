@@ -10,6 +10,7 @@ import numpy as np
 from scipy import sparse
 
 from exoabm.domain import Face
+from exoabm.kernels.compartment_kinetics import relative_rate
 from exoabm.kernels.line_of_sight import neighborhood_voxels, reachable_voxels
 from exoabm.transport.boundary_stencil import boundary_stencils
 from exoabm.transport.membrane_geometry import membrane_geometry_of
@@ -59,11 +60,8 @@ class Coupling:
         return np.divide(self.membrane_rate, self.kappa, out=np.ones_like(self.kappa), where=active)
 
     def relative_kappa(self, share: np.ndarray) -> np.ndarray:
-        """f / (f + (kappa / k_a) (1 - f)): relative kappa of cells with a share f of the rate k_a, (n,).
-
-        The part of the resistance due to the lattice is constant.
-        """
-        return np.asarray(share / np.maximum(share + (1 - share) / self.beta, LEAST * share + 1e-300))
+        """Kappa of cells with a share (n,) of the rate k_a, over that at 1; see ``relative_rate``."""
+        return np.asarray(relative_rate(share, self.beta, LEAST))
 
     def sink_rates(self, voxel_volume: float) -> sparse.csr_array:
         """kappa_i w_iv / V in 1/s, (cells, voxels)."""

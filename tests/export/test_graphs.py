@@ -11,12 +11,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from exoabm.errors import InputError
 from exoabm.export.export import export_format
+from exoabm.export.exported_run import ExportedRun
 from exoabm.export.formats import format_of
-from exoabm.export.graphs import _declared
+from exoabm.export.graphs import _declared, write_gexf
 from exoabm.readers.text_table import Text, is_physicell, read_physicell
 from exoabm.scenario.builder import blueprint
 from exoabm.scenario.loader import load
+from exoabm.tables import run_tables
 
 Edges = dict[tuple[str, str], float]
 
@@ -115,6 +118,20 @@ def test_the_same_run_gives_the_same_bytes(finished, tmp_path, to) -> None:
     one, other = exported(run, tmp_path / to), exported(run, tmp_path / "b" / to)
     assert one.read_bytes() == other.read_bytes()
     assert b"lastmodifieddate" not in one.read_bytes()
+
+
+def test_a_graph_is_not_changed_by_its_export_and_a_damaged_one_is_named_with_the_cause(
+    finished, tmp_path, monkeypatch
+) -> None:
+    one, other = (ExportedRun(finished("vesicles").folder) for _ in range(2))
+    write_gexf(one, tmp_path / "a.gexf")
+    assert dict(one.communication.nodes(data=True)) == dict(other.communication.nodes(data=True))
+    (tmp_path / "communication.graphml").write_text("<graphml><graph>")
+    monkeypatch.setattr(run_tables, "demand", lambda *_: None)
+    del other.communication
+    other.folder = tmp_path
+    with pytest.raises(InputError, match="ParseError: no element found: line 1"):
+        _ = other.communication
 
 
 def test_a_whole_number_among_fractions_is_a_fraction() -> None:

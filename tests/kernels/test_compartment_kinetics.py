@@ -18,6 +18,7 @@ from exoabm.kernels.compartment_kinetics import (
     compartment_coefficients,
     draw_residence,
     leave_compartments,
+    relative_rate,
 )
 
 N = 1_000_000
@@ -189,3 +190,13 @@ def test_parts_go_as_labels_of_their_own_would(own: bool) -> None:
             np.testing.assert_allclose(whole[name][..., None] * share, expected, rtol=1e-12)
             np.testing.assert_allclose(share.sum(axis=3), 1, rtol=1e-12)
     assert whole["recycled"].min() > 0
+
+
+def test_a_share_of_the_rate_adds_its_resistance_to_that_of_the_lattice() -> None:
+    """1/kappa = 1/(f k_a) + (1/kappa_1 - 1/k_a), as numbers and arrays; at most 1/least times kappa_1."""
+    beta, share = np.array([4.0, 1.0, 0.5, 0.2]), np.array([0.1, 0.5, 1.0, 2.0])
+    expected = 1.0 / (1.0 / (share * beta) + 1.0 - 1.0 / beta)
+    expected[3] = 1e3  # beyond the pole
+    assert relative_rate(share, beta, 1e-3) == pytest.approx(expected, rel=1e-12)
+    assert [relative_rate(*each, 1e-3) for each in zip(share, beta, strict=True)] == pytest.approx(expected)
+    assert relative_rate(0.0, 4.0, 1e-3) == 0.0

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from exoabm.errors import InputError
-from exoabm.tables.declarations import BALANCE, COUNTED, EVENTS, TABLES
+from exoabm.tables.declarations import BALANCE, COUNTED, TABLES, Event
 from exoabm.tables.schema import arrow, build, check, schema, texts, words
 
 ROOT = Path(__file__).parents[2]
@@ -42,8 +42,9 @@ def test_every_column_has_one_name_and_a_meaning(table):
 
 
 def test_all_tables_and_the_balance_have_the_same_words_for_fates():
-    assert TABLES["events"].columns[0].allowed == EVENTS
-    assert set(COUNTED) <= set(EVENTS)
+    events = tuple(event.name.lower() for event in Event)
+    assert TABLES["events"].columns[0].allowed == events
+    assert set(COUNTED) <= set(events)
     kinds = {column.name for column in TABLES["metrics_by_kind"].columns}
     assert {*BALANCE, "taken_up"} <= kinds
     assert "internalized" not in {c.name for table in TABLES.values() for c in table.columns}

@@ -48,8 +48,6 @@ from exoabm.scenario.loader import LoadedScenario
 from exoabm.tables.readouts import resolve
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from exoabm.batch.calibration.evaluation import Factor
     from exoabm.batch.calibration.measurements import Series
     from exoabm.batch.execution.workers import Workers

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -104,17 +104,19 @@ class Summary:
         """One row per point and readout."""
         import pyarrow as pa
 
+        from exoabm.tables.schema import arrow, words
+
         points, readouts = self.mean.shape
-        columns: dict[str, Any] = {"point": np.repeat(np.arange(points), readouts)}
+        columns = {"point": arrow(np.repeat(np.arange(points), readouts))}
         for varied in self.varied:
             given = [point.get(varied.key) for point in self.points]
-            columns[varied.column] = [value for value in given for _ in range(readouts)]
-        columns["readout"] = pa.array(self.readouts * points).dictionary_encode()
-        columns["n"] = self.count.ravel()
-        columns["failed"] = np.repeat(self.failed, readouts)
+            columns[varied.column] = _column(varied, [value for value in given for _ in range(readouts)])
+        columns["readout"] = words(self.readouts, np.tile(np.arange(readouts), points))
+        columns["n"] = arrow(self.count.ravel())
+        columns["failed"] = arrow(np.repeat(self.failed, readouts))
         low, high = self.mean - self.half, self.mean + self.half
         for name, values in (("mean", self.mean), ("sd", self.sd), ("ci95_low", low), ("ci95_high", high)):
-            columns[name] = pa.array(values.ravel(), mask=~np.isfinite(values.ravel()))
+            columns[name] = arrow(values.ravel(), ~np.isfinite(values.ravel()))
         return pa.table(columns)
 
     def warnings(self, most: int | None = None) -> list[str]:
@@ -259,6 +261,8 @@ def write_rows(path: Path, folder: Path, plan: Plan, varied: tuple[Varied, ...],
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    from exoabm.tables.schema import numbers, texts
+
     keys = [pa.field(v.column, pa.float64() if v.numeric else pa.string()) for v in varied]
     fields = [
         pa.field("row", pa.string()),
@@ -273,15 +277,21 @@ def write_rows(path: Path, folder: Path, plan: Plan, varied: tuple[Varied, ...],
     found = records(folder, plan)
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
         while batch := list(islice(found, ROWS_AT_A_TIME)):
-            columns: dict[str, Any] = {
-                key: [record.get(key) for record in batch] for key in ("row", "seed", "state", "reason")
-            }
+            columns = [texts([record["row"] for record in batch])]
+            columns.append(numbers([record["seed"] for record in batch], np.int64))
             for v in varied:
-                texts = (overrides[record["row"]].get(v.key) for record in batch)
-                columns[v.column] = [None if text is None else v.value(text) for text in texts]
-            for name in names:
-                columns[prefix + name] = [record.get("readouts", {}).get(name) for record in batch]
-            writer.write_table(pa.table(columns, schema=schema))
+                given = (overrides[record["row"]].get(v.key) for record in batch)
+                columns.append(_column(v, [None if text is None else v.value(text) for text in given]))
+            columns += [texts([record.get(key) for record in batch]) for key in ("state", "reason")]
+            columns += [numbers([record.get("readouts", {}).get(name) for record in batch]) for name in names]
+            writer.write_table(pa.Table.from_arrays(columns, schema=schema))
+
+
+def _column(varied: Varied, values: list[Value]) -> pa.Array:
+    """Values of a varied key as an Arrow array."""
+    from exoabm.tables.schema import numbers, texts
+
+    return (numbers if varied.numeric else texts)(values)  # type: ignore[arg-type]
 
 
 PANELS = 6

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from exoabm.batch.execution.run_readouts import Readouts
-    from exoabm.model import ExosomeModel
     from exoabm.scenario.loader import LoadedScenario
     from exoabm.scenario.schema_therapy import ArmTable, AssumptionTable, ReadoutTable, TrialTable
 

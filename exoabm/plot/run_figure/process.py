@@ -10,11 +10,13 @@ import contextlib
 import io
 import multiprocessing
 import os
+import pickle
 import signal
+import socket
+import struct
 import sys
 import threading
 import warnings
-from pickle import PicklingError
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
@@ -23,13 +25,16 @@ if TYPE_CHECKING:
     from exoabm.state import State
 
 MOST_BYTES = 1 << 26
-"""Size of fields and single vesicles above which sending them takes longer than is gained; assumed."""
+"""Size of a state as it is sent above which sending it takes longer than is gained; assumed."""
+LIMIT_S = 60
+"""Time after which a process that neither reads nor answers is given up; drawing takes about 2 s. Assumed."""
 
 
 class DrawingProcess:
     """A process that draws one preview; as a context, it is ended on leaving.
 
-    Forking is safe only as long as a process has one thread, so that this belongs at the start of a command.
+    It belongs at the start of a command, as it is made only while there is no other thread of Python. Threads
+    of linear algebra are idle then; a process that waits for a lock that one of them held is given up.
     """
 
     def __init__(self) -> None:
@@ -40,7 +45,9 @@ class DrawingProcess:
             return
         context = multiprocessing.get_context("fork")
         own, other = context.Pipe()
+        _limit_waiting(own)
         self._process = context.Process(target=_serve, args=(other, own), daemon=True)
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _signals())
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", DeprecationWarning)  # idle threads of BLAS count as threads
@@ -50,7 +57,9 @@ class DrawingProcess:
             own.close()
         else:
             self._pipe = own
-        other.close()
+        finally:
+            other.close()
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def __enter__(self) -> Self:
         return self
@@ -60,16 +69,13 @@ class DrawingProcess:
 
     def send(self, state: State, rows: list[dict[str, float]], **about: Any) -> None:
         """Have the preview drawn of this state; arguments as of ``draw_preview``."""
-        if self._pipe is None or _size(state) > MOST_BYTES:
-            return self._end()
+        if self._pipe is None:
+            return
+        content = _Bounded()
         try:
-            self._pipe.send((state, rows, about))
-        except (
-            OSError,
-            TypeError,
-            AttributeError,
-            PicklingError,
-        ):  # a behavior may be a function of no module
+            pickle.Pickler(content, 5, buffer_callback=content.takes).dump((state, rows, about))
+            self._pipe.send_bytes(content.getbuffer())
+        except Exception:  # what a user's class raises, too: the picture is not worth the run
             self._end()
 
     def receive(self) -> bytes | None:
@@ -86,22 +92,48 @@ class DrawingProcess:
     def _end(self) -> None:
         if self._pipe is not None:
             self._pipe.close()
-            self._process.terminate()
+            self._process.kill()  # it may have stopped anywhere, and leaves nothing
             self._process.join()
             self._pipe = None
 
 
-def _size(state: State) -> int:
-    """Bytes of the largest arrays of a state."""
-    return sum(field.nbytes for field in state.fields) + 64 * len(state.vesicles) + 1024 * len(state.cells)
+class _Bounded(io.BytesIO):
+    """Bytes in memory, at most ``MOST_BYTES``."""
+
+    def write(self, data: Any) -> int:
+        self._check(memoryview(data).nbytes)
+        return super().write(data)
+
+    def takes(self, array: pickle.PickleBuffer) -> bool:
+        """Whether an array is written here, true; one that is too large is refused before it is copied."""
+        self._check(array.raw().nbytes)
+        return True
+
+    def _check(self, more: int) -> None:
+        if self.tell() + more > MOST_BYTES:
+            raise ValueError("too large")
+
+
+def _limit_waiting(pipe: Connection) -> None:
+    """Have reading and writing fail with an ``OSError`` when nothing happens for ``LIMIT_S``."""
+    seconds, fraction = divmod(LIMIT_S, 1)
+    limit = struct.pack("ll", int(seconds), round(1e6 * fraction))
+    with socket.socket(fileno=os.dup(pipe.fileno())) as end:  # the limits are those of the socket itself
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+
+
+def _signals() -> set[signal.Signals]:
+    """Those whose handlers are of the run, and are not for this process."""
+    return {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 
 
 def _serve(pipe: Connection, other: Connection) -> None:
     """Load Matplotlib, then draw what comes; the end of the run ends this."""
     other.close()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the run ends this process
-    for name in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(name, signal.SIG_DFL)
+    for number in _signals():  # Ctrl-C reaches the whole group; the run ends this process
+        signal.signal(number, signal.SIG_IGN if number == signal.SIGINT else signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _signals())
     with contextlib.suppress(Exception):
         _load_matplotlib()
         from exoabm.plot.run_figure import draw_preview
